@@ -1,0 +1,63 @@
+// SPDX-License-Identifier: MIT
+// Time and randomness as parts that are handed in, so that tests move them by hand.
+#pragma once
+
+#include <chrono>
+#include <cstdint>
+
+namespace millrace::runtime {
+
+using duration = std::chrono::nanoseconds;
+
+/// Wall time: what a person calls the time of day; may jump. Used in stored records and texts.
+using wall_time = std::chrono::time_point<std::chrono::system_clock, duration>;
+
+/// Time that only goes forward, also while the machine sleeps (CLOCK_BOOTTIME). Used for
+/// deadlines, timers and leases; means nothing outside this boot of this machine.
+struct steady_tag {
+  using duration = runtime::duration;
+  using rep = duration::rep;
+  using period = duration::period;
+  static constexpr bool is_steady = true;
+};
+using steady_time = std::chrono::time_point<steady_tag, duration>;
+
+/// The source of both times.
+///
+/// Threading: every member may be called from any thread.
+class clock {
+public:
+  clock() = default;
+  clock(const clock&) = delete;
+  clock& operator=(const clock&) = delete;
+  virtual ~clock() = default;
+
+  [[nodiscard]] virtual wall_time wall() const = 0;
+  [[nodiscard]] virtual steady_time steady() const = 0;
+};
+
+/// The kernel's clocks.
+class system_clock final : public clock {
+public:
+  [[nodiscard]] wall_time wall() const override;
+  [[nodiscard]] steady_time steady() const override;
+};
+
+/// Random bits. Requires: one owner at a time; not thread-safe.
+class rng {
+public:
+  /// Seeded from the kernel.
+  rng();
+  /// The same seed gives the same bits.
+  explicit rng(std::uint64_t seed);
+
+  [[nodiscard]] std::uint64_t next() noexcept;
+
+  /// Uniform in [0, 1).
+  [[nodiscard]] double fraction() noexcept;
+
+private:
+  std::uint64_t state_[2];
+};
+
+}  // namespace millrace::runtime

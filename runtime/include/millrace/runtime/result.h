@@ -1,0 +1,91 @@
+// SPDX-License-Identifier: MIT
+// `result<T>`: a value or an `error`; what every operation that may fail returns.
+//
+// libstdc++ 12 has no std::expected. This is the part of it we use, with the error type fixed.
+// Reading the value of a failed result is a bug and stops the process.
+#pragma once
+
+#include <optional>
+#include <type_traits>
+#include <utility>
+#include <variant>
+
+#include "millrace/runtime/assert.h"
+#include "millrace/runtime/error.h"
+
+namespace millrace::runtime {
+
+/// A `T` or the error that kept it from existing.
+///
+/// Threading: as safe as T.
+template <class T>
+class [[nodiscard]] result {
+public:
+  using value_type = T;
+
+  result(T value) : content_(std::in_place_index<0>, std::move(value)) {}
+  result(error failure) : content_(std::in_place_index<1>, std::move(failure)) {}
+
+  [[nodiscard]] bool has_value() const noexcept { return content_.index() == 0; }
+  explicit operator bool() const noexcept { return has_value(); }
+
+  /// Requires: has_value().
+  [[nodiscard]] T& value() & {
+    MILLRACE_ASSERT(has_value());
+    return *std::get_if<0>(&content_);
+  }
+  [[nodiscard]] const T& value() const& {
+    MILLRACE_ASSERT(has_value());
+    return *std::get_if<0>(&content_);
+  }
+  [[nodiscard]] T&& value() && {
+    MILLRACE_ASSERT(has_value());
+    return std::move(*std::get_if<0>(&content_));
+  }
+  [[nodiscard]] T& operator*() & { return value(); }
+  [[nodiscard]] const T& operator*() const& { return value(); }
+  [[nodiscard]] T&& operator*() && { return std::move(*this).value(); }
+  [[nodiscard]] T* operator->() { return &value(); }
+  [[nodiscard]] const T* operator->() const { return &value(); }
+
+  /// Requires: !has_value().
+  [[nodiscard]] const error& error() const& {
+    MILLRACE_ASSERT(!has_value());
+    return *std::get_if<1>(&content_);
+  }
+  [[nodiscard]] runtime::error&& error() && {
+    MILLRACE_ASSERT(!has_value());
+    return std::move(*std::get_if<1>(&content_));
+  }
+
+private:
+  std::variant<T, runtime::error> content_;
+};
+
+/// Success without a value, or an error.
+template <>
+class [[nodiscard]] result<void> {
+public:
+  using value_type = void;
+
+  result() = default;
+  result(error failure) : failure_(std::move(failure)) {}
+
+  [[nodiscard]] bool has_value() const noexcept { return !failure_.has_value(); }
+  explicit operator bool() const noexcept { return has_value(); }
+
+  /// Requires: !has_value().
+  [[nodiscard]] const error& error() const& {
+    MILLRACE_ASSERT(!has_value());
+    return *failure_;
+  }
+  [[nodiscard]] runtime::error&& error() && {
+    MILLRACE_ASSERT(!has_value());
+    return std::move(*failure_);
+  }
+
+private:
+  std::optional<runtime::error> failure_;
+};
+
+}  // namespace millrace::runtime

@@ -1,0 +1,83 @@
+// SPDX-License-Identifier: MIT
+#include "millrace/runtime/error.h"
+
+#include <array>
+#include <cstdio>
+#include <cstdlib>
+
+#include "millrace/runtime/assert.h"
+
+namespace millrace::runtime {
+namespace {
+
+struct row {
+  errc code;
+  std::string_view name;
+  retry_class retry;
+};
+
+constexpr std::array rows{
+    row{errc::not_found, "not_found", retry_class::never},
+    row{errc::invalid_argument, "invalid_argument", retry_class::never},
+    row{errc::conflict, "conflict", retry_class::never},
+    row{errc::failed_precondition, "failed_precondition", retry_class::never},
+    row{errc::call_cycle, "call_cycle", retry_class::never},
+    row{errc::deadline_exceeded, "deadline_exceeded", retry_class::unknown},
+    row{errc::overloaded, "overloaded", retry_class::safe},
+    row{errc::unavailable, "unavailable", retry_class::safe},
+    row{errc::not_primary, "not_primary", retry_class::safe},
+    row{errc::outcome_unknown, "outcome_unknown", retry_class::unknown},
+    row{errc::fenced, "fenced", retry_class::safe},
+    row{errc::not_enough_replicas, "not_enough_replicas", retry_class::safe},
+    row{errc::storage_failed, "storage_failed", retry_class::unknown},
+    row{errc::permission_denied, "permission_denied", retry_class::never},
+    row{errc::unauthenticated, "unauthenticated", retry_class::never},
+    row{errc::internal, "internal", retry_class::unknown},
+    row{errc::cancelled, "cancelled", retry_class::never},
+    row{errc::unimplemented, "unimplemented", retry_class::never},
+    row{errc::out_of_space, "out_of_space", retry_class::safe},
+    row{errc::too_large, "too_large", retry_class::never},
+};
+
+}  // namespace
+
+std::string_view to_string(errc code) noexcept {
+  for (const auto& each : rows) {
+    if (each.code == code) {
+      return each.name;
+    }
+  }
+  return "internal";
+}
+
+errc errc_from_string(std::string_view name) noexcept {
+  for (const auto& each : rows) {
+    if (each.name == name) {
+      return each.code;
+    }
+  }
+  return errc::internal;
+}
+
+retry_class retry_of(errc code) noexcept {
+  for (const auto& each : rows) {
+    if (each.code == code) {
+      return each.retry;
+    }
+  }
+  return retry_class::unknown;
+}
+
+std::string error::to_string() const {
+  std::string line{runtime::to_string(code_)};
+  line += ": ";
+  line += text_;
+  return line;
+}
+
+void assertion_failed(const char* expression, const char* file, int line) noexcept {
+  std::fprintf(stderr, "millrace: assertion failed: %s at %s:%d\n", expression, file, line);
+  std::abort();
+}
+
+}  // namespace millrace::runtime
