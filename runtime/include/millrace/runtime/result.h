@@ -24,7 +24,7 @@ public:
   using value_type = T;
 
   result(T value) : content_(std::in_place_index<0>, std::move(value)) {}
-  result(error failure) : content_(std::in_place_index<1>, std::move(failure)) {}
+  result(runtime::error failure) : content_(std::in_place_index<1>, std::move(failure)) {}
 
   [[nodiscard]] bool has_value() const noexcept { return content_.index() == 0; }
   explicit operator bool() const noexcept { return has_value(); }
@@ -49,7 +49,7 @@ public:
   [[nodiscard]] const T* operator->() const { return &value(); }
 
   /// Requires: !has_value().
-  [[nodiscard]] const error& error() const& {
+  [[nodiscard]] const runtime::error& error() const& {
     MILLRACE_ASSERT(!has_value());
     return *std::get_if<1>(&content_);
   }
@@ -69,13 +69,13 @@ public:
   using value_type = void;
 
   result() = default;
-  result(error failure) : failure_(std::move(failure)) {}
+  result(runtime::error failure) : failure_(std::move(failure)) {}
 
   [[nodiscard]] bool has_value() const noexcept { return !failure_.has_value(); }
   explicit operator bool() const noexcept { return has_value(); }
 
   /// Requires: !has_value().
-  [[nodiscard]] const error& error() const& {
+  [[nodiscard]] const runtime::error& error() const& {
     MILLRACE_ASSERT(!has_value());
     return *failure_;
   }
