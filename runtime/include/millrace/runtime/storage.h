@@ -1,0 +1,186 @@
+// SPDX-License-Identifier: MIT
+// Storage: where one silo's partitions keep the rows of their actors.
+//
+// An activation changes its state by committing a batch of absolute puts and deletes to its
+// partition; the batch is one journal entry, so it is wholly there after a crash or wholly absent.
+// It reads its state back by asking for all rows below a key prefix. How rows are laid out in keys
+// is the runtime's business; to storage a key is opaque bytes that sort.
+//
+// Everything here is asynchronous and called from turns, so nothing here blocks: requests are
+// queued, and each is answered by its own `done` on one of the storage's threads.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "millrace/runtime/ids.h"
+#include "millrace/runtime/result.h"
+
+namespace millrace::runtime {
+
+/// The longest row key; with the partition in front it stays within LMDB's 511 bytes.
+inline constexpr std::size_t row_key_bytes_max = 500;
+
+/// The largest value of one row; larger state belongs into several rows of a map.
+inline constexpr std::size_t row_value_bytes_max = 16U << 20U;
+
+/// The puts and deletes of one commit, in order, in the form in which the journal stores them.
+///
+/// Encoding (little endian, no padding), repeated: `u8 kind (1 put, 2 erase), u16 key bytes,
+/// u32 value bytes (0 for erase), key, value`. Part of the disk contract.
+class row_ops {
+public:
+  /// Requires: key.size() <= row_key_bytes_max, value.size() <= row_value_bytes_max.
+  void put(std::string_view key, std::string_view value);
+  void erase(std::string_view key);
+
+  /// Room for a value of `size` bytes under `key`, to be filled by the caller at once; invalid
+  /// after the next member call.
+  [[nodiscard]] char* put_uninitialized(std::string_view key, std::size_t size);
+
+  [[nodiscard]] bool empty() const noexcept { return encoded_.empty(); }
+  [[nodiscard]] const std::string& encoded() const noexcept { return encoded_; }
+  void clear() noexcept { encoded_.clear(); }
+
+  /// Calls `put(key, value)` or `erase(key)` for each, in order.
+  /// Errors: `storage_failed` when `encoded` is not a well-formed encoding.
+  static result<void> for_each(std::string_view encoded,
+                               const std::function<void(std::string_view, std::string_view)>& put,
+                               const std::function<void(std::string_view)>& erase);
+
+private:
+  std::string encoded_;
+};
+
+/// One atomic change of one partition, and who to tell.
+///
+/// Ownership: the caller allocates it and hands it over with `storage::commit`; storage calls
+/// `done` exactly once and does not touch the object afterwards, so `done` may delete or reuse it.
+class commit_request {
+public:
+  commit_request() = default;
+  commit_request(const commit_request&) = delete;
+  commit_request& operator=(const commit_request&) = delete;
+  virtual ~commit_request() = default;
+
+  partition_id partition{};
+  row_ops ops;
+
+  /// Success: the batch is on disk and every later read sees it. An error: it is not, and never
+  /// will be, except `outcome_unknown`, which is answered only when storage is lost for good.
+  ///
+  /// Threading: called on a storage thread; must not block.
+  /// Errors: `out_of_space` (quota or disk full; nothing written; try again when there is room),
+  /// `storage_failed`, `unavailable` (storage is stopping).
+  virtual void done(result<void> outcome) = 0;
+
+private:
+  friend class commit_queue;
+  commit_request* next_ = nullptr;
+};
+
+/// A row as read: the key without its partition, and the verified value.
+struct row {
+  std::string key;
+  std::string value;
+};
+
+/// A question for all rows of a partition whose key starts with `prefix`.
+///
+/// Ownership and threading as for `commit_request`.
+class read_request {
+public:
+  read_request() = default;
+  read_request(const read_request&) = delete;
+  read_request& operator=(const read_request&) = delete;
+  virtual ~read_request() = default;
+
+  partition_id partition{};
+  std::string prefix;
+
+  /// The rows in key order, as of all commits whose `done` was called before the request was made.
+  /// Errors: `storage_failed` (a checksum did not match; never returned as data), `unavailable`.
+  virtual void done(result<std::vector<row>> rows) = 0;
+};
+
+/// Figures for metrics and for `readyz`.
+struct storage_stats {
+  std::uint64_t commits = 0;                ///< Batches acknowledged since open.
+  std::uint64_t group_commits = 0;          ///< Disk flushes that carried them.
+  std::uint64_t rows_read = 0;
+  std::uint64_t journal_backlog_bytes = 0;  ///< Queued, not yet on disk.
+  std::uint64_t overlay_bytes = 0;          ///< Committed, not yet in the checkpoint.
+  std::uint64_t journal_bytes = 0;          ///< In the journal, not yet trimmed.
+  std::uint64_t map_used_permille = 0;      ///< Of the fuller environment's quota.
+  std::uint64_t checkpoint_transactions = 0;
+  std::uint64_t checkpoint_rows = 0;        ///< Rows written to the checkpoint, after coalescing.
+};
+
+/// Durable rows of one silo. Implementations: `open_storage` (LMDB), `make_memory_storage`.
+///
+/// Threading: every member may be called from any thread.
+class storage {
+public:
+  storage() = default;
+  storage(const storage&) = delete;
+  storage& operator=(const storage&) = delete;
+  virtual ~storage() = default;
+
+  /// Queues a commit. Commits of one partition take effect in the order of the calls; commits that
+  /// queue while a flush runs share the next one. Cost: a lock or less, no I/O.
+  virtual void commit(std::unique_ptr<commit_request> request) = 0;
+
+  /// Queues a read.
+  virtual void read(std::unique_ptr<read_request> request) = 0;
+
+  /// Blocking range read for start-up and tools: calls `visit` for at most `limit` rows of
+  /// `partition` whose key is >= `from` and starts with `prefix`, in key order, until it returns
+  /// false. Sees committed rows only.
+  virtual result<void> scan(partition_id partition, std::string_view prefix, std::string_view from,
+                            std::size_t limit, const std::function<bool(const row&)>& visit) = 0;
+
+  /// Whether the queue of commits is over its bound, so that new work should be answered with
+  /// `overloaded`. Falls back to false as the disk catches up.
+  [[nodiscard]] virtual bool saturated() const noexcept = 0;
+
+  /// 128 random bits minted when the data directory was made; a restored or wiped one differs.
+  [[nodiscard]] virtual std::string allocation_id() const = 0;
+
+  [[nodiscard]] virtual std::uint16_t partition_count() const noexcept = 0;
+
+  [[nodiscard]] virtual storage_stats stats() const = 0;
+
+  /// Refuses new requests, answers the queued ones, flushes, joins its threads. Idempotent.
+  virtual void stop() = 0;
+};
+
+/// How `open_storage` lays out a data directory.
+struct storage_options {
+  std::string directory;  ///< Made if absent; holds `journal/`, `checkpoint/`, `LOCK`, `FORMAT`.
+  std::uint16_t partition_count = partition_count_default;  ///< Only used when the directory is new.
+  std::size_t map_bytes = std::size_t{64} << 30U;  ///< Address space of each environment.
+  std::size_t disk_quota_bytes = 0;  ///< 0: the size of the map. Writes stop at 85 %, deletes at 95 %.
+  std::size_t commit_bytes_max = 4U << 20U;       ///< The most one group commit carries.
+  std::size_t backlog_bytes_max = 64U << 20U;     ///< Queued commits before `saturated()`.
+  std::size_t overlay_bytes_max = 256U << 20U;    ///< Committed, not checkpointed, before writers wait.
+  std::size_t checkpoint_bytes = 32U << 20U;      ///< Overlay size that starts a checkpoint.
+  std::int64_t checkpoint_interval_ms = 1000;     ///< The longest a committed row waits for one.
+};
+
+/// Opens or makes the data directory and replays its journal.
+///
+/// Errors, each naming the directory and the remedy: `conflict` (another process has it open; with
+/// its pid), `failed_precondition` (made by another format version, or not a data directory),
+/// `storage_failed` (unreadable or corrupt), `out_of_space`, `permission_denied`.
+[[nodiscard]] result<std::unique_ptr<storage>> open_storage(const storage_options& options);
+
+/// Rows in memory only: for tests and for silos whose state may die with them. `done` is called by
+/// a thread of its own, in order.
+[[nodiscard]] std::unique_ptr<storage> make_memory_storage(
+    std::uint16_t partition_count = partition_count_default);
+
+}  // namespace millrace::runtime
