@@ -1,0 +1,99 @@
+// SPDX-License-Identifier: MIT
+// Checkpoint: the ordered rows of all partitions as of one position of the journal.
+//
+// It is written in the background by one thread, in large sorted transactions, and read by others
+// through snapshots. Every value is kept with a checksum over it and its key, and what does not
+// match its checksum is never returned as data.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <span>
+#include <string_view>
+#include <vector>
+
+#include "millrace/runtime/ids.h"
+#include "millrace/runtime/result.h"
+#include "storage/partition_log.h"
+
+namespace millrace::runtime {
+
+/// One row to write or remove. Ownership: views into what the caller keeps.
+struct checkpoint_change {
+  partition_id partition{};
+  std::string_view key;
+  std::string_view value;
+  bool erased = false;
+};
+
+/// How far the checkpoint has come.
+struct checkpoint_progress {
+  std::uint64_t applied = 0;          ///< The journal up to this position is in the rows.
+  std::vector<partition_tail> tails;  ///< Tails of partitions as of `applied`.
+};
+
+/// The rows as they were at one moment.
+///
+/// Threading: one thread at a time; any thread. Time: hold it between `renew` and `release` for at
+/// most 100 ms: pages freed meanwhile cannot be used again.
+class checkpoint_snapshot {
+public:
+  checkpoint_snapshot() = default;
+  checkpoint_snapshot(const checkpoint_snapshot&) = delete;
+  checkpoint_snapshot& operator=(const checkpoint_snapshot&) = delete;
+  virtual ~checkpoint_snapshot() = default;
+
+  /// Takes the newest state. Errors: `storage_failed`.
+  virtual result<void> renew() = 0;
+  virtual void release() = 0;
+
+  /// Calls `visit` for the rows of `partition` whose key is >= `from` and starts with `prefix`, in
+  /// key order, until it returns false. Requires: between `renew` and `release`.
+  /// Errors: `storage_failed` for a value that does not match its checksum.
+  virtual result<void> scan(partition_id partition, std::string_view prefix, std::string_view from,
+                            const std::function<bool(std::string_view, std::string_view)>& visit) = 0;
+};
+
+/// The checkpoint of one silo. Implementations: `open_lmdb_checkpoint`, `make_memory_checkpoint`.
+///
+/// Threading: one writer at a time; snapshots and `bytes_used*` beside it.
+class checkpoint {
+public:
+  checkpoint() = default;
+  checkpoint(const checkpoint&) = delete;
+  checkpoint& operator=(const checkpoint&) = delete;
+  virtual ~checkpoint() = default;
+
+  /// What the last write with progress stored, with the tails of all partitions that ever had one.
+  /// Errors: `storage_failed`.
+  [[nodiscard]] virtual result<checkpoint_progress> progress() const = 0;
+
+  /// Applies `changes`, which are sorted by partition and key, in one transaction that is on disk
+  /// when this returns; with `progress`, stores that too. Erasing an absent row is no error.
+  ///
+  /// Errors: `out_of_space` (nothing changed; may be tried again), `storage_failed` (the checkpoint
+  /// is lost: the process must end without another call).
+  virtual result<void> write(std::span<const checkpoint_change> changes,
+                             const checkpoint_progress* progress) = 0;
+
+  [[nodiscard]] virtual result<std::unique_ptr<checkpoint_snapshot>> open_snapshot() = 0;
+
+  /// Housekeeping for the writer's thread, about once a minute.
+  virtual void tidy() = 0;
+
+  /// As in `journal`.
+  [[nodiscard]] virtual result<std::uint64_t> bytes_used() const = 0;
+  [[nodiscard]] virtual std::uint64_t bytes_used_at_most() const noexcept = 0;
+};
+
+/// A checkpoint that dies with the process.
+[[nodiscard]] std::unique_ptr<checkpoint> make_memory_checkpoint();
+
+struct lmdb_options;
+
+/// The checkpoint in the LMDB environment `options.directory`, made if absent.
+/// Errors: `storage_failed`, `out_of_space`, `permission_denied`.
+[[nodiscard]] result<std::unique_ptr<checkpoint>> open_lmdb_checkpoint(const lmdb_options& options);
+
+}  // namespace millrace::runtime

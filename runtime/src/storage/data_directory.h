@@ -1,0 +1,71 @@
+// SPDX-License-Identifier: MIT
+// Data directory: who owns it, what made it, and where its parts lie.
+//
+//   LOCK         locked (open file description lock) while a process uses the directory; its pid
+//   FORMAT       text: magic, format version, partition count, allocation id; written last
+//   FORMAT.tmp   only while a new directory is being made
+//   journal/     LMDB environment
+//   checkpoint/  LMDB environment
+#pragma once
+
+#include <cstdint>
+#include <string>
+
+#include "millrace/runtime/result.h"
+
+namespace millrace::runtime {
+
+/// What FORMAT says.
+struct data_format {
+  std::uint16_t partition_count = 0;
+  std::string allocation_id;  ///< 32 hexadecimal digits.
+};
+
+/// The disk format that this build writes and reads.
+inline constexpr unsigned data_format_version = 1;
+
+/// 128 fresh random bits in hexadecimal digits.
+[[nodiscard]] std::string mint_allocation_id();
+
+[[nodiscard]] std::string to_text(const data_format& format);
+
+/// Errors: `failed_precondition` when it is not ours or of another version.
+[[nodiscard]] result<data_format> parse_data_format(const std::string& text);
+
+/// A locked data directory. Ownership: the lock is held until destruction.
+class data_directory {
+public:
+  /// Makes the directory if it is absent, locks it and reads FORMAT. A new one gets `partition_count`
+  /// and a fresh allocation id, which become durable with `finish`.
+  ///
+  /// Errors: as `open_storage`.
+  [[nodiscard]] static result<data_directory> open(const std::string& path,
+                                                   std::uint16_t partition_count);
+
+  data_directory(data_directory&& other) noexcept;
+  data_directory& operator=(data_directory&&) = delete;
+  data_directory(const data_directory&) = delete;
+  data_directory& operator=(const data_directory&) = delete;
+  ~data_directory();
+
+  /// The environments exist: from now on this is a data directory.
+  result<void> finish();
+
+  [[nodiscard]] const data_format& format() const noexcept { return format_; }
+  [[nodiscard]] std::string journal_path() const { return path_ + "/journal"; }
+  [[nodiscard]] std::string checkpoint_path() const { return path_ + "/checkpoint"; }
+
+private:
+  data_directory(std::string path, int lock) : path_(std::move(path)), lock_(lock) {}
+
+  result<void> take_lock();
+  result<void> read_format(std::uint16_t partition_count);
+  result<void> begin_new(std::uint16_t partition_count);
+
+  std::string path_;
+  int lock_ = -1;
+  bool is_new_ = false;
+  data_format format_;
+};
+
+}  // namespace millrace::runtime

@@ -1,0 +1,214 @@
+// SPDX-License-Identifier: MIT
+#include "storage/engine.h"
+
+#include "storage/journal_writer.h"
+#include "storage/lmdb_env.h"
+#include "storage/overlay.h"
+#include "storage/partition_log.h"
+#include "storage/row_reader.h"
+
+namespace millrace::runtime {
+namespace {
+
+// `scan` takes a fresh view for each page, so that no view is held while its caller works.
+constexpr std::size_t scan_page_rows = 256;
+
+class engine final : public storage {
+public:
+  engine(engine_parts parts, const storage_options& options)
+      : parts_(std::move(parts)),
+        options_(options),
+        log_(parts_.format.partition_count),
+        overlay_(parts_.format.partition_count) {}
+
+  ~engine() override { engine::stop(); }
+
+  result<void> recover();
+
+  void commit(std::unique_ptr<commit_request> request) override {
+    writer_->commit(request.release());
+  }
+  void read(std::unique_ptr<read_request> request) override { reader_->read(std::move(request)); }
+  result<void> scan(partition_id partition, std::string_view prefix, std::string_view from,
+                    std::size_t limit, const std::function<bool(const row&)>& visit) override;
+  [[nodiscard]] bool saturated() const noexcept override { return writer_->saturated(); }
+  [[nodiscard]] std::string allocation_id() const override { return parts_.format.allocation_id; }
+  [[nodiscard]] std::uint16_t partition_count() const noexcept override {
+    return parts_.format.partition_count;
+  }
+  [[nodiscard]] storage_stats stats() const override;
+  void stop() override;
+
+private:
+  result<void> replay(std::uint64_t applied);
+
+  engine_parts parts_;
+  const storage_options options_;
+  partition_log log_;
+  overlay overlay_;
+  std::unique_ptr<journal_writer> writer_;
+  std::unique_ptr<row_reader> reader_;
+};
+
+result<void> engine::recover() {
+  auto progress = parts_.rows->progress();
+  if (!progress) {
+    return progress.error();
+  }
+  for (const auto& tail : progress->tails) {
+    if (auto restored = log_.restore_tail(tail); !restored) {
+      return restored;
+    }
+  }
+  if (auto replayed = replay(progress->applied); !replayed) {
+    return replayed;
+  }
+  auto snapshot = parts_.rows->open_snapshot();
+  if (!snapshot) {
+    return snapshot.error();
+  }
+  const journal_writer_parts writer_parts{*parts_.entries, log_, overlay_, *parts_.rows};
+  writer_ = std::make_unique<journal_writer>(writer_parts, options_, progress->applied);
+  reader_ = std::make_unique<row_reader>(overlay_, std::move(*snapshot), partition_count());
+  return {};
+}
+
+result<void> engine::replay(std::uint64_t applied) {
+  const auto first = parts_.entries->first();
+  const auto last = parts_.entries->last();
+  if (last < applied || first > applied + 1) {
+    return error{errc::storage_failed,
+                 "the journal holds entries " + std::to_string(first) + " to " +
+                     std::to_string(last) + " but the checkpoint ends at " +
+                     std::to_string(applied) + "; they do not belong together"};
+  }
+  auto scanned = parts_.entries->scan(
+      first, [&](std::uint64_t position, std::string_view encoded) -> result<void> {
+        auto entry = decode_entry(encoded);
+        if (!entry) {
+          return error{errc::storage_failed,
+                       entry.error().text() + " (position " + std::to_string(position) + ")"};
+        }
+        if (auto chained = log_.recover(*entry, position, applied); !chained) {
+          return chained;
+        }
+        if (position > applied) {
+          overlay_.apply(entry->partition, entry->ops);
+        }
+        return {};
+      });
+  if (!scanned) {
+    return scanned;
+  }
+  return log_.finish_recovery();
+}
+
+result<void> engine::scan(partition_id partition, std::string_view prefix, std::string_view from,
+                          std::size_t limit, const std::function<bool(const row&)>& visit) {
+  if (static_cast<unsigned>(partition) >= partition_count() ||
+      from.size() > row_key_bytes_max + 1 || prefix.size() > row_key_bytes_max) {
+    return error{errc::invalid_argument, "a scan names a partition or key that cannot exist"};
+  }
+  auto snapshot = parts_.rows->open_snapshot();
+  if (!snapshot) {
+    return snapshot.error();
+  }
+  row_view view{overlay_, **snapshot};
+  std::string start{from};
+  while (limit > 0) {
+    if (auto opened = view.open(); !opened) {
+      return opened;
+    }
+    const key_range range{prefix, start, std::min(limit, scan_page_rows)};
+    auto rows = view.read(partition, range);
+    view.close();
+    if (!rows) {
+      return rows.error();
+    }
+    for (const auto& each : *rows) {
+      if (!visit(each)) {
+        return {};
+      }
+    }
+    if (rows->size() < range.limit) {
+      return {};
+    }
+    limit -= rows->size();
+    start = rows->back().key + '\0';
+  }
+  return {};
+}
+
+storage_stats engine::stats() const {
+  const auto& written = writer_->counters();
+  const auto& checkpointed = writer_->checkpoint_figures();
+  storage_stats stats;
+  stats.commits = written.commits;
+  stats.group_commits = written.group_commits;
+  stats.rows_read = reader_->rows_read();
+  stats.journal_backlog_bytes = written.backlog_bytes;
+  stats.overlay_bytes = overlay_.bytes();
+  stats.journal_bytes = written.journal_bytes;
+  stats.map_used_permille = writer_->used_permille();
+  stats.checkpoint_transactions = checkpointed.transactions;
+  stats.checkpoint_rows = checkpointed.rows;
+  return stats;
+}
+
+void engine::stop() {
+  if (writer_ != nullptr) {
+    writer_->stop();
+  }
+  if (reader_ != nullptr) {
+    reader_->stop();
+  }
+}
+
+}  // namespace
+
+result<std::unique_ptr<storage>> make_engine(engine_parts parts, const storage_options& options) {
+  auto made = std::make_unique<engine>(std::move(parts), options);
+  if (auto recovered = made->recover(); !recovered) {
+    return recovered.error();
+  }
+  return std::unique_ptr<storage>{std::move(made)};
+}
+
+result<std::unique_ptr<storage>> open_storage(const storage_options& options) {
+  auto directory = data_directory::open(options.directory, options.partition_count);
+  if (!directory) {
+    return directory.error();
+  }
+  auto entries = open_lmdb_journal({directory->journal_path(), options.map_bytes});
+  if (!entries) {
+    return entries.error();
+  }
+  auto rows = open_lmdb_checkpoint({directory->checkpoint_path(), options.map_bytes});
+  if (!rows) {
+    return rows.error();
+  }
+  if (auto finished = directory->finish(); !finished) {
+    return finished.error();
+  }
+  auto format = directory->format();
+  engine_parts parts{std::move(*directory), std::move(format), std::move(*entries),
+                     std::move(*rows)};
+  auto opened = make_engine(std::move(parts), options);
+  if (!opened) {
+    return error{opened.error().code(), options.directory + ": " + opened.error().text()};
+  }
+  return opened;
+}
+
+std::unique_ptr<storage> make_memory_storage(std::uint16_t partition_count) {
+  engine_parts parts;
+  parts.format.partition_count = partition_count;
+  parts.format.allocation_id = mint_allocation_id();
+  parts.entries = make_memory_journal();
+  parts.rows = make_memory_checkpoint();
+  auto made = make_engine(std::move(parts), {});
+  MILLRACE_ASSERT(made.has_value());
+  return std::move(*made);
+}
+
+}  // namespace millrace::runtime

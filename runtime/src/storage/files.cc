@@ -1,0 +1,118 @@
+// SPDX-License-Identifier: MIT
+#include "storage/files.h"
+
+#include <fcntl.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <cstring>
+
+namespace millrace::runtime {
+namespace {
+
+class file_descriptor {
+public:
+  explicit file_descriptor(int number) noexcept : number_(number) {}
+  file_descriptor(const file_descriptor&) = delete;
+  file_descriptor& operator=(const file_descriptor&) = delete;
+  ~file_descriptor() {
+    if (number_ >= 0) {
+      ::close(number_);
+    }
+  }
+  [[nodiscard]] int number() const noexcept { return number_; }
+
+private:
+  int number_;
+};
+
+}  // namespace
+
+error file_error(int number, std::string_view doing, const std::string& path) {
+  auto code = errc::storage_failed;
+  if (number == ENOSPC || number == EDQUOT) {
+    code = errc::out_of_space;
+  } else if (number == EACCES || number == EPERM || number == EROFS) {
+    code = errc::permission_denied;
+  }
+  return error{code, std::string{doing} + " " + path + ": " + std::strerror(number)};
+}
+
+result<void> make_directory(const std::string& path) {
+  if (::mkdir(path.c_str(), 0700) == 0) {
+    return {};
+  }
+  const int number = errno;
+  struct stat info {};
+  if (number == EEXIST && ::stat(path.c_str(), &info) == 0) {
+    if (S_ISDIR(info.st_mode)) {
+      return {};
+    }
+    return error{errc::failed_precondition, path + " is not a directory; name another one"};
+  }
+  if (number == ENOTDIR) {
+    return error{errc::failed_precondition,
+                 path + " lies below something that is not a directory; name another one"};
+  }
+  return file_error(number, "cannot make the directory", path);
+}
+
+result<void> sync_directory(const std::string& path) {
+  const file_descriptor directory{::open(path.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC)};
+  if (directory.number() < 0 || ::fsync(directory.number()) != 0) {
+    return file_error(errno, "cannot sync the directory", path);
+  }
+  return {};
+}
+
+result<void> write_file(const std::string& path, std::string_view contents) {
+  const file_descriptor file{
+      ::open(path.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600)};
+  if (file.number() < 0) {
+    return file_error(errno, "cannot make", path);
+  }
+  while (!contents.empty()) {
+    const auto count = ::write(file.number(), contents.data(), contents.size());
+    if (count < 0) {
+      if (errno == EINTR) {
+        continue;
+      }
+      return file_error(errno, "cannot write", path);
+    }
+    contents.remove_prefix(static_cast<std::size_t>(count));
+  }
+  if (::fsync(file.number()) != 0) {
+    return file_error(errno, "cannot sync", path);
+  }
+  return {};
+}
+
+result<std::string> read_file(const std::string& path, std::size_t bytes_max) {
+  const file_descriptor file{::open(path.c_str(), O_RDONLY | O_CLOEXEC)};
+  if (file.number() < 0) {
+    if (errno == ENOENT) {
+      return error{errc::not_found, path + " does not exist"};
+    }
+    return file_error(errno, "cannot open", path);
+  }
+  std::string contents(bytes_max, '\0');
+  std::size_t size = 0;
+  while (size < contents.size()) {
+    const auto count = ::read(file.number(), contents.data() + size, contents.size() - size);
+    if (count < 0 && errno == EINTR) {
+      continue;
+    }
+    if (count < 0) {
+      return file_error(errno, "cannot read", path);
+    }
+    if (count == 0) {
+      break;
+    }
+    size += static_cast<std::size_t>(count);
+  }
+  contents.resize(size);
+  return contents;
+}
+
+}  // namespace millrace::runtime

@@ -1,0 +1,273 @@
+// SPDX-License-Identifier: MIT
+#include "storage/journal_writer.h"
+
+#include <pthread.h>
+
+#include "storage/storage_lost.h"
+
+namespace millrace::runtime {
+namespace {
+
+// One silo holds all its partitions alone until partitions are replicated.
+constexpr std::uint64_t only_epoch = 1;
+
+// A queued request occupies this much beside its operations.
+constexpr std::size_t request_overhead_bytes = 128;
+
+// Trimming rides on appends: enough to keep up, little enough not to be felt by a lone commit.
+constexpr std::size_t trim_beside_append_min = 64;
+constexpr std::size_t trim_per_append = 2;
+// What is left is trimmed once the journal has been quiet for a while, in short transactions.
+constexpr duration quiet_time = std::chrono::milliseconds{20};
+constexpr std::size_t idle_trim_entries = 2048;
+constexpr duration trim_retry_interval = std::chrono::seconds{1};
+constexpr duration sleep_max = std::chrono::hours{1};
+
+constexpr auto space_retry_after = std::chrono::milliseconds{1000};
+
+std::size_t queued_bytes(const commit_request& request) {
+  return request.ops.encoded().size() + request_overhead_bytes;
+}
+
+error no_space(std::string text) {
+  return error{errc::out_of_space, std::move(text), space_retry_after};
+}
+
+}  // namespace
+
+journal_writer::journal_writer(const journal_writer_parts& parts, const storage_options& options,
+                               std::uint64_t applied)
+    : parts_(parts),
+      options_(options),
+      quota_(parts.entries, parts.rows,
+             options.disk_quota_bytes == 0 ? options.map_bytes : options.disk_quota_bytes),
+      applied_(applied),
+      index_trimmed_(applied),
+      active_empty_(parts.recent.active_bytes() == 0),
+      checkpoint_writer_(parts.rows, parts.recent, [this](std::uint64_t position) {
+        applied_.store(position, std::memory_order_release);
+        queue_.wake();
+      }) {
+  active_since_ = clock_.steady();
+  thread_ = std::jthread{[this] { run(); }};
+}
+
+void journal_writer::commit(commit_request* request) {
+  const auto bytes = queued_bytes(*request);
+  counters_.backlog_bytes.fetch_add(bytes, std::memory_order_relaxed);
+  if (!queue_.push(request)) {
+    counters_.backlog_bytes.fetch_sub(bytes, std::memory_order_relaxed);
+    request->done(error{errc::unavailable, "storage has stopped"});
+  }
+}
+
+bool journal_writer::saturated() const noexcept {
+  return overlay_full_.load(std::memory_order_relaxed) ||
+         counters_.backlog_bytes.load(std::memory_order_relaxed) > options_.backlog_bytes_max;
+}
+
+void journal_writer::stop() {
+  const std::lock_guard lock{stop_mutex_};
+  stopping_ = true;
+  queue_.wake();
+  if (thread_.joinable()) {
+    thread_.join();
+  }
+  checkpoint_writer_.stop();
+}
+
+void journal_writer::run() {
+  ::pthread_setname_np(::pthread_self(), "journal");
+  for (;;) {
+    const bool stopping = stopping_;
+    pending_.append(stopping ? queue_.close() : queue_.take());
+    if (pending_.empty()) {
+      if (stopping) {
+        return;
+      }
+      freeze_if_due(false);
+      if (const auto sleep = idle_work(); sleep > duration::zero()) {
+        queue_.wait(sleep);
+      }
+      continue;
+    }
+    if (make_room()) {
+      write_group();
+      freeze_if_due(false);
+    } else {
+      refuse_pending();
+    }
+  }
+}
+
+bool journal_writer::make_room() {
+  while (parts_.recent.bytes() > options_.overlay_bytes_max) {
+    overlay_full_.store(true, std::memory_order_relaxed);
+    freeze_if_due(true);
+    if (checkpoint_writer_.wait_while_writing() == checkpoint_writer::state::stalled) {
+      return false;
+    }
+  }
+  overlay_full_.store(false, std::memory_order_relaxed);
+  return true;
+}
+
+void journal_writer::refuse_pending() {
+  while (!pending_.empty()) {
+    auto* request = pending_.pop();
+    counters_.backlog_bytes.fetch_sub(queued_bytes(*request), std::memory_order_relaxed);
+    request->done(no_space("the disk is full and the checkpoint waits for room"));
+  }
+}
+
+void journal_writer::write_group() {
+  gather_group();
+  append_group();
+  answer_group();
+}
+
+void journal_writer::gather_group() {
+  busy_at_ = clock_.steady();
+  if (auto measured = quota_.refresh(busy_at_); !measured) {
+    storage_lost(measured.error().text());
+  }
+  group_.clear();
+  group_bytes_.clear();
+  group_ends_.clear();
+  std::size_t taken = 0;
+  auto position = parts_.entries.last();
+  while (!pending_.empty()) {
+    const auto& ops = pending_.front().ops.encoded();
+    const auto bytes = ops.size() + journal_entry_overhead_bytes;
+    if (!group_ends_.empty() && group_bytes_.size() + bytes > options_.commit_bytes_max) {
+      break;
+    }
+    auto* request = pending_.pop();
+    taken += queued_bytes(*request);
+    group_.push_back({request, admit(*request)});
+    if (group_.back().outcome) {
+      parts_.log.append(request->partition, only_epoch, ++position, ops, group_bytes_);
+      group_ends_.push_back(group_bytes_.size());
+    }
+  }
+  counters_.backlog_bytes.fetch_sub(taken, std::memory_order_relaxed);
+}
+
+result<void> journal_writer::admit(const commit_request& request) {
+  const auto& ops = request.ops.encoded();
+  if (static_cast<unsigned>(request.partition) >= parts_.log.partition_count()) {
+    return error{errc::invalid_argument, "a commit names a partition that does not exist"};
+  }
+  if (ops.size() > commit_bytes_limit) {
+    return error{errc::too_large, "a commit has " + std::to_string(ops.size()) +
+                                      " bytes; at most " + std::to_string(commit_bytes_limit) +
+                                      " are allowed"};
+  }
+  if (!quota_.admits(ops)) {
+    return no_space("the storage quota is used up; delete something or raise the quota");
+  }
+  return {};
+}
+
+void journal_writer::append_group() {
+  if (group_ends_.empty()) {
+    return;
+  }
+  group_entries_.clear();
+  std::size_t begin = 0;
+  for (const auto end : group_ends_) {
+    group_entries_.emplace_back(group_bytes_.data() + begin, end - begin);
+    begin = end;
+  }
+  auto appended = parts_.entries.append(group_entries_, next_trim(group_entries_.size()));
+  if (!appended) {
+    if (appended.error().code() != errc::out_of_space) {
+      storage_lost(appended.error().text());
+    }
+    parts_.log.undo();
+    for (auto& each : group_) {
+      if (each.outcome) {
+        each.outcome = no_space(appended.error().text());
+      }
+    }
+    return;
+  }
+  parts_.log.keep();
+  if (active_empty_) {
+    active_empty_ = false;
+    active_since_ = busy_at_;
+  }
+  for (const auto& each : group_) {
+    if (each.outcome) {
+      parts_.recent.apply(each.request->partition, each.request->ops.encoded());
+    }
+  }
+  counters_.commits.fetch_add(group_entries_.size(), std::memory_order_relaxed);
+  counters_.group_commits.fetch_add(1, std::memory_order_relaxed);
+  counters_.journal_bytes.store(parts_.entries.bytes_used_at_most(), std::memory_order_relaxed);
+}
+
+void journal_writer::answer_group() {
+  for (auto& each : group_) {
+    each.request->done(std::move(each.outcome));
+  }
+  if (group_bytes_.capacity() > 2 * options_.commit_bytes_max) {
+    group_bytes_ = {};  // a lone large commit does not keep its memory
+  }
+}
+
+void journal_writer::freeze_if_due(bool overlay_is_full) {
+  if (active_empty_ || checkpoint_writer_.current() != checkpoint_writer::state::idle) {
+    return;
+  }
+  const auto interval = std::chrono::milliseconds{options_.checkpoint_interval_ms};
+  if (!overlay_is_full && parts_.recent.active_bytes() < options_.checkpoint_bytes &&
+      clock_.steady() - active_since_ < interval) {
+    return;
+  }
+  checkpoint_progress progress;
+  progress.applied = parts_.entries.last();
+  progress.tails = parts_.log.take_changed_tails();
+  checkpoint_writer_.start(parts_.recent.freeze(std::move(progress)));
+  active_empty_ = true;
+}
+
+// The entry at `applied` stays: it proves at start that journal and checkpoint belong together.
+journal_trim journal_writer::next_trim(std::size_t appended) const {
+  journal_trim trim;
+  trim.before = applied_.load(std::memory_order_acquire);
+  trim.entries_max = std::max(trim_beside_append_min, appended * trim_per_append);
+  return trim;
+}
+
+duration journal_writer::idle_work() {
+  const auto applied = applied_.load(std::memory_order_acquire);
+  if (applied != index_trimmed_) {
+    parts_.log.trim(applied);
+    index_trimmed_ = applied;
+  }
+  const auto now = clock_.steady();
+  auto sleep = sleep_max;
+  if (!active_empty_ && checkpoint_writer_.current() == checkpoint_writer::state::idle) {
+    const auto due = active_since_ + std::chrono::milliseconds{options_.checkpoint_interval_ms};
+    sleep = std::max<duration>(due - now, std::chrono::milliseconds{1});
+  }
+  if (parts_.entries.first() >= std::min(applied, parts_.entries.last())) {
+    return sleep;
+  }
+  const auto due = std::max(busy_at_ + quiet_time, trim_failed_at_ + trim_retry_interval);
+  if (now < due) {
+    return std::min<duration>(sleep, due - now);
+  }
+  auto trim = next_trim(0);
+  trim.entries_max = idle_trim_entries;
+  if (auto trimmed = parts_.entries.append({}, trim); !trimmed) {
+    if (trimmed.error().code() != errc::out_of_space) {
+      storage_lost(trimmed.error().text());
+    }
+    trim_failed_at_ = now;
+  }
+  return duration::zero();
+}
+
+}  // namespace millrace::runtime

@@ -1,0 +1,161 @@
+// SPDX-License-Identifier: MIT
+#include "storage/lmdb_env.h"
+
+#include <fcntl.h>
+#include <sys/stat.h>
+#include <sys/statvfs.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <cstring>
+
+#include "storage/files.h"
+
+namespace millrace::runtime {
+namespace {
+
+// Enough reader slots for the reader thread, start-up scans and tools.
+constexpr unsigned readers_max = 126;
+
+// A commit also writes branch pages and the list of free pages.
+constexpr std::uint64_t commit_slack_bytes = 1U << 20U;
+
+bool disk_is_full(const std::string& directory, std::uint64_t bytes) {
+  struct statvfs disk {};
+  if (::statvfs(directory.c_str(), &disk) != 0) {
+    return false;
+  }
+  return static_cast<std::uint64_t>(disk.f_bavail) * disk.f_frsize < 2 * bytes + commit_slack_bytes;
+}
+
+}  // namespace
+
+error lmdb_error(int rc, std::string_view doing, const std::string& directory) {
+  auto code = errc::storage_failed;
+  if (rc == ENOSPC || rc == EDQUOT || rc == MDB_MAP_FULL) {
+    code = errc::out_of_space;
+  } else if (rc == EACCES || rc == EPERM || rc == EROFS) {
+    code = errc::permission_denied;
+  }
+  return error{code, std::string{doing} + " " + directory + ": " + mdb_strerror(rc)};
+}
+
+result<std::unique_ptr<lmdb_env>> lmdb_env::open(const lmdb_options& options, unsigned flags,
+                                                 unsigned dbs_max) {
+  if (auto made = make_directory(options.directory); !made) {
+    return made.error();
+  }
+  MDB_env* raw = nullptr;
+  if (const int rc = mdb_env_create(&raw); rc != MDB_SUCCESS) {
+    return lmdb_error(rc, "cannot prepare", options.directory);
+  }
+  std::unique_ptr<lmdb_env> env{new lmdb_env{options.directory, raw}};
+  int rc = mdb_env_set_mapsize(raw, options.map_bytes);
+  if (rc == MDB_SUCCESS) {
+    rc = mdb_env_set_maxreaders(raw, readers_max);
+  }
+  if (rc == MDB_SUCCESS && dbs_max > 0) {
+    rc = mdb_env_set_maxdbs(raw, dbs_max);
+  }
+  if (rc == MDB_SUCCESS) {
+    rc = mdb_env_open(raw, options.directory.c_str(), flags | MDB_NOTLS, 0600);
+  }
+  MDB_stat stat{};
+  if (rc == MDB_SUCCESS) {
+    rc = mdb_env_stat(raw, &stat);
+  }
+  if (rc != MDB_SUCCESS) {
+    return lmdb_error(rc, "cannot open", options.directory);
+  }
+  env->page_bytes_ = stat.ms_psize;
+  env->check_readers();
+  if (auto synced = sync_directory(options.directory); !synced) {
+    return synced.error();
+  }
+  return env;
+}
+
+lmdb_env::~lmdb_env() { mdb_env_close(env_); }
+
+result<lmdb_txn> lmdb_env::begin_write() {
+  MDB_txn* txn = nullptr;
+  if (const int rc = mdb_txn_begin(env_, nullptr, 0, &txn); rc != MDB_SUCCESS) {
+    return failure(rc, "cannot begin a write in");
+  }
+  return lmdb_txn{txn};
+}
+
+result<lmdb_txn> lmdb_env::begin_read() const {
+  MDB_txn* txn = nullptr;
+  if (const int rc = mdb_txn_begin(env_, nullptr, MDB_RDONLY, &txn); rc != MDB_SUCCESS) {
+    return failure(rc, "cannot begin a read in");
+  }
+  return lmdb_txn{txn};
+}
+
+result<void> lmdb_env::commit(lmdb_txn txn, std::size_t bytes) {
+  int rc = mdb_txn_commit(txn.release());
+  if (rc == EIO && disk_is_full(directory_, bytes)) {
+    rc = ENOSPC;
+  }
+  if (rc != MDB_SUCCESS) {
+    return failure(rc, "cannot commit to");
+  }
+  return {};
+}
+
+result<MDB_dbi> lmdb_env::open_db(const char* name, unsigned flags) {
+  auto txn = begin_write();
+  if (!txn) {
+    return txn.error();
+  }
+  MDB_dbi dbi = 0;
+  if (const int rc = mdb_dbi_open(txn->get(), name, flags, &dbi); rc != MDB_SUCCESS) {
+    return failure(rc, "cannot open a table of");
+  }
+  if (auto done = commit(std::move(*txn), 0); !done) {
+    return done.error();
+  }
+  return dbi;
+}
+
+// The free list is database 0: transaction id -> count and page numbers (as mdb_stat -f reads it).
+result<std::uint64_t> lmdb_env::bytes_used() const {
+  auto txn = begin_read();
+  if (!txn) {
+    return txn.error();
+  }
+  MDB_cursor* raw = nullptr;
+  if (const int rc = mdb_cursor_open(txn->get(), 0, &raw); rc != MDB_SUCCESS) {
+    return failure(rc, "cannot read the free list of");
+  }
+  const lmdb_cursor cursor{raw};
+  std::uint64_t free_pages = 0;
+  MDB_val key;
+  MDB_val data;
+  int rc = mdb_cursor_get(raw, &key, &data, MDB_FIRST);
+  for (; rc == MDB_SUCCESS; rc = mdb_cursor_get(raw, &key, &data, MDB_NEXT)) {
+    std::size_t count = 0;
+    std::memcpy(&count, data.mv_data, sizeof count);
+    free_pages += count;
+  }
+  if (rc != MDB_NOTFOUND) {
+    return failure(rc, "cannot read the free list of");
+  }
+  const auto all = bytes_used_at_most();
+  const auto unused = free_pages * page_bytes_;
+  return all > unused ? all - unused : 0;
+}
+
+std::uint64_t lmdb_env::bytes_used_at_most() const noexcept {
+  MDB_envinfo info{};
+  mdb_env_info(env_, &info);
+  return (static_cast<std::uint64_t>(info.me_last_pgno) + 1) * page_bytes_;
+}
+
+void lmdb_env::check_readers() noexcept {
+  int dead = 0;
+  mdb_reader_check(env_, &dead);
+}
+
+}  // namespace millrace::runtime

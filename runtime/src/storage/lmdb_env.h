@@ -1,0 +1,91 @@
+// SPDX-License-Identifier: MIT
+// LMDB environments and transactions that clean up after themselves, and the one place where LMDB's
+// return codes become our errors.
+//
+// The sync mode is always LMDB's default (data, then the meta page, both on disk before a commit
+// returns); MDB_NOSYNC and MDB_WRITEMAP are never used. Transactions belong to their objects, not to
+// threads (MDB_NOTLS).
+#pragma once
+
+#include <lmdb.h>
+
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <string_view>
+
+#include "millrace/runtime/result.h"
+
+namespace millrace::runtime {
+
+/// How an environment is opened.
+struct lmdb_options {
+  std::string directory;
+  std::size_t map_bytes = std::size_t{64} << 30U;  ///< Address space; the file grows as needed.
+};
+
+/// Turns a return code other than success into an error that says what failed where.
+///
+/// `out_of_space`: ENOSPC, EDQUOT, MDB_MAP_FULL. `permission_denied`: EACCES, EPERM, EROFS.
+/// `storage_failed`: everything else.
+[[nodiscard]] error lmdb_error(int rc, std::string_view doing, const std::string& directory);
+
+inline MDB_val to_val(std::string_view bytes) noexcept {
+  return {bytes.size(), const_cast<char*>(bytes.data())};  // NOLINT: LMDB does not write to it
+}
+
+inline std::string_view to_view(const MDB_val& val) noexcept {
+  return {static_cast<const char*>(val.mv_data), val.mv_size};
+}
+
+struct lmdb_txn_abort {
+  void operator()(MDB_txn* txn) const noexcept { mdb_txn_abort(txn); }
+};
+using lmdb_txn = std::unique_ptr<MDB_txn, lmdb_txn_abort>;
+
+struct lmdb_cursor_close {
+  void operator()(MDB_cursor* cursor) const noexcept { mdb_cursor_close(cursor); }
+};
+using lmdb_cursor = std::unique_ptr<MDB_cursor, lmdb_cursor_close>;
+
+/// One open environment. Threading: as LMDB's; `env()` is shared by all of a process's threads.
+class lmdb_env {
+public:
+  /// Opens or makes the environment, clears reader slots of dead processes, and puts new directory
+  /// entries on disk. Errors: as `lmdb_error`.
+  [[nodiscard]] static result<std::unique_ptr<lmdb_env>> open(const lmdb_options& options,
+                                                              unsigned flags, unsigned dbs_max);
+  lmdb_env(const lmdb_env&) = delete;
+  lmdb_env& operator=(const lmdb_env&) = delete;
+  ~lmdb_env();
+
+  [[nodiscard]] MDB_env* env() const noexcept { return env_; }
+  [[nodiscard]] const std::string& directory() const noexcept { return directory_; }
+
+  [[nodiscard]] result<lmdb_txn> begin_write();
+  [[nodiscard]] result<lmdb_txn> begin_read() const;
+
+  /// Commits a write transaction of about `bytes`; the size tells a disk that is full from one that
+  /// is broken, since LMDB reports a write cut short by a full disk as EIO.
+  result<void> commit(lmdb_txn txn, std::size_t bytes);
+
+  /// Opens a named database, the main one for nullptr. Requires: called before threads share `env`.
+  result<MDB_dbi> open_db(const char* name, unsigned flags);
+
+  [[nodiscard]] error failure(int rc, std::string_view doing) const {
+    return lmdb_error(rc, doing, directory_);
+  }
+
+  [[nodiscard]] result<std::uint64_t> bytes_used() const;
+  [[nodiscard]] std::uint64_t bytes_used_at_most() const noexcept;
+  void check_readers() noexcept;
+
+private:
+  lmdb_env(std::string directory, MDB_env* env) : directory_(std::move(directory)), env_(env) {}
+
+  std::string directory_;
+  MDB_env* env_;
+  std::size_t page_bytes_ = 4096;
+};
+
+}  // namespace millrace::runtime

@@ -1,0 +1,129 @@
+// SPDX-License-Identifier: MIT
+#include "storage/overlay.h"
+
+#include "storage/row_codec.h"
+
+namespace millrace::runtime {
+namespace {
+
+// What a row costs beside its key and value: tree node, string headers, heap headers.
+constexpr std::size_t row_overhead_bytes = 128;
+
+std::size_t value_bytes(const overlay_generation::slot& slot) {
+  return slot.has_value() ? slot->size() : 0;
+}
+
+}  // namespace
+
+void overlay_generation::apply(partition_id partition, std::string_view ops) {
+  auto& shard = shards_[static_cast<std::size_t>(partition)];
+  row_op_cursor cursor{ops};
+  row_op op;
+  std::size_t added = 0;
+  std::size_t removed = 0;
+  {
+    const std::lock_guard lock{shard.mutex};
+    while (cursor.next(op)) {
+      auto at = shard.rows.lower_bound(op.key);
+      if (at == shard.rows.end() || at->first != op.key) {
+        at = shard.rows.emplace_hint(at, op.key, std::nullopt);
+        added += op.key.size() + row_overhead_bytes;
+      }
+      removed += value_bytes(at->second);
+      if (op.kind == row_op_kind::erase) {
+        at->second.reset();
+      } else if (at->second.has_value()) {
+        at->second->assign(op.value);  // keeps the buffer
+      } else {
+        at->second.emplace(op.value);
+      }
+      added += op.value.size();
+    }
+  }
+  MILLRACE_ASSERT(cursor.well_formed());
+  bytes_.fetch_add(added - removed, std::memory_order_relaxed);
+}
+
+void overlay_generation::collect(partition_id partition, const key_range& range,
+                                 range_rows& rows) const {
+  const auto& shard = shards_[static_cast<std::size_t>(partition)];
+  std::size_t live = 0;
+  const std::lock_guard lock{shard.mutex};
+  auto each = shard.rows.lower_bound(std::max(range.prefix, range.from));
+  for (; each != shard.rows.end() && live < range.limit; ++each) {
+    if (!each->first.starts_with(range.prefix)) {
+      break;
+    }
+    const bool added = rows.emplace(each->first, each->second).second;
+    live += added && each->second.has_value() ? 1 : 0;
+  }
+}
+
+std::vector<checkpoint_change> overlay_generation::changes() const {
+  std::vector<checkpoint_change> changes;
+  std::size_t count = 0;
+  for (const auto& shard : shards_) {
+    count += shard.rows.size();
+  }
+  changes.reserve(count);
+  for (std::size_t index = 0; index < shards_.size(); ++index) {
+    for (const auto& [key, value] : shards_[index].rows) {
+      checkpoint_change change;
+      change.partition = static_cast<partition_id>(index);
+      change.key = key;
+      change.erased = !value.has_value();
+      if (value.has_value()) {
+        change.value = *value;
+      }
+      changes.push_back(change);
+    }
+  }
+  return changes;
+}
+
+overlay::overlay(std::uint16_t partition_count)
+    : partition_count_(partition_count),
+      active_(std::make_shared<overlay_generation>(partition_count)) {}
+
+overlay_view overlay::view() const {
+  const std::lock_guard lock{mutex_};
+  return {active_, frozen_};
+}
+
+bool overlay::is_active(const overlay_generation* seen) const {
+  const std::lock_guard lock{mutex_};
+  return active_.get() == seen;
+}
+
+std::shared_ptr<const overlay_generation> overlay::freeze(checkpoint_progress progress) {
+  auto fresh = std::make_shared<overlay_generation>(partition_count_);
+  const std::lock_guard lock{mutex_};
+  MILLRACE_ASSERT(frozen_ == nullptr);
+  active_->progress = std::move(progress);
+  frozen_ = std::move(active_);
+  active_ = std::move(fresh);
+  return frozen_;
+}
+
+void overlay::drop_frozen() {
+  std::shared_ptr<const overlay_generation> last;  // freed outside the lock
+  const std::lock_guard lock{mutex_};
+  last.swap(frozen_);
+}
+
+bool overlay::has_frozen() const {
+  const std::lock_guard lock{mutex_};
+  return frozen_ != nullptr;
+}
+
+std::size_t overlay::bytes() const {
+  const std::lock_guard lock{mutex_};
+  return active_->bytes() + (frozen_ == nullptr ? 0 : frozen_->bytes());
+}
+
+std::size_t overlay::active_bytes() const {
+  const std::lock_guard lock{mutex_};
+  return active_->bytes();
+}
+
+}  // namespace millrace::runtime

@@ -1,0 +1,111 @@
+// SPDX-License-Identifier: MIT
+// Overlay: committed rows that the checkpoint does not hold yet.
+//
+// There are at most two generations. The active one takes commits; freezing makes it the frozen one,
+// which the checkpoint thread writes out and then drops, while a new one takes commits. A reader
+// looks at the active generation first, then the frozen one, then the checkpoint.
+#pragma once
+
+#include <atomic>
+#include <cstdint>
+#include <map>
+#include <memory>
+#include <mutex>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "millrace/runtime/ids.h"
+#include "storage/checkpoint.h"
+
+namespace millrace::runtime {
+
+/// Where a range of rows begins and ends: keys >= `from` that start with `prefix`.
+struct key_range {
+  std::string_view prefix;
+  std::string_view from;
+  std::size_t limit = SIZE_MAX;  ///< Live rows wanted.
+};
+
+/// The rows of one generation, the newest value of each.
+///
+/// Threading: every member from any thread; `changes` once nothing is applied any more.
+/// Cost: O(log n) a row in the number of the partition's rows.
+class overlay_generation {
+public:
+  using slot = std::optional<std::string>;  ///< Empty: the row was erased.
+  using range_rows = std::map<std::string, slot, std::less<>>;
+
+  explicit overlay_generation(std::uint16_t partition_count) : shards_(partition_count) {}
+
+  /// Applies the operations of one commit, in order; readers see all of them or none.
+  /// Requires: `ops` is well formed.
+  void apply(partition_id partition, std::string_view ops);
+
+  /// Adds the rows of `range` to `rows`, and lets those already there win. Stops once it has added
+  /// `range.limit` rows that are not erased: a reader that wants no more needs none behind them.
+  void collect(partition_id partition, const key_range& range, range_rows& rows) const;
+
+  /// All rows, sorted by partition and key. Ownership: views into this generation.
+  [[nodiscard]] std::vector<checkpoint_change> changes() const;
+
+  /// Memory in use, about.
+  [[nodiscard]] std::size_t bytes() const noexcept {
+    return bytes_.load(std::memory_order_relaxed);
+  }
+  [[nodiscard]] bool empty() const noexcept { return bytes() == 0; }
+
+  checkpoint_progress progress;  ///< Set when frozen: what the checkpoint knows once it has the rows.
+
+private:
+  struct shard_rows {
+    mutable std::mutex mutex;
+    range_rows rows;
+  };
+
+  std::vector<shard_rows> shards_;  // one a partition
+  std::atomic<std::size_t> bytes_{0};
+};
+
+/// The two generations as they are at one moment.
+struct overlay_view {
+  std::shared_ptr<overlay_generation> active;
+  std::shared_ptr<const overlay_generation> frozen;  ///< Null when the checkpoint has it all.
+};
+
+/// The overlay of one silo.
+///
+/// Threading: `apply` and `freeze` from the journal thread, `drop_frozen` from the checkpoint thread,
+/// the rest from any.
+class overlay {
+public:
+  explicit overlay(std::uint16_t partition_count);
+
+  [[nodiscard]] overlay_view view() const;
+
+  /// Whether `seen` is still the active generation, that is: no freeze since `seen` was taken.
+  [[nodiscard]] bool is_active(const overlay_generation* seen) const;
+
+  void apply(partition_id partition, std::string_view ops) { active_->apply(partition, ops); }
+
+  /// Requires: nothing is frozen. Returns the generation to write out.
+  std::shared_ptr<const overlay_generation> freeze(checkpoint_progress progress);
+
+  /// The frozen generation is in the checkpoint.
+  void drop_frozen();
+
+  [[nodiscard]] bool has_frozen() const;
+
+  /// Memory in use, about: of both generations, of the active one.
+  [[nodiscard]] std::size_t bytes() const;
+  [[nodiscard]] std::size_t active_bytes() const;
+
+private:
+  const std::uint16_t partition_count_;
+  mutable std::mutex mutex_;  // guards the pointers, not what they point to
+  std::shared_ptr<overlay_generation> active_;
+  std::shared_ptr<const overlay_generation> frozen_;
+};
+
+}  // namespace millrace::runtime

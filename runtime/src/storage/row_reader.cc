@@ -1,0 +1,166 @@
+// SPDX-License-Identifier: MIT
+#include "storage/row_reader.h"
+
+#include <pthread.h>
+
+#include <span>
+
+namespace millrace::runtime {
+namespace {
+
+// Bounds how long one view is held, and how long the first of a batch waits for the last.
+constexpr std::size_t batch_requests_max = 32;
+
+}  // namespace
+
+// A generation that is frozen and written while we look must not be missed in both places, so the
+// overlay is looked at first. And a newer generation must not show up in the checkpoint alone, or
+// half of a commit might be seen: so the active generation must still be the same afterwards.
+result<void> row_view::open() {
+  for (;;) {
+    recent_ = overlay_.view();
+    if (auto renewed = snapshot_.renew(); !renewed) {
+      return renewed;
+    }
+    open_ = true;
+    if (overlay_.is_active(recent_.active.get())) {
+      return {};
+    }
+    close();
+  }
+}
+
+void row_view::close() {
+  if (open_) {
+    snapshot_.release();
+    recent_ = {};
+    open_ = false;
+  }
+}
+
+result<std::vector<row>> row_view::read(partition_id partition, const key_range& range) {
+  overlay_generation::range_rows recent;
+  recent_.active->collect(partition, range, recent);
+  if (recent_.frozen != nullptr) {
+    recent_.frozen->collect(partition, range, recent);
+  }
+  std::vector<row> rows;
+  auto next = recent.begin();
+  const auto take_recent = [&] {
+    if (next->second.has_value()) {
+      rows.push_back({next->first, std::move(*next->second)});
+    }
+    ++next;
+  };
+  auto scanned = snapshot_.scan(
+      partition, range.prefix, range.from, [&](std::string_view key, std::string_view value) {
+        while (next != recent.end() && next->first < key && rows.size() < range.limit) {
+          take_recent();
+        }
+        if (rows.size() >= range.limit) {
+          return false;
+        }
+        if (next != recent.end() && next->first == key) {
+          take_recent();
+        } else {
+          rows.push_back({std::string{key}, std::string{value}});
+        }
+        return rows.size() < range.limit;
+      });
+  if (!scanned) {
+    return scanned.error();
+  }
+  while (next != recent.end() && rows.size() < range.limit) {
+    take_recent();
+  }
+  return rows;
+}
+
+row_reader::row_reader(const overlay& recent, std::unique_ptr<checkpoint_snapshot> snapshot,
+                       std::uint16_t partition_count)
+    : overlay_(recent), snapshot_(std::move(snapshot)), partition_count_(partition_count) {
+  thread_ = std::jthread{[this] { run(); }};
+}
+
+void row_reader::read(std::unique_ptr<read_request> request) {
+  {
+    const std::lock_guard lock{mutex_};
+    if (!stopping_) {
+      queued_.push_back(std::move(request));
+      if (asleep_) {
+        asleep_ = false;
+        queued_signal_.notify_one();
+      }
+      return;
+    }
+  }
+  request.release()->done(error{errc::unavailable, "storage has stopped"});
+}
+
+void row_reader::stop() {
+  const std::lock_guard stop_lock{stop_mutex_};
+  {
+    const std::lock_guard lock{mutex_};
+    stopping_ = true;
+    asleep_ = false;
+    queued_signal_.notify_one();
+  }
+  if (thread_.joinable()) {
+    thread_.join();
+  }
+}
+
+void row_reader::run() {
+  ::pthread_setname_np(::pthread_self(), "row_reader");
+  requests taken;
+  for (;;) {
+    taken.clear();
+    {
+      std::unique_lock lock{mutex_};
+      while (queued_.empty() && !stopping_) {
+        asleep_ = true;
+        queued_signal_.wait(lock, [this] { return !asleep_; });
+      }
+      if (queued_.empty()) {
+        return;
+      }
+      taken.swap(queued_);
+    }
+    for (std::size_t begin = 0; begin < taken.size(); begin += batch_requests_max) {
+      answer(std::span{taken}.subspan(begin, std::min(batch_requests_max, taken.size() - begin)));
+    }
+  }
+}
+
+void row_reader::answer(std::span<std::unique_ptr<read_request>> batch) {
+  answers_.clear();
+  {
+    row_view view{overlay_, *snapshot_};
+    const auto opened = view.open();
+    for (const auto& request : batch) {
+      answers_.push_back(rows_of(view, opened, *request));
+    }
+  }
+  for (std::size_t index = 0; index < batch.size(); ++index) {
+    batch[index].release()->done(std::move(answers_[index]));
+  }
+}
+
+result<std::vector<row>> row_reader::rows_of(row_view& view, const result<void>& opened,
+                                             const read_request& request) {
+  if (!opened) {
+    return opened.error();
+  }
+  if (static_cast<unsigned>(request.partition) >= partition_count_) {
+    return error{errc::invalid_argument, "a read names a partition that does not exist"};
+  }
+  key_range range;
+  range.prefix = request.prefix;
+  auto rows = view.read(request.partition, range);
+  if (rows) {
+    rows_read_.fetch_add(rows->size(), std::memory_order_relaxed);
+  }
+  return rows;
+}
+
+}  // namespace millrace::runtime

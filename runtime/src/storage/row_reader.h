@@ -1,0 +1,87 @@
+// SPDX-License-Identifier: MIT
+// Row reader: answers range reads from the overlay and the checkpoint together.
+#pragma once
+
+#include <atomic>
+#include <condition_variable>
+#include <memory>
+#include <mutex>
+#include <thread>
+#include <vector>
+
+#include "millrace/runtime/storage.h"
+#include "storage/checkpoint.h"
+#include "storage/overlay.h"
+
+namespace millrace::runtime {
+
+/// A view of overlay and checkpoint that belong together: no commit is missing, doubled or half
+/// there. Threading: one thread at a time.
+class row_view {
+public:
+  row_view(const overlay& recent, checkpoint_snapshot& snapshot)
+      : overlay_(recent), snapshot_(snapshot) {}
+  row_view(const row_view&) = delete;
+  row_view& operator=(const row_view&) = delete;
+  ~row_view() { close(); }
+
+  /// Takes the present state. Errors: `storage_failed`.
+  result<void> open();
+  void close();
+
+  /// The rows of `range`, at most `range.limit`, in key order.
+  /// Errors: `storage_failed`.
+  result<std::vector<row>> read(partition_id partition, const key_range& range);
+
+private:
+  const overlay& overlay_;
+  checkpoint_snapshot& snapshot_;
+  overlay_view recent_;
+  bool open_ = false;
+};
+
+/// The reader thread: takes all requests that queued, in batches that share one view.
+///
+/// Threading: `read`, `rows_read` and `stop` from any thread.
+class row_reader {
+public:
+  row_reader(const overlay& recent, std::unique_ptr<checkpoint_snapshot> snapshot,
+             std::uint16_t partition_count);
+  row_reader(const row_reader&) = delete;
+  row_reader& operator=(const row_reader&) = delete;
+  ~row_reader() { stop(); }
+
+  /// Queues a request, or answers it `unavailable` on this thread when stopped.
+  void read(std::unique_ptr<read_request> request);
+
+  [[nodiscard]] std::uint64_t rows_read() const noexcept {
+    return rows_read_.load(std::memory_order_relaxed);
+  }
+
+  /// Answers what is queued, then joins. Idempotent.
+  void stop();
+
+private:
+  using requests = std::vector<std::unique_ptr<read_request>>;
+
+  void run();
+  void answer(std::span<std::unique_ptr<read_request>> batch);
+  result<std::vector<row>> rows_of(row_view& view, const result<void>& opened,
+                                   const read_request& request);
+
+  const overlay& overlay_;
+  const std::unique_ptr<checkpoint_snapshot> snapshot_;
+  const std::uint16_t partition_count_;
+  std::atomic<std::uint64_t> rows_read_{0};
+  std::vector<result<std::vector<row>>> answers_;
+
+  std::mutex mutex_;
+  std::condition_variable queued_signal_;
+  requests queued_;
+  bool asleep_ = false;
+  bool stopping_ = false;
+  std::mutex stop_mutex_;
+  std::jthread thread_;
+};
+
+}  // namespace millrace::runtime
