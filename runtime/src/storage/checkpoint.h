@@ -51,8 +51,9 @@ public:
   /// Calls `visit` for the rows of `partition` whose key is >= `from` and starts with `prefix`, in
   /// key order, until it returns false. Requires: between `renew` and `release`.
   /// Errors: `storage_failed` for a value that does not match its checksum.
-  virtual result<void> scan(partition_id partition, std::string_view prefix, std::string_view from,
-                            const std::function<bool(std::string_view, std::string_view)>& visit) = 0;
+  virtual result<void> scan(
+      partition_id partition, std::string_view prefix, std::string_view from,
+      const std::function<bool(std::string_view, std::string_view)>& visit) = 0;
 };
 
 /// The checkpoint of one silo. Implementations: `open_lmdb_checkpoint`, `make_memory_checkpoint`.

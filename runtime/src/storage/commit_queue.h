@@ -50,7 +50,8 @@ public:
   /// All that was pushed since the last call, oldest first.
   [[nodiscard]] commit_list take() noexcept;
 
-  /// Returns when something was pushed, `wake` was called since the last `wait`, or after `timeout`.
+  /// Returns when something was pushed, `wake` was called since the last `wait`, or after
+  /// `timeout`.
   void wait(duration timeout);
 
   void wake() noexcept;

@@ -21,7 +21,9 @@ constexpr std::string_view format_magic = "millrace-data";
 constexpr std::size_t format_bytes_max = 4096;
 constexpr std::size_t allocation_id_digits = 32;
 
-error not_ours(std::string what) { return error{errc::failed_precondition, std::move(what)}; }
+error not_ours(std::string what) {
+  return error{errc::failed_precondition, std::move(what)};
+}
 
 }  // namespace
 

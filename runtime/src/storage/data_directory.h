@@ -35,8 +35,8 @@ inline constexpr unsigned data_format_version = 1;
 /// A locked data directory. Ownership: the lock is held until destruction.
 class data_directory {
 public:
-  /// Makes the directory if it is absent, locks it and reads FORMAT. A new one gets `partition_count`
-  /// and a fresh allocation id, which become durable with `finish`.
+  /// Makes the directory if it is absent, locks it and reads FORMAT. A new one gets
+  /// `partition_count` and a fresh allocation id, which become durable with `finish`.
   ///
   /// Errors: as `open_storage`.
   [[nodiscard]] static result<data_directory> open(const std::string& path,

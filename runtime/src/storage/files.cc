@@ -67,8 +67,7 @@ result<void> sync_directory(const std::string& path) {
 }
 
 result<void> write_file(const std::string& path, std::string_view contents) {
-  const file_descriptor file{
-      ::open(path.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600)};
+  const file_descriptor file{::open(path.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600)};
   if (file.number() < 0) {
     return file_error(errno, "cannot make", path);
   }

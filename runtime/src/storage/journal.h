@@ -2,7 +2,8 @@
 // Journal: an append-only list of opaque entries, durable before `append` returns.
 //
 // Positions count from 1 and have no gaps. Old entries are trimmed from the front, inside the
-// append that follows, so that one flush does both. What entries mean is `partition_log`'s business.
+// append that follows, so that one flush does both. What entries mean is `partition_log`'s
+// business.
 #pragma once
 
 #include <cstdint>
@@ -18,8 +19,8 @@ namespace millrace::runtime {
 
 /// What may be deleted along with an append.
 struct journal_trim {
-  std::uint64_t before = 0;      ///< Entries below this position are no longer needed.
-  std::size_t entries_max = 0;   ///< At most this many of them are deleted now.
+  std::uint64_t before = 0;     ///< Entries below this position are no longer needed.
+  std::size_t entries_max = 0;  ///< At most this many of them are deleted now.
 };
 
 /// The journal of one silo. Implementations: `open_lmdb_journal`, `make_memory_journal`.
@@ -48,9 +49,9 @@ public:
 
   /// Calls `visit` for every entry from `from` on, in order, until it fails.
   /// Errors: those of `visit`; `storage_failed` for a gap or an unreadable journal.
-  virtual result<void> scan(std::uint64_t from,
-                            const std::function<result<void>(std::uint64_t, std::string_view)>&
-                                visit) const = 0;
+  virtual result<void> scan(
+      std::uint64_t from,
+      const std::function<result<void>(std::uint64_t, std::string_view)>& visit) const = 0;
 
   /// Bytes of disk that hold something. Cost: reads the list of free pages.
   [[nodiscard]] virtual result<std::uint64_t> bytes_used() const = 0;

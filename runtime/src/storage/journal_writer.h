@@ -21,9 +21,6 @@
 
 namespace millrace::runtime {
 
-/// The largest commit; it is one journal entry and one group commit.
-inline constexpr std::size_t commit_bytes_limit = 64U << 20U;
-
 /// Figures of the journal writer.
 struct journal_counters {
   std::atomic<std::uint64_t> commits{0};

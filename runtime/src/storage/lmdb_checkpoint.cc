@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
-// Tables: `rows` (u16 partition, big endian, then the row key) and `meta` ("applied" -> u64 position;
-// "tail" and u16 partition, big endian -> epoch, seq, digest). Every value starts with its checksum.
+// Tables: `rows` (u16 partition, big endian, then the row key) and `meta` ("applied" -> u64
+// position; "tail" and u16 partition, big endian -> epoch, seq, digest). Every value starts with
+// its checksum.
 #include <xxhash.h>
 
 #include <array>

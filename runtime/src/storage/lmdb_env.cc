@@ -75,7 +75,9 @@ result<std::unique_ptr<lmdb_env>> lmdb_env::open(const lmdb_options& options, un
   return env;
 }
 
-lmdb_env::~lmdb_env() { mdb_env_close(env_); }
+lmdb_env::~lmdb_env() {
+  mdb_env_close(env_);
+}
 
 result<lmdb_txn> lmdb_env::begin_write() {
   MDB_txn* txn = nullptr;

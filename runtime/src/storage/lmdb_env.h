@@ -3,8 +3,8 @@
 // return codes become our errors.
 //
 // The sync mode is always LMDB's default (data, then the meta page, both on disk before a commit
-// returns); MDB_NOSYNC and MDB_WRITEMAP are never used. Transactions belong to their objects, not to
-// threads (MDB_NOTLS).
+// returns); MDB_NOSYNC and MDB_WRITEMAP are never used. Transactions belong to their objects, not
+// to threads (MDB_NOTLS).
 #pragma once
 
 #include <lmdb.h>

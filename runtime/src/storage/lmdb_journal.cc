@@ -17,7 +17,9 @@ position_key key_of(std::uint64_t position) {
   return key;
 }
 
-MDB_val val_of(const position_key& key) { return to_val({key.data(), key.size()}); }
+MDB_val val_of(const position_key& key) {
+  return to_val({key.data(), key.size()});
+}
 
 class lmdb_journal final : public journal {
 public:
@@ -29,11 +31,10 @@ public:
   [[nodiscard]] std::uint64_t first() const noexcept override { return first_; }
   [[nodiscard]] std::uint64_t last() const noexcept override { return last_; }
 
-  result<void> append(std::span<const std::string_view> entries,
-                      const journal_trim& trim) override;
-  result<void> scan(std::uint64_t from,
-                    const std::function<result<void>(std::uint64_t, std::string_view)>& visit)
-      const override;
+  result<void> append(std::span<const std::string_view> entries, const journal_trim& trim) override;
+  result<void> scan(
+      std::uint64_t from,
+      const std::function<result<void>(std::uint64_t, std::string_view)>& visit) const override;
 
   [[nodiscard]] result<std::uint64_t> bytes_used() const override { return env_->bytes_used(); }
   [[nodiscard]] std::uint64_t bytes_used_at_most() const noexcept override {
@@ -151,8 +152,8 @@ result<void> lmdb_journal::scan(
   for (; rc == MDB_SUCCESS; rc = mdb_cursor_get(raw, &key, &data, MDB_NEXT)) {
     if (key.mv_size != start.size() ||
         load_big<std::uint64_t>(static_cast<const char*>(key.mv_data)) != expected) {
-      return error{errc::storage_failed, "the journal " + env_->directory() + " lacks entry " +
-                                             std::to_string(expected)};
+      return error{errc::storage_failed,
+                   "the journal " + env_->directory() + " lacks entry " + std::to_string(expected)};
     }
     if (auto visited = visit(expected, to_view(data)); !visited) {
       return visited;

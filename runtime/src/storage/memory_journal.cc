@@ -30,9 +30,9 @@ public:
     return {};
   }
 
-  result<void> scan(std::uint64_t from,
-                    const std::function<result<void>(std::uint64_t, std::string_view)>& visit)
-      const override {
+  result<void> scan(
+      std::uint64_t from,
+      const std::function<result<void>(std::uint64_t, std::string_view)>& visit) const override {
     for (auto position = std::max(from, first()); position <= last_; ++position) {
       if (auto visited = visit(position, entries_[position - first()]); !visited) {
         return visited;
@@ -52,6 +52,8 @@ private:
 
 }  // namespace
 
-std::unique_ptr<journal> make_memory_journal() { return std::make_unique<memory_journal>(); }
+std::unique_ptr<journal> make_memory_journal() {
+  return std::make_unique<memory_journal>();
+}
 
 }  // namespace millrace::runtime

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: MIT
 // Overlay: committed rows that the checkpoint does not hold yet.
 //
-// There are at most two generations. The active one takes commits; freezing makes it the frozen one,
-// which the checkpoint thread writes out and then drops, while a new one takes commits. A reader
-// looks at the active generation first, then the frozen one, then the checkpoint.
+// There are at most two generations. The active one takes commits; freezing makes it the frozen
+// one, which the checkpoint thread writes out and then drops, while a new one takes commits. A
+// reader looks at the active generation first, then the frozen one, then the checkpoint.
 #pragma once
 
 #include <atomic>
@@ -56,7 +56,8 @@ public:
   }
   [[nodiscard]] bool empty() const noexcept { return bytes() == 0; }
 
-  checkpoint_progress progress;  ///< Set when frozen: what the checkpoint knows once it has the rows.
+  checkpoint_progress
+      progress;  ///< Set when frozen: what the checkpoint knows once it has the rows.
 
 private:
   struct shard_rows {
@@ -76,8 +77,8 @@ struct overlay_view {
 
 /// The overlay of one silo.
 ///
-/// Threading: `apply` and `freeze` from the journal thread, `drop_frozen` from the checkpoint thread,
-/// the rest from any.
+/// Threading: `apply` and `freeze` from the journal thread, `drop_frozen` from the checkpoint
+/// thread, the rest from any.
 class overlay {
 public:
   explicit overlay(std::uint16_t partition_count);

@@ -44,8 +44,8 @@ public:
   /// Journal positions of the partition's entries, oldest first, without gaps in their `seq`.
   [[nodiscard]] const std::deque<std::uint64_t>& positions_of(partition_id partition) const;
 
-  /// Chains the next entry of `partition` and appends its encoding to `out`. It is provisional until
-  /// `keep`.
+  /// Chains the next entry of `partition` and appends its encoding to `out`. It is provisional
+  /// until `keep`.
   void append(partition_id partition, std::uint64_t epoch, std::uint64_t position,
               std::string_view ops, std::string& out);
 

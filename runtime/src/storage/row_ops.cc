@@ -35,15 +35,17 @@ void row_ops::put(std::string_view key, std::string_view value) {
   }
 }
 
-void row_ops::erase(std::string_view key) { append_op(encoded_, row_op_kind::erase, key, 0); }
+void row_ops::erase(std::string_view key) {
+  append_op(encoded_, row_op_kind::erase, key, 0);
+}
 
 char* row_ops::put_uninitialized(std::string_view key, std::size_t size) {
   return append_op(encoded_, row_op_kind::put, key, size);
 }
 
-result<void> row_ops::for_each(
-    std::string_view encoded, const std::function<void(std::string_view, std::string_view)>& put,
-    const std::function<void(std::string_view)>& erase) {
+result<void> row_ops::for_each(std::string_view encoded,
+                               const std::function<void(std::string_view, std::string_view)>& put,
+                               const std::function<void(std::string_view)>& erase) {
   row_op_cursor cursor{encoded};
   row_op op;
   while (cursor.next(op)) {

@@ -29,10 +29,9 @@ bool erases_only(std::string_view ops) {
 }  // namespace
 
 std::uint64_t space_quota::permille_of(std::uint64_t bytes) const noexcept {
-  return quota_bytes_ == 0
-             ? 0
-             : static_cast<std::uint64_t>(static_cast<double>(bytes) * 1000.0 /
-                                          static_cast<double>(quota_bytes_));
+  return quota_bytes_ == 0 ? 0
+                           : static_cast<std::uint64_t>(static_cast<double>(bytes) * 1000.0 /
+                                                        static_cast<double>(quota_bytes_));
 }
 
 result<void> space_quota::refresh(steady_time now) {

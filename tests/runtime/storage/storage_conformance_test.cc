@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: MIT
 // Goal: every implementation of `storage` keeps the same promises.
-// Method: each case runs on memory, on LMDB, and on LMDB with bounds so small that every few commits
-// are frozen, checkpointed and trimmed, so that reads meet the overlay and the checkpoint in all
-// mixtures.
+// Method: each case runs on memory, on LMDB, and on LMDB with bounds so small that every few
+// commits are frozen, checkpointed and trimmed, so that reads meet the overlay and the checkpoint
+// in all mixtures.
 #include <doctest/doctest.h>
 
 #include <map>
@@ -293,8 +293,8 @@ TEST_CASE("commits from many threads are all there") {
       for (int thread = 0; thread < 4; ++thread) {
         threads.emplace_back([&store, &answers, thread] {
           for (int index = 0; index < 2000; ++index) {
-            commit_async(store, static_cast<unsigned>(thread),
-                         put_row(std::to_string(index), "v"), answers.expect());
+            commit_async(store, static_cast<unsigned>(thread), put_row(std::to_string(index), "v"),
+                         answers.expect());
           }
         });
       }

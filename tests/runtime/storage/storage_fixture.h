@@ -24,7 +24,8 @@ namespace millrace::runtime::testing {
 class scratch_directory {
 public:
   scratch_directory() {
-    std::string name = (std::filesystem::temp_directory_path() / "millrace-storage-XXXXXX").string();
+    std::string name =
+        (std::filesystem::temp_directory_path() / "millrace-storage-XXXXXX").string();
     MILLRACE_ASSERT(::mkdtemp(name.data()) != nullptr);
     root_ = name;
   }
@@ -162,8 +163,8 @@ private:
   std::size_t failed_ = 0;
 };
 
-/// Keeps committing to an otherwise unused row until `reached` holds: the checkpoint and the trimming
-/// move only as commits and time pass, and every round here waits for a flush.
+/// Keeps committing to an otherwise unused row until `reached` holds: the checkpoint and the
+/// trimming move only as commits and time pass, and every round here waits for a flush.
 inline void commit_until(storage& to, const std::function<bool()>& reached) {
   for (int round = 0; !reached(); ++round) {
     MILLRACE_ASSERT(round < 100'000);

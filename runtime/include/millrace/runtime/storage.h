@@ -28,6 +28,9 @@ inline constexpr std::size_t row_key_bytes_max = 500;
 /// The largest value of one row; larger state belongs into several rows of a map.
 inline constexpr std::size_t row_value_bytes_max = 16U << 20U;
 
+/// The most bytes of encoded operations in one commit.
+inline constexpr std::size_t commit_bytes_limit = 64U << 20U;
+
 /// The puts and deletes of one commit, in order, in the form in which the journal stores them.
 ///
 /// Encoding (little endian, no padding), repeated: `u8 kind (1 put, 2 erase), u16 key bytes,
@@ -58,8 +61,9 @@ private:
 
 /// One atomic change of one partition, and who to tell.
 ///
-/// Ownership: the caller allocates it and hands it over with `storage::commit`; storage calls
-/// `done` exactly once and does not touch the object afterwards, so `done` may delete or reuse it.
+/// Ownership: the caller allocates it and hands it over with `storage::commit`; storage gives it back
+/// by calling `done` exactly once and does not touch the object afterwards: `done` deletes it or
+/// keeps it for another use.
 class commit_request {
 public:
   commit_request() = default;
@@ -73,9 +77,11 @@ public:
   /// Success: the batch is on disk and every later read sees it. An error: it is not, and never
   /// will be, except `outcome_unknown`, which is answered only when storage is lost for good.
   ///
-  /// Threading: called on a storage thread; must not block.
+  /// Threading: called on a storage thread, or within `commit` once storage has stopped; must not
+  /// block.
   /// Errors: `out_of_space` (quota or disk full; nothing written; try again when there is room),
-  /// `storage_failed`, `unavailable` (storage is stopping).
+  /// `too_large` (over `commit_bytes_limit`), `invalid_argument` (no such partition),
+  /// `storage_failed`, `unavailable` (storage has stopped).
   virtual void done(result<void> outcome) = 0;
 
 private:
@@ -103,7 +109,8 @@ public:
   std::string prefix;
 
   /// The rows in key order, as of all commits whose `done` was called before the request was made.
-  /// Errors: `storage_failed` (a checksum did not match; never returned as data), `unavailable`.
+  /// Errors: `storage_failed` (a checksum did not match; never returned as data),
+  /// `invalid_argument` (no such partition), `unavailable`.
   virtual void done(result<std::vector<row>> rows) = 0;
 };
 
@@ -115,12 +122,16 @@ struct storage_stats {
   std::uint64_t journal_backlog_bytes = 0;  ///< Queued, not yet on disk.
   std::uint64_t overlay_bytes = 0;          ///< Committed, not yet in the checkpoint.
   std::uint64_t journal_bytes = 0;          ///< In the journal, not yet trimmed.
-  std::uint64_t map_used_permille = 0;      ///< Of the fuller environment's quota.
+  std::uint64_t map_used_permille = 0;      ///< Used space of both environments, of the quota.
   std::uint64_t checkpoint_transactions = 0;
   std::uint64_t checkpoint_rows = 0;        ///< Rows written to the checkpoint, after coalescing.
 };
 
 /// Durable rows of one silo. Implementations: `open_storage` (LMDB), `make_memory_storage`.
+///
+/// When the disk fails (EIO, a failed flush, a corrupt environment) the process ends at once with
+/// status 74 and a line on standard error, and answers nothing any more: what was acknowledged is on
+/// the disk, and nobody can say more than that.
 ///
 /// Threading: every member may be called from any thread.
 class storage {
@@ -163,7 +174,9 @@ struct storage_options {
   std::string directory;  ///< Made if absent; holds `journal/`, `checkpoint/`, `LOCK`, `FORMAT`.
   std::uint16_t partition_count = partition_count_default;  ///< Only used when the directory is new.
   std::size_t map_bytes = std::size_t{64} << 30U;  ///< Address space of each environment.
-  std::size_t disk_quota_bytes = 0;  ///< 0: the size of the map. Writes stop at 85 %, deletes at 95 %.
+  /// For both environments together; 0: the size of one map. Puts are refused at 85 %, deletes at
+  /// 95 %.
+  std::size_t disk_quota_bytes = 0;
   std::size_t commit_bytes_max = 4U << 20U;       ///< The most one group commit carries.
   std::size_t backlog_bytes_max = 64U << 20U;     ///< Queued commits before `saturated()`.
   std::size_t overlay_bytes_max = 256U << 20U;    ///< Committed, not checkpointed, before writers wait.
