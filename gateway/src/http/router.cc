@@ -1,0 +1,148 @@
+// SPDX-License-Identifier: MIT
+#include "http/router.h"
+
+#include "http/problem.h"
+#include "millrace/runtime/assert.h"
+
+#include <algorithm>
+#include <array>
+#include <functional>
+#include <map>
+#include <string>
+#include <vector>
+
+namespace millrace::gateway::http {
+namespace {
+
+constexpr std::array all_methods{method::get, method::head,  method::post,   method::put,
+                                 method::del, method::patch, method::options};
+
+}  // namespace
+
+struct router::node {
+  std::map<std::string, std::unique_ptr<node>, std::less<>> literals;
+  std::unique_ptr<node> parameter;
+  std::unique_ptr<node> rest;
+  std::array<handler, all_methods.size()> handlers;
+  // Names of the pattern's parameters by segment. They belong to the end node, so two patterns
+  // may call the same segment differently.
+  std::vector<std::pair<std::string, std::size_t>> names;
+
+  [[nodiscard]] handler& of(method which) { return handlers[static_cast<std::size_t>(which)]; }
+  [[nodiscard]] const handler& of(method which) const {
+    return handlers[static_cast<std::size_t>(which)];
+  }
+  [[nodiscard]] bool ends_here() const {
+    return std::any_of(handlers.begin(), handlers.end(), [](const handler& h) { return !!h; });
+  }
+  [[nodiscard]] std::string allow() const {
+    std::string list;
+    for (const auto each : all_methods) {
+      const bool implied =
+          each == method::options || (each == method::head && of(method::get) != nullptr);
+      if (of(each) || implied) {
+        list += list.empty() ? "" : ", ";
+        list += to_string(each);
+      }
+    }
+    return list;
+  }
+};
+
+router::router() : root_(std::make_unique<node>()) {}
+router::~router() = default;
+router::router(router&&) noexcept = default;
+router& router::operator=(router&&) noexcept = default;
+
+void router::add(method method, std::string_view pattern, handler target) {
+  MILLRACE_ASSERT(pattern.starts_with('/'));
+  MILLRACE_ASSERT(target != nullptr);
+  std::vector<std::pair<std::string, std::size_t>> names;
+  auto* at = root_.get();
+  std::size_t index = 0;
+  for (std::size_t begin = 1; begin < pattern.size(); ++index) {
+    const auto end = std::min(pattern.find('/', begin), pattern.size());
+    auto segment = pattern.substr(begin, end - begin);
+    begin = end + 1;
+    MILLRACE_ASSERT(!segment.empty());
+    std::unique_ptr<node>* next = nullptr;
+    if (segment.starts_with('{') && segment.ends_with("...}")) {
+      MILLRACE_ASSERT(begin > pattern.size());
+      names.emplace_back(segment.substr(1, segment.size() - 5), index);
+      next = &at->rest;
+    } else if (segment.starts_with('{') && segment.ends_with('}')) {
+      names.emplace_back(segment.substr(1, segment.size() - 2), index);
+      next = &at->parameter;
+    } else {
+      next = &at->literals[std::string{segment}];
+    }
+    if (*next == nullptr) {
+      *next = std::make_unique<node>();
+    }
+    at = next->get();
+  }
+  MILLRACE_ASSERT(!at->of(method));
+  MILLRACE_ASSERT(!at->ends_here() || at->names == names);
+  at->names = std::move(names);
+  at->of(method) = std::move(target);
+}
+
+const router::node* router::match(const node& at, const request& request,
+                                  std::size_t index) const {
+  if (index == request.segment_count()) {
+    return at.ends_here() ? &at : nullptr;
+  }
+  const auto segment = request.segment(index);
+  if (const auto literal = at.literals.find(segment); literal != at.literals.end()) {
+    if (const auto* found = match(*literal->second, request, index + 1)) {
+      return found;
+    }
+  }
+  if (at.parameter && !segment.empty()) {
+    if (const auto* found = match(*at.parameter, request, index + 1)) {
+      return found;
+    }
+  }
+  return at.rest.get();
+}
+
+void router::handle(request& request, reply answer) const {
+  if (request.method == method::options && request.target() == "*") {
+    auto made = empty();
+    made.headers.add("Allow", "GET, HEAD, POST, PUT, DELETE, PATCH, OPTIONS");
+    answer.send(std::move(made));
+    return;
+  }
+  const auto* found = match(*root_, request, 0);
+  if (found == nullptr) {
+    answer.fail({runtime::errc::not_found, "no resource at " + std::string{request.path()}},
+                request.target());
+    return;
+  }
+  request.params_.clear();
+  for (const auto& [name, segment] : found->names) {
+    request.params_.push_back({name, segment});
+  }
+  const auto* target = &found->of(request.method);
+  if (!*target && request.method == method::head) {
+    target = &found->of(method::get);
+  }
+  if (*target) {
+    (*target)(request, std::move(answer));
+    return;
+  }
+  auto refusal = empty();
+  if (request.method != method::options) {
+    refusal = problem_response(
+        {.status = 405,
+         .cause = {runtime::errc::unimplemented, std::string{to_string(request.method)} +
+                                                     " is not a method of " +
+                                                     std::string{request.path()}},
+         .instance = request.target(),
+         .errors = {}});
+  }
+  refusal.headers.add("Allow", found->allow());
+  answer.send(std::move(refusal));
+}
+
+}  // namespace millrace::gateway::http
