@@ -1,0 +1,91 @@
+// SPDX-License-Identifier: MIT
+// A small blocking HTTP/1.1 client for the command line.
+//
+// One connection a request: a command makes few, and a connection that is never reused cannot
+// fail half-way through its second request.
+#pragma once
+
+#include <chrono>
+#include <cstdint>
+#include <functional>
+#include <string>
+#include <string_view>
+
+#include "http/message.h"
+#include "http/sse.h"
+#include "millrace/runtime/clock.h"
+#include "millrace/runtime/result.h"
+
+namespace millrace::gateway::http {
+
+/// Where a server is: `http://host[:port][/prefix]`.
+struct url {
+  std::string host;         ///< A name or an address; IPv6 without its brackets.
+  std::uint16_t port = 80;
+  std::string prefix;       ///< Goes before every target; empty or "/..." without a last slash.
+
+  /// `host:port`, for texts and the Host field.
+  [[nodiscard]] std::string authority() const;
+};
+
+/// Errors: `invalid_argument`, also for https, which this client does not speak.
+[[nodiscard]] runtime::result<url> parse_url(std::string_view text);
+
+struct client_options {
+  url base;
+  header_list headers;  ///< Sent with every request (Authorization, for one).
+  std::chrono::milliseconds connect_timeout{5'000};
+
+  /// For the whole answer; for a stream, between two pieces (the server pings each 15 s).
+  std::chrono::milliseconds timeout{60'000};
+  std::size_t body_bytes_max = std::size_t{256} << 20;
+};
+
+struct client_response {
+  int status = 0;
+  header_list headers;
+  std::string body;
+};
+
+/// Whether a streaming callback wants more.
+enum class flow : std::uint8_t { more, stop };
+
+/// Sends requests, one at a time.
+///
+/// Errors (all requests): `unavailable` when there was no connection, so nothing was done;
+/// `deadline_exceeded` when the answer did not come in time; `outcome_unknown` (or `unavailable`
+/// for GET and HEAD) when the connection broke before the answer was whole; `too_large` for a body
+/// over the limit. The text names the address. A status of 400 or more is an answer, not an
+/// error: `error_of_response` makes it one.
+/// Threading: one thread at a time; blocks it.
+class client {
+public:
+  /// Requires: `clock` outlives the client.
+  client(client_options options, const runtime::clock& clock);
+
+  [[nodiscard]] runtime::result<client_response> send(method method, std::string_view target,
+                                                      std::string_view body = {},
+                                                      const header_list& headers = {});
+
+  /// As `send`, but the body of an answer under 400 goes to `sink` as it arrives. Stopping is
+  /// success. The response returned has the body only of an answer of 400 or more.
+  [[nodiscard]] runtime::result<client_response> stream(
+      method method, std::string_view target, std::string_view body, const header_list& headers,
+      const std::function<flow(std::string_view)>& sink);
+
+  /// GETs server-sent events from after `last_event_id` (empty: from the beginning).
+  [[nodiscard]] runtime::result<client_response> events(
+      std::string_view target, std::string_view last_event_id,
+      const std::function<flow(const received_event&)>& sink);
+
+  /// GETs a body of lines (NDJSON, a log); each goes to `sink` without its line end.
+  [[nodiscard]] runtime::result<client_response> lines(
+      std::string_view target, const header_list& headers,
+      const std::function<flow(std::string_view)>& sink);
+
+private:
+  client_options options_;
+  const runtime::clock& clock_;
+};
+
+}  // namespace millrace::gateway::http

@@ -1,0 +1,114 @@
+// SPDX-License-Identifier: MIT
+// One event loop of the server with the connections that belong to it.
+//
+// Private to server.cc and connection.cc: this header and what includes it are the only places
+// that see Asio.
+#pragma once
+
+#include <atomic>
+#include <boost/asio/io_context.hpp>
+#include <boost/asio/ip/tcp.hpp>
+#include <boost/asio/steady_timer.hpp>
+#include <condition_variable>
+#include <cstdint>
+#include <memory>
+#include <mutex>
+#include <string>
+#include <vector>
+
+#include "http/server.h"
+
+namespace millrace::gateway::http {
+
+class connection;
+
+using executor_type = boost::asio::io_context::executor_type;
+using socket_type = boost::asio::basic_stream_socket<boost::asio::ip::tcp, executor_type>;
+
+/// What all loops of a server share.
+struct server_core {
+  server_core(server_options o, handler h, const runtime::clock& c, access_log l)
+      : options(std::move(o)), target(std::move(h)), clock(c), log(std::move(l)) {}
+
+  const server_options options;
+  const handler target;
+  const runtime::clock& clock;
+  const access_log log;
+
+  std::atomic<std::uint64_t> accepted{0};
+  std::atomic<std::uint64_t> refused{0};
+  std::atomic<std::uint64_t> requests{0};
+  std::atomic<std::uint64_t> rejected{0};
+  std::atomic<std::uint64_t> open{0};
+
+  std::mutex mutex;               ///< With `changed`: `open` went to zero.
+  std::condition_variable changed;
+};
+
+/// Time by the sweep: coarse, and free to read.
+using tick_count = std::uint64_t;
+
+/// One loop.
+///
+/// Ownership: held by the server, by its connections and by what replies to them, so that a late
+/// reply finds a loop that has stopped rather than none.
+/// Threading: `post` from any thread; the rest on the loop's thread.
+class io_loop : public std::enable_shared_from_this<io_loop> {
+public:
+  explicit io_loop(std::shared_ptr<server_core> core);
+
+  /// Runs until `stop_now`; what is posted afterwards is refused.
+  void run();
+
+  /// False when the loop has stopped; the function is then destroyed unrun.
+  bool post(task function);
+
+  [[nodiscard]] bool on_this_thread() noexcept {
+    return context.get_executor().running_in_this_thread();
+  }
+
+  void adopt(socket_type socket);
+  void forget(connection& gone);
+
+  /// Begins a graceful stop; idle connections go at once.
+  void drain();
+
+  /// Cuts every connection and ends `run`.
+  void stop_now();
+
+  [[nodiscard]] tick_count now() const noexcept { return tick_; }
+  [[nodiscard]] tick_count after(std::chrono::milliseconds wait) const noexcept {
+    return tick_ + static_cast<tick_count>((wait + tick_length_ - std::chrono::milliseconds{1}) /
+                                           tick_length_) + 1;
+  }
+  [[nodiscard]] bool draining() const noexcept { return draining_; }
+
+  /// `Date: ...\r\n`, right to the second.
+  [[nodiscard]] const std::string& date_line() const noexcept { return date_line_; }
+
+  boost::asio::io_context context{1};
+  const std::shared_ptr<server_core> core;
+
+private:
+  void run_inbox();
+  void arm();
+  void sweep();
+  void update_date();
+
+  std::mutex mutex_;
+  std::vector<task> inbox_;
+  bool stopped_ = false;
+
+  boost::asio::basic_waitable_timer<std::chrono::steady_clock,
+                                    boost::asio::wait_traits<std::chrono::steady_clock>,
+                                    executor_type>
+      ticker_;
+  std::chrono::milliseconds tick_length_;
+  tick_count tick_ = 0;
+  std::int64_t date_second_ = -1;
+  std::string date_line_;
+  bool draining_ = false;
+  std::vector<std::shared_ptr<connection>> connections_;
+};
+
+}  // namespace millrace::gateway::http

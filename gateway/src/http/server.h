@@ -1,0 +1,102 @@
+// SPDX-License-Identifier: MIT
+// HTTP/1.1 server: sockets, limits and timeouts around one handler.
+//
+// One event loop a thread; a connection belongs to one of them for life. Requests of one
+// connection are answered in their order, one at a time (pipelined ones wait in its buffer, and
+// a client that sends on is held back by TCP). Everything a client can make grow has a limit.
+//
+// What is malformed is answered 400 and the connection closed: after a message whose end is in
+// doubt, the next bytes could be another party's request (RFC 9112, 11.2).
+#pragma once
+
+#include <chrono>
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <string>
+#include <string_view>
+
+#include "http/reply.h"
+#include "http/task.h"
+#include "millrace/runtime/clock.h"
+#include "millrace/runtime/result.h"
+
+namespace millrace::gateway::http {
+
+struct server_options {
+  std::string address = "127.0.0.1";  ///< An IPv4 or IPv6 address, not a name.
+  std::uint16_t port = 0;             ///< 0: the kernel picks a free one.
+  unsigned threads = 1;               ///< Event loops, at least 1.
+
+  std::size_t body_bytes_max = std::size_t{8} << 20;     ///< Over it: 413.
+  std::size_t header_bytes_max = std::size_t{16} << 10;  ///< Request line and fields; over it: 431.
+  std::size_t connections_max = 10'000;                  ///< Over it: 503 at once.
+
+  /// A stream's queue. Past half of it writes answer `full`; past all of it the client is cut
+  /// off. 1 MiB is about ten seconds of a busy log on a slow line.
+  std::size_t stream_bytes_max = std::size_t{1} << 20;
+
+  /// The times below are checked by one periodic sweep a loop (an eighth of the shortest, 10 ms
+  /// to 1 s), never by a timer a request: each may run over by one sweep.
+  std::chrono::milliseconds header_timeout{10'000};  ///< First byte to end of header; then 408.
+  std::chrono::milliseconds body_timeout{60'000};    ///< End of header to end of body; then 408.
+  std::chrono::milliseconds idle_timeout{75'000};    ///< Without a request; then closed.
+  std::chrono::milliseconds write_timeout{30'000};   ///< Without progress of a write; then closed.
+  std::chrono::milliseconds ping_interval{15'000};   ///< Of quiet streams that asked for pings.
+};
+
+/// One answered request, for a log.
+struct access_entry {
+  std::string_view method;  ///< Empty when the request could not be read.
+  std::string_view target;
+  int status;
+  std::size_t body_bytes;  ///< 0 for a stream: it has only begun.
+};
+
+/// Called on io threads for every answer; must not block.
+using access_log = std::function<void(const access_entry&)>;
+
+/// What the server counts.
+struct server_probe {
+  std::uint64_t connections_total;  ///< Accepted, refused ones included.
+  std::uint64_t connections_open;
+  std::uint64_t connections_refused_total;  ///< Over `connections_max`.
+  std::uint64_t requests_total;             ///< Handed to the handler.
+  std::uint64_t rejected_total;             ///< Malformed, over a limit, too slow.
+};
+
+/// A server that runs from `start` to `stop`.
+///
+/// Threading: `post` and `probe` from any thread once `start` has returned; the rest from the owner's, never an io thread.
+class server {
+public:
+  /// Requires: `target` is set; `clock` outlives the server (it dates the answers).
+  server(server_options options, handler target, const runtime::clock& clock, access_log log = {});
+  server(const server&) = delete;
+  server& operator=(const server&) = delete;
+
+  /// Stops without grace.
+  ~server();
+
+  /// Listens and starts the threads. The port, when the kernel picked it. Errors:
+  /// `invalid_argument` for an address that is none; `unavailable` when the address cannot be
+  /// listened on, with its name and the remedy in the text. Requires: not started before.
+  [[nodiscard]] runtime::result<std::uint16_t> start();
+
+  /// Refuses new connections, closes idle ones, ends streams, lets requests finish for up to
+  /// `grace`, cuts the rest, joins the threads. Blocks for that long at most. What is sent to a
+  /// reply afterwards goes nowhere. Does nothing when not running.
+  void stop(std::chrono::milliseconds grace);
+
+  /// Runs a function on an io thread, in the order of posting. False, and the function is dropped
+  /// unrun, when the server is not running. Cost: a lock; one wake-up for all that are waiting.
+  bool post(task function);
+
+  [[nodiscard]] server_probe probe() const noexcept;
+
+private:
+  struct parts;
+  std::unique_ptr<parts> parts_;
+};
+
+}  // namespace millrace::gateway::http

@@ -1,0 +1,114 @@
+// SPDX-License-Identifier: MIT
+#include "http/connection.h"
+
+namespace millrace::gateway::http {
+
+stream_queue::stream_queue(std::shared_ptr<io_loop> loop, std::weak_ptr<connection> owner,
+                           std::size_t bound)
+    : loop_(std::move(loop)), owner_(std::move(owner)), bound_(bound) {}
+
+write_status stream_queue::write(std::string_view piece) {
+  std::unique_lock lock{mutex_};
+  if (ended_ || closed_) {
+    return write_status::closed;
+  }
+  if (queued_ + piece.size() > bound_) {
+    lock.unlock();
+    end();
+    loop_->post([owner = owner_] {
+      if (const auto held = owner.lock()) {
+        held->cut();
+      }
+    });
+    return write_status::closed;
+  }
+  pending_ += piece;
+  queued_ += piece.size();
+  const bool full = queued_ > bound_ / 2;
+  was_full_ = was_full_ || full;
+  wake(lock);
+  return full ? write_status::full : write_status::ok;
+}
+
+void stream_queue::close() {
+  std::unique_lock lock{mutex_};
+  if (!ended_ && !closed_) {
+    closed_ = true;
+    wake(lock);
+  }
+}
+
+// One posted wake-up covers all writes until the loop comes round, so a burst of small events
+// leaves as one chunk. Always posted, also on the loop's own thread: a writer may hold a lock
+// that its callbacks take.
+void stream_queue::wake(std::unique_lock<std::mutex>& lock) {
+  if (std::exchange(waking_, true)) {
+    return;
+  }
+  lock.unlock();
+  loop_->post([owner = owner_] {
+    if (const auto held = owner.lock()) {
+      held->pump();
+    }
+  });
+}
+
+void stream_queue::on_closed(task callback) {
+  {
+    const std::lock_guard lock{mutex_};
+    if (!ended_) {
+      on_closed_ = std::move(callback);
+      return;
+    }
+  }
+  loop_->post(std::move(callback));
+}
+
+void stream_queue::on_drained(std::function<void()> callback) {
+  const std::lock_guard lock{mutex_};
+  on_drained_ = std::move(callback);
+}
+
+bool stream_queue::take(std::string& into) {
+  const std::lock_guard lock{mutex_};
+  waking_ = false;
+  std::swap(pending_, into);
+  return closed_ || ended_;
+}
+
+void stream_queue::sent(std::size_t bytes) {
+  std::function<void()> drained;
+  {
+    const std::lock_guard lock{mutex_};
+    queued_ -= bytes;
+    if (was_full_ && queued_ == 0 && !closed_) {
+      was_full_ = false;
+      drained = on_drained_;
+    }
+  }
+  if (drained) {
+    drained();
+  }
+}
+
+// What the callbacks captured (often the stream itself) is let go outside the lock.
+void stream_queue::end() {
+  std::function<void()> drained;
+  task gone;
+  bool wanted = false;
+  {
+    const std::lock_guard lock{mutex_};
+    if (std::exchange(ended_, true)) {
+      return;
+    }
+    wanted = !closed_ && static_cast<bool>(on_closed_);
+    gone = std::move(on_closed_);
+    drained = std::move(on_drained_);
+    on_drained_ = nullptr;
+  }
+  if (wanted) {
+    loop_->post(std::move(gone));
+  }
+}
+
+}  // namespace millrace::gateway::http
