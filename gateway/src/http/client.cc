@@ -23,7 +23,9 @@ using runtime::error;
 using runtime::result;
 using view = boost::beast::string_view;
 
-std::string_view std_view(view text) noexcept { return {text.data(), text.size()}; }
+std::string_view std_view(view text) noexcept {
+  return {text.data(), text.size()};
+}
 
 /// A descriptor that closes itself.
 class descriptor {
@@ -97,8 +99,7 @@ private:
 bool wait(const descriptor& socket, short events, const runtime::clock& clock,
           runtime::steady_time until) {
   for (;;) {
-    const auto left =
-        std::chrono::ceil<std::chrono::milliseconds>(until - clock.steady()).count();
+    const auto left = std::chrono::ceil<std::chrono::milliseconds>(until - clock.steady()).count();
     if (left <= 0) {
       return false;
     }
@@ -172,8 +173,7 @@ std::string format_request(const client_options& options, method method, std::st
       out += "\r\n";
     }
   }
-  if (!body.empty() || method == method::post || method == method::put ||
-      method == method::patch) {
+  if (!body.empty() || method == method::post || method == method::put || method == method::patch) {
     out += "Content-Length: " + std::to_string(body.size()) + "\r\n";
   }
   out += "\r\n";
@@ -259,8 +259,8 @@ result<url> parse_url(std::string_view text) {
 client::client(client_options options, const runtime::clock& clock)
     : options_(std::move(options)), clock_(clock) {}
 
-result<client_response> client::send(method method, std::string_view target,
-                                     std::string_view body, const header_list& headers) {
+result<client_response> client::send(method method, std::string_view target, std::string_view body,
+                                     const header_list& headers) {
   return stream(method, target, body, headers, nullptr);
 }
 
@@ -270,6 +270,14 @@ result<client_response> client::stream(method method, std::string_view target,
   if (!target.starts_with('/') || has_line_end(target) ||
       target.find(' ') != std::string_view::npos) {
     return error{errc::invalid_argument, "'" + std::string{target} + "' is not a request target"};
+  }
+  const std::array<const header_list*, 2> lists{&options_.headers, &headers};
+  for (const auto* list : lists) {
+    for (std::size_t i = 0; i < list->size(); ++i) {
+      if (has_line_end(list->at(i).name) || has_line_end(list->at(i).value)) {
+        return error{errc::invalid_argument, "a header field has a line end in it"};
+      }
+    }
   }
   auto socket = connect(options_.base, clock_, clock_.steady() + options_.connect_timeout);
   if (!socket) {
@@ -356,8 +364,8 @@ result<client_response> client::events(std::string_view target, std::string_view
   }
   event_parser parser;
   return stream(method::get, target, {}, headers, [&](std::string_view piece) {
-    const bool more = parser.feed(
-        piece, [&](const received_event& event) { return sink(event) == flow::more; });
+    const bool more =
+        parser.feed(piece, [&](const received_event& event) { return sink(event) == flow::more; });
     return more ? flow::more : flow::stop;
   });
 }

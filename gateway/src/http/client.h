@@ -20,9 +20,9 @@ namespace millrace::gateway::http {
 
 /// Where a server is: `http://host[:port][/prefix]`.
 struct url {
-  std::string host;         ///< A name or an address; IPv6 without its brackets.
+  std::string host;  ///< A name or an address; IPv6 without its brackets.
   std::uint16_t port = 80;
-  std::string prefix;       ///< Goes before every target; empty or "/..." without a last slash.
+  std::string prefix;  ///< Goes before every target; empty or "/..." without a last slash.
 
   /// `host:port`, for texts and the Host field.
   [[nodiscard]] std::string authority() const;

@@ -38,7 +38,9 @@ void append_number(std::string& out, std::size_t number, int base = 10) {
   out.append(digits.data(), static_cast<std::size_t>(end - digits.data()));
 }
 
-bool has_body(int status) noexcept { return status != 204 && status != 304; }
+bool has_body(int status) noexcept {
+  return status != 204 && status != 304;
+}
 
 // A handler may put a client's text into a field; a line end in it must not begin a new field.
 void append_value(std::string& out, std::string_view value) {
@@ -107,15 +109,20 @@ void connection::on_read(std::size_t bytes, bool failed) {
   }
   in_end_ += bytes;
   switch (state_) {
-    case state::reading: serve(); break;
-    case state::streaming: read(); break;  // Kept for later; a full buffer stops the reading.
+    case state::reading:
+      serve();
+      break;
+    case state::streaming:
+      read();
+      break;  // Kept for later; a full buffer stops the reading.
     case state::closing:
     case state::lingering:
       in_begin_ = in_end_ = 0;
       read();
       break;
     case state::handling:
-    case state::closed: break;
+    case state::closed:
+      break;
   }
 }
 
@@ -208,8 +215,8 @@ void connection::reject(int status, std::string detail) {
                     : status == 501                ? runtime::errc::unimplemented
                                                    : runtime::errc::invalid_argument;
   state_ = state::handling;
-  answered(problem_response(problem{
-      .status = status, .cause = {code, std::move(detail)}, .instance = {}, .errors = {}}));
+  answered(problem_response(
+      problem{.status = status, .cause = {code, std::move(detail)}, .instance = {}, .errors = {}}));
   flush();
 }
 
@@ -305,11 +312,11 @@ std::shared_ptr<stream_sink> connection::open(int status, header_list headers,
     if (!in_handler_) {
       serve();
     }
-  } else if (!loop_->post([self = shared_from_this(), queue, status, held = std::move(headers),
-                           ping] {
-               self->began(queue, status, held, ping);
-               self->serve();
-             })) {
+  } else if (!loop_->post(
+                 [self = shared_from_this(), queue, status, held = std::move(headers), ping] {
+                   self->began(queue, status, held, ping);
+                   self->serve();
+                 })) {
     queue->end();
   }
   return queue;
@@ -447,8 +454,8 @@ void connection::written() {
 
 void connection::on_sweep() {
   if (state_ == state::streaming && !write_pending_ && !ping_.empty() &&
-      loop_->now() >= last_piece_ + (loop_->after(loop_->core->options.ping_interval) -
-                                     loop_->now())) {
+      loop_->now() >=
+          last_piece_ + (loop_->after(loop_->core->options.ping_interval) - loop_->now())) {
     append_piece(ping_);
     flush();
     return;
@@ -472,8 +479,11 @@ void connection::on_sweep() {
       }
       break;
     case state::closing:
-    case state::lingering: cut(); break;
-    case state::closed: break;
+    case state::lingering:
+      cut();
+      break;
+    case state::closed:
+      break;
   }
 }
 

@@ -135,7 +135,7 @@ private:
   bool write_pending_ = false;
 
   std::shared_ptr<stream_queue> stream_;
-  std::string piece_;               ///< Taken from the stream, being framed.
+  std::string piece_;  ///< Taken from the stream, being framed.
   std::size_t stream_in_flight_ = 0;
   std::string_view ping_;
   tick_count last_piece_ = 0;

@@ -41,7 +41,7 @@ struct server_core {
   std::atomic<std::uint64_t> rejected{0};
   std::atomic<std::uint64_t> open{0};
 
-  std::mutex mutex;               ///< With `changed`: `open` went to zero.
+  std::mutex mutex;  ///< With `changed`: `open` went to zero.
   std::condition_variable changed;
 };
 
@@ -78,8 +78,10 @@ public:
 
   [[nodiscard]] tick_count now() const noexcept { return tick_; }
   [[nodiscard]] tick_count after(std::chrono::milliseconds wait) const noexcept {
-    return tick_ + static_cast<tick_count>((wait + tick_length_ - std::chrono::milliseconds{1}) /
-                                           tick_length_) + 1;
+    return tick_ +
+           static_cast<tick_count>((wait + tick_length_ - std::chrono::milliseconds{1}) /
+                                   tick_length_) +
+           1;
   }
   [[nodiscard]] bool draining() const noexcept { return draining_; }
 
@@ -99,9 +101,8 @@ private:
   std::vector<task> inbox_;
   bool stopped_ = false;
 
-  boost::asio::basic_waitable_timer<std::chrono::steady_clock,
-                                    boost::asio::wait_traits<std::chrono::steady_clock>,
-                                    executor_type>
+  boost::asio::basic_waitable_timer<
+      std::chrono::steady_clock, boost::asio::wait_traits<std::chrono::steady_clock>, executor_type>
       ticker_;
   std::chrono::milliseconds tick_length_;
   tick_count tick_ = 0;

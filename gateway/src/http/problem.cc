@@ -13,7 +13,9 @@ using runtime::errc;
 
 constexpr std::chrono::milliseconds retry_after_default{1000};
 
-bool wants_retry_after(int status) noexcept { return status == 429 || status == 503; }
+bool wants_retry_after(int status) noexcept {
+  return status == 429 || status == 503;
+}
 
 std::string seconds_text(std::chrono::milliseconds wait) {
   // Rounded up: coming back early is what the hint is there to prevent.
@@ -28,52 +30,86 @@ std::string seconds_text(std::chrono::milliseconds wait) {
 // effect is 504 or 500, which nothing resends blindly.
 int status_of(errc code) noexcept {
   switch (code) {
-    case errc::not_found: return 404;
-    case errc::invalid_argument: return 400;
-    case errc::conflict: return 409;
+    case errc::not_found:
+      return 404;
+    case errc::invalid_argument:
+      return 400;
+    case errc::conflict:
+      return 409;
     // Not 412, which answers a failed If-Match and nothing else; the state conflicts, so 409.
-    case errc::failed_precondition: return 409;
-    case errc::call_cycle: return 508;
-    case errc::deadline_exceeded: return 504;
+    case errc::failed_precondition:
+      return 409;
+    case errc::call_cycle:
+      return 508;
+    case errc::deadline_exceeded:
+      return 504;
     // 429 and not 503: the service works, this caller is asked to slow down.
-    case errc::overloaded: return 429;
-    case errc::unavailable: return 503;
-    case errc::not_primary: return 503;
-    case errc::outcome_unknown: return 504;
-    case errc::fenced: return 503;
-    case errc::not_enough_replicas: return 503;
-    case errc::storage_failed: return 500;
-    case errc::permission_denied: return 403;
-    case errc::unauthenticated: return 401;
-    case errc::internal: return 500;
+    case errc::overloaded:
+      return 429;
+    case errc::unavailable:
+      return 503;
+    case errc::not_primary:
+      return 503;
+    case errc::outcome_unknown:
+      return 504;
+    case errc::fenced:
+      return 503;
+    case errc::not_enough_replicas:
+      return 503;
+    case errc::storage_failed:
+      return 500;
+    case errc::permission_denied:
+      return 403;
+    case errc::unauthenticated:
+      return 401;
+    case errc::internal:
+      return 500;
     // 499 is one server's private log code for a client that left. A client that reads this
     // answer has not: the work was withdrawn, which is a state it did not expect.
-    case errc::cancelled: return 409;
+    case errc::cancelled:
+      return 409;
     // The route exists, the actor type or method behind it does not: 404 would say that the
     // *actor* is missing, and virtual actors never are.
-    case errc::unimplemented: return 501;
-    case errc::out_of_space: return 507;
-    case errc::too_large: return 413;
+    case errc::unimplemented:
+      return 501;
+    case errc::out_of_space:
+      return 507;
+    case errc::too_large:
+      return 413;
   }
   return 500;
 }
 
 errc errc_of_status(int status) noexcept {
   switch (status) {
-    case 401: return errc::unauthenticated;
-    case 403: return errc::permission_denied;
-    case 404: return errc::not_found;
-    case 408: return errc::deadline_exceeded;
-    case 409: return errc::conflict;
-    case 412: return errc::failed_precondition;
-    case 413: return errc::too_large;
-    case 429: return errc::overloaded;
-    case 501: return errc::unimplemented;
-    case 503: return errc::unavailable;
-    case 504: return errc::outcome_unknown;
-    case 507: return errc::out_of_space;
-    case 508: return errc::call_cycle;
-    default: return status < 500 ? errc::invalid_argument : errc::internal;
+    case 401:
+      return errc::unauthenticated;
+    case 403:
+      return errc::permission_denied;
+    case 404:
+      return errc::not_found;
+    case 408:
+      return errc::deadline_exceeded;
+    case 409:
+      return errc::conflict;
+    case 412:
+      return errc::failed_precondition;
+    case 413:
+      return errc::too_large;
+    case 429:
+      return errc::overloaded;
+    case 501:
+      return errc::unimplemented;
+    case 503:
+      return errc::unavailable;
+    case 504:
+      return errc::outcome_unknown;
+    case 507:
+      return errc::out_of_space;
+    case 508:
+      return errc::call_cycle;
+    default:
+      return status < 500 ? errc::invalid_argument : errc::internal;
   }
 }
 

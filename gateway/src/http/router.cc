@@ -87,8 +87,7 @@ void router::add(method method, std::string_view pattern, handler target) {
   at->of(method) = std::move(target);
 }
 
-const router::node* router::match(const node& at, const request& request,
-                                  std::size_t index) const {
+const router::node* router::match(const node& at, const request& request, std::size_t index) const {
   if (index == request.segment_count()) {
     return at.ends_here() ? &at : nullptr;
   }
@@ -133,13 +132,12 @@ void router::handle(request& request, reply answer) const {
   }
   auto refusal = empty();
   if (request.method != method::options) {
-    refusal = problem_response(
-        {.status = 405,
-         .cause = {runtime::errc::unimplemented, std::string{to_string(request.method)} +
-                                                     " is not a method of " +
-                                                     std::string{request.path()}},
-         .instance = request.target(),
-         .errors = {}});
+    refusal = problem_response({.status = 405,
+                                .cause = {runtime::errc::unimplemented,
+                                          std::string{to_string(request.method)} +
+                                              " is not a method of " + std::string{request.path()}},
+                                .instance = request.target(),
+                                .errors = {}});
   }
   refusal.headers.add("Allow", found->allow());
   answer.send(std::move(refusal));

@@ -27,9 +27,9 @@ constexpr std::string_view refusal_text =
     "Content-Length: 0\r\n\r\n";
 
 std::chrono::milliseconds tick_length_of(const server_options& options) {
-  const auto shortest = std::min({options.header_timeout, options.body_timeout,
-                                  options.idle_timeout, options.write_timeout,
-                                  options.ping_interval});
+  const auto shortest =
+      std::min({options.header_timeout, options.body_timeout, options.idle_timeout,
+                options.write_timeout, options.ping_interval});
   return std::clamp(shortest / 8, std::chrono::milliseconds{10}, std::chrono::milliseconds{1000});
 }
 
@@ -54,9 +54,7 @@ error cannot_listen(const server_options& options, const boost::system::error_co
 // --- io_loop ---------------------------------------------------------------------------------
 
 io_loop::io_loop(std::shared_ptr<server_core> shared)
-    : core(std::move(shared)),
-      ticker_(context),
-      tick_length_(tick_length_of(core->options)) {}
+    : core(std::move(shared)), ticker_(context), tick_length_(tick_length_of(core->options)) {}
 
 void io_loop::run() {
   update_date();
@@ -111,9 +109,9 @@ void io_loop::sweep() {
 }
 
 void io_loop::update_date() {
-  const auto second = std::chrono::duration_cast<std::chrono::seconds>(
-                          core->clock.wall().time_since_epoch())
-                          .count();
+  const auto second =
+      std::chrono::duration_cast<std::chrono::seconds>(core->clock.wall().time_since_epoch())
+          .count();
   if (second == date_second_) {
     return;
   }
@@ -126,11 +124,11 @@ void io_loop::update_date() {
   static constexpr std::array months{"Jan", "Feb", "Mar", "Apr", "May", "Jun",
                                      "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"};
   std::array<char, 96> text;
-  const auto size = std::snprintf(
-      text.data(), text.size(), "Date: %s, %02d %s %04d %02d:%02d:%02d GMT\r\n",
-      days[static_cast<std::size_t>(parts.tm_wday)], parts.tm_mday,
-      months[static_cast<std::size_t>(parts.tm_mon)], parts.tm_year + 1900, parts.tm_hour,
-      parts.tm_min, parts.tm_sec);
+  const auto size =
+      std::snprintf(text.data(), text.size(), "Date: %s, %02d %s %04d %02d:%02d:%02d GMT\r\n",
+                    days[static_cast<std::size_t>(parts.tm_wday)], parts.tm_mday,
+                    months[static_cast<std::size_t>(parts.tm_mon)], parts.tm_year + 1900,
+                    parts.tm_hour, parts.tm_min, parts.tm_sec);
   date_line_.assign(text.data(), static_cast<std::size_t>(size));
 }
 
@@ -203,11 +201,13 @@ server::server(server_options options, handler target, const runtime::clock& clo
   MILLRACE_ASSERT(target != nullptr);
   MILLRACE_ASSERT(options.threads >= 1);
   MILLRACE_ASSERT(options.stream_bytes_max > 0);
-  parts_->core = std::make_shared<server_core>(std::move(options), std::move(target), clock,
-                                               std::move(log));
+  parts_->core =
+      std::make_shared<server_core>(std::move(options), std::move(target), clock, std::move(log));
 }
 
-server::~server() { stop(std::chrono::milliseconds{0}); }
+server::~server() {
+  stop(std::chrono::milliseconds{0});
+}
 
 boost::system::error_code server::parts::listen(const asio::ip::address& address) {
   boost::system::error_code ec;
@@ -256,25 +256,25 @@ runtime::result<std::uint16_t> server::start() {
 
 void server::parts::accept() {
   const auto loop = loops[next++ % loops.size()];
-  acceptor->async_accept(loop->context, [this, loop](const boost::system::error_code& ec,
-                                                     socket_type socket) {
-    if (ec == asio::error::operation_aborted || !acceptor->is_open()) {
-      return;
-    }
-    if (!ec) {
-      accepted(loop, std::move(socket));
-      accept();
-      return;
-    }
-    // Out of descriptors, most often. Trying again at once would spin until one is free.
-    auto timer = std::make_shared<asio::steady_timer>(loops.front()->context);
-    timer->expires_after(std::chrono::milliseconds{50});
-    timer->async_wait([this, timer](const boost::system::error_code&) {
-      if (acceptor->is_open()) {
-        accept();
-      }
-    });
-  });
+  acceptor->async_accept(
+      loop->context, [this, loop](const boost::system::error_code& ec, socket_type socket) {
+        if (ec == asio::error::operation_aborted || !acceptor->is_open()) {
+          return;
+        }
+        if (!ec) {
+          accepted(loop, std::move(socket));
+          accept();
+          return;
+        }
+        // Out of descriptors, most often. Trying again at once would spin until one is free.
+        auto timer = std::make_shared<asio::steady_timer>(loops.front()->context);
+        timer->expires_after(std::chrono::milliseconds{50});
+        timer->async_wait([this, timer](const boost::system::error_code&) {
+          if (acceptor->is_open()) {
+            accept();
+          }
+        });
+      });
 }
 
 void server::parts::accepted(const std::shared_ptr<io_loop>& loop, socket_type socket) {
@@ -290,9 +290,8 @@ void server::parts::accepted(const std::shared_ptr<io_loop>& loop, socket_type s
   core->open.fetch_add(1);
   if (loop == loops.front()) {
     loop->adopt(std::move(socket));
-  } else if (!loop->post([loop, held = std::move(socket)]() mutable {
-               loop->adopt(std::move(held));
-             })) {
+  } else if (!loop->post(
+                 [loop, held = std::move(socket)]() mutable { loop->adopt(std::move(held)); })) {
     core->open.fetch_sub(1);
   }
 }

@@ -17,8 +17,8 @@ public:
   task() = default;
 
   template <std::invocable F>
-    requires(!std::same_as<std::remove_cvref_t<F>, task>)
-  task(F&& function)  // NOLINT(google-explicit-constructor): a lambda is a task
+  requires(!std::same_as<std::remove_cvref_t<F>, task>)
+      task(F&& function)  // NOLINT(google-explicit-constructor): a lambda is a task
       : body_(std::make_unique<model<std::remove_cvref_t<F>>>(std::forward<F>(function))) {}
 
   explicit operator bool() const noexcept { return body_ != nullptr; }

@@ -1,0 +1,162 @@
+// SPDX-License-Identifier: MIT
+// Raw sockets for the tests: what a well-meant client library would never send.
+#pragma once
+
+#include <arpa/inet.h>
+#include <netinet/in.h>
+#include <sys/socket.h>
+#include <sys/time.h>
+#include <unistd.h>
+
+#include <doctest/doctest.h>
+#include <condition_variable>
+#include <functional>
+#include <mutex>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <utility>
+
+#include "http/server.h"
+#include "millrace/runtime/clock.h"
+
+namespace millrace::gateway::http {
+
+/// A client socket to a port of this machine. A read that waits ten seconds fails the test.
+class wire {
+public:
+  explicit wire(std::uint16_t port) : socket_(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0)) {
+    const timeval limit{10, 0};
+    ::setsockopt(socket_, SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof limit);
+    ::setsockopt(socket_, SOL_SOCKET, SO_SNDTIMEO, &limit, sizeof limit);
+    sockaddr_in where{};
+    where.sin_family = AF_INET;
+    where.sin_port = htons(port);
+    where.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+    REQUIRE(::connect(socket_, reinterpret_cast<sockaddr*>(&where), sizeof where) == 0);
+  }
+  wire(const wire&) = delete;
+  wire& operator=(const wire&) = delete;
+  ~wire() { leave(); }
+
+  /// False when the server has closed.
+  bool send(std::string_view bytes) {
+    while (!bytes.empty()) {
+      const auto n = ::send(socket_, bytes.data(), bytes.size(), MSG_NOSIGNAL);
+      if (n <= 0) {
+        return false;
+      }
+      bytes.remove_prefix(static_cast<std::size_t>(n));
+    }
+    return true;
+  }
+
+  void finish_sending() { ::shutdown(socket_, SHUT_WR); }
+
+  void leave() {
+    if (socket_ >= 0) {
+      ::close(std::exchange(socket_, -1));
+    }
+  }
+
+  /// Everything until the server closes (or resets).
+  std::string read_all() {
+    while (fill()) {
+    }
+    return std::exchange(buffer_, {});
+  }
+
+  /// Everything up to and with `mark`; what there is when the server closes first.
+  std::string read_until(std::string_view mark) {
+    for (;;) {
+      if (const auto at = buffer_.find(mark); at != std::string::npos) {
+        auto text = buffer_.substr(0, at + mark.size());
+        buffer_.erase(0, at + mark.size());
+        return text;
+      }
+      if (!fill()) {
+        return std::exchange(buffer_, {});
+      }
+    }
+  }
+
+  /// One answer that has a Content-Length.
+  std::string read_answer() {
+    auto head = read_until("\r\n\r\n");
+    const auto at = head.find("Content-Length: ");
+    if (at == std::string::npos) {
+      return head;
+    }
+    const auto size = static_cast<std::size_t>(std::stoul(head.substr(at + 16)));
+    while (buffer_.size() < size && fill()) {
+    }
+    head += buffer_.substr(0, size);
+    buffer_.erase(0, size);
+    return head;
+  }
+
+private:
+  bool fill() {
+    char piece[65536];
+    const auto n = ::recv(socket_, piece, sizeof piece, 0);
+    if (n < 0 && (errno == EAGAIN || errno == EWOULDBLOCK)) {
+      FAIL("the server neither answered nor closed within ten seconds");
+    }
+    if (n <= 0) {
+      return false;
+    }
+    buffer_.append(piece, static_cast<std::size_t>(n));
+    return true;
+  }
+
+  int socket_;
+  std::string buffer_;
+};
+
+/// Something that another thread hands over.
+template <class T>
+class slot {
+public:
+  void put(T value) {
+    const std::lock_guard lock{mutex_};
+    value_ = std::move(value);
+    changed_.notify_all();
+  }
+  T take() {
+    std::unique_lock lock{mutex_};
+    REQUIRE(changed_.wait_for(lock, std::chrono::seconds{10}, [&] { return value_.has_value(); }));
+    T taken = std::move(*value_);
+    value_.reset();
+    return taken;
+  }
+
+private:
+  std::mutex mutex_;
+  std::condition_variable changed_;
+  std::optional<T> value_;
+};
+
+/// A running server.
+struct running {
+  explicit running(handler target, server_options options = {})
+      : served(std::move(options), std::move(target), clock) {
+    const auto started = served.start();
+    REQUIRE(started);
+    port = *started;
+  }
+
+  runtime::system_clock clock;
+  server served;
+  std::uint16_t port = 0;
+};
+
+inline void echo(request& asked, reply answer) {
+  answer.send(text(200, std::string{to_string(asked.method)} + " " + std::string{asked.path()} +
+                            " " + asked.body));
+}
+
+inline bool has(std::string_view text, std::string_view part) {
+  return text.find(part) != std::string_view::npos;
+}
+
+}  // namespace millrace::gateway::http
