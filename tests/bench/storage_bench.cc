@@ -3,8 +3,8 @@
 //
 //   bench_storage [--directory DIR] [--seconds N] [--only NAME]
 //
-// All rows have 16-byte random-looking keys and 200-byte values. Everything that counts as done is on
-// the disk. Names: burst, sustained, latency, read.
+// All rows have 16-byte random-looking keys and 200-byte values. Everything that counts as done is
+// on the disk. Names: burst, sustained, latency, read.
 #include <lmdb.h>
 #include <sys/stat.h>
 
@@ -154,8 +154,8 @@ public:
     await(sent_ < slots_.size() ? 0 : sent_ - slots_.size() + 1);
     auto* slot = slots_[sent_ % slots_.size()];
     const bench_key key{number};
-    slot->partition =
-        static_cast<partition_id>(static_cast<unsigned char>(key.bytes[0]) % store_.partition_count());
+    slot->partition = static_cast<partition_id>(static_cast<unsigned char>(key.bytes[0]) %
+                                                store_.partition_count());
     slot->ops.clear();
     auto* at = slot->ops.put_uninitialized(key.view(), value_bytes);
     std::memset(at, 'v', value_bytes);
@@ -246,15 +246,16 @@ void report(const char* name, double ours, double raw, const char* unit, const c
 
 void print_stats(const storage& store) {
   const auto stats = store.stats();
-  std::printf("  commits %llu, in groups of %.0f; checkpoint rows %llu in %llu transactions; "
-              "overlay %llu MiB, journal %llu MiB\n",
-              static_cast<unsigned long long>(stats.commits),
-              static_cast<double>(stats.commits) /
-                  static_cast<double>(std::max<std::uint64_t>(stats.group_commits, 1)),
-              static_cast<unsigned long long>(stats.checkpoint_rows),
-              static_cast<unsigned long long>(stats.checkpoint_transactions),
-              static_cast<unsigned long long>(stats.overlay_bytes >> 20U),
-              static_cast<unsigned long long>(stats.journal_bytes >> 20U));
+  std::printf(
+      "  commits %llu, in groups of %.0f; checkpoint rows %llu in %llu transactions; "
+      "overlay %llu MiB, journal %llu MiB\n",
+      static_cast<unsigned long long>(stats.commits),
+      static_cast<double>(stats.commits) /
+          static_cast<double>(std::max<std::uint64_t>(stats.group_commits, 1)),
+      static_cast<unsigned long long>(stats.checkpoint_rows),
+      static_cast<unsigned long long>(stats.checkpoint_transactions),
+      static_cast<unsigned long long>(stats.overlay_bytes >> 20U),
+      static_cast<unsigned long long>(stats.journal_bytes >> 20U));
 }
 
 void bench_burst(const std::string& root, double seconds) {
@@ -279,7 +280,8 @@ void bench_sustained(const std::string& root, double seconds) {
   }
   const auto store = open_ours(root + "/ours");
   load_ours(*store);
-  our_puts(*store, distinct_keys, seconds / 2);  // until the overlay and the tree are in steady state
+  our_puts(*store, distinct_keys,
+           seconds / 2);  // until the overlay and the tree are in steady state
   const auto ours = our_puts(*store, distinct_keys, 2 * seconds);
   report("sustained, 1 M keys: raw at 10,000 a commit", ours, raw_rate, "/s", ">= 0.8");
   print_stats(*store);
@@ -341,8 +343,8 @@ double our_reads(storage& store, std::uint64_t in_flight, double seconds) {
       sequence = mixed(sequence);
       const bench_key key{sequence % distinct_keys};
       auto request = std::make_unique<read_slot>(answered);
-      request->partition =
-          static_cast<partition_id>(static_cast<unsigned char>(key.bytes[0]) % store.partition_count());
+      request->partition = static_cast<partition_id>(static_cast<unsigned char>(key.bytes[0]) %
+                                                     store.partition_count());
       request->prefix = key.view();
       store.read(std::move(request));
     }

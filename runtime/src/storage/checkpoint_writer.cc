@@ -13,6 +13,10 @@ namespace {
 constexpr std::size_t transaction_rows_max = 65536;
 constexpr std::size_t transaction_bytes_max = 64U << 20U;
 
+// On a full disk a transaction of this many rows is tried before giving up for now.
+constexpr std::size_t transaction_rows_min = 16;
+constexpr std::size_t transaction_rows_shrink = 16;
+
 constexpr auto retry_interval = std::chrono::milliseconds{250};
 constexpr duration tidy_interval = std::chrono::seconds{60};
 
@@ -81,19 +85,31 @@ void checkpoint_writer::run() {
   }
 }
 
+// Rows written by a transaction without progress are written again after a crash, from the journal:
+// operations are absolute, so that is harmless, and until then the overlay hides them.
 void checkpoint_writer::write(const overlay_generation& generation) {
-  for (;;) {
-    auto written = write_all(generation);
-    if (written) {
-      break;
+  const auto changes = generation.changes();
+  std::size_t rows_max = transaction_rows_max;
+  std::size_t begin = 0;
+  for (bool has_progress = false; !has_progress;) {
+    auto next = write_part(generation, changes, begin, rows_max);
+    if (next) {
+      begin = *next;
+      has_progress = begin == changes.size();
+      continue;
     }
-    if (written.error().code() != errc::out_of_space) {
-      storage_lost(written.error().text());
+    if (next.error().code() != errc::out_of_space) {
+      storage_lost(next.error().text());
+    }
+    if (rows_max > transaction_rows_min) {
+      rows_max /= transaction_rows_shrink;
+      continue;
     }
     set(state::stalled);
     if (!wait_for_room()) {
       return;
     }
+    set(state::writing);
   }
   overlay_.drop_frozen();
   set(state::idle);
@@ -105,30 +121,23 @@ bool checkpoint_writer::wait_for_room() {
   return !changed_.wait_for(lock, retry_interval, [this] { return stopping_; });
 }
 
-// Rows written by a transaction without progress are written again after a crash, from the journal:
-// operations are absolute, so that is harmless, and until then the overlay hides them.
-result<void> checkpoint_writer::write_all(const overlay_generation& generation) {
-  const auto changes = generation.changes();
-  std::size_t begin = 0;
-  do {
-    std::size_t end = begin;
-    std::size_t bytes = 0;
-    while (end < changes.size() && end - begin < transaction_rows_max &&
-           bytes < transaction_bytes_max) {
-      bytes += changes[end].value.size();
-      ++end;
-    }
-    const bool is_last = end == changes.size();
-    const auto part = std::span{changes}.subspan(begin, end - begin);
-    if (auto written = checkpoint_.write(part, is_last ? &generation.progress : nullptr);
-        !written) {
-      return written;
-    }
-    counters_.transactions.fetch_add(1, std::memory_order_relaxed);
-    counters_.rows.fetch_add(part.size(), std::memory_order_relaxed);
-    begin = end;
-  } while (begin < changes.size());
-  return {};
+result<std::size_t> checkpoint_writer::write_part(const overlay_generation& generation,
+                                                  std::span<const checkpoint_change> changes,
+                                                  std::size_t begin, std::size_t rows_max) {
+  std::size_t end = begin;
+  std::size_t bytes = 0;
+  while (end < changes.size() && end - begin < rows_max && bytes < transaction_bytes_max) {
+    bytes += changes[end].value.size();
+    ++end;
+  }
+  const auto part = changes.subspan(begin, end - begin);
+  const auto* progress = end == changes.size() ? &generation.progress : nullptr;
+  if (auto written = checkpoint_.write(part, progress); !written) {
+    return written.error();
+  }
+  counters_.transactions.fetch_add(1, std::memory_order_relaxed);
+  counters_.rows.fetch_add(part.size(), std::memory_order_relaxed);
+  return end;
 }
 
 }  // namespace millrace::runtime

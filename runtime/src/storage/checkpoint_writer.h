@@ -7,6 +7,7 @@
 #include <functional>
 #include <memory>
 #include <mutex>
+#include <span>
 #include <thread>
 
 #include "millrace/runtime/clock.h"
@@ -21,8 +22,9 @@ struct checkpoint_counters {
   std::atomic<std::uint64_t> rows{0};
 };
 
-/// Writes one generation at a time. A full disk stalls it: it keeps the generation and tries again
-/// until there is room. Any other failure ends the process (`storage_lost`).
+/// Writes one generation at a time. Short of room it uses smaller transactions, each of which
+/// frees pages for the next; when the disk is full it stalls: it keeps the generation and tries
+/// again later. Any other failure ends the process (`storage_lost`).
 class checkpoint_writer {
 public:
   enum class state {
@@ -55,7 +57,10 @@ public:
 private:
   void run();
   void write(const overlay_generation& generation);
-  result<void> write_all(const overlay_generation& generation);
+  // Writes the transaction that begins at change `begin`; returns where the next one begins.
+  result<std::size_t> write_part(const overlay_generation& generation,
+                                 std::span<const checkpoint_change> changes, std::size_t begin,
+                                 std::size_t rows_max);
   // Waits before the next try; false when it is time to stop.
   bool wait_for_room();
   void set(state next);

@@ -19,6 +19,8 @@ namespace {
 
 constexpr std::string_view format_magic = "millrace-data";
 constexpr std::size_t format_bytes_max = 4096;
+// LMDB maps its lock file, and a page of it that a full disk cannot provide is a SIGBUS.
+constexpr std::uint64_t new_directory_bytes_min = 1U << 20U;
 constexpr std::size_t allocation_id_digits = 32;
 
 error not_ours(std::string what) {
@@ -123,10 +125,10 @@ result<void> data_directory::take_lock() {
     return error{errc::conflict, path_ + " is in use by process " + (pid.empty() ? "?" : pid) +
                                      "; stop it or name another directory"};
   }
+  // The pid is for the error text above; on a full disk it may be missing.
   const auto pid = std::to_string(::getpid()) + "\n";
-  if (::ftruncate(lock_, 0) != 0 ||
-      ::pwrite(lock_, pid.data(), pid.size(), 0) != static_cast<ssize_t>(pid.size())) {
-    return file_error(errno, "cannot write", path_ + "/LOCK");
+  if (::ftruncate(lock_, 0) == 0) {
+    [[maybe_unused]] const auto written = ::pwrite(lock_, pid.data(), pid.size(), 0);
   }
   return {};
 }
@@ -166,6 +168,9 @@ result<void> data_directory::begin_new(std::uint16_t partition_count) {
   }
   if (failed) {
     return file_error(failed.value(), "cannot clear", path_);
+  }
+  if (disk_bytes_available(path_) < new_directory_bytes_min) {
+    return error{errc::out_of_space, "less than 1 MiB is left on its disk; make room first"};
   }
   format_.partition_count = partition_count;
   format_.allocation_id = mint_allocation_id();

@@ -3,6 +3,7 @@
 
 #include <fcntl.h>
 #include <sys/stat.h>
+#include <sys/statvfs.h>
 #include <unistd.h>
 
 #include <cerrno>
@@ -56,6 +57,14 @@ result<void> make_directory(const std::string& path) {
                  path + " lies below something that is not a directory; name another one"};
   }
   return file_error(number, "cannot make the directory", path);
+}
+
+std::uint64_t disk_bytes_available(const std::string& path) noexcept {
+  struct statvfs disk {};
+  if (::statvfs(path.c_str(), &disk) != 0) {
+    return UINT64_MAX;
+  }
+  return static_cast<std::uint64_t>(disk.f_bavail) * disk.f_frsize;
 }
 
 result<void> sync_directory(const std::string& path) {

@@ -2,6 +2,7 @@
 // The few file operations of a data directory, durable when they return.
 #pragma once
 
+#include <cstdint>
 #include <string>
 #include <string_view>
 
@@ -15,6 +16,9 @@ namespace millrace::runtime {
 /// Makes a directory (mode 0700) unless it exists; its parents must exist.
 /// Errors: as `file_error`; `failed_precondition` when the name is taken by something else.
 result<void> make_directory(const std::string& path);
+
+/// Bytes that may still be written below `path`; UINT64_MAX when the system does not say.
+[[nodiscard]] std::uint64_t disk_bytes_available(const std::string& path) noexcept;
 
 /// Puts a directory's entries on disk.
 result<void> sync_directory(const std::string& path);

@@ -58,6 +58,9 @@ public:
 
   /// An upper bound of `bytes_used` that costs nothing to ask for.
   [[nodiscard]] virtual std::uint64_t bytes_used_at_most() const noexcept = 0;
+
+  /// Bytes by which the journal's file system can still grow; UINT64_MAX when nobody knows.
+  [[nodiscard]] virtual std::uint64_t bytes_available() const noexcept = 0;
 };
 
 /// A journal that dies with the process.

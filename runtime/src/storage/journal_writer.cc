@@ -40,7 +40,8 @@ journal_writer::journal_writer(const journal_writer_parts& parts, const storage_
     : parts_(parts),
       options_(options),
       quota_(parts.entries, parts.rows,
-             options.disk_quota_bytes == 0 ? options.map_bytes : options.disk_quota_bytes),
+             options.disk_quota_bytes == 0 ? options.map_bytes
+                                           : std::min(options.disk_quota_bytes, options.map_bytes)),
       applied_(applied),
       index_trimmed_(applied),
       active_empty_(parts.recent.active_bytes() == 0),
@@ -93,7 +94,10 @@ void journal_writer::run() {
     }
     if (make_room()) {
       write_group();
-      freeze_if_due(false);
+      freeze_if_due(out_of_space_);
+      if (out_of_space_) {
+        trim(trim_beside_append_min);  // the trim that rode on the failed append was lost with it
+      }
     } else {
       refuse_pending();
     }
@@ -127,6 +131,7 @@ void journal_writer::write_group() {
 }
 
 void journal_writer::gather_group() {
+  out_of_space_ = false;
   busy_at_ = clock_.steady();
   if (auto measured = quota_.refresh(busy_at_); !measured) {
     storage_lost(measured.error().text());
@@ -164,6 +169,7 @@ result<void> journal_writer::admit(const commit_request& request) {
                                       " are allowed"};
   }
   if (!quota_.admits(ops)) {
+    out_of_space_ = true;
     return no_space("the storage quota is used up; delete something or raise the quota");
   }
   return {};
@@ -190,6 +196,7 @@ void journal_writer::append_group() {
         each.outcome = no_space(appended.error().text());
       }
     }
+    out_of_space_ = true;
     return;
   }
   parts_.log.keep();
@@ -259,15 +266,21 @@ duration journal_writer::idle_work() {
   if (now < due) {
     return std::min<duration>(sleep, due - now);
   }
-  auto trim = next_trim(0);
-  trim.entries_max = idle_trim_entries;
-  if (auto trimmed = parts_.entries.append({}, trim); !trimmed) {
+  trim(idle_trim_entries);
+  return duration::zero();
+}
+
+void journal_writer::trim(std::size_t entries_max) {
+  const auto before = applied_.load(std::memory_order_acquire);
+  if (parts_.entries.first() >= std::min(before, parts_.entries.last())) {
+    return;
+  }
+  if (auto trimmed = parts_.entries.append({}, {before, entries_max}); !trimmed) {
     if (trimmed.error().code() != errc::out_of_space) {
       storage_lost(trimmed.error().text());
     }
-    trim_failed_at_ = now;
+    trim_failed_at_ = clock_.steady();
   }
-  return duration::zero();
 }
 
 }  // namespace millrace::runtime

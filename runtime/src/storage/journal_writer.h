@@ -79,6 +79,8 @@ private:
   void freeze_if_due(bool overlay_is_full);
   // Trims a little, if that is due; returns how long the thread may sleep.
   duration idle_work();
+  // Deletes from the journal's front in a transaction of its own.
+  void trim(std::size_t entries_max);
   [[nodiscard]] journal_trim next_trim(std::size_t appended) const;
 
   journal_writer_parts parts_;
@@ -102,6 +104,7 @@ private:
   steady_time busy_at_{};       // the last group commit
   steady_time trim_failed_at_{};
   bool active_empty_ = true;
+  bool out_of_space_ = false;  // the last group met a full disk or quota
 
   checkpoint_writer checkpoint_writer_;
   std::mutex stop_mutex_;

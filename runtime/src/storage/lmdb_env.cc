@@ -1,11 +1,6 @@
 // SPDX-License-Identifier: MIT
 #include "storage/lmdb_env.h"
 
-#include <fcntl.h>
-#include <sys/stat.h>
-#include <sys/statvfs.h>
-#include <unistd.h>
-
 #include <cerrno>
 #include <cstring>
 
@@ -20,12 +15,10 @@ constexpr unsigned readers_max = 126;
 // A commit also writes branch pages and the list of free pages.
 constexpr std::uint64_t commit_slack_bytes = 1U << 20U;
 
+// A real EIO on a disk that also happens to be full is taken for a full disk: nothing was
+// acknowledged, and the next commit will meet it again.
 bool disk_is_full(const std::string& directory, std::uint64_t bytes) {
-  struct statvfs disk {};
-  if (::statvfs(directory.c_str(), &disk) != 0) {
-    return false;
-  }
-  return static_cast<std::uint64_t>(disk.f_bavail) * disk.f_frsize < 2 * bytes + commit_slack_bytes;
+  return disk_bytes_available(directory) < 2 * bytes + commit_slack_bytes;
 }
 
 }  // namespace

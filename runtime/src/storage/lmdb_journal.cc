@@ -3,6 +3,7 @@
 #include <cerrno>
 
 #include "storage/byte_order.h"
+#include "storage/files.h"
 #include "storage/journal.h"
 #include "storage/lmdb_env.h"
 
@@ -39,6 +40,9 @@ public:
   [[nodiscard]] result<std::uint64_t> bytes_used() const override { return env_->bytes_used(); }
   [[nodiscard]] std::uint64_t bytes_used_at_most() const noexcept override {
     return env_->bytes_used_at_most();
+  }
+  [[nodiscard]] std::uint64_t bytes_available() const noexcept override {
+    return disk_bytes_available(env_->directory());
   }
 
 private:

@@ -43,6 +43,7 @@ public:
 
   [[nodiscard]] result<std::uint64_t> bytes_used() const override { return bytes_.load(); }
   [[nodiscard]] std::uint64_t bytes_used_at_most() const noexcept override { return bytes_; }
+  [[nodiscard]] std::uint64_t bytes_available() const noexcept override { return UINT64_MAX; }
 
 private:
   std::deque<std::string> entries_;

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: MIT
 #include "storage/space_quota.h"
 
+#include <algorithm>
+
 #include "storage/row_codec.h"
 
 namespace millrace::runtime {
@@ -29,18 +31,20 @@ bool erases_only(std::string_view ops) {
 }  // namespace
 
 std::uint64_t space_quota::permille_of(std::uint64_t bytes) const noexcept {
-  return quota_bytes_ == 0 ? 0
-                           : static_cast<std::uint64_t>(static_cast<double>(bytes) * 1000.0 /
-                                                        static_cast<double>(quota_bytes_));
+  return static_cast<std::uint64_t>(static_cast<double>(bytes) * 1000.0 /
+                                    static_cast<double>(limit_bytes_));
 }
 
 result<void> space_quota::refresh(steady_time now) {
   const auto at_most = journal_.bytes_used_at_most() + checkpoint_.bytes_used_at_most();
+  const auto available = journal_.bytes_available();
+  limit_bytes_ =
+      available < quota_bytes_ ? std::min(quota_bytes_, at_most + available) : quota_bytes_;
   if (permille_of(at_most) < exact_above_permille) {
     used_bytes_ = at_most;
     admitted_bytes_ = 0;
   } else if (now - measured_at_ >= measure_interval ||
-             admitted_bytes_ > quota_bytes_ / admitted_share) {
+             admitted_bytes_ > limit_bytes_ / admitted_share) {
     auto of_journal = journal_.bytes_used();
     if (!of_journal) {
       return of_journal.error();

@@ -18,13 +18,18 @@ namespace millrace::runtime {
 inline constexpr std::uint64_t put_permille_max = 850;
 inline constexpr std::uint64_t erase_permille_max = 950;
 
-/// The used space of a journal and a checkpoint together, against one quota.
+/// The used space of a journal and a checkpoint together, against one quota, or against what the
+/// disk can hold when that is less.
 ///
 /// Threading: the journal thread; `used_permille` from any.
 class space_quota {
 public:
+  /// Requires: quota_bytes > 0.
   space_quota(const journal& entries, const checkpoint& rows, std::uint64_t quota_bytes)
-      : journal_(entries), checkpoint_(rows), quota_bytes_(quota_bytes) {}
+      : journal_(entries),
+        checkpoint_(rows),
+        quota_bytes_(quota_bytes),
+        limit_bytes_(quota_bytes) {}
 
   /// Measures the space again when that is due. Time: called before each group commit.
   /// Errors: `storage_failed`.
@@ -42,8 +47,9 @@ private:
 
   const journal& journal_;
   const checkpoint& checkpoint_;
-  const std::uint64_t quota_bytes_;  // 0: no bound
-  std::uint64_t used_bytes_ = 0;     // as measured, and what was admitted since
+  const std::uint64_t quota_bytes_;
+  std::uint64_t limit_bytes_;     // the quota, or what the disk can hold
+  std::uint64_t used_bytes_ = 0;  // as measured, and what was admitted since
   std::uint64_t admitted_bytes_ = 0;
   steady_time measured_at_{};
   std::atomic<std::uint64_t> used_permille_{0};
