@@ -133,7 +133,7 @@ void journal_writer::write_group() {
 void journal_writer::gather_group() {
   out_of_space_ = false;
   busy_at_ = clock_.steady();
-  if (auto measured = quota_.refresh(busy_at_); !measured) {
+  if (auto measured = quota_.refresh(busy_at_, parts_.recent.bytes()); !measured) {
     storage_lost(measured.error().text());
   }
   group_.clear();

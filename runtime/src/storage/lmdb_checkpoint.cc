@@ -166,6 +166,8 @@ public:
   }
 
 private:
+  result<void> write_in_transaction(std::span<const checkpoint_change> changes,
+                                    const checkpoint_progress* progress);
   int write_progress(MDB_txn* txn, const checkpoint_progress& progress);
 
   std::unique_ptr<lmdb_env> env_;
@@ -245,6 +247,15 @@ int lmdb_checkpoint::write_progress(MDB_txn* txn, const checkpoint_progress& pro
 
 result<void> lmdb_checkpoint::write(std::span<const checkpoint_change> changes,
                                     const checkpoint_progress* progress) {
+  auto written = write_in_transaction(changes, progress);
+  if (!written) {
+    env_->give_back_unused();
+  }
+  return written;
+}
+
+result<void> lmdb_checkpoint::write_in_transaction(std::span<const checkpoint_change> changes,
+                                                   const checkpoint_progress* progress) {
   auto txn = env_->begin_write();
   if (!txn) {
     return txn.error();

@@ -1,6 +1,9 @@
 // SPDX-License-Identifier: MIT
 #include "storage/lmdb_env.h"
 
+#include <sys/stat.h>
+#include <unistd.h>
+
 #include <cerrno>
 #include <cstring>
 
@@ -146,6 +149,17 @@ std::uint64_t lmdb_env::bytes_used_at_most() const noexcept {
   MDB_envinfo info{};
   mdb_env_info(env_, &info);
   return (static_cast<std::uint64_t>(info.me_last_pgno) + 1) * page_bytes_;
+}
+
+// No snapshot refers to pages behind the newest commit's last one, so nobody reads what goes.
+void lmdb_env::give_back_unused() noexcept {
+  mdb_filehandle_t file{};
+  struct stat info {};
+  const auto size = static_cast<off_t>(bytes_used_at_most());
+  if (mdb_env_get_fd(env_, &file) == MDB_SUCCESS && ::fstat(file, &info) == 0 &&
+      info.st_size > size) {
+    [[maybe_unused]] const int cut = ::ftruncate(file, size);
+  }
 }
 
 void lmdb_env::check_readers() noexcept {

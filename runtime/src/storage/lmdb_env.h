@@ -76,6 +76,10 @@ public:
     return lmdb_error(rc, doing, directory_);
   }
 
+  /// Gives back to the disk what a failed transaction has written behind the last page in use, so
+  /// that the other environment can have it. Requires: no write transaction is open.
+  void give_back_unused() noexcept;
+
   [[nodiscard]] result<std::uint64_t> bytes_used() const;
   [[nodiscard]] std::uint64_t bytes_used_at_most() const noexcept;
   void check_readers() noexcept;

@@ -46,6 +46,8 @@ public:
   }
 
 private:
+  result<void> append_in_transaction(std::span<const std::string_view> entries,
+                                     const journal_trim& trim);
   // Deletes up to the position it returns.
   result<std::uint64_t> delete_front(MDB_cursor* cursor, const journal_trim& trim);
 
@@ -104,6 +106,15 @@ result<std::uint64_t> lmdb_journal::delete_front(MDB_cursor* cursor, const journ
 
 result<void> lmdb_journal::append(std::span<const std::string_view> entries,
                                   const journal_trim& trim) {
+  auto appended = append_in_transaction(entries, trim);
+  if (!appended) {
+    env_->give_back_unused();
+  }
+  return appended;
+}
+
+result<void> lmdb_journal::append_in_transaction(std::span<const std::string_view> entries,
+                                                 const journal_trim& trim) {
   auto txn = env_->begin_write();
   if (!txn) {
     return txn.error();

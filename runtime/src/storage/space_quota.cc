@@ -30,43 +30,52 @@ bool erases_only(std::string_view ops) {
 
 }  // namespace
 
-std::uint64_t space_quota::permille_of(std::uint64_t bytes) const noexcept {
-  return static_cast<std::uint64_t>(static_cast<double>(bytes) * 1000.0 /
-                                    static_cast<double>(limit_bytes_));
+std::uint64_t space_quota::fullest_permille(std::uint64_t extra_bytes) const noexcept {
+  const auto permille = [](std::uint64_t used, std::uint64_t of) {
+    return static_cast<std::uint64_t>(static_cast<double>(used) * 1000.0 / static_cast<double>(of));
+  };
+  const auto entries = entries_.used + extra_bytes;
+  const auto rows = rows_.used + pending_bytes_ + extra_bytes;
+  return std::max({permille(entries + rows, quota_bytes_), permille(entries, entries_.capacity),
+                   permille(rows, rows_.capacity)});
 }
 
-result<void> space_quota::refresh(steady_time now) {
-  const auto at_most = journal_.bytes_used_at_most() + checkpoint_.bytes_used_at_most();
-  const auto available = journal_.bytes_available();
-  limit_bytes_ =
-      available < quota_bytes_ ? std::min(quota_bytes_, at_most + available) : quota_bytes_;
-  if (permille_of(at_most) < exact_above_permille) {
-    used_bytes_ = at_most;
-    admitted_bytes_ = 0;
-  } else if (now - measured_at_ >= measure_interval ||
-             admitted_bytes_ > limit_bytes_ / admitted_share) {
-    auto of_journal = journal_.bytes_used();
-    if (!of_journal) {
-      return of_journal.error();
+result<void> space_quota::refresh(steady_time now, std::uint64_t pending_bytes) {
+  const auto available = std::min(journal_.bytes_available(), quota_bytes_);
+  entries_.used = journal_.bytes_used_at_most();
+  entries_.capacity = entries_.used + available;
+  rows_.used = checkpoint_.bytes_used_at_most();
+  rows_.capacity = rows_.used + available;
+  pending_bytes_ = pending_bytes;
+  admitted_since_ += admitted_bytes_;
+  admitted_bytes_ = 0;
+  if (fullest_permille(0) >= exact_above_permille) {
+    if (now - measured_at_ >= measure_interval || admitted_since_ > quota_bytes_ / admitted_share) {
+      auto entries = journal_.bytes_used();
+      if (!entries) {
+        return entries.error();
+      }
+      auto rows = checkpoint_.bytes_used();
+      if (!rows) {
+        return rows.error();
+      }
+      measured_entries_ = *entries;
+      measured_rows_ = *rows;
+      measured_at_ = now;
+      admitted_since_ = 0;
     }
-    auto of_checkpoint = checkpoint_.bytes_used();
-    if (!of_checkpoint) {
-      return of_checkpoint.error();
-    }
-    used_bytes_ = *of_journal + *of_checkpoint;
-    admitted_bytes_ = 0;
-    measured_at_ = now;
+    entries_.used = std::min(entries_.used, measured_entries_ + admitted_since_);
+    rows_.used = std::min(rows_.used, measured_rows_ + admitted_since_);
   }
-  used_permille_.store(permille_of(used_bytes_), std::memory_order_relaxed);
+  used_permille_.store(fullest_permille(0), std::memory_order_relaxed);
   return {};
 }
 
 bool space_quota::admits(std::string_view ops) {
-  const auto permille = permille_of(used_bytes_ + ops.size());
+  const auto permille = fullest_permille(admitted_bytes_ + ops.size());
   if (permille >= erase_permille_max || (permille >= put_permille_max && !erases_only(ops))) {
     return false;
   }
-  used_bytes_ += ops.size();
   admitted_bytes_ += ops.size();
   return true;
 }

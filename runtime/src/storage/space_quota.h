@@ -2,7 +2,10 @@
 // Space quota: how much of the disk the silo's storage may use, and who is refused first.
 //
 // Puts stop at 85 % and deletes at 95 %, because a copy-on-write tree needs free pages to delete
-// anything, and the checkpoint must be able to write what the journal has accepted.
+// anything, and the checkpoint must be able to write what the journal has accepted. Three levels
+// are watched, and the fullest counts: both environments against the quota, and each environment
+// against what the disk can hold of it. The last two are apart since an environment's file never
+// shrinks, so that one's free pages are of no use to the other.
 #pragma once
 
 #include <atomic>
@@ -18,40 +21,48 @@ namespace millrace::runtime {
 inline constexpr std::uint64_t put_permille_max = 850;
 inline constexpr std::uint64_t erase_permille_max = 950;
 
-/// The used space of a journal and a checkpoint together, against one quota, or against what the
-/// disk can hold when that is less.
+/// The space that a journal and a checkpoint use, and may use.
 ///
 /// Threading: the journal thread; `used_permille` from any.
 class space_quota {
 public:
   /// Requires: quota_bytes > 0.
   space_quota(const journal& entries, const checkpoint& rows, std::uint64_t quota_bytes)
-      : journal_(entries),
-        checkpoint_(rows),
-        quota_bytes_(quota_bytes),
-        limit_bytes_(quota_bytes) {}
+      : journal_(entries), checkpoint_(rows), quota_bytes_(quota_bytes) {}
 
-  /// Measures the space again when that is due. Time: called before each group commit.
+  /// Measures the space again where that is due; `pending_bytes` are committed and not yet in the
+  /// checkpoint. Time: called before each group commit.
   /// Errors: `storage_failed`.
-  result<void> refresh(steady_time now);
+  result<void> refresh(steady_time now, std::uint64_t pending_bytes);
 
   /// Whether the operations of one commit may be written; if so, they count as used.
   [[nodiscard]] bool admits(std::string_view ops);
 
+  /// The fullest level.
   [[nodiscard]] std::uint64_t used_permille() const noexcept {
     return used_permille_.load(std::memory_order_relaxed);
   }
 
 private:
-  [[nodiscard]] std::uint64_t permille_of(std::uint64_t bytes) const noexcept;
+  struct space {
+    std::uint64_t used = 0;      // measured, or an upper bound
+    std::uint64_t capacity = 1;  // what the disk can hold of it
+  };
+
+  [[nodiscard]] std::uint64_t fullest_permille(std::uint64_t extra_bytes) const noexcept;
 
   const journal& journal_;
   const checkpoint& checkpoint_;
   const std::uint64_t quota_bytes_;
-  std::uint64_t limit_bytes_;     // the quota, or what the disk can hold
-  std::uint64_t used_bytes_ = 0;  // as measured, and what was admitted since
-  std::uint64_t admitted_bytes_ = 0;
+  space entries_;
+  space rows_;
+  std::uint64_t pending_bytes_ = 0;   // will be in the checkpoint
+  std::uint64_t admitted_bytes_ = 0;  // since the last refresh
+  // The last exact measurement, and what was admitted since.
   steady_time measured_at_{};
+  std::uint64_t measured_entries_ = 0;
+  std::uint64_t measured_rows_ = 0;
+  std::uint64_t admitted_since_ = 0;
   std::atomic<std::uint64_t> used_permille_{0};
 };
 

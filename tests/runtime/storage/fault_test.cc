@@ -410,6 +410,8 @@ TEST_CASE(
   REQUIRE(entries);
   REQUIRE(rows);
   const std::string bytes(70'000, 'x');
+  const auto ballast = disk.path() + "/ballast";
+  std::ofstream{ballast} << std::string(1U << 20U, 'b');
   const checkpoint_change change{partition_id{0}, "kept", bytes, false};
   REQUIRE((*rows)->write({&change, 1}, nullptr));
   for (const std::size_t size : {70'000U, 3'000U}) {
@@ -422,6 +424,7 @@ TEST_CASE(
   const std::string large(16U << 20U, 'y');
   const checkpoint_change too_much{partition_id{0}, "large", large, false};
   CHECK(code_of((*rows)->write({&too_much, 1}, nullptr)) == errc::out_of_space);
+  std::filesystem::remove(ballast);
   const auto last = (*entries)->last();
   while ((*entries)->first() < last) {
     REQUIRE((*entries)->append({}, {last, 64}));
