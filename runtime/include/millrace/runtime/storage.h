@@ -61,9 +61,9 @@ private:
 
 /// One atomic change of one partition, and who to tell.
 ///
-/// Ownership: the caller allocates it and hands it over with `storage::commit`; storage gives it back
-/// by calling `done` exactly once and does not touch the object afterwards: `done` deletes it or
-/// keeps it for another use.
+/// Ownership: the caller allocates it and hands it over with `storage::commit`; storage gives it
+/// back by calling `done` exactly once and does not touch the object afterwards: `done` deletes it
+/// or keeps it for another use.
 class commit_request {
 public:
   commit_request() = default;
@@ -116,22 +116,22 @@ public:
 
 /// Figures for metrics and for `readyz`.
 struct storage_stats {
-  std::uint64_t commits = 0;                ///< Batches acknowledged since open.
-  std::uint64_t group_commits = 0;          ///< Disk flushes that carried them.
+  std::uint64_t commits = 0;        ///< Batches acknowledged since open.
+  std::uint64_t group_commits = 0;  ///< Disk flushes that carried them.
   std::uint64_t rows_read = 0;
   std::uint64_t journal_backlog_bytes = 0;  ///< Queued, not yet on disk.
   std::uint64_t overlay_bytes = 0;          ///< Committed, not yet in the checkpoint.
-  std::uint64_t journal_bytes = 0;          ///< In the journal, not yet trimmed.
+  std::uint64_t journal_bytes = 0;          ///< Size of the journal, reusable pages included.
   std::uint64_t map_used_permille = 0;      ///< Used space of both environments, of the quota.
   std::uint64_t checkpoint_transactions = 0;
-  std::uint64_t checkpoint_rows = 0;        ///< Rows written to the checkpoint, after coalescing.
+  std::uint64_t checkpoint_rows = 0;  ///< Rows written to the checkpoint, after coalescing.
 };
 
 /// Durable rows of one silo. Implementations: `open_storage` (LMDB), `make_memory_storage`.
 ///
 /// When the disk fails (EIO, a failed flush, a corrupt environment) the process ends at once with
-/// status 74 and a line on standard error, and answers nothing any more: what was acknowledged is on
-/// the disk, and nobody can say more than that.
+/// status 74 and a line on standard error, and answers nothing any more: what was acknowledged is
+/// on the disk, and nobody can say more than that.
 ///
 /// Threading: every member may be called from any thread.
 class storage {
@@ -172,16 +172,18 @@ public:
 /// How `open_storage` lays out a data directory.
 struct storage_options {
   std::string directory;  ///< Made if absent; holds `journal/`, `checkpoint/`, `LOCK`, `FORMAT`.
-  std::uint16_t partition_count = partition_count_default;  ///< Only used when the directory is new.
+  std::uint16_t partition_count =
+      partition_count_default;                     ///< Only used when the directory is new.
   std::size_t map_bytes = std::size_t{64} << 30U;  ///< Address space of each environment.
   /// For both environments together; 0: the size of one map. Puts are refused at 85 %, deletes at
   /// 95 %.
   std::size_t disk_quota_bytes = 0;
-  std::size_t commit_bytes_max = 4U << 20U;       ///< The most one group commit carries.
-  std::size_t backlog_bytes_max = 64U << 20U;     ///< Queued commits before `saturated()`.
-  std::size_t overlay_bytes_max = 256U << 20U;    ///< Committed, not checkpointed, before writers wait.
-  std::size_t checkpoint_bytes = 32U << 20U;      ///< Overlay size that starts a checkpoint.
-  std::int64_t checkpoint_interval_ms = 1000;     ///< The longest a committed row waits for one.
+  std::size_t commit_bytes_max = 4U << 20U;    ///< The most one group commit carries.
+  std::size_t backlog_bytes_max = 64U << 20U;  ///< Queued commits before `saturated()`.
+  std::size_t overlay_bytes_max = 256U
+                                  << 20U;     ///< Committed, not checkpointed, before writers wait.
+  std::size_t checkpoint_bytes = 32U << 20U;  ///< Overlay size that starts a checkpoint.
+  std::int64_t checkpoint_interval_ms = 1000;  ///< The longest a committed row waits for one.
 };
 
 /// Opens or makes the data directory and replays its journal.
