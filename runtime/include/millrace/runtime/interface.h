@@ -1,0 +1,61 @@
+// SPDX-License-Identifier: MIT
+// Interfaces: what the schema compiler tells the runtime about an actor type.
+//
+// One `interface_info` exists per actor interface, generated as a constant. It carries what is
+// needed to route a call (type, partition group), to admit it (read-only, reentrant), and to speak
+// JSON to any method of any type.
+#pragma once
+
+#include <cstdint>
+#include <span>
+#include <string>
+#include <string_view>
+
+#include "millrace/runtime/clock.h"
+#include "millrace/runtime/message.h"
+#include "millrace/runtime/result.h"
+
+namespace millrace::runtime {
+
+/// How a method shares its activation with other calls.
+enum class method_admission : std::uint8_t {
+  exclusive,  ///< Alone, from its first instruction to its end.
+  read_only,  ///< Beside other read-only methods; may not change state.
+  reentrant,  ///< Whenever the activation is suspended.
+};
+
+/// One method of an actor interface.
+struct method_info {
+  std::string_view name;  ///< snake_case, as in URLs.
+  std::uint16_t ordinal;  ///< The schema's `@n`.
+  method_admission admission;
+  bool one_way;
+  std::uint32_t timeout_ms;  ///< The deadline of a call that names none.
+
+  /// Parses parameters. Errors: `invalid_argument` with the JSON pointer of the fault.
+  result<any_message> (*params_from_json)(std::string_view json);
+  /// Appends the results' JSON to `out`.
+  void (*results_to_json)(const any_message& results, std::string& out);
+};
+
+/// One actor interface.
+struct interface_info {
+  std::string_view type;      ///< The actor type's name.
+  std::string_view group;     ///< Partition group; the type unless the schema says otherwise.
+  std::string_view affinity;  ///< Delimiter of the affinity key; empty: the whole key.
+  std::span<const method_info> methods;  ///< By ordinal, without gaps.
+
+  [[nodiscard]] const method_info* find(std::string_view method_name) const noexcept {
+    for (const auto& each : methods) {
+      if (each.name == method_name) {
+        return &each;
+      }
+    }
+    return nullptr;
+  }
+};
+
+/// The deadline of calls to methods whose schema names none.
+inline constexpr std::uint32_t call_timeout_ms_default = 30'000;
+
+}  // namespace millrace::runtime

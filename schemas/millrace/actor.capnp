@@ -1,0 +1,39 @@
+# SPDX-License-Identifier: MIT
+# Annotations that turn a Cap'n Proto interface into an actor type.
+#
+#   interface Counter $actor("counter") {
+#     add @0 (amount :Int64) -> (total :Int64);
+#     get @1 () -> (total :Int64) $readOnly;
+#   }
+@0xd9a1f0c6b7e34a52;
+
+using Cxx = import "/capnp/c++.capnp";
+$Cxx.namespace("millrace::schemas");
+
+annotation actor @0xf3a1c86be4d2907b (interface) :Text;
+# The actor type's name: lower-case words joined by `_`; it stands in ids, URLs and storage keys, so it
+# never changes.
+
+annotation group @0xc0b7d1f24e83a965 (interface) :Text;
+# Types with one group and one affinity key share a partition. Default: the type's own name.
+
+annotation affinity @0xa8e2573d90c4b1f6 (interface) :Text;
+# A delimiter: the key up to its first occurrence is the affinity key. Default: the whole key.
+
+annotation readOnly @0xb94d60e7f3a2c815 (method) :Void;
+# Runs beside other read-only methods of the activation; it may not change state.
+
+annotation reentrant @0x9c35e8a0d7b1f264 (interface, method) :Void;
+# Runs beside anything, each time another method is suspended; on an interface: all its methods.
+
+annotation oneWay @0xe61fb2d8a94c3075 (method) :Void;
+# The caller gets no answer. Requires: the method has no results.
+
+annotation timeout @0xd27c94b1e6f80a3d (interface, method) :UInt32;
+# The deadline of a call that names none, in milliseconds. Default: 30,000.
+
+annotation time @0x8f4ab7c2d1e09563 (field) :Void;
+# On an Int64: nanoseconds since 1970-01-01T00:00:00Z. In JSON an RFC 3339 text in UTC, null for 0.
+
+annotation rawJson @0x97d0c3e5b8a1f426 (field) :Void;
+# On a Text: a JSON value as it stands. In JSON it is embedded, not quoted; empty means null.
