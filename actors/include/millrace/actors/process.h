@@ -1,0 +1,212 @@
+// SPDX-License-Identifier: MIT
+// Process supervisor: runs attempts of pipeline tasks as operating-system processes.
+//
+// An attempt is one process group. The supervisor starts it with exactly the environment it is
+// told, lets it write its output straight to files, ends it when it is cancelled, takes too long
+// or writes too much, and reports how it ended. Nothing of a group outlives its attempt, and
+// nothing outlives the silo: a guard process kills every group when the silo dies, and the attempt
+// table on disk lets the next life fence what even the guard missed.
+//
+// A process that leaves its group on purpose (`setsid`) is out of reach: only a cgroup holds it.
+// Needs Linux 5.9 or newer (pidfds, close_range) and a mounted /proc.
+#pragma once
+
+#include <sys/types.h>
+
+#include <cstdint>
+#include <filesystem>
+#include <functional>
+#include <memory>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "millrace/runtime/clock.h"
+#include "millrace/runtime/result.h"
+
+namespace millrace::actors {
+
+/// The longest attempt token: it names files and fills a fixed field of the attempt table.
+inline constexpr std::size_t attempt_token_bytes_max = 128;
+
+/// What to run, and within which bounds.
+struct process_spec {
+  /// Names the attempt: 1 to 128 of `A-Z a-z 0-9 . _ -`, the first not a dot; unique among the
+  /// attempts that are not yet acknowledged.
+  std::string token;
+
+  /// The program and its arguments. A program without a slash is looked up in the `PATH` of
+  /// `environment` (`/usr/local/bin:/usr/bin:/bin` when it has none); a relative one counts from
+  /// `working_directory`. See `shell_command` for shell text.
+  std::vector<std::string> argv;
+
+  /// The whole environment as `KEY=value`; nothing is added, nothing of ours is inherited.
+  std::vector<std::string> environment;
+
+  std::filesystem::path working_directory;
+
+  /// Where `<token>.stdout` and `<token>.stderr` go; created when missing. The files are appended
+  /// to and belong to the caller afterwards.
+  std::filesystem::path log_directory;
+
+  /// Counted from the start. Absent: no limit.
+  std::optional<runtime::duration> timeout;
+
+  /// How long the group has between SIGTERM and SIGKILL. Zero: SIGKILL at once.
+  runtime::duration grace = std::chrono::seconds{10};
+};
+
+/// The argv that runs `text` with `/bin/sh -c`.
+[[nodiscard]] std::vector<std::string> shell_command(std::string text);
+
+/// Where the output of an attempt lies.
+[[nodiscard]] std::filesystem::path stdout_file(const process_spec& spec);
+[[nodiscard]] std::filesystem::path stderr_file(const process_spec& spec);
+
+/// Why an attempt ended. Numbers are kept in the attempt table.
+enum class process_outcome : std::uint8_t {
+  exited = 1,     ///< By itself; `exit_code` tells how.
+  signalled = 2,  ///< Killed by a signal that the supervisor did not send.
+  timed_out = 3,  ///< The supervisor ended it: `timeout` passed.
+  cancelled = 4,  ///< The supervisor ended it: `cancel` or `stop`.
+  log_limit = 5,  ///< The supervisor ended it: a stream grew over `log_bytes_max`.
+};
+
+[[nodiscard]] std::string_view to_string(process_outcome outcome) noexcept;
+
+/// What is known of one output stream when its attempt has ended.
+struct process_stream {
+  std::uint64_t bytes = 0;  ///< Size of the file.
+  std::string tail;         ///< Its end, as UTF-8: U+FFFD stands for what is not. The file is raw.
+};
+
+/// The report of an ended attempt.
+struct process_exit {
+  std::string token;
+  process_outcome outcome = process_outcome::exited;
+  std::optional<int> exit_code;  ///< Of the leader, whatever the outcome; absent if signalled.
+  std::optional<int> signal;     ///< That killed the leader.
+  runtime::wall_time started_at;
+  runtime::wall_time ended_at;
+  runtime::duration elapsed{};  ///< By the steady clock, from start to the leader's end.
+  runtime::duration user_time{};
+  runtime::duration system_time{};
+  /// Peak of the largest process of the attempt. Absent when it stayed below the silo's own peak:
+  /// the kernel counts the memory that a process had before exec, and it starts on ours.
+  std::optional<std::uint64_t> max_rss_bytes;
+  process_stream standard_output;
+  process_stream standard_error;
+};
+
+/// What became of an attempt that an earlier life of this state directory had not acknowledged.
+struct recovered_attempt {
+  enum class state : std::uint8_t {
+    fenced,  ///< It was still running; its group has been killed.
+    gone,    ///< It no longer ran (or never started); how it ended is not known.
+    ended,   ///< It had ended and its outcome was recorded, but not acknowledged.
+  };
+  std::string token;
+  state found = state::gone;
+  process_outcome outcome = process_outcome::exited;  ///< Only if `ended`; so the next two.
+  std::optional<int> exit_code;
+  std::optional<int> signal;
+};
+
+/// Bounds of a supervisor.
+struct process_options {
+  /// Holds the attempt table. One supervisor at a time uses a directory; created when missing.
+  std::filesystem::path state_directory;
+  /// Attempts that run or wait for `acknowledge`. Each running one holds three file descriptors.
+  std::uint32_t attempts_max = 4096;
+  std::size_t tail_bytes_max = std::size_t{64} << 10U;
+  /// A stream is measured four times a second, so a file ends up larger by what the disk takes in
+  /// 250 ms and, if SIGTERM is ignored, in `grace`.
+  std::uint64_t log_bytes_max = std::uint64_t{1} << 30U;
+};
+
+struct process_stats {
+  std::uint32_t running = 0;
+  std::uint32_t unacknowledged = 0;  ///< Ended or recovered, waiting for `acknowledge`.
+  std::uint64_t started = 0;
+  std::uint64_t refused = 0;  ///< Failed `start` calls.
+  /// 0 when the guard was killed: groups then outlive this silo's death until the next `open`.
+  pid_t guard = 0;
+};
+
+enum class log_event : std::uint8_t {
+  grown,  ///< The file has bytes at or after the offset.
+  ended,  ///< No attempt writes it (any more); what is there is all.
+};
+
+/// Starts, watches and ends attempts.
+///
+/// Requires: nobody else in the process reaps children (`waitpid(-1)`, SIGCHLD ignored).
+/// Threading: every member may be called from any thread. Callbacks run on the supervisor's own
+/// thread, one at a time; they may call every member but `stop`, must not throw and must be short:
+/// no timeout or exit is handled meanwhile.
+class process_supervisor {
+public:
+  using exit_callback = std::function<void(process_exit)>;
+  using log_callback = std::function<void(log_event)>;
+
+  /// Takes over `options.state_directory`, kills what a previous life left running there, starts
+  /// the guard. Call it early: the guard is a fork of this process as it is now, without its file
+  /// descriptors but with its memory, copied on write.
+  ///
+  /// Errors: `conflict` if a living supervisor has the directory; `unavailable` if something left
+  /// running survives SIGKILL for 10 s; `storage_failed`, `out_of_space`.
+  /// Requires: `clock` outlives the supervisor.
+  [[nodiscard]] static runtime::result<std::unique_ptr<process_supervisor>> open(
+      process_options options, const runtime::clock& clock);
+
+  process_supervisor(const process_supervisor&) = delete;
+  process_supervisor& operator=(const process_supervisor&) = delete;
+  /// Stops first.
+  ~process_supervisor();
+
+  /// The attempts found by `open`. Each stays recorded, and is found again by the next life, until
+  /// it is acknowledged.
+  [[nodiscard]] const std::vector<recovered_attempt>& recovered() const;
+
+  /// Starts an attempt; on success `on_exit` is called exactly once, possibly before this returns.
+  ///
+  /// Errors: nothing runs and `on_exit` is never called after `not_found` (the program, its
+  /// interpreter or the working directory does not exist), `invalid_argument` (malformed spec, not
+  /// executable, not a directory), `too_large` (arguments and environment), `conflict` (token in
+  /// use), `overloaded` (attempts_max, or out of processes, memory or descriptors), `unavailable`
+  /// (stopping, or the program file is being written), `storage_failed` (log files).
+  /// Cost: waits until the kernel has replaced the program, about 0.3 ms whatever our own size.
+  [[nodiscard]] runtime::result<void> start(process_spec spec, exit_callback on_exit);
+
+  /// Ends an attempt: SIGTERM to its group, after the grace period SIGKILL. Members of the group
+  /// keep the grace period when the leader exits first. Does nothing if the attempt is being ended.
+  ///
+  /// Errors: `not_found`; `failed_precondition` if it has ended.
+  [[nodiscard]] runtime::result<void> cancel(std::string_view token);
+
+  /// Forgets an ended or recovered attempt: its outcome is stored elsewhere now.
+  ///
+  /// Errors: `not_found`; `failed_precondition` while it runs.
+  [[nodiscard]] runtime::result<void> acknowledge(std::string_view token);
+
+  /// Calls back once: when `file` is longer than `offset` or no running attempt writes it.
+  /// Requires: `file` as `stdout_file` or `stderr_file` spells it.
+  ///
+  /// Errors: `unavailable` if stopping; then it is not called back. `stop` fires what is left.
+  [[nodiscard]] runtime::result<void> watch_log(std::filesystem::path file, std::uint64_t offset,
+                                                log_callback on_event);
+
+  [[nodiscard]] process_stats stats() const;
+
+  /// Refuses new attempts, cancels all, returns when each has ended and was reported.
+  /// Time: up to the longest grace period, longer only for a process stuck in the kernel.
+  void stop();
+
+private:
+  class impl;
+  explicit process_supervisor(std::unique_ptr<impl> body);
+  std::unique_ptr<impl> impl_;
+};
+
+}  // namespace millrace::actors

@@ -1,0 +1,229 @@
+// SPDX-License-Identifier: MIT
+#include "process/attempt_table.h"
+
+#include <sys/file.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+
+#include <algorithm>
+#include <array>
+#include <cerrno>
+#include <cstring>
+#include <new>
+
+#include "process/failure.h"
+
+namespace millrace::actors::process_detail {
+namespace {
+
+using runtime::errc;
+using runtime::error;
+using runtime::result;
+
+// SIGKILL takes effect within milliseconds unless the process waits for a device.
+constexpr int fence_timeout_ms = 10'000;
+
+// Changes with every change of `attempt_slot` or `header`.
+constexpr std::uint64_t layout = 0x6d72'6174'7400'0001;
+
+// Slots begin at this offset; they must not move when the header grows.
+constexpr std::size_t header_bytes = 256;
+
+struct header {
+  std::uint64_t layout;
+  std::uint64_t pid_namespace;  // inode of /proc/self/ns/pid
+  std::uint32_t slot_count;
+  std::array<char, 36> boot_id;
+};
+static_assert(sizeof(header) <= header_bytes);
+
+struct mapped {
+  void* address;
+  std::size_t bytes;
+  ~mapped() { ::munmap(address, bytes); }
+};
+
+// Where and when the ids in a table mean something.
+result<header> present_header(std::uint32_t slot_count) {
+  header now{};
+  now.layout = layout;
+  now.slot_count = slot_count;
+  struct stat space {};
+  const auto boot_id = open_file("/proc/sys/kernel/random/boot_id", O_RDONLY);
+  if (::stat("/proc/self/ns/pid", &space) != 0 || !boot_id || !read_proc_stat(::getpid()) ||
+      ::read(boot_id.get(), now.boot_id.data(), now.boot_id.size()) !=
+          static_cast<ssize_t>(now.boot_id.size())) {
+    return error{errc::failed_precondition, "starting processes needs /proc, which is not readable"};
+  }
+  now.pid_namespace = space.st_ino;
+  return now;
+}
+
+recovered_attempt ended_attempt(const attempt_slot& slot) {
+  recovered_attempt found{std::string{slot.name()}, recovered_attempt::state::ended, slot.outcome,
+                          std::nullopt, std::nullopt};
+  if (slot.exit_code >= 0) {
+    found.exit_code = slot.exit_code;
+  }
+  if (slot.signal != 0) {
+    found.signal = slot.signal;
+  }
+  return found;
+}
+
+result<recovered_attempt> examine(const attempt_slot& slot, bool ids_hold) {
+  if (slot.state == slot_state::ended) {
+    return ended_attempt(slot);
+  }
+  recovered_attempt found;
+  found.token = slot.name();
+  if (slot.state == slot_state::running && ids_hold) {
+    const auto identity = slot.identity();
+    const auto outcome = fence_group(identity, fence_timeout_ms);
+    if (outcome == fence_outcome::survived) {
+      return error{errc::unavailable, "process group " + std::to_string(identity.group) +
+                                          " of attempt " + found.token + " survives SIGKILL"};
+    }
+    if (outcome == fence_outcome::fenced) {
+      found.found = recovered_attempt::state::fenced;
+    }
+  }
+  return found;
+}
+
+}  // namespace
+
+std::string_view attempt_slot::name() const {
+  return {token, ::strnlen(token, sizeof token)};
+}
+
+group_identity attempt_slot::identity() const {
+  return {group.load(std::memory_order_acquire), session, born_not_before, born_not_after};
+}
+
+attempt_table::attempt_table(attempt_table&& other) noexcept
+    : file_(std::move(other.file_)),
+      mapping_(std::exchange(other.mapping_, nullptr)),
+      mapping_bytes_(other.mapping_bytes_),
+      slots_(std::exchange(other.slots_, nullptr)),
+      slot_count_(other.slot_count_),
+      recovered_(std::move(other.recovered_)) {}
+
+attempt_table::~attempt_table() {
+  if (mapping_ != nullptr) {
+    ::munmap(mapping_, mapping_bytes_);
+  }
+}
+
+result<attempt_table> attempt_table::open(const std::filesystem::path& directory,
+                                          std::uint32_t slot_count) {
+  std::error_code failure;
+  std::filesystem::create_directories(directory, failure);
+  const auto path = directory / "attempts";
+  // The lock is on a file of its own: the table is replaced under it.
+  auto lock = open_file((directory / "attempts.lock").c_str(), O_RDWR | O_CREAT, 0600);
+  if (!lock) {
+    return file_failure("cannot open " + path.string() + ".lock", errno);
+  }
+  if (::flock(lock.get(), LOCK_EX | LOCK_NB) != 0) {
+    return error{errc::conflict, "another supervisor uses " + directory.string()};
+  }
+  attempt_table table;
+  table.file_ = std::move(lock);
+  if (const auto old = open_file(path.c_str(), O_RDONLY)) {
+    if (auto done = table.recover(path, old.get()); !done) {
+      return std::move(done).error();
+    }
+  } else if (errno != ENOENT) {
+    return file_failure("cannot open " + path.string(), errno);
+  }
+  const auto carried = static_cast<std::uint32_t>(table.recovered_.size());
+  if (auto done = table.create(path, slot_count + carried); !done) {
+    return std::move(done).error();
+  }
+  return table;
+}
+
+// Every attempt of the old table, fenced.
+result<void> attempt_table::recover(const std::filesystem::path& file, int fd) {
+  struct stat status {};
+  const auto now = present_header(0);
+  if (!now) {
+    return now.error();
+  }
+  if (::fstat(fd, &status) != 0) {
+    return file_failure("cannot read " + file.string(), errno);
+  }
+  const auto bytes = static_cast<std::size_t>(status.st_size);
+  const error damaged{errc::storage_failed, file.string() +
+                                                " is not an attempt table of this version: see that "
+                                                "no attempt runs, then remove it"};
+  if (bytes < header_bytes) {
+    return damaged;
+  }
+  auto* address = ::mmap(nullptr, bytes, PROT_READ, MAP_SHARED, fd, 0);
+  if (address == MAP_FAILED) {
+    return file_failure("cannot map " + file.string(), errno);
+  }
+  const mapped old{address, bytes};
+  header then{};
+  std::memcpy(&then, address, sizeof then);
+  if (then.layout != layout || (bytes - header_bytes) / sizeof(attempt_slot) < then.slot_count) {
+    return damaged;
+  }
+  const auto ids_hold = then.boot_id == now->boot_id && then.pid_namespace == now->pid_namespace;
+  const auto* slots = reinterpret_cast<const attempt_slot*>(static_cast<char*>(address) + header_bytes);
+  for (std::uint32_t index = 0; index < then.slot_count; ++index) {
+    if (slots[index].state == slot_state::free) {
+      continue;
+    }
+    auto found = examine(slots[index], ids_hold);
+    if (!found) {
+      return std::move(found).error();
+    }
+    recovered_.push_back(std::move(found).value());
+  }
+  return {};
+}
+
+// Blocks are reserved at once, so that no later store into the mapping meets a full disk.
+result<void> attempt_table::create(const std::filesystem::path& file, std::uint32_t slot_count) {
+  const auto now = present_header(slot_count);
+  if (!now) {
+    return now.error();
+  }
+  const auto fresh = file.string() + ".new";
+  const auto created = open_file(fresh.c_str(), O_RDWR | O_CREAT | O_TRUNC, 0600);
+  if (!created) {
+    return file_failure("cannot create " + fresh, errno);
+  }
+  mapping_bytes_ = header_bytes + slot_count * sizeof(attempt_slot);
+  if (const auto failed = ::posix_fallocate(created.get(), 0, static_cast<off_t>(mapping_bytes_))) {
+    return file_failure("cannot reserve " + fresh, failed);
+  }
+  auto* address =
+      ::mmap(nullptr, mapping_bytes_, PROT_READ | PROT_WRITE, MAP_SHARED, created.get(), 0);
+  if (address == MAP_FAILED) {
+    return file_failure("cannot map " + fresh, errno);
+  }
+  mapping_ = address;
+  slot_count_ = slot_count;
+  slots_ = reinterpret_cast<attempt_slot*>(static_cast<char*>(address) + header_bytes);
+  std::uninitialized_value_construct_n(slots_, slot_count);
+  for (std::uint32_t index = 0; index < recovered_.size(); ++index) {
+    const auto& from = recovered_[index];
+    auto& into = slots_[index];
+    from.token.copy(into.token, sizeof into.token);
+    into.outcome = from.outcome;
+    into.exit_code = from.exit_code.value_or(-1);
+    into.signal = from.signal.value_or(0);
+    into.state = from.found == recovered_attempt::state::ended ? slot_state::ended : slot_state::lost;
+  }
+  std::memcpy(address, &*now, sizeof *now);
+  if (::rename(fresh.c_str(), file.c_str()) != 0) {
+    return file_failure("cannot rename " + fresh, errno);
+  }
+  return {};
+}
+
+}  // namespace millrace::actors::process_detail

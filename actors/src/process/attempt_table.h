@@ -1,0 +1,87 @@
+// SPDX-License-Identifier: MIT
+// Attempt table: which attempts exist, in a file that outlives the process.
+//
+// The table is a file mapped shared, so a record costs a few stores: no system call, and the page
+// cache keeps it when the process is killed. Neither fsync nor checksum: after a reboot or in
+// another pid namespace no group of the table can run, and the header says which ones those are.
+// The child of a start writes its own group into its slot before it executes the program, and the
+// guard process shares the mapping. A new life never writes into the file of an old one, whose
+// guard may still be reading it: it makes a new file and renames it over.
+//
+// The layout is private to one build on one machine, hence no schema; another version's file is
+// refused by `layout` and moved away by hand after a look at what runs.
+#pragma once
+
+#include <atomic>
+#include <cstdint>
+#include <filesystem>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "millrace/actors/process.h"
+#include "process/proc_stat.h"
+
+namespace millrace::actors::process_detail {
+
+enum class slot_state : std::uint32_t {
+  free = 0,
+  running = 1,  ///< `group` is 0 until the child exists.
+  ended = 2,    ///< The outcome fields hold.
+  lost = 3,     ///< Found by an earlier recovery, how it ended is not known.
+};
+
+/// One attempt. Written by its starter, then its child, then the supervisor's thread, in turn; the
+/// atomic fields are read by the guard.
+struct attempt_slot {
+  std::atomic<slot_state> state;
+  std::atomic<std::int32_t> group;  ///< The group to kill; 0: none.
+  std::int32_t session;
+  std::int32_t exit_code;  ///< -1: none.
+  std::int32_t signal;     ///< 0: none.
+  process_outcome outcome;
+  std::uint64_t born_not_before;
+  std::uint64_t born_not_after;
+  char token[attempt_token_bytes_max];  ///< Padded with NULs.
+
+  [[nodiscard]] std::string_view name() const;
+  [[nodiscard]] group_identity identity() const;
+};
+static_assert(std::atomic<std::int32_t>::is_always_lock_free);
+
+/// The mapped file.
+///
+/// Threading: finding and freeing slots is for the owner's lock; the slots themselves see above.
+class attempt_table {
+public:
+  /// Locks `directory`, fences what the table there still runs, puts a fresh table in its place
+  /// that carries over the unacknowledged attempts.
+  /// Errors: those of `process_supervisor::open`.
+  [[nodiscard]] static runtime::result<attempt_table> open(const std::filesystem::path& directory,
+                                                           std::uint32_t slot_count);
+
+  attempt_table(attempt_table&& other) noexcept;
+  attempt_table& operator=(attempt_table&&) = delete;
+  attempt_table(const attempt_table&) = delete;
+  attempt_table& operator=(const attempt_table&) = delete;
+  ~attempt_table();
+
+  [[nodiscard]] std::uint32_t size() const { return slot_count_; }
+  [[nodiscard]] attempt_slot& at(std::uint32_t index) { return slots_[index]; }
+  [[nodiscard]] const std::vector<recovered_attempt>& recovered() const { return recovered_; }
+
+private:
+  attempt_table() = default;
+  [[nodiscard]] runtime::result<void> create(const std::filesystem::path& file,
+                                             std::uint32_t slot_count);
+  [[nodiscard]] runtime::result<void> recover(const std::filesystem::path& file, int fd);
+
+  unique_fd file_;  ///< Holds the lock.
+  void* mapping_ = nullptr;
+  std::size_t mapping_bytes_ = 0;
+  attempt_slot* slots_ = nullptr;
+  std::uint32_t slot_count_ = 0;
+  std::vector<recovered_attempt> recovered_;
+};
+
+}  // namespace millrace::actors::process_detail

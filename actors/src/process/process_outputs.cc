@@ -1,0 +1,127 @@
+// SPDX-License-Identifier: MIT
+#include "millrace/actors/process_outputs.h"
+
+#include <algorithm>
+#include <optional>
+
+#include "millrace/actors/process_log.h"
+
+namespace millrace::actors {
+namespace {
+
+using runtime::errc;
+using runtime::error;
+using runtime::result;
+
+bool is_key(std::string_view text) {
+  const auto letter = [](char c) {
+    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || c == '_';
+  };
+  const auto inner = [&](char c) { return letter(c) || (c >= '0' && c <= '9') || c == '-'; };
+  return !text.empty() && text.size() <= output_key_bytes_max && letter(text.front()) &&
+         std::all_of(text.begin(), text.end(), inner);
+}
+
+// Hands out lines and knows the number of the last one.
+class line_reader {
+public:
+  explicit line_reader(std::string_view text) : rest_(text) {}
+
+  std::optional<std::string_view> next() {
+    if (rest_.empty()) {
+      return std::nullopt;
+    }
+    const auto end = rest_.find('\n');
+    const auto line = rest_.substr(0, end);
+    rest_.remove_prefix(end == std::string_view::npos ? rest_.size() : end + 1);
+    ++number_;
+    return line;
+  }
+
+  [[nodiscard]] std::size_t number() const { return number_; }
+
+private:
+  std::string_view rest_;
+  std::size_t number_ = 0;
+};
+
+error refuse(std::size_t line, const std::string& text) {
+  return {errc::invalid_argument, "outputs line " + std::to_string(line) + ": " + text};
+}
+
+// The lines up to `marker`, joined by newlines.
+result<std::string> read_block(line_reader& lines, std::string_view marker) {
+  const auto opened_at = lines.number();
+  std::string value;
+  bool first = true;
+  while (const auto line = lines.next()) {
+    if (*line == marker) {
+      return value;
+    }
+    if (!first) {
+      value += '\n';
+    }
+    value += *line;
+    first = false;
+  }
+  return refuse(opened_at, "no line is exactly the end marker " + std::string{marker});
+}
+
+}  // namespace
+
+result<std::vector<std::pair<std::string, std::string>>> parse_outputs(std::string_view text) {
+  if (text.size() > output_bytes_max) {
+    return error{errc::too_large, "outputs have " + std::to_string(text.size()) +
+                                      " bytes; at most " + std::to_string(output_bytes_max) +
+                                      " are kept, larger results are artifacts"};
+  }
+  std::vector<std::pair<std::string, std::string>> outputs;
+  line_reader lines{text};
+  while (const auto line = lines.next()) {
+    const auto number = lines.number();
+    if (line->empty()) {
+      continue;
+    }
+    const auto equals = line->find('=');
+    const auto block = line->find("<<");
+    if (equals == std::string_view::npos && block == std::string_view::npos) {
+      return refuse(number, "neither key=value nor key<<END");
+    }
+    const auto key = line->substr(0, std::min(equals, block));
+    if (!is_key(key)) {
+      return refuse(number,
+                    "a key is a letter or _, then letters, digits, _ or -, at most " +
+                        std::to_string(output_key_bytes_max) + " in all");
+    }
+    std::string value;
+    if (block < equals) {
+      const auto marker = line->substr(block + 2);
+      if (marker.empty()) {
+        return refuse(number, "no end marker after <<");
+      }
+      auto lines_of_value = read_block(lines, marker);
+      if (!lines_of_value) {
+        return std::move(lines_of_value).error();
+      }
+      value = std::move(lines_of_value).value();
+    } else {
+      value = line->substr(equals + 1);
+    }
+    if (value.find('\0') != std::string::npos || to_utf8(value) != value) {
+      return refuse(number, "the value of " + std::string{key} + " is not UTF-8 text");
+    }
+    const auto earlier = std::find_if(outputs.begin(), outputs.end(),
+                                      [&](const auto& each) { return each.first == key; });
+    if (earlier != outputs.end()) {
+      earlier->second = std::move(value);
+    } else if (outputs.size() == output_keys_max) {
+      return error{errc::too_large, "outputs line " + std::to_string(number) + ": more than " +
+                                        std::to_string(output_keys_max) + " keys"};
+    } else {
+      outputs.emplace_back(key, std::move(value));
+    }
+  }
+  return outputs;
+}
+
+}  // namespace millrace::actors

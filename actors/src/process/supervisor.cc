@@ -1,0 +1,374 @@
+// SPDX-License-Identifier: MIT
+// The thread's side: what happens to a running attempt.
+#include "process/supervisor.h"
+
+#include <signal.h>
+#include <sys/epoll.h>
+#include <sys/eventfd.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+
+#include <algorithm>
+#include <array>
+#include <cerrno>
+
+#include "millrace/actors/process_log.h"
+#include "process/failure.h"
+
+namespace millrace::actors {
+
+using process_detail::slot_state;
+using process_detail::unique_fd;
+using runtime::duration;
+using runtime::steady_time;
+
+namespace {
+
+constexpr auto measure_interval = std::chrono::milliseconds{250};
+
+// What epoll tells of: a slot index, or one of these.
+constexpr std::uint64_t tag_wake = ~std::uint64_t{0};
+constexpr std::uint64_t tag_guard = tag_wake - 1;
+constexpr std::uint64_t tag_logs = tag_wake - 2;
+
+duration to_duration(const timeval& time) {
+  return std::chrono::seconds{time.tv_sec} + std::chrono::microseconds{time.tv_usec};
+}
+
+std::uint64_t file_bytes(int fd) {
+  struct stat status {};
+  return ::fstat(fd, &status) == 0 ? static_cast<std::uint64_t>(status.st_size) : 0;
+}
+
+// The end of the file, from the first byte that can begin a character.
+process_stream read_stream(int fd, std::size_t tail_max) {
+  process_stream stream;
+  stream.bytes = file_bytes(fd);
+  std::string tail(std::min<std::uint64_t>(stream.bytes, tail_max), '\0');
+  if (tail.empty()) {
+    return stream;
+  }
+  const auto from = stream.bytes - tail.size();
+  const auto got = ::pread(fd, tail.data(), tail.size(), static_cast<off_t>(from));
+  tail.resize(got > 0 ? static_cast<std::size_t>(got) : 0);
+  constexpr std::size_t continuations_max = 3;
+  std::size_t skip = 0;
+  while (from > 0 && skip < std::min(tail.size(), continuations_max) &&
+         (static_cast<unsigned char>(tail[skip]) & 0xc0U) == 0x80U) {
+    ++skip;
+  }
+  stream.tail = to_utf8(std::string_view{tail}.substr(skip));
+  return stream;
+}
+
+}  // namespace
+
+void process_supervisor::impl::listen(int fd, std::uint64_t tag) {
+  epoll_event event{};
+  event.events = EPOLLIN;
+  event.data.u64 = tag;
+  MILLRACE_ASSERT(::epoll_ctl(epoll_.get(), EPOLL_CTL_ADD, fd, &event) == 0);
+}
+
+// Closing alone is not enough: a child between clone and exec holds a copy of every descriptor, and
+// while it does epoll goes on telling of the old process under a tag that may have a new owner.
+void process_supervisor::impl::forget(const unique_fd& fd) {
+  if (fd) {
+    ::epoll_ctl(epoll_.get(), EPOLL_CTL_DEL, fd.get(), nullptr);
+  }
+}
+
+runtime::result<void> process_supervisor::impl::run() {
+  epoll_ = unique_fd{::epoll_create1(EPOLL_CLOEXEC)};
+  wake_ = unique_fd{::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)};
+  no_input_ = process_detail::open_file("/dev/null", O_RDONLY);
+  if (!epoll_ || !wake_ || !no_input_) {
+    return process_detail::file_failure("cannot set up the process supervisor", errno);
+  }
+  auto guard = process_detail::guard::start(table_);
+  if (!guard) {
+    return std::move(guard).error();
+  }
+  guard_.emplace(std::move(guard).value());
+  guard_pid_ = guard_->pid();
+  listen(wake_.get(), tag_wake);
+  listen(guard_->pidfd(), tag_guard);
+  if (logs_.fd() >= 0) {
+    listen(logs_.fd(), tag_logs);
+  }
+  // Signals of the host are for the host's threads.
+  sigset_t all;
+  sigset_t before;
+  ::sigfillset(&all);
+  ::pthread_sigmask(SIG_SETMASK, &all, &before);
+  thread_ = std::jthread{[this] { loop(); }};
+  ::pthread_sigmask(SIG_SETMASK, &before, nullptr);
+  return {};
+}
+
+void process_supervisor::impl::loop() {
+  ::pthread_setname_np(::pthread_self(), "process");
+  std::array<epoll_event, 64> events;
+  for (;;) {
+    const auto timeout_ms = wait_ms();
+    const auto count =
+        ::epoll_wait(epoll_.get(), events.data(), static_cast<int>(events.size()), timeout_ms);
+    for (int index = 0; index < count; ++index) {
+      handle_event(events[static_cast<std::size_t>(index)].data.u64);
+    }
+    handle_requests();
+    handle_deadlines();
+    measure_logs();
+    const std::lock_guard lock{mutex_};
+    if (stopping_ && active_ == 0 && log_requests_.empty()) {
+      break;
+    }
+  }
+  logs_.end_all();
+}
+
+int process_supervisor::impl::wait_ms() {
+  const std::lock_guard lock{mutex_};
+  if (!cancellations_.empty() || !log_requests_.empty() || (stopping_ && active_ == 0)) {
+    return 0;
+  }
+  wakes_at_.reset();
+  if (!deadlines_.empty()) {
+    wakes_at_ = deadlines_.begin()->first;
+  }
+  if (active_ > 0) {
+    wakes_at_ = std::min(wakes_at_.value_or(next_measure_), next_measure_);
+  }
+  if (!wakes_at_) {
+    return -1;
+  }
+  const auto left = std::chrono::ceil<std::chrono::milliseconds>(*wakes_at_ - clock_.steady());
+  constexpr std::int64_t longest_ms = 3'600'000;
+  return static_cast<int>(std::clamp<std::int64_t>(left.count(), 0, longest_ms));
+}
+
+void process_supervisor::impl::handle_event(std::uint64_t tag) {
+  if (tag == tag_wake) {
+    std::uint64_t count = 0;
+    static_cast<void>(::read(wake_.get(), &count, sizeof count) == 0);
+  } else if (tag == tag_guard) {
+    handle_guard_death();
+  } else if (tag == tag_logs) {
+    logs_.handle_readable();
+  } else if (auto* ended = find(static_cast<std::uint32_t>(tag))) {
+    handle_exit(*ended);
+  }
+}
+
+// A guard that somebody killed is not replaced: a fork of what we are now may be expensive, and the
+// attempt table still fences at the next start. `stats` tells.
+void process_supervisor::impl::handle_guard_death() {
+  ::epoll_ctl(epoll_.get(), EPOLL_CTL_DEL, guard_->pidfd(), nullptr);
+  guard_.reset();
+  const std::lock_guard lock{mutex_};
+  guard_pid_ = 0;
+}
+
+void process_supervisor::impl::handle_requests() {
+  std::vector<cancellation> cancellations;
+  std::vector<log_request> log_requests;
+  {
+    const std::lock_guard lock{mutex_};
+    cancellations.swap(cancellations_);
+    log_requests.swap(log_requests_);
+  }
+  for (const auto& each : cancellations) {
+    auto* target = find(each.index);
+    if (target != nullptr && target->spec.token == each.token) {
+      terminate(*target, process_outcome::cancelled);
+    }
+  }
+  for (auto& each : log_requests) {
+    logs_.add(each.file, each.offset, std::move(each.on_event));
+    const auto is_written = [&] {
+      const std::lock_guard lock{mutex_};
+      return writers_.contains(each.file);
+    };
+    if (!is_written()) {
+      logs_.end(each.file);
+    }
+  }
+}
+
+void process_supervisor::impl::handle_deadlines() {
+  for (;;) {
+    attempt* due = nullptr;
+    {
+      const std::lock_guard lock{mutex_};
+      if (deadlines_.empty() || deadlines_.begin()->first > clock_.steady()) {
+        return;
+      }
+      due = attempts_[deadlines_.begin()->second].get();
+    }
+    set_deadline(*due, std::nullopt);
+    switch (due->now) {
+      case phase::running:
+        terminate(*due, process_outcome::timed_out);
+        break;
+      case phase::terminating:
+        kill_group(*due);
+        break;
+      case phase::draining:
+        finish(*due);
+        break;
+      case phase::killed:
+        break;
+    }
+  }
+}
+
+void process_supervisor::impl::measure_logs() {
+  const auto now = clock_.steady();
+  if (now < next_measure_) {
+    return;
+  }
+  next_measure_ = now + measure_interval;
+  std::vector<attempt*> running;
+  {
+    const std::lock_guard lock{mutex_};
+    for (const auto& [time, index] : tokens_) {
+      if (auto* each = attempts_[index].get(); each != nullptr && each->now == phase::running) {
+        running.push_back(each);
+      }
+    }
+  }
+  for (auto* each : running) {
+    if (std::max(file_bytes(each->output.get()), file_bytes(each->error.get())) >
+        options_.log_bytes_max) {
+      terminate(*each, process_outcome::log_limit);
+    }
+  }
+}
+
+void process_supervisor::impl::terminate(attempt& target, process_outcome why) {
+  if (target.now != phase::running) {
+    return;
+  }
+  target.ended_by_us = why;
+  if (target.spec.grace <= duration::zero()) {
+    kill_group(target);
+    return;
+  }
+  target.now = phase::terminating;
+  ::kill(-target.group, SIGTERM);
+  ::kill(-target.group, SIGCONT);  // a stopped process handles nothing
+  set_deadline(target, clock_.steady() + target.spec.grace);
+}
+
+void process_supervisor::impl::kill_group(attempt& target) {
+  target.now = phase::killed;
+  set_deadline(target, std::nullopt);
+  ::kill(-target.group, SIGKILL);
+}
+
+void process_supervisor::impl::handle_exit(attempt& ended) {
+  switch (ended.now) {
+    case phase::running:
+    case phase::killed:
+      finish(ended);
+      break;
+    case phase::terminating:
+      ended.now = phase::draining;
+      forget(ended.pidfd);
+      drain(ended);
+      break;
+    case phase::draining:
+      drain(ended);
+      break;
+  }
+}
+
+// A shell dies of SIGTERM at once, while the command it ran may still be putting things in order.
+void process_supervisor::impl::drain(attempt& target) {
+  forget(target.member);
+  target.member = process_detail::find_living_member(target.group);
+  if (target.member) {
+    listen(target.member.get(), target.index);
+  } else {
+    finish(target);
+  }
+}
+
+process_exit process_supervisor::impl::reap(attempt& target) {
+  siginfo_t info{};
+  rusage usage{};
+  while (::syscall(SYS_waitid, P_PIDFD, target.pidfd.get(), &info, WEXITED, &usage) != 0 &&
+         errno == EINTR) {
+  }
+  process_exit report;
+  report.token = target.spec.token;
+  report.started_at = target.started_at;
+  report.ended_at = clock_.wall();
+  report.elapsed = clock_.steady() - target.started;
+  report.user_time = to_duration(usage.ru_utime);
+  report.system_time = to_duration(usage.ru_stime);
+  const auto peak_kib = static_cast<std::uint64_t>(usage.ru_maxrss);
+  if (peak_kib > target.own_peak_rss_kib) {
+    report.max_rss_bytes = peak_kib << 10U;
+  }
+  if (info.si_code == CLD_EXITED) {
+    report.exit_code = info.si_status;
+  } else {
+    report.signal = info.si_status;
+  }
+  const auto by_itself = report.signal ? process_outcome::signalled : process_outcome::exited;
+  report.outcome = target.ended_by_us.value_or(by_itself);
+  report.standard_output = read_stream(target.output.get(), options_.tail_bytes_max);
+  report.standard_error = read_stream(target.error.get(), options_.tail_bytes_max);
+  return report;
+}
+
+void process_supervisor::impl::finish(attempt& target) {
+  ::kill(-target.group, SIGKILL);
+  auto& slot = table_.at(target.index);
+  slot.group = 0;  // from the reaping on the number may be somebody else's
+  auto report = reap(target);
+  slot.outcome = report.outcome;
+  slot.exit_code = report.exit_code.value_or(-1);
+  slot.signal = report.signal.value_or(0);
+  set_deadline(target, std::nullopt);
+  forget(target.pidfd);
+  forget(target.member);
+  const std::array files{stdout_file(target.spec).string(), stderr_file(target.spec).string()};
+  std::unique_ptr<attempt> ended;
+  {
+    const std::lock_guard lock{mutex_};
+    slot.state = slot_state::ended;
+    ended = std::move(attempts_[target.index]);
+    for (const auto& file : files) {
+      writers_.erase(file);
+    }
+  }
+  const auto on_exit = std::move(ended->on_exit);
+  ended.reset();
+  on_exit(std::move(report));
+  for (const auto& file : files) {
+    logs_.end(file);
+  }
+  const std::lock_guard lock{mutex_};
+  --active_;
+}
+
+void process_supervisor::impl::set_deadline(attempt& target, std::optional<steady_time> at) {
+  const std::lock_guard lock{mutex_};
+  if (target.deadline) {
+    deadlines_.erase({*target.deadline, target.index});
+  }
+  target.deadline = at;
+  if (at) {
+    deadlines_.emplace(*at, target.index);
+  }
+}
+
+process_supervisor::impl::attempt* process_supervisor::impl::find(std::uint32_t index) {
+  const std::lock_guard lock{mutex_};
+  return attempts_[index].get();
+}
+
+}  // namespace millrace::actors

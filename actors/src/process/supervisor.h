@@ -1,0 +1,141 @@
+// SPDX-License-Identifier: MIT
+// The body of `process_supervisor`: one thread on an epoll descriptor.
+//
+// An attempt passes through the phases below. Only the thread signals and reaps, so a group number
+// it uses is always one it has not given back to the kernel:
+//
+//   running      --timeout, cancel, log limit--> terminating   SIGTERM to the group
+//   running      --leader exits--> finished
+//   terminating  --leader exits--> draining      the rest of the group keeps its grace period
+//   terminating  --grace over--> killed          SIGKILL to the group
+//   draining     --no member lives, or grace over--> finished
+//   killed       --leader exits--> finished
+//
+// On the way to finished the group gets SIGKILL *before* the leader is reaped: while the leader is
+// a zombie its number, and so the group's, cannot belong to anybody else. Background children of a
+// finished command end there.
+#pragma once
+
+#include <sys/resource.h>
+
+#include <mutex>
+#include <set>
+#include <thread>
+#include <unordered_map>
+
+#include "millrace/actors/process.h"
+#include "process/attempt_table.h"
+#include "process/guard.h"
+#include "process/log_watch.h"
+#include "process/spawn.h"
+
+namespace millrace::actors {
+
+class process_supervisor::impl {
+public:
+  impl(process_options options, const runtime::clock& clock, process_detail::attempt_table table);
+  impl(const impl&) = delete;
+  impl& operator=(const impl&) = delete;
+  ~impl();
+
+  /// Starts guard and thread. Call once.
+  [[nodiscard]] runtime::result<void> run();
+
+  [[nodiscard]] const std::vector<recovered_attempt>& recovered() const {
+    return table_.recovered();
+  }
+  [[nodiscard]] runtime::result<void> start(process_spec spec, exit_callback on_exit);
+  [[nodiscard]] runtime::result<void> cancel(std::string_view token);
+  [[nodiscard]] runtime::result<void> acknowledge(std::string_view token);
+  [[nodiscard]] runtime::result<void> watch_log(std::filesystem::path file, std::uint64_t offset,
+                                                log_callback on_event);
+  [[nodiscard]] process_stats stats() const;
+  void stop();
+
+private:
+  enum class phase : std::uint8_t { running, terminating, draining, killed };
+
+  struct attempt {
+    std::uint32_t index = 0;
+    process_spec spec;
+    exit_callback on_exit;
+    pid_t group = 0;
+    process_detail::unique_fd pidfd;
+    process_detail::unique_fd member;  // whom `draining` waits for
+    process_detail::unique_fd output;
+    process_detail::unique_fd error;
+    phase now = phase::running;
+    std::optional<process_outcome> ended_by_us;
+    std::optional<runtime::steady_time> deadline;  // of this phase
+    runtime::wall_time started_at;
+    runtime::steady_time started;
+    std::uint64_t own_peak_rss_kib = 0;
+  };
+
+  struct cancellation {
+    std::uint32_t index;
+    std::string token;  // the slot may hold another by the time the thread looks
+  };
+  struct log_request {
+    std::string file;
+    std::uint64_t offset;
+    log_callback on_event;
+  };
+
+  // Any thread.
+  [[nodiscard]] runtime::result<std::uint32_t> claim(const std::string& token);
+  void release(std::uint32_t index);
+  [[nodiscard]] runtime::result<void> launch(attempt& starting);
+  void enter(std::unique_ptr<attempt> started);
+  void wake();
+
+  // The supervisor's thread.
+  void loop();
+  [[nodiscard]] int wait_ms();
+  void handle_requests();
+  void handle_deadlines();
+  void handle_event(std::uint64_t tag);
+  void handle_guard_death();
+  void handle_exit(attempt& ended);
+  void measure_logs();
+  void terminate(attempt& target, process_outcome why);
+  void kill_group(attempt& target);
+  void drain(attempt& target);
+  void finish(attempt& target);
+  [[nodiscard]] process_exit reap(attempt& target);
+  void set_deadline(attempt& target, std::optional<runtime::steady_time> at);
+  void listen(int fd, std::uint64_t tag);
+  void forget(const process_detail::unique_fd& fd);
+  [[nodiscard]] attempt* find(std::uint32_t index);
+
+  const process_options options_;
+  const runtime::clock& clock_;
+  process_detail::attempt_table table_;
+  std::optional<process_detail::guard> guard_;
+  process_detail::unique_fd epoll_;
+  process_detail::unique_fd wake_;
+  process_detail::unique_fd no_input_;
+  process_detail::log_watch logs_;
+  runtime::steady_time next_measure_{};
+
+  mutable std::mutex mutex_;
+  // Under the mutex. The thread alone erases attempts, so it may hold a pointer without it.
+  std::unordered_map<std::string, std::uint32_t> tokens_;
+  std::vector<std::uint32_t> free_;
+  std::vector<std::unique_ptr<attempt>> attempts_;  // by slot
+  std::set<std::pair<runtime::steady_time, std::uint32_t>> deadlines_;
+  std::unordered_map<std::string, std::uint32_t> writers_;  // log file to slot
+  std::vector<cancellation> cancellations_;
+  std::vector<log_request> log_requests_;
+  std::optional<runtime::steady_time> wakes_at_;  // when the thread next looks by itself
+  std::uint32_t active_ = 0;                      // claimed, not yet reported
+  std::uint64_t started_ = 0;
+  std::uint64_t refused_ = 0;
+  pid_t guard_pid_ = 0;
+  bool stopping_ = false;
+
+  std::mutex joining_;
+  std::jthread thread_;  // last: everything above outlives it
+};
+
+}  // namespace millrace::actors

@@ -1,0 +1,92 @@
+// SPDX-License-Identifier: MIT
+#include "millrace/actors/process_outputs.h"
+
+#include "fixture.h"
+
+namespace millrace::actors::testing {
+namespace {
+
+using pairs = std::vector<std::pair<std::string, std::string>>;
+
+runtime::error refusal_of(std::string_view text) {
+  const auto parsed = parse_outputs(text);
+  REQUIRE_FALSE(parsed);
+  return parsed.error();
+}
+
+}  // namespace
+
+TEST_CASE("outputs are key=value lines and marked blocks, taken literally") {
+  const auto parsed = parse_outputs("a=1\n\nb_2-x= y = z \nempty=\nurl<<END\nfirst=\n\nlast\nEND\nc=<<x");
+  REQUIRE(parsed);
+  CHECK(*parsed == pairs{{"a", "1"},
+                         {"b_2-x", " y = z "},
+                         {"empty", ""},
+                         {"url", "first=\n\nlast"},
+                         {"c", "<<x"}});
+  CHECK(parse_outputs("")->empty());
+  CHECK(*parse_outputs("k<<E\nE\n") == pairs{{"k", ""}});
+  CHECK(*parse_outputs("k<<E\n\nx\nE") == pairs{{"k", "\nx"}});
+}
+
+TEST_CASE("the last value of a key given twice counts") {
+  CHECK(*parse_outputs("a=1\nb=2\na=3\n") == pairs{{"a", "3"}, {"b", "2"}});
+}
+
+TEST_CASE("malformed outputs are refused with their line") {
+  CHECK(refusal_of("a=1\nnonsense\n").text() == "outputs line 2: neither key=value nor key<<END");
+  CHECK(refusal_of("a=1\nb<<END\nx\n").text() ==
+        "outputs line 2: no line is exactly the end marker END");
+  CHECK(refusal_of("b<<\n").text() == "outputs line 1: no end marker after <<");
+  CHECK(refusal_of("\n=1").text().starts_with("outputs line 2: a key is"));
+  CHECK(refusal_of("a b=1").text().starts_with("outputs line 1: a key is"));
+  CHECK(refusal_of("1a=1").text().starts_with("outputs line 1: a key is"));
+  CHECK(refusal_of("a=\xff").text() == "outputs line 1: the value of a is not UTF-8 text");
+  CHECK(refusal_of(std::string_view{"a=\0", 3}).code() == errc::invalid_argument);
+  CHECK(refusal_of(std::string(129, 'k') + "=1").code() == errc::invalid_argument);
+}
+
+TEST_CASE("outputs are bounded in bytes and keys") {
+  CHECK(parse_outputs("a=" + std::string(output_bytes_max - 2, 'x')));
+  CHECK(refusal_of("a=" + std::string(output_bytes_max - 1, 'x')).code() == errc::too_large);
+  std::string many;
+  for (std::size_t each = 0; each < output_keys_max; ++each) {
+    many += "k" + std::to_string(each) + "=\n";
+  }
+  CHECK(parse_outputs(many)->size() == output_keys_max);
+  CHECK(refusal_of(many + "one_more=").code() == errc::too_large);
+}
+
+TEST_CASE("logs are read in pieces and from their end") {
+  const scratch_directory directory;
+  const auto file = directory.path() / "log";
+  {
+    std::ofstream{file} << "one\ntwo\nthree";
+  }
+  auto chunk = read_log(file, 0, 4);
+  REQUIRE(chunk);
+  CHECK(chunk->bytes == "one\n");
+  CHECK(chunk->next_offset == 4);
+  CHECK_FALSE(chunk->at_end);
+  chunk = read_log(file, 4, 100);
+  CHECK(chunk->bytes == "two\nthree");
+  CHECK(chunk->at_end);
+  CHECK(read_log(file, 99, 1)->at_end);
+  CHECK(tail_log_bytes(file, 3)->bytes == "ree");
+  CHECK(tail_log_lines(file, 2, 100)->bytes == "two\nthree");
+  CHECK(tail_log_lines(file, 9, 100)->bytes == "one\ntwo\nthree");
+  CHECK(tail_log_lines(file, 2, 7)->bytes == "o\nthree");
+  CHECK(tail_log_lines(file, 0, 100)->bytes.empty());
+  CHECK(read_log(directory.path() / "none", 0, 1).error().code() == errc::not_found);
+}
+
+TEST_CASE("each maximal ill-formed part becomes one replacement character") {
+  const std::string bad = "\xef\xbf\xbd";
+  CHECK(to_utf8("plain \xf0\x9f\x98\x80") == "plain \xf0\x9f\x98\x80");
+  CHECK(to_utf8("\xc0\xaf") == bad + bad);              // overlong
+  CHECK(to_utf8("\xed\xa0\x80") == bad + bad + bad);    // surrogate
+  CHECK(to_utf8("\xf0\x9f\x98x") == bad + "x");         // cut short
+  CHECK(to_utf8("\xf4\x90\x80\x80") == bad + bad + bad + bad);  // beyond U+10FFFF
+}
+
+}  // namespace millrace::actors::testing

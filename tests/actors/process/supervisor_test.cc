@@ -1,0 +1,352 @@
+// SPDX-License-Identifier: MIT
+// How attempts start, end and report, with real processes.
+#include <sys/stat.h>
+
+#include <csignal>
+#include <map>
+#include <mutex>
+#include <thread>
+
+#include "fixture.h"
+#include "process/proc_stat.h"
+
+namespace millrace::actors::testing {
+
+TEST_CASE("an attempt reports its exit code, times and both streams") {
+  fixture f;
+  const auto report = f.run(f.shell("a1", "echo out; echo err >&2; exit 7"));
+  CHECK(report.token == "a1");
+  CHECK(report.outcome == process_outcome::exited);
+  CHECK(report.exit_code == 7);
+  CHECK_FALSE(report.signal);
+  CHECK(report.standard_output.tail == "out\n");
+  CHECK(report.standard_output.bytes == 4);
+  CHECK(report.standard_error.tail == "err\n");
+  CHECK(report.elapsed > 0ns);
+  CHECK(report.ended_at >= report.started_at);
+}
+
+TEST_CASE("a death by signal is told from an exit") {
+  fixture f;
+  const auto report = f.run(f.shell("a1", "kill -SEGV $$"));
+  CHECK(report.outcome == process_outcome::signalled);
+  CHECK(report.signal == SIGSEGV);
+  CHECK_FALSE(report.exit_code);
+}
+
+TEST_CASE("a command that cannot start is refused by name and leaves nothing behind") {
+  fixture f;
+  const auto missing = f.refusal(f.spec("a1", {"/no/such/command"}));
+  CHECK(missing.code() == errc::not_found);
+  CHECK(missing.text() == "command /no/such/command does not exist");
+
+  const auto unknown = f.refusal(f.spec("a1", {"no-such-command"}));
+  CHECK(unknown.code() == errc::not_found);
+  CHECK(unknown.text() == "command no-such-command does not exist in the task's PATH");
+
+  const auto plain = f.directory.path() / "plain";
+  std::ofstream{plain} << "#!/no/such/interpreter\n";
+  const auto refused = f.refusal(f.spec("a1", {plain.string()}));
+  CHECK(refused.code() == errc::invalid_argument);
+  CHECK(refused.text() == "command " + plain.string() + " is not executable");
+
+  REQUIRE(::chmod(plain.c_str(), 0755) == 0);
+  const auto orphaned = f.refusal(f.spec("a1", {plain.string()}));
+  CHECK(orphaned.code() == errc::not_found);
+  CHECK(orphaned.text().find("interpreter") != std::string::npos);
+
+  auto elsewhere = f.shell("a1", "true");
+  elsewhere.working_directory = "/no/such/directory";
+  const auto homeless = f.refusal(elsewhere);
+  CHECK(homeless.code() == errc::not_found);
+  CHECK(homeless.text() == "working directory /no/such/directory does not exist");
+
+  elsewhere.working_directory = plain;
+  CHECK(f.refusal(elsewhere).code() == errc::invalid_argument);
+
+  CHECK(f.supervisor->stats().refused == 6);
+  CHECK(f.supervisor->stats().running == 0);
+  CHECK(f.supervisor->stats().unacknowledged == 0);
+  CHECK(f.run(f.shell("a1", "exit 127")).exit_code == 127);
+}
+
+TEST_CASE("a malformed spec is refused before anything is touched") {
+  fixture f;
+  CHECK(f.refusal(f.shell("", "true")).code() == errc::invalid_argument);
+  CHECK(f.refusal(f.shell("../a", "true")).code() == errc::invalid_argument);
+  CHECK(f.refusal(f.shell(std::string(129, 'a'), "true")).code() == errc::invalid_argument);
+  CHECK(f.refusal(f.spec("a1", {})).code() == errc::invalid_argument);
+  CHECK(f.refusal(f.shell("a1", std::string{"a\0b", 3})).code() == errc::invalid_argument);
+  auto odd = f.shell("a1", "true");
+  odd.environment = {"NOVALUE"};
+  CHECK(f.refusal(odd).code() == errc::invalid_argument);
+  auto large = f.shell("a1", "true");
+  large.argv.emplace_back(std::size_t{1} << 20U, 'x');
+  CHECK(f.refusal(large).code() == errc::too_large);
+  CHECK(f.run(f.shell(std::string(128, 'a'), "true")).exit_code == 0);
+}
+
+TEST_CASE("the child has the given environment, directory and descriptors and nothing else") {
+  fixture f;
+  auto listing = f.spec("a1", {"env"});
+  listing.environment = {"PATH=/usr/bin:/bin", "A=1", "B=x y=z"};
+  CHECK(f.run(listing).standard_output.tail == "PATH=/usr/bin:/bin\nA=1\nB=x y=z\n");
+
+  auto bare = f.spec("a2", {"env"});
+  bare.environment.clear();
+  CHECK(f.run(bare).standard_output.tail.empty());
+
+  const auto here = f.run(f.shell("a3", "pwd; cat; readlink /proc/self/fd/0"));
+  CHECK(here.standard_output.tail == f.directory.path().string() + "\n/dev/null\n");
+
+  // A descriptor of ours that is inheritable by mistake.
+  const unique_fd leak{::dup(STDERR_FILENO)};
+  const auto open = f.run(f.spec("a4", {"ls", "/proc/self/fd"}));
+  CHECK(open.standard_output.tail == "0\n1\n2\n3\n");  // 3: the directory that ls reads
+}
+
+TEST_CASE("the child starts with default signals whatever this process ignores or blocks") {
+  fixture f;
+  const auto before = std::signal(SIGPIPE, SIG_IGN);
+  sigset_t usr1;
+  sigemptyset(&usr1);
+  sigaddset(&usr1, SIGUSR1);
+  ::pthread_sigmask(SIG_BLOCK, &usr1, nullptr);
+  const auto report = f.run(f.spec("a1", {"grep", "-E", "^Sig(Blk|Ign)", "/proc/self/status"}));
+  ::pthread_sigmask(SIG_UNBLOCK, &usr1, nullptr);
+  std::signal(SIGPIPE, before);
+  CHECK(report.standard_output.tail ==
+        "SigBlk:\t0000000000000000\nSigIgn:\t0000000000000000\n");
+}
+
+TEST_CASE("a relative program counts from the working directory") {
+  fixture f;
+  const auto script = f.directory.path() / "script";
+  {
+    std::ofstream{script} << "#!/bin/sh\necho ran $1\n";
+  }
+  REQUIRE(::chmod(script.c_str(), 0755) == 0);
+  CHECK(f.run(f.spec("a1", {"./script", "here"})).standard_output.tail == "ran here\n");
+}
+
+TEST_CASE("a timeout kills a group that ignores SIGTERM, grandchildren included") {
+  fixture f;
+  auto stubborn = f.shell("a1", "trap '' TERM; (trap '' TERM; sleep 1000) & printf '%8d' $!; wait");
+  stubborn.timeout = 300ms;
+  stubborn.grace = 200ms;
+  auto ended = f.start(stubborn);
+  const witness grandchild{f.printed_pid(stubborn)};
+  CHECK(grandchild.found());
+  const auto report = await(std::move(ended));
+  CHECK(report.outcome == process_outcome::timed_out);
+  CHECK(report.signal == SIGKILL);
+  CHECK(report.elapsed >= 500ms);
+  CHECK(grandchild.dies_within());
+}
+
+TEST_CASE("cancelling sends SIGTERM first and reports what the command made of it") {
+  fixture f;
+  auto polite = f.shell("a1",
+                        "trap 'echo cleaned; kill -KILL $holder; exit 3' TERM; "
+                        "sleep 1000 & holder=$!; printf '%8d' $$; wait");
+  auto ended = f.start(polite);
+  static_cast<void>(f.printed_pid(polite));
+  REQUIRE(f.supervisor->cancel("a1"));
+  const auto report = await(std::move(ended));
+  CHECK(report.outcome == process_outcome::cancelled);
+  CHECK(report.exit_code == 3);
+  CHECK(report.standard_output.tail.ends_with("cleaned\n"));
+
+  CHECK(f.supervisor->cancel("a1").error().code() == errc::failed_precondition);
+  CHECK(f.supervisor->cancel("a2").error().code() == errc::not_found);
+}
+
+// Goal: a shell that dies of SIGTERM does not cost its command the grace period.
+// Method: the command writes only after its parent, the leader, has become a zombie.
+TEST_CASE("members of the group keep the grace period when the leader dies first") {
+  fixture f;
+  {
+std::ofstream{f.directory.path() / "inner"} << R"(
+tidy() {
+  until grep -q '^State:.Z' /proc/$PPID/status; do :; done
+  echo tidy
+  kill -KILL $holder
+  exit 0
+}
+trap tidy TERM
+sleep 1000 & holder=$!
+printf '%8d' $$
+wait
+)";
+  }
+  auto layered = f.shell("a1", "sh inner & wait");
+  layered.grace = patience;
+  auto ended = f.start(layered);
+  static_cast<void>(f.printed_pid(layered));
+  REQUIRE(f.supervisor->cancel("a1"));
+  const auto report = await(std::move(ended));
+  CHECK(report.outcome == process_outcome::cancelled);
+  CHECK(report.signal == SIGTERM);
+  CHECK(report.standard_output.tail.ends_with("tidy\n"));
+}
+
+TEST_CASE("no grace period means SIGKILL at once") {
+  fixture f;
+  auto stubborn = f.shell("a1", "trap '' TERM; printf '%8d' $$; while :; do sleep 1000; done");
+  stubborn.grace = 0ns;
+  auto ended = f.start(stubborn);
+  static_cast<void>(f.printed_pid(stubborn));
+  REQUIRE(f.supervisor->cancel("a1"));
+  CHECK(await(std::move(ended)).signal == SIGKILL);
+}
+
+TEST_CASE("a stopped group still hears SIGTERM") {
+  fixture f;
+  auto stopped = f.shell("a1", "printf '%8d' $$; kill -STOP $$; sleep 1000");
+  auto ended = f.start(stopped);
+  static_cast<void>(f.printed_pid(stopped));
+  REQUIRE(f.supervisor->cancel("a1"));
+  CHECK(await(std::move(ended)).signal == SIGTERM);
+}
+
+TEST_CASE("background children of a finished command are killed with it") {
+  fixture f;
+  const auto report = f.run(f.shell("a1", "sleep 1000 & printf '%8d' $!"));
+  CHECK(report.exit_code == 0);
+  CHECK(witness{std::stoi(report.standard_output.tail)}.dies_within());
+}
+
+TEST_CASE("output that is not UTF-8 stays raw in the file and is readable in the tail") {
+  fixture f;
+  const auto what = f.shell("a1", R"(printf 'a\377b\303\251\342\202')");
+  CHECK(f.run(what).standard_output.tail == "a\xef\xbf\xbd" "b\xc3\xa9\xef\xbf\xbd");
+  const auto raw = read_log(stdout_file(what), 0, 100);
+  REQUIRE(raw);
+  CHECK(raw->bytes == "a\xff" "b\xc3\xa9\xe2\x82");
+}
+
+TEST_CASE("a hundred megabytes of output cost a bounded tail") {
+  fixture f;
+  auto loud = f.shell("a1", "head -c 100000000 /dev/zero | tr '\\0' x; echo end");
+  const auto report = f.run(loud);
+  CHECK(report.standard_output.bytes == 100'000'004);
+  CHECK(report.standard_output.tail.size() == 65536);
+  CHECK(report.standard_output.tail.ends_with("xxend\n"));
+}
+
+TEST_CASE("an attempt that writes over the limit is ended") {
+  fixture f;
+  f.open({.state_directory = {}, .log_bytes_max = 100'000});
+  const auto report = f.run(f.spec("a1", {"yes"}));
+  CHECK(report.outcome == process_outcome::log_limit);
+  CHECK(report.standard_output.bytes > 100'000);
+}
+
+TEST_CASE("a token is taken until its attempt is acknowledged") {
+  fixture f;
+  auto ended = f.start(f.shell("a1", "sleep 1000"));
+  CHECK(f.refusal(f.shell("a1", "true")).code() == errc::conflict);
+  CHECK(f.supervisor->acknowledge("a1").error().code() == errc::failed_precondition);
+  REQUIRE(f.supervisor->cancel("a1"));
+  static_cast<void>(await(std::move(ended)));
+  CHECK(f.refusal(f.shell("a1", "true")).code() == errc::conflict);
+  REQUIRE(f.supervisor->acknowledge("a1"));
+  CHECK(f.supervisor->acknowledge("a1").error().code() == errc::not_found);
+  CHECK(f.run(f.shell("a1", "true")).exit_code == 0);
+}
+
+TEST_CASE("attempts beyond the bound are refused as overload") {
+  fixture f;
+  f.open({.state_directory = {}, .attempts_max = 1});
+  CHECK(f.run(f.shell("a1", "true")).exit_code == 0);
+  CHECK(f.refusal(f.shell("a2", "true")).code() == errc::overloaded);
+  REQUIRE(f.supervisor->acknowledge("a1"));
+  CHECK(f.run(f.shell("a2", "true")).exit_code == 0);
+}
+
+TEST_CASE("stopping cancels what runs, reports it and refuses the rest") {
+  fixture f;
+  auto first = f.start(f.shell("a1", "sleep 1000"));
+  auto second = f.start(f.shell("a2", "sleep 1000"));
+  f.supervisor->stop();
+  REQUIRE(first.wait_for(0s) == std::future_status::ready);
+  CHECK(first.get().outcome == process_outcome::cancelled);
+  REQUIRE(second.wait_for(0s) == std::future_status::ready);
+  CHECK(f.refusal(f.shell("a3", "true")).code() == errc::unavailable);
+  CHECK(f.supervisor->watch_log("x", 0, [](log_event) {}).error().code() == errc::unavailable);
+  f.supervisor->stop();
+}
+
+TEST_CASE("a callback may start the next attempt") {
+  fixture f;
+  auto chain = std::make_shared<std::promise<process_exit>>();
+  REQUIRE(f.supervisor->start(f.shell("a1", "true"), [&](process_exit) {
+    REQUIRE(f.supervisor->acknowledge("a1"));
+    REQUIRE(f.supervisor->start(f.shell("a1", "exit 5"),
+                                [chain](process_exit next) { chain->set_value(next); }));
+  }));
+  CHECK(await(chain->get_future()).exit_code == 5);
+}
+
+// Goal: no child is lost, reaped twice or left as a zombie when starts and exits race.
+// Method: four threads start 200 attempts; afterwards this process has one child, the guard.
+TEST_CASE("two hundred attempts from four threads leave no zombie") {
+  fixture f;
+  std::mutex mutex;
+  std::map<std::string, int> codes;
+  std::promise<void> all;
+  constexpr int count = 200;
+  const auto start_some = [&](int worker) {
+    for (int each = worker; each < count; each += 4) {
+      auto what = f.shell("a" + std::to_string(each), "exit " + std::to_string(each));
+      MILLRACE_ASSERT(f.supervisor->start(what, [&](process_exit report) {
+        const std::lock_guard lock{mutex};
+        codes[report.token] = report.exit_code.value_or(-1);
+        if (codes.size() == count) {
+          all.set_value();
+        }
+      }));
+    }
+  };
+  {
+    std::vector<std::jthread> workers;
+    for (int worker = 0; worker < 4; ++worker) {
+      workers.emplace_back(start_some, worker);
+    }
+  }
+  await(all.get_future());
+  f.supervisor->stop();
+  for (int each = 0; each < count; ++each) {
+    CHECK(codes["a" + std::to_string(each)] == each);
+  }
+  std::vector<pid_t> children;
+  for (const auto& task : std::filesystem::directory_iterator{"/proc/self/task"}) {
+    std::ifstream list{task.path() / "children"};
+    for (pid_t pid = 0; list >> pid;) {
+      children.push_back(pid);
+    }
+  }
+  CHECK(children == std::vector{f.supervisor->stats().guard});
+  CHECK(f.supervisor->stats().unacknowledged == count);
+}
+
+TEST_CASE("a follower hears of growth and of the end") {
+  fixture f;
+  const auto go = f.directory.path() / "go";
+  REQUIRE(::mkfifo(go.c_str(), 0600) == 0);
+  const auto what = f.shell("a1", "printf one; read line < go; printf two");
+  auto ended = f.start(what);
+  CHECK(f.read_growing(stdout_file(what), 3) == "one");
+  {
+    std::ofstream{go} << "\n";
+  }
+  CHECK(f.read_growing(stdout_file(what), 100) == "onetwo");
+  CHECK(await(std::move(ended)).exit_code == 0);
+
+  auto promise = std::make_shared<std::promise<log_event>>();
+  REQUIRE(f.supervisor->watch_log(stdout_file(what), 6,
+                                  [promise](log_event event) { promise->set_value(event); }));
+  CHECK(await(promise->get_future()) == log_event::ended);
+}
+
+}  // namespace millrace::actors::testing
