@@ -1,0 +1,197 @@
+// SPDX-License-Identifier: MIT
+// Pipeline definitions: the model, the loader and the canonical form.
+//
+// A definition is what a person writes in YAML or JSON (one loader reads both, since JSON is YAML)
+// and what a run pins. Loading checks everything that can be known before a run: names, types,
+// references, the graph. It reports every mistake at once, each with its place and a remedy, and
+// accepts no silent aliases: an unknown key is an error.
+//
+// YAML is read strictly. Keys may occur once. `<<` merges maps. Only `true` and `false` are
+// booleans, only decimal numbers are numbers; where a plain scalar could be read two ways (`yes`,
+// `012`, `3.10`) the loader asks for quotes. Top-level keys that start with `x-` are ignored: a
+// place for anchors.
+//
+// What commands get. Parameters, matrix cells and items reach a command as environment variables,
+// never as text inside a shell command: `params.day` is `$MILLRACE_PARAM_DAY`, `matrix.python` is
+// `$MILLRACE_MATRIX_PYTHON`, the element of `for_each` is `$MILLRACE_ITEM`. Names are upper-cased
+// and `-` becomes `_`; two names that meet that way are an error. An expression in `run`, or in
+// the script of `command: [sh, -c, ...]`, is refused, because a value with a quote or a semicolon
+// in it would become a command. Expressions are welcome in `env`, `when`, `for_each`, `matrix` and
+// the arguments of `command`. The prefix `MILLRACE_` is reserved in `env`.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <map>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <variant>
+#include <vector>
+
+#include "millrace/actors/diagnostic.h"
+#include "millrace/actors/retry_policy.h"
+#include "millrace/actors/value.h"
+#include "millrace/runtime/clock.h"
+#include "millrace/runtime/result.h"
+
+namespace millrace::actors {
+
+/// The longest text that `load_definition` reads: what a person or a generator sends in one piece.
+inline constexpr std::size_t definition_bytes_max = 1'048'576;
+
+/// The longest canonical text: aliases, merges and defaults are written out in it.
+inline constexpr std::size_t canonical_bytes_max = 16 * definition_bytes_max;
+
+/// The most tasks of one definition: the size that the run's graph is designed for.
+inline constexpr std::size_t definition_tasks_max = 10'000;
+
+/// The most instances of one task with `matrix` or `for_each`.
+inline constexpr std::size_t task_instances_max = 100'000;
+
+/// The longest name of a pipeline, task, parameter, output or axis.
+inline constexpr std::size_t name_bytes_max = 63;
+
+/// The most diagnostics one load reports; the last one says that there are more.
+inline constexpr std::size_t diagnostics_max = 1'000;
+
+enum class param_type : std::uint8_t { text, integer, floating, boolean };
+
+/// `string`, `int`, `float`, `bool`.
+[[nodiscard]] std::string_view to_string(param_type type) noexcept;
+
+/// A parameter of a pipeline.
+struct param_definition {
+  std::string name;  ///< [A-Za-z][A-Za-z0-9_-]{0,62}
+  param_type type = param_type::text;
+  std::optional<value> fallback;  ///< The `default`; of `type`.
+  std::vector<value> choices;     ///< The `enum`; empty allows every value of the type.
+  std::string description;
+  bool required = false;  ///< A run must give it. Never true beside a `default`.
+
+  friend bool operator==(const param_definition&, const param_definition&) = default;
+};
+
+/// Which ends of the needed tasks let a task start. All are judged once every needed task has
+/// ended; a task without needs starts at once, except under `failure`.
+enum class trigger_rule : std::uint8_t {
+  success,  ///< All succeeded.
+  failure,  ///< At least one failed.
+  always,   ///< Whatever their ends.
+  any,      ///< At least one succeeded.
+};
+
+/// `success`, `failure`, `always`, `any`.
+[[nodiscard]] std::string_view to_string(trigger_rule rule) noexcept;
+
+/// An output that a task promises to write to `$MILLRACE_OUTPUT`.
+struct output_definition {
+  std::string name;
+  std::string description;
+
+  friend bool operator==(const output_definition&, const output_definition&) = default;
+};
+
+/// Values to fan out over: written down, or an expression (`${{ ... }}`) known at run time, whose
+/// value is a list, or a text that is a JSON array or lines.
+using fan_values = std::variant<std::vector<value>, std::string>;
+
+/// One axis of a matrix. Texts in written-down values may hold expressions.
+struct matrix_axis {
+  std::string name;
+  fan_values values;
+
+  friend bool operator==(const matrix_axis&, const matrix_axis&) = default;
+};
+
+/// Cells by axis name.
+using matrix_cells = std::map<std::string, value>;
+
+/// The product of the axes, without what `exclude` matches, and with each `include` added.
+struct matrix_definition {
+  std::vector<matrix_axis> axes;      ///< In written order; the last one varies fastest.
+  std::vector<matrix_cells> include;  ///< Each is one more combination and names every axis.
+  std::vector<matrix_cells> exclude;  ///< Each removes the combinations that agree with it.
+
+  friend bool operator==(const matrix_definition&, const matrix_definition&) = default;
+};
+
+/// One unit of a run. Defaults of the pipeline are already applied.
+struct task_definition {
+  std::string name;  ///< [a-z0-9][a-z0-9_.-]{0,62}; unique in the pipeline.
+  std::string description;
+  std::string run;                   ///< Shell text; empty when `command` is set.
+  std::vector<std::string> command;  ///< Argument list; its texts may hold expressions.
+  std::vector<std::string> needs;    ///< Names of tasks; no duplicates.
+  trigger_rule run_on = trigger_rule::success;
+  std::string when;  ///< `${{ ... }}`, `true`, `false`, or empty for no condition. It is asked
+                     ///< after `run_on`; once for the task, or for each instance if it reads
+                     ///< `matrix` or `item`.
+  std::map<std::string, std::string> env;  ///< Over the pipeline's; texts may hold expressions.
+  std::optional<runtime::duration> timeout;  ///< Of one attempt.
+  std::optional<runtime::duration> grace_period;  ///< From the polite stop to the forced one.
+  retry_policy retry;
+  std::optional<fan_values> for_each;
+  std::optional<matrix_definition> matrix;
+  std::optional<std::uint32_t> max_parallel;  ///< Instances at a time; only with a fan-out.
+  bool fail_fast = true;  ///< A failed instance cancels the others; only with a fan-out.
+  std::vector<output_definition> outputs;  ///< When empty, any output may be referred to.
+  std::uint8_t priority = 50;              ///< 0 to 100; higher is served first.
+
+  friend bool operator==(const task_definition&, const task_definition&) = default;
+};
+
+/// Whether the tasks of a run share one directory, or have one each and may run anywhere.
+enum class workspace_mode : std::uint8_t { run, task };
+
+[[nodiscard]] std::string_view to_string(workspace_mode mode) noexcept;
+
+/// A whole pipeline. A value from the loader is valid: names are unique, needs exist and have no
+/// cycle, expressions parse and refer to things that exist.
+struct pipeline_definition {
+  std::string name;  ///< [a-z0-9][a-z0-9_.-]{0,62}
+  std::string description;
+  std::map<std::string, std::string> labels;
+  std::vector<param_definition> params;    ///< In written order.
+  std::map<std::string, std::string> env;  ///< For every task; may refer to `params` and `run`.
+  std::optional<runtime::duration> timeout;  ///< Of the whole run.
+  std::optional<runtime::duration> grace_period;
+  workspace_mode workspace = workspace_mode::run;
+  std::optional<std::uint32_t> max_parallel;  ///< Attempts of one run at a time.
+  std::vector<task_definition> tasks;         ///< In written order; 1 to definition_tasks_max.
+
+  friend bool operator==(const pipeline_definition&, const pipeline_definition&) = default;
+};
+
+/// A definition, or everything that is wrong with the text.
+struct load_result {
+  std::optional<pipeline_definition> definition;  ///< Set exactly when there are no diagnostics.
+  std::vector<diagnostic> diagnostics;            ///< Sorted by place.
+
+  explicit operator bool() const noexcept { return definition.has_value(); }
+};
+
+/// Reads a definition from YAML or JSON. `file_name` is copied into the diagnostics.
+///
+/// Cost: linear in the text, and bounded: aliases are charged with what they stand for.
+[[nodiscard]] load_result load_definition(std::string_view text, std::string_view file_name);
+
+/// The canonical form: JSON with a fixed order of keys, defaults left out, `defaults` and merges
+/// written out. Equal definitions give equal texts.
+[[nodiscard]] std::string to_json(const pipeline_definition& definition);
+
+/// Reads the canonical form back; `from_json(to_json(d)) == d`.
+/// Errors: `invalid_argument` with the first diagnostic (also a text of a newer version).
+[[nodiscard]] runtime::result<pipeline_definition> from_json(std::string_view canonical);
+
+/// Edges of a definition as positions in `tasks`.
+struct task_graph {
+  std::vector<std::vector<std::uint32_t>> needs;       ///< By task.
+  std::vector<std::vector<std::uint32_t>> dependents;  ///< By task: the reverse edges.
+  std::vector<std::uint32_t> order;  ///< Every task after its needs, in written order where free.
+};
+
+/// Requires: a definition from the loader. Cost: O(tasks + edges).
+[[nodiscard]] task_graph graph_of(const pipeline_definition& definition);
+
+}  // namespace millrace::actors

@@ -1,0 +1,47 @@
+// SPDX-License-Identifier: MIT
+// Binding: the values that a run gives to the parameters of its pipeline.
+#pragma once
+
+#include <map>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "millrace/actors/definition.h"
+#include "millrace/actors/diagnostic.h"
+#include "millrace/actors/value.h"
+
+namespace millrace::actors {
+
+/// The longest value of one parameter: with its name it fits one environment string of Linux
+/// (MAX_ARG_STRLEN, 128 KiB).
+inline constexpr std::size_t param_value_bytes_max = 65'536;
+
+/// Every parameter of the pipeline with its value; null for an optional one that was not given.
+struct bound_params {
+  std::map<std::string, value, std::less<>> values;
+  std::vector<diagnostic> diagnostics;  ///< When not empty, `values` must not be used.
+
+  explicit operator bool() const noexcept { return diagnostics.empty(); }
+};
+
+/// Binds texts, as from `-p day=2026-01-31`; each is read as its parameter's type.
+///
+/// Every mistake is reported, with pointer `/params/NAME` and no line: unknown names (with a
+/// suggestion), missing ones, wrong types, values outside `enum`.
+[[nodiscard]] bound_params bind_params(const pipeline_definition& definition,
+                                       const std::map<std::string, std::string>& given);
+
+/// Binds a JSON object; the JSON types must fit (an integer also fits a float).
+[[nodiscard]] bound_params bind_params_json(const pipeline_definition& definition,
+                                            std::string_view json_object);
+
+/// `MILLRACE_PARAM_DAY` for `day`; `MILLRACE_MATRIX_OS` for an axis.
+[[nodiscard]] std::string param_variable(std::string_view name);
+[[nodiscard]] std::string matrix_variable(std::string_view axis);
+inline constexpr std::string_view item_variable = "MILLRACE_ITEM";
+
+/// The environment that bound parameters give to every command; a null value gives no variable.
+[[nodiscard]] std::map<std::string, std::string> environment_of(const bound_params& params);
+
+}  // namespace millrace::actors

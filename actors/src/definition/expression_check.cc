@@ -1,0 +1,225 @@
+// SPDX-License-Identifier: MIT
+#include "definition/expression_check.h"
+
+#include <algorithm>
+
+#include "definition/expression_tree.h"
+#include "definition/suggest.h"
+
+namespace millrace::actors {
+namespace {
+
+bool is_number(value_type type) {
+  return type == value_type::integer || type == value_type::floating;
+}
+
+class checker {
+public:
+  checker(const check_scope& scope, std::vector<expression_error>& failures)
+      : scope_(scope), failures_(failures) {}
+
+  known_type of(const expression_node& node) {
+    switch (node.what) {
+      case operation::literal:
+        return node.literal.type();
+      case operation::reference:
+        return reference(node);
+      case operation::negation:
+      case operation::both:
+      case operation::either:
+        for (const auto& each : node.operands) {
+          const auto type = of(*each);
+          if (type && *type != value_type::boolean) {
+            fail(*each, "`" + std::string{symbol_of(node.what)} + "` takes booleans, not a " +
+                            std::string{to_string(*type)});
+          }
+        }
+        return value_type::boolean;
+      case operation::call:
+        return call(node);
+      default:
+        comparison(node);
+        return value_type::boolean;
+    }
+  }
+
+private:
+  void fail(const expression_node& node, std::string text, std::string hint = {}) {
+    failures_.push_back({node.offset, std::move(text), std::move(hint)});
+  }
+
+  static std::string did_you_mean(std::string_view near) {
+    return near.empty() ? std::string{} : "did you mean `" + std::string{near} + "`?";
+  }
+
+  known_type named(const expression_node& node, const check_scope::lookup& lookup,
+                   std::string_view what, std::string_view absent, std::string_view remedy) {
+    known_type type;
+    std::string near;
+    if (!lookup) {
+      fail(node, std::string{absent}, std::string{remedy});
+    } else if (!lookup(node.name, type, near)) {
+      failures_.push_back({node.name_offset,
+                           "unknown " + std::string{what} + " `" + node.name + "`",
+                           near.empty() ? std::string{remedy} : did_you_mean(near)});
+    }
+    return type;
+  }
+
+  known_type reference(const expression_node& node) {
+    known_type type;
+    switch (node.refers_to) {
+      case reference_kind::param:
+        return named(node, scope_.param, "parameter", "parameters are not available here",
+                     "declare it under `params` at the top");
+      case reference_kind::matrix:
+        return named(node, scope_.matrix, "matrix axis", "`matrix` is not available here",
+                     "it exists in the `env`, `command` and `when` of a task with `matrix`");
+      case reference_kind::item:
+        if (!scope_.item) {
+          fail(node, "`item` is not available here",
+               "it exists in the `env`, `command` and `when` of a task with `for_each`");
+        }
+        return type;
+      case reference_kind::run:
+        if (node.name != "id" && node.name != "pipeline") {
+          failures_.push_back({node.name_offset, "unknown name `run." + node.name + "`",
+                               "write `run.id` or `run.pipeline`"});
+        }
+        return value_type::text;
+      case reference_kind::output:
+      case reference_kind::status:
+        if (!scope_.task) {
+          fail(node, "results of tasks are not available here",
+               "refer to them in a task that needs them");
+        } else if (auto failure = scope_.task(node, type)) {
+          failures_.push_back(*std::move(failure));
+        }
+        return type;
+    }
+    return type;
+  }
+
+  void comparison(const expression_node& node) {
+    const auto left = of(*node.operands[0]);
+    const auto right = of(*node.operands[1]);
+    check_status_word(*node.operands[0], *node.operands[1]);
+    check_status_word(*node.operands[1], *node.operands[0]);
+    const auto symbol = "`" + std::string{symbol_of(node.what)} + "`";
+    if (node.what == operation::equal || node.what == operation::unequal) {
+      const bool differ = left && right && *left != *right && *left != value_type::null &&
+                          *right != value_type::null && !(is_number(*left) && is_number(*right));
+      if (differ) {
+        failures_.push_back({node.name_offset,
+                             symbol + " compares a " + std::string{to_string(*left)} + " with a " +
+                                 std::string{to_string(*right)} + ", which are never equal",
+                             conversion_hint(*left, *right)});
+      }
+      return;
+    }
+    for (std::size_t each = 0; each < 2; ++each) {
+      const auto type = each == 0 ? left : right;
+      if (type && !is_number(*type) && *type != value_type::text) {
+        fail(*node.operands[each], symbol + " takes two numbers or two strings, not a " +
+                                       std::string{to_string(*type)});
+        return;
+      }
+    }
+    if (left && right && is_number(*left) != is_number(*right)) {
+      failures_.push_back({node.name_offset,
+                           symbol + " takes two numbers or two strings, not a " +
+                               std::string{to_string(*left)} + " and a " +
+                               std::string{to_string(*right)},
+                           conversion_hint(*left, *right)});
+    }
+  }
+
+  static std::string conversion_hint(value_type left, value_type right) {
+    if (left != value_type::text && right != value_type::text) {
+      return {};
+    }
+    const auto other = left == value_type::text ? right : left;
+    if (is_number(other)) {
+      return "convert the string: `" + std::string{to_string(other)} + "(...)`";
+    }
+    return other == value_type::boolean ? "compare with 'true' or 'false'" : "";
+  }
+
+  // `tasks.a.status == 'success'` would be false for ever.
+  void check_status_word(const expression_node& status, const expression_node& word) {
+    if (status.what != operation::reference || status.refers_to != reference_kind::status ||
+        word.what != operation::literal || word.literal.text() == nullptr) {
+      return;
+    }
+    const auto& known = task_statuses();
+    const auto& text = *word.literal.text();
+    if (std::find(known.begin(), known.end(), text) != known.end()) {
+      return;
+    }
+    suggestion near{text};
+    std::string all;
+    for (const auto each : known) {
+      near.consider(each);
+      all += (all.empty() ? "" : ", ") + std::string{each};
+    }
+    const auto best = text.starts_with("succe") ? std::string_view{"succeeded"} : near.best();
+    fail(word, "no task ever has the status `" + text + "`",
+         best.empty() ? "statuses: " + all : did_you_mean(best));
+  }
+
+  known_type call(const expression_node& node) {
+    std::vector<known_type> types;
+    for (const auto& each : node.operands) {
+      types.push_back(of(*each));
+    }
+    const auto name = "`" + std::string{name_of(node.function)} + "`";
+    const auto want = [&](std::size_t operand, bool fits, std::string_view wanted) {
+      if (types[operand] && !fits) {
+        fail(*node.operands[operand], name + " takes " + std::string{wanted} + ", not a " +
+                                          std::string{to_string(*types[operand])});
+      }
+    };
+    const auto is = [&](std::size_t operand, value_type type) { return types[operand] == type; };
+    switch (node.function) {
+      case function_name::contains:
+        want(0, is(0, value_type::text) || is(0, value_type::list), "a string or a list first");
+        return value_type::boolean;
+      case function_name::starts_with:
+      case function_name::ends_with:
+        want(0, is(0, value_type::text), "strings");
+        want(1, is(1, value_type::text), "strings");
+        return value_type::boolean;
+      case function_name::length:
+        want(0, is(0, value_type::text) || is(0, value_type::list), "a string or a list");
+        return value_type::integer;
+      case function_name::to_int:
+      case function_name::to_float:
+        want(0, !is(0, value_type::boolean) && !is(0, value_type::null) && !is(0, value_type::list),
+             "a number or a string");
+        return node.function == function_name::to_int ? value_type::integer : value_type::floating;
+      case function_name::to_string:
+        return value_type::text;
+      case function_name::success:
+      case function_name::failure:
+      case function_name::always:
+        if (!scope_.needs_functions) {
+          fail(node, "`" + std::string{name_of(node.function)} + "()` is not available here",
+               "it judges the needed tasks: use it in `when`");
+        }
+        return value_type::boolean;
+    }
+    return std::nullopt;
+  }
+
+  const check_scope& scope_;
+  std::vector<expression_error>& failures_;
+};
+
+}  // namespace
+
+known_type check(const expression& formula, const check_scope& scope,
+                 std::vector<expression_error>& failures) {
+  return checker{scope, failures}.of(formula.root());
+}
+
+}  // namespace millrace::actors

@@ -1,0 +1,327 @@
+// SPDX-License-Identifier: MIT
+#include <algorithm>
+#include <charconv>
+#include <cmath>
+
+#include "definition/expression_tree.h"
+
+namespace millrace::actors {
+
+using runtime::errc;
+using runtime::error;
+using runtime::result;
+
+std::optional<value> expression_scope::param(std::string_view) const { return std::nullopt; }
+std::optional<value> expression_scope::matrix(std::string_view) const { return std::nullopt; }
+std::optional<value> expression_scope::item() const { return std::nullopt; }
+std::optional<value> expression_scope::output(std::string_view, std::string_view) const {
+  return std::nullopt;
+}
+std::optional<value> expression_scope::status(std::string_view) const { return std::nullopt; }
+std::optional<value> expression_scope::run(std::string_view) const { return std::nullopt; }
+std::optional<bool> expression_scope::needs_succeeded() const { return std::nullopt; }
+std::optional<bool> expression_scope::needs_failed() const { return std::nullopt; }
+
+namespace {
+
+std::optional<value> find_in(const map_scope::names& names, std::string_view name) {
+  const auto found = names.find(name);
+  return found == names.end() ? std::nullopt : std::optional{found->second};
+}
+
+error wrong_type(std::string_view where, std::string_view wanted, const value& found) {
+  return {errc::invalid_argument, "`" + std::string{where} + "` takes " + std::string{wanted} +
+                                      ", not " + std::string{to_string(found.type())} + " `" +
+                                      to_text(found).substr(0, 80) + "`"};
+}
+
+bool is_number(const value& content) {
+  return content.integer() != nullptr || content.floating() != nullptr;
+}
+
+double number_of(const value& content) {
+  return content.integer() != nullptr ? static_cast<double>(*content.integer())
+                                      : *content.floating();
+}
+
+bool same(const value& a, const value& b) {
+  if (is_number(a) && is_number(b) && a.type() != b.type()) {
+    return number_of(a) == number_of(b);
+  }
+  if (a.items() != nullptr && b.items() != nullptr) {
+    return std::equal(a.items()->begin(), a.items()->end(), b.items()->begin(), b.items()->end(),
+                      same);
+  }
+  return a == b;
+}
+
+class evaluator {
+public:
+  explicit evaluator(const expression_scope& scope) : scope_(scope) {}
+
+  [[nodiscard]] result<value> of(const expression_node& node) const {
+    switch (node.what) {
+      case operation::literal:
+        return node.literal;
+      case operation::reference:
+        return reference(node);
+      case operation::negation:
+      case operation::both:
+      case operation::either:
+        return logic(node);
+      case operation::equal:
+      case operation::unequal:
+      case operation::less:
+      case operation::less_equal:
+      case operation::greater:
+      case operation::greater_equal:
+        return comparison(node);
+      case operation::call:
+        return call(node);
+    }
+    return error{errc::internal, "unknown operation"};
+  }
+
+private:
+  [[nodiscard]] result<value> reference(const expression_node& node) const {
+    std::optional<value> found;
+    std::string name;
+    switch (node.refers_to) {
+      case reference_kind::param:
+        found = scope_.param(node.name);
+        name = "params." + node.name;
+        break;
+      case reference_kind::matrix:
+        found = scope_.matrix(node.name);
+        name = "matrix." + node.name;
+        break;
+      case reference_kind::item:
+        found = scope_.item();
+        name = "item";
+        break;
+      case reference_kind::output:
+        return scope_.output(node.name, node.key).value_or(value{});
+      case reference_kind::status:
+        found = scope_.status(node.name);
+        name = "tasks." + node.name + ".status";
+        break;
+      case reference_kind::run:
+        found = scope_.run(node.name);
+        name = "run." + node.name;
+        break;
+    }
+    if (!found) {
+      return error{errc::failed_precondition, "`" + name + "` has no value here"};
+    }
+    return *std::move(found);
+  }
+
+  [[nodiscard]] result<value> logic(const expression_node& node) const {
+    for (const auto& each : node.operands) {
+      auto operand = of(*each);
+      if (!operand) {
+        return operand;
+      }
+      const bool* decided = operand->boolean();
+      if (decided == nullptr) {
+        return wrong_type(symbol_of(node.what), "booleans", *operand);
+      }
+      if (node.what == operation::negation) {
+        return make_value(!*decided);
+      }
+      if (*decided == (node.what == operation::either)) {
+        return make_value(*decided);
+      }
+    }
+    return make_value(node.what == operation::both);
+  }
+
+  [[nodiscard]] result<value> comparison(const expression_node& node) const {
+    auto left = of(*node.operands[0]);
+    if (!left) {
+      return left;
+    }
+    auto right = of(*node.operands[1]);
+    if (!right) {
+      return right;
+    }
+    if (node.what == operation::equal || node.what == operation::unequal) {
+      return make_value(same(*left, *right) == (node.what == operation::equal));
+    }
+    if (left->integer() != nullptr && right->integer() != nullptr) {
+      return make_value(ordered(node.what, *left->integer(), *right->integer()));
+    }
+    if (is_number(*left) && is_number(*right)) {
+      return make_value(ordered(node.what, number_of(*left), number_of(*right)));
+    }
+    if (left->text() != nullptr && right->text() != nullptr) {
+      return make_value(ordered(node.what, *left->text(), *right->text()));
+    }
+    const bool left_fits = is_number(*left) || left->text() != nullptr;
+    return wrong_type(symbol_of(node.what), "two numbers or two strings",
+                      left_fits ? *right : *left);
+  }
+
+  template <class Operand>
+  static bool ordered(operation what, const Operand& left, const Operand& right) {
+    switch (what) {
+      case operation::less:
+        return left < right;
+      case operation::less_equal:
+        return left <= right;
+      case operation::greater:
+        return left > right;
+      default:
+        return left >= right;
+    }
+  }
+
+  [[nodiscard]] result<value> call(const expression_node& node) const {
+    std::vector<value> operands;
+    for (const auto& each : node.operands) {
+      auto operand = of(*each);
+      if (!operand) {
+        return operand;
+      }
+      operands.push_back(*std::move(operand));
+    }
+    switch (node.function) {
+      case function_name::contains:
+        return contains(operands[0], operands[1]);
+      case function_name::starts_with:
+      case function_name::ends_with:
+        return edge(node.function, operands[0], operands[1]);
+      case function_name::length:
+        return length(operands[0]);
+      case function_name::to_int:
+        return to_int(operands[0]);
+      case function_name::to_float:
+        return to_float(operands[0]);
+      case function_name::to_string:
+        return make_value(to_text(operands[0]));
+      case function_name::success:
+        return known(scope_.needs_succeeded(), "success()");
+      case function_name::failure:
+        return known(scope_.needs_failed(), "failure()");
+      case function_name::always:
+        return make_value(true);
+    }
+    return error{errc::internal, "unknown function"};
+  }
+
+  static result<value> known(std::optional<bool> decided, std::string_view name) {
+    if (!decided) {
+      return error{errc::failed_precondition, "`" + std::string{name} + "` has no value here"};
+    }
+    return make_value(*decided);
+  }
+
+  static result<value> contains(const value& whole, const value& part) {
+    if (whole.items() != nullptr) {
+      for (const auto& each : *whole.items()) {
+        if (same(each, part)) {
+          return make_value(true);
+        }
+      }
+      return make_value(false);
+    }
+    if (whole.text() == nullptr) {
+      return wrong_type("contains", "a string or a list first", whole);
+    }
+    if (part.text() == nullptr) {
+      return wrong_type("contains", "a string in a string", part);
+    }
+    return make_value(whole.text()->find(*part.text()) != std::string::npos);
+  }
+
+  static result<value> edge(function_name function, const value& whole, const value& part) {
+    for (const auto* each : {&whole, &part}) {
+      if (each->text() == nullptr) {
+        return wrong_type(name_of(function), "strings", *each);
+      }
+    }
+    return make_value(function == function_name::starts_with
+                          ? whole.text()->starts_with(*part.text())
+                          : whole.text()->ends_with(*part.text()));
+  }
+
+  // Characters of a string, elements of a list.
+  static result<value> length(const value& operand) {
+    if (operand.items() != nullptr) {
+      return make_value(static_cast<std::int64_t>(operand.items()->size()));
+    }
+    if (operand.text() == nullptr) {
+      return wrong_type("length", "a string or a list", operand);
+    }
+    std::int64_t count = 0;
+    for (const char c : *operand.text()) {
+      count += (static_cast<unsigned char>(c) & 0xC0U) != 0x80U ? 1 : 0;
+    }
+    return make_value(count);
+  }
+
+  static result<value> to_int(const value& operand) {
+    if (operand.integer() != nullptr) {
+      return operand;
+    }
+    if (const auto* real = operand.floating()) {
+      constexpr double limit = 9'007'199'254'740'992.0;  // 2^53: exact up to here
+      if (std::trunc(*real) == *real && std::abs(*real) <= limit) {
+        return make_value(static_cast<std::int64_t>(*real));
+      }
+    }
+    if (const auto* text = operand.text()) {
+      std::int64_t number = 0;
+      const auto* limit = text->data() + text->size();
+      const auto [after, failure] = std::from_chars(text->data(), limit, number);
+      if (failure == std::errc{} && after == limit) {
+        return make_value(number);
+      }
+    }
+    return wrong_type("int", "a whole number", operand);
+  }
+
+  static result<value> to_float(const value& operand) {
+    if (is_number(operand)) {
+      return make_value(number_of(operand));
+    }
+    if (const auto* text = operand.text()) {
+      double number = 0;
+      const auto* limit = text->data() + text->size();
+      const auto [after, failure] = std::from_chars(text->data(), limit, number);
+      if (failure == std::errc{} && after == limit && std::isfinite(number)) {
+        return make_value(number);
+      }
+    }
+    return wrong_type("float", "a number", operand);
+  }
+
+  const expression_scope& scope_;
+};
+
+}  // namespace
+
+std::optional<value> map_scope::param(std::string_view name) const { return find_in(params, name); }
+std::optional<value> map_scope::matrix(std::string_view axis) const {
+  return find_in(matrix_values, axis);
+}
+std::optional<value> map_scope::item() const { return item_value; }
+std::optional<value> map_scope::output(std::string_view task, std::string_view key) const {
+  const auto found = outputs.find(task);
+  return found == outputs.end() ? std::nullopt : find_in(found->second, key);
+}
+std::optional<value> map_scope::status(std::string_view task) const {
+  const auto found = statuses.find(task);
+  return found == statuses.end() ? std::nullopt : std::optional{make_value(found->second)};
+}
+std::optional<value> map_scope::run(std::string_view name) const {
+  return find_in(run_values, name);
+}
+std::optional<bool> map_scope::needs_succeeded() const { return all_succeeded; }
+std::optional<bool> map_scope::needs_failed() const { return one_failed; }
+
+result<value> evaluate(const expression& formula, const expression_scope& scope) {
+  return evaluator{scope}.of(formula.root());
+}
+
+}  // namespace millrace::actors

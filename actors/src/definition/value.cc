@@ -1,0 +1,119 @@
+// SPDX-License-Identifier: MIT
+#include "millrace/actors/value.h"
+
+#include <array>
+#include <charconv>
+#include <nlohmann/json.hpp>
+
+#include "definition/value_json.h"
+
+namespace millrace::actors {
+namespace {
+
+std::string floating_text(double number) {
+  std::array<char, 40> buffer{};
+  const auto end = std::to_chars(buffer.data(), buffer.data() + buffer.size(), number).ptr;
+  std::string text{buffer.data(), end};
+  if (text.find_first_of(".en") == std::string::npos) {
+    text += ".0";  // keeps it a float when it is read again; "en" covers exponents, inf and nan
+  }
+  return text;
+}
+
+}  // namespace
+
+std::string_view to_string(value_type type) noexcept {
+  switch (type) {
+    case value_type::null:
+      return "null";
+    case value_type::boolean:
+      return "bool";
+    case value_type::integer:
+      return "int";
+    case value_type::floating:
+      return "float";
+    case value_type::text:
+      return "string";
+    case value_type::list:
+      return "list";
+  }
+  return "null";
+}
+
+nlohmann::ordered_json to_json_value(const value& content) {
+  switch (content.type()) {
+    case value_type::null:
+      return nullptr;
+    case value_type::boolean:
+      return *content.boolean();
+    case value_type::integer:
+      return *content.integer();
+    case value_type::floating:
+      return *content.floating();
+    case value_type::text:
+      return *content.text();
+    case value_type::list: {
+      auto list = nlohmann::ordered_json::array();
+      for (const auto& each : *content.items()) {
+        list.push_back(to_json_value(each));
+      }
+      return list;
+    }
+  }
+  return nullptr;
+}
+
+value from_json_value(const nlohmann::ordered_json& json) {
+  switch (json.type()) {
+    case nlohmann::ordered_json::value_t::boolean:
+      return make_value(json.get<bool>());
+    case nlohmann::ordered_json::value_t::number_integer:
+      return make_value(json.get<std::int64_t>());
+    case nlohmann::ordered_json::value_t::number_unsigned: {
+      const auto number = json.get<std::uint64_t>();
+      return number > std::uint64_t{INT64_MAX} ? make_value(json.get<double>())
+                                               : make_value(static_cast<std::int64_t>(number));
+    }
+    case nlohmann::ordered_json::value_t::number_float:
+      return make_value(json.get<double>());
+    case nlohmann::ordered_json::value_t::string:
+      return make_value(json.get<std::string>());
+    case nlohmann::ordered_json::value_t::array: {
+      value::list list;
+      for (const auto& each : json) {
+        list.push_back(from_json_value(each));
+      }
+      return make_value(std::move(list));
+    }
+    case nlohmann::ordered_json::value_t::object:
+      return make_value(to_json_text(json));
+    default:
+      return {};
+  }
+}
+
+std::string to_json_text(const nlohmann::ordered_json& json) {
+  return json.dump(-1, ' ', false, nlohmann::ordered_json::error_handler_t::replace);
+}
+
+std::string to_text(const value& content) {
+  switch (content.type()) {
+    case value_type::null:
+      return {};
+    case value_type::boolean:
+      return *content.boolean() ? "true" : "false";
+    case value_type::integer:
+      return std::to_string(*content.integer());
+    case value_type::floating:
+      return floating_text(*content.floating());
+    case value_type::text:
+      return *content.text();
+    case value_type::list:
+      return to_json(content);
+  }
+  return {};
+}
+
+std::string to_json(const value& content) { return to_json_text(to_json_value(content)); }
+
+}  // namespace millrace::actors
