@@ -12,7 +12,7 @@ namespace millrace::runtime {
 
 }  // namespace millrace::runtime
 
-#define MILLRACE_ASSERT(expression)                                                 \
-  (static_cast<bool>(expression)                                                    \
-       ? static_cast<void>(0)                                                       \
+#define MILLRACE_ASSERT(expression) \
+  (static_cast<bool>(expression)    \
+       ? static_cast<void>(0)       \
        : ::millrace::runtime::assertion_failed(#expression, __FILE__, __LINE__))

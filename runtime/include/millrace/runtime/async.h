@@ -140,6 +140,9 @@ public:
   using promise_type = detail::promise<T>;
   using value_type = T;
 
+  /// Already ended without a failure: what a hook that has nothing to do returns, without a frame.
+  async() noexcept requires std::is_void_v<T>
+  = default;
   explicit async(std::coroutine_handle<promise_type> self) noexcept : self_(self) {}
   async(async&& other) noexcept : self_(std::exchange(other.self_, nullptr)) {}
   async(const async&) = delete;
@@ -157,7 +160,7 @@ public:
   class awaiter_base {
   public:
     explicit awaiter_base(std::coroutine_handle<promise_type> child) noexcept : child_(child) {}
-    [[nodiscard]] static bool await_ready() noexcept { return false; }
+    [[nodiscard]] bool await_ready() const noexcept { return !child_; }
 
   protected:
     void start(detail::promise_base& parent, bool wants_result) noexcept {
@@ -192,6 +195,11 @@ public:
       this->start(parent.promise(), true);
     }
     result<T> await_resume() {
+      if constexpr (std::is_void_v<T>) {
+        if (!this->child_) {
+          return {};
+        }
+      }
       auto& child = this->child_.promise();
       if (child.failure()) {
         return std::move(*child.failure());
@@ -213,7 +221,7 @@ public:
   }
 
 private:
-  std::coroutine_handle<promise_type> self_;
+  std::coroutine_handle<promise_type> self_{};
 };
 
 namespace detail {

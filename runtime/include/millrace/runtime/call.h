@@ -3,8 +3,8 @@
 //
 // A generated reference makes `call<T>` values; nothing happens until one is used:
 //
-//     auto answer = co_await ref<Counter>("c1").add(5);             // ends this coroutine on failure
-//     auto tried = co_await as_result(ref<Counter>("c1").add(5));   // result<add_results>
+//     auto answer = co_await ref<Counter>("c1").add(5);             // ends this coroutine on
+//     failure auto tried = co_await as_result(ref<Counter>("c1").add(5));   // result<add_results>
 //     auto many = co_await all(std::move(calls));                   // vector<result<T>>, in order
 //     send(ref<Counter>("c1").add(5));                              // durable, see actor.h
 //
@@ -59,7 +59,8 @@ public:
   bool propagate = false;  ///< A failure ends the waiting coroutine.
   any_message answer;
   std::optional<error> failure;
-  void* open_call = nullptr;  ///< The runtime's record while the call is open.
+  bool answer_is_signal = false;  ///< For `signal_wait`.
+  void* open_call = nullptr;      ///< The runtime's record while the call is open.
 };
 
 /// Sends `spec` from the activation whose turn this is.
@@ -133,7 +134,9 @@ public:
   };
 
   [[nodiscard]] awaiter operator co_await() noexcept { return awaiter{&spec_, true}; }
-  [[nodiscard]] result_awaiter result_awaiter_of() noexcept { return result_awaiter{&spec_, false}; }
+  [[nodiscard]] result_awaiter result_awaiter_of() noexcept {
+    return result_awaiter{&spec_, false};
+  }
 
 private:
   call_spec spec_;

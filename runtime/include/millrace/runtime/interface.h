@@ -2,18 +2,17 @@
 // Interfaces: what the schema compiler tells the runtime about an actor type.
 //
 // One `interface_info` exists per actor interface, generated as a constant. It carries what is
-// needed to route a call (type, partition group), to admit it (read-only, reentrant), and to speak
-// JSON to any method of any type.
+// needed to route a call (type, partition group), to admit it (read-only, reentrant), and the
+// schemas of its messages, from which json.h speaks JSON to any method of any type.
 #pragma once
+
+#include "millrace/runtime/clock.h"
+
+#include <capnp/schema.h>
 
 #include <cstdint>
 #include <span>
-#include <string>
 #include <string_view>
-
-#include "millrace/runtime/clock.h"
-#include "millrace/runtime/message.h"
-#include "millrace/runtime/result.h"
 
 namespace millrace::runtime {
 
@@ -32,10 +31,8 @@ struct method_info {
   bool one_way;
   std::uint32_t timeout_ms;  ///< The deadline of a call that names none.
 
-  /// Parses parameters. Errors: `invalid_argument` with the JSON pointer of the fault.
-  result<any_message> (*params_from_json)(std::string_view json);
-  /// Appends the results' JSON to `out`.
-  void (*results_to_json)(const any_message& results, std::string& out);
+  capnp::StructSchema (*params)();   ///< For JSON and introspection.
+  capnp::StructSchema (*results)();  ///< The empty struct when there are none.
 };
 
 /// One actor interface.

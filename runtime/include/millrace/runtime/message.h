@@ -38,7 +38,8 @@ public:
   message_body& operator=(message_body&&) = delete;
   ~message_body() noexcept(false) override = default;
 
-  /// Takes the first segment from the object, later ones from the heap, zeroed as Cap'n Proto wants.
+  /// Takes the first segment from the object, later ones from the heap, zeroed as Cap'n Proto
+  /// wants.
   kj::ArrayPtr<capnp::word> allocateSegment(unsigned minimum_words) override;
 
   /// A body whose content is a copy of `flat` (bytes of a flat form; may be unaligned). A flat form

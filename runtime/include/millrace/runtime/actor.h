@@ -1,0 +1,256 @@
+// SPDX-License-Identifier: MIT
+// The actor API: what the author of an actor writes against.
+//
+// An actor type is a Cap'n Proto interface and a class that implements the base generated from it:
+//
+//     class counter final : public counter_base<CounterState> {
+//       async<add_results> add(add_params params) override {
+//         edit().setTotal(state().getTotal() + params.amount());
+//         co_return add_results{state().getTotal()};
+//       }
+//     };
+//
+// One message at a time: while a method is suspended at `co_await`, the activation admits only what
+// the schema allows ($readOnly beside $readOnly, $reentrant beside anything). Code never waits for
+// the disk: a turn ends, its changes are queued as one atomic commit, and everything that the turn
+// sends (its answer, calls, sends) leaves the activation when that commit is durable. When a commit
+// fails, the outputs are dropped and the activation ends; the next message loads what was
+// committed.
+//
+// Threading: an actor object is used by one thread at a time, in its activation's turns only.
+#pragma once
+
+#include <coroutine>
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <string_view>
+#include <type_traits>
+#include <utility>
+
+#include "millrace/runtime/async.h"
+#include "millrace/runtime/call.h"
+#include "millrace/runtime/clock.h"
+#include "millrace/runtime/ids.h"
+#include "millrace/runtime/interface.h"
+#include "millrace/runtime/message.h"
+
+namespace millrace::runtime {
+
+class actor_base;
+
+/// A reference to one actor; the same inside actors and outside.
+template <class Interface>
+[[nodiscard]] actor_ref<Interface> ref(std::string key) {
+  return actor_ref<Interface>{std::move(key)};
+}
+
+/// The longest name of a timer, a reminder, a signal or a map.
+inline constexpr std::size_t name_bytes_max = 64;
+
+/// The longest key of a map record; beside the actor's hash and the map's name it fits a row key.
+inline constexpr std::size_t map_key_bytes_max = 400;
+
+/// Why an activation ends.
+enum class deactivation : std::uint8_t {
+  idle,       ///< Nothing arrived for the idle timeout.
+  requested,  ///< The actor or an operator asked for it.
+  stopping,   ///< The silo stops.
+};
+
+namespace detail {
+
+class activation;
+class map_base;
+
+/// A method that has been called and not yet run: the coroutine, and how to take its results.
+class pending_method {
+public:
+  template <class Results>
+  pending_method(async<Results> coroutine) {
+    auto handle = coroutine.release();
+    if (handle) {
+      handle_ = handle;
+      promise_ = &handle.promise();
+      take_ = [](promise_base& promise_of) -> any_message {
+        if constexpr (std::is_void_v<Results>) {
+          static_cast<void>(promise_of);
+          return {};
+        } else {
+          return static_cast<promise<Results>&>(promise_of).take().take();
+        }
+      };
+    }
+  }
+  pending_method(pending_method&& other) noexcept
+      : handle_(std::exchange(other.handle_, nullptr)),
+        promise_(std::exchange(other.promise_, nullptr)),
+        take_(other.take_) {}
+  pending_method& operator=(pending_method&& other) noexcept {
+    std::swap(handle_, other.handle_);
+    std::swap(promise_, other.promise_);
+    std::swap(take_, other.take_);
+    return *this;
+  }
+  pending_method(const pending_method&) = delete;
+  pending_method& operator=(const pending_method&) = delete;
+  ~pending_method() {
+    if (handle_) {
+      handle_.destroy();
+    }
+  }
+
+  /// Null for one that ended without a frame.
+  [[nodiscard]] promise_base* promise_of() const noexcept { return promise_; }
+  /// Requires: it ended without a failure.
+  [[nodiscard]] any_message take() {
+    return promise_ != nullptr ? take_(*promise_) : any_message{};
+  }
+
+private:
+  std::coroutine_handle<> handle_{};
+  promise_base* promise_ = nullptr;
+  any_message (*take_)(promise_base&) = nullptr;
+};
+
+/// Suspends until the signal is raised or the time is up.
+class signal_wait {
+public:
+  signal_wait(std::string name, duration limit) : name_(std::move(name)), limit_(limit) {}
+  [[nodiscard]] static bool await_ready() noexcept { return false; }
+  template <class Promise>
+  void await_suspend(std::coroutine_handle<Promise> self) {
+    start(self.promise());
+  }
+  /// Whether the signal was raised (otherwise the time was up).
+  [[nodiscard]] bool await_resume() const noexcept { return where_.answer_is_signal; }
+
+private:
+  void start(promise_base& waiting);
+  std::string name_;
+  duration limit_;
+  join join_;
+  waiter where_;
+};
+
+}  // namespace detail
+
+/// What every actor has, whatever its interface.
+///
+/// Everything here is called from the actor's own methods and hooks.
+class actor_base {
+public:
+  actor_base();
+  actor_base(const actor_base&) = delete;
+  actor_base& operator=(const actor_base&) = delete;
+  virtual ~actor_base();
+
+  /// Before the first message, with the state loaded. A failure ends the activation and is the
+  /// answer to every waiting caller.
+  virtual async<> on_activate() { return {}; }
+
+  /// Before the activation is discarded, when it is idle. Not called after a crash or a failed
+  /// commit, so nothing durable may depend on it. A failure is logged.
+  virtual async<> on_deactivate(deactivation /*why*/) { return {}; }
+
+  /// A timer fired. Runs exclusively. A failure is logged.
+  virtual async<> on_timer(std::string /*name*/) { return {}; }
+
+  /// A reminder is due. Runs exclusively, at least once: the reminder is removed (or set to its
+  /// next time) in the same commit as the changes made here. A failure is logged and the reminder
+  /// is tried again after a while.
+  virtual async<> on_reminder(std::string /*name*/) { return {}; }
+
+  /// For the generated base: starts method `ordinal`.
+  [[nodiscard]] virtual detail::pending_method dispatch(std::uint16_t ordinal,
+                                                        any_message params) = 0;
+
+protected:
+  [[nodiscard]] const std::string& key() const noexcept;
+  [[nodiscard]] actor_id id() const;
+  [[nodiscard]] wall_time now() const;
+
+  /// Durable and at least once: the call is stored in the same commit as this turn's changes, is
+  /// made until it is answered, and takes effect once (the receiver remembers its number). Calls to
+  /// one receiver arrive in order. `unavailable`, `overloaded`, unknown outcomes and lost silos are
+  /// retried without end; another failure is retried a few times, then the call moves to the
+  /// dead letters and a warning is logged. The answer is ignored.
+  template <class T>
+  void send(call<T> message) {
+    send_spec(std::move(message.spec()));
+  }
+
+  /// Not durable, at most once, no answer. It still leaves only after this turn's commit.
+  template <class T>
+  void tell(call<T> message) {
+    tell_spec(std::move(message.spec()));
+  }
+
+  /// Calls `on_timer(name)` after `after` and then every `every` (zero: once). In memory: ends with
+  /// the activation, and does not keep it from being idle. Replaces a timer of the same name.
+  void set_timer(std::string name, duration after, duration every = {});
+  void cancel_timer(std::string_view name);
+
+  /// Calls `on_reminder(name)` at `due`, in whatever process the actor then lives, and then every
+  /// `every` (zero: once). Stored with this turn's changes. Replaces a reminder of the same name.
+  /// A repeating reminder that missed several times fires once and keeps its grid.
+  void set_reminder(std::string name, wall_time due, duration every = {});
+  void cancel_reminder(std::string_view name);
+  /// The time of a set reminder; the epoch when there is none.
+  [[nodiscard]] wall_time reminder_due(std::string_view name) const;
+
+  /// Suspends until `notify(name)` or until `limit` has passed (or the call's own deadline); true
+  /// when it was notified. The way to answer a long poll: mark the method $reentrant.
+  [[nodiscard]] static detail::signal_wait wait(std::string name, duration limit) {
+    return {std::move(name), limit};
+  }
+  /// Resumes everyone who waits for `name` now.
+  void notify(std::string_view name);
+
+  /// Ends the activation once it has nothing to do.
+  void deactivate_when_idle();
+
+  /// Grows by one with each commit of this actor; the value that this turn's changes will have is
+  /// one more. Zero: never committed.
+  [[nodiscard]] std::uint64_t version() const noexcept;
+
+  /// Marks the root changed / gives it; for `actor<State>`.
+  [[nodiscard]] message_body& state_for_edit();
+  [[nodiscard]] message_body* state_body() const noexcept;
+
+private:
+  friend class detail::activation;
+  friend class detail::map_base;
+  void send_spec(call_spec&& spec);
+  void tell_spec(call_spec&& spec);
+
+  detail::activation* activation_;
+};
+
+/// An actor with a durable root of type State, a struct generated by capnpc.
+template <class State>
+class actor : public actor_base {
+public:
+  using state_type = State;
+
+protected:
+  /// The state, with this turn's changes. Valid until the next `edit()`.
+  [[nodiscard]] typename State::Reader state() const {
+    auto* body = state_body();
+    return body != nullptr ? body->template getRoot<State>().asReader() : typename State::Reader{};
+  }
+
+  /// The state to be changed; what was changed is committed at the end of this turn. Call it again
+  /// after each `co_await`.
+  /// Errors: in a $readOnly method the method ends with `internal` and nothing is changed.
+  [[nodiscard]] typename State::Builder edit() {
+    return state_for_edit().template getRoot<State>();
+  }
+};
+
+/// An actor without a durable root: `foo_base<no_state>`.
+struct no_state {};
+template <>
+class actor<no_state> : public actor_base {};
+
+}  // namespace millrace::runtime

@@ -1,0 +1,145 @@
+// SPDX-License-Identifier: MIT
+// A silo: the part of a process in which actors live.
+//
+// The host program opens storage, makes a silo, adds the actor types it can host and starts it:
+//
+//     auto rows = open_storage({.directory = "data"});
+//     silo here{std::move(*rows)};
+//     here.add<counter>();
+//     here.start();
+//     auto answer = here.call(ref<Counter>("c1").add(5));   // result<add_results>
+//
+// No signal handler, logger or other global of the host program is taken. Several silos may live in
+// one process.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "millrace/runtime/actor.h"
+#include "millrace/runtime/call.h"
+#include "millrace/runtime/clock.h"
+#include "millrace/runtime/interface.h"
+#include "millrace/runtime/result.h"
+#include "millrace/runtime/storage.h"
+
+namespace millrace::runtime {
+
+/// What a silo may be told.
+struct silo_options {
+  unsigned threads = 0;                              ///< That run turns; 0: one a core.
+  std::uint32_t mailbox_messages_max = 10'000;       ///< Of one activation; past it `overloaded`.
+  duration idle_timeout = std::chrono::minutes{15};  ///< After which an activation is collected.
+};
+
+/// Makes one actor object; called for each activation.
+using actor_factory = std::function<std::unique_ptr<actor_base>()>;
+
+/// Figures of one silo for metrics.
+struct silo_stats {
+  std::uint64_t activations = 0;        ///< Alive now.
+  std::uint64_t activations_total = 0;  ///< Ever made.
+  std::uint64_t deactivations_total = 0;
+  std::uint64_t calls_total = 0;       ///< Messages that reached a mailbox, answers not counted.
+  std::uint64_t overloaded_total = 0;  ///< Refused for a full mailbox or backlog.
+  std::uint64_t reminders = 0;         ///< Stored and not yet due.
+  std::uint64_t reminders_fired_total = 0;
+  std::uint64_t sends_pending = 0;       ///< Stored and not yet answered.
+  std::uint64_t dead_letters_total = 0;  ///< Since start.
+};
+
+/// See the head of this file.
+///
+/// Threading: `add` before `start`, from one thread; everything else from any thread that is not
+/// running a turn.
+class silo {
+public:
+  /// Ownership: the silo owns `rows` and stops it. `time` must outlive the silo.
+  explicit silo(std::unique_ptr<storage> rows, silo_options options = {});
+  silo(std::unique_ptr<storage> rows, silo_options options, const clock& time);
+  silo(const silo&) = delete;
+  silo& operator=(const silo&) = delete;
+  ~silo();
+
+  /// Makes an actor type known. Actor is default-constructible, or `make` makes it.
+  /// Requires: not started; one class a type.
+  template <class Actor>
+  void add() {
+    add_type(Actor::interface_of(), [] { return std::make_unique<Actor>(); });
+  }
+  template <class Actor>
+  void add(std::function<std::unique_ptr<Actor>()> make) {
+    add_type(Actor::interface_of(),
+             [make = std::move(make)]() -> std::unique_ptr<actor_base> { return make(); });
+  }
+
+  /// Recovers what was pending (reminders, sends) and begins to serve.
+  /// Errors: `storage_failed`.
+  [[nodiscard]] result<void> start();
+
+  /// Refuses new calls (`unavailable`), lets running turns end (at most `grace`), deactivates what
+  /// is active, makes every commit durable, stops storage. Idempotent.
+  void stop(duration grace = std::chrono::seconds{10});
+
+  /// Calls an actor and blocks for the answer.
+  /// Errors: those of the method and of calls in general (see error.h).
+  template <class T>
+  result<T> call(runtime::call<T> one) {
+    auto answer = call_and_wait(std::move(one.spec()));
+    if (!answer) {
+      return std::move(answer).error();
+    }
+    if constexpr (std::is_void_v<T>) {
+      return {};
+    } else {
+      return T{*std::move(answer)};
+    }
+  }
+
+  /// Calls an actor; `done` is called once, on a thread of the silo or within this call, and must
+  /// not block.
+  void call_then(call_spec spec, std::function<void(result<any_message>)> done);
+
+  template <class T>
+  void call_then(runtime::call<T> one, std::function<void(result<T>)> done) {
+    call_then(std::move(one.spec()), [done = std::move(done)](result<any_message> answer) {
+      if (!answer) {
+        done(std::move(answer).error());
+      } else if constexpr (std::is_void_v<T>) {
+        done({});
+      } else {
+        done(T{*std::move(answer)});
+      }
+    });
+  }
+
+  /// Sends without an answer: at most once, not durable.
+  template <class T>
+  void tell(runtime::call<T> one) {
+    tell_spec(std::move(one.spec()));
+  }
+
+  /// The interface of a hosted type; null when there is none of that name.
+  [[nodiscard]] const interface_info* find_type(std::string_view type) const;
+  /// Every hosted type, by name.
+  [[nodiscard]] std::vector<const interface_info*> types() const;
+
+  [[nodiscard]] silo_stats stats() const;
+  [[nodiscard]] storage& rows();
+  [[nodiscard]] const clock& time() const;
+
+private:
+  void add_type(const interface_info& interface, actor_factory make);
+  result<any_message> call_and_wait(call_spec spec);
+  void tell_spec(call_spec spec);
+
+  class parts;
+  std::unique_ptr<parts> parts_;
+};
+
+}  // namespace millrace::runtime

@@ -1,0 +1,126 @@
+// SPDX-License-Identifier: MIT
+// `state_map<T>`: a named map of structs in an actor's durable state.
+//
+// A member of the actor. Each record is a row of its own, so changing one record writes one record,
+// whatever the size of the map. Records are loaded with the activation and kept in memory in their
+// flat form.
+//
+//     class run final : public run_base<RunState> {
+//       state_map<TaskRecord> tasks_{*this, "tasks"};
+//       ... tasks_.edit("compile").setState(TaskState::DONE);
+//     };
+#pragma once
+
+#include <functional>
+#include <map>
+#include <memory>
+#include <optional>
+#include <string>
+#include <string_view>
+
+#include <capnp/serialize.h>
+
+#include "millrace/runtime/actor.h"
+
+namespace millrace::runtime {
+
+namespace detail {
+
+/// The untyped half of a map: its records in memory and what changed since the last commit.
+class map_base {
+public:
+  map_base(actor_base& owner, std::string name);
+  map_base(const map_base&) = delete;
+  map_base& operator=(const map_base&) = delete;
+  ~map_base() = default;
+
+  struct record {
+    std::string flat;                    ///< The words; meaningless while `edited` is set.
+    std::unique_ptr<message_body> body;  ///< Set between an edit and the end of its turn.
+    bool dirty = false;
+    bool erased = false;
+  };
+
+  /// Live records only.
+  [[nodiscard]] const record* find(std::string_view key) const;
+  /// The record to be changed, made if absent; `fresh` tells which. Checks the key and the turn.
+  [[nodiscard]] record& change(std::string_view key, bool& fresh);
+  void erase(std::string_view key);
+  [[nodiscard]] std::size_t size() const noexcept { return live_; }
+  [[nodiscard]] const std::map<std::string, record, std::less<>>& records() const noexcept {
+    return records_;
+  }
+
+private:
+  friend class activation;
+  std::string name_;
+  activation* activation_;
+  map_base* next_map_ = nullptr;  // the activation's list
+  std::map<std::string, record, std::less<>> records_;
+  std::vector<std::string> dirty_;  // keys in order of first change
+  std::size_t live_ = 0;
+};
+
+}  // namespace detail
+
+/// See above. Threading: as the actor.
+template <class T>
+class state_map {
+public:
+  /// `name`: stands in storage keys, so it never changes; at most `name_bytes_max` bytes.
+  state_map(actor_base& owner, std::string name) : base_(owner, std::move(name)) {}
+
+  /// The record, or nothing. Valid until this record is changed or erased.
+  [[nodiscard]] std::optional<typename T::Reader> get(std::string_view key) const {
+    const auto* found = base_.find(key);
+    return found != nullptr ? std::optional{read(*found)} : std::nullopt;
+  }
+
+  [[nodiscard]] bool contains(std::string_view key) const { return base_.find(key) != nullptr; }
+
+  /// The record to be changed, made with default values if absent. Call again after a `co_await`.
+  /// Requires: key is 1 to `map_key_bytes_max` bytes.
+  [[nodiscard]] typename T::Builder edit(std::string_view key) {
+    bool fresh = false;
+    auto& found = base_.change(key, fresh);
+    return fresh ? found.body->template initRoot<T>() : found.body->template getRoot<T>();
+  }
+
+  void put(std::string_view key, typename T::Reader content) {
+    bool fresh = false;
+    base_.change(key, fresh).body->setRoot(content);
+  }
+
+  /// No effect when absent.
+  void erase(std::string_view key) { base_.erase(key); }
+
+  [[nodiscard]] std::size_t size() const noexcept { return base_.size(); }
+  [[nodiscard]] bool empty() const noexcept { return base_.size() == 0; }
+
+  /// Calls `visit(key, reader)` for every record with key >= `from`, in key order, while it
+  /// returns true. Requires: `visit` does not add or erase records.
+  template <class Visit>
+  void for_each(Visit&& visit, std::string_view from = {}) const {
+    const auto& all = base_.records();
+    for (auto at = all.lower_bound(from); at != all.end(); ++at) {
+      if (!at->second.erased && !visit(std::string_view{at->first}, read(at->second))) {
+        return;
+      }
+    }
+  }
+
+private:
+  [[nodiscard]] static typename T::Reader read(const detail::map_base::record& from) {
+    if (from.body) {
+      return from.body->template getRoot<T>().asReader();
+    }
+    if (from.flat.empty()) {
+      return typename T::Reader{};
+    }
+    return capnp::readMessageUnchecked<T>(reinterpret_cast<const capnp::word*>(from.flat.data()));
+  }
+
+  detail::map_base base_;
+};
+
+}  // namespace millrace::runtime
