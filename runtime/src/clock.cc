@@ -24,9 +24,13 @@ std::uint64_t spread(std::uint64_t& seed) noexcept {
 
 }  // namespace
 
-wall_time system_clock::wall() const { return wall_time{read_clock(CLOCK_REALTIME)}; }
+wall_time system_clock::wall() const {
+  return wall_time{read_clock(CLOCK_REALTIME)};
+}
 
-steady_time system_clock::steady() const { return steady_time{read_clock(CLOCK_BOOTTIME)}; }
+steady_time system_clock::steady() const {
+  return steady_time{read_clock(CLOCK_BOOTTIME)};
+}
 
 rng::rng() : state_{} {
   if (::getrandom(state_, sizeof state_, 0) != static_cast<ssize_t>(sizeof state_)) {
@@ -43,7 +47,9 @@ rng::rng(std::uint64_t seed) : state_{} {
 
 // xoroshiro128+ (Blackman, Vigna 2018).
 std::uint64_t rng::next() noexcept {
-  const auto rotl = [](std::uint64_t bits, unsigned by) { return (bits << by) | (bits >> (64U - by)); };
+  const auto rotl = [](std::uint64_t bits, unsigned by) {
+    return (bits << by) | (bits >> (64U - by));
+  };
   const auto first = state_[0];
   auto second = state_[1];
   const auto out = first + second;
@@ -53,6 +59,8 @@ std::uint64_t rng::next() noexcept {
   return out;
 }
 
-double rng::fraction() noexcept { return static_cast<double>(next() >> 11U) * 0x1.0p-53; }
+double rng::fraction() noexcept {
+  return static_cast<double>(next() >> 11U) * 0x1.0p-53;
+}
 
 }  // namespace millrace::runtime

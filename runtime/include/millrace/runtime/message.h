@@ -8,7 +8,6 @@
 
 #include <capnp/message.h>
 
-#include <array>
 #include <cstring>
 #include <memory>
 #include <span>
@@ -52,9 +51,13 @@ public:
   [[nodiscard]] std::string flat();
 
 private:
+  message_body(std::string_view flat, std::unique_ptr<capnp::word[]> memory, std::size_t words,
+               SegmentInit first = {});
+
   bool inline_used_ = false;
+  std::size_t heap_words_ = 0;
   std::vector<std::unique_ptr<capnp::word[]>> heap_;
-  alignas(8) std::array<capnp::word, inline_words> inline_{};
+  capnp::word inline_[inline_words] = {};
 };
 
 /// An owned message whose type the holder knows by other means; may be empty.

@@ -35,6 +35,8 @@ struct silo_options {
   unsigned threads = 0;                              ///< That run turns; 0: one a core.
   std::uint32_t mailbox_messages_max = 10'000;       ///< Of one activation; past it `overloaded`.
   duration idle_timeout = std::chrono::minutes{15};  ///< After which an activation is collected.
+  /// Where warnings go (one line, no newline); unset: standard error. Called from any thread.
+  std::function<void(std::string_view)> warn;
 };
 
 /// Makes one actor object; called for each activation.
@@ -128,6 +130,9 @@ public:
   [[nodiscard]] const interface_info* find_type(std::string_view type) const;
   /// Every hosted type, by name.
   [[nodiscard]] std::vector<const interface_info*> types() const;
+
+  /// For a clock that is moved by hand: fires what is due now.
+  void time_changed();
 
   [[nodiscard]] silo_stats stats() const;
   [[nodiscard]] storage& rows();

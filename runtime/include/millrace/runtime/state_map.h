@@ -53,6 +53,7 @@ public:
 
 private:
   friend class activation;
+  friend class durable_state;
   std::string name_;
   activation* activation_;
   map_base* next_map_ = nullptr;  // the activation's list

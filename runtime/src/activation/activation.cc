@@ -1,0 +1,364 @@
+// SPDX-License-Identifier: MIT
+// The activation's life: scheduled, loaded, idle, gone.
+#include "activation/activation.h"
+
+#include <caf/execution_unit.hpp>
+
+#include <algorithm>
+
+#include "silo/silo_core.h"
+
+namespace millrace::runtime::detail {
+
+namespace {
+
+// Envelopes handled before other activations get the thread and changes are committed.
+constexpr unsigned batch_envelopes_max = 128;
+
+// Activations run in a row through the run-next slot before the thread goes back to the queue.
+constexpr unsigned hops_max = 64;
+
+// What a scheduler thread is doing. An activation that is woken by the one that runs is run next on
+// the same thread: its messages are warm, and handing it to another thread costs a wake-up.
+struct worker_context {
+  caf::execution_unit* unit;
+  activation* next = nullptr;
+};
+thread_local worker_context* worker = nullptr;
+
+struct read_rows final : read_request {
+  explicit read_rows(activation& one) : owner(one) { owner.keep(); }
+  ~read_rows() override { owner.release(); }
+  void done(result<std::vector<row>> rows) override;
+  activation& owner;
+};
+
+struct loaded_envelope final : envelope {
+  explicit loaded_envelope(result<std::vector<row>> what)
+      : envelope(envelope_kind::loaded), rows(std::move(what)) {}
+  result<std::vector<row>> rows;
+};
+
+void read_rows::done(result<std::vector<row>> rows) {
+  // A new activation is not asleep but waits for this message to be scheduled for the first time.
+  if (owner.post(new loaded_envelope{std::move(rows)}) != push_outcome::closed) {
+    owner.keep();
+    owner.schedule();
+  }
+  delete this;
+}
+
+}  // namespace
+
+envelope::~envelope() {
+  if (sink) {
+    sink->answered(error{errc::unavailable, "the silo stopped before the call was answered"});
+  }
+  if (caller != nullptr) {
+    caller->release();
+  }
+  drop(parent);
+}
+
+void commit_envelope::done(result<void> outcome) {
+  if (!outcome) {
+    failure = std::move(outcome).error();
+  }
+  owner->post_or_drop(this);
+}
+
+activation*& activation::constructing() noexcept {
+  thread_local activation* one = nullptr;
+  return one;
+}
+
+activation::activation(caf::actor_config& config, silo_core& home, const actor_type& type,
+                       std::string key, const actor_hash& hash)
+    : caf::monitorable_actor(config),
+      home_(home),
+      type_(type),
+      key_(std::move(key)),
+      hash_(hash),
+      partition_(partition_of(type.interface->group, key_, type.interface->affinity,
+                              home.rows().partition_count())),
+      state_(type.interface->type, key_, hash_) {
+  open_.open_previous = open_.open_next = &open_;
+  home_.counters().activations_total.fetch_add(1, std::memory_order_relaxed);
+}
+
+activation::~activation() {
+  for (auto* turn : running_) {
+    turn->running.reset();
+  }
+  for (auto* turn : running_) {
+    drop(turn);
+  }
+  while (open_.open_next != &open_) {
+    auto& left = static_cast<envelope&>(*open_.open_next);
+    unlink_open(left);
+    drop(&left);
+  }
+}
+
+std::string name_of(const envelope& one) {
+  return std::string{one.interface->type} + "/" + one.key;
+}
+
+void activation::begin_loading() {
+  auto request = std::make_unique<read_rows>(*this);
+  request->partition = partition_;
+  request->prefix = actor_prefix(hash_);
+  home_.rows().read(std::move(request));
+}
+
+// --- scheduling ----------------------------------------------------------------------------------
+
+void activation::enqueue(caf::mailbox_element_ptr, caf::execution_unit*) {}  // no CAF messages
+
+void activation::post_or_drop(envelope* one) noexcept {
+  switch (post(one)) {
+    case push_outcome::queued:
+      return;
+    case push_outcome::wake:
+      keep();
+      schedule();
+      return;
+    case push_outcome::closed:
+      drop(one);
+      return;
+  }
+}
+
+void activation::schedule() noexcept {
+  if (worker == nullptr) {
+    home_.run_later(*this);
+  } else if (worker->next == nullptr) {
+    worker->next = this;
+  } else {
+    worker->unit->exec_later(this);
+  }
+}
+
+caf::resumable::resume_result activation::resume(caf::execution_unit* unit, std::size_t) {
+  worker_context here{unit};
+  worker = &here;
+  const auto outcome = drain();
+  for (unsigned hops = 0; here.next != nullptr && hops < hops_max; ++hops) {
+    auto* other = std::exchange(here.next, nullptr);
+    if (other->drain() == resume_later) {
+      unit->exec_later(other);
+    } else {
+      other->release();
+    }
+  }
+  worker = nullptr;
+  if (here.next != nullptr) {
+    unit->exec_later(here.next);
+  }
+  return outcome;
+}
+
+caf::resumable::resume_result activation::drain() {
+  if (phase_ == phase::gone) {
+    return done;
+  }
+  now_ = home_.time().steady();
+  for (unsigned handled = 0; handled < batch_envelopes_max;) {
+    if (inbox_.empty()) {
+      mailbox_.take(inbox_);
+    }
+    if (auto* one = inbox_.pop()) {
+      ++handled;
+      handle(one);
+      pump();
+      if (phase_ == phase::gone) {
+        return done;
+      }
+      continue;
+    }
+    flush();
+    end_idle();
+    if (phase_ == phase::gone) {
+      return done;
+    }
+    if (inbox_.empty() && mailbox_.sleep()) {
+      return awaiting_message;
+    }
+  }
+  flush();
+  return phase_ == phase::gone ? done : resume_later;
+}
+
+void activation::handle(envelope* one) {
+  switch (one->kind) {
+    case envelope_kind::call:
+    case envelope_kind::one_way:
+    case envelope_kind::reminder:
+    case envelope_kind::timer:
+    case envelope_kind::activate:
+    case envelope_kind::deactivate:
+      arrive(one);
+      return;
+    case envelope_kind::answer:
+      take_answer(one);
+      return;
+    case envelope_kind::wait:
+      resume_waiter(*one);
+      drop(one);
+      return;
+    case envelope_kind::loaded:
+      loaded(one);
+      return;
+    case envelope_kind::committed:
+      committed(one);
+      return;
+    case envelope_kind::alarm:
+      drop(one);
+      rang();
+      return;
+    case envelope_kind::release:
+      drop(one);
+      release_ = home_.stopping() ? deactivation::stopping : deactivation::requested;
+      releasing_ = true;
+      return;
+    case envelope_kind::forget:
+      state_.forget_received(one->send->sender, one->send->number);
+      drop(one);
+      return;
+  }
+}
+
+void activation::warn(const std::string& text) {
+  home_.warn(text + " actor=" + name());
+}
+
+// --- beginning -----------------------------------------------------------------------------------
+
+void activation::loaded(envelope* one) {
+  auto rows = std::move(static_cast<loaded_envelope*>(one)->rows);
+  drop(one);
+  if (!rows) {
+    crash(std::move(rows).error());
+    return;
+  }
+  try {
+    constructing() = this;
+    object_ = type_.make();
+    constructing() = nullptr;
+  } catch (const std::exception& thrown) {
+    constructing() = nullptr;
+    crash({errc::internal, "making an actor of type " + std::string{interface().type} +
+                               " failed: " + thrown.what()});
+    return;
+  }
+  if (auto understood = state_.load(*std::move(rows)); !understood) {
+    crash(std::move(understood).error());
+    return;
+  }
+  fill_lanes();
+  if (home_.stopping()) {
+    release_ = deactivation::stopping;
+    releasing_ = true;
+  }
+  phase_ = phase::activating;
+  last_used_ = now_;
+  need_alarm(now_ + home_.options().idle_timeout);
+  begin(own_turn(envelope_kind::activate, {}));
+}
+
+// --- ending --------------------------------------------------------------------------------------
+
+bool activation::idle() const noexcept {
+  return running_.empty() && waiting_.empty() && inbox_.empty() && open_.open_next == &open_;
+}
+
+void activation::end_idle() {
+  if (releasing_ && release_ == deactivation::stopping) {
+    // Long polls would hold the silo up: their time is over.
+    for (auto* link = open_.open_next; link != &open_; link = link->open_next) {
+      auto& wait = static_cast<envelope&>(*link);
+      if (wait.kind == envelope_kind::wait && !wait.abandoned.exchange(true)) {
+        detail::keep(wait);
+        inbox_.push(&wait);
+      }
+    }
+  }
+  if (phase_ == phase::active && releasing_ && idle()) {
+    phase_ = phase::deactivating;
+    begin(own_turn(envelope_kind::deactivate, {}));
+  }
+  if (phase_ == phase::deactivating && running_.empty()) {
+    finish_deactivation();
+  }
+}
+
+void activation::finish_deactivation() {
+  if (state_.changed()) {
+    commit_changes();
+  }
+  if (submitted_ != durable_ || !gated_.empty()) {
+    return;  // `committed` comes back here
+  }
+  home_.counters().deactivations_total.fetch_add(1, std::memory_order_relaxed);
+  retire(nullptr);
+}
+
+void activation::crash(const error& why) {
+  const auto was = phase_;
+  if (was != phase::loading) {
+    warn("activation ended error=" + why.to_string());
+  }
+  // Frames first: they unlink what they wait for.
+  for (auto* turn : running_) {
+    turn->running.reset();
+  }
+  for (auto* turn : std::exchange(running_, {})) {
+    turn->content = {};
+    home_.answer(turn, why);
+  }
+  for (auto* list : {&gated_, &pending_out_}) {
+    while (auto* one = list->pop()) {
+      if (one->kind == envelope_kind::answer && one->caller != this) {
+        one->content = {};
+        home_.answer(one, why);
+      } else {
+        one->abandoned = true;
+        drop(one);
+      }
+    }
+  }
+  retire(was == phase::loading || was == phase::activating ? &why : nullptr);
+}
+
+void activation::retire(const error* answer_with) {
+  phase_ = phase::gone;
+  keep();  // the directory may hold the last other reference
+  home_.leave_directory(*this);
+  home_.timers().disarm(*this);
+  while (open_.open_next != &open_) {
+    auto& left = static_cast<envelope&>(*open_.open_next);
+    left.abandoned = true;
+    unlink_open(left);
+    drop(&left);
+  }
+  object_.reset();
+  envelope_list rest = std::move(waiting_);
+  rest.append(std::move(inbox_));
+  mailbox_.close(rest);
+  while (auto* one = rest.pop()) {
+    const auto is_work = one->kind == envelope_kind::call || one->kind == envelope_kind::one_way ||
+                         one->kind == envelope_kind::reminder || one->kind == envelope_kind::forget;
+    if (!is_work) {
+      drop(one);
+    } else if (answer_with != nullptr) {
+      home_.answer(one, *answer_with);
+    } else {
+      one->serving = nullptr;
+      one->counted = false;
+      home_.deliver(one);
+    }
+  }
+  release();
+}
+
+}  // namespace millrace::runtime::detail

@@ -1,0 +1,225 @@
+// SPDX-License-Identifier: MIT
+// Activation: the one live instance of an actor on this silo.
+//
+// It is a CAF actor with a mailbox of its own: CAF schedules it, envelopes are its messages. In its
+// turns it loads the actor's rows, begins methods as admission allows, resumes coroutines as their
+// answers arrive, collects what they changed into commits, and lets out what they sent once those
+// are durable (the output gate).
+#pragma once
+
+#include <caf/monitorable_actor.hpp>
+#include <caf/resumable.hpp>
+
+#include <cstdint>
+#include <deque>
+#include <map>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "activation/admission.h"
+#include "activation/durable_state.h"
+#include "activation/envelope.h"
+#include "activation/mailbox.h"
+#include "millrace/runtime/silo.h"
+#include "timers/timer_service.h"
+
+namespace millrace::runtime::detail {
+
+class silo_core;
+
+/// One actor type that a silo hosts.
+struct actor_type {
+  const interface_info* interface;
+  actor_factory make;
+};
+
+/// Threading: `post` and `on_alarm` from any thread; everything else in its own turns.
+class activation final : public caf::monitorable_actor, public caf::resumable, public alarm {
+public:
+  activation(caf::actor_config& config, silo_core& home, const actor_type& type, std::string key,
+             const actor_hash& hash);
+  ~activation() override;
+
+  /// Asks for the rows. Called once, by whoever made it.
+  void begin_loading();
+
+  /// Queues an envelope and takes over one reference, unless the mailbox is closed.
+  [[nodiscard]] push_outcome post(envelope* one) noexcept { return mailbox_.push(one); }
+  /// As `post`, and schedules; drops the envelope when closed.
+  void post_or_drop(envelope* one) noexcept;
+  /// Makes CAF run it. Takes over one reference.
+  void schedule() noexcept;
+
+  /// Reserves a place in the mailbox; false when it is full.
+  [[nodiscard]] bool reserve(std::uint32_t limit) noexcept {
+    if (queued_.fetch_add(1, std::memory_order_relaxed) < limit) {
+      return true;
+    }
+    queued_.fetch_sub(1, std::memory_order_relaxed);
+    return false;
+  }
+  void unreserve() noexcept { queued_.fetch_sub(1, std::memory_order_relaxed); }
+
+  [[nodiscard]] const actor_hash& hash() const noexcept { return hash_; }
+  [[nodiscard]] const std::string& key() const noexcept { return key_; }
+  [[nodiscard]] const interface_info& interface() const noexcept { return *type_.interface; }
+  [[nodiscard]] std::string name() { return std::string{interface().type} + "/" + key_; }
+
+  // What actor_base needs, in a turn.
+  [[nodiscard]] durable_state& state() noexcept { return state_; }
+  [[nodiscard]] silo_core& home() noexcept { return home_; }
+  void check_may_change() const;
+  void open_call(envelope& turn, call_spec&& spec, waiter& where);
+  static void close_waiter(waiter& where) noexcept;
+  void wait_for_signal(envelope& turn, const std::string& signal, duration limit, waiter& where);
+  void notify(std::string_view signal);
+  void tell(call_spec&& spec);
+  void send(call_spec&& spec);
+  void set_timer(std::string name, duration after, duration every);
+  void cancel_timer(std::string_view name);
+  void set_reminder(const std::string& name, wall_time due, duration every);
+  void deactivate_when_idle() noexcept { release_ = deactivation::requested, releasing_ = true; }
+
+  /// The activation whose actor is being made on this thread.
+  static activation*& constructing() noexcept;
+
+  // caf::resumable and caf::abstract_actor.
+  resume_result resume(caf::execution_unit* unit, std::size_t throughput) override;
+  void intrusive_ptr_add_ref_impl() override { caf::intrusive_ptr_add_ref(ctrl()); }
+  void intrusive_ptr_release_impl() override { caf::intrusive_ptr_release(ctrl()); }
+  void enqueue(caf::mailbox_element_ptr what, caf::execution_unit* host) override;
+
+  // alarm
+  void on_alarm() noexcept override;
+  void keep() noexcept override { caf::intrusive_ptr_add_ref(ctrl()); }
+  void release() noexcept override { caf::intrusive_ptr_release(ctrl()); }
+
+private:
+  enum class phase : std::uint8_t { loading, activating, active, deactivating, gone };
+
+  struct named_timer {
+    std::string name;
+    steady_time due;
+    duration every;
+    bool queued;
+  };
+  // The sends to one receiver, in order; the first is on its way or waits to be tried again.
+  struct lane {
+    struct item {
+      std::uint64_t number;
+      std::uint64_t after_commit;
+    };
+    std::deque<item> items;
+    bool in_flight = false;
+    std::uint32_t failures = 0;
+    steady_time retry_at{};
+  };
+
+  // activation.cc
+  [[nodiscard]] resume_result drain();
+  void handle(envelope* one);
+  void loaded(envelope* one);
+  void end_idle();
+  void finish_deactivation();
+  void leave_directory(envelope_list& rest);
+  void crash(const error& why);
+  void retire(const error* answer_with);
+  [[nodiscard]] bool idle() const noexcept;
+  void warn(const std::string& text);
+
+  // turns.cc
+  void arrive(envelope* one);
+  void pump();
+  void begin(envelope* one);
+  [[nodiscard]] bool answered_from_memory(envelope* one);
+  [[nodiscard]] pending_method start_method(envelope& turn);
+  void start_turn(envelope& turn);
+  void run_turn(envelope& turn, promise_base* from);
+  void finish(envelope& turn);
+  void finish_call(envelope& turn, result<any_message> outcome);
+  void finish_reminder(envelope& turn, const std::optional<error>& failure);
+  void answer(envelope* one, result<any_message> outcome);
+  [[nodiscard]] std::string cycle_path(const envelope& call) const;
+
+  // gate.cc
+  void let_out(envelope* one);
+  void leave(envelope* one);
+  void flush();
+  void commit_changes();
+  void committed(envelope* one);
+
+  // calls.cc
+  void take_answer(envelope* one);
+  void resume_waiter(envelope& call);
+  void link_open(envelope* one) noexcept;
+  static void unlink_open(envelope& one) noexcept;
+  void fail_at_once(envelope* call, error why);
+  void rang();
+  void expire_open();
+  void fire_timers();
+  void need_alarm(steady_time due);
+  [[nodiscard]] envelope* own_turn(envelope_kind kind, std::string text);
+
+  // sends.cc
+  void fill_lanes();
+  void dispatch_durable();
+  void retry_sends(steady_time& next);
+  void dispatch(const std::string& target, lane& one);
+  void send_answered(envelope* one);
+
+  silo_core& home_;
+  const actor_type& type_;
+  const std::string key_;
+  const actor_hash hash_;
+  const partition_id partition_;
+
+  mailbox mailbox_;
+  std::atomic<std::uint32_t> queued_{0};
+
+  phase phase_ = phase::loading;
+  bool releasing_ = false;
+  deactivation release_ = deactivation::idle;
+  std::unique_ptr<actor_base> object_;
+  durable_state state_;
+  admission admission_;
+  envelope* current_ = nullptr;  // the turn whose code runs
+  envelope_list inbox_;          // taken from the mailbox
+  envelope_list waiting_;        // not yet admitted
+  std::vector<envelope*> running_;
+
+  open_link open_;  // head of the open calls and waits
+  steady_time now_{};
+  steady_time alarm_due_ = steady_time::max();
+  steady_time last_used_{};
+  std::vector<named_timer> timers_;
+
+  std::uint64_t submitted_ = 0;  // commits handed to storage
+  std::uint64_t durable_ = 0;    // of those, the ones that have ended well
+  envelope_list pending_out_;    // waits for the end of this batch
+  envelope_list after_tidying_;  // waits for the next commit
+  envelope_list gated_;          // waits for its commit
+  struct outgoing {
+    std::map<std::string, lane> lanes;                               // by receiver
+    std::deque<std::pair<std::uint64_t, std::string>> after_commit;  // lanes to look at then
+    std::uint32_t failing = 0;
+  };
+  std::unique_ptr<outgoing> outgoing_;
+};
+
+/// `type/key` of a message's target.
+[[nodiscard]] std::string name_of(const envelope& one);
+
+/// A message that a commit has ended.
+struct commit_envelope final : commit_request, envelope {
+  explicit commit_envelope(activation& one, std::uint64_t seq_of)
+      : envelope(envelope_kind::committed), owner(&one), seq(seq_of) {
+    one.keep();
+  }
+  ~commit_envelope() override { owner->release(); }
+  void done(result<void> outcome) override;
+  activation* owner;
+  std::uint64_t seq;
+};
+
+}  // namespace millrace::runtime::detail

@@ -1,0 +1,169 @@
+// SPDX-License-Identifier: MIT
+// The actor API's side of an activation.
+#include "activation/activation.h"
+#include "millrace/runtime/state_map.h"
+#include "silo/silo_core.h"
+
+namespace millrace::runtime {
+
+actor_base::actor_base() : activation_(detail::activation::constructing()) {
+  MILLRACE_ASSERT(activation_ != nullptr);  // actors are made by their silo only
+}
+
+actor_base::~actor_base() = default;
+
+const std::string& actor_base::key() const noexcept {
+  return activation_->key();
+}
+
+actor_id actor_base::id() const {
+  return {std::string{activation_->interface().type}, activation_->key()};
+}
+
+wall_time actor_base::now() const {
+  return activation_->home().time().wall();
+}
+
+void actor_base::send_spec(call_spec&& spec) {
+  activation_->send(std::move(spec));
+}
+void actor_base::tell_spec(call_spec&& spec) {
+  activation_->tell(std::move(spec));
+}
+
+void actor_base::set_timer(std::string name, duration after, duration every) {
+  activation_->set_timer(std::move(name), after, every);
+}
+
+void actor_base::cancel_timer(std::string_view name) {
+  activation_->cancel_timer(name);
+}
+
+void actor_base::set_reminder(std::string name, wall_time due, duration every) {
+  activation_->check_may_change();
+  activation_->set_reminder(name, due, every);
+}
+
+void actor_base::cancel_reminder(std::string_view name) {
+  activation_->check_may_change();
+  activation_->state().cancel_reminder(name);
+}
+
+wall_time actor_base::reminder_due(std::string_view name) const {
+  const auto* found = activation_->state().find_reminder(name);
+  return found != nullptr ? found->due : wall_time{};
+}
+
+void actor_base::notify(std::string_view name) {
+  activation_->notify(name);
+}
+
+void actor_base::deactivate_when_idle() {
+  activation_->deactivate_when_idle();
+}
+
+std::uint64_t actor_base::version() const noexcept {
+  return activation_->state().version();
+}
+
+message_body& actor_base::state_for_edit() {
+  activation_->check_may_change();
+  return activation_->state().edit_root();
+}
+
+message_body* actor_base::state_body() const noexcept {
+  return activation_->state().root();
+}
+
+namespace detail {
+
+void activation::check_may_change() const {
+  if (current_ != nullptr && current_->admission == method_admission::read_only) {
+    throw error{errc::internal, std::string{type_.interface->type} + "." +
+                                    std::string{type_.interface->methods[current_->method].name} +
+                                    " is $readOnly but changes state"};
+  }
+}
+
+waiter::~waiter() {
+  if (open_call != nullptr) {
+    activation::close_waiter(*this);
+  }
+}
+
+void start_call(turn_root& root, call_spec&& spec, waiter& where) {
+  auto& turn = static_cast<envelope&>(root);
+  turn.serving.load(std::memory_order_relaxed)->open_call(turn, std::move(spec), where);
+}
+
+void signal_wait::start(promise_base& waiting) {
+  join_.waiting = &waiting;
+  join_.left = 1;
+  where_.joined = &join_;
+  auto& turn = static_cast<envelope&>(*waiting.root());
+  turn.serving.load(std::memory_order_relaxed)->wait_for_signal(turn, name_, limit_, where_);
+}
+
+// --- maps ----------------------------------------------------------------------------------------
+
+map_base::map_base(actor_base& owner, std::string name)
+    : name_(std::move(name)), activation_(owner.activation_) {
+  MILLRACE_ASSERT(!name_.empty() && name_.size() <= name_bytes_max);
+  activation_->state().add_map(*this);
+}
+
+const map_base::record* map_base::find(std::string_view key) const {
+  const auto found = records_.find(key);
+  return found != records_.end() && !found->second.erased ? &found->second : nullptr;
+}
+
+map_base::record& map_base::change(std::string_view key, bool& fresh) {
+  if (key.empty() || key.size() > map_key_bytes_max) {
+    throw error{errc::invalid_argument, "a key of map '" + name_ + "' has " +
+                                            std::to_string(key.size()) + " bytes; 1 to " +
+                                            std::to_string(map_key_bytes_max) + " are allowed"};
+  }
+  activation_->check_may_change();
+  auto found = records_.find(key);
+  if (found == records_.end()) {
+    found = records_.emplace(std::string{key}, record{}).first;
+    found->second.erased = true;
+  }
+  auto& one = found->second;
+  fresh = one.erased;
+  if (fresh) {
+    one.flat.clear();
+    one.body = std::make_unique<message_body>();
+    one.erased = false;
+    ++live_;
+  } else if (!one.body) {
+    one.body = message_body::from_flat(one.flat);
+  }
+  if (!one.dirty) {
+    one.dirty = true;
+    dirty_.push_back(found->first);
+  }
+  activation_->state().map_changed();
+  return one;
+}
+
+void map_base::erase(std::string_view key) {
+  activation_->check_may_change();
+  const auto found = records_.find(key);
+  if (found == records_.end() || found->second.erased) {
+    return;
+  }
+  auto& one = found->second;
+  one.erased = true;
+  one.body.reset();
+  --live_;
+  if (!one.dirty) {
+    one.dirty = true;
+    dirty_.push_back(found->first);
+  }
+  activation_->state().map_changed();
+}
+
+}  // namespace detail
+
+}  // namespace millrace::runtime

@@ -1,0 +1,240 @@
+// SPDX-License-Identifier: MIT
+// Calls that this activation's turns have made, and everything that waits for a time.
+#include <algorithm>
+
+#include "activation/activation.h"
+#include "silo/silo_core.h"
+
+namespace millrace::runtime::detail {
+
+void activation::link_open(envelope* one) noexcept {
+  open_link& link = *one;
+  link.open_previous = open_.open_previous;
+  link.open_next = &open_;
+  open_.open_previous->open_next = &link;
+  open_.open_previous = &link;
+}
+
+void activation::unlink_open(envelope& one) noexcept {
+  one.open_previous->open_next = one.open_next;
+  one.open_next->open_previous = one.open_previous;
+  one.open_previous = one.open_next = nullptr;
+  if (one.where != nullptr) {
+    one.where->open_call = nullptr;
+    one.where = nullptr;
+  }
+}
+
+void activation::open_call(envelope& turn, call_spec&& spec, waiter& where) {
+  const auto& method = spec.interface->methods[spec.method];
+  auto* call = new envelope{method.one_way ? envelope_kind::one_way : envelope_kind::call};
+  call->interface = spec.interface;
+  call->key = std::move(spec.key);
+  call->method = spec.method;
+  call->content = std::move(spec.params);
+  call->text = std::move(spec.idempotency_key);
+  const auto limit =
+      spec.timeout > duration{} ? spec.timeout : std::chrono::milliseconds{method.timeout_ms};
+  call->deadline = std::min(now_ + limit, turn.deadline);
+  if (method.one_way) {
+    let_out(call);
+    call = new envelope{envelope_kind::answer};
+  } else {
+    call->parent = &turn;
+    detail::keep(turn);
+  }
+  call->caller = this;
+  keep();
+  call->where = &where;
+  where.open_call = call;
+  link_open(call);
+  if (method.one_way) {
+    inbox_.push(call);
+    detail::keep(*call);
+    return;
+  }
+  detail::keep(*call);
+  need_alarm(call->deadline);
+  if (auto valid = validate_key(call->key); !valid) {
+    fail_at_once(call, std::move(valid).error());
+  } else if (call->text.size() > idempotency_key_bytes_max) {
+    fail_at_once(call, {errc::invalid_argument, "an idempotency key is at most 200 bytes"});
+  } else {
+    let_out(call);
+  }
+}
+
+void activation::fail_at_once(envelope* call, error why) {
+  call->kind = envelope_kind::answer;
+  call->failure = std::move(why);
+  inbox_.push(call);
+}
+
+void activation::close_waiter(waiter& where) noexcept {
+  auto* call = static_cast<envelope*>(where.open_call);
+  call->abandoned = true;
+  unlink_open(*call);
+  drop(call);
+}
+
+void activation::take_answer(envelope* one) {
+  if (one->send) {
+    send_answered(one);
+    return;
+  }
+  resume_waiter(*one);
+  drop(one);
+}
+
+void activation::resume_waiter(envelope& call) {
+  auto* where = call.where;
+  if (where == nullptr) {
+    return;  // its time was up, or its coroutine has ended
+  }
+  unlink_open(call);
+  where->answer = std::move(call.content);
+  where->failure = std::move(call.failure);
+  drop(&call);  // the list's reference
+  auto& joined = *where->joined;
+  if (--joined.left > 0) {
+    return;
+  }
+  auto* waiting = joined.waiting;
+  auto& turn = static_cast<envelope&>(*waiting->root());
+  if (where->failure && where->propagate) {
+    waiting->fail(std::move(*where->failure));
+  }
+  run_turn(turn, waiting);
+}
+
+// --- signals -------------------------------------------------------------------------------------
+
+void activation::wait_for_signal(envelope& turn, const std::string& signal, duration limit,
+                                 waiter& where) {
+  auto* wait = new envelope{envelope_kind::wait};
+  wait->text = signal;
+  wait->deadline = std::min(now_ + limit, turn.deadline);
+  wait->where = &where;
+  where.open_call = wait;
+  link_open(wait);
+  need_alarm(wait->deadline);
+}
+
+void activation::notify(std::string_view signal) {
+  for (auto* link = open_.open_next; link != &open_; link = link->open_next) {
+    auto& wait = static_cast<envelope&>(*link);
+    if (wait.kind == envelope_kind::wait && wait.text == signal && !wait.abandoned.exchange(true)) {
+      wait.where->answer_is_signal = true;
+      detail::keep(wait);
+      inbox_.push(&wait);
+    }
+  }
+}
+
+// --- time ----------------------------------------------------------------------------------------
+
+void activation::need_alarm(steady_time due) {
+  if (due < alarm_due_) {
+    alarm_due_ = due;
+    home_.timers().arm(*this, due);
+  }
+}
+
+void activation::on_alarm() noexcept {
+  post_or_drop(new envelope{envelope_kind::alarm});
+}
+
+void activation::rang() {
+  if (phase_ == phase::loading || phase_ == phase::gone) {
+    return;
+  }
+  alarm_due_ = steady_time::max();
+  fire_timers();
+  expire_open();
+  if (phase_ == phase::gone) {
+    return;
+  }
+  auto next = last_used_ + home_.options().idle_timeout;
+  if (next <= now_) {
+    if (phase_ == phase::active && idle()) {
+      release_ = deactivation::idle;
+      releasing_ = true;
+    }
+    next = now_ + home_.options().idle_timeout;
+  }
+  for (auto* link = open_.open_next; link != &open_; link = link->open_next) {
+    next = std::min(next, static_cast<envelope&>(*link).deadline);
+  }
+  for (const auto& each : timers_) {
+    next = each.queued ? next : std::min(next, each.due);
+  }
+  retry_sends(next);
+  need_alarm(next);
+}
+
+void activation::expire_open() {
+  // Expired ones first move to a list of their own: a coroutine that is resumed may end others.
+  open_link expired;
+  expired.open_previous = expired.open_next = &expired;
+  for (auto* link = open_.open_next; link != &open_;) {
+    auto* following = link->open_next;
+    auto& one = static_cast<envelope&>(*link);
+    if (one.deadline <= now_ && !(one.kind == envelope_kind::wait && one.abandoned)) {
+      link->open_previous->open_next = link->open_next;
+      link->open_next->open_previous = link->open_previous;
+      link->open_previous = expired.open_previous;
+      link->open_next = &expired;
+      expired.open_previous->open_next = link;
+      expired.open_previous = link;
+    }
+    link = following;
+  }
+  while (expired.open_next != &expired) {
+    auto& one = static_cast<envelope&>(*expired.open_next);
+    one.abandoned = true;
+    auto* where = one.where;
+    unlink_open(one);
+    if (one.kind != envelope_kind::wait) {
+      where->failure =
+          error{errc::deadline_exceeded, "no answer by the deadline from " + name_of(one)};
+    }
+    drop(&one);
+    if (--where->joined->left == 0) {
+      auto* waiting = where->joined->waiting;
+      if (where->failure && where->propagate) {
+        waiting->fail(std::move(*where->failure));
+      }
+      run_turn(static_cast<envelope&>(*waiting->root()), waiting);
+    }
+  }
+}
+
+void activation::set_timer(std::string name, duration after, duration every) {
+  cancel_timer(name);
+  const auto due = now_ + std::max(after, duration{});
+  timers_.push_back({std::move(name), due, every, false});
+  need_alarm(due);
+}
+
+void activation::cancel_timer(std::string_view name) {
+  std::erase_if(timers_, [&](const auto& each) { return each.name == name; });
+}
+
+void activation::fire_timers() {
+  for (auto& each : timers_) {
+    if (!each.queued && each.due <= now_) {
+      each.queued = true;
+      if (each.every > duration{}) {
+        each.due = std::max(each.due + each.every, now_);
+      }
+      inbox_.push(own_turn(envelope_kind::timer, each.name));
+    }
+  }
+}
+
+void activation::set_reminder(const std::string& name, wall_time due, duration every) {
+  state_.set_reminder(name, {due, every});
+  home_.reminders().add(due, {std::string{interface().type}, key_}, name);
+}
+
+}  // namespace millrace::runtime::detail

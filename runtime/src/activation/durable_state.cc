@@ -1,0 +1,416 @@
+// SPDX-License-Identifier: MIT
+#include "activation/durable_state.h"
+
+#include <algorithm>
+#include <cstring>
+
+#include "storage/byte_order.h"
+
+namespace millrace::runtime::detail {
+
+namespace {
+
+constexpr std::size_t word_bytes = sizeof(capnp::word);
+
+// Sends of one commit are told apart by the low bits of their numbers.
+constexpr unsigned send_bits = 20;
+
+// A root with this much more than twice its content is copied to get rid of what edits orphaned.
+constexpr std::size_t root_garbage_bytes = 512;
+
+std::string map_row_rest(std::string_view name, std::string_view key) {
+  std::string rest(1, static_cast<char>(name.size()));
+  rest += name;
+  rest += key;
+  return rest;
+}
+
+std::string answer_row_rest(std::uint16_t method, std::string_view key) {
+  std::string rest(2, '\0');
+  store_big(rest.data(), method);
+  rest += key;
+  return rest;
+}
+
+void append_time(std::string& out, wall_time when) {
+  append_little(out, static_cast<std::uint64_t>(when.time_since_epoch().count()));
+}
+
+void append_send(std::string& out, const stored_send& what) {
+  append_little(out, what.method);
+  append_little(out, what.timeout_ms);
+  append_id(out, what.type, what.key);
+  append_little(out, static_cast<std::uint32_t>(what.params.size()));
+  out += what.params;
+}
+
+result<void> check_size(std::size_t bytes, std::string_view what) {
+  if (bytes > record_bytes_max) {
+    return error{errc::too_large, std::string{what} + " is " + std::to_string(bytes) +
+                                      " bytes; one record holds at most " +
+                                      std::to_string(record_bytes_max) +
+                                      "; split it over several records of a map"};
+  }
+  return {};
+}
+
+std::unique_ptr<message_body> copy_of(message_body& from) {
+  auto body = std::make_unique<message_body>();
+  body->setRoot(from.getRoot<capnp::AnyPointer>().asReader());
+  return body;
+}
+
+}  // namespace
+
+void durable_state::add_map(map_base& one) noexcept {
+  one.next_map_ = maps_;
+  maps_ = &one;
+}
+
+durable_state::extras& durable_state::more() {
+  if (!extras_) {
+    extras_ = std::make_unique<extras>();
+  }
+  return *extras_;
+}
+
+// --- loading -------------------------------------------------------------------------------------
+
+result<void> durable_state::load(std::vector<row>&& rows) {
+  for (const auto& each : rows) {
+    const std::string_view key = each.key;
+    if (key.size() <= actor_prefix_bytes || each.value.size() < 8 ||
+        !load_row(static_cast<row_table>(key[actor_prefix_bytes]),
+                  key.substr(actor_prefix_bytes + 1), each.value)) {
+      return error{errc::storage_failed, "a stored row of " + std::string{type_} + "/" + key_ +
+                                             " cannot be read; was it written by a newer version?"};
+    }
+  }
+  return {};
+}
+
+bool durable_state::load_row(row_table table, std::string_view rest, std::string_view value) {
+  value_reader from{value};
+  version_ = std::max(version_, from.u64());
+  switch (table) {
+    case row_table::root: {
+      const auto id = from.id();
+      stored_ = true;
+      if (id.type != type_ || id.key != key_ || from.rest().size() % word_bytes != 0) {
+        return false;
+      }
+      if (!from.rest().empty()) {
+        root_bytes_ = from.rest().size();
+        root_ = message_body::from_flat(from.rest());
+      }
+      return from.ok();
+    }
+    case row_table::map: {
+      const auto name_size = rest.empty() ? std::size_t{0} : static_cast<unsigned char>(rest[0]);
+      if (rest.size() < 1 + name_size || from.rest().size() % word_bytes != 0) {
+        return false;
+      }
+      const auto name = rest.substr(1, name_size);
+      for (auto* map = maps_; map != nullptr; map = map->next_map_) {
+        if (map->name_ == name) {
+          map_base::record loaded;
+          loaded.flat = from.rest();
+          map->records_.emplace_hint(map->records_.end(), rest.substr(1 + name_size),
+                                     std::move(loaded));
+          ++map->live_;
+        }
+      }
+      return true;  // a map that the class no longer has is kept as it is
+    }
+    case row_table::reminder: {
+      const auto due = wall_time{duration{from.i64()}};
+      more().reminders[std::string{rest}] = {due, duration{from.i64()}};
+      return from.ok();
+    }
+    case row_table::outbox: {
+      stored_send what;
+      what.method = from.u16();
+      what.timeout_ms = from.u32();
+      auto target = from.id();
+      what.type = std::move(target.type);
+      what.key = std::move(target.key);
+      what.params = from.bytes(from.u32());
+      if (rest.size() != 8 || !from.ok()) {
+        return false;
+      }
+      more().outbox.emplace(load_big<std::uint64_t>(rest.data()), std::move(what));
+      extras_->outbox_indexed = true;
+      return true;
+    }
+    case row_table::dead:
+      return true;
+    case row_table::inbox:
+      more().inbox[std::string{rest}] = from.u64();
+      return from.ok();
+    case row_table::keyed: {
+      stored_answer what;
+      what.request_hash = from.u64();
+      what.expires = wall_time{duration{from.i64()}};
+      what.results = from.rest();
+      if (rest.size() < 2 || !from.ok()) {
+        return false;
+      }
+      more().answers.emplace(
+          answer_key{load_big<std::uint16_t>(rest.data()), std::string{rest.substr(2)}},
+          std::move(what));
+      return true;
+    }
+  }
+  return false;
+}
+
+// --- changes -------------------------------------------------------------------------------------
+
+std::string durable_state::value_start() const {
+  std::string value;
+  append_little(value, version_ + 1);
+  return value;
+}
+
+void durable_state::put(row_table table, std::string_view rest, std::string_view value) {
+  more().pending.put(actor_row(hash_, table, rest), value);
+  extras_->puts = true;
+}
+
+void durable_state::erase(row_table table, std::string_view rest) {
+  more().pending.erase(actor_row(hash_, table, rest));
+}
+
+std::string durable_state::index_value() const {
+  std::string value;
+  append_id(value, type_, key_);
+  return value;
+}
+
+message_body& durable_state::edit_root() {
+  if (!root_) {
+    root_ = std::make_unique<message_body>();
+  }
+  root_dirty_ = true;
+  dirty_ = true;
+  return *root_;
+}
+
+void durable_state::set_reminder(const std::string& name, const stored_reminder& what) {
+  cancel_reminder(name);
+  more().reminders[name] = what;
+  auto value = value_start();
+  append_time(value, what.due);
+  append_little(value, static_cast<std::uint64_t>(what.every.count()));
+  put(row_table::reminder, name, value);
+  extras_->pending.put(reminder_index_row(hash_, what.due, name), index_value());
+  dirty_ = true;
+}
+
+void durable_state::cancel_reminder(std::string_view name) {
+  if (!extras_) {
+    return;
+  }
+  const auto found = extras_->reminders.find(name);
+  if (found == extras_->reminders.end()) {
+    return;
+  }
+  erase(row_table::reminder, name);
+  extras_->pending.erase(reminder_index_row(hash_, found->second.due, name));
+  extras_->reminders.erase(found);
+  dirty_ = true;
+}
+
+const stored_reminder* durable_state::find_reminder(std::string_view name) const {
+  if (!extras_) {
+    return nullptr;
+  }
+  const auto found = extras_->reminders.find(name);
+  return found != extras_->reminders.end() ? &found->second : nullptr;
+}
+
+std::uint64_t durable_state::add_send(stored_send what) {
+  auto& own = more();
+  const auto number = ((version_ + 1) << send_bits) | own.sends_in_commit++;
+  MILLRACE_ASSERT(own.sends_in_commit < 1U << send_bits);
+  auto value = value_start();
+  append_send(value, what);
+  put(row_table::outbox, number_bytes(number), value);
+  if (!own.outbox_indexed) {
+    own.pending.put(outbox_index_row(hash_), index_value());
+    own.outbox_indexed = true;
+  }
+  own.outbox.emplace(number, std::move(what));
+  dirty_ = true;
+  return number;
+}
+
+void durable_state::end_send(std::uint64_t number, std::string_view error_text) {
+  auto& own = more();
+  const auto found = own.outbox.find(number);
+  if (found == own.outbox.end()) {
+    return;
+  }
+  if (!error_text.empty()) {
+    auto value = value_start();
+    append_send(value, found->second);
+    value += error_text;
+    put(row_table::dead, number_bytes(number), value);
+  }
+  erase(row_table::outbox, number_bytes(number));
+  own.outbox.erase(found);
+  if (own.outbox.empty()) {
+    own.pending.erase(outbox_index_row(hash_));
+    own.outbox_indexed = false;
+  }
+  untidy_ = true;
+}
+
+const std::map<std::uint64_t, stored_send>& durable_state::outbox() const noexcept {
+  static const std::map<std::uint64_t, stored_send> none;
+  return extras_ ? extras_->outbox : none;
+}
+
+bool durable_state::received(const actor_hash& sender, std::uint64_t number) const {
+  if (!extras_) {
+    return false;
+  }
+  const auto found = extras_->inbox.find(hash_bytes(sender));
+  return found != extras_->inbox.end() && found->second >= number;
+}
+
+void durable_state::remember_received(const actor_hash& sender, std::uint64_t number) {
+  const auto bytes = hash_bytes(sender);
+  more().inbox[bytes] = number;
+  auto value = value_start();
+  append_little(value, number);
+  put(row_table::inbox, bytes, value);
+  dirty_ = true;
+}
+
+void durable_state::forget_received(const actor_hash& sender, std::uint64_t number) {
+  if (!extras_) {
+    return;
+  }
+  const auto found = extras_->inbox.find(hash_bytes(sender));
+  if (found != extras_->inbox.end() && found->second <= number) {
+    erase(row_table::inbox, found->first);
+    extras_->inbox.erase(found);
+    leftover_ = true;
+  }
+}
+
+const stored_answer* durable_state::find_answer(std::uint16_t method, std::string_view key,
+                                                wall_time now) const {
+  if (!extras_) {
+    return nullptr;
+  }
+  const auto found = extras_->answers.find(answer_key{method, key});
+  return found != extras_->answers.end() && found->second.expires > now ? &found->second : nullptr;
+}
+
+void durable_state::remember_answer(std::uint16_t method, std::string_view key, stored_answer what,
+                                    wall_time now) {
+  purge_answers(now);
+  auto value = value_start();
+  append_little(value, what.request_hash);
+  append_time(value, what.expires);
+  value += what.results;
+  put(row_table::keyed, answer_row_rest(method, key), value);
+  more().answers[answer_key{method, key}] = std::move(what);
+  dirty_ = true;
+}
+
+void durable_state::purge_answers(wall_time now) {
+  auto& own = more();
+  if (own.answers.size() < own.purge_at) {
+    return;
+  }
+  for (auto at = own.answers.begin(); at != own.answers.end();) {
+    if (at->second.expires <= now) {
+      erase(row_table::keyed, answer_row_rest(at->first.first, at->first.second));
+      at = own.answers.erase(at);
+    } else {
+      ++at;
+    }
+  }
+  own.purge_at = 2 * own.answers.size() + 64;
+}
+
+// --- committing ----------------------------------------------------------------------------------
+
+result<void> durable_state::encode_root(row_ops& ops) {
+  std::string value = value_start();
+  append_id(value, type_, key_);
+  if (root_) {
+    auto flat = root_->flat();
+    if (flat.size() > 2 * root_bytes_ + root_garbage_bytes) {
+      root_ = copy_of(*root_);
+      flat = root_->flat();
+      root_bytes_ = flat.size();
+    }
+    if (auto fits = check_size(flat.size(), "the state of an actor"); !fits) {
+      return fits;
+    }
+    value += flat;
+  }
+  ops.put(actor_row(hash_, row_table::root), value);
+  stored_ = true;
+  root_dirty_ = false;
+  return {};
+}
+
+result<void> durable_state::encode_map(map_base& one, row_ops& ops) {
+  for (const auto& key : one.dirty_) {
+    const auto found = one.records_.find(key);
+    if (found == one.records_.end() || !found->second.dirty) {
+      continue;
+    }
+    auto& record = found->second;
+    const auto row_key = actor_row(hash_, row_table::map, map_row_rest(one.name_, key));
+    if (record.erased) {
+      ops.erase(row_key);
+      one.records_.erase(found);
+      continue;
+    }
+    if (record.body) {
+      record.flat = copy_of(*record.body)->flat();
+      record.body.reset();
+    }
+    record.dirty = false;
+    if (auto fits = check_size(record.flat.size(), "a record of map '" + one.name_ + "'"); !fits) {
+      return fits;
+    }
+    ops.put(row_key, value_start() + record.flat);
+  }
+  one.dirty_.clear();
+  return {};
+}
+
+result<void> durable_state::encode(row_ops& ops) {
+  bool puts = false;
+  if (extras_) {
+    std::swap(ops, extras_->pending);
+    puts = std::exchange(extras_->puts, false);
+    extras_->sends_in_commit = 0;
+  }
+  for (auto* map = maps_; map != nullptr; map = map->next_map_) {
+    puts = puts || std::any_of(map->dirty_.begin(), map->dirty_.end(), [map](const auto& key) {
+             const auto found = map->records_.find(key);
+             return found != map->records_.end() && !found->second.erased;
+           });
+    if (auto done = encode_map(*map, ops); !done) {
+      return done;
+    }
+  }
+  if (root_dirty_ || !stored_ || !puts) {
+    if (auto done = encode_root(ops); !done) {
+      return done;
+    }
+  }
+  dirty_ = untidy_ = leftover_ = false;
+  ++version_;
+  return {};
+}
+
+}  // namespace millrace::runtime::detail

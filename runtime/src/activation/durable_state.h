@@ -1,0 +1,143 @@
+// SPDX-License-Identifier: MIT
+// Durable state: what one activation keeps in rows, and which of it has changed.
+//
+// A core without I/O: it is filled from the rows that were read, changed by turns, and asked for
+// the puts and deletes of the next commit.
+#pragma once
+
+#include <cstdint>
+#include <map>
+#include <memory>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "activation/row_layout.h"
+#include "millrace/runtime/ids.h"
+#include "millrace/runtime/message.h"
+#include "millrace/runtime/result.h"
+#include "millrace/runtime/state_map.h"
+#include "millrace/runtime/storage.h"
+
+namespace millrace::runtime::detail {
+
+/// The most bytes of words in one record; a row's value less its version and the longest id.
+inline constexpr std::size_t record_bytes_max = row_value_bytes_max - 1024;
+
+struct stored_reminder {
+  wall_time due{};
+  duration every{};
+};
+
+/// A call in the outbox.
+struct stored_send {
+  std::string type;
+  std::string key;
+  std::uint16_t method = 0;
+  std::uint32_t timeout_ms = 0;
+  std::string params;  ///< Flat.
+};
+
+/// The remembered outcome of a keyed call.
+struct stored_answer {
+  std::uint64_t request_hash = 0;
+  wall_time expires{};
+  std::string results;  ///< Flat.
+};
+
+/// Threading: as its activation.
+class durable_state {
+public:
+  durable_state(std::string_view type, const std::string& key, const actor_hash& hash)
+      : type_(type), key_(key), hash_(hash) {}
+
+  void add_map(map_base& one) noexcept;
+
+  /// Takes over what storage has. Errors: `storage_failed` for a row that cannot be understood or
+  /// belongs to an actor with another id and the same hash.
+  [[nodiscard]] result<void> load(std::vector<row>&& rows);
+
+  // The root.
+  [[nodiscard]] message_body* root() const noexcept { return root_.get(); }
+  [[nodiscard]] message_body& edit_root();
+
+  void set_reminder(const std::string& name, const stored_reminder& what);
+  void cancel_reminder(std::string_view name);
+  [[nodiscard]] const stored_reminder* find_reminder(std::string_view name) const;
+
+  /// Gives it its number, higher than that of every earlier send of this actor.
+  std::uint64_t add_send(stored_send what);
+  /// It was answered, or is given up (then `error_text` says why and it becomes a dead letter).
+  void end_send(std::uint64_t number, std::string_view error_text = {});
+  [[nodiscard]] const std::map<std::uint64_t, stored_send>& outbox() const noexcept;
+
+  /// Whether a delivery with this number has been handled.
+  [[nodiscard]] bool received(const actor_hash& sender, std::uint64_t number) const;
+  void remember_received(const actor_hash& sender, std::uint64_t number);
+  void forget_received(const actor_hash& sender, std::uint64_t number);
+
+  [[nodiscard]] const stored_answer* find_answer(std::uint16_t method, std::string_view key,
+                                                 wall_time now) const;
+  void remember_answer(std::uint16_t method, std::string_view key, stored_answer what,
+                       wall_time now);
+
+  /// Something must be committed before what follows from it may leave.
+  [[nodiscard]] bool dirty() const noexcept { return dirty_; }
+  /// Something is worth a commit but nothing depends on it.
+  [[nodiscard]] bool untidy() const noexcept { return untidy_; }
+  /// Anything to be written by the next commit; also what alone would not be worth one.
+  [[nodiscard]] bool changed() const noexcept { return dirty_ || untidy_ || leftover_; }
+
+  /// The version that the last commit has.
+  [[nodiscard]] std::uint64_t version() const noexcept { return version_; }
+
+  /// Appends the changes since the last call to `ops` and counts the version up.
+  /// Requires: changed(). Errors: `too_large` for one record over its limit; the activation must be
+  /// given up then.
+  [[nodiscard]] result<void> encode(row_ops& ops);
+
+  void map_changed() noexcept { dirty_ = true; }
+
+private:
+  using answer_key = std::pair<std::uint16_t, std::string>;
+  // What few actors have.
+  struct extras {
+    std::map<std::string, stored_reminder, std::less<>> reminders;
+    std::map<std::uint64_t, stored_send> outbox;
+    std::map<std::string, std::uint64_t> inbox;  // by the sender's hash bytes
+    std::map<answer_key, stored_answer> answers;
+    std::size_t purge_at = 64;
+
+    row_ops pending;    // of everything but the root and the maps
+    bool puts = false;  // among `pending`, in section 0
+    std::uint32_t sends_in_commit = 0;
+    bool outbox_indexed = false;
+  };
+
+  [[nodiscard]] extras& more();
+  [[nodiscard]] std::string value_start() const;
+  void put(row_table table, std::string_view rest, std::string_view value);
+  void erase(row_table table, std::string_view rest);
+  [[nodiscard]] std::string index_value() const;
+  void purge_answers(wall_time now);
+
+  [[nodiscard]] bool load_row(row_table table, std::string_view rest, std::string_view value);
+  [[nodiscard]] result<void> encode_root(row_ops& ops);
+  [[nodiscard]] result<void> encode_map(map_base& one, row_ops& ops);
+
+  std::string_view type_;
+  const std::string& key_;
+  actor_hash hash_;
+  std::unique_ptr<message_body> root_;
+  map_base* maps_ = nullptr;
+  std::unique_ptr<extras> extras_;
+  std::uint64_t version_ = 0;
+  std::size_t root_bytes_ = 0;  // when it was last free of garbage
+  bool dirty_ = false;
+  bool untidy_ = false;
+  bool leftover_ = false;
+  bool root_dirty_ = false;
+  bool stored_ = false;  // a root row exists
+};
+
+}  // namespace millrace::runtime::detail

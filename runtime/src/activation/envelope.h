@@ -1,0 +1,168 @@
+// SPDX-License-Identifier: MIT
+// Envelopes: what lies in mailboxes.
+//
+// One object is a call on its way there, the turn that serves it, and the answer on its way back,
+// so a call costs one allocation beside its messages. Whoever holds an envelope decides by its kind
+// which fields mean something.
+#pragma once
+
+#include <atomic>
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <string>
+#include <utility>
+
+#include "millrace/runtime/actor.h"
+#include "millrace/runtime/clock.h"
+#include "millrace/runtime/ids.h"
+#include "millrace/runtime/storage.h"
+
+namespace millrace::runtime::detail {
+
+class activation;
+
+enum class envelope_kind : std::uint8_t {
+  call,        ///< Wants an answer.
+  one_way,     ///< Wants none.
+  timer,       ///< `text` names the timer.
+  reminder,    ///< `text` names the reminder.
+  activate,    ///< Runs `on_activate`.
+  deactivate,  ///< Runs `on_deactivate`.
+  answer,      ///< A call on its way back.
+  wait,        ///< A coroutine that waits for the signal `text`; never travels.
+  loaded,      ///< The rows have been read.
+  committed,   ///< A commit has ended.
+  alarm,       ///< The activation's alarm went off.
+  release,     ///< An external party asks the activation to end.
+  forget,      ///< A sender will never repeat its send `send->number`.
+};
+
+/// Where answers go when the caller is not an activation.
+class answer_sink {
+public:
+  answer_sink() = default;
+  answer_sink(const answer_sink&) = delete;
+  answer_sink& operator=(const answer_sink&) = delete;
+  virtual ~answer_sink() = default;
+  /// Called once, on whatever thread has the answer; must not block.
+  virtual void answered(result<any_message> answer) noexcept = 0;
+};
+
+/// What makes a call a delivery from an outbox.
+struct send_mark {
+  actor_hash sender;
+  std::uint64_t number;
+};
+
+/// A place in the list of a caller's open calls and waits.
+struct open_link {
+  open_link* open_previous = nullptr;
+  open_link* open_next = nullptr;
+};
+
+struct envelope : turn_root, open_link {
+  explicit envelope(envelope_kind kind_of) noexcept : kind(kind_of) {}
+  envelope(const envelope&) = delete;
+  envelope& operator=(const envelope&) = delete;
+  virtual ~envelope();
+
+  envelope* next = nullptr;  ///< In whatever one list it now lies.
+  std::atomic<std::uint32_t> references{1};
+  envelope_kind kind;
+  method_admission admission = method_admission::exclusive;  ///< While it is a turn.
+  bool counted = false;  ///< It took a place in a bounded mailbox.
+  std::uint16_t method = 0;
+  std::atomic<bool> abandoned{false};  ///< The caller no longer waits: do not begin it.
+
+  const interface_info* interface = nullptr;
+  std::string key;  ///< Of the target.
+  steady_time deadline = steady_time::max();
+  any_message content;  ///< Parameters; then the answer.
+  std::optional<error> failure;
+  std::string text;               ///< A name; or the idempotency key.
+  std::optional<send_mark> send;  ///< Set for deliveries.
+
+  // The turn.
+  /// Set from arrival in the target until the answer leaves. Others only compare it.
+  std::atomic<activation*> serving{nullptr};
+  envelope* parent = nullptr;  ///< The call in whose turn this was made; counted.
+  std::optional<pending_method> running;
+  envelope* same_key = nullptr;  ///< Keyed calls that wait for this one's outcome.
+  std::uint64_t request_hash = 0;
+
+  // The way back. `caller` is counted; `where` belongs to the caller's turns.
+  activation* caller = nullptr;
+  std::unique_ptr<answer_sink> sink;
+  waiter* where = nullptr;
+
+  // The output gate: leaves when this commit of the activation is durable.
+  std::uint64_t after_commit = 0;
+};
+
+inline void keep(envelope& one) noexcept {
+  one.references.fetch_add(1, std::memory_order_relaxed);
+}
+inline void drop(envelope* one) noexcept {
+  if (one != nullptr && one->references.fetch_sub(1, std::memory_order_acq_rel) == 1) {
+    delete one;
+  }
+}
+
+/// A first-in-first-out list of envelopes through `next`; owns one reference of each.
+class envelope_list {
+public:
+  envelope_list() = default;
+  envelope_list(const envelope_list&) = delete;
+  envelope_list& operator=(const envelope_list&) = delete;
+  envelope_list(envelope_list&& other) noexcept
+      : first_(std::exchange(other.first_, nullptr)), last_(std::exchange(other.last_, nullptr)) {}
+  envelope_list& operator=(envelope_list&& other) noexcept {
+    std::swap(first_, other.first_);
+    std::swap(last_, other.last_);
+    return *this;
+  }
+  ~envelope_list() {
+    while (auto* one = pop()) {
+      drop(one);
+    }
+  }
+
+  [[nodiscard]] bool empty() const noexcept { return first_ == nullptr; }
+  [[nodiscard]] envelope* front() const noexcept { return first_; }
+
+  void push(envelope* one) noexcept {
+    one->next = nullptr;
+    (first_ == nullptr ? first_ : last_->next) = one;
+    last_ = one;
+  }
+  void push_front(envelope* one) noexcept {
+    one->next = first_;
+    first_ = one;
+    if (last_ == nullptr) {
+      last_ = one;
+    }
+  }
+  [[nodiscard]] envelope* pop() noexcept {
+    auto* one = first_;
+    if (one != nullptr) {
+      first_ = one->next;
+      if (first_ == nullptr) {
+        last_ = nullptr;
+      }
+      one->next = nullptr;
+    }
+    return one;
+  }
+  void append(envelope_list&& other) noexcept {
+    while (auto* one = other.pop()) {
+      push(one);
+    }
+  }
+
+private:
+  envelope* first_ = nullptr;
+  envelope* last_ = nullptr;
+};
+
+}  // namespace millrace::runtime::detail

@@ -1,0 +1,91 @@
+// SPDX-License-Identifier: MIT
+// The output gate: nothing leaves before the state it depends on is durable.
+#include "activation/activation.h"
+#include "silo/silo_core.h"
+
+namespace millrace::runtime::detail {
+
+void activation::let_out(envelope* one) {
+  if (!state_.dirty() && submitted_ == durable_ && pending_out_.empty()) {
+    leave(one);
+  } else {
+    pending_out_.push(one);
+  }
+}
+
+void activation::leave(envelope* one) {
+  if (one->kind != envelope_kind::answer) {
+    home_.deliver(one);
+  } else if (one->caller == this) {
+    inbox_.push(one);
+  } else if (one->caller != nullptr) {
+    auto* back = one->caller;
+    back->post_or_drop(one);
+  } else {
+    if (one->sink) {
+      const auto sink = std::move(one->sink);
+      sink->answered(one->failure ? result<any_message>{std::move(*one->failure)}
+                                  : result<any_message>{std::move(one->content)});
+    }
+    drop(one);
+  }
+}
+
+// Called at the end of each batch, so that the changes of many turns share one commit.
+void activation::flush() {
+  if (phase_ == phase::gone) {
+    return;
+  }
+  if (state_.dirty()) {
+    commit_changes();
+    if (phase_ == phase::gone) {
+      return;
+    }
+  }
+  if (submitted_ == durable_) {
+    while (auto* one = pending_out_.pop()) {
+      leave(one);
+    }
+  } else {
+    while (auto* one = pending_out_.pop()) {
+      one->after_commit = submitted_;
+      gated_.push(one);
+    }
+  }
+  if (state_.untidy()) {
+    commit_changes();
+  }
+}
+
+void activation::commit_changes() {
+  auto commit = std::make_unique<commit_envelope>(*this, submitted_ + 1);
+  commit->partition = partition_;
+  if (auto encoded = state_.encode(commit->ops); !encoded) {
+    crash(encoded.error());
+    return;
+  }
+  ++submitted_;
+  while (auto* one = after_tidying_.pop()) {
+    one->after_commit = submitted_;
+    gated_.push(one);
+  }
+  home_.rows().commit(std::move(commit));
+}
+
+void activation::committed(envelope* one) {
+  auto& commit = static_cast<commit_envelope&>(*one);
+  const auto seq = commit.seq;
+  const auto failure = std::move(commit.failure);
+  drop(one);
+  if (failure) {
+    crash(*failure);
+    return;
+  }
+  durable_ = seq;
+  while (!gated_.empty() && gated_.front()->after_commit <= durable_) {
+    leave(gated_.pop());
+  }
+  dispatch_durable();
+}
+
+}  // namespace millrace::runtime::detail

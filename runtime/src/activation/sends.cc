@@ -1,0 +1,180 @@
+// SPDX-License-Identifier: MIT
+// Sends: the outbox of one activation, delivered in order to each receiver until answered.
+#include <algorithm>
+
+#include "activation/activation.h"
+#include "silo/silo_core.h"
+
+namespace millrace::runtime::detail {
+
+namespace {
+
+// A receiver that answers with its own failure gets this many tries before the call is set aside.
+constexpr std::uint32_t failures_max = 5;
+
+constexpr duration retry_first = std::chrono::milliseconds{10};
+constexpr duration retry_last = std::chrono::seconds{5};
+
+duration retry_delay(std::uint32_t failures) {
+  return std::min(retry_last, retry_first * (1U << std::min(failures, 16U)));
+}
+
+std::string target_of(const stored_send& what) {
+  return what.type + "/" + what.key;
+}
+
+}  // namespace
+
+void activation::tell(call_spec&& spec) {
+  auto* one = new envelope{envelope_kind::one_way};
+  one->interface = spec.interface;
+  one->key = std::move(spec.key);
+  one->method = spec.method;
+  one->content = std::move(spec.params);
+  let_out(one);
+}
+
+void activation::send(call_spec&& spec) {
+  if (auto valid = validate_key(spec.key); !valid) {
+    throw error{std::move(valid).error()};  // ends the turn's coroutine, see async.h
+  }
+  stored_send what{std::string{spec.interface->type}, std::move(spec.key), spec.method,
+                   static_cast<std::uint32_t>(
+                       std::chrono::duration_cast<std::chrono::milliseconds>(spec.timeout).count()),
+                   spec.params.flat()};
+  if (what.params.size() > record_bytes_max) {
+    throw error{errc::too_large, "the parameters of a send are over the record limit"};
+  }
+  if (!outgoing_) {
+    outgoing_ = std::make_unique<outgoing>();
+  }
+  auto target = target_of(what);
+  auto& items = outgoing_->lanes[target].items;
+  items.push_back({state_.add_send(std::move(what)), submitted_ + 1});
+  if (items.size() == 1) {
+    outgoing_->after_commit.emplace_back(submitted_ + 1, std::move(target));
+  }
+  home_.counters().sends_pending.fetch_add(1, std::memory_order_relaxed);
+}
+
+void activation::fill_lanes() {
+  if (state_.outbox().empty()) {
+    return;
+  }
+  outgoing_ = std::make_unique<outgoing>();
+  for (const auto& [number, what] : state_.outbox()) {
+    outgoing_->lanes[target_of(what)].items.push_back({number, 0});
+    home_.counters().sends_pending.fetch_add(1, std::memory_order_relaxed);
+  }
+  for (auto& [target, one] : outgoing_->lanes) {
+    dispatch(target, one);
+  }
+}
+
+void activation::dispatch_durable() {
+  if (!outgoing_) {
+    return;
+  }
+  auto& due = outgoing_->after_commit;
+  while (!due.empty() && due.front().first <= durable_) {
+    if (const auto found = outgoing_->lanes.find(due.front().second);
+        found != outgoing_->lanes.end()) {
+      dispatch(found->first, found->second);
+    }
+    due.pop_front();
+  }
+}
+
+void activation::retry_sends(steady_time& next) {
+  if (!outgoing_ || outgoing_->failing == 0) {
+    return;
+  }
+  for (auto& [target, one] : outgoing_->lanes) {
+    dispatch(target, one);
+    if (!one.in_flight && one.failures > 0) {
+      next = std::min(next, one.retry_at);
+    }
+  }
+}
+
+void activation::dispatch(const std::string& target, lane& one) {
+  if (home_.stopping()) {
+    return;  // they are stored; the next start goes on
+  }
+  if (one.in_flight || one.items.empty() || one.retry_at > now_) {
+    return;
+  }
+  if (one.items.front().after_commit > durable_) {
+    outgoing_->after_commit.emplace_back(one.items.front().after_commit, target);
+    return;
+  }
+  const auto number = one.items.front().number;
+  const auto& what = state_.outbox().at(number);
+  const auto* type = home_.find_type(what.type);
+  one.in_flight = true;
+  auto* call = new envelope{envelope_kind::call};
+  call->interface = type != nullptr ? type->interface : nullptr;
+  call->key = what.key;
+  call->method = what.method;
+  call->content = any_message::from_flat(what.params);
+  call->send = send_mark{hash_, number};
+  call->text = target;
+  call->caller = this;
+  keep();
+  if (type == nullptr || what.method >= type->interface->methods.size()) {
+    fail_at_once(call, {errc::unimplemented, "no such actor type or method on this silo"});
+    return;
+  }
+  home_.deliver(call);
+}
+
+void activation::send_answered(envelope* one) {
+  const auto found = outgoing_->lanes.find(one->text);
+  if (found == outgoing_->lanes.end() || !found->second.in_flight) {
+    drop(one);
+    return;
+  }
+  auto& own = found->second;
+  const auto number = one->send->number;
+  own.in_flight = false;
+  const auto failure = std::move(one->failure);
+  if (failure) {
+    const auto final =
+        retry_of(failure->code()) == retry_class::never && failure->code() != errc::internal;
+    outgoing_->failing += own.failures++ == 0 ? 1 : 0;
+    if (!final && failure->code() != errc::internal) {
+      own.retry_at = now_ + retry_delay(own.failures);
+    } else if (own.failures < failures_max) {
+      own.retry_at = now_ + retry_delay(own.failures + 4);
+    }
+    if (own.retry_at > now_) {
+      need_alarm(own.retry_at);
+      drop(one);
+      return;
+    }
+    warn("a send became a dead letter target=" + found->first + " error=" + failure->to_string());
+    home_.counters().dead_letters_total.fetch_add(1, std::memory_order_relaxed);
+  }
+  outgoing_->failing -= own.failures > 0 ? 1 : 0;
+  own.failures = 0;
+  own.retry_at = {};
+  own.items.pop_front();
+  state_.end_send(number, failure ? failure->to_string() : std::string{});
+  home_.counters().sends_pending.fetch_sub(1, std::memory_order_relaxed);
+  if (!failure) {
+    // Once the outbox row is gone for good, the receiver need not remember the number.
+    auto* forget = new envelope{envelope_kind::forget};
+    forget->interface = one->interface;
+    forget->key = one->key;
+    forget->send = one->send;
+    after_tidying_.push(forget);
+  }
+  drop(one);
+  if (own.items.empty()) {
+    outgoing_->lanes.erase(found);
+  } else {
+    dispatch(found->first, own);
+  }
+}
+
+}  // namespace millrace::runtime::detail

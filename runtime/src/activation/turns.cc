@@ -1,0 +1,294 @@
+// SPDX-License-Identifier: MIT
+// Turns: admitting what arrives, running it, answering it.
+#include <xxhash.h>
+
+#include <algorithm>
+
+#include "activation/activation.h"
+#include "silo/silo_core.h"
+
+namespace millrace::runtime::detail {
+
+namespace {
+
+// How long the outcome of a keyed call is remembered.
+constexpr duration keyed_ttl = std::chrono::hours{24};
+
+// A reminder whose hook failed is tried again after this long.
+constexpr duration reminder_retry = std::chrono::seconds{5};
+
+std::uint64_t hash_of_request(const envelope& call) {
+  const auto flat = call.content.flat();
+  return XXH3_64bits_withSeed(flat.data(), flat.size(), call.method);
+}
+
+}  // namespace
+
+envelope* activation::own_turn(envelope_kind kind, std::string text) {
+  auto* turn = new envelope{kind};
+  turn->interface = &interface();
+  turn->key = key_;
+  turn->text = std::move(text);
+  turn->serving = this;
+  return turn;
+}
+
+void activation::arrive(envelope* one) {
+  one->serving = this;
+  if (release_ == deactivation::idle) {
+    releasing_ = false;
+  }
+  if (one->kind == envelope_kind::call || one->kind == envelope_kind::one_way) {
+    one->admission = interface().methods[one->method].admission;
+  }
+  if (phase_ == phase::active && admission_.admits(one->admission, !waiting_.empty())) {
+    begin(one);
+    return;
+  }
+  if (phase_ == phase::active && one->parent != nullptr) {
+    if (auto path = cycle_path(*one); !path.empty()) {
+      answer(one, error{errc::call_cycle, std::move(path)});
+      return;
+    }
+  }
+  waiting_.push(one);
+}
+
+std::string activation::cycle_path(const envelope& call) const {
+  std::string path = name_of(call);
+  for (const auto* above = call.parent; above != nullptr; above = above->parent) {
+    path.insert(0, name_of(*above) + " -> ");
+    if (above->serving == this && above->admission != method_admission::reentrant) {
+      return "the call chain returns to a busy actor: " + path;
+    }
+  }
+  return {};
+}
+
+void activation::pump() {
+  while (phase_ == phase::active && !waiting_.empty() &&
+         admission_.admits(waiting_.front()->admission, false)) {
+    begin(waiting_.pop());
+  }
+}
+
+void activation::begin(envelope* one) {
+  if (one->counted) {
+    one->counted = false;
+    unreserve();
+  }
+  if (one->kind == envelope_kind::call) {
+    if (one->abandoned.load(std::memory_order_relaxed) || one->deadline <= now_) {
+      answer(one, error{errc::deadline_exceeded, "the deadline passed before the call began"});
+      return;
+    }
+    if (answered_from_memory(one)) {
+      return;
+    }
+  }
+  if (one->kind == envelope_kind::reminder) {
+    const auto* stored = state_.find_reminder(one->text);
+    if (stored == nullptr || stored->due > home_.time().wall()) {
+      drop(one);
+      return;
+    }
+  }
+  admission_.begin(one->admission);
+  running_.push_back(one);
+  start_turn(*one);
+  if (auto* bottom = one->running->promise_of()) {
+    bottom->set_root(one);
+    run_turn(*one, bottom);
+  } else {
+    one->done = true;
+    finish(*one);
+  }
+}
+
+bool activation::answered_from_memory(envelope* one) {
+  if (one->send) {
+    if (state_.received(one->send->sender, one->send->number)) {
+      answer(one, any_message{});
+      return true;
+    }
+    return false;
+  }
+  if (one->text.empty()) {
+    return false;
+  }
+  one->request_hash = hash_of_request(*one);
+  const auto reused = [&](std::uint64_t request_hash) {
+    if (request_hash != one->request_hash) {
+      answer(one, error{errc::conflict, "idempotency key '" + one->text +
+                                            "' was used with other parameters; use a new key"});
+      return true;
+    }
+    return false;
+  };
+  if (const auto* stored = state_.find_answer(one->method, one->text, home_.time().wall())) {
+    if (!reused(stored->request_hash)) {
+      answer(one, any_message::from_flat(stored->results));
+    }
+    return true;
+  }
+  for (auto* turn : running_) {
+    if (turn->kind == envelope_kind::call && turn->method == one->method &&
+        turn->text == one->text) {
+      if (!reused(turn->request_hash)) {
+        one->same_key = turn->same_key;
+        turn->same_key = one;
+      }
+      return true;
+    }
+  }
+  return false;
+}
+
+// A hook need not be a coroutine, so what it throws may come out here.
+void activation::start_turn(envelope& turn) {
+  current_ = &turn;
+  try {
+    turn.running.emplace(start_method(turn));
+  } catch (const error& failure) {
+    turn.failure = failure;
+  } catch (const std::exception& thrown) {
+    turn.failure = error{errc::internal, std::string{"exception in an actor: "} + thrown.what()};
+  }
+  current_ = nullptr;
+  if (turn.failure) {
+    turn.running.emplace(async<>{});
+  }
+}
+
+pending_method activation::start_method(envelope& turn) {
+  switch (turn.kind) {
+    case envelope_kind::activate:
+      return object_->on_activate();
+    case envelope_kind::deactivate:
+      return object_->on_deactivate(release_);
+    case envelope_kind::timer:
+      return object_->on_timer(turn.text);
+    case envelope_kind::reminder:
+      return object_->on_reminder(turn.text);
+    default:
+      return object_->dispatch(turn.method, std::move(turn.content));
+  }
+}
+
+void activation::run_turn(envelope& turn, promise_base* from) {
+  current_ = &turn;
+  run(from);
+  current_ = nullptr;
+  if (turn.done) {
+    finish(turn);
+  }
+}
+
+void activation::finish(envelope& turn) {
+  auto* bottom = turn.running->promise_of();
+  std::optional<error> failure = std::move(turn.failure);
+  turn.failure.reset();
+  any_message results;
+  if (bottom != nullptr && bottom->failure()) {
+    failure = std::move(*bottom->failure());
+  } else {
+    results = turn.running->take();
+  }
+  turn.running.reset();
+  admission_.end(turn.admission);
+  running_.erase(std::find(running_.begin(), running_.end(), &turn));
+  if (turn.kind != envelope_kind::timer && turn.kind != envelope_kind::deactivate) {
+    last_used_ = now_;
+  }
+  switch (turn.kind) {
+    case envelope_kind::call:
+      finish_call(turn, failure ? result<any_message>{std::move(*failure)}
+                                : result<any_message>{std::move(results)});
+      return;
+    case envelope_kind::reminder:
+      finish_reminder(turn, failure);
+      break;
+    case envelope_kind::activate:
+      if (failure) {
+        drop(&turn);
+        crash(*failure);
+        return;
+      }
+      phase_ = phase::active;
+      break;
+    case envelope_kind::timer: {
+      const auto found = std::find_if(timers_.begin(), timers_.end(),
+                                      [&](const auto& each) { return each.name == turn.text; });
+      if (found != timers_.end() && found->queued) {
+        found->queued = false;
+        if (found->every == duration{}) {
+          timers_.erase(found);
+        }
+      }
+      break;
+    }
+    default:
+      break;
+  }
+  if (failure) {
+    warn("a hook or one-way method failed error=" + failure->to_string() +
+         " name=" + (turn.text.empty() ? "-" : turn.text));
+  }
+  drop(&turn);
+}
+
+void activation::finish_call(envelope& turn, result<any_message> outcome) {
+  if (outcome && turn.send) {
+    state_.remember_received(turn.send->sender, turn.send->number);
+  } else if (!turn.text.empty() && !turn.send) {
+    auto flat = outcome ? outcome->flat() : std::string{};
+    if (flat.size() > record_bytes_max) {
+      outcome = error{errc::too_large, "the results of a keyed call are over the record limit"};
+    } else if (outcome) {
+      const auto now = home_.time().wall();
+      state_.remember_answer(turn.method, turn.text, {turn.request_hash, now + keyed_ttl, flat},
+                             now);
+    }
+    while (auto* same = std::exchange(turn.same_key, nullptr)) {
+      turn.same_key = std::exchange(same->same_key, nullptr);
+      if (outcome) {
+        answer(same, any_message::from_flat(flat));
+      } else {
+        answer(same, outcome.error());
+      }
+    }
+  }
+  answer(&turn, std::move(outcome));
+}
+
+void activation::finish_reminder(envelope& turn, const std::optional<error>& failure) {
+  const auto* stored = state_.find_reminder(turn.text);
+  const auto now = home_.time().wall();
+  if (stored == nullptr || stored->due > now) {
+    return;  // the hook cancelled or moved it
+  }
+  home_.counters().reminders_fired_total.fetch_add(1, std::memory_order_relaxed);
+  if (failure) {
+    home_.reminders().add(now + reminder_retry, {std::string{interface().type}, key_}, turn.text);
+  } else if (stored->every > duration{}) {
+    const auto missed = (now - stored->due) / stored->every;
+    const auto due = stored->due + (missed + 1) * stored->every;
+    set_reminder(turn.text, due, stored->every);
+  } else {
+    state_.cancel_reminder(turn.text);
+  }
+}
+
+void activation::answer(envelope* one, result<any_message> outcome) {
+  if (outcome) {
+    one->content = *std::move(outcome);
+  } else {
+    one->content = {};
+    one->failure = std::move(outcome).error();
+  }
+  one->kind = envelope_kind::answer;
+  one->serving = nullptr;
+  let_out(one);
+}
+
+}  // namespace millrace::runtime::detail

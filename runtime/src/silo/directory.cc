@@ -1,0 +1,54 @@
+// SPDX-License-Identifier: MIT
+#include "silo/directory.h"
+
+#include <utility>
+
+namespace millrace::runtime::detail {
+
+void directory::erase(activation& one) {
+  auto& own = shard_of(one.hash());
+  {
+    const std::lock_guard lock{own.mutex};
+    const auto found = own.activations.find(one.hash());
+    if (found == own.activations.end() || found->second != &one) {
+      return;
+    }
+    own.activations.erase(found);
+  }
+  one.release();
+  const std::lock_guard lock{mutex_};
+  erased_.notify_all();
+}
+
+void directory::clear() {
+  for (auto& each : shards_) {
+    for (auto& [hash, one] : std::exchange(each.activations, {})) {
+      one->release();
+    }
+  }
+}
+
+void directory::for_each(const std::function<void(activation&)>& visit) {
+  for (auto& each : shards_) {
+    const std::lock_guard lock{each.mutex};
+    for (auto& [hash, one] : each.activations) {
+      visit(*one);
+    }
+  }
+}
+
+std::size_t directory::size() const {
+  std::size_t sum = 0;
+  for (const auto& each : shards_) {
+    const std::lock_guard lock{each.mutex};
+    sum += each.activations.size();
+  }
+  return sum;
+}
+
+bool directory::wait_until_empty(duration limit) {
+  std::unique_lock lock{mutex_};
+  return erased_.wait_for(lock, limit, [this] { return size() == 0; });
+}
+
+}  // namespace millrace::runtime::detail

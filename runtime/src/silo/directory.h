@@ -1,0 +1,67 @@
+// SPDX-License-Identifier: MIT
+// Directory: which activations live on this silo.
+#pragma once
+
+#include <array>
+#include <condition_variable>
+#include <functional>
+#include <mutex>
+#include <unordered_map>
+
+#include "activation/activation.h"
+
+namespace millrace::runtime::detail {
+
+/// Threading: any thread. Cost: one of 64 locks and a hash lookup.
+class directory {
+public:
+  directory() = default;
+  directory(const directory&) = delete;
+  directory& operator=(const directory&) = delete;
+  ~directory() = default;
+
+  /// Calls `use(activation, fresh)` under the lock of its shard, after `make` if there is none.
+  /// `make` gives a reference to the directory.
+  template <class Make, class Use>
+  auto with(const actor_hash& hash, Make&& make, Use&& use) {
+    auto& own = shard_of(hash);
+    const std::lock_guard lock{own.mutex};
+    auto [at, fresh] = own.activations.try_emplace(hash, nullptr);
+    if (fresh) {
+      at->second = make();
+    }
+    return use(*at->second, fresh);
+  }
+
+  /// Takes the activation out if it is the one that is registered, and drops the reference.
+  void erase(activation& one);
+
+  /// Drops every reference, when nothing runs any more.
+  void clear();
+
+  /// Visits all, each with a lock held: `visit` must not come back here.
+  void for_each(const std::function<void(activation&)>& visit);
+
+  [[nodiscard]] std::size_t size() const;
+
+  /// Waits until it is empty; false when `limit` has passed first.
+  [[nodiscard]] bool wait_until_empty(duration limit);
+
+private:
+  struct hasher {
+    std::size_t operator()(const actor_hash& hash) const noexcept { return hash.low; }
+  };
+  struct shard {
+    mutable std::mutex mutex;
+    std::unordered_map<actor_hash, activation*, hasher> activations;
+  };
+  [[nodiscard]] shard& shard_of(const actor_hash& hash) noexcept {
+    return shards_[hash.high % shards_.size()];
+  }
+
+  std::array<shard, 64> shards_;
+  std::mutex mutex_;
+  std::condition_variable erased_;
+};
+
+}  // namespace millrace::runtime::detail

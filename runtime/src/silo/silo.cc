@@ -1,0 +1,167 @@
+// SPDX-License-Identifier: MIT
+#include "millrace/runtime/silo.h"
+
+#include <atomic>
+#include <condition_variable>
+#include <mutex>
+
+#include "silo/silo_core.h"
+
+namespace millrace::runtime {
+
+namespace {
+
+const system_clock& machine_clock() {
+  static const system_clock clock;  // without state
+  return clock;
+}
+
+// The waiting side of a call from outside. The answer and the deadline race; the first one counts.
+class external_call final : public detail::alarm {
+public:
+  explicit external_call(std::function<void(result<any_message>)> done) : done_(std::move(done)) {}
+
+  [[nodiscard]] bool finish(result<any_message> answer) {
+    if (finished_.exchange(true)) {
+      return false;
+    }
+    done_(std::move(answer));
+    return true;
+  }
+  void on_alarm() noexcept override {
+    static_cast<void>(finish(error{errc::deadline_exceeded, "no answer by the deadline"}));
+  }
+  void keep() noexcept override { references_.fetch_add(1, std::memory_order_relaxed); }
+  void release() noexcept override {
+    if (references_.fetch_sub(1, std::memory_order_acq_rel) == 1) {
+      delete this;
+    }
+  }
+
+private:
+  std::function<void(result<any_message>)> done_;
+  std::atomic<std::uint32_t> references_{1};
+  std::atomic<bool> finished_{false};
+};
+
+class external_sink final : public detail::answer_sink {
+public:
+  external_sink(external_call& call, detail::timer_service& timers)
+      : call_(call), timers_(timers) {}
+  ~external_sink() override { call_.release(); }
+  void answered(result<any_message> answer) noexcept override {
+    if (call_.finish(std::move(answer))) {
+      timers_.disarm(call_);
+    }
+  }
+
+private:
+  external_call& call_;
+  detail::timer_service& timers_;
+};
+
+}  // namespace
+
+class silo::parts : public detail::silo_core {
+public:
+  using silo_core::silo_core;
+};
+
+silo::silo(std::unique_ptr<storage> rows, silo_options options)
+    : silo(std::move(rows), std::move(options), machine_clock()) {}
+
+silo::silo(std::unique_ptr<storage> rows, silo_options options, const clock& time)
+    : parts_(std::make_unique<parts>(std::move(rows), std::move(options), time)) {}
+
+silo::~silo() = default;
+
+void silo::add_type(const interface_info& interface, actor_factory make) {
+  parts_->add_type(interface, std::move(make));
+}
+
+result<void> silo::start() {
+  return parts_->start();
+}
+void silo::stop(duration grace) {
+  parts_->stop(grace);
+}
+
+void silo::call_then(call_spec spec, std::function<void(result<any_message>)> done) {
+  auto refusal = parts_->refusal(spec);
+  if (refusal) {
+    done(std::move(*refusal));
+    return;
+  }
+  const auto& method = spec.interface->methods[spec.method];
+  const auto limit =
+      spec.timeout > duration{} ? spec.timeout : std::chrono::milliseconds{method.timeout_ms};
+  auto* call = new detail::envelope{detail::envelope_kind::call};
+  call->interface = spec.interface;
+  call->key = std::move(spec.key);
+  call->method = spec.method;
+  call->content = std::move(spec.params);
+  call->text = std::move(spec.idempotency_key);
+  call->deadline = parts_->time().steady() + limit;
+  auto* waiting = new external_call{std::move(done)};
+  call->sink = std::make_unique<external_sink>(*waiting, parts_->timers());
+  parts_->timers().arm(*waiting, call->deadline);
+  parts_->deliver(call);
+}
+
+result<any_message> silo::call_and_wait(call_spec spec) {
+  struct {
+    std::mutex mutex;
+    std::condition_variable answered;
+    std::optional<result<any_message>> answer;
+  } shared;
+  call_then(std::move(spec), [&shared](result<any_message> answer) {
+    const std::lock_guard lock{shared.mutex};
+    shared.answer.emplace(std::move(answer));
+    shared.answered.notify_one();
+  });
+  std::unique_lock lock{shared.mutex};
+  shared.answered.wait(lock, [&shared] { return shared.answer.has_value(); });
+  return *std::move(shared.answer);
+}
+
+void silo::tell_spec(call_spec spec) {
+  if (parts_->refusal(spec)) {
+    return;
+  }
+  auto* one = new detail::envelope{detail::envelope_kind::one_way};
+  one->interface = spec.interface;
+  one->key = std::move(spec.key);
+  one->method = spec.method;
+  one->content = std::move(spec.params);
+  parts_->deliver(one);
+}
+
+const interface_info* silo::find_type(std::string_view type) const {
+  const auto* found = parts_->find_type(type);
+  return found != nullptr ? found->interface : nullptr;
+}
+
+std::vector<const interface_info*> silo::types() const {
+  std::vector<const interface_info*> all;
+  for (const auto& [name, type] : parts_->types()) {
+    all.push_back(type.interface);
+  }
+  return all;
+}
+
+void silo::time_changed() {
+  parts_->reminders().on_alarm();
+  parts_->timers().time_changed();
+}
+
+silo_stats silo::stats() const {
+  return parts_->stats();
+}
+storage& silo::rows() {
+  return parts_->rows();
+}
+const clock& silo::time() const {
+  return parts_->time();
+}
+
+}  // namespace millrace::runtime

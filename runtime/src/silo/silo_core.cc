@@ -1,0 +1,272 @@
+// SPDX-License-Identifier: MIT
+#include "silo/silo_core.h"
+
+#include <caf/make_actor.hpp>
+#include <caf/scheduler/abstract_coordinator.hpp>
+
+#include <cstdio>
+#include <thread>
+
+#include "activation/row_layout.h"
+
+namespace millrace::runtime::detail {
+
+namespace {
+
+// Index rows read at a time when a silo starts.
+constexpr std::size_t recover_page_rows = 4096;
+
+struct scheduler_config : caf::actor_system_config {
+  explicit scheduler_config(unsigned threads) {
+    // Work stealing walks the whole ready queue per steal and collapses on long ones.
+    set("scheduler.policy", caf::atom("sharing"));
+    set("scheduler.max-threads", std::size_t{threads});
+  }
+};
+
+unsigned threads_of(const silo_options& options) {
+  return options.threads != 0 ? options.threads : std::max(1U, std::thread::hardware_concurrency());
+}
+
+}  // namespace
+
+silo_core::silo_core(std::unique_ptr<storage> rows, silo_options options, const clock& time)
+    : rows_(std::move(rows)),
+      options_(std::move(options)),
+      time_(time),
+      config_(std::make_unique<scheduler_config>(threads_of(options_))),
+      system_(std::make_unique<caf::actor_system>(*config_)),
+      timers_(time),
+      reminders_(*this) {}
+
+silo_core::~silo_core() {
+  stop(duration{});
+  system_.reset();  // joins the scheduler's threads
+  directory_.clear();
+}
+
+void silo_core::add_type(const interface_info& interface, actor_factory make) {
+  MILLRACE_ASSERT(!accepting_.load());
+  const auto [at, fresh] =
+      types_.try_emplace(std::string{interface.type}, actor_type{&interface, std::move(make)});
+  MILLRACE_ASSERT(fresh);
+  by_interface_[&interface] = &at->second;
+}
+
+const actor_type* silo_core::find_type(const interface_info* interface) const {
+  const auto found = by_interface_.find(interface);
+  return found != by_interface_.end() ? found->second : find_type(interface->type);
+}
+
+const actor_type* silo_core::find_type(std::string_view type) const {
+  const auto found = types_.find(type);
+  return found != types_.end() ? &found->second : nullptr;
+}
+
+// --- start and stop ------------------------------------------------------------------------------
+
+result<void> silo_core::start() {
+  for (std::uint16_t index = 0; index < rows_->partition_count(); ++index) {
+    if (auto recovered = recover(partition_id{index}); !recovered) {
+      return recovered;
+    }
+  }
+  accepting_ = true;
+  return {};
+}
+
+result<void> silo_core::recover(partition_id partition) {
+  const auto each_row = [&](std::string_view prefix, const auto& use) -> result<void> {
+    std::string from{prefix};
+    for (;;) {
+      std::size_t seen = 0;
+      auto done = rows_->scan(partition, prefix, from, recover_page_rows, [&](const row& one) {
+        ++seen;
+        from = one.key + '\0';
+        value_reader value{one.value};
+        auto owner = value.id();
+        if (value.ok()) {
+          use(one.key, std::move(owner));
+        }
+        return true;
+      });
+      if (!done || seen < recover_page_rows) {
+        return done;
+      }
+    }
+  };
+  auto done = each_row(reminder_index_prefix, [&](const std::string& key, actor_id owner) {
+    if (auto parsed = parse_reminder_index(key)) {
+      reminders_.add(parsed->due, std::move(owner), std::move(parsed->name));
+    }
+  });
+  if (!done) {
+    return done;
+  }
+  return each_row(outbox_index_prefix, [&](const std::string&, actor_id owner) {
+    const auto* type = find_type(owner.type);
+    if (type == nullptr) {
+      return;  // not hosted by this build; its sends wait
+    }
+    // Loading it is enough: an activation goes on with the sends it finds.
+    auto* wake = new envelope{envelope_kind::alarm};
+    wake->interface = type->interface;
+    wake->key = std::move(owner.key);
+    deliver(wake);
+  });
+}
+
+void silo_core::stop(duration grace) {
+  if (std::exchange(stopped_, true)) {
+    return;
+  }
+  accepting_ = false;
+  stopping_ = true;
+  directory_.for_each(
+      [](activation& one) { one.post_or_drop(new envelope{envelope_kind::release}); });
+  if (!directory_.wait_until_empty(grace) && grace > duration{}) {
+    warn("the silo stops with " + std::to_string(directory_.size()) + " activations still busy");
+  }
+  timers_.stop();
+  rows_->stop();
+}
+
+void silo_core::warn(const std::string& line) const {
+  if (options_.warn) {
+    options_.warn(line);
+  } else {
+    std::fprintf(stderr, "millrace: %s\n", line.c_str());
+  }
+}
+
+std::optional<error> silo_core::refusal(const call_spec& spec) {
+  if (!accepting_.load(std::memory_order_acquire)) {
+    return error{errc::unavailable, "the silo is not serving"};
+  }
+  if (auto valid = validate_key(spec.key); !valid) {
+    return std::move(valid).error();
+  }
+  if (spec.idempotency_key.size() > idempotency_key_bytes_max) {
+    return error{errc::invalid_argument, "an idempotency key is at most 200 bytes"};
+  }
+  const auto* type = find_type(spec.interface);
+  if (type == nullptr || spec.method >= type->interface->methods.size()) {
+    return error{errc::unimplemented,
+                 "no actor type '" + std::string{spec.interface->type} + "' on this silo"};
+  }
+  if (type->interface->methods[spec.method].admission != method_admission::read_only &&
+      rows_->saturated()) {
+    counters_.overloaded_total.fetch_add(1, std::memory_order_relaxed);
+    return error{errc::overloaded, "the disk is behind with commits",
+                 std::chrono::milliseconds{100}};
+  }
+  return std::nullopt;
+}
+
+// --- messages ------------------------------------------------------------------------------------
+
+activation* silo_core::make(const actor_type& type, std::string key, const actor_hash& hash) {
+  caf::actor_config config;
+  auto made = caf::make_actor<activation, caf::strong_actor_ptr>(
+      system_->next_actor_id(), system_->node(), system_.get(), config, *this, type, std::move(key),
+      hash);
+  return static_cast<activation*>(made.detach()->get());
+}
+
+void silo_core::run_later(activation& one) {
+  system_->scheduler().enqueue(&one);
+}
+
+void silo_core::deliver(envelope* one) {
+  const auto* type = find_type(one->interface);
+  if (type == nullptr || one->method >= type->interface->methods.size()) {
+    answer(one, {errc::unimplemented,
+                 "no actor type '" + std::string{one->interface->type} + "' on this silo"});
+    return;
+  }
+  const auto hash = hash_of(type->interface->type, one->key);
+  const auto is_work = one->kind == envelope_kind::call || one->kind == envelope_kind::one_way;
+  for (;;) {
+    activation* fresh = nullptr;
+    activation* closed = nullptr;
+    activation* woken = nullptr;
+    auto overloaded = false;
+    directory_.with(
+        hash, [&] { return make(*type, one->key, hash); },
+        [&](activation& target, bool is_fresh) {
+          // Deliveries of stored sends are bounded by their senders: one a pair.
+          if (is_work && !one->send) {
+            overloaded = !target.reserve(options_.mailbox_messages_max);
+            one->counted = !overloaded;
+          }
+          const auto outcome = overloaded ? push_outcome::queued : target.post(one);
+          auto& role = is_fresh ? fresh : outcome == push_outcome::closed ? closed : woken;
+          if (is_fresh || outcome != push_outcome::queued) {
+            target.keep();
+            role = &target;
+          }
+        });
+    if (overloaded) {
+      counters_.overloaded_total.fetch_add(1, std::memory_order_relaxed);
+      answer(one, error{errc::overloaded, "the mailbox of " + name_of(*one) + " is full",
+                        std::chrono::milliseconds{100}});
+    }
+    if (fresh != nullptr) {
+      fresh->begin_loading();
+      fresh->release();
+    } else if (woken != nullptr) {
+      woken->schedule();
+    } else if (closed != nullptr) {
+      one->counted = false;
+      directory_.erase(*closed);
+      closed->release();
+      continue;
+    }
+    return;
+  }
+}
+
+void silo_core::answer(envelope* one, error why) {
+  while (auto* same = std::exchange(one->same_key, nullptr)) {
+    one->same_key = std::exchange(same->same_key, nullptr);
+    answer(same, why);
+  }
+  if (one->kind != envelope_kind::call && one->kind != envelope_kind::answer) {
+    drop(one);
+    return;
+  }
+  one->kind = envelope_kind::answer;
+  one->serving = nullptr;
+  one->failure = std::move(why);
+  if (one->caller != nullptr) {
+    one->caller->post_or_drop(one);
+    return;
+  }
+  if (const auto sink = std::move(one->sink)) {
+    sink->answered(std::move(*one->failure));
+  }
+  drop(one);
+}
+
+void silo_core::leave_directory(activation& one) {
+  directory_.erase(one);
+}
+
+silo_stats silo_core::stats() const {
+  silo_stats all;
+  const auto read = [](const auto& counter) {
+    return static_cast<std::uint64_t>(counter.load(std::memory_order_relaxed));
+  };
+  all.activations = directory_.size();
+  all.activations_total = read(counters_.activations_total);
+  all.deactivations_total = read(counters_.deactivations_total);
+  all.calls_total = read(counters_.calls_total);
+  all.overloaded_total = read(counters_.overloaded_total);
+  all.reminders = reminders_.size();
+  all.reminders_fired_total = read(counters_.reminders_fired_total);
+  all.sends_pending = read(counters_.sends_pending);
+  all.dead_letters_total = read(counters_.dead_letters_total);
+  return all;
+}
+
+}  // namespace millrace::runtime::detail

@@ -1,0 +1,100 @@
+// SPDX-License-Identifier: MIT
+// Silo core: what the activations of one silo share.
+#pragma once
+
+#include <caf/actor_system.hpp>
+#include <caf/actor_system_config.hpp>
+
+#include <atomic>
+#include <condition_variable>
+#include <map>
+#include <memory>
+#include <mutex>
+#include <string>
+#include <unordered_map>
+
+#include "activation/activation.h"
+#include "millrace/runtime/silo.h"
+#include "silo/directory.h"
+#include "silo/reminder_queue.h"
+#include "timers/timer_service.h"
+
+namespace millrace::runtime::detail {
+
+struct silo_counters {
+  std::atomic<std::uint64_t> activations_total{0};
+  std::atomic<std::uint64_t> deactivations_total{0};
+  std::atomic<std::uint64_t> calls_total{0};
+  std::atomic<std::uint64_t> overloaded_total{0};
+  std::atomic<std::uint64_t> reminders_fired_total{0};
+  std::atomic<std::int64_t> sends_pending{0};
+  std::atomic<std::uint64_t> dead_letters_total{0};
+};
+
+/// Threading: after `start`, any thread.
+class silo_core {
+public:
+  silo_core(std::unique_ptr<storage> rows, silo_options options, const clock& time);
+  silo_core(const silo_core&) = delete;
+  silo_core& operator=(const silo_core&) = delete;
+  ~silo_core();
+
+  void add_type(const interface_info& interface, actor_factory make);
+  [[nodiscard]] result<void> start();
+  void stop(duration grace);
+
+  /// Null when this silo does not host it.
+  [[nodiscard]] const actor_type* find_type(const interface_info* interface) const;
+  [[nodiscard]] const actor_type* find_type(std::string_view type) const;
+  [[nodiscard]] const std::map<std::string, actor_type, std::less<>>& types() const {
+    return types_;
+  }
+
+  /// Brings a call, a one-way message or a reminder to its target, activating it if need be. Takes
+  /// over one reference. A call that cannot be queued is answered with the reason.
+  void deliver(envelope* one);
+
+  /// Why a call from outside cannot be taken now, if so.
+  [[nodiscard]] std::optional<error> refusal(const call_spec& spec);
+
+  /// Answers a call (drops anything else). Takes over one reference.
+  void answer(envelope* one, error why);
+
+  /// An activation ends: the next message makes another.
+  void leave_directory(activation& one);
+
+  [[nodiscard]] bool stopping() const noexcept { return stopping_.load(std::memory_order_relaxed); }
+  void warn(const std::string& line) const;
+
+  [[nodiscard]] storage& rows() noexcept { return *rows_; }
+  [[nodiscard]] const clock& time() const noexcept { return time_; }
+  [[nodiscard]] const silo_options& options() const noexcept { return options_; }
+  [[nodiscard]] timer_service& timers() noexcept { return timers_; }
+  [[nodiscard]] reminder_queue& reminders() noexcept { return reminders_; }
+  [[nodiscard]] silo_counters& counters() noexcept { return counters_; }
+  [[nodiscard]] silo_stats stats() const;
+
+  /// Takes over the reference; hands it to CAF's scheduler.
+  void run_later(activation& one);
+
+private:
+  [[nodiscard]] result<void> recover(partition_id partition);
+  [[nodiscard]] activation* make(const actor_type& type, std::string key, const actor_hash& hash);
+
+  std::unique_ptr<storage> rows_;
+  silo_options options_;
+  const clock& time_;
+  std::map<std::string, actor_type, std::less<>> types_;
+  std::unordered_map<const interface_info*, const actor_type*> by_interface_;
+  std::atomic<bool> accepting_{false};
+  std::atomic<bool> stopping_{false};
+  bool stopped_ = false;
+  silo_counters counters_;
+  std::unique_ptr<caf::actor_system_config> config_;
+  std::unique_ptr<caf::actor_system> system_;
+  directory directory_;
+  timer_service timers_;
+  reminder_queue reminders_;
+};
+
+}  // namespace millrace::runtime::detail
