@@ -32,8 +32,8 @@ annotation oneWay @0xe61fb2d8a94c3075 (method) :Void;
 annotation timeout @0xd27c94b1e6f80a3d (interface, method) :UInt32;
 # The deadline of a call that names none, in milliseconds. Default: 30,000.
 
-annotation time @0x8f4ab7c2d1e09563 (field) :Void;
+annotation time @0x8f4ab7c2d1e09563 (field, param) :Void;
 # On an Int64: nanoseconds since 1970-01-01T00:00:00Z. In JSON an RFC 3339 text in UTC, null for 0.
 
-annotation rawJson @0x97d0c3e5b8a1f426 (field) :Void;
+annotation rawJson @0x97d0c3e5b8a1f426 (field, param) :Void;
 # On a Text: a JSON value as it stands. In JSON it is embedded, not quoted; empty means null.
