@@ -66,7 +66,7 @@ struct ProjectPipeline {
 }
 
 interface Project $Actor.actor("project") {
-  register @0 (pipeline :Text) -> ();
+  add @0 (pipeline :Text) -> ();
   pipelines @1 (after :Text, limit :UInt32) -> (pipelines :List(ProjectPipeline), next :Text)
       $Actor.readOnly;
   # In order of name, those after `after`; `next` is empty at the end. limit 0: 100.
