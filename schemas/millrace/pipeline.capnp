@@ -142,14 +142,15 @@ struct RunStatus {
 }
 
 struct TaskStatus {
-  # Record of the map "instances" of a run, by `task` or `task[index in 6 digits]`.
+  # Record of the map "instances" of a run, by `task` or `task[index in 6 digits]`: everything that has
+  # been started or settled.
   name @0 :Text;       # `count`, or `count[3]`: what a person types.
   task @1 :Text;
   index @2 :UInt32;
   label @3 :Text;      # The item or matrix cells of a fan-out.
   state @4 :TaskState;
   attempt @5 :UInt32;  # The latest; 0: none yet.
-  exitCode @6 :Int32;  # Of the latest; -1: none.
+  exitCode @6 :Int32 = -1;  # Of the latest; -1: none.
   reason @7 :Text;
   startedAt @8 :Int64 $Actor.time;
   finishedAt @9 :Int64 $Actor.time;
@@ -170,21 +171,26 @@ struct RunEvent {
 }
 
 struct RunStored {
-  # Root of a run.
-  status @0 :RunStatus;
-  definition @1 :Text;    # Canonical; pinned.
-  eventCount @2 :UInt64;
-  cancelling @3 :Bool;
-  epoch @4 :UInt32;       # Counts retries of the run; results of older ones are ignored.
+  # Root of a run: what changes with every event, so it is small.
+  project @0 :Text;
+  pipeline @1 :Text;
+  version @2 :UInt32;
+  state @3 :RunState;
+  reason @4 :Text;
+  createdAt @5 :Int64;
+  finishedAt @6 :Int64;
+  tasks @7 :TaskCounts;
+  eventCount @8 :UInt64;
+  ending @9 :Bool;         # Nothing new starts: `state` and `reason` will be the ones below.
+  endState @10 :RunState;
+  epoch @11 :UInt32;       # Counts retries of the run; results of older ones are ignored.
 }
 
-struct TaskGroup {
-  # Record of the map "groups", by task name: what is known of a task as a whole.
-  expanded @0 :Bool;
-  instances @1 :UInt32;
-  started @2 :UInt32;
-  ended @3 :UInt32;
-  state @4 :TaskState;    # Of the whole, once all have ended.
+struct RunPinned {
+  # The one record of the map "pinned": what never changes.
+  definition @0 :Text;  # Canonical.
+  params @1 :Text;      # JSON object of the bound values.
+  labels @2 :List(Label);
 }
 
 interface Run $Actor.actor("run") $Actor.group("run") $Actor.affinity("/") {
@@ -257,6 +263,8 @@ struct TaskStored {
   reason @7 :Text;
   startedAt @8 :Int64;
   finishedAt @9 :Int64;
+  incarnation @10 :UInt64;  # Of the executor that has the attempt.
+  outputs @11 :List(Variable);
 }
 
 struct AttemptReport {
@@ -277,7 +285,7 @@ struct AttemptReport {
 interface Task $Actor.actor("task") $Actor.group("run") $Actor.affinity("/") {
   # Key: `run/name`.
   begin @0 (spec :TaskSpec) -> ();
-  granted @1 (ticket :UInt64, executor :Text) -> ();
+  granted @1 (attempt :UInt32, executor :Text, incarnation :UInt64) -> ();
   attemptStarted @2 (number :UInt32, startedAt :Int64) -> ();
   attemptFinished @3 (report :AttemptReport) -> ();
   cancel @4 (reason :Text) -> ();
@@ -330,6 +338,7 @@ struct AttemptSpec {
   logs @6 :Text;       # Directory, relative to the data directory.
   timeoutNs @7 :Int64;
   graceNs @8 :Int64;
+  incarnation @9 :UInt64;  # It was granted by this life of the executor; a later one ignores it.
 }
 
 interface Executor $Actor.actor("executor") {

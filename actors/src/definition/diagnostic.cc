@@ -9,7 +9,9 @@ namespace {
 // A terminal's width less the line number; longer source lines are cut around the caret.
 constexpr std::size_t shown_columns = 90;
 
-bool starts_character(char c) { return (static_cast<unsigned char>(c) & 0xC0U) != 0x80U; }
+bool starts_character(char c) {
+  return (static_cast<unsigned char>(c) & 0xC0U) != 0x80U;
+}
 
 std::string_view line_of(std::string_view source, std::size_t number) {
   for (std::size_t line = 1; line < number; ++line) {

@@ -25,15 +25,17 @@ struct foreign_unit {
 };
 
 constexpr std::array foreign_units{
-    foreign_unit{"sec", "s"},    foreign_unit{"secs", "s"},    foreign_unit{"second", "s"},
+    foreign_unit{"sec", "s"},     foreign_unit{"secs", "s"},    foreign_unit{"second", "s"},
     foreign_unit{"seconds", "s"}, foreign_unit{"min", "m"},     foreign_unit{"mins", "m"},
-    foreign_unit{"minute", "m"}, foreign_unit{"minutes", "m"}, foreign_unit{"hr", "h"},
-    foreign_unit{"hrs", "h"},    foreign_unit{"hour", "h"},    foreign_unit{"hours", "h"},
-    foreign_unit{"day", "d"},    foreign_unit{"days", "d"},    foreign_unit{"H", "h"},
-    foreign_unit{"M", "m"},      foreign_unit{"S", "s"},       foreign_unit{"msec", "ms"},
+    foreign_unit{"minute", "m"},  foreign_unit{"minutes", "m"}, foreign_unit{"hr", "h"},
+    foreign_unit{"hrs", "h"},     foreign_unit{"hour", "h"},    foreign_unit{"hours", "h"},
+    foreign_unit{"day", "d"},     foreign_unit{"days", "d"},    foreign_unit{"H", "h"},
+    foreign_unit{"M", "m"},       foreign_unit{"S", "s"},       foreign_unit{"msec", "ms"},
     foreign_unit{"millis", "ms"}};
 
-constexpr bool is_digit(char c) { return c >= '0' && c <= '9'; }
+constexpr bool is_digit(char c) {
+  return c >= '0' && c <= '9';
+}
 
 duration_parse refusal(std::string_view text, std::string hint) {
   return {std::nullopt, "`" + std::string{text} + "` is not a duration", std::move(hint)};
@@ -76,7 +78,7 @@ std::string guess(std::string_view text) {
       word += c;
     }
   }
-  if (!take() || !parse_duration(fixed).length) {
+  if (!take() || fixed == text || !parse_duration(fixed).length) {
     return {};
   }
   return fixed;
@@ -105,8 +107,8 @@ duration_parse parse_duration(std::string_view text) {
     }
     std::string_view rest{after, static_cast<std::size_t>(limit - after)};
     const std::string_view word = rest.substr(
-        0, static_cast<std::size_t>(std::find_if(rest.begin(), rest.end(), is_digit) -
-                                    rest.begin()));
+        0,
+        static_cast<std::size_t>(std::find_if(rest.begin(), rest.end(), is_digit) - rest.begin()));
     if (word.empty()) {
       return at == 0 ? refusal(text, "it needs a unit: write `" + std::string{text} + "s`")
                      : refusal(text, std::string{example});

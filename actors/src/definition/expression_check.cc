@@ -120,8 +120,8 @@ private:
     for (std::size_t each = 0; each < 2; ++each) {
       const auto type = each == 0 ? left : right;
       if (type && !is_number(*type) && *type != value_type::text) {
-        fail(*node.operands[each], symbol + " takes two numbers or two strings, not a " +
-                                       std::string{to_string(*type)});
+        fail(*node.operands[each],
+             symbol + " takes two numbers or two strings, not a " + std::string{to_string(*type)});
         return;
       }
     }

@@ -11,16 +11,30 @@ using runtime::errc;
 using runtime::error;
 using runtime::result;
 
-std::optional<value> expression_scope::param(std::string_view) const { return std::nullopt; }
-std::optional<value> expression_scope::matrix(std::string_view) const { return std::nullopt; }
-std::optional<value> expression_scope::item() const { return std::nullopt; }
+std::optional<value> expression_scope::param(std::string_view) const {
+  return std::nullopt;
+}
+std::optional<value> expression_scope::matrix(std::string_view) const {
+  return std::nullopt;
+}
+std::optional<value> expression_scope::item() const {
+  return std::nullopt;
+}
 std::optional<value> expression_scope::output(std::string_view, std::string_view) const {
   return std::nullopt;
 }
-std::optional<value> expression_scope::status(std::string_view) const { return std::nullopt; }
-std::optional<value> expression_scope::run(std::string_view) const { return std::nullopt; }
-std::optional<bool> expression_scope::needs_succeeded() const { return std::nullopt; }
-std::optional<bool> expression_scope::needs_failed() const { return std::nullopt; }
+std::optional<value> expression_scope::status(std::string_view) const {
+  return std::nullopt;
+}
+std::optional<value> expression_scope::run(std::string_view) const {
+  return std::nullopt;
+}
+std::optional<bool> expression_scope::needs_succeeded() const {
+  return std::nullopt;
+}
+std::optional<bool> expression_scope::needs_failed() const {
+  return std::nullopt;
+}
 
 namespace {
 
@@ -301,11 +315,15 @@ private:
 
 }  // namespace
 
-std::optional<value> map_scope::param(std::string_view name) const { return find_in(params, name); }
+std::optional<value> map_scope::param(std::string_view name) const {
+  return find_in(params, name);
+}
 std::optional<value> map_scope::matrix(std::string_view axis) const {
   return find_in(matrix_values, axis);
 }
-std::optional<value> map_scope::item() const { return item_value; }
+std::optional<value> map_scope::item() const {
+  return item_value;
+}
 std::optional<value> map_scope::output(std::string_view task, std::string_view key) const {
   const auto found = outputs.find(task);
   return found == outputs.end() ? std::nullopt : find_in(found->second, key);
@@ -317,8 +335,12 @@ std::optional<value> map_scope::status(std::string_view task) const {
 std::optional<value> map_scope::run(std::string_view name) const {
   return find_in(run_values, name);
 }
-std::optional<bool> map_scope::needs_succeeded() const { return all_succeeded; }
-std::optional<bool> map_scope::needs_failed() const { return one_failed; }
+std::optional<bool> map_scope::needs_succeeded() const {
+  return all_succeeded;
+}
+std::optional<bool> map_scope::needs_failed() const {
+  return one_failed;
+}
 
 result<value> evaluate(const expression& formula, const expression_scope& scope) {
   return evaluator{scope}.of(formula.root());

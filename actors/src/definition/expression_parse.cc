@@ -39,18 +39,22 @@ struct symbol_row {
 
 // Longer symbols first.
 constexpr std::array symbols{
-    symbol_row{"==", operation::equal},         symbol_row{"!=", operation::unequal},
-    symbol_row{"<=", operation::less_equal},    symbol_row{">=", operation::greater_equal},
-    symbol_row{"&&", operation::both},          symbol_row{"||", operation::either},
-    symbol_row{"<", operation::less},           symbol_row{">", operation::greater},
+    symbol_row{"==", operation::equal},      symbol_row{"!=", operation::unequal},
+    symbol_row{"<=", operation::less_equal}, symbol_row{">=", operation::greater_equal},
+    symbol_row{"&&", operation::both},       symbol_row{"||", operation::either},
+    symbol_row{"<", operation::less},        symbol_row{">", operation::greater},
     symbol_row{"!", operation::negation},
 };
 
-constexpr bool is_digit(char c) { return c >= '0' && c <= '9'; }
+constexpr bool is_digit(char c) {
+  return c >= '0' && c <= '9';
+}
 constexpr bool is_letter(char c) {
   return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || c == '_';
 }
-constexpr bool is_word(char c) { return is_letter(c) || is_digit(c) || c == '-'; }
+constexpr bool is_word(char c) {
+  return is_letter(c) || is_digit(c) || c == '-';
+}
 
 class parser {
 public:
@@ -112,8 +116,8 @@ private:
   }
 
   void skip_space() {
-    while (at_ < text_.size() && (text_[at_] == ' ' || text_[at_] == '\t' || text_[at_] == '\n' ||
-                                  text_[at_] == '\r')) {
+    while (at_ < text_.size() &&
+           (text_[at_] == ' ' || text_[at_] == '\t' || text_[at_] == '\n' || text_[at_] == '\r')) {
       ++at_;
     }
   }
@@ -332,9 +336,9 @@ private:
     take("(");
     while (!take(")")) {
       if (!node->operands.empty() && !take(",")) {
-        return at_ < text_.size() ? fail_here()
-                                  : fail(offset, "`" + std::string{word} + "(` is never closed",
-                                         "add `)`");
+        return at_ < text_.size()
+                   ? fail_here()
+                   : fail(offset, "`" + std::string{word} + "(` is never closed", "add `)`");
       }
       auto operand = parse_either();
       if (!operand) {
@@ -457,7 +461,8 @@ private:
       }
     }
     suggestion near{word};
-    for (const std::string_view each : {"params", "matrix", "item", "tasks", "run", "true", "false"}) {
+    for (const std::string_view each :
+         {"params", "matrix", "item", "tasks", "run", "true", "false"}) {
       near.consider(each);
     }
     return fail(offset, "unknown name `" + std::string{word} + "`",
@@ -502,9 +507,9 @@ std::size_t operand_count_of(function_name function) noexcept {
 }
 
 const std::vector<std::string_view>& task_statuses() {
-  static const std::vector<std::string_view> statuses{
-      "succeeded", "failed", "errored", "timed_out", "cancelled", "skipped", "upstream_failed",
-      "lost"};
+  static const std::vector<std::string_view> statuses{"succeeded",       "failed",    "errored",
+                                                      "timed_out",       "cancelled", "skipped",
+                                                      "upstream_failed", "lost"};
   return statuses;
 }
 
@@ -520,9 +525,9 @@ expression_parse parse_expression(std::string_view text) {
 bool expression::uses_instance() const {
   bool uses = false;
   walk(root(), [&](const expression_node& node) {
-    uses = uses || (node.what == operation::reference &&
-                    (node.refers_to == reference_kind::matrix ||
-                     node.refers_to == reference_kind::item));
+    uses = uses ||
+           (node.what == operation::reference &&
+            (node.refers_to == reference_kind::matrix || node.refers_to == reference_kind::item));
   });
   return uses;
 }

@@ -53,7 +53,8 @@ void add_literal(template_parse& parsed, std::string_view text, std::size_t offs
 }  // namespace
 
 bool has_expression(std::string_view text) {
-  for (auto at = text.find(opening); at != std::string_view::npos; at = text.find(opening, at + 1)) {
+  for (auto at = text.find(opening); at != std::string_view::npos;
+       at = text.find(opening, at + 1)) {
     if (at == 0 || text[at - 1] != '$') {
       return true;
     }

@@ -48,8 +48,8 @@ struct expression_node {
   std::size_t offset = 0;  ///< First byte of the node in the expression's text.
   value literal;
   reference_kind refers_to = reference_kind::param;
-  std::string name;         ///< Of the parameter, axis, task or `run` field.
-  std::string key;          ///< Of the output.
+  std::string name;             ///< Of the parameter, axis, task or `run` field.
+  std::string key;              ///< Of the output.
   std::size_t name_offset = 0;  ///< Where the name stands, for diagnostics.
   std::size_t key_offset = 0;
   function_name function = function_name::always;

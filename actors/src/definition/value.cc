@@ -114,6 +114,8 @@ std::string to_text(const value& content) {
   return {};
 }
 
-std::string to_json(const value& content) { return to_json_text(to_json_value(content)); }
+std::string to_json(const value& content) {
+  return to_json_text(to_json_value(content));
+}
 
 }  // namespace millrace::actors

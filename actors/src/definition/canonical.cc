@@ -1,0 +1,171 @@
+// SPDX-License-Identifier: MIT
+// The canonical form of a definition. It is itself a definition, so the loader reads it back.
+#include <nlohmann/json.hpp>
+
+#include "definition/value_json.h"
+#include "millrace/actors/definition.h"
+#include "millrace/actors/duration_text.h"
+
+namespace millrace::actors {
+
+namespace {
+
+using json = nlohmann::ordered_json;
+
+void put(json& into, const char* key, const std::string& text) {
+  if (!text.empty()) {
+    into[key] = text;
+  }
+}
+
+void put(json& into, const char* key, const std::map<std::string, std::string>& map) {
+  if (!map.empty()) {
+    into[key] = map;
+  }
+}
+
+void put(json& into, const char* key, const std::optional<runtime::duration>& length) {
+  if (length) {
+    into[key] = format_duration(*length);
+  }
+}
+
+void put(json& into, const char* key, const std::optional<std::uint32_t>& number) {
+  if (number) {
+    into[key] = *number;
+  }
+}
+
+json json_of(const fan_values& values) {
+  if (const auto* text = std::get_if<std::string>(&values)) {
+    return *text;
+  }
+  auto list = json::array();
+  for (const auto& each : std::get<std::vector<value>>(values)) {
+    list.push_back(to_json_value(each));
+  }
+  return list;
+}
+
+json json_of(const std::vector<matrix_cells>& rows) {
+  auto list = json::array();
+  for (const auto& row : rows) {
+    auto cells = json::object();
+    for (const auto& [axis, cell] : row) {
+      cells[axis] = to_json_value(cell);
+    }
+    list.push_back(std::move(cells));
+  }
+  return list;
+}
+
+json json_of(const retry_policy& retry) {
+  if (retry.on_lost == lost_attempt::give_up) {
+    return "never";
+  }
+  auto made = json::object();
+  made["max_attempts"] = retry.max_attempts;
+  made["delay"] = format_duration(retry.delay);
+  made["backoff"] = retry.backoff;
+  made["max_delay"] = format_duration(retry.max_delay);
+  made["jitter"] = retry.jitter;
+  return made;
+}
+
+json json_of(const param_definition& param) {
+  auto made = json::object();
+  made["type"] = to_string(param.type);
+  if (param.fallback) {
+    made["default"] = to_json_value(*param.fallback);
+  }
+  for (const auto& choice : param.choices) {
+    made["enum"].push_back(to_json_value(choice));
+  }
+  put(made, "description", param.description);
+  if (param.required) {
+    made["required"] = true;
+  }
+  return made;
+}
+
+json json_of(const task_definition& task) {
+  auto made = json::object();
+  made["name"] = task.name;
+  put(made, "description", task.description);
+  put(made, "run", task.run);
+  if (!task.command.empty()) {
+    made["command"] = task.command;
+  }
+  if (!task.needs.empty()) {
+    made["needs"] = task.needs;
+  }
+  if (task.run_on != trigger_rule::success) {
+    made["run_on"] = to_string(task.run_on);
+  }
+  put(made, "when", task.when);
+  put(made, "env", task.env);
+  put(made, "timeout", task.timeout);
+  put(made, "grace_period", task.grace_period);
+  if (task.retry != retry_policy{}) {
+    made["retry"] = json_of(task.retry);
+  }
+  if (task.for_each) {
+    made["for_each"] = json_of(*task.for_each);
+  }
+  if (task.matrix) {
+    auto& matrix = made["matrix"] = json::object();
+    for (const auto& axis : task.matrix->axes) {
+      matrix[axis.name] = json_of(axis.values);
+    }
+    if (!task.matrix->include.empty()) {
+      matrix["include"] = json_of(task.matrix->include);
+    }
+    if (!task.matrix->exclude.empty()) {
+      matrix["exclude"] = json_of(task.matrix->exclude);
+    }
+  }
+  put(made, "max_parallel", task.max_parallel);
+  if (!task.fail_fast) {
+    made["fail_fast"] = false;
+  }
+  for (const auto& output : task.outputs) {
+    made["outputs"][output.name] = {{"description", output.description}};
+  }
+  if (task.priority != task_definition{}.priority) {
+    made["priority"] = task.priority;
+  }
+  return made;
+}
+
+}  // namespace
+
+std::string to_json(const pipeline_definition& definition) {
+  auto made = json::object();
+  made["name"] = definition.name;
+  put(made, "description", definition.description);
+  put(made, "labels", definition.labels);
+  for (const auto& param : definition.params) {
+    made["params"][param.name] = json_of(param);
+  }
+  put(made, "env", definition.env);
+  put(made, "timeout", definition.timeout);
+  put(made, "grace_period", definition.grace_period);
+  if (definition.workspace != workspace_mode::run) {
+    made["workspace"] = to_string(definition.workspace);
+  }
+  put(made, "max_parallel", definition.max_parallel);
+  for (const auto& task : definition.tasks) {
+    made["tasks"].push_back(json_of(task));
+  }
+  return to_json_text(made);
+}
+
+runtime::result<pipeline_definition> from_json(std::string_view canonical) {
+  auto loaded = load_definition(canonical, "");
+  if (!loaded) {
+    return runtime::error{runtime::errc::invalid_argument, to_string(loaded.diagnostics.front())};
+  }
+  return std::move(*loaded.definition);
+}
+
+}  // namespace millrace::actors

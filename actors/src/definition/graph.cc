@@ -1,0 +1,77 @@
+// SPDX-License-Identifier: MIT
+#include <queue>
+#include <unordered_map>
+
+#include "millrace/actors/definition.h"
+
+namespace millrace::actors {
+
+std::string_view to_string(param_type type) noexcept {
+  switch (type) {
+    case param_type::text:
+      return "string";
+    case param_type::integer:
+      return "int";
+    case param_type::floating:
+      return "float";
+    case param_type::boolean:
+      return "bool";
+  }
+  return "";
+}
+
+std::string_view to_string(trigger_rule rule) noexcept {
+  switch (rule) {
+    case trigger_rule::success:
+      return "success";
+    case trigger_rule::failure:
+      return "failure";
+    case trigger_rule::always:
+      return "always";
+    case trigger_rule::any:
+      return "any";
+  }
+  return "";
+}
+
+std::string_view to_string(workspace_mode mode) noexcept {
+  return mode == workspace_mode::run ? "run" : "task";
+}
+
+task_graph graph_of(const pipeline_definition& definition) {
+  const auto count = definition.tasks.size();
+  std::unordered_map<std::string_view, std::uint32_t> by_name;
+  for (std::uint32_t index = 0; index < count; ++index) {
+    by_name.emplace(definition.tasks[index].name, index);
+  }
+  task_graph graph;
+  graph.needs.resize(count);
+  graph.dependents.resize(count);
+  std::vector<std::size_t> left(count);
+  // Kahn's algorithm; the lowest position first keeps the written order where it is free.
+  std::priority_queue<std::uint32_t, std::vector<std::uint32_t>, std::greater<>> ready;
+  for (std::uint32_t index = 0; index < count; ++index) {
+    for (const auto& need : definition.tasks[index].needs) {
+      const auto at = by_name.at(need);
+      graph.needs[index].push_back(at);
+      graph.dependents[at].push_back(index);
+    }
+    left[index] = graph.needs[index].size();
+    if (left[index] == 0) {
+      ready.push(index);
+    }
+  }
+  while (!ready.empty()) {
+    const auto next = ready.top();
+    ready.pop();
+    graph.order.push_back(next);
+    for (const auto dependent : graph.dependents[next]) {
+      if (--left[dependent] == 0) {
+        ready.push(dependent);
+      }
+    }
+  }
+  return graph;
+}
+
+}  // namespace millrace::actors

@@ -1,0 +1,205 @@
+// SPDX-License-Identifier: MIT
+#include "definition/keys.h"
+
+namespace millrace::actors {
+namespace {
+
+using word = std::string_view;
+
+constexpr std::array pipeline_words{word{"version"},      word{"name"},      word{"description"},
+                                    word{"labels"},       word{"params"},    word{"env"},
+                                    word{"timeout"},      word{"workspace"}, word{"grace_period"},
+                                    word{"max_parallel"}, word{"defaults"},  word{"tasks"}};
+
+constexpr std::array pipeline_foreign{
+    foreign_key{"steps", "write `tasks`"},
+    foreign_key{"jobs", "write `tasks`, a list whose elements have a `name`"},
+    foreign_key{"dag", "write `tasks`"},
+    foreign_key{"stages", "write `tasks`; order comes from `needs`"},
+    foreign_key{"id", "write `name`"},
+    foreign_key{"apiVersion", "write `version: 1`"},
+    foreign_key{"api_version", "write `version: 1`"},
+    foreign_key{"inputs", "write `params`"},
+    foreign_key{"parameters", "write `params`"},
+    foreign_key{"arguments", "write `params`"},
+    foreign_key{"variables", "write `env`, or `params` for what a run may change"},
+    foreign_key{"environment", "write `env`"},
+    foreign_key{"tags", "write `labels`, a map"},
+    foreign_key{"retry", "write it under `defaults`, for every task"},
+    foreign_key{"retries", "write `defaults: {retry: 3}`"},
+    foreign_key{"parallelism", "write `max_parallel`"},
+    foreign_key{"max_active_tasks", "write `max_parallel`"},
+    foreign_key{"timeout_sec", "write `timeout: 90s`"},
+    foreign_key{"timeout_seconds", "write `timeout: 90s`"},
+    foreign_key{"timeout-minutes", "write `timeout: 5m`"},
+    foreign_key{"activeDeadlineSeconds", "write `timeout: 90s`"},
+    foreign_key{"cron", ""},
+    foreign_key{"schedule", ""},
+    foreign_key{"schedules", ""},
+    foreign_key{"every", ""},
+    foreign_key{"on", ""},
+    foreign_key{"triggers", ""},
+    foreign_key{"overlap", ""},
+    foreign_key{"catchup", ""},
+    foreign_key{"catchup_window", ""},
+    foreign_key{"concurrency", ""},
+    foreign_key{"secrets", ""},
+    foreign_key{"retention", ""},
+    foreign_key{"revert", ""},
+    foreign_key{"on_success", ""},
+    foreign_key{"on_failure", ""},
+    foreign_key{"on_cancel", ""},
+    foreign_key{"finally", ""},
+    foreign_key{"owner", ""},
+    foreign_key{"docs_url", ""},
+    foreign_key{"resident", ""},
+    foreign_key{"project", ""},
+    foreign_key{"priority", "write it in the tasks"}};
+
+constexpr std::array task_words{word{"name"},         word{"description"},  word{"run"},
+                                word{"command"},      word{"needs"},        word{"run_on"},
+                                word{"when"},         word{"env"},          word{"timeout"},
+                                word{"grace_period"}, word{"retry"},        word{"for_each"},
+                                word{"matrix"},       word{"max_parallel"}, word{"fail_fast"},
+                                word{"outputs"},      word{"priority"}};
+
+constexpr std::array task_foreign{
+    foreign_key{"id", "write `name`"},
+    foreign_key{"task", "write `name`"},
+    foreign_key{"depends_on", "write `needs`"},
+    foreign_key{"dependsOn", "write `needs`"},
+    foreign_key{"depends", "write `needs`"},
+    foreign_key{"dependencies", "write `needs`"},
+    foreign_key{"requires", "write `needs`"},
+    foreign_key{"after", "write `needs`"},
+    foreign_key{"cmd", "write `command: [program, argument]`, or `run` for shell text"},
+    foreign_key{"exec", "write `command: [program, argument]`"},
+    foreign_key{"args", "write program and arguments as one list: `command: [program, argument]`"},
+    foreign_key{"argv", "write `command: [program, argument]`"},
+    foreign_key{"script", "write `run`"},
+    foreign_key{"shell", "write `run`"},
+    foreign_key{"bash", "write `run`"},
+    foreign_key{"if", "write `when`"},
+    foreign_key{"condition", "write `when`"},
+    foreign_key{"preconditions", "write `when`"},
+    foreign_key{"trigger_rule", "write `run_on`"},
+    foreign_key{"continue_on", "write `run_on` in the tasks that need this one"},
+    foreign_key{"retries", "write `retry`"},
+    foreign_key{"attempts", "write `retry`"},
+    foreign_key{"retry_policy", "write `retry`"},
+    foreign_key{"retryStrategy", "write `retry`"},
+    foreign_key{"max_attempts", "write `retry: {max_attempts: 3}`"},
+    foreign_key{"timeout_sec", "write `timeout: 90s`"},
+    foreign_key{"timeout_seconds", "write `timeout: 90s`"},
+    foreign_key{"timeout-minutes", "write `timeout: 5m`"},
+    foreign_key{"execution_timeout", "write `timeout: 90s`"},
+    foreign_key{"activeDeadlineSeconds", "write `timeout: 90s`"},
+    foreign_key{"environment", "write `env`"},
+    foreign_key{"variables", "write `env`"},
+    foreign_key{"strategy", "write `matrix`, `max_parallel` and `fail_fast` in the task"},
+    foreign_key{"withItems", "write `for_each`"},
+    foreign_key{"with_items", "write `for_each`"},
+    foreign_key{"foreach", "write `for_each`"},
+    foreign_key{"parallel", "write `for_each` or `matrix`"},
+    foreign_key{"across", "write `matrix`"},
+    foreign_key{"max-parallel", "write `max_parallel`"},
+    foreign_key{"max_in_flight", "write `max_parallel`"},
+    foreign_key{"fail-fast", "write `fail_fast`"},
+    foreign_key{"priority_weight", "write `priority`"},
+    foreign_key{"working_directory", "write `cd` in `run`, or `workspace` at the top"},
+    foreign_key{"working-directory", "write `cd` in `run`, or `workspace` at the top"},
+    foreign_key{"dir", "write `cd` in `run`, or `workspace` at the top"},
+    foreign_key{"image", ""},
+    foreign_key{"container", ""},
+    foreign_key{"pull", ""},
+    foreign_key{"actor", ""},
+    foreign_key{"with", ""},
+    foreign_key{"pipeline", ""},
+    foreign_key{"uses", ""},
+    foreign_key{"secrets", ""},
+    foreign_key{"inputs", ""},
+    foreign_key{"artifacts", ""},
+    foreign_key{"cache", ""},
+    foreign_key{"resources", ""},
+    foreign_key{"labels", ""},
+    foreign_key{"tags", ""},
+    foreign_key{"placement", ""},
+    foreign_key{"pool", ""},
+    foreign_key{"executor", ""},
+    foreign_key{"approval", ""},
+    foreign_key{"on_success", ""},
+    foreign_key{"on_failure", ""},
+    foreign_key{"on_cancel", ""},
+    foreign_key{"finally", ""},
+    foreign_key{"start_timeout", ""},
+    foreign_key{"workspace", "write it at the top of the pipeline"}};
+
+constexpr std::array param_words{word{"type"}, word{"default"}, word{"enum"}, word{"description"},
+                                 word{"required"}};
+constexpr std::array param_foreign{foreign_key{"value", "write `default`"},
+                                   foreign_key{"defaults", "write `default`"},
+                                   foreign_key{"options", "write `enum`"},
+                                   foreign_key{"choices", "write `enum`"},
+                                   foreign_key{"help", "write `description`"},
+                                   foreign_key{"pattern", ""},
+                                   foreign_key{"minimum", ""},
+                                   foreign_key{"maximum", ""},
+                                   foreign_key{"name", "the key above is the name"}};
+
+constexpr std::array retry_words{word{"max_attempts"}, word{"delay"}, word{"backoff"},
+                                 word{"max_delay"}, word{"jitter"}};
+constexpr std::array retry_foreign{
+    foreign_key{"limit", "write `max_attempts`, which counts the first attempt too"},
+    foreign_key{"attempts", "write `max_attempts`"},
+    foreign_key{"count", "write `max_attempts`, which counts the first attempt too"},
+    foreign_key{"maximumAttempts", "write `max_attempts`"},
+    foreign_key{"interval", "write `delay: 5s`"},
+    foreign_key{"interval_sec", "write `delay: 5s`"},
+    foreign_key{"initial_interval", "write `delay: 5s`"},
+    foreign_key{"factor", "write `backoff`"},
+    foreign_key{"cap", "write `max_delay`"},
+    foreign_key{"max_interval", "write `max_delay`"},
+    foreign_key{"max_interval_sec", "write `max_delay: 5m`"},
+    foreign_key{"on_exit", ""},
+    foreign_key{"not_on_exit", ""},
+    foreign_key{"exit_code", ""}};
+
+constexpr std::array defaults_words{word{"retry"}, word{"timeout"}, word{"env"}};
+constexpr std::array defaults_foreign{
+    foreign_key{"retries", "write `retry`"},
+    foreign_key{"grace_period", "write it at the top: it counts for every task"},
+    foreign_key{"max_parallel", "write it at the top"}};
+
+constexpr std::array output_words{word{"description"}};
+constexpr std::array output_foreign{foreign_key{"type", ""},
+                                    foreign_key{"value", "write `key=value` to `$MILLRACE_OUTPUT`"},
+                                    foreign_key{"path", "write `key=value` to `$MILLRACE_OUTPUT`"}};
+
+}  // namespace
+
+const key_table& pipeline_keys() {
+  static constexpr key_table table{"a pipeline", pipeline_words, pipeline_foreign};
+  return table;
+}
+const key_table& defaults_keys() {
+  static constexpr key_table table{"`defaults`", defaults_words, defaults_foreign};
+  return table;
+}
+const key_table& param_keys() {
+  static constexpr key_table table{"a parameter", param_words, param_foreign};
+  return table;
+}
+const key_table& task_keys() {
+  static constexpr key_table table{"a task", task_words, task_foreign};
+  return table;
+}
+const key_table& retry_keys() {
+  static constexpr key_table table{"`retry`", retry_words, retry_foreign};
+  return table;
+}
+const key_table& output_keys() {
+  static constexpr key_table table{"an output", output_words, output_foreign};
+  return table;
+}
+
+}  // namespace millrace::actors

@@ -1,0 +1,34 @@
+// SPDX-License-Identifier: MIT
+// Every key of the format, once; `schemas/pipeline.schema.json` is tested against these tables.
+#pragma once
+
+#include <array>
+#include <span>
+#include <string_view>
+
+namespace millrace::actors {
+
+/// What to say about a word that other systems use; an empty hint means: planned, not here yet.
+struct foreign_key {
+  std::string_view word;
+  std::string_view hint;
+};
+
+/// The keys of one kind of map.
+struct key_table {
+  std::string_view owner;  ///< As in "unknown key `x` in a task".
+  std::span<const std::string_view> keys;
+  std::span<const foreign_key> foreign;
+};
+
+[[nodiscard]] const key_table& pipeline_keys();
+[[nodiscard]] const key_table& defaults_keys();
+[[nodiscard]] const key_table& param_keys();
+[[nodiscard]] const key_table& task_keys();
+[[nodiscard]] const key_table& retry_keys();
+[[nodiscard]] const key_table& output_keys();
+
+/// The keys of a matrix that are no axes.
+inline constexpr std::array<std::string_view, 2> matrix_reserved{"include", "exclude"};
+
+}  // namespace millrace::actors

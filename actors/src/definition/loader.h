@@ -1,0 +1,47 @@
+// SPDX-License-Identifier: MIT
+// Reading a definition in two passes: its shape, then what its names and expressions refer to.
+#pragma once
+
+#include <map>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "definition/reader.h"
+#include "millrace/actors/definition.h"
+
+namespace millrace::actors {
+
+/// A text with expressions, to be checked once every name is known.
+struct expression_use {
+  const yaml_node* node;
+  std::string text;
+  std::string pointer;
+  std::size_t task;  ///< Position in `tasks`; `no_task` for the pipeline's own texts.
+  bool in_when = false;
+  bool with_instance = true;  ///< `matrix` and `item` have a value here.
+};
+inline constexpr std::size_t no_task = static_cast<std::size_t>(-1);
+
+/// A need, and where it is written.
+struct need_use {
+  const yaml_node* node;
+  std::string pointer;
+  std::size_t task;
+};
+
+/// What the first pass leaves for the second.
+struct loaded_shape {
+  pipeline_definition definition;
+  std::vector<const yaml_node*> task_places;  ///< Of each task's name, or of the task.
+  std::vector<expression_use> expressions;
+  std::vector<need_use> needs;
+};
+
+/// First pass. Reports to `in`.
+void read_shape(reader& in, const cursor& root, loaded_shape& out);
+
+/// Second pass: names, needs, cycles, expressions. Requires: the shape has tasks.
+void check_references(reader& in, const loaded_shape& shape);
+
+}  // namespace millrace::actors

@@ -1,0 +1,542 @@
+// SPDX-License-Identifier: MIT
+#include "definition/reader.h"
+
+#include <algorithm>
+#include <charconv>
+#include <cmath>
+#include <tuple>
+#include <unordered_set>
+
+#include "definition/suggest.h"
+#include "millrace/actors/definition.h"
+#include "millrace/actors/duration_text.h"
+
+namespace millrace::actors {
+namespace {
+
+constexpr std::size_t shown_bytes = 60;
+
+bool is_digit(char c) {
+  return c >= '0' && c <= '9';
+}
+
+std::string shorten(std::string_view text) {
+  const auto line = text.substr(0, text.find('\n'));
+  if (line.size() == text.size() && line.size() <= shown_bytes) {
+    return std::string{line};
+  }
+  auto size = std::min(line.size(), shown_bytes);
+  while (size > 0 && size < line.size() &&
+         (static_cast<unsigned char>(line[size]) & 0xC0U) == 0x80U) {
+    --size;
+  }
+  return std::string{line.substr(0, size)} + "...";
+}
+
+// -?(0|[1-9][0-9]*): no octal, no separators, no plus.
+bool is_integer_text(std::string_view text) {
+  if (text.starts_with('-')) {
+    text.remove_prefix(1);
+  }
+  return !text.empty() && std::all_of(text.begin(), text.end(), is_digit) &&
+         (text.size() == 1 || text[0] != '0');
+}
+
+// Decimal with a fraction or an exponent.
+std::optional<double> float_of(std::string_view text) {
+  const auto digits = text.starts_with('-') ? text.substr(1) : text;
+  if (digits.empty() || !is_digit(digits[0])) {
+    return std::nullopt;
+  }
+  double number = 0;
+  const auto* limit = text.data() + text.size();
+  const auto [after, failure] = std::from_chars(text.data(), limit, number);
+  if (failure != std::errc{} || after != limit || !std::isfinite(number)) {
+    return std::nullopt;
+  }
+  return number;
+}
+
+// Whether a plain scalar means different things to different readers: a boolean of YAML 1.1, an
+// octal or hexadecimal number, a version number such as 3.10 that would lose its zero.
+bool is_ambiguous(std::string_view text) {
+  constexpr std::array words{
+      std::string_view{"yes"},  std::string_view{"no"},   std::string_view{"on"},
+      std::string_view{"off"},  std::string_view{"y"},    std::string_view{"n"},
+      std::string_view{"Yes"},  std::string_view{"No"},   std::string_view{"On"},
+      std::string_view{"Off"},  std::string_view{"YES"},  std::string_view{"NO"},
+      std::string_view{"ON"},   std::string_view{"OFF"},  std::string_view{"Y"},
+      std::string_view{"N"},    std::string_view{"True"}, std::string_view{"False"},
+      std::string_view{"TRUE"}, std::string_view{"FALSE"}};
+  if (std::find(words.begin(), words.end(), text) != words.end()) {
+    return true;
+  }
+  const auto digits = text.starts_with('-') || text.starts_with('+') ? text.substr(1) : text;
+  if (digits.empty() || !is_digit(digits[0])) {
+    return false;
+  }
+  const bool numeric =
+      std::all_of(digits.begin(), digits.end(), [](char c) { return is_digit(c) || c == '_'; });
+  if (numeric) {
+    return !is_integer_text(text);
+  }
+  const bool prefixed =
+      digits.size() > 2 && digits[0] == '0' && (digits[1] == 'x' || digits[1] == 'o');
+  if (prefixed) {
+    return std::all_of(digits.begin() + 2, digits.end(), [](char c) {
+      return is_digit(c) || (c >= 'a' && c <= 'f') || (c >= 'A' && c <= 'F');
+    });
+  }
+  if (!float_of(digits)) {
+    return false;
+  }
+  const auto dot = digits.find('.');
+  const bool zero_lost = dot != std::string_view::npos && digits.size() > dot + 2 &&
+                         digits.ends_with('0') && digits.find_first_of("eE") == digits.npos;
+  return zero_lost || text.starts_with('+') || (digits[0] == '0' && is_digit(digits[1]));
+}
+
+}  // namespace
+
+std::string cursor::pointer() const {
+  std::vector<const path_step*> steps;
+  for (const auto* step = &at; step->parent != nullptr; step = step->parent) {
+    steps.push_back(step);
+  }
+  std::string text;
+  for (auto step = steps.rbegin(); step != steps.rend(); ++step) {
+    text += '/';
+    if ((*step)->is_index) {
+      text += std::to_string((*step)->index);
+      continue;
+    }
+    for (const char c : (*step)->key) {
+      text += c == '~' ? "~0" : c == '/' ? "~1" : std::string(1, c);
+    }
+  }
+  return text;
+}
+
+std::string cursor::label() const {
+  if (at.parent == nullptr) {
+    return "the definition";
+  }
+  std::string indexes;
+  const auto* step = &at;
+  while (step->is_index && step->parent != nullptr) {
+    indexes = "[" + std::to_string(step->index) + "]" + indexes;
+    step = step->parent;
+  }
+  return "`" + std::string{step->key} + indexes + "`";
+}
+
+std::string describe(const yaml_node& node) {
+  switch (node.kind) {
+    case yaml_kind::null:
+      return "nothing";
+    case yaml_kind::sequence:
+      return "a list";
+    case yaml_kind::map:
+      return "a map";
+    case yaml_kind::scalar:
+      break;
+  }
+  if (node.plain && (is_integer_text(node.text) || float_of(node.text))) {
+    return "the number `" + shorten(node.text) + "`";
+  }
+  if (node.plain && (node.text == "true" || node.text == "false")) {
+    return "the boolean `" + node.text + "`";
+  }
+  return node.text.empty() ? "an empty text" : "the text `" + shorten(node.text) + "`";
+}
+
+bool fits(std::string_view name, name_rule rule) {
+  const auto lower = [](char c) { return c >= 'a' && c <= 'z'; };
+  const auto upper = [](char c) { return c >= 'A' && c <= 'Z'; };
+  constexpr std::size_t variable_bytes_max = 255;
+  if (name.empty() ||
+      name.size() > (rule == name_rule::variable ? variable_bytes_max : name_bytes_max)) {
+    return false;
+  }
+  const auto good = [&](char c, bool first) {
+    switch (rule) {
+      case name_rule::thing:
+        return lower(c) || is_digit(c) || (!first && (c == '_' || c == '.' || c == '-'));
+      case name_rule::field:
+        return lower(c) || upper(c) || (!first && (is_digit(c) || c == '_' || c == '-'));
+      case name_rule::variable:
+        return lower(c) || upper(c) || c == '_' || (!first && is_digit(c));
+    }
+    return false;
+  };
+  return good(name[0], true) &&
+         std::all_of(name.begin() + 1, name.end(), [&](char c) { return good(c, false); });
+}
+
+std::string_view words_of(name_rule rule) {
+  switch (rule) {
+    case name_rule::thing:
+      return "use a-z, 0-9, `_`, `.` and `-`, starting with a letter or digit, at most 63";
+    case name_rule::field:
+      return "use letters, digits, `_` and `-`, starting with a letter, at most 63";
+    case name_rule::variable:
+      return "use letters, digits and `_`, not starting with a digit";
+  }
+  return "";
+}
+
+reader::reader(std::string_view source, std::string_view file, const yaml_tree& tree,
+               growth_limits limits)
+    : source_(source), file_(file), tree_(tree), left_(limits), line_starts_{0} {
+  for (auto at = source.find('\n'); at != std::string_view::npos; at = source.find('\n', at + 1)) {
+    line_starts_.push_back(at + 1);
+  }
+}
+
+void reader::report(yaml_place place, std::string pointer, std::string text, std::string hint) {
+  if (diagnostics_.size() > diagnostics_max * 4) {
+    return;  // four times: doubles are removed only at the end
+  }
+  // Columns are bytes until here; people and editors count characters.
+  std::size_t column = place.column;
+  if (place.line <= line_starts_.size()) {
+    const auto line = source_.substr(line_starts_[place.line - 1], place.column - 1);
+    column = 1 + static_cast<std::size_t>(std::count_if(line.begin(), line.end(), [](char c) {
+               return (static_cast<unsigned char>(c) & 0xC0U) != 0x80U;
+             }));
+  }
+  diagnostics_.push_back(
+      {file_, place.line, column, std::move(pointer), std::move(text), std::move(hint)});
+}
+
+void reader::report(const cursor& where, std::string text, std::string hint) {
+  report(where.place(), where.pointer(), std::move(text), std::move(hint));
+}
+
+void reader::report_type(const cursor& where, std::string_view wanted, std::string hint) {
+  report(where,
+         where.label() + " must be " + std::string{wanted} + ", found " + describe(*where.node),
+         std::move(hint));
+}
+
+std::vector<diagnostic> reader::take_diagnostics() {
+  const auto order = [](const diagnostic& each) {
+    return std::tie(each.line, each.column, each.text);
+  };
+  std::stable_sort(diagnostics_.begin(), diagnostics_.end(),
+                   [&](const auto& a, const auto& b) { return order(a) < order(b); });
+  diagnostics_.erase(
+      std::unique(diagnostics_.begin(), diagnostics_.end(),
+                  [&](const auto& a, const auto& b) { return order(a) == order(b); }),
+      diagnostics_.end());
+  if (diagnostics_.size() > diagnostics_max) {
+    auto last = diagnostics_[diagnostics_max - 1];
+    diagnostics_.resize(diagnostics_max - 1);
+    last.text = "there are more mistakes from here on";
+    last.hint = "correct the ones above first";
+    diagnostics_.push_back(std::move(last));
+  }
+  return std::move(diagnostics_);
+}
+
+yaml_place reader::place_in(const yaml_node& scalar, std::string_view text,
+                            std::size_t offset) const {
+  constexpr std::string_view opening = "${{";
+  auto raw = scalar.place.line <= line_starts_.size()
+                 ? line_starts_[scalar.place.line - 1] + scalar.place.column - 1
+                 : source_.size();
+  std::size_t start = std::string_view::npos;
+  for (auto at = text.find(opening); at != std::string_view::npos && at <= offset;
+       at = text.find(opening, at + 1)) {
+    raw = source_.find(opening, start == std::string_view::npos ? raw : raw + 1);
+    start = at;
+    if (raw == std::string_view::npos) {
+      return scalar.place;
+    }
+  }
+  if (start == std::string_view::npos || raw >= source_.size()) {
+    return scalar.place;
+  }
+  const auto distance = offset - start;
+  if (source_.substr(raw, distance) == text.substr(start, distance)) {
+    raw += distance;
+  }
+  const auto line =
+      std::upper_bound(line_starts_.begin(), line_starts_.end(), raw) - line_starts_.begin();
+  return {static_cast<std::size_t>(line),
+          raw - line_starts_[static_cast<std::size_t>(line) - 1] + 1};
+}
+
+bool reader::spend(const yaml_node& node) {
+  if (exhausted_) {
+    return false;
+  }
+  if (left_.nodes == 0 || left_.bytes < node.text.size()) {
+    exhausted_ = true;
+    report(node.place, "", "the definition grows too large when its aliases are written out",
+           "use fewer aliases, or `for_each`");
+    return false;
+  }
+  --left_.nodes;
+  left_.bytes -= node.text.size();
+  return true;
+}
+
+void reader::merge(const cursor& map, const yaml_node& value, map_entries& into,
+                   std::vector<std::string_view>& seen) {
+  const bool list = value.kind == yaml_kind::sequence;
+  if (value.kind != yaml_kind::map && !list) {
+    report(value.place, map.pointer() + "/<<",
+           "`<<` must be a map or a list of maps, found " + describe(value), "write `<<: *anchor`");
+    return;
+  }
+  std::vector<const yaml_node*> sources;
+  if (list) {
+    for (const auto index : value.items) {
+      sources.push_back(&tree_.at(index));
+    }
+  } else {
+    sources.push_back(&value);
+  }
+  std::unordered_set<std::string_view> known(seen.begin(), seen.end());
+  for (const auto* source : sources) {
+    if (!spend(*source)) {
+      return;
+    }
+    if (source->kind != yaml_kind::map) {
+      report(source->place, map.pointer() + "/<<",
+             "`<<` must be a map or a list of maps, found a list with " + describe(*source),
+             "write `<<: [*one, *two]`");
+      continue;
+    }
+    for (const auto& [key, content] : entries({source, nullptr, map.at})) {
+      if (known.insert(key->text).second) {
+        seen.push_back(key->text);
+        into.emplace_back(key, content);
+      }
+    }
+  }
+}
+
+map_entries reader::entries(const cursor& map) {
+  map_entries found;
+  std::vector<const yaml_node*> merged;
+  std::vector<std::string_view> seen;
+  const auto& items = map.node->items;
+  for (std::size_t each = 0; each + 1 < items.size(); each += 2) {
+    const auto& key = tree_.at(items[each]);
+    const auto& content = tree_.at(items[each + 1]);
+    if (!spend(key) || !spend(content)) {
+      return found;
+    }
+    if (key.kind != yaml_kind::scalar) {
+      continue;  // reported with the tree
+    }
+    if (key.plain && key.text == "<<") {
+      merged.push_back(&content);
+    } else {
+      found.emplace_back(&key, &content);
+    }
+  }
+  if (!merged.empty()) {
+    for (const auto& [key, content] : found) {
+      seen.push_back(key->text);
+    }
+    for (const auto* each : merged) {
+      merge(map, *each, found, seen);
+    }
+  }
+  return found;
+}
+
+std::optional<map_entries> reader::read_map(const cursor& where, std::string_view wanted,
+                                            std::string hint) {
+  if (where.node->kind != yaml_kind::map) {
+    report_type(where, wanted, std::move(hint));
+    return std::nullopt;
+  }
+  return entries(where);
+}
+
+void reader::check_keys(const cursor& map, const map_entries& entries, const key_table& table,
+                        bool extensions) {
+  for (const auto& [key, content] : entries) {
+    const std::string_view word = key->text;
+    if (std::find(table.keys.begin(), table.keys.end(), word) != table.keys.end() ||
+        (extensions && word.starts_with("x-"))) {
+      continue;
+    }
+    const cursor here{content, key, {&map.at, word, 0, false}};
+    const auto foreign = std::find_if(table.foreign.begin(), table.foreign.end(),
+                                      [&](const foreign_key& each) { return each.word == word; });
+    if (foreign != table.foreign.end() && foreign->hint.empty()) {
+      report(key->place, here.pointer(),
+             "`" + std::string{word} +
+                 "` is not supported yet by "
+                 "this version");
+      continue;
+    }
+    std::string hint;
+    if (foreign != table.foreign.end()) {
+      hint = foreign->hint;
+    } else {
+      suggestion near{word};
+      for (const auto each : table.keys) {
+        near.consider(each);
+      }
+      if (!near.best().empty()) {
+        hint = "did you mean `" + std::string{near.best()} + "`?";
+      }
+    }
+    report(key->place, here.pointer(),
+           "unknown key `" + shorten(word) + "` in " + std::string{table.owner}, std::move(hint));
+  }
+}
+
+std::optional<cursor> reader::find(const cursor& map, const map_entries& entries,
+                                   std::string_view key) {
+  for (const auto& [name, content] : entries) {
+    if (name->text == key) {
+      return cursor{content, name, {&map.at, name->text, 0, false}};
+    }
+  }
+  return std::nullopt;
+}
+
+std::vector<cursor> reader::elements(const cursor& sequence) {
+  std::vector<cursor> found;
+  for (std::size_t each = 0; each < sequence.node->items.size(); ++each) {
+    const auto& node = tree_.at(sequence.node->items[each]);
+    if (!spend(node)) {
+      break;
+    }
+    found.push_back({&node, nullptr, {&sequence.at, {}, each, true}});
+  }
+  return found;
+}
+
+std::optional<std::string> reader::read_text(const cursor& where, std::string_view example) {
+  if (where.node->kind != yaml_kind::scalar) {
+    report_type(where, "text", std::string{example});
+    return std::nullopt;
+  }
+  return where.node->text;
+}
+
+std::optional<std::int64_t> reader::read_int(const cursor& where, std::int64_t least,
+                                             std::int64_t most, std::string_view example) {
+  const auto& node = *where.node;
+  std::int64_t number = 0;
+  if (node.kind != yaml_kind::scalar || !node.plain || !is_integer_text(node.text)) {
+    report_type(where, "a whole number", std::string{example});
+    return std::nullopt;
+  }
+  const auto failure =
+      std::from_chars(node.text.data(), node.text.data() + node.text.size(), number).ec;
+  if (failure != std::errc{} || number < least || number > most) {
+    report(where, where.label() + " must be from " + std::to_string(least) + " to " +
+                      std::to_string(most) + ", found " + shorten(node.text));
+    return std::nullopt;
+  }
+  return number;
+}
+
+std::optional<double> reader::read_number(const cursor& where, double least, double most,
+                                          std::string_view example) {
+  const auto& node = *where.node;
+  const auto number =
+      node.kind == yaml_kind::scalar && node.plain ? float_of(node.text) : std::optional<double>{};
+  if (!number) {
+    report_type(where, "a number", std::string{example});
+    return std::nullopt;
+  }
+  if (*number < least || *number > most) {
+    report(where, where.label() + " must be from " + to_text(make_value(least)) + " to " +
+                      to_text(make_value(most)) + ", found " + shorten(node.text));
+    return std::nullopt;
+  }
+  return number;
+}
+
+std::optional<bool> reader::read_bool(const cursor& where) {
+  const auto& node = *where.node;
+  if (node.kind == yaml_kind::scalar && node.plain &&
+      (node.text == "true" || node.text == "false")) {
+    return node.text == "true";
+  }
+  report_type(where, "`true` or `false`", {});
+  return std::nullopt;
+}
+
+std::optional<runtime::duration> reader::read_duration(const cursor& where, bool zero_allowed) {
+  if (where.node->kind != yaml_kind::scalar) {
+    report_type(where, "a duration", "write it like `90s`, `5m`, `1h30m` or `250ms`");
+    return std::nullopt;
+  }
+  auto parsed = parse_duration(where.node->text);
+  if (!parsed.length) {
+    report(where, where.label() + ": " + parsed.text, std::move(parsed.hint));
+    return std::nullopt;
+  }
+  if (!zero_allowed && *parsed.length == runtime::duration::zero()) {
+    report(where, where.label() + " must be longer than 0", "leave the key out for no limit");
+    return std::nullopt;
+  }
+  return parsed.length;
+}
+
+std::optional<std::size_t> reader::read_word(const cursor& where,
+                                             std::span<const std::string_view> words) {
+  std::string all;
+  suggestion near{where.node->text};
+  for (std::size_t each = 0; each < words.size(); ++each) {
+    if (where.node->kind == yaml_kind::scalar && where.node->text == words[each]) {
+      return each;
+    }
+    all += (all.empty() ? "`" : ", `") + std::string{words[each]} + "`";
+    near.consider(words[each]);
+  }
+  report_type(where, "one of " + all,
+              near.best().empty() || where.node->kind != yaml_kind::scalar
+                  ? ""
+                  : "did you mean `" + std::string{near.best()} + "`?");
+  return std::nullopt;
+}
+
+std::optional<value> reader::read_scalar(const cursor& where, std::string_view wanted) {
+  const auto& node = *where.node;
+  if (node.kind != yaml_kind::scalar) {
+    report_type(where, wanted, node.kind == yaml_kind::null ? "write \"\" for an empty text" : "");
+    return std::nullopt;
+  }
+  if (!node.plain) {
+    return make_value(node.text);
+  }
+  if (node.text == "true" || node.text == "false") {
+    return make_value(node.text == "true");
+  }
+  if (is_ambiguous(node.text)) {
+    const bool word = !is_digit(node.text.back());
+    report(where, where.label() + ": `" + shorten(node.text) + "` can be read in two ways",
+           "write `\"" + shorten(node.text) + "\"` for text, or a plain " +
+               (word && node.text[0] != '0' ? "`true` or `false`" : "decimal number"));
+    return std::nullopt;
+  }
+  if (is_integer_text(node.text)) {
+    std::int64_t number = 0;
+    const auto failure =
+        std::from_chars(node.text.data(), node.text.data() + node.text.size(), number).ec;
+    if (failure != std::errc{}) {
+      report(where, where.label() + ": `" + shorten(node.text) + "` does not fit 64 bits",
+             "put it in quotes");
+      return std::nullopt;
+    }
+    return make_value(number);
+  }
+  if (const auto number = float_of(node.text)) {
+    return make_value(*number);
+  }
+  return make_value(node.text);
+}
+
+}  // namespace millrace::actors
