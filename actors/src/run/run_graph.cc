@@ -1,0 +1,523 @@
+// SPDX-License-Identifier: MIT
+#include "run/run_graph.h"
+
+#include <algorithm>
+#include <array>
+
+#include "millrace/actors/expression.h"
+#include "millrace/actors/process.h"
+
+namespace millrace::actors {
+
+using runtime::result;
+
+bool is_failure(task_state state) noexcept {
+  return state == task_state::FAILED || state == task_state::ERRORED ||
+         state == task_state::TIMED_OUT || state == task_state::LOST;
+}
+
+bool is_terminal(task_state state) noexcept {
+  return is_failure(state) || state == task_state::SUCCEEDED || state == task_state::CANCELLED ||
+         state == task_state::SKIPPED || state == task_state::UPSTREAM_FAILED;
+}
+
+std::string_view to_string(task_state state) noexcept {
+  constexpr std::array<std::string_view, 12> words{
+      "waiting", "queued",    "running",   "backing_off", "succeeded",       "failed",
+      "errored", "timed_out", "cancelled", "skipped",     "upstream_failed", "lost"};
+  const auto at = static_cast<std::size_t>(state);
+  return at < words.size() ? words[at] : "unknown";
+}
+
+std::string_view to_string(run_state state) noexcept {
+  constexpr std::array<std::string_view, 5> words{"running", "succeeded", "failed", "cancelled",
+                                                  "timed_out"};
+  const auto at = static_cast<std::size_t>(state);
+  return at < words.size() ? words[at] : "unknown";
+}
+
+// What the expressions of one task can see; of one instance when it has one.
+class run_graph::scope final : public expression_scope {
+public:
+  scope(const run_graph& graph, std::uint32_t task, const task_instance* instance)
+      : graph_(graph), task_(task), instance_(instance) {}
+
+  std::optional<value> param(std::string_view name) const override {
+    const auto found = graph_.params_.values.find(name);
+    return found != graph_.params_.values.end() ? std::optional{found->second} : std::nullopt;
+  }
+  std::optional<value> matrix(std::string_view axis) const override {
+    if (instance_ != nullptr) {
+      for (const auto& [name, cell] : instance_->matrix) {
+        if (name == axis) {
+          return cell;
+        }
+      }
+    }
+    return std::nullopt;
+  }
+  std::optional<value> item() const override {
+    return instance_ != nullptr ? instance_->item : std::nullopt;
+  }
+  std::optional<value> output(std::string_view task, std::string_view key) const override {
+    const auto at = graph_.find(task);
+    if (!at) {
+      return std::nullopt;
+    }
+    const auto& node = graph_.nodes_[*at];
+    const auto of = [key](const slot& one) -> std::optional<value> {
+      for (const auto& [name, text] : one.outputs) {
+        if (name == key) {
+          return make_value(text);
+        }
+      }
+      return std::nullopt;
+    };
+    if (!graph_.fans_out(*at)) {
+      return node.slots.empty() ? std::nullopt : of(node.slots[0]);
+    }
+    value::list all;
+    for (const auto& one : node.slots) {
+      all.push_back(of(one).value_or(value{}));
+    }
+    return make_value(std::move(all));
+  }
+  std::optional<value> status(std::string_view task) const override {
+    const auto at = graph_.find(task);
+    return at ? std::optional{make_value(std::string{to_string(graph_.nodes_[*at].outcome)})}
+              : std::nullopt;
+  }
+  std::optional<value> run(std::string_view name) const override {
+    if (name == "id") {
+      return make_value(graph_.run_id_);
+    }
+    return name == "pipeline" ? std::optional{make_value(graph_.definition_.name)} : std::nullopt;
+  }
+  std::optional<bool> needs_succeeded() const override {
+    return std::all_of(needs().begin(), needs().end(), [this](auto need) {
+      return graph_.nodes_[need].outcome == task_state::SUCCEEDED;
+    });
+  }
+  std::optional<bool> needs_failed() const override {
+    return std::any_of(needs().begin(), needs().end(),
+                       [this](auto need) { return is_failure(graph_.nodes_[need].outcome); });
+  }
+
+private:
+  const std::vector<std::uint32_t>& needs() const { return graph_.graph_.needs[task_]; }
+  const run_graph& graph_;
+  std::uint32_t task_;
+  const task_instance* instance_;
+};
+
+run_graph::run_graph(pipeline_definition definition, bound_params params, std::string run_id)
+    : definition_(std::move(definition)),
+      params_(std::move(params)),
+      run_id_(std::move(run_id)),
+      graph_(graph_of(definition_)),
+      nodes_(definition_.tasks.size()),
+      unended_(nodes_.size()) {
+  for (std::uint32_t at = 0; at < nodes_.size(); ++at) {
+    by_name_.emplace(definition_.tasks[at].name, at);
+    nodes_[at].needs_left = static_cast<std::uint32_t>(graph_.needs[at].size());
+  }
+}
+
+std::optional<std::uint32_t> run_graph::find(std::string_view task) const {
+  const auto found = by_name_.find(task);
+  return found != by_name_.end() ? std::optional{found->second} : std::nullopt;
+}
+
+bool run_graph::fans_out(std::uint32_t at) const {
+  return definition_.tasks[at].for_each || definition_.tasks[at].matrix;
+}
+
+const task_instance& run_graph::instance(instance_id id) const {
+  static const task_instance none;
+  const auto& node = nodes_[id.task];
+  return id.index < node.instances.size() ? node.instances[id.index] : none;
+}
+
+std::string run_graph::name_of(instance_id id) const {
+  const auto& name = definition_.tasks[id.task].name;
+  // A fan-out that was settled as a whole has no instances and goes by its own name.
+  return fans_out(id.task) && !nodes_[id.task].instances.empty()
+             ? name + "[" + std::to_string(id.index) + "]"
+             : name;
+}
+
+void run_graph::restore(instance_id id, task_state state, output_list outputs) {
+  nodes_[id.task].restored[id.index] = {state, std::move(outputs)};
+}
+
+run_effects run_graph::begin() {
+  run_effects effects;
+  for (std::uint32_t at = 0; at < nodes_.size(); ++at) {
+    if (nodes_[at].needs_left == 0) {
+      ready_.push_back(at);
+    }
+  }
+  drain(effects);
+  return effects;
+}
+
+// Judges what is ready and starts what may start, until nothing changes.
+void run_graph::drain(run_effects& effects) {
+  while (!ready_.empty()) {
+    const auto at = ready_.front();
+    ready_.pop_front();
+    judge(at, effects);
+  }
+  start_more(effects);
+  effects.ended = unended_ == 0;
+}
+
+void run_graph::judge(std::uint32_t at, run_effects& effects) {
+  const auto& task = definition_.tasks[at];
+  const auto count = [&](auto&& what) {
+    return std::count_if(graph_.needs[at].begin(), graph_.needs[at].end(),
+                         [&](auto need) { return what(nodes_[need].outcome); });
+  };
+  const auto needs = static_cast<std::ptrdiff_t>(graph_.needs[at].size());
+  const auto succeeded = count([](auto state) { return state == task_state::SUCCEEDED; });
+  const auto failed = count(is_failure);
+  const auto skipped = count([](auto state) { return state == task_state::SKIPPED; });
+  auto starts = true;
+  switch (task.run_on) {
+    case trigger_rule::success:
+      starts = succeeded == needs;
+      break;
+    case trigger_rule::failure:
+      starts = failed > 0;
+      break;
+    case trigger_rule::always:
+      break;
+    case trigger_rule::any:
+      starts = needs == 0 || succeeded > 0;
+      break;
+  }
+  if (stopping_) {
+    settle_whole(at, task_state::CANCELLED, stop_reason_, effects);
+    return;
+  }
+  if (!starts) {
+    const auto only_skipped = failed == 0 && succeeded + skipped == needs;
+    const auto skip = task.run_on == trigger_rule::failure || only_skipped;
+    settle_whole(at, skip ? task_state::SKIPPED : task_state::UPSTREAM_FAILED,
+                 skip ? "the tasks it needs ended otherwise" : "a task it needs did not succeed",
+                 effects);
+    return;
+  }
+  const auto parsed = parse_template(task.when);
+  const auto of_instance = !parsed.pieces.empty() && parsed.pieces[0].formula &&
+                           parsed.pieces[0].formula->uses_instance();
+  if (!of_instance) {
+    const auto wanted = decide(task.when, scope{*this, at, nullptr});
+    if (!wanted) {
+      settle_whole(at, task_state::ERRORED, "`when`: " + wanted.error().text(), effects);
+      return;
+    }
+    if (!*wanted) {
+      settle_whole(at, task_state::SKIPPED, "its condition is false", effects);
+      return;
+    }
+  }
+  open(at, effects);
+}
+
+void run_graph::open(std::uint32_t at, run_effects& effects) {
+  auto& node = nodes_[at];
+  const auto& task = definition_.tasks[at];
+  auto instances = expand(task, scope{*this, at, nullptr});
+  if (!instances) {
+    settle_whole(at, task_state::ERRORED, instances.error().text(), effects);
+    return;
+  }
+  if (instances->empty()) {
+    settle_whole(at, task_state::SKIPPED, "its list is empty", effects);
+    return;
+  }
+  node.now = phase::open;
+  node.instances = *std::move(instances);
+  node.slots.resize(node.instances.size());
+  for (auto& [index, known] : node.restored) {
+    if (index < node.slots.size()) {
+      node.slots[index] = std::move(known);
+      (is_terminal(node.slots[index].state) ? node.ended : node.active) += 1;
+    }
+  }
+  active_ += node.active;
+  node.restored.clear();
+  effects.expanded += static_cast<std::uint32_t>(node.slots.size());
+  const auto parsed = parse_template(task.when);
+  if (!parsed.pieces.empty() && parsed.pieces[0].formula &&
+      parsed.pieces[0].formula->uses_instance()) {
+    for (std::uint32_t index = 0; index < node.slots.size(); ++index) {
+      if (node.slots[index].state != task_state::WAITING) {
+        continue;
+      }
+      const auto wanted = decide(task.when, scope{*this, at, &node.instances[index]});
+      if (!wanted) {
+        settle({at, index}, task_state::ERRORED, "`when`: " + wanted.error().text(), effects);
+      } else if (!*wanted) {
+        settle({at, index}, task_state::SKIPPED, "its condition is false", effects);
+      }
+    }
+  }
+  node.startable = true;
+  startable_.push_back(at);
+  finish_if_done(at, effects);
+}
+
+void run_graph::settle(instance_id id, task_state state, std::string reason,
+                       run_effects& effects) {
+  auto& node = nodes_[id.task];
+  node.slots[id.index].state = state;
+  ++node.ended;
+  effects.settled.push_back({id, state, std::move(reason)});
+}
+
+void run_graph::settle_whole(std::uint32_t at, task_state state, std::string reason,
+                             run_effects& effects) {
+  auto& node = nodes_[at];
+  const auto known = !node.restored.empty();  // it was settled before a restart
+  node.restored.clear();
+  node.now = phase::ended;
+  node.outcome = state;
+  node.slots.assign(1, {state, {}});
+  node.instances.clear();
+  ++effects.expanded;
+  if (!known) {
+    effects.settled.push_back({{at, 0}, state, std::move(reason)});
+  }
+  after_end(at, state, effects);
+}
+
+void run_graph::after_end(std::uint32_t at, task_state, run_effects&) {
+  --unended_;
+  for (const auto dependent : graph_.dependents[at]) {
+    if (--nodes_[dependent].needs_left == 0 && nodes_[dependent].now == phase::waiting) {
+      ready_.push_back(dependent);
+    }
+  }
+}
+
+task_state run_graph::outcome_of(const task_node& one) {
+  // The worst instance speaks for the task; a task is skipped only if all of it was.
+  constexpr std::array worst_first{task_state::FAILED, task_state::ERRORED, task_state::TIMED_OUT,
+                                   task_state::LOST, task_state::CANCELLED};
+  for (const auto state : worst_first) {
+    if (std::any_of(one.slots.begin(), one.slots.end(),
+                    [state](const slot& each) { return each.state == state; })) {
+      return state;
+    }
+  }
+  const auto all_skipped =
+      std::all_of(one.slots.begin(), one.slots.end(),
+                  [](const slot& each) { return each.state == task_state::SKIPPED; });
+  return all_skipped ? task_state::SKIPPED : task_state::SUCCEEDED;
+}
+
+void run_graph::finish_if_done(std::uint32_t at, run_effects& effects) {
+  auto& node = nodes_[at];
+  if (node.now == phase::open && node.ended == node.slots.size()) {
+    node.now = phase::ended;
+    node.outcome = outcome_of(node);
+    after_end(at, node.outcome, effects);
+  }
+}
+
+bool run_graph::may_start_more(const task_node& one, const task_definition& task) const {
+  const auto of_run = std::min<std::size_t>(start_window,
+                                            definition_.max_parallel.value_or(start_window));
+  return active_ < of_run && one.active < task.max_parallel.value_or(start_window);
+}
+
+void run_graph::start_more(run_effects& effects) {
+  for (auto left = startable_.size(); left > 0 && !startable_.empty(); --left) {
+    const auto at = startable_.front();
+    auto& node = nodes_[at];
+    const auto& task = definition_.tasks[at];
+    while (node.next < node.slots.size()) {
+      if (node.slots[node.next].state != task_state::WAITING) {
+        ++node.next;
+        continue;
+      }
+      if (!may_start_more(node, task)) {
+        break;
+      }
+      node.slots[node.next].state = task_state::QUEUED;
+      effects.start.push_back({at, node.next});
+      ++node.next;
+      ++node.active;
+      ++active_;
+    }
+    if (node.next < node.slots.size() &&
+        node.active < task.max_parallel.value_or(start_window)) {
+      return;  // the run's own bound: this task goes on first
+    }
+    // It is all started, or comes back when one of its own instances ends.
+    node.startable = false;
+    startable_.pop_front();
+  }
+}
+
+run_effects run_graph::ended(instance_id id, task_state state, output_list outputs) {
+  run_effects effects;
+  auto& node = nodes_[id.task];
+  if (node.now != phase::open || id.index >= node.slots.size() ||
+      is_terminal(node.slots[id.index].state) ||
+      node.slots[id.index].state == task_state::WAITING) {
+    return effects;
+  }
+  node.slots[id.index] = {state, std::move(outputs)};
+  --node.active;
+  --active_;
+  ++node.ended;
+  if (is_failure(state) && definition_.tasks[id.task].fail_fast && node.slots.size() > 1) {
+    settle_unstarted(id.task, task_state::CANCELLED, "another instance failed", effects);
+    for (std::uint32_t index = 0; index < node.slots.size() && node.active > 0; ++index) {
+      if (!is_terminal(node.slots[index].state)) {
+        effects.cancel.push_back({id.task, index});
+      }
+    }
+  }
+  finish_if_done(id.task, effects);
+  if (node.now == phase::open && !node.startable && node.next < node.slots.size()) {
+    node.startable = true;
+    startable_.push_back(id.task);
+  }
+  drain(effects);
+  return effects;
+}
+
+void run_graph::settle_unstarted(std::uint32_t at, task_state state, std::string_view reason,
+                                 run_effects& effects) {
+  auto& node = nodes_[at];
+  for (; node.next < node.slots.size(); ++node.next) {
+    if (node.slots[node.next].state == task_state::WAITING) {
+      settle({at, node.next}, state, std::string{reason}, effects);
+    }
+  }
+}
+
+run_effects run_graph::stop(std::string_view reason) {
+  run_effects effects;
+  stopping_ = true;
+  stop_reason_ = reason;
+  for (std::uint32_t at = 0; at < nodes_.size(); ++at) {
+    auto& node = nodes_[at];
+    if (node.now != phase::open) {
+      continue;
+    }
+    settle_unstarted(at, task_state::CANCELLED, reason, effects);
+    for (std::uint32_t index = 0; index < node.slots.size(); ++index) {
+      if (!is_terminal(node.slots[index].state)) {
+        effects.cancel.push_back({at, index});
+      }
+    }
+    finish_if_done(at, effects);
+  }
+  // Tasks that still wait for active ones are judged, and cancelled, as those end; the others now.
+  for (const auto at : graph_.order) {
+    auto& node = nodes_[at];
+    if (node.now == phase::waiting && node.needs_left == 0) {
+      judge(at, effects);
+    }
+  }
+  ready_.clear();
+  drain(effects);
+  return effects;
+}
+
+run_effects run_graph::retry(std::vector<instance_id>& forgotten) {
+  run_effects effects;
+  std::vector<bool> again(nodes_.size());
+  stopping_ = false;
+  for (const auto at : graph_.order) {
+    auto& node = nodes_[at];
+    const auto needs_again = std::any_of(graph_.needs[at].begin(), graph_.needs[at].end(),
+                                         [&](auto need) { return again[need]; });
+    again[at] = node.outcome != task_state::SUCCEEDED &&
+                (node.outcome != task_state::SKIPPED || needs_again);
+    if (!again[at]) {
+      continue;
+    }
+    ++unended_;
+    for (std::uint32_t index = 0; index < node.slots.size(); ++index) {
+      auto& one = node.slots[index];
+      if (!node.instances.empty() && one.state == task_state::SUCCEEDED) {
+        node.restored[index] = std::move(one);
+      } else {
+        forgotten.push_back({at, index});
+      }
+    }
+    auto kept = std::move(node.restored);
+    node = {};
+    node.restored = std::move(kept);
+    node.needs_left = static_cast<std::uint32_t>(
+        std::count_if(graph_.needs[at].begin(), graph_.needs[at].end(),
+                      [&](auto need) { return again[need]; }));
+    if (node.needs_left == 0) {
+      ready_.push_back(at);
+    }
+  }
+  drain(effects);
+  return effects;
+}
+
+run_state run_graph::outcome() const noexcept {
+  const auto bad = std::any_of(nodes_.begin(), nodes_.end(), [](const task_node& each) {
+    return is_failure(each.outcome) || each.outcome == task_state::UPSTREAM_FAILED ||
+           each.outcome == task_state::CANCELLED;
+  });
+  return bad ? run_state::FAILED : run_state::SUCCEEDED;
+}
+
+std::string run_graph::failure_text() const {
+  for (const auto at : graph_.order) {
+    if (is_failure(nodes_[at].outcome)) {
+      return "task `" + definition_.tasks[at].name + "` " +
+             (nodes_[at].outcome == task_state::TIMED_OUT ? "timed out"
+                                                         : std::string{to_string(nodes_[at].outcome)});
+    }
+  }
+  return {};
+}
+
+result<std::map<std::string, std::string>> run_graph::environment(instance_id id) const {
+  const auto& one = instance(id);
+  const scope names{*this, id.task, &one};
+  std::map<std::string, std::string> made = environment_of(params_);
+  made.merge(environment_of(one));
+  for (const auto* declared : {&definition_.env, &definition_.tasks[id.task].env}) {
+    for (const auto& [name, text] : *declared) {
+      auto filled = fill(text, names);
+      if (!filled) {
+        return runtime::error{filled.error().code(), "env " + name + ": " + filled.error().text()};
+      }
+      made[name] = *std::move(filled);
+    }
+  }
+  return made;
+}
+
+result<std::vector<std::string>> run_graph::arguments(instance_id id) const {
+  const auto& task = definition_.tasks[id.task];
+  if (!task.run.empty()) {
+    return shell_command(task.run);
+  }
+  const auto& one = instance(id);
+  const scope names{*this, id.task, &one};
+  std::vector<std::string> made;
+  for (const auto& text : task.command) {
+    auto filled = fill(text, names);
+    if (!filled) {
+      return std::move(filled).error();
+    }
+    made.push_back(*std::move(filled));
+  }
+  return made;
+}
+
+}  // namespace millrace::actors

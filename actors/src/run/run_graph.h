@@ -1,0 +1,163 @@
+// SPDX-License-Identifier: MIT
+// Run graph: which task instances of a run may start, and what follows when one has ended.
+//
+// A pure core. It is told what happened and answers what to do; the run actor stores the rows and
+// talks to the tasks. Deciding is deterministic (conditions and fan-outs are pure), so the graph
+// is rebuilt after a restart by telling it the outcomes that were stored.
+//
+// The rules. A task is judged when every task it needs has ended. `run_on: success` (the default)
+// starts it if all succeeded; it is `upstream_failed` if one failed, `skipped` if one was skipped.
+// Then `when` is asked: false is `skipped`. A fan-out starts at most `start_window` instances of
+// the run at a time, and at most `max_parallel`; with `fail_fast` its first failure cancels the
+// rest. A run has failed when any task failed, whatever ran afterwards.
+#pragma once
+
+#include <cstdint>
+#include <deque>
+#include <map>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "millrace/actors/definition.h"
+#include "millrace/actors/expansion.h"
+#include "millrace/actors/params.h"
+#include "millrace/pipeline.capnp.h"
+
+namespace millrace::actors {
+
+/// The most instances of one run that are queued or running at a time: bounds the rows and
+/// messages of one step, far above what a silo runs at once.
+inline constexpr std::size_t start_window = 1'000;
+
+using task_state = schemas::TaskState;
+using run_state = schemas::RunState;
+using output_list = std::vector<std::pair<std::string, std::string>>;
+
+[[nodiscard]] bool is_terminal(task_state state) noexcept;
+/// failed, errored, timed_out or lost.
+[[nodiscard]] bool is_failure(task_state state) noexcept;
+/// `timed_out`, as expressions and texts spell it.
+[[nodiscard]] std::string_view to_string(task_state state) noexcept;
+[[nodiscard]] std::string_view to_string(run_state state) noexcept;
+
+/// One instance: positions of the task in the definition and of the instance in its fan-out.
+struct instance_id {
+  std::uint32_t task = 0;
+  std::uint32_t index = 0;
+  friend auto operator<=>(const instance_id&, const instance_id&) = default;
+};
+
+/// An instance that ended without having been started.
+struct settled_instance {
+  instance_id id;
+  task_state state;
+  std::string reason;
+};
+
+/// What to do after an event.
+struct run_effects {
+  std::vector<instance_id> start;
+  std::vector<instance_id> cancel;  ///< Started ones that are no longer wanted.
+  std::vector<settled_instance> settled;
+  std::uint32_t expanded = 0;  ///< Instances that became known.
+  bool ended = false;          ///< Nothing runs and nothing will.
+};
+
+/// Threading: none of its own. Cost: an event costs what it starts, whatever the graph's size.
+class run_graph {
+public:
+  /// Requires: a definition from the loader, params that bound without mistakes.
+  run_graph(pipeline_definition definition, bound_params params, std::string run_id);
+
+  /// Tells of an instance that has a stored row: before `begin`, in any order.
+  void restore(instance_id id, task_state state, output_list outputs);
+  /// Nothing new starts, as after `stop`: before `begin`.
+  void restore_stopping() { stopping_ = true; }
+
+  /// Starts the run, or goes on with it.
+  [[nodiscard]] run_effects begin();
+
+  /// A started instance has ended. No effect for one that had ended before.
+  [[nodiscard]] run_effects ended(instance_id id, task_state state, output_list outputs);
+
+  /// The run is cancelled or out of time: settles what has not started, cancels what has.
+  [[nodiscard]] run_effects stop(std::string_view reason);
+
+  /// Starts again whatever did not succeed, and what was skipped because of it. Requires: ended.
+  /// `forgotten` gets the instances whose rows no longer hold.
+  [[nodiscard]] run_effects retry(std::vector<instance_id>& forgotten);
+
+  /// How the run ended, or would if it ended now.
+  [[nodiscard]] run_state outcome() const noexcept;
+  /// The first failed task, for a person.
+  [[nodiscard]] std::string failure_text() const;
+
+  [[nodiscard]] const pipeline_definition& definition() const noexcept { return definition_; }
+  [[nodiscard]] const task_definition& task(std::uint32_t at) const {
+    return definition_.tasks[at];
+  }
+  [[nodiscard]] const bound_params& params() const noexcept { return params_; }
+  [[nodiscard]] const task_instance& instance(instance_id id) const;
+  [[nodiscard]] bool fans_out(std::uint32_t at) const;
+  /// `count` or `count[3]`.
+  [[nodiscard]] std::string name_of(instance_id id) const;
+  /// The position of a task; nothing for an unknown name.
+  [[nodiscard]] std::optional<std::uint32_t> find(std::string_view task) const;
+
+  /// The environment of an instance that its definition, parameters and cells give.
+  /// Errors: an expression that has no value.
+  [[nodiscard]] runtime::result<std::map<std::string, std::string>> environment(
+      instance_id id) const;
+  /// Its argument list. Errors: as above.
+  [[nodiscard]] runtime::result<std::vector<std::string>> arguments(instance_id id) const;
+
+private:
+  enum class phase : std::uint8_t { waiting, open, ended };
+  struct slot {
+    task_state state = task_state::WAITING;
+    output_list outputs;
+  };
+  struct task_node {
+    phase now = phase::waiting;
+    std::uint32_t needs_left = 0;
+    std::vector<task_instance> instances;
+    std::vector<slot> slots;
+    std::uint32_t next = 0;    // the first slot that may be unstarted
+    std::uint32_t active = 0;  // started, not ended
+    std::uint32_t ended = 0;
+    bool startable = false;  // stands in `startable_`
+    task_state outcome = task_state::WAITING;
+    std::map<std::uint32_t, slot> restored;
+  };
+  class scope;
+
+  void judge(std::uint32_t at, run_effects& effects);
+  void open(std::uint32_t at, run_effects& effects);
+  void settle_whole(std::uint32_t at, task_state state, std::string reason, run_effects& effects);
+  void settle(instance_id id, task_state state, std::string reason, run_effects& effects);
+  void settle_unstarted(std::uint32_t at, task_state state, std::string_view reason,
+                        run_effects& effects);
+  void start_more(run_effects& effects);
+  void finish_if_done(std::uint32_t at, run_effects& effects);
+  void after_end(std::uint32_t at, task_state state, run_effects& effects);
+  void drain(run_effects& effects);
+  [[nodiscard]] bool may_start_more(const task_node& one, const task_definition& task) const;
+  [[nodiscard]] static task_state outcome_of(const task_node& one);
+
+  pipeline_definition definition_;
+  bound_params params_;
+  std::string run_id_;
+  task_graph graph_;
+  std::map<std::string, std::uint32_t, std::less<>> by_name_;
+  std::vector<task_node> nodes_;
+  std::deque<std::uint32_t> ready_;      // every need has ended: to be judged
+  std::deque<std::uint32_t> startable_;  // with unstarted instances that may start
+  std::size_t active_ = 0;
+  std::size_t unended_ = 0;  // tasks
+  bool stopping_ = false;
+  std::string stop_reason_ = "the run was cancelled";
+};
+
+}  // namespace millrace::actors

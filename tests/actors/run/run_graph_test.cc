@@ -1,0 +1,288 @@
+// SPDX-License-Identifier: MIT
+// The run's decisions, without actors: what starts, what is settled, how a run ends.
+#include "run/run_graph.h"
+
+#include <doctest/doctest.h>
+
+#include <array>
+#include <chrono>
+#include <random>
+#include <set>
+
+namespace millrace::actors {
+namespace {
+
+pipeline_definition loaded(const std::string& text) {
+  auto made = load_definition(text, "p.yaml");
+  for (const auto& each : made.diagnostics) {
+    MESSAGE(to_string(each));
+  }
+  REQUIRE(made);
+  return *std::move(made.definition);
+}
+
+// A run in which a test plays the tasks.
+class played_run {
+public:
+  explicit played_run(const std::string& text)
+      : definition_(loaded(text)), graph_(definition_, bind_params(definition_, {}), "r") {
+    take(graph_.begin());
+  }
+
+  void end(const std::string& name, task_state state, output_list outputs = {}) {
+    REQUIRE(running_.contains(name));
+    const auto id = running_.at(name);
+    running_.erase(name);
+    take(graph_.ended(id, state, std::move(outputs)));
+  }
+  void take(const run_effects& effects) {
+    for (const auto id : effects.start) {
+      CHECK(running_.emplace(graph_.name_of(id), id).second);
+    }
+    for (const auto& each : effects.settled) {
+      settled_[graph_.name_of(each.id)] = each.state;
+    }
+    cancelled_.clear();
+    for (const auto id : effects.cancel) {
+      cancelled_.insert(graph_.name_of(id));
+    }
+    ended_ = effects.ended;
+  }
+
+  std::set<std::string> running() const {
+    std::set<std::string> names;
+    for (const auto& [name, id] : running_) {
+      names.insert(name);
+    }
+    return names;
+  }
+
+  pipeline_definition definition_;
+  run_graph graph_;
+  std::map<std::string, instance_id> running_;
+  std::map<std::string, task_state> settled_;
+  std::set<std::string> cancelled_;
+  bool ended_ = false;
+};
+
+using names = std::set<std::string>;
+
+TEST_CASE("tasks start when what they need has succeeded") {
+  played_run run{R"(name: p
+tasks:
+  - {name: a, run: x}
+  - {name: b, run: x, needs: [a]}
+  - {name: c, run: x, needs: [a]}
+  - {name: d, run: x, needs: [b, c]}
+)"};
+  CHECK(run.running() == names{"a"});
+  run.end("a", task_state::SUCCEEDED);
+  CHECK(run.running() == names{"b", "c"});
+  run.end("b", task_state::SUCCEEDED);
+  CHECK(run.running() == names{"c"});
+  run.end("c", task_state::SUCCEEDED);
+  run.end("d", task_state::SUCCEEDED);
+  CHECK(run.ended_);
+  CHECK(run.graph_.outcome() == run_state::SUCCEEDED);
+}
+
+TEST_CASE("a failure reaches what needs it, and only that") {
+  played_run run{R"(name: p
+tasks:
+  - {name: a, run: x}
+  - {name: b, run: x, needs: [a]}
+  - {name: c, run: x, needs: [b]}
+  - {name: other, run: x}
+  - {name: tidy, run: x, needs: [c], run_on: always}
+  - {name: alert, run: x, needs: [a], run_on: failure}
+)"};
+  run.end("a", task_state::FAILED);
+  CHECK(run.settled_.at("b") == task_state::UPSTREAM_FAILED);
+  CHECK(run.settled_.at("c") == task_state::UPSTREAM_FAILED);
+  CHECK(run.running() == names{"alert", "other", "tidy"});
+  for (const auto* each : {"alert", "other", "tidy"}) {
+    run.end(each, task_state::SUCCEEDED);
+  }
+  CHECK(run.ended_);
+  CHECK(run.graph_.outcome() == run_state::FAILED);
+  CHECK(run.graph_.failure_text() == "task `a` failed");
+}
+
+TEST_CASE("a false condition skips a task and what needs it") {
+  played_run run{R"(name: p
+params: {full: false}
+tasks:
+  - {name: a, run: x, when: "${{ params.full }}"}
+  - {name: b, run: x, needs: [a]}
+)"};
+  CHECK(run.ended_);
+  CHECK(run.settled_.at("a") == task_state::SKIPPED);
+  CHECK(run.settled_.at("b") == task_state::SKIPPED);
+  CHECK(run.graph_.outcome() == run_state::SUCCEEDED);
+}
+
+TEST_CASE("a fan-out over the outputs of a task is joined by the next") {
+  played_run run{R"(name: p
+tasks:
+  - {name: list, run: x, outputs: [files]}
+  - {name: count, run: x, needs: [list], for_each: "${{ tasks.list.outputs.files }}", outputs: [n]}
+  - {name: join, command: [echo, "${{ tasks.count.outputs.n }}"], needs: [count]}
+)"};
+  run.end("list", task_state::SUCCEEDED, {{"files", "x\ny"}});
+  CHECK(run.running() == names{"count[0]", "count[1]"});
+  run.end("count[1]", task_state::SUCCEEDED, {{"n", "2"}});
+  run.end("count[0]", task_state::SUCCEEDED, {{"n", "1"}});
+  CHECK(run.running() == names{"join"});
+  CHECK(run.graph_.arguments(run.running_.at("join"))->at(1) == R"(["1","2"])");
+}
+
+TEST_CASE("an empty list skips the fan-out, a broken one is an error of the system") {
+  const std::string text = R"(name: p
+tasks:
+  - {name: list, run: x}
+  - {name: count, run: x, needs: [list], for_each: "${{ tasks.list.outputs.files }}"}
+)";
+  played_run run{text};
+  run.end("list", task_state::SUCCEEDED, {{"files", ""}});
+  CHECK(run.settled_.at("count") == task_state::SKIPPED);
+  CHECK(run.ended_);
+  played_run broken{text};
+  broken.end("list", task_state::SUCCEEDED, {{"files", "[x"}});
+  CHECK(broken.settled_.at("count") == task_state::ERRORED);
+  CHECK(broken.graph_.outcome() == run_state::FAILED);
+}
+
+TEST_CASE("max_parallel bounds a fan-out and fail_fast ends it") {
+  played_run run{R"(name: p
+tasks: [{name: t, run: x, for_each: [a, b, c, d], max_parallel: 2}]
+)"};
+  CHECK(run.running() == names{"t[0]", "t[1]"});
+  run.end("t[0]", task_state::SUCCEEDED);
+  CHECK(run.running() == names{"t[1]", "t[2]"});
+  run.end("t[1]", task_state::FAILED);
+  CHECK(run.cancelled_ == names{"t[2]"});
+  CHECK(run.settled_.at("t[3]") == task_state::CANCELLED);
+  run.end("t[2]", task_state::CANCELLED);
+  CHECK(run.ended_);
+}
+
+TEST_CASE("stopping settles what has not started and waits for what has") {
+  played_run run{R"(name: p
+tasks:
+  - {name: a, run: x}
+  - {name: b, run: x, needs: [a]}
+)"};
+  run.take(run.graph_.stop("cancelled by hand"));
+  CHECK(run.cancelled_ == names{"a"});
+  CHECK_FALSE(run.ended_);
+  run.end("a", task_state::CANCELLED);
+  CHECK(run.settled_.at("b") == task_state::CANCELLED);
+  CHECK(run.ended_);
+}
+
+TEST_CASE("a retry starts again what did not succeed and keeps what did") {
+  played_run run{R"(name: p
+tasks:
+  - {name: a, run: x}
+  - {name: b, run: x, for_each: [1, 2], fail_fast: false, needs: [a]}
+  - {name: c, run: x, needs: [b]}
+)"};
+  run.end("a", task_state::SUCCEEDED);
+  run.end("b[0]", task_state::SUCCEEDED);
+  run.end("b[1]", task_state::FAILED);
+  CHECK(run.ended_);
+  std::vector<instance_id> forgotten;
+  run.take(run.graph_.retry(forgotten));
+  CHECK(run.running() == names{"b[1]"});
+  CHECK(forgotten.size() == 2);
+  run.end("b[1]", task_state::SUCCEEDED);
+  run.end("c", task_state::SUCCEEDED);
+  CHECK(run.ended_);
+  CHECK(run.graph_.outcome() == run_state::SUCCEEDED);
+}
+
+TEST_CASE("a run goes on from its stored outcomes") {
+  const std::string text = R"(name: p
+tasks:
+  - {name: a, run: x, outputs: [files]}
+  - {name: b, run: x, for_each: "${{ tasks.a.outputs.files }}", needs: [a]}
+  - {name: c, run: x, needs: [b]}
+)";
+  const auto definition = loaded(text);
+  run_graph graph{definition, bind_params(definition, {}), "r"};
+  graph.restore({0, 0}, task_state::SUCCEEDED, {{"files", "x\ny"}});
+  graph.restore({1, 0}, task_state::SUCCEEDED, {});
+  graph.restore({1, 1}, task_state::RUNNING, {});
+  auto effects = graph.begin();
+  CHECK(effects.start.empty());
+  CHECK_FALSE(effects.ended);
+  effects = graph.ended({1, 1}, task_state::SUCCEEDED, {});
+  REQUIRE(effects.start.size() == 1);
+  CHECK(effects.start[0] == instance_id{2, 0});
+}
+
+// Goal: whatever the graph and the order of ends, every task ends, none starts before its needs.
+TEST_CASE("random graphs always end") {
+  for (std::uint32_t seed = 0; seed < 200; ++seed) {
+    std::mt19937 random{seed};
+    const auto below = [&](std::uint32_t limit) { return random() % limit; };
+    std::string text = "name: p\ntasks:\n";
+    const auto count = 1 + below(12);
+    constexpr std::array<const char*, 4> rules{"success", "failure", "always", "any"};
+    for (std::uint32_t at = 0; at < count; ++at) {
+      text += "  - {name: t" + std::to_string(at) + ", run: x, run_on: " + rules[below(4)];
+      std::string needs;
+      for (std::uint32_t need = 0; need < at; ++need) {
+        if (below(3) == 0) {
+          needs += (needs.empty() ? "t" : ", t") + std::to_string(need);
+        }
+      }
+      text += ", needs: [" + needs + "]" + (below(3) == 0 ? ", for_each: [1, 2, 3]" : "") + "}\n";
+    }
+    CAPTURE(seed);
+    CAPTURE(text);
+    played_run run{text};
+    for (int step = 0; !run.ended_; ++step) {
+      REQUIRE(step < 1000);
+      if (below(20) == 0) {
+        run.take(run.graph_.stop("stop"));
+        continue;
+      }
+      REQUIRE_FALSE(run.running_.empty());
+      auto at = run.running_.begin();
+      std::advance(at, below(static_cast<std::uint32_t>(run.running_.size())));
+      run.end(at->first, below(4) == 0 ? task_state::FAILED : task_state::SUCCEEDED);
+    }
+    CHECK(run.running_.empty());
+  }
+}
+
+TEST_CASE("a fan-out of twenty thousand costs the same per event as one of two thousand") {
+  const auto played = [](int width) {
+    std::string text = "name: p\ntasks:\n  - {name: t, run: x, for_each: [";
+    for (int at = 0; at < width; ++at) {
+      text += at == 0 ? "1" : ",1";
+    }
+    const auto definition = loaded(text + "]}\n");
+    run_graph graph{definition, bind_params(definition, {}), "r"};
+    const auto start = std::chrono::steady_clock::now();
+    auto effects = graph.begin();
+    CHECK(effects.start.size() == start_window);
+    std::deque<instance_id> left(effects.start.begin(), effects.start.end());
+    int ended = 0;
+    while (!left.empty()) {
+      effects = graph.ended(left.front(), task_state::SUCCEEDED, {});
+      left.pop_front();
+      left.insert(left.end(), effects.start.begin(), effects.start.end());
+      ++ended;
+    }
+    CHECK(ended == width);
+    CHECK(effects.ended);
+    return std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count() / width;
+  };
+  const auto narrow = played(2'000);
+  CHECK(played(20'000) < narrow * 5);
+}
+
+}  // namespace
+}  // namespace millrace::actors
