@@ -53,7 +53,8 @@ result<header> present_header(std::uint32_t slot_count) {
   if (::stat("/proc/self/ns/pid", &space) != 0 || !boot_id || !read_proc_stat(::getpid()) ||
       ::read(boot_id.get(), now.boot_id.data(), now.boot_id.size()) !=
           static_cast<ssize_t>(now.boot_id.size())) {
-    return error{errc::failed_precondition, "starting processes needs /proc, which is not readable"};
+    return error{errc::failed_precondition,
+                 "starting processes needs /proc, which is not readable"};
   }
   now.pid_namespace = space.st_ino;
   return now;
@@ -155,9 +156,10 @@ result<void> attempt_table::recover(const std::filesystem::path& file, int fd) {
     return file_failure("cannot read " + file.string(), errno);
   }
   const auto bytes = static_cast<std::size_t>(status.st_size);
-  const error damaged{errc::storage_failed, file.string() +
-                                                " is not an attempt table of this version: see that "
-                                                "no attempt runs, then remove it"};
+  const error damaged{errc::storage_failed,
+                      file.string() +
+                          " is not an attempt table of this version: see that "
+                          "no attempt runs, then remove it"};
   if (bytes < header_bytes) {
     return damaged;
   }
@@ -172,7 +174,8 @@ result<void> attempt_table::recover(const std::filesystem::path& file, int fd) {
     return damaged;
   }
   const auto ids_hold = then.boot_id == now->boot_id && then.pid_namespace == now->pid_namespace;
-  const auto* slots = reinterpret_cast<const attempt_slot*>(static_cast<char*>(address) + header_bytes);
+  const auto* slots =
+      reinterpret_cast<const attempt_slot*>(static_cast<char*>(address) + header_bytes);
   for (std::uint32_t index = 0; index < then.slot_count; ++index) {
     if (slots[index].state == slot_state::free) {
       continue;
@@ -217,7 +220,8 @@ result<void> attempt_table::create(const std::filesystem::path& file, std::uint3
     into.outcome = from.outcome;
     into.exit_code = from.exit_code.value_or(-1);
     into.signal = from.signal.value_or(0);
-    into.state = from.found == recovered_attempt::state::ended ? slot_state::ended : slot_state::lost;
+    into.state =
+        from.found == recovered_attempt::state::ended ? slot_state::ended : slot_state::lost;
   }
   std::memcpy(address, &*now, sizeof *now);
   if (::rename(fresh.c_str(), file.c_str()) != 0) {

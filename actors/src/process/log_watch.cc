@@ -22,8 +22,7 @@ void log_watch::add(const std::string& file, std::uint64_t offset, callback on_e
 void log_watch::arm(const std::string& file) {
   auto& entry = files_[file];
   if (entry.descriptor < 0 && inotify_) {
-    entry.descriptor =
-        ::inotify_add_watch(inotify_.get(), file.c_str(), IN_MODIFY | IN_ONESHOT);
+    entry.descriptor = ::inotify_add_watch(inotify_.get(), file.c_str(), IN_MODIFY | IN_ONESHOT);
     if (entry.descriptor >= 0) {
       names_[entry.descriptor] = file;
     }

@@ -20,7 +20,9 @@ namespace {
 // USER_HZ is 100 on every architecture Debian ships; a part of the kernel's ABI.
 constexpr std::uint64_t nanoseconds_per_tick = 1'000'000'000 / 100;
 
-unique_fd open_pidfd(pid_t pid) { return unique_fd{static_cast<int>(::syscall(SYS_pidfd_open, pid, 0))}; }
+unique_fd open_pidfd(pid_t pid) {
+  return unique_fd{static_cast<int>(::syscall(SYS_pidfd_open, pid, 0))};
+}
 
 // The fields after the command name, which may hold spaces and parentheses: proc(5).
 std::optional<proc_stat> parse(std::string_view text) noexcept {
@@ -56,7 +58,9 @@ std::optional<proc_stat> parse(std::string_view text) noexcept {
   return std::nullopt;
 }
 
-bool is_dead(const proc_stat& process) { return process.state == 'Z' || process.state == 'X'; }
+bool is_dead(const proc_stat& process) {
+  return process.state == 'Z' || process.state == 'X';
+}
 
 // Calls `visit(pid, stat)` for every process until it returns false.
 template <class Visit>
@@ -95,8 +99,8 @@ bool await_deaths(const std::vector<unique_fd>& dying, int timeout_ms) {
 std::uint64_t boot_ticks() noexcept {
   timespec now{};
   ::clock_gettime(CLOCK_BOOTTIME, &now);
-  const auto nanoseconds =
-      static_cast<std::uint64_t>(now.tv_sec) * 1'000'000'000 + static_cast<std::uint64_t>(now.tv_nsec);
+  const auto nanoseconds = static_cast<std::uint64_t>(now.tv_sec) * 1'000'000'000 +
+                           static_cast<std::uint64_t>(now.tv_nsec);
   return nanoseconds / nanoseconds_per_tick;
 }
 

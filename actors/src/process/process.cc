@@ -33,12 +33,17 @@ bool is_token(std::string_view text) {
          std::all_of(text.begin(), text.end(), allowed);
 }
 
-bool has_nul(const std::string& text) { return text.find('\0') != std::string::npos; }
+bool has_nul(const std::string& text) {
+  return text.find('\0') != std::string::npos;
+}
 
 result<void> validate(const process_spec& spec) {
-  const auto refuse = [](std::string text) { return error{errc::invalid_argument, std::move(text)}; };
+  const auto refuse = [](std::string text) {
+    return error{errc::invalid_argument, std::move(text)};
+  };
   if (!is_token(spec.token)) {
-    return refuse("an attempt token is 1 to 128 of A-Z a-z 0-9 . _ - and does not begin with a dot");
+    return refuse(
+        "an attempt token is 1 to 128 of A-Z a-z 0-9 . _ - and does not begin with a dot");
   }
   if (spec.argv.empty() || spec.argv.front().empty()) {
     return refuse("attempt " + spec.token + " has no command");
@@ -125,7 +130,9 @@ process_supervisor::impl::impl(process_options options, const runtime::clock& cl
   }
 }
 
-process_supervisor::impl::~impl() { stop(); }
+process_supervisor::impl::~impl() {
+  stop();
+}
 
 result<std::uint32_t> process_supervisor::impl::claim(const std::string& token) {
   const std::lock_guard lock{mutex_};
@@ -136,8 +143,7 @@ result<std::uint32_t> process_supervisor::impl::claim(const std::string& token) 
     return error{errc::conflict, "attempt " + token + " exists already"};
   }
   if (free_.empty()) {
-    return error{errc::overloaded, "no room for another attempt: " +
-                                       std::to_string(table_.size()) +
+    return error{errc::overloaded, "no room for another attempt: " + std::to_string(table_.size()) +
                                        " run or wait to be acknowledged"};
   }
   const auto index = free_.back();
@@ -173,9 +179,9 @@ result<void> process_supervisor::impl::launch(attempt& starting) {
   starting.error = std::move(errors).value();
   starting.started_at = clock_.wall();
   starting.started = clock_.steady();
-  auto child = process_detail::spawn(
-      starting.spec, {no_input_.get(), starting.output.get(), starting.error.get()},
-      table_.at(starting.index));
+  auto child = process_detail::spawn(starting.spec,
+                                     {no_input_.get(), starting.output.get(), starting.error.get()},
+                                     table_.at(starting.index));
   if (!child) {
     return std::move(child).error();
   }
@@ -344,7 +350,9 @@ result<void> process_supervisor::start(process_spec spec, exit_callback on_exit)
   return impl_->start(std::move(spec), std::move(on_exit));
 }
 
-result<void> process_supervisor::cancel(std::string_view token) { return impl_->cancel(token); }
+result<void> process_supervisor::cancel(std::string_view token) {
+  return impl_->cancel(token);
+}
 
 result<void> process_supervisor::acknowledge(std::string_view token) {
   return impl_->acknowledge(token);
@@ -355,8 +363,12 @@ result<void> process_supervisor::watch_log(std::filesystem::path file, std::uint
   return impl_->watch_log(std::move(file), offset, std::move(on_event));
 }
 
-process_stats process_supervisor::stats() const { return impl_->stats(); }
+process_stats process_supervisor::stats() const {
+  return impl_->stats();
+}
 
-void process_supervisor::stop() { impl_->stop(); }
+void process_supervisor::stop() {
+  impl_->stop();
+}
 
 }  // namespace millrace::actors

@@ -89,9 +89,8 @@ result<std::vector<std::pair<std::string, std::string>>> parse_outputs(std::stri
     }
     const auto key = line->substr(0, std::min(equals, block));
     if (!is_key(key)) {
-      return refuse(number,
-                    "a key is a letter or _, then letters, digits, _ or -, at most " +
-                        std::to_string(output_key_bytes_max) + " in all");
+      return refuse(number, "a key is a letter or _, then letters, digits, _ or -, at most " +
+                                std::to_string(output_key_bytes_max) + " in all");
     }
     std::string value;
     if (block < equals) {

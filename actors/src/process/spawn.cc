@@ -65,7 +65,8 @@ MILLRACE_CHILD_SIDE int child_main(void* argument) {
   }
   plan.slot->born_not_after = boot_ticks();
   plan.slot->group.store(static_cast<pid_t>(::syscall(SYS_getpid)), std::memory_order_release);
-  if (::dup2(plan.streams.input, STDIN_FILENO) < 0 || ::dup2(plan.streams.output, STDOUT_FILENO) < 0 ||
+  if (::dup2(plan.streams.input, STDIN_FILENO) < 0 ||
+      ::dup2(plan.streams.output, STDOUT_FILENO) < 0 ||
       ::dup2(plan.streams.error, STDERR_FILENO) < 0) {
     return fail(plan, step::setup);
   }

@@ -248,7 +248,7 @@ void run_graph::open(std::uint32_t at, run_effects& effects) {
   }
   active_ += node.active;
   node.restored.clear();
-  effects.expanded += static_cast<std::uint32_t>(node.slots.size());
+  known_ += node.slots.size();
   const auto parsed = parse_template(task.when);
   if (!parsed.pieces.empty() && parsed.pieces[0].formula &&
       parsed.pieces[0].formula->uses_instance()) {
@@ -269,8 +269,7 @@ void run_graph::open(std::uint32_t at, run_effects& effects) {
   finish_if_done(at, effects);
 }
 
-void run_graph::settle(instance_id id, task_state state, std::string reason,
-                       run_effects& effects) {
+void run_graph::settle(instance_id id, task_state state, std::string reason, run_effects& effects) {
   auto& node = nodes_[id.task];
   node.slots[id.index].state = state;
   ++node.ended;
@@ -286,7 +285,7 @@ void run_graph::settle_whole(std::uint32_t at, task_state state, std::string rea
   node.outcome = state;
   node.slots.assign(1, {state, {}});
   node.instances.clear();
-  ++effects.expanded;
+  ++known_;
   if (!known) {
     effects.settled.push_back({{at, 0}, state, std::move(reason)});
   }
@@ -312,9 +311,9 @@ task_state run_graph::outcome_of(const task_node& one) {
       return state;
     }
   }
-  const auto all_skipped =
-      std::all_of(one.slots.begin(), one.slots.end(),
-                  [](const slot& each) { return each.state == task_state::SKIPPED; });
+  const auto all_skipped = std::all_of(one.slots.begin(), one.slots.end(), [](const slot& each) {
+    return each.state == task_state::SKIPPED;
+  });
   return all_skipped ? task_state::SKIPPED : task_state::SUCCEEDED;
 }
 
@@ -328,8 +327,8 @@ void run_graph::finish_if_done(std::uint32_t at, run_effects& effects) {
 }
 
 bool run_graph::may_start_more(const task_node& one, const task_definition& task) const {
-  const auto of_run = std::min<std::size_t>(start_window,
-                                            definition_.max_parallel.value_or(start_window));
+  const auto of_run =
+      std::min<std::size_t>(start_window, definition_.max_parallel.value_or(start_window));
   return active_ < of_run && one.active < task.max_parallel.value_or(start_window);
 }
 
@@ -352,8 +351,7 @@ void run_graph::start_more(run_effects& effects) {
       ++node.active;
       ++active_;
     }
-    if (node.next < node.slots.size() &&
-        node.active < task.max_parallel.value_or(start_window)) {
+    if (node.next < node.slots.size() && node.active < task.max_parallel.value_or(start_window)) {
       return;  // the run's own bound: this task goes on first
     }
     // It is all started, or comes back when one of its own instances ends.
@@ -444,6 +442,7 @@ run_effects run_graph::retry(std::vector<instance_id>& forgotten) {
       continue;
     }
     ++unended_;
+    known_ -= node.slots.size();
     for (std::uint32_t index = 0; index < node.slots.size(); ++index) {
       auto& one = node.slots[index];
       if (!node.instances.empty() && one.state == task_state::SUCCEEDED) {
@@ -455,9 +454,8 @@ run_effects run_graph::retry(std::vector<instance_id>& forgotten) {
     auto kept = std::move(node.restored);
     node = {};
     node.restored = std::move(kept);
-    node.needs_left = static_cast<std::uint32_t>(
-        std::count_if(graph_.needs[at].begin(), graph_.needs[at].end(),
-                      [&](auto need) { return again[need]; }));
+    node.needs_left = static_cast<std::uint32_t>(std::count_if(
+        graph_.needs[at].begin(), graph_.needs[at].end(), [&](auto need) { return again[need]; }));
     if (node.needs_left == 0) {
       ready_.push_back(at);
     }
@@ -478,8 +476,9 @@ std::string run_graph::failure_text() const {
   for (const auto at : graph_.order) {
     if (is_failure(nodes_[at].outcome)) {
       return "task `" + definition_.tasks[at].name + "` " +
-             (nodes_[at].outcome == task_state::TIMED_OUT ? "timed out"
-                                                         : std::string{to_string(nodes_[at].outcome)});
+             (nodes_[at].outcome == task_state::TIMED_OUT
+                  ? "timed out"
+                  : std::string{to_string(nodes_[at].outcome)});
     }
   }
   return {};

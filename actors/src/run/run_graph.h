@@ -61,8 +61,7 @@ struct run_effects {
   std::vector<instance_id> start;
   std::vector<instance_id> cancel;  ///< Started ones that are no longer wanted.
   std::vector<settled_instance> settled;
-  std::uint32_t expanded = 0;  ///< Instances that became known.
-  bool ended = false;          ///< Nothing runs and nothing will.
+  bool ended = false;  ///< Nothing runs and nothing will.
 };
 
 /// Threading: none of its own. Cost: an event costs what it starts, whatever the graph's size.
@@ -88,6 +87,9 @@ public:
   /// Starts again whatever did not succeed, and what was skipped because of it. Requires: ended.
   /// `forgotten` gets the instances whose rows no longer hold.
   [[nodiscard]] run_effects retry(std::vector<instance_id>& forgotten);
+
+  /// Instances that are known: of judged tasks.
+  [[nodiscard]] std::size_t known_instances() const noexcept { return known_; }
 
   /// How the run ended, or would if it ended now.
   [[nodiscard]] run_state outcome() const noexcept;
@@ -155,6 +157,7 @@ private:
   std::deque<std::uint32_t> ready_;      // every need has ended: to be judged
   std::deque<std::uint32_t> startable_;  // with unstarted instances that may start
   std::size_t active_ = 0;
+  std::size_t known_ = 0;
   std::size_t unended_ = 0;  // tasks
   bool stopping_ = false;
   std::string stop_reason_ = "the run was cancelled";

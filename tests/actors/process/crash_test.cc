@@ -39,7 +39,8 @@ struct silo {
       const auto where = "MILLRACE_TEST_CRASH=" + directory.string();
       std::array argv{"silo", "--no-skip", "--test-case=silo that is killed",
                       static_cast<const char*>(nullptr)};
-      std::array environment{where.c_str(), "PATH=/usr/bin:/bin", static_cast<const char*>(nullptr)};
+      std::array environment{where.c_str(), "PATH=/usr/bin:/bin",
+                             static_cast<const char*>(nullptr)};
       REQUIRE(::posix_spawn(&pid, "/proc/self/exe", &actions, nullptr,
                             const_cast<char**>(argv.data()),
                             const_cast<char**>(environment.data())) == 0);
@@ -159,7 +160,8 @@ TEST_CASE("a new life fences the members of a group whose leader is dead") {
   REQUIRE(leader.dies_within());
   crashed.kill();
   CHECK_FALSE(member.dies_within(0ms));
-  const auto next = process_supervisor::open({.state_directory = directory.path() / "state"}, clock);
+  const auto next =
+      process_supervisor::open({.state_directory = directory.path() / "state"}, clock);
   REQUIRE(next);
   CHECK(member.dies_within(0ms));
   REQUIRE((*next)->recovered().size() == 2);
@@ -169,9 +171,7 @@ TEST_CASE("a new life fences the members of a group whose leader is dead") {
 TEST_CASE("a file that is not an attempt table is refused, not overwritten") {
   const scratch_directory directory;
   const runtime::system_clock clock;
-  {
-    std::ofstream{directory.path() / "attempts"} << std::string(4096, 'x');
-  }
+  { std::ofstream{directory.path() / "attempts"} << std::string(4096, 'x'); }
   const auto opened = process_supervisor::open({.state_directory = directory.path()}, clock);
   REQUIRE_FALSE(opened);
   CHECK(opened.error().code() == errc::storage_failed);

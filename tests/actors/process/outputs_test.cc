@@ -17,7 +17,8 @@ runtime::error refusal_of(std::string_view text) {
 }  // namespace
 
 TEST_CASE("outputs are key=value lines and marked blocks, taken literally") {
-  const auto parsed = parse_outputs("a=1\n\nb_2-x= y = z \nempty=\nurl<<END\nfirst=\n\nlast\nEND\nc=<<x");
+  const auto parsed =
+      parse_outputs("a=1\n\nb_2-x= y = z \nempty=\nurl<<END\nfirst=\n\nlast\nEND\nc=<<x");
   REQUIRE(parsed);
   CHECK(*parsed == pairs{{"a", "1"},
                          {"b_2-x", " y = z "},
@@ -60,9 +61,7 @@ TEST_CASE("outputs are bounded in bytes and keys") {
 TEST_CASE("logs are read in pieces and from their end") {
   const scratch_directory directory;
   const auto file = directory.path() / "log";
-  {
-    std::ofstream{file} << "one\ntwo\nthree";
-  }
+  { std::ofstream{file} << "one\ntwo\nthree"; }
   auto chunk = read_log(file, 0, 4);
   REQUIRE(chunk);
   CHECK(chunk->bytes == "one\n");
@@ -83,9 +82,9 @@ TEST_CASE("logs are read in pieces and from their end") {
 TEST_CASE("each maximal ill-formed part becomes one replacement character") {
   const std::string bad = "\xef\xbf\xbd";
   CHECK(to_utf8("plain \xf0\x9f\x98\x80") == "plain \xf0\x9f\x98\x80");
-  CHECK(to_utf8("\xc0\xaf") == bad + bad);              // overlong
-  CHECK(to_utf8("\xed\xa0\x80") == bad + bad + bad);    // surrogate
-  CHECK(to_utf8("\xf0\x9f\x98x") == bad + "x");         // cut short
+  CHECK(to_utf8("\xc0\xaf") == bad + bad);                      // overlong
+  CHECK(to_utf8("\xed\xa0\x80") == bad + bad + bad);            // surrogate
+  CHECK(to_utf8("\xf0\x9f\x98x") == bad + "x");                 // cut short
   CHECK(to_utf8("\xf4\x90\x80\x80") == bad + bad + bad + bad);  // beyond U+10FFFF
 }
 

@@ -115,16 +115,13 @@ TEST_CASE("the child starts with default signals whatever this process ignores o
   const auto report = f.run(f.spec("a1", {"grep", "-E", "^Sig(Blk|Ign)", "/proc/self/status"}));
   ::pthread_sigmask(SIG_UNBLOCK, &usr1, nullptr);
   std::signal(SIGPIPE, before);
-  CHECK(report.standard_output.tail ==
-        "SigBlk:\t0000000000000000\nSigIgn:\t0000000000000000\n");
+  CHECK(report.standard_output.tail == "SigBlk:\t0000000000000000\nSigIgn:\t0000000000000000\n");
 }
 
 TEST_CASE("a relative program counts from the working directory") {
   fixture f;
   const auto script = f.directory.path() / "script";
-  {
-    std::ofstream{script} << "#!/bin/sh\necho ran $1\n";
-  }
+  { std::ofstream{script} << "#!/bin/sh\necho ran $1\n"; }
   REQUIRE(::chmod(script.c_str(), 0755) == 0);
   CHECK(f.run(f.spec("a1", {"./script", "here"})).standard_output.tail == "ran here\n");
 }
@@ -166,7 +163,7 @@ TEST_CASE("cancelling sends SIGTERM first and reports what the command made of i
 TEST_CASE("members of the group keep the grace period when the leader dies first") {
   fixture f;
   {
-std::ofstream{f.directory.path() / "inner"} << R"(
+    std::ofstream{f.directory.path() / "inner"} << R"(
 tidy() {
   until grep -q '^State:.Z' /proc/$PPID/status; do :; done
   echo tidy
@@ -219,10 +216,14 @@ TEST_CASE("background children of a finished command are killed with it") {
 TEST_CASE("output that is not UTF-8 stays raw in the file and is readable in the tail") {
   fixture f;
   const auto what = f.shell("a1", R"(printf 'a\377b\303\251\342\202')");
-  CHECK(f.run(what).standard_output.tail == "a\xef\xbf\xbd" "b\xc3\xa9\xef\xbf\xbd");
+  CHECK(f.run(what).standard_output.tail ==
+        "a\xef\xbf\xbd"
+        "b\xc3\xa9\xef\xbf\xbd");
   const auto raw = read_log(stdout_file(what), 0, 100);
   REQUIRE(raw);
-  CHECK(raw->bytes == "a\xff" "b\xc3\xa9\xe2\x82");
+  CHECK(raw->bytes ==
+        "a\xff"
+        "b\xc3\xa9\xe2\x82");
 }
 
 TEST_CASE("a hundred megabytes of output cost a bounded tail") {
@@ -337,9 +338,7 @@ TEST_CASE("a follower hears of growth and of the end") {
   const auto what = f.shell("a1", "printf one; read line < go; printf two");
   auto ended = f.start(what);
   CHECK(f.read_growing(stdout_file(what), 3) == "one");
-  {
-    std::ofstream{go} << "\n";
-  }
+  { std::ofstream{go} << "\n"; }
   CHECK(f.read_growing(stdout_file(what), 100) == "onetwo");
   CHECK(await(std::move(ended)).exit_code == 0);
 

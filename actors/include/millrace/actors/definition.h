@@ -127,7 +127,7 @@ struct task_definition {
   std::string when;  ///< `${{ ... }}`, `true`, `false`, or empty for no condition. It is asked
                      ///< after `run_on`; once for the task, or for each instance if it reads
                      ///< `matrix` or `item`.
-  std::map<std::string, std::string> env;  ///< Over the pipeline's; texts may hold expressions.
+  std::map<std::string, std::string> env;    ///< Over the pipeline's; texts may hold expressions.
   std::optional<runtime::duration> timeout;  ///< Of one attempt.
   std::optional<runtime::duration> grace_period;  ///< From the polite stop to the forced one.
   retry_policy retry;
@@ -152,8 +152,8 @@ struct pipeline_definition {
   std::string name;  ///< [a-z0-9][a-z0-9_.-]{0,62}
   std::string description;
   std::map<std::string, std::string> labels;
-  std::vector<param_definition> params;    ///< In written order.
-  std::map<std::string, std::string> env;  ///< For every task; may refer to `params` and `run`.
+  std::vector<param_definition> params;      ///< In written order.
+  std::map<std::string, std::string> env;    ///< For every task; may refer to `params` and `run`.
   std::optional<runtime::duration> timeout;  ///< Of the whole run.
   std::optional<runtime::duration> grace_period;
   workspace_mode workspace = workspace_mode::run;

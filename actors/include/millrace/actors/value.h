@@ -42,13 +42,27 @@ struct value {
   friend bool operator==(const value&, const value&) = default;
 };
 
-[[nodiscard]] inline value make_value(bool content) { return value{content}; }
-[[nodiscard]] inline value make_value(std::int64_t content) { return value{content}; }
-[[nodiscard]] inline value make_value(int content) { return value{std::int64_t{content}}; }
-[[nodiscard]] inline value make_value(double content) { return value{content}; }
-[[nodiscard]] inline value make_value(std::string content) { return value{std::move(content)}; }
-[[nodiscard]] inline value make_value(const char* content) { return value{std::string{content}}; }
-[[nodiscard]] inline value make_value(value::list content) { return value{std::move(content)}; }
+[[nodiscard]] inline value make_value(bool content) {
+  return value{content};
+}
+[[nodiscard]] inline value make_value(std::int64_t content) {
+  return value{content};
+}
+[[nodiscard]] inline value make_value(int content) {
+  return value{std::int64_t{content}};
+}
+[[nodiscard]] inline value make_value(double content) {
+  return value{content};
+}
+[[nodiscard]] inline value make_value(std::string content) {
+  return value{std::move(content)};
+}
+[[nodiscard]] inline value make_value(const char* content) {
+  return value{std::string{content}};
+}
+[[nodiscard]] inline value make_value(value::list content) {
+  return value{std::move(content)};
+}
 
 /// The text that a value has inside another text, an environment variable or a label: a string as
 /// it is, `true`, `42`, `0.5`, `1.0`, nothing for null, and JSON for a list.

@@ -1,0 +1,67 @@
+// SPDX-License-Identifier: MIT
+// Pipeline host: makes a silo run pipelines.
+//
+// It adds the pipeline actors to a silo and runs this machine's share of their attempts as
+// processes. All of its files lie in one data directory: `workspaces/`, `logs/`, `outputs/` and the
+// attempt table `executor/`.
+#pragma once
+
+#include <filesystem>
+#include <memory>
+#include <string>
+#include <string_view>
+
+#include "millrace/actors/process.h"
+#include "millrace/runtime/result.h"
+#include "millrace/runtime/silo.h"
+
+namespace millrace::actors {
+
+struct pipeline_host_options {
+  std::filesystem::path data_directory;
+  std::uint32_t slots = 0;  ///< Attempts at a time; 0: the number of processors, at least 2.
+  std::string executor_id = "local";
+};
+
+/// The log files of an attempt.
+struct attempt_logs {
+  std::filesystem::path standard_output;
+  std::filesystem::path standard_error;
+};
+
+/// Threading: `open`, `join` and `stop` from one thread; the rest from any.
+class pipeline_host {
+public:
+  /// Takes over the data directory's attempt table, fences what an earlier life left running, and
+  /// adds the actor types to `home`, which must outlive the host.
+  /// Requires: `home` has not been started.
+  /// Errors: those of `process_supervisor::open`.
+  [[nodiscard]] static runtime::result<std::unique_ptr<pipeline_host>> open(
+      pipeline_host_options options, runtime::silo& home);
+
+  pipeline_host(const pipeline_host&) = delete;
+  pipeline_host& operator=(const pipeline_host&) = delete;
+  ~pipeline_host();
+
+  /// Reports what an earlier life left and offers the slots. Requires: `home` has been started.
+  [[nodiscard]] runtime::result<void> join();
+
+  /// Ends the running attempts without reporting them: the next life starts them again. Call it
+  /// before the silo is stopped. Idempotent.
+  void stop();
+
+  /// Where the output of an attempt lies; the files may not exist yet.
+  [[nodiscard]] attempt_logs logs_of(std::string_view run, std::string_view task_instance,
+                                     std::uint32_t attempt) const;
+
+  [[nodiscard]] std::filesystem::path workspace_of(std::string_view run) const;
+
+  [[nodiscard]] process_supervisor& processes();
+
+private:
+  class impl;
+  explicit pipeline_host(std::unique_ptr<impl> body);
+  std::unique_ptr<impl> impl_;
+};
+
+}  // namespace millrace::actors

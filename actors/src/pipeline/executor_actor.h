@@ -1,0 +1,40 @@
+// SPDX-License-Identifier: MIT
+// The actor `executor`: the address at which tasks reach the processes of one silo.
+#pragma once
+
+#include <string_view>
+
+#include "millrace/pipeline.capnp.actor.h"
+
+namespace millrace::actors {
+
+/// What runs attempts. Threading: any thread; must not block.
+class attempt_runner {
+public:
+  attempt_runner() = default;
+  attempt_runner(const attempt_runner&) = delete;
+  attempt_runner& operator=(const attempt_runner&) = delete;
+  virtual ~attempt_runner() = default;
+  virtual void start(runtime::message<schemas::AttemptSpec> attempt) = 0;
+  virtual void cancel(std::string_view token) = 0;
+};
+
+/// Stateless: what runs is in the attempt table, and what was granted is in the pool.
+class executor_actor final : public schemas::executor_base<> {
+public:
+  explicit executor_actor(attempt_runner& runner) : runner_(runner) {}
+
+  runtime::async<> start(start_params params) override {
+    runner_.start(runtime::message<schemas::AttemptSpec>{params.attempt()});
+    return {};
+  }
+  runtime::async<> cancel(cancel_params params) override {
+    runner_.cancel(params.token());
+    return {};
+  }
+
+private:
+  attempt_runner& runner_;
+};
+
+}  // namespace millrace::actors

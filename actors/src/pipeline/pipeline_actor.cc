@@ -1,0 +1,211 @@
+// SPDX-License-Identifier: MIT
+#include "pipeline/pipeline_actor.h"
+
+#include <nlohmann/json.hpp>
+
+#include "millrace/actors/definition.h"
+#include "millrace/actors/params.h"
+#include "millrace/actors/run_id.h"
+#include "pipeline/names.h"
+
+namespace millrace::actors {
+
+using runtime::async;
+using runtime::errc;
+using runtime::error;
+using runtime::ref;
+
+namespace {
+
+constexpr std::uint32_t page_default = 100;
+constexpr std::uint32_t page_max = 1'000;
+constexpr unsigned version_digits = 10;
+
+std::uint32_t page_of(std::uint32_t limit) {
+  return limit == 0 ? page_default : std::min(limit, page_max);
+}
+
+// The bound values as the JSON object that a run pins.
+std::string json_of(const bound_params& params) {
+  std::string text = "{";
+  for (const auto& [name, content] : params.values) {
+    text += (text.size() > 1 ? ",\"" : "\"") + name + "\":" + to_json(content);
+  }
+  return text + "}";
+}
+
+error all_of(const std::vector<diagnostic>& mistakes) {
+  std::string text;
+  for (const auto& each : mistakes) {
+    text +=
+        (text.empty() ? "" : "; ") + each.text + (each.hint.empty() ? "" : " (" + each.hint + ")");
+  }
+  return {errc::invalid_argument, std::move(text)};
+}
+
+}  // namespace
+
+async<> project_actor::add(add_params params) {
+  if (!pipelines_.contains(params.pipeline())) {
+    auto record = pipelines_.edit(params.pipeline());
+    record.setName(params.read().getPipeline());
+    record.setRegisteredAt(nanoseconds(now()));
+  }
+  return {};
+}
+
+async<project_actor::pipelines_results> project_actor::pipelines(pipelines_params params) {
+  std::vector<schemas::ProjectPipeline::Reader> page;
+  std::string next;
+  const auto limit = page_of(params.limit());
+  const std::string after{params.after()};
+  pipelines_.for_each(
+      [&](std::string_view name, schemas::ProjectPipeline::Reader record) {
+        if (name == after) {
+          return true;
+        }
+        if (page.size() == limit) {
+          next = text_of(page.back().getName());
+          return false;
+        }
+        page.push_back(record);
+        return true;
+      },
+      after);
+  pipelines_results results;
+  auto list = results.build().initPipelines(static_cast<unsigned>(page.size()));
+  for (unsigned at = 0; at < page.size(); ++at) {
+    list.setWithCaveats(at, page[at]);
+  }
+  results.build().setNext(next.c_str());
+  co_return results;
+}
+
+async<pipeline_actor::apply_results> pipeline_actor::apply(apply_params params) {
+  const auto definition = from_json(params.definition());
+  if (!definition) {
+    co_return error{definition.error()};
+  }
+  if (definition->name != pipeline()) {
+    co_return error{errc::invalid_argument, "the definition is called '" + definition->name +
+                                                "', the pipeline '" + pipeline() + "'"};
+  }
+  const auto latest = state().getLatestVersion();
+  if (params.if_version() != 0 && params.if_version() != latest) {
+    co_return error{errc::conflict, "the latest version is " + std::to_string(latest) + ", not " +
+                                        std::to_string(params.if_version()) +
+                                        "; get it and apply again"};
+  }
+  const auto canonical = to_json(*definition);
+  if (latest > 0) {
+    const auto stored = versions_.get(padded(latest, version_digits));
+    if (stored && text_of(stored->getDefinition()) == canonical) {
+      co_return apply_results{latest, false};
+    }
+  }
+  edit().setLatestVersion(latest + 1);
+  auto record = versions_.edit(padded(latest + 1, version_digits));
+  record.setVersion(latest + 1);
+  record.setAppliedAt(nanoseconds(now()));
+  record.setDefinition(canonical.c_str());
+  if (latest == 0) {
+    send(ref<schemas::Project>(project()).add(pipeline()));
+  }
+  co_return apply_results{latest + 1, true};
+}
+
+async<pipeline_actor::describe_results> pipeline_actor::describe(describe_params params) {
+  const auto latest = state().getLatestVersion();
+  const auto version = params.version() == 0 ? latest : params.version();
+  const auto stored = versions_.get(padded(version, version_digits));
+  if (!stored) {
+    co_return error{
+        errc::not_found,
+        latest == 0 ? "there is no pipeline '" + pipeline() + "' in project '" + project() + "'"
+                    : "pipeline '" + pipeline() + "' has no version " + std::to_string(version)};
+  }
+  describe_results results;
+  auto made = results.build();
+  made.setProject(project().c_str());
+  made.setName(pipeline().c_str());
+  made.setVersion(version);
+  made.setLatestVersion(latest);
+  made.setAppliedAt(stored->getAppliedAt());
+  made.setDefinition(stored->getDefinition());
+  co_return results;
+}
+
+async<pipeline_actor::submit_results> pipeline_actor::submit(submit_params params) {
+  const auto latest = state().getLatestVersion();
+  const auto stored = versions_.get(padded(latest, version_digits));
+  if (!stored) {
+    co_return error{errc::not_found, "there is no pipeline '" + pipeline() + "' in project '" +
+                                         project() + "'; apply its definition first"};
+  }
+  const std::string run{params.run()};
+  if (!is_run_id(run)) {
+    co_return error{errc::invalid_argument, "'" + run + "' is no run id"};
+  }
+  if (runs_.contains(run)) {
+    co_return submit_results{run, runs_.get(run)->getVersion()};
+  }
+  const auto definition = from_json(text_of(stored->getDefinition()));
+  if (!definition) {
+    co_return error{definition.error()};
+  }
+  const auto bound = bind_params_json(*definition, params.params());
+  if (!bound) {
+    co_return all_of(bound.diagnostics);
+  }
+  const auto created = nanoseconds(now());
+  auto record = runs_.edit(run);
+  record.setId(run.c_str());
+  record.setVersion(latest);
+  record.setState(schemas::RunState::RUNNING);
+  record.setCreatedAt(created);
+
+  schemas::run_interface::begin_params begin;
+  auto made = begin.build();
+  made.setProject(project().c_str());
+  made.setPipeline(pipeline().c_str());
+  made.setVersion(latest);
+  made.setDefinition(stored->getDefinition());
+  made.setParams(json_of(bound).c_str());
+  made.setLabels(params.labels());
+  made.setCreatedAt(created);
+  send(ref<schemas::Run>(run).begin(std::move(begin)));
+  co_return submit_results{run, latest};
+}
+
+async<pipeline_actor::runs_results> pipeline_actor::runs(runs_params params) {
+  // Run ids sort by time; a page is the end of what lies before `before`.
+  std::vector<schemas::RunSummary::Reader> before;
+  runs_.for_each([&](std::string_view id, schemas::RunSummary::Reader record) {
+    if (!params.before().empty() && id >= params.before()) {
+      return false;
+    }
+    before.push_back(record);
+    return true;
+  });
+  const auto count = std::min<std::size_t>(page_of(params.limit()), before.size());
+  runs_results results;
+  auto list = results.build().initRuns(static_cast<unsigned>(count));
+  for (unsigned at = 0; at < count; ++at) {
+    list.setWithCaveats(at, before[before.size() - 1 - at]);
+  }
+  if (count < before.size()) {
+    results.build().setNext(before[before.size() - count].getId());
+  }
+  co_return results;
+}
+
+async<> pipeline_actor::run_ended(run_ended_params params) {
+  if (runs_.contains(params.run())) {
+    auto record = runs_.edit(params.run());
+    record.setState(params.state());
+    record.setFinishedAt(params.finished_at());
+  }
+  return {};
+}
+
+}  // namespace millrace::actors

@@ -1,0 +1,380 @@
+// SPDX-License-Identifier: MIT
+#include "millrace/actors/pipeline_host.h"
+
+#include <algorithm>
+#include <condition_variable>
+#include <deque>
+#include <fstream>
+#include <functional>
+#include <map>
+#include <mutex>
+#include <thread>
+
+#include "millrace/actors/process_log.h"
+#include "millrace/actors/process_outputs.h"
+#include "pipeline/executor_actor.h"
+#include "pipeline/names.h"
+#include "pipeline/pipeline_actor.h"
+#include "pipeline/pool_actor.h"
+#include "pipeline/run_actor.h"
+#include "pipeline/task_actor.h"
+
+namespace millrace::actors {
+
+namespace fs = std::filesystem;
+using runtime::errc;
+using runtime::error;
+using runtime::ref;
+using runtime::result;
+using schemas::AttemptEnd;
+using report_params = schemas::task_interface::attempt_finished_params;
+
+namespace {
+
+// Of each stream, kept in the state of a task; the whole is in the file.
+constexpr std::size_t tail_bytes = 4096;
+
+// How long a report waits before it is made again.
+constexpr auto report_retry = std::chrono::milliseconds{200};
+
+AttemptEnd end_of(process_outcome outcome) {
+  switch (outcome) {
+    case process_outcome::exited:
+      return AttemptEnd::EXITED;
+    case process_outcome::signalled:
+      return AttemptEnd::SIGNALLED;
+    case process_outcome::timed_out:
+      return AttemptEnd::TIMED_OUT;
+    case process_outcome::cancelled:
+      return AttemptEnd::CANCELLED;
+    case process_outcome::log_limit:
+      return AttemptEnd::LOG_LIMIT;
+  }
+  return AttemptEnd::LOST;
+}
+
+void set_text(auto&& builder_setter, std::string_view text) {
+  std::string clean{text};
+  std::replace(clean.begin(), clean.end(), '\0', ' ');
+  builder_setter(clean.c_str());
+}
+
+}  // namespace
+
+class pipeline_host::impl final : public attempt_runner {
+public:
+  impl(pipeline_host_options options, runtime::silo& home)
+      : options_(std::move(options)), home_(home) {
+    if (options_.slots == 0) {
+      options_.slots = std::max(2U, std::thread::hardware_concurrency());
+    }
+    incarnation_ = static_cast<std::uint64_t>(nanoseconds(home.time().wall()));
+  }
+
+  ~impl() override { stop(); }
+
+  result<void> open() {
+    process_options processes;
+    processes.state_directory = options_.data_directory / "executor";
+    processes.tail_bytes_max = tail_bytes;
+    auto opened = process_supervisor::open(processes, home_.time());
+    if (!opened) {
+      return std::move(opened).error();
+    }
+    supervisor_ = *std::move(opened);
+    home_.add<project_actor>();
+    home_.add<pipeline_actor>();
+    home_.add<run_actor>();
+    home_.add<task_actor>();
+    home_.add<pool_actor>();
+    home_.add<executor_actor>([this]() -> std::unique_ptr<executor_actor> {
+      return std::make_unique<executor_actor>(*this);
+    });
+    return {};
+  }
+
+  result<void> join() {
+    worker_ = std::thread{[this] { work(); }};
+    for (const auto& left : supervisor_->recovered()) {
+      report_recovered(left);
+    }
+    return home_.call(ref<schemas::Pool>(std::string{default_pool})
+                          .join(options_.executor_id, incarnation_, options_.slots));
+  }
+
+  void stop() {
+    {
+      const std::lock_guard lock{mutex_};
+      if (std::exchange(stopping_, true)) {
+        return;
+      }
+      changed_.notify_all();
+    }
+    if (worker_.joinable()) {
+      worker_.join();
+    }
+    if (supervisor_) {
+      supervisor_->stop();
+    }
+  }
+
+  // --- attempt_runner: only queues, because starting a process takes its time ---
+
+  void start(runtime::message<schemas::AttemptSpec> attempt) override {
+    auto shared = std::make_shared<runtime::message<schemas::AttemptSpec>>(std::move(attempt));
+    post([this, shared] { start_now(shared->read()); });
+  }
+
+  void cancel(std::string_view token) override {
+    post([this, text = std::string{token}] {
+      // Not found: it has ended, or belonged to an earlier life; its report is on its way.
+      static_cast<void>(supervisor_->cancel(text));
+    });
+  }
+
+  attempt_logs logs_of(std::string_view run, std::string_view task, std::uint32_t attempt) const {
+    process_spec spec;
+    spec.token = attempt_token(run, task, attempt);
+    spec.log_directory = options_.data_directory / "logs" / run;
+    return {stdout_file(spec), stderr_file(spec)};
+  }
+  fs::path workspace_of(std::string_view run) const {
+    return options_.data_directory / "workspaces" / run;
+  }
+  process_supervisor& processes() { return *supervisor_; }
+
+private:
+  void post(std::function<void()> job, runtime::duration after = {}) {
+    const std::lock_guard lock{mutex_};
+    if (after > runtime::duration{}) {
+      later_.emplace(std::chrono::steady_clock::now() + after, std::move(job));
+    } else {
+      jobs_.push_back(std::move(job));
+    }
+    changed_.notify_one();
+  }
+
+  void work() {
+    std::unique_lock lock{mutex_};
+    while (!stopping_) {
+      while (!later_.empty() && later_.begin()->first <= std::chrono::steady_clock::now()) {
+        jobs_.push_back(std::move(later_.begin()->second));
+        later_.erase(later_.begin());
+      }
+      if (!jobs_.empty()) {
+        const auto job = std::move(jobs_.front());
+        jobs_.pop_front();
+        lock.unlock();
+        job();
+        lock.lock();
+      } else if (!later_.empty()) {
+        changed_.wait_until(lock, later_.begin()->first);
+      } else {
+        changed_.wait(lock);
+      }
+    }
+  }
+
+  fs::path output_file(std::string_view token) const {
+    return options_.data_directory / "outputs" / token;
+  }
+
+  void start_now(schemas::AttemptSpec::Reader attempt) {
+    if (attempt.getIncarnation() != incarnation_) {
+      return;  // the pool has already told its task that it is lost
+    }
+    const auto token = text_of(attempt.getToken());
+    const auto number = attempt.getNumber();
+    const auto task = text_of(attempt.getTask());
+    process_spec spec;
+    spec.token = token;
+    for (auto word : attempt.getArgv()) {
+      spec.argv.push_back(text_of(word));
+    }
+    spec.working_directory =
+        options_.data_directory / "workspaces" / text_of(attempt.getWorkspace());
+    spec.log_directory = options_.data_directory / "logs" / text_of(attempt.getLogs());
+    for (auto variable : attempt.getEnvironment()) {
+      spec.environment.push_back(text_of(variable.getName()) + "=" + text_of(variable.getValue()));
+    }
+    spec.environment.push_back("MILLRACE_ATTEMPT=" + std::to_string(number));
+    spec.environment.push_back("MILLRACE_TOKEN=" + token);
+    spec.environment.push_back("MILLRACE_WORKSPACE=" + spec.working_directory.string());
+    spec.environment.push_back("MILLRACE_OUTPUT=" + output_file(token).string());
+    if (attempt.getTimeoutNs() > 0) {
+      spec.timeout = runtime::duration{attempt.getTimeoutNs()};
+    }
+    spec.grace = runtime::duration{attempt.getGraceNs()};
+
+    std::error_code failed;
+    fs::create_directories(spec.working_directory, failed);
+    fs::create_directories(output_file(token).parent_path(), failed);
+    std::ofstream{output_file(token), std::ios::trunc}.flush();
+    auto started = failed
+                       ? result<void>{error{errc::storage_failed,
+                                            "cannot make the workspace: " + failed.message()}}
+                       : supervisor_->start(spec, [this, task, number](process_exit ended) {
+                           auto shared = std::make_shared<process_exit>(std::move(ended));
+                           post([this, task, number, shared] { ended_now(task, number, *shared); });
+                         });
+    const auto started_at = nanoseconds(home_.time().wall());
+    if (started) {
+      home_.tell(ref<schemas::Task>(task).attempt_started(number, started_at));
+      return;
+    }
+    if (started.error().code() == errc::conflict) {
+      return;  // the same start again: it runs
+    }
+    report_params params;
+    auto report = params.build().initReport();
+    report.setNumber(number);
+    report.setEnd(AttemptEnd::NOT_STARTED);
+    report.setStartedAt(started_at);
+    report.setFinishedAt(started_at);
+    set_text([&](const char* text) { report.setText(text); },
+             "could not start: " + started.error().text());
+    deliver(task, std::make_shared<report_params>(std::move(params)), token);
+  }
+
+  void ended_now(const std::string& task, std::uint32_t number, const process_exit& ended) {
+    {
+      const std::lock_guard lock{mutex_};
+      if (stopping_) {
+        return;  // the next life finds it in the table
+      }
+    }
+    report_params params;
+    auto report = params.build().initReport();
+    report.setNumber(number);
+    report.setEnd(end_of(ended.outcome));
+    report.setExitCode(ended.exit_code.value_or(-1));
+    report.setSignal(ended.signal.value_or(0));
+    report.setStartedAt(nanoseconds(ended.started_at));
+    report.setFinishedAt(nanoseconds(ended.ended_at));
+    set_text([&](const char* text) { report.setStdoutTail(text); }, ended.standard_output.tail);
+    set_text([&](const char* text) { report.setStderrTail(text); }, ended.standard_error.tail);
+    report.setStdoutBytes(ended.standard_output.bytes);
+    report.setStderrBytes(ended.standard_error.bytes);
+    take_outputs(report, ended.token);
+    deliver(task, std::make_shared<report_params>(std::move(params)), ended.token);
+  }
+
+  void take_outputs(schemas::AttemptReport::Builder report, const std::string& token) {
+    if (report.getEnd() != AttemptEnd::EXITED || report.getExitCode() != 0) {
+      return;
+    }
+    const auto refuse = [&](const error& why) {
+      report.setEnd(AttemptEnd::BAD_OUTPUTS);
+      set_text([&](const char* text) { report.setText(text); }, "$MILLRACE_OUTPUT: " + why.text());
+    };
+    const auto text = read_log(output_file(token), 0, output_bytes_max + 1);
+    if (!text) {
+      if (text.error().code() != errc::not_found) {
+        refuse(text.error());
+      }
+      return;  // the command may remove it
+    }
+    const auto outputs = parse_outputs(text->bytes);
+    if (!outputs) {
+      refuse(outputs.error());
+      return;
+    }
+    auto list = report.initOutputs(static_cast<unsigned>(outputs->size()));
+    for (unsigned at = 0; at < outputs->size(); ++at) {
+      list[at].setName((*outputs)[at].first.c_str());
+      list[at].setValue((*outputs)[at].second.c_str());
+    }
+  }
+
+  // Makes the report until the task has stored it; then the attempt may be forgotten here.
+  void deliver(const std::string& task, std::shared_ptr<report_params> params, std::string token) {
+    auto copy = report_params{};
+    copy.build().setReport(params->report());
+    home_.call_then<void>(
+        ref<schemas::Task>(task).attempt_finished(std::move(copy)),
+        [this, task, params, token = std::move(token)](result<void> stored) {
+          if (stored || runtime::retry_of(stored.error().code()) == runtime::retry_class::never) {
+            post([this, token] {
+              static_cast<void>(supervisor_->acknowledge(token));
+              std::error_code ignored;
+              fs::remove(output_file(token), ignored);
+            });
+          } else {
+            post([this, task, params, token] { deliver(task, params, token); }, report_retry);
+          }
+        });
+  }
+
+  // An attempt that ended in an earlier life has its result; of the others the pool tells.
+  void report_recovered(const recovered_attempt& left) {
+    const auto parsed = parse_token(left.token);
+    const auto known =
+        left.found == recovered_attempt::state::ended && left.outcome != process_outcome::cancelled;
+    if (!parsed || !known) {
+      static_cast<void>(supervisor_->acknowledge(left.token));
+      return;
+    }
+    report_params params;
+    auto report = params.build().initReport();
+    report.setNumber(parsed->attempt);
+    report.setEnd(end_of(left.outcome));
+    report.setExitCode(left.exit_code.value_or(-1));
+    report.setSignal(left.signal.value_or(0));
+    report.setFinishedAt(nanoseconds(home_.time().wall()));
+    const auto run = run_of(parsed->task_key);
+    const auto logs = logs_of(run, parsed->task_key.substr(run.size() + 1), parsed->attempt);
+    if (const auto tail = tail_log_bytes(logs.standard_output, tail_bytes)) {
+      set_text([&](const char* text) { report.setStdoutTail(text); }, to_utf8(tail->bytes));
+    }
+    if (const auto tail = tail_log_bytes(logs.standard_error, tail_bytes)) {
+      set_text([&](const char* text) { report.setStderrTail(text); }, to_utf8(tail->bytes));
+    }
+    take_outputs(report, left.token);
+    // Blocks: the result must be stored before the pool declares the attempt lost.
+    if (home_.call(ref<schemas::Task>(parsed->task_key).attempt_finished(std::move(params)))) {
+      static_cast<void>(supervisor_->acknowledge(left.token));
+    }
+  }
+
+  pipeline_host_options options_;
+  runtime::silo& home_;
+  std::uint64_t incarnation_ = 0;
+  std::unique_ptr<process_supervisor> supervisor_;
+  std::mutex mutex_;
+  std::condition_variable changed_;
+  std::deque<std::function<void()>> jobs_;
+  std::multimap<std::chrono::steady_clock::time_point, std::function<void()>> later_;
+  bool stopping_ = false;
+  std::thread worker_;
+};
+
+pipeline_host::pipeline_host(std::unique_ptr<impl> body) : impl_(std::move(body)) {}
+pipeline_host::~pipeline_host() = default;
+
+result<std::unique_ptr<pipeline_host>> pipeline_host::open(pipeline_host_options options,
+                                                           runtime::silo& home) {
+  auto body = std::make_unique<impl>(std::move(options), home);
+  if (auto opened = body->open(); !opened) {
+    return std::move(opened).error();
+  }
+  return std::unique_ptr<pipeline_host>(new pipeline_host{std::move(body)});
+}
+
+result<void> pipeline_host::join() {
+  return impl_->join();
+}
+void pipeline_host::stop() {
+  impl_->stop();
+}
+attempt_logs pipeline_host::logs_of(std::string_view run, std::string_view task_instance,
+                                    std::uint32_t attempt) const {
+  return impl_->logs_of(run, task_instance, attempt);
+}
+fs::path pipeline_host::workspace_of(std::string_view run) const {
+  return impl_->workspace_of(run);
+}
+process_supervisor& pipeline_host::processes() {
+  return impl_->processes();
+}
+
+}  // namespace millrace::actors

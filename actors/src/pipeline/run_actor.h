@@ -1,0 +1,54 @@
+// SPDX-License-Identifier: MIT
+// The actor `run`: one execution of a pipeline. The decisions are `run_graph`'s; this stores its
+// rows, tells the tasks and keeps the list of events.
+#pragma once
+
+#include <optional>
+#include <string>
+
+#include "millrace/pipeline.capnp.actor.h"
+#include "millrace/runtime/state_map.h"
+#include "run/run_graph.h"
+
+namespace millrace::actors {
+
+/// The events of a run that are kept; older ones are dropped.
+inline constexpr std::uint64_t run_events_max = 10'000;
+
+class run_actor final : public schemas::run_base<schemas::RunStored> {
+public:
+  runtime::async<> on_activate() override;
+  runtime::async<> on_reminder(std::string name) override;
+
+  runtime::async<> begin(begin_params params) override;
+  runtime::async<status_results> status() override;
+  runtime::async<tasks_results> tasks(tasks_params params) override;
+  runtime::async<task_results> task(task_params params) override;
+  runtime::async<events_results> events(events_params params) override;
+  runtime::async<> cancel(cancel_params params) override;
+  runtime::async<retry_results> retry() override;
+  runtime::async<> task_changed(task_changed_params params) override;
+
+private:
+  [[nodiscard]] runtime::result<void> build_graph();
+  [[nodiscard]] runtime::result<void> check_known() const;
+  [[nodiscard]] bool over() const { return state().getState() != schemas::RunState::RUNNING; }
+  [[nodiscard]] std::string row_of(instance_id id) const;
+  void apply(run_effects effects);
+  void start(instance_id id, run_effects& effects);
+  void settle(const settled_instance& one);
+  void stop(schemas::RunState end, const std::string& reason);
+  void finish();
+  [[nodiscard]] runtime::result<schemas::task_interface::begin_params> spec_of(
+      instance_id id) const;
+  void count(schemas::TaskState state, int by);
+  void count_waiting();
+  void add_event(const schemas::TaskStatus::Reader* instance);
+
+  runtime::state_map<schemas::RunPinned> pinned_{*this, "pinned"};
+  runtime::state_map<schemas::TaskStatus> instances_{*this, "instances"};
+  runtime::state_map<schemas::RunEvent> events_{*this, "events"};
+  std::optional<run_graph> graph_;
+};
+
+}  // namespace millrace::actors

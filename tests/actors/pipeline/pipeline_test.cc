@@ -1,0 +1,254 @@
+// SPDX-License-Identifier: MIT
+// Whole pipelines on a real silo: LMDB in a temporary folder, real processes.
+#include <doctest/doctest.h>
+#include <unistd.h>
+
+#include <filesystem>
+#include <thread>
+
+#include "millrace/actors/definition.h"
+#include "millrace/actors/pipeline_host.h"
+#include "millrace/actors/run_id.h"
+#include "millrace/pipeline.capnp.actor.h"
+
+namespace millrace::actors {
+namespace {
+
+namespace fs = std::filesystem;
+using runtime::ref;
+using schemas::RunState;
+using schemas::TaskState;
+
+class temporary_folder {
+public:
+  temporary_folder() {
+    std::string pattern = "/tmp/millrace-test-XXXXXX";
+    path = ::mkdtemp(pattern.data());
+  }
+  temporary_folder(const temporary_folder&) = delete;
+  temporary_folder& operator=(const temporary_folder&) = delete;
+  ~temporary_folder() {
+    std::error_code ignored;
+    fs::remove_all(path, ignored);
+  }
+  fs::path path;
+};
+
+// A silo with a pipeline host, as `millrace dev` has it but without HTTP.
+class node {
+public:
+  explicit node(const fs::path& data) {
+    auto rows = runtime::open_storage(
+        {.directory = (data / "rows").string(), .map_bytes = std::size_t{1} << 30U});
+    REQUIRE(rows);
+    silo = std::make_unique<runtime::silo>(*std::move(rows));
+    auto opened = pipeline_host::open({.data_directory = data, .slots = 4}, *silo);
+    REQUIRE(opened);
+    host = *std::move(opened);
+    REQUIRE(silo->start());
+    REQUIRE(host->join());
+  }
+  node(const node&) = delete;
+  node& operator=(const node&) = delete;
+  ~node() { stop(); }
+  void stop() {
+    host->stop();
+    silo->stop();
+  }
+
+  std::string submit(const std::string& text, const std::string& params = "{}") {
+    const auto made = load_definition(text, "p.yaml");
+    for (const auto& each : made.diagnostics) {
+      MESSAGE(to_string(each));
+    }
+    REQUIRE(made);
+    const auto pipeline = ref<schemas::Pipeline>("default/" + made.definition->name);
+    const auto applied = silo->call(pipeline.apply(to_json(*made.definition), 0));
+    REQUIRE(applied);
+    const auto run = make_run_id(silo->time().wall(), random);
+    schemas::pipeline_interface::submit_params submission;
+    submission.build().setRun(run.c_str());
+    submission.build().setParams(params.c_str());
+    const auto answer = silo->call(pipeline.submit(std::move(submission)));
+    REQUIRE(answer);
+    return run;
+  }
+
+  // Waits on the run's events until it has ended.
+  RunState wait(const std::string& run) {
+    std::uint64_t after = 0;
+    for (int polls = 0; polls < 1000; ++polls) {
+      const auto page = silo->call(ref<schemas::Run>(run).events(after, 10'000, 0));
+      if (!page) {
+        CHECK(page.error().code() == runtime::errc::not_found);  // its begin is on the way
+        continue;
+      }
+      for (auto event : page->events()) {
+        after = event.getSequence();
+      }
+      if (page->ended()) {
+        break;
+      }
+    }
+    const auto status = silo->call(ref<schemas::Run>(run).status());
+    REQUIRE(status);
+    return status->run().getState();
+  }
+
+  schemas::run_interface::task_results task(const std::string& run, const std::string& name) {
+    auto answer = silo->call(ref<schemas::Run>(run).task(name));
+    REQUIRE(answer);
+    return *std::move(answer);
+  }
+
+  runtime::rng random;
+  std::unique_ptr<runtime::silo> silo;
+  std::unique_ptr<pipeline_host> host;
+};
+
+TEST_CASE("a fan-out over the outputs of a task is joined in one workspace") {
+  temporary_folder data;
+  node here{data.path};
+  const auto run = here.submit(R"yaml(name: words
+params: {greeting: hello}
+tasks:
+  - name: list
+    run: |
+      printf 'files<<END\na\nb\nc\nEND\n' >> "$MILLRACE_OUTPUT"
+    outputs: [files]
+  - name: count
+    needs: [list]
+    for_each: ${{ tasks.list.outputs.files }}
+    run: echo "$MILLRACE_PARAM_GREETING $MILLRACE_ITEM" > "$MILLRACE_ITEM.txt"
+  - name: join
+    needs: [count]
+    run: cat *.txt; echo "lines=$(cat *.txt | wc -l)" >> "$MILLRACE_OUTPUT"
+)yaml",
+                               R"({"greeting": "good day"})");
+  CHECK(here.wait(run) == RunState::SUCCEEDED);
+  const auto join = here.task(run, "join");
+  CHECK(join.task().getOutputs()[0].getValue() == "3");
+  const auto detail = here.silo->call(ref<schemas::Task>(run + "/join").describe());
+  REQUIRE(detail);
+  CHECK(detail->attempts()[0].getStdoutTail() == "good day a\ngood day b\ngood day c\n");
+  CHECK(fs::exists(here.host->logs_of(run, "count[1]", 1).standard_output));
+}
+
+TEST_CASE("a failed command is tried again and then fails the run") {
+  temporary_folder data;
+  node here{data.path};
+  const auto run = here.submit(R"yaml(name: flaky
+tasks:
+  - name: second_time
+    run: test -e marker || { touch marker; exit 3; }
+    retry: {max_attempts: 2, delay: 10ms}
+  - name: never
+    needs: [second_time]
+    run: echo oops >&2; exit 7
+  - {name: after, needs: [never], run: echo}
+)yaml");
+  CHECK(here.wait(run) == RunState::FAILED);
+  CHECK(here.task(run, "second_time").task().getAttempt() == 2);
+  CHECK(here.task(run, "second_time").task().getState() == TaskState::SUCCEEDED);
+  CHECK(here.task(run, "never").task().getExitCode() == 7);
+  CHECK(here.task(run, "never").task().getReason() == "exit code 7");
+  CHECK(here.task(run, "after").task().getState() == TaskState::UPSTREAM_FAILED);
+}
+
+TEST_CASE("timeouts, missing programs and broken outputs are told apart") {
+  temporary_folder data;
+  node here{data.path};
+  const auto run = here.submit(R"yaml(name: bad
+tasks:
+  - {name: slow, run: sleep 60, timeout: 50ms, grace_period: 10ms}
+  - {name: missing, command: [no-such-program]}
+  - {name: outputs, run: echo nonsense >> "$MILLRACE_OUTPUT"}
+)yaml");
+  CHECK(here.wait(run) == RunState::FAILED);
+  CHECK(here.task(run, "slow").task().getState() == TaskState::TIMED_OUT);
+  CHECK(here.task(run, "missing").task().getState() == TaskState::ERRORED);
+  CHECK(here.task(run, "outputs").task().getState() == TaskState::FAILED);
+}
+
+TEST_CASE("cancelling a run ends its processes") {
+  temporary_folder data;
+  node here{data.path};
+  const auto run = here.submit(R"yaml(name: long
+tasks:
+  - {name: a, run: sleep 600}
+  - {name: b, run: echo, needs: [a]}
+)yaml");
+  std::uint64_t after = 0;
+  for (auto running = false; !running;) {
+    const auto page = here.silo->call(ref<schemas::Run>(run).events(after, 10'000, 0));
+    if (page) {
+      for (auto event : page->events()) {
+        after = event.getSequence();
+        running = running || event.getState() == TaskState::RUNNING;
+      }
+    }
+  }
+  REQUIRE(here.silo->call(ref<schemas::Run>(run).cancel("enough")));
+  CHECK(here.wait(run) == RunState::CANCELLED);
+  CHECK(here.task(run, "a").task().getState() == TaskState::CANCELLED);
+  CHECK(here.task(run, "b").task().getState() == TaskState::CANCELLED);
+  CHECK(here.host->processes().stats().running == 0);
+  const auto again = here.silo->call(ref<schemas::Run>(run).cancel("enough"));
+  CHECK(again.error().code() == runtime::errc::failed_precondition);
+}
+
+TEST_CASE("a retry runs what failed and keeps what succeeded") {
+  temporary_folder data;
+  node here{data.path};
+  const auto run = here.submit(R"yaml(name: again
+tasks:
+  - {name: a, run: echo once >> a.log}
+  - {name: b, run: test -e repaired, needs: [a]}
+)yaml");
+  CHECK(here.wait(run) == RunState::FAILED);
+  std::FILE* repaired = std::fopen((here.host->workspace_of(run) / "repaired").c_str(), "w");
+  REQUIRE(repaired != nullptr);
+  std::fclose(repaired);
+  const auto retried = here.silo->call(ref<schemas::Run>(run).retry());
+  REQUIRE(retried);
+  CHECK(retried->tasks() == 1);
+  CHECK(here.wait(run) == RunState::SUCCEEDED);
+  CHECK(fs::file_size(here.host->workspace_of(run) / "a.log") == 5);
+}
+
+TEST_CASE("a run goes on after the silo has stopped in its midst") {
+  temporary_folder data;
+  std::string run;
+  {
+    node here{data.path};
+    run = here.submit(R"yaml(name: through
+tasks:
+  - {name: a, run: echo a >> done.log}
+  - {name: b, needs: [a], run: "test -e slow || { touch slow; sleep 600; }; echo b >> done.log",
+     grace_period: 10ms}
+  - {name: c, needs: [b], run: echo c >> done.log}
+)yaml");
+    std::uint64_t after = 0;
+    for (auto running = false; !running;) {
+      const auto page = here.silo->call(ref<schemas::Run>(run).events(after, 10'000, 0));
+      if (page) {
+        for (auto event : page->events()) {
+          after = event.getSequence();
+          running = running || (event.getState() == TaskState::RUNNING && event.getName() == "b");
+        }
+      }
+    }
+    // The command has begun once its marker is there; the silo then stops under it.
+    while (!fs::exists(here.host->workspace_of(run) / "slow")) {
+      std::this_thread::yield();
+    }
+  }
+  node again{data.path};
+  CHECK(again.wait(run) == RunState::SUCCEEDED);
+  CHECK(again.task(run, "a").task().getAttempt() == 1);
+  CHECK(again.task(run, "b").task().getAttempt() == 2);
+  CHECK(fs::file_size(again.host->workspace_of(run) / "done.log") == 6);
+}
+
+}  // namespace
+}  // namespace millrace::actors
