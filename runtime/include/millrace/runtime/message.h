@@ -89,6 +89,9 @@ public:
   /// The flat form; empty for an empty message.
   [[nodiscard]] std::string flat() const { return body_ ? body_->flat() : std::string{}; }
 
+  /// The memory; null when empty.
+  [[nodiscard]] message_body* body() const noexcept { return body_.get(); }
+
   /// Requires: as `message_body::from_flat`.
   [[nodiscard]] static any_message from_flat(std::string_view flat) {
     return flat.empty() ? any_message{} : any_message{message_body::from_flat(flat)};
