@@ -106,7 +106,8 @@ interface Pipeline $Actor.actor("pipeline") {
   # version 0: the latest.
   submit @2 (run :Text, params :Text $Actor.rawJson, labels :List(Label))
       -> (run :Text, version :UInt32);
-  # `run` is a fresh id from the caller; `params` a JSON object. Answers when the run is stored.
+  # `run`: a fresh id, or empty for one to be made; `params` a JSON object. Answers when the run is
+  # stored.
   runs @3 (before :Text, limit :UInt32) -> (runs :List(RunSummary), next :Text) $Actor.readOnly;
   # Newest first, those before `before`; `next` is empty at the end. limit 0: 100.
   runEnded @4 (run :Text, state :RunState, finishedAt :Int64) -> ();

@@ -142,7 +142,7 @@ async<pipeline_actor::submit_results> pipeline_actor::submit(submit_params param
     co_return error{errc::not_found, "there is no pipeline '" + pipeline() + "' in project '" +
                                          project() + "'; apply its definition first"};
   }
-  const std::string run{params.run()};
+  const auto run = params.run().empty() ? make_run_id(now(), random_) : std::string{params.run()};
   if (!is_run_id(run)) {
     co_return error{errc::invalid_argument, "'" + run + "' is no run id"};
   }

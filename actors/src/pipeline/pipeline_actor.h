@@ -32,6 +32,7 @@ private:
 
   runtime::state_map<schemas::PipelineVersion> versions_{*this, "versions"};
   runtime::state_map<schemas::RunSummary> runs_{*this, "runs"};
+  runtime::rng random_;
 };
 
 }  // namespace millrace::actors

@@ -47,8 +47,8 @@ std::string escaped(std::string_view key) {
 
 class message_reader {
 public:
-  void read_struct(const json& from, capnp::DynamicStruct::Builder into,
-                   const std::string& pointer, unsigned depth) {
+  void read_struct(const json& from, capnp::DynamicStruct::Builder into, const std::string& pointer,
+                   unsigned depth) {
     if (depth > json_depth_max) {
       throw mistake{pointer, "nested deeper than " + std::to_string(json_depth_max)};
     }
@@ -106,9 +106,8 @@ private:
     const auto type = field.getType();
     switch (type.which()) {
       case which::STRUCT: {
-        auto child = field.getProto().isGroup()
-                         ? into.get(field).as<capnp::DynamicStruct>()
-                         : into.init(field).as<capnp::DynamicStruct>();
+        auto child = field.getProto().isGroup() ? into.get(field).as<capnp::DynamicStruct>()
+                                                : into.init(field).as<capnp::DynamicStruct>();
         read_struct(value, child, here, depth + 1);
         return;
       }
@@ -116,8 +115,8 @@ private:
         if (!value.is_array()) {
           expected(here, "an array", value);
         }
-        read_list(value, into.init(field, static_cast<unsigned>(value.size()))
-                             .as<capnp::DynamicList>(),
+        read_list(value,
+                  into.init(field, static_cast<unsigned>(value.size())).as<capnp::DynamicList>(),
                   here, depth + 1);
         return;
       case which::TEXT:
@@ -314,7 +313,8 @@ result<any_message> from_json(capnp::StructSchema schema, std::string_view text)
   } catch (const json::exception& broken) {
     return error{errc::invalid_argument, std::string{"not JSON: "} + broken.what()};
   } catch (const kj::Exception& refused) {
-    return error{errc::invalid_argument, std::string{"refused: "} + refused.getDescription().cStr()};
+    return error{errc::invalid_argument,
+                 std::string{"refused: "} + refused.getDescription().cStr()};
   }
   return any_message{std::move(body)};
 }

@@ -99,7 +99,8 @@ void write_field(capnp::StructSchema::Field field, const capnp::DynamicStruct::R
     }
   } else if (form == field_form::raw_json) {
     const auto text = from.get(field).as<capnp::Text>();
-    out += text.size() == 0 ? std::string_view{"null"} : std::string_view{text.begin(), text.size()};
+    out +=
+        text.size() == 0 ? std::string_view{"null"} : std::string_view{text.begin(), text.size()};
   } else if (field.getType().isStruct() && !field.getProto().isGroup() && !from.has(field)) {
     out += "null";
   } else {
@@ -121,7 +122,9 @@ void write_struct(const capnp::DynamicStruct::Reader& from, std::string& out) {
       write(field);
     }
   }
-  KJ_IF_MAYBE(chosen, from.which()) { write(*chosen); }
+  KJ_IF_MAYBE (chosen, from.which()) {
+    write(*chosen);
+  }
   out += '}';
 }
 
@@ -165,7 +168,7 @@ void write_value(const capnp::DynamicValue::Reader& value, std::string& out) {
     }
     case capnp::DynamicValue::ENUM: {
       const auto word = value.as<capnp::DynamicEnum>();
-      KJ_IF_MAYBE(enumerant, word.getEnumerant()) {
+      KJ_IF_MAYBE (enumerant, word.getEnumerant()) {
         const auto name = enumerant->getProto().getName();
         out += '"';
         append_snake_case(out, {name.begin(), name.size()});

@@ -1,0 +1,84 @@
+// SPDX-License-Identifier: MIT
+// Any method of any actor type, from its schema.
+#include "api/api.h"
+#include "api/respond.h"
+
+namespace millrace::gateway {
+
+using http::method;
+using http::reply;
+using http::request;
+using runtime::errc;
+
+namespace {
+
+void types(const api_parts& parts, request&, reply answer) {
+  std::string text = R"({"types":[)";
+  for (const auto* type : parts.silo.types()) {
+    text += (text.back() == '[' ? "" : ",") + (R"({"type":")" + std::string{type->type}) +
+            R"(","methods":[)";
+    for (const auto& one : type->methods) {
+      text += (text.back() == '[' ? "\"" : ",\"") + std::string{one.name} + "\"";
+    }
+    text += "]}";
+  }
+  answer.send(http::json(200, text + "]}"));
+}
+
+void call(const api_parts& parts, request& received, reply answer) {
+  const auto name = received.param("type");
+  const auto* type = parts.silo.find_type(name);
+  if (type == nullptr) {
+    answer.fail({errc::not_found, "there is no actor type '" + std::string{name} +
+                                      "'; GET /api/v1/actors lists them"});
+    return;
+  }
+  const auto* found = type->find(received.param("method"));
+  if (found == nullptr) {
+    std::string known;
+    for (const auto& each : type->methods) {
+      known += (known.empty() ? "" : ", ") + std::string{each.name};
+    }
+    answer.fail({errc::not_found, "actor type '" + std::string{name} + "' has no method '" +
+                                      std::string{received.param("method")} +
+                                      "'; it has: " + known});
+    return;
+  }
+  auto params = runtime::from_json(found->params(), received.body);
+  if (!params) {
+    answer.fail(params.error());
+    return;
+  }
+  runtime::call_spec spec;
+  spec.interface = type;
+  spec.key = received.param("key");
+  spec.method = found->ordinal;
+  spec.params = *std::move(params);
+  if (const auto key = received.headers.find("Idempotency-Key")) {
+    spec.idempotency_key = *key;
+  }
+  auto shared = std::make_shared<reply>(std::move(answer));
+  parts.silo.call_then(std::move(spec),
+                       [shared, found](runtime::result<runtime::any_message> results) {
+                         if (!results) {
+                           shared->fail(results.error());
+                           return;
+                         }
+                         std::string text;
+                         runtime::to_json(found->results(), *results, text);
+                         shared->send(http::json(200, std::move(text)));
+                       });
+}
+
+}  // namespace
+
+void add_actor_routes(http::router& routes, const api_parts& parts) {
+  routes.add(method::get, "/api/v1/actors", [&parts](request& received, reply answer) {
+    types(parts, received, std::move(answer));
+  });
+  routes.add(
+      method::post, "/api/v1/actors/{type}/{key}/{method}",
+      [&parts](request& received, reply answer) { call(parts, received, std::move(answer)); });
+}
+
+}  // namespace millrace::gateway

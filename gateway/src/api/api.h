@@ -1,0 +1,75 @@
+// SPDX-License-Identifier: MIT
+// The HTTP API, version 1.
+//
+//   PUT    /api/v1/projects/{project}/pipelines/{name}        a definition, YAML or JSON; If-Match
+//   GET    /api/v1/projects/{project}/pipelines               ?after&limit
+//   GET    /api/v1/projects/{project}/pipelines/{name}        ?version
+//   POST   /api/v1/projects/{project}/pipelines/{name}/runs   {params, labels}; Idempotency-Key
+//   GET    /api/v1/projects/{project}/pipelines/{name}/runs   ?before&limit
+//   POST   /api/v1/validate                                   a definition
+//   GET    /api/v1/runs/{id}
+//   GET    /api/v1/runs/{id}/tasks                            ?after&limit
+//   GET    /api/v1/runs/{id}/tasks/{name}                     with attempts
+//   GET    /api/v1/runs/{id}/tasks/{name}/logs                ?stream&attempt&tail&follow
+//   GET    /api/v1/runs/{id}/events                           server-sent; Last-Event-ID
+//   POST   /api/v1/runs/{id}/cancel                           {reason}
+//   POST   /api/v1/runs/{id}/retry
+//   GET    /api/v1/actors                                     types and methods
+//   POST   /api/v1/actors/{type}/{key}/{method}               any actor; Idempotency-Key
+//   GET    /livez /readyz /metrics /version
+//
+// JSON is snake_case and made from the schemas. Errors are problem documents (RFC 9457).
+#pragma once
+
+#include <condition_variable>
+#include <deque>
+#include <functional>
+#include <memory>
+#include <mutex>
+#include <thread>
+
+#include "http/router.h"
+#include "http/server.h"
+#include "millrace/actors/pipeline_host.h"
+#include "millrace/runtime/silo.h"
+
+namespace millrace::gateway {
+
+/// A thread for reading files, so that io threads never wait for a disk.
+class file_thread {
+public:
+  file_thread();
+  file_thread(const file_thread&) = delete;
+  file_thread& operator=(const file_thread&) = delete;
+  ~file_thread();
+  /// Runs `job` soon; drops it when stopping. Threading: any.
+  void post(std::function<void()> job);
+
+private:
+  void work();
+  std::mutex mutex_;
+  std::condition_variable changed_;
+  std::deque<std::function<void()>> jobs_;
+  bool stopping_ = false;
+  std::thread thread_;
+};
+
+/// What handlers work with. Lives longer than the server.
+struct api_parts {
+  runtime::silo& silo;
+  actors::pipeline_host& host;
+  file_thread& files;
+  std::function<http::server_probe()> probe;  ///< For /metrics; may be empty.
+};
+
+/// Adds every route. `parts` must outlive the router.
+void add_api(http::router& routes, const api_parts& parts);
+
+// By subject; each in its own file.
+void add_pipeline_routes(http::router& routes, const api_parts& parts);
+void add_run_routes(http::router& routes, const api_parts& parts);
+void add_log_routes(http::router& routes, const api_parts& parts);
+void add_actor_routes(http::router& routes, const api_parts& parts);
+void add_system_routes(http::router& routes, const api_parts& parts);
+
+}  // namespace millrace::gateway

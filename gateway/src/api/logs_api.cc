@@ -1,0 +1,218 @@
+// SPDX-License-Identifier: MIT
+// Logs: the output files of attempts, whole, their end, or as they grow.
+#include "api/api.h"
+#include "api/respond.h"
+#include "millrace/actors/process_log.h"
+#include "millrace/pipeline.capnp.actor.h"
+
+namespace millrace::gateway {
+
+namespace fs = std::filesystem;
+using http::method;
+using http::reply;
+using http::request;
+using runtime::errc;
+using runtime::error;
+using runtime::ref;
+
+namespace {
+
+constexpr std::size_t chunk_bytes = std::size_t{64} << 10U;
+constexpr std::uint64_t tail_lines_max = 100'000;
+constexpr std::size_t tail_bytes_max = std::size_t{8} << 20U;
+
+struct wanted_log {
+  std::string run;
+  std::string task;
+  std::uint64_t attempt;  // 0: the latest
+  std::uint64_t tail_lines;
+  bool from_end;
+  bool follow;
+  bool errors;  // the standard error
+};
+
+// Sends one file, and goes on as it grows when asked to.
+class log_sender : public std::enable_shared_from_this<log_sender> {
+public:
+  log_sender(const api_parts& parts, fs::path file, const wanted_log& wanted, reply answer)
+      : parts_(parts), file_(std::move(file)), wanted_(wanted), answer_(std::move(answer)) {}
+
+  // On the file thread.
+  void begin() {
+    if (wanted_.from_end) {
+      const auto tail = actors::tail_log_lines(file_, static_cast<std::size_t>(wanted_.tail_lines),
+                                               tail_bytes_max);
+      if (!tail && tail.error().code() != errc::not_found) {
+        answer_.fail(tail.error());
+        return;
+      }
+      open();
+      if (tail) {
+        out_.write(tail->bytes);
+        offset_ = tail->next_offset;
+      }
+    } else {
+      open();
+    }
+    go_on();
+  }
+
+private:
+  void open() {
+    out_ = answer_.open(200, {{"Content-Type", "text/plain; charset=utf-8"},
+                              {"X-Content-Type-Options", "nosniff"},
+                              {"Cache-Control", "no-store"}});
+    const auto again = [weak = weak_from_this()] {
+      if (const auto self = weak.lock(); self && self->lagging_.exchange(false)) {
+        self->parts_.files.post([self] { self->go_on(); });
+      }
+    };
+    out_.on_drained(again);
+    out_.on_closed([weak = weak_from_this(), again] {
+      if (const auto self = weak.lock()) {
+        self->closed_ = true;
+        again();
+      }
+    });
+    self_ = shared_from_this();
+  }
+
+  void go_on() {
+    while (!closed_) {
+      const auto chunk = actors::read_log(file_, offset_, chunk_bytes);
+      if (!chunk && chunk.error().code() != errc::not_found) {
+        break;
+      }
+      if (chunk && !chunk->bytes.empty()) {
+        offset_ = chunk->next_offset;
+        lagging_ = true;
+        if (out_.write(chunk->bytes) == http::write_status::full) {
+          return;  // `on_drained` comes back
+        }
+        if (!lagging_.exchange(false)) {
+          return;  // it was drained meanwhile, and is already coming back
+        }
+        continue;
+      }
+      if (wanted_.follow && !last_) {
+        wait_for_more();
+        return;
+      }
+      break;
+    }
+    out_.close();
+    self_.reset();
+  }
+
+  void wait_for_more() {
+    const auto watched = parts_.host.processes().watch_log(
+        file_, offset_, [self = shared_from_this()](actors::log_event what) {
+          self->last_ = what == actors::log_event::ended;
+          self->parts_.files.post([self] { self->go_on(); });
+        });
+    if (!watched) {
+      out_.close();
+      self_.reset();
+    }
+  }
+
+  const api_parts& parts_;
+  fs::path file_;
+  wanted_log wanted_;
+  reply answer_;
+  http::stream out_;
+  std::uint64_t offset_ = 0;
+  bool last_ = false;  // the attempt has ended: what is there is all
+  std::atomic<bool> lagging_{false};
+  std::atomic<bool> closed_{false};
+  std::shared_ptr<log_sender> self_;
+};
+
+void logs(const api_parts& parts, request& received, reply answer) {
+  const auto attempt = number_in_query(received, "attempt", 0, UINT32_MAX);
+  const auto tail = number_in_query(received, "tail", 0, tail_lines_max);
+  const auto stream = received.query("stream").value_or("stdout");
+  if (!attempt || !tail) {
+    answer.fail(attempt ? tail.error() : attempt.error());
+    return;
+  }
+  if (stream != "stdout" && stream != "stderr") {
+    answer.fail({errc::invalid_argument, "query parameter 'stream' must be stdout or stderr"});
+    return;
+  }
+  const auto follow = received.query("follow");
+  wanted_log wanted{std::string{received.param("id")},
+                    std::string{received.param("name")},
+                    *attempt,
+                    *tail,
+                    received.query("tail").has_value(),
+                    follow && *follow != "false" && *follow != "0",
+                    stream == "stderr"};
+  auto shared = std::make_shared<reply>(std::move(answer));
+  parts.silo.call_then<schemas::run_interface::task_results>(
+      ref<schemas::Run>(wanted.run).task(wanted.task),
+      [&parts, wanted, shared](auto found) mutable {
+        if (!found) {
+          shared->fail(found.error());
+          return;
+        }
+        const auto latest = found->task().getAttempt();
+        const auto number = wanted.attempt == 0 ? latest : wanted.attempt;
+        if (number == 0 || number > latest) {
+          shared->fail(
+              {errc::not_found,
+               latest == 0 ? "the task was never started: " + std::string{found->task().getReason()}
+                           : "the task has " + std::to_string(latest) + " attempts"});
+          return;
+        }
+        const auto files =
+            parts.host.logs_of(wanted.run, wanted.task, static_cast<std::uint32_t>(number));
+        const auto sender = std::make_shared<log_sender>(
+            parts, wanted.errors ? files.standard_error : files.standard_output, wanted,
+            std::move(*shared));
+        parts.files.post([sender] { sender->begin(); });
+      });
+}
+
+}  // namespace
+
+file_thread::file_thread() : thread_([this] { work(); }) {}
+
+file_thread::~file_thread() {
+  {
+    const std::lock_guard lock{mutex_};
+    stopping_ = true;
+    changed_.notify_one();
+  }
+  thread_.join();
+}
+
+void file_thread::post(std::function<void()> job) {
+  const std::lock_guard lock{mutex_};
+  jobs_.push_back(std::move(job));
+  changed_.notify_one();
+}
+
+void file_thread::work() {
+  std::unique_lock lock{mutex_};
+  for (;;) {
+    changed_.wait(lock, [this] { return stopping_ || !jobs_.empty(); });
+    if (stopping_) {
+      return;
+    }
+    auto job = std::move(jobs_.front());
+    jobs_.pop_front();
+    lock.unlock();
+    job();
+    job = nullptr;
+    lock.lock();
+  }
+}
+
+void add_log_routes(http::router& routes, const api_parts& parts) {
+  routes.add(
+      method::get, "/api/v1/runs/{id}/tasks/{name}/logs",
+      [&parts](request& received, reply answer) { logs(parts, received, std::move(answer)); });
+}
+
+}  // namespace millrace::gateway

@@ -1,0 +1,173 @@
+// SPDX-License-Identifier: MIT
+#include <atomic>
+
+#include "api/api.h"
+#include "api/respond.h"
+#include "http/sse.h"
+#include "millrace/pipeline.capnp.actor.h"
+
+namespace millrace::gateway {
+
+using http::method;
+using http::reply;
+using http::request;
+using runtime::ref;
+
+namespace {
+
+// How long one look for events waits; below the call's own deadline.
+constexpr std::uint32_t events_wait_ms = 20'000;
+
+std::string run_id(const request& received) {
+  return std::string{received.param("id")};
+}
+
+void status(const api_parts& parts, request& received, reply answer) {
+  call_and_answer(
+      parts.silo, ref<schemas::Run>(run_id(received)).status(), std::move(answer),
+      [](const auto& results) { return http::json(200, runtime::to_json_text(results.run())); });
+}
+
+void tasks(const api_parts& parts, request& received, reply answer) {
+  const auto limit = number_in_query(received, "limit", 0, 10'000);
+  if (!limit) {
+    answer.fail(limit.error());
+    return;
+  }
+  call_and_answer(parts.silo,
+                  ref<schemas::Run>(run_id(received))
+                      .tasks(text_in_query(received, "after"), static_cast<std::uint32_t>(*limit)),
+                  std::move(answer),
+                  [](const auto& results) { return http::json(200, json_of(results)); });
+}
+
+void task(const api_parts& parts, request& received, reply answer) {
+  const auto name = run_id(received) + "/" + std::string{received.param("name")};
+  call_and_answer(parts.silo, ref<schemas::Task>(name).describe(), std::move(answer),
+                  [](const auto& results) { return http::json(200, json_of(results)); });
+}
+
+void cancel(const api_parts& parts, request& received, reply answer) {
+  auto params =
+      runtime::from_json(capnp::Schema::from<schemas::Run::CancelParams>(), received.body);
+  if (!params) {
+    answer.fail(params.error());
+    return;
+  }
+  call_and_answer(parts.silo,
+                  ref<schemas::Run>(run_id(received))
+                      .cancel(schemas::run_interface::cancel_params{*std::move(params)}),
+                  std::move(answer), [] { return http::json(202, "{}"); });
+}
+
+void retry(const api_parts& parts, request& received, reply answer) {
+  call_and_answer(parts.silo, ref<schemas::Run>(run_id(received)).retry(), std::move(answer),
+                  [](const auto& results) { return http::json(202, json_of(results)); });
+}
+
+// One client that follows a run. Looks, writes what there is, looks again; a client that lags is
+// waited for.
+class follower : public std::enable_shared_from_this<follower> {
+public:
+  follower(runtime::silo& silo, std::string run, std::uint64_t after, reply answer)
+      : silo_(silo), run_(std::move(run)), after_(after), answer_(std::move(answer)) {}
+
+  void look() {
+    silo_.call_then<schemas::run_interface::events_results>(
+        ref<schemas::Run>(run_).events(after_, opened_ ? events_wait_ms : 0, 0),
+        [self = shared_from_this()](auto page) { self->take(std::move(page)); });
+  }
+
+private:
+  void take(runtime::result<schemas::run_interface::events_results> page) {
+    if (!opened_) {
+      if (!page) {
+        answer_.fail(page.error());
+        return;
+      }
+      opened_ = true;
+      out_ = http::event_stream::open(std::move(answer_));
+      out_.raw().on_closed([weak = weak_from_this()] {
+        if (const auto self = weak.lock()) {
+          self->closed_ = true;
+          if (self->lagging_.exchange(false)) {
+            self->look();
+          }
+        }
+      });
+      out_.raw().on_drained([weak = weak_from_this()] {
+        if (const auto self = weak.lock(); self && self->lagging_.exchange(false)) {
+          self->look();
+        }
+      });
+      self_ = shared_from_this();
+    }
+    if (!page || closed_) {
+      finish();  // the silo stops, or nobody listens: the client comes back with its last id
+      return;
+    }
+    auto status = http::write_status::ok;
+    for (auto event : page->events()) {
+      after_ = event.getSequence();
+      status = out_.event(std::to_string(after_), event.getName().size() == 0 ? "run" : "task",
+                          runtime::to_json_text(event));
+    }
+    if (page->ended()) {
+      out_.event(std::to_string(after_), "end", "{}");
+      finish();
+    } else if (status == http::write_status::closed) {
+      finish();
+    } else if (status == http::write_status::full) {
+      lagging_ = true;
+    } else {
+      look();
+    }
+  }
+
+  void finish() {
+    out_.raw().close();
+    self_.reset();
+  }
+
+  runtime::silo& silo_;
+  std::string run_;
+  std::uint64_t after_;
+  reply answer_;
+  http::event_stream out_;
+  bool opened_ = false;
+  std::atomic<bool> closed_{false};
+  std::atomic<bool> lagging_{false};
+  std::shared_ptr<follower> self_;  // while a lagging client is waited for
+};
+
+void events(const api_parts& parts, request& received, reply answer) {
+  auto after = number_in_query(received, "after", 0, UINT64_MAX);
+  if (!after) {
+    answer.fail(after.error());
+    return;
+  }
+  if (const auto last = received.headers.find("Last-Event-ID")) {
+    std::uint64_t number = 0;
+    std::from_chars(last->data(), last->data() + last->size(), number);
+    after = number;
+  }
+  std::make_shared<follower>(parts.silo, run_id(received), *after, std::move(answer))->look();
+}
+
+}  // namespace
+
+void add_run_routes(http::router& routes, const api_parts& parts) {
+  const auto add = [&](method verb, std::string_view pattern, auto handle) {
+    routes.add(verb, pattern, [&parts, handle](request& received, reply answer) {
+      handle(parts, received, std::move(answer));
+    });
+  };
+  add(method::get, "/api/v1/runs/{id}", status);
+  add(method::get, "/api/v1/runs/{id}/tasks", tasks);
+  add(method::get, "/api/v1/runs/{id}/tasks/{name}", task);
+  add(method::get, "/api/v1/runs/{id}/events", events);
+  add(method::post, "/api/v1/runs/{id}/cancel", cancel);
+  add(method::post, "/api/v1/runs/{id}/retry", retry);
+}
+
+}  // namespace millrace::gateway

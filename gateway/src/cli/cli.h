@@ -1,0 +1,29 @@
+// SPDX-License-Identifier: MIT
+// The command line `millrace`.
+//
+// Data goes to standard output, everything else to standard error.
+#pragma once
+
+#include <string>
+#include <vector>
+
+namespace millrace::gateway::cli {
+
+/// What a command answers to the shell.
+enum class exit_code : int {
+  ok = 0,
+  run_failed = 1,
+  usage = 2,  ///< Or a definition with mistakes.
+  cancelled = 3,
+  unauthenticated = 4,
+  not_found = 5,
+  conflict = 6,
+  unreachable = 7,
+  wait_timed_out = 8,
+  interrupted = 130,
+};
+
+/// Runs the command that `arguments` (without the program's name) name.
+[[nodiscard]] exit_code run(const std::vector<std::string>& arguments);
+
+}  // namespace millrace::gateway::cli

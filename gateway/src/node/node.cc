@@ -1,0 +1,49 @@
+// SPDX-License-Identifier: MIT
+#include "node/node.h"
+
+namespace millrace::gateway {
+
+using runtime::result;
+
+result<std::unique_ptr<node>> node::open(const node_options& options) {
+  std::error_code failed;
+  std::filesystem::create_directories(options.data_directory, failed);
+  const auto data = std::filesystem::absolute(options.data_directory);
+  runtime::storage_options rows;
+  rows.directory = (data / "state").string();
+  auto opened = runtime::open_storage(rows);
+  if (!opened) {
+    return std::move(opened).error();
+  }
+  std::unique_ptr<node> made{new node};
+  runtime::silo_options silo;
+  silo.threads = options.silo_threads;
+  made->silo_ = std::make_unique<runtime::silo>(*std::move(opened), silo);
+  auto host = actors::pipeline_host::open({data, options.slots, "local"}, *made->silo_);
+  if (!host) {
+    return std::move(host).error();
+  }
+  made->host_ = *std::move(host);
+  if (auto started = made->silo_->start(); !started) {
+    return std::move(started).error();
+  }
+  if (auto joined = made->host_->join(); !joined) {
+    return std::move(joined).error();
+  }
+  return made;
+}
+
+node::~node() {
+  stop();
+}
+
+void node::stop() {
+  if (host_) {
+    host_->stop();
+  }
+  if (silo_) {
+    silo_->stop();
+  }
+}
+
+}  // namespace millrace::gateway

@@ -1,0 +1,43 @@
+// SPDX-License-Identifier: MIT
+// A node: storage, silo and pipeline host of one process, wired together.
+#pragma once
+
+#include <filesystem>
+#include <memory>
+
+#include "millrace/actors/pipeline_host.h"
+#include "millrace/runtime/result.h"
+#include "millrace/runtime/silo.h"
+
+namespace millrace::gateway {
+
+struct node_options {
+  std::filesystem::path data_directory;
+  std::uint32_t slots = 0;    ///< As `pipeline_host_options`.
+  unsigned silo_threads = 0;  ///< As `silo_options`.
+};
+
+/// Threading: made, stopped and destroyed by one thread; `silo` and `host` as they say.
+class node {
+public:
+  /// Opens the data directory and starts. Errors: those of `open_storage` and
+  /// `process_supervisor::open`; each names the directory.
+  [[nodiscard]] static runtime::result<std::unique_ptr<node>> open(const node_options& options);
+
+  node(const node&) = delete;
+  node& operator=(const node&) = delete;
+  ~node();
+
+  /// Ends running attempts (the next start repeats them), then the silo. Idempotent.
+  void stop();
+
+  [[nodiscard]] runtime::silo& silo() noexcept { return *silo_; }
+  [[nodiscard]] actors::pipeline_host& host() noexcept { return *host_; }
+
+private:
+  node() = default;
+  std::unique_ptr<runtime::silo> silo_;
+  std::unique_ptr<actors::pipeline_host> host_;
+};
+
+}  // namespace millrace::gateway
