@@ -62,8 +62,11 @@ async<> run_actor::on_activate() {
   if (auto built = build_graph(); !built) {
     co_await runtime::fail(std::move(built).error());
   }
-  instances_.for_each([this](std::string_view, schemas::TaskStatus::Reader row) {
-    if (const auto at = graph_->find(text_of(row.getTask()))) {
+  instances_.for_each([this](std::string_view row_key, schemas::TaskStatus::Reader row) {
+    const auto at = graph_->find(text_of(row.getTask()));
+    if (at && graph_->fans_out(*at) && !row_key.ends_with(']')) {
+      graph_->restore_whole(*at, row.getState());
+    } else if (at) {
       graph_->restore({*at, row.getIndex()}, row.getState(), outputs_of(row));
     }
     return true;

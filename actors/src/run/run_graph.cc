@@ -36,6 +36,16 @@ std::string_view to_string(run_state state) noexcept {
   return at < words.size() ? words[at] : "unknown";
 }
 
+namespace {
+
+bool asks_each_instance(const task_definition& task) {
+  const auto parsed = parse_template(task.when);
+  return !parsed.pieces.empty() && parsed.pieces[0].formula &&
+         parsed.pieces[0].formula->uses_instance();
+}
+
+}  // namespace
+
 // What the expressions of one task can see; of one instance when it has one.
 class run_graph::scope final : public expression_scope {
 public:
@@ -77,8 +87,8 @@ public:
       return node.slots.empty() ? std::nullopt : of(node.slots[0]);
     }
     value::list all;
-    for (const auto& one : node.slots) {
-      all.push_back(of(one).value_or(value{}));
+    for (std::size_t index = 0; index < node.instances.size(); ++index) {
+      all.push_back(of(node.slots[index]).value_or(value{}));
     }
     return make_value(std::move(all));
   }
@@ -147,7 +157,15 @@ std::string run_graph::name_of(instance_id id) const {
 }
 
 void run_graph::restore(instance_id id, task_state state, output_list outputs) {
+  if (!fans_out(id.task) && is_terminal(state) && state != task_state::SUCCEEDED) {
+    restore_whole(id.task, state);
+    return;
+  }
   nodes_[id.task].restored[id.index] = {state, std::move(outputs)};
+}
+
+void run_graph::restore_whole(std::uint32_t task, task_state state) {
+  nodes_[task].restored_whole = state;
 }
 
 run_effects run_graph::begin() {
@@ -172,7 +190,8 @@ void run_graph::drain(run_effects& effects) {
   effects.ended = unended_ == 0;
 }
 
-void run_graph::judge(std::uint32_t at, run_effects& effects) {
+// Whether `run_on` lets the task start; settles it if not.
+bool run_graph::judge_needs(std::uint32_t at, run_effects& effects) {
   const auto& task = definition_.tasks[at];
   const auto count = [&](auto&& what) {
     return std::count_if(graph_.needs[at].begin(), graph_.needs[at].end(),
@@ -196,33 +215,64 @@ void run_graph::judge(std::uint32_t at, run_effects& effects) {
       starts = needs == 0 || succeeded > 0;
       break;
   }
-  if (stopping_) {
-    settle_whole(at, task_state::CANCELLED, stop_reason_, effects);
-    return;
-  }
   if (!starts) {
     const auto only_skipped = failed == 0 && succeeded + skipped == needs;
     const auto skip = task.run_on == trigger_rule::failure || only_skipped;
     settle_whole(at, skip ? task_state::SKIPPED : task_state::UPSTREAM_FAILED,
                  skip ? "the tasks it needs ended otherwise" : "a task it needs did not succeed",
                  effects);
+  }
+  return starts;
+}
+
+// Whether `when` lets the task start, as far as that is asked once; settles it if not.
+bool run_graph::judge_when(std::uint32_t at, run_effects& effects) {
+  const auto& task = definition_.tasks[at];
+  if (asks_each_instance(task)) {
+    return true;
+  }
+  const auto wanted = decide(task.when, scope{*this, at, nullptr});
+  if (!wanted) {
+    settle_whole(at, task_state::ERRORED, "`when`: " + wanted.error().text(), effects);
+    return false;
+  }
+  if (!*wanted) {
+    settle_whole(at, task_state::SKIPPED, "its condition is false", effects);
+  }
+  return *wanted;
+}
+
+void run_graph::judge(std::uint32_t at, run_effects& effects) {
+  auto& node = nodes_[at];
+  if (node.restored_whole) {
+    settle_whole(at, *node.restored_whole, {}, effects);
+  } else if (!node.restored.empty()) {
+    open(at, effects);  // as it was before the restart
+  } else if (stopping_) {
+    settle_whole(at, task_state::CANCELLED, stop_reason_, effects);
+  } else if (judge_needs(at, effects) && judge_when(at, effects)) {
+    open(at, effects);
+  }
+}
+
+void run_graph::judge_each_when(std::uint32_t at, run_effects& effects) {
+  auto& node = nodes_[at];
+  const auto& task = definition_.tasks[at];
+  if (!asks_each_instance(task)) {
     return;
   }
-  const auto parsed = parse_template(task.when);
-  const auto of_instance = !parsed.pieces.empty() && parsed.pieces[0].formula &&
-                           parsed.pieces[0].formula->uses_instance();
-  if (!of_instance) {
-    const auto wanted = decide(task.when, scope{*this, at, nullptr});
-    if (!wanted) {
-      settle_whole(at, task_state::ERRORED, "`when`: " + wanted.error().text(), effects);
-      return;
+  for (std::uint32_t index = 0; index < node.slots.size(); ++index) {
+    if (node.slots[index].state != task_state::WAITING) {
+      continue;
     }
-    if (!*wanted) {
-      settle_whole(at, task_state::SKIPPED, "its condition is false", effects);
-      return;
+    const auto wanted = decide(task.when, scope{*this, at, &node.instances[index]});
+    if (!wanted) {
+      settle({at, index}, task_state::ERRORED, "`when`: " + wanted.error().text(), effects);
+      fail_fast(at, effects);
+    } else if (!*wanted) {
+      settle({at, index}, task_state::SKIPPED, "its condition is false", effects);
     }
   }
-  open(at, effects);
 }
 
 void run_graph::open(std::uint32_t at, run_effects& effects) {
@@ -244,26 +294,17 @@ void run_graph::open(std::uint32_t at, run_effects& effects) {
     if (index < node.slots.size()) {
       node.slots[index] = std::move(known);
       (is_terminal(node.slots[index].state) ? node.ended : node.active) += 1;
+      node.failed_fast =
+          node.failed_fast || (task.fail_fast && is_failure(node.slots[index].state));
     }
   }
   active_ += node.active;
   node.restored.clear();
   known_ += node.slots.size();
-  const auto parsed = parse_template(task.when);
-  if (!parsed.pieces.empty() && parsed.pieces[0].formula &&
-      parsed.pieces[0].formula->uses_instance()) {
-    for (std::uint32_t index = 0; index < node.slots.size(); ++index) {
-      if (node.slots[index].state != task_state::WAITING) {
-        continue;
-      }
-      const auto wanted = decide(task.when, scope{*this, at, &node.instances[index]});
-      if (!wanted) {
-        settle({at, index}, task_state::ERRORED, "`when`: " + wanted.error().text(), effects);
-      } else if (!*wanted) {
-        settle({at, index}, task_state::SKIPPED, "its condition is false", effects);
-      }
-    }
+  if (stopping_) {
+    settle_unstarted(at, task_state::CANCELLED, stop_reason_, effects);
   }
+  judge_each_when(at, effects);
   node.startable = true;
   startable_.push_back(at);
   finish_if_done(at, effects);
@@ -279,7 +320,8 @@ void run_graph::settle(instance_id id, task_state state, std::string reason, run
 void run_graph::settle_whole(std::uint32_t at, task_state state, std::string reason,
                              run_effects& effects) {
   auto& node = nodes_[at];
-  const auto known = !node.restored.empty();  // it was settled before a restart
+  const auto known = node.restored_whole.has_value();  // it was settled before a restart
+  node.restored_whole.reset();
   node.restored.clear();
   node.now = phase::ended;
   node.outcome = state;
@@ -372,13 +414,8 @@ run_effects run_graph::ended(instance_id id, task_state state, output_list outpu
   --node.active;
   --active_;
   ++node.ended;
-  if (is_failure(state) && definition_.tasks[id.task].fail_fast && node.slots.size() > 1) {
-    settle_unstarted(id.task, task_state::CANCELLED, "another instance failed", effects);
-    for (std::uint32_t index = 0; index < node.slots.size() && node.active > 0; ++index) {
-      if (!is_terminal(node.slots[index].state)) {
-        effects.cancel.push_back({id.task, index});
-      }
-    }
+  if (is_failure(state)) {
+    fail_fast(id.task, effects);
   }
   finish_if_done(id.task, effects);
   if (node.now == phase::open && !node.startable && node.next < node.slots.size()) {
@@ -387,6 +424,21 @@ run_effects run_graph::ended(instance_id id, task_state state, output_list outpu
   }
   drain(effects);
   return effects;
+}
+
+// The first failed instance of a fan-out ends the others.
+void run_graph::fail_fast(std::uint32_t at, run_effects& effects) {
+  auto& node = nodes_[at];
+  if (!definition_.tasks[at].fail_fast || node.slots.size() < 2 || node.failed_fast) {
+    return;
+  }
+  node.failed_fast = true;
+  settle_unstarted(at, task_state::CANCELLED, "another instance failed", effects);
+  for (std::uint32_t index = 0; index < node.slots.size() && node.active > 0; ++index) {
+    if (!is_terminal(node.slots[index].state)) {
+      effects.cancel.push_back({at, index});
+    }
+  }
 }
 
 void run_graph::settle_unstarted(std::uint32_t at, task_state state, std::string_view reason,
@@ -445,7 +497,7 @@ run_effects run_graph::retry(std::vector<instance_id>& forgotten) {
     known_ -= node.slots.size();
     for (std::uint32_t index = 0; index < node.slots.size(); ++index) {
       auto& one = node.slots[index];
-      if (!node.instances.empty() && one.state == task_state::SUCCEEDED) {
+      if (!node.instances.empty() && one.state == task_state::SUCCEEDED && !needs_again) {
         node.restored[index] = std::move(one);
       } else {
         forgotten.push_back({at, index});

@@ -70,9 +70,12 @@ public:
   /// Requires: a definition from the loader, params that bound without mistakes.
   run_graph(pipeline_definition definition, bound_params params, std::string run_id);
 
-  /// Tells of an instance that has a stored row: before `begin`, in any order.
+  /// Tells of an instance that has a stored row: before `begin`, in any order. What a row says is
+  /// taken as it is: its task is not judged again.
   void restore(instance_id id, task_state state, output_list outputs);
-  /// Nothing new starts, as after `stop`: before `begin`.
+  /// Tells of a fan-out that was settled as a whole, without instances: before `begin`.
+  void restore_whole(std::uint32_t task, task_state state);
+  /// Nothing new starts, as after `stop`: before `begin`. What had been started is waited for.
   void restore_stopping() { stopping_ = true; }
 
   /// Starts the run, or goes on with it.
@@ -84,7 +87,9 @@ public:
   /// The run is cancelled or out of time: settles what has not started, cancels what has.
   [[nodiscard]] run_effects stop(std::string_view reason);
 
-  /// Starts again whatever did not succeed, and what was skipped because of it. Requires: ended.
+  /// Starts again whatever did not succeed, and what was skipped because of it. Instances of a
+  /// fan-out that succeeded are kept, unless a task it needs runs again: its list may change.
+  /// Requires: ended.
   /// `forgotten` gets the instances whose rows no longer hold.
   [[nodiscard]] run_effects retry(std::vector<instance_id>& forgotten);
 
@@ -129,13 +134,19 @@ private:
     std::uint32_t next = 0;    // the first slot that may be unstarted
     std::uint32_t active = 0;  // started, not ended
     std::uint32_t ended = 0;
-    bool startable = false;  // stands in `startable_`
+    bool startable = false;    // stands in `startable_`
+    bool failed_fast = false;  // the rest has been cancelled
+    std::optional<task_state> restored_whole;
     task_state outcome = task_state::WAITING;
     std::map<std::uint32_t, slot> restored;
   };
   class scope;
 
   void judge(std::uint32_t at, run_effects& effects);
+  [[nodiscard]] bool judge_needs(std::uint32_t at, run_effects& effects);
+  [[nodiscard]] bool judge_when(std::uint32_t at, run_effects& effects);
+  void judge_each_when(std::uint32_t at, run_effects& effects);
+  void fail_fast(std::uint32_t at, run_effects& effects);
   void open(std::uint32_t at, run_effects& effects);
   void settle_whole(std::uint32_t at, task_state state, std::string reason, run_effects& effects);
   void settle(instance_id id, task_state state, std::string reason, run_effects& effects);
