@@ -1,0 +1,136 @@
+// SPDX-License-Identifier: MIT
+#include "cli/cli.h"
+
+#include <algorithm>
+#include <iostream>
+
+#include "cli/command.h"
+#include "version.h"
+
+namespace millrace::gateway::cli {
+
+namespace {
+
+namespace po = boost::program_options;
+
+std::vector<command> all_commands() {
+  auto all = local_commands();
+  const auto more = server_commands();
+  all.insert(all.end(), more.begin(), more.end());
+  return all;
+}
+
+void print_help(std::ostream& out, const std::vector<command>& commands) {
+  out << "Runs pipelines on durable virtual actors.\n\n"
+         "Examples:\n"
+         "  millrace run pipeline.yaml              run it here, no server needed\n"
+         "  millrace dev                            a server on http://127.0.0.1:8400\n"
+         "  millrace apply pipeline.yaml            give the server a pipeline\n"
+         "  millrace submit my-pipeline --watch     run it there and look on\n\n"
+         "Usage: millrace COMMAND [ARGUMENTS]\n\nCommands:\n";
+  for (const auto& each : commands) {
+    out << "  " << each.name << std::string(12 - each.name.size(), ' ') << each.summary << '\n';
+  }
+  out << "  version     print the version\n\n"
+         "`millrace COMMAND --help` tells more. Exit codes: 0 ok, 1 run failed, 2 usage or\n"
+         "definition, 3 cancelled, 4 not allowed, 5 not found, 6 conflict, 7 unreachable,\n"
+         "8 wait timed out, 130 interrupted.\n";
+}
+
+void print_help(std::ostream& out, const command& one, const po::options_description& options) {
+  out << one.summary << ".\n\nExamples:\n"
+      << one.examples << "\nUsage: millrace " << one.name << " " << one.arguments << "\n\n"
+      << options;
+}
+
+std::size_t distance(std::string_view a, std::string_view b) {
+  std::vector<std::size_t> row(b.size() + 1);
+  for (std::size_t at = 0; at <= b.size(); ++at) {
+    row[at] = at;
+  }
+  for (std::size_t i = 1; i <= a.size(); ++i) {
+    auto diagonal = std::exchange(row[0], i);
+    for (std::size_t j = 1; j <= b.size(); ++j) {
+      const auto above = row[j];
+      row[j] = std::min({row[j] + 1, row[j - 1] + 1, diagonal + (a[i - 1] == b[j - 1] ? 0 : 1)});
+      diagonal = above;
+    }
+  }
+  return row[b.size()];
+}
+
+exit_code unknown_command(const std::string& word, const std::vector<command>& commands) {
+  const auto nearest =
+      std::min_element(commands.begin(), commands.end(), [&](const auto& a, const auto& b) {
+        return distance(a.name, word) < distance(b.name, word);
+      });
+  std::string text = "there is no command '" + word + "'";
+  if (distance(nearest->name, word) <= 2) {
+    text += "; did you mean '" + std::string{nearest->name} + "'?";
+  }
+  return report(exit_code::usage, text + " `millrace --help` lists them");
+}
+
+exit_code run_command(const command& one, const std::vector<std::string>& arguments) {
+  po::options_description visible{"Options"};
+  one.add_options(visible);
+  visible.add_options()("help,h", "print this");
+  po::options_description whole;
+  whole.add(visible);
+  whole.add_options()("positional", po::value<std::vector<std::string>>());
+  po::positional_options_description rest;
+  rest.add("positional", -1);
+  po::variables_map values;
+  try {
+    constexpr auto style =
+        po::command_line_style::unix_style & ~po::command_line_style::allow_guessing;
+    po::store(po::command_line_parser(arguments).options(whole).positional(rest).style(style).run(),
+              values);
+    po::notify(values);
+  } catch (const po::error& wrong) {
+    return report(exit_code::usage, std::string{wrong.what()} + "; see `millrace " +
+                                        std::string{one.name} + " --help`");
+  }
+  if (values.count("help") > 0) {
+    print_help(std::cout, one, visible);
+    return exit_code::ok;
+  }
+  const auto positional = values.count("positional") > 0
+                              ? values["positional"].as<std::vector<std::string>>()
+                              : std::vector<std::string>{};
+  if (positional.size() < one.least || positional.size() > one.most) {
+    return report(exit_code::usage,
+                  "usage: millrace " + std::string{one.name} + " " + std::string{one.arguments});
+  }
+  return one.run(values, positional);
+}
+
+}  // namespace
+
+exit_code run(const std::vector<std::string>& arguments) {
+  const auto commands = all_commands();
+  if (arguments.empty()) {
+    print_help(std::cerr, commands);
+    return exit_code::usage;
+  }
+  const auto& word = arguments[0];
+  if (word == "--help" || word == "-h" || word == "help") {
+    if (arguments.size() > 1) {
+      return run({arguments[1], "--help"});
+    }
+    print_help(std::cout, commands);
+    return exit_code::ok;
+  }
+  if (word == "version" || word == "--version") {
+    std::cout << "millrace " << version_text << '\n';
+    return exit_code::ok;
+  }
+  const auto found = std::find_if(commands.begin(), commands.end(),
+                                  [&](const auto& each) { return each.name == word; });
+  if (found == commands.end()) {
+    return unknown_command(word, commands);
+  }
+  return run_command(*found, {arguments.begin() + 1, arguments.end()});
+}
+
+}  // namespace millrace::gateway::cli

@@ -1,0 +1,151 @@
+// SPDX-License-Identifier: MIT
+#include "cli/command.h"
+
+#include <poll.h>
+#include <sys/signalfd.h>
+#include <unistd.h>
+
+#include <atomic>
+#include <cerrno>
+#include <csignal>
+#include <cstring>
+#include <fstream>
+#include <iostream>
+#include <iterator>
+#include <sstream>
+
+#include "millrace/actors/definition.h"
+
+namespace millrace::gateway::cli {
+
+namespace {
+
+std::atomic<int> interrupt_count{0};
+int interrupt_pipe[2] = {-1, -1};
+
+extern "C" void on_interrupt(int) {
+  const auto before = errno;
+  if (interrupt_count.fetch_add(1) >= 2) {
+    ::_exit(static_cast<int>(exit_code::interrupted));  // the third time is meant
+  }
+  const char byte = 0;
+  static_cast<void>(!::write(interrupt_pipe[1], &byte, 1));
+  errno = before;
+}
+
+exit_code code_of(runtime::errc code) {
+  using runtime::errc;
+  switch (code) {
+    case errc::not_found:
+      return exit_code::not_found;
+    case errc::conflict:
+      return exit_code::conflict;
+    case errc::unavailable:
+    case errc::deadline_exceeded:
+      return exit_code::unreachable;
+    case errc::invalid_argument:
+    case errc::too_large:
+      return exit_code::usage;
+    case errc::unauthenticated:
+    case errc::permission_denied:
+      return exit_code::unauthenticated;
+    default:
+      return exit_code::run_failed;
+  }
+}
+
+}  // namespace
+
+exit_code report(exit_code code, const std::string& text) {
+  std::cerr << "millrace: " << text << '\n';
+  return code;
+}
+
+exit_code report(const runtime::error& failure) {
+  return report(code_of(failure.code()), failure.text());
+}
+
+runtime::result<std::map<std::string, std::string>> params_of(const option_values& options) {
+  std::map<std::string, std::string> params;
+  if (options.count("param") == 0) {
+    return params;
+  }
+  for (const auto& each : options["param"].as<std::vector<std::string>>()) {
+    const auto equals = each.find('=');
+    if (equals == std::string::npos || equals == 0) {
+      return runtime::error{runtime::errc::invalid_argument,
+                            "-p '" + each + "': write it as NAME=VALUE"};
+    }
+    const auto name = each.substr(0, equals);
+    if (!params.emplace(name, each.substr(equals + 1)).second) {
+      return runtime::error{runtime::errc::invalid_argument,
+                            "-p: the parameter '" + name + "' is given twice"};
+    }
+  }
+  return params;
+}
+
+std::string text_of(const option_values& options, const char* name, std::string fallback) {
+  return options.count(name) > 0 ? options[name].as<std::string>() : std::move(fallback);
+}
+
+void add_output_option(boost::program_options::options_description& options) {
+  options.add_options()("output,o",
+                        boost::program_options::value<std::string>()->value_name("FORM"),
+                        "table (default), json, jsonl or name");
+}
+
+runtime::result<output_form> form_of(const option_values& options) {
+  const auto word = text_of(options, "output", "table");
+  constexpr std::pair<std::string_view, output_form> forms[] = {{"table", output_form::table},
+                                                                {"json", output_form::json},
+                                                                {"jsonl", output_form::jsonl},
+                                                                {"name", output_form::name}};
+  for (const auto& [name, form] : forms) {
+    if (name == word) {
+      return form;
+    }
+  }
+  return runtime::error{runtime::errc::invalid_argument,
+                        "-o '" + word + "': it must be table, json, jsonl or name"};
+}
+
+runtime::result<std::string> read_file(const std::string& name) {
+  std::stringstream text;
+  if (name == "-") {
+    text << std::cin.rdbuf();
+    return text.str();
+  }
+  errno = 0;
+  std::ifstream file{name, std::ios::binary};
+  if (!file || (text << file.rdbuf()).bad() || (file.peek() != EOF && text.str().empty())) {
+    const auto why = errno == 0 ? std::string{"not a file"} : std::string{std::strerror(errno)};
+    return runtime::error{
+        errno == ENOENT ? runtime::errc::not_found : runtime::errc::invalid_argument,
+        "cannot read '" + name + "': " + why};
+  }
+  return text.str();
+}
+
+void watch_interrupts() {
+  if (interrupt_pipe[0] >= 0 || ::pipe(interrupt_pipe) != 0) {
+    return;
+  }
+  struct sigaction action {};
+  action.sa_handler = on_interrupt;
+  action.sa_flags = SA_RESTART;
+  ::sigaction(SIGINT, &action, nullptr);
+  ::sigaction(SIGTERM, &action, nullptr);
+}
+
+int interrupts() noexcept {
+  return interrupt_count.load();
+}
+
+void wait_for_interrupt() {
+  pollfd waiting{interrupt_pipe[0], POLLIN, 0};
+  while (interrupts() == 0 && ::poll(&waiting, 1, -1) < 0 && errno == EINTR) {
+  }
+}
+
+}  // namespace millrace::gateway::cli

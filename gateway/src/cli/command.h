@@ -1,0 +1,64 @@
+// SPDX-License-Identifier: MIT
+// One subcommand, and what every one needs: its options, a client, its way to end.
+#pragma once
+
+#include <boost/program_options.hpp>
+
+#include <map>
+#include <memory>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "cli/cli.h"
+#include "http/client.h"
+#include "millrace/runtime/clock.h"
+#include "millrace/runtime/error.h"
+
+namespace millrace::gateway::cli {
+
+using option_values = boost::program_options::variables_map;
+
+/// A row of the table of commands.
+struct command {
+  std::string_view name;
+  std::string_view arguments;  ///< `FILE [-p NAME=VALUE]...`
+  std::string_view summary;    ///< One line, no full stop.
+  std::string_view examples;   ///< Lines, shown first in its help.
+  std::size_t least;           ///< Positional arguments.
+  std::size_t most;
+  void (*add_options)(boost::program_options::options_description& options);
+  exit_code (*run)(const option_values& options, const std::vector<std::string>& positional);
+};
+
+// The commands, by file.
+[[nodiscard]] std::vector<command> local_commands();   // run, dev, validate
+[[nodiscard]] std::vector<command> server_commands();  // apply, submit, list, ...
+
+/// Prints `millrace: text` to standard error and gives the code that belongs to the error.
+exit_code report(const runtime::error& failure);
+exit_code report(exit_code code, const std::string& text);
+
+/// `-p NAME=VALUE` options. Errors: `invalid_argument`.
+[[nodiscard]] runtime::result<std::map<std::string, std::string>> params_of(
+    const option_values& options);
+
+/// A text option, or a fallback.
+[[nodiscard]] std::string text_of(const option_values& options, const char* name,
+                                  std::string fallback = {});
+
+/// `-o`.
+enum class output_form : std::uint8_t { table, json, jsonl, name };
+[[nodiscard]] runtime::result<output_form> form_of(const option_values& options);
+void add_output_option(boost::program_options::options_description& options);
+
+/// Reads a file, or standard input for `-`. Errors: `not_found`, `invalid_argument`, `too_large`.
+[[nodiscard]] runtime::result<std::string> read_file(const std::string& name);
+
+/// The number of Ctrl-C (and SIGTERM) so far; `watch_interrupts` starts the count.
+void watch_interrupts();
+[[nodiscard]] int interrupts() noexcept;
+/// Waits until there is an interrupt.
+void wait_for_interrupt();
+
+}  // namespace millrace::gateway::cli

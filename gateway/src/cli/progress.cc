@@ -1,0 +1,196 @@
+// SPDX-License-Identifier: MIT
+#include "cli/progress.h"
+
+#include <fmt/format.h>
+#include <sys/ioctl.h>
+#include <unistd.h>
+
+#include <cstdlib>
+#include <iostream>
+#include <nlohmann/json.hpp>
+
+namespace millrace::gateway::cli {
+
+namespace {
+
+bool is_end(const std::string& state) {
+  return state != "waiting" && state != "queued" && state != "running" && state != "backing_off";
+}
+
+std::string seconds(double length) {
+  return length < 60 ? fmt::format("{:.1f}s", length)
+                     : fmt::format("{}m{:02}s", static_cast<int>(length) / 60,
+                                   static_cast<int>(length) % 60);
+}
+
+std::size_t columns() {
+  winsize size{};
+  return ::ioctl(STDERR_FILENO, TIOCGWINSZ, &size) == 0 && size.ws_col > 20 ? size.ws_col : 80;
+}
+
+std::string spaced(std::string word) {
+  for (auto& each : word) {
+    each = each == '_' ? ' ' : each;
+  }
+  return word;
+}
+
+// What of a task's own words may reach a terminal: no control characters.
+std::string printable(std::string text) {
+  for (auto& each : text) {
+    each = static_cast<unsigned char>(each) < 0x20 || each == 0x7f ? ' ' : each;
+  }
+  return text;
+}
+
+}  // namespace
+
+std::optional<progress_mode> progress_mode_of(const std::string& word) {
+  if (word == "auto") {
+    const auto* terminal = std::getenv("TERM");
+    const auto able = terminal != nullptr && std::string_view{terminal} != "dumb";
+    return ::isatty(STDERR_FILENO) != 0 && able ? progress_mode::tty : progress_mode::plain;
+  }
+  if (word == "tty") {
+    return progress_mode::tty;
+  }
+  if (word == "plain") {
+    return progress_mode::plain;
+  }
+  if (word == "json") {
+    return progress_mode::json;
+  }
+  return word == "quiet" ? std::optional{progress_mode::quiet} : std::nullopt;
+}
+
+std::optional<progress_event> event_from_json(const std::string& text) {
+  const auto json = nlohmann::json::parse(text, nullptr, false);
+  if (!json.is_object() || !json.contains("run_state")) {
+    return std::nullopt;
+  }
+  progress_event made;
+  made.json = text;
+  made.name = json.value("name", "");
+  made.state = json.value("state", "");
+  made.run_state = json.value("run_state", "");
+  made.label = printable(json.value("label", ""));
+  made.reason = printable(json.value("reason", ""));
+  made.attempt = json.value("attempt", 0U);
+  return made;
+}
+
+progress::progress(progress_mode mode)
+    : mode_(mode),
+      color_(mode == progress_mode::tty && std::getenv("NO_COLOR") == nullptr),
+      start_(std::chrono::steady_clock::now()) {}
+
+progress::~progress() {
+  clear();
+}
+
+std::string progress::elapsed() const {
+  return seconds(std::chrono::duration<double>(std::chrono::steady_clock::now() - start_).count());
+}
+
+std::string progress::colored(const std::string& state) const {
+  if (!color_) {
+    return spaced(state);
+  }
+  const auto* code = state == "succeeded"                                                ? "32"
+                     : state == "skipped" || state == "cancelled"                        ? "33"
+                     : state == "running" || state == "queued" || state == "backing_off" ? "36"
+                                                                                         : "31";
+  return fmt::format("\x1b[{}m{}\x1b[0m", code, spaced(state));
+}
+
+void progress::clear() {
+  if (drawn_) {
+    std::cerr << "\r\x1b[K";
+    drawn_ = false;
+  }
+}
+
+void progress::draw() {
+  if (mode_ != progress_mode::tty) {
+    return;
+  }
+  clear();
+  std::string text = fmt::format("[{}] {} done, {} running", elapsed(), ended_, running_.size());
+  for (const auto& name : running_) {
+    if (text.size() + name.size() + 8 > columns()) {
+      text += " ...";
+      break;
+    }
+    text += (text.find(':') == std::string::npos ? ": " : ", ") + name;
+  }
+  std::cerr << text.substr(0, columns() - 1) << std::flush;
+  drawn_ = true;
+}
+
+void progress::tick() {
+  draw();
+}
+
+void progress::line(const std::string& text) {
+  clear();
+  std::cerr << text << '\n';
+  draw();
+}
+
+void progress::begin(const std::string& pipeline, const std::string& run) {
+  if (mode_ == progress_mode::tty || mode_ == progress_mode::plain) {
+    line("run " + run + " of " + pipeline);
+  }
+}
+
+void progress::event(const progress_event& what) {
+  if (mode_ == progress_mode::json) {
+    std::cerr << what.json << std::endl;
+    return;
+  }
+  if (mode_ == progress_mode::quiet || what.name.empty()) {
+    return;
+  }
+  const auto now = std::chrono::steady_clock::now();
+  if (what.state == "running") {
+    running_.insert(what.name);
+    started_at_[what.name] = now.time_since_epoch().count();
+    draw();
+    if (mode_ == progress_mode::tty) {
+      return;  // the last line shows it
+    }
+  }
+  std::string text = fmt::format("{:>7}  {:<16} {}", elapsed(), colored(what.state), what.name);
+  if (!what.label.empty()) {
+    text += " (" + what.label + ")";
+  }
+  if (what.attempt > 1) {
+    text += fmt::format(" attempt {}", what.attempt);
+  }
+  if (is_end(what.state) || what.state == "backing_off") {
+    running_.erase(what.name);
+    ended_ += is_end(what.state) ? 1 : 0;
+    if (const auto found = started_at_.find(what.name); found != started_at_.end()) {
+      const std::chrono::steady_clock::duration length{now.time_since_epoch().count() -
+                                                       found->second};
+      text += " in " + seconds(std::chrono::duration<double>(length).count());
+    }
+  }
+  if (!what.reason.empty()) {
+    text += ": " + what.reason;
+  }
+  line(text);
+}
+
+void progress::end(const std::string& state, const std::string& reason, const std::string& tasks) {
+  if (mode_ != progress_mode::tty && mode_ != progress_mode::plain) {
+    return;
+  }
+  clear();
+  std::cerr << fmt::format("{:>7}  run {}{}{}\n", elapsed(), colored(state),
+                           reason.empty() ? "" : ": " + printable(reason),
+                           tasks.empty() ? "" : " (" + tasks + ")");
+  mode_ = progress_mode::quiet;
+}
+
+}  // namespace millrace::gateway::cli

@@ -1,0 +1,64 @@
+// SPDX-License-Identifier: MIT
+// Progress: what a person sees of a run while it runs, on standard error.
+#pragma once
+
+#include <chrono>
+#include <cstdint>
+#include <map>
+#include <optional>
+#include <set>
+#include <string>
+
+namespace millrace::gateway::cli {
+
+enum class progress_mode : std::uint8_t { tty, plain, json, quiet };
+
+/// `--progress`; `auto` is tty on a terminal and plain elsewhere. Nothing for another word.
+[[nodiscard]] std::optional<progress_mode> progress_mode_of(const std::string& word);
+
+/// One event of a run, from the API's JSON.
+struct progress_event {
+  std::string json;
+  std::string name;  ///< Empty: the run.
+  std::string state;
+  std::string run_state;
+  std::string label;
+  std::string reason;
+  std::uint32_t attempt = 0;
+  std::int64_t at_ns = 0;
+};
+[[nodiscard]] std::optional<progress_event> event_from_json(const std::string& text);
+
+/// Prints events as they come. Threading: one thread.
+class progress {
+public:
+  explicit progress(progress_mode mode);
+  progress(const progress&) = delete;
+  progress& operator=(const progress&) = delete;
+  ~progress();
+
+  void begin(const std::string& pipeline, const std::string& run);
+  void event(const progress_event& what);
+  /// Draws the line of a terminal again, for the clock in it.
+  void tick();
+  /// A line between the others.
+  void line(const std::string& text);
+  /// The last line. `tasks`: `5 tasks: 4 succeeded, 1 failed`.
+  void end(const std::string& state, const std::string& reason, const std::string& tasks);
+
+private:
+  void clear();
+  void draw();
+  [[nodiscard]] std::string elapsed() const;
+  [[nodiscard]] std::string colored(const std::string& state) const;
+
+  progress_mode mode_;
+  bool color_;
+  bool drawn_ = false;
+  std::chrono::steady_clock::time_point start_;
+  std::set<std::string> running_;
+  std::map<std::string, std::int64_t> started_at_;
+  std::size_t ended_ = 0;
+};
+
+}  // namespace millrace::gateway::cli
