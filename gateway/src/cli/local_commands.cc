@@ -333,7 +333,7 @@ exit_code run_dev(const option_values& options, const std::vector<std::string>&)
   http::server server{*listen, routes.as_handler(), clock};
   const auto port = server.start();
   if (!port) {
-    return report(port.error());
+    return report(exit_code::conflict, port.error().text());
   }
   parts.probe = [&server] { return server.probe(); };
   const auto host = listen->address.find(':') == std::string::npos ? listen->address

@@ -16,7 +16,7 @@
 namespace millrace::gateway::cli {
 
 namespace po = boost::program_options;
-using nlohmann::json;
+using json = nlohmann::ordered_json;  // the schemas' order
 using runtime::errc;
 using runtime::error;
 using runtime::result;

@@ -187,6 +187,7 @@ private:
   envelope_list inbox_;          // taken from the mailbox
   envelope_list waiting_;        // not yet admitted
   std::vector<envelope*> running_;
+  std::uint32_t begun_ = 0;      // since the figures were last brought up to date
 
   open_link open_;  // head of the open calls and waits
   steady_time now_{};

@@ -36,6 +36,9 @@ void activation::flush() {
   if (phase_ == phase::gone) {
     return;
   }
+  if (begun_ > 0) {
+    home_.counters().calls_total.fetch_add(std::exchange(begun_, 0), std::memory_order_relaxed);
+  }
   if (state_.dirty()) {
     commit_changes();
     if (phase_ == phase::gone) {

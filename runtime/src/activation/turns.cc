@@ -93,6 +93,7 @@ void activation::begin(envelope* one) {
       return;
     }
   }
+  ++begun_;
   admission_.begin(one->admission);
   running_.push_back(one);
   start_turn(*one);

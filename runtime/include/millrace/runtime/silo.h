@@ -47,7 +47,7 @@ struct silo_stats {
   std::uint64_t activations = 0;        ///< Alive now.
   std::uint64_t activations_total = 0;  ///< Ever made.
   std::uint64_t deactivations_total = 0;
-  std::uint64_t calls_total = 0;       ///< Messages that reached a mailbox, answers not counted.
+  std::uint64_t calls_total = 0;       ///< Turns begun: calls, timers, reminders, hooks.
   std::uint64_t overloaded_total = 0;  ///< Refused for a full mailbox or backlog.
   std::uint64_t reminders = 0;         ///< Stored and not yet due.
   std::uint64_t reminders_fired_total = 0;
