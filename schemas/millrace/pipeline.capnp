@@ -323,8 +323,10 @@ interface Pool $Actor.actor("pool") {
   enqueue @1 (task :Text, attempt :UInt32, priority :UInt8) -> ();
   release @2 (task :Text, attempt :UInt32) -> ();
   # The attempt has ended, or is wanted no more.
-  status @3 () -> (slots :UInt32, running :UInt32, waiting :UInt32, executors :List(Text))
+  status @3 () -> (slots :UInt32, running :UInt32, waiting :UInt32, executors :List(Text),
+                   waitingReason :Text)
       $Actor.readOnly;
+  # waitingReason: why those that wait do, for a person; empty when none does.
 }
 
 # --- executor ------------------------------------------------------------------------------------

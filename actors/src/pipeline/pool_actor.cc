@@ -2,7 +2,6 @@
 #include "pipeline/pool_actor.h"
 
 #include <charconv>
-#include <vector>
 
 #include "pipeline/names.h"
 
@@ -25,14 +24,12 @@ std::uint64_t number_of(std::string_view row) {
 
 async<> pool_actor::on_activate() {
   tickets_.for_each([this](std::string_view row, schemas::PoolTicket::Reader ticket) {
-    const auto number = number_of(row);
-    by_attempt_[{text_of(ticket.getTask()), ticket.getAttempt()}] = number;
-    const auto executor = text_of(ticket.getExecutor());
-    if (executor.empty()) {
-      waiting_.insert(place_of(ticket, number));
-    } else {
-      ++used_[executor];
-    }
+    queue_.restore({number_of(row), text_of(ticket.getTask()), ticket.getAttempt(),
+                    ticket.getPriority(), text_of(ticket.getExecutor())});
+    return true;
+  });
+  executors_.for_each([this](std::string_view executor, schemas::PoolExecutor::Reader record) {
+    queue_.restore_executor(executor, record.getIncarnation(), record.getSlots());
     return true;
   });
   return {};
@@ -40,29 +37,13 @@ async<> pool_actor::on_activate() {
 
 async<> pool_actor::join(join_params params) {
   const std::string executor{params.executor()};
-  const auto known = executors_.get(executor);
-  if (known && known->getIncarnation() != params.incarnation()) {
-    // What the earlier life had is lost; its tasks decide what follows.
-    std::vector<std::uint64_t> lost;
-    tickets_.for_each([&](std::string_view row, schemas::PoolTicket::Reader ticket) {
-      if (text_of(ticket.getExecutor()) == executor) {
-        lost.push_back(number_of(row));
-      }
-      return true;
-    });
-    for (const auto number : lost) {
-      const auto row = padded(number, ticket_digits);
-      const auto ticket = *tickets_.get(row);
-      schemas::task_interface::attempt_finished_params finished;
-      auto report = finished.build().initReport();
-      report.setNumber(ticket.getAttempt());
-      report.setEnd(schemas::AttemptEnd::LOST);
-      const auto task = text_of(ticket.getTask());
-      by_attempt_.erase({task, ticket.getAttempt()});
-      tickets_.erase(row);
-      send(ref<schemas::Task>(task).attempt_finished(std::move(finished)));
-    }
-    used_.erase(executor);
+  for (const auto& lost : queue_.join(executor, params.incarnation(), params.slots())) {
+    tickets_.erase(padded(lost.number, ticket_digits));
+    schemas::task_interface::attempt_finished_params finished;
+    auto report = finished.build().initReport();
+    report.setNumber(lost.attempt);
+    report.setEnd(schemas::AttemptEnd::LOST);
+    send(ref<schemas::Task>(lost.task).attempt_finished(std::move(finished)));
   }
   auto record = executors_.edit(executor);
   record.setIncarnation(params.incarnation());
@@ -72,76 +53,49 @@ async<> pool_actor::join(join_params params) {
 }
 
 async<> pool_actor::enqueue(enqueue_params params) {
-  const attempt_key attempt{std::string{params.task()}, params.attempt()};
-  if (by_attempt_.contains(attempt)) {
+  const auto number = state().getTickets() + 1;
+  const auto made = queue_.enqueue(number, params.task(), params.attempt(), params.priority());
+  if (!made) {
     return {};
   }
-  auto root = edit();
-  const auto number = root.getTickets() + 1;
-  root.setTickets(number);
-  auto ticket = tickets_.edit(padded(number, ticket_digits));
-  ticket.setTask(attempt.first.c_str());
-  ticket.setAttempt(attempt.second);
-  ticket.setPriority(params.priority());
-  ticket.setQueuedAt(nanoseconds(now()));
-  by_attempt_[attempt] = number;
-  waiting_.insert(place_of(ticket.asReader(), number));
+  edit().setTickets(number);
+  auto row = tickets_.edit(padded(number, ticket_digits));
+  row.setTask(made->task.c_str());
+  row.setAttempt(made->attempt);
+  row.setPriority(made->priority);
+  row.setQueuedAt(nanoseconds(now()));
   grant();
   return {};
 }
 
 async<> pool_actor::release(release_params params) {
-  const auto found = by_attempt_.find({std::string{params.task()}, params.attempt()});
-  if (found == by_attempt_.end()) {
-    return {};
+  if (const auto gone = queue_.release(params.task(), params.attempt())) {
+    tickets_.erase(padded(gone->number, ticket_digits));
+    grant();
   }
-  const auto row = padded(found->second, ticket_digits);
-  const auto ticket = *tickets_.get(row);
-  const auto executor = text_of(ticket.getExecutor());
-  if (executor.empty()) {
-    waiting_.erase(place_of(ticket, found->second));
-  } else if (const auto used = used_.find(executor); used != used_.end() && used->second > 0) {
-    --used->second;
-  }
-  by_attempt_.erase(found);
-  tickets_.erase(row);
-  grant();
   return {};
 }
 
 void pool_actor::grant() {
-  executors_.for_each([this](std::string_view executor, schemas::PoolExecutor::Reader record) {
-    auto& used = used_[std::string{executor}];
-    while (used < record.getSlots() && !waiting_.empty()) {
-      const auto number = waiting_.begin()->second;
-      waiting_.erase(waiting_.begin());
-      ++used;
-      auto ticket = tickets_.edit(padded(number, ticket_digits));
-      ticket.setExecutor(std::string{executor}.c_str());
-      send(ref<schemas::Task>(text_of(ticket.getTask()))
-               .granted(ticket.getAttempt(), executor, record.getIncarnation()));
-    }
-    return !waiting_.empty();
-  });
+  for (const auto& [ticket, incarnation] : queue_.grant()) {
+    tickets_.edit(padded(ticket.number, ticket_digits)).setExecutor(ticket.executor.c_str());
+    send(ref<schemas::Task>(ticket.task).granted(ticket.attempt, ticket.executor, incarnation));
+  }
 }
 
 async<pool_actor::status_results> pool_actor::status() {
   status_results results;
   auto made = results.build();
-  std::vector<std::string> names;
-  std::uint32_t slots = 0;
-  executors_.for_each([&](std::string_view executor, schemas::PoolExecutor::Reader record) {
-    names.emplace_back(executor);
-    slots += record.getSlots();
+  auto list = made.initExecutors(static_cast<unsigned>(executors_.size()));
+  unsigned at = 0;
+  executors_.for_each([&](std::string_view executor, schemas::PoolExecutor::Reader) {
+    list.set(at++, std::string{executor}.c_str());
     return true;
   });
-  auto list = made.initExecutors(static_cast<unsigned>(names.size()));
-  for (unsigned at = 0; at < names.size(); ++at) {
-    list.set(at, names[at].c_str());
-  }
-  made.setSlots(slots);
-  made.setRunning(static_cast<std::uint32_t>(tickets_.size() - waiting_.size()));
-  made.setWaiting(static_cast<std::uint32_t>(waiting_.size()));
+  made.setSlots(queue_.slots());
+  made.setRunning(static_cast<std::uint32_t>(queue_.running()));
+  made.setWaiting(static_cast<std::uint32_t>(queue_.waiting()));
+  made.setWaitingReason(queue_.waiting_reason().c_str());
   co_return results;
 }
 

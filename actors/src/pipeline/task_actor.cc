@@ -2,7 +2,6 @@
 #include "pipeline/task_actor.h"
 
 #include "millrace/actors/duration_text.h"
-#include "millrace/actors/retry_policy.h"
 #include "pipeline/names.h"
 #include "run/run_graph.h"
 
@@ -58,76 +57,130 @@ std::string task_actor::token(std::uint32_t attempt) const {
   return attempt_token(text_of(spec().getRun()), text_of(spec().getName()), attempt);
 }
 
+task_attempts task_actor::attempts() const {
+  const auto root = state();
+  retry_policy policy;
+  policy.max_attempts = spec().getMaxAttempts();
+  policy.delay = runtime::duration{spec().getDelayNs()};
+  policy.backoff = spec().getBackoff();
+  policy.max_delay = runtime::duration{spec().getMaxDelayNs()};
+  policy.jitter = spec().getJitter();
+  policy.on_lost = spec().getGiveUpWhenLost() ? lost_attempt::give_up : lost_attempt::start_again;
+  return {{root.getState(), root.getAttempt(), root.getFailures(), root.getCancelling(),
+           text_of(root.getExecutor()), text_of(root.getReason())},
+          policy};
+}
+
+// `attempt` and `executor`: what the task had before the event.
+void task_actor::apply(const task_attempts& after, const task_effects& effects,
+                       std::uint32_t attempt, const std::string& executor) {
+  if (!effects.changed) {
+    return;
+  }
+  const auto& row = after.row();
+  auto root = edit();
+  root.setState(row.state);
+  root.setAttempt(row.attempt);
+  root.setFailures(row.failures);
+  root.setCancelling(row.cancelling);
+  root.setExecutor(row.executor.c_str());
+  root.setReason(row.reason.c_str());
+  if (is_terminal(row.state)) {
+    root.setFinishedAt(nanoseconds(now()));
+  }
+  const auto pool = ref<schemas::Pool>(text_of(spec().getPool()));
+  if (effects.release) {
+    send(pool.release(key(), attempt));
+  }
+  if (effects.enqueue) {
+    send(pool.enqueue(key(), row.attempt, spec().getPriority()));
+  }
+  if (effects.dispatch) {
+    dispatch(row.attempt);
+  }
+  if (effects.kill) {
+    send(ref<schemas::Executor>(executor).cancel(token(attempt)));
+  }
+  if (effects.forget_retry) {
+    cancel_reminder(retry_reminder);
+  }
+  if (effects.retry_after) {
+    set_reminder(retry_reminder, now() + *effects.retry_after);
+  }
+  if (effects.reported) {
+    report();
+  }
+}
+
 async<> task_actor::begin(begin_params params) {
   if (spec_.contains(spec_row) && spec().getEpoch() >= params.spec().getEpoch()) {
     return {};
   }
   spec_.put(spec_row, params.spec());
   auto root = edit();
-  root.setFailures(0);
-  root.setCancelling(false);
   root.setExitCode(-1);
   root.setStartedAt(0);
   root.setFinishedAt(0);
   root.initOutputs(0);
-  queue();
+  auto task = attempts();
+  apply(task, task.begin(), 0, {});
   return {};
 }
 
-// Asks the pool for a slot for the next attempt.
-void task_actor::queue() {
-  auto root = edit();
-  root.setState(TaskState::QUEUED);
-  root.setReason("");
-  root.setAttempt(root.getAttempt() + 1);
-  send(ref<schemas::Pool>(text_of(spec().getPool()))
-           .enqueue(key(), root.getAttempt(), spec().getPriority()));
-  report();
+async<> task_actor::granted(granted_params params) {
+  if (!spec_.contains(spec_row)) {
+    return {};
+  }
+  auto task = attempts();
+  const auto effects = task.granted(params.attempt(), params.executor());
+  if (effects.dispatch) {
+    edit().setIncarnation(params.incarnation());
+  }
+  apply(task, effects, params.attempt(), {});
+  return {};
 }
 
-async<> task_actor::granted(granted_params params) {
-  if (state().getState() != TaskState::QUEUED || params.attempt() != state().getAttempt() ||
-      !text_of(state().getExecutor()).empty()) {
-    co_return;  // the pool is told by `release` when an attempt ends
-  }
-  auto root = edit();
-  root.setExecutor(params.read().getExecutor());
-  root.setIncarnation(params.incarnation());
-  auto row = attempts_.edit(padded(params.attempt(), attempt_digits));
-  row.setNumber(params.attempt());
-  row.setExecutor(params.read().getExecutor());
+// The attempt is stored in the same commit that lets the executor hear of it.
+void task_actor::dispatch(std::uint32_t number) {
+  const auto root = state();
+  auto row = attempts_.edit(padded(number, attempt_digits));
+  row.setNumber(number);
+  row.setExecutor(root.getExecutor());
   row.setExitCode(-1);
 
   schemas::executor_interface::start_params start;
   auto attempt = start.build().initAttempt();
   attempt.setTask(key().c_str());
-  attempt.setNumber(params.attempt());
-  attempt.setToken(token(params.attempt()).c_str());
+  attempt.setNumber(number);
+  attempt.setToken(token(number).c_str());
   attempt.setArgv(spec().getArgv());
   attempt.setEnvironment(spec().getEnvironment());
   attempt.setWorkspace(spec().getWorkspace());
   attempt.setLogs(spec().getRun());
   attempt.setTimeoutNs(spec().getTimeoutNs());
   attempt.setGraceNs(spec().getGraceNs());
-  attempt.setIncarnation(params.incarnation());
-  send(ref<schemas::Executor>(text_of(params.read().getExecutor())).start(std::move(start)));
+  attempt.setIncarnation(root.getIncarnation());
+  send(ref<schemas::Executor>(text_of(root.getExecutor())).start(std::move(start)));
 }
 
 async<> task_actor::attempt_started(attempt_started_params params) {
-  if (params.number() != state().getAttempt() || state().getState() != TaskState::QUEUED) {
+  if (!spec_.contains(spec_row)) {
     return {};
   }
-  auto root = edit();
-  root.setState(TaskState::RUNNING);
-  if (root.getStartedAt() == 0) {
-    root.setStartedAt(params.started_at());
+  auto task = attempts();
+  const auto effects = task.started(params.number());
+  if (effects.changed) {
+    auto root = edit();
+    if (root.getStartedAt() == 0) {
+      root.setStartedAt(params.started_at());
+    }
+    attempts_.edit(padded(params.number(), attempt_digits)).setStartedAt(params.started_at());
   }
-  attempts_.edit(padded(params.number(), attempt_digits)).setStartedAt(params.started_at());
-  report();
+  apply(task, effects, params.number(), {});
   return {};
 }
 
-void task_actor::record_attempt(schemas::AttemptReport::Reader report) {
+void task_actor::record_attempt(schemas::AttemptReport::Reader report, const std::string& text) {
   auto row = attempts_.edit(padded(report.getNumber(), attempt_digits));
   row.setNumber(report.getNumber());
   row.setEnd(report.getEnd());
@@ -141,101 +194,49 @@ void task_actor::record_attempt(schemas::AttemptReport::Reader report) {
   row.setStderrTail(report.getStderrTail());
   row.setStdoutBytes(report.getStdoutBytes());
   row.setStderrBytes(report.getStderrBytes());
-  row.setText(exit_text(report, runtime::duration{spec().getTimeoutNs()}).c_str());
+  row.setText(text.c_str());
 }
 
 async<> task_actor::attempt_finished(attempt_finished_params params) {
   const auto news = params.report();
-  if (!spec_.contains(spec_row) || news.getNumber() != state().getAttempt() ||
-      is_terminal(state().getState()) || state().getState() == TaskState::BACKING_OFF) {
-    co_return;
+  if (!spec_.contains(spec_row)) {
+    return {};
   }
-  record_attempt(news);
+  auto task = attempts();
+  const auto text = exit_text(news, runtime::duration{spec().getTimeoutNs()});
+  const auto effects = task.finished(news.getNumber(), news.getEnd(), news.getExitCode(), text,
+                                     fraction_of(token(news.getNumber())));
+  if (!effects.changed) {
+    return {};
+  }
+  record_attempt(news, text);
   auto root = edit();
-  root.setExecutor("");
   root.setExitCode(news.getExitCode());
   if (root.getStartedAt() == 0) {
     root.setStartedAt(news.getStartedAt());
   }
-  send(ref<schemas::Pool>(text_of(spec().getPool())).release(key(), news.getNumber()));
-  const auto reason = exit_text(news, runtime::duration{spec().getTimeoutNs()});
-  if (news.getEnd() == AttemptEnd::EXITED && news.getExitCode() == 0) {
+  if (effects.adopted) {
     root.setOutputs(news.getOutputs());
-    end(TaskState::SUCCEEDED, "");
-  } else if (root.getCancelling()) {
-    end(TaskState::CANCELLED, text_of(root.getReason()));
-  } else if (news.getEnd() == AttemptEnd::LOST) {
-    if (spec().getGiveUpWhenLost()) {
-      end(TaskState::LOST, reason);
-    } else {
-      queue();
-    }
-  } else if (news.getEnd() == AttemptEnd::NOT_STARTED) {
-    after_failure(TaskState::ERRORED, reason);
-  } else {
-    after_failure(news.getEnd() == AttemptEnd::TIMED_OUT ? TaskState::TIMED_OUT : TaskState::FAILED,
-                  reason);
   }
-}
-
-void task_actor::after_failure(TaskState failed, const std::string& reason) {
-  auto root = edit();
-  root.setFailures(root.getFailures() + 1);
-  retry_policy policy;
-  policy.max_attempts = spec().getMaxAttempts();
-  policy.delay = runtime::duration{spec().getDelayNs()};
-  policy.backoff = spec().getBackoff();
-  policy.max_delay = runtime::duration{spec().getMaxDelayNs()};
-  policy.jitter = spec().getJitter();
-  const auto delay = next_delay(policy, root.getFailures(), fraction_of(token(root.getAttempt())));
-  if (!delay) {
-    end(failed, reason);
-    return;
-  }
-  root.setState(TaskState::BACKING_OFF);
-  root.setReason(
-      (reason + "; next attempt in " +
-       format_duration(std::max<runtime::duration>(*delay, std::chrono::milliseconds{1})))
-          .c_str());
-  set_reminder(retry_reminder, now() + *delay);
-  report();
-}
-
-async<> task_actor::on_reminder(std::string) {
-  if (state().getState() == TaskState::BACKING_OFF) {
-    queue();
-  }
+  apply(task, effects, news.getNumber(), {});
   return {};
 }
 
-void task_actor::end(TaskState terminal, const std::string& reason) {
-  auto root = edit();
-  root.setState(terminal);
-  root.setReason(reason.c_str());
-  root.setFinishedAt(nanoseconds(now()));
-  report();
+async<> task_actor::on_reminder(std::string) {
+  auto task = attempts();
+  apply(task, task.retry_due(), state().getAttempt(), {});
+  return {};
 }
 
 async<> task_actor::cancel(cancel_params params) {
-  const auto now_in = state().getState();
-  if (!spec_.contains(spec_row) || is_terminal(now_in) || state().getCancelling()) {
-    co_return;
+  if (!spec_.contains(spec_row)) {
+    return {};
   }
-  const std::string reason{params.reason()};
-  const auto with_executor = !text_of(state().getExecutor()).empty();
-  if (with_executor) {
-    auto root = edit();
-    root.setCancelling(true);
-    root.setReason(reason.c_str());
-    send(ref<schemas::Executor>(text_of(root.getExecutor())).cancel(token(root.getAttempt())));
-    co_return;
-  }
-  if (now_in == TaskState::BACKING_OFF) {
-    cancel_reminder(retry_reminder);
-  } else {
-    send(ref<schemas::Pool>(text_of(spec().getPool())).release(key(), state().getAttempt()));
-  }
-  end(TaskState::CANCELLED, reason);
+  auto task = attempts();
+  const auto executor = task.row().executor;
+  const auto effects = task.cancel(params.reason());
+  apply(task, effects, state().getAttempt(), executor);
+  return {};
 }
 
 // Tells the run.

@@ -1,15 +1,15 @@
 // SPDX-License-Identifier: MIT
 // The actor `task`: one instance of a task in a run, and its attempts.
 //
-// waiting -> queued -> running -> succeeded, or back to queued through backing_off, or a bad end.
-// An attempt is stored before its executor hears of it, and reports of any but the latest attempt
-// are ignored, so exactly one attempt's result counts.
+// The decisions are `task_attempts`'; this stores them, and talks to the pool, the executor and the
+// run. An attempt is stored before its executor hears of it.
 #pragma once
 
 #include <string>
 
 #include "millrace/pipeline.capnp.actor.h"
 #include "millrace/runtime/state_map.h"
+#include "task/task_attempts.h"
 
 namespace millrace::actors {
 
@@ -27,10 +27,11 @@ public:
 private:
   [[nodiscard]] schemas::TaskSpec::Reader spec() const;
   [[nodiscard]] std::string token(std::uint32_t attempt) const;
-  void queue();
-  void end(schemas::TaskState state, const std::string& reason);
-  void after_failure(schemas::TaskState state, const std::string& reason);
-  void record_attempt(schemas::AttemptReport::Reader report);
+  [[nodiscard]] task_attempts attempts() const;
+  void apply(const task_attempts& after, const task_effects& effects, std::uint32_t attempt,
+             const std::string& executor);
+  void dispatch(std::uint32_t attempt);
+  void record_attempt(schemas::AttemptReport::Reader report, const std::string& text);
   void report();
 
   runtime::state_map<schemas::TaskSpec> spec_{*this, "spec"};

@@ -1,0 +1,99 @@
+// SPDX-License-Identifier: MIT
+// Pool queue: which attempts have a slot of which executor, and which wait.
+//
+// A pure core. A ticket is one attempt's place: it waits, then it is granted to an executor, until
+// it is released. Tickets are served by priority, then by age; fair share between projects would
+// be one more part of `place`. A slot goes to the executor with the most free ones.
+//
+// An executor counts its lives: when it joins with another incarnation, what its earlier life had
+// is lost, and the tasks decide what follows.
+#pragma once
+
+#include <compare>
+#include <cstdint>
+#include <map>
+#include <optional>
+#include <set>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+namespace millrace::actors {
+
+/// One attempt's place in the pool.
+struct pool_ticket {
+  std::uint64_t number = 0;  ///< In order of arrival; never used again.
+  std::string task;          ///< Key of the task actor.
+  std::uint32_t attempt = 0;
+  std::uint8_t priority = 0;  ///< Higher is served first.
+  std::string executor;       ///< Empty: it waits.
+
+  friend bool operator==(const pool_ticket&, const pool_ticket&) = default;
+};
+
+/// A ticket that has just got a slot.
+struct pool_grant {
+  pool_ticket ticket;
+  std::uint64_t incarnation = 0;  ///< Of the executor's life that it is granted by.
+};
+
+/// Threading: none of its own. Cost: O(log n) an event, plus what it grants or loses.
+class pool_queue {
+public:
+  /// Tells of stored rows, in any order, before anything else.
+  void restore(pool_ticket ticket);
+  void restore_executor(std::string_view executor, std::uint64_t incarnation, std::uint32_t slots);
+
+  /// Offers `slots` of an executor; the same incarnation again changes their number. Answers the
+  /// tickets that its earlier life had: they are gone.
+  [[nodiscard]] std::vector<pool_ticket> join(std::string_view executor, std::uint64_t incarnation,
+                                              std::uint32_t slots);
+
+  /// Nothing if the attempt has a ticket already. `number` must be higher than all before.
+  [[nodiscard]] std::optional<pool_ticket> enqueue(std::uint64_t number, std::string_view task,
+                                                   std::uint32_t attempt, std::uint8_t priority);
+
+  /// The attempt has ended or is wanted no more: answers its ticket, which is gone; nothing if it
+  /// had none.
+  [[nodiscard]] std::optional<pool_ticket> release(std::string_view task, std::uint32_t attempt);
+
+  /// Gives free slots to those who wait. To be called after each of the above.
+  [[nodiscard]] std::vector<pool_grant> grant();
+
+  [[nodiscard]] std::uint32_t slots() const noexcept;
+  [[nodiscard]] std::size_t waiting() const noexcept { return waiting_.size(); }
+  [[nodiscard]] std::size_t running() const noexcept { return tickets_.size() - waiting_.size(); }
+  /// Why what waits waits, for a person; empty when nothing does.
+  [[nodiscard]] std::string waiting_reason() const;
+
+private:
+  struct place {
+    std::uint8_t priority;
+    std::uint64_t number;
+    friend bool operator==(const place&, const place&) = default;
+    friend std::strong_ordering operator<=>(const place& a, const place& b) noexcept {
+      const auto by_priority = b.priority <=> a.priority;  // highest first
+      return by_priority != 0 ? by_priority : a.number <=> b.number;
+    }
+  };
+  struct offer {
+    std::uint64_t incarnation = 0;
+    std::uint32_t slots = 0;
+    std::set<std::uint64_t> granted;  // ticket numbers
+    [[nodiscard]] std::uint32_t free() const noexcept {
+      return granted.size() < slots ? slots - static_cast<std::uint32_t>(granted.size()) : 0;
+    }
+  };
+  using offers = std::map<std::string, offer, std::less<>>;
+
+  void note_free(const offers::value_type& executor, std::uint32_t before);
+
+  std::map<std::uint64_t, pool_ticket> tickets_;
+  std::map<std::pair<std::string, std::uint32_t>, std::uint64_t> by_attempt_;
+  std::set<place> waiting_;
+  offers executors_;
+  std::set<std::pair<std::uint32_t, std::string>> free_;  // free slots (not 0), executor
+};
+
+}  // namespace millrace::actors

@@ -1,0 +1,128 @@
+// SPDX-License-Identifier: MIT
+#include "task/task_attempts.h"
+
+#include <algorithm>
+
+#include "millrace/actors/duration_text.h"
+#include "millrace/runtime/assert.h"
+#include "run/run_graph.h"
+
+namespace millrace::actors {
+
+using schemas::AttemptEnd;
+using schemas::TaskState;
+
+task_effects task_attempts::begin() {
+  MILLRACE_ASSERT(row_.state == TaskState::WAITING || is_terminal(row_.state));
+  row_.failures = 0;
+  row_.cancelling = false;
+  return next_attempt();
+}
+
+task_effects task_attempts::next_attempt() {
+  row_.state = TaskState::QUEUED;
+  row_.reason.clear();
+  row_.executor.clear();
+  ++row_.attempt;
+  return {.changed = true, .reported = true, .enqueue = true};
+}
+
+task_effects task_attempts::granted(std::uint32_t attempt, std::string_view executor) {
+  // A grant that nobody wants any more was given back when the attempt ended.
+  if (row_.state != TaskState::QUEUED || attempt != row_.attempt || !row_.executor.empty()) {
+    return {};
+  }
+  row_.executor = executor;
+  return {.changed = true, .dispatch = true};
+}
+
+task_effects task_attempts::started(std::uint32_t attempt) {
+  if (row_.state != TaskState::QUEUED || attempt != row_.attempt || row_.executor.empty()) {
+    return {};
+  }
+  row_.state = TaskState::RUNNING;
+  return {.changed = true, .reported = true};
+}
+
+task_effects task_attempts::finished(std::uint32_t attempt, AttemptEnd how, std::int32_t exit_code,
+                                     const std::string& reason, double fraction) {
+  const auto open = row_.state == TaskState::QUEUED || row_.state == TaskState::RUNNING;
+  if (!open || attempt != row_.attempt) {
+    return {};
+  }
+  row_.executor.clear();
+  task_effects effects{.changed = true, .reported = true};
+  if (how == AttemptEnd::EXITED && exit_code == 0) {
+    end(TaskState::SUCCEEDED, {});  // also while it is being cancelled: it was faster
+    effects.adopted = true;
+  } else if (row_.cancelling) {
+    end(TaskState::CANCELLED, row_.reason);
+  } else {
+    switch (how) {
+      case AttemptEnd::LOST:
+      case AttemptEnd::CANCELLED:  // not by us: the executor was stopped
+        if (policy_.on_lost == lost_attempt::give_up) {
+          end(TaskState::LOST, reason);
+        } else {
+          effects = next_attempt();
+        }
+        break;
+      case AttemptEnd::NOT_STARTED:
+        effects = fail(TaskState::ERRORED, reason, fraction);
+        break;
+      case AttemptEnd::TIMED_OUT:
+        effects = fail(TaskState::TIMED_OUT, reason, fraction);
+        break;
+      case AttemptEnd::EXITED:
+      case AttemptEnd::SIGNALLED:
+      case AttemptEnd::LOG_LIMIT:
+      case AttemptEnd::BAD_OUTPUTS:
+        effects = fail(TaskState::FAILED, reason, fraction);
+        break;
+    }
+  }
+  effects.release = true;
+  return effects;
+}
+
+task_effects task_attempts::fail(TaskState state, const std::string& reason, double fraction) {
+  ++row_.failures;
+  task_effects effects{.changed = true, .reported = true};
+  effects.retry_after = next_delay(policy_, row_.failures, fraction);
+  if (!effects.retry_after) {
+    end(state, reason);
+    return effects;
+  }
+  row_.state = TaskState::BACKING_OFF;
+  const auto shown =
+      std::max<runtime::duration>(*effects.retry_after, std::chrono::milliseconds{1});
+  row_.reason = reason + "; next attempt in " + format_duration(shown);
+  return effects;
+}
+
+task_effects task_attempts::retry_due() {
+  return row_.state == TaskState::BACKING_OFF ? next_attempt() : task_effects{};
+}
+
+task_effects task_attempts::cancel(std::string_view reason) {
+  if (row_.state == TaskState::WAITING || is_terminal(row_.state) || row_.cancelling) {
+    return {};
+  }
+  if (!row_.executor.empty()) {
+    row_.cancelling = true;
+    row_.reason = reason;
+    return {.changed = true, .kill = true};
+  }
+  task_effects effects{.changed = true, .reported = true};
+  (row_.state == TaskState::BACKING_OFF ? effects.forget_retry : effects.release) = true;
+  end(TaskState::CANCELLED, std::string{reason});
+  return effects;
+}
+
+void task_attempts::end(TaskState state, const std::string& reason) {
+  row_.state = state;
+  row_.reason = reason;
+  row_.cancelling = false;
+}
+
+}  // namespace millrace::actors

@@ -1,0 +1,88 @@
+// SPDX-License-Identifier: MIT
+// Task attempts: the fate of one task instance, from its first attempt to its end.
+//
+//   waiting -> queued -> running -> succeeded
+//                 ^         |-> failed, errored, timed_out, lost, cancelled
+//                 '- backing_off
+//
+// A pure core over the row that the task stores: it takes an event and answers what to do. Only
+// the latest attempt is listened to, and an end is an end, so however often and late reports come,
+// one attempt's result counts. An attempt that was lost with its executor, or that the system
+// ended, is made again and does not count against `max_attempts`.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <string_view>
+
+#include "millrace/actors/retry_policy.h"
+#include "millrace/pipeline.capnp.h"
+
+namespace millrace::actors {
+
+/// What decides over a task's next step; stored with the task.
+struct task_row {
+  schemas::TaskState state = schemas::TaskState::WAITING;
+  std::uint32_t attempt = 0;   ///< The latest; 0: none yet. Never used again, also not by a retry.
+  std::uint32_t failures = 0;  ///< Attempts that count against `max_attempts`.
+  bool cancelling = false;     ///< Its executor has been told to end the attempt.
+  std::string executor;        ///< That has the attempt; empty: none.
+  std::string reason;          ///< Why it is where it is, for a person.
+
+  friend bool operator==(const task_row&, const task_row&) = default;
+};
+
+/// What to do after an event; nothing unless `changed`.
+struct task_effects {
+  bool changed = false;       ///< The row has changed.
+  bool reported = false;      ///< The run wants to know.
+  bool enqueue = false;       ///< Ask the pool for a slot for the attempt.
+  bool dispatch = false;      ///< Have the executor start the attempt.
+  bool kill = false;          ///< Have the executor end the attempt.
+  bool release = false;       ///< The attempt needs its slot, or its place in the queue, no more.
+  bool adopted = false;       ///< The attempt's outputs are the task's.
+  bool forget_retry = false;  ///< Cancel the reminder.
+  std::optional<runtime::duration> retry_after{};  ///< Set the reminder that leads to `retry_due`.
+
+  friend bool operator==(const task_effects&, const task_effects&) = default;
+};
+
+/// Threading: none of its own.
+class task_attempts {
+public:
+  task_attempts(task_row row, retry_policy policy) : row_(std::move(row)), policy_(policy) {}
+
+  /// The first attempt, or the first after a retry of the run. Requires: nothing is under way.
+  [[nodiscard]] task_effects begin();
+
+  /// The pool gives an attempt a slot of an executor.
+  [[nodiscard]] task_effects granted(std::uint32_t attempt, std::string_view executor);
+
+  [[nodiscard]] task_effects started(std::uint32_t attempt);
+
+  /// An attempt has ended. `reason` tells how, for a person; `fraction` in [0, 1) is the chance in
+  /// the retry's delay.
+  [[nodiscard]] task_effects finished(std::uint32_t attempt, schemas::AttemptEnd how,
+                                      std::int32_t exit_code, const std::string& reason,
+                                      double fraction);
+
+  /// The delay before the next attempt has passed.
+  [[nodiscard]] task_effects retry_due();
+
+  /// The task is wanted no more. One that runs ends when its executor says so.
+  [[nodiscard]] task_effects cancel(std::string_view reason);
+
+  [[nodiscard]] const task_row& row() const noexcept { return row_; }
+
+private:
+  [[nodiscard]] task_effects next_attempt();
+  [[nodiscard]] task_effects fail(schemas::TaskState state, const std::string& reason,
+                                  double fraction);
+  void end(schemas::TaskState state, const std::string& reason);
+
+  task_row row_;
+  retry_policy policy_;
+};
+
+}  // namespace millrace::actors

@@ -1,0 +1,228 @@
+// SPDX-License-Identifier: MIT
+// The fate of a task, without actors: retries, losses, cancellation, late and repeated reports.
+#include "task/task_attempts.h"
+
+#include <doctest/doctest.h>
+
+#include <random>
+
+#include "run/run_graph.h"
+
+namespace millrace::actors {
+namespace {
+
+using namespace std::chrono_literals;
+using schemas::AttemptEnd;
+using schemas::TaskState;
+
+task_attempts running(retry_policy policy = {}) {
+  task_attempts task{{}, policy};
+  CHECK(task.begin().enqueue);
+  CHECK(task.granted(1, "e").dispatch);
+  CHECK(task.started(1).reported);
+  CHECK(task.row().state == TaskState::RUNNING);
+  return task;
+}
+
+constexpr task_effects nothing{};
+
+TEST_CASE("an attempt is queued, dispatched and adopted") {
+  auto task = running();
+  const auto effects = task.finished(1, AttemptEnd::EXITED, 0, "exit code 0", 0);
+  CHECK(effects.adopted);
+  CHECK(effects.release);
+  CHECK(effects.reported);
+  CHECK(task.row().state == TaskState::SUCCEEDED);
+  CHECK(task.row().executor.empty());
+}
+
+TEST_CASE("an end stays the end, and reports of earlier attempts are ignored") {
+  auto task = running({.max_attempts = 2});
+  CHECK(task.finished(1, AttemptEnd::EXITED, 3, "exit code 3", 0).retry_after);
+  CHECK(task.finished(1, AttemptEnd::EXITED, 0, "", 0) == nothing);
+  CHECK(task.retry_due().enqueue);
+  CHECK(task.retry_due() == nothing);
+  CHECK(task.granted(1, "late") == nothing);
+  CHECK(task.started(2) == nothing);
+  CHECK(task.granted(2, "e").dispatch);
+  CHECK(task.granted(2, "other") == nothing);
+  CHECK(task.finished(1, AttemptEnd::EXITED, 0, "", 0) == nothing);
+  CHECK(task.finished(2, AttemptEnd::EXITED, 0, "", 0).adopted);
+  const auto end = task.row();
+  CHECK(task.finished(2, AttemptEnd::LOST, -1, "", 0) == nothing);
+  CHECK(task.cancel("late") == nothing);
+  CHECK(task.started(2) == nothing);
+  CHECK(task.row() == end);
+}
+
+TEST_CASE("failures are tried again with growing delays until the attempts are used up") {
+  auto task = running({.max_attempts = 3, .delay = 1s, .backoff = 2.0, .jitter = 0});
+  CHECK(task.finished(1, AttemptEnd::SIGNALLED, -1, "killed", 0).retry_after == 1s);
+  CHECK(task.row().reason == "killed; next attempt in 1s");
+  CHECK(task.retry_due().changed);
+  CHECK(task.granted(2, "e").changed);
+  CHECK(task.finished(2, AttemptEnd::TIMED_OUT, -1, "timed out", 0).retry_after == 2s);
+  CHECK(task.retry_due().changed);
+  CHECK(task.granted(3, "e").changed);
+  const auto last = task.finished(3, AttemptEnd::NOT_STARTED, -1, "no such program", 0);
+  CHECK_FALSE(last.retry_after);
+  CHECK(last.release);
+  CHECK(task.row().state == TaskState::ERRORED);
+  CHECK(task.row().reason == "no such program");
+}
+
+TEST_CASE("a lost attempt is made again at once and does not count") {
+  auto task = running();
+  const auto effects = task.finished(1, AttemptEnd::LOST, -1, "its executor went away", 0);
+  CHECK(effects.enqueue);
+  CHECK(effects.release);
+  CHECK(task.row().attempt == 2);
+  CHECK(task.row().failures == 0);
+  CHECK(task.granted(2, "e").dispatch);
+  CHECK(task.finished(2, AttemptEnd::EXITED, 1, "exit code 1", 0).reported);
+  CHECK(task.row().state == TaskState::FAILED);
+}
+
+TEST_CASE("an attempt that the system ended by itself is made again") {
+  auto task = running();
+  CHECK(task.finished(1, AttemptEnd::CANCELLED, -1, "cancelled", 0).enqueue);
+}
+
+TEST_CASE("a lost attempt is left to a person where the policy says so") {
+  auto task = running({.on_lost = lost_attempt::give_up});
+  CHECK(task.finished(1, AttemptEnd::LOST, -1, "its executor went away", 0).reported);
+  CHECK(task.row().state == TaskState::LOST);
+}
+
+TEST_CASE("cancelling withdraws what waits and ends what runs") {
+  task_attempts queued{{}, {}};
+  CHECK(queued.begin().changed);
+  CHECK(queued.cancel("enough").release);
+  CHECK(queued.row().state == TaskState::CANCELLED);
+  CHECK(queued.granted(1, "e") == nothing);
+
+  auto backing_off = running({.max_attempts = 2});
+  CHECK(backing_off.finished(1, AttemptEnd::EXITED, 1, "", 0).retry_after);
+  const auto forgotten = backing_off.cancel("enough");
+  CHECK(forgotten.forget_retry);
+  CHECK_FALSE(forgotten.release);
+  CHECK(backing_off.retry_due() == nothing);
+
+  auto task = running({.max_attempts = 5});
+  CHECK(task.cancel("enough").kill);
+  CHECK(task.cancel("enough") == nothing);
+  CHECK(task.row().state == TaskState::RUNNING);
+  CHECK(task.finished(1, AttemptEnd::LOST, -1, "", 0).release);
+  CHECK(task.row().state == TaskState::CANCELLED);
+  CHECK(task.row().reason == "enough");
+}
+
+TEST_CASE("what was dispatched and not yet started can be cancelled") {
+  task_attempts task{{}, {}};
+  CHECK(task.begin().changed);
+  CHECK(task.granted(1, "e").changed);
+  CHECK(task.cancel("enough").kill);
+  CHECK(task.started(1).reported);
+  CHECK(task.row().cancelling);
+  CHECK(task.finished(1, AttemptEnd::CANCELLED, -1, "cancelled", 0).reported);
+  CHECK(task.row().state == TaskState::CANCELLED);
+}
+
+TEST_CASE("a result that is faster than its cancellation counts") {
+  auto task = running();
+  CHECK(task.cancel("enough").kill);
+  CHECK(task.finished(1, AttemptEnd::EXITED, 0, "", 0).adopted);
+  CHECK(task.row().state == TaskState::SUCCEEDED);
+}
+
+TEST_CASE("a retry of the run counts failures anew and goes on counting attempts") {
+  auto task = running();
+  CHECK(task.finished(1, AttemptEnd::EXITED, 1, "", 0).reported);
+  CHECK(task.begin().enqueue);
+  CHECK(task.row().attempt == 2);
+  CHECK(task.row().failures == 0);
+}
+
+// Goal: whatever is lost, repeated or late, a task keeps at most one slot, gives each back, never
+// leaves an end and counts no loss as a failure.
+// Method: random events against the task, of which most are out of place, beside a pool that
+// remembers what is held.
+TEST_CASE("random events never break a task") {
+  for (std::uint32_t seed = 0; seed < 2'000; ++seed) {
+    CAPTURE(seed);
+    std::mt19937 random{seed};
+    const auto below = [&](std::uint32_t limit) {
+      return static_cast<std::uint32_t>(random() % limit);
+    };
+    const retry_policy policy{
+        .max_attempts = 1 + below(3),
+        .on_lost = below(4) == 0 ? lost_attempt::give_up : lost_attempt::start_again};
+    task_attempts task{{}, policy};
+    std::optional<std::uint32_t> held;  // attempt with a ticket
+    bool reminded = false;
+    std::uint32_t dispatched = 0;
+    const auto take = [&](const task_effects& effects, std::uint32_t before) {
+      if (effects.release) {
+        CHECK(held == before);
+        held.reset();
+      }
+      if (effects.enqueue) {
+        CHECK_FALSE(held);
+        held = task.row().attempt;
+      }
+      if (effects.dispatch) {
+        CHECK(held == task.row().attempt);
+        CHECK(task.row().attempt > dispatched);
+        dispatched = task.row().attempt;
+      }
+      if (effects.forget_retry) {
+        CHECK(std::exchange(reminded, false));
+      }
+      reminded = reminded || effects.retry_after;
+      CHECK((effects.changed || effects == task_effects{}));
+    };
+    take(task.begin(), 0);
+    for (int step = 0; step < 40; ++step) {
+      const auto before = task.row();
+      const auto attempt = below(3) == 0 ? below(before.attempt + 2) : before.attempt;
+      task_effects effects;
+      switch (below(6)) {
+        case 0:
+          effects = task.granted(attempt, "e");
+          break;
+        case 1:
+          effects = task.started(attempt);
+          break;
+        case 2:
+          if (std::exchange(reminded, false)) {
+            effects = task.retry_due();
+          }
+          break;
+        case 3:
+          if (below(8) == 0) {
+            effects = task.cancel("enough");
+          }
+          break;
+        default:
+          if (attempt <= dispatched) {
+            effects = task.finished(attempt, static_cast<AttemptEnd>(below(8)),
+                                    static_cast<std::int32_t>(below(2)), "r", 0.5);
+          }
+      }
+      take(effects, before.attempt);
+      const auto& after = task.row();
+      CHECK(after.failures <= policy.max_attempts);
+      CHECK(effects.changed == !(after == before));
+      if (is_terminal(before.state)) {
+        CHECK(after == before);
+      }
+      const auto open = after.state == TaskState::QUEUED || after.state == TaskState::RUNNING;
+      CHECK(held.has_value() == open);
+      CHECK(reminded == (after.state == TaskState::BACKING_OFF));
+      task = task_attempts{after, policy};  // as after a restart
+    }
+  }
+}
+
+}  // namespace
+}  // namespace millrace::actors
