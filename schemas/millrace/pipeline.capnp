@@ -86,7 +86,7 @@ struct PipelineVersion {
 }
 
 struct RunSummary {
-  # Record of the map "runs", by run id; run ids are in order of time.
+  # Record of the map "runs", by run id with inverted digits: the newest first.
   id @0 :Text;
   version @1 :UInt32;
   state @2 :RunState;
@@ -111,6 +111,7 @@ interface Pipeline $Actor.actor("pipeline") {
   runs @3 (before :Text, limit :UInt32) -> (runs :List(RunSummary), next :Text) $Actor.readOnly;
   # Newest first, those before `before`; `next` is empty at the end. limit 0: 100.
   runEnded @4 (run :Text, state :RunState, finishedAt :Int64) -> ();
+  # From the run; also when a retry takes it up again: running, 0.
 }
 
 # --- run -----------------------------------------------------------------------------------------
@@ -204,7 +205,8 @@ interface Run $Actor.actor("run") $Actor.group("run") $Actor.affinity("/") {
   task @3 (name :Text) -> (task :TaskStatus) $Actor.readOnly;
   events @4 (after :UInt64, waitMs :UInt32, limit :UInt32) -> (events :List(RunEvent), ended :Bool)
       $Actor.reentrant;
-  # Those with a higher sequence; waits up to waitMs for one. `ended`: there will be no more.
+  # Those with a higher sequence; waits up to waitMs for one, and up to a second for the run itself if it
+  # was just submitted. `ended`: there will be no more.
   cancel @5 (reason :Text) -> ();
   retry @6 () -> (tasks :UInt32);
   # Starts what did not succeed again. Answers how many instances.

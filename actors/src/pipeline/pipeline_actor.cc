@@ -34,6 +34,20 @@ std::string json_of(const bound_params& params) {
   return text + "}";
 }
 
+// The row of a run: its id with each hexadecimal digit inverted. Ids sort by time, so rows sort
+// the newest first, and a page of them is read without passing over the others. Of an empty id the
+// row is empty: the start of the list.
+std::string newest_first(std::string_view run) {
+  constexpr std::string_view digits = "0123456789abcdef";
+  std::string row{run};
+  for (auto& each : row) {
+    if (const auto at = digits.find(each); at != std::string_view::npos) {
+      each = digits[digits.size() - 1 - at];
+    }
+  }
+  return row;
+}
+
 error all_of(const std::vector<diagnostic>& mistakes) {
   std::string text;
   for (const auto& each : mistakes) {
@@ -146,8 +160,9 @@ async<pipeline_actor::submit_results> pipeline_actor::submit(submit_params param
   if (!is_run_id(run)) {
     co_return error{errc::invalid_argument, "'" + run + "' is no run id"};
   }
-  if (runs_.contains(run)) {
-    co_return submit_results{run, runs_.get(run)->getVersion()};
+  const auto row = newest_first(run);
+  if (const auto known = runs_.get(row)) {
+    co_return submit_results{run, known->getVersion()};
   }
   const auto definition = from_json(text_of(stored->getDefinition()));
   if (!definition) {
@@ -158,7 +173,7 @@ async<pipeline_actor::submit_results> pipeline_actor::submit(submit_params param
     co_return all_of(bound.diagnostics);
   }
   const auto created = nanoseconds(now());
-  auto record = runs_.edit(run);
+  auto record = runs_.edit(row);
   record.setId(run.c_str());
   record.setVersion(latest);
   record.setState(schemas::RunState::RUNNING);
@@ -178,30 +193,35 @@ async<pipeline_actor::submit_results> pipeline_actor::submit(submit_params param
 }
 
 async<pipeline_actor::runs_results> pipeline_actor::runs(runs_params params) {
-  // Run ids sort by time; a page is the end of what lies before `before`.
-  std::vector<schemas::RunSummary::Reader> before;
-  runs_.for_each([&](std::string_view id, schemas::RunSummary::Reader record) {
-    if (!params.before().empty() && id >= params.before()) {
-      return false;
-    }
-    before.push_back(record);
-    return true;
-  });
-  const auto count = std::min<std::size_t>(page_of(params.limit()), before.size());
+  const auto limit = page_of(params.limit());
+  const std::string before{params.before()};
+  std::vector<schemas::RunSummary::Reader> page;
+  std::string next;
+  runs_.for_each(
+      [&](std::string_view, schemas::RunSummary::Reader record) {
+        if (text_of(record.getId()) == before) {
+          return true;
+        }
+        if (page.size() == limit) {
+          next = text_of(page.back().getId());
+          return false;
+        }
+        page.push_back(record);
+        return true;
+      },
+      newest_first(before));
   runs_results results;
-  auto list = results.build().initRuns(static_cast<unsigned>(count));
-  for (unsigned at = 0; at < count; ++at) {
-    list.setWithCaveats(at, before[before.size() - 1 - at]);
+  auto list = results.build().initRuns(static_cast<unsigned>(page.size()));
+  for (unsigned at = 0; at < page.size(); ++at) {
+    list.setWithCaveats(at, page[at]);
   }
-  if (count < before.size()) {
-    results.build().setNext(before[before.size() - count].getId());
-  }
+  results.build().setNext(next.c_str());
   co_return results;
 }
 
 async<> pipeline_actor::run_ended(run_ended_params params) {
-  if (runs_.contains(params.run())) {
-    auto record = runs_.edit(params.run());
+  if (const auto row = newest_first(params.run()); runs_.contains(row)) {
+    auto record = runs_.edit(row);
     record.setState(params.state());
     record.setFinishedAt(params.finished_at());
   }

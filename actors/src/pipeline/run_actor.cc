@@ -25,6 +25,8 @@ constexpr std::uint32_t tasks_page_max = 10'000;
 constexpr std::uint32_t tasks_page_default = 1'000;
 constexpr std::uint32_t events_page_max = 1'000;
 constexpr unsigned event_digits = 12;
+// How long who asks for the events of an unknown run waits for it to begin.
+constexpr std::uint32_t begin_wait_ms_max = 1'000;
 
 // What a command may rely on before the definition adds to it.
 constexpr std::pair<const char*, const char*> base_environment[] = {
@@ -98,12 +100,22 @@ async<> run_actor::begin(begin_params params) {
   if (auto built = build_graph(); !built) {
     co_await runtime::fail(std::move(built).error());
   }
-  if (const auto limit = graph_->definition().timeout) {
-    set_reminder(timeout_reminder,
-                 runtime::wall_time{runtime::duration{from.getCreatedAt()}} + *limit);
-  }
+  limit_time(runtime::wall_time{runtime::duration{from.getCreatedAt()}});
   add_event(nullptr);
   apply(graph_->begin());
+}
+
+void run_actor::limit_time(runtime::wall_time start) {
+  if (const auto limit = graph_->definition().timeout) {
+    set_reminder(timeout_reminder, start + *limit);
+  }
+}
+
+// Tells the pipeline's list of runs.
+void run_actor::report() {
+  const auto root = state();
+  send(ref<schemas::Pipeline>(text_of(root.getProject()) + "/" + text_of(root.getPipeline()))
+           .run_ended(key(), root.getState(), root.getFinishedAt()));
 }
 
 async<> run_actor::on_reminder(std::string) {
@@ -305,8 +317,7 @@ void run_actor::finish() {
   root.setFinishedAt(nanoseconds(now()));
   cancel_reminder(timeout_reminder);
   add_event(nullptr);
-  send(ref<schemas::Pipeline>(text_of(root.getProject()) + "/" + text_of(root.getPipeline()))
-           .run_ended(key(), root.getState(), root.getFinishedAt()));
+  report();
 }
 
 void run_actor::add_event(const schemas::TaskStatus::Reader* instance) {
@@ -455,6 +466,11 @@ async<run_actor::task_results> run_actor::task(task_params params) {
 }
 
 async<run_actor::events_results> run_actor::events(events_params params) {
+  if (!pinned_.contains(pinned_row) && params.wait_ms() > 0) {
+    // One that was just submitted: its beginning is on the way.
+    co_await wait(events_signal,
+                  std::chrono::milliseconds{std::min(params.wait_ms(), begin_wait_ms_max)});
+  }
   if (auto known = check_known(); !known) {
     co_return std::move(known).error();
   }
@@ -515,7 +531,8 @@ async<run_actor::retry_results> run_actor::retry() {
   std::vector<std::string> rows;
   // Names first: forgetting changes how a task that was settled as a whole is called.
   instances_.for_each([&](std::string_view row, schemas::TaskStatus::Reader status) {
-    if (status.getState() != TaskState::SUCCEEDED) {
+    if (status.getState() != TaskState::SUCCEEDED ||
+        graph_->fans_out(*graph_->find(text_of(status.getTask())))) {
       rows.emplace_back(row);
     }
     return true;
@@ -533,6 +550,8 @@ async<run_actor::retry_results> run_actor::retry() {
       ++again;
     }
   }
+  limit_time(now());
+  report();
   add_event(nullptr);
   apply(std::move(effects));
   co_return retry_results{again};

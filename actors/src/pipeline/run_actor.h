@@ -39,6 +39,8 @@ private:
   void settle(const settled_instance& one);
   void stop(schemas::RunState end, const std::string& reason);
   void finish();
+  void limit_time(runtime::wall_time start);
+  void report();
   [[nodiscard]] runtime::result<schemas::task_interface::begin_params> spec_of(
       instance_id id) const;
   void count(schemas::TaskState state, int by);

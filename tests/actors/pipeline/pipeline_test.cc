@@ -3,7 +3,9 @@
 #include <doctest/doctest.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <filesystem>
+#include <functional>
 #include <thread>
 
 #include "millrace/actors/definition.h"
@@ -93,6 +95,15 @@ public:
     const auto status = silo->call(ref<schemas::Run>(run).status());
     REQUIRE(status);
     return status->run().getState();
+  }
+
+  // Asks until it is so, for what arrives by sends that nobody can wait for.
+  static void eventually(const std::function<bool()>& is_so) {
+    const auto limit = std::chrono::steady_clock::now() + std::chrono::seconds{10};
+    while (!is_so() && std::chrono::steady_clock::now() < limit) {
+      std::this_thread::yield();
+    }
+    CHECK(is_so());
   }
 
   schemas::run_interface::task_results task(const std::string& run, const std::string& name) {
@@ -248,6 +259,86 @@ tasks:
   CHECK(again.task(run, "a").task().getAttempt() == 1);
   CHECK(again.task(run, "b").task().getAttempt() == 2);
   CHECK(fs::file_size(again.host->workspace_of(run) / "done.log") == 6);
+}
+
+TEST_CASE("a retry after a restart runs only what failed, in the list of runs too") {
+  temporary_folder data;
+  std::string run;
+  {
+    node here{data.path};
+    run = here.submit(R"yaml(name: later
+tasks:
+  - {name: a, run: echo once >> a.log}
+  - {name: each, for_each: [1, 2, 3], fail_fast: false, needs: [a],
+     run: "echo $MILLRACE_ITEM >> each.log; test $MILLRACE_ITEM != 2 || test -e repaired"}
+  - {name: last, run: echo, needs: [each]}
+)yaml");
+    CHECK(here.wait(run) == RunState::FAILED);
+  }
+  node here{data.path};
+  const auto listed = [&] {
+    const auto page = here.silo->call(ref<schemas::Pipeline>("default/later").runs("", 0));
+    REQUIRE(page);
+    REQUIRE(page->runs().size() == 1);
+    return page->runs()[0].getState();
+  };
+  const auto before = here.silo->call(ref<schemas::Run>(run).status());
+  CHECK(before->run().getTasks().getSucceeded() == 3);
+  std::FILE* repaired = std::fopen((here.host->workspace_of(run) / "repaired").c_str(), "w");
+  REQUIRE(repaired != nullptr);
+  std::fclose(repaired);
+  const auto retried = here.silo->call(ref<schemas::Run>(run).retry());
+  REQUIRE(retried);
+  CHECK(retried->tasks() == 2);
+  CHECK(here.wait(run) == RunState::SUCCEEDED);
+  CHECK(fs::file_size(here.host->workspace_of(run) / "a.log") == 5);
+  CHECK(fs::file_size(here.host->workspace_of(run) / "each.log") == 8);
+  const auto status = here.silo->call(ref<schemas::Run>(run).status());
+  CHECK(status->run().getTasks().getSucceeded() == 5);
+  CHECK(status->run().getTasks().getFailed() == 0);
+  CHECK(status->run().getTasks().getUpstreamFailed() == 0);
+  CHECK(status->run().getTasks().getTotal() == 5);
+  here.eventually([&] { return listed() == RunState::SUCCEEDED; });
+}
+
+TEST_CASE("a run's timeout ends it, and counts anew for a retry") {
+  temporary_folder data;
+  node here{data.path};
+  const auto run = here.submit(R"yaml(name: limited
+timeout: 200ms
+tasks:
+  - {name: a, run: sleep 600, grace_period: 10ms}
+  - {name: b, run: echo, needs: [a]}
+)yaml");
+  CHECK(here.wait(run) == RunState::TIMED_OUT);
+  CHECK(here.task(run, "a").task().getState() == TaskState::CANCELLED);
+  REQUIRE(here.silo->call(ref<schemas::Run>(run).retry()));
+  CHECK(here.wait(run) == RunState::TIMED_OUT);
+  CHECK(here.task(run, "a").task().getAttempt() == 2);
+}
+
+TEST_CASE("runs are listed in pages, the newest first") {
+  temporary_folder data;
+  node here{data.path};
+  std::vector<std::string> made;
+  for (int at = 0; at < 5; ++at) {
+    made.push_back(here.submit("name: many\ntasks: [{name: a, run: echo}]\n"));
+    here.wait(made.back());
+  }
+  std::vector<std::string> listed;
+  std::string before;
+  do {
+    const auto page = here.silo->call(ref<schemas::Pipeline>("default/many").runs(before, 2));
+    REQUIRE(page);
+    CHECK(page->runs().size() <= 2);
+    for (auto each : page->runs()) {
+      listed.emplace_back(each.getId().cStr());
+    }
+    before = page->next();
+  } while (!before.empty());
+  std::reverse(listed.begin(), listed.end());
+  std::sort(made.begin(), made.end());
+  CHECK(listed == made);
 }
 
 }  // namespace
