@@ -12,6 +12,7 @@
 #include <cerrno>
 #include <charconv>
 #include <cstring>
+#include <limits>
 #include <memory>
 
 namespace millrace::gateway::http {
@@ -57,11 +58,8 @@ public:
       : into_(into), sink_(sink) {
     eager(true);
     header_limit(64 << 10);
-    if (sink_ != nullptr) {
-      body_limit(boost::none);
-    } else {
-      body_limit(body_bytes_max);
-    }
+    // Not boost::none: Beast 1.74 then refuses every body that has a Content-Length.
+    body_limit(sink_ != nullptr ? std::numeric_limits<std::uint64_t>::max() : body_bytes_max);
   }
 
   [[nodiscard]] bool stopped() const noexcept { return stopped_; }

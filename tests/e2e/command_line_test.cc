@@ -1,0 +1,160 @@
+// SPDX-License-Identifier: MIT
+// The program as a user meets it.
+#include <doctest/doctest.h>
+
+#include <fstream>
+#include <sstream>
+
+#include "e2e/process.h"
+
+namespace millrace::testing {
+namespace {
+
+namespace fs = std::filesystem;
+
+std::string contents(const fs::path& file) {
+  std::stringstream text;
+  text << std::ifstream{file}.rdbuf();
+  return text.str();
+}
+
+fs::path written(const temporary_folder& folder, const std::string& text) {
+  const auto file = folder.path / "pipeline.yaml";
+  std::ofstream{file} << text;
+  return file;
+}
+
+TEST_CASE("help, versions and mistakes in the command line have their codes") {
+  CHECK(millrace({"--help"}).status == 0);
+  CHECK(millrace({"--help"}).output.starts_with("Runs pipelines"));
+  CHECK(millrace({"version"}).output.starts_with("millrace "));
+  for (const auto* each : {"run", "dev", "validate", "apply", "submit", "list", "get", "logs",
+                           "watch", "cancel", "retry", "actor"}) {
+    const auto help = millrace({each, "--help"});
+    CHECK(help.status == 0);
+    CHECK(help.output.find("Examples:") != std::string::npos);
+  }
+  CHECK(millrace({}).status == 2);
+  CHECK(millrace({"rnu"}).errors.find("did you mean 'run'?") != std::string::npos);
+  CHECK(millrace({"run"}).status == 2);
+  CHECK(millrace({"run", "x.yaml", "--nonsense"}).status == 2);
+  CHECK(millrace({"run", "no-such-file.yaml"}).errors.find("cannot read 'no-such-file.yaml'") !=
+        std::string::npos);
+  CHECK(millrace({"list", "--server", "http://127.0.0.1:1"}).status == 7);
+  CHECK(millrace({"dev", "--listen", "0.0.0.0:0"}).status == 2);
+}
+
+TEST_CASE("a definition with mistakes starts nothing") {
+  temporary_folder folder;
+  const auto file = written(folder, "name: x\ntaks: []\n");
+  const auto data = folder.path / "data";
+  const auto run = millrace({"run", file.string(), "--data", data.string()});
+  CHECK(run.status == 2);
+  CHECK(run.errors.find("pipeline.yaml:2:1: error: unknown key `taks`") != std::string::npos);
+  CHECK_FALSE(fs::exists(data));
+  CHECK(millrace({"validate", file.string()}).status == 2);
+  CHECK(millrace({"validate", "-"}, "name: x\ntasks: [{name: a, run: x}]\n").status == 0);
+}
+
+TEST_CASE("every example pipeline runs and gives its answer") {
+  for (const auto& each : fs::directory_iterator{MILLRACE_EXAMPLES}) {
+    if (each.path().extension() != ".yaml") {
+      continue;
+    }
+    CAPTURE(each.path().string());
+    temporary_folder folder;
+    const auto run = millrace(
+        {"run", each.path().string(), "--data", folder.path.string(), "--progress", "plain"});
+    CHECK(run.status == 0);
+    CHECK(run.errors.find("run succeeded") != std::string::npos);
+    CHECK_FALSE(run.output.empty());
+    CAPTURE(run.errors);
+  }
+}
+
+TEST_CASE("the word count finds the most frequent words and leaves a result file") {
+  temporary_folder folder;
+  const auto run = millrace({"run", MILLRACE_EXAMPLES "/01-word-frequency.yaml", "-p", "top=3",
+                             "--data", folder.path.string(), "--progress", "json"});
+  CHECK(run.status == 0);
+  CHECK(run.output.find(" license\n") != std::string::npos);
+  auto results = 0;
+  for (const auto& each : fs::recursive_directory_iterator{folder.path / "workspaces"}) {
+    if (each.path().filename() == "result.txt") {
+      CHECK(contents(each.path()) == run.output);
+      ++results;
+    }
+  }
+  CHECK(results == 1);
+}
+
+TEST_CASE("a failing run tells what failed and why") {
+  temporary_folder folder;
+  const auto file = written(folder, R"(name: f
+tasks:
+  - {name: a, run: "echo the reason >&2; exit 3"}
+  - {name: b, run: x, needs: a}
+)");
+  const auto run = millrace({"run", file.string(), "--data", (folder.path / "d").string()});
+  CHECK(run.status == 1);
+  CHECK(run.errors.find("exit code 3") != std::string::npos);
+  CHECK(run.errors.find("the reason") != std::string::npos);
+  CHECK(run.errors.find("upstream failed  b") != std::string::npos);
+}
+
+TEST_CASE("a data directory in use is refused with the process that has it") {
+  temporary_folder folder;
+  server_process server{folder.path};
+  const auto second = millrace({"dev", "--listen", "127.0.0.1:0", "--data", folder.path.string()});
+  CHECK(second.status == 6);
+  CHECK(second.errors.find("in use by process " + std::to_string(server.pid())) !=
+        std::string::npos);
+  const auto port = server.url().substr(server.url().rfind(':'));
+  temporary_folder other;
+  const auto taken =
+      millrace({"dev", "--listen", "127.0.0.1" + port, "--data", other.path.string()});
+  CHECK(taken.status == 6);
+  CHECK(taken.errors.find("another program uses this port") != std::string::npos);
+  CHECK(server.stop() == 0);
+}
+
+TEST_CASE("a pipeline is applied, submitted, watched, listed and read through the server") {
+  temporary_folder folder;
+  server_process server{folder.path / "data"};
+  const auto file = written(folder, R"(name: hello
+params: {who: world, times: 2}
+tasks:
+  - {name: say, run: 'echo "hello $MILLRACE_PARAM_WHO"', for_each: [1, 2]}
+  - {name: end, needs: [say], run: printf 'done\ncaf\303\251 \377\n'}
+)");
+  const auto at_server = [&](std::vector<std::string> words) {
+    words.insert(words.end(), {"--server", server.url()});
+    return millrace(words);
+  };
+  CHECK(at_server({"apply", file.string()}).output == "pipeline hello version 1\n");
+  CHECK(at_server({"apply", file.string()}).output == "pipeline hello version 1 (unchanged)\n");
+  CHECK(at_server({"submit", "hello", "-p", "whom=x"}).status == 2);
+  CHECK(at_server({"submit", "helo"}).status == 5);
+  const auto submitted = at_server({"submit", "hello", "-p", "who=you", "--wait"});
+  REQUIRE(submitted.status == 0);
+  const auto run = submitted.output.substr(0, submitted.output.size() - 1);
+  CHECK(at_server({"list", "-o", "name"}).output == "hello\n");
+  CHECK(at_server({"list", "runs", "hello", "-o", "name"}).output == run + "\n");
+  CHECK(at_server({"get", run}).output.find("succeeded") != std::string::npos);
+  CHECK(at_server({"logs", run, "say[1]"}).output == "hello you\n");
+  CHECK(at_server({"logs", run, "end", "--tail", "1"}).output == "caf\303\251 \377\n");
+  CHECK(at_server({"logs", run, "end", "-f"}).output.starts_with("done\n"));
+  CHECK(at_server({"logs", run, "nope"}).status == 5);
+  CHECK(at_server({"get", run, "end"}).output.find("caf\303\251") != std::string::npos);
+  CHECK(at_server({"watch", run}).status == 0);
+  CHECK(at_server({"cancel", run}).status == 1);
+  CHECK(at_server({"retry", run}).errors.find("nothing to retry") != std::string::npos);
+  CHECK(at_server({"actor", "call", "run", run, "status"}).output.find("\"succeeded\"") !=
+        std::string::npos);
+  const auto logs = at_server({"submit", "hello", "--logs"});
+  CHECK(logs.output.starts_with("done\n"));
+  CHECK(server.stop() == 0);
+}
+
+}  // namespace
+}  // namespace millrace::testing

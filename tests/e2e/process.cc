@@ -1,0 +1,144 @@
+// SPDX-License-Identifier: MIT
+#include "e2e/process.h"
+
+#include <doctest/doctest.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <spawn.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <array>
+#include <csignal>
+#include <utility>
+
+extern char** environ;
+
+namespace millrace::testing {
+
+namespace {
+
+struct pipe_pair {
+  pipe_pair() { REQUIRE(::pipe2(ends.data(), O_CLOEXEC) == 0); }
+  std::array<int, 2> ends{};
+};
+
+pid_t spawn(const std::vector<std::string>& arguments, int input, int output, int errors) {
+  std::vector<char*> words;
+  std::string program = MILLRACE_PROGRAM;
+  words.push_back(program.data());
+  auto copies = arguments;
+  for (auto& each : copies) {
+    words.push_back(each.data());
+  }
+  words.push_back(nullptr);
+  posix_spawn_file_actions_t actions;
+  posix_spawn_file_actions_init(&actions);
+  posix_spawn_file_actions_adddup2(&actions, input, 0);
+  posix_spawn_file_actions_adddup2(&actions, output, 1);
+  posix_spawn_file_actions_adddup2(&actions, errors, 2);
+  pid_t child = -1;
+  REQUIRE(posix_spawn(&child, program.c_str(), &actions, nullptr, words.data(), environ) == 0);
+  posix_spawn_file_actions_destroy(&actions);
+  return child;
+}
+
+int wait_for(pid_t child) {
+  int status = 0;
+  while (::waitpid(child, &status, 0) < 0 && errno == EINTR) {
+  }
+  return WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
+}
+
+// Reads both until both are closed.
+void read_all(std::array<int, 2> from, std::array<std::string*, 2> into) {
+  std::array<pollfd, 2> waiting{{{from[0], POLLIN, 0}, {from[1], POLLIN, 0}}};
+  int open = 2;
+  while (open > 0 && ::poll(waiting.data(), waiting.size(), -1) > 0) {
+    for (std::size_t at = 0; at < waiting.size(); ++at) {
+      if (waiting[at].fd < 0 || waiting[at].revents == 0) {
+        continue;
+      }
+      std::array<char, 65536> chunk;
+      const auto size = ::read(waiting[at].fd, chunk.data(), chunk.size());
+      if (size <= 0) {
+        waiting[at].fd = -1;
+        --open;
+      } else {
+        into[at]->append(chunk.data(), static_cast<std::size_t>(size));
+      }
+    }
+  }
+}
+
+}  // namespace
+
+finished_command millrace(const std::vector<std::string>& arguments, const std::string& input) {
+  pipe_pair in;
+  pipe_pair out;
+  pipe_pair err;
+  const auto child = spawn(arguments, in.ends[0], out.ends[1], err.ends[1]);
+  ::close(in.ends[0]);
+  ::close(out.ends[1]);
+  ::close(err.ends[1]);
+  REQUIRE(::write(in.ends[1], input.data(), input.size()) ==
+          static_cast<ssize_t>(input.size()));  // tests write less than a pipe holds
+  ::close(in.ends[1]);
+  finished_command done;
+  read_all({out.ends[0], err.ends[0]}, {&done.output, &done.errors});
+  ::close(out.ends[0]);
+  ::close(err.ends[0]);
+  done.status = wait_for(child);
+  return done;
+}
+
+server_process::server_process(const std::filesystem::path& data) {
+  pipe_pair err;
+  const auto none = ::open("/dev/null", O_RDWR | O_CLOEXEC);
+  pid_ = spawn({"dev", "--listen", "127.0.0.1:0", "--data", data.string(), "--slots", "4"}, none,
+               none, err.ends[1]);
+  ::close(none);
+  ::close(err.ends[1]);
+  errors_ = err.ends[0];
+  std::string text;
+  std::array<char, 4096> chunk;
+  while (text.find("; stop with") == std::string::npos) {
+    const auto size = ::read(errors_, chunk.data(), chunk.size());
+    REQUIRE_MESSAGE(size > 0, text);
+    text.append(chunk.data(), static_cast<std::size_t>(size));
+  }
+  const auto start = text.find("http://");
+  url_ = text.substr(start, text.find(',', start) - start);
+}
+
+server_process::~server_process() {
+  kill();
+}
+
+void server_process::kill() {
+  if (pid_ > 0) {
+    ::kill(pid_, SIGKILL);
+    wait_for(std::exchange(pid_, -1));
+    ::close(std::exchange(errors_, -1));
+  }
+}
+
+int server_process::stop() {
+  ::kill(pid_, SIGTERM);
+  const auto status = wait_for(std::exchange(pid_, -1));
+  ::close(std::exchange(errors_, -1));
+  return status;
+}
+
+temporary_folder::temporary_folder() {
+  std::string pattern = "/tmp/millrace-e2e-XXXXXX";
+  REQUIRE(::mkdtemp(pattern.data()) != nullptr);
+  path = pattern;
+}
+
+temporary_folder::~temporary_folder() {
+  std::error_code ignored;
+  std::filesystem::remove_all(path, ignored);
+}
+
+}  // namespace millrace::testing

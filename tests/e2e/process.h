@@ -1,0 +1,55 @@
+// SPDX-License-Identifier: MIT
+// The real program as a child process, for end-to-end tests.
+#pragma once
+
+#include <sys/types.h>
+
+#include <filesystem>
+#include <string>
+#include <vector>
+
+namespace millrace::testing {
+
+/// What a command that has ended left.
+struct finished_command {
+  int status = -1;  ///< Exit code; 128 + signal when killed.
+  std::string output;
+  std::string errors;
+};
+
+/// Runs the `millrace` of this build to its end.
+[[nodiscard]] finished_command millrace(const std::vector<std::string>& arguments,
+                                        const std::string& input = {});
+
+/// `millrace dev` on a port of the kernel's choice; killed when destroyed.
+class server_process {
+public:
+  explicit server_process(const std::filesystem::path& data);
+  server_process(const server_process&) = delete;
+  server_process& operator=(const server_process&) = delete;
+  ~server_process();
+
+  [[nodiscard]] const std::string& url() const noexcept { return url_; }
+  [[nodiscard]] pid_t pid() const noexcept { return pid_; }
+
+  /// SIGKILL, and waits until it is gone.
+  void kill();
+  /// SIGTERM, and waits; the exit code.
+  int stop();
+
+private:
+  pid_t pid_ = -1;
+  int errors_ = -1;
+  std::string url_;
+};
+
+class temporary_folder {
+public:
+  temporary_folder();
+  temporary_folder(const temporary_folder&) = delete;
+  temporary_folder& operator=(const temporary_folder&) = delete;
+  ~temporary_folder();
+  std::filesystem::path path;
+};
+
+}  // namespace millrace::testing
