@@ -224,6 +224,8 @@ void activation::finish(envelope& turn) {
         found->queued = false;
         if (found->every == duration{}) {
           timers_.erase(found);
+        } else {
+          need_alarm(found->due);
         }
       }
       break;

@@ -36,7 +36,7 @@ struct silo_options {
   std::uint32_t mailbox_messages_max = 10'000;       ///< Of one activation; past it `overloaded`.
   duration idle_timeout = std::chrono::minutes{15};  ///< After which an activation is collected.
   /// Where warnings go (one line, no newline); unset: standard error. Called from any thread.
-  std::function<void(std::string_view)> warn;
+  std::function<void(std::string_view)> warn = {};
 };
 
 /// Makes one actor object; called for each activation.

@@ -1,0 +1,253 @@
+// SPDX-License-Identifier: MIT
+// State, maps, reminders, sends and keyed calls across restarts and kill -9.
+#include <signal.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <filesystem>
+#include <fstream>
+#include <random>
+
+#include "runtime/silo/fixture.h"
+
+namespace millrace::testing {
+namespace {
+
+using namespace std::chrono_literals;
+
+class folder {
+public:
+  folder() {
+    std::string pattern = "/tmp/millrace-silo-XXXXXX";
+    REQUIRE(::mkdtemp(pattern.data()) != nullptr);
+    path = pattern;
+  }
+  folder(const folder&) = delete;
+  folder& operator=(const folder&) = delete;
+  ~folder() { std::filesystem::remove_all(path); }
+  std::string path;
+};
+
+std::unique_ptr<storage> rows_in(const std::string& path) {
+  auto rows = open_storage({.directory = path, .map_bytes = std::size_t{256} << 20U});
+  REQUIRE_MESSAGE(rows, (rows ? "" : rows.error().text()));
+  return *std::move(rows);
+}
+
+TEST_CASE("state and maps are there after a restart") {
+  folder data;
+  {
+    counter_silo silo{rows_in(data.path)};
+    REQUIRE(silo.here->call(ref<Counter>("a").add(5)));
+    CHECK(silo.here->call(ref<Counter>("a").mark("one"))->marks() == 1);
+    CHECK(silo.here->call(ref<Counter>("a").mark("two"))->marks() == 2);
+    CHECK(silo.here->call(ref<Counter>("a").unmark("one"))->marks() == 1);
+    REQUIRE(silo.here->call(ref<Counter>("only_marks").mark("m")));
+    REQUIRE(silo.here->call(ref<Counter>("only_marks").unmark("m")));
+    silo.here->stop();
+  }
+  counter_silo silo{rows_in(data.path)};
+  CHECK(silo.total("a") == 5);
+  CHECK(silo.here->call(ref<Counter>("a").mark("three"))->marks() == 2);
+  CHECK(silo.here->call(ref<Counter>("only_marks").mark("m"))->marks() == 1);
+}
+
+TEST_CASE("state that is edited over and over does not grow") {
+  folder data;
+  counter_silo silo{rows_in(data.path)};
+  for (int at = 0; at < 3'000; ++at) {
+    REQUIRE(silo.here->call(ref<Counter>("a").set_note(std::string(500, 'x'))));
+  }
+  // Without collecting what edits orphan, the root would be 1.5 MB by now.
+  std::size_t largest = 0;
+  for (std::uint16_t at = 0; at < silo.here->rows().partition_count(); ++at) {
+    REQUIRE(silo.here->rows().scan(partition_id{at}, std::string(1, '\0'), std::string(1, '\0'),
+                                   100, [&](const row& one) {
+                                     largest = std::max(largest, one.value.size());
+                                     return true;
+                                   }));
+  }
+  CHECK(largest < 8'000);
+}
+
+TEST_CASE("a record over the limit fails the call and keeps the old state") {
+  counter_silo silo;
+  REQUIRE(silo.here->call(ref<Counter>("a").add(3)));
+  const auto refused = silo.here->call(ref<Counter>("a").set_note(std::string(17U << 20U, 'x')));
+  CHECK(refused.error().code() == errc::too_large);
+  CHECK(silo.total("a") == 3);
+  CHECK(silo.warnings().size() == 1);
+}
+
+TEST_CASE("a send arrives once, after a restart too") {
+  folder data;
+  {
+    counter_silo silo{rows_in(data.path)};
+    REQUIRE(silo.here->call(ref<Counter>("a").post_to("b", 10)));
+    CHECK(silo.reaches("b", 10));
+    CHECK(silo.total("a") == -10);
+    silo.here->stop();
+  }
+  counter_silo silo{rows_in(data.path)};
+  CHECK(silo.total("b") == 10);
+  CHECK(silo.total("a") == -10);
+}
+
+TEST_CASE("sends to an actor itself and in both directions arrive") {
+  counter_silo silo;
+  REQUIRE(silo.here->call(ref<Counter>("a").post_to("a", 1)));
+  for (int at = 0; at < 200; ++at) {
+    REQUIRE(silo.here->call(ref<Counter>("x").post_to("y", 1)));
+    REQUIRE(silo.here->call(ref<Counter>("y").post_to("x", 1)));
+  }
+  CHECK(silo.reaches("a", 0));
+  CHECK(silo.reaches("x", 0));
+  CHECK(silo.reaches("y", 0));
+  while (silo.here->stats().sends_pending > 0) {
+    std::this_thread::yield();
+  }
+}
+
+TEST_CASE("a reminder fires when it is due, repeats on its grid and survives a restart") {
+  folder data;
+  {
+    counter_silo silo{rows_in(data.path)};
+    REQUIRE(silo.here->call(ref<Counter>("once").remind_in(1'000, 0)));
+    REQUIRE(silo.here->call(ref<Counter>("often").remind_in(1'000, 500)));
+    CHECK(silo.here->stats().reminders == 2);
+    silo.move(999ms);
+    CHECK(silo.total("once") == 0);
+    silo.move(2ms);
+    CHECK(silo.reaches("once", 1'000));
+    CHECK(silo.reaches("often", 1'000));
+    silo.here->stop();
+  }
+  counter_silo silo{rows_in(data.path)};
+  silo.move(1'499ms);
+  CHECK(silo.total("once") == 1'000);
+  CHECK(silo.total("often") == 1'000);
+  silo.move(2ms);
+  CHECK(silo.reaches("often", 2'000));
+  silo.move(5s);  // ten were missed: they fire once
+  CHECK(silo.reaches("often", 3'000));
+  silo.move(499ms);
+  CHECK(silo.reaches("often", 4'000));
+}
+
+TEST_CASE("a keyed call takes effect once, after a restart too") {
+  folder data;
+  {
+    counter_silo silo{rows_in(data.path)};
+    CHECK(silo.here->call(ref<Counter>("a").add(5).keyed("k"))->total() == 5);
+    CHECK(silo.here->call(ref<Counter>("a").add(1))->total() == 6);
+    CHECK(silo.here->call(ref<Counter>("a").add(5).keyed("k"))->total() == 5);
+    CHECK(silo.here->call(ref<Counter>("a").add(6).keyed("k")).error().code() == errc::conflict);
+    silo.here->stop();
+  }
+  counter_silo silo{rows_in(data.path)};
+  CHECK(silo.here->call(ref<Counter>("a").add(5).keyed("k"))->total() == 5);
+  CHECK(silo.total("a") == 6);
+  silo.move(25h);
+  CHECK(silo.here->call(ref<Counter>("a").add(5).keyed("k"))->total() == 11);
+  CHECK(silo.here->call(ref<Counter>("a").add(1).keyed(std::string(201, 'k'))).error().code() ==
+        errc::invalid_argument);
+}
+
+// A child that adds and sends as fast as it can and writes down what was acknowledged.
+[[noreturn]] void work_until_killed(const std::string& path, int acknowledged) {
+  auto rows = open_storage({.directory = path, .map_bytes = std::size_t{256} << 20U});
+  if (!rows) {
+    ::_exit(9);
+  }
+  silo here{*std::move(rows)};
+  here.add<counter>();
+  if (!here.start()) {
+    ::_exit(9);
+  }
+  std::atomic<int> open{0};
+  for (std::uint32_t at = 0;; ++at) {
+    const auto actor = std::to_string(at % 16);
+    ++open;
+    here.call_then<counter_interface::add_results>(
+        ref<Counter>("sum" + actor).add(1), [&open, actor, acknowledged](auto answer) {
+          if (answer) {
+            const auto line = "sum" + actor + " " + std::to_string(answer->total()) + "\n";
+            if (::write(acknowledged, line.data(), line.size()) < 0) {
+              ::_exit(9);
+            }
+          }
+          --open;
+          open.notify_one();
+        });
+    here.tell(ref<Counter>("from" + actor).post_to("to" + actor, 1));
+    for (int now = open; now > 64; now = open) {
+      open.wait(now);
+    }
+  }
+}
+
+// Goal: whatever instant the process dies at, acknowledged changes are there, each change is there
+// wholly or not at all, and sends go on until they have arrived, once.
+// Method: a child is killed at random points; the next one recovers what it left. At the end, every
+// counter is at least what was acknowledged, and what `from` has lost `to` has won.
+TEST_CASE("nothing acknowledged is lost by kill -9") {
+  const auto* wanted = std::getenv("MILLRACE_KILLS");
+  const auto kills = wanted != nullptr ? std::atoi(wanted) : 200;
+  folder data;
+  std::mt19937 random{42};
+  std::map<std::string, std::int64_t> acknowledged;
+  for (int kill = 0; kill < kills; ++kill) {
+    int ends[2];
+    REQUIRE(::pipe(ends) == 0);
+    const auto child = ::fork();
+    REQUIRE(child >= 0);
+    if (child == 0) {
+      ::close(ends[0]);
+      work_until_killed(data.path, ends[1]);
+    }
+    ::close(ends[1]);
+    std::FILE* lines = ::fdopen(ends[0], "r");
+    char name[32];
+    long long total = 0;
+    // The point of the kill is so many acknowledgements away; 0 is during recovery.
+    auto left = static_cast<int>(random() % 400);
+    while (left-- > 0 && std::fscanf(lines, "%31s %lld", name, &total) == 2) {
+      auto& known = acknowledged[name];
+      known = std::max<std::int64_t>(known, total);
+    }
+    ::kill(child, SIGKILL);
+    int status = 0;
+    REQUIRE(::waitpid(child, &status, 0) == child);
+    REQUIRE(WIFSIGNALED(status));
+    while (std::fscanf(lines, "%31s %lld", name, &total) == 2) {
+      auto& known = acknowledged[name];
+      known = std::max<std::int64_t>(known, total);
+    }
+    std::fclose(lines);
+  }
+  counter_silo silo{rows_in(data.path)};
+  for (int at = 0; at < 16; ++at) {
+    static_cast<void>(silo.total("from" + std::to_string(at)));  // loaded: its sends are counted
+  }
+  while (silo.here->stats().sends_pending > 0) {
+    std::this_thread::yield();
+  }
+  std::int64_t adds = 0;
+  for (const auto& [name, least] : acknowledged) {
+    CAPTURE(name);
+    CHECK(silo.total(name) >= least);
+    adds += least;
+  }
+  std::int64_t moved = 0;
+  for (int at = 0; at < 16; ++at) {
+    const auto to = silo.total("to" + std::to_string(at));
+    CHECK(silo.total("from" + std::to_string(at)) == -to);
+    moved += to;
+  }
+  CHECK(adds > 0);
+  CHECK(moved > 0);
+  MESSAGE(kills << " kills, " << adds << " acknowledged adds, " << moved << " sends");
+}
+
+}  // namespace
+}  // namespace millrace::testing
