@@ -149,6 +149,7 @@ void activation::rang() {
     return;
   }
   alarm_due_ = steady_time::max();
+  now_ = home_.time().steady();  // the batch may have begun before the alarm went off
   fire_timers();
   expire_open();
   if (phase_ == phase::gone) {

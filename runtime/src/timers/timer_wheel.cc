@@ -67,7 +67,7 @@ void timer_wheel::insert(timer_entry& entry, steady_time due) {
   MILLRACE_ASSERT(!entry.armed());
   entry.due = due;
   const auto whole = tick_before(due + duration{tick_ns - 1});
-  entry.tick = std::clamp(whole, now_tick_ + 1, now_tick_ + farthest_ticks);
+  entry.tick = std::min(whole, now_tick_ + farthest_ticks);
   place(entry);
 }
 

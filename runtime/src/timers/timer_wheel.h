@@ -34,7 +34,8 @@ public:
   timer_wheel& operator=(const timer_wheel&) = delete;
   ~timer_wheel() = default;
 
-  /// Arms `entry` for the first whole millisecond at or after `due`, at least one from now.
+  /// Arms `entry` for the first whole millisecond at or after `due`; what is already due is popped
+  /// next.
   /// Requires: not armed. Cost: O(1).
   void insert(timer_entry& entry, steady_time due);
 
