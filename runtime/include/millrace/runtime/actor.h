@@ -234,7 +234,7 @@ public:
   using state_type = State;
 
 protected:
-  /// The state, with this turn's changes. Valid until the next `edit()`.
+  /// The state, with this turn's changes. Valid until the next `edit()` or `co_await`.
   [[nodiscard]] typename State::Reader state() const {
     auto* body = state_body();
     return body != nullptr ? body->template getRoot<State>().asReader() : typename State::Reader{};

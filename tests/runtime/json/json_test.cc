@@ -1,0 +1,111 @@
+// SPDX-License-Identifier: MIT
+// Messages as JSON: every shape there and back, and every refusal with its place.
+#include "millrace/runtime/json.h"
+
+#include <doctest/doctest.h>
+
+#include <limits>
+
+#include "runtime/json/shapes.capnp.h"
+
+namespace millrace::testing {
+namespace {
+
+using namespace runtime;
+
+capnp::StructSchema shapes() {
+  return capnp::Schema::from<Shapes>();
+}
+
+std::string there_and_back(std::string_view text) {
+  const auto read = from_json(shapes(), text);
+  REQUIRE_MESSAGE(read, (read ? "" : read.error().text()));
+  std::string out;
+  to_json(shapes(), *read, out);
+  return out;
+}
+
+std::string refusal(std::string_view text) {
+  const auto read = from_json(shapes(), text);
+  REQUIRE_FALSE(read);
+  CHECK(read.error().code() == errc::invalid_argument);
+  return read.error().text();
+}
+
+constexpr std::string_view defaults =
+    R"({"flag":false,"small":0,"large":0,"unsigned_large":0,"real":0,"some_text":"","bytes":"",)"
+    R"("mood":"calm","point":null,"points":[],"numbers":[],"at":null,"raw":null,)"
+    R"("either":{"nothing":null}})";
+
+TEST_CASE("nothing reads as the defaults, and all fields are written") {
+  CHECK(there_and_back("") == defaults);
+  CHECK(there_and_back("{}") == defaults);
+  CHECK(there_and_back(R"({"flag":null,"points":null,"point":null})") == defaults);
+  std::string out;
+  to_json(shapes(), any_message{}, out);
+  CHECK(out == defaults);
+}
+
+TEST_CASE("every shape comes back as it was") {
+  constexpr std::string_view all =
+      R"({"flag":true,"small":-128,"large":-9223372036854775808,)"
+      R"("unsigned_large":18446744073709551615,"real":0.1,"some_text":"caf\u00e9 \"x\"\n",)"
+      R"("bytes":"AP+A","mood":"very_angry","point":{"x":1,"y":2},"points":[{"x":3,"y":4}],)"
+      R"("numbers":[[1,2],[],[65535]],"at":"2026-01-31T08:00:00.25Z","raw":{"any":[1,null]},)"
+      R"("either":{"word":"w"}})";
+  const auto out = there_and_back(all);
+  CHECK(out.find("\"some_text\":\"caf\xC3\xA9 \\\"x\\\"\\n\"") != std::string::npos);
+  CHECK(out.find(R"("at":"2026-01-31T08:00:00.250Z")") != std::string::npos);
+  CHECK(out.find(R"("raw":{"any":[1,null]})") != std::string::npos);
+  CHECK(out.find(R"("large":-9223372036854775808,"unsigned_large":18446744073709551615)") !=
+        std::string::npos);
+  CHECK(there_and_back(out) == out);
+  CHECK(there_and_back(R"({"point":{"x":1}})").find(R"("point":{"x":1,"y":7})") !=
+        std::string::npos);
+}
+
+TEST_CASE("64-bit numbers may be texts, whole floats are whole numbers") {
+  CHECK(there_and_back(R"({"large":"-5"})").find(R"("large":-5)") != std::string::npos);
+  CHECK(there_and_back(R"({"large":5.0})").find(R"("large":5)") != std::string::npos);
+  CHECK(refusal(R"({"large":5.5})") ==
+        "/large: expected a whole number from -9223372036854775808 to 9223372036854775807");
+  CHECK(refusal(R"({"large":"x"})") == "/large: expected a whole number, found a string");
+}
+
+TEST_CASE("mistakes are named with their place") {
+  CHECK(refusal("[]") == "the body: expected an object, found an array");
+  CHECK(refusal(R"({"flag":1})") == "/flag: expected true or false, found a number");
+  CHECK(refusal(R"({"small":200})") == "/small: expected a whole number from -128 to 127");
+  CHECK(refusal(R"({"small":-200})") == "/small: expected a whole number from -128 to 127");
+  CHECK(refusal(R"({"unsigned_large":-1})").find("/unsigned_large") == 0);
+  CHECK(refusal(R"({"points":[{"x":1},{"z":1}]})") ==
+        "/points/1/z: unknown key; expected are: x, y");
+  CHECK(refusal(R"({"mood":"angry"})") == "/mood: expected one of: calm, very_angry");
+  CHECK(refusal(R"({"at":"yesterday"})").find("/at: expected a time") == 0);
+  CHECK(refusal(R"({"at":"2026-02-30T08:00:00Z"})").find("/at: expected a time") == 0);
+  CHECK(refusal(R"({"bytes":"A"})") == "/bytes: expected a string in base64");
+  CHECK(refusal(R"({"either":{"number":1,"word":"x"}})") ==
+        "/either/word: only one of 'number' and 'word' may be given");
+  CHECK(refusal("{").find("not JSON: ") == 0);
+  CHECK(refusal(std::string(100'000, '[')).find("not JSON: ") == 0);
+}
+
+TEST_CASE("what JSON cannot carry is written as something it can") {
+  message<Shapes> content;
+  auto made = content.build();
+  made.setReal(std::numeric_limits<double>::infinity());
+  made.setSomeText("a\x01\xff");
+  const auto out = to_json_text(content.read());
+  CHECK(out.find(R"("real":null)") != std::string::npos);
+  CHECK(out.find("\"some_text\":\"a\\u0001\xEF\xBF\xBD\"") != std::string::npos);
+}
+
+TEST_CASE("times with an offset are read in UTC") {
+  CHECK(there_and_back(R"({"at":"2026-01-31T09:00:00+01:00"})")
+            .find(R"("at":"2026-01-31T08:00:00Z")") != std::string::npos);
+  CHECK(there_and_back(R"({"at":"1969-12-31T23:59:59.999999999Z"})")
+            .find(R"("at":"1969-12-31T23:59:59.999999999Z")") != std::string::npos);
+}
+
+}  // namespace
+}  // namespace millrace::testing
