@@ -1,17 +1,9 @@
 // SPDX-License-Identifier: MIT
 // Whole pipelines on a real silo: LMDB in a temporary folder, real processes.
-#include <doctest/doctest.h>
-#include <unistd.h>
-
 #include <algorithm>
-#include <filesystem>
-#include <functional>
-#include <thread>
+#include <vector>
 
-#include "millrace/actors/definition.h"
-#include "millrace/actors/pipeline_host.h"
-#include "millrace/actors/run_id.h"
-#include "millrace/pipeline.capnp.actor.h"
+#include "actors/pipeline/fixture.h"
 
 namespace millrace::actors {
 namespace {
@@ -20,102 +12,6 @@ namespace fs = std::filesystem;
 using runtime::ref;
 using schemas::RunState;
 using schemas::TaskState;
-
-class temporary_folder {
-public:
-  temporary_folder() {
-    std::string pattern = "/tmp/millrace-test-XXXXXX";
-    path = ::mkdtemp(pattern.data());
-  }
-  temporary_folder(const temporary_folder&) = delete;
-  temporary_folder& operator=(const temporary_folder&) = delete;
-  ~temporary_folder() {
-    std::error_code ignored;
-    fs::remove_all(path, ignored);
-  }
-  fs::path path;
-};
-
-// A silo with a pipeline host, as `millrace dev` has it but without HTTP.
-class node {
-public:
-  explicit node(const fs::path& data) {
-    auto rows = runtime::open_storage(
-        {.directory = (data / "rows").string(), .map_bytes = std::size_t{1} << 30U});
-    REQUIRE(rows);
-    silo = std::make_unique<runtime::silo>(*std::move(rows));
-    auto opened = pipeline_host::open({.data_directory = data, .slots = 4}, *silo);
-    REQUIRE(opened);
-    host = *std::move(opened);
-    REQUIRE(silo->start());
-    REQUIRE(host->join());
-  }
-  node(const node&) = delete;
-  node& operator=(const node&) = delete;
-  ~node() { stop(); }
-  void stop() {
-    host->stop();
-    silo->stop();
-  }
-
-  std::string submit(const std::string& text, const std::string& params = "{}") {
-    const auto made = load_definition(text, "p.yaml");
-    for (const auto& each : made.diagnostics) {
-      MESSAGE(to_string(each));
-    }
-    REQUIRE(made);
-    const auto pipeline = ref<schemas::Pipeline>("default/" + made.definition->name);
-    const auto applied = silo->call(pipeline.apply(to_json(*made.definition), 0));
-    REQUIRE(applied);
-    const auto run = make_run_id(silo->time().wall(), random);
-    schemas::pipeline_interface::submit_params submission;
-    submission.build().setRun(run.c_str());
-    submission.build().setParams(params.c_str());
-    const auto answer = silo->call(pipeline.submit(std::move(submission)));
-    REQUIRE(answer);
-    return run;
-  }
-
-  // Waits on the run's events until it has ended.
-  RunState wait(const std::string& run) {
-    std::uint64_t after = 0;
-    for (int polls = 0; polls < 1000; ++polls) {
-      const auto page = silo->call(ref<schemas::Run>(run).events(after, 10'000, 0));
-      if (!page) {
-        CHECK(page.error().code() == runtime::errc::not_found);  // its begin is on the way
-        continue;
-      }
-      for (auto event : page->events()) {
-        after = event.getSequence();
-      }
-      if (page->ended()) {
-        break;
-      }
-    }
-    const auto status = silo->call(ref<schemas::Run>(run).status());
-    REQUIRE(status);
-    return status->run().getState();
-  }
-
-  // Asks until it is so, for what arrives by sends that nobody can wait for.
-  static void eventually(const std::function<bool()>& is_so) {
-    const auto limit = std::chrono::steady_clock::now() + std::chrono::seconds{10};
-    while (!is_so() && std::chrono::steady_clock::now() < limit) {
-      std::this_thread::yield();
-    }
-    CHECK(is_so());
-  }
-
-  schemas::run_interface::task_results task(const std::string& run, const std::string& name) {
-    auto answer = silo->call(ref<schemas::Run>(run).task(name));
-    REQUIRE(answer);
-    return *std::move(answer);
-  }
-
-  runtime::rng random;
-  std::unique_ptr<runtime::silo> silo;
-  std::unique_ptr<pipeline_host> host;
-};
 
 TEST_CASE("a fan-out over the outputs of a task is joined in one workspace") {
   temporary_folder data;
