@@ -2,10 +2,13 @@
 #include "storage/data_directory.h"
 
 #include <fcntl.h>
+#include <poll.h>
 #include <unistd.h>
 
 #include <array>
 #include <cerrno>
+#include <charconv>
+#include <csignal>
 #include <cstdio>
 #include <filesystem>
 #include <sstream>
@@ -22,6 +25,17 @@ constexpr std::size_t format_bytes_max = 4096;
 // LMDB maps its lock file, and a page of it that a full disk cannot provide is a SIGBUS.
 constexpr std::uint64_t new_directory_bytes_min = 1U << 20U;
 constexpr std::size_t allocation_id_digits = 32;
+// For the lock of a dead owner: far above the milliseconds from a fork to its exec on a busy
+// machine.
+constexpr int lock_wait_ms_max = 5'000;
+constexpr int lock_poll_ms = 5;
+
+// Whether `pid`, in decimal digits, names no process. It may name a stranger: then it is not dead.
+bool is_dead(std::string_view pid) {
+  int number = 0;
+  const auto read = std::from_chars(pid.data(), pid.data() + pid.size(), number);
+  return read.ec == std::errc{} && number > 0 && ::kill(number, 0) != 0 && errno == ESRCH;
+}
 
 error not_ours(std::string what) {
   return error{errc::failed_precondition, std::move(what)};
@@ -116,12 +130,21 @@ result<void> data_directory::take_lock() {
   struct flock request {};
   request.l_type = F_WRLCK;
   request.l_whence = SEEK_SET;
-  if (::fcntl(lock_, F_OFD_SETLK, &request) != 0) {
+  for (int waited_ms = 0; ::fcntl(lock_, F_OFD_SETLK, &request) != 0; waited_ms += lock_poll_ms) {
+    if (errno == EINTR) {
+      continue;
+    }
     if (errno != EAGAIN && errno != EACCES) {
       return file_error(errno, "cannot lock", path_ + "/LOCK");
     }
     auto holder = read_file(path_ + "/LOCK", 32);
     const auto pid = holder ? holder->substr(0, holder->find('\n')) : std::string{};
+    // A dead owner's lock lives on for a moment in what was just forked from it and has not yet
+    // closed the files it inherited.
+    if (is_dead(pid) && waited_ms < lock_wait_ms_max) {
+      ::poll(nullptr, 0, lock_poll_ms);
+      continue;
+    }
     return error{errc::conflict, path_ + " is in use by process " + (pid.empty() ? "?" : pid) +
                                      "; stop it or name another directory"};
   }

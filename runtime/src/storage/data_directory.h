@@ -38,6 +38,7 @@ public:
   /// Makes the directory if it is absent, locks it and reads FORMAT. A new one gets
   /// `partition_count` and a fresh allocation id, which become durable with `finish`.
   ///
+  /// Time: at once, but up to 5 s while the owner named in LOCK is dead and its lock still held.
   /// Errors: as `open_storage`.
   [[nodiscard]] static result<data_directory> open(const std::string& path,
                                                    std::uint16_t partition_count);
