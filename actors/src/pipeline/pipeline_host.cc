@@ -8,6 +8,7 @@
 #include <functional>
 #include <map>
 #include <mutex>
+#include <set>
 #include <thread>
 
 #include "millrace/actors/process_log.h"
@@ -34,8 +35,15 @@ namespace {
 // Of each stream, kept in the state of a task; the whole is in the file.
 constexpr std::size_t tail_bytes = 4096;
 
-// How long a report waits before it is made again.
+// How long a report waits before it is made again, and a start that was refused for want of room.
 constexpr auto report_retry = std::chrono::milliseconds{200};
+constexpr auto start_retry = std::chrono::milliseconds{100};
+
+// A start is refused for this long before the attempt ends as not started: 30 s.
+constexpr unsigned start_tries_max = 300;
+
+// Reports of an earlier life's attempts before `join` gives up: 10 s.
+constexpr unsigned recovery_tries_max = 50;
 
 AttemptEnd end_of(process_outcome outcome) {
   switch (outcome) {
@@ -96,7 +104,9 @@ public:
   result<void> join() {
     worker_ = std::thread{[this] { work(); }};
     for (const auto& left : supervisor_->recovered()) {
-      report_recovered(left);
+      if (auto reported = report_recovered(left); !reported) {
+        return reported;
+      }
     }
     return home_.call(ref<schemas::Pool>(std::string{default_pool})
                           .join(options_.executor_id, incarnation_, options_.slots));
@@ -122,11 +132,12 @@ public:
 
   void start(runtime::message<schemas::AttemptSpec> attempt) override {
     auto shared = std::make_shared<runtime::message<schemas::AttemptSpec>>(std::move(attempt));
-    post([this, shared] { start_now(shared->read()); });
+    post([this, shared] { start_now(shared, 1); });
   }
 
   void cancel(std::string_view token) override {
     post([this, text = std::string{token}] {
+      refused_.erase(text);
       // Not found: it has ended, or belonged to an earlier life; its report is on its way.
       static_cast<void>(supervisor_->cancel(text));
     });
@@ -144,6 +155,8 @@ public:
   process_supervisor& processes() { return *supervisor_; }
 
 private:
+  using attempt_message = std::shared_ptr<runtime::message<schemas::AttemptSpec>>;
+
   void post(std::function<void()> job, runtime::duration after = {}) {
     const std::lock_guard lock{mutex_};
     if (after > runtime::duration{}) {
@@ -179,15 +192,9 @@ private:
     return options_.data_directory / "outputs" / token;
   }
 
-  void start_now(schemas::AttemptSpec::Reader attempt) {
-    if (attempt.getIncarnation() != incarnation_) {
-      return;  // the pool has already told its task that it is lost
-    }
-    const auto token = text_of(attempt.getToken());
-    const auto number = attempt.getNumber();
-    const auto task = text_of(attempt.getTask());
+  process_spec spec_of(schemas::AttemptSpec::Reader attempt) const {
     process_spec spec;
-    spec.token = token;
+    spec.token = text_of(attempt.getToken());
     for (auto word : attempt.getArgv()) {
       spec.argv.push_back(text_of(word));
     }
@@ -197,15 +204,26 @@ private:
     for (auto variable : attempt.getEnvironment()) {
       spec.environment.push_back(text_of(variable.getName()) + "=" + text_of(variable.getValue()));
     }
-    spec.environment.push_back("MILLRACE_ATTEMPT=" + std::to_string(number));
-    spec.environment.push_back("MILLRACE_TOKEN=" + token);
+    spec.environment.push_back("MILLRACE_ATTEMPT=" + std::to_string(attempt.getNumber()));
+    spec.environment.push_back("MILLRACE_TOKEN=" + spec.token);
     spec.environment.push_back("MILLRACE_WORKSPACE=" + spec.working_directory.string());
-    spec.environment.push_back("MILLRACE_OUTPUT=" + output_file(token).string());
+    spec.environment.push_back("MILLRACE_OUTPUT=" + output_file(spec.token).string());
     if (attempt.getTimeoutNs() > 0) {
       spec.timeout = runtime::duration{attempt.getTimeoutNs()};
     }
     spec.grace = runtime::duration{attempt.getGraceNs()};
+    return spec;
+  }
 
+  void start_now(const attempt_message& message, unsigned tries) {
+    const auto attempt = message->read();
+    if (attempt.getIncarnation() != incarnation_) {
+      return;  // the pool has already told its task that it is lost
+    }
+    const auto token = text_of(attempt.getToken());
+    const auto number = attempt.getNumber();
+    const auto task = text_of(attempt.getTask());
+    const auto spec = spec_of(attempt);
     std::error_code failed;
     fs::create_directories(spec.working_directory, failed);
     fs::create_directories(output_file(token).parent_path(), failed);
@@ -225,15 +243,36 @@ private:
     if (started.error().code() == errc::conflict) {
       return;  // the same start again: it runs
     }
+    if (runtime::retry_of(started.error().code()) == runtime::retry_class::safe &&
+        tries < start_tries_max) {
+      refused_.insert(token);
+      post(
+          [this, message, token, tries] {
+            if (refused_.erase(token) == 1) {
+              start_now(message, tries + 1);
+            } else {
+              report_unstarted(message->read(), AttemptEnd::CANCELLED, {});
+            }
+          },
+          start_retry);
+      return;
+    }
+    report_unstarted(attempt, AttemptEnd::NOT_STARTED,
+                     "could not start: " + started.error().text());
+  }
+
+  void report_unstarted(schemas::AttemptSpec::Reader attempt, AttemptEnd end,
+                        std::string_view why) {
+    const auto now = nanoseconds(home_.time().wall());
     report_params params;
     auto report = params.build().initReport();
-    report.setNumber(number);
-    report.setEnd(AttemptEnd::NOT_STARTED);
-    report.setStartedAt(started_at);
-    report.setFinishedAt(started_at);
-    set_text([&](const char* text) { report.setText(text); },
-             "could not start: " + started.error().text());
-    deliver(task, std::make_shared<report_params>(std::move(params)), token);
+    report.setNumber(attempt.getNumber());
+    report.setEnd(end);
+    report.setStartedAt(now);
+    report.setFinishedAt(now);
+    set_text([&](const char* text) { report.setText(text); }, why);
+    deliver(text_of(attempt.getTask()), std::make_shared<report_params>(std::move(params)),
+            text_of(attempt.getToken()));
   }
 
   void ended_now(const std::string& task, std::uint32_t number, const process_exit& ended) {
@@ -294,35 +333,57 @@ private:
         ref<schemas::Task>(task).attempt_finished(std::move(copy)),
         [this, task, params, token = std::move(token)](result<void> stored) {
           if (stored || runtime::retry_of(stored.error().code()) == runtime::retry_class::never) {
-            post([this, token] {
-              static_cast<void>(supervisor_->acknowledge(token));
-              std::error_code ignored;
-              fs::remove(output_file(token), ignored);
-            });
+            post([this, token] { forget(token); });
           } else {
             post([this, task, params, token] { deliver(task, params, token); }, report_retry);
           }
         });
   }
 
-  // An attempt that ended in an earlier life has its result; of the others the pool tells.
-  void report_recovered(const recovered_attempt& left) {
+  void forget(const std::string& token) {
+    // Not found: it was never started.
+    static_cast<void>(supervisor_->acknowledge(token));
+    std::error_code ignored;
+    fs::remove(output_file(token), ignored);
+  }
+
+  // An attempt that ended in an earlier life has its result; of the others the pool tells. A result
+  // must be stored before the pool declares the attempt lost: without that, there is no joining.
+  result<void> report_recovered(const recovered_attempt& left) {
     const auto parsed = parse_token(left.token);
     const auto known =
         left.found == recovered_attempt::state::ended && left.outcome != process_outcome::cancelled;
-    if (!parsed || !known) {
-      static_cast<void>(supervisor_->acknowledge(left.token));
-      return;
+    if (parsed && known) {
+      const auto made = recovered_report(left, *parsed);
+      for (unsigned tries = 1;; ++tries) {
+        report_params params;
+        params.build().setReport(made.read().getReport());
+        const auto stored =
+            home_.call(ref<schemas::Task>(parsed->task_key).attempt_finished(std::move(params)));
+        if (stored || runtime::retry_of(stored.error().code()) == runtime::retry_class::never) {
+          break;
+        }
+        std::unique_lock lock{mutex_};
+        if (tries == recovery_tries_max ||
+            changed_.wait_for(lock, report_retry, [this] { return stopping_; })) {
+          return stored;
+        }
+      }
     }
+    forget(left.token);
+    return {};
+  }
+
+  report_params recovered_report(const recovered_attempt& left, const parsed_token& parsed) {
     report_params params;
     auto report = params.build().initReport();
-    report.setNumber(parsed->attempt);
+    report.setNumber(parsed.attempt);
     report.setEnd(end_of(left.outcome));
     report.setExitCode(left.exit_code.value_or(-1));
     report.setSignal(left.signal.value_or(0));
     report.setFinishedAt(nanoseconds(home_.time().wall()));
-    const auto run = run_of(parsed->task_key);
-    const auto logs = logs_of(run, parsed->task_key.substr(run.size() + 1), parsed->attempt);
+    const auto run = run_of(parsed.task_key);
+    const auto logs = logs_of(run, parsed.task_key.substr(run.size() + 1), parsed.attempt);
     if (const auto tail = tail_log_bytes(logs.standard_output, tail_bytes)) {
       set_text([&](const char* text) { report.setStdoutTail(text); }, to_utf8(tail->bytes));
     }
@@ -330,10 +391,7 @@ private:
       set_text([&](const char* text) { report.setStderrTail(text); }, to_utf8(tail->bytes));
     }
     take_outputs(report, left.token);
-    // Blocks: the result must be stored before the pool declares the attempt lost.
-    if (home_.call(ref<schemas::Task>(parsed->task_key).attempt_finished(std::move(params)))) {
-      static_cast<void>(supervisor_->acknowledge(left.token));
-    }
+    return params;
   }
 
   pipeline_host_options options_;
@@ -345,6 +403,7 @@ private:
   std::deque<std::function<void()>> jobs_;
   std::multimap<std::chrono::steady_clock::time_point, std::function<void()>> later_;
   bool stopping_ = false;
+  std::set<std::string> refused_;  // tokens that will be tried again; the worker's own
   std::thread worker_;
 };
 

@@ -40,10 +40,10 @@ public:
   explicit node(const std::filesystem::path& data) {
     auto rows = runtime::open_storage(
         {.directory = (data / "rows").string(), .map_bytes = std::size_t{1} << 30U});
-    REQUIRE(rows);
+    REQUIRE_MESSAGE(rows, (rows ? std::string{} : rows.error().to_string()));
     silo = std::make_unique<runtime::silo>(*std::move(rows));
     auto opened = pipeline_host::open({.data_directory = data, .slots = 4}, *silo);
-    REQUIRE(opened);
+    REQUIRE_MESSAGE(opened, (opened ? std::string{} : opened.error().to_string()));
     host = *std::move(opened);
     REQUIRE(silo->start());
     REQUIRE(host->join());

@@ -62,6 +62,11 @@ TEST_CASE("the silo of the kill test" * doctest::skip()) {
   CHECK(here.wait(run) == RunState::SUCCEEDED);
 }
 
+std::string output_of(const fs::path& data) {
+  std::ifstream output{data / "output"};
+  return {std::istreambuf_iterator<char>{output}, {}};
+}
+
 pid_t spawn_silo(const fs::path& data) {
   std::string variable = std::string{folder_variable} + "=" + data.string();
   std::string words[] = {"silo", "--no-skip", "-m", "-tc=the silo of the kill test"};
@@ -78,7 +83,8 @@ pid_t spawn_silo(const fs::path& data) {
 }
 
 // Whether it ended by itself within `limit`, and well; it is killed otherwise.
-bool ends_within(pid_t child, std::chrono::milliseconds limit) {
+bool ends_within(const fs::path& data, std::chrono::milliseconds limit) {
+  const auto child = spawn_silo(data);
   pollfd ended{static_cast<int>(::syscall(SYS_pidfd_open, child, 0)), POLLIN, 0};
   REQUIRE(ended.fd >= 0);
   const auto in_time = ::poll(&ended, 1, static_cast<int>(limit.count())) == 1;
@@ -90,7 +96,7 @@ bool ends_within(pid_t child, std::chrono::milliseconds limit) {
   ::close(ended.fd);
   if (in_time) {
     CHECK(WIFEXITED(status));
-    CHECK(WEXITSTATUS(status) == 0);
+    CHECK_MESSAGE(WEXITSTATUS(status) == 0, output_of(data));
   }
   return in_time;
 }
@@ -106,10 +112,11 @@ TEST_CASE("a run survives kill -9 of its silo at any moment") {
     temporary_folder data;
     std::mt19937 random{seed};
     unsigned kills = 0;
-    while (!ends_within(spawn_silo(data.path),
+    while (!ends_within(data.path,
                         std::chrono::milliseconds{kills < 12 ? 10 + random() % 120 : 60'000})) {
       ++kills;
     }
+    INFO(output_of(data.path));
     CHECK(kills > 0);
     std::string run;
     std::ifstream{data.path / "run"} >> run;

@@ -77,6 +77,27 @@ tasks:
   CHECK(here.task(run, "outputs").task().getState() == TaskState::FAILED);
 }
 
+// Goal: a refusal that passes is no failure of the task.
+// Method: the program is open for writing, so the kernel refuses to execute it until it is closed.
+TEST_CASE("a start that is refused for a while is made again, and can be cancelled") {
+  temporary_folder data;
+  node here{data.path};
+  const auto program = data.path / "program";
+  fs::copy_file("/bin/true", program);
+  std::FILE* writer = std::fopen(program.c_str(), "a");
+  REQUIRE(writer != nullptr);
+  const auto text = "name: busy\ntasks: [{name: a, command: [" + program.string() + "]}]\n";
+  const auto cancelled = here.submit(text);
+  const auto patient = here.submit(text);
+  here.eventually(
+      [&] { return here.silo->call(ref<schemas::Pool>("default").status())->running() == 2; });
+  REQUIRE(here.silo->call(ref<schemas::Run>(cancelled).cancel("enough")));
+  CHECK(here.wait(cancelled) == RunState::CANCELLED);
+  std::fclose(writer);
+  CHECK(here.wait(patient) == RunState::SUCCEEDED);
+  CHECK(here.task(patient, "a").task().getAttempt() == 1);
+}
+
 TEST_CASE("cancelling a run ends its processes") {
   temporary_folder data;
   node here{data.path};

@@ -41,9 +41,11 @@ public:
 
   pipeline_host(const pipeline_host&) = delete;
   pipeline_host& operator=(const pipeline_host&) = delete;
+  /// Requires: `home` has been stopped, because its actors reach the processes through this.
   ~pipeline_host();
 
   /// Reports what an earlier life left and offers the slots. Requires: `home` has been started.
+  /// Errors: those of a call; then nothing has been offered, and the next life reports again.
   [[nodiscard]] runtime::result<void> join();
 
   /// Ends the running attempts without reporting them: the next life starts them again. Call it
