@@ -1,0 +1,206 @@
+// SPDX-License-Identifier: MIT
+// Pipeline benchmark: whole runs of commands that do nothing, beside bare posix_spawn.
+//
+//   bench_pipeline [--directory DIR] [--only NAME]
+//
+// Names: tasks, first, scale.
+#include <spawn.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cstdio>
+#include <cstdlib>
+#include <cstring>
+#include <filesystem>
+#include <string>
+#include <vector>
+
+#include "millrace/actors/definition.h"
+#include "millrace/actors/pipeline_host.h"
+#include "millrace/pipeline.capnp.actor.h"
+
+extern char** environ;
+
+namespace {
+
+using namespace millrace;
+using runtime::ref;
+
+std::string directory = "/tmp/millrace-bench-pipeline";
+
+double now() {
+  static const runtime::system_clock clock;
+  return static_cast<double>(clock.steady().time_since_epoch().count()) * 1e-9;
+}
+
+void require(bool holds, const std::string& what) {
+  if (!holds) {
+    std::fprintf(stderr, "bench_pipeline: %s\n", what.c_str());
+    std::exit(1);
+  }
+}
+
+class node {
+public:
+  node() {
+    auto rows = runtime::open_storage({.directory = directory + "/state"});
+    require(rows.has_value(), "open_storage");
+    silo = std::make_unique<runtime::silo>(*std::move(rows));
+    auto opened =
+        actors::pipeline_host::open({.data_directory = directory, .slots = 8}, *silo);
+    require(opened.has_value(), "pipeline_host");
+    host = *std::move(opened);
+    require(silo->start().has_value() && host->join().has_value(), "start");
+  }
+  node(const node&) = delete;
+  node& operator=(const node&) = delete;
+  ~node() {
+    host->stop();
+    silo->stop();
+  }
+
+  void apply(const std::string& text) {
+    const auto made = actors::load_definition(text, "");
+    require(made.definition.has_value(), "definition");
+    pipeline = "default/" + made.definition->name;
+    require(silo->call(ref<schemas::Pipeline>(pipeline).apply(actors::to_json(*made.definition), 0))
+                .has_value(),
+            "apply");
+  }
+  std::string submit() {
+    schemas::pipeline_interface::submit_params params;
+    params.build().setParams("{}");
+    auto answer = silo->call(ref<schemas::Pipeline>(pipeline).submit(std::move(params)));
+    require(answer.has_value(), "submit");
+    return std::string{answer->run()};
+  }
+  void wait(const std::string& run) {
+    std::uint64_t after = 0;
+    for (;;) {
+      const auto page = silo->call(ref<schemas::Run>(run).events(after, 10'000, 0));
+      if (!page) {
+        continue;
+      }
+      for (auto event : page->events()) {
+        after = event.getSequence();
+      }
+      if (page->ended()) {
+        break;
+      }
+    }
+    const auto status = silo->call(ref<schemas::Run>(run).status());
+    require(status && status->run().getState() == schemas::RunState::SUCCEEDED, "run succeeded");
+  }
+
+  std::unique_ptr<runtime::silo> silo;
+  std::unique_ptr<actors::pipeline_host> host;
+  std::string pipeline;
+};
+
+std::string fan_out(int width) {
+  std::string text = "name: wide\ntasks:\n  - name: t\n    command: [/bin/true]\n    for_each: [";
+  for (int at = 0; at < width; ++at) {
+    text += at == 0 ? "1" : ",1";
+  }
+  return text + "]\n";
+}
+
+double timed_run(node& here) {
+  const auto start = now();
+  here.wait(here.submit());
+  return now() - start;
+}
+
+double spawn_rate(int count) {
+  char program[] = "/bin/true";
+  char* words[] = {program, nullptr};
+  const auto start = now();
+  for (int at = 0; at < count; ++at) {
+    pid_t child = -1;
+    require(::posix_spawn(&child, program, nullptr, nullptr, words, environ) == 0, "posix_spawn");
+    int status = 0;
+    ::waitpid(child, &status, 0);
+  }
+  return count / (now() - start);
+}
+
+void bench_tasks() {
+  constexpr int width = 2'000;
+  std::vector<double> ours;
+  std::vector<double> theirs;
+  for (int round = 0; round < 3; ++round) {
+    theirs.push_back(spawn_rate(width));
+    node here;
+    here.apply(fan_out(width));
+    ours.push_back(width / timed_run(here));
+  }
+  std::sort(ours.begin(), ours.end());
+  std::sort(theirs.begin(), theirs.end());
+  std::printf("%-12s ours %12.0f  yardstick %12.0f %-14s ratio %6.2f  target >= 0.5\n", "tasks",
+              ours[1], theirs[1], "per second", ours[1] / theirs[1]);
+}
+
+void bench_first() {
+  node here;
+  here.apply("name: one\ntasks: [{name: t, command: [/bin/true]}]\n");
+  here.wait(here.submit());
+  std::vector<double> ms;
+  for (int at = 0; at < 300; ++at) {
+    const auto before = here.silo->time().wall().time_since_epoch().count();
+    const auto run = here.submit();
+    here.wait(run);
+    const auto task = here.silo->call(ref<schemas::Task>(run + "/t").describe());
+    require(task.has_value(), "task");
+    ms.push_back(static_cast<double>(task->attempts()[0].getStartedAt() - before) * 1e-6);
+  }
+  std::sort(ms.begin(), ms.end());
+  std::printf("%-12s submit to first command started: median %.2f ms, p99 %.2f ms  target p99 < 10\n",
+              "first", ms[ms.size() / 2], ms[ms.size() * 99 / 100]);
+}
+
+void bench_scale() {
+  for (const auto width : {2'000, 20'000}) {
+    node here;
+    here.apply(fan_out(width));
+    const auto length = timed_run(here);
+    std::printf("%-12s a fan-out of %d: %.1f s, %.2f ms a task\n", "scale", width, length,
+                length * 1e3 / width);
+    std::fflush(stdout);
+  }
+  std::string text = "name: large\ntasks:\n";
+  for (int at = 0; at < 10'000; ++at) {
+    text += "  - {name: t" + std::to_string(at) + ", command: [/bin/true]" +
+            (at < 100 ? "" : ", needs: [t" + std::to_string(at - 100) + "]") + "}\n";
+  }
+  node here;
+  here.apply(text);
+  const auto length = timed_run(here);
+  std::printf("%-12s a graph of 10,000 tasks: %.1f s, %.2f ms a task\n", "scale", length,
+              length / 10);
+}
+
+}  // namespace
+
+int main(int count, char** arguments) {
+  std::string only;
+  for (int at = 1; at + 1 < count; at += 2) {
+    if (std::strcmp(arguments[at], "--only") == 0) {
+      only = arguments[at + 1];
+    } else if (std::strcmp(arguments[at], "--directory") == 0) {
+      directory = arguments[at + 1];
+    }
+  }
+  std::filesystem::remove_all(directory);
+  std::filesystem::create_directories(directory);
+  if (only.empty() || only == "tasks") {
+    bench_tasks();
+  }
+  if (only.empty() || only == "first") {
+    bench_first();
+  }
+  if (only.empty() || only == "scale") {
+    bench_scale();
+  }
+  std::filesystem::remove_all(directory);
+}
