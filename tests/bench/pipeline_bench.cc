@@ -47,8 +47,7 @@ public:
     auto rows = runtime::open_storage({.directory = directory + "/state"});
     require(rows.has_value(), "open_storage");
     silo = std::make_unique<runtime::silo>(*std::move(rows));
-    auto opened =
-        actors::pipeline_host::open({.data_directory = directory, .slots = 8}, *silo);
+    auto opened = actors::pipeline_host::open({.data_directory = directory, .slots = 8}, *silo);
     require(opened.has_value(), "pipeline_host");
     host = *std::move(opened);
     require(silo->start().has_value() && host->join().has_value(), "start");
@@ -155,8 +154,9 @@ void bench_first() {
     ms.push_back(static_cast<double>(task->attempts()[0].getStartedAt() - before) * 1e-6);
   }
   std::sort(ms.begin(), ms.end());
-  std::printf("%-12s submit to first command started: median %.2f ms, p99 %.2f ms  target p99 < 10\n",
-              "first", ms[ms.size() / 2], ms[ms.size() * 99 / 100]);
+  std::printf(
+      "%-12s submit to first command started: median %.2f ms, p99 %.2f ms  target p99 < 10\n",
+      "first", ms[ms.size() / 2], ms[ms.size() * 99 / 100]);
 }
 
 void bench_scale() {

@@ -75,8 +75,8 @@ std::unique_ptr<silo> memory_silo() {
 std::unique_ptr<silo> disk_silo(const std::string& name) {
   auto rows = open_storage({.directory = directory + "/" + name});
   require(rows.has_value(), "open_storage");
-  auto here = std::make_unique<silo>(*std::move(rows),
-                                     silo_options{.mailbox_messages_max = 100'000'000});
+  auto here =
+      std::make_unique<silo>(*std::move(rows), silo_options{.mailbox_messages_max = 100'000'000});
   here->add<counter>();
   require(here->start().has_value(), "start");
   return here;
@@ -238,7 +238,8 @@ public:
     require(mdb_txn_begin(env_, nullptr, 0, &txn) == 0, "mdb_txn_begin");
     char value[200] = {};
     for (int at = 0; at < count; ++at) {
-      std::uint64_t words[2] = {(first + static_cast<std::uint64_t>(at)) * 0x9e3779b97f4a7c15ULL, 0};
+      std::uint64_t words[2] = {(first + static_cast<std::uint64_t>(at)) * 0x9e3779b97f4a7c15ULL,
+                                0};
       if (append) {
         words[0] = __builtin_bswap64(first + static_cast<std::uint64_t>(at));
       }
@@ -339,7 +340,8 @@ void bench_sustained() {
   const auto theirs = total / (now() - start);
   std::printf("%-12s ours %12.0f  yardstick %12.0f %-14s ratio %6.2f  target >= 0.8\n", "sustained",
               ours, theirs, "per second", ours / theirs);
-  std::printf("             each of 1,000,000 distinct actors activated, changed and made durable once\n");
+  std::printf(
+      "             each of 1,000,000 distinct actors activated, changed and made durable once\n");
 }
 
 void bench_stored() {
@@ -373,7 +375,8 @@ void bench_stored() {
         for (int at = 0; at < part; ++at) {
           ++open;
           here->call_then<counter_interface::get_results>(
-              ref<Counter>("d" + std::to_string(next++ * 7919 % count)).get(), [&open](auto answer) {
+              ref<Counter>("d" + std::to_string(next++ * 7919 % count)).get(),
+              [&open](auto answer) {
                 require(answer.has_value() && answer->total() > 0, "stored total");
                 --open;
                 open.notify_one();
@@ -420,16 +423,19 @@ int main(int count, char** arguments) {
   std::filesystem::create_directories(directory);
   const auto wanted = [&](const char* name) { return only.empty() || only == name; };
   if (wanted("call")) {
-    compare("call", "per second", [] { return our_calls(1'000'000); },
-            [] { return caf_calls(300'000); }, ">= 1.5");
+    compare(
+        "call", "per second", [] { return our_calls(1'000'000); },
+        [] { return caf_calls(300'000); }, ">= 1.5");
   }
   if (wanted("send")) {
-    compare("send", "per second", [] { return our_sends(1'000'000); },
-            [] { return caf_sends(1'000'000); }, ">= 0.7");
+    compare(
+        "send", "per second", [] { return our_sends(1'000'000); },
+        [] { return caf_sends(1'000'000); }, ">= 0.7");
   }
   if (wanted("memory")) {
-    compare("memory", "bytes", [] { return our_memory(50'000); },
-            [] { return caf_memory(50'000); }, "<= 1.6");
+    compare(
+        "memory", "bytes", [] { return our_memory(50'000); }, [] { return caf_memory(50'000); },
+        "<= 1.6");
   }
   if (wanted("latency")) {
     bench_latency();

@@ -229,7 +229,7 @@ void activation::handle(envelope* one) {
 }
 
 void activation::warn(const std::string& text) {
-  home_.warn(text + " actor=" + name());
+  home_.warn(text + " actor=" + actor_name());
 }
 
 // --- beginning -----------------------------------------------------------------------------------

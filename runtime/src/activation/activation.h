@@ -39,6 +39,8 @@ class activation final : public caf::monitorable_actor, public caf::resumable, p
 public:
   activation(caf::actor_config& config, silo_core& home, const actor_type& type, std::string key,
              const actor_hash& hash);
+  activation(const activation&) = delete;
+  activation& operator=(const activation&) = delete;
   ~activation() override;
 
   /// Asks for the rows. Called once, by whoever made it.
@@ -64,7 +66,7 @@ public:
   [[nodiscard]] const actor_hash& hash() const noexcept { return hash_; }
   [[nodiscard]] const std::string& key() const noexcept { return key_; }
   [[nodiscard]] const interface_info& interface() const noexcept { return *type_.interface; }
-  [[nodiscard]] std::string name() { return std::string{interface().type} + "/" + key_; }
+  [[nodiscard]] std::string actor_name() { return std::string{interface().type} + "/" + key_; }
 
   // What actor_base needs, in a turn.
   [[nodiscard]] durable_state& state() noexcept { return state_; }
@@ -187,7 +189,7 @@ private:
   envelope_list inbox_;          // taken from the mailbox
   envelope_list waiting_;        // not yet admitted
   std::vector<envelope*> running_;
-  std::uint32_t begun_ = 0;      // since the figures were last brought up to date
+  std::uint32_t begun_ = 0;  // since the figures were last brought up to date
 
   open_link open_;  // head of the open calls and waits
   steady_time now_{};
@@ -217,6 +219,8 @@ struct commit_envelope final : commit_request, envelope {
       : envelope(envelope_kind::committed), owner(&one), seq(seq_of) {
     one.keep();
   }
+  commit_envelope(const commit_envelope&) = delete;
+  commit_envelope& operator=(const commit_envelope&) = delete;
   ~commit_envelope() override { owner->release(); }
   void done(result<void> outcome) override;
   activation* owner;

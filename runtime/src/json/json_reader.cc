@@ -36,7 +36,11 @@ std::string describe(const json& value) {
 std::string escaped(std::string_view key) {
   std::string out;
   for (const char each : key) {
-    out += each == '~' ? "~0" : each == '/' ? "~1" : std::string(1, each);
+    if (each == '~' || each == '/') {
+      out += each == '~' ? "~0" : "~1";
+    } else {
+      out += each;
+    }
   }
   return out;
 }

@@ -100,9 +100,8 @@ struct fixture {
 
   std::future<process_exit> start(process_spec what) const {
     auto promise = std::make_shared<std::promise<process_exit>>();
-    const auto started = supervisor->start(std::move(what), [promise](process_exit report) {
-      promise->set_value(std::move(report));
-    });
+    const auto started = supervisor->start(
+        std::move(what), [promise](process_exit report) { promise->set_value(std::move(report)); });
     if (!started) {
       FAIL(started.error().to_string());
     }
