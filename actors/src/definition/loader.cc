@@ -584,8 +584,9 @@ private:
       matrix_cells cells;
       for (const auto& [key, content] : entries.value_or(map_entries{})) {
         const cursor here{content, key, {&each.at, key->text, 0, false}};
-        const auto known = std::any_of(matrix.axes.begin(), matrix.axes.end(),
-                                       [&](const auto& axis) { return axis.name == key->text; });
+        const auto known =
+            std::any_of(matrix.axes.begin(), matrix.axes.end(),
+                        [&name = here.at.key](const auto& axis) { return axis.name == name; });
         if (!known) {
           in_.report(key->place, here.pointer(), "the matrix has no axis `" + key->text + "`",
                      "add it to the matrix");

@@ -124,7 +124,7 @@ std::string cursor::label() const {
   std::string indexes;
   const auto* step = &at;
   while (step->is_index && step->parent != nullptr) {
-    indexes = "[" + std::to_string(step->index) + "]" + indexes;
+    indexes.insert(0, "[" + std::to_string(step->index) + "]");
     step = step->parent;
   }
   return "`" + std::string{step->key} + indexes + "`";

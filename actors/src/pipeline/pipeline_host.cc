@@ -78,6 +78,8 @@ public:
     }
     incarnation_ = static_cast<std::uint64_t>(nanoseconds(home.time().wall()));
   }
+  impl(const impl&) = delete;
+  impl& operator=(const impl&) = delete;
 
   ~impl() override { stop(); }
 
@@ -358,7 +360,7 @@ private:
       for (unsigned tries = 1;; ++tries) {
         report_params params;
         params.build().setReport(made.read().getReport());
-        const auto stored =
+        auto stored =
             home_.call(ref<schemas::Task>(parsed->task_key).attempt_finished(std::move(params)));
         if (stored || runtime::retry_of(stored.error().code()) == runtime::retry_class::never) {
           break;

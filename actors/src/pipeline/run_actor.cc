@@ -2,6 +2,7 @@
 #include "pipeline/run_actor.h"
 
 #include <algorithm>
+#include <tuple>
 
 #include "millrace/actors/params.h"
 #include "pipeline/names.h"
@@ -468,14 +469,14 @@ async<run_actor::task_results> run_actor::task(task_params params) {
 async<run_actor::events_results> run_actor::events(events_params params) {
   if (!pinned_.contains(pinned_row) && params.wait_ms() > 0) {
     // One that was just submitted: its beginning is on the way.
-    co_await wait(events_signal,
-                  std::chrono::milliseconds{std::min(params.wait_ms(), begin_wait_ms_max)});
+    std::ignore = co_await wait(
+        events_signal, std::chrono::milliseconds{std::min(params.wait_ms(), begin_wait_ms_max)});
   }
   if (auto known = check_known(); !known) {
     co_return std::move(known).error();
   }
   if (state().getEventCount() <= params.after() && !over() && params.wait_ms() > 0) {
-    co_await wait(events_signal, std::chrono::milliseconds{params.wait_ms()});
+    std::ignore = co_await wait(events_signal, std::chrono::milliseconds{params.wait_ms()});
   }
   const auto limit =
       params.limit() == 0 ? events_page_max : std::min(params.limit(), events_page_max);

@@ -96,7 +96,7 @@ void task_actor::apply(const task_attempts& after, const task_effects& effects,
     send(pool.enqueue(key(), row.attempt, spec().getPriority()));
   }
   if (effects.dispatch) {
-    dispatch(row.attempt);
+    start_attempt(row.attempt);
   }
   if (effects.kill) {
     send(ref<schemas::Executor>(executor).cancel(token(attempt)));
@@ -141,7 +141,7 @@ async<> task_actor::granted(granted_params params) {
 }
 
 // The attempt is stored in the same commit that lets the executor hear of it.
-void task_actor::dispatch(std::uint32_t number) {
+void task_actor::start_attempt(std::uint32_t number) {
   const auto root = state();
   auto row = attempts_.edit(padded(number, attempt_digits));
   row.setNumber(number);

@@ -30,7 +30,7 @@ private:
   [[nodiscard]] task_attempts attempts() const;
   void apply(const task_attempts& after, const task_effects& effects, std::uint32_t attempt,
              const std::string& executor);
-  void dispatch(std::uint32_t attempt);
+  void start_attempt(std::uint32_t attempt);
   void record_attempt(schemas::AttemptReport::Reader report, const std::string& text);
   void report();
 

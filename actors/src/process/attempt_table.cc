@@ -38,6 +38,9 @@ struct header {
 static_assert(sizeof(header) <= header_bytes);
 
 struct mapped {
+  mapped(void* where, std::size_t size) : address(where), bytes(size) {}
+  mapped(const mapped&) = delete;
+  mapped& operator=(const mapped&) = delete;
   void* address;
   std::size_t bytes;
   ~mapped() { ::munmap(address, bytes); }

@@ -246,11 +246,10 @@ void run_graph::judge(std::uint32_t at, run_effects& effects) {
   auto& node = nodes_[at];
   if (node.restored_whole) {
     settle_whole(at, *node.restored_whole, {}, effects);
-  } else if (!node.restored.empty()) {
-    open(at, effects);  // as it was before the restart
-  } else if (stopping_) {
+  } else if (stopping_ && node.restored.empty()) {
     settle_whole(at, task_state::CANCELLED, stop_reason_, effects);
-  } else if (judge_needs(at, effects) && judge_when(at, effects)) {
+  } else if (!node.restored.empty() ||  // it was open before the restart
+             (judge_needs(at, effects) && judge_when(at, effects))) {
     open(at, effects);
   }
 }

@@ -12,7 +12,6 @@ using http::method;
 using http::reply;
 using http::request;
 using runtime::errc;
-using runtime::error;
 using runtime::ref;
 
 namespace {

@@ -86,7 +86,10 @@ runtime::result<std::map<std::string, std::string>> params_of(const option_value
 }
 
 std::string text_of(const option_values& options, const char* name, std::string fallback) {
-  return options.count(name) > 0 ? options[name].as<std::string>() : std::move(fallback);
+  if (options.count(name) > 0) {
+    return options[name].as<std::string>();
+  }
+  return fallback;
 }
 
 void add_output_option(boost::program_options::options_description& options) {

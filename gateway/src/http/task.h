@@ -18,7 +18,8 @@ public:
 
   template <std::invocable F>
   requires(!std::same_as<std::remove_cvref_t<F>, task>)
-      task(F&& function)  // NOLINT(google-explicit-constructor): a lambda is a task
+      // NOLINTNEXTLINE(bugprone-forwarding-reference-overload): constrained against it
+      task(F&& function)
       : body_(std::make_unique<model<std::remove_cvref_t<F>>>(std::forward<F>(function))) {}
 
   explicit operator bool() const noexcept { return body_ != nullptr; }

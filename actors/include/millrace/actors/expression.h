@@ -39,6 +39,8 @@ public:
   expression_scope() = default;
   expression_scope(const expression_scope&) = default;
   expression_scope& operator=(const expression_scope&) = default;
+  expression_scope(expression_scope&&) = default;
+  expression_scope& operator=(expression_scope&&) = default;
   virtual ~expression_scope() = default;
 
   [[nodiscard]] virtual std::optional<value> param(std::string_view name) const;
