@@ -4,7 +4,6 @@
 #include <algorithm>
 #include <condition_variable>
 #include <deque>
-#include <fstream>
 #include <functional>
 #include <map>
 #include <mutex>
@@ -229,7 +228,8 @@ private:
     std::error_code failed;
     fs::create_directories(spec.working_directory, failed);
     fs::create_directories(output_file(token).parent_path(), failed);
-    std::ofstream{output_file(token), std::ios::trunc}.flush();
+    // The command makes the output file when it writes one: making and removing a file for each
+    // attempt costs more than starting its process (ext4 passes over inodes deleted lately).
     auto started = failed
                        ? result<void>{error{errc::storage_failed,
                                             "cannot make the workspace: " + failed.message()}}
@@ -313,7 +313,7 @@ private:
       if (text.error().code() != errc::not_found) {
         refuse(text.error());
       }
-      return;  // the command may remove it
+      return;  // it wrote none
     }
     const auto outputs = parse_outputs(text->bytes);
     if (!outputs) {
