@@ -16,8 +16,10 @@ void directory::erase(activation& one) {
     own.activations.erase(found);
   }
   one.release();
-  const std::lock_guard lock{mutex_};
-  erased_.notify_all();
+  if (count_.fetch_sub(1, std::memory_order_relaxed) == 1) {
+    const std::lock_guard lock{mutex_};
+    erased_.notify_all();
+  }
 }
 
 void directory::clear() {
@@ -26,6 +28,7 @@ void directory::clear() {
       one->release();
     }
   }
+  count_ = 0;
 }
 
 void directory::for_each(const std::function<void(activation&)>& visit) {
@@ -35,15 +38,6 @@ void directory::for_each(const std::function<void(activation&)>& visit) {
       visit(*one);
     }
   }
-}
-
-std::size_t directory::size() const {
-  std::size_t sum = 0;
-  for (const auto& each : shards_) {
-    const std::lock_guard lock{each.mutex};
-    sum += each.activations.size();
-  }
-  return sum;
 }
 
 bool directory::wait_until_empty(duration limit) {

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <array>
+#include <atomic>
 #include <condition_variable>
 #include <functional>
 #include <mutex>
@@ -29,6 +30,7 @@ public:
     auto [at, fresh] = own.activations.try_emplace(hash, nullptr);
     if (fresh) {
       at->second = make();
+      count_.fetch_add(1, std::memory_order_relaxed);
     }
     return use(*at->second, fresh);
   }
@@ -42,7 +44,9 @@ public:
   /// Visits all, each with a lock held: `visit` must not come back here.
   void for_each(const std::function<void(activation&)>& visit);
 
-  [[nodiscard]] std::size_t size() const;
+  [[nodiscard]] std::size_t size() const noexcept {
+    return count_.load(std::memory_order_relaxed);
+  }
 
   /// Waits until it is empty; false when `limit` has passed first.
   [[nodiscard]] bool wait_until_empty(duration limit);
@@ -60,6 +64,7 @@ private:
   }
 
   std::array<shard, 64> shards_;
+  std::atomic<std::size_t> count_{0};
   std::mutex mutex_;
   std::condition_variable erased_;
 };

@@ -1,0 +1,191 @@
+// SPDX-License-Identifier: MIT
+// The HTTP API over a real server, silo and processes.
+#include "api/api.h"
+
+#include <doctest/doctest.h>
+#include <unistd.h>
+
+#include <filesystem>
+#include <nlohmann/json.hpp>
+#include <optional>
+
+#include "http/client.h"
+#include "node/node.h"
+
+namespace millrace::gateway {
+namespace {
+
+using http::method;
+using nlohmann::json;
+
+constexpr const char* hello = R"(name: hello
+params: {who: world}
+tasks:
+  - {name: say, run: 'echo "hello $MILLRACE_PARAM_WHO"'}
+)";
+
+// A node behind a server, and a client of it.
+class served_node {
+public:
+  served_node() {
+    std::string pattern = "/tmp/millrace-api-XXXXXX";
+    REQUIRE(::mkdtemp(pattern.data()) != nullptr);
+    folder_ = pattern;
+    auto opened = node::open({.data_directory = folder_, .slots = 2});
+    REQUIRE(opened);
+    node_ = *std::move(opened);
+    parts_.emplace(api_parts{node_->silo(), node_->host(), files_, {}});
+    add_api(routes_, *parts_);
+    server_.emplace(http::server_options{}, routes_.as_handler(), clock_);
+    const auto port = server_->start();
+    REQUIRE(port);
+    parts_->probe = [this] { return server_->probe(); };
+    http::client_options options;
+    options.base = {"127.0.0.1", *port, ""};
+    client.emplace(std::move(options), clock_);
+  }
+  served_node(const served_node&) = delete;
+  served_node& operator=(const served_node&) = delete;
+  ~served_node() {
+    server_->stop(std::chrono::milliseconds{100});
+    node_->stop();
+    std::filesystem::remove_all(folder_);
+  }
+
+  http::client_response send(method verb, const std::string& target, const std::string& body = {},
+                             const http::header_list& headers = {}) {
+    auto answer = client->send(verb, target, body, headers);
+    REQUIRE_MESSAGE(answer, (answer ? "" : answer.error().text()));
+    return *std::move(answer);
+  }
+  json ask(method verb, const std::string& target, int status, const std::string& body = {},
+           const http::header_list& headers = {}) {
+    const auto answer = send(verb, target, body, headers);
+    CAPTURE(answer.body);
+    CHECK(answer.status == status);
+    return json::parse(answer.body);
+  }
+  // Submits `hello` and waits for its end on the event stream.
+  std::string finished_run() {
+    ask(method::put, "/api/v1/projects/p/pipelines/hello", 201, hello);
+    const std::string run =
+        ask(method::post, "/api/v1/projects/p/pipelines/hello/runs", 201)["run"];
+    auto ended = false;
+    const auto stream = client->events("/api/v1/runs/" + run + "/events", "",
+                                       [&](const http::received_event& event) {
+                                         ended = event.name == "end";
+                                         return ended ? http::flow::stop : http::flow::more;
+                                       });
+    REQUIRE(stream);
+    CHECK(ended);
+    return run;
+  }
+
+  std::optional<http::client> client;
+
+private:
+  std::filesystem::path folder_;
+  runtime::system_clock clock_;
+  std::unique_ptr<node> node_;
+  file_thread files_;
+  std::optional<api_parts> parts_;
+  http::router routes_;
+  std::optional<http::server> server_;
+};
+
+TEST_CASE("a pipeline is applied in versions, with ETags against lost updates") {
+  served_node here;
+  const std::string target = "/api/v1/projects/p/pipelines/hello";
+  auto answer = here.send(method::put, target, hello);
+  CHECK(answer.status == 201);
+  CHECK(answer.headers.find("ETag") == "\"1\"");
+  CHECK(here.ask(method::put, target, 200, hello)["changed"] == false);
+  const auto changed = std::string{hello} + "description: new\n";
+  CHECK(here.ask(method::put, target, 409, changed, {{"If-Match", "\"7\""}})["code"] == "conflict");
+  CHECK(here.ask(method::put, target, 200, changed, {{"If-Match", "\"1\""}})["version"] == 2);
+  CHECK(here.ask(method::put, target, 400, changed, {{"If-Match", "x"}})["code"] ==
+        "invalid_argument");
+  CHECK(here.ask(method::get, target, 200)["definition"]["description"] == "new");
+  CHECK(here.ask(method::get, target + "?version=1", 200)["version"] == 1);
+  CHECK(here.ask(method::get, target + "?version=9", 404)["code"] == "not_found");
+  CHECK(here.ask(method::get, "/api/v1/projects/p/pipelines", 200)["pipelines"].size() <= 1);
+  CHECK(here.ask(method::put, "/api/v1/projects/p/pipelines/other", 400, hello)["detail"] ==
+        "the definition is called 'hello', the URL says 'other'");
+}
+
+TEST_CASE("every mistake of a definition is in the problem document") {
+  served_node here;
+  const auto problem =
+      here.ask(method::post, "/api/v1/validate", 422, "name: hello\ntaks: 1\ntasks: [{name: a}]\n");
+  REQUIRE(problem["errors"].size() == 2);
+  CHECK(problem["errors"][0]["line"] == 2);
+  CHECK(problem["errors"][0]["pointer"] == "/taks");
+  CHECK(here.ask(method::post, "/api/v1/validate", 200, hello)["valid"] == true);
+}
+
+TEST_CASE("an idempotency key submits once") {
+  served_node here;
+  here.ask(method::put, "/api/v1/projects/p/pipelines/hello", 201, hello);
+  const std::string runs = "/api/v1/projects/p/pipelines/hello/runs";
+  const http::header_list keyed{{"Idempotency-Key", "k"}};
+  const auto first = here.ask(method::post, runs, 201, R"({"params":{"who":"a"}})", keyed);
+  CHECK(here.ask(method::post, runs, 201, R"({"params":{"who":"a"}})", keyed) == first);
+  CHECK(here.ask(method::post, runs, 409, R"({"params":{"who":"b"}})", keyed)["code"] ==
+        "conflict");
+  CHECK(here.ask(method::post, runs, 400, R"({"params":{"nope":1}})")["detail"] ==
+        "the pipeline has no parameter `nope`");
+  CHECK(here.ask(method::post, runs, 400, "[]")["code"] == "invalid_argument");
+  CHECK(here.ask(method::get, runs, 200)["runs"].size() == 1);
+  CHECK(here.ask(method::post, "/api/v1/projects/p/pipelines/nope/runs", 404)["code"] ==
+        "not_found");
+}
+
+TEST_CASE("a run is told by its events, tasks and logs") {
+  served_node here;
+  const auto run = "/api/v1/runs/" + here.finished_run();
+  CHECK(here.ask(method::get, run, 200)["state"] == "succeeded");
+  CHECK(here.ask(method::get, run + "/tasks", 200)["tasks"][0]["name"] == "say");
+  CHECK(here.ask(method::get, run + "/tasks/say", 200)["attempts"][0]["exit_code"] == 0);
+  CHECK(here.send(method::get, run + "/tasks/say/logs").body == "hello world\n");
+  CHECK(here.send(method::get, run + "/tasks/say/logs?follow=true").body == "hello world\n");
+  CHECK(here.send(method::get, run + "/tasks/say/logs?stream=stderr").body.empty());
+  CHECK(here.send(method::get, run + "/tasks/say/logs?stream=x").status == 400);
+  CHECK(here.send(method::get, run + "/tasks/say/logs?attempt=7").status == 404);
+  CHECK(here.send(method::get, run + "/tasks/nope/logs").status == 404);
+  CHECK(here.ask(method::post, run + "/cancel", 409, "{}")["code"] == "failed_precondition");
+  CHECK(here.ask(method::get, "/api/v1/runs/nope", 404)["code"] == "not_found");
+
+  // A client that comes back gets what it has not seen.
+  std::vector<std::string> ids;
+  const auto stream = here.client->events(run + "/events", "2", [&](const auto& event) {
+    ids.push_back(event.id);
+    return event.name == "end" ? http::flow::stop : http::flow::more;
+  });
+  REQUIRE(stream);
+  CHECK(ids == std::vector<std::string>{"3", "4", "4"});
+}
+
+TEST_CASE("any actor answers by its schema") {
+  served_node here;
+  CHECK(here.ask(method::get, "/api/v1/actors", 200)["types"].size() == 6);
+  CHECK(here.ask(method::post, "/api/v1/actors/pool/default/status", 200)["slots"] == 2);
+  CHECK(here.ask(method::post, "/api/v1/actors/nope/x/y", 404)["code"] == "not_found");
+  CHECK(here.ask(method::post, "/api/v1/actors/pool/x/nope", 404)["code"] == "not_found");
+  CHECK(here.ask(method::post, "/api/v1/actors/run/x/events", 400, R"({"limit":"x"})")["detail"] ==
+        "/limit: expected a whole number, found a string");
+  CHECK(here.ask(method::post, "/api/v1/actors/run/x/events", 400, R"({"lmit":1})")["detail"] ==
+        "/lmit: unknown key; expected are: after, wait_ms, limit");
+}
+
+TEST_CASE("operators are answered") {
+  served_node here;
+  CHECK(here.send(method::get, "/livez").status == 200);
+  CHECK(here.send(method::get, "/readyz").status == 200);
+  CHECK(here.ask(method::get, "/version", 200).contains("version"));
+  const auto metrics = here.send(method::get, "/metrics").body;
+  CHECK(metrics.find("\nmillrace_gateway_requests_total 4\n") != std::string::npos);
+  CHECK(metrics.find("\nmillrace_storage_commits_total ") != std::string::npos);
+}
+
+}  // namespace
+}  // namespace millrace::gateway
