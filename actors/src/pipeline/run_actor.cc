@@ -144,7 +144,9 @@ void run_actor::apply(run_effects effects) {
       settle(each);
     }
     for (const auto id : effects.cancel) {
-      send(ref<schemas::Task>(key() + "/" + graph_->name_of(id)).cancel("no longer wanted"));
+      send(ref<schemas::Task>(key() + "/" + graph_->name_of(id))
+               .cancel(state().getEnding() ? text_of(state().getReason())
+                                           : std::string{"another instance failed"}));
     }
     run_effects more;
     for (const auto id : effects.start) {

@@ -5,6 +5,7 @@
 #include <sys/ioctl.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cstdlib>
 #include <iostream>
 #include <nlohmann/json.hpp>
@@ -160,7 +161,10 @@ void progress::event(const progress_event& what) {
       return;  // the last line shows it
     }
   }
-  std::string text = fmt::format("{:>7}  {:<16} {}", elapsed(), colored(what.state), what.name);
+  constexpr std::size_t state_columns = 16;  // colours take bytes and no columns
+  const std::string padding(state_columns - std::min(state_columns, what.state.size()), ' ');
+  std::string text =
+      fmt::format("{:>7}  {}{} {}", elapsed(), colored(what.state), padding, what.name);
   if (!what.label.empty()) {
     text += " (" + what.label + ")";
   }
