@@ -234,6 +234,50 @@ tasks:
   CHECK(here.task(run, "a").task().getAttempt() == 2);
 }
 
+TEST_CASE("the delay before the next attempt survives a restart") {
+  temporary_folder data;
+  std::string run;
+  {
+    node here{data.path};
+    run = here.submit(R"yaml(name: delayed
+tasks:
+  - name: a
+    run: test -e marker || { touch marker; exit 3; }
+    retry: {max_attempts: 2, delay: 500ms, jitter: 0}
+)yaml");
+    here.eventually([&] {
+      const auto task = here.silo->call(ref<schemas::Run>(run).task("a"));
+      return task && task->task().getState() == TaskState::BACKING_OFF;
+    });
+  }
+  node again{data.path};
+  CHECK(again.task(run, "a").task().getReason() == "exit code 3; next attempt in 500ms");
+  CHECK(again.wait(run) == RunState::SUCCEEDED);
+  CHECK(again.task(run, "a").task().getAttempt() == 2);
+}
+
+TEST_CASE("a run that is being cancelled ends as cancelled after a restart") {
+  temporary_folder data;
+  std::string run;
+  {
+    node here{data.path};
+    run = here.submit(R"yaml(name: stubborn
+tasks:
+  - {name: done, run: echo}
+  - {name: a, run: "trap '' TERM; touch deaf; sleep 600", needs: [done], grace_period: 300ms}
+  - {name: b, run: echo, needs: [a]}
+)yaml");
+    here.eventually([&] { return fs::exists(here.host->workspace_of(run) / "deaf"); });
+    REQUIRE(here.silo->call(ref<schemas::Run>(run).cancel("enough")));
+  }
+  node again{data.path};
+  CHECK(again.wait(run) == RunState::CANCELLED);
+  CHECK(again.task(run, "done").task().getState() == TaskState::SUCCEEDED);
+  CHECK(again.task(run, "a").task().getState() == TaskState::CANCELLED);
+  CHECK(again.task(run, "a").task().getReason() == "enough");
+  CHECK(again.task(run, "b").task().getState() == TaskState::CANCELLED);
+}
+
 TEST_CASE("runs are listed in pages, the newest first") {
   temporary_folder data;
   node here{data.path};
