@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// Every key of the format, once; `schemas/pipeline.schema.json` is tested against these tables.
+// Every key of the format, once.
 #pragma once
 
 #include <array>

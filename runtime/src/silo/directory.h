@@ -44,9 +44,7 @@ public:
   /// Visits all, each with a lock held: `visit` must not come back here.
   void for_each(const std::function<void(activation&)>& visit);
 
-  [[nodiscard]] std::size_t size() const noexcept {
-    return count_.load(std::memory_order_relaxed);
-  }
+  [[nodiscard]] std::size_t size() const noexcept { return count_.load(std::memory_order_relaxed); }
 
   /// Waits until it is empty; false when `limit` has passed first.
   [[nodiscard]] bool wait_until_empty(duration limit);

@@ -29,7 +29,8 @@ public:
     take(graph_.begin());
   }
 
-  void end(const std::string& name, task_state state, output_list outputs = {}) {
+  void end(std::string name, task_state state,
+           output_list outputs = {}) {  // by value: the key may be erased
     REQUIRE(running_.contains(name));
     const auto id = running_.at(name);
     running_.erase(name);
