@@ -3,6 +3,8 @@
 
 #include <algorithm>
 
+#include "block_pool.h"
+
 namespace millrace::runtime {
 
 namespace {
@@ -17,6 +19,15 @@ std::unique_ptr<capnp::word[]> zeroed(std::size_t words) {
 }
 
 }  // namespace
+
+using body_pool = detail::block_pool<message_body, sizeof(message_body)>;
+
+void* message_body::operator new(std::size_t) {
+  return body_pool::take();
+}
+void message_body::operator delete(void* block) noexcept {
+  body_pool::give(block);
+}
 
 kj::ArrayPtr<capnp::word> message_body::allocateSegment(unsigned minimum_words) {
   if (!inline_used_ && minimum_words <= inline_words) {

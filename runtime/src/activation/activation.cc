@@ -6,6 +6,7 @@
 
 #include <algorithm>
 
+#include "block_pool.h"
 #include "silo/silo_core.h"
 
 namespace millrace::runtime::detail {
@@ -49,6 +50,16 @@ void read_rows::done(result<std::vector<row>> rows) {
 }
 
 }  // namespace
+
+using envelope_pool = block_pool<envelope, sizeof(envelope)>;
+
+void* envelope::operator new(std::size_t size) {
+  return size == sizeof(envelope) ? envelope_pool::take() : ::operator new(size);
+}
+
+void envelope::operator delete(void* block, std::size_t size) noexcept {
+  size == sizeof(envelope) ? envelope_pool::give(block) : ::operator delete(block);
+}
 
 envelope::~envelope() {
   if (sink) {

@@ -67,6 +67,10 @@ struct envelope : turn_root, open_link {
   envelope& operator=(const envelope&) = delete;
   virtual ~envelope();
 
+  /// Plain ones come from a pool of blocks that threads hand each other.
+  static void* operator new(std::size_t size);
+  static void operator delete(void* block, std::size_t size) noexcept;
+
   envelope* next = nullptr;  ///< In whatever one list it now lies.
   std::atomic<std::uint32_t> references{1};
   envelope_kind kind;

@@ -37,6 +37,10 @@ public:
   message_body& operator=(message_body&&) = delete;
   ~message_body() noexcept(false) override = default;
 
+  /// From a pool of blocks that threads hand each other.
+  static void* operator new(std::size_t size);
+  static void operator delete(void* block) noexcept;
+
   /// Takes the first segment from the object, later ones from the heap, zeroed as Cap'n Proto
   /// wants.
   kj::ArrayPtr<capnp::word> allocateSegment(unsigned minimum_words) override;
