@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: MIT
 #include "compiler/header_writer.h"
 
+// NOLINTBEGIN(performance-inefficient-string-concatenation): text of a build step
+
 namespace millrace::schemas::compiler {
 
 namespace {
@@ -196,3 +198,5 @@ std::string actor_header(const std::string& schema_file,
 }
 
 }  // namespace millrace::schemas::compiler
+
+// NOLINTEND(performance-inefficient-string-concatenation)

@@ -29,6 +29,8 @@ thread_local worker_context* worker = nullptr;
 
 struct read_rows final : read_request {
   explicit read_rows(activation& one) : owner(one) { owner.keep(); }
+  read_rows(const read_rows&) = delete;
+  read_rows& operator=(const read_rows&) = delete;
   ~read_rows() override { owner.release(); }
   void done(result<std::vector<row>> rows) override;
   activation& owner;

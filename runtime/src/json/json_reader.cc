@@ -68,7 +68,8 @@ public:
       }
       if (in_union(field)) {
         if (!chosen.empty()) {
-          throw mistake{here, "only one of '" + chosen + "' and '" + key + "' may be given"};
+          chosen.insert(0, "only one of '").append("' and '").append(key).append("' may be given");
+          throw mistake{here, chosen};
         }
         chosen = key;
       }

@@ -82,7 +82,8 @@ std::optional<std::int64_t> from_rfc3339(std::string_view text) {
     if (hours_of < 0 || hours_of > 23 || minutes_of < 0 || minutes_of > 59) {
       return std::nullopt;
     }
-    offset_minutes = (zone[0] == '-' ? -1 : 1) * (hours_of * 60 + minutes_of);
+    offset_minutes = std::int64_t{hours_of} * 60 + minutes_of;
+    offset_minutes = zone[0] == '-' ? -offset_minutes : offset_minutes;
   } else if (zone != "Z" && zone != "z") {
     return std::nullopt;
   }

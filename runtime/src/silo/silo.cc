@@ -48,6 +48,8 @@ class external_sink final : public detail::answer_sink {
 public:
   external_sink(external_call& call, detail::timer_service& timers)
       : call_(call), timers_(timers) {}
+  external_sink(const external_sink&) = delete;
+  external_sink& operator=(const external_sink&) = delete;
   ~external_sink() override { call_.release(); }
   void answered(result<any_message> answer) noexcept override {
     if (call_.finish(std::move(answer))) {

@@ -42,6 +42,7 @@ public:
   commit_queue() = default;
   commit_queue(const commit_queue&) = delete;
   commit_queue& operator=(const commit_queue&) = delete;
+  ~commit_queue() = default;
 
   /// False when the queue is closed; the request stays the caller's then. Cost: no lock, no system
   /// call unless the consumer sleeps.

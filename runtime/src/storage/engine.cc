@@ -21,6 +21,8 @@ public:
         log_(parts_.format.partition_count),
         overlay_(parts_.format.partition_count) {}
 
+  engine(const engine&) = delete;
+  engine& operator=(const engine&) = delete;
   ~engine() override { engine::stop(); }
 
   result<void> recover();
