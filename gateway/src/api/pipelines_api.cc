@@ -18,6 +18,9 @@ using runtime::result;
 
 namespace {
 
+// How long the answer to a submission waits for the run to have begun.
+constexpr std::uint32_t begin_wait_ms = 1'000;
+
 std::string pipeline_key(const request& received) {
   return std::string{received.param("project")} + "/" + std::string{received.param("name")};
 }
@@ -166,11 +169,23 @@ void submit(const api_parts& parts, request& received, reply answer) {
   if (const auto key = received.headers.find("Idempotency-Key")) {
     call = std::move(call).keyed(std::string{*key});
   }
-  call_and_answer(parts.silo, std::move(call), std::move(answer), [](const auto& results) {
-    auto made = http::json(201, json_of(results));
-    made.headers.add("Location", "/api/v1/runs/" + std::string{results.run()});
-    return made;
-  });
+  auto shared = std::make_shared<reply>(std::move(answer));
+  parts.silo.call_then<schemas::pipeline_interface::submit_results>(
+      std::move(call), [&parts, shared](auto results) {
+        if (!results) {
+          shared->fail(results.error());
+          return;
+        }
+        // The run's beginning is on its way to it; whoever reads this answer may ask for the run.
+        const std::string run{results->run()};
+        parts.silo.call_then<schemas::run_interface::events_results>(
+            ref<schemas::Run>(run).events(0, begin_wait_ms, 1),
+            [shared, run, text = json_of(*results)](const auto&) mutable {
+              auto made = http::json(201, std::move(text));
+              made.headers.add("Location", "/api/v1/runs/" + run);
+              shared->send(std::move(made));
+            });
+      });
 }
 
 void runs(const api_parts& parts, request& received, reply answer) {

@@ -129,6 +129,8 @@ TEST_CASE("an idempotency key submits once") {
   const std::string runs = "/api/v1/projects/p/pipelines/hello/runs";
   const http::header_list keyed{{"Idempotency-Key", "k"}};
   const auto first = here.ask(method::post, runs, 201, R"({"params":{"who":"a"}})", keyed);
+  CHECK(here.ask(method::get, "/api/v1/runs/" + first["run"].get<std::string>(),
+                 200)["params"]["who"] == "a");
   CHECK(here.ask(method::post, runs, 201, R"({"params":{"who":"a"}})", keyed) == first);
   CHECK(here.ask(method::post, runs, 409, R"({"params":{"who":"b"}})", keyed)["code"] ==
         "conflict");
