@@ -235,6 +235,10 @@ void activation::handle(envelope* one) {
       releasing_ = true;
       return;
     case envelope_kind::forget:
+      if (phase_ == phase::loading) {
+        early_.push(one);  // what it names has not been read yet
+        return;
+      }
       state_.forget_received(one->send->sender, one->send->number);
       drop(one);
       return;
@@ -268,6 +272,7 @@ void activation::loaded(envelope* one) {
     crash(std::move(understood).error());
     return;
   }
+  inbox_.append(std::move(early_));
   fill_lanes();
   if (home_.stopping()) {
     release_ = deactivation::stopping;

@@ -188,6 +188,7 @@ private:
   envelope* current_ = nullptr;  // the turn whose code runs
   envelope_list inbox_;          // taken from the mailbox
   envelope_list waiting_;        // not yet admitted
+  envelope_list early_;          // came before the rows
   std::vector<envelope*> running_;
   std::uint32_t begun_ = 0;  // since the figures were last brought up to date
 
