@@ -25,6 +25,9 @@ public:
 #ifdef __SANITIZE_ADDRESS__  // which sees only what goes through the allocator
     return ::operator new(Size);
 #endif
+    if (thread_ends) {
+      return ::operator new(Size);
+    }
     auto& own = local();
     if (own.count == 0 && !refill(own)) {
       return ::operator new(Size);
@@ -37,6 +40,10 @@ public:
     ::operator delete(block);
     return;
 #endif
+    if (thread_ends) {
+      ::operator delete(block);
+      return;
+    }
     auto& own = local();
     if (own.count == own.blocks.size()) {
       hand_over(own);
@@ -48,6 +55,9 @@ private:
   static constexpr std::size_t batch = 32;
   static constexpr std::size_t batches_max = 64;
 
+  // Objects may die after their thread's magazine: in static destructors, for one.
+  static inline thread_local bool thread_ends = false;
+
   struct magazine {
     std::array<void*, 2 * batch> blocks;
     std::size_t count = 0;
@@ -55,6 +65,7 @@ private:
     magazine(const magazine&) = delete;
     magazine& operator=(const magazine&) = delete;
     ~magazine() {
+      thread_ends = true;
       while (count > 0) {
         ::operator delete(blocks[--count]);
       }
