@@ -287,7 +287,9 @@ void activation::loaded(envelope* one) {
 // --- ending --------------------------------------------------------------------------------------
 
 bool activation::idle() const noexcept {
-  return running_.empty() && waiting_.empty() && inbox_.empty() && open_.open_next == &open_;
+  const auto sends_wait = outgoing_ && !outgoing_->lanes.empty() && !home_.stopping();
+  return running_.empty() && waiting_.empty() && inbox_.empty() && open_.open_next == &open_ &&
+         !sends_wait;
 }
 
 void activation::end_idle() {
@@ -311,7 +313,7 @@ void activation::end_idle() {
 }
 
 void activation::finish_deactivation() {
-  if (state_.changed()) {
+  if (state_.changed() && submitted_ == durable_) {
     commit_changes();
   }
   if (submitted_ != durable_ || !gated_.empty()) {

@@ -39,6 +39,11 @@ void activation::flush() {
   if (begun_ > 0) {
     home_.counters().calls_total.fetch_add(std::exchange(begun_, 0), std::memory_order_relaxed);
   }
+  // One commit at a time: each is a difference to the one before, and storage may refuse any.
+  const auto in_flight = submitted_ != durable_;
+  if (in_flight && state_.dirty()) {
+    return;  // `committed` comes back here
+  }
   if (state_.dirty()) {
     commit_changes();
     if (phase_ == phase::gone) {
@@ -55,7 +60,7 @@ void activation::flush() {
       gated_.push(one);
     }
   }
-  if (state_.untidy()) {
+  if (state_.untidy() && submitted_ == durable_) {
     commit_changes();
   }
 }

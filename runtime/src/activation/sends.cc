@@ -31,7 +31,7 @@ void activation::tell(call_spec&& spec) {
   one->key = std::move(spec.key);
   one->method = spec.method;
   one->content = std::move(spec.params);
-  let_out(one);
+  pending_out_.push(one);  // not at once: the turn may still change state
 }
 
 void activation::send(call_spec&& spec) {
