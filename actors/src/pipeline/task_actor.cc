@@ -116,6 +116,10 @@ async<> task_actor::begin(begin_params params) {
   if (spec_.contains(spec_row) && spec().getEpoch() >= params.spec().getEpoch()) {
     return {};
   }
+  if (spec_.contains(spec_row) && !is_terminal(state().getState())) {
+    // A run begins a task again only when it has ended; anyone may call over HTTP.
+    throw error{errc::failed_precondition, "the task '" + key() + "' has not ended yet"};
+  }
   spec_.put(spec_row, params.spec());
   auto root = edit();
   root.setExitCode(-1);
