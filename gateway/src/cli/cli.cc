@@ -15,8 +15,9 @@ namespace po = boost::program_options;
 
 std::vector<command> all_commands() {
   auto all = local_commands();
-  const auto more = server_commands();
-  all.insert(all.end(), more.begin(), more.end());
+  for (const auto& more : {submit_commands(), inspect_commands(), control_commands()}) {
+    all.insert(all.end(), more.begin(), more.end());
+  }
   return all;
 }
 

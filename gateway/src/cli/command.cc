@@ -92,27 +92,6 @@ std::string text_of(const option_values& options, const char* name, std::string 
   return fallback;
 }
 
-void add_output_option(boost::program_options::options_description& options) {
-  options.add_options()("output,o",
-                        boost::program_options::value<std::string>()->value_name("FORM"),
-                        "table (default), json, jsonl or name");
-}
-
-runtime::result<output_form> form_of(const option_values& options) {
-  const auto word = text_of(options, "output", "table");
-  constexpr std::pair<std::string_view, output_form> forms[] = {{"table", output_form::table},
-                                                                {"json", output_form::json},
-                                                                {"jsonl", output_form::jsonl},
-                                                                {"name", output_form::name}};
-  for (const auto& [name, form] : forms) {
-    if (name == word) {
-      return form;
-    }
-  }
-  return runtime::error{runtime::errc::invalid_argument,
-                        "-o '" + word + "': it must be table, json, jsonl or name"};
-}
-
 runtime::result<std::string> read_file(const std::string& name) {
   std::stringstream text;
   if (name == "-") {

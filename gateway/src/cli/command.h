@@ -5,15 +5,12 @@
 #include <boost/program_options.hpp>
 
 #include <map>
-#include <memory>
 #include <string>
 #include <string_view>
 #include <vector>
 
 #include "cli/cli.h"
-#include "http/client.h"
-#include "millrace/runtime/clock.h"
-#include "millrace/runtime/error.h"
+#include "millrace/runtime/result.h"
 
 namespace millrace::gateway::cli {
 
@@ -32,8 +29,10 @@ struct command {
 };
 
 // The commands, by file.
-[[nodiscard]] std::vector<command> local_commands();   // run, dev, validate
-[[nodiscard]] std::vector<command> server_commands();  // apply, submit, list, ...
+[[nodiscard]] std::vector<command> local_commands();    // run, dev, validate
+[[nodiscard]] std::vector<command> submit_commands();   // apply, submit, watch
+[[nodiscard]] std::vector<command> inspect_commands();  // list, get, logs
+[[nodiscard]] std::vector<command> control_commands();  // cancel, retry, actor
 
 /// Prints `millrace: text` to standard error and gives the code that belongs to the error.
 exit_code report(const runtime::error& failure);
@@ -46,11 +45,6 @@ exit_code report(exit_code code, const std::string& text);
 /// A text option, or a fallback.
 [[nodiscard]] std::string text_of(const option_values& options, const char* name,
                                   std::string fallback = {});
-
-/// `-o`.
-enum class output_form : std::uint8_t { table, json, jsonl, name };
-[[nodiscard]] runtime::result<output_form> form_of(const option_values& options);
-void add_output_option(boost::program_options::options_description& options);
 
 /// Reads a file, or standard input for `-`. Errors: `not_found`, `invalid_argument`, `too_large`.
 [[nodiscard]] runtime::result<std::string> read_file(const std::string& name);

@@ -8,6 +8,7 @@
 
 #include "api/api.h"
 #include "cli/command.h"
+#include "cli/output.h"
 #include "cli/progress.h"
 #include "millrace/actors/definition.h"
 #include "millrace/actors/params.h"
@@ -61,6 +62,23 @@ std::string json_of(const actors::bound_params& params) {
     }
   }
   return text + "}";
+}
+
+// --- the node of this process
+// ---------------------------------------------------------------------
+
+void add_node_options(po::options_description& options) {
+  options.add_options()("data", po::value<std::string>()->value_name("DIR"),
+                        "where state, logs and workspaces go (default: .millrace)");
+  options.add_options()("slots", po::value<std::uint32_t>()->value_name("N"),
+                        "attempts at a time (default: the number of processors)");
+}
+
+node_options node_options_of(const option_values& options) {
+  node_options setup;
+  setup.data_directory = text_of(options, "data", data_default);
+  setup.slots = options.count("slots") > 0 ? options["slots"].as<std::uint32_t>() : 0;
+  return setup;
 }
 
 // --- run -----------------------------------------------------------------------------------------
@@ -218,10 +236,7 @@ private:
 void add_run_options(po::options_description& options) {
   options.add_options()("param,p", po::value<std::vector<std::string>>()->value_name("NAME=VALUE"),
                         "a parameter; may be repeated");
-  options.add_options()("data", po::value<std::string>()->value_name("DIR"),
-                        "where state, logs and workspaces go (default: .millrace)");
-  options.add_options()("slots", po::value<std::uint32_t>()->value_name("N"),
-                        "attempts at a time (default: the number of processors)");
+  add_node_options(options);
   options.add_options()("progress", po::value<std::string>()->value_name("MODE"),
                         "auto (default), tty, plain, json or quiet");
 }
@@ -252,9 +267,7 @@ exit_code run_file(const option_values& options, const std::vector<std::string>&
     }
     return exit_code::usage;
   }
-  node_options setup;
-  setup.data_directory = text_of(options, "data", data_default);
-  setup.slots = options.count("slots") > 0 ? options["slots"].as<std::uint32_t>() : 0;
+  const auto setup = node_options_of(options);
   const auto here = node::open(setup);
   if (!here) {
     return report(here.error());
@@ -275,10 +288,7 @@ exit_code run_file(const option_values& options, const std::vector<std::string>&
 void add_dev_options(po::options_description& options) {
   options.add_options()("listen", po::value<std::string>()->value_name("ADDRESS:PORT"),
                         "where to serve (default: 127.0.0.1:8400; port 0: any free one)");
-  options.add_options()("data", po::value<std::string>()->value_name("DIR"),
-                        "where state, logs and workspaces go (default: .millrace)");
-  options.add_options()("slots", po::value<std::uint32_t>()->value_name("N"),
-                        "attempts at a time (default: the number of processors)");
+  add_node_options(options);
   options.add_options()("insecure", "allow an address that is not loopback, without TLS or tokens");
 }
 
@@ -317,9 +327,7 @@ exit_code run_dev(const option_values& options, const std::vector<std::string>&)
                   "anyone who reaches " + listen->address +
                       " could run commands here: keep to 127.0.0.1, or say --insecure");
   }
-  node_options setup;
-  setup.data_directory = text_of(options, "data", data_default);
-  setup.slots = options.count("slots") > 0 ? options["slots"].as<std::uint32_t>() : 0;
+  const auto setup = node_options_of(options);
   const auto here = node::open(setup);
   if (!here) {
     return report(here.error());

@@ -1,0 +1,143 @@
+// SPDX-License-Identifier: MIT
+// Commands that look at what a server has: list, get, logs.
+#include <fmt/format.h>
+
+#include <iostream>
+
+#include "cli/command.h"
+#include "cli/output.h"
+#include "cli/remote.h"
+
+namespace millrace::gateway::cli {
+
+namespace po = boost::program_options;
+
+namespace {
+
+void add_list_options(po::options_description& options) {
+  add_server_options(options);
+  options.add_options()("limit", po::value<std::uint32_t>()->value_name("N"),
+                        "at most so many (default: 100)");
+}
+
+exit_code run_list(const option_values& options, const std::vector<std::string>& positional) {
+  auto server = remote::open(options);
+  if (!server) {
+    return report(server.error());
+  }
+  const auto limit = options.count("limit") > 0
+                         ? "?limit=" + std::to_string(options["limit"].as<std::uint32_t>())
+                         : std::string{};
+  const auto what = positional.empty() ? "pipelines" : positional[0];
+  if (what == "pipelines" && positional.size() < 2) {
+    const auto answer = server->ask(http::method::get, server->pipelines() + limit);
+    if (!answer) {
+      return report(answer.error());
+    }
+    print_rows(server->form(), (*answer)["pipelines"], {"name", "registered_at"}, "name");
+  } else if (what == "runs" && positional.size() == 2) {
+    const auto answer = server->ask(
+        http::method::get, server->pipelines() + "/" + escaped(positional[1]) + "/runs" + limit);
+    if (!answer) {
+      return report(answer.error());
+    }
+    print_rows(server->form(), (*answer)["runs"],
+               {"id", "state", "version", "created_at", "finished_at"}, "id");
+  } else if (what == "tasks" && positional.size() == 2) {
+    const auto answer =
+        server->ask(http::method::get, "/api/v1/runs/" + escaped(positional[1]) + "/tasks" + limit);
+    if (!answer) {
+      return report(answer.error());
+    }
+    print_rows(server->form(), (*answer)["tasks"],
+               {"name", "state", "attempt", "exit_code", "label", "reason"}, "name");
+  } else {
+    return report(exit_code::usage,
+                  "list what? `list pipelines`, `list runs PIPELINE` or `list tasks RUN`");
+  }
+  return exit_code::ok;
+}
+
+exit_code get_and_print(const option_values& options, const std::string& target,
+                        const std::string& name_key) {
+  auto server = remote::open(options);
+  if (!server) {
+    return report(server.error());
+  }
+  const auto answer = server->ask(http::method::get, target);
+  if (!answer) {
+    return report(answer.error());
+  }
+  print_one(server->form(), *answer, name_key);
+  return exit_code::ok;
+}
+
+exit_code run_get(const option_values& options, const std::vector<std::string>& positional) {
+  if (positional.size() == 2 && positional[0] == "pipeline") {
+    const auto server = remote::open(options);
+    return server
+               ? get_and_print(options, server->pipelines() + "/" + escaped(positional[1]), "name")
+               : report(server.error());
+  }
+  const auto& run =
+      positional.size() == 2 && positional[0] == "run" ? positional[1] : positional[0];
+  if (positional.size() == 2 && positional[0] != "run") {
+    return get_and_print(
+        options, "/api/v1/runs/" + escaped(run) + "/tasks/" + escaped(positional[1]), "name");
+  }
+  return get_and_print(options, "/api/v1/runs/" + escaped(run), "id");
+}
+
+void add_logs_options(po::options_description& options) {
+  add_server_options(options);
+  options.add_options()("follow,f", "go on as the log grows");
+  options.add_options()("stderr", "the standard error instead of the standard output");
+  options.add_options()("tail", po::value<std::uint32_t>()->value_name("LINES"),
+                        "only the last lines");
+  options.add_options()("attempt", po::value<std::uint32_t>()->value_name("N"),
+                        "of this attempt (default: the latest)");
+}
+
+exit_code run_logs(const option_values& options, const std::vector<std::string>& positional) {
+  auto server = remote::open(options);
+  if (!server) {
+    return report(server.error());
+  }
+  std::string query = options.count("stderr") > 0 ? "?stream=stderr" : "?stream=stdout";
+  query += options.count("follow") > 0 ? "&follow=true" : "";
+  for (const auto* name : {"tail", "attempt"}) {
+    if (options.count(name) > 0) {
+      query += fmt::format("&{}={}", name, options[name].as<std::uint32_t>());
+    }
+  }
+  const auto answer =
+      server->client().stream(http::method::get,
+                              "/api/v1/runs/" + escaped(positional[0]) + "/tasks/" +
+                                  escaped(positional[1]) + "/logs" + query,
+                              {}, {}, [](std::string_view piece) {
+                                std::cout << piece << std::flush;
+                                return std::cout ? http::flow::more : http::flow::stop;
+                              });
+  if (!answer) {
+    return report(answer.error());
+  }
+  return answer->status >= 400 ? report(remote::problem_of(*answer)) : exit_code::ok;
+}
+
+}  // namespace
+
+std::vector<command> inspect_commands() {
+  return {
+      {"list", "[pipelines | runs PIPELINE | tasks RUN]", "list pipelines, runs or tasks",
+       "  millrace list\n  millrace list runs nightly -o json\n", 0, 2, add_list_options, run_list},
+      {"get", "RUN [TASK] | pipeline NAME", "show a run, one of its tasks, or a pipeline",
+       "  millrace get 0197a1b2-c3d4-7e5f-8a9b-0c1d2e3f4a5b\n"
+       "  millrace get pipeline nightly -o json\n",
+       1, 2, add_server_options, run_get},
+      {"logs", "RUN TASK [-f]", "print what a task wrote",
+       "  millrace logs RUN build -f\n  millrace logs RUN 'count[3]' --stderr --tail 20\n", 2, 2,
+       add_logs_options, run_logs},
+  };
+}
+
+}  // namespace millrace::gateway::cli

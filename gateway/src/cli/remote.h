@@ -1,0 +1,52 @@
+// SPDX-License-Identifier: MIT
+// The server that a command's options name, asked over its HTTP API.
+#pragma once
+
+#include <memory>
+#include <nlohmann/json.hpp>
+#include <string>
+#include <string_view>
+
+#include "cli/command.h"
+#include "cli/output.h"
+#include "http/client.h"
+#include "millrace/runtime/clock.h"
+#include "millrace/runtime/result.h"
+
+namespace millrace::gateway::cli {
+
+/// `--server`, `--project` and `-o`.
+void add_server_options(boost::program_options::options_description& options);
+
+/// One segment of a path.
+[[nodiscard]] std::string escaped(std::string_view text);
+
+/// Threading: one thread.
+class remote {
+public:
+  /// Errors: `invalid_argument` for an address or a form that is none.
+  [[nodiscard]] static runtime::result<remote> open(const option_values& options);
+
+  /// The JSON of an answer below 400; its problem otherwise.
+  [[nodiscard]] runtime::result<ordered_json> ask(http::method verb, const std::string& target,
+                                                  std::string_view body = {},
+                                                  const http::header_list& headers = {});
+
+  /// The error that an answer of 400 or more tells, with the places of its mistakes.
+  [[nodiscard]] static runtime::error problem_of(const http::client_response& answer);
+
+  [[nodiscard]] http::client& client() { return *client_; }
+  [[nodiscard]] output_form form() const { return form_; }
+  /// `/api/v1/projects/NAME/pipelines`.
+  [[nodiscard]] std::string pipelines() const;
+
+private:
+  remote(http::url base, output_form form, std::string project);
+
+  output_form form_;
+  std::string project_;
+  std::unique_ptr<runtime::system_clock> clock_;
+  std::unique_ptr<http::client> client_;
+};
+
+}  // namespace millrace::gateway::cli

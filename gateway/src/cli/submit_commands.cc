@@ -1,0 +1,225 @@
+// SPDX-License-Identifier: MIT
+// Commands that give a server something to run: apply, submit, watch.
+#include <algorithm>
+#include <iostream>
+#include <optional>
+
+#include "cli/command.h"
+#include "cli/output.h"
+#include "cli/progress.h"
+#include "cli/remote.h"
+#include "cli/watch.h"
+#include "millrace/actors/definition.h"
+#include "millrace/actors/params.h"
+
+namespace millrace::gateway::cli {
+
+namespace po = boost::program_options;
+using runtime::errc;
+using runtime::error;
+using runtime::result;
+
+namespace {
+
+// --- apply ---------------------------------------------------------------------------------------
+
+void add_apply_options(po::options_description& options) {
+  add_server_options(options);
+  options.add_options()("if-version", po::value<std::string>()->value_name("N"),
+                        "only if this is the latest version");
+}
+
+exit_code run_apply(const option_values& options, const std::vector<std::string>& positional) {
+  auto server = remote::open(options);
+  if (!server) {
+    return report(server.error());
+  }
+  // All are read before the first is sent, so that a mistake in the last leaves nothing half done.
+  std::vector<std::pair<std::string, std::string>> texts;
+  auto good = true;
+  for (const auto& name : positional) {
+    const auto text = read_file(name);
+    if (!text) {
+      return report(exit_code::usage, text.error().text());
+    }
+    const auto loaded = actors::load_definition(*text, name);
+    if (!loaded) {
+      std::cerr << actors::render(loaded.diagnostics, *text);
+      good = false;
+      continue;
+    }
+    texts.emplace_back(loaded.definition->name, *text);
+  }
+  if (!good) {
+    return exit_code::usage;
+  }
+  http::header_list headers;
+  if (options.count("if-version") > 0) {
+    headers.add("If-Match", "\"" + options["if-version"].as<std::string>() + "\"");
+  }
+  for (const auto& [name, text] : texts) {
+    const auto answer =
+        server->ask(http::method::put, server->pipelines() + "/" + escaped(name), text, headers);
+    if (!answer) {
+      return report(answer.error());
+    }
+    if (server->form() == output_form::table) {
+      std::cout << "pipeline " << name << " version " << (*answer)["version"]
+                << ((*answer)["changed"].get<bool>() ? "" : " (unchanged)") << '\n';
+    } else {
+      auto row = *answer;
+      row["name"] = name;
+      print_one(server->form(), row, "name");
+    }
+  }
+  return exit_code::ok;
+}
+
+// --- submit, watch -------------------------------------------------------------------------------
+
+void add_submit_options(po::options_description& options) {
+  add_server_options(options);
+  options.add_options()("param,p", po::value<std::vector<std::string>>()->value_name("NAME=VALUE"),
+                        "a parameter; may be repeated");
+  options.add_options()("wait", "wait for the end; the exit code tells how the run ended");
+  options.add_options()("watch", "the same, and show what happens");
+  options.add_options()("logs", "the same, and print the output of the last tasks at the end");
+  options.add_options()("idempotency-key", po::value<std::string>()->value_name("KEY"),
+                        "submitting again with the same key gives the same run");
+}
+
+// The parameters as JSON of the types that the server's version wants.
+result<std::string> typed_params(remote& server, const std::string& pipeline,
+                                 const std::map<std::string, std::string>& given,
+                                 std::optional<actors::pipeline_definition>& definition) {
+  auto answer = server.ask(http::method::get, server.pipelines() + "/" + escaped(pipeline));
+  if (!answer) {
+    return std::move(answer).error();
+  }
+  auto loaded = actors::from_json((*answer)["definition"].dump());
+  if (!loaded) {
+    return std::move(loaded).error();
+  }
+  const auto bound = actors::bind_params(*loaded, given);
+  if (!bound) {
+    std::string text;
+    for (const auto& each : bound.diagnostics) {
+      text += (text.empty() ? "" : "\n  ") + each.text +
+              (each.hint.empty() ? "" : " (" + each.hint + ")");
+    }
+    return error{errc::invalid_argument, text};
+  }
+  ordered_json params = ordered_json::object();
+  for (const auto& [name, text] : given) {
+    params[name] = ordered_json::parse(actors::to_json(bound.values.at(name)));
+  }
+  definition = *std::move(loaded);
+  return ordered_json{{"params", params}}.dump();
+}
+
+exit_code print_last_outputs(remote& server, const std::string& run,
+                             const actors::pipeline_definition& definition) {
+  std::vector<std::string> needed;
+  for (const auto& task : definition.tasks) {
+    needed.insert(needed.end(), task.needs.begin(), task.needs.end());
+  }
+  const auto tasks = server.ask(http::method::get, "/api/v1/runs/" + escaped(run) + "/tasks");
+  if (!tasks) {
+    return report(tasks.error());
+  }
+  for (const auto& task : (*tasks)["tasks"]) {
+    if (task["state"] != "succeeded" ||
+        std::find(needed.begin(), needed.end(), task["task"].get<std::string>()) != needed.end()) {
+      continue;
+    }
+    const auto answer =
+        server.client().stream(http::method::get,
+                               "/api/v1/runs/" + escaped(run) + "/tasks/" +
+                                   escaped(task["name"].get<std::string>()) + "/logs",
+                               {}, {}, [](std::string_view piece) {
+                                 std::cout << piece;
+                                 return http::flow::more;
+                               });
+    if (!answer) {
+      return report(answer.error());
+    }
+  }
+  std::cout.flush();
+  return exit_code::ok;
+}
+
+exit_code run_submit(const option_values& options, const std::vector<std::string>& positional) {
+  auto server = remote::open(options);
+  const auto given = params_of(options);
+  if (!server || !given) {
+    return report(server ? given.error() : server.error());
+  }
+  std::optional<actors::pipeline_definition> definition;
+  const auto body = typed_params(*server, positional[0], *given, definition);
+  if (!body) {
+    return report(body.error());
+  }
+  http::header_list headers{{"Content-Type", "application/json"}};
+  if (options.count("idempotency-key") > 0) {
+    headers.add("Idempotency-Key", options["idempotency-key"].as<std::string>());
+  }
+  const auto answer =
+      server->ask(http::method::post, server->pipelines() + "/" + escaped(positional[0]) + "/runs",
+                  *body, headers);
+  if (!answer) {
+    return report(answer.error());
+  }
+  const auto run = (*answer)["run"].get<std::string>();
+  const auto logs = options.count("logs") > 0;
+  const auto waits = options.count("wait") > 0 || options.count("watch") > 0 || logs;
+  if (!logs) {
+    server->form() == output_form::table ? static_cast<void>(std::cout << run << std::endl)
+                                         : print_one(server->form(), *answer, "run");
+  }
+  if (!waits) {
+    return exit_code::ok;
+  }
+  const auto mode =
+      options.count("watch") > 0 || logs ? *progress_mode_of("auto") : progress_mode::quiet;
+  const auto code = watch(*server, run, mode);
+  if (logs && code == exit_code::ok) {
+    return print_last_outputs(*server, run, *definition);
+  }
+  return code;
+}
+
+void add_watch_options(po::options_description& options) {
+  add_server_options(options);
+  options.add_options()("progress", po::value<std::string>()->value_name("MODE"),
+                        "auto (default), tty, plain, json or quiet");
+}
+
+exit_code run_watch(const option_values& options, const std::vector<std::string>& positional) {
+  auto server = remote::open(options);
+  if (!server) {
+    return report(server.error());
+  }
+  const auto mode = progress_mode_of(text_of(options, "progress", "auto"));
+  return mode ? watch(*server, positional[0], *mode)
+              : report(exit_code::usage, "--progress must be auto, tty, plain, json or quiet");
+}
+
+}  // namespace
+
+std::vector<command> submit_commands() {
+  return {
+      {"apply", "FILE...", "give the server a pipeline's definition",
+       "  millrace apply pipeline.yaml\n"
+       "  millrace apply pipelines/*.yaml --project science\n",
+       1, 10'000, add_apply_options, run_apply},
+      {"submit", "PIPELINE [-p NAME=VALUE]... [--wait|--watch|--logs]", "start a run",
+       "  millrace submit nightly -p day=monday\n"
+       "  millrace submit nightly --watch\n",
+       1, 1, add_submit_options, run_submit},
+      {"watch", "RUN", "follow a run to its end",
+       "  millrace watch RUN\n  millrace watch RUN --progress json\n", 1, 1, add_watch_options,
+       run_watch},
+  };
+}
+
+}  // namespace millrace::gateway::cli
