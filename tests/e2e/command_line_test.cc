@@ -2,6 +2,7 @@
 // The program as a user meets it.
 #include <doctest/doctest.h>
 
+#include <algorithm>
 #include <fstream>
 #include <sstream>
 
@@ -154,6 +155,16 @@ tasks:
   const auto logs = at_server({"submit", "hello", "--logs"});
   CHECK(logs.output.starts_with("done\n"));
   CHECK(server.stop() == 0);
+}
+
+TEST_CASE("an answer of another shape ends the program with one line, not by a signal") {
+  canned_server strange{"HTTP/1.1 200 OK\r\nContent-Length: 13\r\n\r\n{\"run\":[1,2]}"};
+  temporary_folder folder;
+  const auto file = written(folder, "name: x\ntasks: [{name: a, run: x}]\n");
+  const auto apply = millrace({"apply", file.string(), "--server", strange.url()});
+  CHECK(apply.status == 1);
+  CHECK(apply.errors.starts_with("millrace: unexpected error: "));
+  CHECK(std::count(apply.errors.begin(), apply.errors.end(), '\n') == 1);
 }
 
 }  // namespace

@@ -3,8 +3,10 @@
 
 #include <doctest/doctest.h>
 #include <fcntl.h>
+#include <netinet/in.h>
 #include <poll.h>
 #include <spawn.h>
+#include <sys/socket.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -128,6 +130,41 @@ int server_process::stop() {
   const auto status = wait_for(std::exchange(pid_, -1));
   ::close(std::exchange(errors_, -1));
   return status;
+}
+
+canned_server::canned_server(std::string answer)
+    : answer_(std::move(answer)), listening_(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0)) {
+  sockaddr_in where{};
+  where.sin_family = AF_INET;
+  where.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+  socklen_t size = sizeof where;
+  REQUIRE(::bind(listening_, reinterpret_cast<sockaddr*>(&where), size) == 0);
+  REQUIRE(::listen(listening_, 8) == 0);
+  ::getsockname(listening_, reinterpret_cast<sockaddr*>(&where), &size);
+  url_ = "http://127.0.0.1:" + std::to_string(ntohs(where.sin_port));
+  thread_ = std::thread{[this] { serve(); }};
+}
+
+canned_server::~canned_server() {
+  ::shutdown(listening_, SHUT_RDWR);  // wakes `accept`
+  thread_.join();
+  ::close(listening_);
+}
+
+void canned_server::serve() {
+  for (int client = 0; (client = ::accept4(listening_, nullptr, nullptr, SOCK_CLOEXEC)) >= 0;) {
+    std::string request;
+    std::array<char, 4096> chunk;
+    while (request.find("\r\n\r\n") == std::string::npos) {
+      const auto got = ::recv(client, chunk.data(), chunk.size(), 0);
+      if (got <= 0) {
+        break;
+      }
+      request.append(chunk.data(), static_cast<std::size_t>(got));
+    }
+    ::send(client, answer_.data(), answer_.size(), MSG_NOSIGNAL);
+    ::close(client);
+  }
 }
 
 temporary_folder::temporary_folder() {

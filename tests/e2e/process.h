@@ -6,6 +6,7 @@
 
 #include <filesystem>
 #include <string>
+#include <thread>
 #include <vector>
 
 namespace millrace::testing {
@@ -41,6 +42,25 @@ private:
   pid_t pid_ = -1;
   int errors_ = -1;
   std::string url_;
+};
+
+/// A server that gives one and the same answer, whatever it is asked, until destroyed.
+class canned_server {
+public:
+  explicit canned_server(std::string answer);
+  canned_server(const canned_server&) = delete;
+  canned_server& operator=(const canned_server&) = delete;
+  ~canned_server();
+
+  [[nodiscard]] const std::string& url() const noexcept { return url_; }
+
+private:
+  void serve();
+
+  std::string answer_;
+  int listening_ = -1;
+  std::string url_;
+  std::thread thread_;
 };
 
 class temporary_folder {

@@ -21,9 +21,10 @@ exit_code run_cancel(const option_values& options, const std::vector<std::string
   if (!server) {
     return report(server.error());
   }
-  const ordered_json body{{"reason", text_of(options, "reason")}};
-  const auto answer = server->ask(
-      http::method::post, "/api/v1/runs/" + escaped(positional[0]) + "/cancel", body.dump());
+  const auto body = ordered_json{{"reason", text_of(options, "reason")}}.dump(
+      -1, ' ', false, ordered_json::error_handler_t::replace);
+  const auto answer =
+      server->ask(http::method::post, "/api/v1/runs/" + escaped(positional[0]) + "/cancel", body);
   return answer ? exit_code::ok : report(answer.error());
 }
 
@@ -37,7 +38,7 @@ exit_code run_retry(const option_values& options, const std::vector<std::string>
   if (!answer) {
     return report(answer.error());
   }
-  std::cerr << "retrying " << (*answer)["tasks"] << " task instances\n";
+  std::cerr << "retrying " << answer->at("tasks") << " task instances\n";
   return exit_code::ok;
 }
 

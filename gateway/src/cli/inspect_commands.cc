@@ -34,14 +34,14 @@ exit_code run_list(const option_values& options, const std::vector<std::string>&
     if (!answer) {
       return report(answer.error());
     }
-    print_rows(server->form(), (*answer)["pipelines"], {"name", "registered_at"}, "name");
+    print_rows(server->form(), answer->at("pipelines"), {"name", "registered_at"}, "name");
   } else if (what == "runs" && positional.size() == 2) {
     const auto answer = server->ask(
         http::method::get, server->pipelines() + "/" + escaped(positional[1]) + "/runs" + limit);
     if (!answer) {
       return report(answer.error());
     }
-    print_rows(server->form(), (*answer)["runs"],
+    print_rows(server->form(), answer->at("runs"),
                {"id", "state", "version", "created_at", "finished_at"}, "id");
   } else if (what == "tasks" && positional.size() == 2) {
     const auto answer =
@@ -49,7 +49,7 @@ exit_code run_list(const option_values& options, const std::vector<std::string>&
     if (!answer) {
       return report(answer.error());
     }
-    print_rows(server->form(), (*answer)["tasks"],
+    print_rows(server->form(), answer->at("tasks"),
                {"name", "state", "attempt", "exit_code", "label", "reason"}, "name");
   } else {
     return report(exit_code::usage,
@@ -121,7 +121,7 @@ exit_code run_logs(const option_values& options, const std::vector<std::string>&
   if (!answer) {
     return report(answer.error());
   }
-  return answer->status >= 400 ? report(remote::problem_of(*answer)) : exit_code::ok;
+  return answer->status >= 400 ? report(server->problem_of(*answer)) : exit_code::ok;
 }
 
 }  // namespace

@@ -10,6 +10,7 @@
 namespace millrace::gateway::cli {
 
 namespace po = boost::program_options;
+using runtime::errc;
 using runtime::error;
 using runtime::result;
 
@@ -65,14 +66,25 @@ result<ordered_json> remote::ask(http::method verb, const std::string& target,
   if (answer->status >= 400) {
     return problem_of(*answer);
   }
-  return ordered_json::parse(answer->body, nullptr, false);
+  auto document = ordered_json::parse(answer->body, nullptr, false);
+  if (!document.is_object()) {
+    return not_ours();
+  }
+  return document;
 }
 
-error remote::problem_of(const http::client_response& answer) {
-  auto problem = http::error_of_response(answer.status, answer.headers, answer.body);
+error remote::not_ours() const {
+  return {errc::unavailable, "no millrace server at " + url_ + ": something else answers there"};
+}
+
+error remote::problem_of(const http::client_response& answer) const {
   const auto document = ordered_json::parse(answer.body, nullptr, false);
+  if (!document.is_object()) {
+    return not_ours();
+  }
+  auto problem = http::error_of_response(answer.status, answer.headers, answer.body);
   auto text = problem.text();
-  if (document.is_object() && document.contains("errors")) {
+  if (document.contains("errors")) {
     for (const auto& each : document["errors"]) {
       text += "\n  ";
       if (each.value("line", 0) > 0) {
@@ -87,6 +99,7 @@ error remote::problem_of(const http::client_response& answer) {
 remote::remote(http::url base, output_form form, std::string project)
     : form_(form), project_(std::move(project)), clock_(std::make_unique<runtime::system_clock>()) {
   http::client_options options;
+  url_ = "http://" + base.authority() + base.prefix;
   options.base = std::move(base);
   client_ = std::make_unique<http::client>(std::move(options), *clock_);
 }

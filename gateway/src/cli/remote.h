@@ -27,13 +27,14 @@ public:
   /// Errors: `invalid_argument` for an address or a form that is none.
   [[nodiscard]] static runtime::result<remote> open(const option_values& options);
 
-  /// The JSON of an answer below 400; its problem otherwise.
+  /// The JSON object of an answer below 400; its problem otherwise. Errors: `unavailable` too when
+  /// what answers is no millrace server.
   [[nodiscard]] runtime::result<ordered_json> ask(http::method verb, const std::string& target,
                                                   std::string_view body = {},
                                                   const http::header_list& headers = {});
 
   /// The error that an answer of 400 or more tells, with the places of its mistakes.
-  [[nodiscard]] static runtime::error problem_of(const http::client_response& answer);
+  [[nodiscard]] runtime::error problem_of(const http::client_response& answer) const;
 
   [[nodiscard]] http::client& client() { return *client_; }
   [[nodiscard]] output_form form() const { return form_; }
@@ -42,8 +43,10 @@ public:
 
 private:
   remote(http::url base, output_form form, std::string project);
+  [[nodiscard]] runtime::error not_ours() const;
 
   output_form form_;
+  std::string url_;
   std::string project_;
   std::unique_ptr<runtime::system_clock> clock_;
   std::unique_ptr<http::client> client_;

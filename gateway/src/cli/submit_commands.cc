@@ -64,8 +64,8 @@ exit_code run_apply(const option_values& options, const std::vector<std::string>
       return report(answer.error());
     }
     if (server->form() == output_form::table) {
-      std::cout << "pipeline " << name << " version " << (*answer)["version"]
-                << ((*answer)["changed"].get<bool>() ? "" : " (unchanged)") << '\n';
+      std::cout << "pipeline " << name << " version " << answer->at("version")
+                << (answer->at("changed").get<bool>() ? "" : " (unchanged)") << '\n';
     } else {
       auto row = *answer;
       row["name"] = name;
@@ -96,7 +96,7 @@ result<std::string> typed_params(remote& server, const std::string& pipeline,
   if (!answer) {
     return std::move(answer).error();
   }
-  auto loaded = actors::from_json((*answer)["definition"].dump());
+  auto loaded = actors::from_json(answer->at("definition").dump());
   if (!loaded) {
     return std::move(loaded).error();
   }
@@ -127,15 +127,16 @@ exit_code print_last_outputs(remote& server, const std::string& run,
   if (!tasks) {
     return report(tasks.error());
   }
-  for (const auto& task : (*tasks)["tasks"]) {
-    if (task["state"] != "succeeded" ||
-        std::find(needed.begin(), needed.end(), task["task"].get<std::string>()) != needed.end()) {
+  for (const auto& task : tasks->at("tasks")) {
+    if (task.at("state") != "succeeded" ||
+        std::find(needed.begin(), needed.end(), task.at("task").get<std::string>()) !=
+            needed.end()) {
       continue;
     }
     const auto answer =
         server.client().stream(http::method::get,
                                "/api/v1/runs/" + escaped(run) + "/tasks/" +
-                                   escaped(task["name"].get<std::string>()) + "/logs",
+                                   escaped(task.at("name").get<std::string>()) + "/logs",
                                {}, {}, [](std::string_view piece) {
                                  std::cout << piece;
                                  return http::flow::more;
@@ -169,7 +170,7 @@ exit_code run_submit(const option_values& options, const std::vector<std::string
   if (!answer) {
     return report(answer.error());
   }
-  const auto run = (*answer)["run"].get<std::string>();
+  const auto run = answer->at("run").get<std::string>();
   const auto logs = options.count("logs") > 0;
   const auto waits = options.count("wait") > 0 || options.count("watch") > 0 || logs;
   if (!logs) {

@@ -36,7 +36,7 @@ result<void> follow_events(remote& server, const std::string& run, progress& vie
           return http::flow::more;
         });
     if (answer && answer->status >= 400) {
-      return remote::problem_of(*answer);
+      return server.problem_of(*answer);
     }
     if (!answer && ++failures > reconnects_max) {
       return answer.error();
@@ -56,7 +56,7 @@ exit_code watch(remote& server, const std::string& run, progress_mode mode) {
   if (!status) {
     return report(status.error());
   }
-  const auto tasks = (*status)["tasks"].value("total", 0);
+  const auto tasks = status->at("tasks").value("total", 0);
   view.end((*status).value("state", ""), (*status).value("reason", ""),
            fmt::format("{} {}", tasks, tasks == 1 ? "task" : "tasks"));
   return code_of_state((*status).value("state", ""));
