@@ -1,9 +1,11 @@
 // SPDX-License-Identifier: MIT
 // The program as a user meets it.
 #include <doctest/doctest.h>
+#include <sys/stat.h>
 
 #include <algorithm>
 #include <fstream>
+#include <memory>
 #include <sstream>
 
 #include "e2e/process.h"
@@ -155,6 +157,29 @@ tasks:
   const auto logs = at_server({"submit", "hello", "--logs"});
   CHECK(logs.output.starts_with("done\n"));
   CHECK(server.stop() == 0);
+}
+
+// Goal: a restart of the server is not the end of a watch.
+// Method: the task reads a named pipe, so it ends when the test writes to it: after the restart.
+TEST_CASE("watch goes on when the server comes back") {
+  temporary_folder folder;
+  const auto gate = folder.path / "gate";
+  REQUIRE(::mkfifo(gate.c_str(), 0600) == 0);
+  const auto file =
+      written(folder, "name: gated\ntasks:\n  - name: wait\n    run: echo begun; cat " +
+                          gate.string() + "\n");
+  auto server = std::make_unique<server_process>(folder.path / "data");
+  const auto address = server->address();
+  REQUIRE(millrace({"apply", file.string(), "--server", server->url()}).status == 0);
+  background_command watching{{"submit", "gated", "--watch", "--server", server->url()}};
+  watching.read_until("running");
+  CHECK(server->stop() == 0);
+  server = std::make_unique<server_process>(folder.path / "data", address);
+  std::ofstream{gate} << "go\n";
+  const auto left = watching.wait();
+  CAPTURE(left.errors);
+  CHECK(left.status == 0);
+  CHECK(left.errors.find("run succeeded") != std::string::npos);
 }
 
 TEST_CASE("an answer of another shape ends the program with one line, not by a signal") {

@@ -52,53 +52,80 @@ int wait_for(pid_t child) {
   return WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
 }
 
-// Reads both until both are closed.
-void read_all(std::array<int, 2> from, std::array<std::string*, 2> into) {
-  std::array<pollfd, 2> waiting{{{from[0], POLLIN, 0}, {from[1], POLLIN, 0}}};
-  int open = 2;
-  while (open > 0 && ::poll(waiting.data(), waiting.size(), -1) > 0) {
-    for (std::size_t at = 0; at < waiting.size(); ++at) {
-      if (waiting[at].fd < 0 || waiting[at].revents == 0) {
-        continue;
-      }
-      std::array<char, 65536> chunk;
-      const auto size = ::read(waiting[at].fd, chunk.data(), chunk.size());
-      if (size <= 0) {
-        waiting[at].fd = -1;
-        --open;
-      } else {
-        into[at]->append(chunk.data(), static_cast<std::size_t>(size));
-      }
-    }
-  }
-}
-
 }  // namespace
 
 finished_command millrace(const std::vector<std::string>& arguments, const std::string& input) {
+  return background_command{arguments, input}.wait();
+}
+
+background_command::background_command(const std::vector<std::string>& arguments,
+                                       const std::string& input) {
   pipe_pair in;
   pipe_pair out;
   pipe_pair err;
-  const auto child = spawn(arguments, in.ends[0], out.ends[1], err.ends[1]);
+  pid_ = spawn(arguments, in.ends[0], out.ends[1], err.ends[1]);
+  streams_ = {out.ends[0], err.ends[0]};
   ::close(in.ends[0]);
   ::close(out.ends[1]);
   ::close(err.ends[1]);
   REQUIRE(::write(in.ends[1], input.data(), input.size()) ==
           static_cast<ssize_t>(input.size()));  // tests write less than a pipe holds
   ::close(in.ends[1]);
-  finished_command done;
-  read_all({out.ends[0], err.ends[0]}, {&done.output, &done.errors});
-  ::close(out.ends[0]);
-  ::close(err.ends[0]);
-  done.status = wait_for(child);
-  return done;
 }
 
-server_process::server_process(const std::filesystem::path& data) {
+background_command::~background_command() {
+  if (pid_ > 0) {
+    ::kill(pid_, SIGKILL);
+    wait_for(pid_);
+  }
+  for (const auto each : streams_) {
+    if (each >= 0) {
+      ::close(each);
+    }
+  }
+}
+
+bool background_command::read_some() {
+  if (streams_[0] < 0 && streams_[1] < 0) {
+    return false;
+  }
+  std::array<pollfd, 2> waiting{{{streams_[0], POLLIN, 0}, {streams_[1], POLLIN, 0}}};
+  REQUIRE(::poll(waiting.data(), waiting.size(), -1) > 0);
+  const std::array<std::string*, 2> into{&printed_.output, &printed_.errors};
+  for (std::size_t at = 0; at < waiting.size(); ++at) {
+    if (streams_[at] < 0 || waiting[at].revents == 0) {
+      continue;
+    }
+    std::array<char, 65536> chunk;
+    const auto size = ::read(streams_[at], chunk.data(), chunk.size());
+    if (size <= 0) {
+      ::close(std::exchange(streams_[at], -1));
+    } else {
+      into[at]->append(chunk.data(), static_cast<std::size_t>(size));
+    }
+  }
+  return true;
+}
+
+void background_command::read_until(const std::string& text) {
+  while (printed_.output.find(text) == std::string::npos &&
+         printed_.errors.find(text) == std::string::npos) {
+    REQUIRE_MESSAGE(read_some(), printed_.errors);
+  }
+}
+
+finished_command background_command::wait() {
+  while (read_some()) {
+  }
+  printed_.status = wait_for(std::exchange(pid_, -1));
+  return printed_;
+}
+
+server_process::server_process(const std::filesystem::path& data, const std::string& listen) {
   pipe_pair err;
   const auto none = ::open("/dev/null", O_RDWR | O_CLOEXEC);
-  pid_ = spawn({"dev", "--listen", "127.0.0.1:0", "--data", data.string(), "--slots", "4"}, none,
-               none, err.ends[1]);
+  pid_ = spawn({"dev", "--listen", listen, "--data", data.string(), "--slots", "4"}, none, none,
+               err.ends[1]);
   ::close(none);
   ::close(err.ends[1]);
   errors_ = err.ends[0];

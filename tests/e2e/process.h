@@ -4,6 +4,7 @@
 
 #include <sys/types.h>
 
+#include <array>
 #include <filesystem>
 #include <string>
 #include <thread>
@@ -22,15 +23,42 @@ struct finished_command {
 [[nodiscard]] finished_command millrace(const std::vector<std::string>& arguments,
                                         const std::string& input = {});
 
+/// A command that runs while the test goes on; killed when destroyed.
+class background_command {
+public:
+  explicit background_command(const std::vector<std::string>& arguments,
+                              const std::string& input = {});
+  background_command(const background_command&) = delete;
+  background_command& operator=(const background_command&) = delete;
+  ~background_command();
+
+  /// Waits until `text` stands in what it printed, on either stream. Fails the test when it ends
+  /// without.
+  void read_until(const std::string& text);
+  /// Its end, with all that it printed.
+  [[nodiscard]] finished_command wait();
+
+private:
+  // Reads once. False when both streams are closed.
+  bool read_some();
+
+  pid_t pid_ = -1;
+  std::array<int, 2> streams_{-1, -1};
+  finished_command printed_;
+};
+
 /// `millrace dev` on a port of the kernel's choice; killed when destroyed.
 class server_process {
 public:
-  explicit server_process(const std::filesystem::path& data);
+  explicit server_process(const std::filesystem::path& data,
+                          const std::string& listen = "127.0.0.1:0");
   server_process(const server_process&) = delete;
   server_process& operator=(const server_process&) = delete;
   ~server_process();
 
   [[nodiscard]] const std::string& url() const noexcept { return url_; }
+  /// `127.0.0.1:PORT`.
+  [[nodiscard]] std::string address() const { return url_.substr(url_.rfind('/') + 1); }
   [[nodiscard]] pid_t pid() const noexcept { return pid_; }
 
   /// SIGKILL, and waits until it is gone.

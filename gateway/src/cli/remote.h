@@ -36,14 +36,18 @@ public:
   /// The error that an answer of 400 or more tells, with the places of its mistakes.
   [[nodiscard]] runtime::error problem_of(const http::client_response& answer) const;
 
+  /// What to say of something that does not answer as a millrace server does.
+  [[nodiscard]] runtime::error not_ours() const;
+
   [[nodiscard]] http::client& client() { return *client_; }
+  [[nodiscard]] const std::string& url() const { return url_; }
+  [[nodiscard]] runtime::steady_time now() const { return clock_->steady(); }
   [[nodiscard]] output_form form() const { return form_; }
   /// `/api/v1/projects/NAME/pipelines`.
   [[nodiscard]] std::string pipelines() const;
 
 private:
   remote(http::url base, output_form form, std::string project);
-  [[nodiscard]] runtime::error not_ours() const;
 
   output_form form_;
   std::string url_;

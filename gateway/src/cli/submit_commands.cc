@@ -84,6 +84,7 @@ void add_submit_options(po::options_description& options) {
   options.add_options()("wait", "wait for the end; the exit code tells how the run ended");
   options.add_options()("watch", "the same, and show what happens");
   options.add_options()("logs", "the same, and print the output of the last tasks at the end");
+  add_timeout_option(options);
   options.add_options()("idempotency-key", po::value<std::string>()->value_name("KEY"),
                         "submitting again with the same key gives the same run");
 }
@@ -155,6 +156,15 @@ exit_code run_submit(const option_values& options, const std::vector<std::string
   if (!server || !given) {
     return report(server ? given.error() : server.error());
   }
+  const auto logs = options.count("logs") > 0;
+  const auto waits = options.count("wait") > 0 || options.count("watch") > 0 || logs;
+  const auto timeout = timeout_of(options);
+  if (!timeout) {
+    return report(timeout.error());
+  }
+  if (*timeout && !waits) {
+    return report(exit_code::usage, "--timeout goes with --wait, --watch or --logs");
+  }
   std::optional<actors::pipeline_definition> definition;
   const auto body = typed_params(*server, positional[0], *given, definition);
   if (!body) {
@@ -171,8 +181,6 @@ exit_code run_submit(const option_values& options, const std::vector<std::string
     return report(answer.error());
   }
   const auto run = answer->at("run").get<std::string>();
-  const auto logs = options.count("logs") > 0;
-  const auto waits = options.count("wait") > 0 || options.count("watch") > 0 || logs;
   if (!logs) {
     server->form() == output_form::table ? static_cast<void>(std::cout << run << std::endl)
                                          : print_one(server->form(), *answer, "run");
@@ -182,7 +190,7 @@ exit_code run_submit(const option_values& options, const std::vector<std::string
   }
   const auto mode =
       options.count("watch") > 0 || logs ? *progress_mode_of("auto") : progress_mode::quiet;
-  const auto code = watch(*server, run, mode);
+  const auto code = watch(*server, run, mode, *timeout);
   if (logs && code == exit_code::ok) {
     return print_last_outputs(*server, run, *definition);
   }
@@ -193,6 +201,7 @@ void add_watch_options(po::options_description& options) {
   add_server_options(options);
   options.add_options()("progress", po::value<std::string>()->value_name("MODE"),
                         "auto (default), tty, plain, json or quiet");
+  add_timeout_option(options);
 }
 
 exit_code run_watch(const option_values& options, const std::vector<std::string>& positional) {
@@ -201,8 +210,11 @@ exit_code run_watch(const option_values& options, const std::vector<std::string>
     return report(server.error());
   }
   const auto mode = progress_mode_of(text_of(options, "progress", "auto"));
-  return mode ? watch(*server, positional[0], *mode)
-              : report(exit_code::usage, "--progress must be auto, tty, plain, json or quiet");
+  if (!mode) {
+    return report(exit_code::usage, "--progress must be auto, tty, plain, json or quiet");
+  }
+  const auto timeout = timeout_of(options);
+  return timeout ? watch(*server, positional[0], *mode, *timeout) : report(timeout.error());
 }
 
 }  // namespace
@@ -215,7 +227,8 @@ std::vector<command> submit_commands() {
        1, 10'000, add_apply_options, run_apply},
       {"submit", "PIPELINE [-p NAME=VALUE]... [--wait|--watch|--logs]", "start a run",
        "  millrace submit nightly -p day=monday\n"
-       "  millrace submit nightly --watch\n",
+       "  millrace submit nightly --watch\n"
+       "  millrace submit nightly --wait --timeout 1h\n",
        1, 1, add_submit_options, run_submit},
       {"watch", "RUN", "follow a run to its end",
        "  millrace watch RUN\n  millrace watch RUN --progress json\n", 1, 1, add_watch_options,

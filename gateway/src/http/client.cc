@@ -7,6 +7,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <array>
 #include <boost/beast/http/basic_parser.hpp>
 #include <cerrno>
@@ -264,7 +265,8 @@ result<client_response> client::send(method method, std::string_view target, std
 
 result<client_response> client::stream(method method, std::string_view target,
                                        std::string_view body, const header_list& headers,
-                                       const std::function<flow(std::string_view)>& sink) {
+                                       const std::function<flow(std::string_view)>& sink,
+                                       runtime::steady_time latest) {
   if (!target.starts_with('/') || has_line_end(target) ||
       target.find(' ') != std::string_view::npos) {
     return error{errc::invalid_argument, "'" + std::string{target} + "' is not a request target"};
@@ -277,11 +279,12 @@ result<client_response> client::stream(method method, std::string_view target,
       }
     }
   }
-  auto socket = connect(options_.base, clock_, clock_.steady() + options_.connect_timeout);
+  auto socket =
+      connect(options_.base, clock_, std::min(latest, clock_.steady() + options_.connect_timeout));
   if (!socket) {
     return socket.error();
   }
-  auto until = clock_.steady() + options_.timeout;
+  auto until = std::min(latest, clock_.steady() + options_.timeout);
   const auto sent = format_request(options_, method, target, body, headers);
   for (std::size_t at = 0; at < sent.size();) {
     const auto n = ::send(socket->get(), sent.data() + at, sent.size() - at, MSG_NOSIGNAL);
@@ -339,7 +342,7 @@ result<client_response> client::stream(method method, std::string_view target,
     const auto n = ::recv(socket->get(), buffer.data() + held, buffer.size() - held, 0);
     if (n > 0) {
       held += static_cast<std::size_t>(n);
-      until = sink ? clock_.steady() + options_.timeout : until;
+      until = sink ? std::min(latest, clock_.steady() + options_.timeout) : until;
     } else if (n == 0) {
       if (parser->got_some()) {
         parser->put_eof(ec);
@@ -355,17 +358,19 @@ result<client_response> client::stream(method method, std::string_view target,
 }
 
 result<client_response> client::events(std::string_view target, std::string_view last_event_id,
-                                       const std::function<flow(const received_event&)>& sink) {
+                                       const std::function<flow(const received_event&)>& sink,
+                                       runtime::steady_time latest) {
   header_list headers{{"Accept", "text/event-stream"}};
   if (!last_event_id.empty()) {
     headers.add("Last-Event-ID", last_event_id);
   }
   event_parser parser;
-  return stream(method::get, target, {}, headers, [&](std::string_view piece) {
+  const auto feed = [&](std::string_view piece) {
     const bool more =
         parser.feed(piece, [&](const received_event& event) { return sink(event) == flow::more; });
     return more ? flow::more : flow::stop;
-  });
+  };
+  return stream(method::get, target, {}, headers, feed, latest);
 }
 
 result<client_response> client::lines(std::string_view target, const header_list& headers,

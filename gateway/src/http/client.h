@@ -68,15 +68,19 @@ public:
                                                       const header_list& headers = {});
 
   /// As `send`, but the body of an answer under 400 goes to `sink` as it arrives. Stopping is
-  /// success. The response returned has the body only of an answer of 400 or more.
+  /// success. The response returned has the body only of an answer of 400 or more. Time: not past
+  /// `latest`, then it is an error, whatever has arrived.
   [[nodiscard]] runtime::result<client_response> stream(
       method method, std::string_view target, std::string_view body, const header_list& headers,
-      const std::function<flow(std::string_view)>& sink);
+      const std::function<flow(std::string_view)>& sink,
+      runtime::steady_time latest = runtime::steady_time::max());
 
-  /// GETs server-sent events from after `last_event_id` (empty: from the beginning).
+  /// GETs server-sent events from after `last_event_id` (empty: from the beginning). Time: as
+  /// `stream`.
   [[nodiscard]] runtime::result<client_response> events(
       std::string_view target, std::string_view last_event_id,
-      const std::function<flow(const received_event&)>& sink);
+      const std::function<flow(const received_event&)>& sink,
+      runtime::steady_time latest = runtime::steady_time::max());
 
   /// GETs a body of lines (NDJSON, a log); each goes to `sink` without its line end.
   [[nodiscard]] runtime::result<client_response> lines(

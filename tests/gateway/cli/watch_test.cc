@@ -1,0 +1,121 @@
+// SPDX-License-Identifier: MIT
+#include "cli/watch.h"
+
+#include <doctest/doctest.h>
+
+#include <atomic>
+#include <numeric>
+
+#include "cli/reconnects.h"
+#include "command_line.h"
+#include "http/sse.h"
+
+namespace millrace::gateway::cli {
+namespace {
+
+using namespace std::chrono_literals;
+using http::has;
+
+const auto ended_run = R"({"id":"r","state":"succeeded","tasks":{"total":1}})";
+
+// Ends `streams` streams as `cut` likes before the one that brings the run's end.
+struct restarting {
+  explicit restarting(int streams, void (*cut)(http::reply))
+      : on{[this, streams, cut](http::request& asked, http::reply answer) {
+          if (!asked.path().ends_with("/events")) {
+            answer.send(http::json(200, ended_run));
+          } else if (asked_for++ < streams) {
+            cut(std::move(answer));
+          } else {
+            auto out = http::event_stream::open(std::move(answer));
+            out.event("1", "end", "{}");
+            out.raw().close();
+          }
+        }} {}
+  std::atomic<int> asked_for{0};
+  http::running on;
+};
+
+}  // namespace
+
+TEST_CASE("the waits between reconnects grow, and end after half a minute of nothing") {
+  reconnects tried;
+  std::vector<std::chrono::milliseconds> waits;
+  while (const auto wait = tried.after(pass::nothing)) {
+    waits.push_back(*wait);
+  }
+  REQUIRE(waits.size() > 6);
+  CHECK(waits[0] == 100ms);
+  CHECK(waits[1] == 200ms);
+  CHECK(waits[4] == 1600ms);
+  CHECK(waits[5] == 2000ms);
+  CHECK(waits[6] == 2000ms);
+  CHECK(std::accumulate(waits.begin(), waits.end(), 0ms) == reconnects::patience);
+  CHECK_FALSE(tried.after(pass::nothing));
+  CHECK(tried.after(pass::something) == 100ms);
+  CHECK(tried.after(pass::nothing) == 200ms);
+}
+
+// Goal: a server that is going down, and what stands before it, do not end a watch or spin it.
+// Method: three streams end at once in each of the ways; the pauses after them are 0.1, 0.2 and 0.4
+// s.
+TEST_CASE("watch comes back after a pause, however its stream ended") {
+  for (auto* const cut :
+       {+[](http::reply answer) { http::event_stream::open(std::move(answer)).raw().close(); },
+        +[](http::reply answer) {
+          answer.fail({runtime::errc::unavailable, "stopping"});
+        },
+        +[](http::reply answer) { answer.send(http::text(502, "proxy")); }}) {
+    restarting server{3, cut};
+    const auto start = std::chrono::steady_clock::now();
+    const auto left = command_line(server.on, {"watch", "r"});
+    CHECK(left.code == exit_code::ok);
+    CHECK(server.asked_for == 4);
+    CHECK(std::chrono::steady_clock::now() - start >= 700ms);
+  }
+}
+
+TEST_CASE("watch does not come back to a run that is not there or to another program") {
+  restarting missing{1'000, [](http::reply answer) {
+                       answer.fail({runtime::errc::not_found, "no such run"});
+                     }};
+  CHECK(command_line(missing.on, {"watch", "r"}).code == exit_code::not_found);
+  CHECK(missing.asked_for == 1);
+  restarting page{1'000, [](http::reply answer) { answer.send(http::text(200, "hello")); }};
+  const auto left = command_line(page.on, {"watch", "r"});
+  CHECK(left.code == exit_code::unreachable);
+  CHECK(has(left.errors, "no millrace server at"));
+  CHECK(page.asked_for == 1);
+}
+
+TEST_CASE("a wait with a timeout ends in time, whether the server is quiet or away") {
+  for (auto* const cut : {+[](http::reply answer) {
+                            auto kept = std::make_shared<http::event_stream>(
+                                http::event_stream::open(std::move(answer)));
+                            kept->raw().on_closed([kept] {});  // open until the client leaves
+                          },
+                          +[](http::reply answer) {
+                            answer.fail({runtime::errc::unavailable, "stopping"});
+                          }}) {
+    restarting server{1'000, cut};
+    const auto left = command_line(server.on, {"watch", "r", "--timeout", "300ms"});
+    CHECK(left.code == exit_code::wait_timed_out);
+    CHECK(has(left.errors, "run r has not ended within 300ms; it goes on"));
+  }
+}
+
+TEST_CASE("a timeout is refused before anything is asked for") {
+  restarting server{0, nullptr};
+  for (const auto& words :
+       std::vector<std::vector<std::string>>{{"watch", "r", "--timeout", "5"},
+                                             {"watch", "r", "--timeout", "-1s"},
+                                             {"submit", "p", "--wait", "--timeout", "soon"},
+                                             {"submit", "p", "--timeout", "5s"}}) {
+    const auto left = command_line(server.on, words);
+    CHECK(left.code == exit_code::usage);
+    CHECK(has(left.errors, "--timeout"));
+  }
+  CHECK(server.asked_for == 0);
+}
+
+}  // namespace millrace::gateway::cli
