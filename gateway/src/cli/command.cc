@@ -7,6 +7,7 @@
 
 #include <atomic>
 #include <cerrno>
+#include <charconv>
 #include <csignal>
 #include <cstring>
 #include <fstream>
@@ -90,6 +91,23 @@ std::string text_of(const option_values& options, const char* name, std::string 
     return options[name].as<std::string>();
   }
   return fallback;
+}
+
+runtime::result<std::uint32_t> number_of(const option_values& options, const char* name,
+                                         std::uint32_t fallback, std::uint32_t most) {
+  if (options.count(name) == 0) {
+    return fallback;
+  }
+  const auto text = options[name].as<std::string>();
+  const auto* end = text.data() + text.size();
+  std::uint32_t number = 0;
+  const auto [after, failure] = std::from_chars(text.data(), end, number);
+  if (failure != std::errc{} || after != end || number == 0 || number > most) {
+    return runtime::error{runtime::errc::invalid_argument, "--" + std::string{name} + " '" + text +
+                                                               "': it must be a number from 1 to " +
+                                                               std::to_string(most)};
+  }
+  return number;
 }
 
 runtime::result<std::string> read_file(const std::string& name) {

@@ -4,6 +4,7 @@
 
 #include <boost/program_options.hpp>
 
+#include <cstdint>
 #include <map>
 #include <string>
 #include <string_view>
@@ -45,6 +46,12 @@ exit_code report(exit_code code, const std::string& text);
 /// A text option, or a fallback.
 [[nodiscard]] std::string text_of(const option_values& options, const char* name,
                                   std::string fallback = {});
+
+/// An option that is a whole number from 1 to `most`; `fallback` when it is not given. Errors:
+/// `invalid_argument`, naming the option and its value.
+[[nodiscard]] runtime::result<std::uint32_t> number_of(const option_values& options,
+                                                       const char* name, std::uint32_t fallback,
+                                                       std::uint32_t most = UINT32_MAX);
 
 /// Reads a file, or standard input for `-`. Errors: `not_found`, `invalid_argument`, `too_large`.
 [[nodiscard]] runtime::result<std::string> read_file(const std::string& name);

@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <iostream>
+#include <optional>
 
 #include "cli/command.h"
 #include "cli/output.h"
@@ -14,46 +15,70 @@ namespace po = boost::program_options;
 
 namespace {
 
+constexpr std::uint32_t list_default = 1'000;
+constexpr std::uint32_t list_max = 1'000'000;  // a run has at most 100,000 tasks
+constexpr std::uint32_t tail_max = 100'000;    // the server's
+
+// What can be listed.
+struct listing {
+  std::string target;
+  const char* key;
+  const char* cursor;
+  std::vector<std::string> columns;
+  const char* name;
+};
+
+std::optional<listing> listing_of(const remote& server, const std::vector<std::string>& words) {
+  const auto what = words.empty() ? "pipelines" : words[0];
+  if (what == "pipelines" && words.size() < 2) {
+    return listing{server.pipelines(), "pipelines", "after", {"name", "registered_at"}, "name"};
+  }
+  if (what == "runs" && words.size() == 2) {
+    return listing{server.pipelines() + "/" + escaped(words[1]) + "/runs",
+                   "runs",
+                   "before",
+                   {"id", "state", "version", "created_at", "finished_at"},
+                   "id"};
+  }
+  if (what == "tasks" && words.size() == 2) {
+    return listing{"/api/v1/runs/" + escaped(words[1]) + "/tasks",
+                   "tasks",
+                   "after",
+                   {"name", "state", "attempt", "exit_code", "label", "reason"},
+                   "name"};
+  }
+  return std::nullopt;
+}
+
 void add_list_options(po::options_description& options) {
   add_server_options(options);
-  options.add_options()("limit", po::value<std::uint32_t>()->value_name("N"),
-                        "at most so many (default: 100)");
+  options.add_options()("limit", po::value<std::string>()->value_name("N"),
+                        "at most so many (default: 1000)");
 }
 
 exit_code run_list(const option_values& options, const std::vector<std::string>& positional) {
   auto server = remote::open(options);
-  if (!server) {
-    return report(server.error());
+  const auto limit = number_of(options, "limit", list_default, list_max);
+  if (!server || !limit) {
+    return report(server ? limit.error() : server.error());
   }
-  const auto limit = options.count("limit") > 0
-                         ? "?limit=" + std::to_string(options["limit"].as<std::uint32_t>())
-                         : std::string{};
-  const auto what = positional.empty() ? "pipelines" : positional[0];
-  if (what == "pipelines" && positional.size() < 2) {
-    const auto answer = server->ask(http::method::get, server->pipelines() + limit);
-    if (!answer) {
-      return report(answer.error());
-    }
-    print_rows(server->form(), answer->at("pipelines"), {"name", "registered_at"}, "name");
-  } else if (what == "runs" && positional.size() == 2) {
-    const auto answer = server->ask(
-        http::method::get, server->pipelines() + "/" + escaped(positional[1]) + "/runs" + limit);
-    if (!answer) {
-      return report(answer.error());
-    }
-    print_rows(server->form(), answer->at("runs"),
-               {"id", "state", "version", "created_at", "finished_at"}, "id");
-  } else if (what == "tasks" && positional.size() == 2) {
-    const auto answer =
-        server->ask(http::method::get, "/api/v1/runs/" + escaped(positional[1]) + "/tasks" + limit);
-    if (!answer) {
-      return report(answer.error());
-    }
-    print_rows(server->form(), answer->at("tasks"),
-               {"name", "state", "attempt", "exit_code", "label", "reason"}, "name");
-  } else {
+  const auto what = listing_of(*server, positional);
+  if (!what) {
     return report(exit_code::usage,
                   "list what? `list pipelines`, `list runs PIPELINE` or `list tasks RUN`");
+  }
+  auto rows = ordered_json::array();
+  const auto more = server->for_each_row(what->target, what->key, what->cursor, *limit,
+                                         [&](const ordered_json& row) -> runtime::result<void> {
+                                           rows.push_back(row);
+                                           return {};
+                                         });
+  if (!more) {
+    return report(more.error());
+  }
+  print_rows(server->form(), rows, what->columns, what->name);
+  if (*more) {
+    std::cerr << "millrace: there are more than " << *limit << "; --limit N shows more\n";
   }
   return exit_code::ok;
 }
@@ -92,9 +117,9 @@ void add_logs_options(po::options_description& options) {
   add_server_options(options);
   options.add_options()("follow,f", "go on as the log grows");
   options.add_options()("stderr", "the standard error instead of the standard output");
-  options.add_options()("tail", po::value<std::uint32_t>()->value_name("LINES"),
-                        "only the last lines");
-  options.add_options()("attempt", po::value<std::uint32_t>()->value_name("N"),
+  options.add_options()("tail", po::value<std::string>()->value_name("LINES"),
+                        "only the last lines, at most 100000");
+  options.add_options()("attempt", po::value<std::string>()->value_name("N"),
                         "of this attempt (default: the latest)");
 }
 
@@ -105,10 +130,12 @@ exit_code run_logs(const option_values& options, const std::vector<std::string>&
   }
   std::string query = options.count("stderr") > 0 ? "?stream=stderr" : "?stream=stdout";
   query += options.count("follow") > 0 ? "&follow=true" : "";
-  for (const auto* name : {"tail", "attempt"}) {
-    if (options.count(name) > 0) {
-      query += fmt::format("&{}={}", name, options[name].as<std::uint32_t>());
+  for (const auto& [name, most] : {std::pair{"tail", tail_max}, {"attempt", UINT32_MAX}}) {
+    const auto number = number_of(options, name, 0, most);
+    if (!number) {
+      return report(number.error());
     }
+    query += *number > 0 ? fmt::format("&{}={}", name, *number) : "";
   }
   const auto answer =
       server->client().stream(http::method::get,

@@ -27,18 +27,19 @@ namespace {
 
 constexpr const char* data_default = ".millrace";
 constexpr const char* listen_default = "127.0.0.1:8400";
-constexpr std::uint32_t look_ms = 250;  // between two looks at the clock and at Ctrl-C
+constexpr std::uint32_t look_ms = 250;       // between two looks at the clock and at Ctrl-C
+constexpr std::uint32_t slots_max = 10'000;  // each may be a process; more than a machine starts
 constexpr std::size_t failure_lines = 20;
 
-std::string number_of(const char* what, unsigned count) {
+std::string count_of(const char* what, unsigned count) {
   return std::to_string(count) + " " + what;
 }
 
 std::string task_summary(schemas::TaskCounts::Reader counts) {
-  std::string text = number_of(counts.getTotal() == 1 ? "task" : "tasks", counts.getTotal());
+  std::string text = count_of(counts.getTotal() == 1 ? "task" : "tasks", counts.getTotal());
   const auto add = [&](unsigned count, const char* what) {
     if (count > 0) {
-      text += (text.find(':') == std::string::npos ? ": " : ", ") + number_of(what, count);
+      text += (text.find(':') == std::string::npos ? ": " : ", ") + count_of(what, count);
     }
   };
   add(counts.getSucceeded(), "succeeded");
@@ -70,15 +71,19 @@ std::string json_of(const actors::bound_params& params) {
 void add_node_options(po::options_description& options) {
   options.add_options()("data", po::value<std::string>()->value_name("DIR"),
                         "where state, logs and workspaces go (default: .millrace)");
-  options.add_options()("slots", po::value<std::uint32_t>()->value_name("N"),
+  options.add_options()("slots", po::value<std::string>()->value_name("N"),
                         "attempts at a time (default: the number of processors)");
 }
 
-node_options node_options_of(const option_values& options) {
+result<std::unique_ptr<node>> open_node(const option_values& options) {
+  const auto slots = number_of(options, "slots", 0, slots_max);
+  if (!slots) {
+    return slots.error();
+  }
   node_options setup;
   setup.data_directory = text_of(options, "data", data_default);
-  setup.slots = options.count("slots") > 0 ? options["slots"].as<std::uint32_t>() : 0;
-  return setup;
+  setup.slots = *slots;
+  return node::open(setup);
 }
 
 // --- run -----------------------------------------------------------------------------------------
@@ -267,8 +272,7 @@ exit_code run_file(const option_values& options, const std::vector<std::string>&
     }
     return exit_code::usage;
   }
-  const auto setup = node_options_of(options);
-  const auto here = node::open(setup);
+  const auto here = open_node(options);
   if (!here) {
     return report(here.error());
   }
@@ -327,8 +331,7 @@ exit_code run_dev(const option_values& options, const std::vector<std::string>&)
                   "anyone who reaches " + listen->address +
                       " could run commands here: keep to 127.0.0.1, or say --insecure");
   }
-  const auto setup = node_options_of(options);
-  const auto here = node::open(setup);
+  const auto here = open_node(options);
   if (!here) {
     return report(here.error());
   }
@@ -347,7 +350,7 @@ exit_code run_dev(const option_values& options, const std::vector<std::string>&)
   const auto host = listen->address.find(':') == std::string::npos ? listen->address
                                                                    : "[" + listen->address + "]";
   std::cerr << "millrace: serving on http://" << host << ":" << *port << ", data in "
-            << std::filesystem::absolute(setup.data_directory).string() << "; stop with Ctrl-C\n";
+            << (*here)->data_directory().string() << "; stop with Ctrl-C\n";
   wait_for_interrupt();
   std::cerr << "millrace: stopping\n";
   server.stop(std::chrono::seconds{5});
@@ -377,8 +380,8 @@ exit_code run_validate(const option_values& options, const std::vector<std::stri
       std::cout << actors::to_json(*loaded.definition) << '\n';
     } else {
       std::cout << name << ": ok, pipeline " << loaded.definition->name << " with "
-                << number_of(loaded.definition->tasks.size() == 1 ? "task" : "tasks",
-                             static_cast<unsigned>(loaded.definition->tasks.size()))
+                << count_of(loaded.definition->tasks.size() == 1 ? "task" : "tasks",
+                            static_cast<unsigned>(loaded.definition->tasks.size()))
                 << '\n';
     }
   }

@@ -3,6 +3,7 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <cstdlib>
 
 #include "http/problem.h"
@@ -15,6 +16,9 @@ using runtime::error;
 using runtime::result;
 
 namespace {
+
+// The most that the server gives of every kind of row at a time.
+constexpr std::size_t rows_per_page = 1'000;
 
 constexpr const char* server_default = "http://127.0.0.1:8400";
 
@@ -71,6 +75,30 @@ result<ordered_json> remote::ask(http::method verb, const std::string& target,
     return not_ours();
   }
   return document;
+}
+
+result<bool> remote::for_each_row(const std::string& target, const char* key, const char* cursor,
+                                  std::size_t most,
+                                  const std::function<result<void>(const ordered_json&)>& visit) {
+  std::string from;
+  do {
+    const auto page =
+        ask(http::method::get,
+            fmt::format("{}?limit={}{}", target, std::min(most, rows_per_page),
+                        from.empty() ? "" : fmt::format("&{}={}", cursor, escaped(from))));
+    if (!page) {
+      return page.error();
+    }
+    const auto& rows = page->at(key);
+    for (const auto& row : rows) {
+      if (auto visited = visit(row); !visited) {
+        return std::move(visited).error();
+      }
+    }
+    most -= std::min(most, rows.size());
+    from = page->value("next", "");
+  } while (!from.empty() && most > 0);
+  return !from.empty();
 }
 
 error remote::not_ours() const {

@@ -2,6 +2,7 @@
 // The server that a command's options name, asked over its HTTP API.
 #pragma once
 
+#include <functional>
 #include <memory>
 #include <nlohmann/json.hpp>
 #include <string>
@@ -32,6 +33,13 @@ public:
   [[nodiscard]] runtime::result<ordered_json> ask(http::method verb, const std::string& target,
                                                   std::string_view body = {},
                                                   const http::header_list& headers = {});
+
+  /// Visits at most `most` of the rows that `target` lists under `key`, page by page; `cursor` is
+  /// the parameter that names the page. True when there are more. Errors: as `ask`, and those of
+  /// `visit`, which end it.
+  [[nodiscard]] runtime::result<bool> for_each_row(
+      const std::string& target, const char* key, const char* cursor, std::size_t most,
+      const std::function<runtime::result<void>(const ordered_json&)>& visit);
 
   /// The error that an answer of 400 or more tells, with the places of its mistakes.
   [[nodiscard]] runtime::error problem_of(const http::client_response& answer) const;

@@ -2,6 +2,7 @@
 // Commands that give a server something to run: apply, submit, watch.
 #include <algorithm>
 #include <iostream>
+#include <limits>
 #include <optional>
 
 #include "cli/command.h"
@@ -124,30 +125,27 @@ exit_code print_last_outputs(remote& server, const std::string& run,
   for (const auto& task : definition.tasks) {
     needed.insert(needed.end(), task.needs.begin(), task.needs.end());
   }
-  const auto tasks = server.ask(http::method::get, "/api/v1/runs/" + escaped(run) + "/tasks");
-  if (!tasks) {
-    return report(tasks.error());
-  }
-  for (const auto& task : tasks->at("tasks")) {
+  const auto tasks = "/api/v1/runs/" + escaped(run) + "/tasks";
+  const auto print = [&](const ordered_json& task) -> result<void> {
     if (task.at("state") != "succeeded" ||
         std::find(needed.begin(), needed.end(), task.at("task").get<std::string>()) !=
             needed.end()) {
-      continue;
+      return {};
     }
-    const auto answer =
-        server.client().stream(http::method::get,
-                               "/api/v1/runs/" + escaped(run) + "/tasks/" +
-                                   escaped(task.at("name").get<std::string>()) + "/logs",
-                               {}, {}, [](std::string_view piece) {
-                                 std::cout << piece;
-                                 return http::flow::more;
-                               });
+    const auto answer = server.client().stream(
+        http::method::get, tasks + "/" + escaped(task.at("name").get<std::string>()) + "/logs", {},
+        {}, [](std::string_view piece) {
+          std::cout << piece;
+          return std::cout ? http::flow::more : http::flow::stop;
+        });
     if (!answer) {
-      return report(answer.error());
+      return answer.error();
     }
-  }
-  std::cout.flush();
-  return exit_code::ok;
+    return answer->status < 400 ? result<void>{} : server.problem_of(*answer);
+  };
+  const auto printed =
+      server.for_each_row(tasks, "tasks", "after", std::numeric_limits<std::size_t>::max(), print);
+  return printed ? exit_code::ok : report(printed.error());
 }
 
 exit_code run_submit(const option_values& options, const std::vector<std::string>& positional) {

@@ -7,8 +7,15 @@ using runtime::result;
 
 result<std::unique_ptr<node>> node::open(const node_options& options) {
   std::error_code failed;
-  std::filesystem::create_directories(options.data_directory, failed);
-  const auto data = std::filesystem::absolute(options.data_directory);
+  auto data = std::filesystem::absolute(options.data_directory, failed);
+  if (!failed) {
+    std::filesystem::create_directories(data, failed);
+  }
+  if (failed) {
+    return runtime::error{runtime::errc::invalid_argument, "cannot make the data directory '" +
+                                                               options.data_directory.string() +
+                                                               "': " + failed.message()};
+  }
   runtime::storage_options rows;
   rows.directory = (data / "state").string();
   auto opened = runtime::open_storage(rows);
@@ -24,6 +31,7 @@ result<std::unique_ptr<node>> node::open(const node_options& options) {
     return std::move(host).error();
   }
   made->host_ = *std::move(host);
+  made->data_ = std::move(data);
   if (auto started = made->silo_->start(); !started) {
     return std::move(started).error();
   }

@@ -20,8 +20,8 @@ struct node_options {
 /// Threading: made, stopped and destroyed by one thread; `silo` and `host` as they say.
 class node {
 public:
-  /// Opens the data directory and starts. Errors: those of `open_storage` and
-  /// `process_supervisor::open`; each names the directory.
+  /// Opens the data directory and starts. Errors: `invalid_argument` for a directory that cannot
+  /// be, those of `open_storage` and `process_supervisor::open`; each names the directory.
   [[nodiscard]] static runtime::result<std::unique_ptr<node>> open(const node_options& options);
 
   node(const node&) = delete;
@@ -31,11 +31,14 @@ public:
   /// Ends running attempts (the next start repeats them), then the silo. Idempotent.
   void stop();
 
+  /// Absolute.
+  [[nodiscard]] const std::filesystem::path& data_directory() const noexcept { return data_; }
   [[nodiscard]] runtime::silo& silo() noexcept { return *silo_; }
   [[nodiscard]] actors::pipeline_host& host() noexcept { return *host_; }
 
 private:
   node() = default;
+  std::filesystem::path data_;
   std::unique_ptr<runtime::silo> silo_;
   std::unique_ptr<actors::pipeline_host> host_;
 };

@@ -1,0 +1,106 @@
+// SPDX-License-Identifier: MIT
+#include <doctest/doctest.h>
+
+#include <algorithm>
+#include <charconv>
+
+#include "command_line.h"
+#include "http/sse.h"
+
+namespace millrace::gateway::cli {
+namespace {
+
+using http::has;
+
+std::size_t number_in(const http::request& asked, std::string_view name, std::size_t fallback) {
+  const auto text = asked.query(name).value_or("");
+  std::size_t number = fallback;
+  std::from_chars(text.data(), text.data() + text.size(), number);
+  return number;
+}
+
+// A server with one run of `count` tasks `t0`, `t1`, ... that have ended; the log of each is its
+// name. It gives at most 1,000 tasks at a time, as the real one does of pipelines and runs.
+struct with_tasks {
+  explicit with_tasks(std::size_t count)
+      : on{[this, count](http::request& asked, http::reply answer) {
+          const auto path = std::string{asked.path()};
+          if (path.ends_with("/logs")) {
+            const auto name = std::string{asked.segment(asked.segment_count() - 2)};
+            name == missing_log ? answer.fail({runtime::errc::not_found, "the log is gone"})
+                                : answer.send(http::text(200, name + "\n"));
+          } else if (path.ends_with("/tasks")) {
+            answer.send(http::json(
+                200, page(count, number_in(asked, "after", 0),
+                          std::min<std::size_t>(number_in(asked, "limit", 1'000), 1'000))));
+          } else if (path.ends_with("/events")) {
+            auto out = http::event_stream::open(std::move(answer));
+            out.event("1", "end", "{}");
+            out.raw().close();
+          } else if (path.ends_with("/pipelines/p")) {
+            answer.send(
+                http::json(200, R"({"definition":{"name":"p","tasks":[{"name":"t","run":"x"}]}})"));
+          } else {
+            answer.send(http::json(200, R"({"run":"r","state":"succeeded","tasks":{}})"));
+          }
+        }} {}
+
+  static std::string page(std::size_t count, std::size_t from, std::size_t limit) {
+    std::string rows;
+    const auto end = std::min(count, from + limit);
+    for (auto at = from; at < end; ++at) {
+      const auto name = "t" + std::to_string(at);
+      rows += (rows.empty() ? "" : ",") + (R"({"state":"succeeded","task":"t","name":")" + name) +
+              "\"}";
+    }
+    return R"({"tasks":[)" + rows + R"(],"next":")" +
+           (end < count ? std::to_string(end) : std::string{}) + "\"}";
+  }
+
+  std::string missing_log;
+  http::running on;
+};
+
+auto lines_of(const std::string& text) {
+  return std::count(text.begin(), text.end(), '\n');
+}
+
+}  // namespace
+
+TEST_CASE("list shows a thousand rows, says when there are more, and pages up to the limit") {
+  with_tasks some{1'000};
+  const auto all = command_line(some.on, {"list", "tasks", "r", "-o", "name"});
+  CHECK(all.code == exit_code::ok);
+  CHECK(lines_of(all.output) == 1'000);
+  CHECK(all.errors.empty());
+
+  with_tasks many{2'500};
+  const auto first = command_line(many.on, {"list", "tasks", "r", "-o", "name"});
+  CHECK(first.code == exit_code::ok);
+  CHECK(lines_of(first.output) == 1'000);
+  CHECK(first.errors == "millrace: there are more than 1000; --limit N shows more\n");
+  const auto whole = command_line(many.on, {"list", "tasks", "r", "-o", "name", "--limit", "2500"});
+  CHECK(lines_of(whole.output) == 2'500);
+  CHECK(whole.output.ends_with("t2499\n"));
+  CHECK(whole.errors.empty());
+  const auto few = command_line(many.on, {"list", "tasks", "r", "-o", "name", "--limit", "2"});
+  CHECK(few.output == "t0\nt1\n");
+  CHECK(has(few.errors, "more than 2"));
+  CHECK(has(command_line({"list", "--help"}).output, "(default: 1000)"));
+}
+
+TEST_CASE("submit --logs prints the logs of every last task, and tells when one cannot be had") {
+  with_tasks many{1'001};
+  const auto all = command_line(many.on, {"submit", "p", "--logs"});
+  CHECK(all.code == exit_code::ok);
+  CHECK(lines_of(all.output) == 1'001);
+  CHECK(all.output.ends_with("t1000\n"));
+
+  with_tasks gone{2};
+  gone.missing_log = "t0";
+  const auto part = command_line(gone.on, {"submit", "p", "--logs"});
+  CHECK(part.code == exit_code::not_found);
+  CHECK(has(part.errors, "the log is gone"));
+}
+
+}  // namespace millrace::gateway::cli

@@ -1,0 +1,47 @@
+// SPDX-License-Identifier: MIT
+#include <doctest/doctest.h>
+
+#include "command_line.h"
+
+namespace millrace::gateway::cli {
+namespace {
+
+using http::has;
+
+// No server answers here: what is refused is refused before anything is asked for.
+outcome offline(std::vector<std::string> words) {
+  words.insert(words.end(), {"--server", "http://127.0.0.1:1"});
+  return command_line(words);
+}
+
+}  // namespace
+
+TEST_CASE("a number that is none, or out of range, is refused with its option and value") {
+  for (const auto* value : {"-1", "0", "x", "1x", " 1", "4294967297"}) {
+    CAPTURE(value);
+    const auto option = [&](const char* name) { return std::string{name} + "=" + value; };
+    for (const auto& [name, left] :
+         {std::pair{"--slots", command_line({"dev", option("--slots")})},
+          {"--limit", offline({"list", option("--limit")})},
+          {"--tail", offline({"logs", "r", "t", option("--tail")})},
+          {"--attempt", offline({"logs", "r", "t", option("--attempt")})}}) {
+      CHECK(left.code == exit_code::usage);
+      CHECK(has(left.errors, std::string{name}));
+      CHECK(has(left.errors, "'" + std::string{value} + "'"));
+    }
+  }
+  const auto apart = offline({"list", "--limit", "-1"});
+  CHECK(apart.code == exit_code::usage);
+  CHECK(has(apart.errors, "--limit '-1': it must be a number from 1 to 1000000"));
+}
+
+TEST_CASE("a data directory that cannot be is refused with its name") {
+  const auto none = command_line({"dev", "--listen", "127.0.0.1:0", "--data", ""});
+  CHECK(none.code == exit_code::usage);
+  CHECK(has(none.errors, "data directory ''"));
+  const auto file = command_line({"dev", "--listen", "127.0.0.1:0", "--data", "/dev/null/x"});
+  CHECK(file.code == exit_code::usage);
+  CHECK(has(file.errors, "data directory '/dev/null/x'"));
+}
+
+}  // namespace millrace::gateway::cli
