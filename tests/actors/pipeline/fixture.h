@@ -74,8 +74,9 @@ public:
     return run;
   }
 
-  // Waits on the run's events until it has ended.
-  schemas::RunState wait(const std::string& run) {
+  // Reads the run's events until one is as wanted; false when the run ends without.
+  bool follow(const std::string& run,
+              const std::function<bool(schemas::RunEvent::Reader)>& wanted) {
     std::uint64_t after = 0;
     for (int polls = 0; polls < 1000; ++polls) {
       const auto page = silo->call(runtime::ref<schemas::Run>(run).events(after, 10'000, 0));
@@ -85,11 +86,26 @@ public:
       }
       for (auto event : page->events()) {
         after = event.getSequence();
+        if (wanted(event)) {
+          return true;
+        }
       }
       if (page->ended()) {
         break;
       }
     }
+    return false;
+  }
+
+  void wait_until_running(const std::string& run, const std::string& task) {
+    REQUIRE(follow(run, [&](auto event) {
+      return event.getName() == task.c_str() && event.getState() == schemas::TaskState::RUNNING;
+    }));
+  }
+
+  // Waits on the run's events until it has ended.
+  schemas::RunState wait(const std::string& run) {
+    CHECK_FALSE(follow(run, [](auto) { return false; }));
     const auto status = silo->call(runtime::ref<schemas::Run>(run).status());
     REQUIRE(status);
     return status->run().getState();

@@ -106,16 +106,7 @@ tasks:
   - {name: a, run: sleep 600}
   - {name: b, run: echo, needs: [a]}
 )yaml");
-  std::uint64_t after = 0;
-  for (auto running = false; !running;) {
-    const auto page = here.silo->call(ref<schemas::Run>(run).events(after, 10'000, 0));
-    if (page) {
-      for (auto event : page->events()) {
-        after = event.getSequence();
-        running = running || event.getState() == TaskState::RUNNING;
-      }
-    }
-  }
+  here.wait_until_running(run, "a");
   REQUIRE(here.silo->call(ref<schemas::Run>(run).cancel("enough")));
   CHECK(here.wait(run) == RunState::CANCELLED);
   CHECK(here.task(run, "a").task().getState() == TaskState::CANCELLED);
@@ -123,6 +114,23 @@ tasks:
   CHECK(here.host->processes().stats().running == 0);
   const auto again = here.silo->call(ref<schemas::Run>(run).cancel("enough"));
   CHECK(again.error().code() == runtime::errc::failed_precondition);
+}
+
+TEST_CASE("a task that has not ended is not begun again") {
+  temporary_folder data;
+  node here{data.path};
+  const auto run = here.submit("name: once\ntasks: [{name: a, run: sleep 600}]\n");
+  here.wait_until_running(run, "a");
+  schemas::task_interface::begin_params again;
+  auto spec = again.build().initSpec();
+  spec.setRun(run.c_str());
+  spec.setEpoch(1);
+  const auto begun = here.silo->call(ref<schemas::Task>(run + "/a").begin(std::move(again)));
+  REQUIRE_FALSE(begun);
+  CHECK(begun.error().code() == runtime::errc::failed_precondition);
+  CHECK(here.task(run, "a").task().getAttempt() == 1);
+  REQUIRE(here.silo->call(ref<schemas::Run>(run).cancel("enough")));
+  CHECK(here.wait(run) == RunState::CANCELLED);
 }
 
 TEST_CASE("a retry runs what failed and keeps what succeeded") {
@@ -156,20 +164,9 @@ tasks:
      grace_period: 10ms}
   - {name: c, needs: [b], run: echo c >> done.log}
 )yaml");
-    std::uint64_t after = 0;
-    for (auto running = false; !running;) {
-      const auto page = here.silo->call(ref<schemas::Run>(run).events(after, 10'000, 0));
-      if (page) {
-        for (auto event : page->events()) {
-          after = event.getSequence();
-          running = running || (event.getState() == TaskState::RUNNING && event.getName() == "b");
-        }
-      }
-    }
+    here.wait_until_running(run, "b");
     // The command has begun once its marker is there; the silo then stops under it.
-    while (!fs::exists(here.host->workspace_of(run) / "slow")) {
-      std::this_thread::yield();
-    }
+    here.eventually([&] { return fs::exists(here.host->workspace_of(run) / "slow"); });
   }
   node again{data.path};
   CHECK(again.wait(run) == RunState::SUCCEEDED);
