@@ -17,6 +17,7 @@ constexpr std::uint64_t affinity_annotation = 0xa8e2573d90c4b1f6;
 constexpr std::uint64_t read_only_annotation = 0xb94d60e7f3a2c815;
 constexpr std::uint64_t reentrant_annotation = 0x9c35e8a0d7b1f264;
 constexpr std::uint64_t one_way_annotation = 0xe61fb2d8a94c3075;
+constexpr std::uint64_t internal_annotation = 0xc5e0a92f7d1b6834;
 constexpr std::uint64_t timeout_annotation = 0xd27c94b1e6f80a3d;
 constexpr std::uint64_t cxx_namespace_annotation = 0xb9c6f99ebf805f2c;
 
@@ -184,6 +185,8 @@ private:
     }
     one.admission = read_only ? "read_only" : reentrant ? "reentrant" : "exclusive";
     one.one_way = find(annotations, one_way_annotation).has_value();
+    one.internal =
+        find(annotations, internal_annotation) || find(of_interface, internal_annotation);
     auto timeout = find(annotations, timeout_annotation);
     timeout = timeout ? timeout : find(of_interface, timeout_annotation);
     one.timeout_ms = timeout ? timeout->getUint32() : timeout_ms_default;

@@ -43,6 +43,7 @@ struct actor_method {
   std::uint16_t ordinal;
   std::string admission;  ///< An enumerator of method_admission.
   bool one_way = false;
+  bool internal = false;
   std::uint32_t timeout_ms;
   method_message params;
   method_message results;

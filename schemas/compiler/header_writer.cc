@@ -83,8 +83,9 @@ void write_interface(std::string& out, const actor_interface& one) {
     };
     out += "        {\"" + method.name + "\", " + std::to_string(method.ordinal) +
            ", admission::" + method.admission + ", " + (method.one_way ? "true" : "false") + ", " +
-           std::to_string(method.timeout_ms) + ",\n         " + schema(method.params) +
-           ",\n         " + schema(method.results) + "},\n";
+           (method.internal ? "true" : "false") + ", " + std::to_string(method.timeout_ms) +
+           ",\n         " + schema(method.params) + ",\n         " + schema(method.results) +
+           "},\n";
   }
   out += "    };\n    static constexpr " + std::string{runtime} + "interface_info one{\"" +
          one.type + "\", \"" + one.group + "\", \"" + one.affinity +

@@ -29,6 +29,10 @@ annotation reentrant @0x9c35e8a0d7b1f264 (interface, method) :Void;
 annotation oneWay @0xe61fb2d8a94c3075 (method) :Void;
 # The caller gets no answer. Requires: the method has no results.
 
+annotation internal @0xc5e0a92f7d1b6834 (interface, method) :Void;
+# For other actors of the same system only: the HTTP API neither lists nor calls it. On an interface:
+# all its methods.
+
 annotation timeout @0xd27c94b1e6f80a3d (interface, method) :UInt32;
 # The deadline of a call that names none, in milliseconds. Default: 30,000.
 

@@ -66,7 +66,7 @@ struct ProjectPipeline {
 }
 
 interface Project $Actor.actor("project") {
-  add @0 (pipeline :Text) -> ();
+  add @0 (pipeline :Text) -> () $Actor.internal;
   pipelines @1 (after :Text, limit :UInt32) -> (pipelines :List(ProjectPipeline), next :Text)
       $Actor.readOnly;
   # In order of name, those after `after`; `next` is empty at the end. limit 0: 100.
@@ -110,7 +110,7 @@ interface Pipeline $Actor.actor("pipeline") {
   # stored.
   runs @3 (before :Text, limit :UInt32) -> (runs :List(RunSummary), next :Text) $Actor.readOnly;
   # Newest first, those before `before`; `next` is empty at the end. limit 0: 100.
-  runEnded @4 (run :Text, state :RunState, finishedAt :Int64) -> ();
+  runEnded @4 (run :Text, state :RunState, finishedAt :Int64) -> () $Actor.internal;
   # From the run; also when a retry takes it up again: running, 0.
 }
 
@@ -198,7 +198,7 @@ struct RunPinned {
 interface Run $Actor.actor("run") $Actor.group("run") $Actor.affinity("/") {
   # Key: the run's id, a UUIDv7.
   begin @0 (project :Text, pipeline :Text, version :UInt32, definition :Text, params :Text,
-            labels :List(Label), createdAt :Int64) -> ();
+            labels :List(Label), createdAt :Int64) -> () $Actor.internal;
   status @1 () -> (run :RunStatus) $Actor.readOnly;
   tasks @2 (after :Text, limit :UInt32) -> (tasks :List(TaskStatus), next :Text) $Actor.readOnly;
   # `after` and `next` are map keys; limit 0: 1,000.
@@ -210,7 +210,7 @@ interface Run $Actor.actor("run") $Actor.group("run") $Actor.affinity("/") {
   cancel @5 (reason :Text) -> ();
   retry @6 () -> (tasks :UInt32);
   # Starts what did not succeed again. Answers how many instances.
-  taskChanged @7 (epoch :UInt32, status :TaskStatus) -> ();
+  taskChanged @7 (epoch :UInt32, status :TaskStatus) -> () $Actor.internal;
 }
 
 # --- task ----------------------------------------------------------------------------------------
@@ -287,11 +287,11 @@ struct AttemptReport {
 
 interface Task $Actor.actor("task") $Actor.group("run") $Actor.affinity("/") {
   # Key: `run/name`.
-  begin @0 (spec :TaskSpec) -> ();
-  granted @1 (attempt :UInt32, executor :Text, incarnation :UInt64) -> ();
-  attemptStarted @2 (number :UInt32, startedAt :Int64) -> ();
-  attemptFinished @3 (report :AttemptReport) -> ();
-  cancel @4 (reason :Text) -> ();
+  begin @0 (spec :TaskSpec) -> () $Actor.internal;
+  granted @1 (attempt :UInt32, executor :Text, incarnation :UInt64) -> () $Actor.internal;
+  attemptStarted @2 (number :UInt32, startedAt :Int64) -> () $Actor.internal;
+  attemptFinished @3 (report :AttemptReport) -> () $Actor.internal;
+  cancel @4 (reason :Text) -> () $Actor.internal;
   describe @5 () -> (name :Text, run :Text, state :TaskState, reason :Text, command :List(Text),
                      attempts :List(Attempt))
       $Actor.readOnly;
@@ -320,10 +320,10 @@ struct PoolTicket {
 
 interface Pool $Actor.actor("pool") {
   # Key: the labels its executors share; "default" so far.
-  join @0 (executor :Text, incarnation :UInt64, slots :UInt32) -> ();
+  join @0 (executor :Text, incarnation :UInt64, slots :UInt32) -> () $Actor.internal;
   # A newer incarnation ends everything that was granted to an older one.
-  enqueue @1 (task :Text, attempt :UInt32, priority :UInt8) -> ();
-  release @2 (task :Text, attempt :UInt32) -> ();
+  enqueue @1 (task :Text, attempt :UInt32, priority :UInt8) -> () $Actor.internal;
+  release @2 (task :Text, attempt :UInt32) -> () $Actor.internal;
   # The attempt has ended, or is wanted no more.
   status @3 () -> (slots :UInt32, running :UInt32, waiting :UInt32, executors :List(Text),
                    waitingReason :Text)
@@ -343,10 +343,10 @@ struct AttemptSpec {
   logs @6 :Text;       # Directory, relative to the data directory.
   timeoutNs @7 :Int64;
   graceNs @8 :Int64;
-  incarnation @9 :UInt64;  # It was granted by this life of the executor; a later one ignores it.
+  incarnation @9 :UInt64;  # It was granted by this life of the executor; another reports it as lost.
 }
 
-interface Executor $Actor.actor("executor") {
+interface Executor $Actor.actor("executor") $Actor.internal {
   # Key: the executor's id. Runs where its processes run.
   start @0 (attempt :AttemptSpec) -> ();
   cancel @1 (token :Text) -> ();

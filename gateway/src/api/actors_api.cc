@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// Any method of any actor type, from its schema.
+// Any method of any actor type that its schema does not keep for other actors.
 #include "api/api.h"
 #include "api/respond.h"
 
@@ -12,13 +12,28 @@ using runtime::errc;
 
 namespace {
 
+// The names of the methods that anyone may call.
+std::vector<std::string_view> open_methods(const runtime::interface_info& type) {
+  std::vector<std::string_view> names;
+  for (const auto& each : type.methods) {
+    if (!each.internal) {
+      names.push_back(each.name);
+    }
+  }
+  return names;
+}
+
 void types(const api_parts& parts, request&, reply answer) {
   std::string text = R"({"types":[)";
   for (const auto* type : parts.silo.types()) {
+    const auto names = open_methods(*type);
+    if (names.empty()) {
+      continue;
+    }
     text += (text.back() == '[' ? "" : ",") + (R"({"type":")" + std::string{type->type}) +
             R"(","methods":[)";
-    for (const auto& one : type->methods) {
-      text += (text.back() == '[' ? "\"" : ",\"") + std::string{one.name} + "\"";
+    for (const auto name : names) {
+      text += (text.back() == '[' ? "\"" : ",\"") + std::string{name} + "\"";
     }
     text += "]}";
   }
@@ -36,12 +51,17 @@ void call(const api_parts& parts, request& received, reply answer) {
   const auto* found = type->find(received.param("method"));
   if (found == nullptr) {
     std::string known;
-    for (const auto& each : type->methods) {
-      known += (known.empty() ? "" : ", ") + std::string{each.name};
+    for (const auto each : open_methods(*type)) {
+      known += (known.empty() ? "" : ", ") + std::string{each};
     }
     answer.fail({errc::not_found, "actor type '" + std::string{name} + "' has no method '" +
                                       std::string{received.param("method")} +
                                       "'; it has: " + known});
+    return;
+  }
+  if (found->internal) {
+    answer.fail({errc::permission_denied, "'" + std::string{name} + "." + std::string{found->name} +
+                                              "' is for other actors only"});
     return;
   }
   auto params = runtime::from_json(found->params(), received.body);

@@ -14,8 +14,8 @@
 //   GET    /api/v1/runs/{id}/events                           server-sent; Last-Event-ID
 //   POST   /api/v1/runs/{id}/cancel                           {reason}
 //   POST   /api/v1/runs/{id}/retry
-//   GET    /api/v1/actors                                     types and methods
-//   POST   /api/v1/actors/{type}/{key}/{method}               any actor; Idempotency-Key
+//   GET    /api/v1/actors                                     types and open methods
+//   POST   /api/v1/actors/{type}/{key}/{method}               an open one; Idempotency-Key
 //   GET    /livez /readyz /metrics /version
 //
 // JSON is snake_case and made from the schemas. Errors are problem documents (RFC 9457).

@@ -169,7 +169,7 @@ TEST_CASE("a run is told by its events, tasks and logs") {
 
 TEST_CASE("any actor answers by its schema") {
   served_node here;
-  CHECK(here.ask(method::get, "/api/v1/actors", 200)["types"].size() == 6);
+  CHECK(here.ask(method::get, "/api/v1/actors", 200)["types"].size() == 5);
   CHECK(here.ask(method::post, "/api/v1/actors/pool/default/status", 200)["slots"] == 2);
   CHECK(here.ask(method::post, "/api/v1/actors/nope/x/y", 404)["code"] == "not_found");
   CHECK(here.ask(method::post, "/api/v1/actors/pool/x/nope", 404)["code"] == "not_found");
@@ -177,6 +177,29 @@ TEST_CASE("any actor answers by its schema") {
         "/limit: expected a whole number, found a string");
   CHECK(here.ask(method::post, "/api/v1/actors/run/x/events", 400, R"({"lmit":1})")["detail"] ==
         "/lmit: unknown key; expected are: after, wait_ms, limit");
+}
+
+// Goal: what actors tell each other cannot be told by a client, who could swallow a task with it.
+TEST_CASE("methods that are for other actors are neither listed nor called") {
+  served_node here;
+  const auto types = here.ask(method::get, "/api/v1/actors", 200)["types"];
+  for (const auto& each : types) {
+    if (each["type"] == "pool") {
+      CHECK(each["methods"] == json{"status"});
+    }
+    CHECK(each["type"] != "executor");  // it has no others
+  }
+  for (const auto* method :
+       {"project/p/add", "pipeline/p%2Fa/run_ended", "run/r/begin", "run/r/task_changed",
+        "task/r%2Fa/begin", "task/r%2Fa/granted", "task/r%2Fa/attempt_finished",
+        "pool/default/join", "pool/default/enqueue", "pool/default/release", "executor/local/start",
+        "executor/local/cancel"}) {
+    CAPTURE(method);
+    CHECK(here.ask(http::method::post, std::string{"/api/v1/actors/"} + method, 403,
+                   "{}")["code"] == "permission_denied");
+  }
+  CHECK(here.ask(method::post, "/api/v1/actors/pool/default/nope", 404)["detail"] ==
+        "actor type 'pool' has no method 'nope'; it has: status");
 }
 
 TEST_CASE("operators are answered") {

@@ -29,6 +29,7 @@ struct method_info {
   std::uint16_t ordinal;  ///< The schema's `@n`.
   method_admission admission;
   bool one_way;
+  bool internal;             ///< For other actors only; the HTTP API refuses it.
   std::uint32_t timeout_ms;  ///< The deadline of a call that names none.
 
   capnp::StructSchema (*params)();   ///< For JSON and introspection.
