@@ -103,12 +103,14 @@ public:
   }
 
   result<void> join() {
-    worker_ = std::thread{[this] { work(); }};
     for (const auto& left : supervisor_->recovered()) {
       if (auto reported = report_recovered(left); !reported) {
         return reported;
       }
     }
+    // Not before: an earlier life's start that comes again is reported as lost, which must not
+    // overtake how that attempt ended.
+    worker_ = std::thread{[this] { work(); }};
     return home_.call(ref<schemas::Pool>(std::string{default_pool})
                           .join(options_.executor_id, incarnation_, options_.slots));
   }
@@ -219,7 +221,8 @@ private:
   void start_now(const attempt_message& message, unsigned tries) {
     const auto attempt = message->read();
     if (attempt.getIncarnation() != incarnation_) {
-      return;  // the pool has already told its task that it is lost
+      report_unstarted(attempt, AttemptEnd::LOST, {});  // the task may have heard it from the pool
+      return;
     }
     const auto token = text_of(attempt.getToken());
     const auto number = attempt.getNumber();

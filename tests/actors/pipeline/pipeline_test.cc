@@ -133,6 +133,25 @@ TEST_CASE("a task that has not ended is not begun again") {
   CHECK(here.wait(run) == RunState::CANCELLED);
 }
 
+// Goal: a start that this life of the executor did not grant does not swallow the task.
+// Method: the queued task is granted a slot of a life that never was.
+TEST_CASE("a start that another life granted is reported as lost and made again") {
+  temporary_folder data;
+  node here{data.path};
+  const auto busy = here.submit(R"yaml(name: busy
+tasks: [{name: a, for_each: [1, 2, 3, 4], run: sleep 600, grace_period: 10ms}]
+)yaml");
+  const auto pool = ref<schemas::Pool>("default");
+  here.eventually([&] { return here.silo->call(pool.status())->running() == 4; });
+  const auto run = here.submit("name: queued\ntasks: [{name: a, run: echo}]\n");
+  here.eventually([&] { return here.silo->call(pool.status())->waiting() == 1; });
+  constexpr std::uint64_t stranger = 7;
+  REQUIRE(here.silo->call(ref<schemas::Task>(run + "/a").granted(1, "local", stranger)));
+  REQUIRE(here.silo->call(ref<schemas::Run>(busy).cancel("enough")));
+  CHECK(here.wait(run) == RunState::SUCCEEDED);
+  CHECK(here.task(run, "a").task().getAttempt() == 2);
+}
+
 TEST_CASE("a retry runs what failed and keeps what succeeded") {
   temporary_folder data;
   node here{data.path};
