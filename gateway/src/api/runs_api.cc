@@ -106,19 +106,23 @@ private:
       finish();  // the silo stops, or nobody listens: the client comes back with its last id
       return;
     }
-    auto status = http::write_status::ok;
     for (auto event : page->events()) {
       after_ = event.getSequence();
-      status = out_.event(std::to_string(after_), event.getName().size() == 0 ? "run" : "task",
-                          runtime::to_json_text(event));
+      lagging_ = true;  // before the write: the queue may be drained before it returns
+      const auto status =
+          out_.event(std::to_string(after_), event.getName().size() == 0 ? "run" : "task",
+                     runtime::to_json_text(event));
+      if (status == http::write_status::full || !lagging_.exchange(false)) {
+        return;  // `on_drained` or `on_closed` looks again, or already does
+      }
+      if (status == http::write_status::closed) {
+        finish();
+        return;
+      }
     }
     if (page->ended()) {
       out_.event(std::to_string(after_), "end", "{}");
       finish();
-    } else if (status == http::write_status::closed) {
-      finish();
-    } else if (status == http::write_status::full) {
-      lagging_ = true;
     } else {
       look();
     }

@@ -5,7 +5,10 @@
 #include <doctest/doctest.h>
 #include <unistd.h>
 
+#include <condition_variable>
 #include <filesystem>
+#include <memory>
+#include <mutex>
 #include <nlohmann/json.hpp>
 #include <optional>
 
@@ -79,6 +82,11 @@ public:
     REQUIRE(stream);
     CHECK(ended);
     return run;
+  }
+
+  // Gives a request to the routes without a socket.
+  void handle(http::request& received, http::reply answer) {
+    routes_.handle(received, std::move(answer));
   }
 
   std::optional<http::client> client;
@@ -165,6 +173,59 @@ TEST_CASE("a run is told by its events, tasks and logs") {
   });
   REQUIRE(stream);
   CHECK(ids == std::vector<std::string>{"3", "4", "4"});
+}
+
+// A client so slow that every piece fills its queue, whose queue is empty again before the writer
+// has gone on.
+class drained_at_once final : public http::stream_sink,
+                              public http::responder,
+                              public std::enable_shared_from_this<drained_at_once> {
+public:
+  http::write_status write(std::string_view piece) override {
+    {
+      const std::lock_guard lock{mutex_};
+      text_ += piece;
+      changed_.notify_all();
+    }
+    drained_();
+    return http::write_status::full;
+  }
+  void close() override {}
+  void on_closed(http::task) override {}
+  void on_drained(std::function<void()> callback) override { drained_ = std::move(callback); }
+
+  void complete(http::response) override {}
+  std::shared_ptr<http::stream_sink> open(int, http::header_list, std::string_view) override {
+    return shared_from_this();
+  }
+
+  // Whether `text` is written within a while.
+  bool gets(std::string_view text) {
+    std::unique_lock lock{mutex_};
+    return changed_.wait_for(lock, std::chrono::seconds{10},
+                             [&] { return text_.find(text) != std::string::npos; });
+  }
+
+private:
+  std::mutex mutex_;
+  std::condition_variable changed_;
+  std::function<void()> drained_;
+  std::string text_;
+};
+
+TEST_CASE("a client whose queue drains while its events are written gets them all") {
+  served_node here;
+  here.ask(method::put, "/api/v1/projects/p/pipelines/long", 201,
+           "name: long\ntasks: [{name: a, run: sleep 600, grace_period: 10ms}]\n");
+  const std::string run =
+      here.ask(method::post, "/api/v1/projects/p/pipelines/long/runs", 201)["run"];
+  const auto lagging = std::make_shared<drained_at_once>();
+  http::request asked;
+  REQUIRE(asked.set_target("/api/v1/runs/" + run + "/events"));
+  here.handle(asked, http::reply{lagging});
+  REQUIRE(lagging->gets("\"state\":\"running\""));
+  here.ask(method::post, "/api/v1/runs/" + run + "/cancel", 202, "{}");
+  CHECK(lagging->gets("event: end\n"));
 }
 
 TEST_CASE("any actor answers by its schema") {
