@@ -178,7 +178,7 @@ constexpr std::array output_foreign{foreign_key{"type", ""},
 }  // namespace
 
 const key_table& pipeline_keys() {
-  static constexpr key_table table{"a pipeline", pipeline_words, pipeline_foreign};
+  static constexpr key_table table{"a pipeline", pipeline_words, pipeline_foreign, true};
   return table;
 }
 const key_table& defaults_keys() {

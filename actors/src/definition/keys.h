@@ -19,6 +19,7 @@ struct key_table {
   std::string_view owner;  ///< As in "unknown key `x` in a task".
   std::span<const std::string_view> keys;
   std::span<const foreign_key> foreign;
+  bool extensions = false;  ///< Keys that start with `x-` are allowed, and ignored.
 };
 
 [[nodiscard]] const key_table& pipeline_keys();

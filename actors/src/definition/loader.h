@@ -2,7 +2,7 @@
 // Reading a definition in two passes: its shape, then what its names and expressions refer to.
 #pragma once
 
-#include <map>
+#include <cstdint>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -12,14 +12,20 @@
 
 namespace millrace::actors {
 
+/// Where a text stands, which decides what its expressions may refer to.
+enum class text_place : std::uint8_t {
+  instance,  ///< A text of each instance of a task: `matrix` and `item` have a value.
+  fan_out,   ///< A value to fan out over: no instance exists yet.
+  when,      ///< A condition: one expression, `true` or `false`.
+};
+
 /// A text with expressions, to be checked once every name is known.
 struct expression_use {
   const yaml_node* node;
   std::string text;
   std::string pointer;
   std::size_t task;  ///< Position in `tasks`; `no_task` for the pipeline's own texts.
-  bool in_when = false;
-  bool with_instance = true;  ///< `matrix` and `item` have a value here.
+  text_place place = text_place::instance;
 };
 inline constexpr std::size_t no_task = static_cast<std::size_t>(-1);
 

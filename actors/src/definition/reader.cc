@@ -358,12 +358,11 @@ std::optional<map_entries> reader::read_map(const cursor& where, std::string_vie
   return entries(where);
 }
 
-void reader::check_keys(const cursor& map, const map_entries& entries, const key_table& table,
-                        bool extensions) {
+void reader::check_keys(const cursor& map, const map_entries& entries, const key_table& table) {
   for (const auto& [key, content] : entries) {
     const std::string_view word = key->text;
     if (std::find(table.keys.begin(), table.keys.end(), word) != table.keys.end() ||
-        (extensions && word.starts_with("x-"))) {
+        (table.extensions && word.starts_with("x-"))) {
       continue;
     }
     const cursor here{content, key, {&map.at, word, 0, false}};
@@ -468,7 +467,7 @@ std::optional<bool> reader::read_bool(const cursor& where) {
   return std::nullopt;
 }
 
-std::optional<runtime::duration> reader::read_duration(const cursor& where, bool zero_allowed) {
+std::optional<runtime::duration> reader::read_duration(const cursor& where, zero_duration zero) {
   if (where.node->kind != yaml_kind::scalar) {
     report_type(where, "a duration", "write it like `90s`, `5m`, `1h30m` or `250ms`");
     return std::nullopt;
@@ -478,7 +477,7 @@ std::optional<runtime::duration> reader::read_duration(const cursor& where, bool
     report(where, where.label() + ": " + parsed.text, std::move(parsed.hint));
     return std::nullopt;
   }
-  if (!zero_allowed && *parsed.length == runtime::duration::zero()) {
+  if (zero == zero_duration::refused && *parsed.length == runtime::duration::zero()) {
     report(where, where.label() + " must be longer than 0", "leave the key out for no limit");
     return std::nullopt;
   }

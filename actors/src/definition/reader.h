@@ -46,6 +46,9 @@ struct growth_limits {
   std::size_t bytes;
 };
 
+/// Whether a duration may be nothing: a wait may, a limit may not.
+enum class zero_duration : bool { refused, allowed };
+
 /// The entries of a map in order: key and value nodes.
 using map_entries = std::vector<std::pair<const yaml_node*, const yaml_node*>>;
 
@@ -74,9 +77,8 @@ public:
   /// The same after checking that it is a map.
   [[nodiscard]] std::optional<map_entries> read_map(const cursor& where, std::string_view wanted,
                                                     std::string hint);
-  /// Reports the keys that are not in `table`. `extensions` allows `x-` keys.
-  void check_keys(const cursor& map, const map_entries& entries, const key_table& table,
-                  bool extensions = false);
+  /// Reports the keys that are not in `table`.
+  void check_keys(const cursor& map, const map_entries& entries, const key_table& table);
   [[nodiscard]] static std::optional<cursor> find(const cursor& map, const map_entries& entries,
                                                   std::string_view key);
   [[nodiscard]] std::vector<cursor> elements(const cursor& sequence);
@@ -88,7 +90,7 @@ public:
                                                   std::string_view example);
   [[nodiscard]] std::optional<bool> read_bool(const cursor& where);
   [[nodiscard]] std::optional<runtime::duration> read_duration(const cursor& where,
-                                                               bool zero_allowed);
+                                                               zero_duration zero);
   /// One of `words`, as its position.
   [[nodiscard]] std::optional<std::size_t> read_word(const cursor& where,
                                                      std::span<const std::string_view> words);

@@ -195,7 +195,7 @@ private:
       return false;
     };
     const auto* task = use.task == no_task ? nullptr : &tasks_[use.task];
-    if (task != nullptr && task->matrix && use.with_instance) {
+    if (task != nullptr && task->matrix && use.place != text_place::fan_out) {
       scope.matrix = [task](std::string_view name, known_type& type, std::string& near) {
         suggestion best{name};
         for (const auto& axis : task->matrix->axes) {
@@ -209,8 +209,8 @@ private:
         return false;
       };
     }
-    scope.item = task != nullptr && task->for_each && use.with_instance;
-    scope.needs_functions = use.in_when;
+    scope.item = task != nullptr && task->for_each && use.place != text_place::fan_out;
+    scope.needs_functions = use.place == text_place::when;
     scope.task = [this, &use](const expression_node& node, known_type& type) {
       return check_task(use, node, type);
     };
@@ -236,7 +236,8 @@ private:
       for (const auto& failure : failures) {
         complain(piece.offset + failure.offset, failure);
       }
-      if (failures.empty() && use.in_when && type && *type != value_type::boolean) {
+      if (failures.empty() && use.place == text_place::when && type &&
+          *type != value_type::boolean) {
         complain(piece.offset, {0,
                                 "`when` must be a boolean, found a value of type `" +
                                     std::string{to_string(*type)} + "`",
@@ -258,40 +259,6 @@ private:
 
 void check_references(reader& in, const loaded_shape& shape) {
   reference_checker{in, shape}.run();
-}
-
-load_result load_definition(std::string_view text, std::string_view file_name) {
-  load_result made;
-  const auto alone = [&](std::size_t line, std::size_t column, std::string what, std::string hint) {
-    made.diagnostics.push_back(
-        {std::string{file_name}, line, column, "", std::move(what), std::move(hint)});
-    return made;
-  };
-  if (text.size() > definition_bytes_max) {
-    return alone(1, 1, "the definition is larger than 1 MiB",
-                 "use `for_each` for tasks that differ by a value");
-  }
-  if (const auto bad = find_bad_byte(text); bad != std::string_view::npos) {
-    const auto head = text.substr(0, bad);
-    const auto line = static_cast<std::size_t>(std::count(head.begin(), head.end(), '\n')) + 1;
-    return alone(line, bad - (head.rfind('\n') + 1) + 1, "the text is not UTF-8 here",
-                 "save the file as UTF-8 without control characters");
-  }
-  const auto tree = parse_yaml(text);
-  reader in{text, file_name, tree, {definition_bytes_max, canonical_bytes_max}};
-  for (const auto& problem : tree.problems) {
-    in.report(problem.place, "", problem.text, problem.hint);
-  }
-  if (tree.usable) {
-    loaded_shape shape;
-    read_shape(in, {&tree.at(tree.root), nullptr, {}}, shape);
-    check_references(in, shape);
-    if (!in.failed()) {
-      made.definition = std::move(shape.definition);
-    }
-  }
-  made.diagnostics = in.take_diagnostics();
-  return made;
 }
 
 }  // namespace millrace::actors

@@ -1,0 +1,82 @@
+// SPDX-License-Identifier: MIT
+// The first pass, part by part: each function reads the value of one key, reports what is wrong
+// with it, and notes the texts that the second pass checks.
+//
+// A value that cannot be read leaves the default, so that reading goes on and every mistake of the
+// text is reported at once.
+#pragma once
+
+#include <cstdint>
+#include <map>
+#include <optional>
+#include <string>
+#include <utility>
+
+#include "definition/loader.h"
+#include "definition/reader.h"
+#include "millrace/actors/definition.h"
+
+namespace millrace::actors {
+
+/// What the parts share: the text with its mistakes, and what the first pass leaves behind.
+struct shape_context {
+  reader& in;
+  loaded_shape& out;
+};
+
+/// A map whose keys were checked.
+class field_map {
+public:
+  field_map(cursor where, map_entries entries) : where_(where), entries_(std::move(entries)) {}
+
+  [[nodiscard]] const cursor& where() const { return where_; }
+  /// Nothing when the key is left out. The cursor must not outlive this map.
+  [[nodiscard]] std::optional<cursor> at(std::string_view key) const {
+    return reader::find(where_, entries_, key);
+  }
+
+private:
+  cursor where_;
+  map_entries entries_;
+};
+
+/// Nothing when it is no map.
+[[nodiscard]] std::optional<field_map> read_fields(shape_context& to, const cursor& where,
+                                                   std::string_view wanted, std::string hint,
+                                                   const key_table& keys);
+
+// Pieces of several parts. An absent `where` leaves `into` as it is.
+void read_text(shape_context& to, const std::optional<cursor>& where, std::string& into);
+void read_duration(shape_context& to, const std::optional<cursor>& where,
+                   std::optional<runtime::duration>& into, zero_duration zero);
+void read_parallel(shape_context& to, const std::optional<cursor>& where,
+                   std::optional<std::uint32_t>& into);
+[[nodiscard]] std::string read_name(shape_context& to, const cursor& where, name_rule rule);
+/// The value under `key` of `map`.
+[[nodiscard]] cursor under(const cursor& map, const yaml_node& key, const yaml_node& content);
+/// Checks a key that is a name.
+void check_key_name(shape_context& to, const cursor& map, const yaml_node& key, name_rule rule);
+/// Checks that no two keys become the same environment variable. `twins` is key by variable.
+void check_variable(shape_context& to, const cursor& here, std::string variable,
+                    std::map<std::string, std::string>& twins);
+/// `task` is the position in `tasks`, or `no_task`.
+[[nodiscard]] std::map<std::string, std::string> read_env(shape_context& to, const cursor& where,
+                                                          std::size_t task);
+/// Notes a text for the second pass.
+void note_text(shape_context& to, const cursor& where, const std::string& text, std::size_t task,
+               text_place place = text_place::instance);
+
+// The parts.
+void read_params(shape_context& to, const cursor& where);
+void read_retry(shape_context& to, const cursor& where, retry_policy& into);
+void read_fan_out(shape_context& to, const field_map& fields, task_definition& made,
+                  std::size_t task);
+/// What a task has unless it says otherwise.
+struct task_defaults {
+  retry_policy retry;
+  std::optional<runtime::duration> timeout;
+};
+/// Appends the task to the definition.
+void read_task(shape_context& to, const cursor& where, const task_defaults& defaults);
+
+}  // namespace millrace::actors

@@ -1,0 +1,137 @@
+// SPDX-License-Identifier: MIT
+// `for_each` and `matrix`: the instances of a task.
+#include <algorithm>
+
+#include "definition/shape.h"
+#include "millrace/actors/expression.h"
+#include "millrace/actors/params.h"
+
+namespace millrace::actors {
+
+namespace {
+
+fan_values read_fan_values(shape_context& to, const cursor& where, std::size_t task) {
+  if (where.node->kind == yaml_kind::scalar) {
+    if (!has_expression(where.node->text)) {
+      to.in.report_type(where, "a list or an expression",
+                        "write `[a, b]` or `${{ tasks.list.outputs.files }}`");
+    }
+    note_text(to, where, where.node->text, task, text_place::fan_out);
+    return where.node->text;
+  }
+  std::vector<value> values;
+  if (where.node->kind != yaml_kind::sequence) {
+    to.in.report_type(where, "a list or an expression", "write `[a, b]`");
+    return values;
+  }
+  if (where.node->items.size() > task_instances_max) {
+    to.in.report(where, "a fan-out has at most " + std::to_string(task_instances_max) + " values");
+    return values;
+  }
+  for (const auto& each : to.in.elements(where)) {
+    if (auto content = to.in.read_scalar(each, "a value")) {
+      if (const auto* text = content->text()) {
+        note_text(to, each, *text, task, text_place::fan_out);
+      }
+      values.push_back(*std::move(content));
+    }
+  }
+  return values;
+}
+
+matrix_cells read_cells(shape_context& to, const cursor& where, const map_entries& entries,
+                        const matrix_definition& matrix) {
+  matrix_cells cells;
+  for (const auto& [key, content] : entries) {
+    const auto here = under(where, *key, *content);
+    const auto known =
+        std::any_of(matrix.axes.begin(), matrix.axes.end(),
+                    [&name = key->text](const auto& axis) { return axis.name == name; });
+    if (!known) {
+      to.in.report(key->place, here.pointer(), "the matrix has no axis `" + key->text + "`",
+                   "add it to the matrix");
+    }
+    if (auto cell = to.in.read_scalar(here, "a value")) {
+      cells[key->text] = *std::move(cell);
+    }
+  }
+  return cells;
+}
+
+// `include` or `exclude`.
+std::vector<matrix_cells> read_rows(shape_context& to, const cursor& where,
+                                    const matrix_definition& matrix) {
+  std::vector<matrix_cells> rows;
+  if (where.node->kind != yaml_kind::sequence) {
+    to.in.report_type(where, "a list of maps", "write `- {os: a, python: \"3.12\"}`");
+    return rows;
+  }
+  for (const auto& each : to.in.elements(where)) {
+    const auto entries = to.in.read_map(each, "a map of cells", "write `{os: a}`");
+    auto cells = read_cells(to, each, entries.value_or(map_entries{}), matrix);
+    if (entries && where.key->text == "include" && cells.size() < matrix.axes.size()) {
+      to.in.report(each, "a combination in `include` must name every axis");
+    }
+    rows.push_back(std::move(cells));
+  }
+  return rows;
+}
+
+matrix_definition read_matrix(shape_context& to, const cursor& where, std::size_t task) {
+  matrix_definition made;
+  const auto entries = to.in.read_map(where, "a map of axes", "write `matrix: {os: [a, b]}`");
+  if (!entries) {
+    return made;
+  }
+  std::map<std::string, std::string> twins;
+  for (const auto& [key, content] : *entries) {
+    if (std::find(matrix_reserved.begin(), matrix_reserved.end(), key->text) !=
+        matrix_reserved.end()) {
+      continue;
+    }
+    check_key_name(to, where, *key, name_rule::field);
+    const auto here = under(where, *key, *content);
+    check_variable(to, here, matrix_variable(key->text), twins);
+    made.axes.push_back({key->text, read_fan_values(to, here, task)});
+  }
+  if (made.axes.empty()) {
+    to.in.report(where, "`matrix` has no axis", "write `matrix: {os: [a, b]}`");
+  }
+  if (const auto rows = reader::find(where, *entries, "include")) {
+    made.include = read_rows(to, *rows, made);
+  }
+  if (const auto rows = reader::find(where, *entries, "exclude")) {
+    made.exclude = read_rows(to, *rows, made);
+  }
+  return made;
+}
+
+}  // namespace
+
+void read_fan_out(shape_context& to, const field_map& fields, task_definition& made,
+                  std::size_t task) {
+  const auto for_each = fields.at("for_each");
+  const auto matrix = fields.at("matrix");
+  if (for_each && matrix) {
+    to.in.report(*matrix, "a task has `for_each` or `matrix`, not both", "remove one of them");
+  }
+  if (for_each) {
+    made.for_each = read_fan_values(to, *for_each, task);
+  }
+  if (matrix) {
+    made.matrix = read_matrix(to, *matrix, task);
+  }
+  read_parallel(to, fields.at("max_parallel"), made.max_parallel);
+  if (const auto fast = fields.at("fail_fast")) {
+    made.fail_fast = to.in.read_bool(*fast).value_or(true);
+  }
+  for (const auto* key : {"max_parallel", "fail_fast"}) {
+    const auto found = fields.at(key);
+    if (found && !for_each && !matrix) {
+      to.in.report(*found, "`" + std::string{key} + "` has a meaning only with a fan-out",
+                   "add `for_each` or `matrix`, or remove it");
+    }
+  }
+}
+
+}  // namespace millrace::actors

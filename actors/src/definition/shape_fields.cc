@@ -1,0 +1,106 @@
+// SPDX-License-Identifier: MIT
+// What several parts of a definition have: names, texts, limits, environments.
+#include <algorithm>
+
+#include "definition/shape.h"
+#include "millrace/actors/expression.h"
+
+namespace millrace::actors {
+
+namespace {
+
+constexpr std::int64_t parallel_max = 100'000;
+constexpr std::string_view reserved_prefix = "MILLRACE_";
+
+}  // namespace
+
+std::optional<field_map> read_fields(shape_context& to, const cursor& where,
+                                     std::string_view wanted, std::string hint,
+                                     const key_table& keys) {
+  auto entries = to.in.read_map(where, wanted, std::move(hint));
+  if (!entries) {
+    return std::nullopt;
+  }
+  to.in.check_keys(where, *entries, keys);
+  return field_map{where, *std::move(entries)};
+}
+
+void read_text(shape_context& to, const std::optional<cursor>& where, std::string& into) {
+  if (where) {
+    into = to.in.read_text(*where, "put the text in quotes").value_or("");
+  }
+}
+
+void read_duration(shape_context& to, const std::optional<cursor>& where,
+                   std::optional<runtime::duration>& into, zero_duration zero) {
+  if (where) {
+    into = to.in.read_duration(*where, zero);
+  }
+}
+
+void read_parallel(shape_context& to, const std::optional<cursor>& where,
+                   std::optional<std::uint32_t>& into) {
+  if (where) {
+    if (const auto number = to.in.read_int(*where, 1, parallel_max, "write it like `4`")) {
+      into = static_cast<std::uint32_t>(*number);
+    }
+  }
+}
+
+std::string read_name(shape_context& to, const cursor& where, name_rule rule) {
+  auto name = to.in.read_text(where, "write it like `nightly-report`");
+  if (name && !fits(*name, rule)) {
+    to.in.report(where, "the name `" + *name + "` is not allowed", std::string{words_of(rule)});
+  }
+  return std::move(name).value_or("");
+}
+
+cursor under(const cursor& map, const yaml_node& key, const yaml_node& content) {
+  return {&content, &key, {&map.at, key.text, 0, false}};
+}
+
+void check_key_name(shape_context& to, const cursor& map, const yaml_node& key, name_rule rule) {
+  if (!fits(key.text, rule)) {
+    to.in.report(under(map, key, key), "the name `" + key.text + "` is not allowed",
+                 std::string{words_of(rule)});
+  }
+}
+
+void check_variable(shape_context& to, const cursor& here, std::string variable,
+                    std::map<std::string, std::string>& twins) {
+  const auto& name = here.key->text;
+  const auto [twin, fresh] = twins.try_emplace(std::move(variable), name);
+  if (!fresh) {
+    to.in.report(here.key->place, here.pointer(),
+                 "`" + name + "` and `" + twin->second + "` would both be `$" + twin->first + "`",
+                 "rename one of them");
+  }
+}
+
+std::map<std::string, std::string> read_env(shape_context& to, const cursor& where,
+                                            std::size_t task) {
+  std::map<std::string, std::string> env;
+  const auto entries = to.in.read_map(where, "a map", "write `env: {NAME: value}`");
+  for (const auto& [key, content] : entries.value_or(map_entries{})) {
+    check_key_name(to, where, *key, name_rule::variable);
+    const auto here = under(where, *key, *content);
+    if (key->text.starts_with(reserved_prefix)) {
+      to.in.report(key->place, here.pointer(), "variables that start with `MILLRACE_` are reserved",
+                   "choose another name");
+    }
+    if (const auto text = to.in.read_scalar(here, "text")) {
+      env[key->text] = to_text(*text);
+      note_text(to, here, env[key->text], task);
+    }
+  }
+  return env;
+}
+
+void note_text(shape_context& to, const cursor& where, const std::string& text, std::size_t task,
+               text_place place) {
+  if (place == text_place::when || has_expression(text)) {
+    to.out.expressions.push_back({where.node, text, where.pointer(), task, place});
+  }
+}
+
+}  // namespace millrace::actors

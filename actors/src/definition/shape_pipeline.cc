@@ -1,0 +1,108 @@
+// SPDX-License-Identifier: MIT
+// The keys of the pipeline itself, and its list of tasks.
+#include <array>
+
+#include "definition/shape.h"
+
+namespace millrace::actors {
+
+namespace {
+
+// In the order of `workspace_mode`.
+constexpr std::array workspace_words{std::string_view{"run"}, std::string_view{"task"}};
+
+void read_labels(shape_context& to, const cursor& where) {
+  const auto entries = to.in.read_map(where, "a map", "write `labels: {team: data}`");
+  for (const auto& [key, content] : entries.value_or(map_entries{})) {
+    if (const auto text = to.in.read_scalar(under(where, *key, *content), "text")) {
+      to.out.definition.labels[key->text] = to_text(*text);
+    }
+  }
+}
+
+task_defaults read_defaults(shape_context& to, const std::optional<cursor>& where) {
+  task_defaults made;
+  const auto fields =
+      where ? read_fields(to, *where, "a map", "write `defaults: {timeout: 5m}`", defaults_keys())
+            : std::nullopt;
+  if (!fields) {
+    return made;
+  }
+  if (const auto retry = fields->at("retry")) {
+    read_retry(to, *retry, made.retry);
+  }
+  read_duration(to, fields->at("timeout"), made.timeout, zero_duration::refused);
+  if (const auto env = fields->at("env")) {
+    for (const auto& [name, text] : read_env(to, *env, no_task)) {
+      to.out.definition.env.emplace(name, text);
+    }
+  }
+  return made;
+}
+
+void read_tasks(shape_context& to, const cursor& where, const task_defaults& defaults) {
+  if (where.node->kind != yaml_kind::sequence || where.node->items.empty()) {
+    to.in.report_type(where, "a list with at least one task",
+                      "write `- name: build` and `  run: make` below `tasks:`");
+    return;
+  }
+  if (where.node->items.size() > definition_tasks_max) {
+    to.in.report(where, "a pipeline has at most " + std::to_string(definition_tasks_max) + " tasks",
+                 "use `for_each` for tasks that differ by a value");
+    return;
+  }
+  for (const auto& each : to.in.elements(where)) {
+    read_task(to, each, defaults);
+  }
+}
+
+void read_limits(shape_context& to, const field_map& fields) {
+  auto& made = to.out.definition;
+  read_duration(to, fields.at("timeout"), made.timeout, zero_duration::refused);
+  read_duration(to, fields.at("grace_period"), made.grace_period, zero_duration::allowed);
+  if (const auto workspace = fields.at("workspace")) {
+    if (const auto word = to.in.read_word(*workspace, workspace_words)) {
+      made.workspace = static_cast<workspace_mode>(*word);
+    }
+  }
+  read_parallel(to, fields.at("max_parallel"), made.max_parallel);
+}
+
+}  // namespace
+
+void read_shape(reader& in, const cursor& root, loaded_shape& out) {
+  shape_context to{in, out};
+  auto& made = out.definition;
+  const auto fields = read_fields(to, root, "a map", "start with `name: my-pipeline` and `tasks:`",
+                                  pipeline_keys());
+  if (!fields) {
+    return;
+  }
+  if (const auto version = fields->at("version")) {
+    static_cast<void>(in.read_int(*version, 1, 1, "write `version: 1`"));
+  }
+  if (const auto name = fields->at("name")) {
+    made.name = read_name(to, *name, name_rule::thing);
+  } else {
+    in.report(root, "the pipeline has no `name`", "add `name: my-pipeline`");
+  }
+  read_text(to, fields->at("description"), made.description);
+  if (const auto labels = fields->at("labels")) {
+    read_labels(to, *labels);
+  }
+  if (const auto params = fields->at("params")) {
+    read_params(to, *params);
+  }
+  if (const auto env = fields->at("env")) {
+    made.env = read_env(to, *env, no_task);
+  }
+  read_limits(to, *fields);
+  const auto defaults = read_defaults(to, fields->at("defaults"));
+  if (const auto tasks = fields->at("tasks")) {
+    read_tasks(to, *tasks, defaults);
+  } else {
+    in.report(root, "the pipeline has no `tasks`", "add a list of tasks under `tasks:`");
+  }
+}
+
+}  // namespace millrace::actors

@@ -1,0 +1,55 @@
+// SPDX-License-Identifier: MIT
+// `retry`: a number of attempts, `never`, or every field of the policy.
+#include <algorithm>
+
+#include "definition/shape.h"
+
+namespace millrace::actors {
+
+namespace {
+
+constexpr std::string_view example = "write `retry: 3`, `retry: never` or a map";
+
+void read_attempts(shape_context& to, const cursor& where, retry_policy& into) {
+  if (const auto count = to.in.read_int(where, 1, retry_attempts_max, example)) {
+    into.max_attempts = static_cast<std::uint32_t>(*count);
+  }
+}
+
+}  // namespace
+
+void read_retry(shape_context& to, const cursor& where, retry_policy& into) {
+  if (where.node->kind == yaml_kind::scalar) {
+    if (where.node->text == "never") {
+      into = {};
+      into.on_lost = lost_attempt::give_up;
+    } else {
+      read_attempts(to, where, into);
+    }
+    return;
+  }
+  const auto fields =
+      read_fields(to, where, "a number or a map", std::string{example}, retry_keys());
+  if (!fields) {
+    return;
+  }
+  if (const auto attempts = fields->at("max_attempts")) {
+    read_attempts(to, *attempts, into);
+  }
+  if (const auto delay = fields->at("delay")) {
+    into.delay = to.in.read_duration(*delay, zero_duration::allowed).value_or(into.delay);
+  }
+  if (const auto factor = fields->at("backoff")) {
+    into.backoff = to.in.read_number(*factor, 1, 100, "write it like `2`").value_or(into.backoff);
+  }
+  if (const auto part = fields->at("jitter")) {
+    into.jitter = to.in.read_number(*part, 0, 1, "write it like `0.1`").value_or(into.jitter);
+  }
+  if (const auto longest = fields->at("max_delay")) {
+    into.max_delay = to.in.read_duration(*longest, zero_duration::allowed).value_or(into.max_delay);
+  } else {
+    into.max_delay = std::max(into.max_delay, into.delay);
+  }
+}
+
+}  // namespace millrace::actors

@@ -1,0 +1,208 @@
+// SPDX-License-Identifier: MIT
+// One task: what to run, after what, under which condition.
+#include <algorithm>
+#include <array>
+
+#include "definition/shape.h"
+#include "millrace/actors/expression.h"
+
+namespace millrace::actors {
+
+namespace {
+
+// In the order of `trigger_rule`.
+constexpr std::array trigger_words{std::string_view{"success"}, std::string_view{"failure"},
+                                   std::string_view{"always"}, std::string_view{"any"}};
+
+void refuse_expressions(shape_context& to, const cursor& where, const std::string& text) {
+  const auto found = text.find("${{");
+  if (found != std::string::npos) {
+    to.in.report(to.in.place_in(*where.node, text, found), where.pointer(),
+                 "an expression in shell text is refused: a value could become a command",
+                 "use variables: `$MILLRACE_PARAM_NAME`, `$MILLRACE_ITEM`, or your own in `env`");
+  }
+}
+
+void read_run(shape_context& to, const cursor& where, task_definition& made) {
+  made.run = to.in.read_text(where, "write shell text").value_or("");
+  refuse_expressions(to, where, made.run);
+  if (made.run.find_first_not_of(" \t\r\n") == std::string::npos &&
+      where.node->kind == yaml_kind::scalar) {
+    to.in.report(where, "`run` is empty", "write shell text");
+  }
+}
+
+// Whether the last of `command` is the script of `sh -c`.
+bool is_shell_script(const std::vector<std::string>& command) {
+  constexpr std::array shells{std::string_view{"sh"}, std::string_view{"bash"},
+                              std::string_view{"dash"}, std::string_view{"zsh"}};
+  if (command.size() != 3 || !command[1].starts_with('-') || !command[1].ends_with('c')) {
+    return false;
+  }
+  const std::string_view program = command[0];
+  const auto name = program.substr(program.rfind('/') + 1);
+  return std::find(shells.begin(), shells.end(), name) != shells.end();
+}
+
+void read_command(shape_context& to, const cursor& where, task_definition& made, std::size_t task) {
+  if (where.node->kind != yaml_kind::sequence || where.node->items.empty()) {
+    to.in.report_type(where, "a list of program and arguments",
+                      "write `command: [program, argument]`, or `run` for shell text");
+    return;
+  }
+  for (const auto& each : to.in.elements(where)) {
+    if (const auto text = to.in.read_scalar(each, "text")) {
+      made.command.push_back(to_text(*text));
+      if (is_shell_script(made.command)) {
+        refuse_expressions(to, each, made.command.back());
+      } else {
+        note_text(to, each, made.command.back(), task);
+      }
+    }
+  }
+}
+
+void read_what_to_run(shape_context& to, const field_map& fields, task_definition& made,
+                      std::size_t task) {
+  const auto run = fields.at("run");
+  const auto command = fields.at("command");
+  if (run && command) {
+    to.in.report(*command, "a task has `run` or `command`, not both", "remove one of them");
+  } else if (!run && !command) {
+    to.in.report(fields.where(), "the task has neither `run` nor `command`",
+                 "add `run: echo hello`, or `command: [program, argument]`");
+  }
+  if (run) {
+    read_run(to, *run, made);
+  }
+  if (command) {
+    read_command(to, *command, made, task);
+  }
+}
+
+void read_needs(shape_context& to, const cursor& where, task_definition& made, std::size_t task) {
+  const auto add = [&](const cursor& each) {
+    const auto name = to.in.read_text(each, "write the name of a task");
+    if (!name) {
+      return;
+    }
+    if (std::find(made.needs.begin(), made.needs.end(), *name) != made.needs.end()) {
+      to.in.report(each, "`" + *name + "` is needed twice", "remove one of them");
+      return;
+    }
+    made.needs.push_back(*name);
+    to.out.needs.push_back({each.node, each.pointer(), task});
+  };
+  if (where.node->kind == yaml_kind::sequence) {
+    for (const auto& each : to.in.elements(where)) {
+      add(each);
+    }
+  } else if (where.node->kind == yaml_kind::scalar) {
+    add(where);
+  } else {
+    to.in.report_type(where, "a list of task names", "write `needs: [build]`");
+  }
+}
+
+void read_when(shape_context& to, const cursor& where, task_definition& made, std::size_t task) {
+  const auto text = to.in.read_text(where, "write `when: ${{ params.publish }}`");
+  if (!text) {
+    return;
+  }
+  made.when = *text;
+  const auto cut = parse_template(*text);
+  const auto single = cut.pieces.size() == 1 && cut.pieces[0].formula;
+  if (cut.failures.empty() && !single && *text != "true" && *text != "false") {
+    to.in.report(where, "`when` must be one expression", "write `when: ${{ " + *text + " }}`");
+    return;
+  }
+  note_text(to, where, *text, task, text_place::when);
+}
+
+void read_outputs(shape_context& to, const cursor& where, task_definition& made) {
+  const auto add = [&](const cursor& place, std::string name, std::string description) {
+    const auto twice = std::any_of(made.outputs.begin(), made.outputs.end(),
+                                   [&](const auto& each) { return each.name == name; });
+    if (twice) {
+      to.in.report(place, "the output `" + name + "` is given twice", "remove one of them");
+    }
+    made.outputs.push_back({std::move(name), std::move(description)});
+  };
+  if (where.node->kind == yaml_kind::sequence) {
+    for (const auto& each : to.in.elements(where)) {
+      add(each, read_name(to, each, name_rule::field), "");
+    }
+    return;
+  }
+  const auto entries = to.in.read_map(where, "a list of names", "write `outputs: [count, result]`");
+  for (const auto& [key, content] : entries.value_or(map_entries{})) {
+    check_key_name(to, where, *key, name_rule::field);
+    const auto here = under(where, *key, *content);
+    std::string description;
+    if (content->kind == yaml_kind::map) {
+      if (const auto fields = read_fields(to, here, "a map", "", output_keys())) {
+        read_text(to, fields->at("description"), description);
+      }
+    } else if (content->kind != yaml_kind::null) {
+      read_text(to, here, description);
+    }
+    add(here, key->text, std::move(description));
+  }
+}
+
+// When the task starts.
+void read_conditions(shape_context& to, const field_map& fields, task_definition& made,
+                     std::size_t task) {
+  if (const auto needs = fields.at("needs")) {
+    read_needs(to, *needs, made, task);
+  }
+  if (const auto rule = fields.at("run_on")) {
+    if (const auto word = to.in.read_word(*rule, trigger_words)) {
+      made.run_on = static_cast<trigger_rule>(*word);
+    }
+  }
+  if (const auto when = fields.at("when")) {
+    read_when(to, *when, made, task);
+  }
+}
+
+}  // namespace
+
+void read_task(shape_context& to, const cursor& where, const task_defaults& defaults) {
+  const auto index = to.out.definition.tasks.size();
+  auto& made = to.out.definition.tasks.emplace_back();
+  to.out.task_places.push_back(where.node);
+  made.retry = defaults.retry;
+  made.timeout = defaults.timeout;
+  const auto fields = read_fields(to, where, "a map", "write `- name: build`", task_keys());
+  if (!fields) {
+    return;
+  }
+  if (const auto name = fields->at("name")) {
+    made.name = read_name(to, *name, name_rule::thing);
+    to.out.task_places.back() = name->node;
+  } else {
+    to.in.report(where, "the task has no `name`", "add `name: build`");
+  }
+  read_text(to, fields->at("description"), made.description);
+  read_what_to_run(to, *fields, made, index);
+  read_conditions(to, *fields, made, index);
+  if (const auto env = fields->at("env")) {
+    made.env = read_env(to, *env, index);
+  }
+  read_duration(to, fields->at("timeout"), made.timeout, zero_duration::refused);
+  read_duration(to, fields->at("grace_period"), made.grace_period, zero_duration::allowed);
+  if (const auto retry = fields->at("retry")) {
+    read_retry(to, *retry, made.retry);
+  }
+  read_fan_out(to, *fields, made, index);
+  if (const auto outputs = fields->at("outputs")) {
+    read_outputs(to, *outputs, made);
+  }
+  if (const auto priority = fields->at("priority")) {
+    made.priority = static_cast<std::uint8_t>(
+        to.in.read_int(*priority, 0, 100, "write it like `50`").value_or(made.priority));
+  }
+}
+
+}  // namespace millrace::actors
