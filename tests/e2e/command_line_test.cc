@@ -4,6 +4,7 @@
 #include <sys/stat.h>
 
 #include <algorithm>
+#include <cstdlib>
 #include <fstream>
 #include <memory>
 #include <sstream>
@@ -159,27 +160,69 @@ tasks:
   CHECK(server.stop() == 0);
 }
 
+// A pipeline `gated` of one task that says `begun` and reads a named pipe: it ends when a test
+// writes to it.
+struct gated_pipeline {
+  explicit gated_pipeline(const temporary_folder& folder) : gate(folder.path / "gate") {
+    REQUIRE(::mkfifo(gate.c_str(), 0600) == 0);
+    file = written(folder, "name: gated\ntasks:\n  - name: wait\n    run: echo begun; cat " +
+                               gate.string() + "\n");
+  }
+  void open() const { std::ofstream{gate} << "go\n"; }
+  fs::path gate;
+  fs::path file;
+};
+
 // Goal: a restart of the server is not the end of a watch.
 // Method: the task reads a named pipe, so it ends when the test writes to it: after the restart.
 TEST_CASE("watch goes on when the server comes back") {
   temporary_folder folder;
-  const auto gate = folder.path / "gate";
-  REQUIRE(::mkfifo(gate.c_str(), 0600) == 0);
-  const auto file =
-      written(folder, "name: gated\ntasks:\n  - name: wait\n    run: echo begun; cat " +
-                          gate.string() + "\n");
+  const gated_pipeline gated{folder};
   auto server = std::make_unique<server_process>(folder.path / "data");
   const auto address = server->address();
-  REQUIRE(millrace({"apply", file.string(), "--server", server->url()}).status == 0);
+  REQUIRE(millrace({"apply", gated.file.string(), "--server", server->url()}).status == 0);
   background_command watching{{"submit", "gated", "--watch", "--server", server->url()}};
   watching.read_until("running");
   CHECK(server->stop() == 0);
   server = std::make_unique<server_process>(folder.path / "data", address);
-  std::ofstream{gate} << "go\n";
+  gated.open();
   const auto left = watching.wait();
   CAPTURE(left.errors);
   CHECK(left.status == 0);
   CHECK(left.errors.find("run succeeded") != std::string::npos);
+}
+
+TEST_CASE("a followed log that the server's stop cuts off does not look whole") {
+  temporary_folder folder;
+  const gated_pipeline gated{folder};
+  server_process server{folder.path / "data"};
+  REQUIRE(millrace({"apply", gated.file.string(), "--server", server.url()}).status == 0);
+  const auto submitted = millrace({"submit", "gated", "--server", server.url()});
+  const auto run = submitted.output.substr(0, submitted.output.size() - 1);
+  background_command watching{{"watch", run, "--server", server.url()}};
+  watching.read_until("running");
+  background_command following{{"logs", run, "wait", "-f", "--server", server.url()}};
+  following.read_until("begun");
+  CHECK(server.stop() == 0);
+  const auto left = following.wait();
+  CHECK(left.status == 7);
+  CHECK(left.output == "begun\n");
+  CHECK(left.errors.find("it was closed before the answer was whole") != std::string::npos);
+}
+
+TEST_CASE("output that cannot be written is no success") {
+  temporary_folder folder;
+  const auto errors = folder.path / "errors";
+  for (const auto* command : {"--help", "version", "validate - -o json"}) {
+    CAPTURE(command);
+    const auto status =
+        std::system(("echo '{name: x, tasks: [{name: a, run: x}]}' | " MILLRACE_PROGRAM " " +
+                     std::string{command} + " >/dev/full 2>" + errors.string())
+                        .c_str());
+    CHECK(WEXITSTATUS(status) == 1);
+    CHECK(contents(errors) ==
+          "millrace: not all of the output could be written: No space left on device\n");
+  }
 }
 
 TEST_CASE("an answer of another shape ends the program with one line, not by a signal") {

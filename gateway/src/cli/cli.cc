@@ -2,6 +2,8 @@
 #include "cli/cli.h"
 
 #include <algorithm>
+#include <cerrno>
+#include <cstring>
 #include <iostream>
 
 #include "cli/command.h"
@@ -106,9 +108,7 @@ exit_code run_command(const command& one, const std::vector<std::string>& argume
   return one.run(values, positional);
 }
 
-}  // namespace
-
-exit_code run(const std::vector<std::string>& arguments) {
+exit_code run_any(const std::vector<std::string>& arguments) {
   const auto commands = all_commands();
   if (arguments.empty()) {
     print_help(std::cerr, commands);
@@ -117,7 +117,7 @@ exit_code run(const std::vector<std::string>& arguments) {
   const auto& word = arguments[0];
   if (word == "--help" || word == "-h" || word == "help") {
     if (arguments.size() > 1) {
-      return run({arguments[1], "--help"});
+      return run_any({arguments[1], "--help"});
     }
     print_help(std::cout, commands);
     return exit_code::ok;
@@ -132,6 +132,19 @@ exit_code run(const std::vector<std::string>& arguments) {
     return unknown_command(word, commands);
   }
   return run_command(*found, {arguments.begin() + 1, arguments.end()});
+}
+
+}  // namespace
+
+exit_code run(const std::vector<std::string>& arguments) {
+  const auto code = run_any(arguments);
+  errno = 0;
+  if (!std::cout.flush()) {
+    const auto why = errno == 0 ? std::string{} : std::string{": "} + std::strerror(errno);
+    report(exit_code::run_failed, "not all of the output could be written" + why);
+    return code == exit_code::ok ? exit_code::run_failed : code;
+  }
+  return code;
 }
 
 }  // namespace millrace::gateway::cli

@@ -23,7 +23,8 @@ enum class exit_code : int {
   interrupted = 130,
 };
 
-/// Runs the command that `arguments` (without the program's name) name.
+/// Runs the command that `arguments` (without the program's name) name. `run_failed` also when
+/// what it printed could not be written.
 [[nodiscard]] exit_code run(const std::vector<std::string>& arguments);
 
 }  // namespace millrace::gateway::cli

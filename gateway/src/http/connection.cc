@@ -336,10 +336,7 @@ void connection::began(const std::shared_ptr<stream_queue>& queue, int status,
   append_head(status, headers);
   out_ += http_1_0_ || !has_body(status) ? "\r\n" : "Transfer-Encoding: chunked\r\n\r\n";
   if (head_only_ || !has_body(status) || loop_->draining()) {
-    if (loop_->draining() && !head_only_ && has_body(status) && !http_1_0_) {
-      out_ += last_chunk;
-    }
-    queue->end();
+    queue->end();  // while draining: cut short, as `pump` does
     after_answer();
     return;
   }
@@ -368,11 +365,13 @@ void connection::append_piece(std::string_view piece) {
 void connection::pump() {
   while (state_ == state::streaming && !write_pending_) {
     piece_.clear();
-    const bool last = stream_->take(piece_);
+    const auto rest = stream_->take(piece_);
     append_piece(piece_);
     stream_in_flight_ = piece_.size();
-    if (last) {
-      out_ += http_1_0_ ? std::string_view{} : last_chunk;
+    if (rest != stream_queue::rest::more) {
+      // Without the last chunk the client knows that this is not the whole (RFC 9112, 8).
+      keep_alive_ = keep_alive_ && rest == stream_queue::rest::end;
+      out_ += http_1_0_ || rest == stream_queue::rest::cut_short ? std::string_view{} : last_chunk;
       stream_.reset();
       stream_in_flight_ = 0;
       ping_ = {};

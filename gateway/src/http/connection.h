@@ -39,8 +39,12 @@ public:
 
   // The connection's side, on the loop's thread.
 
-  /// Swaps what is queued into `into` (which is empty). True when nothing will follow.
-  bool take(std::string& into);
+  /// What follows that which was taken: more of it, its proper end, or nothing although the writer
+  /// had not closed it.
+  enum class rest : std::uint8_t { more, end, cut_short };
+
+  /// Swaps what is queued into `into` (which is empty).
+  rest take(std::string& into);
 
   /// `bytes` of what was taken have left for the network.
   void sent(std::size_t bytes);

@@ -84,7 +84,8 @@ public:
   /// listened on, with its name and the remedy in the text. Requires: not started before.
   [[nodiscard]] runtime::result<std::uint16_t> start();
 
-  /// Refuses new connections, closes idle ones, ends streams, lets requests finish for up to
+  /// Refuses new connections, closes idle ones, cuts streams short after what was written (without
+  /// their last chunk, so that nobody takes them for whole), lets requests finish for up to
   /// `grace`, cuts the rest, joins the threads. Blocks for that long at most. What is sent to a
   /// reply afterwards goes nowhere. Does nothing when not running.
   void stop(std::chrono::milliseconds grace);

@@ -69,11 +69,11 @@ void stream_queue::on_drained(std::function<void()> callback) {
   on_drained_ = std::move(callback);
 }
 
-bool stream_queue::take(std::string& into) {
+stream_queue::rest stream_queue::take(std::string& into) {
   const std::lock_guard lock{mutex_};
   waking_ = false;
   std::swap(pending_, into);
-  return closed_ || ended_;
+  return closed_ ? rest::end : ended_ ? rest::cut_short : rest::more;
 }
 
 void stream_queue::sent(std::size_t bytes) {
