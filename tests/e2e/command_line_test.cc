@@ -60,6 +60,18 @@ TEST_CASE("a definition with mistakes starts nothing") {
   CHECK(millrace({"validate", "-"}, "name: x\ntasks: [{name: a, run: x}]\n").status == 0);
 }
 
+TEST_CASE("what is no definition is refused at once and by its name") {
+  const auto folder = millrace({"run", "."});
+  CHECK(folder.status == 2);
+  CHECK(folder.errors == "millrace: cannot read '.': Is a directory\n");
+  const auto endless = millrace({"validate", "/dev/zero"});
+  CHECK(endless.status == 2);
+  CHECK(endless.errors ==
+        "millrace: cannot read '/dev/zero': it is over the limit of a definition, 1048576 bytes\n");
+  CHECK(millrace({"validate", "-", "-o", "name"}, "name: x\ntasks: [{name: a, run: x}]\n").output ==
+        "x\n");
+}
+
 TEST_CASE("every example pipeline runs and gives its answer") {
   for (const auto& each : fs::directory_iterator{MILLRACE_EXAMPLES}) {
     if (each.path().extension() != ".yaml") {
@@ -151,13 +163,28 @@ tasks:
   CHECK(at_server({"logs", run, "nope"}).status == 5);
   CHECK(at_server({"get", run, "end"}).output.find("caf\303\251") != std::string::npos);
   CHECK(at_server({"watch", run}).status == 0);
-  CHECK(at_server({"cancel", run}).status == 1);
-  CHECK(at_server({"retry", run}).errors.find("nothing to retry") != std::string::npos);
+  CHECK(at_server({"cancel", run}).status == 6);
+  const auto retried = at_server({"retry", run});
+  CHECK(retried.status == 6);
+  CHECK(retried.errors.find("nothing to retry") != std::string::npos);
   CHECK(at_server({"actor", "call", "run", run, "status"}).output.find("\"succeeded\"") !=
         std::string::npos);
   const auto logs = at_server({"submit", "hello", "--logs"});
   CHECK(logs.output.starts_with("done\n"));
   CHECK(server.stop() == 0);
+}
+
+TEST_CASE("dev serves on localhost and says which addresses it understands") {
+  temporary_folder folder;
+  server_process server{folder.path, "localhost:0"};
+  CHECK(server.url().starts_with("http://127.0.0.1:"));
+  CHECK(server.stop() == 0);
+  for (const auto* bad :
+       {"nowhere:0", "127.0.0.1", "127.0.0.1:", "127.0.0.1:65536", "127.0.0.1:-1"}) {
+    const auto left = millrace({"dev", "--listen", bad, "--data", folder.path.string()});
+    CHECK(left.status == 2);
+    CHECK(left.errors.starts_with("millrace: --listen '" + std::string{bad} + "': "));
+  }
 }
 
 // A pipeline `gated` of one task that says `begun` and reads a named pipe: it ends when a test

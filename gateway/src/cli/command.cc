@@ -9,11 +9,10 @@
 #include <cerrno>
 #include <charconv>
 #include <csignal>
+#include <cstdio>
 #include <cstring>
-#include <fstream>
 #include <iostream>
-#include <iterator>
-#include <sstream>
+#include <memory>
 
 #include "millrace/actors/definition.h"
 
@@ -40,8 +39,11 @@ exit_code code_of(runtime::errc code) {
     case errc::not_found:
       return exit_code::not_found;
     case errc::conflict:
+    case errc::failed_precondition:
       return exit_code::conflict;
     case errc::unavailable:
+    case errc::overloaded:
+    case errc::outcome_unknown:
     case errc::deadline_exceeded:
       return exit_code::unreachable;
     case errc::invalid_argument:
@@ -111,20 +113,26 @@ runtime::result<std::uint32_t> number_of(const option_values& options, const cha
 }
 
 runtime::result<std::string> read_file(const std::string& name) {
-  std::stringstream text;
-  if (name == "-") {
-    text << std::cin.rdbuf();
-    return text.str();
+  const auto refused = [&](runtime::errc code, const std::string& why) {
+    return runtime::error{code, "cannot read '" + name + "': " + why};
+  };
+  std::FILE* const file = name == "-" ? stdin : std::fopen(name.c_str(), "rbe");
+  if (file == nullptr) {
+    return refused(errno == ENOENT ? runtime::errc::not_found : runtime::errc::invalid_argument,
+                   std::strerror(errno));
   }
-  errno = 0;
-  std::ifstream file{name, std::ios::binary};
-  if (!file || (text << file.rdbuf()).bad() || (file.peek() != EOF && text.str().empty())) {
-    const auto why = errno == 0 ? std::string{"not a file"} : std::string{std::strerror(errno)};
-    return runtime::error{
-        errno == ENOENT ? runtime::errc::not_found : runtime::errc::invalid_argument,
-        "cannot read '" + name + "': " + why};
+  const std::unique_ptr<std::FILE, int (*)(std::FILE*)> owned{file, std::fclose};
+  std::string text(actors::definition_bytes_max + 1, '\0');
+  text.resize(std::fread(text.data(), 1, text.size(), file));
+  if (std::ferror(file) != 0) {
+    return refused(runtime::errc::invalid_argument, std::strerror(errno));
   }
-  return text.str();
+  if (text.size() > actors::definition_bytes_max) {
+    return refused(runtime::errc::too_large, "it is over the limit of a definition, " +
+                                                 std::to_string(actors::definition_bytes_max) +
+                                                 " bytes");
+  }
+  return text;
 }
 
 void watch_interrupts() {

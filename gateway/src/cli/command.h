@@ -53,7 +53,8 @@ exit_code report(exit_code code, const std::string& text);
                                                        const char* name, std::uint32_t fallback,
                                                        std::uint32_t most = UINT32_MAX);
 
-/// Reads a file, or standard input for `-`. Errors: `not_found`, `invalid_argument`, `too_large`.
+/// Reads a definition from a file, or from standard input for `-`. Errors: `not_found`,
+/// `invalid_argument`, `too_large`.
 [[nodiscard]] runtime::result<std::string> read_file(const std::string& name);
 
 /// The number of Ctrl-C (and SIGTERM) so far; `watch_interrupts` starts the count.

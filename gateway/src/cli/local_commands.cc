@@ -3,6 +3,8 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <boost/asio/ip/address.hpp>
+#include <charconv>
 #include <iostream>
 #include <set>
 
@@ -296,40 +298,42 @@ void add_dev_options(po::options_description& options) {
   options.add_options()("insecure", "allow an address that is not loopback, without TLS or tokens");
 }
 
-// `127.0.0.1:8400`, `[::1]:8400`, `:8400`.
-result<http::server_options> listen_options(const std::string& text) {
-  const runtime::error malformed{runtime::errc::invalid_argument,
-                                 "--listen '" + text + "': write it like 127.0.0.1:8400"};
-  const auto colon = text.rfind(':');
-  if (colon == std::string::npos) {
-    return malformed;
-  }
+// `127.0.0.1:8400`, `localhost:8400`, `[::1]:8400`, `:8400`.
+result<http::server_options> listen_options(const std::string& text, bool insecure) {
+  const auto refused = [&](const std::string& why) {
+    return runtime::error{runtime::errc::invalid_argument, "--listen '" + text + "': " + why};
+  };
+  const auto colon = std::min(text.rfind(':'), text.size());
+  const auto digits = text.substr(std::min(colon + 1, text.size()));
+  const auto* end = digits.data() + digits.size();
   http::server_options made;
-  auto address = text.substr(0, colon);
-  if (address.size() > 1 && address.front() == '[' && address.back() == ']') {
-    address = address.substr(1, address.size() - 2);
+  if (const auto [after, failure] = std::from_chars(digits.data(), end, made.port);
+      failure != std::errc{} || after != end) {
+    return refused("write it like 127.0.0.1:8400");
   }
-  made.address = address.empty() ? "127.0.0.1" : address;
-  const auto digits = text.substr(colon + 1);
-  if (digits.empty() || digits.size() > 5 ||
-      !std::all_of(digits.begin(), digits.end(), [](char c) { return c >= '0' && c <= '9'; }) ||
-      std::stoul(digits) > 65535) {
-    return malformed;
+  auto host = text.substr(0, colon);
+  if (host.size() > 1 && host.front() == '[' && host.back() == ']') {
+    host = host.substr(1, host.size() - 2);
   }
-  made.port = static_cast<std::uint16_t>(std::stoul(digits));
+  made.address = host.empty() || host == "localhost" ? "127.0.0.1" : host;
+  boost::system::error_code failed;
+  const auto address = boost::asio::ip::make_address(made.address, failed);
+  if (failed) {
+    return refused("'" + host + "' is no IP address; only the name localhost is understood");
+  }
+  if (!address.is_loopback() && !insecure) {
+    return refused(
+        "anyone who reaches it could run commands here: keep to 127.0.0.1, or say "
+        "--insecure");
+  }
   return made;
 }
 
 exit_code run_dev(const option_values& options, const std::vector<std::string>&) {
-  auto listen = listen_options(text_of(options, "listen", listen_default));
+  auto listen =
+      listen_options(text_of(options, "listen", listen_default), options.count("insecure") > 0);
   if (!listen) {
     return report(listen.error());
-  }
-  const auto loopback = listen->address.starts_with("127.") || listen->address == "::1";
-  if (!loopback && options.count("insecure") == 0) {
-    return report(exit_code::usage,
-                  "anyone who reaches " + listen->address +
-                      " could run commands here: keep to 127.0.0.1, or say --insecure");
   }
   const auto here = open_node(options);
   if (!here) {
@@ -378,6 +382,8 @@ exit_code run_validate(const option_values& options, const std::vector<std::stri
       code = exit_code::usage;
     } else if (*form == output_form::json || *form == output_form::jsonl) {
       std::cout << actors::to_json(*loaded.definition) << '\n';
+    } else if (*form == output_form::name) {
+      std::cout << loaded.definition->name << '\n';
     } else {
       std::cout << name << ": ok, pipeline " << loaded.definition->name << " with "
                 << count_of(loaded.definition->tasks.size() == 1 ? "task" : "tasks",
