@@ -41,6 +41,7 @@ enum AttemptEnd {
   notStarted @5;   # The command could not be started at all.
   badOutputs @6;   # It exited with 0, but what it wrote to $MILLRACE_OUTPUT cannot be read.
   lost @7;         # Its executor went away.
+  running @8;      # It has not ended.
 }
 
 struct Variable {
@@ -201,7 +202,8 @@ interface Run $Actor.actor("run") $Actor.group("run") $Actor.affinity("/") {
             labels :List(Label), createdAt :Int64) -> () $Actor.internal;
   status @1 () -> (run :RunStatus) $Actor.readOnly;
   tasks @2 (after :Text, limit :UInt32) -> (tasks :List(TaskStatus), next :Text) $Actor.readOnly;
-  # `after` and `next` are map keys; limit 0: 1,000.
+  # In the order of the definition, those after the instance named `after`; `next` is empty at the end.
+  # Those that have not started are `waiting`; a fan-out is one until its list is known. limit 0: 1,000.
   task @3 (name :Text) -> (task :TaskStatus) $Actor.readOnly;
   events @4 (after :UInt64, waitMs :UInt32, limit :UInt32) -> (events :List(RunEvent), ended :Bool)
       $Actor.reentrant;
@@ -242,7 +244,7 @@ struct Attempt {
   # Record of the map "attempts", by number in 6 digits.
   number @0 :UInt32;
   executor @1 :Text;
-  end @2 :AttemptEnd;       # Meaningful once it is finished.
+  end @2 :AttemptEnd;
   exitCode @3 :Int32;       # -1: none.
   signal @4 :Int32;         # 0: none.
   startedAt @5 :Int64 $Actor.time;

@@ -415,36 +415,46 @@ async<run_actor::status_results> run_actor::status() {
   co_return results;
 }
 
+// One that has no row yet waits.
+void run_actor::tell_waiting(schemas::TaskStatus::Builder status, instance_id id) const {
+  status.setName(graph_->name_of(id).c_str());
+  status.setTask(graph_->task(id.task).name.c_str());
+  status.setIndex(id.index);
+  status.setLabel(graph_->instance(id).label.c_str());
+  status.setState(TaskState::WAITING);
+}
+
 async<run_actor::tasks_results> run_actor::tasks(tasks_params params) {
   if (auto known = check_known(); !known) {
     co_return std::move(known).error();
   }
+  const auto after = params.after();
+  const auto last = graph_->instance_named(after);
+  auto at = graph_->next_instance(last);
+  if (!after.empty() && !last) {
+    const auto task = graph_->find(after.substr(0, after.find('[')));
+    if (!task) {
+      co_return error{errc::invalid_argument, "run '" + key() + "' has no task '" +
+                                                  std::string{after} + "' to go on after"};
+    }
+    at = instance_id{*task, 0};  // its list has become known since
+  }
   const auto limit =
       params.limit() == 0 ? tasks_page_default : std::min(params.limit(), tasks_page_max);
-  const std::string after{params.after()};
-  std::vector<schemas::TaskStatus::Reader> page;
-  std::string last;
-  std::string next;
-  instances_.for_each(
-      [&](std::string_view row, schemas::TaskStatus::Reader status) {
-        if (row == after) {
-          return true;
-        }
-        if (page.size() == limit) {
-          next = last;
-          return false;
-        }
-        last = row;
-        page.push_back(status);
-        return true;
-      },
-      after);
+  std::vector<instance_id> page;
+  for (; at && page.size() < limit; at = graph_->next_instance(at)) {
+    page.push_back(*at);
+  }
   tasks_results results;
   auto list = results.build().initTasks(static_cast<unsigned>(page.size()));
-  for (unsigned at = 0; at < page.size(); ++at) {
-    list.setWithCaveats(at, page[at]);
+  for (unsigned index = 0; index < page.size(); ++index) {
+    if (const auto row = instances_.get(row_of(page[index]))) {
+      list.setWithCaveats(index, *row);
+    } else {
+      tell_waiting(list[index], page[index]);
+    }
   }
-  results.build().setNext(next.c_str());
+  results.build().setNext(at ? graph_->name_of(page.back()).c_str() : "");
   co_return results;
 }
 
@@ -452,19 +462,17 @@ async<run_actor::task_results> run_actor::task(task_params params) {
   if (auto known = check_known(); !known) {
     co_return std::move(known).error();
   }
-  std::string row{params.name()};
-  if (const auto bracket = row.find('['); bracket != std::string::npos && row.ends_with(']')) {
-    const auto digits = row.substr(bracket + 1, row.size() - bracket - 2);
-    row = row.substr(0, bracket) + "[" +
-          std::string(digits.size() < 6 ? 6 - digits.size() : 0, '0') + digits + "]";
-  }
-  const auto found = instances_.get(row);
-  if (!found) {
-    co_return error{errc::not_found, "run '" + key() + "' has no task '" +
-                                         std::string{params.name()} + "' that has started"};
+  const auto id = graph_->instance_named(params.name());
+  if (!id) {
+    co_return error{errc::not_found,
+                    "run '" + key() + "' has no task '" + std::string{params.name()} + "'"};
   }
   task_results results;
-  results.build().setTask(*found);
+  if (const auto row = instances_.get(row_of(*id))) {
+    results.build().setTask(*row);
+  } else {
+    tell_waiting(results.build().initTask(), *id);
+  }
   co_return results;
 }
 

@@ -43,6 +43,7 @@ private:
   void report();
   [[nodiscard]] runtime::result<schemas::task_interface::begin_params> spec_of(
       instance_id id) const;
+  void tell_waiting(schemas::TaskStatus::Builder status, instance_id id) const;
   void count(schemas::TaskState state, int by);
   void count_waiting();
   void add_event(const schemas::TaskStatus::Reader* instance);

@@ -43,6 +43,8 @@ std::string exit_text(schemas::AttemptReport::Reader report, runtime::duration t
       return text_of(report.getText());
     case AttemptEnd::LOST:
       return "its executor went away";
+    case AttemptEnd::RUNNING:
+      break;  // no report says so
   }
   return {};
 }
@@ -150,6 +152,7 @@ void task_actor::start_attempt(std::uint32_t number) {
   auto row = attempts_.edit(padded(number, attempt_digits));
   row.setNumber(number);
   row.setExecutor(root.getExecutor());
+  row.setEnd(AttemptEnd::RUNNING);
   row.setExitCode(-1);
 
   schemas::executor_interface::start_params start;

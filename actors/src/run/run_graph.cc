@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <array>
+#include <charconv>
 
 #include "millrace/actors/expression.h"
 #include "millrace/actors/process.h"
@@ -154,6 +155,30 @@ std::string run_graph::name_of(instance_id id) const {
   return fans_out(id.task) && !nodes_[id.task].instances.empty()
              ? name + "[" + std::to_string(id.index) + "]"
              : name;
+}
+
+std::optional<instance_id> run_graph::next_instance(std::optional<instance_id> id) const {
+  if (!id) {
+    return nodes_.empty() ? std::nullopt : std::optional{instance_id{0, 0}};
+  }
+  if (id->index + std::size_t{1} < nodes_[id->task].instances.size()) {
+    return instance_id{id->task, id->index + 1};
+  }
+  return id->task + std::size_t{1} < nodes_.size() ? std::optional{instance_id{id->task + 1, 0}}
+                                                   : std::nullopt;
+}
+
+std::optional<instance_id> run_graph::instance_named(std::string_view name) const {
+  const auto bracket = std::min(name.find('['), name.size());
+  const auto at = find(name.substr(0, bracket));
+  std::uint32_t index = 0;
+  std::from_chars(name.data() + std::min(bracket + 1, name.size()), name.data() + name.size(),
+                  index);
+  if (!at || (index > 0 && index >= nodes_[*at].instances.size())) {
+    return std::nullopt;
+  }
+  const instance_id id{*at, index};
+  return name_of(id) == name ? std::optional{id} : std::nullopt;
 }
 
 void run_graph::restore(instance_id id, task_state state, output_list outputs) {

@@ -110,6 +110,11 @@ public:
   [[nodiscard]] bool fans_out(std::uint32_t at) const;
   /// `count` or `count[3]`.
   [[nodiscard]] std::string name_of(instance_id id) const;
+  /// The instance that comes after `id` in the order of the definition, or the first of all.
+  /// A fan-out whose list is not known yet counts as one. Nothing at the end.
+  [[nodiscard]] std::optional<instance_id> next_instance(std::optional<instance_id> id) const;
+  /// The instance that `name_of` calls so; nothing if there is none yet.
+  [[nodiscard]] std::optional<instance_id> instance_named(std::string_view name) const;
   /// The position of a task; nothing for an unknown name.
   [[nodiscard]] std::optional<std::uint32_t> find(std::string_view task) const;
 

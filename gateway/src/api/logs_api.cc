@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
-// Logs: the output files of attempts, whole, their end, or as they grow.
+// Logs: the output files of attempts, whole, their end, or as they grow. Who follows one that has
+// not started waits for it.
 #include "api/api.h"
 #include "api/respond.h"
 #include "millrace/actors/process_log.h"
@@ -16,6 +17,8 @@ using runtime::ref;
 
 namespace {
 
+// How long one look for a start waits; below the call's own deadline.
+constexpr std::uint32_t start_wait_ms = 20'000;
 constexpr std::size_t chunk_bytes = std::size_t{64} << 10U;
 constexpr std::uint64_t tail_lines_max = 100'000;
 constexpr std::size_t tail_bytes_max = std::size_t{8} << 20U;
@@ -30,18 +33,76 @@ struct wanted_log {
   bool errors;  // the standard error
 };
 
+bool has_ended(schemas::TaskStatus::Reader task) {
+  return task.getFinishedAt() != 0;
+}
+
+// The number of the wanted attempt once it has been started.
+std::optional<std::uint32_t> started(schemas::TaskStatus::Reader task, const wanted_log& wanted) {
+  const auto latest = task.getAttempt();
+  const auto number = wanted.attempt == 0 ? latest : static_cast<std::uint32_t>(wanted.attempt);
+  const auto queued = number == latest && task.getState() == schemas::TaskState::QUEUED;
+  return number == 0 || number > latest || queued ? std::nullopt : std::optional{number};
+}
+
 // Sends one file, and goes on as it grows when asked to.
 class log_sender : public std::enable_shared_from_this<log_sender> {
 public:
-  log_sender(const api_parts& parts, fs::path file, const wanted_log& wanted, reply answer)
-      : parts_(parts), file_(std::move(file)), wanted_(wanted), answer_(std::move(answer)) {}
+  log_sender(const api_parts& parts, const wanted_log& wanted, reply answer)
+      : parts_(parts), wanted_(wanted), answer_(std::move(answer)) {}
+
+  void begin(std::uint32_t attempt) {
+    const auto files = parts_.host.logs_of(wanted_.run, wanted_.task, attempt);
+    file_ = wanted_.errors ? files.standard_error : files.standard_output;
+    parts_.files.post([self = shared_from_this()] { self->send(); });
+  }
+
+  void wait_for_start() {
+    open();
+    look();
+  }
+
+private:
+  void look() {
+    parts_.silo.call_then<schemas::run_interface::events_results>(
+        ref<schemas::Run>(wanted_.run).events(after_, start_wait_ms, 0),
+        [self = shared_from_this()](auto page) { self->take(std::move(page)); });
+  }
+
+  void take(runtime::result<schemas::run_interface::events_results> page) {
+    if (!page || closed_) {
+      finish();
+      return;
+    }
+    auto concerned = page->ended();
+    for (auto event : page->events()) {
+      after_ = event.getSequence();
+      concerned = concerned || event.getName() == wanted_.task.c_str();
+    }
+    concerned ? ask() : look();
+  }
+
+  void ask() {
+    parts_.silo.call_then<schemas::run_interface::task_results>(
+        ref<schemas::Run>(wanted_.run).task(wanted_.task), [self = shared_from_this()](auto found) {
+          if (!found) {
+            self->finish();
+          } else if (const auto attempt = started(found->task(), self->wanted_)) {
+            self->begin(*attempt);
+          } else if (has_ended(found->task())) {
+            self->finish();
+          } else {
+            self->look();
+          }
+        });
+  }
 
   // On the file thread.
-  void begin() {
+  void send() {
     if (wanted_.from_end) {
       const auto tail = actors::tail_log_lines(file_, static_cast<std::size_t>(wanted_.tail_lines),
                                                tail_bytes_max);
-      if (!tail && tail.error().code() != errc::not_found) {
+      if (!tail && tail.error().code() != errc::not_found && answer_) {
         answer_.fail(tail.error());
         return;
       }
@@ -56,8 +117,10 @@ public:
     go_on();
   }
 
-private:
   void open() {
+    if (!answer_) {
+      return;
+    }
     out_ = answer_.open(200, {{"Content-Type", "text/plain; charset=utf-8"},
                               {"X-Content-Type-Options", "nosniff"},
                               {"Cache-Control", "no-store"}});
@@ -99,8 +162,7 @@ private:
       }
       break;
     }
-    out_.close();
-    self_.reset();
+    finish();
   }
 
   void wait_for_more() {
@@ -110,9 +172,13 @@ private:
           self->parts_.files.post([self] { self->go_on(); });
         });
     if (!watched) {
-      out_.close();
-      self_.reset();
+      finish();
     }
+  }
+
+  void finish() {
+    out_.close();
+    self_.reset();
   }
 
   const api_parts& parts_;
@@ -120,6 +186,7 @@ private:
   wanted_log wanted_;
   reply answer_;
   http::stream out_;
+  std::uint64_t after_ = 0;  // the last event of the run that was seen
   std::uint64_t offset_ = 0;
   bool last_ = false;  // the attempt has ended: what is there is all
   std::atomic<bool> lagging_{false};
@@ -148,29 +215,28 @@ void logs(const api_parts& parts, request& received, reply answer) {
                     follow && *follow != "false" && *follow != "0",
                     stream == "stderr"};
   auto shared = std::make_shared<reply>(std::move(answer));
-  parts.silo.call_then<schemas::run_interface::task_results>(
-      ref<schemas::Run>(wanted.run).task(wanted.task),
-      [&parts, wanted, shared](auto found) mutable {
-        if (!found) {
-          shared->fail(found.error());
-          return;
-        }
-        const auto latest = found->task().getAttempt();
-        const auto number = wanted.attempt == 0 ? latest : wanted.attempt;
-        if (number == 0 || number > latest) {
-          shared->fail(
-              {errc::not_found,
-               latest == 0 ? "the task was never started: " + std::string{found->task().getReason()}
-                           : "the task has " + std::to_string(latest) + " attempts"});
-          return;
-        }
-        const auto files =
-            parts.host.logs_of(wanted.run, wanted.task, static_cast<std::uint32_t>(number));
-        const auto sender = std::make_shared<log_sender>(
-            parts, wanted.errors ? files.standard_error : files.standard_output, wanted,
-            std::move(*shared));
-        parts.files.post([sender] { sender->begin(); });
-      });
+  parts.silo.call_then<
+      schemas::run_interface::
+          task_results>(ref<schemas::Run>(wanted.run).task(wanted.task), [&parts, wanted, shared](
+                                                                             auto found) mutable {
+    if (!found) {
+      shared->fail(found.error());
+      return;
+    }
+    const auto task = found->task();
+    const auto begun = started(task, wanted);
+    if (!begun && !has_ended(task) && !wanted.follow) {
+      shared->fail({errc::failed_precondition, "it has not started yet; follow=true waits for it"});
+    } else if (!begun && has_ended(task)) {
+      shared->fail({errc::not_found,
+                    task.getAttempt() == 0
+                        ? "the task was never started: " + std::string{task.getReason()}
+                        : "the task has " + std::to_string(task.getAttempt()) + " attempts"});
+    } else {
+      const auto sender = std::make_shared<log_sender>(parts, wanted, std::move(*shared));
+      begun ? sender->begin(*begun) : sender->wait_for_start();
+    }
+  });
 }
 
 }  // namespace

@@ -41,10 +41,31 @@ void tasks(const api_parts& parts, request& received, reply answer) {
                   [](const auto& results) { return http::json(200, json_of(results)); });
 }
 
+// The run knows every task; one that has started tells more itself.
 void task(const api_parts& parts, request& received, reply answer) {
-  const auto name = run_id(received) + "/" + std::string{received.param("name")};
-  call_and_answer(parts.silo, ref<schemas::Task>(name).describe(), std::move(answer),
-                  [](const auto& results) { return http::json(200, json_of(results)); });
+  const auto run = run_id(received);
+  const std::string name{received.param("name")};
+  auto shared = std::make_shared<reply>(std::move(answer));
+  parts.silo.call_then<schemas::run_interface::task_results>(
+      ref<schemas::Run>(run).task(name), [&parts, shared, run, name](auto found) {
+        if (!found) {
+          shared->fail(found.error());
+          return;
+        }
+        if (found->task().getAttempt() > 0) {
+          call_and_answer(parts.silo, ref<schemas::Task>(run + "/" + name).describe(),
+                          std::move(*shared),
+                          [](const auto& results) { return http::json(200, json_of(results)); });
+          return;
+        }
+        schemas::task_interface::describe_results waiting;
+        auto made = waiting.build();
+        made.setName(found->task().getName());
+        made.setRun(run.c_str());
+        made.setState(found->task().getState());
+        made.setReason(found->task().getReason());
+        shared->send(http::json(200, json_of(waiting)));
+      });
 }
 
 void cancel(const api_parts& parts, request& received, reply answer) {

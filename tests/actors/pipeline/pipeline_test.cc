@@ -116,6 +116,41 @@ tasks:
   CHECK(again.error().code() == runtime::errc::failed_precondition);
 }
 
+TEST_CASE("tasks that have not started are listed as waiting, in the order of the definition") {
+  temporary_folder data;
+  node here{data.path};
+  const auto run = here.submit(R"yaml(name: waiting
+tasks:
+  - {name: z, run: sleep 600, grace_period: 10ms}
+  - {name: each, for_each: [1, 2], run: echo, needs: [z]}
+  - {name: a, run: echo, needs: [each]}
+)yaml");
+  here.wait_until_running(run, "z");
+  CHECK(here.task(run, "a").task().getState() == TaskState::WAITING);
+  CHECK(here.task(run, "each").task().getState() == TaskState::WAITING);
+  const auto unknown = here.silo->call(ref<schemas::Run>(run).task("each[0]"));
+  CHECK(unknown.error().code() == runtime::errc::not_found);
+  const auto detail = here.silo->call(ref<schemas::Task>(run + "/z").describe());
+  REQUIRE(detail);
+  CHECK(detail->attempts()[0].getEnd() == schemas::AttemptEnd::RUNNING);
+
+  std::vector<std::string> listed;
+  std::string after;
+  do {
+    const auto page = here.silo->call(ref<schemas::Run>(run).tasks(after, 1));
+    REQUIRE(page);
+    for (auto each : page->tasks()) {
+      listed.emplace_back(each.getName().cStr());
+    }
+    after = page->next();
+  } while (!after.empty());
+  CHECK(listed == std::vector<std::string>{"z", "each", "a"});
+  const auto nonsense = here.silo->call(ref<schemas::Run>(run).tasks("nope", 1));
+  CHECK(nonsense.error().code() == runtime::errc::invalid_argument);
+  REQUIRE(here.silo->call(ref<schemas::Run>(run).cancel("enough")));
+  CHECK(here.wait(run) == RunState::CANCELLED);
+}
+
 TEST_CASE("a task that has not ended is not begun again") {
   temporary_folder data;
   node here{data.path};

@@ -110,6 +110,30 @@ public:
 
 using names = std::set<std::string>;
 
+TEST_CASE("instances are found by name and by order, a fan-out as one until its list is known") {
+  played_run run{R"(name: p
+tasks:
+  - {name: list, run: x, outputs: [files]}
+  - {name: each, run: x, needs: [list], for_each: "${{ tasks.list.outputs.files }}"}
+  - {name: last, run: x, needs: [each]}
+)"};
+  const auto in_order = [&run] {
+    std::vector<std::string> listed;
+    for (auto at = run.graph_.next_instance({}); at; at = run.graph_.next_instance(at)) {
+      listed.push_back(run.graph_.name_of(*at));
+      CHECK(run.graph_.instance_named(listed.back()) == at);
+    }
+    return listed;
+  };
+  CHECK(in_order() == std::vector<std::string>{"list", "each", "last"});
+  CHECK_FALSE(run.graph_.instance_named("each[0]"));
+  run.end("list", task_state::SUCCEEDED, {{"files", "a\nb"}});
+  CHECK(in_order() == std::vector<std::string>{"list", "each[0]", "each[1]", "last"});
+  for (const auto* name : {"each", "each[2]", "each[", "each[x]", "list[0]", "nope", ""}) {
+    CHECK_FALSE(run.graph_.instance_named(name));
+  }
+}
+
 TEST_CASE("tasks start when what they need has succeeded") {
   played_run run{R"(name: p
 tasks:

@@ -3,10 +3,12 @@
 #include "api/api.h"
 
 #include <doctest/doctest.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <condition_variable>
 #include <filesystem>
+#include <fstream>
 #include <memory>
 #include <mutex>
 #include <nlohmann/json.hpp>
@@ -88,6 +90,8 @@ public:
   void handle(http::request& received, http::reply answer) {
     routes_.handle(received, std::move(answer));
   }
+
+  const std::filesystem::path& folder() const { return folder_; }
 
   std::optional<http::client> client;
 
@@ -196,7 +200,16 @@ public:
 
   void complete(http::response) override {}
   std::shared_ptr<http::stream_sink> open(int, http::header_list, std::string_view) override {
+    const std::lock_guard lock{mutex_};
+    opened_ = true;
+    changed_.notify_all();
     return shared_from_this();
+  }
+
+  // Whether the answer begins within a while.
+  bool opens() {
+    std::unique_lock lock{mutex_};
+    return changed_.wait_for(lock, std::chrono::seconds{10}, [this] { return opened_; });
   }
 
   // Whether `text` is written within a while.
@@ -211,6 +224,7 @@ private:
   std::condition_variable changed_;
   std::function<void()> drained_;
   std::string text_;
+  bool opened_ = false;
 };
 
 TEST_CASE("a client whose queue drains while its events are written gets them all") {
@@ -226,6 +240,44 @@ TEST_CASE("a client whose queue drains while its events are written gets them al
   REQUIRE(lagging->gets("\"state\":\"running\""));
   here.ask(method::post, "/api/v1/runs/" + run + "/cancel", 202, "{}");
   CHECK(lagging->gets("event: end\n"));
+}
+
+// Method: `first` reads a pipe that the test closes once it has seen what there is to see.
+TEST_CASE("a task that has not started is told as waiting, and its log can be followed") {
+  served_node here;
+  const auto gate = here.folder() / "gate";
+  REQUIRE(::mkfifo(gate.c_str(), 0600) == 0);
+  here.ask(method::put, "/api/v1/projects/p/pipelines/gated", 201,
+           "name: gated\ntasks:\n  - {name: first, run: cat " + gate.string() +
+               "}\n  - {name: second, run: echo hello, needs: [first]}\n" +
+               "  - {name: third, run: echo, needs: [second], run_on: failure}\n");
+  const std::string run =
+      "/api/v1/runs/" +
+      here.ask(method::post, "/api/v1/projects/p/pipelines/gated/runs", 201)["run"]
+          .get<std::string>();
+  const auto tasks = here.ask(method::get, run + "/tasks", 200)["tasks"];
+  REQUIRE(tasks.size() == 3);
+  CHECK(tasks[1]["name"] == "second");
+  CHECK(tasks[1]["state"] == "waiting");
+  const auto second = here.ask(method::get, run + "/tasks/second", 200);
+  CHECK(second["state"] == "waiting");
+  CHECK(second["attempts"].empty());
+  CHECK(here.ask(method::get, run + "/tasks/second/logs", 409)["code"] == "failed_precondition");
+  CHECK(here.ask(method::get, run + "/tasks/nope", 404)["code"] == "not_found");
+
+  const auto follower = std::make_shared<drained_at_once>();
+  http::request asked;
+  REQUIRE(asked.set_target(run + "/tasks/second/logs?follow=true"));
+  here.handle(asked, http::reply{follower});
+  REQUIRE(follower->opens());
+  std::ofstream{gate}.close();  // waits for the reader
+  CHECK(follower->gets("hello\n"));
+  const auto stream = here.client->events(run + "/events", "", [](const auto& event) {
+    return event.name == "end" ? http::flow::stop : http::flow::more;
+  });
+  REQUIRE(stream);
+  CHECK(here.ask(method::get, run + "/tasks/third", 200)["state"] == "skipped");
+  CHECK(here.ask(method::get, run + "/tasks/third/logs", 404)["code"] == "not_found");
 }
 
 TEST_CASE("any actor answers by its schema") {
