@@ -200,6 +200,23 @@ struct gated_pipeline {
   fs::path file;
 };
 
+// The second mark comes before the run has heard of itself, so that its first cancel is refused.
+TEST_CASE("Ctrl-C cancels a run at any time") {
+  for (const auto* mark : {"running", "run ", "run ", "run "}) {
+    temporary_folder folder;
+    const gated_pipeline gated{folder};
+    background_command running{
+        {"run", gated.file.string(), "--data", (folder.path / "data").string()}};
+    running.read_until(mark);
+    running.interrupt();
+    const auto left = running.wait();
+    CAPTURE(left.errors);
+    CHECK(left.status == 130);
+    CHECK(left.errors.find("cancelling") != std::string::npos);
+    CHECK(left.errors.find("run cancelled: interrupted") != std::string::npos);
+  }
+}
+
 // Goal: a restart of the server is not the end of a watch.
 // Method: the task reads a named pipe, so it ends when the test writes to it: after the restart.
 TEST_CASE("watch goes on when the server comes back") {

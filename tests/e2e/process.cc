@@ -114,6 +114,10 @@ void background_command::read_until(const std::string& text) {
   }
 }
 
+void background_command::interrupt() const {
+  ::kill(pid_, SIGINT);
+}
+
 finished_command background_command::wait() {
   while (read_some()) {
   }

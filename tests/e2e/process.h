@@ -35,6 +35,8 @@ public:
   /// Waits until `text` stands in what it printed, on either stream. Fails the test when it ends
   /// without.
   void read_until(const std::string& text);
+  /// Ctrl-C.
+  void interrupt() const;
   /// Its end, with all that it printed.
   [[nodiscard]] finished_command wait();
 

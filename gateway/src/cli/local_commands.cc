@@ -168,11 +168,11 @@ exit_code run_dev(const option_values& options, const std::vector<std::string>&)
   add_api(routes, parts);
   const runtime::system_clock clock;
   http::server server{*listen, routes.as_handler(), clock};
+  parts.probe = [&server] { return server.probe(); };  // before the first request can ask for it
   const auto port = server.start();
   if (!port) {
     return report(exit_code::conflict, port.error().text());
   }
-  parts.probe = [&server] { return server.probe(); };
   const auto host = listen->address.find(':') == std::string::npos ? listen->address
                                                                    : "[" + listen->address + "]";
   std::cerr << "millrace: serving on http://" << host << ":" << *port << ", data in "

@@ -62,11 +62,14 @@ result<void> local_run::submit(const std::string& params) {
 
 exit_code local_run::follow() {
   std::uint64_t after = 0;
+  auto told = false;
   auto cancelled = false;
   for (;;) {
-    if (interrupts() > 0 && !std::exchange(cancelled, true)) {
+    if (interrupts() > 0 && !std::exchange(told, true)) {
       view_.line("cancelling; press Ctrl-C twice more to leave at once");
-      static_cast<void>(here_.silo().call(ref<schemas::Run>(run_).cancel("interrupted")));
+    }
+    if (told && !cancelled) {  // again after a refusal: the run may not have heard of itself yet
+      cancelled = here_.silo().call(ref<schemas::Run>(run_).cancel("interrupted")).has_value();
     }
     auto page = here_.silo().call(ref<schemas::Run>(run_).events(after, look_ms, 0));
     if (!page) {

@@ -67,8 +67,8 @@ struct server_probe {
 
 /// A server that runs from `start` to `stop`.
 ///
-/// Threading: `post` and `probe` from any thread once `start` has returned; the rest from the
-/// owner's, never an io thread.
+/// Threading: `post` from any thread once `start` has returned, `probe` from any thread; the rest
+/// from the owner's, never an io thread.
 class server {
 public:
   /// Requires: `target` is set; `clock` outlives the server (it dates the answers).
