@@ -42,6 +42,7 @@ enum AttemptEnd {
   badOutputs @6;   # It exited with 0, but what it wrote to $MILLRACE_OUTPUT cannot be read.
   lost @7;         # Its executor went away.
   running @8;      # It has not ended.
+  diskFull @9;     # It wrote output while its disk was nearly full.
 }
 
 struct Variable {

@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <condition_variable>
+#include <cstdio>
 #include <deque>
 #include <functional>
 #include <map>
@@ -18,6 +19,7 @@
 #include "pipeline/pool_actor.h"
 #include "pipeline/run_actor.h"
 #include "pipeline/task_actor.h"
+#include "process/failure.h"
 
 namespace millrace::actors {
 
@@ -34,8 +36,10 @@ namespace {
 // Of each stream, kept in the state of a task; the whole is in the file.
 constexpr std::size_t tail_bytes = 4096;
 
-// How long a report waits before it is made again, and a start that was refused for want of room.
+// How long a report waits before it is made again, at first and at most, and a start that was
+// refused for want of room.
 constexpr auto report_retry = std::chrono::milliseconds{200};
+constexpr runtime::duration report_retry_max = std::chrono::seconds{10};
 constexpr auto start_retry = std::chrono::milliseconds{100};
 
 // A start is refused for this long before the attempt ends as not started: 30 s.
@@ -43,6 +47,9 @@ constexpr unsigned start_tries_max = 300;
 
 // Reports of an earlier life's attempts before `join` gives up: 10 s.
 constexpr unsigned recovery_tries_max = 50;
+
+// With less free than this, a refusal for want of room is the disk's and not the quota's.
+constexpr std::uintmax_t disk_full_bytes = std::uintmax_t{16} << 20U;
 
 AttemptEnd end_of(process_outcome outcome) {
   switch (outcome) {
@@ -56,6 +63,8 @@ AttemptEnd end_of(process_outcome outcome) {
       return AttemptEnd::CANCELLED;
     case process_outcome::log_limit:
       return AttemptEnd::LOG_LIMIT;
+    case process_outcome::disk_full:
+      return AttemptEnd::DISK_FULL;
   }
   return AttemptEnd::LOST;
 }
@@ -86,6 +95,7 @@ public:
     process_options processes;
     processes.state_directory = options_.data_directory / "executor";
     processes.tail_bytes_max = tail_bytes;
+    processes.disk_reserve_bytes = options_.disk_reserve_bytes;
     auto opened = process_supervisor::open(processes, home_.time());
     if (!opened) {
       return std::move(opened).error();
@@ -156,6 +166,10 @@ public:
     return options_.data_directory / "workspaces" / run;
   }
   process_supervisor& processes() { return *supervisor_; }
+  std::optional<error> trouble() const {
+    const std::lock_guard lock{mutex_};
+    return trouble_;
+  }
 
 private:
   using attempt_message = std::shared_ptr<runtime::message<schemas::AttemptSpec>>;
@@ -218,6 +232,16 @@ private:
     return spec;
   }
 
+  static result<void> make_directories(std::initializer_list<fs::path> wanted) {
+    for (const auto& each : wanted) {
+      std::error_code failed;
+      if (fs::create_directories(each, failed); failed) {
+        return process_detail::file_failure("cannot make " + each.string(), failed.value());
+      }
+    }
+    return {};
+  }
+
   void start_now(const attempt_message& message, unsigned tries) {
     const auto attempt = message->read();
     if (attempt.getIncarnation() != incarnation_) {
@@ -228,18 +252,15 @@ private:
     const auto number = attempt.getNumber();
     const auto task = text_of(attempt.getTask());
     const auto spec = spec_of(attempt);
-    std::error_code failed;
-    fs::create_directories(spec.working_directory, failed);
-    fs::create_directories(output_file(token).parent_path(), failed);
+    auto started = make_directories({spec.working_directory, output_file(token).parent_path()});
     // The command makes the output file when it writes one: making and removing a file for each
     // attempt costs more than starting its process (ext4 passes over inodes deleted lately).
-    auto started = failed
-                       ? result<void>{error{errc::storage_failed,
-                                            "cannot make the workspace: " + failed.message()}}
-                       : supervisor_->start(spec, [this, task, number](process_exit ended) {
-                           auto shared = std::make_shared<process_exit>(std::move(ended));
-                           post([this, task, number, shared] { ended_now(task, number, *shared); });
-                         });
+    if (started) {
+      started = supervisor_->start(spec, [this, task, number](process_exit ended) {
+        auto shared = std::make_shared<process_exit>(std::move(ended));
+        post([this, task, number, shared] { ended_now(task, number, *shared); });
+      });
+    }
     const auto started_at = nanoseconds(home_.time().wall());
     if (started) {
       home_.tell(ref<schemas::Task>(task).attempt_started(number, started_at));
@@ -295,12 +316,23 @@ private:
     report.setSignal(ended.signal.value_or(0));
     report.setStartedAt(nanoseconds(ended.started_at));
     report.setFinishedAt(nanoseconds(ended.ended_at));
+    explain(report);
     set_text([&](const char* text) { report.setStdoutTail(text); }, ended.standard_output.tail);
     set_text([&](const char* text) { report.setStderrTail(text); }, ended.standard_error.tail);
     report.setStdoutBytes(ended.standard_output.bytes);
     report.setStderrBytes(ended.standard_error.bytes);
     take_outputs(report, ended.token);
     deliver(task, std::make_shared<report_params>(std::move(params)), ended.token);
+  }
+
+  // What only this machine knows of an end.
+  void explain(schemas::AttemptReport::Builder report) const {
+    if (report.getEnd() == AttemptEnd::DISK_FULL) {
+      report.setText(("disk full: the output of the task was stopped, with less than " +
+                      std::to_string(options_.disk_reserve_bytes >> 20U) + " MiB free for " +
+                      options_.data_directory.string() + "; make room there, then retry the run")
+                         .c_str());
+    }
   }
 
   void take_outputs(schemas::AttemptReport::Builder report, const std::string& token) {
@@ -331,18 +363,56 @@ private:
   }
 
   // Makes the report until the task has stored it; then the attempt may be forgotten here.
-  void deliver(const std::string& task, std::shared_ptr<report_params> params, std::string token) {
+  void deliver(const std::string& task, std::shared_ptr<report_params> params, std::string token,
+               runtime::duration retry = report_retry) {
     auto copy = report_params{};
     copy.build().setReport(params->report());
     home_.call_then<void>(
         ref<schemas::Task>(task).attempt_finished(std::move(copy)),
-        [this, task, params, token = std::move(token)](result<void> stored) {
+        [this, task, params, token = std::move(token), retry](result<void> stored) {
           if (stored || runtime::retry_of(stored.error().code()) == runtime::retry_class::never) {
+            note(std::nullopt);
             post([this, token] { forget(token); });
           } else {
-            post([this, task, params, token] { deliver(task, params, token); }, report_retry);
+            note(with_remedy(std::move(stored).error()));
+            const auto longer = std::min<runtime::duration>(2 * retry, report_retry_max);
+            post([this, task, params, token, longer] { deliver(task, params, token, longer); },
+                 retry);
           }
         });
+  }
+
+  // Storage refuses both for its quota and for a full disk.
+  error with_remedy(error refused) const {
+    std::error_code unknown;
+    const auto free = fs::space(options_.data_directory, unknown).available;
+    if (refused.code() != errc::out_of_space || unknown || free > disk_full_bytes) {
+      return refused;
+    }
+    return {refused.code(),
+            "disk full: " + std::to_string(free >> 10U) + " KiB are free for " +
+                options_.data_directory.string() + "; make room there",
+            refused.retry_after()};
+  }
+
+  // Says once that results cannot be stored, and once that they are again.
+  void note(std::optional<error> trouble) {
+    std::string line = "the results of attempts are stored again";
+    {
+      const std::lock_guard lock{mutex_};
+      if (trouble.has_value() == trouble_.has_value() || stopping_) {
+        return;
+      }
+      if (trouble) {
+        line = "the results of attempts cannot be stored, will try again error=" + trouble->text();
+      }
+      trouble_ = std::move(trouble);
+    }
+    if (options_.warn) {
+      options_.warn(line);
+    } else {
+      std::fprintf(stderr, "millrace: %s\n", line.c_str());
+    }
   }
 
   void forget(const std::string& token) {
@@ -387,6 +457,7 @@ private:
     report.setExitCode(left.exit_code.value_or(-1));
     report.setSignal(left.signal.value_or(0));
     report.setFinishedAt(nanoseconds(home_.time().wall()));
+    explain(report);
     const auto run = run_of(parsed.task_key);
     const auto logs = logs_of(run, parsed.task_key.substr(run.size() + 1), parsed.attempt);
     if (const auto tail = tail_log_bytes(logs.standard_output, tail_bytes)) {
@@ -403,11 +474,12 @@ private:
   runtime::silo& home_;
   std::uint64_t incarnation_ = 0;
   std::unique_ptr<process_supervisor> supervisor_;
-  std::mutex mutex_;
+  mutable std::mutex mutex_;
   std::condition_variable changed_;
   std::deque<std::function<void()>> jobs_;
   std::multimap<std::chrono::steady_clock::time_point, std::function<void()>> later_;
   bool stopping_ = false;
+  std::optional<error> trouble_;
   std::set<std::string> refused_;  // tokens that will be tried again; the worker's own
   std::thread worker_;
 };
@@ -439,6 +511,9 @@ fs::path pipeline_host::workspace_of(std::string_view run) const {
 }
 process_supervisor& pipeline_host::processes() {
   return impl_->processes();
+}
+std::optional<error> pipeline_host::trouble() const {
+  return impl_->trouble();
 }
 
 }  // namespace millrace::actors

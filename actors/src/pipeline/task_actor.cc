@@ -40,6 +40,7 @@ std::string exit_text(schemas::AttemptReport::Reader report, runtime::duration t
       return "wrote more output than a log may hold";
     case AttemptEnd::NOT_STARTED:
     case AttemptEnd::BAD_OUTPUTS:
+    case AttemptEnd::DISK_FULL:
       return text_of(report.getText());
     case AttemptEnd::LOST:
       return "its executor went away";

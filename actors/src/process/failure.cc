@@ -20,7 +20,7 @@ runtime::error file_failure(const std::string& subject, int error_number) {
       return {errc::not_found, text};
     case ENOSPC:
     case EDQUOT:
-      return {errc::out_of_space, text};
+      return {errc::out_of_space, "disk full: " + text + "; make room there"};
     case EMFILE:
     case ENFILE:
     case ENOMEM:

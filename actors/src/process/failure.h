@@ -8,7 +8,8 @@
 
 namespace millrace::actors::process_detail {
 
-/// `subject: <what the system says>`, for a file or directory of ours.
+/// `subject: <what the system says>`, for a file or directory of ours. A full disk is
+/// called so, with the remedy.
 [[nodiscard]] runtime::error file_failure(const std::string& subject, int error_number);
 
 /// The text of an errno value.

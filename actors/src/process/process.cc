@@ -112,6 +112,8 @@ std::string_view to_string(process_outcome outcome) noexcept {
       return "cancelled";
     case process_outcome::log_limit:
       return "log_limit";
+    case process_outcome::disk_full:
+      return "disk_full";
   }
   return "unknown";
 }

@@ -6,6 +6,7 @@
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
 #include <sys/stat.h>
+#include <sys/statvfs.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 
@@ -39,6 +40,13 @@ duration to_duration(const timeval& time) {
 std::uint64_t file_bytes(int fd) {
   struct stat status {};
   return ::fstat(fd, &status) == 0 ? static_cast<std::uint64_t>(status.st_size) : 0;
+}
+
+// What we may still write on the disk of the file; everything if the kernel does not tell.
+std::uint64_t free_bytes(int fd) {
+  struct statvfs status {};
+  return ::fstatvfs(fd, &status) == 0 ? std::uint64_t{status.f_bavail} * status.f_frsize
+                                      : ~std::uint64_t{0};
 }
 
 // The end of the file, from the first byte that can begin a character.
@@ -239,9 +247,13 @@ void process_supervisor::impl::measure_logs() {
     }
   }
   for (auto* each : running) {
-    if (std::max(file_bytes(each->output.get()), file_bytes(each->error.get())) >
-        options_.log_bytes_max) {
+    const auto output = file_bytes(each->output.get());
+    const auto error = file_bytes(each->error.get());
+    const auto grows = output + error > std::exchange(each->logged_bytes, output + error);
+    if (std::max(output, error) > options_.log_bytes_max) {
       terminate(*each, process_outcome::log_limit);
+    } else if (grows && free_bytes(each->output.get()) < options_.disk_reserve_bytes) {
+      terminate(*each, process_outcome::disk_full);
     }
   }
 }

@@ -70,6 +70,7 @@ private:
     runtime::wall_time started_at;
     runtime::steady_time started;
     std::uint64_t own_peak_rss_kib = 0;
+    std::uint64_t logged_bytes = 0;  // when last measured
   };
 
   struct cancellation {

@@ -68,6 +68,7 @@ task_effects task_attempts::finished(std::uint32_t attempt, AttemptEnd how, std:
         }
         break;
       case AttemptEnd::NOT_STARTED:
+      case AttemptEnd::DISK_FULL:
       case AttemptEnd::RUNNING:  // no report says so
         effects = fail(TaskState::ERRORED, reason, fraction);
         break;

@@ -73,6 +73,10 @@ void ready(const api_parts& parts, request&, reply answer) {
                       : "the disk is behind with commits"});
     return;
   }
+  if (const auto trouble = parts.host.trouble()) {
+    answer.fail(*trouble);
+    return;
+  }
   answer.send(http::text(200, "ready\n"));
 }
 

@@ -26,7 +26,8 @@ result<std::unique_ptr<node>> node::open(const node_options& options) {
   runtime::silo_options silo;
   silo.threads = options.silo_threads;
   made->silo_ = std::make_unique<runtime::silo>(*std::move(opened), silo);
-  auto host = actors::pipeline_host::open({data, options.slots, "local"}, *made->silo_);
+  auto host =
+      actors::pipeline_host::open({.data_directory = data, .slots = options.slots}, *made->silo_);
   if (!host) {
     return std::move(host).error();
   }

@@ -37,12 +37,14 @@ public:
 // A silo with a pipeline host, as `millrace dev` has it but without HTTP.
 class node {
 public:
-  explicit node(const std::filesystem::path& data) {
+  explicit node(const std::filesystem::path& data, pipeline_host_options options = {}) {
+    options.data_directory = data;
+    options.slots = 4;
     auto rows = runtime::open_storage(
         {.directory = (data / "rows").string(), .map_bytes = std::size_t{1} << 30U});
     REQUIRE_MESSAGE(rows, (rows ? std::string{} : rows.error().to_string()));
     silo = std::make_unique<runtime::silo>(*std::move(rows));
-    auto opened = pipeline_host::open({.data_directory = data, .slots = 4}, *silo);
+    auto opened = pipeline_host::open(std::move(options), *silo);
     REQUIRE_MESSAGE(opened, (opened ? std::string{} : opened.error().to_string()));
     host = *std::move(opened);
     REQUIRE(silo->start());

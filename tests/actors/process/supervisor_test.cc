@@ -243,6 +243,17 @@ TEST_CASE("an attempt that writes over the limit is ended") {
   CHECK(report.standard_output.bytes > 100'000);
 }
 
+// Method: a reserve larger than any disk.
+TEST_CASE("an attempt that writes to a disk nearly full is ended, one that does not write is not") {
+  fixture f;
+  f.open({.state_directory = {}, .disk_reserve_bytes = std::uint64_t{1} << 60U});
+  auto quiet = f.start(f.shell("a1", "sleep 1000"));
+  const auto report = f.run(f.spec("a2", {"yes"}));
+  CHECK(report.outcome == process_outcome::disk_full);
+  REQUIRE(f.supervisor->cancel("a1"));
+  CHECK(await(std::move(quiet)).outcome == process_outcome::cancelled);
+}
+
 TEST_CASE("a token is taken until its attempt is acknowledged") {
   fixture f;
   auto ended = f.start(f.shell("a1", "sleep 1000"));

@@ -7,7 +7,9 @@
 #pragma once
 
 #include <filesystem>
+#include <functional>
 #include <memory>
+#include <optional>
 #include <string>
 #include <string_view>
 
@@ -21,6 +23,10 @@ struct pipeline_host_options {
   std::filesystem::path data_directory;
   std::uint32_t slots = 0;  ///< Attempts at a time; 0: the number of processors, at least 2.
   std::string executor_id = "local";
+  /// Attempts that write output are ended when less is free on the disk.
+  std::uint64_t disk_reserve_bytes = disk_reserve_bytes_default;
+  /// Where warnings go (one line, no newline); unset: standard error. Called from any thread.
+  std::function<void(std::string_view)> warn = {};
 };
 
 /// The log files of an attempt.
@@ -59,6 +65,10 @@ public:
   [[nodiscard]] std::filesystem::path workspace_of(std::string_view run) const;
 
   [[nodiscard]] process_supervisor& processes();
+
+  /// Why the results of attempts cannot be stored at the moment; nothing while they can. They are
+  /// kept and stored later.
+  [[nodiscard]] std::optional<runtime::error> trouble() const;
 
 private:
   class impl;

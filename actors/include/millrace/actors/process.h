@@ -30,6 +30,9 @@ namespace millrace::actors {
 /// The longest attempt token: it names files and fills a fixed field of the attempt table.
 inline constexpr std::size_t attempt_token_bytes_max = 128;
 
+/// What attempts leave free on a disk: four measurements' worth of writing at 250 MB/s.
+inline constexpr std::uint64_t disk_reserve_bytes_default = std::uint64_t{256} << 20U;
+
 /// What to run, and within which bounds.
 struct process_spec {
   /// Names the attempt: 1 to 128 of `A-Z a-z 0-9 . _ -`, the first not a dot; unique among the
@@ -71,6 +74,7 @@ enum class process_outcome : std::uint8_t {
   timed_out = 3,  ///< The supervisor ended it: `timeout` passed.
   cancelled = 4,  ///< The supervisor ended it: `cancel` or `stop`.
   log_limit = 5,  ///< The supervisor ended it: a stream grew over `log_bytes_max`.
+  disk_full = 6,  ///< The supervisor ended it: a stream grew on a disk nearly full.
 };
 
 [[nodiscard]] std::string_view to_string(process_outcome outcome) noexcept;
@@ -123,6 +127,9 @@ struct process_options {
   /// A stream is measured four times a second, so a file ends up larger by what the disk takes in
   /// 250 ms and, if SIGTERM is ignored, in `grace`.
   std::uint64_t log_bytes_max = std::uint64_t{1} << 30U;
+  /// An attempt whose output grows while less than this is free on its disk is ended, so that what
+  /// the silo itself must write has room. More than a disk takes in 250 ms.
+  std::uint64_t disk_reserve_bytes = disk_reserve_bytes_default;
 };
 
 struct process_stats {
