@@ -33,7 +33,7 @@ TEST_CASE("help, versions and mistakes in the command line have their codes") {
   CHECK(millrace({"--help"}).output.starts_with("Runs pipelines"));
   CHECK(millrace({"version"}).output.starts_with("millrace "));
   for (const auto* each : {"run", "dev", "validate", "apply", "submit", "list", "get", "logs",
-                           "watch", "cancel", "retry", "actor"}) {
+                           "watch", "cancel", "retry", "actor", "completion"}) {
     const auto help = millrace({each, "--help"});
     CHECK(help.status == 0);
     CHECK(help.output.find("Examples:") != std::string::npos);
@@ -86,6 +86,40 @@ TEST_CASE("every example pipeline runs and gives its answer") {
     CHECK_FALSE(run.output.empty());
     CAPTURE(run.errors);
   }
+}
+
+TEST_CASE("a definition comes back from every form that validate prints it in") {
+  for (const auto& each : fs::directory_iterator{MILLRACE_EXAMPLES}) {
+    if (each.path().extension() != ".yaml") {
+      continue;
+    }
+    CAPTURE(each.path().string());
+    const auto json = millrace({"validate", each.path().string(), "-o", "json"});
+    REQUIRE(json.status == 0);
+    for (const auto* form : {"json", "jsonl", "yaml"}) {
+      const auto printed = millrace({"validate", each.path().string(), "-o", form});
+      const auto again = millrace({"validate", "-", "-o", "json"}, printed.output);
+      CHECK(again.errors.empty());
+      CHECK(again.output == json.output);
+    }
+  }
+}
+
+TEST_CASE("bash completes commands and their options") {
+  const auto completed = [](const std::string& words, int at) {
+    temporary_folder folder;
+    const auto file = folder.path / "printed";
+    const auto script = "eval \"$(" MILLRACE_PROGRAM " completion bash)\"; COMP_WORDS=(millrace " +
+                        words + "); COMP_CWORD=" + std::to_string(at) +
+                        "; _millrace; echo \"${COMPREPLY[@]}\"";
+    CHECK(std::system(("bash -c '" + script + "' >" + file.string()).c_str()) == 0);
+    return contents(file);
+  };
+  CHECK(completed("su", 1) == "submit\n");
+  CHECK(completed("c", 1) == "cancel completion\n");
+  CHECK(completed("submit --w", 2) == "--wait --watch\n");
+  CHECK(completed("cancel RUN --r", 3) == "--reason\n");
+  CHECK(millrace({"completion", "tcsh"}).status == 2);
 }
 
 TEST_CASE("the word count finds the most frequent words and leaves a result file") {

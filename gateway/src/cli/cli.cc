@@ -7,6 +7,7 @@
 #include <iostream>
 
 #include "cli/command.h"
+#include "cli/completion.h"
 #include "version.h"
 
 namespace millrace::gateway::cli {
@@ -15,12 +16,27 @@ namespace {
 
 namespace po = boost::program_options;
 
+void no_options(po::options_description&) {}
+
+exit_code run_completion(const option_values&, const std::vector<std::string>& positional);
+
 std::vector<command> all_commands() {
   auto all = local_commands();
   for (const auto& more : {submit_commands(), inspect_commands(), control_commands()}) {
     all.insert(all.end(), more.begin(), more.end());
   }
+  all.push_back({"completion", "bash", "print what teaches a shell to complete commands",
+                 "  eval \"$(millrace completion bash)\"      in ~/.bashrc\n", 1, 1, no_options,
+                 run_completion});
   return all;
+}
+
+exit_code run_completion(const option_values&, const std::vector<std::string>& positional) {
+  if (positional[0] != "bash") {
+    return report(exit_code::usage, "completion is there for bash");
+  }
+  std::cout << bash_completion(all_commands());
+  return exit_code::ok;
 }
 
 void print_help(std::ostream& out, const std::vector<command>& commands) {

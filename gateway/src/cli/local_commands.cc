@@ -202,10 +202,8 @@ exit_code run_validate(const option_values& options, const std::vector<std::stri
     if (!loaded) {
       print_mistakes(loaded.diagnostics, *text);
       code = exit_code::usage;
-    } else if (*form == output_form::json || *form == output_form::jsonl) {
-      std::cout << actors::to_json(*loaded.definition) << '\n';
-    } else if (*form == output_form::name) {
-      std::cout << loaded.definition->name << '\n';
+    } else if (!is_table(*form)) {
+      print_one(*form, ordered_json::parse(actors::to_json(*loaded.definition)), "name");
     } else {
       std::cout << name << ": ok, pipeline " << loaded.definition->name << " with "
                 << loaded.definition->tasks.size()

@@ -5,6 +5,8 @@
 
 #include <algorithm>
 #include <iostream>
+#include <set>
+#include <sstream>
 
 namespace millrace::gateway::cli {
 
@@ -18,40 +20,108 @@ std::string cell_of(const ordered_json& row, const std::string& key) {
   return text.empty() ? "-" : text;
 }
 
+constexpr std::pair<std::string_view, output_form> forms[] = {
+    {"table", output_form::table}, {"wide", output_form::wide}, {"json", output_form::json},
+    {"jsonl", output_form::jsonl}, {"yaml", output_form::yaml}, {"name", output_form::name}};
+constexpr const char* form_names = "table, wide, json, jsonl, yaml or name";
+
+// Every key that a row has, in their order.
+std::vector<std::string> keys_of(const ordered_json& rows) {
+  std::vector<std::string> keys;
+  for (const auto& row : rows) {
+    for (const auto& [key, value] : row.items()) {
+      if (std::find(keys.begin(), keys.end(), key) == keys.end()) {
+        keys.push_back(key);
+      }
+    }
+  }
+  return keys;
+}
+
+// Whether a text means itself in YAML without quotes, whatever version reads it.
+bool is_plain(const std::string& text) {
+  static const std::set<std::string> reserved{"true", "false", "yes", "no", "on",
+                                              "off",  "null",  "y",   "n"};
+  const auto letter = [](char c) { return (c >= 'a' && c <= 'z') || c == '_'; };
+  return !text.empty() && letter(text.front()) && !reserved.contains(text) &&
+         std::all_of(text.begin(), text.end(),
+                     [&](char c) { return letter(c) || (c >= '0' && c <= '9') || c == '-'; });
+}
+
+// Whether a text of several lines can stand as it is: one line end at its end, nothing invisible.
+bool is_block(const std::string& text) {
+  return text.find('\n') != std::string::npos && text.front() != ' ' && text.front() != '\n' &&
+         text.ends_with('\n') && !text.ends_with("\n\n") &&
+         std::all_of(text.begin(), text.end(),
+                     [](unsigned char c) { return c == '\n' || (c >= 0x20 && c < 0x7f); });
+}
+
+// What follows a key or a dash, with its line end. A JSON text of a scalar is YAML too.
+std::string yaml_of(const ordered_json& value, const std::string& indent) {
+  if (value.is_string() && is_block(value.get_ref<const std::string&>())) {
+    std::string text = " |\n";
+    std::stringstream lines{value.get_ref<const std::string&>()};
+    for (std::string line; std::getline(lines, line);) {
+      text += (line.empty() ? "" : indent + line) + "\n";
+    }
+    return text;
+  }
+  if (!value.is_structured() || value.empty()) {
+    const auto plain = value.is_string() && is_plain(value.get_ref<const std::string&>());
+    return " " + (plain ? value.get<std::string>() : value.dump()) + "\n";
+  }
+  std::string text = "\n";
+  for (const auto& [key, part] : value.items()) {
+    const auto head =
+        value.is_array() ? "-" : (is_plain(key) ? key : ordered_json(key).dump()) + ":";
+    text += indent + head + yaml_of(part, indent + "  ");
+  }
+  return text;
+}
+
+void print_yaml(const ordered_json& value) {
+  std::cout << "---" << yaml_of(value, "");
+}
+
 }  // namespace
 
 void add_output_option(boost::program_options::options_description& options) {
-  options.add_options()("output,o",
-                        boost::program_options::value<std::string>()->value_name("FORM"),
-                        "table (default), json, jsonl or name");
+  static const auto help = std::string{form_names} + " (default: table)";
+  options.add_options()(
+      "output,o", boost::program_options::value<std::string>()->value_name("FORM"), help.c_str());
 }
 
 runtime::result<output_form> form_of(const option_values& options) {
   const auto word = text_of(options, "output", "table");
-  constexpr std::pair<std::string_view, output_form> forms[] = {{"table", output_form::table},
-                                                                {"json", output_form::json},
-                                                                {"jsonl", output_form::jsonl},
-                                                                {"name", output_form::name}};
   for (const auto& [name, form] : forms) {
     if (name == word) {
       return form;
     }
   }
   return runtime::error{runtime::errc::invalid_argument,
-                        "-o '" + word + "': it must be table, json, jsonl or name"};
+                        "-o '" + word + "': it must be " + form_names};
 }
 
-void print_rows(output_form form, const ordered_json& rows, const std::vector<std::string>& columns,
+void print_rows(output_form form, const ordered_json& rows, std::vector<std::string> columns,
                 const std::string& name_key) {
-  if (form == output_form::json) {
-    std::cout << rows.dump(2) << '\n';
-    return;
-  }
-  if (form != output_form::table) {
-    for (const auto& row : rows) {
-      std::cout << (form == output_form::jsonl ? row.dump() : cell_of(row, name_key)) << '\n';
-    }
-    return;
+  switch (form) {
+    case output_form::json:
+      std::cout << rows.dump(2) << '\n';
+      return;
+    case output_form::yaml:
+      print_yaml(rows);
+      return;
+    case output_form::jsonl:
+    case output_form::name:
+      for (const auto& row : rows) {
+        print_one(form, row, name_key);
+      }
+      return;
+    case output_form::wide:
+      columns = rows.empty() ? columns : keys_of(rows);
+      break;
+    case output_form::table:
+      break;
   }
   std::vector<std::size_t> widths;
   for (const auto& column : columns) {
@@ -81,6 +151,10 @@ void print_rows(output_form form, const ordered_json& rows, const std::vector<st
 void print_one(output_form form, const ordered_json& object, const std::string& name_key) {
   if (form == output_form::json || form == output_form::jsonl) {
     std::cout << object.dump(form == output_form::json ? 2 : -1) << '\n';
+    return;
+  }
+  if (form == output_form::yaml) {
+    print_yaml(object);
     return;
   }
   if (form == output_form::name) {

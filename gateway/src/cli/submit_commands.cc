@@ -64,7 +64,7 @@ exit_code run_apply(const option_values& options, const std::vector<std::string>
     if (!answer) {
       return report(answer.error());
     }
-    if (server->form() == output_form::table) {
+    if (is_table(server->form())) {
       std::cout << "pipeline " << name << " version " << answer->at("version")
                 << (answer->at("changed").get<bool>() ? "" : " (unchanged)") << '\n';
     } else {
@@ -180,8 +180,8 @@ exit_code run_submit(const option_values& options, const std::vector<std::string
   }
   const auto run = answer->at("run").get<std::string>();
   if (!logs) {
-    server->form() == output_form::table ? static_cast<void>(std::cout << run << std::endl)
-                                         : print_one(server->form(), *answer, "run");
+    print_one(is_table(server->form()) ? output_form::name : server->form(), *answer, "run");
+    std::cout.flush();
   }
   if (!waits) {
     return exit_code::ok;

@@ -1,0 +1,55 @@
+// SPDX-License-Identifier: MIT
+#include "cli/output.h"
+
+#include <doctest/doctest.h>
+
+#include "command_line.h"
+
+namespace millrace::gateway::cli {
+namespace {
+
+std::string printed(output_form form, const char* rows) {
+  std::stringstream output;
+  auto* const real = std::cout.rdbuf(output.rdbuf());
+  print_rows(form, ordered_json::parse(rows), {"id", "state"}, "id");
+  std::cout.rdbuf(real);
+  return output.str();
+}
+
+}  // namespace
+
+TEST_CASE("rows have their columns in a table, and all that they have in a wide one") {
+  const auto* const rows = R"([{"id":"a","state":"ok","n":1},{"id":"bcd","why":{"x":2}}])";
+  CHECK(printed(output_form::table, rows) == "ID   STATE\na    ok\nbcd  -\n");
+  CHECK(printed(output_form::wide, rows) ==
+        "ID   STATE  N  WHY\na    ok     1  -\nbcd  -      -  {\"x\":2}\n");
+  CHECK(printed(output_form::wide, "[]") == "ID  STATE\n");
+  CHECK(printed(output_form::name, rows) == "a\nbcd\n");
+  CHECK(printed(output_form::jsonl, rows) ==
+        "{\"id\":\"a\",\"state\":\"ok\",\"n\":1}\n{\"id\":\"bcd\",\"why\":{\"x\":2}}\n");
+}
+
+TEST_CASE("YAML quotes what would mean something else") {
+  CHECK(printed(output_form::yaml, R"([{"id":"no","state":"plain-word","n":1,"t":true,"o":{},
+    "list":["1",["x"]],"lines":"a\n\n b\n","tail":"a\nb","a b":null}])") == R"(---
+-
+  id: "no"
+  state: plain-word
+  "n": 1
+  t: true
+  o: {}
+  list:
+    - "1"
+    -
+      - x
+  lines: |
+    a
+
+     b
+  tail: "a\nb"
+  "a b": null
+)");
+  CHECK(printed(output_form::yaml, "[]") == "--- []\n");
+}
+
+}  // namespace millrace::gateway::cli
