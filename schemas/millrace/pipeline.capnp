@@ -22,11 +22,11 @@ enum TaskState {
   queued @1;          # For a slot of an executor.
   running @2;         # An attempt runs.
   backingOff @3;      # For the next attempt.
-  succeeded @4;
+  succeeded @4;       # An attempt exited with 0.
   failed @5;          # The command's fault.
   errored @6;         # The system's fault: it could not be started or watched.
-  timedOut @7;
-  cancelled @8;
+  timedOut @7;        # Its last attempt took longer than the task allows.
+  cancelled @8;       # It was wanted no more: the run ends, or another instance failed.
   skipped @9;         # Its condition was false.
   upstreamFailed @10; # A task it needs did not end as it should.
   lost @11;           # Nobody knows how its attempt ended, and its policy is not to try again.
@@ -35,8 +35,8 @@ enum TaskState {
 enum AttemptEnd {
   exited @0;       # By itself; see the exit code.
   signalled @1;    # Killed by a signal from elsewhere.
-  timedOut @2;
-  cancelled @3;
+  timedOut @2;     # It took longer than the task allows.
+  cancelled @3;    # Somebody withdrew it, or its executor stopped.
   logLimit @4;     # It wrote more than a log may hold.
   notStarted @5;   # The command could not be started at all.
   badOutputs @6;   # It exited with 0, but what it wrote to $MILLRACE_OUTPUT cannot be read.
@@ -46,61 +46,67 @@ enum AttemptEnd {
 }
 
 struct Variable {
-  name @0 :Text;
-  value @1 :Text;
+  # One of an environment, or one output of a task.
+  name @0 :Text;   # As the command sees or writes it.
+  value @1 :Text;  # Any text without NUL.
 }
 
 struct Label {
-  name @0 :Text;
-  value @1 :Text;
+  # What a submission says of its run for people and filters; it changes nothing.
+  name @0 :Text;   # Unique in a run.
+  value @1 :Text;  # Free text.
 }
 
 # --- project -------------------------------------------------------------------------------------
 
 struct ProjectState {
-  createdAt @0 :Int64 $Actor.time;
+  # Root of a project.
+  createdAt @0 :Int64 $Actor.time;  # Nobody sets it yet.
 }
 
 struct ProjectPipeline {
   # Record of the map "pipelines", by pipeline name.
-  name @0 :Text;
-  registeredAt @1 :Int64 $Actor.time;
+  name @0 :Text;                       # Without the project.
+  registeredAt @1 :Int64 $Actor.time;  # When its first version was applied.
 }
 
 interface Project $Actor.actor("project") {
+  # Key: the project's name.
   add @0 (pipeline :Text) -> () $Actor.internal;
+  # From a pipeline, with its first version. Idempotent.
   pipelines @1 (after :Text, limit :UInt32) -> (pipelines :List(ProjectPipeline), next :Text)
       $Actor.readOnly;
-  # In order of name, those after `after`; `next` is empty at the end. limit 0: 100.
+  # In order of name, those after `after`; `next` is empty at the end. limit 0: 100; at most 1,000.
 }
 
 # --- pipeline ------------------------------------------------------------------------------------
 
 struct PipelineState {
-  latestVersion @0 :UInt32;  # 0: never applied.
+  # Root of a pipeline.
+  latestVersion @0 :UInt32;  # Grows by one with each new definition; 0: never applied.
 }
 
 struct PipelineVersion {
   # Record of the map "versions", by the version's number in 10 digits.
-  version @0 :UInt32;
-  appliedAt @1 :Int64 $Actor.time;
+  version @0 :UInt32;                  # From 1.
+  appliedAt @1 :Int64 $Actor.time;     # When the pipeline took it.
   definition @2 :Text $Actor.rawJson;  # The canonical form.
 }
 
 struct RunSummary {
   # Record of the map "runs", by run id with inverted digits: the newest first.
-  id @0 :Text;
-  version @1 :UInt32;
-  state @2 :RunState;
-  createdAt @3 :Int64 $Actor.time;
-  finishedAt @4 :Int64 $Actor.time;
+  id @0 :Text;                       # The run's key, a UUIDv7.
+  version @1 :UInt32;                # Of the pipeline, at the submission.
+  state @2 :RunState;                # As the run last told.
+  createdAt @3 :Int64 $Actor.time;   # Of the submission.
+  finishedAt @4 :Int64 $Actor.time;  # As the run last told; 0 again while it is retried.
 }
 
 interface Pipeline $Actor.actor("pipeline") {
   # Key: `project/name`.
   apply @0 (definition :Text, ifVersion :UInt32) -> (version :UInt32, changed :Bool);
-  # The canonical definition. An unchanged one makes no new version. ifVersion other than 0: `conflict`
-  # unless it is the latest.
+  # `definition`: JSON, canonical or not. An unchanged one makes no new version. ifVersion other than 0:
+  # `conflict` unless it is the latest.
   describe @1 (version :UInt32)
       -> (project :Text, name :Text, version :UInt32, latestVersion :UInt32, appliedAt :Int64 $Actor.time,
           definition :Text $Actor.rawJson)
@@ -111,246 +117,268 @@ interface Pipeline $Actor.actor("pipeline") {
   # `run`: a fresh id, or empty for one to be made; `params` a JSON object. Answers when the run is
   # stored.
   runs @3 (before :Text, limit :UInt32) -> (runs :List(RunSummary), next :Text) $Actor.readOnly;
-  # Newest first, those before `before`; `next` is empty at the end. limit 0: 100.
+  # Newest first, those older than the id `before`; `next` is empty at the end. limit 0: 100; at most
+  # 1,000.
   runEnded @4 (run :Text, state :RunState, finishedAt :Int64) -> () $Actor.internal;
-  # From the run; also when a retry takes it up again: running, 0.
+  # From the run, at its end; also when a retry takes it up again: running, 0.
 }
 
 # --- run -----------------------------------------------------------------------------------------
 
 struct TaskCounts {
-  total @0 :UInt32;
-  waiting @1 :UInt32;
-  queued @2 :UInt32;
-  running @3 :UInt32;
-  backingOff @4 :UInt32;
-  succeeded @5 :UInt32;
-  failed @6 :UInt32;      # failed, errored, timed out, lost.
-  cancelled @7 :UInt32;
-  skipped @8 :UInt32;
-  upstreamFailed @9 :UInt32;
+  # Task instances of a run by state.
+  total @0 :UInt32;           # Those that are known: a fan-out's once its list is.
+  waiting @1 :UInt32;         # Known and neither started nor settled.
+  queued @2 :UInt32;          # Wait for a slot.
+  running @3 :UInt32;         # Have an attempt that runs.
+  backingOff @4 :UInt32;      # Wait for the next attempt.
+  succeeded @5 :UInt32;       # Ended well.
+  failed @6 :UInt32;          # failed, errored, timed out, lost.
+  cancelled @7 :UInt32;       # Withdrawn.
+  skipped @8 :UInt32;         # Their condition was false.
+  upstreamFailed @9 :UInt32;  # A task they need did not end as it should.
 }
 
 struct RunStatus {
-  id @0 :Text;
-  project @1 :Text;
-  pipeline @2 :Text;
-  version @3 :UInt32;
-  state @4 :RunState;
-  reason @5 :Text;  # Why it ended badly, for a person; else empty.
-  params @6 :Text $Actor.rawJson;
-  labels @7 :List(Label);
-  createdAt @8 :Int64 $Actor.time;
-  finishedAt @9 :Int64 $Actor.time;
-  tasks @10 :TaskCounts;  # Instances that are known yet.
+  # What the API shows of a run.
+  id @0 :Text;                       # The run's key, a UUIDv7.
+  project @1 :Text;                  # Of the pipeline.
+  pipeline @2 :Text;                 # Its name, without the project.
+  version @3 :UInt32;                # Of the definition that it was begun with.
+  state @4 :RunState;                # Terminal ones change only by a retry.
+  reason @5 :Text;                   # Why it ended badly, for a person; else empty.
+  params @6 :Text $Actor.rawJson;    # The bound values, defaults included.
+  labels @7 :List(Label);            # From the submission.
+  createdAt @8 :Int64 $Actor.time;   # Of the submission.
+  finishedAt @9 :Int64 $Actor.time;  # 0 while it runs.
+  tasks @10 :TaskCounts;             # Instances that are known yet.
 }
 
 struct TaskStatus {
   # Record of the map "instances" of a run, by `task` or `task[index in 6 digits]`: everything that has
-  # been started or settled.
+  # been started or settled. The task tells its run of each change.
   name @0 :Text;       # `count`, or `count[3]`: what a person types.
-  task @1 :Text;
-  index @2 :UInt32;
-  label @3 :Text;      # The item or matrix cells of a fan-out.
-  state @4 :TaskState;
+  task @1 :Text;       # Its name in the definition.
+  index @2 :UInt32;    # In the fan-out, from 0; 0 without one.
+  label @3 :Text;      # The item or matrix cells of a fan-out; else empty.
+  state @4 :TaskState; # Terminal ones change only by a retry of the run.
   attempt @5 :UInt32;  # The latest; 0: none yet.
-  exitCode @6 :Int32 = -1;  # Of the latest; -1: none.
-  reason @7 :Text;
-  startedAt @8 :Int64 $Actor.time;
-  finishedAt @9 :Int64 $Actor.time;
-  outputs @10 :List(Variable);
+  exitCode @6 :Int32 = -1;            # Of the latest; -1: none.
+  reason @7 :Text;                    # Why it is where it is, for a person; may be empty.
+  startedAt @8 :Int64 $Actor.time;    # When its first attempt started.
+  finishedAt @9 :Int64 $Actor.time;   # When it ended.
+  outputs @10 :List(Variable);        # Of the attempt that succeeded.
 }
 
 struct RunEvent {
   # Record of the map "events", by sequence in 12 digits; the latest ones are kept.
-  sequence @0 :UInt64;
-  at @1 :Int64 $Actor.time;
-  runState @2 :RunState;
-  name @3 :Text;       # Of the task instance; empty: the run itself changed.
-  state @4 :TaskState;
-  attempt @5 :UInt32;
-  exitCode @6 :Int32;
-  label @7 :Text;
-  reason @8 :Text;
+  sequence @0 :UInt64;         # From 1, without gaps.
+  at @1 :Int64 $Actor.time;    # When the run heard of it.
+  runState @2 :RunState;       # Of the run, after the event.
+  name @3 :Text;               # Of the task instance; empty: the run itself changed.
+  state @4 :TaskState;         # Of the instance, as the next four.
+  attempt @5 :UInt32;          # Its latest; 0: none yet.
+  exitCode @6 :Int32;          # Of its latest attempt; -1: none.
+  label @7 :Text;              # The item or matrix cells of a fan-out.
+  reason @8 :Text;             # Of the instance, or of the run when `name` is empty.
 }
 
 struct RunStored {
   # Root of a run: what changes with every event, so it is small.
-  project @0 :Text;
-  pipeline @1 :Text;
-  version @2 :UInt32;
-  state @3 :RunState;
-  reason @4 :Text;
-  createdAt @5 :Int64;
-  finishedAt @6 :Int64;
-  tasks @7 :TaskCounts;
-  eventCount @8 :UInt64;
-  ending @9 :Bool;         # Nothing new starts: `state` and `reason` will be the ones below.
-  endState @10 :RunState;
+  project @0 :Text;        # Of the pipeline.
+  pipeline @1 :Text;       # Its name, without the project.
+  version @2 :UInt32;      # Of the definition that is pinned.
+  state @3 :RunState;      # Whether it is over, and how.
+  reason @4 :Text;         # Why it ended or is being ended, for a person.
+  createdAt @5 :Int64;     # Of the submission.
+  finishedAt @6 :Int64;    # 0 while it runs.
+  tasks @7 :TaskCounts;    # Kept with each change of an instance.
+  eventCount @8 :UInt64;   # The sequence of the latest event.
+  ending @9 :Bool;         # Nothing new starts: `state` will be the one below.
+  endState @10 :RunState;  # Only if `ending`.
   epoch @11 :UInt32;       # Counts retries of the run; results of older ones are ignored.
 }
 
 struct RunPinned {
   # The one record of the map "pinned": what never changes.
-  definition @0 :Text;  # Canonical.
-  params @1 :Text;      # JSON object of the bound values.
-  labels @2 :List(Label);
+  definition @0 :Text;     # Canonical JSON.
+  params @1 :Text;         # JSON object of the bound values.
+  labels @2 :List(Label);  # From the submission.
 }
 
 interface Run $Actor.actor("run") $Actor.group("run") $Actor.affinity("/") {
   # Key: the run's id, a UUIDv7.
   begin @0 (project :Text, pipeline :Text, version :UInt32, definition :Text, params :Text,
             labels :List(Label), createdAt :Int64) -> () $Actor.internal;
+  # From the pipeline: what to pin. Idempotent.
   status @1 () -> (run :RunStatus) $Actor.readOnly;
+  # The run as a whole.
   tasks @2 (after :Text, limit :UInt32) -> (tasks :List(TaskStatus), next :Text) $Actor.readOnly;
   # In the order of the definition, those after the instance named `after`; `next` is empty at the end.
-  # Those that have not started are `waiting`; a fan-out is one until its list is known. limit 0: 1,000.
+  # Those that have not started are `waiting`; a fan-out is one until its list is known. limit 0: 1,000;
+  # at most 10,000.
   task @3 (name :Text) -> (task :TaskStatus) $Actor.readOnly;
+  # One instance, by the name that a person types.
   events @4 (after :UInt64, waitMs :UInt32, limit :UInt32) -> (events :List(RunEvent), ended :Bool)
       $Actor.reentrant;
   # Those with a higher sequence; waits up to waitMs for one, and up to a second for the run itself if it
-  # was just submitted. `ended`: there will be no more.
+  # was just submitted. `ended`: there will be no more. limit 0: 1,000, which is the most.
   cancel @5 (reason :Text) -> ();
+  # Ends it: what runs is cancelled, nothing new starts. `reason` is for people; empty: a default.
   retry @6 () -> (tasks :UInt32);
   # Starts what did not succeed again. Answers how many instances.
   taskChanged @7 (epoch :UInt32, status :TaskStatus) -> () $Actor.internal;
+  # From a task: its state, and the epoch that its specification had.
 }
 
 # --- task ----------------------------------------------------------------------------------------
 
 struct TaskSpec {
   # What a run tells one of its task instances.
-  run @0 :Text;
-  task @1 :Text;
-  index @2 :UInt32;
-  name @3 :Text;
-  epoch @4 :UInt32;
-  label @5 :Text;
-  argv @6 :List(Text);
-  environment @7 :List(Variable);
-  workspace @8 :Text;       # Relative to the executor's data directory.
-  timeoutNs @9 :Int64;      # Of one attempt; 0: none.
-  graceNs @10 :Int64;
-  maxAttempts @11 :UInt32;
-  delayNs @12 :Int64;
-  backoff @13 :Float64;
-  maxDelayNs @14 :Int64;
-  jitter @15 :Float64;
-  giveUpWhenLost @16 :Bool;
-  priority @17 :UInt8;
-  pool @18 :Text;
+  run @0 :Text;              # Its key.
+  task @1 :Text;             # The task's name in the definition.
+  index @2 :UInt32;          # In the fan-out, from 0.
+  name @3 :Text;             # `count` or `count[3]`.
+  epoch @4 :UInt32;          # Of the run; a specification with no higher one than before is ignored.
+  label @5 :Text;            # The item or matrix cells of a fan-out.
+  argv @6 :List(Text);       # Program and arguments, expressions filled in.
+  environment @7 :List(Variable);  # The whole of it but for what the executor adds.
+  workspace @8 :Text;        # Relative to the executor's `workspaces` directory.
+  timeoutNs @9 :Int64;       # Of one attempt; 0: none.
+  graceNs @10 :Int64;        # Between SIGTERM and SIGKILL.
+  maxAttempts @11 :UInt32;   # How often it may fail; at least 1.
+  delayNs @12 :Int64;        # Before the second attempt.
+  backoff @13 :Float64;      # Factor from one delay to the next.
+  maxDelayNs @14 :Int64;     # The most that a delay grows to.
+  jitter @15 :Float64;       # The part of a delay that is left to chance, 0 to 1.
+  giveUpWhenLost @16 :Bool;  # Ends as `lost` instead of starting again.
+  priority @17 :UInt8;       # Higher is served first by the pool.
+  pool @18 :Text;            # Its key.
 }
 
 struct Attempt {
   # Record of the map "attempts", by number in 6 digits.
-  number @0 :UInt32;
-  executor @1 :Text;
-  end @2 :AttemptEnd;
+  number @0 :UInt32;        # From 1, never used again, also not by a retry of the run.
+  executor @1 :Text;        # That has or had it.
+  end @2 :AttemptEnd;       # `running` until it has one.
   exitCode @3 :Int32;       # -1: none.
-  signal @4 :Int32;         # 0: none.
-  startedAt @5 :Int64 $Actor.time;
-  finishedAt @6 :Int64 $Actor.time;
-  stdoutTail @7 :Text;
-  stderrTail @8 :Text;
-  stdoutBytes @9 :UInt64;
-  stderrBytes @10 :UInt64;
+  signal @4 :Int32;         # That killed the command; 0: none.
+  startedAt @5 :Int64 $Actor.time;   # As its executor says.
+  finishedAt @6 :Int64 $Actor.time;  # As its executor says, or when its loss became known.
+  stdoutTail @7 :Text;      # The last 4 KiB, as UTF-8; the whole is in the executor's file.
+  stderrTail @8 :Text;      # As above.
+  stdoutBytes @9 :UInt64;   # Size of the file.
+  stderrBytes @10 :UInt64;  # As above.
   text @11 :Text;           # What a person should know of its end.
 }
 
 struct TaskStored {
   # Root of a task.
-  spec @0 :TaskSpec;
-  state @1 :TaskState;
-  attempt @2 :UInt32;
+  spec @0 :TaskSpec;        # Not used: it is the one record of the map "spec".
+  state @1 :TaskState;      # See task_attempts.h.
+  attempt @2 :UInt32;       # The latest; 0: none yet.
   failures @3 :UInt32;      # Attempts that count against maxAttempts.
-  cancelling @4 :Bool;
-  executor @5 :Text;
-  exitCode @6 :Int32 = -1;
-  reason @7 :Text;
-  startedAt @8 :Int64;
-  finishedAt @9 :Int64;
+  cancelling @4 :Bool;      # Its executor has been told to end the attempt.
+  executor @5 :Text;        # That has the attempt; empty: none.
+  exitCode @6 :Int32 = -1;  # Of the latest attempt; -1: none.
+  reason @7 :Text;          # Why it is where it is, for a person.
+  startedAt @8 :Int64;      # When its first attempt started.
+  finishedAt @9 :Int64;     # When it ended.
   incarnation @10 :UInt64;  # Of the executor that has the attempt.
-  outputs @11 :List(Variable);
+  outputs @11 :List(Variable);  # Of the attempt that succeeded.
 }
 
 struct AttemptReport {
-  number @0 :UInt32;
-  end @1 :AttemptEnd;
-  exitCode @2 :Int32 = -1;
-  signal @3 :Int32;
-  startedAt @4 :Int64;
-  finishedAt @5 :Int64;
-  stdoutTail @6 :Text;
-  stderrTail @7 :Text;
-  stdoutBytes @8 :UInt64;
-  stderrBytes @9 :UInt64;
-  text @10 :Text;
-  outputs @11 :List(Variable);
+  # How an attempt ended, from its executor; from the pool when that went away.
+  number @0 :UInt32;        # Of the attempt.
+  end @1 :AttemptEnd;       # Never `running`.
+  exitCode @2 :Int32 = -1;  # -1: none.
+  signal @3 :Int32;         # That killed the command; 0: none.
+  startedAt @4 :Int64;      # 0: not known.
+  finishedAt @5 :Int64;     # 0: now.
+  stdoutTail @6 :Text;      # The last 4 KiB, as UTF-8.
+  stderrTail @7 :Text;      # As above.
+  stdoutBytes @8 :UInt64;   # Size of the file.
+  stderrBytes @9 :UInt64;   # As above.
+  text @10 :Text;           # For a person, where `end` does not say all.
+  outputs @11 :List(Variable);  # That the command wrote; only if it exited with 0.
 }
 
 interface Task $Actor.actor("task") $Actor.group("run") $Actor.affinity("/") {
   # Key: `run/name`.
   begin @0 (spec :TaskSpec) -> () $Actor.internal;
+  # From the run, once an epoch. `failed_precondition` while it has not ended.
   granted @1 (attempt :UInt32, executor :Text, incarnation :UInt64) -> () $Actor.internal;
+  # From the pool: the attempt has a slot in this life of the executor.
   attemptStarted @2 (number :UInt32, startedAt :Int64) -> () $Actor.internal;
+  # From the executor; it may be missing.
   attemptFinished @3 (report :AttemptReport) -> () $Actor.internal;
+  # From the executor or the pool, at least once; only the first for the latest attempt counts.
   cancel @4 (reason :Text) -> () $Actor.internal;
+  # From the run: it is wanted no more.
   describe @5 () -> (name :Text, run :Text, state :TaskState, reason :Text, command :List(Text),
                      attempts :List(Attempt))
       $Actor.readOnly;
+  # Itself and its attempts, the oldest first. `not_found` before its first `begin`.
 }
 
 # --- pool ----------------------------------------------------------------------------------------
 
 struct PoolState {
-  tickets @0 :UInt64;  # Given out so far.
+  # Root of a pool.
+  tickets @0 :UInt64;  # Given out so far: the number of the latest.
 }
 
 struct PoolExecutor {
   # Record of the map "executors", by executor id.
-  incarnation @0 :UInt64;
-  slots @1 :UInt32;
+  incarnation @0 :UInt64;  # Tells its lives apart: nanoseconds of the wall clock at its start.
+  slots @1 :UInt32;        # Attempts that it takes at a time.
 }
 
 struct PoolTicket {
   # Record of the map "tickets", by the ticket's number in 20 digits.
   task @0 :Text;       # Key of the task actor.
-  attempt @1 :UInt32;
-  priority @2 :UInt8;
+  attempt @1 :UInt32;  # Of that task.
+  priority @2 :UInt8;  # Higher is served first.
   executor @3 :Text;   # Empty: it waits.
-  queuedAt @4 :Int64 $Actor.time;
+  queuedAt @4 :Int64 $Actor.time;  # When the pool got it.
 }
 
 interface Pool $Actor.actor("pool") {
   # Key: the labels its executors share; "default" so far.
   join @0 (executor :Text, incarnation :UInt64, slots :UInt32) -> () $Actor.internal;
-  # A newer incarnation ends everything that was granted to an older one.
+  # From an executor, at its start. A newer incarnation ends everything granted to an older one.
   enqueue @1 (task :Text, attempt :UInt32, priority :UInt8) -> () $Actor.internal;
+  # From a task: it wants a slot. Idempotent.
   release @2 (task :Text, attempt :UInt32) -> () $Actor.internal;
-  # The attempt has ended, or is wanted no more.
+  # From a task: the attempt has ended, or is wanted no more.
   status @3 () -> (slots :UInt32, running :UInt32, waiting :UInt32, executors :List(Text),
                    waitingReason :Text)
       $Actor.readOnly;
-  # waitingReason: why those that wait do, for a person; empty when none does.
+  # Slots of all executors, tickets with and without one. waitingReason: why those that wait do, for a
+  # person; empty when none does.
 }
 
 # --- executor ------------------------------------------------------------------------------------
 
 struct AttemptSpec {
-  task @0 :Text;       # Key of the task actor.
-  number @1 :UInt32;
-  token @2 :Text;
-  argv @3 :List(Text);
-  environment @4 :List(Variable);
-  workspace @5 :Text;
-  logs @6 :Text;       # Directory, relative to the data directory.
-  timeoutNs @7 :Int64;
-  graceNs @8 :Int64;
-  incarnation @9 :UInt64;  # It was granted by this life of the executor; another reports it as lost.
+  # What a task tells its executor.
+  task @0 :Text;            # Key of the task actor.
+  number @1 :UInt32;        # Of the attempt.
+  token @2 :Text;           # Names its process and files; the command gets it to fence its effects.
+  argv @3 :List(Text);      # Program and arguments.
+  environment @4 :List(Variable);  # But for what depends on the attempt and the executor.
+  workspace @5 :Text;       # Relative to the `workspaces` directory.
+  logs @6 :Text;            # Relative to the `logs` directory.
+  timeoutNs @7 :Int64;      # 0: none.
+  graceNs @8 :Int64;        # Between SIGTERM and SIGKILL.
+  incarnation @9 :UInt64;   # It was granted by this life of the executor; another reports it as lost.
 }
 
 interface Executor $Actor.actor("executor") $Actor.internal {
   # Key: the executor's id. Runs where its processes run.
   start @0 (attempt :AttemptSpec) -> ();
+  # From a task, at least once; a token that runs is not started again.
   cancel @1 (token :Text) -> ();
+  # From a task: ends the attempt, which is reported as usual.
 }
