@@ -93,12 +93,8 @@ void call(const api_parts& parts, request& received, reply answer) {
 }  // namespace
 
 void add_actor_routes(http::router& routes, const api_parts& parts) {
-  routes.add(method::get, "/api/v1/actors", [&parts](request& received, reply answer) {
-    types(parts, received, std::move(answer));
-  });
-  routes.add(
-      method::post, "/api/v1/actors/{type}/{key}/{method}",
-      [&parts](request& received, reply answer) { call(parts, received, std::move(answer)); });
+  add_route(routes, parts, method::get, "/api/v1/actors", types);
+  add_route(routes, parts, method::post, "/api/v1/actors/{type}/{key}/{method}", call);
 }
 
 }  // namespace millrace::gateway

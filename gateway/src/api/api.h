@@ -65,6 +65,15 @@ struct api_parts {
 /// Adds every route. `parts` must outlive the router.
 void add_api(http::router& routes, const api_parts& parts);
 
+/// Adds a handler that works with the parts. `parts` must outlive the router.
+inline void add_route(http::router& routes, const api_parts& parts, http::method verb,
+                      std::string_view pattern,
+                      void (*handle)(const api_parts&, http::request&, http::reply)) {
+  routes.add(verb, pattern, [&parts, handle](http::request& received, http::reply answer) {
+    handle(parts, received, std::move(answer));
+  });
+}
+
 // By subject; each in its own file.
 void add_pipeline_routes(http::router& routes, const api_parts& parts);
 void add_run_routes(http::router& routes, const api_parts& parts);

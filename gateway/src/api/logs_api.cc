@@ -275,9 +275,7 @@ void file_thread::work() {
 }
 
 void add_log_routes(http::router& routes, const api_parts& parts) {
-  routes.add(
-      method::get, "/api/v1/runs/{id}/tasks/{name}/logs",
-      [&parts](request& received, reply answer) { logs(parts, received, std::move(answer)); });
+  add_route(routes, parts, method::get, "/api/v1/runs/{id}/tasks/{name}/logs", logs);
 }
 
 }  // namespace millrace::gateway

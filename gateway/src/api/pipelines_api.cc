@@ -204,17 +204,13 @@ void runs(const api_parts& parts, request& received, reply answer) {
 }  // namespace
 
 void add_pipeline_routes(http::router& routes, const api_parts& parts) {
-  const auto add = [&](method verb, std::string_view pattern, auto handle) {
-    routes.add(verb, pattern, [&parts, handle](request& received, reply answer) {
-      handle(parts, received, std::move(answer));
-    });
-  };
-  add(method::get, "/api/v1/projects/{project}/pipelines", list);
-  add(method::put, "/api/v1/projects/{project}/pipelines/{name}", apply);
-  add(method::get, "/api/v1/projects/{project}/pipelines/{name}", describe);
-  add(method::post, "/api/v1/projects/{project}/pipelines/{name}/runs", submit);
-  add(method::get, "/api/v1/projects/{project}/pipelines/{name}/runs", runs);
-  add(method::post, "/api/v1/validate", validate);
+  add_route(routes, parts, method::get, "/api/v1/projects/{project}/pipelines", list);
+  add_route(routes, parts, method::put, "/api/v1/projects/{project}/pipelines/{name}", apply);
+  add_route(routes, parts, method::get, "/api/v1/projects/{project}/pipelines/{name}", describe);
+  add_route(routes, parts, method::post, "/api/v1/projects/{project}/pipelines/{name}/runs",
+            submit);
+  add_route(routes, parts, method::get, "/api/v1/projects/{project}/pipelines/{name}/runs", runs);
+  add_route(routes, parts, method::post, "/api/v1/validate", validate);
 }
 
 }  // namespace millrace::gateway

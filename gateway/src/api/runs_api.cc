@@ -182,17 +182,12 @@ void events(const api_parts& parts, request& received, reply answer) {
 }  // namespace
 
 void add_run_routes(http::router& routes, const api_parts& parts) {
-  const auto add = [&](method verb, std::string_view pattern, auto handle) {
-    routes.add(verb, pattern, [&parts, handle](request& received, reply answer) {
-      handle(parts, received, std::move(answer));
-    });
-  };
-  add(method::get, "/api/v1/runs/{id}", status);
-  add(method::get, "/api/v1/runs/{id}/tasks", tasks);
-  add(method::get, "/api/v1/runs/{id}/tasks/{name}", task);
-  add(method::get, "/api/v1/runs/{id}/events", events);
-  add(method::post, "/api/v1/runs/{id}/cancel", cancel);
-  add(method::post, "/api/v1/runs/{id}/retry", retry);
+  add_route(routes, parts, method::get, "/api/v1/runs/{id}", status);
+  add_route(routes, parts, method::get, "/api/v1/runs/{id}/tasks", tasks);
+  add_route(routes, parts, method::get, "/api/v1/runs/{id}/tasks/{name}", task);
+  add_route(routes, parts, method::get, "/api/v1/runs/{id}/events", events);
+  add_route(routes, parts, method::post, "/api/v1/runs/{id}/cancel", cancel);
+  add_route(routes, parts, method::post, "/api/v1/runs/{id}/retry", retry);
 }
 
 }  // namespace millrace::gateway

@@ -85,9 +85,7 @@ void ready(const api_parts& parts, request&, reply answer) {
 void add_system_routes(http::router& routes, const api_parts& parts) {
   routes.add(method::get, "/livez",
              [](request&, reply answer) { answer.send(http::text(200, "alive\n")); });
-  routes.add(method::get, "/readyz", [&parts](request& received, reply answer) {
-    ready(parts, received, std::move(answer));
-  });
+  add_route(routes, parts, method::get, "/readyz", ready);
   routes.add(method::get, "/metrics", [&parts](request&, reply answer) {
     auto made = http::text(200, render_metrics(parts));
     made.content_type = "text/plain; version=0.0.4; charset=utf-8";
