@@ -116,9 +116,10 @@ interface Pipeline $Actor.actor("pipeline") {
       -> (run :Text, version :UInt32);
   # `run`: a fresh id, or empty for one to be made; `params` a JSON object. Answers when the run is
   # stored.
-  runs @3 (before :Text, limit :UInt32) -> (runs :List(RunSummary), next :Text) $Actor.readOnly;
+  runs @3 (before :Text, limit :UInt32, state :Text) -> (runs :List(RunSummary), next :Text)
+      $Actor.readOnly;
   # Newest first, those older than the id `before`; `next` is empty at the end. limit 0: 100; at most
-  # 1,000.
+  # 1,000. `state`: only those in it, such as `timed_out`; then a page may be short. Empty: all.
   runEnded @4 (run :Text, state :RunState, finishedAt :Int64) -> () $Actor.internal;
   # From the run, at its end; also when a retry takes it up again: running, 0.
 }

@@ -7,6 +7,7 @@
 #include "millrace/actors/params.h"
 #include "millrace/actors/run_id.h"
 #include "pipeline/names.h"
+#include "run/run_graph.h"
 
 namespace millrace::actors {
 
@@ -19,10 +20,22 @@ namespace {
 
 constexpr std::uint32_t page_default = 100;
 constexpr std::uint32_t page_max = 1'000;
+// Runs that a page is chosen from: what bounds a search for rare ones.
+constexpr std::uint32_t page_look_max = 10'000;
 constexpr unsigned version_digits = 10;
 
 std::uint32_t page_of(std::uint32_t limit) {
   return limit == 0 ? page_default : std::min(limit, page_max);
+}
+
+std::optional<schemas::RunState> run_state_named(std::string_view name) {
+  const auto count = capnp::Schema::from<schemas::RunState>().getEnumerants().size();
+  for (unsigned at = 0; at < count; ++at) {
+    if (const auto state = static_cast<schemas::RunState>(at); to_string(state) == name) {
+      return state;
+    }
+  }
+  return std::nullopt;
 }
 
 // The bound values as the JSON object that a run pins.
@@ -193,20 +206,33 @@ async<pipeline_actor::submit_results> pipeline_actor::submit(submit_params param
 }
 
 async<pipeline_actor::runs_results> pipeline_actor::runs(runs_params params) {
+  const auto wanted = run_state_named(params.state());
+  if (!wanted && !params.state().empty()) {
+    co_return error{errc::invalid_argument,
+                    "'" + std::string{params.state()} +
+                        "' is no state of a run; they are: running, succeeded, failed, "
+                        "cancelled, timed_out"};
+  }
   const auto limit = page_of(params.limit());
   const std::string before{params.before()};
   std::vector<schemas::RunSummary::Reader> page;
+  std::string last;
   std::string next;
+  std::uint32_t looked = 0;
   runs_.for_each(
       [&](std::string_view, schemas::RunSummary::Reader record) {
         if (text_of(record.getId()) == before) {
           return true;
         }
-        if (page.size() == limit) {
-          next = text_of(page.back().getId());
+        if (page.size() == limit || looked == page_look_max) {
+          next = last;
           return false;
         }
-        page.push_back(record);
+        ++looked;
+        last = text_of(record.getId());
+        if (!wanted || record.getState() == *wanted) {
+          page.push_back(record);
+        }
         return true;
       },
       newest_first(before));

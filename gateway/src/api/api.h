@@ -5,7 +5,7 @@
 //   GET    /api/v1/projects/{project}/pipelines               ?after&limit
 //   GET    /api/v1/projects/{project}/pipelines/{name}        ?version
 //   POST   /api/v1/projects/{project}/pipelines/{name}/runs   {params, labels}; Idempotency-Key
-//   GET    /api/v1/projects/{project}/pipelines/{name}/runs   ?before&limit
+//   GET    /api/v1/projects/{project}/pipelines/{name}/runs   ?before&limit&state
 //   POST   /api/v1/validate                                   a definition
 //   GET    /api/v1/runs/{id}
 //   GET    /api/v1/runs/{id}/tasks                            ?after&limit

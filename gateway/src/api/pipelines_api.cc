@@ -196,7 +196,8 @@ void runs(const api_parts& parts, request& received, reply answer) {
   }
   call_and_answer(parts.silo,
                   ref<schemas::Pipeline>(pipeline_key(received))
-                      .runs(text_in_query(received, "before"), static_cast<std::uint32_t>(*limit)),
+                      .runs(text_in_query(received, "before"), static_cast<std::uint32_t>(*limit),
+                            text_in_query(received, "state")),
                   std::move(answer),
                   [](const auto& results) { return http::json(200, json_of(results)); });
 }

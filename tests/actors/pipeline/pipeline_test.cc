@@ -245,7 +245,7 @@ tasks:
   }
   node here{data.path};
   const auto listed = [&] {
-    const auto page = here.silo->call(ref<schemas::Pipeline>("default/later").runs("", 0));
+    const auto page = here.silo->call(ref<schemas::Pipeline>("default/later").runs("", 0, ""));
     REQUIRE(page);
     REQUIRE(page->runs().size() == 1);
     return page->runs()[0].getState();
@@ -340,7 +340,7 @@ TEST_CASE("runs are listed in pages, the newest first") {
   std::vector<std::string> listed;
   std::string before;
   do {
-    const auto page = here.silo->call(ref<schemas::Pipeline>("default/many").runs(before, 2));
+    const auto page = here.silo->call(ref<schemas::Pipeline>("default/many").runs(before, 2, ""));
     REQUIRE(page);
     CHECK(page->runs().size() <= 2);
     for (auto each : page->runs()) {
@@ -348,6 +348,15 @@ TEST_CASE("runs are listed in pages, the newest first") {
     }
     before = page->next();
   } while (!before.empty());
+  const auto in_state = [&](const std::string& state, std::uint32_t limit) {
+    return here.silo->call(ref<schemas::Pipeline>("default/many").runs("", limit, state));
+  };
+  here.eventually([&] { return in_state("succeeded", 0)->runs().size() == 5; });
+  const auto newest = in_state("succeeded", 1);
+  CHECK(newest->runs()[0].getId() == listed[0].c_str());
+  CHECK(newest->next() == listed[0]);
+  CHECK(in_state("running", 0)->runs().size() == 0);
+  CHECK(in_state("nope", 0).error().code() == runtime::errc::invalid_argument);
   std::reverse(listed.begin(), listed.end());
   std::sort(made.begin(), made.end());
   CHECK(listed == made);

@@ -150,6 +150,8 @@ TEST_CASE("an idempotency key submits once") {
         "the pipeline has no parameter `nope`");
   CHECK(here.ask(method::post, runs, 400, "[]")["code"] == "invalid_argument");
   CHECK(here.ask(method::get, runs, 200)["runs"].size() == 1);
+  CHECK(here.ask(method::get, runs + "?state=cancelled", 200)["runs"].empty());
+  CHECK(here.ask(method::get, runs + "?state=x", 400)["code"] == "invalid_argument");
   CHECK(here.ask(method::post, "/api/v1/projects/p/pipelines/nope/runs", 404)["code"] ==
         "not_found");
 }
