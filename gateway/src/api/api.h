@@ -7,6 +7,7 @@
 //   POST   /api/v1/projects/{project}/pipelines/{name}/runs   {params, labels}; Idempotency-Key
 //   GET    /api/v1/projects/{project}/pipelines/{name}/runs   ?before&limit&state
 //   POST   /api/v1/validate                                   a definition
+//   GET    /api/v1/runs                                       ?project&state&before&limit
 //   GET    /api/v1/runs/{id}
 //   GET    /api/v1/runs/{id}/tasks                            ?after&limit
 //   GET    /api/v1/runs/{id}/tasks/{name}                     with attempts
@@ -76,6 +77,7 @@ inline void add_route(http::router& routes, const api_parts& parts, http::method
 
 // By subject; each in its own file.
 void add_pipeline_routes(http::router& routes, const api_parts& parts);
+void add_run_list_routes(http::router& routes, const api_parts& parts);
 void add_run_routes(http::router& routes, const api_parts& parts);
 void add_log_routes(http::router& routes, const api_parts& parts);
 void add_actor_routes(http::router& routes, const api_parts& parts);

@@ -98,6 +98,7 @@ void add_system_routes(http::router& routes, const api_parts& parts) {
 
 void add_api(http::router& routes, const api_parts& parts) {
   add_pipeline_routes(routes, parts);
+  add_run_list_routes(routes, parts);
   add_run_routes(routes, parts);
   add_log_routes(routes, parts);
   add_actor_routes(routes, parts);

@@ -6,6 +6,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <condition_variable>
 #include <filesystem>
 #include <fstream>
@@ -154,6 +155,41 @@ TEST_CASE("an idempotency key submits once") {
   CHECK(here.ask(method::get, runs + "?state=x", 400)["code"] == "invalid_argument");
   CHECK(here.ask(method::post, "/api/v1/projects/p/pipelines/nope/runs", 404)["code"] ==
         "not_found");
+}
+
+TEST_CASE("the runs of a project are listed across its pipelines, the newest first") {
+  served_node here;
+  std::vector<std::string> made;
+  for (const auto* name : {"a", "b", "a", "b", "b"}) {
+    const auto pipeline = std::string{"/api/v1/projects/p/pipelines/"} + name;
+    const auto text = std::string{"name: "} + name + "\ntasks: [{name: t, run: sleep 600}]\n";
+    CHECK(here.send(method::put, pipeline, text).status < 300);
+    made.push_back(here.ask(method::post, pipeline + "/runs", 201)["run"]);
+  }
+  // A pipeline's name is on its way to the project.
+  for (int asked = 0; asked < 10'000; ++asked) {
+    if (here.ask(method::get, "/api/v1/projects/p/pipelines", 200)["pipelines"].size() == 2) {
+      break;
+    }
+  }
+  std::sort(made.rbegin(), made.rend());
+  std::vector<std::string> listed;
+  std::string before;
+  do {
+    const auto page =
+        here.ask(method::get, "/api/v1/runs?project=p&state=running&limit=2&before=" + before, 200);
+    CHECK(page["runs"].size() <= 2);
+    for (const auto& each : page["runs"]) {
+      listed.push_back(each["id"]);
+      CHECK((each["pipeline"] == "a" || each["pipeline"] == "b"));
+    }
+    before = page["next"];
+  } while (!before.empty());
+  CHECK(listed == made);
+  CHECK(here.ask(method::get, "/api/v1/runs?project=p&state=failed", 200)["runs"].empty());
+  CHECK(here.ask(method::get, "/api/v1/runs?project=p&state=x", 400)["code"] == "invalid_argument");
+  CHECK(here.ask(method::get, "/api/v1/runs?project=nobody", 200)["next"] == "");
+  CHECK(here.ask(method::get, "/api/v1/runs?limit=x", 400)["code"] == "invalid_argument");
 }
 
 TEST_CASE("a run is told by its events, tasks and logs") {

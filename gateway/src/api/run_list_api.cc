@@ -1,0 +1,134 @@
+// SPDX-License-Identifier: MIT
+// The runs of all pipelines of a project, merged from their lists.
+#include <functional>
+#include <map>
+#include <mutex>
+#include <nlohmann/json.hpp>
+
+#include "api/api.h"
+#include "api/respond.h"
+#include "millrace/pipeline.capnp.actor.h"
+
+namespace millrace::gateway {
+
+using http::reply;
+using http::request;
+using runtime::ref;
+using runtime::result;
+
+namespace {
+
+constexpr std::uint32_t page_default = 100;
+constexpr std::uint32_t page_max = 1'000;
+
+// One question: asks the project for its pipelines, then each of them for a page of its runs.
+class run_search : public std::enable_shared_from_this<run_search> {
+public:
+  run_search(runtime::silo& silo, const request& received, std::uint32_t limit, reply answer)
+      : silo_(silo),
+        project_(received.query("project").value_or("default")),
+        state_(text_in_query(received, "state")),
+        before_(text_in_query(received, "before")),
+        limit_(limit == 0 ? page_default : limit),
+        answer_(std::move(answer)) {}
+
+  void list_pipelines(const std::string& after) {
+    silo_.call_then<schemas::project_interface::pipelines_results>(
+        ref<schemas::Project>(project_).pipelines(after, page_max),
+        [self = shared_from_this()](auto page) { self->take_pipelines(std::move(page)); });
+  }
+
+private:
+  void take_pipelines(result<schemas::project_interface::pipelines_results> page) {
+    if (!page) {
+      answer_.fail(page.error());
+      return;
+    }
+    for (auto each : page->pipelines()) {
+      pipelines_.emplace_back(each.getName().cStr());
+    }
+    if (!page->next().empty()) {
+      list_pipelines(std::string{page->next()});
+      return;
+    }
+    left_ = pipelines_.size();
+    if (left_ == 0) {
+      finish();
+    }
+    for (const auto& name : pipelines_) {
+      silo_.call_then<schemas::pipeline_interface::runs_results>(
+          ref<schemas::Pipeline>(project_ + "/" + name).runs(before_, limit_, state_),
+          [self = shared_from_this(), &name](auto runs) {
+            self->take_runs(name, std::move(runs));
+          });
+    }
+  }
+
+  void take_runs(const std::string& pipeline,
+                 result<schemas::pipeline_interface::runs_results> page) {
+    const std::lock_guard lock{mutex_};
+    if (page) {
+      for (auto each : page->runs()) {
+        rows_.emplace(each.getId().cStr(), R"({"pipeline":)" + nlohmann::json(pipeline).dump() +
+                                               "," + runtime::to_json_text(each).substr(1));
+      }
+      complete_to_ = std::max(complete_to_, std::string{page->next()});
+    } else if (!failed_) {
+      failed_ = page.error();
+    }
+    if (--left_ == 0) {
+      finish();
+    }
+  }
+
+  // Ids sort by time. What is older than the end of some pipeline's page is left for the next one.
+  void finish() {
+    if (failed_) {
+      answer_.fail(*failed_);
+      return;
+    }
+    std::string text = R"({"runs":[)";
+    std::string next = complete_to_;
+    std::uint32_t count = 0;
+    for (auto row = rows_.begin(); row != rows_.end() && row->first >= complete_to_; ++row) {
+      text += (count > 0 ? "," : "") + row->second;
+      if (++count == limit_ && std::next(row) != rows_.end()) {
+        next = row->first;
+        break;
+      }
+    }
+    answer_.send(http::json(200, text + R"(],"next":")" + next + "\"}"));
+  }
+
+  runtime::silo& silo_;
+  const std::string project_;
+  const std::string state_;
+  const std::string before_;
+  const std::uint32_t limit_;
+  reply answer_;
+  std::vector<std::string> pipelines_;
+  std::mutex mutex_;  // for what follows
+  std::size_t left_ = 0;
+  std::map<std::string, std::string, std::greater<>> rows_;  // by run, the newest first
+  std::string complete_to_;  // older ones may be missing; empty: none is
+  std::optional<runtime::error> failed_;
+};
+
+void list_runs(const api_parts& parts, request& received, reply answer) {
+  const auto limit = number_in_query(received, "limit", 0, page_max);
+  if (!limit) {
+    answer.fail(limit.error());
+    return;
+  }
+  std::make_shared<run_search>(parts.silo, received, static_cast<std::uint32_t>(*limit),
+                               std::move(answer))
+      ->list_pipelines({});
+}
+
+}  // namespace
+
+void add_run_list_routes(http::router& routes, const api_parts& parts) {
+  add_route(routes, parts, http::method::get, "/api/v1/runs", list_runs);
+}
+
+}  // namespace millrace::gateway
