@@ -85,11 +85,11 @@ private:
   void ask() {
     parts_.silo.call_then<schemas::run_interface::task_results>(
         ref<schemas::Run>(wanted_.run).task(wanted_.task), [self = shared_from_this()](auto found) {
-          if (!found) {
-            self->finish();
-          } else if (const auto attempt = started(found->task(), self->wanted_)) {
+          const auto attempt =
+              found ? started(found->task(), self->wanted_) : std::optional<std::uint32_t>{};
+          if (attempt) {
             self->begin(*attempt);
-          } else if (has_ended(found->task())) {
+          } else if (!found || has_ended(found->task())) {
             self->finish();
           } else {
             self->look();
