@@ -38,6 +38,7 @@ result<bool> follow_events(remote& server, const std::string& run, progress& vie
                            runtime::steady_time latest) {
   std::string last;
   auto ended = false;
+  auto reached = false;
   for (reconnects tries;;) {
     auto brought = pass::nothing;
     const auto began = server.now();
@@ -64,6 +65,10 @@ result<bool> follow_events(remote& server, const std::string& run, progress& vie
       return false;
     }
     error why{errc::unavailable, server.url() + " ends the events of the run before its end"};
+    reached = reached || answer || brought == pass::something;
+    if (!reached) {
+      return answer.error();  // more likely a wrong address than a restart
+    }
     if (!answer) {
       why = answer.error();
     } else if (answer->status >= 400) {

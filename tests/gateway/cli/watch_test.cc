@@ -75,7 +75,7 @@ TEST_CASE("watch comes back after a pause, however its stream ended") {
   }
 }
 
-TEST_CASE("watch does not come back to a run that is not there or to another program") {
+TEST_CASE("watch does not come back to a run that is not there, to another program, or to nobody") {
   restarting missing{1'000, [](http::reply answer) {
                        answer.fail({runtime::errc::not_found, "no such run"});
                      }};
@@ -86,6 +86,9 @@ TEST_CASE("watch does not come back to a run that is not there or to another pro
   CHECK(left.code == exit_code::unreachable);
   CHECK(has(left.errors, "no millrace server at"));
   CHECK(page.asked_for == 1);
+  const auto nobody = command_line({"watch", "r", "--server", "http://127.0.0.1:1"});
+  CHECK(nobody.code == exit_code::unreachable);
+  CHECK_FALSE(has(nobody.errors, "gave up"));
 }
 
 TEST_CASE("a wait with a timeout ends in time, whether the server is quiet or away") {
