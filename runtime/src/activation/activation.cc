@@ -16,6 +16,9 @@ namespace {
 // Envelopes handled before other activations get the thread and changes are committed.
 constexpr unsigned batch_envelopes_max = 128;
 
+// Reading the clock costs as much as a tenth of a short turn.
+constexpr unsigned clock_read_envelopes = 16;
+
 // Activations run in a row through the run-next slot before the thread goes back to the queue.
 constexpr unsigned hops_max = 64;
 
@@ -23,6 +26,7 @@ constexpr unsigned hops_max = 64;
 // the same thread: its messages are warm, and handing it to another thread costs a wake-up.
 struct worker_context {
   caf::execution_unit* unit;
+  const silo_core* silo;  // a turn of one silo may answer a call from an actor of another
   activation* next = nullptr;
 };
 thread_local worker_context* worker = nullptr;
@@ -71,6 +75,10 @@ envelope::~envelope() {
     caller->release();
   }
   drop(parent);
+  while (auto* same = std::exchange(same_key, nullptr)) {
+    same_key = std::exchange(same->same_key, nullptr);
+    drop(same);
+  }
 }
 
 void commit_envelope::done(result<void> outcome) {
@@ -100,14 +108,28 @@ activation::activation(caf::actor_config& config, silo_core& home, const actor_t
 }
 
 activation::~activation() {
+  discard();
+}
+
+void activation::discard() noexcept {
   for (auto* turn : running_) {
-    turn->running.reset();
+    turn->running.reset();  // frames first: they unlink what they wait for
   }
-  for (auto* turn : running_) {
+  for (auto* turn : std::exchange(running_, {})) {
     drop(turn);
   }
+  close_open();
+  for (auto* list : {&inbox_, &waiting_, &early_, &pending_out_, &after_tidying_, &gated_}) {
+    *list = {};
+  }
+  envelope_list rest;
+  mailbox_.close(rest);
+}
+
+void activation::close_open() noexcept {
   while (open_.open_next != &open_) {
     auto& left = static_cast<envelope&>(*open_.open_next);
+    left.abandoned = true;
     unlink_open(left);
     drop(&left);
   }
@@ -143,7 +165,7 @@ void activation::post_or_drop(envelope* one) noexcept {
 }
 
 void activation::schedule() noexcept {
-  if (worker == nullptr) {
+  if (worker == nullptr || worker->silo != &home_) {
     home_.run_later(*this);
   } else if (worker->next == nullptr) {
     worker->next = this;
@@ -153,7 +175,7 @@ void activation::schedule() noexcept {
 }
 
 caf::resumable::resume_result activation::resume(caf::execution_unit* unit, std::size_t) {
-  worker_context here{unit};
+  worker_context here{unit, &home_};
   worker = &here;
   const auto outcome = drain();
   for (unsigned hops = 0; here.next != nullptr && hops < hops_max; ++hops) {
@@ -175,13 +197,15 @@ caf::resumable::resume_result activation::drain() {
   if (phase_ == phase::gone) {
     return done;
   }
-  now_ = home_.time().steady();
   for (unsigned handled = 0; handled < batch_envelopes_max;) {
     if (inbox_.empty()) {
       mailbox_.take(inbox_);
     }
     if (auto* one = inbox_.pop()) {
       ++handled;
+      if (handled % clock_read_envelopes == 1) {
+        now_ = home_.time().steady();
+      }
       handle(one);
       pump();
       if (phase_ == phase::gone) {
@@ -229,10 +253,14 @@ void activation::handle(envelope* one) {
       drop(one);
       rang();
       return;
+    case envelope_kind::wake:
+      drop(one);
+      woken_ = true;
+      answer_wake();
+      return;
     case envelope_kind::release:
       drop(one);
-      release_ = home_.stopping() ? deactivation::stopping : deactivation::requested;
-      releasing_ = true;
+      leave_for(home_.stopping() ? deactivation::stopping : deactivation::requested);
       return;
     case envelope_kind::forget:
       if (phase_ == phase::loading) {
@@ -274,14 +302,32 @@ void activation::loaded(envelope* one) {
   }
   inbox_.append(std::move(early_));
   fill_lanes();
+  for (const auto& [name, stored] : state_.reminders()) {
+    home_.reminders().restore(as_owner(), name, stored.due);
+  }
   if (home_.stopping()) {
-    release_ = deactivation::stopping;
-    releasing_ = true;
+    leave_for(deactivation::stopping);
   }
   phase_ = phase::activating;
   last_used_ = now_;
   need_alarm(now_ + home_.options().idle_timeout);
   begin(own_turn(envelope_kind::activate, {}));
+}
+
+void activation::activated() {
+  phase_ = phase::active;
+  woken_ = woken_ || state_.has_duties();
+  answer_wake();
+  auto early = std::move(waiting_);
+  while (auto* one = early.pop()) {
+    arrive(one);
+  }
+}
+
+void activation::answer_wake() {
+  if (phase_ == phase::active && std::exchange(woken_, false)) {
+    home_.reminders().cancel(hash_, {});
+  }
 }
 
 // --- ending --------------------------------------------------------------------------------------
@@ -292,16 +338,29 @@ bool activation::idle() const noexcept {
          !sends_wait;
 }
 
+void activation::leave_for(deactivation why) noexcept {
+  if (!releasing_ || release_ != deactivation::stopping) {
+    release_ = why;
+    releasing_ = true;
+  }
+}
+
+// Long polls would hold a stopping silo up: their time is over, and so is their turns'.
+void activation::end_waits() {
+  for (auto* link = open_.open_next; link != &open_; link = link->open_next) {
+    auto& wait = static_cast<envelope&>(*link);
+    if (wait.is_wait && !wait.abandoned.exchange(true)) {
+      wait.failure = error{errc::unavailable, "the silo stops"};
+      wait.where->propagate = true;
+      detail::keep(wait);
+      inbox_.push(&wait);
+    }
+  }
+}
+
 void activation::end_idle() {
   if (releasing_ && release_ == deactivation::stopping) {
-    // Long polls would hold the silo up: their time is over.
-    for (auto* link = open_.open_next; link != &open_; link = link->open_next) {
-      auto& wait = static_cast<envelope&>(*link);
-      if (wait.kind == envelope_kind::wait && !wait.abandoned.exchange(true)) {
-        detail::keep(wait);
-        inbox_.push(&wait);
-      }
-    }
+    end_waits();
   }
   if (phase_ == phase::active && releasing_ && idle()) {
     phase_ = phase::deactivating;
@@ -327,6 +386,9 @@ void activation::crash(const error& why) {
   const auto was = phase_;
   if (was != phase::loading) {
     warn("activation ended error=" + why.to_string());
+  }
+  if (state_.has_duties() && !home_.stopping()) {
+    home_.reminders().wake_later(as_owner());
   }
   // Frames first: they unlink what they wait for.
   for (auto* turn : running_) {
@@ -355,19 +417,22 @@ void activation::retire(const error* answer_with) {
   keep();  // the directory may hold the last other reference
   home_.leave_directory(*this);
   home_.timers().disarm(*this);
-  while (open_.open_next != &open_) {
-    auto& left = static_cast<envelope&>(*open_.open_next);
-    left.abandoned = true;
-    unlink_open(left);
-    drop(&left);
+  close_open();
+  if (outgoing_) {
+    for (const auto& [target, one] : outgoing_->lanes) {
+      home_.counters().sends_pending.fetch_sub(static_cast<std::int64_t>(one.items.size()),
+                                               std::memory_order_relaxed);
+    }
   }
   object_.reset();
-  envelope_list rest = std::move(waiting_);
+  envelope_list rest = std::move(early_);
+  rest.append(std::move(waiting_));
   rest.append(std::move(inbox_));
   mailbox_.close(rest);
   while (auto* one = rest.pop()) {
     const auto is_work = one->kind == envelope_kind::call || one->kind == envelope_kind::one_way ||
-                         one->kind == envelope_kind::reminder || one->kind == envelope_kind::forget;
+                         one->kind == envelope_kind::reminder || one->kind == envelope_kind::wake ||
+                         one->kind == envelope_kind::forget;
     if (!is_work) {
       drop(one);
     } else if (answer_with != nullptr) {

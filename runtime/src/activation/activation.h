@@ -22,6 +22,7 @@
 #include "activation/envelope.h"
 #include "activation/mailbox.h"
 #include "millrace/runtime/silo.h"
+#include "silo/reminder_queue.h"
 #include "timers/timer_service.h"
 
 namespace millrace::runtime::detail {
@@ -81,7 +82,11 @@ public:
   void set_timer(std::string name, duration after, duration every);
   void cancel_timer(std::string_view name);
   void set_reminder(const std::string& name, wall_time due, duration every);
-  void deactivate_when_idle() noexcept { release_ = deactivation::requested, releasing_ = true; }
+  void cancel_reminder(std::string_view name);
+  void deactivate_when_idle() noexcept { leave_for(deactivation::requested); }
+
+  /// Gives up everything it holds. Requires: the scheduler's threads have ended.
+  void discard() noexcept;
 
   /// The activation whose actor is being made on this thread.
   static activation*& constructing() noexcept;
@@ -101,6 +106,7 @@ private:
   enum class phase : std::uint8_t { loading, activating, active, deactivating, gone };
 
   struct named_timer {
+    std::uint64_t number;  // tells it from earlier ones of that name
     std::string name;
     steady_time due;
     duration every;
@@ -122,13 +128,20 @@ private:
   [[nodiscard]] resume_result drain();
   void handle(envelope* one);
   void loaded(envelope* one);
+  void activated();
+  void answer_wake();
+  void leave_for(deactivation why) noexcept;
   void end_idle();
+  void end_waits();
   void finish_deactivation();
-  void leave_directory(envelope_list& rest);
   void crash(const error& why);
   void retire(const error* answer_with);
+  void close_open() noexcept;
   [[nodiscard]] bool idle() const noexcept;
   void warn(const std::string& text);
+  [[nodiscard]] reminder_queue::owner as_owner() const noexcept {
+    return {hash_, interface(), key_};
+  }
 
   // turns.cc
   void arrive(envelope* one);
@@ -140,6 +153,7 @@ private:
   void run_turn(envelope& turn, promise_base* from);
   void finish(envelope& turn);
   void finish_call(envelope& turn, result<any_message> outcome);
+  [[nodiscard]] bool reminder_is_due(const std::string& name);
   void finish_reminder(envelope& turn, const std::optional<error>& failure);
   void answer(envelope* one, result<any_message> outcome);
   [[nodiscard]] std::string cycle_path(const envelope& call) const;
@@ -160,7 +174,9 @@ private:
   void rang();
   void expire_open();
   void fire_timers();
+  void timer_ended(const envelope& turn);
   void need_alarm(steady_time due);
+  [[nodiscard]] named_timer* find_timer(const envelope& turn) noexcept;
   [[nodiscard]] envelope* own_turn(envelope_kind kind, std::string text);
 
   // sends.cc
@@ -181,6 +197,7 @@ private:
 
   phase phase_ = phase::loading;
   bool releasing_ = false;
+  bool woken_ = false;  // by the reminder queue, which has to be told once it is active
   deactivation release_ = deactivation::idle;
   std::unique_ptr<actor_base> object_;
   durable_state state_;
@@ -197,6 +214,7 @@ private:
   steady_time alarm_due_ = steady_time::max();
   steady_time last_used_{};
   std::vector<named_timer> timers_;
+  std::uint64_t timers_set_ = 0;
 
   std::uint64_t submitted_ = 0;  // commits handed to storage
   std::uint64_t durable_ = 0;    // of those, the ones that have ended well

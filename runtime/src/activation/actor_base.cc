@@ -31,7 +31,20 @@ void actor_base::tell_spec(call_spec&& spec) {
   activation_->tell(std::move(spec));
 }
 
+namespace {
+
+void check_name(std::string_view name) {
+  if (name.empty() || name.size() > name_bytes_max) {
+    throw error{errc::invalid_argument, "the name of a timer or reminder has " +
+                                            std::to_string(name.size()) + " bytes; 1 to " +
+                                            std::to_string(name_bytes_max) + " are allowed"};
+  }
+}
+
+}  // namespace
+
 void actor_base::set_timer(std::string name, duration after, duration every) {
+  check_name(name);
   activation_->set_timer(std::move(name), after, every);
 }
 
@@ -40,13 +53,14 @@ void actor_base::cancel_timer(std::string_view name) {
 }
 
 void actor_base::set_reminder(std::string name, wall_time due, duration every) {
+  check_name(name);
   activation_->check_may_change();
   activation_->set_reminder(name, due, every);
 }
 
 void actor_base::cancel_reminder(std::string_view name) {
   activation_->check_may_change();
-  activation_->state().cancel_reminder(name);
+  activation_->cancel_reminder(name);
 }
 
 wall_time actor_base::reminder_due(std::string_view name) const {

@@ -31,21 +31,16 @@ public:
   void begin(method_admission what) noexcept {
     exclusive_ = exclusive_ || what == method_admission::exclusive;
     readers_ += what == method_admission::read_only ? 1 : 0;
-    ++running_;
   }
 
   void end(method_admission what) noexcept {
     exclusive_ = exclusive_ && what != method_admission::exclusive;
     readers_ -= what == method_admission::read_only ? 1 : 0;
-    --running_;
   }
-
-  [[nodiscard]] bool idle() const noexcept { return running_ == 0; }
 
 private:
   bool exclusive_ = false;
   std::uint32_t readers_ = 0;
-  std::uint32_t running_ = 0;
 };
 
 }  // namespace millrace::runtime::detail

@@ -35,10 +35,16 @@ void activation::open_call(envelope& turn, call_spec&& spec, waiter& where) {
   call->text = std::move(spec.idempotency_key);
   const auto limit =
       spec.timeout > duration{} ? spec.timeout : std::chrono::milliseconds{method.timeout_ms};
-  call->deadline = std::min(now_ + limit, turn.deadline);
+  call->deadline = std::min(time_after(now_, limit), turn.deadline);
+  auto valid = validate_key(call->key);
+  if (valid && call->text.size() > idempotency_key_bytes_max) {
+    valid = error{errc::invalid_argument, "an idempotency key is at most 200 bytes"};
+  }
   if (method.one_way) {
-    let_out(call);
-    call = new envelope{envelope_kind::answer};
+    // What the turn waits for is only that it was sent.
+    if (valid) {
+      let_out(std::exchange(call, new envelope{envelope_kind::answer}));
+    }
   } else {
     call->parent = &turn;
     detail::keep(turn);
@@ -48,18 +54,13 @@ void activation::open_call(envelope& turn, call_spec&& spec, waiter& where) {
   call->where = &where;
   where.open_call = call;
   link_open(call);
-  if (method.one_way) {
-    inbox_.push(call);
-    detail::keep(*call);
-    return;
-  }
   detail::keep(*call);
-  need_alarm(call->deadline);
-  if (auto valid = validate_key(call->key); !valid) {
+  if (!valid) {
     fail_at_once(call, std::move(valid).error());
-  } else if (call->text.size() > idempotency_key_bytes_max) {
-    fail_at_once(call, {errc::invalid_argument, "an idempotency key is at most 200 bytes"});
+  } else if (method.one_way) {
+    inbox_.push(call);
   } else {
+    need_alarm(call->deadline);
     let_out(call);
   }
 }
@@ -112,8 +113,9 @@ void activation::resume_waiter(envelope& call) {
 void activation::wait_for_signal(envelope& turn, const std::string& signal, duration limit,
                                  waiter& where) {
   auto* wait = new envelope{envelope_kind::wait};
+  wait->is_wait = true;
   wait->text = signal;
-  wait->deadline = std::min(now_ + limit, turn.deadline);
+  wait->deadline = std::min(time_after(now_, limit), turn.deadline);
   wait->where = &where;
   where.open_call = wait;
   link_open(wait);
@@ -123,7 +125,7 @@ void activation::wait_for_signal(envelope& turn, const std::string& signal, dura
 void activation::notify(std::string_view signal) {
   for (auto* link = open_.open_next; link != &open_; link = link->open_next) {
     auto& wait = static_cast<envelope&>(*link);
-    if (wait.kind == envelope_kind::wait && wait.text == signal && !wait.abandoned.exchange(true)) {
+    if (wait.is_wait && wait.text == signal && !wait.abandoned.exchange(true)) {
       wait.where->answer_is_signal = true;
       detail::keep(wait);
       inbox_.push(&wait);
@@ -149,25 +151,25 @@ void activation::rang() {
     return;
   }
   alarm_due_ = steady_time::max();
-  now_ = home_.time().steady();  // the batch may have begun before the alarm went off
-  fire_timers();
   expire_open();
   if (phase_ == phase::gone) {
     return;
   }
   auto next = last_used_ + home_.options().idle_timeout;
   if (next <= now_) {
-    if (phase_ == phase::active && idle()) {
-      release_ = deactivation::idle;
-      releasing_ = true;
+    if (phase_ == phase::active && idle() && !releasing_) {
+      leave_for(deactivation::idle);
     }
     next = now_ + home_.options().idle_timeout;
+  }
+  if (!releasing_) {
+    fire_timers();
   }
   for (auto* link = open_.open_next; link != &open_; link = link->open_next) {
     next = std::min(next, static_cast<envelope&>(*link).deadline);
   }
   for (const auto& each : timers_) {
-    next = each.queued ? next : std::min(next, each.due);
+    next = each.queued || releasing_ ? next : std::min(next, each.due);
   }
   retry_sends(next);
   need_alarm(next);
@@ -180,7 +182,7 @@ void activation::expire_open() {
   for (auto* link = open_.open_next; link != &open_;) {
     auto* following = link->open_next;
     auto& one = static_cast<envelope&>(*link);
-    if (one.deadline <= now_ && !(one.kind == envelope_kind::wait && one.abandoned)) {
+    if (one.deadline <= now_ && !(one.is_wait && one.abandoned)) {
       link->open_previous->open_next = link->open_next;
       link->open_next->open_previous = link->open_previous;
       link->open_previous = expired.open_previous;
@@ -195,7 +197,7 @@ void activation::expire_open() {
     one.abandoned = true;
     auto* where = one.where;
     unlink_open(one);
-    if (one.kind != envelope_kind::wait) {
+    if (!one.is_wait) {
       where->failure =
           error{errc::deadline_exceeded, "no answer by the deadline from " + name_of(one)};
     }
@@ -210,10 +212,10 @@ void activation::expire_open() {
   }
 }
 
-void activation::set_timer(std::string name, duration after, duration every) {
+void activation::set_timer(std::string name, duration delay, duration every) {
   cancel_timer(name);
-  const auto due = now_ + std::max(after, duration{});
-  timers_.push_back({std::move(name), due, every, false});
+  const auto due = time_after(now_, std::max(delay, duration{}));
+  timers_.push_back({++timers_set_, std::move(name), due, every, false});
   need_alarm(due);
 }
 
@@ -221,21 +223,48 @@ void activation::cancel_timer(std::string_view name) {
   std::erase_if(timers_, [&](const auto& each) { return each.name == name; });
 }
 
+activation::named_timer* activation::find_timer(const envelope& turn) noexcept {
+  const auto found = std::find_if(timers_.begin(), timers_.end(),
+                                  [&](const auto& each) { return each.number == turn.number; });
+  return found != timers_.end() ? &*found : nullptr;
+}
+
 void activation::fire_timers() {
   for (auto& each : timers_) {
     if (!each.queued && each.due <= now_) {
       each.queued = true;
       if (each.every > duration{}) {
-        each.due = std::max(each.due + each.every, now_);
+        const auto missed = (now_ - each.due) / each.every;
+        each.due = time_after(each.due, (missed + 1) * each.every);  // on its grid
       }
-      inbox_.push(own_turn(envelope_kind::timer, each.name));
+      auto* turn = own_turn(envelope_kind::timer, each.name);
+      turn->number = each.number;
+      inbox_.push(turn);
     }
   }
 }
 
+void activation::timer_ended(const envelope& turn) {
+  auto* const ended = find_timer(turn);
+  if (ended == nullptr) {
+    return;  // cancelled or replaced meanwhile
+  }
+  if (ended->every == duration{}) {
+    timers_.erase(timers_.begin() + (ended - timers_.data()));
+    return;
+  }
+  ended->queued = false;
+  need_alarm(ended->due);
+}
+
 void activation::set_reminder(const std::string& name, wall_time due, duration every) {
   state_.set_reminder(name, {due, every});
-  home_.reminders().add(due, {std::string{interface().type}, key_}, name);
+  home_.reminders().set(as_owner(), name, due);
+}
+
+void activation::cancel_reminder(std::string_view name) {
+  state_.cancel_reminder(name);
+  home_.reminders().cancel(hash_, name);
 }
 
 }  // namespace millrace::runtime::detail

@@ -143,7 +143,8 @@ bool durable_state::load_row(row_table table, std::string_view rest, std::string
       return true;
     }
     case row_table::dead:
-      return true;
+    case row_table::version:
+      return from.ok();
     case row_table::inbox:
       more().inbox[std::string{rest}] = from.u64();
       return from.ok();
@@ -202,7 +203,7 @@ void durable_state::set_reminder(const std::string& name, const stored_reminder&
   auto value = value_start();
   append_time(value, what.due);
   append_little(value, static_cast<std::uint64_t>(what.every.count()));
-  put(row_table::reminder, name, value);
+  more().pending.put(actor_row(hash_, row_table::reminder, name), value);  // may be erased again
   extras_->pending.put(reminder_index_row(hash_, what.due, name), index_value());
   dirty_ = true;
 }
@@ -231,8 +232,11 @@ const stored_reminder* durable_state::find_reminder(std::string_view name) const
 
 std::uint64_t durable_state::add_send(stored_send what) {
   auto& own = more();
+  if (own.sends_in_commit == 1U << send_bits) {
+    throw error{errc::too_large, "one commit holds at most " + std::to_string(1U << send_bits) +
+                                     " sends; send some after the next co_await"};
+  }
   const auto number = ((version_ + 1) << send_bits) | own.sends_in_commit++;
-  MILLRACE_ASSERT(own.sends_in_commit < 1U << send_bits);
   auto value = value_start();
   append_send(value, what);
   put(row_table::outbox, number_bytes(number), value);
@@ -264,6 +268,12 @@ void durable_state::end_send(std::uint64_t number, std::string_view error_text) 
     own.outbox_indexed = false;
   }
   untidy_ = true;
+}
+
+const std::map<std::string, stored_reminder, std::less<>>& durable_state::reminders()
+    const noexcept {
+  static const std::map<std::string, stored_reminder, std::less<>> none;
+  return extras_ ? extras_->reminders : none;
 }
 
 const std::map<std::uint64_t, stored_send>& durable_state::outbox() const noexcept {
@@ -403,10 +413,12 @@ result<void> durable_state::encode(row_ops& ops) {
       return done;
     }
   }
-  if (root_dirty_ || !stored_ || !puts) {
+  if (root_dirty_ || !stored_) {
     if (auto done = encode_root(ops); !done) {
       return done;
     }
+  } else if (!puts) {
+    ops.put(actor_row(hash_, row_table::version), value_start());
   }
   dirty_ = untidy_ = leftover_ = false;
   ++version_;

@@ -64,6 +64,12 @@ public:
   void set_reminder(const std::string& name, const stored_reminder& what);
   void cancel_reminder(std::string_view name);
   [[nodiscard]] const stored_reminder* find_reminder(std::string_view name) const;
+  [[nodiscard]] const std::map<std::string, stored_reminder, std::less<>>& reminders()
+      const noexcept;
+
+  /// Whether it may have sends or reminders in the rows, so that it has to be loaded again if its
+  /// activation fails.
+  [[nodiscard]] bool has_duties() const noexcept { return extras_ != nullptr; }
 
   /// Gives it its number, higher than that of every earlier send of this actor.
   std::uint64_t add_send(stored_send what);
@@ -109,7 +115,7 @@ private:
     std::size_t purge_at = 64;
 
     row_ops pending;    // of everything but the root and the maps
-    bool puts = false;  // among `pending`, in section 0
+    bool puts = false;  // among `pending`, a row of section 0 that this commit does not erase
     std::uint32_t sends_in_commit = 0;
     bool outbox_indexed = false;
   };

@@ -34,6 +34,7 @@ enum class envelope_kind : std::uint8_t {
   loaded,      ///< The rows have been read.
   committed,   ///< A commit has ended.
   alarm,       ///< The activation's alarm went off.
+  wake,        ///< Loads an activation that has sends or reminders to see to.
   release,     ///< An external party asks the activation to end.
   forget,      ///< A sender will never repeat its send `send->number`.
 };
@@ -74,6 +75,7 @@ struct envelope : turn_root, open_link {
   envelope* next = nullptr;  ///< In whatever one list it now lies.
   std::atomic<std::uint32_t> references{1};
   envelope_kind kind;
+  bool is_wait = false;  ///< It never travels: `text` is a signal that its caller waits for.
   method_admission admission = method_admission::exclusive;  ///< While it is a turn.
   bool counted = false;  ///< It took a place in a bounded mailbox.
   std::uint16_t method = 0;
@@ -93,7 +95,7 @@ struct envelope : turn_root, open_link {
   envelope* parent = nullptr;  ///< The call in whose turn this was made; counted.
   std::optional<pending_method> running;
   envelope* same_key = nullptr;  ///< Keyed calls that wait for this one's outcome.
-  std::uint64_t request_hash = 0;
+  std::uint64_t number = 0;      ///< The hash of a keyed request; which timer it is.
 
   // The way back. `caller` is counted; `where` belongs to the caller's turns.
   activation* caller = nullptr;

@@ -10,12 +10,13 @@
 //     0 hash D u64 number           dead       as outbox, then the error
 //     0 hash I sender-hash          inbox      version, number of the last delivery
 //     0 hash K u16 method key       keyed call version, request hash, expiry, flat words
+//     0 hash V                      version    version, when a commit writes none of the above
 //     1 u64 due, hash, name         reminders by time    id
 //     2 hash                        actors with an outbox  id
 //
 // One prefix scan of `0 hash` reads everything an activation needs; sections 1 and 2 are read when
 // a silo starts. Every value of section 0 starts with the version of the commit that wrote it; the
-// actor's version is the highest of them, so a commit that would only erase also writes the root.
+// actor's version is the highest of them.
 // An id is `u8 type-bytes, type, u8 key-bytes, key`; other numbers in values are little-endian.
 #pragma once
 
@@ -36,6 +37,7 @@ enum class row_table : char {
   dead = 'D',
   inbox = 'I',
   keyed = 'K',
+  version = 'V',
 };
 
 inline constexpr std::size_t actor_prefix_bytes = 17;

@@ -19,6 +19,13 @@ duration retry_delay(std::uint32_t failures) {
   return std::min(retry_last, retry_first * (1U << std::min(failures, 16U)));
 }
 
+// What is thrown ends the turn's coroutine, see async.h.
+void check_key(const call_spec& spec) {
+  if (auto valid = validate_key(spec.key); !valid) {
+    throw error{std::move(valid).error()};
+  }
+}
+
 std::string target_of(const stored_send& what) {
   return what.type + "/" + what.key;
 }
@@ -26,6 +33,7 @@ std::string target_of(const stored_send& what) {
 }  // namespace
 
 void activation::tell(call_spec&& spec) {
+  check_key(spec);
   auto* one = new envelope{envelope_kind::one_way};
   one->interface = spec.interface;
   one->key = std::move(spec.key);
@@ -35,8 +43,10 @@ void activation::tell(call_spec&& spec) {
 }
 
 void activation::send(call_spec&& spec) {
-  if (auto valid = validate_key(spec.key); !valid) {
-    throw error{std::move(valid).error()};  // ends the turn's coroutine, see async.h
+  check_key(spec);
+  if (!spec.idempotency_key.empty()) {
+    throw error{errc::invalid_argument,
+                "a send takes effect once by itself; send it without an idempotency key"};
   }
   stored_send what{std::string{spec.interface->type}, std::move(spec.key), spec.method,
                    static_cast<std::uint32_t>(
@@ -121,6 +131,9 @@ void activation::dispatch(const std::string& target, lane& one) {
   call->text = target;
   call->caller = this;
   keep();
+  if (what.timeout_ms > 0) {
+    call->deadline = time_after(now_, std::chrono::milliseconds{what.timeout_ms});
+  }
   if (type == nullptr || what.method >= type->interface->methods.size()) {
     fail_at_once(call, {errc::unimplemented, "no such actor type or method on this silo"});
     return;

@@ -14,9 +14,6 @@ namespace {
 // How long the outcome of a keyed call is remembered.
 constexpr duration keyed_ttl = std::chrono::hours{24};
 
-// A reminder whose hook failed is tried again after this long.
-constexpr duration reminder_retry = std::chrono::seconds{5};
-
 std::uint64_t hash_of_request(const envelope& call) {
   const auto flat = call.content.flat();
   return XXH3_64bits_withSeed(flat.data(), flat.size(), call.method);
@@ -35,8 +32,9 @@ envelope* activation::own_turn(envelope_kind kind, std::string text) {
 
 void activation::arrive(envelope* one) {
   one->serving = this;
-  if (release_ == deactivation::idle) {
+  if (releasing_ && release_ == deactivation::idle && one->kind != envelope_kind::timer) {
     releasing_ = false;
+    need_alarm(now_);  // timers had stopped
   }
   if (one->kind == envelope_kind::call || one->kind == envelope_kind::one_way) {
     one->admission = interface().methods[one->method].admission;
@@ -45,7 +43,7 @@ void activation::arrive(envelope* one) {
     begin(one);
     return;
   }
-  if (phase_ == phase::active && one->parent != nullptr) {
+  if (one->parent != nullptr) {
     if (auto path = cycle_path(*one); !path.empty()) {
       answer(one, error{errc::call_cycle, std::move(path)});
       return;
@@ -86,12 +84,10 @@ void activation::begin(envelope* one) {
       return;
     }
   }
-  if (one->kind == envelope_kind::reminder) {
-    const auto* stored = state_.find_reminder(one->text);
-    if (stored == nullptr || stored->due > home_.time().wall()) {
-      drop(one);
-      return;
-    }
+  if ((one->kind == envelope_kind::reminder && !reminder_is_due(one->text)) ||
+      (one->kind == envelope_kind::timer && find_timer(*one) == nullptr)) {
+    drop(one);
+    return;
   }
   ++begun_;
   admission_.begin(one->admission);
@@ -117,9 +113,9 @@ bool activation::answered_from_memory(envelope* one) {
   if (one->text.empty()) {
     return false;
   }
-  one->request_hash = hash_of_request(*one);
+  one->number = hash_of_request(*one);
   const auto reused = [&](std::uint64_t request_hash) {
-    if (request_hash != one->request_hash) {
+    if (request_hash != one->number) {
       answer(one, error{errc::conflict, "idempotency key '" + one->text +
                                             "' was used with other parameters; use a new key"});
       return true;
@@ -135,7 +131,7 @@ bool activation::answered_from_memory(envelope* one) {
   for (auto* turn : running_) {
     if (turn->kind == envelope_kind::call && turn->method == one->method &&
         turn->text == one->text) {
-      if (!reused(turn->request_hash)) {
+      if (!reused(turn->number)) {
         one->same_key = turn->same_key;
         turn->same_key = one;
       }
@@ -215,21 +211,11 @@ void activation::finish(envelope& turn) {
         crash(*failure);
         return;
       }
-      phase_ = phase::active;
+      activated();
       break;
-    case envelope_kind::timer: {
-      const auto found = std::find_if(timers_.begin(), timers_.end(),
-                                      [&](const auto& each) { return each.name == turn.text; });
-      if (found != timers_.end() && found->queued) {
-        found->queued = false;
-        if (found->every == duration{}) {
-          timers_.erase(found);
-        } else {
-          need_alarm(found->due);
-        }
-      }
+    case envelope_kind::timer:
+      timer_ended(turn);
       break;
-    }
     default:
       break;
   }
@@ -249,8 +235,7 @@ void activation::finish_call(envelope& turn, result<any_message> outcome) {
       outcome = error{errc::too_large, "the results of a keyed call are over the record limit"};
     } else if (outcome) {
       const auto now = home_.time().wall();
-      state_.remember_answer(turn.method, turn.text, {turn.request_hash, now + keyed_ttl, flat},
-                             now);
+      state_.remember_answer(turn.method, turn.text, {turn.number, now + keyed_ttl, flat}, now);
     }
     while (auto* same = std::exchange(turn.same_key, nullptr)) {
       turn.same_key = std::exchange(same->same_key, nullptr);
@@ -264,6 +249,19 @@ void activation::finish_call(envelope& turn, result<any_message> outcome) {
   answer(&turn, std::move(outcome));
 }
 
+bool activation::reminder_is_due(const std::string& name) {
+  const auto* stored = state_.find_reminder(name);
+  if (stored == nullptr) {
+    home_.reminders().cancel(hash_, name);
+    return false;
+  }
+  if (stored->due > home_.time().wall()) {
+    home_.reminders().set(as_owner(), name, stored->due);
+    return false;
+  }
+  return true;
+}
+
 void activation::finish_reminder(envelope& turn, const std::optional<error>& failure) {
   const auto* stored = state_.find_reminder(turn.text);
   const auto now = home_.time().wall();
@@ -272,13 +270,14 @@ void activation::finish_reminder(envelope& turn, const std::optional<error>& fai
   }
   home_.counters().reminders_fired_total.fetch_add(1, std::memory_order_relaxed);
   if (failure) {
-    home_.reminders().add(now + reminder_retry, {std::string{interface().type}, key_}, turn.text);
-  } else if (stored->every > duration{}) {
+    return;  // the queue fires it again
+  }
+  if (stored->every > duration{}) {
     const auto missed = (now - stored->due) / stored->every;
     const auto due = stored->due + (missed + 1) * stored->every;
     set_reminder(turn.text, due, stored->every);
   } else {
-    state_.cancel_reminder(turn.text);
+    cancel_reminder(turn.text);
   }
 }
 

@@ -25,6 +25,7 @@ void directory::erase(activation& one) {
 void directory::clear() {
   for (auto& each : shards_) {
     for (auto& [hash, one] : std::exchange(each.activations, {})) {
+      one->discard();  // they may hold each other through calls that will not be answered
       one->release();
     }
   }

@@ -2,25 +2,78 @@
 #include "silo/reminder_queue.h"
 
 #include <algorithm>
+#include <optional>
+#include <vector>
 
+#include "activation/row_layout.h"
 #include "silo/silo_core.h"
 
 namespace millrace::runtime::detail {
 
 namespace {
+
 // How far ahead the queue trusts the wall clock to run beside the steady one.
 constexpr duration look_again = std::chrono::seconds{10};
+
+// When what has fired and was not handled fires again: twice as long after each time.
+constexpr duration retry_first = std::chrono::seconds{5};
+constexpr duration retry_last = std::chrono::minutes{5};
+
+duration retry_delay(unsigned fired) {
+  return std::min(retry_last, retry_first * (1U << std::min(fired, 10U)));
+}
+
+std::string entry_key(const actor_hash& hash, std::string_view name) {
+  return hash_bytes(hash).append(name);
+}
+
 }  // namespace
 
-void reminder_queue::add(wall_time due, actor_id owner, std::string name) {
-  bool first = false;
+void reminder_queue::move(entry& one, wall_time due) {
+  by_time_.erase(&one);
+  one.due = due;
+  by_time_.insert(&one);
+}
+
+void reminder_queue::set(const owner& whose, std::string_view name, wall_time due) {
   {
     const std::lock_guard lock{mutex_};
-    first = entries_.empty() || due < entries_.top().due;
-    entries_.push({due, std::move(owner), std::move(name)});
+    auto& one = entries_[entry_key(whose.hash, name)];
+    if (one.interface == nullptr) {
+      one.interface = &whose.interface;
+      one.key = whose.key;
+      one.name = name;
+    }
+    one.fired = 0;
+    move(one, due);
+    if (*by_time_.begin() != &one) {
+      return;
+    }
   }
-  if (first) {
-    arm_for(due);
+  arm_for(due);
+}
+
+void reminder_queue::restore(const owner& whose, std::string_view name, wall_time due) {
+  {
+    const std::lock_guard lock{mutex_};
+    const auto found = entries_.find(entry_key(whose.hash, name));
+    if (found != entries_.end() && (found->second.fired > 0 || found->second.due == due)) {
+      return;
+    }
+  }
+  set(whose, name, due);
+}
+
+void reminder_queue::wake_later(const owner& whose) {
+  set(whose, {}, home_.time().wall() + retry_first);
+}
+
+void reminder_queue::cancel(const actor_hash& hash, std::string_view name) {
+  const std::lock_guard lock{mutex_};
+  const auto found = entries_.find(entry_key(hash, name));
+  if (found != entries_.end()) {
+    by_time_.erase(&found->second);
+    entries_.erase(found);
   }
 }
 
@@ -38,29 +91,26 @@ void reminder_queue::on_alarm() noexcept {
   if (home_.stopping()) {
     return;
   }
-  std::vector<entry> due;
+  envelope_list fired;
   std::optional<wall_time> next;
   {
     const std::lock_guard lock{mutex_};
     const auto now = home_.time().wall();
-    while (!entries_.empty() && entries_.top().due <= now) {
-      due.push_back(entries_.top());
-      entries_.pop();
+    while (!by_time_.empty() && (*by_time_.begin())->due <= now) {
+      auto& one = **by_time_.begin();
+      auto* told = new envelope{one.name.empty() ? envelope_kind::wake : envelope_kind::reminder};
+      told->interface = one.interface;
+      told->key = one.key;
+      told->text = one.name;
+      fired.push(told);
+      move(one, now + retry_delay(one.fired++));
     }
-    if (!entries_.empty()) {
-      next = entries_.top().due;
+    if (!by_time_.empty()) {
+      next = (*by_time_.begin())->due;
     }
   }
-  for (auto& each : due) {
-    const auto* type = home_.find_type(each.owner.type);
-    if (type == nullptr) {
-      continue;  // not hosted by this build; the row stays
-    }
-    auto* fired = new envelope{envelope_kind::reminder};
-    fired->interface = type->interface;
-    fired->key = std::move(each.owner.key);
-    fired->text = std::move(each.name);
-    home_.deliver(fired);
+  while (auto* one = fired.pop()) {
+    home_.deliver(one);
   }
   if (next) {
     arm_for(*next);

@@ -1,29 +1,52 @@
 // SPDX-License-Identifier: MIT
 // Reminder queue: which stored reminders of this silo are due next.
 //
-// Only a hint in front of the rows: an entry whose reminder was cancelled, moved or already handled
-// fires into nothing, because the actor looks at its own rows. So entries are only ever added.
+// A hint in front of the rows: an actor that is told of a reminder looks at its own rows. What has
+// fired stays and fires again, later and later, until its actor sets or cancels it, so nothing is
+// lost when the activation fails on the way. An entry without a name only loads its actor, which
+// then sees to the sends and reminders that it finds.
 #pragma once
 
+#include <cstddef>
+#include <functional>
 #include <mutex>
-#include <queue>
+#include <set>
 #include <string>
-#include <vector>
+#include <string_view>
+#include <unordered_map>
 
 #include "millrace/runtime/clock.h"
 #include "millrace/runtime/ids.h"
+#include "millrace/runtime/interface.h"
 #include "timers/timer_service.h"
 
 namespace millrace::runtime::detail {
 
 class silo_core;
 
-/// Threading: any thread.
+/// Threading: any thread. Cost: a lock and O(log n), unless said otherwise.
 class reminder_queue final : public alarm {
 public:
+  /// Whose reminder it is.
+  struct owner {
+    actor_hash hash;
+    const interface_info& interface;
+    const std::string& key;
+  };
+
   explicit reminder_queue(silo_core& home) : home_(home) {}
 
-  void add(wall_time due, actor_id owner, std::string name);
+  /// Adds a reminder, or moves the one of that name.
+  void set(const owner& whose, std::string_view name, wall_time due);
+
+  /// As `set`, for what was found in the rows: one that waits to be fired again goes on waiting.
+  void restore(const owner& whose, std::string_view name, wall_time due);
+
+  /// Makes the owner be loaded after a while, although nothing is sent to it.
+  void wake_later(const owner& whose);
+
+  void cancel(const actor_hash& hash, std::string_view name);
+
   [[nodiscard]] std::size_t size() const;
 
   void on_alarm() noexcept override;
@@ -32,16 +55,25 @@ public:
 
 private:
   struct entry {
-    wall_time due;
-    actor_id owner;
+    wall_time due{};
+    const interface_info* interface = nullptr;
+    std::string key;
     std::string name;
-    friend bool operator<(const entry& a, const entry& b) { return a.due > b.due; }
+    unsigned fired = 0;  // since it was set
   };
+  struct earlier {
+    bool operator()(const entry* a, const entry* b) const noexcept {
+      return a->due != b->due ? a->due < b->due : std::less<>{}(a, b);
+    }
+  };
+
+  void move(entry& one, wall_time due);
   void arm_for(wall_time due);
 
   silo_core& home_;
   mutable std::mutex mutex_;
-  std::priority_queue<entry> entries_;
+  std::unordered_map<std::string, entry> entries_;  // by the actor's hash and the name
+  std::set<entry*, earlier> by_time_;
 };
 
 }  // namespace millrace::runtime::detail

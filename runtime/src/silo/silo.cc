@@ -31,6 +31,9 @@ public:
   void on_alarm() noexcept override {
     static_cast<void>(finish(error{errc::deadline_exceeded, "no answer by the deadline"}));
   }
+  void on_stop() noexcept override {
+    static_cast<void>(finish(error{errc::unavailable, "the silo stopped before it answered"}));
+  }
   void keep() noexcept override { references_.fetch_add(1, std::memory_order_relaxed); }
   void release() noexcept override {
     if (references_.fetch_sub(1, std::memory_order_acq_rel) == 1) {
@@ -103,7 +106,7 @@ void silo::call_then(call_spec spec, std::function<void(result<any_message>)> do
   call->method = spec.method;
   call->content = std::move(spec.params);
   call->text = std::move(spec.idempotency_key);
-  call->deadline = parts_->time().steady() + limit;
+  call->deadline = time_after(parts_->time().steady(), limit);
   auto* waiting = new external_call{std::move(done)};
   call->sink = std::make_unique<external_sink>(*waiting, parts_->timers());
   parts_->timers().arm(*waiting, call->deadline);

@@ -84,9 +84,10 @@ result<void> silo_core::recover(partition_id partition) {
         ++seen;
         from = one.key + '\0';
         value_reader value{one.value};
-        auto owner = value.id();
-        if (value.ok()) {
-          use(one.key, std::move(owner));
+        const auto id = value.id();
+        const auto* type = find_type(id.type);
+        if (value.ok() && type != nullptr) {  // what this build does not host waits
+          use(one.key, reminder_queue::owner{hash_of(id.type, id.key), *type->interface, id.key});
         }
         return true;
       });
@@ -95,40 +96,31 @@ result<void> silo_core::recover(partition_id partition) {
       }
     }
   };
-  auto done = each_row(reminder_index_prefix, [&](const std::string& key, actor_id owner) {
-    if (auto parsed = parse_reminder_index(key)) {
-      reminders_.add(parsed->due, std::move(owner), std::move(parsed->name));
+  auto done = each_row(reminder_index_prefix, [&](const auto& key, const auto& owner) {
+    if (const auto parsed = parse_reminder_index(key)) {
+      reminders_.set(owner, parsed->name, parsed->due);
     }
   });
   if (!done) {
     return done;
   }
-  return each_row(outbox_index_prefix, [&](const std::string&, actor_id owner) {
-    const auto* type = find_type(owner.type);
-    if (type == nullptr) {
-      return;  // not hosted by this build; its sends wait
-    }
-    // Loading it is enough: an activation goes on with the sends it finds.
-    auto* wake = new envelope{envelope_kind::alarm};
-    wake->interface = type->interface;
-    wake->key = std::move(owner.key);
-    deliver(wake);
-  });
+  // Loading it is enough: an activation goes on with the sends it finds.
+  return each_row(outbox_index_prefix,
+                  [&](const auto&, const auto& owner) { reminders_.set(owner, {}, time_.wall()); });
 }
 
 void silo_core::stop(duration grace) {
-  if (std::exchange(stopped_, true)) {
-    return;
-  }
-  accepting_ = false;
-  stopping_ = true;
-  directory_.for_each(
-      [](activation& one) { one.post_or_drop(new envelope{envelope_kind::release}); });
-  if (!directory_.wait_until_empty(grace) && grace > duration{}) {
-    warn("the silo stops with " + std::to_string(directory_.size()) + " activations still busy");
-  }
-  timers_.stop();
-  rows_->stop();
+  std::call_once(stopped_, [&] {
+    accepting_ = false;
+    stopping_ = true;
+    directory_.for_each(
+        [](activation& one) { one.post_or_drop(new envelope{envelope_kind::release}); });
+    if (!directory_.wait_until_empty(grace) && grace > duration{}) {
+      warn("the silo stops with " + std::to_string(directory_.size()) + " activations still busy");
+    }
+    timers_.stop();
+    rows_->stop();
+  });
 }
 
 void silo_core::warn(const std::string& line) const {

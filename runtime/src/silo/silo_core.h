@@ -88,7 +88,7 @@ private:
   std::unordered_map<const interface_info*, const actor_type*> by_interface_;
   std::atomic<bool> accepting_{false};
   std::atomic<bool> stopping_{false};
-  bool stopped_ = false;
+  std::once_flag stopped_;
   silo_counters counters_;
   std::unique_ptr<caf::actor_system_config> config_;
   std::unique_ptr<caf::actor_system> system_;

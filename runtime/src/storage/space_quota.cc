@@ -17,15 +17,19 @@ constexpr duration measure_interval = std::chrono::milliseconds{20};
 // ...unless this part of the quota was admitted meanwhile.
 constexpr std::uint64_t admitted_share = 64;
 
-bool erases_only(std::string_view ops) {
+// What a commit that erases may put and still count as a delete: room for a version or a mark.
+constexpr std::size_t mark_bytes_max = 64;
+
+bool makes_room(std::string_view ops) {
   row_op_cursor cursor{ops};
   row_op op;
+  std::size_t put_bytes = 0;
+  bool erases = false;
   while (cursor.next(op)) {
-    if (op.kind != row_op_kind::erase) {
-      return false;
-    }
+    put_bytes += op.kind == row_op_kind::put ? op.key.size() + op.value.size() : 0;
+    erases = erases || op.kind == row_op_kind::erase;
   }
-  return true;
+  return erases && put_bytes <= mark_bytes_max;
 }
 
 }  // namespace
@@ -73,7 +77,7 @@ result<void> space_quota::refresh(steady_time now, std::uint64_t pending_bytes) 
 
 bool space_quota::admits(std::string_view ops) {
   const auto permille = fullest_permille(admitted_bytes_ + ops.size());
-  if (permille >= erase_permille_max || (permille >= put_permille_max && !erases_only(ops))) {
+  if (permille >= erase_permille_max || (permille >= put_permille_max && !makes_room(ops))) {
     return false;
   }
   admitted_bytes_ += ops.size();

@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: MIT
 // Space quota: how much of the disk the silo's storage may use, and who is refused first.
 //
-// Puts stop at 85 % and deletes at 95 %, because a copy-on-write tree needs free pages to delete
-// anything, and the checkpoint must be able to write what the journal has accepted. Three levels
-// are watched, and the fullest counts: both environments against the quota, and each environment
-// against what the disk can hold of it. The last two are apart since an environment's file never
-// shrinks, so that one's free pages are of no use to the other.
+// Puts stop at 85 % and deletes (which may put a mark) at 95 %, because a copy-on-write tree needs
+// free pages to delete anything, and the checkpoint must be able to write what the journal has
+// accepted. Three levels are watched, and the fullest counts: both environments against the quota,
+// and each environment against what the disk can hold of it. The last two are apart since an
+// environment's file never shrinks, so that one's free pages are of no use to the other.
 #pragma once
 
 #include <atomic>

@@ -18,8 +18,10 @@ timer_service::~timer_service() {
 }
 
 void timer_service::arm(alarm& one, steady_time due) {
-  const std::lock_guard lock{mutex_};
+  std::unique_lock lock{mutex_};
   if (stopping_) {
+    lock.unlock();
+    one.on_stop();
     return;
   }
   if (one.entry_.armed()) {
@@ -50,6 +52,7 @@ void timer_service::disarm(alarm& one) {
 
 void timer_service::fire(std::unique_lock<std::mutex>& lock) {
   const auto now = time_.steady();
+  ++firing_;
   while (auto* due = wheel_.pop(now)) {
     auto* owner = static_cast<alarm::entry*>(due)->owner;
     lock.unlock();
@@ -57,11 +60,15 @@ void timer_service::fire(std::unique_lock<std::mutex>& lock) {
     owner->release();
     lock.lock();
   }
+  if (--firing_ == 0) {
+    changed_.notify_all();
+  }
 }
 
 void timer_service::time_changed() {
   std::unique_lock lock{mutex_};
   fire(lock);
+  changed_.wait(lock, [this] { return firing_ == 0; });
 }
 
 void timer_service::work() {
@@ -93,6 +100,7 @@ void timer_service::stop() {
   while (auto* left = wheel_.pop(steady_time::max())) {
     auto* owner = static_cast<alarm::entry*>(left)->owner;
     lock.unlock();
+    owner->on_stop();
     owner->release();
     lock.lock();
   }

@@ -23,6 +23,8 @@ public:
 
   /// On the service's thread; must not block. The alarm is no longer armed.
   virtual void on_alarm() noexcept = 0;
+  /// The service has stopped: this alarm will not go off. Must not block.
+  virtual void on_stop() noexcept {}
   virtual void keep() noexcept = 0;     ///< Adds a reference.
   virtual void release() noexcept = 0;  ///< Drops one.
 
@@ -43,16 +45,17 @@ public:
   ~timer_service();
 
   /// Makes sure that `one` goes off at `due` or earlier: an alarm armed for an earlier time stays,
-  /// and its owner arms it again when it goes off. Cost: a lock, O(1).
+  /// and its owner arms it again when it goes off. Once stopped, calls its `on_stop` instead.
+  /// Cost: a lock, O(1).
   void arm(alarm& one, steady_time due);
 
   void disarm(alarm& one);
 
   /// For a clock that is moved by hand: looks at it now, and returns when every alarm due by then
-  /// has gone off.
+  /// has gone off. Requires: not called by an alarm.
   void time_changed();
 
-  /// Disarms everything and joins the thread. Idempotent.
+  /// Joins the thread and calls `on_stop` of whatever is armed. Idempotent.
   void stop();
 
 private:
@@ -64,6 +67,7 @@ private:
   std::condition_variable changed_;
   timer_wheel wheel_;
   steady_time sleeping_until_ = steady_time::max();
+  unsigned firing_ = 0;  // threads within `fire`
   bool stopping_ = false;
   std::thread thread_;
 };

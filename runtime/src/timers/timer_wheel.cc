@@ -66,7 +66,7 @@ void timer_wheel::place(timer_entry& entry) {
 void timer_wheel::insert(timer_entry& entry, steady_time due) {
   MILLRACE_ASSERT(!entry.armed());
   entry.due = due;
-  const auto whole = tick_before(due + duration{tick_ns - 1});
+  const auto whole = tick_before(time_after(due, duration{tick_ns - 1}));
   entry.tick = std::min(whole, now_tick_ + farthest_ticks);
   place(entry);
 }

@@ -43,4 +43,9 @@ interface Counter $Actor.actor("counter") {
   leave @17 () -> ();
   express @18 (mood :Mood, loud :Bool) -> (mood :Mood);
   throwIt @19 () -> ();
+  pause @20 (limitMs :Int64, thenCancel :Bool) -> ();
+  # Waits while nothing else is admitted, then cancels the timer.
+  remindAs @21 (name :Text) -> ();
+  failActivations @22 (count :UInt32) -> ();
+  # So many activations of counters named "flaky" fail from now on.
 }

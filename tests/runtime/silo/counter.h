@@ -2,6 +2,8 @@
 // The actor of the runtime's tests.
 #pragma once
 
+#include <atomic>
+
 #include "millrace/runtime/silo.h"
 #include "millrace/runtime/state_map.h"
 #include "runtime/silo/counter.capnp.actor.h"
@@ -13,6 +15,17 @@ using namespace millrace::runtime;
 /// See counter.capnp.
 class counter final : public counter_base<CounterState> {
 public:
+  // "flaky" ones fail to activate as often as they are told; "ring" ones call one that calls back.
+  async<> on_activate() override {
+    if (key() == "flaky" && activations_to_fail > 0) {
+      --activations_to_fail;
+      co_await runtime::fail(errc::unavailable, "flaky");
+    }
+    if (key() == "ring") {
+      co_await ref<Counter>("b").relay(key(), 1);
+    }
+  }
+
   async<add_results> add(add_params params) override {
     edit().setTotal(state().getTotal() + params.amount());
     co_return add_results{state().getTotal()};
@@ -130,7 +143,25 @@ public:
 
   async<> throw_it() override { throw std::runtime_error{"thrown"}; }
 
+  async<> pause(pause_params params) override {
+    co_await wait("go", std::chrono::milliseconds{params.limit_ms()});
+    if (params.then_cancel()) {
+      cancel_timer("tick");
+    }
+  }
+
+  async<> remind_as(remind_as_params params) override {
+    set_reminder(std::string{params.name()}, now() + std::chrono::hours{1});
+    return {};
+  }
+
+  async<> fail_activations(fail_activations_params params) override {
+    activations_to_fail = params.count();
+    return {};
+  }
+
 private:
+  inline static std::atomic<unsigned> activations_to_fail{0};
   state_map<CounterMark> marks_{*this, "marks"};
 };
 

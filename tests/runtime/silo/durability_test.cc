@@ -134,6 +134,99 @@ TEST_CASE("a reminder fires when it is due, repeats on its grid and survives a r
   CHECK(silo.reaches("often", 4'000));
 }
 
+TEST_CASE("a reminder that is moved waits once") {
+  counter_silo silo;
+  for (int at = 1; at <= 100; ++at) {
+    REQUIRE(silo.here->call(ref<Counter>("a").remind_in(at * 1'000, 0)));
+  }
+  CHECK(silo.here->stats().reminders == 1);
+  silo.move(99'999ms);
+  CHECK(silo.total("a") == 0);
+  silo.move(1ms);
+  CHECK(silo.reaches("a", 1'000));
+}
+
+TEST_CASE("a reminder that is due waits for the wall clock when that is set back") {
+  counter_silo silo;
+  REQUIRE(silo.here->call(ref<Counter>("a").remind_in(1'000, 0)));
+  const auto start = silo.time.wall();
+  silo.time.set_wall(start - 1h);
+  silo.move(2s);
+  CHECK(silo.total("a") == 0);
+  silo.time.set_wall(start);
+  silo.move(11s);  // the clock is looked at every ten seconds
+  CHECK(silo.reaches("a", 1'000));
+}
+
+TEST_CASE("a reminder is not lost when its actor fails to activate") {
+  counter_silo silo;
+  REQUIRE(silo.here->call(ref<Counter>("flaky").remind_in(1'000, 0)));
+  REQUIRE(silo.here->call(ref<Counter>("flaky").leave()));
+  silo.wait_until_empty();
+  REQUIRE(silo.here->call(ref<Counter>("b").fail_activations(2)));
+  REQUIRE(silo.here->call(ref<Counter>("b").leave()));
+  silo.wait_until_empty();
+  for (int failed = 1; failed <= 2; ++failed) {
+    silo.move(10s);
+    while (silo.warnings().size() < static_cast<std::size_t>(failed)) {
+      std::this_thread::yield();
+    }
+  }
+  silo.move(10s);
+  CHECK(silo.reaches("flaky", 1'000));
+  CHECK(silo.here->stats().reminders == 0);
+}
+
+TEST_CASE("a reminder is not lost when the commit of its hook fails") {
+  faulty_silo silo;
+  REQUIRE(silo.here->call(ref<Counter>("a").remind_in(1'000, 0)));
+  silo.rows.fail_commits({errc::out_of_space, "planned"});
+  silo.move(1s);
+  while (silo.warnings().empty()) {
+    std::this_thread::yield();
+  }
+  CHECK(silo.here->stats().reminders_fired_total == 1);
+  silo.move(5s);
+  CHECK(silo.reaches("a", 1'000));
+  CHECK(silo.here->stats().reminders_fired_total == 2);
+}
+
+TEST_CASE("names of reminders that cannot be are refused") {
+  counter_silo silo;
+  REQUIRE(silo.here->call(ref<Counter>("a").remind_as(std::string(64, 'n'))));
+  CHECK(silo.here->call(ref<Counter>("a").remind_as(std::string(65, 'n'))).error().code() ==
+        errc::invalid_argument);
+  CHECK(silo.here->call(ref<Counter>("a").remind_as("")).error().code() == errc::invalid_argument);
+}
+
+TEST_CASE("sends go on by themselves after their sender's activation has failed") {
+  faulty_silo silo;
+  silo.rows.fail_commits({errc::out_of_space, "planned"}, 1, 1);  // the receiver's
+  REQUIRE(silo.here->call(ref<Counter>("a").post_to("b", 10)));
+  while (silo.warnings().empty()) {
+    std::this_thread::yield();
+  }
+  silo.rows.fail_commits({errc::out_of_space, "planned"});
+  CHECK(silo.here->call(ref<Counter>("a").add(1)).error().code() == errc::out_of_space);
+  silo.move(5s);
+  CHECK(silo.reaches("b", 10));
+  CHECK(silo.total("a") == -10);
+}
+
+TEST_CASE("when stopping takes too long callers are told, and nothing is left behind") {
+  faulty_silo silo;
+  REQUIRE(silo.here->call(ref<Counter>("a").add(1)));
+  silo.rows.hold_commits();
+  auto waiting = later(*silo.here, ref<Counter>("a").add(1).timeout(1h));
+  auto through = later(*silo.here, ref<Counter>("b").relay("c", 1).timeout(1h));
+  while (silo.rows.commits() < 3) {
+    std::this_thread::yield();
+  }
+  silo.here->stop(1ms);
+  CHECK(waiting.get().error().code() == errc::unavailable);
+  CHECK(through.get().error().code() == errc::unavailable);
+}
+
 TEST_CASE("a keyed call takes effect once, after a restart too") {
   folder data;
   {

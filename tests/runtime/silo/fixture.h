@@ -4,29 +4,14 @@
 
 #include <doctest/doctest.h>
 
-#include <atomic>
 #include <future>
 #include <thread>
 
+#include "millrace/testing/faulty_storage.h"
+#include "millrace/testing/hand_clock.h"
 #include "runtime/silo/counter.h"
 
 namespace millrace::testing {
-
-/// Both times, as far as a test has moved them.
-class hand_clock final : public runtime::clock {
-public:
-  runtime::wall_time wall() const override {
-    return runtime::wall_time{std::chrono::hours{24 * 365 * 50} + offset()};
-  }
-  runtime::steady_time steady() const override {
-    return runtime::steady_time{std::chrono::hours{1} + offset()};
-  }
-  void move(runtime::duration by) { offset_ += by.count(); }
-
-private:
-  [[nodiscard]] runtime::duration offset() const { return runtime::duration{offset_.load()}; }
-  std::atomic<std::int64_t> offset_{0};
-};
 
 /// A silo of counters over `rows`.
 class counter_silo {
@@ -52,12 +37,19 @@ public:
   }
   /// Asks until the total is as expected: for what happens without being waited for.
   bool reaches(const std::string& key, std::int64_t expected) {
-    for (int asks = 0; asks < 20'000; ++asks) {
+    const auto limit = std::chrono::steady_clock::now() + std::chrono::seconds{10};
+    while (std::chrono::steady_clock::now() < limit) {
       if (total(key) == expected) {
         return true;
       }
     }
     return false;
+  }
+  /// Returns when no activation is left: for what leaves without being waited for.
+  void wait_until_empty() {
+    while (here->stats().activations > 0) {
+      std::this_thread::yield();
+    }
   }
   std::vector<std::string> warnings() {
     const std::lock_guard lock{mutex_};
@@ -70,6 +62,13 @@ public:
 private:
   std::mutex mutex_;
   std::vector<std::string> warnings_;
+};
+
+/// A silo of counters whose storage fails when told to.
+class faulty_silo : public counter_silo {
+public:
+  faulty_silo() : counter_silo(std::make_unique<faulty_storage>(make_memory_storage())) {}
+  faulty_storage& rows = static_cast<faulty_storage&>(here->rows());
 };
 
 /// A call whose answer is looked at later.

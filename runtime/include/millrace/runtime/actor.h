@@ -174,7 +174,9 @@ protected:
   /// made until it is answered, and takes effect once (the receiver remembers its number). Calls to
   /// one receiver arrive in order. `unavailable`, `overloaded`, unknown outcomes and lost silos are
   /// retried without end; another failure is retried a few times, then the call moves to the
-  /// dead letters and a warning is logged. The answer is ignored.
+  /// dead letters and a warning is logged. The answer is ignored. With a timeout, each try has that
+  /// long at the receiver. Errors: `invalid_argument` ends the coroutine for a key that cannot be
+  /// and for an idempotency key, `too_large` for parameters over the record limit.
   template <class T>
   void send(call<T> message) {
     send_spec(std::move(message.spec()));
@@ -188,6 +190,8 @@ protected:
 
   /// Calls `on_timer(name)` after `after` and then every `every` (zero: once). In memory: ends with
   /// the activation, and does not keep it from being idle. Replaces a timer of the same name.
+  /// Errors: `invalid_argument` ends the coroutine for a name that is empty or over the limit; so
+  /// do reminders.
   void set_timer(std::string name, duration after, duration every = {});
   void cancel_timer(std::string_view name);
 
@@ -201,6 +205,7 @@ protected:
 
   /// Suspends until `notify(name)` or until `limit` has passed (or the call's own deadline); true
   /// when it was notified. The way to answer a long poll: mark the method $reentrant.
+  /// Errors: `unavailable` ends the coroutine when the silo stops.
   [[nodiscard]] static detail::signal_wait wait(std::string name, duration limit) {
     return {std::move(name), limit};
   }

@@ -22,6 +22,12 @@ struct steady_tag {
 };
 using steady_time = std::chrono::time_point<steady_tag, duration>;
 
+/// `from + limit`, or the end of time where that would be past it: a limit may mean "never".
+/// Requires: limit >= 0.
+[[nodiscard]] constexpr steady_time time_after(steady_time from, duration limit) noexcept {
+  return limit < steady_time::max() - from ? from + limit : steady_time::max();
+}
+
 /// The source of both times.
 ///
 /// Threading: every member may be called from any thread.

@@ -49,7 +49,7 @@ struct silo_stats {
   std::uint64_t deactivations_total = 0;
   std::uint64_t calls_total = 0;       ///< Turns begun: calls, timers, reminders, hooks.
   std::uint64_t overloaded_total = 0;  ///< Refused for a full mailbox or backlog.
-  std::uint64_t reminders = 0;         ///< Stored and not yet due.
+  std::uint64_t reminders = 0;         ///< That wait for their time, or for being tried again.
   std::uint64_t reminders_fired_total = 0;
   std::uint64_t sends_pending = 0;       ///< Stored and not yet answered.
   std::uint64_t dead_letters_total = 0;  ///< Since start.
