@@ -17,6 +17,10 @@ constexpr duration measure_interval = std::chrono::milliseconds{20};
 // ...unless this part of the quota was admitted meanwhile.
 constexpr std::uint64_t admitted_share = 64;
 
+// What bytes become as pages, at worst: leaves are half full after a split, and a value just over a
+// page (or over half of one) takes twice its size.
+constexpr std::uint64_t pages_factor = 2;
+
 // What a commit that erases may put and still count as a delete: room for a version or a mark.
 constexpr std::size_t mark_bytes_max = 64;
 
@@ -38,8 +42,8 @@ std::uint64_t space_quota::fullest_permille(std::uint64_t extra_bytes) const noe
   const auto permille = [](std::uint64_t used, std::uint64_t of) {
     return static_cast<std::uint64_t>(static_cast<double>(used) * 1000.0 / static_cast<double>(of));
   };
-  const auto entries = entries_.used + extra_bytes;
-  const auto rows = rows_.used + pending_bytes_ + extra_bytes;
+  const auto entries = entries_.used + extra_bytes * pages_factor;
+  const auto rows = rows_.used + (pending_bytes_ + extra_bytes) * pages_factor;
   return std::max({permille(entries + rows, quota_bytes_), permille(entries, entries_.capacity),
                    permille(rows, rows_.capacity)});
 }
