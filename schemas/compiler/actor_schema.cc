@@ -21,6 +21,7 @@ constexpr std::uint64_t internal_annotation = 0xc5e0a92f7d1b6834;
 constexpr std::uint64_t timeout_annotation = 0xd27c94b1e6f80a3d;
 constexpr std::uint64_t cxx_namespace_annotation = 0xb9c6f99ebf805f2c;
 
+constexpr std::uint64_t idle_timeout_annotation = 0xb1d7e84c2f6a9035;
 constexpr std::uint32_t timeout_ms_default = 30'000;
 constexpr std::size_t constructor_fields_max = 6;
 constexpr std::size_t type_bytes_max = 64;
@@ -33,7 +34,9 @@ constexpr auto taken =
                                      "notify",       "version",      "state",
                                      "edit",         "dispatch",     "set_timer",
                                      "cancel_timer", "set_reminder", "cancel_reminder",
-                                     "reminder_due", "on_activate",  "on_deactivate",
+                                     "reminder_due", "reminders",    "require_version",
+                                     "stay_active",  "offload",      "cancelled",
+                                     "context",      "on_activate",  "on_deactivate",
                                      "on_timer",     "on_reminder",  "deactivate_when_idle",
                                      "and",          "auto",         "bool",
                                      "break",        "case",         "catch",
@@ -144,6 +147,12 @@ public:
     };
     one.group = text(group_annotation, one.type);
     one.affinity = text(affinity_annotation, "");
+    if (const auto idle = find(annotations, idle_timeout_annotation)) {
+      one.idle_timeout_ms = idle->getUint32();
+      if (one.idle_timeout_ms == 0) {
+        refuse("$idleTimeout is 0", "give milliseconds, or leave it out for the silo's default");
+      }
+    }
     if (schema_.getProto().getIsGeneric()) {
       refuse("is generic", "an actor interface has no type parameters");
     }
@@ -237,13 +246,13 @@ private:
     return one;
   }
 
-  static constexpr std::ptrdiff_t keywords_at = 24;  // in `taken`
+  static constexpr std::ptrdiff_t keywords_at = 30;  // in `taken`
   capnp::InterfaceSchema schema_;
   schema_names& names_;
   std::string place_;
 };
 
-static_assert(taken[24] == "and");
+static_assert(taken[30] == "and");
 
 }  // namespace
 

@@ -56,6 +56,7 @@ struct actor_interface {
   std::string type;
   std::string group;
   std::string affinity;
+  std::uint32_t idle_timeout_ms = 0;  ///< 0: none given.
   std::vector<actor_method> methods;
 };
 

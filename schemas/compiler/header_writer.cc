@@ -88,8 +88,8 @@ void write_interface(std::string& out, const actor_interface& one) {
            "},\n";
   }
   out += "    };\n    static constexpr " + std::string{runtime} + "interface_info one{\"" +
-         one.type + "\", \"" + one.group + "\", \"" + one.affinity +
-         "\", methods};\n    return one;\n  }\n};\n\n";
+         one.type + "\", \"" + one.group + "\", \"" + one.affinity + "\", " +
+         std::to_string(one.idle_timeout_ms) + ", methods};\n    return one;\n  }\n};\n\n";
 }
 
 void write_base(std::string& out, const actor_interface& one) {

@@ -36,6 +36,10 @@ annotation internal @0xc5e0a92f7d1b6834 (interface, method) :Void;
 annotation timeout @0xd27c94b1e6f80a3d (interface, method) :UInt32;
 # The deadline of a call that names none, in milliseconds. Default: 30,000.
 
+annotation idleTimeout @0xb1d7e84c2f6a9035 (interface) :UInt32;
+# After how many milliseconds without a call an activation is collected. Default: what the silo's options
+# say.
+
 annotation time @0x8f4ab7c2d1e09563 (field, param) :Void;
 # On an Int64: nanoseconds since 1970-01-01T00:00:00Z. In JSON an RFC 3339 text in UTC, null for 0.
 

@@ -262,6 +262,10 @@ void activation::handle(envelope* one) {
       drop(one);
       leave_for(home_.stopping() ? deactivation::stopping : deactivation::requested);
       return;
+    case envelope_kind::retry_dead:
+    case envelope_kind::drop_dead:
+      tend_dead_letter(one);
+      return;
     case envelope_kind::forget:
       if (phase_ == phase::loading) {
         early_.push(one);  // what it names has not been read yet
@@ -310,7 +314,7 @@ void activation::loaded(envelope* one) {
   }
   phase_ = phase::activating;
   last_used_ = now_;
-  need_alarm(now_ + home_.options().idle_timeout);
+  need_alarm(time_after(now_, idle_timeout()));
   begin(own_turn(envelope_kind::activate, {}));
 }
 
@@ -331,6 +335,11 @@ void activation::answer_wake() {
 }
 
 // --- ending --------------------------------------------------------------------------------------
+
+duration activation::idle_timeout() const noexcept {
+  const auto own = std::chrono::milliseconds{interface().idle_timeout_ms};
+  return own.count() > 0 ? own : home_.options().idle_timeout;
+}
 
 bool activation::idle() const noexcept {
   const auto sends_wait = outgoing_ && !outgoing_->lanes.empty() && !home_.stopping();
@@ -430,10 +439,12 @@ void activation::retire(const error* answer_with) {
   rest.append(std::move(inbox_));
   mailbox_.close(rest);
   while (auto* one = rest.pop()) {
-    const auto is_work = one->kind == envelope_kind::call || one->kind == envelope_kind::one_way ||
-                         one->kind == envelope_kind::reminder || one->kind == envelope_kind::wake ||
-                         one->kind == envelope_kind::forget;
-    if (!is_work) {
+    const auto is_own = one->kind == envelope_kind::timer || one->kind == envelope_kind::activate ||
+                        one->kind == envelope_kind::deactivate ||
+                        one->kind == envelope_kind::answer || one->kind == envelope_kind::wait ||
+                        one->kind == envelope_kind::committed ||
+                        one->kind == envelope_kind::alarm || one->kind == envelope_kind::release;
+    if (is_own) {
       drop(one);
     } else if (answer_with != nullptr) {
       home_.answer(one, *answer_with);

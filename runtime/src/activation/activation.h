@@ -83,6 +83,7 @@ public:
   void cancel_timer(std::string_view name);
   void set_reminder(const std::string& name, wall_time due, duration every);
   void cancel_reminder(std::string_view name);
+  void stay_active(duration limit);
   void deactivate_when_idle() noexcept { leave_for(deactivation::requested); }
 
   /// Gives up everything it holds. Requires: the scheduler's threads have ended.
@@ -138,6 +139,7 @@ private:
   void retire(const error* answer_with);
   void close_open() noexcept;
   [[nodiscard]] bool idle() const noexcept;
+  [[nodiscard]] duration idle_timeout() const noexcept;
   void warn(const std::string& text);
   [[nodiscard]] reminder_queue::owner as_owner() const noexcept {
     return {hash_, interface(), key_};
@@ -185,6 +187,8 @@ private:
   void retry_sends(steady_time& next);
   void dispatch(const std::string& target, lane& one);
   void send_answered(envelope* one);
+  void queue_send(stored_send&& what);
+  void tend_dead_letter(envelope* one);
 
   silo_core& home_;
   const actor_type& type_;
@@ -213,6 +217,7 @@ private:
   steady_time now_{};
   steady_time alarm_due_ = steady_time::max();
   steady_time last_used_{};
+  steady_time stay_until_{};
   std::vector<named_timer> timers_;
   std::uint64_t timers_set_ = 0;
 

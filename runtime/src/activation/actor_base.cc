@@ -72,6 +72,18 @@ void actor_base::notify(std::string_view name) {
   activation_->notify(name);
 }
 
+void actor_base::stay_active(duration limit) {
+  activation_->stay_active(std::max(limit, duration{}));
+}
+
+void actor_base::require_version(std::uint64_t expected) const {
+  if (version() != expected) {
+    throw error{errc::conflict, id().type + "/" + key() + " is at version " +
+                                    std::to_string(version()) + ", not " +
+                                    std::to_string(expected) + "; read it again"};
+  }
+}
+
 void actor_base::deactivate_when_idle() {
   activation_->deactivate_when_idle();
 }
@@ -146,6 +158,7 @@ map_base::record& map_base::change(std::string_view key, bool& fresh) {
   auto& one = found->second;
   fresh = one.erased;
   if (fresh) {
+    one.version = 0;
     one.flat.clear();
     one.body = std::make_unique<message_body>();
     one.erased = false;
@@ -159,6 +172,16 @@ map_base::record& map_base::change(std::string_view key, bool& fresh) {
   }
   activation_->state().map_changed();
   return one;
+}
+
+void map_base::require_version(std::string_view key, std::uint64_t expected) const {
+  const auto* found = find(key);
+  const auto present = found != nullptr ? found->version : 0;
+  if (present != expected) {
+    throw error{errc::conflict, "record '" + std::string{key} + "' of map '" + name_ +
+                                    "' is at version " + std::to_string(present) + ", not " +
+                                    std::to_string(expected) + "; read it again"};
+  }
 }
 
 void map_base::erase(std::string_view key) {

@@ -155,12 +155,12 @@ void activation::rang() {
   if (phase_ == phase::gone) {
     return;
   }
-  auto next = last_used_ + home_.options().idle_timeout;
+  auto next = std::max(time_after(last_used_, idle_timeout()), stay_until_);
   if (next <= now_) {
     if (phase_ == phase::active && idle() && !releasing_) {
       leave_for(deactivation::idle);
     }
-    next = now_ + home_.options().idle_timeout;
+    next = time_after(now_, idle_timeout());
   }
   if (!releasing_) {
     fire_timers();
@@ -210,6 +210,11 @@ void activation::expire_open() {
       run_turn(static_cast<envelope&>(*waiting->root()), waiting);
     }
   }
+}
+
+void activation::stay_active(duration limit) {
+  stay_until_ = time_after(now_, limit);
+  need_alarm(std::max(time_after(now_, idle_timeout()), stay_until_));
 }
 
 void activation::set_timer(std::string name, duration delay, duration every) {

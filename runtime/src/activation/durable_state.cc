@@ -91,7 +91,8 @@ result<void> durable_state::load(std::vector<row>&& rows) {
 
 bool durable_state::load_row(row_table table, std::string_view rest, std::string_view value) {
   value_reader from{value};
-  version_ = std::max(version_, from.u64());
+  const auto row_version = from.u64();
+  version_ = std::max(version_, row_version);
   switch (table) {
     case row_table::root: {
       const auto id = from.id();
@@ -115,6 +116,7 @@ bool durable_state::load_row(row_table table, std::string_view rest, std::string
         if (map->name_ == name) {
           map_base::record loaded;
           loaded.flat = from.rest();
+          loaded.version = row_version;
           map->records_.emplace_hint(map->records_.end(), rest.substr(1 + name_size),
                                      std::move(loaded));
           ++map->live_;
@@ -128,13 +130,7 @@ bool durable_state::load_row(row_table table, std::string_view rest, std::string
       return from.ok();
     }
     case row_table::outbox: {
-      stored_send what;
-      what.method = from.u16();
-      what.timeout_ms = from.u32();
-      auto target = from.id();
-      what.type = std::move(target.type);
-      what.key = std::move(target.key);
-      what.params = from.bytes(from.u32());
+      auto what = read_send(from);
       if (rest.size() != 8 || !from.ok()) {
         return false;
       }
@@ -142,7 +138,15 @@ bool durable_state::load_row(row_table table, std::string_view rest, std::string
       extras_->outbox_indexed = true;
       return true;
     }
-    case row_table::dead:
+    case row_table::dead: {
+      auto what = read_send(from);
+      if (rest.size() != 8 || !from.ok()) {
+        return false;
+      }
+      more().dead.emplace(load_big<std::uint64_t>(rest.data()),
+                          stored_dead_letter{std::move(what), std::string{from.rest()}});
+      return true;
+    }
     case row_table::version:
       return from.ok();
     case row_table::inbox:
@@ -163,6 +167,17 @@ bool durable_state::load_row(row_table table, std::string_view rest, std::string
     }
   }
   return false;
+}
+
+stored_send read_send(value_reader& from) {
+  stored_send what;
+  what.method = from.u16();
+  what.timeout_ms = from.u32();
+  auto target = from.id();
+  what.type = std::move(target.type);
+  what.key = std::move(target.key);
+  what.params = from.bytes(from.u32());
+  return what;
 }
 
 // --- changes -------------------------------------------------------------------------------------
@@ -260,6 +275,8 @@ void durable_state::end_send(std::uint64_t number, std::string_view error_text) 
     append_send(value, found->second);
     value += error_text;
     put(row_table::dead, number_bytes(number), value);
+    own.pending.put(dead_index_row(hash_, number), index_value());
+    own.dead.emplace(number, stored_dead_letter{found->second, std::string{error_text}});
   }
   erase(row_table::outbox, number_bytes(number));
   own.outbox.erase(found);
@@ -279,6 +296,18 @@ const std::map<std::string, stored_reminder, std::less<>>& durable_state::remind
 const std::map<std::uint64_t, stored_send>& durable_state::outbox() const noexcept {
   static const std::map<std::uint64_t, stored_send> none;
   return extras_ ? extras_->outbox : none;
+}
+
+const std::map<std::uint64_t, stored_dead_letter>& durable_state::dead_letters() const noexcept {
+  static const std::map<std::uint64_t, stored_dead_letter> none;
+  return extras_ ? extras_->dead : none;
+}
+
+void durable_state::drop_dead_letter(std::uint64_t number) {
+  erase(row_table::dead, number_bytes(number));
+  extras_->pending.erase(dead_index_row(hash_, number));
+  extras_->dead.erase(number);
+  dirty_ = true;
 }
 
 bool durable_state::received(const actor_hash& sender, std::uint64_t number) const {
@@ -388,6 +417,7 @@ result<void> durable_state::encode_map(map_base& one, row_ops& ops) {
       record.body.reset();
     }
     record.dirty = false;
+    record.version = version_ + 1;
     if (auto fits = check_size(record.flat.size(), "a record of map '" + one.name_ + "'"); !fits) {
       return fits;
     }

@@ -38,6 +38,14 @@ struct stored_send {
   std::string params;  ///< Flat.
 };
 
+[[nodiscard]] stored_send read_send(value_reader& from);
+
+/// A call that was given up.
+struct stored_dead_letter {
+  stored_send what;
+  std::string error_text;
+};
+
 /// The remembered outcome of a keyed call.
 struct stored_answer {
   std::uint64_t request_hash = 0;
@@ -77,6 +85,10 @@ public:
   void end_send(std::uint64_t number, std::string_view error_text = {});
   [[nodiscard]] const std::map<std::uint64_t, stored_send>& outbox() const noexcept;
 
+  [[nodiscard]] const std::map<std::uint64_t, stored_dead_letter>& dead_letters() const noexcept;
+  /// Requires: there is one of that number.
+  void drop_dead_letter(std::uint64_t number);
+
   /// Whether a delivery with this number has been handled.
   [[nodiscard]] bool received(const actor_hash& sender, std::uint64_t number) const;
   void remember_received(const actor_hash& sender, std::uint64_t number);
@@ -110,6 +122,7 @@ private:
   struct extras {
     std::map<std::string, stored_reminder, std::less<>> reminders;
     std::map<std::uint64_t, stored_send> outbox;
+    std::map<std::uint64_t, stored_dead_letter> dead;
     std::map<std::string, std::uint64_t> inbox;  // by the sender's hash bytes
     std::map<answer_key, stored_answer> answers;
     std::size_t purge_at = 64;

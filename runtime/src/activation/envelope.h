@@ -36,6 +36,8 @@ enum class envelope_kind : std::uint8_t {
   alarm,       ///< The activation's alarm went off.
   wake,        ///< Loads an activation that has sends or reminders to see to.
   release,     ///< An external party asks the activation to end.
+  retry_dead,  ///< An operator wants the dead letter `number` to be sent again.
+  drop_dead,   ///< An operator wants the dead letter `number` to be forgotten.
   forget,      ///< A sender will never repeat its send `send->number`.
 };
 
@@ -95,7 +97,7 @@ struct envelope : turn_root, open_link {
   envelope* parent = nullptr;  ///< The call in whose turn this was made; counted.
   std::optional<pending_method> running;
   envelope* same_key = nullptr;  ///< Keyed calls that wait for this one's outcome.
-  std::uint64_t number = 0;      ///< The hash of a keyed request; which timer it is.
+  std::uint64_t number = 0;      ///< The hash of a keyed request; which timer or dead letter.
 
   // The way back. `caller` is counted; `where` belongs to the caller's turns.
   activation* caller = nullptr;

@@ -54,6 +54,10 @@ std::string outbox_index_row(const actor_hash& hash) {
   return std::string{outbox_index_prefix} + hash_bytes(hash);
 }
 
+std::string dead_index_row(const actor_hash& hash, std::uint64_t number) {
+  return std::string{dead_index_prefix} + hash_bytes(hash) + number_bytes(number);
+}
+
 void append_id(std::string& out, std::string_view type, std::string_view key) {
   out += static_cast<char>(type.size());
   out += type;

@@ -13,11 +13,12 @@
 //     0 hash V                      version    version, when a commit writes none of the above
 //     1 u64 due, hash, name         reminders by time    id
 //     2 hash                        actors with an outbox  id
+//     3 hash u64 number             dead letters  id
 //
 // One prefix scan of `0 hash` reads everything an activation needs; sections 1 and 2 are read when
-// a silo starts. Every value of section 0 starts with the version of the commit that wrote it; the
-// actor's version is the highest of them.
-// An id is `u8 type-bytes, type, u8 key-bytes, key`; other numbers in values are little-endian.
+// a silo starts, section 3 when somebody asks. Every value of section 0 starts with the version of
+// the commit that wrote it; the actor's version is the highest of them. An id is `u8 type-bytes,
+// type, u8 key-bytes, key`; other numbers in values are little-endian.
 #pragma once
 
 #include <optional>
@@ -53,6 +54,9 @@ inline constexpr std::string_view outbox_index_prefix{"\2", 1};
 [[nodiscard]] std::string reminder_index_row(const actor_hash& hash, wall_time due,
                                              std::string_view name);
 [[nodiscard]] std::string outbox_index_row(const actor_hash& hash);
+
+inline constexpr std::string_view dead_index_prefix{"\3", 1};
+[[nodiscard]] std::string dead_index_row(const actor_hash& hash, std::uint64_t number);
 
 /// A parsed `reminder_index_row`.
 struct reminder_index_key {

@@ -55,6 +55,10 @@ void activation::send(call_spec&& spec) {
   if (what.params.size() > record_bytes_max) {
     throw error{errc::too_large, "the parameters of a send are over the record limit"};
   }
+  queue_send(std::move(what));
+}
+
+void activation::queue_send(stored_send&& what) {
   if (!outgoing_) {
     outgoing_ = std::make_unique<outgoing>();
   }
@@ -188,6 +192,28 @@ void activation::send_answered(envelope* one) {
   } else {
     dispatch(found->first, own);
   }
+}
+
+void activation::tend_dead_letter(envelope* one) {
+  if (phase_ == phase::loading) {
+    early_.push(one);
+    return;
+  }
+  if (phase_ == phase::deactivating) {
+    waiting_.push(one);  // for the next activation
+    return;
+  }
+  const auto found = state_.dead_letters().find(one->number);
+  if (found == state_.dead_letters().end()) {
+    answer(one, error{errc::not_found,
+                      actor_name() + " has no dead letter " + std::to_string(one->number)});
+    return;
+  }
+  if (one->kind == envelope_kind::retry_dead) {
+    queue_send(stored_send{found->second.what});
+  }
+  state_.drop_dead_letter(one->number);
+  answer(one, any_message{});
 }
 
 }  // namespace millrace::runtime::detail

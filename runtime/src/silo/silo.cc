@@ -65,6 +65,51 @@ private:
   detail::timer_service& timers_;
 };
 
+void deliver(detail::silo_core& to, detail::envelope* one,
+             std::function<void(result<any_message>)> done) {
+  auto* waiting = new external_call{std::move(done)};
+  one->sink = std::make_unique<external_sink>(*waiting, to.timers());
+  to.timers().arm(*waiting, one->deadline);
+  to.deliver(one);
+}
+
+// Blocks until `start` has called what it is given.
+template <class Start>
+result<any_message> answer_of(Start&& start) {
+  struct {
+    std::mutex mutex;
+    std::condition_variable answered;
+    std::optional<result<any_message>> answer;
+  } shared;
+  start([&shared](result<any_message> answer) {
+    const std::lock_guard lock{shared.mutex};
+    shared.answer.emplace(std::move(answer));
+    shared.answered.notify_one();
+  });
+  std::unique_lock lock{shared.mutex};
+  shared.answered.wait(lock, [&shared] { return shared.answer.has_value(); });
+  return *std::move(shared.answer);
+}
+
+result<void> tend_dead_letter(detail::silo_core& silo, detail::envelope_kind how,
+                              const actor_id& sender, std::uint64_t number) {
+  const auto* type = silo.find_type(sender.type);
+  if (type == nullptr) {
+    return error{errc::unimplemented, "no actor type '" + sender.type + "' on this silo"};
+  }
+  if (auto valid = validate_key(sender.key); !valid) {
+    return valid;
+  }
+  auto* one = new detail::envelope{how};
+  one->interface = type->interface;
+  one->key = sender.key;
+  one->number = number;
+  one->deadline =
+      time_after(silo.time().steady(), std::chrono::milliseconds{call_timeout_ms_default});
+  auto answer = answer_of([&](auto done) { deliver(silo, one, std::move(done)); });
+  return answer ? result<void>{} : std::move(answer).error();
+}
+
 }  // namespace
 
 class silo::parts : public detail::silo_core {
@@ -107,26 +152,11 @@ void silo::call_then(call_spec spec, std::function<void(result<any_message>)> do
   call->content = std::move(spec.params);
   call->text = std::move(spec.idempotency_key);
   call->deadline = time_after(parts_->time().steady(), limit);
-  auto* waiting = new external_call{std::move(done)};
-  call->sink = std::make_unique<external_sink>(*waiting, parts_->timers());
-  parts_->timers().arm(*waiting, call->deadline);
-  parts_->deliver(call);
+  deliver(*parts_, call, std::move(done));
 }
 
 result<any_message> silo::call_and_wait(call_spec spec) {
-  struct {
-    std::mutex mutex;
-    std::condition_variable answered;
-    std::optional<result<any_message>> answer;
-  } shared;
-  call_then(std::move(spec), [&shared](result<any_message> answer) {
-    const std::lock_guard lock{shared.mutex};
-    shared.answer.emplace(std::move(answer));
-    shared.answered.notify_one();
-  });
-  std::unique_lock lock{shared.mutex};
-  shared.answered.wait(lock, [&shared] { return shared.answer.has_value(); });
-  return *std::move(shared.answer);
+  return answer_of([&](auto done) { call_then(std::move(spec), std::move(done)); });
 }
 
 void silo::tell_spec(call_spec spec) {
@@ -152,6 +182,16 @@ std::vector<const interface_info*> silo::types() const {
     all.push_back(type.interface);
   }
   return all;
+}
+
+result<std::vector<dead_letter>> silo::dead_letters(std::size_t limit) {
+  return parts_->dead_letters(limit);
+}
+result<void> silo::retry_dead_letter(const actor_id& sender, std::uint64_t number) {
+  return tend_dead_letter(*parts_, detail::envelope_kind::retry_dead, sender, number);
+}
+result<void> silo::drop_dead_letter(const actor_id& sender, std::uint64_t number) {
+  return tend_dead_letter(*parts_, detail::envelope_kind::drop_dead, sender, number);
 }
 
 void silo::time_changed() {

@@ -223,7 +223,7 @@ void silo_core::answer(envelope* one, error why) {
     one->same_key = std::exchange(same->same_key, nullptr);
     answer(same, why);
   }
-  if (one->kind != envelope_kind::call && one->kind != envelope_kind::answer) {
+  if (one->caller == nullptr && !one->sink) {
     drop(one);
     return;
   }

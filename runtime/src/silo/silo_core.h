@@ -60,6 +60,9 @@ public:
   /// Answers a call (drops anything else). Takes over one reference.
   void answer(envelope* one, error why);
 
+  /// See silo.h.
+  [[nodiscard]] result<std::vector<dead_letter>> dead_letters(std::size_t limit);
+
   /// An activation ends: the next message makes another.
   void leave_directory(activation& one);
 
@@ -79,6 +82,8 @@ public:
 
 private:
   [[nodiscard]] result<void> recover(partition_id partition);
+  [[nodiscard]] result<void> read_dead_letter(partition_id partition, const row& indexed,
+                                              std::vector<dead_letter>& to);
   [[nodiscard]] activation* make(const actor_type& type, std::string key, const actor_hash& hash);
 
   std::unique_ptr<storage> rows_;

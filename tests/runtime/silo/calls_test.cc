@@ -231,6 +231,19 @@ TEST_CASE("an idle actor is collected and comes back with its state") {
   CHECK(silo.total("a") == 9);
 }
 
+TEST_CASE("an actor may put off being collected, and take that back") {
+  counter_silo silo{make_memory_storage(), {.idle_timeout = 1min}};
+  REQUIRE(silo.here->call(ref<Counter>("a").stay(600'000)));
+  silo.move(5min);
+  CHECK(silo.here->stats().activations == 1);
+  silo.move(6min);
+  silo.wait_until_empty();
+  REQUIRE(silo.here->call(ref<Counter>("a").stay(600'000)));
+  REQUIRE(silo.here->call(ref<Counter>("a").stay(0)));
+  silo.move(2min);
+  silo.wait_until_empty();
+}
+
 TEST_CASE("an actor may ask to be collected") {
   counter_silo silo;
   REQUIRE(silo.here->call(ref<Counter>("a").leave()));

@@ -48,4 +48,11 @@ interface Counter $Actor.actor("counter") {
   remindAs @21 (name :Text) -> ();
   failActivations @22 (count :UInt32) -> ();
   # So many activations of counters named "flaky" fail from now on.
+  addIf @23 (amount :Int64, version :UInt64) -> (version :UInt64);
+  # Adds when this actor is at that version.
+  markIf @24 (name :Text, version :UInt64) -> (version :UInt64);
+  # Marks when the mark is at that version; gives the actor's version that the mark will have.
+  stay @25 (forMs :Int64) -> ();
+  postFail @26 (to :Text, text :Text) -> ();
+  # Sends `fail` to another counter.
 }

@@ -155,6 +155,28 @@ public:
     return {};
   }
 
+  async<add_if_results> add_if(add_if_params params) override {
+    require_version(params.version());
+    edit().setTotal(state().getTotal() + params.amount());
+    co_return add_if_results{version() + 1};
+  }
+
+  async<mark_if_results> mark_if(mark_if_params params) override {
+    marks_.require_version(params.name(), params.version());
+    marks_.edit(params.name()).setTotal(state().getTotal());
+    co_return mark_if_results{version() + 1};
+  }
+
+  async<> stay(stay_params params) override {
+    stay_active(std::chrono::milliseconds{params.for_ms()});
+    return {};
+  }
+
+  async<> post_fail(post_fail_params params) override {
+    send(ref<Counter>(std::string{params.to()}).fail(std::string{params.text()}));
+    return {};
+  }
+
   async<> fail_activations(fail_activations_params params) override {
     activations_to_fail = params.count();
     return {};

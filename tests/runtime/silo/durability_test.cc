@@ -213,6 +213,64 @@ TEST_CASE("sends go on by themselves after their sender's activation has failed"
   CHECK(silo.total("a") == -10);
 }
 
+TEST_CASE("a change is refused when what it was based on has changed") {
+  folder data;
+  std::uint64_t version = 0;
+  std::uint64_t mark = 0;
+  {
+    counter_silo silo{rows_in(data.path)};
+    version = silo.here->call(ref<Counter>("a").add_if(1, 0))->version();
+    const auto stale = silo.here->call(ref<Counter>("a").add_if(1, 0));
+    CHECK(stale.error().code() == errc::conflict);
+    CHECK(stale.error().text() == "counter/a is at version 1, not 0; read it again");
+    mark = silo.here->call(ref<Counter>("a").mark_if("m", 0))->version();
+    CHECK(mark == version + 1);
+    CHECK(silo.here->call(ref<Counter>("a").mark_if("m", 0)).error().code() == errc::conflict);
+    REQUIRE(silo.here->call(ref<Counter>("a").add(1)));
+    silo.here->stop();
+  }
+  counter_silo silo{rows_in(data.path)};
+  CHECK(silo.here->call(ref<Counter>("a").add_if(1, version)).error().code() == errc::conflict);
+  mark = silo.here->call(ref<Counter>("a").mark_if("m", mark))->version();  // others do not count
+  CHECK(silo.here->call(ref<Counter>("a").mark_if("m", mark)));
+  CHECK(silo.total("a") == 2);
+}
+
+TEST_CASE("a send that fails for good is kept as a dead letter, to be retried or dropped") {
+  folder data;
+  actor_id sender{"counter", "a"};
+  {
+    counter_silo silo{rows_in(data.path)};
+    CHECK(silo.here->dead_letters()->empty());
+    REQUIRE(silo.here->call(ref<Counter>("a").post_fail("b", "no")));
+    REQUIRE(silo.here->call(ref<Counter>("a").post_fail("c", "never")));
+    while (silo.here->dead_letters()->size() < 2) {
+      silo.move(10s);  // it is tried a few times
+    }
+    silo.here->stop();
+  }
+  counter_silo silo{rows_in(data.path)};
+  const auto all = *silo.here->dead_letters();
+  REQUIRE(all.size() == 2);
+  CHECK(silo.here->dead_letters(1)->size() == 1);
+  CHECK(all[0].sender == sender);
+  CHECK(all[0].target == actor_id{"counter", "b"});
+  CHECK(all[0].method == "fail");
+  CHECK(all[0].params == R"({"text":"no"})");
+  CHECK(all[0].error_text == "failed_precondition: no");
+
+  REQUIRE(silo.here->drop_dead_letter(sender, all[1].number));
+  CHECK(silo.here->drop_dead_letter(sender, all[1].number).error().code() == errc::not_found);
+  CHECK(silo.here->dead_letters()->size() == 1);
+  REQUIRE(silo.here->retry_dead_letter(sender, all[0].number));
+  CHECK(silo.here->stats().sends_pending == 1);
+  while (silo.here->dead_letters()->empty()) {
+    silo.move(10s);
+  }
+  CHECK(silo.here->dead_letters()->front().number > all[0].number);
+  CHECK(silo.here->retry_dead_letter({"nobody", "a"}, 1).error().code() == errc::unimplemented);
+}
+
 TEST_CASE("when stopping takes too long callers are told, and nothing is left behind") {
   faulty_silo silo;
   REQUIRE(silo.here->call(ref<Counter>("a").add(1)));

@@ -212,12 +212,20 @@ protected:
   /// Resumes everyone who waits for `name` now.
   void notify(std::string_view name);
 
+  /// Keeps the activation from being collected as idle for this long from now, whatever the idle
+  /// timeout; zero takes that back.
+  void stay_active(duration limit);
+
   /// Ends the activation once it has nothing to do.
   void deactivate_when_idle();
 
   /// Grows by one with each commit of this actor; the value that this turn's changes will have is
   /// one more. Zero: never committed.
   [[nodiscard]] std::uint64_t version() const noexcept;
+
+  /// For callers that change what they have read: ends the coroutine with `conflict` unless
+  /// `version()` is still what they saw.
+  void require_version(std::uint64_t expected) const;
 
   /// Marks the root changed / gives it; for `actor<State>`.
   [[nodiscard]] message_body& state_for_edit();

@@ -38,9 +38,10 @@ struct method_info {
 
 /// One actor interface.
 struct interface_info {
-  std::string_view type;      ///< The actor type's name.
-  std::string_view group;     ///< Partition group; the type unless the schema says otherwise.
-  std::string_view affinity;  ///< Delimiter of the affinity key; empty: the whole key.
+  std::string_view type;          ///< The actor type's name.
+  std::string_view group;         ///< Partition group; the type unless the schema says otherwise.
+  std::string_view affinity;      ///< Delimiter of the affinity key; empty: the whole key.
+  std::uint32_t idle_timeout_ms;  ///< Of its activations; 0: what the silo's options say.
   std::span<const method_info> methods;  ///< By ordinal, without gaps.
 
   [[nodiscard]] const method_info* find(std::string_view method_name) const noexcept {

@@ -55,6 +55,16 @@ struct silo_stats {
   std::uint64_t dead_letters_total = 0;  ///< Since start.
 };
 
+/// A send that was given up; see `actor_base::send`.
+struct dead_letter {
+  actor_id sender;
+  std::uint64_t number = 0;  ///< Names it among its sender's.
+  actor_id target;
+  std::string method;      ///< snake_case; `@n` when this silo does not know the type.
+  std::string params;      ///< As JSON; empty when this silo does not know the type.
+  std::string error_text;  ///< Of the last try.
+};
+
 /// See the head of this file.
 ///
 /// Threading: `add` before `start`, from one thread; everything else from any thread that is not
@@ -130,6 +140,17 @@ public:
   [[nodiscard]] const interface_info* find_type(std::string_view type) const;
   /// Every hosted type, by name.
   [[nodiscard]] std::vector<const interface_info*> types() const;
+
+  /// At most `limit` dead letters of this silo, by partition and sender. Blocks for the disk.
+  /// Errors: `storage_failed`, `unavailable`.
+  [[nodiscard]] result<std::vector<dead_letter>> dead_letters(std::size_t limit = 100);
+
+  /// Sends it again, after what its sender has sent since to the same receiver; it takes effect
+  /// once. Blocks. Errors: `not_found`, and those of calls in general.
+  [[nodiscard]] result<void> retry_dead_letter(const actor_id& sender, std::uint64_t number);
+
+  /// Forgets it. Blocks. Errors: as above.
+  [[nodiscard]] result<void> drop_dead_letter(const actor_id& sender, std::uint64_t number);
 
   /// For a clock that is moved by hand: fires what is due now.
   void time_changed();

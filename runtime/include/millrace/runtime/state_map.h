@@ -37,6 +37,7 @@ public:
   struct record {
     std::string flat;                    ///< The words; meaningless while `edited` is set.
     std::unique_ptr<message_body> body;  ///< Set between an edit and the end of its turn.
+    std::uint64_t version = 0;           ///< Of the commit that wrote it; 0: none yet.
     bool dirty = false;
     bool erased = false;
   };
@@ -46,6 +47,7 @@ public:
   /// The record to be changed, made if absent; `fresh` tells which. Checks the key and the turn.
   [[nodiscard]] record& change(std::string_view key, bool& fresh);
   void erase(std::string_view key);
+  void require_version(std::string_view key, std::uint64_t expected) const;
   [[nodiscard]] std::size_t size() const noexcept { return live_; }
   [[nodiscard]] const std::map<std::string, record, std::less<>>& records() const noexcept {
     return records_;
@@ -94,6 +96,18 @@ public:
 
   /// No effect when absent.
   void erase(std::string_view key) { base_.erase(key); }
+
+  /// The actor's version with which the record was last committed; 0 when absent or new.
+  [[nodiscard]] std::uint64_t version(std::string_view key) const {
+    const auto* found = base_.find(key);
+    return found != nullptr ? found->version : 0;
+  }
+
+  /// For callers that change what they have read: ends the coroutine with `conflict` unless the
+  /// record still has this version; 0: unless it is absent or new.
+  void require_version(std::string_view key, std::uint64_t expected) const {
+    base_.require_version(key, expected);
+  }
 
   [[nodiscard]] std::size_t size() const noexcept { return base_.size(); }
   [[nodiscard]] bool empty() const noexcept { return base_.size() == 0; }

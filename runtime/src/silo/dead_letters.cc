@@ -1,0 +1,59 @@
+// SPDX-License-Identifier: MIT
+// Dead letters: listing them. Retrying and dropping one is its sender's, see sends.cc.
+#include "activation/durable_state.h"
+#include "activation/row_layout.h"
+#include "millrace/runtime/json.h"
+#include "silo/silo_core.h"
+#include "storage/byte_order.h"
+
+namespace millrace::runtime::detail {
+
+result<std::vector<dead_letter>> silo_core::dead_letters(std::size_t limit) {
+  std::vector<dead_letter> all;
+  for (std::uint16_t index = 0; index < rows_->partition_count() && all.size() < limit; ++index) {
+    const partition_id partition{index};
+    std::vector<row> indexed;
+    auto read = rows_->scan(partition, dead_index_prefix, dead_index_prefix, limit - all.size(),
+                            [&](const row& one) {
+                              indexed.push_back(one);
+                              return true;
+                            });
+    for (const auto& each : indexed) {
+      if (read) {
+        read = read_dead_letter(partition, each, all);
+      }
+    }
+    if (!read) {
+      return std::move(read).error();
+    }
+  }
+  return all;
+}
+
+result<void> silo_core::read_dead_letter(partition_id partition, const row& indexed,
+                                         std::vector<dead_letter>& to) {
+  value_reader owner{indexed.value};
+  dead_letter one;
+  one.sender = owner.id();
+  const auto number = std::string_view{indexed.key}.substr(indexed.key.size() - 8);
+  one.number = load_big<std::uint64_t>(number.data());
+  const auto key = actor_row(hash_of(one.sender.type, one.sender.key), row_table::dead, number);
+  return rows_->scan(partition, key, key, 1, [&](const row& stored) {
+    value_reader value{stored.value};
+    static_cast<void>(value.u64());  // the version
+    auto what = read_send(value);
+    one.error_text = value.rest();
+    one.method = "@" + std::to_string(what.method);
+    if (const auto* type = find_type(what.type);
+        type != nullptr && what.method < type->interface->methods.size()) {
+      const auto& method = type->interface->methods[what.method];
+      one.method = method.name;
+      to_json(method.params(), any_message::from_flat(what.params), one.params);
+    }
+    one.target = {std::move(what.type), std::move(what.key)};
+    to.push_back(std::move(one));
+    return true;
+  });
+}
+
+}  // namespace millrace::runtime::detail
