@@ -1,0 +1,105 @@
+// SPDX-License-Identifier: MIT
+// The bank, killed over and over.
+#include <doctest/doctest.h>
+#include <poll.h>
+#include <signal.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <cstdio>
+#include <cstdlib>
+#include <filesystem>
+#include <random>
+#include <string>
+
+namespace millrace::testing {
+namespace {
+
+class folder {
+public:
+  folder() {
+    std::string pattern = "/tmp/millrace-bank-XXXXXX";
+    REQUIRE(::mkdtemp(pattern.data()) != nullptr);
+    path = pattern;
+  }
+  folder(const folder&) = delete;
+  folder& operator=(const folder&) = delete;
+  ~folder() { std::filesystem::remove_all(path); }
+  std::string path;
+};
+
+struct ended_bank {
+  int status = 0;  // as `waitpid` gives it
+  std::string output;
+};
+
+// Runs the bank for so many rounds, and kills it after `killed_after_us` (never: 0).
+ended_bank run_bank(const std::string& directory, const std::string& rounds,
+                    unsigned killed_after_us) {
+  int ends[2];
+  REQUIRE(::pipe(ends) == 0);
+  const auto child = ::fork();
+  REQUIRE(child >= 0);
+  if (child == 0) {
+    ::dup2(ends[1], STDOUT_FILENO);
+    ::close(ends[0]);
+    ::close(ends[1]);
+    ::execl(MILLRACE_BANK, "bank", directory.c_str(), rounds.c_str(), nullptr);
+    ::_exit(127);
+  }
+  ::close(ends[1]);
+  if (killed_after_us > 0) {
+    const timespec limit{0, static_cast<long>(killed_after_us) * 1'000};
+    ::ppoll(nullptr, 0, &limit, nullptr);
+    ::kill(child, SIGKILL);
+  }
+  ended_bank ended;
+  char piece[4096];
+  for (ssize_t got = 0; (got = ::read(ends[0], piece, sizeof piece)) > 0;) {
+    ended.output.append(piece, static_cast<std::size_t>(got));
+  }
+  ::close(ends[0]);
+  REQUIRE(::waitpid(child, &ended.status, 0) == child);
+  return ended;
+}
+
+// The number of transfers in the last line printed; -1 when nothing was.
+long long transfers_in(const std::string& output) {
+  if (output.empty()) {
+    return -1;
+  }
+  const auto start = output.rfind('\n', output.size() - 2);
+  return std::atoll(output.c_str() + (start == std::string::npos ? 0 : start + 1));
+}
+
+// Goal: whatever instant the bank dies at, no money is lost or made, and it goes on from there.
+// Method: it is killed at random points, recovery among them; every life checks the sum by itself
+// and never has fewer transfers than the one before, and the last is let end.
+TEST_CASE("the money in the bank stays the same over kill -9") {
+  const auto* wanted = std::getenv("MILLRACE_KILLS");
+  const auto kills = wanted != nullptr ? std::atoi(wanted) : 60;
+  folder data;
+  std::mt19937 random{7};
+  long long transfers = 0;
+  int audits = 0;
+  for (int kill = 0; kill < kills; ++kill) {
+    const auto ended =
+        run_bank(data.path, "1000000", 1 + static_cast<unsigned>(random() % 150'000));
+    REQUIRE_MESSAGE(WIFSIGNALED(ended.status), "it found a wrong sum: " << ended.output);
+    if (const auto seen = transfers_in(ended.output); seen >= 0) {
+      CHECK(seen >= transfers);
+      transfers = seen;
+      ++audits;
+    }
+  }
+  const auto last = run_bank(data.path, "1", 0);
+  REQUIRE_MESSAGE(WIFEXITED(last.status), last.output);
+  CHECK(WEXITSTATUS(last.status) == 0);
+  CHECK(last.output.find("100000 in 100 accounts") != std::string::npos);
+  CHECK(transfers_in(last.output) > transfers);
+  CHECK(audits > 0);
+  MESSAGE(kills << " kills, " << transfers_in(last.output) << " transfers");
+}
+
+}  // namespace
+}  // namespace millrace::testing
