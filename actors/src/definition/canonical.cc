@@ -2,6 +2,7 @@
 // The canonical form of a definition. It is itself a definition, so the loader reads it back.
 #include <nlohmann/json.hpp>
 
+#include "definition/loader.h"
 #include "definition/value_json.h"
 #include "millrace/actors/definition.h"
 #include "millrace/actors/duration_text.h"
@@ -161,7 +162,7 @@ std::string to_json(const pipeline_definition& definition) {
 }
 
 runtime::result<pipeline_definition> from_json(std::string_view canonical) {
-  auto loaded = load_definition(canonical, "");
+  auto loaded = load_text(canonical, "", canonical_bytes_max);
   if (!loaded) {
     return runtime::error{runtime::errc::invalid_argument, to_string(loaded.diagnostics.front())};
   }

@@ -14,6 +14,9 @@ bool starts_character(char c) {
 }
 
 std::string_view line_of(std::string_view source, std::size_t number) {
+  if (source.starts_with("\xEF\xBB\xBF")) {
+    source.remove_prefix(3);  // a byte order mark has no column
+  }
   for (std::size_t line = 1; line < number; ++line) {
     const auto end = source.find('\n');
     if (end == std::string_view::npos) {

@@ -24,11 +24,11 @@ error too_many() {
 result<std::vector<value>> list_in(const std::string& text) {
   const auto first = text.find_first_not_of(" \t\r\n");
   if (first != std::string::npos && text[first] == '[') {
-    const auto json = nlohmann::ordered_json::parse(text, nullptr, false);
-    if (!json.is_array()) {
+    const auto json = parse_json(text);
+    if (!json || !json->is_array()) {
       return error{errc::invalid_argument, "a text that starts with `[` is no JSON array"};
     }
-    return std::get<value::list>(from_json_value(json).content);
+    return std::get<value::list>(from_json_value(*json).content);
   }
   std::vector<value> lines;
   std::size_t from = 0;

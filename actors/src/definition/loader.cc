@@ -4,27 +4,47 @@
 
 #include <algorithm>
 
+#include "definition/json_escapes.h"
+
 namespace millrace::actors {
 
-load_result load_definition(std::string_view text, std::string_view file_name) {
+namespace {
+
+constexpr std::size_t mebibyte = 1'048'576;
+constexpr std::string_view byte_order_mark = "\xEF\xBB\xBF";
+
+}  // namespace
+
+load_result load_text(std::string_view text, std::string_view file_name, std::size_t bytes_max) {
   load_result made;
   const auto alone = [&](std::size_t line, std::size_t column, std::string what, std::string hint) {
     made.diagnostics.push_back(
         {std::string{file_name}, line, column, "", std::move(what), std::move(hint)});
     return made;
   };
-  if (text.size() > definition_bytes_max) {
-    return alone(1, 1, "the definition is larger than 1 MiB",
+  if (text.size() > bytes_max) {
+    return alone(1, 1,
+                 "the definition is larger than " + std::to_string(bytes_max / mebibyte) + " MiB",
                  "use `for_each` for tasks that differ by a value");
   }
+  if (text.starts_with(byte_order_mark)) {
+    text.remove_prefix(byte_order_mark.size());
+  }
   if (const auto bad = find_bad_byte(text); bad != std::string_view::npos) {
+    const bool control = static_cast<unsigned char>(text[bad]) < 0x20;
     const auto head = text.substr(0, bad);
     const auto line = static_cast<std::size_t>(std::count(head.begin(), head.end(), '\n')) + 1;
-    return alone(line, bad - (head.rfind('\n') + 1) + 1, "the text is not UTF-8 here",
-                 "save the file as UTF-8 without control characters");
+    return alone(line, count_characters(head.substr(head.rfind('\n') + 1)) + 1,
+                 control ? "a control character stands here" : "the text is not UTF-8 here",
+                 control ? "remove it" : "save the file as UTF-8");
+  }
+  std::string joined;
+  if (has_surrogates(text)) {
+    joined = join_surrogates(text);
+    text = joined;
   }
   const auto tree = parse_yaml(text);
-  reader in{text, file_name, tree, {definition_bytes_max, canonical_bytes_max}};
+  reader in{text, file_name, tree, {bytes_max, canonical_bytes_max}};
   for (const auto& problem : tree.problems) {
     in.report(problem.place, "", problem.text, problem.hint);
   }
@@ -37,6 +57,17 @@ load_result load_definition(std::string_view text, std::string_view file_name) {
     }
   }
   made.diagnostics = in.take_diagnostics();
+  return made;
+}
+
+load_result load_definition(std::string_view text, std::string_view file_name) {
+  auto made = load_text(text, file_name, definition_bytes_max);
+  if (made && to_json(*made.definition).size() > canonical_bytes_max) {
+    made.definition.reset();
+    made.diagnostics.push_back({std::string{file_name}, 1, 1, "",
+                                "the definition grows too large when it is written out",
+                                "use fewer aliases, or `for_each`"});
+  }
   return made;
 }
 

@@ -50,4 +50,8 @@ void read_shape(reader& in, const cursor& root, loaded_shape& out);
 /// Second pass: names, needs, cycles, expressions. Requires: the shape has tasks.
 void check_references(reader& in, const loaded_shape& shape);
 
+/// `load_definition` with another limit on the text.
+[[nodiscard]] load_result load_text(std::string_view text, std::string_view file_name,
+                                    std::size_t bytes_max);
+
 }  // namespace millrace::actors

@@ -146,13 +146,13 @@ bound_params bind_params(const pipeline_definition& definition,
 bound_params bind_params_json(const pipeline_definition& definition, std::string_view json_object) {
   std::map<std::string, value> given;
   if (!json_object.empty()) {
-    const auto json = nlohmann::ordered_json::parse(json_object, nullptr, false);
-    if (!json.is_object()) {
+    const auto json = parse_json(json_object);
+    if (!json || !json->is_object()) {
       bound_params refused;
       refused.diagnostics.push_back({"", 0, 0, "/params", "`params` must be a JSON object", ""});
       return refused;
     }
-    for (const auto& [name, content] : json.items()) {
+    for (const auto& [name, content] : json->items()) {
       given.emplace(name, from_json_value(content));
     }
   }

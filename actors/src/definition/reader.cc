@@ -2,6 +2,7 @@
 #include "definition/reader.h"
 
 #include <algorithm>
+#include <cctype>
 #include <charconv>
 #include <cmath>
 #include <tuple>
@@ -15,6 +16,15 @@ namespace millrace::actors {
 namespace {
 
 constexpr std::size_t shown_bytes = 60;
+
+// Four times what is shown: doubles are removed only at the end.
+constexpr std::size_t kept_diagnostics_max = 4 * diagnostics_max;
+
+// What one load compares to make suggestions: up to about 2 us each, so half a second at most.
+constexpr std::size_t comparisons_max = 200'000;
+
+// Merges of maps that merge others, and so on: each level is a call of a call.
+constexpr std::size_t merge_depth_max = 64;
 
 bool is_digit(char c) {
   return c >= '0' && c <= '9';
@@ -43,7 +53,7 @@ bool is_integer_text(std::string_view text) {
 }
 
 // Decimal with a fraction or an exponent.
-std::optional<double> float_of(std::string_view text) {
+std::optional<double> float_of(std::string_view text, std::errc expected = {}) {
   const auto digits = text.starts_with('-') ? text.substr(1) : text;
   if (digits.empty() || !is_digit(digits[0])) {
     return std::nullopt;
@@ -51,14 +61,23 @@ std::optional<double> float_of(std::string_view text) {
   double number = 0;
   const auto* limit = text.data() + text.size();
   const auto [after, failure] = std::from_chars(text.data(), limit, number);
-  if (failure != std::errc{} || after != limit || !std::isfinite(number)) {
+  if (failure != expected || after != limit || !std::isfinite(number)) {
     return std::nullopt;
   }
   return number;
 }
 
+// Whether the text is a number that neither an integer nor a double of 64 bits can hold.
+bool is_beyond_numbers(std::string_view text) {
+  std::int64_t number = 0;
+  return (is_integer_text(text) &&
+          std::from_chars(text.data(), text.data() + text.size(), number).ec != std::errc{}) ||
+         float_of(text, std::errc::result_out_of_range);
+}
+
 // Whether a plain scalar means different things to different readers: a boolean of YAML 1.1, an
-// octal or hexadecimal number, a version number such as 3.10 that would lose its zero.
+// octal, hexadecimal or binary number, infinity, a version number such as 3.10 that would lose its
+// zero.
 bool is_ambiguous(std::string_view text) {
   constexpr std::array words{
       std::string_view{"yes"},  std::string_view{"no"},   std::string_view{"on"},
@@ -72,6 +91,12 @@ bool is_ambiguous(std::string_view text) {
     return true;
   }
   const auto digits = text.starts_with('-') || text.starts_with('+') ? text.substr(1) : text;
+  constexpr std::array specials{std::string_view{".inf"}, std::string_view{".Inf"},
+                                std::string_view{".INF"}, std::string_view{".nan"},
+                                std::string_view{".NaN"}, std::string_view{".NAN"}};
+  if (std::find(specials.begin(), specials.end(), digits) != specials.end()) {
+    return true;
+  }
   if (digits.empty() || !is_digit(digits[0])) {
     return false;
   }
@@ -80,8 +105,8 @@ bool is_ambiguous(std::string_view text) {
   if (numeric) {
     return !is_integer_text(text);
   }
-  const bool prefixed =
-      digits.size() > 2 && digits[0] == '0' && (digits[1] == 'x' || digits[1] == 'o');
+  const bool prefixed = digits.size() > 2 && digits[0] == '0' &&
+                        (digits[1] == 'x' || digits[1] == 'o' || digits[1] == 'b');
   if (prefixed) {
     return std::all_of(digits.begin() + 2, digits.end(), [](char c) {
       return is_digit(c) || (c >= 'a' && c <= 'f') || (c >= 'A' && c <= 'F');
@@ -130,22 +155,30 @@ std::string cursor::label() const {
   return "`" + std::string{step->key} + indexes + "`";
 }
 
+std::size_t count_characters(std::string_view text) {
+  return static_cast<std::size_t>(std::count_if(text.begin(), text.end(), [](char c) {
+    return (static_cast<unsigned char>(c) & 0xC0U) != 0x80U;
+  }));
+}
+
 std::string describe(const yaml_node& node) {
   switch (node.kind) {
     case yaml_kind::null:
       return "nothing";
     case yaml_kind::sequence:
-      return "a list";
+      return node.items.empty() ? "an empty list" : "a list";
     case yaml_kind::map:
-      return "a map";
+      return node.items.empty() ? "an empty map" : "a map";
     case yaml_kind::scalar:
       break;
   }
-  if (node.plain && (is_integer_text(node.text) || float_of(node.text))) {
-    return "the number `" + shorten(node.text) + "`";
+  const bool number = is_integer_text(node.text) || float_of(node.text);
+  const bool boolean = node.text == "true" || node.text == "false";
+  if (!node.plain && (number || boolean)) {
+    return "the text `\"" + shorten(node.text) + "\"`";  // the quotes are the mistake
   }
-  if (node.plain && (node.text == "true" || node.text == "false")) {
-    return "the boolean `" + node.text + "`";
+  if (number || boolean) {
+    return (number ? "the number `" : "the boolean `") + shorten(node.text) + "`";
   }
   return node.text.empty() ? "an empty text" : "the text `" + shorten(node.text) + "`";
 }
@@ -187,23 +220,37 @@ std::string_view words_of(name_rule rule) {
 
 reader::reader(std::string_view source, std::string_view file, const yaml_tree& tree,
                growth_limits limits)
-    : source_(source), file_(file), tree_(tree), left_(limits), line_starts_{0} {
+    : source_(source),
+      file_(file),
+      tree_(tree),
+      left_(limits),
+      comparisons_left_(comparisons_max),
+      line_starts_{0} {
   for (auto at = source.find('\n'); at != std::string_view::npos; at = source.find('\n', at + 1)) {
     line_starts_.push_back(at + 1);
   }
 }
 
+bool reader::full() const {
+  return exhausted_ || diagnostics_.size() >= kept_diagnostics_max;
+}
+
+bool reader::may_suggest(std::size_t candidates) {
+  if (full() || comparisons_left_ < candidates) {
+    return false;
+  }
+  comparisons_left_ -= candidates;
+  return true;
+}
+
 void reader::report(yaml_place place, std::string pointer, std::string text, std::string hint) {
-  if (diagnostics_.size() > diagnostics_max * 4) {
-    return;  // four times: doubles are removed only at the end
+  if (full()) {
+    return;
   }
   // Columns are bytes until here; people and editors count characters.
   std::size_t column = place.column;
   if (place.line <= line_starts_.size()) {
-    const auto line = source_.substr(line_starts_[place.line - 1], place.column - 1);
-    column = 1 + static_cast<std::size_t>(std::count_if(line.begin(), line.end(), [](char c) {
-               return (static_cast<unsigned char>(c) & 0xC0U) != 0x80U;
-             }));
+    column = 1 + count_characters(source_.substr(line_starts_[place.line - 1], place.column - 1));
   }
   diagnostics_.push_back(
       {file_, place.line, column, std::move(pointer), std::move(text), std::move(hint)});
@@ -272,9 +319,9 @@ bool reader::spend(const yaml_node& node) {
     return false;
   }
   if (left_.nodes == 0 || left_.bytes < node.text.size()) {
-    exhausted_ = true;
     report(node.place, "", "the definition grows too large when its aliases are written out",
            "use fewer aliases, or `for_each`");
+    exhausted_ = true;  // what is left out from here on is no mistake of its own
     return false;
   }
   --left_.nodes;
@@ -290,6 +337,12 @@ void reader::merge(const cursor& map, const yaml_node& value, map_entries& into,
            "`<<` must be a map or a list of maps, found " + describe(value), "write `<<: *anchor`");
     return;
   }
+  if (merge_depth_ == merge_depth_max) {
+    report(value.place, map.pointer() + "/<<",
+           "`<<` goes through more than " + std::to_string(merge_depth_max) + " maps",
+           "merge fewer maps into each other");
+    return;
+  }
   std::vector<const yaml_node*> sources;
   if (list) {
     for (const auto index : value.items) {
@@ -298,10 +351,11 @@ void reader::merge(const cursor& map, const yaml_node& value, map_entries& into,
   } else {
     sources.push_back(&value);
   }
+  ++merge_depth_;
   std::unordered_set<std::string_view> known(seen.begin(), seen.end());
   for (const auto* source : sources) {
     if (!spend(*source)) {
-      return;
+      break;
     }
     if (source->kind != yaml_kind::map) {
       report(source->place, map.pointer() + "/<<",
@@ -316,6 +370,7 @@ void reader::merge(const cursor& map, const yaml_node& value, map_entries& into,
       }
     }
   }
+  --merge_depth_;
 }
 
 map_entries reader::entries(const cursor& map) {
@@ -360,6 +415,9 @@ std::optional<map_entries> reader::read_map(const cursor& where, std::string_vie
 
 void reader::check_keys(const cursor& map, const map_entries& entries, const key_table& table) {
   for (const auto& [key, content] : entries) {
+    if (full()) {
+      return;
+    }
     const std::string_view word = key->text;
     if (std::find(table.keys.begin(), table.keys.end(), word) != table.keys.end() ||
         (table.extensions && word.starts_with("x-"))) {
@@ -378,7 +436,7 @@ void reader::check_keys(const cursor& map, const map_entries& entries, const key
     std::string hint;
     if (foreign != table.foreign.end()) {
       hint = foreign->hint;
-    } else {
+    } else if (may_suggest(table.keys.size())) {
       suggestion near{word};
       for (const auto each : table.keys) {
         near.consider(each);
@@ -433,8 +491,10 @@ std::optional<std::int64_t> reader::read_int(const cursor& where, std::int64_t l
   const auto failure =
       std::from_chars(node.text.data(), node.text.data() + node.text.size(), number).ec;
   if (failure != std::errc{} || number < least || number > most) {
-    report(where, where.label() + " must be from " + std::to_string(least) + " to " +
-                      std::to_string(most) + ", found " + shorten(node.text));
+    const auto range = least == most
+                           ? std::to_string(least)
+                           : "from " + std::to_string(least) + " to " + std::to_string(most);
+    report(where, where.label() + " must be " + range + ", found " + shorten(node.text));
     return std::nullopt;
   }
   return number;
@@ -515,27 +575,30 @@ std::optional<value> reader::read_scalar(const cursor& where, std::string_view w
     return make_value(node.text == "true");
   }
   if (is_ambiguous(node.text)) {
-    const bool word = !is_digit(node.text.back());
+    const bool word = std::isalpha(static_cast<unsigned char>(node.text[0])) != 0;
     report(where, where.label() + ": `" + shorten(node.text) + "` can be read in two ways",
            "write `\"" + shorten(node.text) + "\"` for text, or a plain " +
-               (word && node.text[0] != '0' ? "`true` or `false`" : "decimal number"));
+               (word ? "`true` or `false`" : "decimal number"));
+    return std::nullopt;
+  }
+  if (is_beyond_numbers(node.text)) {
+    report(where, where.label() + ": `" + shorten(node.text) + "` does not fit 64 bits",
+           "put it in quotes");
     return std::nullopt;
   }
   if (is_integer_text(node.text)) {
     std::int64_t number = 0;
-    const auto failure =
-        std::from_chars(node.text.data(), node.text.data() + node.text.size(), number).ec;
-    if (failure != std::errc{}) {
-      report(where, where.label() + ": `" + shorten(node.text) + "` does not fit 64 bits",
-             "put it in quotes");
-      return std::nullopt;
-    }
+    std::from_chars(node.text.data(), node.text.data() + node.text.size(), number);
     return make_value(number);
   }
   if (const auto number = float_of(node.text)) {
     return make_value(*number);
   }
   return make_value(node.text);
+}
+
+std::optional<std::string> reader::read_written(const cursor& where) {
+  return read_scalar(where, "text") ? std::optional{where.node->text} : std::nullopt;
 }
 
 }  // namespace millrace::actors

@@ -64,6 +64,12 @@ public:
   void report_type(const cursor& where, std::string_view wanted, std::string hint);
 
   [[nodiscard]] bool failed() const { return !diagnostics_.empty(); }
+  /// Whether further reports would be dropped, so that looking for mistakes is wasted time.
+  [[nodiscard]] bool full() const;
+  /// Whether a wrong name may still be compared with `candidates` others for a suggestion. Takes
+  /// them from what one load may compare; without it, thousands of wrong names among thousands
+  /// of good ones would cost minutes.
+  [[nodiscard]] bool may_suggest(std::size_t candidates);
   /// Sorted by place, doubles removed (an alias may bring one mistake many times), bounded.
   [[nodiscard]] std::vector<diagnostic> take_diagnostics();
 
@@ -96,6 +102,8 @@ public:
                                                      std::span<const std::string_view> words);
   /// A string, int, float or bool by the strict rules.
   [[nodiscard]] std::optional<value> read_scalar(const cursor& where, std::string_view wanted);
+  /// The same where a text is wanted: as it was written, so that `1e3` stays `1e3`.
+  [[nodiscard]] std::optional<std::string> read_written(const cursor& where);
 
 private:
   [[nodiscard]] bool spend(const yaml_node& node);
@@ -107,9 +115,14 @@ private:
   const yaml_tree& tree_;
   growth_limits left_;
   bool exhausted_ = false;
+  std::size_t comparisons_left_;
+  std::size_t merge_depth_ = 0;
   std::vector<std::size_t> line_starts_;
   std::vector<diagnostic> diagnostics_;
 };
+
+/// How many characters (code points) a UTF-8 text has.
+[[nodiscard]] std::size_t count_characters(std::string_view text);
 
 /// `the list`, `nothing`, `the number 3`: a node in messages.
 [[nodiscard]] std::string describe(const yaml_node& node);

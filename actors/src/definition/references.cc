@@ -21,6 +21,24 @@ std::string did_you_mean(std::string_view best) {
   return best.empty() ? std::string{} : "did you mean " + quoted(best) + "?";
 }
 
+// The most circles that are reported, and the most names shown of each: one is enough to see the
+// mistake, and a circle may be as long as the pipeline.
+constexpr std::size_t circles_max = 10;
+constexpr std::size_t circle_names_max = 12;
+
+// The name that is near `wrong`, or nothing.
+template <class Named>
+std::string_view nearest(reader& in, std::string_view wrong, const std::vector<Named>& candidates) {
+  if (!in.may_suggest(candidates.size())) {
+    return {};
+  }
+  suggestion near{wrong};
+  for (const auto& each : candidates) {
+    near.consider(each.name);
+  }
+  return near.best();
+}
+
 bool fans_out(const task_definition& task) {
   return task.for_each || task.matrix;
 }
@@ -37,6 +55,9 @@ public:
       return;  // what comes before what is not known
     }
     for (const auto& use : shape_.expressions) {
+      if (in_.full()) {
+        return;
+      }
       check_text(use);
     }
   }
@@ -62,11 +83,7 @@ private:
   }
 
   std::string near_task(std::string_view wrong) const {
-    suggestion near{wrong};
-    for (const auto& each : tasks_) {
-      near.consider(each.name);
-    }
-    return did_you_mean(near.best());
+    return did_you_mean(nearest(in_, wrong, tasks_));
   }
 
   void check_needs() {
@@ -84,25 +101,22 @@ private:
     }
   }
 
-  // Depth-first without recursion: a chain may be as long as the pipeline.
+  // Depth-first without recursion: a chain may be as long as the pipeline. Fills `order_`.
   bool check_cycles() {
     enum class mark : std::uint8_t { fresh, open, done };
     std::vector<mark> marks(tasks_.size(), mark::fresh);
-    auto clean = true;
-    struct frame {
-      std::size_t task;
-      std::size_t next;
-    };
+    std::size_t circles = 0;
     for (std::size_t start = 0; start < tasks_.size(); ++start) {
       if (marks[start] != mark::fresh) {
         continue;
       }
-      std::vector<frame> path{{start, 0}};
+      std::vector<step> path{{start, 0}};
       marks[start] = mark::open;
       while (!path.empty()) {
         auto& top = path.back();
         if (top.next == needs_[top.task].size()) {
           marks[top.task] = mark::done;
+          order_.push_back(top.task);
           path.pop_back();
           continue;
         }
@@ -111,38 +125,56 @@ private:
           marks[need] = mark::open;
           path.push_back({need, 0});
         } else if (marks[need] == mark::open) {
-          clean = false;
-          std::string text = quoted(tasks_[need].name);
-          for (auto at = path.rbegin(); at != path.rend() && at->task != need; ++at) {
-            text.insert(0, quoted(tasks_[at->task].name) + " -> ");
+          report_circle(need, path);
+          if (++circles == circles_max) {
+            return false;
           }
-          in_.report(
-              shape_.task_places[need]->place, task_pointer(need) + "/needs",
-              "tasks need each other in a circle: " + quoted(tasks_[need].name) + " -> " + text,
-              "remove one of these needs");
         }
       }
     }
-    return clean;
+    return circles == 0;
   }
 
-  // Every task before `task`, by way of needs.
-  const std::vector<bool>& before(std::size_t task) {
-    auto& known = before_[task];
-    if (!known.empty()) {
-      return known;
+  struct step {
+    std::size_t task;
+    std::size_t next;  // Position in its needs.
+  };
+
+  // The last of `path` needs `first`, which is on the path too.
+  void report_circle(std::size_t first, const std::vector<step>& path) {
+    std::string text;
+    std::size_t shown = 0;
+    for (auto at = std::find_if(path.begin(), path.end(),
+                                [&](const step& each) { return each.task == first; });
+         at != path.end(); ++at) {
+      if (++shown > circle_names_max) {
+        text += "... -> ";
+        break;
+      }
+      text += quoted(tasks_[at->task].name) + " -> ";
     }
-    std::vector<bool> reached(tasks_.size());
-    std::vector<std::size_t> left{needs_[task]};
-    while (!left.empty()) {
-      const auto next = left.back();
-      left.pop_back();
-      if (!reached[next]) {
-        reached[next] = true;
-        left.insert(left.end(), needs_[next].begin(), needs_[next].end());
+    in_.report(shape_.task_places[first]->place, task_pointer(first) + "/needs",
+               "tasks need each other in a circle: " + text + quoted(tasks_[first].name),
+               "remove one of these needs");
+  }
+
+  // Whether `earlier` comes before `task` by way of needs. The first question computes the answer
+  // for every pair, one row of bits for each task: O(edges * tasks / 64) once.
+  bool is_before(std::size_t earlier, std::size_t task) {
+    constexpr std::size_t bits = 64;
+    const auto words = (tasks_.size() + bits - 1) / bits;
+    if (before_.empty()) {
+      before_.resize(words * tasks_.size());
+      for (const auto each : order_) {
+        auto* row = before_.data() + each * words;
+        for (const auto need : needs_[each]) {
+          const auto* above = before_.data() + need * words;
+          std::transform(row, row + words, above, row, std::bit_or<>{});
+          row[need / bits] |= std::uint64_t{1} << (need % bits);
+        }
       }
     }
-    return known = std::move(reached);
+    return (before_[task * words + earlier / bits] >> (earlier % bits) & 1U) != 0;
   }
 
   std::optional<expression_error> check_task(const expression_use& use, const expression_node& node,
@@ -153,7 +185,7 @@ private:
                               near_task(node.name)};
     }
     const auto& task = tasks_[found->second];
-    if (use.task == no_task || !before(use.task)[found->second]) {
+    if (use.task == no_task || !is_before(found->second, use.task)) {
       return expression_error{
           node.name_offset, quoted(node.name) + " has not ended yet when this is read",
           use.task == no_task ? "move it to a task's `env`" : "add it to `needs`"};
@@ -165,13 +197,9 @@ private:
     const auto declared = std::any_of(task.outputs.begin(), task.outputs.end(),
                                       [&](const auto& each) { return each.name == node.key; });
     if (!declared && !task.outputs.empty()) {
-      suggestion near{node.key};
-      for (const auto& each : task.outputs) {
-        near.consider(each.name);
-      }
       return expression_error{
           node.key_offset, "the task " + quoted(node.name) + " has no output " + quoted(node.key),
-          did_you_mean(near.best())};
+          did_you_mean(nearest(in_, node.key, task.outputs))};
     }
     type = fans_out(task) ? known_type{value_type::list} : known_type{};
     return std::nullopt;
@@ -180,9 +208,7 @@ private:
   check_scope scope_of(const expression_use& use) {
     check_scope scope;
     scope.param = [this](std::string_view name, known_type& type, std::string& near) {
-      suggestion best{name};
       for (const auto& each : shape_.definition.params) {
-        best.consider(each.name);
         if (each.name == name) {
           constexpr std::array types{value_type::text, value_type::integer, value_type::floating,
                                      value_type::boolean};
@@ -191,21 +217,19 @@ private:
           return true;
         }
       }
-      near = best.best();
+      near = nearest(in_, name, shape_.definition.params);
       return false;
     };
     const auto* task = use.task == no_task ? nullptr : &tasks_[use.task];
     if (task != nullptr && task->matrix && use.place != text_place::fan_out) {
-      scope.matrix = [task](std::string_view name, known_type& type, std::string& near) {
-        suggestion best{name};
+      scope.matrix = [this, task](std::string_view name, known_type& type, std::string& near) {
         for (const auto& axis : task->matrix->axes) {
-          best.consider(axis.name);
           if (axis.name == name) {
             type = known_type{};
             return true;
           }
         }
-        near = best.best();
+        near = nearest(in_, name, task->matrix->axes);
         return false;
       };
     }
@@ -224,10 +248,16 @@ private:
                  failure.hint);
     };
     for (const auto& failure : cut.failures) {
+      if (in_.full()) {
+        return;
+      }
       complain(failure.offset, failure);
     }
     const auto scope = scope_of(use);
     for (const auto& piece : cut.pieces) {
+      if (in_.full()) {
+        return;
+      }
       if (!piece.formula) {
         continue;
       }
@@ -251,7 +281,8 @@ private:
   const std::vector<task_definition>& tasks_;
   std::vector<std::vector<std::size_t>> needs_;
   std::unordered_map<std::string_view, std::size_t> by_name_;
-  std::unordered_map<std::size_t, std::vector<bool>> before_;
+  std::vector<std::size_t> order_;     // Every task after its needs, when there is no circle.
+  std::vector<std::uint64_t> before_;  // By task, a bit for each task that ends before it.
   bool acyclic_ = true;
 };
 

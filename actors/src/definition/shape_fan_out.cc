@@ -83,12 +83,21 @@ matrix_definition read_matrix(shape_context& to, const cursor& where, std::size_
   if (!entries) {
     return made;
   }
+  const auto is_axis = [](const auto& entry) {
+    return std::find(matrix_reserved.begin(), matrix_reserved.end(), entry.first->text) ==
+           matrix_reserved.end();
+  };
+  if (static_cast<std::size_t>(std::count_if(entries->begin(), entries->end(), is_axis)) >
+      matrix_axes_max) {
+    to.in.report(where, "a matrix has at most " + std::to_string(matrix_axes_max) + " axes");
+    return made;
+  }
   std::map<std::string, std::string> twins;
-  for (const auto& [key, content] : *entries) {
-    if (std::find(matrix_reserved.begin(), matrix_reserved.end(), key->text) !=
-        matrix_reserved.end()) {
+  for (const auto& entry : *entries) {
+    if (!is_axis(entry)) {
       continue;
     }
+    const auto& [key, content] = entry;
     check_key_name(to, where, *key, name_rule::field);
     const auto here = under(where, *key, *content);
     check_variable(to, here, matrix_variable(key->text), twins);

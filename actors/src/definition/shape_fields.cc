@@ -88,9 +88,9 @@ std::map<std::string, std::string> read_env(shape_context& to, const cursor& whe
       to.in.report(key->place, here.pointer(), "variables that start with `MILLRACE_` are reserved",
                    "choose another name");
     }
-    if (const auto text = to.in.read_scalar(here, "text")) {
-      env[key->text] = to_text(*text);
-      note_text(to, here, env[key->text], task);
+    if (auto text = to.in.read_written(here)) {
+      note_text(to, here, *text, task);
+      env[key->text] = *std::move(text);
     }
   }
   return env;

@@ -126,6 +126,12 @@ param_definition read_param(shape_context& to, const cursor& where) {
 void read_params(shape_context& to, const cursor& where) {
   const auto entries =
       to.in.read_map(where, "a map", "write `params: {day: {type: string, default: today}}`");
+  if (entries && entries->size() > definition_params_max) {
+    to.in.report(where,
+                 "a pipeline has at most " + std::to_string(definition_params_max) + " parameters",
+                 "pass the name of a file");
+    return;
+  }
   std::map<std::string, std::string> twins;
   for (const auto& [key, content] : entries.value_or(map_entries{})) {
     check_key_name(to, where, *key, name_rule::field);

@@ -14,10 +14,25 @@ constexpr std::array workspace_words{std::string_view{"run"}, std::string_view{"
 void read_labels(shape_context& to, const cursor& where) {
   const auto entries = to.in.read_map(where, "a map", "write `labels: {team: data}`");
   for (const auto& [key, content] : entries.value_or(map_entries{})) {
-    if (const auto text = to.in.read_scalar(under(where, *key, *content), "text")) {
-      to.out.definition.labels[key->text] = to_text(*text);
+    if (auto text = to.in.read_written(under(where, *key, *content))) {
+      to.out.definition.labels[key->text] = *std::move(text);
     }
   }
+}
+
+// The same as the pipeline's own `env`: neither may quietly win over the other.
+void read_default_env(shape_context& to, const cursor& where) {
+  auto& env = to.out.definition.env;
+  auto more = read_env(to, where, no_task);
+  if (where.node->kind == yaml_kind::map) {
+    for (const auto& [key, content] : to.in.entries(where)) {
+      if (env.contains(key->text)) {
+        to.in.report(key->place, under(where, *key, *content).pointer(),
+                     "`" + key->text + "` is in the pipeline's `env` too", "remove one of them");
+      }
+    }
+  }
+  env.merge(more);
 }
 
 task_defaults read_defaults(shape_context& to, const std::optional<cursor>& where) {
@@ -33,9 +48,7 @@ task_defaults read_defaults(shape_context& to, const std::optional<cursor>& wher
   }
   read_duration(to, fields->at("timeout"), made.timeout, zero_duration::refused);
   if (const auto env = fields->at("env")) {
-    for (const auto& [name, text] : read_env(to, *env, no_task)) {
-      to.out.definition.env.emplace(name, text);
-    }
+    read_default_env(to, *env);
   }
   return made;
 }

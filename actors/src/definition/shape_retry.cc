@@ -24,6 +24,7 @@ void read_retry(shape_context& to, const cursor& where, retry_policy& into) {
       into = {};
       into.on_lost = lost_attempt::give_up;
     } else {
+      into.on_lost = lost_attempt::start_again;
       read_attempts(to, where, into);
     }
     return;
@@ -33,6 +34,7 @@ void read_retry(shape_context& to, const cursor& where, retry_policy& into) {
   if (!fields) {
     return;
   }
+  into.on_lost = lost_attempt::start_again;  // lifts a `never` of `defaults`
   if (const auto attempts = fields->at("max_attempts")) {
     read_attempts(to, *attempts, into);
   }

@@ -2,6 +2,7 @@
 // One task: what to run, after what, under which condition.
 #include <algorithm>
 #include <array>
+#include <unordered_set>
 
 #include "definition/shape.h"
 #include "millrace/actors/expression.h"
@@ -51,8 +52,8 @@ void read_command(shape_context& to, const cursor& where, task_definition& made,
     return;
   }
   for (const auto& each : to.in.elements(where)) {
-    if (const auto text = to.in.read_scalar(each, "text")) {
-      made.command.push_back(to_text(*text));
+    if (auto text = to.in.read_written(each)) {
+      made.command.push_back(*std::move(text));
       if (is_shell_script(made.command)) {
         refuse_expressions(to, each, made.command.back());
       } else {
@@ -81,12 +82,13 @@ void read_what_to_run(shape_context& to, const field_map& fields, task_definitio
 }
 
 void read_needs(shape_context& to, const cursor& where, task_definition& made, std::size_t task) {
+  std::unordered_set<std::string_view> known;
   const auto add = [&](const cursor& each) {
     const auto name = to.in.read_text(each, "write the name of a task");
     if (!name) {
       return;
     }
-    if (std::find(made.needs.begin(), made.needs.end(), *name) != made.needs.end()) {
+    if (!known.insert(each.node->text).second) {
       to.in.report(each, "`" + *name + "` is needed twice", "remove one of them");
       return;
     }
@@ -113,13 +115,25 @@ void read_when(shape_context& to, const cursor& where, task_definition& made, st
   const auto cut = parse_template(*text);
   const auto single = cut.pieces.size() == 1 && cut.pieces[0].formula;
   if (cut.failures.empty() && !single && *text != "true" && *text != "false") {
-    to.in.report(where, "`when` must be one expression", "write `when: ${{ " + *text + " }}`");
+    const bool bare = !has_expression(*text) && parse_expression(*text).parsed;
+    to.in.report(where, "`when` must be one expression, `true` or `false`",
+                 bare ? "write `when: ${{ " + *text + " }}`"
+                      : "write it like `${{ params.publish && params.mode == 'full' }}`");
     return;
   }
   note_text(to, where, *text, task, text_place::when);
 }
 
 void read_outputs(shape_context& to, const cursor& where, task_definition& made) {
+  const bool list = where.node->kind == yaml_kind::sequence;
+  const auto entries =
+      list ? std::nullopt
+           : to.in.read_map(where, "a list of names", "write `outputs: [count, result]`");
+  if ((list ? where.node->items.size() : entries ? entries->size() : 0) > task_outputs_max) {
+    to.in.report(where, "a task has at most " + std::to_string(task_outputs_max) + " outputs",
+                 "write the values to a file, and its name to `$MILLRACE_OUTPUT`");
+    return;
+  }
   const auto add = [&](const cursor& place, std::string name, std::string description) {
     const auto twice = std::any_of(made.outputs.begin(), made.outputs.end(),
                                    [&](const auto& each) { return each.name == name; });
@@ -128,13 +142,12 @@ void read_outputs(shape_context& to, const cursor& where, task_definition& made)
     }
     made.outputs.push_back({std::move(name), std::move(description)});
   };
-  if (where.node->kind == yaml_kind::sequence) {
+  if (list) {
     for (const auto& each : to.in.elements(where)) {
       add(each, read_name(to, each, name_rule::field), "");
     }
     return;
   }
-  const auto entries = to.in.read_map(where, "a list of names", "write `outputs: [count, result]`");
   for (const auto& [key, content] : entries.value_or(map_entries{})) {
     check_key_name(to, where, *key, name_rule::field);
     const auto here = under(where, *key, *content);

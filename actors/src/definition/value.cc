@@ -63,6 +63,28 @@ nlohmann::ordered_json to_json_value(const value& content) {
   return nullptr;
 }
 
+std::optional<nlohmann::ordered_json> parse_json(std::string_view text) {
+  std::size_t depth = 0;
+  bool in_text = false;
+  for (std::size_t at = 0; at < text.size(); ++at) {
+    const char c = text[at];
+    if (in_text) {
+      at += c == '\\' ? 1 : 0;
+      in_text = c != '"';
+    } else if (c == '[' || c == '{') {
+      if (++depth > json_depth_max) {
+        return std::nullopt;
+      }
+    } else if (c == ']' || c == '}') {
+      depth -= depth > 0 ? 1 : 0;
+    } else {
+      in_text = c == '"';
+    }
+  }
+  auto json = nlohmann::ordered_json::parse(text, nullptr, false);
+  return json.is_discarded() ? std::nullopt : std::optional{std::move(json)};
+}
+
 value from_json_value(const nlohmann::ordered_json& json) {
   switch (json.type()) {
     case nlohmann::ordered_json::value_t::boolean:

@@ -3,13 +3,22 @@
 #pragma once
 
 #include <nlohmann/json.hpp>
+#include <optional>
 #include <string>
+#include <string_view>
 
 #include "millrace/actors/value.h"
 
 namespace millrace::actors {
 
 [[nodiscard]] nlohmann::ordered_json to_json_value(const value& content);
+
+/// The deepest nesting of lists and objects that is read: what handles JSON calls itself for each
+/// level.
+inline constexpr std::size_t json_depth_max = 64;
+
+/// Nothing when the text is no JSON, or nests deeper than json_depth_max.
+[[nodiscard]] std::optional<nlohmann::ordered_json> parse_json(std::string_view text);
 
 /// An object has no value of its own in the language: it becomes its compact JSON text. An
 /// integer beyond 64 bits becomes a float.

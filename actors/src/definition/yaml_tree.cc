@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 #include "definition/yaml_tree.h"
 
+#include <yaml-cpp/depthguard.h>
 #include <yaml-cpp/eventhandler.h>
 #include <yaml-cpp/exceptions.h>
 #include <yaml-cpp/mark.h>
@@ -20,6 +21,42 @@ yaml_place place_of(const YAML::Mark& mark) {
     return {};
   }
   return {static_cast<std::size_t>(mark.line) + 1, static_cast<std::size_t>(mark.column) + 1};
+}
+
+// The bytes of the UTF-8 character at `at`; 0 when there is none. No overlong forms, no surrogates
+// (RFC 3629, section 4).
+std::size_t character_size(std::string_view text, std::size_t at) {
+  const auto follows = [&](std::size_t next, unsigned low = 0x80, unsigned high = 0xBF) {
+    return next < text.size() && static_cast<unsigned char>(text[next]) >= low &&
+           static_cast<unsigned char>(text[next]) <= high;
+  };
+  const auto lead = static_cast<unsigned char>(text[at]);
+  if (lead < 0x80) {
+    return 1;
+  }
+  if (lead >= 0xC2 && lead <= 0xDF) {
+    return follows(at + 1) ? 2 : 0;
+  }
+  if (lead >= 0xE0 && lead <= 0xEF) {
+    const bool second = follows(at + 1, lead == 0xE0 ? 0xA0 : 0x80, lead == 0xED ? 0x9F : 0xBF);
+    return second && follows(at + 2) ? 3 : 0;
+  }
+  if (lead >= 0xF0 && lead <= 0xF4) {
+    const bool second = follows(at + 1, lead == 0xF0 ? 0x90 : 0x80, lead == 0xF4 ? 0x8F : 0xBF);
+    return second && follows(at + 2) && follows(at + 3) ? 4 : 0;
+  }
+  return 0;
+}
+
+bool is_utf8(std::string_view text) {
+  std::size_t size = 0;
+  for (std::size_t at = 0; at < text.size(); at += size) {
+    size = character_size(text, at);
+    if (size == 0) {
+      return false;
+    }
+  }
+  return true;
 }
 
 class tree_builder final : public YAML::EventHandler {
@@ -48,6 +85,9 @@ public:
     add(yaml_kind::scalar, mark, tag, anchor, text);
     if (text.find('\0') != std::string::npos) {
       problem(place_of(mark), "the text holds a NUL character", {});
+    } else if (!is_utf8(text)) {  // yaml-cpp makes single bytes of these two escapes
+      problem(place_of(mark), "the escapes `\\N` and `\\_` are not supported",
+              "write `\\u0085` or `\\u00a0`");
     }
   }
 
@@ -85,7 +125,8 @@ private:
                           (kind == yaml_kind::sequence && word == "seq") ||
                           (kind == yaml_kind::map && word == "map");
     if (own_tag && !harmless) {
-      problem(place_of(mark), "tags such as `" + tag + "` are not supported",
+      const auto shown = word == "?" ? tag : "!!" + word;
+      problem(place_of(mark), "tags such as `" + shown + "` are not supported",
               "remove the tag; put text in quotes");
     }
     tree_.nodes.push_back(
@@ -130,7 +171,7 @@ private:
       const auto& key = tree_.at(map.items[each]);
       if (key.kind != yaml_kind::scalar) {
         problem(key.place, "a key must be plain text",
-                key.kind == yaml_kind::null ? "" : "put quotes around `${{ ... }}`");
+                key.kind == yaml_kind::map ? "put quotes around `${{ ... }}`" : "");
         continue;
       }
       const auto [first, added] = lines.try_emplace(key.text, key.place.line);
@@ -176,6 +217,7 @@ std::string hint_for(std::string_view message, std::string_view line) {
       row{YAML::ErrorMsg::END_OF_MAP_FLOW, "a `,` or `}` is missing"},
       row{YAML::ErrorMsg::END_OF_SEQ_FLOW, "a `,` or `]` is missing"},
       row{YAML::ErrorMsg::EOF_IN_SCALAR, "a closing quote is missing"},
+      row{YAML::ErrorMsg::INVALID_UNICODE, "write the character itself"},
       row{YAML::ErrorMsg::UNKNOWN_TOKEN, "put the text in quotes"},
   };
   for (const auto& each : rows) {
@@ -184,6 +226,35 @@ std::string hint_for(std::string_view message, std::string_view line) {
     }
   }
   return {};
+}
+
+// Whether the last quoted scalar goes on to the end of the text: yaml-cpp takes that for its end.
+const yaml_node* find_unclosed(const yaml_tree& tree, std::string_view text) {
+  if (tree.nodes.empty() || tree.nodes.back().kind != yaml_kind::scalar ||
+      tree.nodes.back().plain) {
+    return nullptr;
+  }
+  const auto& last = tree.nodes.back();
+  for (std::size_t line = 1; line < last.place.line; ++line) {
+    text.remove_prefix(std::min(text.find('\n'), text.size() - 1) + 1);
+  }
+  text.remove_prefix(std::min(last.place.column - 1, text.size()));
+  if (!text.starts_with('"') && !text.starts_with('\'')) {
+    return nullptr;
+  }
+  const char quote = text[0];
+  for (std::size_t at = 1; at < text.size(); ++at) {
+    if (quote == '"' && text[at] == '\\') {
+      ++at;
+    } else if (text[at] == quote) {
+      if (quote == '\'' && at + 1 < text.size() && text[at + 1] == quote) {
+        ++at;  // two single quotes are one quote in the text
+      } else {
+        return nullptr;
+      }
+    }
+  }
+  return &last;
 }
 
 std::string_view line_at(std::string_view text, std::size_t number) {
@@ -206,6 +277,10 @@ yaml_tree parse_yaml(std::string_view text) {
       tree.problems.push_back({{}, "the definition is empty", "start with `name:` and `tasks:`"});
       return tree;
     }
+    if (const auto* open = find_unclosed(tree, text)) {
+      tree.problems.push_back({open->place, "a quote is never closed", "add the closing quote"});
+      return tree;
+    }
     const auto root = tree.root;
     const auto before = tree.nodes.size();
     if (parser.HandleNextDocument(builder)) {
@@ -215,6 +290,8 @@ yaml_tree parse_yaml(std::string_view text) {
       tree.root = root;
     }
     tree.usable = true;
+  } catch (const YAML::DeepRecursion& failure) {
+    tree.problems.push_back({place_of(failure.mark), "lists and maps are nested too deeply", ""});
   } catch (const YAML::Exception& failure) {
     const auto place = place_of(failure.mark);
     tree.problems.push_back(
@@ -224,26 +301,11 @@ yaml_tree parse_yaml(std::string_view text) {
 }
 
 std::size_t find_bad_byte(std::string_view text) {
-  const auto follows = [&](std::size_t at, unsigned low = 0x80, unsigned high = 0xBF) {
-    return at < text.size() && static_cast<unsigned char>(text[at]) >= low &&
-           static_cast<unsigned char>(text[at]) <= high;
-  };
   std::size_t at = 0;
   while (at < text.size()) {
     const auto lead = static_cast<unsigned char>(text[at]);
-    std::size_t size = 0;
-    if (lead < 0x80) {
-      size = lead >= 0x20 || lead == '\t' || lead == '\n' || lead == '\r' ? 1 : 0;
-    } else if (lead >= 0xC2 && lead <= 0xDF) {
-      size = follows(at + 1) ? 2 : 0;
-    } else if (lead >= 0xE0 && lead <= 0xEF) {
-      // No overlong forms, no surrogates (RFC 3629, section 4).
-      const bool second = follows(at + 1, lead == 0xE0 ? 0xA0 : 0x80, lead == 0xED ? 0x9F : 0xBF);
-      size = second && follows(at + 2) ? 3 : 0;
-    } else if (lead >= 0xF0 && lead <= 0xF4) {
-      const bool second = follows(at + 1, lead == 0xF0 ? 0x90 : 0x80, lead == 0xF4 ? 0x8F : 0xBF);
-      size = second && follows(at + 2) && follows(at + 3) ? 4 : 0;
-    }
+    const bool control = lead < 0x20 && lead != '\t' && lead != '\n' && lead != '\r';
+    const auto size = control ? 0 : character_size(text, at);
     if (size == 0) {
       return at;
     }

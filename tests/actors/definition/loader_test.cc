@@ -134,20 +134,6 @@ TEST_CASE("broken texts are refused with their place") {
   CHECK(mistakes(std::string(definition_bytes_max + 1, ' ')).size() == 1);
 }
 
-TEST_CASE("aliases that grow without bound are refused") {
-  std::string bomb = "name: p\nx-a0: &a0 [x, x, x, x, x, x, x, x, x, x]\n";
-  for (int level = 1; level < 9; ++level) {
-    const auto below = "*a" + std::to_string(level - 1);
-    bomb += "x-a" + std::to_string(level) + ": &a" + std::to_string(level) + " [";
-    for (int each = 0; each < 10; ++each) {
-      bomb += (each == 0 ? "" : ", ") + below;
-    }
-    bomb += "]\n";
-  }
-  bomb += "tasks: [{name: a, run: x, for_each: *a8}]\n";
-  CHECK(mistakes(bomb).size() >= 1);
-}
-
 TEST_CASE("a merge brings keys and own keys win") {
   const auto loaded = load_definition(R"(name: p
 x-common: &common {timeout: 5s, env: {A: one}}

@@ -80,6 +80,29 @@ TEST_CASE("a fan-out over values, lines and JSON makes one instance each") {
   CHECK_FALSE(expand(task, scope));
 }
 
+TEST_CASE("JSON from outside may nest only so deep") {
+  task_definition task;
+  task.for_each = fan_values{std::string{"${{ params.list }}"}};
+  map_scope scope;
+  const auto nested = [](std::size_t depth) {
+    return "[\"[]{}\\\"[\", " + std::string(depth - 1, '[') + std::string(depth, ']');
+  };
+  scope.params["list"] = make_value(nested(64));
+  CHECK(expand(task, scope));
+  scope.params["list"] = make_value(nested(65));
+  CHECK(expand(task, scope).error().code() == runtime::errc::invalid_argument);
+  scope.params["list"] = make_value(std::string(100'000, '['));
+  CHECK(expand(task, scope).error().code() == runtime::errc::invalid_argument);
+
+  pipeline_definition definition;
+  definition.params.push_back({"a", param_type::text, {}, {}, "", false});
+  CHECK(bind_params_json(definition, R"({"a": "[[[["})"));
+  const auto bound = bind_params_json(
+      definition, "{\"a\": " + std::string(500'000, '[') + std::string(500'000, ']') + "}");
+  REQUIRE(bound.diagnostics.size() == 1);
+  CHECK(bound.diagnostics[0].text == "`params` must be a JSON object");
+}
+
 TEST_CASE("a matrix is the product of its axes, less exclude, plus include") {
   const auto made = loaded(R"(name: p
 tasks:

@@ -8,8 +8,12 @@
 //
 // YAML is read strictly. Keys may occur once. `<<` merges maps. Only `true` and `false` are
 // booleans, only decimal numbers are numbers; where a plain scalar could be read two ways (`yes`,
-// `012`, `3.10`) the loader asks for quotes. Top-level keys that start with `x-` are ignored: a
-// place for anchors.
+// `012`, `3.10`) the loader asks for quotes, and where a text is wanted it stays as it was written.
+// Top-level keys that start with `x-` are ignored: a place for anchors.
+//
+// `defaults` holds what every task has unless it says otherwise: `retry` (field by field) and
+// `timeout`. Its `env` is one with the pipeline's `env`, so that no variable may be in both. A
+// task's `env` lies over the pipeline's.
 //
 // What commands get. Parameters, matrix cells and items reach a command as environment variables,
 // never as text inside a shell command: `params.day` is `$MILLRACE_PARAM_DAY`, `matrix.python` is
@@ -40,7 +44,8 @@ namespace millrace::actors {
 /// The longest text that `load_definition` reads: what a person or a generator sends in one piece.
 inline constexpr std::size_t definition_bytes_max = 1'048'576;
 
-/// The longest canonical text: aliases, merges and defaults are written out in it.
+/// The longest canonical text: aliases, merges and defaults are written out in it. A definition
+/// with a longer one does not load.
 inline constexpr std::size_t canonical_bytes_max = 16 * definition_bytes_max;
 
 /// The most tasks of one definition: the size that the run's graph is designed for.
@@ -48,6 +53,15 @@ inline constexpr std::size_t definition_tasks_max = 10'000;
 
 /// The most instances of one task with `matrix` or `for_each`.
 inline constexpr std::size_t task_instances_max = 100'000;
+
+/// The most parameters of a pipeline: each becomes one variable of every command.
+inline constexpr std::size_t definition_params_max = 1'000;
+
+/// The most axes of one matrix: 17 axes with two values each are over `task_instances_max`.
+inline constexpr std::size_t matrix_axes_max = 32;
+
+/// The most outputs that one task declares; an attempt may write no more (`output_keys_max`).
+inline constexpr std::size_t task_outputs_max = 256;
 
 /// The longest name of a pipeline, task, parameter, output or axis.
 inline constexpr std::size_t name_bytes_max = 63;
@@ -173,14 +187,20 @@ struct load_result {
 
 /// Reads a definition from YAML or JSON. `file_name` is copied into the diagnostics.
 ///
-/// Cost: linear in the text, and bounded: aliases are charged with what they stand for.
+/// The text is UTF-8, with or without a byte order mark; lines end in LF or CR LF. Lists and maps
+/// nest at most 500 deep (yaml-cpp's limit), merges 64.
+///
+/// Cost: linear in the text but for `needs` (edges * tasks / 64 word operations), and bounded:
+/// aliases are charged with what they stand for, and a text in which everything is wrong gets
+/// fewer suggestions. A text of 1 MiB takes at most a few seconds, and no more stack than others.
 [[nodiscard]] load_result load_definition(std::string_view text, std::string_view file_name);
 
 /// The canonical form: JSON with a fixed order of keys, defaults left out, `defaults` and merges
 /// written out. Equal definitions give equal texts.
 [[nodiscard]] std::string to_json(const pipeline_definition& definition);
 
-/// Reads the canonical form back; `from_json(to_json(d)) == d`.
+/// Reads the canonical form back; `from_json(to_json(d)) == d`. The text may have
+/// canonical_bytes_max bytes.
 /// Errors: `invalid_argument` with the first diagnostic (also a text of a newer version).
 [[nodiscard]] runtime::result<pipeline_definition> from_json(std::string_view canonical);
 

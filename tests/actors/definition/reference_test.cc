@@ -1,0 +1,405 @@
+// SPDX-License-Identifier: MIT
+// The published reference: the schema, the page and the loader know the same keys.
+#include <doctest/doctest.h>
+
+#include <algorithm>
+#include <array>
+#include <filesystem>
+#include <fstream>
+#include <nlohmann/json.hpp>
+#include <regex>
+#include <set>
+#include <sstream>
+#include <string>
+#include <vector>
+
+#include "definition/keys.h"
+#include "definition/reader.h"
+#include "definition/yaml_tree.h"
+#include "millrace/actors/definition.h"
+
+namespace millrace::actors {
+namespace {
+
+using json = nlohmann::ordered_json;
+
+const std::filesystem::path source_directory{MILLRACE_SOURCE_DIRECTORY};
+
+std::string content_of(const std::filesystem::path& file) {
+  CAPTURE(file.string());
+  std::ifstream in{source_directory / file};
+  REQUIRE(in.good());
+  std::ostringstream text;
+  text << in.rdbuf();
+  return text.str();
+}
+
+const json& schema() {
+  static const auto parsed = json::parse(content_of("docs/reference/pipeline.schema.json"));
+  return parsed;
+}
+
+struct described_map {
+  const char* definition;  // In `$defs` of the schema.
+  const char* heading;     // In the page.
+  std::vector<std::string_view> keys;
+};
+
+std::vector<described_map> described_maps() {
+  const auto words = [](const key_table& table) {
+    return std::vector<std::string_view>{table.keys.begin(), table.keys.end()};
+  };
+  return {{"pipeline", "## Pipeline", words(pipeline_keys())},
+          {"defaults", "## Defaults", words(defaults_keys())},
+          {"param_map", "## Parameter", words(param_keys())},
+          {"task", "## Task", words(task_keys())},
+          {"retry", "## Retry", words(retry_keys())},
+          {"output", "## Output", words(output_keys())},
+          {"matrix", "## Matrix", {matrix_reserved.begin(), matrix_reserved.end()}}};
+}
+
+TEST_CASE("the schema has every key that the loader knows, and no other") {
+  for (const auto& map : described_maps()) {
+    CAPTURE(map.definition);
+    const auto& described = schema()["$defs"][map.definition]["properties"];
+    std::set<std::string> there;
+    for (const auto& [key, content] : described.items()) {
+      CAPTURE(key);
+      there.insert(key);
+      CHECK(content.contains("description"));
+    }
+    CHECK(there == std::set<std::string>{map.keys.begin(), map.keys.end()});
+  }
+}
+
+TEST_CASE("the page explains every key that the loader knows, and no other") {
+  const auto page = content_of("docs/reference/pipeline.md");
+  for (const auto& map : described_maps()) {
+    CAPTURE(map.heading);
+    const auto from = page.find(std::string{map.heading} + "\n");
+    REQUIRE(from != std::string::npos);
+    std::istringstream section{page.substr(from, page.find("\n## ", from + 1) - from)};
+    std::set<std::string> there;
+    for (std::string line; std::getline(section, line);) {
+      if (line.starts_with("| `")) {
+        there.insert(line.substr(3, line.find('`', 3) - 3));
+      }
+    }
+    CHECK(there == std::set<std::string>{map.keys.begin(), map.keys.end()});
+  }
+}
+
+// A small part of JSON Schema 2020-12: the words that our schema uses. An unknown one fails.
+class schema_checker {
+public:
+  bool accepts(const json& rule, const json& content) {
+    for (const auto& [word, argument] : rule.items()) {
+      if (!accepts(rule, word, argument, content)) {
+        return false;
+      }
+    }
+    return true;
+  }
+
+private:
+  static bool is_type(const std::string& type, const json& content) {
+    return (type == "object" && content.is_object()) || (type == "array" && content.is_array()) ||
+           (type == "string" && content.is_string()) ||
+           (type == "boolean" && content.is_boolean()) || (type == "null" && content.is_null()) ||
+           (type == "integer" && content.is_number_integer()) ||
+           (type == "number" && content.is_number());
+  }
+
+  std::size_t count_accepting(const json& rules, const json& content) {
+    std::size_t count = 0;
+    for (const auto& each : rules) {
+      count += accepts(each, content) ? 1 : 0;
+    }
+    return count;
+  }
+
+  bool accepts(const json& rule, const std::string& word, const json& argument,
+               const json& content) {
+    if (word == "$ref") {
+      return accepts(schema().at(json::json_pointer{argument.get<std::string>().substr(1)}),
+                     content);
+    }
+    if (word == "type") {
+      return argument.is_string() ? is_type(argument, content)
+                                  : std::any_of(argument.begin(), argument.end(),
+                                                [&](auto& each) { return is_type(each, content); });
+    }
+    if (word == "const") {
+      return content == argument;
+    }
+    if (word == "enum") {
+      return std::find(argument.begin(), argument.end(), content) != argument.end();
+    }
+    if (word == "anyOf") {
+      return count_accepting(argument, content) > 0;
+    }
+    if (word == "oneOf") {
+      return count_accepting(argument, content) == 1;
+    }
+    if (word == "allOf") {
+      return count_accepting(argument, content) == argument.size();
+    }
+    if (word == "not") {
+      return !accepts(argument, content);
+    }
+    if (word == "pattern") {
+      return !content.is_string() ||
+             std::regex_search(content.get<std::string>(), std::regex{argument.get<std::string>()});
+    }
+    if (word == "minimum" || word == "maximum") {
+      return !content.is_number() ||
+             (word == "minimum" ? content >= argument : content <= argument);
+    }
+    return accepts_parts(rule, word, argument, content);
+  }
+
+  bool accepts_parts(const json& rule, const std::string& word, const json& argument,
+                     const json& content) {
+    if (word == "items" || word == "minItems" || word == "maxItems" || word == "uniqueItems") {
+      return !content.is_array() || accepts_items(word, argument, content);
+    }
+    static const std::set<std::string> of_objects{
+        "properties",        "additionalProperties", "required",      "propertyNames",
+        "patternProperties", "dependentSchemas",     "minProperties", "maxProperties"};
+    if (of_objects.contains(word)) {
+      return !content.is_object() || accepts_members(rule, word, argument, content);
+    }
+    static const std::set<std::string> notes{"$schema", "$defs", "title", "description", "default"};
+    CHECK_MESSAGE(notes.contains(word), "unknown word in the schema: ", word);
+    return true;
+  }
+
+  bool accepts_items(const std::string& word, const json& argument, const json& content) {
+    if (word == "items") {
+      return count_accepting_items(argument, content) == content.size();
+    }
+    if (word == "uniqueItems") {
+      return std::set<json>(content.begin(), content.end()).size() == content.size();
+    }
+    return word == "minItems" ? content.size() >= argument : content.size() <= argument;
+  }
+
+  std::size_t count_accepting_items(const json& rule, const json& content) {
+    std::size_t count = 0;
+    for (const auto& each : content) {
+      count += accepts(rule, each) ? 1 : 0;
+    }
+    return count;
+  }
+
+  bool accepts_members(const json& rule, const std::string& word, const json& argument,
+                       const json& content) {
+    if (word == "minProperties" || word == "maxProperties") {
+      return word == "minProperties" ? content.size() >= argument : content.size() <= argument;
+    }
+    if (word == "required") {
+      return std::all_of(argument.begin(), argument.end(),
+                         [&](const auto& key) { return content.contains(key); });
+    }
+    for (const auto& [key, member] : content.items()) {
+      const bool named = rule.contains("properties") && rule["properties"].contains(key);
+      const bool extension = rule.contains("patternProperties") && key.starts_with("x-");
+      if ((word == "properties" && named && !accepts(argument[key], member)) ||
+          (word == "dependentSchemas" && argument.contains(key) &&
+           !accepts(argument[key], content)) ||
+          (word == "propertyNames" && !accepts(argument, key)) ||
+          (word == "additionalProperties" && !named && !extension &&
+           (argument.is_boolean() ? !argument.get<bool>() : !accepts(argument, member)))) {
+        return false;
+      }
+    }
+    return true;
+  }
+};
+
+// A text as the JSON that an editor's YAML reader makes of it.
+json json_of(reader& in, const yaml_tree& tree, const cursor& where) {
+  switch (where.node->kind) {
+    case yaml_kind::null:
+      return nullptr;
+    case yaml_kind::sequence: {
+      auto list = json::array();
+      for (const auto& each : in.elements(where)) {
+        list.push_back(json_of(in, tree, each));
+      }
+      return list;
+    }
+    case yaml_kind::map: {
+      auto map = json::object();
+      for (const auto& [key, content] : in.entries(where)) {
+        map[key->text] = json_of(in, tree, {content, key, {&where.at, key->text, 0, false}});
+      }
+      return map;
+    }
+    case yaml_kind::scalar:
+      break;
+  }
+  return json::parse(to_json(in.read_scalar(where, "a value").value_or(value{})));
+}
+
+bool schema_accepts(std::string_view text) {
+  const auto tree = parse_yaml(text);
+  REQUIRE(tree.usable);
+  reader in{text, "", tree, {definition_bytes_max, definition_bytes_max}};
+  const auto content = json_of(in, tree, {&tree.at(tree.root), nullptr, {}});
+  return schema_checker{}.accepts(schema(), content);
+}
+
+TEST_CASE("the schema accepts the examples, as written and in canonical form") {
+  std::size_t count = 0;
+  for (const auto& entry : std::filesystem::directory_iterator{source_directory / "examples"}) {
+    if (entry.path().extension() == ".yaml") {
+      CAPTURE(entry.path().string());
+      const auto text = content_of("examples" / entry.path().filename());
+      CHECK(schema_accepts(text));
+      const auto loaded = load_definition(text, entry.path().string());
+      REQUIRE(loaded);
+      CHECK(schema_accepts(to_json(*loaded.definition)));
+      ++count;
+    }
+  }
+  CHECK(count >= 3);
+}
+
+TEST_CASE("the page's examples load, and the schema accepts them") {
+  const auto page = content_of("docs/reference/pipeline.md");
+  constexpr std::string_view fence = "```yaml\n";
+  std::size_t count = 0;
+  for (auto at = page.find(fence); at != std::string::npos; at = page.find(fence, at + 1)) {
+    const auto from = at + fence.size();
+    const auto text = page.substr(from, page.find("```", from) - from);
+    CAPTURE(text);
+    const auto loaded = load_definition(text, "pipeline.md");
+    for (const auto& each : loaded.diagnostics) {
+      MESSAGE(to_string(each));
+    }
+    CHECK(loaded.definition.has_value());
+    CHECK(schema_accepts(text));
+    ++count;
+  }
+  CHECK(count == described_maps().size());
+}
+
+// Goal: an editor marks what the loader refuses, as far as a schema can say it.
+TEST_CASE("the schema and the loader judge alike") {
+  struct row {
+    std::string_view keys;  // Of the task.
+    bool good;
+  };
+  constexpr std::array rows{
+      row{"run: x", true},
+      row{"run: 1", true},
+      row{"command: [a, 1, 0.5, true]", true},
+      row{"run: x, command: [a]", false},
+      row{"needs: []", false},
+      row{"run: [x]", false},
+      row{"command: []", false},
+      row{"command: a", false},
+      row{"run: x, comand: [a]", false},
+      row{"run: x, needs: [b]", true},
+      row{"run: x, needs: b", true},
+      row{"run: x, needs: [b, b]", false},
+      row{"run: x, needs: {b: c}", false},
+      row{"run: x, run_on: any", true},
+      row{"run: x, run_on: some", false},
+      row{"run: x, when: true", true},
+      row{"run: x, when: \"${{ 1 == 1 }}\"", true},
+      row{"run: x, when: maybe", false},
+      row{"run: x, env: {A: 1, _b: x}", true},
+      row{"run: x, env: {1A: 1}", false},
+      row{"run: x, env: {MILLRACE_A: 1}", false},
+      row{"run: x, env: {A: [1]}", false},
+      row{"run: x, timeout: 1h30m", true},
+      row{"run: x, timeout: 1d2h3m4s5ms", true},
+      row{"run: x, timeout: 10m", true},
+      row{"run: x, timeout: 0", false},
+      row{"run: x, timeout: 0s", false},
+      row{"run: x, timeout: 90", false},
+      row{"run: x, timeout: \"\"", false},
+      row{"run: x, timeout: 30m1h", false},
+      row{"run: x, grace_period: 0", true},
+      row{"run: x, grace_period: 0s", true},
+      row{"run: x, grace_period: 5 s", false},
+      row{"run: x, retry: 3", true},
+      row{"run: x, retry: never", true},
+      row{"run: x, retry: 0", false},
+      row{"run: x, retry: 1001", false},
+      row{"run: x, retry: often", false},
+      row{"run: x, retry: {jitter: 0, backoff: 1, delay: 0, max_delay: 0}", true},
+      row{"run: x, retry: {jitter: 1.0, backoff: 100.0}", true},
+      row{"run: x, retry: {jitter: 1.01}", false},
+      row{"run: x, retry: {backoff: 0.9}", false},
+      row{"run: x, retry: {limit: 3}", false},
+      row{"run: x, for_each: [a, 1, true]", true},
+      row{"run: x, for_each: []", true},
+      row{"run: x, for_each: \"${{ params.list }}\"", true},
+      row{"run: x, for_each: abc", false},
+      row{"run: x, for_each: [[a]]", false},
+      row{"run: x, for_each: [a], matrix: {a: [1]}", false},
+      row{"run: x, matrix: {a: [1], include: [{a: 2}], exclude: [{a: 1}]}", true},
+      row{"run: x, matrix: {}", false},
+      row{"run: x, matrix: {1a: [1]}", false},
+      row{"run: x, matrix: {a: 1}", false},
+      row{"run: x, matrix: {a: [1], include: {a: 2}}", false},
+      row{"run: x, max_parallel: 2", false},
+      row{"run: x, fail_fast: true", false},
+      row{"run: x, for_each: [a], max_parallel: 2, fail_fast: false", true},
+      row{"run: x, for_each: [a], max_parallel: 0", false},
+      row{"run: x, for_each: [a], fail_fast: 1", false},
+      row{"run: x, outputs: [a, b-c]", true},
+      row{"run: x, outputs: {a: , b: text, c: {description: text}}", true},
+      row{"run: x, outputs: [a, a]", false},
+      row{"run: x, outputs: [1a]", false},
+      row{"run: x, outputs: {a: {type: int}}", false},
+      row{"run: x, priority: 0", true},
+      row{"run: x, priority: 101", false},
+      row{"run: x, priority: high", false},
+      row{"run: x, description: [a]", false},
+  };
+  for (const auto& each : rows) {
+    CAPTURE(each.keys);
+    const auto text = "name: p\nparams: {list: a}\ntasks:\n  - {name: a, " +
+                      std::string{each.keys} + "}\n  - {name: b, run: x}\n";
+    CHECK(load_definition(text, "").definition.has_value() == each.good);
+    CHECK(schema_accepts(text) == each.good);
+  }
+  constexpr std::array pipelines{
+      row{"name: p", true},
+      row{"name: 2026", true},
+      row{"name: P", false},
+      row{"name: p, x-a: [1]", true},
+      row{"name: p, y-a: [1]", false},
+      row{"name: p, version: 1", true},
+      row{"name: p, version: 2", false},
+      row{"description: p", false},
+      row{"name: p, labels: {a: 1}", true},
+      row{"name: p, labels: [a]", false},
+      row{"name: p, params: {a: 1, b: {type: int}, c: {enum: [a]}}", true},
+      row{"name: p, params: {a: [1]}", false},
+      row{"name: p, params: {a: {type: integer}}", false},
+      row{"name: p, params: {a: {enum: []}}", false},
+      row{"name: p, params: {1a: 1}", false},
+      row{"name: p, workspace: task", true},
+      row{"name: p, workspace: shared", false},
+      row{"name: p, max_parallel: 100001", false},
+      row{"name: p, defaults: {retry: 3, timeout: 5m, env: {A: 1}}", true},
+      row{"name: p, defaults: {retries: 3}", false},
+  };
+  for (const auto& each : pipelines) {
+    CAPTURE(each.keys);
+    const auto text = "{" + std::string{each.keys} + ", tasks: [{name: a, run: x}]}\n";
+    CHECK(load_definition(text, "").definition.has_value() == each.good);
+    CHECK(schema_accepts(text) == each.good);
+  }
+  CHECK_FALSE(schema_accepts("{name: p, tasks: []}"));
+  CHECK_FALSE(schema_accepts("{name: p}"));
+  CHECK_FALSE(schema_accepts("[name]"));
+}
+
+}  // namespace
+}  // namespace millrace::actors

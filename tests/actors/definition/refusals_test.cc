@@ -1,0 +1,572 @@
+// SPDX-License-Identifier: MIT
+// Every refusal of the loader: its place, its words and its remedy.
+//
+// Method: whole texts, and everything that is said about each, so that a mistake that hides another
+// or brings a second one is seen too.
+#include <doctest/doctest.h>
+
+#include <algorithm>
+#include <string>
+#include <vector>
+
+#include "millrace/actors/definition.h"
+
+namespace millrace::actors {
+namespace {
+
+void check_refusal(std::string_view text, const std::vector<std::string>& expected) {
+  CAPTURE(text);
+  const auto loaded = load_definition(text, "");
+  std::vector<std::string> found;
+  for (const auto& each : loaded.diagnostics) {
+    found.push_back(std::to_string(each.line) + ":" + std::to_string(each.column) + " " +
+                    each.text + (each.hint.empty() ? "" : " (" + each.hint + ")"));
+  }
+  CHECK_FALSE(loaded.definition.has_value());
+  for (std::size_t each = 0; each < std::max(found.size(), expected.size()); ++each) {
+    CHECK((each < found.size() ? found[each] : "") ==
+          (each < expected.size() ? expected[each] : ""));
+  }
+}
+
+TEST_CASE("refused at their places: the text as a whole") {
+  check_refusal(R"(# nothing
+)",
+                {"1:1 the definition is empty (start with `name:` and `tasks:`)"});
+  check_refusal(R"(name: p
+tasks: [{name: a, run: x}]
+---
+name: q
+)",
+                {"4:1 the text goes on after the end of the definition (one file holds one "
+                 "definition: remove `---` and what follows)"});
+  check_refusal(R"(- a
+)",
+                {"1:1 the definition must be a map, found a list (start with `name: my-pipeline` "
+                 "and `tasks:`)"});
+  check_refusal(R"(hello
+)",
+                {"1:1 the definition must be a map, found the text `hello` (start with `name: "
+                 "my-pipeline` and `tasks:`)"});
+  check_refusal(R"(name: p
+)",
+                {"1:1 the pipeline has no `tasks` (add a list of tasks under `tasks:`)"});
+  check_refusal(R"(tasks: [{name: a, run: x}]
+)",
+                {"1:1 the pipeline has no `name` (add `name: my-pipeline`)"});
+  check_refusal(R"(version: 2
+name: p
+tasks: [{name: a, run: x}]
+)",
+                {"1:10 `version` must be 1, found 2"});
+  check_refusal(
+      R"(version: "1"
+name: P
+tsks: []
+description: [x]
+labels: [x]
+env: x
+timeout: 0
+grace_period: 0
+max_parallel: 0
+workspace: shared
+tasks: [{name: a, run: x}]
+)",
+      {"1:10 `version` must be a whole number, found the text `\"1\"` (write `version: 1`)",
+       "2:7 the name `P` is not allowed (use a-z, 0-9, `_`, `.` and `-`, starting with a letter or "
+       "digit, at most 63)",
+       "3:1 unknown key `tsks` in a pipeline (did you mean `tasks`?)",
+       "4:14 `description` must be text, found a list (put the text in quotes)",
+       "5:9 `labels` must be a map, found a list (write `labels: {team: data}`)",
+       "6:6 `env` must be a map, found the text `x` (write `env: {NAME: value}`)",
+       "7:10 `timeout` must be longer than 0 (leave the key out for no limit)",
+       "9:15 `max_parallel` must be from 1 to 100000, found 0",
+       "10:12 `workspace` must be one of `run`, `task`, found the text `shared`"});
+  check_refusal(
+      R"(name: [p]
+steps: []
+schedule: daily
+timeout: 90
+grace_period: [1s]
+max_parallel: two
+workspace: runn
+labels: {a: , b: [c]}
+tasks: []
+)",
+      {"1:7 `name` must be text, found a list (write it like `nightly-report`)",
+       "2:1 unknown key `steps` in a pipeline (write `tasks`)",
+       "3:1 `schedule` is not supported yet by this version",
+       "4:10 `timeout`: `90` is not a duration (it needs a unit: write `90s`)",
+       "5:15 `grace_period` must be a duration, found a list (write it like `90s`, `5m`, `1h30m` "
+       "or `250ms`)",
+       "6:15 `max_parallel` must be a whole number, found the text `two` (write it like `4`)",
+       "7:12 `workspace` must be one of `run`, `task`, found the text `runn` (did you mean `run`?)",
+       "8:10 `a` must be text, found nothing (write \"\" for an empty text)",
+       "8:18 `b` must be text, found a list",
+       "9:8 `tasks` must be a list with at least one task, found an empty list (write `- name: "
+       "build` and `  run: make` below `tasks:`)"});
+  check_refusal(R"(name:
+timeout: 20000d
+grace_period: 1m1h
+max_parallel: 100001
+workspace: [run]
+tasks: {a: {run: x}}
+)",
+                {"1:1 `name` must be text, found nothing (write it like `nightly-report`)",
+                 "2:10 `timeout`: `20000d` is not a duration (the longest duration is ten years)",
+                 "3:15 `grace_period`: `1m1h` is not a duration (each unit may occur once, the "
+                 "largest first: `1h30m`)",
+                 "4:15 `max_parallel` must be from 1 to 100000, found 100001",
+                 "5:12 `workspace` must be one of `run`, `task`, found a list",
+                 "6:8 `tasks` must be a list with at least one task, found a map (write `- name: "
+                 "build` and `  run: make` below `tasks:`)"});
+  check_refusal(R"(name: p
+timeout: 5 min
+tasks: [x]
+)",
+                {"2:10 `timeout`: `5 min` is not a duration (write `5m`)",
+                 "3:9 `tasks[0]` must be a map, found the text `x` (write `- name: build`)"});
+}
+
+TEST_CASE("refused at their places: YAML that does not parse") {
+  check_refusal(R"(name: p
+tasks: [{name: a, run: x}
+)",
+                {"3:1 broken YAML: end of sequence flow not found (a `,` or `]` is missing)"});
+  check_refusal(R"(name: p
+env:
+  A: x: y
+)",
+                {"3:7 broken YAML: illegal map value (put quotes around text that holds `: `)"});
+  check_refusal(R"(name: p
+env: {A: "\d"}
+)",
+                {"2:13 broken YAML: unknown escape character: d (in double quotes write `\\\\`, or "
+                 "use single quotes)"});
+  check_refusal(R"(name: p
+tasks:
+  - name: a
+   run: x
+)",
+                {"4:4 broken YAML: end of sequence not found (check the indentation of the list)"});
+  check_refusal(R"(name: p
+description: 'abc
+tasks: []
+)",
+                {"2:14 a quote is never closed (add the closing quote)"});
+  check_refusal(R"(name: @p
+)",
+                {"1:7 broken YAML: unknown token (put the text in quotes)"});
+  check_refusal(R"(name: *x
+)",
+                {"1:7 broken YAML: the referenced anchor is not defined"});
+  check_refusal(R"(name: p
+tasks:
+  - {name: a, command: [echo, ${{ params.x }}]}
+)",
+                {"3:32 broken YAML: end of sequence flow not found (put quotes around the text "
+                 "with `${{ ... }}`)"});
+  check_refusal(R"(name: p
+tasks:
+  - name: a
+    run: x
+    when: {{ params.x }}
+)",
+                {"5:11 `when` must be text, found a map (write `when: ${{ params.publish }}`)",
+                 "5:12 a key must be plain text (put quotes around `${{ ... }}`)"});
+}
+
+TEST_CASE("refused at their places: what YAML allows and a definition does not") {
+  check_refusal(
+      R"(name: p
+env: {A: !!int "3", B: !secret x, C: !!str 3}
+tasks: [{name: a, run: x}]
+)",
+      {"2:10 tags such as `!!int` are not supported (remove the tag; put text in quotes)",
+       "2:24 tags such as `!secret` are not supported (remove the tag; put text in quotes)"});
+  check_refusal(R"(name: p
+x-a: &a [*a]
+tasks: [{name: a, run: x}]
+)",
+                {"2:10 an alias stands inside its own anchor"});
+  check_refusal(
+      R"(name: p
+env: {A: "a\0b", B: "a\N"}
+tasks: [{name: a, run: x}]
+)",
+      {"2:10 the text holds a NUL character",
+       "2:21 the escapes `\\N` and `\\_` are not supported (write `\\u0085` or `\\u00a0`)"});
+  check_refusal(R"(name: p
+labels: {[a]: b, ~: c}
+tasks: [{name: a, run: x}]
+)",
+                {"2:10 a key must be plain text", "2:18 a key must be plain text"});
+  check_refusal(R"(name: p
+"name": q
+x-a: {b: 1, b: 2}
+tasks:
+  - name: a
+    run: x
+    env:
+      A: 1
+      A: 2
+)",
+                {"2:1 the key `name` is given twice (first given on line 1)",
+                 "3:13 the key `b` is given twice (first given on line 3)",
+                 "9:7 the key `A` is given twice (first given on line 8)"});
+  check_refusal(R"(name: p
+env: {A: .inf, B: 1e400, C: 1_000, D: 0b11, E: 0x1F, F: +5, G: 1.10}
+labels: {h: 00, i: 0o7, j: off, k: 99999999999999999999, l: ~}
+tasks: [{name: a, run: x}]
+)",
+                {"2:10 `A`: `.inf` can be read in two ways (write `\".inf\"` for text, or a plain "
+                 "decimal number)",
+                 "2:19 `B`: `1e400` does not fit 64 bits (put it in quotes)",
+                 "2:29 `C`: `1_000` can be read in two ways (write `\"1_000\"` for text, or a "
+                 "plain decimal number)",
+                 "2:39 `D`: `0b11` can be read in two ways (write `\"0b11\"` for text, or a plain "
+                 "decimal number)",
+                 "2:48 `E`: `0x1F` can be read in two ways (write `\"0x1F\"` for text, or a plain "
+                 "decimal number)",
+                 "2:57 `F`: `+5` can be read in two ways (write `\"+5\"` for text, or a plain "
+                 "decimal number)",
+                 "2:64 `G`: `1.10` can be read in two ways (write `\"1.10\"` for text, or a plain "
+                 "decimal number)",
+                 "3:13 `h`: `00` can be read in two ways (write `\"00\"` for text, or a plain "
+                 "decimal number)",
+                 "3:20 `i`: `0o7` can be read in two ways (write `\"0o7\"` for text, or a plain "
+                 "decimal number)",
+                 "3:28 `j`: `off` can be read in two ways (write `\"off\"` for text, or a plain "
+                 "`true` or `false`)",
+                 "3:36 `k`: `99999999999999999999` does not fit 64 bits (put it in quotes)",
+                 "3:58 `l` must be text, found nothing (write \"\" for an empty text)"});
+  check_refusal(
+      R"(name: p
+tasks:
+  - <<: 3
+    name: a
+    run: x
+  - <<: [{run: x}, 3]
+    name: b
+  - {<<: {timeout: 1s}, <<: {timeout: 2s}, name: c, run: x}
+)",
+      {"3:9 `<<` must be a map or a list of maps, found the number `3` (write `<<: *anchor`)",
+       "6:20 `<<` must be a map or a list of maps, found a list with the number `3` (write `<<: "
+       "[*one, *two]`)",
+       "8:25 the key `<<` is given twice (first given on line 8)"});
+}
+
+TEST_CASE("refused at their places: environments") {
+  check_refusal(
+      R"(name: p
+env: {1A: x, MILLRACE_X: z, B: {}}
+tasks: [{name: a, run: x, env: [A]}]
+)",
+      {"2:7 the name `1A` is not allowed (use letters, digits and `_`, not starting with a digit)",
+       "2:14 variables that start with `MILLRACE_` are reserved (choose another name)",
+       "2:32 `B` must be text, found an empty map",
+       "3:32 `env` must be a map, found a list (write `env: {NAME: value}`)"});
+  check_refusal(R"(name: p
+defaults: {env: {A: d, B: d}}
+env: {A: p, C: p}
+tasks: [{name: a, run: x, env: {A: t}}]
+)",
+                {"2:18 `A` is in the pipeline's `env` too (remove one of them)"});
+  check_refusal(R"(name: p
+defaults: {retries: 3, timeouts: 3s}
+tasks: [{name: a, run: x}]
+)",
+                {"2:12 unknown key `retries` in `defaults` (write `retry`)",
+                 "2:24 unknown key `timeouts` in `defaults` (did you mean `timeout`?)"});
+  check_refusal(
+      R"(name: p
+defaults: 3
+tasks: [{name: a, run: x}]
+)",
+      {"2:11 `defaults` must be a map, found the number `3` (write `defaults: {timeout: 5m}`)"});
+}
+
+TEST_CASE("refused at their places: parameters") {
+  check_refusal(R"(name: p
+params: [x]
+tasks: [{name: a, run: x}]
+)",
+                {"2:9 `params` must be a map, found a list (write `params: {day: {type: string, "
+                 "default: today}}`)"});
+  check_refusal(R"(name: p
+params: {1x: 3, a-b: 1, a_b: 2, c: [1]}
+tasks: [{name: a, run: x}]
+)",
+                {"2:10 the name `1x` is not allowed (use letters, digits, `_` and `-`, starting "
+                 "with a letter, at most 63)",
+                 "2:25 `a_b` and `a-b` would both be `$MILLRACE_PARAM_A_B` (rename one of them)",
+                 "2:36 `c` must be a map or a default, found a list (write `c: {type: string}`)"});
+  check_refusal(
+      R"(name: p
+params:
+  a: {type: integer}
+  b: {type: int, default: x}
+  c: {default: 3, enum: [4, x]}
+  d: {required: true, default: 1}
+  e: {required: yes}
+  f: {enum: []}
+  g: {type: string, default: 3}
+  h: {type: bool, default: "true"}
+  i: {type: float, default: 3, enum: [3, 4.5]}
+  j: {type: float, default: .5}
+  l: {pattern: x}
+  m: {value: 3}
+  o: {defalt: x}
+tasks: [{name: a, run: x}]
+)",
+      {"3:13 `type` must be one of `string`, `int`, `float`, `bool`, found the text `integer`",
+       "4:27 `default` must be of type `int`, found the text `x`",
+       "5:16 the default is not in `enum` (add it there)",
+       "5:29 `enum[1]` must be of type `int`, found the text `x`",
+       "6:32 a required parameter has no use for a default (remove `required` or `default`)",
+       "7:17 `required` must be `true` or `false`, found the text `yes`",
+       "8:13 `enum` must be a list of values, found an empty list (write `enum: [small, large]`)",
+       "9:30 `default` must be of type `string`, found the number `3` (put it in quotes)",
+       "10:28 `default` must be of type `bool`, found the text `\"true\"`",
+       "12:29 `default` must be of type `float`, found the text `.5`",
+       "13:7 `pattern` is not supported yet by this version",
+       "14:7 unknown key `value` in a parameter (write `default`)",
+       "15:7 unknown key `defalt` in a parameter (did you mean `default`?)"});
+}
+
+TEST_CASE("refused at their places: retries") {
+  check_refusal(R"(name: p
+tasks:
+  - {name: a, run: x, retry: 0}
+  - {name: b, run: x, retry: often}
+  - {name: c, run: x, retry: [3]}
+  - {name: d, run: x, retry: {max_attempts: 1001, delay: 1, max_delay: 1 s}}
+  - {name: e, run: x, retry: {backof: 3, limit: 3, on_exit: [1]}}
+  - {name: f, run: x, retry: {jitter: -0.1, backoff: 0.5}}
+  - {name: g, run: x, retry: {jitter: 1.1, backoff: 100.5}}
+  - {name: h, run: x, retry: {jitter: full, backoff: "2"}}
+)",
+                {"3:30 `retry` must be from 1 to 1000, found 0",
+                 "4:30 `retry` must be a whole number, found the text `often` (write `retry: 3`, "
+                 "`retry: never` or a map)",
+                 "5:30 `retry` must be a number or a map, found a list (write `retry: 3`, `retry: "
+                 "never` or a map)",
+                 "6:45 `max_attempts` must be from 1 to 1000, found 1001",
+                 "6:58 `delay`: `1` is not a duration (it needs a unit: write `1s`)",
+                 "6:72 `max_delay`: `1 s` is not a duration (write `1s`)",
+                 "7:31 unknown key `backof` in `retry` (did you mean `backoff`?)",
+                 "7:42 unknown key `limit` in `retry` (write `max_attempts`, which counts the "
+                 "first attempt too)",
+                 "7:52 `on_exit` is not supported yet by this version",
+                 "8:39 `jitter` must be from 0.0 to 1.0, found -0.1",
+                 "8:54 `backoff` must be from 1.0 to 100.0, found 0.5",
+                 "9:39 `jitter` must be from 0.0 to 1.0, found 1.1",
+                 "9:53 `backoff` must be from 1.0 to 100.0, found 100.5",
+                 "10:39 `jitter` must be a number, found the text `full` (write it like `0.1`)",
+                 "10:54 `backoff` must be a number, found the text `\"2\"` (write it like `2`)"});
+}
+
+TEST_CASE("refused at their places: what to run") {
+  check_refusal(
+      R"(name: p
+tasks:
+  - {run: x}
+  - {name: A, run: x}
+  - {name: c}
+  - {name: d, run: x, command: [y1]}
+  - {name: e, run: [x]}
+  - {name: f, run: "  "}
+  - {name: g, command: x}
+  - {name: h, command: []}
+  - {name: i, command: [a, [b], 012]}
+  - {name: j, command: [/bin/sh, -ec, "echo ${{ params.x }}"]}
+  - {name: k, run: }
+  - name: l
+    run: |
+      echo
+      echo ${{ x }}
+)",
+      {"3:5 the task has no `name` (add `name: build`)",
+       "4:12 the name `A` is not allowed (use a-z, 0-9, `_`, `.` and `-`, starting with a letter "
+       "or digit, at most 63)",
+       "5:5 the task has neither `run` nor `command` (add `run: echo hello`, or `command: "
+       "[program, argument]`)",
+       "6:32 a task has `run` or `command`, not both (remove one of them)",
+       "7:20 `run` must be text, found a list (write shell text)",
+       "8:20 `run` is empty (write shell text)",
+       "9:24 `command` must be a list of program and arguments, found the text `x` (write "
+       "`command: [program, argument]`, or `run` for shell text)",
+       "10:24 `command` must be a list of program and arguments, found an empty list (write "
+       "`command: [program, argument]`, or `run` for shell text)",
+       "11:28 `command[1]` must be text, found a list",
+       "11:33 `command[2]`: `012` can be read in two ways (write `\"012\"` for text, or a plain "
+       "decimal number)",
+       "12:45 an expression in shell text is refused: a value could become a command (use "
+       "variables: `$MILLRACE_PARAM_NAME`, `$MILLRACE_ITEM`, or your own in `env`)",
+       "13:15 `run` must be text, found nothing (write shell text)",
+       "17:12 an expression in shell text is refused: a value could become a command (use "
+       "variables: `$MILLRACE_PARAM_NAME`, `$MILLRACE_ITEM`, or your own in `env`)"});
+}
+
+TEST_CASE("refused at their places: needs") {
+  check_refusal(
+      R"(name: p
+tasks:
+  - {name: build, run: x, needs: {a: b}}
+  - {name: b, run: x, needs: [biuld, "Build"]}
+  - {name: c, run: x, needs: [b, b]}
+  - {name: d, run: x, needs: d}
+  - {name: e, run: x, needs: [[b]]}
+  - {name: f, run: x, needs: zebra}
+  - {name: f, run: y}
+)",
+      {"3:34 `needs` must be a list of task names, found a map (write `needs: [build]`)",
+       "4:31 there is no task `biuld` (did you mean `build`?)",
+       "4:38 there is no task `Build` (did you mean `build`?)",
+       "5:34 `b` is needed twice (remove one of them)", "6:30 the task needs itself (remove it)",
+       "7:31 `needs[0]` must be text, found a list (write the name of a task)",
+       "8:30 there is no task `zebra`",
+       "9:12 there are two tasks called `f` (the first one is on line 8; rename one of them)"});
+}
+
+TEST_CASE("refused at their places: conditions") {
+  check_refusal(R"(name: p
+params: {publish: true}
+tasks:
+  - {name: a, run: x, run_on: sucess}
+  - {name: b, run: x, run_on: [any]}
+  - {name: c, run: x, when: [true]}
+  - {name: d, run: x, when: yes}
+  - {name: e, run: x, when: "${{ true }} "}
+  - {name: f, run: x, when: "${{ 3 }}"}
+  - {name: g, run: x, when: "${{ foo }}"}
+  - {name: h, run: x, when: "${{ params.x"}
+  - {name: i, run: x, when: params.publish}
+)",
+                {"4:31 `run_on` must be one of `success`, `failure`, `always`, `any`, found the "
+                 "text `sucess` (did you mean `success`?)",
+                 "5:31 `run_on` must be one of `success`, `failure`, `always`, `any`, found a list",
+                 "6:29 `when` must be text, found a list (write `when: ${{ params.publish }}`)",
+                 "7:29 `when` must be one expression, `true` or `false` (write it like `${{ "
+                 "params.publish && params.mode == 'full' }}`)",
+                 "8:29 `when` must be one expression, `true` or `false` (write it like `${{ "
+                 "params.publish && params.mode == 'full' }}`)",
+                 "9:33 `when` must be a boolean, found a value of type `int` (compare it, as in "
+                 "`params.mode == 'full'`)",
+                 "10:34 unknown name `foo` (put text in quotes: 'foo')",
+                 "11:30 `${{` is never closed (add `}}`)",
+                 "12:29 `when` must be one expression, `true` or `false` (write `when: ${{ "
+                 "params.publish }}`)"});
+}
+
+TEST_CASE("refused at their places: fan-outs") {
+  check_refusal(
+      R"(name: p
+tasks:
+  - {name: a, run: x, for_each: [1], matrix: {a: [1]}}
+  - {name: b, run: x, for_each: abc}
+  - {name: c, run: x, for_each: {a: b}}
+  - {name: d, run: x, for_each: [[1]]}
+  - {name: e, run: x, max_parallel: 2, fail_fast: true}
+  - {name: f, run: x, for_each: [1], fail_fast: 1}
+  - {name: g, run: x, matrix: [1]}
+  - {name: h, run: x, matrix: {}}
+  - {name: i, run: x, matrix: {1a: [1]}}
+  - {name: j, run: x, matrix: {a-b: [1], a_b: [2]}}
+  - {name: k, run: x, matrix: {a: [1], include: {a: 2}}}
+  - {name: l, run: x, matrix: {a: [1], b: [1], include: [{a: 2}], exclude: [{c: 1}, 3]}}
+  - {name: m, run: x, matrix: {a: 1}}
+  - {name: n, run: x, matrix: {a: {b: c}}}
+  - {name: o, run: x, matrix: {a: [x], exclude: [{a: [x]}]}}
+)",
+      {"3:46 a task has `for_each` or `matrix`, not both (remove one of them)",
+       "4:33 `for_each` must be a list or an expression, found the text `abc` (write `[a, b]` or "
+       "`${{ tasks.list.outputs.files }}`)",
+       "5:33 `for_each` must be a list or an expression, found a map (write `[a, b]`)",
+       "6:34 `for_each[0]` must be a value, found a list",
+       "7:37 `max_parallel` has a meaning only with a fan-out (add `for_each` or `matrix`, or "
+       "remove it)",
+       "7:51 `fail_fast` has a meaning only with a fan-out (add `for_each` or `matrix`, or remove "
+       "it)",
+       "8:49 `fail_fast` must be `true` or `false`, found the number `1`",
+       "9:31 `matrix` must be a map of axes, found a list (write `matrix: {os: [a, b]}`)",
+       "10:31 `matrix` has no axis (write `matrix: {os: [a, b]}`)",
+       "11:32 the name `1a` is not allowed (use letters, digits, `_` and `-`, starting with a "
+       "letter, at most 63)",
+       "12:42 `a_b` and `a-b` would both be `$MILLRACE_MATRIX_A_B` (rename one of them)",
+       "13:49 `include` must be a list of maps, found a map (write `- {os: a, python: \"3.12\"}`)",
+       "14:58 a combination in `include` must name every axis",
+       "14:78 the matrix has no axis `c` (add it to the matrix)",
+       "14:85 `exclude[1]` must be a map of cells, found the number `3` (write `{os: a}`)",
+       "15:35 `a` must be a list or an expression, found the number `1` (write `[a, b]` or `${{ "
+       "tasks.list.outputs.files }}`)",
+       "16:35 `a` must be a list or an expression, found a map (write `[a, b]`)",
+       "17:54 `a` must be a value, found a list"});
+}
+
+TEST_CASE("refused at their places: other keys of a task") {
+  check_refusal(
+      R"(name: p
+tasks:
+  - {name: a, run: x, outputs: [x, x]}
+  - {name: b, run: x, outputs: [1x]}
+  - {name: c, run: x, outputs: {x: {descripton: y}}}
+  - {name: d, run: x, outputs: {x: {type: int}, 1x: a, y: [z], z: }}
+  - {name: e, run: x, outputs: x}
+  - {name: f, run: x, priority: 101}
+  - {name: g, run: x, priority: high}
+  - {name: h, run: x, image: debian}
+  - {name: i, run: x, dependsOn: a}
+  - {name: j, run: x, qqqqqq: a}
+  - {name: k, run: x, Needs: a}
+  - {name: l, run: x, description: {a: b}, timeout: 0s}
+)",
+      {"3:36 the output `x` is given twice (remove one of them)",
+       "4:33 the name `1x` is not allowed (use letters, digits, `_` and `-`, starting with a "
+       "letter, at most 63)",
+       "5:37 unknown key `descripton` in an output (did you mean `description`?)",
+       "6:37 `type` is not supported yet by this version",
+       "6:49 the name `1x` is not allowed (use letters, digits, `_` and `-`, starting with a "
+       "letter, at most 63)",
+       "6:59 `y` must be text, found a list (put the text in quotes)",
+       "7:32 `outputs` must be a list of names, found the text `x` (write `outputs: [count, "
+       "result]`)",
+       "8:33 `priority` must be from 0 to 100, found 101",
+       "9:33 `priority` must be a whole number, found the text `high` (write it like `50`)",
+       "10:23 `image` is not supported yet by this version",
+       "11:23 unknown key `dependsOn` in a task (write `needs`)",
+       "12:23 unknown key `qqqqqq` in a task",
+       "13:23 unknown key `Needs` in a task (did you mean `needs`?)",
+       "14:36 `description` must be text, found a map (put the text in quotes)",
+       "14:53 `timeout` must be longer than 0 (leave the key out for no limit)"});
+}
+
+TEST_CASE("refused at their places: expressions") {
+  check_refusal(R"(name: p
+params: {n: 1, s: x}
+tasks:
+  - {name: a, run: x, outputs: [out], env: {A: "${{ item }}"}}
+  - {name: b, run: x, needs: [a], env: {A: "${{ tasks.a.outputs.oot }}", B: "${{ matrix.x }}"}}
+  - {name: c, run: x, env: {A: "${{ tasks.a.outputs.out }}"}}
+  - {name: d, run: x, matrix: {os: [a]}, env: {A: "${{ matrix.so }}"}}
+  - {name: e, run: x, env: {A: "äö ${{ params.m }}"}}
+  - {name: g, run: x, for_each: ["${{ item }}"]}
+  - {name: h, run: x, needs: [a], env: {A: "${{ tasks.aa.status }}"}}
+env: {E: "${{ tasks.a.status }}"}
+)",
+                {"4:53 `item` is not available here (it exists in the `env`, `command` and `when` "
+                 "of a task with `for_each`)",
+                 "5:65 the task `a` has no output `oot` (did you mean `out`?)",
+                 "5:82 `matrix` is not available here (it exists in the `env`, `command` and "
+                 "`when` of a task with `matrix`)",
+                 "6:43 `a` has not ended yet when this is read (add it to `needs`)",
+                 "7:63 unknown matrix axis `so` (did you mean `os`?)",
+                 "8:47 unknown parameter `m` (did you mean `n`?)",
+                 "9:39 `item` is not available here (it exists in the `env`, `command` and `when` "
+                 "of a task with `for_each`)",
+                 "10:55 there is no task `aa` (did you mean `a`?)",
+                 "11:21 `a` has not ended yet when this is read (move it to a task's `env`)"});
+}
+
+}  // namespace
+}  // namespace millrace::actors

@@ -1,0 +1,364 @@
+// SPDX-License-Identifier: MIT
+// The canonical form: what a run pins must be what was loaded, whatever was written.
+#include <doctest/doctest.h>
+
+#include <array>
+#include <bit>
+#include <chrono>
+#include <cmath>
+
+#include <string>
+
+#include "millrace/actors/definition.h"
+#include "millrace/runtime/clock.h"
+
+namespace millrace::actors {
+namespace {
+
+using std::chrono::milliseconds;
+using std::chrono::minutes;
+using std::chrono::seconds;
+
+pipeline_definition loaded(std::string_view text) {
+  auto made = load_definition(text, "p.yaml");
+  for (const auto& each : made.diagnostics) {
+    MESSAGE(to_string(each));
+  }
+  REQUIRE(made);
+  return *std::move(made.definition);
+}
+
+void check_round_trip(const pipeline_definition& made) {
+  const auto text = to_json(made);
+  CAPTURE(text.substr(0, 2'000));
+  const auto again = from_json(text);
+  if (!again) {
+    FAIL(again.error().to_string());
+  }
+  CHECK(*again == made);
+  CHECK(to_json(*again) == text);
+}
+
+// Every key that a definition may have, none with its default.
+constexpr std::string_view every_key = R"(
+version: 1
+name: every-key
+description: "All of them: \"quoted\", ünïcode, tab\tand line\nends."
+labels: {team: data, tier: 1, "a/b": "yes"}
+x-ignored: {anything: [goes]}
+params:
+  day: {type: string, default: today, enum: [today, yesterday], description: Which day.}
+  count: {type: int, default: -3, enum: [-3, 9223372036854775807, -9223372036854775808]}
+  ratio: {type: float, default: 1, enum: [1, 0.1, 1e-7, 2.5e+300]}
+  publish: {type: bool, default: false}
+  region: {required: true}
+  note: {}
+  short: text
+env: {A: one, E: "${{ params.day }}", EMPTY: ""}
+timeout: 1h30m
+grace_period: 0
+workspace: task
+max_parallel: 7
+defaults:
+  retry: {max_attempts: 2, delay: 3s, backoff: 1.5, max_delay: 1m, jitter: 0}
+  timeout: 10m
+  env: {D: default}
+tasks:
+  - name: list.all_1
+    description: Lists.
+    run: |
+      echo "a: b"  # no comment
+      echo 'c'
+    outputs: {files: The files., count: {description: How many.}, rest: }
+    priority: 0
+  - name: each
+    command: [printf, "%s", "${{ item }}", "", " padded ", "true"]
+    needs: list.all_1
+    run_on: always
+    when: ${{ params.publish && params.count > -4 }}
+    env: {A: over, N: 1e3}
+    timeout: 250ms
+    grace_period: 5s
+    retry: never
+    for_each: ${{ tasks['list.all_1'].outputs.files }}
+    max_parallel: 2
+    fail_fast: false
+    priority: 100
+  - name: pairs
+    run: x
+    needs: [list.all_1, each]
+    run_on: any
+    when: "true"
+    retry: {max_attempts: 1000, jitter: 1, delay: 10m}
+    matrix:
+      os: [debian, "12", 12, 1.5, true, "${{ params.day }}"]
+      python: ["3.10"]
+      extra: ${{ tasks.each.outputs.list }}
+      include: [{os: fedora, python: "3.12", extra: 1}]
+      exclude: [{os: 12}, {python: "3.10", os: true}]
+  - {name: last, run: x, run_on: failure, needs: [pairs], retry: 3, for_each: [1, 2.0, no it is, false]}
+)";
+
+TEST_CASE("every key reaches the definition") {
+  const auto made = loaded(every_key);
+  CHECK(made.name == "every-key");
+  CHECK(made.description == "All of them: \"quoted\", ünïcode, tab\tand line\nends.");
+  CHECK(made.labels ==
+        std::map<std::string, std::string>{{"team", "data"}, {"tier", "1"}, {"a/b", "yes"}});
+  REQUIRE(made.params.size() == 7);
+  CHECK(made.params[0] == param_definition{"day",
+                                           param_type::text,
+                                           make_value("today"),
+                                           {make_value("today"), make_value("yesterday")},
+                                           "Which day.",
+                                           false});
+  CHECK(made.params[1].choices ==
+        std::vector<value>{make_value(-3), make_value(INT64_MAX), make_value(INT64_MIN)});
+  CHECK(made.params[2].fallback == make_value(1.0));
+  CHECK(made.params[3].fallback == make_value(false));
+  CHECK(made.params[4] == param_definition{"region", param_type::text, std::nullopt, {}, "", true});
+  CHECK(made.params[5] == param_definition{"note", param_type::text, std::nullopt, {}, "", false});
+  CHECK(made.params[6].fallback == make_value("text"));
+  CHECK(made.env == std::map<std::string, std::string>{
+                        {"A", "one"}, {"E", "${{ params.day }}"}, {"EMPTY", ""}, {"D", "default"}});
+  CHECK(made.timeout == minutes{90});
+  CHECK(made.grace_period == seconds{0});
+  CHECK(made.workspace == workspace_mode::task);
+  CHECK(made.max_parallel == 7);
+}
+
+TEST_CASE("every key reaches the tasks, and defaults are filled in") {
+  const auto made = loaded(every_key);
+  REQUIRE(made.tasks.size() == 4);
+  const auto& list = made.tasks[0];
+  CHECK(list.run == "echo \"a: b\"  # no comment\necho 'c'\n");
+  CHECK(list.retry == retry_policy{2, seconds{3}, 1.5, minutes{1}, 0, lost_attempt::start_again});
+  CHECK(list.timeout == minutes{10});
+  CHECK(list.outputs == std::vector<output_definition>{
+                            {"files", "The files."}, {"count", "How many."}, {"rest", ""}});
+  CHECK(list.priority == 0);
+  const auto& each = made.tasks[1];
+  CHECK(each.command ==
+        std::vector<std::string>{"printf", "%s", "${{ item }}", "", " padded ", "true"});
+  CHECK(each.needs == std::vector<std::string>{"list.all_1"});
+  CHECK(each.run_on == trigger_rule::always);
+  CHECK(each.env == std::map<std::string, std::string>{{"A", "over"}, {"N", "1e3"}});
+  CHECK(each.timeout == milliseconds{250});
+  CHECK(each.grace_period == seconds{5});
+  CHECK(each.retry.on_lost == lost_attempt::give_up);
+  CHECK(each.retry.max_attempts == 1);
+  CHECK(each.for_each == fan_values{std::string{"${{ tasks['list.all_1'].outputs.files }}"}});
+  CHECK(each.max_parallel == 2);
+  CHECK_FALSE(each.fail_fast);
+  const auto& pairs = made.tasks[2];
+  CHECK(pairs.when == "true");
+  CHECK(pairs.retry ==
+        retry_policy{1'000, minutes{10}, 1.5, minutes{10}, 1, lost_attempt::start_again});
+  REQUIRE(pairs.matrix);
+  REQUIRE(pairs.matrix->axes.size() == 3);
+  CHECK(pairs.matrix->axes[0].values ==
+        fan_values{std::vector<value>{make_value("debian"), make_value("12"), make_value(12),
+                                      make_value(1.5), make_value(true),
+                                      make_value("${{ params.day }}")}});
+  CHECK(pairs.matrix->include.at(0).at("extra") == make_value(1));
+  CHECK(pairs.matrix->exclude.at(1).at("os") == make_value(true));
+  CHECK(made.tasks[3].for_each ==
+        fan_values{std::vector<value>{make_value(1), make_value(2.0), make_value("no it is"),
+                                      make_value(false)}});
+}
+
+TEST_CASE("every key goes to JSON and back") {
+  check_round_trip(loaded(every_key));
+}
+
+TEST_CASE("a task's own retry lifts the `never` of the defaults") {
+  const auto made = loaded(R"(name: p
+defaults: {retry: never}
+tasks:
+  - {name: a, run: x}
+  - {name: b, run: x, retry: 3}
+  - {name: c, run: x, retry: {delay: 5s}}
+)");
+  CHECK(made.tasks[0].retry.on_lost == lost_attempt::give_up);
+  CHECK(made.tasks[1].retry.on_lost == lost_attempt::start_again);
+  CHECK(made.tasks[1].retry.max_attempts == 3);
+  CHECK(made.tasks[2].retry.on_lost == lost_attempt::start_again);
+  check_round_trip(made);
+}
+
+TEST_CASE("jitter may be nothing or all of a delay") {
+  const auto with = [](std::string_view jitter) {
+    return loaded("name: p\ntasks: [{name: a, run: x, retry: {jitter: " + std::string{jitter} +
+                  "}}]\n");
+  };
+  for (const auto* text : {"0", "0.0", "1", "1.0", "1e-9", "0.999999999999999999"}) {
+    CAPTURE(text);
+    const auto made = with(text);
+    const auto jitter = made.tasks[0].retry.jitter;
+    CHECK(jitter >= 0);
+    CHECK(jitter <= 1);
+    check_round_trip(made);
+    // The shortest wait is what jitter leaves, and is never negative.
+    const auto least = next_delay(made.tasks[0].retry, 1, 0.999999);
+    REQUIRE_FALSE(least);  // one attempt: no retry at all
+  }
+  retry_policy policy;
+  policy.max_attempts = 2;
+  policy.jitter = 1;
+  CHECK(next_delay(policy, 1, 0) == seconds{1});
+  CHECK(*next_delay(policy, 1, 0.999999999) >= seconds{0});
+  CHECK(*next_delay(policy, 1, 0.999999999) < milliseconds{1});
+  policy.jitter = 0;
+  CHECK(next_delay(policy, 1, 0.999999999) == seconds{1});
+}
+
+TEST_CASE("a task's environment is its own; the run lays it over the pipeline's") {
+  const auto made = loaded(
+      "name: p\nenv: {A: pipeline, B: pipeline}\n"
+      "tasks: [{name: a, run: x, env: {A: task}}]\n");
+  CHECK(made.env.at("A") == "pipeline");
+  CHECK(made.tasks[0].env == std::map<std::string, std::string>{{"A", "task"}});
+  check_round_trip(made);
+}
+
+TEST_CASE("a canonical text may be longer than what a person may write") {
+  std::string text = "name: p\nx-n: &n [";
+  for (int each = 0; each < 60; ++each) {
+    text += "task-with-a-name-" + std::to_string(each) + ",";
+  }
+  text += "]\ntasks:\n";
+  for (int each = 0; each < 2'000; ++each) {
+    text += "  - {name: task-with-a-name-" + std::to_string(each) + ", run: x" +
+            (each < 60 ? "}\n" : ", needs: *n}\n");
+  }
+  const auto made = loaded(text);
+  CHECK(to_json(made).size() > definition_bytes_max);
+  check_round_trip(made);
+}
+
+TEST_CASE("a definition whose canonical text would be too long is refused") {
+  // A character of four bytes here is six in JSON, and each alias writes it out.
+  std::string text = "name: p\nx-t: &t \"";
+  for (int each = 0; each < 200'000; ++each) {
+    text += "\\x01";
+  }
+  text += "\"\ntasks:\n";
+  for (int each = 0; each < 20; ++each) {
+    text += "  - {name: t" + std::to_string(each) + ", run: x, description: *t}\n";
+  }
+  const auto refused = load_definition(text, "p.yaml");
+  CHECK_FALSE(refused.definition.has_value());
+  REQUIRE(refused.diagnostics.size() == 1);
+  CHECK(to_string(refused.diagnostics[0]) ==
+        "p.yaml:1:1: error: the definition grows too large when it is written out (use fewer "
+        "aliases, or `for_each`)");
+}
+
+// Texts of characters that YAML, JSON or UTF-8 treat in a way of their own.
+std::string random_text(runtime::rng& random) {
+  constexpr std::array pieces{
+      std::string_view{"a"},        std::string_view{" "},       std::string_view{"\n"},
+      std::string_view{"\t"},       std::string_view{"\r"},      std::string_view{"\""},
+      std::string_view{"'"},        std::string_view{"\\"},      std::string_view{"#"},
+      std::string_view{": "},       std::string_view{"- "},      std::string_view{"{"},
+      std::string_view{"}"},        std::string_view{"["},       std::string_view{","},
+      std::string_view{"&a"},       std::string_view{"*a"},      std::string_view{"!"},
+      std::string_view{"%"},        std::string_view{"@"},       std::string_view{"`"},
+      std::string_view{"|"},        std::string_view{">"},       std::string_view{"---\n"},
+      std::string_view{"...\n"},    std::string_view{"\x01"},    std::string_view{"\x7F"},
+      std::string_view{"\u0085"},   std::string_view{"\u00A0"},  std::string_view{"\u2028"},
+      std::string_view{"\uFEFF"},   std::string_view{"\uFFFF"},  std::string_view{"\U0001F600"},
+      std::string_view{"\\ud83d"},  std::string_view{"\\ude00"}, std::string_view{"\\n"},
+      std::string_view{"yes"},      std::string_view{"012"},     std::string_view{"~"},
+      std::string_view{"<<"},       std::string_view{"? "},      std::string_view{"1e3"},
+      std::string_view{"$${{ x"},   std::string_view{"\x1B[0m"}, std::string_view{"/"},
+      std::string_view{"\b\f\v\a"}, std::string_view{"\u00E4"},  std::string_view{"=: "}};
+  std::string text;
+  for (auto left = random.next() % 12; left > 0; --left) {
+    text += pieces[random.next() % pieces.size()];
+  }
+  return text;
+}
+
+TEST_CASE("any text goes to JSON and back") {
+  runtime::rng random{20260131};
+  for (int round = 0; round < 3'000; ++round) {
+    auto made = loaded("name: p\nparams: {t: {default: x}}\ntasks: [{name: a, run: x}]\n");
+    auto& task = made.tasks[0];
+    made.description = random_text(random);
+    made.labels[random_text(random)] = random_text(random);
+    made.params[0].fallback = make_value(random_text(random));
+    made.params[0].choices = {*made.params[0].fallback, make_value(random_text(random))};
+    made.env["A"] = random_text(random);
+    task.run = "x" + random_text(random);
+    if (task.run.find("${{") != std::string::npos) {
+      task.run = "x";  // refused in shell text, also when it is escaped
+    }
+    task.for_each = fan_values{std::vector<value>{make_value(random_text(random))}};
+    task.outputs = {{"o", random_text(random)}};
+    check_round_trip(made);
+  }
+}
+
+// Goal: no text ends the process, and whatever loads is a whole definition.
+// Method: the text with every key, with a few bytes changed, doubled or taken away.
+TEST_CASE("a damaged text is refused or loads whole") {
+  constexpr std::string_view strange = "\"'{}[]:,-?&*!|>#%@`\n\t \\$~<x0\xC3\x01";
+  runtime::rng random{42};
+  for (int round = 0; round < 3'000; ++round) {
+    std::string text{every_key};
+    for (auto left = 1 + random.next() % 4; left > 0; --left) {
+      const auto at = random.next() % text.size();
+      const auto size = random.next() % 20;
+      switch (random.next() % 4) {
+        case 0:
+          text[at] = strange[random.next() % strange.size()];
+          break;
+        case 1:
+          text.insert(at, 1, strange[random.next() % strange.size()]);
+          break;
+        case 2:
+          text.erase(at, size);
+          break;
+        default:
+          text.insert(random.next() % text.size(), text.substr(at, size));
+      }
+    }
+    CAPTURE(text);
+    const auto made = load_definition(text, "");
+    CHECK(made.definition.has_value() == made.diagnostics.empty());
+    if (made) {
+      check_round_trip(*made.definition);
+      CHECK(graph_of(*made.definition).order.size() == made.definition->tasks.size());
+    }
+    for (const auto& each : made.diagnostics) {
+      CHECK(each.line > 0);
+      CHECK(each.column > 0);
+      CHECK(render(each, text).ends_with("\n"));
+    }
+  }
+}
+
+TEST_CASE("any number goes to JSON and back") {
+  runtime::rng random{7};
+  for (int round = 0; round < 3'000; ++round) {
+    auto made = loaded("name: p\ntasks: [{name: a, run: x, for_each: [1]}]\n");
+    const auto whole = static_cast<std::int64_t>(random.next() >> (random.next() % 64));
+    auto real = std::bit_cast<double>(random.next());
+    real = std::isfinite(real) ? real : 0.5;
+    made.tasks[0].for_each = fan_values{
+        std::vector<value>{make_value(whole), make_value(-(whole / 2)), make_value(real),
+                           make_value(random.fraction()), make_value(static_cast<double>(whole)),
+                           make_value(random.next() % 2 == 0)}};
+    made.tasks[0].retry = {2,
+                           milliseconds{random.next() % 1'000'000},
+                           1 + 99 * random.fraction(),
+                           milliseconds{random.next() % 10'000'000'000},
+                           random.fraction(),
+                           lost_attempt::start_again};
+    check_round_trip(made);
+  }
+}
+
+}  // namespace
+}  // namespace millrace::actors
