@@ -198,15 +198,4 @@ void canned_server::serve() {
   }
 }
 
-temporary_folder::temporary_folder() {
-  std::string pattern = "/tmp/millrace-e2e-XXXXXX";
-  REQUIRE(::mkdtemp(pattern.data()) != nullptr);
-  path = pattern;
-}
-
-temporary_folder::~temporary_folder() {
-  std::error_code ignored;
-  std::filesystem::remove_all(path, ignored);
-}
-
 }  // namespace millrace::testing

@@ -10,6 +10,8 @@
 #include <thread>
 #include <vector>
 
+#include "folders.h"
+
 namespace millrace::testing {
 
 /// What a command that has ended left.
@@ -91,15 +93,6 @@ private:
   int listening_ = -1;
   std::string url_;
   std::thread thread_;
-};
-
-class temporary_folder {
-public:
-  temporary_folder();
-  temporary_folder(const temporary_folder&) = delete;
-  temporary_folder& operator=(const temporary_folder&) = delete;
-  ~temporary_folder();
-  std::filesystem::path path;
 };
 
 }  // namespace millrace::testing

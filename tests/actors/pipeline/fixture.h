@@ -3,7 +3,6 @@
 #pragma once
 
 #include <doctest/doctest.h>
-#include <unistd.h>
 
 #include <chrono>
 #include <filesystem>
@@ -12,6 +11,7 @@
 #include <string>
 #include <thread>
 
+#include "folders.h"
 #include "millrace/actors/definition.h"
 #include "millrace/actors/pipeline_host.h"
 #include "millrace/actors/run_id.h"
@@ -19,20 +19,7 @@
 
 namespace millrace::actors {
 
-class temporary_folder {
-public:
-  temporary_folder() {
-    std::string pattern = "/tmp/millrace-test-XXXXXX";
-    path = ::mkdtemp(pattern.data());
-  }
-  temporary_folder(const temporary_folder&) = delete;
-  temporary_folder& operator=(const temporary_folder&) = delete;
-  ~temporary_folder() {
-    std::error_code ignored;
-    std::filesystem::remove_all(path, ignored);
-  }
-  std::filesystem::path path;
-};
+using testing::temporary_folder;
 
 // A silo with a pipeline host, as `millrace dev` has it but without HTTP.
 class node {

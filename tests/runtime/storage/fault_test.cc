@@ -4,9 +4,7 @@
 // Most cases put a shim between the engine and its journal or checkpoint that fails when told to;
 // two use the kernel: a small file system that fills up, and a limit on the size of files.
 #include <doctest/doctest.h>
-#include <sys/mount.h>
 #include <sys/resource.h>
-#include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -14,6 +12,7 @@
 #include <csignal>
 #include <cstring>
 
+#include "folders.h"
 #include "storage/engine.h"
 #include "storage/lmdb_env.h"
 #include "storage/storage_lost.h"
@@ -23,6 +22,7 @@ namespace millrace::runtime {
 namespace {
 
 using namespace testing;
+using millrace::testing::small_disk;
 
 /// What the shims do instead of working; `errc{}` for nothing.
 struct faults {
@@ -265,8 +265,8 @@ int fill(storage& store, int puts_max) {
   return puts_max;
 }
 
-// Deletes what `fill` took, one batch of a hundred at a time. A delete may be refused for as long as
-// the checkpoint has not caught up with the puts before it.
+// Deletes what `fill` took, one batch of a hundred at a time. A delete may be refused for as long
+// as the checkpoint has not caught up with the puts before it.
 void empty(storage& store, int count) {
   int attempts = 0;
   for (int begin = 0; begin < count; begin += 100) {
@@ -349,35 +349,13 @@ TEST_CASE("the journal stays bounded under sustained load") {
   CHECK((*opened)->stats().checkpoint_rows > 0);
 }
 
-class small_disk {
-public:
-  explicit small_disk(std::string path) : path_(std::move(path)) {
-    ::mkdir(path_.c_str(), 0700);
-    mounted_ = ::mount("tmpfs", path_.c_str(), "tmpfs", 0, "size=32m") == 0;
-  }
-  small_disk(const small_disk&) = delete;
-  small_disk& operator=(const small_disk&) = delete;
-  ~small_disk() {
-    if (mounted_) {
-      ::umount2(path_.c_str(), MNT_DETACH);
-    }
-  }
-  [[nodiscard]] bool mounted() const { return mounted_; }
-  [[nodiscard]] const std::string& path() const { return path_; }
-
-private:
-  std::string path_;
-  bool mounted_ = false;
-};
-
 TEST_CASE("a small disk that fills up refuses puts, keeps its rows, and heals by deletes") {
   const scratch_directory scratch;
   const small_disk disk{scratch.root() + "/disk"};
   if (!disk.mounted()) {
-    MESSAGE("skipped: mounting a small file system is not permitted here");
     return;
   }
-  auto options = small_options(disk.path() + "/data");
+  auto options = small_options(disk.path().string() + "/data");
   options.map_bytes = std::size_t{8} << 30U;
   options.checkpoint_interval_ms = 5;
   int count = 0;
@@ -403,15 +381,14 @@ TEST_CASE(
   const scratch_directory scratch;
   const small_disk disk{scratch.root() + "/disk"};
   if (!disk.mounted()) {
-    MESSAGE("skipped: mounting a small file system is not permitted here");
     return;
   }
-  auto entries = open_lmdb_journal({disk.path() + "/journal", std::size_t{1} << 30U});
-  auto rows = open_lmdb_checkpoint({disk.path() + "/checkpoint", std::size_t{1} << 30U});
+  auto entries = open_lmdb_journal({disk.path().string() + "/journal", std::size_t{1} << 30U});
+  auto rows = open_lmdb_checkpoint({disk.path().string() + "/checkpoint", std::size_t{1} << 30U});
   REQUIRE(entries);
   REQUIRE(rows);
   const std::string bytes(70'000, 'x');
-  const auto ballast = disk.path() + "/ballast";
+  const auto ballast = disk.path().string() + "/ballast";
   std::ofstream{ballast} << std::string(1U << 20U, 'b');
   const checkpoint_change change{partition_id{0}, "kept", bytes, false};
   REQUIRE((*rows)->write({&change, 1}, nullptr));
@@ -449,16 +426,15 @@ TEST_CASE("a disk that others fill refuses commits, and heals when they go") {
   const scratch_directory scratch;
   const small_disk disk{scratch.root() + "/disk"};
   if (!disk.mounted()) {
-    MESSAGE("skipped: mounting a small file system is not permitted here");
     return;
   }
-  auto options = small_options(disk.path() + "/data");
+  auto options = small_options(disk.path().string() + "/data");
   options.checkpoint_interval_ms = 5;
   auto opened = open_storage(options);
   REQUIRE(opened);
   const auto count = fill(**opened, 500);
   REQUIRE(count == 500);
-  const auto ballast = disk.path() + "/ballast";
+  const auto ballast = disk.path().string() + "/ballast";
   {
     std::ofstream file{ballast, std::ios::binary};
     const std::string block(1U << 16U, 'b');
