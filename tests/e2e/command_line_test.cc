@@ -303,6 +303,30 @@ TEST_CASE("output that cannot be written is no success") {
   }
 }
 
+// Method: the command fills the disk, after it has written outputs so large that the journal has no
+// free pages for them.
+TEST_CASE("a run ends with the reason when its results find no room on the disk") {
+  temporary_folder folder;
+  const small_disk disk{folder.path / "disk"};
+  if (!disk.mounted()) {
+    return;
+  }
+  const auto file = written(folder, R"(name: full
+tasks:
+  - name: fill
+    outputs: [big]
+    run: |
+      { printf big=; head -c 60000 /dev/zero | tr '\0' x; echo; } >> $MILLRACE_OUTPUT
+      cat /dev/zero > ballast || true
+)");
+  const auto data = disk.path() / "data";
+  const auto run = millrace({"run", file.string(), "--data", data.string()});
+  CAPTURE(run.errors);
+  CHECK(run.status == 1);
+  CHECK(run.errors.find("millrace: disk full: ") != std::string::npos);
+  CHECK(run.errors.find(data.string()) != std::string::npos);
+}
+
 TEST_CASE("an answer of another shape ends the program with one line, not by a signal") {
   canned_server strange{"HTTP/1.1 200 OK\r\nContent-Length: 13\r\n\r\n{\"run\":[1,2]}"};
   temporary_folder folder;

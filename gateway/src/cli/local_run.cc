@@ -78,6 +78,9 @@ exit_code local_run::follow() {
       }
       return report(page.error());
     }
+    if (const auto trouble = here_.host().trouble()) {
+      return report(*trouble);  // there may never be another event
+    }
     for (auto event : page->events()) {
       after = event.getSequence();
       if (const auto known = event_from_json(runtime::to_json_text(event))) {

@@ -24,7 +24,8 @@ public:
   [[nodiscard]] runtime::result<void> submit(const std::string& params);
 
   /// Shows what happens until the run ends, and cancels it when interrupted; then what failed tasks
-  /// complained of, or what the last tasks wrote. Requires: submitted.
+  /// complained of, or what the last tasks wrote. It stops looking when results cannot be stored.
+  /// Requires: submitted.
   [[nodiscard]] exit_code follow();
 
 private:
