@@ -303,6 +303,25 @@ TEST_CASE("output that cannot be written is no success") {
   }
 }
 
+// Method: a named pipe whose reader has closed it; the second output is longer than any buffer.
+TEST_CASE("a reader that has left ends the program quietly") {
+  temporary_folder folder;
+  const auto errors = folder.path / "errors";
+  const auto pipe = (folder.path / "pipe").string();
+  REQUIRE(::mkfifo(pipe.c_str(), 0600) == 0);
+  const auto file = written(folder, "name: x\ndescription: " + std::string(300'000, 'd') +
+                                        "\ntasks: [{name: a, run: x}]\n");
+  for (const auto& command : {std::string{"--help"}, "validate -o json " + file.string()}) {
+    CAPTURE(command);
+    const auto status =
+        std::system(("exec 3<>" + pipe + " 4>" + pipe + " 3<&-; " MILLRACE_PROGRAM " " + command +
+                     " >&4 2>" + errors.string())
+                        .c_str());
+    CHECK(WEXITSTATUS(status) == 141);
+    CHECK(contents(errors).empty());
+  }
+}
+
 // Method: the command fills the disk, after it has written outputs so large that the journal has no
 // free pages for them.
 TEST_CASE("a run ends with the reason when its results find no room on the disk") {

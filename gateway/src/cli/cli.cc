@@ -1,6 +1,9 @@
 // SPDX-License-Identifier: MIT
 #include "cli/cli.h"
 
+#include <poll.h>
+#include <unistd.h>
+
 #include <algorithm>
 #include <cerrno>
 #include <cstring>
@@ -53,7 +56,7 @@ void print_help(std::ostream& out, const std::vector<command>& commands) {
   out << "  version     print the version\n\n"
          "`millrace COMMAND --help` tells more. Exit codes: 0 ok, 1 run failed, 2 usage or\n"
          "definition, 3 cancelled, 4 not allowed, 5 not found, 6 conflict, 7 unreachable,\n"
-         "8 wait timed out, 130 interrupted.\n";
+         "8 wait timed out, 130 interrupted, 141 nobody reads the output.\n";
 }
 
 void print_help(std::ostream& out, const command& one, const po::options_description& options) {
@@ -150,17 +153,26 @@ exit_code run_any(const std::vector<std::string>& arguments) {
   return run_command(*found, {arguments.begin() + 1, arguments.end()});
 }
 
+// Whether standard output is a pipe or socket that nobody reads any more.
+bool reader_left() {
+  pollfd output{STDOUT_FILENO, 0, 0};
+  return ::poll(&output, 1, 0) == 1 && (output.revents & (POLLERR | POLLHUP)) != 0;
+}
+
 }  // namespace
 
 exit_code run(const std::vector<std::string>& arguments) {
   const auto code = run_any(arguments);
   errno = 0;
-  if (!std::cout.flush()) {
-    const auto why = errno == 0 ? std::string{} : std::string{": "} + std::strerror(errno);
-    report(exit_code::run_failed, "not all of the output could be written" + why);
-    return code == exit_code::ok ? exit_code::run_failed : code;
+  if (std::cout.flush()) {
+    return code;
   }
-  return code;
+  auto failure = exit_code::reader_left;
+  if (!reader_left()) {
+    const auto why = errno == 0 ? std::string{} : std::string{": "} + std::strerror(errno);
+    failure = report(exit_code::run_failed, "not all of the output could be written" + why);
+  }
+  return code == exit_code::ok ? failure : code;
 }
 
 }  // namespace millrace::gateway::cli

@@ -21,10 +21,11 @@ enum class exit_code : int {
   unreachable = 7,
   wait_timed_out = 8,
   interrupted = 130,
+  reader_left = 141,  ///< As a shell says it of a program that SIGPIPE ended.
 };
 
 /// Runs the command that `arguments` (without the program's name) name. `run_failed` also when
-/// what it printed could not be written.
+/// what it printed could not be written; quietly `reader_left` when nobody wanted the rest of it.
 [[nodiscard]] exit_code run(const std::vector<std::string>& arguments);
 
 }  // namespace millrace::gateway::cli
