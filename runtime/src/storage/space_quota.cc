@@ -72,8 +72,9 @@ result<void> space_quota::refresh(steady_time now, std::uint64_t pending_bytes) 
       measured_at_ = now;
       admitted_since_ = 0;
     }
-    entries_.used = std::min(entries_.used, measured_entries_ + admitted_since_);
-    rows_.used = std::min(rows_.used, measured_rows_ + admitted_since_);
+    const auto since = admitted_since_ * pages_factor;
+    entries_.used = std::min(entries_.used, measured_entries_ + since);
+    rows_.used = std::min(rows_.used, measured_rows_ + since);
   }
   used_permille_.store(fullest_permille(0), std::memory_order_relaxed);
   return {};
