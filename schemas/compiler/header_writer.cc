@@ -147,7 +147,7 @@ void write_reference(std::string& out, const actor_interface& one) {
     }
     if (method.params.constructible()) {
       out += "  [[nodiscard]] " + type + " " + method.name + "(" + parameter_list(method.params) +
-             ") const {\n    return " + method.name + "(" + wrapper + "{" +
+             ") const {\n    return this->" + method.name + "(" + wrapper + "{" +
              argument_list(method.params) + "});\n  }\n";
     }
     out += "  [[nodiscard]] " + type + " " + method.name + "(" + wrapper +

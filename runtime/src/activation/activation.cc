@@ -16,7 +16,8 @@ namespace {
 // Envelopes handled before other activations get the thread and changes are committed.
 constexpr unsigned batch_envelopes_max = 128;
 
-// Reading the clock costs as much as a tenth of a short turn.
+// Reading the clock costs as much as a tenth of a short turn, so it is read whenever messages are
+// taken from the mailbox (no older time may judge them) and after so many.
 constexpr unsigned clock_read_envelopes = 16;
 
 // Activations run in a row through the run-next slot before the thread goes back to the queue.
@@ -112,6 +113,9 @@ activation::~activation() {
 }
 
 void activation::discard() noexcept {
+  for (auto* link = open_.open_next; link != &open_; link = link->open_next) {
+    static_cast<envelope&>(*link).abandoned = true;  // nobody is told any more
+  }
   for (auto* turn : running_) {
     turn->running.reset();  // frames first: they unlink what they wait for
   }
@@ -198,14 +202,12 @@ caf::resumable::resume_result activation::drain() {
     return done;
   }
   for (unsigned handled = 0; handled < batch_envelopes_max;) {
-    if (inbox_.empty()) {
-      mailbox_.take(inbox_);
-    }
+    const auto taken = inbox_.empty() && mailbox_.take(inbox_);
     if (auto* one = inbox_.pop()) {
-      ++handled;
-      if (handled % clock_read_envelopes == 1) {
+      if (taken || handled % clock_read_envelopes == 0) {
         now_ = home_.time().steady();
       }
+      ++handled;
       handle(one);
       pump();
       if (phase_ == phase::gone) {
@@ -248,6 +250,9 @@ void activation::handle(envelope* one) {
       return;
     case envelope_kind::committed:
       committed(one);
+      return;
+    case envelope_kind::cancel:
+      cancel_turn(one);
       return;
     case envelope_kind::alarm:
       drop(one);
@@ -443,7 +448,8 @@ void activation::retire(const error* answer_with) {
                         one->kind == envelope_kind::deactivate ||
                         one->kind == envelope_kind::answer || one->kind == envelope_kind::wait ||
                         one->kind == envelope_kind::committed ||
-                        one->kind == envelope_kind::alarm || one->kind == envelope_kind::release;
+                        one->kind == envelope_kind::cancel || one->kind == envelope_kind::alarm ||
+                        one->kind == envelope_kind::release;
     if (is_own) {
       drop(one);
     } else if (answer_with != nullptr) {

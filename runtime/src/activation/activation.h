@@ -74,7 +74,9 @@ public:
   [[nodiscard]] silo_core& home() noexcept { return home_; }
   void check_may_change() const;
   void open_call(envelope& turn, call_spec&& spec, waiter& where);
+  void open_offload(envelope& turn, std::shared_ptr<offloaded_work> work, waiter& where);
   static void close_waiter(waiter& where) noexcept;
+  [[nodiscard]] bool cancelled() const noexcept;
   void wait_for_signal(envelope& turn, const std::string& signal, duration limit, waiter& where);
   void notify(std::string_view signal);
   void tell(call_spec&& spec);
@@ -174,7 +176,11 @@ private:
   static void unlink_open(envelope& one) noexcept;
   void fail_at_once(envelope* call, error why);
   void rang();
+  template <class Why>
+  void end_open(Why&& why);
   void expire_open();
+  void cancel_turn(envelope* one);
+  void open(envelope* one, waiter& where);
   void fire_timers();
   void timer_ended(const envelope& turn);
   void need_alarm(steady_time due);

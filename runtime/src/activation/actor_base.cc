@@ -84,6 +84,10 @@ void actor_base::require_version(std::uint64_t expected) const {
   }
 }
 
+bool actor_base::cancelled() const noexcept {
+  return activation_->cancelled();
+}
+
 void actor_base::deactivate_when_idle() {
   activation_->deactivate_when_idle();
 }
@@ -120,6 +124,11 @@ waiter::~waiter() {
 void start_call(turn_root& root, call_spec&& spec, waiter& where) {
   auto& turn = static_cast<envelope&>(root);
   turn.serving.load(std::memory_order_relaxed)->open_call(turn, std::move(spec), where);
+}
+
+void start_offload(turn_root& root, std::shared_ptr<offloaded_work> work, waiter& where) {
+  auto& turn = static_cast<envelope&>(root);
+  turn.serving.load(std::memory_order_relaxed)->open_offload(turn, std::move(work), where);
 }
 
 void signal_wait::start(promise_base& waiting) {

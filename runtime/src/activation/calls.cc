@@ -49,12 +49,10 @@ void activation::open_call(envelope& turn, call_spec&& spec, waiter& where) {
     call->parent = &turn;
     detail::keep(turn);
   }
-  call->caller = this;
-  keep();
-  call->where = &where;
-  where.open_call = call;
-  link_open(call);
-  detail::keep(*call);
+  open(call, where);
+  if (valid && turn.abandoned.load(std::memory_order_relaxed)) {
+    valid = error{errc::cancelled, "the call that this one is part of was cancelled"};
+  }
   if (!valid) {
     fail_at_once(call, std::move(valid).error());
   } else if (method.one_way) {
@@ -62,6 +60,42 @@ void activation::open_call(envelope& turn, call_spec&& spec, waiter& where) {
   } else {
     need_alarm(call->deadline);
     let_out(call);
+  }
+}
+
+// Adds it to what the coroutine of `where` waits for; the list's reference beside the caller's.
+void activation::open(envelope* one, waiter& where) {
+  one->caller = this;
+  keep();
+  one->where = &where;
+  where.open_call = one;
+  link_open(one);
+  detail::keep(*one);
+}
+
+void activation::open_offload(envelope& turn, std::shared_ptr<offloaded_work> work, waiter& where) {
+  auto* one = new envelope{envelope_kind::answer};
+  one->deadline = turn.deadline;
+  open(one, where);
+  need_alarm(one->deadline);
+  // Whoever destroys the job last drops the reference, run or not.
+  auto owned = std::shared_ptr<envelope>{one, [](envelope* left) { drop(left); }};
+  const auto queued = home_.offload_threads().submit([work = std::move(work), owned] {
+    try {
+      work->run();
+    } catch (const error& failure) {
+      owned->failure = failure;
+    } catch (const std::exception& thrown) {
+      owned->failure =
+          error{errc::internal, std::string{"exception in offloaded work: "} + thrown.what()};
+    }
+    detail::keep(*owned);
+    owned->caller->post_or_drop(owned.get());
+  });
+  if (!queued) {
+    detail::keep(*one);
+    fail_at_once(one, {errc::overloaded, "too much offloaded work waits for a thread",
+                       std::chrono::milliseconds{100}});
   }
 }
 
@@ -73,9 +107,30 @@ void activation::fail_at_once(envelope* call, error why) {
 
 void activation::close_waiter(waiter& where) noexcept {
   auto* call = static_cast<envelope*>(where.open_call);
-  call->abandoned = true;
+  const auto is_call = call->parent != nullptr;
+  if (!call->abandoned.exchange(true) && is_call) {
+    call->caller->home_.cancel(*call);
+  }
   unlink_open(*call);
   drop(call);
+}
+
+bool activation::cancelled() const noexcept {
+  return current_ != nullptr &&
+         (current_->abandoned.load(std::memory_order_relaxed) || current_->deadline <= now_);
+}
+
+void activation::cancel_turn(envelope* one) {
+  const auto* const turn = one->parent;
+  if (std::find(running_.begin(), running_.end(), turn) != running_.end()) {
+    end_open([turn](const envelope& open) -> std::optional<error> {
+      if (open.where->joined->waiting->root() != turn) {
+        return std::nullopt;
+      }
+      return error{errc::cancelled, "the caller no longer waits"};
+    });
+  }
+  drop(one);
 }
 
 void activation::take_answer(envelope* one) {
@@ -175,32 +230,40 @@ void activation::rang() {
   need_alarm(next);
 }
 
-void activation::expire_open() {
-  // Expired ones first move to a list of their own: a coroutine that is resumed may end others.
-  open_link expired;
-  expired.open_previous = expired.open_next = &expired;
+// Ends the open calls and waits for which `why` gives a reason.
+template <class Why>
+void activation::end_open(Why&& why) {
+  // They first move to a list of their own: a coroutine that is resumed may end others.
+  open_link ended;
+  ended.open_previous = ended.open_next = &ended;
   for (auto* link = open_.open_next; link != &open_;) {
     auto* following = link->open_next;
     auto& one = static_cast<envelope&>(*link);
-    if (one.deadline <= now_ && !(one.is_wait && one.abandoned)) {
+    auto reason = one.is_wait && one.abandoned ? std::nullopt : why(one);  // raised: it has ended
+    if (reason) {
+      one.where->failure = std::move(reason);
       link->open_previous->open_next = link->open_next;
       link->open_next->open_previous = link->open_previous;
-      link->open_previous = expired.open_previous;
-      link->open_next = &expired;
-      expired.open_previous->open_next = link;
-      expired.open_previous = link;
+      link->open_previous = ended.open_previous;
+      link->open_next = &ended;
+      ended.open_previous->open_next = link;
+      ended.open_previous = link;
     }
     link = following;
   }
-  while (expired.open_next != &expired) {
-    auto& one = static_cast<envelope&>(*expired.open_next);
-    one.abandoned = true;
+  while (ended.open_next != &ended) {
+    auto& one = static_cast<envelope&>(*ended.open_next);
     auto* where = one.where;
-    unlink_open(one);
-    if (!one.is_wait) {
-      where->failure =
-          error{errc::deadline_exceeded, "no answer by the deadline from " + name_of(one)};
+    const auto withdraw = !one.abandoned.exchange(true) && one.parent != nullptr &&
+                          where->failure->code() == errc::cancelled;
+    if (withdraw) {
+      home_.cancel(one);
     }
+    if (one.is_wait && where->failure->code() == errc::deadline_exceeded) {
+      where->failure.reset();  // the answer is that nobody raised it
+    }
+    where->propagate = where->propagate || (one.is_wait && where->failure);
+    unlink_open(one);
     drop(&one);
     if (--where->joined->left == 0) {
       auto* waiting = where->joined->waiting;
@@ -210,6 +273,17 @@ void activation::expire_open() {
       run_turn(static_cast<envelope&>(*waiting->root()), waiting);
     }
   }
+}
+
+void activation::expire_open() {
+  end_open([this](const envelope& one) -> std::optional<error> {
+    if (one.deadline > now_) {
+      return std::nullopt;
+    }
+    return error{errc::deadline_exceeded, one.interface != nullptr
+                                              ? "no answer by the deadline from " + name_of(one)
+                                              : "offloaded work did not end by the deadline"};
+  });
 }
 
 void activation::stay_active(duration limit) {

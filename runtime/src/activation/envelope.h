@@ -33,6 +33,7 @@ enum class envelope_kind : std::uint8_t {
   wait,        ///< A coroutine that waits for the signal `text`; never travels.
   loaded,      ///< The rows have been read.
   committed,   ///< A commit has ended.
+  cancel,      ///< The caller of the call `parent` no longer waits for it.
   alarm,       ///< The activation's alarm went off.
   wake,        ///< Loads an activation that has sends or reminders to see to.
   release,     ///< An external party asks the activation to end.

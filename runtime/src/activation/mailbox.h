@@ -48,12 +48,13 @@ public:
     }
   }
 
-  /// Appends everything that has arrived to `to`, oldest first.
-  void take(envelope_list& to) noexcept {
+  /// Appends everything that has arrived to `to`, oldest first; false when that is nothing.
+  bool take(envelope_list& to) noexcept {
     if (head_.load(std::memory_order_relaxed) == nullptr) {
-      return;
+      return false;
     }
     turn_round(head_.exchange(nullptr, std::memory_order_acquire), to);
+    return true;
   }
 
   /// Marks the reader asleep; false when something has arrived.

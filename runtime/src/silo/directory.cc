@@ -5,6 +5,17 @@
 
 namespace millrace::runtime::detail {
 
+activation* directory::find(const actor_hash& hash) {
+  auto& own = shard_of(hash);
+  const std::lock_guard lock{own.mutex};
+  const auto found = own.activations.find(hash);
+  if (found == own.activations.end()) {
+    return nullptr;
+  }
+  found->second->keep();
+  return found->second;
+}
+
 void directory::erase(activation& one) {
   auto& own = shard_of(one.hash());
   {

@@ -35,6 +35,9 @@ public:
     return use(*at->second, fresh);
   }
 
+  /// Null, or the activation with a reference for the caller.
+  [[nodiscard]] activation* find(const actor_hash& hash);
+
   /// Takes the activation out if it is the one that is registered, and drops the reference.
   void erase(activation& one);
 

@@ -65,12 +65,31 @@ private:
   detail::timer_service& timers_;
 };
 
+// Takes over one reference of each.
+void deliver(detail::silo_core& to, detail::envelope* one, external_call& waiting) {
+  one->sink = std::make_unique<external_sink>(waiting, to.timers());
+  to.timers().arm(waiting, one->deadline);
+  to.deliver(one);
+}
+
 void deliver(detail::silo_core& to, detail::envelope* one,
              std::function<void(result<any_message>)> done) {
-  auto* waiting = new external_call{std::move(done)};
-  one->sink = std::make_unique<external_sink>(*waiting, to.timers());
-  to.timers().arm(*waiting, one->deadline);
-  to.deliver(one);
+  deliver(to, one, *new external_call{std::move(done)});
+}
+
+// Requires: the silo does not refuse it.
+detail::envelope* make_call(detail::silo_core& to, call_spec&& spec) {
+  const auto& method = spec.interface->methods[spec.method];
+  const auto limit =
+      spec.timeout > duration{} ? spec.timeout : std::chrono::milliseconds{method.timeout_ms};
+  auto* call = new detail::envelope{detail::envelope_kind::call};
+  call->interface = spec.interface;
+  call->key = std::move(spec.key);
+  call->method = spec.method;
+  call->content = std::move(spec.params);
+  call->text = std::move(spec.idempotency_key);
+  call->deadline = time_after(to.time().steady(), limit);
+  return call;
 }
 
 // Blocks until `start` has called what it is given.
@@ -112,6 +131,39 @@ result<void> tend_dead_letter(detail::silo_core& silo, detail::envelope_kind how
 
 }  // namespace
 
+class call_handle::state {
+public:
+  state(detail::silo_core& silo, external_call& waiting, detail::envelope& call)
+      : silo_(silo), waiting_(waiting), call_(call) {
+    waiting_.keep();
+    detail::keep(call_);
+  }
+  state(const state&) = delete;
+  state& operator=(const state&) = delete;
+  ~state() {
+    detail::drop(&call_);
+    waiting_.release();
+  }
+  void cancel() {
+    if (waiting_.finish(error{errc::cancelled, "the caller withdrew the call"})) {
+      silo_.timers().disarm(waiting_);
+      call_.abandoned = true;
+      silo_.cancel(call_);
+    }
+  }
+
+private:
+  detail::silo_core& silo_;
+  external_call& waiting_;
+  detail::envelope& call_;
+};
+
+void call_handle::cancel() {
+  if (state_) {
+    state_->cancel();
+  }
+}
+
 class silo::parts : public detail::silo_core {
 public:
   using silo_core::silo_core;
@@ -140,19 +192,22 @@ void silo::call_then(call_spec spec, std::function<void(result<any_message>)> do
   auto refusal = parts_->refusal(spec);
   if (refusal) {
     done(std::move(*refusal));
-    return;
+  } else {
+    deliver(*parts_, make_call(*parts_, std::move(spec)), std::move(done));
   }
-  const auto& method = spec.interface->methods[spec.method];
-  const auto limit =
-      spec.timeout > duration{} ? spec.timeout : std::chrono::milliseconds{method.timeout_ms};
-  auto* call = new detail::envelope{detail::envelope_kind::call};
-  call->interface = spec.interface;
-  call->key = std::move(spec.key);
-  call->method = spec.method;
-  call->content = std::move(spec.params);
-  call->text = std::move(spec.idempotency_key);
-  call->deadline = time_after(parts_->time().steady(), limit);
-  deliver(*parts_, call, std::move(done));
+}
+
+call_handle silo::start_call(call_spec spec, std::function<void(result<any_message>)> done) {
+  auto refusal = parts_->refusal(spec);
+  if (refusal) {
+    done(std::move(*refusal));
+    return call_handle{nullptr};
+  }
+  auto* call = make_call(*parts_, std::move(spec));
+  auto* waiting = new external_call{std::move(done)};
+  auto state = std::make_shared<call_handle::state>(*parts_, *waiting, *call);
+  deliver(*parts_, call, *waiting);
+  return call_handle{std::move(state)};
 }
 
 result<any_message> silo::call_and_wait(call_spec spec) {

@@ -37,7 +37,8 @@ silo_core::silo_core(std::unique_ptr<storage> rows, silo_options options, const 
       config_(std::make_unique<scheduler_config>(threads_of(options_))),
       system_(std::make_unique<caf::actor_system>(*config_)),
       timers_(time),
-      reminders_(*this) {}
+      reminders_(*this),
+      offload_threads_(options_.offload_threads_max, options_.offload_queue_max) {}
 
 silo_core::~silo_core() {
   stop(duration{});
@@ -119,6 +120,7 @@ void silo_core::stop(duration grace) {
       warn("the silo stops with " + std::to_string(directory_.size()) + " activations still busy");
     }
     timers_.stop();
+    offload_threads_.stop();
     rows_->stop();
   });
 }
@@ -216,6 +218,18 @@ void silo_core::deliver(envelope* one) {
     }
     return;
   }
+}
+
+void silo_core::cancel(envelope& call) {
+  auto* target = directory_.find(hash_of(call.interface->type, call.key));
+  if (target == nullptr) {
+    return;
+  }
+  auto* one = new envelope{envelope_kind::cancel};
+  one->parent = &call;
+  keep(call);
+  target->post_or_drop(one);
+  target->release();
 }
 
 void silo_core::answer(envelope* one, error why) {

@@ -15,6 +15,7 @@
 
 #include "activation/activation.h"
 #include "millrace/runtime/silo.h"
+#include "offload/thread_pool.h"
 #include "silo/directory.h"
 #include "silo/reminder_queue.h"
 #include "timers/timer_service.h"
@@ -54,6 +55,10 @@ public:
   /// over one reference. A call that cannot be queued is answered with the reason.
   void deliver(envelope* one);
 
+  /// Tells the activation that serves a call, if one does, that its caller no longer waits. Adds a
+  /// reference.
+  void cancel(envelope& call);
+
   /// Why a call from outside cannot be taken now, if so.
   [[nodiscard]] std::optional<error> refusal(const call_spec& spec);
 
@@ -73,6 +78,7 @@ public:
   [[nodiscard]] const clock& time() const noexcept { return time_; }
   [[nodiscard]] const silo_options& options() const noexcept { return options_; }
   [[nodiscard]] timer_service& timers() noexcept { return timers_; }
+  [[nodiscard]] thread_pool& offload_threads() noexcept { return offload_threads_; }
   [[nodiscard]] reminder_queue& reminders() noexcept { return reminders_; }
   [[nodiscard]] silo_counters& counters() noexcept { return counters_; }
   [[nodiscard]] silo_stats stats() const;
@@ -100,6 +106,7 @@ private:
   directory directory_;
   timer_service timers_;
   reminder_queue reminders_;
+  thread_pool offload_threads_;
 };
 
 }  // namespace millrace::runtime::detail

@@ -4,6 +4,7 @@
 
 #include <doctest/doctest.h>
 
+#include <algorithm>
 #include <array>
 #include <chrono>
 #include <random>
@@ -433,8 +434,12 @@ TEST_CASE("a fan-out of twenty thousand costs the same per event as one of two t
     CHECK(effects.ended);
     return std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count() / width;
   };
-  const auto narrow = played(2'000);
-  CHECK(played(20'000) < narrow * 5);
+  // The best of a few: another process may take the processor from one of them.
+  const auto best = [&](int width) {
+    return std::min({played(width), played(width), played(width)});
+  };
+  const auto narrow = best(2'000);
+  CHECK(best(20'000) < narrow * 5);
 }
 
 }  // namespace

@@ -34,6 +34,7 @@
 #include "millrace/runtime/ids.h"
 #include "millrace/runtime/interface.h"
 #include "millrace/runtime/message.h"
+#include "millrace/runtime/offload.h"
 
 namespace millrace::runtime {
 
@@ -211,6 +212,11 @@ protected:
   }
   /// Resumes everyone who waits for `name` now.
   void notify(std::string_view name);
+
+  /// Whether nobody waits for the answer of the method that runs any more: the caller cancelled it
+  /// or ended, or the deadline has passed. The method's open calls and waits have then ended with
+  /// `cancelled` or `deadline_exceeded`, and so will new ones; sends and tells still go.
+  [[nodiscard]] bool cancelled() const noexcept;
 
   /// Keeps the activation from being collected as idle for this long from now, whatever the idle
   /// timeout; zero takes that back.

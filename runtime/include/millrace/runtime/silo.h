@@ -35,6 +35,8 @@ struct silo_options {
   unsigned threads = 0;                              ///< That run turns; 0: one a core.
   std::uint32_t mailbox_messages_max = 10'000;       ///< Of one activation; past it `overloaded`.
   duration idle_timeout = std::chrono::minutes{15};  ///< After which an activation is collected.
+  std::size_t offload_threads_max = 16;  ///< For functions that actors offload; made on demand.
+  std::size_t offload_queue_max = 1024;  ///< Functions that wait for one; past it `overloaded`.
   /// Where warnings go (one line, no newline); unset: standard error. Called from any thread.
   std::function<void(std::string_view)> warn = {};
 };
@@ -53,6 +55,22 @@ struct silo_stats {
   std::uint64_t reminders_fired_total = 0;
   std::uint64_t sends_pending = 0;       ///< Stored and not yet answered.
   std::uint64_t dead_letters_total = 0;  ///< Since start.
+};
+
+/// A call made with `silo::start_call`.
+///
+/// Threading: any thread. Requires: the silo lives.
+class call_handle {
+public:
+  class state;
+  explicit call_handle(std::shared_ptr<state> of) noexcept : state_(std::move(of)) {}
+
+  /// Withdraws the call unless it has been answered: the caller's answer is `cancelled`, a method
+  /// that has not begun never will, and one that runs is told (`actor_base::cancelled`).
+  void cancel();
+
+private:
+  std::shared_ptr<state> state_;
 };
 
 /// A send that was given up; see `actor_base::send`.
@@ -116,6 +134,9 @@ public:
   /// Calls an actor; `done` is called once, on a thread of the silo or within this call, and must
   /// not block.
   void call_then(call_spec spec, std::function<void(result<any_message>)> done);
+
+  /// As `call_then`, and gives the means to cancel the call.
+  call_handle start_call(call_spec spec, std::function<void(result<any_message>)> done);
 
   template <class T>
   void call_then(runtime::call<T> one, std::function<void(result<T>)> done) {

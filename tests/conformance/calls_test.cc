@@ -1,0 +1,164 @@
+// SPDX-License-Identifier: MIT
+// What runs beside what, and what ends a call.
+#include <thread>
+
+#include "conformance/probe.h"
+
+namespace millrace::conformance {
+namespace {
+
+TEST_CASE("read-only methods overlap, writers exclude") {
+  probe_silo silo;
+  auto first = silo.later(ref<Probe>("a").hold_reading("first", 3'000'000));
+  auto second = silo.later(ref<Probe>("a").hold_reading("second", 3'000'000));
+  auto writer = silo.later(ref<Probe>("a").hold("writer", 3'000'000));
+  auto late = silo.later(ref<Probe>("a").hold_reading("late", 3'000'000));
+  REQUIRE(silo.events.has("second begins"));
+  REQUIRE(silo.here->call(ref<Probe>("a").raise()));
+  CHECK(first.get());
+  CHECK(second.get());
+  REQUIRE(silo.events.has("writer begins"));
+  CHECK(silo.events.count("late begins") == 0);
+  REQUIRE(silo.here->call(ref<Probe>("a").raise()));
+  CHECK(writer.get());
+  REQUIRE(silo.events.has("late begins"));
+  REQUIRE(silo.here->call(ref<Probe>("a").raise()));
+  CHECK(late.get());
+}
+
+TEST_CASE("a queued call whose time is up never runs, and the actor goes on") {
+  probe_silo silo;
+  auto held = silo.later(ref<Probe>("a").hold("work", 3'000'000));
+  REQUIRE(silo.events.has("work begins"));
+  auto expired = silo.later(ref<Probe>("a").set(5).timeout(10s));
+  silo.move(11s);
+  CHECK(expired.get().error().code() == errc::deadline_exceeded);
+  REQUIRE(silo.here->call(ref<Probe>("a").raise()));
+  CHECK(held.get());
+  CHECK(silo.here->call(ref<Probe>("a").get())->value() == 0);
+}
+
+TEST_CASE("a reentrant method goes on after a message beside it has expired") {
+  probe_silo silo;
+  auto held = silo.later(ref<Probe>("a").hold_beside("beside", 3'000'000));
+  auto writer = silo.later(ref<Probe>("a").hold("writer", 3'000'000));
+  REQUIRE(silo.events.has("writer begins"));
+  auto expired = silo.later(ref<Probe>("a").set(5).timeout(1s));
+  silo.move(2s);
+  CHECK(expired.get().error().code() == errc::deadline_exceeded);
+  REQUIRE(silo.here->call(ref<Probe>("a").raise()));
+  CHECK(held.get());
+  CHECK(writer.get());
+  CHECK(silo.here->call(ref<Probe>("a").get())->value() == 0);
+}
+
+TEST_CASE("a call chain that returns to a busy actor fails at once and names the path") {
+  probe_silo silo;
+  const auto answer = silo.here->call(ref<Probe>("a").call_back("b", "a"));
+  CHECK(answer.error().code() == errc::call_cycle);
+  CHECK(answer.error().text() ==
+        "the call chain returns to a busy actor: probe/a -> probe/b -> probe/a");
+}
+
+TEST_CASE("a cancelled call ends its caller's wait, and the method is told") {
+  probe_silo silo;
+  std::promise<errc> heard;
+  auto held = silo.here->start_call(
+      std::move(ref<Probe>("a").hold("work", 3'000'000).spec()),
+      [&](auto answer) { heard.set_value(answer ? errc{} : answer.error().code()); });
+  REQUIRE(silo.events.has("work begins"));
+  held.cancel();
+  CHECK(heard.get_future().get() == errc::cancelled);
+  CHECK(silo.events.has("work is cancelled"));
+  held.cancel();  // no effect
+  CHECK(silo.here->call(ref<Probe>("a").set(1)));
+}
+
+TEST_CASE("a call that is cancelled before it begins never runs") {
+  probe_silo silo;
+  auto held = silo.later(ref<Probe>("a").hold("work", 3'000'000));
+  REQUIRE(silo.events.has("work begins"));
+  std::promise<errc> heard;
+  auto queued = silo.here->start_call(std::move(ref<Probe>("a").set(5).spec()), [&](auto answer) {
+    heard.set_value(answer ? errc{} : answer.error().code());
+  });
+  queued.cancel();
+  CHECK(heard.get_future().get() == errc::cancelled);
+  REQUIRE(silo.here->call(ref<Probe>("a").raise()));
+  CHECK(held.get());
+  CHECK(silo.here->call(ref<Probe>("a").get())->value() == 0);
+}
+
+TEST_CASE("cancellation travels down the call chain") {
+  probe_silo silo;
+  std::promise<errc> heard;
+  auto held = silo.here->start_call(
+      std::move(ref<Probe>("top").hold_other("bottom", "work", 3'000'000).spec()),
+      [&](auto answer) { heard.set_value(answer ? errc{} : answer.error().code()); });
+  REQUIRE(silo.events.has("work begins"));
+  held.cancel();
+  CHECK(heard.get_future().get() == errc::cancelled);
+  CHECK(silo.events.has("work is cancelled"));
+  CHECK(silo.events.has("top hears cancelled"));
+  CHECK(silo.events.has("may not go on"));  // nobody waits for it
+}
+
+TEST_CASE("when a caller's activation ends, what it waits for is cancelled") {
+  probe_silo silo;
+  auto held = silo.later(ref<Probe>("top").hold_other("bottom", "work", 3'000'000));
+  REQUIRE(silo.events.has("work begins"));
+  auto beside = silo.later(ref<Probe>("top").hold_beside("beside", 1));
+  silo.here->stop(10ms);
+  CHECK(held.get().error().code() == errc::unavailable);
+  static_cast<void>(beside.get());
+}
+
+TEST_CASE("blocking work is offloaded, and its actor stays responsive") {
+  probe_silo silo;
+  auto blocked = silo.later(ref<Probe>("a").block("offload"));
+  REQUIRE(silo.events.has("works elsewhere"));
+  auto beside = silo.later(ref<Probe>("a").hold_beside("beside", 0));
+  CHECK(silo.events.has("beside begins"));
+  silo.gate.set_value();
+  const auto done = blocked.get();
+  REQUIRE(done);
+  CHECK(done->text() == "done");
+  static_cast<void>(beside.get());
+}
+
+TEST_CASE("what offloaded work throws ends the method, or is a result") {
+  probe_silo silo;
+  CHECK(silo.here->call(ref<Probe>("a").block("throw")).error().code() == errc::conflict);
+  CHECK(silo.here->call(ref<Probe>("a").block("result"))->text() == "offloaded");
+}
+
+TEST_CASE("offloaded work may outlive its caller") {
+  probe_silo silo;
+  auto blocked = silo.later(ref<Probe>("a").block("offload").timeout(1s));
+  REQUIRE(silo.events.has("works elsewhere"));
+  silo.move(2s);
+  CHECK(blocked.get().error().code() == errc::deadline_exceeded);
+  CHECK(silo.here->call(ref<Probe>("a").set(1)));
+  silo.gate.set_value();
+}
+
+TEST_CASE("offloading past the bounds of the pool is refused") {
+  probe_silo silo{{.offload_threads_max = 1, .offload_queue_max = 1}};
+  auto running = silo.later(ref<Probe>("a").block("offload"));
+  REQUIRE(silo.events.has("works elsewhere"));
+  auto waiting = silo.later(ref<Probe>("b").block("offload"));
+  errc refused{};
+  for (int at = 0; refused != errc::overloaded; ++at) {  // `b` may not have queued its own yet
+    auto one = silo.later(ref<Probe>("c" + std::to_string(at)).block("offload").timeout(1ms));
+    if (one.wait_for(1s) == std::future_status::ready) {
+      refused = one.get().error().code();
+    }
+    REQUIRE(at < 3);
+  }
+  silo.gate.set_value();
+  CHECK(running.get());
+  CHECK(waiting.get());
+}
+
+}  // namespace
+}  // namespace millrace::conformance

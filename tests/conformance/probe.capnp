@@ -1,0 +1,37 @@
+# SPDX-License-Identifier: MIT
+# The actors of the conformance suite: each method does one thing that a scenario speaks of.
+@0xc7e19a04d5b8f263;
+
+using Cxx = import "/capnp/c++.capnp";
+using Actor = import "/millrace/actor.capnp";
+$Cxx.namespace("millrace::conformance");
+
+struct ProbeState {
+  value @0 :Int64;
+}
+
+interface Probe $Actor.actor("probe") {
+  set @0 (value :Int64) -> (version :UInt64);
+  get @1 () -> (value :Int64, version :UInt64) $Actor.readOnly;
+  hold @2 (name :Text, limitMs :Int64) -> () $Actor.timeout(3600000);
+  # Waits for `raise`; writes "NAME begins", then "NAME ends" or "NAME is cancelled" into the diary.
+  holdReading @3 (name :Text, limitMs :Int64) -> () $Actor.readOnly $Actor.timeout(3600000);
+  holdBeside @4 (name :Text, limitMs :Int64) -> () $Actor.reentrant $Actor.timeout(3600000);
+  raise @5 () -> () $Actor.reentrant;
+  holdOther @6 (key :Text, name :Text, limitMs :Int64) -> () $Actor.timeout(3600000);
+  # Calls `hold` of another.
+  callBack @7 (key :Text, then :Text) -> ();
+  # Calls `callBack` of `key`, which calls `get` of `then`.
+  leave @8 () -> ();
+  stay @9 (forMs :Int64) -> ();
+  block @10 (how :Text) -> (text :Text);
+  # "inside": holds the thread until the test lets it go; "offload": the same, offloaded; "throw":
+  # offloads what throws; "result": turns that into a text.
+  everyMs @11 (name :Text, afterMs :Int64, everyMs :Int64) -> ();
+  stop @12 (name :Text) -> ();
+}
+
+interface Brief $Actor.actor("brief") $Actor.idleTimeout(1000) {
+  # Collected after a second.
+  touch @0 () -> ();
+}

@@ -1,0 +1,242 @@
+// SPDX-License-Identifier: MIT
+// The actors of the conformance suite, and the diary in which they write what happens to them.
+#pragma once
+
+#include <doctest/doctest.h>
+
+#include <algorithm>
+#include <condition_variable>
+#include <future>
+#include <mutex>
+#include <string>
+#include <vector>
+
+#include "conformance/probe.capnp.actor.h"
+#include "millrace/runtime/silo.h"
+#include "millrace/testing/faulty_storage.h"
+#include "millrace/testing/hand_clock.h"
+
+namespace millrace::conformance {
+
+using namespace millrace::runtime;
+using namespace std::chrono_literals;
+
+/// What happened, in order; of one test.
+///
+/// Threading: any thread.
+class diary {
+public:
+  void write(std::string entry) {
+    const std::lock_guard lock{mutex_};
+    entries_.push_back(std::move(entry));
+    written_.notify_all();
+  }
+  /// Blocks until the entry is there `times` times; false after ten seconds without.
+  [[nodiscard]] bool has(const std::string& entry, std::ptrdiff_t times = 1) {
+    std::unique_lock lock{mutex_};
+    return written_.wait_for(
+        lock, 10s, [&] { return std::count(entries_.begin(), entries_.end(), entry) >= times; });
+  }
+  [[nodiscard]] std::vector<std::string> all() {
+    const std::lock_guard lock{mutex_};
+    return entries_;
+  }
+  [[nodiscard]] std::ptrdiff_t count(const std::string& entry) {
+    const auto now = all();
+    return std::count(now.begin(), now.end(), entry);
+  }
+
+private:
+  std::mutex mutex_;
+  std::condition_variable written_;
+  std::vector<std::string> entries_;
+};
+
+/// What the actors of one test share with it.
+struct stage {
+  diary events;
+  std::promise<void> gate;  ///< Held threads wait for it.
+  std::shared_future<void> opened{gate.get_future()};
+};
+
+class probe final : public probe_base<ProbeState> {
+public:
+  explicit probe(stage& on) : stage_(on) {}
+
+  async<> on_activate() override {
+    if (key() == "unwilling") {
+      co_await fail(errc::failed_precondition, "not today");
+    }
+    if (key().starts_with("hooked")) {
+      write("activates");
+    }
+    if (key() == "hooked and leaves at once") {
+      deactivate_when_idle();
+    }
+    if (key() == "slow to begin") {
+      co_await wait("go", 1h);
+    }
+  }
+  async<> on_deactivate(deactivation why) override {
+    if (key().starts_with("hooked")) {
+      write(why == deactivation::idle        ? "is idle"
+            : why == deactivation::requested ? "leaves"
+                                             : "is stopped");
+    }
+    return {};
+  }
+  async<> on_timer(std::string name) override {
+    write(name);
+    if (name.starts_with("once, then again")) {
+      set_timer("again", 1ms);
+    }
+    if (name.starts_with("stops itself")) {
+      cancel_timer(name);
+    }
+    if (name.starts_with("slow")) {
+      co_await wait("go", 1h);
+      write(name + " ends");
+    }
+  }
+
+  async<set_results> set(set_params params) override {
+    edit().setValue(params.value());
+    co_return set_results{version() + 1};
+  }
+  async<get_results> get() override { co_return get_results{state().getValue(), version()}; }
+
+  async<> hold(hold_params params) override {
+    return held(std::string{params.name()}, params.limit_ms());
+  }
+  async<> hold_reading(hold_reading_params params) override {
+    return held(std::string{params.name()}, params.limit_ms());
+  }
+  async<> hold_beside(hold_beside_params params) override {
+    return held(std::string{params.name()}, params.limit_ms());
+  }
+  async<> raise() override {
+    notify("go");
+    return {};
+  }
+  async<> hold_other(hold_other_params params) override {
+    const auto answer = co_await as_result(
+        ref<Probe>(std::string{params.key()}).hold(params.name(), params.limit_ms()));
+    write(key() + " hears " + (answer ? "success" : std::string{to_string(answer.error().code())}));
+    if (!answer) {
+      const auto after = co_await as_result(ref<Probe>("someone").get());
+      write(after ? "goes on" : "may not go on");
+      co_await fail(answer.error());
+    }
+  }
+  async<> call_back(call_back_params params) override {
+    const std::string key{params.key()};
+    const std::string then{params.then()};
+    if (key.empty()) {
+      co_await ref<Probe>(then).get();
+    } else {
+      co_await ref<Probe>(key).call_back("", then);
+    }
+  }
+  async<> leave() override {
+    deactivate_when_idle();
+    return {};
+  }
+  async<> stay(stay_params params) override {
+    stay_active(std::chrono::milliseconds{params.for_ms()});
+    return {};
+  }
+  async<block_results> block(block_params params) override {
+    const std::string how{params.how()};
+    if (how == "inside") {
+      write("holds the thread");
+      stage_.opened.wait();
+    } else if (how == "offload") {
+      auto text = co_await offload([on = &stage_] {
+        on->events.write("works elsewhere");
+        on->opened.wait();
+        return std::string{"done"};
+      });
+      co_return block_results{text};
+    } else {
+      const auto broken = [] { throw error{errc::conflict, "offloaded"}; };
+      if (how == "throw") {
+        co_await offload(broken);
+      }
+      const auto outcome = co_await as_result(offload(broken));
+      co_return block_results{outcome ? "none" : outcome.error().text()};
+    }
+    co_return block_results{"here"};
+  }
+  async<> every_ms(every_ms_params params) override {
+    set_timer(std::string{params.name()}, std::chrono::milliseconds{params.after_ms()},
+              std::chrono::milliseconds{params.every_ms()});
+    return {};
+  }
+  async<> stop(stop_params params) override {
+    cancel_timer(params.name());
+    return {};
+  }
+
+private:
+  void write(std::string what) { stage_.events.write(std::move(what)); }
+
+  async<> held(std::string name, std::int64_t limit_ms) {
+    write(name + " begins");
+    const auto waited = co_await as_result(wait_for_go(limit_ms));
+    write(name + (waited ? " ends" : cancelled() ? " is cancelled" : " fails"));
+    if (!waited) {
+      co_await fail(waited.error());
+    }
+  }
+  async<> wait_for_go(std::int64_t limit_ms) {
+    co_await wait("go", std::chrono::milliseconds{limit_ms});
+  }
+
+  stage& stage_;
+};
+
+class brief final : public brief_base<> {
+public:
+  async<> touch() override { return {}; }
+};
+
+/// A silo of these actors in memory.
+class probe_silo : public stage {
+public:
+  explicit probe_silo(silo_options options = {}) {
+    options.warn = [this](std::string_view line) { events.write("warning: " + std::string{line}); };
+    auto owned = std::make_unique<testing::faulty_storage>(make_memory_storage());
+    rows = owned.get();
+    here.emplace(std::move(owned), std::move(options), time);
+    here->add<probe>([this] { return std::make_unique<probe>(*this); });
+    here->add<brief>();
+    REQUIRE(here->start());
+  }
+  probe_silo(const probe_silo&) = delete;
+  probe_silo& operator=(const probe_silo&) = delete;
+  ~probe_silo() = default;
+
+  void move(duration by) {
+    time.move(by);
+    here->time_changed();
+  }
+  template <class T>
+  std::future<result<T>> later(call<T> one) {
+    auto promise = std::make_shared<std::promise<result<T>>>();
+    auto future = promise->get_future();
+    here->call_then<T>(std::move(one),
+                       [promise](result<T> answer) { promise->set_value(std::move(answer)); });
+    return future;
+  }
+  void wait_until_empty() {
+    while (here->stats().activations > 0) {
+      std::this_thread::yield();
+    }
+  }
+
+  testing::hand_clock time;
+  testing::faulty_storage* rows = nullptr;
+  std::optional<silo> here;
+};
+
+}  // namespace millrace::conformance
