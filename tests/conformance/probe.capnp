@@ -29,6 +29,11 @@ interface Probe $Actor.actor("probe") {
   # offloads what throws; "result": turns that into a text.
   everyMs @11 (name :Text, afterMs :Int64, everyMs :Int64) -> ();
   stop @12 (name :Text) -> ();
+  remind @13 (name :Text, inMs :Int64, everyMs :Int64, cron :Text, zone :Text, catchUp :Text) -> ();
+  listReminders @14 () -> (names :List(Text), due :List(Int64)) $Actor.readOnly;
+  # `due` is in milliseconds since 1970.
+  forget @15 (name :Text) -> ();
+  setIf @16 (value :Int64, version :UInt64) -> (version :UInt64);
 }
 
 interface Brief $Actor.actor("brief") $Actor.idleTimeout(1000) {

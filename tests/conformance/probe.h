@@ -99,6 +99,15 @@ public:
     }
   }
 
+  async<> on_reminder(std::string name) override {
+    const auto due = reminder_due(name).time_since_epoch() / 1s;
+    write(name + " at " + std::to_string(due - 1'577'836'800) + " s");
+    if (name.starts_with("moves itself")) {
+      set_reminder(name, now() + 1h);
+    }
+    return {};
+  }
+
   async<set_results> set(set_params params) override {
     edit().setValue(params.value());
     co_return set_results{version() + 1};
@@ -177,6 +186,40 @@ public:
     return {};
   }
 
+  async<> remind(remind_params params) override {
+    reminder_schedule when;
+    when.first =
+        params.in_ms() >= 0 ? now() + std::chrono::milliseconds{params.in_ms()} : wall_time{};
+    when.every = std::chrono::milliseconds{params.every_ms()};
+    when.cron = params.cron();
+    when.time_zone = params.zone().empty() ? "UTC" : std::string{params.zone()};
+    when.catch_up = params.catch_up() == "all"    ? catch_up::all
+                    : params.catch_up() == "skip" ? catch_up::skip
+                                                  : catch_up::once;
+    set_reminder(std::string{params.name()}, when);
+    return {};
+  }
+  async<list_reminders_results> list_reminders() override {
+    const auto all = reminders();
+    list_reminders_results results;
+    auto names = results.build().initNames(static_cast<unsigned>(all.size()));
+    auto due = results.build().initDue(static_cast<unsigned>(all.size()));
+    for (unsigned at = 0; at < all.size(); ++at) {
+      names.set(at, all[at].name.c_str());
+      due.set(at, all[at].due.time_since_epoch() / 1ms);
+    }
+    co_return results;
+  }
+  async<> forget(forget_params params) override {
+    cancel_reminder(params.name());
+    return {};
+  }
+  async<set_if_results> set_if(set_if_params params) override {
+    require_version(params.version());
+    edit().setValue(params.value());
+    co_return set_if_results{version() + 1};
+  }
+
 private:
   void write(std::string what) { stage_.events.write(std::move(what)); }
 
@@ -203,9 +246,10 @@ public:
 /// A silo of these actors in memory.
 class probe_silo : public stage {
 public:
-  explicit probe_silo(silo_options options = {}) {
+  explicit probe_silo(silo_options options = {},
+                      std::unique_ptr<storage> store = make_memory_storage()) {
     options.warn = [this](std::string_view line) { events.write("warning: " + std::string{line}); };
-    auto owned = std::make_unique<testing::faulty_storage>(make_memory_storage());
+    auto owned = std::make_unique<testing::faulty_storage>(std::move(store));
     rows = owned.get();
     here.emplace(std::move(owned), std::move(options), time);
     here->add<probe>([this] { return std::make_unique<probe>(*this); });

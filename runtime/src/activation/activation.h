@@ -83,7 +83,8 @@ public:
   void send(call_spec&& spec);
   void set_timer(std::string name, duration after, duration every);
   void cancel_timer(std::string_view name);
-  void set_reminder(const std::string& name, wall_time due, duration every);
+  void set_reminder(const std::string& name, stored_reminder what);
+  [[nodiscard]] stored_reminder scheduled(const reminder_schedule& when) const;
   void cancel_reminder(std::string_view name);
   void stay_active(duration limit);
   void deactivate_when_idle() noexcept { leave_for(deactivation::requested); }
@@ -157,10 +158,14 @@ private:
   void run_turn(envelope& turn, promise_base* from);
   void finish(envelope& turn);
   void finish_call(envelope& turn, result<any_message> outcome);
-  [[nodiscard]] bool reminder_is_due(const std::string& name);
-  void finish_reminder(envelope& turn, const std::optional<error>& failure);
   void answer(envelope* one, result<any_message> outcome);
   [[nodiscard]] std::string cycle_path(const envelope& call) const;
+
+  // reminders.cc
+  [[nodiscard]] bool reminder_is_due(envelope& turn);
+  void move_reminder(const std::string& name, stored_reminder what);
+  void finish_reminder(const envelope& turn, bool failed);
+  [[nodiscard]] zone_source zones() const;
 
   // gate.cc
   void let_out(envelope* one);

@@ -55,7 +55,21 @@ void actor_base::cancel_timer(std::string_view name) {
 void actor_base::set_reminder(std::string name, wall_time due, duration every) {
   check_name(name);
   activation_->check_may_change();
-  activation_->set_reminder(name, due, every);
+  activation_->set_reminder(name, {.due = due, .every = std::max(every, duration{})});
+}
+
+void actor_base::set_reminder(std::string name, const reminder_schedule& when) {
+  check_name(name);
+  activation_->check_may_change();
+  activation_->set_reminder(name, activation_->scheduled(when));
+}
+
+std::vector<reminder_info> actor_base::reminders() const {
+  std::vector<reminder_info> all;
+  for (const auto& [name, one] : activation_->state().reminders()) {
+    all.push_back({name, one.due, one.every, one.cron, one.time_zone});
+  }
+  return all;
 }
 
 void actor_base::cancel_reminder(std::string_view name) {

@@ -336,14 +336,4 @@ void activation::timer_ended(const envelope& turn) {
   need_alarm(ended->due);
 }
 
-void activation::set_reminder(const std::string& name, wall_time due, duration every) {
-  state_.set_reminder(name, {due, every});
-  home_.reminders().set(as_owner(), name, due);
-}
-
-void activation::cancel_reminder(std::string_view name) {
-  state_.cancel_reminder(name);
-  home_.reminders().cancel(hash_, name);
-}
-
 }  // namespace millrace::runtime::detail

@@ -125,8 +125,13 @@ bool durable_state::load_row(row_table table, std::string_view rest, std::string
       return true;  // a map that the class no longer has is kept as it is
     }
     case row_table::reminder: {
-      const auto due = wall_time{duration{from.i64()}};
-      more().reminders[std::string{rest}] = {due, duration{from.i64()}};
+      stored_reminder one;
+      one.due = wall_time{duration{from.i64()}};
+      one.every = duration{from.i64()};
+      one.catch_up = static_cast<catch_up>(from.u16());
+      one.time_zone = from.bytes(from.u16());
+      one.cron = from.rest();
+      more().reminders[std::string{rest}] = std::move(one);
       return from.ok();
     }
     case row_table::outbox: {
@@ -212,14 +217,18 @@ message_body& durable_state::edit_root() {
   return *root_;
 }
 
-void durable_state::set_reminder(const std::string& name, const stored_reminder& what) {
+void durable_state::set_reminder(const std::string& name, stored_reminder what) {
   cancel_reminder(name);
-  more().reminders[name] = what;
   auto value = value_start();
   append_time(value, what.due);
   append_little(value, static_cast<std::uint64_t>(what.every.count()));
+  append_little(value, static_cast<std::uint16_t>(what.catch_up));
+  append_little(value, static_cast<std::uint16_t>(what.time_zone.size()));
+  value += what.time_zone;
+  value += what.cron;
   more().pending.put(actor_row(hash_, row_table::reminder, name), value);  // may be erased again
   extras_->pending.put(reminder_index_row(hash_, what.due, name), index_value());
+  extras_->reminders[name] = std::move(what);
   dirty_ = true;
 }
 

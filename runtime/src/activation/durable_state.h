@@ -12,6 +12,7 @@
 #include <string_view>
 #include <vector>
 
+#include "activation/reminder_times.h"
 #include "activation/row_layout.h"
 #include "millrace/runtime/ids.h"
 #include "millrace/runtime/message.h"
@@ -23,11 +24,6 @@ namespace millrace::runtime::detail {
 
 /// The most bytes of words in one record; a row's value less its version and the longest id.
 inline constexpr std::size_t record_bytes_max = row_value_bytes_max - 1024;
-
-struct stored_reminder {
-  wall_time due{};
-  duration every{};
-};
 
 /// A call in the outbox.
 struct stored_send {
@@ -69,7 +65,7 @@ public:
   [[nodiscard]] message_body* root() const noexcept { return root_.get(); }
   [[nodiscard]] message_body& edit_root();
 
-  void set_reminder(const std::string& name, const stored_reminder& what);
+  void set_reminder(const std::string& name, stored_reminder what);
   void cancel_reminder(std::string_view name);
   [[nodiscard]] const stored_reminder* find_reminder(std::string_view name) const;
   [[nodiscard]] const std::map<std::string, stored_reminder, std::less<>>& reminders()

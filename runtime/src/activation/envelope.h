@@ -98,7 +98,7 @@ struct envelope : turn_root, open_link {
   envelope* parent = nullptr;  ///< The call in whose turn this was made; counted.
   std::optional<pending_method> running;
   envelope* same_key = nullptr;  ///< Keyed calls that wait for this one's outcome.
-  std::uint64_t number = 0;      ///< The hash of a keyed request; which timer or dead letter.
+  std::uint64_t number = 0;  ///< A request's hash; a timer's or dead letter's number; a due time.
 
   // The way back. `caller` is counted; `where` belongs to the caller's turns.
   activation* caller = nullptr;

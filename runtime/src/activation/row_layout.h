@@ -5,7 +5,8 @@
 //
 //     0 hash R                      root       version, id, flat words
 //     0 hash M u8 name-bytes name k map        version, flat words of record k
-//     0 hash T name                 reminder   version, due, every
+//     0 hash T name                 reminder   version, due, every, u16 catch-up, u16 zone-bytes,
+//                                              zone, cron
 //     0 hash O u64 number           outbox     version, method, timeout, target, flat words
 //     0 hash D u64 number           dead       as outbox, then the error
 //     0 hash I sender-hash          inbox      version, number of the last delivery

@@ -84,7 +84,7 @@ void activation::begin(envelope* one) {
       return;
     }
   }
-  if ((one->kind == envelope_kind::reminder && !reminder_is_due(one->text)) ||
+  if ((one->kind == envelope_kind::reminder && !reminder_is_due(*one)) ||
       (one->kind == envelope_kind::timer && find_timer(*one) == nullptr)) {
     drop(one);
     return;
@@ -203,7 +203,7 @@ void activation::finish(envelope& turn) {
                                 : result<any_message>{std::move(results)});
       return;
     case envelope_kind::reminder:
-      finish_reminder(turn, failure);
+      finish_reminder(turn, failure.has_value());
       break;
     case envelope_kind::activate:
       if (failure) {
@@ -247,38 +247,6 @@ void activation::finish_call(envelope& turn, result<any_message> outcome) {
     }
   }
   answer(&turn, std::move(outcome));
-}
-
-bool activation::reminder_is_due(const std::string& name) {
-  const auto* stored = state_.find_reminder(name);
-  if (stored == nullptr) {
-    home_.reminders().cancel(hash_, name);
-    return false;
-  }
-  if (stored->due > home_.time().wall()) {
-    home_.reminders().set(as_owner(), name, stored->due);
-    return false;
-  }
-  return true;
-}
-
-void activation::finish_reminder(envelope& turn, const std::optional<error>& failure) {
-  const auto* stored = state_.find_reminder(turn.text);
-  const auto now = home_.time().wall();
-  if (stored == nullptr || stored->due > now) {
-    return;  // the hook cancelled or moved it
-  }
-  home_.counters().reminders_fired_total.fetch_add(1, std::memory_order_relaxed);
-  if (failure) {
-    return;  // the queue fires it again
-  }
-  if (stored->every > duration{}) {
-    const auto missed = (now - stored->due) / stored->every;
-    const auto due = stored->due + (missed + 1) * stored->every;
-    set_reminder(turn.text, due, stored->every);
-  } else {
-    cancel_reminder(turn.text);
-  }
 }
 
 void activation::answer(envelope* one, result<any_message> outcome) {

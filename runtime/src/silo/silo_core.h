@@ -16,6 +16,7 @@
 #include "activation/activation.h"
 #include "millrace/runtime/silo.h"
 #include "offload/thread_pool.h"
+#include "schedule/zone_cache.h"
 #include "silo/directory.h"
 #include "silo/reminder_queue.h"
 #include "timers/timer_service.h"
@@ -78,6 +79,7 @@ public:
   [[nodiscard]] const clock& time() const noexcept { return time_; }
   [[nodiscard]] const silo_options& options() const noexcept { return options_; }
   [[nodiscard]] timer_service& timers() noexcept { return timers_; }
+  [[nodiscard]] zone_cache& zones() noexcept { return zones_; }
   [[nodiscard]] thread_pool& offload_threads() noexcept { return offload_threads_; }
   [[nodiscard]] reminder_queue& reminders() noexcept { return reminders_; }
   [[nodiscard]] silo_counters& counters() noexcept { return counters_; }
@@ -106,6 +108,7 @@ private:
   directory directory_;
   timer_service timers_;
   reminder_queue reminders_;
+  zone_cache zones_;
   thread_pool offload_threads_;
 };
 

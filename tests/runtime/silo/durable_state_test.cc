@@ -54,7 +54,7 @@ TEST_CASE("every commit leaves its version in the rows") {
   };
   check_version(1);
 
-  state.set_reminder("r", {wall_time{1s}, 0s});
+  state.set_reminder("r", {.due = wall_time{1s}});
   state.cancel_reminder("r");
   actor.commit(state);
   check_version(2);
@@ -65,7 +65,7 @@ TEST_CASE("every commit leaves its version in the rows") {
   actor.commit(state);
   check_version(4);
 
-  state.set_reminder("r", {wall_time{1s}, 0s});
+  state.set_reminder("r", {.due = wall_time{1s}});
   actor.commit(state);
   state.cancel_reminder("r");
   actor.commit(state);

@@ -27,6 +27,7 @@
 #include <string_view>
 #include <type_traits>
 #include <utility>
+#include <vector>
 
 #include "millrace/runtime/async.h"
 #include "millrace/runtime/call.h"
@@ -57,6 +58,31 @@ enum class deactivation : std::uint8_t {
   idle,       ///< Nothing arrived for the idle timeout.
   requested,  ///< The actor or an operator asked for it.
   stopping,   ///< The silo stops.
+};
+
+/// What becomes of the times of a repeating reminder that passed while it could not fire.
+enum class catch_up : std::uint8_t {
+  once,  ///< It fires once for all of them.
+  skip,  ///< They are dropped: it fires at its next time.
+  all,   ///< It fires once for each, in order; `reminder_due` tells which.
+};
+
+/// When a reminder fires. Without `every` and `cron`: once, at `first`.
+struct reminder_schedule {
+  wall_time first{};              ///< With `cron`: not before; the epoch: from now on.
+  duration every{};               ///< Its grid; at least a millisecond.
+  std::string cron = {};          ///< Five or six fields, see docs/reference/cron.md.
+  std::string time_zone = "UTC";  ///< Of `cron`; an IANA name.
+  runtime::catch_up catch_up = runtime::catch_up::once;
+};
+
+/// A reminder that is set.
+struct reminder_info {
+  std::string name;
+  wall_time due;  ///< Its next firing.
+  duration every{};
+  std::string cron;
+  std::string time_zone;
 };
 
 namespace detail {
@@ -200,7 +226,16 @@ protected:
   /// `every` (zero: once). Stored with this turn's changes. Replaces a reminder of the same name.
   /// A repeating reminder that missed several times fires once and keeps its grid.
   void set_reminder(std::string name, wall_time due, duration every = {});
+
+  /// The same by a schedule. A time counts as missed when it cannot be kept within a minute, or not
+  /// before the next. Errors: `invalid_argument` ends the coroutine for a schedule that cannot be;
+  /// the text names the place.
+  /// Cost: the first use of a time zone in a silo reads its file.
+  void set_reminder(std::string name, const reminder_schedule& when);
   void cancel_reminder(std::string_view name);
+
+  /// Every reminder that is set, by name.
+  [[nodiscard]] std::vector<reminder_info> reminders() const;
   /// The time of a set reminder; the epoch when there is none.
   [[nodiscard]] wall_time reminder_due(std::string_view name) const;
 

@@ -1,0 +1,74 @@
+// SPDX-License-Identifier: MIT
+// Reminders of one activation: set, due, fired, set again.
+#include "activation/activation.h"
+#include "silo/silo_core.h"
+
+namespace millrace::runtime::detail {
+
+zone_source activation::zones() const {
+  return [this](const std::string& name) { return home_.zones().get(name); };
+}
+
+// What is thrown ends the turn's coroutine, see async.h.
+stored_reminder activation::scheduled(const reminder_schedule& when) const {
+  auto one = detail::scheduled(when, home_.time().wall(), zones());
+  if (!one) {
+    throw error{std::move(one).error()};
+  }
+  return *std::move(one);
+}
+
+void activation::set_reminder(const std::string& name, stored_reminder what) {
+  const auto due = what.due;
+  state_.set_reminder(name, std::move(what));
+  home_.reminders().set(as_owner(), name, due);
+}
+
+void activation::cancel_reminder(std::string_view name) {
+  state_.cancel_reminder(name);
+  home_.reminders().cancel(hash_, name);
+}
+
+void activation::move_reminder(const std::string& name, stored_reminder what) {
+  what.due = next_due(what, home_.time().wall(), zones());
+  if (what.due == wall_time::max()) {
+    cancel_reminder(name);
+  } else {
+    set_reminder(name, std::move(what));
+  }
+}
+
+bool activation::reminder_is_due(envelope& turn) {
+  const auto* stored = state_.find_reminder(turn.text);
+  const auto now = home_.time().wall();
+  if (stored == nullptr) {
+    home_.reminders().cancel(hash_, turn.text);
+    return false;
+  }
+  if (stored->due > now) {
+    home_.reminders().set(as_owner(), turn.text, stored->due);
+    return false;
+  }
+  if (stored->catch_up == catch_up::skip && is_missed(*stored, now, zones())) {
+    move_reminder(turn.text, *stored);
+    return false;
+  }
+  turn.number = static_cast<std::uint64_t>(stored->due.time_since_epoch().count());
+  return true;
+}
+
+void activation::finish_reminder(const envelope& turn, bool failed) {
+  home_.counters().reminders_fired_total.fetch_add(1, std::memory_order_relaxed);
+  const auto* stored = state_.find_reminder(turn.text);
+  const wall_time fired{duration{static_cast<std::int64_t>(turn.number)}};
+  if (failed || stored == nullptr || stored->due != fired) {
+    return;  // the queue fires it again; or the hook cancelled or moved it
+  }
+  if (stored->repeats()) {
+    move_reminder(turn.text, *stored);
+  } else {
+    cancel_reminder(turn.text);
+  }
+}
+
+}  // namespace millrace::runtime::detail
