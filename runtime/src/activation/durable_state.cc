@@ -128,9 +128,11 @@ bool durable_state::load_row(row_table table, std::string_view rest, std::string
       stored_reminder one;
       one.due = wall_time{duration{from.i64()}};
       one.every = duration{from.i64()};
-      one.catch_up = static_cast<catch_up>(from.u16());
-      one.time_zone = from.bytes(from.u16());
-      one.cron = from.rest();
+      if (!from.rest().empty()) {  // earlier rows end here
+        one.catch_up = static_cast<catch_up>(from.u16());
+        one.time_zone = from.bytes(from.u16());
+        one.cron = from.rest();
+      }
       more().reminders[std::string{rest}] = std::move(one);
       return from.ok();
     }
