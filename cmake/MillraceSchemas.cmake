@@ -1,23 +1,25 @@
 # SPDX-License-Identifier: MIT
-# How Cap'n Proto schemas become C++.
+# How Cap'n Proto schemas become C++; in this tree and, installed, in a consumer's.
 
 # Debian's CapnProto package names a folder for its programs that does not exist.
 find_program(CAPNP_COMPILER capnp REQUIRED)
 find_program(CAPNP_CPP_PLUGIN capnpc-c++ REQUIRED)
-set(MILLRACE_SCHEMA_DIR ${CMAKE_CURRENT_LIST_DIR}/../schemas)
 
 # millrace_actor_schemas(TARGET FILE... [PREFIX DIR] [IMPORT_DIRS DIR...])
 #
 # Compiles the schemas with the C++ plug-in and with ours, adds the sources to TARGET and makes
 # `x.capnp.h` and `x.capnp.actor.h` includable by it and by what links it. Includes are relative to
-# PREFIX (default: the current source directory). `import "/millrace/actor.capnp"` works.
+# PREFIX (default: the current source directory). `import "/millrace/actor.capnp"` works. TARGET
+# links millrace::runtime by itself when a schema has actor interfaces.
 function(millrace_actor_schemas target)
   cmake_parse_arguments(arg "" "PREFIX" "IMPORT_DIRS" ${ARGN})
   if(NOT arg_PREFIX)
     set(arg_PREFIX ${CMAKE_CURRENT_SOURCE_DIR})
   endif()
   set(output_dir ${CMAKE_CURRENT_BINARY_DIR}/schemas/${target})
-  set(imports -I${MILLRACE_SCHEMA_DIR})
+  # A property of the plug-in, because a variable would not reach callers in other directories.
+  get_target_property(our_schemas millrace::capnpc MILLRACE_IMPORT_DIR)
+  set(imports -I${our_schemas})
   foreach(dir ${arg_IMPORT_DIRS})
     list(APPEND imports -I${dir})
   endforeach()
