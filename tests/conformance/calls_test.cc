@@ -113,6 +113,51 @@ TEST_CASE("when a caller's activation ends, what it waits for is cancelled") {
   static_cast<void>(beside.get());
 }
 
+TEST_CASE("a turn that holds its thread is reported with its actor and method") {
+  probe_silo silo{{.threads = 2, .stuck_after = 1s}};
+  auto blocked = silo.later(ref<Probe>("a").block("inside"));
+  REQUIRE(silo.events.has("holds the thread"));
+  silo.move(1s);
+  silo.move(1s);
+  CHECK(
+      silo.events.has("warning: a turn does not give its thread back: offload what blocks or "
+                      "computes for long actor=probe/a method=block"));
+  CHECK(silo.here->call(ref<Probe>("b").get()));  // other threads go on
+  silo.move(1s);
+  CHECK(silo.here->stats().stuck_total == 1);
+  silo.gate.set_value();
+  CHECK(blocked.get());
+}
+
+TEST_CASE("a stuck activation is reported, then given up, and what waited goes to a fresh one") {
+  probe_silo silo{{.stuck_after = 60s}};
+  REQUIRE(silo.here->call(ref<Probe>("a").set(4)));
+  auto stuck = silo.later(ref<Probe>("a").hold("work", 3'600'000));
+  REQUIRE(silo.events.has("work begins"));
+  auto waiting = silo.later(ref<Probe>("a").get().timeout(1h));
+  auto beside = silo.here->call(ref<Probe>("a").hold_beside("beside", 0));
+  silo.move(61s);
+  CHECK(
+      silo.events.has("warning: a turn keeps others waiting: hold has not ended after 61 s "
+                      "method=hold actor=probe/a"));
+  silo.move(9min);
+  CHECK(waiting.get()->value() == 4);
+  const auto answer = stuck.get();
+  REQUIRE_FALSE(answer);
+  CHECK(answer.error().code() == errc::deadline_exceeded);
+}
+
+TEST_CASE("an activation that is stuck while it begins is given up, and callers are told") {
+  probe_silo silo{{.stuck_after = 60s}};
+  auto waiting = silo.later(ref<Probe>("slow to begin").get().timeout(1h));
+  while (silo.here->stats().calls_total == 0) {
+    std::this_thread::yield();
+  }
+  silo.move(61s);
+  silo.move(10min);
+  CHECK(waiting.get().error().code() == errc::deadline_exceeded);
+}
+
 TEST_CASE("blocking work is offloaded, and its actor stays responsive") {
   probe_silo silo;
   auto blocked = silo.later(ref<Probe>("a").block("offload"));

@@ -42,6 +42,8 @@ std::string render_metrics(const api_parts& parts) {
   gauge("millrace_runtime_sends_pending", "Durable sends not yet answered.", silo.sends_pending);
   counter("millrace_runtime_dead_letters_total", "Sends given up since start.",
           silo.dead_letters_total);
+  counter("millrace_runtime_stuck_turns_total", "Turns that held a thread or kept others waiting.",
+          silo.stuck_total);
   const auto rows = parts.silo.rows().stats();
   counter("millrace_storage_commits_total", "Batches acknowledged.", rows.commits);
   counter("millrace_storage_group_commits_total", "Disk flushes that carried them.",

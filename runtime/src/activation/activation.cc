@@ -28,6 +28,7 @@ constexpr unsigned hops_max = 64;
 struct worker_context {
   caf::execution_unit* unit;
   const silo_core* silo;  // a turn of one silo may answer a call from an actor of another
+  watched_thread& watched;
   activation* next = nullptr;
 };
 thread_local worker_context* worker = nullptr;
@@ -179,7 +180,7 @@ void activation::schedule() noexcept {
 }
 
 caf::resumable::resume_result activation::resume(caf::execution_unit* unit, std::size_t) {
-  worker_context here{unit, &home_};
+  worker_context here{unit, &home_, home_.watch().own()};
   worker = &here;
   const auto outcome = drain();
   for (unsigned hops = 0; here.next != nullptr && hops < hops_max; ++hops) {
@@ -191,6 +192,7 @@ caf::resumable::resume_result activation::resume(caf::execution_unit* unit, std:
     }
   }
   worker = nullptr;
+  here.watched.runs.store(nullptr, std::memory_order_relaxed);
   if (here.next != nullptr) {
     unit->exec_later(here.next);
   }
@@ -201,6 +203,7 @@ caf::resumable::resume_result activation::drain() {
   if (phase_ == phase::gone) {
     return done;
   }
+  worker->watched.runs.store(this, std::memory_order_relaxed);
   for (unsigned handled = 0; handled < batch_envelopes_max;) {
     const auto taken = inbox_.empty() && mailbox_.take(inbox_);
     if (auto* one = inbox_.pop()) {
@@ -226,6 +229,12 @@ caf::resumable::resume_result activation::drain() {
   }
   flush();
   return phase_ == phase::gone ? done : resume_later;
+}
+
+void activation::watch_turn(const envelope* turn) noexcept {
+  auto& own = worker->watched;
+  own.method.store(turn != nullptr ? name_of_turn(*turn) : nullptr, std::memory_order_relaxed);
+  own.turns.store(own.turns.load(std::memory_order_relaxed) + 1, std::memory_order_release);
 }
 
 void activation::handle(envelope* one) {

@@ -153,6 +153,9 @@ private:
   void pump();
   void begin(envelope* one);
   [[nodiscard]] bool answered_from_memory(envelope* one);
+  void watch_turn(const envelope* turn) noexcept;
+  [[nodiscard]] static const char* name_of_turn(const envelope& turn) noexcept;
+  void check_stuck();
   [[nodiscard]] pending_method start_method(envelope& turn);
   void start_turn(envelope& turn);
   void run_turn(envelope& turn, promise_base* from);

@@ -226,6 +226,16 @@ void activation::rang() {
   for (const auto& each : timers_) {
     next = each.queued || releasing_ ? next : std::min(next, each.due);
   }
+  check_stuck();
+  if (phase_ == phase::gone) {
+    return;
+  }
+  for (const auto* turn : running_) {
+    const auto limit = home_.options().stuck_after;
+    if (turn->admission != method_admission::reentrant) {
+      next = std::min(next, time_after(now_, limit));
+    }
+  }
   retry_sends(next);
   need_alarm(next);
 }

@@ -80,7 +80,8 @@ struct envelope : turn_root, open_link {
   envelope_kind kind;
   bool is_wait = false;  ///< It never travels: `text` is a signal that its caller waits for.
   method_admission admission = method_admission::exclusive;  ///< While it is a turn.
-  bool counted = false;  ///< It took a place in a bounded mailbox.
+  bool counted = false;       ///< It took a place in a bounded mailbox.
+  bool warned_stuck = false;  ///< While it is a turn.
   std::uint16_t method = 0;
   std::atomic<bool> abandoned{false};  ///< The caller no longer waits: do not begin it.
 
@@ -97,6 +98,7 @@ struct envelope : turn_root, open_link {
   std::atomic<activation*> serving{nullptr};
   envelope* parent = nullptr;  ///< The call in whose turn this was made; counted.
   std::optional<pending_method> running;
+  steady_time begun{};
   envelope* same_key = nullptr;  ///< Keyed calls that wait for this one's outcome.
   std::uint64_t number = 0;  ///< A request's hash; a timer's or dead letter's number; a due time.
 

@@ -90,6 +90,7 @@ void activation::begin(envelope* one) {
     return;
   }
   ++begun_;
+  one->begun = now_;
   admission_.begin(one->admission);
   running_.push_back(one);
   start_turn(*one);
@@ -144,6 +145,7 @@ bool activation::answered_from_memory(envelope* one) {
 // A hook need not be a coroutine, so what it throws may come out here.
 void activation::start_turn(envelope& turn) {
   current_ = &turn;
+  watch_turn(&turn);
   try {
     turn.running.emplace(start_method(turn));
   } catch (const error& failure) {
@@ -152,8 +154,47 @@ void activation::start_turn(envelope& turn) {
     turn.failure = error{errc::internal, std::string{"exception in an actor: "} + thrown.what()};
   }
   current_ = nullptr;
+  watch_turn(nullptr);
   if (turn.failure) {
     turn.running.emplace(async<>{});
+  }
+}
+
+const char* activation::name_of_turn(const envelope& turn) noexcept {
+  switch (turn.kind) {
+    case envelope_kind::activate:
+      return "on_activate";
+    case envelope_kind::deactivate:
+      return "on_deactivate";
+    case envelope_kind::timer:
+      return "on_timer";
+    case envelope_kind::reminder:
+      return "on_reminder";
+    default:
+      return turn.interface->methods[turn.method].name.data();  // of a literal
+  }
+}
+
+// A turn that waits and lets nobody in. Ten times the limit is enough: its frame is destroyed, its
+// caller told, and what waits goes to a fresh activation.
+void activation::check_stuck() {
+  const auto limit = home_.options().stuck_after;
+  for (auto* turn : running_) {
+    const auto held = now_ - turn->begun;
+    if (turn->admission == method_admission::reentrant || held < limit) {
+      continue;
+    }
+    const std::string what = name_of_turn(*turn) + std::string{" has not ended after "} +
+                             std::to_string(held / std::chrono::seconds{1}) + " s";
+    if (held >= 10 * limit && !waiting_.empty()) {
+      crash({errc::deadline_exceeded, what + " and keeps others waiting"});
+      return;
+    }
+    if (!turn->warned_stuck && !waiting_.empty()) {
+      turn->warned_stuck = true;
+      home_.counters().stuck_total.fetch_add(1, std::memory_order_relaxed);
+      warn("a turn keeps others waiting: " + what + " method=" + name_of_turn(*turn));
+    }
   }
 }
 
@@ -174,10 +215,14 @@ pending_method activation::start_method(envelope& turn) {
 
 void activation::run_turn(envelope& turn, promise_base* from) {
   current_ = &turn;
+  watch_turn(&turn);
   run(from);
+  watch_turn(nullptr);
   current_ = nullptr;
   if (turn.done) {
     finish(turn);
+  } else if (turn.admission != method_admission::reentrant) {
+    need_alarm(time_after(turn.begun, home_.options().stuck_after));
   }
 }
 

@@ -38,6 +38,7 @@ silo_core::silo_core(std::unique_ptr<storage> rows, silo_options options, const 
       system_(std::make_unique<caf::actor_system>(*config_)),
       timers_(time),
       reminders_(*this),
+      watch_(*this),
       offload_threads_(options_.offload_threads_max, options_.offload_queue_max) {}
 
 silo_core::~silo_core() {
@@ -73,6 +74,7 @@ result<void> silo_core::start() {
     }
   }
   accepting_ = true;
+  watch_.start();
   return {};
 }
 
@@ -254,6 +256,16 @@ void silo_core::answer(envelope* one, error why) {
   drop(one);
 }
 
+std::string silo_core::name_at(const activation* where) {
+  std::string name = "an actor that ends";
+  directory_.for_each([&](activation& one) {
+    if (&one == where) {
+      name = one.actor_name();
+    }
+  });
+  return name;
+}
+
 void silo_core::leave_directory(activation& one) {
   directory_.erase(one);
 }
@@ -271,6 +283,7 @@ silo_stats silo_core::stats() const {
   all.reminders = reminders_.size();
   all.reminders_fired_total = read(counters_.reminders_fired_total);
   all.sends_pending = read(counters_.sends_pending);
+  all.stuck_total = read(counters_.stuck_total);
   all.dead_letters_total = read(counters_.dead_letters_total);
   return all;
 }

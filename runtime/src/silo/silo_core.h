@@ -19,6 +19,7 @@
 #include "schedule/zone_cache.h"
 #include "silo/directory.h"
 #include "silo/reminder_queue.h"
+#include "silo/thread_watch.h"
 #include "timers/timer_service.h"
 
 namespace millrace::runtime::detail {
@@ -31,6 +32,7 @@ struct silo_counters {
   std::atomic<std::uint64_t> reminders_fired_total{0};
   std::atomic<std::int64_t> sends_pending{0};
   std::atomic<std::uint64_t> dead_letters_total{0};
+  std::atomic<std::uint64_t> stuck_total{0};
 };
 
 /// Threading: after `start`, any thread.
@@ -69,6 +71,10 @@ public:
   /// See silo.h.
   [[nodiscard]] result<std::vector<dead_letter>> dead_letters(std::size_t limit);
 
+  /// Names an activation of this silo, given its address; "an actor that ends" when it has left the
+  /// directory. Cost: O(activations).
+  [[nodiscard]] std::string name_at(const activation* where);
+
   /// An activation ends: the next message makes another.
   void leave_directory(activation& one);
 
@@ -79,6 +85,7 @@ public:
   [[nodiscard]] const clock& time() const noexcept { return time_; }
   [[nodiscard]] const silo_options& options() const noexcept { return options_; }
   [[nodiscard]] timer_service& timers() noexcept { return timers_; }
+  [[nodiscard]] thread_watch& watch() noexcept { return watch_; }
   [[nodiscard]] zone_cache& zones() noexcept { return zones_; }
   [[nodiscard]] thread_pool& offload_threads() noexcept { return offload_threads_; }
   [[nodiscard]] reminder_queue& reminders() noexcept { return reminders_; }
@@ -109,6 +116,7 @@ private:
   timer_service timers_;
   reminder_queue reminders_;
   zone_cache zones_;
+  thread_watch watch_;
   thread_pool offload_threads_;
 };
 

@@ -37,6 +37,10 @@ struct silo_options {
   duration idle_timeout = std::chrono::minutes{15};  ///< After which an activation is collected.
   std::size_t offload_threads_max = 16;  ///< For functions that actors offload; made on demand.
   std::size_t offload_queue_max = 1024;  ///< Functions that wait for one; past it `overloaded`.
+  /// A turn that holds its thread, or keeps others from beginning, for longer is warned of; an
+  /// activation whose turn keeps others out for ten times as long is given up, and what waited goes
+  /// to a fresh one.
+  duration stuck_after = std::chrono::seconds{60};
   /// Where warnings go (one line, no newline); unset: standard error. Called from any thread.
   std::function<void(std::string_view)> warn = {};
 };
@@ -55,6 +59,7 @@ struct silo_stats {
   std::uint64_t reminders_fired_total = 0;
   std::uint64_t sends_pending = 0;       ///< Stored and not yet answered.
   std::uint64_t dead_letters_total = 0;  ///< Since start.
+  std::uint64_t stuck_total = 0;         ///< Turns that were warned of.
 };
 
 /// A call made with `silo::start_call`.

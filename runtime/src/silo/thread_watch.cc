@@ -1,0 +1,54 @@
+// SPDX-License-Identifier: MIT
+#include "silo/thread_watch.h"
+
+#include "silo/silo_core.h"
+
+namespace millrace::runtime::detail {
+
+void thread_watch::start() {
+  home_.timers().arm(*this, time_after(home_.time().steady(), home_.options().stuck_after));
+}
+
+watched_thread& thread_watch::own() {
+  // CAF's threads belong to one actor system, and so to one silo, for good.
+  thread_local watched_thread* mine = nullptr;
+  if (mine == nullptr) {
+    const std::lock_guard lock{mutex_};
+    mine = threads_.emplace_back(std::make_unique<watched_thread>()).get();
+  }
+  return *mine;
+}
+
+void thread_watch::on_alarm() noexcept {
+  struct stuck {
+    const activation* where;
+    const char* method;
+  };
+  std::vector<stuck> found;
+  {
+    const std::lock_guard lock{mutex_};
+    for (const auto& each : threads_) {
+      const auto turns = each->turns.load(std::memory_order_acquire);
+      const auto* runs = each->runs.load(std::memory_order_relaxed);
+      const auto* method = each->method.load(std::memory_order_relaxed);
+      const auto moved =
+          runs == nullptr || method == nullptr || turns != each->turns_seen || runs != each->seen;
+      if (!moved && !each->warned) {
+        found.push_back({runs, method});
+      }
+      each->warned = !moved;
+      each->turns_seen = turns;
+      each->seen = runs;
+    }
+  }
+  for (const auto& each : found) {
+    home_.counters().stuck_total.fetch_add(1, std::memory_order_relaxed);
+    home_.warn(
+        "a turn does not give its thread back: offload what blocks or computes for long "
+        "actor=" +
+        home_.name_at(each.where) + " method=" + each.method);
+  }
+  start();
+}
+
+}  // namespace millrace::runtime::detail

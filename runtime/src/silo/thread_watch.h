@@ -1,0 +1,53 @@
+// SPDX-License-Identifier: MIT
+// Thread watch: notices turns that do not give their thread back.
+//
+// Each thread that runs turns writes down whose turn it runs, and counts; the watch looks from time
+// to time, and where nothing has moved since it looked last, somebody blocks or computes.
+#pragma once
+
+#include <atomic>
+#include <cstdint>
+#include <memory>
+#include <mutex>
+#include <vector>
+
+#include "timers/timer_service.h"
+
+namespace millrace::runtime::detail {
+
+class activation;
+class silo_core;
+
+/// What one thread does now. Written by it, read by the watch.
+struct watched_thread {
+  std::atomic<const activation*> runs{nullptr};  ///< Null: it waits for work.
+  std::atomic<const char*> method{nullptr};      ///< Its name, static; null between turns.
+  std::atomic<std::uint64_t> turns{0};
+
+  // The watch's.
+  std::uint64_t turns_seen = 0;
+  const activation* seen = nullptr;
+  bool warned = false;
+};
+
+/// Threading: any thread.
+class thread_watch final : public alarm {
+public:
+  explicit thread_watch(silo_core& home) : home_(home) {}
+
+  void start();
+
+  /// The calling thread's; made on first use, owned by the watch.
+  [[nodiscard]] watched_thread& own();
+
+  void on_alarm() noexcept override;
+  void keep() noexcept override {}  // lives as long as the silo, which stops the timers first
+  void release() noexcept override {}
+
+private:
+  silo_core& home_;
+  std::mutex mutex_;
+  std::vector<std::unique_ptr<watched_thread>> threads_;
+};
+
+}  // namespace millrace::runtime::detail
