@@ -34,6 +34,8 @@ interface Probe $Actor.actor("probe") {
   # `due` is in milliseconds since 1970.
   forget @15 (name :Text) -> ();
   setIf @16 (value :Int64, version :UInt64) -> (version :UInt64);
+  tellContext @17 (name :Text, next :Text) -> (values :Text);
+  # The value of that context entry here, then at `next` and back here.
 }
 
 interface Brief $Actor.actor("brief") $Actor.idleTimeout(1000) {

@@ -214,6 +214,19 @@ public:
     cancel_reminder(params.name());
     return {};
   }
+  async<tell_context_results> tell_context(tell_context_params params) override {
+    const std::string name{params.name()};
+    const auto here = [&] {
+      const auto found = context().find(name);
+      return found != context().end() ? found->second : std::string{"-"};
+    };
+    auto values = here();
+    if (const std::string next{params.next()}; !next.empty()) {
+      auto answer = co_await ref<Probe>(next).tell_context(name, "").with("own", "changed");
+      values += " " + std::string{answer.values()} + " " + here();
+    }
+    co_return tell_context_results{values};
+  }
   async<set_if_results> set_if(set_if_params params) override {
     require_version(params.version());
     edit().setValue(params.value());
@@ -247,13 +260,17 @@ public:
 class probe_silo : public stage {
 public:
   explicit probe_silo(silo_options options = {},
-                      std::unique_ptr<storage> store = make_memory_storage()) {
+                      std::unique_ptr<storage> store = make_memory_storage(),
+                      const std::function<void(silo&)>& before_start = {}) {
     options.warn = [this](std::string_view line) { events.write("warning: " + std::string{line}); };
     auto owned = std::make_unique<testing::faulty_storage>(std::move(store));
     rows = owned.get();
     here.emplace(std::move(owned), std::move(options), time);
     here->add<probe>([this] { return std::make_unique<probe>(*this); });
     here->add<brief>();
+    if (before_start) {
+      before_start(*here);
+    }
     REQUIRE(here->start());
   }
   probe_silo(const probe_silo&) = delete;

@@ -77,6 +77,7 @@ public:
   void open_offload(envelope& turn, std::shared_ptr<offloaded_work> work, waiter& where);
   static void close_waiter(waiter& where) noexcept;
   [[nodiscard]] bool cancelled() const noexcept;
+  [[nodiscard]] const request_context& context() const noexcept;
   void wait_for_signal(envelope& turn, const std::string& signal, duration limit, waiter& where);
   void notify(std::string_view signal);
   void tell(call_spec&& spec);
@@ -189,6 +190,7 @@ private:
   void expire_open();
   void cancel_turn(envelope* one);
   void open(envelope* one, waiter& where);
+  void let_filters_see(call_spec& spec);
   void fire_timers();
   void timer_ended(const envelope& turn);
   void need_alarm(steady_time due);

@@ -24,6 +24,10 @@ wall_time actor_base::now() const {
   return activation_->home().time().wall();
 }
 
+const request_context& actor_base::context() const {
+  return activation_->context();
+}
+
 void actor_base::send_spec(call_spec&& spec) {
   activation_->send(std::move(spec));
 }

@@ -25,7 +25,29 @@ void activation::unlink_open(envelope& one) noexcept {
   }
 }
 
+const request_context& activation::context() const noexcept {
+  static const request_context none;
+  return current_ != nullptr && current_->context ? *current_->context : none;
+}
+
+// Gives what leaves the context of the turn, and shows it to the silo's filters.
+void activation::let_filters_see(call_spec& spec) {
+  if (current_ != nullptr && current_->context) {
+    if (spec.context) {
+      auto all = *spec.context;
+      all.insert(current_->context->begin(), current_->context->end());
+      spec.context = std::make_shared<const request_context>(std::move(all));
+    } else {
+      spec.context = current_->context;
+    }
+  }
+  for (const auto& each : home_.outgoing_filters()) {
+    each({std::string{interface().type}, key_}, spec);
+  }
+}
+
 void activation::open_call(envelope& turn, call_spec&& spec, waiter& where) {
+  let_filters_see(spec);
   const auto& method = spec.interface->methods[spec.method];
   auto* call = new envelope{method.one_way ? envelope_kind::one_way : envelope_kind::call};
   call->interface = spec.interface;
@@ -33,6 +55,7 @@ void activation::open_call(envelope& turn, call_spec&& spec, waiter& where) {
   call->method = spec.method;
   call->content = std::move(spec.params);
   call->text = std::move(spec.idempotency_key);
+  call->context = std::move(spec.context);
   const auto limit =
       spec.timeout > duration{} ? spec.timeout : std::chrono::milliseconds{method.timeout_ms};
   call->deadline = std::min(time_after(now_, limit), turn.deadline);

@@ -90,8 +90,9 @@ struct envelope : turn_root, open_link {
   steady_time deadline = steady_time::max();
   any_message content;  ///< Parameters; then the answer.
   std::optional<error> failure;
-  std::string text;               ///< A name; or the idempotency key.
-  std::optional<send_mark> send;  ///< Set for deliveries.
+  std::string text;                                ///< A name; or the idempotency key.
+  std::optional<send_mark> send;                   ///< Set for deliveries.
+  std::shared_ptr<const request_context> context;  ///< Null: empty.
 
   // The turn.
   /// Set from arrival in the target until the answer leaves. Others only compare it.

@@ -34,16 +34,19 @@ std::string target_of(const stored_send& what) {
 
 void activation::tell(call_spec&& spec) {
   check_key(spec);
+  let_filters_see(spec);
   auto* one = new envelope{envelope_kind::one_way};
   one->interface = spec.interface;
   one->key = std::move(spec.key);
   one->method = spec.method;
   one->content = std::move(spec.params);
+  one->context = std::move(spec.context);
   pending_out_.push(one);  // not at once: the turn may still change state
 }
 
 void activation::send(call_spec&& spec) {
   check_key(spec);
+  let_filters_see(spec);
   if (!spec.idempotency_key.empty()) {
     throw error{errc::invalid_argument,
                 "a send takes effect once by itself; send it without an idempotency key"};

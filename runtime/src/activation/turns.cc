@@ -5,6 +5,7 @@
 #include <algorithm>
 
 #include "activation/activation.h"
+#include "activation/filter_chain.h"
 #include "silo/silo_core.h"
 
 namespace millrace::runtime::detail {
@@ -209,6 +210,9 @@ pending_method activation::start_method(envelope& turn) {
     case envelope_kind::reminder:
       return object_->on_reminder(turn.text);
     default:
+      if (!home_.filters().empty()) {
+        return filter_chain::run(home_.filters(), *object_, turn);
+      }
       return object_->dispatch(turn.method, std::move(turn.content));
   }
 }

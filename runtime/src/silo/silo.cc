@@ -88,6 +88,7 @@ detail::envelope* make_call(detail::silo_core& to, call_spec&& spec) {
   call->method = spec.method;
   call->content = std::move(spec.params);
   call->text = std::move(spec.idempotency_key);
+  call->context = std::move(spec.context);
   call->deadline = time_after(to.time().steady(), limit);
   return call;
 }
@@ -181,6 +182,13 @@ void silo::add_type(const interface_info& interface, actor_factory make) {
   parts_->add_type(interface, std::move(make));
 }
 
+void silo::add_filter(call_filter one) {
+  parts_->filters().push_back(std::move(one));
+}
+void silo::add_outgoing_filter(outgoing_filter one) {
+  parts_->outgoing_filters().push_back(std::move(one));
+}
+
 result<void> silo::start() {
   return parts_->start();
 }
@@ -223,6 +231,7 @@ void silo::tell_spec(call_spec spec) {
   one->key = std::move(spec.key);
   one->method = spec.method;
   one->content = std::move(spec.params);
+  one->context = std::move(spec.context);
   parts_->deliver(one);
 }
 

@@ -85,6 +85,11 @@ public:
   [[nodiscard]] const clock& time() const noexcept { return time_; }
   [[nodiscard]] const silo_options& options() const noexcept { return options_; }
   [[nodiscard]] timer_service& timers() noexcept { return timers_; }
+  /// Changed before `start` only.
+  [[nodiscard]] std::vector<call_filter>& filters() noexcept { return filters_; }
+  [[nodiscard]] std::vector<outgoing_filter>& outgoing_filters() noexcept {
+    return outgoing_filters_;
+  }
   [[nodiscard]] thread_watch& watch() noexcept { return watch_; }
   [[nodiscard]] zone_cache& zones() noexcept { return zones_; }
   [[nodiscard]] thread_pool& offload_threads() noexcept { return offload_threads_; }
@@ -115,6 +120,8 @@ private:
   directory directory_;
   timer_service timers_;
   reminder_queue reminders_;
+  std::vector<call_filter> filters_;
+  std::vector<outgoing_filter> outgoing_filters_;
   zone_cache zones_;
   thread_watch watch_;
   thread_pool offload_threads_;

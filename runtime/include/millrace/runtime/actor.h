@@ -103,6 +103,8 @@ public:
         if constexpr (std::is_void_v<Results>) {
           static_cast<void>(promise_of);
           return {};
+        } else if constexpr (std::is_same_v<Results, any_message>) {
+          return static_cast<promise<Results>&>(promise_of).take();
         } else {
           return static_cast<promise<Results>&>(promise_of).take().take();
         }
@@ -126,6 +128,14 @@ public:
       handle_.destroy();
     }
   }
+
+  /// Awaiting it runs it and gives its results; a failure ends the awaiting coroutine.
+  [[nodiscard]] bool await_ready() const noexcept { return promise_ == nullptr; }
+  template <class Promise>
+  void await_suspend(std::coroutine_handle<Promise> parent) noexcept {
+    promise_->start_below(parent.promise());
+  }
+  [[nodiscard]] any_message await_resume() { return take(); }
 
   /// Null for one that ended without a frame.
   [[nodiscard]] promise_base* promise_of() const noexcept { return promise_; }
@@ -196,6 +206,10 @@ protected:
   [[nodiscard]] const std::string& key() const noexcept;
   [[nodiscard]] actor_id id() const;
   [[nodiscard]] wall_time now() const;
+
+  /// What came with the call that runs, and goes with the calls it makes; empty in hooks. Answers
+  /// do not bring anything back. Not stored: a `send` that is repeated after a crash has none.
+  [[nodiscard]] const request_context& context() const;
 
   /// Durable and at least once: the call is stored in the same commit as this turn's changes, is
   /// made until it is answered, and takes effect once (the receiver remembers its number). Calls to

@@ -76,6 +76,9 @@ public:
   [[nodiscard]] turn_root* root() const noexcept { return root_; }
   void set_root(turn_root* root) noexcept { root_ = root; }
 
+  /// Makes `run` resume this coroutine next, and `parent`, which awaits it, when it has ended.
+  void start_below(promise_base& parent, bool wants_result = false) noexcept;
+
 protected:
   friend void run(promise_base* next);
   template <class T>
@@ -96,6 +99,13 @@ void run(promise_base* next);
 
 /// Called by an awaiter that starts a child: `run` resumes it next.
 void run_next(promise_base* child) noexcept;
+
+inline void promise_base::start_below(promise_base& parent, bool wants_result) noexcept {
+  parent_ = &parent;
+  root_ = parent.root();
+  wants_result_ = wants_result;
+  run_next(this);
+}
 
 template <class T>
 class promise final : public promise_base {
@@ -164,11 +174,7 @@ public:
 
   protected:
     void start(detail::promise_base& parent, bool wants_result) noexcept {
-      auto& child = child_.promise();
-      child.parent_ = &parent;
-      child.root_ = parent.root();
-      child.wants_result_ = wants_result;
-      detail::run_next(&child);
+      child_.promise().start_below(parent, wants_result);
     }
     std::coroutine_handle<promise_type> child_;
   };

@@ -14,7 +14,10 @@
 #pragma once
 
 #include <cstdint>
+#include <map>
+#include <memory>
 #include <string>
+#include <string_view>
 #include <utility>
 #include <vector>
 
@@ -24,6 +27,9 @@
 
 namespace millrace::runtime {
 
+/// What travels down a call chain beside the parameters: a trace, a tenant. Short texts by name.
+using request_context = std::map<std::string, std::string, std::less<>>;
+
 /// Everything about a call but the type of its answer.
 struct call_spec {
   const interface_info* interface = nullptr;
@@ -32,6 +38,8 @@ struct call_spec {
   any_message params;
   duration timeout{};           ///< Zero: the method's default.
   std::string idempotency_key;  ///< Empty: none. At most 200 bytes.
+  /// Added to the context of the call it is made from; null: nothing.
+  std::shared_ptr<const request_context> context = nullptr;
 };
 
 /// The longest idempotency key.
@@ -92,6 +100,14 @@ public:
   /// The same call, executed at most once for this key and these parameters.
   [[nodiscard]] call keyed(std::string idempotency_key) && {
     spec_.idempotency_key = std::move(idempotency_key);
+    return std::move(*this);
+  }
+
+  /// The same call with an entry in its request context, which everything that it calls has too.
+  [[nodiscard]] call with(std::string_view name, std::string value) && {
+    auto more = spec_.context ? request_context{*spec_.context} : request_context{};
+    more.insert_or_assign(std::string{name}, std::move(value));
+    spec_.context = std::make_shared<const request_context>(std::move(more));
     return std::move(*this);
   }
 

@@ -24,6 +24,7 @@
 #include "millrace/runtime/actor.h"
 #include "millrace/runtime/call.h"
 #include "millrace/runtime/clock.h"
+#include "millrace/runtime/filter.h"
 #include "millrace/runtime/interface.h"
 #include "millrace/runtime/result.h"
 #include "millrace/runtime/storage.h"
@@ -112,6 +113,11 @@ public:
     add_type(Actor::interface_of(),
              [make = std::move(make)]() -> std::unique_ptr<actor_base> { return make(); });
   }
+
+  /// Puts code around every call that arrives, or before every call that leaves an actor; see
+  /// filter.h. Requires: not started.
+  void add_filter(call_filter one);
+  void add_outgoing_filter(outgoing_filter one);
 
   /// Recovers what was pending (reminders, sends) and begins to serve.
   /// Errors: `storage_failed`.
