@@ -71,7 +71,7 @@ void envelope::operator delete(void* block, std::size_t size) noexcept {
 
 envelope::~envelope() {
   if (sink) {
-    sink->answered(error{errc::unavailable, "the silo stopped before the call was answered"});
+    sink->answered(error{errc::outcome_unknown, "the silo stopped before the call was answered"});
   }
   if (caller != nullptr) {
     caller->release();
@@ -232,6 +232,7 @@ caf::resumable::resume_result activation::drain() {
 }
 
 void activation::watch_turn(const envelope* turn) noexcept {
+  changed_before_turn_ = turn != nullptr && state_.dirty();
   auto& own = worker->watched;
   own.method.store(turn != nullptr ? name_of_turn(*turn) : nullptr, std::memory_order_relaxed);
   own.turns.store(own.turns.load(std::memory_order_relaxed) + 1, std::memory_order_release);
@@ -252,6 +253,9 @@ void activation::handle(envelope* one) {
       return;
     case envelope_kind::wait:
       resume_waiter(*one);
+      drop(one);
+      return;
+    case envelope_kind::offload:  // never arrives
       drop(one);
       return;
     case envelope_kind::loaded:
@@ -397,12 +401,15 @@ void activation::end_idle() {
 void activation::finish_deactivation() {
   if (state_.changed() && submitted_ == durable_) {
     commit_changes();
+    if (phase_ == phase::gone) {
+      return;
+    }
   }
   if (submitted_ != durable_ || !gated_.empty()) {
     return;  // `committed` comes back here
   }
   home_.counters().deactivations_total.fetch_add(1, std::memory_order_relaxed);
-  retire(nullptr);
+  retire();
 }
 
 void activation::crash(const error& why) {
@@ -421,21 +428,32 @@ void activation::crash(const error& why) {
     turn->content = {};
     home_.answer(turn, why);
   }
-  for (auto* list : {&gated_, &pending_out_}) {
-    while (auto* one = list->pop()) {
-      if (one->kind == envelope_kind::answer && one->caller != this) {
-        one->content = {};
-        home_.answer(one, why);
-      } else {
-        one->abandoned = true;
-        drop(one);
-      }
-    }
+  fail_all(pending_out_, why);
+  if (phase_ == phase::loading || phase_ == phase::activating) {
+    answer_waiting_with_ = why;
   }
-  retire(was == phase::loading || was == phase::activating ? &why : nullptr);
+  if (submitted_ != durable_) {
+    phase_ = phase::failing;  // what comes after must not read older rows; `committed` goes on
+    return;
+  }
+  fail_all(gated_, why);
+  retire();
 }
 
-void activation::retire(const error* answer_with) {
+// Answers what would have left; what is not an answer never leaves.
+void activation::fail_all(envelope_list& list, const error& why) {
+  while (auto* one = list.pop()) {
+    if (one->kind == envelope_kind::answer && one->caller != this) {
+      one->content = {};
+      home_.answer(one, why);
+    } else {
+      one->abandoned = true;
+      drop(one);
+    }
+  }
+}
+
+void activation::retire() {
   phase_ = phase::gone;
   keep();  // the directory may hold the last other reference
   home_.leave_directory(*this);
@@ -461,8 +479,8 @@ void activation::retire(const error* answer_with) {
                         one->kind == envelope_kind::release;
     if (is_own) {
       drop(one);
-    } else if (answer_with != nullptr) {
-      home_.answer(one, *answer_with);
+    } else if (answer_waiting_with_) {
+      home_.answer(one, *answer_waiting_with_);
     } else {
       one->serving = nullptr;
       one->counted = false;

@@ -73,6 +73,8 @@ public:
   [[nodiscard]] durable_state& state() noexcept { return state_; }
   [[nodiscard]] silo_core& home() noexcept { return home_; }
   void check_may_change() const;
+  /// Whether there are changes that the turn which runs has not made and nobody has seen yet.
+  [[nodiscard]] bool changed_before_turn() const noexcept { return changed_before_turn_; }
   void open_call(envelope& turn, call_spec&& spec, waiter& where);
   void open_offload(envelope& turn, std::shared_ptr<offloaded_work> work, waiter& where);
   static void close_waiter(waiter& where) noexcept;
@@ -108,7 +110,14 @@ public:
   void release() noexcept override { caf::intrusive_ptr_release(ctrl()); }
 
 private:
-  enum class phase : std::uint8_t { loading, activating, active, deactivating, gone };
+  enum class phase : std::uint8_t {
+    loading,
+    activating,
+    active,
+    deactivating,
+    failing,  // only a commit is still on its way
+    gone
+  };
 
   struct named_timer {
     std::uint64_t number;  // tells it from earlier ones of that name
@@ -140,7 +149,8 @@ private:
   void end_waits();
   void finish_deactivation();
   void crash(const error& why);
-  void retire(const error* answer_with);
+  void retire();
+  void fail_all(envelope_list& list, const error& why);
   void close_open() noexcept;
   [[nodiscard]] bool idle() const noexcept;
   [[nodiscard]] duration idle_timeout() const noexcept;
@@ -167,7 +177,7 @@ private:
 
   // reminders.cc
   [[nodiscard]] bool reminder_is_due(envelope& turn);
-  void move_reminder(const std::string& name, stored_reminder what);
+  void move_reminder(const std::string& name, stored_reminder what, wall_time now);
   void finish_reminder(const envelope& turn, bool failed);
   [[nodiscard]] zone_source zones() const;
 
@@ -191,6 +201,8 @@ private:
   void cancel_turn(envelope* one);
   void open(envelope* one, waiter& where);
   void let_filters_see(call_spec& spec);
+  void start_offloaded(envelope* one);
+  [[nodiscard]] static bool withdrawn(const envelope& turn) noexcept;
   void fire_timers();
   void timer_ended(const envelope& turn);
   void need_alarm(steady_time due);
@@ -219,13 +231,15 @@ private:
   bool releasing_ = false;
   bool woken_ = false;  // by the reminder queue, which has to be told once it is active
   deactivation release_ = deactivation::idle;
+  std::optional<error> answer_waiting_with_;  // when it has failed to begin
   std::unique_ptr<actor_base> object_;
   durable_state state_;
   admission admission_;
   envelope* current_ = nullptr;  // the turn whose code runs
-  envelope_list inbox_;          // taken from the mailbox
-  envelope_list waiting_;        // not yet admitted
-  envelope_list early_;          // came before the rows
+  bool changed_before_turn_ = false;
+  envelope_list inbox_;    // taken from the mailbox
+  envelope_list waiting_;  // not yet admitted
+  envelope_list early_;    // came before the rows
   std::vector<envelope*> running_;
   std::uint32_t begun_ = 0;  // since the figures were last brought up to date
 

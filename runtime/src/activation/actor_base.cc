@@ -49,6 +49,9 @@ void check_name(std::string_view name) {
 
 void actor_base::set_timer(std::string name, duration after, duration every) {
   check_name(name);
+  if (every < duration{}) {
+    throw error{errc::invalid_argument, "timer '" + name + "' has a negative period"};
+  }
   activation_->set_timer(std::move(name), after, every);
 }
 
@@ -57,9 +60,7 @@ void actor_base::cancel_timer(std::string_view name) {
 }
 
 void actor_base::set_reminder(std::string name, wall_time due, duration every) {
-  check_name(name);
-  activation_->check_may_change();
-  activation_->set_reminder(name, {.due = due, .every = std::max(every, duration{})});
+  set_reminder(std::move(name), {.first = due, .every = every});
 }
 
 void actor_base::set_reminder(std::string name, const reminder_schedule& when) {
@@ -95,7 +96,7 @@ void actor_base::stay_active(duration limit) {
 }
 
 void actor_base::require_version(std::uint64_t expected) const {
-  if (version() != expected) {
+  if (version() != expected || activation_->changed_before_turn()) {
     throw error{errc::conflict, id().type + "/" + key() + " is at version " +
                                     std::to_string(version()) + ", not " +
                                     std::to_string(expected) + "; read it again"};
@@ -204,7 +205,8 @@ map_base::record& map_base::change(std::string_view key, bool& fresh) {
 void map_base::require_version(std::string_view key, std::uint64_t expected) const {
   const auto* found = find(key);
   const auto present = found != nullptr ? found->version : 0;
-  if (present != expected) {
+  const auto changed = found != nullptr && found->dirty && activation_->changed_before_turn();
+  if (present != expected || changed) {
     throw error{errc::conflict, "record '" + std::string{key} + "' of map '" + name_ +
                                     "' is at version " + std::to_string(present) + ", not " +
                                     std::to_string(expected) + "; read it again"};

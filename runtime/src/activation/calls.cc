@@ -63,6 +63,9 @@ void activation::open_call(envelope& turn, call_spec&& spec, waiter& where) {
   if (valid && call->text.size() > idempotency_key_bytes_max) {
     valid = error{errc::invalid_argument, "an idempotency key is at most 200 bytes"};
   }
+  if (valid && withdrawn(turn)) {
+    valid = error{errc::cancelled, "the call that this one is part of was cancelled"};
+  }
   if (method.one_way) {
     // What the turn waits for is only that it was sent.
     if (valid) {
@@ -73,9 +76,6 @@ void activation::open_call(envelope& turn, call_spec&& spec, waiter& where) {
     detail::keep(turn);
   }
   open(call, where);
-  if (valid && turn.abandoned.load(std::memory_order_relaxed)) {
-    valid = error{errc::cancelled, "the call that this one is part of was cancelled"};
-  }
   if (!valid) {
     fail_at_once(call, std::move(valid).error());
   } else if (method.one_way) {
@@ -96,29 +96,62 @@ void activation::open(envelope* one, waiter& where) {
   detail::keep(*one);
 }
 
+namespace {
+
+// Work on its way to the pool, with the envelope that brings its end back.
+struct offload_envelope final : envelope {
+  offload_envelope(std::shared_ptr<offloaded_work> what, envelope& answer_of)
+      : envelope(envelope_kind::offload), work(std::move(what)), answer(answer_of) {
+    detail::keep(answer);
+  }
+  offload_envelope(const offload_envelope&) = delete;
+  offload_envelope& operator=(const offload_envelope&) = delete;
+  ~offload_envelope() override { drop(&answer); }
+
+  void run() noexcept {
+    try {
+      work->run();
+    } catch (const error& failure_of) {
+      answer.failure = failure_of;
+    } catch (const std::exception& thrown) {
+      answer.failure =
+          error{errc::internal, std::string{"exception in offloaded work: "} + thrown.what()};
+    } catch (...) {
+      answer.failure = error{errc::internal, "exception of unknown type in offloaded work"};
+    }
+    detail::keep(answer);
+    answer.caller->post_or_drop(&answer);
+  }
+
+  std::shared_ptr<offloaded_work> work;
+  envelope& answer;
+};
+
+}  // namespace
+
 void activation::open_offload(envelope& turn, std::shared_ptr<offloaded_work> work, waiter& where) {
   auto* one = new envelope{envelope_kind::answer};
   one->deadline = turn.deadline;
   open(one, where);
   need_alarm(one->deadline);
-  // Whoever destroys the job last drops the reference, run or not.
-  auto owned = std::shared_ptr<envelope>{one, [](envelope* left) { drop(left); }};
-  const auto queued = home_.offload_threads().submit([work = std::move(work), owned] {
-    try {
-      work->run();
-    } catch (const error& failure) {
-      owned->failure = failure;
-    } catch (const std::exception& thrown) {
-      owned->failure =
-          error{errc::internal, std::string{"exception in offloaded work: "} + thrown.what()};
-    }
-    detail::keep(*owned);
-    owned->caller->post_or_drop(owned.get());
-  });
-  if (!queued) {
-    detail::keep(*one);
-    fail_at_once(one, {errc::overloaded, "too much offloaded work waits for a thread",
-                       std::chrono::milliseconds{100}});
+  if (withdrawn(turn)) {
+    fail_at_once(one, {errc::cancelled, "the call that this work is for was cancelled"});
+    return;
+  }
+  let_out(new offload_envelope{std::move(work), *one});
+  drop(one);
+}
+
+void activation::start_offloaded(envelope* one) {
+  auto* work = static_cast<offload_envelope*>(one);
+  auto owned = std::shared_ptr<offload_envelope>{work, [](offload_envelope* left) { drop(left); }};
+  if (!home_.offload_threads().submit([owned] { owned->run(); })) {
+    detail::keep(work->answer);
+    fail_at_once(&work->answer,
+                 home_.stopping()
+                     ? error{errc::unavailable, "the silo stops"}
+                     : error{errc::overloaded, "too much offloaded work waits for a thread",
+                             std::chrono::milliseconds{100}});
   }
 }
 
@@ -138,14 +171,18 @@ void activation::close_waiter(waiter& where) noexcept {
   drop(call);
 }
 
+// Others may wait for the outcome of a keyed call.
+bool activation::withdrawn(const envelope& turn) noexcept {
+  return turn.abandoned.load(std::memory_order_relaxed) && turn.same_key == nullptr;
+}
+
 bool activation::cancelled() const noexcept {
-  return current_ != nullptr &&
-         (current_->abandoned.load(std::memory_order_relaxed) || current_->deadline <= now_);
+  return current_ != nullptr && (withdrawn(*current_) || current_->deadline <= now_);
 }
 
 void activation::cancel_turn(envelope* one) {
   const auto* const turn = one->parent;
-  if (std::find(running_.begin(), running_.end(), turn) != running_.end()) {
+  if (std::find(running_.begin(), running_.end(), turn) != running_.end() && withdrawn(*turn)) {
     end_open([turn](const envelope& open) -> std::optional<error> {
       if (open.where->joined->waiting->root() != turn) {
         return std::nullopt;
@@ -157,7 +194,7 @@ void activation::cancel_turn(envelope* one) {
 }
 
 void activation::take_answer(envelope* one) {
-  if (one->send) {
+  if (one->send && phase_ != phase::failing) {
     send_answered(one);
     return;
   }
@@ -198,6 +235,13 @@ void activation::wait_for_signal(envelope& turn, const std::string& signal, dura
   where.open_call = wait;
   link_open(wait);
   need_alarm(wait->deadline);
+  if (withdrawn(turn)) {
+    wait->abandoned = true;
+    wait->failure = error{errc::cancelled, "the call that waits was cancelled"};
+    where.propagate = true;
+    detail::keep(*wait);
+    inbox_.push(wait);
+  }
 }
 
 void activation::notify(std::string_view signal) {
@@ -225,7 +269,7 @@ void activation::on_alarm() noexcept {
 }
 
 void activation::rang() {
-  if (phase_ == phase::loading || phase_ == phase::gone) {
+  if (phase_ == phase::loading || phase_ == phase::failing || phase_ == phase::gone) {
     return;
   }
   alarm_due_ = steady_time::max();
@@ -292,7 +336,8 @@ void activation::end_open(Why&& why) {
     if (withdraw) {
       home_.cancel(one);
     }
-    if (one.is_wait && where->failure->code() == errc::deadline_exceeded) {
+    const auto& turn = static_cast<const envelope&>(*where->joined->waiting->root());
+    if (one.is_wait && where->failure->code() == errc::deadline_exceeded && turn.deadline > now_) {
       where->failure.reset();  // the answer is that nobody raised it
     }
     where->propagate = where->propagate || (one.is_wait && where->failure);

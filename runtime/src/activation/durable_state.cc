@@ -134,6 +134,7 @@ bool durable_state::load_row(row_table table, std::string_view rest, std::string
         one.cron = from.rest();
       }
       more().reminders[std::string{rest}] = std::move(one);
+      extras_->duties = true;
       return from.ok();
     }
     case row_table::outbox: {
@@ -142,7 +143,7 @@ bool durable_state::load_row(row_table table, std::string_view rest, std::string
         return false;
       }
       more().outbox.emplace(load_big<std::uint64_t>(rest.data()), std::move(what));
-      extras_->outbox_indexed = true;
+      extras_->outbox_indexed = extras_->duties = true;
       return true;
     }
     case row_table::dead: {
@@ -231,6 +232,7 @@ void durable_state::set_reminder(const std::string& name, stored_reminder what) 
   more().pending.put(actor_row(hash_, row_table::reminder, name), value);  // may be erased again
   extras_->pending.put(reminder_index_row(hash_, what.due, name), index_value());
   extras_->reminders[name] = std::move(what);
+  extras_->duties = true;
   dirty_ = true;
 }
 
@@ -271,6 +273,7 @@ std::uint64_t durable_state::add_send(stored_send what) {
     own.outbox_indexed = true;
   }
   own.outbox.emplace(number, std::move(what));
+  own.duties = true;
   dirty_ = true;
   return number;
 }
@@ -285,7 +288,7 @@ void durable_state::end_send(std::uint64_t number, std::string_view error_text) 
     auto value = value_start();
     append_send(value, found->second);
     value += error_text;
-    put(row_table::dead, number_bytes(number), value);
+    own.pending.put(actor_row(hash_, row_table::dead, number_bytes(number)), value);
     own.pending.put(dead_index_row(hash_, number), index_value());
     own.dead.emplace(number, stored_dead_letter{found->second, std::string{error_text}});
   }

@@ -73,7 +73,7 @@ public:
 
   /// Whether it may have sends or reminders in the rows, so that it has to be loaded again if its
   /// activation fails.
-  [[nodiscard]] bool has_duties() const noexcept { return extras_ != nullptr; }
+  [[nodiscard]] bool has_duties() const noexcept { return extras_ && extras_->duties; }
 
   /// Gives it its number, higher than that of every earlier send of this actor.
   std::uint64_t add_send(stored_send what);
@@ -127,6 +127,7 @@ private:
     bool puts = false;  // among `pending`, a row of section 0 that this commit does not erase
     std::uint32_t sends_in_commit = 0;
     bool outbox_indexed = false;
+    bool duties = false;  // it has or had reminders or sends
   };
 
   [[nodiscard]] extras& more();

@@ -39,6 +39,7 @@ enum class envelope_kind : std::uint8_t {
   release,     ///< An external party asks the activation to end.
   retry_dead,  ///< An operator wants the dead letter `number` to be sent again.
   drop_dead,   ///< An operator wants the dead letter `number` to be forgotten.
+  offload,     ///< Work for another thread, on its way out.
   forget,      ///< A sender will never repeat its send `send->number`.
 };
 
@@ -100,6 +101,7 @@ struct envelope : turn_root, open_link {
   envelope* parent = nullptr;  ///< The call in whose turn this was made; counted.
   std::optional<pending_method> running;
   steady_time begun{};
+  wall_time fired_at{};          ///< When a reminder was found to be due.
   envelope* same_key = nullptr;  ///< Keyed calls that wait for this one's outcome.
   std::uint64_t number = 0;  ///< A request's hash; a timer's or dead letter's number; a due time.
 

@@ -14,7 +14,9 @@ void activation::let_out(envelope* one) {
 }
 
 void activation::leave(envelope* one) {
-  if (one->kind != envelope_kind::answer) {
+  if (one->kind == envelope_kind::offload) {
+    start_offloaded(one);
+  } else if (one->kind != envelope_kind::answer) {
     home_.deliver(one);
   } else if (one->caller == this) {
     inbox_.push(one);
@@ -33,7 +35,7 @@ void activation::leave(envelope* one) {
 
 // Called at the end of each batch, so that the changes of many turns share one commit.
 void activation::flush() {
-  if (phase_ == phase::gone) {
+  if (phase_ == phase::gone || phase_ == phase::failing) {
     return;
   }
   if (begun_ > 0) {
@@ -86,12 +88,17 @@ void activation::committed(envelope* one) {
   const auto failure = std::move(commit.failure);
   drop(one);
   if (failure) {
+    submitted_ = durable_;
     crash(*failure);
     return;
   }
   durable_ = seq;
   while (!gated_.empty() && gated_.front()->after_commit <= durable_) {
     leave(gated_.pop());
+  }
+  if (phase_ == phase::failing) {
+    retire();
+    return;
   }
   dispatch_durable();
 }

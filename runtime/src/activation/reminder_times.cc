@@ -33,10 +33,10 @@ wall_time after(const stored_reminder& one, wall_time time, const zone_source& z
 
 result<stored_reminder> scheduled(const reminder_schedule& when, wall_time now,
                                   const zone_source& zones) {
-  stored_reminder one{when.first, when.every, when.cron, {}, when.catch_up};
+  stored_reminder one{std::max(when.first, wall_time{}), when.every, when.cron, {}, when.catch_up};
   if (when.cron.empty()) {
     if (when.every != duration{} && when.every < every_min) {
-      return invalid("`every` is under a millisecond; leave it out for once");
+      return invalid("`every` is under a millisecond; leave it out for a single time");
     }
     return one;
   }
@@ -52,7 +52,7 @@ result<stored_reminder> scheduled(const reminder_schedule& when, wall_time now,
     return zone.error();
   }
   one.time_zone = when.time_zone;
-  const auto from = std::max(now, when.first - duration{1});
+  const auto from = std::max(now, one.due - duration{1});
   const auto first = expression->next(from, *zone);
   if (!first) {
     return invalid("`" + when.cron + "` has no time after `first`");
@@ -61,18 +61,26 @@ result<stored_reminder> scheduled(const reminder_schedule& when, wall_time now,
   return one;
 }
 
+namespace {
+
+wall_time saturated(wall_time from, duration by) {
+  return by < wall_time::max() - from ? from + by : wall_time::max();
+}
+
+}  // namespace
+
 bool is_missed(const stored_reminder& one, wall_time now, const zone_source& zones) {
   if (!one.repeats()) {
     return false;
   }
-  const auto next = one.cron.empty() ? one.due + one.every : after(one, one.due, zones);
+  const auto next = one.cron.empty() ? saturated(one.due, one.every) : after(one, one.due, zones);
   return next <= now || now - one.due > kept_within;
 }
 
 wall_time next_due(const stored_reminder& one, wall_time now, const zone_source& zones) {
   if (one.cron.empty()) {
     const auto steps = one.catch_up == catch_up::all ? 1 : (now - one.due) / one.every + 1;
-    return one.due + steps * one.every;
+    return saturated(one.due + (steps - 1) * one.every, one.every);
   }
   return after(one, one.catch_up == catch_up::all ? one.due : now, zones);
 }

@@ -29,8 +29,8 @@ void activation::cancel_reminder(std::string_view name) {
   home_.reminders().cancel(hash_, name);
 }
 
-void activation::move_reminder(const std::string& name, stored_reminder what) {
-  what.due = next_due(what, home_.time().wall(), zones());
+void activation::move_reminder(const std::string& name, stored_reminder what, wall_time now) {
+  what.due = next_due(what, now, zones());
   if (what.due == wall_time::max()) {
     cancel_reminder(name);
   } else {
@@ -50,9 +50,10 @@ bool activation::reminder_is_due(envelope& turn) {
     return false;
   }
   if (stored->catch_up == catch_up::skip && is_missed(*stored, now, zones())) {
-    move_reminder(turn.text, *stored);
+    move_reminder(turn.text, *stored, now);
     return false;
   }
+  turn.fired_at = now;
   turn.number = static_cast<std::uint64_t>(stored->due.time_since_epoch().count());
   return true;
 }
@@ -65,7 +66,7 @@ void activation::finish_reminder(const envelope& turn, bool failed) {
     return;  // the queue fires it again; or the hook cancelled or moved it
   }
   if (stored->repeats()) {
-    move_reminder(turn.text, *stored);
+    move_reminder(turn.text, *stored, turn.fired_at);  // what fell due meanwhile is still to come
   } else {
     cancel_reminder(turn.text);
   }

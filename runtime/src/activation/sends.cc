@@ -45,6 +45,7 @@ void activation::tell(call_spec&& spec) {
 }
 
 void activation::send(call_spec&& spec) {
+  check_may_change();
   check_key(spec);
   let_filters_see(spec);
   if (!spec.idempotency_key.empty()) {
@@ -62,12 +63,13 @@ void activation::send(call_spec&& spec) {
 }
 
 void activation::queue_send(stored_send&& what) {
+  auto target = target_of(what);
+  const auto number = state_.add_send(std::move(what));
   if (!outgoing_) {
     outgoing_ = std::make_unique<outgoing>();
   }
-  auto target = target_of(what);
   auto& items = outgoing_->lanes[target].items;
-  items.push_back({state_.add_send(std::move(what)), submitted_ + 1});
+  items.push_back({number, submitted_ + 1});
   if (items.size() == 1) {
     outgoing_->after_commit.emplace_back(submitted_ + 1, std::move(target));
   }
@@ -159,10 +161,10 @@ void activation::send_answered(envelope* one) {
   own.in_flight = false;
   const auto failure = std::move(one->failure);
   if (failure) {
-    const auto final =
-        retry_of(failure->code()) == retry_class::never && failure->code() != errc::internal;
+    const auto retried =
+        retry_of(failure->code()) != retry_class::never && failure->code() != errc::internal;
     outgoing_->failing += own.failures++ == 0 ? 1 : 0;
-    if (!final && failure->code() != errc::internal) {
+    if (retried) {
       own.retry_at = now_ + retry_delay(own.failures);
     } else if (own.failures < failures_max) {
       own.retry_at = now_ + retry_delay(own.failures + 4);
@@ -202,7 +204,7 @@ void activation::tend_dead_letter(envelope* one) {
     early_.push(one);
     return;
   }
-  if (phase_ == phase::deactivating) {
+  if (phase_ == phase::deactivating || phase_ == phase::failing) {
     waiting_.push(one);  // for the next activation
     return;
   }
@@ -212,8 +214,13 @@ void activation::tend_dead_letter(envelope* one) {
                       actor_name() + " has no dead letter " + std::to_string(one->number)});
     return;
   }
-  if (one->kind == envelope_kind::retry_dead) {
-    queue_send(stored_send{found->second.what});
+  try {
+    if (one->kind == envelope_kind::retry_dead) {
+      queue_send(stored_send{found->second.what});
+    }
+  } catch (const error& failure) {
+    answer(one, failure);
+    return;
   }
   state_.drop_dead_letter(one->number);
   answer(one, any_message{});

@@ -77,7 +77,11 @@ void activation::begin(envelope* one) {
     unreserve();
   }
   if (one->kind == envelope_kind::call) {
-    if (one->abandoned.load(std::memory_order_relaxed) || one->deadline <= now_) {
+    if (one->abandoned.load(std::memory_order_relaxed)) {
+      answer(one, error{errc::cancelled, "the caller no longer waited when the call was to begin"});
+      return;
+    }
+    if (one->deadline <= now_) {
       answer(one, error{errc::deadline_exceeded, "the deadline passed before the call began"});
       return;
     }
@@ -106,6 +110,15 @@ void activation::begin(envelope* one) {
 
 bool activation::answered_from_memory(envelope* one) {
   if (one->send) {
+    // Its sender's activation failed and another one sends again what is being served.
+    const auto same = std::any_of(running_.begin(), running_.end(), [one](const auto* turn) {
+      return turn->send && turn->send->sender == one->send->sender &&
+             turn->send->number == one->send->number;
+    });
+    if (same) {
+      answer(one, error{errc::unavailable, "this send is being served"});
+      return true;
+    }
     if (state_.received(one->send->sender, one->send->number)) {
       answer(one, any_message{});
       return true;
@@ -153,6 +166,8 @@ void activation::start_turn(envelope& turn) {
     turn.failure = failure;
   } catch (const std::exception& thrown) {
     turn.failure = error{errc::internal, std::string{"exception in an actor: "} + thrown.what()};
+  } catch (...) {
+    turn.failure = error{errc::internal, "exception of unknown type in an actor"};
   }
   current_ = nullptr;
   watch_turn(nullptr);

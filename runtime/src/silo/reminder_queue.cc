@@ -65,6 +65,13 @@ void reminder_queue::restore(const owner& whose, std::string_view name, wall_tim
 }
 
 void reminder_queue::wake_later(const owner& whose) {
+  {
+    const std::lock_guard lock{mutex_};
+    const auto found = entries_.find(entry_key(whose.hash, {}));
+    if (found != entries_.end() && found->second.fired > 0) {
+      return;  // it has been woken before, to no avail: later and later
+    }
+  }
   set(whose, {}, home_.time().wall() + retry_first);
 }
 

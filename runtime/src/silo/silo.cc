@@ -25,14 +25,15 @@ public:
     if (finished_.exchange(true)) {
       return false;
     }
-    done_(std::move(answer));
+    const auto done = std::move(done_);  // it may hold what holds this
+    done(std::move(answer));
     return true;
   }
   void on_alarm() noexcept override {
     static_cast<void>(finish(error{errc::deadline_exceeded, "no answer by the deadline"}));
   }
   void on_stop() noexcept override {
-    static_cast<void>(finish(error{errc::unavailable, "the silo stopped before it answered"}));
+    static_cast<void>(finish(error{errc::outcome_unknown, "the silo stopped before it answered"}));
   }
   void keep() noexcept override { references_.fetch_add(1, std::memory_order_relaxed); }
   void release() noexcept override {

@@ -94,6 +94,7 @@ void faulty_storage::stop() {
   std::vector<std::unique_ptr<commit_request>> held;
   {
     const std::lock_guard lock{mutex_};
+    holding_ = false;
     held.swap(held_);
   }
   for (auto& each : held) {

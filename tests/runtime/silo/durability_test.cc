@@ -281,8 +281,8 @@ TEST_CASE("when stopping takes too long callers are told, and nothing is left be
     std::this_thread::yield();
   }
   silo.here->stop(1ms);
-  CHECK(waiting.get().error().code() == errc::unavailable);
-  CHECK(through.get().error().code() == errc::unavailable);
+  CHECK(waiting.get().error().code() == errc::outcome_unknown);
+  CHECK(through.get().error().code() == errc::outcome_unknown);
 }
 
 TEST_CASE("a keyed call takes effect once, after a restart too") {

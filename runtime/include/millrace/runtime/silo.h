@@ -72,7 +72,8 @@ public:
   explicit call_handle(std::shared_ptr<state> of) noexcept : state_(std::move(of)) {}
 
   /// Withdraws the call unless it has been answered: the caller's answer is `cancelled`, a method
-  /// that has not begun never will, and one that runs is told (`actor_base::cancelled`).
+  /// that has not begun never will, and one that runs is told (`actor_base::cancelled`), unless
+  /// others wait for it with the same idempotency key. Calls `done` before it returns.
   void cancel();
 
 private:
@@ -123,8 +124,9 @@ public:
   /// Errors: `storage_failed`.
   [[nodiscard]] result<void> start();
 
-  /// Refuses new calls (`unavailable`), lets running turns end (at most `grace`), deactivates what
-  /// is active, makes every commit durable, stops storage. Idempotent.
+  /// Refuses new calls (`unavailable`), lets running turns end (at most `grace`; callers of the
+  /// rest get `outcome_unknown`), deactivates what is active, makes every commit durable, stops
+  /// storage. Idempotent.
   void stop(duration grace = std::chrono::seconds{10});
 
   /// Calls an actor and blocks for the answer.
