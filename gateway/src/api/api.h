@@ -22,38 +22,16 @@
 // JSON is snake_case and made from the schemas. Errors are problem documents (RFC 9457).
 #pragma once
 
-#include <condition_variable>
-#include <deque>
 #include <functional>
-#include <memory>
-#include <mutex>
-#include <thread>
+#include <string_view>
 
+#include "api/file_thread.h"
 #include "http/router.h"
 #include "http/server.h"
 #include "millrace/actors/pipeline_host.h"
 #include "millrace/runtime/silo.h"
 
 namespace millrace::gateway {
-
-/// A thread for reading files, so that io threads never wait for a disk.
-class file_thread {
-public:
-  file_thread();
-  file_thread(const file_thread&) = delete;
-  file_thread& operator=(const file_thread&) = delete;
-  ~file_thread();
-  /// Runs `job` soon; drops it when stopping. Threading: any.
-  void post(std::function<void()> job);
-
-private:
-  void work();
-  std::mutex mutex_;
-  std::condition_variable changed_;
-  std::deque<std::function<void()>> jobs_;
-  bool stopping_ = false;
-  std::thread thread_;
-};
 
 /// What handlers work with. Lives longer than the server.
 struct api_parts {
