@@ -17,6 +17,9 @@
 //   POST   /api/v1/runs/{id}/retry
 //   GET    /api/v1/actors                                     types and open methods
 //   POST   /api/v1/actors/{type}/{key}/{method}               an open one; Idempotency-Key
+//   GET    /api/v1/dead-letters                               sends that were given up; ?limit
+//   POST   /api/v1/dead-letters/{type}/{key}/{number}/retry   sends it again
+//   DELETE /api/v1/dead-letters/{type}/{key}/{number}
 //   GET    /livez /readyz /metrics /version
 //
 // JSON is snake_case and made from the schemas. Errors are problem documents (RFC 9457).
@@ -59,6 +62,7 @@ void add_run_list_routes(http::router& routes, const api_parts& parts);
 void add_run_routes(http::router& routes, const api_parts& parts);
 void add_log_routes(http::router& routes, const api_parts& parts);
 void add_actor_routes(http::router& routes, const api_parts& parts);
+void add_dead_letter_routes(http::router& routes, const api_parts& parts);
 void add_system_routes(http::router& routes, const api_parts& parts);
 
 }  // namespace millrace::gateway

@@ -104,6 +104,7 @@ void add_api(http::router& routes, const api_parts& parts) {
   add_run_routes(routes, parts);
   add_log_routes(routes, parts);
   add_actor_routes(routes, parts);
+  add_dead_letter_routes(routes, parts);
   add_system_routes(routes, parts);
 }
 

@@ -7,6 +7,7 @@
 #include <algorithm>
 #include <cerrno>
 #include <cstring>
+#include <iomanip>
 #include <iostream>
 
 #include "cli/command.h"
@@ -50,10 +51,14 @@ void print_help(std::ostream& out, const std::vector<command>& commands) {
          "  millrace apply pipeline.yaml            give the server a pipeline\n"
          "  millrace submit my-pipeline --watch     run it there and look on\n\n"
          "Usage: millrace COMMAND [ARGUMENTS]\n\nCommands:\n";
+  const auto print = [&out](std::string_view name, std::string_view summary) {
+    out << "  " << std::left << std::setw(14) << name << summary << '\n';
+  };
   for (const auto& each : commands) {
-    out << "  " << each.name << std::string(12 - each.name.size(), ' ') << each.summary << '\n';
+    print(each.name, each.summary);
   }
-  out << "  version     print the version\n\n"
+  print("version", "print the version");
+  out << "\n"
          "`millrace COMMAND --help` tells more. Exit codes: 0 ok, 1 run failed, 2 usage or\n"
          "definition, 3 cancelled, 4 not allowed, 5 not found, 6 conflict, 7 unreachable,\n"
          "8 wait timed out, 130 interrupted, 141 nobody reads the output.\n";

@@ -33,7 +33,7 @@ struct command {
 [[nodiscard]] std::vector<command> local_commands();    // run, dev, validate
 [[nodiscard]] std::vector<command> submit_commands();   // apply, submit, watch
 [[nodiscard]] std::vector<command> inspect_commands();  // list, get, logs
-[[nodiscard]] std::vector<command> control_commands();  // cancel, retry, actor
+[[nodiscard]] std::vector<command> control_commands();  // cancel, retry, actor, dead-letters
 
 /// Prints `millrace: text` to standard error and gives the code that belongs to the error.
 exit_code report(const runtime::error& failure);

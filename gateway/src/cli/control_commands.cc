@@ -1,6 +1,9 @@
 // SPDX-License-Identifier: MIT
-// Commands that act on what a server runs: cancel, retry, actor.
+// Commands that act on what a server runs: cancel, retry, actor, dead-letters.
+#include <fmt/format.h>
+
 #include <iostream>
+#include <optional>
 
 #include "cli/command.h"
 #include "cli/remote.h"
@@ -71,6 +74,74 @@ exit_code run_actor(const option_values& options, const std::vector<std::string>
   return exit_code::ok;
 }
 
+// --- dead-letters --------------------------------------------------------------------------------
+
+constexpr std::uint32_t dead_letters_default = 100;
+constexpr std::uint32_t dead_letters_max = 1'000;  // the server's
+constexpr const char* dead_letters_path = "/api/v1/dead-letters";
+
+void add_dead_letters_options(po::options_description& options) {
+  add_server_options(options);
+  options.add_options()("limit", po::value<std::string>()->value_name("N"),
+                        "list at most so many (default: 100, at most 1000)");
+}
+
+exit_code list_dead_letters(remote& server, std::uint32_t limit) {
+  const auto answer =
+      server.ask(http::method::get, fmt::format("{}?limit={}", dead_letters_path, limit));
+  if (!answer) {
+    return report(answer.error());
+  }
+  print_rows(server.form(), answer->at("dead_letters"), {"id", "target", "method", "error"}, "id");
+  if (answer->at("more").get<bool>()) {
+    std::cerr << "millrace: there are more than " << limit << "\n";
+  }
+  return exit_code::ok;
+}
+
+// `TYPE/KEY/NUMBER`, where a key may have slashes too.
+std::optional<std::string> dead_letter_path(const std::string& id) {
+  const auto type_end = id.find('/');
+  const auto key_end = id.rfind('/');
+  if (type_end == key_end) {
+    return std::nullopt;
+  }
+  return fmt::format("{}/{}/{}/{}", dead_letters_path, escaped(id.substr(0, type_end)),
+                     escaped(id.substr(type_end + 1, key_end - type_end - 1)),
+                     escaped(id.substr(key_end + 1)));
+}
+
+exit_code run_dead_letters(const option_values& options,
+                           const std::vector<std::string>& positional) {
+  auto server = remote::open(options);
+  const auto limit = number_of(options, "limit", dead_letters_default, dead_letters_max);
+  if (!server || !limit) {
+    return report(server ? limit.error() : server.error());
+  }
+  const auto word = positional.empty() ? "list" : positional[0];
+  if (word == "list" && positional.size() < 2) {
+    return list_dead_letters(*server, *limit);
+  }
+  if ((word != "retry" && word != "drop") || positional.size() < 2) {
+    return report(exit_code::usage,
+                  "usage: millrace dead-letters [list | retry ID... | drop ID...]");
+  }
+  for (auto id = positional.begin() + 1; id != positional.end(); ++id) {
+    const auto path = dead_letter_path(*id);
+    if (!path) {
+      return report(exit_code::usage, "'" + *id +
+                                          "' is no id of a dead letter; `millrace dead-letters` "
+                                          "lists them");
+    }
+    const auto answer = word == "retry" ? server->ask(http::method::post, *path + "/retry")
+                                        : server->ask(http::method::del, *path);
+    if (!answer) {
+      return report(answer.error());
+    }
+  }
+  return exit_code::ok;
+}
+
 }  // namespace
 
 std::vector<command> control_commands() {
@@ -83,6 +154,11 @@ std::vector<command> control_commands() {
        "  millrace actor call run RUN status\n"
        "  millrace actor call pool default status\n",
        4, 5, add_actor_options, run_actor},
+      {"dead-letters", "[list | retry ID... | drop ID...]", "tend messages that were given up",
+       "  millrace dead-letters\n"
+       "  millrace dead-letters retry pipeline/default/nightly/7\n"
+       "  millrace dead-letters list -o name | xargs -d '\\n' millrace dead-letters drop\n",
+       0, 1'001, add_dead_letters_options, run_dead_letters},
   };
 }
 

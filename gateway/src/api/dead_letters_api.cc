@@ -1,0 +1,96 @@
+// SPDX-License-Identifier: MIT
+// Sends that were given up. Looking at them and tending them waits for the disk.
+#include <nlohmann/json.hpp>
+
+#include "api/api.h"
+#include "api/respond.h"
+
+namespace millrace::gateway {
+
+using http::method;
+using http::reply;
+using http::request;
+using nlohmann::ordered_json;
+using runtime::result;
+
+namespace {
+
+constexpr std::uint64_t page_default = 100;
+constexpr std::uint64_t page_max = 1'000;
+
+ordered_json row_of(const runtime::dead_letter& letter) {
+  const auto params = ordered_json::parse(letter.params, nullptr, false);
+  return {{"id", letter.sender.to_string() + "/" + std::to_string(letter.number)},
+          {"target", letter.target.to_string()},
+          {"method", letter.method},
+          {"error", letter.error_text},
+          {"params", params.is_discarded() ? ordered_json{} : params}};
+}
+
+void list(const api_parts& parts, request& received, reply answer) {
+  auto limit = number_in_query(received, "limit", 0, page_max);
+  if (!limit) {
+    answer.fail(limit.error());
+    return;
+  }
+  const auto most = *limit == 0 ? page_default : *limit;
+  auto shared = std::make_shared<reply>(std::move(answer));
+  parts.files.post([&parts, shared, most] {
+    const auto letters = parts.silo.dead_letters(most + 1);
+    if (!letters) {
+      shared->fail(letters.error());
+      return;
+    }
+    auto rows = ordered_json::array();
+    for (std::size_t at = 0; at < std::min<std::size_t>(letters->size(), most); ++at) {
+      rows.push_back(row_of((*letters)[at]));
+    }
+    const ordered_json page{{"dead_letters", std::move(rows)}, {"more", letters->size() > most}};
+    shared->send(
+        http::json(200, page.dump(-1, ' ', false, ordered_json::error_handler_t::replace)));
+  });
+}
+
+using tend_function = result<void> (runtime::silo::*)(const runtime::actor_id&, std::uint64_t);
+
+void tend(const api_parts& parts, request& received, reply answer, tend_function how) {
+  const auto digits = received.param("number");
+  const auto* end = digits.data() + digits.size();
+  std::uint64_t number = 0;
+  if (const auto [after, failure] = std::from_chars(digits.data(), end, number);
+      failure != std::errc{} || after != end) {
+    answer.fail({runtime::errc::invalid_argument, "'" + std::string{digits} +
+                                                      "' is no number of a dead letter; GET "
+                                                      "/api/v1/dead-letters lists them"});
+    return;
+  }
+  auto shared = std::make_shared<reply>(std::move(answer));
+  parts.files.post([&parts, shared, how, number,
+                    sender = runtime::actor_id{std::string{received.param("type")},
+                                               std::string{received.param("key")}}] {
+    if (const auto done = (parts.silo.*how)(sender, number); !done) {
+      shared->fail(done.error());
+    } else {
+      shared->send(http::json(200, "{}"));
+    }
+  });
+}
+
+void retry(const api_parts& parts, request& received, reply answer) {
+  tend(parts, received, std::move(answer), &runtime::silo::retry_dead_letter);
+}
+
+void drop(const api_parts& parts, request& received, reply answer) {
+  tend(parts, received, std::move(answer), &runtime::silo::drop_dead_letter);
+}
+
+}  // namespace
+
+void add_dead_letter_routes(http::router& routes, const api_parts& parts) {
+  constexpr std::string_view one = "/api/v1/dead-letters/{type}/{key}/{number}";
+  add_route(routes, parts, method::get, "/api/v1/dead-letters", list);
+  add_route(routes, parts, method::post, std::string{one} + "/retry", retry);
+  add_route(routes, parts, method::del, one, drop);
+}
+
+}  // namespace millrace::gateway
