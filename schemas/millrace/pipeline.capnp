@@ -60,8 +60,7 @@ struct Label {
 # --- project -------------------------------------------------------------------------------------
 
 struct ProjectState {
-  # Root of a project.
-  createdAt @0 :Int64 $Actor.time;  # Nobody sets it yet.
+  # Root of a project: nothing so far, its pipelines are a map.
 }
 
 struct ProjectPipeline {
@@ -275,18 +274,17 @@ struct Attempt {
 
 struct TaskStored {
   # Root of a task.
-  spec @0 :TaskSpec;        # Not used: it is the one record of the map "spec".
-  state @1 :TaskState;      # See task_attempts.h.
-  attempt @2 :UInt32;       # The latest; 0: none yet.
-  failures @3 :UInt32;      # Attempts that count against maxAttempts.
-  cancelling @4 :Bool;      # Its executor has been told to end the attempt.
-  executor @5 :Text;        # That has the attempt; empty: none.
-  exitCode @6 :Int32 = -1;  # Of the latest attempt; -1: none.
-  reason @7 :Text;          # Why it is where it is, for a person.
-  startedAt @8 :Int64;      # When its first attempt started.
-  finishedAt @9 :Int64;     # When it ended.
-  incarnation @10 :UInt64;  # Of the executor that has the attempt.
-  outputs @11 :List(Variable);  # Of the attempt that succeeded.
+  state @0 :TaskState;      # See task_attempts.h.
+  attempt @1 :UInt32;       # The latest; 0: none yet.
+  failures @2 :UInt32;      # Attempts that count against maxAttempts.
+  cancelling @3 :Bool;      # Its executor has been told to end the attempt.
+  executor @4 :Text;        # That has the attempt; empty: none.
+  exitCode @5 :Int32 = -1;  # Of the latest attempt; -1: none.
+  reason @6 :Text;          # Why it is where it is, for a person.
+  startedAt @7 :Int64;      # When its first attempt started.
+  finishedAt @8 :Int64;     # When it ended.
+  incarnation @9 :UInt64;   # Of the executor that has the attempt.
+  outputs @10 :List(Variable);  # Of the attempt that succeeded.
 }
 
 struct AttemptReport {
