@@ -108,8 +108,7 @@ private:
       }
       open();
       if (tail) {
-        out_.write(tail->bytes);
-        offset_ = tail->next_offset;
+        offset_ = tail->next_offset - tail->bytes.size();  // in pieces: it may fill any queue
       }
     } else {
       open();

@@ -71,11 +71,15 @@ public:
     CHECK(answer.status == status);
     return json::parse(answer.body);
   }
-  // Submits `hello` and waits for its end on the event stream.
+  // Applies and submits `hello`, and waits for its end.
   std::string finished_run() {
     ask(method::put, "/api/v1/projects/p/pipelines/hello", 201, hello);
+    return finished_run("hello");
+  }
+  // Submits a pipeline and waits for its end on the event stream.
+  std::string finished_run(const std::string& pipeline) {
     const std::string run =
-        ask(method::post, "/api/v1/projects/p/pipelines/hello/runs", 201)["run"];
+        ask(method::post, "/api/v1/projects/p/pipelines/" + pipeline + "/runs", 201)["run"];
     auto ended = false;
     const auto stream = client->events("/api/v1/runs/" + run + "/events", "",
                                        [&](const http::received_event& event) {
@@ -215,6 +219,17 @@ TEST_CASE("a run is told by its events, tasks and logs") {
   });
   REQUIRE(stream);
   CHECK(ids == std::vector<std::string>{"3", "4", "4"});
+}
+
+TEST_CASE("the end of a log arrives whole, however long its lines are") {
+  served_node here;
+  here.ask(method::put, "/api/v1/projects/p/pipelines/long", 201,
+           "name: long\ntasks: [{name: a, run: 'echo first; head -c 5000000 /dev/zero | tr "
+           "\\\\0 x'}]\n");
+  const auto run = here.finished_run("long");
+  const auto tail = here.send(method::get, "/api/v1/runs/" + run + "/tasks/a/logs?tail=1");
+  CHECK(tail.status == 200);
+  CHECK(tail.body == std::string(5'000'000, 'x'));
 }
 
 // A client so slow that every piece fills its queue, whose queue is empty again before the writer
