@@ -105,7 +105,7 @@ interface Pipeline $Actor.actor("pipeline") {
   # Key: `project/name`.
   apply @0 (definition :Text, ifVersion :UInt32) -> (version :UInt32, changed :Bool);
   # `definition`: JSON, canonical or not. An unchanged one makes no new version. ifVersion other than 0:
-  # `conflict` unless it is the latest.
+  # `conflict` unless it is the latest, `not_found` when there is none.
   describe @1 (version :UInt32)
       -> (project :Text, name :Text, version :UInt32, latestVersion :UInt32, appliedAt :Int64 $Actor.time,
           definition :Text $Actor.rawJson)

@@ -108,7 +108,16 @@ async<project_actor::pipelines_results> project_actor::pipelines(pipelines_param
   co_return results;
 }
 
+error pipeline_actor::unknown() const {
+  return {errc::not_found, "there is no pipeline '" + pipeline() + "' in project '" + project() +
+                               "'; apply its definition first"};
+}
+
 async<pipeline_actor::apply_results> pipeline_actor::apply(apply_params params) {
+  if (key().find('/') == std::string::npos) {
+    co_return error{errc::invalid_argument,
+                    "the key of a pipeline is PROJECT/NAME, not '" + key() + "'"};
+  }
   const auto definition = from_json(params.definition());
   if (!definition) {
     co_return error{definition.error()};
@@ -119,9 +128,11 @@ async<pipeline_actor::apply_results> pipeline_actor::apply(apply_params params) 
   }
   const auto latest = state().getLatestVersion();
   if (params.if_version() != 0 && params.if_version() != latest) {
-    co_return error{errc::conflict, "the latest version is " + std::to_string(latest) + ", not " +
-                                        std::to_string(params.if_version()) +
-                                        "; get it and apply again"};
+    co_return latest == 0
+        ? unknown()
+        : error{errc::conflict, "the latest version is " + std::to_string(latest) + ", not " +
+                                    std::to_string(params.if_version()) +
+                                    "; get it and apply again"};
   }
   const auto canonical = to_json(*definition);
   if (latest > 0) {
@@ -146,10 +157,9 @@ async<pipeline_actor::describe_results> pipeline_actor::describe(describe_params
   const auto version = params.version() == 0 ? latest : params.version();
   const auto stored = versions_.get(padded(version, version_digits));
   if (!stored) {
-    co_return error{
-        errc::not_found,
-        latest == 0 ? "there is no pipeline '" + pipeline() + "' in project '" + project() + "'"
-                    : "pipeline '" + pipeline() + "' has no version " + std::to_string(version)};
+    co_return latest == 0 ? unknown()
+                          : error{errc::not_found, "pipeline '" + pipeline() + "' has no version " +
+                                                       std::to_string(version)};
   }
   describe_results results;
   auto made = results.build();
@@ -166,8 +176,7 @@ async<pipeline_actor::submit_results> pipeline_actor::submit(submit_params param
   const auto latest = state().getLatestVersion();
   const auto stored = versions_.get(padded(latest, version_digits));
   if (!stored) {
-    co_return error{errc::not_found, "there is no pipeline '" + pipeline() + "' in project '" +
-                                         project() + "'; apply its definition first"};
+    co_return unknown();
   }
   const auto run = params.run().empty() ? make_run_id(now(), random_) : std::string{params.run()};
   if (!is_run_id(run)) {
@@ -206,6 +215,9 @@ async<pipeline_actor::submit_results> pipeline_actor::submit(submit_params param
 }
 
 async<pipeline_actor::runs_results> pipeline_actor::runs(runs_params params) {
+  if (state().getLatestVersion() == 0) {
+    co_return unknown();
+  }
   const auto wanted = run_state_named(params.state());
   if (!wanted && !params.state().empty()) {
     co_return error{errc::invalid_argument,

@@ -29,6 +29,7 @@ public:
 private:
   [[nodiscard]] std::string project() const { return key().substr(0, key().find('/')); }
   [[nodiscard]] std::string pipeline() const { return key().substr(key().find('/') + 1); }
+  [[nodiscard]] runtime::error unknown() const;
 
   runtime::state_map<schemas::PipelineVersion> versions_{*this, "versions"};
   runtime::state_map<schemas::RunSummary> runs_{*this, "runs"};

@@ -125,6 +125,14 @@ TEST_CASE("a pipeline is applied in versions, with ETags against lost updates") 
   CHECK(here.ask(method::get, target, 200)["definition"]["description"] == "new");
   CHECK(here.ask(method::get, target + "?version=1", 200)["version"] == 1);
   CHECK(here.ask(method::get, target + "?version=9", 404)["code"] == "not_found");
+  const std::string unknown = "/api/v1/projects/p/pipelines/unknown";
+  CHECK(here.ask(method::get, unknown, 404)["code"] == "not_found");
+  CHECK(here.ask(method::get, unknown + "/runs", 404)["code"] == "not_found");
+  CHECK(here.ask(method::put, unknown, 404, "name: unknown\ntasks: [{name: a, run: x}]\n",
+                 {{"If-Match", "\"1\""}})["code"] == "not_found");
+  CHECK(here.ask(method::post, "/api/v1/actors/pipeline/hello/apply", 400,
+                 json{{"definition", R"({"name":"hello","tasks":[{"name":"a","run":"x"}]})"}}
+                     .dump())["detail"] == "the key of a pipeline is PROJECT/NAME, not 'hello'");
   CHECK(here.ask(method::get, "/api/v1/projects/p/pipelines", 200)["pipelines"].size() <= 1);
   CHECK(here.ask(method::put, "/api/v1/projects/p/pipelines/other", 400, hello)["detail"] ==
         "the definition is called 'hello', the URL says 'other'");
