@@ -205,13 +205,17 @@ void logs(const api_parts& parts, request& received, reply answer) {
     answer.fail({errc::invalid_argument, "query parameter 'stream' must be stdout or stderr"});
     return;
   }
-  const auto follow = received.query("follow");
+  const auto follow = received.query("follow").value_or("false");
+  if (follow != "true" && follow != "false") {
+    answer.fail({errc::invalid_argument, "query parameter 'follow' must be true or false"});
+    return;
+  }
   wanted_log wanted{std::string{received.param("id")},
                     std::string{received.param("name")},
                     *attempt,
                     *tail,
                     received.query("tail").has_value(),
-                    follow && *follow != "false" && *follow != "0",
+                    follow == "true",
                     stream == "stderr"};
   auto shared = std::make_shared<reply>(std::move(answer));
   parts.silo.call_then<
@@ -227,10 +231,10 @@ void logs(const api_parts& parts, request& received, reply answer) {
     if (!begun && !has_ended(task) && !wanted.follow) {
       shared->fail({errc::failed_precondition, "it has not started yet; follow=true waits for it"});
     } else if (!begun && has_ended(task)) {
-      shared->fail({errc::not_found,
-                    task.getAttempt() == 0
-                        ? "the task was never started: " + std::string{task.getReason()}
-                        : "the task has " + std::to_string(task.getAttempt()) + " attempts"});
+      shared->fail(
+          {errc::not_found, task.getAttempt() == 0
+                                ? "the task was never started: " + std::string{task.getReason()}
+                                : "its latest attempt is " + std::to_string(task.getAttempt())});
     } else {
       const auto sender = std::make_shared<log_sender>(parts, wanted, std::move(*shared));
       begun ? sender->begin(*begun) : sender->wait_for_start();

@@ -214,7 +214,9 @@ TEST_CASE("a run is told by its events, tasks and logs") {
   CHECK(here.send(method::get, run + "/tasks/say/logs?follow=true").body == "hello world\n");
   CHECK(here.send(method::get, run + "/tasks/say/logs?stream=stderr").body.empty());
   CHECK(here.send(method::get, run + "/tasks/say/logs?stream=x").status == 400);
-  CHECK(here.send(method::get, run + "/tasks/say/logs?attempt=7").status == 404);
+  CHECK(here.send(method::get, run + "/tasks/say/logs?follow=yes").status == 400);
+  CHECK(here.ask(method::get, run + "/tasks/say/logs?attempt=7", 404)["detail"] ==
+        "its latest attempt is 1");
   CHECK(here.send(method::get, run + "/tasks/nope/logs").status == 404);
   CHECK(here.ask(method::post, run + "/cancel", 409, "{}")["code"] == "failed_precondition");
   CHECK(here.ask(method::get, "/api/v1/runs/nope", 404)["code"] == "not_found");
