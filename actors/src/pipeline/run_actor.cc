@@ -339,6 +339,7 @@ void run_actor::add_event(const schemas::TaskStatus::Reader* instance) {
     event.setLabel(instance->getLabel());
     event.setReason(instance->getReason());
   } else {
+    event.setExitCode(-1);
     event.setReason(root.getReason());
   }
   if (sequence > run_events_max) {

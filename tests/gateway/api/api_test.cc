@@ -223,12 +223,16 @@ TEST_CASE("a run is told by its events, tasks and logs") {
 
   // A client that comes back gets what it has not seen.
   std::vector<std::string> ids;
+  json latest;
   const auto stream = here.client->events(run + "/events", "2", [&](const auto& event) {
     ids.push_back(event.id);
+    latest = event.name == "run" ? json::parse(event.data) : latest;
     return event.name == "end" ? http::flow::stop : http::flow::more;
   });
   REQUIRE(stream);
   CHECK(ids == std::vector<std::string>{"3", "4", "4"});
+  CHECK(latest["run_state"] == "succeeded");
+  CHECK(latest["exit_code"] == -1);  // it is no task
 }
 
 TEST_CASE("the end of a log arrives whole, however long its lines are") {
