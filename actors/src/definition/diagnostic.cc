@@ -3,6 +3,8 @@
 
 #include <algorithm>
 
+#include "millrace/actors/process_log.h"
+
 namespace millrace::actors {
 namespace {
 
@@ -68,7 +70,7 @@ std::string render(const diagnostic& mistake, std::string_view source) {
   if (mistake.line == 0 || mistake.column == 0) {
     return text;
   }
-  const auto line = line_of(source, mistake.line);
+  const auto line = to_utf8(line_of(source, mistake.line));
   if (line.empty()) {
     return text;
   }

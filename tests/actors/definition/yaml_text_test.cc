@@ -83,6 +83,9 @@ TEST_CASE("columns count characters, not bytes") {
 
 TEST_CASE("what is not UTF-8 is refused at its first bad byte") {
   const std::string expected = " error: the text is not UTF-8 here (save the file as UTF-8)";
+  const std::string shown = "name: \xff\x9b\n";
+  CHECK(render(load_definition(shown, "").diagnostics.at(0), shown)
+            .ends_with("   1 | name: \xEF\xBF\xBD\xEF\xBF\xBD\n     |       ^\n"));
   check_one("name: p\ndescription: \xE4\n", "2:14:" + expected);            // Latin-1
   check_one("name: p\ndescription: \xC3\xA4\xFF\n", "2:15:" + expected);    // after a good one
   check_one("name: p\ndescription: \xC0\xAF\n", "2:14:" + expected);        // overlong
