@@ -10,6 +10,9 @@
 #include <iostream>
 #include <nlohmann/json.hpp>
 
+#include "millrace/pipeline.capnp.h"
+#include "millrace/runtime/json.h"
+
 namespace millrace::gateway::cli {
 
 namespace {
@@ -18,7 +21,8 @@ bool is_end(const std::string& state) {
   return state != "waiting" && state != "queued" && state != "running" && state != "backing_off";
 }
 
-std::string seconds(double length) {
+std::string seconds(std::chrono::nanoseconds whole) {
+  const auto length = std::chrono::duration<double>(whole).count();
   return length < 60 ? fmt::format("{:.1f}s", length)
                      : fmt::format("{}m{:02}s", static_cast<int>(length) / 60,
                                    static_cast<int>(length) % 60);
@@ -42,6 +46,13 @@ std::string printable(std::string text) {
     each = static_cast<unsigned char>(each) < 0x20 || each == 0x7f ? ' ' : each;
   }
   return text;
+}
+
+// Nanoseconds since 1970; 0 for what is no time.
+std::int64_t time_of(const nlohmann::json& text) {
+  const auto parsed = runtime::from_json(capnp::Schema::from<schemas::RunEvent>(),
+                                         nlohmann::json{{"at", text}}.dump());
+  return parsed ? parsed->reader<schemas::RunEvent>().getAt() : 0;
 }
 
 }  // namespace
@@ -77,6 +88,7 @@ std::optional<progress_event> event_from_json(const std::string& text) {
   made.label = printable(json.value("label", ""));
   made.reason = printable(json.value("reason", ""));
   made.attempt = json.value("attempt", 0U);
+  made.at = std::chrono::nanoseconds{time_of(json.value("at", nlohmann::json{}))};
   return made;
 }
 
@@ -87,10 +99,6 @@ progress::progress(progress_mode mode)
 
 progress::~progress() {
   clear();
-}
-
-std::string progress::elapsed() const {
-  return seconds(std::chrono::duration<double>(std::chrono::steady_clock::now() - start_).count());
 }
 
 std::string progress::colored(const std::string& state) const {
@@ -116,7 +124,9 @@ void progress::draw() {
     return;
   }
   clear();
-  std::string text = fmt::format("[{}] {} done, {} running", elapsed(), ended_, running_.size());
+  std::string text =
+      fmt::format("[{}] {} done, {} running", seconds(std::chrono::steady_clock::now() - start_),
+                  ended_, running_.size());
   for (const auto& name : running_) {
     if (text.size() + name.size() + 8 > columns()) {
       text += " ...";
@@ -149,13 +159,18 @@ void progress::event(const progress_event& what) {
     std::cerr << what.json << std::endl;
     return;
   }
-  if (mode_ == progress_mode::quiet || what.name.empty()) {
+  if (mode_ == progress_mode::quiet) {
     return;
   }
-  const auto now = std::chrono::steady_clock::now();
+  first_at_ = first_at_.value_or(what.at);
+  elapsed_ = what.at - *first_at_;
+  start_ = std::min(start_, std::chrono::steady_clock::now() - elapsed_);
+  if (what.name.empty()) {
+    return;
+  }
   if (what.state == "running") {
     running_.insert(what.name);
-    started_at_[what.name] = now.time_since_epoch().count();
+    started_at_[what.name] = what.at;
     draw();
     if (mode_ == progress_mode::tty) {
       return;  // the last line shows it
@@ -164,7 +179,7 @@ void progress::event(const progress_event& what) {
   constexpr std::size_t state_columns = 16;  // colours take bytes and no columns
   const std::string padding(state_columns - std::min(state_columns, what.state.size()), ' ');
   std::string text =
-      fmt::format("{:>7}  {}{} {}", elapsed(), colored(what.state), padding, what.name);
+      fmt::format("{:>7}  {}{} {}", seconds(elapsed_), colored(what.state), padding, what.name);
   if (!what.label.empty()) {
     text += " (" + what.label + ")";
   }
@@ -175,9 +190,7 @@ void progress::event(const progress_event& what) {
     running_.erase(what.name);
     ended_ += is_end(what.state) ? 1 : 0;
     if (const auto found = started_at_.find(what.name); found != started_at_.end()) {
-      const std::chrono::steady_clock::duration length{now.time_since_epoch().count() -
-                                                       found->second};
-      text += " in " + seconds(std::chrono::duration<double>(length).count());
+      text += " in " + seconds(what.at - found->second);
     }
   }
   if (!what.reason.empty()) {
@@ -191,7 +204,7 @@ void progress::end(const std::string& state, const std::string& reason, const st
     return;
   }
   clear();
-  std::cerr << fmt::format("{:>7}  run {}{}{}\n", elapsed(), colored(state),
+  std::cerr << fmt::format("{:>7}  run {}{}{}\n", seconds(elapsed_), colored(state),
                            reason.empty() ? "" : ": " + printable(reason),
                            tasks.empty() ? "" : " (" + tasks + ")");
   mode_ = progress_mode::quiet;

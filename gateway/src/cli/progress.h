@@ -25,11 +25,12 @@ struct progress_event {
   std::string label;
   std::string reason;
   std::uint32_t attempt = 0;
-  std::int64_t at_ns = 0;
+  std::chrono::nanoseconds at{0};  ///< Since 1970, as the run says.
 };
 [[nodiscard]] std::optional<progress_event> event_from_json(const std::string& text);
 
-/// Prints events as they come. Threading: one thread.
+/// Prints events as they come. Time: it counts from the run's first event and is the run's own, so
+/// that one looked at later looks the same. Threading: one thread.
 class progress {
 public:
   explicit progress(progress_mode mode);
@@ -49,15 +50,16 @@ public:
 private:
   void clear();
   void draw();
-  [[nodiscard]] std::string elapsed() const;
   [[nodiscard]] std::string colored(const std::string& state) const;
 
   progress_mode mode_;
   bool color_;
   bool drawn_ = false;
-  std::chrono::steady_clock::time_point start_;
+  std::chrono::steady_clock::time_point start_;  // for the line of a terminal
+  std::optional<std::chrono::nanoseconds> first_at_;
+  std::chrono::nanoseconds elapsed_{0};  // of the latest event
   std::set<std::string> running_;
-  std::map<std::string, std::int64_t> started_at_;
+  std::map<std::string, std::chrono::nanoseconds> started_at_;
   std::size_t ended_ = 0;
 };
 
