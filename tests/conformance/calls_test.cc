@@ -158,6 +158,44 @@ TEST_CASE("an activation that is stuck while it begins is given up, and callers 
   CHECK(waiting.get().error().code() == errc::deadline_exceeded);
 }
 
+TEST_CASE("what a cancelled method waits for next ends too") {
+  probe_silo silo;
+  auto held = silo.here->start_call(
+      std::move(ref<Probe>("a").block("wait twice").timeout(1h).spec()), [](auto) {});
+  while (silo.here->stats().calls_total == 0) {
+    std::this_thread::yield();
+  }
+  held.cancel();
+  CHECK(silo.events.has("second over"));
+}
+
+TEST_CASE("cancelling one of two calls with one idempotency key leaves the other") {
+  probe_silo silo;
+  auto first = silo.here->start_call(
+      std::move(ref<Probe>("a").hold_beside("work", 3'000'000).keyed("k").spec()), [](auto) {});
+  REQUIRE(silo.events.has("work begins"));
+  auto second = silo.later(ref<Probe>("a").hold_beside("work", 3'000'000).keyed("k"));
+  CHECK(silo.here->call(ref<Probe>("a").get()));  // the second has arrived
+  first.cancel();
+  REQUIRE(silo.here->call(ref<Probe>("a").raise()));
+  CHECK(second.get());
+  CHECK(silo.events.count("work begins") == 1);
+}
+
+TEST_CASE("of two changes of one version that come at once, one is refused") {
+  probe_silo silo{{.threads = 1}};
+  const auto version = silo.here->call(ref<Probe>("a").set(1))->version();
+  auto block = silo.later(ref<Probe>("a").block("inside"));
+  REQUIRE(silo.events.has("holds the thread"));
+  auto one = silo.later(ref<Probe>("a").set_if(10, version));
+  auto two = silo.later(ref<Probe>("a").set_if(20, version));
+  silo.gate.set_value();
+  CHECK(one.get());
+  CHECK(two.get().error().code() == errc::conflict);
+  CHECK(silo.here->call(ref<Probe>("a").get())->value() == 10);
+  CHECK(block.get());
+}
+
 TEST_CASE("blocking work is offloaded, and its actor stays responsive") {
   probe_silo silo;
   auto blocked = silo.later(ref<Probe>("a").block("offload"));
@@ -175,6 +213,7 @@ TEST_CASE("what offloaded work throws ends the method, or is a result") {
   probe_silo silo;
   CHECK(silo.here->call(ref<Probe>("a").block("throw")).error().code() == errc::conflict);
   CHECK(silo.here->call(ref<Probe>("a").block("result"))->text() == "offloaded");
+  CHECK(silo.here->call(ref<Probe>("a").block("throw int")).error().code() == errc::internal);
 }
 
 TEST_CASE("offloaded work may outlive its caller") {

@@ -8,6 +8,7 @@ $Cxx.namespace("millrace::conformance");
 
 struct ProbeState {
   value @0 :Int64;
+  pad @1 :Data;
 }
 
 interface Probe $Actor.actor("probe") {

@@ -54,6 +54,9 @@ private:
 
 /// What the actors of one test share with it.
 struct stage {
+  std::atomic<bool> unwilling{false};
+  std::atomic<int> timer_count{0};
+  std::atomic<int> reminder_count{0};
   diary events;
   std::promise<void> gate;  ///< Held threads wait for it.
   std::shared_future<void> opened{gate.get_future()};
@@ -73,11 +76,28 @@ public:
     if (key() == "hooked and leaves at once") {
       deactivate_when_idle();
     }
+    if (key() == "fat" || key().starts_with("bad start")) {
+      write("starts at version " + std::to_string(version()));
+    }
+    if (key() == "bad start") {
+      edit().setValue(77);
+      send(ref<Probe>("receiver").raise());
+      co_await offload([] {});
+      write("fails now");
+      co_await fail(errc::failed_precondition, "not today");
+    }
+    if (key() == "never starts" && stage_.unwilling) {
+      write("refuses");
+      co_await fail(errc::failed_precondition, "not today");
+    }
     if (key() == "slow to begin") {
       co_await wait("go", 1h);
     }
   }
   async<> on_deactivate(deactivation why) override {
+    if (key() == "fat") {
+      edit().initPad(20u << 20);
+    }
     if (key().starts_with("hooked")) {
       write(why == deactivation::idle        ? "is idle"
             : why == deactivation::requested ? "leaves"
@@ -86,7 +106,9 @@ public:
     return {};
   }
   async<> on_timer(std::string name) override {
-    write(name);
+    if (++stage_.timer_count < 50) {
+      write(name);
+    }
     if (name.starts_with("once, then again")) {
       set_timer("again", 1ms);
     }
@@ -100,6 +122,9 @@ public:
   }
 
   async<> on_reminder(std::string name) override {
+    if (++stage_.reminder_count > 50) {
+      return {};
+    }
     const auto due = reminder_due(name).time_since_epoch() / 1s;
     write(name + " at " + std::to_string(due - 1'577'836'800) + " s");
     if (name.starts_with("moves itself")) {
@@ -147,8 +172,12 @@ public:
     }
   }
   async<> leave() override {
+    if (key() == "sender") {
+      edit().setValue(1);
+      send(ref<Probe>("receiver").hold_beside("sent", 3'000'000));
+      co_return;
+    }
     deactivate_when_idle();
-    return {};
   }
   async<> stay(stay_params params) override {
     stay_active(std::chrono::milliseconds{params.for_ms()});
@@ -156,7 +185,29 @@ public:
   }
   async<block_results> block(block_params params) override {
     const std::string how{params.how()};
-    if (how == "inside") {
+    if (how == "edit, offload") {
+      edit().setValue(99);
+      co_await offload([on = &stage_] { on->events.write("effect"); });
+    } else if (how == "throw int") {
+      co_await offload([] { throw 42; });
+    } else if (how == "wait twice") {
+      write("waits");
+      static_cast<void>(co_await as_result(wait_for_go(3'000'000)));
+      write("first over");
+      static_cast<void>(co_await as_result(wait_for_go(3'000'000)));
+      write("second over");
+    } else if (how == "offload after") {
+      write("waits");
+      static_cast<void>(co_await as_result(wait_for_go(3'000'000)));
+      static_cast<void>(co_await as_result(offload([on = &stage_] { on->opened.wait(); })));
+      write("offload over");
+    } else if (how == "plain forever") {
+      set_reminder("forever", now() + 1s, duration::max());
+    } else if (how == "plain tiny") {
+      set_reminder("tiny", now() + 1s, duration{1});
+    } else if (how == "timer negative") {
+      set_timer("negative", 1ms, duration{-1});
+    } else if (how == "inside") {
       write("holds the thread");
       stage_.opened.wait();
     } else if (how == "offload") {

@@ -41,6 +41,20 @@ stored_send to_b() {
   return {"thing", "b", 1, 0, {}};
 }
 
+TEST_CASE("a commit that makes a dead letter and drops it leaves its version") {
+  stored_actor actor;
+  auto state = actor.fresh();
+  const auto number = state.add_send(to_b());
+  actor.commit(state);
+  state.end_send(number, "broken");
+  state.drop_dead_letter(number);
+  actor.commit(state);
+  CHECK(state.version() == 2);
+  auto again = actor.fresh();
+  actor.load(again);
+  CHECK(again.version() == 2);
+}
+
 // Goal: a commit that leaves nothing but deletes still counts, since the numbers of sends do.
 TEST_CASE("every commit leaves its version in the rows") {
   stored_actor actor;
