@@ -105,6 +105,7 @@ private:
       return;
     }
     if (form == field_form::raw_json) {
+      check_depth(value, here, depth + 1);
       set_text(field, value.dump(-1, ' ', false, json::error_handler_t::replace), into);
       return;
     }
@@ -138,6 +139,19 @@ private:
       }
       default:
         into.set(field, scalar(type, value, here));
+    }
+  }
+
+  // What is embedded as it stands is written and read again by recursion.
+  static void check_depth(const json& value, const std::string& here, unsigned depth) {
+    if (!value.is_structured()) {
+      return;
+    }
+    if (depth > json_depth_max) {
+      throw mistake{here, "nested deeper than " + std::to_string(json_depth_max)};
+    }
+    for (const auto& each : value) {
+      check_depth(each, here, depth + 1);
     }
   }
 
@@ -217,7 +231,8 @@ private:
     }
     if (value.is_number_float()) {
       const auto number = value.get<double>();
-      if (number != std::floor(number) || std::abs(number) > 9e15) {
+      if (number != std::floor(number) || std::abs(number) > 9e15 ||
+          number < static_cast<double>(least)) {
         throw range();
       }
       return static_cast<Number>(number);

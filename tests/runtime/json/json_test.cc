@@ -90,6 +90,22 @@ TEST_CASE("mistakes are named with their place") {
   CHECK(refusal(std::string(100'000, '[')).find("not JSON: ") == 0);
 }
 
+TEST_CASE("what is embedded as it stands is no deeper than anything else") {
+  const auto nested = [](std::size_t depth) {
+    return R"({"raw":)" + std::string(depth, '[') + std::string(depth, ']') + "}";
+  };
+  CHECK(there_and_back(nested(64)).find(std::string(64, '[')) != std::string::npos);
+  CHECK(refusal(nested(65)) == "/raw: nested deeper than 64");
+  CHECK(refusal(nested(1'000'000)) == "/raw: nested deeper than 64");
+}
+
+TEST_CASE("floats that are no numbers of the field's type are refused") {
+  CHECK(refusal(R"({"unsigned_large":-5.0})").find("/unsigned_large: expected a whole number") ==
+        0);
+  CHECK(refusal(R"({"large":1e300})").find("/large: expected a whole number") == 0);
+  CHECK(refusal(R"({"small":1e3})") == "/small: out of range");
+}
+
 TEST_CASE("what JSON cannot carry is written as something it can") {
   message<Shapes> content;
   auto made = content.build();
