@@ -1,10 +1,12 @@
 // SPDX-License-Identifier: MIT
+#include <algorithm>
 #include <nlohmann/json.hpp>
 
 #include "api/api.h"
 #include "api/respond.h"
 #include "millrace/actors/definition.h"
 #include "millrace/pipeline.capnp.actor.h"
+#include "millrace/runtime/json.h"
 
 namespace millrace::gateway {
 
@@ -125,6 +127,14 @@ void list(const api_parts& parts, request& received, reply answer) {
       std::move(answer), [](const auto& results) { return http::json(200, json_of(results)); });
 }
 
+// Whether writing it would recurse deeper than messages may. Itself it recurses no deeper.
+bool nested_too_deep(const nlohmann::json& value, unsigned depth) {
+  return value.is_structured() &&
+         (depth > runtime::json_depth_max ||
+          std::any_of(value.begin(), value.end(),
+                      [depth](const auto& each) { return nested_too_deep(each, depth + 1); }));
+}
+
 // The body `{"params": {...}, "labels": {...}}` as the parameters of a submission.
 result<schemas::pipeline_interface::submit_params> submission_of(const std::string& body) {
   schemas::pipeline_interface::submit_params params;
@@ -140,6 +150,10 @@ result<schemas::pipeline_interface::submit_params> submission_of(const std::stri
   }
   for (const auto& [key, value] : json.items()) {
     if (key == "params" && value.is_object()) {
+      if (nested_too_deep(value, 1)) {
+        return error{errc::invalid_argument,
+                     "/params: nested deeper than " + std::to_string(runtime::json_depth_max)};
+      }
       made.setParams(value.dump().c_str());
     } else if (key == "labels" && value.is_object()) {
       auto labels = made.initLabels(static_cast<unsigned>(value.size()));

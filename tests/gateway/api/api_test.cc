@@ -162,6 +162,9 @@ TEST_CASE("an idempotency key submits once") {
   CHECK(here.ask(method::post, runs, 400, R"({"params":{"nope":1}})")["detail"] ==
         "the pipeline has no parameter `nope`");
   CHECK(here.ask(method::post, runs, 400, "[]")["code"] == "invalid_argument");
+  const std::string deep = std::string(1'000'000, '[') + std::string(1'000'000, ']');
+  CHECK(here.ask(method::post, runs, 400, R"({"params":{"who":)" + deep + "}}")["detail"] ==
+        "/params: nested deeper than 64");
   CHECK(here.ask(method::get, runs, 200)["runs"].size() == 1);
   CHECK(here.ask(method::get, runs + "?state=cancelled", 200)["runs"].empty());
   CHECK(here.ask(method::get, runs + "?state=x", 400)["code"] == "invalid_argument");
