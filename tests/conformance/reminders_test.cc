@@ -91,6 +91,7 @@ TEST_CASE("a reminder that its own hook moved stays where it was moved to") {
   REQUIRE(silo.here->call(ref<Probe>("a").remind("moves itself", 1'000, 1'000, "", "", "")));
   silo.move(1s);
   REQUIRE(silo.events.has("moves itself at 1 s"));
+  REQUIRE(silo.here->call(ref<Probe>("a").get()));
   silo.move(59min);
   CHECK(silo.here->call(ref<Probe>("a").list_reminders())->due()[0] ==
         1'577'836'800'000 + 1'000 + 3'600'000);

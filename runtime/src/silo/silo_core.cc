@@ -43,7 +43,9 @@ silo_core::silo_core(std::unique_ptr<storage> rows, silo_options options, const 
 
 silo_core::~silo_core() {
   stop(duration{});
-  system_.reset();  // joins the scheduler's threads
+  // Joins the scheduler's threads, which use the pointer until then: reset() would clear it first.
+  std::default_delete<caf::actor_system>{}(system_.get());
+  static_cast<void>(system_.release());
   directory_.clear();
 }
 
