@@ -32,8 +32,9 @@ void add_apply_options(po::options_description& options) {
 
 exit_code run_apply(const option_values& options, const std::vector<std::string>& positional) {
   auto server = remote::open(options);
-  if (!server) {
-    return report(server.error());
+  const auto if_version = number_of(options, "if-version", 0);
+  if (!server || !if_version) {
+    return report(server ? if_version.error() : server.error());
   }
   // All are read before the first is sent, so that a mistake in the last leaves nothing half done.
   std::vector<std::pair<std::string, std::string>> texts;
@@ -55,8 +56,8 @@ exit_code run_apply(const option_values& options, const std::vector<std::string>
     return exit_code::usage;
   }
   http::header_list headers;
-  if (options.count("if-version") > 0) {
-    headers.add("If-Match", "\"" + options["if-version"].as<std::string>() + "\"");
+  if (*if_version > 0) {
+    headers.add("If-Match", "\"" + std::to_string(*if_version) + "\"");
   }
   for (const auto& [name, text] : texts) {
     const auto answer =

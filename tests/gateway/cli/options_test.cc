@@ -24,6 +24,7 @@ TEST_CASE("a number that is none, or out of range, is refused with its option an
          {std::pair{"--slots", command_line({"dev", option("--slots")})},
           {"--limit", offline({"list", option("--limit")})},
           {"--tail", offline({"logs", "r", "t", option("--tail")})},
+          {"--if-version", offline({"apply", "x.yaml", option("--if-version")})},
           {"--attempt", offline({"logs", "r", "t", option("--attempt")})}}) {
       CHECK(left.code == exit_code::usage);
       CHECK(has(left.errors, std::string{name}));
