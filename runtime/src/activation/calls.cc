@@ -138,7 +138,7 @@ void activation::open_offload(envelope& turn, std::shared_ptr<offloaded_work> wo
     fail_at_once(one, {errc::cancelled, "the call that this work is for was cancelled"});
     return;
   }
-  let_out(new offload_envelope{std::move(work), *one});
+  start_offloaded(new offload_envelope{std::move(work), *one});
   drop(one);
 }
 
