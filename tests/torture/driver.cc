@@ -1,0 +1,365 @@
+// SPDX-License-Identifier: MIT
+#include "torture/driver.h"
+
+#include <chrono>
+#include <utility>
+
+namespace torture {
+
+using namespace std::chrono_literals;
+using namespace millrace::testing;
+
+namespace {
+
+constexpr unsigned slots = 4;
+constexpr std::uint64_t open_max = 48;
+constexpr std::size_t warnings_kept = 20;
+
+// In real time; far more than anything needs on a busy machine.
+constexpr auto patience = 60s;
+
+errc any_fault(std::uint64_t dice) {
+  constexpr std::array faults{errc::out_of_space, errc::storage_failed, errc::unavailable};
+  return faults[dice % faults.size()];
+}
+
+}  // namespace
+
+driver::driver(std::uint64_t seed, strictness wanted) : wanted_(wanted), random_(seed) {}
+
+actor_ref<Worker> driver::any_worker() {
+  return ref<Worker>(worker_name(static_cast<unsigned>(below(workers))));
+}
+
+void driver::complain(const std::string& what) {
+  const std::lock_guard lock{complaints_mutex_};
+  complaints_.push_back(what);
+}
+
+bool driver::failed() {
+  const std::lock_guard lock{complaints_mutex_};
+  return !complaints_.empty();
+}
+
+// --- lives of the silo ---------------------------------------------------------------------------
+
+void driver::start() {
+  auto rows = std::make_unique<mortal_storage>(disk_);
+  rows_ = rows.get();
+  auto faults = std::make_unique<faulty_storage>(std::move(rows));
+  faults_ = faults.get();
+  silo_options options;
+  options.threads = 2;
+  options.mailbox_messages_max = 30;
+  options.idle_timeout = 20s;
+  options.warn = [this](std::string_view line) {
+    const std::lock_guard lock{mutex_};
+    if (report_.warnings.size() == warnings_kept) {
+      report_.warnings.erase(report_.warnings.begin());
+    }
+    report_.warnings.emplace_back(line);
+    if (line.find("dead letter") != std::string_view::npos ||
+        (!in_haste_ && line.find("still busy") != std::string_view::npos)) {
+      complain(std::string{line});
+    }
+  };
+  here_.emplace(std::move(faults), std::move(options), time_);
+  here_->add<worker>();
+  if (auto started = here_->start(); !started) {
+    complain("the silo did not start: " + started.error().to_string());
+  }
+}
+
+void driver::end(way_to_end way) {
+  report_.activations += here_->stats().activations_total;
+  switch (way) {
+    case way_to_end::killed: {
+      {
+        const std::lock_guard lock{mutex_};
+        killed_ = true;  // what is answered from now on was never heard
+      }
+      rows_->die(static_cast<unsigned>(below(4)));
+      here_->stop(0s);
+      ++report_.kills;
+      break;
+    }
+    case way_to_end::stopped_in_haste:
+      in_haste_ = true;
+      here_->stop(below(2) == 0 ? 0ms : 1ms);
+      ++report_.stops;
+      break;
+    case way_to_end::stopped:
+      faults_->release_commits();
+      here_->stop();
+      ++report_.stops;
+      break;
+  }
+  here_.reset();
+  const std::lock_guard lock{mutex_};
+  killed_ = false;
+  in_haste_ = false;
+  if (open_ != 0) {
+    complain(std::to_string(std::exchange(open_, 0)) + " calls were not answered by the end");
+  }
+}
+
+void driver::move(duration by) {
+  time_.move(by);
+  here_->time_changed();
+}
+
+// --- asking --------------------------------------------------------------------------------------
+
+operation& driver::fresh(operation_kind kind, const std::string& actor) {
+  const std::lock_guard lock{mutex_};
+  auto& one = asked_.emplace_back();
+  one.kind = kind;
+  one.actor = actor;
+  one.effect = std::exchange(next_effect_, next_effect_ + 2);
+  ++report_.operations;
+  return one;
+}
+
+template <class T>
+void driver::ask(operation& one, call<T> what) {
+  {
+    const std::lock_guard lock{mutex_};
+    one.asked_at = ++events_;
+    ++one.open;
+    ++open_;
+  }
+  here_->call_then<T>(std::move(what), [this, &one](result<T> answer) { answered(one, answer); });
+}
+
+template <class T>
+void driver::answered(operation& one, const result<T>& answer) {
+  const std::lock_guard lock{mutex_};
+  --one.open;
+  --open_;
+  one.answered_at = ++events_;
+  if (killed_) {
+    one.doubtful = true;
+  } else if (answer) {
+    one.done = true;
+    if constexpr (!std::is_void_v<T>) {
+      if (answer->times() != 1) {
+        complain("apply " + std::to_string(one.effect) + " of " + one.actor + " was made " +
+                 std::to_string(answer->times()) + " times");
+      }
+    }
+  } else if (retry_of(answer.error().code()) == retry_class::unknown) {
+    one.doubtful = true;
+  }
+  answer_came_.notify_one();
+}
+
+void driver::ask_something(std::uint64_t dice) {
+  const auto to = any_worker();
+  const auto& key = to.key();
+  switch (dice) {
+    case 0: {
+      auto& one = fresh(operation_kind::apply, key);
+      ask(one, to.apply(one.effect));
+      return;
+    }
+    case 1: {
+      auto& one = fresh(operation_kind::apply, key);
+      one.idempotency_key = "k" + std::to_string(one.effect);
+      for (auto times = 1 + below(2); times > 0; --times) {
+        ask(one, to.apply(one.effect).keyed(one.idempotency_key));
+      }
+      return;
+    }
+    case 2: {
+      auto& one = fresh(operation_kind::relay, key);
+      const auto number = number_of(key);  // itself: a call cycle
+      one.other_actor = worker_name(number + static_cast<unsigned>(below(workers - number)));
+      ask(one, to.relay(one.other_actor, one.effect, one.effect + 1));
+      return;
+    }
+    case 3:
+    case 4: {
+      auto& one = fresh(operation_kind::post, key);
+      one.other_actor = any_worker().key();
+      ask(one, to.post(one.other_actor, one.effect, one.effect + 1, below(4) == 0));
+      return;
+    }
+    case 5: {
+      auto& one = fresh(operation_kind::remind, key);
+      one.chain = static_cast<std::uint32_t>(below(3));
+      ask(one, to.remind(one.effect, 1 + static_cast<std::uint32_t>(below(8'000)), one.chain,
+                         wanted_ == strictness::usual));
+      return;
+    }
+    case 6: {
+      auto& one = fresh(operation_kind::linger, key);
+      ask(one, to.linger(one.effect, static_cast<std::uint32_t>(below(5'000))));
+      return;
+    }
+    case 7: {
+      auto& one = fresh(operation_kind::tick, key);
+      one.chain = static_cast<std::uint32_t>(below(3));
+      ask(one, to.tick(one.effect, 1 + static_cast<std::uint32_t>(below(4'000)), one.chain));
+      return;
+    }
+    case 8: {
+      auto& one = fresh(operation_kind::entrust, key);
+      one.other_actor = any_worker().key();
+      ask(one, to.entrust(one.other_actor, one.effect, one.effect + 1,
+                          static_cast<std::uint32_t>(below(3'000))));
+      return;
+    }
+    default: {
+      auto& one = fresh(operation_kind::put, key);
+      one.slot = "s" + std::to_string(below(slots));
+      one.value = below(4) == 0 ? 0 : one.effect;
+      ask(one, to.put(one.slot, one.value));
+      return;
+    }
+  }
+}
+
+// An operation with a key, however long ago.
+void driver::ask_again() {
+  std::vector<operation*> keyed;
+  {
+    const std::lock_guard lock{mutex_};
+    for (auto at = asked_.rbegin(); at != asked_.rend() && keyed.size() < 20; ++at) {
+      if (!at->idempotency_key.empty()) {
+        keyed.push_back(&*at);
+      }
+    }
+  }
+  if (!keyed.empty()) {
+    auto& one = *keyed[below(keyed.size())];
+    ask(one, ref<Worker>(one.actor).apply(one.effect).keyed(one.idempotency_key));
+  }
+}
+
+void driver::fail_something() {
+  ++report_.faults;
+  const error why{any_fault(below(3)), "planned"};
+  const auto count = static_cast<unsigned>(1 + below(3));
+  const auto skip = static_cast<unsigned>(below(10));
+  switch (below(5)) {
+    case 0:
+      faults_->fail_reads(why, count, skip);
+      break;
+    case 1:
+      faults_->hold_commits();
+      break;
+    case 2:
+      faults_->fail_commits({errc::out_of_space, "planned"}, 10 * count, skip);
+      break;
+    default:
+      faults_->fail_commits(why, count, skip);
+      break;
+  }
+}
+
+void driver::step() {
+  const auto dice = below(1'000);
+  if (dice < 3) {
+    constexpr std::array ways{way_to_end::killed, way_to_end::killed, way_to_end::stopped_in_haste,
+                              way_to_end::stopped};
+    end(ways[below(ways.size())]);
+    start();
+  } else if (dice < 20) {
+    fail_something();
+  } else if (dice < 40) {
+    faults_->release_commits();
+  } else if (dice < 80) {
+    move(std::chrono::milliseconds{below(3'000)});
+  } else if (dice < 120) {
+    here_->tell(any_worker().leave());
+  } else if (dice < 170) {
+    here_->tell(any_worker().rouse());
+  } else if (dice < 200) {
+    ask_again();
+  } else if (dice < 210) {
+    wait_for_answers(0);
+  } else {
+    ask_something(dice % 11);
+    wait_for_answers(open_max);
+  }
+}
+
+void driver::wait_for_answers(std::uint64_t limit) {
+  const auto until = std::chrono::steady_clock::now() + patience;
+  std::unique_lock lock{mutex_};
+  while (!answer_came_.wait_for(lock, 5ms, [&] { return open_ <= limit; })) {
+    lock.unlock();
+    faults_->release_commits();
+    move(1s);  // for those who linger
+    lock.lock();
+    if (std::chrono::steady_clock::now() > until) {
+      complain(std::to_string(open_) + " calls are not answered");
+      return;
+    }
+  }
+}
+
+// --- the reckoning -------------------------------------------------------------------------------
+
+// Everything stored is delivered by itself once nothing fails any more.
+void driver::drain() {
+  faults_->fail_commits({errc::internal, ""}, 0);
+  faults_->fail_reads({errc::internal, ""}, 0);
+  faults_->release_commits();
+  wait_for_answers(0);
+  const auto until = std::chrono::steady_clock::now() + patience;
+  for (unsigned quiet = 0; quiet < 20;) {
+    move(5s);
+    std::this_thread::sleep_for(1ms);
+    const auto stats = here_->stats();
+    quiet = stats.sends_pending == 0 && stats.reminders == 0 ? quiet + 1 : 0;
+    if (std::chrono::steady_clock::now() > until) {
+      complain(std::to_string(stats.sends_pending) + " sends and " +
+               std::to_string(stats.reminders) + " reminders do not end");
+      return;
+    }
+  }
+}
+
+void driver::reckon() {
+  std::map<std::string, worker_content> found;
+  for (unsigned number = 0; number < workers; ++number) {
+    const auto name = worker_name(number);
+    const auto dump = here_->call(ref<Worker>(name).dump());
+    if (!dump) {
+      complain(name + " does not tell: " + dump.error().to_string());
+      continue;
+    }
+    auto& content = found[name];
+    content.total = dump->total();
+    content.gaps = dump->gaps();
+    for (const auto each : dump->read().getEffects()) {
+      content.effects[each.getName()] = each.getValue();
+    }
+    for (const auto each : dump->read().getSlots()) {
+      content.slots[each.getName()] = each.getValue();
+    }
+  }
+  report_.repeated = check_history(
+      asked_, found, wanted_ == strictness::all ? repeats::forbidden : repeats::counted,
+      [this](const std::string& what) { complain(what); });
+}
+
+torture_report driver::run(std::uint64_t steps) {
+  start();
+  for (std::uint64_t at = 0; at < steps && !failed(); ++at) {
+    step();
+  }
+  if (!failed()) {
+    drain();
+    reckon();
+  }
+  for (const auto& one : asked_) {
+    ++report_.by_knowledge[static_cast<std::size_t>(one.known())];
+  }
+  end(way_to_end::stopped);
+  report_.complaints = complaints_;
+  return report_;
+}
+
+}  // namespace torture

@@ -1,0 +1,61 @@
+// SPDX-License-Identifier: MIT
+// What was asked of the workers and what was answered, and whether what they hold in the end fits.
+#pragma once
+
+#include <cstdint>
+#include <deque>
+#include <functional>
+#include <map>
+#include <string>
+#include <vector>
+
+namespace torture {
+
+enum class operation_kind : std::uint8_t { apply, relay, post, entrust, remind, tick, linger, put };
+
+/// What the one who asked knows.
+enum class knowledge : std::uint8_t {
+  done,     ///< It was acknowledged.
+  refused,  ///< It failed in a way that says it had no effect.
+  unknown,  ///< Neither; also while it is under way.
+};
+
+/// One request; the numbers of its effects are its own.
+struct operation {
+  operation_kind kind = operation_kind::apply;
+  std::string actor;
+  std::string other_actor;      ///< Of `relay`, `post`, `entrust`.
+  std::uint64_t effect = 0;     ///< Made by `actor`; `effect + 1` by the other, reminder or timer.
+  std::uint32_t chain = 0;      ///< Of `remind` and `tick`.
+  std::string slot;             ///< Of `put`, with `value`.
+  std::uint64_t value = 0;      ///< 0: erased.
+  std::string idempotency_key;  ///< Of `apply`; may be asked several times then.
+  std::uint64_t asked_at = 0;   ///< In answers and requests so far.
+  std::uint64_t answered_at = 0;
+  unsigned open = 0;      ///< Times asked and not answered.
+  bool done = false;      ///< Acknowledged once at least.
+  bool doubtful = false;  ///< Answered once at least by what may mean either.
+
+  [[nodiscard]] knowledge known() const noexcept {
+    return done ? knowledge::done : doubtful || open > 0 ? knowledge::unknown : knowledge::refused;
+  }
+};
+
+/// What one worker holds.
+struct worker_content {
+  std::map<std::string, std::uint64_t> effects;
+  std::map<std::string, std::uint64_t> slots;
+  std::uint64_t total = 0;
+  std::uint64_t gaps = 0;
+};
+
+/// Whether a send may be delivered again after it has been answered.
+enum class repeats : std::uint8_t { forbidden, counted };
+
+/// Calls `complain` with a line for each way in which `found` does not fit `asked`, once everything
+/// stored has been delivered. Returns how many deliveries were repeated.
+std::uint64_t check_history(const std::deque<operation>& asked,
+                            const std::map<std::string, worker_content>& found, repeats allowed,
+                            const std::function<void(const std::string&)>& complain);
+
+}  // namespace torture
