@@ -13,6 +13,9 @@ function(millrace_options target)
     target_compile_options(${target} PRIVATE -fsanitize=address,undefined -fno-omit-frame-pointer)
     target_link_options(${target} PRIVATE -fsanitize=address,undefined)
   endif()
+  if(MILLRACE_FUZZ)
+    target_compile_options(${target} PRIVATE -fsanitize=fuzzer-no-link)
+  endif()
 endfunction()
 
 # millrace_layer(NAME): library millrace::NAME from <NAME>/src/**.cc with its own include root.
