@@ -73,16 +73,16 @@ struct reminder_schedule {
   duration every{};               ///< Its grid; at least a millisecond.
   std::string cron = {};          ///< Five or six fields, see docs/reference/cron.md.
   std::string time_zone = "UTC";  ///< Of `cron`; an IANA name.
-  runtime::catch_up catch_up = runtime::catch_up::once;
+  runtime::catch_up catch_up = runtime::catch_up::once;  ///< Of times that were missed.
 };
 
 /// A reminder that is set.
 struct reminder_info {
-  std::string name;
-  wall_time due;  ///< Its next firing.
-  duration every{};
-  std::string cron;
-  std::string time_zone;
+  std::string name;       ///< As it was set.
+  wall_time due;          ///< Its next firing.
+  duration every{};       ///< Zero: it has no grid.
+  std::string cron;       ///< Empty: it has none.
+  std::string time_zone;  ///< Of `cron`.
 };
 
 namespace detail {
@@ -203,8 +203,11 @@ public:
                                                         any_message params) = 0;
 
 protected:
+  /// This actor's key.
   [[nodiscard]] const std::string& key() const noexcept;
+  /// This actor's type and key.
   [[nodiscard]] actor_id id() const;
+  /// The time of day by the silo's clock; the one to use, so that tests move it.
   [[nodiscard]] wall_time now() const;
 
   /// What came with the call that runs, and goes with the calls it makes; empty in hooks. Answers
@@ -234,6 +237,7 @@ protected:
   /// Errors: `invalid_argument` ends the coroutine for a name that is empty or over the limit; so
   /// do reminders.
   void set_timer(std::string name, duration after, duration every = {});
+  /// No effect when there is none of that name.
   void cancel_timer(std::string_view name);
 
   /// Calls `on_reminder(name)` at `due`, in whatever process the actor then lives, and then every
@@ -246,6 +250,8 @@ protected:
   /// the text names the place.
   /// Cost: the first use of a time zone in a silo reads its file.
   void set_reminder(std::string name, const reminder_schedule& when);
+
+  /// No effect when there is none of that name. Stored with this turn's changes.
   void cancel_reminder(std::string_view name);
 
   /// Every reminder that is set, by name.
@@ -284,6 +290,7 @@ protected:
 
   /// Marks the root changed / gives it; for `actor<State>`.
   [[nodiscard]] message_body& state_for_edit();
+  /// For `actor<State>`: the root as it is; null while it has its default values.
   [[nodiscard]] message_body* state_body() const noexcept;
 
 private:
@@ -299,6 +306,7 @@ private:
 template <class State>
 class actor : public actor_base {
 public:
+  /// The struct of the durable root.
   using state_type = State;
 
 protected:

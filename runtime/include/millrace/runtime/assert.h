@@ -12,6 +12,7 @@ namespace millrace::runtime {
 
 }  // namespace millrace::runtime
 
+/// Stops the process unless `expression` holds; on in every build.
 #define MILLRACE_ASSERT(expression) \
   (static_cast<bool>(expression)    \
        ? static_cast<void>(0)       \

@@ -147,16 +147,21 @@ public:
 template <class T = void>
 class [[nodiscard]] async {
 public:
+  /// For the compiler.
   using promise_type = detail::promise<T>;
+  /// What awaiting it gives.
   using value_type = T;
 
   /// Already ended without a failure: what a hook that has nothing to do returns, without a frame.
   async() noexcept requires std::is_void_v<T>
   = default;
+  /// For the compiler: owns `self`.
   explicit async(std::coroutine_handle<promise_type> self) noexcept : self_(self) {}
+  /// Takes the coroutine; `other` is left ended.
   async(async&& other) noexcept : self_(std::exchange(other.self_, nullptr)) {}
   async(const async&) = delete;
   async& operator=(const async&) = delete;
+  /// Swaps the coroutines.
   async& operator=(async&& other) noexcept {
     std::swap(self_, other.self_);
     return *this;
@@ -218,6 +223,7 @@ public:
     }
   };
 
+  /// Runs it to its end; its failure ends the awaiting coroutine.
   [[nodiscard]] awaiter operator co_await() noexcept { return awaiter{self_}; }
   [[nodiscard]] result_awaiter result_awaiter_of() noexcept { return result_awaiter{self_}; }
 
@@ -284,6 +290,7 @@ private:
 [[nodiscard]] inline detail::fail_awaiter fail(error failure) {
   return detail::fail_awaiter{std::move(failure)};
 }
+/// The same, with the error made here.
 [[nodiscard]] inline detail::fail_awaiter fail(errc code, std::string text) {
   return detail::fail_awaiter{error{code, std::move(text)}};
 }

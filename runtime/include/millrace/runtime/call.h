@@ -32,12 +32,12 @@ using request_context = std::map<std::string, std::string, std::less<>>;
 
 /// Everything about a call but the type of its answer.
 struct call_spec {
-  const interface_info* interface = nullptr;
-  std::string key;
-  std::uint16_t method = 0;
-  any_message params;
-  duration timeout{};           ///< Zero: the method's default.
-  std::string idempotency_key;  ///< Empty: none. At most 200 bytes.
+  const interface_info* interface = nullptr;  ///< Of the receiver. Requires: not null.
+  std::string key;                            ///< Of the receiver.
+  std::uint16_t method = 0;                   ///< The method's ordinal.
+  any_message params;                         ///< Of the method's params type.
+  duration timeout{};                         ///< Zero: the method's default.
+  std::string idempotency_key;                ///< Empty: none. At most 200 bytes.
   /// Added to the context of the call it is made from; null: nothing.
   std::shared_ptr<const request_context> context = nullptr;
 };
@@ -87,8 +87,10 @@ template <class T>
 template <class T>
 class [[nodiscard]] call {
 public:
+  /// What its answer holds.
   using value_type = T;
 
+  /// For generated references. Requires: the method's results are a T.
   explicit call(call_spec spec) : spec_(std::move(spec)) {}
 
   /// The same call with its own deadline, counted from the moment it is sent.
@@ -111,6 +113,7 @@ public:
     return std::move(*this);
   }
 
+  /// The call without its type, as `silo::call_then` takes it.
   [[nodiscard]] call_spec& spec() noexcept { return spec_; }
 
   class awaiter {
@@ -149,6 +152,7 @@ public:
     }
   };
 
+  /// Sends it and waits for the answer; a failure ends the awaiting coroutine.
   [[nodiscard]] awaiter operator co_await() noexcept { return awaiter{&spec_, true}; }
   [[nodiscard]] result_awaiter result_awaiter_of() noexcept {
     return result_awaiter{&spec_, false};

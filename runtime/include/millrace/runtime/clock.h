@@ -7,6 +7,7 @@
 
 namespace millrace::runtime {
 
+/// A length of time, in the unit of everything here.
 using duration = std::chrono::nanoseconds;
 
 /// Wall time: what a person calls the time of day; may jump. Used in stored records and texts.
@@ -15,11 +16,12 @@ using wall_time = std::chrono::time_point<std::chrono::system_clock, duration>;
 /// Time that only goes forward, also while the machine sleeps (CLOCK_BOOTTIME). Used for
 /// deadlines, timers and leases; means nothing outside this boot of this machine.
 struct steady_tag {
-  using duration = runtime::duration;
-  using rep = duration::rep;
-  using period = duration::period;
-  static constexpr bool is_steady = true;
+  using duration = runtime::duration;      ///< As chrono asks of a clock; so are the next three.
+  using rep = duration::rep;               ///< 64 bits, signed.
+  using period = duration::period;         ///< Nanoseconds.
+  static constexpr bool is_steady = true;  ///< Never goes back.
 };
+/// An instant of `steady_tag`.
 using steady_time = std::chrono::time_point<steady_tag, duration>;
 
 /// `from + limit`, or the end of time where that would be past it: a limit may mean "never".
@@ -38,14 +40,18 @@ public:
   clock& operator=(const clock&) = delete;
   virtual ~clock() = default;
 
+  /// The time of day.
   [[nodiscard]] virtual wall_time wall() const = 0;
+  /// The time since boot.
   [[nodiscard]] virtual steady_time steady() const = 0;
 };
 
 /// The kernel's clocks.
 class system_clock final : public clock {
 public:
+  /// CLOCK_REALTIME.
   [[nodiscard]] wall_time wall() const override;
+  /// CLOCK_BOOTTIME.
   [[nodiscard]] steady_time steady() const override;
 };
 
@@ -57,6 +63,7 @@ public:
   /// The same seed gives the same bits.
   explicit rng(std::uint64_t seed);
 
+  /// 64 uniform bits.
   [[nodiscard]] std::uint64_t next() noexcept;
 
   /// Uniform in [0, 1).

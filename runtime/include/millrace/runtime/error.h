@@ -57,9 +57,11 @@ enum class retry_class : std::uint8_t {
 /// A failed outcome: a code for the program, a text for the person, a hint for the retry.
 class error {
 public:
+  /// `text` names what failed, where, and the remedy.
   error(errc code, std::string text, std::chrono::milliseconds retry_after = {})
       : text_(std::move(text)), retry_after_(retry_after), code_(code) {}
 
+  /// What the program branches on.
   [[nodiscard]] errc code() const noexcept { return code_; }
 
   /// One sentence for a person: what failed, where, and the remedy if there is one.

@@ -29,9 +29,13 @@ class filter_chain;
 /// Threading: the actor's turn.
 class incoming_call {
 public:
+  /// Of the actor that is called.
   [[nodiscard]] const interface_info& interface() const noexcept { return interface_; }
+  /// What is called.
   [[nodiscard]] const method_info& method() const noexcept { return method_; }
+  /// Of the actor that is called.
   [[nodiscard]] const std::string& key() const noexcept { return key_; }
+  /// What came down the call chain.
   [[nodiscard]] const request_context& context() const noexcept { return context_; }
   /// What the method will be given; of the type that `method().params` describes.
   [[nodiscard]] any_message& params() noexcept { return params_; }

@@ -24,6 +24,7 @@ struct actor_id {
   std::string type;  ///< The actor type's name from its schema: lower-case words.
   std::string key;   ///< 1 to 255 bytes of UTF-8.
 
+  /// `type/key`.
   [[nodiscard]] std::string to_string() const { return type + "/" + key; }
   friend bool operator==(const actor_id&, const actor_id&) = default;
   friend auto operator<=>(const actor_id&, const actor_id&) = default;
@@ -35,11 +36,12 @@ struct actor_id {
 /// 128 bits that stand for an actor in storage keys and in the directory (XXH3-128, seed 0, of
 /// `type` NUL `key`). Part of the disk contract.
 struct actor_hash {
-  std::uint64_t high;
-  std::uint64_t low;
+  std::uint64_t high;  ///< The first eight bytes of the canonical form.
+  std::uint64_t low;   ///< The last eight.
   friend bool operator==(const actor_hash&, const actor_hash&) = default;
 };
 
+/// The hash of an actor's name.
 [[nodiscard]] actor_hash hash_of(std::string_view type, std::string_view key);
 
 /// The partition of an actor: XXH3-64 (seed 0) of `group` NUL `affinity key`, modulo the count.

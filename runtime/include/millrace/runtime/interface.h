@@ -25,12 +25,12 @@ enum class method_admission : std::uint8_t {
 
 /// One method of an actor interface.
 struct method_info {
-  std::string_view name;  ///< snake_case, as in URLs.
-  std::uint16_t ordinal;  ///< The schema's `@n`.
-  method_admission admission;
-  bool one_way;
-  bool internal;             ///< For other actors only; the HTTP API refuses it.
-  std::uint32_t timeout_ms;  ///< The deadline of a call that names none.
+  std::string_view name;       ///< snake_case, as in URLs.
+  std::uint16_t ordinal;       ///< The schema's `@n`.
+  method_admission admission;  ///< Beside what it runs.
+  bool one_way;                ///< The caller gets no answer.
+  bool internal;               ///< For other actors only; the HTTP API refuses it.
+  std::uint32_t timeout_ms;    ///< The deadline of a call that names none.
 
   capnp::StructSchema (*params)();   ///< For JSON and introspection.
   capnp::StructSchema (*results)();  ///< The empty struct when there are none.
@@ -44,6 +44,7 @@ struct interface_info {
   std::uint32_t idle_timeout_ms;  ///< Of its activations; 0: what the silo's options say.
   std::span<const method_info> methods;  ///< By ordinal, without gaps.
 
+  /// The method of that snake_case name; null when there is none.
   [[nodiscard]] const method_info* find(std::string_view method_name) const noexcept {
     for (const auto& each : methods) {
       if (each.name == method_name) {

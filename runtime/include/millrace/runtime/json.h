@@ -28,6 +28,7 @@ inline constexpr unsigned json_depth_max = 64;
 /// Appends the compact JSON of a message. Every field is written, in the schema's order; text that
 /// is not UTF-8 gets U+FFFD.
 void to_json(capnp::StructSchema schema, const any_message& content, std::string& out);
+/// The same for a reader.
 void to_json(capnp::DynamicStruct::Reader content, std::string& out);
 
 /// The same for a value of a generated type.

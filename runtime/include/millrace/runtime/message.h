@@ -39,6 +39,7 @@ public:
 
   /// From a pool of blocks that threads hand each other.
   static void* operator new(std::size_t size);
+  /// Gives the block back to the pool.
   static void operator delete(void* block) noexcept;
 
   /// Takes the first segment from the object, later ones from the heap, zeroed as Cap'n Proto
@@ -70,8 +71,10 @@ private:
 class any_message {
 public:
   any_message() = default;
+  /// Owns `body`; empty when it is null.
   explicit any_message(std::unique_ptr<message_body> body) : body_(std::move(body)) {}
 
+  /// Whether there is a message, if only of default values.
   explicit operator bool() const noexcept { return body_ != nullptr; }
 
   /// The content as a `T`; default values when empty.
@@ -113,9 +116,11 @@ private:
 template <class T>
 class message {
 public:
+  /// The struct that capnpc generated.
   using schema = T;
 
   message() = default;
+  /// Requires: `content` holds a T, or is empty.
   explicit message(any_message content) : content_(std::move(content)) {}
   /// A copy of `from`.
   explicit message(typename T::Reader from) {
@@ -124,16 +129,23 @@ public:
     content_ = any_message{std::move(body)};
   }
 
+  /// The content; default values when empty. Valid while the content lives.
   [[nodiscard]] typename T::Reader read() const { return content_.template reader<T>(); }
+  /// The content to be filled in; made when empty.
   [[nodiscard]] typename T::Builder build() { return content_.template builder<T>(); }
 
+  /// Keeps the reader alive for the length of an expression.
   struct arrow {
-    typename T::Reader reader;
+    typename T::Reader reader;  ///< The content.
+    /// The reader's members.
     const typename T::Reader* operator->() const { return &reader; }
   };
+  /// The getters of the content.
   [[nodiscard]] arrow operator->() const { return arrow{read()}; }
 
+  /// The message without its type.
   [[nodiscard]] const any_message& content() const noexcept { return content_; }
+  /// The same, given away.
   [[nodiscard]] any_message take() && { return std::move(content_); }
 
 private:

@@ -122,6 +122,7 @@ template <class Function>
   return detail::offload_awaiter<Function>{std::move(function)};
 }
 
+/// `co_await as_result(offload(function))` gives a `result` instead of ending the coroutine.
 template <class Function>
 [[nodiscard]] detail::offload_as_result<Function> as_result(
     detail::offload_awaiter<Function> offloaded) {

@@ -21,12 +21,17 @@ namespace millrace::runtime {
 template <class T>
 class [[nodiscard]] result {
 public:
+  /// What a success holds.
   using value_type = T;
 
+  /// Success.
   result(T value) : content_(std::in_place_index<0>, std::move(value)) {}
+  /// Failure.
   result(runtime::error failure) : content_(std::in_place_index<1>, std::move(failure)) {}
 
+  /// Whether it is a success.
   [[nodiscard]] bool has_value() const noexcept { return content_.index() == 0; }
+  /// Whether it is a success.
   explicit operator bool() const noexcept { return has_value(); }
 
   /// Requires: has_value().
@@ -34,18 +39,25 @@ public:
     MILLRACE_ASSERT(has_value());
     return *std::get_if<0>(&content_);
   }
+  /// The same, to be read.
   [[nodiscard]] const T& value() const& {
     MILLRACE_ASSERT(has_value());
     return *std::get_if<0>(&content_);
   }
+  /// The same, to be moved from.
   [[nodiscard]] T&& value() && {
     MILLRACE_ASSERT(has_value());
     return std::move(*std::get_if<0>(&content_));
   }
+  /// As `value()`.
   [[nodiscard]] T& operator*() & { return value(); }
+  /// As `value()`.
   [[nodiscard]] const T& operator*() const& { return value(); }
+  /// As `value()`.
   [[nodiscard]] T&& operator*() && { return std::move(*this).value(); }
+  /// As `value()`.
   [[nodiscard]] T* operator->() { return &value(); }
+  /// As `value()`.
   [[nodiscard]] const T* operator->() const { return &value(); }
 
   /// Requires: !has_value().
@@ -53,6 +65,7 @@ public:
     MILLRACE_ASSERT(!has_value());
     return *std::get_if<1>(&content_);
   }
+  /// The same, to be moved from.
   [[nodiscard]] runtime::error&& error() && {
     MILLRACE_ASSERT(!has_value());
     return std::move(*std::get_if<1>(&content_));
@@ -66,12 +79,16 @@ private:
 template <>
 class [[nodiscard]] result<void> {
 public:
+  /// A success holds nothing.
   using value_type = void;
 
   result() = default;
+  /// Failure.
   result(runtime::error failure) : failure_(std::move(failure)) {}
 
+  /// Whether it is a success.
   [[nodiscard]] bool has_value() const noexcept { return !failure_.has_value(); }
+  /// Whether it is a success.
   explicit operator bool() const noexcept { return has_value(); }
 
   /// Requires: !has_value().
@@ -79,6 +96,7 @@ public:
     MILLRACE_ASSERT(!has_value());
     return *failure_;
   }
+  /// The same, to be moved from.
   [[nodiscard]] runtime::error&& error() && {
     MILLRACE_ASSERT(!has_value());
     return std::move(*failure_);

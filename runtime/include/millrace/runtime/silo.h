@@ -51,16 +51,16 @@ using actor_factory = std::function<std::unique_ptr<actor_base>()>;
 
 /// Figures of one silo for metrics.
 struct silo_stats {
-  std::uint64_t activations = 0;        ///< Alive now.
-  std::uint64_t activations_total = 0;  ///< Ever made.
-  std::uint64_t deactivations_total = 0;
-  std::uint64_t calls_total = 0;       ///< Turns begun: calls, timers, reminders, hooks.
-  std::uint64_t overloaded_total = 0;  ///< Refused for a full mailbox or backlog.
-  std::uint64_t reminders = 0;         ///< That wait for their time, or for being tried again.
-  std::uint64_t reminders_fired_total = 0;
-  std::uint64_t sends_pending = 0;       ///< Stored and not yet answered.
-  std::uint64_t dead_letters_total = 0;  ///< Since start.
-  std::uint64_t stuck_total = 0;         ///< Turns that were warned of.
+  std::uint64_t activations = 0;            ///< Alive now.
+  std::uint64_t activations_total = 0;      ///< Ever made.
+  std::uint64_t deactivations_total = 0;    ///< Idle, asked for, failed or stopped.
+  std::uint64_t calls_total = 0;            ///< Turns begun: calls, timers, reminders, hooks.
+  std::uint64_t overloaded_total = 0;       ///< Refused for a full mailbox or backlog.
+  std::uint64_t reminders = 0;              ///< That wait for their time, or for being tried again.
+  std::uint64_t reminders_fired_total = 0;  ///< Since start.
+  std::uint64_t sends_pending = 0;          ///< Stored and not yet answered.
+  std::uint64_t dead_letters_total = 0;     ///< Since start.
+  std::uint64_t stuck_total = 0;            ///< Turns that were warned of.
 };
 
 /// A call made with `silo::start_call`.
@@ -69,6 +69,7 @@ struct silo_stats {
 class call_handle {
 public:
   class state;
+  /// For the silo.
   explicit call_handle(std::shared_ptr<state> of) noexcept : state_(std::move(of)) {}
 
   /// Withdraws the call unless it has been answered: the caller's answer is `cancelled`, a method
@@ -82,12 +83,12 @@ private:
 
 /// A send that was given up; see `actor_base::send`.
 struct dead_letter {
-  actor_id sender;
+  actor_id sender;           ///< Who sent it.
   std::uint64_t number = 0;  ///< Names it among its sender's.
-  actor_id target;
-  std::string method;      ///< snake_case; `@n` when this silo does not know the type.
-  std::string params;      ///< As JSON; empty when this silo does not know the type.
-  std::string error_text;  ///< Of the last try.
+  actor_id target;           ///< Who did not take it.
+  std::string method;        ///< snake_case; `@n` when this silo does not know the type.
+  std::string params;        ///< As JSON; empty when this silo does not know the type.
+  std::string error_text;    ///< Of the last try.
 };
 
 /// See the head of this file.
@@ -98,6 +99,7 @@ class silo {
 public:
   /// Ownership: the silo owns `rows` and stops it. `time` must outlive the silo.
   explicit silo(std::unique_ptr<storage> rows, silo_options options = {});
+  /// The same by a clock of the caller's, such as one that tests move.
   silo(std::unique_ptr<storage> rows, silo_options options, const clock& time);
   silo(const silo&) = delete;
   silo& operator=(const silo&) = delete;
@@ -109,15 +111,16 @@ public:
   void add() {
     add_type(Actor::interface_of(), [] { return std::make_unique<Actor>(); });
   }
+  /// The same for an actor that needs parts: `make` is called for each activation, on any thread.
   template <class Actor>
   void add(std::function<std::unique_ptr<Actor>()> make) {
     add_type(Actor::interface_of(),
              [make = std::move(make)]() -> std::unique_ptr<actor_base> { return make(); });
   }
 
-  /// Puts code around every call that arrives, or before every call that leaves an actor; see
-  /// filter.h. Requires: not started.
+  /// Puts code around every call that arrives; see filter.h. Requires: not started.
   void add_filter(call_filter one);
+  /// Puts code before every call that leaves an actor; see filter.h. Requires: not started.
   void add_outgoing_filter(outgoing_filter one);
 
   /// Recovers what was pending (reminders, sends) and begins to serve.
@@ -151,6 +154,7 @@ public:
   /// As `call_then`, and gives the means to cancel the call.
   call_handle start_call(call_spec spec, std::function<void(result<any_message>)> done);
 
+  /// The same with the type of the answer.
   template <class T>
   void call_then(runtime::call<T> one, std::function<void(result<T>)> done) {
     call_then(std::move(one.spec()), [done = std::move(done)](result<any_message> answer) {
@@ -189,8 +193,11 @@ public:
   /// For a clock that is moved by hand: fires what is due now.
   void time_changed();
 
+  /// Figures of this moment.
   [[nodiscard]] silo_stats stats() const;
+  /// The storage it was given.
   [[nodiscard]] storage& rows();
+  /// The clock it lives by.
   [[nodiscard]] const clock& time() const;
 
 private:

@@ -79,6 +79,7 @@ public:
     return found != nullptr ? std::optional{read(*found)} : std::nullopt;
   }
 
+  /// Whether the record is there. Cost: O(log n).
   [[nodiscard]] bool contains(std::string_view key) const { return base_.find(key) != nullptr; }
 
   /// The record to be changed, made with default values if absent. Call again after a `co_await`.
@@ -89,6 +90,7 @@ public:
     return fresh ? found.body->template initRoot<T>() : found.body->template getRoot<T>();
   }
 
+  /// Makes the record a copy of `content`. Requires: as for `edit`.
   void put(std::string_view key, typename T::Reader content) {
     bool fresh = false;
     base_.change(key, fresh).body->setRoot(content);
@@ -109,7 +111,9 @@ public:
     base_.require_version(key, expected);
   }
 
+  /// How many records there are.
   [[nodiscard]] std::size_t size() const noexcept { return base_.size(); }
+  /// Whether there is none.
   [[nodiscard]] bool empty() const noexcept { return base_.size() == 0; }
 
   /// Calls `visit(key, reader)` for every record with key >= `from`, in key order, while it

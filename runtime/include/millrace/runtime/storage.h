@@ -39,14 +39,18 @@ class row_ops {
 public:
   /// Requires: key.size() <= row_key_bytes_max, value.size() <= row_value_bytes_max.
   void put(std::string_view key, std::string_view value);
+  /// No effect when the row is absent. Requires: as for `put`.
   void erase(std::string_view key);
 
   /// Room for a value of `size` bytes under `key`, to be filled by the caller at once; invalid
   /// after the next member call.
   [[nodiscard]] char* put_uninitialized(std::string_view key, std::size_t size);
 
+  /// Whether it would change nothing.
   [[nodiscard]] bool empty() const noexcept { return encoded_.empty(); }
+  /// The encoding.
   [[nodiscard]] const std::string& encoded() const noexcept { return encoded_; }
+  /// Forgets the operations and keeps the memory.
   void clear() noexcept { encoded_.clear(); }
 
   /// Calls `put(key, value)` or `erase(key)` for each, in order.
@@ -71,8 +75,8 @@ public:
   commit_request& operator=(const commit_request&) = delete;
   virtual ~commit_request() = default;
 
-  partition_id partition{};
-  row_ops ops;
+  partition_id partition{};  ///< Whose rows change.
+  row_ops ops;               ///< What changes.
 
   /// Success: the batch is on disk and every later read sees it. An error: it is not, and never
   /// will be, except `outcome_unknown`, which is answered only when storage is lost for good.
@@ -91,8 +95,8 @@ private:
 
 /// A row as read: the key without its partition, and the verified value.
 struct row {
-  std::string key;
-  std::string value;
+  std::string key;    ///< Without the partition.
+  std::string value;  ///< Verified by its checksum.
 };
 
 /// A question for all rows of a partition whose key starts with `prefix`.
@@ -105,8 +109,8 @@ public:
   read_request& operator=(const read_request&) = delete;
   virtual ~read_request() = default;
 
-  partition_id partition{};
-  std::string prefix;
+  partition_id partition{};  ///< Whose rows are read.
+  std::string prefix;        ///< Of the keys; empty: all rows.
 
   /// The rows in key order, as of all commits whose `done` was called before the request was made.
   /// Errors: `storage_failed` (a checksum did not match; never returned as data),
@@ -116,15 +120,15 @@ public:
 
 /// Figures for metrics and for `readyz`.
 struct storage_stats {
-  std::uint64_t commits = 0;        ///< Batches acknowledged since open.
-  std::uint64_t group_commits = 0;  ///< Disk flushes that carried them.
-  std::uint64_t rows_read = 0;
-  std::uint64_t journal_backlog_bytes = 0;  ///< Queued, not yet on disk.
-  std::uint64_t overlay_bytes = 0;          ///< Committed, not yet in the checkpoint.
-  std::uint64_t journal_bytes = 0;          ///< Size of the journal, reusable pages included.
-  std::uint64_t map_used_permille = 0;      ///< Used space of both environments, of the quota.
-  std::uint64_t checkpoint_transactions = 0;
-  std::uint64_t checkpoint_rows = 0;  ///< Rows written to the checkpoint, after coalescing.
+  std::uint64_t commits = 0;                  ///< Batches acknowledged since open.
+  std::uint64_t group_commits = 0;            ///< Disk flushes that carried them.
+  std::uint64_t rows_read = 0;                ///< By `read`, since open.
+  std::uint64_t journal_backlog_bytes = 0;    ///< Queued, not yet on disk.
+  std::uint64_t overlay_bytes = 0;            ///< Committed, not yet in the checkpoint.
+  std::uint64_t journal_bytes = 0;            ///< Size of the journal, reusable pages included.
+  std::uint64_t map_used_permille = 0;        ///< Used space of both environments, of the quota.
+  std::uint64_t checkpoint_transactions = 0;  ///< Of the checkpoint, since open.
+  std::uint64_t checkpoint_rows = 0;          ///< Rows written to the checkpoint, after coalescing.
 };
 
 /// Durable rows of one silo. Implementations: `open_storage` (LMDB), `make_memory_storage`.
@@ -161,8 +165,10 @@ public:
   /// 128 random bits minted when the data directory was made; a restored or wiped one differs.
   [[nodiscard]] virtual std::string allocation_id() const = 0;
 
+  /// How many partitions the data directory was made with.
   [[nodiscard]] virtual std::uint16_t partition_count() const noexcept = 0;
 
+  /// Figures of this moment.
   [[nodiscard]] virtual storage_stats stats() const = 0;
 
   /// Refuses new requests, answers the queued ones, flushes, joins its threads. Idempotent.

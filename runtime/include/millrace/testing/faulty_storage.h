@@ -16,14 +16,17 @@ namespace millrace::testing {
 /// Threading: any thread. What fails is answered within the call.
 class faulty_storage final : public runtime::storage {
 public:
+  /// Ownership: it owns `inner`.
   explicit faulty_storage(std::unique_ptr<runtime::storage> inner) : inner_(std::move(inner)) {}
 
   /// The next `count` commits or reads, after `skip` that are let through, fail with `why`.
   void fail_commits(runtime::error why, unsigned count = 1, unsigned skip = 0);
+  /// The same for reads.
   void fail_reads(runtime::error why, unsigned count = 1, unsigned skip = 0);
 
   /// From now on commits wait; they are neither written nor answered before `release_commits`.
   void hold_commits();
+  /// Hands on what waits, in order, and holds no more.
   void release_commits();
 
   /// How many commits have come so far, failed and held ones too.
@@ -31,6 +34,7 @@ public:
 
   void commit(std::unique_ptr<runtime::commit_request> request) override;
   void read(std::unique_ptr<runtime::read_request> request) override;
+  /// Neither failed nor held.
   runtime::result<void> scan(runtime::partition_id partition, std::string_view prefix,
                              std::string_view from, std::size_t limit,
                              const std::function<bool(const runtime::row&)>& visit) override;

@@ -14,9 +14,11 @@ namespace millrace::testing {
 /// Threading: any thread.
 class hand_clock final : public runtime::clock {
 public:
+  /// The time of day as it was set.
   [[nodiscard]] runtime::wall_time wall() const override {
     return runtime::wall_time{runtime::duration{wall_.load()}};
   }
+  /// The time that was let pass.
   [[nodiscard]] runtime::steady_time steady() const override {
     return runtime::steady_time{runtime::duration{steady_.load()}};
   }
