@@ -71,6 +71,10 @@ public:
   offload_awaiter(offload_awaiter&& other) noexcept : work_(std::move(other.work_)) {
     where_.propagate = other.where_.propagate;
   }
+  offload_awaiter(const offload_awaiter&) = delete;
+  offload_awaiter& operator=(const offload_awaiter&) = delete;
+  offload_awaiter& operator=(offload_awaiter&&) = delete;
+  ~offload_awaiter() = default;
   [[nodiscard]] static bool await_ready() noexcept { return false; }
   template <class Promise>
   void await_suspend(std::coroutine_handle<Promise> self) {
