@@ -216,6 +216,39 @@ TEST_CASE("what offloaded work throws ends the method, or is a result") {
   CHECK(silo.here->call(ref<Probe>("a").block("throw int")).error().code() == errc::internal);
 }
 
+TEST_CASE("offloaded work begins only when what its turn changed is durable") {
+  probe_silo silo;
+  silo.rows->hold_commits();
+  auto blocked = silo.later(ref<Probe>("a").block("edit, offload"));
+  auto beside = silo.later(ref<Probe>("a").hold_beside("beside", 0));
+  REQUIRE(silo.events.has("beside ends"));  // the turn before it has ended
+  CHECK(silo.events.count("effect") == 0);
+  silo.rows->release_commits();
+  CHECK(blocked.get());
+  CHECK(silo.events.count("effect") == 1);
+  static_cast<void>(beside.get());
+}
+
+TEST_CASE("offloaded work does not begin when its turn's commit fails or its time is up") {
+  probe_silo silo;
+  silo.rows->fail_commits({errc::out_of_space, "planned"});
+  CHECK(silo.here->call(ref<Probe>("a").block("edit, offload")).error().code() ==
+        errc::out_of_space);
+  silo.rows->hold_commits();
+  auto blocked = silo.later(ref<Probe>("a").block("edit, offload").timeout(1s));
+  auto before = silo.later(ref<Probe>("a").hold_beside("before", 0));
+  REQUIRE(silo.events.has("before ends"));
+  silo.move(2s);
+  auto after = silo.later(ref<Probe>("a").hold_beside("after", 0));
+  REQUIRE(silo.events.has("after ends"));
+  silo.rows->release_commits();
+  CHECK(blocked.get().error().code() == errc::deadline_exceeded);
+  static_cast<void>(before.get());
+  static_cast<void>(after.get());
+  CHECK(silo.here->call(ref<Probe>("a").get()));
+  CHECK(silo.events.count("effect") == 0);
+}
+
 TEST_CASE("offloaded work may outlive its caller") {
   probe_silo silo;
   auto blocked = silo.later(ref<Probe>("a").block("offload").timeout(1s));

@@ -42,6 +42,15 @@ TEST_CASE("timers fire beside each other, and a new period replaces the old one"
   CHECK(silo.events.has("slow-going"));
 }
 
+TEST_CASE("a reminder that its own hook sets for the very same instant fires again") {
+  probe_silo silo;
+  REQUIRE(silo.here->call(ref<Probe>("a").remind("twice at once", 1'000, 0, "", "", "")));
+  silo.move(1s);
+  CHECK(silo.events.has("twice at once at 1 s", 2));
+  REQUIRE(silo.here->call(ref<Probe>("a").get()));
+  CHECK(silo.here->call(ref<Probe>("a").list_reminders())->names().size() == 0);
+}
+
 TEST_CASE("a timer may be cancelled, also by its own hook, and set again by it") {
   probe_silo silo;
   REQUIRE(silo.here->call(ref<Probe>("a").every_ms("never", 10, 10)));

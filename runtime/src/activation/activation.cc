@@ -455,6 +455,7 @@ void activation::fail_all(envelope_list& list, const error& why) {
 
 void activation::retire() {
   phase_ = phase::gone;
+  ended_.store(true, std::memory_order_release);
   keep();  // the directory may hold the last other reference
   home_.leave_directory(*this);
   home_.timers().disarm(*this);

@@ -64,6 +64,9 @@ public:
   }
   void unreserve() noexcept { queued_.fetch_sub(1, std::memory_order_relaxed); }
 
+  /// Whether it has ended; its successor is made only after this is true.
+  [[nodiscard]] bool ended() const noexcept { return ended_.load(std::memory_order_acquire); }
+
   [[nodiscard]] const actor_hash& hash() const noexcept { return hash_; }
   [[nodiscard]] const std::string& key() const noexcept { return key_; }
   [[nodiscard]] const interface_info& interface() const noexcept { return *type_.interface; }
@@ -226,6 +229,7 @@ private:
 
   mailbox mailbox_;
   std::atomic<std::uint32_t> queued_{0};
+  std::atomic<bool> ended_{false};
 
   phase phase_ = phase::loading;
   bool releasing_ = false;

@@ -138,13 +138,16 @@ void activation::open_offload(envelope& turn, std::shared_ptr<offloaded_work> wo
     fail_at_once(one, {errc::cancelled, "the call that this work is for was cancelled"});
     return;
   }
-  start_offloaded(new offload_envelope{std::move(work), *one});
+  let_out(new offload_envelope{std::move(work), *one});
   drop(one);
 }
 
 void activation::start_offloaded(envelope* one) {
   auto* work = static_cast<offload_envelope*>(one);
   auto owned = std::shared_ptr<offload_envelope>{work, [](offload_envelope* left) { drop(left); }};
+  if (work->answer.where == nullptr) {
+    return;  // its time was up, or its coroutine has ended, before the changes were durable
+  }
   if (!home_.offload_threads().submit([owned] { owned->run(); })) {
     detail::keep(work->answer);
     fail_at_once(&work->answer,

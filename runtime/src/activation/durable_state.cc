@@ -231,6 +231,7 @@ void durable_state::set_reminder(const std::string& name, stored_reminder what) 
   value += what.cron;
   more().pending.put(actor_row(hash_, row_table::reminder, name), value);  // may be erased again
   extras_->pending.put(reminder_index_row(hash_, what.due, name), index_value());
+  what.number = ++extras_->reminders_set;
   extras_->reminders[name] = std::move(what);
   extras_->duties = true;
   dirty_ = true;

@@ -117,6 +117,7 @@ private:
   // What few actors have.
   struct extras {
     std::map<std::string, stored_reminder, std::less<>> reminders;
+    std::uint64_t reminders_set = 0;
     std::map<std::uint64_t, stored_send> outbox;
     std::map<std::uint64_t, stored_dead_letter> dead;
     std::map<std::string, std::uint64_t> inbox;  // by the sender's hash bytes

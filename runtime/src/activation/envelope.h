@@ -103,7 +103,8 @@ struct envelope : turn_root, open_link {
   steady_time begun{};
   wall_time fired_at{};          ///< When a reminder was found to be due.
   envelope* same_key = nullptr;  ///< Keyed calls that wait for this one's outcome.
-  std::uint64_t number = 0;  ///< A request's hash; a timer's or dead letter's number; a due time.
+  /// A request's hash; the number of a timer, of a reminder's setting or of a dead letter.
+  std::uint64_t number = 0;
 
   // The way back. `caller` is counted; `where` belongs to the caller's turns.
   activation* caller = nullptr;

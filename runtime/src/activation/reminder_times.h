@@ -21,6 +21,7 @@ struct stored_reminder {
   std::string cron = {};
   std::string time_zone = {};
   runtime::catch_up catch_up = runtime::catch_up::once;
+  std::uint64_t number = 0;  ///< Tells the times apart at which it was set; not in the row.
 
   [[nodiscard]] bool repeats() const noexcept { return every > duration{} || !cron.empty(); }
 };

@@ -54,16 +54,15 @@ bool activation::reminder_is_due(envelope& turn) {
     return false;
   }
   turn.fired_at = now;
-  turn.number = static_cast<std::uint64_t>(stored->due.time_since_epoch().count());
+  turn.number = stored->number;
   return true;
 }
 
 void activation::finish_reminder(const envelope& turn, bool failed) {
   home_.counters().reminders_fired_total.fetch_add(1, std::memory_order_relaxed);
   const auto* stored = state_.find_reminder(turn.text);
-  const wall_time fired{duration{static_cast<std::int64_t>(turn.number)}};
-  if (failed || stored == nullptr || stored->due != fired) {
-    return;  // the queue fires it again; or the hook cancelled or moved it
+  if (failed || stored == nullptr || stored->number != turn.number) {
+    return;  // the queue fires it again; or the hook cancelled it or set it anew
   }
   if (stored->repeats()) {
     move_reminder(turn.text, *stored, turn.fired_at);  // what fell due meanwhile is still to come

@@ -110,6 +110,12 @@ void activation::begin(envelope* one) {
 
 bool activation::answered_from_memory(envelope* one) {
   if (one->send) {
+    // A copy that was held up: its sender's next activation sends again, and what that was answered
+    // is perhaps forgotten by now.
+    if (one->caller->ended()) {
+      drop(one);
+      return true;
+    }
     // Its sender's activation failed and another one sends again what is being served.
     const auto same = std::any_of(running_.begin(), running_.end(), [one](const auto* turn) {
       return turn->send && turn->send->sender == one->send->sender &&

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <atomic>
+#include <functional>
 
 #include "millrace/runtime/silo.h"
 #include "millrace/runtime/state_map.h"
@@ -15,6 +16,13 @@ using namespace millrace::runtime;
 /// See counter.capnp.
 class counter final : public counter_base<CounterState> {
 public:
+  ~counter() override {
+    if (on_gone) {
+      on_gone();
+    }
+  }
+  inline static std::function<void()> on_gone;  // called by whoever discards an activation
+
   // "flaky" ones fail to activate as often as they are told; "ring" ones call one that calls back.
   async<> on_activate() override {
     if (key() == "flaky" && activations_to_fail > 0) {

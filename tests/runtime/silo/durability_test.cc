@@ -7,6 +7,7 @@
 #include <filesystem>
 #include <fstream>
 #include <random>
+#include <semaphore>
 
 #include "runtime/silo/fixture.h"
 
@@ -398,6 +399,68 @@ TEST_CASE("nothing acknowledged is lost by kill -9") {
   CHECK(adds > 0);
   CHECK(moved > 0);
   MESSAGE(kills << " kills, " << adds << " acknowledged adds, " << moved << " sends");
+}
+
+// Goal: a delivery takes effect once, however late its first copy is.
+// Method: the first copy waits in the mailbox of an activation that is failing; it is held up there
+// while the sender is loaded again and repeats the send, and while that is answered and forgotten.
+TEST_CASE("a send takes effect once when its first delivery is held up in a failing receiver") {
+  hand_clock time;
+  auto faults = std::make_unique<faulty_storage>(make_memory_storage());
+  auto& rows = *faults;
+  std::binary_semaphore failing{0};  // the receiver's activation says that it ends
+  std::binary_semaphore go_on{0};
+  std::binary_semaphore leaving{0};  // it has left the directory
+  std::binary_semaphore redeliver{0};
+  std::atomic<bool> first{true};
+  silo_options options;
+  options.threads = 4;
+  options.warn = [&](std::string_view line) {
+    if (line.ends_with("counter/b")) {
+      counter::on_gone = [&] {
+        if (first.exchange(false)) {
+          leaving.release();
+          redeliver.acquire();
+        }
+      };
+      failing.release();
+      go_on.acquire();
+    }
+  };
+  {
+    silo here{std::move(faults), std::move(options), time};
+    here.add<counter>();
+    REQUIRE(here.start());
+    const auto a = ref<Counter>("a");
+    const auto b = ref<Counter>("b");
+    REQUIRE(here.call(a.get()));
+    rows.fail_commits({errc::out_of_space, "planned"});
+    auto failed = later(here, b.add(0));
+    failing.acquire();
+    REQUIRE(here.call(a.post_to("b", 10)));
+    REQUIRE(here.call(a.get()));  // the first delivery is in b's mailbox
+    go_on.release();
+    leaving.acquire();
+    rows.fail_commits({errc::out_of_space, "planned"});
+    REQUIRE_FALSE(here.call(a.add(1)));
+    while (here.call(b.get())->total() != 10) {
+      REQUIRE(here.call(a.get()));  // loaded: it sends again
+    }
+    while (here.stats().sends_pending > 0) {
+      std::this_thread::yield();
+    }
+    for (int round = 0; round < 100; ++round) {  // the number is forgotten
+      REQUIRE(here.call(a.get()));
+      REQUIRE(here.call(b.add(0)));
+    }
+    redeliver.release();
+    REQUIRE_FALSE(failed.get());
+    for (int round = 0; round < 100; ++round) {
+      REQUIRE(here.call(b.add(0)));
+    }
+    CHECK(here.call(b.get())->total() == 10);
+  }
+  counter::on_gone = nullptr;
 }
 
 }  // namespace

@@ -3,11 +3,10 @@
 //
 //     auto sum = co_await offload([bytes = std::move(bytes)] { return digest_of(bytes); });
 //
-// It begins at once, before what the turn has changed is durable: for effects on the world outside
-// use a `send`. It runs on a thread of the silo's pool while the actor's coroutine waits, as it
-// would for a call: other calls are admitted only as the schema allows. It must own what it uses,
-// since the activation may end before it does. What it throws ends the coroutine: an `error` as it
-// is, anything else as `internal`.
+// It begins when what the turn has changed is durable, as a call leaves then, and runs on a thread
+// of the silo's pool while the actor's coroutine waits: other calls are admitted only as the schema
+// allows. It must own what it uses, since the activation may end before it does. What it throws
+// ends the coroutine: an `error` as it is, anything else as `internal`.
 #pragma once
 
 #include <memory>
