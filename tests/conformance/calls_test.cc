@@ -273,5 +273,14 @@ TEST_CASE("offloading past the bounds of the pool is refused") {
   CHECK(waiting.get());
 }
 
+// Goal: an actor that called in a circle gives its place in the mailbox back.
+TEST_CASE("calls that fail as a circle leave the mailbox as empty as it was") {
+  probe_silo silo{{.threads = 1, .mailbox_messages_max = 4}};
+  for (int at = 0; at < 10; ++at) {
+    const auto answer = silo.here->call(ref<Probe>("a").call_back("b", "a"));
+    CHECK(answer.error().code() == errc::call_cycle);
+  }
+}
+
 }  // namespace
 }  // namespace millrace::conformance

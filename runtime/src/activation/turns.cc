@@ -46,6 +46,9 @@ void activation::arrive(envelope* one) {
   }
   if (one->parent != nullptr) {
     if (auto path = cycle_path(*one); !path.empty()) {
+      if (std::exchange(one->counted, false)) {
+        unreserve();
+      }
       answer(one, error{errc::call_cycle, std::move(path)});
       return;
     }
