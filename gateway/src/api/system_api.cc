@@ -36,6 +36,12 @@ std::string render_metrics(const api_parts& parts) {
   counter("millrace_runtime_calls_total", "Messages that reached an actor.", silo.calls_total);
   counter("millrace_runtime_overloaded_total", "Calls refused for a full queue.",
           silo.overloaded_total);
+  gauge("millrace_runtime_memory_bytes", "Held by activations; counted with a memory budget.",
+        silo.memory_bytes);
+  counter("millrace_runtime_memory_evictions_total", "Idle activations that left for the budget.",
+          silo.memory_evictions_total);
+  counter("millrace_runtime_memory_exhausted_total", "Times the budget was passed with all busy.",
+          silo.memory_exhausted_total);
   gauge("millrace_runtime_reminders", "Reminders that wait for their time.", silo.reminders);
   counter("millrace_runtime_reminders_fired_total", "Reminders handled.",
           silo.reminders_fired_total);

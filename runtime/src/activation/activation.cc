@@ -20,6 +20,9 @@ constexpr unsigned batch_envelopes_max = 128;
 // taken from the mailbox (no older time may judge them) and after so many.
 constexpr unsigned clock_read_envelopes = 16;
 
+// What an activation holds beside its state: `bench_runtime --only memory` measures about as much.
+constexpr std::size_t activation_bytes = 1024;
+
 // Activations run in a row through the run-next slot before the thread goes back to the queue.
 constexpr unsigned hops_max = 64;
 
@@ -223,12 +226,17 @@ caf::resumable::resume_result activation::drain() {
     if (phase_ == phase::gone) {
       return done;
     }
+    settle_memory();
     if (inbox_.empty() && mailbox_.sleep()) {
       return awaiting_message;
     }
   }
   flush();
-  return phase_ == phase::gone ? done : resume_later;
+  if (phase_ == phase::gone) {
+    return done;
+  }
+  settle_memory();
+  return resume_later;
 }
 
 void activation::watch_turn(const envelope* turn) noexcept {
@@ -279,6 +287,12 @@ void activation::handle(envelope* one) {
     case envelope_kind::release:
       drop(one);
       leave_for(home_.stopping() ? deactivation::stopping : deactivation::requested);
+      return;
+    case envelope_kind::evict:
+      drop(one);
+      if (asked() && phase_ == phase::active && !releasing_ && stay_until_ <= now_ && idle()) {
+        leave_for(deactivation::idle);
+      }
       return;
     case envelope_kind::retry_dead:
     case envelope_kind::drop_dead:
@@ -363,6 +377,28 @@ bool activation::idle() const noexcept {
   const auto sends_wait = outgoing_ && !outgoing_->lanes.empty() && !home_.stopping();
   return running_.empty() && waiting_.empty() && inbox_.empty() && open_.open_next == &open_ &&
          !sends_wait;
+}
+
+void activation::settle_memory() {
+  if (!home_.memory().on() || phase_ == phase::loading) {
+    return;
+  }
+  auto as = phase_ == phase::deactivating ? standing::leaving : standing::busy;
+  if (phase_ == phase::active && !releasing_ && idle()) {
+    if (stay_until_ <= now_) {
+      as = standing::idle;
+    } else {
+      need_alarm(stay_until_);
+    }
+  }
+  home_.memory().settle(*this, activation_bytes + key_.size() + state_.bytes(), as, last_used_);
+}
+
+void activation::give_place_back(envelope& one) noexcept {
+  if (std::exchange(one.counted, false)) {
+    unreserve();
+    home_.memory().queued(-bytes_of(one));
+  }
 }
 
 void activation::leave_for(deactivation why) noexcept {
@@ -458,6 +494,7 @@ void activation::retire() {
   ended_.store(true, std::memory_order_release);
   keep();  // the directory may hold the last other reference
   home_.leave_directory(*this);
+  home_.memory().leave(*this);
   home_.timers().disarm(*this);
   close_open();
   if (outgoing_) {
@@ -477,14 +514,14 @@ void activation::retire() {
                         one->kind == envelope_kind::answer || one->kind == envelope_kind::wait ||
                         one->kind == envelope_kind::committed ||
                         one->kind == envelope_kind::cancel || one->kind == envelope_kind::alarm ||
-                        one->kind == envelope_kind::release;
+                        one->kind == envelope_kind::release || one->kind == envelope_kind::evict;
+    give_place_back(*one);
     if (is_own) {
       drop(one);
     } else if (answer_waiting_with_) {
       home_.answer(one, *answer_waiting_with_);
     } else {
       one->serving = nullptr;
-      one->counted = false;
       home_.deliver(one);
     }
   }

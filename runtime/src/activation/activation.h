@@ -22,6 +22,7 @@
 #include "activation/envelope.h"
 #include "activation/mailbox.h"
 #include "millrace/runtime/silo.h"
+#include "silo/memory_budget.h"
 #include "silo/reminder_queue.h"
 #include "timers/timer_service.h"
 
@@ -36,7 +37,10 @@ struct actor_type {
 };
 
 /// Threading: `post` and `on_alarm` from any thread; everything else in its own turns.
-class activation final : public caf::monitorable_actor, public caf::resumable, public alarm {
+class activation final : public caf::monitorable_actor,
+                         public caf::resumable,
+                         public alarm,
+                         public memory_share {
 public:
   activation(caf::actor_config& config, silo_core& home, const actor_type& type, std::string key,
              const actor_hash& hash);
@@ -63,6 +67,8 @@ public:
     return false;
   }
   void unreserve() noexcept { queued_.fetch_sub(1, std::memory_order_relaxed); }
+  /// Undoes `reserve` for a message that no longer waits, if it was for it.
+  void give_place_back(envelope& one) noexcept;
 
   /// Whether it has ended; its successor is made only after this is true.
   [[nodiscard]] bool ended() const noexcept { return ended_.load(std::memory_order_acquire); }
@@ -149,6 +155,7 @@ private:
   void answer_wake();
   void leave_for(deactivation why) noexcept;
   void end_idle();
+  void settle_memory();
   void end_waits();
   void finish_deactivation();
   void crash(const error& why);

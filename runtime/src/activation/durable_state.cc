@@ -18,6 +18,18 @@ constexpr unsigned send_bits = 20;
 // A root with this much more than twice its content is copied to get rid of what edits orphaned.
 constexpr std::size_t root_garbage_bytes = 512;
 
+// What a record, a reminder, a send or a remembered answer takes beside its content: a node of a
+// map with its key.
+constexpr std::size_t entry_bytes = 128;
+
+std::size_t bytes_of(const stored_send& what) {
+  return entry_bytes + what.type.size() + what.key.size() + what.params.size();
+}
+
+std::size_t bytes_of(const stored_answer& what) {
+  return entry_bytes + what.results.size();
+}
+
 std::string map_row_rest(std::string_view name, std::string_view key) {
   std::string rest(1, static_cast<char>(name.size()));
   rest += name;
@@ -74,6 +86,12 @@ durable_state::extras& durable_state::more() {
   return *extras_;
 }
 
+// `part` of what it holds becomes `bytes`.
+void durable_state::recount(std::size_t& part, std::size_t bytes) noexcept {
+  bytes_ += bytes - part;
+  part = bytes;
+}
+
 // --- loading -------------------------------------------------------------------------------------
 
 result<void> durable_state::load(std::vector<row>&& rows) {
@@ -103,6 +121,7 @@ bool durable_state::load_row(row_table table, std::string_view rest, std::string
       if (!from.rest().empty()) {
         root_bytes_ = from.rest().size();
         root_ = message_body::from_flat(from.rest());
+        recount(root_counted_, sizeof(message_body) + root_bytes_);
       }
       return from.ok();
     }
@@ -117,6 +136,7 @@ bool durable_state::load_row(row_table table, std::string_view rest, std::string
           map_base::record loaded;
           loaded.flat = from.rest();
           loaded.version = row_version;
+          recount(loaded.counted, entry_bytes + rest.size() + loaded.flat.size());
           map->records_.emplace_hint(map->records_.end(), rest.substr(1 + name_size),
                                      std::move(loaded));
           ++map->live_;
@@ -133,6 +153,7 @@ bool durable_state::load_row(row_table table, std::string_view rest, std::string
         one.time_zone = from.bytes(from.u16());
         one.cron = from.rest();
       }
+      bytes_ += entry_bytes;
       more().reminders[std::string{rest}] = std::move(one);
       extras_->duties = true;
       return from.ok();
@@ -142,6 +163,7 @@ bool durable_state::load_row(row_table table, std::string_view rest, std::string
       if (rest.size() != 8 || !from.ok()) {
         return false;
       }
+      bytes_ += bytes_of(what);
       more().outbox.emplace(load_big<std::uint64_t>(rest.data()), std::move(what));
       extras_->outbox_indexed = extras_->duties = true;
       return true;
@@ -151,6 +173,7 @@ bool durable_state::load_row(row_table table, std::string_view rest, std::string
       if (rest.size() != 8 || !from.ok()) {
         return false;
       }
+      bytes_ += bytes_of(what);
       more().dead.emplace(load_big<std::uint64_t>(rest.data()),
                           stored_dead_letter{std::move(what), std::string{from.rest()}});
       return true;
@@ -158,6 +181,7 @@ bool durable_state::load_row(row_table table, std::string_view rest, std::string
     case row_table::version:
       return from.ok();
     case row_table::inbox:
+      bytes_ += entry_bytes;
       more().inbox[std::string{rest}] = from.u64();
       return from.ok();
     case row_table::keyed: {
@@ -168,6 +192,7 @@ bool durable_state::load_row(row_table table, std::string_view rest, std::string
       if (rest.size() < 2 || !from.ok()) {
         return false;
       }
+      bytes_ += bytes_of(what);
       more().answers.emplace(
           answer_key{load_big<std::uint16_t>(rest.data()), std::string{rest.substr(2)}},
           std::move(what));
@@ -232,6 +257,7 @@ void durable_state::set_reminder(const std::string& name, stored_reminder what) 
   more().pending.put(actor_row(hash_, row_table::reminder, name), value);  // may be erased again
   extras_->pending.put(reminder_index_row(hash_, what.due, name), index_value());
   what.number = ++extras_->reminders_set;
+  bytes_ += entry_bytes;
   extras_->reminders[name] = std::move(what);
   extras_->duties = true;
   dirty_ = true;
@@ -248,6 +274,7 @@ void durable_state::cancel_reminder(std::string_view name) {
   erase(row_table::reminder, name);
   extras_->pending.erase(reminder_index_row(hash_, found->second.due, name));
   extras_->reminders.erase(found);
+  bytes_ -= entry_bytes;
   dirty_ = true;
 }
 
@@ -273,6 +300,7 @@ std::uint64_t durable_state::add_send(stored_send what) {
     own.pending.put(outbox_index_row(hash_), index_value());
     own.outbox_indexed = true;
   }
+  bytes_ += bytes_of(what);
   own.outbox.emplace(number, std::move(what));
   own.duties = true;
   dirty_ = true;
@@ -291,9 +319,11 @@ void durable_state::end_send(std::uint64_t number, std::string_view error_text) 
     value += error_text;
     own.pending.put(actor_row(hash_, row_table::dead, number_bytes(number)), value);
     own.pending.put(dead_index_row(hash_, number), index_value());
+    bytes_ += bytes_of(found->second);
     own.dead.emplace(number, stored_dead_letter{found->second, std::string{error_text}});
   }
   erase(row_table::outbox, number_bytes(number));
+  bytes_ -= bytes_of(found->second);
   own.outbox.erase(found);
   if (own.outbox.empty()) {
     own.pending.erase(outbox_index_row(hash_));
@@ -321,7 +351,9 @@ const std::map<std::uint64_t, stored_dead_letter>& durable_state::dead_letters()
 void durable_state::drop_dead_letter(std::uint64_t number) {
   erase(row_table::dead, number_bytes(number));
   extras_->pending.erase(dead_index_row(hash_, number));
-  extras_->dead.erase(number);
+  const auto found = extras_->dead.find(number);
+  bytes_ -= bytes_of(found->second.what);
+  extras_->dead.erase(found);
   dirty_ = true;
 }
 
@@ -335,7 +367,8 @@ bool durable_state::received(const actor_hash& sender, std::uint64_t number) con
 
 void durable_state::remember_received(const actor_hash& sender, std::uint64_t number) {
   const auto bytes = hash_bytes(sender);
-  more().inbox[bytes] = number;
+  const auto [at, fresh] = more().inbox.insert_or_assign(bytes, number);
+  bytes_ += fresh ? entry_bytes : 0;
   auto value = value_start();
   append_little(value, number);
   put(row_table::inbox, bytes, value);
@@ -350,6 +383,7 @@ void durable_state::forget_received(const actor_hash& sender, std::uint64_t numb
   if (found != extras_->inbox.end() && found->second <= number) {
     erase(row_table::inbox, found->first);
     extras_->inbox.erase(found);
+    bytes_ -= entry_bytes;
     leftover_ = true;
   }
 }
@@ -371,7 +405,9 @@ void durable_state::remember_answer(std::uint16_t method, std::string_view key, 
   append_time(value, what.expires);
   value += what.results;
   put(row_table::keyed, answer_row_rest(method, key), value);
-  more().answers[answer_key{method, key}] = std::move(what);
+  auto& own = more().answers[answer_key{method, key}];
+  bytes_ += bytes_of(what) - (own.expires == wall_time{} ? 0 : bytes_of(own));
+  own = std::move(what);
   dirty_ = true;
 }
 
@@ -383,6 +419,7 @@ void durable_state::purge_answers(wall_time now) {
   for (auto at = own.answers.begin(); at != own.answers.end();) {
     if (at->second.expires <= now) {
       erase(row_table::keyed, answer_row_rest(at->first.first, at->first.second));
+      bytes_ -= bytes_of(at->second);
       at = own.answers.erase(at);
     } else {
       ++at;
@@ -407,6 +444,7 @@ result<void> durable_state::encode_root(row_ops& ops) {
       return fits;
     }
     value += flat;
+    recount(root_counted_, sizeof(message_body) + flat.size());
   }
   ops.put(actor_row(hash_, row_table::root), value);
   stored_ = true;
@@ -424,6 +462,7 @@ result<void> durable_state::encode_map(map_base& one, row_ops& ops) {
     const auto row_key = actor_row(hash_, row_table::map, map_row_rest(one.name_, key));
     if (record.erased) {
       ops.erase(row_key);
+      recount(record.counted, 0);
       one.records_.erase(found);
       continue;
     }
@@ -433,6 +472,7 @@ result<void> durable_state::encode_map(map_base& one, row_ops& ops) {
     }
     record.dirty = false;
     record.version = version_ + 1;
+    recount(record.counted, entry_bytes + key.size() + record.flat.size());
     if (auto fits = check_size(record.flat.size(), "a record of map '" + one.name_ + "'"); !fits) {
       return fits;
     }

@@ -102,6 +102,9 @@ public:
   /// Anything to be written by the next commit; also what alone would not be worth one.
   [[nodiscard]] bool changed() const noexcept { return dirty_ || untidy_ || leftover_; }
 
+  /// What it holds in memory as of the last commit, about. Cost: none; kept up to date.
+  [[nodiscard]] std::size_t bytes() const noexcept { return bytes_; }
+
   /// The version that the last commit has.
   [[nodiscard]] std::uint64_t version() const noexcept { return version_; }
 
@@ -132,6 +135,7 @@ private:
   };
 
   [[nodiscard]] extras& more();
+  void recount(std::size_t& part, std::size_t bytes) noexcept;
   [[nodiscard]] std::string value_start() const;
   void put(row_table table, std::string_view rest, std::string_view value);
   void erase(row_table table, std::string_view rest);
@@ -149,7 +153,9 @@ private:
   map_base* maps_ = nullptr;
   std::unique_ptr<extras> extras_;
   std::uint64_t version_ = 0;
-  std::size_t root_bytes_ = 0;  // when it was last free of garbage
+  std::size_t bytes_ = 0;
+  std::size_t root_counted_ = 0;  // the root's part of it
+  std::size_t root_bytes_ = 0;    // when it was last free of garbage
   bool dirty_ = false;
   bool untidy_ = false;
   bool leftover_ = false;

@@ -37,6 +37,7 @@ enum class envelope_kind : std::uint8_t {
   alarm,       ///< The activation's alarm went off.
   wake,        ///< Loads an activation that has sends or reminders to see to.
   release,     ///< An external party asks the activation to end.
+  evict,       ///< The memory budget asks it to end if it is still idle.
   retry_dead,  ///< An operator wants the dead letter `number` to be sent again.
   drop_dead,   ///< An operator wants the dead letter `number` to be forgotten.
   offload,     ///< Work for another thread, on its way out.
@@ -114,6 +115,13 @@ struct envelope : turn_root, open_link {
   // The output gate: leaves when this commit of the activation is durable.
   std::uint64_t after_commit = 0;
 };
+
+/// What it holds in a mailbox, about.
+[[nodiscard]] inline std::int64_t bytes_of(const envelope& one) {
+  auto* body = one.content.body();
+  const auto words = body != nullptr ? body->sizeInWords() : 0;
+  return static_cast<std::int64_t>(sizeof(envelope) + words * sizeof(capnp::word));
+}
 
 inline void keep(envelope& one) noexcept {
   one.references.fetch_add(1, std::memory_order_relaxed);

@@ -46,9 +46,7 @@ void activation::arrive(envelope* one) {
   }
   if (one->parent != nullptr) {
     if (auto path = cycle_path(*one); !path.empty()) {
-      if (std::exchange(one->counted, false)) {
-        unreserve();
-      }
+      give_place_back(*one);
       answer(one, error{errc::call_cycle, std::move(path)});
       return;
     }
@@ -75,10 +73,7 @@ void activation::pump() {
 }
 
 void activation::begin(envelope* one) {
-  if (one->counted) {
-    one->counted = false;
-    unreserve();
-  }
+  give_place_back(*one);
   if (one->kind == envelope_kind::call) {
     if (one->abandoned.load(std::memory_order_relaxed)) {
       answer(one, error{errc::cancelled, "the caller no longer waited when the call was to begin"});

@@ -36,6 +36,7 @@ silo_core::silo_core(std::unique_ptr<storage> rows, silo_options options, const 
       time_(time),
       config_(std::make_unique<scheduler_config>(threads_of(options_))),
       system_(std::make_unique<caf::actor_system>(*config_)),
+      memory_(*this, options_.memory_budget_bytes),
       timers_(time),
       reminders_(*this),
       watch_(*this),
@@ -196,6 +197,9 @@ void silo_core::deliver(envelope* one) {
           if (is_work && !one->send) {
             overloaded = !target.reserve(options_.mailbox_messages_max);
             one->counted = !overloaded;
+            if (!overloaded && memory_.on()) {
+              memory_.queued(bytes_of(*one));
+            }
           }
           const auto outcome = overloaded ? push_outcome::queued : target.post(one);
           auto& role = is_fresh ? fresh : outcome == push_outcome::closed ? closed : woken;
@@ -215,7 +219,7 @@ void silo_core::deliver(envelope* one) {
     } else if (woken != nullptr) {
       woken->schedule();
     } else if (closed != nullptr) {
-      one->counted = false;
+      closed->give_place_back(*one);
       directory_.erase(*closed);
       closed->release();
       continue;
@@ -286,6 +290,9 @@ silo_stats silo_core::stats() const {
   all.reminders_fired_total = read(counters_.reminders_fired_total);
   all.sends_pending = read(counters_.sends_pending);
   all.stuck_total = read(counters_.stuck_total);
+  all.memory_bytes = memory_.bytes();
+  all.memory_evictions_total = memory_.evictions();
+  all.memory_exhausted_total = memory_.exhausted();
   all.dead_letters_total = read(counters_.dead_letters_total);
   return all;
 }

@@ -18,6 +18,7 @@
 #include "offload/thread_pool.h"
 #include "schedule/zone_cache.h"
 #include "silo/directory.h"
+#include "silo/memory_budget.h"
 #include "silo/reminder_queue.h"
 #include "silo/thread_watch.h"
 #include "timers/timer_service.h"
@@ -94,6 +95,7 @@ public:
   [[nodiscard]] zone_cache& zones() noexcept { return zones_; }
   [[nodiscard]] thread_pool& offload_threads() noexcept { return offload_threads_; }
   [[nodiscard]] reminder_queue& reminders() noexcept { return reminders_; }
+  [[nodiscard]] memory_budget& memory() noexcept { return memory_; }
   [[nodiscard]] silo_counters& counters() noexcept { return counters_; }
   [[nodiscard]] silo_stats stats() const;
 
@@ -118,6 +120,7 @@ private:
   std::unique_ptr<caf::actor_system_config> config_;
   std::unique_ptr<caf::actor_system> system_;
   directory directory_;
+  memory_budget memory_;
   timer_service timers_;
   reminder_queue reminders_;
   std::vector<call_filter> filters_;

@@ -55,7 +55,7 @@ inline constexpr std::size_t map_key_bytes_max = 400;
 
 /// Why an activation ends.
 enum class deactivation : std::uint8_t {
-  idle,       ///< Nothing arrived for the idle timeout.
+  idle,       ///< Nothing arrived for the idle timeout, or others need the memory.
   requested,  ///< The actor or an operator asked for it.
   stopping,   ///< The silo stops.
 };
@@ -274,7 +274,7 @@ protected:
   [[nodiscard]] bool cancelled() const noexcept;
 
   /// Keeps the activation from being collected as idle for this long from now, whatever the idle
-  /// timeout; zero takes that back.
+  /// timeout and the memory budget; zero takes that back.
   void stay_active(duration limit);
 
   /// Ends the activation once it has nothing to do.

@@ -36,6 +36,13 @@ struct silo_options {
   unsigned threads = 0;                              ///< That run turns; 0: one a core.
   std::uint32_t mailbox_messages_max = 10'000;       ///< Of one activation; past it `overloaded`.
   duration idle_timeout = std::chrono::minutes{15};  ///< After which an activation is collected.
+  /// What activations may hold together; 0: no bound. Past it idle ones are collected, the longest
+  /// unused first, until an eighth is free. One that runs a turn, waits in one, has sends on their
+  /// way or asked to stay (`actor_base::stay_active`) is never collected; a timer keeps none. When
+  /// none is idle the silo warns once and goes on. Counted, about: 1 KiB an activation, its key,
+  /// its records and what else it has stored as of their last commit, and the calls in its mailbox;
+  /// not what its class allocates by itself, nor what storage holds (see `storage_options`).
+  std::size_t memory_budget_bytes = 0;
   std::size_t offload_threads_max = 16;  ///< For functions that actors offload; made on demand.
   std::size_t offload_queue_max = 1024;  ///< Functions that wait for one; past it `overloaded`.
   /// A turn that holds its thread, or keeps others from beginning, for longer is warned of; an
@@ -61,6 +68,9 @@ struct silo_stats {
   std::uint64_t sends_pending = 0;          ///< Stored and not yet answered.
   std::uint64_t dead_letters_total = 0;     ///< Since start.
   std::uint64_t stuck_total = 0;            ///< Turns that were warned of.
+  std::uint64_t memory_bytes = 0;           ///< What activations hold; counted with a budget.
+  std::uint64_t memory_evictions_total = 0;  ///< Idle activations that left for the budget.
+  std::uint64_t memory_exhausted_total = 0;  ///< Times the budget was passed with all busy.
 };
 
 /// A call made with `silo::start_call`.

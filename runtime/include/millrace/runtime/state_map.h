@@ -38,6 +38,7 @@ public:
     std::string flat;                    ///< The words; meaningless while `edited` is set.
     std::unique_ptr<message_body> body;  ///< Set between an edit and the end of its turn.
     std::uint64_t version = 0;           ///< Of the commit that wrote it; 0: none yet.
+    std::size_t counted = 0;             ///< Its part of what the activation holds.
     bool dirty = false;
     bool erased = false;
   };
