@@ -56,12 +56,13 @@ public:
     return warnings_;
   }
 
-  hand_clock time;
-  std::optional<silo> here;
-
 private:
   std::mutex mutex_;
   std::vector<std::string> warnings_;
+
+public:
+  hand_clock time;
+  std::optional<silo> here;  // last: it may warn until it is gone
 };
 
 /// A silo of counters whose storage fails when told to.
