@@ -28,22 +28,17 @@ struct torture_report {
   std::uint64_t kills = 0;
   std::uint64_t stops = 0;
   std::uint64_t faults = 0;
-  std::uint64_t repeated = 0;  ///< Deliveries made again after they had been answered.
   std::uint64_t activations = 0;
-};
-
-/// What is asked for and checked.
-enum class strictness : std::uint8_t {
-  usual,  ///< Leaves out what is known to fail, see torture.cc.
-  all,
 };
 
 /// Requires: used once. Threading: one thread.
 ///
-/// The seed gives the steps; how the silo's threads take turns is up to the machine.
+/// The seed gives the steps, and without threads everything else: what runs next, when storage does
+/// its part. How threads take turns is up to the machine.
 class driver {
 public:
-  driver(std::uint64_t seed, strictness wanted);
+  /// `threads` run the silo; 0: it runs by hand.
+  driver(std::uint64_t seed, unsigned threads);
   [[nodiscard]] torture_report run(std::uint64_t steps);
 
 private:
@@ -64,12 +59,16 @@ private:
   template <class T>
   void answered(operation& one, const result<T>& answer);
   void wait_for_answers(std::uint64_t open_max);
+  bool let_happen(std::uint64_t at_most);
+  [[nodiscard]] std::uint64_t open();
+  result<worker_interface::dump_results> dump_of(const std::string& name);
   void drain();
   void reckon();
   void complain(const std::string& what);  // any thread
   [[nodiscard]] bool failed();
 
-  strictness wanted_;
+  const bool by_hand_;
+  const unsigned threads_;
   millrace::runtime::rng random_;
   millrace::testing::hand_clock time_;
   disk disk_;

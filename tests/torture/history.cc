@@ -36,9 +36,9 @@ const char* name_of(knowledge known) {
 
 class check {
 public:
-  check(const std::map<std::string, worker_content>& found, repeats allowed,
+  check(const std::map<std::string, worker_content>& found,
         const std::function<void(const std::string&)>& complain)
-      : found_(found), allowed_(allowed), complain_(complain) {}
+      : found_(found), complain_(complain) {}
 
   void run(const std::deque<operation>& asked) {
     for (const auto& one : asked) {
@@ -63,13 +63,11 @@ public:
         complain_(name + " counts " + std::to_string(content.total) + " effects and lists " +
                   std::to_string(sum));
       }
-      if (content.gaps != 0 && allowed_ == repeats::forbidden) {
+      if (content.gaps != 0) {
         complain_(name + " got " + std::to_string(content.gaps) + " deliveries out of order");
       }
     }
   }
-
-  [[nodiscard]] std::uint64_t repeated() const noexcept { return repeated_; }
 
 private:
   std::uint64_t times(const std::string& actor, std::uint64_t effect) {
@@ -99,8 +97,7 @@ private:
       case operation_kind::post:
       case operation_kind::entrust:
         other = times(one.other_actor, one.effect + 1);
-        other_fits = other == own || (allowed_ == repeats::counted && own == 1 && other > 1);
-        repeated_ += other > own ? other - own : 0;
+        other_fits = other == own;
         break;
       case operation_kind::remind:
         other = times(one.actor, one.effect + 1);
@@ -148,8 +145,6 @@ private:
   }
 
   const std::map<std::string, worker_content>& found_;
-  repeats allowed_;
-  std::uint64_t repeated_ = 0;
   const std::function<void(const std::string&)>& complain_;
   std::map<std::pair<std::string, std::string>, bool> expected_;
   std::map<std::pair<std::string, std::string>, std::vector<const operation*>> slots_;
@@ -157,12 +152,10 @@ private:
 
 }  // namespace
 
-std::uint64_t check_history(const std::deque<operation>& asked,
-                            const std::map<std::string, worker_content>& found, repeats allowed,
-                            const std::function<void(const std::string&)>& complain) {
-  check one{found, allowed, complain};
-  one.run(asked);
-  return one.repeated();
+void check_history(const std::deque<operation>& asked,
+                   const std::map<std::string, worker_content>& found,
+                   const std::function<void(const std::string&)>& complain) {
+  check{found, complain}.run(asked);
 }
 
 }  // namespace torture

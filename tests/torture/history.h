@@ -49,13 +49,10 @@ struct worker_content {
   std::uint64_t gaps = 0;
 };
 
-/// Whether a send may be delivered again after it has been answered.
-enum class repeats : std::uint8_t { forbidden, counted };
-
 /// Calls `complain` with a line for each way in which `found` does not fit `asked`, once everything
-/// stored has been delivered. Returns how many deliveries were repeated.
-std::uint64_t check_history(const std::deque<operation>& asked,
-                            const std::map<std::string, worker_content>& found, repeats allowed,
-                            const std::function<void(const std::string&)>& complain);
+/// stored has been delivered.
+void check_history(const std::deque<operation>& asked,
+                   const std::map<std::string, worker_content>& found,
+                   const std::function<void(const std::string&)>& complain);
 
 }  // namespace torture

@@ -15,7 +15,11 @@ error gone() {
 
 }  // namespace
 
-mortal_storage::mortal_storage(disk& rows) : disk_(rows), worker_([this] { work(); }) {}
+mortal_storage::mortal_storage(disk& rows, work_is_done how) : disk_(rows) {
+  if (how == work_is_done::on_a_thread) {
+    worker_ = std::thread{[this] { work(); }};
+  }
+}
 
 void mortal_storage::die(unsigned last_commits) {
   const std::lock_guard lock{mutex_};
@@ -42,15 +46,26 @@ void mortal_storage::write(const commit_request& one) {
 }
 
 void mortal_storage::add(job one) {
+  std::unique_lock lock{mutex_};
+  if (stopped_) {
+    lock.unlock();
+    std::visit([](auto& each) { each.release()->done(gone()); }, one);
+    return;
+  }
+  queue_.push_back(std::move(one));
+  more_.notify_one();
+  while (hurried_ && !queue_.empty()) {
+    do_first(lock);
+  }
+}
+
+void mortal_storage::hurry() {
   {
     const std::lock_guard lock{mutex_};
-    if (!stopped_) {
-      queue_.push_back(std::move(one));
-      more_.notify_one();
-      return;
-    }
+    hurried_ = true;
   }
-  std::visit([](auto& each) { each.release()->done(gone()); }, one);
+  while (do_one()) {
+  }
 }
 
 void mortal_storage::commit(std::unique_ptr<commit_request> request) {
@@ -68,30 +83,43 @@ void mortal_storage::work() {
     if (queue_.empty()) {
       return;
     }
-    auto one = std::move(queue_.front());
-    queue_.pop_front();
-    const auto dead = dead_;
-    if (auto* change = std::get_if<std::unique_ptr<commit_request>>(&one)) {
-      if (!dead) {
-        write(**change);
-      }
-      lock.unlock();
-      change->release()->done(dead ? result<void>{gone()} : result<void>{});
-    } else {
-      auto& question = std::get<std::unique_ptr<read_request>>(one);
-      std::vector<row> found;
-      for (auto at = disk_.rows.lower_bound({question->partition, question->prefix});
-           at != disk_.rows.end() && at->first.first == question->partition &&
-           at->first.second.starts_with(question->prefix);
-           ++at) {
-        found.push_back({at->first.second, at->second});
-      }
-      lock.unlock();
-      question.release()->done(dead ? result<std::vector<row>>{gone()}
-                                    : result<std::vector<row>>{std::move(found)});
-    }
-    lock.lock();
+    do_first(lock);
   }
+}
+
+bool mortal_storage::do_one() {
+  std::unique_lock lock{mutex_};
+  if (queue_.empty()) {
+    return false;
+  }
+  do_first(lock);
+  return true;
+}
+
+void mortal_storage::do_first(std::unique_lock<std::mutex>& lock) {
+  auto one = std::move(queue_.front());
+  queue_.pop_front();
+  const auto dead = dead_;
+  if (auto* change = std::get_if<std::unique_ptr<commit_request>>(&one)) {
+    if (!dead) {
+      write(**change);
+    }
+    lock.unlock();
+    change->release()->done(dead ? result<void>{gone()} : result<void>{});
+  } else {
+    auto& question = std::get<std::unique_ptr<read_request>>(one);
+    std::vector<row> found;
+    for (auto at = disk_.rows.lower_bound({question->partition, question->prefix});
+         at != disk_.rows.end() && at->first.first == question->partition &&
+         at->first.second.starts_with(question->prefix);
+         ++at) {
+      found.push_back({at->first.second, at->second});
+    }
+    lock.unlock();
+    question.release()->done(dead ? result<std::vector<row>>{gone()}
+                                  : result<std::vector<row>>{std::move(found)});
+  }
+  lock.lock();
 }
 
 result<void> mortal_storage::scan(partition_id partition, std::string_view prefix,
@@ -117,6 +145,8 @@ void mortal_storage::stop() {
   }
   if (worker_.joinable()) {
     worker_.join();
+  }
+  while (do_one()) {
   }
 }
 

@@ -25,17 +25,23 @@ struct disk {
   std::map<std::pair<millrace::runtime::partition_id, std::string>, std::string> rows;
 };
 
-/// Carries commits and reads out on a thread of its own, in order.
+/// Carries commits and reads out, in order: on a thread of its own, or within `do_one`.
 ///
 /// Threading: any thread.
 class mortal_storage final : public millrace::runtime::storage {
 public:
-  explicit mortal_storage(disk& rows);
+  enum class work_is_done : std::uint8_t { on_a_thread, when_told };
+  mortal_storage(disk& rows, work_is_done how);
   ~mortal_storage() override { stop(); }
 
   /// From now on nothing is written any more, except the first `last_commits` of what is queued;
   /// those are not acknowledged.
   void die(unsigned last_commits);
+
+  /// Carries out what came first; false when there is nothing.
+  bool do_one();
+  /// From now on everything is carried out at once.
+  void hurry();
 
   void commit(std::unique_ptr<millrace::runtime::commit_request> request) override;
   void read(std::unique_ptr<millrace::runtime::read_request> request) override;
@@ -53,12 +59,14 @@ private:
                            std::unique_ptr<millrace::runtime::read_request>>;
   void add(job one);
   void work();
+  void do_first(std::unique_lock<std::mutex>& lock);
   void write(const millrace::runtime::commit_request& one);
 
   disk& disk_;
   mutable std::mutex mutex_;  // of everything below and of the disk
   std::condition_variable more_;
   std::deque<job> queue_;
+  bool hurried_ = false;
   bool dead_ = false;
   bool stopped_ = false;
   std::thread worker_;

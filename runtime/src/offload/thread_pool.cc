@@ -39,6 +39,18 @@ void thread_pool::work() {
   }
 }
 
+bool thread_pool::run_one() {
+  std::unique_lock lock{mutex_};
+  if (jobs_.empty()) {
+    return false;
+  }
+  const auto job = std::move(jobs_.front());
+  jobs_.pop_front();
+  lock.unlock();
+  job();
+  return true;
+}
+
 void thread_pool::stop() {
   std::deque<std::function<void()>> dropped;
   std::vector<std::thread> threads;

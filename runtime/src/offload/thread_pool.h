@@ -27,6 +27,9 @@ public:
   /// the job is destroyed.
   [[nodiscard]] bool submit(std::function<void()> job);
 
+  /// Runs one of the jobs that wait on the calling thread; false when there is none.
+  bool run_one();
+
   /// Destroys the jobs that wait and joins the threads. Idempotent.
   void stop();
 

@@ -264,6 +264,10 @@ void silo::time_changed() {
   parts_->timers().time_changed();
 }
 
+bool silo::run_one(std::size_t choice) {
+  return parts_->run_one(choice);
+}
+
 silo_stats silo::stats() const {
   return parts_->stats();
 }

@@ -3,6 +3,7 @@
 
 #include <caf/make_actor.hpp>
 #include <caf/scheduler/abstract_coordinator.hpp>
+#include <caf/scheduler/test_coordinator.hpp>
 
 #include <cstdio>
 #include <thread>
@@ -16,17 +17,17 @@ namespace {
 // Index rows read at a time when a silo starts.
 constexpr std::size_t recover_page_rows = 4096;
 
-struct scheduler_config : caf::actor_system_config {
-  explicit scheduler_config(unsigned threads) {
-    // Work stealing walks the whole ready queue per steal and collapses on long ones.
-    set("scheduler.policy", caf::atom("sharing"));
-    set("scheduler.max-threads", std::size_t{threads});
-  }
-};
-
 unsigned threads_of(const silo_options& options) {
   return options.threads != 0 ? options.threads : std::max(1U, std::thread::hardware_concurrency());
 }
+
+struct scheduler_config : caf::actor_system_config {
+  explicit scheduler_config(const silo_options& options) {
+    // Work stealing walks the whole ready queue per steal and collapses on long ones.
+    set("scheduler.policy", options.by_hand ? caf::atom("testing") : caf::atom("sharing"));
+    set("scheduler.max-threads", std::size_t{threads_of(options)});
+  }
+};
 
 }  // namespace
 
@@ -34,13 +35,14 @@ silo_core::silo_core(std::unique_ptr<storage> rows, silo_options options, const 
     : rows_(std::move(rows)),
       options_(std::move(options)),
       time_(time),
-      config_(std::make_unique<scheduler_config>(threads_of(options_))),
+      config_(std::make_unique<scheduler_config>(options_)),
       system_(std::make_unique<caf::actor_system>(*config_)),
       memory_(*this, options_.memory_budget_bytes),
-      timers_(time),
+      timers_(time, options_.by_hand ? timers_run::when_told : timers_run::on_a_thread),
       reminders_(*this),
       watch_(*this),
-      offload_threads_(options_.offload_threads_max, options_.offload_queue_max) {}
+      offload_threads_(options_.by_hand ? 0 : options_.offload_threads_max,
+                       options_.offload_queue_max) {}
 
 silo_core::~silo_core() {
   stop(duration{});
@@ -121,13 +123,27 @@ void silo_core::stop(duration grace) {
     stopping_ = true;
     directory_.for_each(
         [](activation& one) { one.post_or_drop(new envelope{envelope_kind::release}); });
-    if (!directory_.wait_until_empty(grace) && grace > duration{}) {
+    while (options_.by_hand && grace > duration{} && run_one(0)) {
+    }
+    if (!directory_.wait_until_empty(options_.by_hand ? duration{} : grace) && grace > duration{}) {
       warn("the silo stops with " + std::to_string(directory_.size()) + " activations still busy");
     }
     timers_.stop();
     offload_threads_.stop();
     rows_->stop();
   });
+}
+
+bool silo_core::run_one(std::size_t choice) {
+  MILLRACE_ASSERT(options_.by_hand);
+  auto& scheduler = static_cast<caf::scheduler::test_coordinator&>(system_->scheduler());
+  timers_.time_changed();
+  auto& ready = scheduler.jobs;
+  if (ready.empty()) {
+    return offload_threads_.run_one();
+  }
+  std::swap(ready.front(), ready[choice % ready.size()]);
+  return scheduler.try_run_once();
 }
 
 void silo_core::warn(const std::string& line) const {

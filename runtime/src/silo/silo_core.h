@@ -47,6 +47,7 @@ public:
   void add_type(const interface_info& interface, actor_factory make);
   [[nodiscard]] result<void> start();
   void stop(duration grace);
+  bool run_one(std::size_t choice);  ///< See silo.h.
 
   /// Null when this silo does not host it.
   [[nodiscard]] const actor_type* find_type(const interface_info* interface) const;

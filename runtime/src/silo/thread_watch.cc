@@ -11,7 +11,8 @@ void thread_watch::start() {
 
 watched_thread& thread_watch::own() {
   // CAF's threads belong to one actor system, and so to one silo, for good.
-  thread_local watched_thread* mine = nullptr;
+  thread_local watched_thread* of_scheduler = nullptr;
+  auto*& mine = home_.options().by_hand ? by_hand_ : of_scheduler;
   if (mine == nullptr) {
     const std::lock_guard lock{mutex_};
     mine = threads_.emplace_back(std::make_unique<watched_thread>()).get();

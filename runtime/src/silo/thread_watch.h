@@ -48,6 +48,7 @@ private:
   silo_core& home_;
   std::mutex mutex_;
   std::vector<std::unique_ptr<watched_thread>> threads_;
+  watched_thread* by_hand_ = nullptr;  // whoever runs a silo by hand
 };
 
 }  // namespace millrace::runtime::detail

@@ -10,8 +10,12 @@ namespace {
 constexpr duration sleep_max = std::chrono::seconds{5};
 }  // namespace
 
-timer_service::timer_service(const clock& time)
-    : time_(time), wheel_(time.steady()), thread_([this] { work(); }) {}
+timer_service::timer_service(const clock& time, timers_run how)
+    : time_(time), wheel_(time.steady()) {
+  if (how == timers_run::on_a_thread) {
+    thread_ = std::thread{[this] { work(); }};
+  }
+}
 
 timer_service::~timer_service() {
   stop();

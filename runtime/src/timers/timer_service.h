@@ -36,10 +36,15 @@ private:
   entry entry_;
 };
 
+enum class timers_run : std::uint8_t {
+  on_a_thread,
+  when_told,  ///< Only within `time_changed`.
+};
+
 /// Threading: every member may be called from any thread.
 class timer_service {
 public:
-  explicit timer_service(const clock& time);
+  explicit timer_service(const clock& time, timers_run how = timers_run::on_a_thread);
   timer_service(const timer_service&) = delete;
   timer_service& operator=(const timer_service&) = delete;
   ~timer_service();

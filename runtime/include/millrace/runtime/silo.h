@@ -49,6 +49,10 @@ struct silo_options {
   /// activation whose turn keeps others out for ten times as long is given up, and what waited goes
   /// to a fresh one.
   duration stuck_after = std::chrono::seconds{60};
+  /// Nothing runs but within `silo::run_one`, `silo::stop` and `silo::time_changed`, on the thread
+  /// that calls them: for tests in which the order of everything is their own. `threads` counts for
+  /// nothing then.
+  bool by_hand = false;
   /// Where warnings go (one line, no newline); unset: standard error. Called from any thread.
   std::function<void(std::string_view)> warn = {};
 };
@@ -104,7 +108,7 @@ struct dead_letter {
 /// See the head of this file.
 ///
 /// Threading: `add` before `start`, from one thread; everything else from any thread that is not
-/// running a turn.
+/// running a turn. One that runs by hand: one thread, and none of the calls that block.
 class silo {
 public:
   /// Ownership: the silo owns `rows` and stops it. `time` must outlive the silo.
@@ -202,6 +206,10 @@ public:
 
   /// For a clock that is moved by hand: fires what is due now.
   void time_changed();
+
+  /// For a silo that runs by hand: runs one of the activations that are ready, or an offloaded
+  /// function when none is; `choice`, modulo how many are ready, says which. False when nothing is.
+  bool run_one(std::size_t choice = 0);
 
   /// Figures of this moment.
   [[nodiscard]] silo_stats stats() const;
