@@ -19,46 +19,110 @@ constexpr std::uint64_t reentrant_annotation = 0x9c35e8a0d7b1f264;
 constexpr std::uint64_t one_way_annotation = 0xe61fb2d8a94c3075;
 constexpr std::uint64_t internal_annotation = 0xc5e0a92f7d1b6834;
 constexpr std::uint64_t timeout_annotation = 0xd27c94b1e6f80a3d;
+constexpr std::uint64_t idle_timeout_annotation = 0xb1d7e84c2f6a9035;
+constexpr std::uint64_t stateless_annotation = 0xa4c96e1b35d7f082;
+constexpr std::uint64_t silo_bound_annotation = 0x9e0d57b8c24a1f63;
+constexpr std::uint64_t labels_annotation = 0xd8b36f9a7051ce24;
 constexpr std::uint64_t cxx_namespace_annotation = 0xb9c6f99ebf805f2c;
 
-constexpr std::uint64_t idle_timeout_annotation = 0xb1d7e84c2f6a9035;
 constexpr std::uint32_t timeout_ms_default = 30'000;
 constexpr std::size_t constructor_fields_max = 6;
 constexpr std::size_t type_bytes_max = 64;
 
 // Names that a generated member would collide with.
-constexpr auto taken =
-    std::to_array<std::string_view>({"id",           "info",         "interface",
-                                     "interface_of", "key",          "now",
-                                     "send",         "tell",         "wait",
-                                     "notify",       "version",      "state",
-                                     "edit",         "dispatch",     "set_timer",
-                                     "cancel_timer", "set_reminder", "cancel_reminder",
-                                     "reminder_due", "reminders",    "require_version",
-                                     "stay_active",  "offload",      "cancelled",
-                                     "context",      "on_activate",  "on_deactivate",
-                                     "on_timer",     "on_reminder",  "deactivate_when_idle",
-                                     "and",          "auto",         "bool",
-                                     "break",        "case",         "catch",
-                                     "char",         "class",        "const",
-                                     "continue",     "default",      "delete",
-                                     "do",           "double",       "else",
-                                     "enum",         "explicit",     "export",
-                                     "extern",       "false",        "final",
-                                     "float",        "for",          "friend",
-                                     "goto",         "if",           "inline",
-                                     "int",          "long",         "mutable",
-                                     "namespace",    "new",          "not",
-                                     "operator",     "or",           "private",
-                                     "protected",    "public",       "register",
-                                     "requires",     "return",       "short",
-                                     "signed",       "sizeof",       "static",
-                                     "struct",       "switch",       "template",
-                                     "this",         "throw",        "true",
-                                     "try",          "typedef",      "typename",
-                                     "union",        "unsigned",     "using",
-                                     "virtual",      "void",         "volatile",
-                                     "while",        "xor"});
+constexpr auto taken = std::to_array<std::string_view>({"id",
+                                                        "info",
+                                                        "interface",
+                                                        "interface_of",
+                                                        "key",
+                                                        "now",
+                                                        "send",
+                                                        "tell",
+                                                        "wait",
+                                                        "notify",
+                                                        "version",
+                                                        "state",
+                                                        "edit",
+                                                        "dispatch",
+                                                        "set_timer",
+                                                        "cancel_timer",
+                                                        "set_reminder",
+                                                        "cancel_reminder",
+                                                        "reminder_due",
+                                                        "reminders",
+                                                        "require_version",
+                                                        "stay_active",
+                                                        "offload",
+                                                        "cancelled",
+                                                        "context",
+                                                        "on_activate",
+                                                        "on_deactivate",
+                                                        "on_timer",
+                                                        "on_reminder",
+                                                        "deactivate_when_idle",
+                                                        "allow_reentry",
+                                                        "and",
+                                                        "auto",
+                                                        "bool",
+                                                        "break",
+                                                        "case",
+                                                        "catch",
+                                                        "char",
+                                                        "class",
+                                                        "const",
+                                                        "continue",
+                                                        "default",
+                                                        "delete",
+                                                        "do",
+                                                        "double",
+                                                        "else",
+                                                        "enum",
+                                                        "explicit",
+                                                        "export",
+                                                        "extern",
+                                                        "false",
+                                                        "final",
+                                                        "float",
+                                                        "for",
+                                                        "friend",
+                                                        "goto",
+                                                        "if",
+                                                        "inline",
+                                                        "int",
+                                                        "long",
+                                                        "mutable",
+                                                        "namespace",
+                                                        "new",
+                                                        "not",
+                                                        "operator",
+                                                        "or",
+                                                        "private",
+                                                        "protected",
+                                                        "public",
+                                                        "register",
+                                                        "requires",
+                                                        "return",
+                                                        "short",
+                                                        "signed",
+                                                        "sizeof",
+                                                        "static",
+                                                        "struct",
+                                                        "switch",
+                                                        "template",
+                                                        "this",
+                                                        "throw",
+                                                        "true",
+                                                        "try",
+                                                        "typedef",
+                                                        "typename",
+                                                        "union",
+                                                        "unsigned",
+                                                        "using",
+                                                        "virtual",
+                                                        "void",
+                                                        "volatile",
+                                                        "while",
+                                                        "xor"});
 
 // Accessors share a struct with these.
 constexpr auto taken_by_messages =
@@ -153,6 +217,7 @@ public:
         refuse("$idleTimeout is 0", "give milliseconds, or leave it out for the silo's default");
       }
     }
+    read_placement(annotations, one);
     if (schema_.getProto().getIsGeneric()) {
       refuse("is generic", "an actor interface has no type parameters");
     }
@@ -172,6 +237,35 @@ private:
   [[noreturn]] void refuse(const std::string& what, const std::string& remedy,
                            const std::string& method = {}) const {
     throw schema_error{place_ + (method.empty() ? "" : "." + method) + ": " + what + "; " + remedy};
+  }
+
+  template <class Annotations>
+  void read_placement(Annotations&& annotations, actor_interface& one) {
+    const auto workers = find(annotations, stateless_annotation);
+    const auto labels = find(annotations, labels_annotation);
+    const auto silo_bound = find(annotations, silo_bound_annotation).has_value();
+    if ((workers ? 1 : 0) + (labels ? 1 : 0) + (silo_bound ? 1 : 0) > 1) {
+      refuse("has more than one of $stateless, $siloBound and $labels", "choose one");
+    }
+    if (workers) {
+      one.placement = "stateless";
+      one.workers_max = workers->getUint16();
+    } else if (silo_bound) {
+      one.placement = "silo_bound";
+    } else if (labels) {
+      one.placement = "labels";
+      one.labels = labels->getText().cStr();
+      if (one.labels.empty()) {
+        refuse("$labels is empty", "name at least one label, or leave it out");
+      }
+      if (one.labels.find_first_of("\"\\ \n") != std::string::npos) {
+        refuse("$labels has a quote, backslash or space", "join plain words by ','");
+      }
+    }
+    if (one.placement != "partition" &&
+        (find(annotations, group_annotation) || find(annotations, affinity_annotation))) {
+      refuse("has $group or $affinity but no durable state", "drop them: they choose a partition");
+    }
   }
 
   actor_method read_method(capnp::InterfaceSchema::Method method) {
@@ -246,13 +340,13 @@ private:
     return one;
   }
 
-  static constexpr std::ptrdiff_t keywords_at = 30;  // in `taken`
+  static constexpr std::ptrdiff_t keywords_at = 31;  // in `taken`
   capnp::InterfaceSchema schema_;
   schema_names& names_;
   std::string place_;
 };
 
-static_assert(taken[30] == "and");
+static_assert(taken[31] == "and");
 
 }  // namespace
 

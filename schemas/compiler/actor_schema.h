@@ -56,7 +56,10 @@ struct actor_interface {
   std::string type;
   std::string group;
   std::string affinity;
-  std::uint32_t idle_timeout_ms = 0;  ///< 0: none given.
+  std::uint32_t idle_timeout_ms = 0;    ///< 0: none given.
+  std::string placement = "partition";  ///< An enumerator of actor_placement.
+  std::uint16_t workers_max = 0;
+  std::string labels;
   std::vector<actor_method> methods;
 };
 

@@ -89,7 +89,9 @@ void write_interface(std::string& out, const actor_interface& one) {
   }
   out += "    };\n    static constexpr " + std::string{runtime} + "interface_info one{\"" +
          one.type + "\", \"" + one.group + "\", \"" + one.affinity + "\", " +
-         std::to_string(one.idle_timeout_ms) + ", methods};\n    return one;\n  }\n};\n\n";
+         std::to_string(one.idle_timeout_ms) + ", " + std::string{runtime} +
+         "actor_placement::" + one.placement + ", " + std::to_string(one.workers_max) + ", \"" +
+         one.labels + "\", methods};\n    return one;\n  }\n};\n\n";
 }
 
 void write_base(std::string& out, const actor_interface& one) {
@@ -99,6 +101,10 @@ void write_base(std::string& out, const actor_interface& one) {
   out += "template <class State = " + std::string{runtime} + "no_state>\nclass " + one.name +
          "_base : public " + runtime + "actor<State> {\npublic:\n  using interface = " + one.name +
          "_interface;\n";
+  if (one.placement != "partition") {
+    out += "  static_assert(std::is_same_v<State, " + std::string{runtime} +
+           "no_state>, \"actors of type " + one.type + " have no durable state\");\n";
+  }
   for (const auto& method : one.methods) {
     for (const auto params : {true, false}) {
       if (!(params ? method.params : method.results).empty) {

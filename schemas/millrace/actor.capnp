@@ -40,6 +40,18 @@ annotation idleTimeout @0xb1d7e84c2f6a9035 (interface) :UInt32;
 # After how many milliseconds without a call an activation is collected. Default: what the silo's options
 # say.
 
+annotation stateless @0xa4c96e1b35d7f082 (interface) :UInt16;
+# The actors have no durable state and a call may go to any of several activations: a silo makes as many
+# of one key as calls need, up to this number (0: one a thread that runs turns), and collects idle ones.
+
+annotation siloBound @0x9e0d57b8c24a1f63 (interface) :Void;
+# The actors have no durable state and live on the silo that their key names: the key up to its first
+# '/', or all of it.
+
+annotation labels @0xd8b36f9a7051ce24 (interface) :Text;
+# The actors have no durable state and live on a silo that has all of these labels, which are joined by
+# ','.
+
 annotation time @0x8f4ab7c2d1e09563 (field, param) :Void;
 # On an Int64: nanoseconds since 1970-01-01T00:00:00Z. In JSON an RFC 3339 text in UTC, null for 0.
 

@@ -43,3 +43,39 @@ interface Brief $Actor.actor("brief") $Actor.idleTimeout(1000) {
   # Collected after a second.
   touch @0 () -> ();
 }
+
+interface Worker $Actor.actor("worker") $Actor.stateless(3) $Actor.idleTimeout(1000) {
+  hold @0 () -> ();
+  # Offloads until the test opens the gate.
+  touch @1 () -> ();
+  callItself @2 () -> ();
+  remember @3 () -> ();
+  # Tries to set a reminder.
+}
+
+interface Loner $Actor.actor("loner") $Actor.stateless(1) {
+  touch @0 () -> ();
+  callItself @1 () -> ();
+}
+
+interface Gadget $Actor.actor("gadget") $Actor.siloBound {
+  touch @0 () -> ();
+}
+
+interface Painter $Actor.actor("painter") $Actor.labels("gpu,big") {
+  touch @0 () -> ();
+}
+
+interface Link $Actor.actor("link") {
+  # One of a chain of calls.
+  ask @0 (path :List(Text), scope :Text) -> (value :Int64);
+  # Sets its value to 1, asks the first of `path` to ask the rest (the last is bumped), and gives its
+  # value then. `scope`: "all": lets the chain return here, as do the others; "first": only this one;
+  # "over": its scope has ended; "none".
+  bump @1 () -> (value :Int64);
+  bumpReading @2 () -> () $Actor.readOnly;
+  # Breaks its promise.
+  askReading @3 (to :Text) -> ();
+  # Lets `to` come back to `bumpReading`.
+  callBumpReading @4 (to :Text) -> ();
+}

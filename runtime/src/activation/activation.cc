@@ -51,12 +51,16 @@ struct loaded_envelope final : envelope {
   result<std::vector<row>> rows;
 };
 
-void read_rows::done(result<std::vector<row>> rows) {
-  // A new activation is not asleep but waits for this message to be scheduled for the first time.
-  if (owner.post(new loaded_envelope{std::move(rows)}) != push_outcome::closed) {
-    owner.keep();
-    owner.schedule();
+// A new activation is not asleep but waits for this message to be scheduled for the first time.
+void post_first(activation& to, result<std::vector<row>> rows) {
+  if (to.post(new loaded_envelope{std::move(rows)}) != push_outcome::closed) {
+    to.keep();
+    to.schedule();
   }
+}
+
+void read_rows::done(result<std::vector<row>> rows) {
+  post_first(owner, std::move(rows));
   delete this;
 }
 
@@ -148,6 +152,10 @@ std::string name_of(const envelope& one) {
 }
 
 void activation::begin_loading() {
+  if (!is_durable()) {
+    post_first(*this, std::vector<row>{});
+    return;
+  }
   auto request = std::make_unique<read_rows>(*this);
   request->partition = partition_;
   request->prefix = actor_prefix(hash_);

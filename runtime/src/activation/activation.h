@@ -34,6 +34,7 @@ class silo_core;
 struct actor_type {
   const interface_info* interface;
   actor_factory make;
+  bool labels_match = true;  ///< The silo has the type's labels.
 };
 
 /// Threading: `post` and `on_alarm` from any thread; everything else in its own turns.
@@ -70,6 +71,11 @@ public:
   /// Undoes `reserve` for a message that no longer waits, if it was for it.
   void give_place_back(envelope& one) noexcept;
 
+  /// Calls that wait for it or run, for choosing among the activations of one stateless actor.
+  [[nodiscard]] std::uint32_t load() const noexcept {
+    return queued_.load(std::memory_order_relaxed) + busy_.load(std::memory_order_relaxed);
+  }
+
   /// Whether it has ended; its successor is made only after this is true.
   [[nodiscard]] bool ended() const noexcept { return ended_.load(std::memory_order_acquire); }
 
@@ -80,8 +86,13 @@ public:
 
   // What actor_base needs, in a turn.
   [[nodiscard]] durable_state& state() noexcept { return state_; }
+  [[nodiscard]] bool is_durable() const noexcept {
+    return interface().placement == actor_placement::partition;
+  }
   [[nodiscard]] silo_core& home() noexcept { return home_; }
   void check_may_change() const;
+  /// Requires: code of an actor runs.
+  [[nodiscard]] envelope& current_turn() const noexcept { return *current_; }
   /// Whether there are changes that the turn which runs has not made and nobody has seen yet.
   [[nodiscard]] bool changed_before_turn() const noexcept { return changed_before_turn_; }
   void open_call(envelope& turn, call_spec&& spec, waiter& where);
@@ -183,7 +194,9 @@ private:
   void finish(envelope& turn);
   void finish_call(envelope& turn, result<any_message> outcome);
   void answer(envelope* one, result<any_message> outcome);
-  [[nodiscard]] std::string cycle_path(const envelope& call) const;
+  // Whether a call's chain comes from this actor: not, back into open scopes, or into a busy turn.
+  enum class chain : std::uint8_t { elsewhere, may_return, cycle };
+  [[nodiscard]] chain chain_of(const envelope& call) const noexcept;
 
   // reminders.cc
   [[nodiscard]] bool reminder_is_due(envelope& turn);
@@ -236,6 +249,7 @@ private:
 
   mailbox mailbox_;
   std::atomic<std::uint32_t> queued_{0};
+  std::atomic<std::uint32_t> busy_{0};  // turns that have begun
   std::atomic<bool> ended_{false};
 
   phase phase_ = phase::loading;
@@ -274,6 +288,9 @@ private:
   };
   std::unique_ptr<outgoing> outgoing_;
 };
+
+/// How a turn shares its activation, as the schema has it; re-entered ones run as reentrant.
+[[nodiscard]] method_admission declared_admission(const envelope& turn) noexcept;
 
 /// `type/key` of a message's target.
 [[nodiscard]] std::string name_of(const envelope& one);

@@ -107,6 +107,18 @@ bool actor_base::cancelled() const noexcept {
   return activation_->cancelled();
 }
 
+reentry_scope actor_base::allow_reentry() {
+  return reentry_scope{activation_->current_turn()};
+}
+
+reentry_scope::reentry_scope(detail::turn_root& turn) noexcept : turn_(turn) {
+  ++static_cast<detail::envelope&>(turn_).reentry_scopes;
+}
+
+reentry_scope::~reentry_scope() {
+  --static_cast<detail::envelope&>(turn_).reentry_scopes;
+}
+
 void actor_base::deactivate_when_idle() {
   activation_->deactivate_when_idle();
 }
@@ -127,7 +139,11 @@ message_body* actor_base::state_body() const noexcept {
 namespace detail {
 
 void activation::check_may_change() const {
-  if (current_ != nullptr && current_->admission == method_admission::read_only) {
+  if (!is_durable()) {
+    throw error{errc::internal,
+                "actors of type " + std::string{type_.interface->type} + " have no durable state"};
+  }
+  if (current_ != nullptr && declared_admission(*current_) == method_admission::read_only) {
     throw error{errc::internal, std::string{type_.interface->type} + "." +
                                     std::string{type_.interface->methods[current_->method].name} +
                                     " is $readOnly but changes state"};

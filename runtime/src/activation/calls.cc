@@ -73,6 +73,7 @@ void activation::open_call(envelope& turn, call_spec&& spec, waiter& where) {
     }
   } else {
     call->parent = &turn;
+    call->may_return = turn.reentry_scopes > 0;
     detail::keep(turn);
   }
   open(call, where);

@@ -82,8 +82,11 @@ struct envelope : turn_root, open_link {
   envelope_kind kind;
   bool is_wait = false;  ///< It never travels: `text` is a signal that its caller waits for.
   method_admission admission = method_admission::exclusive;  ///< While it is a turn.
-  bool counted = false;       ///< It took a place in a bounded mailbox.
-  bool warned_stuck = false;  ///< While it is a turn.
+  bool counted = false;                  ///< It took a place in a bounded mailbox.
+  bool warned_stuck = false;             ///< While it is a turn.
+  bool may_return = false;               ///< Its chain may come back to the caller's actor.
+  std::uint16_t reentry_scopes = 0;      ///< While it is a turn: of `allow_reentry`, alive.
+  std::atomic<std::uint16_t> worker{0};  ///< Which activation of a stateless actor has it.
   std::uint16_t method = 0;
   std::atomic<bool> abandoned{false};  ///< The caller no longer waits: do not begin it.
 

@@ -15,12 +15,25 @@ namespace {
 // How long the outcome of a keyed call is remembered.
 constexpr duration keyed_ttl = std::chrono::hours{24};
 
+std::string path_of(const envelope& call) {
+  std::string path = name_of(call);
+  for (const auto* above = call.parent; above != nullptr; above = above->parent) {
+    path.insert(0, name_of(*above) + " -> ");
+  }
+  return path;
+}
+
 std::uint64_t hash_of_request(const envelope& call) {
   const auto flat = call.content.flat();
   return XXH3_64bits_withSeed(flat.data(), flat.size(), call.method);
 }
 
 }  // namespace
+
+method_admission declared_admission(const envelope& turn) noexcept {
+  const auto is_method = turn.kind == envelope_kind::call || turn.kind == envelope_kind::one_way;
+  return is_method ? turn.interface->methods[turn.method].admission : method_admission::exclusive;
+}
 
 envelope* activation::own_turn(envelope_kind kind, std::string text) {
   auto* turn = new envelope{kind};
@@ -38,31 +51,38 @@ void activation::arrive(envelope* one) {
     need_alarm(now_);  // timers had stopped
   }
   if (one->kind == envelope_kind::call || one->kind == envelope_kind::one_way) {
-    one->admission = interface().methods[one->method].admission;
+    one->admission = declared_admission(*one);
   }
   if (phase_ == phase::active && admission_.admits(one->admission, !waiting_.empty())) {
     begin(one);
     return;
   }
-  if (one->parent != nullptr) {
-    if (auto path = cycle_path(*one); !path.empty()) {
-      give_place_back(*one);
-      answer(one, error{errc::call_cycle, std::move(path)});
-      return;
-    }
+  const auto found = chain_of(*one);
+  if (found == chain::may_return && phase_ == phase::active) {
+    one->admission = method_admission::reentrant;
+    begin(one);
+  } else if (found != chain::elsewhere) {
+    give_place_back(*one);
+    answer(one,
+           error{errc::call_cycle, "the call chain returns to a busy actor: " + path_of(*one)});
+  } else {
+    waiting_.push(one);
   }
-  waiting_.push(one);
 }
 
-std::string activation::cycle_path(const envelope& call) const {
-  std::string path = name_of(call);
+activation::chain activation::chain_of(const envelope& call) const noexcept {
+  auto found = chain::elsewhere;
+  const auto* below = &call;
   for (const auto* above = call.parent; above != nullptr; above = above->parent) {
-    path.insert(0, name_of(*above) + " -> ");
-    if (above->serving == this && above->admission != method_admission::reentrant) {
-      return "the call chain returns to a busy actor: " + path;
+    if (above->serving == this && declared_admission(*above) != method_admission::reentrant) {
+      if (!below->may_return) {
+        return chain::cycle;
+      }
+      found = chain::may_return;
     }
+    below = above;
   }
-  return {};
+  return found;
 }
 
 void activation::pump() {
@@ -96,6 +116,7 @@ void activation::begin(envelope* one) {
   one->begun = now_;
   admission_.begin(one->admission);
   running_.push_back(one);
+  busy_.store(static_cast<std::uint32_t>(running_.size()), std::memory_order_relaxed);
   start_turn(*one);
   if (auto* bottom = one->running->promise_of()) {
     bottom->set_root(one);
@@ -131,6 +152,12 @@ bool activation::answered_from_memory(envelope* one) {
   }
   if (one->text.empty()) {
     return false;
+  }
+  if (!is_durable()) {
+    answer(one, error{errc::failed_precondition,
+                      "actors of type " + std::string{interface().type} +
+                          " remember no idempotency keys: they have no durable state"});
+    return true;
   }
   one->number = hash_of_request(*one);
   const auto reused = [&](std::uint64_t request_hash) {
@@ -262,6 +289,7 @@ void activation::finish(envelope& turn) {
   turn.running.reset();
   admission_.end(turn.admission);
   running_.erase(std::find(running_.begin(), running_.end(), &turn));
+  busy_.store(static_cast<std::uint32_t>(running_.size()), std::memory_order_relaxed);
   if (turn.kind != envelope_kind::timer && turn.kind != envelope_kind::deactivate) {
     last_used_ = now_;
   }
@@ -295,7 +323,7 @@ void activation::finish(envelope& turn) {
 }
 
 void activation::finish_call(envelope& turn, result<any_message> outcome) {
-  if (outcome && turn.send) {
+  if (outcome && turn.send && is_durable()) {
     state_.remember_received(turn.send->sender, turn.send->number);
   } else if (!turn.text.empty() && !turn.send) {
     auto flat = outcome ? outcome->flat() : std::string{};

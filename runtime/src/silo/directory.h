@@ -6,12 +6,20 @@
 #include <atomic>
 #include <condition_variable>
 #include <functional>
+#include <limits>
 #include <mutex>
+#include <optional>
 #include <unordered_map>
 
 #include "activation/activation.h"
 
 namespace millrace::runtime::detail {
+
+/// Under which the activations of one stateless actor are found; the first under the actor's own.
+[[nodiscard]] inline actor_hash hash_of_worker(actor_hash hash, std::uint16_t worker) noexcept {
+  hash.low += worker;
+  return hash;
+}
 
 /// Threading: any thread. Cost: one of 64 locks and a hash lookup.
 class directory {
@@ -33,6 +41,38 @@ public:
       count_.fetch_add(1, std::memory_order_relaxed);
     }
     return use(*at->second, fresh);
+  }
+
+  /// The same for one of `count` activations of a stateless actor: an idle one, or a new one, or
+  /// the one with the least load. Those that `avoid(activation)` names come last. `make` and `use`
+  /// get its number.
+  template <class Avoid, class Make, class Use>
+  void with_worker(const actor_hash& hash, std::uint16_t count, Avoid&& avoid, Make&& make,
+                   Use&& use) {
+    auto& own = shard_of(hash);  // of all of them
+    const std::lock_guard lock{own.mutex};
+    constexpr auto avoided = std::uint64_t{1} << 32U;
+    auto least = std::numeric_limits<std::uint64_t>::max();
+    std::optional<std::uint16_t> vacant;
+    std::uint16_t chosen = 0;
+    for (std::uint16_t worker = 0; worker < count && least > 0; ++worker) {
+      const auto found = own.activations.find(hash_of_worker(hash, worker));
+      if (found == own.activations.end()) {
+        vacant = vacant ? vacant : worker;
+      } else if (const auto load = found->second->load() + (avoid(*found->second) ? avoided : 0);
+                 load < least) {
+        least = load;
+        chosen = worker;
+      }
+    }
+    const auto fresh = least > 0 && vacant;
+    chosen = fresh ? *vacant : chosen;
+    auto& at = own.activations[hash_of_worker(hash, chosen)];
+    if (fresh) {
+      at = make(chosen);
+      count_.fetch_add(1, std::memory_order_relaxed);
+    }
+    use(*at, fresh, chosen);
   }
 
   /// Null, or the activation with a reference for the caller.

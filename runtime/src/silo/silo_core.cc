@@ -5,6 +5,7 @@
 #include <caf/scheduler/abstract_coordinator.hpp>
 #include <caf/scheduler/test_coordinator.hpp>
 
+#include <algorithm>
 #include <cstdio>
 #include <thread>
 
@@ -16,6 +17,17 @@ namespace {
 
 // Index rows read at a time when a silo starts.
 constexpr std::size_t recover_page_rows = 4096;
+
+bool has_all(const std::vector<std::string>& own, std::string_view wanted) {
+  while (!wanted.empty()) {
+    const auto end = wanted.find(',');
+    if (std::find(own.begin(), own.end(), wanted.substr(0, end)) == own.end()) {
+      return false;
+    }
+    wanted = end == std::string_view::npos ? std::string_view{} : wanted.substr(end + 1);
+  }
+  return true;
+}
 
 unsigned threads_of(const silo_options& options) {
   return options.threads != 0 ? options.threads : std::max(1U, std::thread::hardware_concurrency());
@@ -57,6 +69,7 @@ void silo_core::add_type(const interface_info& interface, actor_factory make) {
   const auto [at, fresh] =
       types_.try_emplace(std::string{interface.type}, actor_type{&interface, std::move(make)});
   MILLRACE_ASSERT(fresh);
+  at->second.labels_match = has_all(options_.labels, interface.labels);
   by_interface_[&interface] = &at->second;
 }
 
@@ -192,6 +205,49 @@ void silo_core::run_later(activation& one) {
   system_->scheduler().enqueue(&one);
 }
 
+namespace {
+
+// Whether a call comes, directly or not, from a turn of that activation.
+bool is_on_chain(const envelope& call, const activation& one) noexcept {
+  const auto* above = call.parent;
+  while (above != nullptr && above->serving != &one) {
+    above = above->parent;
+  }
+  return above != nullptr;
+}
+
+std::string joined(const std::vector<std::string>& labels) {
+  std::string all;
+  for (const auto& each : labels) {
+    all += (all.empty() ? "" : ",") + each;
+  }
+  return all.empty() ? "none" : all;
+}
+
+}  // namespace
+
+std::uint16_t silo_core::workers_of(const interface_info& interface) const noexcept {
+  return interface.workers_max != 0 ? interface.workers_max
+                                    : static_cast<std::uint16_t>(threads_of(options_));
+}
+
+std::optional<error> silo_core::misplaced(const actor_type& type, std::string_view key) const {
+  const auto& interface = *type.interface;
+  if (interface.placement == actor_placement::silo_bound) {
+    if (const auto where = key.substr(0, key.find('/')); where != options_.name) {
+      return error{errc::unavailable, "no silo '" + std::string{where} +
+                                          "' is known, which the key of " +
+                                          std::string{interface.type} + "/" + std::string{key} +
+                                          " names; this one is '" + options_.name + "'"};
+    }
+  } else if (interface.placement == actor_placement::labels && !type.labels_match) {
+    return error{errc::unavailable, "no silo has the labels '" + std::string{interface.labels} +
+                                        "' that actors of type " + std::string{interface.type} +
+                                        " ask for; those of this one: " + joined(options_.labels)};
+  }
+  return std::nullopt;
+}
+
 void silo_core::deliver(envelope* one) {
   const auto* type = find_type(one->interface);
   if (type == nullptr || one->method >= type->interface->methods.size()) {
@@ -199,31 +255,46 @@ void silo_core::deliver(envelope* one) {
                  "no actor type '" + std::string{one->interface->type} + "' on this silo"});
     return;
   }
+  if (auto why = misplaced(*type, one->key)) {
+    answer(one, *std::move(why));
+    return;
+  }
   const auto hash = hash_of(type->interface->type, one->key);
-  const auto is_work = one->kind == envelope_kind::call || one->kind == envelope_kind::one_way;
+  const auto pooled = type->interface->placement == actor_placement::stateless;
+  // Deliveries of stored sends are bounded by their senders: one a pair.
+  const auto bounded = (one->kind == envelope_kind::call || one->kind == envelope_kind::one_way) &&
+                       (pooled || !one->send);
   for (;;) {
     activation* fresh = nullptr;
     activation* closed = nullptr;
     activation* woken = nullptr;
     auto overloaded = false;
-    directory_.with(
-        hash, [&] { return make(*type, one->key, hash); },
-        [&](activation& target, bool is_fresh) {
-          // Deliveries of stored sends are bounded by their senders: one a pair.
-          if (is_work && !one->send) {
-            overloaded = !target.reserve(options_.mailbox_messages_max);
-            one->counted = !overloaded;
-            if (!overloaded && memory_.on()) {
-              memory_.queued(bytes_of(*one));
-            }
-          }
-          const auto outcome = overloaded ? push_outcome::queued : target.post(one);
-          auto& role = is_fresh ? fresh : outcome == push_outcome::closed ? closed : woken;
-          if (is_fresh || outcome != push_outcome::queued) {
-            target.keep();
-            role = &target;
-          }
-        });
+    const auto use = [&](activation& target, bool is_fresh, std::uint16_t worker = 0) {
+      one->worker.store(worker, std::memory_order_relaxed);
+      if (bounded) {
+        overloaded = !target.reserve(options_.mailbox_messages_max);
+        one->counted = !overloaded;
+        if (!overloaded && memory_.on()) {
+          memory_.queued(bytes_of(*one));
+        }
+      }
+      const auto outcome = overloaded ? push_outcome::queued : target.post(one);
+      auto& role = is_fresh ? fresh : outcome == push_outcome::closed ? closed : woken;
+      if (is_fresh || outcome != push_outcome::queued) {
+        target.keep();
+        role = &target;
+      }
+    };
+    if (pooled) {
+      directory_.with_worker(
+          hash, workers_of(*type->interface),
+          [one](const activation& each) { return is_on_chain(*one, each); },
+          [&](std::uint16_t worker) { return make(*type, one->key, hash_of_worker(hash, worker)); },
+          use);
+    } else {
+      directory_.with(
+          hash, [&] { return make(*type, one->key, hash); }, use);
+    }
     if (overloaded) {
       counters_.overloaded_total.fetch_add(1, std::memory_order_relaxed);
       answer(one, error{errc::overloaded, "the mailbox of " + name_of(*one) + " is full",
@@ -245,7 +316,8 @@ void silo_core::deliver(envelope* one) {
 }
 
 void silo_core::cancel(envelope& call) {
-  auto* target = directory_.find(hash_of(call.interface->type, call.key));
+  const auto worker = call.worker.load(std::memory_order_relaxed);
+  auto* target = directory_.find(hash_of_worker(hash_of(call.interface->type, call.key), worker));
   if (target == nullptr) {
     return;
   }

@@ -60,6 +60,9 @@ public:
   /// over one reference. A call that cannot be queued is answered with the reason.
   void deliver(envelope* one);
 
+  /// Why an actor does not live on this silo, if so.
+  [[nodiscard]] std::optional<error> misplaced(const actor_type& type, std::string_view key) const;
+
   /// Tells the activation that serves a call, if one does, that its caller no longer waits. Adds a
   /// reference.
   void cancel(envelope& call);
@@ -107,6 +110,7 @@ private:
   [[nodiscard]] result<void> recover(partition_id partition);
   [[nodiscard]] result<void> read_dead_letter(partition_id partition, const row& indexed,
                                               std::vector<dead_letter>& to);
+  [[nodiscard]] std::uint16_t workers_of(const interface_info& interface) const noexcept;
   [[nodiscard]] activation* make(const actor_type& type, std::string key, const actor_hash& hash);
 
   std::unique_ptr<storage> rows_;

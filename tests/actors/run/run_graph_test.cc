@@ -6,7 +6,7 @@
 
 #include <algorithm>
 #include <array>
-#include <chrono>
+#include <ctime>
 #include <random>
 #include <set>
 
@@ -411,7 +411,7 @@ TEST_CASE("random graphs always end, through restarts, stops and retries") {
   }
 }
 
-TEST_CASE("a fan-out of twenty thousand costs the same per event as one of two thousand") {
+TEST_CASE("a fan-out of forty thousand costs the same per event as one of two thousand") {
   const auto played = [](int width) {
     std::string text = "name: p\ntasks:\n  - {name: t, run: x, for_each: [";
     for (int at = 0; at < width; ++at) {
@@ -419,7 +419,7 @@ TEST_CASE("a fan-out of twenty thousand costs the same per event as one of two t
     }
     const auto definition = loaded(text + "]}\n");
     run_graph graph{definition, bind_params(definition, {}), "r"};
-    const auto start = std::chrono::steady_clock::now();
+    const auto start = std::clock();  // of processor time: other processes do not count
     auto effects = graph.begin();
     CHECK(effects.start.size() == start_window);
     std::deque<instance_id> left(effects.start.begin(), effects.start.end());
@@ -432,14 +432,15 @@ TEST_CASE("a fan-out of twenty thousand costs the same per event as one of two t
     }
     CHECK(ended == width);
     CHECK(effects.ended);
-    return std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count() / width;
+    return static_cast<double>(std::clock() - start) / CLOCKS_PER_SEC / width;
   };
-  // The best of a few: another process may take the processor from one of them.
+  // The best of a few: other processes take the caches away. Work that grew with the width would
+  // cost twenty times as much.
   const auto best = [&](int width) {
     return std::min({played(width), played(width), played(width)});
   };
   const auto narrow = best(2'000);
-  CHECK(best(20'000) < narrow * 5);
+  CHECK(best(40'000) < narrow * 10);
 }
 
 }  // namespace

@@ -64,4 +64,19 @@ TEST_CASE("interfaces and methods that cannot be are refused") {
         "bad.capnp: B: extends another interface; list all methods in one interface");
 }
 
+TEST_CASE("placements that cannot be are refused") {
+  CHECK(compile("interface A $Actor.actor(\"a\") $Actor.stateless(2) { go @0 (); }\n").empty());
+  CHECK(compile("interface A $Actor.actor(\"a\") $Actor.siloBound $Actor.stateless(2) {\n"
+                "  go @0 ();\n}\n") ==
+        "bad.capnp: A: has more than one of $stateless, $siloBound and $labels; choose one");
+  CHECK(compile("interface A $Actor.actor(\"a\") $Actor.labels(\"\") { go @0 (); }\n") ==
+        "bad.capnp: A: $labels is empty; name at least one label, or leave it out");
+  CHECK(compile("interface A $Actor.actor(\"a\") $Actor.labels(\"a, b\") { go @0 (); }\n") ==
+        "bad.capnp: A: $labels has a quote, backslash or space; join plain words by ','");
+  CHECK(compile("interface A $Actor.actor(\"a\") $Actor.siloBound $Actor.group(\"g\") {\n"
+                "  go @0 ();\n}\n") ==
+        "bad.capnp: A: has $group or $affinity but no durable state; drop them: they choose a "
+        "partition");
+}
+
 }  // namespace

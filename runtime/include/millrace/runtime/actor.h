@@ -172,6 +172,21 @@ private:
 
 }  // namespace detail
 
+/// While it lives, calls that its method makes may come back to the actor, see `allow_reentry`.
+///
+/// Ownership: kept in a local variable of the method (or of a coroutine that the method awaits).
+class [[nodiscard]] reentry_scope {
+public:
+  /// For `actor_base::allow_reentry`.
+  explicit reentry_scope(detail::turn_root& turn) noexcept;
+  reentry_scope(const reentry_scope&) = delete;
+  reentry_scope& operator=(const reentry_scope&) = delete;
+  ~reentry_scope();
+
+private:
+  detail::turn_root& turn_;
+};
+
 /// What every actor has, whatever its interface.
 ///
 /// Everything here is called from the actor's own methods and hooks.
@@ -267,6 +282,17 @@ protected:
   }
   /// Resumes everyone who waits for `name` now.
   void notify(std::string_view name);
+
+  /// Lets the chains of calls that the running method makes come back to this actor: what returns
+  /// runs beside the method that waits, as $reentrant ones do, and may change the state that it has
+  /// read. Without it such a call ends with `call_cycle`. Every turn of this actor on the chain
+  /// must have made its call in a scope of its own.
+  ///
+  ///     const auto scope = allow_reentry();
+  ///     co_await ref<Reviewer>("r").review(key());   // may call this actor back
+  ///
+  /// Requires: not in a constructor.
+  reentry_scope allow_reentry();
 
   /// Whether nobody waits for the answer of the method that runs any more: the caller cancelled it
   /// or ended, or the deadline has passed. The method's open calls and waits have then ended with

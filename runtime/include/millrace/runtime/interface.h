@@ -23,6 +23,14 @@ enum class method_admission : std::uint8_t {
   reentrant,  ///< Whenever the activation is suspended.
 };
 
+/// Where the actors of a type live.
+enum class actor_placement : std::uint8_t {
+  partition,   ///< With their durable state. The others have none.
+  stateless,   ///< Anywhere; several activations of one key at a time.
+  silo_bound,  ///< On the silo that the key names: up to its first '/', or all of it.
+  labels,      ///< On a silo that has all of the type's labels.
+};
+
 /// One method of an actor interface.
 struct method_info {
   std::string_view name;       ///< snake_case, as in URLs.
@@ -42,6 +50,9 @@ struct interface_info {
   std::string_view group;         ///< Partition group; the type unless the schema says otherwise.
   std::string_view affinity;      ///< Delimiter of the affinity key; empty: the whole key.
   std::uint32_t idle_timeout_ms;  ///< Of its activations; 0: what the silo's options say.
+  actor_placement placement;      ///< `partition` unless the schema says otherwise.
+  std::uint16_t workers_max;      ///< Of `stateless`, a key and silo; 0: one a thread.
+  std::string_view labels;        ///< Of `labels`; joined by ','.
   std::span<const method_info> methods;  ///< By ordinal, without gaps.
 
   /// The method of that snake_case name; null when there is none.

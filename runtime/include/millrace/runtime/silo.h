@@ -45,6 +45,8 @@ struct silo_options {
   std::size_t memory_budget_bytes = 0;
   std::size_t offload_threads_max = 16;  ///< For functions that actors offload; made on demand.
   std::size_t offload_queue_max = 1024;  ///< Functions that wait for one; past it `overloaded`.
+  std::string name = "silo";             ///< Of this silo; $siloBound actors have it in their key.
+  std::vector<std::string> labels = {};  ///< Of this silo; $labels types ask for some.
   /// A turn that holds its thread, or keeps others from beginning, for longer is warned of; an
   /// activation whose turn keeps others out for ten times as long is given up, and what waited goes
   /// to a fresh one.
