@@ -1,55 +1,11 @@
 // SPDX-License-Identifier: MIT
 // Silos that run by hand.
-#include <doctest/doctest.h>
-
-#include <optional>
-
-#include "millrace/testing/hand_clock.h"
-#include "runtime/silo/counter.h"
-#include "torture/mortal_storage.h"
+#include "runtime/silo/manual_silo.h"
 
 namespace millrace::testing {
 namespace {
 
 using namespace std::chrono_literals;
-
-/// A silo that runs by hand over storage that does everything at once.
-class manual_silo {
-public:
-  manual_silo() {
-    auto rows = std::make_unique<torture::mortal_storage>(
-        disk_, torture::mortal_storage::work_is_done::when_told);
-    rows->hurry();
-    silo_options options;
-    options.by_hand = true;
-    options.warn = [this](std::string_view line) { warnings.emplace_back(line); };
-    here.emplace(std::move(rows), std::move(options), time);
-    here->add<counter>();
-    REQUIRE(here->start());
-  }
-
-  /// Adds the first letter of the key; the total is noted once it is answered.
-  void add_to(const std::string& key) {
-    here->call_then<counter_interface::add_results>(
-        ref<Counter>(key).add(key[0]), [this](result<counter_interface::add_results> answer) {
-          totals.push_back(answer ? answer->total() : -1);
-        });
-  }
-  void run_all() {
-    while (here->run_one()) {
-    }
-  }
-
-  std::vector<std::int64_t> totals;
-  std::vector<std::string> warnings;
-  hand_clock time;
-
-private:
-  torture::disk disk_;
-
-public:
-  std::optional<silo> here;
-};
 
 TEST_CASE("a silo that runs by hand does nothing by itself, and what is chosen when told") {
   manual_silo silo;
@@ -87,6 +43,64 @@ TEST_CASE("stopping a silo that runs by hand ends what can end") {
   CHECK(silo.totals == std::vector<std::int64_t>{'a'});
   CHECK(silo.here->stats().activations == 0);
   CHECK(silo.warnings.empty());
+}
+
+// Goal: a silo may be destroyed whatever its activations are doing.
+// Method: a call waits in an activation whose commit fails because storage has stopped; it is given
+// to a new activation while the silo's destructor runs.
+TEST_CASE("a silo is destroyed while an activation fails with a call waiting") {
+  manual_silo silo;
+  silo.add_to("a");
+  silo.run_all();
+  silo.here->tell(ref<Counter>("a").add(1));
+  silo.here->tell(ref<Counter>("a").relay("b", 1));
+  silo.add_to("a");
+  silo.here.reset();
+  CHECK(silo.codes == std::vector{errc{}, errc::outcome_unknown});
+  REQUIRE_FALSE(silo.warnings.empty());
+  CHECK(silo.warnings.back() ==
+        "activation ended error=unavailable: storage has stopped actor=counter/a");
+  silo.start();
+  CHECK(silo.total("a") == 'a');
+}
+
+// Goal: `unavailable` says that nothing was done.
+TEST_CASE("a call whose commit is under way when the silo stops is not refused") {
+  manual_silo silo;
+  silo.start(manual_silo::storage_works::when_told);
+  silo.add_to("a");
+  while (silo.here->run_one() || (silo.rows->commits() == 0 && silo.disk->do_one())) {
+  }
+  REQUIRE(silo.rows->commits() == 1);
+  REQUIRE(silo.totals.empty());
+  silo.here->stop(0ms);
+  silo.here.reset();
+  CHECK(silo.codes == std::vector{errc::outcome_unknown});
+  silo.start();
+  CHECK(silo.total("a") == 'a');
+}
+
+TEST_CASE("a send to a reentrant method takes effect once when it is repeated meanwhile") {
+  manual_silo silo;
+  silo.here->tell(ref<Counter>("a").post_slow("b", 10));
+  silo.run_all();
+  silo.rows->fail_commits({errc::out_of_space, "planned"});
+  silo.add_to("a");
+  silo.run_all();
+  CHECK(silo.codes == std::vector{errc::out_of_space});
+  CHECK(silo.total("a") == 0);  // loaded: it is sent again
+  CHECK(silo.total("b") == 0);
+  silo.here->tell(ref<Counter>("b").raise());
+  silo.run_all();
+  CHECK(silo.total("b") == 10);
+  for (int tries = 0; tries < 10 && silo.here->stats().sends_pending > 0; ++tries) {
+    silo.time.move(5s);
+    silo.here->time_changed();
+    silo.here->tell(ref<Counter>("b").raise());
+    silo.run_all();
+  }
+  CHECK(silo.here->stats().sends_pending == 0);
+  CHECK(silo.total("b") == 10);
 }
 
 }  // namespace

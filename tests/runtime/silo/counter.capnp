@@ -55,4 +55,8 @@ interface Counter $Actor.actor("counter") {
   stay @25 (forMs :Int64) -> ();
   postFail @26 (to :Text, text :Text) -> ();
   # Sends `fail` to another counter.
+  slowAdd @27 (amount :Int64) -> () $Actor.reentrant;
+  # Waits for `raise`, then adds.
+  postSlow @28 (to :Text, amount :Int64) -> ();
+  # Sends `slowAdd` to another counter.
 }

@@ -185,6 +185,16 @@ public:
     return {};
   }
 
+  async<> slow_add(slow_add_params params) override {
+    co_await wait("go", std::chrono::hours{1});
+    edit().setTotal(state().getTotal() + params.amount());
+  }
+
+  async<> post_slow(post_slow_params params) override {
+    send(ref<Counter>(std::string{params.to()}).slow_add(params.amount()));
+    return {};
+  }
+
   async<> fail_activations(fail_activations_params params) override {
     activations_to_fail = params.count();
     return {};
