@@ -56,6 +56,7 @@ void driver::start() {
   options.by_hand = by_hand_;
   options.mailbox_messages_max = 30;
   options.idle_timeout = 20s;
+  options.stuck_after = below(2) == 0 ? duration{300ms} : duration{60s};
   options.memory_budget_bytes = below(3) == 0 ? 20'000 : 0;
   options.warn = [this](std::string_view line) {
     const std::lock_guard lock{mutex_};
