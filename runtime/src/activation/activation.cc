@@ -76,6 +76,16 @@ void envelope::operator delete(void* block, std::size_t size) noexcept {
   size == sizeof(envelope) ? envelope_pool::give(block) : ::operator delete(block);
 }
 
+using commit_pool = block_pool<commit_envelope, sizeof(commit_envelope)>;
+
+void* commit_envelope::operator new(std::size_t) {
+  return commit_pool::take();
+}
+
+void commit_envelope::operator delete(void* block) noexcept {
+  commit_pool::give(block);
+}
+
 envelope::~envelope() {
   if (sink) {
     sink->answered(error{errc::outcome_unknown, "the silo stopped before the call was answered"});
@@ -405,7 +415,9 @@ void activation::settle_memory() {
 void activation::give_place_back(envelope& one) noexcept {
   if (std::exchange(one.counted, false)) {
     unreserve();
-    home_.memory().queued(-bytes_of(one));
+    if (home_.memory().on()) {
+      home_.memory().queued(-bytes_of(one));
+    }
   }
 }
 

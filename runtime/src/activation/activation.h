@@ -305,6 +305,8 @@ struct commit_envelope final : commit_request, envelope {
   commit_envelope& operator=(const commit_envelope&) = delete;
   ~commit_envelope() override { owner->release(); }
   void done(result<void> outcome) override;
+  static void* operator new(std::size_t size);
+  static void operator delete(void* block) noexcept;
   activation* owner;
   std::uint64_t seq;
 };

@@ -1,47 +1,63 @@
 // SPDX-License-Identifier: MIT
 #include "storage/overlay.h"
 
-#include "storage/row_codec.h"
+#include <algorithm>
 
 namespace millrace::runtime {
 namespace {
 
-// What a row costs beside its key and value: tree node, string headers, heap headers.
-constexpr std::size_t row_overhead_bytes = 128;
+// What a row costs beside its key and value: the tree's node.
+constexpr std::size_t row_overhead_bytes = 80;
 
-std::size_t value_bytes(const overlay_generation::slot& slot) {
-  return slot.has_value() ? slot->size() : 0;
-}
+// The arena's first block; later ones double.
+constexpr std::size_t arena_bytes_first = std::size_t{64} << 10U;
 
 }  // namespace
+
+overlay_generation::overlay_generation(std::uint16_t partition_count) : arena_(arena_bytes_first) {
+  for (std::uint16_t index = 0; index < partition_count; ++index) {
+    shards_.emplace_back(&arena_);
+  }
+}
+
+char* overlay_generation::copy(std::string_view bytes) {
+  auto* to = static_cast<char*>(arena_.allocate(bytes.size(), 1));
+  std::copy(bytes.begin(), bytes.end(), to);
+  return to;
+}
+
+// What the arena has grown by.
+std::size_t overlay_generation::write(stored_row& to, const row_op& op) {
+  to.erased = op.kind == row_op_kind::erase;
+  to.size = static_cast<std::uint32_t>(op.value.size());
+  if (to.size <= to.capacity) {
+    std::copy_n(op.value.data(), to.size, to.value);
+    return 0;
+  }
+  to.value = copy(op.value);
+  to.capacity = to.size;
+  return to.size;
+}
 
 void overlay_generation::apply(partition_id partition, std::string_view ops) {
   auto& shard = shards_[static_cast<std::size_t>(partition)];
   row_op_cursor cursor{ops};
   row_op op;
   std::size_t added = 0;
-  std::size_t removed = 0;
   {
     const std::lock_guard lock{shard.mutex};
     while (cursor.next(op)) {
       auto at = shard.rows.lower_bound(op.key);
       if (at == shard.rows.end() || at->first != op.key) {
-        at = shard.rows.emplace_hint(at, op.key, std::nullopt);
+        at = shard.rows.emplace_hint(at, std::string_view{copy(op.key), op.key.size()},
+                                     stored_row{});
         added += op.key.size() + row_overhead_bytes;
       }
-      removed += value_bytes(at->second);
-      if (op.kind == row_op_kind::erase) {
-        at->second.reset();
-      } else if (at->second.has_value()) {
-        at->second->assign(op.value);  // keeps the buffer
-      } else {
-        at->second.emplace(op.value);
-      }
-      added += op.value.size();
+      added += write(at->second, op);
     }
   }
   MILLRACE_ASSERT(cursor.well_formed());
-  bytes_.fetch_add(added - removed, std::memory_order_relaxed);
+  bytes_.fetch_add(added, std::memory_order_relaxed);
 }
 
 void overlay_generation::collect(partition_id partition, const key_range& range,
@@ -54,8 +70,12 @@ void overlay_generation::collect(partition_id partition, const key_range& range,
     if (!each->first.starts_with(range.prefix)) {
       break;
     }
-    const bool added = rows.emplace(each->first, each->second).second;
-    live += added && each->second.has_value() ? 1 : 0;
+    const auto& [key, slot] = *each;
+    const auto [at, added] = rows.try_emplace(std::string{key});
+    if (added && !slot.erased) {
+      at->second.emplace(slot.value, slot.size);
+      ++live;
+    }
   }
 }
 
@@ -67,14 +87,12 @@ std::vector<checkpoint_change> overlay_generation::changes() const {
   }
   changes.reserve(count);
   for (std::size_t index = 0; index < shards_.size(); ++index) {
-    for (const auto& [key, value] : shards_[index].rows) {
+    for (const auto& [key, slot] : shards_[index].rows) {
       checkpoint_change change;
       change.partition = static_cast<partition_id>(index);
       change.key = key;
-      change.erased = !value.has_value();
-      if (value.has_value()) {
-        change.value = *value;
-      }
+      change.erased = slot.erased;
+      change.value = {slot.value, slot.size};
       changes.push_back(change);
     }
   }

@@ -8,8 +8,10 @@
 
 #include <atomic>
 #include <cstdint>
+#include <deque>
 #include <map>
 #include <memory>
+#include <memory_resource>
 #include <mutex>
 #include <optional>
 #include <string>
@@ -18,6 +20,7 @@
 
 #include "millrace/runtime/ids.h"
 #include "storage/checkpoint.h"
+#include "storage/row_codec.h"
 
 namespace millrace::runtime {
 
@@ -30,14 +33,17 @@ struct key_range {
 
 /// The rows of one generation, the newest value of each.
 ///
-/// Threading: every member from any thread; `changes` once nothing is applied any more.
-/// Cost: O(log n) a row in the number of the partition's rows.
+/// Everything lies in one arena, which grows and is freed as a whole: a row costs no allocation of
+/// its own, and the thread that drops a generation frees a few large blocks.
+///
+/// Threading: `apply` from one thread; `changes` once nothing is applied any more; the rest from
+/// any thread. Cost: O(log n) a row in the number of the partition's rows.
 class overlay_generation {
 public:
-  using slot = std::optional<std::string>;  ///< Empty: the row was erased.
-  using range_rows = std::map<std::string, slot, std::less<>>;
+  /// Empty: the row was erased.
+  using range_rows = std::map<std::string, std::optional<std::string>, std::less<>>;
 
-  explicit overlay_generation(std::uint16_t partition_count) : shards_(partition_count) {}
+  explicit overlay_generation(std::uint16_t partition_count);
 
   /// Applies the operations of one commit, in order; readers see all of them or none.
   /// Requires: `ops` is well formed.
@@ -50,7 +56,7 @@ public:
   /// All rows, sorted by partition and key. Ownership: views into this generation.
   [[nodiscard]] std::vector<checkpoint_change> changes() const;
 
-  /// Memory in use, about.
+  /// Memory in use, about. Never shrinks.
   [[nodiscard]] std::size_t bytes() const noexcept {
     return bytes_.load(std::memory_order_relaxed);
   }
@@ -60,12 +66,22 @@ public:
       progress;  ///< Set when frozen: what the checkpoint knows once it has the rows.
 
 private:
-  struct shard_rows {
-    mutable std::mutex mutex;
-    range_rows rows;
+  struct stored_row {
+    char* value = nullptr;  // in the arena
+    std::uint32_t size = 0;
+    std::uint32_t capacity = 0;
+    bool erased = false;
   };
+  struct shard_rows {
+    explicit shard_rows(std::pmr::memory_resource* arena) : rows(arena) {}
+    mutable std::mutex mutex;
+    std::pmr::map<std::string_view, stored_row> rows;
+  };
+  [[nodiscard]] char* copy(std::string_view bytes);
+  [[nodiscard]] std::size_t write(stored_row& to, const row_op& op);
 
-  std::vector<shard_rows> shards_;  // one a partition
+  std::pmr::monotonic_buffer_resource arena_;
+  std::deque<shard_rows> shards_;  // one a partition
   std::atomic<std::size_t> bytes_{0};
 };
 
