@@ -1,5 +1,7 @@
 // SPDX-License-Identifier: MIT
 // Any method of any actor type that its schema does not keep for other actors.
+#include <optional>
+
 #include "api/api.h"
 #include "api/respond.h"
 
@@ -77,17 +79,28 @@ void call(const api_parts& parts, request& received, reply answer) {
   if (const auto key = received.headers.find("Idempotency-Key")) {
     spec.idempotency_key = *key;
   }
+  spec.context = trace_of(received);
+  // A caller that leaves cancels its call, unless its key says that it may come back for the
+  // answer.
+  auto running = std::make_shared<std::optional<runtime::call_handle>>();
+  if (spec.idempotency_key.empty()) {
+    answer.on_gone([running] {
+      if (*running) {
+        (*running)->cancel();
+      }
+    });
+  }
   auto shared = std::make_shared<reply>(std::move(answer));
-  parts.silo.call_then(std::move(spec),
-                       [shared, found](runtime::result<runtime::any_message> results) {
-                         if (!results) {
-                           shared->fail(results.error());
-                           return;
-                         }
-                         std::string text;
-                         runtime::to_json(found->results(), *results, text);
-                         shared->send(http::json(200, std::move(text)));
-                       });
+  running->emplace(parts.silo.start_call(
+      std::move(spec), [shared, found](runtime::result<runtime::any_message> results) {
+        if (!results) {
+          shared->fail(results.error());
+          return;
+        }
+        std::string text;
+        runtime::to_json(found->results(), *results, text);
+        shared->send(http::json(200, std::move(text)));
+      }));
 }
 
 }  // namespace

@@ -183,6 +183,7 @@ void submit(const api_parts& parts, request& received, reply answer) {
   if (const auto key = received.headers.find("Idempotency-Key")) {
     call = std::move(call).keyed(std::string{*key});
   }
+  call.spec().context = trace_of(received);
   auto shared = std::make_shared<reply>(std::move(answer));
   parts.silo.call_then<schemas::pipeline_interface::submit_results>(
       std::move(call), [&parts, shared](auto results) {

@@ -40,6 +40,32 @@ void call_and_answer(runtime::silo& silo, runtime::call<T> one, http::reply answ
                     });
 }
 
+/// The request's `traceparent` (W3C Trace Context, level 1) as the context of a call; null without
+/// one, or when it is malformed: then, as the specification has it, the request has no trace.
+[[nodiscard]] inline std::shared_ptr<const runtime::request_context> trace_of(
+    const http::request& request) {
+  const auto parent = request.headers.find("traceparent");
+  if (!parent || parent->size() != 55 || !parent->starts_with("00-")) {
+    return nullptr;
+  }
+  constexpr std::string_view shape = "00-00000000000000000000000000000000-0000000000000000-00";
+  for (std::size_t at = 0; at < shape.size(); ++at) {
+    const auto digit =
+        std::string_view{"0123456789abcdef"}.find((*parent)[at]) != std::string_view::npos;
+    if (shape[at] == '-' ? (*parent)[at] != '-' : !digit) {
+      return nullptr;
+    }
+  }
+  const auto zero = [](std::string_view id) {
+    return id.find_first_not_of('0') == std::string_view::npos;
+  };
+  if (zero(parent->substr(3, 32)) || zero(parent->substr(36, 16))) {
+    return nullptr;
+  }
+  return std::make_shared<const runtime::request_context>(
+      runtime::request_context{{"traceparent", std::string{*parent}}});
+}
+
 /// A number in the query. Errors: `invalid_argument` naming the parameter.
 [[nodiscard]] inline runtime::result<std::uint64_t> number_in_query(const http::request& request,
                                                                     std::string_view name,

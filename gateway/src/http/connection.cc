@@ -1,8 +1,11 @@
 // SPDX-License-Identifier: MIT
 #include "http/connection.h"
 
+#include <sys/socket.h>
+
 #include <array>
 #include <boost/asio/buffer.hpp>
+#include <cerrno>
 #include <charconv>
 #include <cstring>
 
@@ -256,6 +259,7 @@ void connection::answered(response answer) {
     return;
   }
   MILLRACE_ASSERT(state_ == state::handling);
+  gone_ = {};
   log(answer.status, answer.body.size());
   keep_alive_ = keep_alive_ && !loop_->draining();
   out_ += http_1_0_ ? "HTTP/1.0 " : "HTTP/1.1 ";
@@ -329,6 +333,7 @@ void connection::began(const std::shared_ptr<stream_queue>& queue, int status,
     return;
   }
   MILLRACE_ASSERT(state_ == state::handling);
+  gone_ = {};
   log(status, 0);
   // HTTP/1.0 has no chunks: there the end of the connection is the end of the body.
   keep_alive_ = keep_alive_ && !http_1_0_ && !loop_->draining();
@@ -459,6 +464,10 @@ void connection::on_sweep() {
     flush();
     return;
   }
+  if (state_ == state::handling && gone_ && peer_left()) {
+    cut();
+    return;
+  }
   if (loop_->now() < deadline_) {
     return;
   }
@@ -486,6 +495,14 @@ void connection::on_sweep() {
   }
 }
 
+// A client that has closed its half counts as gone while its answer is not ready, as with other
+// servers; what it may have sent after the request is left unread.
+bool connection::peer_left() noexcept {
+  char byte = 0;
+  const auto got = ::recv(socket_.native_handle(), &byte, 1, MSG_PEEK | MSG_DONTWAIT);
+  return got == 0 || (got < 0 && errno != EAGAIN && errno != EINTR);
+}
+
 void connection::on_drain() {
   if (state_ == state::streaming) {
     keep_alive_ = false;
@@ -505,6 +522,9 @@ void connection::cut() {
   socket_.close(ec);
   if (const auto queue = std::exchange(stream_, nullptr)) {
     queue->end();
+  }
+  if (auto gone = std::exchange(gone_, task{})) {
+    gone();
   }
   loop_->forget(*this);
 }

@@ -81,6 +81,7 @@ public:
   void complete(response answer) override;
   std::shared_ptr<stream_sink> open(int status, header_list headers,
                                     std::string_view ping) override;
+  void on_gone(task callback) override { gone_ = std::move(callback); }
 
   /// The stream has something to take.
   void pump();
@@ -114,6 +115,7 @@ private:
   void after_answer();
   void flush();
   void on_writable(bool failed);
+  [[nodiscard]] bool peer_left() noexcept;
   void written();
   void log(int status, std::size_t body_bytes) const;
 
@@ -138,6 +140,7 @@ private:
   bool read_pending_ = false;
   bool write_pending_ = false;
 
+  task gone_;  ///< Set while a handler wants to know.
   std::shared_ptr<stream_queue> stream_;
   std::string piece_;  ///< Taken from the stream, being framed.
   std::size_t stream_in_flight_ = 0;

@@ -84,6 +84,7 @@ public:
   virtual void complete(response answer) = 0;
   virtual std::shared_ptr<stream_sink> open(int status, header_list headers,
                                             std::string_view ping) = 0;
+  virtual void on_gone(task /*callback*/) {}
 };
 
 /// The right to answer one request, once.
@@ -108,6 +109,11 @@ public:
 
   /// Sends the problem document of an error.
   void fail(const runtime::error& cause, std::string_view instance = {});
+
+  /// `callback` runs once, on the io thread, if the client leaves before it is answered, which the
+  /// server notices within a second; it is dropped otherwise. Call it in the handler, on the io
+  /// thread. Requires: the answer is still due.
+  void on_gone(task callback) { target_->on_gone(std::move(callback)); }
 
   /// Sends the head of an answer and gives the stream for its body. `ping`, if not empty, is text
   /// that outlives the stream; the server writes it whenever nothing else was sent for its ping

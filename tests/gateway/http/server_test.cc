@@ -301,6 +301,36 @@ TEST_CASE("the writer learns that its client has left") {
   CHECK(gone.take() == 2);
 }
 
+TEST_CASE("a handler learns that its client has left before the answer") {
+  slot<reply> held;
+  slot<int> gone;
+  running on{[&](request&, reply answer) {
+    answer.on_gone([&] { gone.put(1); });
+    held.put(std::move(answer));
+  }};
+  wire client{on.port};
+  client.send(get_x);
+  auto answer = held.take();
+  client.leave();
+  CHECK(gone.take() == 1);
+  answer.send(text(200, "for nobody"));
+  CHECK(on.served.probe().connections_open == 0);
+}
+
+TEST_CASE("a handler does not hear of a client that leaves after the answer") {
+  slot<int> told;
+  running on{[&](request&, reply answer) {
+    answer.on_gone(
+        [&, last = std::shared_ptr<void>{nullptr, [&](void*) { told.put(2); }}] { told.put(1); });
+    answer.send(text(200, "x"));
+  }};
+  wire client{on.port};
+  client.send(get_x);
+  client.read_answer();
+  client.leave();
+  CHECK(told.take() == 2);  // it was dropped, not called
+}
+
 // Method: the client reads nothing, so what is written fills the sockets and then the queue.
 TEST_CASE("a client that does not read first reports full and is then cut off") {
   server_options options;
