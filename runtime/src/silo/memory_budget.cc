@@ -10,8 +10,9 @@ namespace millrace::runtime::detail {
 
 namespace {
 
-// Bounds what one event costs; each that leaves asks the next.
-constexpr unsigned asked_max = 64;
+// Asked to leave by one event: bounds what it costs, and is more than what one event can make, or
+// those that leave, behind others in the scheduler's queue, would be fewer than those that come.
+constexpr unsigned asked_max = 8;
 
 }  // namespace
 
@@ -100,7 +101,7 @@ void memory_budget::relieve() {
     relieving_ = used > limit_ || (relieving_ && used > low_);
     warned_ = warned_ && relieving_;
     auto left = used - asked_bytes_;
-    while (relieving_ && left > low_ && asked_ < asked_max && idle_.newer_ != &idle_) {
+    while (relieving_ && left > low_ && count < asked_max && idle_.newer_ != &idle_) {
       auto& first = *idle_.newer_;
       unlist(first);
       first.place_.store(memory_share::place::asked, std::memory_order_relaxed);
