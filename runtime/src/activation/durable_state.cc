@@ -56,16 +56,6 @@ void append_send(std::string& out, const stored_send& what) {
   out += what.params;
 }
 
-result<void> check_size(std::size_t bytes, std::string_view what) {
-  if (bytes > record_bytes_max) {
-    return error{errc::too_large, std::string{what} + " is " + std::to_string(bytes) +
-                                      " bytes; one record holds at most " +
-                                      std::to_string(record_bytes_max) +
-                                      "; split it over several records of a map"};
-  }
-  return {};
-}
-
 std::unique_ptr<message_body> copy_of(message_body& from) {
   auto body = std::make_unique<message_body>();
   body->setRoot(from.getRoot<capnp::AnyPointer>().asReader());
@@ -109,32 +99,51 @@ result<void> durable_state::load(std::vector<row>&& rows) {
 
 bool durable_state::load_row(row_table table, std::string_view rest, std::string_view value) {
   value_reader from{value};
-  const auto row_version = from.u64();
+  const auto start = from.u64();
+  const auto row_version = start & ~compressed_flag;
+  const auto compressed = start != row_version;
+  if (compressed && table != row_table::root && table != row_table::map) {
+    return false;
+  }
+  std::string unpacked;
+  const auto words = [&]() -> std::optional<std::string_view> {
+    if (!compressed) {
+      return from.rest().size() % word_bytes == 0 ? std::optional{from.rest()} : std::nullopt;
+    }
+    auto content = decompress_words(from.rest());
+    if (!content) {
+      return std::nullopt;
+    }
+    unpacked = *std::move(content);
+    return unpacked;
+  };
   version_ = std::max(version_, row_version);
   switch (table) {
     case row_table::root: {
       const auto id = from.id();
       stored_ = true;
-      if (id.type != type_ || id.key != key_ || from.rest().size() % word_bytes != 0) {
+      const auto flat = words();
+      if (id.type != type_ || id.key != key_ || !flat) {
         return false;
       }
-      if (!from.rest().empty()) {
-        root_bytes_ = from.rest().size();
-        root_ = message_body::from_flat(from.rest());
+      if (!flat->empty()) {
+        root_bytes_ = flat->size();
+        root_ = message_body::from_flat(*flat);
         recount(root_counted_, sizeof(message_body) + root_bytes_);
       }
       return from.ok();
     }
     case row_table::map: {
       const auto name_size = rest.empty() ? std::size_t{0} : static_cast<unsigned char>(rest[0]);
-      if (rest.size() < 1 + name_size || from.rest().size() % word_bytes != 0) {
+      const auto flat = words();
+      if (rest.size() < 1 + name_size || !flat) {
         return false;
       }
       const auto name = rest.substr(1, name_size);
       for (auto* map = maps_; map != nullptr; map = map->next_map_) {
         if (map->name_ == name) {
           map_base::record loaded;
-          loaded.flat = from.rest();
+          loaded.flat = *flat;
           loaded.version = row_version;
           recount(loaded.counted, entry_bytes + rest.size() + loaded.flat.size());
           map->records_.emplace_hint(map->records_.end(), rest.substr(1 + name_size),
@@ -316,7 +325,7 @@ void durable_state::end_send(std::uint64_t number, std::string_view error_text) 
   if (!error_text.empty()) {
     auto value = value_start();
     append_send(value, found->second);
-    value += error_text;
+    value += error_text.substr(0, row_value_bytes_max - value.size());
     own.pending.put(actor_row(hash_, row_table::dead, number_bytes(number)), value);
     own.pending.put(dead_index_row(hash_, number), index_value());
     bytes_ += bytes_of(found->second);
@@ -430,6 +439,16 @@ void durable_state::purge_answers(wall_time now) {
 
 // --- committing ----------------------------------------------------------------------------------
 
+result<void> durable_state::check_size(std::size_t bytes, std::string_view what) const {
+  if (bytes > record_bytes_max) {
+    return error{errc::too_large,
+                 std::string{what} + " of " + std::string{type_} + "/" + key_ + " has " +
+                     std::to_string(bytes) + " bytes; one record holds at most " +
+                     std::to_string(record_bytes_max) + "; split it over several records of a map"};
+  }
+  return {};
+}
+
 result<void> durable_state::encode_root(row_ops& ops) {
   std::string value = value_start();
   append_id(value, type_, key_);
@@ -440,10 +459,10 @@ result<void> durable_state::encode_root(row_ops& ops) {
       flat = root_->flat();
       root_bytes_ = flat.size();
     }
-    if (auto fits = check_size(flat.size(), "the state of an actor"); !fits) {
+    if (auto fits = check_size(flat.size(), "the state"); !fits) {
       return fits;
     }
-    value += flat;
+    append_words(value, flat);
     recount(root_counted_, sizeof(message_body) + flat.size());
   }
   ops.put(actor_row(hash_, row_table::root), value);
@@ -473,10 +492,14 @@ result<void> durable_state::encode_map(map_base& one, row_ops& ops) {
     record.dirty = false;
     record.version = version_ + 1;
     recount(record.counted, entry_bytes + key.size() + record.flat.size());
-    if (auto fits = check_size(record.flat.size(), "a record of map '" + one.name_ + "'"); !fits) {
+    if (auto fits =
+            check_size(record.flat.size(), "record '" + key + "' of map '" + one.name_ + "'");
+        !fits) {
       return fits;
     }
-    ops.put(row_key, value_start() + record.flat);
+    auto value = value_start();
+    append_words(value, record.flat);
+    ops.put(row_key, value);
   }
   one.dirty_.clear();
   return {};
@@ -504,6 +527,12 @@ result<void> durable_state::encode(row_ops& ops) {
     }
   } else if (!puts) {
     ops.put(actor_row(hash_, row_table::version), value_start());
+  }
+  if (const auto bytes = ops.encoded().size(); bytes > commit_bytes_limit) {
+    return error{errc::too_large, "the changes of " + std::string{type_} + "/" + key_ + " have " +
+                                      std::to_string(bytes) + " bytes; one commit holds at most " +
+                                      std::to_string(commit_bytes_limit) +
+                                      "; change less at a time"};
   }
   dirty_ = untidy_ = leftover_ = false;
   ++version_;

@@ -12,6 +12,7 @@
 #include <string_view>
 #include <vector>
 
+#include "activation/record_words.h"
 #include "activation/reminder_times.h"
 #include "activation/row_layout.h"
 #include "millrace/runtime/ids.h"
@@ -21,9 +22,6 @@
 #include "millrace/runtime/storage.h"
 
 namespace millrace::runtime::detail {
-
-/// The most bytes of words in one record; a row's value less its version and the longest id.
-inline constexpr std::size_t record_bytes_max = row_value_bytes_max - 1024;
 
 /// A call in the outbox.
 struct stored_send {
@@ -109,8 +107,8 @@ public:
   [[nodiscard]] std::uint64_t version() const noexcept { return version_; }
 
   /// Appends the changes since the last call to `ops` and counts the version up.
-  /// Requires: changed(). Errors: `too_large` for one record over its limit; the activation must be
-  /// given up then.
+  /// Requires: changed(). Errors: `too_large`, naming it, for a record over `record_bytes_max` and
+  /// for changes over `commit_bytes_limit`; the activation must be given up then.
   [[nodiscard]] result<void> encode(row_ops& ops);
 
   void map_changed() noexcept { dirty_ = true; }
@@ -135,6 +133,7 @@ private:
   };
 
   [[nodiscard]] extras& more();
+  [[nodiscard]] result<void> check_size(std::size_t bytes, std::string_view what) const;
   void recount(std::size_t& part, std::size_t bytes) noexcept;
   [[nodiscard]] std::string value_start() const;
   void put(row_table table, std::string_view rest, std::string_view value);

@@ -3,8 +3,8 @@
 //
 // Keys (`hash` is the 16 bytes of the actor's hash, numbers in keys are big-endian):
 //
-//     0 hash R                      root       version, id, flat words
-//     0 hash M u8 name-bytes name k map        version, flat words of record k
+//     0 hash R                      root       version, id, words (see record_words.h)
+//     0 hash M u8 name-bytes name k map        version, words of record k
 //     0 hash T name                 reminder   version, due, every, u16 catch-up, u16 zone-bytes,
 //                                              zone, cron
 //     0 hash O u64 number           outbox     version, method, timeout, target, flat words

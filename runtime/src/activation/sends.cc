@@ -57,7 +57,10 @@ void activation::send(call_spec&& spec) {
                        std::chrono::duration_cast<std::chrono::milliseconds>(spec.timeout).count()),
                    spec.params.flat()};
   if (what.params.size() > record_bytes_max) {
-    throw error{errc::too_large, "the parameters of a send are over the record limit"};
+    throw error{errc::too_large,
+                "the parameters of a send of " + actor_name() + " to " + target_of(what) +
+                    " have " + std::to_string(what.params.size()) +
+                    " bytes; one record holds at most " + std::to_string(record_bytes_max)};
   }
   queue_send(std::move(what));
 }

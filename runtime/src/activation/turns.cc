@@ -328,7 +328,10 @@ void activation::finish_call(envelope& turn, result<any_message> outcome) {
   } else if (!turn.text.empty() && !turn.send) {
     auto flat = outcome ? outcome->flat() : std::string{};
     if (flat.size() > record_bytes_max) {
-      outcome = error{errc::too_large, "the results of a keyed call are over the record limit"};
+      outcome = error{errc::too_large, "the results of a keyed call of " + actor_name() + " have " +
+                                           std::to_string(flat.size()) +
+                                           " bytes; one record holds at most " +
+                                           std::to_string(record_bytes_max)};
     } else if (outcome) {
       const auto now = home_.time().wall();
       state_.remember_answer(turn.method, turn.text, {turn.number, now + keyed_ttl, flat}, now);

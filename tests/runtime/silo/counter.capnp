@@ -13,6 +13,7 @@ struct CounterState {
 
 struct CounterMark {
   total @0 :Int64;
+  pad @1 :Data;
 }
 
 enum Mood { calm @0; veryAngry @1; }
@@ -59,4 +60,7 @@ interface Counter $Actor.actor("counter") {
   # Waits for `raise`, then adds.
   postSlow @28 (to :Text, amount :Int64) -> ();
   # Sends `slowAdd` to another counter.
+  fill @29 (marks :UInt32, bytes :UInt32) -> (first :Data);
+  # Makes so many marks, each with so many bytes that do not compress; gives what the first had.
+  getNote @30 () -> (note :Text) $Actor.readOnly;
 }

@@ -2,8 +2,11 @@
 // The actor of the runtime's tests.
 #pragma once
 
+#include <algorithm>
 #include <atomic>
 #include <functional>
+#include <random>
+#include <string>
 
 #include "millrace/runtime/silo.h"
 #include "millrace/runtime/state_map.h"
@@ -193,6 +196,25 @@ public:
   async<> post_slow(post_slow_params params) override {
     send(ref<Counter>(std::string{params.to()}).slow_add(params.amount()));
     return {};
+  }
+
+  async<get_note_results> get_note() override {
+    get_note_results results;
+    results.build().setNote(state().getNote());
+    co_return results;
+  }
+
+  async<fill_results> fill(fill_params params) override {
+    fill_results results;
+    if (const auto first = marks_.get("0"); first) {
+      results.build().setFirst(first->getPad());
+    }
+    std::minstd_rand random;
+    for (std::uint32_t at = 0; at < params.marks(); ++at) {
+      auto pad = marks_.edit(std::to_string(at)).initPad(params.bytes());
+      std::generate(pad.begin(), pad.end(), [&] { return static_cast<kj::byte>(random() >> 8U); });
+    }
+    co_return results;
   }
 
   async<> fail_activations(fail_activations_params params) override {

@@ -53,13 +53,8 @@ TEST_CASE("state and maps are there after a restart") {
   CHECK(silo.here->call(ref<Counter>("only_marks").mark("m"))->marks() == 1);
 }
 
-TEST_CASE("state that is edited over and over does not grow") {
-  folder data;
-  counter_silo silo{rows_in(data.path)};
-  for (int at = 0; at < 3'000; ++at) {
-    REQUIRE(silo.here->call(ref<Counter>("a").set_note(std::string(500, 'x'))));
-  }
-  // Without collecting what edits orphan, the root would be 1.5 MB by now.
+// The largest row of an actor that `silo` has stored.
+std::size_t largest_row(counter_silo& silo) {
   std::size_t largest = 0;
   for (std::uint16_t at = 0; at < silo.here->rows().partition_count(); ++at) {
     REQUIRE(silo.here->rows().scan(partition_id{at}, std::string(1, '\0'), std::string(1, '\0'),
@@ -68,16 +63,96 @@ TEST_CASE("state that is edited over and over does not grow") {
                                      return true;
                                    }));
   }
-  CHECK(largest < 8'000);
+  return largest;
 }
 
-TEST_CASE("a record over the limit fails the call and keeps the old state") {
+TEST_CASE("state that is edited over and over does not grow") {
+  folder data;
+  counter_silo silo{rows_in(data.path)};
+  std::minstd_rand random;
+  for (int at = 0; at < 3'000; ++at) {
+    std::string note(500, '\0');  // that does not compress
+    std::generate(note.begin(), note.end(), [&] { return static_cast<char>(33 + random() % 94); });
+    REQUIRE(silo.here->call(ref<Counter>("a").set_note(note)));
+  }
+  // Without collecting what edits orphan, the root would be 1.5 MB by now.
+  CHECK(largest_row(silo) < 8'000);
+}
+
+TEST_CASE("large state is small on the disk and whole after a restart") {
+  folder data;
+  const auto note = [](char last) { return std::string(1U << 20U, 'x') + last; };
+  {
+    counter_silo silo{rows_in(data.path)};
+    REQUIRE(silo.here->call(ref<Counter>("a").set_note(note('1'))));
+    REQUIRE(silo.here->call(ref<Counter>("a").set_note(note('2'))));
+    CHECK(largest_row(silo) < 10'000);
+    silo.here->stop();
+  }
+  counter_silo silo{rows_in(data.path)};
+  CHECK(silo.here->call(ref<Counter>("a").get_note())->note() == note('2').c_str());
+}
+
+TEST_CASE("a map's record that does not compress is whole after a restart") {
+  folder data;
+  {
+    counter_silo silo{rows_in(data.path)};
+    REQUIRE(silo.here->call(ref<Counter>("a").fill(1, 100'000)));
+    CHECK(largest_row(silo) > 100'000);
+    silo.here->stop();
+  }
+  counter_silo silo{rows_in(data.path)};
+  const auto found = silo.here->call(ref<Counter>("a").fill(0, 0));
+  REQUIRE(found);
+  const auto first = found->read().getFirst();
+  std::minstd_rand random;
+  REQUIRE(first.size() == 100'000);
+  CHECK(std::all_of(first.begin(), first.end(),
+                    [&](auto byte) { return byte == static_cast<kj::byte>(random() >> 8U); }));
+}
+
+TEST_CASE("state over the limit of a record fails the call and keeps the old state") {
   counter_silo silo;
   REQUIRE(silo.here->call(ref<Counter>("a").add(3)));
   const auto refused = silo.here->call(ref<Counter>("a").set_note(std::string(17U << 20U, 'x')));
+  REQUIRE_FALSE(refused);
   CHECK(refused.error().code() == errc::too_large);
+  CHECK(refused.error().text() ==
+        "the state of counter/a has 17825824 bytes; one record holds at most 16776192; split it "
+        "over several records of a map");
   CHECK(silo.total("a") == 3);
   CHECK(silo.warnings().size() == 1);
+}
+
+TEST_CASE("a record over the limit is named with its map, and the one before it is kept") {
+  counter_silo silo;
+  REQUIRE(silo.here->call(ref<Counter>("a").fill(1, 10)));
+  const auto refused = silo.here->call(ref<Counter>("a").fill(2, 17U << 20U));
+  REQUIRE_FALSE(refused);
+  CHECK(refused.error().code() == errc::too_large);
+  CHECK(refused.error().text().starts_with("record '0' of map 'marks' of counter/a has 178258"));
+  CHECK(refused.error().text().find("one record holds at most 16776192") != std::string::npos);
+  CHECK(silo.here->call(ref<Counter>("a").fill(0, 0))->read().getFirst().size() == 10);
+}
+
+TEST_CASE("changes over the limit of a commit fail together") {
+  counter_silo silo;
+  const auto refused = silo.here->call(ref<Counter>("a").fill(5, 15U << 20U));
+  REQUIRE_FALSE(refused);
+  CHECK(refused.error().code() == errc::too_large);
+  CHECK(refused.error().text().starts_with("the changes of counter/a have 7864"));
+  CHECK(refused.error().text().find("one commit holds at most 67108864") != std::string::npos);
+  CHECK(silo.here->call(ref<Counter>("a").mark("only"))->marks() == 1);
+}
+
+TEST_CASE("a send whose parameters are over the limit of a record fails the method") {
+  counter_silo silo;
+  const auto refused =
+      silo.here->call(ref<Counter>("a").post_fail("b", std::string(17U << 20U, 'x')));
+  REQUIRE_FALSE(refused);
+  CHECK(refused.error().code() == errc::too_large);
+  CHECK(refused.error().text().starts_with(
+      "the parameters of a send of counter/a to counter/b have 17825"));
 }
 
 TEST_CASE("a send arrives once, after a restart too") {

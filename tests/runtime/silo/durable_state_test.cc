@@ -110,5 +110,112 @@ TEST_CASE("a commit that only erases puts no more than a mark") {
   CHECK(ops.encoded().size() < 120);
 }
 
+// --- large records -------------------------------------------------------------------------------
+
+// A root whose content is `text`.
+void set_text(durable_state& state, std::string_view text) {
+  state.edit_root().initRoot<capnp::AnyPointer>().setAs<capnp::Text>(
+      kj::StringPtr{text.data(), text.size()});
+}
+
+std::string text_of(const durable_state& state) {
+  return state.root()->getRoot<capnp::AnyPointer>().getAs<capnp::Text>().cStr();
+}
+
+std::string& root_row(stored_actor& actor) {
+  return actor.rows.at(actor_row(actor.hash, row_table::root));
+}
+
+result<void> load_again(const stored_actor& actor) {
+  auto again = actor.fresh();
+  return again.load({{actor_row(actor.hash, row_table::root),
+                      actor.rows.at(actor_row(actor.hash, row_table::root))}});
+}
+
+TEST_CASE("a root is stored compressed from the threshold on, and raw below it") {
+  for (const auto size : {compressed_from_bytes / 2, 2 * compressed_from_bytes}) {
+    stored_actor actor;
+    auto state = actor.fresh();
+    const std::string text(size, 'x');
+    set_text(state, text);
+    actor.commit(state);
+    CHECK((root_row(actor).size() < size) == (size >= compressed_from_bytes));
+    auto again = actor.fresh();
+    actor.load(again);
+    CHECK(text_of(again) == text);
+    CHECK(again.version() == 1);
+    set_text(again, "short");
+    actor.commit(again);
+    CHECK(again.version() == 2);
+  }
+}
+
+// Goal: data directories from before there was compression open.
+TEST_CASE("a large root that was stored raw is read") {
+  stored_actor actor;
+  auto state = actor.fresh();
+  const std::string text(3 * compressed_from_bytes, 'x');
+  set_text(state, text);
+  actor.commit(state);
+  auto& value = root_row(actor);
+  value.assign(8, '\0');
+  value[0] = 1;
+  append_id(value, "thing", actor.key);
+  value += state.root()->flat();
+  auto again = actor.fresh();
+  actor.load(again);
+  CHECK(text_of(again) == text);
+  CHECK(again.version() == 1);
+}
+
+TEST_CASE("a damaged or shortened compressed root is refused, whatever byte it is") {
+  stored_actor actor;
+  auto state = actor.fresh();
+  set_text(state, std::string(2 * compressed_from_bytes, 'x'));
+  actor.commit(state);
+  const auto whole = root_row(actor);
+  const auto begin = 8 + 2 + std::string_view{"thing"}.size() + actor.key.size();
+  for (auto size = begin; size < whole.size(); ++size) {
+    root_row(actor) = whole.substr(0, size);
+    CHECK(load_again(actor).error().code() == errc::storage_failed);
+  }
+  root_row(actor) = whole + "x";
+  CHECK_FALSE(load_again(actor));
+  root_row(actor) = whole;
+  root_row(actor)[begin] ^= 1;  // the frame's magic number
+  CHECK_FALSE(load_again(actor));
+  root_row(actor) = whole;
+  CHECK(load_again(actor));
+}
+
+TEST_CASE("a frame that says it holds more than a record may is refused before it is unpacked") {
+  const auto frame = [](std::uint64_t size) {
+    std::string one{"\x28\xb5\x2f\xfd\xe0", 5};  // magic; one segment, eight bytes of size
+    for (unsigned shift = 0; shift < 64; shift += 8) {
+      one += static_cast<char>(size >> shift);
+    }
+    return one + std::string{"\x01\x00\x00", 3};  // an empty last block
+  };
+  CHECK(decompress_words(frame(0)));
+  CHECK_FALSE(decompress_words(frame(1)));
+  CHECK_FALSE(decompress_words(frame(record_bytes_max + 8)));
+  CHECK_FALSE(decompress_words(frame(std::uint64_t{1} << 62U)));
+  CHECK_FALSE(decompress_words("no frame"));
+  CHECK_FALSE(decompress_words({}));
+}
+
+TEST_CASE("a dead letter of the largest send keeps what fits of its error") {
+  stored_actor actor;
+  auto state = actor.fresh();
+  const auto number = state.add_send({"thing", "b", 1, 0, std::string(record_bytes_max, 'x')});
+  actor.commit(state);
+  state.end_send(number, std::string(4'000, 'e'));
+  actor.commit(state);
+  auto again = actor.fresh();
+  actor.load(again);
+  CHECK(again.dead_letters().at(number).what.params.size() == record_bytes_max);
+  CHECK(again.dead_letters().at(number).error_text.size() > 400);
+}
+
 }  // namespace
 }  // namespace millrace::runtime::detail
