@@ -6,7 +6,6 @@
 // Names: call, send, memory, activation, latency, burst, sustained, stored. Each figure is the
 // median of several runs; ours and the yardstick take turns.
 #include <lmdb.h>
-#include <malloc.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -22,65 +21,12 @@
 #include <thread>
 #include <vector>
 
-#include "runtime/silo/counter.h"
+#include "bench/figures.h"
 
 namespace {
 
-using namespace millrace::runtime;
-using namespace millrace::testing;
+using namespace millrace::bench;
 using namespace std::chrono_literals;
-
-constexpr int rounds = 5;
-std::string directory = "/tmp/millrace-bench";
-
-double now() {
-  static const system_clock clock;
-  return static_cast<double>(clock.steady().time_since_epoch().count()) * 1e-9;
-}
-
-void require(bool holds, const char* what) {
-  if (!holds) {
-    std::fprintf(stderr, "bench_runtime: %s\n", what);
-    std::exit(1);
-  }
-}
-
-double median(std::vector<double> all) {
-  std::sort(all.begin(), all.end());
-  return all[all.size() / 2];
-}
-
-// Prints both medians and their ratio; `target` as in the design's table.
-void compare(const char* name, const char* unit, const std::function<double()>& ours,
-             const std::function<double()>& yardstick, const char* target) {
-  std::vector<double> a;
-  std::vector<double> b;
-  for (int round = 0; round < rounds; ++round) {
-    a.push_back(ours());
-    b.push_back(yardstick());
-  }
-  std::printf("%-12s ours %12.0f  yardstick %12.0f %-14s ratio %6.2f  target %s\n", name, median(a),
-              median(b), unit, median(a) / median(b), target);
-  std::fflush(stdout);
-}
-
-std::unique_ptr<silo> memory_silo() {
-  auto here = std::make_unique<silo>(make_memory_storage(),
-                                     silo_options{.mailbox_messages_max = 100'000'000});
-  here->add<counter>();
-  require(here->start().has_value(), "start");
-  return here;
-}
-
-std::unique_ptr<silo> disk_silo(const std::string& name) {
-  auto rows = open_storage({.directory = directory + "/" + name});
-  require(rows.has_value(), "open_storage");
-  auto here =
-      std::make_unique<silo>(*std::move(rows), silo_options{.mailbox_messages_max = 100'000'000});
-  here->add<counter>();
-  require(here->start().has_value(), "start");
-  return here;
-}
 
 // --- call and send -------------------------------------------------------------------------------
 
@@ -173,11 +119,6 @@ double our_sends(int times) {
 
 // --- memory --------------------------------------------------------------------------------------
 
-double heap_bytes() {
-  const auto info = ::mallinfo2();
-  return static_cast<double>(info.uordblks + info.hblkhd);
-}
-
 double our_memory(int count) {
   auto here = memory_silo();
   require(here->call(ref<Counter>("first").get()).has_value(), "get");
@@ -265,29 +206,6 @@ private:
   MDB_dbi rows_ = 0;
 };
 
-// Calls `add` of `actors` counters, `total` times, at most `window` open; per second.
-double durable_calls(silo& here, std::uint64_t first, int total, int actors, int window) {
-  std::atomic<int> open{0};
-  const auto start = now();
-  for (int at = 0; at < total; ++at) {
-    ++open;
-    here.call_then<counter_interface::add_results>(
-        ref<Counter>("d" + std::to_string(first + static_cast<std::uint64_t>(at % actors))).add(1),
-        [&open](auto answer) {
-          require(answer.has_value(), "add");
-          --open;
-          open.notify_one();
-        });
-    for (int seen = open; seen >= window; seen = open) {
-      open.wait(seen);
-    }
-  }
-  for (int seen = open; seen > 0; seen = open) {
-    open.wait(seen);
-  }
-  return total / (now() - start);
-}
-
 void bench_latency() {
   auto here = disk_silo("latency");
   raw_lmdb raw{"latency-raw"};
@@ -369,26 +287,9 @@ void bench_stored() {
   compare(
       "activation", "per second",
       [&] {
-        constexpr int part = 40'000;
-        std::atomic<int> open{0};
-        const auto from = now();
-        for (int at = 0; at < part; ++at) {
-          ++open;
-          here->call_then<counter_interface::get_results>(
-              ref<Counter>("d" + std::to_string(next++ * 7919 % count)).get(),
-              [&open](auto answer) {
-                require(answer.has_value() && answer->total() > 0, "stored total");
-                --open;
-                open.notify_one();
-              });
-          for (int now_open = open; now_open >= 1'000; now_open = open) {
-            open.wait(now_open);
-          }
-        }
-        for (int left = open; left > 0; left = open) {
-          open.wait(left);
-        }
-        return part / (now() - from);
+        return call_many<counter_interface::get_results>(*here, 40'000, 1'000, [&](int) {
+          return ref<Counter>("d" + std::to_string(next++ * 7919 % count)).get();
+        });
       },
       [&] {
         constexpr int part = 40'000;

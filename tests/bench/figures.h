@@ -1,0 +1,109 @@
+// SPDX-License-Identifier: MIT
+// What the benchmarks of the runtime share: the clock, medians, silos, counters that are called.
+#pragma once
+
+#include <malloc.h>
+
+#include <algorithm>
+#include <atomic>
+#include <cstdio>
+#include <cstdlib>
+#include <functional>
+#include <string>
+#include <vector>
+
+#include "runtime/silo/counter.h"
+
+namespace millrace::bench {
+
+using namespace millrace::runtime;
+using namespace millrace::testing;
+
+inline constexpr int rounds = 5;
+inline std::string directory = "/tmp/millrace-bench";
+
+inline double now() {
+  static const system_clock clock;
+  return static_cast<double>(clock.steady().time_since_epoch().count()) * 1e-9;
+}
+
+inline void require(bool holds, const char* what) {
+  if (!holds) {
+    std::fprintf(stderr, "benchmark: %s\n", what);
+    std::exit(1);
+  }
+}
+
+inline double median(std::vector<double> all) {
+  std::sort(all.begin(), all.end());
+  return all[all.size() / 2];
+}
+
+// Prints both medians and their ratio; `target` as in the design's table.
+inline void compare(const char* name, const char* unit, const std::function<double()>& ours,
+                    const std::function<double()>& yardstick, const char* target) {
+  std::vector<double> a;
+  std::vector<double> b;
+  for (int round = 0; round < rounds; ++round) {
+    a.push_back(ours());
+    b.push_back(yardstick());
+  }
+  std::printf("%-12s ours %12.0f  yardstick %12.0f %-14s ratio %6.2f  target %s\n", name, median(a),
+              median(b), unit, median(a) / median(b), target);
+  std::fflush(stdout);
+}
+
+inline std::unique_ptr<silo> memory_silo() {
+  auto here = std::make_unique<silo>(make_memory_storage(),
+                                     silo_options{.mailbox_messages_max = 100'000'000});
+  here->add<counter>();
+  require(here->start().has_value(), "start");
+  return here;
+}
+
+inline std::unique_ptr<silo> disk_silo(const std::string& name, silo_options options = {}) {
+  auto rows = open_storage({.directory = directory + "/" + name});
+  require(rows.has_value(), "open_storage");
+  options.mailbox_messages_max = 100'000'000;
+  auto here = std::make_unique<silo>(*std::move(rows), std::move(options));
+  here->add<counter>();
+  require(here->start().has_value(), "start");
+  return here;
+}
+
+// Makes `total` calls, number `at` of them `call_of(at)`, at most `window` open; per second.
+template <class T, class CallOf>
+double call_many(silo& here, int total, int window, CallOf&& call_of) {
+  std::atomic<int> open{0};
+  const auto start = now();
+  for (int at = 0; at < total; ++at) {
+    ++open;
+    here.call_then<T>(call_of(at), [&open](auto answer) {
+      require(answer.has_value(), "a call");
+      --open;
+      open.notify_one();
+    });
+    for (int seen = open; seen >= window; seen = open) {
+      open.wait(seen);
+    }
+  }
+  for (int seen = open; seen > 0; seen = open) {
+    open.wait(seen);
+  }
+  return total / (now() - start);
+}
+
+// Calls `add` of `actors` counters, `total` times.
+inline double durable_calls(silo& here, std::uint64_t first, int total, int actors, int window) {
+  return call_many<counter_interface::add_results>(here, total, window, [=](int at) {
+    return ref<Counter>("d" + std::to_string(first + static_cast<std::uint64_t>(at % actors)))
+        .add(1);
+  });
+}
+
+inline double heap_bytes() {
+  const auto info = ::mallinfo2();
+  return static_cast<double>(info.uordblks + info.hblkhd);
+}
+
+}  // namespace millrace::bench
