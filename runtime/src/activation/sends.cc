@@ -108,8 +108,8 @@ void activation::dispatch_durable() {
 }
 
 void activation::retry_sends(steady_time& next) {
-  if (!outgoing_ || outgoing_->failing == 0) {
-    return;
+  if (!outgoing_ || outgoing_->failing == 0 || home_.stopping()) {
+    return;  // while stopping nothing is dispatched, however long ago it was due
   }
   for (auto& [target, one] : outgoing_->lanes) {
     dispatch(target, one);

@@ -80,6 +80,26 @@ TEST_CASE("a call whose commit is under way when the silo stops is not refused")
   CHECK(silo.total("a") == 'a');
 }
 
+// Goal: a silo that waits for its disk while it stops does nothing else.
+// Method: a send that has failed is due again while its sender's commit is under way; `stop` would
+// not return while anything is ready.
+TEST_CASE("a silo that stops does not try sends again and again") {
+  manual_silo silo;
+  silo.rows->fail_commits({errc::out_of_space, "planned"}, 1, 1);  // the receiver's
+  silo.here->tell(ref<Counter>("a").post_to("b", 10));
+  silo.run_all();
+  silo.rows->hold_commits();
+  silo.add_to("a");
+  silo.run_all();
+  silo.time.move(1s);
+  silo.here->stop(1ms);
+  CHECK(silo.codes == std::vector{errc::outcome_unknown});
+  silo.start();
+  silo.run_all();
+  CHECK(silo.total("a") == -10);
+  CHECK(silo.total("b") == 10);
+}
+
 TEST_CASE("a send to a reentrant method takes effect once when it is repeated meanwhile") {
   manual_silo silo;
   silo.here->tell(ref<Counter>("a").post_slow("b", 10));
