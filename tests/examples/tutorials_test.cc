@@ -46,14 +46,18 @@ std::vector<code_block> blocks_of(const fs::path& page) {
 }
 
 // Goal: a tutorial never shows code that does not exist.
-// Method: whatever is not a terminal's session has to stand in the example of the page's name, or
-// in the file that builds the examples, line by line.
+// Method: whatever is not a terminal's session has to stand in the example of the page's name, in
+// its test, or in the file that builds the examples, line by line.
 TEST_CASE("every code block of a tutorial stands in its example") {
   unsigned checked = 0;
   for (const auto& page : fs::directory_iterator{source / "docs" / "tutorials"}) {
     const auto example = source / "examples" / page.path().stem();
     CAPTURE(page.path().filename().string());
     std::string sources = content_of(source / "examples" / "CMakeLists.txt");
+    const auto test = source / "tests/examples" / (page.path().stem().string() + "_test.cc");
+    if (fs::exists(test)) {
+      sources += content_of(test);
+    }
     for (const auto& file : fs::directory_iterator{example}) {
       sources += content_of(file.path());
     }

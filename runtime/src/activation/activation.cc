@@ -213,7 +213,7 @@ caf::resumable::resume_result activation::resume(caf::execution_unit* unit, std:
     }
   }
   worker = nullptr;
-  here.watched.runs.store(nullptr, std::memory_order_relaxed);
+  here.watched.runs.store(nullptr, std::memory_order_release);
   if (here.next != nullptr) {
     unit->exec_later(here.next);
   }
@@ -224,7 +224,7 @@ caf::resumable::resume_result activation::drain() {
   if (phase_ == phase::gone) {
     return done;
   }
-  worker->watched.runs.store(this, std::memory_order_relaxed);
+  worker->watched.begin(*this);
   for (unsigned handled = 0; handled < batch_envelopes_max;) {
     const auto taken = inbox_.empty() && mailbox_.take(inbox_);
     if (auto* one = inbox_.pop()) {
@@ -261,7 +261,7 @@ void activation::watch_turn(const envelope* turn) noexcept {
   changed_before_turn_ = turn != nullptr && state_.dirty();
   auto& own = worker->watched;
   own.method.store(turn != nullptr ? name_of_turn(*turn) : nullptr, std::memory_order_relaxed);
-  own.turns.store(own.turns.load(std::memory_order_relaxed) + 1, std::memory_order_release);
+  own.count();
 }
 
 void activation::handle(envelope* one) {

@@ -56,6 +56,8 @@ public:
   [[nodiscard]] push_outcome post(envelope* one) noexcept { return mailbox_.push(one); }
   /// As `post`, and schedules; drops the envelope when closed.
   void post_or_drop(envelope* one) noexcept;
+  /// Whether it has handled everything that came and waits for more. Any thread.
+  [[nodiscard]] bool asleep() const noexcept { return mailbox_.reader_sleeps(); }
   /// Makes CAF run it. Takes over one reference.
   void schedule() noexcept;
 

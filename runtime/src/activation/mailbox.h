@@ -19,7 +19,7 @@ enum class push_outcome : std::uint8_t {
   closed,  ///< Not queued.
 };
 
-/// Threading: `push` from any thread; the rest by the reader.
+/// Threading: `push` and `reader_sleeps` from any thread; the rest by the reader.
 class mailbox {
 public:
   /// Awake: the first writers do not schedule the reader.
@@ -55,6 +55,11 @@ public:
     }
     turn_round(head_.exchange(nullptr, std::memory_order_acquire), to);
     return true;
+  }
+
+  /// Any thread.
+  [[nodiscard]] bool reader_sleeps() const noexcept {
+    return head_.load(std::memory_order_acquire) == asleep();
   }
 
   /// Marks the reader asleep; false when something has arrived.

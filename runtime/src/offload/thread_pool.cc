@@ -20,6 +20,11 @@ bool thread_pool::submit(std::function<void()> job) {
   return true;
 }
 
+bool thread_pool::busy() {
+  const std::lock_guard lock{mutex_};
+  return !jobs_.empty() || idle_ < threads_.size();
+}
+
 void thread_pool::work() {
   ::pthread_setname_np(::pthread_self(), "offload");
   std::unique_lock lock{mutex_};

@@ -30,6 +30,9 @@ public:
   /// Runs one of the jobs that wait on the calling thread; false when there is none.
   bool run_one();
 
+  /// Whether a job waits or runs.
+  [[nodiscard]] bool busy();
+
   /// Destroys the jobs that wait and joins the threads. Idempotent.
   void stop();
 

@@ -166,11 +166,6 @@ void call_handle::cancel() {
   }
 }
 
-class silo::parts : public detail::silo_core {
-public:
-  using silo_core::silo_core;
-};
-
 silo::silo(std::unique_ptr<storage> rows, silo_options options)
     : silo(std::move(rows), std::move(options), machine_clock()) {}
 

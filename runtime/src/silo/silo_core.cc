@@ -141,10 +141,22 @@ void silo_core::stop(duration grace) {
     if (!directory_.wait_until_empty(options_.by_hand ? duration{} : grace) && grace > duration{}) {
       warn("the silo stops with " + std::to_string(directory_.size()) + " activations still busy");
     }
-    timers_.stop();
-    offload_threads_.stop();
-    rows_->stop();
+    end_parts();
   });
+}
+
+void silo_core::abandon() {
+  std::call_once(stopped_, [this] {
+    accepting_ = false;
+    stopping_ = true;
+    end_parts();
+  });
+}
+
+void silo_core::end_parts() {
+  timers_.stop();
+  offload_threads_.stop();
+  rows_->stop();
 }
 
 bool silo_core::run_one(std::size_t choice) {
@@ -354,6 +366,16 @@ std::string silo_core::name_at(const activation* where) {
   std::string name = "an actor that ends";
   directory_.for_each([&](activation& one) {
     if (&one == where) {
+      name = one.actor_name();
+    }
+  });
+  return name;
+}
+
+std::string silo_core::name_of_awake() {
+  std::string name;
+  directory_.for_each([&](activation& one) {
+    if (name.empty() && !one.asleep()) {
       name = one.actor_name();
     }
   });

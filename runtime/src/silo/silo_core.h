@@ -48,6 +48,8 @@ public:
   [[nodiscard]] result<void> start();
   void stop(duration grace);
   bool run_one(std::size_t choice);  ///< See silo.h.
+  /// Ends as a process does that is killed: nobody is told, nothing more is committed.
+  void abandon();
 
   /// Null when this silo does not host it.
   [[nodiscard]] const actor_type* find_type(const interface_info* interface) const;
@@ -80,6 +82,9 @@ public:
   /// directory. Cost: O(activations).
   [[nodiscard]] std::string name_at(const activation* where);
 
+  /// Names an activation that has something to do; empty when all are asleep. See `test_silo`.
+  [[nodiscard]] std::string name_of_awake();
+
   /// An activation ends: the next message makes another.
   void leave_directory(activation& one);
 
@@ -107,6 +112,7 @@ public:
   void run_later(activation& one);
 
 private:
+  void end_parts();
   [[nodiscard]] result<void> recover(partition_id partition);
   [[nodiscard]] result<void> read_dead_letter(partition_id partition, const row& indexed,
                                               std::vector<dead_letter>& to);
@@ -136,3 +142,12 @@ private:
 };
 
 }  // namespace millrace::runtime::detail
+
+namespace millrace::runtime {
+
+class silo::parts : public detail::silo_core {
+public:
+  using silo_core::silo_core;
+};
+
+}  // namespace millrace::runtime

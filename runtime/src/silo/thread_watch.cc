@@ -20,6 +20,18 @@ watched_thread& thread_watch::own() {
   return *mine;
 }
 
+std::optional<std::uint64_t> thread_watch::turns_if_idle() {
+  std::uint64_t all = 0;
+  const std::lock_guard lock{mutex_};
+  for (const auto& each : threads_) {
+    if (each->runs.load(std::memory_order_acquire) != nullptr) {
+      return std::nullopt;
+    }
+    all += each->turns.load(std::memory_order_acquire);
+  }
+  return all;
+}
+
 void thread_watch::on_alarm() noexcept {
   struct stuck {
     const activation* where;

@@ -9,6 +9,7 @@
 #include <cstdint>
 #include <memory>
 #include <mutex>
+#include <optional>
 #include <vector>
 
 #include "timers/timer_service.h"
@@ -22,7 +23,15 @@ class silo_core;
 struct watched_thread {
   std::atomic<const activation*> runs{nullptr};  ///< Null: it waits for work.
   std::atomic<const char*> method{nullptr};      ///< Its name, static; null between turns.
-  std::atomic<std::uint64_t> turns{0};
+  std::atomic<std::uint64_t> turns{0};           ///< Grows at whatever begins or ends.
+
+  void count() noexcept {
+    turns.store(turns.load(std::memory_order_relaxed) + 1, std::memory_order_release);
+  }
+  void begin(const activation& one) noexcept {
+    runs.store(&one, std::memory_order_relaxed);
+    count();
+  }
 
   // The watch's.
   std::uint64_t turns_seen = 0;
@@ -39,6 +48,10 @@ public:
 
   /// The calling thread's; made on first use, owned by the watch.
   [[nodiscard]] watched_thread& own();
+
+  /// What all threads have counted; nothing when one of them runs somebody. The same value twice
+  /// means that nobody has run between.
+  [[nodiscard]] std::optional<std::uint64_t> turns_if_idle();
 
   void on_alarm() noexcept override;
   void keep() noexcept override {}  // lives as long as the silo, which stops the timers first

@@ -31,6 +31,11 @@ void faulty_storage::fail_reads(error why, unsigned count, unsigned skip) {
   reads_to_fail_ = {std::move(why), skip, count};
 }
 
+void faulty_storage::fail_scans(error why, unsigned count, unsigned skip) {
+  const std::lock_guard lock{mutex_};
+  scans_to_fail_ = {std::move(why), skip, count};
+}
+
 void faulty_storage::hold_commits() {
   const std::lock_guard lock{mutex_};
   holding_ = true;
@@ -46,6 +51,12 @@ void faulty_storage::release_commits() {
   for (auto& each : held) {
     inner_->commit(std::move(each));
   }
+}
+
+void faulty_storage::lose_held() {
+  std::vector<std::unique_ptr<commit_request>> held;
+  const std::lock_guard lock{mutex_};
+  held.swap(held_);
 }
 
 std::uint64_t faulty_storage::commits() const {
@@ -87,6 +98,14 @@ void faulty_storage::read(std::unique_ptr<read_request> request) {
 runtime::result<void> faulty_storage::scan(runtime::partition_id partition, std::string_view prefix,
                                            std::string_view from, std::size_t limit,
                                            const std::function<bool(const runtime::row&)>& visit) {
+  std::optional<error> failure;
+  {
+    const std::lock_guard lock{mutex_};
+    failure = scans_to_fail_.next();
+  }
+  if (failure) {
+    return *std::move(failure);
+  }
   return inner_->scan(partition, prefix, from, limit, visit);
 }
 

@@ -75,6 +75,11 @@ void timer_service::time_changed() {
   changed_.wait(lock, [this] { return firing_ == 0; });
 }
 
+std::optional<steady_time> timer_service::next_due() {
+  const std::lock_guard lock{mutex_};
+  return firing_ > 0 ? time_.steady() : wheel_.next_event();
+}
+
 void timer_service::work() {
   std::unique_lock lock{mutex_};
   while (!stopping_) {

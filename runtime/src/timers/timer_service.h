@@ -5,6 +5,7 @@
 #include <condition_variable>
 #include <memory>
 #include <mutex>
+#include <optional>
 #include <thread>
 
 #include "millrace/runtime/clock.h"
@@ -59,6 +60,10 @@ public:
   /// For a clock that is moved by hand: looks at it now, and returns when every alarm due by then
   /// has gone off. Requires: not called by an alarm.
   void time_changed();
+
+  /// A time before which nothing goes off; the present while something does, nothing when nothing
+  /// is armed.
+  [[nodiscard]] std::optional<steady_time> next_due();
 
   /// Joins the thread and calls `on_stop` of whatever is armed. Idempotent.
   void stop();

@@ -29,6 +29,10 @@
 #include "millrace/runtime/result.h"
 #include "millrace/runtime/storage.h"
 
+namespace millrace::testing {
+class test_silo;
+}
+
 namespace millrace::runtime {
 
 /// What a silo may be told.
@@ -221,6 +225,7 @@ public:
   [[nodiscard]] const clock& time() const;
 
 private:
+  friend class testing::test_silo;
   void add_type(const interface_info& interface, actor_factory make);
   result<any_message> call_and_wait(call_spec spec);
   void tell_spec(call_spec spec);

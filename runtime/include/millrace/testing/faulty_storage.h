@@ -19,15 +19,19 @@ public:
   /// Ownership: it owns `inner`.
   explicit faulty_storage(std::unique_ptr<runtime::storage> inner) : inner_(std::move(inner)) {}
 
-  /// The next `count` commits or reads, after `skip` that are let through, fail with `why`.
+  /// The next `count` commits, after `skip` that are let through, fail with `why`.
   void fail_commits(runtime::error why, unsigned count = 1, unsigned skip = 0);
   /// The same for reads.
   void fail_reads(runtime::error why, unsigned count = 1, unsigned skip = 0);
+  /// The same for scans, with which a silo starts.
+  void fail_scans(runtime::error why, unsigned count = 1, unsigned skip = 0);
 
   /// From now on commits wait; they are neither written nor answered before `release_commits`.
   void hold_commits();
   /// Hands on what waits, in order, and holds no more.
   void release_commits();
+  /// Held commits are forgotten, neither written nor answered: the process ends before they are.
+  void lose_held();
 
   /// How many commits have come so far, failed and held ones too.
   [[nodiscard]] std::uint64_t commits() const;
@@ -59,6 +63,7 @@ private:
   mutable std::mutex mutex_;
   plan commits_to_fail_;
   plan reads_to_fail_;
+  plan scans_to_fail_;
   std::uint64_t commits_ = 0;
   bool holding_ = false;
   std::vector<std::unique_ptr<runtime::commit_request>> held_;
