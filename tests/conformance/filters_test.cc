@@ -8,12 +8,11 @@ namespace {
 TEST_CASE("a request context flows down the call chain, never up") {
   probe_silo silo;
   const auto of_caller =
-      silo.here->call(ref<Probe>("a").tell_context("tenant", "b").with("tenant", "blue"));
+      silo.call(ref<Probe>("a").tell_context("tenant", "b").with("tenant", "blue"));
   CHECK(of_caller->values() == "blue blue blue");
-  const auto changed =
-      silo.here->call(ref<Probe>("a").tell_context("own", "b").with("own", "mine"));
+  const auto changed = silo.call(ref<Probe>("a").tell_context("own", "b").with("own", "mine"));
   CHECK(changed->values() == "mine changed mine");
-  CHECK(silo.here->call(ref<Probe>("a").tell_context("tenant", "b"))->values() == "- - -");
+  CHECK(silo.call(ref<Probe>("a").tell_context("tenant", "b"))->values() == "- - -");
 }
 
 TEST_CASE("filters run in order around the method, and see what it is") {
@@ -34,12 +33,12 @@ TEST_CASE("filters run in order around the method, and see what it is") {
                     here.add_filter(around("inner"));
                   }};
   on = &silo;
-  CHECK(silo.here->call(ref<Probe>("a").set(3)));
+  CHECK(silo.call(ref<Probe>("a").set(3)));
   CHECK(silo.events.all() == std::vector<std::string>{"outer before set of a",
                                                       "inner before set of a", "inner after",
                                                       "outer after"});
-  CHECK(silo.here->call(ref<Probe>("a").get())->value() == 3);
-  CHECK(silo.here->call(ref<Probe>("a").call_back("", "unwilling")).error().code() ==
+  CHECK(silo.call(ref<Probe>("a").get())->value() == 3);
+  CHECK(silo.call(ref<Probe>("a").call_back("", "unwilling")).error().code() ==
         errc::failed_precondition);
   CHECK(silo.events.has("outer sees failed_precondition"));
 }
@@ -61,12 +60,12 @@ TEST_CASE("a filter may refuse, answer itself, change parameters and results, an
                       co_return co_await call.proceed();
                     });
                   }};
-  const auto refused = silo.here->call(ref<Probe>("a").set(1).with("stranger", "yes"));
+  const auto refused = silo.call(ref<Probe>("a").set(1).with("stranger", "yes"));
   CHECK(refused.error().code() == errc::permission_denied);
-  CHECK(silo.here->call(ref<Probe>("kept").get())->value() == 99);
-  CHECK(silo.here->call(ref<Probe>("twice").every_ms("tick", 1, 0)));
-  CHECK(silo.here->call(ref<Probe>("twice").set(5)));
-  CHECK(silo.here->call(ref<Probe>("twice").get())->value() == 5);
+  CHECK(silo.call(ref<Probe>("kept").get())->value() == 99);
+  CHECK(silo.call(ref<Probe>("twice").every_ms("tick", 1, 0)));
+  CHECK(silo.call(ref<Probe>("twice").set(5)));
+  CHECK(silo.call(ref<Probe>("twice").get())->value() == 5);
 }
 
 TEST_CASE("a filter on the way out sees every call of an actor and may refuse it") {
@@ -77,8 +76,8 @@ TEST_CASE("a filter on the way out sees every call of an actor and may refuse it
                       }
                     });
                   }};
-  CHECK(silo.here->call(ref<Probe>("a").call_back("", "b")));
-  const auto refused = silo.here->call(ref<Probe>("a").call_back("", "forbidden"));
+  CHECK(silo.call(ref<Probe>("a").call_back("", "b")));
+  const auto refused = silo.call(ref<Probe>("a").call_back("", "forbidden"));
   REQUIRE_FALSE(refused);
   CHECK(refused.error().code() == errc::permission_denied);
   CHECK(refused.error().text() == "a may not call it");

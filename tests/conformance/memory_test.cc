@@ -1,9 +1,5 @@
 // SPDX-License-Identifier: MIT
 // A silo with a memory budget: who leaves, who stays, what is said.
-//
-// The silos have one thread, so that what a call has caused is over when the next is answered.
-#include <thread>
-
 #include "conformance/probe.h"
 
 namespace millrace::conformance {
@@ -12,7 +8,6 @@ namespace {
 // Smaller than any activation.
 silo_options no_room() {
   silo_options options;
-  options.threads = 1;
   options.memory_budget_bytes = 1;
   return options;
 }
@@ -24,36 +19,30 @@ std::ptrdiff_t warnings(probe_silo& silo) {
   });
 }
 
-void wait_for_activations(probe_silo& silo, std::uint64_t count) {
-  while (silo.here->stats().activations != count) {
-    std::this_thread::yield();
-  }
-}
-
 // Goal: what leaves is what was used the longest ago, and enough of it but no more.
 // Method: 30 actors where 20 fit and a few; of the first 20 the first 5 are used again.
 TEST_CASE("over the budget the actors that were unused the longest leave, and are read back") {
   constexpr std::size_t budget = 40'000;  // at more than 1.5 KB each
-  probe_silo silo{{.threads = 1, .memory_budget_bytes = budget}};
+  probe_silo silo{{.memory_budget_bytes = budget}};
   const auto name = [](int number) { return ref<Probe>("hooked " + std::to_string(number)); };
   const auto use = [&](int number) {
-    CHECK(silo.here->call(name(number).get())->value() == number);
-    silo.move(1s);
+    CHECK(silo.call(name(number).get())->value() == number);
+    silo.advance(1s);
   };
   for (int at = 0; at < 20; ++at) {
-    REQUIRE(silo.here->call(name(at).set(at)));
-    silo.move(1s);
+    REQUIRE(silo.call(name(at).set(at)));
+    silo.advance(1s);
   }
-  CHECK(silo.here->stats().memory_evictions_total == 0);
+  CHECK(silo.here().stats().memory_evictions_total == 0);
   for (int at = 0; at < 5; ++at) {
     use(at);
   }
-  CHECK(silo.here->stats().activations == 20);
+  CHECK(silo.here().stats().activations == 20);
   for (int at = 20; at < 30; ++at) {
-    REQUIRE(silo.here->call(name(at).set(at)));
-    silo.move(1s);
+    REQUIRE(silo.call(name(at).set(at)));
+    silo.advance(1s);
   }
-  const auto made = silo.here->stats().activations_total;
+  const auto made = silo.here().stats().activations_total;
   CHECK(made == 30);
   for (int at = 0; at < 5; ++at) {
     use(at);
@@ -61,110 +50,110 @@ TEST_CASE("over the budget the actors that were unused the longest leave, and ar
   for (int at = 20; at < 30; ++at) {
     use(at);
   }
-  CHECK(silo.here->stats().activations_total == made);
-  const auto left = silo.here->stats().memory_evictions_total;
+  CHECK(silo.here().stats().activations_total == made);
+  const auto left = silo.here().stats().memory_evictions_total;
   CHECK(left >= 30 - budget / 1'500);
   CHECK(left <= 10);
-  CHECK(silo.here->stats().memory_bytes <= budget);
+  CHECK(silo.here().stats().memory_bytes <= budget);
   CHECK(silo.events.count("is idle") == static_cast<std::ptrdiff_t>(left));
   use(5);
-  CHECK(silo.here->stats().activations_total == made + 1);
+  CHECK(silo.here().stats().activations_total == made + 1);
   use(19);
-  CHECK(silo.here->stats().activations_total == made + 1);
+  CHECK(silo.here().stats().activations_total == made + 1);
 }
 
 TEST_CASE("a budget smaller than one activation still lets every call be answered") {
   probe_silo silo{no_room()};
   for (int round = 1; round <= 3; ++round) {
     for (const auto* key : {"a", "b", "c"}) {
-      REQUIRE(silo.here->call(ref<Probe>(key).set(round)));
-      CHECK(silo.here->call(ref<Probe>(key).get())->value() == round);
+      REQUIRE(silo.call(ref<Probe>(key).set(round)));
+      CHECK(silo.call(ref<Probe>(key).get())->value() == round);
     }
   }
-  silo.wait_until_empty();
-  CHECK(silo.here->stats().memory_evictions_total > 0);
-  CHECK(silo.here->stats().memory_bytes == 0);
+  CHECK(silo.here().stats().activations == 0);
+  CHECK(silo.here().stats().memory_evictions_total > 0);
+  CHECK(silo.here().stats().memory_bytes == 0);
 }
 
 TEST_CASE("a busy actor stays however much is missing, and leaves when it is idle") {
   probe_silo silo{no_room()};
-  auto held = silo.later(ref<Probe>("hooked").hold("work", 3'000'000));
+  auto held = silo.begin(ref<Probe>("hooked").hold("work", 3'000'000));
   REQUIRE(silo.events.has("work begins"));
   for (int at = 0; at < 10; ++at) {
-    REQUIRE(silo.here->call(ref<Probe>("other").set(at)));
+    REQUIRE(silo.call(ref<Probe>("other").set(at)));
   }
-  wait_for_activations(silo, 1);
+  CHECK(silo.here().stats().activations == 1);
   CHECK(silo.events.count("is idle") == 0);
-  REQUIRE(silo.here->call(ref<Probe>("hooked").raise()));
-  CHECK(held.get());
-  silo.wait_until_empty();
+  REQUIRE(silo.call(ref<Probe>("hooked").raise()));
+  CHECK(held.answer());
+  CHECK(silo.here().stats().activations == 0);
   CHECK(silo.events.count("is idle") == 1);
 }
 
 TEST_CASE("an actor that asked to stay is not collected for the budget before its time") {
   probe_silo silo{no_room()};
-  REQUIRE(silo.here->call(ref<Probe>("hooked").stay(600'000)));
-  REQUIRE(silo.here->call(ref<Probe>("other").set(1)));
-  wait_for_activations(silo, 1);
-  silo.move(599s);
-  REQUIRE(silo.here->call(ref<Probe>("other").set(2)));
-  wait_for_activations(silo, 1);
+  REQUIRE(silo.call(ref<Probe>("hooked").stay(600'000)));
+  REQUIRE(silo.call(ref<Probe>("other").set(1)));
+  CHECK(silo.here().stats().activations == 1);
+  silo.advance(599s);
+  REQUIRE(silo.call(ref<Probe>("other").set(2)));
+  CHECK(silo.here().stats().activations == 1);
   CHECK(silo.events.count("is idle") == 0);
-  silo.move(1s);
-  silo.wait_until_empty();
+  silo.advance(1s);
+  CHECK(silo.here().stats().activations == 0);
   CHECK(silo.events.count("is idle") == 1);
 }
 
 TEST_CASE("a timer keeps no actor when others need the memory") {
   probe_silo silo{no_room()};
-  REQUIRE(silo.here->call(ref<Probe>("a").every_ms("tick", 1'000, 1'000)));
-  silo.wait_until_empty();
+  REQUIRE(silo.call(ref<Probe>("a").every_ms("tick", 1'000, 1'000)));
+  CHECK(silo.here().stats().activations == 0);
 }
 
 TEST_CASE("a silo whose actors are all busy warns once each time, and goes on") {
   probe_silo silo{no_room()};
   for (int round = 1; round <= 2; ++round) {
-    auto first = silo.later(ref<Probe>("a").hold("first", 3'000'000));
+    auto first = silo.begin(ref<Probe>("a").hold("first", 3'000'000));
     REQUIRE(silo.events.has("first begins", round));
-    auto second = silo.later(ref<Probe>("b").hold("second", 3'000'000));
+    auto second = silo.begin(ref<Probe>("b").hold("second", 3'000'000));
     REQUIRE(silo.events.has("second begins", round));
-    REQUIRE(silo.here->call(ref<Probe>("a").raise()));
-    REQUIRE(silo.here->call(ref<Probe>("b").raise()));
-    CHECK(first.get());
-    CHECK(second.get());
-    silo.wait_until_empty();
-    CHECK(silo.here->stats().memory_exhausted_total == static_cast<std::uint64_t>(round));
+    REQUIRE(silo.call(ref<Probe>("a").raise()));
+    REQUIRE(silo.call(ref<Probe>("b").raise()));
+    CHECK(first.answer());
+    CHECK(second.answer());
+    CHECK(silo.here().stats().activations == 0);
+    CHECK(silo.here().stats().memory_exhausted_total == static_cast<std::uint64_t>(round));
     CHECK(warnings(silo) == round);
   }
 }
 
 TEST_CASE("calls that wait in a mailbox count: idle actors make room for them") {
   constexpr std::size_t budget = 1'000'000;
-  probe_silo silo{{.threads = 1, .memory_budget_bytes = budget}};
-  REQUIRE(silo.here->call(ref<Probe>("idle").set(1)));
-  auto held = silo.later(ref<Probe>("a").hold("work", 3'000'000));
+  probe_silo silo{{.memory_budget_bytes = budget}};
+  REQUIRE(silo.call(ref<Probe>("idle").set(1)));
+  auto held = silo.begin(ref<Probe>("a").hold("work", 3'000'000));
   REQUIRE(silo.events.has("work begins"));
-  CHECK(silo.here->stats().activations == 2);
-  std::vector<std::future<result<void>>> queued;
+  CHECK(silo.here().stats().activations == 2);
+  std::vector<testing::open_call<void>> queued;
   for (int at = 0; at < 6; ++at) {
-    queued.push_back(silo.later(ref<Probe>("a").forget(std::string(200'000, 'x'))));
+    queued.push_back(silo.begin(ref<Probe>("a").forget(std::string(200'000, 'x'))));
   }
-  wait_for_activations(silo, 1);
-  CHECK(silo.here->stats().memory_bytes > budget);
-  REQUIRE(silo.here->call(ref<Probe>("a").raise()));
-  CHECK(held.get());
+  CHECK(silo.here().stats().activations == 1);
+  CHECK(silo.here().stats().memory_bytes > budget);
+  REQUIRE(silo.call(ref<Probe>("a").raise()));
+  CHECK(held.answer());
   for (auto& each : queued) {
-    CHECK(each.get());
+    CHECK(each.answer());
   }
-  CHECK(silo.here->call(ref<Probe>("idle").get())->value() == 1);
-  CHECK(silo.here->stats().memory_bytes < 10'000);
+  CHECK(silo.call(ref<Probe>("idle").get())->value() == 1);
+  CHECK(silo.here().stats().memory_bytes < 10'000);
 }
 
 TEST_CASE("without a budget nothing is counted and nobody leaves for it") {
   probe_silo silo;
-  REQUIRE(silo.here->call(ref<Probe>("a").set(1)));
-  CHECK(silo.here->stats().memory_bytes == 0);
-  CHECK(silo.here->stats().memory_evictions_total == 0);
+  REQUIRE(silo.call(ref<Probe>("a").set(1)));
+  CHECK(silo.here().stats().memory_bytes == 0);
+  CHECK(silo.here().stats().memory_evictions_total == 0);
 }
 
 }  // namespace

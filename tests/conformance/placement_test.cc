@@ -57,33 +57,33 @@ public:
 TEST_CASE("a stateless actor has as many activations as its calls need, and fewer when idle") {
   placement_silo silo;
   for (int at = 0; at < 10; ++at) {
-    REQUIRE(silo.here->call(ref<Worker>("w").touch()));
+    REQUIRE(silo.here().call(ref<Worker>("w").touch()));
   }
-  CHECK(silo.here->stats().activations == 1);  // one call at a time needs no more
+  CHECK(silo.here().stats().activations == 1);  // one call at a time needs no more
   std::vector<std::future<result<void>>> held;
   for (std::ptrdiff_t at = 1; at <= 3; ++at) {
-    held.push_back(silo.later(ref<Worker>("w").hold()));
+    held.push_back(silo.begin_holding(ref<Worker>("w").hold()));
     REQUIRE(silo.events.has("holds", at));
   }
-  CHECK(silo.here->stats().activations == 3);
+  CHECK(silo.here().stats().activations == 3);
   silo.gate.set_value();
   for (auto& each : held) {
     CHECK(each.get());
   }
-  silo.move(2s);
-  silo.wait_until_empty();
-  CHECK(silo.here->call(ref<Worker>("w").touch()));
+  silo.advance(2s);
+  CHECK(silo.here().stats().activations == 0);
+  CHECK(silo.here().call(ref<Worker>("w").touch()));
 }
 
 TEST_CASE("a stateless actor has no more activations than its limit: further calls wait") {
   placement_silo silo;
   std::vector<std::future<result<void>>> held;
   for (int at = 0; at < 8; ++at) {
-    held.push_back(silo.later(ref<Worker>("w").hold()));
+    held.push_back(silo.begin_holding(ref<Worker>("w").hold()));
   }
   REQUIRE(silo.events.has("holds", 3));
-  CHECK(silo.here->stats().activations == 3);
-  CHECK(silo.here->call(ref<Worker>("other").touch()));  // the limit is a key's
+  CHECK(silo.here().stats().activations == 3);
+  CHECK(silo.here().call(ref<Worker>("other").touch()));  // the limit is a key's
   CHECK(silo.events.count("holds") == 3);
   silo.gate.set_value();
   for (auto& each : held) {
@@ -94,28 +94,28 @@ TEST_CASE("a stateless actor has no more activations than its limit: further cal
 
 TEST_CASE("a stateless actor may call itself while it may have another activation") {
   placement_silo silo;
-  CHECK(silo.here->call(ref<Worker>("w").call_itself()));
-  CHECK(silo.here->call(ref<Loner>("l").call_itself()).error().code() == errc::call_cycle);
+  CHECK(silo.here().call(ref<Worker>("w").call_itself()));
+  CHECK(silo.here().call(ref<Loner>("l").call_itself()).error().code() == errc::call_cycle);
 }
 
 TEST_CASE("a stateless actor keeps nothing that lasts") {
   placement_silo silo;
-  const auto refused = silo.here->call(ref<Worker>("w").remember());
+  const auto refused = silo.here().call(ref<Worker>("w").remember());
   REQUIRE_FALSE(refused);
   CHECK(refused.error().code() == errc::internal);
   CHECK(refused.error().text() == "actors of type worker have no durable state");
-  CHECK(silo.here->call(ref<Worker>("w").touch().keyed("k")).error().code() ==
+  CHECK(silo.here().call(ref<Worker>("w").touch().keyed("k")).error().code() ==
         errc::failed_precondition);
-  CHECK(silo.rows->commits() == 0);
+  CHECK(silo.rows().commits() == 0);
 }
 
 TEST_CASE("a cancelled call of a stateless actor is told to the activation that has it") {
   placement_silo silo;
-  auto first = silo.later(ref<Worker>("w").hold());
+  auto first = silo.begin_holding(ref<Worker>("w").hold());
   REQUIRE(silo.events.has("holds"));
   std::promise<result<any_message>> answer;
-  auto second = silo.here->start_call(std::move(ref<Worker>("w").hold().spec()),
-                                      [&](auto outcome) { answer.set_value(std::move(outcome)); });
+  auto second = silo.here().start_call(std::move(ref<Worker>("w").hold().spec()),
+                                       [&](auto outcome) { answer.set_value(std::move(outcome)); });
   REQUIRE(silo.events.has("holds", 2));
   second.cancel();
   CHECK(answer.get_future().get().error().code() == errc::cancelled);
@@ -126,9 +126,9 @@ TEST_CASE("a cancelled call of a stateless actor is told to the activation that 
 
 TEST_CASE("an actor bound to a silo lives on the silo that its key names") {
   placement_silo silo{{.name = "attic"}};
-  CHECK(silo.here->call(ref<Gadget>("attic").touch()));
-  CHECK(silo.here->call(ref<Gadget>("attic/lamp").touch()));
-  const auto elsewhere = silo.here->call(ref<Gadget>("cellar/lamp").touch());
+  CHECK(silo.here().call(ref<Gadget>("attic").touch()));
+  CHECK(silo.here().call(ref<Gadget>("attic/lamp").touch()));
+  const auto elsewhere = silo.here().call(ref<Gadget>("cellar/lamp").touch());
   REQUIRE_FALSE(elsewhere);
   CHECK(elsewhere.error().code() == errc::unavailable);
   CHECK(
@@ -138,9 +138,9 @@ TEST_CASE("an actor bound to a silo lives on the silo that its key names") {
 
 TEST_CASE("an actor that asks for labels lives only on a silo that has them all") {
   placement_silo with{{.labels = {"big", "gpu", "noisy"}}};
-  CHECK(with.here->call(ref<Painter>("p").touch()));
+  CHECK(with.here().call(ref<Painter>("p").touch()));
   placement_silo without{{.labels = {"gpu"}}};
-  const auto refused = without.here->call(ref<Painter>("p").touch());
+  const auto refused = without.here().call(ref<Painter>("p").touch());
   REQUIRE_FALSE(refused);
   CHECK(refused.error().code() == errc::unavailable);
   CHECK(refused.error().text() ==

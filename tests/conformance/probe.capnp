@@ -37,6 +37,8 @@ interface Probe $Actor.actor("probe") {
   setIf @16 (value :Int64, version :UInt64) -> (version :UInt64);
   tellContext @17 (name :Text, next :Text) -> (values :Text);
   # The value of that context entry here, then at `next` and back here.
+  holdThenCall @18 (next :Text) -> ();
+  # Waits a second, then calls `get` of another.
 }
 
 interface Brief $Actor.actor("brief") $Actor.idleTimeout(1000) {

@@ -8,13 +8,13 @@
 #include <condition_variable>
 #include <future>
 #include <mutex>
+#include <stdexcept>
 #include <string>
 #include <vector>
 
 #include "conformance/probe.capnp.actor.h"
 #include "millrace/runtime/silo.h"
-#include "millrace/testing/faulty_storage.h"
-#include "millrace/testing/hand_clock.h"
+#include "millrace/testing/test_silo.h"
 
 namespace millrace::conformance {
 
@@ -64,7 +64,11 @@ struct stage {
 
 class probe final : public probe_base<ProbeState> {
 public:
-  explicit probe(stage& on) : stage_(on) {}
+  explicit probe(stage& on) : stage_(on) {
+    if (key() == "unbuildable") {
+      throw std::runtime_error{"planned"};
+    }
+  }
 
   async<> on_activate() override {
     if (key() == "unwilling") {
@@ -98,12 +102,14 @@ public:
     if (key() == "fat") {
       edit().initPad(20u << 20);
     }
+    if (key() == "slow to end") {
+      co_await wait("go", 1h);
+    }
     if (key().starts_with("hooked")) {
       write(why == deactivation::idle        ? "is idle"
             : why == deactivation::requested ? "leaves"
                                              : "is stopped");
     }
-    return {};
   }
   async<> on_timer(std::string name) override {
     if (++stage_.timer_count < 50) {
@@ -173,6 +179,11 @@ public:
     } else {
       co_await ref<Probe>(key).call_back("", then);
     }
+  }
+  async<> hold_then_call(hold_then_call_params params) override {
+    const std::string next{params.next()};
+    co_await wait("go", 1s);
+    co_await ref<Probe>(next).get();
   }
   async<> leave() override {
     if (key() == "sender") {
@@ -310,48 +321,42 @@ public:
   async<> touch() override { return {}; }
 };
 
-/// A silo of these actors in memory.
-class probe_silo : public stage {
+/// A test silo of these actors.
+class probe_silo : public stage, public testing::test_silo {
 public:
   explicit probe_silo(silo_options options = {},
-                      std::unique_ptr<storage> store = make_memory_storage(),
-                      const std::function<void(silo&)>& before_start = {}) {
-    options.warn = [this](std::string_view line) { events.write("warning: " + std::string{line}); };
-    auto owned = std::make_unique<testing::faulty_storage>(std::move(store));
-    rows = owned.get();
-    here.emplace(std::move(owned), std::move(options), time);
-    here->add<probe>([this] { return std::make_unique<probe>(*this); });
-    here->add<brief>();
-    if (before_start) {
-      before_start(*here);
-    }
-    REQUIRE(here->start());
-  }
-  probe_silo(const probe_silo&) = delete;
-  probe_silo& operator=(const probe_silo&) = delete;
-  ~probe_silo() = default;
+                      std::unique_ptr<storage> rows_of = make_memory_storage(),
+                      const setup& prepare = {})
+      : test_silo(
+            [this, prepare](silo& here) {
+              here.add<probe>([this] { return std::make_unique<probe>(*this); });
+              here.add<brief>();
+              if (prepare) {
+                prepare(here);
+              }
+            },
+            writing_down(std::move(options)), std::move(rows_of)) {}
 
-  void move(duration by) {
-    time.move(by);
-    here->time_changed();
-  }
+  /// Begins a call that holds a thread, so that nothing settles before the test lets it go.
   template <class T>
-  std::future<result<T>> later(call<T> one) {
+  std::future<result<T>> begin_holding(runtime::call<T> one) {
     auto promise = std::make_shared<std::promise<result<T>>>();
     auto future = promise->get_future();
-    here->call_then<T>(std::move(one),
-                       [promise](result<T> answer) { promise->set_value(std::move(answer)); });
+    here().call_then<T>(std::move(one),
+                        [promise](result<T> answer) { promise->set_value(std::move(answer)); });
     return future;
   }
-  void wait_until_empty() {
-    while (here->stats().activations > 0) {
-      std::this_thread::yield();
-    }
+  /// Lets time pass in a silo that does not settle.
+  void advance_holding(duration by) {
+    clock().move(by);
+    here().time_changed();
   }
 
-  testing::hand_clock time;
-  testing::faulty_storage* rows = nullptr;
-  std::optional<silo> here;
+private:
+  silo_options writing_down(silo_options options) {
+    options.warn = [this](std::string_view line) { events.write("warning: " + std::string{line}); };
+    return options;
+  }
 };
 
 }  // namespace millrace::conformance

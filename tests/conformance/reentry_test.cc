@@ -65,18 +65,18 @@ public:
   // `first` is asked along `path`.
   auto ask(const std::string& first, const std::vector<std::string>& path,
            const std::string& scope) {
-    return later_ask(first, path, scope).get();
+    return begin_ask(first, path, scope).answer();
   }
-  std::future<result<link_interface::ask_results>> later_ask(const std::string& first,
-                                                             const std::vector<std::string>& path,
-                                                             const std::string& scope) {
+  testing::open_call<link_interface::ask_results> begin_ask(const std::string& first,
+                                                            const std::vector<std::string>& path,
+                                                            const std::string& scope) {
     link_interface::ask_params params;
     auto names = params.build().initPath(static_cast<unsigned>(path.size()));
     for (unsigned at = 0; at < names.size(); ++at) {
       names.set(at, path[at].c_str());
     }
     params.build().setScope(scope.c_str());
-    return later(ref<Link>(first).ask(std::move(params)));
+    return begin(ref<Link>(first).ask(std::move(params)));
   }
 };
 
@@ -109,20 +109,20 @@ TEST_CASE("every turn of an actor on the chain has to allow the return") {
 TEST_CASE("a chain may return by any way, and what does not belong to it waits") {
   link_silo silo;
   CHECK(silo.ask("a", {"b", "c", "d", "a"}, "first")->value() == 2);
-  silo.rows->hold_commits();  // keeps the chain at its first step
-  auto chain = silo.later_ask("a", {"b", "a"}, "first");
-  auto stranger = silo.later(ref<Link>("a").bump());
-  silo.rows->release_commits();
-  CHECK(chain.get()->value() == 2);
-  CHECK(stranger.get()->value() == 3);
+  silo.rows().hold_commits();  // keeps the chain at its first step
+  auto chain = silo.begin_ask("a", {"b", "a"}, "first");
+  auto stranger = silo.begin(ref<Link>("a").bump());
+  silo.rows().release_commits();
+  CHECK(chain.answer()->value() == 2);
+  CHECK(stranger.answer()->value() == 3);
 }
 
 TEST_CASE("a $readOnly method that is re-entered still may not change state") {
   link_silo silo;
-  const auto refused = silo.here->call(ref<Link>("a").ask_reading("b"));
+  const auto refused = silo.call(ref<Link>("a").ask_reading("b"));
   REQUIRE_FALSE(refused);
   CHECK(refused.error().code() == errc::internal);
-  CHECK(silo.here->call(ref<Link>("a").bump())->value() == 1);
+  CHECK(silo.call(ref<Link>("a").bump())->value() == 1);
 }
 
 }  // namespace

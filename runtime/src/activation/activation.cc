@@ -333,6 +333,26 @@ void activation::warn(const std::string& text) {
 
 // --- beginning -----------------------------------------------------------------------------------
 
+// Gives what went wrong. The factory is the host's: it may do anything.
+std::optional<std::string> activation::make_object() {
+  std::optional<std::string> failure;
+  constructing() = this;
+  try {
+    object_ = type_.make();
+    if (!object_) {
+      failure = "it gave none";
+    }
+  } catch (const error& thrown) {
+    failure = thrown.to_string();
+  } catch (const std::exception& thrown) {
+    failure = thrown.what();
+  } catch (...) {
+    failure = "exception of unknown type";
+  }
+  constructing() = nullptr;
+  return failure;
+}
+
 void activation::loaded(envelope* one) {
   auto rows = std::move(static_cast<loaded_envelope*>(one)->rows);
   drop(one);
@@ -340,14 +360,9 @@ void activation::loaded(envelope* one) {
     crash(std::move(rows).error());
     return;
   }
-  try {
-    constructing() = this;
-    object_ = type_.make();
-    constructing() = nullptr;
-  } catch (const std::exception& thrown) {
-    constructing() = nullptr;
-    crash({errc::internal, "making an actor of type " + std::string{interface().type} +
-                               " failed: " + thrown.what()});
+  if (auto failure = make_object()) {
+    crash({errc::internal,
+           "making an actor of type " + std::string{interface().type} + " failed: " + *failure});
     return;
   }
   if (auto understood = state_.load(*std::move(rows)); !understood) {

@@ -163,6 +163,7 @@ private:
   // activation.cc
   [[nodiscard]] resume_result drain();
   void handle(envelope* one);
+  [[nodiscard]] std::optional<std::string> make_object();
   void loaded(envelope* one);
   void activated();
   void answer_wake();
