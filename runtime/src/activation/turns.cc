@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
 // Turns: admitting what arrives, running it, answering it.
+#include <capnp/any.h>
 #include <xxhash.h>
 
 #include <algorithm>
@@ -23,9 +24,15 @@ std::string path_of(const envelope& call) {
   return path;
 }
 
+// Of the canonical form: a caller whose parameters have grown since asks the same.
 std::uint64_t hash_of_request(const envelope& call) {
-  const auto flat = call.content.flat();
-  return XXH3_64bits_withSeed(flat.data(), flat.size(), call.method);
+  if (!call.content) {
+    return XXH3_64bits_withSeed(nullptr, 0, call.method);
+  }
+  const auto root = call.content.body()->getRoot<capnp::AnyPointer>().asReader();
+  const auto canonical = root.getAs<capnp::AnyStruct>().canonicalize();
+  const auto bytes = canonical.asBytes();
+  return XXH3_64bits_withSeed(bytes.begin(), bytes.size(), call.method);
 }
 
 }  // namespace
