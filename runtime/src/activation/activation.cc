@@ -293,6 +293,12 @@ void activation::handle(envelope* one) {
     case envelope_kind::cancel:
       cancel_turn(one);
       return;
+    case envelope_kind::probe:
+      probed(one);
+      return;
+    case envelope_kind::deadlock:
+      refuse_deadlock(one);
+      return;
     case envelope_kind::alarm:
       drop(one);
       rang();
@@ -549,7 +555,8 @@ void activation::retire() {
                         one->kind == envelope_kind::answer || one->kind == envelope_kind::wait ||
                         one->kind == envelope_kind::committed ||
                         one->kind == envelope_kind::cancel || one->kind == envelope_kind::alarm ||
-                        one->kind == envelope_kind::release || one->kind == envelope_kind::evict;
+                        one->kind == envelope_kind::release || one->kind == envelope_kind::evict ||
+                        one->kind == envelope_kind::probe || one->kind == envelope_kind::deadlock;
     give_place_back(*one);
     if (is_own) {
       drop(one);

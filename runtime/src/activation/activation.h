@@ -183,6 +183,12 @@ private:
     return {hash_, interface(), key_};
   }
 
+  // deadlock.cc
+  void chase(envelope& waiting, const envelope& kept_out, unsigned hops);
+  void chase_calls_of(envelope& waiting, const envelope& turn, unsigned hops);
+  void probed(envelope* one);
+  void refuse_deadlock(envelope* one);
+
   // turns.cc
   void arrive(envelope* one);
   void pump();
@@ -297,6 +303,8 @@ private:
 
 /// `type/key` of a message's target.
 [[nodiscard]] std::string name_of(const envelope& one);
+/// The targets of the chain that ends with a call: `a/1 -> b/2`.
+[[nodiscard]] std::string path_of(const envelope& call);
 
 /// A message that a commit has ended.
 struct commit_envelope final : commit_request, envelope {

@@ -34,6 +34,8 @@ enum class envelope_kind : std::uint8_t {
   loaded,      ///< The rows have been read.
   committed,   ///< A commit has ended.
   cancel,      ///< The caller of the call `parent` no longer waits for it.
+  probe,       ///< Follows a chain of waits, see deadlock.cc.
+  deadlock,    ///< The call `parent` waits, through others, for itself; `text` says how.
   alarm,       ///< The activation's alarm went off.
   wake,        ///< Loads an activation that has sends or reminders to see to.
   release,     ///< An external party asks the activation to end.

@@ -16,14 +16,6 @@ namespace {
 // How long the outcome of a keyed call is remembered.
 constexpr duration keyed_ttl = std::chrono::hours{24};
 
-std::string path_of(const envelope& call) {
-  std::string path = name_of(call);
-  for (const auto* above = call.parent; above != nullptr; above = above->parent) {
-    path.insert(0, name_of(*above) + " -> ");
-  }
-  return path;
-}
-
 // Of the canonical form: a caller whose parameters have grown since asks the same.
 std::uint64_t hash_of_request(const envelope& call) {
   if (!call.content) {
@@ -36,6 +28,14 @@ std::uint64_t hash_of_request(const envelope& call) {
 }
 
 }  // namespace
+
+std::string path_of(const envelope& call) {
+  std::string path = name_of(call);
+  for (const auto* above = call.parent; above != nullptr; above = above->parent) {
+    path.insert(0, name_of(*above) + " -> ");
+  }
+  return path;
+}
 
 method_admission declared_admission(const envelope& turn) noexcept {
   const auto is_method = turn.kind == envelope_kind::call || turn.kind == envelope_kind::one_way;
@@ -74,6 +74,9 @@ void activation::arrive(envelope* one) {
            error{errc::call_cycle, "the call chain returns to a busy actor: " + path_of(*one)});
   } else {
     waiting_.push(one);
+    if (one->parent != nullptr) {
+      chase(*one, *one, 0);
+    }
   }
 }
 

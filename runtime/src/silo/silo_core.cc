@@ -328,15 +328,20 @@ void silo_core::deliver(envelope* one) {
 }
 
 void silo_core::cancel(envelope& call) {
-  const auto worker = call.worker.load(std::memory_order_relaxed);
-  auto* target = directory_.find(hash_of_worker(hash_of(call.interface->type, call.key), worker));
-  if (target == nullptr) {
-    return;
-  }
   auto* one = new envelope{envelope_kind::cancel};
   one->parent = &call;
   keep(call);
-  target->post_or_drop(one);
+  tell_server(call, one);
+}
+
+void silo_core::tell_server(const envelope& call, envelope* what) {
+  const auto worker = call.worker.load(std::memory_order_relaxed);
+  auto* target = directory_.find(hash_of_worker(hash_of(call.interface->type, call.key), worker));
+  if (target == nullptr) {
+    drop(what);
+    return;
+  }
+  target->post_or_drop(what);
   target->release();
 }
 

@@ -69,6 +69,10 @@ public:
   /// reference.
   void cancel(envelope& call);
 
+  /// Brings `what` to the activation that has a call, or drops it when there is none. Takes over a
+  /// reference of it.
+  void tell_server(const envelope& call, envelope* what);
+
   /// Why a call from outside cannot be taken now, if so.
   [[nodiscard]] std::optional<error> refusal(const call_spec& spec);
 
