@@ -55,5 +55,8 @@ annotation labels @0xd8b36f9a7051ce24 (interface) :Text;
 annotation time @0x8f4ab7c2d1e09563 (field, param) :Void;
 # On an Int64: nanoseconds since 1970-01-01T00:00:00Z. In JSON an RFC 3339 text in UTC, null for 0.
 
+annotation secret @0xe2b59f17c4a60d83 (field, param) :Void;
+# Operators who inspect states and messages see `"***"` in its place. Answers to calls carry it as it is.
+
 annotation rawJson @0x97d0c3e5b8a1f426 (field, param) :Void;
 # On a Text: a JSON value as it stands. In JSON it is embedded, not quoted; empty means null.

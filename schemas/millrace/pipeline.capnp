@@ -242,7 +242,7 @@ struct TaskSpec {
   epoch @4 :UInt32;          # Of the run; a specification with no higher one than before is ignored.
   label @5 :Text;            # The item or matrix cells of a fan-out.
   argv @6 :List(Text);       # Program and arguments, expressions filled in.
-  environment @7 :List(Variable);  # The whole of it but for what the executor adds.
+  environment @7 :List(Variable) $Actor.secret;  # The whole of it but for what the executor adds.
   workspace @8 :Text;        # Relative to the executor's `workspaces` directory.
   timeoutNs @9 :Int64;       # Of one attempt; 0: none.
   graceNs @10 :Int64;        # Between SIGTERM and SIGKILL.
@@ -366,7 +366,7 @@ struct AttemptSpec {
   number @1 :UInt32;        # Of the attempt.
   token @2 :Text;           # Names its process and files; the command gets it to fence its effects.
   argv @3 :List(Text);      # Program and arguments.
-  environment @4 :List(Variable);  # But for what depends on the attempt and the executor.
+  environment @4 :List(Variable) $Actor.secret;  # But for what depends on the attempt and the executor.
   workspace @5 :Text;       # Relative to the `workspaces` directory.
   logs @6 :Text;            # Relative to the `logs` directory.
   timeoutNs @7 :Int64;      # 0: none.

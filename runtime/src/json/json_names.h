@@ -31,6 +31,16 @@ inline std::string snake_case(std::string_view camel_case) {
   return out;
 }
 
+/// Whether it is marked $secret in /millrace/actor.capnp.
+inline bool is_secret(capnp::StructSchema::Field field) {
+  for (auto each : field.getProto().getAnnotations()) {
+    if (each.getId() == 0xe2b59f17c4a60d83) {
+      return true;
+    }
+  }
+  return false;
+}
+
 enum class field_form : std::uint8_t { plain, time, raw_json };
 
 /// From $time and $rawJson of /millrace/actor.capnp.

@@ -83,12 +83,14 @@ void write_number(Number number, std::string& out) {
   out.append(digits, end);
 }
 
-void write_value(const capnp::DynamicValue::Reader& value, std::string& out);
+void write_value(const capnp::DynamicValue::Reader& value, std::string& out, json_secrets secrets);
 
 void write_field(capnp::StructSchema::Field field, const capnp::DynamicStruct::Reader& from,
-                 std::string& out) {
+                 std::string& out, json_secrets secrets) {
   const auto form = form_of(field);
-  if (form == field_form::time) {
+  if (secrets == json_secrets::masked && is_secret(field)) {
+    out += R"("***")";
+  } else if (form == field_form::time) {
     const auto time = from.get(field).as<std::int64_t>();
     if (time == 0) {
       out += "null";
@@ -104,18 +106,19 @@ void write_field(capnp::StructSchema::Field field, const capnp::DynamicStruct::R
   } else if (field.getType().isStruct() && !field.getProto().isGroup() && !from.has(field)) {
     out += "null";
   } else {
-    write_value(from.get(field), out);
+    write_value(from.get(field), out, secrets);
   }
 }
 
-void write_struct(const capnp::DynamicStruct::Reader& from, std::string& out) {
+void write_struct(const capnp::DynamicStruct::Reader& from, std::string& out,
+                  json_secrets secrets) {
   out += '{';
   const auto start = out.size();
   const auto write = [&](capnp::StructSchema::Field field) {
     out += out.size() > start ? ",\"" : "\"";
     append_snake_case(out, name_of(field));
     out += "\":";
-    write_field(field, from, out);
+    write_field(field, from, out, secrets);
   };
   for (auto field : from.getSchema().getFields()) {
     if (!in_union(field)) {
@@ -128,7 +131,7 @@ void write_struct(const capnp::DynamicStruct::Reader& from, std::string& out) {
   out += '}';
 }
 
-void write_value(const capnp::DynamicValue::Reader& value, std::string& out) {
+void write_value(const capnp::DynamicValue::Reader& value, std::string& out, json_secrets secrets) {
   switch (value.getType()) {
     case capnp::DynamicValue::BOOL:
       out += value.as<bool>() ? "true" : "false";
@@ -161,7 +164,7 @@ void write_value(const capnp::DynamicValue::Reader& value, std::string& out) {
       for (auto each : value.as<capnp::DynamicList>()) {
         out += separator;
         separator = ',';
-        write_value(each, out);
+        write_value(each, out, secrets);
       }
       out += separator == '[' ? "[]" : "]";
       return;
@@ -179,7 +182,7 @@ void write_value(const capnp::DynamicValue::Reader& value, std::string& out) {
       return;
     }
     case capnp::DynamicValue::STRUCT:
-      write_struct(value.as<capnp::DynamicStruct>(), out);
+      write_struct(value.as<capnp::DynamicStruct>(), out, secrets);
       return;
     default:
       out += "null";
@@ -188,17 +191,18 @@ void write_value(const capnp::DynamicValue::Reader& value, std::string& out) {
 
 }  // namespace
 
-void to_json(capnp::DynamicStruct::Reader content, std::string& out) {
-  write_struct(content, out);
+void to_json(capnp::DynamicStruct::Reader content, std::string& out, json_secrets secrets) {
+  write_struct(content, out, secrets);
 }
 
-void to_json(capnp::StructSchema schema, const any_message& content, std::string& out) {
+void to_json(capnp::StructSchema schema, const any_message& content, std::string& out,
+             json_secrets secrets) {
   if (auto* body = content.body()) {
-    write_struct(body->getRoot<capnp::DynamicStruct>(schema).asReader(), out);
+    write_struct(body->getRoot<capnp::DynamicStruct>(schema).asReader(), out, secrets);
     return;
   }
   message_body none;
-  write_struct(none.initRoot<capnp::DynamicStruct>(schema).asReader(), out);
+  write_struct(none.initRoot<capnp::DynamicStruct>(schema).asReader(), out, secrets);
 }
 
 }  // namespace millrace::runtime

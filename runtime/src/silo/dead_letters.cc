@@ -48,7 +48,8 @@ result<void> silo_core::read_dead_letter(partition_id partition, const row& inde
         type != nullptr && what.method < type->interface->methods.size()) {
       const auto& method = type->interface->methods[what.method];
       one.method = method.name;
-      to_json(method.params(), any_message::from_flat(what.params), one.params);
+      to_json(method.params(), any_message::from_flat(what.params), one.params,
+              json_secrets::masked);
     }
     one.target = {std::move(what.type), std::move(what.key)};
     to.push_back(std::move(one));

@@ -25,11 +25,19 @@ inline constexpr unsigned json_depth_max = 64;
 /// Cost: about 2 us for a small object; builds a tree of the text first.
 [[nodiscard]] result<any_message> from_json(capnp::StructSchema schema, std::string_view json);
 
+/// Whether fields that the schema marks $secret are written.
+enum class json_secrets : std::uint8_t {
+  shown,
+  masked,  ///< As `"***"`.
+};
+
 /// Appends the compact JSON of a message. Every field is written, in the schema's order; text that
 /// is not UTF-8 gets U+FFFD.
-void to_json(capnp::StructSchema schema, const any_message& content, std::string& out);
+void to_json(capnp::StructSchema schema, const any_message& content, std::string& out,
+             json_secrets secrets = json_secrets::shown);
 /// The same for a reader.
-void to_json(capnp::DynamicStruct::Reader content, std::string& out);
+void to_json(capnp::DynamicStruct::Reader content, std::string& out,
+             json_secrets secrets = json_secrets::shown);
 
 /// The same for a value of a generated type.
 template <class Reader>
