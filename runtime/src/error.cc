@@ -38,6 +38,7 @@ constexpr std::array rows{
     row{errc::out_of_space, "out_of_space", retry_class::safe},
     row{errc::too_large, "too_large", retry_class::never},
 };
+static_assert(static_cast<std::size_t>(rows.back().code) < error_codes_max);
 
 }  // namespace
 

@@ -123,7 +123,6 @@ activation::activation(caf::actor_config& config, silo_core& home, const actor_t
                               home.rows().partition_count())),
       state_(type.interface->type, key_, hash_) {
   open_.open_previous = open_.open_next = &open_;
-  home_.counters().activations_total.fetch_add(1, std::memory_order_relaxed);
 }
 
 activation::~activation() {
@@ -213,6 +212,9 @@ caf::resumable::resume_result activation::resume(caf::execution_unit* unit, std:
     }
   }
   worker = nullptr;
+  if (here.watched.timer.pending()) {
+    here.watched.timer.clock_read(home_.time().steady());
+  }
   here.watched.runs.store(nullptr, std::memory_order_release);
   if (here.next != nullptr) {
     unit->exec_later(here.next);
@@ -224,12 +226,15 @@ caf::resumable::resume_result activation::drain() {
   if (phase_ == phase::gone) {
     return done;
   }
-  worker->watched.begin(*this);
+  thread_ = &worker->watched;
+  thread_->meter = thread_->meters[type_.index].get();
+  thread_->begin(*this);
   for (unsigned handled = 0; handled < batch_envelopes_max;) {
     const auto taken = inbox_.empty() && mailbox_.take(inbox_);
     if (auto* one = inbox_.pop()) {
       if (taken || handled % clock_read_envelopes == 0) {
         now_ = home_.time().steady();
+        thread_->timer.clock_read(now_);
       }
       ++handled;
       handle(one);
@@ -257,11 +262,31 @@ caf::resumable::resume_result activation::drain() {
   return resume_later;
 }
 
-void activation::watch_turn(const envelope* turn) noexcept {
-  changed_before_turn_ = turn != nullptr && state_.dirty();
-  auto& own = worker->watched;
-  own.method.store(turn != nullptr ? name_of_turn(*turn) : nullptr, std::memory_order_relaxed);
-  own.count();
+void activation::show_busy(const envelope* turn) noexcept {
+  if (turn == nullptr) {
+    busy_with_.store({}, std::memory_order_relaxed);
+    return;
+  }
+  busy_with_.store({turn->kind, true, turn->method}, std::memory_order_relaxed);
+  busy_since_.store(turn->begun, std::memory_order_relaxed);
+}
+
+activation_info activation::observe(steady_time now) const {
+  const auto since = [now](const std::atomic<steady_time>& then) {
+    return std::max(now - then.load(std::memory_order_relaxed), duration{});
+  };
+  activation_info seen;
+  seen.key = key_;
+  seen.phase = phase_.load(std::memory_order_relaxed);
+  seen.queued = queued();
+  seen.bytes = bytes();
+  if (const auto turn = busy_with_.load(std::memory_order_relaxed); turn.any) {
+    seen.method = name_of_turn(turn.kind, turn.method);
+    seen.busy = since(busy_since_);
+  } else if (seen.phase != phase::loading) {
+    seen.idle = since(last_used_);
+  }
+  return seen;
 }
 
 void activation::handle(envelope* one) {
@@ -360,6 +385,7 @@ std::optional<std::string> activation::make_object() {
 }
 
 void activation::loaded(envelope* one) {
+  thread_->meter->made.add();
   auto rows = std::move(static_cast<loaded_envelope*>(one)->rows);
   drop(one);
   if (!rows) {
@@ -384,7 +410,7 @@ void activation::loaded(envelope* one) {
     leave_for(deactivation::stopping);
   }
   phase_ = phase::activating;
-  last_used_ = now_;
+  last_used_.store(now_, std::memory_order_relaxed);
   need_alarm(time_after(now_, idle_timeout()));
   begin(own_turn(envelope_kind::activate, {}));
 }
@@ -485,12 +511,16 @@ void activation::finish_deactivation() {
   if (submitted_ != durable_ || !gated_.empty()) {
     return;  // `committed` comes back here
   }
-  home_.counters().deactivations_total.fetch_add(1, std::memory_order_relaxed);
+  auto& reason = release_ == deactivation::idle && asked()
+                     ? thread_->meter->evicted
+                     : thread_->meter->deactivated[static_cast<std::size_t>(release_)];
+  reason.add();
   retire();
 }
 
 void activation::crash(const error& why) {
-  const auto was = phase_;
+  const auto was = phase_.load();
+  thread_->meter->failed.add();
   if (was != phase::loading) {
     warn("activation ended error=" + why.to_string());
   }
@@ -505,6 +535,7 @@ void activation::crash(const error& why) {
     turn->content = {};
     home_.answer(turn, why);
   }
+  show_busy(nullptr);
   fail_all(pending_out_, why);
   if (phase_ == phase::loading || phase_ == phase::activating) {
     answer_waiting_with_ = why;

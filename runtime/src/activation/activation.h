@@ -10,6 +10,7 @@
 #include <caf/monitorable_actor.hpp>
 #include <caf/resumable.hpp>
 
+#include <atomic>
 #include <cstdint>
 #include <deque>
 #include <map>
@@ -29,11 +30,16 @@
 namespace millrace::runtime::detail {
 
 class silo_core;
+struct type_meter;
+struct watched_thread;
 
 /// One actor type that a silo hosts.
 struct actor_type {
   const interface_info* interface;
   actor_factory make;
+  capnp::StructSchema (*state)();  ///< Of its root; null when it has none.
+  std::size_t index;               ///< From 0, without gaps.
+  std::unique_ptr<type_meter> shared_meter;
   bool labels_match = true;  ///< The silo has the type's labels.
 };
 
@@ -86,6 +92,17 @@ public:
   [[nodiscard]] const interface_info& interface() const noexcept { return *type_.interface; }
   [[nodiscard]] std::string actor_name() { return std::string{interface().type} + "/" + key_; }
 
+  /// What it does now. Threading: any thread. Cost: no lock.
+  [[nodiscard]] activation_info observe(steady_time now) const;
+  [[nodiscard]] std::uint32_t queued() const noexcept {
+    return queued_.load(std::memory_order_relaxed);
+  }
+  [[nodiscard]] const actor_type& type() const noexcept { return type_; }
+
+  /// Makes the actor's object, also to see which maps it has; gives what went wrong. Requires: in a
+  /// turn, or nobody else knows the activation.
+  [[nodiscard]] std::optional<std::string> make_object();
+
   // What actor_base needs, in a turn.
   [[nodiscard]] durable_state& state() noexcept { return state_; }
   [[nodiscard]] bool is_durable() const noexcept {
@@ -132,13 +149,12 @@ public:
   void release() noexcept override { caf::intrusive_ptr_release(ctrl()); }
 
 private:
-  enum class phase : std::uint8_t {
-    loading,
-    activating,
-    active,
-    deactivating,
-    failing,  // only a commit is still on its way
-    gone
+  using phase = activation_phase;
+
+  struct busy_state {
+    envelope_kind kind;
+    bool any;
+    std::uint16_t method;
   };
 
   struct named_timer {
@@ -163,7 +179,6 @@ private:
   // activation.cc
   [[nodiscard]] resume_result drain();
   void handle(envelope* one);
-  [[nodiscard]] std::optional<std::string> make_object();
   void loaded(envelope* one);
   void activated();
   void answer_wake();
@@ -194,11 +209,14 @@ private:
   void pump();
   void begin(envelope* one);
   [[nodiscard]] bool answered_from_memory(envelope* one);
-  void watch_turn(const envelope* turn) noexcept;
-  [[nodiscard]] static const char* name_of_turn(const envelope& turn) noexcept;
+  void show_busy(const envelope* turn) noexcept;
+  void turn_runs(envelope& turn) noexcept;
+  void turn_pauses() noexcept;
+  [[nodiscard]] const char* name_of_turn(envelope_kind kind, std::uint16_t method) const noexcept;
   void check_stuck();
   [[nodiscard]] pending_method start_method(envelope& turn);
   void start_turn(envelope& turn);
+  void resume_turn(envelope& turn, promise_base* from);
   void run_turn(envelope& turn, promise_base* from);
   void finish(envelope& turn);
   void finish_call(envelope& turn, result<any_message> outcome);
@@ -216,6 +234,7 @@ private:
   // gate.cc
   void let_out(envelope* one);
   void leave(envelope* one);
+  void count_answer(const envelope& one) noexcept;
   void flush();
   void commit_changes();
   void committed(envelope* one);
@@ -261,7 +280,12 @@ private:
   std::atomic<std::uint32_t> busy_{0};  // turns that have begun
   std::atomic<bool> ended_{false};
 
-  phase phase_ = phase::loading;
+  watched_thread* thread_ = nullptr;  // that runs this turn
+  // These are written by its turns and read by anyone.
+  std::atomic<phase> phase_{phase::loading};
+  std::atomic<busy_state> busy_with_{busy_state{}};  // the oldest turn that has not ended
+  std::atomic<steady_time> busy_since_{steady_time{}};
+  std::atomic<steady_time> last_used_{steady_time{}};
   bool releasing_ = false;
   bool woken_ = false;  // by the reminder queue, which has to be told once it is active
   deactivation release_ = deactivation::idle;
@@ -275,12 +299,10 @@ private:
   envelope_list waiting_;  // not yet admitted
   envelope_list early_;    // came before the rows
   std::vector<envelope*> running_;
-  std::uint32_t begun_ = 0;  // since the figures were last brought up to date
 
   open_link open_;  // head of the open calls and waits
   steady_time now_{};
   steady_time alarm_due_ = steady_time::max();
-  steady_time last_used_{};
   steady_time stay_until_{};
   std::vector<named_timer> timers_;
   std::uint64_t timers_set_ = 0;

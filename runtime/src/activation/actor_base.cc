@@ -176,8 +176,8 @@ void signal_wait::start(promise_base& waiting) {
 
 // --- maps ----------------------------------------------------------------------------------------
 
-map_base::map_base(actor_base& owner, std::string name)
-    : name_(std::move(name)), activation_(owner.activation_) {
+map_base::map_base(actor_base& owner, std::string name, schema_source schema)
+    : name_(std::move(name)), schema_(schema), activation_(owner.activation_) {
   MILLRACE_ASSERT(!name_.empty() && name_.size() <= name_bytes_max);
   activation_->state().add_map(*this);
 }

@@ -58,6 +58,7 @@ void activation::open_call(envelope& turn, call_spec&& spec, waiter& where) {
   call->context = std::move(spec.context);
   const auto limit =
       spec.timeout > duration{} ? spec.timeout : std::chrono::milliseconds{method.timeout_ms};
+  call->made = now_;
   call->deadline = std::min(time_after(now_, limit), turn.deadline);
   auto valid = validate_key(call->key);
   if (valid && call->text.size() > idempotency_key_bytes_max) {
@@ -224,7 +225,7 @@ void activation::resume_waiter(envelope& call) {
   if (where->failure && where->propagate) {
     waiting->fail(std::move(*where->failure));
   }
-  run_turn(turn, waiting);
+  resume_turn(turn, waiting);
 }
 
 // --- signals -------------------------------------------------------------------------------------
@@ -281,7 +282,8 @@ void activation::rang() {
   if (phase_ == phase::gone) {
     return;
   }
-  auto next = std::max(time_after(last_used_, idle_timeout()), stay_until_);
+  auto next =
+      std::max(time_after(last_used_.load(std::memory_order_relaxed), idle_timeout()), stay_until_);
   if (next <= now_) {
     if (phase_ == phase::active && idle() && !releasing_) {
       leave_for(deactivation::idle);
@@ -352,7 +354,7 @@ void activation::end_open(Why&& why) {
       if (where->failure && where->propagate) {
         waiting->fail(std::move(*where->failure));
       }
-      run_turn(static_cast<envelope&>(*waiting->root()), waiting);
+      resume_turn(static_cast<envelope&>(*waiting->root()), waiting);
     }
   }
 }

@@ -30,13 +30,6 @@ std::size_t bytes_of(const stored_answer& what) {
   return entry_bytes + what.results.size();
 }
 
-std::string map_row_rest(std::string_view name, std::string_view key) {
-  std::string rest(1, static_cast<char>(name.size()));
-  rest += name;
-  rest += key;
-  return rest;
-}
-
 std::string answer_row_rest(std::uint16_t method, std::string_view key) {
   std::string rest(2, '\0');
   store_big(rest.data(), method);
@@ -67,6 +60,15 @@ std::unique_ptr<message_body> copy_of(message_body& from) {
 void durable_state::add_map(map_base& one) noexcept {
   one.next_map_ = maps_;
   maps_ = &one;
+}
+
+std::vector<durable_state::map_info> durable_state::maps() const {
+  std::vector<map_info> all;
+  for (const auto* map = maps_; map != nullptr; map = map->next_map_) {
+    all.push_back({map->name_, map->schema_()});
+  }
+  std::reverse(all.begin(), all.end());
+  return all;
 }
 
 durable_state::extras& durable_state::more() {

@@ -55,6 +55,14 @@ public:
 
   void add_map(map_base& one) noexcept;
 
+  /// A map that the class has.
+  struct map_info {
+    std::string name;
+    capnp::StructSchema schema;
+  };
+  /// In the order in which they were added.
+  [[nodiscard]] std::vector<map_info> maps() const;
+
   /// Takes over what storage has. Errors: `storage_failed` for a row that cannot be understood or
   /// belongs to an actor with another id and the same hash.
   [[nodiscard]] result<void> load(std::vector<row>&& rows);

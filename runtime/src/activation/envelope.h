@@ -101,6 +101,8 @@ struct envelope : turn_root, open_link {
   std::optional<send_mark> send;                   ///< Set for deliveries.
   std::shared_ptr<const request_context> context;  ///< Null: empty.
 
+  steady_time made{};  ///< When its caller made it; the epoch: it is not measured.
+
   // The turn.
   /// Set from arrival in the target until the answer leaves. Others only compare it.
   std::atomic<activation*> serving{nullptr};

@@ -16,9 +16,14 @@ void activation::let_out(envelope* one) {
 void activation::leave(envelope* one) {
   if (one->kind == envelope_kind::offload) {
     start_offloaded(one);
-  } else if (one->kind != envelope_kind::answer) {
+    return;
+  }
+  if (one->kind != envelope_kind::answer) {
     home_.deliver(one);
-  } else if (one->caller == this) {
+    return;
+  }
+  count_answer(*one);
+  if (one->caller == this) {
     inbox_.push(one);
   } else if (one->caller != nullptr) {
     auto* back = one->caller;
@@ -33,13 +38,23 @@ void activation::leave(envelope* one) {
   }
 }
 
+void activation::count_answer(const envelope& one) noexcept {
+  if (one.made == steady_time{}) {
+    return;
+  }
+  auto& own = *thread_->meter;
+  own.ended_with(one.method, one.failure ? &*one.failure : nullptr).add();
+  auto& timer = thread_->timer;
+  if (timer.full()) {
+    timer.clock_read(home_.time().steady());
+  }
+  timer.answered(own, one.made);
+}
+
 // Called at the end of each batch, so that the changes of many turns share one commit.
 void activation::flush() {
   if (phase_ == phase::gone || phase_ == phase::failing) {
     return;
-  }
-  if (begun_ > 0) {
-    home_.counters().calls_total.fetch_add(std::exchange(begun_, 0), std::memory_order_relaxed);
   }
   // One commit at a time: each is a difference to the one before, and storage may refuse any.
   const auto in_flight = submitted_ != durable_;

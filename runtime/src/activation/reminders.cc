@@ -59,7 +59,7 @@ bool activation::reminder_is_due(envelope& turn) {
 }
 
 void activation::finish_reminder(const envelope& turn, bool failed) {
-  home_.counters().reminders_fired_total.fetch_add(1, std::memory_order_relaxed);
+  thread_->meter->reminders_fired.add();
   const auto* stored = state_.find_reminder(turn.text);
   if (failed || stored == nullptr || stored->number != turn.number) {
     return;  // the queue fires it again; or the hook cancelled it or set it anew

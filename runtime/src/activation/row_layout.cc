@@ -33,6 +33,13 @@ std::string actor_row(const actor_hash& hash, row_table table, std::string_view 
   return key;
 }
 
+std::string map_row_rest(std::string_view name, std::string_view key) {
+  std::string rest(1, static_cast<char>(name.size()));
+  rest += name;
+  rest += key;
+  return rest;
+}
+
 std::string reminder_index_row(const actor_hash& hash, wall_time due, std::string_view name) {
   std::string key{reminder_index_prefix};
   key += number_bytes(static_cast<std::uint64_t>(due.time_since_epoch().count()));

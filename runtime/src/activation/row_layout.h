@@ -47,6 +47,8 @@ inline constexpr std::size_t actor_prefix_bytes = 17;
 [[nodiscard]] std::string actor_prefix(const actor_hash& hash);
 [[nodiscard]] std::string actor_row(const actor_hash& hash, row_table table,
                                     std::string_view rest = {});
+/// What follows `M` for record `key` of a map.
+[[nodiscard]] std::string map_row_rest(std::string_view name, std::string_view key);
 [[nodiscard]] std::string hash_bytes(const actor_hash& hash);
 [[nodiscard]] std::string number_bytes(std::uint64_t number);
 

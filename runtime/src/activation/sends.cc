@@ -72,6 +72,7 @@ void activation::queue_send(stored_send&& what) {
     outgoing_ = std::make_unique<outgoing>();
   }
   auto& items = outgoing_->lanes[target].items;
+  thread_->meter->sends.add();
   items.push_back({number, submitted_ + 1});
   if (items.size() == 1) {
     outgoing_->after_commit.emplace_back(submitted_ + 1, std::move(target));
@@ -143,6 +144,7 @@ void activation::dispatch(const std::string& target, lane& one) {
   call->text = target;
   call->caller = this;
   keep();
+  call->made = now_;
   if (what.timeout_ms > 0) {
     call->deadline = time_after(now_, std::chrono::milliseconds{what.timeout_ms});
   }
@@ -178,7 +180,7 @@ void activation::send_answered(envelope* one) {
       return;
     }
     warn("a send became a dead letter target=" + found->first + " error=" + failure->to_string());
-    home_.counters().dead_letters_total.fetch_add(1, std::memory_order_relaxed);
+    thread_->meter->dead_letters.add();
   }
   outgoing_->failing -= own.failures > 0 ? 1 : 0;
   own.failures = 0;

@@ -122,17 +122,21 @@ void activation::begin(envelope* one) {
     drop(one);
     return;
   }
-  ++begun_;
+  thread_->meter->begun.add();
   one->begun = now_;
   admission_.begin(one->admission);
   running_.push_back(one);
   busy_.store(static_cast<std::uint32_t>(running_.size()), std::memory_order_relaxed);
+  if (running_.size() == 1) {
+    show_busy(one);
+  }
   start_turn(*one);
   if (auto* bottom = one->running->promise_of()) {
     bottom->set_root(one);
     run_turn(*one, bottom);
   } else {
     one->done = true;
+    turn_pauses();
     finish(*one);
   }
 }
@@ -197,10 +201,21 @@ bool activation::answered_from_memory(envelope* one) {
   return false;
 }
 
+void activation::turn_runs(envelope& turn) noexcept {
+  current_ = &turn;
+  changed_before_turn_ = state_.dirty();
+  thread_->begins(name_of_turn(turn.kind, turn.method));
+}
+
+void activation::turn_pauses() noexcept {
+  current_ = nullptr;
+  changed_before_turn_ = false;
+  thread_->ends();
+}
+
 // A hook need not be a coroutine, so what it throws may come out here.
 void activation::start_turn(envelope& turn) {
-  current_ = &turn;
-  watch_turn(&turn);
+  turn_runs(turn);
   try {
     turn.running.emplace(start_method(turn));
   } catch (const error& failure) {
@@ -210,15 +225,13 @@ void activation::start_turn(envelope& turn) {
   } catch (...) {
     turn.failure = error{errc::internal, "exception of unknown type in an actor"};
   }
-  current_ = nullptr;
-  watch_turn(nullptr);
   if (turn.failure) {
     turn.running.emplace(async<>{});
   }
 }
 
-const char* activation::name_of_turn(const envelope& turn) noexcept {
-  switch (turn.kind) {
+const char* activation::name_of_turn(envelope_kind kind, std::uint16_t method) const noexcept {
+  switch (kind) {
     case envelope_kind::activate:
       return "on_activate";
     case envelope_kind::deactivate:
@@ -228,7 +241,7 @@ const char* activation::name_of_turn(const envelope& turn) noexcept {
     case envelope_kind::reminder:
       return "on_reminder";
     default:
-      return turn.interface->methods[turn.method].name.data();  // of a literal
+      return interface().methods[method].name.data();  // of a literal
   }
 }
 
@@ -241,7 +254,8 @@ void activation::check_stuck() {
     if (turn->admission == method_admission::reentrant || held < limit) {
       continue;
     }
-    const std::string what = name_of_turn(*turn) + std::string{" has not ended after "} +
+    const auto* name = name_of_turn(turn->kind, turn->method);
+    const std::string what = name + std::string{" has not ended after "} +
                              std::to_string(held / std::chrono::seconds{1}) + " s";
     if (held >= 10 * limit && !waiting_.empty()) {
       crash({errc::deadline_exceeded, what + " and keeps others waiting"});
@@ -249,8 +263,8 @@ void activation::check_stuck() {
     }
     if (!turn->warned_stuck && !waiting_.empty()) {
       turn->warned_stuck = true;
-      home_.counters().stuck_total.fetch_add(1, std::memory_order_relaxed);
-      warn("a turn keeps others waiting: " + what + " method=" + name_of_turn(*turn));
+      thread_->meter->stuck.add();
+      warn("a turn keeps others waiting: " + what + " method=" + name);
     }
   }
 }
@@ -273,12 +287,14 @@ pending_method activation::start_method(envelope& turn) {
   }
 }
 
+void activation::resume_turn(envelope& turn, promise_base* from) {
+  turn_runs(turn);
+  run_turn(turn, from);
+}
+
 void activation::run_turn(envelope& turn, promise_base* from) {
-  current_ = &turn;
-  watch_turn(&turn);
   run(from);
-  watch_turn(nullptr);
-  current_ = nullptr;
+  turn_pauses();
   if (turn.done) {
     finish(turn);
   } else if (turn.admission != method_admission::reentrant) {
@@ -298,10 +314,16 @@ void activation::finish(envelope& turn) {
   }
   turn.running.reset();
   admission_.end(turn.admission);
-  running_.erase(std::find(running_.begin(), running_.end(), &turn));
+  if (running_.size() == 1) {
+    running_.clear();
+    show_busy(nullptr);
+  } else {
+    running_.erase(std::find(running_.begin(), running_.end(), &turn));
+    show_busy(running_.front());
+  }
   busy_.store(static_cast<std::uint32_t>(running_.size()), std::memory_order_relaxed);
   if (turn.kind != envelope_kind::timer && turn.kind != envelope_kind::deactivate) {
-    last_used_ = now_;
+    last_used_.store(now_, std::memory_order_relaxed);
   }
   switch (turn.kind) {
     case envelope_kind::call:
@@ -321,6 +343,9 @@ void activation::finish(envelope& turn) {
       break;
     case envelope_kind::timer:
       timer_ended(turn);
+      break;
+    case envelope_kind::one_way:
+      thread_->meter->ended_with(turn.method, failure ? &*failure : nullptr).add();
       break;
     default:
       break;

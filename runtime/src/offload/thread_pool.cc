@@ -56,6 +56,11 @@ bool thread_pool::run_one() {
   return true;
 }
 
+offload_metrics thread_pool::metrics() const {
+  const std::lock_guard lock{mutex_};
+  return {threads_.size(), threads_.size() - idle_, jobs_.size()};
+}
+
 void thread_pool::stop() {
   std::deque<std::function<void()>> dropped;
   std::vector<std::thread> threads;

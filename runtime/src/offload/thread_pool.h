@@ -10,6 +10,8 @@
 #include <thread>
 #include <vector>
 
+#include "millrace/runtime/metrics.h"
+
 namespace millrace::runtime::detail {
 
 /// Starts a thread when a job finds none idle, up to `threads_max`; they stay.
@@ -36,12 +38,14 @@ public:
   /// Destroys the jobs that wait and joins the threads. Idempotent.
   void stop();
 
+  [[nodiscard]] offload_metrics metrics() const;
+
 private:
   void work();
 
   const std::size_t threads_max_;
   const std::size_t queue_max_;
-  std::mutex mutex_;
+  mutable std::mutex mutex_;
   std::condition_variable changed_;
   std::deque<std::function<void()>> jobs_;
   std::vector<std::thread> threads_;

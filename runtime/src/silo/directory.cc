@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: MIT
 #include "silo/directory.h"
 
+#include <algorithm>
 #include <utility>
+#include <vector>
 
 namespace millrace::runtime::detail {
 
@@ -50,6 +52,35 @@ void directory::for_each(const std::function<void(activation&)>& visit) {
       visit(*one);
     }
   }
+}
+
+bool directory::visit_page(const std::optional<actor_hash>& after, std::size_t limit,
+                           const std::function<bool(const activation&)>& wanted,
+                           const std::function<void(const activation&)>& visit) {
+  const auto before = [](const activation* a, const activation* b) {
+    return a->hash() < b->hash();
+  };
+  std::vector<const activation*> found;
+  for (auto at = after ? after->high % shards_.size() : 0; at < shards_.size(); ++at) {
+    const auto is_first = after && at == after->high % shards_.size();
+    const std::lock_guard lock{shards_[at].mutex};
+    found.clear();
+    for (const auto& [hash, one] : shards_[at].activations) {
+      if ((!is_first || *after < hash) && wanted(*one)) {
+        found.push_back(one);
+      }
+    }
+    const auto taken = std::min(limit, found.size());
+    std::partial_sort(found.begin(), found.begin() + static_cast<std::ptrdiff_t>(taken),
+                      found.end(), before);
+    std::for_each(found.begin(), found.begin() + static_cast<std::ptrdiff_t>(taken),
+                  [&](const auto* one) { visit(*one); });
+    if (taken < found.size()) {
+      return true;
+    }
+    limit -= taken;
+  }
+  return false;
 }
 
 bool directory::wait_until_empty(duration limit) {

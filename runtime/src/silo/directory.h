@@ -84,6 +84,13 @@ public:
   /// Drops every reference, when nothing runs any more.
   void clear();
 
+  /// Visits those that `wanted`, in the order of shards and hashes, at most `limit`, beginning
+  /// after `after` (absent: with the first); each with a lock held, as in `for_each`. True when
+  /// there are more. Cost: looks at all activations of every shard that it visits.
+  [[nodiscard]] bool visit_page(const std::optional<actor_hash>& after, std::size_t limit,
+                                const std::function<bool(const activation&)>& wanted,
+                                const std::function<void(const activation&)>& visit);
+
   /// Visits all, each with a lock held: `visit` must not come back here.
   void for_each(const std::function<void(activation&)>& visit);
 

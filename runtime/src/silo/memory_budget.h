@@ -30,6 +30,11 @@ public:
     return place_.load(std::memory_order_relaxed) == place::asked;
   }
 
+  /// What it holds, about. Threading: any thread.
+  [[nodiscard]] std::size_t bytes() const noexcept {
+    return static_cast<std::size_t>(bytes_.load(std::memory_order_relaxed));
+  }
+
 private:
   friend class memory_budget;
   enum class place : std::uint8_t { none, listed, asked };

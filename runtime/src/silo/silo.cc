@@ -90,7 +90,8 @@ detail::envelope* make_call(detail::silo_core& to, call_spec&& spec) {
   call->content = std::move(spec.params);
   call->text = std::move(spec.idempotency_key);
   call->context = std::move(spec.context);
-  call->deadline = time_after(to.time().steady(), limit);
+  call->made = to.time().steady();
+  call->deadline = time_after(call->made, limit);
   return call;
 }
 
@@ -174,8 +175,9 @@ silo::silo(std::unique_ptr<storage> rows, silo_options options, const clock& tim
 
 silo::~silo() = default;
 
-void silo::add_type(const interface_info& interface, actor_factory make) {
-  parts_->add_type(interface, std::move(make));
+void silo::add_type(const interface_info& interface, actor_factory make,
+                    capnp::StructSchema (*state)()) {
+  parts_->add_type(interface, std::move(make), state);
 }
 
 void silo::add_filter(call_filter one) {
@@ -266,6 +268,23 @@ bool silo::run_one(std::size_t choice) {
 silo_stats silo::stats() const {
   return parts_->stats();
 }
+silo_metrics silo::metrics() {
+  return parts_->metrics();
+}
+
+result<activation_list> silo::activations(std::string_view type, const list_page& page) {
+  return parts_->activations(type, page);
+}
+result<stored_list> silo::stored_actors(std::string_view type, const list_page& page) {
+  return parts_->stored_actors(type, page);
+}
+result<actor_state> silo::state_of(const actor_id& actor, const state_request& wanted) {
+  return parts_->state_of(actor, wanted);
+}
+result<bool> silo::deactivate(const actor_id& actor) {
+  return parts_->deactivate(actor);
+}
+
 storage& silo::rows() {
   return parts_->rows();
 }

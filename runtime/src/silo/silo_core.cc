@@ -47,6 +47,7 @@ silo_core::silo_core(std::unique_ptr<storage> rows, silo_options options, const 
     : rows_(std::move(rows)),
       options_(std::move(options)),
       time_(time),
+      made_at_(time.steady()),
       config_(std::make_unique<scheduler_config>(options_)),
       system_(std::make_unique<caf::actor_system>(*config_)),
       memory_(*this, options_.memory_budget_bytes),
@@ -64,10 +65,12 @@ silo_core::~silo_core() {
   directory_.clear();
 }
 
-void silo_core::add_type(const interface_info& interface, actor_factory make) {
+void silo_core::add_type(const interface_info& interface, actor_factory make,
+                         capnp::StructSchema (*state)()) {
   MILLRACE_ASSERT(!accepting_.load());
-  const auto [at, fresh] =
-      types_.try_emplace(std::string{interface.type}, actor_type{&interface, std::move(make)});
+  const auto [at, fresh] = types_.try_emplace(
+      std::string{interface.type}, actor_type{&interface, std::move(make), state, types_.size(),
+                                              std::make_unique<type_meter>(interface)});
   MILLRACE_ASSERT(fresh);
   at->second.labels_match = has_all(options_.labels, interface.labels);
   by_interface_[&interface] = &at->second;
@@ -197,8 +200,9 @@ std::optional<error> silo_core::refusal(const call_spec& spec) {
   if (type->interface->methods[spec.method].admission != method_admission::read_only &&
       rows_->saturated()) {
     counters_.overloaded_total.fetch_add(1, std::memory_order_relaxed);
-    return error{errc::overloaded, "the disk is behind with commits",
-                 std::chrono::milliseconds{100}};
+    error why{errc::overloaded, "the disk is behind with commits", std::chrono::milliseconds{100}};
+    type->shared_meter->ended_with(spec.method, &why).add_shared();
+    return why;
   }
   return std::nullopt;
 }
@@ -345,7 +349,20 @@ void silo_core::tell_server(const envelope& call, envelope* what) {
   target->release();
 }
 
+void silo_core::count_refusal(const envelope& call, const error& why) noexcept {
+  const auto is_call = call.kind == envelope_kind::call || call.kind == envelope_kind::one_way ||
+                       call.kind == envelope_kind::answer;
+  if (!is_call || call.made == steady_time{}) {
+    return;
+  }
+  if (const auto* type = find_type(call.interface);
+      type != nullptr && call.method < type->interface->methods.size()) {
+    type->shared_meter->ended_with(call.method, &why).add_shared();
+  }
+}
+
 void silo_core::answer(envelope* one, error why) {
+  count_refusal(*one, why);
   while (auto* same = std::exchange(one->same_key, nullptr)) {
     one->same_key = std::exchange(same->same_key, nullptr);
     answer(same, why);
@@ -389,27 +406,6 @@ std::string silo_core::name_of_awake() {
 
 void silo_core::leave_directory(activation& one) {
   directory_.erase(one);
-}
-
-silo_stats silo_core::stats() const {
-  silo_stats all;
-  const auto read = [](const auto& counter) {
-    return static_cast<std::uint64_t>(counter.load(std::memory_order_relaxed));
-  };
-  all.activations = directory_.size();
-  all.activations_total = read(counters_.activations_total);
-  all.deactivations_total = read(counters_.deactivations_total);
-  all.calls_total = read(counters_.calls_total);
-  all.overloaded_total = read(counters_.overloaded_total);
-  all.reminders = reminders_.size();
-  all.reminders_fired_total = read(counters_.reminders_fired_total);
-  all.sends_pending = read(counters_.sends_pending);
-  all.stuck_total = read(counters_.stuck_total);
-  all.memory_bytes = memory_.bytes();
-  all.memory_evictions_total = memory_.evictions();
-  all.memory_exhausted_total = memory_.exhausted();
-  all.dead_letters_total = read(counters_.dead_letters_total);
-  return all;
 }
 
 }  // namespace millrace::runtime::detail

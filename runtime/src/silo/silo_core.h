@@ -25,15 +25,11 @@
 
 namespace millrace::runtime::detail {
 
+/// What is not counted by type; the rest is in `type_meter`.
 struct silo_counters {
-  std::atomic<std::uint64_t> activations_total{0};
-  std::atomic<std::uint64_t> deactivations_total{0};
-  std::atomic<std::uint64_t> calls_total{0};
   std::atomic<std::uint64_t> overloaded_total{0};
-  std::atomic<std::uint64_t> reminders_fired_total{0};
   std::atomic<std::int64_t> sends_pending{0};
-  std::atomic<std::uint64_t> dead_letters_total{0};
-  std::atomic<std::uint64_t> stuck_total{0};
+  std::atomic<std::uint64_t> stuck_threads_total{0};
 };
 
 /// Threading: after `start`, any thread.
@@ -44,7 +40,8 @@ public:
   silo_core& operator=(const silo_core&) = delete;
   ~silo_core();
 
-  void add_type(const interface_info& interface, actor_factory make);
+  void add_type(const interface_info& interface, actor_factory make,
+                capnp::StructSchema (*state)());
   [[nodiscard]] result<void> start();
   void stop(duration grace);
   bool run_one(std::size_t choice);  ///< See silo.h.
@@ -79,8 +76,14 @@ public:
   /// Answers a call (drops anything else). Takes over one reference.
   void answer(envelope* one, error why);
 
-  /// See silo.h.
+  // See silo.h.
   [[nodiscard]] result<std::vector<dead_letter>> dead_letters(std::size_t limit);
+  [[nodiscard]] silo_stats stats() const;
+  [[nodiscard]] silo_metrics metrics();
+  [[nodiscard]] result<activation_list> activations(std::string_view type, const list_page& page);
+  [[nodiscard]] result<stored_list> stored_actors(std::string_view type, const list_page& page);
+  [[nodiscard]] result<actor_state> state_of(const actor_id& actor, const state_request& wanted);
+  [[nodiscard]] result<bool> deactivate(const actor_id& actor);
 
   /// Names an activation of this silo, given its address; "an actor that ends" when it has left the
   /// directory. Cost: O(activations).
@@ -110,7 +113,6 @@ public:
   [[nodiscard]] reminder_queue& reminders() noexcept { return reminders_; }
   [[nodiscard]] memory_budget& memory() noexcept { return memory_; }
   [[nodiscard]] silo_counters& counters() noexcept { return counters_; }
-  [[nodiscard]] silo_stats stats() const;
 
   /// Takes over the reference; hands it to CAF's scheduler.
   void run_later(activation& one);
@@ -121,11 +123,23 @@ private:
   [[nodiscard]] result<void> read_dead_letter(partition_id partition, const row& indexed,
                                               std::vector<dead_letter>& to);
   [[nodiscard]] std::uint16_t workers_of(const interface_info& interface) const noexcept;
+  void count_refusal(const envelope& call, const error& why) noexcept;
+  [[nodiscard]] std::vector<type_metrics> counted(silo_metrics& into) const;
+  [[nodiscard]] silo_stats totals_of(const std::vector<type_metrics>& types) const;
+  [[nodiscard]] result<const actor_type*> hosted(std::string_view type) const;
+  [[nodiscard]] result<std::vector<durable_state::map_info>> maps_of(const actor_type& type,
+                                                                     const actor_id& actor);
+  [[nodiscard]] result<std::string> root_json(const actor_type& type, const actor_id& actor,
+                                              partition_id partition);
+  [[nodiscard]] result<map_state> read_map(const durable_state::map_info& map,
+                                           const actor_id& actor, partition_id partition,
+                                           const state_request& wanted);
   [[nodiscard]] activation* make(const actor_type& type, std::string key, const actor_hash& hash);
 
   std::unique_ptr<storage> rows_;
   silo_options options_;
   const clock& time_;
+  const steady_time made_at_;
   std::map<std::string, actor_type, std::less<>> types_;
   std::unordered_map<const interface_info*, const actor_type*> by_interface_;
   std::atomic<bool> accepting_{false};

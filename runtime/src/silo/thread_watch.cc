@@ -16,6 +16,10 @@ watched_thread& thread_watch::own() {
   if (mine == nullptr) {
     const std::lock_guard lock{mutex_};
     mine = threads_.emplace_back(std::make_unique<watched_thread>()).get();
+    mine->meters.resize(home_.types().size());
+    for (const auto& [name, type] : home_.types()) {
+      mine->meters[type.index] = std::make_unique<type_meter>(*type.interface);
+    }
   }
   return *mine;
 }
@@ -30,6 +34,16 @@ std::optional<std::uint64_t> thread_watch::turns_if_idle() {
     all += each->turns.load(std::memory_order_acquire);
   }
   return all;
+}
+
+void thread_watch::add_to(silo_metrics& all, const std::vector<type_metrics*>& types) const {
+  const std::lock_guard lock{mutex_};
+  for (const auto& each : threads_) {
+    all.threads_busy += each->runs.load(std::memory_order_relaxed) != nullptr ? 1 : 0;
+    for (std::size_t index = 0; index < types.size(); ++index) {
+      each->meters[index]->add_to(*types[index]);
+    }
+  }
 }
 
 void thread_watch::on_alarm() noexcept {
@@ -55,7 +69,7 @@ void thread_watch::on_alarm() noexcept {
     }
   }
   for (const auto& each : found) {
-    home_.counters().stuck_total.fetch_add(1, std::memory_order_relaxed);
+    home_.counters().stuck_threads_total.fetch_add(1, std::memory_order_relaxed);
     home_.warn(
         "a turn does not give its thread back: offload what blocks or computes for long "
         "actor=" +

@@ -12,6 +12,7 @@
 #include <optional>
 #include <vector>
 
+#include "silo/type_meter.h"
 #include "timers/timer_service.h"
 
 namespace millrace::runtime::detail {
@@ -19,7 +20,7 @@ namespace millrace::runtime::detail {
 class activation;
 class silo_core;
 
-/// What one thread does now. Written by it, read by the watch.
+/// What one thread does now, and has done. Written by it, read by the watch and for metrics.
 struct watched_thread {
   std::atomic<const activation*> runs{nullptr};  ///< Null: it waits for work.
   std::atomic<const char*> method{nullptr};      ///< Its name, static; null between turns.
@@ -31,6 +32,21 @@ struct watched_thread {
   void begin(const activation& one) noexcept {
     runs.store(&one, std::memory_order_relaxed);
     count();
+  }
+
+  std::vector<std::unique_ptr<type_meter>> meters;  ///< By `actor_type::index`.
+
+  // Its own.
+  type_meter* meter = nullptr;  ///< Of the activation that it runs.
+  turn_timer timer;
+
+  /// A turn of that activation begins or goes on.
+  void begins(const char* name) noexcept { method.store(name, std::memory_order_relaxed); }
+  /// It ends or waits.
+  void ends() noexcept {
+    method.store(nullptr, std::memory_order_relaxed);
+    count();
+    timer.turn_ended(*meter);
   }
 
   // The watch's.
@@ -52,6 +68,8 @@ public:
   /// What all threads have counted; nothing when one of them runs somebody. The same value twice
   /// means that nobody has run between.
   [[nodiscard]] std::optional<std::uint64_t> turns_if_idle();
+  /// Adds what the threads have counted of every type, and how many there are. `types`: by index.
+  void add_to(silo_metrics& all, const std::vector<type_metrics*>& types) const;
 
   void on_alarm() noexcept override;
   void keep() noexcept override {}  // lives as long as the silo, which stops the timers first
@@ -59,7 +77,7 @@ public:
 
 private:
   silo_core& home_;
-  std::mutex mutex_;
+  mutable std::mutex mutex_;
   std::vector<std::unique_ptr<watched_thread>> threads_;
   watched_thread* by_hand_ = nullptr;  // whoever runs a silo by hand
 };

@@ -147,6 +147,10 @@ storage_stats engine::stats() const {
   storage_stats stats;
   stats.commits = written.commits;
   stats.group_commits = written.group_commits;
+  written.commit_time.add_to(stats.commit_time);
+  written.flush_time.add_to(stats.flush_time);
+  stats.written_bytes = written.written_bytes.read();
+  stats.checkpoint_lag_batches = writer_->lag_batches();
   stats.rows_read = reader_->rows_read();
   stats.journal_backlog_bytes = written.backlog_bytes;
   stats.overlay_bytes = overlay_.bytes();

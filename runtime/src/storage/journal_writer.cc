@@ -50,16 +50,24 @@ journal_writer::journal_writer(const journal_writer_parts& parts, const storage_
         queue_.wake();
       }) {
   active_since_ = clock_.steady();
+  counters_.last_position = parts.entries.last();
   thread_ = std::jthread{[this] { run(); }};
 }
 
 void journal_writer::commit(commit_request* request) {
   const auto bytes = queued_bytes(*request);
   counters_.backlog_bytes.fetch_add(bytes, std::memory_order_relaxed);
+  request->queued_at_ = clock_.steady();
   if (!queue_.push(request)) {
     counters_.backlog_bytes.fetch_sub(bytes, std::memory_order_relaxed);
     request->done(error{errc::unavailable, "storage has stopped"});
   }
+}
+
+std::uint64_t journal_writer::lag_batches() const noexcept {
+  const auto applied = applied_.load(std::memory_order_acquire);
+  const auto last = counters_.last_position.load(std::memory_order_relaxed);
+  return last > applied ? last - applied : 0;
 }
 
 bool journal_writer::saturated() const noexcept {
@@ -185,6 +193,7 @@ void journal_writer::append_group() {
     group_entries_.emplace_back(group_bytes_.data() + begin, end - begin);
     begin = end;
   }
+  const auto began = clock_.steady();
   auto appended = parts_.entries.append(group_entries_, next_trim(group_entries_.size()));
   if (!appended) {
     if (appended.error().code() != errc::out_of_space) {
@@ -211,11 +220,16 @@ void journal_writer::append_group() {
   }
   counters_.commits.fetch_add(group_entries_.size(), std::memory_order_relaxed);
   counters_.group_commits.fetch_add(1, std::memory_order_relaxed);
+  counters_.last_position.store(parts_.entries.last(), std::memory_order_relaxed);
+  counters_.written_bytes.add(group_bytes_.size());
+  counters_.flush_time.add(clock_.steady() - began);
   counters_.journal_bytes.store(parts_.entries.bytes_used_at_most(), std::memory_order_relaxed);
 }
 
 void journal_writer::answer_group() {
+  const auto now = clock_.steady();
   for (auto& each : group_) {
+    counters_.commit_time.add(now - each.request->queued_at_);
     each.request->done(std::move(each.outcome));
   }
   if (group_bytes_.capacity() > 2 * options_.commit_bytes_max) {

@@ -10,6 +10,7 @@
 #include <thread>
 #include <vector>
 
+#include "meter.h"
 #include "millrace/runtime/clock.h"
 #include "millrace/runtime/storage.h"
 #include "storage/checkpoint_writer.h"
@@ -27,6 +28,10 @@ struct journal_counters {
   std::atomic<std::uint64_t> group_commits{0};
   std::atomic<std::uint64_t> backlog_bytes{0};
   std::atomic<std::uint64_t> journal_bytes{0};  // as the quota measures it
+  std::atomic<std::uint64_t> last_position{0};
+  detail::meter_count written_bytes;
+  detail::meter_histogram commit_time;
+  detail::meter_histogram flush_time;
 };
 
 /// The parts a journal writer works on. Ownership: they outlive it.
@@ -52,6 +57,8 @@ public:
   [[nodiscard]] bool saturated() const noexcept;
   [[nodiscard]] std::uint64_t used_permille() const noexcept { return quota_.used_permille(); }
   [[nodiscard]] const journal_counters& counters() const noexcept { return counters_; }
+  /// Batches of the journal that the checkpoint has not.
+  [[nodiscard]] std::uint64_t lag_batches() const noexcept;
   [[nodiscard]] const checkpoint_counters& checkpoint_figures() const noexcept {
     return checkpoint_writer_.counters();
   }

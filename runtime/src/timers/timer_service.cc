@@ -43,6 +43,11 @@ void timer_service::arm(alarm& one, steady_time due) {
   }
 }
 
+std::size_t timer_service::armed() const {
+  const std::lock_guard lock{mutex_};
+  return wheel_.size();
+}
+
 void timer_service::disarm(alarm& one) {
   {
     const std::lock_guard lock{mutex_};

@@ -64,6 +64,8 @@ public:
   /// A time before which nothing goes off; the present while something does, nothing when nothing
   /// is armed.
   [[nodiscard]] std::optional<steady_time> next_due();
+  /// How many alarms are armed.
+  [[nodiscard]] std::size_t armed() const;
 
   /// Joins the thread and calls `on_stop` of whatever is armed. Idempotent.
   void stop();
@@ -73,7 +75,7 @@ private:
   void fire(std::unique_lock<std::mutex>& lock);
 
   const clock& time_;
-  std::mutex mutex_;
+  mutable std::mutex mutex_;
   std::condition_variable changed_;
   timer_wheel wheel_;
   steady_time sleeping_until_ = steady_time::max();

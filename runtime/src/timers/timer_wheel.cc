@@ -68,11 +68,13 @@ void timer_wheel::insert(timer_entry& entry, steady_time due) {
   entry.due = due;
   const auto whole = tick_before(time_after(due, duration{tick_ns - 1}));
   entry.tick = std::min(whole, now_tick_ + farthest_ticks);
+  ++size_;
   place(entry);
 }
 
 void timer_wheel::erase(timer_entry& entry) {
   MILLRACE_ASSERT(entry.armed());
+  --size_;
   unlink(entry);
 }
 
@@ -116,6 +118,7 @@ timer_entry* timer_wheel::pop(steady_time now) {
     }
   }
   auto& first = *due_.next;
+  --size_;
   unlink(first);
   return &first;
 }

@@ -48,6 +48,8 @@ public:
   /// A time before which nothing is due; nothing when the wheel is empty.
   [[nodiscard]] std::optional<steady_time> next_event() const;
 
+  [[nodiscard]] std::size_t size() const noexcept { return size_; }
+
 private:
   static constexpr unsigned slot_bits = 6;
   static constexpr unsigned slots = 1U << slot_bits;
@@ -61,6 +63,7 @@ private:
   std::array<std::uint64_t, levels> occupied_{};  // a hint: a set bit may be an empty slot
   std::array<std::array<timer_entry, slots>, levels> heads_;
   timer_entry due_;  // head of what is due
+  std::size_t size_ = 0;
 };
 
 }  // namespace millrace::runtime::detail

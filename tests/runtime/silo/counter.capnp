@@ -9,6 +9,7 @@ $Cxx.namespace("millrace::testing");
 struct CounterState {
   total @0 :Int64;
   note @1 :Text;
+  pin @2 :Text $Actor.secret;
 }
 
 struct CounterMark {
@@ -63,4 +64,5 @@ interface Counter $Actor.actor("counter") {
   fill @29 (marks :UInt32, bytes :UInt32) -> (first :Data);
   # Makes so many marks, each with so many bytes that do not compress; gives what the first had.
   getNote @30 () -> (note :Text) $Actor.readOnly;
+  setPin @31 (pin :Text $Actor.secret) -> ();
 }

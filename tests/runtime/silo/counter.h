@@ -217,6 +217,11 @@ public:
     co_return results;
   }
 
+  async<> set_pin(set_pin_params params) override {
+    edit().setPin(params.read().getPin());
+    co_return;
+  }
+
   async<> fail_activations(fail_activations_params params) override {
     activations_to_fail = params.count();
     return {};

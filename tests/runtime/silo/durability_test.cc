@@ -108,7 +108,7 @@ TEST_CASE("state over the limit of a record fails the call and keeps the old sta
   REQUIRE_FALSE(refused);
   CHECK(refused.error().code() == errc::too_large);
   CHECK(refused.error().text() ==
-        "the state of counter/a has 17825824 bytes; one record holds at most 16776192; split it "
+        "the state of counter/a has 17825832 bytes; one record holds at most 16776192; split it "
         "over several records of a map");
   CHECK(silo.total("a") == 3);
   CHECK(silo.warnings().size() == 1);

@@ -8,6 +8,7 @@
 #pragma once
 
 #include <chrono>
+#include <cstddef>
 #include <cstdint>
 #include <string>
 #include <string_view>
@@ -37,6 +38,9 @@ enum class errc : std::uint16_t {
   out_of_space = 19,         ///< Disk or map quota reached; writes are refused, reads go on.
   too_large = 20,            ///< A value, record or request is over its named limit.
 };
+
+/// A bound that every code's number stays below, for tables of them.
+inline constexpr std::size_t error_codes_max = 32;
 
 /// Whether the same request may be sent again.
 enum class retry_class : std::uint8_t {

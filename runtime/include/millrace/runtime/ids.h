@@ -39,6 +39,7 @@ struct actor_hash {
   std::uint64_t high;  ///< The first eight bytes of the canonical form.
   std::uint64_t low;   ///< The last eight.
   friend bool operator==(const actor_hash&, const actor_hash&) = default;
+  friend auto operator<=>(const actor_hash&, const actor_hash&) = default;
 };
 
 /// The hash of an actor's name.

@@ -29,7 +29,8 @@ namespace detail {
 /// The untyped half of a map: its records in memory and what changed since the last commit.
 class map_base {
 public:
-  map_base(actor_base& owner, std::string name);
+  using schema_source = capnp::StructSchema (*)();
+  map_base(actor_base& owner, std::string name, schema_source schema);
   map_base(const map_base&) = delete;
   map_base& operator=(const map_base&) = delete;
   ~map_base() = default;
@@ -58,6 +59,7 @@ private:
   friend class activation;
   friend class durable_state;
   std::string name_;
+  schema_source schema_;
   activation* activation_;
   map_base* next_map_ = nullptr;  // the activation's list
   std::map<std::string, record, std::less<>> records_;
@@ -72,7 +74,9 @@ template <class T>
 class state_map {
 public:
   /// `name`: stands in storage keys, so it never changes; at most `name_bytes_max` bytes.
-  state_map(actor_base& owner, std::string name) : base_(owner, std::move(name)) {}
+  state_map(actor_base& owner, std::string name)
+      : base_(owner, std::move(name),
+              [] { return capnp::StructSchema{capnp::Schema::from<T>()}; }) {}
 
   /// The record, or nothing. Valid until this record is changed or erased.
   [[nodiscard]] std::optional<typename T::Reader> get(std::string_view key) const {

@@ -17,6 +17,8 @@
 #include <string_view>
 #include <vector>
 
+#include "millrace/runtime/clock.h"
+#include "millrace/runtime/histogram.h"
 #include "millrace/runtime/ids.h"
 #include "millrace/runtime/result.h"
 
@@ -90,7 +92,9 @@ public:
 
 private:
   friend class commit_queue;
+  friend class journal_writer;
   commit_request* next_ = nullptr;
+  steady_time queued_at_{};
 };
 
 /// A row as read: the key without its partition, and the verified value.
@@ -123,8 +127,12 @@ struct storage_stats {
   std::uint64_t commits = 0;                  ///< Batches acknowledged since open.
   std::uint64_t group_commits = 0;            ///< Disk flushes that carried them.
   std::uint64_t rows_read = 0;                ///< By `read`, since open.
+  histogram commit_time;                      ///< From a commit's queueing to its answer.
+  histogram flush_time;                       ///< Of the disk flushes.
+  std::uint64_t written_bytes = 0;            ///< To the journal, since open.
   std::uint64_t journal_backlog_bytes = 0;    ///< Queued, not yet on disk.
   std::uint64_t overlay_bytes = 0;            ///< Committed, not yet in the checkpoint.
+  std::uint64_t checkpoint_lag_batches = 0;   ///< In the journal, not yet in the checkpoint.
   std::uint64_t journal_bytes = 0;            ///< Size of the journal, reusable pages included.
   std::uint64_t map_used_permille = 0;        ///< Used space of both environments, of the quota.
   std::uint64_t checkpoint_transactions = 0;  ///< Of the checkpoint, since open.
