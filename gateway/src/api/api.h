@@ -17,6 +17,10 @@
 //   POST   /api/v1/runs/{id}/retry
 //   GET    /api/v1/actors                                     types and open methods
 //   POST   /api/v1/actors/{type}/{key}/{method}               an open one; Idempotency-Key
+//   GET    /api/v1/actors/{type}                              ?prefix&active&cursor&limit
+//   GET    /api/v1/actors/{type}/{key}/state                  as committed; ?map&after&limit
+//   POST   /api/v1/actors/{type}/{key}/deactivate             once it has nothing to do
+//   GET    /api/v1/silo                                       figures, by actor type
 //   GET    /api/v1/dead-letters                               sends that were given up; ?limit
 //   POST   /api/v1/dead-letters/{type}/{key}/{number}/retry   sends it again
 //   DELETE /api/v1/dead-letters/{type}/{key}/{number}
@@ -62,6 +66,7 @@ void add_run_list_routes(http::router& routes, const api_parts& parts);
 void add_run_routes(http::router& routes, const api_parts& parts);
 void add_log_routes(http::router& routes, const api_parts& parts);
 void add_actor_routes(http::router& routes, const api_parts& parts);
+void add_inspect_routes(http::router& routes, const api_parts& parts);
 void add_dead_letter_routes(http::router& routes, const api_parts& parts);
 void add_system_routes(http::router& routes, const api_parts& parts);
 

@@ -26,7 +26,8 @@ exit_code run_completion(const option_values&, const std::vector<std::string>& p
 
 std::vector<command> all_commands() {
   auto all = local_commands();
-  for (const auto& more : {submit_commands(), inspect_commands(), control_commands()}) {
+  for (const auto& more :
+       {submit_commands(), inspect_commands(), control_commands(), actor_commands()}) {
     all.insert(all.end(), more.begin(), more.end());
   }
   all.push_back({"completion", "bash", "print what teaches a shell to complete commands",

@@ -156,4 +156,12 @@ void wait_for_interrupt() {
   }
 }
 
+bool wait_for_interrupt(std::chrono::milliseconds limit, int input) {
+  pollfd waiting[] = {{interrupt_pipe[0], POLLIN, 0}, {input, POLLIN, 0}};
+  if (interrupts() > 0 || ::poll(waiting, 2, static_cast<int>(limit.count())) <= 0) {
+    return false;
+  }
+  return (waiting[1].revents & (POLLIN | POLLHUP)) != 0;
+}
+
 }  // namespace millrace::gateway::cli

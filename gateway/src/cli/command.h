@@ -4,6 +4,7 @@
 
 #include <boost/program_options.hpp>
 
+#include <chrono>
 #include <cstdint>
 #include <map>
 #include <string>
@@ -33,7 +34,8 @@ struct command {
 [[nodiscard]] std::vector<command> local_commands();    // run, dev, validate
 [[nodiscard]] std::vector<command> submit_commands();   // apply, submit, watch
 [[nodiscard]] std::vector<command> inspect_commands();  // list, get, logs
-[[nodiscard]] std::vector<command> control_commands();  // cancel, retry, actor, dead-letters
+[[nodiscard]] std::vector<command> control_commands();  // cancel, retry, dead-letters
+[[nodiscard]] std::vector<command> actor_commands();    // actor, top
 
 /// Prints `millrace: text` to standard error and gives the code that belongs to the error.
 exit_code report(const runtime::error& failure);
@@ -62,5 +64,8 @@ void watch_interrupts();
 [[nodiscard]] int interrupts() noexcept;
 /// Waits until there is an interrupt.
 void wait_for_interrupt();
+/// Waits until there is one, `limit` has passed, or something can be read from the file `input`
+/// (-1: none); true for the last.
+bool wait_for_interrupt(std::chrono::milliseconds limit, int input);
 
 }  // namespace millrace::gateway::cli

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// Commands that act on what a server runs: cancel, retry, actor, dead-letters.
+// Commands that act on what a server runs: cancel, retry, dead-letters.
 #include <fmt/format.h>
 
 #include <iostream>
@@ -42,35 +42,6 @@ exit_code run_retry(const option_values& options, const std::vector<std::string>
     return report(answer.error());
   }
   std::cerr << "retrying " << answer->at("tasks") << " task instances\n";
-  return exit_code::ok;
-}
-
-void add_actor_options(po::options_description& options) {
-  add_server_options(options);
-  options.add_options()("idempotency-key", po::value<std::string>()->value_name("KEY"),
-                        "the call takes effect once for this key");
-}
-
-exit_code run_actor(const option_values& options, const std::vector<std::string>& positional) {
-  if (positional[0] != "call") {
-    return report(exit_code::usage, "usage: millrace actor call TYPE KEY METHOD [JSON]");
-  }
-  auto server = remote::open(options);
-  if (!server) {
-    return report(server.error());
-  }
-  http::header_list headers;
-  if (options.count("idempotency-key") > 0) {
-    headers.add("Idempotency-Key", options["idempotency-key"].as<std::string>());
-  }
-  const auto answer = server->ask(http::method::post,
-                                  "/api/v1/actors/" + escaped(positional[1]) + "/" +
-                                      escaped(positional[2]) + "/" + escaped(positional[3]),
-                                  positional.size() > 4 ? positional[4] : "{}", headers);
-  if (!answer) {
-    return report(answer.error());
-  }
-  std::cout << answer->dump() << '\n';
   return exit_code::ok;
 }
 
@@ -150,10 +121,6 @@ std::vector<command> control_commands() {
        1, 1, add_cancel_options, run_cancel},
       {"retry", "RUN", "run again what did not succeed", "  millrace retry RUN\n", 1, 1,
        add_server_options, run_retry},
-      {"actor", "call TYPE KEY METHOD [JSON]", "call any actor",
-       "  millrace actor call run RUN status\n"
-       "  millrace actor call pool default status\n",
-       4, 5, add_actor_options, run_actor},
       {"dead-letters", "[list | retry ID... | drop ID...]", "tend messages that were given up",
        "  millrace dead-letters\n"
        "  millrace dead-letters retry pipeline/default/nightly/7\n"

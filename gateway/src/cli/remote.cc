@@ -84,7 +84,8 @@ result<bool> remote::for_each_row(const std::string& target, const char* key, co
   do {
     const auto page =
         ask(http::method::get,
-            fmt::format("{}?limit={}{}", target, std::min(most, rows_per_page),
+            fmt::format("{}{}limit={}{}", target, target.find('?') == std::string::npos ? '?' : '&',
+                        std::min(most, rows_per_page),
                         from.empty() ? "" : fmt::format("&{}={}", cursor, escaped(from))));
     if (!page) {
       return page.error();

@@ -5,6 +5,7 @@
 #include <charconv>
 
 #include "activation/durable_state.h"
+#include "activation/record_words.h"
 #include "activation/row_layout.h"
 #include "millrace/runtime/json.h"
 #include "silo/silo_core.h"
@@ -196,7 +197,7 @@ private:
   void take(const row& one) {
     value_reader value{one.value};
     stored_actor found;
-    found.version = value.u64();
+    found.version = value.u64() & ~compressed_flag;
     auto id = value.id();
     if (value.ok() && id.type == type_.interface->type && id.key.starts_with(page_.prefix)) {
       found.key = std::move(id.key);
@@ -263,12 +264,18 @@ result<stored_list> silo_core::stored_actors(std::string_view type, const list_p
 
 namespace {
 
-// The JSON of the words that follow in a row; false for what is none.
-bool append_json(value_reader& value, capnp::StructSchema schema, std::string& out) {
-  if (!value.ok() || value.rest().size() % sizeof(capnp::word) != 0) {
+// The JSON of the words that a value ends with; `version` is what it starts with. False for what
+// cannot be read.
+bool append_json(std::uint64_t version, const value_reader& value, capnp::StructSchema schema,
+                 std::string& out) {
+  std::optional<std::string> words{std::in_place, value.rest()};
+  if ((version & compressed_flag) != 0) {
+    words = decompress_words(value.rest());
+  }
+  if (!value.ok() || !words || words->size() % sizeof(capnp::word) != 0) {
     return false;
   }
-  to_json(schema, any_message::from_flat(value.rest()), out, json_secrets::masked);
+  to_json(schema, any_message::from_flat(*words), out, json_secrets::masked);
   return true;
 }
 
@@ -326,9 +333,9 @@ result<map_state> silo_core::read_map(const durable_state::map_info& map, const 
       return false;
     }
     value_reader value{one.value};
-    static_cast<void>(value.u64());
+    const auto version = value.u64();
     auto& record = into.records.emplace_back(map_state::record{one.key.substr(prefix.size()), {}});
-    readable = append_json(value, map.schema, record.json);
+    readable = append_json(version, value, map.schema, record.json);
     bytes += record.json.size();
     return readable;
   };

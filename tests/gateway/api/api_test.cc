@@ -385,6 +385,15 @@ TEST_CASE("methods that are for other actors are neither listed nor called") {
         "actor type 'pool' has no method 'nope'; it has: status");
 }
 
+TEST_CASE("what a task is given for its environment is not shown to who looks at its actor") {
+  served_node here;
+  const auto run = here.finished_run();
+  const auto state = here.send(method::get, "/api/v1/actors/task/" + run + "%2Fsay/state");
+  CHECK(state.status == 200);
+  CHECK(state.body.find("\"environment\":\"***\"") != std::string::npos);
+  CHECK(state.body.find("MILLRACE_PARAM_WHO=") == std::string::npos);
+}
+
 TEST_CASE("operators are answered") {
   served_node here;
   CHECK(here.send(method::get, "/livez").status == 200);
@@ -393,6 +402,7 @@ TEST_CASE("operators are answered") {
   const auto metrics = here.send(method::get, "/metrics").body;
   CHECK(metrics.find("\nmillrace_gateway_requests_total 4\n") != std::string::npos);
   CHECK(metrics.find("\nmillrace_storage_commits_total ") != std::string::npos);
+  CHECK(metrics.find("\nmillrace_runtime_activations{type=\"pool\"} 1\n") != std::string::npos);
 }
 
 }  // namespace

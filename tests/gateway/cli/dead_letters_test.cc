@@ -1,53 +1,13 @@
 // SPDX-License-Identifier: MIT
-#include <filesystem>
 #include <nlohmann/json.hpp>
 
-#include "api/api.h"
 #include "command_line.h"
-#include "folders.h"
-#include "http/client.h"
-#include "runtime/silo/fixture.h"
+#include "served_counters.h"
 
 namespace millrace::gateway::cli {
-namespace {
 
 using http::has;
 using nlohmann::json;
-using testing::Counter;
-using namespace std::chrono_literals;
-
-// A server over counters. Its host belongs to another silo: only runs need one.
-struct served_counters {
-  explicit served_counters() {
-    add_dead_letter_routes(routes, parts);
-    server.emplace(routes.as_handler());
-  }
-  json ask(http::method verb, const std::string& target, int status) {
-    http::client_options options;
-    options.base = {"127.0.0.1", server->port, ""};
-    const auto answer = http::client{std::move(options), server->clock}.send(verb, target);
-    REQUIRE(answer);
-    CHECK(answer->status == status);
-    return json::parse(answer->body);
-  }
-  // Makes counter `from` send something that its receiver never takes.
-  void give_up(const std::string& from) {
-    REQUIRE(counters.call(runtime::ref<Counter>(from).post_fail("b", "no")));
-    counters.advance(10s);
-  }
-
-  testing::temporary_folder folder;
-  runtime::silo other{runtime::make_memory_storage()};
-  std::unique_ptr<actors::pipeline_host> host =
-      *actors::pipeline_host::open({.data_directory = folder.path}, other);
-  testing::counter_silo counters;
-  file_thread files;
-  api_parts parts{counters.here(), *host, files, {}};
-  http::router routes;
-  std::optional<http::running> server;
-};
-
-}  // namespace
 
 TEST_CASE("dead letters are listed, dropped and sent again by their ids") {
   served_counters here;

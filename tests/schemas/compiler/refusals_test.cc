@@ -48,6 +48,10 @@ TEST_CASE("interfaces and methods that cannot be are refused") {
   CHECK(
       compile("interface A $Actor.actor(\"a\") { delete @0 (); }\n") ==
       "bad.capnp: A.delete: the name 'delete' is taken in C++ or by the actor API; choose another");
+  CHECK(
+      compile("interface A $Actor.actor(\"a\") { deactivate @0 (); }\n") ==
+      "bad.capnp: A.deactivate: the name 'deactivate' is taken in C++ or by the actor API; choose "
+      "another");
   CHECK(compile("interface A $Actor.actor(\"a\") { go @0 () -> (x :Int8) $Actor.oneWay; }\n") ==
         "bad.capnp: A.go: is $oneWay but has results; drop the one or the other");
   CHECK(

@@ -1,0 +1,94 @@
+// SPDX-License-Identifier: MIT
+#include "api/silo_json.h"
+
+#include <numeric>
+
+namespace millrace::gateway {
+
+using nlohmann::ordered_json;
+
+namespace {
+
+double milliseconds(runtime::duration length) {
+  return std::chrono::duration<double, std::milli>(length).count();
+}
+
+ordered_json json_of(const runtime::histogram& times) {
+  return {{"sum_ms", milliseconds(times.sum)}, {"counts", times.counts}};
+}
+
+ordered_json json_of(const runtime::type_metrics& type) {
+  std::uint64_t calls = 0;
+  std::uint64_t well = 0;
+  for (const auto& method : type.methods) {
+    calls = std::accumulate(method.ended.begin(), method.ended.end(), calls);
+    well += method.ended[0];
+  }
+  const auto& ended = type.deactivations;
+  return {{"type", type.type},
+          {"activations", type.activations},
+          {"calls_total", calls},
+          {"errors_total", calls - well},
+          {"queued", type.queued},
+          {"queued_max", type.queued_max},
+          {"latency", json_of(type.latency)},
+          {"turns", json_of(type.turns)},
+          {"begun_total", type.begun_total},
+          {"sends_total", type.sends_total},
+          {"reminders_fired_total", type.reminders_fired_total},
+          {"dead_letters_total", type.dead_letters_total},
+          {"stuck_total", type.stuck_total},
+          {"activations_total", type.activations_total},
+          {"deactivations",
+           {{"idle", ended.idle},
+            {"memory", ended.memory},
+            {"requested", ended.requested},
+            {"stopping", ended.stopping},
+            {"failed", ended.failed}}}};
+}
+
+ordered_json json_of(const runtime::storage_stats& rows) {
+  return {{"commits_total", rows.commits},
+          {"group_commits_total", rows.group_commits},
+          {"commit", json_of(rows.commit_time)},
+          {"flush", json_of(rows.flush_time)},
+          {"written_bytes_total", rows.written_bytes},
+          {"journal_backlog_bytes", rows.journal_backlog_bytes},
+          {"journal_bytes", rows.journal_bytes},
+          {"checkpoint_lag_batches", rows.checkpoint_lag_batches},
+          {"checkpoint_lag_bytes", rows.overlay_bytes},
+          {"used_permille", rows.map_used_permille}};
+}
+
+}  // namespace
+
+ordered_json json_of(const runtime::silo_metrics& figures) {
+  auto bounds = ordered_json::array();
+  for (const auto bound : runtime::histogram_bounds_ns) {
+    bounds.push_back(milliseconds(runtime::duration{bound}));
+  }
+  auto types = ordered_json::array();
+  for (const auto& each : figures.types) {
+    types.push_back(json_of(each));
+  }
+  const auto& totals = figures.totals;
+  return {{"uptime_ms", milliseconds(figures.uptime)},
+          {"activations", totals.activations},
+          {"overloaded_total", totals.overloaded_total},
+          {"reminders", totals.reminders},
+          {"sends_pending", totals.sends_pending},
+          {"memory_bytes", totals.memory_bytes},
+          {"timers_armed", figures.timers_armed},
+          {"threads", figures.threads},
+          {"threads_busy", figures.threads_busy},
+          {"stuck_threads_total", figures.stuck_threads_total},
+          {"offload",
+           {{"threads", figures.offload.threads},
+            {"busy", figures.offload.busy},
+            {"queued", figures.offload.queued}}},
+          {"storage", json_of(figures.storage)},
+          {"bounds_ms", std::move(bounds)},
+          {"types", std::move(types)}};
+}
+
+}  // namespace millrace::gateway

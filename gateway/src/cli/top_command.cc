@@ -1,0 +1,161 @@
+// SPDX-License-Identifier: MIT
+// The loop of `millrace top`, and the terminal that it takes and gives back.
+#include <sys/ioctl.h>
+#include <termios.h>
+#include <unistd.h>
+
+#include <charconv>
+#include <cstdlib>
+#include <iostream>
+#include <optional>
+
+#include "cli/remote.h"
+#include "cli/top.h"
+
+namespace millrace::gateway::cli {
+
+namespace po = boost::program_options;
+
+namespace {
+
+constexpr double interval_default = 1;
+constexpr double interval_max = 3'600;
+
+// Takes the whole screen of a terminal, and keys without their line ends; gives both back.
+class screen {
+public:
+  screen() {
+    keys_ = ::tcgetattr(STDIN_FILENO, &before_) == 0;
+    if (keys_) {
+      auto raw = before_;
+      raw.c_lflag &= ~static_cast<tcflag_t>(ICANON | ECHO);
+      raw.c_cc[VSUSP] = _POSIX_VDISABLE;  // a stopped program would leave the terminal like this
+      ::tcsetattr(STDIN_FILENO, TCSANOW, &raw);
+    }
+    std::cout << "\x1b[?1049h\x1b[?25l" << std::flush;
+  }
+  screen(const screen&) = delete;
+  screen& operator=(const screen&) = delete;
+  ~screen() {
+    std::cout << "\x1b[?25h\x1b[?1049l" << std::flush;
+    if (keys_) {
+      ::tcsetattr(STDIN_FILENO, TCSANOW, &before_);
+    }
+  }
+
+  // Shows what fits of the text.
+  static void show(const std::string& text) {
+    winsize size{};
+    const auto known = ::ioctl(STDOUT_FILENO, TIOCGWINSZ, &size) == 0 && size.ws_col > 0;
+    const std::size_t columns = known ? size.ws_col : 80;
+    std::size_t lines = known ? size.ws_row : 24;
+    std::cout << "\x1b[H";
+    for (std::size_t begin = 0; begin < text.size() && lines > 1; --lines) {
+      const auto end = std::min(text.find('\n', begin), text.size());
+      std::cout << text.substr(begin, std::min(end - begin, columns)) << "\x1b[K\r\n";
+      begin = end + 1;
+    }
+    std::cout << "\x1b[J" << std::flush;
+  }
+
+  // Whether the person has pressed q since the last time.
+  [[nodiscard]] bool quit() const {
+    char key = 0;
+    while (keys_ && wait_for_interrupt(std::chrono::milliseconds{0}, STDIN_FILENO) &&
+           ::read(STDIN_FILENO, &key, 1) == 1) {
+      if (key == 'q' || key == 'Q') {
+        return true;
+      }
+    }
+    return false;
+  }
+  [[nodiscard]] int keys() const { return keys_ ? STDIN_FILENO : -1; }
+
+private:
+  termios before_{};
+  bool keys_ = false;
+};
+
+runtime::result<std::chrono::milliseconds> interval_of(const option_values& options) {
+  auto seconds = interval_default;
+  const auto text = text_of(options, "interval", "1");
+  const auto* end = text.data() + text.size();
+  const auto [after, failure] = std::from_chars(text.data(), end, seconds);
+  if (failure != std::errc{} || after != end || !(seconds > 0) || seconds > interval_max) {
+    return runtime::error{
+        runtime::errc::invalid_argument,
+        "--interval '" + text + "': it must be a number of seconds above 0, at most 3600"};
+  }
+  return std::max(std::chrono::milliseconds{static_cast<std::int64_t>(seconds * 1'000)},
+                  std::chrono::milliseconds{1});
+}
+
+runtime::result<ordered_json> figures(remote& server) {
+  return server.ask(http::method::get, "/api/v1/silo");
+}
+
+void print(output_form form, const ordered_json& top) {
+  if (is_table(form)) {
+    std::cout << top_text(top);
+  } else {
+    print_one(form, top, "type");
+  }
+  std::cout << std::flush;
+}
+
+}  // namespace
+
+void add_top_options(po::options_description& options) {
+  add_server_options(options);
+  options.add_options()("interval,d", po::value<std::string>()->value_name("SECONDS"),
+                        "between two looks (default: 1)");
+  options.add_options()("once", "look twice, print what happened between, and end");
+}
+
+exit_code run_top(const option_values& options, const std::vector<std::string>&) {
+  auto server = remote::open(options);
+  const auto interval = interval_of(options);
+  if (!server || !interval) {
+    return report(server ? interval.error() : server.error());
+  }
+  if (server->form() == output_form::name) {
+    return report(exit_code::usage, "-o name: top has no names; use table, json, jsonl or yaml");
+  }
+  auto before = figures(*server);
+  if (!before) {
+    return report(before.error());
+  }
+  watch_interrupts();
+  const auto* const terminal = std::getenv("TERM");
+  const auto once = options.count("once") > 0;
+  const auto whole_screen = !once && is_table(server->form()) && ::isatty(STDOUT_FILENO) != 0 &&
+                            terminal != nullptr && std::string_view{terminal} != "dumb";
+  std::optional<screen> shown;
+  if (whole_screen) {
+    shown.emplace();
+    screen::show("millrace top: " + server->url() + "\n");
+  }
+  for (;;) {
+    static_cast<void>(wait_for_interrupt(*interval, shown ? shown->keys() : -1));
+    if (interrupts() > 0 || (shown && shown->quit()) || !std::cout) {
+      return interrupts() > 0 && once ? exit_code::interrupted : exit_code::ok;
+    }
+    auto after = figures(*server);
+    const auto top = after ? top_of(*before, *after) : after.error();
+    if (!top) {
+      shown.reset();
+      return report(top.error());
+    }
+    if (shown) {
+      screen::show(top_text(*top) + "\nq: quit\n");
+    } else {
+      print(server->form(), *top);
+    }
+    if (once) {
+      return exit_code::ok;
+    }
+    before = std::move(after);
+  }
+}
+
+}  // namespace millrace::gateway::cli
