@@ -1,11 +1,26 @@
 // SPDX-License-Identifier: MIT
+#include <fcntl.h>
+
 #include <csignal>
+#include <cstdlib>
 #include <exception>
 #include <iostream>
 
 #include "cli/cli.h"
 
+// A descriptor of 0 to 2 that is closed would be given to the next file that is opened, and what is
+// printed would go into a data file. They get one whose use fails, as if they were closed.
+static void hold_standard_descriptors() {
+  for (const int each : {0, 1, 2}) {
+    if (::fcntl(each, F_GETFD) == -1 &&
+        ::open("/dev/null", each == 0 ? O_WRONLY : O_RDONLY) != each) {
+      std::_Exit(static_cast<int>(millrace::gateway::cli::exit_code::run_failed));
+    }
+  }
+}
+
 int main(int count, char** arguments) {
+  hold_standard_descriptors();
   std::signal(SIGPIPE, SIG_IGN);  // `millrace list | head` ends by the failed write
   try {
     return static_cast<int>(

@@ -303,6 +303,22 @@ TEST_CASE("output that cannot be written is no success") {
   }
 }
 
+// Goal: what is printed never comes into a data file.
+// Method: the program starts with closed descriptors, which the kernel would give to the first
+// files that it opens; then its data is used again.
+TEST_CASE("closed standard descriptors do no harm to the data") {
+  temporary_folder folder;
+  const auto file = written(folder, "name: x\ntasks: [{name: a, run: echo text}]\n");
+  const auto run = std::string{MILLRACE_PROGRAM} + " run " + file.string() + " --data " +
+                   (folder.path / "data").string();
+  for (const auto* closed : {"<&- >&- 2>&-", ">&- 2>&-", "<&-", ">&-"}) {
+    CAPTURE(closed);
+    const auto status = std::system((run + " " + closed + " 2>/dev/null").c_str());
+    REQUIRE(WIFEXITED(status));
+    CHECK(std::system((run + " >/dev/null 2>&1").c_str()) == 0);
+  }
+}
+
 // Method: a named pipe whose reader has closed it; the second output is longer than any buffer.
 TEST_CASE("a reader that has left ends the program quietly") {
   temporary_folder folder;

@@ -96,6 +96,18 @@ result<data_directory> data_directory::open(const std::string& path,
   if (path.empty() || partition_count == 0) {
     return error{errc::invalid_argument, "a data directory needs a name and a partition"};
   }
+  // LMDB would get its number, and whatever is printed would overwrite the data.
+  for (const int standard : {0, 1, 2}) {
+    if (::fcntl(standard, F_GETFD) == -1) {
+      return error{
+          errc::failed_precondition,
+          "descriptor " + std::to_string(standard) + " (standard " +
+              (standard == 0   ? "input"
+               : standard == 1 ? "output"
+                               : "error") +
+              ") is closed, so that a data file could get its number; open it on /dev/null"};
+    }
+  }
   if (auto made = make_directory(path); !made) {
     return made.error();
   }

@@ -126,6 +126,22 @@ int exit_status_of(const std::function<void()>& body) {
   return WIFEXITED(status) ? WEXITSTATUS(status) : -1;
 }
 
+TEST_CASE("storage is not opened while a standard descriptor is closed") {
+  millrace::testing::temporary_folder folder;
+  const int kept = ::dup(STDIN_FILENO);
+  REQUIRE(kept > 2);
+  ::close(STDIN_FILENO);
+  const auto refused = open_storage({.directory = (folder.path / "data").string()});
+  CHECK(::dup2(kept, STDIN_FILENO) == STDIN_FILENO);
+  ::close(kept);
+  REQUIRE_FALSE(refused);
+  CHECK(refused.error().code() == errc::failed_precondition);
+  CHECK(refused.error().text() ==
+        "descriptor 0 (standard input) is closed, so that a data file could get its number; open "
+        "it on /dev/null");
+  CHECK(open_storage({.directory = (folder.path / "data").string()}));
+}
+
 TEST_CASE("commits that meet a full journal leave nothing behind and later ones succeed") {
   const scratch_directory scratch;
   const auto options = small_options(scratch.data());

@@ -203,8 +203,9 @@ struct storage_options {
 /// Opens or makes the data directory and replays its journal.
 ///
 /// Errors, each naming the directory and the remedy: `conflict` (another process has it open; with
-/// its pid), `failed_precondition` (made by another format version, or not a data directory),
-/// `storage_failed` (unreadable or corrupt), `out_of_space`, `permission_denied`.
+/// its pid), `failed_precondition` (made by another format version, not a data directory, or a
+/// standard descriptor is closed, whose number a data file could get), `storage_failed` (unreadable
+/// or corrupt), `out_of_space`, `permission_denied`.
 [[nodiscard]] result<std::unique_ptr<storage>> open_storage(const storage_options& options);
 
 /// Rows in memory only: for tests and for silos whose state may die with them. `done` is called by
