@@ -28,6 +28,7 @@ constexpr std::uint64_t cxx_namespace_annotation = 0xb9c6f99ebf805f2c;
 constexpr std::uint32_t timeout_ms_default = 30'000;
 constexpr std::size_t constructor_fields_max = 6;
 constexpr std::size_t type_bytes_max = 64;
+constexpr std::uint16_t workers_max = 256;
 
 // Names that a generated member would collide with, or a path of the HTTP API.
 constexpr auto taken =
@@ -190,6 +191,9 @@ private:
     if (workers) {
       one.placement = "stateless";
       one.workers_max = workers->getUint16();
+      if (one.workers_max > workers_max) {
+        refuse("$stateless is over 256", "a silo looks at each activation when it chooses one");
+      }
     } else if (silo_bound) {
       one.placement = "silo_bound";
     } else if (labels) {
@@ -197,6 +201,9 @@ private:
       one.labels = labels->getText().cStr();
       if (one.labels.empty()) {
         refuse("$labels is empty", "name at least one label, or leave it out");
+      }
+      if (("," + one.labels + ",").find(",,") != std::string::npos) {
+        refuse("$labels has an empty part", "join words by single ','");
       }
       if (one.labels.find_first_of("\"\\ \n") != std::string::npos) {
         refuse("$labels has a quote, backslash or space", "join plain words by ','");

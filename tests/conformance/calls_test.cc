@@ -70,32 +70,32 @@ TEST_CASE("a reentrant actor calls itself, another one fails at once") {
 
 // Goal: two chains that meet each other head-on end at once, and their actors go on.
 // Method: each holds its actor before it calls the other's; neither chain returns to itself.
-TEST_CASE("two call chains that cross fail at once, and their actors go on") {
+TEST_CASE("of two call chains that cross one fails at once, and the other goes on") {
   probe_silo silo;
   auto one = silo.begin(ref<Probe>("a").hold_then_call("b"));
   auto other = silo.begin(ref<Probe>("b").hold_then_call("a"));
   silo.advance(1s);  // both go on to call
   const auto first = one.answer();
   const auto second = other.answer();
-  REQUIRE((!first || !second));  // one may get through once the other has failed
+  REQUIRE(static_cast<bool>(first) != static_cast<bool>(second));  // the other gets through
   const auto& failed = first ? second : first;
-  CHECK(failed.error().code() == errc::call_cycle);
+  CHECK(failed.error().code() == errc::unavailable);
   const auto& text = failed.error().text();
-  CHECK(text.starts_with("two call chains wait for each other: "));
+  CHECK(text.starts_with("two call chains wait for each other; nothing was done, try again: "));
   CHECK(text.find("probe/a -> probe/b") != std::string::npos);
   CHECK(text.find("probe/b -> probe/a") != std::string::npos);
   CHECK(silo.call(ref<Probe>("a").set(1)));
   CHECK(silo.call(ref<Probe>("b").set(1)));
 }
 
-TEST_CASE("three call chains that wait in a ring fail at once") {
+TEST_CASE("of three call chains that wait in a ring one fails at once") {
   probe_silo silo;
   auto one = silo.begin(ref<Probe>("a").hold_then_call("b"));
   auto two = silo.begin(ref<Probe>("b").hold_then_call("c"));
   auto three = silo.begin(ref<Probe>("c").hold_then_call("a"));
   silo.advance(1s);
   const auto failed = (one.answer() ? 0 : 1) + (two.answer() ? 0 : 1) + (three.answer() ? 0 : 1);
-  CHECK(failed >= 1);
+  CHECK(failed == 1);
   CHECK(silo.call(ref<Probe>("a").set(1)));
 }
 

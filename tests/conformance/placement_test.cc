@@ -130,7 +130,7 @@ TEST_CASE("an actor bound to a silo lives on the silo that its key names") {
   CHECK(silo.here().call(ref<Gadget>("attic/lamp").touch()));
   const auto elsewhere = silo.here().call(ref<Gadget>("cellar/lamp").touch());
   REQUIRE_FALSE(elsewhere);
-  CHECK(elsewhere.error().code() == errc::unavailable);
+  CHECK(elsewhere.error().code() == errc::failed_precondition);
   CHECK(
       elsewhere.error().text() ==
       "no silo 'cellar' is known, which the key of gadget/cellar/lamp names; this one is 'attic'");
@@ -142,7 +142,7 @@ TEST_CASE("an actor that asks for labels lives only on a silo that has them all"
   placement_silo without{{.labels = {"gpu"}}};
   const auto refused = without.here().call(ref<Painter>("p").touch());
   REQUIRE_FALSE(refused);
-  CHECK(refused.error().code() == errc::unavailable);
+  CHECK(refused.error().code() == errc::failed_precondition);
   CHECK(refused.error().text() ==
         "no silo has the labels 'gpu,big' that actors of type painter ask for; those of this one: "
         "gpu");

@@ -1,11 +1,10 @@
 // SPDX-License-Identifier: MIT
 #include "http/connection.h"
 
-#include <sys/socket.h>
+#include <poll.h>
 
 #include <array>
 #include <boost/asio/buffer.hpp>
-#include <cerrno>
 #include <charconv>
 #include <cstring>
 
@@ -496,11 +495,10 @@ void connection::on_sweep() {
 }
 
 // A client that has closed its half counts as gone while its answer is not ready, as with other
-// servers; what it may have sent after the request is left unread.
+// servers.
 bool connection::peer_left() noexcept {
-  char byte = 0;
-  const auto got = ::recv(socket_.native_handle(), &byte, 1, MSG_PEEK | MSG_DONTWAIT);
-  return got == 0 || (got < 0 && errno != EAGAIN && errno != EINTR);
+  pollfd one{socket_.native_handle(), POLLRDHUP, 0};
+  return ::poll(&one, 1, 0) > 0 && (one.revents & (POLLRDHUP | POLLHUP | POLLERR)) != 0;
 }
 
 void connection::on_drain() {

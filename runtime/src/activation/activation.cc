@@ -140,7 +140,8 @@ void activation::discard() noexcept {
     drop(turn);
   }
   close_open();
-  for (auto* list : {&inbox_, &waiting_, &early_, &pending_out_, &after_tidying_, &gated_}) {
+  for (auto* list :
+       {&inbox_, &waiting_, &returning_, &early_, &pending_out_, &after_tidying_, &gated_}) {
     *list = {};
   }
   envelope_list rest;
@@ -440,8 +441,8 @@ duration activation::idle_timeout() const noexcept {
 
 bool activation::idle() const noexcept {
   const auto sends_wait = outgoing_ && !outgoing_->lanes.empty() && !home_.stopping();
-  return running_.empty() && waiting_.empty() && inbox_.empty() && open_.open_next == &open_ &&
-         !sends_wait;
+  return running_.empty() && waiting_.empty() && returning_.empty() && inbox_.empty() &&
+         open_.open_next == &open_ && !sends_wait;
 }
 
 void activation::settle_memory() {
@@ -577,6 +578,7 @@ void activation::retire() {
   }
   object_.reset();
   envelope_list rest = std::move(early_);
+  rest.append(std::move(returning_));
   rest.append(std::move(waiting_));
   rest.append(std::move(inbox_));
   mailbox_.close(rest);

@@ -43,6 +43,13 @@ struct actor_type {
   bool labels_match = true;  ///< The silo has the type's labels.
 };
 
+/// A search for a cycle of waits.
+struct deadlock_search {
+  std::reference_wrapper<envelope> waiting;  ///< Who asks.
+  std::reference_wrapper<envelope> victim;   ///< Which of the calls that wait is to be refused.
+  std::shared_ptr<std::atomic<int>> left;    ///< Probes that may still be sent; null: all.
+};
+
 /// Threading: `post` and `on_alarm` from any thread; everything else in its own turns.
 class activation final : public caf::monitorable_actor,
                          public caf::resumable,
@@ -111,7 +118,10 @@ public:
   [[nodiscard]] silo_core& home() noexcept { return home_; }
   void check_may_change() const;
   /// Requires: code of an actor runs.
-  [[nodiscard]] envelope& current_turn() const noexcept { return *current_; }
+  [[nodiscard]] envelope& current_turn() const noexcept {
+    MILLRACE_ASSERT(current_ != nullptr);
+    return *current_;
+  }
   /// Whether there are changes that the turn which runs has not made and nobody has seen yet.
   [[nodiscard]] bool changed_before_turn() const noexcept { return changed_before_turn_; }
   void open_call(envelope& turn, call_spec&& spec, waiter& where);
@@ -199,15 +209,18 @@ private:
   }
 
   // deadlock.cc
-  void chase(envelope& waiting, const envelope& kept_out, unsigned hops);
-  void chase_calls_of(envelope& waiting, const envelope& turn, unsigned hops);
+  void look_for_deadlock(envelope& waiting);
+  void chase(deadlock_search search, envelope& kept_out);
+  void chase_calls_of(deadlock_search& search, const envelope& turn);
   void probed(envelope* one);
   void refuse_deadlock(envelope* one);
 
   // turns.cc
   void arrive(envelope* one);
   void pump();
+  [[nodiscard]] bool may_begin_returned(const envelope& call) const noexcept;
   void begin(envelope* one);
+  [[nodiscard]] bool take_up(envelope* one);
   [[nodiscard]] bool answered_from_memory(envelope* one);
   void show_busy(const envelope* turn) noexcept;
   void turn_runs(envelope& turn) noexcept;
@@ -295,9 +308,10 @@ private:
   admission admission_;
   envelope* current_ = nullptr;  // the turn whose code runs
   bool changed_before_turn_ = false;
-  envelope_list inbox_;    // taken from the mailbox
-  envelope_list waiting_;  // not yet admitted
-  envelope_list early_;    // came before the rows
+  envelope_list inbox_;      // taken from the mailbox
+  envelope_list waiting_;    // not yet admitted
+  envelope_list returning_;  // of those, the ones whose call chain comes from here and may
+  envelope_list early_;      // came before the rows
   std::vector<envelope*> running_;
 
   open_link open_;  // head of the open calls and waits
@@ -320,7 +334,13 @@ private:
   std::unique_ptr<outgoing> outgoing_;
 };
 
-/// How a turn shares its activation, as the schema has it; re-entered ones run as reentrant.
+/// Whether a turn that runs keeps a call from beginning.
+[[nodiscard]] bool keeps_out(const envelope& turn, const envelope& call) noexcept;
+
+/// Whether a call was made, directly or not, by that turn.
+[[nodiscard]] bool is_above(const envelope& turn, const envelope& call) noexcept;
+
+/// How a turn shares its activation, as the schema has it.
 [[nodiscard]] method_admission declared_admission(const envelope& turn) noexcept;
 
 /// `type/key` of a message's target.

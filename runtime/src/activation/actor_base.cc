@@ -112,11 +112,15 @@ reentry_scope actor_base::allow_reentry() {
 }
 
 reentry_scope::reentry_scope(detail::turn_root& turn) noexcept : turn_(turn) {
-  ++static_cast<detail::envelope&>(turn_).reentry_scopes;
+  auto& turn_of = static_cast<detail::envelope&>(turn_);
+  ++turn_of.reentry_scopes;
+  detail::keep(turn_of);  // a coroutine's frame may outlive it
 }
 
 reentry_scope::~reentry_scope() {
-  --static_cast<detail::envelope&>(turn_).reentry_scopes;
+  auto& turn_of = static_cast<detail::envelope&>(turn_);
+  --turn_of.reentry_scopes;
+  detail::drop(&turn_of);
 }
 
 void actor_base::deactivate_when_idle() {

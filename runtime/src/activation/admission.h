@@ -20,26 +20,26 @@ public:
       case method_admission::reentrant:
         return true;
       case method_admission::read_only:
-        return !others_wait && !exclusive_;
+        return !others_wait && exclusive_ == 0;
       case method_admission::exclusive:
-        return !others_wait && !exclusive_ && readers_ == 0;
+        return !others_wait && exclusive_ == 0 && readers_ == 0;
     }
     return false;
   }
 
   /// Requires: it was admitted.
   void begin(method_admission what) noexcept {
-    exclusive_ = exclusive_ || what == method_admission::exclusive;
+    exclusive_ += what == method_admission::exclusive ? 1 : 0;
     readers_ += what == method_admission::read_only ? 1 : 0;
   }
 
   void end(method_admission what) noexcept {
-    exclusive_ = exclusive_ && what != method_admission::exclusive;
+    exclusive_ -= what == method_admission::exclusive ? 1 : 0;
     readers_ -= what == method_admission::read_only ? 1 : 0;
   }
 
 private:
-  bool exclusive_ = false;
+  std::uint32_t exclusive_ = 0;  // more than one only while call chains have returned
   std::uint32_t readers_ = 0;
 };
 

@@ -13,6 +13,9 @@
 // (1983), for the AND model. The last call to arrive closes the cycle, so it is enough to look
 // then.
 #include <algorithm>
+#include <atomic>
+#include <functional>
+#include <memory>
 
 #include "activation/activation.h"
 #include "silo/silo_core.h"
@@ -21,80 +24,88 @@ namespace millrace::runtime::detail {
 
 namespace {
 
-// What a probe looks at is bounded; a longer cycle, or one through a wide fan-out, ends by its
+// What one search looks at is bounded; a longer cycle, or one through a wide fan-out, ends by its
 // deadlines.
-constexpr unsigned hops_max = 32;
+constexpr int probes_max = 256;
 constexpr unsigned open_calls_max = 16;
+constexpr unsigned links_max = 64;
 
 struct probe_envelope final : envelope {
-  probe_envelope(envelope& waiting_of, envelope& call_of, unsigned hops_of)
-      : envelope(envelope_kind::probe), waiting(waiting_of), call(call_of), hops(hops_of) {
-    keep(waiting);
+  probe_envelope(const deadlock_search& from, envelope& call_of)
+      : envelope(envelope_kind::probe), search(from), call(call_of) {
+    keep(search.waiting);
+    keep(search.victim);
     keep(call);
   }
   probe_envelope(const probe_envelope&) = delete;
   probe_envelope& operator=(const probe_envelope&) = delete;
   ~probe_envelope() override {
-    drop(&waiting);
+    drop(&search.waiting.get());
+    drop(&search.victim.get());
     drop(&call);
   }
-  envelope& waiting;  // who asks
-  envelope& call;     // what it waits for, in the end
-  unsigned hops;
+  deadlock_search search;
+  envelope& call;  // what `waiting` waits for, in the end
 };
-
-bool keeps_out(const envelope& turn, const envelope& call) noexcept {
-  return turn.admission == method_admission::exclusive ||
-         (turn.admission == method_admission::read_only &&
-          call.admission == method_admission::exclusive);
-}
-
-bool is_above(const envelope& turn, const envelope& call) noexcept {
-  const auto* above = call.parent;
-  while (above != nullptr && above != &turn) {
-    above = above->parent;
-  }
-  return above != nullptr;
-}
 
 }  // namespace
 
-// `kept_out` waits here, and `waiting` for it (or is it).
-void activation::chase(envelope& waiting, const envelope& kept_out, unsigned hops) {
+void activation::look_for_deadlock(envelope& waiting) {
+  deadlock_search search{waiting, waiting, nullptr};
+  chase(search, waiting);
+}
+
+// `kept_out` waits here, and the call that searches for it (or is it). Of a cycle the call with the
+// highest address is refused, so that all who find it refuse the same one.
+void activation::chase(deadlock_search search, envelope& kept_out) {
+  if (std::less<>{}(&search.victim.get(), &kept_out)) {
+    search.victim = kept_out;
+  }
   for (const auto* turn : running_) {
     if (!keeps_out(*turn, kept_out)) {
       continue;
     }
-    if (is_above(*turn, waiting)) {
+    if (is_above(*turn, search.waiting)) {
       auto* found = new envelope{envelope_kind::deadlock};
-      found->parent = &waiting;
-      detail::keep(waiting);
-      found->text = path_of(waiting) + " and " + path_of(kept_out);
-      home_.tell_server(waiting, found);
+      found->parent = &search.victim.get();
+      detail::keep(search.victim);
+      found->text = path_of(search.waiting) + " and " + path_of(kept_out);
+      home_.tell_server(search.victim, found);
       return;
     }
-    chase_calls_of(waiting, *turn, hops);
+    chase_calls_of(search, *turn);
   }
 }
 
-void activation::chase_calls_of(envelope& waiting, const envelope& turn, unsigned hops) {
+void activation::chase_calls_of(deadlock_search& search, const envelope& turn) {
   unsigned seen = 0;
-  for (auto* link = open_.open_next; link != &open_ && hops < hops_max; link = link->open_next) {
+  unsigned links = 0;
+  for (auto* link = open_.open_next; link != &open_ && seen < open_calls_max && links < links_max;
+       link = link->open_next) {
+    ++links;
     auto& call = static_cast<envelope&>(*link);
-    if (call.parent == &turn && seen++ < open_calls_max) {
-      home_.tell_server(call, new probe_envelope{waiting, call, hops + 1});
+    if (call.parent != &turn) {
+      continue;
     }
+    ++seen;
+    if (!search.left) {
+      search.left = std::make_shared<std::atomic<int>>(probes_max);
+    }
+    if (search.left->fetch_sub(1, std::memory_order_relaxed) <= 0) {
+      return;
+    }
+    home_.tell_server(call, new probe_envelope{search, call});
   }
 }
 
 void activation::probed(envelope* one) {
   auto& probe = static_cast<probe_envelope&>(*one);
-  if (probe.call.serving == this) {  // else it has been answered, or will look for itself
-    if (std::find(running_.begin(), running_.end(), &probe.call) != running_.end()) {
-      chase_calls_of(probe.waiting, probe.call, probe.hops);
-    } else {
-      chase(probe.waiting, probe.call, probe.hops);
-    }
+  const auto served = probe.call.serving == this;  // else it is answered, or looks for itself
+  if (served && std::find(running_.begin(), running_.end(), &probe.call) != running_.end()) {
+    auto search = probe.search;
+    chase_calls_of(search, probe.call);
+  } else if (served) {
+    chase(probe.search, probe.call);
   }
   drop(one);
 }
@@ -102,17 +113,21 @@ void activation::probed(envelope* one) {
 void activation::refuse_deadlock(envelope* one) {
   envelope_list others;
   envelope* refused = nullptr;
-  while (auto* each = waiting_.pop()) {
+  while (auto* each = phase_ == phase::failing ? nullptr : waiting_.pop()) {
     if (each == one->parent) {
       refused = each;
     } else {
       others.push(each);
     }
   }
-  waiting_ = std::move(others);
+  if (phase_ != phase::failing) {
+    waiting_ = std::move(others);
+  }
   if (refused != nullptr) {
     give_place_back(*refused);
-    answer(refused, error{errc::call_cycle, "two call chains wait for each other: " + one->text});
+    answer(refused,
+           error{errc::unavailable,
+                 "two call chains wait for each other; nothing was done, try again: " + one->text});
   }
   drop(one);
 }

@@ -188,7 +188,7 @@ void activation::send_answered(envelope* one) {
   own.items.pop_front();
   state_.end_send(number, failure ? failure->to_string() : std::string{});
   home_.counters().sends_pending.fetch_sub(1, std::memory_order_relaxed);
-  if (!failure) {
+  if (!failure && one->interface->placement == actor_placement::partition) {
     // Once the outbox row is gone for good, the receiver need not remember the number.
     auto* forget = new envelope{envelope_kind::forget};
     forget->interface = one->interface;

@@ -37,6 +37,20 @@ std::string path_of(const envelope& call) {
   return path;
 }
 
+bool keeps_out(const envelope& turn, const envelope& call) noexcept {
+  return turn.admission == method_admission::exclusive ||
+         (turn.admission == method_admission::read_only &&
+          call.admission == method_admission::exclusive);
+}
+
+bool is_above(const envelope& turn, const envelope& call) noexcept {
+  const auto* above = call.parent;
+  while (above != nullptr && above != &turn) {
+    above = above->parent;
+  }
+  return above != nullptr;
+}
+
 method_admission declared_admission(const envelope& turn) noexcept {
   const auto is_method = turn.kind == envelope_kind::call || turn.kind == envelope_kind::one_way;
   return is_method ? turn.interface->methods[turn.method].admission : method_admission::exclusive;
@@ -66,8 +80,7 @@ void activation::arrive(envelope* one) {
   }
   const auto found = chain_of(*one);
   if (found == chain::may_return && phase_ == phase::active) {
-    one->admission = method_admission::reentrant;
-    begin(one);
+    returning_.push(one);  // `pump` follows
   } else if (found != chain::elsewhere) {
     give_place_back(*one);
     answer(one,
@@ -75,7 +88,7 @@ void activation::arrive(envelope* one) {
   } else {
     waiting_.push(one);
     if (one->parent != nullptr) {
-      chase(*one, *one, 0);
+      look_for_deadlock(*one);
     }
   }
 }
@@ -95,38 +108,59 @@ activation::chain activation::chain_of(const envelope& call) const noexcept {
   return found;
 }
 
+// A call that returns passes by the turns of its own chain only.
+bool activation::may_begin_returned(const envelope& call) const noexcept {
+  return std::none_of(running_.begin(), running_.end(), [&](const envelope* turn) {
+    return keeps_out(*turn, call) && !is_above(*turn, call);
+  });
+}
+
 void activation::pump() {
+  while (phase_ == phase::active && !returning_.empty() &&
+         may_begin_returned(*returning_.front())) {
+    begin(returning_.pop());
+  }
   while (phase_ == phase::active && !waiting_.empty() &&
          admission_.admits(waiting_.front()->admission, false)) {
     begin(waiting_.pop());
   }
 }
 
-void activation::begin(envelope* one) {
-  give_place_back(*one);
+// Whether it is to run; else it has been answered or dropped.
+bool activation::take_up(envelope* one) {
   if (one->kind == envelope_kind::call) {
     if (one->abandoned.load(std::memory_order_relaxed)) {
       answer(one, error{errc::cancelled, "the caller no longer waited when the call was to begin"});
-      return;
+      return false;
     }
     if (one->deadline <= now_) {
       answer(one, error{errc::deadline_exceeded, "the deadline passed before the call began"});
-      return;
+      return false;
     }
     if (answered_from_memory(one)) {
-      return;
+      return false;
     }
   }
   if ((one->kind == envelope_kind::reminder && !reminder_is_due(*one)) ||
       (one->kind == envelope_kind::timer && find_timer(*one) == nullptr)) {
     drop(one);
+    return false;
+  }
+  return true;
+}
+
+void activation::begin(envelope* one) {
+  // Busy before its place is free: who chooses among workers must not see an idle one in between.
+  busy_.store(static_cast<std::uint32_t>(running_.size() + 1), std::memory_order_relaxed);
+  give_place_back(*one);
+  if (!take_up(one)) {
+    busy_.store(static_cast<std::uint32_t>(running_.size()), std::memory_order_relaxed);
     return;
   }
   thread_->meter->begun.add();
   one->begun = now_;
   admission_.begin(one->admission);
   running_.push_back(one);
-  busy_.store(static_cast<std::uint32_t>(running_.size()), std::memory_order_relaxed);
   if (running_.size() == 1) {
     show_busy(one);
   }

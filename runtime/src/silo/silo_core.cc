@@ -243,23 +243,27 @@ std::string joined(const std::vector<std::string>& labels) {
 }  // namespace
 
 std::uint16_t silo_core::workers_of(const interface_info& interface) const noexcept {
-  return interface.workers_max != 0 ? interface.workers_max
-                                    : static_cast<std::uint16_t>(threads_of(options_));
+  if (interface.workers_max != 0) {
+    return interface.workers_max;
+  }
+  // By hand nothing may depend on the machine.
+  return options_.by_hand ? 2 : static_cast<std::uint16_t>(threads_of(options_));
 }
 
 std::optional<error> silo_core::misplaced(const actor_type& type, std::string_view key) const {
   const auto& interface = *type.interface;
   if (interface.placement == actor_placement::silo_bound) {
     if (const auto where = key.substr(0, key.find('/')); where != options_.name) {
-      return error{errc::unavailable, "no silo '" + std::string{where} +
-                                          "' is known, which the key of " +
-                                          std::string{interface.type} + "/" + std::string{key} +
-                                          " names; this one is '" + options_.name + "'"};
+      return error{errc::failed_precondition,
+                   "no silo '" + std::string{where} + "' is known, which the key of " +
+                       std::string{interface.type} + "/" + std::string{key} +
+                       " names; this one is '" + options_.name + "'"};
     }
   } else if (interface.placement == actor_placement::labels && !type.labels_match) {
-    return error{errc::unavailable, "no silo has the labels '" + std::string{interface.labels} +
-                                        "' that actors of type " + std::string{interface.type} +
-                                        " ask for; those of this one: " + joined(options_.labels)};
+    return error{errc::failed_precondition,
+                 "no silo has the labels '" + std::string{interface.labels} +
+                     "' that actors of type " + std::string{interface.type} +
+                     " ask for; those of this one: " + joined(options_.labels)};
   }
   return std::nullopt;
 }

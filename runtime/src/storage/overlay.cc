@@ -9,7 +9,7 @@ namespace {
 // What a row costs beside its key and value: the tree's node.
 constexpr std::size_t row_overhead_bytes = 80;
 
-// The arena's first block; later ones double.
+// The arena's first block; later ones grow.
 constexpr std::size_t arena_bytes_first = std::size_t{64} << 10U;
 
 }  // namespace
@@ -34,9 +34,11 @@ std::size_t overlay_generation::write(stored_row& to, const row_op& op) {
     std::copy_n(op.value.data(), to.size, to.value);
     return 0;
   }
-  to.value = copy(op.value);
-  to.capacity = to.size;
-  return to.size;
+  // Room to grow, since what is abandoned stays in the arena; not for the first value.
+  to.capacity = std::max(to.size, 2 * to.capacity);
+  to.value = static_cast<char*>(arena_.allocate(to.capacity, 1));
+  std::copy(op.value.begin(), op.value.end(), to.value);
+  return to.capacity;
 }
 
 void overlay_generation::apply(partition_id partition, std::string_view ops) {

@@ -284,9 +284,10 @@ protected:
   void notify(std::string_view name);
 
   /// Lets the chains of calls that the running method makes come back to this actor: what returns
-  /// runs beside the method that waits, as $reentrant ones do, and may change the state that it has
-  /// read. Without it such a call ends with `call_cycle`. Every turn of this actor on the chain
-  /// must have made its call in a scope of its own.
+  /// passes by the turns of its own chain, and by no others, and may change the state that they
+  /// have read. Not in `on_activate` and `on_deactivate`. Without it such a call ends with
+  /// `call_cycle`. Every turn of this actor on the chain must have made its call in a scope of its
+  /// own.
   ///
   ///     const auto scope = allow_reentry();
   ///     co_await ref<Reviewer>("r").review(key());   // may call this actor back
