@@ -10,6 +10,7 @@
 #include "cli/local_run.h"
 #include "cli/output.h"
 #include "cli/progress.h"
+#include "http/same_origin.h"
 #include "millrace/actors/definition.h"
 #include "millrace/actors/params.h"
 #include "node/node.h"
@@ -167,7 +168,10 @@ exit_code run_dev(const option_values& options, const std::vector<std::string>&)
   http::router routes;
   add_api(routes, parts);
   const runtime::system_clock clock;
-  http::server server{*listen, routes.as_handler(), clock};
+  const auto from = boost::asio::ip::make_address(listen->address).is_loopback()
+                        ? http::reach::loopback
+                        : http::reach::network;
+  http::server server{*listen, http::same_origin(routes.as_handler(), from), clock};
   parts.probe = [&server] { return server.probe(); };  // before the first request can ask for it
   const auto port = server.start();
   if (!port) {

@@ -1,0 +1,21 @@
+// SPDX-License-Identifier: MIT
+// Same origin: keeps web pages of other sites from using an API that trusts whoever reaches it.
+//
+// A browser lets any page send requests to any address, this machine's too. It says so in `Origin`
+// and `Sec-Fetch-Site`; programs such as curl send neither. A page may also have its own name
+// resolved to 127.0.0.1 ("DNS rebinding") and then is the origin: but `Host` still has its name.
+#pragma once
+
+#include "http/reply.h"
+
+namespace millrace::gateway::http {
+
+/// Where a server can be reached.
+enum class reach : std::uint8_t { loopback, network };
+
+/// `target` behind these checks, which answer 403 with the name of the field and the remedy: a
+/// request other than GET and HEAD comes from no other origin; on the loopback every request names
+/// the loopback as its host.
+[[nodiscard]] handler same_origin(handler target, reach from);
+
+}  // namespace millrace::gateway::http

@@ -1,0 +1,79 @@
+// SPDX-License-Identifier: MIT
+#include "http/same_origin.h"
+
+#include <doctest/doctest.h>
+
+#include <initializer_list>
+
+namespace millrace::gateway::http {
+namespace {
+
+struct recorder final : responder {
+  void complete(response answer) override { last = std::move(answer); }
+  std::shared_ptr<stream_sink> open(int, header_list, std::string_view) override { return nullptr; }
+  response last;
+};
+
+using fields = std::initializer_list<std::pair<const char*, const char*>>;
+
+int status_of_request(reach from, method verb, fields headers) {
+  const auto checked =
+      same_origin([](request&, reply answer) { answer.send(text(200, "done")); }, from);
+  request asked;
+  asked.method = verb;
+  REQUIRE(asked.set_target("/x"));
+  for (const auto& [name, value] : headers) {
+    asked.headers.add(name, value);
+  }
+  const auto to = std::make_shared<recorder>();
+  checked(asked, reply{to});
+  return to->last.status;
+}
+
+TEST_CASE("programs that name no origin are served") {
+  for (const auto from : {reach::loopback, reach::network}) {
+    CHECK(status_of_request(from, method::post, {{"Host", "127.0.0.1:7433"}}) == 200);
+    CHECK(status_of_request(from, method::get, {{"Host", "localhost:7433"}}) == 200);
+    CHECK(status_of_request(from, method::post, {}) == 200);  // HTTP/1.0
+  }
+}
+
+TEST_CASE("a page of another site changes nothing") {
+  for (const auto from : {reach::loopback, reach::network}) {
+    for (const auto verb : {method::post, method::put, method::del}) {
+      CHECK(status_of_request(from, verb,
+                              {{"Host", "127.0.0.1:1"}, {"Origin", "http://evil.example"}}) == 403);
+      CHECK(status_of_request(from, verb, {{"Host", "127.0.0.1:1"}, {"Origin", "null"}}) == 403);
+      CHECK(status_of_request(from, verb,
+                              {{"Host", "127.0.0.1:1"}, {"Origin", "http://127.0.0.1:2"}}) == 403);
+      for (const auto* site : {"cross-site", "same-site"}) {
+        CHECK(status_of_request(from, verb, {{"Host", "127.0.0.1:1"}, {"Sec-Fetch-Site", site}}) ==
+              403);
+      }
+    }
+  }
+}
+
+TEST_CASE("its own pages are served") {
+  CHECK(status_of_request(reach::loopback, method::post,
+                          {{"Host", "127.0.0.1:1"},
+                           {"Origin", "http://127.0.0.1:1"},
+                           {"Sec-Fetch-Site", "same-origin"}}) == 200);
+  CHECK(status_of_request(reach::network, method::post,
+                          {{"Host", "m.example"}, {"Origin", "https://m.example"}}) == 200);
+}
+
+TEST_CASE("on the loopback a name that was made to point here is refused") {
+  for (const auto* host : {"evil.example", "evil.example:80", "127.0.0.1.evil.example", "[::2]"}) {
+    CAPTURE(host);
+    CHECK(status_of_request(reach::loopback, method::get, {{"Host", host}}) == 403);
+  }
+  for (const auto* host : {"127.9.9.9", "[::1]", "[::1]:80", "a.localhost:1", "localhost"}) {
+    CAPTURE(host);
+    CHECK(status_of_request(reach::loopback, method::get, {{"Host", host}}) == 200);
+  }
+  CHECK(status_of_request(reach::network, method::get, {{"Host", "m.example"}}) == 200);
+}
+
+}  // namespace
+}  // namespace millrace::gateway::http
