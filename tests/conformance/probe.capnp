@@ -80,4 +80,9 @@ interface Link $Actor.actor("link") {
   askReading @3 (to :Text) -> ();
   # Lets `to` come back to `bumpReading`.
   callBumpReading @4 (to :Text) -> ();
+  bumpSlowly @5 () -> (value :Int64);
+  # Reads its value, waits, and writes one more.
+  callBumpSlowly @6 (to :Text) -> (value :Int64);
+  askBoth @7 (one :Text, other :Text) -> (value :Int64);
+  # Lets both come back to `bumpSlowly` at once, and gives its value then.
 }

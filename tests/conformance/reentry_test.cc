@@ -30,6 +30,28 @@ public:
     edit().setValue(state().getValue() + 1);
     co_return bump_results{state().getValue()};
   }
+  async<bump_slowly_results> bump_slowly() override {
+    const auto seen = state().getValue();
+    co_await offload([] {});
+    edit().setValue(seen + 1);
+    co_return bump_slowly_results{seen + 1};
+  }
+  async<call_bump_slowly_results> call_bump_slowly(call_bump_slowly_params params) override {
+    auto answer = co_await ref<Link>(std::string{params.to()}).bump_slowly();
+    co_return call_bump_slowly_results{answer.value()};
+  }
+  async<ask_both_results> ask_both(ask_both_params params) override {
+    const auto scope = allow_reentry();
+    std::vector<call<call_bump_slowly_results>> calls;
+    calls.push_back(ref<Link>(std::string{params.one()}).call_bump_slowly(key()));
+    calls.push_back(ref<Link>(std::string{params.other()}).call_bump_slowly(key()));
+    for (const auto& each : co_await all(std::move(calls))) {
+      if (!each) {
+        co_await fail(each.error());
+      }
+    }
+    co_return ask_both_results{state().getValue()};
+  }
   async<> bump_reading() override {
     edit().setValue(-1);
     return {};
@@ -115,6 +137,16 @@ TEST_CASE("a chain may return by any way, and what does not belong to it waits")
   silo.rows().release_commits();
   CHECK(chain.answer()->value() == 2);
   CHECK(stranger.answer()->value() == 3);
+}
+
+// Goal: what returns is exclusive still; only its own chain's turns let it pass.
+// Method: two returning calls each read, wait and write; side by side one change would be lost.
+TEST_CASE("two chains that return into one scope take turns") {
+  link_silo silo;
+  const auto both = silo.call(ref<Link>("a").ask_both("b", "c"));
+  REQUIRE(both);
+  CHECK(both->value() == 2);
+  CHECK(silo.call(ref<Link>("a").bump())->value() == 3);
 }
 
 TEST_CASE("a $readOnly method that is re-entered still may not change state") {
