@@ -101,11 +101,19 @@ struct RunSummary {
   finishedAt @4 :Int64 $Actor.time;  # As the run last told; 0 again while it is retried.
 }
 
+enum ApplyOnlyIf {
+  # What of a pipeline must be so for a definition to be taken.
+  any @0;      # Nothing.
+  present @1;  # It has a version already.
+  absent @2;   # It has none: this makes the pipeline.
+}
+
 interface Pipeline $Actor.actor("pipeline") {
   # Key: `project/name`.
-  apply @0 (definition :Text, ifVersion :UInt32) -> (version :UInt32, changed :Bool);
-  # `definition`: JSON, canonical or not. An unchanged one makes no new version. ifVersion other than 0:
-  # `conflict` unless it is the latest, `not_found` when there is none.
+  apply @0 (definition :Text, ifVersion :UInt32, onlyIf :ApplyOnlyIf)
+      -> (version :UInt32, changed :Bool);
+  # `definition`: JSON, canonical or not. An unchanged one makes no new version. `conflict`, and nothing
+  # is changed, unless ifVersion is the latest version or 0, and `onlyIf` holds.
   describe @1 (version :UInt32)
       -> (project :Text, name :Text, version :UInt32, latestVersion :UInt32, appliedAt :Int64 $Actor.time,
           definition :Text $Actor.rawJson)

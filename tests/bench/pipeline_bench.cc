@@ -63,7 +63,8 @@ public:
     const auto made = actors::load_definition(text, "");
     require(made.definition.has_value(), "definition");
     pipeline = "default/" + made.definition->name;
-    require(silo->call(ref<schemas::Pipeline>(pipeline).apply(actors::to_json(*made.definition), 0))
+    require(silo->call(ref<schemas::Pipeline>(pipeline).apply(actors::to_json(*made.definition), 0,
+                                                              schemas::ApplyOnlyIf::ANY))
                 .has_value(),
             "apply");
   }

@@ -113,6 +113,31 @@ error pipeline_actor::unknown() const {
                                "'; apply its definition first"};
 }
 
+// Why the conditions of an apply do not hold.
+std::optional<error> pipeline_actor::refusal(const apply_params& params) const {
+  const auto latest = state().getLatestVersion();
+  const auto wanted = params.if_version();
+  if (latest == 0) {
+    if (wanted == 0 && params.only_if() != schemas::ApplyOnlyIf::PRESENT) {
+      return std::nullopt;
+    }
+    return error{errc::conflict, "there is no pipeline '" + pipeline() + "' in project '" +
+                                     project() + "'; apply without a condition to make it"};
+  }
+  if (params.only_if() == schemas::ApplyOnlyIf::ABSENT) {
+    return error{errc::conflict, "pipeline '" + pipeline() + "' exists, its latest version is " +
+                                     std::to_string(latest) +
+                                     "; to change it, apply with that version as the condition, "
+                                     "or without one"};
+  }
+  if (wanted != 0 && wanted != latest) {
+    return error{errc::conflict, "the latest version of pipeline '" + pipeline() + "' is " +
+                                     std::to_string(latest) + ", not " + std::to_string(wanted) +
+                                     "; get it, merge and apply again with that version"};
+  }
+  return std::nullopt;
+}
+
 async<pipeline_actor::apply_results> pipeline_actor::apply(apply_params params) {
   if (key().find('/') == std::string::npos) {
     co_return error{errc::invalid_argument,
@@ -127,12 +152,8 @@ async<pipeline_actor::apply_results> pipeline_actor::apply(apply_params params) 
                                                 "', the pipeline '" + pipeline() + "'"};
   }
   const auto latest = state().getLatestVersion();
-  if (params.if_version() != 0 && params.if_version() != latest) {
-    co_return latest == 0
-        ? unknown()
-        : error{errc::conflict, "the latest version is " + std::to_string(latest) + ", not " +
-                                    std::to_string(params.if_version()) +
-                                    "; get it and apply again"};
+  if (const auto refused = refusal(params)) {
+    co_return error{*refused};
   }
   const auto canonical = to_json(*definition);
   if (latest > 0) {

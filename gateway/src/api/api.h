@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: MIT
 // The HTTP API, version 1.
 //
-//   PUT    /api/v1/projects/{project}/pipelines/{name}        a definition, YAML or JSON; If-Match
+//   PUT    /api/v1/projects/{project}/pipelines/{name}        a definition; If-(None-)Match
 //   GET    /api/v1/projects/{project}/pipelines               ?after&limit
-//   GET    /api/v1/projects/{project}/pipelines/{name}        ?version
+//   GET    /api/v1/projects/{project}/pipelines/{name}        ?version; If-None-Match
 //   POST   /api/v1/projects/{project}/pipelines/{name}/runs   {params, labels}; Idempotency-Key
 //   GET    /api/v1/projects/{project}/pipelines/{name}/runs   ?before&limit&state
 //   POST   /api/v1/validate                                   a definition

@@ -4,6 +4,7 @@
 
 #include "api/api.h"
 #include "api/respond.h"
+#include "http/entity_tags.h"
 #include "millrace/actors/definition.h"
 #include "millrace/pipeline.capnp.actor.h"
 #include "millrace/runtime/json.h"
@@ -41,19 +42,57 @@ http::problem problem_of(const std::vector<actors::diagnostic>& mistakes) {
   return what;
 }
 
-// `"3"` or `3`.
-result<std::uint32_t> version_in(std::string_view if_match) {
-  auto digits = if_match;
-  if (digits.size() >= 2 && digits.front() == '"' && digits.back() == '"') {
-    digits = digits.substr(1, digits.size() - 2);
-  }
+std::string etag_of(std::uint32_t version) {
+  return "\"" + std::to_string(version) + "\"";
+}
+
+// The version that has this ETag; 0: none has.
+std::uint32_t version_of(const http::entity_tag& tag) {
   std::uint32_t version = 0;
-  const auto* end = digits.data() + digits.size();
-  const auto [after, failure] = std::from_chars(digits.data(), end, version);
-  if (failure != std::errc{} || after != end || version == 0) {
-    return error{errc::invalid_argument, "If-Match must be the ETag of a version, such as \"3\""};
+  const auto* end = tag.text.data() + tag.text.size();
+  const auto [after, failure] = std::from_chars(tag.text.data(), end, version);
+  return !tag.weak && failure == std::errc{} && after == end ? version : 0;
+}
+
+http::response precondition_failed(const error& why) {
+  return http::problem_response({.status = 412, .cause = why, .instance = {}, .errors = {}});
+}
+
+// When a definition is to be taken.
+struct apply_condition {
+  std::uint32_t version = 0;
+  schemas::ApplyOnlyIf only_if = schemas::ApplyOnlyIf::ANY;
+  std::optional<error> never;  // Why it cannot hold whatever the pipeline is.
+};
+
+// What If-Match and If-None-Match say. The pipeline itself decides: between a look at it and the
+// write it may change.
+result<apply_condition> condition_of(const request& received) {
+  const auto match = http::entity_tags_in(received.headers, "If-Match");
+  const auto none_match = http::entity_tags_in(received.headers, "If-None-Match");
+  if (!match || !none_match) {
+    return match ? none_match.error() : match.error();
   }
-  return version;
+  if (match->listed.size() > 1 || !none_match->listed.empty() ||
+      (match->given && none_match->given)) {
+    return error{errc::invalid_argument,
+                 "a definition is applied with If-Match and one ETag, with If-Match: * (there is "
+                 "one) or with If-None-Match: * (there is none)"};
+  }
+  apply_condition made;
+  if (!match->listed.empty()) {
+    made.version = version_of(match->listed.front());
+    if (made.version == 0) {
+      made.never = error{errc::conflict,
+                         "If-Match: no version has this ETag; they are strong and "
+                         "look like \"3\"; get the pipeline for its latest"};
+    }
+  } else if (match->any) {
+    made.only_if = schemas::ApplyOnlyIf::PRESENT;
+  } else if (none_match->any) {
+    made.only_if = schemas::ApplyOnlyIf::ABSENT;
+  }
+  return made;
 }
 
 void apply(const api_parts& parts, request& received, reply answer) {
@@ -68,24 +107,31 @@ void apply(const api_parts& parts, request& received, reply answer) {
                                              std::string{received.param("name")} + "'"});
     return;
   }
-  std::uint32_t if_version = 0;
-  if (const auto if_match = received.headers.find("If-Match")) {
-    const auto version = version_in(*if_match);
-    if (!version) {
-      answer.fail(version.error());
-      return;
-    }
-    if_version = *version;
+  const auto condition = condition_of(received);
+  if (!condition) {
+    answer.fail(condition.error());
+    return;
   }
-  call_and_answer(parts.silo,
-                  ref<schemas::Pipeline>(pipeline_key(received))
-                      .apply(actors::to_json(*loaded.definition), if_version),
-                  std::move(answer), [](const auto& results) {
-                    auto made = http::json(results.version() == 1 && results.changed() ? 201 : 200,
-                                           json_of(results));
-                    made.headers.add("ETag", "\"" + std::to_string(results.version()) + "\"");
-                    return made;
-                  });
+  if (condition->never) {
+    answer.send(precondition_failed(*condition->never));
+    return;
+  }
+  auto shared = std::make_shared<reply>(std::move(answer));
+  parts.silo.call_then<schemas::pipeline_interface::apply_results>(
+      ref<schemas::Pipeline>(pipeline_key(received))
+          .apply(actors::to_json(*loaded.definition), condition->version, condition->only_if),
+      [shared](auto results) {
+        if (!results && results.error().code() == errc::conflict) {
+          shared->send(precondition_failed(results.error()));
+        } else if (!results) {
+          shared->fail(results.error());
+        } else {
+          auto made = http::json(results->version() == 1 && results->changed() ? 201 : 200,
+                                 json_of(*results));
+          made.headers.add("ETag", etag_of(results->version()));
+          shared->send(std::move(made));
+        }
+      });
 }
 
 void validate(const api_parts&, request& received, reply answer) {
@@ -104,12 +150,19 @@ void describe(const api_parts& parts, request& received, reply answer) {
     answer.fail(version.error());
     return;
   }
+  const auto known = http::entity_tags_in(received.headers, "If-None-Match");
+  if (!known) {
+    answer.fail(known.error());
+    return;
+  }
   call_and_answer(
       parts.silo,
       ref<schemas::Pipeline>(pipeline_key(received)).describe(static_cast<std::uint32_t>(*version)),
-      std::move(answer), [](const auto& results) {
-        auto made = http::json(200, json_of(results));
-        made.headers.add("ETag", "\"" + std::to_string(results.version()) + "\"");
+      std::move(answer), [known = *known](const auto& results) {
+        auto made = known.match(std::to_string(results.version()))
+                        ? http::empty(304)
+                        : http::json(200, json_of(results));
+        made.headers.add("ETag", etag_of(results.version()));
         return made;
       });
 }

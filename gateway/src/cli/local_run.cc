@@ -46,7 +46,9 @@ std::string state_name(schemas::RunState state) {
 
 result<void> local_run::submit(const std::string& params) {
   const auto pipeline = ref<schemas::Pipeline>("default/" + definition_.name);
-  if (auto applied = here_.silo().call(pipeline.apply(actors::to_json(definition_), 0)); !applied) {
+  if (auto applied = here_.silo().call(
+          pipeline.apply(actors::to_json(definition_), 0, schemas::ApplyOnlyIf::ANY));
+      !applied) {
     return std::move(applied).error();
   }
   schemas::pipeline_interface::submit_params submission;

@@ -52,7 +52,8 @@ public:
     }
     REQUIRE(made);
     const auto pipeline = runtime::ref<schemas::Pipeline>("default/" + made.definition->name);
-    const auto applied = silo->call(pipeline.apply(to_json(*made.definition), 0));
+    const auto applied =
+        silo->call(pipeline.apply(to_json(*made.definition), 0, schemas::ApplyOnlyIf::ANY));
     REQUIRE(applied);
     const auto run = make_run_id(silo->time().wall(), random);
     schemas::pipeline_interface::submit_params submission;

@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <atomic>
 #include <condition_variable>
 #include <filesystem>
 #include <fstream>
@@ -14,6 +15,7 @@
 #include <mutex>
 #include <nlohmann/json.hpp>
 #include <optional>
+#include <thread>
 
 #include "http/client.h"
 #include "node/node.h"
@@ -46,9 +48,8 @@ public:
     const auto port = server_->start();
     REQUIRE(port);
     parts_->probe = [this] { return server_->probe(); };
-    http::client_options options;
-    options.base = {"127.0.0.1", *port, ""};
-    client.emplace(std::move(options), clock_);
+    options_.base = {"127.0.0.1", *port, ""};
+    client.emplace(options_, clock_);
   }
   served_node(const served_node&) = delete;
   served_node& operator=(const served_node&) = delete;
@@ -57,6 +58,8 @@ public:
     node_->stop();
     std::filesystem::remove_all(folder_);
   }
+
+  http::client another_client() { return http::client{options_, clock_}; }
 
   http::client_response send(method verb, const std::string& target, const std::string& body = {},
                              const http::header_list& headers = {}) {
@@ -108,6 +111,7 @@ private:
   std::optional<api_parts> parts_;
   http::router routes_;
   std::optional<http::server> server_;
+  http::client_options options_;
 };
 
 TEST_CASE("a pipeline is applied in versions, with ETags against lost updates") {
@@ -118,7 +122,12 @@ TEST_CASE("a pipeline is applied in versions, with ETags against lost updates") 
   CHECK(answer.headers.find("ETag") == "\"1\"");
   CHECK(here.ask(method::put, target, 200, hello)["changed"] == false);
   const auto changed = std::string{hello} + "description: new\n";
-  CHECK(here.ask(method::put, target, 409, changed, {{"If-Match", "\"7\""}})["code"] == "conflict");
+  const auto stale = here.ask(method::put, target, 412, changed, {{"If-Match", "\"7\""}});
+  CHECK(stale["code"] == "conflict");
+  CHECK(stale["title"] == "Precondition Failed");
+  CHECK(stale["detail"] ==
+        "the latest version of pipeline 'hello' is 1, not 7; get it, merge and apply again with "
+        "that version");
   CHECK(here.ask(method::put, target, 200, changed, {{"If-Match", "\"1\""}})["version"] == 2);
   CHECK(here.ask(method::put, target, 400, changed, {{"If-Match", "x"}})["code"] ==
         "invalid_argument");
@@ -128,14 +137,77 @@ TEST_CASE("a pipeline is applied in versions, with ETags against lost updates") 
   const std::string unknown = "/api/v1/projects/p/pipelines/unknown";
   CHECK(here.ask(method::get, unknown, 404)["code"] == "not_found");
   CHECK(here.ask(method::get, unknown + "/runs", 404)["code"] == "not_found");
-  CHECK(here.ask(method::put, unknown, 404, "name: unknown\ntasks: [{name: a, run: x}]\n",
-                 {{"If-Match", "\"1\""}})["code"] == "not_found");
   CHECK(here.ask(method::post, "/api/v1/actors/pipeline/hello/apply", 400,
                  json{{"definition", R"({"name":"hello","tasks":[{"name":"a","run":"x"}]})"}}
                      .dump())["detail"] == "the key of a pipeline is PROJECT/NAME, not 'hello'");
   CHECK(here.ask(method::get, "/api/v1/projects/p/pipelines", 200)["pipelines"].size() <= 1);
   CHECK(here.ask(method::put, "/api/v1/projects/p/pipelines/other", 400, hello)["detail"] ==
         "the definition is called 'hello', the URL says 'other'");
+}
+
+TEST_CASE("a definition is taken only if the pipeline is as the request says") {
+  served_node here;
+  const std::string target = "/api/v1/projects/p/pipelines/hello";
+  const auto applied = [&](const char* field, const char* value, int status) {
+    return here.ask(method::put, target, status, hello, {{field, value}});
+  };
+  for (const auto* missing : {"\"1\"", "*"}) {
+    CHECK(applied("If-Match", missing, 412)["detail"] ==
+          "there is no pipeline 'hello' in project 'p'; apply without a condition to make it");
+  }
+  CHECK(here.ask(method::get, target, 404)["code"] == "not_found");
+  CHECK(applied("If-None-Match", "*", 201)["version"] == 1);
+  CHECK(
+      applied("If-None-Match", "*", 412)["detail"] ==
+      "pipeline 'hello' exists, its latest version is 1; to change it, apply with that version as "
+      "the condition, or without one");
+  CHECK(applied("If-Match", "*", 200)["changed"] == false);
+  CHECK(applied("if-match", "1", 200)["changed"] == false);
+  for (const auto* never : {"W/\"1\"", "\"one\"", "\"0\"", "\"\""}) {
+    CHECK(applied("If-Match", never, 412)["code"] == "conflict");
+  }
+  for (const auto* wrong : {"", "one", "\"1", "\"1\" \"2\"", "\"1\",\"2\"", "*, \"1\""}) {
+    CAPTURE(wrong);
+    CHECK(applied("If-Match", wrong, 400)["code"] == "invalid_argument");
+  }
+  CHECK(applied("If-None-Match", "\"1\"", 400)["code"] == "invalid_argument");
+}
+
+// Goal: the condition is decided with the write, not before it.
+TEST_CASE("of clients that make one pipeline at a time exactly one makes it") {
+  served_node here;
+  std::atomic<int> made = 0;
+  std::atomic<int> refused = 0;
+  std::vector<std::thread> clients;
+  for (int each = 0; each < 4; ++each) {
+    clients.emplace_back([&, each] {
+      auto client = here.another_client();
+      const auto text = std::string{hello} + "description: of " + std::to_string(each) + "\n";
+      const auto answer = client.send(method::put, "/api/v1/projects/p/pipelines/hello", text,
+                                      {{"If-None-Match", "*"}});
+      made += answer && answer->status == 201 ? 1 : 0;
+      refused += answer && answer->status == 412 ? 1 : 0;
+    });
+  }
+  for (auto& each : clients) {
+    each.join();
+  }
+  CHECK(made == 1);
+  CHECK(refused == 3);
+}
+
+TEST_CASE("what a client has already is not sent again") {
+  served_node here;
+  const std::string target = "/api/v1/projects/p/pipelines/hello";
+  here.ask(method::put, target, 201, hello);
+  for (const auto* known : {"\"1\"", "W/\"1\"", "\"7\", \"1\"", "*"}) {
+    const auto same = here.send(method::get, target, "", {{"If-None-Match", known}});
+    CHECK(same.status == 304);
+    CHECK(same.body.empty());
+    CHECK(same.headers.find("ETag") == "\"1\"");
+  }
+  CHECK(here.send(method::get, target, "", {{"If-None-Match", "\"7\""}}).status == 200);
+  CHECK(here.send(method::get, target, "", {{"If-None-Match", "7\""}}).status == 400);
 }
 
 TEST_CASE("every mistake of a definition is in the problem document") {
