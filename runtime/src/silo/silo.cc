@@ -5,6 +5,7 @@
 #include <condition_variable>
 #include <mutex>
 
+#include "millrace/runtime/call_batch.h"
 #include "silo/silo_core.h"
 
 namespace millrace::runtime {
@@ -95,6 +96,13 @@ detail::envelope* make_call(detail::silo_core& to, call_spec&& spec) {
   return call;
 }
 
+// What waits for others must not hold them back.
+void flush_calls() noexcept {
+  if (auto* const batch = call_batch::current()) {
+    batch->flush();
+  }
+}
+
 // Blocks until `start` has called what it is given.
 template <class Start>
 result<any_message> answer_of(Start&& start) {
@@ -108,6 +116,7 @@ result<any_message> answer_of(Start&& start) {
     shared.answer.emplace(std::move(answer));
     shared.answered.notify_one();
   });
+  flush_calls();
   std::unique_lock lock{shared.mutex};
   shared.answered.wait(lock, [&shared] { return shared.answer.has_value(); });
   return *std::move(shared.answer);
@@ -191,6 +200,7 @@ result<void> silo::start() {
   return parts_->start();
 }
 void silo::stop(duration grace) {
+  flush_calls();
   parts_->stop(grace);
 }
 

@@ -10,6 +10,7 @@
 #include <thread>
 
 #include "activation/row_layout.h"
+#include "millrace/runtime/call_batch.h"
 
 namespace millrace::runtime::detail {
 
@@ -218,6 +219,14 @@ activation* silo_core::make(const actor_type& type, std::string key, const actor
 }
 
 void silo_core::run_later(activation& one) {
+  if (auto* const batch = call_batch::current()) {
+    batch->hold(one);
+  } else {
+    hand_over(one);
+  }
+}
+
+void silo_core::hand_over(activation& one) {
   system_->scheduler().enqueue(&one);
 }
 

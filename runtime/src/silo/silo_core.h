@@ -114,8 +114,10 @@ public:
   [[nodiscard]] memory_budget& memory() noexcept { return memory_; }
   [[nodiscard]] silo_counters& counters() noexcept { return counters_; }
 
-  /// Takes over the reference; hands it to CAF's scheduler.
+  /// Takes over the reference; hands it to CAF's scheduler, now or with this thread's batch.
   void run_later(activation& one);
+  /// Takes over the reference; hands it to CAF's scheduler.
+  void hand_over(activation& one);
 
 private:
   void end_parts();

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
 // Silos that run by hand.
+#include "millrace/runtime/call_batch.h"
 #include "runtime/silo/manual_silo.h"
 
 namespace millrace::testing {
@@ -19,6 +20,41 @@ TEST_CASE("a silo that runs by hand does nothing by itself, and what is chosen w
   CHECK(silo.totals.back() == 'c');
   silo.run_all();
   CHECK(silo.totals.size() == 3);
+}
+
+TEST_CASE("calls of a batch begin when it is flushed, and when it ends") {
+  manual_silo silo;
+  {
+    call_batch together;
+    silo.add_to("a");
+    silo.add_to("b");
+    CHECK_FALSE(silo.here->run_one());
+    together.flush();
+    silo.run_all();
+    CHECK(silo.totals.size() == 2);
+    {
+      const call_batch inner;
+      silo.add_to("c");
+    }
+    CHECK_FALSE(silo.here->run_one());
+  }
+  silo.run_all();
+  CHECK(silo.totals == std::vector<std::int64_t>{'a', 'b', 'c'});
+}
+
+TEST_CASE("a batch does not hold back what its own thread waits for") {
+  silo here{make_memory_storage()};
+  here.add<counter>();
+  REQUIRE(here.start());
+  {
+    const call_batch together;
+    here.tell(ref<Counter>("a").add(1));
+    const auto total = here.call(ref<Counter>("a").add(1));
+    REQUIRE(total);
+    CHECK(total->total() == 2);
+    here.tell(ref<Counter>("b").add(1));
+    here.stop();
+  }
 }
 
 TEST_CASE("by hand, reminders and timers fire when time is moved") {
