@@ -14,6 +14,7 @@
 #include <iostream>
 #include <memory>
 
+#include "cli/terminal_text.h"
 #include "millrace/actors/definition.h"
 
 namespace millrace::gateway::cli {
@@ -60,7 +61,7 @@ exit_code code_of(runtime::errc code) {
 }  // namespace
 
 exit_code report(exit_code code, const std::string& text) {
-  std::cerr << "millrace: " << text << '\n';
+  std::cerr << "millrace: " << printable_lines(text) << '\n';
   return code;
 }
 

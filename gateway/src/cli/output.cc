@@ -8,12 +8,29 @@
 #include <set>
 #include <sstream>
 
+#include "cli/terminal_text.h"
+
 namespace millrace::gateway::cli {
 
 namespace {
 
+// What a person sees instead: times of the local zone in whole seconds, nothing for an exit code
+// that is none.
+ordered_json for_people(const std::string& key, ordered_json value) {
+  if (value.is_structured()) {
+    for (auto part = value.begin(); part != value.end(); ++part) {
+      *part = for_people(value.is_object() ? part.key() : std::string{}, std::move(*part));
+    }
+  } else if (value.is_string() && key.ends_with("_at")) {
+    value = local_time(value.get<std::string>());
+  } else if (value == -1 && key == "exit_code") {
+    value = nullptr;
+  }
+  return value;
+}
+
 std::string cell_of(const ordered_json& row, const std::string& key) {
-  if (!row.contains(key) || row[key].is_null()) {
+  if (!row.contains(key) || row[key].empty()) {  // null is empty too
     return "-";
   }
   const auto text = row[key].is_string() ? row[key].get<std::string>() : row[key].dump();
@@ -72,11 +89,46 @@ std::string yaml_of(const ordered_json& value, const std::string& indent) {
   }
   std::string text = "\n";
   for (const auto& [key, part] : value.items()) {
-    const auto head =
-        value.is_array() ? "-" : (is_plain(key) ? key : ordered_json(key).dump()) + ":";
-    text += indent + head + yaml_of(part, indent + "  ");
+    const auto rest = yaml_of(part, indent + "  ");
+    text += indent;
+    if (!value.is_array()) {
+      text.append(is_plain(key) ? key : ordered_json(key).dump()).append(":").append(rest);
+    } else if (part.is_structured() && !part.empty()) {  // its first line stands behind the dash
+      text.append("- ").append(rest, 1 + indent.size() + 2);
+    } else {
+      text.append("-").append(rest);
+    }
   }
   return text;
+}
+
+void print_table(const ordered_json& rows, const std::vector<std::string>& columns) {
+  std::vector<std::vector<std::string>> lines(1);
+  for (const auto& column : columns) {
+    auto& title = lines[0].emplace_back(printable(column));
+    std::transform(title.begin(), title.end(), title.begin(), ::toupper);
+  }
+  for (const auto& row : rows) {
+    const auto seen = for_people({}, row);
+    auto& line = lines.emplace_back();
+    for (const auto& column : columns) {
+      line.push_back(printable(cell_of(seen, column)));
+    }
+  }
+  std::vector<std::size_t> widths(columns.size());
+  for (const auto& line : lines) {
+    for (std::size_t at = 0; at < line.size(); ++at) {
+      widths[at] = std::max(widths[at], columns_of(line[at]));
+    }
+  }
+  for (const auto& line : lines) {
+    std::string text;
+    for (std::size_t at = 0; at < line.size(); ++at) {
+      const auto gap = at + 1 == line.size() ? 0 : widths[at] + 2 - columns_of(line[at]);
+      text += line[at] + std::string(gap, ' ');
+    }
+    std::cout << text << '\n';
+  }
 }
 
 void print_yaml(const ordered_json& value) {
@@ -123,29 +175,7 @@ void print_rows(output_form form, const ordered_json& rows, std::vector<std::str
     case output_form::table:
       break;
   }
-  std::vector<std::size_t> widths;
-  for (const auto& column : columns) {
-    auto width = column.size();
-    for (const auto& row : rows) {
-      width = std::max(width, cell_of(row, column).size());
-    }
-    widths.push_back(width);
-  }
-  const auto print = [&](const auto& text_of_column) {
-    std::string line;
-    for (std::size_t at = 0; at < columns.size(); ++at) {
-      const std::string text = text_of_column(columns[at]);
-      line += text + std::string(at + 1 == columns.size() ? 0 : widths[at] + 2 - text.size(), ' ');
-    }
-    std::cout << line << '\n';
-  };
-  print([](std::string column) {
-    std::transform(column.begin(), column.end(), column.begin(), ::toupper);
-    return column;
-  });
-  for (const auto& row : rows) {
-    print([&](const std::string& column) { return cell_of(row, column); });
-  }
+  print_table(rows, columns);
 }
 
 void print_one(output_form form, const ordered_json& object, const std::string& name_key) {
@@ -161,11 +191,12 @@ void print_one(output_form form, const ordered_json& object, const std::string& 
     std::cout << cell_of(object, name_key) << '\n';
     return;
   }
-  for (const auto& [key, value] : object.items()) {
-    if (value.is_structured()) {
-      std::cout << key << ":\n" << value.dump(2) << '\n';
+  const auto seen = for_people({}, object);
+  for (const auto& [key, value] : seen.items()) {
+    if (value.is_structured() && !value.empty()) {
+      std::cout << printable(key) << ':' << printable_lines(yaml_of(value, "  "));
     } else {
-      std::cout << fmt::format("{:<16}{}\n", key + ":", cell_of(object, key));
+      std::cout << fmt::format("{:<16}{}\n", printable(key) + ":", printable(cell_of(seen, key)));
     }
   }
 }

@@ -10,6 +10,7 @@
 #include <iostream>
 #include <nlohmann/json.hpp>
 
+#include "cli/terminal_text.h"
 #include "millrace/pipeline.capnp.h"
 #include "millrace/runtime/json.h"
 
@@ -38,14 +39,6 @@ std::string spaced(std::string word) {
     each = each == '_' ? ' ' : each;
   }
   return word;
-}
-
-// What of a task's own words may reach a terminal: no control characters.
-std::string printable(std::string text) {
-  for (auto& each : text) {
-    each = static_cast<unsigned char>(each) < 0x20 || each == 0x7f ? ' ' : each;
-  }
-  return text;
 }
 
 // Nanoseconds since 1970; 0 for what is no time.

@@ -16,6 +16,14 @@ std::string printed(output_form form, const char* rows) {
   return output.str();
 }
 
+std::string printed_one(output_form form, const char* object) {
+  std::stringstream output;
+  auto* const real = std::cout.rdbuf(output.rdbuf());
+  print_one(form, ordered_json::parse(object), "id");
+  std::cout.rdbuf(real);
+  return output.str();
+}
+
 }  // namespace
 
 TEST_CASE("rows have their columns in a table, and all that they have in a wide one") {
@@ -29,19 +37,45 @@ TEST_CASE("rows have their columns in a table, and all that they have in a wide 
         "{\"id\":\"a\",\"state\":\"ok\",\"n\":1}\n{\"id\":\"bcd\",\"why\":{\"x\":2}}\n");
 }
 
+TEST_CASE("cells are only shown, and columns stand under their titles") {
+  CHECK(printed(output_form::table,
+                R"([{"id":"漢字","state":"\u001b[31m"},{"id":"cafe\u0301","state":"\u009bx\ny"},
+                    {"id":"plain","state":[]}])") ==
+        "ID     STATE\n"
+        "漢字    [31m\n"
+        "cafe\u0301    x y\n"
+        "plain  -\n");
+}
+
+TEST_CASE("an object in a table has a line a key, and no JSON") {
+  CHECK(printed_one(output_form::table,
+                    R"({"id":"a","exit_code":-1,"none":{},"params":{"day":"no","text":"x\u009by"},
+                        "attempts":[{"number":1,"exit_code":-1,"tail":"a\nb\n"}]})") ==
+        "id:             a\n"
+        "exit_code:      -\n"
+        "none:           -\n"
+        "params:\n"
+        "  day: \"no\"\n"
+        "  text: \"x y\"\n"
+        "attempts:\n"
+        "  - number: 1\n"
+        "    exit_code: null\n"
+        "    tail: |\n"
+        "      a\n"
+        "      b\n");
+}
+
 TEST_CASE("YAML quotes what would mean something else") {
   CHECK(printed(output_form::yaml, R"([{"id":"no","state":"plain-word","n":1,"t":true,"o":{},
     "list":["1",["x"]],"lines":"a\n\n b\n","tail":"a\nb","a b":null}])") == R"(---
--
-  id: "no"
+- id: "no"
   state: plain-word
   "n": 1
   t: true
   o: {}
   list:
     - "1"
-    -
-      - x
+    - - x
   lines: |
     a
 

@@ -1,0 +1,26 @@
+// SPDX-License-Identifier: MIT
+// Text of others (a task's words, a name, a server's message) on a terminal.
+#pragma once
+
+#include <cstddef>
+#include <string>
+#include <string_view>
+
+namespace millrace::gateway::cli {
+
+/// The text as one line that a terminal only shows: a space for every control character (C0, DEL,
+/// and C1, which some terminals take for the start of a command), U+FFFD for what is not UTF-8.
+[[nodiscard]] std::string printable(std::string_view text);
+
+/// The same, but line ends and tabs stay.
+[[nodiscard]] std::string printable_lines(std::string_view text);
+
+/// How many columns a terminal gives the text: none to combining characters, two to wide ones, as
+/// the C library's `wcwidth` has it. Requires: what `printable` made.
+[[nodiscard]] std::size_t columns_of(std::string_view text);
+
+/// A time of the API (RFC 3339 in UTC) in whole seconds of the local time zone, with its offset;
+/// other text unchanged.
+[[nodiscard]] std::string local_time(const std::string& text);
+
+}  // namespace millrace::gateway::cli
