@@ -4,7 +4,7 @@
 #include <algorithm>
 
 #include "definition/expression_tree.h"
-#include "definition/suggest.h"
+#include "millrace/actors/suggestion.h"
 
 namespace millrace::actors {
 namespace {

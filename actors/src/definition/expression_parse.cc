@@ -6,7 +6,7 @@
 #include <cmath>
 
 #include "definition/expression_tree.h"
-#include "definition/suggest.h"
+#include "millrace/actors/suggestion.h"
 
 namespace millrace::actors {
 namespace {

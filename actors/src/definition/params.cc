@@ -5,8 +5,8 @@
 #include <charconv>
 #include <nlohmann/json.hpp>
 
-#include "definition/suggest.h"
 #include "definition/value_json.h"
+#include "millrace/actors/suggestion.h"
 
 namespace millrace::actors {
 

@@ -8,9 +8,9 @@
 #include <tuple>
 #include <unordered_set>
 
-#include "definition/suggest.h"
 #include "millrace/actors/definition.h"
 #include "millrace/actors/duration_text.h"
+#include "millrace/actors/suggestion.h"
 
 namespace millrace::actors {
 namespace {

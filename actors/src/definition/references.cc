@@ -7,7 +7,7 @@
 #include "definition/expression_check.h"
 #include "definition/expression_tree.h"
 #include "definition/loader.h"
-#include "definition/suggest.h"
+#include "millrace/actors/suggestion.h"
 
 namespace millrace::actors {
 

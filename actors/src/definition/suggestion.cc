@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-#include "definition/suggest.h"
+#include "millrace/actors/suggestion.h"
 
 #include <algorithm>
 #include <array>
