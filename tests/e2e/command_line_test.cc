@@ -190,6 +190,22 @@ tasks:
   const auto run = submitted.output.substr(0, submitted.output.size() - 1);
   CHECK(at_server({"list", "-o", "name"}).output == "hello\n");
   CHECK(at_server({"list", "runs", "hello", "-o", "name"}).output == run + "\n");
+  const auto all = at_server({"list", "runs"}).output;
+  CHECK(all.starts_with("ID "));
+  CHECK(all.find(run + "  hello     succeeded  1 ") != std::string::npos);
+  for (const std::vector<std::string>& words :
+       {std::vector<std::string>{"list", "runs", "--state", "succeeded"},
+        {"list", "runs", "--pipeline", "hello", "--state", "succeeded", "--limit", "1"}}) {
+    auto named = words;
+    named.insert(named.end(), {"-o", "name"});
+    CHECK(at_server(named).output == run + "\n");
+  }
+  CHECK(at_server({"list", "runs", "--state", "failed", "-o", "name"}).output.empty());
+  CHECK(at_server({"list", "runs", "helo"}).status == 5);
+  const auto wrong = at_server({"list", "runs", "--state", "faild"});
+  CHECK(wrong.status == 2);
+  CHECK(wrong.errors.find("expected one of: running, succeeded, failed, cancelled, timed_out") !=
+        std::string::npos);
   CHECK(at_server({"get", run}).output.find("succeeded") != std::string::npos);
   CHECK(at_server({"logs", run, "say[1]"}).output == "hello you\n");
   CHECK(at_server({"logs", run, "end", "--tail", "1"}).output == "caf\303\251 \377\n");

@@ -26,7 +26,8 @@
 //   DELETE /api/v1/dead-letters/{type}/{key}/{number}
 //   GET    /livez /readyz /metrics /version
 //
-// JSON is snake_case and made from the schemas. Errors are problem documents (RFC 9457).
+// JSON is snake_case and made from the schemas. Errors are problem documents (RFC 9457). A query
+// key that a route does not know is one.
 #pragma once
 
 #include <functional>
@@ -51,14 +52,12 @@ struct api_parts {
 /// Adds every route. `parts` must outlive the router.
 void add_api(http::router& routes, const api_parts& parts);
 
-/// Adds a handler that works with the parts. `parts` must outlive the router.
-inline void add_route(http::router& routes, const api_parts& parts, http::method verb,
-                      std::string_view pattern,
-                      void (*handle)(const api_parts&, http::request&, http::reply)) {
-  routes.add(verb, pattern, [&parts, handle](http::request& received, http::reply answer) {
-    handle(parts, received, std::move(answer));
-  });
-}
+/// Adds a handler that works with the parts; `query`: the keys that its query may have, literals. A
+/// request with another one, or with one twice, is refused. `parts` must outlive the router.
+void add_route(http::router& routes, const api_parts& parts, http::method verb,
+               std::string_view pattern,
+               void (*handle)(const api_parts&, http::request&, http::reply),
+               std::initializer_list<std::string_view> query = {});
 
 // By subject; each in its own file.
 void add_pipeline_routes(http::router& routes, const api_parts& parts);

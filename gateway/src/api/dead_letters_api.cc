@@ -88,7 +88,7 @@ void drop(const api_parts& parts, request& received, reply answer) {
 
 void add_dead_letter_routes(http::router& routes, const api_parts& parts) {
   constexpr std::string_view one = "/api/v1/dead-letters/{type}/{key}/{number}";
-  add_route(routes, parts, method::get, "/api/v1/dead-letters", list);
+  add_route(routes, parts, method::get, "/api/v1/dead-letters", list, {"limit"});
   add_route(routes, parts, method::post, std::string{one} + "/retry", retry);
   add_route(routes, parts, method::del, one, drop);
 }

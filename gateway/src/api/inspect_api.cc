@@ -179,8 +179,9 @@ void figures(const api_parts& parts, request&, reply answer) {
 
 void add_inspect_routes(http::router& routes, const api_parts& parts) {
   const std::string one = "/api/v1/actors/{type}/{key}";
-  add_route(routes, parts, method::get, "/api/v1/actors/{type}", list);
-  add_route(routes, parts, method::get, one + "/state", state);
+  add_route(routes, parts, method::get, "/api/v1/actors/{type}", list,
+            {"prefix", "active", "cursor", "limit"});
+  add_route(routes, parts, method::get, one + "/state", state, {"map", "after", "limit"});
   add_route(routes, parts, method::post, one + "/deactivate", deactivate);
   add_route(routes, parts, method::get, "/api/v1/silo", figures);
 }

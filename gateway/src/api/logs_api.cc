@@ -245,7 +245,8 @@ void logs(const api_parts& parts, request& received, reply answer) {
 }  // namespace
 
 void add_log_routes(http::router& routes, const api_parts& parts) {
-  add_route(routes, parts, method::get, "/api/v1/runs/{id}/tasks/{name}/logs", logs);
+  add_route(routes, parts, method::get, "/api/v1/runs/{id}/tasks/{name}/logs", logs,
+            {"stream", "attempt", "tail", "follow"});
 }
 
 }  // namespace millrace::gateway

@@ -256,29 +256,16 @@ void submit(const api_parts& parts, request& received, reply answer) {
       });
 }
 
-void runs(const api_parts& parts, request& received, reply answer) {
-  const auto limit = number_in_query(received, "limit", 0, 1'000);
-  if (!limit) {
-    answer.fail(limit.error());
-    return;
-  }
-  call_and_answer(parts.silo,
-                  ref<schemas::Pipeline>(pipeline_key(received))
-                      .runs(text_in_query(received, "before"), static_cast<std::uint32_t>(*limit),
-                            text_in_query(received, "state")),
-                  std::move(answer),
-                  [](const auto& results) { return http::json(200, json_of(results)); });
-}
-
 }  // namespace
 
 void add_pipeline_routes(http::router& routes, const api_parts& parts) {
-  add_route(routes, parts, method::get, "/api/v1/projects/{project}/pipelines", list);
+  add_route(routes, parts, method::get, "/api/v1/projects/{project}/pipelines", list,
+            {"after", "limit"});
   add_route(routes, parts, method::put, "/api/v1/projects/{project}/pipelines/{name}", apply);
-  add_route(routes, parts, method::get, "/api/v1/projects/{project}/pipelines/{name}", describe);
+  add_route(routes, parts, method::get, "/api/v1/projects/{project}/pipelines/{name}", describe,
+            {"version"});
   add_route(routes, parts, method::post, "/api/v1/projects/{project}/pipelines/{name}/runs",
             submit);
-  add_route(routes, parts, method::get, "/api/v1/projects/{project}/pipelines/{name}/runs", runs);
   add_route(routes, parts, method::post, "/api/v1/validate", validate);
 }
 

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// The runs of all pipelines of a project, merged from their lists.
+// The runs of a pipeline; those of all pipelines of a project, merged from their lists.
 #include <functional>
 #include <map>
 #include <mutex>
@@ -13,6 +13,8 @@ namespace millrace::gateway {
 
 using http::reply;
 using http::request;
+using runtime::errc;
+using runtime::error;
 using runtime::ref;
 using runtime::result;
 
@@ -21,15 +23,41 @@ namespace {
 constexpr std::uint32_t page_default = 100;
 constexpr std::uint32_t page_max = 1'000;
 
+// Which runs, and how many.
+struct wanted_runs {
+  std::string state;  // Empty: in any.
+  std::string before;
+  std::uint32_t limit;  // 0: the default.
+};
+
+result<wanted_runs> wanted_in(const request& received) {
+  const auto limit = number_in_query(received, "limit", 0, page_max);
+  if (!limit) {
+    return limit.error();
+  }
+  wanted_runs wanted{text_in_query(received, "state"), text_in_query(received, "before"),
+                     static_cast<std::uint32_t>(*limit)};
+  if (!wanted.state.empty()) {
+    // The JSON of such a row knows the words.
+    const auto read = runtime::from_json(capnp::Schema::from<schemas::RunSummary>(),
+                                         nlohmann::json{{"state", wanted.state}}.dump());
+    if (!read) {
+      return error{errc::invalid_argument, "query parameter 'state'" +
+                                               read.error().text().substr(sizeof "/state" - 1) +
+                                               "; it is '" + wanted.state + "'"};
+    }
+  }
+  return wanted;
+}
+
 // One question: asks the project for its pipelines, then each of them for a page of its runs.
 class run_search : public std::enable_shared_from_this<run_search> {
 public:
-  run_search(runtime::silo& silo, const request& received, std::uint32_t limit, reply answer)
+  run_search(runtime::silo& silo, std::string_view project, wanted_runs wanted, reply answer)
       : silo_(silo),
-        project_(received.query("project").value_or("default")),
-        state_(text_in_query(received, "state")),
-        before_(text_in_query(received, "before")),
-        limit_(limit == 0 ? page_default : limit),
+        project_(project),
+        wanted_(std::move(wanted)),
+        limit_(wanted_.limit == 0 ? page_default : wanted_.limit),
         answer_(std::move(answer)) {}
 
   void list_pipelines(const std::string& after) {
@@ -57,7 +85,7 @@ private:
     }
     for (const auto& name : pipelines_) {
       silo_.call_then<schemas::pipeline_interface::runs_results>(
-          ref<schemas::Pipeline>(project_ + "/" + name).runs(before_, limit_, state_),
+          ref<schemas::Pipeline>(project_ + "/" + name).runs(wanted_.before, limit_, wanted_.state),
           [self = shared_from_this(), &name](auto runs) {
             self->take_runs(name, std::move(runs));
           });
@@ -102,8 +130,7 @@ private:
 
   runtime::silo& silo_;
   const std::string project_;
-  const std::string state_;
-  const std::string before_;
+  const wanted_runs wanted_;
   const std::uint32_t limit_;
   reply answer_;
   std::vector<std::string> pipelines_;
@@ -115,20 +142,37 @@ private:
 };
 
 void list_runs(const api_parts& parts, request& received, reply answer) {
-  const auto limit = number_in_query(received, "limit", 0, page_max);
-  if (!limit) {
-    answer.fail(limit.error());
+  auto wanted = wanted_in(received);
+  if (!wanted) {
+    answer.fail(wanted.error());
     return;
   }
-  std::make_shared<run_search>(parts.silo, received, static_cast<std::uint32_t>(*limit),
-                               std::move(answer))
+  std::make_shared<run_search>(parts.silo, received.query("project").value_or("default"),
+                               *std::move(wanted), std::move(answer))
       ->list_pipelines({});
+}
+
+void list_runs_of_pipeline(const api_parts& parts, request& received, reply answer) {
+  const auto wanted = wanted_in(received);
+  if (!wanted) {
+    answer.fail(wanted.error());
+    return;
+  }
+  const auto key = std::string{received.param("project")} + "/";
+  call_and_answer(parts.silo,
+                  ref<schemas::Pipeline>(key + std::string{received.param("name")})
+                      .runs(wanted->before, wanted->limit, wanted->state),
+                  std::move(answer),
+                  [](const auto& results) { return http::json(200, json_of(results)); });
 }
 
 }  // namespace
 
 void add_run_list_routes(http::router& routes, const api_parts& parts) {
-  add_route(routes, parts, http::method::get, "/api/v1/runs", list_runs);
+  add_route(routes, parts, http::method::get, "/api/v1/runs", list_runs,
+            {"project", "state", "before", "limit"});
+  add_route(routes, parts, http::method::get, "/api/v1/projects/{project}/pipelines/{name}/runs",
+            list_runs_of_pipeline, {"before", "limit", "state"});
 }
 
 }  // namespace millrace::gateway

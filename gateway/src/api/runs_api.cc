@@ -183,9 +183,9 @@ void events(const api_parts& parts, request& received, reply answer) {
 
 void add_run_routes(http::router& routes, const api_parts& parts) {
   add_route(routes, parts, method::get, "/api/v1/runs/{id}", status);
-  add_route(routes, parts, method::get, "/api/v1/runs/{id}/tasks", tasks);
+  add_route(routes, parts, method::get, "/api/v1/runs/{id}/tasks", tasks, {"after", "limit"});
   add_route(routes, parts, method::get, "/api/v1/runs/{id}/tasks/{name}", task);
-  add_route(routes, parts, method::get, "/api/v1/runs/{id}/events", events);
+  add_route(routes, parts, method::get, "/api/v1/runs/{id}/events", events, {"after"});
   add_route(routes, parts, method::post, "/api/v1/runs/{id}/cancel", cancel);
   add_route(routes, parts, method::post, "/api/v1/runs/{id}/retry", retry);
 }

@@ -36,7 +36,7 @@ std::string render_metrics(const api_parts& parts) {
   return runtime::to_prometheus_text(parts.silo.metrics()) + own.text();
 }
 
-void metrics(const api_parts& parts, request&, reply answer) {
+void metrics(const api_parts& parts, reply answer) {
   auto shared = std::make_shared<reply>(std::move(answer));
   parts.files.post([&parts, shared] {  // there may be many activations to look at
     auto made = http::text(200, render_metrics(parts));
@@ -45,7 +45,7 @@ void metrics(const api_parts& parts, request&, reply answer) {
   });
 }
 
-void ready(const api_parts& parts, request&, reply answer) {
+void ready(const api_parts& parts, reply answer) {
   const auto full = parts.silo.rows().stats().map_used_permille >= 850;
   if (full || parts.silo.rows().saturated()) {
     answer.fail({full ? runtime::errc::out_of_space : runtime::errc::overloaded,
@@ -62,25 +62,17 @@ void ready(const api_parts& parts, request&, reply answer) {
 
 }  // namespace
 
+// Probes and scrapers add queries of their own to these, so any is taken.
 void add_system_routes(http::router& routes, const api_parts& parts) {
   routes.add(method::get, "/livez",
              [](request&, reply answer) { answer.send(http::text(200, "alive\n")); });
-  add_route(routes, parts, method::get, "/readyz", ready);
-  add_route(routes, parts, method::get, "/metrics", metrics);
+  routes.add(method::get, "/readyz",
+             [&parts](request&, reply answer) { ready(parts, std::move(answer)); });
+  routes.add(method::get, "/metrics",
+             [&parts](request&, reply answer) { metrics(parts, std::move(answer)); });
   routes.add(method::get, "/version", [](request&, reply answer) {
     answer.send(http::json(200, R"({"version":")" + std::string{version_text} + "\"}"));
   });
-}
-
-void add_api(http::router& routes, const api_parts& parts) {
-  add_pipeline_routes(routes, parts);
-  add_run_list_routes(routes, parts);
-  add_run_routes(routes, parts);
-  add_log_routes(routes, parts);
-  add_actor_routes(routes, parts);
-  add_inspect_routes(routes, parts);
-  add_dead_letter_routes(routes, parts);
-  add_system_routes(routes, parts);
 }
 
 }  // namespace millrace::gateway

@@ -25,7 +25,8 @@ constexpr const char* actor_usage =
     "deactivate TYPE/KEY";
 
 void add_actor_options(po::options_description& options) {
-  add_server_options(options);
+  add_server_option(options);
+  add_output_option(options);
   options.add_options()("idempotency-key", po::value<std::string>()->value_name("KEY"),
                         "call: it takes effect once for this key");
   options.add_options()("active", "list: those that have an activation, and what it does");
@@ -53,7 +54,7 @@ exit_code call(const option_values& options, remote& server,
   if (!answer) {
     return report(answer.error());
   }
-  std::cout << answer->dump() << '\n';
+  print_one(options.count("output") > 0 ? server.form() : output_form::jsonl, *answer, "id");
   return exit_code::ok;
 }
 
@@ -135,6 +136,17 @@ exit_code run_actor(const option_values& options, const std::vector<std::string>
   if ((what == "call" && words.size() < 4) || (what != "call" && words.size() != 2) ||
       (what != "call" && what != "list" && !is_one)) {
     return report(exit_code::usage, actor_usage);
+  }
+  const auto fitting =
+      what == "call" ? refuse(options, {"active", "prefix", "map", "after", "limit"}, "actor call")
+      : what == "list" ? refuse(options, {"idempotency-key", "map", "after"}, "actor list")
+      : what == "state"
+          ? refuse(options, {"idempotency-key", "active", "prefix"}, "actor state")
+          : refuse(options,
+                   {"idempotency-key", "active", "prefix", "map", "after", "limit", "output"},
+                   "actor deactivate");
+  if (!fitting) {
+    return report(fitting.error());
   }
   const auto path = is_one ? path_of(words[1]) : std::string{};
   if (!path) {

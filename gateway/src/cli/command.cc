@@ -113,6 +113,17 @@ runtime::result<std::uint32_t> number_of(const option_values& options, const cha
   return number;
 }
 
+runtime::result<void> refuse(const option_values& options, std::initializer_list<const char*> names,
+                             const std::string& what) {
+  for (const auto* name : names) {
+    if (options.count(name) > 0) {
+      return runtime::error{runtime::errc::invalid_argument,
+                            "--" + std::string{name} + " is not for `" + what + "`"};
+    }
+  }
+  return {};
+}
+
 runtime::result<std::string> read_file(const std::string& name) {
   const auto refused = [&](runtime::errc code, const std::string& why) {
     return runtime::error{code, "cannot read '" + name + "': " + why};

@@ -55,6 +55,12 @@ exit_code report(exit_code code, const std::string& text);
                                                        const char* name, std::uint32_t fallback,
                                                        std::uint32_t most = UINT32_MAX);
 
+/// Refuses the first of these options that is given. Errors: `invalid_argument`, naming it and
+/// `what` it is not for.
+[[nodiscard]] runtime::result<void> refuse(const option_values& options,
+                                           std::initializer_list<const char*> names,
+                                           const std::string& what);
+
 /// Reads a definition from a file, or from standard input for `-`. Errors: `not_found`,
 /// `invalid_argument`, `too_large`.
 [[nodiscard]] runtime::result<std::string> read_file(const std::string& name);

@@ -15,7 +15,7 @@ namespace po = boost::program_options;
 namespace {
 
 void add_cancel_options(po::options_description& options) {
-  add_server_options(options);
+  add_server_option(options);
   options.add_options()("reason", po::value<std::string>()->value_name("TEXT"), "why");
 }
 
@@ -52,7 +52,8 @@ constexpr std::uint32_t dead_letters_max = 1'000;  // the server's
 constexpr const char* dead_letters_path = "/api/v1/dead-letters";
 
 void add_dead_letters_options(po::options_description& options) {
-  add_server_options(options);
+  add_server_option(options);
+  add_output_option(options);
   options.add_options()("limit", po::value<std::string>()->value_name("N"),
                         "list at most so many (default: 100, at most 1000)");
 }
@@ -89,13 +90,16 @@ exit_code run_dead_letters(const option_values& options,
   if (!server || !limit) {
     return report(server ? limit.error() : server.error());
   }
-  const auto word = positional.empty() ? "list" : positional[0];
+  const auto word = positional.empty() ? std::string{"list"} : positional[0];
   if (word == "list" && positional.size() < 2) {
     return list_dead_letters(*server, *limit);
   }
   if ((word != "retry" && word != "drop") || positional.size() < 2) {
     return report(exit_code::usage,
                   "usage: millrace dead-letters [list | retry ID... | drop ID...]");
+  }
+  if (const auto fitting = refuse(options, {"limit", "output"}, "dead-letters " + word); !fitting) {
+    return report(fitting.error());
   }
   for (auto id = positional.begin() + 1; id != positional.end(); ++id) {
     const auto path = dead_letter_path(*id);
@@ -120,7 +124,7 @@ std::vector<command> control_commands() {
       {"cancel", "RUN [--reason TEXT]", "end a run", "  millrace cancel RUN --reason 'wrong day'\n",
        1, 1, add_cancel_options, run_cancel},
       {"retry", "RUN", "run again what did not succeed", "  millrace retry RUN\n", 1, 1,
-       add_server_options, run_retry},
+       add_server_option, run_retry},
       {"dead-letters", "[list | retry ID... | drop ID...]", "tend messages that were given up",
        "  millrace dead-letters\n"
        "  millrace dead-letters retry pipeline/default/nightly/7\n"

@@ -3,7 +3,6 @@
 #include <fmt/format.h>
 
 #include <iostream>
-#include <optional>
 
 #include "cli/command.h"
 #include "cli/output.h"
@@ -28,30 +27,58 @@ struct listing {
   const char* name;
 };
 
-std::optional<listing> listing_of(const remote& server, const std::vector<std::string>& words) {
-  const auto what = words.empty() ? "pipelines" : words[0];
-  if (what == "pipelines" && words.size() < 2) {
-    return listing{server.pipelines(), "pipelines", "after", {"name", "registered_at"}, "name"};
+constexpr const char* list_usage =
+    "list what? `list pipelines`, `list runs [PIPELINE] [--state STATE]` or `list tasks RUN`";
+
+listing runs_of(const remote& server, const std::string& pipeline, const std::string& state) {
+  const auto filter = state.empty() ? "" : "&state=" + escaped(state);
+  if (pipeline.empty()) {
+    return {"/api/v1/runs?project=" + escaped(server.project()) + filter,
+            "runs",
+            "before",
+            {"id", "pipeline", "state", "version", "created_at", "finished_at"},
+            "id"};
   }
-  if (what == "runs" && words.size() == 2) {
-    return listing{server.pipelines() + "/" + escaped(words[1]) + "/runs",
-                   "runs",
-                   "before",
-                   {"id", "state", "version", "created_at", "finished_at"},
-                   "id"};
+  return {server.pipelines() + "/" + escaped(pipeline) + "/runs?" + filter,
+          "runs",
+          "before",
+          {"id", "state", "version", "created_at", "finished_at"},
+          "id"};
+}
+
+runtime::result<listing> listing_of(const remote& server, const option_values& options,
+                                    const std::vector<std::string>& words) {
+  const auto what = words.empty() ? std::string{"pipelines"} : words[0];
+  const auto of = words.size() > 1 ? words[1] : std::string{};
+  const auto pipeline = text_of(options, "pipeline", of);
+  if (what == "runs" && (of.empty() || of == pipeline)) {
+    return runs_of(server, pipeline, text_of(options, "state"));
   }
-  if (what == "tasks" && words.size() == 2) {
-    return listing{"/api/v1/runs/" + escaped(words[1]) + "/tasks",
-                   "tasks",
-                   "after",
-                   {"name", "state", "attempt", "exit_code", "label", "reason"},
-                   "name"};
+  const auto is_pipelines = what == "pipelines" && of.empty();
+  if (!is_pipelines && (what != "tasks" || of.empty())) {
+    return runtime::error{runtime::errc::invalid_argument, list_usage};
   }
-  return std::nullopt;
+  auto fitting = is_pipelines ? refuse(options, {"state", "pipeline"}, "list pipelines")
+                              : refuse(options, {"state", "pipeline", "project"}, "list tasks");
+  if (!fitting) {
+    return std::move(fitting).error();
+  }
+  return is_pipelines
+             ? listing{server.pipelines(), "pipelines", "after", {"name", "registered_at"}, "name"}
+             : listing{"/api/v1/runs/" + escaped(of) + "/tasks",
+                       "tasks",
+                       "after",
+                       {"name", "state", "attempt", "exit_code", "label", "reason"},
+                       "name"};
 }
 
 void add_list_options(po::options_description& options) {
   add_server_options(options);
+  options.add_options()("state", po::value<std::string>()->value_name("STATE"),
+                        "runs: only those that are running, succeeded, failed, cancelled or\n"
+                        "timed_out");
+  options.add_options()("pipeline", po::value<std::string>()->value_name("NAME"),
+                        "runs: only those of this pipeline");
   options.add_options()("limit", po::value<std::string>()->value_name("N"),
                         "at most so many (default: 1000)");
 }
@@ -62,10 +89,9 @@ exit_code run_list(const option_values& options, const std::vector<std::string>&
   if (!server || !limit) {
     return report(server ? limit.error() : server.error());
   }
-  const auto what = listing_of(*server, positional);
+  const auto what = listing_of(*server, options, positional);
   if (!what) {
-    return report(exit_code::usage,
-                  "list what? `list pipelines`, `list runs PIPELINE` or `list tasks RUN`");
+    return report(what.error());
   }
   auto rows = ordered_json::array();
   const auto more = server->for_each_row(what->target, what->key, what->cursor, *limit,
@@ -104,6 +130,9 @@ exit_code run_get(const option_values& options, const std::vector<std::string>& 
                ? get_and_print(options, server->pipelines() + "/" + escaped(positional[1]), "name")
                : report(server.error());
   }
+  if (const auto fitting = refuse(options, {"project"}, "get RUN"); !fitting) {
+    return report(fitting.error());
+  }
   const auto& run =
       positional.size() == 2 && positional[0] == "run" ? positional[1] : positional[0];
   if (positional.size() == 2 && positional[0] != "run") {
@@ -114,7 +143,7 @@ exit_code run_get(const option_values& options, const std::vector<std::string>& 
 }
 
 void add_logs_options(po::options_description& options) {
-  add_server_options(options);
+  add_server_option(options);
   options.add_options()("follow,f", "go on as the log grows");
   options.add_options()("stderr", "the standard error instead of the standard output");
   options.add_options()("tail", po::value<std::string>()->value_name("LINES"),
@@ -155,8 +184,11 @@ exit_code run_logs(const option_values& options, const std::vector<std::string>&
 
 std::vector<command> inspect_commands() {
   return {
-      {"list", "[pipelines | runs PIPELINE | tasks RUN]", "list pipelines, runs or tasks",
-       "  millrace list\n  millrace list runs nightly -o json\n", 0, 2, add_list_options, run_list},
+      {"list", "[pipelines | runs [PIPELINE] | tasks RUN]", "list pipelines, runs or tasks",
+       "  millrace list\n"
+       "  millrace list runs --state failed --limit 20\n"
+       "  millrace list runs nightly -o json\n",
+       0, 2, add_list_options, run_list},
       {"get", "RUN [TASK] | pipeline NAME", "show a run, one of its tasks, or a pipeline",
        "  millrace get 0197a1b2-c3d4-7e5f-8a9b-0c1d2e3f4a5b\n"
        "  millrace get pipeline nightly -o json\n",

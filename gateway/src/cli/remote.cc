@@ -29,9 +29,13 @@ std::string from_environment(const char* name, const char* fallback) {
 
 }  // namespace
 
-void add_server_options(po::options_description& options) {
+void add_server_option(po::options_description& options) {
   options.add_options()("server", po::value<std::string>()->value_name("URL"),
                         "default: $MILLRACE_SERVER or http://127.0.0.1:8400");
+}
+
+void add_server_options(po::options_description& options) {
+  add_server_option(options);
   options.add_options()("project", po::value<std::string>()->value_name("NAME"),
                         "default: $MILLRACE_PROJECT or 'default'");
   add_output_option(options);

@@ -16,6 +16,9 @@
 
 namespace millrace::gateway::cli {
 
+/// `--server`.
+void add_server_option(boost::program_options::options_description& options);
+
 /// `--server`, `--project` and `-o`.
 void add_server_options(boost::program_options::options_description& options);
 
@@ -51,6 +54,7 @@ public:
   [[nodiscard]] const std::string& url() const { return url_; }
   [[nodiscard]] runtime::steady_time now() const { return clock_->steady(); }
   [[nodiscard]] output_form form() const { return form_; }
+  [[nodiscard]] const std::string& project() const { return project_; }
   /// `/api/v1/projects/NAME/pipelines`.
   [[nodiscard]] std::string pipelines() const;
 

@@ -161,6 +161,9 @@ exit_code run_submit(const option_values& options, const std::vector<std::string
   if (!timeout) {
     return report(timeout.error());
   }
+  if (logs && options.count("output") > 0) {
+    return report(exit_code::usage, "-o does not go with --logs, which prints what tasks wrote");
+  }
   if (*timeout && !waits) {
     return report(exit_code::usage, "--timeout goes with --wait, --watch or --logs");
   }
@@ -197,7 +200,7 @@ exit_code run_submit(const option_values& options, const std::vector<std::string
 }
 
 void add_watch_options(po::options_description& options) {
-  add_server_options(options);
+  add_server_option(options);
   options.add_options()("progress", po::value<std::string>()->value_name("MODE"),
                         "auto (default), tty, plain, json or quiet");
   add_timeout_option(options);

@@ -106,7 +106,8 @@ void print(output_form form, const ordered_json& top) {
 }  // namespace
 
 void add_top_options(po::options_description& options) {
-  add_server_options(options);
+  add_server_option(options);
+  add_output_option(options);
   options.add_options()("interval,d", po::value<std::string>()->value_name("SECONDS"),
                         "between two looks (default: 1)");
   options.add_options()("once", "look twice, print what happened between, and end");

@@ -279,6 +279,29 @@ TEST_CASE("the runs of a project are listed across its pipelines, the newest fir
   CHECK(here.ask(method::get, "/api/v1/runs?limit=x", 400)["code"] == "invalid_argument");
 }
 
+TEST_CASE("a query that means nothing is refused, and what it may have is named") {
+  served_node here;
+  const auto refused = [&](const char* target) {
+    return here.ask(method::get, target, 400)["detail"].get<std::string>();
+  };
+  CHECK(refused("/api/v1/runs?stat=failed") ==
+        "unknown query parameter 'stat'; known are: project, state, before, limit; did you mean "
+        "'state'?");
+  CHECK(refused("/api/v1/runs?limit=1&limit=2") == "query parameter 'limit' is given twice");
+  CHECK(refused("/api/v1/actors?x") == "unknown query parameter 'x'; none is known here");
+  CHECK(refused("/api/v1/runs/r/tasks/t/logs?Tail=3")
+            .starts_with("unknown query parameter 'Tail'; did you mean 'tail'?"));
+  // Also where there is no run yet.
+  for (const auto* target :
+       {"/api/v1/runs?state=faild", "/api/v1/projects/p/pipelines/hello/runs?state=faild"}) {
+    CHECK(refused(target) ==
+          "query parameter 'state': expected one of: running, succeeded, failed, cancelled, "
+          "timed_out; it is 'faild'");
+  }
+  CHECK(here.send(method::get, "/livez?verbose").status == 200);
+  CHECK(here.send(method::get, "/metrics?name=x").status == 200);
+}
+
 TEST_CASE("a run is told by its events, tasks and logs") {
   served_node here;
   const auto run = "/api/v1/runs/" + here.finished_run();

@@ -36,6 +36,32 @@ TEST_CASE("a number that is none, or out of range, is refused with its option an
   CHECK(has(apart.errors, "--limit '-1': it must be a number from 1 to 1000000"));
 }
 
+TEST_CASE("an option that would do nothing is refused") {
+  using words = std::vector<std::string>;
+  for (const auto& each : {words{"logs", "r", "t", "-o", "json"},
+                           {"logs", "r", "t", "--project", "p"},
+                           {"watch", "r", "-o", "json"},
+                           {"cancel", "r", "-o", "json"},
+                           {"retry", "r", "--project", "p"},
+                           {"get", "r", "--project", "p"},
+                           {"list", "--state", "failed"},
+                           {"list", "tasks", "r", "--pipeline", "p"},
+                           {"list", "runs", "p", "--pipeline", "q"},
+                           {"submit", "p", "--logs", "-o", "json"},
+                           {"dead-letters", "--project", "p"},
+                           {"dead-letters", "drop", "a/b/1", "--limit", "2"},
+                           {"actor", "call", "a", "b", "c", "--prefix", "x"},
+                           {"actor", "list", "a", "--map", "m"},
+                           {"actor", "state", "a/b", "--active"},
+                           {"actor", "deactivate", "a/b", "-o", "json"},
+                           {"top", "--once", "--project", "p"}}) {
+    CAPTURE(each);
+    const auto left = offline(each);
+    CHECK(left.code == exit_code::usage);
+    CHECK_FALSE(left.errors.empty());
+  }
+}
+
 TEST_CASE("a data directory that cannot be is refused with its name") {
   const auto none = command_line({"dev", "--listen", "127.0.0.1:0", "--data", ""});
   CHECK(none.code == exit_code::usage);
