@@ -74,9 +74,9 @@ runtime::result<listing> listing_of(const remote& server, const option_values& o
 
 void add_list_options(po::options_description& options) {
   add_server_options(options);
-  options.add_options()("state", po::value<std::string>()->value_name("STATE"),
-                        "runs: only those that are running, succeeded, failed, cancelled or\n"
-                        "timed_out");
+  options.add_options()(
+      "state", po::value<std::string>()->value_name("STATE"),
+      "runs: only those that are running, succeeded,\nfailed, cancelled or timed_out");
   options.add_options()("pipeline", po::value<std::string>()->value_name("NAME"),
                         "runs: only those of this pipeline");
   options.add_options()("limit", po::value<std::string>()->value_name("N"),

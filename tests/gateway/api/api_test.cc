@@ -289,8 +289,7 @@ TEST_CASE("a query that means nothing is refused, and what it may have is named"
         "'state'?");
   CHECK(refused("/api/v1/runs?limit=1&limit=2") == "query parameter 'limit' is given twice");
   CHECK(refused("/api/v1/actors?x") == "unknown query parameter 'x'; none is known here");
-  CHECK(refused("/api/v1/runs/r/tasks/t/logs?Tail=3")
-            .starts_with("unknown query parameter 'Tail'; did you mean 'tail'?"));
+  CHECK(refused("/api/v1/runs/r/tasks/t/logs?Tail=3").ends_with("; did you mean 'tail'?"));
   // Also where there is no run yet.
   for (const auto* target :
        {"/api/v1/runs?state=faild", "/api/v1/projects/p/pipelines/hello/runs?state=faild"}) {
