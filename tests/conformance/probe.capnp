@@ -86,3 +86,14 @@ interface Link $Actor.actor("link") {
   askBoth @7 (one :Text, other :Text) -> (value :Int64);
   # Lets both come back to `bumpSlowly` at once, and gives its value then.
 }
+
+interface Walker $Actor.actor("walker") $Actor.timeout(3600000) {
+  # Does what it is told, step by step.
+  walk @0 (steps :List(Text)) -> ();
+  # "say X": writes X into the diary; "wait X": until `raise` of X; "scope": from here on calls may come
+  # back; "call K" and "read K": has K do the rest, "read" by `walkReading`; "both": makes two calls at
+  # once, which "|" parts; "block": holds the thread until the test opens the gate.
+  walkReading @1 (steps :List(Text)) -> () $Actor.readOnly;
+  walkBeside @2 (steps :List(Text)) -> () $Actor.reentrant;
+  raise @3 (name :Text) -> () $Actor.reentrant;
+}

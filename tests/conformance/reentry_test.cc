@@ -80,10 +80,98 @@ private:
   }
 };
 
+using steps = std::vector<std::string>;
+
+class walker final : public walker_base<> {
+public:
+  explicit walker(stage& on) : stage_(on) {}
+
+  async<> walk(walk_params params) override { return go(steps_of(params)); }
+  async<> walk_reading(walk_reading_params params) override { return go(steps_of(params)); }
+  async<> walk_beside(walk_beside_params params) override { return go(steps_of(params)); }
+  async<> raise(raise_params params) override {
+    notify(params.name());
+    return {};
+  }
+
+  /// The call that does `to_do`, of which the first says by whom.
+  static call<void> call_of(const steps& to_do) {
+    const auto filled = [&](auto params) {
+      auto rest = params.build().initSteps(static_cast<unsigned>(to_do.size() - 1));
+      for (unsigned at = 0; at < rest.size(); ++at) {
+        rest.set(at, to_do[at + 1].c_str());
+      }
+      return params;
+    };
+    const auto whom = ref<Walker>(to_do[0].substr(5));
+    return to_do[0].starts_with("read ")
+               ? whom.walk_reading(filled(walker_interface::walk_reading_params{}))
+               : whom.walk(filled(walker_interface::walk_params{}));
+  }
+
+private:
+  template <class Params>
+  static steps steps_of(const Params& params) {
+    steps all;
+    for (const auto each : params.read().getSteps()) {
+      all.emplace_back(each.cStr());
+    }
+    return all;
+  }
+
+  async<> go(steps to_do) {
+    while (!to_do.empty()) {
+      const auto step = to_do.front();
+      const steps rest{to_do.begin() + 1, to_do.end()};
+      const auto what = step.substr(std::min(step.size(), std::size_t{5}));
+      if (step == "scope") {
+        const auto scope = allow_reentry();
+        co_await go(rest);
+        co_return;
+      }
+      if (step == "both") {
+        const auto middle = std::find(rest.begin(), rest.end(), "|");
+        std::vector<call<void>> calls;
+        calls.push_back(call_of({rest.begin(), middle}));
+        calls.push_back(call_of({middle + 1, rest.end()}));
+        for (const auto& each : co_await all(std::move(calls))) {
+          if (!each) {
+            co_await fail(each.error());
+          }
+        }
+        co_return;
+      }
+      if (step.starts_with("call ") || step.starts_with("read ")) {
+        co_await call_of(to_do);
+        co_return;
+      }
+      if (step.starts_with("say ")) {
+        stage_.events.write(step.substr(4));
+      } else if (step == "block") {
+        stage_.events.write("blocks");
+        stage_.opened.wait();
+      } else {
+        co_await wait(what, 1h);
+      }
+      to_do = rest;
+    }
+  }
+
+  stage& stage_;
+};
+
 class link_silo : public probe_silo {
 public:
-  link_silo()
-      : probe_silo({}, make_memory_storage(), [](silo& made) { made.add<link_in_chain>(); }) {}
+  explicit link_silo(silo_options options = {})
+      : probe_silo(std::move(options), make_memory_storage(), [this](silo& made) {
+          made.add<link_in_chain>();
+          made.add<walker>([this] { return std::make_unique<walker>(*this); });
+        }) {}
+  // The first of `to_do` is "call K" or "read K".
+  auto begin_walk(const steps& to_do) { return begin(walker::call_of(to_do)); }
+  void raise(const std::string& walker, const std::string& name) {
+    REQUIRE(call(ref<Walker>(walker).raise(name)));
+  }
   // `first` is asked along `path`.
   auto ask(const std::string& first, const std::vector<std::string>& path,
            const std::string& scope) {
@@ -147,6 +235,133 @@ TEST_CASE("two chains that return into one scope take turns") {
   REQUIRE(both);
   CHECK(both->value() == 2);
   CHECK(silo.call(ref<Link>("a").bump())->value() == 3);
+}
+
+// Goal: the end of a chain lets nobody in beside what it has left behind.
+// Method: b cannot hear that the chain is cancelled, so what it has called at a goes on. When a
+// has answered what arrived after the stranger, it has looked at the stranger.
+TEST_CASE("after a chain was cancelled strangers wait for the turns that came back in it") {
+  link_silo silo{{.threads = 2}};
+  std::promise<result<any_message>> outcome;
+  auto chain = silo.here().start_call(
+      std::move(
+          walker::call_of({"call a", "scope", "call b", "call a", "say back", "wait ever"}).spec()),
+      [&](result<any_message> answer) { outcome.set_value(std::move(answer)); });
+  REQUIRE(silo.events.has("back"));
+  silo.settle();
+  walker_interface::walk_beside_params deaf;
+  deaf.build().initSteps(1).set(0, "block");
+  auto blocking = silo.begin_holding(ref<Walker>("b").walk_beside(std::move(deaf)));
+  REQUIRE(silo.events.has("blocks"));
+  chain.cancel();
+  CHECK(outcome.get_future().get().error().code() == errc::cancelled);
+
+  auto stranger = silo.begin_holding(walker::call_of({"read a", "say stranger"}));
+  REQUIRE(silo.here().call(ref<Walker>("a").raise("nobody")));
+  CHECK(silo.events.count("stranger") == 0);
+  silo.gate.set_value();
+  CHECK(blocking.get());
+  CHECK(stranger.get());
+}
+
+TEST_CASE("readers wait for a writer that has come back to a reader") {
+  link_silo silo;
+  auto chain = silo.begin_walk({"read a", "scope", "call b", "call a", "wait go", "say written"});
+  auto reader = silo.begin_walk({"read a", "say read"});
+  CHECK_FALSE(reader.answered());
+  silo.raise("a", "go");
+  CHECK(chain.answer());
+  CHECK(reader.answer());
+  CHECK(silo.events.all() == steps{"written", "read"});
+}
+
+TEST_CASE("a writer that comes back waits for other readers, and new ones wait for it") {
+  link_silo silo;
+  auto earlier = silo.begin_walk({"read a", "wait go", "say read"});
+  auto chain = silo.begin_walk({"read a", "scope", "call b", "call a", "say written"});
+  auto later = silo.begin_walk({"read a", "say read later"});
+  CHECK(silo.events.all().empty());
+  silo.raise("a", "go");
+  CHECK(earlier.answer());
+  CHECK(chain.answer());
+  CHECK(later.answer());
+  CHECK(silo.events.all() == steps{"read", "written", "read later"});
+}
+
+TEST_CASE("a reader that comes back to a reader needs no scope, whoever waits") {
+  link_silo silo;
+  auto chain = silo.begin_walk({"read a", "call b", "wait go", "read a", "say read"});
+  auto writer = silo.begin_walk({"call a", "say written"});
+  silo.raise("b", "go");
+  CHECK(chain.answer());
+  CHECK(writer.answer());
+  CHECK(silo.events.all() == steps{"read", "written"});
+}
+
+// Goal: a turn that waits for a call to come back to it is not kept out by another that came first.
+// Method: b's call holds a and calls d; c's has to wait for it; then d comes back.
+TEST_CASE("of two chains that return into one scope the one that others wait for goes first") {
+  link_silo silo;
+  auto all = silo.begin_walk({"call a", "scope", "both",                                   //
+                              "call b", "call a", "wait go", "scope", "call d", "call a",  //
+                              "say from d", "|",                                           //
+                              "call c", "wait go", "call a", "say from c"});
+  silo.raise("c", "go");
+  CHECK(silo.events.all().empty());
+  silo.raise("a", "go");
+  CHECK(all.answer());
+  CHECK(silo.events.all() == steps{"from d", "from c"});
+}
+
+TEST_CASE("chains that wait for each other where one of them returns are refused at once") {
+  for (const auto* last : {"a", "b"}) {
+    CAPTURE(last);
+    link_silo silo;
+    auto all = silo.begin_walk({"call a", "scope", "both",                              //
+                                "call b", "wait go", "call a", "say back from b", "|",  //
+                                "call c", "call a", "wait go", "call b", "say b from c"});
+    silo.raise(*last == 'a' ? "b" : "a", "go");
+    CHECK_FALSE(all.answered());
+    silo.raise(last, "go");
+    REQUIRE(all.answered());
+    const auto refused = all.answer();
+    REQUIRE_FALSE(refused);
+    CHECK(refused.error().code() == errc::unavailable);
+    CHECK(silo.events.all().size() == 1);  // the other goes on
+  }
+}
+
+// A reader behind a writer waits for the readers before it.
+TEST_CASE("chains that wait for each other across a waiting writer are refused at once") {
+  for (const auto* last : {"a", "b"}) {
+    CAPTURE(last);
+    link_silo silo;
+    auto one = silo.begin_walk({"read a", "wait go", "call b", "say b from a"});
+    auto writer = silo.begin_walk({"call a", "say written"});
+    auto other = silo.begin_walk({"call b", "wait go", "read a", "say a from b"});
+    silo.raise(*last == 'a' ? "b" : "a", "go");
+    CHECK_FALSE(writer.answered());
+    silo.raise(last, "go");
+    REQUIRE((one.answered() && other.answered()));
+    const auto first = one.answer();
+    const auto second = other.answer();
+    REQUIRE(static_cast<bool>(first) != static_cast<bool>(second));
+    CHECK((first ? second : first).error().code() == errc::unavailable);
+    CHECK(writer.answer());
+  }
+}
+
+TEST_CASE("what waits for a chain that will return is not refused") {
+  link_silo silo;
+  auto all = silo.begin_walk({"call a", "scope", "both",                       //
+                              "call b", "wait go", "call a", "say back", "|",  //
+                              "call c", "wait go", "call b", "say after"});
+  auto other = silo.begin_walk({"read a", "say stranger"});
+  silo.raise("b", "go");
+  silo.raise("c", "go");
+  CHECK(all.answer());
+  CHECK(other.answer());
+  CHECK(silo.events.all() == steps{"back", "after", "stranger"});
 }
 
 TEST_CASE("a $readOnly method that is re-entered still may not change state") {

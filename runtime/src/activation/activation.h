@@ -210,6 +210,7 @@ private:
 
   // deadlock.cc
   void look_for_deadlock(envelope& waiting);
+  [[nodiscard]] bool holds_up(const envelope& turn, const envelope& call) const noexcept;
   void chase(deadlock_search search, envelope& kept_out);
   void chase_calls_of(deadlock_search& search, const envelope& turn);
   void probed(envelope* one);
@@ -219,6 +220,7 @@ private:
   void arrive(envelope* one);
   void pump();
   [[nodiscard]] bool may_begin_returned(const envelope& call) const noexcept;
+  [[nodiscard]] envelope* next_returned() noexcept;
   void begin(envelope* one);
   [[nodiscard]] bool take_up(envelope* one);
   [[nodiscard]] bool answered_from_memory(envelope* one);
@@ -337,8 +339,9 @@ private:
 /// Whether a turn that runs keeps a call from beginning.
 [[nodiscard]] bool keeps_out(const envelope& turn, const envelope& call) noexcept;
 
-/// Whether a call was made, directly or not, by that turn.
-[[nodiscard]] bool is_above(const envelope& turn, const envelope& call) noexcept;
+/// Gives the call of that turn, which it still waits for, from which another comes, directly or
+/// not; null when there is none. Requires: in a turn of the activation that runs `turn`.
+[[nodiscard]] const envelope* call_towards(const envelope& turn, const envelope& call) noexcept;
 
 /// How a turn shares its activation, as the schema has it.
 [[nodiscard]] method_admission declared_admission(const envelope& turn) noexcept;

@@ -5,9 +5,10 @@
 // not: A's turn waits for a call that B keeps out, since B's turn waits for a call that A keeps
 // out. So a call that has to wait sends probes along what it waits for: from a turn that keeps it
 // out to the calls which that turn has open, from one of these, where it is kept out itself, to the
-// turns there. A probe that finds a turn above the call that sent it has found a cycle. Waits end
-// only by an answer, so what each hop has seen still holds when the last one is seen; but for calls
-// that are cancelled or expire meanwhile, which end the cycle another way.
+// turns there. A reader that waits behind a writer waits for what keeps the writer out as well. A
+// probe that finds a turn above the call that sent it has found a cycle. Waits end only by an
+// answer, so what each hop has seen still holds when the last one is seen; but for calls that are
+// cancelled or expire meanwhile, which end the cycle another way.
 //
 // Source: edge chasing after Chandy, Misra and Haas, "Distributed Deadlock Detection", ACM TOCS 1
 // (1983), for the AND model. The last call to arrive closes the cycle, so it is enough to look
@@ -55,6 +56,29 @@ void activation::look_for_deadlock(envelope& waiting) {
   chase(search, waiting);
 }
 
+// Whether a call that waits here waits for the end of that turn: it is kept out itself, or is a
+// reader behind a writer which is.
+bool activation::holds_up(const envelope& turn, const envelope& call) const noexcept {
+  const auto stops = [&turn](const envelope& one) {
+    return keeps_out(turn, one) && call_towards(turn, one) == nullptr;
+  };
+  if (stops(call) || turn.admission != method_admission::read_only) {
+    return stops(call);
+  }
+  auto writer_is_stopped = false;
+  for (const auto* each = returning_.front(); each != nullptr; each = each->next) {
+    if (each == &call) {
+      return false;  // it passes by the others
+    }
+    writer_is_stopped = writer_is_stopped || stops(*each);
+  }
+  for (const auto* each = waiting_.front(); each != nullptr && each != &call && !writer_is_stopped;
+       each = each->next) {
+    writer_is_stopped = stops(*each);
+  }
+  return writer_is_stopped;
+}
+
 // `kept_out` waits here, and the call that searches for it (or is it). Of a cycle the call with the
 // highest address is refused, so that all who find it refuse the same one.
 void activation::chase(deadlock_search search, envelope& kept_out) {
@@ -62,10 +86,10 @@ void activation::chase(deadlock_search search, envelope& kept_out) {
     search.victim = kept_out;
   }
   for (const auto* turn : running_) {
-    if (!keeps_out(*turn, kept_out)) {
+    if (!holds_up(*turn, kept_out)) {
       continue;
     }
-    if (is_above(*turn, search.waiting)) {
+    if (call_towards(*turn, search.waiting) != nullptr) {
       auto* found = new envelope{envelope_kind::deadlock};
       found->parent = &search.victim.get();
       detail::keep(search.victim);
@@ -111,17 +135,16 @@ void activation::probed(envelope* one) {
 }
 
 void activation::refuse_deadlock(envelope* one) {
-  envelope_list others;
   envelope* refused = nullptr;
-  while (auto* each = phase_ == phase::failing ? nullptr : waiting_.pop()) {
-    if (each == one->parent) {
-      refused = each;
-    } else {
-      others.push(each);
+  for (auto* list : {&waiting_, &returning_}) {
+    auto all = phase_ == phase::failing ? envelope_list{} : std::move(*list);
+    while (auto* each = all.pop()) {
+      if (each == one->parent) {
+        refused = each;
+      } else {
+        list->push(each);
+      }
     }
-  }
-  if (phase_ != phase::failing) {
-    waiting_ = std::move(others);
   }
   if (refused != nullptr) {
     give_place_back(*refused);

@@ -43,12 +43,12 @@ bool keeps_out(const envelope& turn, const envelope& call) noexcept {
           call.admission == method_admission::exclusive);
 }
 
-bool is_above(const envelope& turn, const envelope& call) noexcept {
-  const auto* above = call.parent;
-  while (above != nullptr && above != &turn) {
-    above = above->parent;
+const envelope* call_towards(const envelope& turn, const envelope& call) noexcept {
+  const auto* below = &call;
+  while (below->parent != nullptr && below->parent != &turn) {
+    below = below->parent;
   }
-  return above != nullptr;
+  return below->parent != nullptr && below->where != nullptr ? below : nullptr;
 }
 
 method_admission declared_admission(const envelope& turn) noexcept {
@@ -74,13 +74,17 @@ void activation::arrive(envelope* one) {
   if (one->kind == envelope_kind::call || one->kind == envelope_kind::one_way) {
     one->admission = declared_admission(*one);
   }
-  if (phase_ == phase::active && admission_.admits(one->admission, !waiting_.empty())) {
+  const auto others_wait = !waiting_.empty() || !returning_.empty();
+  if (phase_ == phase::active && admission_.admits(one->admission, others_wait)) {
     begin(one);
     return;
   }
   const auto found = chain_of(*one);
   if (found == chain::may_return && phase_ == phase::active) {
     returning_.push(one);  // `pump` follows
+    if (!may_begin_returned(*one)) {
+      look_for_deadlock(*one);
+    }
   } else if (found != chain::elsewhere) {
     give_place_back(*one);
     answer(one,
@@ -97,8 +101,10 @@ activation::chain activation::chain_of(const envelope& call) const noexcept {
   auto found = chain::elsewhere;
   const auto* below = &call;
   for (const auto* above = call.parent; above != nullptr; above = above->parent) {
-    if (above->serving == this && declared_admission(*above) != method_admission::reentrant) {
-      if (!below->may_return) {
+    // A turn that no longer waits for what it called is not part of the chain any more.
+    if (above->serving == this && below->where != nullptr &&
+        declared_admission(*above) != method_admission::reentrant) {
+      if (!below->may_return && keeps_out(*above, call)) {
         return chain::cycle;
       }
       found = chain::may_return;
@@ -111,16 +117,34 @@ activation::chain activation::chain_of(const envelope& call) const noexcept {
 // A call that returns passes by the turns of its own chain only.
 bool activation::may_begin_returned(const envelope& call) const noexcept {
   return std::none_of(running_.begin(), running_.end(), [&](const envelope* turn) {
-    return keeps_out(*turn, call) && !is_above(*turn, call);
+    return keeps_out(*turn, call) && call_towards(*turn, call) == nullptr;
   });
 }
 
-void activation::pump() {
-  while (phase_ == phase::active && !returning_.empty() &&
-         may_begin_returned(*returning_.front())) {
-    begin(returning_.pop());
+// Takes out the first that may begin; null when there is none. One that may not must not keep out
+// those behind it: the turn that it waits for may wait for them.
+envelope* activation::next_returned() noexcept {
+  envelope* found = nullptr;
+  auto all = std::move(returning_);
+  while (auto* each = all.pop()) {
+    if (found == nullptr && may_begin_returned(*each)) {
+      found = each;
+    } else {
+      returning_.push(each);
+    }
   }
-  while (phase_ == phase::active && !waiting_.empty() &&
+  return found;
+}
+
+void activation::pump() {
+  while (phase_ == phase::active && !returning_.empty()) {
+    auto* returned = next_returned();
+    if (returned == nullptr) {
+      break;
+    }
+    begin(returned);
+  }
+  while (phase_ == phase::active && returning_.empty() && !waiting_.empty() &&
          admission_.admits(waiting_.front()->admission, false)) {
     begin(waiting_.pop());
   }
