@@ -12,11 +12,16 @@ using namespace millrace::testing;
 namespace {
 
 constexpr unsigned slots = 4;
+constexpr unsigned helpers = 2;
 constexpr std::uint64_t open_max = 48;
 constexpr std::size_t warnings_kept = 20;
 
 // In real time; far more than anything needs on a busy machine.
 constexpr auto patience = 60s;
+
+std::string helper_name(std::uint64_t number) {
+  return "h" + std::to_string(number);
+}
 
 errc any_fault(std::uint64_t dice) {
   constexpr std::array faults{errc::out_of_space, errc::storage_failed, errc::unavailable};
@@ -26,7 +31,10 @@ errc any_fault(std::uint64_t dice) {
 }  // namespace
 
 driver::driver(std::uint64_t seed, unsigned threads)
-    : by_hand_(threads == 0), threads_(threads), random_(seed) {}
+    : by_hand_(threads == 0),
+      threads_(threads),
+      random_(seed),
+      seen_([this](const std::string& what) { complain(what); }) {}
 
 actor_ref<Worker> driver::any_worker() {
   return ref<Worker>(worker_name(static_cast<unsigned>(below(workers))));
@@ -51,7 +59,11 @@ void driver::start() {
   rows_ = rows.get();
   auto faults = std::make_unique<faulty_storage>(std::move(rows));
   faults_ = faults.get();
+  seen_.silo = below(2) == 0 ? "home" : "away";
   silo_options options;
+  options.name = seen_.silo;
+  options.offload_threads_max = 2;
+  options.offload_queue_max = 4;
   options.threads = threads_;
   options.by_hand = by_hand_;
   options.mailbox_messages_max = 30;
@@ -70,7 +82,9 @@ void driver::start() {
     }
   };
   here_.emplace(std::move(faults), std::move(options), time_);
-  here_->add<worker>();
+  here_->add<worker>([this] { return std::make_unique<worker>(seen_); });
+  here_->add<helper>([this] { return std::make_unique<helper>(seen_); });
+  here_->add<anchor>([this] { return std::make_unique<anchor>(seen_); });
   if (auto started = here_->start(); !started) {
     complain("the silo did not start: " + started.error().to_string());
   }
@@ -103,6 +117,7 @@ void driver::end(way_to_end way) {
       ++report_.stops;
       break;
   }
+  cancellable_.clear();
   here_.reset();
   const std::lock_guard lock{mutex_};
   killed_ = false;
@@ -156,7 +171,8 @@ void driver::answered(operation& one, const result<T>& answer) {
                  std::to_string(answer->times()) + " times");
       }
     }
-  } else if (retry_of(answer.error().code()) == retry_class::unknown) {
+  } else if (retry_of(answer.error().code()) == retry_class::unknown ||
+             answer.error().code() == errc::cancelled) {
     one.doubtful = true;
   }
   answer_came_.notify_one();
@@ -218,6 +234,18 @@ void driver::ask_something(std::uint64_t dice) {
                           static_cast<std::uint32_t>(below(3'000))));
       return;
     }
+    case 9: {
+      auto& one = fresh(operation_kind::hand_on, key);
+      one.other_actor = any_worker().key();
+      ask(one,
+          to.hand_on(one.other_actor, helper_name(below(helpers)), one.effect, one.effect + 1));
+      return;
+    }
+    case 10:
+    case 11:
+    case 12:
+      ask_tour();
+      return;
     default: {
       auto& one = fresh(operation_kind::put, key);
       one.slot = "s" + std::to_string(below(slots));
@@ -225,6 +253,67 @@ void driver::ask_something(std::uint64_t dice) {
       ask(one, to.put(one.slot, one.value));
       return;
     }
+  }
+}
+
+// Half of the time it comes back to someone on its way.
+stop driver::any_stop(std::vector<std::string> above, unsigned& stops_left) {
+  stop one;
+  const auto dice = below(16);
+  if (above.empty()) {
+    one.actor = any_worker().key();
+  } else if (dice < 8) {
+    one.actor = above[below(above.size())];
+  } else if (dice < 13) {
+    one.actor = any_worker().key();
+  } else if (dice < 15) {
+    one.actor = helper_name(below(helpers));
+  } else {
+    one.actor = below(2) == 0 ? "home/a" : "away/a";
+  }
+  one.number = std::exchange(next_effect_, next_effect_ + 2);
+  one.reads = below(2) == 0;
+  one.scoped = below(8) != 0;
+  one.together = below(2) == 0;
+  one.tolerant = below(3) == 0;
+  one.offloads = below(3) == 0;
+  one.fails = below(16) == 0;
+  one.limit_ms = !above.empty() && below(8) == 0 ? 1 + static_cast<std::uint32_t>(below(3'000)) : 0;
+  above.push_back(one.actor);
+  for (auto next = below(4); next > 0 && stops_left > 0; --next) {
+    --stops_left;
+    one.next.push_back(any_stop(above, stops_left));
+  }
+  return one;
+}
+
+void driver::ask_tour() {
+  auto stops_left = static_cast<unsigned>(below(8));
+  auto route = any_stop({}, stops_left);
+  auto& one = fresh(operation_kind::tour, route.actor);
+  one.route = std::move(route);
+  {
+    const std::lock_guard lock{mutex_};
+    one.asked_at = ++events_;
+    ++one.open;
+    ++open_;
+  }
+  auto handle = here_->start_call(std::move(call_of(one.route, {}).spec()), [this, &one](auto got) {
+    answered(one, got ? result<void>{} : result<void>{std::move(got).error()});
+  });
+  constexpr std::size_t handles_max = 16;
+  if (cancellable_.size() == handles_max) {
+    cancellable_.erase(cancellable_.begin());
+  }
+  cancellable_.emplace_back(&one, std::move(handle));
+}
+
+void driver::cancel_something() {
+  if (!cancellable_.empty()) {
+    const auto at = static_cast<std::ptrdiff_t>(below(cancellable_.size()));
+    auto handle = std::move(cancellable_[static_cast<std::size_t>(at)].second);
+    cancellable_.erase(cancellable_.begin() + at);
+    handle.cancel();
   }
 }
 
@@ -288,8 +377,10 @@ void driver::step() {
     ask_again();
   } else if (dice < 210) {
     wait_for_answers(0);
+  } else if (dice < 230) {
+    cancel_something();
   } else {
-    ask_something(dice % 11);
+    ask_something(dice % 15);
     wait_for_answers(open_max);
   }
 }
@@ -310,6 +401,17 @@ bool driver::let_happen(std::uint64_t at_most) {
   return more;
 }
 
+// By hand, when nothing is left to happen, nobody waits but for time to pass.
+void driver::complain_if_stuck() {
+  const std::lock_guard lock{mutex_};
+  for (const auto& one : asked_) {
+    if (one.open > 0 && one.kind != operation_kind::linger) {
+      complain("operation " + std::to_string(one.effect) + " of " + one.actor + " (kind " +
+               std::to_string(static_cast<int>(one.kind)) + ") waits for nothing");
+    }
+  }
+}
+
 void driver::wait_for_answers(std::uint64_t limit) {
   const auto until = std::chrono::steady_clock::now() + patience;
   while (open() > limit) {
@@ -324,6 +426,15 @@ void driver::wait_for_answers(std::uint64_t limit) {
       }
     }
     faults_->release_commits();
+    if (by_hand_) {
+      if (let_happen(1)) {
+        continue;
+      }
+      complain_if_stuck();
+      if (failed()) {
+        return;
+      }
+    }
     move(1s);  // for those who linger
     if (std::chrono::steady_clock::now() > until) {
       complain(std::to_string(open()) + " calls are not answered");
@@ -390,7 +501,7 @@ void driver::reckon() {
       content.slots[each.getName()] = each.getValue();
     }
   }
-  check_history(asked_, found, [this](const std::string& what) { complain(what); });
+  check_history(asked_, found, seen_);
 }
 
 torture_report driver::run(std::uint64_t steps) {
@@ -406,6 +517,9 @@ torture_report driver::run(std::uint64_t steps) {
     ++report_.by_knowledge[static_cast<std::size_t>(one.known())];
   }
   end(way_to_end::stopped);
+  report_.returned = seen_.returned;
+  report_.overlapped = seen_.overlapped;
+  report_.offloaded = seen_.offloaded;
   report_.complaints = complaints_;
   return report_;
 }

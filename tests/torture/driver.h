@@ -29,6 +29,9 @@ struct torture_report {
   std::uint64_t stops = 0;
   std::uint64_t faults = 0;
   std::uint64_t activations = 0;
+  std::uint64_t returned = 0;    ///< Calls that came back into their chain.
+  std::uint64_t overlapped = 0;  ///< Readers beside each other.
+  std::uint64_t offloaded = 0;
 };
 
 /// Requires: used once. Threading: one thread.
@@ -50,6 +53,10 @@ private:
   void end(way_to_end way);
   void step();
   void ask_something(std::uint64_t dice);
+  [[nodiscard]] stop any_stop(std::vector<std::string> above, unsigned& stops_left);
+  void ask_tour();
+  void cancel_something();
+  void complain_if_stuck();
   void ask_again();
   void fail_something();
   void move(duration by);
@@ -75,6 +82,9 @@ private:
   std::optional<silo> here_;
   millrace::testing::faulty_storage* faults_ = nullptr;  // owned by the silo
   mortal_storage* rows_ = nullptr;                       // owned by `faults_`
+
+  witness seen_;
+  std::vector<std::pair<operation*, call_handle>> cancellable_;
 
   std::atomic<bool> in_haste_{false};
   std::mutex complaints_mutex_;

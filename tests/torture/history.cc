@@ -18,6 +18,8 @@ const char* name_of(operation_kind kind) {
       return "post";
     case operation_kind::entrust:
       return "entrust";
+    case operation_kind::hand_on:
+      return "hand_on";
     case operation_kind::remind:
       return "remind";
     case operation_kind::tick:
@@ -26,6 +28,8 @@ const char* name_of(operation_kind kind) {
       return "linger";
     case operation_kind::put:
       return "put";
+    case operation_kind::tour:
+      return "tour";
   }
   return "?";
 }
@@ -36,14 +40,15 @@ const char* name_of(knowledge known) {
 
 class check {
 public:
-  check(const std::map<std::string, worker_content>& found,
-        const std::function<void(const std::string&)>& complain)
-      : found_(found), complain_(complain) {}
+  check(const std::map<std::string, worker_content>& found, const witness& seen)
+      : found_(found), seen_(seen), complain_(seen.complain) {}
 
   void run(const std::deque<operation>& asked) {
     for (const auto& one : asked) {
       if (one.kind == operation_kind::put) {
         slots_[{one.actor, one.slot}].push_back(&one);
+      } else if (one.kind == operation_kind::tour) {
+        check_tour(one);
       } else {
         check_effects(one);
       }
@@ -96,6 +101,7 @@ private:
         break;
       case operation_kind::post:
       case operation_kind::entrust:
+      case operation_kind::hand_on:
         other = times(one.other_actor, one.effect + 1);
         other_fits = other == own;
         break;
@@ -115,6 +121,52 @@ private:
                 one.actor + " (other: " + one.other_actor + ", chain " + std::to_string(one.chain) +
                 ", key '" + one.idempotency_key + "') is " + name_of(known) + " and was made " +
                 std::to_string(own) + " times, what follows " + std::to_string(other) + " times");
+    }
+  }
+
+  void check_tour(const operation& one) {
+    const auto known = one.known();
+    const auto ended = whole(one.route);
+    if ((known == knowledge::done && !ended) ||
+        (known == knowledge::refused && ended && one.route.keeps())) {
+      complain_("tour " + std::to_string(one.effect) + " of " + one.actor + " is " +
+                name_of(known) + " and has " + (ended ? "" : "not ") + "ended");
+    }
+    check_stop(one.route, true);
+  }
+
+  // Whether it can have been answered well.
+  bool whole(const stop& one) {
+    if (one.offloads && one.fails) {
+      return false;
+    }
+    if (one.keeps()) {
+      return times(one.actor, one.number + 1) > 0;
+    }
+    return one.tolerant || std::all_of(one.next.begin(), one.next.end(),
+                                       [this](const auto& each) { return whole(each); });
+  }
+
+  // `may_begin`: what it follows from is there, so that it may be.
+  void check_stop(const stop& one, bool may_begin) {
+    if (one.keeps()) {
+      const auto begun = times(one.actor, one.number);
+      const auto ended = times(one.actor, one.number + 1);
+      const auto all_whole = std::all_of(one.next.begin(), one.next.end(),
+                                         [this](const auto& each) { return whole(each); });
+      if (begun > (may_begin ? 1U : 0U) || ended > begun ||
+          (ended > 0 && ((one.offloads && one.fails) || (!one.tolerant && !all_whole))) ||
+          (begun == 0 && seen_.was_outside(one.number))) {
+        complain_("stop " + std::to_string(one.number) + " at " + one.actor + " has begun " +
+                  std::to_string(begun) + " times and ended " + std::to_string(ended) +
+                  " times, and " + (may_begin ? "might" : "might not"));
+      }
+      may_begin = begun > 0;
+    }
+    auto next_may_begin = may_begin && !(one.offloads && one.fails);
+    for (const auto& each : one.next) {
+      check_stop(each, next_may_begin);
+      next_may_begin = next_may_begin && (one.together || one.tolerant || whole(each));
     }
   }
 
@@ -145,6 +197,7 @@ private:
   }
 
   const std::map<std::string, worker_content>& found_;
+  const witness& seen_;
   const std::function<void(const std::string&)>& complain_;
   std::map<std::pair<std::string, std::string>, bool> expected_;
   std::map<std::pair<std::string, std::string>, std::vector<const operation*>> slots_;
@@ -153,9 +206,8 @@ private:
 }  // namespace
 
 void check_history(const std::deque<operation>& asked,
-                   const std::map<std::string, worker_content>& found,
-                   const std::function<void(const std::string&)>& complain) {
-  check{found, complain}.run(asked);
+                   const std::map<std::string, worker_content>& found, const witness& seen) {
+  check{found, seen}.run(asked);
 }
 
 }  // namespace torture

@@ -4,14 +4,26 @@
 
 #include <cstdint>
 #include <deque>
-#include <functional>
 #include <map>
 #include <string>
 #include <vector>
 
+#include "torture/tour.h"
+
 namespace torture {
 
-enum class operation_kind : std::uint8_t { apply, relay, post, entrust, remind, tick, linger, put };
+enum class operation_kind : std::uint8_t {
+  apply,
+  relay,
+  post,
+  entrust,
+  hand_on,
+  remind,
+  tick,
+  linger,
+  put,
+  tour,
+};
 
 /// What the one who asked knows.
 enum class knowledge : std::uint8_t {
@@ -24,12 +36,13 @@ enum class knowledge : std::uint8_t {
 struct operation {
   operation_kind kind = operation_kind::apply;
   std::string actor;
-  std::string other_actor;      ///< Of `relay`, `post`, `entrust`.
+  std::string other_actor;      ///< Of `relay`, `post`, `entrust`, `hand_on`.
   std::uint64_t effect = 0;     ///< Made by `actor`; `effect + 1` by the other, reminder or timer.
   std::uint32_t chain = 0;      ///< Of `remind` and `tick`.
   std::string slot;             ///< Of `put`, with `value`.
   std::uint64_t value = 0;      ///< 0: erased.
   std::string idempotency_key;  ///< Of `apply`; may be asked several times then.
+  stop route;                   ///< Of `tour`; of which `actor` is the first.
   std::uint64_t asked_at = 0;   ///< In answers and requests so far.
   std::uint64_t answered_at = 0;
   unsigned open = 0;      ///< Times asked and not answered.
@@ -49,10 +62,9 @@ struct worker_content {
   std::uint64_t gaps = 0;
 };
 
-/// Calls `complain` with a line for each way in which `found` does not fit `asked`, once everything
-/// stored has been delivered.
+/// Has `seen` complain with a line for each way in which `found` does not fit `asked`, once
+/// everything stored has been delivered.
 void check_history(const std::deque<operation>& asked,
-                   const std::map<std::string, worker_content>& found,
-                   const std::function<void(const std::string&)>& complain);
+                   const std::map<std::string, worker_content>& found, const witness& seen);
 
 }  // namespace torture

@@ -4,7 +4,8 @@
 //
 // Goal: whatever happens to storage and to the process, what was acknowledged is there, what failed
 // for certain is not, everything else is wholly there or not at all, and sends and reminders take
-// effect once.
+// effect once. Nobody runs beside whom they may not, nothing leaves an actor before what it follows
+// from is stored, and no two wait for each other.
 // Method: a few actors, of which each request leaves effects that are counted. Time is moved by
 // hand and storage is memory that can fail, wait and die, so that a second holds hundreds of lives.
 // By hand (`--threads 0`, the default with a seed) everything happens on one thread in an order
@@ -57,6 +58,9 @@ bool passes(const wishes& wanted, std::uint64_t seed, unsigned threads, torture_
   total.stops += report.stops;
   total.faults += report.faults;
   total.activations += report.activations;
+  total.returned += report.returned;
+  total.overlapped += report.overlapped;
+  total.offloaded += report.offloaded;
   for (std::size_t at = 0; at < total.by_knowledge.size(); ++at) {
     total.by_knowledge[at] += report.by_knowledge[at];
   }
@@ -101,12 +105,15 @@ int main(int count, char** arguments) {
   } while (!wanted.seed_given && std::chrono::steady_clock::now() < until);
   std::printf(
       "%llu runs, %llu requests (%llu done, %llu refused, %llu unknown), %llu kills, %llu stops, "
-      "%llu faults, %llu activations\n",
+      "%llu faults, %llu activations, %llu calls came back, %llu readers met, %llu offloads\n",
       static_cast<unsigned long long>(runs), static_cast<unsigned long long>(total.operations),
       static_cast<unsigned long long>(total.by_knowledge[0]),
       static_cast<unsigned long long>(total.by_knowledge[1]),
       static_cast<unsigned long long>(total.by_knowledge[2]),
       static_cast<unsigned long long>(total.kills), static_cast<unsigned long long>(total.stops),
       static_cast<unsigned long long>(total.faults),
-      static_cast<unsigned long long>(total.activations));
+      static_cast<unsigned long long>(total.activations),
+      static_cast<unsigned long long>(total.returned),
+      static_cast<unsigned long long>(total.overlapped),
+      static_cast<unsigned long long>(total.offloaded));
 }

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: MIT
-# The actor of the torture test: everything it is asked for leaves an effect that can be counted.
+# The actors of the torture test: everything that workers are asked for leaves an effect that can be
+# counted; the others pass calls on.
 @0xcf8a31e70d5b9264;
 
 using Cxx = import "/capnp/c++.capnp";
@@ -38,6 +39,20 @@ struct Named {
   value @1 :UInt64;
 }
 
+struct Stop {
+  # See tour.h.
+  actor @0 :Text;
+  number @1 :UInt64;
+  reads @2 :Bool;
+  scoped @3 :Bool;
+  together @4 :Bool;
+  tolerant @5 :Bool;
+  offloads @6 :Bool;
+  fails @7 :Bool;
+  limitMs @8 :UInt32;
+  next @9 :List(Stop);
+}
+
 interface Worker $Actor.actor("worker") {
   apply @0 (effect :UInt64) -> (times :UInt32);
   # Makes the effect. `times`: how often it has been made.
@@ -65,4 +80,18 @@ interface Worker $Actor.actor("worker") {
   # Makes its own effect and sends the other to a method that others run beside.
   deposit @13 (effect :UInt64, waitMs :UInt32) -> () $Actor.reentrant;
   # The effect of `entrust`, made as `linger` does.
+  visit @14 (stop :Stop, above :List(UInt64)) -> ();
+  # Makes the effect of the stop, goes on, and makes the next one.
+  look @15 (stop :Stop, above :List(UInt64)) -> () $Actor.readOnly;
+  handOn @16 (to :Text, helper :Text, own :UInt64, other :UInt64) -> ();
+  # Makes its own effect and sends the other by a helper.
+}
+
+interface Helper $Actor.actor("helper") $Actor.stateless(2) {
+  pass @0 (stop :Stop, above :List(UInt64)) -> ();
+  forward @1 (to :Text, effect :UInt64) -> ();
+}
+
+interface Anchor $Actor.actor("anchor") $Actor.siloBound {
+  pass @0 (stop :Stop, above :List(UInt64)) -> ();
 }

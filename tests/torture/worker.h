@@ -7,13 +7,12 @@
 
 #include "millrace/runtime/silo.h"
 #include "millrace/runtime/state_map.h"
+#include "torture/tour.h"
 #include "worker.capnp.actor.h"
 
 namespace torture {
 
-using namespace millrace::runtime;
-
-/// They call only those after them, so that no two wait for each other.
+/// Outside tours they call only those after them, so that no two wait for each other.
 inline constexpr unsigned workers = 6;
 
 inline std::string worker_name(unsigned number) {
@@ -28,17 +27,26 @@ inline std::string effect_name(std::uint64_t effect) {
   return std::to_string(effect);
 }
 
-class worker final : public worker_base<WorkerState> {
+class worker final : public tour_guide<worker_base<WorkerState>> {
+public:
+  explicit worker(witness& seen) : tour_guide{seen, "worker", 1} {}
+
+private:
+  using enum presence::kind;
+
   async<apply_results> apply(apply_params params) override {
+    const presence here{inside_, writes};
     co_return apply_results{make(params.effect())};
   }
 
   async<> relay(relay_params params) override {
+    const presence here{inside_, writes};
     co_await ref<Worker>(std::string{params.to()}).apply(params.other());
     make(params.own());
   }
 
   async<> post(post_params params) override {
+    const presence here{inside_, writes};
     make(params.own());
     auto lane = sent_.edit(params.to());
     lane.setLast(lane.getLast() + 1);
@@ -48,6 +56,7 @@ class worker final : public worker_base<WorkerState> {
   }
 
   async<> deliver(deliver_params params) override {
+    const presence here{inside_, writes};
     if (params.slow() && key() != worker_name(workers - 1)) {
       static_cast<void>(co_await as_result(ref<Worker>(worker_name(number_of(key()) + 1)).peek()));
     }
@@ -60,6 +69,7 @@ class worker final : public worker_base<WorkerState> {
   }
 
   async<> remind(remind_params params) override {
+    const presence here{inside_, writes};
     make(params.effect());
     const auto name = effect_name(params.effect() + 1);
     auto chain = chains_.edit(name);
@@ -71,6 +81,7 @@ class worker final : public worker_base<WorkerState> {
   }
 
   async<> on_reminder(std::string name) override {
+    const presence here{inside_, writes};
     const auto effect = std::stoull(name);
     make(effect);
     const auto chain = chains_.get(effect_name(effect));
@@ -87,6 +98,7 @@ class worker final : public worker_base<WorkerState> {
   }
 
   async<> put(put_params params) override {
+    const presence here{inside_, writes};
     if (params.value() == 0) {
       slots_.erase(params.slot());
     } else {
@@ -96,6 +108,7 @@ class worker final : public worker_base<WorkerState> {
   }
 
   async<> leave() override {
+    const presence here{inside_, writes};
     deactivate_when_idle();
     co_return;
   }
@@ -106,6 +119,7 @@ class worker final : public worker_base<WorkerState> {
   }
 
   async<> tick(tick_params params) override {
+    const presence here{inside_, writes};
     make(params.effect());
     const std::chrono::milliseconds delay{params.delay_ms()};
     set_timer(effect_name(params.effect() + 1) + "/" + std::to_string(params.chain()), delay,
@@ -114,6 +128,7 @@ class worker final : public worker_base<WorkerState> {
   }
 
   async<> on_timer(std::string name) override {
+    const presence here{inside_, writes};
     const auto chain = std::stoul(name.substr(name.find('/') + 1));
     if (make(std::stoull(name)) > chain) {
       cancel_timer(name);
@@ -122,6 +137,7 @@ class worker final : public worker_base<WorkerState> {
   }
 
   async<> entrust(entrust_params params) override {
+    const presence here{inside_, writes};
     make(params.own());
     send(ref<Worker>(std::string{params.to()}).deposit(params.other(), params.wait_ms()));
     co_return;
@@ -133,13 +149,18 @@ class worker final : public worker_base<WorkerState> {
   }
 
   async<> rouse() override {
+    const presence here{inside_, writes};
     notify("rouse");
     co_return;
   }
 
-  async<peek_results> peek() override { co_return peek_results{state().getEffects()}; }
+  async<peek_results> peek() override {
+    const presence here{inside_, reads};
+    co_return peek_results{state().getEffects()};
+  }
 
   async<dump_results> dump() override {
+    const presence here{inside_, reads};
     dump_results results;
     auto into = results.build();
     into.setTotal(state().getEffects());
@@ -159,6 +180,29 @@ class worker final : public worker_base<WorkerState> {
       return true;
     });
     co_return results;
+  }
+
+  async<> visit(visit_params params) override {
+    const auto what = stop_from(params.read().getStop());
+    auto before = above(params);
+    presence here{inside_, writes, what.number, before};
+    make(what.number);
+    co_await go_on(what, std::move(before), here);
+    make(what.number + 1);
+  }
+
+  async<> look(look_params params) override {
+    const auto what = stop_from(params.read().getStop());
+    auto before = above(params);
+    presence here{inside_, reads, what.number, before};
+    co_await go_on(what, std::move(before), here);
+  }
+
+  async<> hand_on(hand_on_params params) override {
+    const presence here{inside_, writes};
+    make(params.own());
+    send(ref<Helper>(std::string{params.helper()}).forward(params.to(), params.other()));
+    co_return;
   }
 
   // Counts it in the root and in a record of its own, which are committed together or not at all.
