@@ -43,6 +43,8 @@ enum AttemptEnd {
   lost @7;         # Its executor went away.
   running @8;      # It has not ended.
   diskFull @9;     # It wrote output while its disk was nearly full.
+  dropped @10;     # Its executor went away before it started.
+  queued @11;      # It has not started: it waits at its executor for a slot.
 }
 
 struct Variable {
@@ -268,7 +270,7 @@ struct Attempt {
   # Record of the map "attempts", by number in 6 digits.
   number @0 :UInt32;        # From 1, never used again, also not by a retry of the run.
   executor @1 :Text;        # That has or had it.
-  end @2 :AttemptEnd;       # `running` until it has one.
+  end @2 :AttemptEnd;       # `queued`, then `running` until it has one.
   exitCode @3 :Int32;       # -1: none.
   signal @4 :Int32;         # That killed the command; 0: none.
   startedAt @5 :Int64 $Actor.time;   # As its executor says.
@@ -298,7 +300,7 @@ struct TaskStored {
 struct AttemptReport {
   # How an attempt ended, from its executor; from the pool when that went away.
   number @0 :UInt32;        # Of the attempt.
-  end @1 :AttemptEnd;       # Never `running`.
+  end @1 :AttemptEnd;       # Never `queued` or `running`.
   exitCode @2 :Int32 = -1;  # -1: none.
   signal @3 :Int32;         # That killed the command; 0: none.
   startedAt @4 :Int64;      # 0: not known.
@@ -339,7 +341,8 @@ struct PoolState {
 struct PoolExecutor {
   # Record of the map "executors", by executor id.
   incarnation @0 :UInt64;  # Tells its lives apart: nanoseconds of the wall clock at its start.
-  slots @1 :UInt32;        # Attempts that it takes at a time.
+  slots @1 :UInt32;        # Attempts that it runs at a time.
+  lineage @2 :UInt64;      # Of its attempt table; 0: unknown.
 }
 
 struct PoolTicket {
@@ -353,8 +356,11 @@ struct PoolTicket {
 
 interface Pool $Actor.actor("pool") {
   # Key: the labels its executors share; "default" so far.
-  join @0 (executor :Text, incarnation :UInt64, slots :UInt32) -> () $Actor.internal;
-  # From an executor, at its start. A newer incarnation ends everything granted to an older one.
+  join @0 (executor :Text, incarnation :UInt64, slots :UInt32, lineage :UInt64)
+      -> (sameLineage :Bool) $Actor.internal;
+  # From an executor, at its start. A newer incarnation ends everything granted to an older one: as
+  # dropped if the attempt table has come down from the older one, since the executor has then reported
+  # whatever had started; else as lost.
   enqueue @1 (task :Text, attempt :UInt32, priority :UInt8) -> () $Actor.internal;
   # From a task: it wants a slot. Idempotent.
   release @2 (task :Text, attempt :UInt32) -> () $Actor.internal;
@@ -364,6 +370,8 @@ interface Pool $Actor.actor("pool") {
       $Actor.readOnly;
   # Slots of all executors, tickets with and without one. waitingReason: why those that wait do, for a
   # person; empty when none does.
+  leave @4 (executor :Text) -> () $Actor.internal;
+  # From an executor, before it reports what its earlier life left: nothing is granted until it joins.
 }
 
 # --- executor ------------------------------------------------------------------------------------
@@ -379,13 +387,14 @@ struct AttemptSpec {
   logs @6 :Text;            # Relative to the `logs` directory.
   timeoutNs @7 :Int64;      # 0: none.
   graceNs @8 :Int64;        # Between SIGTERM and SIGKILL.
-  incarnation @9 :UInt64;   # It was granted by this life of the executor; another reports it as lost.
+  incarnation @9 :UInt64;   # It was granted by this life of the executor; another does not start it.
+  priority @10 :UInt8;      # Higher is started first.
 }
 
 interface Executor $Actor.actor("executor") $Actor.internal {
   # Key: the executor's id. Runs where its processes run.
   start @0 (attempt :AttemptSpec) -> ();
-  # From a task, at least once; a token that runs is not started again.
+  # From a task, at least once; a token that runs is not started again. It waits here for a slot.
   cancel @1 (token :Text) -> ();
   # From a task: ends the attempt, which is reported as usual.
 }

@@ -19,6 +19,7 @@
 #include "pipeline/pool_actor.h"
 #include "pipeline/run_actor.h"
 #include "pipeline/task_actor.h"
+#include "pool/start_queue.h"
 #include "process/failure.h"
 
 namespace millrace::actors {
@@ -45,7 +46,7 @@ constexpr auto start_retry = std::chrono::milliseconds{100};
 // A start is refused for this long before the attempt ends as not started: 30 s.
 constexpr unsigned start_tries_max = 300;
 
-// Reports of an earlier life's attempts before `join` gives up: 10 s.
+// Calls about an earlier life's attempts before `join` gives up: 10 s.
 constexpr unsigned recovery_tries_max = 50;
 
 // With less free than this, a refusal for want of room is the disk's and not the quota's.
@@ -80,10 +81,7 @@ void set_text(auto&& builder_setter, std::string_view text) {
 class pipeline_host::impl final : public attempt_runner {
 public:
   impl(pipeline_host_options options, runtime::silo& home)
-      : options_(std::move(options)), home_(home) {
-    if (options_.slots == 0) {
-      options_.slots = std::max(2U, std::thread::hardware_concurrency());
-    }
+      : options_(with_slots(std::move(options))), home_(home), starts_(options_.slots) {
     incarnation_ = static_cast<std::uint64_t>(nanoseconds(home.time().wall()));
   }
   impl(const impl&) = delete;
@@ -113,16 +111,25 @@ public:
   }
 
   result<void> join() {
+    const auto pool = ref<schemas::Pool>(std::string{default_pool});
+    if (auto left = insist([&] { return home_.call(pool.leave(options_.executor_id)); }); !left) {
+      return left;
+    }
     for (const auto& left : supervisor_->recovered()) {
       if (auto reported = report_recovered(left); !reported) {
         return reported;
       }
     }
-    // Not before: an earlier life's start that comes again is reported as lost, which must not
-    // overtake how that attempt ended.
+    const auto joined = home_.call(
+        pool.join(options_.executor_id, incarnation_, options_.slots, supervisor_->lineage()));
+    if (!joined) {
+      return joined.error();
+    }
+    // Not before: an earlier life's start that comes again is reported, which must not overtake how
+    // that attempt ended.
+    end_of_strangers_ = joined->same_lineage() ? AttemptEnd::DROPPED : AttemptEnd::LOST;
     worker_ = std::thread{[this] { work(); }};
-    return home_.call(ref<schemas::Pool>(std::string{default_pool})
-                          .join(options_.executor_id, incarnation_, options_.slots));
+    return {};
   }
 
   void stop() {
@@ -145,11 +152,15 @@ public:
 
   void start(runtime::message<schemas::AttemptSpec> attempt) override {
     auto shared = std::make_shared<runtime::message<schemas::AttemptSpec>>(std::move(attempt));
-    post([this, shared] { start_now(shared, 1); });
+    post([this, shared] { admit(shared); });
   }
 
   void cancel(std::string_view token) override {
     post([this, text = std::string{token}] {
+      if (const auto waiting = starts_.remove(text)) {
+        report_unstarted((*waiting)->read(), AttemptEnd::CANCELLED, {});
+        return;
+      }
       refused_.erase(text);
       // Not found: it has ended, or belonged to an earlier life; its report is on its way.
       static_cast<void>(supervisor_->cancel(text));
@@ -173,6 +184,13 @@ public:
 
 private:
   using attempt_message = std::shared_ptr<runtime::message<schemas::AttemptSpec>>;
+
+  static pipeline_host_options with_slots(pipeline_host_options options) {
+    if (options.slots == 0) {
+      options.slots = std::max(2U, std::thread::hardware_concurrency());
+    }
+    return options;
+  }
 
   void post(std::function<void()> job, runtime::duration after = {}) {
     const std::lock_guard lock{mutex_};
@@ -242,12 +260,25 @@ private:
     return {};
   }
 
-  void start_now(const attempt_message& message, unsigned tries) {
+  void admit(const attempt_message& message) {
     const auto attempt = message->read();
     if (attempt.getIncarnation() != incarnation_) {
-      report_unstarted(attempt, AttemptEnd::LOST, {});  // the task may have heard it from the pool
+      report_unstarted(attempt, end_of_strangers_, {});  // the pool may have told the task
       return;
     }
+    starts_.add(text_of(attempt.getToken()), attempt.getPriority(), message);
+    start_more();
+  }
+
+  void start_more() {
+    while (const auto message = starts_.next()) {
+      start_now(*message, 1);
+    }
+  }
+
+  // Keeps its slot, or gives it back when nothing runs and nothing will.
+  void start_now(const attempt_message& message, unsigned tries) {
+    const auto attempt = message->read();
     const auto token = text_of(attempt.getToken());
     const auto number = attempt.getNumber();
     const auto task = text_of(attempt.getTask());
@@ -267,6 +298,7 @@ private:
       return;
     }
     if (started.error().code() == errc::conflict) {
+      starts_.free_slot();
       return;  // the same start again: it runs
     }
     if (runtime::retry_of(started.error().code()) == runtime::retry_class::safe &&
@@ -277,12 +309,15 @@ private:
             if (refused_.erase(token) == 1) {
               start_now(message, tries + 1);
             } else {
+              starts_.free_slot();
               report_unstarted(message->read(), AttemptEnd::CANCELLED, {});
             }
+            start_more();
           },
           start_retry);
       return;
     }
+    starts_.free_slot();
     report_unstarted(attempt, AttemptEnd::NOT_STARTED,
                      "could not start: " + started.error().text());
   }
@@ -308,6 +343,8 @@ private:
         return;  // the next life finds it in the table
       }
     }
+    starts_.free_slot();
+    start_more();
     report_params params;
     auto report = params.build().initReport();
     report.setNumber(number);
@@ -422,38 +459,48 @@ private:
     fs::remove(output_file(token), ignored);
   }
 
-  // An attempt that ended in an earlier life has its result; of the others the pool tells. A result
-  // must be stored before the pool declares the attempt lost: without that, there is no joining.
+  // What an earlier life left: an attempt that ended has its result, the others are lost. The pool
+  // tells of those that never started, so this must be stored first: without it, there is no
+  // joining.
   result<void> report_recovered(const recovered_attempt& left) {
     const auto parsed = parse_token(left.token);
-    const auto known =
-        left.found == recovered_attempt::state::ended && left.outcome != process_outcome::cancelled;
-    if (parsed && known) {
+    if (parsed) {
       const auto made = recovered_report(left, *parsed);
-      for (unsigned tries = 1;; ++tries) {
+      auto stored = insist([&] {
         report_params params;
         params.build().setReport(made.read().getReport());
-        auto stored =
-            home_.call(ref<schemas::Task>(parsed->task_key).attempt_finished(std::move(params)));
-        if (stored || runtime::retry_of(stored.error().code()) == runtime::retry_class::never) {
-          break;
-        }
-        std::unique_lock lock{mutex_};
-        if (tries == recovery_tries_max ||
-            changed_.wait_for(lock, report_retry, [this] { return stopping_; })) {
-          return stored;
-        }
+        return home_.call(ref<schemas::Task>(parsed->task_key).attempt_finished(std::move(params)));
+      });
+      if (!stored && runtime::retry_of(stored.error().code()) != runtime::retry_class::never) {
+        return stored;
       }
     }
     forget(left.token);
     return {};
   }
 
+  // Makes a call again for a while as long as that may help.
+  result<void> insist(const std::function<result<void>()>& call) {
+    for (unsigned tries = 1;; ++tries) {
+      auto done = call();
+      if (done || runtime::retry_of(done.error().code()) == runtime::retry_class::never) {
+        return done;
+      }
+      std::unique_lock lock{mutex_};
+      if (tries == recovery_tries_max ||
+          changed_.wait_for(lock, report_retry, [this] { return stopping_; })) {
+        return done;
+      }
+    }
+  }
+
   report_params recovered_report(const recovered_attempt& left, const parsed_token& parsed) {
     report_params params;
     auto report = params.build().initReport();
     report.setNumber(parsed.attempt);
-    report.setEnd(end_of(left.outcome));
+    const auto known =
+        left.found == recovered_attempt::state::ended && left.outcome != process_outcome::cancelled;
+    report.setEnd(known ? end_of(left.outcome) : AttemptEnd::LOST);
     report.setExitCode(left.exit_code.value_or(-1));
     report.setSignal(left.signal.value_or(0));
     report.setFinishedAt(nanoseconds(home_.time().wall()));
@@ -462,9 +509,11 @@ private:
     const auto logs = logs_of(run, parsed.task_key.substr(run.size() + 1), parsed.attempt);
     if (const auto tail = tail_log_bytes(logs.standard_output, tail_bytes)) {
       set_text([&](const char* text) { report.setStdoutTail(text); }, to_utf8(tail->bytes));
+      report.setStdoutBytes(tail->next_offset);
     }
     if (const auto tail = tail_log_bytes(logs.standard_error, tail_bytes)) {
       set_text([&](const char* text) { report.setStderrTail(text); }, to_utf8(tail->bytes));
+      report.setStderrBytes(tail->next_offset);
     }
     take_outputs(report, left.token);
     return params;
@@ -480,7 +529,10 @@ private:
   std::multimap<std::chrono::steady_clock::time_point, std::function<void()>> later_;
   bool stopping_ = false;
   std::optional<error> trouble_;
-  std::set<std::string> refused_;  // tokens that will be tried again; the worker's own
+  AttemptEnd end_of_strangers_ = AttemptEnd::LOST;  // granted by another life
+  // The worker's own:
+  start_queue<attempt_message> starts_;
+  std::set<std::string> refused_;  // tokens that hold a slot and will be tried again
   std::thread worker_;
 };
 

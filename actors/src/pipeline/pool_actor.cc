@@ -35,20 +35,34 @@ async<> pool_actor::on_activate() {
   return {};
 }
 
-async<> pool_actor::join(join_params params) {
+async<pool_actor::join_results> pool_actor::join(join_params params) {
   const std::string executor{params.executor()};
+  const auto before = executors_.get(executor);
+  // The executor has reported every attempt of its earlier life that it found in its table.
+  const auto same_lineage =
+      before && params.lineage() != 0 && before->getLineage() == params.lineage();
   for (const auto& lost : queue_.join(executor, params.incarnation(), params.slots())) {
     tickets_.erase(padded(lost.number, ticket_digits));
     schemas::task_interface::attempt_finished_params finished;
     auto report = finished.build().initReport();
     report.setNumber(lost.attempt);
-    report.setEnd(schemas::AttemptEnd::LOST);
+    report.setEnd(same_lineage ? schemas::AttemptEnd::DROPPED : schemas::AttemptEnd::LOST);
     send(ref<schemas::Task>(lost.task).attempt_finished(std::move(finished)));
   }
   auto record = executors_.edit(executor);
   record.setIncarnation(params.incarnation());
   record.setSlots(params.slots());
+  record.setLineage(params.lineage());
   grant();
+  co_return join_results{same_lineage};
+}
+
+async<> pool_actor::leave(leave_params params) {
+  const std::string executor{params.executor()};
+  if (executors_.contains(executor)) {
+    executors_.edit(executor).setSlots(0);
+    queue_.leave(executor);
+  }
   return {};
 }
 

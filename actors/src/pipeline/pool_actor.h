@@ -14,7 +14,8 @@ class pool_actor final : public schemas::pool_base<schemas::PoolState> {
 public:
   runtime::async<> on_activate() override;
 
-  runtime::async<> join(join_params params) override;
+  runtime::async<join_results> join(join_params params) override;
+  runtime::async<> leave(leave_params params) override;
   runtime::async<> enqueue(enqueue_params params) override;
   runtime::async<> release(release_params params) override;
   runtime::async<status_results> status() override;

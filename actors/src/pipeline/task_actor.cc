@@ -44,6 +44,9 @@ std::string exit_text(schemas::AttemptReport::Reader report, runtime::duration t
       return text_of(report.getText());
     case AttemptEnd::LOST:
       return "its executor went away";
+    case AttemptEnd::DROPPED:
+      return "its executor went away before it started";
+    case AttemptEnd::QUEUED:
     case AttemptEnd::RUNNING:
       break;  // no report says so
   }
@@ -153,7 +156,7 @@ void task_actor::start_attempt(std::uint32_t number) {
   auto row = attempts_.edit(padded(number, attempt_digits));
   row.setNumber(number);
   row.setExecutor(root.getExecutor());
-  row.setEnd(AttemptEnd::RUNNING);
+  row.setEnd(AttemptEnd::QUEUED);
   row.setExitCode(-1);
 
   schemas::executor_interface::start_params start;
@@ -168,6 +171,7 @@ void task_actor::start_attempt(std::uint32_t number) {
   attempt.setTimeoutNs(spec().getTimeoutNs());
   attempt.setGraceNs(spec().getGraceNs());
   attempt.setIncarnation(root.getIncarnation());
+  attempt.setPriority(spec().getPriority());
   send(ref<schemas::Executor>(text_of(root.getExecutor())).start(std::move(start)));
 }
 
@@ -182,7 +186,9 @@ async<> task_actor::attempt_started(attempt_started_params params) {
     if (root.getStartedAt() == 0) {
       root.setStartedAt(params.started_at());
     }
-    attempts_.edit(padded(params.number(), attempt_digits)).setStartedAt(params.started_at());
+    auto row = attempts_.edit(padded(params.number(), attempt_digits));
+    row.setEnd(AttemptEnd::RUNNING);
+    row.setStartedAt(params.started_at());
   }
   apply(task, effects, params.number(), {});
   return {};

@@ -1,17 +1,22 @@
 // SPDX-License-Identifier: MIT
 #include "pool/pool_queue.h"
 
+#include <algorithm>
 #include <numeric>
 
 #include "millrace/runtime/assert.h"
 
 namespace millrace::actors {
 
-// Moves an executor to its place among those with free slots.
-void pool_queue::note_free(const offers::value_type& executor, std::uint32_t before) {
-  free_.erase({before, executor.first});
-  if (const auto now = executor.second.free(); now > 0) {
-    free_.emplace(now, executor.first);
+void pool_queue::take(offer& from, const pool_ticket& ticket) {
+  from.granted.insert(ticket.number);
+  ++from.by_priority[ticket.priority];
+}
+
+void pool_queue::give_back(offer& to, const pool_ticket& ticket) {
+  to.granted.erase(ticket.number);
+  if (const auto at = to.by_priority.find(ticket.priority); --at->second == 0) {
+    to.by_priority.erase(at);
   }
 }
 
@@ -20,10 +25,7 @@ void pool_queue::restore(pool_ticket ticket) {
   if (ticket.executor.empty()) {
     waiting_.insert({ticket.priority, ticket.number});
   } else {
-    const auto at = executors_.try_emplace(ticket.executor).first;
-    const auto before = at->second.free();
-    at->second.granted.insert(ticket.number);
-    note_free(*at, before);
+    take(executors_[ticket.executor], ticket);
   }
   const auto number = ticket.number;
   tickets_.emplace(number, std::move(ticket));
@@ -31,20 +33,17 @@ void pool_queue::restore(pool_ticket ticket) {
 
 void pool_queue::restore_executor(std::string_view executor, std::uint64_t incarnation,
                                   std::uint32_t slots) {
-  const auto at = executors_.try_emplace(std::string{executor}).first;
-  const auto before = at->second.free();
-  at->second.incarnation = incarnation;
-  at->second.slots = slots;
-  note_free(*at, before);
+  auto& life = executors_[std::string{executor}];
+  life.incarnation = incarnation;
+  life.slots = slots;
 }
 
 std::vector<pool_ticket> pool_queue::join(std::string_view executor, std::uint64_t incarnation,
                                           std::uint32_t slots) {
-  const auto at = executors_.try_emplace(std::string{executor}).first;
-  auto& life = at->second;
-  const auto before = life.free();
+  auto& life = executors_[std::string{executor}];
   std::vector<pool_ticket> lost;
   if (life.incarnation != incarnation) {
+    life.by_priority.clear();
     for (const auto number : std::exchange(life.granted, {})) {
       auto ticket = tickets_.extract(number);
       by_attempt_.erase({ticket.mapped().task, ticket.mapped().attempt});
@@ -53,8 +52,13 @@ std::vector<pool_ticket> pool_queue::join(std::string_view executor, std::uint64
   }
   life.incarnation = incarnation;
   life.slots = slots;
-  note_free(*at, before);
   return lost;
+}
+
+void pool_queue::leave(std::string_view executor) {
+  if (const auto at = executors_.find(executor); at != executors_.end()) {
+    at->second.slots = 0;
+  }
 }
 
 std::optional<pool_ticket> pool_queue::enqueue(std::uint64_t number, std::string_view task,
@@ -78,28 +82,55 @@ std::optional<pool_ticket> pool_queue::release(std::string_view task, std::uint3
   if (ticket.executor.empty()) {
     waiting_.erase({ticket.priority, ticket.number});
   } else {
-    const auto at = executors_.find(ticket.executor);
-    const auto before = at->second.free();
-    at->second.granted.erase(ticket.number);
-    note_free(*at, before);
+    give_back(executors_.at(ticket.executor), ticket);
   }
   return ticket;
 }
 
+// The executor with the most free slots, or else one with a place ahead of them; none if all is
+// taken.
+pool_queue::offers::value_type* pool_queue::best_for(std::uint8_t priority) {
+  const auto ahead = executors_.size() == 1 ? ahead_ : 0;
+  const auto free = [](const offer& each) {
+    return static_cast<std::int64_t>(each.slots) - static_cast<std::int64_t>(each.granted.size());
+  };
+  const auto may_wait_there = [&](const offer& each) {
+    const auto before_it = std::accumulate(
+        each.by_priority.lower_bound(priority), each.by_priority.end(), std::size_t{0},
+        [](std::size_t sum, const auto& counted) { return sum + counted.second; });
+    return ahead > 0 && each.slots > 0 && before_it < std::size_t{each.slots} + ahead;
+  };
+  offers::value_type* best = nullptr;
+  for (auto& each : executors_) {
+    if ((best == nullptr || free(each.second) > free(best->second)) &&
+        (free(each.second) > 0 || may_wait_there(each.second))) {
+      best = &each;
+    }
+  }
+  return best;
+}
+
 std::vector<pool_grant> pool_queue::grant() {
   std::vector<pool_grant> grants;
-  while (!waiting_.empty() && !free_.empty()) {
-    const auto number = waiting_.begin()->number;
+  while (!waiting_.empty()) {
+    auto* const best = best_for(waiting_.begin()->priority);
+    if (best == nullptr) {
+      break;
+    }
+    auto& ticket = tickets_.at(waiting_.begin()->number);
     waiting_.erase(waiting_.begin());
-    const auto at = executors_.find(free_.rbegin()->second);
-    const auto before = at->second.free();
-    at->second.granted.insert(number);
-    note_free(*at, before);
-    auto& ticket = tickets_.at(number);
-    ticket.executor = at->first;
-    grants.push_back({ticket, at->second.incarnation});
+    take(best->second, ticket);
+    ticket.executor = best->first;
+    grants.push_back({ticket, best->second.incarnation});
   }
   return grants;
+}
+
+std::size_t pool_queue::running() const noexcept {
+  return std::accumulate(
+      executors_.begin(), executors_.end(), std::size_t{0}, [](std::size_t sum, const auto& each) {
+        return sum + std::min<std::size_t>(each.second.granted.size(), each.second.slots);
+      });
 }
 
 std::uint32_t pool_queue::slots() const noexcept {
@@ -109,7 +140,7 @@ std::uint32_t pool_queue::slots() const noexcept {
 }
 
 std::string pool_queue::waiting_reason() const {
-  if (waiting_.empty()) {
+  if (waiting() == 0) {
     return {};
   }
   const auto all = slots();

@@ -5,6 +5,12 @@
 // it is released. Tickets are served by priority, then by age; fair share between projects would
 // be one more part of `place`. A slot goes to the executor with the most free ones.
 //
+// Between the end of a process and the release of its ticket, and from a grant to a start, lie
+// commits. So that no slot stands empty meanwhile, tickets are granted ahead of the slots; the
+// executor starts them in the same order as slots become free. A ticket ahead does not keep one of
+// higher priority from being granted. Nothing is granted ahead once there are several executors:
+// another may be free sooner.
+//
 // An executor counts its lives: when it joins with another incarnation, what its earlier life had
 // is lost, and the tasks decide what follows.
 #pragma once
@@ -21,26 +27,33 @@
 
 namespace millrace::actors {
 
+/// How many attempts are granted ahead: what two slots end, at 1 ms a process, while three commits
+/// of 10 ms go by.
+inline constexpr std::uint32_t granted_ahead_default = 64;
+
 /// One attempt's place in the pool.
 struct pool_ticket {
   std::uint64_t number = 0;  ///< In order of arrival; never used again.
   std::string task;          ///< Key of the task actor.
   std::uint32_t attempt = 0;
   std::uint8_t priority = 0;  ///< Higher is served first.
-  std::string executor;       ///< Empty: it waits.
+  std::string executor;       ///< Empty: none has it yet.
 
   friend bool operator==(const pool_ticket&, const pool_ticket&) = default;
 };
 
-/// A ticket that has just got a slot.
+/// A ticket that has just been given to an executor.
 struct pool_grant {
   pool_ticket ticket;
   std::uint64_t incarnation = 0;  ///< Of the executor's life that it is granted by.
 };
 
-/// Threading: none of its own. Cost: O(log n) an event, plus what it grants or loses.
+/// Threading: none of its own.
+/// Cost: O(log n) an event, plus what it grants or loses; a grant asks each executor.
 class pool_queue {
 public:
+  explicit pool_queue(std::uint32_t ahead = granted_ahead_default) : ahead_(ahead) {}
+
   /// Tells of stored rows, in any order, before anything else.
   void restore(pool_ticket ticket);
   void restore_executor(std::string_view executor, std::uint64_t incarnation, std::uint32_t slots);
@@ -50,6 +63,9 @@ public:
   [[nodiscard]] std::vector<pool_ticket> join(std::string_view executor, std::uint64_t incarnation,
                                               std::uint32_t slots);
 
+  /// Nothing is granted to the executor until it joins.
+  void leave(std::string_view executor);
+
   /// Nothing if the attempt has a ticket already. `number` must be higher than all before.
   [[nodiscard]] std::optional<pool_ticket> enqueue(std::uint64_t number, std::string_view task,
                                                    std::uint32_t attempt, std::uint8_t priority);
@@ -58,12 +74,14 @@ public:
   /// had none.
   [[nodiscard]] std::optional<pool_ticket> release(std::string_view task, std::uint32_t attempt);
 
-  /// Gives free slots to those who wait. To be called after each of the above.
+  /// Gives slots, and places ahead of them, to those who wait. To be called after each of the
+  /// above.
   [[nodiscard]] std::vector<pool_grant> grant();
 
   [[nodiscard]] std::uint32_t slots() const noexcept;
-  [[nodiscard]] std::size_t waiting() const noexcept { return waiting_.size(); }
-  [[nodiscard]] std::size_t running() const noexcept { return tickets_.size() - waiting_.size(); }
+  /// Those that no slot is taken for, granted ahead or not.
+  [[nodiscard]] std::size_t waiting() const noexcept { return tickets_.size() - running(); }
+  [[nodiscard]] std::size_t running() const noexcept;
   /// Why what waits waits, for a person; empty when nothing does.
   [[nodiscard]] std::string waiting_reason() const;
 
@@ -80,20 +98,20 @@ private:
   struct offer {
     std::uint64_t incarnation = 0;
     std::uint32_t slots = 0;
-    std::set<std::uint64_t> granted;  // ticket numbers
-    [[nodiscard]] std::uint32_t free() const noexcept {
-      return granted.size() < slots ? slots - static_cast<std::uint32_t>(granted.size()) : 0;
-    }
+    std::set<std::uint64_t> granted;                    // ticket numbers
+    std::map<std::uint8_t, std::size_t> by_priority{};  // how many of them
   };
   using offers = std::map<std::string, offer, std::less<>>;
 
-  void note_free(const offers::value_type& executor, std::uint32_t before);
+  static void take(offer& from, const pool_ticket& ticket);
+  static void give_back(offer& to, const pool_ticket& ticket);
+  [[nodiscard]] offers::value_type* best_for(std::uint8_t priority);
 
+  std::uint32_t ahead_;
   std::map<std::uint64_t, pool_ticket> tickets_;
   std::map<std::pair<std::string, std::uint32_t>, std::uint64_t> by_attempt_;
-  std::set<place> waiting_;
+  std::set<place> waiting_;  // granted to nobody
   offers executors_;
-  std::set<std::pair<std::uint32_t, std::string>> free_;  // free slots (not 0), executor
 };
 
 }  // namespace millrace::actors

@@ -34,6 +34,7 @@ struct header {
   std::uint64_t pid_namespace;  // inode of /proc/self/ns/pid
   std::uint32_t slot_count;
   std::array<char, 36> boot_id;
+  std::uint64_t lineage;  // 0 in tables of a version that had none
 };
 static_assert(sizeof(header) <= header_bytes);
 
@@ -111,6 +112,7 @@ attempt_table::attempt_table(attempt_table&& other) noexcept
       mapping_bytes_(other.mapping_bytes_),
       slots_(std::exchange(other.slots_, nullptr)),
       slot_count_(other.slot_count_),
+      lineage_(other.lineage_),
       recovered_(std::move(other.recovered_)) {}
 
 attempt_table::~attempt_table() {
@@ -120,7 +122,7 @@ attempt_table::~attempt_table() {
 }
 
 result<attempt_table> attempt_table::open(const std::filesystem::path& directory,
-                                          std::uint32_t slot_count) {
+                                          std::uint32_t slot_count, std::uint64_t lineage) {
   std::error_code failure;
   std::filesystem::create_directories(directory, failure);
   const auto path = directory / "attempts";
@@ -134,6 +136,7 @@ result<attempt_table> attempt_table::open(const std::filesystem::path& directory
   }
   attempt_table table;
   table.file_ = std::move(lock);
+  table.lineage_ = lineage;
   if (const auto old = open_file(path.c_str(), O_RDONLY)) {
     if (auto done = table.recover(path, old.get()); !done) {
       return std::move(done).error();
@@ -176,7 +179,11 @@ result<void> attempt_table::recover(const std::filesystem::path& file, int fd) {
   if (then.layout != layout || (bytes - header_bytes) / sizeof(attempt_slot) < then.slot_count) {
     return damaged;
   }
-  const auto ids_hold = then.boot_id == now->boot_id && then.pid_namespace == now->pid_namespace;
+  const auto same_boot = then.boot_id == now->boot_id;
+  const auto ids_hold = same_boot && then.pid_namespace == now->pid_namespace;
+  if (same_boot && then.lineage != 0) {
+    lineage_ = then.lineage;  // what was stored into its pages is there
+  }
   const auto* slots =
       reinterpret_cast<const attempt_slot*>(static_cast<char*>(address) + header_bytes);
   for (std::uint32_t index = 0; index < then.slot_count; ++index) {
@@ -194,10 +201,11 @@ result<void> attempt_table::recover(const std::filesystem::path& file, int fd) {
 
 // Blocks are reserved at once, so that no later store into the mapping meets a full disk.
 result<void> attempt_table::create(const std::filesystem::path& file, std::uint32_t slot_count) {
-  const auto now = present_header(slot_count);
+  auto now = present_header(slot_count);
   if (!now) {
     return now.error();
   }
+  now->lineage = lineage_;
   const auto fresh = file.string() + ".new";
   const auto created = open_file(fresh.c_str(), O_RDWR | O_CREAT | O_TRUNC, 0600);
   if (!created) {

@@ -55,10 +55,12 @@ static_assert(std::atomic<std::int32_t>::is_always_lock_free);
 class attempt_table {
 public:
   /// Locks `directory`, fences what the table there still runs, puts a fresh table in its place
-  /// that carries over the unacknowledged attempts.
+  /// that carries over the unacknowledged attempts. `lineage` becomes that of a table that does not
+  /// follow one of the same boot. Requires: it was never used before, and is not 0.
   /// Errors: those of `process_supervisor::open`.
   [[nodiscard]] static runtime::result<attempt_table> open(const std::filesystem::path& directory,
-                                                           std::uint32_t slot_count);
+                                                           std::uint32_t slot_count,
+                                                           std::uint64_t lineage);
 
   attempt_table(attempt_table&& other) noexcept;
   attempt_table& operator=(attempt_table&&) = delete;
@@ -69,6 +71,7 @@ public:
   [[nodiscard]] std::uint32_t size() const { return slot_count_; }
   [[nodiscard]] attempt_slot& at(std::uint32_t index) { return slots_[index]; }
   [[nodiscard]] const std::vector<recovered_attempt>& recovered() const { return recovered_; }
+  [[nodiscard]] std::uint64_t lineage() const { return lineage_; }
 
 private:
   attempt_table() = default;
@@ -81,6 +84,7 @@ private:
   std::size_t mapping_bytes_ = 0;
   attempt_slot* slots_ = nullptr;
   std::uint32_t slot_count_ = 0;
+  std::uint64_t lineage_ = 0;
   std::vector<recovered_attempt> recovered_;
 };
 

@@ -330,7 +330,9 @@ result<std::unique_ptr<process_supervisor>> process_supervisor::open(process_opt
     return error{errc::invalid_argument,
                  "a process supervisor needs a state directory and room for an attempt"};
   }
-  auto table = process_detail::attempt_table::open(options.state_directory, options.attempts_max);
+  auto table = process_detail::attempt_table::open(
+      options.state_directory, options.attempts_max,
+      static_cast<std::uint64_t>(clock.wall().time_since_epoch().count()));
   if (!table) {
     return std::move(table).error();
   }
@@ -346,6 +348,10 @@ process_supervisor::~process_supervisor() = default;
 
 const std::vector<recovered_attempt>& process_supervisor::recovered() const {
   return impl_->recovered();
+}
+
+std::uint64_t process_supervisor::lineage() const {
+  return impl_->lineage();
 }
 
 result<void> process_supervisor::start(process_spec spec, exit_callback on_exit) {

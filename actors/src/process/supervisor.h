@@ -44,6 +44,7 @@ public:
   [[nodiscard]] const std::vector<recovered_attempt>& recovered() const {
     return table_.recovered();
   }
+  [[nodiscard]] std::uint64_t lineage() const { return table_.lineage(); }
   [[nodiscard]] runtime::result<void> start(process_spec spec, exit_callback on_exit);
   [[nodiscard]] runtime::result<void> cancel(std::string_view token);
   [[nodiscard]] runtime::result<void> acknowledge(std::string_view token);

@@ -67,8 +67,12 @@ task_effects task_attempts::finished(std::uint32_t attempt, AttemptEnd how, std:
           effects = next_attempt();
         }
         break;
+      case AttemptEnd::DROPPED:
+        effects = next_attempt();
+        break;
       case AttemptEnd::NOT_STARTED:
       case AttemptEnd::DISK_FULL:
+      case AttemptEnd::QUEUED:
       case AttemptEnd::RUNNING:  // no report says so
         effects = fail(TaskState::ERRORED, reason, fraction);
         break;

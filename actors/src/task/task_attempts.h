@@ -8,7 +8,8 @@
 // A pure core over the row that the task stores: it takes an event and answers what to do. Only
 // the latest attempt is listened to, and an end is an end, so however often and late reports come,
 // one attempt's result counts. An attempt that was lost with its executor, or that the system
-// ended, is made again and does not count against `max_attempts`.
+// ended, is made again and does not count against `max_attempts`; one that never started is made
+// again whatever the policy says of lost ones.
 #pragma once
 
 #include <cstdint>

@@ -1,10 +1,13 @@
 // SPDX-License-Identifier: MIT
 // Whole pipelines on a real silo: LMDB in a temporary folder, real processes.
 #include <algorithm>
+#include <fstream>
 #include <thread>
 #include <vector>
 
 #include "actors/pipeline/fixture.h"
+#include "pipeline/names.h"
+#include "pool/pool_queue.h"
 
 namespace millrace::actors {
 namespace {
@@ -119,6 +122,110 @@ tasks:
   CHECK(again.error().code() == runtime::errc::failed_precondition);
 }
 
+// Goal: attempts are granted ahead, processes are not started ahead.
+// Method: each command says when it begins and when it is about to end, before its slot is free.
+TEST_CASE("no more processes run at a time than there are slots") {
+  temporary_folder data;
+  node here{data.path};
+  std::string list = "1";
+  for (int at = 1; at < 60; ++at) {
+    list += ",1";
+  }
+  const auto run = here.submit("name: many\ntasks: [{name: a, for_each: [" + list +
+                               "], run: echo + >> log; sleep 0.01; echo - >> log}]\n");
+  CHECK(here.wait(run) == RunState::SUCCEEDED);
+  std::ifstream log{here.host->workspace_of(run) / "log"};
+  int running = 0;
+  int most = 0;
+  for (char sign = 0; log >> sign;) {
+    running += sign == '+' ? 1 : -1;
+    most = std::max(most, running);
+  }
+  CHECK(running == 0);
+  CHECK(most == 4);
+}
+
+TEST_CASE("what waits at its executor is told as queued and can be cancelled") {
+  temporary_folder data;
+  node here{data.path};
+  const auto busy = here.submit(
+      "name: busy\ntasks: [{name: a, for_each: [1, 2, 3, 4], run: sleep 600, grace_period: "
+      "10ms}]\n");
+  const auto pool = ref<schemas::Pool>("default");
+  here.eventually([&] { return here.silo->call(pool.status())->running() == 4; });
+  const auto run = here.submit("name: behind\ntasks: [{name: a, run: touch never}]\n");
+  const auto attempts = [&] {
+    auto detail = here.silo->call(ref<schemas::Task>(run + "/a").describe());
+    return detail && detail->attempts().size() == 1 ? std::optional{*std::move(detail)}
+                                                    : std::nullopt;
+  };
+  here.eventually([&] { return attempts().has_value(); });
+  CHECK(attempts()->attempts()[0].getEnd() == schemas::AttemptEnd::QUEUED);
+  CHECK(here.task(run, "a").task().getState() == TaskState::QUEUED);
+  REQUIRE(here.silo->call(ref<schemas::Run>(run).cancel("enough")));
+  CHECK(here.wait(run) == RunState::CANCELLED);
+  CHECK(here.task(run, "a").task().getState() == TaskState::CANCELLED);
+  CHECK(attempts()->attempts()[0].getEnd() == schemas::AttemptEnd::CANCELLED);
+  CHECK_FALSE(fs::exists(here.host->workspace_of(run) / "never"));
+  REQUIRE(here.silo->call(ref<schemas::Run>(busy).cancel("enough")));
+  CHECK(here.wait(busy) == RunState::CANCELLED);
+}
+
+// Goal: `retry: never` gives up what may have run, and only that; what is lost shows what it wrote.
+// Method: the silo stops while four attempts run and two wait at their executor.
+TEST_CASE("a restart loses what ran, with the end of its output, and starts what waited") {
+  temporary_folder data;
+  std::string run;
+  constexpr unsigned slots = 4;
+  constexpr unsigned width = 6;
+  const auto name = [](unsigned at) { return "a[" + std::to_string(at) + "]"; };
+  const auto first_of = [&](node& here, unsigned at) {
+    return here.silo->call(ref<schemas::Task>(run + "/" + name(at)).describe());
+  };
+  {
+    node here{data.path};
+    run = here.submit(R"yaml(name: once
+tasks:
+  - {name: a, for_each: [0, 1, 2, 3, 4, 5], fail_fast: false, retry: never, grace_period: 10ms,
+     run: "echo begun $MILLRACE_ITEM; test -e go || sleep 600"}
+)yaml");
+    here.eventually([&] {
+      unsigned granted = 0;
+      unsigned begun = 0;
+      for (unsigned at = 0; at < width; ++at) {
+        const auto task = first_of(here, at);
+        granted += task && task->attempts().size() == 1 ? 1 : 0;
+        std::ifstream log{here.host->logs_of(run, name(at), 1).standard_output};
+        begun += log.peek() == 'b' ? 1 : 0;
+      }
+      return granted == width && begun == slots;
+    });
+    std::ofstream{here.host->workspace_of(run) / "go"};
+  }
+  node again{data.path};
+  CHECK(again.wait(run) == RunState::FAILED);
+  unsigned lost = 0;
+  for (unsigned at = 0; at < width; ++at) {
+    CAPTURE(at);
+    const auto detail = first_of(again, at);
+    REQUIRE(detail);
+    const auto first = detail->attempts()[0];
+    if (detail->state() == TaskState::LOST) {
+      ++lost;
+      CHECK(first.getEnd() == schemas::AttemptEnd::LOST);
+      CHECK(text_of(first.getText()) == "its executor went away");
+      CHECK(text_of(first.getStdoutTail()) == "begun " + std::to_string(at) + "\n");
+      CHECK(first.getStdoutBytes() == 8);
+    } else {
+      CHECK(detail->state() == TaskState::SUCCEEDED);
+      CHECK(detail->attempts().size() == 2);
+      CHECK(first.getEnd() == schemas::AttemptEnd::DROPPED);
+      CHECK(first.getStartedAt() == 0);
+    }
+  }
+  CHECK(lost == slots);
+}
+
 TEST_CASE("tasks that have not started are listed as waiting, in the order of the definition") {
   temporary_folder data;
   node here{data.path};
@@ -172,17 +279,26 @@ TEST_CASE("a task that has not ended is not begun again") {
 }
 
 // Goal: a start that this life of the executor did not grant does not swallow the task.
-// Method: the queued task is granted a slot of a life that never was.
+// Method: the task that waits behind all that is granted ahead is granted a slot of a life that
+// never was.
 TEST_CASE("a start that another life granted is reported as lost and made again") {
   temporary_folder data;
   node here{data.path};
-  const auto busy = here.submit(R"yaml(name: busy
-tasks: [{name: a, for_each: [1, 2, 3, 4], run: sleep 600, grace_period: 10ms}]
-)yaml");
+  constexpr unsigned slots = 4;
+  std::string list = "1";
+  for (unsigned at = 1; at < slots + granted_ahead_default; ++at) {
+    list += ",1";
+  }
+  const auto busy = here.submit("name: busy\ntasks: [{name: a, for_each: [" + list +
+                                "], run: sleep 600, grace_period: 10ms}]\n");
   const auto pool = ref<schemas::Pool>("default");
-  here.eventually([&] { return here.silo->call(pool.status())->running() == 4; });
+  const auto waiting_is = [&](unsigned number) {
+    const auto status = here.silo->call(pool.status());
+    return status->running() == slots && status->waiting() == number;
+  };
+  here.eventually([&] { return waiting_is(granted_ahead_default); });
   const auto run = here.submit("name: queued\ntasks: [{name: a, run: echo}]\n");
-  here.eventually([&] { return here.silo->call(pool.status())->waiting() == 1; });
+  here.eventually([&] { return waiting_is(granted_ahead_default + 1); });
   constexpr std::uint64_t stranger = 7;
   REQUIRE(here.silo->call(ref<schemas::Task>(run + "/a").granted(1, "local", stranger)));
   REQUIRE(here.silo->call(ref<schemas::Run>(busy).cancel("enough")));

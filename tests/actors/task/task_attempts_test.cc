@@ -94,6 +94,19 @@ TEST_CASE("a lost attempt is left to a person where the policy says so") {
   CHECK(task.row().state == TaskState::LOST);
 }
 
+TEST_CASE("an attempt that never started is made again whatever the policy says of lost ones") {
+  task_attempts task{{}, {.on_lost = lost_attempt::give_up}};
+  CHECK(task.begin().enqueue);
+  CHECK(task.granted(1, "e").dispatch);
+  CHECK(task.finished(1, AttemptEnd::DROPPED, -1, "its executor went away", 0).enqueue);
+  CHECK(task.row().attempt == 2);
+  CHECK(task.row().failures == 0);
+  CHECK(task.granted(2, "e").dispatch);
+  CHECK(task.cancel("enough").kill);
+  CHECK(task.finished(2, AttemptEnd::DROPPED, -1, "", 0).release);
+  CHECK(task.row().state == TaskState::CANCELLED);
+}
+
 TEST_CASE("cancelling withdraws what waits and ends what runs") {
   task_attempts queued{{}, {}};
   CHECK(queued.begin().changed);

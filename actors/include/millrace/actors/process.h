@@ -176,6 +176,12 @@ public:
   /// it is acknowledged.
   [[nodiscard]] const std::vector<recovered_attempt>& recovered() const;
 
+  /// Names the unbroken line of attempt tables that this one has come down. When it is what an
+  /// earlier life had, `recovered` has every attempt that was started and not acknowledged then. It
+  /// changes when the machine was booted, which may lose the table's last words, or the table was
+  /// removed.
+  [[nodiscard]] std::uint64_t lineage() const;
+
   /// Starts an attempt; on success `on_exit` is called exactly once, possibly before this returns.
   ///
   /// Errors: nothing runs and `on_exit` is never called after `not_found` (the program, its
