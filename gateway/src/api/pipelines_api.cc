@@ -198,8 +198,10 @@ result<schemas::pipeline_interface::submit_params> submission_of(const std::stri
   }
   const auto json = nlohmann::json::parse(body, nullptr, false);
   if (!json.is_object()) {
+    const auto why = runtime::json_mistake(body);
     return error{errc::invalid_argument,
-                 R"(the body must be a JSON object such as {"params": {"day": "monday"}})"};
+                 (why.empty() ? "" : "not JSON: " + why + "; ") +
+                     R"(the body must be a JSON object such as {"params": {"day": "monday"}})"};
   }
   for (const auto& [key, value] : json.items()) {
     if (key == "params" && value.is_object()) {

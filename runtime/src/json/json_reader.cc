@@ -330,8 +330,8 @@ result<any_message> from_json(capnp::StructSchema schema, std::string_view text)
   } catch (const mistake& wrong) {
     return error{errc::invalid_argument,
                  (wrong.pointer.empty() ? "the body" : wrong.pointer) + ": " + wrong.text};
-  } catch (const json::exception& broken) {
-    return error{errc::invalid_argument, std::string{"not JSON: "} + broken.what()};
+  } catch (const json::exception&) {
+    return error{errc::invalid_argument, "not JSON: " + json_mistake(text)};
   } catch (const kj::Exception& refused) {
     return error{errc::invalid_argument,
                  std::string{"refused: "} + refused.getDescription().cStr()};

@@ -233,7 +233,10 @@ TEST_CASE("an idempotency key submits once") {
         "conflict");
   CHECK(here.ask(method::post, runs, 400, R"({"params":{"nope":1}})")["detail"] ==
         "the pipeline has no parameter `nope`");
-  CHECK(here.ask(method::post, runs, 400, "[]")["code"] == "invalid_argument");
+  CHECK(here.ask(method::post, runs, 400, "[]")["detail"] ==
+        R"(the body must be a JSON object such as {"params": {"day": "monday"}})");
+  CHECK(here.ask(method::post, runs, 400, "{params: 1}")["detail"].get<std::string>().starts_with(
+      "not JSON: 1:2: 'p' does not belong here; "));
   const std::string deep = std::string(1'000'000, '[') + std::string(1'000'000, ']');
   CHECK(here.ask(method::post, runs, 400, R"({"params":{"who":)" + deep + "}}")["detail"] ==
         "/params: nested deeper than 64");

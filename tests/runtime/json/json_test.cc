@@ -86,8 +86,22 @@ TEST_CASE("mistakes are named with their place") {
   CHECK(refusal(R"({"bytes":"A"})") == "/bytes: expected a string in base64");
   CHECK(refusal(R"({"either":{"number":1,"word":"x"}})") ==
         "/either/word: only one of 'number' and 'word' may be given");
-  CHECK(refusal("{").find("not JSON: ") == 0);
-  CHECK(refusal(std::string(100'000, '[')).find("not JSON: ") == 0);
+  CHECK(refusal(std::string(100'000, '[')) ==
+        "not JSON: 1:100001: the text ends here before it is whole");
+}
+
+TEST_CASE("what is no JSON is told by its line and column") {
+  CHECK(json_mistake("{\n  \"large\": 5\n}").empty());
+  CHECK(json_mistake("") == "1:1: the text ends here before it is whole");
+  CHECK(refusal("{\n  `large`: 5}") ==
+        "not JSON: 2:3: '`' does not belong here; keys and strings stand in double quotes, commas "
+        "between values only");
+  CHECK(json_mistake("[1,]").starts_with("1:4: ']' does not belong here"));
+  CHECK(json_mistake("{}\n{}").starts_with("2:1: '{' does not belong here"));
+  CHECK(json_mistake("{\"a\":1") == "1:7: the text ends here before it is whole");
+  CHECK(json_mistake("\"a\nb\"").starts_with("1:3: a control character stands here"));
+  CHECK(json_mistake("[\"\xff\"]").starts_with("1:3: a character stands here"));
+  CHECK(json_mistake("[\n1, 1e999]") == "2:8: this number is out of range");
 }
 
 TEST_CASE("what is embedded as it stands is no deeper than anything else") {
