@@ -39,7 +39,15 @@ TEST_CASE("help, versions and mistakes in the command line have their codes") {
     CHECK(help.output.find("Examples:") != std::string::npos);
   }
   CHECK(millrace({}).status == 2);
-  CHECK(millrace({"rnu"}).errors.find("did you mean 'run'?") != std::string::npos);
+  CHECK(millrace({"rnu"}).errors ==
+        "millrace: there is no command 'rnu'; did you mean 'run'? `millrace --help` lists them "
+        "all\n");
+  CHECK(millrace({"frob"}).errors ==
+        "millrace: there is no command 'frob'; `millrace --help` lists them all\n");
+  CHECK(millrace({"--data", "x", "dev"}).errors ==
+        "millrace: the command comes first, options behind it: `millrace dev --data ...`; see "
+        "`millrace --help`\n");
+  CHECK(millrace({"--data", "x", "frob"}).status == 2);
   CHECK(millrace({"run"}).status == 2);
   CHECK(millrace({"run", "x.yaml", "--nonsense"}).status == 2);
   CHECK(millrace({"run", "no-such-file.yaml"}).errors.find("cannot read 'no-such-file.yaml'") !=
@@ -304,18 +312,21 @@ TEST_CASE("a followed log that the server's stop cuts off does not look whole") 
   CHECK(left.errors.find("it was closed before the answer was whole") != std::string::npos);
 }
 
-TEST_CASE("output that cannot be written is no success") {
+TEST_CASE("output that cannot be written has a code and a message of its own") {
   temporary_folder folder;
   const auto errors = folder.path / "errors";
   for (const auto* command : {"--help", "version", "validate - -o json"}) {
     CAPTURE(command);
-    const auto status =
-        std::system(("echo '{name: x, tasks: [{name: a, run: x}]}' | " MILLRACE_PROGRAM " " +
-                     std::string{command} + " >/dev/full 2>" + errors.string())
-                        .c_str());
-    CHECK(WEXITSTATUS(status) == 1);
-    CHECK(contents(errors) ==
-          "millrace: not all of the output could be written: No space left on device\n");
+    for (const auto& [where, why] :
+         {std::pair{">/dev/full", "No space left on device"}, {">&-", "Bad file descriptor"}}) {
+      const auto status =
+          std::system(("echo '{name: x, tasks: [{name: a, run: x}]}' | " MILLRACE_PROGRAM " " +
+                       std::string{command} + " " + where + " 2>" + errors.string())
+                          .c_str());
+      CHECK(WEXITSTATUS(status) == 74);
+      CHECK(contents(errors) ==
+            "millrace: not all of the output could be written: " + std::string{why} + "\n");
+    }
   }
 }
 

@@ -12,6 +12,7 @@
 
 #include "cli/command.h"
 #include "cli/completion.h"
+#include "millrace/actors/suggestion.h"
 #include "version.h"
 
 namespace millrace::gateway::cli {
@@ -62,7 +63,8 @@ void print_help(std::ostream& out, const std::vector<command>& commands) {
   out << "\n"
          "`millrace COMMAND --help` tells more. Exit codes: 0 ok, 1 run failed, 2 usage or\n"
          "definition, 3 cancelled, 4 not allowed, 5 not found, 6 conflict, 7 unreachable,\n"
-         "8 wait timed out, 130 interrupted, 141 nobody reads the output.\n";
+         "8 wait timed out, 74 output could not be written, 130 interrupted, 141 nobody reads\n"
+         "the output.\n";
 }
 
 void print_help(std::ostream& out, const command& one, const po::options_description& options) {
@@ -71,32 +73,28 @@ void print_help(std::ostream& out, const command& one, const po::options_descrip
       << options;
 }
 
-std::size_t distance(std::string_view a, std::string_view b) {
-  std::vector<std::size_t> row(b.size() + 1);
-  for (std::size_t at = 0; at <= b.size(); ++at) {
-    row[at] = at;
+exit_code unknown_command(const std::vector<std::string>& arguments,
+                          const std::vector<command>& commands) {
+  const auto& word = arguments[0];
+  if (word.starts_with('-')) {
+    const auto named = std::find_if(arguments.begin(), arguments.end(), [&](const auto& each) {
+      return std::any_of(commands.begin(), commands.end(),
+                         [&](const auto& one) { return one.name == each; });
+    });
+    const auto name = named == arguments.end() ? std::string{"COMMAND"} : *named;
+    return report(exit_code::usage, "the command comes first, options behind it: `millrace " +
+                                        name + " " + word + " ...`; see `millrace --help`");
   }
-  for (std::size_t i = 1; i <= a.size(); ++i) {
-    auto diagonal = std::exchange(row[0], i);
-    for (std::size_t j = 1; j <= b.size(); ++j) {
-      const auto above = row[j];
-      row[j] = std::min({row[j] + 1, row[j - 1] + 1, diagonal + (a[i - 1] == b[j - 1] ? 0 : 1)});
-      diagonal = above;
-    }
+  actors::suggestion nearest{word};
+  for (const auto& each : commands) {
+    nearest.consider(each.name);
   }
-  return row[b.size()];
-}
-
-exit_code unknown_command(const std::string& word, const std::vector<command>& commands) {
-  const auto nearest =
-      std::min_element(commands.begin(), commands.end(), [&](const auto& a, const auto& b) {
-        return distance(a.name, word) < distance(b.name, word);
-      });
-  std::string text = "there is no command '" + word + "'";
-  if (distance(nearest->name, word) <= 2) {
-    text += "; did you mean '" + std::string{nearest->name} + "'?";
-  }
-  return report(exit_code::usage, text + " `millrace --help` lists them");
+  nearest.consider("help");
+  nearest.consider("version");
+  const auto hint = nearest.best().empty() ? std::string{}
+                                           : "did you mean '" + std::string{nearest.best()} + "'? ";
+  return report(exit_code::usage,
+                "there is no command '" + word + "'; " + hint + "`millrace --help` lists them all");
 }
 
 exit_code run_command(const command& one, const std::vector<std::string>& arguments) {
@@ -154,7 +152,7 @@ exit_code run_any(const std::vector<std::string>& arguments) {
   const auto found = std::find_if(commands.begin(), commands.end(),
                                   [&](const auto& each) { return each.name == word; });
   if (found == commands.end()) {
-    return unknown_command(word, commands);
+    return unknown_command(arguments, commands);
   }
   return run_command(*found, {arguments.begin() + 1, arguments.end()});
 }
@@ -176,7 +174,7 @@ exit_code run(const std::vector<std::string>& arguments) {
   auto failure = exit_code::reader_left;
   if (!reader_left()) {
     const auto why = errno == 0 ? std::string{} : std::string{": "} + std::strerror(errno);
-    failure = report(exit_code::run_failed, "not all of the output could be written" + why);
+    failure = report(exit_code::output_failed, "not all of the output could be written" + why);
   }
   return code == exit_code::ok ? failure : code;
 }

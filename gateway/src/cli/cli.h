@@ -20,12 +20,14 @@ enum class exit_code : int {
   conflict = 6,
   unreachable = 7,
   wait_timed_out = 8,
+  output_failed = 74,  ///< `EX_IOERR` of sysexits.h.
   interrupted = 130,
   reader_left = 141,  ///< As a shell says it of a program that SIGPIPE ended.
 };
 
-/// Runs the command that `arguments` (without the program's name) name. `run_failed` also when
-/// what it printed could not be written; quietly `reader_left` when nobody wanted the rest of it.
+/// Runs the command that `arguments` (without the program's name) name. What succeeds otherwise is
+/// `output_failed` when what it printed could not be written, and quietly `reader_left` when nobody
+/// wanted the rest of it.
 [[nodiscard]] exit_code run(const std::vector<std::string>& arguments);
 
 }  // namespace millrace::gateway::cli
