@@ -204,9 +204,10 @@ struct RunStored {
   finishedAt @6 :Int64;    # 0 while it runs.
   tasks @7 :TaskCounts;    # Kept with each change of an instance.
   eventCount @8 :UInt64;   # The sequence of the latest event.
-  ending @9 :Bool;         # Nothing new starts: `state` will be the one below.
+  ending @9 :Bool;         # Only tasks that run always still start: `state` will be the one below.
   endState @10 :RunState;  # Only if `ending`.
   epoch @11 :UInt32;       # Counts retries of the run; results of older ones are ignored.
+  forced @12 :Bool;        # Only if `ending`: tasks that run always are ended too.
 }
 
 struct RunPinned {
@@ -233,8 +234,9 @@ interface Run $Actor.actor("run") $Actor.group("run") $Actor.affinity("/") {
       $Actor.reentrant;
   # Those with a higher sequence; waits up to waitMs for one, and up to a second for the run itself if it
   # was just submitted. `ended`: there will be no more. limit 0: 1,000, which is the most.
-  cancel @5 (reason :Text) -> ();
-  # Ends it: what runs is cancelled, nothing new starts. `reason` is for people; empty: a default.
+  cancel @5 (reason :Text, force :Bool) -> ();
+  # Ends it: what runs is cancelled, and only tasks with `run_on: always` start or go on; `force`, also
+  # later, ends these too. `reason` is for people; empty: a default.
   retry @6 () -> (tasks :UInt32);
   # Starts what did not succeed again. Answers how many instances.
   taskChanged @7 (epoch :UInt32, status :TaskStatus) -> () $Actor.internal;

@@ -277,6 +277,38 @@ TEST_CASE("Ctrl-C cancels a run at any time") {
 
 // Goal: a restart of the server is not the end of a watch.
 // Method: the task reads a named pipe, so it ends when the test writes to it: after the restart.
+TEST_CASE("a cancelled run tidies up first, unless it is forced to end") {
+  temporary_folder folder;
+  const auto file = written(folder, R"(name: tidy
+params: {command: {required: true}}
+tasks:
+  - {name: work, run: sleep 600}
+  - {name: tidy, needs: [work], run_on: always, run: $MILLRACE_PARAM_COMMAND}
+)");
+  server_process server{folder.path / "data"};
+  const auto program = [&](std::vector<std::string> words) {
+    words.insert(words.end(), {"--server", server.url()});
+    return millrace(words);
+  };
+  REQUIRE(program({"apply", file.string()}).status == 0);
+  const auto submitted = [&](const std::string& command) {
+    const auto made = program({"submit", "tidy", "-p", "command=" + command}).output;
+    const auto run = made.substr(0, made.size() - 1);
+    // A run that has just been stored has not begun; to watch one waits for that.
+    CHECK(program({"watch", run, "--timeout", "1s"}).status == 8);
+    return run;
+  };
+  const auto run = submitted("echo tidied");
+  CHECK(program({"cancel", run}).status == 0);
+  CHECK(program({"watch", run}).status == 3);
+  CHECK(program({"logs", run, "tidy"}).output == "tidied\n");
+
+  const auto forced = submitted("sleep 600");
+  CHECK(program({"cancel", forced}).status == 0);
+  CHECK(program({"cancel", forced, "--force"}).status == 0);
+  CHECK(program({"watch", forced}).status == 3);
+}
+
 TEST_CASE("watch goes on when the server comes back") {
   temporary_folder folder;
   const gated_pipeline gated{folder};

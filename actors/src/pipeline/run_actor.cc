@@ -75,7 +75,8 @@ async<> run_actor::on_activate() {
     return true;
   });
   if (over() || state().getEnding()) {
-    graph_->restore_stopping();
+    graph_->restore_stopping(over() || state().getForced() ? stop_reach::everything
+                                                           : stop_reach::ordinary);
   }
   auto effects = graph_->begin();
   if (!over()) {
@@ -121,11 +122,13 @@ void run_actor::report() {
 
 async<> run_actor::on_reminder(std::string) {
   if (graph_ && !over() && !state().getEnding()) {
-    stop(RunState::TIMED_OUT, "the run's timeout of " +
-                                  std::to_string(std::chrono::duration_cast<std::chrono::seconds>(
-                                                     *graph_->definition().timeout)
-                                                     .count()) +
-                                  " s passed");
+    stop(RunState::TIMED_OUT,
+         "the run's timeout of " +
+             std::to_string(
+                 std::chrono::duration_cast<std::chrono::seconds>(*graph_->definition().timeout)
+                     .count()) +
+             " s passed",
+         stop_reach::ordinary);
   }
   return {};
 }
@@ -300,12 +303,16 @@ async<> run_actor::task_changed(task_changed_params params) {
   }
 }
 
-void run_actor::stop(RunState end, const std::string& reason) {
+// A run that is ending already keeps its end and the first reason for it.
+void run_actor::stop(RunState end, const std::string& reason, stop_reach reach) {
   auto root = edit();
-  root.setEnding(true);
-  root.setEndState(end);
-  root.setReason(reason.c_str());
-  apply(graph_->stop(reason));
+  if (!root.getEnding()) {
+    root.setEnding(true);
+    root.setEndState(end);
+    root.setReason(reason.c_str());
+  }
+  root.setForced(reach == stop_reach::everything);
+  apply(graph_->stop(reason, reach));
 }
 
 void run_actor::finish() {
@@ -517,10 +524,11 @@ async<> run_actor::cancel(cancel_params params) {
         errc::failed_precondition,
         "the run has already ended: " + std::string{to_string(state().getState())});
   }
-  if (!state().getEnding()) {
+  if (!state().getEnding() || (params.force() && !state().getForced())) {
     const auto reason = params.reason().empty() ? std::string{"cancelled on request"}
                                                 : std::string{params.reason()};
-    stop(RunState::CANCELLED, reason);
+    stop(RunState::CANCELLED, reason,
+         params.force() ? stop_reach::everything : stop_reach::ordinary);
   }
 }
 
@@ -537,6 +545,7 @@ async<run_actor::retry_results> run_actor::retry() {
   root.setEpoch(root.getEpoch() + 1);
   root.setState(RunState::RUNNING);
   root.setEnding(false);
+  root.setForced(false);
   root.setReason("");
   root.setFinishedAt(0);
   std::vector<instance_id> forgotten;

@@ -37,7 +37,7 @@ private:
   void apply(run_effects effects);
   void start(instance_id id, run_effects& effects);
   void settle(const settled_instance& one);
-  void stop(schemas::RunState end, const std::string& reason);
+  void stop(schemas::RunState end, const std::string& reason, stop_reach reach);
   void finish();
   void limit_time(runtime::wall_time start);
   void report();

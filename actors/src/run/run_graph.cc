@@ -215,6 +215,11 @@ void run_graph::drain(run_effects& effects) {
   effects.ended = unended_ == 0;
 }
 
+bool run_graph::withdrawn(std::uint32_t at) const {
+  return stopping_ == stop_reach::everything ||
+         (stopping_ && definition_.tasks[at].run_on != trigger_rule::always);
+}
+
 // Whether `run_on` lets the task start; settles it if not.
 bool run_graph::judge_needs(std::uint32_t at, run_effects& effects) {
   const auto& task = definition_.tasks[at];
@@ -271,7 +276,7 @@ void run_graph::judge(std::uint32_t at, run_effects& effects) {
   auto& node = nodes_[at];
   if (node.restored_whole) {
     settle_whole(at, *node.restored_whole, {}, effects);
-  } else if (stopping_ && node.restored.empty()) {
+  } else if (withdrawn(at) && node.restored.empty()) {
     settle_whole(at, task_state::CANCELLED, stop_reason_, effects);
   } else if (!node.restored.empty() ||  // it was open before the restart
              (judge_needs(at, effects) && judge_when(at, effects))) {
@@ -325,7 +330,7 @@ void run_graph::open(std::uint32_t at, run_effects& effects) {
   active_ += node.active;
   node.restored.clear();
   known_ += node.slots.size();
-  if (stopping_) {
+  if (withdrawn(at)) {
     settle_unstarted(at, task_state::CANCELLED, stop_reason_, effects);
   }
   judge_each_when(at, effects);
@@ -475,13 +480,13 @@ void run_graph::settle_unstarted(std::uint32_t at, task_state state, std::string
   }
 }
 
-run_effects run_graph::stop(std::string_view reason) {
+run_effects run_graph::stop(std::string_view reason, stop_reach reach) {
   run_effects effects;
-  stopping_ = true;
+  stopping_ = reach;
   stop_reason_ = reason;
   for (std::uint32_t at = 0; at < nodes_.size(); ++at) {
     auto& node = nodes_[at];
-    if (node.now != phase::open) {
+    if (node.now != phase::open || !withdrawn(at)) {
       continue;
     }
     settle_unstarted(at, task_state::CANCELLED, reason, effects);
@@ -492,22 +497,14 @@ run_effects run_graph::stop(std::string_view reason) {
     }
     finish_if_done(at, effects);
   }
-  // Tasks that still wait for active ones are judged, and cancelled, as those end; the others now.
-  for (const auto at : graph_.order) {
-    auto& node = nodes_[at];
-    if (node.now == phase::waiting && node.needs_left == 0) {
-      judge(at, effects);
-    }
-  }
-  ready_.clear();
-  drain(effects);
+  drain(effects);  // tasks that still wait for active ones are judged as those end
   return effects;
 }
 
 run_effects run_graph::retry(std::vector<instance_id>& forgotten) {
   run_effects effects;
   std::vector<bool> again(nodes_.size());
-  stopping_ = false;
+  stopping_.reset();
   for (const auto at : graph_.order) {
     auto& node = nodes_[at];
     const auto needs_again = std::any_of(graph_.needs[at].begin(), graph_.needs[at].end(),

@@ -9,7 +9,8 @@
 // starts it if all succeeded; it is `upstream_failed` if one failed, `skipped` if one was skipped.
 // Then `when` is asked: false is `skipped`. A fan-out starts at most `start_window` instances of
 // the run at a time, and at most `max_parallel`; with `fail_fast` its first failure cancels the
-// rest. A run has failed when any task failed, whatever ran afterwards.
+// rest. A run has failed when any task failed, whatever ran afterwards. When a run is stopped,
+// tasks with `run_on: always` go on or still start once what they need has ended: they tidy up.
 #pragma once
 
 #include <cstdint>
@@ -41,6 +42,12 @@ using output_list = std::vector<std::pair<std::string, std::string>>;
 /// `timed_out`, as expressions and texts spell it.
 [[nodiscard]] std::string_view to_string(task_state state) noexcept;
 [[nodiscard]] std::string_view to_string(run_state state) noexcept;
+
+/// Which tasks a stop withdraws.
+enum class stop_reach : std::uint8_t {
+  ordinary,    ///< All but those with `run_on: always`.
+  everything,  ///< Those too.
+};
 
 /// One instance: positions of the task in the definition and of the instance in its fan-out.
 struct instance_id {
@@ -75,8 +82,8 @@ public:
   void restore(instance_id id, task_state state, output_list outputs);
   /// Tells of a fan-out that was settled as a whole, without instances: before `begin`.
   void restore_whole(std::uint32_t task, task_state state);
-  /// Nothing new starts, as after `stop`: before `begin`. What had been started is waited for.
-  void restore_stopping() { stopping_ = true; }
+  /// As after `stop`: before `begin`. What had been started is waited for.
+  void restore_stopping(stop_reach reach) { stopping_ = reach; }
 
   /// Starts the run, or goes on with it.
   [[nodiscard]] run_effects begin();
@@ -84,8 +91,9 @@ public:
   /// A started instance has ended. No effect for one that had ended before.
   [[nodiscard]] run_effects ended(instance_id id, task_state state, output_list outputs);
 
-  /// The run is cancelled or out of time: settles what has not started, cancels what has.
-  [[nodiscard]] run_effects stop(std::string_view reason);
+  /// The run is cancelled or out of time: of the tasks within `reach`, settles what has not started
+  /// and cancels what has. A second stop may reach further.
+  [[nodiscard]] run_effects stop(std::string_view reason, stop_reach reach);
 
   /// Starts again whatever did not succeed, and what was skipped because of it. Instances of a
   /// fan-out that succeeded are kept, unless a task it needs runs again: its list may change.
@@ -148,6 +156,7 @@ private:
   class scope;
 
   void judge(std::uint32_t at, run_effects& effects);
+  [[nodiscard]] bool withdrawn(std::uint32_t at) const;
   [[nodiscard]] bool judge_needs(std::uint32_t at, run_effects& effects);
   [[nodiscard]] bool judge_when(std::uint32_t at, run_effects& effects);
   void judge_each_when(std::uint32_t at, run_effects& effects);
@@ -175,7 +184,7 @@ private:
   std::size_t active_ = 0;
   std::size_t known_ = 0;
   std::size_t unended_ = 0;  // tasks
-  bool stopping_ = false;
+  std::optional<stop_reach> stopping_;
   std::string stop_reason_ = "the run was cancelled";
 };
 

@@ -16,7 +16,8 @@ namespace {
 
 void add_cancel_options(po::options_description& options) {
   add_server_option(options);
-  options.add_options()("reason", po::value<std::string>()->value_name("TEXT"), "why");
+  options.add_options()("reason", po::value<std::string>()->value_name("TEXT"), "why")(
+      "force", po::bool_switch(), "end tasks with `run_on: always` too");
 }
 
 exit_code run_cancel(const option_values& options, const std::vector<std::string>& positional) {
@@ -24,8 +25,9 @@ exit_code run_cancel(const option_values& options, const std::vector<std::string
   if (!server) {
     return report(server.error());
   }
-  const auto body = ordered_json{{"reason", text_of(options, "reason")}}.dump(
-      -1, ' ', false, ordered_json::error_handler_t::replace);
+  const auto body =
+      ordered_json{{"reason", text_of(options, "reason")}, {"force", options["force"].as<bool>()}}
+          .dump(-1, ' ', false, ordered_json::error_handler_t::replace);
   const auto answer =
       server->ask(http::method::post, "/api/v1/runs/" + escaped(positional[0]) + "/cancel", body);
   return answer ? exit_code::ok : report(answer.error());
@@ -121,7 +123,9 @@ exit_code run_dead_letters(const option_values& options,
 
 std::vector<command> control_commands() {
   return {
-      {"cancel", "RUN [--reason TEXT]", "end a run", "  millrace cancel RUN --reason 'wrong day'\n",
+      {"cancel", "RUN [--reason TEXT] [--force]", "end a run",
+       "  millrace cancel RUN --reason 'wrong day'\n"
+       "  millrace cancel RUN --force\n",
        1, 1, add_cancel_options, run_cancel},
       {"retry", "RUN", "run again what did not succeed", "  millrace retry RUN\n", 1, 1,
        add_server_option, run_retry},

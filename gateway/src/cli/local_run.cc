@@ -64,14 +64,18 @@ result<void> local_run::submit(const std::string& params) {
 
 exit_code local_run::follow() {
   std::uint64_t after = 0;
-  auto told = false;
-  auto cancelled = false;
+  auto told = 0;
+  auto cancelled = 0;
   for (;;) {
-    if (interrupts() > 0 && !std::exchange(told, true)) {
-      view_.line("cancelling; press Ctrl-C twice more to leave at once");
+    const auto asked = interrupts();
+    if (asked > std::exchange(told, asked)) {
+      view_.line(asked == 1 ? "cancelling; press Ctrl-C again to end tasks that run always too"
+                            : "ending every task; press Ctrl-C again to leave at once");
     }
-    if (told && !cancelled) {  // again after a refusal: the run may not have heard of itself yet
-      cancelled = here_.silo().call(ref<schemas::Run>(run_).cancel("interrupted")).has_value();
+    // Again after a refusal: the run may not have heard of itself yet.
+    if (asked > cancelled &&
+        here_.silo().call(ref<schemas::Run>(run_).cancel("interrupted", asked > 1))) {
+      cancelled = asked;
     }
     auto page = here_.silo().call(ref<schemas::Run>(run_).events(after, look_ms, 0));
     if (!page) {
@@ -94,7 +98,7 @@ exit_code local_run::follow() {
     }
     view_.tick();
   }
-  return finish(cancelled);
+  return finish(cancelled > 0);
 }
 
 exit_code local_run::finish(bool interrupted) {

@@ -95,7 +95,7 @@ TEST_CASE("a start that is refused for a while is made again, and can be cancell
   const auto patient = here.submit(text);
   here.eventually(
       [&] { return here.silo->call(ref<schemas::Pool>("default").status())->running() == 2; });
-  REQUIRE(here.silo->call(ref<schemas::Run>(cancelled).cancel("enough")));
+  REQUIRE(here.silo->call(ref<schemas::Run>(cancelled).cancel("enough", false)));
   CHECK(here.wait(cancelled) == RunState::CANCELLED);
   std::fclose(writer);
   CHECK(here.wait(patient) == RunState::SUCCEEDED);
@@ -111,14 +111,14 @@ tasks:
   - {name: b, run: echo, needs: [a]}
 )yaml");
   here.wait_until_running(run, "a");
-  REQUIRE(here.silo->call(ref<schemas::Run>(run).cancel("enough")));
+  REQUIRE(here.silo->call(ref<schemas::Run>(run).cancel("enough", false)));
   CHECK(here.wait(run) == RunState::CANCELLED);
   CHECK(here.task(run, "a").task().getState() == TaskState::CANCELLED);
   CHECK(here.task(run, "b").task().getState() == TaskState::CANCELLED);
   while (here.host->processes().stats().running > 0) {
     std::this_thread::yield();  // until the stored result is acknowledged
   }
-  const auto again = here.silo->call(ref<schemas::Run>(run).cancel("enough"));
+  const auto again = here.silo->call(ref<schemas::Run>(run).cancel("enough", false));
   CHECK(again.error().code() == runtime::errc::failed_precondition);
 }
 
@@ -162,12 +162,12 @@ TEST_CASE("what waits at its executor is told as queued and can be cancelled") {
   here.eventually([&] { return attempts().has_value(); });
   CHECK(attempts()->attempts()[0].getEnd() == schemas::AttemptEnd::QUEUED);
   CHECK(here.task(run, "a").task().getState() == TaskState::QUEUED);
-  REQUIRE(here.silo->call(ref<schemas::Run>(run).cancel("enough")));
+  REQUIRE(here.silo->call(ref<schemas::Run>(run).cancel("enough", false)));
   CHECK(here.wait(run) == RunState::CANCELLED);
   CHECK(here.task(run, "a").task().getState() == TaskState::CANCELLED);
   CHECK(attempts()->attempts()[0].getEnd() == schemas::AttemptEnd::CANCELLED);
   CHECK_FALSE(fs::exists(here.host->workspace_of(run) / "never"));
-  REQUIRE(here.silo->call(ref<schemas::Run>(busy).cancel("enough")));
+  REQUIRE(here.silo->call(ref<schemas::Run>(busy).cancel("enough", false)));
   CHECK(here.wait(busy) == RunState::CANCELLED);
 }
 
@@ -257,7 +257,7 @@ tasks:
   CHECK(listed == std::vector<std::string>{"z", "each", "a"});
   const auto nonsense = here.silo->call(ref<schemas::Run>(run).tasks("nope", 1));
   CHECK(nonsense.error().code() == runtime::errc::invalid_argument);
-  REQUIRE(here.silo->call(ref<schemas::Run>(run).cancel("enough")));
+  REQUIRE(here.silo->call(ref<schemas::Run>(run).cancel("enough", false)));
   CHECK(here.wait(run) == RunState::CANCELLED);
 }
 
@@ -274,7 +274,7 @@ TEST_CASE("a task that has not ended is not begun again") {
   REQUIRE_FALSE(begun);
   CHECK(begun.error().code() == runtime::errc::failed_precondition);
   CHECK(here.task(run, "a").task().getAttempt() == 1);
-  REQUIRE(here.silo->call(ref<schemas::Run>(run).cancel("enough")));
+  REQUIRE(here.silo->call(ref<schemas::Run>(run).cancel("enough", false)));
   CHECK(here.wait(run) == RunState::CANCELLED);
 }
 
@@ -301,7 +301,7 @@ TEST_CASE("a start that another life granted is reported as lost and made again"
   here.eventually([&] { return waiting_is(granted_ahead_default + 1); });
   constexpr std::uint64_t stranger = 7;
   REQUIRE(here.silo->call(ref<schemas::Task>(run + "/a").granted(1, "local", stranger)));
-  REQUIRE(here.silo->call(ref<schemas::Run>(busy).cancel("enough")));
+  REQUIRE(here.silo->call(ref<schemas::Run>(busy).cancel("enough", false)));
   CHECK(here.wait(run) == RunState::SUCCEEDED);
   CHECK(here.task(run, "a").task().getAttempt() == 2);
 }
@@ -438,7 +438,7 @@ tasks:
   - {name: b, run: echo, needs: [a]}
 )yaml");
     here.eventually([&] { return fs::exists(here.host->workspace_of(run) / "deaf"); });
-    REQUIRE(here.silo->call(ref<schemas::Run>(run).cancel("enough")));
+    REQUIRE(here.silo->call(ref<schemas::Run>(run).cancel("enough", false)));
   }
   node again{data.path};
   CHECK(again.wait(run) == RunState::CANCELLED);
@@ -446,6 +446,57 @@ tasks:
   CHECK(again.task(run, "a").task().getState() == TaskState::CANCELLED);
   CHECK(again.task(run, "a").task().getReason() == "enough");
   CHECK(again.task(run, "b").task().getState() == TaskState::CANCELLED);
+}
+
+TEST_CASE("a cancelled run tidies up, through a restart, and stays cancelled") {
+  temporary_folder data;
+  std::string run;
+  const std::string text = R"yaml(name: tidy
+tasks:
+  - {name: a, run: sleep 600, grace_period: 10ms}
+  - {name: b, needs: [a], run: echo}
+  - {name: tidy, needs: [b], run_on: always, run: "test -e slow || { touch slow; sleep 600; }; touch tidied",
+     grace_period: 10ms}
+)yaml";
+  {
+    node here{data.path};
+    run = here.submit(text);
+    here.wait_until_running(run, "a");
+    REQUIRE(here.silo->call(ref<schemas::Run>(run).cancel("enough", false)));
+    here.wait_until_running(run, "tidy");
+    REQUIRE(here.silo->call(ref<schemas::Run>(run).cancel("twice", false)));  // no effect
+    here.eventually([&] { return fs::exists(here.host->workspace_of(run) / "slow"); });
+  }
+  node here{data.path};
+  CHECK(here.wait(run) == RunState::CANCELLED);
+  CHECK(fs::exists(here.host->workspace_of(run) / "tidied"));
+  CHECK(here.task(run, "a").task().getState() == TaskState::CANCELLED);
+  CHECK(here.task(run, "b").task().getState() == TaskState::CANCELLED);
+  CHECK(here.task(run, "tidy").task().getState() == TaskState::SUCCEEDED);
+  const auto status = here.silo->call(ref<schemas::Run>(run).status());
+  CHECK(status->run().getReason() == "enough");
+
+  const auto forced = here.submit(text);
+  here.wait_until_running(forced, "a");
+  REQUIRE(here.silo->call(ref<schemas::Run>(forced).cancel("enough", false)));
+  here.wait_until_running(forced, "tidy");
+  REQUIRE(here.silo->call(ref<schemas::Run>(forced).cancel("at once", true)));
+  CHECK(here.wait(forced) == RunState::CANCELLED);
+  CHECK(here.task(forced, "tidy").task().getState() == TaskState::CANCELLED);
+}
+
+TEST_CASE("a run that is out of time tidies up and stays timed out") {
+  temporary_folder data;
+  node here{data.path};
+  const auto run = here.submit(R"yaml(name: late
+timeout: 100ms
+tasks:
+  - {name: a, run: sleep 600, grace_period: 10ms}
+  - {name: tidy, needs: [a], run_on: always, run: exit 3}
+)yaml");
+  CHECK(here.wait(run) == RunState::TIMED_OUT);
+  CHECK(here.task(run, "a").task().getState() == TaskState::CANCELLED);
+  CHECK(here.task(run, "tidy").task().getState() == TaskState::FAILED);
 }
 
 TEST_CASE("runs are listed in pages, the newest first") {

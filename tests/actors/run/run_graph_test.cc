@@ -38,12 +38,12 @@ public:
     rows_[name] = {id, state, outputs};
     take(graph_.ended(id, state, std::move(outputs)));
   }
-  void stop() {
-    stopping_ = true;
-    take(graph_.stop("stop"));
+  void stop(stop_reach reach = stop_reach::ordinary) {
+    stopping_ = reach;
+    take(graph_.stop("stop", reach));
   }
   void retry() {
-    stopping_ = false;
+    stopping_.reset();
     std::vector<instance_id> forgotten;
     const auto effects = graph_.retry(forgotten);
     for (const auto id : forgotten) {
@@ -62,7 +62,7 @@ public:
       }
     }
     if (stopping_) {
-      graph_.restore_stopping();
+      graph_.restore_stopping(*stopping_);
     }
     const auto effects = graph_.begin();
     CHECK(effects.start.empty());
@@ -72,6 +72,8 @@ public:
   }
   void take(const run_effects& effects) {
     for (const auto id : effects.start) {
+      CHECK((!stopping_ || (stopping_ == stop_reach::ordinary &&
+                            definition_.tasks[id.task].run_on == trigger_rule::always)));
       CHECK(running_.emplace(graph_.name_of(id), id).second);
       rows_[graph_.name_of(id)] = {id, task_state::QUEUED, {}};
     }
@@ -102,7 +104,7 @@ public:
   pipeline_definition definition_;
   run_graph graph_;
   std::map<std::string, stored> rows_;
-  bool stopping_ = false;
+  std::optional<stop_reach> stopping_;
   std::map<std::string, instance_id> running_;
   std::map<std::string, task_state> settled_;
   std::set<std::string> cancelled_;
@@ -240,11 +242,61 @@ tasks:
   - {name: a, run: x}
   - {name: b, run: x, needs: [a]}
 )"};
-  run.take(run.graph_.stop("cancelled by hand"));
+  run.stop();
   CHECK(run.cancelled_ == names{"a"});
   CHECK_FALSE(run.ended_);
   run.end("a", task_state::CANCELLED);
   CHECK(run.settled_.at("b") == task_state::CANCELLED);
+  CHECK(run.ended_);
+}
+
+TEST_CASE("a stopped run still does what it always does, once what that needs has ended") {
+  played_run run{R"(name: p
+tasks:
+  - {name: a, run: x}
+  - {name: b, run: x, needs: [a]}
+  - {name: alert, run: x, needs: [b], run_on: failure}
+  - {name: tidy, run: x, needs: [b], run_on: always}
+  - {name: wipe, run: x, needs: [tidy], run_on: always, for_each: [1, 2], max_parallel: 1}
+  - {name: maybe, run: x, needs: [b], run_on: always, when: "${{ tasks.a.status == 'succeeded' }}"}
+  - {name: last, run: x, needs: [tidy]}
+)"};
+  run.stop();
+  CHECK(run.cancelled_ == names{"a"});
+  CHECK(run.running() == names{"a"});
+  run.end("a", task_state::CANCELLED);
+  CHECK(run.settled_.at("b") == task_state::CANCELLED);
+  CHECK(run.settled_.at("alert") == task_state::CANCELLED);
+  CHECK(run.settled_.at("maybe") == task_state::SKIPPED);
+  CHECK(run.running() == names{"tidy"});
+  run.come_back();
+  run.end("tidy", task_state::SUCCEEDED);
+  CHECK(run.settled_.at("last") == task_state::CANCELLED);
+  CHECK(run.running() == names{"wipe[0]"});
+  run.end("wipe[0]", task_state::SUCCEEDED);
+  CHECK_FALSE(run.ended_);
+  run.come_back();
+  run.end("wipe[1]", task_state::SUCCEEDED);
+  CHECK(run.ended_);
+}
+
+TEST_CASE("a stop leaves what runs always alone, a second one may end it") {
+  played_run run{R"(name: p
+tasks:
+  - {name: a, run: x}
+  - {name: tidy, run: x, needs: [a], run_on: always, for_each: [1, 2], max_parallel: 1}
+  - {name: wipe, run: x, needs: [tidy], run_on: always}
+)"};
+  run.end("a", task_state::FAILED);
+  run.stop();
+  CHECK(run.cancelled_.empty());
+  CHECK(run.running() == names{"tidy[0]"});
+  run.stop(stop_reach::everything);
+  CHECK(run.cancelled_ == names{"tidy[0]"});
+  CHECK(run.settled_.at("tidy[1]") == task_state::CANCELLED);
+  run.come_back();
+  run.end("tidy[0]", task_state::CANCELLED);
+  CHECK(run.settled_.at("wipe") == task_state::CANCELLED);
   CHECK(run.ended_);
 }
 
@@ -299,7 +351,7 @@ tasks:
   run_graph graph{definition, bind_params(definition, {}), "r"};
   graph.restore({0, 0}, task_state::SUCCEEDED, {});
   graph.restore({1, 0}, task_state::RUNNING, {});
-  graph.restore_stopping();
+  graph.restore_stopping(stop_reach::ordinary);
   auto effects = graph.begin();
   CHECK_FALSE(effects.ended);
   CHECK(effects.settled.empty());
@@ -321,7 +373,7 @@ tasks:
   graph.restore({0, 0}, task_state::SUCCEEDED, {});
   graph.restore({1, 0}, task_state::FAILED, {});
   graph.restore({2, 0}, task_state::UPSTREAM_FAILED, {});
-  graph.restore_stopping();
+  graph.restore_stopping(stop_reach::everything);
   CHECK(graph.begin().ended);
   CHECK(graph.outcome() == run_state::FAILED);
   std::vector<instance_id> forgotten;
@@ -399,7 +451,11 @@ TEST_CASE("random graphs always end, through restarts, stops and retries") {
         continue;
       }
       if (below(20) == 0 && !run.stopping_) {
-        run.stop();
+        run.stop(below(4) == 0 ? stop_reach::everything : stop_reach::ordinary);
+        continue;
+      }
+      if (below(10) == 0 && run.stopping_ == stop_reach::ordinary) {
+        run.stop(stop_reach::everything);
         continue;
       }
       REQUIRE_FALSE(run.running_.empty());
