@@ -39,7 +39,7 @@ enum AttemptEnd {
   cancelled @3;    # Somebody withdrew it, or its executor stopped.
   logLimit @4;     # It wrote more than a log may hold.
   notStarted @5;   # The command could not be started at all.
-  badOutputs @6;   # It exited with 0, but what it wrote to $MILLRACE_OUTPUT cannot be read.
+  badOutputs @6;   # It exited with 0, but what it wrote to $MILLRACE_OUTPUT cannot be read or lacks an output.
   lost @7;         # Its executor went away.
   running @8;      # It has not ended.
   diskFull @9;     # It wrote output while its disk was nearly full.
@@ -266,6 +266,7 @@ struct TaskSpec {
   giveUpWhenLost @16 :Bool;  # Ends as `lost` instead of starting again.
   priority @17 :UInt8;       # Higher is served first by the pool.
   pool @18 :Text;            # Its key.
+  outputs @19 :List(Text);   # What the command must write to $MILLRACE_OUTPUT, by name.
 }
 
 struct Attempt {

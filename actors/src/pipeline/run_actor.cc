@@ -263,6 +263,10 @@ result<schemas::task_interface::begin_params> run_actor::spec_of(instance_id id)
   spec.setGiveUpWhenLost(task.retry.on_lost == lost_attempt::give_up);
   spec.setPriority(task.priority);
   spec.setPool(std::string{default_pool}.c_str());
+  auto outputs = spec.initOutputs(static_cast<unsigned>(task.outputs.size()));
+  for (unsigned output = 0; output < outputs.size(); ++output) {
+    outputs.set(output, task.outputs[output].name.c_str());
+  }
   return params;
 }
 

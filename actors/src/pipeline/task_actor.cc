@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: MIT
 #include "pipeline/task_actor.h"
 
+#include <optional>
+
 #include "millrace/actors/duration_text.h"
 #include "pipeline/names.h"
 #include "run/run_graph.h"
@@ -24,6 +26,24 @@ constexpr unsigned attempt_digits = 6;
 double fraction_of(std::string_view token) {
   runtime::rng random{std::hash<std::string_view>{}(token)};
   return random.fraction();
+}
+
+// The first declared output that an attempt which ended well did not write.
+std::optional<std::string> missing_output(schemas::AttemptReport::Reader report,
+                                          capnp::List<capnp::Text>::Reader declared) {
+  if (report.getEnd() != AttemptEnd::EXITED || report.getExitCode() != 0) {
+    return std::nullopt;
+  }
+  for (auto name : declared) {
+    auto written = false;
+    for (auto output : report.getOutputs()) {
+      written = written || output.getName() == name;
+    }
+    if (!written) {
+      return text_of(name);
+    }
+  }
+  return std::nullopt;
 }
 
 std::string exit_text(schemas::AttemptReport::Reader report, runtime::duration timeout) {
@@ -194,10 +214,11 @@ async<> task_actor::attempt_started(attempt_started_params params) {
   return {};
 }
 
-void task_actor::record_attempt(schemas::AttemptReport::Reader report, const std::string& text) {
+void task_actor::record_attempt(schemas::AttemptReport::Reader report, AttemptEnd end,
+                                const std::string& text) {
   auto row = attempts_.edit(padded(report.getNumber(), attempt_digits));
   row.setNumber(report.getNumber());
-  row.setEnd(report.getEnd());
+  row.setEnd(end);
   row.setExitCode(report.getExitCode());
   row.setSignal(report.getSignal());
   if (report.getStartedAt() != 0) {
@@ -217,13 +238,19 @@ async<> task_actor::attempt_finished(attempt_finished_params params) {
     return {};
   }
   auto task = attempts();
-  const auto text = exit_text(news, runtime::duration{spec().getTimeoutNs()});
-  const auto effects = task.finished(news.getNumber(), news.getEnd(), news.getExitCode(), text,
+  auto end = news.getEnd();
+  auto text = exit_text(news, runtime::duration{spec().getTimeoutNs()});
+  if (const auto name = missing_output(news, spec().getOutputs())) {
+    end = AttemptEnd::BAD_OUTPUTS;
+    text = "wrote no value for output \"" + *name + "\": write \"" + *name +
+           "=value\" to $MILLRACE_OUTPUT";
+  }
+  const auto effects = task.finished(news.getNumber(), end, news.getExitCode(), text,
                                      fraction_of(token(news.getNumber())));
   if (!effects.changed) {
     return {};
   }
-  record_attempt(news, text);
+  record_attempt(news, end, text);
   auto root = edit();
   root.setExitCode(news.getExitCode());
   if (root.getStartedAt() == 0) {

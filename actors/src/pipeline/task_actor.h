@@ -31,7 +31,8 @@ private:
   void apply(const task_attempts& after, const task_effects& effects, std::uint32_t attempt,
              const std::string& executor);
   void start_attempt(std::uint32_t attempt);
-  void record_attempt(schemas::AttemptReport::Reader report, const std::string& text);
+  void record_attempt(schemas::AttemptReport::Reader report, schemas::AttemptEnd end,
+                      const std::string& text);
   void report();
 
   runtime::state_map<schemas::TaskSpec> spec_{*this, "spec"};

@@ -81,6 +81,36 @@ tasks:
   CHECK(here.task(run, "outputs").task().getState() == TaskState::FAILED);
 }
 
+TEST_CASE("a declared output that was not written fails the attempt, which is tried again") {
+  temporary_folder data;
+  node here{data.path};
+  const auto run = here.submit(R"yaml(name: outputs
+tasks:
+  - {name: none, run: echo other=1 >> "$MILLRACE_OUTPUT", outputs: [k]}
+  - {name: empty, run: echo k= >> "$MILLRACE_OUTPUT", outputs: [k]}
+  - {name: undeclared, run: 'printf "k=1\nextra=2\n" >> "$MILLRACE_OUTPUT"', outputs: [k]}
+  - name: second_time
+    run: test -e marker || { touch marker; exit 0; }; echo k=1 >> "$MILLRACE_OUTPUT"
+    outputs: [k]
+    retry: {max_attempts: 2, delay: 10ms}
+)yaml");
+  CHECK(here.wait(run) == RunState::FAILED);
+  const auto none = here.task(run, "none");
+  CHECK(none.task().getState() == TaskState::FAILED);
+  CHECK(none.task().getReason() ==
+        R"(wrote no value for output "k": write "k=value" to $MILLRACE_OUTPUT)");
+  CHECK(none.task().getExitCode() == 0);
+  CHECK(none.task().getOutputs().size() == 0);
+  const auto detail = here.silo->call(ref<schemas::Task>(run + "/none").describe());
+  CHECK(detail->attempts()[0].getEnd() == schemas::AttemptEnd::BAD_OUTPUTS);
+  CHECK(here.task(run, "empty").task().getState() == TaskState::SUCCEEDED);
+  const auto undeclared = here.task(run, "undeclared");
+  CHECK(undeclared.task().getState() == TaskState::SUCCEEDED);
+  CHECK(undeclared.task().getOutputs()[1].getName() == "extra");
+  CHECK(here.task(run, "second_time").task().getState() == TaskState::SUCCEEDED);
+  CHECK(here.task(run, "second_time").task().getAttempt() == 2);
+}
+
 // Goal: a refusal that passes is no failure of the task.
 // Method: the program is open for writing, so the kernel refuses to execute it until it is closed.
 TEST_CASE("a start that is refused for a while is made again, and can be cancelled") {
