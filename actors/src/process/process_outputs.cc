@@ -45,8 +45,17 @@ private:
   std::size_t number_ = 0;
 };
 
+// Enough of a line to find it by.
+constexpr std::size_t shown_bytes_max = 40;
+
+std::string shown(std::string_view text) {
+  auto cut = to_utf8(text.substr(0, shown_bytes_max));
+  std::replace(cut.begin(), cut.end(), '\0', ' ');
+  return '"' + cut + (text.size() > shown_bytes_max ? "...\"" : "\"");
+}
+
 error refuse(std::size_t line, const std::string& text) {
-  return {errc::invalid_argument, "outputs line " + std::to_string(line) + ": " + text};
+  return {errc::invalid_argument, "line " + std::to_string(line) + ": " + text};
 }
 
 // The lines up to `marker`, joined by newlines.
@@ -64,16 +73,18 @@ result<std::string> read_block(line_reader& lines, std::string_view marker) {
     value += *line;
     first = false;
   }
-  return refuse(opened_at, "no line is exactly the end marker " + std::string{marker});
+  return refuse(opened_at, "no later line is exactly the end marker " + shown(marker) +
+                               "; write it on a line of its own");
 }
 
 }  // namespace
 
 result<std::vector<std::pair<std::string, std::string>>> parse_outputs(std::string_view text) {
   if (text.size() > output_bytes_max) {
-    return error{errc::too_large, "outputs have " + std::to_string(text.size()) +
-                                      " bytes; at most " + std::to_string(output_bytes_max) +
-                                      " are kept, larger results are artifacts"};
+    return error{errc::too_large,
+                 "more than " + std::to_string(output_bytes_max) +
+                     " bytes; write what is larger to a file in $MILLRACE_WORKSPACE, and its path "
+                     "here"};
   }
   std::vector<std::pair<std::string, std::string>> outputs;
   line_reader lines{text};
@@ -85,18 +96,21 @@ result<std::vector<std::pair<std::string, std::string>>> parse_outputs(std::stri
     const auto equals = line->find('=');
     const auto block = line->find("<<");
     if (equals == std::string_view::npos && block == std::string_view::npos) {
-      return refuse(number, "neither key=value nor key<<END");
+      return refuse(number, shown(*line) +
+                                " is neither key=value nor key<<END; a value of several lines "
+                                "stands between key<<END and a line END");
     }
     const auto key = line->substr(0, std::min(equals, block));
     if (!is_key(key)) {
-      return refuse(number, "a key is a letter or _, then letters, digits, _ or -, at most " +
-                                std::to_string(output_key_bytes_max) + " in all");
+      return refuse(
+          number, shown(key) + " is no key: a letter or _, then letters, digits, _ or -, at most " +
+                      std::to_string(output_key_bytes_max) + " in all");
     }
     std::string value;
     if (block < equals) {
       const auto marker = line->substr(block + 2);
       if (marker.empty()) {
-        return refuse(number, "no end marker after <<");
+        return refuse(number, "no end marker after <<; write key<<END, the lines, and a line END");
       }
       auto lines_of_value = read_block(lines, marker);
       if (!lines_of_value) {
@@ -107,15 +121,17 @@ result<std::vector<std::pair<std::string, std::string>>> parse_outputs(std::stri
       value = line->substr(equals + 1);
     }
     if (value.find('\0') != std::string::npos || to_utf8(value) != value) {
-      return refuse(number, "the value of " + std::string{key} + " is not UTF-8 text");
+      return refuse(number, "the value of " + shown(key) +
+                                " is not UTF-8 text; encode it, for example with base64");
     }
     const auto earlier = std::find_if(outputs.begin(), outputs.end(),
                                       [&](const auto& each) { return each.first == key; });
     if (earlier != outputs.end()) {
       earlier->second = std::move(value);
     } else if (outputs.size() == output_keys_max) {
-      return error{errc::too_large, "outputs line " + std::to_string(number) + ": more than " +
-                                        std::to_string(output_keys_max) + " keys"};
+      return error{errc::too_large, "line " + std::to_string(number) + ": more than " +
+                                        std::to_string(output_keys_max) +
+                                        " keys; write fewer, or one value of several lines"};
     } else {
       outputs.emplace_back(key, std::move(value));
     }

@@ -79,6 +79,8 @@ tasks:
   CHECK(here.task(run, "slow").task().getState() == TaskState::TIMED_OUT);
   CHECK(here.task(run, "missing").task().getState() == TaskState::ERRORED);
   CHECK(here.task(run, "outputs").task().getState() == TaskState::FAILED);
+  CHECK(text_of(here.task(run, "outputs").task().getReason())
+            .starts_with("$MILLRACE_OUTPUT: line 1: \"nonsense\" is neither key=value"));
 }
 
 TEST_CASE("a declared output that was not written fails the attempt, which is tried again") {

@@ -35,21 +35,32 @@ TEST_CASE("the last value of a key given twice counts") {
 }
 
 TEST_CASE("malformed outputs are refused with their line") {
-  CHECK(refusal_of("a=1\nnonsense\n").text() == "outputs line 2: neither key=value nor key<<END");
+  CHECK(refusal_of("a=1\nnonsense\n").text() ==
+        "line 2: \"nonsense\" is neither key=value nor key<<END; a value of several lines stands "
+        "between key<<END and a line END");
+  CHECK(refusal_of(std::string(41, 'x'))
+            .text()
+            .starts_with("line 1: \"" + std::string(40, 'x') + "...\" is neither"));
   CHECK(refusal_of("a=1\nb<<END\nx\n").text() ==
-        "outputs line 2: no line is exactly the end marker END");
-  CHECK(refusal_of("b<<\n").text() == "outputs line 1: no end marker after <<");
-  CHECK(refusal_of("\n=1").text().starts_with("outputs line 2: a key is"));
-  CHECK(refusal_of("a b=1").text().starts_with("outputs line 1: a key is"));
-  CHECK(refusal_of("1a=1").text().starts_with("outputs line 1: a key is"));
-  CHECK(refusal_of("a=\xff").text() == "outputs line 1: the value of a is not UTF-8 text");
+        "line 2: no later line is exactly the end marker \"END\"; write it on a line of its own");
+  CHECK(refusal_of("b<<\n").text().starts_with("line 1: no end marker after <<;"));
+  CHECK(refusal_of("\n=1").text().starts_with("line 2: \"\" is no key:"));
+  CHECK(refusal_of("a b=1").text().starts_with("line 1: \"a b\" is no key:"));
+  CHECK(refusal_of("1a=1").text().starts_with("line 1: \"1a\" is no key:"));
+  CHECK(refusal_of("a=\xff").text() ==
+        "line 1: the value of \"a\" is not UTF-8 text; encode it, for example with base64");
   CHECK(refusal_of(std::string_view{"a=\0", 3}).code() == errc::invalid_argument);
   CHECK(refusal_of(std::string(129, 'k') + "=1").code() == errc::invalid_argument);
 }
 
 TEST_CASE("outputs are bounded in bytes and keys") {
   CHECK(parse_outputs("a=" + std::string(output_bytes_max - 2, 'x')));
-  CHECK(refusal_of("a=" + std::string(output_bytes_max - 1, 'x')).code() == errc::too_large);
+  const auto large = refusal_of("a=" + std::string(output_bytes_max - 1, 'x'));
+  CHECK(large.code() == errc::too_large);
+  CHECK(
+      large.text() ==
+      "more than 65536 bytes; write what is larger to a file in $MILLRACE_WORKSPACE, and its path "
+      "here");
   std::string many;
   for (std::size_t each = 0; each < output_keys_max; ++each) {
     many += "k" + std::to_string(each) + "=\n";

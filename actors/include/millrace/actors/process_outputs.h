@@ -27,8 +27,9 @@ inline constexpr std::size_t output_key_bytes_max = 128;
 /// Keys (a letter or `_`, then letters, digits, `_`, `-`) and values in the order of their first
 /// appearance.
 ///
-/// Errors: `too_large` over the bounds above; `invalid_argument` naming the line otherwise: neither
-/// form, a bad key, a missing end marker, a NUL byte or not UTF-8.
+/// Errors: `too_large` over the bounds above; `invalid_argument` otherwise: neither form, a bad
+/// key, a missing end marker, a NUL byte or not UTF-8. They name the line and the remedy, not the
+/// file.
 [[nodiscard]] runtime::result<std::vector<std::pair<std::string, std::string>>> parse_outputs(
     std::string_view text);
 
