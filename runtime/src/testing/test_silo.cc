@@ -16,7 +16,7 @@ using runtime::result;
 
 namespace {
 
-constexpr duration settle_limit = std::chrono::seconds{10};
+constexpr duration settle_limit = std::chrono::seconds{30};
 
 error stopped() {
   return {errc::unavailable, "storage has stopped"};
