@@ -226,8 +226,9 @@ stored_send read_send(value_reader& from) {
 
 // --- changes -------------------------------------------------------------------------------------
 
-std::string durable_state::value_start() const {
+std::string durable_state::value_start(std::size_t more) const {
   std::string value;
+  value.reserve(sizeof(version_) + more);
   append_little(value, version_ + 1);
   return value;
 }
@@ -452,10 +453,9 @@ result<void> durable_state::check_size(std::size_t bytes, std::string_view what)
 }
 
 result<void> durable_state::encode_root(row_ops& ops) {
-  std::string value = value_start();
-  append_id(value, type_, key_);
+  std::string flat;
   if (root_) {
-    auto flat = root_->flat();
+    flat = root_->flat();
     if (flat.size() > 2 * root_bytes_ + root_garbage_bytes) {
       root_ = copy_of(*root_);
       flat = root_->flat();
@@ -464,9 +464,11 @@ result<void> durable_state::encode_root(row_ops& ops) {
     if (auto fits = check_size(flat.size(), "the state"); !fits) {
       return fits;
     }
-    append_words(value, flat);
     recount(root_counted_, sizeof(message_body) + flat.size());
   }
+  auto value = value_start(2 + type_.size() + key_.size() + flat.size());
+  append_id(value, type_, key_);
+  append_words(value, flat);
   ops.put(actor_row(hash_, row_table::root), value);
   stored_ = true;
   root_dirty_ = false;
@@ -499,7 +501,7 @@ result<void> durable_state::encode_map(map_base& one, row_ops& ops) {
         !fits) {
       return fits;
     }
-    auto value = value_start();
+    auto value = value_start(record.flat.size());
     append_words(value, record.flat);
     ops.put(row_key, value);
   }

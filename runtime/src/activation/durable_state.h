@@ -143,7 +143,8 @@ private:
   [[nodiscard]] extras& more();
   [[nodiscard]] result<void> check_size(std::size_t bytes, std::string_view what) const;
   void recount(std::size_t& part, std::size_t bytes) noexcept;
-  [[nodiscard]] std::string value_start() const;
+  /// What a value begins with, and room for `more` bytes.
+  [[nodiscard]] std::string value_start(std::size_t more = 0) const;
   void put(row_table table, std::string_view rest, std::string_view value);
   void erase(row_table table, std::string_view rest);
   [[nodiscard]] std::string index_value() const;

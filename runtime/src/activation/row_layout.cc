@@ -5,10 +5,18 @@
 
 namespace millrace::runtime::detail {
 
+namespace {
+
+void store_hash(char* to, const actor_hash& hash) {
+  store_big(to, hash.high);
+  store_big(to + 8, hash.low);
+}
+
+}  // namespace
+
 std::string hash_bytes(const actor_hash& hash) {
   std::string bytes(16, '\0');
-  store_big(bytes.data(), hash.high);
-  store_big(bytes.data() + 8, hash.low);
+  store_hash(bytes.data(), hash);
   return bytes;
 }
 
@@ -19,15 +27,16 @@ std::string number_bytes(std::uint64_t number) {
 }
 
 std::string actor_prefix(const actor_hash& hash) {
-  std::string key(1, '\0');
-  key += hash_bytes(hash);
+  std::string key(actor_prefix_bytes, '\0');
+  store_hash(key.data() + 1, hash);
   return key;
 }
 
 std::string actor_row(const actor_hash& hash, row_table table, std::string_view rest) {
   std::string key;
   key.reserve(actor_prefix_bytes + 1 + rest.size());
-  key += actor_prefix(hash);
+  key.resize(actor_prefix_bytes);
+  store_hash(key.data() + 1, hash);
   key += static_cast<char>(table);
   key += rest;
   return key;

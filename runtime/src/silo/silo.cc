@@ -5,6 +5,7 @@
 #include <condition_variable>
 #include <mutex>
 
+#include "block_pool.h"
 #include "millrace/runtime/call_batch.h"
 #include "silo/silo_core.h"
 
@@ -43,6 +44,10 @@ public:
     }
   }
 
+  // Made on the caller's thread, these two die on the silo's.
+  static void* operator new(std::size_t);
+  static void operator delete(void* block) noexcept;
+
 private:
   std::function<void(result<any_message>)> done_;
   std::atomic<std::uint32_t> references_{1};
@@ -62,10 +67,29 @@ public:
     }
   }
 
+  static void* operator new(std::size_t);
+  static void operator delete(void* block) noexcept;
+
 private:
   external_call& call_;
   detail::timer_service& timers_;
 };
+
+using call_pool = detail::block_pool<external_call, sizeof(external_call)>;
+using sink_pool = detail::block_pool<external_sink, sizeof(external_sink)>;
+
+void* external_call::operator new(std::size_t) {
+  return call_pool::take();
+}
+void external_call::operator delete(void* block) noexcept {
+  call_pool::give(block);
+}
+void* external_sink::operator new(std::size_t) {
+  return sink_pool::take();
+}
+void external_sink::operator delete(void* block) noexcept {
+  sink_pool::give(block);
+}
 
 // Takes over one reference of each.
 void deliver(detail::silo_core& to, detail::envelope* one, external_call& waiting) {

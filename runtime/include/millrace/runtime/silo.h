@@ -163,17 +163,18 @@ public:
   call_handle start_call(call_spec spec, std::function<void(result<any_message>)> done);
 
   /// The same with the type of the answer.
-  template <class T>
-  void call_then(runtime::call<T> one, std::function<void(result<T>)> done) {
-    call_then(std::move(one.spec()), [done = std::move(done)](result<any_message> answer) {
-      if (!answer) {
-        done(std::move(answer).error());
-      } else if constexpr (std::is_void_v<T>) {
-        done({});
-      } else {
-        done(T{*std::move(answer)});
-      }
-    });
+  template <class T, std::invocable<result<T>> Done>
+  void call_then(runtime::call<T> one, Done done) {
+    call_then(std::move(one.spec()),
+              [done = std::move(done)](result<any_message> answer) mutable {
+                if (!answer) {
+                  done(result<T>{std::move(answer).error()});
+                } else if constexpr (std::is_void_v<T>) {
+                  done(result<T>{});
+                } else {
+                  done(result<T>{T{*std::move(answer)}});
+                }
+              });
   }
 
   /// Sends without an answer: at most once, not durable.
