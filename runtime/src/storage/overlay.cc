@@ -2,12 +2,15 @@
 #include "storage/overlay.h"
 
 #include <algorithm>
+#include <array>
+
+#include "storage/byte_order.h"
 
 namespace millrace::runtime {
 namespace {
 
 // What a row costs beside its key and value: the tree's node.
-constexpr std::size_t row_overhead_bytes = 80;
+constexpr std::size_t row_overhead_bytes = 88;
 
 // The arena's first block; later ones grow.
 constexpr std::size_t arena_bytes_first = std::size_t{64} << 10U;
@@ -18,6 +21,12 @@ overlay_generation::overlay_generation(std::uint16_t partition_count) : arena_(a
   for (std::uint16_t index = 0; index < partition_count; ++index) {
     shards_.emplace_back(&arena_);
   }
+}
+
+overlay_generation::row_key::row_key(std::string_view key) noexcept : whole(key) {
+  std::array<char, sizeof(head)> first{};
+  std::copy_n(key.data(), std::min(key.size(), first.size()), first.data());
+  head = load_big<std::uint64_t>(first.data());
 }
 
 char* overlay_generation::copy(std::string_view bytes) {
@@ -49,10 +58,9 @@ void overlay_generation::apply(partition_id partition, std::string_view ops) {
   {
     const std::lock_guard lock{shard.mutex};
     while (cursor.next(op)) {
-      auto at = shard.rows.lower_bound(op.key);
-      if (at == shard.rows.end() || at->first != op.key) {
-        at = shard.rows.emplace_hint(at, std::string_view{copy(op.key), op.key.size()},
-                                     stored_row{});
+      auto at = shard.rows.lower_bound(row_key{op.key});
+      if (at == shard.rows.end() || at->first.whole != op.key) {
+        at = shard.rows.emplace_hint(at, row_key{{copy(op.key), op.key.size()}}, stored_row{});
         added += op.key.size() + row_overhead_bytes;
       }
       added += write(at->second, op);
@@ -67,13 +75,13 @@ void overlay_generation::collect(partition_id partition, const key_range& range,
   const auto& shard = shards_[static_cast<std::size_t>(partition)];
   std::size_t live = 0;
   const std::lock_guard lock{shard.mutex};
-  auto each = shard.rows.lower_bound(std::max(range.prefix, range.from));
+  auto each = shard.rows.lower_bound(row_key{std::max(range.prefix, range.from)});
   for (; each != shard.rows.end() && live < range.limit; ++each) {
-    if (!each->first.starts_with(range.prefix)) {
+    const auto& [key, slot] = *each;
+    if (!key.whole.starts_with(range.prefix)) {
       break;
     }
-    const auto& [key, slot] = *each;
-    const auto [at, added] = rows.try_emplace(std::string{key});
+    const auto [at, added] = rows.try_emplace(std::string{key.whole});
     if (added && !slot.erased) {
       at->second.emplace(slot.value, slot.size);
       ++live;
@@ -92,7 +100,7 @@ std::vector<checkpoint_change> overlay_generation::changes() const {
     for (const auto& [key, slot] : shards_[index].rows) {
       checkpoint_change change;
       change.partition = static_cast<partition_id>(index);
-      change.key = key;
+      change.key = key.whole;
       change.erased = slot.erased;
       change.value = {slot.value, slot.size};
       changes.push_back(change);
