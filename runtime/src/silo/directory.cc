@@ -10,23 +10,21 @@ namespace millrace::runtime::detail {
 activation* directory::find(const actor_hash& hash) {
   auto& own = shard_of(hash);
   const std::lock_guard lock{own.mutex};
-  const auto found = own.activations.find(hash);
-  if (found == own.activations.end()) {
-    return nullptr;
+  auto* found = own.activations.find(hash);
+  if (found != nullptr) {
+    found->keep();
   }
-  found->second->keep();
-  return found->second;
+  return found;
 }
 
 void directory::erase(activation& one) {
   auto& own = shard_of(one.hash());
   {
     const std::lock_guard lock{own.mutex};
-    const auto found = own.activations.find(one.hash());
-    if (found == own.activations.end() || found->second != &one) {
+    if (own.activations.find(one.hash()) != &one) {
       return;
     }
-    own.activations.erase(found);
+    own.activations.erase(one.hash());
   }
   one.release();
   if (count_.fetch_sub(1, std::memory_order_relaxed) == 1) {
@@ -37,10 +35,10 @@ void directory::erase(activation& one) {
 
 void directory::clear() {
   for (auto& each : shards_) {
-    for (auto& [hash, one] : std::exchange(each.activations, {})) {
-      one->discard();  // they may hold each other through calls that will not be answered
-      one->release();
-    }
+    std::exchange(each.activations, {}).for_each([](activation& one) {
+      one.discard();  // they may hold each other through calls that will not be answered
+      one.release();
+    });
   }
   count_ = 0;
 }
@@ -48,9 +46,7 @@ void directory::clear() {
 void directory::for_each(const std::function<void(activation&)>& visit) {
   for (auto& each : shards_) {
     const std::lock_guard lock{each.mutex};
-    for (auto& [hash, one] : each.activations) {
-      visit(*one);
-    }
+    each.activations.for_each(visit);
   }
 }
 
@@ -65,11 +61,11 @@ bool directory::visit_page(const std::optional<actor_hash>& after, std::size_t l
     const auto is_first = after && at == after->high % shards_.size();
     const std::lock_guard lock{shards_[at].mutex};
     found.clear();
-    for (const auto& [hash, one] : shards_[at].activations) {
-      if ((!is_first || *after < hash) && wanted(*one)) {
-        found.push_back(one);
+    shards_[at].activations.for_each([&](const activation& one) {
+      if ((!is_first || *after < one.hash()) && wanted(one)) {
+        found.push_back(&one);
       }
-    }
+    });
     const auto taken = std::min(limit, found.size());
     std::partial_sort(found.begin(), found.begin() + static_cast<std::ptrdiff_t>(taken),
                       found.end(), before);

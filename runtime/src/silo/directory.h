@@ -9,9 +9,9 @@
 #include <limits>
 #include <mutex>
 #include <optional>
-#include <unordered_map>
 
 #include "activation/activation.h"
+#include "silo/activation_table.h"
 
 namespace millrace::runtime::detail {
 
@@ -35,12 +35,11 @@ public:
   auto with(const actor_hash& hash, Make&& make, Use&& use) {
     auto& own = shard_of(hash);
     const std::lock_guard lock{own.mutex};
-    auto [at, fresh] = own.activations.try_emplace(hash, nullptr);
+    const auto [one, fresh] = own.activations.find_or_make(hash, make);
     if (fresh) {
-      at->second = make();
       count_.fetch_add(1, std::memory_order_relaxed);
     }
-    return use(*at->second, fresh);
+    return use(*one, fresh);
   }
 
   /// The same for one of `count` activations of a stateless actor: an idle one, or a new one, or
@@ -56,23 +55,21 @@ public:
     std::optional<std::uint16_t> vacant;
     std::uint16_t chosen = 0;
     for (std::uint16_t worker = 0; worker < count && least > 0; ++worker) {
-      const auto found = own.activations.find(hash_of_worker(hash, worker));
-      if (found == own.activations.end()) {
+      const auto* found = own.activations.find(hash_of_worker(hash, worker));
+      if (found == nullptr) {
         vacant = vacant ? vacant : worker;
-      } else if (const auto load = found->second->load() + (avoid(*found->second) ? avoided : 0);
-                 load < least) {
+      } else if (const auto load = found->load() + (avoid(*found) ? avoided : 0); load < least) {
         least = load;
         chosen = worker;
       }
     }
-    const auto fresh = least > 0 && vacant;
-    chosen = fresh ? *vacant : chosen;
-    auto& at = own.activations[hash_of_worker(hash, chosen)];
+    chosen = least > 0 && vacant ? *vacant : chosen;
+    const auto [one, fresh] =
+        own.activations.find_or_make(hash_of_worker(hash, chosen), [&] { return make(chosen); });
     if (fresh) {
-      at = make(chosen);
       count_.fetch_add(1, std::memory_order_relaxed);
     }
-    use(*at, fresh, chosen);
+    use(*one, fresh, chosen);
   }
 
   /// Null, or the activation with a reference for the caller.
@@ -100,12 +97,9 @@ public:
   [[nodiscard]] bool wait_until_empty(duration limit);
 
 private:
-  struct hasher {
-    std::size_t operator()(const actor_hash& hash) const noexcept { return hash.low; }
-  };
   struct shard {
     mutable std::mutex mutex;
-    std::unordered_map<actor_hash, activation*, hasher> activations;
+    activation_table activations;
   };
   [[nodiscard]] shard& shard_of(const actor_hash& hash) noexcept {
     return shards_[hash.high % shards_.size()];

@@ -165,16 +165,15 @@ public:
   /// The same with the type of the answer.
   template <class T, std::invocable<result<T>> Done>
   void call_then(runtime::call<T> one, Done done) {
-    call_then(std::move(one.spec()),
-              [done = std::move(done)](result<any_message> answer) mutable {
-                if (!answer) {
-                  done(result<T>{std::move(answer).error()});
-                } else if constexpr (std::is_void_v<T>) {
-                  done(result<T>{});
-                } else {
-                  done(result<T>{T{*std::move(answer)}});
-                }
-              });
+    call_then(std::move(one.spec()), [done = std::move(done)](result<any_message> answer) mutable {
+      if (!answer) {
+        done(result<T>{std::move(answer).error()});
+      } else if constexpr (std::is_void_v<T>) {
+        done(result<T>{});
+      } else {
+        done(result<T>{T{*std::move(answer)}});
+      }
+    });
   }
 
   /// Sends without an answer: at most once, not durable.
