@@ -25,8 +25,8 @@
 // What settles in which order is not said where two actors have nothing to do with each other.
 // Threads of the test's own are not seen, nor what they will do.
 //
-// What does not settle within thirty seconds of real time (an actor that calls itself without end, an
-// offloaded function that waits for the test) ends the test: the member throws a
+// What does not settle within thirty seconds of real time (an actor that calls itself without end,
+// an offloaded function that waits for the test) ends the test: the member throws a
 // `std::runtime_error` that says what is still busy. For tests of such things `here()` is the silo
 // itself, whose members do not settle.
 #pragma once
