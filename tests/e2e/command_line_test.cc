@@ -160,6 +160,37 @@ tasks:
   CHECK(run.errors.find("upstream failed  b") != std::string::npos);
 }
 
+// Also of folders that a task has made: their content is as secret as what the task was given.
+TEST_CASE("what millrace makes in its data directory is for its owner only") {
+  temporary_folder folder;
+  const auto file = written(folder, "name: x\ntasks: [{name: a, run: echo text}]\n");
+  const auto before = ::umask(022);
+  const auto data = folder.path / "new" / "data";
+  CHECK(millrace({"run", file.string(), "--data", data.string()}).status == 0);
+  const auto is_private = [](const fs::path& made) {
+    return (fs::status(made).permissions() & (fs::perms::group_all | fs::perms::others_all)) ==
+           fs::perms::none;
+  };
+  CHECK(is_private(data));
+  CHECK_FALSE(is_private(data.parent_path()));  // it holds nothing else
+  auto seen = 0;
+  for (const auto& each : fs::recursive_directory_iterator{data}) {
+    if (each.is_directory()) {
+      CAPTURE(each.path().string());
+      CHECK(is_private(each.path()));
+      ++seen;
+    }
+  }
+  CHECK(seen >= 6);
+  // One that is there stays as its owner has it.
+  const auto shared = folder.path / "shared";
+  fs::create_directory(shared);
+  CHECK(millrace({"run", file.string(), "--data", shared.string()}).status == 0);
+  CHECK_FALSE(is_private(shared));
+  CHECK(is_private(shared / "logs"));
+  ::umask(before);
+}
+
 TEST_CASE("a data directory in use is refused with the process that has it") {
   temporary_folder folder;
   server_process server{folder.path};

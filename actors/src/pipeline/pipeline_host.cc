@@ -1,7 +1,10 @@
 // SPDX-License-Identifier: MIT
 #include "millrace/actors/pipeline_host.h"
 
+#include <sys/stat.h>
+
 #include <algorithm>
+#include <cerrno>
 #include <condition_variable>
 #include <cstdio>
 #include <deque>
@@ -94,6 +97,9 @@ public:
     processes.state_directory = options_.data_directory / "executor";
     processes.tail_bytes_max = tail_bytes;
     processes.disk_reserve_bytes = options_.disk_reserve_bytes;
+    if (auto made = make_directory(processes.state_directory); !made) {
+      return made;
+    }
     auto opened = process_supervisor::open(processes, home_.time());
     if (!opened) {
       return std::move(opened).error();
@@ -252,12 +258,28 @@ private:
 
   static result<void> make_directories(std::initializer_list<fs::path> wanted) {
     for (const auto& each : wanted) {
-      std::error_code failed;
-      if (fs::create_directories(each, failed); failed) {
-        return process_detail::file_failure("cannot make " + each.string(), failed.value());
+      if (auto made = make_directory(each); !made) {
+        return made;
       }
     }
     return {};
+  }
+
+  // For its owner only, as are those above it that are missing: what tasks write may be secret.
+  static result<void> make_directory(const fs::path& wanted) {
+    const auto made = [&] { return ::mkdir(wanted.c_str(), 0700) == 0 || errno == EEXIST; };
+    if (made()) {
+      return {};
+    }
+    if (errno == ENOENT && wanted.has_relative_path()) {
+      if (auto above = make_directory(wanted.parent_path()); !above) {
+        return above;
+      }
+      if (made()) {
+        return {};
+      }
+    }
+    return process_detail::file_failure("cannot make " + wanted.string(), errno);
   }
 
   void admit(const attempt_message& message) {
@@ -283,7 +305,8 @@ private:
     const auto number = attempt.getNumber();
     const auto task = text_of(attempt.getTask());
     const auto spec = spec_of(attempt);
-    auto started = make_directories({spec.working_directory, output_file(token).parent_path()});
+    auto started = make_directories(
+        {spec.working_directory, spec.log_directory, output_file(token).parent_path()});
     // The command makes the output file when it writes one: making and removing a file for each
     // attempt costs more than starting its process (ext4 passes over inodes deleted lately).
     if (started) {

@@ -1,6 +1,10 @@
 // SPDX-License-Identifier: MIT
 #include "node/node.h"
 
+#include <sys/stat.h>
+
+#include <cerrno>
+
 namespace millrace::gateway {
 
 using runtime::result;
@@ -9,7 +13,11 @@ result<std::unique_ptr<node>> node::open(const node_options& options) {
   std::error_code failed;
   auto data = std::filesystem::absolute(options.data_directory, failed);
   if (!failed) {
-    std::filesystem::create_directories(data, failed);
+    std::filesystem::create_directories(data.parent_path(), failed);
+  }
+  // For its owner only: what tasks write may be secret. One that is there stays as it is.
+  if (!failed && ::mkdir(data.c_str(), 0700) != 0 && !std::filesystem::is_directory(data)) {
+    failed = std::error_code{errno, std::generic_category()};
   }
   if (failed) {
     return runtime::error{runtime::errc::invalid_argument, "cannot make the data directory '" +
