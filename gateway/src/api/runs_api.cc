@@ -1,9 +1,12 @@
 // SPDX-License-Identifier: MIT
+#include <algorithm>
 #include <atomic>
 
 #include "api/api.h"
 #include "api/respond.h"
+#include "api/run_event.h"
 #include "http/sse.h"
+#include "millrace/actors/process_log.h"
 #include "millrace/pipeline.capnp.actor.h"
 
 namespace millrace::gateway {
@@ -17,6 +20,13 @@ namespace {
 
 // How long one look for events waits; below the call's own deadline.
 constexpr std::uint32_t events_wait_ms = 20'000;
+
+constexpr std::size_t tail_bytes = 4'096;  // as an attempt's state has them
+
+std::string without_nul(std::string text) {
+  std::replace(text.begin(), text.end(), '\0', ' ');
+  return text;
+}
 
 std::string run_id(const request& received) {
   return std::string{received.param("id")};
@@ -41,6 +51,43 @@ void tasks(const api_parts& parts, request& received, reply answer) {
                   [](const auto& results) { return http::json(200, json_of(results)); });
 }
 
+// An attempt whose end nobody reported has no tails in the state; its files may still be there.
+void add_tails(const api_parts& parts, schemas::Task::DescribeResults::Builder task) {
+  for (auto attempt : task.getAttempts()) {
+    if (attempt.getEnd() != schemas::AttemptEnd::LOST || attempt.getStdoutBytes() > 0 ||
+        attempt.getStderrBytes() > 0) {
+      continue;
+    }
+    const auto files =
+        parts.host.logs_of(task.getRun().cStr(), task.getName().cStr(), attempt.getNumber());
+    if (const auto tail = actors::tail_log_bytes(files.standard_output, tail_bytes)) {
+      attempt.setStdoutTail(without_nul(actors::to_utf8(tail->bytes)).c_str());
+      attempt.setStdoutBytes(tail->next_offset);
+    }
+    if (const auto tail = actors::tail_log_bytes(files.standard_error, tail_bytes)) {
+      attempt.setStderrTail(without_nul(actors::to_utf8(tail->bytes)).c_str());
+      attempt.setStderrBytes(tail->next_offset);
+    }
+  }
+}
+
+void describe_started(const api_parts& parts, const std::string& run, const std::string& name,
+                      const std::shared_ptr<reply>& answer) {
+  using results = schemas::task_interface::describe_results;
+  parts.silo.call_then<results>(ref<schemas::Task>(run + "/" + name).describe(),
+                                [&parts, answer](runtime::result<results> found) {
+                                  if (!found) {
+                                    answer->fail(found.error());
+                                    return;
+                                  }
+                                  auto task = std::make_shared<results>(*std::move(found));
+                                  parts.files.post([&parts, answer, task] {
+                                    add_tails(parts, task->build());
+                                    answer->send(http::json(200, json_of(*task)));
+                                  });
+                                });
+}
+
 // The run knows every task; one that has started tells more itself.
 void task(const api_parts& parts, request& received, reply answer) {
   const auto run = run_id(received);
@@ -53,9 +100,7 @@ void task(const api_parts& parts, request& received, reply answer) {
           return;
         }
         if (found->task().getAttempt() > 0) {
-          call_and_answer(parts.silo, ref<schemas::Task>(run + "/" + name).describe(),
-                          std::move(*shared),
-                          [](const auto& results) { return http::json(200, json_of(results)); });
+          describe_started(parts, run, name, shared);
           return;
         }
         schemas::task_interface::describe_results waiting;
@@ -130,9 +175,8 @@ private:
     for (auto event : page->events()) {
       after_ = event.getSequence();
       lagging_ = true;  // before the write: the queue may be drained before it returns
-      const auto status =
-          out_.event(std::to_string(after_), event.getName().size() == 0 ? "run" : "task",
-                     runtime::to_json_text(event));
+      const auto status = out_.event(
+          std::to_string(after_), event.getName().size() == 0 ? "run" : "task", event_json(event));
       if (status == http::write_status::full || !lagging_.exchange(false)) {
         return;  // `on_drained` or `on_closed` looks again, or already does
       }
@@ -171,10 +215,16 @@ void events(const api_parts& parts, request& received, reply answer) {
     answer.fail(after.error());
     return;
   }
-  if (const auto last = received.headers.find("Last-Event-ID")) {
-    std::uint64_t number = 0;
-    std::from_chars(last->data(), last->data() + last->size(), number);
-    after = number;
+  if (const auto last = received.headers.find("Last-Event-ID"); last && !last->empty()) {
+    const auto* end = last->data() + last->size();
+    const auto [read, failure] = std::from_chars(last->data(), end, *after);
+    // Not taken for 0: the client would get everything again and think it new.
+    if (failure != std::errc{} || read != end) {
+      answer.fail({runtime::errc::invalid_argument,
+                   "Last-Event-ID must be the id of an event of this stream, a number; without it "
+                   "the stream begins at the first"});
+      return;
+    }
   }
   std::make_shared<follower>(parts.silo, run_id(received), *after, std::move(answer))->look();
 }

@@ -17,7 +17,9 @@
 #include <optional>
 #include <thread>
 
+#include "api/run_event.h"
 #include "http/client.h"
+#include "millrace/runtime/message.h"
 #include "node/node.h"
 
 namespace millrace::gateway {
@@ -31,6 +33,14 @@ params: {who: world}
 tasks:
   - {name: say, run: 'echo "hello $MILLRACE_PARAM_WHO"'}
 )";
+
+std::vector<std::string> keys_of(const nlohmann::ordered_json& object) {
+  std::vector<std::string> keys;
+  for (const auto& [key, value] : object.items()) {
+    keys.push_back(key);
+  }
+  return keys;
+}
 
 // A node behind a server, and a client of it.
 class served_node {
@@ -323,16 +333,38 @@ TEST_CASE("a run is told by its events, tasks and logs") {
 
   // A client that comes back gets what it has not seen.
   std::vector<std::string> ids;
-  json latest;
+  nlohmann::ordered_json latest;
   const auto stream = here.client->events(run + "/events", "2", [&](const auto& event) {
     ids.push_back(event.id);
-    latest = event.name == "run" ? json::parse(event.data) : latest;
+    latest = event.name == "run" ? nlohmann::ordered_json::parse(event.data) : latest;
     return event.name == "end" ? http::flow::stop : http::flow::more;
   });
   REQUIRE(stream);
   CHECK(ids == std::vector<std::string>{"3", "4", "4"});
   CHECK(latest["run_state"] == "succeeded");
-  CHECK(latest["exit_code"] == -1);  // it is no task
+  CHECK(keys_of(latest) == std::vector<std::string>{"sequence", "at", "run_state"});  // no task's
+  for (const auto* wrong : {"x", "2x", "-1", "18446744073709551616"}) {
+    CHECK(here.ask(method::get, run + "/events", 400, "", {{"Last-Event-ID", wrong}})["detail"]
+              .get<std::string>()
+              .starts_with("Last-Event-ID must be the id of an event of this stream"));
+  }
+}
+
+TEST_CASE("an event says nothing of what it is not about") {
+  runtime::message<schemas::RunEvent> event;
+  event.build().setSequence(7);
+  event.build().setExitCode(-1);
+  CHECK(event_json(event.read()) == R"({"sequence":7,"at":null,"run_state":"running"})");
+  event.build().setName("a");
+  CHECK(event_json(event.read()) ==
+        R"({"sequence":7,"at":null,"run_state":"running","name":"a","state":"waiting"})");
+  event.build().setAttempt(2);
+  event.build().setExitCode(0);
+  event.build().setLabel("x");
+  event.build().setReason("why");
+  CHECK(event_json(event.read()) ==
+        R"({"sequence":7,"at":null,"run_state":"running","name":"a","state":"waiting",)"
+        R"("attempt":2,"exit_code":0,"label":"x","reason":"why"})");
 }
 
 TEST_CASE("the end of a log arrives whole, however long its lines are") {

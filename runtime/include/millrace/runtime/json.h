@@ -26,7 +26,8 @@ inline constexpr unsigned json_depth_max = 64;
 /// Cost: about 2 us for a small object; builds a tree of the text first.
 [[nodiscard]] result<any_message> from_json(capnp::StructSchema schema, std::string_view json);
 
-/// Why a text is no JSON: `line:column: reason`, both from 1, the column in bytes. Empty when it is.
+/// Why a text is no JSON: `line:column: reason`, both from 1, the column in bytes. Empty when it
+/// is.
 [[nodiscard]] std::string json_mistake(std::string_view text);
 
 /// Whether fields that the schema marks $secret are written.
