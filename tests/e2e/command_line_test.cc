@@ -357,6 +357,43 @@ TEST_CASE("watch goes on when the server comes back") {
   CHECK(left.errors.find("run succeeded") != std::string::npos);
 }
 
+TEST_CASE("Ctrl-C ends a watch, and says that the run goes on") {
+  temporary_folder folder;
+  const gated_pipeline gated{folder};
+  server_process server{folder.path / "data"};
+  REQUIRE(millrace({"apply", gated.file.string(), "--server", server.url()}).status == 0);
+  background_command watching{{"submit", "gated", "--watch", "--server", server.url()}};
+  watching.read_until("running");
+  watching.interrupt();
+  const auto left = watching.wait();
+  CHECK(left.status == 130);
+  const auto run = left.output.substr(0, left.output.size() - 1);
+  CHECK(left.errors.ends_with("millrace: run " + run + " goes on; `millrace watch " + run +
+                              "` shows it, `millrace cancel " + run + "` ends it\n"));
+  gated.open();
+  const auto again = millrace({"watch", run, "--server", server.url()});
+  CHECK(again.status == 0);
+  CHECK(again.errors.find("run succeeded (1 task: 1 succeeded)") != std::string::npos);
+}
+
+TEST_CASE("a run on a server ends with the same words as one here") {
+  temporary_folder folder;
+  const auto file = written(folder, R"(name: f
+tasks:
+  - {name: a, run: "echo the reason >&2; exit 3"}
+  - {name: b, run: x, needs: a}
+)");
+  const auto here = millrace({"run", file.string(), "--data", (folder.path / "d").string()});
+  server_process server{folder.path / "data"};
+  REQUIRE(millrace({"apply", file.string(), "--server", server.url()}).status == 0);
+  const auto there = millrace({"submit", "f", "--watch", "--server", server.url()});
+  CHECK(there.status == 1);
+  CHECK(there.errors.find(" --stderr)\nthe reason\n") != std::string::npos);
+  const auto last = [](const std::string& text) { return text.substr(text.find("run failed: ")); };
+  CHECK(last(there.errors) == last(here.errors));
+  CHECK(last(there.errors) == "run failed: task `a` failed (2 tasks: 1 failed, 1 not started)\n");
+}
+
 TEST_CASE("a followed log that the server's stop cuts off does not look whole") {
   temporary_folder folder;
   const gated_pipeline gated{folder};

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 // The silo killed in the midst of runs.
 #include <doctest/doctest.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -74,6 +75,36 @@ TEST_CASE("a run survives kill -9 of its silo at any time") {
   }
   CHECK(repeated <= kills * 4);  // four slots
   CHECK(millrace({"logs", run, "join", "--server", server.url()}).output == "joined\n");
+}
+
+// Method: the silo is killed and forgets its processes, so nobody can say how the attempt ended.
+TEST_CASE("what a lost attempt wrote is shown though nobody reported its end") {
+  temporary_folder folder;
+  const auto gate = folder.path / "gate";
+  REQUIRE(::mkfifo(gate.c_str(), 0600) == 0);
+  const auto file = folder.path / "pipeline.yaml";
+  std::ofstream{file} << "name: gated\ntasks:\n  - name: wait\n    retry: never\n"
+                      << "    run: echo begun; echo the trouble >&2; cat " << gate.string() << "\n";
+  std::string run;
+  {
+    server_process server{folder.path / "data"};
+    REQUIRE(millrace({"apply", file.string(), "--server", server.url()}).status == 0);
+    const auto submitted = millrace({"submit", "gated", "--server", server.url()});
+    run = submitted.output.substr(0, submitted.output.size() - 1);
+    background_command following{{"logs", run, "wait", "-f", "--stderr", "--server", server.url()}};
+    following.read_until("the trouble");
+    server.kill();
+  }
+  fs::remove_all(folder.path / "data" / "executor");
+  server_process server{folder.path / "data"};
+  const auto watched = millrace({"watch", run, "--server", server.url()});
+  CHECK(watched.status == 1);
+  CHECK(watched.errors.find(" --stderr)\nthe trouble\n") != std::string::npos);
+  CHECK(watched.errors.find("task `wait` lost") != std::string::npos);
+  const auto shown = millrace({"get", run, "wait", "-o", "json", "--server", server.url()}).output;
+  CHECK(shown.find(R"("stdout_tail": "begun\n")") != std::string::npos);
+  CHECK(shown.find(R"("stderr_tail": "the trouble\n")") != std::string::npos);
+  CHECK(shown.find(R"("stderr_bytes": 12)") != std::string::npos);
 }
 
 }  // namespace

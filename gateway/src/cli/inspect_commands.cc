@@ -4,6 +4,7 @@
 
 #include <iostream>
 
+#include "cli/closing.h"
 #include "cli/command.h"
 #include "cli/output.h"
 #include "cli/remote.h"
@@ -119,7 +120,11 @@ exit_code get_and_print(const option_values& options, const std::string& target,
   if (!answer) {
     return report(answer.error());
   }
-  print_one(server->form(), *answer, name_key);
+  auto shown = *answer;
+  if (is_table(server->form()) && shown.contains("tasks") && shown["tasks"].is_object()) {
+    shown["tasks"] = task_summary(shown["tasks"]);
+  }
+  print_one(server->form(), shown, name_key);
   return exit_code::ok;
 }
 

@@ -4,42 +4,26 @@
 #include <iostream>
 #include <set>
 
+#include "api/run_event.h"
+#include "cli/closing.h"
 #include "cli/command.h"
 #include "millrace/actors/process_log.h"
 #include "millrace/runtime/json.h"
 
 namespace millrace::gateway::cli {
 
+using nlohmann::ordered_json;
 using runtime::ref;
 using runtime::result;
 
 namespace {
 
 constexpr std::uint32_t look_ms = 250;  // between two looks at the clock and at Ctrl-C
-constexpr std::size_t failure_lines = 20;
+constexpr std::size_t failure_bytes = std::size_t{64} << 10U;
 
-std::string count_of(const char* what, unsigned count) {
-  return std::to_string(count) + " " + what;
-}
-
-std::string task_summary(schemas::TaskCounts::Reader counts) {
-  std::string text = count_of(counts.getTotal() == 1 ? "task" : "tasks", counts.getTotal());
-  const auto add = [&](unsigned count, const char* what) {
-    if (count > 0) {
-      text += (text.find(':') == std::string::npos ? ": " : ", ") + count_of(what, count);
-    }
-  };
-  add(counts.getSucceeded(), "succeeded");
-  add(counts.getFailed(), "failed");
-  add(counts.getUpstreamFailed(), "not started");
-  add(counts.getSkipped(), "skipped");
-  add(counts.getCancelled(), "cancelled");
-  return text;
-}
-
-std::string state_name(schemas::RunState state) {
-  constexpr const char* words[] = {"running", "succeeded", "failed", "cancelled", "timed_out"};
-  return words[static_cast<std::size_t>(state)];
+template <class Reader>
+ordered_json json_of(const Reader& shown) {
+  return ordered_json::parse(runtime::to_json_text(shown));
 }
 
 }  // namespace
@@ -89,7 +73,7 @@ exit_code local_run::follow() {
     }
     for (auto event : page->events()) {
       after = event.getSequence();
-      if (const auto known = event_from_json(runtime::to_json_text(event))) {
+      if (const auto known = event_from_json(event_json(event))) {
         view_.event(*known);
       }
     }
@@ -106,19 +90,22 @@ exit_code local_run::finish(bool interrupted) {
   if (!status) {
     return report(status.error());
   }
-  const auto run = status->run();
-  const auto failed = run.getState() != schemas::RunState::SUCCEEDED;
-  if (failed) {
-    show_failures();
+  const auto succeeded = status->run().getState() == schemas::RunState::SUCCEEDED;
+  closing last_words;
+  if (!succeeded) {
+    for_each_task([&](schemas::TaskStatus::Reader task) { last_words.add(json_of(task)); });
   }
-  view_.end(state_name(run.getState()), run.getReason().cStr(), task_summary(run.getTasks()));
-  if (!failed) {
+  const auto tail = [this](const std::string& task, std::uint32_t attempt,
+                           std::uint32_t lines) -> std::optional<error_tail> {
+    const auto file = here_.host().logs_of(run_, task, attempt).standard_error;
+    const auto end = actors::tail_log_lines(file, lines, failure_bytes);
+    return end ? std::optional{error_tail{file.string(), end->bytes}} : std::nullopt;
+  };
+  const auto code = last_words.show(view_, json_of(status->run()), tail);
+  if (succeeded) {
     print_answers();
-    return exit_code::ok;
   }
-  return interrupted                                      ? exit_code::interrupted
-         : run.getState() == schemas::RunState::CANCELLED ? exit_code::cancelled
-                                                          : exit_code::run_failed;
+  return !succeeded && interrupted ? exit_code::interrupted : code;
 }
 
 void local_run::for_each_task(const std::function<void(schemas::TaskStatus::Reader)>& visit) {
@@ -133,30 +120,6 @@ void local_run::for_each_task(const std::function<void(schemas::TaskStatus::Read
     }
     after = page->next();
   } while (!after.empty());
-}
-
-// The end of what failed tasks wrote to their standard error.
-void local_run::show_failures() {
-  for_each_task([this](schemas::TaskStatus::Reader task) {
-    const auto state = task.getState();
-    const auto bad = state == schemas::TaskState::FAILED || state == schemas::TaskState::ERRORED ||
-                     state == schemas::TaskState::TIMED_OUT;
-    if (!bad || task.getAttempt() == 0) {
-      return;
-    }
-    const auto logs = here_.host().logs_of(run_, task.getName().cStr(), task.getAttempt());
-    const auto tail =
-        actors::tail_log_lines(logs.standard_error, failure_lines, std::size_t{64} << 10U);
-    if (tail && !tail->bytes.empty()) {
-      view_.line("--- " + std::string{task.getName().cStr()} + ": end of standard error (" +
-                 logs.standard_error.string() + ")");
-      auto text = actors::to_utf8(tail->bytes);
-      if (text.ends_with('\n')) {
-        text.pop_back();
-      }
-      view_.line(text);
-    }
-  });
 }
 
 // What the last tasks wrote to their standard output is the answer of the pipeline.

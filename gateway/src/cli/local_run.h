@@ -31,7 +31,6 @@ public:
 private:
   exit_code finish(bool interrupted);
   void for_each_task(const std::function<void(schemas::TaskStatus::Reader)>& visit);
-  void show_failures();
   void print_answers();
 
   node& here_;

@@ -2,10 +2,14 @@
 #include "cli/watch.h"
 
 #include <fmt/format.h>
+#include <unistd.h>
 
 #include <algorithm>
+#include <csignal>
+#include <limits>
 #include <thread>
 
+#include "cli/closing.h"
 #include "cli/reconnects.h"
 #include "millrace/actors/duration_text.h"
 
@@ -18,10 +22,73 @@ using runtime::result;
 
 namespace {
 
-exit_code code_of_state(const std::string& state) {
-  return state == "succeeded"   ? exit_code::ok
-         : state == "cancelled" ? exit_code::cancelled
-                                : exit_code::run_failed;
+// What Ctrl-C says; made before, for a handler must not allocate.
+std::string farewell;
+
+extern "C" void say_farewell(int) {
+  static_cast<void>(!::write(STDERR_FILENO, farewell.data(), farewell.size()));
+  ::_exit(static_cast<int>(exit_code::interrupted));
+}
+
+// While it lives, Ctrl-C ends the program and says that the run goes on. One who started it with
+// interrupts ignored (nohup, a shell's &) is not told either.
+class interruptible {
+public:
+  interruptible(const std::string& run, progress_mode mode) {
+    farewell = (mode == progress_mode::tty ? "\r\x1b[K" : "") +
+               fmt::format(
+                   "millrace: run {} goes on; `millrace watch {}` shows it, `millrace "
+                   "cancel {}` ends it\n",
+                   run, run, run);
+    struct sigaction action {};
+    action.sa_handler = say_farewell;
+    ::sigaction(SIGINT, nullptr, &before_);
+    if (before_.sa_handler != SIG_IGN) {
+      ::sigaction(SIGINT, &action, nullptr);
+    }
+  }
+  interruptible(const interruptible&) = delete;
+  interruptible& operator=(const interruptible&) = delete;
+  ~interruptible() { ::sigaction(SIGINT, &before_, nullptr); }
+
+private:
+  struct sigaction before_ {};
+};
+
+constexpr std::size_t failure_bytes = std::size_t{64} << 10U;
+
+// The closing words of a run on a server.
+result<exit_code> say_closing(remote& server, const std::string& run, progress& view) {
+  const auto whole = "/api/v1/runs/" + escaped(run);
+  const auto status = server.ask(http::method::get, whole);
+  if (!status) {
+    return status.error();
+  }
+  closing last_words;
+  if (status->value("state", "") != "succeeded") {
+    const auto more = server.for_each_row(whole + "/tasks", "tasks", "after",
+                                          std::numeric_limits<std::size_t>::max(),
+                                          [&](const ordered_json& task) -> result<void> {
+                                            last_words.add(task);
+                                            return {};
+                                          });
+    if (!more) {
+      return more.error();
+    }
+  }
+  const auto tail = [&](const std::string& task, std::uint32_t attempt,
+                        std::uint32_t lines) -> std::optional<error_tail> {
+    const auto answer = server.client().send(
+        http::method::get, fmt::format("{}/tasks/{}/logs?stream=stderr&attempt={}&tail={}", whole,
+                                       escaped(task), attempt, lines));
+    if (!answer || answer->status >= 400) {
+      return std::nullopt;
+    }
+    const auto& text = answer->body;
+    return error_tail{fmt::format("millrace logs {} '{}' --stderr", run, task),
+                      text.substr(text.size() - std::min(text.size(), failure_bytes))};
+  };
+  return last_words.show(view, *status, tail);
 }
 
 bool is_event_stream(const http::client_response& answer) {
@@ -115,6 +182,7 @@ result<std::optional<runtime::duration>> timeout_of(const option_values& options
 exit_code watch(remote& server, const std::string& run, progress_mode mode,
                 std::optional<runtime::duration> timeout) {
   progress view{mode};
+  const interruptible while_waiting{run, mode};
   const auto latest = timeout ? server.now() + *timeout : runtime::steady_time::max();
   const auto ended = follow_events(server, run, view, latest);
   if (!ended) {
@@ -125,14 +193,8 @@ exit_code watch(remote& server, const std::string& run, progress_mode mode,
                   fmt::format("run {} has not ended within {}; it goes on: `millrace watch {}`",
                               run, actors::format_duration(*timeout), run));
   }
-  const auto status = server.ask(http::method::get, "/api/v1/runs/" + escaped(run));
-  if (!status) {
-    return report(status.error());
-  }
-  const auto tasks = status->at("tasks").value("total", 0);
-  view.end(status->value("state", ""), status->value("reason", ""),
-           fmt::format("{} {}", tasks, tasks == 1 ? "task" : "tasks"));
-  return code_of_state(status->value("state", ""));
+  const auto code = say_closing(server, run, view);
+  return code ? *code : report(code.error());
 }
 
 }  // namespace millrace::gateway::cli

@@ -1,0 +1,43 @@
+// SPDX-License-Identifier: MIT
+// What a person is told of a run that has ended, here or on a server.
+#pragma once
+
+#include <functional>
+#include <nlohmann/json.hpp>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "cli/cli.h"
+#include "cli/progress.h"
+
+namespace millrace::gateway::cli {
+
+/// The end of what a task wrote to its standard error.
+struct error_tail {
+  std::string source;  ///< Where all of it is.
+  std::string text;
+};
+/// The last lines of that attempt, at most so many; nothing when it wrote none.
+using tail_reader = std::function<std::optional<error_tail>(
+    const std::string& task, std::uint32_t attempt, std::uint32_t lines)>;
+
+/// `5 tasks: 4 succeeded, 1 failed`, of the counts in the API's JSON.
+[[nodiscard]] std::string task_summary(const nlohmann::ordered_json& counts);
+
+/// Collects what there is to say of a run's tasks.
+class closing {
+public:
+  /// One of its tasks, as the API's JSON has it.
+  void add(const nlohmann::ordered_json& task);
+
+  /// Shows what failed tasks complained of, the first of them, then the last line. `run`: the API's
+  /// JSON. How it ended.
+  exit_code show(progress& view, const nlohmann::ordered_json& run, const tail_reader& tail) const;
+
+private:
+  std::vector<std::pair<std::string, std::uint32_t>> failed_;  // and the latest attempt
+  std::size_t more_ = 0;                                       // that are not shown
+};
+
+}  // namespace millrace::gateway::cli

@@ -1,0 +1,64 @@
+// SPDX-License-Identifier: MIT
+#include "cli/closing.h"
+
+#include <doctest/doctest.h>
+
+#include <iostream>
+#include <sstream>
+
+namespace millrace::gateway::cli {
+namespace {
+
+using nlohmann::ordered_json;
+
+// The last words on a run with these tasks.
+std::string said(const ordered_json& tasks, const ordered_json& run) {
+  std::stringstream printed;
+  auto* const real = std::cerr.rdbuf(printed.rdbuf());
+  {
+    progress view{progress_mode::plain};
+    closing last_words;
+    for (const auto& each : tasks) {
+      last_words.add(each);
+    }
+    last_words.show(view, run, [](const std::string& task, std::uint32_t attempt, std::uint32_t) {
+      return task == "quiet"
+                 ? std::nullopt
+                 : std::optional{error_tail{"log " + std::to_string(attempt), "why\x1b[2J\nso\n"}};
+    });
+  }
+  std::cerr.rdbuf(real);
+  return printed.str();
+}
+
+}  // namespace
+
+TEST_CASE("tasks are counted by what became of them") {
+  CHECK(task_summary(ordered_json::object()) == "0 tasks");
+  CHECK(task_summary({{"total", 1}, {"succeeded", 1}, {"failed", 0}}) == "1 task: 1 succeeded");
+  CHECK(task_summary({{"total", 4}, {"waiting", 1}, {"failed", 2}, {"upstream_failed", 1}}) ==
+        "4 tasks: 2 failed, 1 not started, 1 waiting");
+}
+
+TEST_CASE("the last words on a run show what failed tasks complained of") {
+  const auto tasks = ordered_json::parse(R"([{"name":"good","state":"succeeded","attempt":1},
+    {"name":"bad","state":"failed","attempt":2},{"name":"gone","state":"lost","attempt":1},
+    {"name":"quiet","state":"errored","attempt":1},{"name":"never","state":"failed","attempt":0}])");
+  CHECK(said(tasks, {{"state", "failed"},
+                     {"reason", "task `bad` failed"},
+                     {"tasks", {{"total", 5}, {"failed", 4}}}}) ==
+        "--- bad: end of standard error (log 2)\nwhy [2J\nso\n"
+        "--- gone: end of standard error (log 1)\nwhy [2J\nso\n"
+        "   0.0s  run failed: task `bad` failed (5 tasks: 4 failed)\n");
+}
+
+TEST_CASE("of many failures the first are shown and the others counted") {
+  auto tasks = ordered_json::array();
+  for (int each = 0; each < 13; ++each) {
+    tasks.push_back({{"name", "quiet"}, {"state", "failed"}, {"attempt", 1}});
+  }
+  CHECK(said(tasks, {{"state", "failed"}}) ==
+        "--- and 3 more that failed\n   0.0s  run failed (0 tasks)\n");
+}
+
+}  // namespace millrace::gateway::cli
