@@ -200,8 +200,8 @@ struct RunStored {
   version @2 :UInt32;      # Of the definition that is pinned.
   state @3 :RunState;      # Whether it is over, and how.
   reason @4 :Text;         # Why it ended or is being ended, for a person.
-  createdAt @5 :Int64;     # Of the submission.
-  finishedAt @6 :Int64;    # 0 while it runs.
+  createdAt @5 :Int64 $Actor.time;   # Of the submission.
+  finishedAt @6 :Int64 $Actor.time;  # 0 while it runs.
   tasks @7 :TaskCounts;    # Kept with each change of an instance.
   eventCount @8 :UInt64;   # The sequence of the latest event.
   ending @9 :Bool;         # Only tasks that run always still start: `state` will be the one below.
@@ -234,6 +234,7 @@ interface Run $Actor.actor("run") $Actor.group("run") $Actor.affinity("/") {
       $Actor.reentrant;
   # Those with a higher sequence; waits up to waitMs for one, and up to a second for the run itself if it
   # was just submitted. `ended`: there will be no more. limit 0: 1,000, which is the most.
+  # `invalid_argument` for an `after` that no event has had.
   cancel @5 (reason :Text, force :Bool) -> ();
   # Ends it: what runs is cancelled, and only tasks with `run_on: always` start or go on; `force`, also
   # later, ends these too. `reason` is for people; empty: a default.
@@ -294,8 +295,8 @@ struct TaskStored {
   executor @4 :Text;        # That has the attempt; empty: none.
   exitCode @5 :Int32 = -1;  # Of the latest attempt; -1: none.
   reason @6 :Text;          # Why it is where it is, for a person.
-  startedAt @7 :Int64;      # When its first attempt started.
-  finishedAt @8 :Int64;     # When it ended.
+  startedAt @7 :Int64 $Actor.time;   # When its first attempt started.
+  finishedAt @8 :Int64 $Actor.time;  # When it ended.
   incarnation @9 :UInt64;   # Of the executor that has the attempt.
   outputs @10 :List(Variable);  # Of the attempt that succeeded.
 }

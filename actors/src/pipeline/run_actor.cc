@@ -497,6 +497,11 @@ async<run_actor::events_results> run_actor::events(events_params params) {
   if (auto known = check_known(); !known) {
     co_return std::move(known).error();
   }
+  if (params.after() > state().getEventCount()) {  // who waits for more would miss what comes
+    co_return error{errc::invalid_argument,
+                    "the latest event of the run is " + std::to_string(state().getEventCount()) +
+                        "; there is none " + std::to_string(params.after()) + " to go on after"};
+  }
   if (state().getEventCount() <= params.after() && !over() && params.wait_ms() > 0) {
     std::ignore = co_await wait(events_signal, std::chrono::milliseconds{params.wait_ms()});
   }

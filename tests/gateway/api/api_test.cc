@@ -343,6 +343,9 @@ TEST_CASE("a run is told by its events, tasks and logs") {
   CHECK(ids == std::vector<std::string>{"3", "4", "4"});
   CHECK(latest["run_state"] == "succeeded");
   CHECK(keys_of(latest) == std::vector<std::string>{"sequence", "at", "run_state"});  // no task's
+  CHECK(here.ask(method::get, run + "/events", 400, "", {{"Last-Event-ID", "5"}})["detail"] ==
+        "the latest event of the run is 4; there is none 5 to go on after");
+  CHECK(here.send(method::get, run + "/events?after=18446744073709551615").status == 400);
   for (const auto* wrong : {"x", "2x", "-1", "18446744073709551616"}) {
     CHECK(here.ask(method::get, run + "/events", 400, "", {{"Last-Event-ID", wrong}})["detail"]
               .get<std::string>()
@@ -521,6 +524,16 @@ TEST_CASE("what a task is given for its environment is not shown to who looks at
   CHECK(state.status == 200);
   CHECK(state.body.find("\"environment\":\"***\"") != std::string::npos);
   CHECK(state.body.find("MILLRACE_PARAM_WHO=") == std::string::npos);
+}
+
+TEST_CASE("the times in an actor's state are written as times") {
+  served_node here;
+  const auto run = here.finished_run();
+  const auto shown = [&](const std::string& actor) {
+    return here.ask(method::get, "/api/v1/actors/" + actor + "/state", 200)["state"]["finished_at"];
+  };
+  CHECK(shown("run/" + run).get<std::string>().ends_with("Z"));
+  CHECK(shown("task/" + run + "%2Fsay").get<std::string>().ends_with("Z"));
 }
 
 TEST_CASE("operators are answered") {
