@@ -52,10 +52,14 @@ void tasks(const api_parts& parts, request& received, reply answer) {
 }
 
 // An attempt whose end nobody reported has no tails in the state; its files may still be there.
+bool lacks_tails(schemas::Attempt::Reader attempt) {
+  return attempt.getEnd() == schemas::AttemptEnd::LOST && attempt.getStdoutBytes() == 0 &&
+         attempt.getStderrBytes() == 0;
+}
+
 void add_tails(const api_parts& parts, schemas::Task::DescribeResults::Builder task) {
   for (auto attempt : task.getAttempts()) {
-    if (attempt.getEnd() != schemas::AttemptEnd::LOST || attempt.getStdoutBytes() > 0 ||
-        attempt.getStderrBytes() > 0) {
+    if (!lacks_tails(attempt)) {
       continue;
     }
     const auto files =
@@ -74,18 +78,26 @@ void add_tails(const api_parts& parts, schemas::Task::DescribeResults::Builder t
 void describe_started(const api_parts& parts, const std::string& run, const std::string& name,
                       const std::shared_ptr<reply>& answer) {
   using results = schemas::task_interface::describe_results;
-  parts.silo.call_then<results>(ref<schemas::Task>(run + "/" + name).describe(),
-                                [&parts, answer](runtime::result<results> found) {
-                                  if (!found) {
-                                    answer->fail(found.error());
-                                    return;
-                                  }
-                                  auto task = std::make_shared<results>(*std::move(found));
-                                  parts.files.post([&parts, answer, task] {
-                                    add_tails(parts, task->build());
-                                    answer->send(http::json(200, json_of(*task)));
-                                  });
-                                });
+  const auto take = [&parts, answer](runtime::result<results> found) {
+    if (!found) {
+      answer->fail(found.error());
+      return;
+    }
+    auto whole = true;
+    for (auto attempt : found->attempts()) {
+      whole = whole && !lacks_tails(attempt);
+    }
+    if (whole) {
+      answer->send(http::json(200, json_of(*found)));
+      return;
+    }
+    auto task = std::make_shared<results>(*std::move(found));
+    parts.files.post([&parts, answer, task] {
+      add_tails(parts, task->build());
+      answer->send(http::json(200, json_of(*task)));
+    });
+  };
+  parts.silo.call_then<results>(ref<schemas::Task>(run + "/" + name).describe(), take);
 }
 
 // The run knows every task; one that has started tells more itself.

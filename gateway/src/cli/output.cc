@@ -15,9 +15,9 @@ namespace millrace::gateway::cli {
 namespace {
 
 // What a person sees instead: times of the local zone in whole seconds, nothing for an exit code
-// that is none.
+// that is none. Other values inside are the user's own: parameters, outputs, definitions.
 ordered_json for_people(const std::string& key, ordered_json value) {
-  if (value.is_structured()) {
+  if (value.is_structured() && (key.empty() || key == "attempts")) {
     for (auto part = value.begin(); part != value.end(); ++part) {
       *part = for_people(value.is_object() ? part.key() : std::string{}, std::move(*part));
     }

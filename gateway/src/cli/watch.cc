@@ -182,9 +182,11 @@ result<std::optional<runtime::duration>> timeout_of(const option_values& options
 exit_code watch(remote& server, const std::string& run, progress_mode mode,
                 std::optional<runtime::duration> timeout) {
   progress view{mode};
-  const interruptible while_waiting{run, mode};
   const auto latest = timeout ? server.now() + *timeout : runtime::steady_time::max();
-  const auto ended = follow_events(server, run, view, latest);
+  const auto ended = [&] {
+    const interruptible while_following{run, mode};
+    return follow_events(server, run, view, latest);
+  }();
   if (!ended) {
     return report(ended.error());
   }
