@@ -139,6 +139,12 @@ void cancel(const api_parts& parts, request& received, reply answer) {
 }
 
 void retry(const api_parts& parts, request& received, reply answer) {
+  const auto nothing =
+      runtime::from_json(capnp::Schema::from<schemas::Run::RetryParams>(), received.body);
+  if (!nothing) {
+    answer.fail(nothing.error());
+    return;
+  }
   call_and_answer(parts.silo, ref<schemas::Run>(run_id(received)).retry(), std::move(answer),
                   [](const auto& results) { return http::json(202, json_of(results)); });
 }
