@@ -131,6 +131,8 @@ interface Pipeline $Actor.actor("pipeline") {
   # 1,000. `state`: only those in it, such as `timed_out`; then a page may be short. Empty: all.
   runEnded @4 (run :Text, state :RunState, finishedAt :Int64) -> () $Actor.internal;
   # From the run, at its end; also when a retry takes it up again: running, 0.
+  runRemoved @5 (run :Text) -> () $Actor.internal;
+  # From the run: it is listed no more.
 }
 
 # --- run -----------------------------------------------------------------------------------------
@@ -208,6 +210,7 @@ struct RunStored {
   endState @10 :RunState;  # Only if `ending`.
   epoch @11 :UInt32;       # Counts retries of the run; results of older ones are ignored.
   forced @12 :Bool;        # Only if `ending`: tasks that run always are ended too.
+  removing @13 :Bool;      # It is told of no more; its rows go step by step.
 }
 
 struct RunPinned {
@@ -242,6 +245,11 @@ interface Run $Actor.actor("run") $Actor.group("run") $Actor.affinity("/") {
   # Starts what did not succeed again. Answers how many instances.
   taskChanged @7 (epoch :UInt32, status :TaskStatus) -> () $Actor.internal;
   # From a task: its state, and the epoch that its specification had.
+  remove @8 () -> ();
+  # Deletes an ended run: its tasks, logs, workspace, and its place in the list of runs. Answers when that
+  # is certain to happen; at once there is no such run. `failed_precondition` while it has not ended.
+  removeMore @9 () -> () $Actor.internal;
+  # From itself: the next step.
 }
 
 # --- task ----------------------------------------------------------------------------------------
@@ -333,6 +341,8 @@ interface Task $Actor.actor("task") $Actor.group("run") $Actor.affinity("/") {
                      attempts :List(Attempt))
       $Actor.readOnly;
   # Itself and its attempts, the oldest first. `not_found` before its first `begin`.
+  forget @6 () -> () $Actor.internal;
+  # From the run, which is being removed.
 }
 
 # --- pool ----------------------------------------------------------------------------------------
@@ -376,6 +386,8 @@ interface Pool $Actor.actor("pool") {
   # person; empty when none does.
   leave @4 (executor :Text) -> () $Actor.internal;
   # From an executor, before it reports what its earlier life left: nothing is granted until it joins.
+  removeRun @5 (run :Text) -> () $Actor.internal;
+  # From the run: has every executor remove its files.
 }
 
 # --- executor ------------------------------------------------------------------------------------
@@ -401,4 +413,6 @@ interface Executor $Actor.actor("executor") $Actor.internal {
   # From a task, at least once; a token that runs is not started again. It waits here for a slot.
   cancel @1 (token :Text) -> ();
   # From a task: ends the attempt, which is reported as usual.
+  removeRun @2 (run :Text) -> () $Actor.reentrant;
+  # From the pool: deletes the logs and the workspace of a run that has ended.
 }

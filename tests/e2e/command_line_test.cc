@@ -32,8 +32,9 @@ TEST_CASE("help, versions and mistakes in the command line have their codes") {
   CHECK(millrace({"--help"}).status == 0);
   CHECK(millrace({"--help"}).output.starts_with("Runs pipelines"));
   CHECK(millrace({"version"}).output.starts_with("millrace "));
-  for (const auto* each : {"run", "dev", "validate", "apply", "submit", "list", "get", "logs",
-                           "watch", "cancel", "retry", "actor", "dead-letters", "completion"}) {
+  for (const auto* each :
+       {"run", "dev", "validate", "apply", "submit", "list", "get", "logs", "watch", "cancel",
+        "retry", "delete", "actor", "dead-letters", "completion"}) {
     const auto help = millrace({each, "--help"});
     CHECK(help.status == 0);
     CHECK(help.output.find("Examples:") != std::string::npos);
@@ -333,8 +334,12 @@ tasks:
   CHECK(program({"cancel", run}).status == 0);
   CHECK(program({"watch", run}).status == 3);
   CHECK(program({"logs", run, "tidy"}).output == "tidied\n");
+  CHECK(program({"delete", "run", run}).status == 0);
+  CHECK(program({"delete", "run", run}).status == 5);
+  CHECK(program({"delete", run}).status == 2);
 
   const auto forced = submitted("sleep 600");
+  CHECK(program({"delete", "run", forced}).status == 6);
   CHECK(program({"cancel", forced}).status == 0);
   CHECK(program({"cancel", forced, "--force"}).status == 0);
   CHECK(program({"watch", forced}).status == 3);

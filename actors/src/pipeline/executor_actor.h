@@ -2,13 +2,15 @@
 // The actor `executor`: the address at which tasks reach the processes of one silo.
 #pragma once
 
+#include <string>
 #include <string_view>
+#include <utility>
 
 #include "millrace/pipeline.capnp.actor.h"
 
 namespace millrace::actors {
 
-/// What runs attempts. Threading: any thread; must not block.
+/// What runs attempts. Threading: any thread; must not block, but for `remove_run`.
 class attempt_runner {
 public:
   attempt_runner() = default;
@@ -17,6 +19,8 @@ public:
   virtual ~attempt_runner() = default;
   virtual void start(runtime::message<schemas::AttemptSpec> attempt) = 0;
   virtual void cancel(std::string_view token) = 0;
+  /// Deletes what the attempts of an ended run left in files. Cost: blocks on the disk.
+  [[nodiscard]] virtual runtime::result<void> remove_run(std::string_view run) = 0;
 };
 
 /// Stateless: what runs is in the attempt table, and what was granted is in the pool.
@@ -31,6 +35,15 @@ public:
   runtime::async<> cancel(cancel_params params) override {
     runner_.cancel(params.token());
     return {};
+  }
+
+  runtime::async<> remove_run(remove_run_params params) override {
+    // Named: g++ 12 destroys a closure that is made within a co_await expression twice.
+    auto work = [this, run = std::string{params.run()}] { return runner_.remove_run(run); };
+    auto removed = co_await runtime::offload(std::move(work));
+    if (!removed) {
+      co_await runtime::fail(std::move(removed).error());
+    }
   }
 
 private:

@@ -287,4 +287,9 @@ async<> pipeline_actor::run_ended(run_ended_params params) {
   return {};
 }
 
+async<> pipeline_actor::run_removed(run_removed_params params) {
+  runs_.erase(newest_first(params.run()));
+  return {};
+}
+
 }  // namespace millrace::actors

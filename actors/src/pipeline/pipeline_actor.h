@@ -25,6 +25,7 @@ public:
   runtime::async<submit_results> submit(submit_params params) override;
   runtime::async<runs_results> runs(runs_params params) override;
   runtime::async<> run_ended(run_ended_params params) override;
+  runtime::async<> run_removed(run_removed_params params) override;
 
 private:
   [[nodiscard]] std::string project() const { return key().substr(0, key().find('/')); }

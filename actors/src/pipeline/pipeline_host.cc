@@ -16,6 +16,7 @@
 
 #include "millrace/actors/process_log.h"
 #include "millrace/actors/process_outputs.h"
+#include "millrace/actors/run_id.h"
 #include "pipeline/executor_actor.h"
 #include "pipeline/names.h"
 #include "pipeline/pipeline_actor.h"
@@ -171,6 +172,18 @@ public:
       // Not found: it has ended, or belonged to an earlier life; its report is on its way.
       static_cast<void>(supervisor_->cancel(text));
     });
+  }
+
+  result<void> remove_run(std::string_view run) override {
+    for (const auto* folder : {"logs", "workspaces"}) {
+      std::error_code failed;
+      if (is_run_id(run) && fs::remove_all(options_.data_directory / folder / run, failed);
+          failed) {
+        return process_detail::file_failure(
+            "cannot remove " + (options_.data_directory / folder / run).string(), failed.value());
+      }
+    }
+    return {};
   }
 
   attempt_logs logs_of(std::string_view run, std::string_view task, std::uint32_t attempt) const {

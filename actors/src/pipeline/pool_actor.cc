@@ -90,6 +90,14 @@ async<> pool_actor::release(release_params params) {
   return {};
 }
 
+async<> pool_actor::remove_run(remove_run_params params) {
+  executors_.for_each([&](std::string_view executor, schemas::PoolExecutor::Reader) {
+    send(ref<schemas::Executor>(std::string{executor}).remove_run(params.run()));
+    return true;
+  });
+  return {};
+}
+
 void pool_actor::grant() {
   for (const auto& [ticket, incarnation] : queue_.grant()) {
     tickets_.edit(padded(ticket.number, ticket_digits)).setExecutor(ticket.executor.c_str());

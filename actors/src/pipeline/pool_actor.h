@@ -18,6 +18,7 @@ public:
   runtime::async<> leave(leave_params params) override;
   runtime::async<> enqueue(enqueue_params params) override;
   runtime::async<> release(release_params params) override;
+  runtime::async<> remove_run(remove_run_params params) override;
   runtime::async<status_results> status() override;
 
 private:

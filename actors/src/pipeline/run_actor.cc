@@ -26,6 +26,8 @@ constexpr std::uint32_t tasks_page_max = 10'000;
 constexpr std::uint32_t tasks_page_default = 1'000;
 constexpr std::uint32_t events_page_max = 1'000;
 constexpr unsigned event_digits = 12;
+// Tasks that one step of a removal tells: bounds its commit.
+constexpr std::size_t removed_at_once = 1'000;
 // How long who asks for the events of an unknown run waits for it to begin.
 constexpr std::uint32_t begin_wait_ms_max = 1'000;
 
@@ -59,7 +61,7 @@ result<void> run_actor::build_graph() {
 }
 
 async<> run_actor::on_activate() {
-  if (!pinned_.contains(pinned_row)) {
+  if (!pinned_.contains(pinned_row) || state().getRemoving()) {
     co_return;
   }
   if (auto built = build_graph(); !built) {
@@ -399,7 +401,7 @@ void run_actor::count_waiting() {
 // --- what people ask and order -------------------------------------------------------------------
 
 result<void> run_actor::check_known() const {
-  if (!pinned_.contains(pinned_row)) {
+  if (!pinned_.contains(pinned_row) || state().getRemoving()) {
     return error{errc::not_found, "there is no run '" + key() + "'"};
   }
   return {};
@@ -585,6 +587,63 @@ async<run_actor::retry_results> run_actor::retry() {
   add_event(nullptr);
   apply(std::move(effects));
   co_return retry_results{again};
+}
+
+// --- removal -------------------------------------------------------------------------------------
+
+async<> run_actor::remove() {
+  if (auto known = check_known(); !known) {
+    co_await runtime::fail(std::move(known).error());
+  }
+  if (!over()) {
+    co_await runtime::fail(errc::failed_precondition, "the run has not ended yet; cancel it first");
+  }
+  edit().setRemoving(true);
+  graph_.reset();
+  send(ref<schemas::Pool>(std::string{default_pool}).remove_run(key()));
+  send(ref<schemas::Pipeline>(text_of(state().getProject()) + "/" + text_of(state().getPipeline()))
+           .run_removed(key()));
+  remove_some();
+}
+
+async<> run_actor::remove_more() {
+  if (state().getRemoving()) {
+    remove_some();
+  }
+  return {};
+}
+
+void run_actor::remove_some() {
+  std::vector<std::string> rows;
+  instances_.for_each([&](std::string_view row, schemas::TaskStatus::Reader status) {
+    if (status.getAttempt() > 0) {
+      send(ref<schemas::Task>(key() + "/" + text_of(status.getName())).forget());
+    }
+    rows.emplace_back(row);
+    return rows.size() < removed_at_once;
+  });
+  for (const auto& row : rows) {
+    instances_.erase(row);
+  }
+  if (!rows.empty()) {
+    send(ref<schemas::Run>(key()).remove_more());
+    return;
+  }
+  const auto last = state().getEventCount();
+  for (auto at = last - std::min(last, run_events_max) + 1; at <= last; ++at) {
+    events_.erase(padded(at, event_digits));
+  }
+  pinned_.erase(pinned_row);
+  auto root = edit();
+  root.setProject("");
+  root.setPipeline("");
+  root.setReason("");
+  root.initTasks();
+  root.setEventCount(0);
+  root.setFinishedAt(0);
+  root.setEnding(false);
+  root.setForced(false);
+  root.setRemoving(false);
 }
 
 }  // namespace millrace::actors

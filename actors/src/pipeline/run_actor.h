@@ -28,6 +28,8 @@ public:
   runtime::async<> cancel(cancel_params params) override;
   runtime::async<retry_results> retry() override;
   runtime::async<> task_changed(task_changed_params params) override;
+  runtime::async<> remove() override;
+  runtime::async<> remove_more() override;
 
 private:
   [[nodiscard]] runtime::result<void> build_graph();
@@ -39,6 +41,7 @@ private:
   void settle(const settled_instance& one);
   void stop(schemas::RunState end, const std::string& reason, stop_reach reach);
   void finish();
+  void remove_some();
   void limit_time(runtime::wall_time start);
   void report();
   [[nodiscard]] runtime::result<schemas::task_interface::begin_params> spec_of(

@@ -301,6 +301,21 @@ void task_actor::report() {
   send(ref<schemas::Run>(text_of(spec().getRun())).task_changed(std::move(params)));
 }
 
+async<> task_actor::forget() {
+  if (!spec_.contains(spec_row)) {
+    return {};
+  }
+  spec_.erase(spec_row);
+  for (std::uint32_t number = 1; number <= state().getAttempt(); ++number) {
+    attempts_.erase(padded(number, attempt_digits));
+  }
+  auto root = edit();
+  root.setReason("");
+  root.setExecutor("");
+  root.initOutputs(0);
+  return {};
+}
+
 async<task_actor::describe_results> task_actor::describe() {
   if (!spec_.contains(spec_row)) {
     co_return error{errc::not_found, "there is no task '" + key() + "' that has started"};

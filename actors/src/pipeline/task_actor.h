@@ -23,6 +23,7 @@ public:
   runtime::async<> attempt_finished(attempt_finished_params params) override;
   runtime::async<> cancel(cancel_params params) override;
   runtime::async<describe_results> describe() override;
+  runtime::async<> forget() override;
 
 private:
   [[nodiscard]] schemas::TaskSpec::Reader spec() const;

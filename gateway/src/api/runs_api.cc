@@ -149,6 +149,11 @@ void retry(const api_parts& parts, request& received, reply answer) {
                   [](const auto& results) { return http::json(202, json_of(results)); });
 }
 
+void remove(const api_parts& parts, request& received, reply answer) {
+  call_and_answer(parts.silo, ref<schemas::Run>(run_id(received)).remove(), std::move(answer),
+                  [] { return http::json(202, "{}"); });
+}
+
 // One client that follows a run. Looks, writes what there is, looks again; a client that lags is
 // waited for.
 class follower : public std::enable_shared_from_this<follower> {
@@ -251,6 +256,7 @@ void events(const api_parts& parts, request& received, reply answer) {
 
 void add_run_routes(http::router& routes, const api_parts& parts) {
   add_route(routes, parts, method::get, "/api/v1/runs/{id}", status);
+  add_route(routes, parts, method::del, "/api/v1/runs/{id}", remove);
   add_route(routes, parts, method::get, "/api/v1/runs/{id}/tasks", tasks, {"after", "limit"});
   add_route(routes, parts, method::get, "/api/v1/runs/{id}/tasks/{name}", task);
   add_route(routes, parts, method::get, "/api/v1/runs/{id}/events", events, {"after"});

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// Commands that act on what a server runs: cancel, retry, dead-letters.
+// Commands that act on what a server runs: cancel, retry, delete, dead-letters.
 #include <fmt/format.h>
 
 #include <iostream>
@@ -44,6 +44,23 @@ exit_code run_retry(const option_values& options, const std::vector<std::string>
     return report(answer.error());
   }
   std::cerr << "retrying " << answer->at("tasks") << " task instances\n";
+  return exit_code::ok;
+}
+
+exit_code run_delete(const option_values& options, const std::vector<std::string>& positional) {
+  if (positional[0] != "run" || positional.size() < 2) {
+    return report(exit_code::usage, "usage: millrace delete run RUN...");
+  }
+  auto server = remote::open(options);
+  if (!server) {
+    return report(server.error());
+  }
+  for (auto run = positional.begin() + 1; run != positional.end(); ++run) {
+    if (const auto answer = server->ask(http::method::del, "/api/v1/runs/" + escaped(*run));
+        !answer) {
+      return report(answer.error());
+    }
+  }
   return exit_code::ok;
 }
 
@@ -129,6 +146,10 @@ std::vector<command> control_commands() {
        1, 1, add_cancel_options, run_cancel},
       {"retry", "RUN", "run again what did not succeed", "  millrace retry RUN\n", 1, 1,
        add_server_option, run_retry},
+      {"delete", "run RUN...", "delete ended runs, with their logs and workspaces",
+       "  millrace delete run RUN\n"
+       "  millrace list runs nightly --state failed -o name | xargs millrace delete run\n",
+       1, 1'001, add_server_option, run_delete},
       {"dead-letters", "[list | retry ID... | drop ID...]", "tend messages that were given up",
        "  millrace dead-letters\n"
        "  millrace dead-letters retry pipeline/default/nightly/7\n"

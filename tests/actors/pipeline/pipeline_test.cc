@@ -531,6 +531,70 @@ tasks:
   CHECK(here.task(run, "tidy").task().getState() == TaskState::FAILED);
 }
 
+TEST_CASE("an ended run is removed with its tasks and files, one that runs is not") {
+  temporary_folder data;
+  std::string run;
+  {
+    node here{data.path};
+    run = here.submit(R"yaml(name: gone
+tasks:
+  - {name: a, run: echo a; sleep 600, grace_period: 10ms}
+  - {name: b, needs: [a], run: echo}
+)yaml");
+    here.wait_until_running(run, "a");
+    const auto early = here.silo->call(ref<schemas::Run>(run).remove());
+    CHECK(early.error().code() == runtime::errc::failed_precondition);
+    REQUIRE(here.silo->call(ref<schemas::Run>(run).cancel("enough", false)));
+    CHECK(here.wait(run) == RunState::CANCELLED);
+    CHECK(fs::exists(here.host->workspace_of(run)));
+    REQUIRE(here.silo->call(ref<schemas::Run>(run).remove()));
+    CHECK(here.silo->call(ref<schemas::Run>(run).status()).error().code() ==
+          runtime::errc::not_found);
+    CHECK(here.silo->call(ref<schemas::Run>(run).remove()).error().code() ==
+          runtime::errc::not_found);
+  }
+  node here{data.path};
+  here.eventually([&] {
+    return !fs::exists(here.host->workspace_of(run)) &&
+           !fs::exists(here.host->logs_of(run, "a", 1).standard_output.parent_path());
+  });
+  here.eventually([&] {
+    const auto task = here.silo->call(ref<schemas::Task>(run + "/a").describe());
+    return !task && task.error().code() == runtime::errc::not_found;
+  });
+  here.eventually([&] {
+    return here.silo->call(ref<schemas::Pipeline>("default/gone").runs("", 0, ""))->runs().size() ==
+           0;
+  });
+  for (const auto& failure : {here.silo->call(ref<schemas::Run>(run).tasks("", 0)).error(),
+                              here.silo->call(ref<schemas::Run>(run).events(0, 0, 0)).error(),
+                              here.silo->call(ref<schemas::Run>(run).retry()).error(),
+                              here.silo->call(ref<schemas::Run>(run).cancel("", false)).error()}) {
+    CHECK(failure.code() == runtime::errc::not_found);
+  }
+}
+
+// Goal: the removal of a run of any width is bounded a step, and ends.
+// Method: more instances than one step takes; their condition is false, so no process is needed.
+TEST_CASE("a wide run is removed step by step") {
+  temporary_folder data;
+  node here{data.path};
+  std::string list = "1";
+  for (int at = 1; at < 2'500; ++at) {
+    list += ",1";
+  }
+  const auto run = here.submit("name: wide\ntasks: [{name: a, run: echo, for_each: [" + list +
+                               "], when: '${{ item == 2 }}'}]\n");
+  CHECK(here.wait(run) == RunState::SUCCEEDED);
+  const auto rows = [&] {
+    const auto page = here.silo->state_of({"run", run}, {.map = "instances", .limit = 1});
+    return page ? page->maps.at(0).records.size() : 0;
+  };
+  CHECK(rows() == 1);
+  REQUIRE(here.silo->call(ref<schemas::Run>(run).remove()));
+  here.eventually([&] { return rows() == 0; });
+}
+
 TEST_CASE("runs are listed in pages, the newest first") {
   temporary_folder data;
   node here{data.path};
