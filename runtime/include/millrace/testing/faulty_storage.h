@@ -2,6 +2,7 @@
 // Storage that fails when a test says so.
 #pragma once
 
+#include <atomic>
 #include <memory>
 #include <mutex>
 #include <vector>
@@ -33,6 +34,10 @@ public:
   /// Held commits are forgotten, neither written nor answered: the process ends before they are.
   void lose_held();
 
+  /// Whether it says that it is behind with commits, as a slow disk makes it, see
+  /// `storage::saturated`.
+  void fall_behind(bool behind) noexcept { behind_ = behind; }
+
   /// How many commits have come so far, failed and held ones too.
   [[nodiscard]] std::uint64_t commits() const;
 
@@ -42,7 +47,7 @@ public:
   runtime::result<void> scan(runtime::partition_id partition, std::string_view prefix,
                              std::string_view from, std::size_t limit,
                              const std::function<bool(const runtime::row&)>& visit) override;
-  [[nodiscard]] bool saturated() const noexcept override { return inner_->saturated(); }
+  [[nodiscard]] bool saturated() const noexcept override { return behind_ || inner_->saturated(); }
   [[nodiscard]] std::string allocation_id() const override { return inner_->allocation_id(); }
   [[nodiscard]] std::uint16_t partition_count() const noexcept override {
     return inner_->partition_count();
@@ -60,6 +65,7 @@ private:
   };
 
   std::unique_ptr<runtime::storage> inner_;
+  std::atomic<bool> behind_{false};
   mutable std::mutex mutex_;
   plan commits_to_fail_;
   plan reads_to_fail_;

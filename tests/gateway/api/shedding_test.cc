@@ -1,0 +1,143 @@
+// SPDX-License-Identifier: MIT
+// Overload, as clients see it: what is too much is refused with a hint, the rest goes on.
+#include <future>
+#include <memory>
+#include <nlohmann/json.hpp>
+#include <string>
+#include <vector>
+
+#include "api/api.h"
+#include "folders.h"
+#include "gateway/http/wire.h"
+#include "http/client.h"
+#include "runtime/silo/fixture.h"
+
+namespace millrace::gateway {
+namespace {
+
+using http::method;
+
+constexpr std::uint32_t mailbox_max = 2;
+
+// A real server over a silo of counters and pipelines.
+class busy_server {
+public:
+  http::client_response send(method verb, const std::string& target, const std::string& body = {}) {
+    http::client_options options;
+    options.base = {"127.0.0.1", server_.port, ""};
+    auto answer = http::client{std::move(options), server_.clock}.send(verb, target, body);
+    REQUIRE(answer);
+    return *std::move(answer);
+  }
+  int status(method verb, const std::string& target, const std::string& body = {}) {
+    return send(verb, target, body).status;
+  }
+  // The request is refused for now, and says for how long.
+  void check_refused(method verb, const std::string& target, const std::string& body = {}) {
+    const auto answer = send(verb, target, body);
+    CAPTURE(target);
+    CHECK(answer.status == 429);
+    CHECK(answer.headers.find("Retry-After") == "1");
+    CHECK(answer.headers.find("Content-Type") == "application/problem+json");
+    CHECK(nlohmann::json::parse(answer.body)["code"] == "overloaded");
+  }
+  // Returns when a call of that counter has begun.
+  void wait_for_begin(const std::string& key) {
+    while (begun_.take() != key) {
+    }
+  }
+  // Adds one from within the program; the call is in the mailbox when this returns.
+  std::future<bool> begin_add(const std::string& key) {
+    auto promise = std::make_shared<std::promise<bool>>();
+    auto done = promise->get_future();
+    silo_.here().call_then<testing::counter::add_results>(
+        runtime::ref<testing::Counter>(key).add(1),
+        [promise](const auto& answer) { promise->set_value(answer.has_value()); });
+    return done;
+  }
+  std::uint64_t refused() { return silo_.here().stats().overloaded_total; }
+  testing::faulty_storage& rows() { return silo_.rows(); }
+  std::uint16_t port() const { return server_.port; }
+
+private:
+  void prepare(runtime::silo& here) {
+    here.add<testing::counter>();
+    here.add_filter([this](runtime::incoming_call& call) -> runtime::async<runtime::any_message> {
+      if (call.interface().type == "counter") {
+        begun_.put(call.key());
+      }
+      co_return co_await call.proceed();
+    });
+    host_ = *actors::pipeline_host::open({.data_directory = folder_.path}, here);
+  }
+  http::handler routes() {
+    add_api(routes_, parts_);
+    return routes_.as_handler();
+  }
+
+  testing::temporary_folder folder_;
+  http::slot<std::string> begun_;
+  std::unique_ptr<actors::pipeline_host> host_;
+  testing::test_silo silo_{[this](runtime::silo& here) { prepare(here); },
+                           {.mailbox_messages_max = mailbox_max}};
+  file_thread files_;
+  api_parts parts_{silo_.here(), *host_, files_, {}};
+  http::router routes_;
+  http::running server_{routes()};
+};
+
+std::string post(const std::string& target, const std::string& body) {
+  return "POST /api/v1/actors/counter/" + target +
+         " HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nContent-Length: " +
+         std::to_string(body.size()) + "\r\n\r\n" + body;
+}
+
+TEST_CASE("a busy actor refuses what its mailbox has no room for, others answer, and it recovers") {
+  busy_server server;
+  http::wire holds{server.port()};
+  holds.send(post("busy/pause", R"({"limit_ms": "3600000", "then_cancel": false})"));
+  server.wait_for_begin("busy");
+  std::vector<std::future<bool>> waiting;
+  for (std::uint32_t at = 0; at < mailbox_max; ++at) {
+    waiting.push_back(server.begin_add("busy"));
+  }
+
+  server.check_refused(method::post, "/api/v1/actors/counter/busy/add", R"({"amount": "1"})");
+  server.check_refused(method::post, "/api/v1/actors/counter/busy/get", "{}");
+  CHECK(server.refused() == 2);
+  CHECK(server.status(method::post, "/api/v1/actors/counter/idle/add", R"({"amount": "1"})") ==
+        200);
+  CHECK(server.status(method::get, "/readyz") == 200);
+
+  holds.leave();  // cancels the call
+  for (auto& each : waiting) {
+    CHECK(each.get());
+  }
+  const auto answer = server.send(method::post, "/api/v1/actors/counter/busy/get", "{}");
+  CHECK(answer.status == 200);
+  CHECK(nlohmann::json::parse(answer.body)["total"] == 2);  // nothing refused was done
+}
+
+TEST_CASE("while the disk is behind writes are refused, reads and probes answered") {
+  busy_server server;
+  const std::string hello = "name: hello\ntasks:\n  - {name: say, run: 'true'}\n";
+  const std::string pipeline = "/api/v1/projects/p/pipelines/hello";
+  REQUIRE(server.status(method::put, pipeline, hello) == 201);
+
+  server.rows().fall_behind(true);
+  server.check_refused(method::post, "/api/v1/actors/counter/a/add", R"({"amount": "1"})");
+  server.check_refused(method::put, pipeline, hello);
+  server.check_refused(method::post, pipeline + "/runs");
+  server.check_refused(method::get, "/readyz");  // balancers look elsewhere
+  CHECK(server.status(method::post, "/api/v1/actors/counter/a/get", "{}") == 200);
+  CHECK(server.status(method::get, pipeline) == 200);
+  CHECK(server.status(method::get, "/livez") == 200);
+
+  server.rows().fall_behind(false);
+  CHECK(server.status(method::get, "/readyz") == 200);
+  CHECK(server.status(method::post, "/api/v1/actors/counter/a/add", R"({"amount": "1"})") == 200);
+  CHECK(server.status(method::post, pipeline + "/runs") == 201);
+}
+
+}  // namespace
+}  // namespace millrace::gateway
