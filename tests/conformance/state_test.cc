@@ -179,5 +179,67 @@ TEST_CASE("a full map refuses writes with a hint, goes on reading, and heals whe
   CHECK(taken_in_time([&] { return write(0); }));
 }
 
+// --- how much one commit holds -------------------------------------------------------------------
+
+constexpr std::uint32_t large = 8U << 20U;
+
+// Adds entries of which few fit into one commit.
+std::vector<testing::open_call<ledger_interface::keep_if_results>> begin_large(ledger_silo& silo,
+                                                                               int count) {
+  std::vector<testing::open_call<ledger_interface::keep_if_results>> calls;
+  for (int at = 0; at < count; ++at) {
+    calls.push_back(
+        silo.begin(ref<Ledger>("a").keep_if("large " + std::to_string(at), at + 1, 0, large)));
+  }
+  return calls;
+}
+
+TEST_CASE("changes that wait for an earlier commit and are too large for one share several") {
+  ledger_silo silo;
+  silo.rows().hold_commits();
+  auto first = silo.begin(ref<Ledger>("a").add(1));
+  auto others = begin_large(silo, 10);
+  CHECK(silo.rows().commits() == 1);
+  silo.rows().release_commits();
+  CHECK(first.answer());
+  for (auto& each : others) {
+    CHECK(each.answer());
+  }
+  CHECK(silo.rows().commits() == 6);  // two at a time
+  silo.restart();
+  CHECK(silo.total("a") == 1);
+  CHECK(silo.amount("a", "large 9") == 10);
+}
+
+TEST_CASE("when a commit fails nothing of those behind it is kept") {
+  ledger_silo silo;
+  silo.rows().hold_commits();
+  auto first = silo.begin(ref<Ledger>("a").add(1));
+  auto others = begin_large(silo, 7);
+  silo.rows().fail_commits({errc::out_of_space, "planned"}, 1, 1);
+  silo.rows().release_commits();
+  CHECK(first.answer());
+  for (std::size_t at = 0; at < others.size(); ++at) {
+    const auto outcome = others[at].answer();
+    CHECK(outcome.has_value() == (at < 2));
+    CHECK((outcome || outcome.error().code() == errc::out_of_space));
+  }
+  CHECK(silo.amount("a", "large 1") == 2);
+  CHECK(silo.amount("a", "large 2") == 0);
+  CHECK(silo.call(ref<Ledger>("a").keep_if("large 2", 1, 0, large)));
+}
+
+TEST_CASE("changes of calls that arrive together and are too large for one commit share several") {
+  ledger_silo silo{make_memory_storage(), {.by_hand = true}};
+  int done = 0;
+  for (int at = 0; at < 10; ++at) {
+    silo.here().call_then<ledger_interface::keep_if_results>(
+        ref<Ledger>("a").keep_if("large " + std::to_string(at), at + 1, 0, large),
+        [&done](const auto& answer) { done += answer ? 1 : 0; });
+  }
+  silo.settle();
+  CHECK(done == 10);
+}
+
 }  // namespace
 }  // namespace millrace::conformance

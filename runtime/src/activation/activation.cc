@@ -140,8 +140,8 @@ void activation::discard() noexcept {
     drop(turn);
   }
   close_open();
-  for (auto* list :
-       {&inbox_, &waiting_, &returning_, &early_, &pending_out_, &after_tidying_, &gated_}) {
+  for (auto* list : {&inbox_, &waiting_, &returning_, &early_, &closed_, &pending_out_,
+                     &after_tidying_, &gated_}) {
     *list = {};
   }
   envelope_list rest;
@@ -239,6 +239,7 @@ caf::resumable::resume_result activation::drain() {
       }
       ++handled;
       handle(one);
+      bound_changes();
       pump();
       if (phase_ == phase::gone) {
         return done;
@@ -421,9 +422,8 @@ void activation::activated() {
   woken_ = woken_ || state_.has_duties();
   answer_wake();
   auto early = std::move(waiting_);
-  while (auto* one = early.pop()) {
-    arrive(one);
-  }
+  early.append(std::move(inbox_));
+  inbox_ = std::move(early);  // they arrive again, now that they may begin
 }
 
 void activation::answer_wake() {

@@ -251,6 +251,7 @@ private:
   void leave(envelope* one);
   void count_answer(const envelope& one) noexcept;
   void flush();
+  void bound_changes();
   void commit_changes();
   void committed(envelope* one);
 
@@ -323,8 +324,9 @@ private:
   std::vector<named_timer> timers_;
   std::uint64_t timers_set_ = 0;
 
-  std::uint64_t submitted_ = 0;  // commits handed to storage
+  std::uint64_t submitted_ = 0;  // commits closed, of which storage has one at a time
   std::uint64_t durable_ = 0;    // of those, the ones that have ended well
+  envelope_list closed_;         // commits that wait for storage to answer an earlier one
   envelope_list pending_out_;    // waits for the end of this batch
   envelope_list after_tidying_;  // waits for the next commit
   envelope_list gated_;          // waits for its commit

@@ -214,12 +214,17 @@ map_base::record& map_base::change(std::string_view key, bool& fresh) {
   } else if (!one.body) {
     one.body = message_body::from_flat(one.flat);
   }
-  if (!one.dirty) {
-    one.dirty = true;
-    dirty_.push_back(found->first);
+  list_changed(found);
+  return one;
+}
+
+void map_base::list_changed(record_map::iterator one) {
+  one->second.dirty = true;
+  if (!one->second.listed) {
+    one->second.listed = true;
+    dirty_.push_back(one);
   }
   activation_->state().map_changed();
-  return one;
 }
 
 void map_base::require_version(std::string_view key, std::uint64_t expected) const {
@@ -243,11 +248,7 @@ void map_base::erase(std::string_view key) {
   one.erased = true;
   one.body.reset();
   --live_;
-  if (!one.dirty) {
-    one.dirty = true;
-    dirty_.push_back(found->first);
-  }
-  activation_->state().map_changed();
+  list_changed(found);
 }
 
 }  // namespace detail

@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <cstring>
+#include <utility>
 
 #include "storage/byte_order.h"
 
@@ -475,25 +476,41 @@ result<void> durable_state::encode_root(row_ops& ops) {
   return {};
 }
 
+std::size_t durable_state::change_bytes() noexcept {
+  for (auto* map = maps_; map != nullptr; map = map->next_map_) {
+    for (; map->counted_ < map->dirty_.size(); ++map->counted_) {
+      auto& [key, record] = *map->dirty_[map->counted_];
+      record.listed = false;
+      map_change_bytes_ += entry_bytes + key.size();
+      if (record.body && !record.erased) {
+        map_change_bytes_ += record.body->sizeInWords() * word_bytes;
+      }
+    }
+  }
+  return map_change_bytes_ + (extras_ ? extras_->pending.encoded().size() : 0) +
+         (root_dirty_ ? root_->sizeInWords() * word_bytes : 0);
+}
+
 result<void> durable_state::encode_map(map_base& one, row_ops& ops) {
-  for (const auto& key : one.dirty_) {
-    const auto found = one.records_.find(key);
-    if (found == one.records_.end() || !found->second.dirty) {
+  std::vector<map_base::record_map::iterator> erased;
+  for (const auto found : one.dirty_) {
+    const auto& key = found->first;
+    auto& record = found->second;
+    record.listed = false;
+    if (!std::exchange(record.dirty, false)) {
       continue;
     }
-    auto& record = found->second;
     const auto row_key = actor_row(hash_, row_table::map, map_row_rest(one.name_, key));
     if (record.erased) {
       ops.erase(row_key);
       recount(record.counted, 0);
-      one.records_.erase(found);
+      erased.push_back(found);
       continue;
     }
     if (record.body) {
       record.flat = copy_of(*record.body)->flat();
       record.body.reset();
     }
-    record.dirty = false;
     record.version = version_ + 1;
     recount(record.counted, entry_bytes + key.size() + record.flat.size());
     if (auto fits =
@@ -506,6 +523,10 @@ result<void> durable_state::encode_map(map_base& one, row_ops& ops) {
     ops.put(row_key, value);
   }
   one.dirty_.clear();
+  one.counted_ = 0;
+  for (const auto each : erased) {
+    one.records_.erase(each);
+  }
   return {};
 }
 
@@ -517,10 +538,8 @@ result<void> durable_state::encode(row_ops& ops) {
     extras_->sends_in_commit = 0;
   }
   for (auto* map = maps_; map != nullptr; map = map->next_map_) {
-    puts = puts || std::any_of(map->dirty_.begin(), map->dirty_.end(), [map](const auto& key) {
-             const auto found = map->records_.find(key);
-             return found != map->records_.end() && !found->second.erased;
-           });
+    puts = puts || std::any_of(map->dirty_.begin(), map->dirty_.end(),
+                               [](const auto& each) { return !each->second.erased; });
     if (auto done = encode_map(*map, ops); !done) {
       return done;
     }
@@ -539,6 +558,7 @@ result<void> durable_state::encode(row_ops& ops) {
                                       "; change less at a time"};
   }
   dirty_ = untidy_ = leftover_ = false;
+  map_change_bytes_ = 0;
   ++version_;
   return {};
 }

@@ -108,6 +108,10 @@ public:
   /// Anything to be written by the next commit; also what alone would not be worth one.
   [[nodiscard]] bool changed() const noexcept { return dirty_ || untidy_ || leftover_; }
 
+  /// How much the next commit will hold, about: what was changed several times counts several
+  /// times. Cost: what was changed since the last call.
+  [[nodiscard]] std::size_t change_bytes() noexcept;
+
   /// What it holds in memory as of the last commit, about. Cost: none; kept up to date.
   [[nodiscard]] std::size_t bytes() const noexcept { return bytes_; }
 
@@ -162,6 +166,7 @@ private:
   std::unique_ptr<extras> extras_;
   std::uint64_t version_ = 0;
   std::size_t bytes_ = 0;
+  std::size_t map_change_bytes_ = 0;
   std::size_t root_counted_ = 0;  // the root's part of it
   std::size_t root_bytes_ = 0;    // when it was last free of garbage
   bool dirty_ = false;

@@ -5,6 +5,14 @@
 
 namespace millrace::runtime::detail {
 
+namespace {
+
+// The changes of turns share a commit up to about this size. One turn more then fits into a commit
+// in any case, unless it changes too much by itself.
+constexpr std::size_t shared_commit_bytes_max = commit_bytes_limit / 4;
+
+}  // namespace
+
 void activation::let_out(envelope* one) {
   if (!state_.dirty() && submitted_ == durable_ && pending_out_.empty()) {
     leave(one);
@@ -51,14 +59,21 @@ void activation::count_answer(const envelope& one) noexcept {
   timer.answered(own, one.made);
 }
 
+// Called after each turn.
+void activation::bound_changes() {
+  const auto ended = phase_ == phase::gone || phase_ == phase::failing;
+  if (state_.dirty() && !ended && state_.change_bytes() > shared_commit_bytes_max) {
+    flush();
+  }
+}
+
 // Called at the end of each batch, so that the changes of many turns share one commit.
 void activation::flush() {
   if (phase_ == phase::gone || phase_ == phase::failing) {
     return;
   }
-  // One commit at a time: each is a difference to the one before, and storage may refuse any.
   const auto in_flight = submitted_ != durable_;
-  if (in_flight && state_.dirty()) {
+  if (in_flight && state_.dirty() && state_.change_bytes() <= shared_commit_bytes_max) {
     return;  // `committed` comes back here
   }
   if (state_.dirty()) {
@@ -94,7 +109,12 @@ void activation::commit_changes() {
     one->after_commit = submitted_;
     gated_.push(one);
   }
-  home_.rows().commit(std::move(commit));
+  // One commit at a time: each is a difference to the one before, and storage may refuse any.
+  if (submitted_ == durable_ + 1) {
+    home_.rows().commit(std::move(commit));
+  } else {
+    closed_.push(commit.release());
+  }
 }
 
 void activation::committed(envelope* one) {
@@ -104,6 +124,7 @@ void activation::committed(envelope* one) {
   drop(one);
   if (failure) {
     submitted_ = durable_;
+    closed_ = {};
     crash(*failure);
     return;
   }
@@ -111,11 +132,14 @@ void activation::committed(envelope* one) {
   while (!gated_.empty() && gated_.front()->after_commit <= durable_) {
     leave(gated_.pop());
   }
-  if (phase_ == phase::failing) {
+  if (auto* next = closed_.pop()) {
+    home_.rows().commit(std::unique_ptr<commit_request>{static_cast<commit_envelope*>(next)});
+  } else if (phase_ == phase::failing) {
     retire();
-    return;
   }
-  dispatch_durable();
+  if (phase_ != phase::failing && phase_ != phase::gone) {
+    dispatch_durable();
+  }
 }
 
 }  // namespace millrace::runtime::detail

@@ -143,10 +143,12 @@ void activation::pump() {
       break;
     }
     begin(returned);
+    bound_changes();
   }
   while (phase_ == phase::active && returning_.empty() && !waiting_.empty() &&
          admission_.admits(waiting_.front()->admission, false)) {
     begin(waiting_.pop());
+    bound_changes();
   }
 }
 

@@ -41,8 +41,11 @@ public:
     std::uint64_t version = 0;           ///< Of the commit that wrote it; 0: none yet.
     std::size_t counted = 0;             ///< Its part of what the activation holds.
     bool dirty = false;
+    bool listed = false;  ///< In `dirty_`, behind what is counted.
     bool erased = false;
   };
+  /// By key.
+  using record_map = std::map<std::string, record, std::less<>>;
 
   /// Live records only.
   [[nodiscard]] const record* find(std::string_view key) const;
@@ -51,9 +54,7 @@ public:
   void erase(std::string_view key);
   void require_version(std::string_view key, std::uint64_t expected) const;
   [[nodiscard]] std::size_t size() const noexcept { return live_; }
-  [[nodiscard]] const std::map<std::string, record, std::less<>>& records() const noexcept {
-    return records_;
-  }
+  [[nodiscard]] const record_map& records() const noexcept { return records_; }
 
 private:
   friend class activation;
@@ -62,8 +63,10 @@ private:
   schema_source schema_;
   activation* activation_;
   map_base* next_map_ = nullptr;  // the activation's list
-  std::map<std::string, record, std::less<>> records_;
-  std::vector<std::string> dirty_;  // keys in order of first change
+  void list_changed(record_map::iterator one);
+  record_map records_;
+  std::vector<record_map::iterator> dirty_;  // in order of change; some are there several times
+  std::size_t counted_ = 0;                  // of `dirty_`, for the size of the next commit
   std::size_t live_ = 0;
 };
 
