@@ -192,6 +192,8 @@ private:
   void loaded(envelope* one);
   void activated();
   void answer_wake();
+
+  // ending.cc
   void leave_for(deactivation why) noexcept;
   void end_idle();
   void settle_memory();
@@ -203,6 +205,7 @@ private:
   void close_open() noexcept;
   [[nodiscard]] bool idle() const noexcept;
   [[nodiscard]] duration idle_timeout() const noexcept;
+
   void warn(const std::string& text);
   [[nodiscard]] reminder_queue::owner as_owner() const noexcept {
     return {hash_, interface(), key_};

@@ -47,6 +47,17 @@ struct stored_answer {
   std::string results;  ///< Flat.
 };
 
+/// What a record, a reminder, a send or a remembered answer takes beside its content: a node of a
+/// map with its key.
+inline constexpr std::size_t entry_bytes = 128;
+
+[[nodiscard]] inline std::size_t bytes_of(const stored_send& what) {
+  return entry_bytes + what.type.size() + what.key.size() + what.params.size();
+}
+[[nodiscard]] inline std::size_t bytes_of(const stored_answer& what) {
+  return entry_bytes + what.results.size();
+}
+
 /// Threading: as its activation.
 class durable_state {
 public:
@@ -154,7 +165,15 @@ private:
   [[nodiscard]] std::string index_value() const;
   void purge_answers(wall_time now);
 
+  // state_loading.cc: `rest` of a row's key and what is left of its value; false when it cannot be
+  // understood.
   [[nodiscard]] bool load_row(row_table table, std::string_view rest, std::string_view value);
+  [[nodiscard]] bool load_root(value_reader& from, bool compressed);
+  [[nodiscard]] bool load_record(std::string_view rest, std::string_view stored, bool compressed,
+                                 std::uint64_t row_version);
+  [[nodiscard]] bool load_reminder(std::string_view rest, value_reader& from);
+  [[nodiscard]] bool load_send(row_table table, std::string_view rest, value_reader& from);
+  [[nodiscard]] bool load_answer(std::string_view rest, value_reader& from);
   [[nodiscard]] result<void> encode_root(row_ops& ops);
   [[nodiscard]] result<void> encode_map(map_base& one, row_ops& ops);
 

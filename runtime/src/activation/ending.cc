@@ -1,0 +1,220 @@
+// SPDX-License-Identifier: MIT
+// How an activation ends: idle, for want of memory, asked to, failed, with its silo.
+#include <algorithm>
+
+#include "activation/activation.h"
+#include "silo/silo_core.h"
+
+namespace millrace::runtime::detail {
+
+namespace {
+
+// What an activation holds beside its state: `bench_runtime --only memory` measures about as much.
+constexpr std::size_t activation_bytes = 1024;
+
+}  // namespace
+
+activation::~activation() {
+  discard();
+}
+
+void activation::discard() noexcept {
+  for (auto* link = open_.open_next; link != &open_; link = link->open_next) {
+    static_cast<envelope&>(*link).abandoned = true;  // nobody is told any more
+  }
+  for (auto* turn : running_) {
+    turn->running.reset();  // frames first: they unlink what they wait for
+  }
+  for (auto* turn : std::exchange(running_, {})) {
+    drop(turn);
+  }
+  close_open();
+  for (auto* list : {&inbox_, &waiting_, &returning_, &early_, &closed_, &pending_out_,
+                     &after_tidying_, &gated_}) {
+    *list = {};
+  }
+  envelope_list rest;
+  mailbox_.close(rest);
+}
+
+void activation::close_open() noexcept {
+  while (open_.open_next != &open_) {
+    auto& left = static_cast<envelope&>(*open_.open_next);
+    left.abandoned = true;
+    unlink_open(left);
+    drop(&left);
+  }
+}
+
+duration activation::idle_timeout() const noexcept {
+  const auto own = std::chrono::milliseconds{interface().idle_timeout_ms};
+  return own.count() > 0 ? own : home_.options().idle_timeout;
+}
+
+bool activation::idle() const noexcept {
+  const auto sends_wait = outgoing_ && !outgoing_->lanes.empty() && !home_.stopping();
+  return running_.empty() && waiting_.empty() && returning_.empty() && inbox_.empty() &&
+         open_.open_next == &open_ && !sends_wait;
+}
+
+// Requires: there is a budget.
+void activation::settle_memory() {
+  if (phase_ == phase::loading) {
+    return;
+  }
+  auto as = phase_ == phase::deactivating ? standing::leaving : standing::busy;
+  if (phase_ == phase::active && !releasing_ && idle()) {
+    if (stay_until_ <= now_) {
+      as = standing::idle;
+    } else {
+      need_alarm(stay_until_);
+    }
+  }
+  home_.memory().settle(*this, activation_bytes + key_.size() + state_.bytes(), as, last_used_);
+}
+
+void activation::give_place_back(envelope& one) noexcept {
+  if (std::exchange(one.counted, false)) {
+    unreserve();
+    if (home_.memory().on()) {
+      home_.memory().queued(-bytes_of(one));
+    }
+  }
+}
+
+void activation::leave_for(deactivation why) noexcept {
+  if (!releasing_ || release_ != deactivation::stopping) {
+    release_ = why;
+    releasing_ = true;
+  }
+}
+
+// Long polls would hold a stopping silo up: their time is over, and so is their turns'.
+void activation::end_waits() {
+  for (auto* link = open_.open_next; link != &open_; link = link->open_next) {
+    auto& wait = static_cast<envelope&>(*link);
+    if (wait.is_wait && !wait.abandoned.exchange(true)) {
+      wait.failure = error{errc::unavailable, "the silo stops"};
+      wait.where->propagate = true;
+      detail::keep(wait);
+      inbox_.push(&wait);
+    }
+  }
+}
+
+// Requires: it is to leave, or leaves.
+void activation::end_idle() {
+  if (releasing_ && release_ == deactivation::stopping) {
+    end_waits();
+  }
+  if (phase_ == phase::active && releasing_ && idle()) {
+    phase_ = phase::deactivating;
+    begin(own_turn(envelope_kind::deactivate, {}));
+  }
+  if (phase_ == phase::deactivating && running_.empty()) {
+    finish_deactivation();
+  }
+}
+
+void activation::finish_deactivation() {
+  if (state_.changed() && submitted_ == durable_) {
+    commit_changes();
+    if (phase_ == phase::gone) {
+      return;
+    }
+  }
+  if (submitted_ != durable_ || !gated_.empty()) {
+    return;  // `committed` comes back here
+  }
+  auto& reason = release_ == deactivation::idle && asked()
+                     ? thread_->meter->evicted
+                     : thread_->meter->deactivated[static_cast<std::size_t>(release_)];
+  reason.add();
+  retire();
+}
+
+void activation::crash(const error& why) {
+  const auto was = phase_.load();
+  thread_->meter->failed.add();
+  if (was != phase::loading) {
+    warn("activation ended error=" + why.to_string());
+  }
+  if (state_.has_duties() && !home_.stopping()) {
+    home_.reminders().wake_later(as_owner());
+  }
+  // Frames first: they unlink what they wait for.
+  for (auto* turn : running_) {
+    turn->running.reset();
+  }
+  for (auto* turn : std::exchange(running_, {})) {
+    turn->content = {};
+    home_.answer(turn, why);
+  }
+  show_busy(nullptr);
+  fail_all(pending_out_, why);
+  if (phase_ == phase::loading || phase_ == phase::activating) {
+    answer_waiting_with_ = why;
+  }
+  if (submitted_ != durable_) {
+    phase_ = phase::failing;  // what comes after must not read older rows; `committed` goes on
+    return;
+  }
+  fail_all(gated_, why);
+  retire();
+}
+
+// Answers what would have left; what is not an answer never leaves.
+void activation::fail_all(envelope_list& list, const error& why) {
+  while (auto* one = list.pop()) {
+    if (one->kind == envelope_kind::answer && one->caller != this) {
+      one->content = {};
+      home_.answer(one, why);
+    } else {
+      one->abandoned = true;
+      drop(one);
+    }
+  }
+}
+
+void activation::retire() {
+  phase_ = phase::gone;
+  ended_.store(true, std::memory_order_release);
+  keep();  // the directory may hold the last other reference
+  home_.leave_directory(*this);
+  home_.memory().leave(*this);
+  home_.timers().disarm(*this);
+  close_open();
+  if (outgoing_) {
+    for (const auto& [target, one] : outgoing_->lanes) {
+      home_.counters().sends_pending.fetch_sub(static_cast<std::int64_t>(one.items.size()),
+                                               std::memory_order_relaxed);
+    }
+  }
+  object_.reset();
+  envelope_list rest = std::move(early_);
+  rest.append(std::move(returning_));
+  rest.append(std::move(waiting_));
+  rest.append(std::move(inbox_));
+  mailbox_.close(rest);
+  while (auto* one = rest.pop()) {
+    const auto is_own = one->kind == envelope_kind::timer || one->kind == envelope_kind::activate ||
+                        one->kind == envelope_kind::deactivate ||
+                        one->kind == envelope_kind::answer || one->kind == envelope_kind::wait ||
+                        one->kind == envelope_kind::committed ||
+                        one->kind == envelope_kind::cancel || one->kind == envelope_kind::alarm ||
+                        one->kind == envelope_kind::release || one->kind == envelope_kind::evict ||
+                        one->kind == envelope_kind::probe || one->kind == envelope_kind::deadlock;
+    give_place_back(*one);
+    if (is_own) {
+      drop(one);
+    } else if (answer_waiting_with_) {
+      home_.answer(one, *answer_waiting_with_);
+    } else {
+      one->serving = nullptr;
+      home_.deliver(one);
+    }
+  }
+  release();
+}
+
+}  // namespace millrace::runtime::detail
