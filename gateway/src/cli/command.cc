@@ -113,6 +113,31 @@ runtime::result<std::uint32_t> number_of(const option_values& options, const cha
   return number;
 }
 
+runtime::result<std::size_t> bytes_of(const option_values& options, const char* name,
+                                      std::size_t least) {
+  if (options.count(name) == 0) {
+    return std::size_t{0};
+  }
+  const auto text = options[name].as<std::string>();
+  const auto* end = text.data() + text.size();
+  std::size_t number = 0;
+  const auto [after, failure] = std::from_chars(text.data(), end, number);
+  const std::string unit{after, end};
+  constexpr std::string_view units = "KMGT";
+  const auto at = unit.empty() ? std::string_view::npos : units.find(unit[0]);
+  const auto is_unit = unit.empty() || (at != std::string_view::npos &&
+                                        (unit.size() == 1 || unit.substr(1) == "iB"));
+  const auto shift = unit.empty() || !is_unit ? 0 : 10 * (at + 1);
+  if (failure != std::errc{} || !is_unit || number > (SIZE_MAX >> shift) ||
+      (number << shift) < least) {
+    return runtime::error{runtime::errc::invalid_argument,
+                          "--" + std::string{name} + " '" + text +
+                              "': it must be a size like 512M or 2GiB, at least " +
+                              std::to_string(least >> 20U) + "M"};
+  }
+  return number << shift;
+}
+
 runtime::result<void> refuse(const option_values& options, std::initializer_list<const char*> names,
                              const std::string& what) {
   for (const auto* name : names) {

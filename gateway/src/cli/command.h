@@ -55,6 +55,11 @@ exit_code report(exit_code code, const std::string& text);
                                                        const char* name, std::uint32_t fallback,
                                                        std::uint32_t most = UINT32_MAX);
 
+/// An option that is a size in bytes, such as `512M` or `2GiB`; 0 when it is not given. Errors:
+/// `invalid_argument`, naming the option and its value.
+[[nodiscard]] runtime::result<std::size_t> bytes_of(const option_values& options, const char* name,
+                                                    std::size_t least);
+
 /// Refuses the first of these options that is given. Errors: `invalid_argument`, naming it and
 /// `what` it is not for.
 [[nodiscard]] runtime::result<void> refuse(const option_values& options,

@@ -25,6 +25,8 @@ namespace {
 constexpr const char* data_default = ".millrace";
 constexpr const char* listen_default = "127.0.0.1:8400";
 constexpr std::uint32_t slots_max = 10'000;  // each may be a process; more than a machine starts
+constexpr std::size_t memory_budget_min = std::size_t{1} << 20U;
+constexpr std::size_t label_bytes_max = 64;
 
 void print_mistakes(const std::vector<actors::diagnostic>& mistakes, const std::string& source) {
   std::cerr << actors::render(mistakes, source);
@@ -48,6 +50,44 @@ void add_node_options(po::options_description& options) {
                         "where state, logs and workspaces go (default: .millrace)");
   options.add_options()("slots", po::value<std::string>()->value_name("N"),
                         "attempts at a time (default: the number of processors)");
+  options.add_options()("memory-budget", po::value<std::string>()->value_name("SIZE"),
+                        "what actors may hold in memory, such as 512M; past it idle ones leave it "
+                        "(default: no bound)");
+}
+
+// What may stand in keys, lists and addresses without being quoted.
+result<void> check_plain(const char* option, const std::string& text, std::string_view also) {
+  const auto good = [also](char each) {
+    return (each >= '0' && each <= '9') || (each >= 'a' && each <= 'z') ||
+           (each >= 'A' && each <= 'Z') || also.find(each) != std::string_view::npos;
+  };
+  if (text.empty() || text.size() > label_bytes_max ||
+      !std::all_of(text.begin(), text.end(), good)) {
+    return runtime::error{runtime::errc::invalid_argument,
+                          "--" + std::string{option} + " '" + text +
+                              "': it must be 1 to 64 letters, digits and any of " +
+                              std::string{also}};
+  }
+  return {};
+}
+
+// `dev` only: what a pipeline run by itself needs has no place in it.
+result<void> set_identity(const option_values& options, runtime::silo_options& silo) {
+  if (options.count("name") > 0) {
+    silo.name = text_of(options, "name");
+    if (auto plain = check_plain("name", silo.name, "-_."); !plain) {
+      return plain;
+    }
+  }
+  if (options.count("label") > 0) {
+    silo.labels = options["label"].as<std::vector<std::string>>();
+  }
+  for (const auto& each : silo.labels) {
+    if (auto plain = check_plain("label", each, "-_./="); !plain) {
+      return plain;
+    }
+  }
+  return {};
 }
 
 result<std::unique_ptr<node>> open_node(const option_values& options) {
@@ -55,7 +95,15 @@ result<std::unique_ptr<node>> open_node(const option_values& options) {
   if (!slots) {
     return slots.error();
   }
+  const auto memory = bytes_of(options, "memory-budget", memory_budget_min);
+  if (!memory) {
+    return memory.error();
+  }
   node_options setup;
+  setup.silo.memory_budget_bytes = *memory;
+  if (auto set = set_identity(options, setup.silo); !set) {
+    return std::move(set).error();
+  }
   setup.data_directory = text_of(options, "data", data_default);
   setup.slots = *slots;
   return node::open(setup);
@@ -118,6 +166,12 @@ void add_dev_options(po::options_description& options) {
   options.add_options()("listen", po::value<std::string>()->value_name("ADDRESS:PORT"),
                         "where to serve (default: 127.0.0.1:8400; port 0: any free one)");
   add_node_options(options);
+  options.add_options()("name", po::value<std::string>()->value_name("NAME"),
+                        "of this silo, which the keys of $siloBound actors begin with (default: "
+                        "silo)");
+  options.add_options()("label", po::value<std::vector<std::string>>()->value_name("LABEL"),
+                        "what actors with $labels may ask for, such as gpu or zone=attic; may be "
+                        "repeated");
   options.add_options()("insecure", "allow an address that is not loopback, without TLS or tokens");
 }
 
@@ -228,7 +282,8 @@ std::vector<command> local_commands() {
        1, 1, add_run_options, run_file},
       {"dev", "[--listen ADDRESS:PORT]", "serve the HTTP API in the foreground",
        "  millrace dev\n"
-       "  millrace dev --listen 127.0.0.1:0 --data /tmp/try\n",
+       "  millrace dev --listen 127.0.0.1:0 --data /tmp/try\n"
+       "  millrace dev --memory-budget 512M --name attic --label gpu\n",
        0, 0, add_dev_options, run_dev},
       {"validate", "FILE...", "check definitions, start nothing",
        "  millrace validate pipelines/*.yaml\n"

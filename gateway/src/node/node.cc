@@ -31,9 +31,7 @@ result<std::unique_ptr<node>> node::open(const node_options& options) {
     return std::move(opened).error();
   }
   std::unique_ptr<node> made{new node};
-  runtime::silo_options silo;
-  silo.threads = options.silo_threads;
-  made->silo_ = std::make_unique<runtime::silo>(*std::move(opened), silo);
+  made->silo_ = std::make_unique<runtime::silo>(*std::move(opened), options.silo);
   auto host =
       actors::pipeline_host::open({.data_directory = data, .slots = options.slots}, *made->silo_);
   if (!host) {

@@ -13,8 +13,8 @@ namespace millrace::gateway {
 
 struct node_options {
   std::filesystem::path data_directory;
-  std::uint32_t slots = 0;    ///< As `pipeline_host_options`.
-  unsigned silo_threads = 0;  ///< As `silo_options`.
+  std::uint32_t slots = 0;          ///< As `pipeline_host_options`.
+  runtime::silo_options silo = {};  ///< Of its silo.
 };
 
 /// Threading: made, stopped and destroyed by one thread; `silo` and `host` as they say.

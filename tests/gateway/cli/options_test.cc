@@ -36,6 +36,43 @@ TEST_CASE("a number that is none, or out of range, is refused with its option an
   CHECK(has(apart.errors, "--limit '-1': it must be a number from 1 to 1000000"));
 }
 
+TEST_CASE("a memory budget is a size of a megabyte or more, else it is refused") {
+  // The data directory cannot be, so that nothing is served in any case.
+  const auto dev = [](const std::string& value) {
+    return command_line({"dev", "--data", "/dev/null/x", "--memory-budget=" + value});
+  };
+  for (const auto* value : {"0", "1", "-1M", "1023K", "512MB", "1.5G", "M", "1 G", "1Gi",
+                            "99999999999T", "18446744073709551616"}) {
+    CAPTURE(value);
+    const auto left = dev(value);
+    CHECK(left.code == exit_code::usage);
+    CHECK(has(left.errors, "--memory-budget '" + std::string{value} +
+                               "': it must be a size like 512M or 2GiB, at least 1M"));
+  }
+  for (const auto* value : {"1048576", "1024K", "1M", "2GiB", "1T"}) {
+    CAPTURE(value);
+    CHECK(has(dev(value).errors, "data directory '/dev/null/x'"));
+  }
+}
+
+TEST_CASE("names and labels of a silo are plain words, else they are refused") {
+  const auto dev = [](const std::string& option) {
+    return command_line({"dev", "--data", "/dev/null/x", option});
+  };
+  for (const auto* option : {"--name=a/b", "--name=a b", "--label=a,b", "--label=a b"}) {
+    CAPTURE(option);
+    const auto left = dev(option);
+    CHECK(left.code == exit_code::usage);
+    CHECK(has(left.errors, "it must be 1 to 64 letters, digits and any of -_."));
+  }
+  CHECK(has(dev("--label=" + std::string(65, 'x')).errors, "it must be 1 to 64 letters"));
+  for (const auto* option : {"--name=attic-2.a_b", "--label=gpu", "--label=zone=eu/attic"}) {
+    CAPTURE(option);
+    CHECK(has(dev(option).errors, "data directory '/dev/null/x'"));
+  }
+  CHECK(has(command_line({"run", "x.yaml", "--name", "a"}).errors, "--name"));
+}
+
 TEST_CASE("an option that would do nothing is refused") {
   using words = std::vector<std::string>;
   for (const auto& each : {words{"logs", "r", "t", "-o", "json"},
