@@ -53,7 +53,7 @@ public:
 
 private:
   static constexpr std::size_t batch = 32;
-  static constexpr std::size_t batches_max = 256;
+  static constexpr std::size_t batches_max = 256;  // 8,192 blocks: a burst's messages
 
   // Objects may die after their thread's magazine: in static destructors, for one.
   static inline thread_local bool thread_ends = false;

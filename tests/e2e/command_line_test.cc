@@ -167,7 +167,7 @@ TEST_CASE("what millrace makes in its data directory is for its owner only") {
   const auto file = written(folder, "name: x\ntasks: [{name: a, run: echo text}]\n");
   const auto before = ::umask(022);
   const auto data = folder.path / "new" / "data";
-  CHECK(millrace({"run", file.string(), "--data", data.string()}).status == 0);
+  CHECK(millrace({"run", file.string(), "--data", data.string() + "/"}).status == 0);
   const auto is_private = [](const fs::path& made) {
     return (fs::status(made).permissions() & (fs::perms::group_all | fs::perms::others_all)) ==
            fs::perms::none;

@@ -159,10 +159,14 @@ void describe(const api_parts& parts, request& received, reply answer) {
       parts.silo,
       ref<schemas::Pipeline>(pipeline_key(received)).describe(static_cast<std::uint32_t>(*version)),
       std::move(answer), [known = *known](const auto& results) {
-        auto made = known.match(std::to_string(results.version()))
+        // What is said of an older version changes with the latest, which its tag would not.
+        const auto is_latest = results.version() == results.latest_version();
+        auto made = is_latest && known.match(std::to_string(results.version()))
                         ? http::empty(304)
                         : http::json(200, json_of(results));
-        made.headers.add("ETag", etag_of(results.version()));
+        if (is_latest) {
+          made.headers.add("ETag", etag_of(results.version()));
+        }
         return made;
       });
 }

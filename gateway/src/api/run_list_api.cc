@@ -39,8 +39,10 @@ result<wanted_runs> wanted_in(const request& received) {
                      static_cast<std::uint32_t>(*limit)};
   if (!wanted.state.empty()) {
     // The JSON of such a row knows the words.
-    const auto read = runtime::from_json(capnp::Schema::from<schemas::RunSummary>(),
-                                         nlohmann::json{{"state", wanted.state}}.dump());
+    const auto read =
+        runtime::from_json(capnp::Schema::from<schemas::RunSummary>(),
+                           nlohmann::json{{"state", wanted.state}}.dump(
+                               -1, ' ', false, nlohmann::json::error_handler_t::replace));
     if (!read) {
       return error{errc::invalid_argument, "query parameter 'state'" +
                                                read.error().text().substr(sizeof "/state" - 1) +

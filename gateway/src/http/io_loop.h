@@ -13,10 +13,12 @@
 #include <cstdint>
 #include <memory>
 #include <mutex>
+#include <optional>
 #include <string>
 #include <vector>
 
 #include "http/server.h"
+#include "millrace/runtime/call_batch.h"
 
 namespace millrace::gateway::http {
 
@@ -70,6 +72,9 @@ public:
   void adopt(socket_type socket);
   void forget(connection& gone);
 
+  /// Lets the calls begin that this turn of the loop has started: before what takes long.
+  void flush_calls() noexcept { calls_->flush(); }
+
   /// Begins a graceful stop; idle connections go at once.
   void drain();
 
@@ -97,6 +102,7 @@ private:
   void sweep();
   void update_date();
 
+  std::optional<runtime::call_batch> calls_;  // while it runs
   std::mutex mutex_;
   std::vector<task> inbox_;
   bool stopped_ = false;

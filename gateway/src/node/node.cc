@@ -11,13 +11,18 @@ using runtime::result;
 
 result<std::unique_ptr<node>> node::open(const node_options& options) {
   std::error_code failed;
-  auto data = std::filesystem::absolute(options.data_directory, failed);
+  auto data = std::filesystem::absolute(options.data_directory, failed).lexically_normal();
+  if (!data.has_filename()) {
+    data = data.parent_path();  // it ended with a slash
+  }
   if (!failed) {
     std::filesystem::create_directories(data.parent_path(), failed);
   }
   // For its owner only: what tasks write may be secret. One that is there stays as it is.
-  if (!failed && ::mkdir(data.c_str(), 0700) != 0 && !std::filesystem::is_directory(data)) {
-    failed = std::error_code{errno, std::generic_category()};
+  if (!failed && ::mkdir(data.c_str(), 0700) != 0) {
+    const std::error_code refused{errno, std::generic_category()};
+    std::error_code unknown;
+    failed = std::filesystem::is_directory(data, unknown) ? std::error_code{} : refused;
   }
   if (failed) {
     return runtime::error{runtime::errc::invalid_argument, "cannot make the data directory '" +

@@ -72,11 +72,13 @@ bool activation::holds_up(const envelope& turn, const envelope& call) const noex
     }
     writer_is_stopped = writer_is_stopped || stops(*each);
   }
-  for (const auto* each = waiting_.front(); each != nullptr && each != &call && !writer_is_stopped;
-       each = each->next) {
-    writer_is_stopped = stops(*each);
+  for (const auto* each = waiting_.front(); each != nullptr; each = each->next) {
+    if (each == &call) {
+      return writer_is_stopped;
+    }
+    writer_is_stopped = writer_is_stopped || stops(*each);
   }
-  return writer_is_stopped;
+  return false;  // it waits for the answer of another with its key
 }
 
 // `kept_out` waits here, and the call that searches for it (or is it). Of a cycle the call with the

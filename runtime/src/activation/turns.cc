@@ -309,6 +309,7 @@ const char* activation::name_of_turn(envelope_kind kind, std::uint16_t method) c
 // caller told, and what waits goes to a fresh activation.
 void activation::check_stuck() {
   const auto limit = home_.options().stuck_after;
+  const auto others_wait = !waiting_.empty() || !returning_.empty();
   for (auto* turn : running_) {
     const auto held = now_ - turn->begun;
     if (turn->admission == method_admission::reentrant || held < limit) {
@@ -317,11 +318,11 @@ void activation::check_stuck() {
     const auto* name = name_of_turn(turn->kind, turn->method);
     const std::string what = name + std::string{" has not ended after "} +
                              std::to_string(held / std::chrono::seconds{1}) + " s";
-    if (held >= 10 * limit && !waiting_.empty()) {
+    if (held >= 10 * limit && others_wait) {
       crash({errc::deadline_exceeded, what + " and keeps others waiting"});
       return;
     }
-    if (!turn->warned_stuck && !waiting_.empty()) {
+    if (!turn->warned_stuck && others_wait) {
       turn->warned_stuck = true;
       thread_->meter->stuck.add();
       warn("a turn keeps others waiting: " + what + " method=" + name);

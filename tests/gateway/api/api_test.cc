@@ -218,6 +218,12 @@ TEST_CASE("what a client has already is not sent again") {
   }
   CHECK(here.send(method::get, target, "", {{"If-None-Match", "\"7\""}}).status == 200);
   CHECK(here.send(method::get, target, "", {{"If-None-Match", "7\""}}).status == 400);
+  // It also tells the latest version, which its tag would not.
+  here.ask(method::put, target, 200, std::string{hello} + "description: two\n");
+  const auto older =
+      here.send(method::get, target + "?version=1", "", {{"If-None-Match", "\"1\""}});
+  CHECK(older.status == 200);
+  CHECK_FALSE(older.headers.find("ETag"));
 }
 
 TEST_CASE("every mistake of a definition is in the problem document") {
@@ -253,6 +259,8 @@ TEST_CASE("an idempotency key submits once") {
   CHECK(here.ask(method::get, runs, 200)["runs"].size() == 1);
   CHECK(here.ask(method::get, runs + "?state=cancelled", 200)["runs"].empty());
   CHECK(here.ask(method::get, runs + "?state=x", 400)["code"] == "invalid_argument");
+  CHECK(here.ask(method::get, "/api/v1/runs?project=p&state=%ff", 400)["code"] ==
+        "invalid_argument");
   CHECK(here.ask(method::post, "/api/v1/projects/p/pipelines/nope/runs", 404)["code"] ==
         "not_found");
 }

@@ -14,8 +14,9 @@ class activation;
 ///
 /// For a thread that starts many calls in a row, such as an event loop. Each call would wake a
 /// thread of the silo, which answers it and sleeps before the next one comes: two switches of
-/// threads a call, where a batch costs two in all. Calls mean the same with it; their deadlines run
-/// from when they are started. One within another of the same thread does nothing.
+/// threads a call, where a batch costs two in all. An actor that it holds runs for nobody
+/// meanwhile, also not for calls of other threads, while deadlines run and mailboxes fill: flush
+/// before what takes long. One within another of the same thread does nothing.
 ///
 ///     call_batch together;
 ///     for (const auto& each : orders) {
