@@ -305,6 +305,8 @@ TEST_CASE("what offloaded work throws ends the method, or is a result") {
   CHECK(silo.call(ref<Probe>("a").block("throw")).error().code() == errc::conflict);
   CHECK(silo.call(ref<Probe>("a").block("result"))->text() == "offloaded");
   CHECK(silo.call(ref<Probe>("a").block("throw int")).error().code() == errc::internal);
+  CHECK(silo.call(ref<Probe>("a").block("offload arguments"))->text() ==
+        std::string(100, 'a') + std::string(100, 'b'));
 }
 
 TEST_CASE("offloaded work begins only when what its turn changed is durable") {

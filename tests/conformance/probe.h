@@ -202,6 +202,11 @@ public:
     if (how == "edit, offload") {
       edit().setValue(99);
       co_await offload([on = &stage_] { on->events.write("effect"); });
+    } else if (how == "offload arguments") {
+      const auto join = [](std::string first, const std::string& second) { return first + second; };
+      std::string longer(100, 'a');
+      auto text = co_await offload(join, std::move(longer), std::string(100, 'b'));
+      co_return block_results{text};
     } else if (how == "throw int") {
       co_await offload([] { throw 42; });
     } else if (how == "wait twice") {

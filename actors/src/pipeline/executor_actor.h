@@ -38,9 +38,9 @@ public:
   }
 
   runtime::async<> remove_run(remove_run_params params) override {
-    // Named: g++ 12 destroys a closure that is made within a co_await expression twice.
-    auto work = [this, run = std::string{params.run()}] { return runner_.remove_run(run); };
-    auto removed = co_await runtime::offload(std::move(work));
+    auto removed = co_await runtime::offload(
+        [this](const std::string& run) { return runner_.remove_run(run); },
+        std::string{params.run()});
     if (!removed) {
       co_await runtime::fail(std::move(removed).error());
     }

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 // Offload: work that blocks or computes for long, away from the threads that run turns.
 //
-//     auto sum = co_await offload([bytes = std::move(bytes)] { return digest_of(bytes); });
+//     auto sum = co_await offload(&digest_of, std::move(bytes));
 //
 // It begins when what the turn has changed is durable, as a call leaves then, and runs on a thread
 // of the silo's pool while the actor's coroutine waits: other calls are admitted only as the schema
@@ -11,6 +11,7 @@
 
 #include <memory>
 #include <optional>
+#include <tuple>
 #include <type_traits>
 #include <utility>
 
@@ -112,7 +113,8 @@ public:
 
 }  // namespace detail
 
-/// `co_await offload(function)` gives what the function returns.
+/// `co_await offload(function, args...)` gives what `function(args...)` returns. Copies or moves
+/// both, and calls it with the arguments as rvalues.
 ///
 /// Errors, which end the coroutine (or are the result of `as_result(offload(...))`): what the
 /// function throws; `overloaded` when `silo_options::offload_queue_max` functions wait already;
@@ -120,9 +122,22 @@ public:
 /// dropped.
 /// Time: a silo that stops waits for functions that run; those that wait are dropped.
 /// Cost: two thread switches, about 10 us.
-template <class Function>
-[[nodiscard]] detail::offload_awaiter<Function> offload(Function function) {
-  return detail::offload_awaiter<Function>{std::move(function)};
+template <class Function, class... Args>
+[[nodiscard]] auto offload(Function function, Args&&... args) {
+#if defined(__GNUC__) && !defined(__clang__) && __GNUC__ < 13
+  static_assert(std::is_trivially_destructible_v<Function>,
+                "g++ 12 destroys a closure twice that is made within a co_await expression: give "
+                "what it owns as arguments, offload([](std::string text) {...}, std::move(text))");
+#endif
+  if constexpr (sizeof...(Args) == 0) {
+    return detail::offload_awaiter<Function>{std::move(function)};
+  } else {
+    auto bound = [function, held = std::tuple<std::decay_t<Args>...>{
+                                std::forward<Args>(args)...}]() mutable -> decltype(auto) {
+      return std::apply(function, std::move(held));
+    };
+    return detail::offload_awaiter<decltype(bound)>{std::move(bound)};
+  }
 }
 
 /// `co_await as_result(offload(function))` gives a `result` instead of ending the coroutine.
