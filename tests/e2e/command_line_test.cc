@@ -307,8 +307,6 @@ TEST_CASE("Ctrl-C cancels a run at any time") {
   }
 }
 
-// Goal: a restart of the server is not the end of a watch.
-// Method: the task reads a named pipe, so it ends when the test writes to it: after the restart.
 TEST_CASE("a cancelled run tidies up first, unless it is forced to end") {
   temporary_folder folder;
   const auto file = written(folder, R"(name: tidy
@@ -345,6 +343,8 @@ tasks:
   CHECK(program({"watch", forced}).status == 3);
 }
 
+// Goal: a restart of the server is not the end of a watch.
+// Method: the task reads a named pipe, so it ends when the test writes to it: after the restart.
 TEST_CASE("watch goes on when the server comes back") {
   temporary_folder folder;
   const gated_pipeline gated{folder};

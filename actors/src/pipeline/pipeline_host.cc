@@ -365,7 +365,9 @@ private:
     auto report = params.build().initReport();
     report.setNumber(attempt.getNumber());
     report.setEnd(end);
-    report.setStartedAt(now);
+    if (end == AttemptEnd::NOT_STARTED) {
+      report.setStartedAt(now);  // that was tried
+    }
     report.setFinishedAt(now);
     set_text([&](const char* text) { report.setText(text); }, why);
     deliver(text_of(attempt.getTask()), std::make_shared<report_params>(std::move(params)),

@@ -77,8 +77,9 @@ async<> run_actor::on_activate() {
     return true;
   });
   if (over() || state().getEnding()) {
-    graph_->restore_stopping(over() || state().getForced() ? stop_reach::everything
-                                                           : stop_reach::ordinary);
+    graph_->restore_stopping(text_of(state().getReason()), over() || state().getForced()
+                                                               ? stop_reach::everything
+                                                               : stop_reach::ordinary);
   }
   auto effects = graph_->begin();
   if (!over()) {

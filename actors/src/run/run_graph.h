@@ -83,7 +83,10 @@ public:
   /// Tells of a fan-out that was settled as a whole, without instances: before `begin`.
   void restore_whole(std::uint32_t task, task_state state);
   /// As after `stop`: before `begin`. What had been started is waited for.
-  void restore_stopping(stop_reach reach) { stopping_ = reach; }
+  void restore_stopping(std::string_view reason, stop_reach reach) {
+    stop_reason_ = reason;
+    stopping_ = reach;
+  }
 
   /// Starts the run, or goes on with it.
   [[nodiscard]] run_effects begin();
@@ -185,7 +188,7 @@ private:
   std::size_t known_ = 0;
   std::size_t unended_ = 0;  // tasks
   std::optional<stop_reach> stopping_;
-  std::string stop_reason_ = "the run was cancelled";
+  std::string stop_reason_;  // while it stops
 };
 
 }  // namespace millrace::actors

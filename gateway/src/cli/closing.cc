@@ -50,13 +50,14 @@ void closing::add(const ordered_json& task) {
   }
 }
 
-exit_code closing::show(progress& view, const ordered_json& run, const tail_reader& tail) const {
+void closing::show_failures(progress& view, const tail_reader& tail) const {
   for (const auto& [name, attempt] : failed_) {
     const auto found = tail(name, attempt, failure_lines);
     if (!found || found->text.empty()) {
       continue;
     }
-    view.line("--- " + name + ": end of standard error (" + found->source + ")");
+    view.line("--- " + printable(name) + ": end of standard error (" + printable(found->source) +
+              ")");
     auto text = printable_lines(found->text);
     if (text.ends_with('\n')) {
       text.pop_back();
@@ -65,6 +66,12 @@ exit_code closing::show(progress& view, const ordered_json& run, const tail_read
   }
   if (more_ > 0) {
     view.line(fmt::format("--- and {} more that failed", more_));
+  }
+}
+
+exit_code closing::show(progress& view, const ordered_json& run, const tail_reader& tail) const {
+  if (view.for_people()) {
+    show_failures(view, tail);
   }
   const auto state = run.value("state", "");
   view.end(state, run.value("reason", ""),

@@ -36,6 +36,8 @@ public:
   exit_code show(progress& view, const nlohmann::ordered_json& run, const tail_reader& tail) const;
 
 private:
+  void show_failures(progress& view, const tail_reader& tail) const;
+
   std::vector<std::pair<std::string, std::uint32_t>> failed_;  // and the latest attempt
   std::size_t more_ = 0;                                       // that are not shown
 };

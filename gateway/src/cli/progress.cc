@@ -75,7 +75,7 @@ std::optional<progress_event> event_from_json(const std::string& text) {
   }
   progress_event made;
   made.json = text;
-  made.name = json.value("name", "");
+  made.name = printable(json.value("name", ""));
   made.state = json.value("state", "");
   made.run_state = json.value("run_state", "");
   made.label = printable(json.value("label", ""));
@@ -142,7 +142,7 @@ void progress::line(const std::string& text) {
 }
 
 void progress::begin(const std::string& pipeline, const std::string& run) {
-  if (mode_ == progress_mode::tty || mode_ == progress_mode::plain) {
+  if (for_people()) {
     line("run " + run + " of " + pipeline);
   }
 }
@@ -193,7 +193,7 @@ void progress::event(const progress_event& what) {
 }
 
 void progress::end(const std::string& state, const std::string& reason, const std::string& tasks) {
-  if (mode_ != progress_mode::tty && mode_ != progress_mode::plain) {
+  if (!for_people()) {
     return;
   }
   clear();

@@ -38,6 +38,10 @@ public:
   progress& operator=(const progress&) = delete;
   ~progress();
 
+  /// Whether what it prints is for a person, not JSON or nothing.
+  [[nodiscard]] bool for_people() const noexcept {
+    return mode_ == progress_mode::tty || mode_ == progress_mode::plain;
+  }
   void begin(const std::string& pipeline, const std::string& run);
   void event(const progress_event& what);
   /// Draws the line of a terminal again, for the clock in it.

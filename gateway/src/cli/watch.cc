@@ -11,6 +11,7 @@
 
 #include "cli/closing.h"
 #include "cli/reconnects.h"
+#include "cli/terminal_text.h"
 #include "millrace/actors/duration_text.h"
 
 namespace millrace::gateway::cli {
@@ -35,11 +36,12 @@ extern "C" void say_farewell(int) {
 class interruptible {
 public:
   interruptible(const std::string& run, progress_mode mode) {
+    const auto shown = printable(run);
     farewell = (mode == progress_mode::tty ? "\r\x1b[K" : "") +
                fmt::format(
                    "millrace: run {} goes on; `millrace watch {}` shows it, `millrace "
                    "cancel {}` ends it\n",
-                   run, run, run);
+                   shown, shown, shown);
     struct sigaction action {};
     action.sa_handler = say_farewell;
     ::sigaction(SIGINT, nullptr, &before_);

@@ -174,7 +174,8 @@ TEST_CASE("no more processes run at a time than there are slots") {
     most = std::max(most, running);
   }
   CHECK(running == 0);
-  CHECK(most == 4);
+  CHECK(most <= 4);
+  CHECK(most > 1);
 }
 
 TEST_CASE("what waits at its executor is told as queued and can be cancelled") {

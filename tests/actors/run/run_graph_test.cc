@@ -62,7 +62,7 @@ public:
       }
     }
     if (stopping_) {
-      graph_.restore_stopping(*stopping_);
+      graph_.restore_stopping("cancelled", *stopping_);
     }
     const auto effects = graph_.begin();
     CHECK(effects.start.empty());
@@ -351,7 +351,7 @@ tasks:
   run_graph graph{definition, bind_params(definition, {}), "r"};
   graph.restore({0, 0}, task_state::SUCCEEDED, {});
   graph.restore({1, 0}, task_state::RUNNING, {});
-  graph.restore_stopping(stop_reach::ordinary);
+  graph.restore_stopping("out of time", stop_reach::ordinary);
   auto effects = graph.begin();
   CHECK_FALSE(effects.ended);
   CHECK(effects.settled.empty());
@@ -359,6 +359,7 @@ tasks:
   effects = graph.ended({1, 0}, task_state::CANCELLED, {});
   REQUIRE(effects.settled.size() == 1);
   CHECK(effects.settled[0].id == instance_id{2, 0});
+  CHECK(effects.settled[0].reason == "out of time");
   CHECK(effects.ended);
 }
 
@@ -373,7 +374,7 @@ tasks:
   graph.restore({0, 0}, task_state::SUCCEEDED, {});
   graph.restore({1, 0}, task_state::FAILED, {});
   graph.restore({2, 0}, task_state::UPSTREAM_FAILED, {});
-  graph.restore_stopping(stop_reach::everything);
+  graph.restore_stopping("cancelled", stop_reach::everything);
   CHECK(graph.begin().ended);
   CHECK(graph.outcome() == run_state::FAILED);
   std::vector<instance_id> forgotten;

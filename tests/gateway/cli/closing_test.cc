@@ -12,11 +12,12 @@ namespace {
 using nlohmann::ordered_json;
 
 // The last words on a run with these tasks.
-std::string said(const ordered_json& tasks, const ordered_json& run) {
+std::string said(const ordered_json& tasks, const ordered_json& run,
+                 progress_mode mode = progress_mode::plain) {
   std::stringstream printed;
   auto* const real = std::cerr.rdbuf(printed.rdbuf());
   {
-    progress view{progress_mode::plain};
+    progress view{mode};
     closing last_words;
     for (const auto& each : tasks) {
       last_words.add(each);
@@ -50,6 +51,13 @@ TEST_CASE("the last words on a run show what failed tasks complained of") {
         "--- bad: end of standard error (log 2)\nwhy [2J\nso\n"
         "--- gone: end of standard error (log 1)\nwhy [2J\nso\n"
         "   0.0s  run failed: task `bad` failed (5 tasks: 4 failed)\n");
+}
+
+TEST_CASE("there are no last words where JSON or nothing is wanted") {
+  const auto tasks = ordered_json::parse(R"([{"name":"bad","state":"failed","attempt":1}])");
+  for (const auto mode : {progress_mode::json, progress_mode::quiet}) {
+    CHECK(said(tasks, {{"state", "failed"}}, mode).empty());
+  }
 }
 
 TEST_CASE("of many failures the first are shown and the others counted") {
