@@ -68,13 +68,21 @@ std::unique_ptr<message_body> message_body::from_flat(std::string_view flat) {
 }
 
 std::string message_body::flat() {
+  std::string made;
+  flat_into(made);
+  return made;
+}
+
+void message_body::flat_into(std::string& flat) {
   const auto segments = getSegmentsForOutput();
   if (segments.size() == 0) {
-    return {};
+    flat.clear();
+    return;
   }
   if (segments.size() == 1) {
     const auto bytes = segments[0].asBytes();
-    return {reinterpret_cast<const char*>(bytes.begin()), bytes.size()};
+    flat.assign(reinterpret_cast<const char*>(bytes.begin()), bytes.size());
+    return;
   }
   const auto root = getRoot<capnp::AnyPointer>().asReader();
   const auto words = root.targetSize().wordCount + 1;
@@ -83,7 +91,7 @@ std::string message_body::flat() {
   const auto one = whole.getSegmentsForOutput();
   MILLRACE_ASSERT(one.size() == 1);
   const auto bytes = one[0].asBytes();
-  return {reinterpret_cast<const char*>(bytes.begin()), bytes.size()};
+  flat.assign(reinterpret_cast<const char*>(bytes.begin()), bytes.size());
 }
 
 }  // namespace millrace::runtime

@@ -19,6 +19,26 @@ constexpr unsigned send_bits = 20;
 // A root with this much more than twice its content is copied to get rid of what edits orphaned.
 constexpr std::size_t root_garbage_bytes = 512;
 
+constexpr std::size_t scratch_bytes_kept = std::size_t{64} << 10U;
+
+// Memory that is kept from commit to commit, so that one of small state allocates nothing but what
+// it hands over.
+struct encode_scratch {
+  std::string flat;
+  std::string key;
+  std::string value;
+
+  void reset() {
+    for (auto* each : {&flat, &key, &value}) {
+      each->clear();
+      if (each->capacity() > scratch_bytes_kept) {
+        *each = {};
+      }
+    }
+  }
+};
+thread_local encode_scratch scratch;
+
 std::string answer_row_rest(std::uint16_t method, std::string_view key) {
   std::string rest(2, '\0');
   store_big(rest.data(), method);
@@ -302,12 +322,13 @@ result<void> durable_state::check_size(std::size_t bytes, std::string_view what)
 }
 
 result<void> durable_state::encode_root(row_ops& ops) {
-  std::string flat;
+  auto& [flat, key, value] = scratch;
+  scratch.reset();
   if (root_) {
-    flat = root_->flat();
+    root_->flat_into(flat);
     if (flat.size() > 2 * root_bytes_ + root_garbage_bytes) {
       root_ = copy_of(*root_);
-      flat = root_->flat();
+      root_->flat_into(flat);
       root_bytes_ = flat.size();
     }
     if (auto fits = check_size(flat.size(), "the state"); !fits) {
@@ -315,10 +336,11 @@ result<void> durable_state::encode_root(row_ops& ops) {
     }
     recount(root_counted_, sizeof(message_body) + flat.size());
   }
-  auto value = value_start(2 + type_.size() + key_.size() + flat.size());
+  append_actor_row(key, hash_, row_table::root);
+  append_little(value, version_ + 1);
   append_id(value, type_, key_);
   append_words(value, flat);
-  ops.put(actor_row(hash_, row_table::root), value);
+  ops.put(key, value);
   stored_ = true;
   root_dirty_ = false;
   return {};

@@ -32,13 +32,19 @@ std::string actor_prefix(const actor_hash& hash) {
   return key;
 }
 
+void append_actor_row(std::string& key, const actor_hash& hash, row_table table,
+                      std::string_view rest) {
+  const auto begin = key.size();
+  key.resize(begin + actor_prefix_bytes);
+  store_hash(key.data() + begin + 1, hash);
+  key += static_cast<char>(table);
+  key += rest;
+}
+
 std::string actor_row(const actor_hash& hash, row_table table, std::string_view rest) {
   std::string key;
   key.reserve(actor_prefix_bytes + 1 + rest.size());
-  key.resize(actor_prefix_bytes);
-  store_hash(key.data() + 1, hash);
-  key += static_cast<char>(table);
-  key += rest;
+  append_actor_row(key, hash, table, rest);
   return key;
 }
 

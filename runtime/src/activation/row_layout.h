@@ -45,6 +45,8 @@ enum class row_table : char {
 inline constexpr std::size_t actor_prefix_bytes = 17;
 
 [[nodiscard]] std::string actor_prefix(const actor_hash& hash);
+void append_actor_row(std::string& key, const actor_hash& hash, row_table table,
+                      std::string_view rest = {});
 [[nodiscard]] std::string actor_row(const actor_hash& hash, row_table table,
                                     std::string_view rest = {});
 /// What follows `M` for record `key` of a map.

@@ -54,6 +54,8 @@ public:
   /// The size of the flat form, and its bytes written to `out`. Cost: one copy of the content; a
   /// message with several segments is first copied into one.
   [[nodiscard]] std::string flat();
+  /// The same in place of what `flat` holds, whose memory is kept.
+  void flat_into(std::string& flat);
 
 private:
   message_body(std::string_view flat, std::unique_ptr<capnp::word[]> memory, std::size_t words,
