@@ -332,7 +332,7 @@ tasks:
   CHECK(program({"cancel", run}).status == 0);
   CHECK(program({"watch", run}).status == 3);
   CHECK(program({"logs", run, "tidy"}).output == "tidied\n");
-  CHECK(program({"delete", "run", run}).status == 0);
+  CHECK(program({"delete", "run", "no-such-run", run}).status == 5);
   CHECK(program({"delete", "run", run}).status == 5);
   CHECK(program({"delete", run}).status == 2);
 

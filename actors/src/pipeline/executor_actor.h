@@ -39,7 +39,7 @@ public:
 
   runtime::async<> remove_run(remove_run_params params) override {
     auto removed = co_await runtime::offload(
-        [this](const std::string& run) { return runner_.remove_run(run); },
+        [runner = &runner_](const std::string& run) { return runner->remove_run(run); },
         std::string{params.run()});
     if (!removed) {
       co_await runtime::fail(std::move(removed).error());

@@ -80,6 +80,29 @@ void set_text(auto&& builder_setter, std::string_view text) {
   builder_setter(clean.c_str());
 }
 
+// Removes it also where a task has left directories that it must not write to.
+std::error_code remove_tree(const fs::path& path) {
+  std::error_code failed;
+  fs::remove_all(path, failed);
+  if (!failed) {
+    return failed;
+  }
+  std::error_code ignored;
+  const auto open_up = [&ignored](const fs::path& directory) {
+    fs::permissions(directory, fs::perms::owner_all, fs::perm_options::add, ignored);
+  };
+  open_up(path);
+  for (auto each = fs::recursive_directory_iterator{path, ignored};
+       !ignored && each != fs::recursive_directory_iterator{}; each.increment(ignored)) {
+    std::error_code unknown;
+    if (each->is_directory(unknown) && !each->is_symlink(unknown)) {
+      open_up(each->path());
+    }
+  }
+  fs::remove_all(path, failed);
+  return failed;
+}
+
 }  // namespace
 
 class pipeline_host::impl final : public attempt_runner {
@@ -174,16 +197,18 @@ public:
     });
   }
 
+  // What cannot be removed is not tried for ever, which would hold up all later removals: after a
+  // few tries the send that asks for it becomes a dead letter.
   result<void> remove_run(std::string_view run) override {
+    result<void> done;
     for (const auto* folder : {"logs", "workspaces"}) {
-      std::error_code failed;
-      if (is_run_id(run) && fs::remove_all(options_.data_directory / folder / run, failed);
-          failed) {
-        return process_detail::file_failure(
-            "cannot remove " + (options_.data_directory / folder / run).string(), failed.value());
+      const auto path = options_.data_directory / folder / run;
+      if (const auto failed = is_run_id(run) ? remove_tree(path) : std::error_code{}) {
+        done = error{errc::failed_precondition,
+                     "cannot remove " + path.string() + ": " + failed.message()};
       }
     }
-    return {};
+    return done;
   }
 
   attempt_logs logs_of(std::string_view run, std::string_view task, std::uint32_t attempt) const {

@@ -55,13 +55,15 @@ exit_code run_delete(const option_values& options, const std::vector<std::string
   if (!server) {
     return report(server.error());
   }
+  auto ended = exit_code::ok;  // as the first that failed has it
   for (auto run = positional.begin() + 1; run != positional.end(); ++run) {
     if (const auto answer = server->ask(http::method::del, "/api/v1/runs/" + escaped(*run));
         !answer) {
-      return report(answer.error());
+      const auto why = report(answer.error());
+      ended = ended == exit_code::ok ? why : ended;
     }
   }
-  return exit_code::ok;
+  return ended;
 }
 
 // --- dead-letters --------------------------------------------------------------------------------

@@ -132,10 +132,9 @@ template <class Function, class... Args>
   if constexpr (sizeof...(Args) == 0) {
     return detail::offload_awaiter<Function>{std::move(function)};
   } else {
-    auto bound = [function, held = std::tuple<std::decay_t<Args>...>{
-                                std::forward<Args>(args)...}]() mutable -> decltype(auto) {
-      return std::apply(function, std::move(held));
-    };
+    auto bound = [function = std::move(function),
+                  held = std::tuple<std::decay_t<Args>...>{std::forward<Args>(args)...}]() mutable
+        -> decltype(auto) { return std::apply(function, std::move(held)); };
     return detail::offload_awaiter<decltype(bound)>{std::move(bound)};
   }
 }
