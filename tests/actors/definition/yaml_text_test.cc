@@ -4,6 +4,7 @@
 #include <doctest/doctest.h>
 
 #include <chrono>
+#include <ctime>
 #include <string>
 #include <vector>
 
@@ -207,9 +208,9 @@ public:
 void check_quick(const std::string& text, std::string_view first_mistake) {
   CAPTURE(text.substr(0, 100));
   REQUIRE(text.size() <= definition_bytes_max);
-  const auto start = std::chrono::steady_clock::now();
+  const auto start = std::clock();  // of the processor: a busy machine is not at fault
   const auto found = mistakes(text);
-  CHECK(std::chrono::steady_clock::now() - start < std::chrono::seconds{10});
+  CHECK(std::clock() - start < 10 * CLOCKS_PER_SEC);
   CHECK(found.size() <= diagnostics_max);
   if (first_mistake.empty()) {
     CHECK(found.empty());
