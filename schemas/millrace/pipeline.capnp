@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: MIT
-# The pipeline layer: its actors, their states, and what the HTTP API shows of them (JSON is made from
-# these structs: snake_case names, $time as RFC 3339, $rawJson embedded).
+# The pipeline layer: its actors, their states, and what the HTTP API shows of them (JSON is made
+# from these structs: snake_case names, $time as RFC 3339, $rawJson embedded).
 #
 # Append-only: never renumber. Times are nanoseconds since 1970-01-01T00:00:00Z, 0 for "not yet".
 @0xa7c4e91b35d2f086;
@@ -39,7 +39,7 @@ enum AttemptEnd {
   cancelled @3;    # Somebody withdrew it, or its executor stopped.
   logLimit @4;     # It wrote more than a log may hold.
   notStarted @5;   # The command could not be started at all.
-  badOutputs @6;   # It exited with 0, but what it wrote to $MILLRACE_OUTPUT cannot be read or lacks an output.
+  badOutputs @6;   # It exited with 0, but its $MILLRACE_OUTPUT cannot be read or lacks an output.
   lost @7;         # Its executor went away.
   running @8;      # It has not ended.
   diskFull @9;     # It wrote output while its disk was nearly full.
@@ -114,11 +114,11 @@ interface Pipeline $Actor.actor("pipeline") {
   # Key: `project/name`.
   apply @0 (definition :Text, ifVersion :UInt32, onlyIf :ApplyOnlyIf)
       -> (version :UInt32, changed :Bool);
-  # `definition`: JSON, canonical or not. An unchanged one makes no new version. `conflict`, and nothing
-  # is changed, unless ifVersion is the latest version or 0, and `onlyIf` holds.
+  # `definition`: JSON, canonical or not. An unchanged one makes no new version. `conflict`, and
+  # nothing is changed, unless ifVersion is the latest version or 0, and `onlyIf` holds.
   describe @1 (version :UInt32)
-      -> (project :Text, name :Text, version :UInt32, latestVersion :UInt32, appliedAt :Int64 $Actor.time,
-          definition :Text $Actor.rawJson)
+      -> (project :Text, name :Text, version :UInt32, latestVersion :UInt32,
+          appliedAt :Int64 $Actor.time, definition :Text $Actor.rawJson)
       $Actor.readOnly;
   # version 0: the latest.
   submit @2 (run :Text, params :Text $Actor.rawJson, labels :List(Label))
@@ -127,8 +127,9 @@ interface Pipeline $Actor.actor("pipeline") {
   # stored.
   runs @3 (before :Text, limit :UInt32, state :Text) -> (runs :List(RunSummary), next :Text)
       $Actor.readOnly;
-  # Newest first, those older than the id `before`; `next` is empty at the end. limit 0: 100; at most
-  # 1,000. `state`: only those in it, such as `timed_out`; then a page may be short. Empty: all.
+  # Newest first, those older than the id `before`; `next` is empty at the end. limit 0: 100; at
+  # most 1,000. `state`: only those in it, such as `timed_out`; then a page may be short. Empty:
+  # all.
   runEnded @4 (run :Text, state :RunState, finishedAt :Int64) -> () $Actor.internal;
   # From the run, at its end; also when a retry takes it up again: running, 0.
   runRemoved @5 (run :Text) -> () $Actor.internal;
@@ -167,8 +168,8 @@ struct RunStatus {
 }
 
 struct TaskStatus {
-  # Record of the map "instances" of a run, by `task` or `task[index in 6 digits]`: everything that has
-  # been started or settled. The task tells its run of each change.
+  # Record of the map "instances" of a run, by `task` or `task[index in 6 digits]`: everything that
+  # has been started or settled. The task tells its run of each change.
   name @0 :Text;       # `count`, or `count[3]`: what a person types.
   task @1 :Text;       # Its name in the definition.
   index @2 :UInt32;    # In the fan-out, from 0; 0 without one.
@@ -228,26 +229,27 @@ interface Run $Actor.actor("run") $Actor.group("run") $Actor.affinity("/") {
   status @1 () -> (run :RunStatus) $Actor.readOnly;
   # The run as a whole.
   tasks @2 (after :Text, limit :UInt32) -> (tasks :List(TaskStatus), next :Text) $Actor.readOnly;
-  # In the order of the definition, those after the instance named `after`; `next` is empty at the end.
-  # Those that have not started are `waiting`; a fan-out is one until its list is known. limit 0: 1,000;
-  # at most 10,000.
+  # In the order of the definition, those after the instance named `after`; `next` is empty at the
+  # end. Those that have not started are `waiting`; a fan-out is one until its list is known. limit
+  # 0: 1,000; at most 10,000.
   task @3 (name :Text) -> (task :TaskStatus) $Actor.readOnly;
   # One instance, by the name that a person types.
   events @4 (after :UInt64, waitMs :UInt32, limit :UInt32) -> (events :List(RunEvent), ended :Bool)
       $Actor.reentrant;
-  # Those with a higher sequence; waits up to waitMs for one, and up to a second for the run itself if it
-  # was just submitted. `ended`: there will be no more. limit 0: 1,000, which is the most.
+  # Those with a higher sequence; waits up to waitMs for one, and up to a second for the run itself
+  # if it was just submitted. `ended`: there will be no more. limit 0: 1,000, which is the most.
   # `invalid_argument` for an `after` that no event has had.
   cancel @5 (reason :Text, force :Bool) -> ();
-  # Ends it: what runs is cancelled, and only tasks with `run_on: always` start or go on; `force`, also
-  # later, ends these too. `reason` is for people; empty: a default.
+  # Ends it: what runs is cancelled, and only tasks with `run_on: always` start or go on; `force`,
+  # also later, ends these too. `reason` is for people; empty: a default.
   retry @6 () -> (tasks :UInt32);
   # Starts what did not succeed again. Answers how many instances.
   taskChanged @7 (epoch :UInt32, status :TaskStatus) -> () $Actor.internal;
   # From a task: its state, and the epoch that its specification had.
   remove @8 () -> ();
-  # Deletes an ended run: its tasks, logs, workspace, and its place in the list of runs. Answers when that
-  # is certain to happen; at once there is no such run. `failed_precondition` while it has not ended.
+  # Deletes an ended run: its tasks, logs, workspace, and its place in the list of runs. Answers
+  # when that is certain to happen; at once there is no such run. `failed_precondition` while it has
+  # not ended.
   removeMore @9 () -> () $Actor.internal;
   # From itself: the next step.
 }
@@ -260,7 +262,7 @@ struct TaskSpec {
   task @1 :Text;             # The task's name in the definition.
   index @2 :UInt32;          # In the fan-out, from 0.
   name @3 :Text;             # `count` or `count[3]`.
-  epoch @4 :UInt32;          # Of the run; a specification with no higher one than before is ignored.
+  epoch @4 :UInt32;          # Of the run; one with no higher epoch than before is ignored.
   label @5 :Text;            # The item or matrix cells of a fan-out.
   argv @6 :List(Text);       # Program and arguments, expressions filled in.
   environment @7 :List(Variable) $Actor.secret;  # The whole of it but for what the executor adds.
@@ -373,8 +375,8 @@ interface Pool $Actor.actor("pool") {
   join @0 (executor :Text, incarnation :UInt64, slots :UInt32, lineage :UInt64)
       -> (sameLineage :Bool) $Actor.internal;
   # From an executor, at its start. A newer incarnation ends everything granted to an older one: as
-  # dropped if the attempt table has come down from the older one, since the executor has then reported
-  # whatever had started; else as lost.
+  # dropped if the attempt table has come down from the older one, since the executor has then
+  # reported whatever had started; else as lost.
   enqueue @1 (task :Text, attempt :UInt32, priority :UInt8) -> () $Actor.internal;
   # From a task: it wants a slot. Idempotent.
   release @2 (task :Text, attempt :UInt32) -> () $Actor.internal;
@@ -382,10 +384,11 @@ interface Pool $Actor.actor("pool") {
   status @3 () -> (slots :UInt32, running :UInt32, waiting :UInt32, executors :List(Text),
                    waitingReason :Text)
       $Actor.readOnly;
-  # Slots of all executors, tickets with and without one. waitingReason: why those that wait do, for a
-  # person; empty when none does.
+  # Slots of all executors, tickets with and without one. waitingReason: why those that wait do, for
+  # a person; empty when none does.
   leave @4 (executor :Text) -> () $Actor.internal;
-  # From an executor, before it reports what its earlier life left: nothing is granted until it joins.
+  # From an executor, before it reports what its earlier life left: nothing is granted until it
+  # joins.
   removeRun @5 (run :Text) -> () $Actor.internal;
   # From the run: has every executor remove its files.
 }
@@ -398,12 +401,12 @@ struct AttemptSpec {
   number @1 :UInt32;        # Of the attempt.
   token @2 :Text;           # Names its process and files; the command gets it to fence its effects.
   argv @3 :List(Text);      # Program and arguments.
-  environment @4 :List(Variable) $Actor.secret;  # But for what depends on the attempt and the executor.
+  environment @4 :List(Variable) $Actor.secret;  # Less what the attempt and executor decide.
   workspace @5 :Text;       # Relative to the `workspaces` directory.
   logs @6 :Text;            # Relative to the `logs` directory.
   timeoutNs @7 :Int64;      # 0: none.
   graceNs @8 :Int64;        # Between SIGTERM and SIGKILL.
-  incarnation @9 :UInt64;   # It was granted by this life of the executor; another does not start it.
+  incarnation @9 :UInt64;   # The executor's life that it was granted by; no other starts it.
   priority @10 :UInt8;      # Higher is started first.
 }
 

@@ -37,10 +37,13 @@ struct Item {
 }
 
 interface Order $Actor.actor("order") {
-  put @0 (amount :Int64, street :Text, city :Text, bonus :Int64 = 0) -> (total :Int64, discount :Int64);
+  put @0 (amount :Int64, street :Text, city :Text, bonus :Int64 = 0)
+      -> (total :Int64, discount :Int64);
   show @1 () -> (total :Int64, street :Text, lines :UInt32, mood :UInt16, payment :UInt16,
-                 city :Text, floor :Int64, discount :Int64, tags :UInt32, note :Text, lineCity :Text) $Actor.readOnly;
-  putItem @2 (name :Text, count :Int64, colour :Text) -> (count :Int64, colour :Text, weight :Int64);
+                 city :Text, floor :Int64, discount :Int64, tags :UInt32, note :Text,
+                  lineCity :Text) $Actor.readOnly;
+  putItem @2 (name :Text, count :Int64, colour :Text)
+      -> (count :Int64, colour :Text, weight :Int64);
   sendTo @3 (key :Text, amount :Int64) -> ();
   remind @4 (name :Text, inMs :Int64) -> ();
   copyItem @5 (name :Text, to :Text) -> ();

@@ -30,7 +30,8 @@ struct Item {
 interface Order $Actor.actor("order") {
   put @0 (amount :Int64, street :Text) -> (total :Int64);
   # Adds, pays by card, and writes that street everywhere.
-  show @1 () -> (total :Int64, street :Text, lines :UInt32, mood :UInt16, payment :UInt16) $Actor.readOnly;
+  show @1 () -> (total :Int64, street :Text, lines :UInt32, mood :UInt16, payment :UInt16)
+      $Actor.readOnly;
   putItem @2 (name :Text, count :Int64) -> (count :Int64);
   # Adds to a map record.
   sendTo @3 (key :Text, amount :Int64) -> ();

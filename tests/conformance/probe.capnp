@@ -71,9 +71,9 @@ interface Painter $Actor.actor("painter") $Actor.labels("gpu,big") {
 interface Link $Actor.actor("link") {
   # One of a chain of calls.
   ask @0 (path :List(Text), scope :Text) -> (value :Int64);
-  # Sets its value to 1, asks the first of `path` to ask the rest (the last is bumped), and gives its
-  # value then. `scope`: "all": lets the chain return here, as do the others; "first": only this one;
-  # "over": its scope has ended; "none".
+  # Sets its value to 1, asks the first of `path` to ask the rest (the last is bumped), and gives
+  # its value then. `scope`: "all": lets the chain return here, as do the others; "first": only this
+  # one; "over": its scope has ended; "none".
   bump @1 () -> (value :Int64);
   bumpReading @2 () -> () $Actor.readOnly;
   # Breaks its promise.
@@ -90,9 +90,9 @@ interface Link $Actor.actor("link") {
 interface Walker $Actor.actor("walker") $Actor.timeout(3600000) {
   # Does what it is told, step by step.
   walk @0 (steps :List(Text)) -> ();
-  # "say X": writes X into the diary; "wait X": until `raise` of X; "scope": from here on calls may come
-  # back; "call K" and "read K": has K do the rest, "read" by `walkReading`; "both": makes two calls at
-  # once, which "|" parts; "block": holds the thread until the test opens the gate.
+  # "say X": writes X into the diary; "wait X": until `raise` of X; "scope": from here on calls may
+  # come back; "call K" and "read K": has K do the rest, "read" by `walkReading`; "both": makes two
+  # calls at once, which "|" parts; "block": holds the thread until the test opens the gate.
   walkReading @1 (steps :List(Text)) -> () $Actor.readOnly;
   walkBeside @2 (steps :List(Text)) -> () $Actor.reentrant;
   raise @3 (name :Text) -> () $Actor.reentrant;

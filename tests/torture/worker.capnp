@@ -63,8 +63,8 @@ interface Worker $Actor.actor("worker") {
   deliver @3 (from :Text, number :UInt64, effect :UInt64, slow :Bool) -> ();
   # The effect of `post`. If `slow` it first asks another worker for something.
   remind @4 (effect :UInt64, delayMs :UInt32, chain :UInt32, renamed :Bool) -> ();
-  # Makes the effect and sets a reminder that makes the next one 1 + chain times. If `renamed` it goes
-  # on under another name each time.
+  # Makes the effect and sets a reminder that makes the next one 1 + chain times. If `renamed` it
+  # goes on under another name each time.
   put @5 (slot :Text, value :UInt64) -> ();
   # 0 erases the slot.
   leave @6 () -> ();

@@ -96,7 +96,8 @@ tasks:
       extra: ${{ tasks.each.outputs.list }}
       include: [{os: fedora, python: "3.12", extra: 1}]
       exclude: [{os: 12}, {python: "3.10", os: true}]
-  - {name: last, run: x, run_on: failure, needs: [pairs], retry: 3, for_each: [1, 2.0, no it is, false]}
+  - {name: last, run: x, run_on: failure, needs: [pairs], retry: 3,
+     for_each: [1, 2.0, no it is, false]}
 )";
 
 TEST_CASE("every key reaches the definition") {

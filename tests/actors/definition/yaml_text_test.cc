@@ -102,11 +102,13 @@ TEST_CASE("what is not UTF-8 is refused at its first bad byte") {
 
 TEST_CASE("JSON may write characters as pairs of escapes") {
   const auto made = loaded(
-      R"({"name": "p", "description": "\ud83d\ude00 \\ud83d\\ude00", "tasks": [{"name": "a", "run": "x"}]})");
+      R"({"name": "p", "description": "\ud83d\ude00 \\ud83d\\ude00",
+          "tasks": [{"name": "a", "run": "x"}]})");
   CHECK(made.description == "\xF0\x9F\x98\x80 \\ud83d\\ude00");
   // What follows on the line keeps its place.
   check_one(
-      R"({"description": "\ud83d\ude00\uD83D\uDE01", "name": "P", "tasks": [{"name": "a", "run": "x"}]})",
+      R"({"description": "\ud83d\ude00\uD83D\uDE01", "name": "P",
+          "tasks": [{"name": "a", "run": "x"}]})",
       "1:53: error: the name `P` is not allowed (use a-z, 0-9, `_`, `.` and `-`, starting "
       "with a letter or digit, at most 63)");
   check_one(R"({"name": "p", "description": "\ud83d", "tasks": [{"name": "a", "run": "x"}]})",

@@ -42,7 +42,8 @@ tasks:
   }
   return numbers;
 }() + R"yaml(]}
-    run: "echo each $MILLRACE_INDEX $MILLRACE_ATTEMPT >> begun; sleep 0.01; echo $MILLRACE_INDEX >> done"
+    run: |
+      echo each $MILLRACE_INDEX $MILLRACE_ATTEMPT >> begun; sleep 0.01; echo $MILLRACE_INDEX >> done
   - {name: last, needs: [each], run: "sort -un done | wc -l > count"}
 )yaml";
 

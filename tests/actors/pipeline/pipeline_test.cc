@@ -488,7 +488,8 @@ TEST_CASE("a cancelled run tidies up, through a restart, and stays cancelled") {
 tasks:
   - {name: a, run: sleep 600, grace_period: 10ms}
   - {name: b, needs: [a], run: echo}
-  - {name: tidy, needs: [b], run_on: always, run: "test -e slow || { touch slow; sleep 600; }; touch tidied",
+  - {name: tidy, needs: [b], run_on: always,
+     run: "test -e slow || { touch slow; sleep 600; }; touch tidied",
      grace_period: 10ms}
 )yaml";
   {

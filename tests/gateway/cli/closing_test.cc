@@ -44,7 +44,8 @@ TEST_CASE("tasks are counted by what became of them") {
 TEST_CASE("the last words on a run show what failed tasks complained of") {
   const auto tasks = ordered_json::parse(R"([{"name":"good","state":"succeeded","attempt":1},
     {"name":"bad","state":"failed","attempt":2},{"name":"gone","state":"lost","attempt":1},
-    {"name":"quiet","state":"errored","attempt":1},{"name":"never","state":"failed","attempt":0}])");
+    {"name":"quiet","state":"errored","attempt":1},
+    {"name":"never","state":"failed","attempt":0}])");
   CHECK(said(tasks, {{"state", "failed"},
                      {"reason", "task `bad` failed"},
                      {"tasks", {{"total", 5}, {"failed", 4}}}}) ==

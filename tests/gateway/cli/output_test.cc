@@ -48,24 +48,23 @@ TEST_CASE("cells are only shown, and columns stand under their titles") {
 }
 
 TEST_CASE("an object in a table has a line a key, and no JSON") {
-  CHECK(
-      printed_one(
-          output_form::table,
-          R"({"id":"a","exit_code":-1,"none":{},"params":{"day":"no","text":"x\u009by","exit_code":-1},
+  CHECK(printed_one(output_form::table,
+                    R"({"id":"a","exit_code":-1,"none":{},
+                        "params":{"day":"no","text":"x\u009by","exit_code":-1},
                         "attempts":[{"number":1,"exit_code":-1,"tail":"a\nb\n"}]})") ==
-      "id:             a\n"
-      "exit_code:      -\n"
-      "none:           -\n"
-      "params:\n"
-      "  day: \"no\"\n"
-      "  text: \"x y\"\n"
-      "  exit_code: -1\n"
-      "attempts:\n"
-      "  - number: 1\n"
-      "    exit_code: null\n"
-      "    tail: |\n"
-      "      a\n"
-      "      b\n");
+        "id:             a\n"
+        "exit_code:      -\n"
+        "none:           -\n"
+        "params:\n"
+        "  day: \"no\"\n"
+        "  text: \"x y\"\n"
+        "  exit_code: -1\n"
+        "attempts:\n"
+        "  - number: 1\n"
+        "    exit_code: null\n"
+        "    tail: |\n"
+        "      a\n"
+        "      b\n");
 }
 
 TEST_CASE("YAML quotes what would mean something else") {
