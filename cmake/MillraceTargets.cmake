@@ -41,13 +41,13 @@ function(millrace_layer layer)
 endfunction()
 
 # millrace_test_folder(LAYER MODULE LIBS...): program test_<LAYER>_<MODULE> from the *_test.cc files of
-# tests/<LAYER>/<MODULE>/, one ctest entry per test case. A layer's own tests may include its src/.
+# tests/<LAYER>/<MODULE>/, and its ctest entry. A layer's own tests may include its src/.
 function(millrace_test_folder layer module)
   file(GLOB sources CONFIGURE_DEPENDS ${CMAKE_CURRENT_SOURCE_DIR}/${layer}/${module}/*.cc)
   set(target test_${layer}_${module})
-  add_executable(${target} ${sources} ${CMAKE_SOURCE_DIR}/tests/main.cc)
+  add_executable(${target} ${sources})
   target_include_directories(${target} PRIVATE ${CMAKE_SOURCE_DIR}/${layer}/src ${CMAKE_SOURCE_DIR}/tests)
-  target_link_libraries(${target} PRIVATE ${ARGN} doctest::doctest)
+  target_link_libraries(${target} PRIVATE ${ARGN} test_main)
   millrace_options(${target})
   add_test(NAME ${layer}.${module} COMMAND ${target})
   set_tests_properties(${layer}.${module} PROPERTIES TIMEOUT 300)

@@ -116,4 +116,6 @@ int main(int count, char** arguments) {
       static_cast<unsigned long long>(total.returned),
       static_cast<unsigned long long>(total.overlapped),
       static_cast<unsigned long long>(total.offloaded));
+  // A campaign in which nothing was done or nobody died has tested nothing.
+  return wanted.seed_given || (total.by_knowledge[0] > 0 && total.kills > 0) ? 0 : 1;
 }
