@@ -3,10 +3,7 @@
 
 #include <poll.h>
 
-#include <array>
 #include <boost/asio/buffer.hpp>
-#include <charconv>
-#include <cstring>
 
 #include "http/problem.h"
 #include "millrace/runtime/assert.h"
@@ -15,12 +12,6 @@ namespace millrace::gateway::http {
 namespace {
 
 namespace asio = boost::asio;
-namespace beast_http = boost::beast::http;
-
-// The read buffer starts at what a request of a program needs and grows to the header limit plus
-// one read; bodies do not pass through it whole.
-constexpr std::size_t in_bytes_initial = 4096;
-constexpr std::size_t in_bytes_slack = 4096;
 
 // Answers to pipelined requests leave together, but not more than this at a time.
 constexpr std::size_t out_bytes_flush = std::size_t{64} << 10;
@@ -36,39 +27,15 @@ constexpr std::size_t quick_body_bytes = 4096;
 // connection and destroy the refusal on its way (RFC 9112, 9.6).
 constexpr std::chrono::milliseconds linger_time{2000};
 
-constexpr std::string_view last_chunk = "0\r\n\r\n";
-
-void append_number(std::string& out, std::size_t number, int base = 10) {
-  std::array<char, 24> digits;
-  const auto end = std::to_chars(digits.begin(), digits.end(), number, base).ptr;
-  out.append(digits.data(), static_cast<std::size_t>(end - digits.data()));
-}
-
-bool has_body(int status) noexcept {
-  return status != 204 && status != 304;
-}
-
-// A handler may put a client's text into a field; a line end in it must not begin a new field.
-void append_value(std::string& out, std::string_view value) {
-  const auto begin = out.size();
-  out += value;
-  for (auto i = begin; i < out.size(); ++i) {
-    if (out[i] == '\r' || out[i] == '\n' || out[i] == '\0') {
-      out[i] = ' ';
-    }
-  }
-}
-
 }  // namespace
 
 connection::connection(std::shared_ptr<io_loop> loop, socket_type socket)
-    : loop_(std::move(loop)), socket_(std::move(socket)) {}
+    : loop_(std::move(loop)), socket_(std::move(socket)), reader_(loop_->core->options) {}
 
 void connection::start() {
   boost::system::error_code ec;
   socket_.non_blocking(true, ec);
   socket_.set_option(asio::ip::tcp::no_delay{true}, ec);
-  in_.resize(in_bytes_initial);
   deadline_ = loop_->after(loop_->core->options.idle_timeout);
   read();
 }
@@ -77,26 +44,17 @@ void connection::read() {
   if (read_pending_ || state_ == state::closed) {
     return;
   }
-  if (in_begin_ == in_end_) {
-    in_begin_ = in_end_ = 0;
-  } else if (in_end_ == in_.size() && in_begin_ > 0) {
-    std::memmove(in_.data(), in_.data() + in_begin_, in_end_ - in_begin_);
-    in_end_ -= std::exchange(in_begin_, 0);
-  }
-  if (in_end_ == in_.size()) {
-    const auto bound = loop_->core->options.header_bytes_max + in_bytes_slack;
-    if (in_.size() >= bound) {
-      // Only a message part that must be seen whole (a header, a chunk's head, trailers) fills it.
-      if (state_ == state::reading) {
-        reject(431, "a header or chunk header is over the limit");
-      }
-      return;
+  auto& in = reader_.input();
+  if (!in.make_room()) {
+    if (state_ == state::reading) {
+      reader_.refuse_oversize();
+      reject(reader_.status(), reader_.reason());
     }
-    in_.resize(std::min(bound, in_.size() * 2));
+    return;
   }
   read_pending_ = true;
   socket_.async_read_some(
-      asio::buffer(in_.data() + in_end_, in_.size() - in_end_),
+      asio::buffer(in.room(), in.room_size()),
       [self = shared_from_this()](const boost::system::error_code& ec, std::size_t bytes) {
         self->on_read(bytes, static_cast<bool>(ec));
       });
@@ -113,7 +71,7 @@ void connection::on_read(std::size_t bytes, bool failed) {
     }
     return;
   }
-  in_end_ += bytes;
+  reader_.input().added(bytes);
   switch (state_) {
     case state::reading:
       serve();
@@ -123,7 +81,7 @@ void connection::on_read(std::size_t bytes, bool failed) {
       break;  // Kept for later; a full buffer stops the reading.
     case state::closing:
     case state::lingering:
-      in_begin_ = in_end_ = 0;
+      reader_.input().clear();
       read();
       break;
     case state::handling:
@@ -134,7 +92,7 @@ void connection::on_read(std::size_t bytes, bool failed) {
 
 // Answers what the buffer holds, writes once, reads on.
 void connection::serve() {
-  while (state_ == state::reading && !write_pending_ && in_begin_ < in_end_) {
+  while (state_ == state::reading && !write_pending_ && !reader_.input().empty()) {
     if (!parse()) {
       break;
     }
@@ -147,99 +105,75 @@ void connection::serve() {
   if (state_ != state::reading || write_pending_) {
     return;
   }
-  if (loop_->draining() && !parser_ && in_begin_ == in_end_) {
+  if (loop_->draining() && is_idle()) {
     cut();
   } else {
     read();
   }
 }
 
-// True when a whole request is in `request_`.
+// True when there is a whole request.
 bool connection::parse() {
+  using progress = request_reader::progress;
   const auto& options = loop_->core->options;
-  if (!parser_) {
-    request_.clear();
-    parser_.emplace(request_, options);
-    continue_sent_ = false;
+  const auto before = reader_.state();
+  const auto now = reader_.read();
+  if (now == progress::refused) {
+    reject(reader_.status(), reader_.reason());
+    return false;
+  }
+  if (before == progress::nothing && now != progress::nothing) {
     deadline_ = loop_->after(options.header_timeout);
   }
-  const bool had_header = parser_->is_header_done();
-  while (in_begin_ < in_end_ && !parser_->is_done()) {
-    boost::beast::error_code ec;
-    const auto used =
-        parser_->put(asio::const_buffer{in_.data() + in_begin_, in_end_ - in_begin_}, ec);
-    in_begin_ += used;
-    if (ec == beast_http::error::need_more) {
-      break;
-    }
-    if (ec) {
-      check_parse_error(ec);
-      return false;
-    }
-    if (used == 0) {
-      break;
-    }
-  }
-  if (parser_->is_done()) {
-    return true;
-  }
-  if (parser_->is_header_done()) {
-    if (!had_header) {
+  if (now == progress::body) {
+    if (before != progress::body) {
       deadline_ = loop_->after(options.body_timeout);
     }
-    if (parser_->expects_continue() && !continue_sent_ && in_begin_ == in_end_) {
+    if (reader_.take_expectation()) {
       out_ += "HTTP/1.1 100 Continue\r\n\r\n";
-      continue_sent_ = true;
     }
   }
-  return false;
-}
-
-void connection::check_parse_error(const boost::beast::error_code& ec) {
-  if (parser_->refusal() != 0) {
-    reject(parser_->refusal(), parser_->reason());
-  } else if (ec == beast_http::error::header_limit) {
-    reject(431, "the header is over the limit of " +
-                    std::to_string(loop_->core->options.header_bytes_max) + " bytes");
-  } else if (ec == beast_http::error::body_limit) {
-    reject(413, "the body is over the limit of " +
-                    std::to_string(loop_->core->options.body_bytes_max) + " bytes");
-  } else {
-    reject(400, "not an HTTP/1.1 request: " + ec.message());
-  }
+  return now == progress::finished;
 }
 
 void connection::reject(int status, std::string detail) {
   loop_->core->rejected.fetch_add(1, std::memory_order_relaxed);
-  parser_.reset();
+  reader_.next();
+  reader_.input().clear();
   keep_alive_ = false;
   head_only_ = false;
   http_1_0_ = false;
-  in_begin_ = in_end_ = 0;
-  const auto code = status == 413 || status == 431 ? runtime::errc::too_large
-                    : status == 408                ? runtime::errc::deadline_exceeded
-                    : status == 501                ? runtime::errc::unimplemented
-                                                   : runtime::errc::invalid_argument;
+  const auto code = status == 413 || status == 414 || status == 431 ? runtime::errc::too_large
+                    : status == 408                  ? runtime::errc::deadline_exceeded
+                    : status == 501 || status == 505 ? runtime::errc::unimplemented
+                                                     : runtime::errc::invalid_argument;
   state_ = state::handling;
   answered(problem_response(
       problem{.status = status, .cause = {code, std::move(detail)}, .instance = {}, .errors = {}}));
   flush();
 }
 
+// Nothing has begun that the client waits for.
+bool connection::is_idle() const noexcept {
+  return reader_.state() == request_reader::progress::nothing && reader_.input().empty();
+}
+
 void connection::dispatch() {
-  http_1_0_ = parser_->http_1_0();
-  keep_alive_ = parser_->keep_alive();
-  head_only_ = request_.method == method::head;
-  parser_.reset();
+  auto& request = reader_.request();
+  http_1_0_ = reader_.is_http_1_0();
+  keep_alive_ = reader_.keeps_alive();
+  head_only_ = request.method == method::head;
+  reader_.next();
   state_ = state::handling;
+  request_number_.fetch_add(1, std::memory_order_relaxed);
   auto& core = *loop_->core;
   core.requests.fetch_add(1, std::memory_order_relaxed);
-  if (request_.body.size() > quick_body_bytes) {
+  if (request.body.size() > quick_body_bytes) {
     loop_->flush_calls();
   }
   in_handler_ = true;
   try {
-    core.target(request_, reply{shared_from_this()});
+    core.target(request, reply{shared_from_this()});
   } catch (...) {
     // The reply died while the exception passed and has answered 500, or lives elsewhere and
     // will answer. Either way this connection is in order.
@@ -260,6 +194,22 @@ void connection::complete(response answer) {
   }
 }
 
+// While the answer is due the number is that of its request; when the callback comes to the loop,
+// the answer may have been sent, and another request be in hand.
+void connection::on_gone(task callback) {
+  if (loop_->on_this_thread()) {
+    gone_ = std::move(callback);
+    return;
+  }
+  loop_->post([self = shared_from_this(), number = request_number_.load(std::memory_order_relaxed),
+               held = std::move(callback)]() mutable {
+    if (self->state_ == state::handling &&
+        self->request_number_.load(std::memory_order_relaxed) == number) {
+      self->gone_ = std::move(held);
+    }
+  });
+}
+
 void connection::answered(response answer) {
   if (state_ == state::closed) {
     return;
@@ -268,44 +218,12 @@ void connection::answered(response answer) {
   gone_ = {};
   log(answer.status, answer.body.size());
   keep_alive_ = keep_alive_ && !loop_->draining();
-  out_ += http_1_0_ ? "HTTP/1.0 " : "HTTP/1.1 ";
-  append_head(answer.status, answer.headers);
-  if (!answer.content_type.empty()) {
-    out_ += "Content-Type: ";
-    append_value(out_, answer.content_type);
-    out_ += "\r\n";
-  }
-  if (has_body(answer.status)) {
-    out_ += "Content-Length: ";
-    append_number(out_, answer.body.size());
-    out_ += "\r\n\r\n";
-    if (!head_only_) {
-      out_ += answer.body;
-    }
-  } else {
-    out_ += "\r\n";
-  }
+  append_answer(out_, how(), answer, head_only_ ? body_part::left_out : body_part::sent);
   after_answer();
 }
 
-void connection::append_head(int status, const header_list& headers) {
-  append_number(out_, static_cast<std::size_t>(status));
-  out_ += ' ';
-  out_ += reason_of(status);
-  out_ += "\r\n";
-  out_ += loop_->date_line();
-  if (!keep_alive_) {
-    out_ += "Connection: close\r\n";
-  } else if (http_1_0_) {
-    out_ += "Connection: keep-alive\r\n";
-  }
-  for (std::size_t i = 0; i < headers.size(); ++i) {
-    const auto [name, value] = headers.at(i);
-    append_value(out_, name);
-    out_ += ": ";
-    append_value(out_, value);
-    out_ += "\r\n";
-  }
+framing connection::how() const noexcept {
+  return {http_1_0_, keep_alive_, loop_->date_line()};
 }
 
 void connection::after_answer() {
@@ -343,8 +261,7 @@ void connection::began(const std::shared_ptr<stream_queue>& queue, int status,
   log(status, 0);
   // HTTP/1.0 has no chunks: there the end of the connection is the end of the body.
   keep_alive_ = keep_alive_ && !http_1_0_ && !loop_->draining();
-  out_ += http_1_0_ ? "HTTP/1.0 " : "HTTP/1.1 ";
-  append_head(status, headers);
+  append_head(out_, how(), status, headers);
   out_ += http_1_0_ || !has_body(status) ? "\r\n" : "Transfer-Encoding: chunked\r\n\r\n";
   if (head_only_ || !has_body(status) || loop_->draining()) {
     queue->end();  // while draining: cut short, as `pump` does
@@ -358,42 +275,42 @@ void connection::began(const std::shared_ptr<stream_queue>& queue, int status,
   read();  // To notice that the client leaves.
 }
 
-void connection::append_piece(std::string_view piece) {
-  if (piece.empty()) {
-    return;
+void connection::append(std::string_view piece) {
+  append_piece(out_, how(), piece);
+  last_piece_ = piece.empty() ? last_piece_ : loop_->now();
+}
+
+void connection::pump_soon() {
+  if (!std::exchange(pump_pending_, true)) {
+    loop_->pump_soon(shared_from_this());
   }
-  last_piece_ = loop_->now();
-  if (http_1_0_) {
-    out_ += piece;
-    return;
-  }
-  append_number(out_, piece.size(), 16);
-  out_ += "\r\n";
-  out_ += piece;
-  out_ += "\r\n";
 }
 
 void connection::pump() {
-  while (state_ == state::streaming && !write_pending_) {
-    piece_.clear();
-    const auto rest = stream_->take(piece_);
-    append_piece(piece_);
-    stream_in_flight_ = piece_.size();
-    if (rest != stream_queue::rest::more) {
-      // Without the last chunk the client knows that this is not the whole (RFC 9112, 8).
-      keep_alive_ = keep_alive_ && rest == stream_queue::rest::end;
-      out_ += http_1_0_ || rest == stream_queue::rest::cut_short ? std::string_view{} : last_chunk;
-      stream_.reset();
-      stream_in_flight_ = 0;
-      ping_ = {};
-      after_answer();
-      serve();
-      return;
+  pump_pending_ = false;
+  if (state_ != state::streaming || write_pending_) {
+    return;
+  }
+  piece_.clear();
+  const auto rest = stream_->take(piece_);
+  append(piece_);
+  stream_in_flight_ = piece_.size();
+  if (rest != stream_queue::rest::more) {
+    keep_alive_ = keep_alive_ && rest == stream_queue::rest::end;
+    if (rest == stream_queue::rest::end) {
+      append_last_piece(out_, how());
     }
-    flush();
-    if (piece_.empty()) {
-      return;
-    }
+    stream_.reset();
+    stream_in_flight_ = 0;
+    ping_ = {};
+    after_answer();
+    serve();
+    return;
+  }
+  const auto is_more = !piece_.empty();
+  flush();
+  if (is_more && state_ == state::streaming && !write_pending_) {
+    pump_soon();
   }
 }
 
@@ -437,7 +354,7 @@ void connection::on_writable(bool failed) {
     deadline_ = loop_->after(loop_->core->options.idle_timeout);
     serve();
   } else if (state_ == state::streaming) {
-    pump();
+    pump_soon();
   }
 }
 
@@ -450,14 +367,14 @@ void connection::written() {
   }
   if (state_ == state::streaming && stream_in_flight_ > 0) {
     stream_->sent(std::exchange(stream_in_flight_, 0));
-  } else if (state_ == state::closing && loop_->draining() && in_begin_ == in_end_) {
+  } else if (state_ == state::closing && loop_->draining() && reader_.input().empty()) {
     cut();
   } else if (state_ == state::closing) {
     state_ = state::lingering;
     deadline_ = loop_->after(linger_time);
     boost::system::error_code ec;
     socket_.shutdown(socket_type::shutdown_send, ec);
-    in_begin_ = in_end_ = 0;
+    reader_.input().clear();
     read();
   }
 }
@@ -466,7 +383,7 @@ void connection::on_sweep() {
   if (state_ == state::streaming && !write_pending_ && !ping_.empty() &&
       loop_->now() >=
           last_piece_ + (loop_->after(loop_->core->options.ping_interval) - loop_->now())) {
-    append_piece(ping_);
+    append(ping_);
     flush();
     return;
   }
@@ -479,11 +396,12 @@ void connection::on_sweep() {
   }
   switch (state_) {
     case state::reading:
-      if (write_pending_ || !parser_) {
+      if (write_pending_ || reader_.state() == request_reader::progress::nothing) {
         cut();
       } else {
-        reject(408, parser_->is_header_done() ? "the body did not arrive in time"
-                                              : "the header did not arrive in time");
+        reject(408, reader_.state() == request_reader::progress::body
+                        ? "the body did not arrive in time"
+                        : "the header did not arrive in time");
       }
       break;
     case state::handling:
@@ -514,7 +432,7 @@ void connection::on_drain() {
     const auto queue = stream_;
     queue->end();
     pump();
-  } else if (state_ == state::reading && !parser_ && !write_pending_ && in_begin_ == in_end_) {
+  } else if (state_ == state::reading && !write_pending_ && is_idle()) {
     cut();
   }
 }
@@ -538,8 +456,9 @@ void connection::cut() {
 void connection::log(int status, std::size_t body_bytes) const {
   const auto& log = loop_->core->log;
   if (log) {
-    const bool known = !request_.target().empty();
-    log({known ? to_string(request_.method) : std::string_view{}, request_.target(), status,
+    const auto& request = reader_.request();
+    const bool known = !request.target().empty();
+    log({known ? to_string(request.method) : std::string_view{}, request.target(), status,
          body_bytes});
   }
 }

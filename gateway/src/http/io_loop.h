@@ -11,6 +11,7 @@
 #include <boost/asio/steady_timer.hpp>
 #include <condition_variable>
 #include <cstdint>
+#include <deque>
 #include <memory>
 #include <mutex>
 #include <optional>
@@ -72,6 +73,11 @@ public:
   void adopt(socket_type socket);
   void forget(connection& gone);
 
+  /// Has the connection take from its stream, when those have that asked before. What all streams
+  /// together are sent in one turn is bounded, so that other clients wait no longer for an answer
+  /// however many follow something.
+  void pump_soon(std::shared_ptr<connection> one);
+
   /// Lets the calls begin that this turn of the loop has started: before what takes long.
   void flush_calls() noexcept { calls_->flush(); }
 
@@ -98,6 +104,7 @@ public:
 
 private:
   void run_inbox();
+  void run_pumps();
   void arm();
   void sweep();
   void update_date();
@@ -105,6 +112,8 @@ private:
   std::optional<runtime::call_batch> calls_;  // while it runs
   std::mutex mutex_;
   std::vector<task> inbox_;
+  std::deque<std::shared_ptr<connection>> pumping_;
+  bool pumps_posted_ = false;
   bool stopped_ = false;
 
   boost::asio::basic_waitable_timer<

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: MIT
 #include "http/message.h"
 
+#include "http/authority.h"
+
 #include <algorithm>
 #include <array>
 
@@ -113,6 +115,8 @@ void request::clear() noexcept {
   headers.clear();
   body.clear();
   target_.clear();
+  authority_.clear();
+  https_ = false;
   decoded_.clear();
   segments_.clear();
   query_.clear();
@@ -122,6 +126,10 @@ void request::clear() noexcept {
 std::string_view request::path() const noexcept {
   const std::string_view all{target_};
   return all.substr(0, all.find('?'));
+}
+
+std::optional<std::string_view> request::authority() const noexcept {
+  return authority_.empty() ? headers.find("Host") : authority_;
 }
 
 std::string_view request::view(span where) const noexcept {
@@ -168,8 +176,31 @@ std::string request::rest(std::string_view name) const {
   return joined;
 }
 
+// Of the absolute form (RFC 9112, 3.2.2), which a server must understand, leaves the origin form.
+result<void> request::take_authority(std::string_view& target) {
+  const auto colon = target.find("://");
+  const auto scheme = target.substr(0, std::min(colon, target.size()));
+  https_ = same_name(scheme, "https");
+  if (colon == std::string_view::npos || (!https_ && !same_name(scheme, "http"))) {
+    return {};
+  }
+  const auto begin = colon + 3;
+  const auto end = std::min(target.find_first_of("/?#", begin), target.size());
+  authority_ = target.substr(begin, end - begin);
+  if (!is_authority(authority_) || host_of(authority_).empty()) {
+    return bad_target("no host, or more than a host and a port,", target);
+  }
+  const auto kept = target.substr(end);
+  target_ = kept.starts_with('/') ? "" : "/";
+  target_ += kept;
+  target = target_;
+  return {};
+}
+
 result<void> request::set_target(std::string_view target) {
   target_ = target;
+  authority_.clear();
+  https_ = false;
   decoded_.clear();
   segments_.clear();
   query_.clear();
@@ -177,16 +208,14 @@ result<void> request::set_target(std::string_view target) {
   if (target == "*") {
     return {};
   }
-  // RFC 9112, 3.2.2: a server must accept the absolute form; the authority means nothing here.
-  if (target.starts_with("http://") || target.starts_with("https://")) {
-    const auto path = target.find_first_of("/?", target.find("//") + 2);
-    const auto kept = path == std::string_view::npos ? std::string_view{} : target.substr(path);
-    target_ = kept.starts_with('/') ? "" : "/";
-    target_ += kept;
-    target = target_;
+  if (auto taken = take_authority(target); !taken) {
+    return taken;
   }
   if (!target.starts_with('/')) {
     return bad_target("no leading '/'", target);
+  }
+  if (target.find('#') != std::string_view::npos) {
+    return bad_target("a fragment", target);
   }
   const auto mark = target.find('?');
   if (auto done = decode_path(target.substr(0, mark)); !done) {
@@ -335,12 +364,16 @@ std::string_view reason_of(int status) noexcept {
       return "Precondition Failed";
     case 413:
       return "Content Too Large";
+    case 414:
+      return "URI Too Long";
     case 415:
       return "Unsupported Media Type";
     case 416:
       return "Range Not Satisfiable";
     case 417:
       return "Expectation Failed";
+    case 421:
+      return "Misdirected Request";
     case 422:
       return "Unprocessable Content";
     case 428:

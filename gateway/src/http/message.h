@@ -76,8 +76,9 @@ public:
 
   /// Takes the request target apart: path segments and query, percent-decoded ('+' is a space in
   /// the query only). A trailing slash is dropped; `*` has no segments. Errors:
-  /// `invalid_argument` for a target that is not a path or an http URL, a bad escape, a NUL, or a
-  /// `.` or `..` segment (a client that means well has resolved those; the rest probe for files).
+  /// `invalid_argument` for a target that is not a path or an http URL, a bad escape, a NUL, a
+  /// fragment, or a `.` or `..` segment (a client that means well has resolved those; the rest
+  /// probe for files).
   [[nodiscard]] runtime::result<void> set_target(std::string_view target);
 
   void clear() noexcept;
@@ -85,6 +86,13 @@ public:
   /// The target as it came, and its part before `?`.
   [[nodiscard]] std::string_view target() const noexcept { return target_; }
   [[nodiscard]] std::string_view path() const noexcept;
+
+  /// What the client calls this server: the authority of an absolute target, which then counts in
+  /// place of the Host field (RFC 9112, 3.2.2), else that field. Nothing without either.
+  [[nodiscard]] std::optional<std::string_view> authority() const noexcept;
+
+  /// Whether the target is absolute with the scheme `https`.
+  [[nodiscard]] bool is_https() const noexcept { return https_; }
 
   [[nodiscard]] std::size_t segment_count() const noexcept { return segments_.size(); }
 
@@ -118,11 +126,14 @@ private:
   };
 
   [[nodiscard]] std::string_view view(span where) const noexcept;
+  [[nodiscard]] runtime::result<void> take_authority(std::string_view& target);
   [[nodiscard]] runtime::result<void> decode_path(std::string_view path);
   [[nodiscard]] runtime::result<void> decode_query(std::string_view query);
   [[nodiscard]] runtime::result<span> decode(std::string_view text, bool plus_is_space);
 
   std::string target_;
+  std::string authority_;  ///< Of an absolute target; else empty.
+  bool https_ = false;
   std::string decoded_;
   std::vector<span> segments_;
   std::vector<std::pair<span, span>> query_;

@@ -112,7 +112,7 @@ public:
 
   /// `callback` runs once, on the io thread, if the client leaves before it is answered (or closes
   /// its half of the connection), which the server notices within a second; it is dropped
-  /// otherwise. Call it in the handler, on the io thread. Requires: the answer is still due.
+  /// otherwise. Requires: the answer is still due.
   void on_gone(task callback) { target_->on_gone(std::move(callback)); }
 
   /// Sends the head of an answer and gives the stream for its body. `ping`, if not empty, is text

@@ -7,6 +7,7 @@
 #include <string>
 #include <string_view>
 
+#include "http/authority.h"
 #include "http/message.h"
 #include "http/server.h"
 
@@ -15,9 +16,10 @@ namespace millrace::gateway::http {
 /// Parser of one request.
 ///
 /// Beast checks the grammar of lines, tokens, lengths and chunks and refuses Content-Length
-/// beside Transfer-Encoding. Added here (RFC 9112): any Transfer-Encoding but exactly `chunked`,
-/// a missing or second Host, Transfer-Encoding in HTTP/1.0. Trailer fields are dropped: merged
-/// into the header they would let a body overrule it.
+/// beside Transfer-Encoding. Added here (RFC 9112): folded lines, any Transfer-Encoding but exactly
+/// `chunked`, a Host that is missing, no host, or there twice, Transfer-Encoding in HTTP/1.0, a
+/// target of the scheme https. Trailer fields are dropped: merged into the header they would let a
+/// body overrule it.
 class request_parser final : public boost::beast::http::basic_parser<true> {
 public:
   /// Requires: `into` is clear and outlives the parser.
@@ -35,6 +37,9 @@ public:
   [[nodiscard]] bool expects_continue() const noexcept { return expects_continue_; }
 
   [[nodiscard]] bool http_1_0() const noexcept { return version_ == 10; }
+
+  /// Whether the request line has been read.
+  [[nodiscard]] bool has_line() const noexcept { return version_ != 0; }
 
 private:
   using error_code = boost::beast::error_code;
@@ -59,6 +64,9 @@ private:
     into_.method = *known;
     if (auto done = into_.set_target(std_view(target)); !done) {
       refuse(400, done.error().text(), ec);
+    } else if (into_.is_https()) {
+      // What is asked for there, nobody may have from a connection without TLS (RFC 9110, 7.4).
+      refuse(421, "this connection has no TLS, so it does not serve https", ec);
     } else if (into_.target() == "*" && *known != method::options) {
       refuse(400, "the target '*' goes with OPTIONS only", ec);
     }
@@ -67,14 +75,22 @@ private:
   void on_field_impl(boost::beast::http::field name, view name_text, view value,
                      error_code& ec) override {
     using boost::beast::http::field;
+    if (is_folded(std_view(name_text))) {
+      refuse(400, "a header line is folded: write the field on one line", ec);
+      return;
+    }
     if (header_done_) {
       return;
     }
     if (name == field::host) {
       ++hosts_;
+      if (!is_authority(std_view(value))) {
+        refuse(400, "Host is not a host with or without a port", ec);
+        return;
+      }
     } else if (name == field::transfer_encoding) {
-      if (version_ == 10 || !same_name(std_view(value), "chunked")) {
-        refuse(version_ == 10 ? 400 : 501, "the only transfer coding is chunked, in HTTP/1.1", ec);
+      check_coding(std_view(value), ec);
+      if (ec) {
         return;
       }
     } else if (name == field::expect) {
@@ -85,6 +101,27 @@ private:
       expects_continue_ = version_ >= 11;
     }
     into_.headers.add(std_view(name_text), std_view(value));
+  }
+
+  // Beast joins what is folded in a buffer of its own. The field as it came stands behind its name:
+  // whole, and with the byte that tells whether the next line belongs to it.
+  static bool is_folded(std::string_view name) noexcept {
+    const auto* at = name.data() + name.size();
+    while (*at != '\r') {
+      ++at;
+    }
+    return at[2] == ' ' || at[2] == '\t';
+  }
+
+  // A body whose last coding is not chunked has no end (RFC 9112, 6.3); a coding that is not known
+  // is another matter (6.1). Any of them in HTTP/1.0 is a fault.
+  void check_coding(std::string_view value, error_code& ec) {
+    if (version_ == 10) {
+      refuse(400, "there are no transfer codings in HTTP/1.0", ec);
+    } else if (!same_name(value, "chunked")) {
+      const auto last = value.substr(value.find_last_of(", \t") + 1);
+      refuse(same_name(last, "chunked") ? 501 : 400, "the only transfer coding is chunked", ec);
+    }
   }
 
   void on_header_impl(error_code& ec) override {

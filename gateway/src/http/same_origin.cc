@@ -4,44 +4,81 @@
 #include <optional>
 #include <string>
 
+#include "http/authority.h"
 #include "http/problem.h"
 
 namespace millrace::gateway::http {
 
 namespace {
 
-// `localhost` in any form, 127.0.0.0/8 or ::1, with or without a port.
-bool is_loopback(std::string_view host) {
-  if (host.starts_with('[')) {
-    return host.starts_with("[::1]") && (host.size() == 5 || host[5] == ':');
+// Calls `refuse` with each value of a field; the first text that it gives.
+template <class Refuse>
+std::optional<std::string> first_refused(const request& asked, std::string_view name,
+                                         Refuse refuse) {
+  for (std::size_t at = 0; at < asked.headers.size(); ++at) {
+    const auto field = asked.headers.at(at);
+    if (same_name(field.name, name)) {
+      if (auto why = refuse(field.value)) {
+        return why;
+      }
+    }
   }
-  const auto name = host.substr(0, host.find(':'));
-  return name == "localhost" || name.ends_with(".localhost") ||
-         (name.starts_with("127.") &&
-          name.find_first_not_of("0123456789.") == std::string_view::npos);
+  return std::nullopt;
+}
+
+std::optional<std::string> foreign_host(std::string_view field, std::string_view authority) {
+  if (is_authority(authority) && is_loopback(host_of(authority))) {
+    return std::nullopt;
+  }
+  return std::string{field} + " is '" + std::string{authority} +
+         "', but this server listens on the loopback: ask for http://127.0.0.1 or localhost";
+}
+
+std::optional<std::string> foreign_page(const request& asked, std::string_view own) {
+  constexpr const char* remedy = "': a page of another site may not change anything here";
+  auto site = first_refused(asked, "Sec-Fetch-Site",
+                            [](std::string_view value) -> std::optional<std::string> {
+                              if (value == "same-origin" || value == "none") {
+                                return std::nullopt;
+                              }
+                              return "Sec-Fetch-Site is '" + std::string{value} + remedy;
+                            });
+  if (site) {
+    return site;
+  }
+  return first_refused(asked, "Origin",
+                       [own](std::string_view value) -> std::optional<std::string> {
+                         const auto host = value.starts_with("http://")    ? value.substr(7)
+                                           : value.starts_with("https://") ? value.substr(8)
+                                                                           : std::string_view{};
+                         if (!host.empty() && same_name(host, own)) {
+                           return std::nullopt;
+                         }
+                         return "Origin is '" + std::string{value} + remedy;
+                       });
 }
 
 std::optional<std::string> refusal(const request& asked, reach from) {
-  const auto host = asked.headers.find("Host");
-  if (from == reach::loopback && host && !is_loopback(*host)) {
-    return "Host is '" + std::string{*host} +
-           "', but this server listens on the loopback: ask for http://127.0.0.1 or localhost";
+  const auto own = asked.authority();
+  if (from == reach::loopback) {
+    // The field too where the target's host counts: who sends two names means to deceive.
+    auto why = first_refused(asked, "Host",
+                             [](std::string_view host) { return foreign_host("Host", host); });
+    if (!why && own) {
+      why = foreign_host("the host of the request target", *own);
+    }
+    if (why) {
+      return why;
+    }
   }
   if (asked.method == method::get || asked.method == method::head) {
     return std::nullopt;
   }
-  if (const auto site = asked.headers.find("Sec-Fetch-Site");
-      site && *site != "same-origin" && *site != "none") {
-    return "Sec-Fetch-Site is '" + std::string{*site} +
-           "': a page of another site may not change anything here";
+  if (!own || own->empty()) {
+    return "there is no Host field, so nobody can tell a page of another site from this one: name "
+           "the host";
   }
-  const auto origin = asked.headers.find("Origin");
-  const auto own = std::string{host.value_or("")};
-  if (origin && *origin != "http://" + own && *origin != "https://" + own) {
-    return "Origin is '" + std::string{*origin} +
-           "': a page of another site may not change anything here";
-  }
-  return std::nullopt;
+  return foreign_page(asked, *own);
 }
 
 }  // namespace

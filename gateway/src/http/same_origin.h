@@ -14,8 +14,8 @@ namespace millrace::gateway::http {
 enum class reach : std::uint8_t { loopback, network };
 
 /// `target` behind these checks, which answer 403 with the name of the field and the remedy: a
-/// request other than GET and HEAD comes from no other origin; on the loopback every request names
-/// the loopback as its host.
+/// request other than GET and HEAD names its host and comes from no other origin, in none of its
+/// fields; on the loopback every request that names a host names the loopback.
 [[nodiscard]] handler same_origin(handler target, reach from);
 
 }  // namespace millrace::gateway::http

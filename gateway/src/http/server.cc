@@ -25,6 +25,9 @@ using runtime::error;
 // Handlers that run before the calls they start are let go: some 0.3 ms of short ones.
 constexpr unsigned batch_handlers_max = 128;
 
+// Pieces of streams that are sent in one turn: some 0.2 ms.
+constexpr unsigned pumps_max = 4;
+
 constexpr std::string_view refusal_text =
     "HTTP/1.1 503 Service Unavailable\r\nConnection: close\r\nRetry-After: 1\r\n"
     "Content-Length: 0\r\n\r\n";
@@ -94,6 +97,25 @@ void io_loop::run_inbox() {
   for (auto& each : taken) {
     each();
     each = {};
+  }
+}
+
+void io_loop::pump_soon(std::shared_ptr<connection> one) {
+  pumping_.push_back(std::move(one));
+  if (!std::exchange(pumps_posted_, true)) {
+    asio::post(context, [self = shared_from_this()] { self->run_pumps(); });
+  }
+}
+
+void io_loop::run_pumps() {
+  for (unsigned pumped = 0; pumped < pumps_max && !pumping_.empty(); ++pumped) {
+    const auto one = std::move(pumping_.front());
+    pumping_.pop_front();
+    one->pump();
+  }
+  pumps_posted_ = !pumping_.empty();
+  if (pumps_posted_) {
+    asio::post(context, [self = shared_from_this()] { self->run_pumps(); });
   }
 }
 

@@ -54,10 +54,6 @@ write_status event_stream::event(std::string_view id, std::string_view name,
   return out_.write(format_event(id, name, data));
 }
 
-write_status event_stream::retry_after(std::chrono::milliseconds wait) {
-  return out_.write("retry: " + std::to_string(wait.count()) + "\n\n");
-}
-
 bool event_parser::feed(std::string_view bytes,
                         const std::function<bool(const received_event&)>& sink) {
   for (const char c : bytes) {

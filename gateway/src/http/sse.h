@@ -30,9 +30,6 @@ public:
 
   write_status event(std::string_view id, std::string_view name, std::string_view data);
 
-  /// Tells the client how long to wait before it reconnects.
-  write_status retry_after(std::chrono::milliseconds wait);
-
   /// The stream underneath, for `close`, `on_closed` and `on_drained`.
   [[nodiscard]] stream& raw() noexcept { return out_; }
 

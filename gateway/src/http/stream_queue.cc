@@ -1,4 +1,6 @@
 // SPDX-License-Identifier: MIT
+#include "http/stream_queue.h"
+
 #include "http/connection.h"
 
 namespace millrace::gateway::http {
@@ -48,7 +50,7 @@ void stream_queue::wake(std::unique_lock<std::mutex>& lock) {
   lock.unlock();
   loop_->post([owner = owner_] {
     if (const auto held = owner.lock()) {
-      held->pump();
+      held->pump_soon();
     }
   });
 }
@@ -72,7 +74,17 @@ void stream_queue::on_drained(std::function<void()> callback) {
 stream_queue::rest stream_queue::take(std::string& into) {
   const std::lock_guard lock{mutex_};
   waking_ = false;
-  std::swap(pending_, into);
+  if (pending_begin_ == 0 && pending_.size() <= piece_bytes_max) {
+    std::swap(pending_, into);
+  } else {
+    into.assign(pending_, pending_begin_, piece_bytes_max);
+    pending_begin_ += into.size();
+    if (pending_begin_ < pending_.size()) {
+      return rest::more;
+    }
+    pending_.clear();
+    pending_begin_ = 0;
+  }
   return closed_ ? rest::end : ended_ ? rest::cut_short : rest::more;
 }
 

@@ -16,12 +16,12 @@ struct recorder final : responder {
 
 using fields = std::initializer_list<std::pair<const char*, const char*>>;
 
-int status_of_request(reach from, method verb, fields headers) {
+int status_of_request(reach from, method verb, fields headers, const char* target = "/x") {
   const auto checked =
       same_origin([](request&, reply answer) { answer.send(text(200, "done")); }, from);
   request asked;
   asked.method = verb;
-  REQUIRE(asked.set_target("/x"));
+  REQUIRE(asked.set_target(target));
   for (const auto& [name, value] : headers) {
     asked.headers.add(name, value);
   }
@@ -34,7 +34,7 @@ TEST_CASE("programs that name no origin are served") {
   for (const auto from : {reach::loopback, reach::network}) {
     CHECK(status_of_request(from, method::post, {{"Host", "127.0.0.1:7433"}}) == 200);
     CHECK(status_of_request(from, method::get, {{"Host", "localhost:7433"}}) == 200);
-    CHECK(status_of_request(from, method::post, {}) == 200);  // HTTP/1.0
+    CHECK(status_of_request(from, method::get, {}) == 200);  // HTTP/1.0
   }
 }
 
@@ -54,6 +54,43 @@ TEST_CASE("a page of another site changes nothing") {
   }
 }
 
+TEST_CASE("every line of a field is looked at") {
+  for (const auto from : {reach::loopback, reach::network}) {
+    CHECK(status_of_request(from, method::post,
+                            {{"Host", "127.0.0.1:1"},
+                             {"Origin", "http://127.0.0.1:1"},
+                             {"Origin", "http://evil.example"}}) == 403);
+    CHECK(status_of_request(from, method::post,
+                            {{"Host", "127.0.0.1:1"},
+                             {"Sec-Fetch-Site", "none"},
+                             {"Sec-Fetch-Site", "cross-site"}}) == 403);
+  }
+}
+
+TEST_CASE("who names no host changes nothing: nobody can tell where it comes from") {
+  for (const auto from : {reach::loopback, reach::network}) {
+    for (const auto verb : {method::post, method::put, method::del}) {
+      CHECK(status_of_request(from, verb, {}) == 403);
+      CHECK(status_of_request(from, verb, {{"Host", ""}}) == 403);
+    }
+  }
+}
+
+TEST_CASE("the host of an absolute target counts as Host does") {
+  const auto loopback = [](const char* target, const char* host) {
+    return status_of_request(reach::loopback, method::get, {{"Host", host}}, target);
+  };
+  CHECK(loopback("http://127.0.0.1:1/x", "127.0.0.1:1") == 200);
+  CHECK(loopback("http://evil.example/x", "127.0.0.1:1") == 403);
+  CHECK(loopback("http://127.0.0.1:1/x", "evil.example") == 403);
+  CHECK(status_of_request(reach::network, method::post,
+                          {{"Host", "b.example"}, {"Origin", "http://b.example"}},
+                          "http://a.example/x") == 403);
+  CHECK(status_of_request(reach::network, method::post,
+                          {{"Host", "b.example"}, {"Origin", "http://a.example"}},
+                          "http://a.example/x") == 200);
+}
+
 TEST_CASE("its own pages are served") {
   CHECK(status_of_request(reach::loopback, method::post,
                           {{"Host", "127.0.0.1:1"},
@@ -64,11 +101,14 @@ TEST_CASE("its own pages are served") {
 }
 
 TEST_CASE("on the loopback a name that was made to point here is refused") {
-  for (const auto* host : {"evil.example", "evil.example:80", "127.0.0.1.evil.example", "[::2]"}) {
+  for (const auto* host : {"evil.example", "evil.example:80", "127.0.0.1.evil.example", "[::2]",
+                           "127.0.0.1:80@evil.example", "localhost.evil.example", "xlocalhost",
+                           "127.0.0.1%2eevil.example", ""}) {
     CAPTURE(host);
     CHECK(status_of_request(reach::loopback, method::get, {{"Host", host}}) == 403);
   }
-  for (const auto* host : {"127.9.9.9", "[::1]", "[::1]:80", "a.localhost:1", "localhost"}) {
+  for (const auto* host :
+       {"127.9.9.9", "[::1]", "[::1]:80", "a.localhost:1", "localhost", "LocalHost:80"}) {
     CAPTURE(host);
     CHECK(status_of_request(reach::loopback, method::get, {{"Host", host}}) == 200);
   }
