@@ -1,55 +1,34 @@
 // SPDX-License-Identifier: MIT
 #include "http/client.h"
 
-#include <fcntl.h>
-#include <netdb.h>
-#include <poll.h>
-#include <sys/socket.h>
-#include <unistd.h>
-
 #include <algorithm>
 #include <array>
+#include <boost/asio/io_context.hpp>
+#include <boost/asio/ip/tcp.hpp>
+#include <boost/asio/write.hpp>
+#include <boost/beast/core/flat_buffer.hpp>
+#include <boost/beast/core/tcp_stream.hpp>
 #include <boost/beast/http/basic_parser.hpp>
-#include <cerrno>
+#include <boost/beast/http/error.hpp>
+#include <boost/beast/http/read.hpp>
 #include <charconv>
-#include <cstring>
 #include <limits>
 #include <memory>
 
 namespace millrace::gateway::http {
 namespace {
 
-using boost::beast::error_code;
+namespace asio = boost::asio;
+namespace beast = boost::beast;
+using beast::error_code;
 using runtime::errc;
 using runtime::error;
 using runtime::result;
-using view = boost::beast::string_view;
+using view = beast::string_view;
 
 std::string_view std_view(view text) noexcept {
   return {text.data(), text.size()};
 }
-
-/// A descriptor that closes itself.
-class descriptor {
-public:
-  explicit descriptor(int number) noexcept : number_(number) {}
-  descriptor(descriptor&& other) noexcept : number_(std::exchange(other.number_, -1)) {}
-  descriptor& operator=(descriptor&& other) noexcept {
-    std::swap(number_, other.number_);
-    return *this;
-  }
-  descriptor(const descriptor&) = delete;
-  descriptor& operator=(const descriptor&) = delete;
-  ~descriptor() {
-    if (number_ >= 0) {
-      ::close(number_);
-    }
-  }
-  [[nodiscard]] int get() const noexcept { return number_; }
-
-private:
-  int number_;
-};
 
 /// Parses the answer; bodies under 400 go to the sink when there is one.
 class response_parser final : public boost::beast::http::basic_parser<false> {
@@ -94,66 +73,6 @@ private:
   bool stopped_ = false;
 };
 
-/// Waits for the socket until `until`. False when the time is over.
-bool wait(const descriptor& socket, short events, const runtime::clock& clock,
-          runtime::steady_time until) {
-  for (;;) {
-    const auto left = std::chrono::ceil<std::chrono::milliseconds>(until - clock.steady()).count();
-    if (left <= 0) {
-      return false;
-    }
-    pollfd one{socket.get(), events, 0};
-    const int ready = ::poll(&one, 1, static_cast<int>(std::min<long>(left, 60'000)));
-    if (ready > 0) {
-      return true;
-    }
-    if (ready < 0 && errno != EINTR) {
-      return true;  // The next call on the socket reports what is wrong.
-    }
-  }
-}
-
-error unreachable(const url& where, std::string_view why) {
-  return {errc::unavailable, "cannot reach http://" + where.authority() + ": " + std::string{why} +
-                                 "; is the server running there?"};
-}
-
-result<descriptor> connect(const url& where, const runtime::clock& clock,
-                           runtime::steady_time until) {
-  addrinfo hints{};
-  hints.ai_socktype = SOCK_STREAM;
-  addrinfo* found = nullptr;
-  const int failed =
-      ::getaddrinfo(where.host.c_str(), std::to_string(where.port).c_str(), &hints, &found);
-  if (failed != 0) {
-    return unreachable(where, ::gai_strerror(failed));
-  }
-  const std::unique_ptr<addrinfo, decltype(&::freeaddrinfo)> owned{found, &::freeaddrinfo};
-  std::string why = "no address";
-  for (const auto* each = found; each != nullptr; each = each->ai_next) {
-    descriptor socket{
-        ::socket(each->ai_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, each->ai_protocol)};
-    if (socket.get() < 0) {
-      why = std::strerror(errno);
-      continue;
-    }
-    int status = ::connect(socket.get(), each->ai_addr, each->ai_addrlen) == 0 ? 0 : errno;
-    if (status == EINPROGRESS) {
-      if (!wait(socket, POLLOUT, clock, until)) {
-        why = "no connection in time";
-        continue;
-      }
-      socklen_t size = sizeof status;
-      ::getsockopt(socket.get(), SOL_SOCKET, SO_ERROR, &status, &size);
-    }
-    if (status == 0) {
-      return socket;
-    }
-    why = status == ECONNREFUSED ? "connection refused" : std::strerror(status);
-  }
-  return unreachable(where, why);
-}
-
 std::string format_request(const client_options& options, method method, std::string_view target,
                            std::string_view body, const header_list& headers) {
   std::string out{to_string(method)};
@@ -180,17 +99,140 @@ std::string format_request(const client_options& options, method method, std::st
   return out;
 }
 
-/// What a broken connection means: a method that changes nothing may simply be sent again.
-error broken(const client_options& options, method method, std::string_view why) {
-  const bool safe = method == method::get || method == method::head;
-  return {safe ? errc::unavailable : errc::outcome_unknown,
-          "the connection to http://" + options.base.authority() + " broke: " + std::string{why}};
-}
+/// One request and its answer on a connection of its own. Beast keeps the deadline of each step.
+class exchange {
+public:
+  exchange(const client_options& options, const runtime::clock& clock, method method,
+           runtime::steady_time latest)
+      : options_(options), clock_(clock), method_(method), latest_(latest) {}
 
-error late(const client_options& options) {
-  return {errc::deadline_exceeded,
-          "http://" + options.base.authority() + " did not answer in time"};
-}
+  result<void> connect() {
+    const auto until = soon(options_.connect_timeout);
+    asio::ip::tcp::resolver resolver{context_};
+    asio::ip::tcp::resolver::results_type found;
+    auto failed = step(until, [&](auto done) {
+      resolver.async_resolve(options_.base.host, std::to_string(options_.base.port),
+                             [&found, done](error_code ec, auto places) {
+                               found = places;
+                               done(ec, 0);
+                             });
+    });
+    if (!failed) {
+      failed = step(until, [&](auto done) {
+        stream_.async_connect(found, [done](error_code ec, const auto&) { done(ec, 0); });
+      });
+    }
+    if (failed) {
+      return unreachable(failed);
+    }
+    error_code
+        ignored;  // An old connection that nobody notices the end of is all there is to lose.
+    stream_.socket().set_option(asio::socket_base::keep_alive{true}, ignored);
+    return {};
+  }
+
+  result<void> send(const std::string& bytes) {
+    answer_until_ = soon(options_.timeout);
+    const auto failed = step(
+        answer_until_, [&](auto done) { asio::async_write(stream_, asio::buffer(bytes), done); });
+    // A refusal (413, say) may already wait to be read.
+    if (failed && failed != asio::error::broken_pipe && failed != asio::error::connection_reset) {
+      return interrupted(failed);
+    }
+    return {};
+  }
+
+  result<client_response> receive(const std::function<flow(std::string_view)>* sink) {
+    client_response answer;
+    std::optional<response_parser> parser;
+    auto until = answer_until_;
+    for (;;) {
+      if (!parser) {
+        answer = {};
+        parser.emplace(answer, sink, options_.body_bytes_max);
+        parser->skip(method_ == method::head);
+      }
+      const auto failed = step(
+          until, [&](auto done) { beast::http::async_read_some(stream_, buffer_, *parser, done); });
+      if (parser->stopped()) {
+        return answer;
+      }
+      if (failed) {
+        return interrupted(failed);
+      }
+      if (parser->is_done() && answer.status >= 200) {
+        return answer;
+      }
+      if (parser->is_done()) {
+        parser.reset();  // 100 Continue and its like come before the answer.
+      } else if (sink != nullptr && parser->is_header_done()) {
+        until = soon(options_.quiet_timeout);
+      }
+    }
+  }
+
+private:
+  [[nodiscard]] runtime::steady_time soon(std::chrono::milliseconds wait) const {
+    return std::min(latest_, clock_.steady() + wait);
+  }
+
+  // Starts what `start` starts and waits for it, at most until then.
+  template <class Start>
+  error_code step(runtime::steady_time until, Start start) {
+    const auto left = until - clock_.steady();
+    if (left <= left.zero()) {
+      return beast::error::timeout;
+    }
+    error_code outcome = beast::error::timeout;
+    stream_.expires_after(std::chrono::ceil<std::chrono::milliseconds>(left));
+    start([&outcome](error_code ec, std::size_t) { outcome = ec; });
+    context_.restart();
+    context_.run_for(std::chrono::ceil<std::chrono::milliseconds>(left) + grace);
+    return outcome;
+  }
+
+  [[nodiscard]] error unreachable(const error_code& why) const {
+    return {errc::unavailable, "cannot reach http://" + options_.base.authority() + ": " +
+                                   (why == beast::error::timeout ? "no connection in time"
+                                    : why == asio::error::connection_refused ? "connection refused"
+                                                                             : why.message()) +
+                                   "; is the server running there?"};
+  }
+
+  // What an end before the end of the answer means: a method that changes nothing may simply be
+  // sent again.
+  [[nodiscard]] error interrupted(const error_code& why) const {
+    using beast_error = beast::http::error;
+    const auto where = "http://" + options_.base.authority();
+    if (why == beast::error::timeout) {
+      return {errc::deadline_exceeded, where + " did not answer in time"};
+    }
+    if (why == beast_error::body_limit) {
+      return {errc::too_large, "the answer is over the limit of " +
+                                   std::to_string(options_.body_bytes_max) + " bytes"};
+    }
+    const auto is_early = why == beast_error::end_of_stream || why == beast_error::partial_message;
+    const auto is_ours = why.category() == make_error_code(beast_error::end_of_stream).category();
+    const bool safe = method_ == method::get || method_ == method::head;
+    return {safe ? errc::unavailable : errc::outcome_unknown,
+            "the connection to " + where + " broke: " +
+                (is_early  ? "it was closed before the answer was whole"
+                 : is_ours ? "not an HTTP answer: " + why.message()
+                           : why.message())};
+  }
+
+  // A name server has no deadline of Beast's; a stream is given this much time to keep its own.
+  static constexpr std::chrono::milliseconds grace{100};
+
+  const client_options& options_;
+  const runtime::clock& clock_;
+  const method method_;
+  const runtime::steady_time latest_;
+  runtime::steady_time answer_until_;
+  asio::io_context context_{1};
+  beast::tcp_stream stream_{context_};
+  beast::flat_buffer buffer_;
+};
 
 bool has_line_end(std::string_view text) {
   return text.find_first_of(std::string_view{"\r\n\0", 3}) != std::string_view::npos;
@@ -279,82 +321,14 @@ result<client_response> client::stream(method method, std::string_view target,
       }
     }
   }
-  auto socket =
-      connect(options_.base, clock_, std::min(latest, clock_.steady() + options_.connect_timeout));
-  if (!socket) {
-    return socket.error();
+  exchange one{options_, clock_, method, latest};
+  if (auto connected = one.connect(); !connected) {
+    return std::move(connected).error();
   }
-  auto until = std::min(latest, clock_.steady() + options_.timeout);
-  const auto sent = format_request(options_, method, target, body, headers);
-  for (std::size_t at = 0; at < sent.size();) {
-    const auto n = ::send(socket->get(), sent.data() + at, sent.size() - at, MSG_NOSIGNAL);
-    if (n >= 0) {
-      at += static_cast<std::size_t>(n);
-    } else if (errno == EPIPE || errno == ECONNRESET) {
-      break;  // A refusal (413, say) may already wait to be read.
-    } else if (errno == EAGAIN && !wait(*socket, POLLOUT, clock_, until)) {
-      return late(options_);
-    } else if (errno != EAGAIN && errno != EINTR) {
-      return broken(options_, method, std::strerror(errno));
-    }
+  if (auto sent = one.send(format_request(options_, method, target, body, headers)); !sent) {
+    return std::move(sent).error();
   }
-  client_response answer;
-  std::unique_ptr<response_parser> parser;
-  std::string buffer(16 << 10, '\0');
-  std::size_t held = 0;
-  for (;;) {
-    if (!parser) {
-      answer = {};
-      parser = std::make_unique<response_parser>(answer, sink ? &sink : nullptr,
-                                                 options_.body_bytes_max);
-      parser->skip(method == method::head);
-    }
-    error_code ec;
-    std::size_t used = 0;
-    while (held > used && !parser->is_done() && !ec) {
-      used += parser->put(boost::asio::const_buffer{buffer.data() + used, held - used}, ec);
-    }
-    std::memmove(buffer.data(), buffer.data() + used, held - used);
-    held -= used;
-    if (parser->stopped()) {
-      return answer;
-    }
-    if (ec == boost::beast::http::error::body_limit) {
-      return error{errc::too_large, "the answer is over the limit of " +
-                                        std::to_string(options_.body_bytes_max) + " bytes"};
-    }
-    if (ec && ec != boost::beast::http::error::need_more) {
-      return broken(options_, method, "not an HTTP answer: " + ec.message());
-    }
-    if (parser->is_done()) {
-      if (answer.status >= 200) {
-        return answer;
-      }
-      parser.reset();  // 100 Continue and its like come before the answer.
-      continue;
-    }
-    if (held == buffer.size()) {
-      buffer.resize(buffer.size() * 2);  // Bounded by the parser's header limit.
-    }
-    if (!wait(*socket, POLLIN, clock_, until)) {
-      return late(options_);
-    }
-    const auto n = ::recv(socket->get(), buffer.data() + held, buffer.size() - held, 0);
-    if (n > 0) {
-      held += static_cast<std::size_t>(n);
-      until = sink ? std::min(latest, clock_.steady() + options_.timeout) : until;
-    } else if (n == 0) {
-      if (parser->got_some()) {
-        parser->put_eof(ec);
-      }
-      if (parser->got_some() && !ec && parser->is_done()) {
-        return answer;
-      }
-      return broken(options_, method, "it was closed before the answer was whole");
-    } else if (errno != EAGAIN && errno != EINTR) {
-      return broken(options_, method, std::strerror(errno));
-    }
-  }
+  return one.receive(sink ? &sink : nullptr);
 }
 
 result<client_response> client::events(std::string_view target, std::string_view last_event_id,

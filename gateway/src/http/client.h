@@ -36,8 +36,8 @@ struct client_options {
   header_list headers;  ///< Sent with every request (Authorization, for one).
   std::chrono::milliseconds connect_timeout{5'000};
 
-  /// For the whole answer; for a stream, between two pieces (the server pings each 15 s).
-  std::chrono::milliseconds timeout{60'000};
+  std::chrono::milliseconds timeout{10'000};  ///< For the whole answer; of a stream, its head.
+  std::chrono::milliseconds quiet_timeout{60'000};  ///< Between two pieces of a stream.
   std::size_t body_bytes_max = std::size_t{256} << 20;
 };
 
@@ -62,6 +62,8 @@ class client {
 public:
   /// Requires: `clock` outlives the client.
   client(client_options options, const runtime::clock& clock);
+
+  void set_timeout(std::chrono::milliseconds timeout) { options_.timeout = timeout; }
 
   [[nodiscard]] runtime::result<client_response> send(method method, std::string_view target,
                                                       std::string_view body = {},

@@ -3,6 +3,8 @@
 
 #include <doctest/doctest.h>
 
+#include <poll.h>
+
 #include <thread>
 
 #include "http/problem.h"
@@ -98,6 +100,87 @@ TEST_CASE("an answer that does not come, or breaks off, says what may have happe
   }};
   CHECK(to(on).send(method::post, "/").error().code() == errc::outcome_unknown);
   cutting.join();
+}
+
+// A server that takes a request and sends `text`, a byte every few milliseconds, for ever or to its
+// end; then nothing.
+class dripping {
+public:
+  explicit dripping(std::string text) : text_(std::move(text)) {
+    listening_ = ::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    sockaddr_in where{};
+    where.sin_family = AF_INET;
+    where.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+    socklen_t size = sizeof where;
+    REQUIRE(::bind(listening_, reinterpret_cast<sockaddr*>(&where), sizeof where) == 0);
+    REQUIRE(::listen(listening_, 8) == 0);
+    REQUIRE(::getsockname(listening_, reinterpret_cast<sockaddr*>(&where), &size) == 0);
+    port = ntohs(where.sin_port);
+    thread_ = std::thread{[this] { serve(); }};
+  }
+  dripping(const dripping&) = delete;
+  dripping& operator=(const dripping&) = delete;
+  ~dripping() {
+    ::shutdown(listening_, SHUT_RDWR);
+    thread_.join();
+    ::close(listening_);
+  }
+  std::uint16_t port = 0;
+
+private:
+  void serve() {
+    for (int client = 0; (client = ::accept(listening_, nullptr, nullptr)) >= 0;) {
+      std::size_t sent = 0;
+      pollfd gone{client, POLLRDHUP, 0};
+      while (::poll(&gone, 1, 3) == 0) {
+        if (sent < text_.size() && ::send(client, &text_[sent], 1, MSG_NOSIGNAL) == 1) {
+          ++sent;
+        }
+      }
+      ::close(client);
+    }
+  }
+  const std::string text_;
+  int listening_ = -1;
+  std::thread thread_;
+};
+
+// Goal: nothing that a server does, or leaves undone, holds a command for longer than its limit.
+TEST_CASE("a server that is silent or drips is given up in time") {
+  const std::string head = "HTTP/1.1 200 OK\r\nContent-Length: 100000\r\n\r\n";
+  for (const auto& text : {std::string{}, "HTTP/1.1 200 OK\r\nX: " + std::string(100'000, 'x'),
+                           head + std::string(100'000, 'x'), std::string(100'000, '1')}) {
+    dripping server{text};
+    runtime::system_clock clock;
+    client_options options;
+    options.base = {.host = "127.0.0.1", .port = server.port, .prefix = ""};
+    options.timeout = 150ms;
+    options.quiet_timeout = 10s;
+    client impatient{options, clock};
+    CHECK_FALSE(impatient.send(method::get, "/"));
+    const auto is_head_whole = text.starts_with(head);
+    const auto streamed =
+        impatient.stream(method::get, "/", {}, {}, [](std::string_view) { return flow::stop; });
+    CHECK(streamed.has_value() == is_head_whole);  // its head came in time
+  }
+  CHECK(client_options{}.timeout == 10s);
+}
+
+TEST_CASE("a stream that goes quiet is given up") {
+  dripping server{"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n1\r\nx\r\n"};
+  runtime::system_clock clock;
+  client_options options;
+  options.base = {.host = "127.0.0.1", .port = server.port, .prefix = ""};
+  options.quiet_timeout = 100ms;
+  std::string seen;
+  const auto answer =
+      client{options, clock}.stream(method::get, "/", {}, {}, [&](std::string_view piece) {
+        seen += piece;
+        return flow::more;
+      });
+  REQUIRE_FALSE(answer);
+  CHECK(answer.error().code() == errc::deadline_exceeded);
+  CHECK(seen == "x");
 }
 
 TEST_CASE("events and lines arrive as they are written, until the callback has enough") {
