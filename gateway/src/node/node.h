@@ -3,7 +3,9 @@
 #pragma once
 
 #include <filesystem>
+#include <functional>
 #include <memory>
+#include <string_view>
 
 #include "millrace/actors/pipeline_host.h"
 #include "millrace/runtime/result.h"
@@ -15,6 +17,8 @@ struct node_options {
   std::filesystem::path data_directory;
   std::uint32_t slots = 0;          ///< As `pipeline_host_options`.
   runtime::silo_options silo = {};  ///< Of its silo.
+  /// Where the host's warnings go; unset: standard error. The silo's: see its options.
+  std::function<void(std::string_view)> warn = {};
 };
 
 /// Threading: made, stopped and destroyed by one thread; `silo` and `host` as they say.

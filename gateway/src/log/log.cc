@@ -1,0 +1,126 @@
+// SPDX-License-Identifier: MIT
+#include "log/log.h"
+
+#include <fmt/chrono.h>
+#include <fmt/format.h>
+#include <spdlog/sinks/base_sink.h>
+#include <unistd.h>
+
+#include <array>
+#include <nlohmann/json.hpp>
+
+#include "cli/terminal_text.h"
+
+namespace millrace::gateway {
+
+namespace {
+
+namespace level = spdlog::level;
+
+constexpr std::array<std::pair<std::string_view, level::level_enum>, 4> levels{
+    {{"debug", level::debug}, {"info", level::info}, {"warn", level::warn}, {"error", level::err}}};
+
+std::string_view word_of(level::level_enum wanted) {
+  for (const auto& [word, each] : levels) {
+    if (each == wanted) {
+      return word;
+    }
+  }
+  return "error";
+}
+
+std::string utc(spdlog::log_clock::time_point time) {
+  const auto whole = std::chrono::floor<std::chrono::seconds>(time);
+  return fmt::format("{:%Y-%m-%dT%H:%M:%S}.{:03}Z", fmt::gmtime(whole),
+                     std::chrono::floor<std::chrono::milliseconds>(time - whole).count());
+}
+
+std::string_view view(spdlog::string_view_t text) {
+  return {text.data(), text.size()};
+}
+
+// Written by one call each, so that lines of several threads and processes stay whole.
+void write_error(std::string_view line) {
+  while (!line.empty()) {
+    const auto written = ::write(STDERR_FILENO, line.data(), line.size());
+    if (written <= 0) {
+      return;  // there is nobody to tell
+    }
+    line.remove_prefix(static_cast<std::size_t>(written));
+  }
+}
+
+class line_sink final : public spdlog::sinks::base_sink<std::mutex> {
+public:
+  line_sink(log_format format, std::function<void(std::string_view)> write)
+      : format_(format), write_(std::move(write)) {}
+
+protected:
+  void sink_it_(const spdlog::details::log_msg& message) override {
+    write_(log_line(format_, message));
+  }
+  void flush_() override {}
+
+private:
+  const log_format format_;
+  const std::function<void(std::string_view)> write_;
+};
+
+}  // namespace
+
+std::optional<log_format> log_format_of(std::string_view word) {
+  return word == "text"   ? std::optional{log_format::text}
+         : word == "json" ? std::optional{log_format::json}
+                          : std::nullopt;
+}
+
+std::optional<level::level_enum> log_level_of(std::string_view word) {
+  for (const auto& [known, each] : levels) {
+    if (known == word) {
+      return each;
+    }
+  }
+  return std::nullopt;
+}
+
+std::string log_line(log_format format, const spdlog::details::log_msg& message) {
+  auto text = std::string{view(message.payload)};
+  if (format == log_format::json) {
+    // What it quotes of others may be no UTF-8.
+    return nlohmann::ordered_json{{"time", utc(message.time)},
+                                  {"level", word_of(message.level)},
+                                  {"logger", view(message.logger_name)},
+                                  {"message", text}}
+               .dump(-1, ' ', false, nlohmann::ordered_json::error_handler_t::replace) +
+           "\n";
+  }
+  text = cli::printable(text);  // keys and words of others, on a terminal
+  // What an operator has asked for needs neither a time nor a source.
+  return message.level == level::info
+             ? fmt::format("millrace: {}\n", text)
+             : fmt::format("millrace: {} {}: {}: {}\n", utc(message.time),
+                           message.level == level::warn ? "warning" : word_of(message.level),
+                           view(message.logger_name), text);
+}
+
+logs::logs(log_format format, level::level_enum level, std::function<void(std::string_view)> sink)
+    : level_(level),
+      sink_(std::make_shared<line_sink>(format, sink ? std::move(sink) : write_error)) {}
+
+std::shared_ptr<spdlog::logger> logs::of(const std::string& module) {
+  const std::lock_guard lock{mutex_};
+  auto& made = loggers_[module];
+  if (!made) {
+    made = std::make_shared<spdlog::logger>(module, sink_);
+    made->set_level(level_);
+  }
+  return made;
+}
+
+std::function<void(std::string_view)> logs::warn_of(const std::string& module) {
+  return [logger = of(module)](std::string_view line) {
+    logger->log(level::warn, spdlog::string_view_t{line.data(), line.size()});
+  };
+}
+
+}  // namespace millrace::gateway
