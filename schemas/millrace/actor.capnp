@@ -60,5 +60,15 @@ annotation secret @0xe2b59f17c4a60d83 (field, param) :Void;
 # Operators who inspect states and messages see `"***"` in its place. Answers to calls carry it as
 # it is.
 
+annotation json @0xf1d62b08e97c3a54 (field, param) :Text;
+# The key in JSON. Default: the field's name in snake_case.
+
+annotation absent @0xcab5103f7e82d946 (field, param) :Int64;
+# On a whole number: the value that says that there is none. In JSON it is null.
+
+annotation signal @0xb80e6d2c915fa73b (field, param) :Void;
+# On an Int32: the number of a signal of Linux, 0 for none. In JSON its name, such as "SIGKILL", or
+# null.
+
 annotation rawJson @0x97d0c3e5b8a1f426 (field, param) :Void;
 # On a Text: a JSON value as it stands. In JSON it is embedded, not quoted; empty means null.

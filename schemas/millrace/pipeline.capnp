@@ -67,7 +67,7 @@ struct ProjectState {
 
 struct ProjectPipeline {
   # Record of the map "pipelines", by pipeline name.
-  name @0 :Text;                       # Without the project.
+  name @0 :Text $Actor.json("id");     # Without the project.
   registeredAt @1 :Int64 $Actor.time;  # When its first version was applied.
 }
 
@@ -101,6 +101,7 @@ struct RunSummary {
   state @2 :RunState;                # As the run last told.
   createdAt @3 :Int64 $Actor.time;   # Of the submission.
   finishedAt @4 :Int64 $Actor.time;  # As the run last told; 0 again while it is retried.
+  pipeline @5 :Text;                 # Its name, without the project. Only in answers.
 }
 
 enum ApplyOnlyIf {
@@ -117,12 +118,12 @@ interface Pipeline $Actor.actor("pipeline") {
   # `definition`: JSON, canonical or not. An unchanged one makes no new version. `conflict`, and
   # nothing is changed, unless ifVersion is the latest version or 0, and `onlyIf` holds.
   describe @1 (version :UInt32)
-      -> (project :Text, name :Text, version :UInt32, latestVersion :UInt32,
+      -> (project :Text, name :Text $Actor.json("id"), version :UInt32, latestVersion :UInt32,
           appliedAt :Int64 $Actor.time, definition :Text $Actor.rawJson)
       $Actor.readOnly;
   # version 0: the latest.
-  submit @2 (run :Text, params :Text $Actor.rawJson, labels :List(Label))
-      -> (run :Text, version :UInt32);
+  submit @2 (run :Text $Actor.json("id"), params :Text $Actor.rawJson, labels :List(Label))
+      -> (run :Text $Actor.json("id"), version :UInt32);
   # `run`: a fresh id, or empty for one to be made; `params` a JSON object. Answers when the run is
   # stored.
   runs @3 (before :Text, limit :UInt32, state :Text) -> (runs :List(RunSummary), next :Text)
@@ -170,28 +171,29 @@ struct RunStatus {
 struct TaskStatus {
   # Record of the map "instances" of a run, by `task` or `task[index in 6 digits]`: everything that
   # has been started or settled. The task tells its run of each change.
-  name @0 :Text;       # `count`, or `count[3]`: what a person types.
-  task @1 :Text;       # Its name in the definition.
+  name @0 :Text $Actor.json("id");    # `count`, or `count[3]`: what a person types.
+  task @1 :Text $Actor.json("name");  # Its name in the definition.
   index @2 :UInt32;    # In the fan-out, from 0; 0 without one.
   label @3 :Text;      # The item or matrix cells of a fan-out; else empty.
   state @4 :TaskState; # Terminal ones change only by a retry of the run.
   attempt @5 :UInt32;  # The latest; 0: none yet.
-  exitCode @6 :Int32 = -1;            # Of the latest; -1: none.
+  exitCode @6 :Int32 = -1 $Actor.absent(-1);  # Of the latest; -1: none.
   reason @7 :Text;                    # Why it is where it is, for a person; may be empty.
   startedAt @8 :Int64 $Actor.time;    # When its first attempt started.
   finishedAt @9 :Int64 $Actor.time;   # When it ended.
   outputs @10 :List(Variable);        # Of the attempt that succeeded.
+  signal @11 :Int32 $Actor.signal;    # That killed the command of the latest attempt; 0: none.
 }
 
 struct RunEvent {
   # Record of the map "events", by sequence in 12 digits; the latest ones are kept.
-  sequence @0 :UInt64;         # From 1, without gaps.
+  sequence @0 :UInt64 $Actor.json("id");  # From 1, without gaps.
   at @1 :Int64 $Actor.time;    # When the run heard of it.
   runState @2 :RunState;       # Of the run, after the event.
-  name @3 :Text;               # Of the task instance; empty: the run itself changed.
+  name @3 :Text $Actor.json("task");      # The task instance; empty: the run itself changed.
   state @4 :TaskState;         # Of the instance, as the next four.
   attempt @5 :UInt32;          # Its latest; 0: none yet.
-  exitCode @6 :Int32;          # Of its latest attempt; -1: none.
+  exitCode @6 :Int32 $Actor.absent(-1);   # Of its latest attempt; -1: none.
   label @7 :Text;              # The item or matrix cells of a fan-out.
   reason @8 :Text;             # Of the instance, or of the run when `name` is empty.
 }
@@ -282,11 +284,11 @@ struct TaskSpec {
 
 struct Attempt {
   # Record of the map "attempts", by number in 6 digits.
-  number @0 :UInt32;        # From 1, never used again, also not by a retry of the run.
+  number @0 :UInt32 $Actor.json("id");  # From 1, never used again, nor by a retry of the run.
   executor @1 :Text;        # That has or had it.
   end @2 :AttemptEnd;       # `queued`, then `running` until it has one.
-  exitCode @3 :Int32;       # -1: none.
-  signal @4 :Int32;         # That killed the command; 0: none.
+  exitCode @3 :Int32 $Actor.absent(-1);  # -1: none.
+  signal @4 :Int32 $Actor.signal;        # That killed the command; 0: none.
   startedAt @5 :Int64 $Actor.time;   # As its executor says.
   finishedAt @6 :Int64 $Actor.time;  # As its executor says, or when its loss became known.
   stdoutTail @7 :Text;      # The last 4 KiB, as UTF-8; the whole is in the executor's file.
@@ -303,12 +305,13 @@ struct TaskStored {
   failures @2 :UInt32;      # Attempts that count against maxAttempts.
   cancelling @3 :Bool;      # Its executor has been told to end the attempt.
   executor @4 :Text;        # That has the attempt; empty: none.
-  exitCode @5 :Int32 = -1;  # Of the latest attempt; -1: none.
+  exitCode @5 :Int32 = -1 $Actor.absent(-1);  # Of the latest attempt; -1: none.
   reason @6 :Text;          # Why it is where it is, for a person.
   startedAt @7 :Int64 $Actor.time;   # When its first attempt started.
   finishedAt @8 :Int64 $Actor.time;  # When it ended.
   incarnation @9 :UInt64;   # Of the executor that has the attempt.
   outputs @10 :List(Variable);  # Of the attempt that succeeded.
+  signal @11 :Int32 $Actor.signal;  # That killed the command of the latest attempt; 0: none.
 }
 
 struct AttemptReport {
@@ -339,8 +342,8 @@ interface Task $Actor.actor("task") $Actor.group("run") $Actor.affinity("/") {
   # From the executor or the pool, at least once; only the first for the latest attempt counts.
   cancel @4 (reason :Text) -> () $Actor.internal;
   # From the run: it is wanted no more.
-  describe @5 () -> (name :Text, run :Text, state :TaskState, reason :Text, command :List(Text),
-                     attempts :List(Attempt))
+  describe @5 () -> (name :Text $Actor.json("id"), run :Text, state :TaskState, reason :Text,
+                     command :List(Text), attempts :List(Attempt))
       $Actor.readOnly;
   # Itself and its attempts, the oldest first. `not_found` before its first `begin`.
   forget @6 () -> () $Actor.internal;

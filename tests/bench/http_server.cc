@@ -21,7 +21,8 @@ int main() {
     return 1;
   }
   gateway::file_thread files;
-  gateway::api_parts parts{here, **host, files, {}};
+  gateway::file_thread bodies;
+  gateway::api_parts parts{here, **host, files, bodies, {}};
   gateway::http::router routes;
   gateway::add_actor_routes(routes, parts);
   const runtime::system_clock clock;

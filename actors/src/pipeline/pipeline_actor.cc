@@ -4,6 +4,7 @@
 #include <nlohmann/json.hpp>
 
 #include "millrace/actors/definition.h"
+#include "millrace/actors/name.h"
 #include "millrace/actors/params.h"
 #include "millrace/actors/run_id.h"
 #include "pipeline/names.h"
@@ -139,9 +140,9 @@ std::optional<error> pipeline_actor::refusal(const apply_params& params) const {
 }
 
 async<pipeline_actor::apply_results> pipeline_actor::apply(apply_params params) {
-  if (key().find('/') == std::string::npos) {
-    co_return error{errc::invalid_argument,
-                    "the key of a pipeline is PROJECT/NAME, not '" + key() + "'"};
+  if (key().find('/') == std::string::npos || !is_name(project()) || !is_name(pipeline())) {
+    co_return error{errc::invalid_argument, "the key of a pipeline is PROJECT/NAME, not '" + key() +
+                                                "'; in both " + std::string{name_rule_in_words()}};
   }
   const auto definition = from_json(params.definition());
   if (!definition) {
@@ -273,6 +274,7 @@ async<pipeline_actor::runs_results> pipeline_actor::runs(runs_params params) {
   auto list = results.build().initRuns(static_cast<unsigned>(page.size()));
   for (unsigned at = 0; at < page.size(); ++at) {
     list.setWithCaveats(at, page[at]);
+    list[at].setPipeline(pipeline().c_str());
   }
   results.build().setNext(next.c_str());
   co_return results;

@@ -293,6 +293,7 @@ async<> run_actor::task_changed(task_changed_params params) {
   row.setState(news.getState());
   row.setAttempt(news.getAttempt());
   row.setExitCode(news.getExitCode());
+  row.setSignal(news.getSignal());
   row.setReason(news.getReason());
   row.setStartedAt(news.getStartedAt());
   row.setFinishedAt(news.getFinishedAt());

@@ -149,6 +149,7 @@ async<> task_actor::begin(begin_params params) {
   spec_.put(spec_row, params.spec());
   auto root = edit();
   root.setExitCode(-1);
+  root.setSignal(0);
   root.setStartedAt(0);
   root.setFinishedAt(0);
   root.initOutputs(0);
@@ -253,6 +254,7 @@ async<> task_actor::attempt_finished(attempt_finished_params params) {
   record_attempt(news, end, text);
   auto root = edit();
   root.setExitCode(news.getExitCode());
+  root.setSignal(news.getSignal());
   if (root.getStartedAt() == 0) {
     root.setStartedAt(news.getStartedAt());
   }
@@ -294,6 +296,7 @@ void task_actor::report() {
   status.setState(root.getState());
   status.setAttempt(root.getAttempt());
   status.setExitCode(root.getExitCode());
+  status.setSignal(root.getSignal());
   status.setReason(root.getReason());
   status.setStartedAt(root.getStartedAt());
   status.setFinishedAt(root.getFinishedAt());

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
 // Any method of any actor type that its schema does not keep for other actors.
+#include <mutex>
 #include <optional>
 
 #include "api/api.h"
@@ -10,6 +11,7 @@ namespace millrace::gateway {
 using http::method;
 using http::reply;
 using http::request;
+using nlohmann::ordered_json;
 using runtime::errc;
 
 namespace {
@@ -25,21 +27,35 @@ std::vector<std::string_view> open_methods(const runtime::interface_info& type) 
   return names;
 }
 
-void types(const api_parts& parts, request&, reply answer) {
-  std::string text = R"({"types":[)";
-  for (const auto* type : parts.silo.types()) {
-    const auto names = open_methods(*type);
-    if (names.empty()) {
-      continue;
-    }
-    text += (text.back() == '[' ? "" : ",") + (R"({"type":")" + std::string{type->type}) +
-            R"(","methods":[)";
-    for (const auto name : names) {
-      text += (text.back() == '[' ? "\"" : ",\"") + std::string{name} + "\"";
-    }
-    text += "]}";
+// A call, and a client that may leave before it has begun: a thread each.
+class running_call {
+public:
+  void begin(runtime::call_handle handle) {
+    const std::lock_guard lock{mutex_};
+    is_wanted_ ? static_cast<void>(handle_ = std::move(handle)) : handle.cancel();
   }
-  answer.send(http::json(200, text + "]}"));
+  void cancel() {
+    const std::lock_guard lock{mutex_};
+    is_wanted_ = false;
+    if (handle_) {
+      handle_->cancel();
+    }
+  }
+
+private:
+  std::mutex mutex_;
+  bool is_wanted_ = true;
+  std::optional<runtime::call_handle> handle_;
+};
+
+void types(const api_parts& parts, request&, reply answer) {
+  auto rows = ordered_json::array();
+  for (const auto* type : parts.silo.types()) {
+    if (auto names = open_methods(*type); !names.empty()) {
+      rows.push_back({{"id", type->type}, {"methods", std::move(names)}});
+    }
+  }
+  answer.send(answer_of(200, {{"types", std::move(rows)}}));
 }
 
 void call(const api_parts& parts, request& received, reply answer) {
@@ -82,16 +98,12 @@ void call(const api_parts& parts, request& received, reply answer) {
   spec.context = trace_of(received);
   // A caller that leaves cancels its call, unless its key says that it may come back for the
   // answer.
-  auto running = std::make_shared<std::optional<runtime::call_handle>>();
+  const auto running = std::make_shared<running_call>();
   if (spec.idempotency_key.empty()) {
-    answer.on_gone([running] {
-      if (*running) {
-        (*running)->cancel();
-      }
-    });
+    answer.on_gone([running] { running->cancel(); });
   }
   auto shared = std::make_shared<reply>(std::move(answer));
-  running->emplace(parts.silo.start_call(
+  running->begin(parts.silo.start_call(
       std::move(spec), [shared, found](runtime::result<runtime::any_message> results) {
         if (!results) {
           shared->fail(results.error());
@@ -99,7 +111,7 @@ void call(const api_parts& parts, request& received, reply answer) {
         }
         std::string text;
         runtime::to_json(found->results(), *results, text);
-        shared->send(http::json(200, std::move(text)));
+        shared->send(http::json(200, std::move(text)));  // of a type that only its silo knows
       }));
 }
 

@@ -11,7 +11,7 @@
 //   GET    /api/v1/runs/{id}
 //   GET    /api/v1/runs/{id}/tasks                            ?after&limit
 //   GET    /api/v1/runs/{id}/tasks/{name}                     with attempts
-//   GET    /api/v1/runs/{id}/tasks/{name}/logs                ?stream&attempt&tail&follow
+//   GET    /api/v1/runs/{id}/tasks/{name}/logs                ?stream&attempt&tail&offset&follow
 //   GET    /api/v1/runs/{id}/events                           server-sent; Last-Event-ID
 //   POST   /api/v1/runs/{id}/cancel                           {reason}
 //   POST   /api/v1/runs/{id}/retry
@@ -46,6 +46,7 @@ struct api_parts {
   runtime::silo& silo;
   actors::pipeline_host& host;
   file_thread& files;
+  file_thread& bodies;                        ///< Where large bodies are read.
   std::function<http::server_probe()> probe;  ///< For /metrics; may be empty.
 };
 
@@ -53,7 +54,8 @@ struct api_parts {
 void add_api(http::router& routes, const api_parts& parts);
 
 /// Adds a handler that works with the parts; `query`: the keys that its query may have, literals. A
-/// request with another one, or with one twice, is refused. `parts` must outlive the router.
+/// request with another one, or with one twice, is refused. A request with a large body is handled
+/// on the thread for these. `parts` must outlive the router.
 void add_route(http::router& routes, const api_parts& parts, http::method verb,
                std::string_view pattern,
                void (*handle)(const api_parts&, http::request&, http::reply),

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 // Sends that were given up. Looking at them and tending them waits for the disk.
-#include <nlohmann/json.hpp>
+#include <charconv>
 
 #include "api/api.h"
 #include "api/respond.h"
@@ -45,9 +45,8 @@ void list(const api_parts& parts, request& received, reply answer) {
     for (std::size_t at = 0; at < std::min<std::size_t>(letters->size(), most); ++at) {
       rows.push_back(row_of((*letters)[at]));
     }
-    const ordered_json page{{"dead_letters", std::move(rows)}, {"more", letters->size() > most}};
     shared->send(
-        http::json(200, page.dump(-1, ' ', false, ordered_json::error_handler_t::replace)));
+        answer_of(200, {{"dead_letters", std::move(rows)}, {"more", letters->size() > most}}));
   });
 }
 
@@ -71,7 +70,7 @@ void tend(const api_parts& parts, request& received, reply answer, tend_function
     if (const auto done = (parts.silo.*how)(sender, number); !done) {
       shared->fail(done.error());
     } else {
-      shared->send(http::json(200, "{}"));
+      shared->send(answer_of(200, ordered_json::object()));
     }
   });
 }

@@ -22,6 +22,16 @@ void file_thread::post(std::function<void()> job) {
   changed_.notify_one();
 }
 
+bool file_thread::try_post(std::function<void()> job, std::size_t waiting_max) {
+  const std::lock_guard lock{mutex_};
+  if (jobs_.size() >= waiting_max) {
+    return false;
+  }
+  jobs_.push_back(std::move(job));
+  changed_.notify_one();
+  return true;
+}
+
 void file_thread::work() {
   std::unique_lock lock{mutex_};
   for (;;) {

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// A thread for what waits for a disk, so that io threads never do.
+// A thread for what waits for a disk or computes for long, so that io threads never do.
 #pragma once
 
 #include <condition_variable>
@@ -19,6 +19,8 @@ public:
   ~file_thread();
   /// Runs `job` soon. Threading: any.
   void post(std::function<void()> job);
+  /// The same, but false, and the job is dropped, where `waiting_max` others wait already.
+  [[nodiscard]] bool try_post(std::function<void()> job, std::size_t waiting_max);
 
 private:
   void work();

@@ -1,8 +1,6 @@
 // SPDX-License-Identifier: MIT
 // What operators see of actors and of the silo. It may wait for the disk, or look at many
 // activations, so it runs on the file thread.
-#include <nlohmann/json.hpp>
-
 #include "api/api.h"
 #include "api/respond.h"
 #include "api/silo_json.h"
@@ -32,8 +30,7 @@ void answer_later(const api_parts& parts, reply answer, Make make) {
       shared->fail(made.error());
       return;
     }
-    shared->send(
-        http::json(200, made->dump(-1, ' ', false, ordered_json::error_handler_t::replace)));
+    shared->send(answer_of(200, *made));
   });
 }
 
@@ -167,7 +164,7 @@ void deactivate(const api_parts& parts, request& received, reply answer) {
     answer.fail(asked.error());
     return;
   }
-  answer.send(http::json(200, *asked ? R"({"was_active":true})" : R"({"was_active":false})"));
+  answer.send(answer_of(200, {{"was_active", *asked}}));
 }
 
 void figures(const api_parts& parts, request&, reply answer) {

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 // Logs: the output files of attempts, whole, their end, or as they grow. Who follows one that has
-// not started waits for it.
+// not started waits for it. `Log-Attempt` and `Log-Offset` of an answer say where it begins, so
+// that a client can go on after what it has.
 #include "api/api.h"
 #include "api/respond.h"
 #include "millrace/actors/process_log.h"
@@ -29,6 +30,7 @@ struct wanted_log {
   std::uint64_t attempt;  // 0: the latest
   std::uint64_t tail_lines;
   bool from_end;
+  std::uint64_t offset;  // Of the first byte, without a tail.
   bool follow;
   bool errors;  // the standard error
 };
@@ -49,15 +51,17 @@ std::optional<std::uint32_t> started(schemas::TaskStatus::Reader task, const wan
 class log_sender : public std::enable_shared_from_this<log_sender> {
 public:
   log_sender(const api_parts& parts, const wanted_log& wanted, reply answer)
-      : parts_(parts), wanted_(wanted), answer_(std::move(answer)) {}
+      : parts_(parts), wanted_(wanted), answer_(std::move(answer)), offset_(wanted.offset) {}
 
   void begin(std::uint32_t attempt) {
+    attempt_ = attempt;
     const auto files = parts_.host.logs_of(wanted_.run, wanted_.task, attempt);
     file_ = wanted_.errors ? files.standard_error : files.standard_output;
     parts_.files.post([self = shared_from_this()] { self->send(); });
   }
 
   void wait_for_start() {
+    wanted_.from_end = false;  // nothing has been written that could be left out
     open();
     look();
   }
@@ -106,13 +110,11 @@ private:
         answer_.fail(tail.error());
         return;
       }
-      open();
       if (tail) {
         offset_ = tail->next_offset - tail->bytes.size();  // in pieces: it may fill any queue
       }
-    } else {
-      open();
     }
+    open();
     go_on();
   }
 
@@ -120,9 +122,14 @@ private:
     if (!answer_) {
       return;
     }
-    out_ = answer_.open(200, {{"Content-Type", "text/plain; charset=utf-8"},
+    http::header_list headers{{"Content-Type", "text/plain; charset=utf-8"},
                               {"X-Content-Type-Options", "nosniff"},
-                              {"Cache-Control", "no-store"}});
+                              {"Cache-Control", "no-store"},
+                              {"Log-Offset", std::to_string(offset_)}};
+    if (attempt_ != 0) {
+      headers.add("Log-Attempt", std::to_string(attempt_));
+    }
+    out_ = answer_.open(200, std::move(headers));
     const auto again = [weak = weak_from_this()] {
       if (const auto self = weak.lock(); self && self->lagging_.exchange(false)) {
         self->parts_.files.post([self] { self->go_on(); });
@@ -185,9 +192,10 @@ private:
   wanted_log wanted_;
   reply answer_;
   http::stream out_;
-  std::uint64_t after_ = 0;  // the last event of the run that was seen
-  std::uint64_t offset_ = 0;
-  bool last_ = false;  // the attempt has ended: what is there is all
+  std::uint64_t after_ = 0;    // the last event of the run that was seen
+  std::uint64_t offset_;       // of the next byte
+  std::uint32_t attempt_ = 0;  // once it has started
+  bool last_ = false;          // the attempt has ended: what is there is all
   std::atomic<bool> lagging_{false};
   std::atomic<bool> closed_{false};
   std::shared_ptr<log_sender> self_;
@@ -196,6 +204,13 @@ private:
 void logs(const api_parts& parts, request& received, reply answer) {
   const auto attempt = number_in_query(received, "attempt", 0, UINT32_MAX);
   const auto tail = number_in_query(received, "tail", 0, tail_lines_max);
+  const auto offset = number_in_query(received, "offset", 0, INT64_MAX);
+  if (!offset || (received.query("offset") && received.query("tail"))) {
+    answer.fail(offset ? runtime::error{errc::invalid_argument,
+                                        "'tail' and 'offset' both say where to begin: give one"}
+                       : offset.error());
+    return;
+  }
   const auto stream = received.query("stream").value_or("stdout");
   if (!attempt || !tail) {
     answer.fail(attempt ? tail.error() : attempt.error());
@@ -215,6 +230,7 @@ void logs(const api_parts& parts, request& received, reply answer) {
                     *attempt,
                     *tail,
                     received.query("tail").has_value(),
+                    *offset,
                     follow == "true",
                     stream == "stderr"};
   auto shared = std::make_shared<reply>(std::move(answer));
@@ -246,7 +262,7 @@ void logs(const api_parts& parts, request& received, reply answer) {
 
 void add_log_routes(http::router& routes, const api_parts& parts) {
   add_route(routes, parts, method::get, "/api/v1/runs/{id}/tasks/{name}/logs", logs,
-            {"stream", "attempt", "tail", "follow"});
+            {"stream", "attempt", "tail", "offset", "follow"});
 }
 
 }  // namespace millrace::gateway

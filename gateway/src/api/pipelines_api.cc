@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
 #include <algorithm>
+#include <charconv>
 #include <nlohmann/json.hpp>
 
 #include "api/api.h"
@@ -23,10 +24,6 @@ namespace {
 
 // How long the answer to a submission waits for the run to have begun.
 constexpr std::uint32_t begin_wait_ms = 1'000;
-
-std::string pipeline_key(const request& received) {
-  return std::string{received.param("project")} + "/" + std::string{received.param("name")};
-}
 
 http::problem problem_of(const std::vector<actors::diagnostic>& mistakes) {
   http::problem what{
@@ -96,6 +93,16 @@ result<apply_condition> condition_of(const request& received) {
 }
 
 void apply(const api_parts& parts, request& received, reply answer) {
+  const auto key = pipeline_key(received);
+  if (!key) {
+    answer.fail(key.error());
+    return;
+  }
+  if (received.headers.find("Content-Range")) {
+    answer.fail(
+        {errc::invalid_argument, "Content-Range: a definition is applied whole (RFC 9110, 14.5)"});
+    return;
+  }
   const auto loaded = actors::load_definition(received.body, "");
   if (!loaded) {
     answer.send(http::problem_response(problem_of(loaded.diagnostics)));
@@ -118,18 +125,21 @@ void apply(const api_parts& parts, request& received, reply answer) {
   }
   auto shared = std::make_shared<reply>(std::move(answer));
   parts.silo.call_then<schemas::pipeline_interface::apply_results>(
-      ref<schemas::Pipeline>(pipeline_key(received))
-          .apply(actors::to_json(*loaded.definition), condition->version, condition->only_if),
-      [shared](auto results) {
+      ref<schemas::Pipeline>(*key).apply(actors::to_json(*loaded.definition), condition->version,
+                                         condition->only_if),
+      [shared, project = std::string{received.param("project")},
+       name = std::string{received.param("name")}](auto results) {
         if (!results && results.error().code() == errc::conflict) {
           shared->send(precondition_failed(results.error()));
         } else if (!results) {
           shared->fail(results.error());
         } else {
-          auto made = http::json(results->version() == 1 && results->changed() ? 201 : 200,
-                                 json_of(*results));
-          made.headers.add("ETag", etag_of(results->version()));
-          shared->send(std::move(made));
+          // Without an ETag: what is stored is not what was sent (RFC 9110, 9.3.4).
+          shared->send(answer_of(results->version() == 1 && results->changed() ? 201 : 200,
+                                 {{"id", name},
+                                  {"project", project},
+                                  {"version", results->version()},
+                                  {"changed", results->changed()}}));
         }
       });
 }
@@ -140,11 +150,17 @@ void validate(const api_parts&, request& received, reply answer) {
     answer.send(http::problem_response(problem_of(loaded.diagnostics)));
     return;
   }
-  answer.send(http::json(
-      200, R"({"valid":true,"definition":)" + actors::to_json(*loaded.definition) + "}"));
+  answer.send(answer_of(
+      200, {{"valid", true},
+            {"definition", nlohmann::ordered_json::parse(actors::to_json(*loaded.definition))}}));
 }
 
 void describe(const api_parts& parts, request& received, reply answer) {
+  const auto key = pipeline_key(received);
+  if (!key) {
+    answer.fail(key.error());
+    return;
+  }
   const auto version = number_in_query(received, "version", 0, UINT32_MAX);
   if (!version) {
     answer.fail(version.error());
@@ -155,41 +171,33 @@ void describe(const api_parts& parts, request& received, reply answer) {
     answer.fail(known.error());
     return;
   }
-  call_and_answer(
-      parts.silo,
-      ref<schemas::Pipeline>(pipeline_key(received)).describe(static_cast<std::uint32_t>(*version)),
-      std::move(answer), [known = *known](const auto& results) {
-        // What is said of an older version changes with the latest, which its tag would not.
-        const auto is_latest = results.version() == results.latest_version();
-        auto made = is_latest && known.match(std::to_string(results.version()))
-                        ? http::empty(304)
-                        : http::json(200, json_of(results));
-        if (is_latest) {
-          made.headers.add("ETag", etag_of(results.version()));
-        }
-        return made;
-      });
+  call_and_answer(parts.silo,
+                  ref<schemas::Pipeline>(*key).describe(static_cast<std::uint32_t>(*version)),
+                  std::move(answer), [known = *known](const auto& results) {
+                    // What is said of an older version changes with the latest, which its tag would
+                    // not.
+                    const auto is_latest = results.version() == results.latest_version();
+                    auto made = is_latest && known.match(std::to_string(results.version()))
+                                    ? http::empty(304)
+                                    : answer_of(200, results);
+                    if (is_latest) {
+                      made.headers.add("ETag", etag_of(results.version()));
+                    }
+                    return made;
+                  });
 }
 
 void list(const api_parts& parts, request& received, reply answer) {
   const auto limit = number_in_query(received, "limit", 0, 1'000);
-  if (!limit) {
-    answer.fail(limit.error());
+  const auto project = name_in(received.param("project"), "a project");
+  if (!limit || !project) {
+    answer.fail(limit ? project.error() : limit.error());
     return;
   }
-  call_and_answer(
-      parts.silo,
-      ref<schemas::Project>(std::string{received.param("project")})
-          .pipelines(text_in_query(received, "after"), static_cast<std::uint32_t>(*limit)),
-      std::move(answer), [](const auto& results) { return http::json(200, json_of(results)); });
-}
-
-// Whether writing it would recurse deeper than messages may. Itself it recurses no deeper.
-bool nested_too_deep(const nlohmann::json& value, unsigned depth) {
-  return value.is_structured() &&
-         (depth > runtime::json_depth_max ||
-          std::any_of(value.begin(), value.end(),
-                      [depth](const auto& each) { return nested_too_deep(each, depth + 1); }));
+  call_and_answer(parts.silo,
+                  ref<schemas::Project>(*project).pipelines(text_in_query(received, "after"),
+                                                            static_cast<std::uint32_t>(*limit)),
+                  std::move(answer));
 }
 
 // The body `{"params": {...}, "labels": {...}}` as the parameters of a submission.
@@ -200,19 +208,16 @@ result<schemas::pipeline_interface::submit_params> submission_of(const std::stri
   if (body.find_first_not_of(" \t\r\n") == std::string::npos) {
     return params;
   }
-  const auto json = nlohmann::json::parse(body, nullptr, false);
+  if (const auto checked = runtime::check_json(body); !checked) {
+    return checked.error();
+  }
+  const auto json = nlohmann::json::parse(body);
   if (!json.is_object()) {
-    const auto why = runtime::json_mistake(body);
     return error{errc::invalid_argument,
-                 (why.empty() ? "" : "not JSON: " + why + "; ") +
-                     R"(the body must be a JSON object such as {"params": {"day": "monday"}})"};
+                 R"(the body must be a JSON object such as {"params": {"day": "monday"}})"};
   }
   for (const auto& [key, value] : json.items()) {
     if (key == "params" && value.is_object()) {
-      if (nested_too_deep(value, 1)) {
-        return error{errc::invalid_argument,
-                     "/params: nested deeper than " + std::to_string(runtime::json_depth_max)};
-      }
       made.setParams(value.dump().c_str());
     } else if (key == "labels" && value.is_object()) {
       auto labels = made.initLabels(static_cast<unsigned>(value.size()));
@@ -233,12 +238,13 @@ result<schemas::pipeline_interface::submit_params> submission_of(const std::stri
 }
 
 void submit(const api_parts& parts, request& received, reply answer) {
+  const auto pipeline = pipeline_key(received);
   auto submission = submission_of(received.body);
-  if (!submission) {
-    answer.fail(submission.error());
+  if (!pipeline || !submission) {
+    answer.fail(pipeline ? submission.error() : pipeline.error());
     return;
   }
-  auto call = ref<schemas::Pipeline>(pipeline_key(received)).submit(*std::move(submission));
+  auto call = ref<schemas::Pipeline>(*pipeline).submit(*std::move(submission));
   if (const auto key = received.headers.find("Idempotency-Key")) {
     call = std::move(call).keyed(std::string{*key});
   }
@@ -254,8 +260,7 @@ void submit(const api_parts& parts, request& received, reply answer) {
         const std::string run{results->run()};
         parts.silo.call_then<schemas::run_interface::events_results>(
             ref<schemas::Run>(run).events(0, begin_wait_ms, 1),
-            [shared, run, text = json_of(*results)](const auto&) mutable {
-              auto made = http::json(201, std::move(text));
+            [shared, run, made = answer_of(201, *results)](const auto&) mutable {
               made.headers.add("Location", "/api/v1/runs/" + run);
               shared->send(std::move(made));
             });

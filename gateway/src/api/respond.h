@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: MIT
-// From calls to answers.
+// From requests to calls, and from their results to answers.
 #pragma once
 
-#include <capnp/schema.h>
+#include <capnp/dynamic.h>
 
-#include <charconv>
 #include <memory>
-#include <optional>
+#include <nlohmann/json.hpp>
 #include <string>
+#include <string_view>
 #include <utility>
 
 #include "http/message.h"
@@ -18,10 +18,16 @@
 
 namespace millrace::gateway {
 
-/// The JSON of a call's results.
-template <class T>
-[[nodiscard]] std::string json_of(const T& results) {
-  return runtime::to_json_text(results.read());
+/// An answer in JSON: a message as its schema says, anything else as a tree. No text of JSON is put
+/// together elsewhere.
+[[nodiscard]] http::response answer_of(int status, capnp::DynamicStruct::Reader shown);
+[[nodiscard]] http::response answer_of(int status, const nlohmann::ordered_json& tree);
+template <class Message>
+requires requires(const Message& shown) {
+  shown.read();
+}
+[[nodiscard]] http::response answer_of(int status, const Message& shown) {
+  return answer_of(status, capnp::DynamicStruct::Reader{shown.read()});
 }
 
 /// Makes the call and answers with `render(results)`, a response, or the problem.
@@ -40,55 +46,30 @@ void call_and_answer(runtime::silo& silo, runtime::call<T> one, http::reply answ
                     });
 }
 
+/// The same where the answer is the results.
+template <class T>
+void call_and_answer(runtime::silo& silo, runtime::call<T> one, http::reply answer) {
+  call_and_answer(silo, std::move(one), std::move(answer),
+                  [](const T& results) { return answer_of(200, results); });
+}
+
 /// The request's `traceparent` (W3C Trace Context, level 1) as the context of a call; null without
 /// one, or when it is malformed: then, as the specification has it, the request has no trace.
-[[nodiscard]] inline std::shared_ptr<const runtime::request_context> trace_of(
-    const http::request& request) {
-  const auto parent = request.headers.find("traceparent");
-  if (!parent || parent->size() != 55 || !parent->starts_with("00-")) {
-    return nullptr;
-  }
-  constexpr std::string_view shape = "00-00000000000000000000000000000000-0000000000000000-00";
-  for (std::size_t at = 0; at < shape.size(); ++at) {
-    const auto digit =
-        std::string_view{"0123456789abcdef"}.find((*parent)[at]) != std::string_view::npos;
-    if (shape[at] == '-' ? (*parent)[at] != '-' : !digit) {
-      return nullptr;
-    }
-  }
-  const auto zero = [](std::string_view id) {
-    return id.find_first_not_of('0') == std::string_view::npos;
-  };
-  if (zero(parent->substr(3, 32)) || zero(parent->substr(36, 16))) {
-    return nullptr;
-  }
-  return std::make_shared<const runtime::request_context>(
-      runtime::request_context{{"traceparent", std::string{*parent}}});
-}
+[[nodiscard]] std::shared_ptr<const runtime::request_context> trace_of(
+    const http::request& request);
 
 /// A number in the query. Errors: `invalid_argument` naming the parameter.
-[[nodiscard]] inline runtime::result<std::uint64_t> number_in_query(const http::request& request,
-                                                                    std::string_view name,
-                                                                    std::uint64_t fallback,
-                                                                    std::uint64_t most) {
-  const auto text = request.query(name);
-  if (!text) {
-    return fallback;
-  }
-  std::uint64_t number = 0;
-  const auto* end = text->data() + text->size();
-  const auto [after, failure] = std::from_chars(text->data(), end, number);
-  if (failure != std::errc{} || after != end || number > most) {
-    return runtime::error{runtime::errc::invalid_argument, "query parameter '" + std::string{name} +
-                                                               "' must be a number from 0 to " +
-                                                               std::to_string(most)};
-  }
-  return number;
-}
+[[nodiscard]] runtime::result<std::uint64_t> number_in_query(const http::request& request,
+                                                             std::string_view name,
+                                                             std::uint64_t fallback,
+                                                             std::uint64_t most);
 
-[[nodiscard]] inline std::string text_in_query(const http::request& request,
-                                               std::string_view name) {
-  return std::string{request.query(name).value_or("")};
-}
+[[nodiscard]] std::string text_in_query(const http::request& request, std::string_view name);
+
+/// Errors: `invalid_argument` for a text that nothing is called by; `what`: `a project`.
+[[nodiscard]] runtime::result<std::string> name_in(std::string_view text, std::string_view what);
+
+/// The key of the pipeline that the path names. Errors: `invalid_argument`.
+[[nodiscard]] runtime::result<std::string> pipeline_key(const http::request& request);
 
 }  // namespace millrace::gateway

@@ -15,7 +15,7 @@ std::string event_json(schemas::RunEvent::Reader event) {
       whole.erase(key);
     }
   };
-  keep("name", of_task);
+  keep("task", of_task);
   keep("state", of_task);
   keep("attempt", of_task && event.getAttempt() > 0);
   keep("exit_code", of_task && event.getExitCode() >= 0);

@@ -88,21 +88,18 @@ private:
     for (const auto& name : pipelines_) {
       silo_.call_then<schemas::pipeline_interface::runs_results>(
           ref<schemas::Pipeline>(project_ + "/" + name).runs(wanted_.before, limit_, wanted_.state),
-          [self = shared_from_this(), &name](auto runs) {
-            self->take_runs(name, std::move(runs));
-          });
+          [self = shared_from_this()](auto runs) { self->take_runs(std::move(runs)); });
     }
   }
 
-  void take_runs(const std::string& pipeline,
-                 result<schemas::pipeline_interface::runs_results> page) {
+  void take_runs(result<schemas::pipeline_interface::runs_results> page) {
     const std::lock_guard lock{mutex_};
     if (page) {
       for (auto each : page->runs()) {
-        rows_.emplace(each.getId().cStr(), R"({"pipeline":)" + nlohmann::json(pipeline).dump() +
-                                               "," + runtime::to_json_text(each).substr(1));
+        rows_.emplace(each.getId().cStr(), each);
       }
       complete_to_ = std::max(complete_to_, std::string{page->next()});
+      pages_.push_back(*std::move(page));
     } else if (!failed_) {
       failed_ = page.error();
     }
@@ -117,17 +114,22 @@ private:
       answer_.fail(*failed_);
       return;
     }
-    std::string text = R"({"runs":[)";
     std::string next = complete_to_;
-    std::uint32_t count = 0;
+    std::vector<schemas::RunSummary::Reader> shown;
     for (auto row = rows_.begin(); row != rows_.end() && row->first >= complete_to_; ++row) {
-      text += (count > 0 ? "," : "") + row->second;
-      if (++count == limit_ && std::next(row) != rows_.end()) {
-        next = row->first;
+      if (shown.size() == limit_) {
+        next = shown.back().getId().cStr();
         break;
       }
+      shown.push_back(row->second);
     }
-    answer_.send(http::json(200, text + R"(],"next":")" + next + "\"}"));
+    schemas::pipeline_interface::runs_results page;
+    auto list = page.build().initRuns(static_cast<unsigned>(shown.size()));
+    for (unsigned at = 0; at < shown.size(); ++at) {
+      list.setWithCaveats(at, shown[at]);
+    }
+    page.build().setNext(next.c_str());
+    answer_.send(answer_of(200, page));
   }
 
   runtime::silo& silo_;
@@ -138,34 +140,33 @@ private:
   std::vector<std::string> pipelines_;
   std::mutex mutex_;  // for what follows
   std::size_t left_ = 0;
-  std::map<std::string, std::string, std::greater<>> rows_;  // by run, the newest first
+  std::vector<schemas::pipeline_interface::runs_results> pages_;
+  std::map<std::string, schemas::RunSummary::Reader, std::greater<>> rows_;  // newest first
   std::string complete_to_;  // older ones may be missing; empty: none is
   std::optional<runtime::error> failed_;
 };
 
 void list_runs(const api_parts& parts, request& received, reply answer) {
   auto wanted = wanted_in(received);
-  if (!wanted) {
-    answer.fail(wanted.error());
+  const auto project = name_in(received.query("project").value_or("default"), "a project");
+  if (!wanted || !project) {
+    answer.fail(wanted ? project.error() : wanted.error());
     return;
   }
-  std::make_shared<run_search>(parts.silo, received.query("project").value_or("default"),
-                               *std::move(wanted), std::move(answer))
+  std::make_shared<run_search>(parts.silo, *project, *std::move(wanted), std::move(answer))
       ->list_pipelines({});
 }
 
 void list_runs_of_pipeline(const api_parts& parts, request& received, reply answer) {
   const auto wanted = wanted_in(received);
-  if (!wanted) {
-    answer.fail(wanted.error());
+  const auto key = pipeline_key(received);
+  if (!wanted || !key) {
+    answer.fail(wanted ? key.error() : wanted.error());
     return;
   }
-  const auto key = std::string{received.param("project")} + "/";
   call_and_answer(parts.silo,
-                  ref<schemas::Pipeline>(key + std::string{received.param("name")})
-                      .runs(wanted->before, wanted->limit, wanted->state),
-                  std::move(answer),
-                  [](const auto& results) { return http::json(200, json_of(results)); });
+                  ref<schemas::Pipeline>(*key).runs(wanted->before, wanted->limit, wanted->state),
+                  std::move(answer));
 }
 
 }  // namespace

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 #include <algorithm>
 #include <atomic>
+#include <charconv>
 
 #include "api/api.h"
 #include "api/respond.h"
@@ -33,9 +34,8 @@ std::string run_id(const request& received) {
 }
 
 void status(const api_parts& parts, request& received, reply answer) {
-  call_and_answer(
-      parts.silo, ref<schemas::Run>(run_id(received)).status(), std::move(answer),
-      [](const auto& results) { return http::json(200, runtime::to_json_text(results.run())); });
+  call_and_answer(parts.silo, ref<schemas::Run>(run_id(received)).status(), std::move(answer),
+                  [](const auto& results) { return answer_of(200, results.run()); });
 }
 
 void tasks(const api_parts& parts, request& received, reply answer) {
@@ -47,8 +47,7 @@ void tasks(const api_parts& parts, request& received, reply answer) {
   call_and_answer(parts.silo,
                   ref<schemas::Run>(run_id(received))
                       .tasks(text_in_query(received, "after"), static_cast<std::uint32_t>(*limit)),
-                  std::move(answer),
-                  [](const auto& results) { return http::json(200, json_of(results)); });
+                  std::move(answer));
 }
 
 // An attempt whose end nobody reported has no tails in the state; its files may still be there.
@@ -88,13 +87,13 @@ void describe_started(const api_parts& parts, const std::string& run, const std:
       whole = whole && !lacks_tails(attempt);
     }
     if (whole) {
-      answer->send(http::json(200, json_of(*found)));
+      answer->send(answer_of(200, *found));
       return;
     }
     auto task = std::make_shared<results>(*std::move(found));
     parts.files.post([&parts, answer, task] {
       add_tails(parts, task->build());
-      answer->send(http::json(200, json_of(*task)));
+      answer->send(answer_of(200, *task));
     });
   };
   parts.silo.call_then<results>(ref<schemas::Task>(run + "/" + name).describe(), take);
@@ -121,7 +120,7 @@ void task(const api_parts& parts, request& received, reply answer) {
         made.setRun(run.c_str());
         made.setState(found->task().getState());
         made.setReason(found->task().getReason());
-        shared->send(http::json(200, json_of(waiting)));
+        shared->send(answer_of(200, waiting));
       });
 }
 
@@ -135,7 +134,8 @@ void cancel(const api_parts& parts, request& received, reply answer) {
   call_and_answer(parts.silo,
                   ref<schemas::Run>(run_id(received))
                       .cancel(schemas::run_interface::cancel_params{*std::move(params)}),
-                  std::move(answer), [] { return http::json(202, "{}"); });
+                  std::move(answer),
+                  [] { return answer_of(202, nlohmann::ordered_json::object()); });
 }
 
 void retry(const api_parts& parts, request& received, reply answer) {
@@ -146,12 +146,12 @@ void retry(const api_parts& parts, request& received, reply answer) {
     return;
   }
   call_and_answer(parts.silo, ref<schemas::Run>(run_id(received)).retry(), std::move(answer),
-                  [](const auto& results) { return http::json(202, json_of(results)); });
+                  [](const auto& results) { return answer_of(202, results); });
 }
 
 void remove(const api_parts& parts, request& received, reply answer) {
   call_and_answer(parts.silo, ref<schemas::Run>(run_id(received)).remove(), std::move(answer),
-                  [] { return http::json(202, "{}"); });
+                  [] { return answer_of(202, nlohmann::ordered_json::object()); });
 }
 
 // One client that follows a run. Looks, writes what there is, looks again; a client that lags is

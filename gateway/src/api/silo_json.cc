@@ -25,7 +25,7 @@ ordered_json json_of(const runtime::type_metrics& type) {
     well += method.ended[0];
   }
   const auto& ended = type.deactivations;
-  return {{"type", type.type},
+  return {{"id", type.type},
           {"activations", type.activations},
           {"calls_total", calls},
           {"errors_total", calls - well},

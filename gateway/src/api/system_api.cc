@@ -71,7 +71,7 @@ void add_system_routes(http::router& routes, const api_parts& parts) {
   routes.add(method::get, "/metrics",
              [&parts](request&, reply answer) { metrics(parts, std::move(answer)); });
   routes.add(method::get, "/version", [](request&, reply answer) {
-    answer.send(http::json(200, R"({"version":")" + std::string{version_text} + "\"}"));
+    answer.send(answer_of(200, {{"version", version_text}}));
   });
 }
 

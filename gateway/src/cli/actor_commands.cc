@@ -8,6 +8,7 @@
 #include "cli/command.h"
 #include "cli/remote.h"
 #include "cli/top.h"
+#include "cli/watch.h"
 
 namespace millrace::gateway::cli {
 
@@ -26,9 +27,11 @@ constexpr const char* actor_usage =
 
 void add_actor_options(po::options_description& options) {
   add_server_option(options);
-  add_output_option(options);
+  add_rows_options(options);
   options.add_options()("idempotency-key", po::value<std::string>()->value_name("KEY"),
                         "call: it takes effect once for this key");
+  options.add_options()("timeout", po::value<std::string>()->value_name("DURATION"),
+                        "call: wait for the answer so long (default: 10s)");
   options.add_options()("active", "list: those that have an activation, and what it does");
   options.add_options()("prefix", po::value<std::string>()->value_name("TEXT"),
                         "list: those whose key begins so");
@@ -43,6 +46,13 @@ void add_actor_options(po::options_description& options) {
 
 exit_code call(const option_values& options, remote& server,
                const std::vector<std::string>& words) {
+  const auto timeout = timeout_of(options);
+  if (!timeout) {
+    return report(timeout.error());
+  }
+  if (*timeout) {
+    server.set_timeout(**timeout);
+  }
   http::header_list headers;
   if (options.count("idempotency-key") > 0) {
     headers.add("Idempotency-Key", options["idempotency-key"].as<std::string>());
@@ -54,7 +64,7 @@ exit_code call(const option_values& options, remote& server,
   if (!answer) {
     return report(answer.error());
   }
-  print_one(options.count("output") > 0 ? server.form() : output_form::jsonl, *answer, "id");
+  print_one(options.count("output") > 0 ? server.form() : output_form::jsonl, *answer);
   return exit_code::ok;
 }
 
@@ -78,7 +88,7 @@ exit_code list(const option_values& options, remote& server, const std::string& 
   const auto columns =
       active ? std::vector<std::string>{"key", "phase", "method", "busy_ms", "queued", "idle_ms"}
              : std::vector<std::string>{"key", "active", "version", "state_bytes"};
-  print_rows(server.form(), rows, columns, "id");
+  print_rows(server.style(), rows, columns);
   if (*more) {
     std::cerr << "millrace: there may be more than " << *limit << "; --limit N shows more\n";
   }
@@ -109,7 +119,7 @@ exit_code state(const option_values& options, remote& server, const std::string&
   if (!answer) {
     return report(answer.error());
   }
-  print_one(server.form(), *answer, "id");
+  print_one(server.form(), *answer);
   for (const auto& [name, map] : answer->at("maps").items()) {
     if (const auto next = map.value("next", ""); !next.empty()) {
       std::cerr << "millrace: map '" << name << "' has more: --map '" << name << "' --after '"
@@ -138,12 +148,16 @@ exit_code run_actor(const option_values& options, const std::vector<std::string>
     return report(exit_code::usage, actor_usage);
   }
   const auto fitting =
-      what == "call" ? refuse(options, {"active", "prefix", "map", "after", "limit"}, "actor call")
-      : what == "list" ? refuse(options, {"idempotency-key", "map", "after"}, "actor list")
+      what == "call" ? refuse(options, {"active", "prefix", "map", "after", "limit", "no-headers"},
+                              "actor call")
+      : what == "list"
+          ? refuse(options, {"idempotency-key", "map", "after", "timeout"}, "actor list")
       : what == "state"
-          ? refuse(options, {"idempotency-key", "active", "prefix"}, "actor state")
+          ? refuse(options, {"idempotency-key", "active", "prefix", "no-headers", "timeout"},
+                   "actor state")
           : refuse(options,
-                   {"idempotency-key", "active", "prefix", "map", "after", "limit", "output"},
+                   {"idempotency-key", "active", "prefix", "map", "after", "limit", "output",
+                    "no-headers", "timeout"},
                    "actor deactivate");
   if (!fitting) {
     return report(fitting.error());

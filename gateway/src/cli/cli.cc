@@ -12,6 +12,7 @@
 
 #include "cli/command.h"
 #include "cli/completion.h"
+#include "cli/output.h"
 #include "millrace/actors/suggestion.h"
 #include "version.h"
 
@@ -25,6 +26,19 @@ void no_options(po::options_description&) {}
 
 exit_code run_completion(const option_values&, const std::vector<std::string>& positional);
 
+exit_code run_version(const option_values& options, const std::vector<std::string>&) {
+  const auto form = form_of(options);
+  if (!form) {
+    return report(form.error());
+  }
+  if (*form == output_form::table) {
+    std::cout << "millrace " << version_text << '\n';
+  } else {
+    print_one(*form, {{"version", version_text}}, "version");
+  }
+  return exit_code::ok;
+}
+
 std::vector<command> all_commands() {
   auto all = local_commands();
   for (const auto& more :
@@ -34,6 +48,8 @@ std::vector<command> all_commands() {
   all.push_back({"completion", "bash", "print what teaches a shell to complete commands",
                  "  eval \"$(millrace completion bash)\"      in ~/.bashrc\n", 1, 1, no_options,
                  run_completion});
+  all.push_back({"version", "", "print the version", "  millrace version\n", 0, 0,
+                 add_output_option, run_version});
   return all;
 }
 
@@ -59,7 +75,6 @@ void print_help(std::ostream& out, const std::vector<command>& commands) {
   for (const auto& each : commands) {
     print(each.name, each.summary);
   }
-  print("version", "print the version");
   out << "\n"
          "`millrace COMMAND --help` tells more. Exit codes: 0 ok, 1 run failed, 2 usage or\n"
          "definition, 3 cancelled, 4 not allowed, 5 not found, 6 conflict, 7 unreachable,\n"
@@ -90,11 +105,25 @@ exit_code unknown_command(const std::vector<std::string>& arguments,
     nearest.consider(each.name);
   }
   nearest.consider("help");
-  nearest.consider("version");
   const auto hint = nearest.best().empty() ? std::string{}
                                            : "did you mean '" + std::string{nearest.best()} + "'? ";
   return report(exit_code::usage,
                 "there is no command '" + word + "'; " + hint + "`millrace --help` lists them all");
+}
+
+exit_code unknown_option(const command& one, const po::options_description& known,
+                         const std::string& given) {
+  actors::suggestion nearest{
+      std::string_view{given}.substr(std::min(given.find_first_not_of('-'), given.size()))};
+  for (const auto& each : known.options()) {
+    nearest.consider(each->long_name());
+  }
+  const auto name = std::string{one.name};
+  const auto hint = nearest.best().empty()
+                        ? std::string{}
+                        : "did you mean '--" + std::string{nearest.best()} + "'? ";
+  return report(exit_code::usage, "`" + name + "` has no option '" + given + "'; " + hint +
+                                      "see `millrace " + name + " --help`");
 }
 
 exit_code run_command(const command& one, const std::vector<std::string>& arguments) {
@@ -113,6 +142,8 @@ exit_code run_command(const command& one, const std::vector<std::string>& argume
     po::store(po::command_line_parser(arguments).options(whole).positional(rest).style(style).run(),
               values);
     po::notify(values);
+  } catch (const po::unknown_option& wrong) {
+    return unknown_option(one, visible, wrong.get_option_name());
   } catch (const po::error& wrong) {
     return report(exit_code::usage, std::string{wrong.what()} + "; see `millrace " +
                                         std::string{one.name} + " --help`");
@@ -145,9 +176,8 @@ exit_code run_any(const std::vector<std::string>& arguments) {
     print_help(std::cout, commands);
     return exit_code::ok;
   }
-  if (word == "version" || word == "--version") {
-    std::cout << "millrace " << version_text << '\n';
-    return exit_code::ok;
+  if (word == "--version") {
+    return run_any({"version"});
   }
   const auto found = std::find_if(commands.begin(), commands.end(),
                                   [&](const auto& each) { return each.name == word; });

@@ -44,7 +44,7 @@ void closing::add(const ordered_json& task) {
     return;
   }
   if (failed_.size() < failures_shown) {
-    failed_.emplace_back(task.value("name", ""), attempt);
+    failed_.emplace_back(task.value("id", ""), attempt);
   } else {
     ++more_;
   }

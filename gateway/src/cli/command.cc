@@ -22,11 +22,15 @@ namespace millrace::gateway::cli {
 namespace {
 
 std::atomic<int> interrupt_count{0};
+std::atomic<void (*)()> restore_first{nullptr};
 int interrupt_pipe[2] = {-1, -1};
 
 extern "C" void on_interrupt(int) {
   const auto before = errno;
   if (interrupt_count.fetch_add(1) >= 2) {
+    if (auto* const restore = restore_first.load()) {
+      restore();
+    }
     ::_exit(static_cast<int>(exit_code::interrupted));  // the third time is meant
   }
   const char byte = 0;
@@ -181,6 +185,10 @@ void watch_interrupts() {
   action.sa_flags = SA_RESTART;
   ::sigaction(SIGINT, &action, nullptr);
   ::sigaction(SIGTERM, &action, nullptr);
+}
+
+void before_forced_exit(void (*restore)()) noexcept {
+  restore_first = restore;
 }
 
 int interrupts() noexcept {

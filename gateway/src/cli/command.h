@@ -73,6 +73,9 @@ exit_code report(exit_code code, const std::string& text);
 /// The number of Ctrl-C (and SIGTERM) so far; `watch_interrupts` starts the count.
 void watch_interrupts();
 [[nodiscard]] int interrupts() noexcept;
+/// What the third one, which ends the program at once, does first; null: nothing. It may do only
+/// what a signal's handler may.
+void before_forced_exit(void (*restore)()) noexcept;
 /// Waits until there is an interrupt.
 void wait_for_interrupt();
 /// Waits until there is one, `limit` has passed, or something can be read from the file `input`

@@ -4,7 +4,7 @@
 namespace millrace::gateway::cli {
 
 std::string bash_completion(const std::vector<command>& commands) {
-  std::string names = "help version";
+  std::string names = "help";
   std::string cases;
   for (const auto& each : commands) {
     names += " " + std::string{each.name};

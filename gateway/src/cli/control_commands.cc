@@ -14,10 +14,26 @@ namespace po = boost::program_options;
 
 namespace {
 
-void add_cancel_options(po::options_description& options) {
+void add_run_options(po::options_description& options) {
   add_server_option(options);
+  add_project_option(options);
+}
+
+void add_cancel_options(po::options_description& options) {
+  add_run_options(options);
   options.add_options()("reason", po::value<std::string>()->value_name("TEXT"), "why")(
       "force", po::bool_switch(), "end tasks with `run_on: always` too");
+}
+
+// Asks something of the run that `word` means.
+runtime::result<ordered_json> ask_run(remote& server, http::method verb, const std::string& word,
+                                      const std::string& action = {},
+                                      const std::string& body = {}) {
+  const auto run = server.run_of(word);
+  if (!run) {
+    return run.error();
+  }
+  return server.ask(verb, "/api/v1/runs/" + escaped(*run) + action, body);
 }
 
 exit_code run_cancel(const option_values& options, const std::vector<std::string>& positional) {
@@ -28,8 +44,7 @@ exit_code run_cancel(const option_values& options, const std::vector<std::string
   const auto body =
       ordered_json{{"reason", text_of(options, "reason")}, {"force", options["force"].as<bool>()}}
           .dump(-1, ' ', false, ordered_json::error_handler_t::replace);
-  const auto answer =
-      server->ask(http::method::post, "/api/v1/runs/" + escaped(positional[0]) + "/cancel", body);
+  const auto answer = ask_run(*server, http::method::post, positional[0], "/cancel", body);
   return answer ? exit_code::ok : report(answer.error());
 }
 
@@ -38,8 +53,7 @@ exit_code run_retry(const option_values& options, const std::vector<std::string>
   if (!server) {
     return report(server.error());
   }
-  const auto answer =
-      server->ask(http::method::post, "/api/v1/runs/" + escaped(positional[0]) + "/retry");
+  const auto answer = ask_run(*server, http::method::post, positional[0], "/retry");
   if (!answer) {
     return report(answer.error());
   }
@@ -57,8 +71,7 @@ exit_code run_delete(const option_values& options, const std::vector<std::string
   }
   auto ended = exit_code::ok;  // as the first that failed has it
   for (auto run = positional.begin() + 1; run != positional.end(); ++run) {
-    if (const auto answer = server->ask(http::method::del, "/api/v1/runs/" + escaped(*run));
-        !answer) {
+    if (const auto answer = ask_run(*server, http::method::del, *run); !answer) {
       const auto why = report(answer.error());
       ended = ended == exit_code::ok ? why : ended;
     }
@@ -74,7 +87,7 @@ constexpr const char* dead_letters_path = "/api/v1/dead-letters";
 
 void add_dead_letters_options(po::options_description& options) {
   add_server_option(options);
-  add_output_option(options);
+  add_rows_options(options);
   options.add_options()("limit", po::value<std::string>()->value_name("N"),
                         "list at most so many (default: 100, at most 1000)");
 }
@@ -85,7 +98,7 @@ exit_code list_dead_letters(remote& server, std::uint32_t limit) {
   if (!answer) {
     return report(answer.error());
   }
-  print_rows(server.form(), answer->at("dead_letters"), {"id", "target", "method", "error"}, "id");
+  print_rows(server.style(), answer->at("dead_letters"), {"id", "target", "method", "error"});
   if (answer->at("more").get<bool>()) {
     std::cerr << "millrace: there are more than " << limit << "\n";
   }
@@ -119,7 +132,9 @@ exit_code run_dead_letters(const option_values& options,
     return report(exit_code::usage,
                   "usage: millrace dead-letters [list | retry ID... | drop ID...]");
   }
-  if (const auto fitting = refuse(options, {"limit", "output"}, "dead-letters " + word); !fitting) {
+  if (const auto fitting =
+          refuse(options, {"limit", "output", "no-headers"}, "dead-letters " + word);
+      !fitting) {
     return report(fitting.error());
   }
   for (auto id = positional.begin() + 1; id != positional.end(); ++id) {
@@ -146,12 +161,12 @@ std::vector<command> control_commands() {
        "  millrace cancel RUN --reason 'wrong day'\n"
        "  millrace cancel RUN --force\n",
        1, 1, add_cancel_options, run_cancel},
-      {"retry", "RUN", "run again what did not succeed", "  millrace retry RUN\n", 1, 1,
-       add_server_option, run_retry},
+      {"retry", "RUN", "run again what did not succeed", "  millrace retry @latest\n", 1, 1,
+       add_run_options, run_retry},
       {"delete", "run RUN...", "delete ended runs, with their logs and workspaces",
        "  millrace delete run RUN\n"
        "  millrace list runs nightly --state failed -o name | xargs millrace delete run\n",
-       1, 1'001, add_server_option, run_delete},
+       1, 1'001, add_run_options, run_delete},
       {"dead-letters", "[list | retry ID... | drop ID...]", "tend messages that were given up",
        "  millrace dead-letters\n"
        "  millrace dead-letters retry pipeline/default/nightly/7\n"

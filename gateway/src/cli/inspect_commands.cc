@@ -6,6 +6,7 @@
 
 #include "cli/closing.h"
 #include "cli/command.h"
+#include "cli/follow.h"
 #include "cli/output.h"
 #include "cli/remote.h"
 
@@ -25,7 +26,6 @@ struct listing {
   const char* key;
   const char* cursor;
   std::vector<std::string> columns;
-  const char* name;
 };
 
 constexpr const char* list_usage =
@@ -37,17 +37,15 @@ listing runs_of(const remote& server, const std::string& pipeline, const std::st
     return {"/api/v1/runs?project=" + escaped(server.project()) + filter,
             "runs",
             "before",
-            {"id", "pipeline", "state", "version", "created_at", "finished_at"},
-            "id"};
+            {"id", "pipeline", "state", "version", "created_at", "finished_at"}};
   }
   return {server.pipelines() + "/" + escaped(pipeline) + "/runs?" + filter,
           "runs",
           "before",
-          {"id", "state", "version", "created_at", "finished_at"},
-          "id"};
+          {"id", "state", "version", "created_at", "finished_at"}};
 }
 
-runtime::result<listing> listing_of(const remote& server, const option_values& options,
+runtime::result<listing> listing_of(remote& server, const option_values& options,
                                     const std::vector<std::string>& words) {
   const auto what = words.empty() ? std::string{"pipelines"} : words[0];
   const auto of = words.size() > 1 ? words[1] : std::string{};
@@ -60,21 +58,26 @@ runtime::result<listing> listing_of(const remote& server, const option_values& o
     return runtime::error{runtime::errc::invalid_argument, list_usage};
   }
   auto fitting = is_pipelines ? refuse(options, {"state", "pipeline"}, "list pipelines")
-                              : refuse(options, {"state", "pipeline", "project"}, "list tasks");
+                              : refuse(options, {"state", "pipeline"}, "list tasks");
   if (!fitting) {
     return std::move(fitting).error();
   }
+  const auto run = is_pipelines ? runtime::result<std::string>{of} : server.run_of(of);
+  if (!run) {
+    return run.error();
+  }
   return is_pipelines
-             ? listing{server.pipelines(), "pipelines", "after", {"name", "registered_at"}, "name"}
-             : listing{"/api/v1/runs/" + escaped(of) + "/tasks",
+             ? listing{server.pipelines(), "pipelines", "after", {"id", "registered_at"}}
+             : listing{"/api/v1/runs/" + escaped(*run) + "/tasks",
                        "tasks",
                        "after",
-                       {"name", "state", "attempt", "exit_code", "label", "reason"},
-                       "name"};
+                       {"id", "state", "attempt", "exit_code", "signal", "label", "reason"}};
 }
 
 void add_list_options(po::options_description& options) {
-  add_server_options(options);
+  add_server_option(options);
+  add_project_option(options);
+  add_rows_options(options);
   options.add_options()(
       "state", po::value<std::string>()->value_name("STATE"),
       "runs: only those that are running, succeeded,\nfailed, cancelled or timed_out");
@@ -103,53 +106,49 @@ exit_code run_list(const option_values& options, const std::vector<std::string>&
   if (!more) {
     return report(more.error());
   }
-  print_rows(server->form(), rows, what->columns, what->name);
+  print_rows(server->style(), rows, what->columns);
   if (*more) {
     std::cerr << "millrace: there are more than " << *limit << "; --limit N shows more\n";
   }
   return exit_code::ok;
 }
 
-exit_code get_and_print(const option_values& options, const std::string& target,
-                        const std::string& name_key) {
-  auto server = remote::open(options);
-  if (!server) {
-    return report(server.error());
-  }
-  const auto answer = server->ask(http::method::get, target);
+exit_code get_and_print(remote& server, const std::string& target) {
+  const auto answer = server.ask(http::method::get, target);
   if (!answer) {
     return report(answer.error());
   }
   auto shown = *answer;
-  if (is_table(server->form()) && shown.contains("tasks") && shown["tasks"].is_object()) {
+  if (is_table(server.form()) && shown.contains("tasks") && shown["tasks"].is_object()) {
     shown["tasks"] = task_summary(shown["tasks"]);
   }
-  print_one(server->form(), shown, name_key);
+  print_one(server.form(), shown);
   return exit_code::ok;
 }
 
-exit_code run_get(const option_values& options, const std::vector<std::string>& positional) {
-  if (positional.size() == 2 && positional[0] == "pipeline") {
-    const auto server = remote::open(options);
-    return server
-               ? get_and_print(options, server->pipelines() + "/" + escaped(positional[1]), "name")
-               : report(server.error());
+exit_code run_get(const option_values& options, const std::vector<std::string>& words) {
+  auto server = remote::open(options);
+  if (!server) {
+    return report(server.error());
   }
-  if (const auto fitting = refuse(options, {"project"}, "get RUN"); !fitting) {
-    return report(fitting.error());
+  if (words.size() == 2 && words[0] == "pipeline") {
+    return get_and_print(*server, server->pipelines() + "/" + escaped(words[1]));
   }
-  const auto& run =
-      positional.size() == 2 && positional[0] == "run" ? positional[1] : positional[0];
-  if (positional.size() == 2 && positional[0] != "run") {
-    return get_and_print(
-        options, "/api/v1/runs/" + escaped(run) + "/tasks/" + escaped(positional[1]), "name");
+  const auto is_named = words.size() == 2 && words[0] == "run";
+  const auto run = server->run_of(is_named ? words[1] : words[0]);
+  if (!run) {
+    return report(run.error());
   }
-  return get_and_print(options, "/api/v1/runs/" + escaped(run), "id");
+  const auto target = "/api/v1/runs/" + escaped(*run);
+  return get_and_print(
+      *server, words.size() == 2 && !is_named ? target + "/tasks/" + escaped(words[1]) : target);
 }
 
 void add_logs_options(po::options_description& options) {
   add_server_option(options);
-  options.add_options()("follow,f", "go on as the log grows");
+  add_project_option(options);
+  options.add_options()("follow,f",
+                        "go on as the log grows, and with the attempts that come after it");
   options.add_options()("stderr", "the standard error instead of the standard output");
   options.add_options()("tail", po::value<std::string>()->value_name("LINES"),
                         "only the last lines, at most 100000");
@@ -162,23 +161,28 @@ exit_code run_logs(const option_values& options, const std::vector<std::string>&
   if (!server) {
     return report(server.error());
   }
-  std::string query = options.count("stderr") > 0 ? "?stream=stderr" : "?stream=stdout";
-  query += options.count("follow") > 0 ? "&follow=true" : "";
-  for (const auto& [name, most] : {std::pair{"tail", tail_max}, {"attempt", UINT32_MAX}}) {
-    const auto number = number_of(options, name, 0, most);
-    if (!number) {
-      return report(number.error());
-    }
-    query += *number > 0 ? fmt::format("&{}={}", name, *number) : "";
+  const auto tail = number_of(options, "tail", 0, tail_max);
+  const auto attempt = number_of(options, "attempt", 0);
+  if (!tail || !attempt) {
+    return report(tail ? attempt.error() : tail.error());
   }
-  const auto answer =
-      server->client().stream(http::method::get,
-                              "/api/v1/runs/" + escaped(positional[0]) + "/tasks/" +
-                                  escaped(positional[1]) + "/logs" + query,
-                              {}, {}, [](std::string_view piece) {
-                                std::cout << piece << std::flush;
-                                return std::cout ? http::flow::more : http::flow::stop;
-                              });
+  const auto run = server->run_of(positional[0]);
+  if (!run) {
+    return report(run.error());
+  }
+  if (options.count("follow") > 0) {
+    return follow_log(*server, {*run, positional[1], options.count("stderr") > 0, *attempt, *tail});
+  }
+  std::string query = options.count("stderr") > 0 ? "?stream=stderr" : "?stream=stdout";
+  query += *tail > 0 ? fmt::format("&tail={}", *tail) : "";
+  query += *attempt > 0 ? fmt::format("&attempt={}", *attempt) : "";
+  const auto answer = server->client().stream(
+      http::method::get,
+      "/api/v1/runs/" + escaped(*run) + "/tasks/" + escaped(positional[1]) + "/logs" + query, {},
+      {}, [](std::string_view piece) {
+        std::cout << piece << std::flush;
+        return std::cout ? http::flow::more : http::flow::stop;
+      });
   if (!answer) {
     return report(answer.error());
   }
@@ -195,7 +199,8 @@ std::vector<command> inspect_commands() {
        "  millrace list runs nightly -o json\n",
        0, 2, add_list_options, run_list},
       {"get", "RUN [TASK] | pipeline NAME", "show a run, one of its tasks, or a pipeline",
-       "  millrace get 0197a1b2-c3d4-7e5f-8a9b-0c1d2e3f4a5b\n"
+       "  millrace get @latest\n"
+       "  millrace get 0197a1b2               the run whose id begins so\n"
        "  millrace get pipeline nightly -o json\n",
        1, 2, add_server_options, run_get},
       {"logs", "RUN TASK [-f]", "print what a task wrote",

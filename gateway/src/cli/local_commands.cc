@@ -11,6 +11,7 @@
 #include "cli/output.h"
 #include "cli/progress.h"
 #include "http/same_origin.h"
+#include "log/log.h"
 #include "millrace/actors/definition.h"
 #include "millrace/actors/params.h"
 #include "node/node.h"
@@ -90,7 +91,7 @@ result<void> set_identity(const option_values& options, runtime::silo_options& s
   return {};
 }
 
-result<std::unique_ptr<node>> open_node(const option_values& options) {
+result<std::unique_ptr<node>> open_node(const option_values& options, logs& told) {
   const auto slots = number_of(options, "slots", 0, slots_max);
   if (!slots) {
     return slots.error();
@@ -100,6 +101,8 @@ result<std::unique_ptr<node>> open_node(const option_values& options) {
     return memory.error();
   }
   node_options setup;
+  setup.silo.warn = told.warn_of("runtime");
+  setup.warn = told.warn_of("actors");
   setup.silo.memory_budget_bytes = *memory;
   if (auto set = set_identity(options, setup.silo); !set) {
     return std::move(set).error();
@@ -145,7 +148,8 @@ exit_code run_file(const option_values& options, const std::vector<std::string>&
     }
     return exit_code::usage;
   }
-  const auto here = open_node(options);
+  logs told{log_format::text, spdlog::level::warn};
+  const auto here = open_node(options, told);
   if (!here) {
     return report(here.error());
   }
@@ -172,6 +176,10 @@ void add_dev_options(po::options_description& options) {
   options.add_options()("label", po::value<std::vector<std::string>>()->value_name("LABEL"),
                         "what actors with $labels may ask for, such as gpu or zone=attic; may be "
                         "repeated");
+  options.add_options()("log-format", po::value<std::string>()->value_name("FORMAT"),
+                        "text (default) or json, an object a line");
+  options.add_options()("log-level", po::value<std::string>()->value_name("LEVEL"),
+                        "debug, info (default), warn or error");
   options.add_options()("insecure", "allow an address that is not loopback, without TLS or tokens");
 }
 
@@ -206,26 +214,47 @@ result<http::server_options> listen_options(const std::string& text, bool insecu
   return made;
 }
 
+// Tells every answer, for who looks for what a client does.
+http::access_log access_log_of(logs& told) {
+  const auto logger = told.of("gateway.http");
+  if (!logger->should_log(spdlog::level::debug)) {
+    return {};
+  }
+  return [logger](const http::access_entry& each) {
+    logger->debug("answered method={} target={} status={} body_bytes={}", each.method, each.target,
+                  each.status, each.body_bytes);
+  };
+}
+
 exit_code run_dev(const option_values& options, const std::vector<std::string>&) {
+  const auto format = log_format_of(text_of(options, "log-format", "text"));
+  const auto level = log_level_of(text_of(options, "log-level", "info"));
+  if (!format || !level) {
+    return report(exit_code::usage, format ? "--log-level must be debug, info, warn or error"
+                                           : "--log-format must be text or json");
+  }
   auto listen =
       listen_options(text_of(options, "listen", listen_default), options.count("insecure") > 0);
   if (!listen) {
     return report(listen.error());
   }
-  const auto here = open_node(options);
+  logs told{*format, *level};
+  const auto here = open_node(options, told);
   if (!here) {
     return report(here.error());
   }
   watch_interrupts();
   file_thread files;
-  api_parts parts{(*here)->silo(), (*here)->host(), files, {}};
+  file_thread bodies;
+  api_parts parts{(*here)->silo(), (*here)->host(), files, bodies, {}};
   http::router routes;
   add_api(routes, parts);
   const runtime::system_clock clock;
   const auto from = boost::asio::ip::make_address(listen->address).is_loopback()
                         ? http::reach::loopback
                         : http::reach::network;
-  http::server server{*listen, http::same_origin(routes.as_handler(), from), clock};
+  http::server server{*listen, http::same_origin(routes.as_handler(), from), clock,
+                      access_log_of(told)};
   parts.probe = [&server] { return server.probe(); };  // before the first request can ask for it
   const auto port = server.start();
   if (!port) {
@@ -233,10 +262,11 @@ exit_code run_dev(const option_values& options, const std::vector<std::string>&)
   }
   const auto host = listen->address.find(':') == std::string::npos ? listen->address
                                                                    : "[" + listen->address + "]";
-  std::cerr << "millrace: serving on http://" << host << ":" << *port << ", data in "
-            << (*here)->data_directory().string() << "; stop with Ctrl-C\n";
+  const auto logger = told.of("gateway");
+  logger->info("serving on http://{}:{}, data in {}; stop with Ctrl-C", host, *port,
+               (*here)->data_directory().string());
   wait_for_interrupt();
-  std::cerr << "millrace: stopping\n";
+  logger->info("stopping");
   server.stop(std::chrono::seconds{5});
   (*here)->stop();
   return exit_code::ok;

@@ -2,9 +2,12 @@
 #include "cli/output.h"
 
 #include <fmt/format.h>
+#include <sys/ioctl.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <iostream>
+#include <numeric>
 #include <set>
 #include <sstream>
 
@@ -14,8 +17,8 @@ namespace millrace::gateway::cli {
 
 namespace {
 
-// What a person sees instead: times of the local zone in whole seconds, nothing for an exit code
-// that is none. Other values inside are the user's own: parameters, outputs, definitions.
+// What a person sees instead: times of the local zone in whole seconds. Other values inside are the
+// user's own: parameters, outputs, definitions.
 ordered_json for_people(const std::string& key, ordered_json value) {
   if (value.is_structured() && (key.empty() || key == "attempts")) {
     for (auto part = value.begin(); part != value.end(); ++part) {
@@ -23,8 +26,6 @@ ordered_json for_people(const std::string& key, ordered_json value) {
     }
   } else if (value.is_string() && key.ends_with("_at")) {
     value = local_time(value.get<std::string>());
-  } else if (value == -1 && key == "exit_code") {
-    value = nullptr;
   }
   return value;
 }
@@ -40,6 +41,8 @@ std::string cell_of(const ordered_json& row, const std::string& key) {
 constexpr std::pair<std::string_view, output_form> forms[] = {
     {"table", output_form::table}, {"wide", output_form::wide}, {"json", output_form::json},
     {"jsonl", output_form::jsonl}, {"yaml", output_form::yaml}, {"name", output_form::name}};
+constexpr std::size_t gap_columns = 2;
+constexpr std::size_t last_columns_min = 8;  // a table is no narrower than it can be read
 constexpr const char* form_names = "table, wide, json, jsonl, yaml or name";
 
 // Every key that a row has, in their order.
@@ -102,11 +105,26 @@ std::string yaml_of(const ordered_json& value, const std::string& indent) {
   return text;
 }
 
-void print_table(const ordered_json& rows, const std::vector<std::string>& columns) {
-  std::vector<std::vector<std::string>> lines(1);
-  for (const auto& column : columns) {
-    auto& title = lines[0].emplace_back(printable(column));
-    std::transform(title.begin(), title.end(), title.begin(), ::toupper);
+// The last column is often text for people, which gives way where there is no room.
+void fit_last_column(std::vector<std::vector<std::string>>& lines,
+                     const std::vector<std::size_t>& widths, std::size_t columns_max) {
+  const auto before = std::accumulate(widths.begin(), widths.end() - 1, std::size_t{0}) +
+                      gap_columns * (widths.size() - 1);
+  const auto room = std::max(columns_max - std::min(columns_max, before), last_columns_min);
+  for (auto& line : lines) {
+    line.back() = shortened(line.back(), room);
+  }
+}
+
+void print_table(const output_style& style, const ordered_json& rows,
+                 const std::vector<std::string>& columns) {
+  std::vector<std::vector<std::string>> lines;
+  if (style.has_titles) {
+    auto& titles = lines.emplace_back();
+    for (const auto& column : columns) {
+      auto& title = titles.emplace_back(printable(column));
+      std::transform(title.begin(), title.end(), title.begin(), ::toupper);
+    }
   }
   for (const auto& row : rows) {
     const auto seen = for_people({}, row);
@@ -121,10 +139,13 @@ void print_table(const ordered_json& rows, const std::vector<std::string>& colum
       widths[at] = std::max(widths[at], columns_of(line[at]));
     }
   }
+  if (style.columns_max > 0 && !widths.empty()) {
+    fit_last_column(lines, widths, style.columns_max);
+  }
   for (const auto& line : lines) {
     std::string text;
     for (std::size_t at = 0; at < line.size(); ++at) {
-      const auto gap = at + 1 == line.size() ? 0 : widths[at] + 2 - columns_of(line[at]);
+      const auto gap = at + 1 == line.size() ? 0 : widths[at] + gap_columns - columns_of(line[at]);
       text += line[at] + std::string(gap, ' ');
     }
     std::cout << text << '\n';
@@ -143,6 +164,26 @@ void add_output_option(boost::program_options::options_description& options) {
       "output,o", boost::program_options::value<std::string>()->value_name("FORM"), help.c_str());
 }
 
+void add_rows_options(boost::program_options::options_description& options) {
+  add_output_option(options);
+  options.add_options()("no-headers", "a table without its line of titles");
+}
+
+runtime::result<output_style> style_of(const option_values& options) {
+  const auto form = form_of(options);
+  if (!form) {
+    return form.error();
+  }
+  output_style style{*form};
+  style.has_titles = options.count("no-headers") == 0;
+  winsize size{};
+  if (*form == output_form::table && ::isatty(STDOUT_FILENO) != 0 &&
+      ::ioctl(STDOUT_FILENO, TIOCGWINSZ, &size) == 0) {
+    style.columns_max = size.ws_col;
+  }
+  return style;
+}
+
 runtime::result<output_form> form_of(const option_values& options) {
   const auto word = text_of(options, "output", "table");
   for (const auto& [name, form] : forms) {
@@ -154,9 +195,9 @@ runtime::result<output_form> form_of(const option_values& options) {
                         "-o '" + word + "': it must be " + form_names};
 }
 
-void print_rows(output_form form, const ordered_json& rows, std::vector<std::string> columns,
-                const std::string& name_key) {
-  switch (form) {
+void print_rows(const output_style& style, const ordered_json& rows,
+                std::vector<std::string> columns, const std::string& name_key) {
+  switch (style.form) {
     case output_form::json:
       std::cout << rows.dump(2) << '\n';
       return;
@@ -166,7 +207,7 @@ void print_rows(output_form form, const ordered_json& rows, std::vector<std::str
     case output_form::jsonl:
     case output_form::name:
       for (const auto& row : rows) {
-        print_one(form, row, name_key);
+        print_one(style.form, row, name_key);
       }
       return;
     case output_form::wide:
@@ -175,7 +216,7 @@ void print_rows(output_form form, const ordered_json& rows, std::vector<std::str
     case output_form::table:
       break;
   }
-  print_table(rows, columns);
+  print_table(style, rows, columns);
 }
 
 void print_one(output_form form, const ordered_json& object, const std::string& name_key) {

@@ -18,6 +18,8 @@ namespace millrace::gateway::cli {
 
 namespace {
 
+constexpr std::size_t tty_columns_min = 40;  // a line that is drawn again says nothing in fewer
+
 bool is_end(const std::string& state) {
   return state != "waiting" && state != "queued" && state != "running" && state != "backing_off";
 }
@@ -31,7 +33,13 @@ std::string seconds(std::chrono::nanoseconds whole) {
 
 std::size_t columns() {
   winsize size{};
-  return ::ioctl(STDERR_FILENO, TIOCGWINSZ, &size) == 0 && size.ws_col > 20 ? size.ws_col : 80;
+  return ::ioctl(STDERR_FILENO, TIOCGWINSZ, &size) == 0 && size.ws_col > 0 ? size.ws_col : 80;
+}
+
+// A variable that says something as https://no-color.org and its like have it: not by being empty.
+bool is_set(const char* variable) {
+  const auto* const text = std::getenv(variable);
+  return text != nullptr && *text != '\0';
 }
 
 std::string spaced(std::string word) {
@@ -54,7 +62,8 @@ std::optional<progress_mode> progress_mode_of(const std::string& word) {
   if (word == "auto") {
     const auto* terminal = std::getenv("TERM");
     const auto able = terminal != nullptr && std::string_view{terminal} != "dumb";
-    return ::isatty(STDERR_FILENO) != 0 && able ? progress_mode::tty : progress_mode::plain;
+    const auto fits = columns() >= tty_columns_min;
+    return ::isatty(STDERR_FILENO) != 0 && able && fits ? progress_mode::tty : progress_mode::plain;
   }
   if (word == "tty") {
     return progress_mode::tty;
@@ -75,7 +84,7 @@ std::optional<progress_event> event_from_json(const std::string& text) {
   }
   progress_event made;
   made.json = text;
-  made.name = printable(json.value("name", ""));
+  made.name = printable(json.value("task", ""));
   made.state = json.value("state", "");
   made.run_state = json.value("run_state", "");
   made.label = printable(json.value("label", ""));
@@ -87,7 +96,7 @@ std::optional<progress_event> event_from_json(const std::string& text) {
 
 progress::progress(progress_mode mode)
     : mode_(mode),
-      color_(mode == progress_mode::tty && std::getenv("NO_COLOR") == nullptr),
+      color_(is_set("CLICOLOR_FORCE") || (mode == progress_mode::tty && !is_set("NO_COLOR"))),
       start_(std::chrono::steady_clock::now()) {}
 
 progress::~progress() {

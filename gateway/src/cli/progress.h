@@ -13,7 +13,8 @@ namespace millrace::gateway::cli {
 
 enum class progress_mode : std::uint8_t { tty, plain, json, quiet };
 
-/// `--progress`; `auto` is tty on a terminal and plain elsewhere. Nothing for another word.
+/// `--progress`; `auto` is tty on a terminal of 40 columns or more and plain elsewhere. Nothing for
+/// another word.
 [[nodiscard]] std::optional<progress_mode> progress_mode_of(const std::string& word);
 
 /// One event of a run, from the API's JSON.

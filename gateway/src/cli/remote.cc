@@ -20,6 +20,8 @@ namespace {
 // The most that the server gives of every kind of row at a time.
 constexpr std::size_t rows_per_page = 1'000;
 
+constexpr std::size_t run_digits_min = 4;
+
 constexpr const char* server_default = "http://127.0.0.1:8400";
 
 std::string from_environment(const char* name, const char* fallback) {
@@ -34,10 +36,14 @@ void add_server_option(po::options_description& options) {
                         "default: $MILLRACE_SERVER or http://127.0.0.1:8400");
 }
 
-void add_server_options(po::options_description& options) {
-  add_server_option(options);
+void add_project_option(po::options_description& options) {
   options.add_options()("project", po::value<std::string>()->value_name("NAME"),
                         "default: $MILLRACE_PROJECT or 'default'");
+}
+
+void add_server_options(po::options_description& options) {
+  add_server_option(options);
+  add_project_option(options);
   add_output_option(options);
 }
 
@@ -57,12 +63,14 @@ result<remote> remote::open(const option_values& options) {
   if (!base) {
     return std::move(base).error();
   }
-  auto form = form_of(options);
-  if (!form) {
-    return std::move(form).error();
+  auto style = style_of(options);
+  if (!style) {
+    return std::move(style).error();
   }
-  return remote{*std::move(base), *form,
-                text_of(options, "project", from_environment("MILLRACE_PROJECT", "default"))};
+  remote made{*std::move(base), *style,
+              text_of(options, "project", from_environment("MILLRACE_PROJECT", "default"))};
+  made.is_project_given_ = options.count("project") > 0;
+  return made;
 }
 
 result<ordered_json> remote::ask(http::method verb, const std::string& target,
@@ -106,6 +114,44 @@ result<bool> remote::for_each_row(const std::string& target, const char* key, co
   return !from.empty();
 }
 
+result<std::string> remote::run_of(const std::string& word) {
+  // Of an id each digit is at most this one, so the runs before it begin with what was given.
+  constexpr std::string_view last = "ffffffff-ffff-ffff-ffff-ffffffffffff";
+  const auto is_latest = word == "@latest";
+  const auto is_beginning = word.size() >= run_digits_min && word.size() < last.size() &&
+                            word.find_first_not_of("0123456789abcdef-") == std::string::npos;
+  if (!is_latest && !is_beginning) {
+    return is_project_given_ ? result<std::string>{error{
+                                   errc::invalid_argument,
+                                   "--project is not for the id of a run, which is one in all"}}
+                             : word;
+  }
+  const auto page = ask(
+      http::method::get,
+      fmt::format("/api/v1/runs?project={}&limit=2{}", escaped(project_),
+                  is_latest ? "" : fmt::format("&before={}{}", word, last.substr(word.size()))));
+  if (!page) {
+    return page.error();
+  }
+  std::vector<std::string> found;
+  for (const auto& row : page->at("runs")) {
+    if (auto id = row.at("id").get<std::string>(); is_latest || id.starts_with(word)) {
+      found.push_back(std::move(id));
+    }
+  }
+  if (found.empty()) {
+    return error{errc::not_found, is_latest ? fmt::format("project '{}' has no runs", project_)
+                                            : fmt::format("no run of project '{}' begins with '{}'",
+                                                          project_, word)};
+  }
+  if (!is_latest && found.size() > 1) {
+    return error{errc::invalid_argument,
+                 fmt::format("more than one run begins with '{}', such as {} and {}", word,
+                             found[0], found[1])};
+  }
+  return found.front();
+}
+
 error remote::not_ours() const {
   return {errc::unavailable, "no millrace server at " + url_ + ": something else answers there"};
 }
@@ -129,12 +175,18 @@ error remote::problem_of(const http::client_response& answer) const {
   return {problem.code(), text};
 }
 
-remote::remote(http::url base, output_form form, std::string project)
-    : form_(form), project_(std::move(project)), clock_(std::make_unique<runtime::system_clock>()) {
+remote::remote(http::url base, const output_style& style, std::string project)
+    : style_(style),
+      url_("http://" + base.authority() + base.prefix),
+      project_(std::move(project)),
+      clock_(std::make_unique<runtime::system_clock>()) {
   http::client_options options;
-  url_ = "http://" + base.authority() + base.prefix;
   options.base = std::move(base);
   client_ = std::make_unique<http::client>(std::move(options), *clock_);
+}
+
+void remote::set_timeout(runtime::duration timeout) {
+  client_->set_timeout(std::chrono::ceil<std::chrono::milliseconds>(timeout));
 }
 
 std::string remote::pipelines() const {

@@ -19,6 +19,9 @@ namespace millrace::gateway::cli {
 /// `--server`.
 void add_server_option(boost::program_options::options_description& options);
 
+/// `--project`.
+void add_project_option(boost::program_options::options_description& options);
+
 /// `--server`, `--project` and `-o`.
 void add_server_options(boost::program_options::options_description& options);
 
@@ -44,26 +47,37 @@ public:
       const std::string& target, const char* key, const char* cursor, std::size_t most,
       const std::function<runtime::result<void>(const ordered_json&)>& visit);
 
+  /// The id of the run that a person means: `@latest`, the latest one of the project; the beginning
+  /// of one's id, of 4 digits or more; anything else is taken for an id. Errors: `not_found`,
+  /// `invalid_argument` for a beginning of several and for an id beside `--project`; those of
+  /// `ask`.
+  [[nodiscard]] runtime::result<std::string> run_of(const std::string& word);
+
   /// The error that an answer of 400 or more tells, with the places of its mistakes.
   [[nodiscard]] runtime::error problem_of(const http::client_response& answer) const;
 
   /// What to say of something that does not answer as a millrace server does.
   [[nodiscard]] runtime::error not_ours() const;
 
+  /// How long an answer may take from now on.
+  void set_timeout(runtime::duration timeout);
+
   [[nodiscard]] http::client& client() { return *client_; }
   [[nodiscard]] const std::string& url() const { return url_; }
   [[nodiscard]] runtime::steady_time now() const { return clock_->steady(); }
-  [[nodiscard]] output_form form() const { return form_; }
+  [[nodiscard]] output_form form() const { return style_.form; }
+  [[nodiscard]] const output_style& style() const { return style_; }
   [[nodiscard]] const std::string& project() const { return project_; }
   /// `/api/v1/projects/NAME/pipelines`.
   [[nodiscard]] std::string pipelines() const;
 
 private:
-  remote(http::url base, output_form form, std::string project);
+  remote(http::url base, const output_style& style, std::string project);
 
-  output_form form_;
+  output_style style_;
   std::string url_;
   std::string project_;
+  bool is_project_given_ = false;
   std::unique_ptr<runtime::system_clock> clock_;
   std::unique_ptr<http::client> client_;
 };

@@ -69,9 +69,7 @@ exit_code run_apply(const option_values& options, const std::vector<std::string>
       std::cout << "pipeline " << name << " version " << answer->at("version")
                 << (answer->at("changed").get<bool>() ? "" : " (unchanged)") << '\n';
     } else {
-      auto row = *answer;
-      row["name"] = name;
-      print_one(server->form(), row, "name");
+      print_one(server->form(), *answer);
     }
   }
   return exit_code::ok;
@@ -129,12 +127,12 @@ exit_code print_last_outputs(remote& server, const std::string& run,
   const auto tasks = "/api/v1/runs/" + escaped(run) + "/tasks";
   const auto print = [&](const ordered_json& task) -> result<void> {
     if (task.at("state") != "succeeded" ||
-        std::find(needed.begin(), needed.end(), task.at("task").get<std::string>()) !=
+        std::find(needed.begin(), needed.end(), task.at("name").get<std::string>()) !=
             needed.end()) {
       return {};
     }
     const auto answer = server.client().stream(
-        http::method::get, tasks + "/" + escaped(task.at("name").get<std::string>()) + "/logs", {},
+        http::method::get, tasks + "/" + escaped(task.at("id").get<std::string>()) + "/logs", {},
         {}, [](std::string_view piece) {
           std::cout << piece;
           return std::cout ? http::flow::more : http::flow::stop;
@@ -182,9 +180,9 @@ exit_code run_submit(const option_values& options, const std::vector<std::string
   if (!answer) {
     return report(answer.error());
   }
-  const auto run = answer->at("run").get<std::string>();
+  const auto run = answer->at("id").get<std::string>();
   if (!logs) {
-    print_one(is_table(server->form()) ? output_form::name : server->form(), *answer, "run");
+    print_one(is_table(server->form()) ? output_form::name : server->form(), *answer);
     std::cout.flush();
   }
   if (!waits) {
@@ -201,6 +199,7 @@ exit_code run_submit(const option_values& options, const std::vector<std::string
 
 void add_watch_options(po::options_description& options) {
   add_server_option(options);
+  add_project_option(options);
   options.add_options()("progress", po::value<std::string>()->value_name("MODE"),
                         "auto (default), tty, plain, json or quiet");
   add_timeout_option(options);
@@ -216,7 +215,11 @@ exit_code run_watch(const option_values& options, const std::vector<std::string>
     return report(exit_code::usage, "--progress must be auto, tty, plain, json or quiet");
   }
   const auto timeout = timeout_of(options);
-  return timeout ? watch(*server, positional[0], *mode, *timeout) : report(timeout.error());
+  if (!timeout) {
+    return report(timeout.error());
+  }
+  const auto run = server->run_of(positional[0]);
+  return run ? watch(*server, *run, *mode, *timeout) : report(run.error());
 }
 
 }  // namespace
@@ -233,7 +236,7 @@ std::vector<command> submit_commands() {
        "  millrace submit nightly --wait --timeout 1h\n",
        1, 1, add_submit_options, run_submit},
       {"watch", "RUN", "follow a run to its end",
-       "  millrace watch RUN\n  millrace watch RUN --progress json\n", 1, 1, add_watch_options,
+       "  millrace watch RUN\n  millrace watch @latest --progress json\n", 1, 1, add_watch_options,
        run_watch},
   };
 }

@@ -85,6 +85,24 @@ std::size_t columns_of(std::string_view text) {
   return columns;
 }
 
+std::string shortened(std::string_view text, std::size_t columns) {
+  if (columns_of(text) <= columns) {
+    return std::string{text};
+  }
+  std::size_t end = 0;
+  std::size_t taken = 0;
+  for (auto rest = text; !rest.empty();) {
+    const auto from = rest;
+    take(rest);
+    taken += columns_of(from.substr(0, from.size() - rest.size()));
+    if (taken >= columns) {
+      break;
+    }
+    end = text.size() - rest.size();
+  }
+  return std::string{text.substr(0, end)} + "\u2026";
+}
+
 std::string local_time(const std::string& text) {
   std::tm time{};
   const auto* const rest = ::strptime(text.c_str(), "%Y-%m-%dT%H:%M:%S", &time);

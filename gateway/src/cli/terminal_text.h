@@ -19,6 +19,10 @@ namespace millrace::gateway::cli {
 /// the C library's `wcwidth` has it. Requires: what `printable` made.
 [[nodiscard]] std::size_t columns_of(std::string_view text);
 
+/// The text if it has no more columns than that, else its beginning and an ellipsis. Requires: as
+/// `columns_of`; columns >= 1.
+[[nodiscard]] std::string shortened(std::string_view text, std::size_t columns);
+
 /// A time of the API (RFC 3339 in UTC) in whole seconds of the local time zone, with its offset;
 /// other text unchanged.
 [[nodiscard]] std::string local_time(const std::string& text);

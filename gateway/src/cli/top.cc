@@ -61,7 +61,7 @@ private:
 
 ordered_json type_of(const ordered_json& before, const ordered_json& after, double seconds) {
   const difference both{before, after, seconds};
-  return {{"type", after.value("type", "")},
+  return {{"id", after.value("id", "")},
           {"activations", after.value("activations", 0)},
           {"calls_per_second", both.rate("calls_total")},
           {"errors_per_second", both.rate("errors_total")},
@@ -75,7 +75,7 @@ ordered_json type_of(const ordered_json& before, const ordered_json& after, doub
 
 ordered_json named(const ordered_json& types, const std::string& name) {
   for (const auto& each : types) {
-    if (each.value("type", "") == name) {
+    if (each.value("id", "") == name) {
       return each;
     }
   }
@@ -124,8 +124,8 @@ runtime::result<ordered_json> top_of(const ordered_json& before, const ordered_j
     const difference rows{storage_then, storage, seconds};
     auto types = ordered_json::array();
     for (const auto& each : after.at("types")) {
-      types.push_back(type_of(named(then.value("types", ordered_json::array()), each.at("type")),
-                              each, seconds));
+      types.push_back(
+          type_of(named(then.value("types", ordered_json::array()), each.at("id")), each, seconds));
     }
     std::stable_sort(types.begin(), types.end(), [](const auto& a, const auto& b) {
       return number(a, "calls_per_second") > number(b, "calls_per_second");
@@ -171,7 +171,7 @@ std::string top_text(const ordered_json& top) {
                       "TURN P99", "THREADS");
   for (const auto& each : top.at("types")) {
     text += fmt::format(
-        row, each.at("type").get<std::string>(), number(each, "activations"),
+        row, each.at("id").get<std::string>(), number(each, "activations"),
         fmt::format("{:.1f}", number(each, "calls_per_second")),
         fmt::format("{:.1f}", number(each, "errors_per_second")), time_text(each.at("p50_ms")),
         time_text(each.at("p99_ms")), number(each, "queued"), number(each, "queued_max"),

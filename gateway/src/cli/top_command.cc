@@ -9,6 +9,7 @@
 #include <iostream>
 #include <optional>
 
+#include "cli/reconnects.h"
 #include "cli/remote.h"
 #include "cli/top.h"
 
@@ -21,13 +22,26 @@ namespace {
 constexpr double interval_default = 1;
 constexpr double interval_max = 3'600;
 
+// How the terminal was; here because a signal's handler gives it back too.
+termios terminal_before;
+bool keys_taken = false;
+
+void give_screen_back() {
+  constexpr std::string_view text = "\x1b[?25h\x1b[?1049l";
+  static_cast<void>(!::write(STDOUT_FILENO, text.data(), text.size()));
+  if (keys_taken) {
+    ::tcsetattr(STDIN_FILENO, TCSANOW, &terminal_before);
+  }
+}
+
 // Takes the whole screen of a terminal, and keys without their line ends; gives both back.
 class screen {
 public:
   screen() {
-    keys_ = ::tcgetattr(STDIN_FILENO, &before_) == 0;
-    if (keys_) {
-      auto raw = before_;
+    keys_taken = ::tcgetattr(STDIN_FILENO, &terminal_before) == 0;
+    before_forced_exit(give_screen_back);
+    if (keys_taken) {
+      auto raw = terminal_before;
       raw.c_lflag &= ~static_cast<tcflag_t>(ICANON | ECHO);
       raw.c_cc[VSUSP] = _POSIX_VDISABLE;  // a stopped program would leave the terminal like this
       ::tcsetattr(STDIN_FILENO, TCSANOW, &raw);
@@ -37,10 +51,9 @@ public:
   screen(const screen&) = delete;
   screen& operator=(const screen&) = delete;
   ~screen() {
-    std::cout << "\x1b[?25h\x1b[?1049l" << std::flush;
-    if (keys_) {
-      ::tcsetattr(STDIN_FILENO, TCSANOW, &before_);
-    }
+    before_forced_exit(nullptr);
+    std::cout << std::flush;
+    give_screen_back();
   }
 
   // Shows what fits of the text.
@@ -61,7 +74,7 @@ public:
   // Whether the person has pressed q since the last time.
   [[nodiscard]] bool quit() const {
     char key = 0;
-    while (keys_ && wait_for_interrupt(std::chrono::milliseconds{0}, STDIN_FILENO) &&
+    while (keys_taken && wait_for_interrupt(std::chrono::milliseconds{0}, STDIN_FILENO) &&
            ::read(STDIN_FILENO, &key, 1) == 1) {
       if (key == 'q' || key == 'Q') {
         return true;
@@ -69,11 +82,7 @@ public:
     }
     return false;
   }
-  [[nodiscard]] int keys() const { return keys_ ? STDIN_FILENO : -1; }
-
-private:
-  termios before_{};
-  bool keys_ = false;
+  [[nodiscard]] int keys() const { return keys_taken ? STDIN_FILENO : -1; }
 };
 
 runtime::result<std::chrono::milliseconds> interval_of(const option_values& options) {
@@ -94,11 +103,16 @@ runtime::result<ordered_json> figures(remote& server) {
   return server.ask(http::method::get, "/api/v1/silo");
 }
 
+// Of a server that may come back.
+bool is_away(const runtime::error& why) {
+  return why.code() == runtime::errc::unavailable || why.code() == runtime::errc::deadline_exceeded;
+}
+
 void print(output_form form, const ordered_json& top) {
   if (is_table(form)) {
     std::cout << top_text(top);
   } else {
-    print_one(form, top, "type");
+    print_one(form, top);
   }
   std::cout << std::flush;
 }
@@ -136,12 +150,27 @@ exit_code run_top(const option_values& options, const std::vector<std::string>&)
     shown.emplace();
     screen::show("millrace top: " + server->url() + "\n");
   }
+  reconnects tries;
   for (;;) {
     static_cast<void>(wait_for_interrupt(*interval, shown ? shown->keys() : -1));
     if (interrupts() > 0 || (shown && shown->quit()) || !std::cout) {
       return interrupts() > 0 && once ? exit_code::interrupted : exit_code::ok;
     }
     auto after = figures(*server);
+    while (!after && !once && is_away(after.error())) {
+      const auto wait = tries.after(pass::nothing);
+      if (!wait || interrupts() > 0) {
+        break;
+      }
+      if (shown) {
+        screen::show(after.error().text() + "; trying again\n");
+      }
+      static_cast<void>(wait_for_interrupt(*wait, -1));
+      after = figures(*server);
+    }
+    if (after) {
+      tries = {};
+    }
     const auto top = after ? top_of(*before, *after) : after.error();
     if (!top) {
       shown.reset();

@@ -7,10 +7,9 @@
 #include <algorithm>
 #include <csignal>
 #include <limits>
-#include <thread>
 
 #include "cli/closing.h"
-#include "cli/reconnects.h"
+#include "cli/follow.h"
 #include "cli/terminal_text.h"
 #include "millrace/actors/duration_text.h"
 
@@ -97,68 +96,33 @@ bool is_event_stream(const http::client_response& answer) {
   return answer.headers.find("Content-Type").value_or("").starts_with("text/event-stream");
 }
 
-// A proxy whose server is away, or a server that is stopping.
-bool may_pass(int status) {
-  return status >= 500;
-}
-
-// Follows the run's events, over broken connections too. False when `latest` came first.
+// Follows the run's events to its end. False when `latest` came first.
 result<bool> follow_events(remote& server, const std::string& run, progress& view,
                            runtime::steady_time latest) {
   std::string last;
-  auto ended = false;
-  auto reached = false;
-  for (reconnects tries;;) {
+  return follow(server, latest, [&]() -> passed {
     auto brought = pass::nothing;
-    const auto began = server.now();
+    auto ended = false;
     const auto answer = server.client().events(
         "/api/v1/runs/" + escaped(run) + "/events", last,
         [&](const http::received_event& event) {
           brought = pass::something;
           last = event.id;
-          if (event.name == "end") {
-            ended = true;
-            return http::flow::stop;
-          }
-          if (const auto known = event_from_json(event.data)) {
+          ended = event.name == "end";
+          if (const auto known = ended ? std::nullopt : event_from_json(event.data)) {
             view.event(*known);
           }
-          return http::flow::more;
+          return ended ? http::flow::stop : http::flow::more;
         },
         latest);
     if (ended) {
-      return true;
+      return {.is_done = true};
     }
-    const auto now = server.now();
-    if (now >= latest) {
-      return false;
+    if (answer && answer->status < 400 && !is_event_stream(*answer)) {
+      return {.is_final = true, .has_answer = true, .why = server.not_ours()};
     }
-    error why{errc::unavailable, server.url() + " ends the events of the run before its end"};
-    reached = reached || answer || brought == pass::something;
-    if (!reached) {
-      return answer.error();  // more likely a wrong address than a restart
-    }
-    if (!answer) {
-      why = answer.error();
-    } else if (answer->status >= 400) {
-      why = server.problem_of(*answer);
-    } else if (!is_event_stream(*answer)) {
-      return server.not_ours();
-    }
-    if (answer && answer->status >= 400 && !may_pass(answer->status)) {
-      return why;
-    }
-    // A quiet run may outlast what a proxy allows one stream.
-    if (now - began >= reconnects::patience && why.code() != errc::deadline_exceeded) {
-      brought = pass::something;
-    }
-    const auto wait = tries.after(brought);
-    if (!wait) {
-      return error{errc::unavailable,
-                   why.text() + "; gave up after " + actors::format_duration(reconnects::patience)};
-    }
-    std::this_thread::sleep_for(std::min<runtime::duration>(*wait, latest - now));
-  }
+    return passed_of(server, answer, brought);
+  });
 }
 
 }  // namespace

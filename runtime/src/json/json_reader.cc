@@ -4,7 +4,9 @@
 
 #include "json/base64.h"
 #include "json/json_names.h"
+#include "json/json_tree.h"
 #include "json/rfc3339.h"
+#include "json/signal_name.h"
 #include "millrace/runtime/json.h"
 
 namespace millrace::runtime {
@@ -33,37 +35,25 @@ std::string describe(const json& value) {
                              : "null";
 }
 
-std::string escaped(std::string_view key) {
-  std::string out;
-  for (const char each : key) {
-    if (each == '~' || each == '/') {
-      out += each == '~' ? "~0" : "~1";
-    } else {
-      out += each;
-    }
-  }
-  return out;
-}
-
 [[noreturn]] void expected(const std::string& pointer, std::string_view what, const json& found) {
   throw mistake{pointer, "expected " + std::string{what} + ", found " + describe(found)};
 }
 
 class message_reader {
 public:
-  void read_struct(const json& from, capnp::DynamicStruct::Builder into, const std::string& pointer,
-                   unsigned depth) {
-    if (depth > json_depth_max) {
-      throw mistake{pointer, "nested deeper than " + std::to_string(json_depth_max)};
-    }
+  void read_struct(const json& from, capnp::DynamicStruct::Builder into,
+                   const std::string& pointer) {
     if (!from.is_object()) {
       expected(pointer, "an object", from);
     }
     std::string chosen;
     for (const auto& [key, value] : from.items()) {
-      const auto here = pointer + "/" + escaped(key);
+      const auto here = pointer + "/" + pointer_part(key);
       const auto field = find(into.getSchema(), key, here);
       if (value.is_null()) {
+        if (const auto absent = absent_of(field)) {
+          into.set(field, *absent);
+        }
         continue;
       }
       if (in_union(field)) {
@@ -73,7 +63,7 @@ public:
         }
         chosen = key;
       }
-      read_field(field, value, into, here, depth);
+      read_field(field, value, into, here);
     }
   }
 
@@ -82,7 +72,7 @@ private:
                                          const std::string& here) {
     std::string known;
     for (auto field : schema.getFields()) {
-      const auto name = snake_case(name_of(field));
+      const auto name = key_of(field);
       if (name == key) {
         return field;
       }
@@ -93,7 +83,7 @@ private:
   }
 
   void read_field(capnp::StructSchema::Field field, const json& value,
-                  capnp::DynamicStruct::Builder into, const std::string& here, unsigned depth) {
+                  capnp::DynamicStruct::Builder into, const std::string& here) {
     const auto form = form_of(field);
     if (form == field_form::time) {
       const auto time = value.is_string() ? from_rfc3339(value.get_ref<const std::string&>())
@@ -104,8 +94,16 @@ private:
       into.set(field, *time);
       return;
     }
+    if (form == field_form::signal) {
+      const auto number =
+          value.is_string() ? signal_number(value.get_ref<const std::string&>()) : 0;
+      if (number == 0) {
+        throw mistake{here, "expected the name of a signal such as \"SIGTERM\""};
+      }
+      into.set(field, number);
+      return;
+    }
     if (form == field_form::raw_json) {
-      check_depth(value, here, depth + 1);
       set_text(field, value.dump(-1, ' ', false, json::error_handler_t::replace), into);
       return;
     }
@@ -114,7 +112,7 @@ private:
       case which::STRUCT: {
         auto child = field.getProto().isGroup() ? into.get(field).as<capnp::DynamicStruct>()
                                                 : into.init(field).as<capnp::DynamicStruct>();
-        read_struct(value, child, here, depth + 1);
+        read_struct(value, child, here);
         return;
       }
       case which::LIST:
@@ -123,7 +121,7 @@ private:
         }
         read_list(value,
                   into.init(field, static_cast<unsigned>(value.size())).as<capnp::DynamicList>(),
-                  here, depth + 1);
+                  here);
         return;
       case which::TEXT:
         if (!value.is_string()) {
@@ -142,19 +140,6 @@ private:
     }
   }
 
-  // What is embedded as it stands is written and read again by recursion.
-  static void check_depth(const json& value, const std::string& here, unsigned depth) {
-    if (!value.is_structured()) {
-      return;
-    }
-    if (depth > json_depth_max) {
-      throw mistake{here, "nested deeper than " + std::to_string(json_depth_max)};
-    }
-    for (const auto& each : value) {
-      check_depth(each, here, depth + 1);
-    }
-  }
-
   static void set_text(capnp::StructSchema::Field field, const std::string& text,
                        capnp::DynamicStruct::Builder into) {
     auto room = into.init(field, static_cast<unsigned>(text.size())).as<capnp::Text>();
@@ -170,18 +155,14 @@ private:
     return *std::move(bytes);
   }
 
-  void read_list(const json& from, capnp::DynamicList::Builder into, const std::string& pointer,
-                 unsigned depth) {
-    if (depth > json_depth_max) {
-      throw mistake{pointer, "nested deeper than " + std::to_string(json_depth_max)};
-    }
+  void read_list(const json& from, capnp::DynamicList::Builder into, const std::string& pointer) {
     const auto type = into.getSchema().getElementType();
     for (unsigned at = 0; at < from.size(); ++at) {
       const auto& value = from[at];
       const auto here = pointer + "/" + std::to_string(at);
       switch (type.which()) {
         case which::STRUCT:
-          read_struct(value, into[at].as<capnp::DynamicStruct>(), here, depth + 1);
+          read_struct(value, into[at].as<capnp::DynamicStruct>(), here);
           break;
         case which::LIST:
           if (!value.is_array()) {
@@ -189,7 +170,7 @@ private:
           }
           read_list(value,
                     into.init(at, static_cast<unsigned>(value.size())).as<capnp::DynamicList>(),
-                    here, depth + 1);
+                    here);
           break;
         case which::TEXT: {
           if (!value.is_string()) {
@@ -325,13 +306,15 @@ result<any_message> from_json(capnp::StructSchema schema, std::string_view text)
   if (text.find_first_not_of(" \t\r\n") == std::string_view::npos) {
     return any_message{std::move(body)};
   }
+  const auto tree = read_json(text);
+  if (!tree) {
+    return tree.error();
+  }
   try {
-    message_reader{}.read_struct(json::parse(text), root, "", 0);
+    message_reader{}.read_struct(*tree, root, "");
   } catch (const mistake& wrong) {
     return error{errc::invalid_argument,
                  (wrong.pointer.empty() ? "the body" : wrong.pointer) + ": " + wrong.text};
-  } catch (const json::exception&) {
-    return error{errc::invalid_argument, "not JSON: " + json_mistake(text)};
   } catch (const kj::Exception& refused) {
     return error{errc::invalid_argument,
                  std::string{"refused: "} + refused.getDescription().cStr()};

@@ -5,6 +5,7 @@
 #include "json/base64.h"
 #include "json/json_names.h"
 #include "json/rfc3339.h"
+#include "json/signal_name.h"
 #include "millrace/runtime/json.h"
 
 namespace millrace::runtime {
@@ -83,6 +84,12 @@ void write_number(Number number, std::string& out) {
   out.append(digits, end);
 }
 
+bool is_number(capnp::StructSchema::Field field, const capnp::DynamicStruct::Reader& from,
+               std::int64_t number) {
+  const auto value = from.get(field);
+  return value.getType() == capnp::DynamicValue::INT && value.as<std::int64_t>() == number;
+}
+
 void write_value(const capnp::DynamicValue::Reader& value, std::string& out, json_secrets secrets);
 
 void write_field(capnp::StructSchema::Field field, const capnp::DynamicStruct::Reader& from,
@@ -103,6 +110,11 @@ void write_field(capnp::StructSchema::Field field, const capnp::DynamicStruct::R
     const auto text = from.get(field).as<capnp::Text>();
     out +=
         text.size() == 0 ? std::string_view{"null"} : std::string_view{text.begin(), text.size()};
+  } else if (form == field_form::signal) {
+    const auto number = from.get(field).as<std::int32_t>();
+    out += number == 0 ? "null" : '"' + signal_name(number) + '"';
+  } else if (const auto absent = absent_of(field); absent && is_number(field, from, *absent)) {
+    out += "null";
   } else if (field.getType().isStruct() && !field.getProto().isGroup() && !from.has(field)) {
     out += "null";
   } else {
@@ -116,7 +128,7 @@ void write_struct(const capnp::DynamicStruct::Reader& from, std::string& out,
   const auto start = out.size();
   const auto write = [&](capnp::StructSchema::Field field) {
     out += out.size() > start ? ",\"" : "\"";
-    append_snake_case(out, name_of(field));
+    append_key(out, field);
     out += "\":";
     write_field(field, from, out, secrets);
   };

@@ -52,7 +52,7 @@ public:
     REQUIRE(opened);
     host_ = *std::move(opened);
     REQUIRE(here_.start());
-    parts_.emplace(api_parts{here_, *host_, files_, {}});
+    parts_.emplace(api_parts{here_, *host_, files_, bodies_, {}});
     add_actor_routes(routes_, *parts_);
   }
   served_counters(const served_counters&) = delete;
@@ -109,6 +109,7 @@ private:
   runtime::silo here_{runtime::make_memory_storage(), {.threads = 1}};
   std::unique_ptr<actors::pipeline_host> host_;
   file_thread files_;
+  file_thread bodies_;
   std::optional<api_parts> parts_;
   http::router routes_;
 };

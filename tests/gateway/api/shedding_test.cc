@@ -81,7 +81,8 @@ private:
   testing::test_silo silo_{[this](runtime::silo& here) { prepare(here); },
                            {.mailbox_messages_max = mailbox_max}};
   file_thread files_;
-  api_parts parts_{silo_.here(), *host_, files_, {}};
+  file_thread bodies_;
+  api_parts parts_{silo_.here(), *host_, files_, bodies_, {}};
   http::router routes_;
   http::running server_{routes()};
 };

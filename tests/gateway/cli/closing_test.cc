@@ -42,10 +42,10 @@ TEST_CASE("tasks are counted by what became of them") {
 }
 
 TEST_CASE("the last words on a run show what failed tasks complained of") {
-  const auto tasks = ordered_json::parse(R"([{"name":"good","state":"succeeded","attempt":1},
-    {"name":"bad","state":"failed","attempt":2},{"name":"gone","state":"lost","attempt":1},
-    {"name":"quiet","state":"errored","attempt":1},
-    {"name":"never","state":"failed","attempt":0}])");
+  const auto tasks = ordered_json::parse(R"([{"id":"good","state":"succeeded","attempt":1},
+    {"id":"bad","state":"failed","attempt":2},{"id":"gone","state":"lost","attempt":1},
+    {"id":"quiet","state":"errored","attempt":1},
+    {"id":"never","state":"failed","attempt":0}])");
   CHECK(said(tasks, {{"state", "failed"},
                      {"reason", "task `bad` failed"},
                      {"tasks", {{"total", 5}, {"failed", 4}}}}) ==
@@ -55,7 +55,7 @@ TEST_CASE("the last words on a run show what failed tasks complained of") {
 }
 
 TEST_CASE("there are no last words where JSON or nothing is wanted") {
-  const auto tasks = ordered_json::parse(R"([{"name":"bad","state":"failed","attempt":1}])");
+  const auto tasks = ordered_json::parse(R"([{"id":"bad","state":"failed","attempt":1}])");
   for (const auto mode : {progress_mode::json, progress_mode::quiet}) {
     CHECK(said(tasks, {{"state", "failed"}}, mode).empty());
   }
@@ -64,7 +64,7 @@ TEST_CASE("there are no last words where JSON or nothing is wanted") {
 TEST_CASE("of many failures the first are shown and the others counted") {
   auto tasks = ordered_json::array();
   for (int each = 0; each < 13; ++each) {
-    tasks.push_back({{"name", "quiet"}, {"state", "failed"}, {"attempt", 1}});
+    tasks.push_back({{"id", "quiet"}, {"state", "failed"}, {"attempt", 1}});
   }
   CHECK(said(tasks, {{"state", "failed"}}) ==
         "--- and 3 more that failed\n   0.0s  run failed (0 tasks)\n");

@@ -41,7 +41,7 @@ struct with_tasks {
             answer.send(
                 http::json(200, R"({"definition":{"name":"p","tasks":[{"name":"t","run":"x"}]}})"));
           } else {
-            answer.send(http::json(200, R"({"run":"r","state":"succeeded","tasks":{}})"));
+            answer.send(http::json(200, R"({"id":"r","state":"succeeded","tasks":{}})"));
           }
         }} {}
 
@@ -50,8 +50,8 @@ struct with_tasks {
     const auto end = std::min(count, from + limit);
     for (auto at = from; at < end; ++at) {
       const auto name = "t" + std::to_string(at);
-      rows += (rows.empty() ? "" : ",") + (R"({"state":"succeeded","task":"t","name":")" + name) +
-              "\"}";
+      rows +=
+          (rows.empty() ? "" : ",") + (R"({"state":"succeeded","name":"t","id":")" + name) + "\"}";
     }
     return R"({"tasks":[)" + rows + R"(],"next":")" +
            (end < count ? std::to_string(end) : std::string{}) + "\"}";

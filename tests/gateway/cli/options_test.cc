@@ -73,11 +73,36 @@ TEST_CASE("names and labels of a silo are plain words, else they are refused") {
   CHECK(has(command_line({"run", "x.yaml", "--name", "a"}).errors, "--name"));
 }
 
+TEST_CASE("an option that is none is refused with the nearest one") {
+  const auto near = offline({"list", "--limt", "3"});
+  CHECK(near.code == exit_code::usage);
+  CHECK(near.errors ==
+        "millrace: `list` has no option '--limt'; did you mean '--limit'? see `millrace list "
+        "--help`\n");
+  CHECK(command_line({"version", "--frobnicate"}).errors ==
+        "millrace: `version` has no option '--frobnicate'; see `millrace version --help`\n");
+  CHECK(command_line({"list", "--limit"}).code == exit_code::usage);
+}
+
+TEST_CASE("the version is told in every form") {
+  const auto text = command_line({"version"}).output;
+  CHECK(text.starts_with("millrace "));
+  CHECK(command_line({"--version"}).output == text);
+  const auto number = text.substr(9, text.size() - 10);
+  CHECK(command_line({"version", "-o", "name"}).output == number + "\n");
+  CHECK(command_line({"version", "-o", "jsonl"}).output == "{\"version\":\"" + number + "\"}\n");
+  CHECK(command_line({"version", "x"}).code == exit_code::usage);
+}
+
 TEST_CASE("an option that would do nothing is refused") {
   using words = std::vector<std::string>;
   for (const auto& each : {words{"logs", "r", "t", "-o", "json"},
                            {"logs", "r", "t", "--project", "p"},
                            {"watch", "r", "-o", "json"},
+                           {"watch", "r", "--project", "p"},
+                           {"delete", "run", "r", "--project", "p"},
+                           {"get", "r", "--no-headers"},
+                           {"actor", "list", "a", "--timeout", "3s"},
                            {"cancel", "r", "-o", "json"},
                            {"retry", "r", "--project", "p"},
                            {"get", "r", "--project", "p"},

@@ -8,7 +8,7 @@
 namespace millrace::gateway::cli {
 namespace {
 
-std::string printed(output_form form, const char* rows) {
+std::string printed(const output_style& form, const char* rows) {
   std::stringstream output;
   auto* const real = std::cout.rdbuf(output.rdbuf());
   print_rows(form, ordered_json::parse(rows), {"id", "state"}, "id");
@@ -37,6 +37,23 @@ TEST_CASE("rows have their columns in a table, and all that they have in a wide 
         "{\"id\":\"a\",\"state\":\"ok\",\"n\":1}\n{\"id\":\"bcd\",\"why\":{\"x\":2}}\n");
 }
 
+TEST_CASE("a table may be without its titles, and gives way in its last column") {
+  const auto* const rows = R"([{"id":"a","state":"a long text for people"},
+                               {"id":"bcd","state":"\u6f22\u5b57\u6f22\u5b57\u6f22\u5b57"}])";
+  output_style bare{output_form::table};
+  bare.has_titles = false;
+  CHECK(printed(bare, R"([{"id":"a","state":"ok"}])") == "a  ok\n");
+  CHECK(printed(bare, "[]").empty());
+  output_style narrow{output_form::table};
+  narrow.columns_max = 15;
+  CHECK(printed(narrow, rows) ==
+        "ID   STATE\na    a long te\u2026\nbcd  \u6f22\u5b57\u6f22\u5b57\u2026\n");
+  narrow.columns_max = 3;  // no table: it is as narrow as it can be read
+  CHECK(printed(narrow, rows) == "ID   STATE\na    a long \u2026\nbcd  \u6f22\u5b57\u6f22\u2026\n");
+  narrow.columns_max = 200;
+  CHECK(printed(narrow, R"([{"id":"a","state":"ok"}])") == "ID  STATE\na   ok\n");
+}
+
 TEST_CASE("cells are only shown, and columns stand under their titles") {
   CHECK(printed(output_form::table,
                 R"([{"id":"漢字","state":"\u001b[31m"},{"id":"cafe\u0301","state":"\u009bx\ny"},
@@ -49,9 +66,9 @@ TEST_CASE("cells are only shown, and columns stand under their titles") {
 
 TEST_CASE("an object in a table has a line a key, and no JSON") {
   CHECK(printed_one(output_form::table,
-                    R"({"id":"a","exit_code":-1,"none":{},
+                    R"({"id":"a","exit_code":null,"none":{},
                         "params":{"day":"no","text":"x\u009by","exit_code":-1},
-                        "attempts":[{"number":1,"exit_code":-1,"tail":"a\nb\n"}]})") ==
+                        "attempts":[{"id":1,"exit_code":null,"tail":"a\nb\n"}]})") ==
         "id:             a\n"
         "exit_code:      -\n"
         "none:           -\n"
@@ -60,7 +77,7 @@ TEST_CASE("an object in a table has a line a key, and no JSON") {
         "  text: \"x y\"\n"
         "  exit_code: -1\n"
         "attempts:\n"
-        "  - number: 1\n"
+        "  - id: 1\n"
         "    exit_code: null\n"
         "    tail: |\n"
         "      a\n"

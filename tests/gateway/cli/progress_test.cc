@@ -3,6 +3,7 @@
 
 #include <doctest/doctest.h>
 
+#include <cstdlib>
 #include <iostream>
 #include <sstream>
 
@@ -11,7 +12,7 @@ namespace {
 
 progress_event event(const std::string& at, const std::string& name, const std::string& state) {
   auto made = event_from_json(R"({"run_state":"running","at":"2026-01-01T)" + at +
-                              R"(Z","name":")" + name + R"(","state":")" + state + "\"}");
+                              R"(Z","task":")" + name + R"(","state":")" + state + "\"}");
   REQUIRE(made);
   return *std::move(made);
 }
@@ -34,6 +35,28 @@ TEST_CASE("a run that is looked at later took as long as it did") {
         "   1.5s  running          a\n"
         "  1m31s  succeeded        a in 1m30s\n"
         "  1m32s  run succeeded (1 task)\n");
+}
+
+TEST_CASE("colours follow the variables that people set for them") {
+  const auto is_colored = [](progress_mode mode, const char* variable, const char* value) {
+    ::unsetenv("NO_COLOR");
+    ::unsetenv("CLICOLOR_FORCE");
+    ::setenv(variable, value, 1);
+    std::stringstream printed;
+    auto* const real = std::cerr.rdbuf(printed.rdbuf());
+    {
+      progress view{mode};
+      view.event(event("00:00:00", "a", "succeeded"));
+    }
+    std::cerr.rdbuf(real);
+    ::unsetenv(variable);
+    return printed.str().find("\x1b[32m") != std::string::npos;
+  };
+  CHECK(is_colored(progress_mode::tty, "UNRELATED", "1"));
+  CHECK(is_colored(progress_mode::tty, "NO_COLOR", ""));  // as if it were not there
+  CHECK_FALSE(is_colored(progress_mode::tty, "NO_COLOR", "1"));
+  CHECK_FALSE(is_colored(progress_mode::plain, "UNRELATED", "1"));
+  CHECK(is_colored(progress_mode::plain, "CLICOLOR_FORCE", "1"));
 }
 
 TEST_CASE("what is no event of a run, or has no time, is understood as far as it can be") {

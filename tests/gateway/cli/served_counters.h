@@ -41,7 +41,8 @@ struct served_counters {
       *actors::pipeline_host::open({.data_directory = folder.path}, other);
   testing::counter_silo counters;
   file_thread files;
-  api_parts parts{counters.here(), *host, files, {}};
+  file_thread bodies;
+  api_parts parts{counters.here(), *host, files, bodies, {}};
   http::router routes;
   std::optional<http::running> server;
 };

@@ -20,8 +20,8 @@ ordered_json figures(double uptime_ms, std::uint64_t calls) {
   const ordered_json none{{"sum_ms", 0}, {"counts", std::vector<std::uint64_t>(26)}};
   const auto type = [&](const char* name, std::uint64_t total, const ordered_json& length) {
     return ordered_json{
-        {"type", name}, {"activations", 3}, {"calls_total", total}, {"errors_total", total / 2},
-        {"queued", 4},  {"queued_max", 2},  {"latency", length},    {"turns", length}};
+        {"id", name},  {"activations", 3}, {"calls_total", total}, {"errors_total", total / 2},
+        {"queued", 4}, {"queued_max", 2},  {"latency", length},    {"turns", length}};
   };
   return {{"uptime_ms", uptime_ms},
           {"activations", 6},
@@ -47,7 +47,7 @@ TEST_CASE("top shows what happened between two looks, the busiest type first") {
   const auto top = top_of(figures(10'000, 100), figures(12'000, 300));
   REQUIRE(top);
   const auto& busy = top->at("types")[0];
-  CHECK(busy["type"] == "counter");
+  CHECK(busy["id"] == "counter");
   CHECK(busy["calls_per_second"] == 100);
   CHECK(busy["errors_per_second"] == 50);
   CHECK(busy["p50_ms"].get<double>() == doctest::Approx(0.0015));
@@ -89,7 +89,7 @@ TEST_CASE("top looks once, without a terminal") {
   CHECK_FALSE(has(table.output, "\x1b"));
   const auto top = json::parse(
       command_line(*here.server, {"top", "--once", "-d", "0.001", "-o", "json"}).output);
-  CHECK(top["types"][0]["type"] == "counter");
+  CHECK(top["types"][0]["id"] == "counter");
   CHECK(top["types"][0]["activations"] == 1);
 }
 

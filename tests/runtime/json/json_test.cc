@@ -35,7 +35,7 @@ std::string refusal(std::string_view text) {
 constexpr std::string_view defaults =
     R"({"flag":false,"small":0,"large":0,"unsigned_large":0,"real":0,"some_text":"","bytes":"",)"
     R"("mood":"calm","point":null,"points":[],"numbers":[],"at":null,"raw":null,)"
-    R"("either":{"nothing":null}})";
+    R"("either":{"nothing":null},"code":0,"killed_by":null,"id":""})";
 
 TEST_CASE("nothing reads as the defaults, and all fields are written") {
   CHECK(there_and_back("") == defaults);
@@ -86,22 +86,55 @@ TEST_CASE("mistakes are named with their place") {
   CHECK(refusal(R"({"bytes":"A"})") == "/bytes: expected a string in base64");
   CHECK(refusal(R"({"either":{"number":1,"word":"x"}})") ==
         "/either/word: only one of 'number' and 'word' may be given");
-  CHECK(refusal(std::string(100'000, '[')) ==
-        "not JSON: 1:100001: the text ends here before it is whole");
+  CHECK(refusal(std::string(100'000, '[')) == "the body: nested deeper than 64");
+}
+
+TEST_CASE("a number that says that there is none is null, and a signal has a name") {
+  CHECK(there_and_back(R"({"code":null})").find(R"("code":null)") != std::string::npos);
+  CHECK(there_and_back(R"({"code":-1})").find(R"("code":null)") != std::string::npos);
+  CHECK(there_and_back(R"({"code":-2})").find(R"("code":-2)") != std::string::npos);
+  for (const auto* name : {"SIGKILL", "SIGTERM", "SIGABRT", "SIGRTMIN+0", "SIGRTMIN+3"}) {
+    const auto written = std::string{R"("killed_by":")"} + name + "\"";
+    CHECK(there_and_back("{" + written + "}").find(written) != std::string::npos);
+  }
+  for (const auto* wrong : {"9", "\"KILL\"", "\"SIGNAL\"", "\"\""}) {
+    CHECK(refusal(std::string{R"({"killed_by":)"} + wrong + "}") ==
+          "/killed_by: expected the name of a signal such as \"SIGTERM\"");
+  }
+}
+
+TEST_CASE("a field may have another key than its name") {
+  CHECK(there_and_back(R"({"id":"x"})").ends_with(R"("id":"x"})"));
+  CHECK(refusal(R"({"name":"x"})").find("/name: unknown key; expected are: ") == 0);
 }
 
 TEST_CASE("what is no JSON is told by its line and column") {
-  CHECK(json_mistake("{\n  \"large\": 5\n}").empty());
-  CHECK(json_mistake("") == "1:1: the text ends here before it is whole");
+  const auto mistake_in = [](std::string_view text) {
+    const auto checked = check_json(text);
+    return checked ? std::string{} : checked.error().text();
+  };
+  CHECK(mistake_in("{\n  \"large\": 5\n}").empty());
+  CHECK(mistake_in("") == "not JSON: 1:1: the text ends here before it is whole");
   CHECK(refusal("{\n  `large`: 5}") ==
         "not JSON: 2:3: '`' does not belong here; keys and strings stand in double quotes, commas "
         "between values only");
-  CHECK(json_mistake("[1,]").starts_with("1:4: ']' does not belong here"));
-  CHECK(json_mistake("{}\n{}").starts_with("2:1: '{' does not belong here"));
-  CHECK(json_mistake("{\"a\":1") == "1:7: the text ends here before it is whole");
-  CHECK(json_mistake("\"a\nb\"").starts_with("1:3: a control character stands here"));
-  CHECK(json_mistake("[\"\xff\"]").starts_with("1:3: a character stands here"));
-  CHECK(json_mistake("[\n1, 1e999]") == "2:8: this number is out of range");
+  CHECK(mistake_in("[1,]").starts_with("not JSON: 1:4: ']' does not belong here"));
+  CHECK(mistake_in("{}\n{}").starts_with("not JSON: 2:1: '{' does not belong here"));
+  CHECK(mistake_in("{\"a\":1") == "not JSON: 1:7: the text ends here before it is whole");
+  CHECK(mistake_in("\"a\nb\"").starts_with("not JSON: 1:3: a control character stands here"));
+  CHECK(mistake_in("[\"\xff\"]").starts_with("not JSON: 1:3: a character stands here"));
+  CHECK(mistake_in("[\n1, 1e999]") == "not JSON: 2:8: this number is out of range");
+}
+
+TEST_CASE("a key that stands twice is refused with its place, however it is written") {
+  CHECK(refusal(R"({"large":1,"flag":true,"large":1})") == "/large: this key stands there twice");
+  CHECK(refusal(R"({"large":1,"l\u0061rge":2})") == "/large: this key stands there twice");
+  CHECK(refusal(R"({"points":[{"x":1},{"x":1,"x":1}]})") ==
+        "/points/1/x: this key stands there twice");
+  CHECK(refusal(R"({"raw":{"a/b":[0,[{"~":1,"~":{}}]]}})") ==
+        "/raw/a~1b/1/0/~0: this key stands there twice");
+  CHECK(there_and_back(R"({"raw":[{"a":1},{"a":1},{"b":{"a":1}}]})").find(R"({"b":{"a":1}})") !=
+        std::string::npos);
 }
 
 TEST_CASE("what is embedded as it stands is no deeper than anything else") {

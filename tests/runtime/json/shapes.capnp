@@ -32,4 +32,7 @@ struct Shapes {
     number @14 :Int32;
     word @15 :Text;
   }
+  code @16 :Int32 $Actor.absent(-1);
+  killedBy @17 :Int32 $Actor.signal;
+  name @18 :Text $Actor.json("id");
 }

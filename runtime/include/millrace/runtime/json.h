@@ -21,14 +21,16 @@ inline constexpr unsigned json_depth_max = 64;
 
 /// Reads an object into a new message of `schema`. Empty text is an empty object; missing keys and
 /// nulls keep the defaults.
-/// Errors: `invalid_argument` with the JSON pointer of the first mistake, or its line and column in
-/// what is no JSON, and a remedy.
+/// Errors: as `check_json`; `invalid_argument` with the JSON pointer of the first mistake and a
+/// remedy.
 /// Cost: about 2 us for a small object; builds a tree of the text first.
 [[nodiscard]] result<any_message> from_json(capnp::StructSchema schema, std::string_view json);
 
-/// Why a text is no JSON: `line:column: reason`, both from 1, the column in bytes. Empty when it
-/// is.
-[[nodiscard]] std::string json_mistake(std::string_view text);
+/// Whether a text is JSON that this library reads. Errors: `invalid_argument`: `not JSON:
+/// line:column: reason`, both from 1, the column in bytes; or the JSON pointer of a key that stands
+/// twice in its object (RFC 8259 leaves open which one would count), or of what is nested too
+/// deeply.
+[[nodiscard]] result<void> check_json(std::string_view text);
 
 /// Whether fields that the schema marks $secret are written.
 enum class json_secrets : std::uint8_t {

@@ -1,0 +1,88 @@
+// SPDX-License-Identifier: MIT
+#include "api/respond.h"
+
+#include <charconv>
+
+#include "millrace/actors/name.h"
+
+namespace millrace::gateway {
+
+using runtime::errc;
+using runtime::error;
+using runtime::result;
+
+http::response answer_of(int status, capnp::DynamicStruct::Reader shown) {
+  std::string text;
+  runtime::to_json(shown, text);
+  return http::json(status, std::move(text));
+}
+
+http::response answer_of(int status, const nlohmann::ordered_json& tree) {
+  // Names and texts of others may be no UTF-8; they are shown as far as they are.
+  return http::json(status,
+                    tree.dump(-1, ' ', false, nlohmann::ordered_json::error_handler_t::replace));
+}
+
+std::shared_ptr<const runtime::request_context> trace_of(const http::request& request) {
+  const auto parent = request.headers.find("traceparent");
+  if (!parent || parent->size() != 55 || !parent->starts_with("00-")) {
+    return nullptr;
+  }
+  constexpr std::string_view shape = "00-00000000000000000000000000000000-0000000000000000-00";
+  for (std::size_t at = 0; at < shape.size(); ++at) {
+    const auto digit =
+        std::string_view{"0123456789abcdef"}.find((*parent)[at]) != std::string_view::npos;
+    if (shape[at] == '-' ? (*parent)[at] != '-' : !digit) {
+      return nullptr;
+    }
+  }
+  const auto zero = [](std::string_view id) {
+    return id.find_first_not_of('0') == std::string_view::npos;
+  };
+  if (zero(parent->substr(3, 32)) || zero(parent->substr(36, 16))) {
+    return nullptr;
+  }
+  return std::make_shared<const runtime::request_context>(
+      runtime::request_context{{"traceparent", std::string{*parent}}});
+}
+
+result<std::uint64_t> number_in_query(const http::request& request, std::string_view name,
+                                      std::uint64_t fallback, std::uint64_t most) {
+  const auto text = request.query(name);
+  if (!text) {
+    return fallback;
+  }
+  std::uint64_t number = 0;
+  const auto* end = text->data() + text->size();
+  const auto [after, failure] = std::from_chars(text->data(), end, number);
+  if (failure != std::errc{} || after != end || number > most) {
+    return error{errc::invalid_argument, "query parameter '" + std::string{name} +
+                                             "' must be a number from 0 to " +
+                                             std::to_string(most)};
+  }
+  return number;
+}
+
+std::string text_in_query(const http::request& request, std::string_view name) {
+  return std::string{request.query(name).value_or("")};
+}
+
+result<std::string> name_in(std::string_view text, std::string_view what) {
+  if (!actors::is_name(text)) {
+    return error{errc::invalid_argument, "'" + std::string{text} + "' is no name of " +
+                                             std::string{what} + ": " +
+                                             std::string{actors::name_rule_in_words()}};
+  }
+  return std::string{text};
+}
+
+result<std::string> pipeline_key(const http::request& request) {
+  const auto project = name_in(request.param("project"), "a project");
+  const auto name = name_in(request.param("name"), "a pipeline");
+  if (!project || !name) {
+    return project ? name.error() : project.error();
+  }
+  return *project + "/" + *name;
+}
+
+}  // namespace millrace::gateway

@@ -1,0 +1,196 @@
+// SPDX-License-Identifier: MIT
+#include "cli/follow.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <iostream>
+#include <thread>
+
+#include "millrace/actors/duration_text.h"
+
+namespace millrace::gateway::cli {
+
+using runtime::errc;
+using runtime::error;
+using runtime::result;
+
+namespace {
+
+// A proxy whose server is away, a server that is stopping, or one that is busy.
+bool may_pass(int status) {
+  return status >= 500 || status == 429;
+}
+
+bool has_ended(const std::string& state) {
+  return state != "waiting" && state != "queued" && state != "running" && state != "backing_off";
+}
+
+// Where a reader of a task's log is.
+class log_reader {
+public:
+  log_reader(remote& server, const log_choice& which)
+      : server_(server),
+        which_(which),
+        task_(fmt::format("/api/v1/runs/{}/tasks/{}", escaped(which.run), escaped(which.task))),
+        attempt_(which.attempt) {}
+
+  // Prints the end of what there is, and goes on after it.
+  result<void> begin_at_tail() {
+    const auto query = fmt::format("&tail={}{}", which_.tail,
+                                   attempt_ == 0 ? "" : fmt::format("&attempt={}", attempt_));
+    const auto answer = server_.client().send(http::method::get, target() + query);
+    if (!answer) {
+      return answer.error();
+    }
+    if (answer->status == 409) {
+      return {};  // it has not started, so there is nothing to leave out
+    }
+    if (answer->status >= 400) {
+      return server_.problem_of(*answer);
+    }
+    std::cout << answer->body << std::flush;
+    offset_ = answer->body.size() + number_in(*answer, "Log-Offset");
+    attempt_ = static_cast<std::uint32_t>(number_in(*answer, "Log-Attempt"));
+    return {};
+  }
+
+  // The task's word first: it knows which attempts there are.
+  passed once() {
+    const auto looked = server_.client().send(http::method::get, task_);
+    if (!looked || looked->status >= 400) {
+      return passed_of(server_, looked, pass::nothing);
+    }
+    const auto task = ordered_json::parse(looked->body, nullptr, false);
+    if (!task.is_object() || !task.contains("attempts")) {
+      return {.is_final = true, .why = server_.not_ours()};
+    }
+    const auto& attempts = task["attempts"];
+    const auto latest = attempts.empty() ? 0U : attempts.back().value("id", 0U);
+    if (is_whole_ &&
+        (which_.attempt != 0 || (has_ended(task.value("state", "")) && latest <= attempt_))) {
+      return {.is_done = true};
+    }
+    if (attempt_ == 0) {
+      attempt_ = std::max(latest, 1U);
+    } else if (is_whole_) {
+      ++attempt_;
+      offset_ = 0;
+      is_told_ = false;
+    }
+    is_whole_ = false;
+    return read();
+  }
+
+private:
+  [[nodiscard]] std::string target() const {
+    return task_ + "/logs?stream=" + (which_.is_errors ? "stderr" : "stdout");
+  }
+
+  static std::uint64_t number_in(const http::client_response& answer, const char* name) {
+    const std::string text{answer.headers.find(name).value_or("0")};
+    return std::strtoull(text.c_str(), nullptr, 10);
+  }
+
+  passed read() {
+    auto brought = pass::nothing;
+    const auto answer = server_.client().stream(
+        http::method::get,
+        fmt::format("{}&attempt={}&offset={}&follow=true", target(), attempt_, offset_), {}, {},
+        [&](std::string_view piece) {
+          brought = pass::something;
+          tell();
+          offset_ += piece.size();
+          std::cout << piece << std::flush;
+          return std::cout ? http::flow::more : http::flow::stop;
+        });
+    if (!std::cout) {
+      return {.is_done = true};
+    }
+    if (answer && answer->status < 400) {
+      has_read_ = true;
+      tell();
+    }
+    // 404: there is no such attempt and will be none, so the one before was the last.
+    if (answer && (answer->status < 400 || (answer->status == 404 && has_read_))) {
+      is_whole_ = true;
+      return once();
+    }
+    return passed_of(server_, answer, brought);
+  }
+
+  // That it is another attempt than the one before.
+  void tell() {
+    if (!std::exchange(is_told_, true)) {
+      std::cerr << "millrace: attempt " << attempt_ << " begins\n";
+    }
+  }
+
+  remote& server_;
+  const log_choice& which_;
+  const std::string task_;
+  std::uint32_t attempt_;     // 0: not known yet
+  std::uint64_t offset_ = 0;  // of the next byte
+  bool is_whole_ = false;     // its end has come
+  bool has_read_ = false;     // one, at least
+  bool is_told_ = true;       // not of the first one
+};
+
+}  // namespace
+
+passed passed_of(const remote& server, const result<http::client_response>& answer, pass brought) {
+  passed made{.has_answer = answer || brought == pass::something, .brought = brought};
+  if (!answer) {
+    made.why = answer.error();
+  } else if (answer->status >= 400) {
+    made.why = server.problem_of(*answer);
+    made.is_final = !may_pass(answer->status);
+  } else {
+    made.why = error{errc::unavailable, server.url() + " ended its answer before its time"};
+  }
+  return made;
+}
+
+result<bool> follow(remote& server, runtime::steady_time latest,
+                    const std::function<passed()>& once) {
+  auto reached = false;
+  for (reconnects tries;;) {
+    const auto began = server.now();
+    auto ended = once();
+    if (ended.is_done) {
+      return true;
+    }
+    const auto now = server.now();
+    if (now >= latest) {
+      return false;
+    }
+    reached = reached || ended.has_answer;
+    if (ended.is_final || !reached) {
+      return *ended.why;
+    }
+    // What is quiet may outlast what a proxy, or this program, allows one stream.
+    if (now - began >= reconnects::patience) {
+      ended.brought = pass::something;
+    }
+    const auto wait = tries.after(ended.brought);
+    if (!wait) {
+      return error{errc::unavailable, ended.why->text() + "; gave up after " +
+                                          actors::format_duration(reconnects::patience)};
+    }
+    std::this_thread::sleep_for(std::min<runtime::duration>(*wait, latest - now));
+  }
+}
+
+exit_code follow_log(remote& server, const log_choice& which) {
+  log_reader reader{server, which};
+  if (which.tail > 0) {
+    if (const auto begun = reader.begin_at_tail(); !begun) {
+      return report(begun.error());
+    }
+  }
+  const auto ended =
+      follow(server, runtime::steady_time::max(), [&reader] { return reader.once(); });
+  return ended ? exit_code::ok : report(ended.error());
+}
+
+}  // namespace millrace::gateway::cli

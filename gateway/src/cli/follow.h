@@ -1,0 +1,45 @@
+// SPDX-License-Identifier: MIT
+// Following what a server tells as it happens, over broken connections and restarts too.
+#pragma once
+
+#include <functional>
+#include <optional>
+
+#include "cli/reconnects.h"
+#include "cli/remote.h"
+
+namespace millrace::gateway::cli {
+
+/// How one pass over a stream ended.
+struct passed {
+  bool is_done = false;     ///< All has come.
+  bool is_final = false;    ///< There is no use in another pass.
+  bool has_answer = false;  ///< A server answered.
+  pass brought = pass::nothing;
+  std::optional<runtime::error> why{};  ///< Unless it is done.
+};
+
+/// What a stream's end means. An end that looks whole is not done: that is for the caller to know.
+[[nodiscard]] passed passed_of(const remote& server,
+                               const runtime::result<http::client_response>& answer, pass brought);
+
+/// Calls `once` until it is done; again and again as `reconnects` has it when the connection
+/// breaks, the server is away or says that it fails; but not when nobody answered the first time:
+/// that is more likely a wrong address than a restart. False when `latest` came first. Errors: why
+/// it ended otherwise.
+[[nodiscard]] runtime::result<bool> follow(remote& server, runtime::steady_time latest,
+                                           const std::function<passed()>& once);
+
+/// A task's log.
+struct log_choice {
+  std::string run;
+  std::string task;
+  bool is_errors = false;     ///< The standard error.
+  std::uint32_t attempt = 0;  ///< Only this one; 0: the latest, and those that come after it.
+  std::uint32_t tail = 0;     ///< Only the last lines, to begin with; 0: all.
+};
+
+/// Prints a log as it grows until the task has ended, and says so when another attempt begins.
+[[nodiscard]] exit_code follow_log(remote& server, const log_choice& which);
+
+}  // namespace millrace::gateway::cli

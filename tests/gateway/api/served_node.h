@@ -1,0 +1,112 @@
+// SPDX-License-Identifier: MIT
+// A whole node behind a server, for tests of the API.
+#pragma once
+
+#include <doctest/doctest.h>
+#include <unistd.h>
+
+#include <filesystem>
+#include <memory>
+#include <nlohmann/json.hpp>
+#include <optional>
+#include <string>
+
+#include "api/api.h"
+#include "http/client.h"
+#include "node/node.h"
+
+namespace millrace::gateway {
+
+using http::method;
+using nlohmann::json;
+
+inline constexpr const char* hello = R"(name: hello
+params: {who: world}
+tasks:
+  - {name: say, run: 'echo "hello $MILLRACE_PARAM_WHO"'}
+)";
+
+// A node behind a server, and a client of it.
+class served_node {
+public:
+  served_node() {
+    std::string pattern = "/tmp/millrace-api-XXXXXX";
+    REQUIRE(::mkdtemp(pattern.data()) != nullptr);
+    folder_ = pattern;
+    auto opened = node::open({.data_directory = folder_, .slots = 2});
+    REQUIRE(opened);
+    node_ = *std::move(opened);
+    parts_.emplace(api_parts{node_->silo(), node_->host(), files_, bodies_, {}});
+    add_api(routes_, *parts_);
+    server_.emplace(http::server_options{}, routes_.as_handler(), clock_);
+    const auto port = server_->start();
+    REQUIRE(port);
+    parts_->probe = [this] { return server_->probe(); };
+    options_.base = {"127.0.0.1", *port, ""};
+    client.emplace(options_, clock_);
+  }
+  served_node(const served_node&) = delete;
+  served_node& operator=(const served_node&) = delete;
+  ~served_node() {
+    server_->stop(std::chrono::milliseconds{100});
+    node_->stop();
+    std::filesystem::remove_all(folder_);
+  }
+
+  http::client another_client() { return http::client{options_, clock_}; }
+
+  http::client_response send(method verb, const std::string& target, const std::string& body = {},
+                             const http::header_list& headers = {}) {
+    auto answer = client->send(verb, target, body, headers);
+    REQUIRE_MESSAGE(answer, (answer ? "" : answer.error().text()));
+    return *std::move(answer);
+  }
+  json ask(method verb, const std::string& target, int status, const std::string& body = {},
+           const http::header_list& headers = {}) {
+    const auto answer = send(verb, target, body, headers);
+    CAPTURE(answer.body);
+    CHECK(answer.status == status);
+    return json::parse(answer.body);
+  }
+  // Applies and submits `hello`, and waits for its end.
+  std::string finished_run() {
+    ask(method::put, "/api/v1/projects/p/pipelines/hello", 201, hello);
+    return finished_run("hello");
+  }
+  // Submits a pipeline and waits for its end on the event stream.
+  std::string finished_run(const std::string& pipeline) {
+    const std::string run =
+        ask(method::post, "/api/v1/projects/p/pipelines/" + pipeline + "/runs", 201)["id"];
+    auto ended = false;
+    const auto stream = client->events("/api/v1/runs/" + run + "/events", "",
+                                       [&](const http::received_event& event) {
+                                         ended = event.name == "end";
+                                         return ended ? http::flow::stop : http::flow::more;
+                                       });
+    REQUIRE(stream);
+    CHECK(ended);
+    return run;
+  }
+
+  // Gives a request to the routes without a socket.
+  void handle(http::request& received, http::reply answer) {
+    routes_.handle(received, std::move(answer));
+  }
+
+  const std::filesystem::path& folder() const { return folder_; }
+
+  std::optional<http::client> client;
+
+private:
+  std::filesystem::path folder_;
+  runtime::system_clock clock_;
+  std::unique_ptr<node> node_;
+  file_thread files_;
+  file_thread bodies_;
+  std::optional<api_parts> parts_;
+  http::router routes_;
+  std::optional<http::server> server_;
+  http::client_options options_;
+};
+
+}  // namespace millrace::gateway
