@@ -19,9 +19,11 @@ void promise_base::unhandled_exception() noexcept {
     failure_ = failure;
   } catch (const std::exception& thrown) {
     failure_ = error{errc::internal, std::string{"exception in an actor: "} + thrown.what()};
+    root_->threw = true;
   } catch (...) {
     // kj::Exception is a std::exception only when thrown by KJ itself; anything else has no text.
     failure_ = error{errc::internal, "exception of unknown type in an actor"};
+    root_->threw = true;
   }
 }
 
@@ -36,6 +38,10 @@ void run(promise_base* next) {
     }
     if (!next->ended_) {
       return;  // waits for an answer
+    }
+    if (next->lacks_value_ && !next->failure_) {
+      next->failure_ = error{errc::internal, "a coroutine has ended without co_return of a value"};
+      next->root_->threw = true;  // as if it had: nobody knows what else its author forgot
     }
     auto* parent = next->parent_;
     if (parent == nullptr) {

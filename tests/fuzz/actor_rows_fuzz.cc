@@ -48,8 +48,8 @@ void use(durable_state& state) {
     state.end_send(number, number % 2 == 0 ? "" : "refused");
   }
   MILLRACE_ASSERT(state.outbox().empty());
-  state.remember_received(hash, 7);
-  MILLRACE_ASSERT(state.received(hash, 7));
+  state.remember_received(hash, {7, {}});
+  MILLRACE_ASSERT(state.find_received(hash, 7) != nullptr);
   state.remember_answer(1, "key", {}, wall_time{std::chrono::seconds{1}});
   row_ops ops;
   MILLRACE_ASSERT(state.encode(ops).has_value());

@@ -200,6 +200,7 @@ private:
   void end_waits();
   void finish_deactivation();
   void crash(const error& why);
+  void break_off(const error& why);
   void retire();
   void fail_all(envelope_list& list, const error& why);
   void close_open() noexcept;
@@ -230,6 +231,8 @@ private:
   void show_busy(const envelope* turn) noexcept;
   void turn_runs(envelope& turn) noexcept;
   void turn_pauses() noexcept;
+  void settle_segment(envelope& turn);
+  void take_back_segment();
   [[nodiscard]] const char* name_of_turn(envelope_kind kind, std::uint16_t method) const noexcept;
   void check_stuck();
   [[nodiscard]] pending_method start_method(envelope& turn);
@@ -237,7 +240,10 @@ private:
   void resume_turn(envelope& turn, promise_base* from);
   void run_turn(envelope& turn, promise_base* from);
   void finish(envelope& turn);
+  [[nodiscard]] result<any_message> outcome_of(envelope& turn);
+  void leave_turns(const envelope& turn);
   void finish_call(envelope& turn, result<any_message> outcome);
+  void finish_keyed(envelope& turn, const result<any_message>& outcome);
   void answer(envelope* one, result<any_message> outcome);
   // Whether a call's chain comes from this actor: not, back into open scopes, or into a busy turn.
   enum class chain : std::uint8_t { elsewhere, may_return, cycle };
@@ -260,6 +266,7 @@ private:
 
   // calls.cc
   void take_answer(envelope* one);
+  static void note_effect(const envelope& call, const std::optional<error>& failure) noexcept;
   void resume_waiter(envelope& call);
   void link_open(envelope* one) noexcept;
   static void unlink_open(envelope& one) noexcept;
@@ -285,7 +292,7 @@ private:
   void retry_sends(steady_time& next);
   void dispatch(const std::string& target, lane& one);
   void send_answered(envelope* one);
-  void queue_send(stored_send&& what);
+  void queue_send(std::uint64_t number);
   void tend_dead_letter(envelope* one);
 
   silo_core& home_;
@@ -306,6 +313,7 @@ private:
   std::atomic<steady_time> busy_since_{steady_time{}};
   std::atomic<steady_time> last_used_{steady_time{}};
   bool releasing_ = false;
+  bool broken_ = false;  // what its object is like is not known any more
   bool woken_ = false;  // by the reminder queue, which has to be told once it is active
   deactivation release_ = deactivation::idle;
   std::optional<error> answer_waiting_with_;  // when it has failed to begin
@@ -350,6 +358,9 @@ private:
 
 /// How a turn shares its activation, as the schema has it.
 [[nodiscard]] method_admission declared_admission(const envelope& turn) noexcept;
+
+/// What its caller is told of a turn that failed: not that nothing was done if something was.
+[[nodiscard]] error told_of(const envelope& turn, error why);
 
 /// `type/key` of a message's target.
 [[nodiscard]] std::string name_of(const envelope& one);

@@ -199,15 +199,16 @@ map_base::record& map_base::change(std::string_view key, bool& fresh) {
   }
   activation_->check_may_change();
   auto found = records_.find(key);
-  if (found == records_.end()) {
+  const auto absent = found == records_.end();
+  if (absent) {
     found = records_.emplace(std::string{key}, record{}).first;
     found->second.erased = true;
   }
+  activation_->state().before_change(*this, found, absent);
   auto& one = found->second;
   fresh = one.erased;
   if (fresh) {
     one.version = 0;
-    one.flat.clear();
     one.body = std::make_unique<message_body>();
     one.erased = false;
     ++live_;
@@ -244,6 +245,7 @@ void map_base::erase(std::string_view key) {
   if (found == records_.end() || found->second.erased) {
     return;
   }
+  activation_->state().before_change(*this, found, false);
   auto& one = found->second;
   one.erased = true;
   one.body.reset();

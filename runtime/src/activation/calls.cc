@@ -207,11 +207,23 @@ void activation::take_answer(envelope* one) {
   drop(one);
 }
 
+// Its turn has perhaps had something done by others.
+void activation::note_effect(const envelope& call, const std::optional<error>& failure) noexcept {
+  const auto nothing_was_done =
+      call.is_wait || (failure && retry_of(failure->code()) == retry_class::safe) ||
+      (call.interface != nullptr &&
+       call.interface->methods[call.method].admission == method_admission::read_only);
+  if (!nothing_was_done) {
+    static_cast<envelope&>(*call.where->joined->waiting->root()).acted = true;
+  }
+}
+
 void activation::resume_waiter(envelope& call) {
   auto* where = call.where;
   if (where == nullptr) {
     return;  // its time was up, or its coroutine has ended
   }
+  note_effect(call, call.failure);
   unlink_open(call);
   where->answer = std::move(call.content);
   where->failure = std::move(call.failure);
@@ -347,6 +359,7 @@ void activation::end_open(Why&& why) {
       where->failure.reset();  // the answer is that nobody raised it
     }
     where->propagate = where->propagate || (one.is_wait && where->failure);
+    note_effect(one, where->failure);
     unlink_open(one);
     drop(&one);
     if (--where->joined->left == 0) {

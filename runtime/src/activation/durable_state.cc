@@ -21,6 +21,9 @@ constexpr std::size_t root_garbage_bytes = 512;
 
 constexpr std::size_t scratch_bytes_kept = std::size_t{64} << 10U;
 
+// Of the text that a failed delivery or call with a key leaves.
+constexpr std::size_t failure_bytes_max = 4096;
+
 // Memory that is kept from commit to commit, so that one of small state allocates nothing but what
 // it hands over.
 struct encode_scratch {
@@ -48,6 +51,12 @@ std::string answer_row_rest(std::uint16_t method, std::string_view key) {
 
 void append_time(std::string& out, wall_time when) {
   append_little(out, static_cast<std::uint64_t>(when.time_since_epoch().count()));
+}
+
+// Words are whole; one byte over tells that these are none.
+void append_unknown(std::string& out, std::string_view text) {
+  out += text;
+  out.append((word_bytes + 1 - text.size() % word_bytes) % word_bytes, '\0');
 }
 
 void append_send(std::string& out, const stored_send& what) {
@@ -93,6 +102,123 @@ void durable_state::recount(std::size_t& part, std::size_t bytes) noexcept {
   part = bytes;
 }
 
+// --- taking back ---------------------------------------------------------------------------------
+
+void state_undo::clear() noexcept {
+  used = root = false;
+  if (root_words.capacity() > scratch_bytes_kept) {
+    root_words = {};
+  }
+  maps.clear();
+  records.clear();
+  extras.reset();
+  reminders.clear();
+  sends.clear();
+}
+
+void durable_state::before_any_change() {
+  if (!undo_->used) {
+    undo_->used = true;
+    undo_->dirty = dirty_;
+    undo_->root_dirty = root_dirty_;
+    undo_->bytes = bytes_;
+  }
+}
+
+void durable_state::before_extras_change() {
+  if (undo_ == nullptr || undo_->extras) {
+    return;
+  }
+  before_any_change();
+  const auto& own = more();
+  undo_->extras = {own.pending.encoded().size(), own.sends_in_commit, own.puts, own.outbox_indexed,
+                   own.duties};
+}
+
+void durable_state::before_reminder_change(std::string_view name) {
+  if (undo_ == nullptr) {
+    return;
+  }
+  before_extras_change();
+  auto& kept = undo_->reminders;
+  const auto is_kept = [name](const auto& each) { return each.name == name; };
+  if (std::none_of(kept.begin(), kept.end(), is_kept)) {
+    const auto* was = find_reminder(name);
+    kept.push_back({std::string{name}, was != nullptr ? std::optional{*was} : std::nullopt});
+  }
+}
+
+void durable_state::before_change(map_base& map, map_base::record_map::iterator one, bool absent) {
+  auto& record = one->second;
+  if (undo_ == nullptr || record.touched) {
+    return;
+  }
+  before_any_change();
+  auto& maps = undo_->maps;
+  const auto is_map = [&map](const auto& each) { return each.map == &map; };
+  if (std::none_of(maps.begin(), maps.end(), is_map)) {
+    maps.push_back({&map, map.dirty_.size(), map.live_});
+  }
+  record.touched = true;
+  undo_->records.push_back({&map, one, absent, record.dirty, record.listed, record.erased,
+                            record.version, record.body ? copy_of(*record.body) : nullptr});
+}
+
+void durable_state::keep_segment() noexcept {
+  for (auto& each : std::exchange(undo_, nullptr)->records) {
+    each.at->second.touched = false;
+  }
+}
+
+void durable_state::take_back_segment() {
+  auto& undo = *std::exchange(undo_, nullptr);
+  if (!undo.used) {
+    return;
+  }
+  for (auto& each : undo.maps) {
+    each.map->dirty_.erase(each.map->dirty_.begin() + static_cast<std::ptrdiff_t>(each.dirty),
+                           each.map->dirty_.end());
+    each.map->live_ = each.live;
+  }
+  for (auto& each : undo.records) {
+    if (each.absent) {
+      each.map->records_.erase(each.at);
+      continue;
+    }
+    auto& record = each.at->second;
+    record.body = std::move(each.body);
+    record.version = each.version;
+    record.dirty = each.dirty;
+    record.listed = each.listed;
+    record.erased = each.erased;
+    record.touched = false;
+  }
+  if (undo.root) {
+    root_ = undo.root_there ? message_body::from_flat(undo.root_words) : nullptr;
+  }
+  if (undo.extras) {
+    auto& own = *extras_;
+    own.pending.cut_back(undo.extras->pending_bytes);
+    own.sends_in_commit = undo.extras->sends_in_commit;
+    own.puts = undo.extras->puts;
+    own.outbox_indexed = undo.extras->outbox_indexed;
+    own.duties = undo.extras->duties;
+  }
+  for (const auto number : undo.sends) {
+    extras_->outbox.erase(number);
+  }
+  for (const auto& [name, was] : undo.reminders) {
+    if (was) {
+      extras_->reminders[name] = *was;
+    } else {
+      extras_->reminders.erase(name);
+    }
+  }
+  dirty_ = undo.dirty;
+  root_dirty_ = undo.root_dirty;
+  bytes_ = undo.bytes;
+}
+
 // --- changes -------------------------------------------------------------------------------------
 
 std::string durable_state::value_start(std::size_t more) const {
@@ -118,6 +244,14 @@ std::string durable_state::index_value() const {
 }
 
 message_body& durable_state::edit_root() {
+  if (undo_ != nullptr && !undo_->root) {
+    before_any_change();
+    undo_->root = true;
+    undo_->root_there = root_ != nullptr;
+    if (root_) {
+      root_->flat_into(undo_->root_words);
+    }
+  }
   if (!root_) {
     root_ = std::make_unique<message_body>();
   }
@@ -127,6 +261,7 @@ message_body& durable_state::edit_root() {
 }
 
 void durable_state::set_reminder(const std::string& name, stored_reminder what) {
+  before_reminder_change(name);
   cancel_reminder(name);
   auto value = value_start();
   append_time(value, what.due);
@@ -152,6 +287,7 @@ void durable_state::cancel_reminder(std::string_view name) {
   if (found == extras_->reminders.end()) {
     return;
   }
+  before_reminder_change(name);
   erase(row_table::reminder, name);
   extras_->pending.erase(reminder_index_row(hash_, found->second.due, name));
   extras_->reminders.erase(found);
@@ -168,6 +304,7 @@ const stored_reminder* durable_state::find_reminder(std::string_view name) const
 }
 
 std::uint64_t durable_state::add_send(stored_send what) {
+  before_extras_change();
   auto& own = more();
   if (own.sends_in_commit == 1U << send_bits) {
     throw error{errc::too_large, "one commit holds at most " + std::to_string(1U << send_bits) +
@@ -185,6 +322,9 @@ std::uint64_t durable_state::add_send(stored_send what) {
   own.outbox.emplace(number, std::move(what));
   own.duties = true;
   dirty_ = true;
+  if (undo_ != nullptr) {
+    undo_->sends.push_back(number);
+  }
   return number;
 }
 
@@ -238,21 +378,25 @@ void durable_state::drop_dead_letter(std::uint64_t number) {
   dirty_ = true;
 }
 
-bool durable_state::received(const actor_hash& sender, std::uint64_t number) const {
+const received_mark* durable_state::find_received(const actor_hash& sender,
+                                                  std::uint64_t number) const {
   if (!extras_) {
-    return false;
+    return nullptr;
   }
   const auto found = extras_->inbox.find(hash_bytes(sender));
-  return found != extras_->inbox.end() && found->second >= number;
+  return found != extras_->inbox.end() && found->second.number >= number ? &found->second : nullptr;
 }
 
-void durable_state::remember_received(const actor_hash& sender, std::uint64_t number) {
+void durable_state::remember_received(const actor_hash& sender, received_mark what) {
   const auto bytes = hash_bytes(sender);
-  const auto [at, fresh] = more().inbox.insert_or_assign(bytes, number);
-  bytes_ += fresh ? entry_bytes : 0;
+  what.failure.resize(std::min(what.failure.size(), failure_bytes_max));
   auto value = value_start();
-  append_little(value, number);
+  append_little(value, what.number);
+  value += what.failure;
   put(row_table::inbox, bytes, value);
+  const auto [at, fresh] = more().inbox.try_emplace(bytes);
+  bytes_ += (fresh ? entry_bytes : 0) + what.failure.size() - at->second.failure.size();
+  at->second = std::move(what);
   dirty_ = true;
 }
 
@@ -261,10 +405,10 @@ void durable_state::forget_received(const actor_hash& sender, std::uint64_t numb
     return;
   }
   const auto found = extras_->inbox.find(hash_bytes(sender));
-  if (found != extras_->inbox.end() && found->second <= number) {
+  if (found != extras_->inbox.end() && found->second.number <= number) {
     erase(row_table::inbox, found->first);
+    bytes_ -= entry_bytes + found->second.failure.size();
     extras_->inbox.erase(found);
-    bytes_ -= entry_bytes;
     leftover_ = true;
   }
 }
@@ -284,7 +428,12 @@ void durable_state::remember_answer(std::uint16_t method, std::string_view key, 
   auto value = value_start();
   append_little(value, what.request_hash);
   append_time(value, what.expires);
-  value += what.results;
+  if (what.unknown) {
+    what.results.resize(std::min(what.results.size(), failure_bytes_max));
+    append_unknown(value, what.results);
+  } else {
+    value += what.results;
+  }
   put(row_table::keyed, answer_row_rest(method, key), value);
   auto& own = more().answers[answer_key{method, key}];
   bytes_ += bytes_of(what) - (own.expires == wall_time{} ? 0 : bytes_of(own));

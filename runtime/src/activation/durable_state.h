@@ -15,6 +15,7 @@
 #include "activation/record_words.h"
 #include "activation/reminder_times.h"
 #include "activation/row_layout.h"
+#include "activation/state_undo.h"
 #include "millrace/runtime/ids.h"
 #include "millrace/runtime/message.h"
 #include "millrace/runtime/result.h"
@@ -44,7 +45,14 @@ struct stored_dead_letter {
 struct stored_answer {
   std::uint64_t request_hash = 0;
   wall_time expires{};
-  std::string results;  ///< Flat.
+  std::string results;   ///< Flat; or why the outcome is not known.
+  bool unknown = false;  ///< It has changed something and not ended well, as far as is known.
+};
+
+/// The last delivery from one sender that was handled.
+struct received_mark {
+  std::uint64_t number = 0;
+  std::string failure;  ///< Why it failed, having changed something; empty: it did not.
 };
 
 /// What a record, a reminder, a send or a remembered answer takes beside its content: a node of a
@@ -78,6 +86,13 @@ public:
   /// belongs to an actor with another id and the same hash.
   [[nodiscard]] result<void> load(std::vector<row>&& rows);
 
+  /// From now on what is changed can be taken back. Requires: `undo` is empty.
+  void begin_segment(state_undo& undo) noexcept { undo_ = &undo; }
+  /// Ends that: what was changed is to be committed. `undo` still tells what it was.
+  void keep_segment() noexcept;
+  /// Ends that, and makes everything what it was when it began. `undo` still tells what it was.
+  void take_back_segment();
+
   // The root.
   [[nodiscard]] message_body* root() const noexcept { return root_.get(); }
   [[nodiscard]] message_body& edit_root();
@@ -102,9 +117,10 @@ public:
   /// Requires: there is one of that number.
   void drop_dead_letter(std::uint64_t number);
 
-  /// Whether a delivery with this number has been handled.
-  [[nodiscard]] bool received(const actor_hash& sender, std::uint64_t number) const;
-  void remember_received(const actor_hash& sender, std::uint64_t number);
+  /// How a delivery with this number, or a later one, ended; null when it has not been handled.
+  [[nodiscard]] const received_mark* find_received(const actor_hash& sender,
+                                                   std::uint64_t number) const;
+  void remember_received(const actor_hash& sender, received_mark what);
   void forget_received(const actor_hash& sender, std::uint64_t number);
 
   [[nodiscard]] const stored_answer* find_answer(std::uint16_t method, std::string_view key,
@@ -134,6 +150,8 @@ public:
   /// for changes over `commit_bytes_limit`; the activation must be given up then.
   [[nodiscard]] result<void> encode(row_ops& ops);
 
+  /// A record is about to change. `absent`: it was made for that. Called by its map.
+  void before_change(map_base& map, map_base::record_map::iterator one, bool absent);
   void map_changed() noexcept { dirty_ = true; }
 
 private:
@@ -144,7 +162,7 @@ private:
     std::uint64_t reminders_set = 0;
     std::map<std::uint64_t, stored_send> outbox;
     std::map<std::uint64_t, stored_dead_letter> dead;
-    std::map<std::string, std::uint64_t> inbox;  // by the sender's hash bytes
+    std::map<std::string, received_mark> inbox;  // by the sender's hash bytes
     std::map<answer_key, stored_answer> answers;
     std::size_t purge_at = 64;
 
@@ -156,6 +174,10 @@ private:
   };
 
   [[nodiscard]] extras& more();
+  // Called before the first change of a kind: keep what it was, if it may be taken back.
+  void before_any_change();
+  void before_extras_change();
+  void before_reminder_change(std::string_view name);
   [[nodiscard]] result<void> check_size(std::size_t bytes, std::string_view what) const;
   void recount(std::size_t& part, std::size_t bytes) noexcept;
   /// What a value begins with, and room for `more` bytes.
@@ -173,6 +195,7 @@ private:
                                  std::uint64_t row_version);
   [[nodiscard]] bool load_reminder(std::string_view rest, value_reader& from);
   [[nodiscard]] bool load_send(row_table table, std::string_view rest, value_reader& from);
+  [[nodiscard]] bool load_received(std::string_view rest, value_reader& from);
   [[nodiscard]] bool load_answer(std::string_view rest, value_reader& from);
   [[nodiscard]] result<void> encode_root(row_ops& ops);
   [[nodiscard]] result<void> encode_map(map_base& one, row_ops& ops);
@@ -183,6 +206,7 @@ private:
   std::unique_ptr<message_body> root_;
   map_base* maps_ = nullptr;
   std::unique_ptr<extras> extras_;
+  state_undo* undo_ = nullptr;  // while code of the actor runs
   std::uint64_t version_ = 0;
   std::size_t bytes_ = 0;
   std::size_t map_change_bytes_ = 0;

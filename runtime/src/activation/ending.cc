@@ -126,11 +126,28 @@ void activation::finish_deactivation() {
   if (submitted_ != durable_ || !gated_.empty()) {
     return;  // `committed` comes back here
   }
-  auto& reason = release_ == deactivation::idle && asked()
+  auto& reason = broken_ ? thread_->meter->failed
+                 : release_ == deactivation::idle && asked()
                      ? thread_->meter->evicted
                      : thread_->meter->deactivated[static_cast<std::size_t>(release_)];
   reason.add();
+  if (broken_ && state_.has_duties() && !home_.stopping()) {
+    home_.reminders().wake_later(as_owner());
+  }
   retire();
+}
+
+// Ends without its hook: what the object is like is not known. What was done before is kept, and
+// leaves; turns that wait are given up; who waits for a turn goes to a fresh activation.
+// Requires: active.
+void activation::break_off(const error& why) {
+  broken_ = true;
+  phase_ = phase::deactivating;
+  while (!running_.empty()) {
+    auto& turn = *running_.back();
+    turn.failure = why;
+    finish(turn);
+  }
 }
 
 void activation::crash(const error& why) {
@@ -148,7 +165,8 @@ void activation::crash(const error& why) {
   }
   for (auto* turn : std::exchange(running_, {})) {
     turn->content = {};
-    home_.answer(turn, why);
+    turn->changed_state = turn->changed_state && turn->after_commit <= durable_;
+    home_.answer(turn, told_of(*turn, why));
   }
   show_busy(nullptr);
   fail_all(pending_out_, why);
@@ -168,7 +186,7 @@ void activation::fail_all(envelope_list& list, const error& why) {
   while (auto* one = list.pop()) {
     if (one->kind == envelope_kind::answer && one->caller != this) {
       one->content = {};
-      home_.answer(one, why);
+      home_.answer(one, told_of(*one, why));
     } else {
       one->abandoned = true;
       drop(one);

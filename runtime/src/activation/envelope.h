@@ -61,6 +61,7 @@ public:
 struct send_mark {
   actor_hash sender;
   std::uint64_t number;
+  bool settled = false;  ///< On its way back: the receiver remembers that it failed.
 };
 
 /// A place in the list of a caller's open calls and waits.
@@ -87,6 +88,8 @@ struct envelope : turn_root, open_link {
   bool counted = false;                  ///< It took a place in a bounded mailbox.
   bool warned_stuck = false;             ///< While it is a turn.
   bool may_return = false;               ///< Its chain may come back to the caller's actor.
+  bool changed_state = false;            ///< While it is a turn: before it suspended last.
+  bool acted = false;                    ///< The same: on others, as far as is known.
   std::uint16_t reentry_scopes = 0;      ///< While it is a turn: of `allow_reentry`, alive.
   std::atomic<std::uint16_t> worker{0};  ///< Which activation of a stateless actor has it.
   std::uint16_t method = 0;
@@ -119,7 +122,8 @@ struct envelope : turn_root, open_link {
   std::unique_ptr<answer_sink> sink;
   waiter* where = nullptr;
 
-  // The output gate: leaves when this commit of the activation is durable.
+  // The output gate: leaves when this commit of the activation is durable. Of a turn that has
+  // changed state and suspended: the commit with its first change.
   std::uint64_t after_commit = 0;
 };
 

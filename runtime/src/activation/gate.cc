@@ -14,10 +14,11 @@ constexpr std::size_t shared_commit_bytes_max = commit_bytes_limit / 4;
 }  // namespace
 
 void activation::let_out(envelope* one) {
-  if (!state_.dirty() && submitted_ == durable_ && pending_out_.empty()) {
+  auto& own = current_ != nullptr ? thread_->segment.out : pending_out_;
+  if (!state_.dirty() && submitted_ == durable_ && pending_out_.empty() && own.empty()) {
     leave(one);
   } else {
-    pending_out_.push(one);
+    own.push(one);
   }
 }
 

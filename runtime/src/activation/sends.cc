@@ -41,7 +41,8 @@ void activation::tell(call_spec&& spec) {
   one->method = spec.method;
   one->content = std::move(spec.params);
   one->context = std::move(spec.context);
-  pending_out_.push(one);  // not at once: the turn may still change state
+  // Not at once: the turn may still change state, and fail.
+  (current_ != nullptr ? thread_->segment.out : pending_out_).push(one);
 }
 
 void activation::send(call_spec&& spec) {
@@ -62,12 +63,14 @@ void activation::send(call_spec&& spec) {
                     " have " + std::to_string(what.params.size()) +
                     " bytes; one record holds at most " + std::to_string(record_bytes_max)};
   }
-  queue_send(std::move(what));
+  const auto number = state_.add_send(std::move(what));
+  if (current_ == nullptr) {  // else the segment's end does
+    queue_send(number);
+  }
 }
 
-void activation::queue_send(stored_send&& what) {
-  auto target = target_of(what);
-  const auto number = state_.add_send(std::move(what));
+void activation::queue_send(std::uint64_t number) {
+  auto target = target_of(state_.outbox().at(number));
   if (!outgoing_) {
     outgoing_ = std::make_unique<outgoing>();
   }
@@ -165,7 +168,8 @@ void activation::send_answered(envelope* one) {
   const auto number = one->send->number;
   own.in_flight = false;
   const auto failure = std::move(one->failure);
-  if (failure) {
+  const auto settled = one->send->settled;  // to try again would not do it again
+  if (failure && !settled) {
     const auto retried =
         retry_of(failure->code()) != retry_class::never && failure->code() != errc::internal;
     outgoing_->failing += own.failures++ == 0 ? 1 : 0;
@@ -179,6 +183,8 @@ void activation::send_answered(envelope* one) {
       drop(one);
       return;
     }
+  }
+  if (failure) {
     warn("a send became a dead letter target=" + found->first + " error=" + failure->to_string());
     thread_->meter->dead_letters.add();
   }
@@ -188,7 +194,7 @@ void activation::send_answered(envelope* one) {
   own.items.pop_front();
   state_.end_send(number, failure ? failure->to_string() : std::string{});
   home_.counters().sends_pending.fetch_sub(1, std::memory_order_relaxed);
-  if (!failure && one->interface->placement == actor_placement::partition) {
+  if ((!failure || settled) && one->interface->placement == actor_placement::partition) {
     // Once the outbox row is gone for good, the receiver need not remember the number.
     auto* forget = new envelope{envelope_kind::forget};
     forget->interface = one->interface;
@@ -221,7 +227,7 @@ void activation::tend_dead_letter(envelope* one) {
   }
   try {
     if (one->kind == envelope_kind::retry_dead) {
-      queue_send(stored_send{found->second.what});
+      queue_send(state_.add_send(stored_send{found->second.what}));
     }
   } catch (const error& failure) {
     answer(one, failure);

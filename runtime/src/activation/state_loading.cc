@@ -73,9 +73,7 @@ bool durable_state::load_row(row_table table, std::string_view rest, std::string
     case row_table::version:
       return from.ok();
     case row_table::inbox:
-      bytes_ += entry_bytes;
-      more().inbox[std::string{rest}] = from.u64();
-      return from.ok();
+      return load_received(rest, from);
     case row_table::keyed:
       return load_answer(rest, from);
   }
@@ -152,11 +150,22 @@ bool durable_state::load_send(row_table table, std::string_view rest, value_read
   return true;
 }
 
+bool durable_state::load_received(std::string_view rest, value_reader& from) {
+  received_mark what{from.u64(), std::string{from.rest()}};
+  bytes_ += entry_bytes + what.failure.size();
+  more().inbox[std::string{rest}] = std::move(what);
+  return from.ok();
+}
+
 bool durable_state::load_answer(std::string_view rest, value_reader& from) {
   stored_answer what;
   what.request_hash = from.u64();
   what.expires = wall_time{duration{from.i64()}};
   what.results = from.rest();
+  what.unknown = what.results.size() % sizeof(capnp::word) != 0;  // see append_unknown
+  if (what.unknown) {
+    what.results.resize(what.results.find_last_not_of('\0') + 1);
+  }
   if (rest.size() < 2 || !from.ok()) {
     return false;
   }

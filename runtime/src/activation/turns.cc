@@ -27,7 +27,20 @@ std::uint64_t hash_of_request(const envelope& call) {
   return XXH3_64bits_withSeed(bytes.begin(), bytes.size(), call.method);
 }
 
+bool is_keyed(const envelope& turn) noexcept {
+  return turn.kind == envelope_kind::call && !turn.send && !turn.text.empty();
+}
+
 }  // namespace
+
+error told_of(const envelope& turn, error why) {
+  if ((!turn.changed_state && !turn.acted) || retry_of(why.code()) != retry_class::safe) {
+    return why;
+  }
+  return {errc::outcome_unknown, name_of(turn) + " had " +
+                                     (turn.changed_state ? "changed state" : "called others") +
+                                     " before it failed: " + why.to_string()};
+}
 
 std::string path_of(const envelope& call) {
   std::string path = name_of(call);
@@ -195,8 +208,6 @@ void activation::begin(envelope* one) {
     bottom->set_root(one);
     run_turn(*one, bottom);
   } else {
-    one->done = true;
-    turn_pauses();
     finish(*one);
   }
 }
@@ -218,8 +229,11 @@ bool activation::answered_from_memory(envelope* one) {
       answer(one, error{errc::unavailable, "this send is being served"});
       return true;
     }
-    if (state_.received(one->send->sender, one->send->number)) {
-      answer(one, any_message{});
+    if (const auto* mark = state_.find_received(one->send->sender, one->send->number)) {
+      one->send->settled = !mark->failure.empty();
+      answer(one, one->send->settled
+                      ? result<any_message>{error{errc::outcome_unknown, mark->failure}}
+                      : result<any_message>{any_message{}});
       return true;
     }
     return false;
@@ -242,12 +256,6 @@ bool activation::answered_from_memory(envelope* one) {
     }
     return false;
   };
-  if (const auto* stored = state_.find_answer(one->method, one->text, home_.time().wall())) {
-    if (!reused(stored->request_hash)) {
-      answer(one, any_message::from_flat(stored->results));
-    }
-    return true;
-  }
   for (auto* turn : running_) {
     if (turn->kind == envelope_kind::call && turn->method == one->method &&
         turn->text == one->text) {
@@ -258,12 +266,22 @@ bool activation::answered_from_memory(envelope* one) {
       return true;
     }
   }
+  if (const auto* stored = state_.find_answer(one->method, one->text, home_.time().wall())) {
+    if (!reused(stored->request_hash)) {
+      answer(one, stored->unknown
+                      ? result<any_message>{error{errc::outcome_unknown, stored->results}}
+                      : result<any_message>{any_message::from_flat(stored->results)});
+    }
+    return true;
+  }
   return false;
 }
 
 void activation::turn_runs(envelope& turn) noexcept {
   current_ = &turn;
+  turn.threw = false;
   changed_before_turn_ = state_.dirty();
+  state_.begin_segment(thread_->segment.undo);
   thread_->begins(name_of_turn(turn.kind, turn.method));
 }
 
@@ -271,6 +289,44 @@ void activation::turn_pauses() noexcept {
   current_ = nullptr;
   changed_before_turn_ = false;
   thread_->ends();
+}
+
+// The turn suspends or has ended well: what it has done since it went on is done.
+void activation::settle_segment(envelope& turn) {
+  auto& [undo, out] = thread_->segment;
+  state_.keep_segment();
+  if (undo.used) {
+    for (const auto number : undo.sends) {
+      queue_send(number);
+    }
+    undo.clear();
+    if (!turn.done && !std::exchange(turn.changed_state, true)) {
+      turn.after_commit = submitted_ + 1;
+      // A key is good for one execution, also if the next thing that happens is a crash.
+      if (is_keyed(turn)) {
+        finish_keyed(turn, error{errc::outcome_unknown, "it was not heard of again"});
+      }
+    }
+  }
+  pending_out_.append(std::move(out));
+}
+
+// The turn has failed: what it has done since it went on has not been.
+void activation::take_back_segment() {
+  auto& [undo, out] = thread_->segment;
+  state_.take_back_segment();
+  for (const auto& [name, was] : undo.reminders) {
+    if (was) {
+      home_.reminders().set(as_owner(), name, was->due);
+    } else {
+      home_.reminders().cancel(hash_, name);
+    }
+  }
+  undo.clear();
+  while (auto* one = out.pop()) {
+    one->abandoned = true;
+    drop(one);
+  }
 }
 
 // A hook need not be a coroutine, so what it throws may come out here.
@@ -282,8 +338,10 @@ void activation::start_turn(envelope& turn) {
     turn.failure = failure;
   } catch (const std::exception& thrown) {
     turn.failure = error{errc::internal, std::string{"exception in an actor: "} + thrown.what()};
+    turn.threw = true;
   } catch (...) {
     turn.failure = error{errc::internal, "exception of unknown type in an actor"};
+    turn.threw = true;
   }
   if (turn.failure) {
     turn.running.emplace(async<>{});
@@ -319,7 +377,13 @@ void activation::check_stuck() {
     const std::string what = name + std::string{" has not ended after "} +
                              std::to_string(held / std::chrono::seconds{1}) + " s";
     if (held >= 10 * limit && others_wait) {
-      crash({errc::deadline_exceeded, what + " and keeps others waiting"});
+      const error why{errc::deadline_exceeded, what + " and keeps others waiting"};
+      if (phase_ == phase::active) {
+        warn("activation ended error=" + why.to_string() + " method=" + name);
+        break_off(why);
+      } else {
+        crash(why);
+      }
       return;
     }
     if (!turn->warned_stuck && others_wait) {
@@ -355,25 +419,39 @@ void activation::resume_turn(envelope& turn, promise_base* from) {
 
 void activation::run_turn(envelope& turn, promise_base* from) {
   run(from);
-  turn_pauses();
   if (turn.done) {
     finish(turn);
-  } else if (turn.admission != method_admission::reentrant) {
+    return;
+  }
+  settle_segment(turn);
+  turn_pauses();
+  if (turn.admission != method_admission::reentrant) {
     need_alarm(time_after(turn.begun, home_.options().stuck_after));
   }
 }
 
-void activation::finish(envelope& turn) {
+// Gives how it ended, and frees its frame.
+result<any_message> activation::outcome_of(envelope& turn) {
   auto* bottom = turn.running->promise_of();
-  std::optional<error> failure = std::move(turn.failure);
-  turn.failure.reset();
-  any_message results;
-  if (bottom != nullptr && bottom->failure()) {
+  auto failure = std::exchange(turn.failure, std::nullopt);
+  if (!failure && bottom != nullptr && bottom->failure()) {
     failure = std::move(*bottom->failure());
-  } else {
-    results = turn.running->take();
   }
+  auto outcome = failure ? result<any_message>{told_of(turn, *std::move(failure))}
+                         : result<any_message>{turn.running->take()};
   turn.running.reset();
+  auto* body = outcome && is_keyed(turn) ? outcome->body() : nullptr;
+  const auto bytes = body != nullptr ? body->sizeInWords() * sizeof(capnp::word) : 0;
+  if (bytes > record_bytes_max) {
+    return error{errc::too_large, "the results of a keyed call of " + actor_name() + " have " +
+                                      std::to_string(bytes) +
+                                      " bytes; one record holds at most " +
+                                      std::to_string(record_bytes_max)};
+  }
+  return outcome;
+}
+
+void activation::leave_turns(const envelope& turn) {
   admission_.end(turn.admission);
   if (running_.size() == 1) {
     running_.clear();
@@ -383,19 +461,43 @@ void activation::finish(envelope& turn) {
     show_busy(running_.front());
   }
   busy_.store(static_cast<std::uint32_t>(running_.size()), std::memory_order_relaxed);
+}
+
+void activation::finish(envelope& turn) {
+  turn.done = true;
+  auto outcome = outcome_of(turn);
+  if (current_ == &turn) {  // else it has been broken off
+    if (outcome) {
+      settle_segment(turn);
+    } else {
+      take_back_segment();
+    }
+    turn_pauses();
+  }
+  leave_turns(turn);
+  const auto* failure = outcome ? nullptr : &outcome.error();
+  std::optional<error> broken;  // what others are told
+  if (turn.threw && failure != nullptr && phase_ == phase::active) {
+    const std::string method = name_of_turn(turn.kind, turn.method);
+    warn("activation ended error=" + failure->to_string() + " method=" + method);
+    broken = error{errc::unavailable,
+                   "the activation ended with " + method + ", which failed: " + failure->text()};
+  }
   if (turn.kind != envelope_kind::timer && turn.kind != envelope_kind::deactivate) {
     last_used_.store(now_, std::memory_order_relaxed);
   }
   switch (turn.kind) {
     case envelope_kind::call:
-      finish_call(turn, failure ? result<any_message>{std::move(*failure)}
-                                : result<any_message>{std::move(results)});
+      finish_call(turn, std::move(outcome));
+      if (broken) {
+        break_off(*broken);
+      }
       return;
     case envelope_kind::reminder:
-      finish_reminder(turn, failure.has_value());
+      finish_reminder(turn, failure != nullptr && !turn.changed_state);
       break;
     case envelope_kind::activate:
-      if (failure) {
+      if (failure != nullptr) {
         drop(&turn);
         crash(*failure);
         return;
@@ -406,42 +508,51 @@ void activation::finish(envelope& turn) {
       timer_ended(turn);
       break;
     case envelope_kind::one_way:
-      thread_->meter->ended_with(turn.method, failure ? &*failure : nullptr).add();
+      thread_->meter->ended_with(turn.method, failure).add();
       break;
     default:
       break;
   }
-  if (failure) {
+  if (failure != nullptr) {
     warn("a hook or one-way method failed error=" + failure->to_string() +
          " name=" + (turn.text.empty() ? "-" : turn.text));
   }
   drop(&turn);
+  if (broken) {
+    break_off(*broken);
+  }
 }
 
 void activation::finish_call(envelope& turn, result<any_message> outcome) {
-  if (outcome && turn.send && is_durable()) {
-    state_.remember_received(turn.send->sender, turn.send->number);
-  } else if (!turn.text.empty() && !turn.send) {
-    auto flat = outcome ? outcome->flat() : std::string{};
-    if (flat.size() > record_bytes_max) {
-      outcome = error{errc::too_large, "the results of a keyed call of " + actor_name() + " have " +
-                                           std::to_string(flat.size()) +
-                                           " bytes; one record holds at most " +
-                                           std::to_string(record_bytes_max)};
-    } else if (outcome) {
-      const auto now = home_.time().wall();
-      state_.remember_answer(turn.method, turn.text, {turn.number, now + keyed_ttl, flat}, now);
+  const auto settled = !outcome && turn.changed_state;
+  if (turn.send && is_durable() && (outcome || settled)) {
+    turn.send->settled = settled;
+    state_.remember_received(turn.send->sender,
+                             {turn.send->number, settled ? outcome.error().text() : ""});
+  } else if (is_keyed(turn)) {
+    if (outcome || settled) {
+      finish_keyed(turn, outcome);
     }
     while (auto* same = std::exchange(turn.same_key, nullptr)) {
       turn.same_key = std::exchange(same->same_key, nullptr);
       if (outcome) {
-        answer(same, any_message::from_flat(flat));
+        answer(same, any_message::from_flat(outcome->flat()));
       } else {
         answer(same, outcome.error());
       }
     }
   }
   answer(&turn, std::move(outcome));
+}
+
+void activation::finish_keyed(envelope& turn, const result<any_message>& outcome) {
+  const auto now = home_.time().wall();
+  stored_answer what{turn.number, now + keyed_ttl, {}, !outcome};
+  what.results = outcome ? outcome->flat()
+                         : "the call of " + actor_name() + " with the key '" + turn.text +
+                               "' has changed state and failed; look before you use a new key: " +
+                               outcome.error().text();
+  state_.remember_answer(turn.method, turn.text, std::move(what), now);
 }
 
 void activation::answer(envelope* one, result<any_message> outcome) {

@@ -12,6 +12,7 @@
 #include <optional>
 #include <vector>
 
+#include "activation/segment.h"
 #include "silo/type_meter.h"
 #include "timers/timer_service.h"
 
@@ -39,6 +40,7 @@ struct watched_thread {
   // Its own.
   type_meter* meter = nullptr;  ///< Of the activation that it runs.
   turn_timer timer;
+  turn_segment segment;  ///< Of the turn whose code it runs; else empty.
 
   /// A turn of that activation begins or goes on.
   void begins(const char* name) noexcept { method.store(name, std::memory_order_relaxed); }

@@ -37,9 +37,10 @@ class async;
 namespace detail {
 
 /// One dispatched method, timer or hook: the bottom of a stack of coroutines. The activation owns
-/// it; `done` tells the activation after `run` that the bottom coroutine has ended.
+/// it.
 struct turn_root {
-  bool done = false;
+  bool done = false;   ///< After `run`: the bottom coroutine has ended.
+  bool threw = false;  ///< Since the activation reset it: an exception has escaped a coroutine.
 };
 
 /// What every `async<T>` promise has in common.
@@ -89,6 +90,7 @@ protected:
   turn_root* root_ = nullptr;
   std::optional<error> failure_;
   bool ended_ = false;
+  bool lacks_value_ = false;   // it gives one, and has not yet
   bool wants_result_ = false;  // the parent awaits as_result(): resume it even on failure
 };
 
@@ -110,13 +112,19 @@ inline void promise_base::start_below(promise_base& parent, bool wants_result) n
 template <class T>
 class promise final : public promise_base {
 public:
-  promise() { self_ = std::coroutine_handle<promise>::from_promise(*this); }
+  promise() {
+    self_ = std::coroutine_handle<promise>::from_promise(*this);
+    lacks_value_ = true;
+  }
   async<T> get_return_object();
-  void return_value(T value) { value_.emplace(std::move(value)); }
+  void return_value(T value) {
+    value_.emplace(std::move(value));
+    lacks_value_ = false;
+  }
   void return_value(error failure) { failure_ = std::move(failure); }
   void return_value(result<T> outcome) {
     if (outcome) {
-      value_.emplace(*std::move(outcome));
+      return_value(*std::move(outcome));
     } else {
       failure_ = std::move(outcome).error();
     }

@@ -41,8 +41,9 @@ public:
     std::uint64_t version = 0;           ///< Of the commit that wrote it; 0: none yet.
     std::size_t counted = 0;             ///< Its part of what the activation holds.
     bool dirty = false;
-    bool listed = false;  ///< In `dirty_`, behind what is counted.
-    bool erased = false;
+    bool listed = false;   ///< In `dirty_`, behind what is counted.
+    bool erased = false;   ///< It is here until the next commit only.
+    bool touched = false;  ///< By the turn that runs: what it was is kept, see state_undo.h.
   };
   /// By key.
   using record_map = std::map<std::string, record, std::less<>>;

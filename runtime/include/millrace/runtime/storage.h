@@ -54,6 +54,8 @@ public:
   [[nodiscard]] const std::string& encoded() const noexcept { return encoded_; }
   /// Forgets the operations and keeps the memory.
   void clear() noexcept { encoded_.clear(); }
+  /// Forgets the operations since the encoding had that size. Requires: it has had it.
+  void cut_back(std::size_t encoded_bytes) noexcept { encoded_.resize(encoded_bytes); }
 
   /// Calls `put(key, value)` or `erase(key)` for each, in order.
   /// Errors: `storage_failed` when `encoded` is not a well-formed encoding.
