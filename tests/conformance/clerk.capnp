@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: MIT
-# An actor that changes what it keeps, suspends and fails as it is told, for what the conformance suite
-# says of methods that fail.
+# An actor that changes what it keeps, suspends and fails as it is told, for what the conformance
+# suite says of methods that fail.
 @0xa4f1c2d97e3b6085;
 
 using Cxx = import "/capnp/c++.capnp";

@@ -46,10 +46,12 @@ private:
 ///   "widen"                        gives the root a second segment;
 ///   "send K", "tell K"             have another take the step "edit";
 ///   "remind", "forget"             set or cancel the reminder "edit", due in an hour;
-///   "wait", "offload", "call K P"  suspend: for `raise`, for another thread, for another's plan P in
+///   "wait", "offload", "call K P"  suspend: for `raise`, for another thread, for another's plan P
+///   in
 ///                                  which "," parts the steps;
-///   "throw N", "fail N", "return N"  fail, each in its way, the first N times that the plan is begun;
-///   "try P"                        follows P as a coroutine of its own and goes on if it fails.
+///   "throw N", "fail N", "return N"  fail, each in its way, the first N times that the plan is
+///   begun; "try P"                        follows P as a coroutine of its own and goes on if it
+///   fails.
 class clerk final : public clerk_base<ClerkState> {
 public:
   explicit clerk(plan_book& book) : book_(book) {}
@@ -72,8 +74,8 @@ public:
   async<get_results> get() override {
     std::string entries;
     entries_.for_each([&](std::string_view name, ClerkEntry::Reader one) {
-      entries += (entries.empty() ? "" : " ") + std::string{name} + "=" +
-                 std::to_string(one.getAmount());
+      entries +=
+          (entries.empty() ? "" : " ") + std::string{name} + "=" + std::to_string(one.getAmount());
       return true;
     });
     co_return get_results{state().getTotal(), entries,

@@ -71,8 +71,8 @@ TEST_CASE("what a coroutine of a method has done stays if the method goes on wit
   CHECK(silo.call(ref<Clerk>("a").follow("try edit,throw 1;edit"))->total() == 4);
 }
 
-// Method: what came before waits for the disk, so that changes that stay and changes that do not are
-// of the same records and for the same commit.
+// Method: what came before waits for the disk, so that changes that stay and changes that do not
+// are of the same records and for the same commit.
 TEST_CASE("only its own changes are dropped, not those that wait for the same commit") {
   for (const auto& way : ways) {
     CAPTURE(way);
@@ -159,7 +159,8 @@ TEST_CASE("what a method changed before it suspended stays when it fails, and it
       CAPTURE(way);
       CAPTURE(pause);
       clerk_silo silo;
-      const auto failed = follow(silo, "a", "edit;put x;" + pause + ";edit;put y;send b;" + way + " 1");
+      const auto failed =
+          follow(silo, "a", "edit;put x;" + pause + ";edit;put y;send b;" + way + " 1");
       REQUIRE_FALSE(failed);
       CHECK(failed.error().code() == (way == "throw" ? errc::internal : errc::outcome_unknown));
       CHECK(failed.error().text().find("planned") != std::string::npos);
@@ -177,7 +178,8 @@ TEST_CASE("a method that has suspended and done nothing says so when it fails") 
   for (const auto& pause : {"wait", "call o try"}) {
     clerk_silo silo;
     const auto failed = follow(silo, "a", std::string{pause} + ";edit;fail 1");
-    CHECK(failed.error().code() == (pause == std::string{"wait"} ? errc::unavailable : errc::outcome_unknown));
+    CHECK(failed.error().code() ==
+          (pause == std::string{"wait"} ? errc::unavailable : errc::outcome_unknown));
     CHECK(silo.total("a") == 0);
   }
 }
@@ -309,7 +311,8 @@ TEST_CASE("a method that fails takes back nothing of those it is interleaved wit
   for (const auto& way : {"fail", "return"}) {
     clerk_silo silo;
     auto waiting = silo.begin(ref<Clerk>("a").follow_beside("edit;put x;wait;edit;put x"));
-    CHECK_FALSE(silo.call(ref<Clerk>("a").follow_beside("edit;put x;put y;" + std::string{way} + " 1")));
+    CHECK_FALSE(
+        silo.call(ref<Clerk>("a").follow_beside("edit;put x;put y;" + std::string{way} + " 1")));
     CHECK(silo.total("a") == 1);
     CHECK(silo.entries("a") == "x=1");
     REQUIRE(silo.call(ref<Clerk>("a").raise()));

@@ -171,8 +171,9 @@ void driver::answered(operation& one, const result<T>& answer) {
                  std::to_string(answer->times()) + " times");
       }
     }
-  } else if (retry_of(answer.error().code()) == retry_class::unknown ||
-             answer.error().code() == errc::cancelled) {
+  } else if (const auto code = answer.error().code();
+             retry_of(code) == retry_class::unknown || code == errc::cancelled ||
+             (one.pauses && code == errc::conflict)) {  // its own, when it has done one half
     one.doubtful = true;
   }
   answer_came_.notify_one();
@@ -246,6 +247,24 @@ void driver::ask_something(std::uint64_t dice) {
     case 12:
       ask_tour();
       return;
+    case 13: {
+      auto& one = fresh(operation_kind::stumble, key);
+      plan_stumbling(one);
+      one.pauses = below(2) == 0;
+      if (below(2) == 0) {
+        one.idempotency_key = "s" + std::to_string(one.effect);
+      }
+      ask_keyed(one);
+      return;
+    }
+    case 14: {
+      auto& one = fresh(operation_kind::post_stumble, key);
+      plan_stumbling(one);
+      ++next_effect_;  // it makes three
+      one.other_actor = any_worker().key();
+      ask(one, to.post_stumble(one.other_actor, one.effect, one.effect + 1, one.way, one.times));
+      return;
+    }
     default: {
       auto& one = fresh(operation_kind::put, key);
       one.slot = "s" + std::to_string(below(slots));
@@ -253,6 +272,20 @@ void driver::ask_something(std::uint64_t dice) {
       ask(one, to.put(one.slot, one.value));
       return;
     }
+  }
+}
+
+void driver::plan_stumbling(operation& one) {
+  one.way = static_cast<std::uint8_t>(below(3));
+  one.times = static_cast<std::uint32_t>(below(4));
+}
+
+void driver::ask_keyed(operation& one) {
+  const auto to = ref<Worker>(one.actor);
+  if (one.kind == operation_kind::apply) {
+    ask(one, to.apply(one.effect).keyed(one.idempotency_key));
+  } else {
+    ask(one, to.stumble(one.effect, one.way, one.times, one.pauses).keyed(one.idempotency_key));
   }
 }
 
@@ -329,8 +362,7 @@ void driver::ask_again() {
     }
   }
   if (!keyed.empty()) {
-    auto& one = *keyed[below(keyed.size())];
-    ask(one, ref<Worker>(one.actor).apply(one.effect).keyed(one.idempotency_key));
+    ask_keyed(*keyed[below(keyed.size())]);
   }
 }
 
@@ -380,7 +412,7 @@ void driver::step() {
   } else if (dice < 230) {
     cancel_something();
   } else {
-    ask_something(dice % 15);
+    ask_something(dice % 17);
     wait_for_answers(open_max);
   }
 }

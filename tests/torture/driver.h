@@ -57,6 +57,8 @@ private:
   void ask_tour();
   void cancel_something();
   void complain_if_stuck();
+  void plan_stumbling(operation& one);
+  void ask_keyed(operation& one);
   void ask_again();
   void fail_something();
   void move(duration by);

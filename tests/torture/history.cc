@@ -28,6 +28,10 @@ const char* name_of(operation_kind kind) {
       return "linger";
     case operation_kind::put:
       return "put";
+    case operation_kind::stumble:
+      return "stumble";
+    case operation_kind::post_stumble:
+      return "post_stumble";
     case operation_kind::tour:
       return "tour";
   }
@@ -105,6 +109,16 @@ private:
         other = times(one.other_actor, one.effect + 1);
         other_fits = other == own;
         break;
+      case operation_kind::stumble:  // all or nothing, between two suspensions
+        other = times(one.actor, one.effect + 1);
+        other_fits =
+            (one.pauses ? other <= own : other == own) && (known != knowledge::done || other == 1);
+        break;
+      case operation_kind::post_stumble: {
+        other = times(one.other_actor, one.effect + 1);
+        other_fits = other == own && times(one.other_actor, one.effect + 2) == other;
+        break;
+      }
       case operation_kind::remind:
         other = times(one.actor, one.effect + 1);
         other_fits = other == own * (1 + one.chain);

@@ -22,6 +22,8 @@ enum class operation_kind : std::uint8_t {
   tick,
   linger,
   put,
+  stumble,
+  post_stumble,
   tour,
 };
 
@@ -36,12 +38,15 @@ enum class knowledge : std::uint8_t {
 struct operation {
   operation_kind kind = operation_kind::apply;
   std::string actor;
-  std::string other_actor;      ///< Of `relay`, `post`, `entrust`, `hand_on`.
+  std::string other_actor;      ///< Of `relay`, `post`, `entrust`, `hand_on`, `post_stumble`.
   std::uint64_t effect = 0;     ///< Made by `actor`; `effect + 1` by the other, reminder or timer.
+  std::uint8_t way = 0;         ///< Of `stumble` and `post_stumble`, with `times`.
+  std::uint32_t times = 0;      ///< How often it fails.
+  bool pauses = false;          ///< Of `stumble`: between its effects.
   std::uint32_t chain = 0;      ///< Of `remind` and `tick`.
   std::string slot;             ///< Of `put`, with `value`.
   std::uint64_t value = 0;      ///< 0: erased.
-  std::string idempotency_key;  ///< Of `apply`; may be asked several times then.
+  std::string idempotency_key;  ///< Of `apply` and `stumble`; may be asked several times then.
   stop route;                   ///< Of `tour`; of which `actor` is the first.
   std::uint64_t asked_at = 0;   ///< In answers and requests so far.
   std::uint64_t answered_at = 0;

@@ -41,6 +41,12 @@ public:
     return seen_outside_.contains(effect);
   }
 
+  /// How often that effect has been tried, this time too.
+  std::uint32_t stumbles(std::uint64_t effect) {
+    const std::lock_guard lock{mutex_};
+    return ++stumbles_[effect];
+  }
+
   /// An activation has turns from now on, until `leaves`.
   void enters(const std::string& actor, std::size_t activations_max) {
     const std::lock_guard lock{mutex_};
@@ -57,6 +63,7 @@ private:
   std::mutex mutex_;
   std::set<std::uint64_t> seen_outside_;
   std::map<std::string, std::size_t> active_;
+  std::map<std::uint64_t, std::uint32_t> stumbles_;
 };
 
 class presence;

@@ -85,6 +85,11 @@ interface Worker $Actor.actor("worker") {
   look @15 (stop :Stop, above :List(UInt64)) -> () $Actor.readOnly;
   handOn @16 (to :Text, helper :Text, own :UInt64, other :UInt64) -> ();
   # Makes its own effect and sends the other by a helper.
+  stumble @17 (effect :UInt64, way :UInt8, times :UInt32, pauses :Bool) -> (times :UInt32);
+  # Makes the effect, then the next one (if `pauses`, after it was suspended), and fails so many
+  # times: way 0 by an exception, 1 by `fail`, 2 by a returned error.
+  postStumble @18 (to :Text, own :UInt64, other :UInt64, way :UInt8, times :UInt32) -> ();
+  # Makes its own effect and sends the other to `stumble`.
 }
 
 interface Helper $Actor.actor("helper") $Actor.stateless(2) {

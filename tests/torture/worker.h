@@ -3,6 +3,7 @@
 #pragma once
 
 #include <chrono>
+#include <stdexcept>
 #include <string>
 
 #include "millrace/runtime/silo.h"
@@ -202,6 +203,35 @@ private:
     const presence here{inside_, writes};
     make(params.own());
     send(ref<Helper>(std::string{params.helper()}).forward(params.to(), params.other()));
+    co_return;
+  }
+
+  async<stumble_results> stumble(stumble_params params) override {
+    const presence here{inside_, writes};
+    const auto effect = params.effect();
+    const auto fails = seen_.stumbles(effect) <= params.times();
+    const auto times = make(effect);
+    if (params.pauses()) {
+      co_await offload([] {});
+    }
+    make(effect + 1);
+    if (fails && params.way() == 0) {
+      throw std::runtime_error{"planned"};
+    }
+    if (fails && params.way() == 1) {
+      co_await fail(errc::unavailable, "planned");
+    }
+    if (fails) {
+      co_return error{errc::conflict, "planned"};
+    }
+    co_return stumble_results{times};
+  }
+
+  async<> post_stumble(post_stumble_params params) override {
+    const presence here{inside_, writes};
+    make(params.own());
+    send(ref<Worker>(std::string{params.to()})
+             .stumble(params.other(), params.way(), params.times(), false));
     co_return;
   }
 

@@ -314,7 +314,7 @@ private:
   std::atomic<steady_time> last_used_{steady_time{}};
   bool releasing_ = false;
   bool broken_ = false;  // what its object is like is not known any more
-  bool woken_ = false;  // by the reminder queue, which has to be told once it is active
+  bool woken_ = false;   // by the reminder queue, which has to be told once it is active
   deactivation release_ = deactivation::idle;
   std::optional<error> answer_waiting_with_;  // when it has failed to begin
   std::unique_ptr<actor_base> object_;

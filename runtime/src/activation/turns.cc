@@ -444,8 +444,7 @@ result<any_message> activation::outcome_of(envelope& turn) {
   const auto bytes = body != nullptr ? body->sizeInWords() * sizeof(capnp::word) : 0;
   if (bytes > record_bytes_max) {
     return error{errc::too_large, "the results of a keyed call of " + actor_name() + " have " +
-                                      std::to_string(bytes) +
-                                      " bytes; one record holds at most " +
+                                      std::to_string(bytes) + " bytes; one record holds at most " +
                                       std::to_string(record_bytes_max)};
   }
   return outcome;

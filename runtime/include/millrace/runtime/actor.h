@@ -17,6 +17,13 @@
 // fails, the outputs are dropped and the activation ends; the next message loads what was
 // committed.
 //
+// A method that fails (by an exception, by `fail`, by an error that it returns: all the same)
+// leaves nothing of what it has changed, sent, told and reminded of since it last suspended. What
+// it did before it suspended stays, and a failure that would say that nothing was done is then told
+// as `outcome_unknown`. So a method that changes everything after its last `co_await` takes effect
+// wholly or not at all. Members of the class are the author's own: they are as the method left
+// them, but after an exception the activation ends, and what waits for it goes to a fresh one.
+//
 // Threading: an actor object is used by one thread at a time, in its activation's turns only.
 #pragma once
 
@@ -205,12 +212,13 @@ public:
   /// commit, so nothing durable may depend on it. A failure is logged.
   virtual async<> on_deactivate(deactivation /*why*/) { return {}; }
 
-  /// A timer fired. Runs exclusively. A failure is logged.
+  /// A timer fired. Runs exclusively. A failure is logged, and drops what a method's would.
   virtual async<> on_timer(std::string /*name*/) { return {}; }
 
   /// A reminder is due. Runs exclusively, at least once: the reminder is removed (or set to its
-  /// next time) in the same commit as the changes made here. A failure is logged and the reminder
-  /// is tried again after a while.
+  /// next time) in the same commit as the last changes made here. A failure is logged and the
+  /// reminder is tried again after a while, unless the hook had suspended with changes: these stay,
+  /// so the reminder is over (or set to its next time).
   virtual async<> on_reminder(std::string /*name*/) { return {}; }
 
   /// For the generated base: starts method `ordinal`.
@@ -230,12 +238,15 @@ protected:
   [[nodiscard]] const request_context& context() const;
 
   /// Durable and at least once: the call is stored in the same commit as this turn's changes, is
-  /// made until it is answered, and takes effect once (the receiver remembers its number). Calls to
-  /// one receiver arrive in order. `unavailable`, `overloaded`, unknown outcomes and lost silos are
-  /// retried without end; another failure is retried a few times, then the call moves to the
-  /// dead letters and a warning is logged. The answer is ignored. With a timeout, each try has that
-  /// long at the receiver. Errors: `invalid_argument` ends the coroutine for a key that cannot be
-  /// and for an idempotency key, `too_large` for parameters over the record limit.
+  /// made until it is answered, and takes effect once (the receiver remembers its number in the
+  /// commit of the effect). Calls to one receiver arrive in order. `unavailable`, `overloaded`,
+  /// unknown outcomes and lost silos are retried without end; another failure is retried a few
+  /// times, then the call moves to the dead letters and a warning is logged. The answer is ignored.
+  /// With a timeout, each try has that long at the receiver. A receiver that suspends with changes
+  /// has several commits: when it fails then, the call is a dead letter at once and is not made
+  /// again; when the silo dies between them, the method runs again from its start. Errors:
+  /// `invalid_argument` ends the coroutine for a key that cannot be and for an idempotency key,
+  /// `too_large` for parameters over the record limit.
   template <class T>
   void send(call<T> message) {
     send_spec(std::move(message.spec()));

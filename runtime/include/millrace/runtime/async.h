@@ -14,7 +14,8 @@
 // Awaiting propagates failures the way exceptions would, without exceptions: the awaiting coroutine
 // ends with the same error and its locals are destroyed. To branch on the error instead, await
 // `as_result(...)`. `co_await fail(error{...})` ends any coroutine; one with a value may also
-// `co_return error{...}`. An exception that escapes a coroutine becomes `errc::internal`.
+// `co_return error{...}`. An exception that escapes a coroutine becomes `errc::internal`, a thrown
+// `error` stays what it is. What a method that fails leaves behind: actor.h.
 //
 // Resumption goes through one loop (`detail::run`), not through nested resumes, so the stack depth
 // does not depend on how many coroutines complete in a row.

@@ -10,7 +10,9 @@
 //
 // A call runs at most once. Its deadline is the earlier of its own and the one of the call it is
 // made from; when it passes, the caller gets `deadline_exceeded`, and a callee that has not started
-// never will. With an idempotency key the call takes effect at most once however often it is sent.
+// never will. With an idempotency key the call takes effect at most once however often it is sent:
+// one that failed without an effect may be sent again; one that changed state, suspended and then
+// failed, or was cut off by the end of its silo, answers `outcome_unknown` from then on.
 #pragma once
 
 #include <cstdint>
