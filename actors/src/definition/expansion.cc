@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <nlohmann/json.hpp>
 
+#include "definition/message_text.h"
 #include "definition/value_json.h"
 #include "millrace/actors/params.h"
 
@@ -74,21 +75,6 @@ result<std::vector<value>> values_of(const fan_values& written, const expression
   return made;
 }
 
-std::string cut(std::string label) {
-  for (auto& each : label) {
-    each = each == '\n' || each == '\r' || each == '\t' ? ' ' : each;
-  }
-  if (label.size() > instance_label_bytes_max) {
-    auto size = instance_label_bytes_max - 3;
-    while (size > 0 && (static_cast<unsigned char>(label[size]) & 0xC0U) == 0x80U) {
-      --size;
-    }
-    label.resize(size);
-    label += "...";
-  }
-  return label;
-}
-
 bool agrees(const std::vector<std::pair<std::string, value>>& cells, const matrix_cells& rule) {
   return std::all_of(rule.begin(), rule.end(), [&](const auto& wanted) {
     return std::any_of(cells.begin(), cells.end(), [&](const auto& cell) {
@@ -104,7 +90,7 @@ void add_combination(std::vector<task_instance>& into,
   for (const auto& [axis, cell] : cells) {
     made.label += (made.label.empty() ? "" : ", ") + axis + "=" + to_text(cell);
   }
-  made.label = cut(std::move(made.label));
+  made.label = one_line(made.label, instance_label_bytes_max);
   made.matrix = std::move(cells);
   into.push_back(std::move(made));
 }
@@ -171,7 +157,7 @@ result<std::vector<task_instance>> expand(const task_definition& task,
   std::vector<task_instance> made(values->size());
   for (std::uint32_t index = 0; index < made.size(); ++index) {
     made[index].index = index;
-    made[index].label = cut(to_text((*values)[index]));
+    made[index].label = one_line(to_text((*values)[index]), instance_label_bytes_max);
     made[index].item = std::move((*values)[index]);
   }
   return made;

@@ -6,6 +6,7 @@
 #include <cmath>
 
 #include "definition/expression_tree.h"
+#include "definition/message_text.h"
 #include "millrace/actors/suggestion.h"
 
 namespace millrace::actors {
@@ -107,12 +108,8 @@ private:
   }
 
   [[nodiscard]] std::string rest() const {
-    auto size = std::min<std::size_t>(text_.size() - at_, 20);
-    while (at_ + size < text_.size() && size > 0 &&
-           (static_cast<unsigned char>(text_[at_ + size]) & 0xC0U) == 0x80U) {
-      --size;  // do not cut a character
-    }
-    return std::string{text_.substr(at_, size)};
+    const auto left = text_.substr(at_);
+    return std::string{left.substr(0, whole_bytes(left, 20))};
   }
 
   void skip_space() {

@@ -8,6 +8,7 @@
 #include <tuple>
 #include <unordered_set>
 
+#include "definition/message_text.h"
 #include "millrace/actors/definition.h"
 #include "millrace/actors/duration_text.h"
 #include "millrace/actors/suggestion.h"
@@ -35,12 +36,7 @@ std::string shorten(std::string_view text) {
   if (line.size() == text.size() && line.size() <= shown_bytes) {
     return std::string{line};
   }
-  auto size = std::min(line.size(), shown_bytes);
-  while (size > 0 && size < line.size() &&
-         (static_cast<unsigned char>(line[size]) & 0xC0U) == 0x80U) {
-    --size;
-  }
-  return std::string{line.substr(0, size)} + "...";
+  return std::string{line.substr(0, whole_bytes(line, shown_bytes))} + "...";
 }
 
 // -?(0|[1-9][0-9]*): no octal, no separators, no plus.
@@ -183,41 +179,6 @@ std::string describe(const yaml_node& node) {
   return node.text.empty() ? "an empty text" : "the text `" + shorten(node.text) + "`";
 }
 
-bool fits(std::string_view name, name_rule rule) {
-  const auto lower = [](char c) { return c >= 'a' && c <= 'z'; };
-  const auto upper = [](char c) { return c >= 'A' && c <= 'Z'; };
-  constexpr std::size_t variable_bytes_max = 255;
-  if (name.empty() ||
-      name.size() > (rule == name_rule::variable ? variable_bytes_max : name_bytes_max)) {
-    return false;
-  }
-  const auto good = [&](char c, bool first) {
-    switch (rule) {
-      case name_rule::thing:
-        return lower(c) || is_digit(c) || (!first && (c == '_' || c == '.' || c == '-'));
-      case name_rule::field:
-        return lower(c) || upper(c) || (!first && (is_digit(c) || c == '_' || c == '-'));
-      case name_rule::variable:
-        return lower(c) || upper(c) || c == '_' || (!first && is_digit(c));
-    }
-    return false;
-  };
-  return good(name[0], true) &&
-         std::all_of(name.begin() + 1, name.end(), [&](char c) { return good(c, false); });
-}
-
-std::string_view words_of(name_rule rule) {
-  switch (rule) {
-    case name_rule::thing:
-      return "use a-z, 0-9, `_`, `.` and `-`, starting with a letter or digit, at most 63";
-    case name_rule::field:
-      return "use letters, digits, `_` and `-`, starting with a letter, at most 63";
-    case name_rule::variable:
-      return "use letters, digits and `_`, not starting with a digit";
-  }
-  return "";
-}
-
 reader::reader(std::string_view source, std::string_view file, const yaml_tree& tree,
                growth_limits limits)
     : source_(source),
@@ -243,7 +204,8 @@ bool reader::may_suggest(std::size_t candidates) {
   return true;
 }
 
-void reader::report(yaml_place place, std::string pointer, std::string text, std::string hint) {
+void reader::report(yaml_place place, std::string pointer, std::string_view text,
+                    std::string_view hint) {
   if (full()) {
     return;
   }
@@ -252,18 +214,19 @@ void reader::report(yaml_place place, std::string pointer, std::string text, std
   if (place.line <= line_starts_.size()) {
     column = 1 + count_characters(source_.substr(line_starts_[place.line - 1], place.column - 1));
   }
+  // What was written may be in the message, and must not become part of a terminal or a log.
   diagnostics_.push_back(
-      {file_, place.line, column, std::move(pointer), std::move(text), std::move(hint)});
+      {file_, place.line, column, std::move(pointer), visible(text), visible(hint)});
 }
 
-void reader::report(const cursor& where, std::string text, std::string hint) {
-  report(where.place(), where.pointer(), std::move(text), std::move(hint));
+void reader::report(const cursor& where, std::string_view text, std::string_view hint) {
+  report(where.place(), where.pointer(), text, hint);
 }
 
-void reader::report_type(const cursor& where, std::string_view wanted, std::string hint) {
+void reader::report_type(const cursor& where, std::string_view wanted, std::string_view hint) {
   report(where,
          where.label() + " must be " + std::string{wanted} + ", found " + describe(*where.node),
-         std::move(hint));
+         hint);
 }
 
 std::vector<diagnostic> reader::take_diagnostics() {
@@ -405,9 +368,9 @@ map_entries reader::entries(const cursor& map) {
 }
 
 std::optional<map_entries> reader::read_map(const cursor& where, std::string_view wanted,
-                                            std::string hint) {
+                                            std::string_view hint) {
   if (where.node->kind != yaml_kind::map) {
-    report_type(where, wanted, std::move(hint));
+    report_type(where, wanted, hint);
     return std::nullopt;
   }
   return entries(where);
@@ -446,7 +409,7 @@ void reader::check_keys(const cursor& map, const map_entries& entries, const key
       }
     }
     report(key->place, here.pointer(),
-           "unknown key `" + shorten(word) + "` in " + std::string{table.owner}, std::move(hint));
+           "unknown key `" + shorten(word) + "` in " + std::string{table.owner}, hint);
   }
 }
 
@@ -534,7 +497,7 @@ std::optional<runtime::duration> reader::read_duration(const cursor& where, zero
   }
   auto parsed = parse_duration(where.node->text);
   if (!parsed.length) {
-    report(where, where.label() + ": " + parsed.text, std::move(parsed.hint));
+    report(where, where.label() + ": " + parsed.text, parsed.hint);
     return std::nullopt;
   }
   if (zero == zero_duration::refused && *parsed.length == runtime::duration::zero()) {

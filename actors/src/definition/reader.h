@@ -58,10 +58,11 @@ public:
   reader(std::string_view source, std::string_view file, const yaml_tree& tree,
          growth_limits limits);
 
-  void report(yaml_place place, std::string pointer, std::string text, std::string hint = {});
-  void report(const cursor& where, std::string text, std::string hint = {});
+  void report(yaml_place place, std::string pointer, std::string_view text,
+              std::string_view hint = {});
+  void report(const cursor& where, std::string_view text, std::string_view hint = {});
   /// `label must be WANTED, found ...`
-  void report_type(const cursor& where, std::string_view wanted, std::string hint);
+  void report_type(const cursor& where, std::string_view wanted, std::string_view hint);
 
   [[nodiscard]] bool failed() const { return !diagnostics_.empty(); }
   /// Whether further reports would be dropped, so that looking for mistakes is wasted time.
@@ -82,7 +83,7 @@ public:
   [[nodiscard]] map_entries entries(const cursor& map);
   /// The same after checking that it is a map.
   [[nodiscard]] std::optional<map_entries> read_map(const cursor& where, std::string_view wanted,
-                                                    std::string hint);
+                                                    std::string_view hint);
   /// Reports the keys that are not in `table`.
   void check_keys(const cursor& map, const map_entries& entries, const key_table& table);
   [[nodiscard]] static std::optional<cursor> find(const cursor& map, const map_entries& entries,
@@ -126,14 +127,5 @@ private:
 
 /// `the list`, `nothing`, `the number 3`: a node in messages.
 [[nodiscard]] std::string describe(const yaml_node& node);
-
-/// A pattern for names: first character, further ones, length.
-enum class name_rule : std::uint8_t {
-  thing,     ///< [a-z0-9][a-z0-9_.-]{0,62}: pipelines, tasks.
-  field,     ///< [A-Za-z][A-Za-z0-9_-]{0,62}: parameters, axes, outputs.
-  variable,  ///< [A-Za-z_][A-Za-z0-9_]{0,254}: environment.
-};
-[[nodiscard]] bool fits(std::string_view name, name_rule rule);
-[[nodiscard]] std::string_view words_of(name_rule rule);
 
 }  // namespace millrace::actors

@@ -42,7 +42,7 @@ private:
 
 /// Nothing when it is no map.
 [[nodiscard]] std::optional<field_map> read_fields(shape_context& to, const cursor& where,
-                                                   std::string_view wanted, std::string hint,
+                                                   std::string_view wanted, std::string_view hint,
                                                    const key_table& keys);
 
 // Pieces of several parts. An absent `where` leaves `into` as it is.

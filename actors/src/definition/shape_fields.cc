@@ -15,9 +15,9 @@ constexpr std::string_view reserved_prefix = "MILLRACE_";
 }  // namespace
 
 std::optional<field_map> read_fields(shape_context& to, const cursor& where,
-                                     std::string_view wanted, std::string hint,
+                                     std::string_view wanted, std::string_view hint,
                                      const key_table& keys) {
-  auto entries = to.in.read_map(where, wanted, std::move(hint));
+  auto entries = to.in.read_map(where, wanted, hint);
   if (!entries) {
     return std::nullopt;
   }
@@ -50,7 +50,8 @@ void read_parallel(shape_context& to, const std::optional<cursor>& where,
 std::string read_name(shape_context& to, const cursor& where, name_rule rule) {
   auto name = to.in.read_text(where, "write it like `nightly-report`");
   if (name && !fits(*name, rule)) {
-    to.in.report(where, "the name `" + *name + "` is not allowed", std::string{words_of(rule)});
+    to.in.report(where, "the name `" + shown_name(*name) + "` is not allowed",
+                 std::string{words_of(rule)});
   }
   return std::move(name).value_or("");
 }
@@ -61,7 +62,7 @@ cursor under(const cursor& map, const yaml_node& key, const yaml_node& content) 
 
 void check_key_name(shape_context& to, const cursor& map, const yaml_node& key, name_rule rule) {
   if (!fits(key.text, rule)) {
-    to.in.report(under(map, key, key), "the name `" + key.text + "` is not allowed",
+    to.in.report(under(map, key, key), "the name `" + shown_name(key.text) + "` is not allowed",
                  std::string{words_of(rule)});
   }
 }

@@ -4,7 +4,7 @@
 #include <nlohmann/json.hpp>
 
 #include "millrace/actors/definition.h"
-#include "millrace/actors/name.h"
+#include "millrace/actors/name_rule.h"
 #include "millrace/actors/params.h"
 #include "millrace/actors/run_id.h"
 #include "pipeline/names.h"
@@ -140,9 +140,17 @@ std::optional<error> pipeline_actor::refusal(const apply_params& params) const {
 }
 
 async<pipeline_actor::apply_results> pipeline_actor::apply(apply_params params) {
-  if (key().find('/') == std::string::npos || !is_name(project()) || !is_name(pipeline())) {
-    co_return error{errc::invalid_argument, "the key of a pipeline is PROJECT/NAME, not '" + key() +
-                                                "'; in both " + std::string{name_rule_in_words()}};
+  if (key().find('/') == std::string::npos) {
+    co_return error{errc::invalid_argument,
+                    "the key of a pipeline is PROJECT/NAME, not '" + shown_name(key()) + "'"};
+  }
+  auto named = check_name("project", project(), name_rule::thing);
+  if (named) {
+    named = check_name("pipeline", pipeline(), name_rule::thing);
+  }
+  if (!named) {
+    co_return error{errc::invalid_argument,
+                    "the key of a pipeline is PROJECT/NAME; " + named.error().text()};
   }
   const auto definition = from_json(params.definition());
   if (!definition) {
@@ -150,7 +158,7 @@ async<pipeline_actor::apply_results> pipeline_actor::apply(apply_params params) 
   }
   if (definition->name != pipeline()) {
     co_return error{errc::invalid_argument, "the definition is called '" + definition->name +
-                                                "', the pipeline '" + pipeline() + "'"};
+                                                "', the pipeline '" + shown_name(pipeline()) + "'"};
   }
   const auto latest = state().getLatestVersion();
   if (const auto refused = refusal(params)) {

@@ -189,7 +189,7 @@ void describe(const api_parts& parts, request& received, reply answer) {
 
 void list(const api_parts& parts, request& received, reply answer) {
   const auto limit = number_in_query(received, "limit", 0, 1'000);
-  const auto project = name_in(received.param("project"), "a project");
+  const auto project = name_in(received.param("project"), "project");
   if (!limit || !project) {
     answer.fail(limit ? project.error() : limit.error());
     return;

@@ -3,7 +3,7 @@
 
 #include <charconv>
 
-#include "millrace/actors/name.h"
+#include "millrace/actors/name_rule.h"
 
 namespace millrace::gateway {
 
@@ -68,17 +68,15 @@ std::string text_in_query(const http::request& request, std::string_view name) {
 }
 
 result<std::string> name_in(std::string_view text, std::string_view what) {
-  if (!actors::is_name(text)) {
-    return error{errc::invalid_argument, "'" + std::string{text} + "' is no name of " +
-                                             std::string{what} + ": " +
-                                             std::string{actors::name_rule_in_words()}};
+  if (auto good = actors::check_name(what, text, actors::name_rule::thing); !good) {
+    return std::move(good).error();
   }
   return std::string{text};
 }
 
 result<std::string> pipeline_key(const http::request& request) {
-  const auto project = name_in(request.param("project"), "a project");
-  const auto name = name_in(request.param("name"), "a pipeline");
+  const auto project = name_in(request.param("project"), "project");
+  const auto name = name_in(request.param("name"), "pipeline");
   if (!project || !name) {
     return project ? name.error() : project.error();
   }

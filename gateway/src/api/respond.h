@@ -66,7 +66,7 @@ void call_and_answer(runtime::silo& silo, runtime::call<T> one, http::reply answ
 
 [[nodiscard]] std::string text_in_query(const http::request& request, std::string_view name);
 
-/// Errors: `invalid_argument` for a text that nothing is called by; `what`: `a project`.
+/// Errors: `invalid_argument` for a text that nothing is called by; `what`: `project`.
 [[nodiscard]] runtime::result<std::string> name_in(std::string_view text, std::string_view what);
 
 /// The key of the pipeline that the path names. Errors: `invalid_argument`.

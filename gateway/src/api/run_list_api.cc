@@ -148,7 +148,7 @@ private:
 
 void list_runs(const api_parts& parts, request& received, reply answer) {
   auto wanted = wanted_in(received);
-  const auto project = name_in(received.query("project").value_or("default"), "a project");
+  const auto project = name_in(received.query("project").value_or("default"), "project");
   if (!wanted || !project) {
     answer.fail(wanted ? project.error() : wanted.error());
     return;

@@ -34,6 +34,7 @@
 #include <vector>
 
 #include "millrace/actors/diagnostic.h"
+#include "millrace/actors/name_rule.h"
 #include "millrace/actors/retry_policy.h"
 #include "millrace/actors/value.h"
 #include "millrace/runtime/clock.h"
@@ -62,9 +63,6 @@ inline constexpr std::size_t matrix_axes_max = 32;
 
 /// The most outputs that one task declares; an attempt may write no more (`output_keys_max`).
 inline constexpr std::size_t task_outputs_max = 256;
-
-/// The longest name of a pipeline, task, parameter, output or axis.
-inline constexpr std::size_t name_bytes_max = 63;
 
 /// The most diagnostics one load reports; the last one says that there are more.
 inline constexpr std::size_t diagnostics_max = 1'000;
@@ -97,6 +95,16 @@ enum class trigger_rule : std::uint8_t {
 
 /// `success`, `failure`, `always`, `any`.
 [[nodiscard]] std::string_view to_string(trigger_rule rule) noexcept;
+
+/// What a fan-out over an empty list is.
+enum class empty_fan_out : std::uint8_t {
+  succeed,  ///< Done, with nothing to do: succeeded, its outputs empty lists.
+  skip,     ///< Skipped, as by a condition that is false.
+  fail,     ///< Failed: there should have been something.
+};
+
+/// `succeed`, `skip`, `fail`.
+[[nodiscard]] std::string_view to_string(empty_fan_out rule) noexcept;
 
 /// An output that a task promises to write to `$MILLRACE_OUTPUT`.
 struct output_definition {
@@ -149,8 +157,9 @@ struct task_definition {
   std::optional<matrix_definition> matrix;
   std::optional<std::uint32_t> max_parallel;  ///< Instances at a time; only with a fan-out.
   bool fail_fast = true;  ///< A failed instance cancels the others; only with a fan-out.
-  std::vector<output_definition> outputs;  ///< When empty, any output may be referred to.
-  std::uint8_t priority = 50;              ///< 0 to 100; higher is served first.
+  empty_fan_out on_empty = empty_fan_out::succeed;  ///< Only with a fan-out.
+  std::vector<output_definition> outputs;           ///< When empty, any output may be referred to.
+  std::uint8_t priority = 50;                       ///< 0 to 100; higher is served first.
 
   friend bool operator==(const task_definition&, const task_definition&) = default;
 };
