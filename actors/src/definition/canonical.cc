@@ -129,6 +129,9 @@ json json_of(const task_definition& task) {
   if (!task.fail_fast) {
     made["fail_fast"] = false;
   }
+  if (task.on_empty != empty_fan_out::succeed) {
+    made["on_empty"] = to_string(task.on_empty);
+  }
   for (const auto& output : task.outputs) {
     made["outputs"][output.name] = {{"description", output.description}};
   }

@@ -34,6 +34,18 @@ std::string_view to_string(trigger_rule rule) noexcept {
   return "";
 }
 
+std::string_view to_string(empty_fan_out rule) noexcept {
+  switch (rule) {
+    case empty_fan_out::succeed:
+      return "succeed";
+    case empty_fan_out::skip:
+      return "skip";
+    case empty_fan_out::fail:
+      return "fail";
+  }
+  return "";
+}
+
 std::string_view to_string(workspace_mode mode) noexcept {
   return mode == workspace_mode::run ? "run" : "task";
 }

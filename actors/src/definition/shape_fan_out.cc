@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 // `for_each` and `matrix`: the instances of a task.
 #include <algorithm>
+#include <array>
 
 #include "definition/shape.h"
 #include "millrace/actors/expression.h"
@@ -9,6 +10,10 @@
 namespace millrace::actors {
 
 namespace {
+
+// In the order of `empty_fan_out`.
+constexpr std::array on_empty_words{std::string_view{"succeed"}, std::string_view{"skip"},
+                                    std::string_view{"fail"}};
 
 fan_values read_fan_values(shape_context& to, const cursor& where, std::size_t task) {
   if (where.node->kind == yaml_kind::scalar) {
@@ -134,7 +139,12 @@ void read_fan_out(shape_context& to, const field_map& fields, task_definition& m
   if (const auto fast = fields.at("fail_fast")) {
     made.fail_fast = to.in.read_bool(*fast).value_or(true);
   }
-  for (const auto* key : {"max_parallel", "fail_fast"}) {
+  if (const auto empty = fields.at("on_empty")) {
+    if (const auto word = to.in.read_word(*empty, on_empty_words)) {
+      made.on_empty = static_cast<empty_fan_out>(*word);
+    }
+  }
+  for (const auto* key : {"max_parallel", "fail_fast", "on_empty"}) {
     const auto found = fields.at(key);
     if (found && !for_each && !matrix) {
       to.in.report(*found, "`" + std::string{key} + "` has a meaning only with a fan-out",

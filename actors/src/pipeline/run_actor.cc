@@ -70,9 +70,10 @@ async<> run_actor::on_activate() {
   instances_.for_each([this](std::string_view row_key, schemas::TaskStatus::Reader row) {
     const auto at = graph_->find(text_of(row.getTask()));
     if (at && graph_->fans_out(*at) && !row_key.ends_with(']')) {
-      graph_->restore_whole(*at, row.getState());
+      graph_->restore_whole(*at, row.getState(), text_of(row.getReason()));
     } else if (at) {
-      graph_->restore({*at, row.getIndex()}, row.getState(), outputs_of(row));
+      graph_->restore({*at, row.getIndex()}, row.getState(), outputs_of(row),
+                      text_of(row.getReason()));
     }
     return true;
   });
@@ -149,10 +150,9 @@ void run_actor::apply(run_effects effects) {
     for (const auto& each : effects.settled) {
       settle(each);
     }
-    for (const auto id : effects.cancel) {
-      send(ref<schemas::Task>(key() + "/" + graph_->name_of(id))
-               .cancel(state().getEnding() ? text_of(state().getReason())
-                                           : std::string{"another instance failed"}));
+    for (const auto& each : effects.cancel) {
+      send(ref<schemas::Task>(key() + "/" + graph_->name_of(each.id))
+               .cancel(state().getEnding() ? text_of(state().getReason()) : each.reason));
     }
     run_effects more;
     for (const auto id : effects.start) {
@@ -186,7 +186,7 @@ void run_actor::start(instance_id id, run_effects& effects) {
     count(TaskState::ERRORED, 1);
     const auto reader = row.asReader();
     add_event(&reader);
-    auto then = graph_->ended(id, TaskState::ERRORED, {});
+    auto then = graph_->ended(id, TaskState::ERRORED, {}, spec.error().text());
     const auto append = [](auto& to, auto& from) { to.insert(to.end(), from.begin(), from.end()); };
     append(effects.start, then.start);
     append(effects.settled, then.settled);
@@ -305,7 +305,7 @@ async<> run_actor::task_changed(task_changed_params params) {
     add_event(&reader);
   }
   if (is_terminal(news.getState())) {
-    apply(graph_->ended(id, news.getState(), outputs_of(news)));
+    apply(graph_->ended(id, news.getState(), outputs_of(news), text_of(news.getReason())));
   } else {
     notify(events_signal);
   }

@@ -5,6 +5,7 @@
 #include <array>
 #include <charconv>
 
+#include "definition/message_text.h"
 #include "millrace/actors/expression.h"
 #include "millrace/actors/process.h"
 
@@ -38,6 +39,14 @@ std::string_view to_string(run_state state) noexcept {
 }
 
 namespace {
+
+// The most needed tasks that a reason names, and the most of the reason of each.
+constexpr std::size_t named_needs_max = 3;
+constexpr std::size_t nested_reason_bytes_max = 120;
+
+// How every reason begins that comes from needed tasks. Such a one is not told on: along a chain of
+// tasks it would grow with each.
+constexpr std::string_view needs_prefix = "needs ";
 
 bool asks_each_instance(const task_definition& task) {
   const auto parsed = parse_template(task.when);
@@ -181,16 +190,21 @@ std::optional<instance_id> run_graph::instance_named(std::string_view name) cons
   return name_of(id) == name ? std::optional{id} : std::nullopt;
 }
 
-void run_graph::restore(instance_id id, task_state state, output_list outputs) {
+void run_graph::restore(instance_id id, task_state state, output_list outputs,
+                        std::string_view reason) {
   if (!fans_out(id.task) && is_terminal(state) && state != task_state::SUCCEEDED) {
-    restore_whole(id.task, state);
+    restore_whole(id.task, state, reason);
     return;
   }
   nodes_[id.task].restored[id.index] = {state, std::move(outputs)};
+  if (is_terminal(state)) {
+    note_reason(id, state, reason);
+  }
 }
 
-void run_graph::restore_whole(std::uint32_t task, task_state state) {
+void run_graph::restore_whole(std::uint32_t task, task_state state, std::string_view reason) {
   nodes_[task].restored_whole = state;
+  nodes_[task].reasons[state] = reason;
 }
 
 run_effects run_graph::begin() {
@@ -248,11 +262,57 @@ bool run_graph::judge_needs(std::uint32_t at, run_effects& effects) {
   if (!starts) {
     const auto only_skipped = failed == 0 && succeeded + skipped == needs;
     const auto skip = task.run_on == trigger_rule::failure || only_skipped;
-    settle_whole(at, skip ? task_state::SKIPPED : task_state::UPSTREAM_FAILED,
-                 skip ? "the tasks it needs ended otherwise" : "a task it needs did not succeed",
+    settle_whole(at, skip ? task_state::SKIPPED : task_state::UPSTREAM_FAILED, needs_text(at),
                  effects);
   }
   return starts;
+}
+
+void run_graph::note_reason(instance_id id, task_state state, std::string_view reason) {
+  auto& node = nodes_[id.task];
+  if (state == task_state::SUCCEEDED || node.reasons.contains(state)) {
+    return;
+  }
+  auto text = fans_out(id.task) ? definition_.tasks[id.task].name + "[" + std::to_string(id.index) +
+                                      "]" + (reason.empty() ? "" : " ")
+                                : std::string{};
+  node.reasons[state] = one_line(text + std::string{reason}, nested_reason_bytes_max);
+}
+
+// How a task ended: `a: failed, exit code 3`.
+std::string run_graph::end_text(std::uint32_t at) const {
+  const auto& node = nodes_[at];
+  auto text = definition_.tasks[at].name + ": " + std::string{to_string(node.outcome)};
+  const auto reason = node.reasons.find(node.outcome);
+  if (node.outcome != task_state::SUCCEEDED && reason != node.reasons.end() &&
+      !reason->second.empty() && !reason->second.starts_with(needs_prefix)) {
+    text += ", " + one_line(reason->second, nested_reason_bytes_max);
+  }
+  return text;
+}
+
+// Why `run_on` does not let a task start: the needed tasks that keep it from it, failures first.
+std::string run_graph::needs_text(std::uint32_t at) const {
+  const auto rule = definition_.tasks[at].run_on;
+  auto needs = graph_.needs[at];
+  if (rule == trigger_rule::success) {
+    std::erase_if(needs, [&](auto need) { return nodes_[need].outcome == task_state::SUCCEEDED; });
+  }
+  std::stable_partition(needs.begin(), needs.end(),
+                        [&](auto need) { return nodes_[need].outcome != task_state::SKIPPED; });
+  std::string text{needs_prefix};
+  for (std::size_t each = 0; each < std::min(needs.size(), named_needs_max); ++each) {
+    text += (each == 0 ? "" : "; ") + end_text(needs[each]);
+  }
+  if (needs.size() > named_needs_max) {
+    text += "; and " + std::to_string(needs.size() - named_needs_max) + " more";
+  }
+  if (needs.empty()) {
+    text = "it needs no task that could fail";
+  }
+  return rule == trigger_rule::success
+             ? text
+             : text + " (`run_on` is `" + std::string{to_string(rule)} + "`)";
 }
 
 // Whether `when` lets the task start, as far as that is asked once; settles it if not.
@@ -296,8 +356,9 @@ void run_graph::judge_each_when(std::uint32_t at, run_effects& effects) {
     }
     const auto wanted = decide(task.when, scope{*this, at, &node.instances[index]});
     if (!wanted) {
-      settle({at, index}, task_state::ERRORED, "`when`: " + wanted.error().text(), effects);
-      fail_fast(at, effects);
+      const auto reason = "`when`: " + wanted.error().text();
+      settle({at, index}, task_state::ERRORED, reason, effects);
+      fail_fast({at, index}, reason, effects);
     } else if (!*wanted) {
       settle({at, index}, task_state::SKIPPED, "its condition is false", effects);
     }
@@ -313,7 +374,7 @@ void run_graph::open(std::uint32_t at, run_effects& effects) {
     return;
   }
   if (instances->empty()) {
-    settle_whole(at, task_state::SKIPPED, "its list is empty", effects);
+    settle_empty(at, effects);
     return;
   }
   node.now = phase::open;
@@ -336,13 +397,27 @@ void run_graph::open(std::uint32_t at, run_effects& effects) {
   judge_each_when(at, effects);
   node.startable = true;
   startable_.push_back(at);
-  finish_if_done(at, effects);
+  finish_if_done(at);
+}
+
+// A fan-out without instances goes by one row of its own name.
+void run_graph::settle_empty(std::uint32_t at, run_effects& effects) {
+  switch (definition_.tasks[at].on_empty) {
+    case empty_fan_out::succeed:
+      return settle_whole(at, task_state::SUCCEEDED, "0 of 0: its list is empty", effects);
+    case empty_fan_out::skip:
+      return settle_whole(at, task_state::SKIPPED, "its list is empty", effects);
+    case empty_fan_out::fail:
+      return settle_whole(at, task_state::FAILED, "its list is empty (`on_empty` is `fail`)",
+                          effects);
+  }
 }
 
 void run_graph::settle(instance_id id, task_state state, std::string reason, run_effects& effects) {
   auto& node = nodes_[id.task];
   node.slots[id.index].state = state;
   ++node.ended;
+  note_reason(id, state, reason);
   effects.settled.push_back({id, state, std::move(reason)});
 }
 
@@ -358,12 +433,13 @@ void run_graph::settle_whole(std::uint32_t at, task_state state, std::string rea
   node.instances.clear();
   ++known_;
   if (!known) {
+    node.reasons[state] = reason;
     effects.settled.push_back({{at, 0}, state, std::move(reason)});
   }
-  after_end(at, state, effects);
+  after_end(at);
 }
 
-void run_graph::after_end(std::uint32_t at, task_state, run_effects&) {
+void run_graph::after_end(std::uint32_t at) {
   --unended_;
   for (const auto dependent : graph_.dependents[at]) {
     if (--nodes_[dependent].needs_left == 0 && nodes_[dependent].now == phase::waiting) {
@@ -388,12 +464,12 @@ task_state run_graph::outcome_of(const task_node& one) {
   return all_skipped ? task_state::SKIPPED : task_state::SUCCEEDED;
 }
 
-void run_graph::finish_if_done(std::uint32_t at, run_effects& effects) {
+void run_graph::finish_if_done(std::uint32_t at) {
   auto& node = nodes_[at];
   if (node.now == phase::open && node.ended == node.slots.size()) {
     node.now = phase::ended;
     node.outcome = outcome_of(node);
-    after_end(at, node.outcome, effects);
+    after_end(at);
   }
 }
 
@@ -431,7 +507,8 @@ void run_graph::start_more(run_effects& effects) {
   }
 }
 
-run_effects run_graph::ended(instance_id id, task_state state, output_list outputs) {
+run_effects run_graph::ended(instance_id id, task_state state, output_list outputs,
+                             std::string_view reason) {
   run_effects effects;
   auto& node = nodes_[id.task];
   if (node.now != phase::open || id.index >= node.slots.size() ||
@@ -443,10 +520,11 @@ run_effects run_graph::ended(instance_id id, task_state state, output_list outpu
   --node.active;
   --active_;
   ++node.ended;
+  note_reason(id, state, reason);
   if (is_failure(state)) {
-    fail_fast(id.task, effects);
+    fail_fast(id, reason, effects);
   }
-  finish_if_done(id.task, effects);
+  finish_if_done(id.task);
   if (node.now == phase::open && !node.startable && node.next < node.slots.size()) {
     node.startable = true;
     startable_.push_back(id.task);
@@ -456,16 +534,20 @@ run_effects run_graph::ended(instance_id id, task_state state, output_list outpu
 }
 
 // The first failed instance of a fan-out ends the others.
-void run_graph::fail_fast(std::uint32_t at, run_effects& effects) {
+void run_graph::fail_fast(instance_id failed, std::string_view why, run_effects& effects) {
+  const auto at = failed.task;
   auto& node = nodes_[at];
   if (!definition_.tasks[at].fail_fast || node.slots.size() < 2 || node.failed_fast) {
     return;
   }
   node.failed_fast = true;
-  settle_unstarted(at, task_state::CANCELLED, "another instance failed", effects);
+  const auto reason =
+      name_of(failed) + ": " + std::string{to_string(node.slots[failed.index].state)} +
+      (why.empty() ? "" : ", " + one_line(why, nested_reason_bytes_max)) + " (`fail_fast`)";
+  settle_unstarted(at, task_state::CANCELLED, reason, effects);
   for (std::uint32_t index = 0; index < node.slots.size() && node.active > 0; ++index) {
     if (!is_terminal(node.slots[index].state)) {
-      effects.cancel.push_back({at, index});
+      effects.cancel.push_back({{at, index}, std::string{reason}});
     }
   }
 }
@@ -492,10 +574,10 @@ run_effects run_graph::stop(std::string_view reason, stop_reach reach) {
     settle_unstarted(at, task_state::CANCELLED, reason, effects);
     for (std::uint32_t index = 0; index < node.slots.size(); ++index) {
       if (!is_terminal(node.slots[index].state)) {
-        effects.cancel.push_back({at, index});
+        effects.cancel.push_back({{at, index}, std::string{reason}});
       }
     }
-    finish_if_done(at, effects);
+    finish_if_done(at);
   }
   drain(effects);  // tasks that still wait for active ones are judged as those end
   return effects;

@@ -11,6 +11,10 @@
 // the run at a time, and at most `max_parallel`; with `fail_fast` its first failure cancels the
 // rest. A run has failed when any task failed, whatever ran afterwards. When a run is stopped,
 // tasks with `run_on: always` go on or still start once what they need has ended: they tidy up.
+// A fan-out over nothing has succeeded with nothing to do, unless `on_empty` says otherwise.
+//
+// A reason is a phrase for a person. That of a task which did not start because of others names
+// them with their states and their own reasons: `needs fan: skipped, its list is empty`.
 #pragma once
 
 #include <cstdint>
@@ -63,10 +67,16 @@ struct settled_instance {
   std::string reason;
 };
 
+/// A started instance that is no longer wanted.
+struct unwanted_instance {
+  instance_id id;
+  std::string reason;
+};
+
 /// What to do after an event.
 struct run_effects {
   std::vector<instance_id> start;
-  std::vector<instance_id> cancel;  ///< Started ones that are no longer wanted.
+  std::vector<unwanted_instance> cancel;
   std::vector<settled_instance> settled;
   bool ended = false;  ///< Nothing runs and nothing will.
 };
@@ -79,9 +89,9 @@ public:
 
   /// Tells of an instance that has a stored row: before `begin`, in any order. What a row says is
   /// taken as it is: its task is not judged again.
-  void restore(instance_id id, task_state state, output_list outputs);
+  void restore(instance_id id, task_state state, output_list outputs, std::string_view reason);
   /// Tells of a fan-out that was settled as a whole, without instances: before `begin`.
-  void restore_whole(std::uint32_t task, task_state state);
+  void restore_whole(std::uint32_t task, task_state state, std::string_view reason);
   /// As after `stop`: before `begin`. What had been started is waited for.
   void restore_stopping(std::string_view reason, stop_reach reach) {
     stop_reason_ = reason;
@@ -92,7 +102,8 @@ public:
   [[nodiscard]] run_effects begin();
 
   /// A started instance has ended. No effect for one that had ended before.
-  [[nodiscard]] run_effects ended(instance_id id, task_state state, output_list outputs);
+  [[nodiscard]] run_effects ended(instance_id id, task_state state, output_list outputs,
+                                  std::string_view reason = {});
 
   /// The run is cancelled or out of time: of the tasks within `reach`, settles what has not started
   /// and cancels what has. A second stop may reach further.
@@ -154,6 +165,7 @@ private:
     bool failed_fast = false;  // the rest has been cancelled
     std::optional<task_state> restored_whole;
     task_state outcome = task_state::WAITING;
+    std::map<task_state, std::string> reasons;  // the first of each end but success
     std::map<std::uint32_t, slot> restored;
   };
   class scope;
@@ -163,15 +175,19 @@ private:
   [[nodiscard]] bool judge_needs(std::uint32_t at, run_effects& effects);
   [[nodiscard]] bool judge_when(std::uint32_t at, run_effects& effects);
   void judge_each_when(std::uint32_t at, run_effects& effects);
-  void fail_fast(std::uint32_t at, run_effects& effects);
+  void note_reason(instance_id id, task_state state, std::string_view reason);
+  [[nodiscard]] std::string end_text(std::uint32_t at) const;
+  [[nodiscard]] std::string needs_text(std::uint32_t at) const;
+  void fail_fast(instance_id failed, std::string_view why, run_effects& effects);
   void open(std::uint32_t at, run_effects& effects);
+  void settle_empty(std::uint32_t at, run_effects& effects);
   void settle_whole(std::uint32_t at, task_state state, std::string reason, run_effects& effects);
   void settle(instance_id id, task_state state, std::string reason, run_effects& effects);
   void settle_unstarted(std::uint32_t at, task_state state, std::string_view reason,
                         run_effects& effects);
   void start_more(run_effects& effects);
-  void finish_if_done(std::uint32_t at, run_effects& effects);
-  void after_end(std::uint32_t at, task_state state, run_effects& effects);
+  void finish_if_done(std::uint32_t at);
+  void after_end(std::uint32_t at);
   void drain(run_effects& effects);
   [[nodiscard]] bool may_start_more(const task_node& one, const task_definition& task) const;
   [[nodiscard]] static task_state outcome_of(const task_node& one);

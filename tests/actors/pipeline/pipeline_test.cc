@@ -45,6 +45,49 @@ tasks:
   CHECK(fs::exists(here.host->logs_of(run, "count[1]", 1).standard_output));
 }
 
+TEST_CASE("a fan-out over nothing is done, and tells so") {
+  temporary_folder data;
+  node here{data.path};
+  const auto run = here.submit(R"yaml(name: nothing
+tasks:
+  - {name: list, run: 'echo "files=" >> "$MILLRACE_OUTPUT"'}
+  - {name: fan, needs: [list], for_each: "${{ tasks.list.outputs.files }}", run: x}
+  - name: join
+    needs: [fan]
+    command: [echo, "${{ tasks.fan.outputs.n }}"]
+  - {name: no, needs: [list], for_each: "${{ tasks.list.outputs.files }}", run: x, on_empty: skip}
+  - {name: after, needs: ["no"], run: x}
+)yaml");
+  CHECK(here.wait(run) == RunState::SUCCEEDED);
+  CHECK(here.task(run, "fan").task().getState() == TaskState::SUCCEEDED);
+  CHECK(here.task(run, "fan").task().getReason() == "0 of 0: its list is empty");
+  const auto join = here.silo->call(ref<schemas::Task>(run + "/join").describe());
+  REQUIRE(join);
+  CHECK(join->attempts()[0].getStdoutTail() == "[]\n");
+  CHECK(here.task(run, "after").task().getReason() == "needs no: skipped, its list is empty");
+  bool told = false;
+  static_cast<void>(here.follow(run, [&](auto event) {
+    told = told || (event.getName() == "after" &&
+                    event.getReason() == "needs no: skipped, its list is empty");
+    return false;
+  }));
+  CHECK(told);
+}
+
+TEST_CASE("a project whose name is not allowed gets no pipeline") {
+  temporary_folder data;
+  node here{data.path};
+  const auto made = load_definition("{name: p, tasks: [{name: a, run: x}]}", "");
+  for (const auto* project : {"a\r\nb", "$(id)", "a\xE2\x80\xAEgnp", "A", "..", ""}) {
+    const auto refused =
+        here.silo->call(ref<schemas::Pipeline>(std::string{project} + "/p")
+                            .apply(to_json(*made.definition), 0, schemas::ApplyOnlyIf::ANY));
+    REQUIRE_FALSE(refused);
+    CHECK(refused.error().code() == runtime::errc::invalid_argument);
+    CHECK(refused.error().text().find("use a-z") != std::string::npos);
+  }
+}
+
 TEST_CASE("a failed command is tried again and then fails the run") {
   temporary_folder data;
   node here{data.path};

@@ -31,12 +31,13 @@ public:
   }
 
   void end(std::string name, task_state state,
-           output_list outputs = {}) {  // by value: the key may be erased
+           output_list outputs = {},  // by value: the key may be erased
+           const std::string& reason = {}) {
     REQUIRE(running_.contains(name));
     const auto id = running_.at(name);
     running_.erase(name);
-    rows_[name] = {id, state, outputs};
-    take(graph_.ended(id, state, std::move(outputs)));
+    rows_[name] = {id, state, outputs, reason};
+    take(graph_.ended(id, state, std::move(outputs), reason));
   }
   void stop(stop_reach reach = stop_reach::ordinary) {
     stopping_ = reach;
@@ -56,9 +57,9 @@ public:
     graph_ = run_graph{definition_, bind_params(definition_, {}), "r"};
     for (const auto& [name, row] : rows_) {
       if (graph_.fans_out(row.id.task) && !name.ends_with(']')) {
-        graph_.restore_whole(row.id.task, row.state);
+        graph_.restore_whole(row.id.task, row.state, row.reason);
       } else {
-        graph_.restore(row.id, row.state, row.outputs);
+        graph_.restore(row.id, row.state, row.outputs, row.reason);
       }
     }
     if (stopping_) {
@@ -75,15 +76,17 @@ public:
       CHECK((!stopping_ || (stopping_ == stop_reach::ordinary &&
                             definition_.tasks[id.task].run_on == trigger_rule::always)));
       CHECK(running_.emplace(graph_.name_of(id), id).second);
-      rows_[graph_.name_of(id)] = {id, task_state::QUEUED, {}};
+      rows_[graph_.name_of(id)] = {id, task_state::QUEUED, {}, {}};
     }
     for (const auto& each : effects.settled) {
       settled_[graph_.name_of(each.id)] = each.state;
-      rows_[graph_.name_of(each.id)] = {each.id, each.state, {}};
+      reasons_[graph_.name_of(each.id)] = each.reason;
+      rows_[graph_.name_of(each.id)] = {each.id, each.state, {}, each.reason};
     }
     cancelled_.clear();
-    for (const auto id : effects.cancel) {
-      cancelled_.insert(graph_.name_of(id));
+    for (const auto& each : effects.cancel) {
+      cancelled_.insert(graph_.name_of(each.id));
+      reasons_[graph_.name_of(each.id)] = each.reason;
     }
     ended_ = effects.ended;
   }
@@ -100,6 +103,7 @@ public:
     instance_id id;
     task_state state;
     output_list outputs;
+    std::string reason;
   };
   pipeline_definition definition_;
   run_graph graph_;
@@ -107,6 +111,7 @@ public:
   std::optional<stop_reach> stopping_;
   std::map<std::string, instance_id> running_;
   std::map<std::string, task_state> settled_;
+  std::map<std::string, std::string> reasons_;  // of what was settled or is cancelled
   std::set<std::string> cancelled_;
   bool ended_ = false;
 };
@@ -206,20 +211,122 @@ tasks:
   CHECK(run.graph_.arguments(run.running_.at("join"))->at(1) == R"(["1","2"])");
 }
 
-TEST_CASE("an empty list skips the fan-out, a broken one is an error of the system") {
-  const std::string text = R"(name: p
+// A fan-out over a list, and what needs it.
+std::string listing(std::string_view more) {
+  return R"(name: p
 tasks:
-  - {name: list, run: x}
-  - {name: count, run: x, needs: [list], for_each: "${{ tasks.list.outputs.files }}"}
+  - {name: list, run: x, outputs: [files]}
+  - {name: fan, run: x, needs: [list], for_each: "${{ tasks.list.outputs.files }}", outputs: [n])" +
+         std::string{more} + R"(}
+  - {name: join, command: [echo, "${{ tasks.fan.outputs.n }}"], needs: [fan]}
+  - {name: last, run: x, needs: [join]}
 )";
-  played_run run{text};
-  run.end("list", task_state::SUCCEEDED, {{"files", ""}});
-  CHECK(run.settled_.at("count") == task_state::SKIPPED);
-  CHECK(run.ended_);
-  played_run broken{text};
+}
+
+TEST_CASE("a fan-out over nothing has succeeded, and its outputs are an empty list") {
+  for (const auto* more : {"", ", on_empty: succeed"}) {
+    for (const auto* nothing : {"", "[]", "\n\n"}) {
+      played_run run{listing(more)};
+      run.end("list", task_state::SUCCEEDED, {{"files", nothing}});
+      CHECK(run.settled_.at("fan") == task_state::SUCCEEDED);
+      CHECK(run.reasons_.at("fan") == "0 of 0: its list is empty");
+      CHECK(run.running() == names{"join"});
+      run.come_back();
+      CHECK(run.graph_.arguments(run.running_.at("join"))->at(1) == "[]");
+      run.end("join", task_state::SUCCEEDED);
+      run.end("last", task_state::SUCCEEDED);
+      CHECK(run.ended_);
+      CHECK(run.graph_.outcome() == run_state::SUCCEEDED);
+    }
+  }
+}
+
+TEST_CASE("a matrix of which everything is excluded is a fan-out over nothing") {
+  played_run run{R"(name: p
+tasks:
+  - {name: t, run: x, matrix: {os: [a], exclude: [{os: a}]}}
+  - {name: after, run: x, needs: [t]}
+)"};
+  CHECK(run.settled_.at("t") == task_state::SUCCEEDED);
+  CHECK(run.running() == names{"after"});
+}
+
+TEST_CASE("on_empty says that a fan-out over nothing is skipped or has failed") {
+  played_run skips{listing(", on_empty: skip")};
+  skips.end("list", task_state::SUCCEEDED, {{"files", ""}});
+  CHECK(skips.settled_.at("fan") == task_state::SKIPPED);
+  CHECK(skips.reasons_.at("fan") == "its list is empty");
+  CHECK(skips.settled_.at("join") == task_state::SKIPPED);
+  CHECK(skips.reasons_.at("join") == "needs fan: skipped, its list is empty");
+  CHECK(skips.reasons_.at("last") == "needs join: skipped");
+  CHECK(skips.graph_.outcome() == run_state::SUCCEEDED);
+
+  played_run fails{listing(", on_empty: fail")};
+  fails.end("list", task_state::SUCCEEDED, {{"files", ""}});
+  CHECK(fails.settled_.at("fan") == task_state::FAILED);
+  CHECK(fails.reasons_.at("fan") == "its list is empty (`on_empty` is `fail`)");
+  CHECK(fails.settled_.at("join") == task_state::UPSTREAM_FAILED);
+  CHECK(fails.graph_.outcome() == run_state::FAILED);
+}
+
+TEST_CASE("a list that is none is an error of the system") {
+  played_run broken{listing("")};
   broken.end("list", task_state::SUCCEEDED, {{"files", "[x"}});
-  CHECK(broken.settled_.at("count") == task_state::ERRORED);
+  CHECK(broken.settled_.at("fan") == task_state::ERRORED);
   CHECK(broken.graph_.outcome() == run_state::FAILED);
+}
+
+// Goal: whoever looks at a task that did not run learns which other one kept it from it, and why;
+// a restart in between changes nothing.
+TEST_CASE("a task that does not start names the tasks it needs and their states") {
+  played_run run{R"(name: p
+params: {full: false}
+tasks:
+  - {name: a, run: x}
+  - {name: b, run: x, when: "${{ params.full }}"}
+  - {name: c, run: x, for_each: [1, 2], fail_fast: false}
+  - {name: d, run: x}
+  - {name: both, run: x, needs: [b, d, a, c]}
+  - {name: later, run: x, needs: [both]}
+  - {name: alert, run: x, needs: [d, b], run_on: failure}
+  - {name: idle, run: x, run_on: failure}
+  - {name: either, run: x, needs: [a, b], run_on: any}
+  - {name: many, run: x, needs: [a, b, both, later, alert]}
+)"};
+  CHECK(run.reasons_.at("idle") == "it needs no task that could fail (`run_on` is `failure`)");
+  run.end("c[0]", task_state::SUCCEEDED);
+  run.end("c[1]", task_state::TIMED_OUT, {}, "timed out after 3s");
+  run.end("d", task_state::SUCCEEDED);
+  run.come_back();
+  run.end("a", task_state::FAILED, {}, "exit code 3");
+  CHECK(run.settled_.at("both") == task_state::UPSTREAM_FAILED);
+  CHECK(run.reasons_.at("both") ==
+        "needs a: failed, exit code 3; c: timed_out, c[1] timed out after 3s; b: skipped, its "
+        "condition is false");
+  CHECK(run.reasons_.at("later") == "needs both: upstream_failed");
+  CHECK(run.settled_.at("alert") == task_state::SKIPPED);
+  CHECK(run.reasons_.at("alert") ==
+        "needs d: succeeded; b: skipped, its condition is false (`run_on` is `failure`)");
+  CHECK(run.settled_.at("either") == task_state::UPSTREAM_FAILED);
+  CHECK(run.reasons_.at("either") ==
+        "needs a: failed, exit code 3; b: skipped, its condition is false (`run_on` is `any`)");
+  CHECK(run.reasons_.at("many") ==
+        "needs a: failed, exit code 3; both: upstream_failed; later: upstream_failed; and 2 more");
+}
+
+TEST_CASE("the reason of a needed task is cut where it is long") {
+  played_run run{R"(name: p
+tasks:
+  - {name: a, run: x}
+  - {name: b, run: x, needs: [a]}
+)"};
+  std::string long_reason(1'000, 'x');
+  long_reason.insert(10, "\n");
+  run.end("a", task_state::ERRORED, {}, long_reason);
+  const auto& said = run.reasons_.at("b");
+  CHECK(said.starts_with("needs a: errored, xxxxxxxxxx xxx"));
+  CHECK(said.ends_with("x..."));
+  CHECK(said.size() < 250);
 }
 
 TEST_CASE("max_parallel bounds a fan-out and fail_fast ends it") {
@@ -229,9 +336,11 @@ tasks: [{name: t, run: x, for_each: [a, b, c, d], max_parallel: 2}]
   CHECK(run.running() == names{"t[0]", "t[1]"});
   run.end("t[0]", task_state::SUCCEEDED);
   CHECK(run.running() == names{"t[1]", "t[2]"});
-  run.end("t[1]", task_state::FAILED);
+  run.end("t[1]", task_state::FAILED, {}, "exit code 1");
   CHECK(run.cancelled_ == names{"t[2]"});
   CHECK(run.settled_.at("t[3]") == task_state::CANCELLED);
+  CHECK(run.reasons_.at("t[3]") == "t[1]: failed, exit code 1 (`fail_fast`)");
+  CHECK(run.reasons_.at("t[2]") == run.reasons_.at("t[3]"));
   run.end("t[2]", task_state::CANCELLED);
   CHECK(run.ended_);
 }
@@ -330,9 +439,9 @@ tasks:
 )";
   const auto definition = loaded(text);
   run_graph graph{definition, bind_params(definition, {}), "r"};
-  graph.restore({0, 0}, task_state::SUCCEEDED, {{"files", "x\ny"}});
-  graph.restore({1, 0}, task_state::SUCCEEDED, {});
-  graph.restore({1, 1}, task_state::RUNNING, {});
+  graph.restore({0, 0}, task_state::SUCCEEDED, {{"files", "x\ny"}}, "");
+  graph.restore({1, 0}, task_state::SUCCEEDED, {}, "");
+  graph.restore({1, 1}, task_state::RUNNING, {}, "");
   auto effects = graph.begin();
   CHECK(effects.start.empty());
   CHECK_FALSE(effects.ended);
@@ -349,8 +458,8 @@ tasks:
   - {name: c, run: x, needs: [b]}
 )");
   run_graph graph{definition, bind_params(definition, {}), "r"};
-  graph.restore({0, 0}, task_state::SUCCEEDED, {});
-  graph.restore({1, 0}, task_state::RUNNING, {});
+  graph.restore({0, 0}, task_state::SUCCEEDED, {}, "");
+  graph.restore({1, 0}, task_state::RUNNING, {}, "");
   graph.restore_stopping("out of time", stop_reach::ordinary);
   auto effects = graph.begin();
   CHECK_FALSE(effects.ended);
@@ -371,9 +480,9 @@ tasks:
   - {name: c, run: x, needs: [b]}
 )");
   run_graph graph{definition, bind_params(definition, {}), "r"};
-  graph.restore({0, 0}, task_state::SUCCEEDED, {});
-  graph.restore({1, 0}, task_state::FAILED, {});
-  graph.restore({2, 0}, task_state::UPSTREAM_FAILED, {});
+  graph.restore({0, 0}, task_state::SUCCEEDED, {}, "");
+  graph.restore({1, 0}, task_state::FAILED, {}, "");
+  graph.restore({2, 0}, task_state::UPSTREAM_FAILED, {}, "");
   graph.restore_stopping("cancelled", stop_reach::everything);
   CHECK(graph.begin().ended);
   CHECK(graph.outcome() == run_state::FAILED);
@@ -403,7 +512,8 @@ TEST_CASE("a fan-out that was skipped as a whole has no outputs at all") {
   played_run run{R"(name: p
 tasks:
   - {name: a, run: x, outputs: [files]}
-  - {name: b, run: x, for_each: "${{ tasks.a.outputs.files }}", needs: [a], outputs: [k]}
+  - {name: b, run: x, for_each: "${{ tasks.a.outputs.files }}", needs: [a], outputs: [k],
+     on_empty: skip}
   - {name: c, run: x, needs: [b], run_on: always, when: "${{ length(tasks.b.outputs.k) == 0 }}"}
 )"};
   run.end("a", task_state::SUCCEEDED, {{"files", "[]"}});
@@ -429,15 +539,18 @@ TEST_CASE("random graphs always end, through restarts, stops and retries") {
           needs += (needs.empty() ? "t" : ", t") + std::to_string(need);
         }
       }
-      constexpr std::array<const char*, 8> extras{"",
-                                                  "",
-                                                  "",
-                                                  ", for_each: [1, 2, 3]",
-                                                  ", for_each: [1, 2, 3], max_parallel: 1",
-                                                  ", for_each: [1, 2, 3], fail_fast: false",
-                                                  ", for_each: [1, 2], when: '${{ item == 2 }}'",
-                                                  ", when: '${{ !failure() }}'"};
-      text += ", needs: [" + needs + "]" + extras[below(8)] + "}\n";
+      constexpr std::array<const char*, 11> extras{"",
+                                                   "",
+                                                   "",
+                                                   ", for_each: [1, 2, 3]",
+                                                   ", for_each: [1, 2, 3], max_parallel: 1",
+                                                   ", for_each: [1, 2, 3], fail_fast: false",
+                                                   ", for_each: [1, 2], when: '${{ item == 2 }}'",
+                                                   ", when: '${{ !failure() }}'",
+                                                   ", for_each: []",
+                                                   ", for_each: [], on_empty: skip",
+                                                   ", for_each: [], on_empty: fail"};
+      text += ", needs: [" + needs + "]" + extras[below(11)] + "}\n";
     }
     CAPTURE(seed);
     CAPTURE(text);
