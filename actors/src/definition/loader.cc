@@ -44,11 +44,18 @@ load_result load_text(std::string_view text, std::string_view file_name, std::si
     text = joined;
   }
   const auto tree = parse_yaml(text);
-  reader in{text, file_name, tree, {bytes_max, canonical_bytes_max}};
+  reader in{text, file_name, tree};
   for (const auto& problem : tree.problems) {
     in.report(problem.place, "", problem.text, problem.hint);
   }
-  if (tree.usable) {
+  // Before anything is written out: a small text may stand for more than the memory holds.
+  const bool small = tree.extent.values <= bytes_max && tree.extent.bytes <= canonical_bytes_max;
+  if (!small) {
+    in.report(tree.widest_alias, "",
+              "the definition grows too large when its aliases are written out",
+              "use fewer aliases, or `for_each`");
+  }
+  if (tree.usable && small) {
     loaded_shape shape;
     read_shape(in, {&tree.at(tree.root), nullptr, {}}, shape);
     check_references(in, shape);

@@ -90,4 +90,12 @@ std::string visible(std::string_view text) {
   return made;
 }
 
+std::string pointer_step(std::string_view key) {
+  std::string step{"/"};
+  for (const char c : key) {
+    step += c == '~' ? "~0" : c == '/' ? "~1" : std::string(1, c);
+  }
+  return step;
+}
+
 }  // namespace millrace::actors

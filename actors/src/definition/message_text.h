@@ -20,4 +20,7 @@ namespace millrace::actors {
 /// and each byte that is no UTF-8 as `\xff`.
 [[nodiscard]] std::string visible(std::string_view text);
 
+/// A key as a step of a JSON pointer (RFC 6901), with its slash.
+[[nodiscard]] std::string pointer_step(std::string_view key);
+
 }  // namespace millrace::actors

@@ -9,6 +9,7 @@
 #include <unordered_set>
 
 #include "definition/message_text.h"
+#include "definition/scalar_text.h"
 #include "millrace/actors/definition.h"
 #include "millrace/actors/duration_text.h"
 #include "millrace/actors/suggestion.h"
@@ -27,94 +28,12 @@ constexpr std::size_t comparisons_max = 200'000;
 // Merges of maps that merge others, and so on: each level is a call of a call.
 constexpr std::size_t merge_depth_max = 64;
 
-bool is_digit(char c) {
-  return c >= '0' && c <= '9';
-}
-
 std::string shorten(std::string_view text) {
   const auto line = text.substr(0, text.find('\n'));
   if (line.size() == text.size() && line.size() <= shown_bytes) {
     return std::string{line};
   }
   return std::string{line.substr(0, whole_bytes(line, shown_bytes))} + "...";
-}
-
-// -?(0|[1-9][0-9]*): no octal, no separators, no plus.
-bool is_integer_text(std::string_view text) {
-  if (text.starts_with('-')) {
-    text.remove_prefix(1);
-  }
-  return !text.empty() && std::all_of(text.begin(), text.end(), is_digit) &&
-         (text.size() == 1 || text[0] != '0');
-}
-
-// Decimal with a fraction or an exponent.
-std::optional<double> float_of(std::string_view text, std::errc expected = {}) {
-  const auto digits = text.starts_with('-') ? text.substr(1) : text;
-  if (digits.empty() || !is_digit(digits[0])) {
-    return std::nullopt;
-  }
-  double number = 0;
-  const auto* limit = text.data() + text.size();
-  const auto [after, failure] = std::from_chars(text.data(), limit, number);
-  if (failure != expected || after != limit || !std::isfinite(number)) {
-    return std::nullopt;
-  }
-  return number;
-}
-
-// Whether the text is a number that neither an integer nor a double of 64 bits can hold.
-bool is_beyond_numbers(std::string_view text) {
-  std::int64_t number = 0;
-  return (is_integer_text(text) &&
-          std::from_chars(text.data(), text.data() + text.size(), number).ec != std::errc{}) ||
-         float_of(text, std::errc::result_out_of_range);
-}
-
-// Whether a plain scalar means different things to different readers: a boolean of YAML 1.1, an
-// octal, hexadecimal or binary number, infinity, a version number such as 3.10 that would lose its
-// zero.
-bool is_ambiguous(std::string_view text) {
-  constexpr std::array words{
-      std::string_view{"yes"},  std::string_view{"no"},   std::string_view{"on"},
-      std::string_view{"off"},  std::string_view{"y"},    std::string_view{"n"},
-      std::string_view{"Yes"},  std::string_view{"No"},   std::string_view{"On"},
-      std::string_view{"Off"},  std::string_view{"YES"},  std::string_view{"NO"},
-      std::string_view{"ON"},   std::string_view{"OFF"},  std::string_view{"Y"},
-      std::string_view{"N"},    std::string_view{"True"}, std::string_view{"False"},
-      std::string_view{"TRUE"}, std::string_view{"FALSE"}};
-  if (std::find(words.begin(), words.end(), text) != words.end()) {
-    return true;
-  }
-  const auto digits = text.starts_with('-') || text.starts_with('+') ? text.substr(1) : text;
-  constexpr std::array specials{std::string_view{".inf"}, std::string_view{".Inf"},
-                                std::string_view{".INF"}, std::string_view{".nan"},
-                                std::string_view{".NaN"}, std::string_view{".NAN"}};
-  if (std::find(specials.begin(), specials.end(), digits) != specials.end()) {
-    return true;
-  }
-  if (digits.empty() || !is_digit(digits[0])) {
-    return false;
-  }
-  const bool numeric =
-      std::all_of(digits.begin(), digits.end(), [](char c) { return is_digit(c) || c == '_'; });
-  if (numeric) {
-    return !is_integer_text(text);
-  }
-  const bool prefixed = digits.size() > 2 && digits[0] == '0' &&
-                        (digits[1] == 'x' || digits[1] == 'o' || digits[1] == 'b');
-  if (prefixed) {
-    return std::all_of(digits.begin() + 2, digits.end(), [](char c) {
-      return is_digit(c) || (c >= 'a' && c <= 'f') || (c >= 'A' && c <= 'F');
-    });
-  }
-  if (!float_of(digits)) {
-    return false;
-  }
-  const auto dot = digits.find('.');
-  const bool zero_lost = dot != std::string_view::npos && digits.size() > dot + 2 &&
-                         digits.ends_with('0') && digits.find_first_of("eE") == digits.npos;
-  return zero_lost || text.starts_with('+') || (digits[0] == '0' && is_digit(digits[1]));
 }
 
 }  // namespace
@@ -126,14 +45,7 @@ std::string cursor::pointer() const {
   }
   std::string text;
   for (auto step = steps.rbegin(); step != steps.rend(); ++step) {
-    text += '/';
-    if ((*step)->is_index) {
-      text += std::to_string((*step)->index);
-      continue;
-    }
-    for (const char c : (*step)->key) {
-      text += c == '~' ? "~0" : c == '/' ? "~1" : std::string(1, c);
-    }
+    text += (*step)->is_index ? "/" + std::to_string((*step)->index) : pointer_step((*step)->key);
   }
   return text;
 }
@@ -179,12 +91,10 @@ std::string describe(const yaml_node& node) {
   return node.text.empty() ? "an empty text" : "the text `" + shorten(node.text) + "`";
 }
 
-reader::reader(std::string_view source, std::string_view file, const yaml_tree& tree,
-               growth_limits limits)
+reader::reader(std::string_view source, std::string_view file, const yaml_tree& tree)
     : source_(source),
       file_(file),
       tree_(tree),
-      left_(limits),
       comparisons_left_(comparisons_max),
       line_starts_{0} {
   for (auto at = source.find('\n'); at != std::string_view::npos; at = source.find('\n', at + 1)) {
@@ -193,7 +103,7 @@ reader::reader(std::string_view source, std::string_view file, const yaml_tree& 
 }
 
 bool reader::full() const {
-  return exhausted_ || diagnostics_.size() >= kept_diagnostics_max;
+  return diagnostics_.size() >= kept_diagnostics_max;
 }
 
 bool reader::may_suggest(std::size_t candidates) {
@@ -277,21 +187,6 @@ yaml_place reader::place_in(const yaml_node& scalar, std::string_view text,
           raw - line_starts_[static_cast<std::size_t>(line) - 1] + 1};
 }
 
-bool reader::spend(const yaml_node& node) {
-  if (exhausted_) {
-    return false;
-  }
-  if (left_.nodes == 0 || left_.bytes < node.text.size()) {
-    report(node.place, "", "the definition grows too large when its aliases are written out",
-           "use fewer aliases, or `for_each`");
-    exhausted_ = true;  // what is left out from here on is no mistake of its own
-    return false;
-  }
-  --left_.nodes;
-  left_.bytes -= node.text.size();
-  return true;
-}
-
 void reader::merge(const cursor& map, const yaml_node& value, map_entries& into,
                    std::vector<std::string_view>& seen) {
   const bool list = value.kind == yaml_kind::sequence;
@@ -317,9 +212,6 @@ void reader::merge(const cursor& map, const yaml_node& value, map_entries& into,
   ++merge_depth_;
   std::unordered_set<std::string_view> known(seen.begin(), seen.end());
   for (const auto* source : sources) {
-    if (!spend(*source)) {
-      break;
-    }
     if (source->kind != yaml_kind::map) {
       report(source->place, map.pointer() + "/<<",
              "`<<` must be a map or a list of maps, found a list with " + describe(*source),
@@ -344,9 +236,6 @@ map_entries reader::entries(const cursor& map) {
   for (std::size_t each = 0; each + 1 < items.size(); each += 2) {
     const auto& key = tree_.at(items[each]);
     const auto& content = tree_.at(items[each + 1]);
-    if (!spend(key) || !spend(content)) {
-      return found;
-    }
     if (key.kind != yaml_kind::scalar) {
       continue;  // reported with the tree
     }
@@ -427,9 +316,6 @@ std::vector<cursor> reader::elements(const cursor& sequence) {
   std::vector<cursor> found;
   for (std::size_t each = 0; each < sequence.node->items.size(); ++each) {
     const auto& node = tree_.at(sequence.node->items[each]);
-    if (!spend(node)) {
-      break;
-    }
     found.push_back({&node, nullptr, {&sequence.at, {}, each, true}});
   }
   return found;

@@ -40,12 +40,6 @@ struct cursor {
   [[nodiscard]] std::string label() const;
 };
 
-/// How much a text may grow while its aliases and merges are written out.
-struct growth_limits {
-  std::size_t nodes;
-  std::size_t bytes;
-};
-
 /// Whether a duration may be nothing: a wait may, a limit may not.
 enum class zero_duration : bool { refused, allowed };
 
@@ -55,8 +49,7 @@ using map_entries = std::vector<std::pair<const yaml_node*, const yaml_node*>>;
 /// Reads one text and collects what is wrong with it.
 class reader {
 public:
-  reader(std::string_view source, std::string_view file, const yaml_tree& tree,
-         growth_limits limits);
+  reader(std::string_view source, std::string_view file, const yaml_tree& tree);
 
   void report(yaml_place place, std::string pointer, std::string_view text,
               std::string_view hint = {});
@@ -107,15 +100,12 @@ public:
   [[nodiscard]] std::optional<std::string> read_written(const cursor& where);
 
 private:
-  [[nodiscard]] bool spend(const yaml_node& node);
   void merge(const cursor& map, const yaml_node& value, map_entries& into,
              std::vector<std::string_view>& seen);
 
   std::string_view source_;
   std::string file_;
   const yaml_tree& tree_;
-  growth_limits left_;
-  bool exhausted_ = false;
   std::size_t comparisons_left_;
   std::size_t merge_depth_ = 0;
   std::vector<std::size_t> line_starts_;

@@ -59,6 +59,14 @@ bool is_utf8(std::string_view text) {
   return true;
 }
 
+// Far above every limit, far below what sums of it could overflow.
+constexpr std::size_t extent_max = std::size_t{1} << 40U;
+
+void add(yaml_extent& to, const yaml_extent& more) {
+  to.values = std::min(to.values + more.values, extent_max);
+  to.bytes = std::min(to.bytes + more.bytes, extent_max);
+}
+
 class tree_builder final : public YAML::EventHandler {
 public:
   explicit tree_builder(yaml_tree& tree) : tree_(tree) {}
@@ -67,22 +75,26 @@ public:
   void OnDocumentEnd() override {}
 
   void OnNull(const YAML::Mark& mark, YAML::anchor_t anchor) override {
-    add(yaml_kind::null, mark, "?", anchor, {});
+    leaf(yaml_kind::null, mark, "?", anchor, {});
   }
 
   void OnAlias(const YAML::Mark& mark, YAML::anchor_t anchor) override {
     const auto found = anchors_.find(anchor);
     if (found == anchors_.end()) {
       problem(place_of(mark), "an alias stands inside its own anchor", {});
-      add(yaml_kind::null, mark, "?", YAML::NullAnchor, {});
+      leaf(yaml_kind::null, mark, "?", YAML::NullAnchor, {});
       return;
+    }
+    if (extents_[found->second].values > widest_) {
+      widest_ = extents_[found->second].values;
+      tree_.widest_alias = place_of(mark);
     }
     attach(found->second);
   }
 
   void OnScalar(const YAML::Mark& mark, const std::string& tag, YAML::anchor_t anchor,
                 const std::string& text) override {
-    add(yaml_kind::scalar, mark, tag, anchor, text);
+    leaf(yaml_kind::scalar, mark, tag, anchor, text);
     if (text.find('\0') != std::string::npos) {
       problem(place_of(mark), "the text holds a NUL character", {});
     } else if (!is_utf8(text)) {  // yaml-cpp makes single bytes of these two escapes
@@ -104,6 +116,22 @@ public:
   void OnMapEnd() override {
     check_keys(tree_.nodes[open_.back().node]);
     close();
+  }
+
+  // Keys that start with `x-` are never read.
+  [[nodiscard]] yaml_extent extent_of_root() const {
+    const auto& root = tree_.at(tree_.root);
+    if (root.kind != yaml_kind::map) {
+      return extents_[tree_.root];
+    }
+    yaml_extent sum{1, 0};
+    for (std::size_t each = 0; each + 1 < root.items.size(); each += 2) {
+      add(sum, extents_[root.items[each]]);
+      if (!tree_.at(root.items[each]).text.starts_with("x-")) {
+        add(sum, extents_[root.items[each + 1]]);
+      }
+    }
+    return sum;
   }
 
 private:
@@ -129,6 +157,7 @@ private:
       problem(place_of(mark), "tags such as `" + shown + "` are not supported",
               "remove the tag; put text in quotes");
     }
+    extents_.push_back({1, text.size()});
     tree_.nodes.push_back(
         {kind, kind == yaml_kind::scalar && tag == "?", place_of(mark), text, {}});
     return static_cast<std::uint32_t>(tree_.nodes.size() - 1);
@@ -142,8 +171,8 @@ private:
     }
   }
 
-  void add(yaml_kind kind, const YAML::Mark& mark, const std::string& tag, YAML::anchor_t anchor,
-           const std::string& text) {
+  void leaf(yaml_kind kind, const YAML::Mark& mark, const std::string& tag, YAML::anchor_t anchor,
+            const std::string& text) {
     const auto node = make(kind, mark, tag, text);
     if (anchor != YAML::NullAnchor) {
       anchors_[anchor] = node;
@@ -159,6 +188,10 @@ private:
   }
 
   void close() {
+    auto& extent = extents_[open_.back().node];
+    for (const auto item : tree_.at(open_.back().node).items) {
+      add(extent, extents_[item]);
+    }
     if (open_.back().anchor != YAML::NullAnchor) {
       anchors_[open_.back().anchor] = open_.back().node;
     }
@@ -184,6 +217,8 @@ private:
 
   yaml_tree& tree_;
   std::vector<open_node> open_;
+  std::vector<yaml_extent> extents_;  // by node
+  std::size_t widest_ = 0;
   std::unordered_map<YAML::anchor_t, std::uint32_t> anchors_;
 };
 
@@ -289,6 +324,7 @@ yaml_tree parse_yaml(std::string_view text) {
                                "one file holds one definition: remove `---` and what follows"});
       tree.root = root;
     }
+    tree.extent = builder.extent_of_root();
     tree.usable = true;
   } catch (const YAML::DeepRecursion& failure) {
     tree.problems.push_back({place_of(failure.mark), "lists and maps are nested too deeply", ""});

@@ -2,7 +2,8 @@
 // A YAML or JSON text as a tree of nodes with places; the only file that knows yaml-cpp.
 //
 // Built from the parser's events instead of YAML::Node: an alias is an index, so that a bomb of
-// aliases stays as small as its text, a repeated key is seen at its own place, and every scalar
+// aliases stays as small as its text (and what it would grow to is known before anything is
+// written out), a repeated key is seen at its own place, and every scalar
 // keeps the text that was written. Structural mistakes (repeated keys, keys that are no text,
 // tags, an alias inside its own anchor) are collected here for the whole text.
 #pragma once
@@ -39,11 +40,19 @@ struct yaml_problem {
   std::string hint;
 };
 
+/// How much a node is with the aliases below it written out.
+struct yaml_extent {
+  std::size_t values = 0;
+  std::size_t bytes = 0;  ///< Of the scalars.
+};
+
 struct yaml_tree {
   std::vector<yaml_node> nodes;
   std::uint32_t root = 0;
   std::vector<yaml_problem> problems;
-  bool usable = false;  ///< The text parsed; `problems` may still be there.
+  yaml_extent extent;       ///< Of the root, without its keys that start with `x-`.
+  yaml_place widest_alias;  ///< The alias that stands for the most values.
+  bool usable = false;      ///< The text parsed; `problems` may still be there.
 
   [[nodiscard]] const yaml_node& at(std::uint32_t index) const { return nodes[index]; }
 };

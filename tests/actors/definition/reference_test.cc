@@ -245,7 +245,7 @@ json json_of(reader& in, const yaml_tree& tree, const cursor& where) {
 bool schema_accepts(std::string_view text) {
   const auto tree = parse_yaml(text);
   REQUIRE(tree.usable);
-  reader in{text, "", tree, {definition_bytes_max, definition_bytes_max}};
+  reader in{text, "", tree};
   const auto content = json_of(in, tree, {&tree.at(tree.root), nullptr, {}});
   return schema_checker{}.accepts(schema(), content);
 }

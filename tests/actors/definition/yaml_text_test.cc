@@ -8,6 +8,7 @@
 #include <string>
 #include <vector>
 
+#include "definition/yaml_tree.h"
 #include "millrace/actors/definition.h"
 
 namespace millrace::actors {
@@ -161,6 +162,25 @@ tasks:
   CHECK(made.tasks[2].env == std::map<std::string, std::string>{{"A", "own"}, {"B", "two"}});
 }
 
+TEST_CASE("the extent of a tree is what its aliases stand for") {
+  const auto extent = [](std::string_view text) {
+    const auto tree = parse_yaml(text);
+    REQUIRE(tree.usable);
+    return std::pair{tree.extent.values, tree.extent.bytes};
+  };
+  CHECK(extent("{a: b}") == std::pair<std::size_t, std::size_t>{3, 2});
+  CHECK(extent("{a: &x [bb, cc], d: *x}") == std::pair<std::size_t, std::size_t>{9, 10});
+  CHECK(extent("{x-a: &x [bb, cc], d: *x}") == std::pair<std::size_t, std::size_t>{6, 8});
+  CHECK(extent("[&x [b], *x, *x]") == std::pair<std::size_t, std::size_t>{7, 3});
+}
+
+TEST_CASE("a key given twice is refused in JSON too") {
+  check_one(R"({"name": "p", "tasks": [{"name": "a", "run": "x", "run": "y"}]})",
+            "1:51: error: the key `run` is given twice (first given on line 1)");
+  check_one(R"({"name": "p", "n\u0061me": "q", "tasks": [{"name": "a", "run": "x"}]})",
+            "1:15: error: the key `name` is given twice (first given on line 1)");
+}
+
 TEST_CASE("a quoted `<<` is a key like any other") {
   CHECK(loaded("name: p\nlabels: {\"<<\": x}\n" + std::string{one_task}).labels.at("<<") == "x");
 }
@@ -259,7 +279,8 @@ TEST_CASE_FIXTURE(costly_texts, "merges of merges are bounded") {
   check_quick(chain(30'000), "`<<` goes through more than 64 maps");
 }
 
-TEST_CASE_FIXTURE(costly_texts, "aliases are charged with what they stand for, and reported once") {
+TEST_CASE_FIXTURE(costly_texts,
+                  "what aliases stand for is counted, and nothing written out first") {
   std::string bomb = "name: p\nx-a0: &a0 [x, x, x, x, x, x, x, x, x, x]\n";
   for (int level = 1; level < 9; ++level) {
     const auto below = "*a" + std::to_string(level - 1) + ", ";
@@ -273,9 +294,14 @@ TEST_CASE_FIXTURE(costly_texts, "aliases are charged with what they stand for, a
   for (int each = 0; each < 20; ++each) {
     list += "  - {name: t" + std::to_string(each) + ", run: x, for_each: *l}\n";
   }
+  list += "  - {name: t, run: x, timeout: 5 parsecs}\n";
   const auto found = mistakes(list);
-  REQUIRE(found.size() == 1);
+  REQUIRE(found.size() == 1);  // the parsecs were not looked at
+  CHECK(found[0].starts_with("4:"));
   CHECK(found[0].find(grows) != std::string::npos);
+  const auto tree = parse_yaml(list);
+  CHECK(tree.nodes.size() < 100'000);
+  CHECK(tree.extent.values > 1'048'576);
 
   // Few nodes with long texts.
   auto texts = "name: p\nx-t: &t " + std::string(500'000, 't') + "\ntasks:\n";
