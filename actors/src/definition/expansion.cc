@@ -27,9 +27,15 @@ result<std::vector<value>> list_in(const std::string& text) {
   if (first != std::string::npos && text[first] == '[') {
     const auto json = parse_json(text);
     if (!json || !json->is_array()) {
-      return error{errc::invalid_argument, "a text that starts with `[` is no JSON array"};
+      return error{errc::invalid_argument, "a text that starts with `[` is no JSON array" +
+                                               (json ? "" : ": " + json.error().text())};
     }
-    return std::get<value::list>(from_json_value(*json).content);
+    std::vector<value> values;
+    for (const auto& each : *json) {
+      // As it was written: the order of its keys is the task's affair.
+      values.push_back(each.is_object() ? make_value(to_json_text(each)) : from_json_value(each));
+    }
+    return values;
   }
   std::vector<value> lines;
   std::size_t from = 0;

@@ -66,12 +66,23 @@ private:
     return type;
   }
 
+  known_type entry(const expression_node& node, known_type whole) {
+    if (whole && *whole != value_type::map) {
+      failures_.push_back({node.key_offset,
+                           "`params." + node.name + "` is of type `" +
+                               std::string{to_string(*whole)} + "` and has no parts",
+                           "declare it with `type: map`"});
+    }
+    return std::nullopt;
+  }
+
   known_type reference(const expression_node& node) {
     known_type type;
     switch (node.refers_to) {
       case reference_kind::param:
-        return named(node, scope_.param, "parameter", "parameters are not available here",
+        type = named(node, scope_.param, "parameter", "parameters are not available here",
                      "declare it under `params` at the top");
+        return node.has_key ? entry(node, type) : type;
       case reference_kind::matrix:
         return named(node, scope_.matrix, "matrix axis", "`matrix` is not available here",
                      "it exists in the `env`, `command` and `when` of a task with `matrix`");
@@ -182,7 +193,8 @@ private:
     const auto is = [&](std::size_t operand, value_type type) { return types[operand] == type; };
     switch (node.function) {
       case function_name::contains:
-        want(0, is(0, value_type::text) || is(0, value_type::list), "a string or a list first");
+        want(0, is(0, value_type::text) || is(0, value_type::list) || is(0, value_type::map),
+             "a string, a list or a map first");
         return value_type::boolean;
       case function_name::starts_with:
       case function_name::ends_with:
@@ -190,11 +202,14 @@ private:
         want(1, is(1, value_type::text), "strings");
         return value_type::boolean;
       case function_name::length:
-        want(0, is(0, value_type::text) || is(0, value_type::list), "a string or a list");
+        want(0, is(0, value_type::text) || is(0, value_type::list) || is(0, value_type::map),
+             "a string, a list or a map");
         return value_type::integer;
       case function_name::to_int:
       case function_name::to_float:
-        want(0, !is(0, value_type::boolean) && !is(0, value_type::null) && !is(0, value_type::list),
+        want(0,
+             !is(0, value_type::boolean) && !is(0, value_type::null) && !is(0, value_type::list) &&
+                 !is(0, value_type::map),
              "a number or a string");
         return node.function == function_name::to_int ? value_type::integer : value_type::floating;
       case function_name::to_string:

@@ -97,37 +97,65 @@ public:
   }
 
 private:
-  [[nodiscard]] result<value> reference(const expression_node& node) const {
-    std::optional<value> found;
-    std::string name;
+  [[nodiscard]] std::optional<value> find(const expression_node& node) const {
     switch (node.refers_to) {
       case reference_kind::param:
-        found = scope_.param(node.name);
-        name = "params." + node.name;
-        break;
+        return scope_.param(node.name);
       case reference_kind::matrix:
-        found = scope_.matrix(node.name);
-        name = "matrix." + node.name;
-        break;
+        return scope_.matrix(node.name);
       case reference_kind::item:
-        found = scope_.item();
-        name = "item";
-        break;
+        return scope_.item();
       case reference_kind::output:
-        return scope_.output(node.name, node.key).value_or(value{});
+        return scope_.output(node.name, node.key);
       case reference_kind::status:
-        found = scope_.status(node.name);
-        name = "tasks." + node.name + ".status";
-        break;
+        return scope_.status(node.name);
       case reference_kind::run:
-        found = scope_.run(node.name);
-        name = "run." + node.name;
-        break;
+        return scope_.run(node.name);
     }
+    return std::nullopt;
+  }
+
+  static std::string name_in_messages(const expression_node& node) {
+    switch (node.refers_to) {
+      case reference_kind::param:
+        return "params." + node.name;
+      case reference_kind::matrix:
+        return "matrix." + node.name;
+      case reference_kind::item:
+        return "item";
+      case reference_kind::output:
+        return "tasks." + node.name + ".outputs." + node.key;
+      case reference_kind::status:
+        return "tasks." + node.name + ".status";
+      case reference_kind::run:
+        return "run." + node.name;
+    }
+    return {};
+  }
+
+  [[nodiscard]] result<value> reference(const expression_node& node) const {
+    const auto found = find(node);
     if (!found) {
-      return error{errc::failed_precondition, "`" + name + "` has no value here"};
+      if (node.refers_to == reference_kind::output) {
+        return make_value();  // the task wrote none
+      }
+      return error{errc::failed_precondition, "`" + name_in_messages(node) + "` has no value here"};
     }
-    return *std::move(found);
+    return node.has_key ? entry(*found, node) : result<value>{*found};
+  }
+
+  // Of a map; what is not there reads as null.
+  static result<value> entry(const value& whole, const expression_node& node) {
+    if (whole.is_null()) {
+      return whole;
+    }
+    if (whole.entries() == nullptr) {
+      return error{errc::invalid_argument, "`" + name_in_messages(node) + "` is of type `" +
+                                               std::string{to_string(whole.type())} +
+                                               "` and has no parts"};
+    }
+    const auto found = whole.entries()->find(node.key);
+    return found == whole.entries()->end() ? make_value() : found->second;
   }
 
   [[nodiscard]] result<value> logic(const expression_node& node) const {
@@ -239,8 +267,11 @@ private:
       }
       return make_value(false);
     }
+    if (whole.entries() != nullptr && part.text() != nullptr) {
+      return make_value(whole.entries()->contains(*part.text()));
+    }
     if (whole.text() == nullptr) {
-      return wrong_type("contains", "a string or a list first", whole);
+      return wrong_type("contains", "a string, a list or a map first", whole);
     }
     if (part.text() == nullptr) {
       return wrong_type("contains", "a string in a string", part);
@@ -259,13 +290,16 @@ private:
                           : whole.text()->ends_with(*part.text()));
   }
 
-  // Characters of a string, elements of a list.
+  // Characters of a string, elements of a list or map.
   static result<value> length(const value& operand) {
     if (operand.items() != nullptr) {
       return make_value(static_cast<std::int64_t>(operand.items()->size()));
     }
+    if (operand.entries() != nullptr) {
+      return make_value(static_cast<std::int64_t>(operand.entries()->size()));
+    }
     if (operand.text() == nullptr) {
-      return wrong_type("length", "a string or a list", operand);
+      return wrong_type("length", "a string, a list or a map", operand);
     }
     std::int64_t count = 0;
     for (const char c : *operand.text()) {

@@ -3,10 +3,10 @@
 #include <algorithm>
 #include <array>
 #include <charconv>
-#include <cmath>
 
 #include "definition/expression_tree.h"
 #include "definition/message_text.h"
+#include "definition/scalar_text.h"
 #include "millrace/actors/suggestion.h"
 
 namespace millrace::actors {
@@ -276,16 +276,15 @@ private:
     const auto word = text_.substr(offset, end - offset);
     auto node = make(operation::literal, offset);
     std::int64_t whole = 0;
-    double real = 0;
-    const auto* limit = word.data() + word.size();
-    if (const auto [after, failure] = std::from_chars(word.data(), limit, whole);
-        failure == std::errc{} && after == limit) {
+    if (is_integer_text(word) &&
+        std::from_chars(word.data(), word.data() + word.size(), whole).ec == std::errc{}) {
       node->literal = make_value(whole);
-    } else if (const auto [past, trouble] = std::from_chars(word.data(), limit, real);
-               trouble == std::errc{} && past == limit && std::isfinite(real)) {
-      node->literal = make_value(real);
+    } else if (const auto real = float_of(word)) {
+      node->literal = make_value(*real);
     } else {
-      return fail(offset, "`" + std::string{word} + "` is not a number", "put text in quotes");
+      return fail(offset, "`" + std::string{word} + "` is not a number",
+                  is_ambiguous(word) ? "write it without leading zeros, or put text in quotes"
+                                     : "put text in quotes");
     }
     at_ = end;
     skip_space();
@@ -391,6 +390,10 @@ private:
     } else if (word == "params") {
       node->refers_to = reference_kind::param;
       good = take_step(node->name, node->name_offset, "`params.NAME`");
+      if (good && at_ < text_.size() && (text_[at_] == '.' || text_[at_] == '[')) {
+        node->has_key = true;
+        good = take_step(node->key, node->key_offset, "`params.NAME.KEY` or `params.NAME['KEY']`");
+      }
     } else if (word == "matrix") {
       node->refers_to = reference_kind::matrix;
       good = take_step(node->name, node->name_offset, "`matrix.NAME`");

@@ -49,7 +49,8 @@ struct expression_node {
   value literal;
   reference_kind refers_to = reference_kind::param;
   std::string name;             ///< Of the parameter, axis, task or `run` field.
-  std::string key;              ///< Of the output.
+  std::string key;              ///< Of the output, or in the parameter's map.
+  bool has_key = false;         ///< Of a parameter.
   std::size_t name_offset = 0;  ///< Where the name stands, for diagnostics.
   std::size_t key_offset = 0;
   function_name function = function_name::always;

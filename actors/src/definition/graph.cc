@@ -16,6 +16,10 @@ std::string_view to_string(param_type type) noexcept {
       return "float";
     case param_type::boolean:
       return "bool";
+    case param_type::list:
+      return "list";
+    case param_type::map:
+      return "map";
   }
   return "";
 }

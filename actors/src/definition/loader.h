@@ -16,6 +16,7 @@ namespace millrace::actors {
 enum class text_place : std::uint8_t {
   instance,  ///< A text of each instance of a task: `matrix` and `item` have a value.
   fan_out,   ///< A value to fan out over: no instance exists yet.
+  fan_list,  ///< The whole list to fan out over.
   when,      ///< A condition: one expression, `true` or `false`.
 };
 

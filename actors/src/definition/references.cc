@@ -210,8 +210,8 @@ private:
     scope.param = [this](std::string_view name, known_type& type, std::string& near) {
       for (const auto& each : shape_.definition.params) {
         if (each.name == name) {
-          constexpr std::array types{value_type::text, value_type::integer, value_type::floating,
-                                     value_type::boolean};
+          constexpr std::array types{value_type::text,    value_type::integer, value_type::floating,
+                                     value_type::boolean, value_type::list,    value_type::map};
           const auto sure = each.fallback || each.required;  // else it may be null
           type = sure ? known_type{types[static_cast<std::size_t>(each.type)]} : known_type{};
           return true;
@@ -221,7 +221,8 @@ private:
       return false;
     };
     const auto* task = use.task == no_task ? nullptr : &tasks_[use.task];
-    if (task != nullptr && task->matrix && use.place != text_place::fan_out) {
+    const bool of_instance = use.place == text_place::instance || use.place == text_place::when;
+    if (task != nullptr && task->matrix && of_instance) {
       scope.matrix = [this, task](std::string_view name, known_type& type, std::string& near) {
         for (const auto& axis : task->matrix->axes) {
           if (axis.name == name) {
@@ -233,12 +234,27 @@ private:
         return false;
       };
     }
-    scope.item = task != nullptr && task->for_each && use.place != text_place::fan_out;
+    scope.item = task != nullptr && task->for_each && of_instance;
     scope.needs_functions = use.place == text_place::when;
     scope.task = [this, &use](const expression_node& node, known_type& type) {
       return check_task(use, node, type);
     };
     return scope;
+  }
+
+  // What the place wants of a text that is one expression, `alone`.
+  template <class Complain>
+  static void check_whole(const expression_use& use, bool alone, value_type type,
+                          const Complain& complain) {
+    const auto found = ", found a value of type `" + std::string{to_string(type)} + "`";
+    if (use.place == text_place::when && type != value_type::boolean) {
+      complain(
+          {0, "`when` must be a boolean" + found, "compare it, as in `params.mode == 'full'`"});
+    } else if (use.place == text_place::fan_list && alone && type != value_type::list &&
+               type != value_type::text) {
+      complain({0, "a fan-out needs a list" + found,
+                "write `[...]`, or declare a parameter with `type: list`"});
+    }
   }
 
   void check_text(const expression_use& use) {
@@ -266,12 +282,9 @@ private:
       for (const auto& failure : failures) {
         complain(piece.offset + failure.offset, failure);
       }
-      if (failures.empty() && use.place == text_place::when && type &&
-          *type != value_type::boolean) {
-        complain(piece.offset, {0,
-                                "`when` must be a boolean, found a value of type `" +
-                                    std::string{to_string(*type)} + "`",
-                                "compare it, as in `params.mode == 'full'`"});
+      if (failures.empty() && type) {
+        check_whole(use, cut.pieces.size() == 1, *type,
+                    [&](const expression_error& failure) { complain(piece.offset, failure); });
       }
     }
   }

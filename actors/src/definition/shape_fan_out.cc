@@ -18,10 +18,11 @@ constexpr std::array on_empty_words{std::string_view{"succeed"}, std::string_vie
 fan_values read_fan_values(shape_context& to, const cursor& where, std::size_t task) {
   if (where.node->kind == yaml_kind::scalar) {
     if (!has_expression(where.node->text)) {
-      to.in.report_type(where, "a list or an expression",
-                        "write `[a, b]` or `${{ tasks.list.outputs.files }}`");
+      to.in.report_type(
+          where, "a list or an expression",
+          "write `[a, b]`, `${{ params.names }}` or `${{ tasks.list.outputs.files }}`");
     }
-    note_text(to, where, where.node->text, task, text_place::fan_out);
+    note_text(to, where, where.node->text, task, text_place::fan_list);
     return where.node->text;
   }
   std::vector<value> values;

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <array>
 
+#include "definition/param_values.h"
 #include "definition/shape.h"
 #include "millrace/actors/params.h"
 
@@ -12,25 +13,8 @@ namespace {
 
 // In the order of `param_type`.
 constexpr std::array param_type_words{std::string_view{"string"}, std::string_view{"int"},
-                                      std::string_view{"float"}, std::string_view{"bool"}};
-
-// Whether a value may stand where a parameter of `type` is wanted; integers fit floats.
-std::optional<value> fitted(const value& content, param_type type) {
-  switch (type) {
-    case param_type::text:
-      return content.text() != nullptr ? std::optional{content} : std::nullopt;
-    case param_type::integer:
-      return content.integer() != nullptr ? std::optional{content} : std::nullopt;
-    case param_type::floating:
-      if (const auto* whole = content.integer()) {
-        return make_value(static_cast<double>(*whole));
-      }
-      return content.floating() != nullptr ? std::optional{content} : std::nullopt;
-    case param_type::boolean:
-      return content.boolean() != nullptr ? std::optional{content} : std::nullopt;
-  }
-  return std::nullopt;
-}
+                                      std::string_view{"float"},  std::string_view{"bool"},
+                                      std::string_view{"list"},   std::string_view{"map"}};
 
 param_type type_of(const value& content) {
   switch (content.type()) {
@@ -40,33 +24,70 @@ param_type type_of(const value& content) {
       return param_type::floating;
     case value_type::boolean:
       return param_type::boolean;
+    case value_type::list:
+      return param_type::list;
+    case value_type::map:
+      return param_type::map;
     default:
       return param_type::text;
   }
 }
 
-std::optional<value> read_fitting(shape_context& to, const cursor& where, const value& content,
-                                  param_type type) {
-  auto found = fitted(content, type);
-  if (!found) {
-    to.in.report(where,
-                 where.label() + " must be of type `" + std::string{to_string(type)} + "`, found " +
-                     describe(*where.node),
-                 type == param_type::text ? "put it in quotes" : "");
+constexpr std::string_view scalar_words = "a string, a number or a boolean";
+
+// A value of a parameter: a scalar, or a list or map of them.
+std::optional<value> read_content(shape_context& to, const cursor& where) {
+  if (where.node->kind == yaml_kind::sequence) {
+    value::list items;
+    for (const auto& each : to.in.elements(where)) {
+      items.push_back(to.in.read_scalar(each, scalar_words).value_or(value{}));
+    }
+    return make_value(std::move(items));
   }
-  return found;
+  if (where.node->kind == yaml_kind::map) {
+    value::map entries;
+    for (const auto& [key, content] : to.in.entries(where)) {
+      entries[key->text] =
+          to.in.read_scalar(under(where, *key, *content), scalar_words).value_or(value{});
+    }
+    return make_value(std::move(entries));
+  }
+  return to.in.read_scalar(where, "a value");
 }
 
+std::optional<value> read_fitting(shape_context& to, const cursor& where, value content,
+                                  const param_definition& param) {
+  auto reading = read_param_value(param, content);
+  if (!reading.content) {
+    // An element that is no scalar has been reported at its own place.
+    if (reading.place.empty()) {
+      to.in.report(where,
+                   where.label() + " must be of type `" + std::string{to_string(param.type)} +
+                       "`, found " + describe(*where.node),
+                   reading.hint);
+    }
+    return std::nullopt;
+  }
+  return std::move(reading.content);
+}
+
+// Of a list, the values that its elements may have.
 void read_choices(shape_context& to, const cursor& where, param_definition& into) {
+  if (into.type == param_type::map) {
+    to.in.report(where, "`enum` has no meaning for a map", "remove it");
+    return;
+  }
   if (where.node->kind != yaml_kind::sequence || where.node->items.empty()) {
     to.in.report_type(where, "a list of values", "write `enum: [small, large]`");
     return;
   }
   for (const auto& each : to.in.elements(where)) {
-    if (const auto content = to.in.read_scalar(each, "a value")) {
-      if (auto choice = read_fitting(to, each, *content, into.type)) {
-        into.choices.push_back(*std::move(choice));
-      }
+    auto content = to.in.read_scalar(each, "a value");
+    if (content && into.type != param_type::list) {
+      content = read_fitting(to, each, *std::move(content), into);
+    }
+    if (content) {
+      into.choices.push_back(*std::move(content));
     }
   }
 }
@@ -80,9 +101,10 @@ void read_type_and_default(shape_context& to, const field_map& fields, param_def
     }
   }
   if (const auto fallback = fields.at("default")) {
-    if (const auto content = to.in.read_scalar(*fallback, "a value")) {
-      type = type ? type : type_of(*content);
-      into.fallback = read_fitting(to, *fallback, *content, *type);
+    if (auto content = read_content(to, *fallback)) {
+      into.type = type.value_or(type_of(*content));
+      type = into.type;
+      into.fallback = read_fitting(to, *fallback, *std::move(content), into);
     }
     if (into.required) {
       to.in.report(*fallback, "a required parameter has no use for a default",
@@ -92,12 +114,23 @@ void read_type_and_default(shape_context& to, const field_map& fields, param_def
   into.type = type.value_or(param_type::text);
 }
 
+// What a run that gives none would fail with.
+void check_default(shape_context& to, const cursor& where, const param_definition& made) {
+  if (made.fallback) {
+    const auto reading = check_param_value(made, *made.fallback);
+    if (!reading.content) {
+      to.in.report(where, "the default " + reading.text, reading.hint);
+    }
+  }
+}
+
 param_definition read_param(shape_context& to, const cursor& where) {
   param_definition made;
   made.name = where.key->text;
-  if (where.node->kind == yaml_kind::scalar) {  // `day: today`: the default alone
-    if ((made.fallback = to.in.read_scalar(where, "a value"))) {
+  if (where.node->kind == yaml_kind::scalar || where.node->kind == yaml_kind::sequence) {
+    if ((made.fallback = read_content(to, where))) {  // `day: today`: the default alone
       made.type = type_of(*made.fallback);
+      check_default(to, where, made);
     }
     return made;
   }
@@ -114,9 +147,8 @@ param_definition read_param(shape_context& to, const cursor& where) {
   if (const auto choices = fields->at("enum")) {
     read_choices(to, *choices, made);
   }
-  if (made.fallback && !made.choices.empty() &&
-      std::find(made.choices.begin(), made.choices.end(), *made.fallback) == made.choices.end()) {
-    to.in.report(*fields->at("default"), "the default is not in `enum`", "add it there");
+  if (const auto fallback = fields->at("default")) {
+    check_default(to, *fallback, made);
   }
   return made;
 }

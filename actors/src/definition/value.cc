@@ -4,8 +4,10 @@
 #include <array>
 #include <charconv>
 #include <nlohmann/json.hpp>
+#include <unordered_set>
 
 #include "definition/value_json.h"
+#include "millrace/actors/name_rule.h"
 
 namespace millrace::actors {
 namespace {
@@ -18,6 +20,28 @@ std::string floating_text(double number) {
     text += ".0";  // keeps it a float when it is read again; "en" covers exponents, inf and nan
   }
   return text;
+}
+
+// Before the text is read: the library keeps something for each open list and object.
+bool nests_deeper(std::string_view text, std::size_t limit) {
+  std::size_t depth = 0;
+  bool in_text = false;
+  for (std::size_t at = 0; at < text.size(); ++at) {
+    const char c = text[at];
+    if (in_text) {
+      at += c == '\\' ? 1 : 0;
+      in_text = c != '"';
+    } else if (c == '[' || c == '{') {
+      if (++depth > limit) {
+        return true;
+      }
+    } else if (c == ']' || c == '}') {
+      depth -= depth > 0 ? 1 : 0;
+    } else {
+      in_text = c == '"';
+    }
+  }
+  return false;
 }
 
 }  // namespace
@@ -36,6 +60,8 @@ std::string_view to_string(value_type type) noexcept {
       return "string";
     case value_type::list:
       return "list";
+    case value_type::map:
+      return "map";
   }
   return "null";
 }
@@ -59,30 +85,49 @@ nlohmann::ordered_json to_json_value(const value& content) {
       }
       return list;
     }
+    case value_type::map: {
+      auto map = nlohmann::ordered_json::object();
+      for (const auto& [key, each] : *content.entries()) {
+        map[key] = to_json_value(each);
+      }
+      return map;
+    }
   }
   return nullptr;
 }
 
-std::optional<nlohmann::ordered_json> parse_json(std::string_view text) {
-  std::size_t depth = 0;
-  bool in_text = false;
-  for (std::size_t at = 0; at < text.size(); ++at) {
-    const char c = text[at];
-    if (in_text) {
-      at += c == '\\' ? 1 : 0;
-      in_text = c != '"';
-    } else if (c == '[' || c == '{') {
-      if (++depth > json_depth_max) {
-        return std::nullopt;
-      }
-    } else if (c == ']' || c == '}') {
-      depth -= depth > 0 ? 1 : 0;
-    } else {
-      in_text = c == '"';
-    }
+runtime::result<nlohmann::ordered_json> parse_json(std::string_view text) {
+  using json = nlohmann::ordered_json;
+  const auto refused = [](std::string why) {
+    return runtime::error{runtime::errc::invalid_argument, std::move(why)};
+  };
+  if (nests_deeper(text, json_depth_max)) {
+    return refused("it nests more than " + std::to_string(json_depth_max) + " deep");
   }
-  auto json = nlohmann::ordered_json::parse(text, nullptr, false);
-  return json.is_discarded() ? std::nullopt : std::optional{std::move(json)};
+  // The library takes the last of two equal keys, others the first; who wrote them meant both.
+  std::vector<std::unordered_set<std::string>> open;
+  std::optional<std::string> twice;
+  const json::parser_callback_t look = [&](int, json::parse_event_t event, json& parsed) {
+    if (event == json::parse_event_t::object_start) {
+      open.emplace_back();
+    } else if (event == json::parse_event_t::object_end) {
+      open.pop_back();
+    } else if (event == json::parse_event_t::key) {
+      auto key = parsed.get<std::string>();
+      if (!open.back().insert(key).second && !twice) {
+        twice = std::move(key);
+      }
+    }
+    return true;
+  };
+  auto made = json::parse(text, look, false);
+  if (made.is_discarded()) {
+    return refused("it is no JSON");
+  }
+  if (twice) {
+    return refused("the key `" + shown_name(*twice) + "` is given twice");
+  }
+  return made;
 }
 
 value from_json_value(const nlohmann::ordered_json& json) {
@@ -107,8 +152,13 @@ value from_json_value(const nlohmann::ordered_json& json) {
       }
       return make_value(std::move(list));
     }
-    case nlohmann::ordered_json::value_t::object:
-      return make_value(to_json_text(json));
+    case nlohmann::ordered_json::value_t::object: {
+      value::map map;
+      for (const auto& [key, each] : json.items()) {
+        map.emplace(key, from_json_value(each));
+      }
+      return make_value(std::move(map));
+    }
     default:
       return {};
   }
@@ -131,8 +181,14 @@ std::string to_text(const value& content) {
     case value_type::text:
       return *content.text();
     case value_type::list:
+    case value_type::map:
       return to_json(content);
   }
+  return {};
+}
+
+// Not inline: where g++ 12 sees that one of two values is empty, it warns of the other.
+value make_value() {
   return {};
 }
 

@@ -3,11 +3,11 @@
 #pragma once
 
 #include <nlohmann/json.hpp>
-#include <optional>
 #include <string>
 #include <string_view>
 
 #include "millrace/actors/value.h"
+#include "millrace/runtime/result.h"
 
 namespace millrace::actors {
 
@@ -17,11 +17,11 @@ namespace millrace::actors {
 /// level.
 inline constexpr std::size_t json_depth_max = 64;
 
-/// Nothing when the text is no JSON, or nests deeper than json_depth_max.
-[[nodiscard]] std::optional<nlohmann::ordered_json> parse_json(std::string_view text);
+/// Errors: `invalid_argument` when the text is no JSON, nests deeper than json_depth_max, or gives
+/// a key twice; the text goes on after a noun, as in `it is no JSON`.
+[[nodiscard]] runtime::result<nlohmann::ordered_json> parse_json(std::string_view text);
 
-/// An object has no value of its own in the language: it becomes its compact JSON text. An
-/// integer beyond 64 bits becomes a float.
+/// An integer beyond 64 bits becomes a float.
 [[nodiscard]] value from_json_value(const nlohmann::ordered_json& json);
 
 /// Compact text; bytes that are not UTF-8 (from a task's output) become U+FFFD.

@@ -93,6 +93,24 @@ runtime::result<std::map<std::string, std::string>> params_of(const option_value
   return params;
 }
 
+runtime::result<std::map<std::string, std::string>> with_files(
+    const actors::pipeline_definition& definition, std::map<std::string, std::string> given) {
+  for (const auto& param : definition.params) {
+    const auto found = given.find(param.name);
+    const bool is_json =
+        param.type == actors::param_type::list || param.type == actors::param_type::map;
+    if (found != given.end() && is_json && found->second.starts_with('@')) {
+      auto text = read_file(found->second.substr(1));
+      if (!text) {
+        return runtime::error{runtime::errc::invalid_argument,
+                              "-p " + param.name + ": " + text.error().text()};
+      }
+      found->second = *std::move(text);
+    }
+  }
+  return given;
+}
+
 std::string text_of(const option_values& options, const char* name, std::string fallback) {
   if (options.count(name) > 0) {
     return options[name].as<std::string>();

@@ -12,6 +12,7 @@
 #include <vector>
 
 #include "cli/cli.h"
+#include "millrace/actors/definition.h"
 #include "millrace/runtime/result.h"
 
 namespace millrace::gateway::cli {
@@ -44,6 +45,11 @@ exit_code report(exit_code code, const std::string& text);
 /// `-p NAME=VALUE` options. Errors: `invalid_argument`.
 [[nodiscard]] runtime::result<std::map<std::string, std::string>> params_of(
     const option_values& options);
+
+/// The parameters with the content of the file where a list or map is given as `@FILE`; `@-` is
+/// standard input. Errors: `invalid_argument`.
+[[nodiscard]] runtime::result<std::map<std::string, std::string>> with_files(
+    const actors::pipeline_definition& definition, std::map<std::string, std::string> given);
 
 /// A text option, or a fallback.
 [[nodiscard]] std::string text_of(const option_values& options, const char* name,

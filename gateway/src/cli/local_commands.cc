@@ -33,17 +33,6 @@ void print_mistakes(const std::vector<actors::diagnostic>& mistakes, const std::
   std::cerr << actors::render(mistakes, source);
 }
 
-// The values as a JSON object, for the submission.
-std::string json_of(const actors::bound_params& params) {
-  std::string text = "{";
-  for (const auto& [name, content] : params.values) {
-    if (!content.is_null()) {
-      text += (text.size() > 1 ? ",\"" : "\"") + name + "\":" + actors::to_json(content);
-    }
-  }
-  return text + "}";
-}
-
 // --- the node of this process --------------------------------------------------------------------
 
 void add_node_options(po::options_description& options) {
@@ -140,7 +129,11 @@ exit_code run_file(const option_values& options, const std::vector<std::string>&
     print_mistakes(loaded.diagnostics, *text);
     return exit_code::usage;
   }
-  const auto bound = actors::bind_params(*loaded.definition, *given);
+  const auto filled = with_files(*loaded.definition, *given);
+  if (!filled) {
+    return report(filled.error());
+  }
+  const auto bound = actors::bind_params(*loaded.definition, *filled);
   if (!bound) {
     for (const auto& each : bound.diagnostics) {
       std::cerr << "millrace: " << each.text << (each.hint.empty() ? "" : " (" + each.hint + ")")
@@ -156,7 +149,7 @@ exit_code run_file(const option_values& options, const std::vector<std::string>&
   watch_interrupts();
   progress view{*mode};
   local_run run{**here, *loaded.definition, view};
-  if (auto submitted = run.submit(json_of(bound)); !submitted) {
+  if (auto submitted = run.submit(actors::to_json(bound)); !submitted) {
     return report(submitted.error());
   }
   const auto code = run.follow();

@@ -80,7 +80,7 @@ exit_code run_apply(const option_values& options, const std::vector<std::string>
 void add_submit_options(po::options_description& options) {
   add_server_options(options);
   options.add_options()("param,p", po::value<std::vector<std::string>>()->value_name("NAME=VALUE"),
-                        "a parameter; may be repeated");
+                        "a parameter, a list or map as JSON or =@FILE; may be repeated");
   options.add_options()("wait", "wait for the end; the exit code tells how the run ended");
   options.add_options()("watch", "the same, and show what happens");
   options.add_options()("logs", "the same, and print the output of the last tasks at the end");
@@ -101,7 +101,11 @@ result<std::string> typed_params(remote& server, const std::string& pipeline,
   if (!loaded) {
     return std::move(loaded).error();
   }
-  const auto bound = actors::bind_params(*loaded, given);
+  const auto filled = with_files(*loaded, given);
+  if (!filled) {
+    return filled.error();
+  }
+  const auto bound = actors::bind_params(*loaded, *filled);
   if (!bound) {
     std::string text;
     for (const auto& each : bound.diagnostics) {

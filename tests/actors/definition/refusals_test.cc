@@ -293,14 +293,61 @@ tasks: [{name: a, run: x}]
 )",
                 {"2:9 `params` must be a map, found a list (write `params: {day: {type: string, "
                  "default: today}}`)"});
-  check_refusal(R"(name: p
-params: {1x: 3, a-b: 1, a_b: 2, c: [1]}
+  check_refusal(
+      R"(name: p
+params: {1x: 3, a-b: 1, a_b: 2, c: [1, [2], null]}
 tasks: [{name: a, run: x}]
 )",
-                {"2:10 the name `1x` is not allowed (use letters, digits, `_` and `-`, starting "
-                 "with a letter, at most 63)",
-                 "2:25 `a_b` and `a-b` would both be `$MILLRACE_PARAM_A_B` (rename one of them)",
-                 "2:36 `c` must be a map or a default, found a list (write `c: {type: string}`)"});
+      {"2:10 the name `1x` is not allowed (use letters, digits, `_` and `-`, starting "
+       "with a letter, at most 63)",
+       "2:25 `a_b` and `a-b` would both be `$MILLRACE_PARAM_A_B` (rename one of them)",
+       "2:40 `c[1]` must be a string, a number or a boolean, found a list",
+       "2:45 `c[2]` must be a string, a number or a boolean, found nothing (write \"\" for "
+       "an empty text)"});
+  check_refusal(R"(name: p
+params:
+  a: {type: list, default: x}
+  b: {type: map, default: [1]}
+  c: {default: {k: {l: 1}}}
+  d: {type: list, default: [a, 2], enum: [a, b]}
+  e: {type: map, enum: [a]}
+  f: {type: int, default: [1]}
+  g: {type: list, enum: [[a]]}
+  h: [yes]
+tasks:
+  - {name: a, run: x, for_each: "${{ params.e }}"}
+  - {name: b, run: x, when: "${{ params.unknown.k }}", matrix: {m: "${{ params.other }}"}}
+)",
+                {"3:28 `default` must be of type `list`, found the text `x` (write a list of "
+                 "strings, numbers or booleans: `[\"a\", \"b\"]`)",
+                 "4:27 `default` must be of type `map`, found a list (write a map of strings, "
+                 "numbers or booleans: `{\"a\": 1}`)",
+                 "5:20 `k` must be a string, a number or a boolean, found a map",
+                 "6:28 the default may hold only `a`, `b`, found the int `2`",
+                 "7:24 `enum` has no meaning for a map (remove it)",
+                 "8:27 `default` must be of type `int`, found a list",
+                 "9:26 `enum[0]` must be a value, found a list",
+                 "10:7 `h[0]`: `yes` can be read in two ways (write `\"yes\"` for text, or a "
+                 "plain `true` or `false`)",
+                 "13:41 unknown parameter `unknown` (declare it under `params` at the top)",
+                 "13:80 unknown parameter `other` (declare it under `params` at the top)"});
+  check_refusal(R"(name: p
+params: {e: {type: map, default: {k: 1}}, n: 3, t: text, l: [1]}
+tasks:
+  - {name: a, run: x, for_each: "${{ params.e }}"}
+  - {name: b, run: x, matrix: {m: "${{ params.n }}"}}
+  - {name: c, run: x, when: "${{ params.t.k == 1 }}"}
+  - {name: d, run: x, for_each: "${{ params.t }}"}
+  - {name: e, run: x, for_each: "${{ params.l }}", when: "${{ params.n == 03 }}"}
+)",
+                {"4:37 a fan-out needs a list, found a value of type `map` (write `[...]`, or "
+                 "declare a parameter with `type: list`)",
+                 "5:39 a fan-out needs a list, found a value of type `int` (write `[...]`, or "
+                 "declare a parameter with `type: list`)",
+                 "6:43 `params.t` is of type `string` and has no parts (declare it with `type: "
+                 "map`)",
+                 "8:75 `03` is not a number (write it without leading zeros, or put text in "
+                 "quotes)"});
   check_refusal(
       R"(name: p
 params:
@@ -319,9 +366,10 @@ params:
   o: {defalt: x}
 tasks: [{name: a, run: x}]
 )",
-      {"3:13 `type` must be one of `string`, `int`, `float`, `bool`, found the text `integer`",
+      {"3:13 `type` must be one of `string`, `int`, `float`, `bool`, `list`, `map`, found the text "
+       "`integer`",
        "4:27 `default` must be of type `int`, found the text `x`",
-       "5:16 the default is not in `enum` (add it there)",
+       "5:16 the default must be one of `4`",
        "5:29 `enum[1]` must be of type `int`, found the text `x`",
        "6:32 a required parameter has no use for a default (remove `required` or `default`)",
        "7:17 `required` must be `true` or `false`, found the text `yes`",
@@ -480,8 +528,8 @@ tasks:
   - {name: o, run: x, matrix: {a: [x], exclude: [{a: [x]}]}}
 )",
       {"3:46 a task has `for_each` or `matrix`, not both (remove one of them)",
-       "4:33 `for_each` must be a list or an expression, found the text `abc` (write `[a, b]` or "
-       "`${{ tasks.list.outputs.files }}`)",
+       "4:33 `for_each` must be a list or an expression, found the text `abc` (write `[a, b]`, "
+       "`${{ params.names }}` or `${{ tasks.list.outputs.files }}`)",
        "5:33 `for_each` must be a list or an expression, found a map (write `[a, b]`)",
        "6:34 `for_each[0]` must be a value, found a list",
        "7:37 `max_parallel` has a meaning only with a fan-out (add `for_each` or `matrix`, or "
@@ -498,8 +546,8 @@ tasks:
        "14:58 a combination in `include` must name every axis",
        "14:78 the matrix has no axis `c` (add it to the matrix)",
        "14:85 `exclude[1]` must be a map of cells, found the number `3` (write `{os: a}`)",
-       "15:35 `a` must be a list or an expression, found the number `1` (write `[a, b]` or `${{ "
-       "tasks.list.outputs.files }}`)",
+       "15:35 `a` must be a list or an expression, found the number `1` (write `[a, b]`, `${{ "
+       "params.names }}` or `${{ tasks.list.outputs.files }}`)",
        "16:35 `a` must be a list or an expression, found a map (write `[a, b]`)",
        "17:54 `a` must be a value, found a list"});
 }

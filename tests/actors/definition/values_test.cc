@@ -97,10 +97,13 @@ TEST_CASE("JSON from outside may nest only so deep") {
   pipeline_definition definition;
   definition.params.push_back({"a", param_type::text, {}, {}, "", false});
   CHECK(bind_params_json(definition, R"({"a": "[[[["})"));
+  const auto twice = bind_params_json(definition, R"({"a": "x", "b": {"c": 1, "c": 2}})");
+  REQUIRE(twice.diagnostics.size() == 1);
+  CHECK(twice.diagnostics[0].text == "`params` must be a JSON object: the key `c` is given twice");
   const auto bound = bind_params_json(
       definition, "{\"a\": " + std::string(500'000, '[') + std::string(500'000, ']') + "}");
   REQUIRE(bound.diagnostics.size() == 1);
-  CHECK(bound.diagnostics[0].text == "`params` must be a JSON object");
+  CHECK(bound.diagnostics[0].text == "`params` must be a JSON object: it nests more than 64 deep");
 }
 
 TEST_CASE("a matrix is the product of its axes, less exclude, plus include") {
@@ -152,6 +155,124 @@ tasks: [{name: t, run: x}]
   CHECK(bind_params_json(made, R"({"day": "x", "count": 4})"));
   CHECK_FALSE(bind_params_json(made, R"({"day": "x", "count": "4"})"));
   CHECK_FALSE(bind_params_json(made, "[1]"));
+}
+
+// What is said about one parameter given as text.
+std::string complaint(const pipeline_definition& made, const char* name, const std::string& text) {
+  const auto bound = bind_params(made, {{name, text}});
+  REQUIRE(bound.diagnostics.size() <= 1);
+  return bound ? to_json(bound.values.at(name))
+               : bound.diagnostics[0].text + (bound.diagnostics[0].hint.empty()
+                                                  ? ""
+                                                  : " (" + bound.diagnostics[0].hint + ")");
+}
+
+TEST_CASE("a text is read as the parameter's type says, numbers as in YAML") {
+  const auto made = loaded(R"(name: p
+params: {s: "", i: 0, f: 0.5, b: false}
+tasks: [{name: t, run: x}]
+)");
+  CHECK(complaint(made, "s", "007") == R"("007")");
+  CHECK(complaint(made, "i", "7") == "7");
+  CHECK(complaint(made, "i", "-7") == "-7");
+  CHECK(complaint(made, "f", "7") == "7.0");
+  CHECK(complaint(made, "f", "1e3") == "1000.0");
+  CHECK(complaint(made, "f", "0.50") == "0.5");
+  for (const auto* text : {"007", "-01", "0x1F", "1_000"}) {
+    CHECK(complaint(made, "i", text) ==
+          "the parameter `i` must be of type `int`, `" + std::string{text} +
+              "` can be read in two ways (write a plain decimal number; a text keeps its zeros: "
+              "`type: string`)");
+  }
+  CHECK(complaint(made, "f", "01.5").find("can be read in two ways") != std::string::npos);
+  CHECK(complaint(made, "i", "99999999999999999999") ==
+        "the parameter `i` must be of type `int`, `99999999999999999999` does not fit 64 bits");
+  for (const auto* text : {"", "x", "1.5", "yes", " 1"}) {
+    CHECK(complaint(made, "i", text) ==
+          "the parameter `i` must be of type `int`, found `" + std::string{text} + "`");
+  }
+  CHECK(complaint(made, "b", "yes") ==
+        "the parameter `b` must be of type `bool`, found `yes` (write `true` or `false`)");
+}
+
+TEST_CASE("lists and maps are given as JSON and reach commands as JSON") {
+  const auto made = loaded(R"(name: p
+params:
+  names: [a, "b c"]
+  none: {type: list}
+  limits: {default: {memory: 512, strict: true}}
+  some: {type: list, enum: [u, v]}
+tasks:
+  - {name: t, run: x, for_each: "${{ params.names }}"}
+  - {name: u, run: x, for_each: "${{ params.limits.memory }}", when: "${{ params.none == null }}"}
+)");
+  const auto bound =
+      bind_params(made, {{"names", R"( ["x", 2, true, 0.5] )"}, {"some", R"(["v"])"}});
+  REQUIRE(bound);
+  map_scope scope;
+  scope.params = {bound.values.begin(), bound.values.end()};
+  const auto instances = *expand(made.tasks[0], scope);
+  REQUIRE(instances.size() == 4);
+  CHECK(environment_of(instances[0]).at("MILLRACE_ITEM") == "x");
+  CHECK(environment_of(instances[3]).at("MILLRACE_ITEM") == "0.5");
+  const auto variables = environment_of(bound);
+  CHECK(variables.at("MILLRACE_PARAM_NAMES") == R"(["x",2,true,0.5])");
+  CHECK(variables.at("MILLRACE_PARAM_LIMITS") == R"({"memory":512,"strict":true})");
+  CHECK_FALSE(variables.contains("MILLRACE_PARAM_NONE"));
+
+  CHECK(*fill("${{ params.limits.memory }}/${{ params.limits['nope'] }}", scope) == "512/");
+  CHECK(*decide("${{ contains(params.limits, 'strict') && length(params.limits) == 2 }}", scope));
+  CHECK(*decide("${{ params.none == null && params.none.k == null }}", scope));
+  CHECK_FALSE(expand(made.tasks[1], scope));  // a number is no list
+
+  // What a run pins binds again to the same, and is the same in the canonical form.
+  const auto again = bind_params_json(made, to_json(bound));
+  REQUIRE(again);
+  CHECK(again.values == bound.values);
+  CHECK(*from_json(to_json(made)) == made);
+}
+
+TEST_CASE("what does not fit a list or map is refused with place and remedy") {
+  const auto made = loaded(R"(name: p
+params: {names: [a], limits: {type: map}, some: {type: list, enum: [u, v]}}
+tasks: [{name: t, run: x}]
+)");
+  CHECK(
+      complaint(made, "names", "a,b") ==
+      "the parameter `names` must be of type `list`, found `a,b`: it is no JSON (write it as JSON: "
+      "`-p names='[\"a\", \"b\"]'`, or `-p names=@FILE`)");
+  CHECK(complaint(made, "names", R"({"a": 1})").find("must be of type `list`") !=
+        std::string::npos);
+  CHECK(complaint(made, "limits", "[1]").find("`-p limits='{\"a\": 1}'`") != std::string::npos);
+  CHECK(complaint(made, "limits", R"({"a": 1, "a": 2})").find("the key `a` is given twice") !=
+        std::string::npos);
+  CHECK(complaint(made, "some", R"(["u", "z"])") ==
+        "the parameter `some` may hold only `u`, `v`, found the string `z`");
+
+  const auto place = [&](const std::string& json) {
+    const auto bound = bind_params_json(made, json);
+    REQUIRE(bound.diagnostics.size() == 1);
+    return bound.diagnostics[0].pointer + ": " + bound.diagnostics[0].text;
+  };
+  CHECK(place(R"({"names": "a"})") ==
+        "/params/names: the parameter `names` must be of type `list`, found the string `a`");
+  CHECK(place(R"({"names": ["a", null]})") ==
+        "/params/names/1: the parameter `names` must be of type `list`, found null at `/1`");
+  CHECK(
+      place(R"({"names": ["a", ["b"]]})") ==
+      "/params/names/1: the parameter `names` must be of type `list`, found the list `[\"b\"]` at "
+      "`/1`");
+  CHECK(place(R"({"limits": {"a/b": {}}})") ==
+        "/params/limits/a~1b: the parameter `limits` must be of type `map`, found the map `{}` at "
+        "`/a~1b`");
+  CHECK(place(R"({"some": ["u", 1]})") ==
+        "/params/some/1: the parameter `some` may hold only `u`, `v`, found the int `1`");
+  CHECK(place(R"({"names": ["a\u0000b"]})") ==
+        "/params/names: the parameter `names` holds a NUL character");
+  CHECK(place("{\"names\": [\"" + std::string(70'000, 'x') + "\"]}") ==
+        "/params/names: the parameter `names` is longer than 64 KiB");
+  CHECK(bind_params_json(made, R"({"names": null})").values.at("names") ==
+        make_value(value::list{make_value("a")}));
 }
 
 TEST_CASE("retry delays grow, stay below their bound and end") {

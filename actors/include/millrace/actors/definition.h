@@ -17,7 +17,8 @@
 //
 // What commands get. Parameters, matrix cells and items reach a command as environment variables,
 // never as text inside a shell command: `params.day` is `$MILLRACE_PARAM_DAY`, `matrix.python` is
-// `$MILLRACE_MATRIX_PYTHON`, the element of `for_each` is `$MILLRACE_ITEM`. Names are upper-cased
+// `$MILLRACE_MATRIX_PYTHON`, the element of `for_each` is `$MILLRACE_ITEM`. A list or map is JSON
+// there. Names are upper-cased
 // and `-` becomes `_`; two names that meet that way are an error. An expression in `run`, or in
 // the script of `command: [sh, -c, ...]`, is refused, because a value with a quote or a semicolon
 // in it would become a command. Expressions are welcome in `env`, `when`, `for_each`, `matrix` and
@@ -55,6 +56,10 @@ inline constexpr std::size_t definition_tasks_max = 10'000;
 /// The most instances of one task with `matrix` or `for_each`.
 inline constexpr std::size_t task_instances_max = 100'000;
 
+/// The longest value of one parameter, of a list or map its JSON: with its name it fits one
+/// environment string of Linux (MAX_ARG_STRLEN, 128 KiB).
+inline constexpr std::size_t param_value_bytes_max = 65'536;
+
 /// The most parameters of a pipeline: each becomes one variable of every command.
 inline constexpr std::size_t definition_params_max = 1'000;
 
@@ -67,17 +72,17 @@ inline constexpr std::size_t task_outputs_max = 256;
 /// The most diagnostics one load reports; the last one says that there are more.
 inline constexpr std::size_t diagnostics_max = 1'000;
 
-enum class param_type : std::uint8_t { text, integer, floating, boolean };
+enum class param_type : std::uint8_t { text, integer, floating, boolean, list, map };
 
-/// `string`, `int`, `float`, `bool`.
+/// `string`, `int`, `float`, `bool`, `list`, `map`.
 [[nodiscard]] std::string_view to_string(param_type type) noexcept;
 
-/// A parameter of a pipeline.
+/// A parameter of a pipeline. Lists and maps hold strings, numbers and booleans.
 struct param_definition {
   std::string name;  ///< [A-Za-z][A-Za-z0-9_-]{0,62}
   param_type type = param_type::text;
   std::optional<value> fallback;  ///< The `default`; of `type`.
-  std::vector<value> choices;     ///< The `enum`; empty allows every value of the type.
+  std::vector<value> choices;     ///< The `enum`, of a list its elements'; empty allows every one.
   std::string description;
   bool required = false;  ///< A run must give it. Never true beside a `default`.
 
@@ -199,8 +204,11 @@ struct load_result {
 /// The text is UTF-8, with or without a byte order mark; lines end in LF or CR LF. Lists and maps
 /// nest at most 500 deep (yaml-cpp's limit), merges 64.
 ///
-/// Cost: linear in the text but for `needs` (edges * tasks / 64 word operations), and bounded:
-/// aliases are charged with what they stand for, and a text in which everything is wrong gets
+/// With its aliases written out it has at most definition_bytes_max values and canonical_bytes_max
+/// bytes; what has more is refused before anything is written out.
+///
+/// Cost: linear in the text but for `needs` (edges * tasks / 64 word operations), and bounded: a
+/// text in which everything is wrong gets
 /// fewer suggestions. A text of 1 MiB takes at most a few seconds, and no more stack than others.
 [[nodiscard]] load_result load_definition(std::string_view text, std::string_view file_name);
 

@@ -4,10 +4,11 @@
 // A small typed language without a shell, loops or side effects. In order of binding, tightest
 // first: literals (`'text'`, `"text"`, `12`, `0.5`, `true`, `false`, `null`), references and
 // functions in parentheses; `!`; `< <= > >=`; `== !=`; `&&`; `||`. References: `params.NAME`,
-// `matrix.NAME`, `item`, `tasks.NAME.outputs.KEY`, `tasks.NAME.status`, `run.id`, `run.pipeline`;
-// a name with a dot is written `tasks['a.b']`. Functions: `contains(text or list, part)`,
-// `starts_with`, `ends_with`, `length`, `int`, `float`, `string`, and in `when` alone `success()`
-// (every needed task succeeded), `failure()` (one failed) and `always()`.
+// `params.NAME.KEY` of a map (null when it has no such key), `matrix.NAME`, `item`,
+// `tasks.NAME.outputs.KEY`, `tasks.NAME.status`, `run.id`, `run.pipeline`; a name with a dot is
+// written `tasks['a.b']`. Functions: `contains(text, list or map, part)`, `starts_with`,
+// `ends_with`, `length`, `int`, `float`, `string`, and in `when` alone `success()` (every needed
+// task succeeded), `failure()` (one failed) and `always()`.
 //
 // Nothing is converted silently: `1 == '1'` is false, `1 < '2'` is an error, and `&&`, `||`, `!`
 // take booleans only. Integers and floats compare by value. `&&` and `||` stop at the first

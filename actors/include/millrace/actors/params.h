@@ -13,10 +13,6 @@
 
 namespace millrace::actors {
 
-/// The longest value of one parameter: with its name it fits one environment string of Linux
-/// (MAX_ARG_STRLEN, 128 KiB).
-inline constexpr std::size_t param_value_bytes_max = 65'536;
-
 /// Every parameter of the pipeline with its value; null for an optional one that was not given.
 struct bound_params {
   std::map<std::string, value, std::less<>> values;
@@ -25,16 +21,21 @@ struct bound_params {
   explicit operator bool() const noexcept { return diagnostics.empty(); }
 };
 
-/// Binds texts, as from `-p day=2026-01-31`; each is read as its parameter's type.
+/// Binds texts, as from `-p day=2026-01-31`; each is read as its parameter's type: a string is what
+/// was written, a number is decimal without leading zeros (`007` is none), a list or map is JSON.
 ///
 /// Every mistake is reported, with pointer `/params/NAME` and no line: unknown names (with a
 /// suggestion), missing ones, wrong types, values outside `enum`.
 [[nodiscard]] bound_params bind_params(const pipeline_definition& definition,
                                        const std::map<std::string, std::string>& given);
 
-/// Binds a JSON object; the JSON types must fit (an integer also fits a float).
+/// Binds a JSON object; the JSON types must fit (an integer also fits a float). `null` is the same
+/// as nothing given. Mistakes inside a list or map have the pointer of the element.
 [[nodiscard]] bound_params bind_params_json(const pipeline_definition& definition,
                                             std::string_view json_object);
+
+/// The values as the JSON object that binds to them again.
+[[nodiscard]] std::string to_json(const bound_params& params);
 
 /// `MILLRACE_PARAM_DAY` for `day`; `MILLRACE_MATRIX_OS` for an axis.
 [[nodiscard]] std::string param_variable(std::string_view name);
