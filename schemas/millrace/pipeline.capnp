@@ -7,6 +7,7 @@
 
 using Cxx = import "/capnp/c++.capnp";
 using Actor = import "/millrace/actor.capnp";
+using Definition = import "/millrace/definition.capnp";
 $Cxx.namespace("millrace::schemas");
 
 enum RunState {
@@ -91,7 +92,8 @@ struct PipelineVersion {
   # Record of the map "versions", by the version's number in 10 digits.
   version @0 :UInt32;                  # From 1.
   appliedAt @1 :Int64 $Actor.time;     # When the pipeline took it.
-  definition @2 :Text $Actor.rawJson;  # The canonical form.
+  definition @2 :Text $Actor.rawJson;  # The canonical form, for people.
+  compiled @3 :Definition.CompiledPipeline;  # The same for runs; absent in what older ones applied.
 }
 
 struct RunSummary {
@@ -218,16 +220,18 @@ struct RunStored {
 
 struct RunPinned {
   # The one record of the map "pinned": what never changes.
-  definition @0 :Text;     # Canonical JSON.
+  definition @0 :Text;     # Canonical JSON, of a run that an older version began; else empty.
   params @1 :Text;         # JSON object of the bound values.
   labels @2 :List(Label);  # From the submission.
+  compiled @3 :Definition.CompiledPipeline;  # What it runs.
 }
 
 interface Run $Actor.actor("run") $Actor.group("run") $Actor.affinity("/") {
   # Key: the run's id, a UUIDv7.
   begin @0 (project :Text, pipeline :Text, version :UInt32, definition :Text, params :Text,
-            labels :List(Label), createdAt :Int64) -> () $Actor.internal;
-  # From the pipeline: what to pin. Idempotent.
+            labels :List(Label), createdAt :Int64, compiled :Definition.CompiledPipeline)
+      -> () $Actor.internal;
+  # From the pipeline: what to pin. Idempotent. `definition` only from an older version.
   status @1 () -> (run :RunStatus) $Actor.readOnly;
   # The run as a whole.
   tasks @2 (after :Text, limit :UInt32) -> (tasks :List(TaskStatus), next :Text) $Actor.readOnly;

@@ -1,8 +1,7 @@
 // SPDX-License-Identifier: MIT
 #include "pipeline/pipeline_actor.h"
 
-#include <nlohmann/json.hpp>
-
+#include "definition/compiled.h"
 #include "millrace/actors/definition.h"
 #include "millrace/actors/name_rule.h"
 #include "millrace/actors/params.h"
@@ -37,15 +36,6 @@ std::optional<schemas::RunState> run_state_named(std::string_view name) {
     }
   }
   return std::nullopt;
-}
-
-// The bound values as the JSON object that a run pins.
-std::string json_of(const bound_params& params) {
-  std::string text = "{";
-  for (const auto& [name, content] : params.values) {
-    text += (text.size() > 1 ? ",\"" : "\"") + name + "\":" + to_json(content);
-  }
-  return text + "}";
 }
 
 // The row of a run: its id with each hexadecimal digit inverted. Ids sort by time, so rows sort
@@ -176,6 +166,7 @@ async<pipeline_actor::apply_results> pipeline_actor::apply(apply_params params) 
   record.setVersion(latest + 1);
   record.setAppliedAt(nanoseconds(now()));
   record.setDefinition(canonical.c_str());
+  compile(*definition, record.initCompiled());
   if (latest == 0) {
     send(ref<schemas::Project>(project()).add(pipeline()));
   }
@@ -202,10 +193,23 @@ async<pipeline_actor::describe_results> pipeline_actor::describe(describe_params
   co_return results;
 }
 
+// What an older version applied is compiled when it is first run again.
+runtime::result<void> pipeline_actor::compile_stored(std::uint32_t version) {
+  const auto row = padded(version, version_digits);
+  if (versions_.get(row)->hasCompiled()) {
+    return {};
+  }
+  const auto definition = from_json(text_of(versions_.get(row)->getDefinition()));
+  if (!definition) {
+    return definition.error();
+  }
+  compile(*definition, versions_.edit(row).initCompiled());
+  return {};
+}
+
 async<pipeline_actor::submit_results> pipeline_actor::submit(submit_params params) {
   const auto latest = state().getLatestVersion();
-  const auto stored = versions_.get(padded(latest, version_digits));
-  if (!stored) {
+  if (!versions_.contains(padded(latest, version_digits))) {
     co_return unknown();
   }
   const auto run = params.run().empty() ? make_run_id(now(), random_) : std::string{params.run()};
@@ -216,11 +220,15 @@ async<pipeline_actor::submit_results> pipeline_actor::submit(submit_params param
   if (const auto known = runs_.get(row)) {
     co_return submit_results{run, known->getVersion()};
   }
-  const auto definition = from_json(text_of(stored->getDefinition()));
-  if (!definition) {
-    co_return error{definition.error()};
+  if (auto compiled = compile_stored(latest); !compiled) {
+    co_return std::move(compiled).error();
   }
-  const auto bound = bind_params_json(*definition, params.params());
+  const auto compiled = versions_.get(padded(latest, version_digits))->getCompiled();
+  const auto signature = signature_of(compiled);
+  if (!signature) {
+    co_return error{signature.error()};
+  }
+  const auto bound = bind_params_json(*signature, params.params());
   if (!bound) {
     co_return all_of(bound.diagnostics);
   }
@@ -236,8 +244,8 @@ async<pipeline_actor::submit_results> pipeline_actor::submit(submit_params param
   made.setProject(project().c_str());
   made.setPipeline(pipeline().c_str());
   made.setVersion(latest);
-  made.setDefinition(stored->getDefinition());
-  made.setParams(json_of(bound).c_str());
+  made.setCompiled(compiled);
+  made.setParams(to_json(bound).c_str());
   made.setLabels(params.labels());
   made.setCreatedAt(created);
   send(ref<schemas::Run>(run).begin(std::move(begin)));

@@ -31,6 +31,7 @@ private:
   [[nodiscard]] std::string project() const { return key().substr(0, key().find('/')); }
   [[nodiscard]] std::string pipeline() const { return key().substr(key().find('/') + 1); }
   [[nodiscard]] runtime::error unknown() const;
+  [[nodiscard]] runtime::result<void> compile_stored(std::uint32_t version);
   [[nodiscard]] std::optional<runtime::error> refusal(const apply_params& params) const;
 
   runtime::state_map<schemas::PipelineVersion> versions_{*this, "versions"};

@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <tuple>
 
+#include "definition/compiled.h"
 #include "millrace/actors/params.h"
 #include "pipeline/names.h"
 
@@ -51,7 +52,8 @@ output_list outputs_of(schemas::TaskStatus::Reader row) {
 
 result<void> run_actor::build_graph() {
   const auto pinned = *pinned_.get(pinned_row);
-  auto definition = from_json(text_of(pinned.getDefinition()));
+  auto definition = pinned.hasCompiled() ? definition_of(pinned.getCompiled())
+                                         : from_json(text_of(pinned.getDefinition()));
   if (!definition) {
     return std::move(definition).error();
   }
@@ -94,7 +96,11 @@ async<> run_actor::begin(begin_params params) {
   }
   const auto from = params.read();
   auto pinned = pinned_.edit(pinned_row);
-  pinned.setDefinition(from.getDefinition());
+  if (from.hasCompiled()) {
+    pinned.setCompiled(from.getCompiled());
+  } else {
+    pinned.setDefinition(from.getDefinition());
+  }
   pinned.setParams(from.getParams());
   pinned.setLabels(from.getLabels());
   auto root = edit();

@@ -1,14 +1,16 @@
 // SPDX-License-Identifier: MIT
 // The canonical form: what a run pins must be what was loaded, whatever was written.
+#include <capnp/message.h>
 #include <doctest/doctest.h>
 
 #include <array>
 #include <bit>
 #include <chrono>
 #include <cmath>
-
+#include <functional>
 #include <string>
 
+#include "definition/compiled.h"
 #include "millrace/actors/definition.h"
 #include "millrace/runtime/clock.h"
 
@@ -37,6 +39,16 @@ void check_round_trip(const pipeline_definition& made) {
   }
   CHECK(*again == made);
   CHECK(to_json(*again) == text);
+
+  capnp::MallocMessageBuilder message;
+  auto compiled = message.initRoot<schemas::CompiledPipeline>();
+  compile(made, compiled);
+  const auto opened = definition_of(compiled);
+  if (!opened) {
+    FAIL(opened.error().to_string());
+  }
+  CHECK(*opened == made);
+  CHECK(signature_of(compiled)->params == made.params);
 }
 
 // Every key that a definition may have, none with its default.
@@ -54,6 +66,8 @@ params:
   region: {required: true}
   note: {}
   short: text
+  names: [a, "b c", 3]
+  limits: {type: map, default: {memory: 0.5, strict: true}}
 env: {A: one, E: "${{ params.day }}", EMPTY: ""}
 timeout: 1h30m
 grace_period: 0
@@ -83,6 +97,7 @@ tasks:
     for_each: ${{ tasks['list.all_1'].outputs.files }}
     max_parallel: 2
     fail_fast: false
+    on_empty: fail
     priority: 100
   - name: pairs
     run: x
@@ -106,7 +121,7 @@ TEST_CASE("every key reaches the definition") {
   CHECK(made.description == "All of them: \"quoted\", ünïcode, tab\tand line\nends.");
   CHECK(made.labels ==
         std::map<std::string, std::string>{{"team", "data"}, {"tier", "1"}, {"a/b", "yes"}});
-  REQUIRE(made.params.size() == 7);
+  REQUIRE(made.params.size() == 9);
   CHECK(made.params[0] == param_definition{"day",
                                            param_type::text,
                                            make_value("today"),
@@ -120,6 +135,10 @@ TEST_CASE("every key reaches the definition") {
   CHECK(made.params[4] == param_definition{"region", param_type::text, std::nullopt, {}, "", true});
   CHECK(made.params[5] == param_definition{"note", param_type::text, std::nullopt, {}, "", false});
   CHECK(made.params[6].fallback == make_value("text"));
+  CHECK(made.params[7].fallback ==
+        make_value(value::list{make_value("a"), make_value("b c"), make_value(3)}));
+  CHECK(made.params[8].fallback ==
+        make_value(value::map{{"memory", make_value(0.5)}, {"strict", make_value(true)}}));
   CHECK(made.env == std::map<std::string, std::string>{
                         {"A", "one"}, {"E", "${{ params.day }}"}, {"EMPTY", ""}, {"D", "default"}});
   CHECK(made.timeout == minutes{90});
@@ -151,6 +170,7 @@ TEST_CASE("every key reaches the tasks, and defaults are filled in") {
   CHECK(each.for_each == fan_values{std::string{"${{ tasks['list.all_1'].outputs.files }}"}});
   CHECK(each.max_parallel == 2);
   CHECK_FALSE(each.fail_fast);
+  CHECK(each.on_empty == empty_fan_out::fail);
   const auto& pairs = made.tasks[2];
   CHECK(pairs.when == "true");
   CHECK(pairs.retry ==
@@ -359,6 +379,29 @@ TEST_CASE("any number goes to JSON and back") {
                            lost_attempt::start_again};
     check_round_trip(made);
   }
+}
+
+// Goal: a silo that is older than what it finds refuses to run it, rather than run something else.
+TEST_CASE("a compiled definition that this version cannot run is refused") {
+  const auto made = loaded("name: p\ntasks: [{name: a, run: x}, {name: b, run: x, needs: [a]}]\n");
+  const auto refusal = [&](const std::function<void(schemas::CompiledPipeline::Builder)>& change) {
+    capnp::MallocMessageBuilder message;
+    auto compiled = message.initRoot<schemas::CompiledPipeline>();
+    compile(made, compiled);
+    change(compiled);
+    const auto opened = definition_of(compiled);
+    return opened ? std::string{} : opened.error().text();
+  };
+  CHECK(refusal([](auto) {}).empty());
+  CHECK(refusal([](auto all) { all.setFormat(2); }) ==
+        "the definition was compiled by a newer version (format 2)");
+  CHECK(refusal([](auto all) { all.getTasks()[1].getStep().initApproval(); }) ==
+        "the task `b` is of a kind that this version cannot run; a newer one applied it");
+  CHECK(refusal([](auto all) { all.getTasks()[1].getNeeds()[0].setTask(2); }) ==
+        "the task `b` has an edge that this version cannot follow");
+  CHECK(refusal([](auto all) {
+          all.getTasks()[1].getNeeds()[0].setInstances(schemas::Edge::Instances::SAME);
+        }) == "the task `b` has an edge that this version cannot follow");
 }
 
 }  // namespace

@@ -74,6 +74,35 @@ tasks:
   CHECK(told);
 }
 
+// Goal: a run that an older version began, whose record holds the text of the definition, goes on.
+TEST_CASE("a run that was begun with the text of a definition runs, also after a restart") {
+  temporary_folder data;
+  std::string run;
+  const auto made = load_definition(
+      "name: p\ntasks: [{name: a, run: x, when: \"${{ false }}\"}, {name: b, run: x, needs: "
+      "[a]}]\n",
+      "");
+  REQUIRE(made);
+  {
+    node here{data.path};
+    run = make_run_id(here.silo->time().wall(), here.random);
+    schemas::run_interface::begin_params begin;
+    auto params = begin.build();
+    params.setProject("default");
+    params.setPipeline("p");
+    params.setVersion(1);
+    params.setDefinition(to_json(*made.definition).c_str());
+    params.setParams("{}");
+    REQUIRE(here.silo->call(ref<schemas::Run>(run).begin(std::move(begin))));
+    CHECK(here.wait(run) == RunState::SUCCEEDED);
+  }
+  node here{data.path};
+  const auto tasks = here.silo->call(ref<schemas::Run>(run).tasks("", 0));
+  REQUIRE(tasks);
+  CHECK(tasks->tasks().size() == 2);
+  CHECK(tasks->tasks()[1].getReason() == "needs a: skipped, its condition is false");
+}
+
 TEST_CASE("a project whose name is not allowed gets no pipeline") {
   temporary_folder data;
   node here{data.path};

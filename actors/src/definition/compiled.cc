@@ -1,0 +1,357 @@
+// SPDX-License-Identifier: MIT
+#include "definition/compiled.h"
+
+#include <nlohmann/json.hpp>
+#include <unordered_map>
+
+#include "definition/value_json.h"
+
+namespace millrace::actors {
+namespace {
+
+using json = nlohmann::ordered_json;
+using runtime::errc;
+using runtime::error;
+using runtime::result;
+using text_map = std::map<std::string, std::string>;
+
+// Enumerators stand in one order here and there, so one is the other's number.
+static_assert(static_cast<unsigned>(param_type::map) ==
+              static_cast<unsigned>(schemas::CompiledParam::Type::MAP));
+static_assert(static_cast<unsigned>(trigger_rule::any) ==
+              static_cast<unsigned>(schemas::CompiledTask::RunOn::ANY));
+static_assert(static_cast<unsigned>(empty_fan_out::fail) ==
+              static_cast<unsigned>(schemas::FanOut::OnEmpty::FAIL));
+static_assert(static_cast<unsigned>(workspace_mode::task) ==
+              static_cast<unsigned>(schemas::CompiledPipeline::Workspace::TASK));
+
+constexpr std::int64_t no_grace = -1;  // 0 is one: kill at once
+
+std::string string_of(capnp::Text::Reader text) {
+  return {text.begin(), text.size()};
+}
+
+unsigned size_of(std::size_t count) {
+  return static_cast<unsigned>(count);  // definition_tasks_max and the like keep it small
+}
+
+// --- writing -------------------------------------------------------------------------------------
+
+void put(capnp::List<schemas::CompiledEntry>::Builder into, const text_map& map) {
+  unsigned at = 0;
+  for (const auto& [key, text] : map) {
+    into[at].setKey(key.c_str());
+    into[at++].setValue(text.c_str());
+  }
+}
+
+std::string json_of(const std::vector<value>& values) {
+  auto list = json::array();
+  for (const auto& each : values) {
+    list.push_back(to_json_value(each));
+  }
+  return to_json_text(list);
+}
+
+std::string json_of(const std::vector<matrix_cells>& rows) {
+  auto list = json::array();
+  for (const auto& row : rows) {
+    auto cells = json::object();
+    for (const auto& [axis, cell] : row) {
+      cells[axis] = to_json_value(cell);
+    }
+    list.push_back(std::move(cells));
+  }
+  return to_json_text(list);
+}
+
+void put(schemas::FanValues::Builder into, const fan_values& values) {
+  if (const auto* text = std::get_if<std::string>(&values)) {
+    into.setExpression(text->c_str());
+  } else {
+    into.setListed(json_of(std::get<std::vector<value>>(values)).c_str());
+  }
+}
+
+void put(schemas::Matrix::Builder into, const matrix_definition& matrix) {
+  auto axes = into.initAxes(size_of(matrix.axes.size()));
+  for (unsigned at = 0; at < axes.size(); ++at) {
+    axes[at].setName(matrix.axes[at].name.c_str());
+    put(axes[at].initValues(), matrix.axes[at].values);
+  }
+  if (!matrix.include.empty()) {
+    into.setInclude(json_of(matrix.include).c_str());
+  }
+  if (!matrix.exclude.empty()) {
+    into.setExclude(json_of(matrix.exclude).c_str());
+  }
+}
+
+void put(schemas::CompiledParam::Builder into, const param_definition& param) {
+  into.setName(param.name.c_str());
+  into.setType(static_cast<schemas::CompiledParam::Type>(param.type));
+  if (param.fallback) {
+    into.setDefault(to_json(*param.fallback).c_str());
+  }
+  if (!param.choices.empty()) {
+    into.setChoices(json_of(param.choices).c_str());
+  }
+  into.setDescription(param.description.c_str());
+  into.setRequired(param.required);
+}
+
+void put(schemas::Retry::Builder into, const retry_policy& retry) {
+  into.setMaxAttempts(retry.max_attempts);
+  into.setDelay(retry.delay.count());
+  into.setBackoff(retry.backoff);
+  into.setMaxDelay(retry.max_delay.count());
+  into.setJitter(retry.jitter);
+  into.setGiveUpWhenLost(retry.on_lost == lost_attempt::give_up);
+}
+
+void put_fan_out(schemas::CompiledTask::Builder into, const task_definition& task) {
+  if (!task.for_each && !task.matrix) {
+    return;
+  }
+  auto made = into.initFanOut();
+  if (task.for_each) {
+    put(made.initForEach(), *task.for_each);
+  } else {
+    put(made.initMatrix(), *task.matrix);
+  }
+  made.setMaxParallel(task.max_parallel.value_or(0));
+  made.setFailFast(task.fail_fast);
+  made.setOnEmpty(static_cast<schemas::FanOut::OnEmpty>(task.on_empty));
+}
+
+void put_step(schemas::Step::Builder into, const task_definition& task) {
+  auto process = into.initProcess();
+  process.setShell(task.run.c_str());
+  auto command = process.initCommand(size_of(task.command.size()));
+  for (unsigned at = 0; at < command.size(); ++at) {
+    command.set(at, task.command[at].c_str());
+  }
+}
+
+void put(schemas::CompiledTask::Builder into, const task_definition& task,
+         const std::vector<std::uint32_t>& needs) {
+  into.setName(task.name.c_str());
+  into.setDescription(task.description.c_str());
+  put_step(into.initStep(), task);
+  auto edges = into.initNeeds(size_of(needs.size()));
+  for (unsigned at = 0; at < edges.size(); ++at) {
+    edges[at].setTask(needs[at]);
+  }
+  into.setRunOn(static_cast<schemas::CompiledTask::RunOn>(task.run_on));
+  into.setWhen(task.when.c_str());
+  put(into.initEnv(size_of(task.env.size())), task.env);
+  into.setTimeout(task.timeout.value_or(runtime::duration{}).count());
+  into.setGrace(task.grace_period ? task.grace_period->count() : no_grace);
+  put(into.initRetry(), task.retry);
+  put_fan_out(into, task);
+  auto outputs = into.initOutputs(size_of(task.outputs.size()));
+  for (unsigned at = 0; at < outputs.size(); ++at) {
+    outputs[at].setKey(task.outputs[at].name.c_str());
+    outputs[at].setValue(task.outputs[at].description.c_str());
+  }
+  into.setPriority(task.priority);
+}
+
+// --- reading -------------------------------------------------------------------------------------
+
+text_map map_of(capnp::List<schemas::CompiledEntry>::Reader entries) {
+  text_map made;
+  for (const auto each : entries) {
+    made.emplace_hint(made.end(), string_of(each.getKey()), string_of(each.getValue()));
+  }
+  return made;
+}
+
+// Values that we wrote ourselves: what cannot be read is a mistake of the storage.
+value value_of(capnp::Text::Reader text) {
+  const auto parsed = parse_json({text.begin(), text.size()});
+  return parsed ? from_json_value(*parsed) : value{};
+}
+
+value::list list_of(capnp::Text::Reader text) {
+  auto made = text.size() == 0 ? value{} : value_of(text);
+  auto* items = std::get_if<value::list>(&made.content);
+  return items != nullptr ? std::move(*items) : value::list{};
+}
+
+std::vector<matrix_cells> rows_of(capnp::Text::Reader text) {
+  std::vector<matrix_cells> rows;
+  for (auto& row : list_of(text)) {
+    const auto* cells = row.entries();
+    rows.push_back(cells != nullptr ? matrix_cells{cells->begin(), cells->end()} : matrix_cells{});
+  }
+  return rows;
+}
+
+fan_values fan_values_of(schemas::FanValues::Reader values) {
+  if (values.isExpression()) {
+    return string_of(values.getExpression());
+  }
+  return list_of(values.getListed());
+}
+
+std::optional<runtime::duration> limit_of(std::int64_t nanoseconds) {
+  return nanoseconds > 0 ? std::optional{runtime::duration{nanoseconds}} : std::nullopt;
+}
+
+std::optional<runtime::duration> grace_of(std::int64_t nanoseconds) {
+  return nanoseconds >= 0 ? std::optional{runtime::duration{nanoseconds}} : std::nullopt;
+}
+
+std::optional<std::uint32_t> bound_of(std::uint32_t number) {
+  return number > 0 ? std::optional{number} : std::nullopt;
+}
+
+param_definition param_of(schemas::CompiledParam::Reader param) {
+  param_definition made;
+  made.name = string_of(param.getName());
+  made.type = static_cast<param_type>(param.getType());
+  if (param.getDefault().size() > 0) {
+    made.fallback = value_of(param.getDefault());
+  }
+  made.choices = list_of(param.getChoices());
+  made.description = string_of(param.getDescription());
+  made.required = param.getRequired();
+  return made;
+}
+
+void read_fan_out(schemas::FanOut::Reader fan_out, task_definition& made) {
+  if (fan_out.isForEach()) {
+    made.for_each = fan_values_of(fan_out.getForEach());
+  } else {
+    auto& matrix = made.matrix.emplace();
+    for (const auto axis : fan_out.getMatrix().getAxes()) {
+      matrix.axes.push_back({string_of(axis.getName()), fan_values_of(axis.getValues())});
+    }
+    matrix.include = rows_of(fan_out.getMatrix().getInclude());
+    matrix.exclude = rows_of(fan_out.getMatrix().getExclude());
+  }
+  made.max_parallel = bound_of(fan_out.getMaxParallel());
+  made.fail_fast = fan_out.getFailFast();
+  made.on_empty = static_cast<empty_fan_out>(fan_out.getOnEmpty());
+}
+
+retry_policy retry_of(schemas::Retry::Reader retry) {
+  retry_policy made;
+  made.max_attempts = retry.getMaxAttempts();
+  made.delay = runtime::duration{retry.getDelay()};
+  made.backoff = retry.getBackoff();
+  made.max_delay = runtime::duration{retry.getMaxDelay()};
+  made.jitter = retry.getJitter();
+  made.on_lost = retry.getGiveUpWhenLost() ? lost_attempt::give_up : lost_attempt::start_again;
+  return made;
+}
+
+result<void> read_step(schemas::Step::Reader step, task_definition& made) {
+  if (!step.isProcess()) {
+    return error{errc::invalid_argument, "the task `" + made.name +
+                                             "` is of a kind that this version cannot run; a newer "
+                                             "one applied it"};
+  }
+  const auto process = step.getProcess();
+  made.run = string_of(process.getShell());
+  for (const auto word : process.getCommand()) {
+    made.command.push_back(string_of(word));
+  }
+  return {};
+}
+
+// Requires: the names of all tasks are in `into`.
+result<void> read_task(schemas::CompiledTask::Reader task, pipeline_definition& into,
+                       std::size_t at) {
+  auto& made = into.tasks[at];
+  made.description = string_of(task.getDescription());
+  if (auto step = read_step(task.getStep(), made); !step) {
+    return step;
+  }
+  for (const auto edge : task.getNeeds()) {
+    if (edge.getTask() >= into.tasks.size() ||
+        edge.getInstances() != schemas::Edge::Instances::ALL) {
+      return error{errc::invalid_argument,
+                   "the task `" + made.name + "` has an edge that this version cannot follow"};
+    }
+    made.needs.push_back(into.tasks[edge.getTask()].name);
+  }
+  made.run_on = static_cast<trigger_rule>(task.getRunOn());
+  made.when = string_of(task.getWhen());
+  made.env = map_of(task.getEnv());
+  made.timeout = limit_of(task.getTimeout());
+  made.grace_period = grace_of(task.getGrace());
+  made.retry = retry_of(task.getRetry());
+  if (task.hasFanOut()) {
+    read_fan_out(task.getFanOut(), made);
+  }
+  for (const auto output : task.getOutputs()) {
+    made.outputs.push_back({string_of(output.getKey()), string_of(output.getValue())});
+  }
+  made.priority = task.getPriority();
+  return {};
+}
+
+}  // namespace
+
+void compile(const pipeline_definition& definition, schemas::CompiledPipeline::Builder into) {
+  into.setFormat(compiled_format);
+  into.setName(definition.name.c_str());
+  into.setDescription(definition.description.c_str());
+  put(into.initLabels(size_of(definition.labels.size())), definition.labels);
+  auto params = into.initParams(size_of(definition.params.size()));
+  for (unsigned at = 0; at < params.size(); ++at) {
+    put(params[at], definition.params[at]);
+  }
+  put(into.initEnv(size_of(definition.env.size())), definition.env);
+  into.setTimeout(definition.timeout.value_or(runtime::duration{}).count());
+  into.setGrace(definition.grace_period ? definition.grace_period->count() : no_grace);
+  into.setWorkspace(static_cast<schemas::CompiledPipeline::Workspace>(definition.workspace));
+  into.setMaxParallel(definition.max_parallel.value_or(0));
+  const auto graph = graph_of(definition);
+  auto tasks = into.initTasks(size_of(definition.tasks.size()));
+  for (unsigned at = 0; at < tasks.size(); ++at) {
+    put(tasks[at], definition.tasks[at], graph.needs[at]);
+  }
+}
+
+result<pipeline_definition> signature_of(schemas::CompiledPipeline::Reader compiled) {
+  if (compiled.getFormat() > compiled_format) {
+    return error{errc::invalid_argument, "the definition was compiled by a newer version (format " +
+                                             std::to_string(compiled.getFormat()) + ")"};
+  }
+  pipeline_definition made;
+  made.name = string_of(compiled.getName());
+  for (const auto param : compiled.getParams()) {
+    made.params.push_back(param_of(param));
+  }
+  return made;
+}
+
+result<pipeline_definition> definition_of(schemas::CompiledPipeline::Reader compiled) {
+  auto made = signature_of(compiled);
+  if (!made) {
+    return made;
+  }
+  made->description = string_of(compiled.getDescription());
+  made->labels = map_of(compiled.getLabels());
+  made->env = map_of(compiled.getEnv());
+  made->timeout = limit_of(compiled.getTimeout());
+  made->grace_period = grace_of(compiled.getGrace());
+  made->workspace = static_cast<workspace_mode>(compiled.getWorkspace());
+  made->max_parallel = bound_of(compiled.getMaxParallel());
+  const auto tasks = compiled.getTasks();
+  made->tasks.resize(tasks.size());
+  for (unsigned at = 0; at < tasks.size(); ++at) {
+    made->tasks[at].name = string_of(tasks[at].getName());
+  }
+  for (unsigned at = 0; at < tasks.size(); ++at) {
+    if (auto read = read_task(tasks[at], *made, at); !read) {
+      return std::move(read).error();
+    }
+  }
+  return made;
+}
+
+}  // namespace millrace::actors

@@ -1,0 +1,28 @@
+// SPDX-License-Identifier: MIT
+// The compiled form of a definition: what is stored when it is applied, and what a run works from,
+// so that no text of the language is read again at a submit or an activation.
+#pragma once
+
+#include "millrace/actors/definition.h"
+#include "millrace/definition.capnp.h"
+#include "millrace/runtime/result.h"
+
+namespace millrace::actors {
+
+/// The newest format that `compile` writes and `definition_of` reads.
+inline constexpr std::uint32_t compiled_format = 1;
+
+/// Requires: a definition from the loader.
+void compile(const pipeline_definition& definition, schemas::CompiledPipeline::Builder into);
+
+/// The definition again; equal to what was compiled.
+/// Errors: `invalid_argument` for a newer format or a step that this version cannot run.
+[[nodiscard]] runtime::result<pipeline_definition> definition_of(
+    schemas::CompiledPipeline::Reader compiled);
+
+/// The parameters alone, as a definition without tasks: what binding needs.
+/// Errors: as definition_of, but for steps.
+[[nodiscard]] runtime::result<pipeline_definition> signature_of(
+    schemas::CompiledPipeline::Reader compiled);
+
+}  // namespace millrace::actors

@@ -1,0 +1,248 @@
+# SPDX-License-Identifier: MIT
+# The definition of a pipeline as it is compiled when it is applied: what a run works from. What
+# people write and read is the JSON beside it.
+#
+# Append-only: never renumber. Texts may hold expressions where the reference of the language says
+# so. Durations are nanoseconds. Values are JSON: they are as short as what was written, and a list
+# of 100,000 of them is one text.
+@0x8f2b6c0d417ea953;
+
+using Cxx = import "/capnp/c++.capnp";
+$Cxx.namespace("millrace::schemas");
+
+struct CompiledPipeline {
+  # A whole definition: names are unique, edges go to tasks that exist and in no circle.
+  format @0 :UInt32;
+  # 1. Grows when a reader that does not know what is new would run something else.
+  name @1 :Text;
+  # In its project.
+  description @2 :Text;
+  # For people.
+  labels @3 :List(CompiledEntry);
+  # Words to find it by.
+  params @4 :List(CompiledParam);
+  # In written order.
+  env @5 :List(CompiledEntry);
+  # Of every task.
+  timeout @6 :Int64;
+  # Of a whole run; 0: none.
+  grace @7 :Int64 = -1;
+  # From the polite stop of a command to the forced one; -1: the server's.
+  workspace @8 :Workspace;
+  # Whether tasks share a directory.
+  maxParallel @9 :UInt32;
+  # Attempts of one run at a time; 0: no bound.
+  tasks @10 :List(CompiledTask);
+  # In written order.
+
+  enum Workspace {
+    run @0;   # One for all tasks of a run.
+    task @1;  # One each.
+  }
+}
+
+struct CompiledEntry {
+  # Of a map, in order of the keys.
+  key @0 :Text;
+  # Unique in the map.
+  value @1 :Text;
+  # Any text.
+}
+
+struct CompiledParam {
+  # A parameter of the pipeline.
+  name @0 :Text;
+  # Unique.
+  type @1 :Type;
+  # Of its values.
+  default @2 :Text;
+  # JSON; empty: none.
+  choices @3 :Text;
+  # JSON array; empty: every value.
+  description @4 :Text;
+  # For people.
+  required @5 :Bool;
+  # A run must give it.
+
+  enum Type {
+    text @0;      # `string`
+    integer @1;   # `int`
+    floating @2;  # `float`
+    boolean @3;   # `bool`
+    list @4;      # Of scalars.
+    map @5;       # To scalars.
+  }
+}
+
+struct CompiledTask {
+  # One unit of a run, defaults applied.
+  name @0 :Text;
+  # Unique in the pipeline.
+  description @1 :Text;
+  # For people.
+  step @2 :Step;
+  # What it does.
+  needs @3 :List(Edge);
+  # What comes before it.
+  runOn @4 :RunOn;
+  # Which ends of these let it start.
+  when @5 :Text;
+  # An expression, `true`, `false`, or empty for no condition.
+  env @6 :List(CompiledEntry);
+  # Over the pipeline's.
+  timeout @7 :Int64;
+  # Of one attempt; 0: none.
+  grace @8 :Int64 = -1;
+  # As the pipeline's; -1: that one.
+  retry @9 :Retry;
+  # How often it is tried.
+  fanOut @10 :FanOut;
+  # Its instances; absent: one.
+  outputs @11 :List(CompiledEntry);
+  # Names and descriptions of what it promises to write.
+  priority @12 :UInt8 = 50;
+  # 0 to 100; higher is served first.
+
+  enum RunOn {
+    success @0;  # All succeeded.
+    failure @1;  # One failed.
+    always @2;   # Whatever their ends.
+    any @3;      # One succeeded.
+  }
+}
+
+struct Edge {
+  # From a task to one that it needs.
+  task @0 :UInt32;
+  # Position of the needed one.
+  instances @1 :Instances;
+  # What of it is waited for.
+
+  enum Instances {
+    all @0;   # Every instance: a join.
+    same @1;  # The instance of the same index, where both fan out alike. Not made by this version.
+  }
+}
+
+struct Step {
+  # What a task does. A reader that does not know the kind refuses the definition.
+  union {
+    process @0 :ProcessStep;
+    # A command of the executor's machine.
+    container @1 :ContainerStep;
+    # A command in an image. Not made by this version.
+    actor @2 :ActorStep;
+    # A call of an actor. Not made by this version.
+    child @3 :ChildStep;
+    # A run of another pipeline. Not made by this version.
+    approval @4 :ApprovalStep;
+    # A person's word. Not made by this version.
+  }
+}
+
+struct ProcessStep {
+  # Either text for a shell, or a program and its arguments.
+  shell @0 :Text;
+  # Empty when `command` is not; holds no expressions.
+  command @1 :List(Text);
+  # Its texts may hold expressions.
+}
+
+struct ContainerStep {
+  # A command in an image.
+  image @0 :Text;
+  # As a registry names it.
+  process @1 :ProcessStep;
+  # What to run in it; empty: what the image says.
+}
+
+struct ActorStep {
+  # A call of a method.
+  type @0 :Text;
+  # Of the actor.
+  key @1 :Text;
+  # Of the actor; may hold expressions.
+  method @2 :Text;
+  # By its name.
+  params @3 :Text;
+  # JSON object; its texts may hold expressions.
+}
+
+struct ChildStep {
+  # A run of a pipeline of the same project.
+  pipeline @0 :Text;
+  # Its name.
+  params @1 :Text;
+  # JSON object; its texts may hold expressions.
+}
+
+struct ApprovalStep {
+  # Waits until a person agrees.
+  prompt @0 :Text;
+  # What the person is asked.
+}
+
+struct Retry {
+  # What becomes of a failed attempt.
+  maxAttempts @0 :UInt32 = 1;
+  # The first included.
+  delay @1 :Int64;
+  # Before the second attempt.
+  backoff @2 :Float64;
+  # From one delay to the next.
+  maxDelay @3 :Int64;
+  # The most that a delay grows to.
+  jitter @4 :Float64;
+  # The part of a delay that is left to chance.
+  giveUpWhenLost @5 :Bool;
+  # Ends as `lost` instead of starting again.
+}
+
+struct FanOut {
+  # The instances of a task.
+  union {
+    forEach @0 :FanValues;
+    # One for each value.
+    matrix @1 :Matrix;
+    # One for each combination.
+  }
+  maxParallel @2 :UInt32;
+  # Instances at a time; 0: no bound.
+  failFast @3 :Bool = true;
+  # A failed one cancels the others.
+  onEmpty @4 :OnEmpty;
+  # What one over an empty list is.
+
+  enum OnEmpty {
+    succeed @0;  # Done.
+    skip @1;     # As by a condition that is false.
+    fail @2;     # There should have been something.
+  }
+}
+
+struct FanValues {
+  # Values to fan out over.
+  union {
+    listed @0 :Text;
+    # JSON array.
+    expression @1 :Text;
+    # Its value is the list, known at run time.
+  }
+}
+
+struct Matrix {
+  # The product of the axes, without `exclude`, with `include`.
+  axes @0 :List(Axis);
+  # In written order; the last one varies fastest.
+  include @1 :Text;
+  # JSON array of objects, cells by axis; empty: none.
+  exclude @2 :Text;
+  # The same.
+
+  struct Axis {
+    name @0 :Text;
+    # Unique.
+    values @1 :FanValues;
+    # Of its cells.
+  }
+}
