@@ -264,6 +264,36 @@ tasks:
   CHECK(server.stop() == 0);
 }
 
+TEST_CASE("a list is given as JSON or by a file, an empty one is done, a wrong one is explained") {
+  temporary_folder folder;
+  server_process server{folder.path / "data"};
+  const auto file = written(folder, R"(name: greet
+params: {names: [ada], strict: {type: map}, day: {type: string, default: ""}}
+tasks:
+  - {name: each, for_each: "${{ params.names }}", run: 'echo "$MILLRACE_PARAM_DAY $MILLRACE_ITEM"'}
+)");
+  std::ofstream{folder.path / "names.json"} << R"(["from a file", 2])";
+  const auto at_server = [&](std::vector<std::string> words) {
+    words.insert(words.end(), {"--server", server.url()});
+    return millrace(words);
+  };
+  const auto greeted = [&](const std::string& names) {
+    return at_server({"submit", "greet", "--logs", "-p", "names=" + names, "-p", "day=007"});
+  };
+  CHECK(at_server({"apply", file.string()}).status == 0);
+  CHECK(greeted(R"(["b c"])").output == "007 b c\n");
+  CHECK(greeted("@" + (folder.path / "names.json").string()).output == "007 from a file\n007 2\n");
+  const auto none = greeted("[]");
+  CHECK(none.status == 0);
+  CHECK(none.output.empty());
+  CHECK(none.errors.find("each: 0 of 0: its list is empty") != std::string::npos);
+  const auto wrong = greeted("a,b");
+  CHECK(wrong.status == 2);
+  CHECK(wrong.errors.find("write it as JSON: `-p names='[") != std::string::npos);
+  CHECK(greeted("@/no/such/file").status == 2);
+  CHECK(server.stop() == 0);
+}
+
 TEST_CASE("dev serves on localhost and says which addresses it understands") {
   temporary_folder folder;
   server_process server{folder.path, "localhost:0"};

@@ -130,7 +130,8 @@ exit_code print_last_outputs(remote& server, const std::string& run,
   }
   const auto tasks = "/api/v1/runs/" + escaped(run) + "/tasks";
   const auto print = [&](const ordered_json& task) -> result<void> {
-    if (task.at("state") != "succeeded" ||
+    // A fan-out over nothing has succeeded without an attempt, and so without a log.
+    if (task.at("state") != "succeeded" || task.value("attempt", 0U) == 0 ||
         std::find(needed.begin(), needed.end(), task.at("name").get<std::string>()) !=
             needed.end()) {
       return {};
