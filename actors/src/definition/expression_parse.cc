@@ -5,8 +5,9 @@
 #include <charconv>
 
 #include "definition/expression_tree.h"
-#include "definition/message_text.h"
+#include "definition/expression_words.h"
 #include "definition/scalar_text.h"
+#include "definition/token_reader.h"
 #include "millrace/actors/suggestion.h"
 
 namespace millrace::actors {
@@ -14,52 +15,9 @@ namespace {
 
 using node_ptr = std::shared_ptr<expression_node>;
 
-struct function_row {
-  std::string_view name;
-  function_name function;
-  std::size_t operands;
-};
-
-constexpr std::array functions{
-    function_row{"contains", function_name::contains, 2},
-    function_row{"starts_with", function_name::starts_with, 2},
-    function_row{"ends_with", function_name::ends_with, 2},
-    function_row{"length", function_name::length, 1},
-    function_row{"int", function_name::to_int, 1},
-    function_row{"float", function_name::to_float, 1},
-    function_row{"string", function_name::to_string, 1},
-    function_row{"success", function_name::success, 0},
-    function_row{"failure", function_name::failure, 0},
-    function_row{"always", function_name::always, 0},
-};
-
-struct symbol_row {
-  std::string_view symbol;
-  operation what;
-};
-
-// Longer symbols first.
-constexpr std::array symbols{
-    symbol_row{"==", operation::equal},      symbol_row{"!=", operation::unequal},
-    symbol_row{"<=", operation::less_equal}, symbol_row{">=", operation::greater_equal},
-    symbol_row{"&&", operation::both},       symbol_row{"||", operation::either},
-    symbol_row{"<", operation::less},        symbol_row{">", operation::greater},
-    symbol_row{"!", operation::negation},
-};
-
-constexpr bool is_digit(char c) {
-  return c >= '0' && c <= '9';
-}
-constexpr bool is_letter(char c) {
-  return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || c == '_';
-}
-constexpr bool is_word(char c) {
-  return is_letter(c) || is_digit(c) || c == '-';
-}
-
-class parser {
+class parser : private token_reader {
 public:
-  explicit parser(std::string_view text) : text_(text) {}
+  explicit parser(std::string_view text) : token_reader(text) {}
 
   expression_parse parse() {
     skip_space();
@@ -79,63 +37,6 @@ public:
   }
 
 private:
-  node_ptr fail(std::size_t offset, std::string text, std::string hint = {}) {
-    if (!failed_) {
-      failure_ = {offset, std::move(text), std::move(hint)};
-      failed_ = true;
-    }
-    return nullptr;
-  }
-
-  // Something stands where an operator or the end was expected.
-  node_ptr fail_here() {
-    const char c = text_[at_];
-    if (c == '=') {
-      return fail(at_, "`=` is not an operator", "write `==`");
-    }
-    if (c == '&' || c == '|') {
-      return fail(at_, std::string{"`"} + c + "` is not an operator",
-                  std::string{"write `"} + c + c + "`");
-    }
-    if (is_letter(c)) {
-      const auto word = peek_word();
-      if (word == "and" || word == "or") {
-        return fail(at_, "`" + std::string{word} + "` is not an operator",
-                    word == "and" ? "write `&&`" : "write `||`");
-      }
-    }
-    return fail(at_, "expected an operator or the end before `" + rest() + "`");
-  }
-
-  [[nodiscard]] std::string rest() const {
-    const auto left = text_.substr(at_);
-    return std::string{left.substr(0, whole_bytes(left, 20))};
-  }
-
-  void skip_space() {
-    while (at_ < text_.size() &&
-           (text_[at_] == ' ' || text_[at_] == '\t' || text_[at_] == '\n' || text_[at_] == '\r')) {
-      ++at_;
-    }
-  }
-
-  bool take(std::string_view symbol) {
-    if (!text_.substr(at_).starts_with(symbol)) {
-      return false;
-    }
-    at_ += symbol.size();
-    skip_space();
-    return true;
-  }
-
-  [[nodiscard]] std::string_view peek_word() const {
-    auto end = at_;
-    while (end < text_.size() && is_word(text_[end])) {
-      ++end;
-    }
-    return text_.substr(at_, end - at_);
-  }
-
   static node_ptr make(operation what, std::size_t offset) {
     auto node = std::make_shared<expression_node>();
     node->what = what;
@@ -245,26 +146,6 @@ private:
                 "values are references, numbers, `true`, `false`, `null` and 'text in quotes'");
   }
 
-  // A text in quotes; a backslash keeps the quote or backslash after it.
-  bool take_text(std::string& text) {
-    const auto opened = at_;
-    const char quote = text_[at_++];
-    while (at_ < text_.size() && text_[at_] != quote) {
-      if (text_[at_] == '\\' && at_ + 1 < text_.size() &&
-          (text_[at_ + 1] == quote || text_[at_ + 1] == '\\')) {
-        ++at_;
-      }
-      text += text_[at_++];
-    }
-    if (at_ == text_.size()) {
-      fail(opened, "the text is never closed", std::string{"add `"} + quote + "`");
-      return false;
-    }
-    ++at_;
-    skip_space();
-    return true;
-  }
-
   node_ptr parse_number() {
     const auto offset = at_;
     auto end = at_ + 1;
@@ -348,37 +229,6 @@ private:
                               std::to_string(node->operands.size()));
     }
     return node;
-  }
-
-  // One step of a reference: `.name` or `['name']`.
-  bool take_step(std::string& name, std::size_t& offset, std::string_view wanted) {
-    if (at_ < text_.size() && text_[at_] == '.') {
-      ++at_;
-      offset = at_;
-      const auto word = peek_word();
-      if (!word.empty()) {
-        at_ += word.size();
-        name = word;
-        return true;
-      }
-    } else if (at_ < text_.size() && text_[at_] == '[') {
-      const auto opened = at_;
-      take("[");
-      offset = at_;
-      if (at_ < text_.size() && (text_[at_] == '\'' || text_[at_] == '"')) {
-        if (!take_text(name)) {
-          return false;
-        }
-        if (at_ < text_.size() && text_[at_] == ']') {
-          ++at_;
-          return true;
-        }
-        fail(opened, "`[` is never closed", "add `]`");
-        return false;
-      }
-    }
-    fail(at_, "the reference is not complete", "write " + std::string{wanted});
-    return false;
   }
 
   node_ptr parse_reference(std::string_view word, std::size_t offset) {
@@ -470,48 +320,10 @@ private:
                                     : "did you mean `" + std::string{near.best()} + "`?");
   }
 
-  std::string_view text_;
-  std::size_t at_ = 0;
   std::size_t depth_ = 0;
-  bool failed_ = false;
-  expression_error failure_;
 };
 
 }  // namespace
-
-std::string_view symbol_of(operation what) noexcept {
-  for (const auto& each : symbols) {
-    if (each.what == what) {
-      return each.symbol;
-    }
-  }
-  return "";
-}
-
-std::string_view name_of(function_name function) noexcept {
-  for (const auto& each : functions) {
-    if (each.function == function) {
-      return each.name;
-    }
-  }
-  return "";
-}
-
-std::size_t operand_count_of(function_name function) noexcept {
-  for (const auto& each : functions) {
-    if (each.function == function) {
-      return each.operands;
-    }
-  }
-  return 0;
-}
-
-const std::vector<std::string_view>& task_statuses() {
-  static const std::vector<std::string_view> statuses{"succeeded",       "failed",    "errored",
-                                                      "timed_out",       "cancelled", "skipped",
-                                                      "upstream_failed", "lost"};
-  return statuses;
-}
 
 expression_parse parse_expression(std::string_view text) {
   if (text.size() > expression_bytes_max) {
@@ -520,16 +332,6 @@ expression_parse parse_expression(std::string_view text) {
              "compute it in a task"}};
   }
   return parser{text}.parse();
-}
-
-bool expression::uses_instance() const {
-  bool uses = false;
-  walk(root(), [&](const expression_node& node) {
-    uses = uses ||
-           (node.what == operation::reference &&
-            (node.refers_to == reference_kind::matrix || node.refers_to == reference_kind::item));
-  });
-  return uses;
 }
 
 }  // namespace millrace::actors

@@ -63,6 +63,15 @@ std::size_t whole_bytes(std::string_view text, std::size_t bytes_max) {
   return size;
 }
 
+std::string first_line(std::string_view text) {
+  constexpr std::size_t shown_bytes = 60;
+  const auto line = text.substr(0, text.find('\n'));
+  if (line.size() == text.size() && line.size() <= shown_bytes) {
+    return std::string{line};
+  }
+  return std::string{line.substr(0, whole_bytes(line, shown_bytes))} + "...";
+}
+
 std::string one_line(std::string_view text, std::size_t bytes_max) {
   constexpr std::string_view more = "...";
   const bool cut = text.size() > bytes_max;

@@ -12,6 +12,9 @@ namespace millrace::actors {
 /// The most bytes up to `bytes_max` that end with a whole character.
 [[nodiscard]] std::size_t whole_bytes(std::string_view text, std::size_t bytes_max);
 
+/// The beginning of the first line, with `...` for what is left out.
+[[nodiscard]] std::string first_line(std::string_view text);
+
 /// The text on one line: control characters become spaces, and `...` stands for what is over
 /// `bytes_max`.
 [[nodiscard]] std::string one_line(std::string_view text, std::size_t bytes_max);

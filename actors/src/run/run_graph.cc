@@ -3,50 +3,13 @@
 
 #include <algorithm>
 #include <array>
-#include <charconv>
 
-#include "definition/message_text.h"
 #include "millrace/actors/expression.h"
-#include "millrace/actors/process.h"
+#include "run/run_scope.h"
 
 namespace millrace::actors {
 
-using runtime::result;
-
-bool is_failure(task_state state) noexcept {
-  return state == task_state::FAILED || state == task_state::ERRORED ||
-         state == task_state::TIMED_OUT || state == task_state::LOST;
-}
-
-bool is_terminal(task_state state) noexcept {
-  return is_failure(state) || state == task_state::SUCCEEDED || state == task_state::CANCELLED ||
-         state == task_state::SKIPPED || state == task_state::UPSTREAM_FAILED;
-}
-
-std::string_view to_string(task_state state) noexcept {
-  constexpr std::array<std::string_view, 12> words{
-      "waiting", "queued",    "running",   "backing_off", "succeeded",       "failed",
-      "errored", "timed_out", "cancelled", "skipped",     "upstream_failed", "lost"};
-  const auto at = static_cast<std::size_t>(state);
-  return at < words.size() ? words[at] : "unknown";
-}
-
-std::string_view to_string(run_state state) noexcept {
-  constexpr std::array<std::string_view, 5> words{"running", "succeeded", "failed", "cancelled",
-                                                  "timed_out"};
-  const auto at = static_cast<std::size_t>(state);
-  return at < words.size() ? words[at] : "unknown";
-}
-
 namespace {
-
-// The most needed tasks that a reason names, and the most of the reason of each.
-constexpr std::size_t named_needs_max = 3;
-constexpr std::size_t nested_reason_bytes_max = 120;
-
-// How every reason begins that comes from needed tasks. Such a one is not told on: along a chain of
-// tasks it would grow with each.
-constexpr std::string_view needs_prefix = "needs ";
 
 bool asks_each_instance(const task_definition& task) {
   const auto parsed = parse_template(task.when);
@@ -55,80 +18,6 @@ bool asks_each_instance(const task_definition& task) {
 }
 
 }  // namespace
-
-// What the expressions of one task can see; of one instance when it has one.
-class run_graph::scope final : public expression_scope {
-public:
-  scope(const run_graph& graph, std::uint32_t task, const task_instance* instance)
-      : graph_(graph), task_(task), instance_(instance) {}
-
-  std::optional<value> param(std::string_view name) const override {
-    const auto found = graph_.params_.values.find(name);
-    return found != graph_.params_.values.end() ? std::optional{found->second} : std::nullopt;
-  }
-  std::optional<value> matrix(std::string_view axis) const override {
-    if (instance_ != nullptr) {
-      for (const auto& [name, cell] : instance_->matrix) {
-        if (name == axis) {
-          return cell;
-        }
-      }
-    }
-    return std::nullopt;
-  }
-  std::optional<value> item() const override {
-    return instance_ != nullptr ? instance_->item : std::nullopt;
-  }
-  std::optional<value> output(std::string_view task, std::string_view key) const override {
-    const auto at = graph_.find(task);
-    if (!at) {
-      return std::nullopt;
-    }
-    const auto& node = graph_.nodes_[*at];
-    const auto of = [key](const slot& one) -> std::optional<value> {
-      for (const auto& [name, text] : one.outputs) {
-        if (name == key) {
-          return make_value(text);
-        }
-      }
-      return std::nullopt;
-    };
-    if (!graph_.fans_out(*at)) {
-      return node.slots.empty() ? std::nullopt : of(node.slots[0]);
-    }
-    value::list all;
-    for (std::size_t index = 0; index < node.instances.size(); ++index) {
-      all.push_back(of(node.slots[index]).value_or(value{}));
-    }
-    return make_value(std::move(all));
-  }
-  std::optional<value> status(std::string_view task) const override {
-    const auto at = graph_.find(task);
-    return at ? std::optional{make_value(std::string{to_string(graph_.nodes_[*at].outcome)})}
-              : std::nullopt;
-  }
-  std::optional<value> run(std::string_view name) const override {
-    if (name == "id") {
-      return make_value(graph_.run_id_);
-    }
-    return name == "pipeline" ? std::optional{make_value(graph_.definition_.name)} : std::nullopt;
-  }
-  std::optional<bool> needs_succeeded() const override {
-    return std::all_of(needs().begin(), needs().end(), [this](auto need) {
-      return graph_.nodes_[need].outcome == task_state::SUCCEEDED;
-    });
-  }
-  std::optional<bool> needs_failed() const override {
-    return std::any_of(needs().begin(), needs().end(),
-                       [this](auto need) { return is_failure(graph_.nodes_[need].outcome); });
-  }
-
-private:
-  const std::vector<std::uint32_t>& needs() const { return graph_.graph_.needs[task_]; }
-  const run_graph& graph_;
-  std::uint32_t task_;
-  const task_instance* instance_;
-};
 
 run_graph::run_graph(pipeline_definition definition, bound_params params, std::string run_id)
     : definition_(std::move(definition)),
@@ -141,53 +30,6 @@ run_graph::run_graph(pipeline_definition definition, bound_params params, std::s
     by_name_.emplace(definition_.tasks[at].name, at);
     nodes_[at].needs_left = static_cast<std::uint32_t>(graph_.needs[at].size());
   }
-}
-
-std::optional<std::uint32_t> run_graph::find(std::string_view task) const {
-  const auto found = by_name_.find(task);
-  return found != by_name_.end() ? std::optional{found->second} : std::nullopt;
-}
-
-bool run_graph::fans_out(std::uint32_t at) const {
-  return definition_.tasks[at].for_each || definition_.tasks[at].matrix;
-}
-
-const task_instance& run_graph::instance(instance_id id) const {
-  static const task_instance none;
-  const auto& node = nodes_[id.task];
-  return id.index < node.instances.size() ? node.instances[id.index] : none;
-}
-
-std::string run_graph::name_of(instance_id id) const {
-  const auto& name = definition_.tasks[id.task].name;
-  // A fan-out that was settled as a whole has no instances and goes by its own name.
-  return fans_out(id.task) && !nodes_[id.task].instances.empty()
-             ? name + "[" + std::to_string(id.index) + "]"
-             : name;
-}
-
-std::optional<instance_id> run_graph::next_instance(std::optional<instance_id> id) const {
-  if (!id) {
-    return nodes_.empty() ? std::nullopt : std::optional{instance_id{0, 0}};
-  }
-  if (id->index + std::size_t{1} < nodes_[id->task].instances.size()) {
-    return instance_id{id->task, id->index + 1};
-  }
-  return id->task + std::size_t{1} < nodes_.size() ? std::optional{instance_id{id->task + 1, 0}}
-                                                   : std::nullopt;
-}
-
-std::optional<instance_id> run_graph::instance_named(std::string_view name) const {
-  const auto bracket = std::min(name.find('['), name.size());
-  const auto at = find(name.substr(0, bracket));
-  std::uint32_t index = 0;
-  std::from_chars(name.data() + std::min(bracket + 1, name.size()), name.data() + name.size(),
-                  index);
-  if (!at || (index > 0 && index >= nodes_[*at].instances.size())) {
-    return std::nullopt;
-  }
-  const instance_id id{*at, index};
-  return name_of(id) == name ? std::optional{id} : std::nullopt;
 }
 
 void run_graph::restore(instance_id id, task_state state, output_list outputs,
@@ -266,53 +108,6 @@ bool run_graph::judge_needs(std::uint32_t at, run_effects& effects) {
                  effects);
   }
   return starts;
-}
-
-void run_graph::note_reason(instance_id id, task_state state, std::string_view reason) {
-  auto& node = nodes_[id.task];
-  if (state == task_state::SUCCEEDED || node.reasons.contains(state)) {
-    return;
-  }
-  auto text = fans_out(id.task) ? definition_.tasks[id.task].name + "[" + std::to_string(id.index) +
-                                      "]" + (reason.empty() ? "" : " ")
-                                : std::string{};
-  node.reasons[state] = one_line(text + std::string{reason}, nested_reason_bytes_max);
-}
-
-// How a task ended: `a: failed, exit code 3`.
-std::string run_graph::end_text(std::uint32_t at) const {
-  const auto& node = nodes_[at];
-  auto text = definition_.tasks[at].name + ": " + std::string{to_string(node.outcome)};
-  const auto reason = node.reasons.find(node.outcome);
-  if (node.outcome != task_state::SUCCEEDED && reason != node.reasons.end() &&
-      !reason->second.empty() && !reason->second.starts_with(needs_prefix)) {
-    text += ", " + one_line(reason->second, nested_reason_bytes_max);
-  }
-  return text;
-}
-
-// Why `run_on` does not let a task start: the needed tasks that keep it from it, failures first.
-std::string run_graph::needs_text(std::uint32_t at) const {
-  const auto rule = definition_.tasks[at].run_on;
-  auto needs = graph_.needs[at];
-  if (rule == trigger_rule::success) {
-    std::erase_if(needs, [&](auto need) { return nodes_[need].outcome == task_state::SUCCEEDED; });
-  }
-  std::stable_partition(needs.begin(), needs.end(),
-                        [&](auto need) { return nodes_[need].outcome != task_state::SKIPPED; });
-  std::string text{needs_prefix};
-  for (std::size_t each = 0; each < std::min(needs.size(), named_needs_max); ++each) {
-    text += (each == 0 ? "" : "; ") + end_text(needs[each]);
-  }
-  if (needs.size() > named_needs_max) {
-    text += "; and " + std::to_string(needs.size() - named_needs_max) + " more";
-  }
-  if (needs.empty()) {
-    text = "it needs no task that could fail";
-  }
-  return rule == trigger_rule::success
-             ? text
-             : text + " (`run_on` is `" + std::string{to_string(rule)} + "`)";
 }
 
 // Whether `when` lets the task start, as far as that is asked once; settles it if not.
@@ -541,9 +336,7 @@ void run_graph::fail_fast(instance_id failed, std::string_view why, run_effects&
     return;
   }
   node.failed_fast = true;
-  const auto reason =
-      name_of(failed) + ": " + std::string{to_string(node.slots[failed.index].state)} +
-      (why.empty() ? "" : ", " + one_line(why, nested_reason_bytes_max)) + " (`fail_fast`)";
+  const auto reason = fail_fast_text(failed, why);
   settle_unstarted(at, task_state::CANCELLED, reason, effects);
   for (std::uint32_t index = 0; index < node.slots.size() && node.active > 0; ++index) {
     if (!is_terminal(node.slots[index].state)) {
@@ -625,53 +418,6 @@ run_state run_graph::outcome() const noexcept {
            each.outcome == task_state::CANCELLED;
   });
   return bad ? run_state::FAILED : run_state::SUCCEEDED;
-}
-
-std::string run_graph::failure_text() const {
-  for (const auto at : graph_.order) {
-    if (is_failure(nodes_[at].outcome)) {
-      return "task `" + definition_.tasks[at].name + "` " +
-             (nodes_[at].outcome == task_state::TIMED_OUT
-                  ? "timed out"
-                  : std::string{to_string(nodes_[at].outcome)});
-    }
-  }
-  return {};
-}
-
-result<std::map<std::string, std::string>> run_graph::environment(instance_id id) const {
-  const auto& one = instance(id);
-  const scope names{*this, id.task, &one};
-  std::map<std::string, std::string> made = environment_of(params_);
-  made.merge(environment_of(one));
-  for (const auto* declared : {&definition_.env, &definition_.tasks[id.task].env}) {
-    for (const auto& [name, text] : *declared) {
-      auto filled = fill(text, names);
-      if (!filled) {
-        return runtime::error{filled.error().code(), "env " + name + ": " + filled.error().text()};
-      }
-      made[name] = *std::move(filled);
-    }
-  }
-  return made;
-}
-
-result<std::vector<std::string>> run_graph::arguments(instance_id id) const {
-  const auto& task = definition_.tasks[id.task];
-  if (!task.run.empty()) {
-    return shell_command(task.run);
-  }
-  const auto& one = instance(id);
-  const scope names{*this, id.task, &one};
-  std::vector<std::string> made;
-  for (const auto& text : task.command) {
-    auto filled = fill(text, names);
-    if (!filled) {
-      return std::move(filled).error();
-    }
-    made.push_back(*std::move(filled));
-  }
-  return made;
 }
 
 }  // namespace millrace::actors

@@ -28,7 +28,7 @@
 #include "millrace/actors/definition.h"
 #include "millrace/actors/expansion.h"
 #include "millrace/actors/params.h"
-#include "millrace/pipeline.capnp.h"
+#include "run/run_states.h"
 
 namespace millrace::actors {
 
@@ -36,16 +36,7 @@ namespace millrace::actors {
 /// messages of one step, far above what a silo runs at once.
 inline constexpr std::size_t start_window = 1'000;
 
-using task_state = schemas::TaskState;
-using run_state = schemas::RunState;
 using output_list = std::vector<std::pair<std::string, std::string>>;
-
-[[nodiscard]] bool is_terminal(task_state state) noexcept;
-/// failed, errored, timed_out or lost.
-[[nodiscard]] bool is_failure(task_state state) noexcept;
-/// `timed_out`, as expressions and texts spell it.
-[[nodiscard]] std::string_view to_string(task_state state) noexcept;
-[[nodiscard]] std::string_view to_string(run_state state) noexcept;
 
 /// Which tasks a stop withdraws.
 enum class stop_reach : std::uint8_t {
@@ -178,6 +169,7 @@ private:
   void note_reason(instance_id id, task_state state, std::string_view reason);
   [[nodiscard]] std::string end_text(std::uint32_t at) const;
   [[nodiscard]] std::string needs_text(std::uint32_t at) const;
+  [[nodiscard]] std::string fail_fast_text(instance_id failed, std::string_view why) const;
   void fail_fast(instance_id failed, std::string_view why, run_effects& effects);
   void open(std::uint32_t at, run_effects& effects);
   void settle_empty(std::uint32_t at, run_effects& effects);

@@ -1,0 +1,96 @@
+// SPDX-License-Identifier: MIT
+// Names of instances, and what their commands get.
+#include <algorithm>
+#include <charconv>
+
+#include "millrace/actors/process.h"
+#include "run/run_graph.h"
+#include "run/run_scope.h"
+
+namespace millrace::actors {
+
+using runtime::result;
+
+std::optional<std::uint32_t> run_graph::find(std::string_view task) const {
+  const auto found = by_name_.find(task);
+  return found != by_name_.end() ? std::optional{found->second} : std::nullopt;
+}
+
+bool run_graph::fans_out(std::uint32_t at) const {
+  return definition_.tasks[at].for_each || definition_.tasks[at].matrix;
+}
+
+const task_instance& run_graph::instance(instance_id id) const {
+  static const task_instance none;
+  const auto& node = nodes_[id.task];
+  return id.index < node.instances.size() ? node.instances[id.index] : none;
+}
+
+std::string run_graph::name_of(instance_id id) const {
+  const auto& name = definition_.tasks[id.task].name;
+  // A fan-out that was settled as a whole has no instances and goes by its own name.
+  return fans_out(id.task) && !nodes_[id.task].instances.empty()
+             ? name + "[" + std::to_string(id.index) + "]"
+             : name;
+}
+
+std::optional<instance_id> run_graph::next_instance(std::optional<instance_id> id) const {
+  if (!id) {
+    return nodes_.empty() ? std::nullopt : std::optional{instance_id{0, 0}};
+  }
+  if (id->index + std::size_t{1} < nodes_[id->task].instances.size()) {
+    return instance_id{id->task, id->index + 1};
+  }
+  return id->task + std::size_t{1} < nodes_.size() ? std::optional{instance_id{id->task + 1, 0}}
+                                                   : std::nullopt;
+}
+
+std::optional<instance_id> run_graph::instance_named(std::string_view name) const {
+  const auto bracket = std::min(name.find('['), name.size());
+  const auto at = find(name.substr(0, bracket));
+  std::uint32_t index = 0;
+  std::from_chars(name.data() + std::min(bracket + 1, name.size()), name.data() + name.size(),
+                  index);
+  if (!at || (index > 0 && index >= nodes_[*at].instances.size())) {
+    return std::nullopt;
+  }
+  const instance_id id{*at, index};
+  return name_of(id) == name ? std::optional{id} : std::nullopt;
+}
+
+result<std::map<std::string, std::string>> run_graph::environment(instance_id id) const {
+  const auto& one = instance(id);
+  const scope names{*this, id.task, &one};
+  std::map<std::string, std::string> made = environment_of(params_);
+  made.merge(environment_of(one));
+  for (const auto* declared : {&definition_.env, &definition_.tasks[id.task].env}) {
+    for (const auto& [name, text] : *declared) {
+      auto filled = fill(text, names);
+      if (!filled) {
+        return runtime::error{filled.error().code(), "env " + name + ": " + filled.error().text()};
+      }
+      made[name] = *std::move(filled);
+    }
+  }
+  return made;
+}
+
+result<std::vector<std::string>> run_graph::arguments(instance_id id) const {
+  const auto& task = definition_.tasks[id.task];
+  if (!task.run.empty()) {
+    return shell_command(task.run);
+  }
+  const auto& one = instance(id);
+  const scope names{*this, id.task, &one};
+  std::vector<std::string> made;
+  for (const auto& text : task.command) {
+    auto filled = fill(text, names);
+    if (!filled) {
+      return std::move(filled).error();
+    }
+    made.push_back(*std::move(filled));
+  }
+  return made;
+}
+
+}  // namespace millrace::actors

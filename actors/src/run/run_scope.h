@@ -1,0 +1,86 @@
+// SPDX-License-Identifier: MIT
+// What the expressions of one task can see; private to the run graph.
+#pragma once
+
+#include <algorithm>
+
+#include "millrace/actors/expression.h"
+#include "run/run_graph.h"
+
+namespace millrace::actors {
+
+/// Of one instance when the task has one. Must not outlive the graph.
+class run_graph::scope final : public expression_scope {
+public:
+  scope(const run_graph& graph, std::uint32_t task, const task_instance* instance)
+      : graph_(graph), task_(task), instance_(instance) {}
+
+  std::optional<value> param(std::string_view name) const override {
+    const auto found = graph_.params_.values.find(name);
+    return found != graph_.params_.values.end() ? std::optional{found->second} : std::nullopt;
+  }
+  std::optional<value> matrix(std::string_view axis) const override {
+    if (instance_ != nullptr) {
+      for (const auto& [name, cell] : instance_->matrix) {
+        if (name == axis) {
+          return cell;
+        }
+      }
+    }
+    return std::nullopt;
+  }
+  std::optional<value> item() const override {
+    return instance_ != nullptr ? instance_->item : std::nullopt;
+  }
+  std::optional<value> output(std::string_view task, std::string_view key) const override {
+    const auto at = graph_.find(task);
+    if (!at) {
+      return std::nullopt;
+    }
+    const auto& node = graph_.nodes_[*at];
+    const auto of = [key](const slot& one) -> std::optional<value> {
+      for (const auto& [name, text] : one.outputs) {
+        if (name == key) {
+          return make_value(text);
+        }
+      }
+      return std::nullopt;
+    };
+    if (!graph_.fans_out(*at)) {
+      return node.slots.empty() ? std::nullopt : of(node.slots[0]);
+    }
+    value::list all;
+    for (std::size_t index = 0; index < node.instances.size(); ++index) {
+      all.push_back(of(node.slots[index]).value_or(value{}));
+    }
+    return make_value(std::move(all));
+  }
+  std::optional<value> status(std::string_view task) const override {
+    const auto at = graph_.find(task);
+    return at ? std::optional{make_value(std::string{to_string(graph_.nodes_[*at].outcome)})}
+              : std::nullopt;
+  }
+  std::optional<value> run(std::string_view name) const override {
+    if (name == "id") {
+      return make_value(graph_.run_id_);
+    }
+    return name == "pipeline" ? std::optional{make_value(graph_.definition_.name)} : std::nullopt;
+  }
+  std::optional<bool> needs_succeeded() const override {
+    return std::all_of(needs().begin(), needs().end(), [this](auto need) {
+      return graph_.nodes_[need].outcome == task_state::SUCCEEDED;
+    });
+  }
+  std::optional<bool> needs_failed() const override {
+    return std::any_of(needs().begin(), needs().end(),
+                       [this](auto need) { return is_failure(graph_.nodes_[need].outcome); });
+  }
+
+private:
+  const std::vector<std::uint32_t>& needs() const { return graph_.graph_.needs[task_]; }
+  const run_graph& graph_;
+  std::uint32_t task_;
+  const task_instance* instance_;
+};
+
+}  // namespace millrace::actors
