@@ -105,7 +105,7 @@ result<std::unique_ptr<node>> open_node(const option_values& options, logs& told
 
 void add_run_options(po::options_description& options) {
   options.add_options()("param,p", po::value<std::vector<std::string>>()->value_name("NAME=VALUE"),
-                        "a parameter; may be repeated");
+                        "a parameter, a list or map as JSON or =@FILE; may be repeated");
   add_node_options(options);
   options.add_options()("progress", po::value<std::string>()->value_name("MODE"),
                         "auto (default), tty, plain, json or quiet");

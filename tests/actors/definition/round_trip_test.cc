@@ -11,6 +11,7 @@
 #include <string>
 
 #include "definition/compiled.h"
+#include "definition/keys.h"
 #include "millrace/actors/definition.h"
 #include "millrace/runtime/clock.h"
 
@@ -114,6 +115,17 @@ tasks:
   - {name: last, run: x, run_on: failure, needs: [pairs], retry: 3,
      for_each: [1, 2.0, no it is, false]}
 )";
+
+// A key that is not in the text above would be lost by the compiled form without a word.
+TEST_CASE("the text with every key has every key that the loader knows") {
+  for (const auto* table : {&pipeline_keys(), &defaults_keys(), &param_keys(), &task_keys(),
+                            &retry_keys(), &output_keys()}) {
+    for (const auto key : table->keys) {
+      CAPTURE(key);
+      CHECK(every_key.find(std::string{key} + ":") != std::string_view::npos);
+    }
+  }
+}
 
 TEST_CASE("every key reaches the definition") {
   const auto made = loaded(every_key);
