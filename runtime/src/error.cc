@@ -4,7 +4,9 @@
 #include <array>
 #include <cstdio>
 #include <cstdlib>
+#include <stdexcept>
 
+#include "activation/running_turn.h"
 #include "millrace/runtime/assert.h"
 
 namespace millrace::runtime {
@@ -77,8 +79,28 @@ std::string error::to_string() const {
 }
 
 void assertion_failed(const char* expression, const char* file, int line) noexcept {
-  std::fprintf(stderr, "millrace: assertion failed: %s at %s:%d\n", expression, file, line);
+  detail::stop_for_mistake(std::string{"assertion failed: "} + expression + " at " + file + ":" +
+                           std::to_string(line));
+}
+
+namespace detail {
+
+void stop_for_mistake(const std::string& what) noexcept {
+  const auto turn = running_turn();
+  std::fprintf(stderr, "millrace: %s%s%s\n", what.c_str(), turn.empty() ? "" : " in ",
+               turn.c_str());
   std::abort();
 }
+
+// In a turn it harms the activation only: what is thrown ends it, see activation::finish.
+void read_failed_result(const error& why) {
+  const auto what = "the value of a failed result was read, which is " + why.to_string();
+  if (running_turn().empty()) {
+    stop_for_mistake(what);
+  }
+  throw std::logic_error{what};
+}
+
+}  // namespace detail
 
 }  // namespace millrace::runtime

@@ -67,6 +67,12 @@ std::unique_ptr<message_body> message_body::from_flat(std::string_view flat) {
       new message_body(flat, fits ? nullptr : zeroed(words), words));
 }
 
+std::unique_ptr<message_body> message_body::copy() {
+  auto made = std::make_unique<message_body>();
+  made->setRoot(getRoot<capnp::AnyPointer>().asReader());
+  return made;
+}
+
 std::string message_body::flat() {
   std::string made;
   flat_into(made);

@@ -14,6 +14,9 @@ namespace {
 constexpr std::uint64_t actor_annotation = 0xf3a1c86be4d2907b;
 constexpr std::uint64_t group_annotation = 0xc0b7d1f24e83a965;
 constexpr std::uint64_t affinity_annotation = 0xa8e2573d90c4b1f6;
+// StreamResult of /capnp/stream.capnp.
+constexpr std::uint64_t stream_result = 0x995f9a3377c0b16e;
+
 constexpr std::uint64_t read_only_annotation = 0xb94d60e7f3a2c815;
 constexpr std::uint64_t reentrant_annotation = 0x9c35e8a0d7b1f264;
 constexpr std::uint64_t one_way_annotation = 0xe61fb2d8a94c3075;
@@ -96,8 +99,38 @@ bool is_type_name(std::string_view name) {
          });
 }
 
-std::string scalar_type(capnp::Type type, schema_names& names) {
+// What a caller gives for a field; empty when it has to be built in place.
+std::string value_type(capnp::Type type, schema_names& names);
+
+// Of a list without its reader.
+std::string list_type(capnp::Type type, schema_names& names) {
+  const auto of = [&](capnp::Type element) -> std::string {
+    switch (element.which()) {
+      case capnp::schema::Type::LIST:
+        return list_type(element, names);
+      case capnp::schema::Type::STRUCT:
+        return names.cpp_name(element.asStruct());
+      case capnp::schema::Type::TEXT:
+        return "::capnp::Text";
+      case capnp::schema::Type::DATA:
+        return "::capnp::Data";
+      case capnp::schema::Type::VOID:
+        return "::capnp::Void";
+      default:
+        return value_type(element, names);
+    }
+  };
+  return "::capnp::List<" + of(type.asList().getElementType()) + ">";
+}
+
+std::string value_type(capnp::Type type, schema_names& names) {
   switch (type.which()) {
+    case capnp::schema::Type::LIST:
+      return list_type(type, names) + "::Reader";
+    case capnp::schema::Type::STRUCT:
+      return names.cpp_name(type.asStruct()) + "::Reader";
+    case capnp::schema::Type::DATA:
+      return "::capnp::Data::Reader";
     case capnp::schema::Type::BOOL:
       return "bool";
     case capnp::schema::Type::INT8:
@@ -243,6 +276,10 @@ private:
     if (one.timeout_ms == 0) {
       refuse("$timeout is 0", "give milliseconds, or leave it out for 30,000", written);
     }
+    if (method.getResultType().getProto().getId() == stream_result) {
+      refuse("returns 'stream'", "calls of an actor are not streams: give results, or () for none",
+             written);
+    }
     one.params = read_message(method.getParamType(), capitalized(written) + "Params", written);
     one.results = read_message(method.getResultType(), capitalized(written) + "Results", written);
     if (one.one_way && !one.results.empty) {
@@ -280,7 +317,7 @@ private:
       made.is_text = type.isText();
       made.getter = "get" + capitalized(written);
       made.setter = (made.is_text ? "init" : "set") + capitalized(written);
-      made.type = scalar_type(type, names_);
+      made.type = value_type(type, names_);
       one.fields.push_back(std::move(made));
     }
     one.empty = schema.getFields().size() == 0;

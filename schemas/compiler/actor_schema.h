@@ -23,7 +23,7 @@ struct message_field {
   std::string name;    ///< snake_case
   std::string getter;  ///< `getAmount`
   std::string setter;  ///< `setAmount`; `initAmount` for texts
-  std::string type;    ///< The C++ type of a scalar, text or enum; empty for everything else.
+  std::string type;    ///< The C++ type of a value, by which it is set: a reader, a view, a scalar.
   bool is_text = false;
 };
 
@@ -34,7 +34,7 @@ struct method_message {
   bool plain = true;                  ///< `fields` is all there is.
   bool empty = false;
 
-  /// Whether it may be made from its fields: all simple, and few enough to read at a call.
+  /// Whether it may be made from its fields: they are few enough to read at a call.
   [[nodiscard]] bool constructible() const;
 };
 

@@ -37,7 +37,7 @@ void write_message(std::string& out, const std::string& name, const method_messa
   const auto base = runtime + ("message<" + message.cpp_type + ">");
   out += "  struct " + name + " : " + base + " {\n    using " + base + "::message;\n";
   if (message.constructible()) {
-    out += "    explicit " + name + "(" + parameter_list(message) +
+    out += "    " + name + "() = default;\n    explicit " + name + "(" + parameter_list(message) +
            ") {\n      auto builder = build();\n";
     for (const auto& each : message.fields) {
       if (each.is_text) {

@@ -30,3 +30,12 @@ interface Clerk $Actor.actor("clerk") $Actor.timeout(3600000) {
   tick @6 (plan :Text) -> ();
   # A timer.
 }
+
+interface Sleeper $Actor.actor("sleeper") {
+  # Nothing of it runs beside a method that waits.
+  sleep @0 (signal :Text) -> (raised :Bool);
+  # For a second.
+  listed @1 (names :List(Text), entry :ClerkEntry, data :Data)
+      -> (names :List(Text), amount :Int64);
+  # What it is given, and how long `data` is as the amount's second digit.
+}

@@ -31,6 +31,7 @@ public:
     const std::lock_guard lock{mutex_};
     return ++begun_[plan];
   }
+  silo* here = nullptr;  ///< In which they live.
   [[nodiscard]] int begun(const std::string& plan) {
     const std::lock_guard lock{mutex_};
     return begun_[plan];
@@ -41,17 +42,21 @@ private:
   std::map<std::string, int> begun_;
 };
 
+// clang-format off
 /// The steps of a plan:
-///   "edit", "put K", "drop K"      change the total, an entry;
-///   "widen"                        gives the root a second segment;
-///   "send K", "tell K"             have another take the step "edit";
-///   "remind", "forget"             set or cancel the reminder "edit", due in an hour;
-///   "wait", "offload", "call K P"  suspend: for `raise`, for another thread, for another's plan P
-///   in
-///                                  which "," parts the steps;
-///   "throw N", "fail N", "return N"  fail, each in its way, the first N times that the plan is
-///   begun; "try P"                        follows P as a coroutine of its own and goes on if it
-///   fails.
+///   "edit", "put K", "drop K"        change the total, an entry;
+///   "insert K"                       makes an entry of which nothing is set;
+///   "widen"                          gives the root a second segment;
+///   "send K", "tell K"               have another take the step "edit";
+///   "remind", "forget"               set or cancel the reminder "edit", due in an hour;
+///   "wait", "offload", "call K P"    suspend: for `raise`, for another thread, for another's
+///                                    plan P, in which "," parts the steps;
+///   "read K"                         gets an entry, waits for `raise` and gives what it has got;
+///   "throw N", "fail N", "return N"  fail, each in its way, the first N times it is begun;
+///   "misread", "forget to return"    mistakes of an author;
+///   "block"                          calls an actor as only those outside of turns may;
+///   "try P"                          follows P as a coroutine of its own and goes on if it fails.
+// clang-format on
 class clerk final : public clerk_base<ClerkState> {
 public:
   explicit clerk(plan_book& book) : book_(book) {}
@@ -109,6 +114,18 @@ private:
       const auto rest = step.size() > word.size() ? step.substr(word.size() + 1) : std::string{};
       if (word == "wait") {
         co_await wait("go", 1h);
+      } else if (word == "read") {
+        const auto found = *entries_.get(rest);
+        co_await wait("go", 1h);
+        co_return found.getAmount();
+      } else if (step == "misread") {
+        const result<int> failed = error{errc::conflict, "nothing to read"};
+        static_cast<void>(*failed);
+      } else if (step == "forget to return") {
+        co_await forget_to_return(false);
+      } else if (word == "block") {
+        const auto outcome = book_.here->call(ref<Clerk>("other").get());
+        co_return outcome.error();
       } else if (word == "offload") {
         co_await offload([] {});
       } else if (word == "call") {
@@ -130,6 +147,12 @@ private:
     co_return state().getTotal();
   }
 
+  static async<int> forget_to_return(bool remembers) {
+    if (remembers) {
+      co_return 1;
+    }
+  }
+
   void change(const std::string& word, const std::string& rest) {
     if (word == "edit") {
       edit().setTotal(state().getTotal() + 1);
@@ -138,6 +161,8 @@ private:
     } else if (word == "put") {
       auto entry = entries_.edit(rest);
       entry.setAmount(entry.getAmount() + 1);
+    } else if (word == "insert") {
+      entries_.insert(rest);
     } else if (word == "drop") {
       entries_.erase(rest);
     } else if (word == "send") {
@@ -155,15 +180,30 @@ private:
   state_map<ClerkEntry> entries_{*this, "entries"};
 };
 
+class sleeper final : public sleeper_base<> {
+public:
+  async<sleep_results> sleep(sleep_params params) override {
+    const auto raised = co_await wait(std::string{params.signal()}, 1s);
+    co_return sleep_results{raised};
+  }
+  async<listed_results> listed(listed_params params) override {
+    const auto amount = params.entry().getAmount() + 10 * static_cast<int>(params.data().size());
+    co_return listed_results{params.names(), amount};
+  }
+};
+
 /// A test silo of clerks.
 class clerk_silo : public plan_book, public testing::test_silo {
 public:
   explicit clerk_silo(silo_options options = {})
       : test_silo(
-            [this](silo& here) {
-              here.add<clerk>([this] { return std::make_unique<clerk>(*this); });
+            [this](silo& home) {
+              plan_book::here = &home;
+              home.add<clerk>([this] { return std::make_unique<clerk>(*this); });
+              home.add<sleeper>();
             },
             std::move(options)) {}
+  using test_silo::here;
   std::int64_t total(const std::string& key) { return read(key)->total(); }
   std::string entries(const std::string& key) { return std::string{read(key)->entries()}; }
   result<clerk_interface::get_results> read(const std::string& key) {

@@ -95,7 +95,7 @@ public:
       co_await fail(errc::failed_precondition, "not today");
     }
     if (key() == "slow to begin") {
-      co_await wait("go", 1h);
+      co_await wait({}, 1h);
     }
   }
   async<> on_deactivate(deactivation why) override {
@@ -103,7 +103,7 @@ public:
       edit().initPad(20u << 20);
     }
     if (key() == "slow to end") {
-      co_await wait("go", 1h);
+      co_await wait({}, 1h);
     }
     if (key().starts_with("hooked")) {
       write(why == deactivation::idle        ? "is idle"

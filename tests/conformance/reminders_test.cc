@@ -91,7 +91,7 @@ TEST_CASE("a reminder that its own hook moved stays where it was moved to") {
 // Method: both fall due while a call holds their actor up, so that their firings arrive behind the
 // removal and the move; then everything is read again.
 TEST_CASE("a firing that comes late does not bring back a reminder that was removed or moved") {
-  probe_silo silo;
+  probe_silo silo{{.stuck_after = 60s}};
   REQUIRE(silo.call(ref<Probe>("a").remind("removed", 1'000, 0, "", "", "")));
   REQUIRE(silo.call(ref<Probe>("a").remind("moved", 1'000, 0, "", "", "")));
   auto held = silo.begin(ref<Probe>("a").hold("work", 3'000'000));

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
 // Stored state: versions, failures of storage, room.
+#include "conformance/clerk.h"
 #include "conformance/ledger.h"
 #include "folders.h"
 
@@ -76,6 +77,44 @@ TEST_CASE("records that one turn writes share its version, and others keep their
     CHECK(one->version() == together);
   }
   CHECK(silo.call(ref<Ledger>("a").entry("alone"))->version() == alone);
+}
+
+// --- readers -------------------------------------------------------------------------------------
+
+// Goal: what was read is what it was, whatever others do while the reader is suspended.
+// Method: a record that is committed, or of which changes wait for the disk, is changed, erased and
+// made again by others, through many commits, which use the memory again.
+TEST_CASE("a record that was got stays what it was while its reader waits") {
+  for (const auto* how : {"committed", "changed"}) {
+    CAPTURE(how);
+    clerk_silo silo;
+    REQUIRE(silo.call(ref<Clerk>("a").follow("put x;put x")));
+    if (how == std::string{"changed"}) {
+      silo.rows().hold_commits();
+      static_cast<void>(silo.begin(ref<Clerk>("a").follow("put x")));
+      static_cast<void>(silo.begin(ref<Clerk>("a").follow("put x")));
+    }
+    auto reading = silo.begin(ref<Clerk>("a").follow_beside("read x"));
+    for (int at = 0; at < 100; ++at) {
+      static_cast<void>(silo.begin(ref<Clerk>("a").follow_beside("put x")));
+      if (at % 10 == 5) {
+        static_cast<void>(silo.begin(ref<Clerk>("a").follow_beside("put x;drop x;put x")));
+        static_cast<void>(silo.begin(ref<Clerk>("a").follow_beside("drop x;throw 0;fail 9")));
+      }
+      static_cast<void>(silo.begin(ref<Clerk>("b").follow("put y")));
+      silo.rows().release_commits();
+    }
+    static_cast<void>(silo.begin(ref<Clerk>("a").follow_beside("drop x")));
+    REQUIRE(silo.call(ref<Clerk>("a").raise()));
+    CHECK(reading.answer()->total() == (how == std::string{"changed"} ? 4 : 2));
+  }
+}
+
+TEST_CASE("a map may be a set") {
+  clerk_silo silo;
+  REQUIRE(silo.call(ref<Clerk>("a").follow("insert x;put y;insert y;insert z;drop z")));
+  silo.restart();
+  CHECK(silo.entries("a") == "x=0 y=1");
 }
 
 // --- failures ------------------------------------------------------------------------------------

@@ -6,6 +6,7 @@
 
 #include <algorithm>
 
+#include "activation/running_turn.h"
 #include "block_pool.h"
 #include "silo/silo_core.h"
 
@@ -103,6 +104,15 @@ void commit_envelope::done(result<void> outcome) {
   }
   owner->post_or_drop(this);
 }
+std::string running_turn() {
+  if (worker == nullptr) {
+    return {};
+  }
+  const auto* one = worker->watched.runs.load(std::memory_order_relaxed);
+  const auto* method = worker->watched.method.load(std::memory_order_relaxed);
+  return one != nullptr && method != nullptr ? one->actor_name() + "." + method : std::string{};
+}
+
 
 activation*& activation::constructing() noexcept {
   thread_local activation* one = nullptr;

@@ -97,7 +97,9 @@ public:
   [[nodiscard]] const actor_hash& hash() const noexcept { return hash_; }
   [[nodiscard]] const std::string& key() const noexcept { return key_; }
   [[nodiscard]] const interface_info& interface() const noexcept { return *type_.interface; }
-  [[nodiscard]] std::string actor_name() { return std::string{interface().type} + "/" + key_; }
+  [[nodiscard]] std::string actor_name() const {
+    return std::string{interface().type} + "/" + key_;
+  }
 
   /// What it does now. Threading: any thread. Cost: no lock.
   [[nodiscard]] activation_info observe(steady_time now) const;
@@ -130,6 +132,7 @@ public:
   [[nodiscard]] bool cancelled() const noexcept;
   [[nodiscard]] const request_context& context() const noexcept;
   void wait_for_signal(envelope& turn, const std::string& signal, duration limit, waiter& where);
+  [[nodiscard]] bool keeps_notifiers_out(const envelope& turn) const noexcept;
   void notify(std::string_view signal);
   void tell(call_spec&& spec);
   void send(call_spec&& spec);
@@ -183,6 +186,8 @@ private:
     std::deque<item> items;
     bool in_flight = false;
     std::uint32_t failures = 0;
+    bool warned = false;  // that they wait
+    steady_time failing_since{};
     steady_time retry_at{};
   };
 
@@ -292,6 +297,7 @@ private:
   void retry_sends(steady_time& next);
   void dispatch(const std::string& target, lane& one);
   void send_answered(envelope* one);
+  void retry_send(const std::string& target, lane& one, const error& failure);
   void queue_send(std::uint64_t number);
   void tend_dead_letter(envelope* one);
 

@@ -191,7 +191,7 @@ const map_base::record* map_base::find(std::string_view key) const {
   return found != records_.end() && !found->second.erased ? &found->second : nullptr;
 }
 
-map_base::record& map_base::change(std::string_view key, bool& fresh) {
+message_body& map_base::change(std::string_view key, bool& fresh) {
   if (key.empty() || key.size() > map_key_bytes_max) {
     throw error{errc::invalid_argument, "a key of map '" + name_ + "' has " +
                                             std::to_string(key.size()) + " bytes; 1 to " +
@@ -209,14 +209,17 @@ map_base::record& map_base::change(std::string_view key, bool& fresh) {
   fresh = one.erased;
   if (fresh) {
     one.version = 0;
-    one.body = std::make_unique<message_body>();
+    one.edited = content_ref::of_body(std::make_unique<message_body>());
     one.erased = false;
     ++live_;
-  } else if (!one.body) {
-    one.body = message_body::from_flat(one.flat);
+  } else if (!one.edited) {
+    one.edited = content_ref::of_body(
+        message_body::from_flat(one.committed ? one.committed->words() : std::string_view{}));
+  } else if (one.edited->shared()) {  // what somebody reads, or may be taken back to, stays
+    one.edited = content_ref::of_body(one.edited->body()->copy());
   }
   list_changed(found);
-  return one;
+  return *one.edited->body();
 }
 
 void map_base::list_changed(record_map::iterator one) {
@@ -248,7 +251,7 @@ void map_base::erase(std::string_view key) {
   activation_->state().before_change(*this, found, false);
   auto& one = found->second;
   one.erased = true;
-  one.body.reset();
+  one.edited.reset();
   --live_;
   list_changed(found);
 }

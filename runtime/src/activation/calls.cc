@@ -253,12 +253,30 @@ void activation::wait_for_signal(envelope& turn, const std::string& signal, dura
   link_open(wait);
   need_alarm(wait->deadline);
   if (withdrawn(turn)) {
-    wait->abandoned = true;
     wait->failure = error{errc::cancelled, "the call that waits was cancelled"};
+  } else if (!signal.empty() && keeps_notifiers_out(turn)) {
+    const auto* method = name_of_turn(turn.kind, turn.method);
+    wait->failure = error{errc::call_cycle,
+                          actor_name() + "." + method + " waits for '" + signal +
+                              "', and nobody who might notify it may run meanwhile; mark " +
+                              method + " $reentrant (or wait without a name to let time pass)"};
+  }
+  if (wait->failure) {
+    wait->abandoned = true;
     where.propagate = true;
     detail::keep(*wait);
     inbox_.push(wait);
   }
+}
+
+// Whether no code of this actor can run before that turn goes on.
+bool activation::keeps_notifiers_out(const envelope& turn) const noexcept {
+  const auto& methods = interface().methods;
+  return turn.admission == method_admission::exclusive && running_.size() == 1 &&
+         (phase_ != phase::active ||
+          std::none_of(methods.begin(), methods.end(), [](const auto& each) {
+            return each.admission == method_admission::reentrant;
+          }));
 }
 
 void activation::notify(std::string_view signal) {

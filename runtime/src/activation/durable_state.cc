@@ -5,6 +5,7 @@
 #include <cstring>
 #include <utility>
 
+#include "block_pool.h"
 #include "storage/byte_order.h"
 
 namespace millrace::runtime::detail {
@@ -67,12 +68,6 @@ void append_send(std::string& out, const stored_send& what) {
   out += what.params;
 }
 
-std::unique_ptr<message_body> copy_of(message_body& from) {
-  auto body = std::make_unique<message_body>();
-  body->setRoot(from.getRoot<capnp::AnyPointer>().asReader());
-  return body;
-}
-
 }  // namespace
 
 void durable_state::add_map(map_base& one) noexcept {
@@ -100,6 +95,25 @@ durable_state::extras& durable_state::more() {
 void durable_state::recount(std::size_t& part, std::size_t bytes) noexcept {
   bytes_ += bytes - part;
   part = bytes;
+}
+
+// --- what records hold ---------------------------------------------------------------------------
+
+using edited_pool = block_pool<record_content, sizeof(record_content)>;
+
+record_content* record_content::make(std::string_view flat, std::unique_ptr<message_body> body) {
+  auto* block = body ? edited_pool::take() : ::operator new(sizeof(record_content) + flat.size());
+  auto* one = new (block) record_content{flat.size(), std::move(body)};
+  if (!flat.empty()) {
+    std::memcpy(static_cast<void*>(one + 1), flat.data(), flat.size());
+  }
+  return one;
+}
+
+void record_content::destroy() noexcept {
+  const auto pooled = body_ != nullptr;
+  this->~record_content();
+  pooled ? edited_pool::give(this) : ::operator delete(this);
 }
 
 // --- taking back ---------------------------------------------------------------------------------
@@ -161,13 +175,22 @@ void durable_state::before_change(map_base& map, map_base::record_map::iterator 
   }
   record.touched = true;
   undo_->records.push_back({&map, one, absent, record.dirty, record.listed, record.erased,
-                            record.version, record.body ? copy_of(*record.body) : nullptr});
+                            record.version, record.edited});
 }
 
 void durable_state::keep_segment() noexcept {
   for (auto& each : std::exchange(undo_, nullptr)->records) {
-    each.at->second.touched = false;
+    auto& record = each.at->second;
+    record.touched = false;
+#ifdef __SANITIZE_ADDRESS__  // so that it finds who has kept a builder
+    if (record.edited) {
+      record.edited = content_ref::of_body(record.edited->body()->copy());
+    }
+#endif
   }
+#ifdef __SANITIZE_ADDRESS__  // the same, and a reader
+  root_ = root_ ? root_->copy() : nullptr;
+#endif
 }
 
 void durable_state::take_back_segment() {
@@ -186,7 +209,7 @@ void durable_state::take_back_segment() {
       continue;
     }
     auto& record = each.at->second;
-    record.body = std::move(each.body);
+    record.edited = std::move(each.edited);
     record.version = each.version;
     record.dirty = each.dirty;
     record.listed = each.listed;
@@ -476,7 +499,7 @@ result<void> durable_state::encode_root(row_ops& ops) {
   if (root_) {
     root_->flat_into(flat);
     if (flat.size() > 2 * root_bytes_ + root_garbage_bytes) {
-      root_ = copy_of(*root_);
+      root_ = root_->copy();
       root_->flat_into(flat);
       root_bytes_ = flat.size();
     }
@@ -501,8 +524,8 @@ std::size_t durable_state::change_bytes() noexcept {
       auto& [key, record] = *map->dirty_[map->counted_];
       record.listed = false;
       map_change_bytes_ += entry_bytes + key.size();
-      if (record.body && !record.erased) {
-        map_change_bytes_ += record.body->sizeInWords() * word_bytes;
+      if (record.edited && !record.erased) {
+        map_change_bytes_ += record.edited->body()->sizeInWords() * word_bytes;
       }
     }
   }
@@ -526,19 +549,17 @@ result<void> durable_state::encode_map(map_base& one, row_ops& ops) {
       erased.push_back(found);
       continue;
     }
-    if (record.body) {
-      record.flat = copy_of(*record.body)->flat();
-      record.body.reset();
-    }
+    const auto flat = record.edited->body()->copy()->flat();
+    record.committed = flat.empty() ? content_ref{} : content_ref::of_words(flat);
+    record.edited.reset();
     record.version = version_ + 1;
-    recount(record.counted, entry_bytes + key.size() + record.flat.size());
-    if (auto fits =
-            check_size(record.flat.size(), "record '" + key + "' of map '" + one.name_ + "'");
+    recount(record.counted, entry_bytes + key.size() + flat.size());
+    if (auto fits = check_size(flat.size(), "record '" + key + "' of map '" + one.name_ + "'");
         !fits) {
       return fits;
     }
-    auto value = value_start(record.flat.size());
-    append_words(value, record.flat);
+    auto value = value_start(flat.size());
+    append_words(value, flat);
     ops.put(row_key, value);
   }
   one.dirty_.clear();

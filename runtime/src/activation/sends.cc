@@ -12,6 +12,9 @@ namespace {
 // A receiver that answers with its own failure gets this many tries before the call is set aside.
 constexpr std::uint32_t failures_max = 5;
 
+// Sends that wait for a receiver so long are told of, once.
+constexpr duration warn_of_failing_after = std::chrono::minutes{1};
+
 constexpr duration retry_first = std::chrono::milliseconds{10};
 constexpr duration retry_last = std::chrono::seconds{5};
 
@@ -158,6 +161,26 @@ void activation::dispatch(const std::string& target, lane& one) {
   home_.deliver(call);
 }
 
+// Sets the time of the next try, unless there is to be none.
+void activation::retry_send(const std::string& target, lane& one, const error& failure) {
+  const auto not_its_fault =
+      retry_of(failure.code()) != retry_class::never && failure.code() != errc::internal;
+  if (one.failures++ == 0) {
+    one.failing_since = now_;
+    ++outgoing_->failing;
+  }
+  const auto failing_for = now_ - one.failing_since;
+  if (not_its_fault && failing_for < home_.options().send_retry_max) {
+    one.retry_at = now_ + retry_delay(one.failures);
+    if (failing_for >= warn_of_failing_after && !std::exchange(one.warned, true)) {
+      warn("sends wait for a receiver that does not take them target=" + target +
+           " waiting=" + std::to_string(one.items.size()) + " error=" + failure.to_string());
+    }
+  } else if (!not_its_fault && one.failures < failures_max) {
+    one.retry_at = now_ + retry_delay(one.failures + 4);
+  }
+}
+
 void activation::send_answered(envelope* one) {
   const auto found = outgoing_->lanes.find(one->text);
   if (found == outgoing_->lanes.end() || !found->second.in_flight) {
@@ -170,14 +193,7 @@ void activation::send_answered(envelope* one) {
   const auto failure = std::move(one->failure);
   const auto settled = one->send->settled;  // to try again would not do it again
   if (failure && !settled) {
-    const auto retried =
-        retry_of(failure->code()) != retry_class::never && failure->code() != errc::internal;
-    outgoing_->failing += own.failures++ == 0 ? 1 : 0;
-    if (retried) {
-      own.retry_at = now_ + retry_delay(own.failures);
-    } else if (own.failures < failures_max) {
-      own.retry_at = now_ + retry_delay(own.failures + 4);
-    }
+    retry_send(found->first, own, *failure);
     if (own.retry_at > now_) {
       need_alarm(own.retry_at);
       drop(one);
@@ -190,6 +206,7 @@ void activation::send_answered(envelope* one) {
   }
   outgoing_->failing -= own.failures > 0 ? 1 : 0;
   own.failures = 0;
+  own.warned = false;
   own.retry_at = {};
   own.items.pop_front();
   state_.end_send(number, failure ? failure->to_string() : std::string{});

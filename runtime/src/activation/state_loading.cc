@@ -108,9 +108,9 @@ bool durable_state::load_record(std::string_view rest, std::string_view stored, 
   for (auto* map = maps_; map != nullptr; map = map->next_map_) {
     if (map->name_ == name) {
       map_base::record loaded;
-      loaded.flat = *flat;
+      loaded.committed = flat->empty() ? content_ref{} : content_ref::of_words(*flat);
       loaded.version = row_version;
-      recount(loaded.counted, entry_bytes + rest.size() + loaded.flat.size());
+      recount(loaded.counted, entry_bytes + rest.size() + flat->size());
       map->records_.emplace_hint(map->records_.end(), rest.substr(1 + name_size),
                                  std::move(loaded));
       ++map->live_;

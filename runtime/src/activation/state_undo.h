@@ -38,7 +38,7 @@ struct state_undo {
     bool listed;
     bool erased;
     std::uint64_t version;
-    std::unique_ptr<message_body> body;  ///< Null: its words are in `flat`, as committed.
+    content_ref edited;  ///< None: it was as committed.
   };
   /// A reminder as it was; nothing: it was not set.
   struct reminder_part {

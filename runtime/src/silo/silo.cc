@@ -5,6 +5,7 @@
 #include <condition_variable>
 #include <mutex>
 
+#include "activation/running_turn.h"
 #include "block_pool.h"
 #include "millrace/runtime/call_batch.h"
 #include "silo/silo_core.h"
@@ -21,14 +22,22 @@ const system_clock& machine_clock() {
 // The waiting side of a call from outside. The answer and the deadline race; the first one counts.
 class external_call final : public detail::alarm {
 public:
-  explicit external_call(std::function<void(result<any_message>)> done) : done_(std::move(done)) {}
+  external_call(const detail::silo_core& home, std::function<void(result<any_message>)> done)
+      : home_(home), done_(std::move(done)) {}
 
-  [[nodiscard]] bool finish(result<any_message> answer) {
+  /// `of`: the call, if it is at hand.
+  [[nodiscard]] bool finish(result<any_message> answer, const detail::envelope* of = nullptr) {
     if (finished_.exchange(true)) {
       return false;
     }
     const auto done = std::move(done_);  // it may hold what holds this
-    done(std::move(answer));
+    try {
+      done(std::move(answer));
+    } catch (const std::exception& thrown) {
+      complain(thrown.what(), of);
+    } catch (...) {
+      complain("of unknown type", of);
+    }
     return true;
   }
   void on_alarm() noexcept override {
@@ -49,6 +58,15 @@ public:
   static void operator delete(void* block) noexcept;
 
 private:
+  // It is the program's own code, on a thread that others need.
+  void complain(const std::string& what, const detail::envelope* of) const {
+    home_.warn("what was to take an answer threw an exception: " + what +
+               (of == nullptr ? ""
+                              : " actor=" + detail::name_of(*of) + " method=" +
+                                    std::string{of->interface->methods[of->method].name}));
+  }
+
+  const detail::silo_core& home_;
   std::function<void(result<any_message>)> done_;
   std::atomic<std::uint32_t> references_{1};
   std::atomic<bool> finished_{false};
@@ -56,14 +74,14 @@ private:
 
 class external_sink final : public detail::answer_sink {
 public:
-  external_sink(external_call& call, detail::timer_service& timers)
-      : call_(call), timers_(timers) {}
+  external_sink(external_call& waiting, detail::timer_service& timers, const detail::envelope& call)
+      : waiting_(waiting), timers_(timers), call_(call) {}
   external_sink(const external_sink&) = delete;
   external_sink& operator=(const external_sink&) = delete;
-  ~external_sink() override { call_.release(); }
+  ~external_sink() override { waiting_.release(); }
   void answered(result<any_message> answer) noexcept override {
-    if (call_.finish(std::move(answer))) {
-      timers_.disarm(call_);
+    if (waiting_.finish(std::move(answer), &call_)) {
+      timers_.disarm(waiting_);
     }
   }
 
@@ -71,8 +89,9 @@ public:
   static void operator delete(void* block) noexcept;
 
 private:
-  external_call& call_;
+  external_call& waiting_;
   detail::timer_service& timers_;
+  const detail::envelope& call_;  // which owns this
 };
 
 using call_pool = detail::block_pool<external_call, sizeof(external_call)>;
@@ -93,14 +112,14 @@ void external_sink::operator delete(void* block) noexcept {
 
 // Takes over one reference of each.
 void deliver(detail::silo_core& to, detail::envelope* one, external_call& waiting) {
-  one->sink = std::make_unique<external_sink>(waiting, to.timers());
+  one->sink = std::make_unique<external_sink>(waiting, to.timers(), *one);
   to.timers().arm(waiting, one->deadline);
   to.deliver(one);
 }
 
 void deliver(detail::silo_core& to, detail::envelope* one,
              std::function<void(result<any_message>)> done) {
-  deliver(to, one, *new external_call{std::move(done)});
+  deliver(to, one, *new external_call{to, std::move(done)});
 }
 
 // Requires: the silo does not refuse it.
@@ -127,9 +146,16 @@ void flush_calls() noexcept {
   }
 }
 
-// Blocks until `start` has called what it is given.
+// Blocks until `start` has called what it is given. Errors: `failed_precondition` in a turn.
 template <class Start>
 result<any_message> answer_of(Start&& start) {
+  if (const auto turn = detail::running_turn(); !turn.empty()) {
+    return error{
+        errc::failed_precondition,
+        "a call that blocks was made in " + turn +
+            ", whose thread others need; in a turn write co_await ref<Type>(key).method(), "
+            "or offload what has to block"};
+  }
   struct {
     std::mutex mutex;
     std::condition_variable answered;
@@ -244,7 +270,7 @@ call_handle silo::start_call(call_spec spec, std::function<void(result<any_messa
     return call_handle{nullptr};
   }
   auto* call = make_call(*parts_, std::move(spec));
-  auto* waiting = new external_call{std::move(done)};
+  auto* waiting = new external_call{*parts_, std::move(done)};
   auto state = std::make_shared<call_handle::state>(*parts_, *waiting, *call);
   deliver(*parts_, call, *waiting);
   return call_handle{std::move(state)};

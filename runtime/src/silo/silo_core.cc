@@ -10,6 +10,7 @@
 #include <thread>
 
 #include "activation/row_layout.h"
+#include "activation/running_turn.h"
 #include "millrace/runtime/call_batch.h"
 
 namespace millrace::runtime::detail {
@@ -68,11 +69,16 @@ silo_core::~silo_core() {
 
 void silo_core::add_type(const interface_info& interface, actor_factory make,
                          capnp::StructSchema (*state)()) {
-  MILLRACE_ASSERT(!accepting_.load());
+  if (accepting_) {
+    stop_for_mistake("actor type '" + std::string{interface.type} +
+                     "' is added to a silo that has started; add it before start()");
+  }
   const auto [at, fresh] = types_.try_emplace(
       std::string{interface.type}, actor_type{&interface, std::move(make), state, types_.size(),
                                               std::make_unique<type_meter>(interface)});
-  MILLRACE_ASSERT(fresh);
+  if (!fresh) {
+    stop_for_mistake("actor type '" + std::string{interface.type} + "' is added twice");
+  }
   at->second.labels_match = has_all(options_.labels, interface.labels);
   by_interface_[&interface] = &at->second;
 }

@@ -33,6 +33,12 @@ std::string compile(const std::string& text) {
   return output.substr(0, output.find('\n'));
 }
 
+TEST_CASE("a method that returns a stream is refused") {
+  CHECK(compile("interface A $Actor.actor(\"a\") { go @0 (x :Text) -> stream; }\n") ==
+        "bad.capnp: A.go: returns 'stream'; calls of an actor are not streams: give results, or () "
+        "for none");
+}
+
 TEST_CASE("a sound interface compiles") {
   CHECK(compile("interface A $Actor.actor(\"a\") { go @0 (x :Text) -> (y :Int8); }\n").empty());
   CHECK(compile("interface NoActor { delete @0 (); }\n").empty());

@@ -240,13 +240,13 @@ protected:
   /// Durable and at least once: the call is stored in the same commit as this turn's changes, is
   /// made until it is answered, and takes effect once (the receiver remembers its number in the
   /// commit of the effect). Calls to one receiver arrive in order. `unavailable`, `overloaded`,
-  /// unknown outcomes and lost silos are retried without end; another failure is retried a few
-  /// times, then the call moves to the dead letters and a warning is logged. The answer is ignored.
-  /// With a timeout, each try has that long at the receiver. A receiver that suspends with changes
-  /// has several commits: when it fails then, the call is a dead letter at once and is not made
-  /// again; when the silo dies between them, the method runs again from its start. Errors:
-  /// `invalid_argument` ends the coroutine for a key that cannot be and for an idempotency key,
-  /// `too_large` for parameters over the record limit.
+  /// unknown outcomes and lost silos are retried for `silo_options::send_retry_max`, another
+  /// failure a few times; then the call moves to the dead letters and a warning is logged. The
+  /// answer is ignored. With a timeout, each try has that long at the receiver. A receiver that
+  /// suspends with changes has several commits: when it fails then, the call is a dead letter at
+  /// once and is not made again; when the silo dies between them, the method runs again from its
+  /// start. Errors: `invalid_argument` ends the coroutine for a key that cannot be and for an
+  /// idempotency key, `too_large` for parameters over the record limit.
   template <class T>
   void send(call<T> message) {
     send_spec(std::move(message.spec()));
@@ -286,8 +286,11 @@ protected:
   [[nodiscard]] wall_time reminder_due(std::string_view name) const;
 
   /// Suspends until `notify(name)` or until `limit` has passed (or the call's own deadline); true
-  /// when it was notified. The way to answer a long poll: mark the method $reentrant.
-  /// Errors: `unavailable` ends the coroutine when the silo stops.
+  /// when it was notified. The way to answer a long poll: mark the method $reentrant. With an empty
+  /// name nobody can notify it: time passes.
+  /// Errors: `unavailable` ends the coroutine when the silo stops; `call_cycle` at once when it has
+  /// a name and keeps out everybody who might notify it: the method is not $reentrant and none of
+  /// the interface is, or the actor begins or ends.
   [[nodiscard]] static detail::signal_wait wait(std::string name, duration limit) {
     return {std::move(name), limit};
   }

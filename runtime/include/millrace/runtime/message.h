@@ -51,6 +51,9 @@ public:
   /// Requires: flat.size() is a multiple of 8 and comes from `flat_bytes` or a checked row.
   [[nodiscard]] static std::unique_ptr<message_body> from_flat(std::string_view flat);
 
+  /// A message of the same content, without what edits have left behind.
+  [[nodiscard]] std::unique_ptr<message_body> copy();
+
   /// The size of the flat form, and its bytes written to `out`. Cost: one copy of the content; a
   /// message with several segments is first copied into one.
   [[nodiscard]] std::string flat();

@@ -2,7 +2,9 @@
 // `result<T>`: a value or an `error`; what every operation that may fail returns.
 //
 // libstdc++ 12 has no std::expected. This is the part of it we use, with the error type fixed.
-// Reading the value of a failed result is a bug and stops the process.
+// Reading the value of a failed result is a bug. In a turn of an actor it throws, so that the
+// method fails with `internal` and its activation ends; elsewhere it stops the process with a line
+// that has the error.
 #pragma once
 
 #include <optional>
@@ -14,6 +16,11 @@
 #include "millrace/runtime/error.h"
 
 namespace millrace::runtime {
+
+namespace detail {
+/// The value of a result that holds `why` was read.
+[[noreturn]] void read_failed_result(const error& why);
+}  // namespace detail
 
 /// A `T` or the error that kept it from existing.
 ///
@@ -36,17 +43,17 @@ public:
 
   /// Requires: has_value().
   [[nodiscard]] T& value() & {
-    MILLRACE_ASSERT(has_value());
+    check();
     return *std::get_if<0>(&content_);
   }
   /// The same, to be read.
   [[nodiscard]] const T& value() const& {
-    MILLRACE_ASSERT(has_value());
+    check();
     return *std::get_if<0>(&content_);
   }
   /// The same, to be moved from.
   [[nodiscard]] T&& value() && {
-    MILLRACE_ASSERT(has_value());
+    check();
     return std::move(*std::get_if<0>(&content_));
   }
   /// As `value()`.
@@ -72,6 +79,11 @@ public:
   }
 
 private:
+  void check() const {
+    if (!has_value()) [[unlikely]] {
+      detail::read_failed_result(*std::get_if<1>(&content_));
+    }
+  }
   std::variant<T, runtime::error> content_;
 };
 

@@ -56,7 +56,11 @@ struct silo_options {
   /// A turn that holds its thread, or keeps others from beginning, for longer is warned of; an
   /// activation whose turn keeps others out for ten times as long is given up, and what waited goes
   /// to a fresh one.
-  duration stuck_after = std::chrono::seconds{60};
+  duration stuck_after = std::chrono::seconds{5};
+  /// How long a send is tried again whose receiver cannot take it (`unavailable`, `overloaded`, an
+  /// unknown outcome), and keeps back the later ones of that pair: then it is a dead letter.
+  /// Counted from the first try that this silo has seen fail. A warning comes after a minute.
+  duration send_retry_max = std::chrono::hours{24};
   /// Nothing runs but within `silo::run_one`, `silo::stop` and `silo::time_changed`, on the thread
   /// that calls them: for tests in which the order of everything is their own. `threads` counts for
   /// nothing then.
@@ -156,7 +160,7 @@ public:
   }
 
   /// Calls an actor; `done` is called once, on a thread of the silo or within this call, and must
-  /// not block.
+  /// not block. What it throws is warned of and goes no further.
   void call_then(call_spec spec, std::function<void(result<any_message>)> done);
 
   /// As `call_then`, and gives the means to cancel the call.

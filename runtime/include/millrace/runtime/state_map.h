@@ -17,10 +17,12 @@
 #include <optional>
 #include <string>
 #include <string_view>
+#include <tuple>
 
 #include <capnp/serialize.h>
 
 #include "millrace/runtime/actor.h"
+#include "millrace/runtime/record_content.h"
 
 namespace millrace::runtime {
 
@@ -36,10 +38,10 @@ public:
   ~map_base() = default;
 
   struct record {
-    std::string flat;                    ///< The words; meaningless while `edited` is set.
-    std::unique_ptr<message_body> body;  ///< Set between an edit and the end of its turn.
-    std::uint64_t version = 0;           ///< Of the commit that wrote it; 0: none yet.
-    std::size_t counted = 0;             ///< Its part of what the activation holds.
+    content_ref committed;      ///< Its words; none: default values, or never committed.
+    content_ref edited;         ///< Set between an edit and the commit that takes it.
+    std::uint64_t version = 0;  ///< Of the commit that wrote it; 0: none yet.
+    std::size_t counted = 0;    ///< Its part of what the activation holds.
     bool dirty = false;
     bool listed = false;   ///< In `dirty_`, behind what is counted.
     bool erased = false;   ///< It is here until the next commit only.
@@ -50,8 +52,9 @@ public:
 
   /// Live records only.
   [[nodiscard]] const record* find(std::string_view key) const;
-  /// The record to be changed, made if absent; `fresh` tells which. Checks the key and the turn.
-  [[nodiscard]] record& change(std::string_view key, bool& fresh);
+  /// The message of the record to be changed, made if absent; `fresh` tells which. Checks the key
+  /// and the turn.
+  message_body& change(std::string_view key, bool& fresh);
   void erase(std::string_view key);
   void require_version(std::string_view key, std::uint64_t expected) const;
   [[nodiscard]] std::size_t size() const noexcept { return live_; }
@@ -73,6 +76,21 @@ private:
 
 }  // namespace detail
 
+/// A reader of a record which keeps what it reads: the record as it was when it was got.
+///
+/// Valid as long as it or a copy of it lives, over suspensions too, whatever becomes of the record.
+/// A plain `T::Reader` that is made from it, or got from it (a list, a text), lives as long as it.
+template <class T>
+class record_reader : public T::Reader {
+public:
+  /// For `state_map`.
+  record_reader(typename T::Reader reader, detail::content_ref content) noexcept
+      : T::Reader(reader), content_(std::move(content)) {}
+
+private:
+  detail::content_ref content_;
+};
+
 /// See above. Threading: as the actor.
 template <class T>
 class state_map {
@@ -82,27 +100,43 @@ public:
       : base_(owner, std::move(name),
               [] { return capnp::StructSchema{capnp::Schema::from<T>()}; }) {}
 
-  /// The record, or nothing. Valid until this record is changed or erased.
-  [[nodiscard]] std::optional<typename T::Reader> get(std::string_view key) const {
+  /// The record as it is now, or nothing. It may be kept over a `co_await`: it does not change with
+  /// the record.
+  [[nodiscard]] std::optional<record_reader<T>> get(std::string_view key) const {
     const auto* found = base_.find(key);
-    return found != nullptr ? std::optional{read(*found)} : std::nullopt;
+    if (found == nullptr) {
+      return std::nullopt;
+    }
+    return record_reader<T>{read(*found), found->edited ? found->edited : found->committed};
   }
 
   /// Whether the record is there. Cost: O(log n).
   [[nodiscard]] bool contains(std::string_view key) const { return base_.find(key) != nullptr; }
 
-  /// The record to be changed, made with default values if absent. Call again after a `co_await`.
-  /// Requires: key is 1 to `map_key_bytes_max` bytes.
+  /// The record to be changed, made with default values if absent. Call again after a `co_await`
+  /// and after a `get` of the record. Requires: key is 1 to `map_key_bytes_max` bytes.
   [[nodiscard]] typename T::Builder edit(std::string_view key) {
     bool fresh = false;
-    auto& found = base_.change(key, fresh);
-    return fresh ? found.body->template initRoot<T>() : found.body->template getRoot<T>();
+    auto& body = base_.change(key, fresh);
+    return fresh ? body.template initRoot<T>() : body.template getRoot<T>();
+  }
+
+  /// Makes the record, with default values, unless it is there: for a map that is a set of keys.
+  /// Gives whether it was made. Requires: as for `edit`.
+  bool insert(std::string_view key) {
+    if (contains(key)) {
+      return false;
+    }
+    std::ignore = edit(key);
+    return true;
   }
 
   /// Makes the record a copy of `content`. Requires: as for `edit`.
   void put(std::string_view key, typename T::Reader content) {
+    message_body copy;  // first: it may be a reader of this record
+    copy.setRoot(content);
     bool fresh = false;
-    base_.change(key, fresh).body->setRoot(content);
+    base_.change(key, fresh).setRoot(copy.template getRoot<T>().asReader());
   }
 
   /// No effect when absent.
@@ -139,13 +173,14 @@ public:
 
 private:
   [[nodiscard]] static typename T::Reader read(const detail::map_base::record& from) {
-    if (from.body) {
-      return from.body->template getRoot<T>().asReader();
+    if (from.edited) {
+      return from.edited->body()->template getRoot<T>().asReader();
     }
-    if (from.flat.empty()) {
+    if (!from.committed) {
       return typename T::Reader{};
     }
-    return capnp::readMessageUnchecked<T>(reinterpret_cast<const capnp::word*>(from.flat.data()));
+    return capnp::readMessageUnchecked<T>(
+        reinterpret_cast<const capnp::word*>(from.committed->words().data()));
   }
 
   detail::map_base base_;
