@@ -30,7 +30,6 @@ struct worker_context {
   caf::execution_unit* unit;
   const silo_core* silo;  // a turn of one silo may answer a call from an actor of another
   watched_thread& watched;
-  activation* next = nullptr;
 };
 thread_local worker_context* worker = nullptr;
 
@@ -104,6 +103,7 @@ void commit_envelope::done(result<void> outcome) {
   }
   owner->post_or_drop(this);
 }
+
 std::string running_turn() {
   if (worker == nullptr) {
     return {};
@@ -112,7 +112,6 @@ std::string running_turn() {
   const auto* method = worker->watched.method.load(std::memory_order_relaxed);
   return one != nullptr && method != nullptr ? one->actor_name() + "." + method : std::string{};
 }
-
 
 activation*& activation::constructing() noexcept {
   thread_local activation* one = nullptr;
@@ -168,8 +167,8 @@ void activation::post_or_drop(envelope* one) noexcept {
 void activation::schedule() noexcept {
   if (worker == nullptr || worker->silo != &home_) {
     home_.run_later(*this);
-  } else if (worker->next == nullptr) {
-    worker->next = this;
+  } else if (worker->watched.next.load(std::memory_order_relaxed) == nullptr) {
+    worker->watched.next.store(this, std::memory_order_release);
   } else {
     worker->unit->exec_later(this);
   }
@@ -178,9 +177,20 @@ void activation::schedule() noexcept {
 caf::resumable::resume_result activation::resume(caf::execution_unit* unit, std::size_t) {
   worker_context here{unit, &home_, home_.watch().own()};
   worker = &here;
+  home_.spares().stirred();
+  // Where this thread is found blocked, somebody else takes what it was to run next.
+  const auto take_next = [&here]() -> activation* {
+    auto& next = here.watched.next;
+    return next.load(std::memory_order_relaxed) != nullptr
+               ? next.exchange(nullptr, std::memory_order_acq_rel)
+               : nullptr;
+  };
   const auto outcome = drain();
-  for (unsigned hops = 0; here.next != nullptr && hops < hops_max; ++hops) {
-    auto* other = std::exchange(here.next, nullptr);
+  for (unsigned hops = 0; hops < hops_max; ++hops) {
+    auto* other = take_next();
+    if (other == nullptr) {
+      break;
+    }
     if (other->drain() == resume_later) {
       unit->exec_later(other);
     } else {
@@ -192,8 +202,8 @@ caf::resumable::resume_result activation::resume(caf::execution_unit* unit, std:
     here.watched.timer.clock_read(home_.time().steady());
   }
   here.watched.runs.store(nullptr, std::memory_order_release);
-  if (here.next != nullptr) {
-    unit->exec_later(here.next);
+  if (auto* left = take_next()) {
+    unit->exec_later(left);
   }
   return outcome;
 }

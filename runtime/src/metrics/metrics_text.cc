@@ -193,6 +193,13 @@ void add_silo(metrics_text& to, const silo_metrics& figures) {
         figures.totals.sends_pending);
   counter("millrace_runtime_stuck_threads_total", "Turns that did not give their thread back.",
           figures.stuck_threads_total);
+  to.counter("millrace_runtime_blocked_turns_total",
+             "Turns that held a thread when all were held, so that a spare one was made.");
+  for (const auto& each : figures.blocked) {
+    to.add({{"type", each.type}, {"method", each.method}}, each.total);
+  }
+  gauge("millrace_runtime_spare_threads", "That run since turns hold all others.",
+        figures.spare_threads);
   gauge("millrace_runtime_timers_armed", "Deadlines, timers and idle checks.",
         figures.timers_armed);
   gauge("millrace_runtime_threads", "Threads that run turns.", figures.threads);

@@ -57,7 +57,8 @@ silo_core::silo_core(std::unique_ptr<storage> rows, silo_options options, const 
       reminders_(*this),
       watch_(*this),
       offload_threads_(options_.by_hand ? 0 : options_.offload_threads_max,
-                       options_.offload_queue_max) {}
+                       options_.offload_queue_max),
+      spares_(*this, options_.by_hand ? 0 : options_.spare_threads_max) {}
 
 silo_core::~silo_core() {
   stop(duration{});
@@ -103,6 +104,7 @@ result<void> silo_core::start() {
   }
   accepting_ = true;
   watch_.start();
+  spares_.start();
   return {};
 }
 
@@ -165,6 +167,7 @@ void silo_core::abandon() {
 
 void silo_core::end_parts() {
   timers_.stop();
+  spares_.stop();
   offload_threads_.stop();
   rows_->stop();
 }

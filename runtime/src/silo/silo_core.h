@@ -20,6 +20,7 @@
 #include "silo/directory.h"
 #include "silo/memory_budget.h"
 #include "silo/reminder_queue.h"
+#include "silo/spare_threads.h"
 #include "silo/thread_watch.h"
 #include "timers/timer_service.h"
 
@@ -108,6 +109,8 @@ public:
     return outgoing_filters_;
   }
   [[nodiscard]] thread_watch& watch() noexcept { return watch_; }
+  [[nodiscard]] spare_threads& spares() noexcept { return spares_; }
+  [[nodiscard]] caf::scheduler::abstract_coordinator& scheduler() { return system_->scheduler(); }
   [[nodiscard]] zone_cache& zones() noexcept { return zones_; }
   [[nodiscard]] thread_pool& offload_threads() noexcept { return offload_threads_; }
   [[nodiscard]] reminder_queue& reminders() noexcept { return reminders_; }
@@ -159,6 +162,7 @@ private:
   zone_cache zones_;
   thread_watch watch_;
   thread_pool offload_threads_;
+  spare_threads spares_;
 };
 
 }  // namespace millrace::runtime::detail

@@ -62,6 +62,7 @@ silo_metrics silo_core::metrics() {
   all.uptime = time_.steady() - made_at_;
   all.storage = rows_->stats();
   all.offload = offload_threads_.metrics();
+  spares_.add_to(all);
   all.timers_armed = timers_.armed();
   all.threads = system_->scheduler().num_workers();
   all.stuck_threads_total = counters_.stuck_threads_total.load(std::memory_order_relaxed);

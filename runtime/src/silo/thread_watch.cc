@@ -9,9 +9,83 @@ void thread_watch::start() {
   home_.timers().arm(*this, time_after(home_.time().steady(), home_.options().stuck_after));
 }
 
+namespace {
+// CAF's threads belong to one actor system, and so to one silo, for good; spare ones too.
+thread_local watched_thread* of_scheduler = nullptr;
+}  // namespace
+
+void thread_watch::begin_spare() {
+  {
+    const std::lock_guard lock{mutex_};
+    for (const auto& each : threads_) {
+      if (each->gone) {
+        each->gone = false;
+        of_scheduler = each.get();
+        break;
+      }
+    }
+  }
+  own().spare = true;
+}
+
+void thread_watch::end_spare() {
+  of_scheduler->gone = true;
+}
+
+thread_look thread_watch::look() {
+  thread_look seen;
+  std::vector<activation*> kept_back;
+  {
+    const std::lock_guard lock{mutex_};
+    for (const auto& each : threads_) {
+      const auto turns = each->turns.load(std::memory_order_acquire);
+      const auto busy = each->runs.load(std::memory_order_relaxed) != nullptr;
+      const auto moved = turns != std::exchange(each->turns_looked_at, turns);
+      seen.turns += turns;
+      if (each->gone) {
+        continue;
+      }
+      if (each->spare) {
+        ++seen.spares;
+        seen.spares_busy += busy ? 1 : 0;
+      } else {
+        seen.busy += busy ? 1 : 0;
+        seen.free += busy && moved ? 1 : 0;
+      }
+      if (busy && !moved) {
+        if (auto* next = each->next.exchange(nullptr, std::memory_order_acq_rel)) {
+          kept_back.push_back(next);
+        }
+      }
+    }
+  }
+  for (auto* each : kept_back) {
+    home_.hand_over(*each);
+  }
+  return seen;
+}
+
+std::vector<held_thread> thread_watch::held() {
+  std::vector<std::pair<const activation*, const char*>> found;
+  {
+    const std::lock_guard lock{mutex_};
+    for (const auto& each : threads_) {
+      const auto* runs = each->runs.load(std::memory_order_relaxed);
+      const auto* method = each->method.load(std::memory_order_relaxed);
+      if (runs != nullptr && method != nullptr &&
+          each->turns.load(std::memory_order_acquire) == each->turns_looked_at) {
+        found.emplace_back(runs, method);
+      }
+    }
+  }
+  std::vector<held_thread> all;
+  for (const auto& [where, method] : found) {
+    all.push_back({home_.name_at(where), method});
+  }
+  return all;
+}
+
 watched_thread& thread_watch::own() {
-  // CAF's threads belong to one actor system, and so to one silo, for good.
-  thread_local watched_thread* of_scheduler = nullptr;
   auto*& mine = home_.options().by_hand ? by_hand_ : of_scheduler;
   if (mine == nullptr) {
     const std::lock_guard lock{mutex_};

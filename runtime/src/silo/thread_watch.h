@@ -10,6 +10,7 @@
 #include <memory>
 #include <mutex>
 #include <optional>
+#include <string>
 #include <vector>
 
 #include "activation/segment.h"
@@ -20,6 +21,13 @@ namespace millrace::runtime::detail {
 
 class activation;
 class silo_core;
+struct thread_look;
+
+/// A turn that holds its thread.
+struct held_thread {
+  std::string actor;  ///< `type/key`
+  std::string method;
+};
 
 /// What one thread does now, and has done. Written by it, read by the watch and for metrics.
 struct watched_thread {
@@ -37,6 +45,11 @@ struct watched_thread {
 
   std::vector<std::unique_ptr<type_meter>> meters;  ///< By `actor_type::index`.
 
+  /// The activation that it runs next; set by it, taken by it or by whoever finds it blocked.
+  std::atomic<activation*> next{nullptr};
+  std::atomic<bool> spare{false};  ///< It is there only while others are held.
+  std::atomic<bool> gone{false};   ///< It was one, and another may use what is here.
+
   // Its own.
   type_meter* meter = nullptr;  ///< Of the activation that it runs.
   turn_timer timer;
@@ -50,6 +63,9 @@ struct watched_thread {
     count();
     timer.turn_ended(*meter);
   }
+
+  // The spare threads' look at it.
+  std::uint64_t turns_looked_at = 0;
 
   // The watch's.
   std::uint64_t turns_seen = 0;
@@ -66,6 +82,15 @@ public:
 
   /// The calling thread's; made on first use, owned by the watch.
   [[nodiscard]] watched_thread& own();
+
+  /// The calling thread is a spare one, until `end_spare`.
+  void begin_spare();
+  void end_spare();
+  /// Counts the threads as a look does, and hands on what those that have not moved were to run
+  /// next. By one thread.
+  [[nodiscard]] thread_look look();
+  /// The turns that run now and have not moved since the last look.
+  [[nodiscard]] std::vector<held_thread> held();
 
   /// What all threads have counted; nothing when one of them runs somebody. The same value twice
   /// means that nobody has run between.

@@ -126,7 +126,10 @@ test_silo::test_silo(setup prepare, runtime::silo_options options,
       options_(std::move(options)),
       also_warn_(std::exchange(options_.warn, [this](std::string_view line) { warn(line); })),
       stored_(std::move(rows)) {
-  options_.threads = options_.threads == 0 ? 1 : options_.threads;
+  if (options_.threads == 0) {
+    options_.threads = 1;
+    options_.spare_threads_max = 0;  // what waits for a thread that the test holds waits
+  }
   start();
 }
 

@@ -87,6 +87,13 @@ struct offload_metrics {
   std::uint64_t queued = 0;   ///< Functions that wait for one.
 };
 
+/// Turns of one method that held a thread while all were held.
+struct blocked_metrics {
+  std::string type;         ///< Of the actor.
+  std::string method;       ///< snake_case; or the hook.
+  std::uint64_t total = 0;  ///< Times that a spare thread was made for want of theirs.
+};
+
 /// All of it.
 struct silo_metrics {
   duration uptime{};                ///< Since the silo was made; for rates between two of these.
@@ -98,6 +105,8 @@ struct silo_metrics {
   std::uint64_t threads = 0;        ///< That run turns.
   std::uint64_t threads_busy = 0;   ///< Of them, those that run one.
   std::uint64_t stuck_threads_total = 0;  ///< Turns that did not give their thread back.
+  std::uint64_t spare_threads = 0;        ///< That run now, since turns hold all others.
+  std::vector<blocked_metrics> blocked;   ///< By type and method.
 };
 
 /// Builds Prometheus text (exposition format 0.0.4), one family after the other.
@@ -132,7 +141,8 @@ private:
   std::string_view family_;
 };
 
-/// The text of a silo's figures; every series is there from the start, but for calls by error code.
+/// The text of a silo's figures; every series is there from the start, but for calls by
+/// error code and turns that blocked.
 [[nodiscard]] std::string to_prometheus_text(const silo_metrics& figures);
 
 }  // namespace millrace::runtime

@@ -51,6 +51,9 @@ struct silo_options {
   std::size_t memory_budget_bytes = 0;
   std::size_t offload_threads_max = 16;  ///< For functions that actors offload; made on demand.
   std::size_t offload_queue_max = 1024;  ///< Functions that wait for one; past it `overloaded`.
+  /// Threads that may run beside while turns hold all of `threads` and others wait (for 100 ms, by
+  /// the machine's time): to block in a turn is a bug, which a warning names, and others go on.
+  unsigned spare_threads_max = 8;
   std::string name = "silo";             ///< Of this silo; $siloBound actors have it in their key.
   std::vector<std::string> labels = {};  ///< Of this silo; $labels types ask for some.
   /// A turn that holds its thread, or keeps others from beginning, for longer is warned of; an
