@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 #include "pipeline/task_actor.h"
 
+#include <cstring>
 #include <optional>
 
 #include "millrace/actors/duration_text.h"
@@ -46,12 +47,17 @@ std::optional<std::string> missing_output(schemas::AttemptReport::Reader report,
   return std::nullopt;
 }
 
+std::string signal_name(int number) {
+  const auto* known = ::sigabbrev_np(number);
+  return known != nullptr ? "SIG" + std::string{known} : "signal " + std::to_string(number);
+}
+
 std::string exit_text(schemas::AttemptReport::Reader report, runtime::duration timeout) {
   switch (report.getEnd()) {
     case AttemptEnd::EXITED:
       return "exit code " + std::to_string(report.getExitCode());
     case AttemptEnd::SIGNALLED:
-      return "killed by signal " + std::to_string(report.getSignal());
+      return "killed by " + signal_name(report.getSignal());
     case AttemptEnd::TIMED_OUT:
       return "timed out after " + format_duration(timeout);
     case AttemptEnd::CANCELLED:

@@ -7,6 +7,7 @@
 
 #include "cli/command.h"
 #include "cli/remote.h"
+#include "cli/terminal_text.h"
 
 namespace millrace::gateway::cli {
 
@@ -25,15 +26,23 @@ void add_cancel_options(po::options_description& options) {
       "force", po::bool_switch(), "end tasks with `run_on: always` too");
 }
 
+struct run_answer {
+  std::string run;  // the one that was meant
+  ordered_json said;
+};
+
 // Asks something of the run that `word` means.
-runtime::result<ordered_json> ask_run(remote& server, http::method verb, const std::string& word,
-                                      const std::string& action = {},
-                                      const std::string& body = {}) {
+runtime::result<run_answer> ask_run(remote& server, http::method verb, const std::string& word,
+                                    const std::string& action = {}, const std::string& body = {}) {
   const auto run = server.run_of(word);
   if (!run) {
     return run.error();
   }
-  return server.ask(verb, "/api/v1/runs/" + escaped(*run) + action, body);
+  auto said = server.ask(verb, "/api/v1/runs/" + escaped(*run) + action, body);
+  if (!said) {
+    return std::move(said).error();
+  }
+  return run_answer{printable(*run), *std::move(said)};
 }
 
 exit_code run_cancel(const option_values& options, const std::vector<std::string>& positional) {
@@ -45,7 +54,11 @@ exit_code run_cancel(const option_values& options, const std::vector<std::string
       ordered_json{{"reason", text_of(options, "reason")}, {"force", options["force"].as<bool>()}}
           .dump(-1, ' ', false, ordered_json::error_handler_t::replace);
   const auto answer = ask_run(*server, http::method::post, positional[0], "/cancel", body);
-  return answer ? exit_code::ok : report(answer.error());
+  if (!answer) {
+    return report(answer.error());
+  }
+  std::cerr << "cancelling run " << answer->run << '\n';
+  return exit_code::ok;
 }
 
 exit_code run_retry(const option_values& options, const std::vector<std::string>& positional) {
@@ -57,7 +70,8 @@ exit_code run_retry(const option_values& options, const std::vector<std::string>
   if (!answer) {
     return report(answer.error());
   }
-  std::cerr << "retrying " << answer->at("tasks") << " task instances\n";
+  std::cerr << "retrying " << answer->said.at("tasks") << " task instances of run " << answer->run
+            << '\n';
   return exit_code::ok;
 }
 
@@ -71,7 +85,10 @@ exit_code run_delete(const option_values& options, const std::vector<std::string
   }
   auto ended = exit_code::ok;  // as the first that failed has it
   for (auto run = positional.begin() + 1; run != positional.end(); ++run) {
-    if (const auto answer = ask_run(*server, http::method::del, *run); !answer) {
+    const auto answer = ask_run(*server, http::method::del, *run);
+    if (answer) {
+      std::cerr << "deleted run " << answer->run << '\n';
+    } else {
       const auto why = report(answer.error());
       ended = ended == exit_code::ok ? why : ended;
     }

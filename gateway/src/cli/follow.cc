@@ -116,7 +116,9 @@ private:
       is_whole_ = true;
       return once();
     }
-    return passed_of(server_, answer, brought);
+    auto ended = passed_of(server_, answer, brought);
+    ended.has_answer = true;  // to the look before
+    return ended;
   }
 
   // That it is another attempt than the one before.

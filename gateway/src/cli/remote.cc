@@ -120,6 +120,9 @@ result<std::string> remote::run_of(const std::string& word) {
   const auto is_latest = word == "@latest";
   const auto is_beginning = word.size() >= run_digits_min && word.size() < last.size() &&
                             word.find_first_not_of("0123456789abcdef-") == std::string::npos;
+  if (!is_latest && word.starts_with('@')) {
+    return error{errc::invalid_argument, "'" + word + "' is no run; there is @latest"};
+  }
   if (!is_latest && !is_beginning) {
     return is_project_given_ ? result<std::string>{error{
                                    errc::invalid_argument,

@@ -49,8 +49,8 @@ public:
 
   /// The id of the run that a person means: `@latest`, the latest one of the project; the beginning
   /// of one's id, of 4 digits or more; anything else is taken for an id. Errors: `not_found`,
-  /// `invalid_argument` for a beginning of several and for an id beside `--project`; those of
-  /// `ask`.
+  /// `invalid_argument` for a beginning of several, another word with `@`, and for an id beside
+  /// `--project`; those of `ask`.
   [[nodiscard]] runtime::result<std::string> run_of(const std::string& word);
 
   /// The error that an answer of 400 or more tells, with the places of its mistakes.

@@ -2,6 +2,7 @@
 #include "http/authority.h"
 
 #include <algorithm>
+#include <array>
 
 #include "http/message.h"
 
@@ -9,13 +10,26 @@ namespace millrace::gateway::http {
 namespace {
 
 constexpr std::string_view digits = "0123456789";
-constexpr std::string_view hex_digits = "0123456789abcdefABCDEF";
-constexpr std::string_view letters = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ";
-constexpr std::string_view marks = "-._~!$&'()*+,;=";  // unreserved and sub-delims
 
-bool is_in(std::string_view set, char c) noexcept {
-  return set.find(c) != std::string_view::npos;
+// Tables, because every request has a host.
+using characters = std::array<bool, 256>;
+
+constexpr characters set_of(std::string_view members) {
+  characters set{};
+  for (const char each : members) {
+    set[static_cast<unsigned char>(each)] = true;
+  }
+  return set;
 }
+
+constexpr bool is_in(const characters& set, char c) noexcept {
+  return set[static_cast<unsigned char>(c)];
+}
+
+constexpr characters hex_digits = set_of("0123456789abcdefABCDEF");
+constexpr characters literal_characters = set_of("0123456789abcdefABCDEF:.");
+constexpr characters name_characters =  // unreserved and sub-delims
+    set_of("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-._~!$&'()*+,;=");
 
 bool is_registered_name(std::string_view text) noexcept {
   for (std::size_t at = 0; at < text.size(); ++at) {
@@ -25,7 +39,7 @@ bool is_registered_name(std::string_view text) noexcept {
         return false;
       }
       at += 2;
-    } else if (!is_in(letters, text[at]) && !is_in(digits, text[at]) && !is_in(marks, text[at])) {
+    } else if (!is_in(name_characters, text[at])) {
       return false;
     }
   }
@@ -34,9 +48,8 @@ bool is_registered_name(std::string_view text) noexcept {
 
 // Between the brackets: an IPv6 address, or what may come after it.
 bool is_literal(std::string_view text) noexcept {
-  return !text.empty() && std::all_of(text.begin(), text.end(), [](char c) {
-    return is_in(hex_digits, c) || c == ':' || c == '.';
-  });
+  return !text.empty() &&
+         std::all_of(text.begin(), text.end(), [](char c) { return is_in(literal_characters, c); });
 }
 
 }  // namespace

@@ -61,9 +61,12 @@ TEST_CASE("a followed log goes on where it was when its stream breaks off") {
     const auto from = std::stoul(std::string{received.query("offset").value_or("0")});
     switch (++streams) {
       case 1: {
-        auto out = answer.open(200, {});
-        out.write(text.substr(from, 5));
-        static_cast<void>(out.write(std::string(2 << 20, 'x')));  // over the limit: cut off
+        const auto out = std::make_shared<http::stream>(answer.open(200, {}));
+        out->write(text.substr(from, 5));
+        // Two turns of the loop later, when that has left.
+        server.on.served.post([&server, out] {
+          server.on.served.post([out] { out->write(std::string(2 << 20, 'x')); });
+        });
         return;
       }
       case 2:
@@ -78,6 +81,23 @@ TEST_CASE("a followed log goes on where it was when its stream breaks off") {
   CHECK(left.output == text);
   CHECK(left.errors.empty());
   CHECK(streams == 3);
+  CHECK(server.asked.back() == "?stream=stdout&attempt=1&offset=5&follow=true");
+}
+
+TEST_CASE("a followed log that breaks off before its first byte goes on") {
+  log_server server;
+  std::atomic<int> streams = 0;
+  server.task = [&] { return task_in(streams < 2 ? "running" : "succeeded", 1); };
+  server.logs = [&](const http::request&, http::reply answer) {
+    if (++streams == 1) {
+      answer.open(200, {}).write(std::string(2 << 20, 'x'));
+    } else {
+      whole("late\n", std::move(answer));
+    }
+  };
+  const auto left = command_line(server.on, {"logs", "r", "t", "-f"});
+  CHECK(left.code == exit_code::ok);
+  CHECK(left.output == "late\n");
 }
 
 TEST_CASE("a followed log goes on with the next attempt, and says so") {
@@ -177,6 +197,12 @@ TEST_CASE("a run may be named by the beginning of its id, or as the latest") {
   CHECK(none.code == exit_code::not_found);
   CHECK(has(none.errors, "no run of project 'default' begins with 'beef'"));
   CHECK(asked.empty());
+
+  CHECK(command_line(on, {"get", "@last"}).code == exit_code::usage);
+  CHECK(asked.empty());
+
+  CHECK(command_line(on, {"cancel", "@latest"}).errors == "cancelling run " + a + "\n");
+  CHECK(command_line(on, {"delete", "run", "@latest"}).errors == "deleted run " + a + "\n");
 
   listed.clear();
   CHECK(command_line(on, {"get", a}).code == exit_code::ok);  // whole: nothing to look for

@@ -50,8 +50,8 @@ struct with_tasks {
     const auto end = std::min(count, from + limit);
     for (auto at = from; at < end; ++at) {
       const auto name = "t" + std::to_string(at);
-      rows +=
-          (rows.empty() ? "" : ",") + (R"({"state":"succeeded","name":"t","id":")" + name) + "\"}";
+      rows += (rows.empty() ? "" : ",") +
+              (R"({"state":"succeeded","attempt":1,"name":"t","id":")" + name) + "\"}";
     }
     return R"({"tasks":[)" + rows + R"(],"next":")" +
            (end < count ? std::to_string(end) : std::string{}) + "\"}";
