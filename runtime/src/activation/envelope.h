@@ -170,13 +170,6 @@ public:
     (first_ == nullptr ? first_ : last_->next) = one;
     last_ = one;
   }
-  void push_front(envelope* one) noexcept {
-    one->next = first_;
-    first_ = one;
-    if (last_ == nullptr) {
-      last_ = one;
-    }
-  }
   [[nodiscard]] envelope* pop() noexcept {
     auto* one = first_;
     if (one != nullptr) {

@@ -68,12 +68,6 @@ public:
     return head_.compare_exchange_strong(none, asleep(), std::memory_order_acq_rel);
   }
 
-  /// Closes the mailbox for good if it is empty. Requires: the reader is awake.
-  [[nodiscard]] bool close_if_empty() noexcept {
-    envelope* none = nullptr;
-    return head_.compare_exchange_strong(none, closed(), std::memory_order_acq_rel);
-  }
-
   /// Closes it and appends what was left to `to`.
   void close(envelope_list& to) noexcept {
     turn_round(head_.exchange(closed(), std::memory_order_acq_rel), to);

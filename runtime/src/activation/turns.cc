@@ -295,6 +295,9 @@ void activation::turn_pauses() noexcept {
 void activation::settle_segment(envelope& turn) {
   auto& [undo, out] = thread_->segment;
   state_.keep_segment();
+  if (!undo.used && out.empty()) {
+    return;
+  }
   if (undo.used) {
     for (const auto number : undo.sends) {
       queue_send(number);
