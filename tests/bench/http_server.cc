@@ -20,9 +20,11 @@ int main() {
   if (!host || !here.start()) {
     return 1;
   }
-  gateway::file_thread files;
-  gateway::file_thread bodies;
-  gateway::api_parts parts{here, **host, files, bodies, {}};
+  const runtime::system_clock clock_for_files;
+  gateway::file_thread files{"logs", clock_for_files};
+  gateway::file_thread bodies{"bodies", clock_for_files};
+  gateway::file_thread inspections{"inspections", clock_for_files};
+  gateway::api_parts parts{here, **host, files, bodies, inspections, {}};
   gateway::http::router routes;
   gateway::add_actor_routes(routes, parts);
   const runtime::system_clock clock;

@@ -14,7 +14,7 @@
 #include <set>
 #include <thread>
 
-#include "millrace/actors/process_log.h"
+#include "executor/workspaces.h"
 #include "millrace/actors/process_outputs.h"
 #include "millrace/actors/run_id.h"
 #include "pipeline/executor_actor.h"
@@ -50,7 +50,7 @@ constexpr auto start_retry = std::chrono::milliseconds{100};
 // A start is refused for this long before the attempt ends as not started: 30 s.
 constexpr unsigned start_tries_max = 300;
 
-// Calls about an earlier life's attempts before `join` gives up: 10 s.
+// Tries to report what an earlier life left before a report that fails is put aside: 10 s.
 constexpr unsigned recovery_tries_max = 50;
 
 // With less free than this, a refusal for want of room is the disk's and not the quota's.
@@ -80,29 +80,6 @@ void set_text(auto&& builder_setter, std::string_view text) {
   builder_setter(clean.c_str());
 }
 
-// Removes it also where a task has left directories that it must not write to.
-std::error_code remove_tree(const fs::path& path) {
-  std::error_code failed;
-  fs::remove_all(path, failed);
-  if (!failed) {
-    return failed;
-  }
-  std::error_code ignored;
-  const auto open_up = [&ignored](const fs::path& directory) {
-    fs::permissions(directory, fs::perms::owner_all, fs::perm_options::add, ignored);
-  };
-  open_up(path);
-  for (auto each = fs::recursive_directory_iterator{path, ignored};
-       !ignored && each != fs::recursive_directory_iterator{}; each.increment(ignored)) {
-    std::error_code unknown;
-    if (each->is_directory(unknown) && !each->is_symlink(unknown)) {
-      open_up(each->path());
-    }
-  }
-  fs::remove_all(path, failed);
-  return failed;
-}
-
 }  // namespace
 
 class pipeline_host::impl final : public attempt_runner {
@@ -121,9 +98,17 @@ public:
     processes.state_directory = options_.data_directory / "executor";
     processes.tail_bytes_max = tail_bytes;
     processes.disk_reserve_bytes = options_.disk_reserve_bytes;
+    processes.attempt_directory = options_.data_directory / "attempts";
+    processes.log_directory = options_.data_directory / "logs";
+    processes.warn = [this](std::string_view line) { warn(line); };
     if (auto made = make_directory(processes.state_directory); !made) {
       return made;
     }
+    auto rooms = workspaces::open(options_.data_directory / "workspaces");
+    if (!rooms) {
+      return std::move(rooms).error();
+    }
+    workspaces_.emplace(*std::move(rooms));
     auto opened = process_supervisor::open(processes, home_.time());
     if (!opened) {
       return std::move(opened).error();
@@ -140,25 +125,21 @@ public:
     return {};
   }
 
+  // What cannot be stored now is tried again in the background, so that one bad attempt, or a disk
+  // without room, keeps nobody from asking and from deleting.
   result<void> join() {
-    const auto pool = ref<schemas::Pool>(std::string{default_pool});
-    if (auto left = insist([&] { return home_.call(pool.leave(options_.executor_id)); }); !left) {
-      return left;
+    auto joined = try_join(bad_report::ends_it);
+    if (!joined && is_final(joined.error())) {
+      return joined;
     }
-    for (const auto& left : supervisor_->recovered()) {
-      if (auto reported = report_recovered(left); !reported) {
-        return reported;
-      }
-    }
-    const auto joined = home_.call(
-        pool.join(options_.executor_id, incarnation_, options_.slots, supervisor_->lineage()));
     if (!joined) {
-      return joined.error();
+      note(with_remedy(joined.error()));
     }
-    // Not before: an earlier life's start that comes again is reported, which must not overtake how
-    // that attempt ended.
-    end_of_strangers_ = joined->same_lineage() ? AttemptEnd::DROPPED : AttemptEnd::LOST;
-    worker_ = std::thread{[this] { work(); }};
+    worker_ = std::thread{[this, is_joined = joined.has_value()] {
+      if (is_joined || join_at_last()) {
+        work();
+      }
+    }};
     return {};
   }
 
@@ -202,25 +183,27 @@ public:
   result<void> remove_run(std::string_view run) override {
     result<void> done;
     for (const auto* folder : {"logs", "workspaces"}) {
-      const auto path = options_.data_directory / folder / run;
-      if (const auto failed = is_run_id(run) ? remove_tree(path) : std::error_code{}) {
-        done = error{errc::failed_precondition,
-                     "cannot remove " + path.string() + ": " + failed.message()};
-      }
+      auto removed = is_run_id(run) ? supervisor_->remove(options_.data_directory / folder / run)
+                                    : result<void>{};
+      done = removed ? std::move(done) : std::move(removed);
     }
     return done;
   }
 
   attempt_logs logs_of(std::string_view run, std::string_view task, std::uint32_t attempt) const {
-    process_spec spec;
-    spec.token = attempt_token(run, task, attempt);
-    spec.log_directory = options_.data_directory / "logs" / run;
-    return {stdout_file(spec), stderr_file(spec)};
+    const auto stem = (options_.data_directory / "logs" / run / attempt_token(run, task, attempt));
+    return {stem.string() + ".stdout", stem.string() + ".stderr"};
   }
   fs::path workspace_of(std::string_view run) const {
     return options_.data_directory / "workspaces" / run;
   }
   process_supervisor& processes() { return *supervisor_; }
+  runtime::duration busy() const {
+    const auto processes = supervisor_->stats().busy;
+    const std::lock_guard lock{mutex_};
+    return std::max(processes,
+                    busy_since_ ? home_.time().steady() - *busy_since_ : runtime::duration{});
+  }
   std::optional<error> trouble() const {
     const std::lock_guard lock{mutex_};
     return trouble_;
@@ -256,9 +239,11 @@ private:
       if (!jobs_.empty()) {
         const auto job = std::move(jobs_.front());
         jobs_.pop_front();
+        busy_since_ = home_.time().steady();
         lock.unlock();
         job();
         lock.lock();
+        busy_since_.reset();
       } else if (!later_.empty()) {
         changed_.wait_until(lock, later_.begin()->first);
       } else {
@@ -267,40 +252,24 @@ private:
     }
   }
 
-  fs::path output_file(std::string_view token) const {
-    return options_.data_directory / "outputs" / token;
-  }
-
   process_spec spec_of(schemas::AttemptSpec::Reader attempt) const {
     process_spec spec;
     spec.token = text_of(attempt.getToken());
     for (auto word : attempt.getArgv()) {
       spec.argv.push_back(text_of(word));
     }
-    spec.working_directory =
-        options_.data_directory / "workspaces" / text_of(attempt.getWorkspace());
-    spec.log_directory = options_.data_directory / "logs" / text_of(attempt.getLogs());
+    spec.working_directory = workspaces_->path_of(text_of(attempt.getWorkspace()));
     for (auto variable : attempt.getEnvironment()) {
       spec.environment.push_back(text_of(variable.getName()) + "=" + text_of(variable.getValue()));
     }
     spec.environment.push_back("MILLRACE_ATTEMPT=" + std::to_string(attempt.getNumber()));
     spec.environment.push_back("MILLRACE_TOKEN=" + spec.token);
     spec.environment.push_back("MILLRACE_WORKSPACE=" + spec.working_directory.string());
-    spec.environment.push_back("MILLRACE_OUTPUT=" + output_file(spec.token).string());
     if (attempt.getTimeoutNs() > 0) {
       spec.timeout = runtime::duration{attempt.getTimeoutNs()};
     }
     spec.grace = runtime::duration{attempt.getGraceNs()};
     return spec;
-  }
-
-  static result<void> make_directories(std::initializer_list<fs::path> wanted) {
-    for (const auto& each : wanted) {
-      if (auto made = make_directory(each); !made) {
-        return made;
-      }
-    }
-    return {};
   }
 
   // For its owner only, as are those above it that are missing: what tasks write may be secret.
@@ -343,15 +312,20 @@ private:
     const auto number = attempt.getNumber();
     const auto task = text_of(attempt.getTask());
     const auto spec = spec_of(attempt);
-    auto started = make_directories(
-        {spec.working_directory, spec.log_directory, output_file(token).parent_path()});
-    // The command makes the output file when it writes one: making and removing a file for each
-    // attempt costs more than starting its process (ext4 passes over inodes deleted lately).
+    const auto workspace = text_of(attempt.getWorkspace());
+    const auto entered = workspaces_->enter(workspace);
+    auto started = entered ? result<void>{} : entered.error();
     if (started) {
-      started = supervisor_->start(spec, [this, task, number](process_exit ended) {
+      started = supervisor_->start(spec, [this, task, number, workspace](process_exit ended) {
         auto shared = std::make_shared<process_exit>(std::move(ended));
-        post([this, task, number, shared] { ended_now(task, number, *shared); });
+        post([this, task, number, workspace, shared] {
+          workspaces_->leave(workspace);
+          ended_now(task, number, *shared);
+        });
       });
+      if (!started) {
+        workspaces_->leave(workspace);
+      }
     }
     const auto started_at = nanoseconds(home_.time().wall());
     if (started) {
@@ -417,12 +391,17 @@ private:
     report.setStartedAt(nanoseconds(ended.started_at));
     report.setFinishedAt(nanoseconds(ended.ended_at));
     explain(report);
-    set_text([&](const char* text) { report.setStdoutTail(text); }, ended.standard_output.tail);
-    set_text([&](const char* text) { report.setStderrTail(text); }, ended.standard_error.tail);
-    report.setStdoutBytes(ended.standard_output.bytes);
-    report.setStderrBytes(ended.standard_error.bytes);
-    take_outputs(report, ended.token);
+    set_streams(report, ended.standard_output, ended.standard_error);
+    take_outputs(report, ended.output);
     deliver(task, std::make_shared<report_params>(std::move(params)), ended.token);
+  }
+
+  static void set_streams(schemas::AttemptReport::Builder report, const process_stream& output,
+                          const process_stream& errors) {
+    set_text([&](const char* text) { report.setStdoutTail(text); }, output.tail);
+    set_text([&](const char* text) { report.setStderrTail(text); }, errors.tail);
+    report.setStdoutBytes(output.bytes);
+    report.setStderrBytes(errors.bytes);
   }
 
   // What only this machine knows of an end.
@@ -435,24 +414,22 @@ private:
     }
   }
 
-  void take_outputs(schemas::AttemptReport::Builder report, const std::string& token) {
+  static void take_outputs(schemas::AttemptReport::Builder report,
+                           const result<std::string>& text) {
     if (report.getEnd() != AttemptEnd::EXITED || report.getExitCode() != 0) {
       return;
     }
-    const auto refuse = [&](const error& why) {
+    const auto refuse = [&](const std::string& why) {
       report.setEnd(AttemptEnd::BAD_OUTPUTS);
-      set_text([&](const char* text) { report.setText(text); }, "$MILLRACE_OUTPUT: " + why.text());
+      set_text([&](const char* clean) { report.setText(clean); }, why);
     };
-    const auto text = read_log(output_file(token), 0, output_bytes_max + 1);
     if (!text) {
-      if (text.error().code() != errc::not_found) {
-        refuse(text.error());
-      }
-      return;  // it wrote none
+      refuse(text.error().text());
+      return;
     }
-    const auto outputs = parse_outputs(text->bytes);
+    const auto outputs = parse_outputs(*text);
     if (!outputs) {
-      refuse(outputs.error());
+      refuse("$MILLRACE_OUTPUT: " + outputs.error().text());
       return;
     }
     auto list = report.initOutputs(static_cast<unsigned>(outputs->size()));
@@ -508,53 +485,93 @@ private:
       }
       trouble_ = std::move(trouble);
     }
+    warn(line);
+  }
+
+  void warn(std::string_view line) const {
     if (options_.warn) {
       options_.warn(line);
     } else {
-      std::fprintf(stderr, "millrace: %s\n", line.c_str());
+      std::fprintf(stderr, "millrace: %.*s\n", static_cast<int>(line.size()), line.data());
     }
   }
 
   void forget(const std::string& token) {
     // Not found: it was never started.
     static_cast<void>(supervisor_->acknowledge(token));
-    std::error_code ignored;
-    fs::remove(output_file(token), ignored);
   }
 
-  // What an earlier life left: an attempt that ended has its result, the others are lost. The pool
-  // tells of those that never started, so this must be stored first: without it, there is no
-  // joining.
-  result<void> report_recovered(const recovered_attempt& left) {
+  enum class bad_report : std::uint8_t { ends_it, is_put_aside };
+
+  static bool is_final(const error& failed) {
+    return runtime::retry_of(failed.code()) == runtime::retry_class::never;
+  }
+
+  // The pool tells of what never started, once it knows that what had started was reported: an
+  // attempt that was put aside makes it call all of them lost. Starts wait for it: an earlier
+  // life's that comes again is reported, which must not overtake how that attempt ended.
+  result<void> try_join(bad_report bad) {
+    const auto pool = ref<schemas::Pool>(std::string{default_pool});
+    if (auto left = home_.call(pool.leave(options_.executor_id)); !left) {
+      return left;
+    }
+    const auto& left = supervisor_->recovered();
+    for (; reported_ < left.size(); ++reported_) {
+      auto reported = report_recovered(left[reported_]);
+      if (!reported && bad == bad_report::ends_it) {
+        return reported;
+      }
+      if (!reported) {
+        put_aside(left[reported_], reported.error());
+      }
+    }
+    const auto joined = home_.call(pool.join(options_.executor_id, incarnation_, options_.slots,
+                                             put_aside_ > 0 ? 0 : supervisor_->lineage()));
+    if (!joined) {
+      return joined.error();
+    }
+    end_of_strangers_ = joined->same_lineage() ? AttemptEnd::DROPPED : AttemptEnd::LOST;
+    return {};
+  }
+
+  // False when it is to stop.
+  bool join_at_last() {
+    for (unsigned tries = 1;; ++tries) {
+      {
+        std::unique_lock lock{mutex_};
+        if (changed_.wait_for(lock, report_retry, [this] { return stopping_; })) {
+          return false;
+        }
+      }
+      const auto joined =
+          try_join(tries < recovery_tries_max ? bad_report::ends_it : bad_report::is_put_aside);
+      if (joined) {
+        note(std::nullopt);
+        return true;
+      }
+    }
+  }
+
+  void put_aside(const recovered_attempt& left, const error& why) {
+    warn("an attempt of an earlier life is put aside attempt=" + left.token +
+         " error=" + why.text());
+    ++put_aside_;
     const auto parsed = parse_token(left.token);
-    if (parsed) {
-      const auto made = recovered_report(left, *parsed);
-      auto stored = insist([&] {
-        report_params params;
-        params.build().setReport(made.read().getReport());
-        return home_.call(ref<schemas::Task>(parsed->task_key).attempt_finished(std::move(params)));
-      });
-      if (!stored && runtime::retry_of(stored.error().code()) != runtime::retry_class::never) {
+    auto params = std::make_shared<report_params>(recovered_report(left, *parsed));
+    deliver(parsed->task_key, std::move(params), left.token, report_retry_max);
+  }
+
+  // What an earlier life left: an attempt that ended has its result, the others are lost.
+  result<void> report_recovered(const recovered_attempt& left) {
+    if (const auto parsed = parse_token(left.token)) {
+      auto stored = home_.call(
+          ref<schemas::Task>(parsed->task_key).attempt_finished(recovered_report(left, *parsed)));
+      if (!stored && !is_final(stored.error())) {
         return stored;
       }
     }
     forget(left.token);
     return {};
-  }
-
-  // Makes a call again for a while as long as that may help.
-  result<void> insist(const std::function<result<void>()>& call) {
-    for (unsigned tries = 1;; ++tries) {
-      auto done = call();
-      if (done || runtime::retry_of(done.error().code()) == runtime::retry_class::never) {
-        return done;
-      }
-      std::unique_lock lock{mutex_};
-      if (tries == recovery_tries_max ||
-          changed_.wait_for(lock, report_retry, [this] { return stopping_; })) {
-        return done;
-      }
-    }
   }
 
   report_params recovered_report(const recovered_attempt& left, const parsed_token& parsed) {
@@ -568,17 +585,8 @@ private:
     report.setSignal(left.signal.value_or(0));
     report.setFinishedAt(nanoseconds(home_.time().wall()));
     explain(report);
-    const auto run = run_of(parsed.task_key);
-    const auto logs = logs_of(run, parsed.task_key.substr(run.size() + 1), parsed.attempt);
-    if (const auto tail = tail_log_bytes(logs.standard_output, tail_bytes)) {
-      set_text([&](const char* text) { report.setStdoutTail(text); }, to_utf8(tail->bytes));
-      report.setStdoutBytes(tail->next_offset);
-    }
-    if (const auto tail = tail_log_bytes(logs.standard_error, tail_bytes)) {
-      set_text([&](const char* text) { report.setStderrTail(text); }, to_utf8(tail->bytes));
-      report.setStderrBytes(tail->next_offset);
-    }
-    take_outputs(report, left.token);
+    set_streams(report, left.standard_output, left.standard_error);
+    take_outputs(report, left.output);
     return params;
   }
 
@@ -586,13 +594,17 @@ private:
   runtime::silo& home_;
   std::uint64_t incarnation_ = 0;
   std::unique_ptr<process_supervisor> supervisor_;
+  std::optional<workspaces> workspaces_;  // the worker's
   mutable std::mutex mutex_;
   std::condition_variable changed_;
   std::deque<std::function<void()>> jobs_;
   std::multimap<std::chrono::steady_clock::time_point, std::function<void()>> later_;
+  std::optional<runtime::steady_time> busy_since_;
   bool stopping_ = false;
   std::optional<error> trouble_;
   AttemptEnd end_of_strangers_ = AttemptEnd::LOST;  // granted by another life
+  std::size_t reported_ = 0;                        // of the recovered attempts
+  unsigned put_aside_ = 0;                          // of these
   // The worker's own:
   start_queue<attempt_message> starts_;
   std::set<std::string> refused_;  // tokens that hold a slot and will be tried again
@@ -617,6 +629,10 @@ result<void> pipeline_host::join() {
 void pipeline_host::stop() {
   impl_->stop();
 }
+std::string pipeline_host::token_of(std::string_view run, std::string_view task_instance,
+                                    std::uint32_t attempt) {
+  return attempt_token(run, task_instance, attempt);
+}
 attempt_logs pipeline_host::logs_of(std::string_view run, std::string_view task_instance,
                                     std::uint32_t attempt) const {
   return impl_->logs_of(run, task_instance, attempt);
@@ -626,6 +642,9 @@ fs::path pipeline_host::workspace_of(std::string_view run) const {
 }
 process_supervisor& pipeline_host::processes() {
   return impl_->processes();
+}
+runtime::duration pipeline_host::busy() const {
+  return impl_->busy();
 }
 std::optional<error> pipeline_host::trouble() const {
   return impl_->trouble();

@@ -24,7 +24,7 @@ using runtime::result;
 constexpr int fence_timeout_ms = 10'000;
 
 // Changes with every change of `attempt_slot` or `header`.
-constexpr std::uint64_t layout = 0x6d72'6174'7400'0001;
+constexpr std::uint64_t layout = 0x6d72'6174'7400'0002;
 
 // Slots begin at this offset; they must not move when the header grows.
 constexpr std::size_t header_bytes = 256;
@@ -65,8 +65,10 @@ result<header> present_header(std::uint32_t slot_count) {
 }
 
 recovered_attempt ended_attempt(const attempt_slot& slot) {
-  recovered_attempt found{std::string{slot.name()}, recovered_attempt::state::ended, slot.outcome,
-                          std::nullopt, std::nullopt};
+  recovered_attempt found;
+  found.token = slot.name();
+  found.found = recovered_attempt::state::ended;
+  found.outcome = slot.outcome;
   if (slot.exit_code >= 0) {
     found.exit_code = slot.exit_code;
   }
@@ -76,7 +78,8 @@ recovered_attempt ended_attempt(const attempt_slot& slot) {
   return found;
 }
 
-result<recovered_attempt> examine(const attempt_slot& slot, bool ids_hold) {
+recovered_attempt examine(const attempt_slot& slot, bool ids_hold,
+                          const std::function<void(std::string_view)>& warn) {
   if (slot.state == slot_state::ended) {
     return ended_attempt(slot);
   }
@@ -85,11 +88,13 @@ result<recovered_attempt> examine(const attempt_slot& slot, bool ids_hold) {
   if (slot.state == slot_state::running && ids_hold) {
     const auto identity = slot.identity();
     const auto outcome = fence_group(identity, fence_timeout_ms);
-    if (outcome == fence_outcome::survived) {
-      return error{errc::unavailable, "process group " + std::to_string(identity.group) +
-                                          " of attempt " + found.token + " survives SIGKILL"};
+    if (outcome == fence_outcome::survived && warn) {
+      // It waits for a device. It will not execute another instruction of its own, so that all the
+      // others need not wait for it.
+      warn("an attempt was killed but is stuck in the kernel attempt=" + found.token +
+           " group=" + std::to_string(identity.group));
     }
-    if (outcome == fence_outcome::fenced) {
+    if (outcome != fence_outcome::gone) {
       found.found = recovered_attempt::state::fenced;
     }
   }
@@ -113,7 +118,8 @@ attempt_table::attempt_table(attempt_table&& other) noexcept
       slots_(std::exchange(other.slots_, nullptr)),
       slot_count_(other.slot_count_),
       lineage_(other.lineage_),
-      recovered_(std::move(other.recovered_)) {}
+      recovered_(std::move(other.recovered_)),
+      recovered_files_(std::move(other.recovered_files_)) {}
 
 attempt_table::~attempt_table() {
   if (mapping_ != nullptr) {
@@ -122,7 +128,8 @@ attempt_table::~attempt_table() {
 }
 
 result<attempt_table> attempt_table::open(const std::filesystem::path& directory,
-                                          std::uint32_t slot_count, std::uint64_t lineage) {
+                                          std::uint32_t slot_count, std::uint64_t lineage,
+                                          const std::function<void(std::string_view)>& warn) {
   std::error_code failure;
   std::filesystem::create_directories(directory, failure);
   const auto path = directory / "attempts";
@@ -137,12 +144,12 @@ result<attempt_table> attempt_table::open(const std::filesystem::path& directory
   attempt_table table;
   table.file_ = std::move(lock);
   table.lineage_ = lineage;
-  if (const auto old = open_file(path.c_str(), O_RDONLY)) {
-    if (auto done = table.recover(path, old.get()); !done) {
+  if (const auto old = open_regular(AT_FDCWD, path.string(), O_RDONLY)) {
+    if (auto done = table.recover(path, old->get(), warn); !done) {
       return std::move(done).error();
     }
-  } else if (errno != ENOENT) {
-    return file_failure("cannot open " + path.string(), errno);
+  } else if (old.error().code() != errc::not_found) {
+    return old.error();
   }
   const auto carried = static_cast<std::uint32_t>(table.recovered_.size());
   if (auto done = table.create(path, slot_count + carried); !done) {
@@ -152,7 +159,8 @@ result<attempt_table> attempt_table::open(const std::filesystem::path& directory
 }
 
 // Every attempt of the old table, fenced.
-result<void> attempt_table::recover(const std::filesystem::path& file, int fd) {
+result<void> attempt_table::recover(const std::filesystem::path& file, int fd,
+                                    const std::function<void(std::string_view)>& warn) {
   struct stat status {};
   const auto now = present_header(0);
   if (!now) {
@@ -190,11 +198,8 @@ result<void> attempt_table::recover(const std::filesystem::path& file, int fd) {
     if (slots[index].state == slot_state::free) {
       continue;
     }
-    auto found = examine(slots[index], ids_hold);
-    if (!found) {
-      return std::move(found).error();
-    }
-    recovered_.push_back(std::move(found).value());
+    recovered_.push_back(examine(slots[index], ids_hold, warn));
+    recovered_files_.push_back(slots[index].files);
   }
   return {};
 }
@@ -207,7 +212,8 @@ result<void> attempt_table::create(const std::filesystem::path& file, std::uint3
   }
   now->lineage = lineage_;
   const auto fresh = file.string() + ".new";
-  const auto created = open_file(fresh.c_str(), O_RDWR | O_CREAT | O_TRUNC, 0600);
+  ::unlink(fresh.c_str());
+  const auto created = open_file(fresh.c_str(), O_RDWR | O_CREAT | O_EXCL, 0600);
   if (!created) {
     return file_failure("cannot create " + fresh, errno);
   }
@@ -231,6 +237,7 @@ result<void> attempt_table::create(const std::filesystem::path& file, std::uint3
     into.outcome = from.outcome;
     into.exit_code = from.exit_code.value_or(-1);
     into.signal = from.signal.value_or(0);
+    into.files = recovered_files_[index];
     into.state =
         from.found == recovered_attempt::state::ended ? slot_state::ended : slot_state::lost;
   }

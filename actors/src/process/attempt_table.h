@@ -20,6 +20,7 @@
 #include <vector>
 
 #include "millrace/actors/process.h"
+#include "process/attempt_store.h"
 #include "process/proc_stat.h"
 
 namespace millrace::actors::process_detail {
@@ -42,6 +43,7 @@ struct attempt_slot {
   process_outcome outcome;
   std::uint64_t born_not_before;
   std::uint64_t born_not_after;
+  attempt_marks files;
   char token[attempt_token_bytes_max];  ///< Padded with NULs.
 
   [[nodiscard]] std::string_view name() const;
@@ -57,10 +59,10 @@ public:
   /// Locks `directory`, fences what the table there still runs, puts a fresh table in its place
   /// that carries over the unacknowledged attempts. `lineage` becomes that of a table that does not
   /// follow one of the same boot. Requires: it was never used before, and is not 0.
-  /// Errors: those of `process_supervisor::open`.
-  [[nodiscard]] static runtime::result<attempt_table> open(const std::filesystem::path& directory,
-                                                           std::uint32_t slot_count,
-                                                           std::uint64_t lineage);
+  /// Errors: those of `process_supervisor::open`. `warn` may be empty.
+  [[nodiscard]] static runtime::result<attempt_table> open(
+      const std::filesystem::path& directory, std::uint32_t slot_count, std::uint64_t lineage,
+      const std::function<void(std::string_view)>& warn);
 
   attempt_table(attempt_table&& other) noexcept;
   attempt_table& operator=(attempt_table&&) = delete;
@@ -70,6 +72,8 @@ public:
 
   [[nodiscard]] std::uint32_t size() const { return slot_count_; }
   [[nodiscard]] attempt_slot& at(std::uint32_t index) { return slots_[index]; }
+  /// Each with its slot: the first is in slot 0. Their files are not looked at.
+  [[nodiscard]] std::vector<recovered_attempt>& recovered() { return recovered_; }
   [[nodiscard]] const std::vector<recovered_attempt>& recovered() const { return recovered_; }
   [[nodiscard]] std::uint64_t lineage() const { return lineage_; }
 
@@ -77,7 +81,8 @@ private:
   attempt_table() = default;
   [[nodiscard]] runtime::result<void> create(const std::filesystem::path& file,
                                              std::uint32_t slot_count);
-  [[nodiscard]] runtime::result<void> recover(const std::filesystem::path& file, int fd);
+  [[nodiscard]] runtime::result<void> recover(const std::filesystem::path& file, int fd,
+                                              const std::function<void(std::string_view)>& warn);
 
   unique_fd file_;  ///< Holds the lock.
   void* mapping_ = nullptr;
@@ -86,6 +91,7 @@ private:
   std::uint32_t slot_count_ = 0;
   std::uint64_t lineage_ = 0;
   std::vector<recovered_attempt> recovered_;
+  std::vector<attempt_marks> recovered_files_;
 };
 
 }  // namespace millrace::actors::process_detail

@@ -13,7 +13,7 @@
 
 #include "millrace/runtime/result.h"
 #include "process/attempt_table.h"
-#include "process/unique_fd.h"
+#include "process/task_file.h"
 
 namespace millrace::actors::process_detail {
 

@@ -12,7 +12,7 @@
 #include <optional>
 #include <vector>
 
-#include "process/unique_fd.h"
+#include "process/task_file.h"
 
 namespace millrace::actors::process_detail {
 

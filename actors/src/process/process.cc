@@ -14,10 +14,8 @@
 
 namespace millrace::actors {
 
-using process_detail::file_failure;
-using process_detail::open_file;
+using process_detail::attempt_store;
 using process_detail::slot_state;
-using process_detail::unique_fd;
 using runtime::errc;
 using runtime::error;
 using runtime::result;
@@ -48,12 +46,12 @@ result<void> validate(const process_spec& spec) {
   if (spec.argv.empty() || spec.argv.front().empty()) {
     return refuse("attempt " + spec.token + " has no command");
   }
-  if (spec.working_directory.empty() || spec.log_directory.empty()) {
-    return refuse("attempt " + spec.token + " needs a working directory and a log directory");
+  if (spec.working_directory.empty()) {
+    return refuse("attempt " + spec.token + " needs a working directory");
   }
   if (std::any_of(spec.argv.begin(), spec.argv.end(), has_nul) ||
       std::any_of(spec.environment.begin(), spec.environment.end(), has_nul) ||
-      has_nul(spec.working_directory.native()) || has_nul(spec.log_directory.native())) {
+      has_nul(spec.working_directory.native())) {
     return refuse("attempt " + spec.token + " has a NUL byte in its command, environment or paths");
   }
   for (const auto& each : spec.environment) {
@@ -67,37 +65,19 @@ result<void> validate(const process_spec& spec) {
   return {};
 }
 
-result<unique_fd> open_log(const std::filesystem::path& file) {
-  constexpr int flags = O_RDWR | O_CREAT | O_APPEND;
-  constexpr mode_t mode = 0640;
-  auto opened = open_file(file.c_str(), flags, mode);
-  if (!opened && errno == ENOENT) {
-    std::error_code ignored;  // the second attempt to open tells
-    std::filesystem::create_directories(file.parent_path(), ignored);
-    opened = open_file(file.c_str(), flags, mode);
+void add_own_variables(process_spec& spec, const std::filesystem::path& directory) {
+  spec.environment.push_back("MILLRACE_OUTPUT=" + (directory / "output").string());
+  const auto given = std::any_of(spec.environment.begin(), spec.environment.end(),
+                                 [](const auto& each) { return each.starts_with("TMPDIR="); });
+  if (!given) {
+    spec.environment.push_back("TMPDIR=" + (directory / "tmp").string());
   }
-  if (opened) {
-    return opened;
-  }
-  auto failed = file_failure("cannot open log file " + file.string(), errno);
-  if (failed.code() == errc::not_found) {  // which is kept for the command and its directory
-    return error{errc::storage_failed, failed.text()};
-  }
-  return failed;
 }
 
 }  // namespace
 
 std::vector<std::string> shell_command(std::string text) {
   return {"/bin/sh", "-c", std::move(text)};
-}
-
-std::filesystem::path stdout_file(const process_spec& spec) {
-  return spec.log_directory / (spec.token + ".stdout");
-}
-
-std::filesystem::path stderr_file(const process_spec& spec) {
-  return spec.log_directory / (spec.token + ".stderr");
 }
 
 std::string_view to_string(process_outcome outcome) noexcept {
@@ -119,8 +99,12 @@ std::string_view to_string(process_outcome outcome) noexcept {
 }
 
 process_supervisor::impl::impl(process_options options, const runtime::clock& clock,
-                               process_detail::attempt_table table)
-    : options_(std::move(options)), clock_(clock), table_(std::move(table)) {
+                               process_detail::attempt_table table,
+                               std::unique_ptr<attempt_store> store)
+    : options_(std::move(options)),
+      clock_(clock),
+      table_(std::move(table)),
+      store_(std::move(store)) {
   attempts_.resize(table_.size());
   const auto carried = static_cast<std::uint32_t>(table_.recovered().size());
   for (std::uint32_t index = table_.size(); index > 0; --index) {
@@ -134,6 +118,28 @@ process_supervisor::impl::impl(process_options options, const runtime::clock& cl
 
 process_supervisor::impl::~impl() {
   stop();
+}
+
+// What the attempts of an earlier life wrote, as far as it is still what was made for them.
+void process_supervisor::impl::recover_files() {
+  std::vector<std::string> known;
+  std::uint32_t index = 0;
+  for (auto& each : table_.recovered()) {
+    known.push_back(each.token);
+    const auto files = store_->reopen(each.token, table_.at(index++).files);
+    store_->keep_logs(files, each.token);
+    if (each.found == recovered_attempt::state::ended && each.outcome == process_outcome::exited &&
+        each.exit_code == 0 && files.directory) {
+      each.output = attempt_store::read_output(files);
+    }
+    const auto tail_of = [&](output_stream which) {
+      const auto log = store_->open_log(each.token, which);
+      return log ? process_detail::ended_stream(*log, options_.tail_bytes_max) : process_stream{};
+    };
+    each.standard_output = tail_of(output_stream::standard_output);
+    each.standard_error = tail_of(output_stream::standard_error);
+  }
+  store_->tidy(known);
 }
 
 result<std::uint32_t> process_supervisor::impl::claim(const std::string& token) {
@@ -169,22 +175,23 @@ void process_supervisor::impl::release(std::uint32_t index) {
 }
 
 result<void> process_supervisor::impl::launch(attempt& starting) {
-  auto output = open_log(stdout_file(starting.spec));
-  if (!output) {
-    return std::move(output).error();
+  auto files = store_->take(starting.spec.token);
+  if (!files) {
+    return std::move(files).error();
   }
-  auto errors = open_log(stderr_file(starting.spec));
-  if (!errors) {
-    return std::move(errors).error();
-  }
-  starting.output = std::move(output).value();
-  starting.error = std::move(errors).value();
+  starting.files = *std::move(files);
+  auto& slot = table_.at(starting.index);
+  slot.files = attempt_store::marks(starting.files);
+  add_own_variables(starting.spec, store_->path_of(starting.spec.token));
   starting.started_at = clock_.wall();
   starting.started = clock_.steady();
-  auto child = process_detail::spawn(starting.spec,
-                                     {no_input_.get(), starting.output.get(), starting.error.get()},
-                                     table_.at(starting.index));
+  auto child =
+      process_detail::spawn(starting.spec,
+                            {no_input_.get(), starting.files.stream(output_stream::standard_output),
+                             starting.files.stream(output_stream::standard_error)},
+                            slot);
   if (!child) {
+    store_->give_back(std::move(starting.files), starting.spec.token, attempt_store::reuse::yes);
     return std::move(child).error();
   }
   rusage own{};
@@ -232,8 +239,6 @@ void process_supervisor::impl::enter(std::unique_ptr<attempt> started) {
   const std::lock_guard lock{mutex_};
   auto& entered = *started;
   attempts_[entered.index] = std::move(started);
-  writers_[stdout_file(entered.spec).string()] = entered.index;
-  writers_[stderr_file(entered.spec).string()] = entered.index;
   ++started_;
   bool must_wake = !wakes_at_;  // it sleeps without an end, and now there are logs to measure
   if (entered.spec.timeout) {
@@ -282,27 +287,60 @@ result<void> process_supervisor::impl::acknowledge(std::string_view token) {
   if (slot.state == slot_state::running) {
     return error{errc::failed_precondition, "attempt " + name + " runs"};
   }
+  store_->discard(name, attempt_store::reuse::yes);
   slot.state = slot_state::free;
   free_.push_back(found->second);
   tokens_.erase(found);
   return {};
 }
 
-result<void> process_supervisor::impl::watch_log(std::filesystem::path file, std::uint64_t offset,
-                                                 log_callback on_event) {
+result<log_file> process_supervisor::impl::open_log(std::string_view token,
+                                                    output_stream stream) const {
+  {
+    const std::lock_guard lock{mutex_};
+    const auto found = tokens_.find(std::string{token});
+    const auto* running = found != tokens_.end() ? attempts_[found->second].get() : nullptr;
+    if (running != nullptr) {
+      runtime::unique_fd same{::fcntl(running->files.stream(stream), F_DUPFD_CLOEXEC, 3)};
+      if (!same) {
+        return process_detail::file_failure("cannot open a log", errno);
+      }
+      return log_file{std::move(same)};
+    }
+  }
+  return store_->open_log(token, stream);
+}
+
+result<log_waiter_id> process_supervisor::impl::watch_log(std::string_view token,
+                                                          output_stream stream,
+                                                          std::uint64_t offset,
+                                                          log_callback on_event) {
   const std::lock_guard lock{mutex_};
   if (stopping_) {
     return error{errc::unavailable, "the process supervisor is stopping"};
   }
-  log_requests_.push_back({file.string(), offset, std::move(on_event)});
+  const log_waiter_id id{++log_waiters_};
+  log_requests_.push_back({id, std::string{token}, stream, offset, std::move(on_event)});
   wake();
-  return {};
+  return id;
+}
+
+void process_supervisor::impl::forget_waiter(log_waiter_id waiter) {
+  const std::lock_guard lock{mutex_};
+  forgotten_waiters_.push_back(waiter);
+  wake();
 }
 
 process_stats process_supervisor::impl::stats() const {
   const std::lock_guard lock{mutex_};
   const auto known = static_cast<std::uint32_t>(tokens_.size());
-  return {active_, known - std::min(known, active_), started_, refused_, guard_pid_};
+  return {active_,
+          known - std::min(known, active_),
+          started_,
+          refused_,
+          guard_pid_,
+          static_cast<std::uint32_t>(log_requests_.size()) + log_waiting_,
+          busy_since_ ? clock_.steady() - *busy_since_ : runtime::duration{}};
 }
 
 void process_supervisor::impl::stop() {
@@ -332,11 +370,21 @@ result<std::unique_ptr<process_supervisor>> process_supervisor::open(process_opt
   }
   auto table = process_detail::attempt_table::open(
       options.state_directory, options.attempts_max,
-      static_cast<std::uint64_t>(clock.wall().time_since_epoch().count()));
+      static_cast<std::uint64_t>(clock.wall().time_since_epoch().count()), options.warn);
   if (!table) {
     return std::move(table).error();
   }
-  auto body = std::make_unique<impl>(std::move(options), clock, std::move(table).value());
+  const auto or_below = [&](const std::filesystem::path& chosen, const char* name) {
+    return chosen.empty() ? options.state_directory / name : chosen;
+  };
+  auto store = attempt_store::open(or_below(options.attempt_directory, "files"),
+                                   or_below(options.log_directory, "logs"), options.warn);
+  if (!store) {
+    return std::move(store).error();
+  }
+  auto body =
+      std::make_unique<impl>(std::move(options), clock, *std::move(table), *std::move(store));
+  body->recover_files();
   if (auto running = body->run(); !running) {
     return std::move(running).error();
   }
@@ -366,9 +414,21 @@ result<void> process_supervisor::acknowledge(std::string_view token) {
   return impl_->acknowledge(token);
 }
 
-result<void> process_supervisor::watch_log(std::filesystem::path file, std::uint64_t offset,
-                                           log_callback on_event) {
-  return impl_->watch_log(std::move(file), offset, std::move(on_event));
+result<log_file> process_supervisor::open_log(std::string_view token, output_stream stream) const {
+  return impl_->open_log(token, stream);
+}
+
+result<log_waiter_id> process_supervisor::watch_log(std::string_view token, output_stream stream,
+                                                    std::uint64_t offset, log_callback on_event) {
+  return impl_->watch_log(token, stream, offset, std::move(on_event));
+}
+
+void process_supervisor::forget_waiter(log_waiter_id waiter) {
+  impl_->forget_waiter(waiter);
+}
+
+result<void> process_supervisor::remove(const std::filesystem::path& tree) {
+  return impl_->remove(tree);
 }
 
 process_stats process_supervisor::stats() const {

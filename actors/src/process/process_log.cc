@@ -7,13 +7,11 @@
 #include <cerrno>
 
 #include "process/failure.h"
-#include "process/unique_fd.h"
 
 namespace millrace::actors {
 namespace {
 
 using process_detail::file_failure;
-using process_detail::open_file;
 using runtime::result;
 
 // The length of the longest prefix of `text` that begins a well-formed sequence (Unicode 15,
@@ -45,70 +43,120 @@ sequence next_sequence(std::string_view text) {
   return {length, true};
 }
 
-result<log_chunk> read_range(const std::filesystem::path& file, std::uint64_t offset,
-                             std::size_t limit, bool from_end) {
-  const auto opened = open_file(file.c_str(), O_RDONLY);
+// How often a piece is read again because its middle was dropped meanwhile.
+constexpr int reads_max = 8;
+
+std::uint64_t size_of(int fd) {
   struct stat status {};
-  if (!opened || ::fstat(opened.get(), &status) != 0) {
-    return file_failure("cannot read " + file.string(), errno);
+  return ::fstat(fd, &status) == 0 ? static_cast<std::uint64_t>(status.st_size) : 0;
+}
+
+// The bytes at and after `offset` that are there, up to the next that are not. A file system that
+// does not know of holes has all.
+struct extent {
+  std::uint64_t begin;
+  std::uint64_t end;
+};
+
+extent extent_at(int fd, std::uint64_t offset, std::uint64_t size) {
+  const auto begin = ::lseek(fd, static_cast<off_t>(offset), SEEK_DATA);
+  if (begin < 0) {
+    return errno == ENXIO ? extent{size, size} : extent{offset, size};
   }
-  const auto size = static_cast<std::uint64_t>(status.st_size);
-  if (from_end) {
-    offset = size - std::min<std::uint64_t>(size, limit);
-  }
-  log_chunk chunk;
-  chunk.bytes.resize(offset < size ? std::min<std::uint64_t>(limit, size - offset) : 0);
+  const auto end = ::lseek(fd, begin, SEEK_HOLE);
+  return {static_cast<std::uint64_t>(begin), end < 0 ? size : static_cast<std::uint64_t>(end)};
+}
+
+result<std::string> read_bytes(int fd, std::uint64_t offset, std::uint64_t count) {
+  std::string bytes(count, '\0');
   std::size_t done = 0;
-  while (done < chunk.bytes.size()) {
-    const auto got = ::pread(opened.get(), chunk.bytes.data() + done, chunk.bytes.size() - done,
-                             static_cast<off_t>(offset + done));
+  while (done < bytes.size()) {
+    const auto got =
+        ::pread(fd, bytes.data() + done, bytes.size() - done, static_cast<off_t>(offset + done));
     if (got < 0 && errno != EINTR) {
-      return file_failure("cannot read " + file.string(), errno);
+      return file_failure("cannot read a log", errno);
     }
     if (got == 0) {
-      break;
+      break;  // cut off meanwhile
     }
     done += got > 0 ? static_cast<std::size_t>(got) : 0;
   }
-  chunk.bytes.resize(done);
-  chunk.next_offset = offset + done;
-  chunk.at_end = chunk.next_offset >= size;
-  return chunk;
+  bytes.resize(done);
+  return bytes;
 }
 
 }  // namespace
 
-result<log_chunk> read_log(const std::filesystem::path& file, std::uint64_t offset,
-                           std::size_t limit) {
-  return read_range(file, offset, limit, false);
+result<log_chunk> log_file::read(std::uint64_t offset, std::size_t limit) const {
+  const auto size = size_of(fd_.get());
+  log_chunk chunk;
+  chunk.offset = offset;
+  chunk.next_offset = offset;
+  chunk.at_end = offset >= size;
+  for (int tries = 0; !chunk.at_end && tries < reads_max; ++tries) {
+    const auto there = extent_at(fd_.get(), offset, size);
+    const auto count = std::min<std::uint64_t>(limit, std::min(there.end, size) - there.begin);
+    auto bytes = read_bytes(fd_.get(), there.begin, count);
+    if (!bytes) {
+      return std::move(bytes).error();
+    }
+    chunk.dropped = there.begin - offset;
+    chunk.offset = there.begin;
+    chunk.bytes = std::move(bytes).value();
+    chunk.next_offset = chunk.offset + chunk.bytes.size();
+    chunk.at_end = chunk.next_offset >= size;
+    const auto still = extent_at(fd_.get(), there.begin, size);
+    if (still.begin == there.begin && still.end >= chunk.next_offset) {
+      break;  // no zeros were read in place of what was being dropped
+    }
+  }
+  return chunk;
 }
 
-result<log_chunk> tail_log_bytes(const std::filesystem::path& file, std::size_t limit) {
-  return read_range(file, 0, limit, true);
+result<log_chunk> log_file::tail_bytes(std::size_t limit) const {
+  const auto size = size_of(fd_.get());
+  return read(size - std::min<std::uint64_t>(size, limit), limit);
 }
 
-result<log_chunk> tail_log_lines(const std::filesystem::path& file, std::size_t lines,
-                                 std::size_t limit) {
-  auto chunk = tail_log_bytes(file, limit);
+result<log_chunk> log_file::tail_lines(std::size_t lines, std::size_t limit) const {
+  auto chunk = tail_bytes(limit);
   if (!chunk) {
     return chunk;
   }
   auto& bytes = chunk->bytes;
-  if (lines == 0) {
-    bytes.clear();
-    return chunk;
-  }
   auto start = bytes.size();
-  if (start > 0 && bytes.back() == '\n') {
+  if (start > 0 && lines > 0 && bytes.back() == '\n') {
     --start;
   }
-  for (; start > 0; --start) {
-    if (bytes[start - 1] == '\n' && --lines == 0) {
-      break;
-    }
+  while (lines > 0 && start > 0 && (bytes[start - 1] != '\n' || --lines > 0)) {
+    --start;
   }
   bytes.erase(0, start);
+  chunk->offset += start;
   return chunk;
+}
+
+std::uint64_t log_file::size() const {
+  return size_of(fd_.get());
+}
+
+std::uint64_t log_file::dropped() const {
+  // We leave one hole; a task that has made more is told of the first ones.
+  constexpr int holes_max = 64;
+  const auto total = size();
+  std::uint64_t sum = 0;
+  std::uint64_t at = 0;
+  for (int hole = 0; at < total && hole < holes_max; ++hole) {
+    const auto there = extent_at(fd_.get(), at, total);
+    sum += there.begin - at;
+    at = std::max(there.end, at + 1);
+  }
+  return sum;
+}
+
+std::string dropped_text(std::uint64_t bytes) {
+  return "\n[millrace: " + std::to_string(bytes) +
+         " bytes are dropped here: a log keeps its first and its last part]\n";
 }
 
 std::string to_utf8(std::string_view bytes) {

@@ -10,7 +10,7 @@
 
 #include "millrace/actors/process.h"
 #include "process/attempt_table.h"
-#include "process/unique_fd.h"
+#include "process/task_file.h"
 
 namespace millrace::actors::process_detail {
 

@@ -14,7 +14,6 @@
 #include <array>
 #include <cerrno>
 
-#include "millrace/actors/process_log.h"
 #include "process/failure.h"
 
 namespace millrace::actors {
@@ -27,6 +26,8 @@ using runtime::steady_time;
 namespace {
 
 constexpr auto measure_interval = std::chrono::milliseconds{250};
+
+constexpr std::array both_streams{output_stream::standard_output, output_stream::standard_error};
 
 // What epoll tells of: a slot index, or one of these.
 constexpr std::uint64_t tag_wake = ~std::uint64_t{0};
@@ -49,28 +50,26 @@ std::uint64_t free_bytes(int fd) {
                                       : ~std::uint64_t{0};
 }
 
-// The end of the file, from the first byte that can begin a character.
-process_stream read_stream(int fd, std::size_t tail_max) {
+}  // namespace
+
+// The tail begins with the first byte that can begin a character.
+process_stream process_detail::ended_stream(const log_file& log, std::size_t tail_max) {
   process_stream stream;
-  stream.bytes = file_bytes(fd);
-  std::string tail(std::min<std::uint64_t>(stream.bytes, tail_max), '\0');
-  if (tail.empty()) {
+  stream.bytes = log.size();
+  stream.dropped = log.dropped();
+  const auto tail = log.tail_bytes(tail_max);
+  if (!tail) {
     return stream;
   }
-  const auto from = stream.bytes - tail.size();
-  const auto got = ::pread(fd, tail.data(), tail.size(), static_cast<off_t>(from));
-  tail.resize(got > 0 ? static_cast<std::size_t>(got) : 0);
   constexpr std::size_t continuations_max = 3;
   std::size_t skip = 0;
-  while (from > 0 && skip < std::min(tail.size(), continuations_max) &&
-         (static_cast<unsigned char>(tail[skip]) & 0xc0U) == 0x80U) {
+  while (tail->offset > 0 && skip < std::min(tail->bytes.size(), continuations_max) &&
+         (static_cast<unsigned char>(tail->bytes[skip]) & 0xc0U) == 0x80U) {
     ++skip;
   }
-  stream.tail = to_utf8(std::string_view{tail}.substr(skip));
+  stream.tail = to_utf8(std::string_view{tail->bytes}.substr(skip));
   return stream;
 }
-
-}  // namespace
 
 void process_supervisor::impl::listen(int fd, std::uint64_t tag) {
   epoll_event event{};
@@ -122,6 +121,10 @@ void process_supervisor::impl::loop() {
     const auto timeout_ms = wait_ms();
     const auto count =
         ::epoll_wait(epoll_.get(), events.data(), static_cast<int>(events.size()), timeout_ms);
+    {
+      const std::lock_guard lock{mutex_};
+      busy_since_ = clock_.steady();
+    }
     for (int index = 0; index < count; ++index) {
       handle_event(events[static_cast<std::size_t>(index)].data.u64);
     }
@@ -138,7 +141,10 @@ void process_supervisor::impl::loop() {
 
 int process_supervisor::impl::wait_ms() {
   const std::lock_guard lock{mutex_};
-  if (!cancellations_.empty() || !log_requests_.empty() || (stopping_ && active_ == 0)) {
+  busy_since_.reset();
+  log_waiting_ = logs_.waiting();
+  if (!cancellations_.empty() || !log_requests_.empty() || !forgotten_waiters_.empty() ||
+      (stopping_ && active_ == 0)) {
     return 0;
   }
   wakes_at_.reset();
@@ -181,10 +187,12 @@ void process_supervisor::impl::handle_guard_death() {
 void process_supervisor::impl::handle_requests() {
   std::vector<cancellation> cancellations;
   std::vector<log_request> log_requests;
+  std::vector<log_waiter_id> forgotten;
   {
     const std::lock_guard lock{mutex_};
     cancellations.swap(cancellations_);
     log_requests.swap(log_requests_);
+    forgotten.swap(forgotten_waiters_);
   }
   for (const auto& each : cancellations) {
     auto* target = find(each.index);
@@ -193,15 +201,26 @@ void process_supervisor::impl::handle_requests() {
     }
   }
   for (auto& each : log_requests) {
-    logs_.add(each.file, each.offset, std::move(each.on_event));
-    const auto is_written = [&] {
-      const std::lock_guard lock{mutex_};
-      return writers_.contains(each.file);
-    };
-    if (!is_written()) {
-      logs_.end(each.file);
-    }
+    add_waiter(std::move(each));
   }
+  for (const auto each : forgotten) {
+    logs_.forget(each);
+  }
+}
+
+void process_supervisor::impl::add_waiter(log_request request) {
+  const attempt* writer = nullptr;
+  {
+    const std::lock_guard lock{mutex_};
+    const auto found = tokens_.find(request.token);
+    writer = found != tokens_.end() ? attempts_[found->second].get() : nullptr;
+  }
+  if (writer == nullptr) {
+    request.on_event(log_event::ended);
+    return;
+  }
+  logs_.add(writer->files.stream(request.stream), request.id, request.offset,
+            std::move(request.on_event));
 }
 
 void process_supervisor::impl::handle_deadlines() {
@@ -247,30 +266,63 @@ void process_supervisor::impl::measure_logs() {
     }
   }
   for (auto* each : running) {
-    const auto output = file_bytes(each->output.get());
-    const auto error = file_bytes(each->error.get());
-    const auto grows = output + error > std::exchange(each->logged_bytes, output + error);
-    if (std::max(output, error) > options_.log_bytes_max) {
+    std::uint64_t bytes = 0;
+    auto bounded = true;
+    for (const auto which : both_streams) {
+      bytes += file_bytes(each->files.stream(which));
+      bounded = drop_middle(*each, which) && bounded;
+    }
+    const auto grows = bytes > std::exchange(each->logged_bytes, bytes);
+    if (!bounded) {
       terminate(*each, process_outcome::log_limit);
-    } else if (grows && free_bytes(each->output.get()) < options_.disk_reserve_bytes) {
+    } else if (grows && free_bytes(each->files.directory.get()) < options_.disk_reserve_bytes) {
       terminate(*each, process_outcome::disk_full);
     }
   }
 }
 
+// Keeps the first and the last quarter of what an attempt may keep. Offsets stay what they are: the
+// blocks in between are given back to the file system. False if it cannot do that.
+bool process_supervisor::impl::drop_middle(attempt& target, output_stream which) {
+  constexpr std::uint64_t block = 4096;
+  const auto fd = target.files.stream(which);
+  const auto kept = std::max(options_.log_bytes_max / 4 / block, std::uint64_t{1}) * block;
+  const auto size = file_bytes(fd);
+  auto& done = target.dropped_to[static_cast<std::size_t>(which)];
+  const auto from = std::max(done, kept);
+  const auto to = size > kept ? (size - kept) / block * block : 0;
+  if (to <= from) {
+    return true;
+  }
+  done = to;
+  return ::fallocate(fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, static_cast<off_t>(from),
+                     static_cast<off_t>(to - from)) == 0 ||
+         errno == EINTR;
+}
+
 void process_supervisor::impl::terminate(attempt& target, process_outcome why) {
+  const auto now = clock_.steady();
+  const auto stopping = [this] {
+    const std::lock_guard lock{mutex_};
+    return stopping_;
+  }();
   if (target.now != phase::running) {
+    if (stopping && target.deadline) {
+      set_deadline(target, std::min(*target.deadline, now + options_.stop_grace_max));
+    }
     return;
   }
   target.ended_by_us = why;
-  if (target.spec.grace <= duration::zero()) {
+  const auto grace =
+      stopping ? std::min(target.spec.grace, options_.stop_grace_max) : target.spec.grace;
+  if (grace <= duration::zero()) {
     kill_group(target);
     return;
   }
   target.now = phase::terminating;
   ::kill(-target.group, SIGTERM);
   ::kill(-target.group, SIGCONT);  // a stopped process handles nothing
-  set_deadline(target, clock_.steady() + target.spec.grace);
+  set_deadline(target, runtime::time_after(now, grace));
 }
 
 void process_supervisor::impl::kill_group(attempt& target) {
@@ -331,9 +383,21 @@ process_exit process_supervisor::impl::reap(attempt& target) {
   }
   const auto by_itself = report.signal ? process_outcome::signalled : process_outcome::exited;
   report.outcome = target.ended_by_us.value_or(by_itself);
-  report.standard_output = read_stream(target.output.get(), options_.tail_bytes_max);
-  report.standard_error = read_stream(target.error.get(), options_.tail_bytes_max);
+  for (const auto which : both_streams) {
+    static_cast<void>(drop_middle(target, which));
+  }
+  report.standard_output = stream_of(target, output_stream::standard_output);
+  report.standard_error = stream_of(target, output_stream::standard_error);
+  if (report.outcome == process_outcome::exited && report.exit_code == 0) {
+    report.output = process_detail::attempt_store::read_output(target.files);
+  }
   return report;
+}
+
+process_stream process_supervisor::impl::stream_of(const attempt& target,
+                                                   output_stream which) const {
+  const log_file log{unique_fd{::fcntl(target.files.stream(which), F_DUPFD_CLOEXEC, 3)}};
+  return process_detail::ended_stream(log, options_.tail_bytes_max);
 }
 
 void process_supervisor::impl::finish(attempt& target) {
@@ -347,22 +411,24 @@ void process_supervisor::impl::finish(attempt& target) {
   set_deadline(target, std::nullopt);
   forget(target.pidfd);
   forget(target.member);
-  const std::array files{stdout_file(target.spec).string(), stderr_file(target.spec).string()};
+  for (const auto which : both_streams) {
+    logs_.end(target.files.stream(which));
+  }
+  store_->keep_logs(target.files, target.spec.token);
   std::unique_ptr<attempt> ended;
   {
     const std::lock_guard lock{mutex_};
     slot.state = slot_state::ended;
     ended = std::move(attempts_[target.index]);
-    for (const auto& file : files) {
-      writers_.erase(file);
-    }
+  }
+  // What has outputs is kept until they are stored elsewhere.
+  if (report.output && report.output->empty()) {
+    store_->give_back(std::move(ended->files), ended->spec.token,
+                      process_detail::attempt_store::reuse::yes);
   }
   const auto on_exit = std::move(ended->on_exit);
   ended.reset();
   on_exit(std::move(report));
-  for (const auto& file : files) {
-    logs_.end(file);
-  }
   const std::lock_guard lock{mutex_};
   --active_;
 }

@@ -18,12 +18,15 @@
 
 #include <sys/resource.h>
 
+#include <array>
+#include <memory>
 #include <mutex>
 #include <set>
 #include <thread>
 #include <unordered_map>
 
 #include "millrace/actors/process.h"
+#include "process/attempt_store.h"
 #include "process/attempt_table.h"
 #include "process/guard.h"
 #include "process/log_watch.h"
@@ -31,15 +34,26 @@
 
 namespace millrace::actors {
 
+namespace process_detail {
+
+/// What is to be reported of an output that has ended.
+[[nodiscard]] process_stream ended_stream(const log_file& log, std::size_t tail_max);
+
+}  // namespace process_detail
+
 class process_supervisor::impl {
 public:
-  impl(process_options options, const runtime::clock& clock, process_detail::attempt_table table);
+  impl(process_options options, const runtime::clock& clock, process_detail::attempt_table table,
+       std::unique_ptr<process_detail::attempt_store> store);
   impl(const impl&) = delete;
   impl& operator=(const impl&) = delete;
   ~impl();
 
   /// Starts guard and thread. Call once.
   [[nodiscard]] runtime::result<void> run();
+
+  /// Looks through the files of the recovered attempts. Call once, before `run`.
+  void recover_files();
 
   [[nodiscard]] const std::vector<recovered_attempt>& recovered() const {
     return table_.recovered();
@@ -48,8 +62,15 @@ public:
   [[nodiscard]] runtime::result<void> start(process_spec spec, exit_callback on_exit);
   [[nodiscard]] runtime::result<void> cancel(std::string_view token);
   [[nodiscard]] runtime::result<void> acknowledge(std::string_view token);
-  [[nodiscard]] runtime::result<void> watch_log(std::filesystem::path file, std::uint64_t offset,
-                                                log_callback on_event);
+  [[nodiscard]] runtime::result<log_file> open_log(std::string_view token,
+                                                   output_stream stream) const;
+  [[nodiscard]] runtime::result<log_waiter_id> watch_log(std::string_view token,
+                                                         output_stream stream, std::uint64_t offset,
+                                                         log_callback on_event);
+  void forget_waiter(log_waiter_id waiter);
+  [[nodiscard]] runtime::result<void> remove(const std::filesystem::path& tree) {
+    return store_->remove(tree);
+  }
   [[nodiscard]] process_stats stats() const;
   void stop();
 
@@ -63,15 +84,15 @@ private:
     pid_t group = 0;
     process_detail::unique_fd pidfd;
     process_detail::unique_fd member;  // whom `draining` waits for
-    process_detail::unique_fd output;
-    process_detail::unique_fd error;
+    process_detail::attempt_files files;
     phase now = phase::running;
     std::optional<process_outcome> ended_by_us;
     std::optional<runtime::steady_time> deadline;  // of this phase
     runtime::wall_time started_at;
     runtime::steady_time started;
     std::uint64_t own_peak_rss_kib = 0;
-    std::uint64_t logged_bytes = 0;  // when last measured
+    std::uint64_t logged_bytes = 0;             // when last measured
+    std::array<std::uint64_t, 2> dropped_to{};  // up to where the middle of each stream is gone
   };
 
   struct cancellation {
@@ -79,7 +100,9 @@ private:
     std::string token;  // the slot may hold another by the time the thread looks
   };
   struct log_request {
-    std::string file;
+    log_waiter_id id;
+    std::string token;
+    output_stream stream;
     std::uint64_t offset;
     log_callback on_event;
   };
@@ -95,11 +118,14 @@ private:
   void loop();
   [[nodiscard]] int wait_ms();
   void handle_requests();
+  void add_waiter(log_request request);
   void handle_deadlines();
   void handle_event(std::uint64_t tag);
   void handle_guard_death();
   void handle_exit(attempt& ended);
   void measure_logs();
+  [[nodiscard]] bool drop_middle(attempt& target, output_stream which);
+  [[nodiscard]] process_stream stream_of(const attempt& target, output_stream which) const;
   void terminate(attempt& target, process_outcome why);
   void kill_group(attempt& target);
   void drain(attempt& target);
@@ -113,6 +139,7 @@ private:
   const process_options options_;
   const runtime::clock& clock_;
   process_detail::attempt_table table_;
+  const std::unique_ptr<process_detail::attempt_store> store_;
   std::optional<process_detail::guard> guard_;
   process_detail::unique_fd epoll_;
   process_detail::unique_fd wake_;
@@ -126,14 +153,17 @@ private:
   std::vector<std::uint32_t> free_;
   std::vector<std::unique_ptr<attempt>> attempts_;  // by slot
   std::set<std::pair<runtime::steady_time, std::uint32_t>> deadlines_;
-  std::unordered_map<std::string, std::uint32_t> writers_;  // log file to slot
   std::vector<cancellation> cancellations_;
   std::vector<log_request> log_requests_;
+  std::vector<log_waiter_id> forgotten_waiters_;
+  std::uint64_t log_waiters_ = 0;                 // ever
+  std::uint32_t log_waiting_ = 0;                 // as the thread last saw it
   std::optional<runtime::steady_time> wakes_at_;  // when the thread next looks by itself
   std::uint32_t active_ = 0;                      // claimed, not yet reported
   std::uint64_t started_ = 0;
   std::uint64_t refused_ = 0;
   pid_t guard_pid_ = 0;
+  std::optional<runtime::steady_time> busy_since_;
   bool stopping_ = false;
 
   std::mutex joining_;

@@ -5,7 +5,7 @@
 #include <optional>
 #include <vector>
 
-#include "http/problem.h"
+#include "api/respond.h"
 #include "millrace/actors/suggestion.h"
 
 namespace millrace::gateway {
@@ -14,9 +14,6 @@ namespace {
 
 // What a handler may read on an io thread: JSON in some 0.5 ms, a definition in 1 ms.
 constexpr std::size_t quick_body_bytes = 4096;
-
-// What waits to be read; a definition of 1 MiB, the largest, takes 0.2 s.
-constexpr std::size_t bodies_waiting_max = 64;
 
 std::string unknown_key(const std::string& key, const std::vector<std::string_view>& known) {
   auto text = "unknown query parameter '" + key + "'";
@@ -88,12 +85,8 @@ void handle_elsewhere(const api_parts& parts, route_handler handle, http::reques
   const auto held = std::make_shared<http::request>(received);
   held->body = std::move(body);
   const auto shared = std::make_shared<http::reply>(std::move(answer));
-  const auto taken = parts.bodies.try_post(
-      [&parts, handle, held, shared] { handle(parts, *held, std::move(*shared)); },
-      bodies_waiting_max);
-  if (!taken) {
-    shared->fail({runtime::errc::overloaded, "too many large bodies wait to be read"});
-  }
+  answer_on(parts.bodies, shared,
+            [&parts, handle, held, shared] { handle(parts, *held, std::move(*shared)); });
 }
 
 }  // namespace

@@ -41,12 +41,16 @@
 
 namespace millrace::gateway {
 
+/// Large bodies that may wait to be read; a definition of 1 MiB, the largest, takes 0.2 s.
+inline constexpr std::size_t bodies_waiting_max = 64;
+
 /// What handlers work with. Lives longer than the server.
 struct api_parts {
   runtime::silo& silo;
   actors::pipeline_host& host;
-  file_thread& files;
-  file_thread& bodies;                        ///< Where large bodies are read.
+  file_thread& files;        ///< For logs and figures: each job ends within a piece of a file.
+  file_thread& bodies;       ///< Where large bodies are read.
+  file_thread& inspections;  ///< For what may wait for actors: dead letters, lists of actors.
   std::function<http::server_probe()> probe;  ///< For /metrics; may be empty.
 };
 

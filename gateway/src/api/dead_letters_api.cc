@@ -35,7 +35,7 @@ void list(const api_parts& parts, request& received, reply answer) {
   }
   const auto most = *limit == 0 ? page_default : *limit;
   auto shared = std::make_shared<reply>(std::move(answer));
-  parts.files.post([&parts, shared, most] {
+  answer_on(parts.inspections, shared, [&parts, shared, most] {
     const auto letters = parts.silo.dead_letters(most + 1);
     if (!letters) {
       shared->fail(letters.error());
@@ -64,9 +64,8 @@ void tend(const api_parts& parts, request& received, reply answer, tend_function
     return;
   }
   auto shared = std::make_shared<reply>(std::move(answer));
-  parts.files.post([&parts, shared, how, number,
-                    sender = runtime::actor_id{std::string{received.param("type")},
-                                               std::string{received.param("key")}}] {
+  runtime::actor_id from{std::string{received.param("type")}, std::string{received.param("key")}};
+  answer_on(parts.inspections, shared, [&parts, shared, how, number, sender = std::move(from)] {
     if (const auto done = (parts.silo.*how)(sender, number); !done) {
       shared->fail(done.error());
     } else {

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 // What operators see of actors and of the silo. It may wait for the disk, or look at many
-// activations, so it runs on the file thread.
+// activations, so it runs on a thread of its own.
 #include "api/api.h"
 #include "api/respond.h"
 #include "api/silo_json.h"
@@ -20,11 +20,11 @@ namespace {
 constexpr std::uint64_t page_default = 100;
 constexpr std::uint64_t page_max = 1'000;
 
-// Sends what `make` gives, from the file thread.
+// Sends what `make` gives, from the thread for inspections.
 template <class Make>
 void answer_later(const api_parts& parts, reply answer, Make make) {
   auto shared = std::make_shared<reply>(std::move(answer));
-  parts.files.post([shared, make = std::move(make)] {
+  answer_on(parts.inspections, shared, [shared, make = std::move(make)] {
     const result<ordered_json> made = make();
     if (!made) {
       shared->fail(made.error());

@@ -9,7 +9,6 @@
 
 namespace millrace::gateway {
 
-namespace fs = std::filesystem;
 using http::method;
 using http::reply;
 using http::request;
@@ -55,9 +54,16 @@ public:
 
   void begin(std::uint32_t attempt) {
     attempt_ = attempt;
-    const auto files = parts_.host.logs_of(wanted_.run, wanted_.task, attempt);
-    file_ = wanted_.errors ? files.standard_error : files.standard_output;
-    parts_.files.post([self = shared_from_this()] { self->send(); });
+    token_ = parts_.host.token_of(wanted_.run, wanted_.task, attempt);
+    const auto posted = parts_.files.post([self = shared_from_this()] { self->send(); });
+    if (posted) {
+      return;
+    }
+    if (answer_) {
+      answer_.fail(posted.error());
+    } else {
+      finish();
+    }
   }
 
   void wait_for_start() {
@@ -104,14 +110,16 @@ private:
   // On the file thread.
   void send() {
     if (wanted_.from_end) {
-      const auto tail = actors::tail_log_lines(file_, static_cast<std::size_t>(wanted_.tail_lines),
-                                               tail_bytes_max);
+      const auto log = open_log();
+      const auto tail =
+          log ? log->tail_lines(static_cast<std::size_t>(wanted_.tail_lines), tail_bytes_max)
+              : log.error();
       if (!tail && tail.error().code() != errc::not_found && answer_) {
         answer_.fail(tail.error());
         return;
       }
       if (tail) {
-        offset_ = tail->next_offset - tail->bytes.size();  // in pieces: it may fill any queue
+        offset_ = tail->offset;  // in pieces: it may fill any queue
       }
     }
     open();
@@ -132,7 +140,7 @@ private:
     out_ = answer_.open(200, std::move(headers));
     const auto again = [weak = weak_from_this()] {
       if (const auto self = weak.lock(); self && self->lagging_.exchange(false)) {
-        self->parts_.files.post([self] { self->go_on(); });
+        self->parts_.files.go_on([self] { self->go_on(); });
       }
     };
     out_.on_drained(again);
@@ -140,6 +148,7 @@ private:
       if (const auto self = weak.lock()) {
         self->closed_ = true;
         again();
+        self->stop_waiting();
       }
     });
     self_ = shared_from_this();
@@ -147,14 +156,18 @@ private:
 
   void go_on() {
     while (!closed_) {
-      const auto chunk = actors::read_log(file_, offset_, chunk_bytes);
+      const auto log = open_log();
+      const auto chunk = log ? log->read(offset_, chunk_bytes) : log.error();
       if (!chunk && chunk.error().code() != errc::not_found) {
         break;
       }
-      if (chunk && !chunk->bytes.empty()) {
+      if (chunk && (!chunk->bytes.empty() || chunk->dropped > 0)) {
         offset_ = chunk->next_offset;
         lagging_ = true;
-        if (out_.write(chunk->bytes) == http::write_status::full) {
+        const auto text =
+            (chunk->dropped > 0 ? actors::dropped_text(chunk->dropped) : std::string{}) +
+            chunk->bytes;
+        if (out_.write(text) == http::write_status::full) {
           return;  // `on_drained` comes back
         }
         if (!lagging_.exchange(false)) {
@@ -173,13 +186,35 @@ private:
 
   void wait_for_more() {
     const auto watched = parts_.host.processes().watch_log(
-        file_, offset_, [self = shared_from_this()](actors::log_event what) {
+        token_, stream(), offset_, [self = shared_from_this()](actors::log_event what) {
           self->last_ = what == actors::log_event::ended;
-          self->parts_.files.post([self] { self->go_on(); });
+          self->parts_.files.go_on([self] { self->go_on(); });
         });
     if (!watched) {
       finish();
+      return;
     }
+    waiter_ = static_cast<std::uint64_t>(*watched);
+    if (closed_) {
+      stop_waiting();  // it left between the look and the wait
+    }
+  }
+
+  // The client has left: nothing more is waited for. What the waiter held goes with it.
+  void stop_waiting() {
+    if (const auto waiter = waiter_.exchange(0); waiter != 0) {
+      parts_.host.processes().forget_waiter(actors::log_waiter_id{waiter});
+      parts_.files.go_on([self = shared_from_this()] { self->finish(); });
+    }
+  }
+
+  [[nodiscard]] actors::output_stream stream() const {
+    return wanted_.errors ? actors::output_stream::standard_error
+                          : actors::output_stream::standard_output;
+  }
+
+  [[nodiscard]] runtime::result<actors::log_file> open_log() const {
+    return parts_.host.processes().open_log(token_, stream());
   }
 
   void finish() {
@@ -188,8 +223,8 @@ private:
   }
 
   const api_parts& parts_;
-  fs::path file_;
   wanted_log wanted_;
+  std::string token_;
   reply answer_;
   http::stream out_;
   std::uint64_t after_ = 0;    // the last event of the run that was seen
@@ -198,6 +233,7 @@ private:
   bool last_ = false;          // the attempt has ended: what is there is all
   std::atomic<bool> lagging_{false};
   std::atomic<bool> closed_{false};
+  std::atomic<std::uint64_t> waiter_{0};  // 0: none
   std::shared_ptr<log_sender> self_;
 };
 

@@ -10,6 +10,7 @@
 #include <string_view>
 #include <utility>
 
+#include "api/file_thread.h"
 #include "http/message.h"
 #include "http/problem.h"
 #include "http/reply.h"
@@ -57,6 +58,14 @@ void call_and_answer(runtime::silo& silo, runtime::call<T> one, http::reply answ
 /// one, or when it is malformed: then, as the specification has it, the request has no trace.
 [[nodiscard]] std::shared_ptr<const runtime::request_context> trace_of(
     const http::request& request);
+
+/// Runs `job` on the thread, which then answers; or answers that it is overloaded.
+template <class Job>
+void answer_on(file_thread& thread, const std::shared_ptr<http::reply>& answer, Job job) {
+  if (const auto posted = thread.post(std::move(job)); !posted) {
+    answer->fail(posted.error());
+  }
+}
 
 /// A number in the query. Errors: `invalid_argument` naming the parameter.
 [[nodiscard]] runtime::result<std::uint64_t> number_in_query(const http::request& request,

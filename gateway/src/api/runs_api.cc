@@ -61,13 +61,18 @@ void add_tails(const api_parts& parts, schemas::Task::DescribeResults::Builder t
     if (!lacks_tails(attempt)) {
       continue;
     }
-    const auto files =
-        parts.host.logs_of(task.getRun().cStr(), task.getName().cStr(), attempt.getNumber());
-    if (const auto tail = actors::tail_log_bytes(files.standard_output, tail_bytes)) {
+    const auto tail_of = [&](actors::output_stream stream) -> std::optional<actors::log_chunk> {
+      const auto log = parts.host.processes().open_log(
+          parts.host.token_of(task.getRun().cStr(), task.getName().cStr(), attempt.getNumber()),
+          stream);
+      auto tail = log ? log->tail_bytes(tail_bytes) : log.error();
+      return tail ? std::optional{*std::move(tail)} : std::nullopt;
+    };
+    if (const auto tail = tail_of(actors::output_stream::standard_output)) {
       attempt.setStdoutTail(without_nul(actors::to_utf8(tail->bytes)).c_str());
       attempt.setStdoutBytes(tail->next_offset);
     }
-    if (const auto tail = actors::tail_log_bytes(files.standard_error, tail_bytes)) {
+    if (const auto tail = tail_of(actors::output_stream::standard_error)) {
       attempt.setStderrTail(without_nul(actors::to_utf8(tail->bytes)).c_str());
       attempt.setStderrBytes(tail->next_offset);
     }
@@ -91,7 +96,7 @@ void describe_started(const api_parts& parts, const std::string& run, const std:
       return;
     }
     auto task = std::make_shared<results>(*std::move(found));
-    parts.files.post([&parts, answer, task] {
+    answer_on(parts.files, answer, [&parts, answer, task] {
       add_tails(parts, task->build());
       answer->send(answer_of(200, *task));
     });

@@ -12,6 +12,9 @@ using http::request;
 
 namespace {
 
+// Every job of these threads ends within milliseconds on a disk that works.
+constexpr std::chrono::seconds stalled_after{5};
+
 // The figures of this moment as Prometheus text. Names: millrace_<layer>_<thing>_<unit>[_total].
 std::string render_metrics(const api_parts& parts) {
   runtime::metrics_text own;
@@ -25,6 +28,13 @@ std::string render_metrics(const api_parts& parts) {
   };
   const auto processes = parts.host.processes().stats();
   gauge("millrace_executor_attempts_running", "Attempts that run.", processes.running);
+  constexpr runtime::duration second = std::chrono::seconds{1};
+  gauge("millrace_executor_busy_seconds",
+        "How long the executor has been at what it does now; grows when it is stuck.",
+        static_cast<std::uint64_t>(parts.host.busy() / second));
+  gauge("millrace_gateway_files_busy_seconds",
+        "How long the thread that reads logs has been at what it does now.",
+        static_cast<std::uint64_t>(parts.files.busy() / second));
   counter("millrace_executor_attempts_started_total", "Attempts started.", processes.started);
   if (parts.probe) {
     const auto server = parts.probe();
@@ -38,7 +48,7 @@ std::string render_metrics(const api_parts& parts) {
 
 void metrics(const api_parts& parts, reply answer) {
   auto shared = std::make_shared<reply>(std::move(answer));
-  parts.files.post([&parts, shared] {  // there may be many activations to look at
+  answer_on(parts.files, shared, [&parts, shared] {  // there may be many activations to look at
     auto made = http::text(200, render_metrics(parts));
     made.content_type = "text/plain; version=0.0.4; charset=utf-8";
     shared->send(std::move(made));
@@ -56,6 +66,15 @@ void ready(const api_parts& parts, reply answer) {
   if (const auto trouble = parts.host.trouble()) {
     answer.fail(*trouble);
     return;
+  }
+  for (const auto& [name, busy] : {std::pair{"the executor", parts.host.busy()},
+                                   {"the thread that reads logs", parts.files.busy()}}) {
+    if (busy > stalled_after) {
+      answer.fail({runtime::errc::unavailable, std::string{name} + " has made no progress for " +
+                                                   std::to_string(busy / std::chrono::seconds{1}) +
+                                                   " s"});
+      return;
+    }
   }
   answer.send(http::text(200, "ready\n"));
 }

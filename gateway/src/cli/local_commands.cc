@@ -1,9 +1,14 @@
 // SPDX-License-Identifier: MIT
 // Commands that need no server: run, dev, validate.
+#include <unistd.h>
+
 #include <algorithm>
 #include <boost/asio/ip/address.hpp>
 #include <charconv>
+#include <condition_variable>
 #include <iostream>
+#include <mutex>
+#include <thread>
 
 #include "api/api.h"
 #include "cli/command.h"
@@ -219,6 +224,39 @@ http::access_log access_log_of(logs& told) {
   };
 }
 
+// Ends the process if it has not stopped in time, whatever it waits for: a disk that does not
+// answer, a task stuck in the kernel. The executor's guard then ends what still runs, and the next
+// start goes on as after a crash.
+class stop_limit {
+public:
+  // The HTTP server takes up to 5 s, tasks up to 20 s; what starts us kills after 30 s or more.
+  static constexpr std::chrono::seconds longest{28};
+
+  stop_limit() = default;
+  stop_limit(const stop_limit&) = delete;
+  stop_limit& operator=(const stop_limit&) = delete;
+  ~stop_limit() {
+    const std::lock_guard lock{mutex_};
+    stopped_ = true;
+    changed_.notify_one();
+  }
+
+private:
+  void watch() {
+    std::unique_lock lock{mutex_};
+    if (!changed_.wait_for(lock, longest, [this] { return stopped_; })) {
+      std::cerr << "millrace: not stopped within " << longest.count()
+                << " s, ending now; the next start goes on as after a crash\n";
+      ::_exit(static_cast<int>(exit_code::run_failed));
+    }
+  }
+
+  std::mutex mutex_;
+  std::condition_variable changed_;
+  bool stopped_ = false;
+  std::jthread thread_{[this] { watch(); }};
+};
+
 exit_code run_dev(const option_values& options, const std::vector<std::string>&) {
   const auto format = log_format_of(text_of(options, "log-format", "text"));
   const auto level = log_level_of(text_of(options, "log-level", "info"));
@@ -237,12 +275,13 @@ exit_code run_dev(const option_values& options, const std::vector<std::string>&)
     return report(here.error());
   }
   watch_interrupts();
-  file_thread files;
-  file_thread bodies;
-  api_parts parts{(*here)->silo(), (*here)->host(), files, bodies, {}};
+  const runtime::system_clock clock;
+  file_thread files{"logs", clock};
+  file_thread bodies{"large bodies", clock, bodies_waiting_max};
+  file_thread inspections{"inspections", clock};
+  api_parts parts{(*here)->silo(), (*here)->host(), files, bodies, inspections, {}};
   http::router routes;
   add_api(routes, parts);
-  const runtime::system_clock clock;
   const auto from = boost::asio::ip::make_address(listen->address).is_loopback()
                         ? http::reach::loopback
                         : http::reach::network;
@@ -260,6 +299,7 @@ exit_code run_dev(const option_values& options, const std::vector<std::string>&)
                (*here)->data_directory().string());
   wait_for_interrupt();
   logger->info("stopping");
+  const stop_limit limit;
   server.stop(std::chrono::seconds{5});
   (*here)->stop();
   return exit_code::ok;

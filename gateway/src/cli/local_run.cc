@@ -97,8 +97,10 @@ exit_code local_run::finish(bool interrupted) {
   }
   const auto tail = [this](const std::string& task, std::uint32_t attempt,
                            std::uint32_t lines) -> std::optional<error_tail> {
+    const auto log = here_.host().processes().open_log(here_.host().token_of(run_, task, attempt),
+                                                       actors::output_stream::standard_error);
+    const auto end = log ? log->tail_lines(lines, failure_bytes) : log.error();
     const auto file = here_.host().logs_of(run_, task, attempt).standard_error;
-    const auto end = actors::tail_log_lines(file, lines, failure_bytes);
     return end ? std::optional{error_tail{file.string(), end->bytes}} : std::nullopt;
   };
   const auto code = last_words.show(view_, json_of(status->run()), tail);
@@ -133,16 +135,17 @@ void local_run::print_answers() {
         needed.contains(std::string_view{task.getTask().cStr()})) {
       return;
     }
-    const auto file =
-        here_.host().logs_of(run_, task.getName().cStr(), task.getAttempt()).standard_output;
+    const auto log = here_.host().processes().open_log(
+        here_.host().token_of(run_, task.getName().cStr(), task.getAttempt()),
+        actors::output_stream::standard_output);
     std::uint64_t offset = 0;
-    for (;;) {
-      const auto chunk = actors::read_log(file, offset, std::size_t{64} << 10U);
-      if (!chunk || chunk->bytes.empty()) {
+    while (log) {
+      const auto chunk = log->read(offset, std::size_t{64} << 10U);
+      if (!chunk || (chunk->bytes.empty() && chunk->dropped == 0)) {
         break;
       }
       offset = chunk->next_offset;
-      std::cout << chunk->bytes;
+      std::cout << (chunk->dropped > 0 ? actors::dropped_text(chunk->dropped) : "") << chunk->bytes;
     }
   });
   std::cout.flush();

@@ -42,7 +42,8 @@ tasks:
   const auto detail = here.silo->call(ref<schemas::Task>(run + "/join").describe());
   REQUIRE(detail);
   CHECK(detail->attempts()[0].getStdoutTail() == "good day a\ngood day b\ngood day c\n");
-  CHECK(fs::exists(here.host->logs_of(run, "count[1]", 1).standard_output));
+  CHECK(fs::exists(here.host->logs_of(run, "join", 1).standard_output));
+  CHECK_FALSE(fs::exists(here.host->logs_of(run, "count[1]", 1).standard_output));  // it is silent
 }
 
 TEST_CASE("a fan-out over nothing is done, and tells so") {
@@ -300,8 +301,9 @@ tasks:
       for (unsigned at = 0; at < width; ++at) {
         const auto task = first_of(here, at);
         granted += task && task->attempts().size() == 1 ? 1 : 0;
-        std::ifstream log{here.host->logs_of(run, name(at), 1).standard_output};
-        begun += log.peek() == 'b' ? 1 : 0;
+        const auto log = here.host->processes().open_log(here.host->token_of(run, name(at), 1),
+                                                         output_stream::standard_output);
+        begun += log && log->size() > 0 ? 1 : 0;
       }
       return granted == width && begun == slots;
     });
@@ -605,6 +607,75 @@ tasks:
   CHECK(here.task(run, "tidy").task().getState() == TaskState::FAILED);
 }
 
+TEST_CASE("a run that writes no file leaves none") {
+  temporary_folder data;
+  std::string shared;
+  std::string apart;
+  {
+    node here{data.path};
+    const std::string tasks =
+        "tasks: [{name: a, run: 'true'}, {name: b, needs: [a], run: 'true'}]\n";
+    shared = here.submit("name: quiet\n" + tasks);
+    apart = here.submit("name: apart\nworkspace: task\n" + tasks);
+    CHECK(here.wait(shared) == RunState::SUCCEEDED);
+    CHECK(here.wait(apart) == RunState::SUCCEEDED);
+    for (const auto& run : {shared, apart}) {
+      CHECK_FALSE(fs::exists(here.host->workspace_of(run)));
+    }
+    // Its empty directory is the next one's.
+    const auto next = here.submit("name: next\ntasks: [{name: a, run: ls -A; echo x > file}]\n");
+    CHECK(here.wait(next) == RunState::SUCCEEDED);
+    CHECK(fs::exists(here.host->workspace_of(next) / "file"));
+    CHECK_FALSE(fs::exists(here.host->logs_of(next, "a", 1).standard_output));
+  }
+  for (const auto* folder : {"logs", "workspaces", "attempts"}) {
+    for (const auto& run : {shared, apart}) {
+      CHECK_FALSE(fs::exists(data.path / folder / run));
+    }
+  }
+}
+
+// Method: what a task does to its output file, the run's workspace or its own directory must end as
+// the table says, and a run beside it must not notice.
+TEST_CASE("a task that replaces what it was given harms itself only, and is told") {
+  struct harm {
+    const char* command;
+    TaskState end;
+    const char* reason;
+  };
+  constexpr auto out = "the output file was replaced by ";
+  const harm table[] = {
+      {"rm -f \"$MILLRACE_OUTPUT\"; mkfifo \"$MILLRACE_OUTPUT\"", TaskState::FAILED, "a pipe"},
+      {"rm -f \"$MILLRACE_OUTPUT\"; mkdir \"$MILLRACE_OUTPUT\"", TaskState::FAILED, "a directory"},
+      {"ln -sf /etc/passwd \"$MILLRACE_OUTPUT\"", TaskState::FAILED, "a symbolic link"},
+  };
+  temporary_folder data;
+  node here{data.path};
+  for (const auto& each : table) {
+    CAPTURE(each.command);
+    const auto run = here.submit("name: harm\ntasks:\n  - name: a\n    run: |\n      " +
+                                 std::string{each.command} + "\n");
+    CHECK(here.wait(run) == RunState::FAILED);
+    const auto task = here.task(run, "a");
+    CHECK(task.task().getState() == each.end);
+    CHECK(text_of(task.task().getReason()) ==
+          out + std::string{each.reason} + "; write to $MILLRACE_OUTPUT, do not replace it");
+  }
+  const auto moved = here.submit(R"yaml(name: moved
+tasks:
+  - {name: a, run: 'cd /; rm -r "$MILLRACE_WORKSPACE"; mkfifo "$MILLRACE_WORKSPACE"'}
+  - {name: b, needs: [a], run: 'true'}
+)yaml");
+  CHECK(here.wait(moved) == RunState::FAILED);
+  CHECK(here.task(moved, "a").task().getState() == TaskState::SUCCEEDED);
+  CHECK(here.task(moved, "b").task().getState() == TaskState::ERRORED);
+  CHECK(text_of(here.task(moved, "b").task().getReason()) ==
+        "could not start: the workspace " + moved +
+            " is a pipe, not a directory; remove what a task has put in its place");
+  const auto well = here.submit("name: well\ntasks: [{name: a, run: 'true'}]\n");
+  CHECK(here.wait(well) == RunState::SUCCEEDED);
+}
+
 TEST_CASE("an ended run is removed with its tasks and files, one that runs is not") {
   temporary_folder data;
   std::string run;
@@ -612,7 +683,7 @@ TEST_CASE("an ended run is removed with its tasks and files, one that runs is no
     node here{data.path};
     run = here.submit(R"yaml(name: gone
 tasks:
-  - {name: a, run: echo a; sleep 600, grace_period: 10ms}
+  - {name: a, run: echo a; echo a > file; sleep 600, grace_period: 10ms}
   - {name: b, needs: [a], run: echo}
 )yaml");
     here.wait_until_running(run, "a");

@@ -79,9 +79,12 @@ TEST_CASE("silo that is killed" * doctest::skip()) {
   what = f.shell("long", "trap '' TERM HUP; sleep 1000 & printf '%8d%8d' $$ $!; wait");
   REQUIRE(supervisor.start(what, [](process_exit) {}));
   std::promise<void> printed;
-  REQUIRE(supervisor.watch_log(stdout_file(what), 15, [&](log_event) { printed.set_value(); }));
+  REQUIRE(supervisor.watch_log("long", output_stream::standard_output, 15,
+                               [&](log_event) { printed.set_value(); }));
   await(printed.get_future());
-  const auto chunk = read_log(stdout_file(what), 0, 16);
+  const auto log = supervisor.open_log("long", output_stream::standard_output);
+  REQUIRE(log);
+  const auto chunk = log->read(0, 16);
   REQUIRE(chunk);
   const crash_report told{std::stoi(chunk->bytes.substr(0, 8)), std::stoi(chunk->bytes.substr(8)),
                           supervisor.stats().guard};

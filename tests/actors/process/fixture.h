@@ -15,13 +15,13 @@
 
 #include "millrace/actors/process.h"
 #include "millrace/actors/process_log.h"
-#include "process/unique_fd.h"
+#include "millrace/runtime/unique_fd.h"
 
 namespace millrace::actors::testing {
 
 using namespace std::chrono_literals;
-using process_detail::unique_fd;
 using runtime::errc;
+using runtime::unique_fd;
 
 /// Long enough for a loaded machine; no test takes that long unless it fails.
 inline constexpr auto patience = 60s;
@@ -90,7 +90,6 @@ struct fixture {
     made.argv = std::move(argv);
     made.environment = {"PATH=/usr/bin:/bin"};
     made.working_directory = directory.path();
-    made.log_directory = directory.path() / "logs";
     return made;
   }
 
@@ -116,15 +115,24 @@ struct fixture {
     return started.error();
   }
 
-  /// The first `count` bytes of a log that is being written.
-  std::string read_growing(const std::filesystem::path& file, std::size_t count) const {
+  log_file log(const std::string& token,
+               output_stream stream = output_stream::standard_output) const {
+    auto opened = supervisor->open_log(token, stream);
+    if (!opened) {
+      FAIL(opened.error().to_string());
+    }
+    return *std::move(opened);
+  }
+
+  /// The first `count` bytes of a standard output that is being written.
+  std::string read_growing(const std::string& token, std::size_t count) const {
     std::string bytes;
     while (bytes.size() < count) {
       auto promise = std::make_shared<std::promise<log_event>>();
-      REQUIRE(supervisor->watch_log(file, bytes.size(),
+      REQUIRE(supervisor->watch_log(token, output_stream::standard_output, bytes.size(),
                                     [promise](log_event event) { promise->set_value(event); }));
       const auto event = await(promise->get_future());
-      const auto chunk = read_log(file, bytes.size(), count - bytes.size());
+      const auto chunk = log(token).read(bytes.size(), count - bytes.size());
       REQUIRE(chunk);
       bytes += chunk->bytes;
       if (event == log_event::ended) {
@@ -136,7 +144,7 @@ struct fixture {
 
   /// The process id that a running command prints with `printf '%8d'`.
   pid_t printed_pid(const process_spec& what) const {
-    return std::stoi(read_growing(stdout_file(what), 8));
+    return std::stoi(read_growing(what.token, 8));
   }
 };
 

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: MIT
 #include "millrace/actors/process_outputs.h"
 
+#include <fcntl.h>
+
 #include "fixture.h"
 
 namespace millrace::actors::testing {
@@ -73,21 +75,24 @@ TEST_CASE("logs are read in pieces and from their end") {
   const scratch_directory directory;
   const auto file = directory.path() / "log";
   { std::ofstream{file} << "one\ntwo\nthree"; }
-  auto chunk = read_log(file, 0, 4);
+  const log_file log{unique_fd{::open(file.c_str(), O_RDONLY | O_CLOEXEC)}};
+  auto chunk = log.read(0, 4);
   REQUIRE(chunk);
   CHECK(chunk->bytes == "one\n");
   CHECK(chunk->next_offset == 4);
   CHECK_FALSE(chunk->at_end);
-  chunk = read_log(file, 4, 100);
+  chunk = log.read(4, 100);
   CHECK(chunk->bytes == "two\nthree");
   CHECK(chunk->at_end);
-  CHECK(read_log(file, 99, 1)->at_end);
-  CHECK(tail_log_bytes(file, 3)->bytes == "ree");
-  CHECK(tail_log_lines(file, 2, 100)->bytes == "two\nthree");
-  CHECK(tail_log_lines(file, 9, 100)->bytes == "one\ntwo\nthree");
-  CHECK(tail_log_lines(file, 2, 7)->bytes == "o\nthree");
-  CHECK(tail_log_lines(file, 0, 100)->bytes.empty());
-  CHECK(read_log(directory.path() / "none", 0, 1).error().code() == errc::not_found);
+  CHECK(log.read(99, 1)->at_end);
+  CHECK(log.tail_bytes(3)->bytes == "ree");
+  CHECK(log.tail_lines(2, 100)->bytes == "two\nthree");
+  CHECK(log.tail_lines(9, 100)->bytes == "one\ntwo\nthree");
+  CHECK(log.tail_lines(2, 7)->bytes == "o\nthree");
+  CHECK(log.tail_lines(0, 100)->bytes.empty());
+  CHECK(log.tail_lines(2, 100)->offset == 4);
+  CHECK(log.size() == 13);
+  CHECK(log.dropped() == 0);
 }
 
 TEST_CASE("each maximal ill-formed part becomes one replacement character") {

@@ -90,11 +90,19 @@ TEST_CASE("the child has the given environment, directory and descriptors and no
   fixture f;
   auto listing = f.spec("a1", {"env"});
   listing.environment = {"PATH=/usr/bin:/bin", "A=1", "B=x y=z"};
-  CHECK(f.run(listing).standard_output.tail == "PATH=/usr/bin:/bin\nA=1\nB=x y=z\n");
+  const auto own = [&](const std::string& token) {
+    const auto files = (f.directory.path() / "state/files" / token).string();
+    return "MILLRACE_OUTPUT=" + files + "/output\nTMPDIR=" + files + "/tmp\n";
+  };
+  CHECK(f.run(listing).standard_output.tail == "PATH=/usr/bin:/bin\nA=1\nB=x y=z\n" + own("a1"));
 
   auto bare = f.spec("a2", {"env"});
   bare.environment.clear();
-  CHECK(f.run(bare).standard_output.tail.empty());
+  CHECK(f.run(bare).standard_output.tail == own("a2"));
+
+  auto chosen = f.spec("a5", {"/bin/sh", "-c", "echo $TMPDIR"});
+  chosen.environment = {"TMPDIR=/elsewhere"};
+  CHECK(f.run(chosen).standard_output.tail == "/elsewhere\n");
 
   const auto here = f.run(f.shell("a3", "pwd; cat; readlink /proc/self/fd/0"));
   CHECK(here.standard_output.tail == f.directory.path().string() + "\n/dev/null\n");
@@ -219,7 +227,7 @@ TEST_CASE("output that is not UTF-8 stays raw in the file and is readable in the
   CHECK(f.run(what).standard_output.tail ==
         "a\xef\xbf\xbd"
         "b\xc3\xa9\xef\xbf\xbd");
-  const auto raw = read_log(stdout_file(what), 0, 100);
+  const auto raw = f.log("a1").read(0, 100);
   REQUIRE(raw);
   CHECK(raw->bytes ==
         "a\xff"
@@ -233,14 +241,6 @@ TEST_CASE("a hundred megabytes of output cost a bounded tail") {
   CHECK(report.standard_output.bytes == 100'000'004);
   CHECK(report.standard_output.tail.size() == 65536);
   CHECK(report.standard_output.tail.ends_with("xxend\n"));
-}
-
-TEST_CASE("an attempt that writes over the limit is ended") {
-  fixture f;
-  f.open({.state_directory = {}, .log_bytes_max = 100'000});
-  const auto report = f.run(f.spec("a1", {"yes"}));
-  CHECK(report.outcome == process_outcome::log_limit);
-  CHECK(report.standard_output.bytes > 100'000);
 }
 
 // Method: a reserve larger than any disk.
@@ -285,7 +285,9 @@ TEST_CASE("stopping cancels what runs, reports it and refuses the rest") {
   CHECK(first.get().outcome == process_outcome::cancelled);
   REQUIRE(second.wait_for(0s) == std::future_status::ready);
   CHECK(f.refusal(f.shell("a3", "true")).code() == errc::unavailable);
-  CHECK(f.supervisor->watch_log("x", 0, [](log_event) {}).error().code() == errc::unavailable);
+  CHECK(f.supervisor->watch_log("x", output_stream::standard_output, 0, [](log_event) {})
+            .error()
+            .code() == errc::unavailable);
   f.supervisor->stop();
 }
 
@@ -348,13 +350,13 @@ TEST_CASE("a follower hears of growth and of the end") {
   REQUIRE(::mkfifo(go.c_str(), 0600) == 0);
   const auto what = f.shell("a1", "printf one; read line < go; printf two");
   auto ended = f.start(what);
-  CHECK(f.read_growing(stdout_file(what), 3) == "one");
+  CHECK(f.read_growing("a1", 3) == "one");
   { std::ofstream{go} << "\n"; }
-  CHECK(f.read_growing(stdout_file(what), 100) == "onetwo");
+  CHECK(f.read_growing("a1", 100) == "onetwo");
   CHECK(await(std::move(ended)).exit_code == 0);
 
   auto promise = std::make_shared<std::promise<log_event>>();
-  REQUIRE(f.supervisor->watch_log(stdout_file(what), 6,
+  REQUIRE(f.supervisor->watch_log("a1", output_stream::standard_output, 6,
                                   [promise](log_event event) { promise->set_value(event); }));
   CHECK(await(promise->get_future()) == log_event::ended);
 }

@@ -52,7 +52,7 @@ public:
     REQUIRE(opened);
     host_ = *std::move(opened);
     REQUIRE(here_.start());
-    parts_.emplace(api_parts{here_, *host_, files_, bodies_, {}});
+    parts_.emplace(api_parts{here_, *host_, files_, bodies_, inspections_, {}});
     add_actor_routes(routes_, *parts_);
   }
   served_counters(const served_counters&) = delete;
@@ -108,8 +108,10 @@ private:
   std::string directory_;
   runtime::silo here_{runtime::make_memory_storage(), {.threads = 1}};
   std::unique_ptr<actors::pipeline_host> host_;
-  file_thread files_;
-  file_thread bodies_;
+  const runtime::system_clock clock_for_files_;
+  file_thread files_{"logs", clock_for_files_};
+  file_thread bodies_{"bodies", clock_for_files_};
+  file_thread inspections_{"inspections", clock_for_files_};
   std::optional<api_parts> parts_;
   http::router routes_;
 };

@@ -61,9 +61,11 @@ struct some_routes {
   testing::test_silo silo{[this](runtime::silo& here) {
     host = *actors::pipeline_host::open({.data_directory = folder.path}, here);
   }};
-  file_thread files;
-  file_thread bodies;
-  api_parts parts{silo.here(), *host, files, bodies, {}};
+  const runtime::system_clock clock;
+  file_thread files{"logs", clock};
+  file_thread bodies{"large bodies", clock, bodies_waiting_max};
+  file_thread inspections{"inspections", clock};
+  api_parts parts{silo.here(), *host, files, bodies, inspections, {}};
   http::router routes;
 };
 
@@ -92,7 +94,7 @@ TEST_CASE("a large body is not read on the thread that brought it") {
 TEST_CASE("large bodies that wait to be read have a bound") {
   some_routes here;
   std::promise<void> gate;
-  here.bodies.post([opened = gate.get_future().share()] { opened.wait(); });
+  here.bodies.go_on([opened = gate.get_future().share()] { opened.wait(); });
   std::vector<std::shared_ptr<client>> waiting;
   auto refused = 0;
   for (int each = 0; each < 100; ++each) {

@@ -36,7 +36,7 @@ public:
     auto opened = node::open({.data_directory = folder_, .slots = 2});
     REQUIRE(opened);
     node_ = *std::move(opened);
-    parts_.emplace(api_parts{node_->silo(), node_->host(), files_, bodies_, {}});
+    parts_.emplace(api_parts{node_->silo(), node_->host(), files_, bodies_, inspections_, {}});
     add_api(routes_, *parts_);
     server_.emplace(http::server_options{}, routes_.as_handler(), clock_);
     const auto port = server_->start();
@@ -101,8 +101,9 @@ private:
   std::filesystem::path folder_;
   runtime::system_clock clock_;
   std::unique_ptr<node> node_;
-  file_thread files_;
-  file_thread bodies_;
+  file_thread files_{"logs", clock_};
+  file_thread bodies_{"bodies", clock_};
+  file_thread inspections_{"inspections", clock_};
   std::optional<api_parts> parts_;
   http::router routes_;
   std::optional<http::server> server_;

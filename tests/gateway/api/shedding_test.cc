@@ -1,9 +1,11 @@
 // SPDX-License-Identifier: MIT
 // Overload, as clients see it: what is too much is refused with a hint, the rest goes on.
+#include <atomic>
 #include <future>
 #include <memory>
 #include <nlohmann/json.hpp>
 #include <string>
+#include <thread>
 #include <vector>
 
 #include "api/api.h"
@@ -56,6 +58,19 @@ public:
     return done;
   }
   std::uint64_t refused() { return silo_.here().stats().overloaded_total; }
+  actors::pipeline_host& host() { return *host_; }
+  // Keeps a thread busy until the promise is kept, and returns when it is.
+  void hold(file_thread& thread, std::shared_future<void> until) {
+    std::promise<void> begun;
+    REQUIRE(thread.post([until, &begun] {
+      begun.set_value();
+      until.wait();
+    }));
+    begun.get_future().wait();
+  }
+  file_thread& files() { return files_; }
+  file_thread& inspections() { return inspections_; }
+  void pass(std::chrono::seconds time) { clock_.offset = clock_.offset.load() + time; }
   testing::faulty_storage& rows() { return silo_.rows(); }
   std::uint16_t port() const { return server_.port; }
 
@@ -80,9 +95,20 @@ private:
   std::unique_ptr<actors::pipeline_host> host_;
   testing::test_silo silo_{[this](runtime::silo& here) { prepare(here); },
                            {.mailbox_messages_max = mailbox_max}};
-  file_thread files_;
-  file_thread bodies_;
-  api_parts parts_{silo_.here(), *host_, files_, bodies_, {}};
+  // The kernel's clock, set forward by hand.
+  struct moved_clock final : runtime::clock {
+    [[nodiscard]] runtime::wall_time wall() const override { return base.wall() + offset.load(); }
+    [[nodiscard]] runtime::steady_time steady() const override {
+      return base.steady() + offset.load();
+    }
+    runtime::system_clock base;
+    std::atomic<runtime::duration> offset{};
+  };
+  moved_clock clock_;
+  file_thread files_{"logs", clock_};
+  file_thread bodies_{"bodies", clock_};
+  file_thread inspections_{"inspections", clock_};
+  api_parts parts_{silo_.here(), *host_, files_, bodies_, inspections_, {}};
   http::router routes_;
   http::running server_{routes()};
 };
@@ -117,6 +143,72 @@ TEST_CASE("a busy actor refuses what its mailbox has no room for, others answer,
   const auto answer = server.send(method::post, "/api/v1/actors/counter/busy/get", "{}");
   CHECK(answer.status == 200);
   CHECK(nlohmann::json::parse(answer.body)["total"] == 2);  // nothing refused was done
+}
+
+TEST_CASE("inspections that wait hold up neither logs nor figures, and too many are refused") {
+  busy_server server;
+  std::promise<void> over;
+  server.hold(server.inspections(), over.get_future().share());
+  for (std::size_t at = 0; at < file_thread::waiting_max_default; ++at) {
+    REQUIRE(server.inspections().post([] {}));
+  }
+  server.check_refused(method::get, "/api/v1/dead-letters");
+  server.check_refused(method::del, "/api/v1/dead-letters/counter/a/1");
+  CHECK(server.status(method::get, "/metrics") == 200);
+  CHECK(server.status(method::get, "/readyz") == 200);
+  over.set_value();
+  std::promise<void> drained;
+  server.inspections().go_on([&] { drained.set_value(); });
+  drained.get_future().wait();
+  CHECK(server.status(method::get, "/api/v1/dead-letters") == 200);
+}
+
+TEST_CASE("a thread for logs that makes no progress is told, and refuses what it has no room for") {
+  busy_server server;
+  std::promise<void> over;
+  server.hold(server.files(), over.get_future().share());
+  CHECK(server.status(method::get, "/readyz") == 200);
+  server.pass(std::chrono::seconds{6});
+  const auto told = server.send(method::get, "/readyz");
+  CHECK(told.status == 503);
+  CHECK(told.body.find("the thread that reads logs has made no progress for 6 s") !=
+        std::string::npos);
+  for (std::size_t at = 0; at < file_thread::waiting_max_default; ++at) {
+    REQUIRE(server.files().post([] {}));
+  }
+  server.check_refused(method::get, "/metrics");
+  over.set_value();
+  std::promise<void> drained;
+  server.files().go_on([&] { drained.set_value(); });
+  drained.get_future().wait();
+  CHECK(server.status(method::get, "/readyz") == 200);
+  CHECK(server.status(method::get, "/metrics") == 200);
+}
+
+// Method: the attempt prints nothing, so that nothing but the closed connection ends the wait.
+TEST_CASE("a follower of a quiet log that leaves is forgotten at once") {
+  busy_server server;
+  REQUIRE(server.host().join());
+  REQUIRE(server.status(method::put, "/api/v1/projects/p/pipelines/quiet",
+                        "name: quiet\ntasks: [{name: a, run: sleep 600, grace_period: 0s}]\n") ==
+          201);
+  const std::string run = nlohmann::json::parse(
+      server.send(method::post, "/api/v1/projects/p/pipelines/quiet/runs").body)["run"];
+  const auto wait_for = [&](std::uint32_t waiters) {
+    const auto limit = std::chrono::steady_clock::now() + std::chrono::seconds{20};
+    while (server.host().processes().stats().log_waiters != waiters &&
+           std::chrono::steady_clock::now() < limit) {
+      std::this_thread::yield();
+    }
+    CHECK(server.host().processes().stats().log_waiters == waiters);
+  };
+  http::wire follower{server.port()};
+  follower.send("GET /api/v1/runs/" + run +
+                "/tasks/a/logs?follow=true HTTP/1.1\r\nHost: localhost\r\n\r\n");
+  wait_for(1);
+  follower.leave();
+  wait_for(0);
+  server.host().stop();
 }
 
 TEST_CASE("while the disk is behind writes are refused, reads and probes answered") {

@@ -40,9 +40,11 @@ struct served_counters {
   std::unique_ptr<actors::pipeline_host> host =
       *actors::pipeline_host::open({.data_directory = folder.path}, other);
   testing::counter_silo counters;
-  file_thread files;
-  file_thread bodies;
-  api_parts parts{counters.here(), *host, files, bodies, {}};
+  const runtime::system_clock clock_for_files;
+  file_thread files{"logs", clock_for_files};
+  file_thread bodies{"bodies", clock_for_files};
+  file_thread inspections{"inspections", clock_for_files};
+  api_parts parts{counters.here(), *host, files, bodies, inspections, {}};
   http::router routes;
   std::optional<http::running> server;
 };

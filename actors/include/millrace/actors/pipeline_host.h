@@ -2,8 +2,8 @@
 // Pipeline host: makes a silo run pipelines.
 //
 // It adds the pipeline actors to a silo and runs this machine's share of their attempts as
-// processes. All of its files lie in one data directory: `workspaces/`, `logs/`, `outputs/` and the
-// attempt table `executor/`.
+// processes. All of its files lie in one data directory: `workspaces/`, `logs/`, `attempts/` (what
+// running ones have open) and the attempt table `executor/`.
 #pragma once
 
 #include <filesystem>
@@ -29,7 +29,7 @@ struct pipeline_host_options {
   std::function<void(std::string_view)> warn = {};
 };
 
-/// The log files of an attempt.
+/// The log files of an attempt. Names for people: `process_supervisor::open_log` opens.
 struct attempt_logs {
   std::filesystem::path standard_output;
   std::filesystem::path standard_error;
@@ -51,20 +51,30 @@ public:
   ~pipeline_host();
 
   /// Reports what an earlier life left and offers the slots. Requires: `home` has been started.
-  /// Errors: those of a call; then nothing has been offered, and the next life reports again.
+  /// What cannot be stored yet, for example on a full disk, is tried again in the background:
+  /// `trouble` tells until it is done. A report that fails for 10 s is put aside with a warning.
+  /// Errors: those of a call that no repetition mends; then nothing has been offered.
   [[nodiscard]] runtime::result<void> join();
 
   /// Ends the running attempts without reporting them: the next life starts them again. Call it
   /// before the silo is stopped. Idempotent.
   void stop();
 
-  /// Where the output of an attempt lies; the files may not exist yet.
+  /// How `processes` calls an attempt.
+  [[nodiscard]] static std::string token_of(std::string_view run, std::string_view task_instance,
+                                            std::uint32_t attempt);
+
+  /// Where the output of an attempt lies once it has ended; not what was empty.
   [[nodiscard]] attempt_logs logs_of(std::string_view run, std::string_view task_instance,
                                      std::uint32_t attempt) const;
 
   [[nodiscard]] std::filesystem::path workspace_of(std::string_view run) const;
 
   [[nodiscard]] process_supervisor& processes();
+
+  /// How long the executor has been at what it does now; 0 while it waits. It grows when it is
+  /// stuck, for example on a disk that does not answer.
+  [[nodiscard]] runtime::duration busy() const;
 
   /// Why the results of attempts cannot be stored at the moment; nothing while they can. They are
   /// kept and stored later.

@@ -7,6 +7,11 @@
 // nothing outlives the silo: a guard process kills every group when the silo dies, and the attempt
 // table on disk lets the next life fence what even the guard missed.
 //
+// Each attempt has a directory of its own, `<token>` in `attempt_directory`, with the files that
+// its command writes (`output`, `stdout`, `stderr`) and `tmp`. A command can reach and damage all
+// of them: they are read through the descriptors by which they were made, or looked at before they
+// are opened, so that nothing put in their place holds or misleads the silo.
+//
 // A process that leaves its group on purpose (`setsid`) is out of reach: only a cgroup holds it.
 // Needs Linux 5.9 or newer (pidfds, close_range) and a mounted /proc.
 #pragma once
@@ -22,6 +27,7 @@
 #include <string_view>
 #include <vector>
 
+#include "millrace/actors/process_log.h"
 #include "millrace/runtime/clock.h"
 #include "millrace/runtime/result.h"
 
@@ -32,6 +38,9 @@ inline constexpr std::size_t attempt_token_bytes_max = 128;
 
 /// What attempts leave free on a disk: four measurements' worth of writing at 250 MB/s.
 inline constexpr std::uint64_t disk_reserve_bytes_default = std::uint64_t{256} << 20U;
+
+/// What is kept of the output of one attempt.
+inline constexpr std::uint64_t log_bytes_default = std::uint64_t{64} << 20U;
 
 /// What to run, and within which bounds.
 struct process_spec {
@@ -44,14 +53,11 @@ struct process_spec {
   /// `working_directory`. See `shell_command` for shell text.
   std::vector<std::string> argv;
 
-  /// The whole environment as `KEY=value`; nothing is added, nothing of ours is inherited.
+  /// The environment as `KEY=value`. `MILLRACE_OUTPUT` is added and, unless it is given, `TMPDIR`:
+  /// a file and a directory of the attempt's own. Nothing of ours is inherited.
   std::vector<std::string> environment;
 
   std::filesystem::path working_directory;
-
-  /// Where `<token>.stdout` and `<token>.stderr` go; created when missing. The files are appended
-  /// to and belong to the caller afterwards.
-  std::filesystem::path log_directory;
 
   /// Counted from the start. Absent: no limit.
   std::optional<runtime::duration> timeout;
@@ -63,17 +69,14 @@ struct process_spec {
 /// The argv that runs `text` with `/bin/sh -c`.
 [[nodiscard]] std::vector<std::string> shell_command(std::string text);
 
-/// Where the output of an attempt lies.
-[[nodiscard]] std::filesystem::path stdout_file(const process_spec& spec);
-[[nodiscard]] std::filesystem::path stderr_file(const process_spec& spec);
-
 /// Why an attempt ended. Numbers are kept in the attempt table.
 enum class process_outcome : std::uint8_t {
   exited = 1,     ///< By itself; `exit_code` tells how.
   signalled = 2,  ///< Killed by a signal that the supervisor did not send.
   timed_out = 3,  ///< The supervisor ended it: `timeout` passed.
   cancelled = 4,  ///< The supervisor ended it: `cancel` or `stop`.
-  log_limit = 5,  ///< The supervisor ended it: a stream grew over `log_bytes_max`.
+  log_limit = 5,  ///< The supervisor ended it: a stream grew over its bound on a file system that
+                  ///< cannot drop the middle of a file.
   disk_full = 6,  ///< The supervisor ended it: a stream grew on a disk nearly full.
 };
 
@@ -81,8 +84,9 @@ enum class process_outcome : std::uint8_t {
 
 /// What is known of one output stream when its attempt has ended.
 struct process_stream {
-  std::uint64_t bytes = 0;  ///< Size of the file.
-  std::string tail;         ///< Its end, as UTF-8: U+FFFD stands for what is not. The file is raw.
+  std::uint64_t bytes = 0;    ///< Written in all.
+  std::uint64_t dropped = 0;  ///< Of these, from the middle: see `log_bytes_max`.
+  std::string tail;  ///< Its end, as UTF-8: U+FFFD stands for what is not. The file is raw.
 };
 
 /// The report of an ended attempt.
@@ -101,6 +105,11 @@ struct process_exit {
   std::optional<std::uint64_t> max_rss_bytes;
   process_stream standard_output;
   process_stream standard_error;
+  /// What the command wrote to `$MILLRACE_OUTPUT`, at most `output_bytes_max` + 1 bytes of it; read
+  /// only when it exited with 0.
+  /// Errors: `failed_precondition` when the file that was made for it is not there any more; the
+  /// text says what is in its place.
+  runtime::result<std::string> output = std::string{};
 };
 
 /// What became of an attempt that an earlier life of this state directory had not acknowledged.
@@ -115,21 +124,35 @@ struct recovered_attempt {
   process_outcome outcome = process_outcome::exited;  ///< Only if `ended`; so the next two.
   std::optional<int> exit_code;
   std::optional<int> signal;
+  process_stream standard_output;  ///< These as in `process_exit`.
+  process_stream standard_error;
+  runtime::result<std::string> output = std::string{};
 };
 
 /// Bounds of a supervisor.
 struct process_options {
   /// Holds the attempt table. One supervisor at a time uses a directory; created when missing.
   std::filesystem::path state_directory;
-  /// Attempts that run or wait for `acknowledge`. Each running one holds three file descriptors.
+  /// Where attempts have their directories while they run. Empty: `files` in the state directory.
+  std::filesystem::path attempt_directory = {};
+  /// Where output is kept: `<folder>/<token>.stdout` and `.stderr`, the folder being the token up
+  /// to its first dot. Only what is not empty; it belongs to the caller once its attempt has ended.
+  /// Empty: `logs` in the state directory.
+  std::filesystem::path log_directory = {};
+  /// Attempts that run or wait for `acknowledge`. Each running one holds five file descriptors.
   std::uint32_t attempts_max = 4096;
   std::size_t tail_bytes_max = std::size_t{64} << 10U;
-  /// A stream is measured four times a second, so a file ends up larger by what the disk takes in
-  /// 250 ms and, if SIGTERM is ignored, in `grace`.
-  std::uint64_t log_bytes_max = std::uint64_t{1} << 30U;
+  /// What is kept of the output of one attempt: of each stream half, its first and last quarter;
+  /// the middle is dropped as it grows. Streams are measured four times a second, so a file takes
+  /// more by what is written in 250 ms.
+  std::uint64_t log_bytes_max = log_bytes_default;
   /// An attempt whose output grows while less than this is free on its disk is ended, so that what
   /// the silo itself must write has room. More than a disk takes in 250 ms.
   std::uint64_t disk_reserve_bytes = disk_reserve_bytes_default;
+  /// The longest that `stop` leaves an attempt between SIGTERM and SIGKILL.
+  runtime::duration stop_grace_max = std::chrono::seconds{20};
+  /// Where warnings go (one line, no newline); may be empty. Called from any thread.
+  std::function<void(std::string_view)> warn = {};
 };
 
 struct process_stats {
@@ -139,12 +162,20 @@ struct process_stats {
   std::uint64_t refused = 0;  ///< Failed `start` calls.
   /// 0 when the guard was killed: groups then outlive this silo's death until the next `open`.
   pid_t guard = 0;
+  std::uint32_t log_waiters = 0;  ///< Calls of `watch_log` that were neither answered nor forgotten.
+  /// How long the supervisor's thread has been busy with one round; 0 while it waits.
+  runtime::duration busy{};
 };
 
+enum class output_stream : std::uint8_t { standard_output, standard_error };
+
 enum class log_event : std::uint8_t {
-  grown,  ///< The file has bytes at or after the offset.
+  grown,  ///< There are bytes at or after the offset.
   ended,  ///< No attempt writes it (any more); what is there is all.
 };
+
+/// Names a waiter for a log to grow.
+enum class log_waiter_id : std::uint64_t {};
 
 /// Starts, watches and ends attempts.
 ///
@@ -159,10 +190,10 @@ public:
 
   /// Takes over `options.state_directory`, kills what a previous life left running there, starts
   /// the guard. Call it early: the guard is a fork of this process as it is now, without its file
-  /// descriptors but with its memory, copied on write.
+  /// descriptors but with its memory, copied on write. An attempt whose files or
+  /// processes cannot be put in order is told of by `warn` and does not keep the others.
   ///
-  /// Errors: `conflict` if a living supervisor has the directory; `unavailable` if something left
-  /// running survives SIGKILL for 10 s; `storage_failed`, `out_of_space`.
+  /// Errors: `conflict` if a living supervisor has the directory; `storage_failed`, `out_of_space`.
   /// Requires: `clock` outlives the supervisor.
   [[nodiscard]] static runtime::result<std::unique_ptr<process_supervisor>> open(
       process_options options, const runtime::clock& clock);
@@ -203,17 +234,32 @@ public:
   /// Errors: `not_found`; `failed_precondition` while it runs.
   [[nodiscard]] runtime::result<void> acknowledge(std::string_view token);
 
-  /// Calls back once: when `file` is longer than `offset` or no running attempt writes it.
-  /// Requires: `file` as `stdout_file` or `stderr_file` spells it.
+  /// The output of an attempt, while it grows or as it was kept.
+  /// Errors: `not_found` if nothing is kept: it wrote nothing, or there was no such attempt;
+  /// `failed_precondition` if something else is in its place; `storage_failed`. Threading, cost:
+  /// blocks on the disk, not on what a task does.
+  [[nodiscard]] runtime::result<log_file> open_log(std::string_view token,
+                                                   output_stream stream) const;
+
+  /// Calls back once: when the stream is longer than `offset` or no running attempt writes it.
   ///
   /// Errors: `unavailable` if stopping; then it is not called back. `stop` fires what is left.
-  [[nodiscard]] runtime::result<void> watch_log(std::filesystem::path file, std::uint64_t offset,
-                                                log_callback on_event);
+  [[nodiscard]] runtime::result<log_waiter_id> watch_log(std::string_view token,
+                                                         output_stream stream, std::uint64_t offset,
+                                                         log_callback on_event);
+
+  /// Drops a waiter, soon and without calling it, unless it is being called just now.
+  void forget_waiter(log_waiter_id waiter);
+
+  /// Removes a tree that attempts wrote, whatever they made of it. What a crash leaves of it, the
+  /// next life removes. Requires: it lies on the file system of the attempt directory, or is small.
+  /// Errors: `failed_precondition` if something cannot be removed. Cost: blocks on the disk.
+  [[nodiscard]] runtime::result<void> remove(const std::filesystem::path& tree);
 
   [[nodiscard]] process_stats stats() const;
 
   /// Refuses new attempts, cancels all, returns when each has ended and was reported.
-  /// Time: up to the longest grace period, longer only for a process stuck in the kernel.
+  /// Time: up to the longest grace period or `stop_grace_max`, whichever is shorter.
   void stop();
 
 private:

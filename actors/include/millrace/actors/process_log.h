@@ -1,39 +1,59 @@
 // SPDX-License-Identifier: MIT
-// Reading the output files of attempts, while they grow or afterwards.
+// Reading the output of attempts, while it grows or afterwards.
 //
-// Files are raw bytes. A follower reads from its offset until `at_end`, then asks
-// `process_supervisor::watch_log` to be told of more.
+// Output is raw bytes. A follower reads from its offset until `at_end`, then asks
+// `process_supervisor::watch_log` to be told of more. Offsets count all that was written, also what
+// was dropped from the middle of a long one.
 #pragma once
 
 #include <cstdint>
-#include <filesystem>
 #include <string>
 #include <string_view>
+#include <utility>
 
 #include "millrace/runtime/result.h"
+#include "millrace/runtime/unique_fd.h"
 
 namespace millrace::actors {
 
-/// A piece of a file.
+/// A piece of an output.
 struct log_chunk {
+  std::uint64_t dropped = 0;  ///< Bytes before `bytes`, from where it was asked for, are gone.
+  std::uint64_t offset = 0;   ///< Of `bytes`.
   std::string bytes;
   std::uint64_t next_offset = 0;  ///< Where to go on reading.
-  bool at_end = false;            ///< The file had no more bytes at that moment.
+  bool at_end = false;            ///< There were no more bytes at that moment.
 };
 
-/// At most `limit` bytes from `offset`; none, and `at_end`, beyond the end.
-/// Errors: `not_found`, `storage_failed`. Cost: blocks on the disk.
-[[nodiscard]] runtime::result<log_chunk> read_log(const std::filesystem::path& file,
-                                                  std::uint64_t offset, std::size_t limit);
+/// One output, open. It stays the same one whatever becomes of its name.
+///
+/// Threading: any. Cost of reading: blocks on the disk; time and memory are those of `limit`.
+class log_file {
+public:
+  /// Requires: `fd` is a regular file, open for reading.
+  explicit log_file(runtime::unique_fd fd) : fd_(std::move(fd)) {}
 
-/// The last `limit` bytes. Errors and cost: as `read_log`.
-[[nodiscard]] runtime::result<log_chunk> tail_log_bytes(const std::filesystem::path& file,
-                                                        std::size_t limit);
+  /// At most `limit` bytes from `offset`; none, and `at_end`, beyond the end.
+  /// Errors: `storage_failed`.
+  [[nodiscard]] runtime::result<log_chunk> read(std::uint64_t offset, std::size_t limit) const;
 
-/// The last `lines` lines, of the last `limit` bytes. A last line without its newline counts.
-/// Errors and cost: as `read_log`.
-[[nodiscard]] runtime::result<log_chunk> tail_log_lines(const std::filesystem::path& file,
-                                                        std::size_t lines, std::size_t limit);
+  /// What is kept of the last `limit` bytes. Errors: as `read`.
+  [[nodiscard]] runtime::result<log_chunk> tail_bytes(std::size_t limit) const;
+
+  /// The last `lines` lines, of the last `limit` bytes. A last line without its newline counts.
+  /// Errors: as `read`.
+  [[nodiscard]] runtime::result<log_chunk> tail_lines(std::size_t lines, std::size_t limit) const;
+
+  /// How many bytes were written in all, and how many of these have been dropped.
+  [[nodiscard]] std::uint64_t size() const;
+  [[nodiscard]] std::uint64_t dropped() const;
+
+private:
+  runtime::unique_fd fd_;
+};
+
+/// The line that stands for bytes that were dropped.
+[[nodiscard]] std::string dropped_text(std::uint64_t bytes);
 
 /// `bytes` with U+FFFD for each maximal ill-formed part (Unicode 15, section 3.9), so the answer is
 /// UTF-8 of at most three times the size.
