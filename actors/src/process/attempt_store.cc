@@ -78,6 +78,7 @@ bool make_reusable(attempt_files& files) {
     }
     return true;
   };
+  ::unlinkat(directory, attempt_store::script_name, 0);
   if (!renew(output_name, files.output) || !renew(stream_names[0], files.streams[0]) ||
       !renew(stream_names[1], files.streams[1]) || !is_private_directory(directory, ".") ||
       !is_private_directory(directory, tmp_name)) {
@@ -241,6 +242,21 @@ attempt_files attempt_store::reopen(const std::string& token, const attempt_mark
     files.streams[at] = open_one(stream_names[at], marks.streams[at]);
   }
   return files;
+}
+
+result<void> attempt_store::write_script(const attempt_files& files, std::string_view text) {
+  const auto script = make_file(files.directory.get(), script_name);
+  if (!script) {
+    return script.error();
+  }
+  while (!text.empty()) {
+    const auto wrote = ::write(script->get(), text.data(), text.size());
+    if (wrote < 0 && errno != EINTR) {
+      return file_failure("cannot write the script of an attempt", errno);
+    }
+    text.remove_prefix(wrote > 0 ? static_cast<std::size_t>(wrote) : 0);
+  }
+  return {};
 }
 
 result<std::string> attempt_store::read_output(const attempt_files& files) {

@@ -108,7 +108,12 @@ std::string_view attempt_slot::name() const {
 }
 
 group_identity attempt_slot::identity() const {
-  return {group.load(std::memory_order_acquire), session, born_not_before, born_not_after};
+  return {group.load(std::memory_order_acquire),
+          session,
+          born_not_before,
+          born_not_after,
+          mark,
+          name()};
 }
 
 attempt_table::attempt_table(attempt_table&& other) noexcept

@@ -43,6 +43,7 @@ struct attempt_slot {
   process_outcome outcome;
   std::uint64_t born_not_before;
   std::uint64_t born_not_after;
+  process_mark mark;  ///< That all its processes bear; 0: those that leave the group are let go.
   attempt_marks files;
   char token[attempt_token_bytes_max];  ///< Padded with NULs.
 

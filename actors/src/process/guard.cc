@@ -26,6 +26,36 @@ void keep_only(int lifeline) {
   close_from(kept + 1);
 }
 
+bool is_stray(pid_t pid, attempt_table& table) {
+  const auto marks = marks_of(pid);
+  token_buffer buffer;
+  const auto token = marks.inner == 0 ? token_of_process(pid, buffer) : std::string_view{};
+  if (marks.inner == 0 && token.empty()) {
+    return false;
+  }
+  for (std::uint32_t index = 0; index < table.size(); ++index) {
+    const auto& slot = table.at(index);
+    if (slot.state == slot_state::running && slot.mark != 0 &&
+        (marks.has(slot.mark) || (!token.empty() && slot.name() == token))) {
+      return true;
+    }
+  }
+  return false;
+}
+
+// Those that have left their group, until a look finds none: one may have forked meanwhile.
+void kill_strays(attempt_table& table) {
+  constexpr int passes_max = 64;
+  constexpr timespec between{.tv_sec = 0, .tv_nsec = 2'000'000};
+  for (int pass = 0; pass < passes_max; ++pass) {
+    const auto killed = kill_each([&table](pid_t pid) { return is_stray(pid, table); });
+    if (killed == 0) {
+      return;
+    }
+    ::nanosleep(&between, nullptr);
+  }
+}
+
 [[noreturn]] void guard_main(int lifeline, attempt_table& table) {
   ::setsid();  // a terminal's Ctrl-C is not for us
   sigset_t all;
@@ -48,6 +78,7 @@ void keep_only(int lifeline) {
       ::kill(-identity.group, SIGKILL);
     }
   }
+  kill_strays(table);
   ::_exit(0);
 }
 

@@ -1,21 +1,25 @@
 // SPDX-License-Identifier: MIT
 #include "process/proc_stat.h"
 
-#include <dirent.h>
+#include <fcntl.h>
 #include <poll.h>
 #include <signal.h>
+#include <sys/resource.h>
 #include <sys/syscall.h>
 #include <time.h>
 
+#include <algorithm>
 #include <array>
 #include <charconv>
+#include <cstddef>
 #include <cstring>
-#include <memory>
 #include <string_view>
 #include <system_error>
 
 namespace millrace::actors::process_detail {
 namespace {
+
+using runtime::unique_fd;
 
 // USER_HZ is 100 on every architecture Debian ships; a part of the kernel's ABI.
 constexpr std::uint64_t nanoseconds_per_tick = 1'000'000'000 / 100;
@@ -62,23 +66,51 @@ bool is_dead(const proc_stat& process) {
   return process.state == 'Z' || process.state == 'X';
 }
 
-// Calls `visit(pid, stat)` for every process until it returns false.
+// Calls `visit(pid)` for every process until it returns false. Not by readdir, which allocates:
+// the guard was forked while other threads may have held that lock.
 template <class Visit>
-void each_process(Visit visit) {
-  const auto close = [](DIR* directory) { ::closedir(directory); };
-  const std::unique_ptr<DIR, decltype(close)> directory{::opendir("/proc"), close};
-  while (const auto* entry = directory ? ::readdir(directory.get()) : nullptr) {
-    pid_t pid = 0;
-    const auto* last = entry->d_name + std::strlen(entry->d_name);
-    if (std::from_chars(entry->d_name, last, pid).ptr != last || pid <= 0) {
-      continue;
-    }
-    const auto process = read_proc_stat(pid);
-    if (process && !visit(pid, *process)) {
+void each_pid(Visit visit) noexcept {
+  struct entry {  // linux_dirent64, see getdents(2)
+    std::uint64_t inode;
+    std::int64_t offset;
+    std::uint16_t length;
+    std::uint8_t type;
+    char name[1];
+  };
+  const unique_fd directory{::open("/proc", O_RDONLY | O_DIRECTORY | O_CLOEXEC)};
+  alignas(entry) std::array<char, 8192> buffer;
+  for (;;) {
+    const auto size = ::syscall(SYS_getdents64, directory.get(), buffer.data(), buffer.size());
+    if (size <= 0) {
       return;
+    }
+    for (std::size_t at = 0; at < static_cast<std::size_t>(size);) {
+      entry found{};
+      std::memcpy(&found, buffer.data() + at, sizeof found);
+      const auto* name = buffer.data() + at + offsetof(entry, name);
+      const auto* last = name + std::strlen(name);
+      pid_t pid = 0;
+      if (std::from_chars(name, last, pid).ptr == last && pid > 0 && !visit(pid)) {
+        return;
+      }
+      at += found.length;
     }
   }
 }
+
+// `/proc/<pid>/<name>` in a buffer: neither allocates nor formats.
+class proc_path {
+public:
+  proc_path(pid_t pid, std::string_view name) noexcept {
+    auto* end = std::to_chars(text_.data() + 6, text_.data() + 18, pid).ptr;
+    *end++ = '/';
+    name.copy(end, name.size());
+  }
+  [[nodiscard]] const char* c_str() const noexcept { return text_.data(); }
+
+private:
+  std::array<char, 40> text_{"/proc/"};
+};
 
 // Whether every process of `dying` ends in time. A pidfd is readable once its process is dead.
 bool await_deaths(const std::vector<unique_fd>& dying, int timeout_ms) {
@@ -105,10 +137,7 @@ std::uint64_t boot_ticks() noexcept {
 }
 
 std::optional<proc_stat> read_proc_stat(pid_t pid) noexcept {
-  std::array<char, 32> path{"/proc/"};
-  auto* end = std::to_chars(path.data() + 6, path.data() + path.size() - 6, pid).ptr;
-  std::memcpy(end, "/stat", 6);
-  const unique_fd file{::open(path.data(), O_RDONLY | O_CLOEXEC)};
+  const unique_fd file{::open(proc_path{pid, "stat"}.c_str(), O_RDONLY | O_CLOEXEC)};
   std::array<char, 1024> text;  // 52 numbers and a name of at most 64 bytes
   const auto size = file ? ::read(file.get(), text.data(), text.size()) : -1;
   return size > 0 ? parse({text.data(), static_cast<std::size_t>(size)}) : std::nullopt;
@@ -124,10 +153,70 @@ leader_state find_leader(const group_identity& identity) noexcept {
   return same ? leader_state::ours : leader_state::stranger;
 }
 
-unique_fd find_living_member(pid_t group) {
+process_marks marks_of(pid_t pid) noexcept {
+  rlimit limit{};
+  if (::prlimit(pid, RLIMIT_LOCKS, nullptr, &limit) != 0) {
+    return {};
+  }
+  const auto mark = [](rlim_t bound) { return bound == RLIM_INFINITY ? process_mark{0} : bound; };
+  return {mark(limit.rlim_cur), mark(limit.rlim_max)};
+}
+
+// Below the hard limit, which a soft one cannot pass, and not 0.
+process_mark first_mark(std::uint64_t bits) noexcept {
+  constexpr process_mark highest = process_mark{1} << 62U;
+  const auto outer = marks_of(0).outer;
+  const auto families =
+      std::max((outer == 0 ? highest : std::min(outer, highest)) >> 32U, process_mark{2}) - 1;
+  return (1 + bits % families) << 32U;
+}
+
+void bear_mark(process_mark mark) noexcept {
+  rlimit limit{};
+  if (mark != 0 && ::syscall(SYS_prlimit64, 0, RLIMIT_LOCKS, nullptr, &limit) == 0) {
+    limit.rlim_cur = mark;
+    limit.rlim_max = limit.rlim_max == RLIM_INFINITY ? mark : limit.rlim_max;
+    ::syscall(SYS_prlimit64, 0, RLIMIT_LOCKS, &limit, nullptr);
+  }
+}
+
+std::string_view token_of_process(pid_t pid, token_buffer& buffer) noexcept {
+  constexpr std::string_view variable = "MILLRACE_TOKEN=";
+  const unique_fd file{::open(proc_path{pid, "environ"}.c_str(), O_RDONLY | O_CLOEXEC)};
+  std::array<char, 4096> piece;
+  std::size_t matched = 0;  // bytes of `variable` that this entry begins with
+  std::size_t taken = 0;    // bytes of its value
+  auto matches = true;
+  for (;;) {
+    const auto got = file ? ::read(file.get(), piece.data(), piece.size()) : -1;
+    if (got <= 0) {
+      return {};
+    }
+    for (const auto byte : std::string_view{piece.data(), static_cast<std::size_t>(got)}) {
+      if (byte == '\0') {
+        if (matches && matched == variable.size() && taken < buffer.size()) {
+          return {buffer.data(), taken};
+        }
+        matched = 0;
+        taken = 0;
+        matches = true;
+      } else if (matches && matched < variable.size()) {
+        matches = byte == variable[matched];
+        ++matched;
+      } else if (matches && taken < buffer.size()) {
+        buffer[taken] = byte;
+        ++taken;
+      }
+    }
+  }
+}
+
+unique_fd find_living_member(const group_identity& identity) {
   unique_fd found;
-  each_process([&](pid_t pid, const proc_stat& process) {
-    if (process.group == group && pid != group && !is_dead(process)) {
+  each_pid([&](pid_t pid) {
+    const auto process = read_proc_stat(pid);
+    if (process && pid != identity.group && !is_dead(*process) &&
+        (process->group == identity.group || marks_of(pid).has(identity.mark))) {
       found = open_pidfd(pid);
     }
     return !found;
@@ -135,28 +224,71 @@ unique_fd find_living_member(pid_t group) {
   return found;
 }
 
+unsigned kill_each(const std::function<bool(pid_t)>& is_wanted) noexcept {
+  unsigned killed = 0;
+  each_pid([&](pid_t pid) {
+    const auto process = is_wanted(pid) ? read_proc_stat(pid) : std::nullopt;
+    const auto target = process && !is_dead(*process) ? open_pidfd(pid) : unique_fd{};
+    if (target && is_wanted(pid)) {
+      ::syscall(SYS_pidfd_send_signal, target.get(), SIGKILL, nullptr, 0);
+      ++killed;
+    }
+    return true;
+  });
+  return killed;
+}
+
+// Through a pidfd, so that the number cannot be given to another process between look and signal.
+void signal_strays(const group_identity& identity, int signal) noexcept {
+  each_pid([&](pid_t pid) {
+    if (!marks_of(pid).has(identity.mark) || ::getpgid(pid) == identity.group) {
+      return true;
+    }
+    const auto process = open_pidfd(pid);
+    if (process && marks_of(pid).has(identity.mark)) {
+      ::syscall(SYS_pidfd_send_signal, process.get(), signal, nullptr, 0);
+    }
+    return true;
+  });
+}
+
 // While a member lives its group number cannot be given away, so a leaderless group of our session
 // that is younger than the attempt is the attempt's: our session had no other groups that young but
 // those in the table, and a silo's own session is not where people start programs.
 fence_outcome fence_group(const group_identity& identity, int timeout_ms) {
-  if (identity.group <= 1 || find_leader(identity) == leader_state::stranger) {
-    return fence_outcome::gone;
-  }
-  std::vector<unique_fd> members;
-  each_process([&](pid_t pid, const proc_stat& process) {
-    if (process.group == identity.group && process.session == identity.session &&
-        process.birth_ticks >= identity.born_not_before && !is_dead(process)) {
-      if (auto member = open_pidfd(pid)) {
-        members.push_back(std::move(member));
+  const auto has_group = identity.group > 1 && find_leader(identity) != leader_state::stranger;
+  const auto is_stray = [&](pid_t pid) {
+    token_buffer buffer;
+    return identity.mark != 0 &&
+           (marks_of(pid).has(identity.mark) || token_of_process(pid, buffer) == identity.token);
+  };
+  // Again while a pass finds some: a process may fork before it hears of its end.
+  constexpr int passes_max = 16;
+  auto outcome = fence_outcome::gone;
+  for (int pass = 0; pass < passes_max; ++pass) {
+    std::vector<unique_fd> dying;
+    each_pid([&](pid_t pid) {
+      const auto process = read_proc_stat(pid);
+      if (!process || is_dead(*process) || process->birth_ticks < identity.born_not_before) {
+        return true;
       }
+      const auto member =
+          has_group && process->group == identity.group && process->session == identity.session;
+      if (auto found = member || is_stray(pid) ? open_pidfd(pid) : unique_fd{}) {
+        ::syscall(SYS_pidfd_send_signal, found.get(), SIGKILL, nullptr, 0);
+        dying.push_back(std::move(found));
+      }
+      return true;
+    });
+    if (dying.empty()) {
+      return outcome;
     }
-    return true;
-  });
-  if (members.empty()) {
-    return fence_outcome::gone;
+    if (!await_deaths(dying, timeout_ms)) {
+      return fence_outcome::survived;
+    }
+    outcome = fence_outcome::fenced;
   }
-  ::kill(-identity.group, SIGKILL);
-  return await_deaths(members, timeout_ms) ? fence_outcome::fenced : fence_outcome::survived;
+  return outcome;
 }
 
 }  // namespace millrace::actors::process_detail

@@ -1,18 +1,29 @@
 // SPDX-License-Identifier: MIT
-// Who a process id stands for: /proc/<pid>/stat, and killing a group that is surely ours.
+// Who a process id stands for, which attempt a process belongs to, and killing what is surely ours.
 //
 // A process id alone names nobody for long: numbers are reused. Id and birth together do. The
 // kernel gives the birth in clock ticks of CLOCK_BOOTTIME, so whoever starts a process knows it
 // to the same precision by reading that clock before and after, without opening /proc.
+//
+// A process may leave its group, its session and its parent, close its files and clear its
+// environment. What it keeps is its resource limits, through fork and exec. So the processes of an
+// attempt bear a mark: a number in the limit RLIMIT_LOCKS, which Linux has not looked at since 2.4
+// and which anyone may read of his own processes. The hard limit has it too, and that cannot be
+// raised again but by root; a silo that runs inside a task keeps the hard limit that it finds, so
+// that what it starts bears both its mark and that of the task. What is left without a mark is
+// still known by `MILLRACE_TOKEN` in its environment.
 #pragma once
 
 #include <sys/types.h>
 
+#include <array>
 #include <cstdint>
+#include <functional>
 #include <optional>
+#include <string_view>
 #include <vector>
 
-#include "process/task_file.h"
+#include "millrace/runtime/unique_fd.h"
 
 namespace millrace::actors::process_detail {
 
@@ -23,6 +34,34 @@ struct proc_stat {
   pid_t session = 0;
   std::uint64_t birth_ticks = 0;
 };
+
+/// What the processes of one attempt bear; 0: nothing.
+using process_mark = std::uint64_t;
+
+/// The marks of a process; 0 where it has none, is gone, or is not ours to look at.
+struct process_marks {
+  process_mark inner = 0;
+  process_mark outer = 0;  ///< The same, or that of the task in which its silo runs.
+
+  [[nodiscard]] bool has(process_mark mark) const {
+    return mark != 0 && (inner == mark || outer == mark);
+  }
+};
+
+/// Async-signal-safe. Cost: one system call.
+[[nodiscard]] process_marks marks_of(pid_t pid) noexcept;
+
+/// What the marks of one life have in common; they are this and a number below 2^32. From `bits`,
+/// which are random.
+[[nodiscard]] process_mark first_mark(std::uint64_t bits) noexcept;
+
+/// Marks the calling process; its children inherit it. Async-signal-safe.
+void bear_mark(process_mark mark) noexcept;
+
+/// The `MILLRACE_TOKEN` that the process was started with, in `buffer`; empty: none. What is longer
+/// than the buffer is none. Async-signal-safe. Cost: reads its environment.
+using token_buffer = std::array<char, 129>;
+[[nodiscard]] std::string_view token_of_process(pid_t pid, token_buffer& buffer) noexcept;
 
 /// Now, in the unit of `birth_ticks`. Async-signal-safe.
 [[nodiscard]] std::uint64_t boot_ticks() noexcept;
@@ -36,6 +75,8 @@ struct group_identity {
   pid_t session = 0;
   std::uint64_t born_not_before = 0;  ///< The leader's birth, in ticks, lies within these.
   std::uint64_t born_not_after = 0;
+  process_mark mark = 0;   ///< Of those that have left the group; 0: they are left alone.
+  std::string_view token;  ///< As the mark.
 };
 
 enum class leader_state : std::uint8_t {
@@ -47,13 +88,20 @@ enum class leader_state : std::uint8_t {
 /// Async-signal-safe.
 [[nodiscard]] leader_state find_leader(const group_identity& identity) noexcept;
 
-/// A pidfd of one living member of the group other than its leader; none if there is none.
-/// Cost: reads /proc/<pid>/stat of every process.
-[[nodiscard]] unique_fd find_living_member(pid_t group);
+/// A pidfd of one living process, other than the leader, that is in the group or bears its mark;
+/// none if there is none. Cost: reads /proc/<pid>/stat of every process.
+[[nodiscard]] runtime::unique_fd find_living_member(const group_identity& identity);
+
+/// Kills every living process that `is_wanted` and answers how many. Async-signal-safe if that is.
+unsigned kill_each(const std::function<bool(pid_t)>& is_wanted) noexcept;
+
+/// Signals those that have left the group. Cost: looks at every process.
+void signal_strays(const group_identity& identity, int signal) noexcept;
 
 enum class fence_outcome : std::uint8_t { fenced, gone, survived };
 
-/// Kills the group with SIGKILL if it is surely ours and waits until every member found is dead.
+/// Kills the group with SIGKILL if it is surely ours, and what has left it, and waits until every
+/// process found is dead.
 /// Cost: reads all of /proc; waits up to `timeout_ms` in all.
 [[nodiscard]] fence_outcome fence_group(const group_identity& identity, int timeout_ms);
 

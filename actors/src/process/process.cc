@@ -65,6 +65,20 @@ result<void> validate(const process_spec& spec) {
   return {};
 }
 
+// A text that does not fit one argument goes by a file in the attempt's directory.
+result<void> shorten(process_spec& spec, const process_detail::attempt_files& files,
+                     const std::filesystem::path& directory) {
+  const auto& argv = spec.argv;
+  if (argv.size() != 3 || argv != shell_command(argv[2]) || argv[2].size() < argument_bytes_max) {
+    return {};
+  }
+  if (auto written = attempt_store::write_script(files, argv[2]); !written) {
+    return written;
+  }
+  spec.argv = {argv[0], (directory / attempt_store::script_name).string()};
+  return {};
+}
+
 void add_own_variables(process_spec& spec, const std::filesystem::path& directory) {
   spec.environment.push_back("MILLRACE_OUTPUT=" + (directory / "output").string());
   const auto given = std::any_of(spec.environment.begin(), spec.environment.end(),
@@ -104,7 +118,8 @@ process_supervisor::impl::impl(process_options options, const runtime::clock& cl
     : options_(std::move(options)),
       clock_(clock),
       table_(std::move(table)),
-      store_(std::move(store)) {
+      store_(std::move(store)),
+      first_mark_(process_detail::first_mark(runtime::rng{}.next())) {
   attempts_.resize(table_.size());
   const auto carried = static_cast<std::uint32_t>(table_.recovered().size());
   for (std::uint32_t index = table_.size(); index > 0; --index) {
@@ -162,6 +177,9 @@ result<std::uint32_t> process_supervisor::impl::claim(const std::string& token) 
   slot.group = 0;
   std::memset(slot.token, 0, sizeof slot.token);
   token.copy(slot.token, sizeof slot.token);
+  const auto mark = first_mark_ + ++marks_given_;
+  marks_[mark] = index;
+  slot.mark = mark;
   slot.state = slot_state::running;
   return index;
 }
@@ -170,6 +188,7 @@ void process_supervisor::impl::release(std::uint32_t index) {
   const std::lock_guard lock{mutex_};
   auto& slot = table_.at(index);
   tokens_.erase(std::string{slot.name()});
+  std::erase_if(marks_, [index](const auto& each) { return each.second == index; });
   slot.state = slot_state::free;
   free_.push_back(index);
 }
@@ -182,14 +201,23 @@ result<void> process_supervisor::impl::launch(attempt& starting) {
   starting.files = *std::move(files);
   auto& slot = table_.at(starting.index);
   slot.files = attempt_store::marks(starting.files);
-  add_own_variables(starting.spec, store_->path_of(starting.spec.token));
+  starting.mark = slot.mark;
+  if (starting.spec.detach == detach_policy::allowed) {
+    slot.mark = 0;  // neither the guard nor the next life looks for what has left
+  }
+  const auto directory = store_->path_of(starting.spec.token);
+  add_own_variables(starting.spec, directory);
+  if (auto fits = shorten(starting.spec, starting.files, directory); !fits) {
+    store_->give_back(std::move(starting.files), starting.spec.token, attempt_store::reuse::yes);
+    return fits;
+  }
   starting.started_at = clock_.wall();
   starting.started = clock_.steady();
   auto child =
       process_detail::spawn(starting.spec,
                             {no_input_.get(), starting.files.stream(output_stream::standard_output),
                              starting.files.stream(output_stream::standard_error)},
-                            slot);
+                            starting.mark, slot);
   if (!child) {
     store_->give_back(std::move(starting.files), starting.spec.token, attempt_store::reuse::yes);
     return std::move(child).error();
@@ -287,7 +315,8 @@ result<void> process_supervisor::impl::acknowledge(std::string_view token) {
   if (slot.state == slot_state::running) {
     return error{errc::failed_precondition, "attempt " + name + " runs"};
   }
-  store_->discard(name, attempt_store::reuse::yes);
+  // Of what was let go, the mark is gone from the slot.
+  store_->discard(name, slot.mark == 0 ? attempt_store::reuse::no : attempt_store::reuse::yes);
   slot.state = slot_state::free;
   free_.push_back(found->second);
   tokens_.erase(found);

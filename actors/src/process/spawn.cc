@@ -37,6 +37,7 @@ struct child_plan {
   const char* directory;
   standard_streams streams;
   attempt_slot* slot;
+  process_mark mark;
   step failed_step = step::setup;
   int failed_errno = 0;
 };
@@ -65,6 +66,7 @@ MILLRACE_CHILD_SIDE int child_main(void* argument) {
   }
   plan.slot->born_not_after = boot_ticks();
   plan.slot->group.store(static_cast<pid_t>(::syscall(SYS_getpid)), std::memory_order_release);
+  bear_mark(plan.mark);
   if (::dup2(plan.streams.input, STDIN_FILENO) < 0 ||
       ::dup2(plan.streams.output, STDOUT_FILENO) < 0 ||
       ::dup2(plan.streams.error, STDERR_FILENO) < 0) {
@@ -141,6 +143,31 @@ error directory_failure(const process_spec& spec, int number) {
   return {errc::invalid_argument, name + ": " + describe_errno(number)};
 }
 
+// Which of them the kernel has refused.
+std::string too_large(const process_spec& spec) {
+  const auto bound = std::to_string(argument_bytes_max - 1);
+  std::size_t all = 0;
+  for (std::size_t at = 0; at < spec.argv.size(); ++at) {
+    all += spec.argv[at].size() + 1;
+    if (spec.argv[at].size() >= argument_bytes_max) {
+      return "argument " + std::to_string(at) + " of " + spec.argv.front().substr(0, 100) +
+             " has " + std::to_string(spec.argv[at].size()) + " bytes, and the system takes " +
+             bound + "; pass it by a file";
+    }
+  }
+  for (const auto& each : spec.environment) {
+    all += each.size() + 1;
+    if (each.size() >= argument_bytes_max) {
+      return "the variable " + each.substr(0, std::min<std::size_t>(each.find('='), 100)) +
+             " has " + std::to_string(each.size()) + " bytes with its name, and the system takes " +
+             bound + "; pass it by a file";
+    }
+  }
+  return "the arguments and the environment have " + std::to_string(all) +
+         " bytes in all, more than the system takes (" + std::to_string(::sysconf(_SC_ARG_MAX)) +
+         "); pass what is large by a file";
+}
+
 error exec_failure(const process_spec& spec, int number) {
   const auto& program = spec.argv.front();
   const auto searched = program.find('/') == std::string::npos;
@@ -160,7 +187,7 @@ error exec_failure(const process_spec& spec, int number) {
       return {errc::invalid_argument,
               "command " + program + " is neither a program for this machine nor a #! script"};
     case E2BIG:
-      return {errc::too_large, "the arguments and environment of " + program + " are too large"};
+      return {errc::too_large, too_large(spec)};
     case ETXTBSY:
       return {errc::unavailable, "command " + program + " is being written",
               std::chrono::milliseconds{100}};
@@ -198,7 +225,8 @@ MILLRACE_CHILD_SIDE void close_from(int first) noexcept {
   ::syscall(SYS_close_range, static_cast<unsigned>(first), ~0U, 0U);
 }
 
-result<spawned> spawn(const process_spec& spec, standard_streams streams, attempt_slot& slot) {
+result<spawned> spawn(const process_spec& spec, standard_streams streams, process_mark mark,
+                      attempt_slot& slot) {
   const auto candidates = program_candidates(spec);
   const auto programs = pointers(candidates);
   const auto argv = pointers(spec.argv);
@@ -208,7 +236,8 @@ result<spawned> spawn(const process_spec& spec, standard_streams streams, attemp
                   .environment = environment.data(),
                   .directory = spec.working_directory.c_str(),
                   .streams = streams,
-                  .slot = &slot};
+                  .slot = &slot,
+                  .mark = mark};
   slot.session = ::getsid(0);
   slot.born_not_before = boot_ticks();
   auto child = clone_child(plan);

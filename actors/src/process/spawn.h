@@ -27,11 +27,12 @@ struct spawned {
 };
 
 /// Starts the program of `spec` in a group of its own, signals as at login, no other descriptors.
-/// `slot` holds the group before the program runs, and 0 after a failure.
+/// Its processes bear `mark`. `slot` holds the group before the program runs, and 0 after a
+/// failure.
 ///
 /// Errors: those of `process_supervisor::start` that concern the program and the directory.
 [[nodiscard]] runtime::result<spawned> spawn(const process_spec& spec, standard_streams streams,
-                                             attempt_slot& slot);
+                                             process_mark mark, attempt_slot& slot);
 
 /// Closes every descriptor from `first` on. Async-signal-safe.
 void close_from(int first) noexcept;

@@ -5,6 +5,7 @@
 #include <signal.h>
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
+#include <sys/prctl.h>
 #include <sys/stat.h>
 #include <sys/statvfs.h>
 #include <sys/syscall.h>
@@ -27,6 +28,9 @@ namespace {
 
 constexpr auto measure_interval = std::chrono::milliseconds{250};
 
+// How long what got SIGKILL may take to be gone, unless it waits for a device.
+constexpr auto sweep_max = std::chrono::seconds{10};
+
 constexpr std::array both_streams{output_stream::standard_output, output_stream::standard_error};
 
 // What epoll tells of: a slot index, or one of these.
@@ -41,6 +45,12 @@ duration to_duration(const timeval& time) {
 std::uint64_t file_bytes(int fd) {
   struct stat status {};
   return ::fstat(fd, &status) == 0 ? static_cast<std::uint64_t>(status.st_size) : 0;
+}
+
+// What has let go of its attempt may still write to its files.
+process_detail::attempt_store::reuse reuse_of(const process_spec& spec) {
+  using reuse = process_detail::attempt_store::reuse;
+  return spec.detach == detach_policy::allowed ? reuse::no : reuse::yes;
 }
 
 // What we may still write on the disk of the file; everything if the kernel does not tell.
@@ -98,6 +108,11 @@ runtime::result<void> process_supervisor::impl::run() {
     return std::move(guard).error();
   }
   guard_.emplace(std::move(guard).value());
+  // After the fork: the guard must not become the parent of anything.
+  ::prctl(PR_SET_CHILD_SUBREAPER, 1);
+  const auto own = std::to_string(::getpid());
+  children_ =
+      process_detail::open_file(("/proc/" + own + "/task/" + own + "/children").c_str(), O_RDONLY);
   guard_pid_ = guard_->pid();
   listen(wake_.get(), tag_wake);
   listen(guard_->pidfd(), tag_guard);
@@ -239,9 +254,15 @@ void process_supervisor::impl::handle_deadlines() {
         terminate(*due, process_outcome::timed_out);
         break;
       case phase::terminating:
+        due->forced = true;
         kill_group(*due);
         break;
       case phase::draining:
+        due->forced = true;
+        sweep(*due);
+        break;
+      case phase::sweeping:
+        warn("processes of an attempt survive SIGKILL attempt=" + due->spec.token);
         finish(*due);
         break;
       case phase::killed:
@@ -256,6 +277,7 @@ void process_supervisor::impl::measure_logs() {
     return;
   }
   next_measure_ = now + measure_interval;
+  reap_adopted();
   std::vector<attempt*> running;
   {
     const std::lock_guard lock{mutex_};
@@ -320,8 +342,10 @@ void process_supervisor::impl::terminate(attempt& target, process_outcome why) {
     return;
   }
   target.now = phase::terminating;
-  ::kill(-target.group, SIGTERM);
-  ::kill(-target.group, SIGCONT);  // a stopped process handles nothing
+  for (const auto signal : {SIGTERM, SIGCONT}) {  // a stopped process handles nothing
+    ::kill(-target.group, signal);
+    process_detail::signal_strays(table_.at(target.index).identity(), signal);
+  }
   set_deadline(target, runtime::time_after(now, grace));
 }
 
@@ -335,7 +359,7 @@ void process_supervisor::impl::handle_exit(attempt& ended) {
   switch (ended.now) {
     case phase::running:
     case phase::killed:
-      finish(ended);
+      sweep(ended);
       break;
     case phase::terminating:
       ended.now = phase::draining;
@@ -345,17 +369,108 @@ void process_supervisor::impl::handle_exit(attempt& ended) {
     case phase::draining:
       drain(ended);
       break;
+    case phase::sweeping:
+      sweep(ended);
+      break;
   }
 }
 
 // A shell dies of SIGTERM at once, while the command it ran may still be putting things in order.
 void process_supervisor::impl::drain(attempt& target) {
   forget(target.member);
-  target.member = process_detail::find_living_member(target.group);
+  target.member = process_detail::find_living_member(table_.at(target.index).identity());
+  if (target.member) {
+    listen(target.member.get(), target.index);
+  } else {
+    sweep(target);
+  }
+}
+
+// Ends what is left of the attempt beside its leader, which is a zombie, and finishes it then.
+void process_supervisor::impl::sweep(attempt& target) {
+  if (target.now != phase::sweeping) {
+    target.now = phase::sweeping;
+    ::kill(-target.group, SIGKILL);
+    forget(target.pidfd);
+    set_deadline(target, clock_.steady() + sweep_max);
+  }
+  forget(target.member);
+  target.member = kill_strays(target);
   if (target.member) {
     listen(target.member.get(), target.index);
   } else {
     finish(target);
+  }
+}
+
+// Kills those of our children that are the attempt's and answers one that is not dead yet. The
+// children of what dies become ours, so it takes another look then.
+unique_fd process_supervisor::impl::kill_strays(const attempt& target) {
+  unique_fd living;
+  if (target.spec.detach == detach_policy::allowed) {
+    return living;
+  }
+  for (const auto pid : adopted()) {
+    const auto marks = process_detail::marks_of(pid);
+    process_detail::token_buffer buffer;
+    if (pid == target.group || pid == guard_pid_ ||
+        (!marks.has(target.mark) && (marks.inner != 0 || process_detail::token_of_process(
+                                                             pid, buffer) != target.spec.token))) {
+      continue;
+    }
+    ::kill(pid, SIGKILL);  // a child that was not waited for keeps its number
+    siginfo_t info{};
+    if (::waitid(P_PID, static_cast<id_t>(pid), &info, WEXITED | WNOHANG) == 0 &&
+        info.si_pid == 0 && !living) {
+      living = unique_fd{static_cast<int>(::syscall(SYS_pidfd_open, pid, 0))};
+    }
+  }
+  return living;
+}
+
+// Children by adoption that have ended while their attempt goes on, or was let go of.
+void process_supervisor::impl::reap_adopted() {
+  for (const auto pid : adopted()) {
+    const auto marks = process_detail::marks_of(pid);
+    const auto is_ours = [this](process_detail::process_mark mark) {
+      return mark >> 32U == first_mark_ >> 32U;
+    };
+    if (!is_ours(marks.inner) && !is_ours(marks.outer)) {
+      continue;  // the host's own
+    }
+    const auto mark = is_ours(marks.inner) ? marks.inner : marks.outer;
+    const auto is_leader = [&] {
+      const std::lock_guard lock{mutex_};
+      const auto found = marks_.find(mark);
+      const auto* owner = found != marks_.end() ? attempts_[found->second].get() : nullptr;
+      return found != marks_.end() && (owner == nullptr || owner->group == pid);
+    };
+    if (!is_leader()) {
+      siginfo_t info{};
+      ::waitid(P_PID, static_cast<id_t>(pid), &info, WEXITED | WNOHANG);
+    }
+  }
+}
+
+// Our children as the kernel lists them: those of the main thread, to whom orphans are given.
+std::vector<pid_t> process_supervisor::impl::adopted() const {
+  std::vector<pid_t> pids;
+  std::array<char, 4096> text;
+  pid_t pid = 0;
+  off_t offset = 0;
+  for (;;) {
+    const auto got = ::pread(children_.get(), text.data(), text.size(), offset);
+    if (got <= 0) {
+      return pids;
+    }
+    offset += got;
+    for (const auto each : std::string_view{text.data(), static_cast<std::size_t>(got)}) {
+      if (each != ' ') {
+        pid = pid * 10 + (each - '0');
+      } else if (pid != 0) {
+        pids.push_back(std::exchange(pid, 0));
+      }
+    }
   }
 }
 
@@ -383,6 +498,7 @@ process_exit process_supervisor::impl::reap(attempt& target) {
   }
   const auto by_itself = report.signal ? process_outcome::signalled : process_outcome::exited;
   report.outcome = target.ended_by_us.value_or(by_itself);
+  report.forced = target.forced;
   for (const auto which : both_streams) {
     static_cast<void>(drop_middle(target, which));
   }
@@ -401,7 +517,6 @@ process_stream process_supervisor::impl::stream_of(const attempt& target,
 }
 
 void process_supervisor::impl::finish(attempt& target) {
-  ::kill(-target.group, SIGKILL);
   auto& slot = table_.at(target.index);
   slot.group = 0;  // from the reaping on the number may be somebody else's
   auto report = reap(target);
@@ -419,12 +534,12 @@ void process_supervisor::impl::finish(attempt& target) {
   {
     const std::lock_guard lock{mutex_};
     slot.state = slot_state::ended;
+    marks_.erase(target.mark);
     ended = std::move(attempts_[target.index]);
   }
   // What has outputs is kept until they are stored elsewhere.
   if (report.output && report.output->empty()) {
-    store_->give_back(std::move(ended->files), ended->spec.token,
-                      process_detail::attempt_store::reuse::yes);
+    store_->give_back(std::move(ended->files), ended->spec.token, reuse_of(ended->spec));
   }
   const auto on_exit = std::move(ended->on_exit);
   ended.reset();
@@ -441,6 +556,12 @@ void process_supervisor::impl::set_deadline(attempt& target, std::optional<stead
   target.deadline = at;
   if (at) {
     deadlines_.emplace(*at, target.index);
+  }
+}
+
+void process_supervisor::impl::warn(const std::string& line) const {
+  if (options_.warn) {
+    options_.warn(line);
   }
 }
 

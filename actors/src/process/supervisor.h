@@ -5,15 +5,18 @@
 // it uses is always one it has not given back to the kernel:
 //
 //   running      --timeout, cancel, log limit--> terminating   SIGTERM to the group
-//   running      --leader exits--> finished
+//   running      --leader exits--> sweeping
 //   terminating  --leader exits--> draining      the rest of the group keeps its grace period
 //   terminating  --grace over--> killed          SIGKILL to the group
-//   draining     --no member lives, or grace over--> finished
-//   killed       --leader exits--> finished
+//   draining     --no member lives, or grace over--> sweeping
+//   killed       --leader exits--> sweeping
+//   sweeping     --no process bears the mark--> finished
 //
-// On the way to finished the group gets SIGKILL *before* the leader is reaped: while the leader is
+// On the way to sweeping the group gets SIGKILL *before* the leader is reaped: while the leader is
 // a zombie its number, and so the group's, cannot belong to anybody else. Background children of a
-// finished command end there.
+// finished command end there. Whatever has left the group has by then become a child of ours, or a
+// descendant of one, because we are a subreaper: so our children are looked through until none
+// bears the attempt's mark. That is one reading of a short list when nothing had left.
 #pragma once
 
 #include <sys/resource.h>
@@ -75,18 +78,20 @@ public:
   void stop();
 
 private:
-  enum class phase : std::uint8_t { running, terminating, draining, killed };
+  enum class phase : std::uint8_t { running, terminating, draining, killed, sweeping };
 
   struct attempt {
     std::uint32_t index = 0;
     process_spec spec;
     exit_callback on_exit;
     pid_t group = 0;
+    process_detail::process_mark mark = 0;
     process_detail::unique_fd pidfd;
-    process_detail::unique_fd member;  // whom `draining` waits for
+    process_detail::unique_fd member;  // whom `draining` and `sweeping` wait for
     process_detail::attempt_files files;
     phase now = phase::running;
     std::optional<process_outcome> ended_by_us;
+    bool forced = false;
     std::optional<runtime::steady_time> deadline;  // of this phase
     runtime::wall_time started_at;
     runtime::steady_time started;
@@ -129,11 +134,16 @@ private:
   void terminate(attempt& target, process_outcome why);
   void kill_group(attempt& target);
   void drain(attempt& target);
+  void sweep(attempt& target);
+  [[nodiscard]] process_detail::unique_fd kill_strays(const attempt& target);
+  void reap_adopted();
+  [[nodiscard]] std::vector<pid_t> adopted() const;
   void finish(attempt& target);
   [[nodiscard]] process_exit reap(attempt& target);
   void set_deadline(attempt& target, std::optional<runtime::steady_time> at);
   void listen(int fd, std::uint64_t tag);
   void forget(const process_detail::unique_fd& fd);
+  void warn(const std::string& line) const;
   [[nodiscard]] attempt* find(std::uint32_t index);
 
   const process_options options_;
@@ -145,6 +155,8 @@ private:
   process_detail::unique_fd wake_;
   process_detail::unique_fd no_input_;
   process_detail::log_watch logs_;
+  process_detail::unique_fd children_;  // the kernel's list of our main thread's
+  const process_detail::process_mark first_mark_;
   runtime::steady_time next_measure_{};
 
   mutable std::mutex mutex_;
@@ -154,6 +166,8 @@ private:
   std::vector<std::unique_ptr<attempt>> attempts_;  // by slot
   std::set<std::pair<runtime::steady_time, std::uint32_t>> deadlines_;
   std::vector<cancellation> cancellations_;
+  std::unordered_map<process_detail::process_mark, std::uint32_t> marks_;  // to the slot
+  std::uint32_t marks_given_ = 0;
   std::vector<log_request> log_requests_;
   std::vector<log_waiter_id> forgotten_waiters_;
   std::uint64_t log_waiters_ = 0;                 // ever

@@ -115,7 +115,7 @@ private:
       }
       ::fchmodat(directory, name, private_directory, AT_SYMLINK_NOFOLLOW);
       static std::atomic<std::uint64_t> moved{0};
-      auto beside = ".removed-" + std::to_string(::getpid()) + "-" + std::to_string(++moved);
+      auto beside = ".deep-" + std::to_string(::getpid()) + "-" + std::to_string(++moved);
       if (::renameat(directory, name, top_, beside.c_str()) == 0) {
         waiting_.push_back(std::move(beside));
       } else if (errno != ENOENT) {

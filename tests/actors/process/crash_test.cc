@@ -20,6 +20,7 @@ struct crash_report {
   pid_t leader;
   pid_t member;
   pid_t guard;
+  pid_t stray;  // a daemon: own session, no files, no environment
 };
 
 // The silo's process: alive until `kill`.
@@ -76,18 +77,22 @@ TEST_CASE("silo that is killed" * doctest::skip()) {
   REQUIRE(supervisor.start(what, [&](process_exit report) { done.set_value(std::move(report)); }));
   static_cast<void>(await(done.get_future()));
 
-  what = f.shell("long", "trap '' TERM HUP; sleep 1000 & printf '%8d%8d' $$ $!; wait");
+  what = f.shell("long",
+                 "trap '' TERM HUP; sleep 1000 & member=$!; "
+                 "env -i setsid /bin/sh -c 'exec <&- >&- 2>&-; exec sleep 1000' & "
+                 "printf '%8d%8d%8d' $$ $member $!; wait");
   REQUIRE(supervisor.start(what, [](process_exit) {}));
   std::promise<void> printed;
-  REQUIRE(supervisor.watch_log("long", output_stream::standard_output, 15,
+  REQUIRE(supervisor.watch_log("long", output_stream::standard_output, 23,
                                [&](log_event) { printed.set_value(); }));
   await(printed.get_future());
   const auto log = supervisor.open_log("long", output_stream::standard_output);
   REQUIRE(log);
-  const auto chunk = log->read(0, 16);
+  const auto chunk = log->read(0, 24);
   REQUIRE(chunk);
-  const crash_report told{std::stoi(chunk->bytes.substr(0, 8)), std::stoi(chunk->bytes.substr(8)),
-                          supervisor.stats().guard};
+  const crash_report told{std::stoi(chunk->bytes.substr(0, 8)),
+                          std::stoi(chunk->bytes.substr(8, 8)), supervisor.stats().guard,
+                          std::stoi(chunk->bytes.substr(16))};
   REQUIRE(::write(STDIN_FILENO, &told, sizeof told) == sizeof told);
   ::pause();
 }
@@ -98,6 +103,8 @@ TEST_CASE("the guard kills the group of a silo that was killed") {
   const witness leader{crashed.told.leader};
   const witness member{crashed.told.member};
   const witness guard{crashed.told.guard};
+  const witness stray{crashed.told.stray};
+  REQUIRE(stray.found());
   REQUIRE(leader.found());
   REQUIRE(member.found());
   CHECK_FALSE(leader.dies_within(0ms));
@@ -105,6 +112,7 @@ TEST_CASE("the guard kills the group of a silo that was killed") {
   CHECK(leader.dies_within());
   CHECK(member.dies_within());
   CHECK(guard.dies_within());
+  CHECK(stray.dies_within(0ms));  // before the guard, which ends last
 }
 
 TEST_CASE("a new life fences what a killed silo with a killed guard left running") {
@@ -114,6 +122,7 @@ TEST_CASE("a new life fences what a killed silo with a killed guard left running
   const witness leader{crashed.told.leader};
   const witness member{crashed.told.member};
   const witness guard{crashed.told.guard};
+  const witness stray{crashed.told.stray};
   REQUIRE(::kill(crashed.told.guard, SIGKILL) == 0);
   REQUIRE(guard.dies_within());
   const process_options options{.state_directory = directory.path() / "state"};
@@ -130,6 +139,7 @@ TEST_CASE("a new life fences what a killed silo with a killed guard left running
     REQUIRE(next);
     CHECK(leader.dies_within(0ms));
     CHECK(member.dies_within(0ms));
+    CHECK(stray.dies_within(0ms));
     const auto& found = (*next)->recovered();
     REQUIRE(found.size() == 2);
     CHECK(found[0].token == "done");

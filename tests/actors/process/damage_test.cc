@@ -189,16 +189,18 @@ TEST_CASE("a kept log that something else took the place of is told, not opened"
 
 TEST_CASE("a follower reads what a command writes, whatever becomes of the file's name") {
   surroundings f;
-  const auto go = f.directory.path() / "go";
-  REQUIRE(::mkfifo(go.c_str(), 0600) == 0);
+  const auto first = f.directory.path() / "first";
+  const auto second = f.directory.path() / "second";
+  REQUIRE(::mkfifo(first.c_str(), 0600) == 0);
+  REQUIRE(::mkfifo(second.c_str(), 0600) == 0);
   auto swapping = f.command({"",
-                             "printf one; read line < go; rm \"$HERE/stdout\"; "
-                             "mkfifo \"$HERE/stdout\"; printf two; read line < go"});
+                             "printf one; read line < first; rm \"$HERE/stdout\"; "
+                             "mkfifo \"$HERE/stdout\"; printf two; read line < second"});
   auto ended = f.start(swapping);
   CHECK(f.read_growing("a1", 3) == "one");
-  { std::ofstream{go} << "\n"; }
+  { std::ofstream{first} << "\n"; }
   CHECK(f.read_growing("a1", 6) == "onetwo");
-  { std::ofstream{go} << "\n"; }
+  { std::ofstream{second} << "\n"; }
   CHECK(await(std::move(ended)).standard_output.tail == "onetwo");
 }
 

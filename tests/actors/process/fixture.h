@@ -11,6 +11,7 @@
 #include <fstream>
 #include <future>
 #include <memory>
+#include <set>
 #include <string>
 
 #include "millrace/actors/process.h"
@@ -68,6 +69,18 @@ public:
 private:
   unique_fd pidfd_;
 };
+
+/// The children of this process, dead or alive.
+inline std::set<pid_t> children_of_ours() {
+  std::set<pid_t> pids;
+  for (const auto& task : std::filesystem::directory_iterator{"/proc/self/task"}) {
+    std::ifstream list{task.path() / "children"};
+    for (pid_t pid = 0; list >> pid;) {
+      pids.insert(pid);
+    }
+  }
+  return pids;
+}
 
 struct fixture {
   scratch_directory directory;

@@ -3,6 +3,7 @@
 #include <sys/stat.h>
 
 #include <csignal>
+#include <cstring>
 #include <map>
 #include <mutex>
 #include <thread>
@@ -83,6 +84,18 @@ TEST_CASE("a malformed spec is refused before anything is touched") {
   auto large = f.shell("a1", "true");
   large.argv.emplace_back(std::size_t{1} << 20U, 'x');
   CHECK(f.refusal(large).code() == errc::too_large);
+  CHECK(f.refusal(large).text() ==
+        "argument 3 of /bin/sh has 1048576 bytes, and the system takes 131071; pass it by a file");
+  large = f.shell("a1", "true");
+  large.environment.push_back("BIG=" + std::string(argument_bytes_max, 'x'));
+  CHECK(
+      f.refusal(large).text() ==
+      "the variable BIG has 131076 bytes with its name, and the system takes 131071; pass it by a "
+      "file");
+  large = f.shell("a1", "true");
+  large.argv.resize(100, std::string(100'000, 'x'));
+  CHECK(f.refusal(large).text().starts_with(
+      "the arguments and the environment have 97"));  // 9.7 MB in all
   CHECK(f.run(f.shell(std::string(128, 'a'), "true")).exit_code == 0);
 }
 
@@ -126,6 +139,21 @@ TEST_CASE("the child starts with default signals whatever this process ignores o
   CHECK(report.standard_output.tail == "SigBlk:\t0000000000000000\nSigIgn:\t0000000000000000\n");
 }
 
+// Method: around the bound by a byte, and far over it.
+TEST_CASE("shell text of any length is run") {
+  fixture f;
+  for (const auto bytes : {argument_bytes_max - 1, argument_bytes_max, std::size_t{1} << 20U}) {
+    CAPTURE(bytes);
+    const std::string last = "\necho \"$0 $#\"; exit 3";
+    auto text = "echo begin #";
+    const auto report = f.run(
+        f.shell("a1", text + std::string(bytes - std::strlen(text) - last.size(), 'x') + last));
+    CHECK(report.exit_code == 3);
+    CHECK(report.standard_output.tail.starts_with("begin\n"));
+    REQUIRE(f.supervisor->acknowledge("a1"));
+  }
+}
+
 TEST_CASE("a relative program counts from the working directory") {
   fixture f;
   const auto script = f.directory.path() / "script";
@@ -145,6 +173,7 @@ TEST_CASE("a timeout kills a group that ignores SIGTERM, grandchildren included"
   const auto report = await(std::move(ended));
   CHECK(report.outcome == process_outcome::timed_out);
   CHECK(report.signal == SIGKILL);
+  CHECK(report.forced);
   CHECK(report.elapsed >= 500ms);
   CHECK(grandchild.dies_within());
 }
@@ -305,6 +334,7 @@ TEST_CASE("a callback may start the next attempt") {
 // Goal: no child is lost, reaped twice or left as a zombie when starts and exits race.
 // Method: four threads start 200 attempts; afterwards this process has one child, the guard.
 TEST_CASE("two hundred attempts from four threads leave no zombie") {
+  const auto before = children_of_ours();  // orphans of the silos that other tests have killed
   fixture f;
   std::mutex mutex;
   std::map<std::string, int> codes;
@@ -333,14 +363,9 @@ TEST_CASE("two hundred attempts from four threads leave no zombie") {
   for (int each = 0; each < count; ++each) {
     CHECK(codes["a" + std::to_string(each)] == each);
   }
-  std::vector<pid_t> children;
-  for (const auto& task : std::filesystem::directory_iterator{"/proc/self/task"}) {
-    std::ifstream list{task.path() / "children"};
-    for (pid_t pid = 0; list >> pid;) {
-      children.push_back(pid);
-    }
-  }
-  CHECK(children == std::vector{f.supervisor->stats().guard});
+  auto expected = before;
+  expected.insert(f.supervisor->stats().guard);
+  CHECK(children_of_ours() == expected);
   CHECK(f.supervisor->stats().unacknowledged == count);
 }
 

@@ -1,18 +1,20 @@
 // SPDX-License-Identifier: MIT
 // Process supervisor: runs attempts of pipeline tasks as operating-system processes.
 //
-// An attempt is one process group. The supervisor starts it with exactly the environment it is
-// told, lets it write its output straight to files, ends it when it is cancelled, takes too long
-// or writes too much, and reports how it ended. Nothing of a group outlives its attempt, and
-// nothing outlives the silo: a guard process kills every group when the silo dies, and the attempt
-// table on disk lets the next life fence what even the guard missed.
+// An attempt is one process group and what has left it. The supervisor starts it with exactly the
+// environment it is told, lets it write its output straight to files, ends it when it is cancelled,
+// takes too long or writes too much, and reports how it ended. Nothing of a group outlives its
+// attempt, and nothing outlives the silo: a guard process kills every group when the silo dies, and
+// the attempt table on disk lets the next life fence what even the guard missed.
 //
 // Each attempt has a directory of its own, `<token>` in `attempt_directory`, with the files that
 // its command writes (`output`, `stdout`, `stderr`) and `tmp`. A command can reach and damage all
 // of them: they are read through the descriptors by which they were made, or looked at before they
 // are opened, so that nothing put in their place holds or misleads the silo.
 //
-// A process that leaves its group on purpose (`setsid`) is out of reach: only a cgroup holds it.
+// What leaves the group, closes everything and clears its environment is found all the same, by a
+// mark that its processes inherit (see proc_stat.h) and because orphans become children of ours:
+// the process is made a child subreaper. Only what runs as somebody else is out of reach.
 // Needs Linux 5.9 or newer (pidfds, close_range) and a mounted /proc.
 #pragma once
 
@@ -42,6 +44,15 @@ inline constexpr std::uint64_t disk_reserve_bytes_default = std::uint64_t{256} <
 /// What is kept of the output of one attempt.
 inline constexpr std::uint64_t log_bytes_default = std::uint64_t{64} << 20U;
 
+/// The longest argument and the longest variable, `KEY=value`, with its NUL: 32 pages (execve(2)).
+inline constexpr std::size_t argument_bytes_max = std::size_t{128} << 10U;
+
+/// What becomes of processes that have left the group of their attempt (`setsid`) when it ends.
+enum class detach_policy : std::uint8_t {
+  forbidden,  ///< They are ended with it.
+  allowed,    ///< They go on, also after the silo has ended.
+};
+
 /// What to run, and within which bounds.
 struct process_spec {
   /// Names the attempt: 1 to 128 of `A-Z a-z 0-9 . _ -`, the first not a dot; unique among the
@@ -64,9 +75,12 @@ struct process_spec {
 
   /// How long the group has between SIGTERM and SIGKILL. Zero: SIGKILL at once.
   runtime::duration grace = std::chrono::seconds{10};
+
+  detach_policy detach = detach_policy::forbidden;
 };
 
-/// The argv that runs `text` with `/bin/sh -c`.
+/// The argv that runs `text` with `/bin/sh -c`. `start` writes a text that does not fit one
+/// argument to a file in the attempt's directory and runs that.
 [[nodiscard]] std::vector<std::string> shell_command(std::string text);
 
 /// Why an attempt ended. Numbers are kept in the attempt table.
@@ -98,6 +112,8 @@ struct process_exit {
   runtime::wall_time started_at;
   runtime::wall_time ended_at;
   runtime::duration elapsed{};  ///< By the steady clock, from start to the leader's end.
+  /// The supervisor ended it, and it needed a SIGKILL once the grace period was over.
+  bool forced = false;
   runtime::duration user_time{};
   runtime::duration system_time{};
   /// Peak of the largest process of the attempt. Absent when it stayed below the silo's own peak:
@@ -162,7 +178,8 @@ struct process_stats {
   std::uint64_t refused = 0;  ///< Failed `start` calls.
   /// 0 when the guard was killed: groups then outlive this silo's death until the next `open`.
   pid_t guard = 0;
-  std::uint32_t log_waiters = 0;  ///< Calls of `watch_log` that were neither answered nor forgotten.
+  std::uint32_t log_waiters =
+      0;  ///< Calls of `watch_log` that were neither answered nor forgotten.
   /// How long the supervisor's thread has been busy with one round; 0 while it waits.
   runtime::duration busy{};
 };
@@ -179,10 +196,10 @@ enum class log_waiter_id : std::uint64_t {};
 
 /// Starts, watches and ends attempts.
 ///
-/// Requires: nobody else in the process reaps children (`waitpid(-1)`, SIGCHLD ignored).
-/// Threading: every member may be called from any thread. Callbacks run on the supervisor's own
-/// thread, one at a time; they may call every member but `stop`, must not throw and must be short:
-/// no timeout or exit is handled meanwhile.
+/// Requires: nobody else in the process reaps children (`waitpid(-1)`, SIGCHLD ignored), or keeps
+/// it from being a child subreaper. Threading: every member may be called from any thread.
+/// Callbacks run on the supervisor's own thread, one at a time; they may call every member but
+/// `stop`, must not throw and must be short: no timeout or exit is handled meanwhile.
 class process_supervisor {
 public:
   using exit_callback = std::function<void(process_exit)>;
