@@ -38,7 +38,7 @@ enum AttemptEnd {
   signalled @1;    # Killed by a signal from elsewhere.
   timedOut @2;     # It took longer than the task allows.
   cancelled @3;    # Somebody withdrew it, or its executor stopped.
-  logLimit @4;     # It wrote more than a log may hold.
+  logLimit @4;     # It wrote more than a log may hold, on a disk that cannot drop the middle of one.
   notStarted @5;   # The command could not be started at all.
   badOutputs @6;   # It exited with 0, but its $MILLRACE_OUTPUT cannot be read or lacks an output.
   lost @7;         # Its executor went away.
@@ -284,6 +284,7 @@ struct TaskSpec {
   priority @17 :UInt8;       # Higher is served first by the pool.
   pool @18 :Text;            # Its key.
   outputs @19 :List(Text);   # What the command must write to $MILLRACE_OUTPUT, by name.
+  detach @20 :Bool;          # What leaves the group of its command may outlive it.
 }
 
 struct Attempt {
@@ -297,9 +298,11 @@ struct Attempt {
   finishedAt @6 :Int64 $Actor.time;  # As its executor says, or when its loss became known.
   stdoutTail @7 :Text;      # The last 4 KiB, as UTF-8; the whole is in the executor's file.
   stderrTail @8 :Text;      # As above.
-  stdoutBytes @9 :UInt64;   # Size of the file.
+  stdoutBytes @9 :UInt64;   # Written in all.
   stderrBytes @10 :UInt64;  # As above.
   text @11 :Text;           # What a person should know of its end.
+  stdoutDropped @12 :UInt64;  # Bytes of stdoutBytes that were dropped from the middle of a long output.
+  stderrDropped @13 :UInt64;  # As above.
 }
 
 struct TaskStored {
@@ -332,6 +335,8 @@ struct AttemptReport {
   stderrBytes @9 :UInt64;   # As above.
   text @10 :Text;           # For a person, where `end` does not say all.
   outputs @11 :List(Variable);  # That the command wrote; only if it exited with 0.
+  stdoutDropped @12 :UInt64;  # Bytes of stdoutBytes that were dropped from its middle.
+  stderrDropped @13 :UInt64;  # As above.
 }
 
 interface Task $Actor.actor("task") $Actor.group("run") $Actor.affinity("/") {
@@ -415,6 +420,7 @@ struct AttemptSpec {
   graceNs @8 :Int64;        # Between SIGTERM and SIGKILL.
   incarnation @9 :UInt64;   # The executor's life that it was granted by; no other starts it.
   priority @10 :UInt8;      # Higher is started first.
+  detach @11 :Bool;         # What leaves the group of the command may outlive it.
 }
 
 interface Executor $Actor.actor("executor") $Actor.internal {

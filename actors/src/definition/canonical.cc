@@ -107,6 +107,9 @@ json json_of(const task_definition& task) {
   put(made, "env", task.env);
   put(made, "timeout", task.timeout);
   put(made, "grace_period", task.grace_period);
+  if (task.detach) {
+    made["detach"] = "allowed";
+  }
   if (task.retry != retry_policy{}) {
     made["retry"] = json_of(task.retry);
   }

@@ -61,7 +61,8 @@ constexpr std::array task_words{word{"name"},         word{"description"},  word
                                 word{"when"},         word{"env"},          word{"timeout"},
                                 word{"grace_period"}, word{"retry"},        word{"for_each"},
                                 word{"matrix"},       word{"max_parallel"}, word{"fail_fast"},
-                                word{"on_empty"},     word{"outputs"},      word{"priority"}};
+                                word{"on_empty"},     word{"outputs"},      word{"priority"},
+                                word{"detach"}};
 
 constexpr std::array task_foreign{
     foreign_key{"id", "write `name`"},

@@ -4,6 +4,7 @@
 
 #include "definition/shape.h"
 #include "millrace/actors/expression.h"
+#include "millrace/actors/process.h"
 
 namespace millrace::actors {
 
@@ -91,6 +92,14 @@ std::map<std::string, std::string> read_env(shape_context& to, const cursor& whe
     }
     if (auto text = to.in.read_written(here)) {
       note_text(to, here, *text, task);
+      const auto bytes = key->text.size() + 1 + text->size();
+      if (!has_expression(*text) && bytes >= argument_bytes_max) {
+        to.in.report(here,
+                     "the variable has " + std::to_string(bytes) +
+                         " bytes with its name; a program can be given at most " +
+                         std::to_string(argument_bytes_max - 1) + " in one",
+                     "write the text to a file first, and pass its name");
+      }
       env[key->text] = *std::move(text);
     }
   }

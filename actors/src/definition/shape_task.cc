@@ -6,6 +6,7 @@
 
 #include "definition/shape.h"
 #include "millrace/actors/expression.h"
+#include "millrace/actors/process.h"
 
 namespace millrace::actors {
 
@@ -14,6 +15,9 @@ namespace {
 // In the order of `trigger_rule`.
 constexpr std::array trigger_words{std::string_view{"success"}, std::string_view{"failure"},
                                    std::string_view{"always"}, std::string_view{"any"}};
+
+// Whether processes may outlive their command.
+constexpr std::array detach_words{std::string_view{"forbidden"}, std::string_view{"allowed"}};
 
 void refuse_expressions(shape_context& to, const cursor& where, const std::string& text) {
   const auto found = text.find("${{");
@@ -30,6 +34,17 @@ void read_run(shape_context& to, const cursor& where, task_definition& made) {
   if (made.run.find_first_not_of(" \t\r\n") == std::string::npos &&
       where.node->kind == yaml_kind::scalar) {
     to.in.report(where, "`run` is empty", "write shell text");
+  }
+}
+
+// The script of a shell has no such bound: it goes by a file.
+void check_argument(shape_context& to, const cursor& where, const std::string& text) {
+  if (!has_expression(text) && text.size() >= argument_bytes_max) {
+    to.in.report(where,
+                 "the argument has " + std::to_string(text.size()) +
+                     " bytes; a program can be given at most " +
+                     std::to_string(argument_bytes_max - 1) + " in one",
+                 "write the text to a file first, and pass its name");
   }
 }
 
@@ -58,6 +73,7 @@ void read_command(shape_context& to, const cursor& where, task_definition& made,
         refuse_expressions(to, each, made.command.back());
       } else {
         note_text(to, each, made.command.back(), task);
+        check_argument(to, each, made.command.back());
       }
     }
   }
@@ -205,6 +221,9 @@ void read_task(shape_context& to, const cursor& where, const task_defaults& defa
   }
   read_duration(to, fields->at("timeout"), made.timeout, zero_duration::refused);
   read_duration(to, fields->at("grace_period"), made.grace_period, zero_duration::allowed);
+  if (const auto detach = fields->at("detach")) {
+    made.detach = to.in.read_word(*detach, detach_words).value_or(0) == 1;
+  }
   if (const auto retry = fields->at("retry")) {
     read_retry(to, *retry, made.retry);
   }

@@ -1,9 +1,12 @@
 // SPDX-License-Identifier: MIT
 #include "millrace/actors/pipeline_host.h"
 
+#include <pwd.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include <algorithm>
+#include <array>
 #include <cerrno>
 #include <condition_variable>
 #include <cstdio>
@@ -15,6 +18,7 @@
 #include <thread>
 
 #include "executor/workspaces.h"
+#include "millrace/actors/duration_text.h"
 #include "millrace/actors/process_outputs.h"
 #include "millrace/actors/run_id.h"
 #include "pipeline/executor_actor.h"
@@ -72,6 +76,29 @@ AttemptEnd end_of(process_outcome outcome) {
       return AttemptEnd::DISK_FULL;
   }
   return AttemptEnd::LOST;
+}
+
+// What cron gives: of the account that runs the silo, and of each what the definition does not set.
+void add_account(std::vector<std::string>& environment) {
+  const auto user = ::geteuid();
+  std::array<char, 4096> buffer;
+  passwd entry{};
+  passwd* found = nullptr;
+  ::getpwuid_r(user, &entry, buffer.data(), buffer.size(), &found);
+  const auto name = found != nullptr ? std::string{found->pw_name} : std::to_string(user);
+  const std::pair<std::string, std::string> account[] = {
+      {"HOME=", found != nullptr ? found->pw_dir : "/"},
+      {"USER=", name},
+      {"LOGNAME=", name},
+      {"SHELL=", "/bin/sh"}};
+  for (const auto& [variable, value] : account) {
+    const auto given = std::any_of(
+        environment.begin(), environment.end(),
+        [&variable = variable](const auto& each) { return each.starts_with(variable); });
+    if (!given) {
+      environment.push_back(variable + value);
+    }
+  }
 }
 
 void set_text(auto&& builder_setter, std::string_view text) {
@@ -262,6 +289,7 @@ private:
     for (auto variable : attempt.getEnvironment()) {
       spec.environment.push_back(text_of(variable.getName()) + "=" + text_of(variable.getValue()));
     }
+    add_account(spec.environment);
     spec.environment.push_back("MILLRACE_ATTEMPT=" + std::to_string(attempt.getNumber()));
     spec.environment.push_back("MILLRACE_TOKEN=" + spec.token);
     spec.environment.push_back("MILLRACE_WORKSPACE=" + spec.working_directory.string());
@@ -269,6 +297,7 @@ private:
       spec.timeout = runtime::duration{attempt.getTimeoutNs()};
     }
     spec.grace = runtime::duration{attempt.getGraceNs()};
+    spec.detach = attempt.getDetach() ? detach_policy::allowed : detach_policy::forbidden;
     return spec;
   }
 
@@ -316,13 +345,15 @@ private:
     const auto entered = workspaces_->enter(workspace);
     auto started = entered ? result<void>{} : entered.error();
     if (started) {
-      started = supervisor_->start(spec, [this, task, number, workspace](process_exit ended) {
-        auto shared = std::make_shared<process_exit>(std::move(ended));
-        post([this, task, number, workspace, shared] {
-          workspaces_->leave(workspace);
-          ended_now(task, number, *shared);
-        });
-      });
+      const auto grace = spec.grace;
+      started =
+          supervisor_->start(spec, [this, task, number, grace, workspace](process_exit ended) {
+            auto shared = std::make_shared<process_exit>(std::move(ended));
+            post([this, task, number, grace, workspace, shared] {
+              workspaces_->leave(workspace);
+              ended_now(task, number, grace, *shared);
+            });
+          });
       if (!started) {
         workspaces_->leave(workspace);
       }
@@ -373,7 +404,8 @@ private:
             text_of(attempt.getToken()));
   }
 
-  void ended_now(const std::string& task, std::uint32_t number, const process_exit& ended) {
+  void ended_now(const std::string& task, std::uint32_t number, runtime::duration grace,
+                 const process_exit& ended) {
     {
       const std::lock_guard lock{mutex_};
       if (stopping_) {
@@ -391,6 +423,10 @@ private:
     report.setStartedAt(nanoseconds(ended.started_at));
     report.setFinishedAt(nanoseconds(ended.ended_at));
     explain(report);
+    if (ended.forced) {
+      report.setText(
+          ("and needed a KILL " + format_duration(grace) + " later (grace_period)").c_str());
+    }
     set_streams(report, ended.standard_output, ended.standard_error);
     take_outputs(report, ended.output);
     deliver(task, std::make_shared<report_params>(std::move(params)), ended.token);
@@ -402,6 +438,8 @@ private:
     set_text([&](const char* text) { report.setStderrTail(text); }, errors.tail);
     report.setStdoutBytes(output.bytes);
     report.setStderrBytes(errors.bytes);
+    report.setStdoutDropped(output.dropped);
+    report.setStderrDropped(errors.dropped);
   }
 
   // What only this machine knows of an end.

@@ -264,6 +264,7 @@ result<schemas::task_interface::begin_params> run_actor::spec_of(instance_id id)
   constexpr runtime::duration grace_default = std::chrono::seconds{10};
   spec.setGraceNs(
       task.grace_period.value_or(definition.grace_period.value_or(grace_default)).count());
+  spec.setDetach(task.detach);
   spec.setMaxAttempts(task.retry.max_attempts);
   spec.setDelayNs(task.retry.delay.count());
   spec.setBackoff(task.retry.backoff);

@@ -52,6 +52,10 @@ std::string signal_name(int number) {
   return known != nullptr ? "SIG" + std::string{known} : "signal " + std::to_string(number);
 }
 
+std::string with_comma(capnp::Text::Reader more) {
+  return more.size() == 0 ? std::string{} : ", " + text_of(more);
+}
+
 std::string exit_text(schemas::AttemptReport::Reader report, runtime::duration timeout) {
   switch (report.getEnd()) {
     case AttemptEnd::EXITED:
@@ -59,9 +63,9 @@ std::string exit_text(schemas::AttemptReport::Reader report, runtime::duration t
     case AttemptEnd::SIGNALLED:
       return "killed by " + signal_name(report.getSignal());
     case AttemptEnd::TIMED_OUT:
-      return "timed out after " + format_duration(timeout);
+      return "timed out after " + format_duration(timeout) + with_comma(report.getText());
     case AttemptEnd::CANCELLED:
-      return "cancelled";
+      return "cancelled" + with_comma(report.getText());
     case AttemptEnd::LOG_LIMIT:
       return "wrote more output than a log may hold";
     case AttemptEnd::NOT_STARTED:
@@ -199,6 +203,7 @@ void task_actor::start_attempt(std::uint32_t number) {
   attempt.setGraceNs(spec().getGraceNs());
   attempt.setIncarnation(root.getIncarnation());
   attempt.setPriority(spec().getPriority());
+  attempt.setDetach(spec().getDetach());
   send(ref<schemas::Executor>(text_of(root.getExecutor())).start(std::move(start)));
 }
 
@@ -236,6 +241,8 @@ void task_actor::record_attempt(schemas::AttemptReport::Reader report, AttemptEn
   row.setStderrTail(report.getStderrTail());
   row.setStdoutBytes(report.getStdoutBytes());
   row.setStderrBytes(report.getStderrBytes());
+  row.setStdoutDropped(report.getStdoutDropped());
+  row.setStderrDropped(report.getStderrDropped());
   row.setText(text.c_str());
 }
 

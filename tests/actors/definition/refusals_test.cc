@@ -589,6 +589,19 @@ tasks:
        "14:53 `timeout` must be longer than 0 (leave the key out for no limit)"});
 }
 
+TEST_CASE("refused at their places: what no program can be started with") {
+  const std::string large(131'072, 'x');
+  check_refusal("name: p\ntasks:\n  - {name: a, command: [echo, " + large +
+                    "]}\n  - {name: b, run: " + large + ", env: {A: " + large.substr(2) +
+                    ", B: " + large.substr(3) + "}}\n",
+                {"3:31 the argument has 131072 bytes; a program can be given at most 131071 in one "
+                 "(write the text to a file first, and pass its name)",
+                 "4:131103 the variable has 131072 bytes with its name; a program can be given at "
+                 "most 131071 in one (write the text to a file first, and pass its name)"});
+  check_refusal("name: p\ntasks: [{name: a, run: x, detach: maybe}]\n",
+                {"2:35 `detach` must be one of `forbidden`, `allowed`, found the text `maybe`"});
+}
+
 TEST_CASE("refused at their places: expressions") {
   check_refusal(R"(name: p
 params: {n: 1, s: x}

@@ -94,6 +94,7 @@ tasks:
     env: {A: over, N: 1e3}
     timeout: 250ms
     grace_period: 5s
+    detach: allowed
     retry: never
     for_each: ${{ tasks['list.all_1'].outputs.files }}
     max_parallel: 2

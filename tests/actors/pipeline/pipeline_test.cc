@@ -1,6 +1,10 @@
 // SPDX-License-Identifier: MIT
 // Whole pipelines on a real silo: LMDB in a temporary folder, real processes.
+#include <pwd.h>
+#include <unistd.h>
+
 #include <algorithm>
+#include <csignal>
 #include <fstream>
 #include <thread>
 #include <vector>
@@ -605,6 +609,76 @@ tasks:
   CHECK(here.wait(run) == RunState::TIMED_OUT);
   CHECK(here.task(run, "a").task().getState() == TaskState::CANCELLED);
   CHECK(here.task(run, "tidy").task().getState() == TaskState::FAILED);
+}
+
+TEST_CASE("a command starts with what cron gives, and `env` wins") {
+  temporary_folder data;
+  node here{data.path};
+  const auto run = here.submit(R"yaml(name: home
+env: {SHELL: /bin/other}
+tasks:
+  - {name: a, run: 'echo ~; cd; pwd; echo "$USER $LOGNAME $SHELL"; test -d "$TMPDIR" && mktemp'}
+  - {name: b, run: 'echo "$HOME $TMPDIR"', env: {HOME: /elsewhere, TMPDIR: /tmp}}
+)yaml");
+  CHECK(here.wait(run) == RunState::SUCCEEDED);
+  const auto said = [&](const std::string& task) {
+    const auto detail = here.silo->call(ref<schemas::Task>(run + "/" + task).describe());
+    REQUIRE(detail);
+    return text_of(detail->attempts()[0].getStdoutTail());
+  };
+  const auto* account = ::getpwuid(::geteuid());
+  REQUIRE(account != nullptr);
+  const std::string home = account->pw_dir;
+  const std::string name = account->pw_name;
+  CHECK(said("a").starts_with(home + "\n" + home + "\n" + name + " " + name + " /bin/other\n" +
+                              data.path.string() + "/attempts/"));
+  CHECK(said("b") == "/elsewhere /tmp\n");
+}
+
+TEST_CASE("an end that needed a KILL says so, and after how long") {
+  temporary_folder data;
+  node here{data.path};
+  const auto run = here.submit(R"yaml(name: deaf
+tasks:
+  - {name: a, timeout: 200ms, grace_period: 100ms, run: "trap '' TERM; while :; do sleep 1; done"}
+  - {name: b, timeout: 200ms, grace_period: 10s, run: exec sleep 600}
+)yaml");
+  CHECK(here.wait(run) == RunState::FAILED);
+  CHECK(text_of(here.task(run, "a").task().getReason()) ==
+        "timed out after 200ms, and needed a KILL 100ms later (grace_period)");
+  CHECK(text_of(here.task(run, "b").task().getReason()) == "timed out after 200ms");
+}
+
+TEST_CASE("a script of 3,000 lines runs") {
+  temporary_folder data;
+  node here{data.path};
+  std::string text = "name: long\ntasks:\n  - name: a\n    run: |\n";
+  for (int line = 0; line < 3000; ++line) {
+    text += "      : a line of seventy bytes or so, of which there are three thousand here\n";
+  }
+  const auto run = here.submit(text + "      echo end\n");
+  CHECK(here.wait(run) == RunState::SUCCEEDED);
+}
+
+TEST_CASE("what a task leaves behind in another session lives only where that is allowed") {
+  temporary_folder data;
+  node here{data.path};
+  const auto run = here.submit(R"yaml(name: left
+tasks:
+  - {name: ends, run: "setsid sh -c 'echo $$ > ends; exec sleep 600' & until test -s ends; do :; done"}
+  - {name: stays, detach: allowed,
+     run: "setsid sh -c 'echo $$ > stays; exec sleep 600' & until test -s stays; do :; done"}
+)yaml");
+  CHECK(here.wait(run) == RunState::SUCCEEDED);
+  const auto pid_in = [&](const char* file) {
+    pid_t pid = 0;
+    std::ifstream{here.host->workspace_of(run) / file} >> pid;
+    REQUIRE(pid > 1);
+    return pid;
+  };
+  CHECK(::kill(pid_in("ends"), 0) != 0);
+  CHECK(::kill(pid_in("stays"), 0) == 0);
+  REQUIRE(::kill(pid_in("stays"), SIGKILL) == 0);
 }
 
 TEST_CASE("a run that writes no file leaves none") {

@@ -157,6 +157,7 @@ struct task_definition {
   std::map<std::string, std::string> env;    ///< Over the pipeline's; texts may hold expressions.
   std::optional<runtime::duration> timeout;  ///< Of one attempt.
   std::optional<runtime::duration> grace_period;  ///< From the polite stop to the forced one.
+  bool detach = false;  ///< Processes that leave the command's group may outlive it.
   retry_policy retry;
   std::optional<fan_values> for_each;
   std::optional<matrix_definition> matrix;
