@@ -102,6 +102,8 @@ struct CompiledTask {
   # Names and descriptions of what it promises to write.
   priority @12 :UInt8 = 50;
   # 0 to 100; higher is served first.
+  detach @13 :Bool;
+  # Whether what leaves the group of its command may outlive it.
 
   enum RunOn {
     success @0;  # All succeeded.

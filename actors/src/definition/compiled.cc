@@ -155,6 +155,7 @@ void put(schemas::CompiledTask::Builder into, const task_definition& task,
     outputs[at].setValue(task.outputs[at].description.c_str());
   }
   into.setPriority(task.priority);
+  into.setDetach(task.detach);
 }
 
 // --- reading -------------------------------------------------------------------------------------
@@ -290,6 +291,7 @@ result<void> read_task(schemas::CompiledTask::Reader task, pipeline_definition& 
     made.outputs.push_back({string_of(output.getKey()), string_of(output.getValue())});
   }
   made.priority = task.getPriority();
+  made.detach = task.getDetach();
   return {};
 }
 
