@@ -1,11 +1,15 @@
 // SPDX-License-Identifier: MIT
 #include "storage/lmdb_env.h"
 
+#include <sys/mman.h>
 #include <sys/stat.h>
+#include <sys/sysmacros.h>
 #include <unistd.h>
 
 #include <cerrno>
+#include <cstdio>
 #include <cstring>
+#include <fstream>
 
 #include "storage/files.h"
 
@@ -17,6 +21,10 @@ constexpr unsigned readers_max = 126;
 
 // A commit also writes branch pages and the list of free pages.
 constexpr std::uint64_t commit_slack_bytes = 1U << 20U;
+
+// Mapped pages are let go whenever so much has been written: what a file's growth adds to the
+// process stays about as small, and mapping again what is in use costs 1 ms for it.
+constexpr std::size_t written_bytes_max = std::size_t{16} << 20U;
 
 // A real EIO on a disk that also happens to be full is taken for a full disk: nothing was
 // acknowledged, and the next commit will meet it again.
@@ -65,6 +73,7 @@ result<std::unique_ptr<lmdb_env>> lmdb_env::open(const lmdb_options& options, un
   }
   env->page_bytes_ = stat.ms_psize;
   env->check_readers();
+  env->find_map();
   if (auto synced = sync_directory(options.directory); !synced) {
     return synced.error();
   }
@@ -99,7 +108,41 @@ result<void> lmdb_env::commit(lmdb_txn txn, std::size_t bytes) {
   if (rc != MDB_SUCCESS) {
     return failure(rc, "cannot commit to");
   }
+  let_go_of_pages(bytes);
   return {};
+}
+
+// LMDB tells where its map is only when it was asked for a fixed place.
+void lmdb_env::find_map() {
+  mdb_filehandle_t file{};
+  struct stat info {};
+  if (mdb_env_get_fd(env_, &file) != MDB_SUCCESS || ::fstat(file, &info) != 0) {
+    return;
+  }
+  std::ifstream maps{"/proc/self/maps"};
+  for (std::string line; std::getline(maps, line);) {
+    unsigned long begin = 0;
+    unsigned long end = 0;
+    unsigned major_number = 0;
+    unsigned minor_number = 0;
+    unsigned long inode = 0;
+    if (std::sscanf(line.c_str(), "%lx-%lx %*s %*s %x:%x %lu", &begin, &end, &major_number,
+                    &minor_number, &inode) == 5 &&
+        inode == info.st_ino && makedev(major_number, minor_number) == info.st_dev) {
+      map_ = reinterpret_cast<void*>(begin);
+      map_bytes_ = end - begin;
+      return;
+    }
+  }
+}
+
+// The map is shared and backed by the file: what is let go is read from the system's cache again.
+void lmdb_env::let_go_of_pages(std::size_t written) noexcept {
+  written_ += written;
+  if (written_ >= written_bytes_max && map_ != nullptr) {
+    written_ = 0;
+    ::madvise(map_, map_bytes_, MADV_DONTNEED);
+  }
 }
 
 result<MDB_dbi> lmdb_env::open_db(const char* name, unsigned flags) {

@@ -66,7 +66,9 @@ public:
   [[nodiscard]] result<lmdb_txn> begin_read() const;
 
   /// Commits a write transaction of about `bytes`; the size tells a disk that is full from one that
-  /// is broken, since LMDB reports a write cut short by a full disk as EIO.
+  /// is broken, since LMDB reports a write cut short by a full disk as EIO. After some megabytes
+  /// lets go of the file's pages that were mapped: they stay in the system's cache and are mapped
+  /// again when they are read, but a file that grows does not count as this process's memory.
   result<void> commit(lmdb_txn txn, std::size_t bytes);
 
   /// Opens a named database, the main one for nullptr. Requires: called before threads share `env`.
@@ -85,11 +87,17 @@ public:
   void check_readers() noexcept;
 
 private:
+  void find_map();
+  void let_go_of_pages(std::size_t written) noexcept;
+
   lmdb_env(std::string directory, MDB_env* env) : directory_(std::move(directory)), env_(env) {}
 
   std::string directory_;
   MDB_env* env_;
   std::size_t page_bytes_ = 4096;
+  void* map_ = nullptr;  // null: its place was not found
+  std::size_t map_bytes_ = 0;
+  std::size_t written_ = 0;  // since pages were let go; the writer's
 };
 
 }  // namespace millrace::runtime
