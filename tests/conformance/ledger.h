@@ -10,6 +10,7 @@
 #include <utility>
 
 #include "conformance/ledger.capnp.actor.h"
+#include "millrace/runtime/paged_map.h"
 #include "millrace/runtime/state_map.h"
 #include "millrace/testing/test_silo.h"
 
@@ -92,9 +93,49 @@ public:
     co_return nest_exclusively_results{};
   }
 
+  async<> clear(clear_params params) override {
+    erase_state();
+    if (params.amount() != 0) {
+      send(ref<Ledger>(std::string{params.pay_to()}).add(params.amount()));
+    }
+    if (params.total() != 0) {
+      edit().setTotal(params.total());
+    }
+    return {};
+  }
+  async<note_results> note(note_params params) override {
+    message<LedgerEntry> content;
+    content.build().initPad(params.pad_bytes());
+    for (const auto name : params.names()) {
+      notes_.put(name.cStr(), content);
+    }
+    const auto all = co_await notes_.page({}, 1'000);
+    co_return note_results{all.entries.size()};
+  }
+  async<notes_results> notes(notes_params params) override {
+    const auto page = co_await notes_.page(std::string{params.from()}, params.limit());
+    notes_results results;
+    auto names = results.build().initNames(static_cast<unsigned>(page.entries.size()));
+    for (unsigned at = 0; at < names.size(); ++at) {
+      names.set(at, page.entries[at].key.c_str());
+    }
+    results.build().setMore(page.more);
+    co_return results;
+  }
+  async<has_note_results> has_note(has_note_params params) override {
+    const auto found = co_await notes_.get(std::string{params.name()});
+    co_return has_note_results{found ? static_cast<std::int64_t>(found->read().getPad().size())
+                                     : -1};
+  }
+  async<> drop_note(drop_note_params params) override {
+    notes_.erase(params.name());
+    return {};
+  }
+
 private:
   int failures_ = 0;
   state_map<LedgerEntry> entries_{*this, "entries"};
+  paged_map<LedgerEntry> notes_{*this, "notes"};
 };
 
 /// A test silo of ledgers.

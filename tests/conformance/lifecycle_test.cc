@@ -129,6 +129,42 @@ TEST_CASE("a type's own idle timeout goes before the silo's") {
   CHECK(silo.here().stats().activations == 0);
 }
 
+TEST_CASE("an activation's own idle timeout goes before its type's, and can be taken back") {
+  probe_silo silo{{.idle_timeout = 1min}};
+  REQUIRE(silo.call(ref<Probe>("a").linger(2'000)));
+  silo.advance(1999ms);
+  CHECK(silo.here().stats().activations == 1);
+  REQUIRE(silo.call(ref<Probe>("a").get()));
+  silo.advance(1999ms);
+  CHECK(silo.here().stats().activations == 1);
+  silo.advance(1ms);
+  CHECK(silo.here().stats().activations == 0);
+
+  REQUIRE(silo.call(ref<Probe>("a").linger(2'000)));
+  REQUIRE(silo.call(ref<Probe>("a").linger(-1)));
+  silo.advance(59s);
+  CHECK(silo.here().stats().activations == 1);
+  silo.advance(2s);
+  CHECK(silo.here().stats().activations == 0);
+  REQUIRE(silo.call(ref<Probe>("a").get()));
+  silo.advance(3s);
+  CHECK(silo.here().stats().activations == 1);  // it was of the activation that is gone
+}
+
+// Goal: zero means idle, not only unused: not while a method waits, and then at once.
+TEST_CASE("an activation with an idle timeout of zero leaves with the end of its work") {
+  probe_silo silo{{.idle_timeout = 1min}};
+  auto held = silo.begin(ref<Probe>("hooked").hold_beside("work", 30'000));
+  REQUIRE(silo.call(ref<Probe>("hooked").linger(0)));
+  silo.advance(20s);
+  CHECK(silo.here().stats().activations == 1);
+  REQUIRE(silo.call(ref<Probe>("hooked").raise()));
+  CHECK(held.answer());
+  CHECK(silo.here().stats().activations == 0);
+  CHECK(silo.events.all() ==
+        std::vector<std::string>{"activates", "work begins", "work ends", "is idle"});
+}
+
 TEST_CASE("staying active puts collection off, and can be taken back") {
   probe_silo silo{{.idle_timeout = 1min}};
   REQUIRE(silo.call(ref<Probe>("a").stay(600'000)));

@@ -39,6 +39,8 @@ interface Probe $Actor.actor("probe") {
   # The value of that context entry here, then at `next` and back here.
   holdThenCall @18 (next :Text) -> ();
   # Waits a second, then calls `get` of another.
+  linger @19 (forMs :Int64) -> ();
+  # An idle timeout of its own from now on; negative: as its type has it.
 }
 
 interface Brief $Actor.actor("brief") $Actor.idleTimeout(1000) {

@@ -197,6 +197,11 @@ public:
     stay_active(std::chrono::milliseconds{params.for_ms()});
     return {};
   }
+  async<> linger(linger_params params) override {
+    const std::chrono::milliseconds limit{params.for_ms()};
+    set_idle_timeout(limit >= 0ms ? std::optional<duration>{limit} : std::nullopt);
+    return {};
+  }
   async<block_results> block(block_params params) override {
     const std::string how{params.how()};
     if (how == "edit, offload") {

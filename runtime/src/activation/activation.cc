@@ -232,6 +232,9 @@ caf::resumable::resume_result activation::drain() {
       continue;
     }
     flush();
+    if (!releasing_ && wants_to_leave()) {
+      leave_for(deactivation::idle);
+    }
     if (releasing_ || phase_ == phase::deactivating) {
       end_idle();
     }
@@ -393,6 +396,9 @@ void activation::loaded(envelope* one) {
   if (auto understood = state_.load(*std::move(rows)); !understood) {
     crash(std::move(understood).error());
     return;
+  }
+  if (!state_.stored() && is_durable()) {
+    state_.begin_at(home_.floors().of(partition_));
   }
   inbox_.append(std::move(early_));
   fill_lanes();

@@ -30,6 +30,7 @@
 namespace millrace::runtime::detail {
 
 class silo_core;
+struct commit_envelope;
 struct type_meter;
 struct watched_thread;
 
@@ -141,7 +142,10 @@ public:
   void set_reminder(const std::string& name, stored_reminder what);
   [[nodiscard]] stored_reminder scheduled(const reminder_schedule& when) const;
   void cancel_reminder(std::string_view name);
+  void erase_state();
+  [[nodiscard]] partition_id partition() const noexcept { return partition_; }
   void stay_active(duration limit);
+  void set_idle_timeout(std::optional<duration> limit);
   void deactivate_when_idle() noexcept { leave_for(deactivation::requested); }
 
   /// Gives up everything it holds. Requires: the scheduler's threads have ended.
@@ -202,6 +206,7 @@ private:
   void leave_for(deactivation why) noexcept;
   void end_idle();
   void settle_memory();
+  [[nodiscard]] std::size_t held_bytes() const noexcept;
   void end_waits();
   void finish_deactivation();
   void crash(const error& why);
@@ -210,6 +215,7 @@ private:
   void fail_all(envelope_list& list, const error& why);
   void close_open() noexcept;
   [[nodiscard]] bool idle() const noexcept;
+  [[nodiscard]] bool wants_to_leave() const noexcept;
   [[nodiscard]] duration idle_timeout() const noexcept;
 
   void warn(const std::string& text);
@@ -267,6 +273,7 @@ private:
   void flush();
   void bound_changes();
   void commit_changes();
+  void submit(std::unique_ptr<commit_envelope> commit);
   void committed(envelope* one);
 
   // calls.cc
@@ -338,6 +345,7 @@ private:
   steady_time now_{};
   steady_time alarm_due_ = steady_time::max();
   steady_time stay_until_{};
+  std::optional<duration> idle_timeout_;  // its own
   std::vector<named_timer> timers_;
   std::uint64_t timers_set_ = 0;
 
@@ -387,6 +395,7 @@ struct commit_envelope final : commit_request, envelope {
   static void operator delete(void* block) noexcept;
   activation* owner;
   std::uint64_t seq;
+  std::uint64_t erased_version = 0;  ///< Of the actor, if no row of it is left; else 0.
 };
 
 }  // namespace millrace::runtime::detail

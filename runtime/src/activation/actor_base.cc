@@ -95,8 +95,19 @@ void actor_base::stay_active(duration limit) {
   activation_->stay_active(std::max(limit, duration{}));
 }
 
+void actor_base::set_idle_timeout(std::optional<duration> limit) {
+  activation_->set_idle_timeout(limit);
+}
+
+void actor_base::erase_state() {
+  activation_->check_may_change();
+  activation_->erase_state();
+}
+
 void actor_base::require_version(std::uint64_t expected) const {
-  if (version() != expected || activation_->changed_before_turn()) {
+  const auto as_expected =
+      version() == expected || (expected == 0 && !activation_->state().stored());
+  if (!as_expected || activation_->changed_before_turn()) {
     throw error{errc::conflict, id().type + "/" + key() + " is at version " +
                                     std::to_string(version()) + ", not " +
                                     std::to_string(expected) + "; read it again"};
@@ -254,6 +265,12 @@ void map_base::erase(std::string_view key) {
   one.edited.reset();
   --live_;
   list_changed(found);
+}
+
+void map_base::erase_all() {
+  for (const auto& each : records_) {
+    erase(each.first);
+  }
 }
 
 }  // namespace detail

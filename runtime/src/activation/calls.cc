@@ -406,6 +406,20 @@ void activation::stay_active(duration limit) {
   need_alarm(std::max(time_after(now_, idle_timeout()), stay_until_));
 }
 
+void activation::erase_state() {
+  const auto set = state_.reminders();
+  for (const auto& [name, reminder] : set) {
+    cancel_reminder(name);
+  }
+  state_.erase_root_and_records();
+  set_idle_timeout(duration{});
+}
+
+void activation::set_idle_timeout(std::optional<duration> limit) {
+  idle_timeout_ = limit ? std::optional{std::max(*limit, duration{})} : std::nullopt;
+  need_alarm(time_after(now_, idle_timeout()));
+}
+
 void activation::set_timer(std::string name, duration delay, duration every) {
   cancel_timer(name);
   const auto due = time_after(now_, std::max(delay, duration{}));

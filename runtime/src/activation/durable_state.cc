@@ -81,6 +81,7 @@ std::vector<durable_state::map_info> durable_state::maps() const {
     all.push_back({map->name_, map->schema_()});
   }
   std::reverse(all.begin(), all.end());
+  all.insert(all.end(), paged_maps_.begin(), paged_maps_.end());
   return all;
 }
 
@@ -281,6 +282,37 @@ message_body& durable_state::edit_root() {
   root_dirty_ = true;
   dirty_ = true;
   return *root_;
+}
+
+void durable_state::erase_root_and_records() {
+  for (auto* map = maps_; map != nullptr; map = map->next_map_) {
+    map->erase_all();
+  }
+  static_cast<void>(edit_root());
+  root_.reset();
+  erased_ = true;
+}
+
+void durable_state::put_paged(std::string_view map, std::string_view key, std::string_view flat) {
+  if (auto fits = check_size(flat.size(),
+                             "record '" + std::string{key} + "' of map '" + std::string{map} + "'");
+      !fits) {
+    throw error{std::move(fits).error()};
+  }
+  if (!root_) {
+    static_cast<void>(edit_root());  // or nothing would tell that the actor has rows
+  }
+  before_extras_change();
+  auto value = value_start(flat.size());
+  append_words(value, flat);
+  more().pending.put(paged_row(hash_, map, key), value);
+  dirty_ = true;
+}
+
+void durable_state::erase_paged(std::string_view map, std::string_view key) {
+  before_extras_change();
+  more().pending.erase(paged_row(hash_, map, key));
+  dirty_ = true;
 }
 
 void durable_state::set_reminder(const std::string& name, stored_reminder what) {
@@ -507,11 +539,18 @@ result<void> durable_state::encode_root(row_ops& ops) {
       return fits;
     }
     recount(root_counted_, sizeof(message_body) + flat.size());
+  } else {
+    recount(root_counted_, 0);
+    root_bytes_ = 0;
   }
   append_actor_row(key, hash_, row_table::root);
   append_little(value, version_ + 1);
   append_id(value, type_, key_);
-  append_words(value, flat);
+  if (erased_) {
+    value += erased_mark;
+  } else {
+    append_words(value, flat);
+  }
   ops.put(key, value);
   stored_ = true;
   root_dirty_ = false;
@@ -530,7 +569,22 @@ std::size_t durable_state::change_bytes() noexcept {
     }
   }
   return map_change_bytes_ + (extras_ ? extras_->pending.encoded().size() : 0) +
-         (root_dirty_ ? root_->sizeInWords() * word_bytes : 0);
+         (root_dirty_ && root_ ? root_->sizeInWords() * word_bytes : 0);
+}
+
+bool durable_state::has_state() const noexcept {
+  for (const auto* map = maps_; map != nullptr; map = map->next_map_) {
+    if (map->live_ > 0) {
+      return true;
+    }
+  }
+  return root_ || !reminders().empty();
+}
+
+// Whether there is something that others may still ask for.
+bool durable_state::is_remembered() const noexcept {
+  return extras_ && !(extras_->outbox.empty() && extras_->dead.empty() && extras_->inbox.empty() &&
+                      extras_->answers.empty());
 }
 
 result<void> durable_state::encode_map(map_base& one, row_ops& ops) {
@@ -584,7 +638,14 @@ result<void> durable_state::encode(row_ops& ops) {
       return done;
     }
   }
-  if (root_dirty_ || !stored_) {
+  erased_ = erased_ && !has_state();
+  vanished_ = erased_ && stored_ && !is_remembered();
+  if (vanished_) {
+    ops.erase(actor_row(hash_, row_table::root));
+    ops.erase(actor_row(hash_, row_table::version));
+    recount(root_counted_, 0);
+    stored_ = erased_ = root_dirty_ = false;
+  } else if (root_dirty_ || !stored_) {
     if (auto done = encode_root(ops); !done) {
       return done;
     }

@@ -78,7 +78,10 @@ public:
   struct map_info {
     std::string name;
     capnp::StructSchema schema;
+    bool paged = false;  ///< Its records are not read with the others.
   };
+  /// For `paged_map`.
+  void add_paged_map(map_info one) { paged_maps_.push_back(std::move(one)); }
   /// In the order in which they were added.
   [[nodiscard]] std::vector<map_info> maps() const;
 
@@ -92,6 +95,19 @@ public:
   void keep_segment() noexcept;
   /// Ends that, and makes everything what it was when it began. `undo` still tells what it was.
   void take_back_segment();
+
+  /// Whether an actor of this id has a row, as of the last commit.
+  [[nodiscard]] bool stored() const noexcept { return stored_; }
+  /// Versions begin above this. Requires: nothing is stored.
+  void begin_at(std::uint64_t version) noexcept { version_ = version; }
+  /// The same as to erase each record and make the root what it is by default.
+  void erase_root_and_records();
+  /// Whether the last commit leaves no row of the actor.
+  [[nodiscard]] bool vanished() const noexcept { return vanished_; }
+
+  /// Puts a record of a paged map. Errors, thrown: `too_large`.
+  void put_paged(std::string_view map, std::string_view key, std::string_view flat);
+  void erase_paged(std::string_view map, std::string_view key);
 
   // The root.
   [[nodiscard]] message_body* root() const noexcept { return root_.get(); }
@@ -197,6 +213,8 @@ private:
   [[nodiscard]] bool load_send(row_table table, std::string_view rest, value_reader& from);
   [[nodiscard]] bool load_received(std::string_view rest, value_reader& from);
   [[nodiscard]] bool load_answer(std::string_view rest, value_reader& from);
+  [[nodiscard]] bool has_state() const noexcept;
+  [[nodiscard]] bool is_remembered() const noexcept;
   [[nodiscard]] result<void> encode_root(row_ops& ops);
   [[nodiscard]] result<void> encode_map(map_base& one, row_ops& ops);
 
@@ -205,6 +223,7 @@ private:
   actor_hash hash_;
   std::unique_ptr<message_body> root_;
   map_base* maps_ = nullptr;
+  std::vector<map_info> paged_maps_;
   std::unique_ptr<extras> extras_;
   state_undo* undo_ = nullptr;  // while code of the actor runs
   std::uint64_t version_ = 0;
@@ -217,6 +236,8 @@ private:
   bool leftover_ = false;
   bool root_dirty_ = false;
   bool stored_ = false;  // a root row exists
+  bool erased_ = false;  // its state was, and it has got no other since
+  bool vanished_ = false;
 };
 
 }  // namespace millrace::runtime::detail

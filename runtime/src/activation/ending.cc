@@ -47,6 +47,9 @@ void activation::close_open() noexcept {
 }
 
 duration activation::idle_timeout() const noexcept {
+  if (idle_timeout_ && *idle_timeout_ > duration{}) {  // of zero: see `wants_to_leave`
+    return *idle_timeout_;
+  }
   const auto own = std::chrono::milliseconds{interface().idle_timeout_ms};
   return own.count() > 0 ? own : home_.options().idle_timeout;
 }
@@ -55,6 +58,11 @@ bool activation::idle() const noexcept {
   const auto sends_wait = outgoing_ && !outgoing_->lanes.empty() && !home_.stopping();
   return running_.empty() && waiting_.empty() && returning_.empty() && inbox_.empty() &&
          open_.open_next == &open_ && !sends_wait;
+}
+
+// Whether it is idle and has said that it leaves then.
+bool activation::wants_to_leave() const noexcept {
+  return idle_timeout_ == duration{} && phase_ == phase::active && stay_until_ <= now_ && idle();
 }
 
 // Requires: there is a budget.
@@ -70,7 +78,11 @@ void activation::settle_memory() {
       need_alarm(stay_until_);
     }
   }
-  home_.memory().settle(*this, activation_bytes + key_.size() + state_.bytes(), as, last_used_);
+  home_.memory().settle(*this, held_bytes(), as, last_used_);
+}
+
+std::size_t activation::held_bytes() const noexcept {
+  return activation_bytes + key_.size() + state_.bytes();
 }
 
 void activation::give_place_back(envelope& one) noexcept {
@@ -200,6 +212,7 @@ void activation::retire() {
   keep();  // the directory may hold the last other reference
   home_.leave_directory(*this);
   home_.memory().leave(*this);
+  home_.returned().freed(held_bytes());
   home_.timers().disarm(*this);
   close_open();
   if (outgoing_) {

@@ -105,6 +105,7 @@ void activation::commit_changes() {
     crash(encoded.error());
     return;
   }
+  commit->erased_version = state_.vanished() ? state_.version() : 0;
   ++submitted_;
   while (auto* one = after_tidying_.pop()) {
     one->after_commit = submitted_;
@@ -112,9 +113,18 @@ void activation::commit_changes() {
   }
   // One commit at a time: each is a difference to the one before, and storage may refuse any.
   if (submitted_ == durable_ + 1) {
-    home_.rows().commit(std::move(commit));
+    submit(std::move(commit));
   } else {
     closed_.push(commit.release());
+  }
+}
+
+void activation::submit(std::unique_ptr<commit_envelope> commit) {
+  const auto erased = commit->erased_version;
+  if (erased > 0) {
+    home_.floors().commit_erased(std::move(commit), erased);
+  } else {
+    home_.rows().commit(std::move(commit));
   }
 }
 
@@ -134,7 +144,7 @@ void activation::committed(envelope* one) {
     leave(gated_.pop());
   }
   if (auto* next = closed_.pop()) {
-    home_.rows().commit(std::unique_ptr<commit_request>{static_cast<commit_envelope*>(next)});
+    submit(std::unique_ptr<commit_envelope>{static_cast<commit_envelope*>(next)});
   } else if (phase_ == phase::failing) {
     retire();
   }

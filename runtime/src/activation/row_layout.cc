@@ -80,6 +80,10 @@ std::string dead_index_row(const actor_hash& hash, std::uint64_t number) {
   return std::string{dead_index_prefix} + hash_bytes(hash) + number_bytes(number);
 }
 
+std::string paged_row(const actor_hash& hash, std::string_view map, std::string_view key) {
+  return "\5" + hash_bytes(hash) + map_row_rest(map, key);
+}
+
 void append_id(std::string& out, std::string_view type, std::string_view key) {
   out += static_cast<char>(type.size());
   out += type;

@@ -3,7 +3,8 @@
 //
 // Keys (`hash` is the 16 bytes of the actor's hash, numbers in keys are big-endian):
 //
-//     0 hash R                      root       version, id, words (see record_words.h)
+//     0 hash R                      root       version, id, words (see record_words.h); a zero byte
+//                                              in their place: erased, see actor_base::erase_state
 //     0 hash M u8 name-bytes name k map        version, words of record k
 //     0 hash T name                 reminder   version, due, every, u16 catch-up, u16 zone-bytes,
 //                                              zone, cron
@@ -15,11 +16,14 @@
 //     1 u64 due, hash, name         reminders by time    id
 //     2 hash                        actors with an outbox  id
 //     3 hash u64 number             dead letters  id
+//     4                             version that no actor which was erased was above
+//     5 hash u8 name-bytes name k   paged map  version, words of record k
 //
-// One prefix scan of `0 hash` reads everything an activation needs; sections 1 and 2 are read when
-// a silo starts, section 3 when somebody asks. Every value of section 0 starts with the version of
-// the commit that wrote it; the actor's version is the highest of them. An id is `u8 type-bytes,
-// type, u8 key-bytes, key`; other numbers in values are little-endian.
+// One prefix scan of `0 hash` reads everything an activation needs; sections 1, 2 and 4 are read
+// when a silo starts, section 3 when somebody asks, section 5 page by page. Every value of section
+// 0 starts with the version of the commit that wrote it; the actor's version is the highest of
+// them. An id is `u8 type-bytes, type, u8 key-bytes, key`; other numbers in values are
+// little-endian.
 #pragma once
 
 #include <optional>
@@ -44,6 +48,9 @@ enum class row_table : char {
 
 inline constexpr std::size_t actor_prefix_bytes = 17;
 
+/// Instead of the words of a root. Words are whole.
+inline constexpr std::string_view erased_mark{"\0", 1};
+
 [[nodiscard]] std::string actor_prefix(const actor_hash& hash);
 void append_actor_row(std::string& key, const actor_hash& hash, row_table table,
                       std::string_view rest = {});
@@ -62,6 +69,12 @@ inline constexpr std::string_view outbox_index_prefix{"\2", 1};
 
 inline constexpr std::string_view dead_index_prefix{"\3", 1};
 [[nodiscard]] std::string dead_index_row(const actor_hash& hash, std::uint64_t number);
+
+inline constexpr std::string_view version_floor_row{"\4", 1};
+
+/// Record `key` of a paged map; of an empty key what all of its keys begin with.
+[[nodiscard]] std::string paged_row(const actor_hash& hash, std::string_view map,
+                                    std::string_view key);
 
 /// A parsed `reminder_index_row`.
 struct reminder_index_key {

@@ -83,6 +83,10 @@ bool durable_state::load_row(row_table table, std::string_view rest, std::string
 bool durable_state::load_root(value_reader& from, bool compressed) {
   const auto id = from.id();
   stored_ = true;
+  if (from.rest() == erased_mark) {
+    erased_ = true;
+    return id.type == type_ && id.key == key_;
+  }
   std::string unpacked;
   const auto flat = words_of(from.rest(), compressed, unpacked);
   if (id.type != type_ || id.key != key_ || !flat) {

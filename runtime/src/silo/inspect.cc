@@ -199,7 +199,8 @@ private:
     stored_actor found;
     found.version = value.u64() & ~compressed_flag;
     auto id = value.id();
-    if (value.ok() && id.type == type_.interface->type && id.key.starts_with(page_.prefix)) {
+    if (value.ok() && id.type == type_.interface->type && id.key.starts_with(page_.prefix) &&
+        value.rest() != erased_mark) {
       found.key = std::move(id.key);
       found.state_bytes = value.rest().size();
       into_.items.push_back(std::move(found));
@@ -268,7 +269,8 @@ namespace {
 // cannot be read.
 bool append_json(std::uint64_t version, const value_reader& value, capnp::StructSchema schema,
                  std::string& out) {
-  std::optional<std::string> words{std::in_place, value.rest()};
+  std::optional<std::string> words{std::in_place,
+                                   value.rest() == erased_mark ? std::string_view{} : value.rest()};
   if ((version & compressed_flag) != 0) {
     words = decompress_words(value.rest());
   }
@@ -322,8 +324,9 @@ result<std::string> silo_core::root_json(const actor_type& type, const actor_id&
 
 result<map_state> silo_core::read_map(const durable_state::map_info& map, const actor_id& actor,
                                       partition_id partition, const state_request& wanted) {
-  const auto prefix =
-      actor_row(hash_of(actor.type, actor.key), row_table::map, map_row_rest(map.name, {}));
+  const auto hash = hash_of(actor.type, actor.key);
+  const auto prefix = map.paged ? paged_row(hash, map.name, {})
+                                : actor_row(hash, row_table::map, map_row_rest(map.name, {}));
   map_state into{map.name, {}, false};
   std::size_t bytes = 0;
   auto readable = true;

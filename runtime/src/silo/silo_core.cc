@@ -52,7 +52,9 @@ silo_core::silo_core(std::unique_ptr<storage> rows, silo_options options, const 
       made_at_(time.steady()),
       config_(std::make_unique<scheduler_config>(options_)),
       system_(std::make_unique<caf::actor_system>(*config_)),
+      floors_(*rows_),
       memory_(*this, options_.memory_budget_bytes),
+      returned_(*this),
       timers_(time, options_.by_hand ? timers_run::when_told : timers_run::on_a_thread),
       reminders_(*this),
       watch_(*this),
@@ -134,6 +136,9 @@ result<void> silo_core::recover(partition_id partition) {
       reminders_.set(owner, parsed->name, parsed->due);
     }
   });
+  if (done) {
+    done = floors_.load(partition);
+  }
   if (!done) {
     return done;
   }

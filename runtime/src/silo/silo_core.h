@@ -19,9 +19,11 @@
 #include "schedule/zone_cache.h"
 #include "silo/directory.h"
 #include "silo/memory_budget.h"
+#include "silo/memory_return.h"
 #include "silo/reminder_queue.h"
 #include "silo/spare_threads.h"
 #include "silo/thread_watch.h"
+#include "silo/version_floors.h"
 #include "timers/timer_service.h"
 
 namespace millrace::runtime::detail {
@@ -115,6 +117,8 @@ public:
   [[nodiscard]] thread_pool& offload_threads() noexcept { return offload_threads_; }
   [[nodiscard]] reminder_queue& reminders() noexcept { return reminders_; }
   [[nodiscard]] memory_budget& memory() noexcept { return memory_; }
+  [[nodiscard]] version_floors& floors() noexcept { return floors_; }
+  [[nodiscard]] memory_return& returned() noexcept { return returned_; }
   [[nodiscard]] silo_counters& counters() noexcept { return counters_; }
 
   /// Takes over the reference; hands it to CAF's scheduler, now or with this thread's batch.
@@ -154,7 +158,9 @@ private:
   std::unique_ptr<caf::actor_system_config> config_;
   std::unique_ptr<caf::actor_system> system_;
   directory directory_;
+  version_floors floors_;
   memory_budget memory_;
+  memory_return returned_;
   timer_service timers_;
   reminder_queue reminders_;
   std::vector<call_filter> filters_;

@@ -30,6 +30,7 @@
 #include <coroutine>
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <type_traits>
@@ -96,6 +97,7 @@ namespace detail {
 
 class activation;
 class map_base;
+class paged_map_base;
 
 /// A method that has been called and not yet run: the coroutine, and how to take its results.
 class pending_method {
@@ -318,15 +320,33 @@ protected:
   /// timeout and the memory budget; zero takes that back.
   void stay_active(duration limit);
 
+  /// Collects this activation when nothing has arrived for `limit`, whatever the idle timeout of
+  /// its type and of the silo; zero: as soon as it is idle. Nothing: as they say again. For actors
+  /// whose work is over, or that have found nothing: what has ended need not stay in memory until
+  /// it is the longest unused. Ends with the activation.
+  void set_idle_timeout(std::optional<duration> limit);
+
   /// Ends the activation once it has nothing to do.
   void deactivate_when_idle();
 
+  /// Erases what this actor has stored: its root, every record of its maps, its reminders. What it
+  /// has sent still arrives, and it still knows the deliveries and the keyed calls that it has had;
+  /// once nobody can ask for these any more (their senders have forgotten them, the keys expired),
+  /// no row of it is left. The next call finds default values, as of an actor that never was.
+  ///
+  /// Part of this turn's changes, and what is changed after it in the turn is stored again. The
+  /// activation leaves as soon as it is idle; until then the object serves, so reset its members
+  /// too. Records of a `paged_map` stay: erase them first, page by page.
+  /// Errors: in a $readOnly method the method ends with `internal`.
+  void erase_state();
+
   /// Grows by one with each commit of this actor; the value that this turn's changes will have is
-  /// one more. Zero: never committed.
+  /// one more. Never used again: an actor that has nothing stored is at zero, or, where others of
+  /// its partition were erased, above what any of these had.
   [[nodiscard]] std::uint64_t version() const noexcept;
 
   /// For callers that change what they have read: ends the coroutine with `conflict` unless
-  /// `version()` is still what they saw.
+  /// `version()` is still what they saw; zero: unless nothing is stored.
   void require_version(std::uint64_t expected) const;
 
   /// Marks the root changed / gives it; for `actor<State>`.
@@ -337,6 +357,7 @@ protected:
 private:
   friend class detail::activation;
   friend class detail::map_base;
+  friend class detail::paged_map_base;
   void send_spec(call_spec&& spec);
   void tell_spec(call_spec&& spec);
 

@@ -56,6 +56,7 @@ public:
   /// and the turn.
   message_body& change(std::string_view key, bool& fresh);
   void erase(std::string_view key);
+  void erase_all();
   void require_version(std::string_view key, std::uint64_t expected) const;
   [[nodiscard]] std::size_t size() const noexcept { return live_; }
   [[nodiscard]] const record_map& records() const noexcept { return records_; }
