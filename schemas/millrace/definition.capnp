@@ -34,6 +34,10 @@ struct CompiledPipeline {
   # Attempts of one run at a time; 0: no bound.
   tasks @10 :List(CompiledTask);
   # In written order.
+  keepRuns @11 :UInt32;
+  # Ended runs that are kept; 0: as many as the server says.
+  keepAge @12 :Int64;
+  # How long after its end a run is kept; 0: as long as the server says.
 
   enum Workspace {
     run @0;   # One for all tasks of a run.

@@ -86,6 +86,7 @@ interface Project $Actor.actor("project") {
 struct PipelineState {
   # Root of a pipeline.
   latestVersion @0 :UInt32;  # Grows by one with each new definition; 0: never applied.
+  endedRuns @1 :UInt64;      # Records of the map "ended".
 }
 
 struct PipelineVersion {
@@ -97,7 +98,10 @@ struct PipelineVersion {
 }
 
 struct RunSummary {
-  # Record of the map "runs", by run id with inverted digits: the newest first.
+  # Record of the maps "active" (runs that have not ended) and "runs" (those that have; read by
+  # page), by run id with inverted digits: the newest first. And of the paged map "ended", by the
+  # time of the end in 20 digits and the run's id, where it has nothing but its id: the order in
+  # which runs are removed.
   id @0 :Text;                       # The run's key, a UUIDv7.
   version @1 :UInt32;                # Of the pipeline, at the submission.
   state @2 :RunState;                # As the run last told.
@@ -125,18 +129,23 @@ interface Pipeline $Actor.actor("pipeline") {
       $Actor.readOnly;
   # version 0: the latest.
   submit @2 (run :Text $Actor.json("id"), params :Text $Actor.rawJson, labels :List(Label))
-      -> (run :Text $Actor.json("id"), version :UInt32);
+      -> (run :Text $Actor.json("id"), version :UInt32) $Actor.reentrant;
   # `run`: a fresh id, or empty for one to be made; `params` a JSON object. Answers when the run is
-  # stored.
+  # stored and can be asked. With the id of a run of this pipeline: that run, and nothing is
+  # changed; of another pipeline's: `conflict`. `too_large` for more labels or parameters than
+  # submission.h allows.
   runs @3 (before :Text, limit :UInt32, state :Text) -> (runs :List(RunSummary), next :Text)
       $Actor.readOnly;
   # Newest first, those older than the id `before`; `next` is empty at the end. limit 0: 100; at
   # most 1,000. `state`: only those in it, such as `timed_out`; then a page may be short. Empty:
   # all.
-  runEnded @4 (run :Text, state :RunState, finishedAt :Int64) -> () $Actor.internal;
-  # From the run, at its end; also when a retry takes it up again: running, 0.
-  runRemoved @5 (run :Text) -> () $Actor.internal;
-  # From the run: it is listed no more.
+  runEnded @4 (run :Text, state :RunState, finishedAt :Int64, version :UInt32, createdAt :Int64,
+               endedBefore :Int64) -> () $Actor.internal;
+  # From the run, at its end; also when a retry takes it up again: running, 0, and in `endedBefore`
+  # when it had ended.
+  runRemoved @5 (run :Text, finishedAt :Int64) -> () $Actor.internal;
+  # From the run: it is listed no more. `finishedAt`: when it ended; 0: it never was this
+  # pipeline's.
 }
 
 # --- run -----------------------------------------------------------------------------------------
@@ -218,6 +227,12 @@ struct RunStored {
   removing @13 :Bool;      # It is told of no more; its rows go step by step.
 }
 
+struct ForgottenTask {
+  # Record of the map "forgotten", by the name of a task instance that had attempts before a retry
+  # of the run and has not been started since: its actor still has rows, which go with the run.
+  name @0 :Text;  # As the key.
+}
+
 struct RunPinned {
   # The one record of the map "pinned": what never changes.
   definition @0 :Text;     # Canonical JSON, of a run that an older version began; else empty.
@@ -258,6 +273,9 @@ interface Run $Actor.actor("run") $Actor.group("run") $Actor.affinity("/") {
   # not ended.
   removeMore @9 () -> () $Actor.internal;
   # From itself: the next step.
+  expire @10 () -> () $Actor.internal;
+  # From the pipeline, which keeps it no longer: as `remove`, and without effect unless it has
+  # ended.
 }
 
 # --- task ----------------------------------------------------------------------------------------

@@ -17,87 +17,17 @@
 #include <string>
 #include <vector>
 
-#include "millrace/actors/definition.h"
-#include "millrace/actors/pipeline_host.h"
-#include "millrace/pipeline.capnp.actor.h"
+#include "pipeline_node.h"
 
 extern char** environ;
 
 namespace {
 
 using namespace millrace;
+using namespace millrace::bench;
 using runtime::ref;
 
 std::string directory = "/tmp/millrace-bench-pipeline";
-
-double now() {
-  static const runtime::system_clock clock;
-  return static_cast<double>(clock.steady().time_since_epoch().count()) * 1e-9;
-}
-
-void require(bool holds, const std::string& what) {
-  if (!holds) {
-    std::fprintf(stderr, "bench_pipeline: %s\n", what.c_str());
-    std::exit(1);
-  }
-}
-
-class node {
-public:
-  node() {
-    auto rows = runtime::open_storage({.directory = directory + "/state"});
-    require(rows.has_value(), "open_storage");
-    silo = std::make_unique<runtime::silo>(*std::move(rows));
-    auto opened = actors::pipeline_host::open({.data_directory = directory, .slots = 8}, *silo);
-    require(opened.has_value(), "pipeline_host");
-    host = *std::move(opened);
-    require(silo->start().has_value() && host->join().has_value(), "start");
-  }
-  node(const node&) = delete;
-  node& operator=(const node&) = delete;
-  ~node() {
-    host->stop();
-    silo->stop();
-  }
-
-  void apply(const std::string& text) {
-    const auto made = actors::load_definition(text, "");
-    require(made.definition.has_value(), "definition");
-    pipeline = "default/" + made.definition->name;
-    require(silo->call(ref<schemas::Pipeline>(pipeline).apply(actors::to_json(*made.definition), 0,
-                                                              schemas::ApplyOnlyIf::ANY))
-                .has_value(),
-            "apply");
-  }
-  std::string submit() {
-    schemas::pipeline_interface::submit_params params;
-    params.build().setParams("{}");
-    auto answer = silo->call(ref<schemas::Pipeline>(pipeline).submit(std::move(params)));
-    require(answer.has_value(), "submit");
-    return std::string{answer->run()};
-  }
-  void wait(const std::string& run) {
-    std::uint64_t after = 0;
-    for (;;) {
-      const auto page = silo->call(ref<schemas::Run>(run).events(after, 10'000, 0));
-      if (!page) {
-        continue;
-      }
-      for (auto event : page->events()) {
-        after = event.getSequence();
-      }
-      if (page->ended()) {
-        break;
-      }
-    }
-    const auto status = silo->call(ref<schemas::Run>(run).status());
-    require(status && status->run().getState() == schemas::RunState::SUCCEEDED, "run succeeded");
-  }
-
-  std::unique_ptr<runtime::silo> silo;
-  std::unique_ptr<actors::pipeline_host> host;
-  std::string pipeline;
-};
 
 std::string fan_out(int width) {
   std::string text = "name: wide\ntasks:\n  - name: t\n    command: [/bin/true]\n    for_each: [";
@@ -132,7 +62,7 @@ void bench_tasks() {
   std::vector<double> theirs;
   for (int round = 0; round < 3; ++round) {
     theirs.push_back(spawn_rate(width));
-    node here;
+    node here{directory};
     here.apply(fan_out(width));
     ours.push_back(width / timed_run(here));
   }
@@ -143,7 +73,7 @@ void bench_tasks() {
 }
 
 void bench_first() {
-  node here;
+  node here{directory};
   here.apply("name: one\ntasks: [{name: t, command: [/bin/true]}]\n");
   here.wait(here.submit());
   std::vector<double> ms;
@@ -189,7 +119,7 @@ void bench_submit() {
 
 void bench_scale() {
   for (const auto width : {2'000, 20'000}) {
-    node here;
+    node here{directory};
     here.apply(fan_out(width));
     const auto length = timed_run(here);
     std::printf("%-12s a fan-out of %d: %.1f s, %.2f ms a task\n", "scale", width, length,
@@ -201,7 +131,7 @@ void bench_scale() {
     text += "  - {name: t" + std::to_string(at) + ", command: [/bin/true]" +
             (at < 100 ? "" : ", needs: [t" + std::to_string(at - 100) + "]") + "}\n";
   }
-  node here;
+  node here{directory};
   here.apply(text);
   const auto length = timed_run(here);
   std::printf("%-12s a graph of 10,000 tasks: %.1f s, %.2f ms a task\n", "scale", length,

@@ -117,6 +117,21 @@ TEST_CASE("an erased actor remembers a delivery until its sender has forgotten i
   CHECK(rows_of_actors(silo) == 0);
 }
 
+TEST_CASE("an erasure in a method that fails has not been, nor what it has noted after it") {
+  ledger_silo silo;
+  REQUIRE(silo.call(ref<Ledger>("a").add(7)));
+  REQUIRE(silo.call(ref<Ledger>("a").keep_if("x", 1, 0, 0)));
+  CHECK_FALSE(silo.call(ref<Ledger>("a").clear("b", 2, -1)));
+  CHECK(silo.total("a") == 7);
+  CHECK(silo.amount("a", "x") == 1);
+  CHECK(silo.total("b") == 0);
+  CHECK(silo.call(ref<Ledger>("a").has_note("lost"))->bytes() == -1);
+  silo.restart();
+  CHECK(silo.total("a") == 7);
+  CHECK(silo.amount("a", "x") == 1);
+  CHECK(silo.call(ref<Ledger>("a").has_note("lost"))->bytes() == -1);
+}
+
 TEST_CASE("an erasure that is not committed has not been") {
   ledger_silo silo;
   REQUIRE(silo.call(ref<Ledger>("a").add(7)));

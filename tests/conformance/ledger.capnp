@@ -37,7 +37,8 @@ interface Ledger $Actor.actor("ledger") {
   # Calls itself so many times.
   nestExclusively @12 (depth :UInt32) -> (depth :UInt32);
   clear @13 (payTo :Text, amount :Int64, total :Int64) -> ();
-  # Erases its state; then sends that there, and sets its total, where they are not zero.
+  # Erases its state; then sends that there, and sets its total, where they are not zero. With a
+  # negative total it notes something and fails.
   note @14 (names :List(Text), padBytes :UInt32) -> (there :UInt64);
   # Puts a note of each name; how many there are, as the method sees it after that.
   notes @15 (from :Text, limit :UInt32) -> (names :List(Text), more :Bool) $Actor.readOnly;

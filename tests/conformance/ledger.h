@@ -98,10 +98,13 @@ public:
     if (params.amount() != 0) {
       send(ref<Ledger>(std::string{params.pay_to()}).add(params.amount()));
     }
+    if (params.total() < 0) {
+      notes_.put("lost", message<LedgerEntry>{});
+      co_await fail(errc::failed_precondition, "planned");
+    }
     if (params.total() != 0) {
       edit().setTotal(params.total());
     }
-    return {};
   }
   async<note_results> note(note_params params) override {
     message<LedgerEntry> content;

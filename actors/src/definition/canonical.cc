@@ -161,6 +161,11 @@ std::string to_json(const pipeline_definition& definition) {
     made["workspace"] = to_string(definition.workspace);
   }
   put(made, "max_parallel", definition.max_parallel);
+  if (definition.retention != run_retention{}) {
+    auto& retention = made["retention"] = json::object();
+    put(retention, "runs", definition.retention.runs);
+    put(retention, "age", definition.retention.age);
+  }
   for (const auto& task : definition.tasks) {
     made["tasks"].push_back(json_of(task));
   }

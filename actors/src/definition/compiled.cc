@@ -311,11 +311,17 @@ void compile(const pipeline_definition& definition, schemas::CompiledPipeline::B
   into.setGrace(definition.grace_period ? definition.grace_period->count() : no_grace);
   into.setWorkspace(static_cast<schemas::CompiledPipeline::Workspace>(definition.workspace));
   into.setMaxParallel(definition.max_parallel.value_or(0));
+  into.setKeepRuns(definition.retention.runs.value_or(0));
+  into.setKeepAge(definition.retention.age.value_or(runtime::duration{}).count());
   const auto graph = graph_of(definition);
   auto tasks = into.initTasks(size_of(definition.tasks.size()));
   for (unsigned at = 0; at < tasks.size(); ++at) {
     put(tasks[at], definition.tasks[at], graph.needs[at]);
   }
+}
+
+run_retention retention_of(schemas::CompiledPipeline::Reader compiled) {
+  return {bound_of(compiled.getKeepRuns()), limit_of(compiled.getKeepAge())};
 }
 
 result<pipeline_definition> signature_of(schemas::CompiledPipeline::Reader compiled) {
@@ -343,6 +349,7 @@ result<pipeline_definition> definition_of(schemas::CompiledPipeline::Reader comp
   made->grace_period = grace_of(compiled.getGrace());
   made->workspace = static_cast<workspace_mode>(compiled.getWorkspace());
   made->max_parallel = bound_of(compiled.getMaxParallel());
+  made->retention = retention_of(compiled);
   const auto tasks = compiled.getTasks();
   made->tasks.resize(tasks.size());
   for (unsigned at = 0; at < tasks.size(); ++at) {

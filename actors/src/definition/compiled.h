@@ -20,6 +20,9 @@ void compile(const pipeline_definition& definition, schemas::CompiledPipeline::B
 [[nodiscard]] runtime::result<pipeline_definition> definition_of(
     schemas::CompiledPipeline::Reader compiled);
 
+/// How long its runs are kept.
+[[nodiscard]] run_retention retention_of(schemas::CompiledPipeline::Reader compiled);
+
 /// The parameters alone, as a definition without tasks: what binding needs.
 /// Errors: as definition_of, but for steps.
 [[nodiscard]] runtime::result<pipeline_definition> signature_of(

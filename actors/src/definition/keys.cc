@@ -9,7 +9,8 @@ using word = std::string_view;
 constexpr std::array pipeline_words{word{"version"},      word{"name"},      word{"description"},
                                     word{"labels"},       word{"params"},    word{"env"},
                                     word{"timeout"},      word{"workspace"}, word{"grace_period"},
-                                    word{"max_parallel"}, word{"defaults"},  word{"tasks"}};
+                                    word{"max_parallel"}, word{"defaults"},  word{"tasks"},
+                                    word{"retention"}};
 
 constexpr std::array pipeline_foreign{
     foreign_key{"steps", "write `tasks`"},
@@ -44,7 +45,12 @@ constexpr std::array pipeline_foreign{
     foreign_key{"catchup_window", ""},
     foreign_key{"concurrency", ""},
     foreign_key{"secrets", ""},
-    foreign_key{"retention", ""},
+    foreign_key{"ttl", "write `retention: {age: 30d}`"},
+    foreign_key{"ttlStrategy", "write `retention: {age: 30d}`"},
+    foreign_key{"ttlSecondsAfterFinished", "write `retention: {age: 30d}`"},
+    foreign_key{"history_limit", "write `retention: {runs: 100}`"},
+    foreign_key{"successfulJobsHistoryLimit", "write `retention: {runs: 100}`"},
+    foreign_key{"failedJobsHistoryLimit", "write `retention: {runs: 100}`"},
     foreign_key{"revert", ""},
     foreign_key{"on_success", ""},
     foreign_key{"on_failure", ""},
@@ -171,6 +177,12 @@ constexpr std::array defaults_foreign{
     foreign_key{"grace_period", "write it at the top: it counts for every task"},
     foreign_key{"max_parallel", "write it at the top"}};
 
+constexpr std::array retention_words{word{"runs"}, word{"age"}};
+constexpr std::array retention_foreign{
+    foreign_key{"count", "write `runs`"},    foreign_key{"max_runs", "write `runs`"},
+    foreign_key{"days", "write `age: 30d`"}, foreign_key{"ttl", "write `age: 30d`"},
+    foreign_key{"max_age", "write `age`"},   foreign_key{"logs", ""}};
+
 constexpr std::array output_words{word{"description"}};
 constexpr std::array output_foreign{foreign_key{"type", ""},
                                     foreign_key{"value", "write `key=value` to `$MILLRACE_OUTPUT`"},
@@ -196,6 +208,10 @@ const key_table& task_keys() {
 }
 const key_table& retry_keys() {
   static constexpr key_table table{"`retry`", retry_words, retry_foreign};
+  return table;
+}
+const key_table& retention_keys() {
+  static constexpr key_table table{"`retention`", retention_words, retention_foreign};
   return table;
 }
 const key_table& output_keys() {

@@ -81,6 +81,22 @@ void read_limits(shape_context& to, const field_map& fields) {
   read_parallel(to, fields.at("max_parallel"), made.max_parallel);
 }
 
+void read_retention(shape_context& to, const cursor& where) {
+  auto& made = to.out.definition.retention;
+  const auto fields =
+      read_fields(to, where, "a map", "write `retention: {runs: 100, age: 30d}`", retention_keys());
+  if (!fields) {
+    return;
+  }
+  if (const auto runs = fields->at("runs")) {
+    if (const auto count =
+            to.in.read_int(*runs, 1, run_retention::runs_max, "write it like `100`")) {
+      made.runs = static_cast<std::uint32_t>(*count);
+    }
+  }
+  read_duration(to, fields->at("age"), made.age, zero_duration::refused);
+}
+
 }  // namespace
 
 void read_shape(reader& in, const cursor& root, loaded_shape& out) {
@@ -110,6 +126,9 @@ void read_shape(reader& in, const cursor& root, loaded_shape& out) {
     made.env = read_env(to, *env, no_task);
   }
   read_limits(to, *fields);
+  if (const auto retention = fields->at("retention")) {
+    read_retention(to, *retention);
+  }
   const auto defaults = read_defaults(to, fields->at("defaults"));
   if (const auto tasks = fields->at("tasks")) {
     read_tasks(to, *tasks, defaults);

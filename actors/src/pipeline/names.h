@@ -2,6 +2,7 @@
 // Keys, tokens and paths of the pipeline layer, and small helpers for its messages.
 #pragma once
 
+#include <chrono>
 #include <cstdint>
 #include <optional>
 #include <string>
@@ -14,6 +15,10 @@ namespace millrace::actors {
 
 /// The only pool so far.
 inline constexpr std::string_view default_pool = "default";
+
+/// How long what has ended stays in memory after its last use: it is asked for most just after its
+/// end, and loading it again costs what its tasks cost.
+inline constexpr runtime::duration ended_idle_timeout = std::chrono::seconds{2};
 
 /// A number as text of fixed width, so that texts sort as numbers do.
 [[nodiscard]] std::string padded(std::uint64_t number, unsigned digits);

@@ -1,11 +1,15 @@
 // SPDX-License-Identifier: MIT
 #include "pipeline/pipeline_actor.h"
 
+#include <map>
+#include <tuple>
+
 #include "definition/compiled.h"
 #include "millrace/actors/definition.h"
 #include "millrace/actors/name_rule.h"
 #include "millrace/actors/params.h"
 #include "millrace/actors/run_id.h"
+#include "millrace/actors/submission.h"
 #include "pipeline/names.h"
 #include "run/run_graph.h"
 
@@ -23,6 +27,10 @@ constexpr std::uint32_t page_max = 1'000;
 // Runs that a page is chosen from: what bounds a search for rare ones.
 constexpr std::uint32_t page_look_max = 10'000;
 constexpr unsigned version_digits = 10;
+constexpr unsigned time_digits = 20;
+constexpr const char* retention_timer = "retention";
+// How long a submission waits for its run to begin; that goes on by itself when the time is up.
+constexpr std::uint32_t begin_wait_ms = 1'000;
 
 std::uint32_t page_of(std::uint32_t limit) {
   return limit == 0 ? page_default : std::min(limit, page_max);
@@ -40,7 +48,7 @@ std::optional<schemas::RunState> run_state_named(std::string_view name) {
 
 // The row of a run: its id with each hexadecimal digit inverted. Ids sort by time, so rows sort
 // the newest first, and a page of them is read without passing over the others. Of an empty id the
-// row is empty: the start of the list.
+// row is empty: the start of the list. Of a row it is the id.
 std::string newest_first(std::string_view run) {
   constexpr std::string_view digits = "0123456789abcdef";
   std::string row{run};
@@ -50,6 +58,11 @@ std::string newest_first(std::string_view run) {
     }
   }
   return row;
+}
+
+// The row of a run in the order in which runs have ended.
+std::string ended_row(std::int64_t finished_at, std::string_view run) {
+  return padded(static_cast<std::uint64_t>(finished_at), time_digits) + std::string{run};
 }
 
 error all_of(const std::vector<diagnostic>& mistakes) {
@@ -63,11 +76,19 @@ error all_of(const std::vector<diagnostic>& mistakes) {
 
 }  // namespace
 
+async<> project_actor::on_activate() {
+  if (pipelines_.empty()) {
+    set_idle_timeout(runtime::duration{});  // nobody knows it: asking leaves nothing
+  }
+  return {};
+}
+
 async<> project_actor::add(add_params params) {
   if (!pipelines_.contains(params.pipeline())) {
     auto record = pipelines_.edit(params.pipeline());
     record.setName(params.read().getPipeline());
     record.setRegisteredAt(nanoseconds(now()));
+    set_idle_timeout(std::nullopt);
   }
   return {};
 }
@@ -162,6 +183,9 @@ async<pipeline_actor::apply_results> pipeline_actor::apply(apply_params params) 
     }
   }
   edit().setLatestVersion(latest + 1);
+  set_idle_timeout(std::nullopt);
+  definition_retention_.reset();
+  look_for_old_runs();
   auto record = versions_.edit(padded(latest + 1, version_digits));
   record.setVersion(latest + 1);
   record.setAppliedAt(nanoseconds(now()));
@@ -207,38 +231,49 @@ runtime::result<void> pipeline_actor::compile_stored(std::uint32_t version) {
   return {};
 }
 
-async<pipeline_actor::submit_results> pipeline_actor::submit(submit_params params) {
-  const auto latest = state().getLatestVersion();
-  if (!versions_.contains(padded(latest, version_digits))) {
-    co_return unknown();
+// --- runs ----------------------------------------------------------------------------------------
+
+async<> pipeline_actor::on_activate() {
+  if (state().getLatestVersion() == 0) {
+    set_idle_timeout(runtime::duration{});  // nobody knows it: asking leaves nothing
+  } else {
+    look_for_old_runs();
   }
-  const auto run = params.run().empty() ? make_run_id(now(), random_) : std::string{params.run()};
-  if (!is_run_id(run)) {
-    co_return error{errc::invalid_argument, "'" + run + "' is no run id"};
-  }
+  return {};
+}
+
+// The version of a run that this pipeline has.
+async<std::optional<std::uint32_t>> pipeline_actor::version_of(std::string run) {
   const auto row = newest_first(run);
-  if (const auto known = runs_.get(row)) {
-    co_return submit_results{run, known->getVersion()};
+  if (const auto known = active_.get(row)) {
+    co_return known->getVersion();
   }
+  const auto ended = co_await runs_.get(row);
+  co_return ended ? std::optional{ended->read().getVersion()} : std::nullopt;
+}
+
+// Stores the run and sends it off; gives its id.
+runtime::result<std::string> pipeline_actor::begin_run(const submit_params& params,
+                                                       const std::string& run) {
+  const auto latest = state().getLatestVersion();
   if (auto compiled = compile_stored(latest); !compiled) {
-    co_return std::move(compiled).error();
+    return std::move(compiled).error();
   }
   const auto compiled = versions_.get(padded(latest, version_digits))->getCompiled();
   const auto signature = signature_of(compiled);
   if (!signature) {
-    co_return error{signature.error()};
+    return error{signature.error()};
   }
   const auto bound = bind_params_json(*signature, params.params());
   if (!bound) {
-    co_return all_of(bound.diagnostics);
+    return all_of(bound.diagnostics);
   }
   const auto created = nanoseconds(now());
-  auto record = runs_.edit(row);
+  auto record = active_.edit(newest_first(run));
   record.setId(run.c_str());
   record.setVersion(latest);
   record.setState(schemas::RunState::RUNNING);
   record.setCreatedAt(created);
-
   schemas::run_interface::begin_params begin;
   auto made = begin.build();
   made.setProject(project().c_str());
@@ -249,7 +284,85 @@ async<pipeline_actor::submit_results> pipeline_actor::submit(submit_params param
   made.setLabels(params.labels());
   made.setCreatedAt(created);
   send(ref<schemas::Run>(run).begin(std::move(begin)));
-  co_return submit_results{run, latest};
+  return run;
+}
+
+async<pipeline_actor::submit_results> pipeline_actor::submit(submit_params params) {
+  if (state().getLatestVersion() == 0) {
+    co_return unknown();
+  }
+  if (auto refused = refusal_of(params.labels(), params.params())) {
+    co_return *std::move(refused);
+  }
+  auto run = std::string{params.run()};
+  if (run.empty()) {
+    run = make_run_id(now(), random_);
+  } else if (!is_run_id(run)) {
+    co_return error{errc::invalid_argument, "'" + run + "' is no run id"};
+  } else if (const auto known = co_await version_of(run)) {
+    co_return submit_results{run, *known};
+  } else if (const auto other = co_await as_result(ref<schemas::Run>(run).status());
+             other || other.error().code() != errc::not_found) {
+    co_return other ? error{errc::conflict, "the id '" + run +
+                                                "' is that of another run; leave it out, or take a "
+                                                "fresh one"}
+                    : error{other.error()};
+  } else if (const auto meanwhile = co_await version_of(run)) {
+    co_return submit_results{run, *meanwhile};  // two at once, of one id
+  }
+  const auto version = state().getLatestVersion();
+  if (auto begun = begin_run(params, run); !begun) {
+    co_return std::move(begun).error();
+  }
+  // Whoever reads the answer may ask for the run. It is stored here, so whatever this says, it
+  // begins.
+  std::ignore = co_await as_result(ref<schemas::Run>(run).events(0, begin_wait_ms, 1));
+  co_return submit_results{run, version};
+}
+
+// A page of the list of runs while it is put together.
+struct pipeline_actor::run_page {
+  std::optional<schemas::RunState> wanted;
+  std::string before;  // row; empty: the list's start
+  std::size_t limit = 0;
+  std::map<std::string, summary> rows = {};
+  std::string looked_to = {};  // row; nothing behind it has been looked at; empty: all has
+
+  void add(std::string_view row, schemas::RunSummary::Reader run) {
+    if (row > before && (!wanted || run.getState() == *wanted)) {
+      rows.insert_or_assign(std::string{row}, summary{run});
+    }
+  }
+};
+
+void pipeline_actor::add_active(run_page& page) const {
+  auto left = page.limit + 2;  // `before` itself, and one that tells that there are more
+  active_.for_each(
+      [&](std::string_view row, schemas::RunSummary::Reader run) {
+        page.add(row, run);
+        return --left > 0;
+      },
+      page.before);
+}
+
+async<> pipeline_actor::add_ended(run_page& page) {
+  std::string from = page.before.empty() ? std::string{} : page.before + '\0';
+  std::uint32_t looked = 0;
+  while (page.wanted != schemas::RunState::RUNNING) {
+    auto read = co_await runs_.page(from, page.wanted ? page_max : page.limit + 1);
+    for (auto& each : read.entries) {
+      page.add(each.key, each.content.read());
+    }
+    looked += static_cast<std::uint32_t>(read.entries.size());
+    if (!read.more) {
+      break;
+    }
+    from = read.entries.back().key + '\0';
+    if (page.rows.size() > page.limit || looked >= page_look_max) {
+      page.looked_to = read.entries.back().key;
+      break;
+    }
+  }
 }
 
 async<pipeline_actor::runs_results> pipeline_actor::runs(runs_params params) {
@@ -263,51 +376,139 @@ async<pipeline_actor::runs_results> pipeline_actor::runs(runs_params params) {
                         "' is no state of a run; they are: running, succeeded, failed, "
                         "cancelled, timed_out"};
   }
-  const auto limit = page_of(params.limit());
-  const std::string before{params.before()};
-  std::vector<schemas::RunSummary::Reader> page;
-  std::string last;
-  std::string next;
-  std::uint32_t looked = 0;
-  runs_.for_each(
-      [&](std::string_view, schemas::RunSummary::Reader record) {
-        if (text_of(record.getId()) == before) {
-          return true;
-        }
-        if (page.size() == limit || looked == page_look_max) {
-          next = last;
-          return false;
-        }
-        ++looked;
-        last = text_of(record.getId());
-        if (!wanted || record.getState() == *wanted) {
-          page.push_back(record);
-        }
-        return true;
-      },
-      newest_first(before));
-  runs_results results;
-  auto list = results.build().initRuns(static_cast<unsigned>(page.size()));
-  for (unsigned at = 0; at < page.size(); ++at) {
-    list.setWithCaveats(at, page[at]);
-    list[at].setPipeline(pipeline().c_str());
+  run_page page{wanted, newest_first(params.before()), page_of(params.limit())};
+  // Before and after: a run may end, or be taken up again, while those that have ended are read.
+  add_active(page);
+  co_await add_ended(page);
+  add_active(page);
+  auto& rows = page.rows;
+  if (!page.looked_to.empty()) {
+    rows.erase(rows.upper_bound(page.looked_to), rows.end());
   }
-  results.build().setNext(next.c_str());
+  auto next = page.looked_to;
+  if (rows.size() > page.limit) {
+    rows.erase(std::next(rows.begin(), static_cast<std::ptrdiff_t>(page.limit)), rows.end());
+    next = rows.rbegin()->first;
+  }
+  runs_results results;
+  auto list = results.build().initRuns(static_cast<unsigned>(rows.size()));
+  unsigned at = 0;
+  for (const auto& [row, run] : rows) {
+    list.setWithCaveats(at, run.read());
+    list[at++].setPipeline(pipeline().c_str());
+  }
+  results.build().setNext(newest_first(next).c_str());  // twice inverted: the id
   co_return results;
 }
 
 async<> pipeline_actor::run_ended(run_ended_params params) {
-  if (const auto row = newest_first(params.run()); runs_.contains(row)) {
-    auto record = runs_.edit(row);
-    record.setState(params.state());
-    record.setFinishedAt(params.finished_at());
+  const auto row = newest_first(params.run());
+  summary told;
+  auto made = told.build();
+  made.setId(std::string{params.run()}.c_str());
+  made.setVersion(params.version());
+  made.setState(params.state());
+  made.setCreatedAt(params.created_at());
+  made.setFinishedAt(params.finished_at());
+  const auto count = state().getEndedRuns();
+  if (params.state() == schemas::RunState::RUNNING) {  // again
+    active_.put(row, told.read());
+    runs_.erase(row);
+    ended_.erase(ended_row(params.ended_before(), params.run()));
+    edit().setEndedRuns(count - std::min<std::uint64_t>(count, 1));
+    expiring_.erase(std::string{params.run()});
+    return {};
+  }
+  active_.erase(row);
+  runs_.put(row, told);
+  summary indexed;
+  indexed.build().setId(std::string{params.run()}.c_str());
+  ended_.put(ended_row(params.finished_at(), params.run()), indexed);
+  edit().setEndedRuns(count + 1);
+  const auto kept = retention();
+  if (kept.runs && count + 1 > *kept.runs) {
+    look_for_old_runs();
+  }
+  if (kept.age && reminder_due(retention_timer) == runtime::wall_time{}) {
+    look_again_at(runtime::wall_time{runtime::duration{params.finished_at()}} + *kept.age);
   }
   return {};
 }
 
 async<> pipeline_actor::run_removed(run_removed_params params) {
-  runs_.erase(newest_first(params.run()));
+  const auto row = newest_first(params.run());
+  active_.erase(row);
+  if (params.finished_at() != 0) {
+    runs_.erase(row);
+    ended_.erase(ended_row(params.finished_at(), params.run()));
+    const auto count = state().getEndedRuns();
+    edit().setEndedRuns(count - std::min<std::uint64_t>(count, 1));
+  }
+  expiring_.erase(std::string{params.run()});
   return {};
+}
+
+// --- retention -----------------------------------------------------------------------------------
+
+run_retention pipeline_actor::retention() const {
+  if (!definition_retention_) {
+    const auto stored = versions_.get(padded(state().getLatestVersion(), version_digits));
+    definition_retention_ = stored ? retention_of(stored->getCompiled()) : run_retention{};
+  }
+  return definition_retention_->or_else(kept_);
+}
+
+void pipeline_actor::look_for_old_runs() {
+  if (state().getEndedRuns() > 0) {
+    set_timer(retention_timer, run_retention::removal_interval);
+  }
+}
+
+void pipeline_actor::look_again_at(runtime::wall_time due) {
+  if (reminder_due(retention_timer) != due) {
+    set_reminder(retention_timer, due);
+  }
+}
+
+async<> pipeline_actor::on_timer(std::string) {
+  co_await expire_old_runs();
+}
+
+async<> pipeline_actor::on_reminder(std::string) {
+  co_await expire_old_runs();
+}
+
+// Tells the runs that have ended longest to go, as many as are too many or too old; when those are
+// gone, the next. Otherwise sees to it that it looks again when the next is old enough.
+async<> pipeline_actor::expire_old_runs() {
+  const auto kept = retention();
+  if ((!kept.runs && !kept.age) || state().getEndedRuns() == 0) {
+    co_return;
+  }
+  if (!expiring_.empty()) {
+    look_for_old_runs();
+    co_return;
+  }
+  const auto oldest = co_await ended_.page({}, run_retention::removed_at_once);
+  const auto count = state().getEndedRuns();
+  auto too_many = kept.runs ? count - std::min<std::uint64_t>(count, *kept.runs) : 0;
+  const auto too_old = kept.age ? nanoseconds(now()) - kept.age->count() : 0;
+  for (const auto& each : oldest.entries) {
+    const auto finished_at = std::stoll(each.key.substr(0, time_digits));
+    if (too_many == 0 && finished_at > too_old) {
+      if (kept.age) {
+        look_again_at(runtime::wall_time{runtime::duration{finished_at}} + *kept.age);
+      }
+      break;
+    }
+    too_many -= std::min<std::uint64_t>(too_many, 1);
+    const auto run = text_of(each.content.read().getId());
+    expiring_.insert(run);
+    send(ref<schemas::Run>(run).expire());
+  }
+  if (!expiring_.empty()) {
+    look_for_old_runs();
+  }
 }
 
 }  // namespace millrace::actors

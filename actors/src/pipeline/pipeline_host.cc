@@ -142,7 +142,9 @@ public:
     }
     supervisor_ = *std::move(opened);
     home_.add<project_actor>();
-    home_.add<pipeline_actor>();
+    home_.add<pipeline_actor>([kept = options_.retention]() -> std::unique_ptr<pipeline_actor> {
+      return std::make_unique<pipeline_actor>(kept);
+    });
     home_.add<run_actor>();
     home_.add<task_actor>();
     home_.add<pool_actor>();

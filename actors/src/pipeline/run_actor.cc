@@ -50,25 +50,58 @@ output_list outputs_of(schemas::TaskStatus::Reader row) {
 
 // --- beginning and coming back -------------------------------------------------------------------
 
-result<void> run_actor::build_graph() {
-  const auto pinned = *pinned_.get(pinned_row);
-  auto definition = pinned.hasCompiled() ? definition_of(pinned.getCompiled())
-                                         : from_json(text_of(pinned.getDefinition()));
-  if (!definition) {
-    return std::move(definition).error();
+result<run_graph> run_actor::graph_of_pinned(schemas::RunPinned::Reader pinned) const {
+  auto read = pinned.hasCompiled() ? definition_of(pinned.getCompiled())
+                                   : from_json(text_of(pinned.getDefinition()));
+  if (!read) {
+    return std::move(read).error();
   }
-  auto params = bind_params_json(*definition, text_of(pinned.getParams()));
-  graph_.emplace(*std::move(definition), std::move(params), key());
-  return {};
+  auto bound = bind_params_json(*read, text_of(pinned.getParams()));
+  if (!bound) {
+    return error{errc::invalid_argument,
+                 "its parameters do not fit: " + bound.diagnostics.front().text};
+  }
+  return run_graph{*std::move(read), std::move(bound), key()};
+}
+
+// A newer program may refuse what an older one has stored. The run cannot go on, and says why.
+void run_actor::fail_without_graph(const error& why) {
+  auto root = edit();
+  root.setState(RunState::FAILED);
+  root.setReason(("the definition that the run was begun with cannot be used: " + why.text() +
+                  "; apply it again and submit anew")
+                     .c_str());
+  root.setFinishedAt(nanoseconds(now()));
+  cancel_reminder(timeout_reminder);
+  add_event(nullptr);
+  report();
+  notify(events_signal);
+  set_idle_timeout(ended_idle_timeout);
+}
+
+error run_actor::no_graph() const {
+  return {errc::failed_precondition, text_of(state().getReason())};
 }
 
 async<> run_actor::on_activate() {
-  if (!pinned_.contains(pinned_row) || state().getRemoving()) {
+  if (!pinned_.contains(pinned_row)) {
+    set_idle_timeout(runtime::duration{});  // nobody knows it: asking leaves nothing
     co_return;
   }
-  if (auto built = build_graph(); !built) {
-    co_await runtime::fail(std::move(built).error());
+  if (over()) {
+    set_idle_timeout(ended_idle_timeout);
   }
+  if (state().getRemoving()) {
+    co_return;
+  }
+  auto graph = graph_of_pinned(*pinned_.get(pinned_row));
+  if (!graph) {
+    if (!over()) {
+      fail_without_graph(graph.error());
+    }
+    co_return;
+  }
+  graph_.emplace(*std::move(graph));
   instances_.for_each([this](std::string_view row_key, schemas::TaskStatus::Reader row) {
     const auto at = graph_->find(text_of(row.getTask()));
     if (at && graph_->fans_out(*at) && !row_key.ends_with(']')) {
@@ -91,10 +124,19 @@ async<> run_actor::on_activate() {
 }
 
 async<> run_actor::begin(begin_params params) {
+  const auto from = params.read();
+  if (state().getRemoving()) {
+    co_await runtime::fail(errc::unavailable, "the earlier run of this id is being removed");
+  }
   if (pinned_.contains(pinned_row)) {
+    if (state().getProject() != from.getProject() || state().getPipeline() != from.getPipeline()) {
+      // Two pipelines were given one id at the same time; this run is the other's.
+      send(ref<schemas::Pipeline>(text_of(from.getProject()) + "/" + text_of(from.getPipeline()))
+               .run_removed(key(), 0));
+    }
     co_return;
   }
-  const auto from = params.read();
+  set_idle_timeout(std::nullopt);
   auto pinned = pinned_.edit(pinned_row);
   if (from.hasCompiled()) {
     pinned.setCompiled(from.getCompiled());
@@ -109,9 +151,12 @@ async<> run_actor::begin(begin_params params) {
   root.setVersion(from.getVersion());
   root.setCreatedAt(from.getCreatedAt());
   root.setState(RunState::RUNNING);
-  if (auto built = build_graph(); !built) {
-    co_await runtime::fail(std::move(built).error());
+  auto graph = graph_of_pinned(pinned.asReader());
+  if (!graph) {
+    fail_without_graph(graph.error());
+    co_return;
   }
+  graph_.emplace(*std::move(graph));
   limit_time(runtime::wall_time{runtime::duration{from.getCreatedAt()}});
   add_event(nullptr);
   apply(graph_->begin());
@@ -124,10 +169,11 @@ void run_actor::limit_time(runtime::wall_time start) {
 }
 
 // Tells the pipeline's list of runs.
-void run_actor::report() {
+void run_actor::report(std::int64_t ended_before) {
   const auto root = state();
   send(ref<schemas::Pipeline>(text_of(root.getProject()) + "/" + text_of(root.getPipeline()))
-           .run_ended(key(), root.getState(), root.getFinishedAt()));
+           .run_ended(key(), root.getState(), root.getFinishedAt(), root.getVersion(),
+                      root.getCreatedAt(), ended_before));
 }
 
 async<> run_actor::on_reminder(std::string) {
@@ -202,6 +248,7 @@ void run_actor::start(instance_id id, run_effects& effects) {
   }
   row.setState(TaskState::QUEUED);
   count(TaskState::QUEUED, 1);
+  forgotten_.erase(graph_->name_of(id));
   send(ref<schemas::Task>(key() + "/" + graph_->name_of(id)).begin(*std::move(spec)));
 }
 
@@ -343,6 +390,7 @@ void run_actor::finish() {
   cancel_reminder(timeout_reminder);
   add_event(nullptr);
   report();
+  set_idle_timeout(ended_idle_timeout);
 }
 
 void run_actor::add_event(const schemas::TaskStatus::Reader* instance) {
@@ -451,6 +499,9 @@ async<run_actor::tasks_results> run_actor::tasks(tasks_params params) {
   if (auto known = check_known(); !known) {
     co_return std::move(known).error();
   }
+  if (!graph_) {
+    co_return no_graph();
+  }
   const auto after = params.after();
   const auto last = graph_->instance_named(after);
   auto at = graph_->next_instance(last);
@@ -484,6 +535,9 @@ async<run_actor::tasks_results> run_actor::tasks(tasks_params params) {
 async<run_actor::task_results> run_actor::task(task_params params) {
   if (auto known = check_known(); !known) {
     co_return std::move(known).error();
+  }
+  if (!graph_) {
+    co_return no_graph();
   }
   const auto id = graph_->instance_named(params.name());
   if (!id) {
@@ -561,6 +615,11 @@ async<run_actor::retry_results> run_actor::retry() {
                     over() ? "the run has succeeded: there is nothing to retry"
                            : "the run has not ended yet; cancel it first"};
   }
+  if (!graph_) {
+    co_return no_graph();
+  }
+  set_idle_timeout(std::nullopt);
+  const auto ended_before = state().getFinishedAt();
   auto root = edit();
   root.setEpoch(root.getEpoch() + 1);
   root.setState(RunState::RUNNING);
@@ -587,12 +646,15 @@ async<run_actor::retry_results> run_actor::retry() {
     const instance_id id{*at, status.getIndex()};
     if (std::binary_search(forgotten.begin(), forgotten.end(), id)) {
       count(status.getState(), -1);
+      if (status.getAttempt() > 0) {
+        forgotten_.edit(text_of(status.getName())).setName(status.getName());
+      }
       instances_.erase(row);
       ++again;
     }
   }
   limit_time(now());
-  report();
+  report(ended_before);
   add_event(nullptr);
   apply(std::move(effects));
   co_return retry_results{again};
@@ -607,11 +669,22 @@ async<> run_actor::remove() {
   if (!over()) {
     co_await runtime::fail(errc::failed_precondition, "the run has not ended yet; cancel it first");
   }
+  begin_removal();
+}
+
+async<> run_actor::expire() {
+  if (check_known() && over()) {
+    begin_removal();
+  }
+  return {};
+}
+
+void run_actor::begin_removal() {
   edit().setRemoving(true);
   graph_.reset();
   send(ref<schemas::Pool>(std::string{default_pool}).remove_run(key()));
   send(ref<schemas::Pipeline>(text_of(state().getProject()) + "/" + text_of(state().getPipeline()))
-           .run_removed(key()));
+           .run_removed(key(), state().getFinishedAt()));
   remove_some();
 }
 
@@ -623,36 +696,33 @@ async<> run_actor::remove_more() {
 }
 
 void run_actor::remove_some() {
+  std::size_t told = 0;
+  const auto forget = [&](const std::string& task) {
+    send(ref<schemas::Task>(key() + "/" + task).forget());
+    return ++told < removed_at_once;
+  };
   std::vector<std::string> rows;
+  forgotten_.for_each([&](std::string_view task, schemas::ForgottenTask::Reader) {
+    rows.emplace_back(task);
+    return forget(rows.back());
+  });
+  for (const auto& task : rows) {
+    forgotten_.erase(task);
+  }
+  rows.clear();
   instances_.for_each([&](std::string_view row, schemas::TaskStatus::Reader status) {
-    if (status.getAttempt() > 0) {
-      send(ref<schemas::Task>(key() + "/" + text_of(status.getName())).forget());
-    }
     rows.emplace_back(row);
-    return rows.size() < removed_at_once;
+    return (status.getAttempt() == 0 || forget(text_of(status.getName()))) &&
+           rows.size() < removed_at_once;
   });
   for (const auto& row : rows) {
     instances_.erase(row);
   }
-  if (!rows.empty()) {
+  if (!instances_.empty() || !forgotten_.empty()) {
     send(ref<schemas::Run>(key()).remove_more());
     return;
   }
-  const auto last = state().getEventCount();
-  for (auto at = last - std::min(last, run_events_max) + 1; at <= last; ++at) {
-    events_.erase(padded(at, event_digits));
-  }
-  pinned_.erase(pinned_row);
-  auto root = edit();
-  root.setProject("");
-  root.setPipeline("");
-  root.setReason("");
-  root.initTasks();
-  root.setEventCount(0);
-  root.setFinishedAt(0);
-  root.setEnding(false);
-  root.setForced(false);
-  root.setRemoving(false);
+  erase_state();
 }
 
 }  // namespace millrace::actors

@@ -30,9 +30,12 @@ public:
   runtime::async<> task_changed(task_changed_params params) override;
   runtime::async<> remove() override;
   runtime::async<> remove_more() override;
+  runtime::async<> expire() override;
 
 private:
-  [[nodiscard]] runtime::result<void> build_graph();
+  [[nodiscard]] runtime::result<run_graph> graph_of_pinned(schemas::RunPinned::Reader pinned) const;
+  void fail_without_graph(const runtime::error& why);
+  [[nodiscard]] runtime::error no_graph() const;
   [[nodiscard]] runtime::result<void> check_known() const;
   [[nodiscard]] bool over() const { return state().getState() != schemas::RunState::RUNNING; }
   [[nodiscard]] std::string row_of(instance_id id) const;
@@ -41,9 +44,10 @@ private:
   void settle(const settled_instance& one);
   void stop(schemas::RunState end, const std::string& reason, stop_reach reach);
   void finish();
+  void begin_removal();
   void remove_some();
   void limit_time(runtime::wall_time start);
-  void report();
+  void report(std::int64_t ended_before = 0);
   [[nodiscard]] runtime::result<schemas::task_interface::begin_params> spec_of(
       instance_id id) const;
   void tell_waiting(schemas::TaskStatus::Builder status, instance_id id) const;
@@ -54,7 +58,8 @@ private:
   runtime::state_map<schemas::RunPinned> pinned_{*this, "pinned"};
   runtime::state_map<schemas::TaskStatus> instances_{*this, "instances"};
   runtime::state_map<schemas::RunEvent> events_{*this, "events"};
-  std::optional<run_graph> graph_;
+  runtime::state_map<schemas::ForgottenTask> forgotten_{*this, "forgotten"};
+  std::optional<run_graph> graph_;  // nothing when its definition cannot be used; then it is over
 };
 
 }  // namespace millrace::actors

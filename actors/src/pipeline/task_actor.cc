@@ -123,6 +123,7 @@ void task_actor::apply(const task_attempts& after, const task_effects& effects,
   root.setReason(row.reason.c_str());
   if (is_terminal(row.state)) {
     root.setFinishedAt(nanoseconds(now()));
+    set_idle_timeout(ended_idle_timeout);
   }
   const auto pool = ref<schemas::Pool>(text_of(spec().getPool()));
   if (effects.release) {
@@ -148,6 +149,15 @@ void task_actor::apply(const task_attempts& after, const task_effects& effects,
   }
 }
 
+async<> task_actor::on_activate() {
+  if (!spec_.contains(spec_row)) {
+    set_idle_timeout(runtime::duration{});  // nobody knows it: asking leaves nothing
+  } else if (is_terminal(state().getState())) {
+    set_idle_timeout(ended_idle_timeout);
+  }
+  return {};
+}
+
 async<> task_actor::begin(begin_params params) {
   if (spec_.contains(spec_row) && spec().getEpoch() >= params.spec().getEpoch()) {
     return {};
@@ -156,6 +166,7 @@ async<> task_actor::begin(begin_params params) {
     // A run begins a task again only when it has ended; anyone may call over HTTP.
     throw error{errc::failed_precondition, "the task '" + key() + "' has not ended yet"};
   }
+  set_idle_timeout(std::nullopt);
   spec_.put(spec_row, params.spec());
   auto root = edit();
   root.setExitCode(-1);
@@ -318,17 +329,7 @@ void task_actor::report() {
 }
 
 async<> task_actor::forget() {
-  if (!spec_.contains(spec_row)) {
-    return {};
-  }
-  spec_.erase(spec_row);
-  for (std::uint32_t number = 1; number <= state().getAttempt(); ++number) {
-    attempts_.erase(padded(number, attempt_digits));
-  }
-  auto root = edit();
-  root.setReason("");
-  root.setExecutor("");
-  root.initOutputs(0);
+  erase_state();
   return {};
 }
 

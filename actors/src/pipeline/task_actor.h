@@ -15,6 +15,7 @@ namespace millrace::actors {
 
 class task_actor final : public schemas::task_base<schemas::TaskStored> {
 public:
+  runtime::async<> on_activate() override;
   runtime::async<> on_reminder(std::string name) override;
 
   runtime::async<> begin(begin_params params) override;

@@ -22,9 +22,6 @@ using runtime::result;
 
 namespace {
 
-// How long the answer to a submission waits for the run to have begun.
-constexpr std::uint32_t begin_wait_ms = 1'000;
-
 http::problem problem_of(const std::vector<actors::diagnostic>& mistakes) {
   http::problem what{
       .status = 422,
@@ -249,22 +246,11 @@ void submit(const api_parts& parts, request& received, reply answer) {
     call = std::move(call).keyed(std::string{*key});
   }
   call.spec().context = trace_of(received);
-  auto shared = std::make_shared<reply>(std::move(answer));
-  parts.silo.call_then<schemas::pipeline_interface::submit_results>(
-      std::move(call), [&parts, shared](auto results) {
-        if (!results) {
-          shared->fail(results.error());
-          return;
-        }
-        // The run's beginning is on its way to it; whoever reads this answer may ask for the run.
-        const std::string run{results->run()};
-        parts.silo.call_then<schemas::run_interface::events_results>(
-            ref<schemas::Run>(run).events(0, begin_wait_ms, 1),
-            [shared, run, made = answer_of(201, *results)](const auto&) mutable {
-              made.headers.add("Location", "/api/v1/runs/" + run);
-              shared->send(std::move(made));
-            });
-      });
+  call_and_answer(parts.silo, std::move(call), std::move(answer), [](const auto& results) {
+    auto made = answer_of(201, results);
+    made.headers.add("Location", "/api/v1/runs/" + std::string{results.run()});
+    return made;
+  });
 }
 
 }  // namespace

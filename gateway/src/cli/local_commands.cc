@@ -18,7 +18,9 @@
 #include "http/same_origin.h"
 #include "log/log.h"
 #include "millrace/actors/definition.h"
+#include "millrace/actors/duration_text.h"
 #include "millrace/actors/params.h"
+#include "millrace/runtime/memory_limit.h"
 #include "node/node.h"
 
 namespace millrace::gateway::cli {
@@ -46,8 +48,41 @@ void add_node_options(po::options_description& options) {
   options.add_options()("slots", po::value<std::string>()->value_name("N"),
                         "attempts at a time (default: the number of processors)");
   options.add_options()("memory-budget", po::value<std::string>()->value_name("SIZE"),
-                        "what actors may hold in memory, such as 512M; past it idle ones leave it "
-                        "(default: no bound)");
+                        "what actors may hold in memory, such as 512M, or none; past it idle ones "
+                        "leave it (default: half of what the machine or its cgroup allows)");
+  options.add_options()("keep-runs", po::value<std::string>()->value_name("N"),
+                        "ended runs of a pipeline that are kept, or all; the longest ended are "
+                        "deleted first (default: 10000; `retention` in a definition goes before)");
+  options.add_options()("keep-age", po::value<std::string>()->value_name("AGE"),
+                        "how long after its end a run is kept, such as 30d, or all (default: 90d; "
+                        "`retention` in a definition goes before)");
+}
+
+// How long ended runs stay; `all` lifts a limit.
+result<actors::run_retention> retention_in(const option_values& options) {
+  auto kept = actors::run_retention::standard();
+  if (text_of(options, "keep-runs") == "all") {
+    kept.runs.reset();
+  } else {
+    const auto runs = number_of(options, "keep-runs", *kept.runs, actors::run_retention::runs_max);
+    if (!runs) {
+      return runs.error();
+    }
+    kept.runs = *runs;
+  }
+  if (const auto text = text_of(options, "keep-age"); text == "all") {
+    kept.age.reset();
+  } else if (!text.empty()) {
+    const auto parsed = actors::parse_duration(text);
+    if (!parsed.length || *parsed.length == runtime::duration{}) {
+      return runtime::error{runtime::errc::invalid_argument,
+                            "--keep-age '" + text +
+                                "': it must be a duration like 30d or 12h, or all" +
+                                (parsed.hint.empty() ? "" : " (" + parsed.hint + ")")};
+    }
+    kept.age = parsed.length;
+  }
+  return kept;
 }
 
 // What may stand in keys, lists and addresses without being quoted.
@@ -85,18 +120,34 @@ result<void> set_identity(const option_values& options, runtime::silo_options& s
   return {};
 }
 
+// What actors may hold together: by default half of what there is, the other half is for what
+// storage holds and for the commands of tasks.
+result<std::size_t> memory_budget_in(const option_values& options) {
+  if (options.count("memory-budget") == 0) {
+    return runtime::memory_limit().value_or(0) / 2;
+  }
+  return text_of(options, "memory-budget") == "none"
+             ? std::size_t{0}
+             : bytes_of(options, "memory-budget", memory_budget_min);
+}
+
 result<std::unique_ptr<node>> open_node(const option_values& options, logs& told) {
   const auto slots = number_of(options, "slots", 0, slots_max);
   if (!slots) {
     return slots.error();
   }
-  const auto memory = bytes_of(options, "memory-budget", memory_budget_min);
+  const auto memory = memory_budget_in(options);
   if (!memory) {
     return memory.error();
+  }
+  const auto kept = retention_in(options);
+  if (!kept) {
+    return kept.error();
   }
   node_options setup;
   setup.silo.warn = told.warn_of("runtime");
   setup.warn = told.warn_of("actors");
+  setup.retention = *kept;
   setup.silo.memory_budget_bytes = *memory;
   if (auto set = set_identity(options, setup.silo); !set) {
     return std::move(set).error();

@@ -37,8 +37,11 @@ result<std::unique_ptr<node>> node::open(const node_options& options) {
   }
   std::unique_ptr<node> made{new node};
   made->silo_ = std::make_unique<runtime::silo>(*std::move(opened), options.silo);
-  auto host = actors::pipeline_host::open(
-      {.data_directory = data, .slots = options.slots, .warn = options.warn}, *made->silo_);
+  auto host = actors::pipeline_host::open({.data_directory = data,
+                                           .slots = options.slots,
+                                           .retention = options.retention,
+                                           .warn = options.warn},
+                                          *made->silo_);
   if (!host) {
     return std::move(host).error();
   }

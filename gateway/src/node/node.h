@@ -15,8 +15,9 @@ namespace millrace::gateway {
 
 struct node_options {
   std::filesystem::path data_directory;
-  std::uint32_t slots = 0;          ///< As `pipeline_host_options`.
-  runtime::silo_options silo = {};  ///< Of its silo.
+  std::uint32_t slots = 0;  ///< As `pipeline_host_options`.
+  actors::run_retention retention = actors::run_retention::standard();  ///< Likewise.
+  runtime::silo_options silo = {};                                      ///< Of its silo.
   /// Where the host's warnings go; unset: standard error. The silo's: see its options.
   std::function<void(std::string_view)> warn = {};
 };

@@ -50,6 +50,7 @@ std::vector<described_map> described_maps() {
     return std::vector<std::string_view>{table.keys.begin(), table.keys.end()};
   };
   return {{"pipeline", "## Pipeline", words(pipeline_keys())},
+          {"retention", "## Retention", words(retention_keys())},
           {"defaults", "## Defaults", words(defaults_keys())},
           {"param_map", "## Parameter", words(param_keys())},
           {"task", "## Task", words(task_keys())},
@@ -285,12 +286,13 @@ TEST_CASE("the page's examples load, and the schema accepts them") {
   CHECK(count >= described_maps().size());
 }
 
-// Goal: an editor marks what the loader refuses, as far as a schema can say it.
+// Keys of one map, and whether they are right.
 struct row {
   std::string_view keys;
   bool good;
 };
 
+// Goal: an editor marks what the loader refuses, as far as a schema can say it.
 TEST_CASE("the schema and the loader judge the keys of a task alike") {
   constexpr std::array rows{
       row{"run: x", true},
@@ -398,6 +400,14 @@ TEST_CASE("the schema and the loader judge the keys of a pipeline alike") {
       row{"name: p, workspace: task", true},
       row{"name: p, workspace: shared", false},
       row{"name: p, max_parallel: 100001", false},
+      row{"name: p, retention: {runs: 100, age: 30d}", true},
+      row{"name: p, retention: {age: 1h}", true},
+      row{"name: p, retention: {}", true},
+      row{"name: p, retention: 100", false},
+      row{"name: p, retention: {runs: 0}", false},
+      row{"name: p, retention: {runs: 1000000001}", false},
+      row{"name: p, retention: {age: 0}", false},
+      row{"name: p, retention: {logs: 3d}", false},
       row{"name: p, defaults: {retry: 3, timeout: 5m, env: {A: 1}}", true},
       row{"name: p, defaults: {retries: 3}", false},
   };

@@ -74,6 +74,7 @@ timeout: 1h30m
 grace_period: 0
 workspace: task
 max_parallel: 7
+retention: {runs: 50, age: 30d}
 defaults:
   retry: {max_attempts: 2, delay: 3s, backoff: 1.5, max_delay: 1m, jitter: 0}
   timeout: 10m
@@ -158,6 +159,7 @@ TEST_CASE("every key reaches the definition") {
   CHECK(made.grace_period == seconds{0});
   CHECK(made.workspace == workspace_mode::task);
   CHECK(made.max_parallel == 7);
+  CHECK(made.retention == run_retention{50, std::chrono::hours{720}});
 }
 
 TEST_CASE("every key reaches the tasks, and defaults are filled in") {

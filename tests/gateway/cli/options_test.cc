@@ -49,9 +49,33 @@ TEST_CASE("a memory budget is a size of a megabyte or more, else it is refused")
     CHECK(has(left.errors, "--memory-budget '" + std::string{value} +
                                "': it must be a size like 512M or 2GiB, at least 1M"));
   }
-  for (const auto* value : {"1048576", "1024K", "1M", "2GiB", "1T"}) {
+  for (const auto* value : {"1048576", "1024K", "1M", "2GiB", "1T", "none"}) {
     CAPTURE(value);
     CHECK(has(dev(value).errors, "data directory '/dev/null/x'"));
+  }
+}
+
+TEST_CASE("how long runs are kept is a number and a duration, or all, else it is refused") {
+  const auto dev = [](const std::string& option) {
+    return command_line({"dev", "--data", "/dev/null/x", option});
+  };
+  for (const auto* value : {"0", "-1", "1.5", "none", "1000000001", ""}) {
+    CAPTURE(value);
+    const auto left = dev("--keep-runs=" + std::string{value});
+    CHECK(left.code == exit_code::usage);
+    CHECK(has(left.errors, "--keep-runs"));
+  }
+  for (const auto* value : {"0", "30", "30 d", "never", "1w"}) {
+    CAPTURE(value);
+    const auto left = dev("--keep-age=" + std::string{value});
+    CHECK(left.code == exit_code::usage);
+    CHECK(has(left.errors, "--keep-age '" + std::string{value} +
+                               "': it must be a duration like 30d or 12h, or all"));
+  }
+  for (const auto* option :
+       {"--keep-runs=1", "--keep-runs=all", "--keep-age=36h", "--keep-age=all"}) {
+    CAPTURE(option);
+    CHECK(has(dev(option).errors, "data directory '/dev/null/x'"));
   }
 }
 

@@ -14,6 +14,7 @@
 #include <string_view>
 
 #include "millrace/actors/process.h"
+#include "millrace/actors/retention.h"
 #include "millrace/runtime/result.h"
 #include "millrace/runtime/silo.h"
 
@@ -23,6 +24,8 @@ struct pipeline_host_options {
   std::filesystem::path data_directory;
   std::uint32_t slots = 0;  ///< Attempts at a time; 0: the number of processors, at least 2.
   std::string executor_id = "local";
+  /// Of the runs of each pipeline, where its definition says nothing else.
+  run_retention retention = {};
   /// Attempts that write output are ended when less is free on the disk.
   std::uint64_t disk_reserve_bytes = disk_reserve_bytes_default;
   /// Where warnings go (one line, no newline); unset: standard error. Called from any thread.
