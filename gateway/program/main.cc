@@ -7,6 +7,7 @@
 #include <iostream>
 
 #include "cli/cli.h"
+#include "millrace/runtime/storage.h"
 
 // A descriptor of 0 to 2 that is closed would be given to the next file that is opened, and what is
 // printed would go into a data file. They get one whose use fails, as if they were closed.
@@ -22,6 +23,7 @@ static void hold_standard_descriptors() {
 int main(int count, char** arguments) {
   hold_standard_descriptors();
   std::signal(SIGPIPE, SIG_IGN);  // `millrace list | head` ends by the failed write
+  millrace::runtime::watch_storage_signals();
   try {
     return static_cast<int>(
         millrace::gateway::cli::run(std::vector<std::string>(arguments + 1, arguments + count)));

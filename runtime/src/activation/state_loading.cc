@@ -48,6 +48,13 @@ result<void> durable_state::load(std::vector<row>&& rows) {
                                              " cannot be read; was it written by a newer version?"};
     }
   }
+  // The first commit of an actor writes its root, so rows without one have lost it.
+  if (!rows.empty() && !stored_) {
+    return error{errc::storage_failed, "the root of " + std::string{type_} + "/" + key_ +
+                                           " is missing under rows that exist; `millrace check` "
+                                           "says what else is, `millrace restore` puts back a "
+                                           "backup"};
+  }
   return {};
 }
 

@@ -33,6 +33,31 @@ struct checkpoint_progress {
   std::vector<partition_tail> tails;  ///< Tails of partitions as of `applied`.
 };
 
+/// Which rows there are, whatever their order: their number, and the sum of their checksums, each
+/// of which covers partition, key and value. So a row that is lost, doubled or of another time is
+/// found, although nobody reads it.
+struct row_digest {
+  std::uint64_t count = 0;
+  std::uint64_t sum = 0;
+
+  void add(std::uint64_t checksum) noexcept {
+    ++count;
+    sum += checksum;
+  }
+  void remove(std::uint64_t checksum) noexcept {
+    --count;
+    sum -= checksum;
+  }
+  friend bool operator==(const row_digest&, const row_digest&) = default;
+};
+
+/// What was found when the rows of a partition were proven.
+struct proven_rows {
+  std::uint64_t count = 0;
+  std::uint64_t bytes = 0;    ///< Of keys and values.
+  std::uint64_t damaged = 0;  ///< Rows that are there and do not match their checksum.
+};
+
 /// The rows as they were at one moment.
 ///
 /// Threading: one thread at a time; any thread. Time: hold it between `renew` and `release` for at
@@ -70,6 +95,19 @@ public:
   /// Errors: `storage_failed`.
   [[nodiscard]] virtual result<checkpoint_progress> progress() const = 0;
 
+  /// Proves that `partition` has exactly the rows that were written, and that what holds them can
+  /// be relied on. Requires: nothing was written since the checkpoint was opened.
+  /// Threading: any thread, beside itself and snapshots.
+  /// Errors: `storage_failed`, naming the file, what is wrong and the remedy.
+  [[nodiscard]] virtual result<proven_rows> prove(partition_id partition) const = 0;
+
+  /// Rows of all partitions, as stored when the checkpoint was opened.
+  [[nodiscard]] virtual std::uint64_t row_count() const noexcept = 0;
+
+  /// Counts the rows of a checkpoint that was written before there were digests.
+  /// Requires: as for `prove`. Errors: as `write`.
+  virtual result<void> adopt() = 0;
+
   /// Applies `changes`, which are sorted by partition and key, in one transaction that is on disk
   /// when this returns; with `progress`, stores that too. Erasing an absent row is no error.
   ///
@@ -93,8 +131,8 @@ public:
 
 struct lmdb_options;
 
-/// The checkpoint in the LMDB environment `options.directory`, made if absent.
-/// Errors: `storage_failed`, `out_of_space`, `permission_denied`.
+/// The checkpoint in the LMDB environment `options.directory`; its tables are proven, its rows are
+/// not (`prove`). Errors: `storage_failed`, `out_of_space`, `permission_denied`.
 [[nodiscard]] result<std::unique_ptr<checkpoint>> open_lmdb_checkpoint(const lmdb_options& options);
 
 }  // namespace millrace::runtime

@@ -23,8 +23,12 @@ constexpr duration tidy_interval = std::chrono::seconds{60};
 }  // namespace
 
 checkpoint_writer::checkpoint_writer(checkpoint& rows, overlay& recent,
+                                     std::function<bool()> may_write,
                                      std::function<void(std::uint64_t)> on_written)
-    : checkpoint_(rows), overlay_(recent), on_written_(std::move(on_written)) {
+    : checkpoint_(rows),
+      overlay_(recent),
+      may_write_(std::move(may_write)),
+      on_written_(std::move(on_written)) {
   thread_ = std::jthread{[this] { run(); }};
 }
 
@@ -76,6 +80,9 @@ void checkpoint_writer::run() {
       }
       generation = std::move(generation_);
       generation_ = nullptr;
+    }
+    if (!may_write_()) {
+      return;  // the journal has the generation
     }
     write(*generation);
     if (const auto now = clock_.steady(); now - tidied_at_ >= tidy_interval) {

@@ -33,9 +33,10 @@ public:
     stalled,  ///< The disk is full; the generation waits for room.
   };
 
+  /// Nothing is written before `may_write` has returned true; false ends the thread.
   /// `on_written` is told the journal position up to which the checkpoint now holds everything; it
   /// is called on the writer's thread, after the generation has left the overlay.
-  checkpoint_writer(checkpoint& rows, overlay& recent,
+  checkpoint_writer(checkpoint& rows, overlay& recent, std::function<bool()> may_write,
                     std::function<void(std::uint64_t)> on_written);
   checkpoint_writer(const checkpoint_writer&) = delete;
   checkpoint_writer& operator=(const checkpoint_writer&) = delete;
@@ -67,6 +68,7 @@ private:
 
   checkpoint& checkpoint_;
   overlay& overlay_;
+  const std::function<bool()> may_write_;
   const std::function<void(std::uint64_t)> on_written_;
   checkpoint_counters counters_;
   system_clock clock_;

@@ -71,12 +71,13 @@ result<data_format> parse_data_format(const std::string& text) {
   if (!(in >> name >> version) || name != "version") {
     return not_ours("FORMAT names no version");
   }
-  if (version != data_format_version) {
+  if (version < data_format_version_min || version > data_format_version) {
     return not_ours("its format version is " + std::to_string(version) + ", this build uses " +
                     std::to_string(data_format_version) +
                     "; use the build that made it, or another directory");
   }
   data_format format;
+  format.version = version;
   unsigned partition_count = 0;
   if (!(in >> name >> partition_count) || name != "partition_count" || partition_count == 0 ||
       partition_count > UINT16_MAX) {
@@ -217,8 +218,14 @@ result<void> data_directory::begin_new(std::uint16_t partition_count) {
 }
 
 result<void> data_directory::finish() {
-  if (!is_new_) {
+  if (!is_new_ && !needs_conversion()) {
     return {};
+  }
+  if (!is_new_) {
+    if (auto written = write_file(path_ + "/FORMAT.tmp", to_text(format_)); !written) {
+      return written;
+    }
+    format_.version = data_format_version;
   }
   if (auto synced = sync_directory(path_); !synced) {
     return synced;

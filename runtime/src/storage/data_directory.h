@@ -3,7 +3,7 @@
 //
 //   LOCK         locked (open file description lock) while a process uses the directory; its pid
 //   FORMAT       text: magic, format version, partition count, allocation id; written last
-//   FORMAT.tmp   only while a new directory is being made
+//   FORMAT.tmp   only while a new directory is being made, or one of an earlier format converted
 //   journal/     LMDB environment
 //   checkpoint/  LMDB environment
 #pragma once
@@ -19,10 +19,13 @@ namespace millrace::runtime {
 struct data_format {
   std::uint16_t partition_count = 0;
   std::string allocation_id;  ///< 32 hexadecimal digits.
+  unsigned version = 2;       ///< As found; `to_text` writes the newest.
 };
 
-/// The disk format that this build writes and reads.
-inline constexpr unsigned data_format_version = 1;
+/// The disk format that this build writes. Version 1 had no row digests; it is read, and becomes
+/// version 2 when it is opened.
+inline constexpr unsigned data_format_version = 2;
+inline constexpr unsigned data_format_version_min = 1;
 
 /// 128 fresh random bits in hexadecimal digits.
 [[nodiscard]] std::string mint_allocation_id();
@@ -49,8 +52,15 @@ public:
   data_directory& operator=(const data_directory&) = delete;
   ~data_directory();
 
-  /// The environments exist: from now on this is a data directory.
+  /// The environments exist and are of this build's format: from now on the directory is, too.
   result<void> finish();
+
+  /// It has no FORMAT yet.
+  [[nodiscard]] bool is_new() const noexcept { return is_new_; }
+  /// It was made by an earlier format version.
+  [[nodiscard]] bool needs_conversion() const noexcept {
+    return format_.version != data_format_version;
+  }
 
   [[nodiscard]] const data_format& format() const noexcept { return format_; }
   [[nodiscard]] std::string journal_path() const { return path_ + "/journal"; }

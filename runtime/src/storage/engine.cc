@@ -1,10 +1,13 @@
 // SPDX-License-Identifier: MIT
 #include "storage/engine.h"
 
+#include "storage/backup_stream.h"
 #include "storage/journal_writer.h"
 #include "storage/lmdb_env.h"
 #include "storage/overlay.h"
 #include "storage/partition_log.h"
+#include "storage/replay.h"
+#include "storage/row_prover.h"
 #include "storage/row_reader.h"
 
 namespace millrace::runtime {
@@ -33,6 +36,7 @@ public:
   void read(std::unique_ptr<read_request> request) override { reader_->read(std::move(request)); }
   result<void> scan(partition_id partition, std::string_view prefix, std::string_view from,
                     std::size_t limit, const std::function<bool(const row&)>& visit) override;
+  result<void> backup(const std::function<result<void>(std::string_view)>& write) override;
   [[nodiscard]] bool saturated() const noexcept override { return writer_->saturated(); }
   [[nodiscard]] std::string allocation_id() const override { return parts_.format.allocation_id; }
   [[nodiscard]] std::uint16_t partition_count() const noexcept override {
@@ -42,12 +46,11 @@ public:
   void stop() override;
 
 private:
-  result<void> replay(std::uint64_t applied);
-
   engine_parts parts_;
   const storage_options options_;
   partition_log log_;
   overlay overlay_;
+  std::unique_ptr<row_prover> proof_;
   std::unique_ptr<journal_writer> writer_;
   std::unique_ptr<row_reader> reader_;
 };
@@ -57,52 +60,22 @@ result<void> engine::recover() {
   if (!progress) {
     return progress.error();
   }
-  for (const auto& tail : progress->tails) {
-    if (auto restored = log_.restore_tail(tail); !restored) {
-      return restored;
-    }
-  }
-  if (auto replayed = replay(progress->applied); !replayed) {
+  auto replayed = replay_journal(
+      *parts_.entries, *progress, log_,
+      [this](const journal_entry& entry) { overlay_.apply(entry.partition, entry.ops); });
+  if (!replayed) {
     return replayed;
   }
   auto snapshot = parts_.rows->open_snapshot();
   if (!snapshot) {
     return snapshot.error();
   }
-  const journal_writer_parts writer_parts{*parts_.entries, log_, overlay_, *parts_.rows};
+  proof_ = std::make_unique<row_prover>(*parts_.rows, partition_count());
+  const journal_writer_parts writer_parts{*parts_.entries, log_, overlay_, *parts_.rows, *proof_};
   writer_ = std::make_unique<journal_writer>(writer_parts, options_, progress->applied);
-  reader_ = std::make_unique<row_reader>(overlay_, std::move(*snapshot), partition_count());
+  reader_ =
+      std::make_unique<row_reader>(overlay_, std::move(*snapshot), partition_count(), *proof_);
   return {};
-}
-
-result<void> engine::replay(std::uint64_t applied) {
-  const auto first = parts_.entries->first();
-  const auto last = parts_.entries->last();
-  if (last < applied || first > applied + 1) {
-    return error{errc::storage_failed,
-                 "the journal holds entries " + std::to_string(first) + " to " +
-                     std::to_string(last) + " but the checkpoint ends at " +
-                     std::to_string(applied) + "; they do not belong together"};
-  }
-  auto scanned = parts_.entries->scan(
-      first, [&](std::uint64_t position, std::string_view encoded) -> result<void> {
-        auto entry = decode_entry(encoded);
-        if (!entry) {
-          return error{errc::storage_failed,
-                       entry.error().text() + " (position " + std::to_string(position) + ")"};
-        }
-        if (auto chained = log_.recover(*entry, position, applied); !chained) {
-          return chained;
-        }
-        if (position > applied) {
-          overlay_.apply(entry->partition, entry->ops);
-        }
-        return {};
-      });
-  if (!scanned) {
-    return scanned;
-  }
-  return log_.finish_recovery();
 }
 
 result<void> engine::scan(partition_id partition, std::string_view prefix, std::string_view from,
@@ -111,6 +84,7 @@ result<void> engine::scan(partition_id partition, std::string_view prefix, std::
       from.size() > row_key_bytes_max + 1 || prefix.size() > row_key_bytes_max) {
     return error{errc::invalid_argument, "a scan names a partition or key that cannot exist"};
   }
+  proof_->need(partition);
   auto snapshot = parts_.rows->open_snapshot();
   if (!snapshot) {
     return snapshot.error();
@@ -141,6 +115,40 @@ result<void> engine::scan(partition_id partition, std::string_view prefix, std::
   return {};
 }
 
+// The moment is one between two group commits: what is in the checkpoint's snapshot and not in its
+// journal position's past is in the overlay too.
+result<void> engine::backup(const std::function<result<void>(std::string_view)>& write) {
+  if (!proof_->wait_for_all()) {
+    return error{errc::unavailable, "storage has stopped"};
+  }
+  auto snapshot = parts_.rows->open_snapshot();
+  if (!snapshot) {
+    return snapshot.error();
+  }
+  row_view view{overlay_, **snapshot};
+  result<void> opened;
+  if (!writer_->between_groups([&] { opened = view.open_for_long(); })) {
+    return error{errc::unavailable, "storage has stopped"};
+  }
+  if (!opened) {
+    return opened;
+  }
+  backup_writer out{write};
+  if (auto begun = out.begin(partition_count()); !begun) {
+    return begun;
+  }
+  for (std::uint16_t index = 0; index < partition_count(); ++index) {
+    auto copied =
+        view.each_row(partition_id{index}, {}, [&](std::string_view key, std::string_view value) {
+          return out.add(partition_id{index}, key, value);
+        });
+    if (!copied) {
+      return copied;
+    }
+  }
+  return out.finish();
+}
+
 storage_stats engine::stats() const {
   const auto& written = writer_->counters();
   const auto& checkpointed = writer_->checkpoint_figures();
@@ -162,6 +170,9 @@ storage_stats engine::stats() const {
 }
 
 void engine::stop() {
+  if (proof_ != nullptr) {
+    proof_->stop();
+  }
   if (writer_ != nullptr) {
     writer_->stop();
   }
@@ -185,13 +196,19 @@ result<std::unique_ptr<storage>> open_storage(const storage_options& options) {
   if (!directory) {
     return directory.error();
   }
-  auto entries = open_lmdb_journal({directory->journal_path(), options.map_bytes});
+  const bool must_exist = !directory->is_new();
+  auto entries = open_lmdb_journal({directory->journal_path(), options.map_bytes, must_exist});
   if (!entries) {
     return entries.error();
   }
-  auto rows = open_lmdb_checkpoint({directory->checkpoint_path(), options.map_bytes});
+  auto rows = open_lmdb_checkpoint({directory->checkpoint_path(), options.map_bytes, must_exist});
   if (!rows) {
     return rows.error();
+  }
+  if (directory->needs_conversion()) {
+    if (auto adopted = (*rows)->adopt(); !adopted) {
+      return adopted.error();
+    }
   }
   if (auto finished = directory->finish(); !finished) {
     return finished.error();

@@ -45,10 +45,12 @@ journal_writer::journal_writer(const journal_writer_parts& parts, const storage_
       applied_(applied),
       index_trimmed_(applied),
       active_empty_(parts.recent.active_bytes() == 0),
-      checkpoint_writer_(parts.rows, parts.recent, [this](std::uint64_t position) {
-        applied_.store(position, std::memory_order_release);
-        queue_.wake();
-      }) {
+      checkpoint_writer_(
+          parts.rows, parts.recent, [this] { return parts_.proof.wait_for_all(); },
+          [this](std::uint64_t position) {
+            applied_.store(position, std::memory_order_release);
+            queue_.wake();
+          }) {
   active_since_ = clock_.steady();
   counters_.last_position = parts.entries.last();
   thread_ = std::jthread{[this] { run(); }};
@@ -75,6 +77,29 @@ bool journal_writer::saturated() const noexcept {
          counters_.backlog_bytes.load(std::memory_order_relaxed) > options_.backlog_bytes_max;
 }
 
+bool journal_writer::between_groups(const std::function<void()>& work) {
+  visit mine{&work};
+  std::unique_lock lock{visit_mutex_};
+  visit_ended_.wait(lock, [this] { return visit_ == nullptr || visits_refused_; });
+  if (visits_refused_) {
+    return false;
+  }
+  visit_ = &mine;
+  queue_.wake();
+  visit_ended_.wait(lock, [&] { return visit_ != &mine; });
+  return mine.done;
+}
+
+void journal_writer::receive_visit() {
+  const std::lock_guard lock{visit_mutex_};
+  if (visit_ != nullptr) {
+    (*visit_->work)();
+    visit_->done = true;
+    visit_ = nullptr;
+    visit_ended_.notify_all();
+  }
+}
+
 void journal_writer::stop() {
   const std::lock_guard lock{stop_mutex_};
   stopping_ = true;
@@ -82,12 +107,19 @@ void journal_writer::stop() {
   if (thread_.joinable()) {
     thread_.join();
   }
+  {
+    const std::lock_guard visit_lock{visit_mutex_};
+    visits_refused_ = true;
+    visit_ = nullptr;
+    visit_ended_.notify_all();
+  }
   checkpoint_writer_.stop();
 }
 
 void journal_writer::run() {
   ::pthread_setname_np(::pthread_self(), "journal");
   for (;;) {
+    receive_visit();
     const bool stopping = stopping_;
     pending_.append(stopping ? queue_.close() : queue_.take());
     if (pending_.empty()) {

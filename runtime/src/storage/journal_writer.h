@@ -18,6 +18,7 @@
 #include "storage/journal.h"
 #include "storage/overlay.h"
 #include "storage/partition_log.h"
+#include "storage/row_prover.h"
 #include "storage/space_quota.h"
 
 namespace millrace::runtime {
@@ -40,6 +41,7 @@ struct journal_writer_parts {
   partition_log& log;
   overlay& recent;
   checkpoint& rows;
+  row_prover& proof;
 };
 
 /// Threading: `commit`, `saturated`, `counters`, `used_permille` and `stop` from any thread.
@@ -63,6 +65,11 @@ public:
     return checkpoint_writer_.counters();
   }
 
+  /// Runs `work` on the journal thread between two groups and returns after it: nothing is
+  /// committed meanwhile. False, and not run, once the writer has stopped.
+  /// Threading: any thread but the journal's; one at a time.
+  bool between_groups(const std::function<void()>& work);
+
   /// Flushes and answers what is queued, then joins. Idempotent.
   void stop();
 
@@ -73,7 +80,14 @@ private:
     result<void> outcome;
   };
 
+  // What `between_groups` waits for.
+  struct visit {
+    const std::function<void()>* work = nullptr;
+    bool done = false;
+  };
+
   void run();
+  void receive_visit();
   // Waits for room in the overlay; false when there will be none for now.
   bool make_room();
   void write_group();
@@ -114,6 +128,10 @@ private:
   bool out_of_space_ = false;  // the last group met a full disk or quota
 
   checkpoint_writer checkpoint_writer_;
+  std::mutex visit_mutex_;
+  std::condition_variable visit_ended_;
+  visit* visit_ = nullptr;
+  bool visits_refused_ = false;
   std::mutex stop_mutex_;
   std::jthread thread_;
 };

@@ -1,15 +1,19 @@
 // SPDX-License-Identifier: MIT
 // Tables: `rows` (u16 partition, big endian, then the row key) and `meta` ("applied" -> u64
-// position; "tail" and u16 partition, big endian -> epoch, seq, digest). Every value starts with
-// its checksum.
+// position; "tail" and u16 partition, big endian -> epoch, seq, digest; "rows" and u16 partition,
+// big endian -> count and sum of a `row_digest`, absent for no rows). Every value starts with its
+// checksum, which covers the stored key too; a row's is what its partition's digest adds up.
 #include <xxhash.h>
 
 #include <array>
-#include <cerrno>
+#include <map>
+#include <vector>
 
 #include "storage/byte_order.h"
 #include "storage/checkpoint.h"
 #include "storage/lmdb_env.h"
+#include "storage/lmdb_pages.h"
+#include "storage/storage_lost.h"
 
 namespace millrace::runtime {
 namespace {
@@ -19,6 +23,7 @@ constexpr std::size_t partition_bytes = 2;
 constexpr std::size_t stored_key_bytes_max = 511;  // LMDB's default limit
 constexpr std::string_view applied_key = "applied";
 constexpr std::string_view tail_prefix = "tail";
+constexpr std::string_view digest_prefix = "rows";
 
 // Covers the key too, so that a value that turns up under another key is found.
 std::uint64_t checksum_of(std::string_view key, std::string_view value) {
@@ -42,47 +47,111 @@ private:
   std::size_t size_;
 };
 
+std::uint64_t stored_checksum(std::string_view stored) {
+  return stored.size() < checksum_bytes ? 0 : load_little<std::uint64_t>(stored.data());
+}
+
+bool is_sound(std::string_view key, std::string_view stored) {
+  return stored.size() >= checksum_bytes &&
+         stored_checksum(stored) == checksum_of(key, stored.substr(checksum_bytes));
+}
+
 // The value without its checksum. Errors: `storage_failed`.
 result<std::string_view> verified(std::string_view key, std::string_view stored,
                                   const std::string& directory) {
-  if (stored.size() >= checksum_bytes) {
-    const auto value = stored.substr(checksum_bytes);
-    if (load_little<std::uint64_t>(stored.data()) == checksum_of(key, value)) {
-      return value;
-    }
+  if (is_sound(key, stored)) {
+    return stored.substr(checksum_bytes);
   }
-  return error{errc::storage_failed, "a value in " + directory + " does not match its checksum"};
+  return error{errc::storage_failed, "a value in " + directory +
+                                         "/data.mdb does not match its checksum; " +
+                                         std::string{damage_remedy}};
 }
 
-int put(MDB_cursor* cursor, std::string_view key, std::string_view value) {
+// A meta key: a prefix of four letters, then a partition.
+std::array<char, 6> partition_key(std::string_view prefix, std::size_t partition) {
+  std::array<char, 6> key{};
+  std::copy_n(prefix.data(), 4, key.data());
+  store_big(key.data() + 4, static_cast<std::uint16_t>(partition));
+  return key;
+}
+
+// Puts `value` behind its checksum at the place that LMDB found or made for `key`.
+void fill(const MDB_val& place, std::uint64_t checksum, std::string_view value) {
+  auto* at = static_cast<char*>(place.mv_data);
+  store_little(at, checksum);
+  if (!value.empty()) {
+    std::memcpy(at + checksum_bytes, value.data(), value.size());
+  }
+}
+
+int put_meta(MDB_cursor* cursor, std::string_view key, std::string_view value) {
   auto key_val = to_val(key);
   MDB_val data{checksum_bytes + value.size(), nullptr};
   const int rc = mdb_cursor_put(cursor, &key_val, &data, MDB_RESERVE);
   if (rc == MDB_SUCCESS) {
-    auto* at = static_cast<char*>(data.mv_data);
-    store_little(at, checksum_of(key, value));
-    if (!value.empty()) {
-      std::memcpy(at + checksum_bytes, value.data(), value.size());
-    }
+    fill(data, checksum_of(key, value), value);
   }
   return rc;
 }
 
-int erase(MDB_cursor* cursor, std::string_view key) {
+// A row that is there already is found by the first put, in whose page the second one starts.
+int put_row(MDB_cursor* cursor, std::string_view key, std::string_view value, row_digest& digest) {
   auto key_val = to_val(key);
-  const int rc = mdb_cursor_get(cursor, &key_val, nullptr, MDB_SET);
+  MDB_val data{checksum_bytes + value.size(), nullptr};
+  int rc = mdb_cursor_put(cursor, &key_val, &data, MDB_RESERVE | MDB_NOOVERWRITE);
+  if (rc == MDB_KEYEXIST) {
+    digest.remove(stored_checksum(to_view(data)));
+    data = {checksum_bytes + value.size(), nullptr};
+    rc = mdb_cursor_put(cursor, &key_val, &data, MDB_RESERVE);
+  }
+  if (rc == MDB_SUCCESS) {
+    const auto checksum = checksum_of(key, value);
+    fill(data, checksum, value);
+    digest.add(checksum);
+  }
+  return rc;
+}
+
+int erase_row(MDB_cursor* cursor, std::string_view key, row_digest& digest) {
+  auto key_val = to_val(key);
+  MDB_val data;
+  const int rc = mdb_cursor_get(cursor, &key_val, &data, MDB_SET_KEY);
   if (rc == MDB_NOTFOUND) {
     return MDB_SUCCESS;
   }
-  return rc == MDB_SUCCESS ? mdb_cursor_del(cursor, 0) : rc;
+  if (rc == MDB_SUCCESS) {
+    digest.remove(stored_checksum(to_view(data)));
+    return mdb_cursor_del(cursor, 0);
+  }
+  return rc;
 }
+
+// The digests of all partitions, by partition.
+class digest_table {
+public:
+  [[nodiscard]] row_digest of(std::size_t partition) const noexcept {
+    return partition < digests_.size() ? digests_[partition] : row_digest{};
+  }
+  row_digest& at(std::size_t partition) {
+    if (partition >= digests_.size()) {
+      digests_.resize(partition + 1);
+    }
+    return digests_[partition];
+  }
+
+private:
+  std::vector<row_digest> digests_;
+};
 
 class lmdb_snapshot final : public checkpoint_snapshot {
 public:
   lmdb_snapshot(const lmdb_env& env, MDB_dbi rows) : env_(env), rows_(rows) {}
 
   result<void> renew() override;
-  void release() override { mdb_txn_reset(txn_.get()); }
+  void release() override {
+    const lmdb_section section{env_};
+    mdb_txn_reset(txn_.get());
+  }
   result<void> scan(partition_id partition, std::string_view prefix, std::string_view from,
                     const std::function<bool(std::string_view, std::string_view)>& visit) override;
 
@@ -94,6 +163,7 @@ private:
 };
 
 result<void> lmdb_snapshot::renew() {
+  const lmdb_section section{env_};
   if (txn_ == nullptr) {
     auto txn = env_.begin_read();
     if (!txn) {
@@ -124,6 +194,7 @@ result<void> lmdb_snapshot::scan(
       from.size() > stored_key_bytes_max - partition_bytes) {
     return {};  // no key is that long, or sorts behind it and shares the prefix
   }
+  const lmdb_section section{env_};
   const stored_key stored_prefix{partition, prefix};
   const stored_key start{partition, std::max(prefix, from)};
   auto key = to_val(start.view());
@@ -150,10 +221,14 @@ result<void> lmdb_snapshot::scan(
 
 class lmdb_checkpoint final : public checkpoint {
 public:
-  lmdb_checkpoint(std::unique_ptr<lmdb_env> env, MDB_dbi rows, MDB_dbi meta)
-      : env_(std::move(env)), rows_(rows), meta_(meta) {}
+  explicit lmdb_checkpoint(std::unique_ptr<lmdb_pages> pages) : pages_(std::move(pages)) {}
+
+  result<void> open(const lmdb_options& options);
 
   [[nodiscard]] result<checkpoint_progress> progress() const override;
+  [[nodiscard]] result<proven_rows> prove(partition_id partition) const override;
+  [[nodiscard]] std::uint64_t row_count() const noexcept override { return row_tree_.entries; }
+  result<void> adopt() override;
   result<void> write(std::span<const checkpoint_change> changes,
                      const checkpoint_progress* progress) override;
   [[nodiscard]] result<std::unique_ptr<checkpoint_snapshot>> open_snapshot() override {
@@ -166,87 +241,230 @@ public:
   }
 
 private:
+  result<void> read_meta();
+  bool take_meta(std::string_view key, std::string_view value);
   result<void> write_in_transaction(std::span<const checkpoint_change> changes,
                                     const checkpoint_progress* progress);
-  int write_progress(MDB_txn* txn, const checkpoint_progress& progress);
+  int write_progress(MDB_cursor* meta, const checkpoint_progress& progress);
+  int write_digests(MDB_cursor* meta, const std::map<std::size_t, row_digest>& digests);
 
+  std::unique_ptr<lmdb_pages> pages_;  // null for a new environment
   std::unique_ptr<lmdb_env> env_;
-  MDB_dbi rows_;
-  MDB_dbi meta_;
+  MDB_dbi rows_ = 0;
+  MDB_dbi meta_ = 0;
+  lmdb_tree row_tree_;  // as it was opened
+  std::uint64_t applied_ = 0;
+  std::map<partition_id, log_tail> tails_;
+  digest_table digests_;
 };
 
-// Takes one row of `meta` into `progress`; false when it is none of ours.
-bool take_meta(std::string_view key, std::string_view value, checkpoint_progress& progress) {
+result<void> lmdb_checkpoint::open(const lmdb_options& options) {
+  if (pages_) {
+    if (auto read = read_meta(); !read) {
+      return read;
+    }
+  }
+  // No read-ahead: rows are read one actor at a time, from anywhere.
+  auto env = lmdb_env::open(options, MDB_NORDAHEAD, 2);
+  if (!env) {
+    return env.error();
+  }
+  env_ = std::move(*env);
+  auto rows = env_->open_db("rows", MDB_CREATE);
+  if (!rows) {
+    return rows.error();
+  }
+  auto meta = env_->open_db("meta", MDB_CREATE);
+  if (!meta) {
+    return meta.error();
+  }
+  rows_ = *rows;
+  meta_ = *meta;
+  return {};
+}
+
+result<void> lmdb_checkpoint::read_meta() {
+  const auto rows = pages_->find("rows");
+  if (!rows) {
+    return rows.error();
+  }
+  const auto meta = pages_->find("meta");
+  if (!meta) {
+    return meta.error();
+  }
+  // A new directory is one only once both are there.
+  if (!*rows || !*meta || (*rows)->flags != 0 || (*meta)->flags != 0) {
+    return pages_->damaged(pages_->main().root, "it lacks one of the tables `rows` and `meta`");
+  }
+  row_tree_ = **rows;
+  auto walked =
+      pages_->walk(**meta, {}, [&](std::string_view key, std::string_view stored) -> result<void> {
+        if (!is_sound(key, stored)) {
+          return pages_->damaged((*meta)->root, "a value does not match its checksum");
+        }
+        if (!take_meta(key, stored.substr(checksum_bytes))) {
+          return error{errc::failed_precondition,
+                       pages_->file() +
+                           " holds a record of an unknown kind; a newer version of "
+                           "this program wrote it, use that one"};
+        }
+        return {};
+      });
+  return walked ? result<void>{} : walked.error();
+}
+
+result<checkpoint_progress> lmdb_checkpoint::progress() const {
+  checkpoint_progress progress;
+  progress.applied = applied_;
+  for (const auto& [partition, tail] : tails_) {
+    progress.tails.push_back({partition, tail});
+  }
+  return progress;
+}
+
+// False when it is none of ours.
+bool lmdb_checkpoint::take_meta(std::string_view key, std::string_view value) {
   if (key == applied_key && value.size() == 8) {
-    progress.applied = load_little<std::uint64_t>(value.data());
+    applied_ = load_little<std::uint64_t>(value.data());
     return true;
   }
-  if (key.starts_with(tail_prefix) && key.size() == tail_prefix.size() + 2 && value.size() == 24) {
-    partition_tail stored;
-    stored.partition = static_cast<partition_id>(load_big<std::uint16_t>(key.data() + 4));
-    stored.tail.epoch = load_little<std::uint64_t>(value.data());
-    stored.tail.seq = load_little<std::uint64_t>(value.data() + 8);
-    stored.tail.digest = load_little<std::uint64_t>(value.data() + 16);
-    progress.tails.push_back(stored);
+  if (key.size() != 6) {
+    return false;
+  }
+  const auto partition = load_big<std::uint16_t>(key.data() + 4);
+  if (key.starts_with(tail_prefix) && value.size() == 24) {
+    auto& tail = tails_[static_cast<partition_id>(partition)];
+    tail.epoch = load_little<std::uint64_t>(value.data());
+    tail.seq = load_little<std::uint64_t>(value.data() + 8);
+    tail.digest = load_little<std::uint64_t>(value.data() + 16);
+    return true;
+  }
+  if (key.starts_with(digest_prefix) && value.size() == 16) {
+    digests_.at(partition) = {load_little<std::uint64_t>(value.data()),
+                              load_little<std::uint64_t>(value.data() + 8)};
     return true;
   }
   return false;
 }
 
-result<checkpoint_progress> lmdb_checkpoint::progress() const {
-  auto txn = env_->begin_read();
+// Rows whose value is damaged are told apart from rows that are not the right ones: as long as
+// everything that the digest promises is there, only those are lost whose checksum fails, and they
+// are refused one by one. A checksum that is damaged itself counts as what it should be.
+result<proven_rows> lmdb_checkpoint::prove(partition_id partition) const {
+  const auto index = static_cast<std::size_t>(partition);
+  proven_rows found;
+  if (!pages_) {
+    return found;
+  }
+  row_digest as_stored;
+  row_digest as_computed;
+  const stored_key from{partition, {}};
+  const auto next = partition_key("....", index + 1);
+  const bool is_last = index == UINT16_MAX;
+  auto walked = pages_->walk(
+      row_tree_, {from.view(), is_last ? std::string_view{} : std::string_view{next.data() + 4, 2}},
+      [&](std::string_view key, std::string_view stored) -> result<void> {
+        as_stored.add(stored_checksum(stored));
+        as_computed.add(
+            stored.size() < checksum_bytes ? 0 : checksum_of(key, stored.substr(checksum_bytes)));
+        found.damaged += is_sound(key, stored) ? 0 : 1;
+        found.bytes += key.size() + stored.size();
+        return {};
+      });
+  if (!walked) {
+    return walked.error();
+  }
+  found.count = *walked;
+  const auto expected = digests_.of(index);
+  if (expected != as_stored && expected != as_computed) {
+    return error{errc::storage_failed, pages_->file() + " is damaged: partition " +
+                                           std::to_string(index) + " has " +
+                                           std::to_string(found.count) + " rows that are not the " +
+                                           std::to_string(expected.count) + " written last; " +
+                                           std::string{damage_remedy}};
+  }
+  return found;
+}
+
+result<void> lmdb_checkpoint::adopt() {
+  std::map<std::size_t, row_digest> counted;
+  if (pages_) {
+    auto walked = pages_->walk(
+        row_tree_, {}, [&](std::string_view key, std::string_view stored) -> result<void> {
+          if (key.size() < partition_bytes || !is_sound(key, stored)) {
+            return pages_->damaged(row_tree_.root, "a value does not match its checksum");
+          }
+          counted[load_big<std::uint16_t>(key.data())].add(stored_checksum(stored));
+          return {};
+        });
+    if (!walked) {
+      return walked.error();
+    }
+  }
+  const lmdb_section section{*env_};
+  auto txn = env_->begin_write();
   if (!txn) {
     return txn.error();
   }
-  MDB_cursor* raw = nullptr;
-  if (const int rc = mdb_cursor_open(txn->get(), meta_, &raw); rc != MDB_SUCCESS) {
-    return env_->failure(rc, "cannot read");
+  MDB_cursor* meta = nullptr;
+  int rc = mdb_cursor_open(txn->get(), meta_, &meta);
+  if (rc == MDB_SUCCESS) {
+    rc = write_digests(meta, counted);
   }
-  const lmdb_cursor cursor{raw};
-  checkpoint_progress progress;
-  MDB_val key;
-  MDB_val data;
-  int rc = mdb_cursor_get(raw, &key, &data, MDB_FIRST);
-  for (; rc == MDB_SUCCESS; rc = mdb_cursor_get(raw, &key, &data, MDB_NEXT)) {
-    auto value = verified(to_view(key), to_view(data), env_->directory());
-    if (!value) {
-      return value.error();
-    }
-    if (!take_meta(to_view(key), *value, progress)) {
-      return error{errc::storage_failed, env_->directory() + " holds an unknown record"};
-    }
+  if (rc != MDB_SUCCESS) {
+    return env_->failure(rc, "cannot write to");
   }
-  if (rc != MDB_NOTFOUND) {
-    return env_->failure(rc, "cannot read");
+  if (auto done = env_->commit(std::move(*txn), counted.size() * sizeof(row_digest)); !done) {
+    return done;
   }
-  return progress;
+  // What was read before the write is no longer what the file says.
+  auto pages = lmdb_pages::open(env_->directory());
+  if (!pages) {
+    return pages.error();
+  }
+  pages_ = std::move(*pages);
+  return read_meta();
 }
 
-int lmdb_checkpoint::write_progress(MDB_txn* txn, const checkpoint_progress& progress) {
-  MDB_cursor* cursor = nullptr;
-  int rc = mdb_cursor_open(txn, meta_, &cursor);
+int lmdb_checkpoint::write_progress(MDB_cursor* meta, const checkpoint_progress& progress) {
   std::string value;
-  if (rc == MDB_SUCCESS) {
-    append_little(value, progress.applied);
-    rc = put(cursor, applied_key, value);
-  }
+  append_little(value, progress.applied);
+  int rc = put_meta(meta, applied_key, value);
   for (const auto& [partition, tail] : progress.tails) {
     if (rc != MDB_SUCCESS) {
       break;
     }
-    std::array<char, 6> key{'t', 'a', 'i', 'l'};
-    store_big(key.data() + 4, static_cast<std::uint16_t>(partition));
+    const auto key = partition_key(tail_prefix, static_cast<std::size_t>(partition));
     value.clear();
     append_little(value, tail.epoch);
     append_little(value, tail.seq);
     append_little(value, tail.digest);
-    rc = put(cursor, {key.data(), key.size()}, value);
+    rc = put_meta(meta, {key.data(), key.size()}, value);
+  }
+  return rc;
+}
+
+int lmdb_checkpoint::write_digests(MDB_cursor* meta,
+                                   const std::map<std::size_t, row_digest>& digests) {
+  int rc = MDB_SUCCESS;
+  std::string value;
+  for (const auto& [partition, digest] : digests) {
+    if (rc != MDB_SUCCESS) {
+      break;
+    }
+    const auto key = partition_key(digest_prefix, partition);
+    value.clear();
+    append_little(value, digest.count);
+    append_little(value, digest.sum);
+    rc = put_meta(meta, {key.data(), key.size()}, value);
   }
   return rc;
 }
 
 result<void> lmdb_checkpoint::write(std::span<const checkpoint_change> changes,
                                     const checkpoint_progress* progress) {
+  pages_.reset();  // no longer what the file says
+  const lmdb_section section{*env_};
   auto written = write_in_transaction(changes, progress);
   if (!written) {
     env_->give_back_unused();
@@ -263,41 +481,62 @@ result<void> lmdb_checkpoint::write_in_transaction(std::span<const checkpoint_ch
   MDB_cursor* cursor = nullptr;  // closed by LMDB with its write transaction
   int rc = mdb_cursor_open(txn->get(), rows_, &cursor);
   std::size_t bytes = 0;
+  std::map<std::size_t, row_digest> touched;
+  row_digest* digest = nullptr;  // of the partition that the changes have come to
+  auto partition = SIZE_MAX;
   for (const auto& change : changes) {
     if (rc != MDB_SUCCESS) {
       break;
     }
+    if (const auto index = static_cast<std::size_t>(change.partition); index != partition) {
+      partition = index;
+      digest = &touched.emplace_hint(touched.end(), index, digests_.of(index))->second;
+    }
     const stored_key key{change.partition, change.key};
-    rc = change.erased ? erase(cursor, key.view()) : put(cursor, key.view(), change.value);
+    rc = change.erased ? erase_row(cursor, key.view(), *digest)
+                       : put_row(cursor, key.view(), change.value, *digest);
     bytes += change.value.size() + 4096;  // scattered rows cost about a page each
   }
+  MDB_cursor* meta = nullptr;
+  if (rc == MDB_SUCCESS) {
+    rc = mdb_cursor_open(txn->get(), meta_, &meta);
+  }
+  if (rc == MDB_SUCCESS) {
+    rc = write_digests(meta, touched);
+  }
   if (rc == MDB_SUCCESS && progress != nullptr) {
-    rc = write_progress(txn->get(), *progress);
+    rc = write_progress(meta, *progress);
   }
   if (rc != MDB_SUCCESS) {
     return env_->failure(rc, "cannot write to");
   }
-  return env_->commit(std::move(*txn), bytes);
+  if (auto done = env_->commit(std::move(*txn), bytes); !done) {
+    return done;
+  }
+  for (const auto& [index, value] : touched) {
+    digests_.at(index) = value;
+  }
+  if (progress != nullptr) {
+    applied_ = progress->applied;
+    for (const auto& [changed, tail] : progress->tails) {
+      tails_[changed] = tail;
+    }
+  }
+  return {};
 }
 
 }  // namespace
 
 result<std::unique_ptr<checkpoint>> open_lmdb_checkpoint(const lmdb_options& options) {
-  // No read-ahead: rows are read one actor at a time, from anywhere.
-  auto env = lmdb_env::open(options, MDB_NORDAHEAD, 2);
-  if (!env) {
-    return env.error();
+  auto pages = open_lmdb_pages(options);
+  if (!pages) {
+    return pages.error();
   }
-  auto rows = (*env)->open_db("rows", MDB_CREATE);
-  if (!rows) {
-    return rows.error();
+  auto opened = std::make_unique<lmdb_checkpoint>(std::move(*pages));
+  if (auto done = opened->open(options); !done) {
+    return done.error();
   }
-  auto meta = (*env)->open_db("meta", MDB_CREATE);
-  if (!meta) {
-    return meta.error();
-  }
-  return std::unique_ptr<checkpoint>{
-      std::make_unique<lmdb_checkpoint>(std::move(*env), *rows, *meta)};
+  return std::unique_ptr<checkpoint>{std::move(opened)};
 }
 
 }  // namespace millrace::runtime

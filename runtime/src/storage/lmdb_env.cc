@@ -10,8 +10,10 @@
 #include <cstdio>
 #include <cstring>
 #include <fstream>
+#include <utility>
 
 #include "storage/files.h"
+#include "storage/storage_lost.h"
 
 namespace millrace::runtime {
 namespace {
@@ -32,7 +34,33 @@ bool disk_is_full(const std::string& directory, std::uint64_t bytes) {
   return disk_bytes_available(directory) < 2 * bytes + commit_slack_bytes;
 }
 
+// LMDB's own checks: it would abort after this.
+void on_lmdb_assert(MDB_env* env, const char* text) {
+  const char* directory = "";
+  mdb_env_get_path(env, &directory);
+  storage_lost(std::string{directory} + "/data.mdb is damaged: LMDB says \"" + text + "\"; " +
+               std::string{damage_remedy});
+}
+
 }  // namespace
+
+lmdb_section::lmdb_section(const lmdb_env& env) noexcept
+    : outer_(std::exchange(storage_file_in_use, env.directory().c_str())) {}
+
+lmdb_section::~lmdb_section() {
+  storage_file_in_use = outer_;
+}
+
+result<std::unique_ptr<lmdb_pages>> open_lmdb_pages(const lmdb_options& options) {
+  auto pages = lmdb_pages::open(options.directory);
+  if (!pages && pages.error().code() == errc::not_found) {
+    if (options.must_exist) {
+      return error{errc::storage_failed, pages.error().text()};
+    }
+    return std::unique_ptr<lmdb_pages>{};
+  }
+  return pages;
+}
 
 error lmdb_error(int rc, std::string_view doing, const std::string& directory) {
   auto code = errc::storage_failed;
@@ -54,6 +82,8 @@ result<std::unique_ptr<lmdb_env>> lmdb_env::open(const lmdb_options& options, un
     return lmdb_error(rc, "cannot prepare", options.directory);
   }
   std::unique_ptr<lmdb_env> env{new lmdb_env{options.directory, raw}};
+  const lmdb_section section{*env};
+  mdb_env_set_assert(raw, on_lmdb_assert);
   int rc = mdb_env_set_mapsize(raw, options.map_bytes);
   if (rc == MDB_SUCCESS) {
     rc = mdb_env_set_maxreaders(raw, readers_max);
@@ -81,6 +111,7 @@ result<std::unique_ptr<lmdb_env>> lmdb_env::open(const lmdb_options& options, un
 }
 
 lmdb_env::~lmdb_env() {
+  const lmdb_section section{*this};
   mdb_env_close(env_);
 }
 
@@ -146,6 +177,7 @@ void lmdb_env::let_go_of_pages(std::size_t written) noexcept {
 }
 
 result<MDB_dbi> lmdb_env::open_db(const char* name, unsigned flags) {
+  const lmdb_section section{*this};
   auto txn = begin_write();
   if (!txn) {
     return txn.error();
@@ -162,6 +194,7 @@ result<MDB_dbi> lmdb_env::open_db(const char* name, unsigned flags) {
 
 // The free list is database 0: transaction id -> count and page numbers (as mdb_stat -f reads it).
 result<std::uint64_t> lmdb_env::bytes_used() const {
+  const lmdb_section section{*this};
   auto txn = begin_read();
   if (!txn) {
     return txn.error();
@@ -189,6 +222,7 @@ result<std::uint64_t> lmdb_env::bytes_used() const {
 }
 
 std::uint64_t lmdb_env::bytes_used_at_most() const noexcept {
+  const lmdb_section section{*this};
   MDB_envinfo info{};
   mdb_env_info(env_, &info);
   return (static_cast<std::uint64_t>(info.me_last_pgno) + 1) * page_bytes_;

@@ -15,6 +15,7 @@
 #include <string_view>
 
 #include "millrace/runtime/result.h"
+#include "storage/lmdb_pages.h"
 
 namespace millrace::runtime {
 
@@ -22,7 +23,12 @@ namespace millrace::runtime {
 struct lmdb_options {
   std::string directory;
   std::size_t map_bytes = std::size_t{64} << 30U;  ///< Address space; the file grows as needed.
+  bool must_exist = false;  ///< It is part of a data directory that was made before.
 };
+
+/// The pages of an environment that is there, null for one that is still to be made.
+/// Errors: `storage_failed`, also when one that must exist has no file.
+[[nodiscard]] result<std::unique_ptr<lmdb_pages>> open_lmdb_pages(const lmdb_options& options);
 
 /// Turns a return code other than success into an error that says what failed where.
 ///
@@ -98,6 +104,19 @@ private:
   void* map_ = nullptr;  // null: its place was not found
   std::size_t map_bytes_ = 0;
   std::size_t written_ = 0;  // since pages were let go; the writer's
+};
+
+/// While one exists, its thread works on mapped pages of `env`: a signal that a damaged or lost
+/// page causes is storage's, and ends the process with a line (`watch_storage_signals`).
+class lmdb_section {
+public:
+  explicit lmdb_section(const lmdb_env& env) noexcept;
+  lmdb_section(const lmdb_section&) = delete;
+  lmdb_section& operator=(const lmdb_section&) = delete;
+  ~lmdb_section();
+
+private:
+  const char* outer_;
 };
 
 }  // namespace millrace::runtime

@@ -6,6 +6,7 @@
 #include "storage/files.h"
 #include "storage/journal.h"
 #include "storage/lmdb_env.h"
+#include "storage/storage_lost.h"
 
 namespace millrace::runtime {
 namespace {
@@ -58,6 +59,7 @@ private:
 };
 
 result<void> lmdb_journal::find_ends() {
+  const lmdb_section section{*env_};
   auto txn = env_->begin_read();
   if (!txn) {
     return txn.error();
@@ -106,6 +108,7 @@ result<std::uint64_t> lmdb_journal::delete_front(MDB_cursor* cursor, const journ
 
 result<void> lmdb_journal::append(std::span<const std::string_view> entries,
                                   const journal_trim& trim) {
+  const lmdb_section section{*env_};
   auto appended = append_in_transaction(entries, trim);
   if (!appended) {
     env_->give_back_unused();
@@ -150,6 +153,7 @@ result<void> lmdb_journal::append_in_transaction(std::span<const std::string_vie
 result<void> lmdb_journal::scan(
     std::uint64_t from,
     const std::function<result<void>(std::uint64_t, std::string_view)>& visit) const {
+  const lmdb_section section{*env_};
   auto txn = env_->begin_read();
   if (!txn) {
     return txn.error();
@@ -167,8 +171,9 @@ result<void> lmdb_journal::scan(
   for (; rc == MDB_SUCCESS; rc = mdb_cursor_get(raw, &key, &data, MDB_NEXT)) {
     if (key.mv_size != start.size() ||
         load_big<std::uint64_t>(static_cast<const char*>(key.mv_data)) != expected) {
-      return error{errc::storage_failed,
-                   "the journal " + env_->directory() + " lacks entry " + std::to_string(expected)};
+      return error{errc::storage_failed, "the journal " + env_->directory() + " lacks entry " +
+                                             std::to_string(expected) + "; " +
+                                             std::string{damage_remedy}};
     }
     if (auto visited = visit(expected, to_view(data)); !visited) {
       return visited;
@@ -184,6 +189,17 @@ result<void> lmdb_journal::scan(
 }  // namespace
 
 result<std::unique_ptr<journal>> open_lmdb_journal(const lmdb_options& options) {
+  auto pages = open_lmdb_pages(options);
+  if (!pages) {
+    return pages.error();
+  }
+  if (*pages) {
+    auto walked = (*pages)->walk((*pages)->main(), {},
+                                 [](std::string_view, std::string_view) { return result<void>{}; });
+    if (!walked) {
+      return walked.error();
+    }
+  }
   auto env = lmdb_env::open(options, 0, 0);
   if (!env) {
     return env.error();

@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <array>
 
+#include "millrace/runtime/storage.h"
 #include "storage/byte_order.h"
 
 namespace millrace::runtime {
@@ -29,7 +30,7 @@ overlay_generation::row_key::row_key(std::string_view key) noexcept : whole(key)
   head = load_big<std::uint64_t>(first.data());
 }
 
-char* overlay_generation::copy(std::string_view bytes) {
+char* overlay_generation::keep(std::string_view bytes) {
   auto* to = static_cast<char*>(arena_.allocate(bytes.size(), 1));
   std::copy(bytes.begin(), bytes.end(), to);
   return to;
@@ -60,7 +61,7 @@ void overlay_generation::apply(partition_id partition, std::string_view ops) {
     while (cursor.next(op)) {
       auto at = shard.rows.lower_bound(row_key{op.key});
       if (at == shard.rows.end() || at->first.whole != op.key) {
-        at = shard.rows.emplace_hint(at, row_key{{copy(op.key), op.key.size()}}, stored_row{});
+        at = shard.rows.emplace_hint(at, row_key{{keep(op.key), op.key.size()}}, stored_row{});
         added += op.key.size() + row_overhead_bytes;
       }
       added += write(at->second, op);
@@ -87,6 +88,21 @@ void overlay_generation::collect(partition_id partition, const key_range& range,
       ++live;
     }
   }
+}
+
+std::shared_ptr<overlay_generation> overlay_generation::copy() const {
+  auto made = std::make_shared<overlay_generation>(static_cast<std::uint16_t>(shards_.size()));
+  row_ops ops;
+  for (const auto& each : changes()) {
+    ops.clear();
+    if (each.erased) {
+      ops.erase(each.key);
+    } else {
+      ops.put(each.key, each.value);
+    }
+    made->apply(each.partition, ops.encoded());
+  }
+  return made;
 }
 
 std::vector<checkpoint_change> overlay_generation::changes() const {

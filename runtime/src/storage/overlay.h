@@ -56,6 +56,10 @@ public:
   /// All rows, sorted by partition and key. Ownership: views into this generation.
   [[nodiscard]] std::vector<checkpoint_change> changes() const;
 
+  /// The same rows in a generation that nothing is applied to. Requires: nothing is applied
+  /// meanwhile.
+  [[nodiscard]] std::shared_ptr<overlay_generation> copy() const;
+
   /// Memory in use, about. Never shrinks.
   [[nodiscard]] std::size_t bytes() const noexcept {
     return bytes_.load(std::memory_order_relaxed);
@@ -87,7 +91,7 @@ private:
     mutable std::mutex mutex;
     std::pmr::map<row_key, stored_row> rows;
   };
-  [[nodiscard]] char* copy(std::string_view bytes);
+  [[nodiscard]] char* keep(std::string_view bytes);
   [[nodiscard]] std::size_t write(stored_row& to, const row_op& op);
 
   std::pmr::monotonic_buffer_resource arena_;

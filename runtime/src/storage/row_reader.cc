@@ -38,6 +38,55 @@ void row_view::close() {
   }
 }
 
+result<void> row_view::open_for_long() {
+  recent_ = overlay_.view();
+  recent_.active = recent_.active->copy();
+  if (auto renewed = snapshot_.renew(); !renewed) {
+    return renewed;
+  }
+  open_ = true;
+  return {};
+}
+
+result<void> row_view::each_row(
+    partition_id partition, const key_range& range,
+    const std::function<result<void>(std::string_view, std::string_view)>& visit) {
+  overlay_generation::range_rows recent;
+  recent_.active->collect(partition, range, recent);
+  if (recent_.frozen != nullptr) {
+    recent_.frozen->collect(partition, range, recent);
+  }
+  auto next = recent.begin();
+  result<void> outcome;
+  const auto take_recent = [&] {
+    if (next->second.has_value()) {
+      outcome = visit(next->first, *next->second);
+    }
+    ++next;
+    return outcome.has_value();
+  };
+  auto scanned = snapshot_.scan(partition, range.prefix, range.from,
+                                [&](std::string_view key, std::string_view value) {
+                                  while (next != recent.end() && next->first < key) {
+                                    if (!take_recent()) {
+                                      return false;
+                                    }
+                                  }
+                                  if (next != recent.end() && next->first == key) {
+                                    return take_recent();
+                                  }
+                                  outcome = visit(key, value);
+                                  return outcome.has_value();
+                                });
+  if (!scanned) {
+    return scanned;
+  }
+  while (outcome && next != recent.end()) {
+    take_recent();
+  }
+  return outcome;
+}
+
 result<std::vector<row>> row_view::read(partition_id partition, const key_range& range) {
   overlay_generation::range_rows recent;
   recent_.active->collect(partition, range, recent);
@@ -77,8 +126,11 @@ result<std::vector<row>> row_view::read(partition_id partition, const key_range&
 }
 
 row_reader::row_reader(const overlay& recent, std::unique_ptr<checkpoint_snapshot> snapshot,
-                       std::uint16_t partition_count)
-    : overlay_(recent), snapshot_(std::move(snapshot)), partition_count_(partition_count) {
+                       std::uint16_t partition_count, row_prover& proof)
+    : overlay_(recent),
+      snapshot_(std::move(snapshot)),
+      partition_count_(partition_count),
+      proof_(proof) {
   thread_ = std::jthread{[this] { run(); }};
 }
 
@@ -134,6 +186,11 @@ void row_reader::run() {
 
 void row_reader::answer(std::span<std::unique_ptr<read_request>> batch) {
   answers_.clear();
+  for (const auto& request : batch) {
+    if (static_cast<unsigned>(request->partition) < partition_count_) {
+      proof_.need(request->partition);
+    }
+  }
   {
     row_view view{overlay_, *snapshot_};
     const auto opened = view.open();

@@ -12,6 +12,7 @@
 #include "millrace/runtime/storage.h"
 #include "storage/checkpoint.h"
 #include "storage/overlay.h"
+#include "storage/row_prover.h"
 
 namespace millrace::runtime {
 
@@ -29,9 +30,19 @@ public:
   result<void> open();
   void close();
 
+  /// As `open`, for a view that is held for longer than a read: commits that come later do not get
+  /// into it. Requires: nothing is committed meanwhile. Cost: copies the active generation.
+  result<void> open_for_long();
+
   /// The rows of `range`, at most `range.limit`, in key order.
   /// Errors: `storage_failed`.
   result<std::vector<row>> read(partition_id partition, const key_range& range);
+
+  /// Calls `visit` for the rows of `range` in key order until it fails; the limit is not looked at.
+  /// Errors: `storage_failed`, those of `visit`.
+  result<void> each_row(
+      partition_id partition, const key_range& range,
+      const std::function<result<void>(std::string_view, std::string_view)>& visit);
 
 private:
   const overlay& overlay_;
@@ -46,7 +57,7 @@ private:
 class row_reader {
 public:
   row_reader(const overlay& recent, std::unique_ptr<checkpoint_snapshot> snapshot,
-             std::uint16_t partition_count);
+             std::uint16_t partition_count, row_prover& proof);
   row_reader(const row_reader&) = delete;
   row_reader& operator=(const row_reader&) = delete;
   ~row_reader() { stop(); }
@@ -72,6 +83,7 @@ private:
   const overlay& overlay_;
   const std::unique_ptr<checkpoint_snapshot> snapshot_;
   const std::uint16_t partition_count_;
+  row_prover& proof_;
   std::atomic<std::uint64_t> rows_read_{0};
   std::vector<result<std::vector<row>>> answers_;
 

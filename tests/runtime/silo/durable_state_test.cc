@@ -168,6 +168,26 @@ TEST_CASE("a large root that was stored raw is read") {
   CHECK(again.version() == 1);
 }
 
+// Goal: damage is no new beginning. Every first commit writes the root, whatever else it changes.
+TEST_CASE("rows whose root is missing are refused") {
+  stored_actor actor;
+  auto state = actor.fresh();
+  state.set_reminder("r", {.due = wall_time{1s}});
+  actor.commit(state);
+  REQUIRE(actor.rows.erase(actor_row(actor.hash, row_table::root)) == 1);
+  std::vector<row> left;
+  for (const auto& [name, value] : actor.rows) {
+    if (name.starts_with(actor_prefix(actor.hash))) {
+      left.push_back({name, value});
+    }
+  }
+  REQUIRE_FALSE(left.empty());
+  const auto loaded = actor.fresh().load(std::move(left));
+  REQUIRE_FALSE(loaded);
+  CHECK(loaded.error().code() == errc::storage_failed);
+  CHECK(loaded.error().text().starts_with("the root of thing/a is missing"));
+}
+
 TEST_CASE("a damaged or shortened compressed root is refused, whatever byte it is") {
   stored_actor actor;
   auto state = actor.fresh();

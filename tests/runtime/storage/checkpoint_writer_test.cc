@@ -25,6 +25,11 @@ public:
   explicit recording_checkpoint(std::size_t rows_max) : rows_max_(rows_max) {}
 
   [[nodiscard]] result<checkpoint_progress> progress() const override { return inner_->progress(); }
+  [[nodiscard]] result<proven_rows> prove(partition_id partition) const override {
+    return inner_->prove(partition);
+  }
+  [[nodiscard]] std::uint64_t row_count() const noexcept override { return inner_->row_count(); }
+  result<void> adopt() override { return inner_->adopt(); }
   result<void> write(std::span<const checkpoint_change> changes,
                      const checkpoint_progress* progress) override {
     if (changes.size() > rows_max_) {
@@ -54,7 +59,7 @@ std::uint64_t write_generation(recording_checkpoint& into, std::size_t rows) {
     recent.apply(p0, put_row("k" + std::to_string(index), "v").encoded());
   }
   std::promise<std::uint64_t> announced;
-  checkpoint_writer writer{into, recent,
+  checkpoint_writer writer{into, recent, [] { return true; },
                            [&](std::uint64_t position) { announced.set_value(position); }};
   writer.start(recent.freeze({77, {{p0, {1, 2, 3}}}}));
   const auto position = announced.get_future().get();

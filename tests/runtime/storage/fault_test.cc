@@ -67,6 +67,11 @@ public:
   failing_checkpoint(std::unique_ptr<checkpoint> inner, std::shared_ptr<faults> planned)
       : inner_(std::move(inner)), faults_(std::move(planned)) {}
   [[nodiscard]] result<checkpoint_progress> progress() const override { return inner_->progress(); }
+  [[nodiscard]] result<proven_rows> prove(partition_id partition) const override {
+    return inner_->prove(partition);
+  }
+  [[nodiscard]] std::uint64_t row_count() const noexcept override { return inner_->row_count(); }
+  result<void> adopt() override { return inner_->adopt(); }
   result<void> write(std::span<const checkpoint_change> changes,
                      const checkpoint_progress* progress) override {
     ++faults_->checkpoint_attempts;

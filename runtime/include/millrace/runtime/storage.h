@@ -168,6 +168,17 @@ public:
   virtual result<void> scan(partition_id partition, std::string_view prefix, std::string_view from,
                             std::size_t limit, const std::function<bool(const row&)>& visit) = 0;
 
+  /// Blocking: sends all rows, as of one moment after the call, to `write` in pieces; commits go on
+  /// meanwhile. `restore_storage` (backup.h) makes a data directory of them. At most one at a time.
+  ///
+  /// Cost: disk space freed by commits is not used again until it is over.
+  /// Errors: `storage_failed` (a row is damaged: nothing wrong gets into a backup), `unavailable`
+  /// (storage has stopped, or this implementation cannot), those of `write`.
+  virtual result<void> backup(const std::function<result<void>(std::string_view)>& write) {
+    static_cast<void>(write);
+    return error{errc::unavailable, "this storage makes no backups"};
+  }
+
   /// Whether the queue of commits is over its bound, so that new work should be answered with
   /// `overloaded`. Falls back to false as the disk catches up.
   [[nodiscard]] virtual bool saturated() const noexcept = 0;
@@ -209,6 +220,15 @@ struct storage_options {
 /// standard descriptor is closed, whose number a data file could get), `storage_failed` (unreadable
 /// or corrupt), `out_of_space`, `permission_denied`.
 [[nodiscard]] result<std::unique_ptr<storage>> open_storage(const storage_options& options);
+
+/// Makes a SIGBUS, SIGSEGV or SIGABRT that a damaged or unreadable page of a data file causes end
+/// the process with status 74 and a line that names the file. Without it such a signal ends the
+/// process too, but says nothing. Elsewhere these signals do what they did before this was called.
+///
+/// The program `millrace` calls it; so should `main` of a program that embeds a silo, after
+/// anything that installs handlers for these signals itself. Threading: once, before other threads
+/// exist.
+void watch_storage_signals() noexcept;
 
 /// Rows in memory only: for tests and for silos whose state may die with them. `done` is called by
 /// a thread of its own, in order.

@@ -52,6 +52,10 @@ public:
   [[nodiscard]] std::uint16_t partition_count() const noexcept override {
     return inner_->partition_count();
   }
+  runtime::result<void> backup(
+      const std::function<runtime::result<void>(std::string_view)>& write) override {
+    return inner_->backup(write);
+  }
   [[nodiscard]] runtime::storage_stats stats() const override { return inner_->stats(); }
   /// Held commits are answered with `unavailable`.
   void stop() override;
