@@ -250,6 +250,36 @@ TEST_CASE("changes that wait for an earlier commit and are too large for one sha
   CHECK(silo.amount("a", "large 9") == 10);
 }
 
+// Goal: a slow disk does not fill the memory. Each call is 8 MiB; the first commits are on their
+// way.
+TEST_CASE("changes that wait for the disk are bounded: past the bound calls are refused") {
+  ledger_silo silo;
+  silo.rows().hold_commits();
+  auto first = silo.begin(ref<Ledger>("a").add(1));
+  std::vector<testing::open_call<ledger_interface::keep_if_results>> calls;
+  std::optional<error> refusal;
+  while (!refusal && calls.size() < 64) {
+    const auto at = static_cast<int>(calls.size());
+    auto one =
+        silo.begin(ref<Ledger>("a").keep_if("large " + std::to_string(at), at + 1, 0, large));
+    if (one.answered()) {
+      refusal = one.answer().error();
+    } else {
+      calls.push_back(std::move(one));
+    }
+  }
+  REQUIRE(refusal);
+  CHECK(refusal->code() == errc::overloaded);
+  CHECK(calls.size() <= 24);
+  CHECK(calls.size() >= 8);
+  silo.rows().release_commits();
+  CHECK(first.answer());
+  for (auto& each : calls) {
+    CHECK(each.answer());
+  }
+  CHECK(silo.begin(ref<Ledger>("a").keep_if("later", 1, 0, large)).answer());
+}
+
 TEST_CASE("when a commit fails nothing of those behind it is kept") {
   ledger_silo silo;
   silo.rows().hold_commits();

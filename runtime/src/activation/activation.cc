@@ -97,6 +97,18 @@ envelope::~envelope() {
   }
 }
 
+void commit_envelope::wait() noexcept {
+  waiting_bytes = ops.encoded().size();
+  owner->home().commit_waits(static_cast<std::int64_t>(waiting_bytes));
+}
+
+void commit_envelope::stop_waiting() noexcept {
+  if (waiting_bytes > 0) {
+    owner->home().commit_waits(-static_cast<std::int64_t>(waiting_bytes));
+    waiting_bytes = 0;
+  }
+}
+
 void commit_envelope::done(result<void> outcome) {
   if (!outcome) {
     failure = std::move(outcome).error();

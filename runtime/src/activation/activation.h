@@ -389,13 +389,21 @@ struct commit_envelope final : commit_request, envelope {
   }
   commit_envelope(const commit_envelope&) = delete;
   commit_envelope& operator=(const commit_envelope&) = delete;
-  ~commit_envelope() override { owner->release(); }
+  ~commit_envelope() override {
+    stop_waiting();
+    owner->release();
+  }
+  /// It is encoded and waits for an earlier commit of its actor: the silo counts it until
+  /// `stop_waiting` or its end.
+  void wait() noexcept;
+  void stop_waiting() noexcept;
   void done(result<void> outcome) override;
   static void* operator new(std::size_t size);
   static void operator delete(void* block) noexcept;
   activation* owner;
   std::uint64_t seq;
   std::uint64_t erased_version = 0;  ///< Of the actor, if no row of it is left; else 0.
+  std::size_t waiting_bytes = 0;
 };
 
 }  // namespace millrace::runtime::detail

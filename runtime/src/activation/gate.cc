@@ -115,6 +115,7 @@ void activation::commit_changes() {
   if (submitted_ == durable_ + 1) {
     submit(std::move(commit));
   } else {
+    commit->wait();
     closed_.push(commit.release());
   }
 }
@@ -144,7 +145,9 @@ void activation::committed(envelope* one) {
     leave(gated_.pop());
   }
   if (auto* next = closed_.pop()) {
-    submit(std::unique_ptr<commit_envelope>{static_cast<commit_envelope*>(next)});
+    auto* const due = static_cast<commit_envelope*>(next);
+    due->stop_waiting();
+    submit(std::unique_ptr<commit_envelope>{due});
   } else if (phase_ == phase::failing) {
     retire();
   }

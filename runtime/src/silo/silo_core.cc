@@ -20,6 +20,10 @@ namespace {
 // Index rows read at a time when a silo starts.
 constexpr std::size_t recover_page_rows = 4096;
 
+// Commits that wait for an earlier one of their actor, of the whole silo: beside what storage
+// itself lets queue, and as much again as its largest commits.
+constexpr std::int64_t waiting_commit_bytes_max = std::int64_t{128} << 20U;
+
 bool has_all(const std::vector<std::string>& own, std::string_view wanted) {
   while (!wanted.empty()) {
     const auto end = wanted.find(',');
@@ -213,7 +217,8 @@ std::optional<error> silo_core::refusal(const call_spec& spec) {
                  "no actor type '" + std::string{spec.interface->type} + "' on this silo"};
   }
   if (type->interface->methods[spec.method].admission != method_admission::read_only &&
-      rows_->saturated()) {
+      (rows_->saturated() ||
+       waiting_commit_bytes_.load(std::memory_order_relaxed) > waiting_commit_bytes_max)) {
     counters_.overloaded_total.fetch_add(1, std::memory_order_relaxed);
     error why{errc::overloaded, "the disk is behind with commits", std::chrono::milliseconds{100}};
     type->shared_meter->ended_with(spec.method, &why).add_shared();

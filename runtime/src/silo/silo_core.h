@@ -120,6 +120,12 @@ public:
   [[nodiscard]] version_floors& floors() noexcept { return floors_; }
   [[nodiscard]] memory_return& returned() noexcept { return returned_; }
   [[nodiscard]] silo_counters& counters() noexcept { return counters_; }
+  /// Encoded commits that wait for an earlier one of their actor grew, or shrank, by that much.
+  /// Storage does not know of them yet. Threading: any.
+  void commit_waits(std::int64_t bytes) noexcept {
+    waiting_commit_bytes_.fetch_add(bytes, std::memory_order_relaxed);
+    memory_.queued(bytes);
+  }
 
   /// Takes over the reference; hands it to CAF's scheduler, now or with this thread's batch.
   void run_later(activation& one);
@@ -152,6 +158,7 @@ private:
   std::map<std::string, actor_type, std::less<>> types_;
   std::unordered_map<const interface_info*, const actor_type*> by_interface_;
   std::atomic<bool> accepting_{false};
+  std::atomic<std::int64_t> waiting_commit_bytes_{0};
   std::atomic<bool> stopping_{false};
   std::once_flag stopped_;
   silo_counters counters_;
