@@ -64,6 +64,19 @@ result<header> present_header(std::uint32_t slot_count) {
   return now;
 }
 
+// A file of at least `bytes`, all of them on the disk; one that is there is kept.
+result<unique_fd> reserved_file(const std::string& path, std::size_t bytes) {
+  auto file = open_file(path.c_str(), O_RDWR | O_CREAT | O_NOFOLLOW, 0600);
+  if (!file) {
+    return file_failure("cannot create " + path, errno);
+  }
+  if (const auto failed = ::posix_fallocate(file.get(), 0, static_cast<off_t>(bytes))) {
+    ::unlink(path.c_str());
+    return file_failure("cannot reserve " + path, failed);
+  }
+  return file;
+}
+
 recovered_attempt ended_attempt(const attempt_slot& slot) {
   recovered_attempt found;
   found.token = slot.name();
@@ -217,17 +230,20 @@ result<void> attempt_table::create(const std::filesystem::path& file, std::uint3
   }
   now->lineage = lineage_;
   const auto fresh = file.string() + ".new";
-  ::unlink(fresh.c_str());
-  const auto created = open_file(fresh.c_str(), O_RDWR | O_CREAT | O_EXCL, 0600);
-  if (!created) {
-    return file_failure("cannot create " + fresh, errno);
-  }
   mapping_bytes_ = header_bytes + slot_count * sizeof(attempt_slot);
-  if (const auto failed = ::posix_fallocate(created.get(), 0, static_cast<off_t>(mapping_bytes_))) {
-    return file_failure("cannot reserve " + fresh, failed);
+  ::unlink(fresh.c_str());
+  auto created = reserved_file(fresh, mapping_bytes_);
+  // On a full disk the last start has left room for this one.
+  const auto spare = file.string() + ".spare";
+  if (!created && created.error().code() == errc::out_of_space &&
+      ::rename(spare.c_str(), fresh.c_str()) == 0) {
+    created = reserved_file(fresh, mapping_bytes_);
+  }
+  if (!created) {
+    return std::move(created).error();
   }
   auto* address =
-      ::mmap(nullptr, mapping_bytes_, PROT_READ | PROT_WRITE, MAP_SHARED, created.get(), 0);
+      ::mmap(nullptr, mapping_bytes_, PROT_READ | PROT_WRITE, MAP_SHARED, created->get(), 0);
   if (address == MAP_FAILED) {
     return file_failure("cannot map " + fresh, errno);
   }
@@ -250,6 +266,8 @@ result<void> attempt_table::create(const std::filesystem::path& file, std::uint3
   if (::rename(fresh.c_str(), file.c_str()) != 0) {
     return file_failure("cannot rename " + fresh, errno);
   }
+  // The next table has as many slots, and all of this one's attempts at most.
+  static_cast<void>(reserved_file(spare, mapping_bytes_ + slot_count * sizeof(attempt_slot)));
   return {};
 }
 

@@ -125,6 +125,11 @@ private:
 
 }  // namespace
 
+bool ends_a_backup(std::string_view last) noexcept {
+  return last.size() == backup_end_bytes && last[0] == 'E' &&
+         load_little<std::uint32_t>(last.data() + 1) == 16;
+}
+
 result<void> backup_writer::flush(char kind) {
   chain_ = chain_of(kind, payload_, chain_);
   std::string head(1, kind);

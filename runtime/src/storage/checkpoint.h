@@ -124,6 +124,7 @@ public:
   /// As in `journal`.
   [[nodiscard]] virtual result<std::uint64_t> bytes_used() const = 0;
   [[nodiscard]] virtual std::uint64_t bytes_used_at_most() const noexcept = 0;
+  [[nodiscard]] virtual std::uint64_t bytes_reserved() const noexcept { return 0; }
 };
 
 /// A checkpoint that dies with the process.

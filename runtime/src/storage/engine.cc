@@ -1,6 +1,10 @@
 // SPDX-License-Identifier: MIT
 #include "storage/engine.h"
 
+#include <sys/resource.h>
+
+#include <algorithm>
+
 #include "storage/backup_stream.h"
 #include "storage/journal_writer.h"
 #include "storage/lmdb_env.h"
@@ -12,6 +16,25 @@
 
 namespace millrace::runtime {
 namespace {
+
+// A map costs no memory, but address space, which may be limited. A quarter of the limit for each
+// of the two leaves half for everything else.
+constexpr std::size_t quota_bytes_default = std::size_t{64} << 30U;
+constexpr std::size_t map_bytes_min = std::size_t{1} << 20U;
+constexpr std::size_t map_share = 4;
+
+storage_options with_sizes(storage_options options) {
+  if (options.map_bytes == 0) {
+    options.map_bytes =
+        options.disk_quota_bytes == 0 ? quota_bytes_default : options.disk_quota_bytes;
+    struct rlimit limit {};
+    if (::getrlimit(RLIMIT_AS, &limit) == 0 && limit.rlim_cur != RLIM_INFINITY) {
+      options.map_bytes = std::min<std::size_t>(options.map_bytes, limit.rlim_cur / map_share);
+    }
+    options.map_bytes = std::max(options.map_bytes, map_bytes_min);
+  }
+  return options;
+}
 
 // `scan` takes a fresh view for each page, so that no view is held while its caller works.
 constexpr std::size_t scan_page_rows = 256;
@@ -38,6 +61,7 @@ public:
                     std::size_t limit, const std::function<bool(const row&)>& visit) override;
   result<void> backup(const std::function<result<void>(std::string_view)>& write) override;
   [[nodiscard]] bool saturated() const noexcept override { return writer_->saturated(); }
+  [[nodiscard]] std::optional<error> refusal() const override { return writer_->refusal(); }
   [[nodiscard]] std::string allocation_id() const override { return parts_.format.allocation_id; }
   [[nodiscard]] std::uint16_t partition_count() const noexcept override {
     return parts_.format.partition_count;
@@ -191,7 +215,8 @@ result<std::unique_ptr<storage>> make_engine(engine_parts parts, const storage_o
   return std::unique_ptr<storage>{std::move(made)};
 }
 
-result<std::unique_ptr<storage>> open_storage(const storage_options& options) {
+result<std::unique_ptr<storage>> open_storage(const storage_options& wanted) {
+  const auto options = with_sizes(wanted);
   auto directory = data_directory::open(options.directory, options.partition_count);
   if (!directory) {
     return directory.error();
@@ -229,7 +254,7 @@ std::unique_ptr<storage> make_memory_storage(std::uint16_t partition_count) {
   parts.format.allocation_id = mint_allocation_id();
   parts.entries = make_memory_journal();
   parts.rows = make_memory_checkpoint();
-  auto made = make_engine(std::move(parts), {});
+  auto made = make_engine(std::move(parts), with_sizes({}));
   MILLRACE_ASSERT(made.has_value());
   return std::move(*made);
 }

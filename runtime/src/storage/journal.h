@@ -59,6 +59,10 @@ public:
   /// An upper bound of `bytes_used` that costs nothing to ask for.
   [[nodiscard]] virtual std::uint64_t bytes_used_at_most() const noexcept = 0;
 
+  /// Bytes behind those that the file system has promised already: they can be written on a full
+  /// disk.
+  [[nodiscard]] virtual std::uint64_t bytes_reserved() const noexcept { return 0; }
+
   /// Bytes by which the journal's file system can still grow; UINT64_MAX when nobody knows.
   [[nodiscard]] virtual std::uint64_t bytes_available() const noexcept = 0;
 };

@@ -22,15 +22,15 @@ constexpr duration quiet_time = std::chrono::milliseconds{20};
 constexpr std::size_t idle_trim_entries = 2048;
 constexpr duration trim_retry_interval = std::chrono::seconds{1};
 constexpr duration sleep_max = std::chrono::hours{1};
-
-constexpr auto space_retry_after = std::chrono::milliseconds{1000};
+constexpr duration space_measure_interval = std::chrono::milliseconds{250};
 
 std::size_t queued_bytes(const commit_request& request) {
   return request.ops.encoded().size() + request_overhead_bytes;
 }
 
-error no_space(std::string text) {
-  return error{errc::out_of_space, std::move(text), space_retry_after};
+std::uint64_t quota_bytes_of(const storage_options& options) {
+  return options.disk_quota_bytes == 0 ? options.map_bytes
+                                       : std::min(options.disk_quota_bytes, options.map_bytes);
 }
 
 }  // namespace
@@ -39,9 +39,7 @@ journal_writer::journal_writer(const journal_writer_parts& parts, const storage_
                                std::uint64_t applied)
     : parts_(parts),
       options_(options),
-      quota_(parts.entries, parts.rows,
-             options.disk_quota_bytes == 0 ? options.map_bytes
-                                           : std::min(options.disk_quota_bytes, options.map_bytes)),
+      quota_(parts.entries, parts.rows, quota_bytes_of(options), options.directory),
       applied_(applied),
       index_trimmed_(applied),
       active_empty_(parts.recent.active_bytes() == 0),
@@ -70,6 +68,11 @@ std::uint64_t journal_writer::lag_batches() const noexcept {
   const auto applied = applied_.load(std::memory_order_acquire);
   const auto last = counters_.last_position.load(std::memory_order_relaxed);
   return last > applied ? last - applied : 0;
+}
+
+std::optional<error> journal_writer::refusal() const {
+  const auto missing = quota_.now();
+  return missing == shortage::none ? std::nullopt : std::optional{quota_.text_of(missing)};
 }
 
 bool journal_writer::saturated() const noexcept {
@@ -160,7 +163,7 @@ void journal_writer::refuse_pending() {
   while (!pending_.empty()) {
     auto* request = pending_.pop();
     counters_.backlog_bytes.fetch_sub(queued_bytes(*request), std::memory_order_relaxed);
-    request->done(no_space("the disk is full and the checkpoint waits for room"));
+    request->done(quota_.text_of(shortage::disk));  // the checkpoint waits for room
   }
 }
 
@@ -208,9 +211,9 @@ result<void> journal_writer::admit(const commit_request& request) {
                                       " bytes; at most " + std::to_string(commit_bytes_limit) +
                                       " are allowed"};
   }
-  if (!quota_.admits(ops)) {
+  if (const auto missing = quota_.admit(ops); missing != shortage::none) {
     out_of_space_ = true;
-    return no_space("the storage quota is used up; delete something or raise the quota");
+    return quota_.text_of(missing);
   }
   return {};
 }
@@ -234,7 +237,7 @@ void journal_writer::append_group() {
     parts_.log.undo();
     for (auto& each : group_) {
       if (each.outcome) {
-        each.outcome = no_space(appended.error().text());
+        each.outcome = quota_.text_of(shortage::disk);
       }
     }
     out_of_space_ = true;
@@ -301,9 +304,16 @@ duration journal_writer::idle_work() {
   }
   const auto now = clock_.steady();
   auto sleep = sleep_max;
+  // Short of room, the level that `refusal` tells falls as the checkpoint and trimming proceed.
+  if (quota_.used_permille() >= add_permille_max) {
+    if (auto measured = quota_.refresh(now, parts_.recent.bytes()); !measured) {
+      storage_lost(measured.error().text());
+    }
+    sleep = space_measure_interval;
+  }
   if (!active_empty_ && checkpoint_writer_.current() == checkpoint_writer::state::idle) {
     const auto due = active_since_ + std::chrono::milliseconds{options_.checkpoint_interval_ms};
-    sleep = std::max<duration>(due - now, std::chrono::milliseconds{1});
+    sleep = std::min(sleep, std::max<duration>(due - now, std::chrono::milliseconds{1}));
   }
   if (parts_.entries.first() >= std::min(applied, parts_.entries.last())) {
     return sleep;

@@ -7,6 +7,7 @@
 #pragma once
 
 #include <atomic>
+#include <optional>
 #include <thread>
 #include <vector>
 
@@ -57,6 +58,8 @@ public:
   void commit(commit_request* request);
 
   [[nodiscard]] bool saturated() const noexcept;
+  /// As `storage::refusal`.
+  [[nodiscard]] std::optional<error> refusal() const;
   [[nodiscard]] std::uint64_t used_permille() const noexcept { return quota_.used_permille(); }
   [[nodiscard]] const journal_counters& counters() const noexcept { return counters_; }
   /// Batches of the journal that the checkpoint has not.

@@ -239,6 +239,9 @@ public:
   [[nodiscard]] std::uint64_t bytes_used_at_most() const noexcept override {
     return env_->bytes_used_at_most();
   }
+  [[nodiscard]] std::uint64_t bytes_reserved() const noexcept override {
+    return env_->bytes_reserved();
+  }
 
 private:
   result<void> read_meta();

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 #include "storage/lmdb_env.h"
 
+#include <fcntl.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
 #include <sys/sysmacros.h>
@@ -27,6 +28,10 @@ constexpr std::uint64_t commit_slack_bytes = 1U << 20U;
 // Mapped pages are let go whenever so much has been written: what a file's growth adds to the
 // process stays about as small, and mapping again what is in use costs 1 ms for it.
 constexpr std::size_t written_bytes_max = std::size_t{16} << 20U;
+
+// More than the commits of a large delete write, copies of the pages on their way included; small
+// beside any disk. Renewed when half of it is used.
+constexpr std::uint64_t reserve_bytes = 4U << 20U;
 
 // A real EIO on a disk that also happens to be full is taken for a full disk: nothing was
 // acknowledged, and the next commit will meet it again.
@@ -98,12 +103,19 @@ result<std::unique_ptr<lmdb_env>> lmdb_env::open(const lmdb_options& options, un
   if (rc == MDB_SUCCESS) {
     rc = mdb_env_stat(raw, &stat);
   }
+  if (rc == ENOMEM) {
+    return error{errc::failed_precondition,
+                 "cannot map " + options.directory +
+                     ": the process may not have that much address "
+                     "space; raise its limit (`ulimit -v`) or give the storage a smaller quota"};
+  }
   if (rc != MDB_SUCCESS) {
     return lmdb_error(rc, "cannot open", options.directory);
   }
   env->page_bytes_ = stat.ms_psize;
   env->check_readers();
   env->find_map();
+  env->reserve();
   if (auto synced = sync_directory(options.directory); !synced) {
     return synced.error();
   }
@@ -140,6 +152,7 @@ result<void> lmdb_env::commit(lmdb_txn txn, std::size_t bytes) {
     return failure(rc, "cannot commit to");
   }
   let_go_of_pages(bytes);
+  reserve();
   return {};
 }
 
@@ -173,6 +186,32 @@ void lmdb_env::let_go_of_pages(std::size_t written) noexcept {
   if (written_ >= written_bytes_max && map_ != nullptr) {
     written_ = 0;
     ::madvise(map_, map_bytes_, MADV_DONTNEED);
+  }
+}
+
+std::uint64_t lmdb_env::bytes_reserved() const noexcept {
+  const auto end = reserved_end_.load(std::memory_order_relaxed);
+  const auto used = bytes_used_at_most();
+  return end > used ? end - used : 0;
+}
+
+// Where the file system cannot promise space, or has none, there is no reserve.
+void lmdb_env::reserve() noexcept {
+  const auto used = bytes_used_at_most();
+  if (reserved_end_.load(std::memory_order_relaxed) >= used + reserve_bytes / 2) {
+    return;
+  }
+  mdb_filehandle_t file{};
+  struct stat info {};
+  if (mdb_env_get_fd(env_, &file) != MDB_SUCCESS) {
+    return;
+  }
+  if (::fallocate(file, FALLOC_FL_KEEP_SIZE, static_cast<off_t>(used), reserve_bytes) == 0) {
+    reserved_end_.store(used + reserve_bytes, std::memory_order_relaxed);
+  } else if (::fstat(file, &info) == 0) {
+    // What an earlier reserve has left. A block of 512 bytes is what `stat` counts in.
+    reserved_end_.store(static_cast<std::uint64_t>(info.st_blocks) * 512,
+                        std::memory_order_relaxed);
   }
 }
 
@@ -236,6 +275,8 @@ void lmdb_env::give_back_unused() noexcept {
   if (mdb_env_get_fd(env_, &file) == MDB_SUCCESS && ::fstat(file, &info) == 0 &&
       info.st_size > size) {
     [[maybe_unused]] const int cut = ::ftruncate(file, size);
+    reserved_end_.store(0, std::memory_order_relaxed);
+    reserve();
   }
 }
 

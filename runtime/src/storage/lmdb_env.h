@@ -9,6 +9,7 @@
 
 #include <lmdb.h>
 
+#include <atomic>
 #include <cstdint>
 #include <memory>
 #include <string>
@@ -88,6 +89,10 @@ public:
   /// that the other environment can have it. Requires: no write transaction is open.
   void give_back_unused() noexcept;
 
+  /// Bytes behind the last page in use that are this file's although the disk may be full: so that
+  /// deletes can be written, which need room before they give some back.
+  [[nodiscard]] std::uint64_t bytes_reserved() const noexcept;
+
   [[nodiscard]] result<std::uint64_t> bytes_used() const;
   [[nodiscard]] std::uint64_t bytes_used_at_most() const noexcept;
   void check_readers() noexcept;
@@ -98,8 +103,11 @@ private:
 
   lmdb_env(std::string directory, MDB_env* env) : directory_(std::move(directory)), env_(env) {}
 
+  void reserve() noexcept;
+
   std::string directory_;
   MDB_env* env_;
+  std::atomic<std::uint64_t> reserved_end_{0};
   std::size_t page_bytes_ = 4096;
   void* map_ = nullptr;  // null: its place was not found
   std::size_t map_bytes_ = 0;

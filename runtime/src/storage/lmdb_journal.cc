@@ -42,6 +42,9 @@ public:
   [[nodiscard]] std::uint64_t bytes_used_at_most() const noexcept override {
     return env_->bytes_used_at_most();
   }
+  [[nodiscard]] std::uint64_t bytes_reserved() const noexcept override {
+    return env_->bytes_reserved();
+  }
   [[nodiscard]] std::uint64_t bytes_available() const noexcept override {
     return disk_bytes_available(env_->directory());
   }

@@ -476,5 +476,80 @@ TEST_CASE("a disk that others fill refuses commits, and heals when they go") {
   CHECK(read_now(**opened, 1, "b")->size() == static_cast<std::size_t>(2000 - refused));
 }
 
+// As a sender does: a refusal is tried again, which lets the checkpoint and the trimming catch up.
+void commit_in_the_end(storage& store, unsigned partition, const row_ops& ops) {
+  int attempts = 0;
+  while (code_of(commit_now(store, partition, ops)) != errc{}) {
+    REQUIRE(++attempts < 100'000);
+  }
+}
+
+// Goal: what makes room always goes through, with what it writes itself.
+TEST_CASE("on a disk that others have filled storage opens, says so, and deletes") {
+  const scratch_directory scratch;
+  const small_disk disk{scratch.root() + "/disk"};
+  if (!disk.mounted()) {
+    return;
+  }
+  auto options = small_options(disk.path().string() + "/data");
+  options.checkpoint_interval_ms = 5;
+  {
+    auto opened = open_storage(options);
+    REQUIRE(opened);
+    REQUIRE(fill(**opened, 300) == 300);
+    CHECK_FALSE((*opened)->refusal());
+  }
+  disk.fill();
+  auto opened = open_storage(options);
+  REQUIRE_MESSAGE(opened, (opened ? "" : opened.error().to_string()));
+  auto& store = **opened;
+  const auto refusal = store.refusal();
+  REQUIRE(refusal);
+  CHECK(refusal->code() == errc::out_of_space);
+  CHECK(refusal->text().starts_with("disk full: "));
+  CHECK(refusal->text().find(options.directory) != std::string::npos);
+  // Each delete tells two others of it, and its root remains.
+  for (int index = 0; index < 300; ++index) {
+    auto ops = erase_row("k" + std::to_string(index));
+    ops.put("root", std::string(2'000, 'r'));
+    ops.put("outbox" + std::to_string(index), std::string(150, 'o'));
+    commit_in_the_end(store, 1, ops);
+    commit_in_the_end(store, 2, put_row("inbox", std::to_string(index)));
+  }
+  CHECK(read_now(store, 1, "k")->empty());
+  const auto too_much = commit_now(store, 1, put_row("large", std::string(4U << 20U, 'x')));
+  REQUIRE_FALSE(too_much);
+  CHECK(too_much.error().text().starts_with("disk full: "));
+  disk.make_room();
+  CHECK_FALSE(store.refusal());
+  put_until_accepted(store);
+}
+
+// Two maps of the default size are 128 GiB.
+TEST_CASE("storage opens under a limit of the address space") {
+  const scratch_directory scratch;
+  CHECK(exit_status_of([&] {
+          const struct rlimit limit { std::size_t{8} << 30U, std::size_t{8} << 30U };
+          if (::setrlimit(RLIMIT_AS, &limit) != 0) {
+            ::_exit(2);
+          }
+          auto store = open_storage({.directory = scratch.data()});
+          ::_exit(store && commit_now(**store, 1, put_row("k", "v")) ? 0 : 1);
+        }) == 0);
+}
+
+TEST_CASE("the map follows the disk quota") {
+  const scratch_directory scratch;
+  CHECK(exit_status_of([&] {
+          const struct rlimit limit { std::size_t{1} << 30U, std::size_t{1} << 30U };
+          auto store = open_storage({.directory = scratch.data(), .disk_quota_bytes = 64U << 20U});
+          // What is mapped already stays; nothing large may be added.
+          ::_exit(store && ::setrlimit(RLIMIT_AS, &limit) == 0 &&
+                          commit_now(**store, 1, put_row("k", "v"))
+                      ? 0
+                      : 1);
+        }) == 0);
+}
+
 }  // namespace
 }  // namespace millrace::runtime

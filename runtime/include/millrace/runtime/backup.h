@@ -10,6 +10,7 @@
 #include <cstdint>
 #include <functional>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "millrace/runtime/result.h"
@@ -22,11 +23,16 @@ using byte_sink = std::function<result<void>(std::string_view bytes)>;
 /// Where one comes from: fills up to `size` bytes and returns how many; 0 at the end.
 using byte_source = std::function<result<std::size_t>(char* to, std::size_t size)>;
 
+/// Whether a stream whose last `backup_end_bytes` are `last` was sent to its end: who passes one on
+/// can tell, as `restore_storage` does.
+inline constexpr std::size_t backup_end_bytes = 1 + 4 + 8 + 16;
+[[nodiscard]] bool ends_a_backup(std::string_view last) noexcept;
+
 /// What a backup held.
 struct restored_rows {
-  std::uint16_t partition_count = 0;
-  std::uint64_t rows = 0;
-  std::uint64_t bytes = 0;  ///< Of keys and values.
+  std::uint16_t partition_count = 0;  ///< Of the silo that it was taken of.
+  std::uint64_t rows = 0;             ///< Of all partitions.
+  std::uint64_t bytes = 0;            ///< Of keys and values.
 };
 
 /// Makes the data directory `directory` from a backup. It appears whole or not at all: until the
@@ -40,13 +46,13 @@ struct restored_rows {
 
 /// What `check_storage` found.
 struct storage_check {
-  unsigned format_version = 0;
-  std::uint16_t partition_count = 0;
-  std::string allocation_id;
-  std::uint64_t journal_entries = 0;
-  std::uint64_t rows = 0;          ///< Of the checkpoint.
-  std::uint64_t row_bytes = 0;     ///< Of keys and values.
-  std::uint64_t damaged_rows = 0;  ///< Present, but not what their checksum says.
+  unsigned format_version = 0;        ///< Of the directory, as found.
+  std::uint16_t partition_count = 0;  ///< That it was made with.
+  std::string allocation_id;          ///< As `storage::allocation_id`.
+  std::uint64_t journal_entries = 0;  ///< Those that the checkpoint has not, and some that it has.
+  std::uint64_t rows = 0;             ///< Of the checkpoint.
+  std::uint64_t row_bytes = 0;        ///< Of keys and values.
+  std::uint64_t damaged_rows = 0;     ///< Present, but not what their checksum says.
   std::vector<std::string>
       faults;  ///< Everything that is wrong, file and remedy with it; empty: sound.
 };

@@ -13,6 +13,7 @@
 #include <cstdint>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -183,6 +184,11 @@ public:
   /// `overloaded`. Falls back to false as the disk catches up.
   [[nodiscard]] virtual bool saturated() const noexcept = 0;
 
+  /// Why commits that add something are refused at this moment, if they are: the disk is full or
+  /// the quota used up, with the directory and the remedy. Commits that make room, and small ones
+  /// that finish what was accepted before, still go on for a while. Cost: a system call.
+  [[nodiscard]] virtual std::optional<error> refusal() const { return std::nullopt; }
+
   /// 128 random bits minted when the data directory was made; a restored or wiped one differs.
   [[nodiscard]] virtual std::string allocation_id() const = 0;
 
@@ -200,10 +206,12 @@ public:
 struct storage_options {
   std::string directory;  ///< Made if absent; holds `journal/`, `checkpoint/`, `LOCK`, `FORMAT`.
   std::uint16_t partition_count =
-      partition_count_default;                     ///< Only used when the directory is new.
-  std::size_t map_bytes = std::size_t{64} << 30U;  ///< Address space of each environment.
-  /// For both environments together; 0: the size of one map. Puts are refused at 85 %, deletes at
-  /// 95 %.
+      partition_count_default;  ///< Only used when the directory is new.
+  /// Address space of each environment; 0: as much as the quota asks for, and no more than a
+  /// quarter of what the process may map (`ulimit -v`).
+  std::size_t map_bytes = 0;
+  /// For both environments together; 0: 64 GiB, or the size of one map if that is less. What adds
+  /// is refused at 85 %, what makes room at 95 %.
   std::size_t disk_quota_bytes = 0;
   std::size_t commit_bytes_max = 4U << 20U;    ///< The most one group commit carries.
   std::size_t backlog_bytes_max = 64U << 20U;  ///< Queued commits before `saturated()`.

@@ -52,6 +52,8 @@ public:
   [[nodiscard]] std::uint16_t partition_count() const noexcept override {
     return inner_->partition_count();
   }
+  [[nodiscard]] std::optional<runtime::error> refusal() const override { return inner_->refusal(); }
+  /// Of the inner storage; never fails by plan.
   runtime::result<void> backup(
       const std::function<runtime::result<void>(std::string_view)>& write) override {
     return inner_->backup(write);
