@@ -24,7 +24,8 @@
 //   GET    /api/v1/dead-letters                               sends that were given up; ?limit
 //   POST   /api/v1/dead-letters/{type}/{key}/{number}/retry   sends it again
 //   DELETE /api/v1/dead-letters/{type}/{key}/{number}
-//   GET    /livez /readyz /metrics /version
+//   GET    /api/v1/backup                                     the state, as `millrace restore`
+//   reads it GET    /livez /readyz /metrics /version
 //
 // JSON is snake_case and made from the schemas. Errors are problem documents (RFC 9457). A query
 // key that a route does not know is one.
@@ -73,6 +74,7 @@ void add_log_routes(http::router& routes, const api_parts& parts);
 void add_actor_routes(http::router& routes, const api_parts& parts);
 void add_inspect_routes(http::router& routes, const api_parts& parts);
 void add_dead_letter_routes(http::router& routes, const api_parts& parts);
+void add_backup_routes(http::router& routes, const api_parts& parts);
 void add_system_routes(http::router& routes, const api_parts& parts);
 
 }  // namespace millrace::gateway

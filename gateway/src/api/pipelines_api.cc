@@ -235,6 +235,11 @@ result<schemas::pipeline_interface::submit_params> submission_of(const std::stri
 }
 
 void submit(const api_parts& parts, request& received, reply answer) {
+  // What was accepted goes on while there is room for that; nothing is added to it.
+  if (const auto refusal = parts.silo.rows().refusal()) {
+    answer.fail(*refusal);
+    return;
+  }
   const auto pipeline = pipeline_key(received);
   auto submission = submission_of(received.body);
   if (!pipeline || !submission) {

@@ -56,11 +56,12 @@ void metrics(const api_parts& parts, reply answer) {
 }
 
 void ready(const api_parts& parts, reply answer) {
-  const auto full = parts.silo.rows().stats().map_used_permille >= 850;
-  if (full || parts.silo.rows().saturated()) {
-    answer.fail({full ? runtime::errc::out_of_space : runtime::errc::overloaded,
-                 full ? "the data directory is nearly full: writes are refused"
-                      : "the disk is behind with commits"});
+  if (const auto refusal = parts.silo.rows().refusal()) {
+    answer.fail(*refusal);
+    return;
+  }
+  if (parts.silo.rows().saturated()) {
+    answer.fail({runtime::errc::overloaded, "the disk is behind with commits"});
     return;
   }
   if (const auto trouble = parts.host.trouble()) {

@@ -37,6 +37,13 @@ struct command {
 [[nodiscard]] std::vector<command> inspect_commands();  // list, get, logs
 [[nodiscard]] std::vector<command> control_commands();  // cancel, retry, dead-letters
 [[nodiscard]] std::vector<command> actor_commands();    // actor, top
+[[nodiscard]] command backup_command();
+[[nodiscard]] command check_command();
+[[nodiscard]] command restore_command();
+
+/// `--data DIR`, and the directory in it that holds the rows of actors.
+void add_data_option(boost::program_options::options_description& options);
+[[nodiscard]] std::string state_directory(const option_values& options);
 
 /// Prints `millrace: text` to standard error and gives the code that belongs to the error.
 exit_code report(const runtime::error& failure);

@@ -40,11 +40,23 @@ void print_mistakes(const std::vector<actors::diagnostic>& mistakes, const std::
   std::cerr << actors::render(mistakes, source);
 }
 
+}  // namespace
+
+void add_data_option(po::options_description& options) {
+  options.add_options()("data", po::value<std::string>()->value_name("DIR"),
+                        "where state, logs and workspaces go (default: .millrace)");
+}
+
+std::string state_directory(const option_values& options) {
+  return (std::filesystem::path{text_of(options, "data", data_default)} / "state").string();
+}
+
+namespace {
+
 // --- the node of this process --------------------------------------------------------------------
 
 void add_node_options(po::options_description& options) {
-  options.add_options()("data", po::value<std::string>()->value_name("DIR"),
-                        "where state, logs and workspaces go (default: .millrace)");
+  add_data_option(options);
   options.add_options()("slots", po::value<std::string>()->value_name("N"),
                         "attempts at a time (default: the number of processors)");
   options.add_options()("memory-budget", po::value<std::string>()->value_name("SIZE"),
