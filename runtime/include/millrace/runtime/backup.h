@@ -23,9 +23,10 @@ using byte_sink = std::function<result<void>(std::string_view bytes)>;
 /// Where one comes from: fills up to `size` bytes and returns how many; 0 at the end.
 using byte_source = std::function<result<std::size_t>(char* to, std::size_t size)>;
 
-/// Whether a stream whose last `backup_end_bytes` are `last` was sent to its end: who passes one on
-/// can tell, as `restore_storage` does.
+/// The length of a backup's last part.
 inline constexpr std::size_t backup_end_bytes = 1 + 4 + 8 + 16;
+
+/// Whether a stream with these last `backup_end_bytes` was sent to its end: for who passes one on.
 [[nodiscard]] bool ends_a_backup(std::string_view last) noexcept;
 
 /// What a backup held.
