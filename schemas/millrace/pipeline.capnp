@@ -38,7 +38,7 @@ enum AttemptEnd {
   signalled @1;    # Killed by a signal from elsewhere.
   timedOut @2;     # It took longer than the task allows.
   cancelled @3;    # Somebody withdrew it, or its executor stopped.
-  logLimit @4;     # It wrote more than a log may hold, on a disk that cannot drop the middle of one.
+  logLimit @4;     # It wrote more than a log may hold, and its disk cannot drop the middle.
   notStarted @5;   # The command could not be started at all.
   badOutputs @6;   # It exited with 0, but its $MILLRACE_OUTPUT cannot be read or lacks an output.
   lost @7;         # Its executor went away.
@@ -319,7 +319,7 @@ struct Attempt {
   stdoutBytes @9 :UInt64;   # Written in all.
   stderrBytes @10 :UInt64;  # As above.
   text @11 :Text;           # What a person should know of its end.
-  stdoutDropped @12 :UInt64;  # Bytes of stdoutBytes that were dropped from the middle of a long output.
+  stdoutDropped @12 :UInt64;  # Bytes of stdoutBytes dropped from its middle.
   stderrDropped @13 :UInt64;  # As above.
 }
 

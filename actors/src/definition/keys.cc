@@ -62,13 +62,12 @@ constexpr std::array pipeline_foreign{
     foreign_key{"project", ""},
     foreign_key{"priority", "write it in the tasks"}};
 
-constexpr std::array task_words{word{"name"},         word{"description"},  word{"run"},
-                                word{"command"},      word{"needs"},        word{"run_on"},
-                                word{"when"},         word{"env"},          word{"timeout"},
-                                word{"grace_period"}, word{"retry"},        word{"for_each"},
-                                word{"matrix"},       word{"max_parallel"}, word{"fail_fast"},
-                                word{"on_empty"},     word{"outputs"},      word{"priority"},
-                                word{"detach"}};
+constexpr std::array task_words{
+    word{"name"},    word{"description"},  word{"run"},       word{"command"},
+    word{"needs"},   word{"run_on"},       word{"when"},      word{"env"},
+    word{"timeout"}, word{"grace_period"}, word{"retry"},     word{"for_each"},
+    word{"matrix"},  word{"max_parallel"}, word{"fail_fast"}, word{"on_empty"},
+    word{"outputs"}, word{"priority"},     word{"detach"}};
 
 constexpr std::array task_foreign{
     foreign_key{"id", "write `name`"},

@@ -665,7 +665,8 @@ TEST_CASE("what a task leaves behind in another session lives only where that is
   node here{data.path};
   const auto run = here.submit(R"yaml(name: left
 tasks:
-  - {name: ends, run: "setsid sh -c 'echo $$ > ends; exec sleep 600' & until test -s ends; do :; done"}
+  - {name: ends,
+     run: "setsid sh -c 'echo $$ > ends; exec sleep 600' & until test -s ends; do :; done"}
   - {name: stays, detach: allowed,
      run: "setsid sh -c 'echo $$ > stays; exec sleep 600' & until test -s stays; do :; done"}
 )yaml");

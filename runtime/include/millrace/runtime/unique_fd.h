@@ -12,8 +12,11 @@ namespace millrace::runtime {
 class unique_fd {
 public:
   unique_fd() = default;
+  /// Owns `fd`, or nothing if it is below 0.
   explicit unique_fd(int fd) noexcept : fd_(fd) {}
+  /// Takes over what `other` owns.
   unique_fd(unique_fd&& other) noexcept : fd_(std::exchange(other.fd_, -1)) {}
+  /// As above; what it owned is closed with `other`.
   unique_fd& operator=(unique_fd&& other) noexcept {
     std::swap(fd_, other.fd_);
     return *this;
@@ -22,8 +25,11 @@ public:
   unique_fd& operator=(const unique_fd&) = delete;
   ~unique_fd() { reset(); }
 
+  /// The descriptor; below 0: none.
   [[nodiscard]] int get() const noexcept { return fd_; }
+  /// Whether it owns one.
   explicit operator bool() const noexcept { return fd_ >= 0; }
+  /// Closes what it owns.
   void reset() noexcept {
     if (fd_ >= 0) {
       ::close(std::exchange(fd_, -1));
