@@ -71,6 +71,10 @@ ordered_json json_of(const runtime::silo_metrics& figures) {
   for (const auto& each : figures.types) {
     types.push_back(json_of(each));
   }
+  auto blocked = ordered_json::array();
+  for (const auto& each : figures.blocked) {
+    blocked.push_back({{"type", each.type}, {"method", each.method}, {"total", each.total}});
+  }
   const auto& totals = figures.totals;
   return {{"uptime_ms", milliseconds(figures.uptime)},
           {"activations", totals.activations},
@@ -82,6 +86,8 @@ ordered_json json_of(const runtime::silo_metrics& figures) {
           {"threads", figures.threads},
           {"threads_busy", figures.threads_busy},
           {"stuck_threads_total", figures.stuck_threads_total},
+          {"spare_threads", figures.spare_threads},
+          {"blocked", std::move(blocked)},
           {"offload",
            {{"threads", figures.offload.threads},
             {"busy", figures.offload.busy},
