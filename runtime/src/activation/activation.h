@@ -243,6 +243,7 @@ private:
   void turn_runs(envelope& turn) noexcept;
   void turn_pauses() noexcept;
   void settle_segment(envelope& turn);
+  void settle_effects(envelope& turn);
   void take_back_segment();
   [[nodiscard]] const char* name_of_turn(envelope_kind kind, std::uint16_t method) const noexcept;
   void check_stuck();

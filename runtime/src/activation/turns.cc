@@ -293,11 +293,14 @@ void activation::turn_pauses() noexcept {
 
 // The turn suspends or has ended well: what it has done since it went on is done.
 void activation::settle_segment(envelope& turn) {
-  auto& [undo, out] = thread_->segment;
   state_.keep_segment();
-  if (!undo.used && out.empty()) {
-    return;
+  if (thread_->segment.undo.used || !thread_->segment.out.empty()) {
+    settle_effects(turn);
   }
+}
+
+[[gnu::noinline]] void activation::settle_effects(envelope& turn) {
+  auto& [undo, out] = thread_->segment;
   if (undo.used) {
     for (const auto number : undo.sends) {
       queue_send(number);
