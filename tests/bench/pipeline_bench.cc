@@ -102,7 +102,7 @@ void bench_submit() {
           (at == 0 ? "when: \"${{ params.go }}\"" : "needs: [t" + std::to_string(at - 1) + "]") +
           "}\n";
     }
-    node here;
+    node here{directory};
     here.apply(text);
     here.wait(here.submit());
     const auto runs = std::max(10, 1'000 / tasks);
