@@ -125,7 +125,7 @@ TEST_CASE("bash completes commands and their options") {
     return contents(file);
   };
   CHECK(completed("su", 1) == "submit\n");
-  CHECK(completed("c", 1) == "cancel completion\n");
+  CHECK(completed("c", 1) == "cancel check completion\n");
   CHECK(completed("submit --w", 2) == "--wait --watch\n");
   CHECK(completed("cancel RUN --r", 3) == "--reason\n");
   CHECK(millrace({"completion", "tcsh"}).status == 2);
@@ -524,24 +524,28 @@ TEST_CASE("a reader that has left ends the program quietly") {
   }
 }
 
-// Method: the command fills the disk, after it has written outputs so large that the journal has no
-// free pages for them.
+// Method: forty commands fill the disk, after they have written outputs that take more together
+// than storage has in reserve.
 TEST_CASE("a run ends with the reason when its results find no room on the disk") {
   temporary_folder folder;
   const small_disk disk{folder.path / "disk"};
   if (!disk.mounted()) {
     return;
   }
-  const auto file = written(folder, R"(name: full
+  const auto file = written(folder, R"yaml(name: full
 tasks:
   - name: fill
     outputs: [big]
+    for_each: [0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16, 17, 18, 19,
+               20, 21, 22, 23, 24, 25, 26, 27, 28, 29, 30, 31, 32, 33, 34, 35, 36, 37, 38, 39]
     run: |
       { printf big=; head -c 60000 /dev/zero | tr '\0' x; echo; } >> $MILLRACE_OUTPUT
-      cat /dev/zero > ballast || true
-)");
+      touch ready.$MILLRACE_INDEX
+      until test "$(ls ready.* | wc -l)" = 40; do sleep 0.05; done
+      cat /dev/zero > ballast.$MILLRACE_INDEX || true
+)yaml");
   const auto data = disk.path() / "data";
-  const auto run = millrace({"run", file.string(), "--data", data.string()});
+  const auto run = millrace({"run", file.string(), "--data", data.string(), "--slots", "40"});
   CAPTURE(run.errors);
   CHECK(run.status == 1);
   CHECK(run.errors.find("millrace: disk full: ") != std::string::npos);

@@ -26,7 +26,7 @@ class node {
 public:
   explicit node(const std::filesystem::path& data, pipeline_host_options options = {}) {
     options.data_directory = data;
-    options.slots = 4;
+    options.slots = options.slots == 0 ? 4 : options.slots;
     auto rows = runtime::open_storage(
         {.directory = (data / "rows").string(), .map_bytes = std::size_t{1} << 30U});
     REQUIRE_MESSAGE(rows, (rows ? std::string{} : rows.error().to_string()));

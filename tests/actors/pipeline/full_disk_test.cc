@@ -14,30 +14,41 @@ using schemas::RunState;
 using schemas::TaskState;
 using testing::small_disk;
 
-// Method: the command ends when the test closes a pipe, after it has filled the disk. Its outputs
-// are so large that the journal has no free pages for them.
+// Method: forty commands end when the test says so, after it has filled the disk. Their outputs
+// take more together than storage has in reserve.
 TEST_CASE("the result of an attempt is kept, and said once, until a full disk has room") {
   temporary_folder outside;
   const small_disk disk{outside.path / "disk"};
   if (!disk.mounted()) {
     return;
   }
-  const auto gate = outside.path / "gate";
-  REQUIRE(::mkfifo(gate.c_str(), 0600) == 0);
+  constexpr unsigned width = 40;
   std::atomic<int> warnings{0};
   node here{disk.path(),
-            {.data_directory = {}, .disk_reserve_bytes = 0, .warn = [&](std::string_view) {
-               ++warnings;
-             }}};
+            {.data_directory = {},
+             .slots = width,
+             .disk_reserve_bytes = 0,
+             .warn = [&](std::string_view) { ++warnings; }}};
+  std::string items;
+  for (unsigned at = 0; at < width; ++at) {
+    items += (at == 0 ? "" : ",") + std::to_string(at);
+  }
+  const auto signs = outside.path.string() + "/";
   const auto run = here.submit(
-      "name: full\ntasks:\n  - name: a\n    outputs: [big]\n    run: |\n"
-      "      { printf big=; head -c 60000 /dev/zero | tr '\\0' x; echo; } "
-      ">> $MILLRACE_OUTPUT\n      cat " +
-      gate.string() + "\n");
-  here.wait_until_running(run, "a");
-  std::ofstream opened{gate};  // waits for the reader
+      "name: full\ntasks:\n  - name: a\n    outputs: [big]\n    for_each: [" + items +
+      "]\n    run: |\n"
+      "      { printf big=; head -c 60000 /dev/zero | tr '\\0' x; echo; } >> $MILLRACE_OUTPUT\n"
+      "      touch " +
+      signs + "ready.$MILLRACE_INDEX\n      until test -e " + signs + "go; do sleep 0.05; done\n");
+  here.eventually([&] {
+    unsigned ready = 0;
+    for (unsigned at = 0; at < width; ++at) {
+      ready += std::filesystem::exists(signs + "ready." + std::to_string(at)) ? 1 : 0;
+    }
+    return ready == width;
+  });
   disk.fill();
-  opened.close();
+  std::ofstream{signs + "go"};
   here.eventually([&] { return here.host->trouble().has_value(); });
   const auto trouble = here.host->trouble();
   REQUIRE(trouble);

@@ -193,7 +193,7 @@ TEST_CASE("a follower of a quiet log that leaves is forgotten at once") {
                         "name: quiet\ntasks: [{name: a, run: sleep 600, grace_period: 0s}]\n") ==
           201);
   const std::string run = nlohmann::json::parse(
-      server.send(method::post, "/api/v1/projects/p/pipelines/quiet/runs").body)["run"];
+      server.send(method::post, "/api/v1/projects/p/pipelines/quiet/runs").body)["id"];
   const auto wait_for = [&](std::uint32_t waiters) {
     const auto limit = std::chrono::steady_clock::now() + std::chrono::seconds{20};
     while (server.host().processes().stats().log_waiters != waiters &&
