@@ -16,13 +16,17 @@ constexpr const char* simple = "name: simple\ntasks: [{name: t, command: [/bin/t
 // Pool, pipeline, project and executor.
 constexpr std::size_t lasting = 4;
 
-// Rows of actors. (Section 4 has one row a partition.)
+// Rows of actors. (Section 4 has one row a partition.) What a receiver remembers of a sender that
+// is done goes with the receiver's next commit, so those rows are a few at any time, and not
+// counted.
 std::size_t rows_of(node& here) {
   std::size_t count = 0;
   auto& rows = here.silo->rows();
   for (std::uint16_t index = 0; index < rows.partition_count(); ++index) {
     REQUIRE(rows.scan(runtime::partition_id{index}, {}, {}, SIZE_MAX, [&](const auto& one) {
-      count += one.key[0] == 4 ? 0 : 1;
+      const auto of_actor = one.key[0] == 0;
+      const auto inbox = of_actor && one.key.size() > 17 && one.key[17] == 'I';
+      count += one.key[0] == 4 || inbox ? 0 : 1;
       return true;
     }));
   }
