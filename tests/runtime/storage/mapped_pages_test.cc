@@ -30,14 +30,16 @@ std::size_t resident_of(const std::string& path) {
 }
 
 // Goal: the memory of a process does not grow with its files.
-// Method: 160 MB in random order, so that every commit looks at pages all over the tree.
+// Method: 160 MB in random order, so that every commit looks at pages all over the tree. The system
+// maps fifteen neighbours with each, so between two times of letting go nearly all of the file may
+// be mapped; look at what is left after each, which would be all of it without.
 TEST_CASE("a checkpoint that grows does not stay mapped") {
   testing::temporary_folder data;
   auto opened = open_lmdb_checkpoint({.directory = data.path, .map_bytes = std::size_t{1} << 30U});
   REQUIRE(opened);
   const std::string value(1'500, 'x');
   std::uint64_t number = 0;
-  std::size_t most = 0;
+  std::size_t left = SIZE_MAX;  // the least of the last rounds
   for (int round = 0; round < 100; ++round) {
     std::vector<std::string> keys;
     for (int at = 0; at < 1'000; ++at) {
@@ -49,11 +51,12 @@ TEST_CASE("a checkpoint that grows does not stay mapped") {
       changes.push_back({partition_id{0}, key, value});
     }
     REQUIRE((*opened)->write(changes, nullptr));
-    most = std::max(most, resident_of((data.path / "data.mdb").string()));
+    if (round >= 90) {
+      left = std::min(left, resident_of((data.path / "data.mdb").string()));
+    }
   }
   CHECK((*opened)->bytes_used_at_most() > 150'000'000);
-  MESSAGE("mapped at most " << most / 1'000'000 << " MB");
-  CHECK(most < 50'000'000);
+  CHECK(left < 10'000'000);
 }
 
 }  // namespace
