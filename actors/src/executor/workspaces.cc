@@ -9,7 +9,6 @@
 namespace millrace::actors {
 
 namespace fs = std::filesystem;
-using process_detail::file_failure;
 using process_detail::is_empty_directory;
 using process_detail::make_directory;
 using process_detail::open_directory;

@@ -94,7 +94,7 @@ async<> run_actor::on_activate() {
   if (state().getRemoving()) {
     co_return;
   }
-  auto graph = graph_of_pinned(*pinned_.get(pinned_row));
+  auto graph = graph_of_pinned(pinned_.get(pinned_row)->reader());
   if (!graph) {
     if (!over()) {
       fail_without_graph(graph.error());
@@ -546,7 +546,7 @@ async<run_actor::task_results> run_actor::task(task_params params) {
   }
   task_results results;
   if (const auto row = instances_.get(row_of(*id))) {
-    results.build().setTask(*row);
+    results.build().setTask(row->reader());
   } else {
     tell_waiting(results.build().initTask(), *id);
   }

@@ -86,7 +86,7 @@ std::string exit_text(schemas::AttemptReport::Reader report, runtime::duration t
 }  // namespace
 
 schemas::TaskSpec::Reader task_actor::spec() const {
-  return *spec_.get(spec_row);
+  return spec_.get(spec_row)->reader();
 }
 
 std::string task_actor::token(std::uint32_t attempt) const {

@@ -81,7 +81,7 @@ result<void> send_from_directory(const std::string& data, const runtime::byte_si
   }
   auto opened = runtime::open_storage({.directory = state});
   if (!opened) {
-    auto why = opened.error();
+    const auto& why = opened.error();
     return why.code() == errc::conflict
                ? error{errc::conflict, why.text() + ", or leave out --data to ask its server"}
                : why;

@@ -113,9 +113,9 @@ void write_field(capnp::StructSchema::Field field, const capnp::DynamicStruct::R
   } else if (form == field_form::signal) {
     const auto number = from.get(field).as<std::int32_t>();
     out += number == 0 ? "null" : '"' + signal_name(number) + '"';
-  } else if (const auto absent = absent_of(field); absent && is_number(field, from, *absent)) {
-    out += "null";
-  } else if (field.getType().isStruct() && !field.getProto().isGroup() && !from.has(field)) {
+  } else if (const auto absent = absent_of(field);
+             (absent && is_number(field, from, *absent)) ||
+             (field.getType().isStruct() && !field.getProto().isGroup() && !from.has(field))) {
     out += "null";
   } else {
     write_value(from.get(field), out, secrets);

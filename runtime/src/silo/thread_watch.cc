@@ -79,6 +79,7 @@ std::vector<held_thread> thread_watch::held() {
     }
   }
   std::vector<held_thread> all;
+  all.reserve(found.size());
   for (const auto& [where, method] : found) {
     all.push_back({home_.name_at(where), method});
   }

@@ -165,16 +165,16 @@ void lmdb_env::find_map() {
   }
   std::ifstream maps{"/proc/self/maps"};
   for (std::string line; std::getline(maps, line);) {
-    unsigned long begin = 0;
-    unsigned long end = 0;
+    void* begin = nullptr;
+    void* end = nullptr;
     unsigned major_number = 0;
     unsigned minor_number = 0;
     unsigned long inode = 0;
-    if (std::sscanf(line.c_str(), "%lx-%lx %*s %*s %x:%x %lu", &begin, &end, &major_number,
+    if (std::sscanf(line.c_str(), "%p-%p %*s %*s %x:%x %lu", &begin, &end, &major_number,
                     &minor_number, &inode) == 5 &&
         inode == info.st_ino && makedev(major_number, minor_number) == info.st_dev) {
-      map_ = reinterpret_cast<void*>(begin);
-      map_bytes_ = end - begin;
+      map_ = begin;
+      map_bytes_ = static_cast<std::size_t>(static_cast<char*>(end) - static_cast<char*>(begin));
       return;
     }
   }

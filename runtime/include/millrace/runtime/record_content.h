@@ -67,7 +67,8 @@ public:
     }
   }
   content_ref(content_ref&& other) noexcept : held_(std::exchange(other.held_, nullptr)) {}
-  content_ref& operator=(content_ref other) noexcept {
+  content_ref& operator=(const content_ref& other) noexcept { return *this = content_ref{other}; }
+  content_ref& operator=(content_ref&& other) noexcept {
     std::swap(held_, other.held_);
     return *this;
   }
@@ -79,7 +80,7 @@ public:
 
   [[nodiscard]] explicit operator bool() const noexcept { return held_ != nullptr; }
   [[nodiscard]] record_content* operator->() const noexcept { return held_; }
-  void reset() noexcept { *this = {}; }
+  void reset() noexcept { *this = content_ref{}; }
 
 private:
   explicit content_ref(record_content* held) noexcept : held_(held) {}

@@ -88,6 +88,9 @@ public:
   record_reader(typename T::Reader reader, detail::content_ref content) noexcept
       : T::Reader(reader), content_(std::move(content)) {}
 
+  /// The plain reader. It lives as long as this, or as the record stays as it is.
+  [[nodiscard]] const typename T::Reader& reader() const noexcept { return *this; }
+
 private:
   detail::content_ref content_;
 };
