@@ -192,6 +192,7 @@ private:
     std::uint32_t failures = 0;
     bool warned = false;  // that they wait
     steady_time failing_since{};
+    std::uint32_t refusals = 0;  // of these, by the receiver's own fault
     steady_time retry_at{};
   };
 

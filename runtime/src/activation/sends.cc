@@ -176,7 +176,7 @@ void activation::retry_send(const std::string& target, lane& one, const error& f
       warn("sends wait for a receiver that does not take them target=" + target +
            " waiting=" + std::to_string(one.items.size()) + " error=" + failure.to_string());
     }
-  } else if (!not_its_fault && one.failures < failures_max) {
+  } else if (!not_its_fault && ++one.refusals < failures_max) {
     one.retry_at = now_ + retry_delay(one.failures + 4);
   }
 }
@@ -206,6 +206,7 @@ void activation::send_answered(envelope* one) {
   }
   outgoing_->failing -= own.failures > 0 ? 1 : 0;
   own.failures = 0;
+  own.refusals = 0;
   own.warned = false;
   own.retry_at = {};
   own.items.pop_front();
