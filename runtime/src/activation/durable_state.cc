@@ -6,7 +6,7 @@
 #include <utility>
 
 #include "block_pool.h"
-#include "storage/byte_order.h"
+#include "byte_order.h"
 
 namespace millrace::runtime::detail {
 

@@ -6,7 +6,7 @@
 
 #include <memory>
 
-#include "storage/byte_order.h"
+#include "byte_order.h"
 
 namespace millrace::runtime::detail {
 

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 #include "activation/row_layout.h"
 
-#include "storage/byte_order.h"
+#include "byte_order.h"
 
 namespace millrace::runtime::detail {
 

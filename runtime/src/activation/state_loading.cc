@@ -4,7 +4,7 @@
 #include <optional>
 
 #include "activation/durable_state.h"
-#include "storage/byte_order.h"
+#include "byte_order.h"
 
 namespace millrace::runtime::detail {
 

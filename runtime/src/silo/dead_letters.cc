@@ -2,9 +2,9 @@
 // Dead letters: listing them. Retrying and dropping one is its sender's, see sends.cc.
 #include "activation/durable_state.h"
 #include "activation/row_layout.h"
+#include "byte_order.h"
 #include "millrace/runtime/json.h"
 #include "silo/silo_core.h"
-#include "storage/byte_order.h"
 
 namespace millrace::runtime::detail {
 

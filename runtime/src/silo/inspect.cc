@@ -7,9 +7,9 @@
 #include "activation/durable_state.h"
 #include "activation/record_words.h"
 #include "activation/row_layout.h"
+#include "byte_order.h"
 #include "millrace/runtime/json.h"
 #include "silo/silo_core.h"
-#include "storage/byte_order.h"
 
 namespace millrace::runtime {
 

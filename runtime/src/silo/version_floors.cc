@@ -5,7 +5,7 @@
 #include <string>
 
 #include "activation/row_layout.h"
-#include "storage/byte_order.h"
+#include "byte_order.h"
 
 namespace millrace::runtime::detail {
 

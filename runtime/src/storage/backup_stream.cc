@@ -5,8 +5,8 @@
 
 #include <array>
 
+#include "byte_order.h"
 #include "millrace/runtime/storage.h"
-#include "storage/byte_order.h"
 
 namespace millrace::runtime {
 namespace {

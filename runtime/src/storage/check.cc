@@ -2,11 +2,11 @@
 #include <filesystem>
 
 #include "millrace/runtime/backup.h"
+#include "partition/partition_log.h"
 #include "storage/checkpoint.h"
 #include "storage/data_directory.h"
 #include "storage/journal.h"
 #include "storage/lmdb_env.h"
-#include "storage/partition_log.h"
 #include "storage/replay.h"
 #include "storage/storage_lost.h"
 

@@ -15,7 +15,7 @@
 
 #include "millrace/runtime/ids.h"
 #include "millrace/runtime/result.h"
-#include "storage/partition_log.h"
+#include "partition/partition_log.h"
 
 namespace millrace::runtime {
 

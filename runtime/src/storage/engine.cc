@@ -5,11 +5,11 @@
 
 #include <algorithm>
 
+#include "partition/partition_log.h"
 #include "storage/backup_stream.h"
 #include "storage/journal_writer.h"
 #include "storage/lmdb_env.h"
 #include "storage/overlay.h"
-#include "storage/partition_log.h"
 #include "storage/replay.h"
 #include "storage/row_prover.h"
 #include "storage/row_reader.h"

@@ -14,11 +14,11 @@
 #include "meter.h"
 #include "millrace/runtime/clock.h"
 #include "millrace/runtime/storage.h"
+#include "partition/partition_log.h"
 #include "storage/checkpoint_writer.h"
 #include "storage/commit_queue.h"
 #include "storage/journal.h"
 #include "storage/overlay.h"
-#include "storage/partition_log.h"
 #include "storage/row_prover.h"
 #include "storage/space_quota.h"
 

@@ -9,7 +9,7 @@
 #include <map>
 #include <vector>
 
-#include "storage/byte_order.h"
+#include "byte_order.h"
 #include "storage/checkpoint.h"
 #include "storage/lmdb_env.h"
 #include "storage/lmdb_pages.h"

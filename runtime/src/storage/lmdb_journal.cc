@@ -2,7 +2,7 @@
 #include <atomic>
 #include <cerrno>
 
-#include "storage/byte_order.h"
+#include "byte_order.h"
 #include "storage/files.h"
 #include "storage/journal.h"
 #include "storage/lmdb_env.h"

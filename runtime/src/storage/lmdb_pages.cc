@@ -12,7 +12,7 @@
 #include <cstring>
 #include <utility>
 
-#include "storage/byte_order.h"
+#include "byte_order.h"
 #include "storage/files.h"
 #include "storage/storage_lost.h"
 

@@ -4,8 +4,8 @@
 #include <algorithm>
 #include <array>
 
+#include "byte_order.h"
 #include "millrace/runtime/storage.h"
-#include "storage/byte_order.h"
 
 namespace millrace::runtime {
 namespace {

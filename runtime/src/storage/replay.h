@@ -4,9 +4,9 @@
 
 #include <functional>
 
+#include "partition/partition_log.h"
 #include "storage/checkpoint.h"
 #include "storage/journal.h"
-#include "storage/partition_log.h"
 
 namespace millrace::runtime {
 

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: MIT
 #include <cstring>
 
+#include "byte_order.h"
 #include "millrace/runtime/storage.h"
-#include "storage/byte_order.h"
 #include "storage/row_codec.h"
 
 namespace millrace::runtime {

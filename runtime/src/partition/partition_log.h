@@ -17,7 +17,7 @@
 
 #include "millrace/runtime/ids.h"
 #include "millrace/runtime/result.h"
-#include "storage/journal_entry.h"
+#include "partition/journal_entry.h"
 
 namespace millrace::runtime {
 

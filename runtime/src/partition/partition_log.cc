@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-#include "storage/partition_log.h"
+#include "partition/partition_log.h"
 
 namespace millrace::runtime {
 namespace {

@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: MIT
-#include "storage/journal_entry.h"
+#include "partition/journal_entry.h"
 
 #include <xxhash.h>
 
 #include <cstring>
 
-#include "storage/byte_order.h"
+#include "byte_order.h"
 
 namespace millrace::runtime {
 namespace {
