@@ -1,140 +1,129 @@
 // SPDX-License-Identifier: MIT
 #include "partition/partition_log.h"
 
+#include <algorithm>
+
+#include "millrace/runtime/result.h"
+
 namespace millrace::runtime {
 namespace {
 
-error broken(partition_id partition, std::uint64_t seq, std::string_view what) {
-  return error{errc::storage_failed, "the journal of partition " +
-                                         std::to_string(static_cast<unsigned>(partition)) + " " +
-                                         std::string{what} + " at entry " + std::to_string(seq)};
+// The last entry of the epoch of a step, in a log with that tail.
+std::uint64_t last_seq_of(std::span<const lineage_step> steps, std::size_t index,
+                          std::uint64_t tail_seq) {
+  return index + 1 < steps.size() ? steps[index + 1].first_seq - 1 : tail_seq;
 }
 
 }  // namespace
 
-partition_log::partition_log(std::uint16_t partition_count) : chains_(partition_count) {}
+partition_log::partition_log(partition_id partition, const log_tail& base)
+    : partition_(partition), base_(base), tail_(base), lineage_{{base.epoch, base.seq}} {}
 
-partition_log::chain& partition_log::at(partition_id partition) {
-  const auto index = static_cast<std::size_t>(partition);
-  MILLRACE_ASSERT(index < chains_.size());
-  return chains_[index];
+log_tail partition_log::at(std::uint64_t seq) const {
+  MILLRACE_ASSERT(base_.seq <= seq && seq <= tail_.seq);
+  if (seq == tail_.seq) {
+    return tail_;
+  }
+  if (seq == base_.seq) {
+    return base_;
+  }
+  auto step = lineage_.rbegin();
+  while (step->first_seq > seq) {
+    ++step;
+  }
+  return {step->epoch, seq, places_[seq - base_.seq - 1].digest};
 }
 
-log_tail partition_log::tail_of(partition_id partition) const {
-  return chains_.at(static_cast<std::size_t>(partition)).tail;
+std::uint64_t partition_log::position_of(std::uint64_t seq) const {
+  MILLRACE_ASSERT(base_.seq < seq && seq <= tail_.seq);
+  return places_[seq - base_.seq - 1].position;
 }
 
-const std::deque<std::uint64_t>& partition_log::positions_of(partition_id partition) const {
-  return chains_.at(static_cast<std::size_t>(partition)).positions;
+void partition_log::place(std::uint64_t seq, std::uint64_t position) {
+  MILLRACE_ASSERT(base_.seq < seq && seq <= tail_.seq);
+  places_[seq - base_.seq - 1].position = position;
 }
 
-void partition_log::append(partition_id partition, std::uint64_t epoch, std::uint64_t position,
-                           std::string_view ops, std::string& out) {
-  auto& links = at(partition);
-  provisional_.emplace_back(partition, links.tail);
+void partition_log::push(const log_tail& entry, std::uint64_t position) {
+  if (entry.epoch != tail_.epoch) {
+    lineage_.push_back({entry.epoch, entry.seq});
+  }
+  places_.push_back({position, entry.digest});
+  tail_ = entry;
+}
+
+void partition_log::append(std::uint64_t epoch, std::uint64_t position, std::string_view ops,
+                           std::string& out) {
+  MILLRACE_ASSERT(epoch >= tail_.epoch);
   journal_entry entry;
-  entry.partition = partition;
+  entry.partition = partition_;
   entry.epoch = epoch;
-  entry.seq = links.tail.seq + 1;
-  entry.prev_epoch = links.tail.epoch;
-  entry.prev_digest = links.tail.digest;
+  entry.seq = tail_.seq + 1;
+  entry.prev_epoch = tail_.epoch;
+  entry.prev_digest = tail_.digest;
   entry.ops = ops;
   entry.digest = encode_entry(entry, out);
-  links.tail = entry.tail();
-  links.positions.push_back(position);
+  push(entry.tail(), position);
 }
 
-void partition_log::keep() {
-  for (const auto& [partition, before] : provisional_) {
-    auto& links = at(partition);
-    if (!links.changed) {
-      links.changed = true;
-      changed_.push_back(partition);
+entry_fit partition_log::fit(const journal_entry& entry) const {
+  if (entry.seq > tail_.seq + 1) {
+    return entry_fit::missing;
+  }
+  if (entry.seq == tail_.seq + 1) {
+    const bool continues = entry.prev_epoch == tail_.epoch && entry.prev_digest == tail_.digest &&
+                           entry.epoch >= tail_.epoch;
+    return continues ? entry_fit::next : entry_fit::missing;
+  }
+  if (entry.seq < base_.seq || entry.seq == 0) {
+    return entry_fit::unknown;
+  }
+  return at(entry.seq) == entry.tail() ? entry_fit::known : entry_fit::conflict;
+}
+
+void partition_log::take(const journal_entry& entry, std::uint64_t position) {
+  MILLRACE_ASSERT(entry.partition == partition_ && fit(entry) == entry_fit::next);
+  push(entry.tail(), position);
+}
+
+void partition_log::cut_above(std::uint64_t seq) {
+  tail_ = at(seq);
+  places_.resize(seq - base_.seq);
+  while (lineage_.size() > 1 && lineage_.back().first_seq > seq) {
+    lineage_.pop_back();
+  }
+}
+
+void partition_log::forget_through(std::uint64_t seq) {
+  if (seq <= base_.seq) {
+    return;
+  }
+  const auto base = at(seq);
+  places_.erase(places_.begin(), places_.begin() + static_cast<std::ptrdiff_t>(seq - base_.seq));
+  base_ = base;
+  const auto in_force = std::find_if(lineage_.begin() + 1, lineage_.end(),
+                                     [seq](const auto& step) { return step.first_seq > seq; });
+  lineage_.erase(lineage_.begin(), in_force - 1);
+}
+
+// One primary made all entries of an epoch, in order: where both logs have entries of an epoch they
+// are the same ones, and so is everything before.
+std::optional<std::uint64_t> partition_log::common_with(std::span<const lineage_step> theirs,
+                                                        const log_tail& their_tail) const {
+  for (auto mine = lineage_.size(); mine-- > 0;) {
+    for (auto other = theirs.size(); other-- > 0;) {
+      if (theirs[other].epoch != lineage_[mine].epoch) {
+        continue;
+      }
+      const auto common = std::min(last_seq_of(lineage_, mine, tail_.seq),
+                                   last_seq_of(theirs, other, their_tail.seq));
+      if (common >= std::max(lineage_[mine].first_seq, theirs[other].first_seq) &&
+          common >= base_.seq) {
+        return common;
+      }
     }
   }
-  provisional_.clear();
-}
-
-void partition_log::undo() {
-  for (auto each = provisional_.rbegin(); each != provisional_.rend(); ++each) {
-    auto& links = at(each->first);
-    links.tail = each->second;
-    links.positions.pop_back();
-  }
-  provisional_.clear();
-}
-
-std::vector<partition_tail> partition_log::take_changed_tails() {
-  std::vector<partition_tail> tails;
-  tails.reserve(changed_.size());
-  for (const auto partition : changed_) {
-    auto& links = at(partition);
-    links.changed = false;
-    tails.push_back({partition, links.tail});
-  }
-  changed_.clear();
-  return tails;
-}
-
-void partition_log::trim(std::uint64_t position) {
-  for (auto& links : chains_) {
-    while (!links.positions.empty() && links.positions.front() < position) {
-      links.positions.pop_front();
-    }
-  }
-}
-
-result<void> partition_log::restore_tail(const partition_tail& stored) {
-  if (static_cast<std::size_t>(stored.partition) >= chains_.size()) {
-    return error{errc::storage_failed, "the checkpoint holds the tail of an unknown partition"};
-  }
-  auto& links = at(stored.partition);
-  links.tail = stored.tail;
-  links.stored = stored.tail;
-  return {};
-}
-
-result<void> partition_log::recover(const journal_entry& entry, std::uint64_t position,
-                                    std::uint64_t applied) {
-  if (static_cast<std::size_t>(entry.partition) >= chains_.size()) {
-    return error{errc::storage_failed, "the journal holds an entry of an unknown partition"};
-  }
-  auto& links = at(entry.partition);
-  const bool below = position <= applied;
-  // At or below `applied` the journal may begin anywhere in the chain; above, it must go on from
-  // the tail.
-  const auto& before = below ? links.recovered : links.tail;
-  const bool chain_known = !below || before.seq != 0;
-  if (chain_known && (entry.seq != before.seq + 1 || entry.prev_epoch != before.epoch ||
-                      entry.prev_digest != before.digest || entry.epoch < before.epoch)) {
-    return broken(entry.partition, entry.seq, "does not continue its chain");
-  }
-  if (below) {
-    if (entry.seq > links.stored.seq ||
-        (entry.seq == links.stored.seq && entry.tail() != links.stored)) {
-      return broken(entry.partition, entry.seq, "contradicts the checkpoint");
-    }
-    links.recovered = entry.tail();
-  } else {
-    links.tail = entry.tail();
-    if (!links.changed) {
-      links.changed = true;
-      changed_.push_back(entry.partition);
-    }
-  }
-  links.positions.push_back(position);
-  return {};
-}
-
-result<void> partition_log::finish_recovery() {
-  for (std::size_t index = 0; index < chains_.size(); ++index) {
-    const auto& links = chains_[index];
-    if (links.recovered.seq != 0 && links.recovered != links.stored) {
-      return broken(static_cast<partition_id>(index), links.recovered.seq,
-                    "ends before the checkpoint's tail");
-    }
-  }
-  return {};
+  return std::nullopt;
 }
 
 }  // namespace millrace::runtime

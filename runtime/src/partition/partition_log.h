@@ -1,94 +1,100 @@
 // SPDX-License-Identifier: MIT
-// Partition log: the order of every partition's entries, apart from where they are stored.
+// Partition log: the order of one partition's entries, apart from where they are stored.
 //
-// The journal is a dumb list of entries of all partitions. This index knows, for each partition,
-// the tail of its chain and the journal positions of the entries that are still there. It gives
-// the next entry its place in the chain, takes back what could not be written, and checks the
-// chain again when the journal is read at start. Replication of partitions belongs here.
+// It knows the tail of the chain, and place and digest of every entry that the journal still has.
+// It gives the next entry its place in the chain, tells whether an entry from elsewhere fits, and
+// finds where two copies part (after Kafka's leader epochs, KIP-101 and KIP-279).
 #pragma once
 
 #include <cstdint>
 #include <deque>
+#include <optional>
 #include <span>
 #include <string>
 #include <string_view>
-#include <utility>
 #include <vector>
 
 #include "millrace/runtime/ids.h"
-#include "millrace/runtime/result.h"
 #include "partition/journal_entry.h"
 
 namespace millrace::runtime {
 
-/// The tail of one partition, as the checkpoint stores it.
-struct partition_tail {
-  partition_id partition{};
-  log_tail tail;
+/// From which entry on an epoch's entries lie in a log.
+struct lineage_step {
+  std::uint64_t epoch = 0;
+  std::uint64_t first_seq = 0;
+  friend bool operator==(const lineage_step&, const lineage_step&) = default;
 };
 
-/// The chains of one silo's partitions.
+/// How an entry from elsewhere fits to a log.
+enum class entry_fit : std::uint8_t {
+  next,      ///< It continues the chain.
+  known,     ///< It is there already.
+  missing,   ///< Entries before it are missing, or the one before it is another.
+  conflict,  ///< Another entry has its number.
+  unknown,   ///< Its number lies before what the log still holds.
+};
+
+/// The chain of one copy of one partition.
 ///
 /// Pure: no I/O, no lock. Threading: one thread at a time.
-/// Cost: O(1) a call, 8 bytes for each entry that is still in the journal.
+/// Cost: O(1) a call unless said otherwise, 16 bytes for each entry that is held.
 class partition_log {
 public:
-  explicit partition_log(std::uint16_t partition_count);
+  /// Empty; what it will hold begins after `base`.
+  explicit partition_log(partition_id partition, const log_tail& base = {});
 
-  [[nodiscard]] std::uint16_t partition_count() const noexcept {
-    return static_cast<std::uint16_t>(chains_.size());
-  }
+  [[nodiscard]] partition_id partition() const noexcept { return partition_; }
 
-  [[nodiscard]] log_tail tail_of(partition_id partition) const;
+  /// The entry before the first one held; all zero when that is number 1.
+  [[nodiscard]] const log_tail& base() const noexcept { return base_; }
+  [[nodiscard]] const log_tail& tail() const noexcept { return tail_; }
+  [[nodiscard]] bool empty() const noexcept { return places_.empty(); }
 
-  /// Journal positions of the partition's entries, oldest first, without gaps in their `seq`.
-  [[nodiscard]] const std::deque<std::uint64_t>& positions_of(partition_id partition) const;
+  /// Epoch, number and digest of an entry. Requires: base().seq <= seq <= tail().seq.
+  /// Cost: O(number of epochs held).
+  [[nodiscard]] log_tail at(std::uint64_t seq) const;
 
-  /// Chains the next entry of `partition` and appends its encoding to `out`. It is provisional
-  /// until `keep`.
-  void append(partition_id partition, std::uint64_t epoch, std::uint64_t position,
-              std::string_view ops, std::string& out);
+  /// Where the journal has it. Requires: base().seq < seq <= tail().seq.
+  [[nodiscard]] std::uint64_t position_of(std::uint64_t seq) const;
 
-  /// The provisional entries are on disk.
-  void keep();
+  /// Chains the next entry and appends its encoding to `out`. Requires: epoch >= tail().epoch.
+  void append(std::uint64_t epoch, std::uint64_t position, std::string_view ops, std::string& out);
 
-  /// The provisional entries were not written: every chain is as it was after the last `keep`.
-  void undo();
+  [[nodiscard]] entry_fit fit(const journal_entry& entry) const;
 
-  /// The tails that changed since the last call.
-  [[nodiscard]] std::vector<partition_tail> take_changed_tails();
+  /// Adds an entry from elsewhere. Requires: fit(entry) is `next`.
+  void take(const journal_entry& entry, std::uint64_t position);
 
-  /// Entries below `position` have left the journal.
-  void trim(std::uint64_t position);
+  /// Where the journal put an entry. Requires: as for `position_of`.
+  void place(std::uint64_t seq, std::uint64_t position);
 
-  /// Start: the tail that the checkpoint holds for a partition. Errors: `storage_failed` when there
-  /// is no such partition.
-  result<void> restore_tail(const partition_tail& stored);
+  /// Drops the entries above `seq`. Requires: base().seq <= seq.
+  void cut_above(std::uint64_t seq);
 
-  /// Start: takes the next entry found in the journal; `applied` is the position up to which the
-  /// checkpoint holds the journal's effects, and to which its tails belong.
-  ///
-  /// Errors: `storage_failed` when the entry does not continue its chain.
-  result<void> recover(const journal_entry& entry, std::uint64_t position, std::uint64_t applied);
+  /// The entries up to `seq` have left the journal. Requires: seq <= tail().seq.
+  void forget_through(std::uint64_t seq);
 
-  /// Start: all entries were recovered. Errors: `storage_failed` when a chain ends before the tail
-  /// that the checkpoint holds.
-  result<void> finish_recovery();
+  /// The epochs of the entries held, and of the base, oldest first.
+  [[nodiscard]] std::span<const lineage_step> lineage() const noexcept { return lineage_; }
+
+  /// The last number up to which this log and another, of that lineage and tail, are the same;
+  /// nothing when that lies before what this one holds. Cost: O(number of epochs).
+  [[nodiscard]] std::optional<std::uint64_t> common_with(std::span<const lineage_step> theirs,
+                                                         const log_tail& their_tail) const;
 
 private:
-  struct chain {
-    log_tail tail;
-    log_tail stored;     // the tail in the checkpoint
-    log_tail recovered;  // the last entry found at or below `applied`
-    std::deque<std::uint64_t> positions;
-    bool changed = false;
+  struct held {
+    std::uint64_t position;
+    std::uint64_t digest;
   };
+  void push(const log_tail& entry, std::uint64_t position);
 
-  chain& at(partition_id partition);
-
-  std::vector<chain> chains_;
-  std::vector<std::pair<partition_id, log_tail>> provisional_;  // the tails before each append
-  std::vector<partition_id> changed_;
+  partition_id partition_;
+  log_tail base_;
+  log_tail tail_;
+  std::deque<held> places_;
+  std::vector<lineage_step> lineage_;
 };
 
 }  // namespace millrace::runtime

@@ -2,7 +2,6 @@
 #include <filesystem>
 
 #include "millrace/runtime/backup.h"
-#include "partition/partition_log.h"
 #include "storage/checkpoint.h"
 #include "storage/data_directory.h"
 #include "storage/journal.h"
@@ -68,7 +67,7 @@ result<storage_check> check_storage(const std::string& directory) {
   } else if (opened->needs_conversion()) {
     found.faults.push_back(directory + " is of format version " +
                            std::to_string(found.format_version) +
-                           ", which cannot tell whether rows are missing; start this version on it "
+                           ", which cannot tell whether all is there; start this version on it "
                            "once, which converts it");
   } else {
     progress = check_rows(**rows, found);
@@ -78,13 +77,16 @@ result<storage_check> check_storage(const std::string& directory) {
     found.faults.push_back(entries.error().text());
     return found;
   }
-  found.journal_entries = (*entries)->last() + 1 - (*entries)->first();
-  if (progress) {
-    partition_log log{found.partition_count};
-    auto replayed = replay_journal(**entries, *progress, log, [](const journal_entry&) {});
-    if (!replayed) {
-      found.faults.push_back(opened->journal_path() + ": " + replayed.error().text());
-    }
+  auto counted = (*entries)->scan([&](std::uint64_t, std::string_view) -> result<void> {
+    ++found.journal_entries;
+    return {};
+  });
+  if (counted && progress) {
+    auto copies = recover_copies(**entries, *progress, found.partition_count, steady_time{});
+    counted = copies ? result<void>{} : result<void>{copies.error()};
+  }
+  if (!counted) {
+    found.faults.push_back(opened->journal_path() + ": " + counted.error().text());
   }
   return found;
 }

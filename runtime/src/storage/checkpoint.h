@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// Checkpoint: the ordered rows of all partitions as of one position of the journal.
+// Checkpoint: the ordered rows of all partitions, each as of one entry of its log.
 //
 // It is written in the background by one thread, in large sorted transactions, and read by others
 // through snapshots. Every value is kept with a checksum over it and its key, and what does not
@@ -9,13 +9,14 @@
 #include <cstdint>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <span>
 #include <string_view>
 #include <vector>
 
 #include "millrace/runtime/ids.h"
 #include "millrace/runtime/result.h"
-#include "partition/partition_log.h"
+#include "partition/journal_entry.h"
 
 namespace millrace::runtime {
 
@@ -27,10 +28,17 @@ struct checkpoint_change {
   bool erased = false;
 };
 
+/// The last entry of a partition whose effects are in the rows.
+struct partition_tail {
+  partition_id partition{};
+  log_tail tail;
+};
+
 /// How far the checkpoint has come.
 struct checkpoint_progress {
-  std::uint64_t applied = 0;          ///< The journal up to this position is in the rows.
-  std::vector<partition_tail> tails;  ///< Tails of partitions as of `applied`.
+  std::vector<partition_tail> tails;
+  /// Format versions 1 and 2: the journal was in the rows up to this position.
+  std::optional<std::uint64_t> position;
 };
 
 /// Which rows there are, whatever their order: their number, and the sum of their checksums, each

@@ -22,9 +22,9 @@ constexpr duration tidy_interval = std::chrono::seconds{60};
 
 }  // namespace
 
-checkpoint_writer::checkpoint_writer(checkpoint& rows, overlay& recent,
-                                     std::function<bool()> may_write,
-                                     std::function<void(std::uint64_t)> on_written)
+checkpoint_writer::checkpoint_writer(
+    checkpoint& rows, overlay& recent, std::function<bool()> may_write,
+    std::function<void(const std::vector<partition_tail>&)> on_written)
     : checkpoint_(rows),
       overlay_(recent),
       may_write_(std::move(may_write)),
@@ -120,7 +120,7 @@ void checkpoint_writer::write(const overlay_generation& generation) {
   }
   overlay_.drop_frozen();
   set(state::idle);
-  on_written_(generation.progress.applied);
+  on_written_(generation.progress.tails);
 }
 
 bool checkpoint_writer::wait_for_room() {

@@ -34,10 +34,10 @@ public:
   };
 
   /// Nothing is written before `may_write` has returned true; false ends the thread.
-  /// `on_written` is told the journal position up to which the checkpoint now holds everything; it
-  /// is called on the writer's thread, after the generation has left the overlay.
+  /// `on_written` is told up to where the checkpoint now holds each partition that the generation
+  /// changed; it is called on the writer's thread, after the generation has left the overlay.
   checkpoint_writer(checkpoint& rows, overlay& recent, std::function<bool()> may_write,
-                    std::function<void(std::uint64_t)> on_written);
+                    std::function<void(const std::vector<partition_tail>&)> on_written);
   checkpoint_writer(const checkpoint_writer&) = delete;
   checkpoint_writer& operator=(const checkpoint_writer&) = delete;
   ~checkpoint_writer() { stop(); }
@@ -69,7 +69,7 @@ private:
   checkpoint& checkpoint_;
   overlay& overlay_;
   const std::function<bool()> may_write_;
-  const std::function<void(std::uint64_t)> on_written_;
+  const std::function<void(const std::vector<partition_tail>&)> on_written_;
   checkpoint_counters counters_;
   system_clock clock_;
   steady_time tidied_at_{};

@@ -12,6 +12,16 @@ commit_request* commit_list::pop() noexcept {
   return request;
 }
 
+void commit_list::push(commit_request* request) noexcept {
+  commit_queue::set_next(request, nullptr);
+  if (empty()) {
+    head_ = request;
+  } else {
+    commit_queue::set_next(last_, request);
+  }
+  last_ = request;
+}
+
 void commit_list::append(commit_list later) noexcept {
   if (later.empty()) {
     return;

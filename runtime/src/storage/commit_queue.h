@@ -25,6 +25,8 @@ public:
   /// Requires: !empty().
   commit_request* pop() noexcept;
 
+  void push(commit_request* request) noexcept;
+
   /// Moves all of `later` to the end.
   void append(commit_list later) noexcept;
 

@@ -19,12 +19,13 @@ namespace millrace::runtime {
 struct data_format {
   std::uint16_t partition_count = 0;
   std::string allocation_id;  ///< 32 hexadecimal digits.
-  unsigned version = 2;       ///< As found; `to_text` writes the newest.
+  unsigned version = 3;       ///< As found; `to_text` writes the newest.
 };
 
-/// The disk format that this build writes. Version 1 had no row digests; it is read, and becomes
-/// version 2 when it is opened.
-inline constexpr unsigned data_format_version = 2;
+/// The disk format that this build writes. Version 1 had no row digests, version 2 no copies of
+/// partitions in the journal; both are read, and become version 3 when they are opened.
+inline constexpr unsigned data_format_version = 3;
+inline constexpr unsigned data_format_without_digests = 1;
 inline constexpr unsigned data_format_version_min = 1;
 
 /// 128 fresh random bits in hexadecimal digits.

@@ -5,12 +5,12 @@
 
 #include <algorithm>
 
-#include "partition/partition_log.h"
 #include "storage/backup_stream.h"
 #include "storage/journal_writer.h"
 #include "storage/lmdb_env.h"
 #include "storage/overlay.h"
 #include "storage/replay.h"
+#include "storage/replica_table.h"
 #include "storage/row_prover.h"
 #include "storage/row_reader.h"
 
@@ -36,16 +36,29 @@ storage_options with_sizes(storage_options options) {
   return options;
 }
 
+// One silo holds each partition alone until partitions are replicated: it takes over in a new epoch
+// whenever it starts, and nobody is asked.
+void take_over_alone(replica& copy, steady_time now) {
+  replica_effects none;
+  partition_record record;
+  record.version = 1;
+  record.primary = copy.state().id;
+  record.in_sync = {copy.state().id};
+  copy.learn(record, none);
+  auto won = copy.take_over(now);
+  MILLRACE_ASSERT(won);
+  ++won->version;
+  copy.learn(*won, none);
+  MILLRACE_ASSERT(copy.role() == replica_role::primary && !none.persist);
+}
+
 // `scan` takes a fresh view for each page, so that no view is held while its caller works.
 constexpr std::size_t scan_page_rows = 256;
 
 class engine final : public storage {
 public:
   engine(engine_parts parts, const storage_options& options)
-      : parts_(std::move(parts)),
-        options_(options),
-        log_(parts_.format.partition_count),
-        overlay_(parts_.format.partition_count) {}
+      : parts_(std::move(parts)), options_(options), overlay_(parts_.format.partition_count) {}
 
   engine(const engine&) = delete;
   engine& operator=(const engine&) = delete;
@@ -72,7 +85,7 @@ public:
 private:
   engine_parts parts_;
   const storage_options options_;
-  partition_log log_;
+  std::unique_ptr<replica_table> copies_;
   overlay overlay_;
   std::unique_ptr<row_prover> proof_;
   std::unique_ptr<journal_writer> writer_;
@@ -84,19 +97,29 @@ result<void> engine::recover() {
   if (!progress) {
     return progress.error();
   }
-  auto replayed = replay_journal(
-      *parts_.entries, *progress, log_,
-      [this](const journal_entry& entry) { overlay_.apply(entry.partition, entry.ops); });
-  if (!replayed) {
-    return replayed;
+  const auto now = system_clock{}.steady();
+  auto copies = recover_copies(*parts_.entries, *progress, partition_count(), now);
+  if (!copies) {
+    return copies.error();
+  }
+  for (auto& each : *copies) {
+    take_over_alone(each, now);
+  }
+  copies_ = std::make_unique<replica_table>(*std::move(copies));
+  auto applied = apply_committed(*parts_.entries, *copies_, [this](const journal_entry& entry) {
+    overlay_.apply(entry.partition, entry.ops);
+  });
+  if (!applied) {
+    return applied;
   }
   auto snapshot = parts_.rows->open_snapshot();
   if (!snapshot) {
     return snapshot.error();
   }
   proof_ = std::make_unique<row_prover>(*parts_.rows, partition_count());
-  const journal_writer_parts writer_parts{*parts_.entries, log_, overlay_, *parts_.rows, *proof_};
-  writer_ = std::make_unique<journal_writer>(writer_parts, options_, progress->applied);
+  const journal_writer_parts writer_parts{*parts_.entries, *copies_, overlay_, *parts_.rows,
+                                          *proof_};
+  writer_ = std::make_unique<journal_writer>(writer_parts, options_);
   reader_ =
       std::make_unique<row_reader>(overlay_, std::move(*snapshot), partition_count(), *proof_);
   return {};
@@ -139,8 +162,8 @@ result<void> engine::scan(partition_id partition, std::string_view prefix, std::
   return {};
 }
 
-// The moment is one between two group commits: what is in the checkpoint's snapshot and not in its
-// journal position's past is in the overlay too.
+// The moment is one between two group commits: what the checkpoint's snapshot lacks is in the
+// overlay.
 result<void> engine::backup(const std::function<result<void>(std::string_view)>& write) {
   if (!proof_->wait_for_all()) {
     return error{errc::unavailable, "storage has stopped"};
@@ -182,7 +205,7 @@ storage_stats engine::stats() const {
   written.commit_time.add_to(stats.commit_time);
   written.flush_time.add_to(stats.flush_time);
   stats.written_bytes = written.written_bytes.read();
-  stats.checkpoint_lag_batches = writer_->lag_batches();
+  stats.checkpoint_lag_batches = written.lag_batches;
   stats.rows_read = reader_->rows_read();
   stats.journal_backlog_bytes = written.backlog_bytes;
   stats.overlay_bytes = overlay_.bytes();
@@ -230,9 +253,15 @@ result<std::unique_ptr<storage>> open_storage(const storage_options& wanted) {
   if (!rows) {
     return rows.error();
   }
-  if (directory->needs_conversion()) {
+  if (directory->format().version == data_format_without_digests) {
     if (auto adopted = (*rows)->adopt(); !adopted) {
       return adopted.error();
+    }
+  }
+  if (directory->is_new() || directory->needs_conversion()) {
+    auto made = make_copies(**entries, **rows, directory->format().partition_count);
+    if (!made) {
+      return error{made.error().code(), options.directory + ": " + made.error().text()};
     }
   }
   if (auto finished = directory->finish(); !finished) {
@@ -254,6 +283,8 @@ std::unique_ptr<storage> make_memory_storage(std::uint16_t partition_count) {
   parts.format.allocation_id = mint_allocation_id();
   parts.entries = make_memory_journal();
   parts.rows = make_memory_checkpoint();
+  const auto copied = make_copies(*parts.entries, *parts.rows, partition_count);
+  MILLRACE_ASSERT(copied.has_value());
   auto made = make_engine(std::move(parts), with_sizes({}));
   MILLRACE_ASSERT(made.has_value());
   return std::move(*made);

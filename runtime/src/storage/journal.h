@@ -1,9 +1,11 @@
 // SPDX-License-Identifier: MIT
-// Journal: an append-only list of opaque entries, durable before `append` returns.
+// Journal: a list of opaque entries, durable before `write` returns, and a small state for each
+// partition beside it.
 //
-// Positions count from 1 and have no gaps. Old entries are trimmed from the front, inside the
-// append that follows, so that one flush does both. What entries mean is `partition_log`'s
-// business.
+// Positions count up from 1 and are not used again while the journal is open. Entries of all
+// partitions lie side by side, and each partition's go when it no longer needs them, so there are
+// gaps: that none is missing is seen by the chain that they form. What entries and states mean is
+// the business of `replica`.
 #pragma once
 
 #include <cstdint>
@@ -13,14 +15,21 @@
 #include <string>
 #include <string_view>
 
+#include "millrace/runtime/ids.h"
 #include "millrace/runtime/result.h"
 
 namespace millrace::runtime {
 
-/// What may be deleted along with an append.
-struct journal_trim {
-  std::uint64_t before = 0;     ///< Entries below this position are no longer needed.
-  std::size_t entries_max = 0;  ///< At most this many of them are deleted now.
+/// What one write changes: all of it, or nothing.
+struct journal_write {
+  /// The state of one partition. Ownership: a view into what the caller keeps.
+  struct state {
+    partition_id partition{};
+    std::string_view bytes;
+  };
+  std::span<const std::uint64_t> erased;      ///< Positions, ascending; each is there.
+  std::span<const std::string_view> entries;  ///< Appended at `last() + 1` and on.
+  std::span<const state> states;              ///< Replaced.
 };
 
 /// The journal of one silo. Implementations: `open_lmdb_journal`, `make_memory_journal`.
@@ -33,25 +42,28 @@ public:
   journal& operator=(const journal&) = delete;
   virtual ~journal() = default;
 
-  /// The oldest position present; `last() + 1` when the journal is empty.
-  [[nodiscard]] virtual std::uint64_t first() const noexcept = 0;
-
-  /// The newest position ever appended; 0 when there was none.
+  /// The newest position used since it was opened, or present then; 0 when there was none.
   [[nodiscard]] virtual std::uint64_t last() const noexcept = 0;
 
-  /// Writes `entries` at `last() + 1` and on, and deletes from the front as `trim` allows, in one
-  /// transaction that is on disk when this returns. The newest entry is never trimmed.
+  /// Erases, appends and replaces in one transaction that is on disk when this returns.
   ///
   /// Errors: `out_of_space` (nothing changed; may be tried again), `storage_failed` (the journal is
   /// lost: the process must end without another call).
-  virtual result<void> append(std::span<const std::string_view> entries,
-                              const journal_trim& trim) = 0;
+  virtual result<void> write(const journal_write& changes) = 0;
 
-  /// Calls `visit` for every entry from `from` on, in order, until it fails.
-  /// Errors: those of `visit`; `storage_failed` for a gap or an unreadable journal.
+  /// Calls `visit` for every entry in order of position until it fails.
+  /// Errors: those of `visit`; `storage_failed` for an unreadable journal.
   virtual result<void> scan(
-      std::uint64_t from,
       const std::function<result<void>(std::uint64_t, std::string_view)>& visit) const = 0;
+
+  /// Calls `visit` with the entry at `position`. Errors: as `scan`; `storage_failed` if there is
+  /// none.
+  virtual result<void> read(std::uint64_t position,
+                            const std::function<result<void>(std::string_view)>& visit) const = 0;
+
+  /// Calls `visit` for the state of each partition that has one, in order. Errors: as `scan`.
+  virtual result<void> scan_states(
+      const std::function<result<void>(partition_id, std::string_view)>& visit) const = 0;
 
   /// Bytes of disk that hold something. Cost: reads the list of free pages.
   [[nodiscard]] virtual result<std::uint64_t> bytes_used() const = 0;

@@ -8,9 +8,6 @@
 namespace millrace::runtime {
 namespace {
 
-// One silo holds all its partitions alone until partitions are replicated.
-constexpr std::uint64_t only_epoch = 1;
-
 // A queued request occupies this much beside its operations.
 constexpr std::size_t request_overhead_bytes = 128;
 
@@ -35,22 +32,31 @@ std::uint64_t quota_bytes_of(const storage_options& options) {
 
 }  // namespace
 
-journal_writer::journal_writer(const journal_writer_parts& parts, const storage_options& options,
-                               std::uint64_t applied)
+journal_writer::journal_writer(const journal_writer_parts& parts, const storage_options& options)
     : parts_(parts),
       options_(options),
       quota_(parts.entries, parts.rows, quota_bytes_of(options), options.directory),
-      applied_(applied),
-      index_trimmed_(applied),
+      group_(parts.entries),
+      appended_(parts.copies.size()),
       active_empty_(parts.recent.active_bytes() == 0),
       checkpoint_writer_(
           parts.rows, parts.recent, [this] { return parts_.proof.wait_for_all(); },
-          [this](std::uint64_t position) {
-            applied_.store(position, std::memory_order_release);
+          [this](const std::vector<partition_tail>& reached) {
+            {
+              const std::lock_guard lock{reached_mutex_};
+              reached_.insert(reached_.end(), reached.begin(), reached.end());
+            }
             queue_.wake();
           }) {
   active_since_ = clock_.steady();
-  counters_.last_position = parts.entries.last();
+  counters_.lag_batches = parts.copies.lag();
+  // What goes now has to be known to have gone.
+  for (std::uint16_t index = 0; index < parts.copies.size(); ++index) {
+    const auto& copy = parts.copies.at(partition_id{index});
+    if (copy.log().base().seq < copy.state().checkpointed.seq) {
+      group_.put_state(partition_id{index}, copy.state());
+    }
+  }
   thread_ = std::jthread{[this] { run(); }};
 }
 
@@ -62,12 +68,6 @@ void journal_writer::commit(commit_request* request) {
     counters_.backlog_bytes.fetch_sub(bytes, std::memory_order_relaxed);
     request->done(error{errc::unavailable, "storage has stopped"});
   }
-}
-
-std::uint64_t journal_writer::lag_batches() const noexcept {
-  const auto applied = applied_.load(std::memory_order_acquire);
-  const auto last = counters_.last_position.load(std::memory_order_relaxed);
-  return last > applied ? last - applied : 0;
 }
 
 std::optional<error> journal_writer::refusal() const {
@@ -123,6 +123,7 @@ void journal_writer::run() {
   ::pthread_setname_np(::pthread_self(), "journal");
   for (;;) {
     receive_visit();
+    take_reached();
     const bool stopping = stopping_;
     pending_.append(stopping ? queue_.close() : queue_.take());
     if (pending_.empty()) {
@@ -169,8 +170,14 @@ void journal_writer::refuse_pending() {
 
 void journal_writer::write_group() {
   gather_group();
-  append_group();
-  answer_group();
+  if (group_.entries() > 0) {
+    if (flush_group()) {
+      commit_group();
+    } else {
+      withdraw_group();
+    }
+  }
+  answer_refused();
 }
 
 void journal_writer::gather_group() {
@@ -179,31 +186,43 @@ void journal_writer::gather_group() {
   if (auto measured = quota_.refresh(busy_at_, parts_.recent.bytes()); !measured) {
     storage_lost(measured.error().text());
   }
-  group_.clear();
-  group_bytes_.clear();
-  group_ends_.clear();
+  touched_.clear();
   std::size_t taken = 0;
-  auto position = parts_.entries.last();
   while (!pending_.empty()) {
-    const auto& ops = pending_.front().ops.encoded();
-    const auto bytes = ops.size() + journal_entry_overhead_bytes;
-    if (!group_ends_.empty() && group_bytes_.size() + bytes > options_.commit_bytes_max) {
+    const auto bytes = pending_.front().ops.encoded().size() + journal_entry_overhead_bytes;
+    if (group_.entries() > 0 && group_.bytes().size() + bytes > options_.commit_bytes_max) {
       break;
     }
     auto* request = pending_.pop();
     taken += queued_bytes(*request);
-    group_.push_back({request, admit(*request)});
-    if (group_.back().outcome) {
-      parts_.log.append(request->partition, only_epoch, ++position, ops, group_bytes_);
-      group_ends_.push_back(group_bytes_.size());
+    if (auto admitted = admit(*request)) {
+      append(*request);
+    } else {
+      refused_.push_back({request, admitted.error()});
     }
   }
   counters_.backlog_bytes.fetch_sub(taken, std::memory_order_relaxed);
 }
 
+void journal_writer::append(commit_request& request) {
+  const auto partition = request.partition;
+  const auto position = group_.next_position();
+  auto& copy = parts_.copies.at(partition);
+  copy.append(request.ops.encoded(), position, group_.bytes(), effects_);
+  group_.end_entry();
+  parts_.copies.added(partition, position);
+  request.seq_ = copy.log().tail().seq;
+  auto& own = appended_[static_cast<std::size_t>(partition)];
+  if (own.group_begin == 0) {
+    own.group_begin = request.seq_;
+    touched_.push_back(partition);
+  }
+  own.waiting.push(&request);
+}
+
 result<void> journal_writer::admit(const commit_request& request) {
   const auto& ops = request.ops.encoded();
-  if (static_cast<unsigned>(request.partition) >= parts_.log.partition_count()) {
+  if (static_cast<unsigned>(request.partition) >= parts_.copies.size()) {
     return error{errc::invalid_argument, "a commit names a partition that does not exist"};
   }
   if (ops.size() > commit_bytes_limit) {
@@ -218,58 +237,74 @@ result<void> journal_writer::admit(const commit_request& request) {
   return {};
 }
 
-void journal_writer::append_group() {
-  if (group_ends_.empty()) {
-    return;
-  }
-  group_entries_.clear();
-  std::size_t begin = 0;
-  for (const auto end : group_ends_) {
-    group_entries_.emplace_back(group_bytes_.data() + begin, end - begin);
-    begin = end;
+// Errors: `out_of_space`; on a broken disk it does not return.
+result<void> journal_writer::flush_group() {
+  const auto trim_max = std::max(trim_beside_append_min, group_.entries() * trim_per_append);
+  if (group_.erasures() < trim_max) {
+    parts_.copies.forget(trim_max - group_.erasures(),
+                         [this](std::uint64_t position) { group_.erase(position); });
   }
   const auto began = clock_.steady();
-  auto appended = parts_.entries.append(group_entries_, next_trim(group_entries_.size()));
-  if (!appended) {
-    if (appended.error().code() != errc::out_of_space) {
-      storage_lost(appended.error().text());
+  const auto entries = group_.entries();
+  const auto bytes = group_.bytes().size();
+  auto flushed = group_.flush();
+  if (!flushed) {
+    if (flushed.error().code() != errc::out_of_space) {
+      storage_lost(flushed.error().text());
     }
-    parts_.log.undo();
-    for (auto& each : group_) {
-      if (each.outcome) {
-        each.outcome = quota_.text_of(shortage::disk);
-      }
-    }
-    out_of_space_ = true;
-    return;
+    return flushed;
   }
-  parts_.log.keep();
+  counters_.commits.fetch_add(entries, std::memory_order_relaxed);
+  counters_.group_commits.fetch_add(1, std::memory_order_relaxed);
+  counters_.written_bytes.add(bytes);
+  counters_.flush_time.add(clock_.steady() - began);
+  counters_.journal_bytes.store(parts_.entries.bytes_used_at_most(), std::memory_order_relaxed);
+  return {};
+}
+
+void journal_writer::withdraw_group() {
+  out_of_space_ = true;
+  parts_.copies.removed_from(group_.next_position());
+  for (const auto partition : touched_) {
+    auto& own = appended_[static_cast<std::size_t>(partition)];
+    // A copy that is alone has committed all that it wrote before: only the group waits.
+    parts_.copies.at(partition).withdraw_above(std::exchange(own.group_begin, 0) - 1);
+    while (!own.waiting.empty()) {
+      refused_.push_back({own.waiting.pop(), quota_.text_of(shortage::disk)});
+    }
+  }
+}
+
+void journal_writer::commit_group() {
   if (active_empty_) {
     active_empty_ = false;
     active_since_ = busy_at_;
   }
-  for (const auto& each : group_) {
-    if (each.outcome) {
-      parts_.recent.apply(each.request->partition, each.request->ops.encoded());
+  const auto now = clock_.steady();
+  for (const auto partition : touched_) {
+    auto& copy = parts_.copies.at(partition);
+    auto& own = appended_[static_cast<std::size_t>(partition)];
+    auto& waiting = own.waiting;
+    own.group_begin = 0;
+    copy.durable(effects_);
+    while (!waiting.empty() && waiting.front().seq_ <= copy.committed()) {
+      auto* const request = waiting.pop();
+      parts_.recent.apply(partition, request->ops.encoded());
+      parts_.copies.applied(partition, request->seq_);
+      counters_.commit_time.add(now - request->queued_at_);
+      request->done({});
     }
   }
-  counters_.commits.fetch_add(group_entries_.size(), std::memory_order_relaxed);
-  counters_.group_commits.fetch_add(1, std::memory_order_relaxed);
-  counters_.last_position.store(parts_.entries.last(), std::memory_order_relaxed);
-  counters_.written_bytes.add(group_bytes_.size());
-  counters_.flush_time.add(clock_.steady() - began);
-  counters_.journal_bytes.store(parts_.entries.bytes_used_at_most(), std::memory_order_relaxed);
+  counters_.lag_batches.store(parts_.copies.lag(), std::memory_order_relaxed);
 }
 
-void journal_writer::answer_group() {
+void journal_writer::answer_refused() {
   const auto now = clock_.steady();
-  for (auto& each : group_) {
+  for (auto& each : refused_) {
     counters_.commit_time.add(now - each.request->queued_at_);
-    each.request->done(std::move(each.outcome));
+    each.request->done(std::move(each.why));
   }
-  if (group_bytes_.capacity() > 2 * options_.commit_bytes_max) {
-    group_bytes_ = {};  // a lone large commit does not keep its memory
-  }
+  refused_.clear();
 }
 
 void journal_writer::freeze_if_due(bool overlay_is_full) {
@@ -282,26 +317,26 @@ void journal_writer::freeze_if_due(bool overlay_is_full) {
     return;
   }
   checkpoint_progress progress;
-  progress.applied = parts_.entries.last();
-  progress.tails = parts_.log.take_changed_tails();
+  progress.tails = parts_.copies.take_applied();
   checkpoint_writer_.start(parts_.recent.freeze(std::move(progress)));
   active_empty_ = true;
 }
 
-// The entry at `applied` stays: it proves at start that journal and checkpoint belong together.
-journal_trim journal_writer::next_trim(std::size_t appended) const {
-  journal_trim trim;
-  trim.before = applied_.load(std::memory_order_acquire);
-  trim.entries_max = std::max(trim_beside_append_min, appended * trim_per_append);
-  return trim;
+void journal_writer::take_reached() {
+  std::vector<partition_tail> reached;
+  {
+    const std::lock_guard lock{reached_mutex_};
+    reached.swap(reached_);
+  }
+  for (const auto& each : reached) {
+    parts_.copies.checkpointed(each);
+    // With it, or before it, the entries below are deleted: so the journal knows what it lacks.
+    group_.put_state(each.partition, parts_.copies.at(each.partition).state());
+  }
+  counters_.lag_batches.store(parts_.copies.lag(), std::memory_order_relaxed);
 }
 
 duration journal_writer::idle_work() {
-  const auto applied = applied_.load(std::memory_order_acquire);
-  if (applied != index_trimmed_) {
-    parts_.log.trim(applied);
-    index_trimmed_ = applied;
-  }
   const auto now = clock_.steady();
   auto sleep = sleep_max;
   // Short of room, the level that `refusal` tells falls as the checkpoint and trimming proceed.
@@ -315,7 +350,7 @@ duration journal_writer::idle_work() {
     const auto due = active_since_ + std::chrono::milliseconds{options_.checkpoint_interval_ms};
     sleep = std::min(sleep, std::max<duration>(due - now, std::chrono::milliseconds{1}));
   }
-  if (parts_.entries.first() >= std::min(applied, parts_.entries.last())) {
+  if (!parts_.copies.may_forget() && !group_.has_more()) {
     return sleep;
   }
   const auto due = std::max(busy_at_ + quiet_time, trim_failed_at_ + trim_retry_interval);
@@ -327,11 +362,14 @@ duration journal_writer::idle_work() {
 }
 
 void journal_writer::trim(std::size_t entries_max) {
-  const auto before = applied_.load(std::memory_order_acquire);
-  if (parts_.entries.first() >= std::min(before, parts_.entries.last())) {
+  if (group_.erasures() < entries_max) {
+    parts_.copies.forget(entries_max - group_.erasures(),
+                         [this](std::uint64_t position) { group_.erase(position); });
+  }
+  if (!group_.has_more()) {
     return;
   }
-  if (auto trimmed = parts_.entries.append({}, {before, entries_max}); !trimmed) {
+  if (auto trimmed = group_.flush(); !trimmed) {
     if (trimmed.error().code() != errc::out_of_space) {
       storage_lost(trimmed.error().text());
     }

@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: MIT
 // Journal writer: the thread that makes commits durable, in groups.
 //
-// Everything that queued while the last group was being flushed goes into the next one. A group is
-// chained, written and flushed, then applied to the overlay, then answered. The thread also decides
-// when the overlay is frozen, and trims the journal behind the checkpoint.
+// Everything that queued while the last group was being flushed goes into the next one. Each
+// request becomes an entry of its partition; once the group is on the disk the partitions' copies
+// are told so, and what they say is committed is applied to the overlay and answered. The thread
+// also decides when the overlay is frozen, and trims the journal behind the checkpoint.
 #pragma once
 
 #include <atomic>
@@ -14,11 +15,11 @@
 #include "meter.h"
 #include "millrace/runtime/clock.h"
 #include "millrace/runtime/storage.h"
-#include "partition/partition_log.h"
 #include "storage/checkpoint_writer.h"
 #include "storage/commit_queue.h"
-#include "storage/journal.h"
+#include "storage/group_appender.h"
 #include "storage/overlay.h"
+#include "storage/replica_table.h"
 #include "storage/row_prover.h"
 #include "storage/space_quota.h"
 
@@ -30,7 +31,7 @@ struct journal_counters {
   std::atomic<std::uint64_t> group_commits{0};
   std::atomic<std::uint64_t> backlog_bytes{0};
   std::atomic<std::uint64_t> journal_bytes{0};  // as the quota measures it
-  std::atomic<std::uint64_t> last_position{0};
+  std::atomic<std::uint64_t> lag_batches{0};    // committed, in no checkpoint
   detail::meter_count written_bytes;
   detail::meter_histogram commit_time;
   detail::meter_histogram flush_time;
@@ -39,7 +40,7 @@ struct journal_counters {
 /// The parts a journal writer works on. Ownership: they outlive it.
 struct journal_writer_parts {
   journal& entries;
-  partition_log& log;
+  replica_table& copies;
   overlay& recent;
   checkpoint& rows;
   row_prover& proof;
@@ -48,8 +49,7 @@ struct journal_writer_parts {
 /// Threading: `commit`, `saturated`, `counters`, `used_permille` and `stop` from any thread.
 class journal_writer {
 public:
-  journal_writer(const journal_writer_parts& parts, const storage_options& options,
-                 std::uint64_t applied);
+  journal_writer(const journal_writer_parts& parts, const storage_options& options);
   journal_writer(const journal_writer&) = delete;
   journal_writer& operator=(const journal_writer&) = delete;
   ~journal_writer() { stop(); }
@@ -62,8 +62,6 @@ public:
   [[nodiscard]] std::optional<error> refusal() const;
   [[nodiscard]] std::uint64_t used_permille() const noexcept { return quota_.used_permille(); }
   [[nodiscard]] const journal_counters& counters() const noexcept { return counters_; }
-  /// Batches of the journal that the checkpoint has not.
-  [[nodiscard]] std::uint64_t lag_batches() const noexcept;
   [[nodiscard]] const checkpoint_counters& checkpoint_figures() const noexcept {
     return checkpoint_writer_.counters();
   }
@@ -77,10 +75,10 @@ public:
   void stop();
 
 private:
-  // A request that is on its way, and what it will be told.
-  struct answer {
+  // A request that is refused, and why.
+  struct refused {
     commit_request* request;
-    result<void> outcome;
+    error why;
   };
 
   // What `between_groups` waits for.
@@ -97,15 +95,20 @@ private:
   void gather_group();
   // What keeps a request from being written, if anything does.
   result<void> admit(const commit_request& request);
-  void append_group();
-  void answer_group();
+  void append(commit_request& request);
+  result<void> flush_group();
+  void withdraw_group();
+  // Tells the copies what is on the disk; what they have committed is applied and answered.
+  void commit_group();
+  void answer_refused();
   void refuse_pending();
   void freeze_if_due(bool overlay_is_full);
+  // Notes what the checkpoint has reached.
+  void take_reached();
   // Trims a little, if that is due; returns how long the thread may sleep.
   duration idle_work();
-  // Deletes from the journal's front in a transaction of its own.
+  // Deletes from the journal, in a transaction of its own, what partitions no longer need.
   void trim(std::size_t entries_max);
-  [[nodiscard]] journal_trim next_trim(std::size_t appended) const;
 
   journal_writer_parts parts_;
   const storage_options options_;
@@ -115,15 +118,20 @@ private:
   commit_queue queue_;
   std::atomic<bool> stopping_{false};
   std::atomic<bool> overlay_full_{false};
-  std::atomic<std::uint64_t> applied_;  // the checkpoint has the journal up to here
+  std::mutex reached_mutex_;
+  std::vector<partition_tail> reached_;  // by the checkpoint, and not yet noted
 
   // The journal thread's own.
   commit_list pending_;
-  std::vector<answer> group_;
-  std::string group_bytes_;
-  std::vector<std::size_t> group_ends_;
-  std::vector<std::string_view> group_entries_;
-  std::uint64_t index_trimmed_;
+  group_appender group_;
+  std::vector<partition_id> touched_;  // by the group
+  struct appended {
+    std::uint64_t group_begin = 0;  // the first entry of the group; 0: none
+    commit_list waiting;            // for their entries to be committed
+  };
+  std::vector<appended> appended_;  // by partition
+  std::vector<refused> refused_;    // of the group
+  replica_effects effects_;
   steady_time active_since_{};  // when the first row entered the active generation
   steady_time busy_at_{};       // the last group commit
   steady_time trim_failed_at_{};

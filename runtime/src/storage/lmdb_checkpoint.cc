@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: MIT
-// Tables: `rows` (u16 partition, big endian, then the row key) and `meta` ("applied" -> u64
-// position; "tail" and u16 partition, big endian -> epoch, seq, digest; "rows" and u16 partition,
-// big endian -> count and sum of a `row_digest`, absent for no rows). Every value starts with its
-// checksum, which covers the stored key too; a row's is what its partition's digest adds up.
+// Tables: `rows` (u16 partition, big endian, then the row key) and `meta` ("tail" and u16
+// partition, big endian -> epoch, seq, digest; "rows" and u16 partition, big endian -> count and
+// sum of a `row_digest`, absent for no rows; from before version 3, "applied" -> u64 position in
+// the journal). Every value starts with its checksum, which covers the stored key too; a row's is
+// what its partition's digest adds up.
 #include <xxhash.h>
 
 #include <array>
@@ -256,7 +257,7 @@ private:
   MDB_dbi rows_ = 0;
   MDB_dbi meta_ = 0;
   lmdb_tree row_tree_;  // as it was opened
-  std::uint64_t applied_ = 0;
+  std::optional<std::uint64_t> position_;
   std::map<partition_id, log_tail> tails_;
   digest_table digests_;
 };
@@ -318,7 +319,7 @@ result<void> lmdb_checkpoint::read_meta() {
 
 result<checkpoint_progress> lmdb_checkpoint::progress() const {
   checkpoint_progress progress;
-  progress.applied = applied_;
+  progress.position = position_;
   for (const auto& [partition, tail] : tails_) {
     progress.tails.push_back({partition, tail});
   }
@@ -328,7 +329,7 @@ result<checkpoint_progress> lmdb_checkpoint::progress() const {
 // False when it is none of ours.
 bool lmdb_checkpoint::take_meta(std::string_view key, std::string_view value) {
   if (key == applied_key && value.size() == 8) {
-    applied_ = load_little<std::uint64_t>(value.data());
+    position_ = load_little<std::uint64_t>(value.data());
     return true;
   }
   if (key.size() != 6) {
@@ -431,8 +432,7 @@ result<void> lmdb_checkpoint::adopt() {
 
 int lmdb_checkpoint::write_progress(MDB_cursor* meta, const checkpoint_progress& progress) {
   std::string value;
-  append_little(value, progress.applied);
-  int rc = put_meta(meta, applied_key, value);
+  int rc = MDB_SUCCESS;
   for (const auto& [partition, tail] : progress.tails) {
     if (rc != MDB_SUCCESS) {
       break;
@@ -520,7 +520,6 @@ result<void> lmdb_checkpoint::write_in_transaction(std::span<const checkpoint_ch
     digests_.at(index) = value;
   }
   if (progress != nullptr) {
-    applied_ = progress->applied;
     for (const auto& [changed, tail] : progress->tails) {
       tails_[changed] = tail;
     }

@@ -1,4 +1,6 @@
 // SPDX-License-Identifier: MIT
+// One table: the states of partitions (u64 0, u16 partition) and behind them the entries (u64
+// position, from 1), all numbers big endian.
 #include <atomic>
 #include <cerrno>
 
@@ -11,7 +13,11 @@
 namespace millrace::runtime {
 namespace {
 
-using position_key = std::array<char, 8>;
+constexpr std::size_t position_bytes = 8;
+constexpr std::size_t state_key_bytes = position_bytes + 2;
+
+using position_key = std::array<char, position_bytes>;
+using state_key = std::array<char, state_key_bytes>;
 
 position_key key_of(std::uint64_t position) {
   position_key key;
@@ -19,8 +25,22 @@ position_key key_of(std::uint64_t position) {
   return key;
 }
 
-MDB_val val_of(const position_key& key) {
+state_key key_of(partition_id partition) {
+  state_key key{};
+  store_big(key.data() + position_bytes, static_cast<std::uint16_t>(partition));
+  return key;
+}
+
+template <std::size_t Bytes>
+MDB_val val_of(const std::array<char, Bytes>& key) {
   return to_val({key.data(), key.size()});
+}
+
+// 0 for what is no entry's key.
+std::uint64_t position_in(const MDB_val& key) {
+  return key.mv_size == position_bytes
+             ? load_big<std::uint64_t>(static_cast<const char*>(key.mv_data))
+             : 0;
 }
 
 class lmdb_journal final : public journal {
@@ -28,15 +48,17 @@ public:
   explicit lmdb_journal(std::unique_ptr<lmdb_env> env, MDB_dbi dbi)
       : env_(std::move(env)), dbi_(dbi) {}
 
-  result<void> find_ends();
+  result<void> find_last();
 
-  [[nodiscard]] std::uint64_t first() const noexcept override { return first_; }
   [[nodiscard]] std::uint64_t last() const noexcept override { return last_; }
 
-  result<void> append(std::span<const std::string_view> entries, const journal_trim& trim) override;
+  result<void> write(const journal_write& changes) override;
   result<void> scan(
-      std::uint64_t from,
       const std::function<result<void>(std::uint64_t, std::string_view)>& visit) const override;
+  result<void> read(std::uint64_t position,
+                    const std::function<result<void>(std::string_view)>& visit) const override;
+  result<void> scan_states(
+      const std::function<result<void>(partition_id, std::string_view)>& visit) const override;
 
   [[nodiscard]] result<std::uint64_t> bytes_used() const override { return env_->bytes_used(); }
   [[nodiscard]] std::uint64_t bytes_used_at_most() const noexcept override {
@@ -50,97 +72,111 @@ public:
   }
 
 private:
-  result<void> append_in_transaction(std::span<const std::string_view> entries,
-                                     const journal_trim& trim);
-  // Deletes up to the position it returns.
-  result<std::uint64_t> delete_front(MDB_cursor* cursor, const journal_trim& trim);
+  struct reading {
+    lmdb_txn txn;
+    lmdb_cursor cursor;  // closed before the transaction
+  };
+  [[nodiscard]] result<reading> begin_reading() const;
+  result<void> write_in_transaction(const journal_write& changes);
+  result<void> erase(MDB_cursor* cursor, std::span<const std::uint64_t> positions);
 
   std::unique_ptr<lmdb_env> env_;
   MDB_dbi dbi_;
-  std::uint64_t first_ = 1;
   std::uint64_t last_ = 0;
 };
 
-result<void> lmdb_journal::find_ends() {
-  const lmdb_section section{*env_};
+result<lmdb_journal::reading> lmdb_journal::begin_reading() const {
   auto txn = env_->begin_read();
   if (!txn) {
     return txn.error();
   }
-  MDB_cursor* raw = nullptr;
-  if (const int rc = mdb_cursor_open(txn->get(), dbi_, &raw); rc != MDB_SUCCESS) {
+  MDB_cursor* cursor = nullptr;
+  if (const int rc = mdb_cursor_open(txn->get(), dbi_, &cursor); rc != MDB_SUCCESS) {
     return env_->failure(rc, "cannot read");
   }
-  const lmdb_cursor cursor{raw};
+  return reading{std::move(*txn), lmdb_cursor{cursor}};
+}
+
+result<void> lmdb_journal::find_last() {
+  const lmdb_section section{*env_};
+  auto open = begin_reading();
+  if (!open) {
+    return open.error();
+  }
   MDB_val key;
   MDB_val data;
-  int rc = mdb_cursor_get(raw, &key, &data, MDB_FIRST);
+  const int rc = mdb_cursor_get(open->cursor.get(), &key, &data, MDB_LAST);
   if (rc == MDB_NOTFOUND) {
     return {};
   }
-  if (rc == MDB_SUCCESS && key.mv_size == sizeof first_) {
-    first_ = load_big<std::uint64_t>(static_cast<const char*>(key.mv_data));
-    rc = mdb_cursor_get(raw, &key, &data, MDB_LAST);
-    if (rc == MDB_SUCCESS && key.mv_size == sizeof last_) {
-      last_ = load_big<std::uint64_t>(static_cast<const char*>(key.mv_data));
-    }
+  if (rc != MDB_SUCCESS) {
+    return env_->failure(rc, "cannot read");
   }
-  if (rc != MDB_SUCCESS || last_ < first_ || first_ == 0) {
-    return env_->failure(rc == MDB_SUCCESS ? MDB_CORRUPTED : rc, "cannot read");
-  }
+  last_ = position_in(key);
   return {};
 }
 
-result<std::uint64_t> lmdb_journal::delete_front(MDB_cursor* cursor, const journal_trim& trim) {
-  auto first = first_;
-  const auto end = std::min<std::uint64_t>(trim.before, last_);  // the newest entry stays
-  for (std::size_t count = 0; first < end && count < trim.entries_max; ++count) {
+// Entries that go lie beside each other as a rule, so after each the next one is looked at first.
+result<void> lmdb_journal::erase(MDB_cursor* cursor, std::span<const std::uint64_t> positions) {
+  bool is_placed = false;
+  for (const auto position : positions) {
     MDB_val key;
     MDB_val data;
-    int rc = mdb_cursor_get(cursor, &key, &data, MDB_FIRST);
+    int rc = is_placed ? mdb_cursor_get(cursor, &key, &data, MDB_NEXT) : MDB_NOTFOUND;
+    if (rc != MDB_SUCCESS || position_in(key) != position) {
+      const auto wanted = key_of(position);
+      key = val_of(wanted);
+      rc = mdb_cursor_get(cursor, &key, &data, MDB_SET_KEY);
+    }
     if (rc == MDB_SUCCESS) {
       rc = mdb_cursor_del(cursor, 0);
+      is_placed = true;
     }
     if (rc != MDB_SUCCESS) {
       return env_->failure(rc, "cannot trim");
     }
-    ++first;
   }
-  return first;
+  return {};
 }
 
-result<void> lmdb_journal::append(std::span<const std::string_view> entries,
-                                  const journal_trim& trim) {
+result<void> lmdb_journal::write(const journal_write& changes) {
   const lmdb_section section{*env_};
-  auto appended = append_in_transaction(entries, trim);
-  if (!appended) {
+  auto written = write_in_transaction(changes);
+  if (!written) {
     env_->give_back_unused();
   }
-  return appended;
+  return written;
 }
 
-result<void> lmdb_journal::append_in_transaction(std::span<const std::string_view> entries,
-                                                 const journal_trim& trim) {
+result<void> lmdb_journal::write_in_transaction(const journal_write& changes) {
   auto txn = env_->begin_write();
   if (!txn) {
     return txn.error();
   }
   MDB_cursor* cursor = nullptr;  // closed by LMDB with its write transaction
-  if (const int rc = mdb_cursor_open(txn->get(), dbi_, &cursor); rc != MDB_SUCCESS) {
+  int rc = mdb_cursor_open(txn->get(), dbi_, &cursor);
+  if (rc != MDB_SUCCESS) {
     return env_->failure(rc, "cannot write to");
   }
-  auto first = delete_front(cursor, trim);
-  if (!first) {
-    return first.error();
+  if (auto erased = erase(cursor, changes.erased); !erased) {
+    return erased;
+  }
+  std::size_t bytes = 0;
+  for (const auto& each : changes.states) {
+    const auto key = key_of(each.partition);
+    auto key_val = val_of(key);
+    auto data = to_val(each.bytes);
+    if (rc = mdb_cursor_put(cursor, &key_val, &data, 0); rc != MDB_SUCCESS) {
+      return env_->failure(rc, "cannot write to");
+    }
+    bytes += each.bytes.size();
   }
   auto position = last_;
-  std::size_t bytes = 0;
-  for (const auto entry : entries) {
+  for (const auto entry : changes.entries) {
     const auto key = key_of(++position);
     auto key_val = val_of(key);
     auto data = to_val(entry);
-    const int rc = mdb_cursor_put(cursor, &key_val, &data, MDB_APPEND);
-    if (rc != MDB_SUCCESS) {
+    if (rc = mdb_cursor_put(cursor, &key_val, &data, MDB_APPEND); rc != MDB_SUCCESS) {
       return env_->failure(rc, "cannot append to");
     }
     bytes += entry.size();
@@ -148,45 +184,73 @@ result<void> lmdb_journal::append_in_transaction(std::span<const std::string_vie
   if (auto done = env_->commit(std::move(*txn), bytes); !done) {
     return done.error();
   }
-  first_ = *first;
   last_ = position;
   return {};
 }
 
 result<void> lmdb_journal::scan(
-    std::uint64_t from,
     const std::function<result<void>(std::uint64_t, std::string_view)>& visit) const {
   const lmdb_section section{*env_};
-  auto txn = env_->begin_read();
-  if (!txn) {
-    return txn.error();
+  auto open = begin_reading();
+  if (!open) {
+    return open.error();
   }
-  MDB_cursor* raw = nullptr;
-  if (const int rc = mdb_cursor_open(txn->get(), dbi_, &raw); rc != MDB_SUCCESS) {
-    return env_->failure(rc, "cannot read");
-  }
-  const lmdb_cursor cursor{raw};
-  auto expected = std::max(from, first_);
-  const auto start = key_of(expected);
+  const auto start = key_of(1);
   auto key = val_of(start);
   MDB_val data;
-  int rc = mdb_cursor_get(raw, &key, &data, MDB_SET_RANGE);
-  for (; rc == MDB_SUCCESS; rc = mdb_cursor_get(raw, &key, &data, MDB_NEXT)) {
-    if (key.mv_size != start.size() ||
-        load_big<std::uint64_t>(static_cast<const char*>(key.mv_data)) != expected) {
-      return error{errc::storage_failed, "the journal " + env_->directory() + " lacks entry " +
-                                             std::to_string(expected) + "; " +
-                                             std::string{damage_remedy}};
+  auto* const cursor = open->cursor.get();
+  int rc = mdb_cursor_get(cursor, &key, &data, MDB_SET_RANGE);
+  for (; rc == MDB_SUCCESS; rc = mdb_cursor_get(cursor, &key, &data, MDB_NEXT)) {
+    const auto position = position_in(key);
+    if (position == 0) {
+      return env_->failure(MDB_CORRUPTED, "cannot read");
     }
-    if (auto visited = visit(expected, to_view(data)); !visited) {
+    if (auto visited = visit(position, to_view(data)); !visited) {
       return visited;
     }
-    ++expected;
   }
-  if (rc != MDB_NOTFOUND) {
-    return env_->failure(rc, "cannot read");
+  return rc == MDB_NOTFOUND ? result<void>{} : env_->failure(rc, "cannot read");
+}
+
+result<void> lmdb_journal::read(std::uint64_t position,
+                                const std::function<result<void>(std::string_view)>& visit) const {
+  const lmdb_section section{*env_};
+  auto open = begin_reading();
+  if (!open) {
+    return open.error();
   }
-  return {};
+  const auto wanted = key_of(position);
+  auto key = val_of(wanted);
+  MDB_val data;
+  if (const int rc = mdb_cursor_get(open->cursor.get(), &key, &data, MDB_SET_KEY);
+      rc != MDB_SUCCESS) {
+    return env_->failure(rc, "cannot read entry " + std::to_string(position) + " of");
+  }
+  return visit(to_view(data));
+}
+
+result<void> lmdb_journal::scan_states(
+    const std::function<result<void>(partition_id, std::string_view)>& visit) const {
+  const lmdb_section section{*env_};
+  auto open = begin_reading();
+  if (!open) {
+    return open.error();
+  }
+  MDB_val key;
+  MDB_val data;
+  auto* const cursor = open->cursor.get();
+  int rc = mdb_cursor_get(cursor, &key, &data, MDB_FIRST);
+  for (; rc == MDB_SUCCESS; rc = mdb_cursor_get(cursor, &key, &data, MDB_NEXT)) {
+    if (key.mv_size != state_key_bytes) {
+      return {};
+    }
+    const auto number =
+        load_big<std::uint16_t>(static_cast<const char*>(key.mv_data) + position_bytes);
+    if (auto visited = visit(partition_id{number}, to_view(data)); !visited) {
+      return visited;
+    }
+  }
+  return rc == MDB_NOTFOUND ? result<void>{} : env_->failure(rc, "cannot read");
 }
 
 }  // namespace
@@ -212,7 +276,7 @@ result<std::unique_ptr<journal>> open_lmdb_journal(const lmdb_options& options) 
     return dbi.error();
   }
   auto opened = std::make_unique<lmdb_journal>(std::move(*env), *dbi);
-  if (auto found = opened->find_ends(); !found) {
+  if (auto found = opened->find_last(); !found) {
     return found.error();
   }
   return std::unique_ptr<journal>{std::move(opened)};

@@ -47,7 +47,6 @@ class memory_checkpoint final : public checkpoint {
 public:
   [[nodiscard]] result<checkpoint_progress> progress() const override {
     checkpoint_progress progress;
-    progress.applied = applied_;
     for (const auto& [partition, tail] : tails_) {
       progress.tails.push_back({partition, tail});
     }
@@ -77,7 +76,6 @@ public:
       }
     }
     if (progress != nullptr) {
-      applied_ = progress->applied;
       for (const auto& [partition, tail] : progress->tails) {
         tails_[partition] = tail;
       }
@@ -94,7 +92,6 @@ public:
 
 private:
   memory_rows rows_;
-  std::uint64_t applied_ = 0;
   std::map<partition_id, log_tail> tails_;
   std::atomic<std::uint64_t> bytes_{0};
 };

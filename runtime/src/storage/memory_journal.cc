@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: MIT
-#include <algorithm>
 #include <atomic>
-#include <deque>
+#include <map>
 
 #include "storage/journal.h"
 
@@ -10,31 +9,48 @@ namespace {
 
 class memory_journal final : public journal {
 public:
-  [[nodiscard]] std::uint64_t first() const noexcept override {
-    return last_ + 1 - entries_.size();
-  }
   [[nodiscard]] std::uint64_t last() const noexcept override { return last_; }
 
-  result<void> append(std::span<const std::string_view> entries,
-                      const journal_trim& trim) override {
-    const auto end = std::min<std::uint64_t>(trim.before, last_);
-    for (std::size_t count = 0; first() < end && count < trim.entries_max; ++count) {
-      bytes_ -= entries_.front().size();
-      entries_.pop_front();
+  result<void> write(const journal_write& changes) override {
+    for (const auto position : changes.erased) {
+      const auto found = entries_.find(position);
+      MILLRACE_ASSERT(found != entries_.end());
+      bytes_ -= found->second.size();
+      entries_.erase(found);
     }
-    for (const auto entry : entries) {
-      entries_.emplace_back(entry);
+    for (const auto entry : changes.entries) {
+      entries_.emplace_hint(entries_.end(), ++last_, entry);
       bytes_ += entry.size();
-      ++last_;
+    }
+    for (const auto& each : changes.states) {
+      states_[each.partition] = each.bytes;
     }
     return {};
   }
 
   result<void> scan(
-      std::uint64_t from,
       const std::function<result<void>(std::uint64_t, std::string_view)>& visit) const override {
-    for (auto position = std::max(from, first()); position <= last_; ++position) {
-      if (auto visited = visit(position, entries_[position - first()]); !visited) {
+    for (const auto& [position, entry] : entries_) {
+      if (auto visited = visit(position, entry); !visited) {
+        return visited;
+      }
+    }
+    return {};
+  }
+
+  result<void> read(std::uint64_t position,
+                    const std::function<result<void>(std::string_view)>& visit) const override {
+    const auto found = entries_.find(position);
+    if (found == entries_.end()) {
+      return error{errc::storage_failed, "the journal has no entry " + std::to_string(position)};
+    }
+    return visit(found->second);
+  }
+
+  result<void> scan_states(
+      const std::function<result<void>(partition_id, std::string_view)>& visit) const override {
+    for (const auto& [partition, bytes] : states_) {
+      if (auto visited = visit(partition, bytes); !visited) {
         return visited;
       }
     }
@@ -46,7 +62,8 @@ public:
   [[nodiscard]] std::uint64_t bytes_available() const noexcept override { return UINT64_MAX; }
 
 private:
-  std::deque<std::string> entries_;
+  std::map<std::uint64_t, std::string> entries_;
+  std::map<partition_id, std::string> states_;
   std::uint64_t last_ = 0;
   std::atomic<std::uint64_t> bytes_{0};
 };

@@ -7,6 +7,7 @@
 #include "storage/files.h"
 #include "storage/journal.h"
 #include "storage/lmdb_env.h"
+#include "storage/replay.h"
 
 namespace millrace::runtime {
 namespace {
@@ -38,7 +39,7 @@ public:
     }
     directory_.emplace(std::move(*directory));
     rows_ = std::move(*rows);
-    return {};
+    return make_copies(**entries, *rows_, partition_count);
   }
 
   result<void> take(const std::vector<backup_row>& rows) {
@@ -51,10 +52,6 @@ public:
   }
 
   result<void> finish(const std::string& as) {
-    const checkpoint_progress nothing_applied;
-    if (auto written = rows_->write({}, &nothing_applied); !written) {
-      return written;
-    }
     if (auto finished = directory_->finish(); !finished) {
       return finished;
     }

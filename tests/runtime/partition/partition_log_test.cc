@@ -3,16 +3,18 @@
 
 #include <doctest/doctest.h>
 
+#include <optional>
+
+#include "millrace/runtime/result.h"
+
 namespace millrace::runtime {
 namespace {
 
-constexpr auto p0 = partition_id{0};
 constexpr auto p1 = partition_id{1};
 
-std::string next_entry(partition_log& log, partition_id partition, std::uint64_t position,
-                       std::string_view ops) {
+std::string next_entry(partition_log& log, std::uint64_t epoch, std::string_view ops = "ops") {
   std::string out;
-  log.append(partition, 1, position, ops, out);
+  log.append(epoch, 100 + log.tail().seq + 1, ops, out);
   return out;
 }
 
@@ -22,24 +24,38 @@ journal_entry decoded(const std::string& bytes) {
   return *entry;
 }
 
+// One entry for each epoch given, in order.
+partition_log log_of(std::initializer_list<std::uint64_t> epochs) {
+  partition_log log{p1};
+  for (const auto epoch : epochs) {
+    next_entry(log, epoch);
+  }
+  return log;
+}
+
+std::optional<std::uint64_t> common(const partition_log& mine, const partition_log& theirs) {
+  return mine.common_with(theirs.lineage(), theirs.tail());
+}
+
 TEST_CASE("an entry decodes to what was encoded") {
-  partition_log log{2};
-  const auto first = next_entry(log, p1, 1, "one");
-  const auto second = next_entry(log, p1, 2, "two");
+  partition_log log{p1};
+  const auto first = next_entry(log, 1, "one");
+  const auto second = next_entry(log, 3, "two");
   const auto entry = decoded(second);
   CHECK(entry.partition == p1);
-  CHECK(entry.epoch == 1);
+  CHECK(entry.epoch == 3);
   CHECK(entry.seq == 2);
   CHECK(entry.prev_epoch == 1);
   CHECK(entry.prev_digest == decoded(first).digest);
   CHECK(entry.ops == "two");
-  CHECK(entry.tail() == log.tail_of(p1));
-  CHECK(log.tail_of(p0) == log_tail{});
+  CHECK(entry.tail() == log.tail());
+  CHECK(log.at(1) == decoded(first).tail());
+  CHECK(log.position_of(2) == 102);
 }
 
 TEST_CASE("no byte of an entry can change or be lost unnoticed") {
-  partition_log log{1};
-  const auto bytes = next_entry(log, p0, 1, "operations");
+  partition_log log{p1};
+  const auto bytes = next_entry(log, 1, "operations");
   for (std::size_t index = 0; index < bytes.size(); ++index) {
     auto altered = bytes;
     altered[index] = static_cast<char>(altered[index] ^ 4);
@@ -48,103 +64,77 @@ TEST_CASE("no byte of an entry can change or be lost unnoticed") {
   }
 }
 
-TEST_CASE("entries that could not be written leave no trace in their chains") {
-  partition_log log{2};
-  next_entry(log, p0, 1, "kept");
-  log.keep();
-  const auto before = log.tail_of(p0);
-  next_entry(log, p0, 2, "lost");
-  next_entry(log, p1, 3, "lost");
-  next_entry(log, p0, 4, "lost");
-  log.undo();
-  CHECK(log.tail_of(p0) == before);
-  CHECK(log.tail_of(p1) == log_tail{});
-  CHECK(log.positions_of(p0) == std::deque<std::uint64_t>{1});
-  CHECK(log.positions_of(p1).empty());
-  const auto tails = log.take_changed_tails();
-  REQUIRE(tails.size() == 1);
-  CHECK(tails[0].tail == before);
-  CHECK(log.take_changed_tails().empty());
-}
-
-TEST_CASE("trimming forgets the positions below") {
-  partition_log log{2};
-  next_entry(log, p0, 1, "a");
-  next_entry(log, p1, 2, "b");
-  next_entry(log, p0, 3, "c");
-  log.keep();
-  log.trim(3);
-  CHECK(log.positions_of(p0) == std::deque<std::uint64_t>{3});
-  CHECK(log.positions_of(p1).empty());
-}
-
-// Four entries, positions 1 to 4: p0, p1, p0, p0.
-struct written_log {
-  partition_log log{2};
+TEST_CASE("an entry from elsewhere fits only where its chain goes on") {
+  partition_log primary{p1};
   std::vector<std::string> bytes;
-  log_tail p0_at_3;
-  written_log() {
-    bytes.push_back(next_entry(log, p0, 1, "a"));
-    bytes.push_back(next_entry(log, p1, 2, "b"));
-    bytes.push_back(next_entry(log, p0, 3, "c"));
-    p0_at_3 = log.tail_of(p0);
-    bytes.push_back(next_entry(log, p0, 4, "d"));
-    log.keep();
+  for (const auto epoch : {1U, 1U, 2U, 2U}) {
+    bytes.push_back(next_entry(primary, epoch));
   }
-  result<void> recover(partition_log& into, std::size_t position, std::uint64_t applied) const {
-    return into.recover(decoded(bytes[position - 1]), position, applied);
+  partition_log backup{p1};
+  const auto fit = [&](std::size_t seq) { return backup.fit(decoded(bytes[seq - 1])); };
+  CHECK(fit(2) == entry_fit::missing);
+  for (std::size_t seq = 1; seq <= 4; ++seq) {
+    REQUIRE(fit(seq) == entry_fit::next);
+    backup.take(decoded(bytes[seq - 1]), seq);
   }
-};
-
-TEST_CASE("recovery from the whole journal restores the tails") {
-  const written_log written;
-  partition_log log{2};
-  for (std::size_t position = 1; position <= 4; ++position) {
-    REQUIRE(written.recover(log, position, 0));
-  }
-  REQUIRE(log.finish_recovery());
-  CHECK(log.tail_of(p0) == written.log.tail_of(p0));
-  CHECK(log.tail_of(p1) == written.log.tail_of(p1));
-  CHECK(log.positions_of(p0) == written.log.positions_of(p0));
+  CHECK(backup.tail() == primary.tail());
+  CHECK(fit(2) == entry_fit::known);
+  backup.cut_above(2);
+  CHECK(backup.tail() == primary.at(2));
+  const auto other = next_entry(backup, 1, "of another primary");
+  CHECK(fit(3) == entry_fit::conflict);
+  CHECK(fit(4) == entry_fit::missing);
+  CHECK(primary.fit(decoded(other)) == entry_fit::conflict);
+  backup.forget_through(3);
+  CHECK(fit(1) == entry_fit::unknown);
+  auto older = decoded(bytes[3]);
+  older.epoch = 0;
+  older.prev_epoch = backup.tail().epoch;
+  older.prev_digest = backup.tail().digest;
+  CHECK(backup.fit(older) == entry_fit::missing);
 }
 
-TEST_CASE("recovery goes on from the checkpoint's tails when the journal is trimmed") {
-  const written_log written;
-  partition_log log{2};
-  REQUIRE(log.restore_tail({p0, written.p0_at_3}));
-  REQUIRE(log.restore_tail({p1, written.log.tail_of(p1)}));
-  REQUIRE(written.recover(log, 3, 3));
-  REQUIRE(written.recover(log, 4, 3));
-  REQUIRE(log.finish_recovery());
-  CHECK(log.tail_of(p0) == written.log.tail_of(p0));
+TEST_CASE("what was cut or forgotten leaves no trace") {
+  auto log = log_of({1, 1, 2, 3, 3});
+  const auto second = log.at(2);
+  const auto tail = log.tail();
+  log.forget_through(2);
+  CHECK(log.base() == second);
+  CHECK(log.tail() == tail);
+  CHECK(log.at(2) == second);
+  CHECK(log.position_of(3) == 103);
+  log.cut_above(3);
+  CHECK(log.tail().epoch == 2);
+  CHECK(log.lineage().size() == 2);
+  log.cut_above(2);
+  CHECK(log.empty());
+  CHECK(log.tail() == second);
+  CHECK(log.lineage().size() == 1);
+  next_entry(log, 4);
+  CHECK(log.at(3).epoch == 4);
+  log.forget_through(3);
+  CHECK(log.base() == log.tail());
 }
 
-TEST_CASE("recovery refuses a lost, doubled or foreign entry") {
-  const written_log written;
-  partition_log lost{2};
-  REQUIRE(written.recover(lost, 1, 0));
-  CHECK_FALSE(written.recover(lost, 4, 0));
-  partition_log doubled{2};
-  REQUIRE(written.recover(doubled, 1, 0));
-  CHECK_FALSE(written.recover(doubled, 1, 0));
-  partition_log headless{2};
-  CHECK_FALSE(written.recover(headless, 3, 0));
-  partition_log smaller{1};
-  CHECK_FALSE(written.recover(smaller, 2, 0));
-  CHECK_FALSE(smaller.restore_tail({p1, {}}));
+TEST_CASE("two copies find the last entry that they share") {
+  CHECK(common(log_of({}), log_of({})) == 0);
+  CHECK(common(log_of({1, 1, 1}), log_of({1, 1})) == 2);
+  CHECK(common(log_of({1, 1, 2, 2}), log_of({1, 1, 1, 1})) == 2);
+  CHECK(common(log_of({1, 1, 1, 1}), log_of({1, 1, 2, 2})) == 2);
+  CHECK(common(log_of({1, 2, 4, 4}), log_of({1, 2, 3, 3, 3})) == 2);
+  CHECK(common(log_of({1, 3, 3}), log_of({2, 2})) == 0);
+  CHECK(common(log_of({1, 2, 2, 5}), log_of({1, 2, 2, 2, 4})) == 3);
 }
 
-TEST_CASE("recovery refuses a journal that contradicts the checkpoint") {
-  const written_log written;
-  partition_log other{2};
-  auto tail = written.p0_at_3;
-  tail.digest ^= 1;
-  REQUIRE(other.restore_tail({p0, tail}));
-  CHECK_FALSE(written.recover(other, 3, 3));
-  partition_log behind{2};
-  REQUIRE(behind.restore_tail({p0, written.p0_at_3}));
-  REQUIRE(written.recover(behind, 1, 3));
-  CHECK_FALSE(behind.finish_recovery());
+TEST_CASE("what was forgotten cannot be compared") {
+  auto trimmed = log_of({1, 1, 2, 2});
+  trimmed.forget_through(3);
+  CHECK(common(trimmed, log_of({1, 1, 2})) == 3);
+  CHECK(common(trimmed, log_of({1, 1})) == std::nullopt);
+  CHECK(common(trimmed, log_of({1, 1, 1})) == std::nullopt);
+  const partition_log restarted{p1, trimmed.base()};
+  CHECK(common(restarted, trimmed) == 3);
+  CHECK(common(trimmed, restarted) == 3);
 }
 
 }  // namespace

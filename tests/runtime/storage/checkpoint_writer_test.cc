@@ -52,7 +52,7 @@ private:
   std::unique_ptr<checkpoint> inner_ = make_memory_checkpoint();
 };
 
-// Writes one generation of `rows` rows and returns the position that was announced.
+// Writes one generation of `rows` rows and returns the number that was announced.
 std::uint64_t write_generation(recording_checkpoint& into, std::size_t rows) {
   overlay recent{1};
   for (std::size_t index = 0; index < rows; ++index) {
@@ -60,18 +60,20 @@ std::uint64_t write_generation(recording_checkpoint& into, std::size_t rows) {
   }
   std::promise<std::uint64_t> announced;
   checkpoint_writer writer{into, recent, [] { return true; },
-                           [&](std::uint64_t position) { announced.set_value(position); }};
-  writer.start(recent.freeze({77, {{p0, {1, 2, 3}}}}));
-  const auto position = announced.get_future().get();
+                           [&](const std::vector<partition_tail>& reached) {
+                             announced.set_value(reached.front().tail.seq);
+                           }};
+  writer.start(recent.freeze({{{p0, {1, 77, 3}}}, std::nullopt}));
+  const auto seq = announced.get_future().get();
   CHECK_FALSE(recent.has_frozen());
   writer.stop();
   CHECK(writer.counters().rows == rows);
-  return position;
+  return seq;
 }
 
 // Goal: after a crash between two transactions of one generation, the journal is replayed from
-// before all of it. Method: only the last transaction may move the applied position.
-TEST_CASE("a generation of several transactions moves the applied position with the last one") {
+// before all of it. Method: only the last transaction may move the tail.
+TEST_CASE("a generation of several transactions moves the tail with the last one") {
   recording_checkpoint rows{SIZE_MAX};
   CHECK(write_generation(rows, 150'000) == 77);
   REQUIRE(rows.written.size() == 3);
@@ -81,10 +83,10 @@ TEST_CASE("a generation of several transactions moves the applied position with 
     total += rows.written[index].rows;
   }
   CHECK(total == 150'000);
-  CHECK(rows.progress()->applied == 77);
+  CHECK(rows.progress()->tails.front().tail.seq == 77);
 }
 
-TEST_CASE("a generation without rows still moves the applied position") {
+TEST_CASE("a generation without rows still moves the tail") {
   recording_checkpoint rows{SIZE_MAX};
   CHECK(write_generation(rows, 0) == 77);
   REQUIRE(rows.written.size() == 1);

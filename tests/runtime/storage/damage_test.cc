@@ -370,7 +370,7 @@ TEST_CASE("a signal that is none of storage's ends the process as before") {
 }
 
 // `format_1` was written by the build before row digests came.
-TEST_CASE("a directory of format 1 opens, and is one of format 2 from then on") {
+TEST_CASE("a directory of format 1 opens, and is one of format 3 from then on") {
   const scratch_directory scratch;
   fs::copy(std::string{MILLRACE_SOURCE_DIRECTORY} + "/tests/runtime/storage/format_1",
            scratch.data(), fs::copy_options::recursive);
@@ -391,7 +391,7 @@ TEST_CASE("a directory of format 1 opens, and is one of format 2 from then on") 
     check_rows(**store);
     REQUIRE(commit_now(**store, 0, put_row("new", "row")));
   }
-  CHECK(read_at(scratch.data() + "/FORMAT", 0, 23) == "millrace-data\nversion 2");
+  CHECK(read_at(scratch.data() + "/FORMAT", 0, 23) == "millrace-data\nversion 3");
   {
     auto store = open_storage(options);
     REQUIRE(store);
@@ -404,6 +404,42 @@ TEST_CASE("a directory of format 1 opens, and is one of format 2 from then on") 
     (void)read_now(**store, 0, "");
   });
   CHECK((WIFEXITED(end.status) && WEXITSTATUS(end.status) == storage_lost_status));
+}
+
+// `format_2` was written by the build before partitions had copies, and killed: three of its rows
+// are in the journal only.
+TEST_CASE("a directory of format 2 opens, and is one of format 3 from then on") {
+  const scratch_directory scratch;
+  fs::copy(std::string{MILLRACE_SOURCE_DIRECTORY} + "/tests/runtime/storage/format_2",
+           scratch.data(), fs::copy_options::recursive);
+  const auto options = small_options(scratch.data());
+  for (int round = 0; round < 2; ++round) {
+    auto store = open_storage(options);
+    REQUIRE_MESSAGE(store, (store ? "" : store.error().to_string()));
+    CHECK((*store)->allocation_id() == "91a60abf894b7c4c7e28edf1b46e3cbc");
+    CHECK(rows_text(read_now(**store, 2, "row-2")) ==
+          "row-2=newer than the checkpoint row-22=value 22 row-26=value 26 row-2b=newest");
+    CHECK(rows_text(read_now(**store, 3, "row-3")) ==
+          "row-3=value 3 row-31=value 31 row-35=value 35 row-39=value 39 row-3x=also newer");
+    CHECK(rows_text(read_now(**store, 1, "large")) == "large=" + std::string(5000, 'l'));
+    CHECK(read_at(scratch.data() + "/FORMAT", 0, 23) == "millrace-data\nversion 3");
+    REQUIRE(commit_now(**store, 0, put_row("new", "row")));
+  }
+}
+
+TEST_CASE("a directory of format 2 with a journal of another one is refused, not converted") {
+  const scratch_directory scratch;
+  fs::copy(std::string{MILLRACE_SOURCE_DIRECTORY} + "/tests/runtime/storage/format_2",
+           scratch.data(), fs::copy_options::recursive);
+  const scratch_directory other;
+  REQUIRE(open_storage(small_options(other.data())));
+  fs::copy(other.data() + "/journal", scratch.data() + "/journal",
+           fs::copy_options::overwrite_existing | fs::copy_options::recursive);
+  const auto refused = open_storage(small_options(scratch.data()));
+  REQUIRE_FALSE(refused);
+  CHECK(refused.error().code() == errc::storage_failed);
+  CHECK(refused.error().text().find("do not belong together") != std::string::npos);
+  CHECK(read_at(scratch.data() + "/FORMAT", 0, 23) == "millrace-data\nversion 2");
 }
 
 TEST_CASE("a damaged directory of format 1 is refused, not converted") {

@@ -15,6 +15,7 @@
 #include "folders.h"
 #include "storage/engine.h"
 #include "storage/lmdb_env.h"
+#include "storage/replay.h"
 #include "storage/storage_lost.h"
 #include "storage_fixture.h"
 
@@ -35,19 +36,24 @@ class failing_journal final : public journal {
 public:
   failing_journal(std::unique_ptr<journal> inner, std::shared_ptr<faults> planned)
       : inner_(std::move(inner)), faults_(std::move(planned)) {}
-  [[nodiscard]] std::uint64_t first() const noexcept override { return inner_->first(); }
   [[nodiscard]] std::uint64_t last() const noexcept override { return inner_->last(); }
-  result<void> append(std::span<const std::string_view> entries,
-                      const journal_trim& trim) override {
+  result<void> write(const journal_write& changes) override {
     if (const errc code = faults_->journal; code != errc{}) {
       return error{code, "planned"};
     }
-    return inner_->append(entries, trim);
+    return inner_->write(changes);
   }
   result<void> scan(
-      std::uint64_t from,
       const std::function<result<void>(std::uint64_t, std::string_view)>& visit) const override {
-    return inner_->scan(from, visit);
+    return inner_->scan(visit);
+  }
+  result<void> read(std::uint64_t position,
+                    const std::function<result<void>(std::string_view)>& visit) const override {
+    return inner_->read(position, visit);
+  }
+  result<void> scan_states(
+      const std::function<result<void>(partition_id, std::string_view)>& visit) const override {
+    return inner_->scan_states(visit);
   }
   [[nodiscard]] result<std::uint64_t> bytes_used() const override { return inner_->bytes_used(); }
   [[nodiscard]] std::uint64_t bytes_used_at_most() const noexcept override {
@@ -102,6 +108,7 @@ std::unique_ptr<storage> open_with(const std::shared_ptr<faults>& planned,
   REQUIRE(entries);
   auto rows = open_lmdb_checkpoint({directory->checkpoint_path(), options.map_bytes});
   REQUIRE(rows);
+  REQUIRE(make_copies(**entries, **rows, options.partition_count));
   REQUIRE(directory->finish());
   auto format = directory->format();
   engine_parts parts{std::move(*directory), std::move(format),
@@ -416,7 +423,7 @@ TEST_CASE(
   for (const std::size_t size : {70'000U, 3'000U}) {
     const std::vector<std::string_view> group(10, std::string_view{bytes}.substr(0, size));
     result<void> appended;
-    while ((appended = (*entries)->append(group, {}))) {
+    while ((appended = (*entries)->write({{}, group, {}}))) {
     }
     CHECK(appended.error().code() == errc::out_of_space);
   }
@@ -424,12 +431,15 @@ TEST_CASE(
   const checkpoint_change too_much{partition_id{0}, "large", large, false};
   CHECK(code_of((*rows)->write({&too_much, 1}, nullptr)) == errc::out_of_space);
   std::filesystem::remove(ballast);
-  const auto last = (*entries)->last();
-  while ((*entries)->first() < last) {
-    REQUIRE((*entries)->append({}, {last, 64}));
+  std::vector<std::uint64_t> positions;
+  for (std::uint64_t position = 1; position <= (*entries)->last(); ++position) {
+    positions.push_back(position);
+    if (positions.size() == 64 || position == (*entries)->last()) {
+      REQUIRE((*entries)->write({std::exchange(positions, {}), {}, {}}));
+    }
   }
   const std::array<std::string_view, 1> one{bytes};
-  REQUIRE((*entries)->append(one, {}));
+  REQUIRE((*entries)->write({{}, one, {}}));
   auto snapshot = (*rows)->open_snapshot();
   REQUIRE(snapshot);
   REQUIRE((*snapshot)->renew());

@@ -163,10 +163,10 @@ TEST_CASE("a directory of another format version is refused") {
   const scratch_directory scratch;
   const auto options = small_options(scratch.data());
   must_open(options);
-  std::ofstream{options.directory + "/FORMAT"} << "millrace-data\nversion 3\n";
+  std::ofstream{options.directory + "/FORMAT"} << "millrace-data\nversion 4\n";
   const auto failure = must_fail(options);
   CHECK(failure.code() == errc::failed_precondition);
-  CHECK(contains(failure.text(), "version is 3"));
+  CHECK(contains(failure.text(), "version is 4"));
   CHECK(contains(failure.text(), options.directory));
 }
 

@@ -97,6 +97,7 @@ private:
   friend class commit_queue;
   friend class journal_writer;
   commit_request* next_ = nullptr;
+  std::uint64_t seq_ = 0;  // of its entry
   steady_time queued_at_{};
 };
 
