@@ -3,12 +3,15 @@
 #include <doctest/doctest.h>
 #include <fcntl.h>
 #include <poll.h>
+#include <sys/prctl.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #include <array>
+#include <csignal>
 #include <cstring>
 #include <map>
+#include <mutex>
 
 #include "millrace/runtime/clock.h"
 #include "storage/storage_lost.h"
@@ -41,6 +44,7 @@ pid_t in_child(const std::function<void()>& body) {
   const auto pid = ::fork();
   REQUIRE(pid >= 0);
   if (pid == 0) {
+    ::prctl(PR_SET_PDEATHSIG, SIGKILL);  // also when a case fails before it has killed the child
     body();
     ::_exit(0);
   }
@@ -287,14 +291,18 @@ row_ops batch(std::uint64_t number) {
 }
 
 struct writer_state {
+  writer_state(storage& to, int answers, unsigned number, std::uint64_t from)
+      : store(to), pipe(answers), partition(number), next(from) {}
   storage& store;
   int pipe;
   unsigned partition;
   std::uint64_t next;
+  std::mutex mutex;  // the first commits are answered while others are still made
 };
 
 // Keeps 8 commits of one partition in flight for ever.
 void submit(const std::shared_ptr<writer_state>& writer) {
+  const std::lock_guard lock{writer->mutex};
   const auto number = writer->next++;
   commit_async(writer->store, writer->partition, batch(number),
                [writer, number](const result<void>& outcome) {
@@ -329,8 +337,7 @@ void write_for_ever(const storage_options& options, int pipe,
     ::_exit(1);
   }
   for (unsigned writer = 0; writer < writers; ++writer) {
-    auto state =
-        std::make_shared<writer_state>(writer_state{**opened, pipe, writer, from[writer] + 1});
+    auto state = std::make_shared<writer_state>(**opened, pipe, writer, from[writer] + 1);
     for (int inflight = 0; inflight < 8; ++inflight) {
       submit(state);
     }
