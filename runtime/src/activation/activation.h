@@ -12,8 +12,6 @@
 
 #include <atomic>
 #include <cstdint>
-#include <deque>
-#include <map>
 #include <memory>
 #include <string>
 #include <vector>
@@ -22,6 +20,8 @@
 #include "activation/durable_state.h"
 #include "activation/envelope.h"
 #include "activation/mailbox.h"
+#include "activation/output_gate.h"
+#include "activation/send_lanes.h"
 #include "millrace/runtime/silo.h"
 #include "silo/memory_budget.h"
 #include "silo/reminder_queue.h"
@@ -181,20 +181,6 @@ private:
     duration every;
     bool queued;
   };
-  // The sends to one receiver, in order; the first is on its way or waits to be tried again.
-  struct lane {
-    struct item {
-      std::uint64_t number;
-      std::uint64_t after_commit;
-    };
-    std::deque<item> items;
-    bool in_flight = false;
-    std::uint32_t failures = 0;
-    bool warned = false;  // that they wait
-    steady_time failing_since{};
-    std::uint32_t refusals = 0;  // of these, by the receiver's own fault
-    steady_time retry_at{};
-  };
 
   // activation.cc
   [[nodiscard]] resume_result drain();
@@ -213,7 +199,7 @@ private:
   void crash(const error& why);
   void break_off(const error& why);
   void retire();
-  void fail_all(envelope_list& list, const error& why);
+  void fail_all(envelope_list list, const error& why);
   void close_open() noexcept;
   [[nodiscard]] bool idle() const noexcept;
   [[nodiscard]] bool wants_to_leave() const noexcept;
@@ -271,6 +257,7 @@ private:
   // gate.cc
   void let_out(envelope* one);
   void leave(envelope* one);
+  void let_leave();
   void count_answer(const envelope& one) noexcept;
   void flush();
   void bound_changes();
@@ -304,9 +291,9 @@ private:
   void fill_lanes();
   void dispatch_durable();
   void retry_sends(steady_time& next);
-  void dispatch(const std::string& target, lane& one);
+  void dispatch(const due_send& due);
   void send_answered(envelope* one);
-  void retry_send(const std::string& target, lane& one, const error& failure);
+  void end_send(const envelope& answer);
   void queue_send(std::uint64_t number);
   void tend_dead_letter(envelope* one);
 
@@ -351,18 +338,8 @@ private:
   std::vector<named_timer> timers_;
   std::uint64_t timers_set_ = 0;
 
-  std::uint64_t submitted_ = 0;  // commits closed, of which storage has one at a time
-  std::uint64_t durable_ = 0;    // of those, the ones that have ended well
-  envelope_list closed_;         // commits that wait for storage to answer an earlier one
-  envelope_list pending_out_;    // waits for the end of this batch
-  envelope_list after_tidying_;  // waits for the next commit
-  envelope_list gated_;          // waits for its commit
-  struct outgoing {
-    std::map<std::string, lane> lanes;                               // by receiver
-    std::deque<std::pair<std::uint64_t, std::string>> after_commit;  // lanes to look at then
-    std::uint32_t failing = 0;
-  };
-  std::unique_ptr<outgoing> outgoing_;
+  output_gate gate_;
+  std::unique_ptr<send_lanes> sends_;
 };
 
 /// Whether a turn that runs keeps a call from beginning.

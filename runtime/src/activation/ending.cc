@@ -29,10 +29,10 @@ void activation::discard() noexcept {
     drop(turn);
   }
   close_open();
-  for (auto* list : {&inbox_, &waiting_, &returning_, &early_, &closed_, &pending_out_,
-                     &after_tidying_, &gated_}) {
+  for (auto* list : {&inbox_, &waiting_, &returning_, &early_}) {
     *list = {};
   }
+  gate_.clear();
   envelope_list rest;
   mailbox_.close(rest);
 }
@@ -55,7 +55,7 @@ duration activation::idle_timeout() const noexcept {
 }
 
 bool activation::idle() const noexcept {
-  const auto sends_wait = outgoing_ && !outgoing_->lanes.empty() && !home_.stopping();
+  const auto sends_wait = sends_ && !sends_->empty() && !home_.stopping();
   return running_.empty() && waiting_.empty() && returning_.empty() && inbox_.empty() &&
          open_.open_next == &open_ && !sends_wait;
 }
@@ -129,13 +129,13 @@ void activation::end_idle() {
 }
 
 void activation::finish_deactivation() {
-  if (state_.changed() && submitted_ == durable_) {
+  if (state_.changed() && !gate_.in_flight()) {
     commit_changes();
     if (phase_ == phase::gone) {
       return;
     }
   }
-  if (submitted_ != durable_ || !gated_.empty()) {
+  if (gate_.in_flight() || gate_.holds()) {
     return;  // `committed` comes back here
   }
   auto& reason = broken_ ? thread_->meter->failed
@@ -177,24 +177,24 @@ void activation::crash(const error& why) {
   }
   for (auto* turn : std::exchange(running_, {})) {
     turn->content = {};
-    turn->changed_state = turn->changed_state && turn->after_commit <= durable_;
+    turn->changed_state = turn->changed_state && turn->after_commit <= gate_.durable();
     home_.answer(turn, told_of(*turn, why));
   }
   show_busy(nullptr);
-  fail_all(pending_out_, why);
+  fail_all(gate_.take_batch(), why);
   if (phase_ == phase::loading || phase_ == phase::activating) {
     answer_waiting_with_ = why;
   }
-  if (submitted_ != durable_) {
+  if (gate_.in_flight()) {
     phase_ = phase::failing;  // what comes after must not read older rows; `committed` goes on
     return;
   }
-  fail_all(gated_, why);
+  fail_all(gate_.take_held(), why);
   retire();
 }
 
 // Answers what would have left; what is not an answer never leaves.
-void activation::fail_all(envelope_list& list, const error& why) {
+void activation::fail_all(envelope_list list, const error& why) {
   while (auto* one = list.pop()) {
     if (one->kind == envelope_kind::answer && one->caller != this) {
       one->content = {};
@@ -215,11 +215,9 @@ void activation::retire() {
   home_.returned().freed(held_bytes());
   home_.timers().disarm(*this);
   close_open();
-  if (outgoing_) {
-    for (const auto& [target, one] : outgoing_->lanes) {
-      home_.counters().sends_pending.fetch_sub(static_cast<std::int64_t>(one.items.size()),
-                                               std::memory_order_relaxed);
-    }
+  if (sends_) {
+    home_.counters().sends_pending.fetch_sub(static_cast<std::int64_t>(sends_->size()),
+                                             std::memory_order_relaxed);
   }
   object_.reset();
   envelope_list rest = std::move(early_);

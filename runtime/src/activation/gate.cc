@@ -14,11 +14,19 @@ constexpr std::size_t shared_commit_bytes_max = commit_bytes_limit / 4;
 }  // namespace
 
 void activation::let_out(envelope* one) {
-  auto& own = current_ != nullptr ? thread_->segment.out : pending_out_;
-  if (!state_.dirty() && submitted_ == durable_ && pending_out_.empty() && own.empty()) {
+  auto* segment = current_ != nullptr ? &thread_->segment.out : nullptr;
+  if (gate_.stands_open(state_.dirty()) && (segment == nullptr || segment->empty())) {
     leave(one);
+  } else if (segment != nullptr) {
+    segment->push(one);
   } else {
-    own.push(one);
+    gate_.hold(one);
+  }
+}
+
+void activation::let_leave() {
+  while (auto* one = gate_.next_to_leave()) {
+    leave(one);
   }
 }
 
@@ -73,8 +81,7 @@ void activation::flush() {
   if (phase_ == phase::gone || phase_ == phase::failing) {
     return;
   }
-  const auto in_flight = submitted_ != durable_;
-  if (in_flight && state_.dirty() && state_.change_bytes() <= shared_commit_bytes_max) {
+  if (gate_.in_flight() && state_.dirty() && state_.change_bytes() <= shared_commit_bytes_max) {
     return;  // `committed` comes back here
   }
   if (state_.dirty()) {
@@ -83,40 +90,26 @@ void activation::flush() {
       return;
     }
   }
-  if (submitted_ == durable_) {
-    while (auto* one = pending_out_.pop()) {
-      leave(one);
-    }
-  } else {
-    while (auto* one = pending_out_.pop()) {
-      one->after_commit = submitted_;
-      gated_.push(one);
-    }
-  }
-  if (state_.untidy() && submitted_ == durable_) {
+  gate_.end_batch();
+  let_leave();
+  if (state_.untidy() && !gate_.in_flight()) {
     commit_changes();
   }
 }
 
 void activation::commit_changes() {
-  auto commit = std::make_unique<commit_envelope>(*this, submitted_ + 1);
+  auto commit = std::make_unique<commit_envelope>(*this, gate_.next_commit());
   commit->partition = partition_;
   if (auto encoded = state_.encode(commit->ops); !encoded) {
     crash(encoded.error());
     return;
   }
   commit->erased_version = state_.vanished() ? state_.version() : 0;
-  ++submitted_;
-  while (auto* one = after_tidying_.pop()) {
-    one->after_commit = submitted_;
-    gated_.push(one);
-  }
-  // One commit at a time: each is a difference to the one before, and storage may refuse any.
-  if (submitted_ == durable_ + 1) {
-    submit(std::move(commit));
+  auto* const closed = commit.release();
+  if (auto* due = gate_.close(closed)) {
+    submit(std::unique_ptr<commit_envelope>{static_cast<commit_envelope*>(due)});
   } else {
-    commit->wait();
-    closed_.push(commit.release());
+    closed->wait();
   }
 }
 
@@ -135,16 +128,13 @@ void activation::committed(envelope* one) {
   const auto failure = std::move(commit.failure);
   drop(one);
   if (failure) {
-    submitted_ = durable_;
-    closed_ = {};
+    gate_.failed();
     crash(*failure);
     return;
   }
-  durable_ = seq;
-  while (!gated_.empty() && gated_.front()->after_commit <= durable_) {
-    leave(gated_.pop());
-  }
-  if (auto* next = closed_.pop()) {
+  gate_.ended_well(seq);
+  let_leave();
+  if (auto* next = gate_.next_commit_to_go()) {
     auto* const due = static_cast<commit_envelope*>(next);
     due->stop_waiting();
     submit(std::unique_ptr<commit_envelope>{due});

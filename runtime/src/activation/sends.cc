@@ -9,19 +9,6 @@ namespace millrace::runtime::detail {
 
 namespace {
 
-// A receiver that answers with its own failure gets this many tries before the call is set aside.
-constexpr std::uint32_t failures_max = 5;
-
-// Sends that wait for a receiver so long are told of, once.
-constexpr duration warn_of_failing_after = std::chrono::minutes{1};
-
-constexpr duration retry_first = std::chrono::milliseconds{10};
-constexpr duration retry_last = std::chrono::seconds{5};
-
-duration retry_delay(std::uint32_t failures) {
-  return std::min(retry_last, retry_first * (1U << std::min(failures, 16U)));
-}
-
 // What is thrown ends the turn's coroutine, see async.h.
 void check_key(const call_spec& spec) {
   if (auto valid = validate_key(spec.key); !valid) {
@@ -45,7 +32,11 @@ void activation::tell(call_spec&& spec) {
   one->content = std::move(spec.params);
   one->context = std::move(spec.context);
   // Not at once: the turn may still change state, and fail.
-  (current_ != nullptr ? thread_->segment.out : pending_out_).push(one);
+  if (current_ != nullptr) {
+    thread_->segment.out.push(one);
+  } else {
+    gate_.hold(one);
+  }
 }
 
 void activation::send(call_spec&& spec) {
@@ -73,16 +64,11 @@ void activation::send(call_spec&& spec) {
 }
 
 void activation::queue_send(std::uint64_t number) {
-  auto target = target_of(state_.outbox().at(number));
-  if (!outgoing_) {
-    outgoing_ = std::make_unique<outgoing>();
+  if (!sends_) {
+    sends_ = std::make_unique<send_lanes>();
   }
-  auto& items = outgoing_->lanes[target].items;
   thread_->meter->sends.add();
-  items.push_back({number, submitted_ + 1});
-  if (items.size() == 1) {
-    outgoing_->after_commit.emplace_back(submitted_ + 1, std::move(target));
-  }
+  sends_->add(target_of(state_.outbox().at(number)), number, gate_.next_commit());
   home_.counters().sends_pending.fetch_add(1, std::memory_order_relaxed);
 }
 
@@ -90,64 +76,42 @@ void activation::fill_lanes() {
   if (state_.outbox().empty()) {
     return;
   }
-  outgoing_ = std::make_unique<outgoing>();
+  sends_ = std::make_unique<send_lanes>();
   for (const auto& [number, what] : state_.outbox()) {
-    outgoing_->lanes[target_of(what)].items.push_back({number, 0});
+    sends_->add(target_of(what), number, 0);
     home_.counters().sends_pending.fetch_add(1, std::memory_order_relaxed);
   }
-  for (auto& [target, one] : outgoing_->lanes) {
-    dispatch(target, one);
-  }
+  dispatch_durable();
 }
 
+// While the silo stops nothing is dispatched, however long ago it was due: sends are stored, and
+// the next start goes on.
 void activation::dispatch_durable() {
-  if (!outgoing_) {
+  if (!sends_ || home_.stopping()) {
     return;
   }
-  auto& due = outgoing_->after_commit;
-  while (!due.empty() && due.front().first <= durable_) {
-    if (const auto found = outgoing_->lanes.find(due.front().second);
-        found != outgoing_->lanes.end()) {
-      dispatch(found->first, found->second);
-    }
-    due.pop_front();
+  while (const auto due = sends_->next_durable(gate_.durable(), now_)) {
+    dispatch(*due);
   }
 }
 
 void activation::retry_sends(steady_time& next) {
-  if (!outgoing_ || outgoing_->failing == 0 || home_.stopping()) {
-    return;  // while stopping nothing is dispatched, however long ago it was due
-  }
-  for (auto& [target, one] : outgoing_->lanes) {
-    dispatch(target, one);
-    if (!one.in_flight && one.failures > 0) {
-      next = std::min(next, one.retry_at);
-    }
+  if (sends_ && sends_->any_fails() && !home_.stopping()) {
+    next = std::min(
+        next, sends_->retry(gate_.durable(), now_, [this](const due_send& due) { dispatch(due); }));
   }
 }
 
-void activation::dispatch(const std::string& target, lane& one) {
-  if (home_.stopping()) {
-    return;  // they are stored; the next start goes on
-  }
-  if (one.in_flight || one.items.empty() || one.retry_at > now_) {
-    return;
-  }
-  if (one.items.front().after_commit > durable_) {
-    outgoing_->after_commit.emplace_back(one.items.front().after_commit, target);
-    return;
-  }
-  const auto number = one.items.front().number;
-  const auto& what = state_.outbox().at(number);
+void activation::dispatch(const due_send& due) {
+  const auto& what = state_.outbox().at(due.number);
   const auto* type = home_.find_type(what.type);
-  one.in_flight = true;
   auto* call = new envelope{envelope_kind::call};
   call->interface = type != nullptr ? type->interface : nullptr;
   call->key = what.key;
   call->method = what.method;
   call->content = any_message::from_flat(what.params);
-  call->send = send_mark{hash_, number};
-  call->text = target;
+  call->send = send_mark{hash_, due.number};
+  call->text = *due.target;
   call->caller = this;
   keep();
   call->made = now_;
@@ -161,70 +125,46 @@ void activation::dispatch(const std::string& target, lane& one) {
   home_.deliver(call);
 }
 
-// Sets the time of the next try, unless there is to be none.
-void activation::retry_send(const std::string& target, lane& one, const error& failure) {
-  const auto not_its_fault =
-      retry_of(failure.code()) != retry_class::never && failure.code() != errc::internal;
-  if (one.failures++ == 0) {
-    one.failing_since = now_;
-    ++outgoing_->failing;
-  }
-  const auto failing_for = now_ - one.failing_since;
-  if (not_its_fault && failing_for < home_.options().send_retry_max) {
-    one.retry_at = now_ + retry_delay(one.failures);
-    if (failing_for >= warn_of_failing_after && !std::exchange(one.warned, true)) {
-      warn("sends wait for a receiver that does not take them target=" + target +
-           " waiting=" + std::to_string(one.items.size()) + " error=" + failure.to_string());
-    }
-  } else if (!not_its_fault && ++one.refusals < failures_max) {
-    one.retry_at = now_ + retry_delay(one.failures + 4);
-  }
-}
-
 void activation::send_answered(envelope* one) {
-  const auto found = outgoing_->lanes.find(one->text);
-  if (found == outgoing_->lanes.end() || !found->second.in_flight) {
-    drop(one);
-    return;
+  using step = send_verdict::step;
+  const auto& target = one->text;
+  const auto* failure = one->failure ? &*one->failure : nullptr;
+  const auto verdict =
+      sends_->answered(target, failure, one->send->settled, now_, home_.options().send_retry_max);
+  if (verdict.warn_of > 0) {
+    warn("sends wait for a receiver that does not take them target=" + target +
+         " waiting=" + std::to_string(verdict.warn_of) + " error=" + failure->to_string());
   }
-  auto& own = found->second;
-  const auto number = one->send->number;
-  own.in_flight = false;
-  const auto failure = std::move(one->failure);
-  const auto settled = one->send->settled;  // to try again would not do it again
-  if (failure && !settled) {
-    retry_send(found->first, own, *failure);
-    if (own.retry_at > now_) {
-      need_alarm(own.retry_at);
-      drop(one);
-      return;
+  if (verdict.what == step::again) {
+    need_alarm(verdict.retry_at);
+  } else if (verdict.what != step::ignore) {
+    end_send(*one);
+    if (!home_.stopping()) {
+      if (const auto due = sends_->next_of(target, gate_.durable(), now_)) {
+        dispatch(*due);
+      }
     }
-  }
-  if (failure) {
-    warn("a send became a dead letter target=" + found->first + " error=" + failure->to_string());
-    thread_->meter->dead_letters.add();
-  }
-  outgoing_->failing -= own.failures > 0 ? 1 : 0;
-  own.failures = 0;
-  own.refusals = 0;
-  own.warned = false;
-  own.retry_at = {};
-  own.items.pop_front();
-  state_.end_send(number, failure ? failure->to_string() : std::string{});
-  home_.counters().sends_pending.fetch_sub(1, std::memory_order_relaxed);
-  if ((!failure || settled) && one->interface->placement == actor_placement::partition) {
-    // Once the outbox row is gone for good, the receiver need not remember the number.
-    auto* forget = new envelope{envelope_kind::forget};
-    forget->interface = one->interface;
-    forget->key = one->key;
-    forget->send = one->send;
-    after_tidying_.push(forget);
   }
   drop(one);
-  if (own.items.empty()) {
-    outgoing_->lanes.erase(found);
-  } else {
-    dispatch(found->first, own);
+}
+
+// It was taken, or is given up.
+void activation::end_send(const envelope& answer) {
+  const auto failure = answer.failure ? answer.failure->to_string() : std::string{};
+  if (answer.failure) {
+    warn("a send became a dead letter target=" + answer.text + " error=" + failure);
+    thread_->meter->dead_letters.add();
+  }
+  state_.end_send(answer.send->number, failure);
+  home_.counters().sends_pending.fetch_sub(1, std::memory_order_relaxed);
+  if ((!answer.failure || answer.send->settled) &&
+      answer.interface->placement == actor_placement::partition) {
+    // Once the outbox row is gone for good, the receiver need not remember the number.
+    auto* forget = new envelope{envelope_kind::forget};
+    forget->interface = answer.interface;
+    forget->key = answer.key;
+    forget->send = answer.send;
+    gate_.hold_for_next_commit(forget);
   }
 }
 

@@ -307,14 +307,14 @@ void activation::settle_segment(envelope& turn) {
     }
     undo.clear();
     if (!turn.done && !std::exchange(turn.changed_state, true)) {
-      turn.after_commit = submitted_ + 1;
+      turn.after_commit = gate_.next_commit();
       // A key is good for one execution, also if the next thing that happens is a crash.
       if (is_keyed(turn)) {
         finish_keyed(turn, error{errc::outcome_unknown, "it was not heard of again"});
       }
     }
   }
-  pending_out_.append(std::move(out));
+  gate_.hold(std::move(out));
 }
 
 // The turn has failed: what it has done since it went on has not been.
