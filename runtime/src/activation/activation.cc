@@ -139,7 +139,8 @@ activation::activation(caf::actor_config& config, silo_core& home, const actor_t
       hash_(hash),
       partition_(partition_of(type.interface->group, key_, type.interface->affinity,
                               home.rows().partition_count())),
-      state_(type.interface->type, key_, hash_) {
+      state_(type.interface->type, key_, hash_),
+      turns_(this) {
   open_.open_previous = open_.open_next = &open_;
 }
 
@@ -430,7 +431,7 @@ void activation::activated() {
   phase_ = phase::active;
   woken_ = woken_ || state_.has_duties();
   answer_wake();
-  auto early = std::move(waiting_);
+  auto early = turns_.take_waiting();
   early.append(std::move(inbox_));
   inbox_ = std::move(early);  // they arrive again, now that they may begin
 }

@@ -16,12 +16,12 @@
 #include <string>
 #include <vector>
 
-#include "activation/admission.h"
 #include "activation/durable_state.h"
 #include "activation/envelope.h"
 #include "activation/mailbox.h"
 #include "activation/output_gate.h"
 #include "activation/send_lanes.h"
+#include "activation/turn_queue.h"
 #include "millrace/runtime/silo.h"
 #include "silo/memory_budget.h"
 #include "silo/reminder_queue.h"
@@ -212,7 +212,6 @@ private:
 
   // deadlock.cc
   void look_for_deadlock(envelope& waiting);
-  [[nodiscard]] bool holds_up(const envelope& turn, const envelope& call) const noexcept;
   void chase(deadlock_search search, envelope& kept_out);
   void chase_calls_of(deadlock_search& search, const envelope& turn);
   void probed(envelope* one);
@@ -221,8 +220,6 @@ private:
   // turns.cc
   void arrive(envelope* one);
   void pump();
-  [[nodiscard]] bool may_begin_returned(const envelope& call) const noexcept;
-  [[nodiscard]] envelope* next_returned() noexcept;
   void begin(envelope* one);
   [[nodiscard]] bool take_up(envelope* one);
   [[nodiscard]] bool answered_from_memory(envelope* one);
@@ -244,9 +241,6 @@ private:
   void finish_call(envelope& turn, result<any_message> outcome);
   void finish_keyed(envelope& turn, const result<any_message>& outcome);
   void answer(envelope* one, result<any_message> outcome);
-  // Whether a call's chain comes from this actor: not, back into open scopes, or into a busy turn.
-  enum class chain : std::uint8_t { elsewhere, may_return, cycle };
-  [[nodiscard]] chain chain_of(const envelope& call) const noexcept;
 
   // reminders.cc
   [[nodiscard]] bool reminder_is_due(envelope& turn);
@@ -321,14 +315,11 @@ private:
   std::optional<error> answer_waiting_with_;  // when it has failed to begin
   std::unique_ptr<actor_base> object_;
   durable_state state_;
-  admission admission_;
+  turn_queue turns_;
   envelope* current_ = nullptr;  // the turn whose code runs
   bool changed_before_turn_ = false;
-  envelope_list inbox_;      // taken from the mailbox
-  envelope_list waiting_;    // not yet admitted
-  envelope_list returning_;  // of those, the ones whose call chain comes from here and may
-  envelope_list early_;      // came before the rows
-  std::vector<envelope*> running_;
+  envelope_list inbox_;  // taken from the mailbox
+  envelope_list early_;  // came before the rows
 
   open_link open_;  // head of the open calls and waits
   steady_time now_{};
@@ -341,16 +332,6 @@ private:
   output_gate gate_;
   std::unique_ptr<send_lanes> sends_;
 };
-
-/// Whether a turn that runs keeps a call from beginning.
-[[nodiscard]] bool keeps_out(const envelope& turn, const envelope& call) noexcept;
-
-/// Gives the call of that turn, which it still waits for, from which another comes, directly or
-/// not; null when there is none. Requires: in a turn of the activation that runs `turn`.
-[[nodiscard]] const envelope* call_towards(const envelope& turn, const envelope& call) noexcept;
-
-/// How a turn shares its activation, as the schema has it.
-[[nodiscard]] method_admission declared_admission(const envelope& turn) noexcept;
 
 /// What its caller is told of a turn that failed: not that nothing was done if something was.
 [[nodiscard]] error told_of(const envelope& turn, error why);

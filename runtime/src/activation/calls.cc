@@ -187,7 +187,7 @@ bool activation::cancelled() const noexcept {
 
 void activation::cancel_turn(envelope* one) {
   const auto* const turn = one->parent;
-  if (std::find(running_.begin(), running_.end(), turn) != running_.end() && withdrawn(*turn)) {
+  if (turns_.runs(turn) && withdrawn(*turn)) {
     end_open([turn](const envelope& open) -> std::optional<error> {
       if (open.where->joined->waiting->root() != turn) {
         return std::nullopt;
@@ -272,7 +272,7 @@ void activation::wait_for_signal(envelope& turn, const std::string& signal, dura
 // Whether no code of this actor can run before that turn goes on.
 bool activation::keeps_notifiers_out(const envelope& turn) const noexcept {
   const auto& methods = interface().methods;
-  return turn.admission == method_admission::exclusive && running_.size() == 1 &&
+  return turn.admission == method_admission::exclusive && turns_.running().size() == 1 &&
          (phase_ != phase::active ||
           std::none_of(methods.begin(), methods.end(), [](const auto& each) {
             return each.admission == method_admission::reentrant;
@@ -333,7 +333,7 @@ void activation::rang() {
   if (phase_ == phase::gone) {
     return;
   }
-  for (const auto* turn : running_) {
+  for (const auto* turn : turns_.running()) {
     const auto limit = home_.options().stuck_after;
     if (turn->admission != method_admission::reentrant) {
       next = std::min(next, time_after(now_, limit));

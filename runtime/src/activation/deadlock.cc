@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 // Deadlock: calls of different chains that wait for each other.
 //
-// A chain that comes back is seen where it arrives (`chain_of`). Two chains that meet head-on are
+// A chain that comes back is seen where it arrives (`turn_queue`). Two chains that meet head-on are
 // not: A's turn waits for a call that B keeps out, since B's turn waits for a call that A keeps
 // out. So a call that has to wait sends probes along what it waits for: from a turn that keeps it
 // out to the calls which that turn has open, from one of these, where it is kept out itself, to the
@@ -56,39 +56,14 @@ void activation::look_for_deadlock(envelope& waiting) {
   chase(search, waiting);
 }
 
-// Whether a call that waits here waits for the end of that turn: it is kept out itself, or is a
-// reader behind a writer which is.
-bool activation::holds_up(const envelope& turn, const envelope& call) const noexcept {
-  const auto stops = [&turn](const envelope& one) {
-    return keeps_out(turn, one) && call_towards(turn, one) == nullptr;
-  };
-  if (stops(call) || turn.admission != method_admission::read_only) {
-    return stops(call);
-  }
-  auto writer_is_stopped = false;
-  for (const auto* each = returning_.front(); each != nullptr; each = each->next) {
-    if (each == &call) {
-      return false;  // it passes by the others
-    }
-    writer_is_stopped = writer_is_stopped || stops(*each);
-  }
-  for (const auto* each = waiting_.front(); each != nullptr; each = each->next) {
-    if (each == &call) {
-      return writer_is_stopped;
-    }
-    writer_is_stopped = writer_is_stopped || stops(*each);
-  }
-  return false;  // it waits for the answer of another with its key
-}
-
 // `kept_out` waits here, and the call that searches for it (or is it). Of a cycle the call with the
 // highest address is refused, so that all who find it refuse the same one.
 void activation::chase(deadlock_search search, envelope& kept_out) {
   if (std::less<>{}(&search.victim.get(), &kept_out)) {
     search.victim = kept_out;
   }
-  for (const auto* turn : running_) {
-    if (!holds_up(*turn, kept_out)) {
+  for (const auto* turn : turns_.running()) {
+    if (!turns_.holds_up(*turn, kept_out)) {
       continue;
     }
     if (call_towards(*turn, search.waiting) != nullptr) {
@@ -127,7 +102,7 @@ void activation::chase_calls_of(deadlock_search& search, const envelope& turn) {
 void activation::probed(envelope* one) {
   auto& probe = static_cast<probe_envelope&>(*one);
   const auto served = probe.call.serving == this;  // else it is answered, or looks for itself
-  if (served && std::find(running_.begin(), running_.end(), &probe.call) != running_.end()) {
+  if (served && turns_.runs(&probe.call)) {
     auto search = probe.search;
     chase_calls_of(search, probe.call);
   } else if (served) {
@@ -137,17 +112,7 @@ void activation::probed(envelope* one) {
 }
 
 void activation::refuse_deadlock(envelope* one) {
-  envelope* refused = nullptr;
-  for (auto* list : {&waiting_, &returning_}) {
-    auto all = phase_ == phase::failing ? envelope_list{} : std::move(*list);
-    while (auto* each = all.pop()) {
-      if (each == one->parent) {
-        refused = each;
-      } else {
-        list->push(each);
-      }
-    }
-  }
+  auto* refused = phase_ != phase::failing ? turns_.take_out(one->parent) : nullptr;
   if (refused != nullptr) {
     give_place_back(*refused);
     answer(refused,

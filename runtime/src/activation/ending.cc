@@ -22,16 +22,16 @@ void activation::discard() noexcept {
   for (auto* link = open_.open_next; link != &open_; link = link->open_next) {
     static_cast<envelope&>(*link).abandoned = true;  // nobody is told any more
   }
-  for (auto* turn : running_) {
+  for (auto* turn : turns_.running()) {
     turn->running.reset();  // frames first: they unlink what they wait for
   }
-  for (auto* turn : std::exchange(running_, {})) {
+  for (auto* turn : turns_.take_running()) {
     drop(turn);
   }
   close_open();
-  for (auto* list : {&inbox_, &waiting_, &returning_, &early_}) {
-    *list = {};
-  }
+  inbox_ = {};
+  early_ = {};
+  static_cast<void>(turns_.take_waiting());
   gate_.clear();
   envelope_list rest;
   mailbox_.close(rest);
@@ -56,8 +56,7 @@ duration activation::idle_timeout() const noexcept {
 
 bool activation::idle() const noexcept {
   const auto sends_wait = sends_ && !sends_->empty() && !home_.stopping();
-  return running_.empty() && waiting_.empty() && returning_.empty() && inbox_.empty() &&
-         open_.open_next == &open_ && !sends_wait;
+  return turns_.empty() && inbox_.empty() && open_.open_next == &open_ && !sends_wait;
 }
 
 // Whether it is idle and has said that it leaves then.
@@ -123,7 +122,7 @@ void activation::end_idle() {
     phase_ = phase::deactivating;
     begin(own_turn(envelope_kind::deactivate, {}));
   }
-  if (phase_ == phase::deactivating && running_.empty()) {
+  if (phase_ == phase::deactivating && turns_.running().empty()) {
     finish_deactivation();
   }
 }
@@ -155,8 +154,8 @@ void activation::finish_deactivation() {
 void activation::break_off(const error& why) {
   broken_ = true;
   phase_ = phase::deactivating;
-  while (!running_.empty()) {
-    auto& turn = *running_.back();
+  while (!turns_.running().empty()) {
+    auto& turn = *turns_.running().back();
     turn.failure = why;
     finish(turn);
   }
@@ -172,10 +171,10 @@ void activation::crash(const error& why) {
     home_.reminders().wake_later(as_owner());
   }
   // Frames first: they unlink what they wait for.
-  for (auto* turn : running_) {
+  for (auto* turn : turns_.running()) {
     turn->running.reset();
   }
-  for (auto* turn : std::exchange(running_, {})) {
+  for (auto* turn : turns_.take_running()) {
     turn->content = {};
     turn->changed_state = turn->changed_state && turn->after_commit <= gate_.durable();
     home_.answer(turn, told_of(*turn, why));
@@ -221,8 +220,7 @@ void activation::retire() {
   }
   object_.reset();
   envelope_list rest = std::move(early_);
-  rest.append(std::move(returning_));
-  rest.append(std::move(waiting_));
+  rest.append(turns_.take_waiting());
   rest.append(std::move(inbox_));
   mailbox_.close(rest);
   while (auto* one = rest.pop()) {

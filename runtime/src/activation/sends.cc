@@ -174,7 +174,7 @@ void activation::tend_dead_letter(envelope* one) {
     return;
   }
   if (phase_ == phase::deactivating || phase_ == phase::failing) {
-    waiting_.push(one);  // for the next activation
+    turns_.wait(one);  // for the next activation
     return;
   }
   const auto found = state_.dead_letters().find(one->number);

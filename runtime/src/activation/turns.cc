@@ -50,25 +50,6 @@ std::string path_of(const envelope& call) {
   return path;
 }
 
-bool keeps_out(const envelope& turn, const envelope& call) noexcept {
-  return turn.admission == method_admission::exclusive ||
-         (turn.admission == method_admission::read_only &&
-          call.admission == method_admission::exclusive);
-}
-
-const envelope* call_towards(const envelope& turn, const envelope& call) noexcept {
-  const auto* below = &call;
-  while (below->parent != nullptr && below->parent != &turn) {
-    below = below->parent;
-  }
-  return below->parent != nullptr && below->where != nullptr ? below : nullptr;
-}
-
-method_admission declared_admission(const envelope& turn) noexcept {
-  const auto is_method = turn.kind == envelope_kind::call || turn.kind == envelope_kind::one_way;
-  return is_method ? turn.interface->methods[turn.method].admission : method_admission::exclusive;
-}
-
 envelope* activation::own_turn(envelope_kind kind, std::string text) {
   auto* turn = new envelope{kind};
   turn->interface = &interface();
@@ -87,80 +68,35 @@ void activation::arrive(envelope* one) {
   if (one->kind == envelope_kind::call || one->kind == envelope_kind::one_way) {
     one->admission = declared_admission(*one);
   }
-  const auto others_wait = !waiting_.empty() || !returning_.empty();
-  if (phase_ == phase::active && admission_.admits(one->admission, others_wait)) {
-    begin(one);
-    return;
-  }
-  const auto found = chain_of(*one);
-  if (found == chain::may_return && phase_ == phase::active) {
-    returning_.push(one);  // `pump` follows
-    if (!may_begin_returned(*one)) {
-      look_for_deadlock(*one);
-    }
-  } else if (found != chain::elsewhere) {
-    give_place_back(*one);
-    answer(one,
-           error{errc::call_cycle, "the call chain returns to a busy actor: " + path_of(*one)});
-  } else {
-    waiting_.push(one);
-    if (one->parent != nullptr) {
-      look_for_deadlock(*one);
-    }
-  }
-}
-
-activation::chain activation::chain_of(const envelope& call) const noexcept {
-  auto found = chain::elsewhere;
-  const auto* below = &call;
-  for (const auto* above = call.parent; above != nullptr; above = above->parent) {
-    // A turn that no longer waits for what it called is not part of the chain any more.
-    if (above->serving == this && below->where != nullptr &&
-        declared_admission(*above) != method_admission::reentrant) {
-      if (!below->may_return && keeps_out(*above, call)) {
-        return chain::cycle;
+  switch (turns_.arrive(one, phase_ == phase::active)) {
+    case turn_queue::place::begins:
+      begin(one);
+      return;
+    case turn_queue::place::waits:
+      if (one->parent != nullptr) {
+        look_for_deadlock(*one);
       }
-      found = chain::may_return;
-    }
-    below = above;
+      return;
+    case turn_queue::place::returns:
+      if (!turns_.may_begin_returned(*one)) {
+        look_for_deadlock(*one);
+      }
+      return;  // `pump` follows
+    case turn_queue::place::cycle:
+      give_place_back(*one);
+      answer(one,
+             error{errc::call_cycle, "the call chain returns to a busy actor: " + path_of(*one)});
+      return;
   }
-  return found;
-}
-
-// A call that returns passes by the turns of its own chain only.
-bool activation::may_begin_returned(const envelope& call) const noexcept {
-  return std::none_of(running_.begin(), running_.end(), [&](const envelope* turn) {
-    return keeps_out(*turn, call) && call_towards(*turn, call) == nullptr;
-  });
-}
-
-// Takes out the first that may begin; null when there is none. One that may not must not keep out
-// those behind it: the turn that it waits for may wait for them.
-envelope* activation::next_returned() noexcept {
-  envelope* found = nullptr;
-  auto all = std::move(returning_);
-  while (auto* each = all.pop()) {
-    if (found == nullptr && may_begin_returned(*each)) {
-      found = each;
-    } else {
-      returning_.push(each);
-    }
-  }
-  return found;
 }
 
 void activation::pump() {
-  while (phase_ == phase::active && !returning_.empty()) {
-    auto* returned = next_returned();
-    if (returned == nullptr) {
-      break;
+  while (phase_ == phase::active) {
+    auto* next = turns_.next();
+    if (next == nullptr) {
+      return;
     }
-    begin(returned);
-    bound_changes();
-  }
-  while (phase_ == phase::active && returning_.empty() && !waiting_.empty() &&
-         admission_.admits(waiting_.front()->admission, false)) {
-    begin(waiting_.pop());
+    begin(next);
     bound_changes();
   }
 }
@@ -190,17 +126,16 @@ bool activation::take_up(envelope* one) {
 
 void activation::begin(envelope* one) {
   // Busy before its place is free: who chooses among workers must not see an idle one in between.
-  busy_.store(static_cast<std::uint32_t>(running_.size() + 1), std::memory_order_relaxed);
+  busy_.store(static_cast<std::uint32_t>(turns_.running().size() + 1), std::memory_order_relaxed);
   give_place_back(*one);
   if (!take_up(one)) {
-    busy_.store(static_cast<std::uint32_t>(running_.size()), std::memory_order_relaxed);
+    busy_.store(static_cast<std::uint32_t>(turns_.running().size()), std::memory_order_relaxed);
     return;
   }
   thread_->meter->begun.add();
   one->begun = now_;
-  admission_.begin(one->admission);
-  running_.push_back(one);
-  if (running_.size() == 1) {
+  turns_.begin(one);
+  if (turns_.running().size() == 1) {
     show_busy(one);
   }
   start_turn(*one);
@@ -221,10 +156,11 @@ bool activation::answered_from_memory(envelope* one) {
       return true;
     }
     // Its sender's activation failed and another one sends again what is being served.
-    const auto same = std::any_of(running_.begin(), running_.end(), [one](const auto* turn) {
-      return turn->send && turn->send->sender == one->send->sender &&
-             turn->send->number == one->send->number;
-    });
+    const auto same =
+        std::any_of(turns_.running().begin(), turns_.running().end(), [one](const auto* turn) {
+          return turn->send && turn->send->sender == one->send->sender &&
+                 turn->send->number == one->send->number;
+        });
     if (same) {
       answer(one, error{errc::unavailable, "this send is being served"});
       return true;
@@ -256,7 +192,7 @@ bool activation::answered_from_memory(envelope* one) {
     }
     return false;
   };
-  for (auto* turn : running_) {
+  for (auto* turn : turns_.running()) {
     if (turn->kind == envelope_kind::call && turn->method == one->method &&
         turn->text == one->text) {
       if (!reused(turn->number)) {
@@ -373,8 +309,8 @@ const char* activation::name_of_turn(envelope_kind kind, std::uint16_t method) c
 // caller told, and what waits goes to a fresh activation.
 void activation::check_stuck() {
   const auto limit = home_.options().stuck_after;
-  const auto others_wait = !waiting_.empty() || !returning_.empty();
-  for (auto* turn : running_) {
+  const auto others_wait = turns_.any_waits();
+  for (auto* turn : turns_.running()) {
     const auto held = now_ - turn->begun;
     if (turn->admission == method_admission::reentrant || held < limit) {
       continue;
@@ -457,15 +393,10 @@ result<any_message> activation::outcome_of(envelope& turn) {
 }
 
 void activation::leave_turns(const envelope& turn) {
-  admission_.end(turn.admission);
-  if (running_.size() == 1) {
-    running_.clear();
-    show_busy(nullptr);
-  } else {
-    running_.erase(std::find(running_.begin(), running_.end(), &turn));
-    show_busy(running_.front());
-  }
-  busy_.store(static_cast<std::uint32_t>(running_.size()), std::memory_order_relaxed);
+  turns_.end(turn);
+  const auto& left = turns_.running();
+  show_busy(left.empty() ? nullptr : left.front());
+  busy_.store(static_cast<std::uint32_t>(left.size()), std::memory_order_relaxed);
 }
 
 void activation::finish(envelope& turn) {
