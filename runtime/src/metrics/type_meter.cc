@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-#include "silo/type_meter.h"
+#include "metrics/type_meter.h"
 
 namespace millrace::runtime::detail {
 
