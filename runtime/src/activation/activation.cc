@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 // The activation's life: scheduled, loaded, handling what comes. Its end: ending.cc.
 #include "activation/activation.h"
+#include "activation/watched_thread.h"
 
 #include <caf/execution_unit.hpp>
 
@@ -8,7 +9,6 @@
 
 #include "activation/running_turn.h"
 #include "block_pool.h"
-#include "silo/silo_core.h"
 
 namespace millrace::runtime::detail {
 
@@ -28,7 +28,7 @@ constexpr unsigned hops_max = 64;
 // the same thread: its messages are warm, and handing it to another thread costs a wake-up.
 struct worker_context {
   caf::execution_unit* unit;
-  const silo_core* silo;  // a turn of one silo may answer a call from an actor of another
+  const activation_home* silo;  // a turn of one silo may answer a call from an actor of another
   watched_thread& watched;
 };
 thread_local worker_context* worker = nullptr;
@@ -130,7 +130,7 @@ activation*& activation::constructing() noexcept {
   return one;
 }
 
-activation::activation(caf::actor_config& config, silo_core& home, const actor_type& type,
+activation::activation(caf::actor_config& config, activation_home& home, const actor_type& type,
                        std::string key, const actor_hash& hash)
     : caf::monitorable_actor(config),
       home_(home),
@@ -188,9 +188,8 @@ void activation::schedule() noexcept {
 }
 
 caf::resumable::resume_result activation::resume(caf::execution_unit* unit, std::size_t) {
-  worker_context here{unit, &home_, home_.watch().own()};
+  worker_context here{unit, &home_, home_.thread_begins()};
   worker = &here;
-  home_.spares().stirred();
   // Where this thread is found blocked, somebody else takes what it was to run next.
   const auto take_next = [&here]() -> activation* {
     auto& next = here.watched.next;
@@ -254,7 +253,7 @@ caf::resumable::resume_result activation::drain() {
     if (phase_ == phase::gone) {
       return done;
     }
-    if (home_.memory().on()) {
+    if (home_.bounds_memory()) {
       settle_memory();
     }
     if (inbox_.empty() && mailbox_.sleep()) {
@@ -265,7 +264,7 @@ caf::resumable::resume_result activation::drain() {
   if (phase_ == phase::gone) {
     return done;
   }
-  if (home_.memory().on()) {
+  if (home_.bounds_memory()) {
     settle_memory();
   }
   return resume_later;
@@ -411,12 +410,12 @@ void activation::loaded(envelope* one) {
     return;
   }
   if (!state_.stored() && is_durable()) {
-    state_.begin_at(home_.floors().of(partition_));
+    state_.begin_at(home_.version_floor(partition_));
   }
   inbox_.append(std::move(early_));
   fill_lanes();
   for (const auto& [name, stored] : state_.reminders()) {
-    home_.reminders().restore(as_owner(), name, stored.due);
+    home_.restore_reminder(as_owner(), name, stored.due);
   }
   if (home_.stopping()) {
     leave_for(deactivation::stopping);
@@ -438,7 +437,7 @@ void activation::activated() {
 
 void activation::answer_wake() {
   if (phase_ == phase::active && std::exchange(woken_, false)) {
-    home_.reminders().cancel(hash_, {});
+    home_.cancel_reminder(hash_, {});
   }
 }
 

@@ -18,18 +18,17 @@
 
 #include "activation/durable_state.h"
 #include "activation/envelope.h"
+#include "activation/home.h"
 #include "activation/mailbox.h"
+#include "activation/memory_share.h"
 #include "activation/output_gate.h"
 #include "activation/send_lanes.h"
 #include "activation/turn_queue.h"
 #include "millrace/runtime/silo.h"
-#include "silo/memory_budget.h"
-#include "silo/reminder_queue.h"
 #include "timers/timer_service.h"
 
 namespace millrace::runtime::detail {
 
-class silo_core;
 struct commit_envelope;
 struct type_meter;
 struct watched_thread;
@@ -57,8 +56,8 @@ class activation final : public caf::monitorable_actor,
                          public alarm,
                          public memory_share {
 public:
-  activation(caf::actor_config& config, silo_core& home, const actor_type& type, std::string key,
-             const actor_hash& hash);
+  activation(caf::actor_config& config, activation_home& home, const actor_type& type,
+             std::string key, const actor_hash& hash);
   activation(const activation&) = delete;
   activation& operator=(const activation&) = delete;
   ~activation() override;
@@ -118,7 +117,7 @@ public:
   [[nodiscard]] bool is_durable() const noexcept {
     return interface().placement == actor_placement::partition;
   }
-  [[nodiscard]] silo_core& home() noexcept { return home_; }
+  [[nodiscard]] activation_home& home() noexcept { return home_; }
   void check_may_change() const;
   /// Requires: code of an actor runs.
   [[nodiscard]] envelope& current_turn() const noexcept {
@@ -206,9 +205,7 @@ private:
   [[nodiscard]] duration idle_timeout() const noexcept;
 
   void warn(const std::string& text);
-  [[nodiscard]] reminder_queue::owner as_owner() const noexcept {
-    return {hash_, interface(), key_};
-  }
+  [[nodiscard]] reminder_owner as_owner() const noexcept { return {hash_, interface(), key_}; }
 
   // deadlock.cc
   void look_for_deadlock(envelope& waiting);
@@ -291,7 +288,7 @@ private:
   void queue_send(std::uint64_t number);
   void tend_dead_letter(envelope* one);
 
-  silo_core& home_;
+  activation_home& home_;
   const actor_type& type_;
   const std::string key_;
   const actor_hash hash_;

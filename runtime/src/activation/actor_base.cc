@@ -2,7 +2,6 @@
 // The actor API's side of an activation.
 #include "activation/activation.h"
 #include "millrace/runtime/state_map.h"
-#include "silo/silo_core.h"
 
 namespace millrace::runtime {
 

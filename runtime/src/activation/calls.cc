@@ -3,7 +3,8 @@
 #include <algorithm>
 
 #include "activation/activation.h"
-#include "silo/silo_core.h"
+#include "activation/watched_thread.h"
+#include "offload/thread_pool.h"
 
 namespace millrace::runtime::detail {
 

@@ -19,7 +19,6 @@
 #include <memory>
 
 #include "activation/activation.h"
-#include "silo/silo_core.h"
 
 namespace millrace::runtime::detail {
 

@@ -3,7 +3,7 @@
 #include <algorithm>
 
 #include "activation/activation.h"
-#include "silo/silo_core.h"
+#include "activation/watched_thread.h"
 
 namespace millrace::runtime::detail {
 
@@ -77,7 +77,7 @@ void activation::settle_memory() {
       need_alarm(stay_until_);
     }
   }
-  home_.memory().settle(*this, held_bytes(), as, last_used_);
+  home_.settle_memory(*this, held_bytes(), as, last_used_);
 }
 
 std::size_t activation::held_bytes() const noexcept {
@@ -87,8 +87,8 @@ std::size_t activation::held_bytes() const noexcept {
 void activation::give_place_back(envelope& one) noexcept {
   if (std::exchange(one.counted, false)) {
     unreserve();
-    if (home_.memory().on()) {
-      home_.memory().queued(-bytes_of(one));
+    if (home_.bounds_memory()) {
+      home_.queued(-bytes_of(one));
     }
   }
 }
@@ -143,7 +143,7 @@ void activation::finish_deactivation() {
                      : thread_->meter->deactivated[static_cast<std::size_t>(release_)];
   reason.add();
   if (broken_ && state_.has_duties() && !home_.stopping()) {
-    home_.reminders().wake_later(as_owner());
+    home_.wake_later(as_owner());
   }
   retire();
 }
@@ -168,7 +168,7 @@ void activation::crash(const error& why) {
     warn("activation ended error=" + why.to_string());
   }
   if (state_.has_duties() && !home_.stopping()) {
-    home_.reminders().wake_later(as_owner());
+    home_.wake_later(as_owner());
   }
   // Frames first: they unlink what they wait for.
   for (auto* turn : turns_.running()) {
@@ -209,14 +209,11 @@ void activation::retire() {
   phase_ = phase::gone;
   ended_.store(true, std::memory_order_release);
   keep();  // the directory may hold the last other reference
-  home_.leave_directory(*this);
-  home_.memory().leave(*this);
-  home_.returned().freed(held_bytes());
+  home_.ended(*this, held_bytes());
   home_.timers().disarm(*this);
   close_open();
   if (sends_) {
-    home_.counters().sends_pending.fetch_sub(static_cast<std::int64_t>(sends_->size()),
-                                             std::memory_order_relaxed);
+    home_.sends_pending(-static_cast<std::int64_t>(sends_->size()));
   }
   object_.reset();
   envelope_list rest = std::move(early_);

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 // The output gate: nothing leaves before the state it depends on is durable.
 #include "activation/activation.h"
-#include "silo/silo_core.h"
+#include "activation/watched_thread.h"
 
 namespace millrace::runtime::detail {
 
@@ -115,11 +115,7 @@ void activation::commit_changes() {
 
 void activation::submit(std::unique_ptr<commit_envelope> commit) {
   const auto erased = commit->erased_version;
-  if (erased > 0) {
-    home_.floors().commit_erased(std::move(commit), erased);
-  } else {
-    home_.rows().commit(std::move(commit));
-  }
+  home_.commit(std::move(commit), erased);
 }
 
 void activation::committed(envelope* one) {

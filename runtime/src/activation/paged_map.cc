@@ -4,7 +4,6 @@
 #include "activation/activation.h"
 #include "activation/record_words.h"
 #include "activation/row_layout.h"
-#include "silo/silo_core.h"
 
 namespace millrace::runtime::detail {
 

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: MIT
 // Reminders of one activation: set, due, fired, set again.
 #include "activation/activation.h"
-#include "silo/silo_core.h"
+#include "activation/watched_thread.h"
+#include "schedule/zone_cache.h"
 
 namespace millrace::runtime::detail {
 
@@ -21,12 +22,12 @@ stored_reminder activation::scheduled(const reminder_schedule& when) const {
 void activation::set_reminder(const std::string& name, stored_reminder what) {
   const auto due = what.due;
   state_.set_reminder(name, std::move(what));
-  home_.reminders().set(as_owner(), name, due);
+  home_.set_reminder(as_owner(), name, due);
 }
 
 void activation::cancel_reminder(std::string_view name) {
   state_.cancel_reminder(name);
-  home_.reminders().cancel(hash_, name);
+  home_.cancel_reminder(hash_, name);
 }
 
 void activation::move_reminder(const std::string& name, stored_reminder what, wall_time now) {
@@ -42,11 +43,11 @@ bool activation::reminder_is_due(envelope& turn) {
   const auto* stored = state_.find_reminder(turn.text);
   const auto now = home_.time().wall();
   if (stored == nullptr) {
-    home_.reminders().cancel(hash_, turn.text);
+    home_.cancel_reminder(hash_, turn.text);
     return false;
   }
   if (stored->due > now) {
-    home_.reminders().set(as_owner(), turn.text, stored->due);
+    home_.set_reminder(as_owner(), turn.text, stored->due);
     return false;
   }
   if (stored->catch_up == catch_up::skip && is_missed(*stored, now, zones())) {

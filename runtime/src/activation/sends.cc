@@ -3,7 +3,7 @@
 #include <algorithm>
 
 #include "activation/activation.h"
-#include "silo/silo_core.h"
+#include "activation/watched_thread.h"
 
 namespace millrace::runtime::detail {
 
@@ -69,7 +69,7 @@ void activation::queue_send(std::uint64_t number) {
   }
   thread_->meter->sends.add();
   sends_->add(target_of(state_.outbox().at(number)), number, gate_.next_commit());
-  home_.counters().sends_pending.fetch_add(1, std::memory_order_relaxed);
+  home_.sends_pending(1);
 }
 
 void activation::fill_lanes() {
@@ -79,7 +79,7 @@ void activation::fill_lanes() {
   sends_ = std::make_unique<send_lanes>();
   for (const auto& [number, what] : state_.outbox()) {
     sends_->add(target_of(what), number, 0);
-    home_.counters().sends_pending.fetch_add(1, std::memory_order_relaxed);
+    home_.sends_pending(1);
   }
   dispatch_durable();
 }
@@ -156,7 +156,7 @@ void activation::end_send(const envelope& answer) {
     thread_->meter->dead_letters.add();
   }
   state_.end_send(answer.send->number, failure);
-  home_.counters().sends_pending.fetch_sub(1, std::memory_order_relaxed);
+  home_.sends_pending(-1);
   if ((!answer.failure || answer.send->settled) &&
       answer.interface->placement == actor_placement::partition) {
     // Once the outbox row is gone for good, the receiver need not remember the number.

@@ -7,7 +7,7 @@
 
 #include "activation/activation.h"
 #include "activation/filter_chain.h"
-#include "silo/silo_core.h"
+#include "activation/watched_thread.h"
 
 namespace millrace::runtime::detail {
 
@@ -259,9 +259,9 @@ void activation::take_back_segment() {
   state_.take_back_segment();
   for (const auto& [name, was] : undo.reminders) {
     if (was) {
-      home_.reminders().set(as_owner(), name, was->due);
+      home_.set_reminder(as_owner(), name, was->due);
     } else {
-      home_.reminders().cancel(hash_, name);
+      home_.cancel_reminder(hash_, name);
     }
   }
   undo.clear();

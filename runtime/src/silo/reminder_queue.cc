@@ -35,7 +35,7 @@ void reminder_queue::move(entry& one, wall_time due) {
   by_time_.insert(&one);
 }
 
-void reminder_queue::set(const owner& whose, std::string_view name, wall_time due) {
+void reminder_queue::set(const reminder_owner& whose, std::string_view name, wall_time due) {
   {
     const std::lock_guard lock{mutex_};
     auto& one = entries_[entry_key(whose.hash, name)];
@@ -53,7 +53,7 @@ void reminder_queue::set(const owner& whose, std::string_view name, wall_time du
   arm_for(due);
 }
 
-void reminder_queue::restore(const owner& whose, std::string_view name, wall_time due) {
+void reminder_queue::restore(const reminder_owner& whose, std::string_view name, wall_time due) {
   {
     const std::lock_guard lock{mutex_};
     const auto found = entries_.find(entry_key(whose.hash, name));
@@ -64,7 +64,7 @@ void reminder_queue::restore(const owner& whose, std::string_view name, wall_tim
   set(whose, name, due);
 }
 
-void reminder_queue::wake_later(const owner& whose) {
+void reminder_queue::wake_later(const reminder_owner& whose) {
   {
     const std::lock_guard lock{mutex_};
     const auto found = entries_.find(entry_key(whose.hash, {}));

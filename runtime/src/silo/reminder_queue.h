@@ -15,6 +15,7 @@
 #include <string_view>
 #include <unordered_map>
 
+#include "activation/home.h"
 #include "millrace/runtime/clock.h"
 #include "millrace/runtime/ids.h"
 #include "millrace/runtime/interface.h"
@@ -27,23 +28,16 @@ class silo_core;
 /// Threading: any thread. Cost: a lock and O(log n), unless said otherwise.
 class reminder_queue final : public alarm {
 public:
-  /// Whose reminder it is.
-  struct owner {
-    actor_hash hash;
-    const interface_info& interface;
-    const std::string& key;
-  };
-
   explicit reminder_queue(silo_core& home) : home_(home) {}
 
   /// Adds a reminder, or moves the one of that name.
-  void set(const owner& whose, std::string_view name, wall_time due);
+  void set(const reminder_owner& whose, std::string_view name, wall_time due);
 
   /// As `set`, for what was found in the rows: one that waits to be fired again goes on waiting.
-  void restore(const owner& whose, std::string_view name, wall_time due);
+  void restore(const reminder_owner& whose, std::string_view name, wall_time due);
 
   /// Makes the owner be loaded after a while, although nothing is sent to it.
-  void wake_later(const owner& whose);
+  void wake_later(const reminder_owner& whose);
 
   void cancel(const actor_hash& hash, std::string_view name);
 

@@ -50,9 +50,8 @@ struct scheduler_config : caf::actor_system_config {
 }  // namespace
 
 silo_core::silo_core(std::unique_ptr<storage> rows, silo_options options, const clock& time)
-    : rows_(std::move(rows)),
-      options_(std::move(options)),
-      time_(time),
+    : activation_home(std::move(options), time),
+      rows_(std::move(rows)),
       made_at_(time.steady()),
       config_(std::make_unique<scheduler_config>(options_)),
       system_(std::make_unique<caf::actor_system>(*config_)),
@@ -126,7 +125,7 @@ result<void> silo_core::recover(partition_id partition) {
         const auto id = value.id();
         const auto* type = find_type(id.type);
         if (value.ok() && type != nullptr) {  // what this build does not host waits
-          use(one.key, reminder_queue::owner{hash_of(id.type, id.key), *type->interface, id.key});
+          use(one.key, reminder_owner{hash_of(id.type, id.key), *type->interface, id.key});
         }
         return true;
       });
@@ -436,8 +435,31 @@ std::string silo_core::name_of_awake() {
   return name;
 }
 
-void silo_core::leave_directory(activation& one) {
+// --- for activations -----------------------------------------------------------------------------
+
+watched_thread& silo_core::thread_begins() {
+  auto& own = watch_.own();
+  spares_.stirred();
+  return own;
+}
+
+void silo_core::ended(activation& one, std::size_t bytes) {
   directory_.erase(one);
+  memory_.leave(one);
+  returned_.freed(bytes);
+}
+
+void silo_core::commit(std::unique_ptr<commit_request> request, std::uint64_t erased_version) {
+  if (erased_version > 0) {
+    floors_.commit_erased(std::move(request), erased_version);
+  } else {
+    rows_->commit(std::move(request));
+  }
+}
+
+void silo_core::commit_waits(std::int64_t bytes) noexcept {
+  waiting_commit_bytes_.fetch_add(bytes, std::memory_order_relaxed);
+  memory_.queued(bytes);
 }
 
 }  // namespace millrace::runtime::detail

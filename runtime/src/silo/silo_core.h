@@ -14,6 +14,7 @@
 #include <unordered_map>
 
 #include "activation/activation.h"
+#include "activation/home.h"
 #include "millrace/runtime/silo.h"
 #include "offload/thread_pool.h"
 #include "schedule/zone_cache.h"
@@ -36,12 +37,12 @@ struct silo_counters {
 };
 
 /// Threading: after `start`, any thread.
-class silo_core {
+class silo_core : public activation_home {
 public:
   silo_core(std::unique_ptr<storage> rows, silo_options options, const clock& time);
   silo_core(const silo_core&) = delete;
   silo_core& operator=(const silo_core&) = delete;
-  ~silo_core();
+  ~silo_core() override;
 
   void add_type(const interface_info& interface, actor_factory make,
                 capnp::StructSchema (*state)());
@@ -53,31 +54,55 @@ public:
 
   /// Null when this silo does not host it.
   [[nodiscard]] const actor_type* find_type(const interface_info* interface) const;
-  [[nodiscard]] const actor_type* find_type(std::string_view type) const;
+  [[nodiscard]] const actor_type* find_type(std::string_view type) const override;
   [[nodiscard]] const std::map<std::string, actor_type, std::less<>>& types() const {
     return types_;
   }
 
-  /// Brings a call, a one-way message or a reminder to its target, activating it if need be. Takes
-  /// over one reference. A call that cannot be queued is answered with the reason.
-  void deliver(envelope* one);
-
   /// Why an actor does not live on this silo, if so.
   [[nodiscard]] std::optional<error> misplaced(const actor_type& type, std::string_view key) const;
-
-  /// Tells the activation that serves a call, if one does, that its caller no longer waits. Adds a
-  /// reference.
-  void cancel(envelope& call);
-
-  /// Brings `what` to the activation that has a call, or drops it when there is none. Takes over a
-  /// reference of it.
-  void tell_server(const envelope& call, envelope* what);
 
   /// Why a call from outside cannot be taken now, if so.
   [[nodiscard]] std::optional<error> refusal(const call_spec& spec);
 
-  /// Answers a call (drops anything else). Takes over one reference.
-  void answer(envelope* one, error why);
+  // What activations ask of it, see home.h.
+  void deliver(envelope* one) override;
+  void answer(envelope* one, error why) override;
+  void tell_server(const envelope& call, envelope* what) override;
+  void cancel(envelope& call) override;
+  [[nodiscard]] watched_thread& thread_begins() override;
+  void run_later(activation& one) override;
+  void hand_over(activation& one) override;
+  void ended(activation& one, std::size_t bytes) override;
+  void settle_memory(memory_share& one, std::size_t bytes, memory_share::standing as,
+                     steady_time used) override {
+    memory_.settle(one, bytes, as, used);
+  }
+  void queued(std::int64_t bytes) noexcept override { memory_.queued(bytes); }
+  [[nodiscard]] storage& rows() noexcept override { return *rows_; }
+  void commit(std::unique_ptr<commit_request> request, std::uint64_t erased_version) override;
+  void commit_waits(std::int64_t bytes) noexcept override;
+  [[nodiscard]] std::uint64_t version_floor(partition_id partition) const override {
+    return floors_.of(partition);
+  }
+  void set_reminder(const reminder_owner& whose, std::string_view name, wall_time due) override {
+    reminders_.set(whose, name, due);
+  }
+  void restore_reminder(const reminder_owner& whose, std::string_view name,
+                        wall_time due) override {
+    reminders_.restore(whose, name, due);
+  }
+  void cancel_reminder(const actor_hash& hash, std::string_view name) override {
+    reminders_.cancel(hash, name);
+  }
+  void wake_later(const reminder_owner& whose) override { reminders_.wake_later(whose); }
+  [[nodiscard]] timer_service& timers() noexcept override { return timers_; }
+  [[nodiscard]] zone_cache& zones() noexcept override { return zones_; }
+  [[nodiscard]] thread_pool& offload_threads() noexcept override { return offload_threads_; }
+  void sends_pending(std::int64_t count) noexcept override {
+    counters_.sends_pending.fetch_add(count, std::memory_order_relaxed);
+  }
+  void warn(const std::string& line) const override;
 
   // See silo.h.
   [[nodiscard]] result<std::vector<dead_letter>> dead_letters(std::size_t limit);
@@ -95,42 +120,14 @@ public:
   /// Names an activation that has something to do; empty when all are asleep. See `test_silo`.
   [[nodiscard]] std::string name_of_awake();
 
-  /// An activation ends: the next message makes another.
-  void leave_directory(activation& one);
-
-  [[nodiscard]] bool stopping() const noexcept { return stopping_.load(std::memory_order_relaxed); }
-  void warn(const std::string& line) const;
-
-  [[nodiscard]] storage& rows() noexcept { return *rows_; }
-  [[nodiscard]] const clock& time() const noexcept { return time_; }
-  [[nodiscard]] const silo_options& options() const noexcept { return options_; }
-  [[nodiscard]] timer_service& timers() noexcept { return timers_; }
-  /// Changed before `start` only.
-  [[nodiscard]] std::vector<call_filter>& filters() noexcept { return filters_; }
-  [[nodiscard]] std::vector<outgoing_filter>& outgoing_filters() noexcept {
-    return outgoing_filters_;
-  }
   [[nodiscard]] thread_watch& watch() noexcept { return watch_; }
   [[nodiscard]] spare_threads& spares() noexcept { return spares_; }
   [[nodiscard]] caf::scheduler::abstract_coordinator& scheduler() { return system_->scheduler(); }
-  [[nodiscard]] zone_cache& zones() noexcept { return zones_; }
-  [[nodiscard]] thread_pool& offload_threads() noexcept { return offload_threads_; }
   [[nodiscard]] reminder_queue& reminders() noexcept { return reminders_; }
   [[nodiscard]] memory_budget& memory() noexcept { return memory_; }
   [[nodiscard]] version_floors& floors() noexcept { return floors_; }
   [[nodiscard]] memory_return& returned() noexcept { return returned_; }
   [[nodiscard]] silo_counters& counters() noexcept { return counters_; }
-  /// Encoded commits that wait for an earlier one of their actor grew, or shrank, by that much.
-  /// Storage does not know of them yet. Threading: any.
-  void commit_waits(std::int64_t bytes) noexcept {
-    waiting_commit_bytes_.fetch_add(bytes, std::memory_order_relaxed);
-    memory_.queued(bytes);
-  }
-
-  /// Takes over the reference; hands it to CAF's scheduler, now or with this thread's batch.
-  void run_later(activation& one);
-  /// Takes over the reference; hands it to CAF's scheduler.
-  void hand_over(activation& one);
 
 private:
   void end_parts();
@@ -152,14 +149,11 @@ private:
   [[nodiscard]] activation* make(const actor_type& type, std::string key, const actor_hash& hash);
 
   std::unique_ptr<storage> rows_;
-  silo_options options_;
-  const clock& time_;
   const steady_time made_at_;
   std::map<std::string, actor_type, std::less<>> types_;
   std::unordered_map<const interface_info*, const actor_type*> by_interface_;
   std::atomic<bool> accepting_{false};
   std::atomic<std::int64_t> waiting_commit_bytes_{0};
-  std::atomic<bool> stopping_{false};
   std::once_flag stopped_;
   silo_counters counters_;
   std::unique_ptr<caf::actor_system_config> config_;
@@ -170,8 +164,6 @@ private:
   memory_return returned_;
   timer_service timers_;
   reminder_queue reminders_;
-  std::vector<call_filter> filters_;
-  std::vector<outgoing_filter> outgoing_filters_;
   zone_cache zones_;
   thread_watch watch_;
   thread_pool offload_threads_;
