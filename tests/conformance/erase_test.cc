@@ -50,6 +50,21 @@ TEST_CASE("what is changed after the erasure in the same turn is stored") {
   CHECK(silo.amount("a", "x") == 0);
 }
 
+// Goal: an erasure that is taken back leaves nothing, and that the activation leaves is a part of
+// it.
+TEST_CASE("an actor whose erasure failed goes on as if there had been none") {
+  ledger_silo silo;
+  REQUIRE(silo.call(ref<Ledger>("a").add(7)));
+  REQUIRE(silo.call(ref<Ledger>("a").keep_if("x", 1, 0, 0)));
+  REQUIRE_FALSE(silo.call(ref<Ledger>("a").clear({}, 0, -1)));
+  CHECK(silo.here().stats().activations == 1);
+  CHECK(silo.total("a") == 7);
+  CHECK(silo.here().stats().activations == 1);
+  silo.restart();
+  CHECK(silo.total("a") == 7);
+  CHECK(silo.amount("a", "x") == 1);
+}
+
 TEST_CASE("versions of an erased actor are not used again, and it may be written first again") {
   ledger_silo silo;
   std::uint64_t last = 0;

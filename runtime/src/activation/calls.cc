@@ -413,10 +413,18 @@ void activation::erase_state() {
     cancel_reminder(name);
   }
   state_.erase_root_and_records();
+  const auto kept = current_ != nullptr ? thread_->segment.idle_timeout : std::nullopt;
+  const auto before = kept.value_or(idle_timeout_);
   set_idle_timeout(duration{});
+  if (current_ != nullptr) {
+    thread_->segment.idle_timeout = before;
+  }
 }
 
 void activation::set_idle_timeout(std::optional<duration> limit) {
+  if (current_ != nullptr) {
+    thread_->segment.idle_timeout.reset();  // what the method says itself stays, also if it fails
+  }
   idle_timeout_ = limit ? std::optional{std::max(*limit, duration{})} : std::nullopt;
   need_alarm(time_after(now_, idle_timeout()));
 }

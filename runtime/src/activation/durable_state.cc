@@ -136,6 +136,7 @@ void durable_state::before_any_change() {
     undo_->used = true;
     undo_->dirty = dirty_;
     undo_->root_dirty = root_dirty_;
+    undo_->erased = erased_;
     undo_->bytes = bytes_;
   }
 }
@@ -146,8 +147,8 @@ void durable_state::before_extras_change() {
   }
   before_any_change();
   const auto& own = more();
-  undo_->extras = {own.pending.encoded().size(), own.sends_in_commit, own.puts, own.outbox_indexed,
-                   own.duties};
+  undo_->extras = {own.pending.encoded().size(), own.sends_in_commit, own.puts,
+                   own.outbox_indexed,           own.duties,          own.strangers_erased};
 }
 
 void durable_state::before_reminder_change(std::string_view name) {
@@ -227,6 +228,7 @@ void durable_state::take_back_segment() {
     own.puts = undo.extras->puts;
     own.outbox_indexed = undo.extras->outbox_indexed;
     own.duties = undo.extras->duties;
+    own.strangers_erased = undo.extras->strangers_erased;
   }
   for (const auto number : undo.sends) {
     extras_->outbox.erase(number);
@@ -240,6 +242,7 @@ void durable_state::take_back_segment() {
   }
   dirty_ = undo.dirty;
   root_dirty_ = undo.root_dirty;
+  erased_ = undo.erased;
   bytes_ = undo.bytes;
 }
 
@@ -288,9 +291,23 @@ void durable_state::erase_root_and_records() {
   for (auto* map = maps_; map != nullptr; map = map->next_map_) {
     map->erase_all();
   }
+  erase_strangers();
   static_cast<void>(edit_root());
   root_.reset();
   erased_ = true;
+}
+
+// Without its root nothing would tell whose they are.
+void durable_state::erase_strangers() {
+  if (!extras_ || extras_->strangers.empty() || extras_->strangers_erased) {
+    return;
+  }
+  before_extras_change();
+  for (const auto& rest : extras_->strangers) {
+    erase(row_table::map, rest);
+    bytes_ -= entry_bytes + rest.size();
+  }
+  extras_->strangers_erased = true;
 }
 
 void durable_state::put_paged(std::string_view map, std::string_view key, std::string_view flat) {
@@ -630,6 +647,9 @@ result<void> durable_state::encode(row_ops& ops) {
     std::swap(ops, extras_->pending);
     puts = std::exchange(extras_->puts, false);
     extras_->sends_in_commit = 0;
+    if (std::exchange(extras_->strangers_erased, false)) {
+      extras_->strangers.clear();
+    }
   }
   for (auto* map = maps_; map != nullptr; map = map->next_map_) {
     puts = puts || std::any_of(map->dirty_.begin(), map->dirty_.end(),

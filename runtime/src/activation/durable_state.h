@@ -100,7 +100,8 @@ public:
   [[nodiscard]] bool stored() const noexcept { return stored_; }
   /// Versions begin above this. Requires: nothing is stored.
   void begin_at(std::uint64_t version) noexcept { version_ = version; }
-  /// The same as to erase each record and make the root what it is by default.
+  /// The same as to erase each record, also of maps that the class does not have any more, and make
+  /// the root what it is by default.
   void erase_root_and_records();
   /// Whether the last commit leaves no row of the actor.
   [[nodiscard]] bool vanished() const noexcept { return vanished_; }
@@ -187,6 +188,10 @@ private:
     std::uint32_t sends_in_commit = 0;
     bool outbox_indexed = false;
     bool duties = false;  // it has or had reminders or sends
+
+    // Rows of maps that the class does not have, by what follows `row_table::map` in their keys.
+    std::vector<std::string> strangers;
+    bool strangers_erased = false;  // by the next commit
   };
 
   [[nodiscard]] extras& more();
@@ -201,6 +206,7 @@ private:
   void put(row_table table, std::string_view rest, std::string_view value);
   void erase(row_table table, std::string_view rest);
   [[nodiscard]] std::string index_value() const;
+  void erase_strangers();
   void purge_answers(wall_time now);
 
   // state_loading.cc: `rest` of a row's key and what is left of its value; false when it cannot be

@@ -125,9 +125,13 @@ bool durable_state::load_record(std::string_view rest, std::string_view stored, 
       map->records_.emplace_hint(map->records_.end(), rest.substr(1 + name_size),
                                  std::move(loaded));
       ++map->live_;
+      return true;
     }
   }
-  return true;  // a map that the class no longer has is kept as it is
+  // A map that the class no longer has is kept as it is.
+  bytes_ += entry_bytes + rest.size();
+  more().strangers.emplace_back(rest);
+  return true;
 }
 
 bool durable_state::load_reminder(std::string_view rest, value_reader& from) {

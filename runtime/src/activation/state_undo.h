@@ -52,11 +52,13 @@ struct state_undo {
     bool puts;
     bool outbox_indexed;
     bool duties;
+    bool strangers_erased;
   };
 
   bool used = false;  ///< Something was changed; else nothing here means anything.
   bool dirty = false;
   bool root_dirty = false;
+  bool erased = false;
   std::size_t bytes = 0;
   bool root = false;  ///< The root was changed.
   bool root_there = false;

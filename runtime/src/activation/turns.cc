@@ -236,8 +236,9 @@ void activation::settle_segment(envelope& turn) {
 }
 
 [[gnu::noinline]] void activation::settle_effects(envelope& turn) {
-  auto& [undo, out] = thread_->segment;
+  auto& [undo, out, idle_timeout] = thread_->segment;
   if (undo.used) {
+    idle_timeout.reset();
     for (const auto number : undo.sends) {
       queue_send(number);
     }
@@ -255,8 +256,11 @@ void activation::settle_segment(envelope& turn) {
 
 // The turn has failed: what it has done since it went on has not been.
 void activation::take_back_segment() {
-  auto& [undo, out] = thread_->segment;
+  auto& [undo, out, idle_timeout] = thread_->segment;
   state_.take_back_segment();
+  if (idle_timeout) {
+    set_idle_timeout(*std::exchange(idle_timeout, std::nullopt));
+  }
   for (const auto& [name, was] : undo.reminders) {
     if (was) {
       home_.set_reminder(as_owner(), name, was->due);

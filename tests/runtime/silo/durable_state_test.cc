@@ -237,5 +237,95 @@ TEST_CASE("a dead letter of the largest send keeps what fits of its error") {
   CHECK(again.dead_letters().at(number).error_text.size() > 400);
 }
 
+// --- erasing -------------------------------------------------------------------------------------
+
+TEST_CASE("a segment that erases and is taken back leaves what there was") {
+  stored_actor actor;
+  auto state = actor.fresh();
+  set_text(state, "here");
+  actor.commit(state);
+  state_undo undo;
+  state.begin_segment(undo);
+  state.erase_root_and_records();
+  state.take_back_segment();
+  undo.clear();
+  CHECK_FALSE(state.changed());
+
+  // The next change is of an actor that was not erased, so nothing of it is.
+  static_cast<void>(state.edit_root());
+  actor.commit(state);
+  CHECK_FALSE(state.vanished());
+  auto again = actor.fresh();
+  actor.load(again);
+  REQUIRE(again.root() != nullptr);
+}
+
+// Goal: a commit of what is not state must not take the erasure that failed along.
+TEST_CASE("after an erasure was taken back, a commit without state does not erase") {
+  stored_actor actor;
+  auto state = actor.fresh();
+  state.remember_received(hash_of("thing", "b"), {1, {}});  // has a root row, but no state
+  actor.commit(state);
+  REQUIRE(state.stored());
+  state_undo undo;
+  state.begin_segment(undo);
+  state.erase_root_and_records();
+  state.take_back_segment();
+  undo.clear();
+
+  state.forget_received(hash_of("thing", "b"), 1);
+  actor.commit(state);
+  CHECK_FALSE(state.vanished());
+  CHECK(state.stored());
+}
+
+TEST_CASE("erasing takes the rows of a map along that the class does not have any more") {
+  stored_actor actor;
+  auto before = actor.fresh();
+  set_text(before, "here");
+  actor.commit(before);
+  const auto left = actor_row(actor.hash, row_table::map, map_row_rest("old", "k"));
+  std::string value(8, '\0');
+  value[0] = 1;
+  actor.rows[left] = value;
+
+  auto state = actor.fresh();
+  actor.load(state);
+  state.erase_root_and_records();
+  actor.commit(state);
+  CHECK(state.vanished());
+  CHECK_FALSE(actor.rows.contains(left));
+  auto again = actor.fresh();
+  actor.load(again);
+  CHECK_FALSE(again.stored());
+}
+
+TEST_CASE("rows of a map that the class does not have stay while an erasure is taken back") {
+  stored_actor actor;
+  auto before = actor.fresh();
+  set_text(before, "here");
+  actor.commit(before);
+  const auto left = actor_row(actor.hash, row_table::map, map_row_rest("old", "k"));
+  std::string value(8, '\0');
+  value[0] = 1;
+  actor.rows[left] = value;
+
+  auto state = actor.fresh();
+  actor.load(state);
+  state_undo undo;
+  state.begin_segment(undo);
+  state.erase_root_and_records();
+  state.take_back_segment();
+  undo.clear();
+  static_cast<void>(state.edit_root());
+  actor.commit(state);
+  CHECK(actor.rows.contains(left));
+
+  state.erase_root_and_records();  // they are still known
+  actor.commit(state);
+  CHECK(state.vanished());
+  CHECK_FALSE(actor.rows.contains(left));
+}
+
 }  // namespace
 }  // namespace millrace::runtime::detail
