@@ -439,6 +439,7 @@ struct AttemptSpec {
   incarnation @9 :UInt64;   # The executor's life that it was granted by; no other starts it.
   priority @10 :UInt8;      # Higher is started first.
   detach @11 :Bool;         # What leaves the group of the command may outlive it.
+  grant @12 :UInt64;        # Of the pool: higher than every earlier one of this executor's life.
 }
 
 interface Executor $Actor.actor("executor") $Actor.internal {

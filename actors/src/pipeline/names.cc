@@ -32,13 +32,14 @@ std::string attempt_token(std::string_view run, std::string_view instance_name,
 std::optional<parsed_token> parse_token(std::string_view token) {
   const auto dot = token.find('.');
   const auto last = token.rfind(".A");
-  if (dot == std::string_view::npos || last == std::string_view::npos || last <= dot) {
+  if (dot == 0 || dot == std::string_view::npos || last == std::string_view::npos ||
+      last <= dot + 1) {
     return std::nullopt;
   }
   parsed_token made{};
   const auto digits = token.substr(last + 2);
-  if (std::from_chars(digits.data(), digits.data() + digits.size(), made.attempt).ec !=
-      std::errc{}) {
+  const auto read = std::from_chars(digits.data(), digits.data() + digits.size(), made.attempt);
+  if (read.ec != std::errc{} || read.ptr != digits.data() + digits.size()) {
     return std::nullopt;
   }
   made.task_key = std::string{token.substr(0, dot)} + "/";

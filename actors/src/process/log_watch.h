@@ -18,7 +18,7 @@ namespace millrace::actors::process_detail {
 /// Threading: belongs to the supervisor's thread; callbacks run inside the calls.
 class log_watch {
 public:
-  using callback = process_supervisor::log_callback;
+  using callback = log_callback;
 
   /// To be polled for reading. Below 0 if the kernel has no inotify instance left: then a waiter
   /// hears only of the end.

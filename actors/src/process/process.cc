@@ -22,15 +22,6 @@ using runtime::result;
 
 namespace {
 
-bool is_token(std::string_view text) {
-  const auto allowed = [](char c) {
-    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '.' ||
-           c == '_' || c == '-';
-  };
-  return !text.empty() && text.size() <= attempt_token_bytes_max && text.front() != '.' &&
-         std::all_of(text.begin(), text.end(), allowed);
-}
-
 bool has_nul(const std::string& text) {
   return text.find('\0') != std::string::npos;
 }
@@ -39,7 +30,7 @@ result<void> validate(const process_spec& spec) {
   const auto refuse = [](std::string text) {
     return error{errc::invalid_argument, std::move(text)};
   };
-  if (!is_token(spec.token)) {
+  if (!is_attempt_token(spec.token)) {
     return refuse(
         "an attempt token is 1 to 128 of A-Z a-z 0-9 . _ - and does not begin with a dot");
   }
@@ -89,6 +80,15 @@ void add_own_variables(process_spec& spec, const std::filesystem::path& director
 }
 
 }  // namespace
+
+bool is_attempt_token(std::string_view text) noexcept {
+  const auto allowed = [](char c) {
+    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '.' ||
+           c == '_' || c == '-';
+  };
+  return !text.empty() && text.size() <= attempt_token_bytes_max && text.front() != '.' &&
+         std::all_of(text.begin(), text.end(), allowed);
+}
 
 std::vector<std::string> shell_command(std::string text) {
   return {"/bin/sh", "-c", std::move(text)};

@@ -185,7 +185,7 @@ private:
   }
 
   void wait_for_more() {
-    const auto watched = parts_.host.processes().watch_log(
+    const auto watched = parts_.host.attempts().watch_log(
         token_, stream(), offset_, [self = shared_from_this()](actors::log_event what) {
           self->last_ = what == actors::log_event::ended;
           self->parts_.files.go_on([self] { self->go_on(); });
@@ -203,7 +203,7 @@ private:
   // The client has left: nothing more is waited for. What the waiter held goes with it.
   void stop_waiting() {
     if (const auto waiter = waiter_.exchange(0); waiter != 0) {
-      parts_.host.processes().forget_waiter(actors::log_waiter_id{waiter});
+      parts_.host.attempts().forget_waiter(actors::log_waiter_id{waiter});
       parts_.files.go_on([self = shared_from_this()] { self->finish(); });
     }
   }
@@ -214,7 +214,7 @@ private:
   }
 
   [[nodiscard]] runtime::result<actors::log_file> open_log() const {
-    return parts_.host.processes().open_log(token_, stream());
+    return parts_.host.attempts().open_log(token_, stream());
   }
 
   void finish() {

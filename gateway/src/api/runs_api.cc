@@ -62,7 +62,7 @@ void add_tails(const api_parts& parts, schemas::Task::DescribeResults::Builder t
       continue;
     }
     const auto tail_of = [&](actors::output_stream stream) -> std::optional<actors::log_chunk> {
-      const auto log = parts.host.processes().open_log(
+      const auto log = parts.host.attempts().open_log(
           parts.host.token_of(task.getRun().cStr(), task.getName().cStr(), attempt.getNumber()),
           stream);
       auto tail = log ? log->tail_bytes(tail_bytes) : log.error();

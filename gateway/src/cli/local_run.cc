@@ -97,8 +97,8 @@ exit_code local_run::finish(bool interrupted) {
   }
   const auto tail = [this](const std::string& task, std::uint32_t attempt,
                            std::uint32_t lines) -> std::optional<error_tail> {
-    const auto log = here_.host().processes().open_log(here_.host().token_of(run_, task, attempt),
-                                                       actors::output_stream::standard_error);
+    const auto log = here_.host().attempts().open_log(here_.host().token_of(run_, task, attempt),
+                                                      actors::output_stream::standard_error);
     const auto end = log ? log->tail_lines(lines, failure_bytes) : log.error();
     const auto file = here_.host().logs_of(run_, task, attempt).standard_error;
     return end ? std::optional{error_tail{file.string(), end->bytes}} : std::nullopt;
@@ -135,7 +135,7 @@ void local_run::print_answers() {
         needed.contains(std::string_view{task.getTask().cStr()})) {
       return;
     }
-    const auto log = here_.host().processes().open_log(
+    const auto log = here_.host().attempts().open_log(
         here_.host().token_of(run_, task.getName().cStr(), task.getAttempt()),
         actors::output_stream::standard_output);
     std::uint64_t offset = 0;

@@ -305,8 +305,8 @@ tasks:
       for (unsigned at = 0; at < width; ++at) {
         const auto task = first_of(here, at);
         granted += task && task->attempts().size() == 1 ? 1 : 0;
-        const auto log = here.host->processes().open_log(here.host->token_of(run, name(at), 1),
-                                                         output_stream::standard_output);
+        const auto log = here.host->attempts().open_log(here.host->token_of(run, name(at), 1),
+                                                        output_stream::standard_output);
         begun += log && log->size() > 0 ? 1 : 0;
       }
       return granted == width && begun == slots;

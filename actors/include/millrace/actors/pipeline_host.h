@@ -13,6 +13,7 @@
 #include <string>
 #include <string_view>
 
+#include "millrace/actors/executor.h"
 #include "millrace/actors/process.h"
 #include "millrace/actors/retention.h"
 #include "millrace/runtime/result.h"
@@ -32,7 +33,7 @@ struct pipeline_host_options {
   std::function<void(std::string_view)> warn = {};
 };
 
-/// The log files of an attempt. Names for people: `process_supervisor::open_log` opens.
+/// The log files of an attempt. Names for people: `executor::open_log` opens.
 struct attempt_logs {
   std::filesystem::path standard_output;
   std::filesystem::path standard_error;
@@ -63,7 +64,7 @@ public:
   /// before the silo is stopped. Idempotent.
   void stop();
 
-  /// How `processes` calls an attempt.
+  /// How `attempts` calls an attempt.
   [[nodiscard]] static std::string token_of(std::string_view run, std::string_view task_instance,
                                             std::uint32_t attempt);
 
@@ -73,6 +74,10 @@ public:
 
   [[nodiscard]] std::filesystem::path workspace_of(std::string_view run) const;
 
+  /// What runs this machine's attempts, for their logs.
+  [[nodiscard]] executor& attempts();
+
+  /// What runs their processes, for figures.
   [[nodiscard]] process_supervisor& processes();
 
   /// How long the executor has been at what it does now; 0 while it waits. It grows when it is

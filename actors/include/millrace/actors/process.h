@@ -38,6 +38,9 @@ namespace millrace::actors {
 /// The longest attempt token: it names files and fills a fixed field of the attempt table.
 inline constexpr std::size_t attempt_token_bytes_max = 128;
 
+/// Whether it is 1 to 128 of `A-Z a-z 0-9 . _ -`, the first not a dot.
+[[nodiscard]] bool is_attempt_token(std::string_view text) noexcept;
+
 /// What attempts leave free on a disk: four measurements' worth of writing at 250 MB/s.
 inline constexpr std::uint64_t disk_reserve_bytes_default = std::uint64_t{256} << 20U;
 
@@ -55,8 +58,7 @@ enum class detach_policy : std::uint8_t {
 
 /// What to run, and within which bounds.
 struct process_spec {
-  /// Names the attempt: 1 to 128 of `A-Z a-z 0-9 . _ -`, the first not a dot; unique among the
-  /// attempts that are not yet acknowledged.
+  /// Names the attempt: see `is_attempt_token`; unique among those not yet acknowledged.
   std::string token;
 
   /// The program and its arguments. A program without a slash is looked up in the `PATH` of
@@ -184,16 +186,6 @@ struct process_stats {
   runtime::duration busy{};
 };
 
-enum class output_stream : std::uint8_t { standard_output, standard_error };
-
-enum class log_event : std::uint8_t {
-  grown,  ///< There are bytes at or after the offset.
-  ended,  ///< No attempt writes it (any more); what is there is all.
-};
-
-/// Names a waiter for a log to grow.
-enum class log_waiter_id : std::uint64_t {};
-
 /// Starts, watches and ends attempts.
 ///
 /// Requires: nobody else in the process reaps children (`waitpid(-1)`, SIGCHLD ignored), or keeps
@@ -203,7 +195,6 @@ enum class log_waiter_id : std::uint64_t {};
 class process_supervisor {
 public:
   using exit_callback = std::function<void(process_exit)>;
-  using log_callback = std::function<void(log_event)>;
 
   /// Takes over `options.state_directory`, kills what a previous life left running there, starts
   /// the guard. Call it early: the guard is a fork of this process as it is now, without its file

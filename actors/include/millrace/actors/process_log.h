@@ -2,11 +2,12 @@
 // Reading the output of attempts, while it grows or afterwards.
 //
 // Output is raw bytes. A follower reads from its offset until `at_end`, then asks
-// `process_supervisor::watch_log` to be told of more. Offsets count all that was written, also what
+// `executor::watch_log` to be told of more. Offsets count all that was written, also what
 // was dropped from the middle of a long one.
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -15,6 +16,17 @@
 #include "millrace/runtime/unique_fd.h"
 
 namespace millrace::actors {
+
+enum class output_stream : std::uint8_t { standard_output, standard_error };
+
+enum class log_event : std::uint8_t {
+  grown,  ///< There are bytes at or after the offset.
+  ended,  ///< No attempt writes it (any more); what is there is all.
+};
+
+/// Names a waiter for a log to grow.
+enum class log_waiter_id : std::uint64_t {};
+using log_callback = std::function<void(log_event)>;
 
 /// A piece of an output.
 struct log_chunk {

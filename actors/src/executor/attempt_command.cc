@@ -1,0 +1,67 @@
+// SPDX-License-Identifier: MIT
+#include "executor/attempt_command.h"
+
+#include <pwd.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <array>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "pipeline/names.h"
+
+namespace millrace::actors {
+
+namespace {
+
+// What cron gives: of the account that runs the silo, and of each what the definition does not set.
+void add_account(std::vector<std::string>& environment) {
+  const auto user = ::geteuid();
+  std::array<char, 4096> buffer;
+  passwd entry{};
+  passwd* found = nullptr;
+  ::getpwuid_r(user, &entry, buffer.data(), buffer.size(), &found);
+  const auto name = found != nullptr ? std::string{found->pw_name} : std::to_string(user);
+  const std::pair<std::string, std::string> account[] = {
+      {"HOME=", found != nullptr ? found->pw_dir : "/"},
+      {"USER=", name},
+      {"LOGNAME=", name},
+      {"SHELL=", "/bin/sh"}};
+  for (const auto& [variable, value] : account) {
+    const auto given = std::any_of(
+        environment.begin(), environment.end(),
+        [&variable = variable](const auto& each) { return each.starts_with(variable); });
+    if (!given) {
+      environment.push_back(variable + value);
+    }
+  }
+}
+
+}  // namespace
+
+process_spec command_of(schemas::AttemptSpec::Reader attempt,
+                        const std::filesystem::path& workspace) {
+  process_spec spec;
+  spec.token = text_of(attempt.getToken());
+  for (auto word : attempt.getArgv()) {
+    spec.argv.push_back(text_of(word));
+  }
+  spec.working_directory = workspace;
+  for (auto variable : attempt.getEnvironment()) {
+    spec.environment.push_back(text_of(variable.getName()) + "=" + text_of(variable.getValue()));
+  }
+  add_account(spec.environment);
+  spec.environment.push_back("MILLRACE_ATTEMPT=" + std::to_string(attempt.getNumber()));
+  spec.environment.push_back("MILLRACE_TOKEN=" + spec.token);
+  spec.environment.push_back("MILLRACE_WORKSPACE=" + spec.working_directory.string());
+  if (attempt.getTimeoutNs() > 0) {
+    spec.timeout = runtime::duration{attempt.getTimeoutNs()};
+  }
+  spec.grace = runtime::duration{attempt.getGraceNs()};
+  spec.detach = attempt.getDetach() ? detach_policy::allowed : detach_policy::forbidden;
+  return spec;
+}
+
+}  // namespace millrace::actors

@@ -1,0 +1,17 @@
+// SPDX-License-Identifier: MIT
+// Attempt command: what an attempt's specification means as a process of this machine.
+#pragma once
+
+#include <filesystem>
+
+#include "millrace/actors/process.h"
+#include "millrace/pipeline.capnp.h"
+
+namespace millrace::actors {
+
+/// The process of an attempt: its command in `workspace`, with the environment that it was given,
+/// what cron gives of this silo's account where that says nothing, and the attempt's own variables.
+[[nodiscard]] process_spec command_of(schemas::AttemptSpec::Reader attempt,
+                                      const std::filesystem::path& workspace);
+
+}  // namespace millrace::actors

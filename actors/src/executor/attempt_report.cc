@@ -1,0 +1,132 @@
+// SPDX-License-Identifier: MIT
+#include "executor/attempt_report.h"
+
+#include <algorithm>
+
+#include "millrace/actors/duration_text.h"
+#include "millrace/actors/process_outputs.h"
+#include "pipeline/names.h"
+
+namespace millrace::actors {
+
+using schemas::AttemptEnd;
+
+namespace {
+
+AttemptEnd end_of(process_outcome outcome) {
+  switch (outcome) {
+    case process_outcome::exited:
+      return AttemptEnd::EXITED;
+    case process_outcome::signalled:
+      return AttemptEnd::SIGNALLED;
+    case process_outcome::timed_out:
+      return AttemptEnd::TIMED_OUT;
+    case process_outcome::cancelled:
+      return AttemptEnd::CANCELLED;
+    case process_outcome::log_limit:
+      return AttemptEnd::LOG_LIMIT;
+    case process_outcome::disk_full:
+      return AttemptEnd::DISK_FULL;
+  }
+  return AttemptEnd::LOST;
+}
+
+// A text of a message holds no NUL.
+std::string clean(std::string_view text) {
+  std::string made{text};
+  std::replace(made.begin(), made.end(), '\0', ' ');
+  return made;
+}
+
+void set_streams(schemas::AttemptReport::Builder report, const process_stream& output,
+                 const process_stream& errors) {
+  report.setStdoutTail(clean(output.tail).c_str());
+  report.setStderrTail(clean(errors.tail).c_str());
+  report.setStdoutBytes(output.bytes);
+  report.setStderrBytes(errors.bytes);
+  report.setStdoutDropped(output.dropped);
+  report.setStderrDropped(errors.dropped);
+}
+
+void set_outputs(schemas::AttemptReport::Builder report, const runtime::result<std::string>& text) {
+  if (report.getEnd() != AttemptEnd::EXITED || report.getExitCode() != 0) {
+    return;
+  }
+  const auto refuse = [&](const std::string& why) {
+    report.setEnd(AttemptEnd::BAD_OUTPUTS);
+    report.setText(clean(why).c_str());
+  };
+  if (!text) {
+    refuse(text.error().text());
+    return;
+  }
+  const auto outputs = parse_outputs(*text);
+  if (!outputs) {
+    refuse("$MILLRACE_OUTPUT: " + outputs.error().text());
+    return;
+  }
+  auto list = report.initOutputs(static_cast<unsigned>(outputs->size()));
+  for (unsigned at = 0; at < outputs->size(); ++at) {
+    list[at].setName((*outputs)[at].first.c_str());
+    list[at].setValue((*outputs)[at].second.c_str());
+  }
+}
+
+}  // namespace
+
+attempt_report report_of(const process_exit& ended, std::uint32_t number, runtime::duration grace,
+                         const std::string& disk_full) {
+  attempt_report made;
+  auto report = made.build();
+  report.setNumber(number);
+  report.setEnd(end_of(ended.outcome));
+  report.setExitCode(ended.exit_code.value_or(-1));
+  report.setSignal(ended.signal.value_or(0));
+  report.setStartedAt(nanoseconds(ended.started_at));
+  report.setFinishedAt(nanoseconds(ended.ended_at));
+  if (report.getEnd() == AttemptEnd::DISK_FULL) {
+    report.setText(disk_full.c_str());
+  }
+  if (ended.forced) {
+    report.setText(
+        ("and needed a KILL " + format_duration(grace) + " later (grace_period)").c_str());
+  }
+  set_streams(report, ended.standard_output, ended.standard_error);
+  set_outputs(report, ended.output);
+  return made;
+}
+
+attempt_report report_of(const recovered_attempt& left, std::uint32_t number,
+                         runtime::wall_time now, const std::string& disk_full) {
+  attempt_report made;
+  auto report = made.build();
+  report.setNumber(number);
+  const auto known =
+      left.found == recovered_attempt::state::ended && left.outcome != process_outcome::cancelled;
+  report.setEnd(known ? end_of(left.outcome) : AttemptEnd::LOST);
+  report.setExitCode(left.exit_code.value_or(-1));
+  report.setSignal(left.signal.value_or(0));
+  report.setFinishedAt(nanoseconds(now));
+  if (report.getEnd() == AttemptEnd::DISK_FULL) {
+    report.setText(disk_full.c_str());
+  }
+  set_streams(report, left.standard_output, left.standard_error);
+  set_outputs(report, left.output);
+  return made;
+}
+
+attempt_report unstarted_report(std::uint32_t number, AttemptEnd end, std::string_view why,
+                                runtime::wall_time now) {
+  attempt_report made;
+  auto report = made.build();
+  report.setNumber(number);
+  report.setEnd(end);
+  if (end == AttemptEnd::NOT_STARTED) {
+    report.setStartedAt(nanoseconds(now));  // that was tried
+  }
+  report.setFinishedAt(nanoseconds(now));
+  report.setText(clean(why).c_str());
+  return made;
+}
+
+}  // namespace millrace::actors

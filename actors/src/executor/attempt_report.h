@@ -1,0 +1,30 @@
+// SPDX-License-Identifier: MIT
+// Attempt report: what a task is told of how its attempt ended.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <string_view>
+
+#include "millrace/actors/process.h"
+#include "millrace/pipeline.capnp.h"
+#include "millrace/runtime/message.h"
+
+namespace millrace::actors {
+
+using attempt_report = runtime::message<schemas::AttemptReport>;
+
+/// Of a process that has ended. `grace`: how long it had after it was told to end; `disk_full`: the
+/// text for an end of that kind. Outputs that cannot be read make it an end of their own.
+[[nodiscard]] attempt_report report_of(const process_exit& ended, std::uint32_t number,
+                                       runtime::duration grace, const std::string& disk_full);
+
+/// Of what an earlier life left: how it ended where that is on record, else that it is lost.
+[[nodiscard]] attempt_report report_of(const recovered_attempt& left, std::uint32_t number,
+                                       runtime::wall_time now, const std::string& disk_full);
+
+/// Of an attempt that never ran, and `why` where there is something to say.
+[[nodiscard]] attempt_report unstarted_report(std::uint32_t number, schemas::AttemptEnd end,
+                                              std::string_view why, runtime::wall_time now);
+
+}  // namespace millrace::actors

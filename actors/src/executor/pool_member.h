@@ -1,0 +1,71 @@
+// SPDX-License-Identifier: MIT
+// Pool member: what any executor has in front of it, between the actors and the attempts.
+//
+// It reports what an earlier life left, offers the slots to the pool, passes starts on, and tells
+// tasks what has started and how it ended. The pool tells of what never started, once it knows that
+// what had started was reported: an attempt that was put aside makes it call all of them lost.
+// Starts wait until then: one that an earlier life was meant for is answered, which must not
+// overtake how that attempt ended.
+#pragma once
+
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "executor/executor_actor.h"
+#include "executor/report_delivery.h"
+#include "executor/worker.h"
+#include "millrace/actors/executor.h"
+#include "millrace/runtime/silo.h"
+
+namespace millrace::actors {
+
+/// Threading: `join` from one thread, before the worker runs; the rest from any.
+class pool_member final : public attempt_runner, public attempt_listener {
+public:
+  /// `id` names the executor in its pool. Requires: everything outlives the member.
+  pool_member(std::string id, executor& attempts, report_delivery& reports, worker& jobs,
+              runtime::silo& home)
+      : id_(std::move(id)), attempts_(attempts), reports_(reports), jobs_(jobs), home_(home) {}
+
+  /// Adopts, reports and offers the slots; what cannot be stored now is tried again in the
+  /// background, so that one bad attempt, or a disk without room, keeps nobody from asking and from
+  /// deleting. A report that fails for 10 s is put aside with a warning.
+  /// Errors: those of a call that no repetition mends; then nothing has been offered.
+  /// Requires: `home` has been started. Call it once.
+  [[nodiscard]] runtime::result<void> join();
+
+  void start(runtime::message<schemas::AttemptSpec> attempt) override;
+  void cancel(std::string_view token) override;
+  [[nodiscard]] runtime::result<void> remove_run(std::string_view run) override;
+
+  void started(std::string_view token, runtime::wall_time at) override;
+  void ended(std::string_view token, attempt_report report) override;
+
+private:
+  enum class bad_report : std::uint8_t { ends_it, is_put_aside };
+
+  [[nodiscard]] runtime::result<void> try_join(bad_report bad);
+  void join_again(unsigned tries);
+  void joined();
+  [[nodiscard]] runtime::result<void> report_left(const adopted_attempt& left);
+  void put_aside(const adopted_attempt& left, const runtime::error& why);
+  void when_joined(std::function<void()> job);
+  void pass_on(runtime::message<schemas::AttemptSpec> attempt);
+
+  const std::string id_;
+  executor& attempts_;
+  report_delivery& reports_;
+  worker& jobs_;
+  runtime::silo& home_;
+
+  // Those of `join` until the worker runs, then the worker's:
+  std::vector<adopted_attempt> left_;
+  std::size_t reported_ = 0;  // of these
+  unsigned put_aside_ = 0;    // of these
+  bool joined_ = false;
+  std::vector<std::function<void()>> early_;                          // jobs that wait for it
+  schemas::AttemptEnd end_of_strangers_ = schemas::AttemptEnd::LOST;  // granted to another life
+};
+
+}  // namespace millrace::actors

@@ -1,0 +1,302 @@
+// SPDX-License-Identifier: MIT
+#include "executor/process_executor.h"
+
+#include <sys/stat.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <thread>
+
+#include "executor/attempt_command.h"
+#include "executor/attempt_report.h"
+#include "millrace/actors/run_id.h"
+#include "pipeline/names.h"
+#include "process/failure.h"
+
+namespace millrace::actors {
+
+namespace fs = std::filesystem;
+using runtime::errc;
+using runtime::error;
+using runtime::result;
+using schemas::AttemptEnd;
+
+namespace {
+
+// Of each stream, kept in the state of a task; the whole is in the file.
+constexpr std::size_t tail_bytes = 4096;
+
+// A start that was refused for want of room is tried again after this, and for 30 s; then the
+// attempt ends as not started.
+constexpr auto start_retry = std::chrono::milliseconds{100};
+constexpr unsigned start_tries_max = 300;
+
+// For its owner only, as are those above it that are missing: what tasks write may be secret.
+result<void> make_directory(const fs::path& wanted) {
+  const auto made = [&] { return ::mkdir(wanted.c_str(), 0700) == 0 || errno == EEXIST; };
+  if (made()) {
+    return {};
+  }
+  if (errno == ENOENT && wanted.has_relative_path()) {
+    if (auto above = make_directory(wanted.parent_path()); !above) {
+      return above;
+    }
+    if (made()) {
+      return {};
+    }
+  }
+  return process_detail::file_failure("cannot make " + wanted.string(), errno);
+}
+
+process_executor_options with_slots(process_executor_options options) {
+  if (options.slots == 0) {
+    options.slots = std::max(2U, std::thread::hardware_concurrency());
+  }
+  return options;
+}
+
+}  // namespace
+
+process_executor::process_executor(process_executor_options options, const runtime::clock& time,
+                                   worker& jobs, workspaces rooms,
+                                   std::unique_ptr<process_supervisor> supervisor)
+    : options_(std::move(options)),
+      time_(time),
+      jobs_(jobs),
+      incarnation_(static_cast<std::uint64_t>(nanoseconds(time.wall()))),
+      supervisor_(std::move(supervisor)),
+      workspaces_(std::move(rooms)),
+      starts_(options_.slots) {
+  for (const auto& left : supervisor_->recovered()) {
+    listed_[left.token] = attempt_stage::ended;
+  }
+}
+
+result<std::unique_ptr<process_executor>> process_executor::open(process_executor_options options,
+                                                                 const runtime::clock& time,
+                                                                 worker& jobs) {
+  process_options processes;
+  processes.state_directory = options.data_directory / "executor";
+  processes.tail_bytes_max = tail_bytes;
+  processes.disk_reserve_bytes = options.disk_reserve_bytes;
+  processes.attempt_directory = options.data_directory / "attempts";
+  processes.log_directory = options.data_directory / "logs";
+  processes.warn = options.warn;
+  if (auto made = make_directory(processes.state_directory); !made) {
+    return std::move(made).error();
+  }
+  auto rooms = workspaces::open(options.data_directory / "workspaces");
+  if (!rooms) {
+    return std::move(rooms).error();
+  }
+  auto supervisor = process_supervisor::open(processes, time);
+  if (!supervisor) {
+    return std::move(supervisor).error();
+  }
+  return std::unique_ptr<process_executor>{new process_executor{
+      with_slots(std::move(options)), time, jobs, *std::move(rooms), *std::move(supervisor)}};
+}
+
+std::vector<adopted_attempt> process_executor::adopt(attempt_listener& listener) {
+  listener_ = &listener;
+  std::vector<adopted_attempt> left;
+  for (const auto& each : supervisor_->recovered()) {
+    const auto parsed = parse_token(each.token);
+    left.push_back({each.token,
+                    report_of(each, parsed ? parsed->attempt : 0, time_.wall(), disk_full_text())});
+  }
+  return left;
+}
+
+result<void> process_executor::start(runtime::message<schemas::AttemptSpec> attempt) {
+  const auto spec = attempt.read();
+  auto token = text_of(spec.getToken());
+  if (!is_attempt_token(token) || !parse_token(token)) {
+    return error{errc::invalid_argument, "'" + token + "' is no attempt's token"};
+  }
+  if (jobs_.stopping()) {
+    return error{errc::unavailable, "the executor is stopping"};
+  }
+  if (spec.getIncarnation() != incarnation_) {
+    return error{errc::failed_precondition,
+                 "attempt " + token + " was granted to another life of the executor"};
+  }
+  {
+    const std::lock_guard lock{mutex_};
+    const auto grant = spec.getGrant();
+    if ((grant != 0 && grant <= last_grant_) || listed_.contains(token)) {
+      return error{errc::conflict, "attempt " + token + " has been started or overtaken"};
+    }
+    last_grant_ = std::max(last_grant_, grant);
+    listed_.emplace(std::move(token), attempt_stage::waiting);
+  }
+  jobs_.post([this, shared = std::make_shared<runtime::message<schemas::AttemptSpec>>(
+                        std::move(attempt))] { admit(shared); });
+  return {};
+}
+
+void process_executor::admit(const attempt_message& message) {
+  const auto attempt = message->read();
+  starts_.add(text_of(attempt.getToken()), attempt.getPriority(), message);
+  start_more();
+}
+
+void process_executor::start_more() {
+  while (const auto message = starts_.next()) {
+    start_now(*message, 1);
+  }
+}
+
+// Holds a slot, and gives it back when nothing runs and nothing will.
+void process_executor::start_now(const attempt_message& message, unsigned tries) {
+  const auto token = text_of(message->read().getToken());
+  set_stage(token, attempt_stage::running);
+  const auto started = launch(message);
+  if (started) {
+    listener_->started(token, time_.wall());
+  } else if (runtime::retry_of(started.error().code()) == runtime::retry_class::safe &&
+             tries < start_tries_max) {
+    try_again(message, tries + 1);
+  } else {
+    starts_.free_slot();
+    end_unstarted(message, AttemptEnd::NOT_STARTED, "could not start: " + started.error().text());
+  }
+}
+
+void process_executor::try_again(const attempt_message& message, unsigned tries) {
+  const auto token = text_of(message->read().getToken());
+  refused_.insert(token);
+  jobs_.post(
+      [this, message, token, tries] {
+        if (refused_.erase(token) == 1) {
+          start_now(message, tries);
+        } else {
+          starts_.free_slot();
+          end_unstarted(message, AttemptEnd::CANCELLED, {});
+        }
+        start_more();
+      },
+      start_retry);
+}
+
+result<void> process_executor::launch(const attempt_message& message) {
+  const auto workspace = text_of(message->read().getWorkspace());
+  const auto entered = workspaces_.enter(workspace);
+  if (!entered) {
+    return entered.error();
+  }
+  auto started = supervisor_->start(
+      command_of(message->read(), workspaces_.path_of(workspace)),
+      [this, message](process_exit ended) {
+        jobs_.post([this, message, shared = std::make_shared<process_exit>(std::move(ended))] {
+          process_ended(message, *shared);
+        });
+      });
+  if (!started) {
+    workspaces_.leave(workspace);
+  }
+  return started;
+}
+
+void process_executor::process_ended(const attempt_message& message, const process_exit& ended) {
+  const auto attempt = message->read();
+  workspaces_.leave(text_of(attempt.getWorkspace()));
+  if (jobs_.stopping()) {
+    return;  // the next life finds it in the table
+  }
+  starts_.free_slot();
+  start_more();
+  set_stage(ended.token, attempt_stage::ended);
+  listener_->ended(ended.token,
+                   report_of(ended, attempt.getNumber(), runtime::duration{attempt.getGraceNs()},
+                             disk_full_text()));
+}
+
+void process_executor::end_unstarted(const attempt_message& message, AttemptEnd end,
+                                     std::string_view why) {
+  const auto attempt = message->read();
+  const auto token = text_of(attempt.getToken());
+  set_stage(token, attempt_stage::ended);
+  listener_->ended(token, unstarted_report(attempt.getNumber(), end, why, time_.wall()));
+}
+
+void process_executor::cancel(std::string_view token) {
+  jobs_.post([this, text = std::string{token}] { withdraw(text); });
+}
+
+void process_executor::withdraw(const std::string& token) {
+  if (const auto waiting = starts_.remove(token)) {
+    end_unstarted(*waiting, AttemptEnd::CANCELLED, {});
+    return;
+  }
+  refused_.erase(token);
+  // Not found: it has ended, or belonged to an earlier life; its report is on its way.
+  static_cast<void>(supervisor_->cancel(token));
+}
+
+void process_executor::set_stage(const std::string& token, attempt_stage stage) {
+  const std::lock_guard lock{mutex_};
+  listed_[token] = stage;
+}
+
+std::vector<listed_attempt> process_executor::list() const {
+  const std::lock_guard lock{mutex_};
+  std::vector<listed_attempt> all;
+  all.reserve(listed_.size());
+  for (const auto& [token, stage] : listed_) {
+    all.push_back({token, stage});
+  }
+  return all;
+}
+
+void process_executor::acknowledge(std::string_view token) {
+  {
+    const std::lock_guard lock{mutex_};
+    const auto found = listed_.find(token);
+    if (found == listed_.end() || found->second != attempt_stage::ended) {
+      return;
+    }
+  }
+  // Not found: it was never started.
+  static_cast<void>(supervisor_->acknowledge(token));
+  const std::lock_guard lock{mutex_};
+  if (const auto found = listed_.find(token); found != listed_.end()) {
+    listed_.erase(found);
+  }
+}
+
+result<log_file> process_executor::open_log(std::string_view token, output_stream stream) const {
+  return supervisor_->open_log(token, stream);
+}
+
+result<log_waiter_id> process_executor::watch_log(std::string_view token, output_stream stream,
+                                                  std::uint64_t offset, log_callback on_event) {
+  return supervisor_->watch_log(token, stream, offset, std::move(on_event));
+}
+
+void process_executor::forget_waiter(log_waiter_id waiter) {
+  supervisor_->forget_waiter(waiter);
+}
+
+result<void> process_executor::remove_run(std::string_view run) {
+  result<void> done;
+  for (const auto* folder : {"logs", "workspaces"}) {
+    auto removed = is_run_id(run) ? supervisor_->remove(options_.data_directory / folder / run)
+                                  : result<void>{};
+    done = removed ? std::move(done) : std::move(removed);
+  }
+  return done;
+}
+
+void process_executor::stop() {
+  supervisor_->stop();
+}
+
+// What only this machine knows of such an end.
+std::string process_executor::disk_full_text() const {
+  return "disk full: the output of the task was stopped, with less than " +
+         std::to_string(options_.disk_reserve_bytes >> 20U) + " MiB free for " +
+         options_.data_directory.string() + "; make room there, then retry the run";
+}
+
+}  // namespace millrace::actors

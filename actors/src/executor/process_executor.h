@@ -1,0 +1,101 @@
+// SPDX-License-Identifier: MIT
+// Process executor: runs attempts as processes of this machine.
+//
+// It puts together the supervisor (processes, files, logs), the workspaces and the start queue, and
+// keeps of every attempt what the contract asks for. An attempt waits in the queue, holds a slot
+// while its process lives or a refused start is tried again, and is listed until acknowledged.
+// Nothing that runs outlives the silo: what `adopt` finds has ended, or is lost.
+#pragma once
+
+#include <filesystem>
+#include <functional>
+#include <map>
+#include <memory>
+#include <mutex>
+#include <set>
+#include <string>
+
+#include "executor/worker.h"
+#include "executor/workspaces.h"
+#include "millrace/actors/executor.h"
+#include "millrace/actors/process.h"
+#include "pool/start_queue.h"
+
+namespace millrace::actors {
+
+struct process_executor_options {
+  /// Holds `workspaces/`, `logs/`, `attempts/` and the attempt table `executor/`.
+  std::filesystem::path data_directory;
+  std::uint32_t slots = 0;  ///< 0: the number of processors, at least 2.
+  std::uint64_t disk_reserve_bytes = disk_reserve_bytes_default;
+  std::function<void(std::string_view)> warn = {};  ///< As `process_options::warn`.
+};
+
+/// See the contract. `remove_run` refuses to take what is no run's id for a path.
+class process_executor final : public executor {
+public:
+  /// Takes over the data directory and ends what an earlier life left running there.
+  /// Requires: `time` and `jobs` outlive the executor, `jobs` is stopped before `stop`.
+  /// Errors: those of `process_supervisor::open`.
+  [[nodiscard]] static runtime::result<std::unique_ptr<process_executor>> open(
+      process_executor_options options, const runtime::clock& time, worker& jobs);
+  ~process_executor() override { stop(); }
+
+  [[nodiscard]] std::uint64_t incarnation() const override { return incarnation_; }
+  [[nodiscard]] std::uint64_t lineage() const override { return supervisor_->lineage(); }
+  [[nodiscard]] std::uint32_t slots() const override { return options_.slots; }
+  [[nodiscard]] std::vector<adopted_attempt> adopt(attempt_listener& listener) override;
+  [[nodiscard]] runtime::result<void> start(
+      runtime::message<schemas::AttemptSpec> attempt) override;
+  void cancel(std::string_view token) override;
+  [[nodiscard]] std::vector<listed_attempt> list() const override;
+  void acknowledge(std::string_view token) override;
+  [[nodiscard]] runtime::result<log_file> open_log(std::string_view token,
+                                                   output_stream stream) const override;
+  [[nodiscard]] runtime::result<log_waiter_id> watch_log(std::string_view token,
+                                                         output_stream stream, std::uint64_t offset,
+                                                         log_callback on_event) override;
+  void forget_waiter(log_waiter_id waiter) override;
+  [[nodiscard]] runtime::result<void> remove_run(std::string_view run) override;
+  void stop() override;
+
+  /// What runs the processes, for figures.
+  [[nodiscard]] process_supervisor& processes() noexcept { return *supervisor_; }
+
+private:
+  using attempt_message = std::shared_ptr<runtime::message<schemas::AttemptSpec>>;
+
+  process_executor(process_executor_options options, const runtime::clock& time, worker& jobs,
+                   workspaces rooms, std::unique_ptr<process_supervisor> supervisor);
+
+  // The worker's.
+  void admit(const attempt_message& message);
+  void withdraw(const std::string& token);
+  void start_more();
+  void start_now(const attempt_message& message, unsigned tries);
+  [[nodiscard]] runtime::result<void> launch(const attempt_message& message);
+  void try_again(const attempt_message& message, unsigned tries);
+  void process_ended(const attempt_message& message, const process_exit& ended);
+  void end_unstarted(const attempt_message& message, schemas::AttemptEnd end, std::string_view why);
+
+  void set_stage(const std::string& token, attempt_stage stage);
+  [[nodiscard]] std::string disk_full_text() const;
+
+  const process_executor_options options_;
+  const runtime::clock& time_;
+  worker& jobs_;
+  const std::uint64_t incarnation_;
+  attempt_listener* listener_ = nullptr;
+  std::unique_ptr<process_supervisor> supervisor_;
+
+  mutable std::mutex mutex_;
+  std::map<std::string, attempt_stage, std::less<>> listed_;
+  std::uint64_t last_grant_ = 0;
+
+  // The worker's own:
+  workspaces workspaces_;
+  start_queue<attempt_message> starts_;
+  std::set<std::string, std::less<>> refused_;  // tokens that hold a slot and will be tried again
+};
+
+}  // namespace millrace::actors
