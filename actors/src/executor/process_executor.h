@@ -15,11 +15,11 @@
 #include <set>
 #include <string>
 
+#include "executor/start_queue.h"
 #include "executor/worker.h"
 #include "executor/workspaces.h"
 #include "millrace/actors/executor.h"
 #include "millrace/actors/process.h"
-#include "pool/start_queue.h"
 
 namespace millrace::actors {
 

@@ -10,9 +10,9 @@
 #include "executor/worker.h"
 #include "pipeline/names.h"
 #include "pipeline/pipeline_actor.h"
-#include "pipeline/pool_actor.h"
-#include "pipeline/run_actor.h"
-#include "pipeline/task_actor.h"
+#include "pool/pool_actor.h"
+#include "run/run_actor.h"
+#include "task/task_actor.h"
 
 namespace millrace::actors {
 

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-#include "pipeline/run_actor.h"
+#include "run/run_actor.h"
 
 #include <algorithm>
 #include <tuple>

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-#include "pipeline/pool_actor.h"
+#include "pool/pool_actor.h"
 
 #include <charconv>
 

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-#include "pipeline/task_actor.h"
+#include "task/task_actor.h"
 
 #include <cstring>
 #include <optional>

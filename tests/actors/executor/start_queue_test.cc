@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 // Which attempts of one executor hold a slot, without processes.
-#include "pool/start_queue.h"
+#include "executor/start_queue.h"
 
 #include <doctest/doctest.h>
 
