@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 // The actor `run`: one execution of a pipeline. The decisions are `run_graph`'s; this stores its
-// rows, tells the tasks and keeps the list of events.
+// rows, tells the tasks and keeps the list of events. Its body: what happens to it in run_actor.cc,
+// what it keeps in run_actor_record.cc, what it answers and what it is told to do in the other two.
 #pragma once
 
 #include <optional>
@@ -33,6 +34,10 @@ public:
   runtime::async<> expire() override;
 
 private:
+  static constexpr const char* pinned_row = "pinned";
+  static constexpr const char* timeout_reminder = "timeout";
+  static constexpr const char* events_signal = "events";
+
   [[nodiscard]] runtime::result<run_graph> graph_of_pinned(schemas::RunPinned::Reader pinned) const;
   void fail_without_graph(const runtime::error& why);
   [[nodiscard]] runtime::error no_graph() const;
@@ -48,11 +53,10 @@ private:
   void remove_some();
   void limit_time(runtime::wall_time start);
   void report(std::int64_t ended_before = 0);
-  [[nodiscard]] runtime::result<schemas::task_interface::begin_params> spec_of(
-      instance_id id) const;
   void tell_waiting(schemas::TaskStatus::Builder status, instance_id id) const;
   void count(schemas::TaskState state, int by);
   void count_waiting();
+  [[nodiscard]] static std::string event_row(std::uint64_t sequence);
   void add_event(const schemas::TaskStatus::Reader* instance);
 
   runtime::state_map<schemas::RunPinned> pinned_{*this, "pinned"};

@@ -1,0 +1,159 @@
+// SPDX-License-Identifier: MIT
+// What people ask of a run.
+#include <algorithm>
+#include <tuple>
+
+#include "pipeline/names.h"
+#include "run/run_actor.h"
+
+namespace millrace::actors {
+
+using runtime::async;
+using runtime::errc;
+using runtime::error;
+using runtime::result;
+using schemas::TaskState;
+
+namespace {
+
+constexpr std::uint32_t tasks_page_max = 10'000;
+constexpr std::uint32_t tasks_page_default = 1'000;
+constexpr std::uint32_t events_page_max = 1'000;
+// How long who asks for the events of an unknown run waits for it to begin.
+constexpr std::uint32_t begin_wait_ms_max = 1'000;
+
+}  // namespace
+
+result<void> run_actor::check_known() const {
+  if (!pinned_.contains(pinned_row) || state().getRemoving()) {
+    return error{errc::not_found, "there is no run '" + key() + "'"};
+  }
+  return {};
+}
+
+async<run_actor::status_results> run_actor::status() {
+  if (auto known = check_known(); !known) {
+    co_return std::move(known).error();
+  }
+  const auto root = state();
+  const auto pinned = *pinned_.get(pinned_row);
+  status_results results;
+  auto made = results.build().initRun();
+  made.setId(key().c_str());
+  made.setProject(root.getProject());
+  made.setPipeline(root.getPipeline());
+  made.setVersion(root.getVersion());
+  made.setState(root.getState());
+  made.setReason(root.getReason());
+  made.setParams(pinned.getParams());
+  made.setLabels(pinned.getLabels());
+  made.setCreatedAt(root.getCreatedAt());
+  made.setFinishedAt(root.getFinishedAt());
+  made.setTasks(root.getTasks());
+  co_return results;
+}
+
+// One that has no row yet waits.
+void run_actor::tell_waiting(schemas::TaskStatus::Builder status, instance_id id) const {
+  status.setName(graph_->name_of(id).c_str());
+  status.setTask(graph_->task(id.task).name.c_str());
+  status.setIndex(id.index);
+  status.setLabel(graph_->instance(id).label.c_str());
+  status.setState(TaskState::WAITING);
+}
+
+async<run_actor::tasks_results> run_actor::tasks(tasks_params params) {
+  if (auto known = check_known(); !known) {
+    co_return std::move(known).error();
+  }
+  if (!graph_) {
+    co_return no_graph();
+  }
+  const auto after = params.after();
+  const auto last = graph_->instance_named(after);
+  auto at = graph_->next_instance(last);
+  if (!after.empty() && !last) {
+    const auto task = graph_->find(after.substr(0, after.find('[')));
+    if (!task) {
+      co_return error{errc::invalid_argument, "run '" + key() + "' has no task '" +
+                                                  std::string{after} + "' to go on after"};
+    }
+    at = instance_id{*task, 0};  // its list has become known since
+  }
+  const auto limit =
+      params.limit() == 0 ? tasks_page_default : std::min(params.limit(), tasks_page_max);
+  std::vector<instance_id> page;
+  for (; at && page.size() < limit; at = graph_->next_instance(at)) {
+    page.push_back(*at);
+  }
+  tasks_results results;
+  auto list = results.build().initTasks(static_cast<unsigned>(page.size()));
+  for (unsigned index = 0; index < page.size(); ++index) {
+    if (const auto row = instances_.get(row_of(page[index]))) {
+      list.setWithCaveats(index, *row);
+    } else {
+      tell_waiting(list[index], page[index]);
+    }
+  }
+  results.build().setNext(at ? graph_->name_of(page.back()).c_str() : "");
+  co_return results;
+}
+
+async<run_actor::task_results> run_actor::task(task_params params) {
+  if (auto known = check_known(); !known) {
+    co_return std::move(known).error();
+  }
+  if (!graph_) {
+    co_return no_graph();
+  }
+  const auto id = graph_->instance_named(params.name());
+  if (!id) {
+    co_return error{errc::not_found,
+                    "run '" + key() + "' has no task '" + std::string{params.name()} + "'"};
+  }
+  task_results results;
+  if (const auto row = instances_.get(row_of(*id))) {
+    results.build().setTask(row->reader());
+  } else {
+    tell_waiting(results.build().initTask(), *id);
+  }
+  co_return results;
+}
+
+async<run_actor::events_results> run_actor::events(events_params params) {
+  if (!pinned_.contains(pinned_row) && params.wait_ms() > 0) {
+    // One that was just submitted: its beginning is on the way.
+    std::ignore = co_await wait(
+        events_signal, std::chrono::milliseconds{std::min(params.wait_ms(), begin_wait_ms_max)});
+  }
+  if (auto known = check_known(); !known) {
+    co_return std::move(known).error();
+  }
+  if (params.after() > state().getEventCount()) {  // who waits for more would miss what comes
+    co_return error{errc::invalid_argument,
+                    "the latest event of the run is " + std::to_string(state().getEventCount()) +
+                        "; there is none " + std::to_string(params.after()) + " to go on after"};
+  }
+  if (state().getEventCount() <= params.after() && !over() && params.wait_ms() > 0) {
+    std::ignore = co_await wait(events_signal, std::chrono::milliseconds{params.wait_ms()});
+  }
+  const auto limit =
+      params.limit() == 0 ? events_page_max : std::min(params.limit(), events_page_max);
+  std::vector<schemas::RunEvent::Reader> page;
+  events_.for_each(
+      [&](std::string_view, schemas::RunEvent::Reader event) {
+        page.push_back(event);
+        return page.size() < limit;
+      },
+      event_row(params.after() + 1));
+  events_results results;
+  auto list = results.build().initEvents(static_cast<unsigned>(page.size()));
+  for (unsigned at = 0; at < page.size(); ++at) {
+    list.setWithCaveats(at, page[at]);
+  }
+  const auto last = page.empty() ? params.after() : page.back().getSequence();
+  results.build().setEnded(over() && last >= state().getEventCount());
+  co_return results;
+}
+
+}  // namespace millrace::actors

@@ -1,0 +1,158 @@
+// SPDX-License-Identifier: MIT
+// What people order of a run: its end, another try, its removal.
+#include <algorithm>
+
+#include "pipeline/names.h"
+#include "run/run_actor.h"
+
+namespace millrace::actors {
+
+using runtime::async;
+using runtime::errc;
+using runtime::error;
+using runtime::ref;
+using schemas::RunState;
+using schemas::TaskState;
+
+namespace {
+// Tasks that one step of a removal tells: bounds its commit.
+constexpr std::size_t removed_at_once = 1'000;
+}  // namespace
+
+async<> run_actor::cancel(cancel_params params) {
+  if (auto known = check_known(); !known) {
+    co_await runtime::fail(std::move(known).error());
+  }
+  if (over()) {
+    co_await runtime::fail(
+        errc::failed_precondition,
+        "the run has already ended: " + std::string{to_string(state().getState())});
+  }
+  if (!state().getEnding() || (params.force() && !state().getForced())) {
+    const auto reason = params.reason().empty() ? std::string{"cancelled on request"}
+                                                : std::string{params.reason()};
+    stop(RunState::CANCELLED, reason,
+         params.force() ? stop_reach::everything : stop_reach::ordinary);
+  }
+}
+
+async<run_actor::retry_results> run_actor::retry() {
+  if (auto known = check_known(); !known) {
+    co_return std::move(known).error();
+  }
+  if (!over() || state().getState() == RunState::SUCCEEDED) {
+    co_return error{errc::failed_precondition,
+                    over() ? "the run has succeeded: there is nothing to retry"
+                           : "the run has not ended yet; cancel it first"};
+  }
+  if (!graph_) {
+    co_return no_graph();
+  }
+  set_idle_timeout(std::nullopt);
+  const auto ended_before = state().getFinishedAt();
+  auto root = edit();
+  root.setEpoch(root.getEpoch() + 1);
+  root.setState(RunState::RUNNING);
+  root.setEnding(false);
+  root.setForced(false);
+  root.setReason("");
+  root.setFinishedAt(0);
+  std::vector<instance_id> forgotten;
+  std::vector<std::string> rows;
+  // Names first: forgetting changes how a task that was settled as a whole is called.
+  instances_.for_each([&](std::string_view row, schemas::TaskStatus::Reader status) {
+    if (status.getState() != TaskState::SUCCEEDED ||
+        graph_->fans_out(*graph_->find(text_of(status.getTask())))) {
+      rows.emplace_back(row);
+    }
+    return true;
+  });
+  auto effects = graph_->retry(forgotten);
+  std::sort(forgotten.begin(), forgotten.end());
+  std::uint32_t again = 0;
+  for (const auto& row : rows) {
+    const auto status = *instances_.get(row);
+    const auto at = graph_->find(text_of(status.getTask()));
+    const instance_id id{*at, status.getIndex()};
+    if (std::binary_search(forgotten.begin(), forgotten.end(), id)) {
+      count(status.getState(), -1);
+      if (status.getAttempt() > 0) {
+        forgotten_.edit(text_of(status.getName())).setName(status.getName());
+      }
+      instances_.erase(row);
+      ++again;
+    }
+  }
+  limit_time(now());
+  report(ended_before);
+  add_event(nullptr);
+  apply(std::move(effects));
+  co_return retry_results{again};
+}
+
+// --- removal -------------------------------------------------------------------------------------
+
+async<> run_actor::remove() {
+  if (auto known = check_known(); !known) {
+    co_await runtime::fail(std::move(known).error());
+  }
+  if (!over()) {
+    co_await runtime::fail(errc::failed_precondition, "the run has not ended yet; cancel it first");
+  }
+  begin_removal();
+}
+
+async<> run_actor::expire() {
+  if (check_known() && over()) {
+    begin_removal();
+  }
+  return {};
+}
+
+void run_actor::begin_removal() {
+  edit().setRemoving(true);
+  graph_.reset();
+  send(ref<schemas::Pool>(std::string{default_pool}).remove_run(key()));
+  send(ref<schemas::Pipeline>(text_of(state().getProject()) + "/" + text_of(state().getPipeline()))
+           .run_removed(key(), state().getFinishedAt()));
+  remove_some();
+}
+
+async<> run_actor::remove_more() {
+  if (state().getRemoving()) {
+    remove_some();
+  }
+  return {};
+}
+
+void run_actor::remove_some() {
+  std::size_t told = 0;
+  const auto forget = [&](const std::string& task) {
+    send(ref<schemas::Task>(key() + "/" + task).forget());
+    return ++told < removed_at_once;
+  };
+  std::vector<std::string> rows;
+  forgotten_.for_each([&](std::string_view task, schemas::ForgottenTask::Reader) {
+    rows.emplace_back(task);
+    return forget(rows.back());
+  });
+  for (const auto& task : rows) {
+    forgotten_.erase(task);
+  }
+  rows.clear();
+  instances_.for_each([&](std::string_view row, schemas::TaskStatus::Reader status) {
+    rows.emplace_back(row);
+    return (status.getAttempt() == 0 || forget(text_of(status.getName()))) &&
+           rows.size() < removed_at_once;
+  });
+  for (const auto& row : rows) {
+    instances_.erase(row);
+  }
+  if (!instances_.empty() || !forgotten_.empty()) {
+    send(ref<schemas::Run>(key()).remove_more());
+    return;
+  }
+  erase_state();
+}
+
+}  // namespace millrace::actors

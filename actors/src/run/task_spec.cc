@@ -1,0 +1,84 @@
+// SPDX-License-Identifier: MIT
+#include "run/task_spec.h"
+
+#include <utility>
+
+#include "pipeline/names.h"
+
+namespace millrace::actors {
+
+using runtime::result;
+
+namespace {
+
+// What a command may rely on before the definition adds to it.
+constexpr std::pair<const char*, const char*> base_environment[] = {
+    {"PATH", "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"},
+    {"LANG", "C.UTF-8"},
+};
+
+}  // namespace
+
+result<schemas::task_interface::begin_params> task_spec_of(const run_graph& graph, instance_id id,
+                                                           const task_spec_run& run) {
+  auto environment = graph.environment(id);
+  if (!environment) {
+    return std::move(environment).error();
+  }
+  auto argv = graph.arguments(id);
+  if (!argv) {
+    return std::move(argv).error();
+  }
+  const auto& definition = graph.definition();
+  const auto& task = graph.task(id.task);
+  const auto name = graph.name_of(id);
+  for (const auto& [variable, text] : base_environment) {
+    environment->emplace(variable, text);
+  }
+  (*environment)["MILLRACE_PROJECT"] = run.project;
+  (*environment)["MILLRACE_PIPELINE"] = definition.name;
+  (*environment)["MILLRACE_RUN"] = run.key;
+  (*environment)["MILLRACE_TASK"] = task.name;
+  (*environment)["MILLRACE_INDEX"] = std::to_string(id.index);
+
+  schemas::task_interface::begin_params params;
+  auto spec = params.build().initSpec();
+  spec.setRun(run.key.c_str());
+  spec.setTask(task.name.c_str());
+  spec.setIndex(id.index);
+  spec.setName(name.c_str());
+  spec.setEpoch(run.epoch);
+  spec.setLabel(graph.instance(id).label.c_str());
+  auto words = spec.initArgv(static_cast<unsigned>(argv->size()));
+  for (unsigned at = 0; at < argv->size(); ++at) {
+    words.set(at, (*argv)[at].c_str());
+  }
+  auto variables = spec.initEnvironment(static_cast<unsigned>(environment->size()));
+  unsigned at = 0;
+  for (const auto& [variable, text] : *environment) {
+    variables[at].setName(variable.c_str());
+    variables[at++].setValue(text.c_str());
+  }
+  const auto shared = definition.workspace == workspace_mode::run;
+  spec.setWorkspace((shared ? run.key : run.key + "/" + name).c_str());
+  spec.setTimeoutNs(task.timeout.value_or(runtime::duration{}).count());
+  constexpr runtime::duration grace_default = std::chrono::seconds{10};
+  spec.setGraceNs(
+      task.grace_period.value_or(definition.grace_period.value_or(grace_default)).count());
+  spec.setDetach(task.detach);
+  spec.setMaxAttempts(task.retry.max_attempts);
+  spec.setDelayNs(task.retry.delay.count());
+  spec.setBackoff(task.retry.backoff);
+  spec.setMaxDelayNs(task.retry.max_delay.count());
+  spec.setJitter(task.retry.jitter);
+  spec.setGiveUpWhenLost(task.retry.on_lost == lost_attempt::give_up);
+  spec.setPriority(task.priority);
+  spec.setPool(std::string{default_pool}.c_str());
+  auto outputs = spec.initOutputs(static_cast<unsigned>(task.outputs.size()));
+  for (unsigned output = 0; output < outputs.size(); ++output) {
+    outputs.set(output, task.outputs[output].name.c_str());
+  }
+  return params;
+}
+
+}  // namespace millrace::actors

@@ -1,0 +1,26 @@
+// SPDX-License-Identifier: MIT
+// Task spec: what a run tells one of its task instances to do.
+#pragma once
+
+#include <cstdint>
+#include <string>
+
+#include "millrace/pipeline.capnp.actor.h"
+#include "millrace/runtime/result.h"
+#include "run/run_graph.h"
+
+namespace millrace::actors {
+
+/// What a task is told of its run.
+struct task_spec_run {
+  std::string key;
+  std::string project;
+  std::uint32_t epoch = 0;
+};
+
+/// With expressions filled in and the environment whole but for what the executor adds.
+/// Errors: those of an expression without a value.
+[[nodiscard]] runtime::result<schemas::task_interface::begin_params> task_spec_of(
+    const run_graph& graph, instance_id id, const task_spec_run& run);
+
+}  // namespace millrace::actors
