@@ -45,7 +45,7 @@ enum AttemptEnd {
   running @8;      # It has not ended.
   diskFull @9;     # It wrote output while its disk was nearly full.
   dropped @10;     # Its executor went away before it started.
-  queued @11;      # It has not started: it waits at its executor for a slot.
+  queued @11;      # It has not started: it waits for a slot.
 }
 
 struct Variable {
@@ -308,7 +308,7 @@ struct TaskSpec {
 struct Attempt {
   # Record of the map "attempts", by number in 6 digits.
   number @0 :UInt32 $Actor.json("id");  # From 1, never used again, nor by a retry of the run.
-  executor @1 :Text;        # That has or had it.
+  executor @1 :Text;        # That has or had it; empty before its start.
   end @2 :AttemptEnd;       # `queued`, then `running` until it has one.
   exitCode @3 :Int32 $Actor.absent(-1);  # -1: none.
   signal @4 :Int32 $Actor.signal;        # That killed the command; 0: none.
@@ -328,13 +328,13 @@ struct TaskStored {
   state @0 :TaskState;      # See task_attempts.h.
   attempt @1 :UInt32;       # The latest; 0: none yet.
   failures @2 :UInt32;      # Attempts that count against maxAttempts.
-  cancelling @3 :Bool;      # Its executor has been told to end the attempt.
-  executor @4 :Text;        # That has the attempt; empty: none.
+  cancelling @3 :Bool;      # The pool has been told to have the attempt ended.
+  executor @4 :Text;        # That runs the attempt; empty: none.
   exitCode @5 :Int32 = -1 $Actor.absent(-1);  # Of the latest attempt; -1: none.
   reason @6 :Text;          # Why it is where it is, for a person.
   startedAt @7 :Int64 $Actor.time;   # When its first attempt started.
   finishedAt @8 :Int64 $Actor.time;  # When it ended.
-  incarnation @9 :UInt64;   # Of the executor that has the attempt.
+  incarnation @9 :UInt64;   # Unused: only older versions set it.
   outputs @10 :List(Variable);  # Of the attempt that succeeded.
   signal @11 :Int32 $Actor.signal;  # That killed the command of the latest attempt; 0: none.
 }
@@ -355,15 +355,17 @@ struct AttemptReport {
   outputs @11 :List(Variable);  # That the command wrote; only if it exited with 0.
   stdoutDropped @12 :UInt64;  # Bytes of stdoutBytes that were dropped from its middle.
   stderrDropped @13 :UInt64;  # As above.
+  executor @14 :Text;       # That had it; empty: the pool says so.
 }
 
 interface Task $Actor.actor("task") $Actor.group("run") $Actor.affinity("/") {
   # Key: `run/name`.
-  begin @0 (spec :TaskSpec) -> () $Actor.internal;
-  # From the run, once an epoch. `failed_precondition` while it has not ended.
+  begin @0 (spec :TaskSpec, enqueued :Bool) -> () $Actor.internal;
+  # From the run, once an epoch. `failed_precondition` while it has not ended. `enqueued`: the run
+  # has asked the pool for attempt 1.
   granted @1 (attempt :UInt32, executor :Text, incarnation :UInt64) -> () $Actor.internal;
-  # From the pool: the attempt has a slot in this life of the executor.
-  attemptStarted @2 (number :UInt32, startedAt :Int64) -> () $Actor.internal;
+  # Without effect: only pools of older versions send it.
+  attemptStarted @2 (number :UInt32, startedAt :Int64, executor :Text) -> () $Actor.internal;
   # From the executor; it may be missing.
   attemptFinished @3 (report :AttemptReport) -> () $Actor.internal;
   # From the executor or the pool, at least once; only the first for the latest attempt counts.
@@ -375,6 +377,9 @@ interface Task $Actor.actor("task") $Actor.group("run") $Actor.affinity("/") {
   # Itself and its attempts, the oldest first. `not_found` before its first `begin`.
   forget @6 () -> () $Actor.internal;
   # From the run, which is being removed.
+  attemptSpec @7 (number :UInt32) -> (attempt :AttemptSpec) $Actor.readOnly $Actor.internal;
+  # From the executor that the attempt was granted to: what to run. `failed_precondition` when it is
+  # wanted no more; `not_found` before the first `begin`, which may be on its way.
 }
 
 # --- pool ----------------------------------------------------------------------------------------
@@ -382,6 +387,14 @@ interface Task $Actor.actor("task") $Actor.group("run") $Actor.affinity("/") {
 struct PoolState {
   # Root of a pool.
   tickets @0 :UInt64;  # Given out so far: the number of the latest.
+  grants @1 :UInt64;   # Made so far: the number of the latest.
+}
+
+struct PoolEntry {
+  # A task that wants a slot.
+  task @0 :Text;       # Key of the task actor.
+  attempt @1 :UInt32;  # Of that task.
+  priority @2 :UInt8;  # Higher is served first.
 }
 
 struct PoolExecutor {
@@ -402,15 +415,16 @@ struct PoolTicket {
 
 interface Pool $Actor.actor("pool") {
   # Key: the labels its executors share; "default" so far.
-  join @0 (executor :Text, incarnation :UInt64, slots :UInt32, lineage :UInt64)
+  join @0 (executor :Text, incarnation :UInt64, slots :UInt32, lineage :UInt64, formerly :Text)
       -> (sameLineage :Bool) $Actor.internal;
   # From an executor, at its start. A newer incarnation ends everything granted to an older one: as
   # dropped if the attempt table has come down from the older one, since the executor has then
-  # reported whatever had started; else as lost.
+  # reported whatever had started; else as lost. `formerly`: the name of that older life, which is
+  # another one's no more; empty: the same.
   enqueue @1 (task :Text, attempt :UInt32, priority :UInt8) -> () $Actor.internal;
   # From a task: it wants a slot. Idempotent.
   release @2 (task :Text, attempt :UInt32) -> () $Actor.internal;
-  # From a task: the attempt has ended, or is wanted no more.
+  # From a task: the attempt has ended. From an executor: the task wants it no more.
   status @3 () -> (slots :UInt32, running :UInt32, waiting :UInt32, executors :List(Text),
                    waitingReason :Text)
       $Actor.readOnly;
@@ -420,13 +434,19 @@ interface Pool $Actor.actor("pool") {
   # From an executor, before it reports what its earlier life left: nothing is granted until it
   # joins.
   removeRun @5 (run :Text) -> () $Actor.internal;
-  # From the run: has every executor remove its files.
+  # From the run, which has ended: takes back what it may still have asked for, and has every
+  # executor remove its files.
+  cancel @6 (task :Text, attempt :UInt32) -> () $Actor.internal;
+  # From a task: the attempt is to end. One that was granted is cancelled by its executor; of any
+  # other the task is told here that it has ended.
+  enqueueAll @7 (entries :List(PoolEntry)) -> () $Actor.internal;
+  # From a run: its tasks want slots. Idempotent.
 }
 
 # --- executor ------------------------------------------------------------------------------------
 
 struct AttemptSpec {
-  # What a task tells its executor.
+  # What a task tells its executor to run.
   task @0 :Text;            # Key of the task actor.
   number @1 :UInt32;        # Of the attempt.
   token @2 :Text;           # Names its process and files; the command gets it to fence its effects.
@@ -436,18 +456,28 @@ struct AttemptSpec {
   logs @6 :Text;            # Relative to the `logs` directory.
   timeoutNs @7 :Int64;      # 0: none.
   graceNs @8 :Int64;        # Between SIGTERM and SIGKILL.
-  incarnation @9 :UInt64;   # The executor's life that it was granted by; no other starts it.
+  incarnation @9 :UInt64;   # Unused: only older versions set it.
   priority @10 :UInt8;      # Higher is started first.
   detach @11 :Bool;         # What leaves the group of the command may outlive it.
-  grant @12 :UInt64;        # Of the pool: higher than every earlier one of this executor's life.
 }
 
-interface Executor $Actor.actor("executor") $Actor.internal {
-  # Key: the executor's id. Runs where its processes run.
+struct Grant {
+  # What a pool tells an executor of an attempt that may start there.
+  task @0 :Text;      # Key of the task actor, which knows what to run.
+  attempt @1 :UInt32; # Of that task.
+  priority @2 :UInt8; # Higher is started first.
+  number @3 :UInt64;  # In the order of the pool's grants; higher than every one before.
+}
+
+interface Executor $Actor.actor("executor") $Actor.internal $Actor.siloBound {
+  # Key: the name of its silo. What runs is in its own records, what was granted is in the pool.
   start @0 (attempt :AttemptSpec) -> ();
-  # From a task, at least once; a token that runs is not started again. It waits here for a slot.
+  # Without effect: only older versions send it, to lives that are over.
   cancel @1 (token :Text) -> ();
-  # From a task: ends the attempt, which is reported as usual.
+  # From the pool: ends the attempt, which is reported as usual.
   removeRun @2 (run :Text) -> () $Actor.reentrant;
   # From the pool: deletes the logs and the workspace of a run that has ended.
+  grant @3 (incarnation :UInt64, grants :List(Grant)) -> ();
+  # From the pool, in the order of its grants and at least once; what came before counts no more.
+  # What is to run is asked of the task. `incarnation`: the life that they are for.
 }

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: MIT
-// The actor `executor`: the address at which tasks reach the processes of one silo.
+// The actor `executor`: the address at which the pool reaches the attempts of one silo.
 #pragma once
 
+#include <cstdint>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -10,33 +11,45 @@
 
 namespace millrace::actors {
 
-/// What runs attempts. Threading: any thread; must not block, but for `remove_run`.
+/// An attempt that a pool has granted.
+struct granted_attempt {
+  std::string task;  ///< Key of the task actor.
+  std::uint32_t number = 0;
+  std::uint64_t incarnation = 0;  ///< The life that it is for.
+  std::uint64_t grant = 0;
+  std::uint8_t priority = 0;
+};
+
+/// What the pool's messages come to. Threading: any thread; must not block, but for `remove_run`.
 class attempt_runner {
 public:
   attempt_runner() = default;
   attempt_runner(const attempt_runner&) = delete;
   attempt_runner& operator=(const attempt_runner&) = delete;
   virtual ~attempt_runner() = default;
-  virtual void start(runtime::message<schemas::AttemptSpec> attempt) = 0;
+  virtual void granted(granted_attempt attempt) = 0;
   virtual void cancel(std::string_view token) = 0;
   /// Deletes what the attempts of an ended run left in files. Cost: blocks on the disk.
   [[nodiscard]] virtual runtime::result<void> remove_run(std::string_view run) = 0;
 };
 
-/// Stateless: what runs is in the attempt table, and what was granted is in the pool.
+/// Bound to its silo, and without state: what runs is in the executor's records, and what was
+/// granted is in the pool.
 class executor_actor final : public schemas::executor_base<> {
 public:
   explicit executor_actor(attempt_runner& runner) : runner_(runner) {}
 
-  runtime::async<> start(start_params params) override {
-    runner_.start(runtime::message<schemas::AttemptSpec>{params.attempt()});
+  runtime::async<> grant(grant_params params) override {
+    for (auto each : params.grants()) {
+      runner_.granted({each.getTask(), each.getAttempt(), params.incarnation(), each.getNumber(),
+                       each.getPriority()});
+    }
     return {};
   }
   runtime::async<> cancel(cancel_params params) override {
     runner_.cancel(params.token());
     return {};
   }
-
   runtime::async<> remove_run(remove_run_params params) override {
     auto removed = co_await runtime::offload(
         [runner = &runner_](const std::string& run) { return runner->remove_run(run); },
@@ -45,6 +58,7 @@ public:
       co_await runtime::fail(std::move(removed).error());
     }
   }
+  runtime::async<> start(start_params) override { return {}; }
 
 private:
   attempt_runner& runner_;

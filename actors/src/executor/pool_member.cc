@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 #include "executor/pool_member.h"
 
+#include <algorithm>
 #include <memory>
 
 #include "pipeline/names.h"
@@ -16,6 +17,10 @@ using schemas::AttemptEnd;
 namespace {
 // Tries to report what an earlier life left before a report that fails is put aside: 10 s.
 constexpr unsigned recovery_tries_max = 50;
+
+// How long it waits before it asks a task again, at first and at most.
+constexpr auto ask_retry = std::chrono::milliseconds{5};
+constexpr runtime::duration ask_retry_max = std::chrono::seconds{10};
 }  // namespace
 
 // --- joining -------------------------------------------------------------------------------------
@@ -45,8 +50,10 @@ void pool_member::join_again(unsigned tries) {
 
 result<void> pool_member::try_join(bad_report bad) {
   const auto pool = ref<schemas::Pool>(std::string{default_pool});
-  if (auto left = home_.call(pool.leave(id_)); !left) {
-    return left;
+  for (const auto& name : {name_.formerly(), id_}) {
+    if (auto left = home_.call(pool.leave(name)); !left) {
+      return left;
+    }
   }
   for (; reported_ < left_.size(); ++reported_) {
     auto reported = report_left(left_[reported_]);
@@ -57,8 +64,9 @@ result<void> pool_member::try_join(bad_report bad) {
       put_aside(left_[reported_], reported.error());
     }
   }
-  const auto answer = home_.call(pool.join(id_, attempts_.incarnation(), attempts_.slots(),
-                                           put_aside_ > 0 ? 0 : attempts_.lineage()));
+  const auto answer =
+      home_.call(pool.join(id_, attempts_.incarnation(), attempts_.slots(),
+                           put_aside_ > 0 ? 0 : attempts_.lineage(), name_.formerly()));
   if (!answer) {
     return answer.error();
   }
@@ -68,6 +76,7 @@ result<void> pool_member::try_join(bad_report bad) {
 
 void pool_member::joined() {
   joined_ = true;
+  name_.keep(id_);
   left_.clear();
   for (const auto& job : std::exchange(early_, {})) {
     job();
@@ -108,23 +117,77 @@ void pool_member::when_joined(std::function<void()> job) {
 
 // --- from the actors -----------------------------------------------------------------------------
 
-void pool_member::start(runtime::message<schemas::AttemptSpec> attempt) {
-  auto shared = std::make_shared<runtime::message<schemas::AttemptSpec>>(std::move(attempt));
-  when_joined([this, shared] { pass_on(std::move(*shared)); });
+void pool_member::granted(granted_attempt attempt) {
+  when_joined([this, attempt = std::move(attempt)] { take(attempt); });
 }
 
 // What is fenced has been told, or will be.
-void pool_member::pass_on(runtime::message<schemas::AttemptSpec> attempt) {
-  const auto token = text_of(attempt.read().getToken());
-  const auto number = attempt.read().getNumber();
-  const auto taken = attempts_.start(std::move(attempt));
-  if (!taken && taken.error().code() == errc::failed_precondition) {
-    // The pool may have told the task.
-    reports_.deliver(parse_token(token)->task_key,
-                     std::make_shared<attempt_report>(
-                         unstarted_report(number, end_of_strangers_, {}, home_.time().wall())),
-                     [] {});
+void pool_member::take(const granted_attempt& attempt) {
+  const auto taken = attempts_.take({attempt_token(attempt.task, attempt.number),
+                                     attempt.incarnation, attempt.grant, attempt.priority});
+  if (taken) {
+    ask(attempt, ask_retry);
+  } else if (taken.error().code() == errc::failed_precondition) {
+    end_unstarted(attempt, end_of_strangers_, {});  // the pool may have told the task
+  } else if (taken.error().code() == errc::invalid_argument) {
+    end_unstarted(attempt, AttemptEnd::NOT_STARTED, "could not start: " + taken.error().text());
   }
+}
+
+void pool_member::end_unstarted(const granted_attempt& attempt, AttemptEnd end,
+                                std::string_view why) {
+  reports_.deliver(attempt.task,
+                   std::make_shared<attempt_report>(
+                       unstarted_report(attempt.number, end, why, home_.time().wall())),
+                   [] {});
+}
+
+void pool_member::ask(const granted_attempt& attempt, runtime::duration retry) {
+  home_.call_then<attempt_spec_results>(
+      ref<schemas::Task>(attempt.task).attempt_spec(attempt.number),
+      [this, attempt, retry](result<attempt_spec_results> spec) {
+        if (spec) {
+          // Refused when it has been cancelled meanwhile.
+          static_cast<void>(
+              attempts_.start(runtime::message<schemas::AttemptSpec>{spec->read().getAttempt()}));
+        } else {
+          jobs_.post([this, attempt, retry, why = std::move(spec).error()] {
+            not_told(attempt, why, retry);
+          });
+        }
+      });
+}
+
+// A task that is not found is being begun: its run asks the pool at the same time. One that is gone
+// for good has had its tickets taken back, which cancels them here.
+void pool_member::not_told(const granted_attempt& attempt, const error& why,
+                           runtime::duration retry) {
+  const auto token = attempt_token(attempt.task, attempt.number);
+  if (why.code() == errc::failed_precondition) {
+    attempts_.cancel(token);
+    give_back(attempt);
+  } else if (is_taken(token)) {
+    const auto longer = std::min<runtime::duration>(2 * retry, ask_retry_max);
+    jobs_.post([this, attempt, longer] { ask(attempt, longer); }, retry);
+  }
+}
+
+bool pool_member::is_taken(std::string_view token) const {
+  const auto all = attempts_.list();
+  return std::any_of(all.begin(), all.end(), [token](const auto& each) {
+    return each.token == token && each.stage == attempt_stage::taken;
+  });
+}
+
+// The task wants it no more, and may have been told to end before the pool knew of it.
+void pool_member::give_back(const granted_attempt& attempt) {
+  home_.call_then<void>(
+      ref<schemas::Pool>(std::string{default_pool}).release(attempt.task, attempt.number),
+      [this, attempt](result<void> released) {
+        if (!released && !is_final(released.error())) {
+          jobs_.post([this, attempt] { give_back(attempt); }, report_retry);
+        }
+      });
 }
 
 void pool_member::cancel(std::string_view token) {
@@ -140,10 +203,11 @@ result<void> pool_member::remove_run(std::string_view run) {
 void pool_member::started(std::string_view token, runtime::wall_time at) {
   const auto parsed = parse_token(token);
   home_.tell(
-      ref<schemas::Task>(parsed->task_key).attempt_started(parsed->attempt, nanoseconds(at)));
+      ref<schemas::Task>(parsed->task_key).attempt_started(parsed->attempt, nanoseconds(at), id_));
 }
 
 void pool_member::ended(std::string_view token, attempt_report report) {
+  report.build().setExecutor(id_.c_str());
   reports_.deliver(parse_token(token)->task_key,
                    std::make_shared<attempt_report>(std::move(report)),
                    [this, text = std::string{token}] { attempts_.acknowledge(text); });

@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: MIT
 // Pool member: what any executor has in front of it, between the actors and the attempts.
 //
-// It reports what an earlier life left, offers the slots to the pool, passes starts on, and tells
-// tasks what has started and how it ended. The pool tells of what never started, once it knows that
-// what had started was reported: an attempt that was put aside makes it call all of them lost.
-// Starts wait until then: one that an earlier life was meant for is answered, which must not
-// overtake how that attempt ended.
+// It reports what an earlier life left, offers the slots to the pool, takes what the pool grants,
+// asks tasks what is to run, and tells them what has started and how it ended. The pool tells of
+// what never started, once it knows that what had started was reported: an attempt that was put
+// aside makes it call all of them lost. Grants wait until then: one that an earlier life was meant
+// for is answered, which must not overtake how that attempt ended.
 #pragma once
 
 #include <string>
@@ -13,6 +13,7 @@
 #include <vector>
 
 #include "executor/executor_actor.h"
+#include "executor/executor_name.h"
 #include "executor/report_delivery.h"
 #include "executor/worker.h"
 #include "millrace/actors/executor.h"
@@ -24,9 +25,14 @@ namespace millrace::actors {
 class pool_member final : public attempt_runner, public attempt_listener {
 public:
   /// `id` names the executor in its pool. Requires: everything outlives the member.
-  pool_member(std::string id, executor& attempts, report_delivery& reports, worker& jobs,
-              runtime::silo& home)
-      : id_(std::move(id)), attempts_(attempts), reports_(reports), jobs_(jobs), home_(home) {}
+  pool_member(std::string id, executor_name& name, executor& attempts, report_delivery& reports,
+              worker& jobs, runtime::silo& home)
+      : id_(std::move(id)),
+        name_(name),
+        attempts_(attempts),
+        reports_(reports),
+        jobs_(jobs),
+        home_(home) {}
 
   /// Adopts, reports and offers the slots; what cannot be stored now is tried again in the
   /// background, so that one bad attempt, or a disk without room, keeps nobody from asking and from
@@ -35,7 +41,7 @@ public:
   /// Requires: `home` has been started. Call it once.
   [[nodiscard]] runtime::result<void> join();
 
-  void start(runtime::message<schemas::AttemptSpec> attempt) override;
+  void granted(granted_attempt attempt) override;
   void cancel(std::string_view token) override;
   [[nodiscard]] runtime::result<void> remove_run(std::string_view run) override;
 
@@ -43,6 +49,7 @@ public:
   void ended(std::string_view token, attempt_report report) override;
 
 private:
+  using attempt_spec_results = schemas::task_interface::attempt_spec_results;
   enum class bad_report : std::uint8_t { ends_it, is_put_aside };
 
   [[nodiscard]] runtime::result<void> try_join(bad_report bad);
@@ -51,9 +58,15 @@ private:
   [[nodiscard]] runtime::result<void> report_left(const adopted_attempt& left);
   void put_aside(const adopted_attempt& left, const runtime::error& why);
   void when_joined(std::function<void()> job);
-  void pass_on(runtime::message<schemas::AttemptSpec> attempt);
+  void take(const granted_attempt& attempt);
+  void ask(const granted_attempt& attempt, runtime::duration retry);
+  void not_told(const granted_attempt& attempt, const runtime::error& why, runtime::duration retry);
+  void end_unstarted(const granted_attempt& attempt, schemas::AttemptEnd end, std::string_view why);
+  void give_back(const granted_attempt& attempt);
+  [[nodiscard]] bool is_taken(std::string_view token) const;
 
   const std::string id_;
+  executor_name& name_;
   executor& attempts_;
   report_delivery& reports_;
   worker& jobs_;

@@ -65,10 +65,11 @@ process_executor::process_executor(process_executor_options options, const runti
       jobs_(jobs),
       incarnation_(static_cast<std::uint64_t>(nanoseconds(time.wall()))),
       supervisor_(std::move(supervisor)),
+      ledger_(incarnation_),
       workspaces_(std::move(rooms)),
       starts_(options_.slots) {
   for (const auto& left : supervisor_->recovered()) {
-    listed_[left.token] = attempt_stage::ended;
+    ledger_.restore(left.token, attempt_stage::ended);
   }
 }
 
@@ -108,37 +109,30 @@ std::vector<adopted_attempt> process_executor::adopt(attempt_listener& listener)
   return left;
 }
 
-result<void> process_executor::start(runtime::message<schemas::AttemptSpec> attempt) {
-  const auto spec = attempt.read();
-  auto token = text_of(spec.getToken());
-  if (!is_attempt_token(token) || !parse_token(token)) {
-    return error{errc::invalid_argument, "'" + token + "' is no attempt's token"};
-  }
+result<void> process_executor::take(const attempt_ticket& ticket) {
   if (jobs_.stopping()) {
     return error{errc::unavailable, "the executor is stopping"};
   }
-  if (spec.getIncarnation() != incarnation_) {
-    return error{errc::failed_precondition,
-                 "attempt " + token + " was granted to another life of the executor"};
-  }
-  {
-    const std::lock_guard lock{mutex_};
-    const auto grant = spec.getGrant();
-    if ((grant != 0 && grant <= last_grant_) || listed_.contains(token)) {
-      return error{errc::conflict, "attempt " + token + " has been started or overtaken"};
-    }
-    last_grant_ = std::max(last_grant_, grant);
-    listed_.emplace(std::move(token), attempt_stage::waiting);
-  }
-  jobs_.post([this, shared = std::make_shared<runtime::message<schemas::AttemptSpec>>(
-                        std::move(attempt))] { admit(shared); });
-  return {};
+  const std::lock_guard lock{mutex_};
+  return ledger_.take(ticket);
 }
 
-void process_executor::admit(const attempt_message& message) {
-  const auto attempt = message->read();
-  starts_.add(text_of(attempt.getToken()), attempt.getPriority(), message);
-  start_more();
+result<void> process_executor::start(runtime::message<schemas::AttemptSpec> attempt) {
+  if (jobs_.stopping()) {
+    return error{errc::unavailable, "the executor is stopping"};
+  }
+  const std::lock_guard lock{mutex_};
+  auto ticket = ledger_.give(text_of(attempt.read().getToken()));
+  if (!ticket) {
+    return std::move(ticket).error();
+  }
+  jobs_.post(
+      [this, ticket = *std::move(ticket),
+       shared = std::make_shared<runtime::message<schemas::AttemptSpec>>(std::move(attempt))] {
+        starts_.add(ticket.token, ticket.priority, ticket.grant, shared);
+        start_more();
+      });
+  return {};
 }
 
 void process_executor::start_more() {
@@ -150,7 +144,10 @@ void process_executor::start_more() {
 // Holds a slot, and gives it back when nothing runs and nothing will.
 void process_executor::start_now(const attempt_message& message, unsigned tries) {
   const auto token = text_of(message->read().getToken());
-  set_stage(token, attempt_stage::running);
+  {
+    const std::lock_guard lock{mutex_};
+    ledger_.run(token);
+  }
   const auto started = launch(message);
   if (started) {
     listener_->started(token, time_.wall());
@@ -159,7 +156,7 @@ void process_executor::start_now(const attempt_message& message, unsigned tries)
     try_again(message, tries + 1);
   } else {
     starts_.free_slot();
-    end_unstarted(message, AttemptEnd::NOT_STARTED, "could not start: " + started.error().text());
+    end_unstarted(token, AttemptEnd::NOT_STARTED, "could not start: " + started.error().text());
   }
 }
 
@@ -172,7 +169,7 @@ void process_executor::try_again(const attempt_message& message, unsigned tries)
           start_now(message, tries);
         } else {
           starts_.free_slot();
-          end_unstarted(message, AttemptEnd::CANCELLED, {});
+          end_unstarted(token, AttemptEnd::CANCELLED, {});
         }
         start_more();
       },
@@ -206,27 +203,38 @@ void process_executor::process_ended(const attempt_message& message, const proce
   }
   starts_.free_slot();
   start_more();
-  set_stage(ended.token, attempt_stage::ended);
+  {
+    const std::lock_guard lock{mutex_};
+    ledger_.end(ended.token);
+  }
   listener_->ended(ended.token,
                    report_of(ended, attempt.getNumber(), runtime::duration{attempt.getGraceNs()},
                              disk_full_text()));
 }
 
-void process_executor::end_unstarted(const attempt_message& message, AttemptEnd end,
+void process_executor::end_unstarted(const std::string& token, AttemptEnd end,
                                      std::string_view why) {
-  const auto attempt = message->read();
-  const auto token = text_of(attempt.getToken());
-  set_stage(token, attempt_stage::ended);
-  listener_->ended(token, unstarted_report(attempt.getNumber(), end, why, time_.wall()));
+  {
+    const std::lock_guard lock{mutex_};
+    ledger_.end(token);
+  }
+  listener_->ended(token, unstarted_report(parse_token(token)->attempt, end, why, time_.wall()));
 }
 
 void process_executor::cancel(std::string_view token) {
-  jobs_.post([this, text = std::string{token}] { withdraw(text); });
+  const std::lock_guard lock{mutex_};
+  if (ledger_.stage_of(token) == attempt_stage::taken) {
+    ledger_.end(token);  // now, so that its command comes too late
+    jobs_.post(
+        [this, text = std::string{token}] { end_unstarted(text, AttemptEnd::CANCELLED, {}); });
+  } else {
+    jobs_.post([this, text = std::string{token}] { withdraw(text); });
+  }
 }
 
 void process_executor::withdraw(const std::string& token) {
-  if (const auto waiting = starts_.remove(token)) {
-    end_unstarted(*waiting, AttemptEnd::CANCELLED, {});
+  if (starts_.remove(token)) {
+    end_unstarted(token, AttemptEnd::CANCELLED, {});
     return;
   }
   refused_.erase(token);
@@ -234,35 +242,23 @@ void process_executor::withdraw(const std::string& token) {
   static_cast<void>(supervisor_->cancel(token));
 }
 
-void process_executor::set_stage(const std::string& token, attempt_stage stage) {
-  const std::lock_guard lock{mutex_};
-  listed_[token] = stage;
-}
-
 std::vector<listed_attempt> process_executor::list() const {
   const std::lock_guard lock{mutex_};
-  std::vector<listed_attempt> all;
-  all.reserve(listed_.size());
-  for (const auto& [token, stage] : listed_) {
-    all.push_back({token, stage});
-  }
-  return all;
+  return ledger_.list();
 }
 
+// In this order: what the table still has must stay listed.
 void process_executor::acknowledge(std::string_view token) {
   {
     const std::lock_guard lock{mutex_};
-    const auto found = listed_.find(token);
-    if (found == listed_.end() || found->second != attempt_stage::ended) {
+    if (ledger_.stage_of(token) != attempt_stage::ended) {
       return;
     }
   }
   // Not found: it was never started.
   static_cast<void>(supervisor_->acknowledge(token));
   const std::lock_guard lock{mutex_};
-  if (const auto found = listed_.find(token); found != listed_.end()) {
-    listed_.erase(found);
-  }
+  ledger_.acknowledge(token);
 }
 
 result<log_file> process_executor::open_log(std::string_view token, output_stream stream) const {

@@ -1,20 +1,20 @@
 // SPDX-License-Identifier: MIT
 // Process executor: runs attempts as processes of this machine.
 //
-// It puts together the supervisor (processes, files, logs), the workspaces and the start queue, and
-// keeps of every attempt what the contract asks for. An attempt waits in the queue, holds a slot
-// while its process lives or a refused start is tried again, and is listed until acknowledged.
+// It puts together the ledger (fences, what is listed), the start queue (slots), the workspaces and
+// the supervisor (processes, files, logs). An attempt holds a slot while its process lives, or a
+// start that was refused is tried again.
 // Nothing that runs outlives the silo: what `adopt` finds has ended, or is lost.
 #pragma once
 
 #include <filesystem>
 #include <functional>
-#include <map>
 #include <memory>
 #include <mutex>
 #include <set>
 #include <string>
 
+#include "executor/attempt_ledger.h"
 #include "executor/start_queue.h"
 #include "executor/worker.h"
 #include "executor/workspaces.h"
@@ -45,6 +45,7 @@ public:
   [[nodiscard]] std::uint64_t lineage() const override { return supervisor_->lineage(); }
   [[nodiscard]] std::uint32_t slots() const override { return options_.slots; }
   [[nodiscard]] std::vector<adopted_attempt> adopt(attempt_listener& listener) override;
+  [[nodiscard]] runtime::result<void> take(const attempt_ticket& ticket) override;
   [[nodiscard]] runtime::result<void> start(
       runtime::message<schemas::AttemptSpec> attempt) override;
   void cancel(std::string_view token) override;
@@ -69,16 +70,14 @@ private:
                    workspaces rooms, std::unique_ptr<process_supervisor> supervisor);
 
   // The worker's.
-  void admit(const attempt_message& message);
   void withdraw(const std::string& token);
   void start_more();
   void start_now(const attempt_message& message, unsigned tries);
   [[nodiscard]] runtime::result<void> launch(const attempt_message& message);
   void try_again(const attempt_message& message, unsigned tries);
   void process_ended(const attempt_message& message, const process_exit& ended);
-  void end_unstarted(const attempt_message& message, schemas::AttemptEnd end, std::string_view why);
+  void end_unstarted(const std::string& token, schemas::AttemptEnd end, std::string_view why);
 
-  void set_stage(const std::string& token, attempt_stage stage);
   [[nodiscard]] std::string disk_full_text() const;
 
   const process_executor_options options_;
@@ -88,9 +87,8 @@ private:
   attempt_listener* listener_ = nullptr;
   std::unique_ptr<process_supervisor> supervisor_;
 
-  mutable std::mutex mutex_;
-  std::map<std::string, attempt_stage, std::less<>> listed_;
-  std::uint64_t last_grant_ = 0;
+  mutable std::mutex mutex_;  // also for the order of jobs that follow from what it guards
+  attempt_ledger ledger_;
 
   // The worker's own:
   workspaces workspaces_;

@@ -2,7 +2,7 @@
 // Start queue: which attempts of one executor hold a slot, and which wait for one.
 //
 // A pure core. A slot is held only while a process lives: the next attempt starts when one has
-// exited, not when its result is stored. The order is the pool's: priority, then arrival.
+// exited, not when its result is stored. The order is the pool's: priority, then its grants.
 #pragma once
 
 #include <algorithm>
@@ -22,11 +22,11 @@ class start_queue {
 public:
   explicit start_queue(std::uint32_t slots) : slots_(slots) {}
 
-  /// Does nothing if an attempt with this token waits already.
-  void add(std::string token, std::uint8_t priority, Attempt attempt) {
+  /// Does nothing if an attempt with this token waits already. `grant`: no other one's.
+  void add(std::string token, std::uint8_t priority, std::uint64_t grant, Attempt attempt) {
     if (find(token) == waiting_.end()) {
       // Negated: the highest first.
-      waiting_.emplace(std::pair{-int{priority}, ++arrivals_},
+      waiting_.emplace(std::pair{-int{priority}, grant},
                        entry{std::move(token), std::move(attempt)});
     }
   }
@@ -63,7 +63,6 @@ private:
 
   std::uint32_t slots_;
   std::uint32_t taken_ = 0;
-  std::uint64_t arrivals_ = 0;
   std::map<std::pair<int, std::uint64_t>, entry> waiting_;
 };
 

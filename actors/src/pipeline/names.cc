@@ -29,6 +29,13 @@ std::string attempt_token(std::string_view run, std::string_view instance_name,
   return token + ".A" + std::to_string(attempt);
 }
 
+std::string attempt_token(std::string_view task_key, std::uint32_t attempt) {
+  const auto slash = task_key.find('/');
+  return slash == std::string_view::npos
+             ? std::string{}
+             : attempt_token(task_key.substr(0, slash), task_key.substr(slash + 1), attempt);
+}
+
 std::optional<parsed_token> parse_token(std::string_view token) {
   const auto dot = token.find('.');
   const auto last = token.rfind(".A");

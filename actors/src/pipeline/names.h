@@ -30,6 +30,9 @@ inline constexpr runtime::duration ended_idle_timeout = std::chrono::seconds{2};
 [[nodiscard]] std::string attempt_token(std::string_view run, std::string_view instance_name,
                                         std::uint32_t attempt);
 
+/// The same by the task's key, `RUN/count[3]`.
+[[nodiscard]] std::string attempt_token(std::string_view task_key, std::uint32_t attempt);
+
 struct parsed_token {
   std::string task_key;  ///< `RUN/count[3]`
   std::uint32_t attempt;

@@ -4,6 +4,7 @@
 #include <algorithm>
 
 #include "executor/executor_actor.h"
+#include "executor/executor_name.h"
 #include "executor/pool_member.h"
 #include "executor/process_executor.h"
 #include "executor/report_delivery.h"
@@ -24,6 +25,7 @@ public:
   impl(pipeline_host_options options, runtime::silo& home)
       : options_(std::move(options)),
         home_(home),
+        name_(options_.data_directory / "executor"),
         jobs_(home.time()),
         reports_(home, jobs_, options_.data_directory, options_.warn) {}
   impl(const impl&) = delete;
@@ -31,6 +33,13 @@ public:
   ~impl() { stop(); }
 
   result<void> open() {
+    const auto& silo = home_.name();
+    const auto id = options_.executor_id.empty() ? silo : options_.executor_id;
+    if (id != silo && !id.starts_with(silo + "/")) {
+      return runtime::error{
+          runtime::errc::invalid_argument,
+          "the executor '" + id + "' does not begin with its silo's name, '" + silo + "'"};
+    }
     auto opened =
         process_executor::open({.data_directory = options_.data_directory,
                                 .slots = options_.slots,
@@ -41,7 +50,7 @@ public:
       return std::move(opened).error();
     }
     executor_ = *std::move(opened);
-    member_.emplace(options_.executor_id, *executor_, reports_, jobs_, home_);
+    member_.emplace(id, name_, *executor_, reports_, jobs_, home_);
     home_.add<project_actor>();
     home_.add<pipeline_actor>([kept = options_.retention]() -> std::unique_ptr<pipeline_actor> {
       return std::make_unique<pipeline_actor>(kept);
@@ -80,6 +89,7 @@ public:
 private:
   const pipeline_host_options options_;
   runtime::silo& home_;
+  executor_name name_;
   worker jobs_;
   report_delivery reports_;
   std::unique_ptr<process_executor> executor_;

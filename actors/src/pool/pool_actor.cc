@@ -2,6 +2,7 @@
 #include "pool/pool_actor.h"
 
 #include <charconv>
+#include <map>
 
 #include "pipeline/names.h"
 
@@ -35,24 +36,36 @@ async<> pool_actor::on_activate() {
   return {};
 }
 
-async<pool_actor::join_results> pool_actor::join(join_params params) {
-  const std::string executor{params.executor()};
-  const auto before = executors_.get(executor);
-  // The executor has reported every attempt of its earlier life that it found in its table.
-  const auto same_lineage =
-      before && params.lineage() != 0 && before->getLineage() == params.lineage();
-  for (const auto& lost : queue_.join(executor, params.incarnation(), params.slots())) {
-    tickets_.erase(padded(lost.number, ticket_digits));
+// Tells the tasks that these attempts, whose tickets are gone, have ended.
+void pool_actor::end(const std::vector<pool_ticket>& tickets, schemas::AttemptEnd end) {
+  for (const auto& each : tickets) {
+    tickets_.erase(padded(each.number, ticket_digits));
     schemas::task_interface::attempt_finished_params finished;
     auto report = finished.build().initReport();
-    report.setNumber(lost.attempt);
-    report.setEnd(same_lineage ? schemas::AttemptEnd::DROPPED : schemas::AttemptEnd::LOST);
-    send(ref<schemas::Task>(lost.task).attempt_finished(std::move(finished)));
+    report.setNumber(each.attempt);
+    report.setEnd(end);
+    send(ref<schemas::Task>(each.task).attempt_finished(std::move(finished)));
   }
-  auto record = executors_.edit(executor);
-  record.setIncarnation(params.incarnation());
-  record.setSlots(params.slots());
-  record.setLineage(params.lineage());
+}
+
+async<pool_actor::join_results> pool_actor::join(join_params params) {
+  const std::string executor{params.executor()};
+  const std::string formerly{params.formerly()};
+  const auto& before = executors_.contains(formerly) ? formerly : executor;
+  const auto record = executors_.get(before);
+  // The executor has reported every attempt of its earlier life that it found in its table.
+  const auto same_lineage =
+      record && params.lineage() != 0 && record->getLineage() == params.lineage();
+  const auto how = same_lineage ? schemas::AttemptEnd::DROPPED : schemas::AttemptEnd::LOST;
+  if (before != executor) {
+    end(queue_.remove(before), how);
+    executors_.erase(before);
+  }
+  end(queue_.join(executor, params.incarnation(), params.slots()), how);
+  auto now = executors_.edit(executor);
+  now.setIncarnation(params.incarnation());
+  now.setSlots(params.slots());
+  now.setLineage(params.lineage());
   grant();
   co_return join_results{same_lineage};
 }
@@ -66,11 +79,11 @@ async<> pool_actor::leave(leave_params params) {
   return {};
 }
 
-async<> pool_actor::enqueue(enqueue_params params) {
+void pool_actor::add(std::string_view task, std::uint32_t attempt, std::uint8_t priority) {
   const auto number = state().getTickets() + 1;
-  const auto made = queue_.enqueue(number, params.task(), params.attempt(), params.priority());
+  const auto made = queue_.enqueue(number, task, attempt, priority);
   if (!made) {
-    return {};
+    return;
   }
   edit().setTickets(number);
   auto row = tickets_.edit(padded(number, ticket_digits));
@@ -78,30 +91,90 @@ async<> pool_actor::enqueue(enqueue_params params) {
   row.setAttempt(made->attempt);
   row.setPriority(made->priority);
   row.setQueuedAt(nanoseconds(now()));
+}
+
+async<> pool_actor::enqueue(enqueue_params params) {
+  add(params.task(), params.attempt(), params.priority());
   grant();
   return {};
 }
 
-async<> pool_actor::release(release_params params) {
-  if (const auto gone = queue_.release(params.task(), params.attempt())) {
-    tickets_.erase(padded(gone->number, ticket_digits));
-    grant();
+async<> pool_actor::enqueue_all(enqueue_all_params params) {
+  for (auto each : params.read().getEntries()) {
+    add(text_of(each.getTask()), each.getAttempt(), each.getPriority());
   }
+  grant();
+  return {};
+}
+
+void pool_actor::take_back(std::string_view task, std::uint32_t attempt) {
+  if (const auto gone = queue_.release(task, attempt)) {
+    tickets_.erase(padded(gone->number, ticket_digits));
+  }
+}
+
+async<> pool_actor::release(release_params params) {
+  take_back(params.task(), params.attempt());
+  grant();
+  return {};
+}
+
+// An attempt without a ticket was lost with its executor, or its run's wish for one is on the way:
+// whoever gets it then asks the task, which wants it no more.
+async<> pool_actor::cancel(cancel_params params) {
+  const auto* ticket = queue_.find(params.task(), params.attempt());
+  if (ticket != nullptr && !ticket->executor.empty()) {
+    send(ref<schemas::Executor>(ticket->executor)
+             .cancel(attempt_token(params.task(), params.attempt())));
+    return {};
+  }
+  pool_ticket gone;
+  gone.task = params.task();
+  gone.attempt = params.attempt();
+  take_back(params.task(), params.attempt());
+  end({gone}, schemas::AttemptEnd::CANCELLED);
   return {};
 }
 
 async<> pool_actor::remove_run(remove_run_params params) {
+  for (const auto& each : queue_.of_tasks(std::string{params.run()} + "/")) {
+    if (!each.executor.empty()) {
+      send(ref<schemas::Executor>(each.executor).cancel(attempt_token(each.task, each.attempt)));
+    }
+    take_back(each.task, each.attempt);
+  }
   executors_.for_each([&](std::string_view executor, schemas::PoolExecutor::Reader) {
     send(ref<schemas::Executor>(std::string{executor}).remove_run(params.run()));
     return true;
   });
+  grant();
   return {};
 }
 
+// One send for each executor, so that what it is granted arrives in one piece and in order.
 void pool_actor::grant() {
-  for (const auto& [ticket, incarnation] : queue_.grant()) {
-    tickets_.edit(padded(ticket.number, ticket_digits)).setExecutor(ticket.executor.c_str());
-    send(ref<schemas::Task>(ticket.task).granted(ticket.attempt, ticket.executor, incarnation));
+  std::map<std::string, std::vector<pool_grant>> grants;
+  for (auto& each : queue_.grant()) {
+    grants[each.ticket.executor].push_back(std::move(each));
+  }
+  auto number = state().getGrants();
+  for (const auto& [executor, granted] : grants) {
+    schemas::executor_interface::grant_params params;
+    auto made = params.build();
+    made.setIncarnation(granted.front().incarnation);
+    auto list = made.initGrants(static_cast<unsigned>(granted.size()));
+    unsigned at = 0;
+    for (const auto& each : granted) {
+      tickets_.edit(padded(each.ticket.number, ticket_digits)).setExecutor(executor.c_str());
+      list[at].setTask(each.ticket.task.c_str());
+      list[at].setAttempt(each.ticket.attempt);
+      list[at].setPriority(each.ticket.priority);
+      list[at++].setNumber(++number);
+    }
+    send(ref<schemas::Executor>(executor).grant(std::move(params)));
+  }
+  if (number != state().getGrants()) {
+    edit().setGrants(number);
   }
 }
 

@@ -43,16 +43,32 @@ std::vector<pool_ticket> pool_queue::join(std::string_view executor, std::uint64
   auto& life = executors_[std::string{executor}];
   std::vector<pool_ticket> lost;
   if (life.incarnation != incarnation) {
-    life.by_priority.clear();
-    for (const auto number : std::exchange(life.granted, {})) {
-      auto ticket = tickets_.extract(number);
-      by_attempt_.erase({ticket.mapped().task, ticket.mapped().attempt});
-      lost.push_back(std::move(ticket.mapped()));
-    }
+    lost = take_granted(life);
   }
   life.incarnation = incarnation;
   life.slots = slots;
   return lost;
+}
+
+std::vector<pool_ticket> pool_queue::take_granted(offer& from) {
+  std::vector<pool_ticket> taken;
+  from.by_priority.clear();
+  for (const auto number : std::exchange(from.granted, {})) {
+    auto ticket = tickets_.extract(number);
+    by_attempt_.erase({ticket.mapped().task, ticket.mapped().attempt});
+    taken.push_back(std::move(ticket.mapped()));
+  }
+  return taken;
+}
+
+std::vector<pool_ticket> pool_queue::remove(std::string_view executor) {
+  const auto found = executors_.find(executor);
+  if (found == executors_.end()) {
+    return {};
+  }
+  auto taken = take_granted(found->second);
+  executors_.erase(found);
+  return taken;
 }
 
 void pool_queue::leave(std::string_view executor) {
@@ -85,6 +101,20 @@ std::optional<pool_ticket> pool_queue::release(std::string_view task, std::uint3
     give_back(executors_.at(ticket.executor), ticket);
   }
   return ticket;
+}
+
+const pool_ticket* pool_queue::find(std::string_view task, std::uint32_t attempt) const {
+  const auto found = by_attempt_.find({std::string{task}, attempt});
+  return found != by_attempt_.end() ? &tickets_.at(found->second) : nullptr;
+}
+
+std::vector<pool_ticket> pool_queue::of_tasks(std::string_view prefix) const {
+  std::vector<pool_ticket> all;
+  for (auto at = by_attempt_.lower_bound({std::string{prefix}, 0});
+       at != by_attempt_.end() && at->first.first.starts_with(prefix); ++at) {
+    all.push_back(tickets_.at(at->second));
+  }
+  return all;
 }
 
 // The executor with the most free slots, or else one with a place ahead of them; none if all is

@@ -63,6 +63,9 @@ public:
   [[nodiscard]] std::vector<pool_ticket> join(std::string_view executor, std::uint64_t incarnation,
                                               std::uint32_t slots);
 
+  /// The executor is no more. Answers the tickets that it had: they are gone.
+  [[nodiscard]] std::vector<pool_ticket> remove(std::string_view executor);
+
   /// Nothing is granted to the executor until it joins.
   void leave(std::string_view executor);
 
@@ -73,6 +76,12 @@ public:
   /// The attempt has ended or is wanted no more: answers its ticket, which is gone; nothing if it
   /// had none.
   [[nodiscard]] std::optional<pool_ticket> release(std::string_view task, std::uint32_t attempt);
+
+  /// The ticket of an attempt; null if it has none. Good until the next change.
+  [[nodiscard]] const pool_ticket* find(std::string_view task, std::uint32_t attempt) const;
+
+  /// The tickets of the tasks whose keys begin with `prefix`.
+  [[nodiscard]] std::vector<pool_ticket> of_tasks(std::string_view prefix) const;
 
   /// Gives slots, and places ahead of them, to those who wait. To be called after each of the
   /// above.
@@ -105,6 +114,7 @@ private:
 
   static void take(offer& from, const pool_ticket& ticket);
   static void give_back(offer& to, const pool_ticket& ticket);
+  [[nodiscard]] std::vector<pool_ticket> take_granted(offer& from);
   [[nodiscard]] offers::value_type* best_for(std::uint8_t priority);
 
   std::uint32_t ahead_;

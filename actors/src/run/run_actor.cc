@@ -177,6 +177,7 @@ std::string run_actor::row_of(instance_id id) const {
 }
 
 void run_actor::apply(run_effects effects) {
+  std::vector<pool_wish> wishes;
   // Starting may fail (an expression without a value), which is an event of its own.
   for (;;) {
     for (const auto& each : effects.settled) {
@@ -188,7 +189,7 @@ void run_actor::apply(run_effects effects) {
     }
     run_effects more;
     for (const auto id : effects.start) {
-      start(id, more);
+      start(id, more, wishes);
     }
     const auto ended = effects.ended || more.ended;
     if (more.start.empty() && more.settled.empty() && more.cancel.empty()) {
@@ -201,10 +202,27 @@ void run_actor::apply(run_effects effects) {
     effects = std::move(more);
     effects.ended = ended;
   }
+  ask_pool(wishes);
   notify(events_signal);
 }
 
-void run_actor::start(instance_id id, run_effects& effects) {
+// In the commit that begins the tasks, so that the pool stores their tickets while they store their
+// first attempts. In one send, because those to one receiver go one after the other.
+void run_actor::ask_pool(const std::vector<pool_wish>& wishes) {
+  if (wishes.empty()) {
+    return;
+  }
+  schemas::pool_interface::enqueue_all_params params;
+  auto entries = params.build().initEntries(static_cast<unsigned>(wishes.size()));
+  for (unsigned at = 0; at < wishes.size(); ++at) {
+    entries[at].setTask(wishes[at].task.c_str());
+    entries[at].setAttempt(1);
+    entries[at].setPriority(wishes[at].priority);
+  }
+  send(ref<schemas::Pool>(std::string{default_pool}).enqueue_all(std::move(params)));
+}
+
+void run_actor::start(instance_id id, run_effects& effects, std::vector<pool_wish>& wishes) {
   auto spec = task_spec_of(*graph_, id, {key(), text_of(state().getProject()), state().getEpoch()});
   auto row = instances_.edit(row_of(id));
   row.setName(graph_->name_of(id).c_str());
@@ -229,7 +247,13 @@ void run_actor::start(instance_id id, run_effects& effects) {
   row.setState(TaskState::QUEUED);
   count(TaskState::QUEUED, 1);
   forgotten_.erase(graph_->name_of(id));
-  send(ref<schemas::Task>(key() + "/" + graph_->name_of(id)).begin(*std::move(spec)));
+  const auto task = key() + "/" + graph_->name_of(id);
+  // After a retry of the run the task alone knows the number of its next attempt.
+  if (state().getEpoch() == 0) {
+    spec->build().setEnqueued(true);
+    wishes.push_back({task, graph_->task(id.task).priority});
+  }
+  send(ref<schemas::Task>(task).begin(*std::move(spec)));
 }
 
 void run_actor::settle(const settled_instance& one) {

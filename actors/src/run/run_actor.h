@@ -6,6 +6,7 @@
 
 #include <optional>
 #include <string>
+#include <vector>
 
 #include "millrace/pipeline.capnp.actor.h"
 #include "millrace/runtime/state_map.h"
@@ -38,6 +39,12 @@ private:
   static constexpr const char* timeout_reminder = "timeout";
   static constexpr const char* events_signal = "events";
 
+  // A task that is begun for the first time, whose slot the run asks for.
+  struct pool_wish {
+    std::string task;
+    std::uint8_t priority = 0;
+  };
+
   [[nodiscard]] runtime::result<run_graph> graph_of_pinned(schemas::RunPinned::Reader pinned) const;
   void fail_without_graph(const runtime::error& why);
   [[nodiscard]] runtime::error no_graph() const;
@@ -45,7 +52,8 @@ private:
   [[nodiscard]] bool over() const { return state().getState() != schemas::RunState::RUNNING; }
   [[nodiscard]] std::string row_of(instance_id id) const;
   void apply(run_effects effects);
-  void start(instance_id id, run_effects& effects);
+  void start(instance_id id, run_effects& effects, std::vector<pool_wish>& wishes);
+  void ask_pool(const std::vector<pool_wish>& wishes);
   void settle(const settled_instance& one);
   void stop(schemas::RunState end, const std::string& reason, stop_reach reach);
   void finish();

@@ -107,9 +107,9 @@ task_attempts task_actor::attempts() const {
           policy};
 }
 
-// `attempt` and `executor`: what the task had before the event.
+// `attempt`: what the task had before the event. `pool_asked`: who asks the pool for the next one.
 void task_actor::apply(const task_attempts& after, const task_effects& effects,
-                       std::uint32_t attempt, const std::string& executor) {
+                       std::uint32_t attempt, asked_by pool_asked) {
   if (!effects.changed) {
     return;
   }
@@ -130,13 +130,16 @@ void task_actor::apply(const task_attempts& after, const task_effects& effects,
     send(pool.release(key(), attempt));
   }
   if (effects.enqueue) {
-    send(pool.enqueue(key(), row.attempt, spec().getPriority()));
-  }
-  if (effects.dispatch) {
-    start_attempt(row.attempt);
+    auto next = attempts_.edit(padded(row.attempt, attempt_digits));
+    next.setNumber(row.attempt);
+    next.setEnd(AttemptEnd::QUEUED);
+    next.setExitCode(-1);
+    if (pool_asked == asked_by::itself) {
+      send(pool.enqueue(key(), row.attempt, spec().getPriority()));
+    }
   }
   if (effects.kill) {
-    send(ref<schemas::Executor>(executor).cancel(token(attempt)));
+    send(pool.cancel(key(), row.attempt));
   }
   if (effects.forget_retry) {
     cancel_reminder(retry_reminder);
@@ -175,34 +178,29 @@ async<> task_actor::begin(begin_params params) {
   root.setFinishedAt(0);
   root.initOutputs(0);
   auto task = attempts();
-  apply(task, task.begin(), 0, {});
+  const auto effects = task.begin();
+  const auto first = task.row().attempt == 1;
+  apply(task, effects, 0, params.enqueued() && first ? asked_by::its_run : asked_by::itself);
   return {};
 }
 
-async<> task_actor::granted(granted_params params) {
+async<> task_actor::granted(granted_params) {
+  return {};
+}
+
+// What an executor is told leaves when the attempt is stored, as every answer does.
+async<task_actor::attempt_spec_results> task_actor::attempt_spec(attempt_spec_params params) {
   if (!spec_.contains(spec_row)) {
-    return {};
+    co_return error{errc::not_found, "the task '" + key() + "' has not begun"};
   }
-  auto task = attempts();
-  const auto effects = task.granted(params.attempt(), params.executor());
-  if (effects.dispatch) {
-    edit().setIncarnation(params.incarnation());
+  const auto number = params.number();
+  if (!attempts().wants(number)) {
+    co_return error{
+        errc::failed_precondition,
+        "attempt " + std::to_string(number) + " of the task '" + key() + "' is wanted no more"};
   }
-  apply(task, effects, params.attempt(), {});
-  return {};
-}
-
-// The attempt is stored in the same commit that lets the executor hear of it.
-void task_actor::start_attempt(std::uint32_t number) {
-  const auto root = state();
-  auto row = attempts_.edit(padded(number, attempt_digits));
-  row.setNumber(number);
-  row.setExecutor(root.getExecutor());
-  row.setEnd(AttemptEnd::QUEUED);
-  row.setExitCode(-1);
-
-  schemas::executor_interface::start_params start;
-  auto attempt = start.build().initAttempt();
+  attempt_spec_results results;
+  auto attempt = results.build().initAttempt();
   attempt.setTask(key().c_str());
   attempt.setNumber(number);
   attempt.setToken(token(number).c_str());
@@ -212,10 +210,9 @@ void task_actor::start_attempt(std::uint32_t number) {
   attempt.setLogs(spec().getRun());
   attempt.setTimeoutNs(spec().getTimeoutNs());
   attempt.setGraceNs(spec().getGraceNs());
-  attempt.setIncarnation(root.getIncarnation());
   attempt.setPriority(spec().getPriority());
   attempt.setDetach(spec().getDetach());
-  send(ref<schemas::Executor>(text_of(root.getExecutor())).start(std::move(start)));
+  co_return results;
 }
 
 async<> task_actor::attempt_started(attempt_started_params params) {
@@ -223,7 +220,7 @@ async<> task_actor::attempt_started(attempt_started_params params) {
     return {};
   }
   auto task = attempts();
-  const auto effects = task.started(params.number());
+  const auto effects = task.started(params.number(), params.executor());
   if (effects.changed) {
     auto root = edit();
     if (root.getStartedAt() == 0) {
@@ -231,9 +228,10 @@ async<> task_actor::attempt_started(attempt_started_params params) {
     }
     auto row = attempts_.edit(padded(params.number(), attempt_digits));
     row.setEnd(AttemptEnd::RUNNING);
+    row.setExecutor(std::string{params.executor()}.c_str());
     row.setStartedAt(params.started_at());
   }
-  apply(task, effects, params.number(), {});
+  apply(task, effects, params.number());
   return {};
 }
 
@@ -242,6 +240,9 @@ void task_actor::record_attempt(schemas::AttemptReport::Reader report, AttemptEn
   auto row = attempts_.edit(padded(report.getNumber(), attempt_digits));
   row.setNumber(report.getNumber());
   row.setEnd(end);
+  if (report.getExecutor().size() > 0) {
+    row.setExecutor(report.getExecutor());
+  }
   row.setExitCode(report.getExitCode());
   row.setSignal(report.getSignal());
   if (report.getStartedAt() != 0) {
@@ -285,13 +286,14 @@ async<> task_actor::attempt_finished(attempt_finished_params params) {
   if (effects.adopted) {
     root.setOutputs(news.getOutputs());
   }
-  apply(task, effects, news.getNumber(), {});
+  apply(task, effects, news.getNumber());
   return {};
 }
 
 async<> task_actor::on_reminder(std::string) {
   auto task = attempts();
-  apply(task, task.retry_due(), state().getAttempt(), {});
+  const auto effects = task.retry_due();
+  apply(task, effects, state().getAttempt());
   return {};
 }
 
@@ -300,9 +302,8 @@ async<> task_actor::cancel(cancel_params params) {
     return {};
   }
   auto task = attempts();
-  const auto executor = task.row().executor;
   const auto effects = task.cancel(params.reason());
-  apply(task, effects, state().getAttempt(), executor);
+  apply(task, effects, state().getAttempt());
   return {};
 }
 

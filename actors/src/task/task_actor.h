@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: MIT
 // The actor `task`: one instance of a task in a run, and its attempts.
 //
-// The decisions are `task_attempts`'; this stores them, and talks to the pool, the executor and the
-// run. An attempt is stored before its executor hears of it.
+// The decisions are `task_attempts`'; this stores them, and talks to the pool and the run. An
+// attempt is stored before anybody else hears of it; its executor asks what it is to run.
 #pragma once
 
 #include <string>
@@ -25,14 +25,15 @@ public:
   runtime::async<> cancel(cancel_params params) override;
   runtime::async<describe_results> describe() override;
   runtime::async<> forget() override;
+  runtime::async<attempt_spec_results> attempt_spec(attempt_spec_params params) override;
 
 private:
   [[nodiscard]] schemas::TaskSpec::Reader spec() const;
   [[nodiscard]] std::string token(std::uint32_t attempt) const;
   [[nodiscard]] task_attempts attempts() const;
+  enum class asked_by : std::uint8_t { itself, its_run };
   void apply(const task_attempts& after, const task_effects& effects, std::uint32_t attempt,
-             const std::string& executor);
-  void start_attempt(std::uint32_t attempt);
+             asked_by pool_asked = asked_by::itself);
   void record_attempt(schemas::AttemptReport::Reader report, schemas::AttemptEnd end,
                       const std::string& text);
   void report();

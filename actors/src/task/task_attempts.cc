@@ -27,20 +27,16 @@ task_effects task_attempts::next_attempt() {
   return {.changed = true, .reported = true, .enqueue = true};
 }
 
-task_effects task_attempts::granted(std::uint32_t attempt, std::string_view executor) {
-  // A grant that nobody wants any more was given back when the attempt ended.
-  if (row_.state != TaskState::QUEUED || attempt != row_.attempt || !row_.executor.empty()) {
-    return {};
-  }
-  row_.executor = executor;
-  return {.changed = true, .dispatch = true};
+bool task_attempts::wants(std::uint32_t attempt) const {
+  return row_.state == TaskState::QUEUED && attempt == row_.attempt && !row_.cancelling;
 }
 
-task_effects task_attempts::started(std::uint32_t attempt) {
-  if (row_.state != TaskState::QUEUED || attempt != row_.attempt || row_.executor.empty()) {
+task_effects task_attempts::started(std::uint32_t attempt, std::string_view executor) {
+  if (row_.state != TaskState::QUEUED || attempt != row_.attempt) {
     return {};
   }
   row_.state = TaskState::RUNNING;
+  row_.executor = executor;
   return {.changed = true, .reported = true};
 }
 
@@ -114,15 +110,13 @@ task_effects task_attempts::cancel(std::string_view reason) {
   if (row_.state == TaskState::WAITING || is_terminal(row_.state) || row_.cancelling) {
     return {};
   }
-  if (!row_.executor.empty()) {
+  if (row_.state != TaskState::BACKING_OFF) {
     row_.cancelling = true;
     row_.reason = reason;
     return {.changed = true, .kill = true};
   }
-  task_effects effects{.changed = true, .reported = true};
-  (row_.state == TaskState::BACKING_OFF ? effects.forget_retry : effects.release) = true;
   end(TaskState::CANCELLED, std::string{reason});
-  return effects;
+  return {.changed = true, .reported = true, .forget_retry = true};
 }
 
 void task_attempts::end(TaskState state, const std::string& reason) {

@@ -27,8 +27,8 @@ struct task_row {
   schemas::TaskState state = schemas::TaskState::WAITING;
   std::uint32_t attempt = 0;   ///< The latest; 0: none yet. Never used again, also not by a retry.
   std::uint32_t failures = 0;  ///< Attempts that count against `max_attempts`.
-  bool cancelling = false;     ///< Its executor has been told to end the attempt.
-  std::string executor;        ///< That has the attempt; empty: none.
+  bool cancelling = false;     ///< The pool has been told to have the attempt ended.
+  std::string executor;        ///< That runs the attempt; empty: none.
   std::string reason;          ///< Why it is where it is, for a person.
 
   friend bool operator==(const task_row&, const task_row&) = default;
@@ -39,9 +39,8 @@ struct task_effects {
   bool changed = false;       ///< The row has changed.
   bool reported = false;      ///< The run wants to know.
   bool enqueue = false;       ///< Ask the pool for a slot for the attempt.
-  bool dispatch = false;      ///< Have the executor start the attempt.
-  bool kill = false;          ///< Have the executor end the attempt.
-  bool release = false;       ///< The attempt needs its slot, or its place in the queue, no more.
+  bool kill = false;          ///< Have the pool end the attempt, whether it waits or runs.
+  bool release = false;       ///< The attempt has ended and needs its slot no more.
   bool adopted = false;       ///< The attempt's outputs are the task's.
   bool forget_retry = false;  ///< Cancel the reminder.
   std::optional<runtime::duration> retry_after{};  ///< Set the reminder that leads to `retry_due`.
@@ -57,10 +56,10 @@ public:
   /// The first attempt, or the first after a retry of the run. Requires: nothing is under way.
   [[nodiscard]] task_effects begin();
 
-  /// The pool gives an attempt a slot of an executor.
-  [[nodiscard]] task_effects granted(std::uint32_t attempt, std::string_view executor);
+  /// Whether this attempt is the one that is to run: what its executor asks before it starts.
+  [[nodiscard]] bool wants(std::uint32_t attempt) const;
 
-  [[nodiscard]] task_effects started(std::uint32_t attempt);
+  [[nodiscard]] task_effects started(std::uint32_t attempt, std::string_view executor);
 
   /// An attempt has ended. `reason` tells how, for a person; `fraction` in [0, 1) is the chance in
   /// the retry's delay.
@@ -71,7 +70,8 @@ public:
   /// The delay before the next attempt has passed.
   [[nodiscard]] task_effects retry_due();
 
-  /// The task is wanted no more. One that runs ends when its executor says so.
+  /// The task is wanted no more. One that is queued or runs ends when its attempt has, which the
+  /// pool or the executor tells.
   [[nodiscard]] task_effects cancel(std::string_view reason);
 
   [[nodiscard]] const task_row& row() const noexcept { return row_; }

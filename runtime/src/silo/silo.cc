@@ -351,5 +351,8 @@ storage& silo::rows() {
 const clock& silo::time() const {
   return parts_->time();
 }
+const std::string& silo::name() const {
+  return parts_->options().name;
+}
 
 }  // namespace millrace::runtime

@@ -107,9 +107,12 @@ public:
     }
   }
 
-  /// Attempt `number` of a task of the lab's run.
-  attempt spec(const std::string& task, std::uint32_t number, const std::string& text,
-               std::uint8_t priority = 0) {
+  /// The next ticket: for attempt `number` of a task of the lab's run.
+  attempt_ticket ticket(const std::string& task, std::uint32_t number, std::uint8_t priority = 0) {
+    return {token(task, number), life().incarnation(), ++grants_, priority};
+  }
+  /// What that attempt is to do.
+  attempt spec(const std::string& task, std::uint32_t number, const std::string& text) {
     attempt made;
     auto spec = made.build();
     spec.setTask((run_ + "/" + task).c_str());
@@ -127,13 +130,11 @@ public:
     spec.setWorkspace(run_.c_str());
     spec.setLogs(run_.c_str());
     spec.setGraceNs(std::chrono::nanoseconds{std::chrono::seconds{10}}.count());
-    spec.setIncarnation(life().incarnation());
-    spec.setPriority(priority);
-    spec.setGrant(++grants_);
     return made;
   }
   std::string start(const std::string& task, const std::string& text, std::uint8_t priority = 0) {
-    REQUIRE(life().start(spec(task, 1, text, priority)));
+    REQUIRE(life().take(ticket(task, 1, priority)));
+    REQUIRE(life().start(spec(task, 1, text)));
     return token(task, 1);
   }
   [[nodiscard]] std::string token(const std::string& task, std::uint32_t number) const {
@@ -166,6 +167,11 @@ public:
   }
   void free_slots() { std::ofstream{directory() / "free"}; }
 
+  void refuses(const attempt_ticket& ticket, errc code) {
+    const auto refused = life().take(ticket);
+    REQUIRE_FALSE(refused);
+    CHECK(refused.error().code() == code);
+  }
   [[nodiscard]] std::optional<attempt_stage> stage(const std::string& token) {
     for (const auto& each : life().list()) {
       if (each.token == token) {
@@ -242,6 +248,7 @@ TEST_CASE_TEMPLATE_DEFINE("what cannot start has ended, says why and keeps no sl
   for (unsigned at = 0; at <= lab.life().slots(); ++at) {
     auto wrong = lab.spec("wrong-" + std::to_string(at), 1, "");
     wrong.build().initArgv(1).set(0, "/nowhere/program");
+    REQUIRE(lab.life().take(lab.ticket("wrong-" + std::to_string(at), 1)));
     REQUIRE(lab.life().start(std::move(wrong)));
     const auto how = lab.heard().wait_for_end(lab.token("wrong-" + std::to_string(at), 1));
     CHECK(how.getEnd() == AttemptEnd::NOT_STARTED);
@@ -253,99 +260,107 @@ TEST_CASE_TEMPLATE_DEFINE("what cannot start has ended, says why and keeps no sl
   CHECK(lab.heard().wait_for_end(lab.start("right", "exit 0")).getEnd() == AttemptEnd::EXITED);
 }
 
-TEST_CASE_TEMPLATE_DEFINE("a token that names no attempt is refused", Lab, executor_bad_tokens) {
+TEST_CASE_TEMPLATE_DEFINE("a ticket that names no attempt is refused", Lab, executor_bad_tokens) {
   Lab lab;
   lab.begin_life();
   for (const auto* token : {"", "a", "../../etc.x.A1", "a/b.c.A1", ".a.A1", "r.t.A"}) {
     CAPTURE(token);
-    auto wrong = lab.spec("wrong", 1, "exit 0");
-    wrong.build().setToken(token);
-    const auto refused = lab.life().start(std::move(wrong));
-    REQUIRE_FALSE(refused);
-    CHECK(refused.error().code() == errc::invalid_argument);
+    auto wrong = lab.ticket("wrong", 1);
+    wrong.token = token;
+    lab.refuses(wrong, errc::invalid_argument);
   }
+  auto unnumbered = lab.ticket("wrong", 1);
+  unnumbered.grant = 0;
+  lab.refuses(unnumbered, errc::invalid_argument);
   CHECK(lab.life().list().empty());
 }
 
 // --- fencing -------------------------------------------------------------------------------------
 
 // Goal: however late a start is repeated, there is one process.
-// Method: repeat it in each stage of the attempt, and when it is known no more.
+// Method: repeat ticket and command in each stage of the attempt, and when it is known no more.
 TEST_CASE_TEMPLATE_DEFINE("a repeated start gives no second process", Lab, executor_repeats) {
   Lab lab;
   lab.begin_life();
   const auto slots = lab.take_slots();
-  const auto first = lab.spec("once", 1, "echo ran >> \"$LAB/once\"");
-  const auto token = lab.token("once", 1);
-  const auto again = [&] {
-    const auto refused = lab.life().start(attempt{first.read()});
+  const auto first = lab.ticket("once", 1);
+  const auto text = "echo ran >> \"$LAB/once\"";
+  const auto starts_as = [&](errc code) {
+    const auto refused = lab.life().start(lab.spec("once", 1, text));
     REQUIRE_FALSE(refused);
-    CHECK(refused.error().code() == errc::conflict);
+    CHECK(refused.error().code() == code);
   };
-  REQUIRE(lab.life().start(attempt{first.read()}));
+  starts_as(errc::not_found);
+  REQUIRE(lab.life().take(first));
+  lab.refuses(first, errc::conflict);
+  CHECK(lab.stage(first.token) == attempt_stage::taken);
+  REQUIRE(lab.life().start(lab.spec("once", 1, text)));
+  const auto again = [&] {
+    lab.refuses(first, errc::conflict);
+    starts_as(errc::conflict);
+  };
   again();
   lab.free_slots();
-  lab.heard().wait_for_start(token);
+  lab.heard().wait_for_start(first.token);
   again();
-  lab.heard().wait_for_end(token);
+  lab.heard().wait_for_end(first.token);
   again();
-  lab.life().acknowledge(token);
-  CHECK_FALSE(lab.stage(token));
-  again();
+  lab.life().acknowledge(first.token);
+  CHECK_FALSE(lab.stage(first.token));
+  lab.refuses(first, errc::conflict);
+  starts_as(errc::not_found);
   lab.heard().wait_for_end(lab.start("after", "exit 0"));
   CHECK(lab.lines("once") == 1);
 }
 
-TEST_CASE_TEMPLATE_DEFINE("a start of an older attempt of its task is refused", Lab,
+TEST_CASE_TEMPLATE_DEFINE("a ticket of an older attempt of its task is refused", Lab,
                           executor_overtaken) {
   Lab lab;
   lab.begin_life();
-  auto older = lab.spec("task", 1, "echo older >> \"$LAB/older\"");
+  const auto older = lab.ticket("task", 1);
   const auto newer = lab.token("task", 2);
+  REQUIRE(lab.life().take(lab.ticket("task", 2)));
+  lab.refuses(older, errc::conflict);
   REQUIRE(lab.life().start(lab.spec("task", 2, "exit 0")));
-  const auto refused = [&] {
-    const auto answer = lab.life().start(attempt{older.read()});
-    REQUIRE_FALSE(answer);
-    CHECK(answer.error().code() == errc::conflict);
-  };
-  refused();
   lab.heard().wait_for_end(newer);
   lab.life().acknowledge(newer);
-  refused();
-  lab.heard().wait_for_end(lab.start("after", "exit 0"));
-  CHECK(lab.lines("older") == 0);
+  lab.refuses(older, errc::conflict);
+  CHECK(lab.life().list().empty());
 }
 
-TEST_CASE_TEMPLATE_DEFINE("a start that another life was meant for is refused", Lab,
+TEST_CASE_TEMPLATE_DEFINE("a ticket that was for another life is refused", Lab,
                           executor_other_lives) {
   Lab lab;
   lab.begin_life();
-  const auto old = lab.spec("old", 1, "echo ran >> \"$LAB/old\"");
-  const auto before = lab.life().incarnation();
+  const auto old = lab.ticket("old", 1);
   lab.begin_life();
-  CHECK(lab.life().incarnation() > before);
-  const auto refused = lab.life().start(attempt{old.read()});
-  REQUIRE_FALSE(refused);
-  CHECK(refused.error().code() == errc::failed_precondition);
-  lab.heard().wait_for_end(lab.start("after", "exit 0"));
-  CHECK(lab.lines("old") == 0);
+  CHECK(lab.life().incarnation() > old.incarnation);
+  lab.refuses(old, errc::failed_precondition);
+  CHECK(lab.life().list().empty());
 }
 
 // --- cancel --------------------------------------------------------------------------------------
 
-TEST_CASE_TEMPLATE_DEFINE("a cancelled attempt ends, whether it waits or runs", Lab,
+TEST_CASE_TEMPLATE_DEFINE("a cancelled attempt ends, whatever it waits for, and when it runs", Lab,
                           executor_cancels) {
   Lab lab;
   lab.begin_life();
   const auto slots = lab.take_slots();
   const auto waiting = lab.start("waiting", "echo ran >> \"$LAB/waiting\"");
+  const auto taken = lab.ticket("taken", 1);
+  REQUIRE(lab.life().take(taken));
+  lab.life().cancel(taken.token);
+  const auto late = lab.life().start(lab.spec("taken", 1, "echo ran >> \"$LAB/taken\""));
+  REQUIRE_FALSE(late);
+  CHECK(late.error().code() == errc::conflict);
+  CHECK(lab.heard().wait_for_end(taken.token).getEnd() == AttemptEnd::CANCELLED);
   lab.life().cancel(waiting);
   CHECK(lab.heard().wait_for_end(waiting).getEnd() == AttemptEnd::CANCELLED);
   lab.life().cancel(slots[0]);
   CHECK(lab.heard().wait_for_end(slots[0]).getEnd() == AttemptEnd::CANCELLED);
   lab.free_slots();
   CHECK(lab.heard().wait_for_end(slots[1]).getEnd() == AttemptEnd::EXITED);
-  CHECK(lab.lines("waiting") == 0);
+  CHECK(lab.lines("waiting") + lab.lines("taken") == 0);
 }
 
 TEST_CASE_TEMPLATE_DEFINE("cancelling what has ended or is unknown changes nothing", Lab,
@@ -363,7 +378,7 @@ TEST_CASE_TEMPLATE_DEFINE("cancelling what has ended or is unknown changes nothi
 
 // --- list ----------------------------------------------------------------------------------------
 
-TEST_CASE_TEMPLATE_DEFINE("an attempt is listed from its start until it is acknowledged", Lab,
+TEST_CASE_TEMPLATE_DEFINE("an attempt is listed from its ticket until it is acknowledged", Lab,
                           executor_lists) {
   Lab lab;
   lab.begin_life();
@@ -439,11 +454,13 @@ TEST_CASE_TEMPLATE_DEFINE("an executor that has stopped takes nothing more", Lab
   const auto token = lab.start("long", "sleep 600");
   lab.heard().wait_for_start(token);
   auto& life = lab.life();
-  auto late = lab.spec("late", 1, "exit 0");
+  const auto taken = lab.ticket("taken", 1);
+  REQUIRE(life.take(taken));
+  auto command = lab.spec("taken", 1, "exit 0");
+  const auto late = lab.ticket("late", 1);
   lab.end_life();
-  const auto refused = life.start(std::move(late));
-  REQUIRE_FALSE(refused);
-  CHECK(refused.error().code() == errc::unavailable);
+  CHECK(life.take(late).error().code() == errc::unavailable);
+  CHECK(life.start(std::move(command)).error().code() == errc::unavailable);
   CHECK_FALSE(lab.heard().has_end(token));
 }
 

@@ -7,13 +7,13 @@
 namespace millrace::actors {
 namespace {
 
-TEST_CASE("attempts start by priority, then in the order of their arrival, one a slot") {
+TEST_CASE("attempts start by priority, then in the order of their grants, one a slot") {
   start_queue<int> queue{2};
   CHECK_FALSE(queue.next());
-  queue.add("low", 10, 1);
-  queue.add("first", 50, 2);
-  queue.add("second", 50, 3);
-  queue.add("high", 90, 4);
+  queue.add("low", 10, 1, 1);
+  queue.add("second", 50, 3, 3);
+  queue.add("first", 50, 2, 2);
+  queue.add("high", 90, 4, 4);
   CHECK(queue.next() == 4);
   CHECK(queue.next() == 2);
   CHECK_FALSE(queue.next());
@@ -28,9 +28,9 @@ TEST_CASE("attempts start by priority, then in the order of their arrival, one a
 
 TEST_CASE("an attempt that comes again waits once, and one that is withdrawn does not start") {
   start_queue<int> queue{1};
-  queue.add("a", 50, 1);
-  queue.add("a", 50, 1);
-  queue.add("b", 50, 2);
+  queue.add("a", 50, 1, 1);
+  queue.add("a", 50, 1, 1);
+  queue.add("b", 50, 2, 2);
   CHECK(queue.remove("a") == 1);
   CHECK_FALSE(queue.remove("a"));
   CHECK(queue.next() == 2);

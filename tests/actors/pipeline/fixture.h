@@ -24,13 +24,14 @@ using testing::temporary_folder;
 // A silo with a pipeline host, as `millrace dev` has it but without HTTP.
 class node {
 public:
-  explicit node(const std::filesystem::path& data, pipeline_host_options options = {}) {
+  explicit node(const std::filesystem::path& data, pipeline_host_options options = {},
+                runtime::silo_options how = {}) {
     options.data_directory = data;
     options.slots = options.slots == 0 ? 4 : options.slots;
     auto rows = runtime::open_storage(
         {.directory = (data / "rows").string(), .map_bytes = std::size_t{1} << 30U});
     REQUIRE_MESSAGE(rows, (rows ? std::string{} : rows.error().to_string()));
-    silo = std::make_unique<runtime::silo>(*std::move(rows));
+    silo = std::make_unique<runtime::silo>(*std::move(rows), std::move(how));
     auto opened = pipeline_host::open(std::move(options), *silo);
     REQUIRE_MESSAGE(opened, (opened ? std::string{} : opened.error().to_string()));
     host = *std::move(opened);

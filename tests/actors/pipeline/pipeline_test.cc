@@ -389,10 +389,9 @@ TEST_CASE("a task that has not ended is not begun again") {
   CHECK(here.wait(run) == RunState::CANCELLED);
 }
 
-// Goal: a start that this life of the executor did not grant does not swallow the task.
-// Method: the task that waits behind all that is granted ahead is granted a slot of a life that
-// never was.
-TEST_CASE("a start that another life granted is reported as lost and made again") {
+// Goal: a grant that was meant for another life of the executor does not swallow the task.
+// Method: the task that waits behind all that is granted ahead is granted to a life that never was.
+TEST_CASE("what was granted to another life is reported as lost and made again") {
   temporary_folder data;
   node here{data.path};
   constexpr unsigned slots = 4;
@@ -410,11 +409,115 @@ TEST_CASE("a start that another life granted is reported as lost and made again"
   here.eventually([&] { return waiting_is(granted_ahead_default); });
   const auto run = here.submit("name: queued\ntasks: [{name: a, run: echo}]\n");
   here.eventually([&] { return waiting_is(granted_ahead_default + 1); });
-  constexpr std::uint64_t stranger = 7;
-  REQUIRE(here.silo->call(ref<schemas::Task>(run + "/a").granted(1, "local", stranger)));
+  schemas::executor_interface::grant_params stranger;
+  stranger.build().setIncarnation(7);
+  auto one = stranger.build().initGrants(1)[0];
+  one.setTask((run + "/a").c_str());
+  one.setAttempt(1);
+  one.setNumber(1'000'000);
+  REQUIRE(here.silo->call(ref<schemas::Executor>(here.silo->name()).grant(std::move(stranger))));
   REQUIRE(here.silo->call(ref<schemas::Run>(busy).cancel("enough", false)));
   CHECK(here.wait(run) == RunState::SUCCEEDED);
   CHECK(here.task(run, "a").task().getAttempt() == 2);
+}
+
+std::vector<std::string> executors_of(node& here) {
+  const auto status = here.silo->call(ref<schemas::Pool>("default").status());
+  REQUIRE(status);
+  std::vector<std::string> names;
+  for (auto each : status->executors()) {
+    names.emplace_back(each.cStr());
+  }
+  return names;
+}
+
+// Goal: what was granted under an earlier name is made again, and nothing is granted to it any
+// more.
+TEST_CASE("a silo that is renamed takes its executor along") {
+  temporary_folder data;
+  std::string run;
+  {
+    node here{data.path, {}, {.name = "first"}};
+    CHECK(executors_of(here) == std::vector<std::string>{"first"});
+    run = here.submit(R"yaml(name: p
+tasks:
+  - {name: a, for_each: [0, 1, 2, 3], grace_period: 10ms,
+     run: "test -e slow.$MILLRACE_ITEM || { touch slow.$MILLRACE_ITEM; sleep 600; }"}
+)yaml");
+    here.wait_until_running(run, "a[0]");
+    here.eventually([&] { return fs::exists(here.host->workspace_of(run) / "slow.0"); });
+    for (const auto* item : {"1", "2", "3"}) {
+      std::ofstream{here.host->workspace_of(run) / (std::string{"slow."} + item)};
+    }
+  }
+  node here{data.path, {}, {.name = "second"}};
+  CHECK(executors_of(here) == std::vector<std::string>{"second"});
+  CHECK(here.wait(run) == RunState::SUCCEEDED);
+  const auto detail = here.silo->call(ref<schemas::Task>(run + "/a[0]").describe());
+  REQUIRE(detail);
+  REQUIRE(detail->attempts().size() == 2);
+  CHECK(detail->attempts()[0].getExecutor() == "first");
+  CHECK(detail->attempts()[1].getExecutor() == "second");
+}
+
+// Method: what an older version left in the pool, with no name in the data directory.
+TEST_CASE("an executor from before they were called as their silos goes when the silo joins") {
+  temporary_folder data;
+  {
+    node here{data.path};
+    REQUIRE(here.silo->call(ref<schemas::Pool>("default").join("local", 7, 4, 0, "")));
+    CHECK(executors_of(here).size() == 2);
+  }
+  fs::remove(data.path / "executor" / "name");
+  node here{data.path};
+  CHECK(executors_of(here) == std::vector<std::string>{"silo"});
+  CHECK(here.wait(here.submit("name: p\ntasks: [{name: a, run: echo}]\n")) == RunState::SUCCEEDED);
+}
+
+TEST_CASE("an executor that is called as another silo is refused") {
+  temporary_folder data;
+  auto rows = runtime::open_storage(
+      {.directory = (data.path / "rows").string(), .map_bytes = std::size_t{1} << 30U});
+  REQUIRE(rows);
+  runtime::silo here{*std::move(rows), {.name = "here"}};
+  for (const auto* id : {"there", "heretic", "/"}) {
+    const auto refused =
+        pipeline_host::open({.data_directory = data.path, .executor_id = id}, here);
+    REQUIRE_FALSE(refused);
+    CHECK(refused.error().code() == runtime::errc::invalid_argument);
+  }
+}
+
+// Goal: a wish for a slot that comes too late, or of a run that is gone, takes none for ever.
+TEST_CASE("a slot that nobody wants is given back") {
+  temporary_folder data;
+  node here{data.path};
+  const auto run = here.submit("name: p\ntasks: [{name: a, run: echo ran >> log}]\n");
+  CHECK(here.wait(run) == RunState::SUCCEEDED);
+  const auto pool = ref<schemas::Pool>("default");
+  const auto is_empty = [&] {
+    const auto status = here.silo->call(pool.status());
+    return status && status->running() + status->waiting() == 0;
+  };
+  here.eventually(is_empty);
+  const auto wish_for = [&](const std::string& task) {
+    schemas::pool_interface::enqueue_all_params wishes;
+    auto one = wishes.build().initEntries(1)[0];
+    one.setTask(task.c_str());
+    one.setAttempt(1);
+    REQUIRE(here.silo->call(pool.enqueue_all(std::move(wishes))));
+  };
+  wish_for(run + "/a");
+  here.eventually(is_empty);
+  const auto unknown = make_run_id(here.silo->time().wall(), here.random);
+  wish_for(unknown + "/a");
+  here.eventually([&] { return !here.host->attempts().list().empty(); });
+  CHECK_FALSE(is_empty());  // its task may be about to begin
+  REQUIRE(here.silo->call(pool.remove_run(unknown)));
+  CHECK(is_empty());
+  here.eventually([&] { return here.host->attempts().list().empty(); });
+  CHECK(here.task(run, "a").task().getAttempt() == 1);
+  CHECK(fs::file_size(here.host->workspace_of(run) / "log") == 4);
 }
 
 TEST_CASE("a retry runs what failed and keeps what succeeded") {
@@ -762,6 +865,7 @@ tasks:
   - {name: b, needs: [a], run: echo}
 )yaml");
     here.wait_until_running(run, "a");
+    here.eventually([&] { return fs::exists(here.host->workspace_of(run) / "file"); });
     const auto early = here.silo->call(ref<schemas::Run>(run).remove());
     CHECK(early.error().code() == runtime::errc::failed_precondition);
     REQUIRE(here.silo->call(ref<schemas::Run>(run).cancel("enough", false)));

@@ -86,6 +86,39 @@ TEST_CASE("a new life of an executor loses what the earlier one had, and only th
   CHECK_FALSE(pool.release(lost[0].task, 1));
 }
 
+TEST_CASE("an executor that is removed loses what it had and gets nothing more") {
+  pool_queue pool{0};
+  CHECK(pool.join("old", 7, 1).empty());
+  CHECK(pool.enqueue(1, "a", 1, 50));
+  CHECK(pool.grant().size() == 1);
+  CHECK(pool.enqueue(2, "b", 1, 50));
+  const auto lost = pool.remove("old");
+  REQUIRE(lost.size() == 1);
+  CHECK(lost[0].task == "a");
+  CHECK(pool.remove("old").empty());
+  CHECK(pool.grant().empty());
+  CHECK(pool.slots() == 0);
+  CHECK(pool.join("new", 8, 1).empty());
+  CHECK(tasks_of(pool.grant()) == names{"b"});
+}
+
+TEST_CASE("a ticket is found by its attempt, and those of a run by the beginning of their keys") {
+  pool_queue pool{0};
+  CHECK(pool.join("e", 7, 1).empty());
+  CHECK(pool.enqueue(1, "r/a", 1, 50));
+  CHECK(pool.enqueue(2, "r/b", 1, 50));
+  CHECK(pool.enqueue(3, "r2/a", 1, 50));
+  CHECK(pool.grant().size() == 1);
+  REQUIRE(pool.find("r/a", 1) != nullptr);
+  CHECK(pool.find("r/a", 1)->executor == "e");
+  CHECK(pool.find("r/b", 1)->executor.empty());
+  CHECK(pool.find("r/a", 2) == nullptr);
+  const auto found = pool.of_tasks("r/");
+  REQUIRE(found.size() == 2);
+  CHECK(found[0].task == "r/a");
+  CHECK(found[1].task == "r/b");
+}
+
 TEST_CASE("fewer slots take nothing away from what runs") {
   pool_queue pool{0};
   CHECK(pool.join("e", 1, 3).empty());

@@ -18,15 +18,16 @@ using schemas::TaskState;
 task_attempts running(retry_policy policy = {}) {
   task_attempts task{{}, policy};
   CHECK(task.begin().enqueue);
-  CHECK(task.granted(1, "e").dispatch);
-  CHECK(task.started(1).reported);
+  CHECK(task.wants(1));
+  CHECK(task.started(1, "e").reported);
   CHECK(task.row().state == TaskState::RUNNING);
+  CHECK(task.row().executor == "e");
   return task;
 }
 
 constexpr task_effects nothing{};
 
-TEST_CASE("an attempt is queued, dispatched and adopted") {
+TEST_CASE("an attempt is queued, started and adopted") {
   auto task = running();
   const auto effects = task.finished(1, AttemptEnd::EXITED, 0, "exit code 0", 0);
   CHECK(effects.adopted);
@@ -42,16 +43,19 @@ TEST_CASE("an end stays the end, and reports of earlier attempts are ignored") {
   CHECK(task.finished(1, AttemptEnd::EXITED, 0, "", 0) == nothing);
   CHECK(task.retry_due().enqueue);
   CHECK(task.retry_due() == nothing);
-  CHECK(task.granted(1, "late") == nothing);
-  CHECK(task.started(2) == nothing);
-  CHECK(task.granted(2, "e").dispatch);
-  CHECK(task.granted(2, "other") == nothing);
+  CHECK_FALSE(task.wants(1));
+  CHECK(task.started(1, "late") == nothing);
+  CHECK(task.wants(2));
+  CHECK(task.started(2, "e").changed);
+  CHECK_FALSE(task.wants(2));
+  CHECK(task.started(2, "other") == nothing);
   CHECK(task.finished(1, AttemptEnd::EXITED, 0, "", 0) == nothing);
   CHECK(task.finished(2, AttemptEnd::EXITED, 0, "", 0).adopted);
   const auto end = task.row();
   CHECK(task.finished(2, AttemptEnd::LOST, -1, "", 0) == nothing);
   CHECK(task.cancel("late") == nothing);
-  CHECK(task.started(2) == nothing);
+  CHECK(task.started(2, "e") == nothing);
+  CHECK_FALSE(task.wants(2));
   CHECK(task.row() == end);
 }
 
@@ -60,10 +64,9 @@ TEST_CASE("failures are tried again with growing delays until the attempts are u
   CHECK(task.finished(1, AttemptEnd::SIGNALLED, -1, "killed", 0).retry_after == 1s);
   CHECK(task.row().reason == "killed; next attempt in 1s");
   CHECK(task.retry_due().changed);
-  CHECK(task.granted(2, "e").changed);
+  CHECK(task.started(2, "e").changed);
   CHECK(task.finished(2, AttemptEnd::TIMED_OUT, -1, "timed out", 0).retry_after == 2s);
   CHECK(task.retry_due().changed);
-  CHECK(task.granted(3, "e").changed);
   const auto last = task.finished(3, AttemptEnd::NOT_STARTED, -1, "no such program", 0);
   CHECK_FALSE(last.retry_after);
   CHECK(last.release);
@@ -78,7 +81,7 @@ TEST_CASE("a lost attempt is made again at once and does not count") {
   CHECK(effects.release);
   CHECK(task.row().attempt == 2);
   CHECK(task.row().failures == 0);
-  CHECK(task.granted(2, "e").dispatch);
+  CHECK(task.started(2, "e").changed);
   CHECK(task.finished(2, AttemptEnd::EXITED, 1, "exit code 1", 0).reported);
   CHECK(task.row().state == TaskState::FAILED);
 }
@@ -97,22 +100,25 @@ TEST_CASE("a lost attempt is left to a person where the policy says so") {
 TEST_CASE("an attempt that never started is made again whatever the policy says of lost ones") {
   task_attempts task{{}, {.on_lost = lost_attempt::give_up}};
   CHECK(task.begin().enqueue);
-  CHECK(task.granted(1, "e").dispatch);
   CHECK(task.finished(1, AttemptEnd::DROPPED, -1, "its executor went away", 0).enqueue);
   CHECK(task.row().attempt == 2);
   CHECK(task.row().failures == 0);
-  CHECK(task.granted(2, "e").dispatch);
   CHECK(task.cancel("enough").kill);
   CHECK(task.finished(2, AttemptEnd::DROPPED, -1, "", 0).release);
   CHECK(task.row().state == TaskState::CANCELLED);
 }
 
-TEST_CASE("cancelling withdraws what waits and ends what runs") {
+// Whether it waits in the pool or at an executor only these know: they say when it has ended.
+TEST_CASE("cancelling ends what is queued and what runs, once that is told") {
   task_attempts queued{{}, {}};
   CHECK(queued.begin().changed);
-  CHECK(queued.cancel("enough").release);
+  CHECK(queued.cancel("enough").kill);
+  CHECK_FALSE(queued.wants(1));
+  CHECK(queued.cancel("enough") == nothing);
+  CHECK(queued.row().state == TaskState::QUEUED);
+  CHECK(queued.finished(1, AttemptEnd::CANCELLED, -1, "cancelled", 0).reported);
   CHECK(queued.row().state == TaskState::CANCELLED);
-  CHECK(queued.granted(1, "e") == nothing);
+  CHECK(queued.row().reason == "enough");
 
   auto backing_off = running({.max_attempts = 2});
   CHECK(backing_off.finished(1, AttemptEnd::EXITED, 1, "", 0).retry_after);
@@ -130,12 +136,11 @@ TEST_CASE("cancelling withdraws what waits and ends what runs") {
   CHECK(task.row().reason == "enough");
 }
 
-TEST_CASE("what was dispatched and not yet started can be cancelled") {
+TEST_CASE("what is cancelled while it starts ends all the same") {
   task_attempts task{{}, {}};
   CHECK(task.begin().changed);
-  CHECK(task.granted(1, "e").changed);
   CHECK(task.cancel("enough").kill);
-  CHECK(task.started(1).reported);
+  CHECK(task.started(1, "e").reported);
   CHECK(task.row().cancelling);
   CHECK(task.finished(1, AttemptEnd::CANCELLED, -1, "cancelled", 0).reported);
   CHECK(task.row().state == TaskState::CANCELLED);
@@ -173,7 +178,7 @@ TEST_CASE("random events never break a task") {
     task_attempts task{{}, policy};
     std::optional<std::uint32_t> held;  // attempt with a ticket
     bool reminded = false;
-    std::uint32_t dispatched = 0;
+    std::uint32_t started = 0;
     const auto take = [&](const task_effects& effects, std::uint32_t before) {
       if (effects.release) {
         CHECK(held == before);
@@ -182,11 +187,6 @@ TEST_CASE("random events never break a task") {
       if (effects.enqueue) {
         CHECK_FALSE(held);
         held = task.row().attempt;
-      }
-      if (effects.dispatch) {
-        CHECK(held == task.row().attempt);
-        CHECK(task.row().attempt > dispatched);
-        dispatched = task.row().attempt;
       }
       if (effects.forget_retry) {
         CHECK(std::exchange(reminded, false));
@@ -201,10 +201,16 @@ TEST_CASE("random events never break a task") {
       task_effects effects;
       switch (below(6)) {
         case 0:
-          effects = task.granted(attempt, "e");
-          break;
         case 1:
-          effects = task.started(attempt);
+          if (task.wants(attempt)) {
+            CHECK(held == attempt);
+            CHECK(attempt > started);
+            started = attempt;
+            effects = task.started(attempt, "e");
+            CHECK(effects.changed);
+          } else {
+            effects = task.started(attempt, "late");
+          }
           break;
         case 2:
           if (std::exchange(reminded, false)) {
@@ -217,7 +223,7 @@ TEST_CASE("random events never break a task") {
           }
           break;
         default:
-          if (attempt <= dispatched) {
+          if (attempt <= before.attempt) {
             effects = task.finished(attempt, static_cast<AttemptEnd>(below(8)),
                                     static_cast<std::int32_t>(below(2)), "r", 0.5);
           }

@@ -6,14 +6,15 @@
 // an `AttemptSpec`. What it owes is the same whether it starts processes, containers or jobs of a
 // cluster engine:
 //
-//   * An attempt starts at most once, however often and late its start is repeated.
+//   * An attempt starts at most once, however often and late its ticket and start are repeated.
 //   * Every attempt that it took has one end, which it tells, and keeps until it is acknowledged.
 //   * What an earlier life left is accounted for: it goes on, or its end is told.
 //
 // Fencing. A *life* of an executor lasts from its opening to its end and has a number, the
-// incarnation. The pool numbers what it grants; a start carries the grant and the incarnation that
-// it was granted to. Starts arrive in the order of their grants, so the highest one so far tells
-// repeats, and attempts that were overtaken by a later one of their task, from what is new.
+// incarnation. The pool numbers what it grants; a ticket carries the grant and the life that it was
+// granted to. Tickets arrive in the order of their grants, so the highest one so far tells repeats,
+// and attempts that were overtaken by a later one of their task, from what is new. What an attempt
+// is to do comes after its ticket, in any order: only what was taken can be started, and once.
 //
 // tests/actors/executor/conformance.h is this contract as a test that any implementation passes.
 #pragma once
@@ -32,8 +33,17 @@
 
 namespace millrace::actors {
 
+/// The right to start one attempt.
+struct attempt_ticket {
+  std::string token;              ///< `RUN.TASK.An` or `RUN.TASK.Ii.An`; see `is_attempt_token`.
+  std::uint64_t incarnation = 0;  ///< The life that it was granted to.
+  std::uint64_t grant = 0;        ///< From 1; higher than that of every ticket before.
+  std::uint8_t priority = 0;      ///< Higher is started first.
+};
+
 /// Where an attempt stands at its executor.
 enum class attempt_stage : std::uint8_t {
+  taken,    ///< What it is to do has not come yet.
   waiting,  ///< For a slot.
   running,  ///< Its command runs, or is being started or ended.
   ended,    ///< It has ended and is not acknowledged.
@@ -96,23 +106,30 @@ public:
   [[nodiscard]] virtual std::uint32_t slots() const = 0;
 
   /// What earlier lives left and nobody has acknowledged. From here on `listener` is told.
-  /// Requires: called once, before the first `start`; `listener` outlives the executor's `stop`.
+  /// Requires: called once, before the first `take`; `listener` outlives the executor's `stop`.
   [[nodiscard]] virtual std::vector<adopted_attempt> adopt(attempt_listener& listener) = 0;
 
-  /// Takes an attempt. It starts when a slot is free, those of the highest priority first and of
-  /// one priority in the order of their starts. What cannot start ends as `notStarted`, with the
-  /// reason as text; a want of room that may pass is waited for, with the slot kept.
+  /// Takes an attempt: from here on it is listed, and no other ticket of it counts.
   ///
-  /// Errors: nothing runs and the listener is not told after `conflict` (fenced: the grant is not
-  /// higher than an earlier one, or the token is listed), `failed_precondition` (granted to another
-  /// life), `invalid_argument` (no token, or not one that names files), `unavailable` (stopping).
+  /// Errors: nothing is changed and the listener is not told after `conflict` (fenced: a ticket
+  /// with this grant or a higher one was taken), `failed_precondition` (granted to another life),
+  /// `invalid_argument` (a token that is none, no grant), `unavailable` (stopping).
   /// Cost: does not block.
+  [[nodiscard]] virtual runtime::result<void> take(const attempt_ticket& ticket) = 0;
+
+  /// Tells what an attempt that was taken is to do. It starts when a slot is free; of those that
+  /// were told, the ones of the highest priority first and of one priority in the order of their
+  /// grants. What cannot start ends as `notStarted`, with the reason as text; a want of room that
+  /// may pass is waited for, with the slot kept.
+  ///
+  /// Errors: `not_found` (not listed), `conflict` (it was told before, or has ended), `unavailable`
+  /// (stopping). Cost: does not block.
   [[nodiscard]] virtual runtime::result<void> start(
       runtime::message<schemas::AttemptSpec> attempt) = 0;
 
-  /// Ends an attempt: one that waits at once, one that runs as its `graceNs` says. It is told as
-  /// `cancelled`, or as it has ended meanwhile. No effect on what is not listed or has ended.
-  /// Cost: does not block.
+  /// Ends an attempt: one that has not started at once, one that runs as its `graceNs` says. It is
+  /// told as `cancelled`, or as it has ended meanwhile. No effect on what is not listed or has
+  /// ended. Cost: does not block.
   virtual void cancel(std::string_view token) = 0;
 
   /// Every attempt that was taken or adopted and not acknowledged, by token.

@@ -24,7 +24,8 @@ namespace millrace::actors {
 struct pipeline_host_options {
   std::filesystem::path data_directory;
   std::uint32_t slots = 0;  ///< Attempts at a time; 0: the number of processors, at least 2.
-  std::string executor_id = "local";
+  /// What the executor is called: the name of its silo, which empty means, or that, a `/` and more.
+  std::string executor_id = {};
   /// Of the runs of each pipeline, where its definition says nothing else.
   run_retention retention = {};
   /// Attempts that write output are ended when less is free on the disk.
@@ -45,7 +46,8 @@ public:
   /// Takes over the data directory's attempt table, fences what an earlier life left running, and
   /// adds the actor types to `home`, which must outlive the host.
   /// Requires: `home` has not been started.
-  /// Errors: those of `process_supervisor::open`.
+  /// Errors: those of `process_supervisor::open`; `invalid_argument` for an `executor_id` of
+  /// another silo.
   [[nodiscard]] static runtime::result<std::unique_ptr<pipeline_host>> open(
       pipeline_host_options options, runtime::silo& home);
 

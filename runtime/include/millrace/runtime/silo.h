@@ -244,6 +244,8 @@ public:
   [[nodiscard]] storage& rows();
   /// The clock it lives by.
   [[nodiscard]] const clock& time() const;
+  /// `silo_options::name`.
+  [[nodiscard]] const std::string& name() const;
 
 private:
   friend class testing::test_silo;
