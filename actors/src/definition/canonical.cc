@@ -41,23 +41,7 @@ json json_of(const fan_values& values) {
   if (const auto* text = std::get_if<std::string>(&values)) {
     return *text;
   }
-  auto list = json::array();
-  for (const auto& each : std::get<std::vector<value>>(values)) {
-    list.push_back(to_json_value(each));
-  }
-  return list;
-}
-
-json json_of(const std::vector<matrix_cells>& rows) {
-  auto list = json::array();
-  for (const auto& row : rows) {
-    auto cells = json::object();
-    for (const auto& [axis, cell] : row) {
-      cells[axis] = to_json_value(cell);
-    }
-    list.push_back(std::move(cells));
-  }
-  return list;
+  return to_json_list(std::get<std::vector<value>>(values));
 }
 
 json json_of(const retry_policy& retry) {
@@ -122,10 +106,10 @@ json json_of(const task_definition& task) {
       matrix[axis.name] = json_of(axis.values);
     }
     if (!task.matrix->include.empty()) {
-      matrix["include"] = json_of(task.matrix->include);
+      matrix["include"] = to_json_list(task.matrix->include);
     }
     if (!task.matrix->exclude.empty()) {
-      matrix["exclude"] = json_of(task.matrix->exclude);
+      matrix["exclude"] = to_json_list(task.matrix->exclude);
     }
   }
   put(made, "max_parallel", task.max_parallel);

@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: MIT
 #include "definition/compiled.h"
 
-#include <nlohmann/json.hpp>
 #include <unordered_map>
 
 #include "definition/value_json.h"
@@ -9,7 +8,6 @@
 namespace millrace::actors {
 namespace {
 
-using json = nlohmann::ordered_json;
 using runtime::errc;
 using runtime::error;
 using runtime::result;
@@ -45,24 +43,8 @@ void put(capnp::List<schemas::CompiledEntry>::Builder into, const text_map& map)
   }
 }
 
-std::string json_of(const std::vector<value>& values) {
-  auto list = json::array();
-  for (const auto& each : values) {
-    list.push_back(to_json_value(each));
-  }
-  return to_json_text(list);
-}
-
-std::string json_of(const std::vector<matrix_cells>& rows) {
-  auto list = json::array();
-  for (const auto& row : rows) {
-    auto cells = json::object();
-    for (const auto& [axis, cell] : row) {
-      cells[axis] = to_json_value(cell);
-    }
-    list.push_back(std::move(cells));
-  }
-  return to_json_text(list);
+std::string json_of(const auto& list) {
+  return to_json_text(to_json_list(list));
 }
 
 void put(schemas::FanValues::Builder into, const fan_values& values) {

@@ -96,6 +96,26 @@ nlohmann::ordered_json to_json_value(const value& content) {
   return nullptr;
 }
 
+nlohmann::ordered_json to_json_list(const std::vector<value>& values) {
+  auto list = nlohmann::ordered_json::array();
+  for (const auto& each : values) {
+    list.push_back(to_json_value(each));
+  }
+  return list;
+}
+
+nlohmann::ordered_json to_json_list(const std::vector<std::map<std::string, value>>& rows) {
+  auto list = nlohmann::ordered_json::array();
+  for (const auto& row : rows) {
+    auto cells = nlohmann::ordered_json::object();
+    for (const auto& [axis, cell] : row) {
+      cells[axis] = to_json_value(cell);
+    }
+    list.push_back(std::move(cells));
+  }
+  return list;
+}
+
 runtime::result<nlohmann::ordered_json> parse_json(std::string_view text) {
   using json = nlohmann::ordered_json;
   const auto refused = [](std::string why) {

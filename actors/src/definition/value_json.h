@@ -2,9 +2,11 @@
 // Values to and from nlohmann's JSON, which stays out of public headers.
 #pragma once
 
+#include <map>
 #include <nlohmann/json.hpp>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "millrace/actors/value.h"
 #include "millrace/runtime/result.h"
@@ -12,6 +14,11 @@
 namespace millrace::actors {
 
 [[nodiscard]] nlohmann::ordered_json to_json_value(const value& content);
+
+/// Lists of values, and the rows of a matrix by axis.
+[[nodiscard]] nlohmann::ordered_json to_json_list(const std::vector<value>& values);
+[[nodiscard]] nlohmann::ordered_json to_json_list(
+    const std::vector<std::map<std::string, value>>& rows);
 
 /// The deepest nesting of lists and objects that is read: what handles JSON calls itself for each
 /// level.
