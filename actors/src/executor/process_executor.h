@@ -39,6 +39,8 @@ public:
   /// Errors: those of `process_supervisor::open`.
   [[nodiscard]] static runtime::result<std::unique_ptr<process_executor>> open(
       process_executor_options options, const runtime::clock& time, worker& jobs);
+  process_executor(const process_executor&) = delete;
+  process_executor& operator=(const process_executor&) = delete;
   ~process_executor() override { stop(); }
 
   [[nodiscard]] std::uint64_t incarnation() const override { return incarnation_; }
