@@ -148,9 +148,22 @@ std::string name_of(const envelope& one) {
   return std::string{one.interface->type} + "/" + one.key;
 }
 
+namespace {
+
+error lost_partition(partition_id partition) {
+  return {errc::not_primary,
+          "this silo does not hold partition " + std::to_string(static_cast<unsigned>(partition))};
+}
+
+}  // namespace
+
 void activation::begin_loading() {
   if (!is_durable()) {
     post_first(*this, std::vector<row>{});
+    return;
+  }
+  if (!home_.holds(partition_)) {
+    post_first(*this, lost_partition(partition_));
     return;
   }
   auto request = std::make_unique<read_rows>(*this);
@@ -345,6 +358,10 @@ void activation::handle(envelope* one) {
       drop(one);
       leave_for(home_.stopping() ? deactivation::stopping : deactivation::requested);
       return;
+    case envelope_kind::lost:
+      drop(one);
+      lose_partition();
+      return;
     case envelope_kind::evict:
       drop(one);
       if (asked() && phase_ == phase::active && !releasing_ && stay_until_ <= now_ && idle()) {
@@ -392,10 +409,22 @@ std::optional<std::string> activation::make_object() {
   return failure;
 }
 
+// Whatever it was about to do is another silo's now. What is durable may still be told.
+void activation::lose_partition() {
+  if (phase_ == phase::loading) {
+    lost_ = true;  // the rows are on their way
+  } else if (phase_ != phase::failing && phase_ != phase::gone) {
+    crash(lost_partition(partition_));
+  }
+}
+
 void activation::loaded(envelope* one) {
   thread_->meter->made.add();
   auto rows = std::move(static_cast<loaded_envelope*>(one)->rows);
   drop(one);
+  if (lost_) {
+    rows = lost_partition(partition_);
+  }
   if (!rows) {
     crash(std::move(rows).error());
     return;

@@ -187,6 +187,7 @@ private:
   void loaded(envelope* one);
   void activated();
   void answer_wake();
+  void lose_partition();
 
   // ending.cc
   void leave_for(deactivation why) noexcept;
@@ -205,7 +206,9 @@ private:
   [[nodiscard]] duration idle_timeout() const noexcept;
 
   void warn(const std::string& text);
-  [[nodiscard]] reminder_owner as_owner() const noexcept { return {hash_, interface(), key_}; }
+  [[nodiscard]] reminder_owner as_owner() const noexcept {
+    return {partition_, hash_, interface(), key_};
+  }
 
   // deadlock.cc
   void look_for_deadlock(envelope& waiting);
@@ -307,6 +310,7 @@ private:
   std::atomic<steady_time> last_used_{steady_time{}};
   bool releasing_ = false;
   bool broken_ = false;  // what its object is like is not known any more
+  bool lost_ = false;    // its partition, before it had its rows
   bool woken_ = false;   // by the reminder queue, which has to be told once it is active
   deactivation release_ = deactivation::idle;
   std::optional<error> answer_waiting_with_;  // when it has failed to begin

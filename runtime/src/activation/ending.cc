@@ -164,10 +164,11 @@ void activation::break_off(const error& why) {
 void activation::crash(const error& why) {
   const auto was = phase_.load();
   thread_->meter->failed.add();
-  if (was != phase::loading) {
+  const bool is_lost = why.code() == errc::not_primary;
+  if (was != phase::loading && !is_lost) {
     warn("activation ended error=" + why.to_string());
   }
-  if (state_.has_duties() && !home_.stopping()) {
+  if (state_.has_duties() && !home_.stopping() && !is_lost) {
     home_.wake_later(as_owner());
   }
   // Frames first: they unlink what they wait for.
@@ -227,7 +228,8 @@ void activation::retire() {
                         one->kind == envelope_kind::committed ||
                         one->kind == envelope_kind::cancel || one->kind == envelope_kind::alarm ||
                         one->kind == envelope_kind::release || one->kind == envelope_kind::evict ||
-                        one->kind == envelope_kind::probe || one->kind == envelope_kind::deadlock;
+                        one->kind == envelope_kind::lost || one->kind == envelope_kind::probe ||
+                        one->kind == envelope_kind::deadlock;
     give_place_back(*one);
     if (is_own) {
       drop(one);

@@ -39,6 +39,7 @@ enum class envelope_kind : std::uint8_t {
   alarm,       ///< The activation's alarm went off.
   wake,        ///< Loads an activation that has sends or reminders to see to.
   release,     ///< An external party asks the activation to end.
+  lost,        ///< The silo no longer holds its partition.
   evict,       ///< The memory budget asks it to end if it is still idle.
   retry_dead,  ///< An operator wants the dead letter `number` to be sent again.
   drop_dead,   ///< An operator wants the dead letter `number` to be forgotten.

@@ -36,6 +36,7 @@ struct watched_thread;
 
 /// Whose reminder it is.
 struct reminder_owner {
+  partition_id partition;
   actor_hash hash;
   const interface_info& interface;
   const std::string& key;
@@ -90,6 +91,8 @@ public:
   virtual void queued(std::int64_t bytes) noexcept = 0;
 
   // Rows.
+  /// Whether this silo holds a partition, so that durable actors of it may live here.
+  [[nodiscard]] virtual bool holds(partition_id partition) const noexcept = 0;
   [[nodiscard]] virtual storage& rows() noexcept = 0;
   /// Commits. `erased_version`: of the actor, if no row of it is left; else 0.
   virtual void commit(std::unique_ptr<commit_request> request, std::uint64_t erased_version) = 0;

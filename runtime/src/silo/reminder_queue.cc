@@ -41,6 +41,7 @@ void reminder_queue::set(const reminder_owner& whose, std::string_view name, wal
     auto& one = entries_[entry_key(whose.hash, name)];
     if (one.interface == nullptr) {
       one.interface = &whose.interface;
+      one.partition = whose.partition;
       one.key = whose.key;
       one.name = name;
     }
@@ -84,6 +85,18 @@ void reminder_queue::cancel(const actor_hash& hash, std::string_view name) {
   }
 }
 
+void reminder_queue::forget(partition_id partition) {
+  const std::lock_guard lock{mutex_};
+  for (auto each = entries_.begin(); each != entries_.end();) {
+    if (each->second.partition == partition) {
+      by_time_.erase(&each->second);
+      each = entries_.erase(each);
+    } else {
+      ++each;
+    }
+  }
+}
+
 std::size_t reminder_queue::size() const {
   const std::lock_guard lock{mutex_};
   return entries_.size();
@@ -105,6 +118,11 @@ void reminder_queue::on_alarm() noexcept {
     const auto now = home_.time().wall();
     while (!by_time_.empty() && (*by_time_.begin())->due <= now) {
       auto& one = **by_time_.begin();
+      if (!home_.holds(one.partition)) {  // set by an activation that was about to end
+        by_time_.erase(&one);
+        entries_.erase(entry_key(hash_of(one.interface->type, one.key), one.name));
+        continue;
+      }
       auto* told = new envelope{one.name.empty() ? envelope_kind::wake : envelope_kind::reminder};
       told->interface = one.interface;
       told->key = one.key;

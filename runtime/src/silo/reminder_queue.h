@@ -41,6 +41,9 @@ public:
 
   void cancel(const actor_hash& hash, std::string_view name);
 
+  /// Forgets those of a partition. Cost: O(n).
+  void forget(partition_id partition);
+
   [[nodiscard]] std::size_t size() const;
 
   void on_alarm() noexcept override;
@@ -51,6 +54,7 @@ private:
   struct entry {
     wall_time due{};
     const interface_info* interface = nullptr;
+    partition_id partition{};
     std::string key;
     std::string name;
     unsigned fired = 0;  // since it was set

@@ -52,6 +52,7 @@ struct scheduler_config : caf::actor_system_config {
 silo_core::silo_core(std::unique_ptr<storage> rows, silo_options options, const clock& time)
     : activation_home(std::move(options), time),
       rows_(std::move(rows)),
+      held_(rows_->partition_count()),
       made_at_(time.steady()),
       config_(std::make_unique<scheduler_config>(options_)),
       system_(std::make_unique<caf::actor_system>(*config_)),
@@ -103,7 +104,7 @@ const actor_type* silo_core::find_type(std::string_view type) const {
 
 result<void> silo_core::start() {
   for (std::uint16_t index = 0; index < rows_->partition_count(); ++index) {
-    if (auto recovered = recover(partition_id{index}); !recovered) {
+    if (auto recovered = take_over(partition_id{index}); !recovered) {
       return recovered;
     }
   }
@@ -111,6 +112,29 @@ result<void> silo_core::start() {
   watch_.start();
   spares_.start();
   return {};
+}
+
+result<void> silo_core::take_over(partition_id partition) {
+  auto taken = floors_.load(partition);  // before the first activation
+  if (taken) {
+    held_[static_cast<std::size_t>(partition)].store(true, std::memory_order_release);
+    taken = recover(partition);  // what is due already fires at once
+    if (!taken) {
+      discard(partition);
+    }
+  }
+  return taken;
+}
+
+// Whoever is in the directory by then is told; whoever comes later sees that it is not held.
+void silo_core::discard(partition_id partition) {
+  held_[static_cast<std::size_t>(partition)].store(false, std::memory_order_release);
+  reminders_.forget(partition);
+  directory_.for_each([partition](activation& one) {
+    if (one.is_durable() && one.partition() == partition) {
+      one.post_or_drop(new envelope{envelope_kind::lost});
+    }
+  });
 }
 
 result<void> silo_core::recover(partition_id partition) {
@@ -125,7 +149,8 @@ result<void> silo_core::recover(partition_id partition) {
         const auto id = value.id();
         const auto* type = find_type(id.type);
         if (value.ok() && type != nullptr) {  // what this build does not host waits
-          use(one.key, reminder_owner{hash_of(id.type, id.key), *type->interface, id.key});
+          use(one.key,
+              reminder_owner{partition, hash_of(id.type, id.key), *type->interface, id.key});
         }
         return true;
       });
@@ -139,9 +164,6 @@ result<void> silo_core::recover(partition_id partition) {
       reminders_.set(owner, parsed->name, parsed->due);
     }
   });
-  if (done) {
-    done = floors_.load(partition);
-  }
   if (!done) {
     return done;
   }

@@ -59,6 +59,16 @@ public:
     return types_;
   }
 
+  /// Serves a partition: its reminders and sends are seen to, its actors may be activated.
+  /// Errors: those of a scan.
+  [[nodiscard]] result<void> take_over(partition_id partition);
+
+  /// No longer holds a partition. Its activations end at once and without their hooks; what has not
+  /// left them never does. Whoever waits for them, or calls later, gets `not_primary`, or
+  /// `outcome_unknown` where something may have been done. Its reminders are forgotten; all of it
+  /// is in its rows. Idempotent. Cost: O(activations).
+  void discard(partition_id partition);
+
   /// Why an actor does not live on this silo, if so.
   [[nodiscard]] std::optional<error> misplaced(const actor_type& type, std::string_view key) const;
 
@@ -79,6 +89,9 @@ public:
     memory_.settle(one, bytes, as, used);
   }
   void queued(std::int64_t bytes) noexcept override { memory_.queued(bytes); }
+  [[nodiscard]] bool holds(partition_id partition) const noexcept override {
+    return held_[static_cast<std::size_t>(partition)].load(std::memory_order_acquire);
+  }
   [[nodiscard]] storage& rows() noexcept override { return *rows_; }
   void commit(std::unique_ptr<commit_request> request, std::uint64_t erased_version) override;
   void commit_waits(std::int64_t bytes) noexcept override;
@@ -149,6 +162,7 @@ private:
   [[nodiscard]] activation* make(const actor_type& type, std::string key, const actor_hash& hash);
 
   std::unique_ptr<storage> rows_;
+  std::vector<std::atomic<bool>> held_;  // by partition
   const steady_time made_at_;
   std::map<std::string, actor_type, std::less<>> types_;
   std::unordered_map<const interface_info*, const actor_type*> by_interface_;

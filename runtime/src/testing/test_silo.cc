@@ -192,6 +192,17 @@ void test_silo::restart() {
   start();
 }
 
+void test_silo::discard(runtime::partition_id partition) {
+  here().parts_->discard(partition);
+  settle();
+}
+
+result<void> test_silo::take_over(runtime::partition_id partition) {
+  auto taken = here().parts_->take_over(partition);
+  settle();
+  return taken;
+}
+
 runtime::silo& test_silo::here() {
   MILLRACE_ASSERT(here_.has_value());
   return *here_;

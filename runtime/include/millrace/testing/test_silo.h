@@ -130,6 +130,12 @@ public:
   /// `stop` and `start`.
   void restart();
 
+  /// Takes a partition from the silo, as when another becomes its primary, and settles: its
+  /// activations end without their hooks, who calls them gets `not_primary`.
+  void discard(runtime::partition_id partition);
+  /// Gives it back, and settles: its reminders and sends go on. Errors: those of a scan.
+  runtime::result<void> take_over(runtime::partition_id partition);
+
   /// The silo itself. Requires: neither stopped nor crashed.
   [[nodiscard]] runtime::silo& here();
   /// The storage it has, to make commits and reads fail or wait. Another after each start.

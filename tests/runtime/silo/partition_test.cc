@@ -1,0 +1,81 @@
+// SPDX-License-Identifier: MIT
+// What becomes of actors whose partition another silo takes, and comes back.
+#include "fixture.h"
+
+namespace millrace::testing {
+namespace {
+
+using namespace runtime;
+using namespace std::chrono_literals;
+
+// All of the silo's actors are in one partition, and it is lost.
+constexpr auto only = partition_id{0};
+
+template <class T>
+errc code_of(const result<T>& answer) {
+  return answer ? errc{} : answer.error().code();
+}
+
+TEST_CASE("a partition that is lost takes its activations along, and what was durable comes back") {
+  counter_silo silo{make_memory_storage(1)};
+  REQUIRE(silo.call(ref<Counter>("a").add(5)));
+  CHECK(silo.here().stats().activations == 1);
+  silo.discard(only);
+  CHECK(silo.here().stats().activations == 0);
+  CHECK(silo.warnings().empty());
+  CHECK(code_of(silo.call(ref<Counter>("a").get())) == errc::not_primary);
+  CHECK(code_of(silo.call(ref<Counter>("new").add(1))) == errc::not_primary);
+  CHECK(silo.here().stats().activations == 0);
+  REQUIRE(silo.take_over(only));
+  CHECK(silo.total("a") == 5);
+  CHECK(silo.total("new") == 0);
+}
+
+TEST_CASE("who waits when a partition is lost is refused, what is on its way to the disk is told") {
+  counter_silo silo{make_memory_storage(1)};
+  auto waits = silo.begin(ref<Counter>("waits").await(60'000));
+  silo.rows().hold_commits();
+  auto adds = silo.begin(ref<Counter>("adds").add(3));
+  auto behind = silo.begin(ref<Counter>("adds").get());
+  silo.discard(only);
+  CHECK(code_of(waits.answer()) == errc::not_primary);
+  CHECK_FALSE(adds.answered());
+  silo.rows().release_commits();
+  silo.settle();
+  CHECK(adds.answer());
+  CHECK(code_of(behind.answer()) == errc{});  // it saw what is durable now
+  CHECK(code_of(silo.call(ref<Counter>("adds").get())) == errc::not_primary);
+  REQUIRE(silo.take_over(only));
+  CHECK(silo.total("adds") == 3);
+}
+
+TEST_CASE("reminders and sends of a lost partition rest until it is taken over") {
+  counter_silo silo{make_memory_storage(1)};
+  REQUIRE(silo.call(ref<Counter>("r").remind_in(1000, 0)));
+  const auto before = silo.total("r");
+  silo.discard(only);
+  CHECK(silo.here().stats().reminders == 0);
+  silo.advance(10s);
+  CHECK(silo.warnings().empty());
+  REQUIRE(silo.take_over(only));  // its time is over
+  CHECK(silo.total("r") > before);
+}
+
+TEST_CASE("one partition's loss is nothing to the others") {
+  counter_silo silo{make_memory_storage(2)};
+  std::array<std::string, 2> keys;
+  for (int number = 0; keys[0].empty() || keys[1].empty(); ++number) {
+    const auto key = std::to_string(number);
+    const auto& of = (*ref<Counter>(key).get().spec().interface);
+    keys[static_cast<std::size_t>(partition_of(of.group, key, of.affinity, 2))] = key;
+  }
+  REQUIRE(silo.call(ref<Counter>(keys[0]).add(1)));
+  REQUIRE(silo.call(ref<Counter>(keys[1]).add(2)));
+  silo.discard(partition_id{1});
+  CHECK(silo.here().stats().activations == 1);
+  CHECK(silo.total(keys[0]) == 1);
+  CHECK(code_of(silo.call(ref<Counter>(keys[1]).get())) == errc::not_primary);
+}
+
+}  // namespace
+}  // namespace millrace::testing
