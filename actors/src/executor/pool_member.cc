@@ -33,7 +33,7 @@ result<void> pool_member::join() {
   } else if (is_final(done.error())) {
     return done;
   } else {
-    reports_.note(std::move(done).error());
+    reports_.begins_to_wait(std::move(done).error());
     jobs_.post([this] { join_again(1); }, report_retry);
   }
   return {};
@@ -41,7 +41,7 @@ result<void> pool_member::join() {
 
 void pool_member::join_again(unsigned tries) {
   if (try_join(tries < recovery_tries_max ? bad_report::ends_it : bad_report::is_put_aside)) {
-    reports_.note(std::nullopt);
+    reports_.waits_no_longer();
     joined();
   } else {
     jobs_.post([this, tries] { join_again(tries + 1); }, report_retry);
@@ -100,9 +100,9 @@ void pool_member::put_aside(const adopted_attempt& left, const error& why) {
   reports_.warn("an attempt of an earlier life is put aside attempt=" + left.token +
                 " error=" + why.text());
   ++put_aside_;
-  reports_.deliver(
-      parse_token(left.token)->task_key, std::make_shared<attempt_report>(left.report->read()),
-      [this, token = left.token] { attempts_.acknowledge(token); }, report_retry_max);
+  reports_.deliver_aside(parse_token(left.token)->task_key,
+                         std::make_shared<attempt_report>(left.report->read()),
+                         [this, token = left.token] { attempts_.acknowledge(token); });
 }
 
 void pool_member::when_joined(std::function<void()> job) {

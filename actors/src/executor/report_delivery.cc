@@ -27,20 +27,39 @@ runtime::call<void> telling(const std::string& task, const attempt_report& repor
 }  // namespace
 
 void report_delivery::deliver(const std::string& task, std::shared_ptr<const attempt_report> report,
-                              std::function<void()> done, runtime::duration retry) {
-  home_.call_then<void>(telling(task, *report), [this, task, report, done = std::move(done),
-                                                 retry](result<void> stored) mutable {
-    if (stored || is_final(stored.error())) {
-      note(std::nullopt);
-      jobs_.post(std::move(done));
-      return;
+                              std::function<void()> done) {
+  attempt({task, std::move(report), std::move(done)});
+}
+
+void report_delivery::deliver_aside(const std::string& task,
+                                    std::shared_ptr<const attempt_report> report,
+                                    std::function<void()> done) {
+  attempt({task, std::move(report), std::move(done), report_retry_max, waits::aside});
+}
+
+void report_delivery::attempt(delivery one) {
+  auto telling_it = telling(one.task, *one.report);
+  home_.call_then<void>(std::move(telling_it),
+                        [this, one = std::move(one)](result<void> stored) mutable {
+                          told(std::move(one), std::move(stored));
+                        });
+}
+
+void report_delivery::told(delivery one, result<void> stored) {
+  if (stored || is_final(stored.error())) {
+    if (one.standing == waits::counted) {
+      waits_no_longer();
     }
-    note(std::move(stored).error());
-    const auto longer = std::min<runtime::duration>(2 * retry, report_retry_max);
-    jobs_.post([this, task, report, done = std::move(done),
-                longer] { deliver(task, report, done, longer); },
-               retry);
-  });
+    jobs_.post(std::move(one.done));
+    return;
+  }
+  if (one.standing == waits::not_yet) {
+    begins_to_wait(std::move(stored).error());
+    one.standing = waits::counted;
+  }
+  const auto wait = one.retry;
+  one.retry = std::min<runtime::duration>(2 * one.retry, report_retry_max);
+  jobs_.post([this, one = std::move(one)] { attempt(one); }, wait);
 }
 
 result<void> report_delivery::deliver_now(const std::string& task, const attempt_report& report) {
@@ -64,20 +83,28 @@ error report_delivery::with_remedy(error refused) const {
           refused.retry_after()};
 }
 
-void report_delivery::note(std::optional<error> trouble) {
-  std::string line = "the results of attempts are stored again";
+void report_delivery::begins_to_wait(error why) {
+  std::string line;
   {
     const std::lock_guard lock{mutex_};
-    if (trouble.has_value() == trouble_.has_value() || jobs_.stopping()) {
+    if (++waiting_ > 1 || jobs_.stopping()) {
       return;
     }
-    if (trouble) {
-      trouble = with_remedy(*std::move(trouble));
-      line = "the results of attempts cannot be stored, will try again error=" + trouble->text();
-    }
-    trouble_ = std::move(trouble);
+    trouble_ = with_remedy(std::move(why));
+    line = "the results of attempts cannot be stored, will try again error=" + trouble_->text();
   }
   warn(line);
+}
+
+void report_delivery::waits_no_longer() {
+  {
+    const std::lock_guard lock{mutex_};
+    if (--waiting_ > 0 || !trouble_ || jobs_.stopping()) {
+      return;
+    }
+    trouble_.reset();
+  }
+  warn("the results of attempts are stored again");
 }
 
 std::optional<error> report_delivery::trouble() const {

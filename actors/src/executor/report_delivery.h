@@ -38,23 +38,38 @@ public:
       : home_(home), jobs_(jobs), data_(std::move(data_directory)), warn_(std::move(warn)) {}
 
   /// Tells the task until it has stored the report or refuses it for good; `done` is then called as
-  /// a job of the worker's. The first repetition comes after `retry`.
+  /// a job of the worker's.
   void deliver(const std::string& task, std::shared_ptr<const attempt_report> report,
-               std::function<void()> done, runtime::duration retry = report_retry);
+               std::function<void()> done);
+
+  /// The same of a report that has failed for long: seldom, and it is nobody's trouble any more.
+  void deliver_aside(const std::string& task, std::shared_ptr<const attempt_report> report,
+                     std::function<void()> done);
 
   /// The same once, and blocks for it. Errors: those that a repetition may mend.
   [[nodiscard]] runtime::result<void> deliver_now(const std::string& task,
                                                   const attempt_report& report);
 
-  /// Takes note of why nothing can be stored, or that it can.
-  void note(std::optional<runtime::error> trouble);
+  /// Something cannot be stored for now and will be tried again: each that begins to wait ends.
+  void begins_to_wait(runtime::error why);
+  void waits_no_longer();
 
-  /// Why results cannot be stored at the moment; nothing while they can.
+  /// Why results cannot be stored at the moment; nothing while none of them waits to be.
   [[nodiscard]] std::optional<runtime::error> trouble() const;
 
   void warn(std::string_view line) const;
 
 private:
+  enum class waits : std::uint8_t { not_yet, counted, aside };
+  struct delivery {
+    std::string task;
+    std::shared_ptr<const attempt_report> report;
+    std::function<void()> done;
+    runtime::duration retry = report_retry;
+    waits standing = waits::not_yet;
+  };
+  void attempt(delivery one);
+  void told(delivery one, runtime::result<void> stored);
   [[nodiscard]] runtime::error with_remedy(runtime::error refused) const;
 
   runtime::silo& home_;
@@ -62,7 +77,8 @@ private:
   const std::filesystem::path data_;
   const std::function<void(std::string_view)> warn_;
   mutable std::mutex mutex_;
-  std::optional<runtime::error> trouble_;
+  std::optional<runtime::error> trouble_;  // of the first that waits
+  std::size_t waiting_ = 0;
 };
 
 }  // namespace millrace::actors

@@ -14,7 +14,7 @@ using schemas::RunState;
 using schemas::TaskState;
 using testing::small_disk;
 
-// Method: forty commands end when the test says so, after it has filled the disk. Their outputs
+// Method: 120 commands end when the test says so, after it has filled the disk. Their outputs
 // take more together than storage has in reserve.
 TEST_CASE("the result of an attempt is kept, and said once, until a full disk has room") {
   temporary_folder outside;
@@ -22,7 +22,7 @@ TEST_CASE("the result of an attempt is kept, and said once, until a full disk ha
   if (!disk.mounted()) {
     return;
   }
-  constexpr unsigned width = 40;
+  constexpr unsigned width = 120;
   std::atomic<int> warnings{0};
   node here{disk.path(),
             {.data_directory = {},
