@@ -148,14 +148,10 @@ std::string name_of(const envelope& one) {
   return std::string{one.interface->type} + "/" + one.key;
 }
 
-namespace {
-
 error lost_partition(partition_id partition) {
   return {errc::not_primary,
           "this silo does not hold partition " + std::to_string(static_cast<unsigned>(partition))};
 }
-
-}  // namespace
 
 void activation::begin_loading() {
   if (!is_durable()) {

@@ -337,6 +337,9 @@ private:
 /// What its caller is told of a turn that failed: not that nothing was done if something was.
 [[nodiscard]] error told_of(const envelope& turn, error why);
 
+/// Why an actor of a partition that another silo holds cannot be here.
+[[nodiscard]] error lost_partition(partition_id partition);
+
 /// `type/key` of a message's target.
 [[nodiscard]] std::string name_of(const envelope& one);
 /// The targets of the chain that ends with a call: `a/1 -> b/2`.

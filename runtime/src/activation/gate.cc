@@ -130,6 +130,13 @@ void activation::committed(envelope* one) {
   }
   gate_.ended_well(seq);
   let_leave();
+  if (phase_ == phase::failing && is_durable() && !home_.holds(partition_)) {
+    // What waits behind is a difference to rows that may be another silo's by now.
+    gate_.failed();
+    fail_all(gate_.take_held(), lost_partition(partition_));
+    retire();
+    return;
+  }
   if (auto* next = gate_.next_commit_to_go()) {
     auto* const due = static_cast<commit_envelope*>(next);
     due->stop_waiting();

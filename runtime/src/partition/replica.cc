@@ -16,6 +16,7 @@ void replica_effects::clear() {
   messages.clear();
   shipments.clear();
   too_far_behind.clear();
+  damaged.clear();
   erased.clear();
   entries.clear();
   persist = wants_barrier = lost_primacy = is_damaged = false;
@@ -27,13 +28,13 @@ replica::replica(const copy_state& state, partition_log log, lease_times times, 
       log_(std::move(log)),
       times_(times),
       committed_(state.checkpointed.seq),
+      promise_found_(std::max(state.promised_epoch, log_.tail().epoch)),
       durable_(log_.tail().seq),
       durable_promise_(state.promised_epoch),
       matched_(committed_),
       life_guarded_until_(now + times.guard) {
   MILLRACE_ASSERT(times.lease < times.guard);
-  // An entry is a promise of its epoch, too.
-  state_.promised_epoch = std::max(state_.promised_epoch, log_.tail().epoch);
+  state_.promised_epoch = promise_found_;  // an entry is a promise of its epoch, too
 }
 
 bool replica::may_answer(steady_time now) const noexcept {
@@ -50,18 +51,20 @@ replica::member* replica::find(const copy_id& id) noexcept {
 
 // --- the record ----------------------------------------------------------------------------------
 
-// Whoever the record names primary had waited before it stood, and has granted nothing while it
-// did: for leases of its earlier lives it need not wait again.
+// Whoever the record names primary had waited before it stood. If it went on to promise the epoch
+// on its disk, no life since has granted anything to an older one: it need not wait again.
 std::optional<partition_record> replica::take_over(steady_time now) {
   const bool was_primary = record_.primary == state_.id;
+  const bool must_wait = !was_primary || promise_found_ < record_.epoch;
   if (leads() || record_.version == 0 || record_.data_loss_no != state_.data_loss_no ||
       !contains(record_.in_sync, state_.id) || log_.tail().seq < record_.commit_floor ||
-      now < guarded_until_ || (!was_primary && now < life_guarded_until_)) {
+      now < guarded_until_ || (must_wait && now < life_guarded_until_)) {
     return std::nullopt;
   }
   auto wanted = record_;
   wanted.epoch = std::max(record_.epoch, state_.promised_epoch) + 1;
   wanted.primary = state_.id;
+  wanted.commit_floor = std::max(record_.commit_floor, committed_);
   if (!was_primary) {
     std::erase(wanted.in_sync, record_.primary);
   }
@@ -80,7 +83,9 @@ void replica::learn(const partition_record& record, replica_effects& effects) {
   // What compared with an older version can no longer succeed.
   wanted_in_sync_.clear();
   stands_for_ = 0;
-  if (record.data_loss_no != state_.data_loss_no) {
+  const bool lacks_committed =
+      contains(record.in_sync, state_.id) && log_.tail().seq < record.commit_floor;
+  if (record.data_loss_no != state_.data_loss_no || lacks_committed) {
     step_down(effects);
     effects.is_damaged = true;
   } else if (goes_on) {
@@ -90,15 +95,21 @@ void replica::learn(const partition_record& record, replica_effects& effects) {
     step_down(effects);
     if (has_won) {
       lead(effects);
+    } else if (record.epoch > state_.promised_epoch) {
+      state_.promised_epoch = record.epoch;  // whoever led before must not be granted anything more
+      effects.persist = true;
+      primary_ = {};
+      matched_ = committed_;
+      primary_committed_ = 0;
+      acknowledged_ = 0;
     }
   }
 }
 
 // Until one of the changes is known to have won, any of them may have.
-void replica::change_in_flight(const std::vector<copy_id>& in_sync) {
+void replica::change_in_flight(const std::vector<copy_id>& in_sync, replica_effects& effects) {
   wanted_in_sync_.insert(wanted_in_sync_.end(), in_sync.begin(), in_sync.end());
-  replica_effects none;
-  find_others(none);
+  find_others(effects);
 }
 
 void replica::lead(replica_effects& effects) {
@@ -107,7 +118,7 @@ void replica::lead(replica_effects& effects) {
   barrier_ = 0;
   others_.clear();
   find_others(effects);
-  if (others_.empty()) {
+  if (others_.empty() && record_.in_sync_min <= 1) {
     // Nobody else can have promised or committed anything: what its disk has is all there is, and
     // the promise is as good as on the disk with the first entry of the epoch.
     role_ = replica_role::primary;
@@ -160,7 +171,7 @@ void replica::append(std::string_view ops, std::uint64_t position, std::string& 
 }
 
 void replica::withdraw_above(std::uint64_t seq) {
-  MILLRACE_ASSERT(others_.empty() && seq >= durable_);
+  MILLRACE_ASSERT(leads() && others_.empty() && seq >= durable_);
   log_.cut_above(seq);
 }
 
@@ -177,6 +188,7 @@ void replica::durable(replica_effects& effects) {
   durable_ = log_.tail().seq;
   durable_promise_ = state_.promised_epoch;
   if (!leads()) {
+    learn_committed();
     if (std::min(durable_, matched_) > acknowledged_) {
       acknowledge(effects);
     }
@@ -217,11 +229,15 @@ void replica::place(std::uint64_t position, std::size_t count) {
 void replica::on(const prepared_message& message, steady_time, replica_effects& effects) {
   auto* const told = leads() && message.epoch == record_.epoch ? find(message.from) : nullptr;
   const auto seq = message.tail.seq;
-  if (told == nullptr || seq > log_.tail().seq) {
+  if (told == nullptr) {
+    return;
+  }
+  if (seq > log_.tail().seq) {
+    effects.is_damaged = true;  // it has from this primary what this primary has no more
     return;
   }
   if (seq >= log_.base().seq && log_.at(seq) != message.tail) {
-    effects.is_damaged = true;
+    effects.damaged.push_back(message.from);
     return;
   }
   told->prepared = std::max(told->prepared, seq);
@@ -288,6 +304,7 @@ bool replica::heed(const copy_id& from, std::uint64_t data_loss_no, std::uint64_
     effects.persist = true;
     primary_ = from;
     matched_ = committed_;
+    primary_committed_ = 0;
     acknowledged_ = 0;
     has_told_behind_ = false;
   }
@@ -305,7 +322,8 @@ void replica::on(const prepare_message& message, steady_time, replica_effects& e
   if (take(*entry, message.entry, effects)) {
     matched_ = std::max(matched_, entry->seq);
     has_told_behind_ = false;
-    learn_committed(message.committed);
+    primary_committed_ = std::max(primary_committed_, message.committed);
+    learn_committed();
   } else if (!effects.is_damaged) {
     tell_what_is_here(effects);
   }
@@ -370,15 +388,17 @@ void replica::acknowledge(replica_effects& effects) {
       {primary_, prepared_message{state_.id, state_.promised_epoch, log_.at(seq)}});
 }
 
-void replica::learn_committed(std::uint64_t committed) noexcept {
-  committed_ = std::max(committed_, std::min(committed, matched_));
+// No more than is on its own disk: a checkpoint of it must not be ahead of its journal.
+void replica::learn_committed() noexcept {
+  committed_ = std::max(committed_, std::min({primary_committed_, matched_, durable_}));
 }
 
 void replica::on(const beacon_message& message, steady_time now, replica_effects& effects) {
   if (!heed(message.from, message.data_loss_no, message.epoch, effects)) {
     return;
   }
-  learn_committed(message.committed);
+  primary_committed_ = std::max(primary_committed_, message.committed);
+  learn_committed();
   has_told_behind_ = false;
   if (matched_ < message.tail.seq) {
     tell_what_is_here(effects);

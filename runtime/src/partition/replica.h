@@ -108,6 +108,8 @@ struct replica_effects {
   std::vector<shipment> shipments;
   /// Copies that need a snapshot: the log has no longer what they lack.
   std::vector<copy_id> too_far_behind;
+  /// Copies that have something else on their disks than this primary: they must not stay in sync.
+  std::vector<copy_id> damaged;
   /// Positions of journal entries to delete, before the entries that follow are written.
   std::vector<std::uint64_t> erased;
   /// Encoded entries to write, in order; `place` says where each lies.
@@ -167,7 +169,7 @@ public:
 
   /// This copy asks the store to make `in_sync` the set. Until a record with a higher version than
   /// the one known is there, everyone in any of the sets counts.
-  void change_in_flight(const std::vector<copy_id>& in_sync);
+  void change_in_flight(const std::vector<copy_id>& in_sync, replica_effects& effects);
 
   /// Orders an entry, which will lie at `position`, and appends its encoding to `out`.
   /// Requires: role() is not `backup`.
@@ -225,7 +227,7 @@ private:
   bool cut_from(std::uint64_t seq, replica_effects& effects);
   void tell_what_is_here(replica_effects& effects);
   void acknowledge(replica_effects& effects);
-  void learn_committed(std::uint64_t committed) noexcept;
+  void learn_committed() noexcept;
   void lead(replica_effects& effects);
   void find_others(replica_effects& effects);
   void advance() noexcept;
@@ -238,6 +240,7 @@ private:
   lease_times times_;
   replica_role role_ = replica_role::backup;
   std::uint64_t committed_;
+  std::uint64_t promise_found_;    // on the disk, when this life began
   std::uint64_t durable_;          // of the own disk
   std::uint64_t durable_promise_;  // the same
 
@@ -248,8 +251,9 @@ private:
   std::uint64_t barrier_ = 0;            // of this epoch; 0: not appended, or not needed
 
   // As backup.
-  copy_id primary_;        // who has sent in the promised epoch
-  std::uint64_t matched_;  // the entries up to here are the primary's, too
+  copy_id primary_;                      // who has sent in the promised epoch
+  std::uint64_t primary_committed_ = 0;  // as it said in this epoch
+  std::uint64_t matched_;                // the entries up to here are the primary's, too
   std::uint64_t acknowledged_ = 0;
   bool has_told_behind_ = false;    // since the last beacon, or the last entry that fitted
   std::uint64_t stands_for_ = 0;    // the epoch of `take_over`, until its outcome is known

@@ -54,6 +54,16 @@ void reminder_queue::set(const reminder_owner& whose, std::string_view name, wal
   arm_for(due);
 }
 
+void reminder_queue::add(const reminder_owner& whose, std::string_view name, wall_time due) {
+  {
+    const std::lock_guard lock{mutex_};
+    if (entries_.contains(entry_key(whose.hash, name))) {
+      return;
+    }
+  }
+  set(whose, name, due);
+}
+
 void reminder_queue::restore(const reminder_owner& whose, std::string_view name, wall_time due) {
   {
     const std::lock_guard lock{mutex_};

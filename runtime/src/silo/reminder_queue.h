@@ -30,6 +30,9 @@ class reminder_queue final : public alarm {
 public:
   explicit reminder_queue(silo_core& home) : home_(home) {}
 
+  /// Adds what was found in an index of rows, unless there is one of that name: that is newer.
+  void add(const reminder_owner& whose, std::string_view name, wall_time due);
+
   /// Adds a reminder, or moves the one of that name.
   void set(const reminder_owner& whose, std::string_view name, wall_time due);
 

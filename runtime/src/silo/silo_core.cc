@@ -161,7 +161,7 @@ result<void> silo_core::recover(partition_id partition) {
   };
   auto done = each_row(reminder_index_prefix, [&](const auto& key, const auto& owner) {
     if (const auto parsed = parse_reminder_index(key)) {
-      reminders_.set(owner, parsed->name, parsed->due);
+      reminders_.add(owner, parsed->name, parsed->due);
     }
   });
   if (!done) {
@@ -169,7 +169,7 @@ result<void> silo_core::recover(partition_id partition) {
   }
   // Loading it is enough: an activation goes on with the sends it finds.
   return each_row(outbox_index_prefix,
-                  [&](const auto&, const auto& owner) { reminders_.set(owner, {}, time_.wall()); });
+                  [&](const auto&, const auto& owner) { reminders_.add(owner, {}, time_.wall()); });
 }
 
 void silo_core::stop(duration grace) {

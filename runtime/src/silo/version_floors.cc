@@ -10,13 +10,10 @@
 namespace millrace::runtime::detail {
 
 result<void> version_floors::load(partition_id partition) {
-  {
-    const std::lock_guard lock{mutex_};
-    floors_[static_cast<std::size_t>(partition)] = 0;
-  }
   return rows_.scan(partition, version_floor_row, version_floor_row, 1, [&](const row& one) {
     const std::lock_guard lock{mutex_};
-    floors_[static_cast<std::size_t>(partition)] = value_reader{one.value}.u64();
+    auto& floor = floors_[static_cast<std::size_t>(partition)];
+    floor = std::max(floor, value_reader{one.value}.u64());  // one is being raised, perhaps
     return false;
   });
 }

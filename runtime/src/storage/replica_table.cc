@@ -43,6 +43,10 @@ void replica_table::added(partition_id partition, std::uint64_t position) {
   owners_.push_back(static_cast<std::uint16_t>(partition));
 }
 
+void replica_table::erased(std::uint64_t position) {
+  owners_[position - first_] = nobody;
+}
+
 void replica_table::removed_from(std::uint64_t position) {
   while (!owners_.empty() && first_ + owners_.size() > position) {
     owners_.pop_back();

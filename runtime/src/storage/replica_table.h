@@ -30,6 +30,8 @@ public:
 
   /// The entry at `position` is the partition's newest. Requires: positions come in order.
   void added(partition_id partition, std::uint64_t position);
+  /// The entry at `position` was cut from its log and is being erased.
+  void erased(std::uint64_t position);
   /// The entries from `position` on are none. Requires: they are their partitions' newest.
   void removed_from(std::uint64_t position);
 

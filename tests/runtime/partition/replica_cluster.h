@@ -32,6 +32,7 @@ public:
       record_.in_sync.push_back({0, number});
     }
     record_.version = 1;
+    record_.in_sync_min = copies > 3 ? 2 : 1;
     for (auto& each : nodes_) {
       start(each);
     }
@@ -181,7 +182,7 @@ private:
 
   // Messages leave at once, entries and state with the next flush.
   void carry_out(node& one) {
-    if (one.effects.is_damaged) {
+    if (one.effects.is_damaged || !one.effects.damaged.empty()) {
       throw violation{"a copy has applied what the others have not"};
     }
     for (auto& each : one.effects.messages) {
@@ -341,7 +342,7 @@ private:
 
   // A primary lets go of a backup, or takes one in that has everything.
   void change_set(node& one) {
-    if (one.live == nullptr || one.live->role() != replica_role::primary || pick(4) != 0) {
+    if (one.live == nullptr || one.live->role() == replica_role::backup || pick(4) != 0) {
       return;
     }
     auto wanted = one.live->record();
@@ -357,7 +358,7 @@ private:
     } else {
       wanted.in_sync.erase(at);
     }
-    one.live->change_in_flight(wanted.in_sync);
+    one.live->change_in_flight(wanted.in_sync, one.effects);
     if (!grows || has_all(one, other)) {  // until it has, it only counts
       compare_and_set(one, wanted);
     }

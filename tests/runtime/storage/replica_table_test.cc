@@ -122,6 +122,19 @@ TEST_CASE("entries that were not written leave no trace") {
   CHECK(journal.forgotten() == positions{1, 2});
 }
 
+TEST_CASE("an entry that was cut and made again goes once, from its new place") {
+  shared_journal journal;
+  journal.append(p0);
+  journal.append(p1);
+  journal.table.at(p0).withdraw_above(0);
+  journal.table.erased(1);
+  journal.append(p0);
+  journal.commit(p0);
+  journal.commit(p1);
+  journal.checkpoint();
+  CHECK(journal.forgotten() == positions{2, 3});
+}
+
 TEST_CASE("a table of copies that were there goes on with their entries") {
   shared_journal journal;
   journal.append(p1);
