@@ -197,6 +197,7 @@ private:
   void end_waits();
   void finish_deactivation();
   void crash(const error& why);
+  [[nodiscard]] error told_of_commit(const envelope& one, const error& why) const;
   void break_off(const error& why);
   void retire();
   void fail_all(envelope_list list, const error& why);

@@ -177,8 +177,10 @@ void activation::crash(const error& why) {
   }
   for (auto* turn : turns_.take_running()) {
     turn->content = {};
+    // What it has changed is there, or not, or nobody knows: then `after_commit` tells.
+    const auto told = told_of_commit(*turn, why);
     turn->changed_state = turn->changed_state && turn->after_commit <= gate_.durable();
-    home_.answer(turn, told_of(*turn, why));
+    home_.answer(turn, told_of(*turn, told));
   }
   show_busy(nullptr);
   fail_all(gate_.take_batch(), why);
@@ -193,12 +195,27 @@ void activation::crash(const error& why) {
   retire();
 }
 
+// Of a commit that nobody knows the end of only those are told whose changes it had: who had none,
+// or waits for a commit that storage has never seen, has done nothing. Requires: the commit that
+// ended the activation is the one after the last that is durable.
+error activation::told_of_commit(const envelope& one, const error& why) const {
+  const auto changes =
+      one.admission != method_admission::read_only && one.after_commit == gate_.durable() + 1;
+  const auto repeats = !one.text.empty();  // perhaps what an earlier one of its key or number did
+  if (why.code() != errc::outcome_unknown || changes || repeats) {
+    return why;
+  }
+  return {errc::unavailable,
+          "an earlier change of " + actor_name() +
+              " is not known to be saved; nothing was done, try again: " + why.text()};
+}
+
 // Answers what would have left; what is not an answer never leaves.
 void activation::fail_all(envelope_list list, const error& why) {
   while (auto* one = list.pop()) {
     if (one->kind == envelope_kind::answer && one->caller != this) {
       one->content = {};
-      home_.answer(one, told_of(*one, why));
+      home_.answer(one, told_of(*one, told_of_commit(*one, why)));
     } else {
       one->abandoned = true;
       drop(one);

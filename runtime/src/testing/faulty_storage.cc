@@ -53,6 +53,18 @@ void faulty_storage::release_commits() {
   }
 }
 
+void faulty_storage::fail_held(const error& why) {
+  std::vector<std::unique_ptr<commit_request>> held;
+  {
+    const std::lock_guard lock{mutex_};
+    holding_ = false;
+    held.swap(held_);
+  }
+  for (auto& each : held) {
+    each.release()->done(why);
+  }
+}
+
 void faulty_storage::lose_held() {
   std::vector<std::unique_ptr<commit_request>> held;
   const std::lock_guard lock{mutex_};
@@ -110,15 +122,7 @@ runtime::result<void> faulty_storage::scan(runtime::partition_id partition, std:
 }
 
 void faulty_storage::stop() {
-  std::vector<std::unique_ptr<commit_request>> held;
-  {
-    const std::lock_guard lock{mutex_};
-    holding_ = false;
-    held.swap(held_);
-  }
-  for (auto& each : held) {
-    each.release()->done(error{runtime::errc::unavailable, "storage has stopped"});
-  }
+  fail_held({runtime::errc::unavailable, "storage has stopped"});
   inner_->stop();
 }
 

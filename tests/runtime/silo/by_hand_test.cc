@@ -136,6 +136,53 @@ TEST_CASE("a silo that stops does not try sends again and again") {
   CHECK(silo.total("b") == 10);
 }
 
+// Goal: of a commit that nobody knows the end of, those whose changes it had are told just that,
+// and nobody else is. Method: three calls of one actor. The first one's commit is under way when
+// the others come: one changes more, which waits for the next commit, and one only reads.
+TEST_CASE("a commit whose outcome is not known is told as that to those whose changes it had") {
+  for (const auto why : {errc::outcome_unknown, errc::out_of_space}) {
+    CAPTURE(to_string(why));
+    manual_silo silo;
+    REQUIRE(silo.total("a") == 0);
+    errc in_it{};
+    errc behind_it{};
+    errc reads{};
+    const auto note = [](errc& to) {
+      return [&to](const auto& answer) { to = answer ? errc{} : answer.error().code(); };
+    };
+    silo.rows->hold_commits();
+    silo.here->call_then<counter_interface::add_results>(ref<Counter>("a").add(1), note(in_it));
+    silo.run_all();
+    silo.here->call_then<counter_interface::get_results>(ref<Counter>("a").get(), note(reads));
+    silo.run_all();
+    silo.here->call_then<counter_interface::add_results>(ref<Counter>("a").add(2), note(behind_it));
+    silo.run_all();
+    silo.rows->fail_held({why, "planned"});
+    silo.run_all();
+    CHECK(in_it == why);
+    CHECK(retry_of(behind_it) == retry_class::safe);
+    CHECK(retry_of(reads) == retry_class::safe);
+    CHECK(silo.total("a") == 0);
+  }
+}
+
+// Goal: the same for a method that has changed something, and waits when its commit fails.
+TEST_CASE("a turn that waits is told that the outcome of its changes is not known") {
+  manual_silo silo;
+  silo.here->call_then<counter_interface::add_results>(ref<Counter>("a").add(1), [](auto) {});
+  silo.run_all();
+  errc code{};
+  silo.rows->hold_commits();
+  silo.here->call_then<void>(ref<Counter>("a").add_and_wait(1), [&code](const auto& answer) {
+    code = answer ? errc{} : answer.error().code();
+  });
+  silo.run_all();
+  silo.rows->fail_held({errc::outcome_unknown, "planned"});
+  silo.run_all();
+  CHECK(code == errc::outcome_unknown);
+  CHECK(silo.total("a") == 1);
+}
+
 TEST_CASE("a send to a reentrant method takes effect once when it is repeated meanwhile") {
   manual_silo silo;
   silo.here->tell(ref<Counter>("a").post_slow("b", 10));

@@ -65,4 +65,6 @@ interface Counter $Actor.actor("counter") {
   # Makes so many marks, each with so many bytes that do not compress; gives what the first had.
   getNote @30 () -> (note :Text) $Actor.readOnly;
   setPin @31 (pin :Text $Actor.secret) -> ();
+  addAndWait @32 (amount :Int64) -> () $Actor.reentrant;
+  # Adds, then waits for `raise`.
 }

@@ -193,6 +193,11 @@ public:
     edit().setTotal(state().getTotal() + params.amount());
   }
 
+  async<> add_and_wait(add_and_wait_params params) override {
+    edit().setTotal(state().getTotal() + params.amount());
+    co_await wait("go", std::chrono::hours{1});
+  }
+
   async<> post_slow(post_slow_params params) override {
     send(ref<Counter>(std::string{params.to()}).slow_add(params.amount()));
     return {};

@@ -31,6 +31,8 @@ public:
   void hold_commits();
   /// Hands on what waits, in order, and holds no more.
   void release_commits();
+  /// Held commits are answered with `why`, in order and without being written; no more are held.
+  void fail_held(const runtime::error& why);
   /// Held commits are forgotten, neither written nor answered: the process ends before they are.
   void lose_held();
 
