@@ -49,6 +49,32 @@ replica::member* replica::find(const copy_id& id) noexcept {
   return found == others_.end() ? nullptr : &*found;
 }
 
+replica::member* replica::find(const copy_id& id, std::uint64_t epoch) noexcept {
+  return leads() && epoch == record_.epoch ? find(id) : nullptr;
+}
+
+void replica::follow(const copy_id& primary) noexcept {
+  primary_ = primary;
+  matched_ = committed_;
+  primary_committed_ = 0;
+  acknowledged_ = 0;
+  has_told_behind_ = false;
+}
+
+void take_over_alone(replica& copy, steady_time now) {
+  replica_effects none;
+  partition_record record;
+  record.version = 1;
+  record.primary = copy.state().id;
+  record.in_sync = {copy.state().id};
+  copy.learn(record, none);
+  auto won = copy.take_over(now);
+  MILLRACE_ASSERT(won);
+  ++won->version;
+  copy.learn(*won, none);
+  MILLRACE_ASSERT(copy.role() == replica_role::primary && !none.persist);
+}
+
 // --- the record ----------------------------------------------------------------------------------
 
 // Whoever the record names primary had waited before it stood. If it went on to promise the epoch
@@ -98,10 +124,7 @@ void replica::learn(const partition_record& record, replica_effects& effects) {
     } else if (record.epoch > state_.promised_epoch) {
       state_.promised_epoch = record.epoch;  // whoever led before must not be granted anything more
       effects.persist = true;
-      primary_ = {};
-      matched_ = committed_;
-      primary_committed_ = 0;
-      acknowledged_ = 0;
+      follow({});
     }
   }
 }
@@ -151,8 +174,7 @@ void replica::step_down(replica_effects& effects) {
   role_ = replica_role::backup;
   others_.clear();
   wanted_in_sync_.clear();
-  primary_ = {};
-  matched_ = committed_;
+  follow({});
   effects.lost_primacy = true;
 }
 
@@ -227,7 +249,7 @@ void replica::place(std::uint64_t position, std::size_t count) {
 }
 
 void replica::on(const prepared_message& message, steady_time, replica_effects& effects) {
-  auto* const told = leads() && message.epoch == record_.epoch ? find(message.from) : nullptr;
+  auto* const told = find(message.from, message.epoch);
   const auto seq = message.tail.seq;
   if (told == nullptr) {
     return;
@@ -245,7 +267,7 @@ void replica::on(const prepared_message& message, steady_time, replica_effects& 
 }
 
 void replica::on(const behind_message& message, steady_time, replica_effects& effects) {
-  auto* const told = leads() && message.epoch == record_.epoch ? find(message.from) : nullptr;
+  auto* const told = find(message.from, message.epoch);
   if (told == nullptr) {
     return;
   }
@@ -273,7 +295,7 @@ void replica::send_beacons(steady_time now, replica_effects& effects) {
 }
 
 void replica::on(const grant_message& message, steady_time, replica_effects&) {
-  auto* const told = leads() && message.epoch == record_.epoch ? find(message.from) : nullptr;
+  auto* const told = find(message.from, message.epoch);
   if (told != nullptr) {
     told->granted_until = std::max(told->granted_until, message.beacon_sent_at + times_.lease);
   }
@@ -302,11 +324,7 @@ bool replica::heed(const copy_id& from, std::uint64_t data_loss_no, std::uint64_
     step_down(effects);
     state_.promised_epoch = epoch;
     effects.persist = true;
-    primary_ = from;
-    matched_ = committed_;
-    primary_committed_ = 0;
-    acknowledged_ = 0;
-    has_told_behind_ = false;
+    follow(from);
   }
   return true;
 }

@@ -234,6 +234,10 @@ private:
   void ship(member& to, replica_effects& effects);
   [[nodiscard]] bool leads() const noexcept { return role_ != replica_role::backup; }
   [[nodiscard]] member* find(const copy_id& id) noexcept;
+  // Who sent a message of that epoch, if this copy leads it and the other is in the set.
+  [[nodiscard]] member* find(const copy_id& id, std::uint64_t epoch) noexcept;
+  // From now on it is a backup of that primary; nothing of its log is known to be the same.
+  void follow(const copy_id& primary) noexcept;
 
   copy_state state_;
   partition_log log_;
@@ -260,5 +264,9 @@ private:
   steady_time guarded_until_{};     // until then a lease may hold that this life granted
   steady_time life_guarded_until_;  // the same of earlier lives
 };
+
+/// Makes a copy that has no others primary of a new epoch, without a store: whoever holds a
+/// partition alone takes over when it starts, and nobody is asked. Requires: it has learnt nothing.
+void take_over_alone(replica& copy, steady_time now);
 
 }  // namespace millrace::runtime

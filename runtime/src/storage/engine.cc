@@ -36,22 +36,6 @@ storage_options with_sizes(storage_options options) {
   return options;
 }
 
-// One silo holds each partition alone until partitions are replicated: it takes over in a new epoch
-// whenever it starts, and nobody is asked.
-void take_over_alone(replica& copy, steady_time now) {
-  replica_effects none;
-  partition_record record;
-  record.version = 1;
-  record.primary = copy.state().id;
-  record.in_sync = {copy.state().id};
-  copy.learn(record, none);
-  auto won = copy.take_over(now);
-  MILLRACE_ASSERT(won);
-  ++won->version;
-  copy.learn(*won, none);
-  MILLRACE_ASSERT(copy.role() == replica_role::primary && !none.persist);
-}
-
 // `scan` takes a fresh view for each page, so that no view is held while its caller works.
 constexpr std::size_t scan_page_rows = 256;
 

@@ -237,13 +237,16 @@ result<void> journal_writer::admit(const commit_request& request) {
   return {};
 }
 
-// Errors: `out_of_space`; on a broken disk it does not return.
-result<void> journal_writer::flush_group() {
-  const auto trim_max = std::max(trim_beside_append_min, group_.entries() * trim_per_append);
-  if (group_.erasures() < trim_max) {
-    parts_.copies.forget(trim_max - group_.erasures(),
+void journal_writer::gather_erasures(std::size_t entries_max) {
+  if (group_.erasures() < entries_max) {
+    parts_.copies.forget(entries_max - group_.erasures(),
                          [this](std::uint64_t position) { group_.erase(position); });
   }
+}
+
+// Errors: `out_of_space`; on a broken disk it does not return.
+result<void> journal_writer::flush_group() {
+  gather_erasures(std::max(trim_beside_append_min, group_.entries() * trim_per_append));
   const auto began = clock_.steady();
   const auto entries = group_.entries();
   const auto bytes = group_.bytes().size();
@@ -362,10 +365,7 @@ duration journal_writer::idle_work() {
 }
 
 void journal_writer::trim(std::size_t entries_max) {
-  if (group_.erasures() < entries_max) {
-    parts_.copies.forget(entries_max - group_.erasures(),
-                         [this](std::uint64_t position) { group_.erase(position); });
-  }
+  gather_erasures(entries_max);
   if (!group_.has_more()) {
     return;
   }

@@ -96,6 +96,8 @@ private:
   // What keeps a request from being written, if anything does.
   result<void> admit(const commit_request& request);
   void append(commit_request& request);
+  // The group takes along what partitions no longer need, up to that many entries in all.
+  void gather_erasures(std::size_t entries_max);
   result<void> flush_group();
   void withdraw_group();
   // Tells the copies what is on the disk; what they have committed is applied and answered.

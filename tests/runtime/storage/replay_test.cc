@@ -69,18 +69,6 @@ std::string applied(const journal& entries, replica_table& copies) {
   return text;
 }
 
-void lead_alone(replica& copy) {
-  replica_effects none;
-  partition_record record;
-  record.version = 1;
-  record.primary = copy.state().id;
-  record.in_sync = {copy.state().id};
-  copy.learn(record, none);
-  record = copy.take_over(steady_time{}).value();
-  ++record.version;
-  copy.learn(record, none);
-}
-
 TEST_CASE("copies have the tails of the journal, and their own identities") {
   const written_journal written;
   auto copies = written.recover(1, 0);
@@ -96,10 +84,10 @@ TEST_CASE("what is not known to be committed is not applied, until it is") {
   const written_journal written;
   auto copies = written.recover(1, 0);
   REQUIRE(copies);
-  lead_alone((*copies)[1]);
+  take_over_alone((*copies)[1], steady_time{});
   replica_table table{*std::move(copies)};
   CHECK(applied(*written.entries, table) == "1/1 ");
-  lead_alone(table.at(p0));
+  take_over_alone(table.at(p0), steady_time{});
   CHECK(table.at(p0).committed() == 3);
   CHECK(applied(*written.entries, table) == "1/1 0/2 0/3 ");
 }

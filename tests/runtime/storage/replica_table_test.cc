@@ -19,15 +19,7 @@ struct shared_journal {
       const copy_id id{0, index + 1U};
       auto& copy = made.emplace_back(copy_state{id, 0, 0, {}}, partition_log{partition_id{index}},
                                      lease_times{}, steady_time{});
-      replica_effects none;
-      partition_record record;
-      record.version = 1;
-      record.primary = id;
-      record.in_sync = {id};
-      copy.learn(record, none);
-      record = copy.take_over(steady_time{}).value();
-      ++record.version;
-      copy.learn(record, none);
+      take_over_alone(copy, steady_time{});
     }
     return made;
   }
