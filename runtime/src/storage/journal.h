@@ -4,8 +4,8 @@
 //
 // Positions count up from 1 and are not used again while the journal is open. Entries of all
 // partitions lie side by side, and each partition's go when it no longer needs them, so there are
-// gaps: that none is missing is seen by the chain that they form. What entries and states mean is
-// the business of `replica`.
+// gaps: that none is missing is seen by the chain that they form, but for a partition's newest
+// ones. What entries and states mean is the business of `replica`.
 #pragma once
 
 #include <cstdint>
