@@ -3,6 +3,7 @@
 #pragma once
 
 #include <malloc.h>
+#include <sys/resource.h>
 
 #include <algorithm>
 #include <atomic>
@@ -25,6 +26,16 @@ inline std::string directory = "/tmp/millrace-bench";
 inline double now() {
   static const system_clock clock;
   return static_cast<double>(clock.steady().time_since_epoch().count()) * 1e-9;
+}
+
+// Of all threads of this process, in the kernel too.
+inline double processor_seconds() {
+  rusage used{};
+  ::getrusage(RUSAGE_SELF, &used);
+  const auto seconds = [](const timeval& of) {
+    return static_cast<double>(of.tv_sec) + static_cast<double>(of.tv_usec) * 1e-6;
+  };
+  return seconds(used.ru_utime) + seconds(used.ru_stime);
 }
 
 inline void require(bool holds, const char* what) {

@@ -21,7 +21,7 @@ constexpr unsigned batch_envelopes_max = 128;
 // taken from the mailbox (no older time may judge them) and after so many.
 constexpr unsigned clock_read_envelopes = 16;
 
-// Activations run in a row through the run-next slot before the thread goes back to the queue.
+// Activations run in a row before the thread goes back to CAF's scheduler.
 constexpr unsigned hops_max = 64;
 
 // What a scheduler thread is doing. An activation that is woken by the one that runs is run next on
@@ -91,8 +91,7 @@ envelope::~envelope() {
     caller->release();
   }
   drop(parent);
-  while (auto* same = std::exchange(same_key, nullptr)) {
-    same_key = std::exchange(same->same_key, nullptr);
+  while (auto* same = take_same_key()) {
     drop(same);
   }
 }
@@ -209,6 +208,7 @@ caf::resumable::resume_result activation::resume(caf::execution_unit* unit, std:
   const auto outcome = drain();
   for (unsigned hops = 0; hops < hops_max; ++hops) {
     auto* other = take_next();
+    other = other != nullptr ? other : home_.take_next();
     if (other == nullptr) {
       break;
     }

@@ -154,6 +154,7 @@ public:
   static activation*& constructing() noexcept;
 
   // caf::resumable and caf::abstract_actor.
+  [[nodiscard]] subtype_t subtype() const override { return function_object; }  // see run_queue
   resume_result resume(caf::execution_unit* unit, std::size_t throughput) override;
   void intrusive_ptr_add_ref_impl() override { caf::intrusive_ptr_add_ref(ctrl()); }
   void intrusive_ptr_release_impl() override { caf::intrusive_ptr_release(ctrl()); }
@@ -262,7 +263,7 @@ private:
 
   // calls.cc
   void take_answer(envelope* one);
-  static void note_effect(const envelope& call, const std::optional<error>& failure) noexcept;
+  static void note_effect(const envelope& call, const error* failure) noexcept;
   void resume_waiter(envelope& call);
   void link_open(envelope* one) noexcept;
   static void unlink_open(envelope& one) noexcept;

@@ -55,14 +55,14 @@ void activation::open_call(envelope& turn, call_spec&& spec, waiter& where) {
   call->key = std::move(spec.key);
   call->method = spec.method;
   call->content = std::move(spec.params);
-  call->text = std::move(spec.idempotency_key);
+  call->set_text(std::move(spec.idempotency_key));
   call->context = std::move(spec.context);
   const auto limit =
       spec.timeout > duration{} ? spec.timeout : std::chrono::milliseconds{method.timeout_ms};
   call->made = now_;
   call->deadline = std::min(time_after(now_, limit), turn.deadline);
   auto valid = validate_key(call->key);
-  if (valid && call->text.size() > idempotency_key_bytes_max) {
+  if (valid && call->text().size() > idempotency_key_bytes_max) {
     valid = error{errc::invalid_argument, "an idempotency key is at most 200 bytes"};
   }
   if (valid && withdrawn(turn)) {
@@ -179,7 +179,7 @@ void activation::close_waiter(waiter& where) noexcept {
 
 // Others may wait for the outcome of a keyed call.
 bool activation::withdrawn(const envelope& turn) noexcept {
-  return turn.abandoned.load(std::memory_order_relaxed) && turn.same_key == nullptr;
+  return turn.abandoned.load(std::memory_order_relaxed) && !turn.has_same_key();
 }
 
 bool activation::cancelled() const noexcept {
@@ -209,7 +209,7 @@ void activation::take_answer(envelope* one) {
 }
 
 // Its turn has perhaps had something done by others.
-void activation::note_effect(const envelope& call, const std::optional<error>& failure) noexcept {
+void activation::note_effect(const envelope& call, const error* failure) noexcept {
   const auto nothing_was_done =
       call.is_wait || (failure && retry_of(failure->code()) == retry_class::safe) ||
       (call.interface != nullptr &&
@@ -224,10 +224,10 @@ void activation::resume_waiter(envelope& call) {
   if (where == nullptr) {
     return;  // its time was up, or its coroutine has ended
   }
-  note_effect(call, call.failure);
+  note_effect(call, call.failure.get());
   unlink_open(call);
   where->answer = std::move(call.content);
-  where->failure = std::move(call.failure);
+  where->failure = call.failure.take();
   drop(&call);  // the list's reference
   auto& joined = *where->joined;
   if (--joined.left > 0) {
@@ -247,7 +247,7 @@ void activation::wait_for_signal(envelope& turn, const std::string& signal, dura
                                  waiter& where) {
   auto* wait = new envelope{envelope_kind::wait};
   wait->is_wait = true;
-  wait->text = signal;
+  wait->set_text(signal);
   wait->deadline = std::min(time_after(now_, limit), turn.deadline);
   wait->where = &where;
   where.open_call = wait;
@@ -283,7 +283,7 @@ bool activation::keeps_notifiers_out(const envelope& turn) const noexcept {
 void activation::notify(std::string_view signal) {
   for (auto* link = open_.open_next; link != &open_; link = link->open_next) {
     auto& wait = static_cast<envelope&>(*link);
-    if (wait.is_wait && wait.text == signal && !wait.abandoned.exchange(true)) {
+    if (wait.is_wait && wait.text() == signal && !wait.abandoned.exchange(true)) {
       wait.where->answer_is_signal = true;
       detail::keep(wait);
       inbox_.push(&wait);
@@ -378,7 +378,7 @@ void activation::end_open(Why&& why) {
       where->failure.reset();  // the answer is that nobody raised it
     }
     where->propagate = where->propagate || (one.is_wait && where->failure);
-    note_effect(one, where->failure);
+    note_effect(one, where->failure ? &*where->failure : nullptr);
     unlink_open(one);
     drop(&one);
     if (--where->joined->left == 0) {
@@ -442,7 +442,7 @@ void activation::cancel_timer(std::string_view name) {
 
 activation::named_timer* activation::find_timer(const envelope& turn) noexcept {
   const auto found = std::find_if(timers_.begin(), timers_.end(),
-                                  [&](const auto& each) { return each.number == turn.number; });
+                                  [&](const auto& each) { return each.number == turn.number(); });
   return found != timers_.end() ? &*found : nullptr;
 }
 
@@ -455,7 +455,7 @@ void activation::fire_timers() {
         each.due = time_after(each.due, (missed + 1) * each.every);  // on its grid
       }
       auto* turn = own_turn(envelope_kind::timer, each.name);
-      turn->number = each.number;
+      turn->extra().number = each.number;
       inbox_.push(turn);
     }
   }

@@ -69,7 +69,7 @@ void activation::chase(deadlock_search search, envelope& kept_out) {
       auto* found = new envelope{envelope_kind::deadlock};
       found->parent = &search.victim.get();
       detail::keep(search.victim);
-      found->text = path_of(search.waiting) + " and " + path_of(kept_out);
+      found->set_text(path_of(search.waiting) + " and " + path_of(kept_out));
       home_.tell_server(search.victim, found);
       return;
     }
@@ -114,9 +114,9 @@ void activation::refuse_deadlock(envelope* one) {
   auto* refused = phase_ != phase::failing ? turns_.take_out(one->parent) : nullptr;
   if (refused != nullptr) {
     give_place_back(*refused);
-    answer(refused,
-           error{errc::unavailable,
-                 "two call chains wait for each other; nothing was done, try again: " + one->text});
+    answer(refused, error{errc::unavailable,
+                          "two call chains wait for each other; nothing was done, try again: " +
+                              one->text()});
   }
   drop(one);
 }

@@ -201,7 +201,7 @@ void activation::crash(const error& why) {
 error activation::told_of_commit(const envelope& one, const error& why) const {
   const auto changes =
       one.admission != method_admission::read_only && one.after_commit == gate_.durable() + 1;
-  const auto repeats = !one.text.empty();  // perhaps what an earlier one of its key or number did
+  const auto repeats = !one.text().empty();  // perhaps what an earlier one of its key or number did
   if (why.code() != errc::outcome_unknown || changes || repeats) {
     return why;
   }

@@ -17,6 +17,7 @@
 #include "millrace/runtime/clock.h"
 #include "millrace/runtime/ids.h"
 #include "millrace/runtime/storage.h"
+#include "rare.h"
 
 namespace millrace::runtime::detail {
 
@@ -71,6 +72,17 @@ struct open_link {
   open_link* open_next = nullptr;
 };
 
+struct envelope;
+
+/// What only some messages have.
+struct envelope_extra {
+  std::string text;
+  /// A request's hash; the number of a timer, of a reminder's setting or of a dead letter.
+  std::uint64_t number = 0;
+  wall_time fired_at{};          ///< When a reminder was found to be due.
+  envelope* same_key = nullptr;  ///< Keyed calls that wait for this one's outcome.
+};
+
 struct envelope : turn_root, open_link {
   explicit envelope(envelope_kind kind_of) noexcept : kind(kind_of) {}
   envelope(const envelope&) = delete;
@@ -81,6 +93,7 @@ struct envelope : turn_root, open_link {
   static void* operator new(std::size_t size);
   static void operator delete(void* block, std::size_t size) noexcept;
 
+  // The fields that every message needs come first: 256 bytes, four lines of the cache.
   envelope* next = nullptr;  ///< In whatever one list it now lies.
   std::atomic<std::uint32_t> references{1};
   envelope_kind kind;
@@ -97,36 +110,66 @@ struct envelope : turn_root, open_link {
   std::atomic<bool> abandoned{false};  ///< The caller no longer waits: do not begin it.
 
   const interface_info* interface = nullptr;
-  std::string key;  ///< Of the target.
-  steady_time deadline = steady_time::max();
+  std::string key;      ///< Of the target.
   any_message content;  ///< Parameters; then the answer.
-  std::optional<error> failure;
-  std::string text;                                ///< A name; or the idempotency key.
-  std::optional<send_mark> send;                   ///< Set for deliveries.
-  std::shared_ptr<const request_context> context;  ///< Null: empty.
-
+  steady_time deadline = steady_time::max();
   steady_time made{};  ///< When its caller made it; the epoch: it is not measured.
-
-  // The turn.
-  /// Set from arrival in the target until the answer leaves. Others only compare it.
-  std::atomic<activation*> serving{nullptr};
-  envelope* parent = nullptr;  ///< The call in whose turn this was made; counted.
-  std::optional<pending_method> running;
-  steady_time begun{};
-  wall_time fired_at{};          ///< When a reminder was found to be due.
-  envelope* same_key = nullptr;  ///< Keyed calls that wait for this one's outcome.
-  /// A request's hash; the number of a timer, of a reminder's setting or of a dead letter.
-  std::uint64_t number = 0;
 
   // The way back. `caller` is counted; `where` belongs to the caller's turns.
   activation* caller = nullptr;
   std::unique_ptr<answer_sink> sink;
   waiter* where = nullptr;
 
+  envelope* parent = nullptr;  ///< The call in whose turn this was made; counted.
+  std::shared_ptr<const request_context> context;  ///< Null: empty.
+  rare<error> failure;
+  rare<send_mark> send;  ///< Set for deliveries.
+
+  // The turn.
+  /// Set from arrival in the target until the answer leaves. Others only compare it.
+  std::atomic<activation*> serving{nullptr};
+  std::optional<pending_method> running;
+  steady_time begun{};
   // The output gate: leaves when this commit of the activation is durable. Of a turn that has
   // changed state and suspended: the commit with its first change.
   std::uint64_t after_commit = 0;
+
+  /// A name; or the idempotency key.
+  [[nodiscard]] const std::string& text() const noexcept {
+    static const std::string none;
+    return extra_ ? extra_->text : none;
+  }
+  void set_text(std::string text) {
+    if (!text.empty()) {
+      extra().text = std::move(text);
+    }
+  }
+  [[nodiscard]] std::uint64_t number() const noexcept { return extra_ ? extra_->number : 0; }
+  [[nodiscard]] wall_time fired_at() const noexcept {
+    return extra_ ? extra_->fired_at : wall_time{};
+  }
+  [[nodiscard]] bool has_same_key() const noexcept { return extra_ && extra_->same_key != nullptr; }
+  /// One of the keyed calls that wait for this one's outcome, if there is one.
+  [[nodiscard]] envelope* take_same_key() noexcept {
+    if (!has_same_key()) {
+      return nullptr;
+    }
+    auto* same = std::exchange(extra_->same_key, nullptr);
+    extra_->same_key = same->extra_ ? std::exchange(same->extra_->same_key, nullptr) : nullptr;
+    return same;
+  }
+  [[nodiscard]] envelope_extra& extra() {
+    if (!extra_) {
+      extra_ = envelope_extra{};
+    }
+    return *extra_;
+  }
+
+private:
+  rare<envelope_extra> extra_;
 };
+
+static_assert(sizeof(envelope) == 256);
 
 /// What it holds in a mailbox, about.
 [[nodiscard]] inline std::int64_t bytes_of(const envelope& one) {

@@ -9,6 +9,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <memory>
+#include <span>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -80,8 +81,10 @@ public:
   [[nodiscard]] virtual watched_thread& thread_begins() = 0;
   /// Takes over the reference; hands it to the scheduler, now or with this thread's batch.
   virtual void run_later(activation& one) = 0;
-  /// Takes over the reference; hands it to the scheduler.
-  virtual void hand_over(activation& one) = 0;
+  /// Takes over a reference of each; hands them to the scheduler together.
+  virtual void hand_over(std::span<activation* const> all) noexcept = 0;
+  /// The next to run, with its reference; null when the thread is to go back to the scheduler.
+  [[nodiscard]] virtual activation* take_next() noexcept = 0;
   /// It has ended: the next message makes another. `bytes`: what it held.
   virtual void ended(activation& one, std::size_t bytes) = 0;
   /// Requires: `bounds_memory()`, and the activation's turn. See `memory_budget`.

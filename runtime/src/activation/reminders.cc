@@ -40,35 +40,37 @@ void activation::move_reminder(const std::string& name, stored_reminder what, wa
 }
 
 bool activation::reminder_is_due(envelope& turn) {
-  const auto* stored = state_.find_reminder(turn.text);
+  const auto* stored = state_.find_reminder(turn.text());
   const auto now = home_.time().wall();
   if (stored == nullptr) {
-    home_.cancel_reminder(hash_, turn.text);
+    home_.cancel_reminder(hash_, turn.text());
     return false;
   }
   if (stored->due > now) {
-    home_.set_reminder(as_owner(), turn.text, stored->due);
+    home_.set_reminder(as_owner(), turn.text(), stored->due);
     return false;
   }
   if (stored->catch_up == catch_up::skip && is_missed(*stored, now, zones())) {
-    move_reminder(turn.text, *stored, now);
+    move_reminder(turn.text(), *stored, now);
     return false;
   }
-  turn.fired_at = now;
-  turn.number = stored->number;
+  auto& about = turn.extra();
+  about.fired_at = now;
+  about.number = stored->number;
   return true;
 }
 
 void activation::finish_reminder(const envelope& turn, bool failed) {
   thread_->meter->reminders_fired.add();
-  const auto* stored = state_.find_reminder(turn.text);
-  if (failed || stored == nullptr || stored->number != turn.number) {
+  const auto* stored = state_.find_reminder(turn.text());
+  if (failed || stored == nullptr || stored->number != turn.number()) {
     return;  // the queue fires it again; or the hook cancelled it or set it anew
   }
   if (stored->repeats()) {
-    move_reminder(turn.text, *stored, turn.fired_at);  // what fell due meanwhile is still to come
+    move_reminder(turn.text(), *stored,
+                  turn.fired_at());  // what fell due meanwhile is still to come
   } else {
-    cancel_reminder(turn.text);
+    cancel_reminder(turn.text());
   }
 }
 

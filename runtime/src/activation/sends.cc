@@ -111,7 +111,7 @@ void activation::dispatch(const due_send& due) {
   call->method = what.method;
   call->content = any_message::from_flat(what.params);
   call->send = send_mark{hash_, due.number};
-  call->text = *due.target;
+  call->set_text(*due.target);
   call->caller = this;
   keep();
   call->made = now_;
@@ -127,7 +127,7 @@ void activation::dispatch(const due_send& due) {
 
 void activation::send_answered(envelope* one) {
   using step = send_verdict::step;
-  const auto& target = one->text;
+  const auto& target = one->text();
   const auto* failure = one->failure ? &*one->failure : nullptr;
   const auto verdict =
       sends_->answered(target, failure, one->send->settled, now_, home_.options().send_retry_max);
@@ -152,7 +152,7 @@ void activation::send_answered(envelope* one) {
 void activation::end_send(const envelope& answer) {
   const auto failure = answer.failure ? answer.failure->to_string() : std::string{};
   if (answer.failure) {
-    warn("a send became a dead letter target=" + answer.text + " error=" + failure);
+    warn("a send became a dead letter target=" + answer.text() + " error=" + failure);
     thread_->meter->dead_letters.add();
   }
   state_.end_send(answer.send->number, failure);
@@ -163,7 +163,7 @@ void activation::end_send(const envelope& answer) {
     auto* forget = new envelope{envelope_kind::forget};
     forget->interface = answer.interface;
     forget->key = answer.key;
-    forget->send = answer.send;
+    forget->send = *answer.send;
     gate_.hold_for_next_commit(forget);
   }
 }
@@ -177,10 +177,10 @@ void activation::tend_dead_letter(envelope* one) {
     turns_.wait(one);  // for the next activation
     return;
   }
-  const auto found = state_.dead_letters().find(one->number);
+  const auto found = state_.dead_letters().find(one->number());
   if (found == state_.dead_letters().end()) {
     answer(one, error{errc::not_found,
-                      actor_name() + " has no dead letter " + std::to_string(one->number)});
+                      actor_name() + " has no dead letter " + std::to_string(one->number())});
     return;
   }
   try {
@@ -191,7 +191,7 @@ void activation::tend_dead_letter(envelope* one) {
     answer(one, failure);
     return;
   }
-  state_.drop_dead_letter(one->number);
+  state_.drop_dead_letter(one->number());
   answer(one, any_message{});
 }
 

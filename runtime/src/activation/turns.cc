@@ -28,7 +28,7 @@ std::uint64_t hash_of_request(const envelope& call) {
 }
 
 bool is_keyed(const envelope& turn) noexcept {
-  return turn.kind == envelope_kind::call && !turn.send && !turn.text.empty();
+  return turn.kind == envelope_kind::call && !turn.send && !turn.text().empty();
 }
 
 }  // namespace
@@ -54,7 +54,7 @@ envelope* activation::own_turn(envelope_kind kind, std::string text) {
   auto* turn = new envelope{kind};
   turn->interface = &interface();
   turn->key = key_;
-  turn->text = std::move(text);
+  turn->set_text(std::move(text));
   turn->serving = this;
   return turn;
 }
@@ -174,7 +174,7 @@ bool activation::answered_from_memory(envelope* one) {
     }
     return false;
   }
-  if (one->text.empty()) {
+  if (one->text().empty()) {
     return false;
   }
   if (!is_durable()) {
@@ -183,10 +183,10 @@ bool activation::answered_from_memory(envelope* one) {
                           " remember no idempotency keys: they have no durable state"});
     return true;
   }
-  one->number = hash_of_request(*one);
+  one->extra().number = hash_of_request(*one);
   const auto reused = [&](std::uint64_t request_hash) {
-    if (request_hash != one->number) {
-      answer(one, error{errc::conflict, "idempotency key '" + one->text +
+    if (request_hash != one->number()) {
+      answer(one, error{errc::conflict, "idempotency key '" + one->text() +
                                             "' was used with other parameters; use a new key"});
       return true;
     }
@@ -194,15 +194,14 @@ bool activation::answered_from_memory(envelope* one) {
   };
   for (auto* turn : turns_.running()) {
     if (turn->kind == envelope_kind::call && turn->method == one->method &&
-        turn->text == one->text) {
-      if (!reused(turn->number)) {
-        one->same_key = turn->same_key;
-        turn->same_key = one;
+        turn->text() == one->text()) {
+      if (!reused(turn->number())) {
+        one->extra().same_key = std::exchange(turn->extra().same_key, one);
       }
       return true;
     }
   }
-  if (const auto* stored = state_.find_answer(one->method, one->text, home_.time().wall())) {
+  if (const auto* stored = state_.find_answer(one->method, one->text(), home_.time().wall())) {
     if (!reused(stored->request_hash)) {
       answer(one, stored->unknown
                       ? result<any_message>{error{errc::outcome_unknown, stored->results}}
@@ -347,9 +346,9 @@ pending_method activation::start_method(envelope& turn) {
     case envelope_kind::deactivate:
       return object_->on_deactivate(release_);
     case envelope_kind::timer:
-      return object_->on_timer(turn.text);
+      return object_->on_timer(turn.text());
     case envelope_kind::reminder:
-      return object_->on_reminder(turn.text);
+      return object_->on_reminder(turn.text());
     default:
       if (!home_.filters().empty()) {
         return filter_chain::run(home_.filters(), *object_, turn);
@@ -379,7 +378,7 @@ void activation::run_turn(envelope& turn, promise_base* from) {
 // Gives how it ended, and frees its frame.
 result<any_message> activation::outcome_of(envelope& turn) {
   auto* bottom = turn.running->promise_of();
-  auto failure = std::exchange(turn.failure, std::nullopt);
+  auto failure = turn.failure.take();
   if (!failure && bottom != nullptr && bottom->failure()) {
     failure = std::move(*bottom->failure());
   }
@@ -455,7 +454,7 @@ void activation::finish(envelope& turn) {
   }
   if (failure != nullptr) {
     warn("a hook or one-way method failed error=" + failure->to_string() +
-         " name=" + (turn.text.empty() ? "-" : turn.text));
+         " name=" + (turn.text().empty() ? "-" : turn.text()));
   }
   drop(&turn);
   if (broken) {
@@ -473,8 +472,7 @@ void activation::finish_call(envelope& turn, result<any_message> outcome) {
     if (outcome || settled) {
       finish_keyed(turn, outcome);
     }
-    while (auto* same = std::exchange(turn.same_key, nullptr)) {
-      turn.same_key = std::exchange(same->same_key, nullptr);
+    while (auto* same = turn.take_same_key()) {
       if (outcome) {
         answer(same, any_message::from_flat(outcome->flat()));
       } else {
@@ -487,12 +485,12 @@ void activation::finish_call(envelope& turn, result<any_message> outcome) {
 
 void activation::finish_keyed(envelope& turn, const result<any_message>& outcome) {
   const auto now = home_.time().wall();
-  stored_answer what{turn.number, now + keyed_ttl, {}, !outcome};
+  stored_answer what{turn.number(), now + keyed_ttl, {}, !outcome};
   what.results = outcome ? outcome->flat()
-                         : "the call of " + actor_name() + " with the key '" + turn.text +
+                         : "the call of " + actor_name() + " with the key '" + turn.text() +
                                "' has changed state and failed; look before you use a new key: " +
                                outcome.error().text();
-  state_.remember_answer(turn.method, turn.text, std::move(what), now);
+  state_.remember_answer(turn.method, turn.text(), std::move(what), now);
 }
 
 void activation::answer(envelope* one, result<any_message> outcome) {

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 #include "millrace/runtime/call_batch.h"
 
-#include <utility>
+#include <algorithm>
 
 #include "activation/activation.h"
 #include "silo/silo_core.h"
@@ -32,8 +32,12 @@ call_batch* call_batch::current() noexcept {
 }
 
 void call_batch::flush() noexcept {
-  for (auto* one : held_) {
-    one->home().hand_over(*one);
+  for (auto from = held_.begin(); from != held_.end();) {
+    auto& home = (*from)->home();
+    const auto to =
+        std::find_if(from, held_.end(), [&](auto* one) { return &one->home() != &home; });
+    home.hand_over({from, to});
+    from = to;
   }
   held_.clear();
 }

@@ -136,7 +136,7 @@ void reminder_queue::on_alarm() noexcept {
       auto* told = new envelope{one.name.empty() ? envelope_kind::wake : envelope_kind::reminder};
       told->interface = one.interface;
       told->key = one.key;
-      told->text = one.name;
+      told->set_text(one.name);
       fired.push(told);
       move(one, now + retry_delay(one.fired++));
     }

@@ -132,7 +132,7 @@ detail::envelope* make_call(detail::silo_core& to, call_spec&& spec) {
   call->key = std::move(spec.key);
   call->method = spec.method;
   call->content = std::move(spec.params);
-  call->text = std::move(spec.idempotency_key);
+  call->set_text(std::move(spec.idempotency_key));
   call->context = std::move(spec.context);
   call->made = to.time().steady();
   call->deadline = time_after(call->made, limit);
@@ -184,7 +184,7 @@ result<void> tend_dead_letter(detail::silo_core& silo, detail::envelope_kind how
   auto* one = new detail::envelope{how};
   one->interface = type->interface;
   one->key = sender.key;
-  one->number = number;
+  one->extra().number = number;
   one->deadline =
       time_after(silo.time().steady(), std::chrono::milliseconds{call_timeout_ms_default});
   auto answer = answer_of([&](auto done) { deliver(silo, one, std::move(done)); });

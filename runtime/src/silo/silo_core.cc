@@ -56,6 +56,7 @@ silo_core::silo_core(std::unique_ptr<storage> rows, silo_options options, const 
       made_at_(time.steady()),
       config_(std::make_unique<scheduler_config>(options_)),
       system_(std::make_unique<caf::actor_system>(*config_)),
+      queue_(*system_, options_.by_hand),
       floors_(*rows_),
       memory_(*this, options_.memory_budget_bytes),
       returned_(*this),
@@ -262,12 +263,9 @@ void silo_core::run_later(activation& one) {
   if (auto* const batch = call_batch::current()) {
     batch->hold(one);
   } else {
-    hand_over(one);
+    auto* const alone = &one;
+    hand_over({&alone, 1});
   }
-}
-
-void silo_core::hand_over(activation& one) {
-  system_->scheduler().enqueue(&one);
 }
 
 namespace {
@@ -416,8 +414,7 @@ void silo_core::count_refusal(const envelope& call, const error& why) noexcept {
 
 void silo_core::answer(envelope* one, error why) {
   count_refusal(*one, why);
-  while (auto* same = std::exchange(one->same_key, nullptr)) {
-    one->same_key = std::exchange(same->same_key, nullptr);
+  while (auto* same = one->take_same_key()) {
     answer(same, why);
   }
   if (one->caller == nullptr && !one->sink) {

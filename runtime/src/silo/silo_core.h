@@ -22,6 +22,7 @@
 #include "silo/memory_budget.h"
 #include "silo/memory_return.h"
 #include "silo/reminder_queue.h"
+#include "silo/run_queue.h"
 #include "silo/spare_threads.h"
 #include "silo/thread_watch.h"
 #include "silo/version_floors.h"
@@ -82,7 +83,8 @@ public:
   void cancel(envelope& call) override;
   [[nodiscard]] watched_thread& thread_begins() override;
   void run_later(activation& one) override;
-  void hand_over(activation& one) override;
+  void hand_over(std::span<activation* const> all) noexcept override { queue_.push(all); }
+  [[nodiscard]] activation* take_next() noexcept override { return queue_.pop(); }
   void ended(activation& one, std::size_t bytes) override;
   void settle_memory(memory_share& one, std::size_t bytes, memory_share::standing as,
                      steady_time used) override {
@@ -136,6 +138,7 @@ public:
   [[nodiscard]] thread_watch& watch() noexcept { return watch_; }
   [[nodiscard]] spare_threads& spares() noexcept { return spares_; }
   [[nodiscard]] caf::scheduler::abstract_coordinator& scheduler() { return system_->scheduler(); }
+  [[nodiscard]] run_queue& queue() noexcept { return queue_; }
   [[nodiscard]] reminder_queue& reminders() noexcept { return reminders_; }
   [[nodiscard]] memory_budget& memory() noexcept { return memory_; }
   [[nodiscard]] version_floors& floors() noexcept { return floors_; }
@@ -173,6 +176,7 @@ private:
   std::unique_ptr<caf::actor_system_config> config_;
   std::unique_ptr<caf::actor_system> system_;
   directory directory_;
+  run_queue queue_;
   version_floors floors_;
   memory_budget memory_;
   memory_return returned_;

@@ -3,9 +3,8 @@
 
 #include <caf/actor_system.hpp>
 #include <caf/execution_unit.hpp>
-#include <caf/policy/work_sharing.hpp>
 #include <caf/resumable.hpp>
-#include <caf/scheduler/coordinator.hpp>
+#include <caf/scheduler/abstract_coordinator.hpp>
 
 #include <algorithm>
 #include <chrono>
@@ -21,21 +20,13 @@ namespace {
 constexpr std::chrono::milliseconds look_every{100};
 constexpr std::chrono::seconds doze{1};
 
-using sharing = caf::scheduler::coordinator<caf::policy::work_sharing>;
-
-sharing& scheduler_of(silo_core& home) {
-  return static_cast<sharing&>(home.scheduler());  // see scheduler_config
-}
-
 }  // namespace
 
 // Takes from the scheduler's queue as its workers do.
 class spare_threads::spare final : public caf::execution_unit {
 public:
   explicit spare(silo_core& home)
-      : caf::execution_unit(&scheduler_of(home).system()),
-        home_(home),
-        thread_([this] { run(); }) {}
+      : caf::execution_unit(&home.scheduler().system()), home_(home), thread_([this] { run(); }) {}
   spare(const spare&) = delete;
   spare& operator=(const spare&) = delete;
   ~spare() override { thread_.join(); }
@@ -43,12 +34,7 @@ public:
   void exec_later(caf::resumable* job) override { home_.scheduler().enqueue(job); }
 
   void dismiss() {
-    auto& queue = scheduler_of(home_).data();
-    {
-      const std::lock_guard lock{queue.lock};
-      over_ = true;
-    }
-    queue.cv.notify_all();
+    home_.queue().stir([this] { over_ = true; });
   }
   [[nodiscard]] bool over() const noexcept { return over_.load(); }
   [[nodiscard]] bool ended() const noexcept { return ended_.load(std::memory_order_acquire); }
@@ -56,8 +42,8 @@ public:
 private:
   void run() {
     home_.watch().begin_spare();
-    while (auto* job = next()) {
-      if (job->resume(this, scheduler_of(home_).max_throughput()) == caf::resumable::resume_later) {
+    while (auto* job = home_.queue().wait([this] { return over(); })) {
+      if (job->resume(this, home_.scheduler().max_throughput()) == caf::resumable::resume_later) {
         exec_later(job);
       } else {
         caf::intrusive_ptr_release(job);
@@ -65,21 +51,6 @@ private:
     }
     home_.watch().end_spare();
     ended_.store(true, std::memory_order_release);
-  }
-
-  caf::resumable* next() {
-    auto& queue = scheduler_of(home_).data();
-    std::unique_lock lock{queue.lock};
-    queue.cv.wait(lock, [&] { return over_ || !queue.queue.empty(); });
-    if (over_) {
-      if (!queue.queue.empty()) {
-        queue.cv.notify_one();  // it may have been for this one
-      }
-      return nullptr;
-    }
-    auto* job = queue.queue.front();
-    queue.queue.pop_front();
-    return job;
   }
 
   silo_core& home_;
@@ -158,9 +129,7 @@ thread_look spare_threads::look() {
   auto seen = home_.watch().look();
   seen.threads = static_cast<unsigned>(home_.scheduler().num_workers());
   seen.free += seen.threads - std::min(seen.threads, seen.busy);
-  auto& queue = scheduler_of(home_).data();
-  const std::lock_guard lock{queue.lock};
-  seen.work_waits = !queue.queue.empty();
+  seen.work_waits = home_.queue().waits();
   return seen;
 }
 

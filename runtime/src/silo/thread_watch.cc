@@ -59,8 +59,8 @@ thread_look thread_watch::look() {
       }
     }
   }
-  for (auto* each : kept_back) {
-    home_.hand_over(*each);
+  if (!kept_back.empty()) {
+    home_.hand_over(kept_back);
   }
   return seen;
 }

@@ -12,7 +12,7 @@ namespace {
 
 envelope* named(std::string text) {
   auto* one = new envelope{envelope_kind::one_way};
-  one->text = std::move(text);
+  one->set_text(std::move(text));
   return one;
 }
 
@@ -25,7 +25,7 @@ using owned = std::unique_ptr<envelope, dropper>;
 std::string leaving(output_gate& gate) {
   std::string all;
   while (const owned one{gate.next_to_leave()}) {
-    all += one->text;
+    all += one->text();
   }
   return all;
 }
@@ -33,7 +33,7 @@ std::string leaving(output_gate& gate) {
 std::string texts(envelope_list list) {
   std::string all;
   while (const owned one{list.pop()}) {
-    all += one->text;
+    all += one->text();
   }
   return all;
 }
