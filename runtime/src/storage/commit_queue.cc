@@ -51,7 +51,10 @@ bool commit_queue::push(commit_request* request) noexcept {
     request->next_ = head == asleep() ? nullptr : head;
   } while (!head_.compare_exchange_weak(head, request, std::memory_order_acq_rel,
                                         std::memory_order_relaxed));
-  if (head == asleep()) {
+  // In one order with what `wait_for` does: one of the two sees the other.
+  const auto count = count_.fetch_add(1) + 1;
+  if (head == asleep() ||
+      (count >= wanted_.load() && wanted_.exchange(nobody_waits) != nobody_waits)) {
     wake();
   }
   return true;
@@ -63,12 +66,15 @@ commit_list commit_queue::in_order(commit_request* newest) noexcept {
     return list;
   }
   list.last_ = newest;
+  int count = 0;
   for (auto* each = newest; each != nullptr;) {
     auto* older = each->next_;
     each->next_ = list.head_;
     list.head_ = each;
     each = older;
+    ++count;
   }
+  count_.fetch_sub(count, std::memory_order_relaxed);
   return list;
 }
 
@@ -88,13 +94,23 @@ void commit_queue::wait(duration timeout) {
   if (!head_.compare_exchange_strong(expected, asleep(), std::memory_order_acq_rel)) {
     return;
   }
-  {
-    std::unique_lock lock{mutex_};
-    woken_signal_.wait_for(lock, timeout, [this] { return woken_; });
-    woken_ = false;
-  }
+  sleep(timeout);
   expected = asleep();
   head_.compare_exchange_strong(expected, nullptr, std::memory_order_acq_rel);
+}
+
+void commit_queue::wait_for(std::size_t count, duration timeout) {
+  wanted_.store(static_cast<int>(count));
+  if (count_.load() < static_cast<int>(count)) {
+    sleep(timeout);
+  }
+  wanted_.store(nobody_waits, std::memory_order_relaxed);
+}
+
+void commit_queue::sleep(duration timeout) {
+  std::unique_lock lock{mutex_};
+  woken_signal_.wait_for(lock, timeout, [this] { return woken_; });
+  woken_ = false;
 }
 
 void commit_queue::wake() noexcept {

@@ -5,8 +5,10 @@
 // that thread has said, in the same word, that it sleeps, so a busy thread costs no system calls.
 #pragma once
 
+#include <algorithm>
 #include <atomic>
 #include <condition_variable>
+#include <limits>
 #include <mutex>
 
 #include "millrace/runtime/clock.h"
@@ -57,6 +59,15 @@ public:
   /// `timeout`.
   void wait(duration timeout);
 
+  /// About how many are queued.
+  [[nodiscard]] std::size_t size() const noexcept {
+    return static_cast<std::size_t>(std::max(count_.load(std::memory_order_relaxed), 0));
+  }
+
+  /// Returns when that many are queued, `wake` was called since the last wait, or after `timeout`.
+  /// Who pushes less than the last of them wakes nobody.
+  void wait_for(std::size_t count, duration timeout);
+
   void wake() noexcept;
 
   /// Refuses all later pushes; returns what was queued.
@@ -71,11 +82,17 @@ private:
     return reinterpret_cast<commit_request*>(&closed_mark_);
   }
   commit_list in_order(commit_request* newest) noexcept;
+  void sleep(duration timeout);
   static void set_next(commit_request* request, commit_request* next) noexcept;
   static commit_request* next_of(const commit_request* request) noexcept;
   friend class commit_list;
 
+  static constexpr int nobody_waits = std::numeric_limits<int>::max();
+
   alignas(64) std::atomic<commit_request*> head_{nullptr};  // newest first
+  // Counted after it is pushed, so for a moment it may be less than what was taken.
+  std::atomic<int> count_{0};
+  std::atomic<int> wanted_{nobody_waits};
   alignas(commit_request) char asleep_mark_ = 0;
   alignas(commit_request) char closed_mark_ = 0;
   std::mutex mutex_;

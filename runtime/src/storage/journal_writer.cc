@@ -3,6 +3,7 @@
 
 #include <pthread.h>
 
+#include "millrace/runtime/call_batch.h"
 #include "storage/storage_lost.h"
 
 namespace millrace::runtime {
@@ -10,6 +11,9 @@ namespace {
 
 // A queued request occupies this much beside its operations.
 constexpr std::size_t request_overhead_bytes = 128;
+
+// Requests that are answered before those who asked are woken, which costs a lock each time.
+constexpr unsigned answers_together = 32;
 
 // Trimming rides on appends: enough to keep up, little enough not to be felt by a lone commit.
 constexpr std::size_t trim_beside_append_min = 64;
@@ -125,6 +129,9 @@ void journal_writer::run() {
     receive_visit();
     take_reached();
     const bool stopping = stopping_;
+    if (!stopping && pending_.empty()) {
+      wait_for_company();
+    }
     pending_.append(stopping ? queue_.close() : queue_.take());
     if (pending_.empty()) {
       if (stopping) {
@@ -145,6 +152,17 @@ void journal_writer::run() {
     } else {
       refuse_pending();
     }
+  }
+}
+
+void journal_writer::wait_for_company() {
+  const auto queued = queue_.size();
+  if (queued == 0) {
+    return;  // it sleeps until somebody comes
+  }
+  if (const auto wait = company_.next(queued); wait.count > 0) {
+    queue_.wait_for(wait.count, wait.limit);
+    company_.waited(queue_.size());
   }
 }
 
@@ -260,7 +278,9 @@ result<void> journal_writer::flush_group() {
   counters_.commits.fetch_add(entries, std::memory_order_relaxed);
   counters_.group_commits.fetch_add(1, std::memory_order_relaxed);
   counters_.written_bytes.add(bytes);
-  counters_.flush_time.add(clock_.steady() - began);
+  const auto took = clock_.steady() - began;
+  counters_.flush_time.add(took);
+  company_.flushed(entries, queue_.size(), took);
   counters_.journal_bytes.store(parts_.entries.bytes_used_at_most(), std::memory_order_relaxed);
   return {};
 }
@@ -284,6 +304,8 @@ void journal_writer::commit_group() {
     active_since_ = busy_at_;
   }
   const auto now = clock_.steady();
+  call_batch together;
+  unsigned answered = 0;
   for (const auto partition : touched_) {
     auto& copy = parts_.copies.at(partition);
     auto& own = appended_[static_cast<std::size_t>(partition)];
@@ -296,6 +318,9 @@ void journal_writer::commit_group() {
       parts_.copies.applied(partition, request->seq_);
       counters_.commit_time.add(now - request->queued_at_);
       request->done({});
+      if (++answered % answers_together == 0) {
+        together.flush();
+      }
     }
   }
   counters_.lag_batches.store(parts_.copies.lag(), std::memory_order_relaxed);

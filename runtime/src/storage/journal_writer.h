@@ -18,6 +18,7 @@
 #include "storage/checkpoint_writer.h"
 #include "storage/commit_queue.h"
 #include "storage/group_appender.h"
+#include "storage/group_company.h"
 #include "storage/overlay.h"
 #include "storage/replica_table.h"
 #include "storage/row_prover.h"
@@ -92,6 +93,7 @@ private:
   // Waits for room in the overlay; false when there will be none for now.
   bool make_room();
   void write_group();
+  void wait_for_company();
   void gather_group();
   // What keeps a request from being written, if anything does.
   result<void> admit(const commit_request& request);
@@ -125,6 +127,7 @@ private:
 
   // The journal thread's own.
   commit_list pending_;
+  group_company company_;
   group_appender group_;
   std::vector<partition_id> touched_;  // by the group
   struct appended {
