@@ -191,6 +191,7 @@ async<pipeline_actor::apply_results> pipeline_actor::apply(apply_params params) 
   record.setAppliedAt(nanoseconds(now()));
   record.setDefinition(canonical.c_str());
   compile(*definition, record.initCompiled());
+  put_older_versions_away();
   if (latest == 0) {
     send(ref<schemas::Project>(project()).add(pipeline()));
   }
@@ -200,7 +201,13 @@ async<pipeline_actor::apply_results> pipeline_actor::apply(apply_params params) 
 async<pipeline_actor::describe_results> pipeline_actor::describe(describe_params params) {
   const auto latest = state().getLatestVersion();
   const auto version = params.version() == 0 ? latest : params.version();
-  const auto stored = versions_.get(padded(version, version_digits));
+  const auto row = padded(version, version_digits);
+  std::optional<runtime::message<schemas::PipelineVersion>> stored;
+  if (const auto known = versions_.get(row)) {
+    stored.emplace(*known);
+  } else if (version != 0 && version < latest) {
+    stored = co_await older_versions_.get(row);
+  }
   if (!stored) {
     co_return latest == 0 ? unknown()
                           : error{errc::not_found, "pipeline '" + pipeline() + "' has no version " +
@@ -212,9 +219,26 @@ async<pipeline_actor::describe_results> pipeline_actor::describe(describe_params
   made.setName(pipeline().c_str());
   made.setVersion(version);
   made.setLatestVersion(latest);
-  made.setAppliedAt(stored->getAppliedAt());
-  made.setDefinition(stored->getDefinition());
+  made.setAppliedAt(stored->read().getAppliedAt());
+  made.setDefinition(stored->read().getDefinition());
   co_return results;
+}
+
+// A submission needs the latest only. Those that an older program left here go as well.
+void pipeline_actor::put_older_versions_away() {
+  const auto latest = padded(state().getLatestVersion(), version_digits);
+  std::vector<std::string> older;
+  versions_.for_each([&](std::string_view row, schemas::PipelineVersion::Reader record) {
+    if (row == latest) {
+      return false;
+    }
+    older_versions_.put(row, runtime::message<schemas::PipelineVersion>{record});
+    older.emplace_back(row);
+    return true;
+  });
+  for (const auto& row : older) {
+    versions_.erase(row);
+  }
 }
 
 // What an older version applied is compiled when it is first run again.

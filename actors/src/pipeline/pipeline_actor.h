@@ -24,8 +24,8 @@ private:
   runtime::state_map<schemas::ProjectPipeline> pipelines_{*this, "pipelines"};
 };
 
-/// A definition in versions, and what ran of it. Runs that have ended are not kept in memory, so
-/// that a submission costs the same whatever the history.
+/// A definition in versions, and what ran of it. Neither runs that have ended nor older versions are
+/// kept in memory, so that a submission costs the same whatever the history.
 class pipeline_actor final : public schemas::pipeline_base<schemas::PipelineState> {
 public:
   explicit pipeline_actor(run_retention kept = {}) : kept_(kept) {}
@@ -49,6 +49,7 @@ private:
   [[nodiscard]] std::string pipeline() const { return key().substr(key().find('/') + 1); }
   [[nodiscard]] runtime::error unknown() const;
   [[nodiscard]] runtime::result<void> compile_stored(std::uint32_t version);
+  void put_older_versions_away();
   [[nodiscard]] std::optional<runtime::error> refusal(const apply_params& params) const;
   [[nodiscard]] runtime::async<std::optional<std::uint32_t>> version_of(std::string run);
   [[nodiscard]] runtime::result<std::string> begin_run(const submit_params& params,
@@ -60,7 +61,8 @@ private:
   void look_again_at(runtime::wall_time due);
   runtime::async<> expire_old_runs();
 
-  runtime::state_map<schemas::PipelineVersion> versions_{*this, "versions"};
+  runtime::state_map<schemas::PipelineVersion> versions_{*this, "versions"};  // the latest only
+  runtime::paged_map<schemas::PipelineVersion> older_versions_{*this, "older_versions"};
   runtime::state_map<schemas::RunSummary> active_{*this, "active"};
   runtime::paged_map<schemas::RunSummary> runs_{*this, "runs"};
   runtime::paged_map<schemas::RunSummary> ended_{*this, "ended"};

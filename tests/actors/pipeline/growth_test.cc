@@ -72,6 +72,44 @@ TEST_CASE("a run that has ended leaves memory within seconds, and answers as bef
   CHECK(runs_in(here, "default/simple") == std::vector{run});
 }
 
+// Goal: of many versions a pipeline holds the latest in memory, and knows all of them.
+TEST_CASE("older versions of a definition are read when somebody asks, and not kept") {
+  constexpr std::size_t script_bytes = 100'000;
+  constexpr std::uint32_t versions = 20;
+  temporary_folder data;
+  node here{data.path, {}, {.memory_budget_bytes = std::size_t{1} << 30U}};  // it counts then
+  const auto pipeline = ref<schemas::Pipeline>("default/many");
+  for (std::uint32_t version = 1; version <= versions; ++version) {
+    const auto made =
+        load_definition("name: many\ntasks: [{name: t, run: \"echo " + std::to_string(version) +
+                            " " + std::string(script_bytes, 'x') + "\"}]\n",
+                        "p.yaml");
+    REQUIRE(made);
+    const auto applied = here.silo->call(
+        pipeline.apply(to_json(*made.definition), version - 1, schemas::ApplyOnlyIf::ANY));
+    REQUIRE(applied);
+    CHECK(applied->version() == version);
+  }
+  // It tells what it holds at the end of its turns.
+  node::eventually([&] {
+    const auto loaded = here.silo->activations("pipeline", {.limit = 1});
+    REQUIRE(loaded);
+    REQUIRE(loaded->items.size() == 1);
+    const auto bytes = loaded->items.front().bytes;
+    return bytes > script_bytes && bytes < 5 * script_bytes;
+  });
+  for (std::uint32_t version = 1; version <= versions; ++version) {
+    const auto described = here.silo->call(pipeline.describe(version));
+    REQUIRE(described);
+    CHECK(described->version() == version);
+    CHECK(std::string{described->definition()}.find("echo " + std::to_string(version) + " x") !=
+          std::string::npos);
+  }
+  const auto next = here.silo->call(pipeline.describe(versions + 1));
+  REQUIRE_FALSE(next);
+  CHECK(next.error().code() == errc::not_found);
+}
+
 TEST_CASE("asking for what does not exist leaves nothing") {
   temporary_folder data;
   node here{data.path};
