@@ -9,6 +9,10 @@ namespace {
 // A lone large entry does not keep its memory.
 constexpr std::size_t kept_bytes_max = std::size_t{8} << 20U;
 
+constexpr auto all = std::numeric_limits<std::size_t>::max();
+// An erasure copies the pages on its way; so many touch little more than one does.
+constexpr std::size_t erased_at_once_min = 16;
+
 }  // namespace
 
 void group_appender::put_state(partition_id partition, const copy_state& state) {
@@ -29,11 +33,15 @@ result<void> group_appender::flush() {
     state_views_.push_back({partition, bytes});
   }
   std::sort(erased_.begin(), erased_.end());
-  auto written = journal_.write({erased_, views_, state_views_});
+  const auto going = std::min(erased_.size(), erased_at_once_);
+  auto written = journal_.write({std::span{erased_}.first(going), views_, state_views_});
   if (written) {
-    erased_.clear();
+    erased_.erase(erased_.begin(), erased_.begin() + static_cast<std::ptrdiff_t>(going));
+    erased_at_once_ = going < erased_at_once_ ? all : 2 * erased_at_once_;
     states_.clear();
     next_ = journal_.last() + 1;
+  } else {
+    erased_at_once_ = std::max(going / 2, erased_at_once_min);
   }
   ends_.clear();
   bytes_.clear();

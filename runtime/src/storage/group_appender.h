@@ -4,6 +4,7 @@
 #pragma once
 
 #include <cstdint>
+#include <limits>
 #include <map>
 #include <string>
 #include <string_view>
@@ -37,8 +38,9 @@ public:
   [[nodiscard]] bool has_more() const noexcept { return !states_.empty() || !erased_.empty(); }
   [[nodiscard]] std::size_t erasures() const noexcept { return erased_.size(); }
 
-  /// Writes it all. Errors: as `journal::write`; the entries are forgotten then, states and
-  /// erasures wait for the next flush.
+  /// Writes it all; after a failure for want of room half as many erasures as then, since they need
+  /// room themselves, and the others later. Errors: as `journal::write`; the entries are forgotten
+  /// then, states and erasures wait for the next flush.
   result<void> flush();
 
 private:
@@ -48,6 +50,7 @@ private:
   std::vector<std::size_t> ends_;
   std::vector<std::string_view> views_;
   std::vector<std::uint64_t> erased_;
+  std::size_t erased_at_once_ = std::numeric_limits<std::size_t>::max();
   std::map<partition_id, std::string> states_;
   std::vector<journal_write::state> state_views_;
 };

@@ -13,6 +13,7 @@
 #include <cstring>
 
 #include "folders.h"
+#include "journal_shim.h"
 #include "storage/engine.h"
 #include "storage/lmdb_env.h"
 #include "storage/replay.h"
@@ -32,41 +33,14 @@ struct faults {
   std::atomic<int> checkpoint_attempts{0};
 };
 
-class failing_journal final : public journal {
-public:
-  failing_journal(std::unique_ptr<journal> inner, std::shared_ptr<faults> planned)
-      : inner_(std::move(inner)), faults_(std::move(planned)) {}
-  [[nodiscard]] std::uint64_t last() const noexcept override { return inner_->last(); }
-  result<void> write(const journal_write& changes) override {
-    if (const errc code = faults_->journal; code != errc{}) {
-      return error{code, "planned"};
-    }
-    return inner_->write(changes);
-  }
-  result<void> scan(
-      const std::function<result<void>(std::uint64_t, std::string_view)>& visit) const override {
-    return inner_->scan(visit);
-  }
-  result<void> read(std::uint64_t position,
-                    const std::function<result<void>(std::string_view)>& visit) const override {
-    return inner_->read(position, visit);
-  }
-  result<void> scan_states(
-      const std::function<result<void>(partition_id, std::string_view)>& visit) const override {
-    return inner_->scan_states(visit);
-  }
-  [[nodiscard]] result<std::uint64_t> bytes_used() const override { return inner_->bytes_used(); }
-  [[nodiscard]] std::uint64_t bytes_used_at_most() const noexcept override {
-    return inner_->bytes_used_at_most();
-  }
-  [[nodiscard]] std::uint64_t bytes_available() const noexcept override {
-    return inner_->bytes_available();
-  }
-
-private:
-  std::unique_ptr<journal> inner_;
-  std::shared_ptr<faults> faults_;
-};
+std::unique_ptr<journal> failing_journal(std::unique_ptr<journal> inner,
+                                         const std::shared_ptr<faults>& planned) {
+  return std::make_unique<journal_shim>(
+      std::move(inner), [planned](const journal_write&) -> result<void> {
+        const errc code = planned->journal;
+        return code == errc{} ? result<void>{} : error{code, "planned"};
+      });
+}
 
 class failing_checkpoint final : public checkpoint {
 public:
@@ -112,7 +86,7 @@ std::unique_ptr<storage> open_with(const std::shared_ptr<faults>& planned,
   REQUIRE(directory->finish());
   auto format = directory->format();
   engine_parts parts{std::move(*directory), std::move(format),
-                     std::make_unique<failing_journal>(std::move(*entries), planned),
+                     failing_journal(std::move(*entries), planned),
                      std::make_unique<failing_checkpoint>(std::move(*rows), planned)};
   auto made = make_engine(std::move(parts), options);
   REQUIRE_MESSAGE(made, (made ? "" : made.error().to_string()));

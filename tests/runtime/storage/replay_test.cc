@@ -4,7 +4,6 @@
 
 #include <doctest/doctest.h>
 
-#include "storage/group_appender.h"
 #include "storage_fixture.h"
 
 namespace millrace::runtime {
@@ -138,63 +137,6 @@ TEST_CASE("a journal and a checkpoint that contradict each other are refused") {
   written.erase(4);
   CHECK(written.recover(2, 0));
   CHECK_FALSE(written.recover(3, 0));
-}
-
-TEST_CASE("what a flush could not write is written by the next, apart from entries") {
-  struct full_journal final : journal {
-    [[nodiscard]] std::uint64_t last() const noexcept override { return inner->last(); }
-    result<void> write(const journal_write& changes) override {
-      return is_full ? result<void>{error{errc::out_of_space, "planned"}} : inner->write(changes);
-    }
-    result<void> scan(
-        const std::function<result<void>(std::uint64_t, std::string_view)>& visit) const override {
-      return inner->scan(visit);
-    }
-    result<void> read(std::uint64_t position,
-                      const std::function<result<void>(std::string_view)>& visit) const override {
-      return inner->read(position, visit);
-    }
-    result<void> scan_states(
-        const std::function<result<void>(partition_id, std::string_view)>& visit) const override {
-      return inner->scan_states(visit);
-    }
-    [[nodiscard]] result<std::uint64_t> bytes_used() const override { return std::uint64_t{0}; }
-    [[nodiscard]] std::uint64_t bytes_used_at_most() const noexcept override { return 0; }
-    [[nodiscard]] std::uint64_t bytes_available() const noexcept override { return 0; }
-    std::unique_ptr<journal> inner = make_memory_journal();
-    bool is_full = false;
-  } journal;
-  group_appender group{journal};
-  const auto append = [&](std::string_view text) {
-    CHECK(group.next_position() == journal.last() + 1);
-    group.bytes() += text;
-    group.end_entry();
-  };
-  append("first");
-  REQUIRE(group.flush());
-  append("lost");
-  group.erase(1);
-  group.put_state(p1, {});
-  journal.is_full = true;
-  CHECK_FALSE(group.flush());
-  CHECK(group.has_more());
-  CHECK(group.entries() == 0);
-  journal.is_full = false;
-  append("second");
-  REQUIRE(group.flush());
-  CHECK_FALSE(group.has_more());
-  std::string text;
-  REQUIRE(journal.scan([&](std::uint64_t position, std::string_view entry) -> result<void> {
-    text += std::to_string(position) + ":" + std::string{entry} + " ";
-    return {};
-  }));
-  CHECK(text == "2:second ");
-  int states = 0;
-  REQUIRE(journal.scan_states([&](partition_id, std::string_view) -> result<void> {
-    ++states;
-    return {};
-  }));
-  CHECK(states == 1);
 }
 
 }  // namespace
