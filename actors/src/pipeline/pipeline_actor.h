@@ -24,8 +24,8 @@ private:
   runtime::state_map<schemas::ProjectPipeline> pipelines_{*this, "pipelines"};
 };
 
-/// A definition in versions, and what ran of it. Neither runs that have ended nor older versions are
-/// kept in memory, so that a submission costs the same whatever the history.
+/// A definition in versions, and what ran of it. Neither runs that have ended nor older versions
+/// are kept in memory, so that a submission costs the same whatever the history.
 class pipeline_actor final : public schemas::pipeline_base<schemas::PipelineState> {
 public:
   explicit pipeline_actor(run_retention kept = {}) : kept_(kept) {}
