@@ -15,6 +15,7 @@
 #include "cli/local_run.h"
 #include "cli/output.h"
 #include "cli/progress.h"
+#include "cli/stop_limit.h"
 #include "http/same_origin.h"
 #include "log/log.h"
 #include "millrace/actors/definition.h"
@@ -287,38 +288,8 @@ http::access_log access_log_of(logs& told) {
   };
 }
 
-// Ends the process if it has not stopped in time, whatever it waits for: a disk that does not
-// answer, a task stuck in the kernel. The executor's guard then ends what still runs, and the next
-// start goes on as after a crash.
-class stop_limit {
-public:
-  // The HTTP server takes up to 5 s, tasks up to 20 s; what starts us kills after 30 s or more.
-  static constexpr std::chrono::seconds longest{28};
-
-  stop_limit() = default;
-  stop_limit(const stop_limit&) = delete;
-  stop_limit& operator=(const stop_limit&) = delete;
-  ~stop_limit() {
-    const std::lock_guard lock{mutex_};
-    stopped_ = true;
-    changed_.notify_one();
-  }
-
-private:
-  void watch() {
-    std::unique_lock lock{mutex_};
-    if (!changed_.wait_for(lock, longest, [this] { return stopped_; })) {
-      std::cerr << "millrace: not stopped within " << longest.count()
-                << " s, ending now; the next start goes on as after a crash\n";
-      ::_exit(static_cast<int>(exit_code::run_failed));
-    }
-  }
-
-  std::mutex mutex_;
-  std::condition_variable changed_;
-  bool stopped_ = false;
-  std::jthread thread_{[this] { watch(); }};
-};
+// The HTTP server takes up to 5 s, tasks up to 20 s; what starts us kills after 30 s or more.
+constexpr std::chrono::seconds stop_longest{28};
 
 exit_code run_dev(const option_values& options, const std::vector<std::string>&) {
   const auto format = log_format_of(text_of(options, "log-format", "text"));
@@ -362,7 +333,7 @@ exit_code run_dev(const option_values& options, const std::vector<std::string>&)
                (*here)->data_directory().string());
   wait_for_interrupt();
   logger->info("stopping");
-  const stop_limit limit;
+  const stop_limit limit{stop_longest};
   server.stop(std::chrono::seconds{5});
   (*here)->stop();
   return exit_code::ok;

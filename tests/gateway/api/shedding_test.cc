@@ -71,6 +71,7 @@ public:
   file_thread& files() { return files_; }
   file_thread& inspections() { return inspections_; }
   void pass(std::chrono::seconds time) { clock_.offset = clock_.offset.load() + time; }
+  void pass_in_silo(std::chrono::seconds time) { silo_.advance(time); }
   testing::faulty_storage& rows() { return silo_.rows(); }
   std::uint16_t port() const { return server_.port; }
 
@@ -183,6 +184,35 @@ TEST_CASE("a thread for logs that makes no progress is told, and refuses what it
   drained.get_future().wait();
   CHECK(server.status(method::get, "/readyz") == 200);
   CHECK(server.status(method::get, "/metrics") == 200);
+}
+
+// Method: what is called when an attempt ends keeps the executor's thread.
+TEST_CASE("an executor that makes no progress is told") {
+  busy_server server;
+  std::promise<void> held;
+  std::promise<void> over;
+  actors::process_spec attempt;
+  attempt.token = "run.a.A1";
+  attempt.argv = {"/bin/true"};
+  attempt.working_directory = "/";
+  REQUIRE(server.host().processes().start(
+      std::move(attempt), [&, until = over.get_future().share()](const actors::process_exit&) {
+        held.set_value();
+        until.wait();
+      }));
+  held.get_future().wait();
+  CHECK(server.status(method::get, "/readyz") == 200);
+  server.pass_in_silo(std::chrono::seconds{6});
+  const auto told = server.send(method::get, "/readyz");
+  CHECK(told.status == 503);
+  CHECK(told.body.find("the executor has made no progress for 6 s") != std::string::npos);
+  CHECK(server.send(method::get, "/metrics").body.find("millrace_executor_busy_seconds 6\n") !=
+        std::string::npos);
+  over.set_value();
+  const auto limit = std::chrono::steady_clock::now() + std::chrono::seconds{20};
+  while (server.status(method::get, "/readyz") != 200 && std::chrono::steady_clock::now() < limit) {
+  }
+  CHECK(server.status(method::get, "/readyz") == 200);
 }
 
 // Method: the attempt prints nothing, so that nothing but the closed connection ends the wait.

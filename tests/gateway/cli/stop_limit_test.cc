@@ -1,0 +1,63 @@
+// SPDX-License-Identifier: MIT
+#include "cli/stop_limit.h"
+
+#include <doctest/doctest.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <string>
+
+#include "cli/command.h"
+
+namespace millrace::gateway::cli {
+namespace {
+
+using namespace std::chrono_literals;
+
+// How a process ends that takes for ever to stop, or no time, and what it says.
+std::pair<int, std::string> ended(std::chrono::milliseconds limit, bool hangs) {
+  int told[2];
+  REQUIRE(::pipe(told) == 0);
+  const auto child = ::fork();
+  if (child == 0) {
+    ::dup2(told[1], 2);
+    ::close(told[0]);
+    ::close(told[1]);
+    {
+      const stop_limit limited{limit};
+      while (hangs) {
+        ::pause();
+      }
+    }
+    ::_exit(0);
+  }
+  ::close(told[1]);
+  std::string said;
+  char part[256];
+  for (auto count = ::read(told[0], part, sizeof part); count > 0;
+       count = ::read(told[0], part, sizeof part)) {
+    said.append(part, static_cast<std::size_t>(count));
+  }
+  ::close(told[0]);
+  int status = 0;
+  REQUIRE(::waitpid(child, &status, 0) == child);
+  REQUIRE(WIFEXITED(status));
+  return {WEXITSTATUS(status), said};
+}
+
+}  // namespace
+
+TEST_CASE("a server that does not stop ends when its time is up, with a line") {
+  const auto [status, said] = ended(1s, true);
+  CHECK(status == static_cast<int>(exit_code::run_failed));
+  CHECK(said ==
+        "millrace: not stopped within 1 s, ending now; the next start goes on as after a crash\n");
+}
+
+TEST_CASE("one that stops in time is left alone") {
+  const auto [status, said] = ended(1h, false);
+  CHECK(status == 0);
+  CHECK(said.empty());
+}
+
+}  // namespace millrace::gateway::cli
