@@ -9,26 +9,9 @@
 #include <cerrno>
 #include <cstring>
 
+#include "millrace/runtime/unique_fd.h"
+
 namespace millrace::runtime {
-namespace {
-
-class file_descriptor {
-public:
-  explicit file_descriptor(int number) noexcept : number_(number) {}
-  file_descriptor(const file_descriptor&) = delete;
-  file_descriptor& operator=(const file_descriptor&) = delete;
-  ~file_descriptor() {
-    if (number_ >= 0) {
-      ::close(number_);
-    }
-  }
-  [[nodiscard]] int number() const noexcept { return number_; }
-
-private:
-  int number_;
-};
-
-}  // namespace
 
 error file_error(int number, std::string_view doing, const std::string& path) {
   auto code = errc::storage_failed;
@@ -68,20 +51,20 @@ std::uint64_t disk_bytes_available(const std::string& path) noexcept {
 }
 
 result<void> sync_directory(const std::string& path) {
-  const file_descriptor directory{::open(path.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC)};
-  if (directory.number() < 0 || ::fsync(directory.number()) != 0) {
+  const unique_fd directory{::open(path.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC)};
+  if (directory.get() < 0 || ::fsync(directory.get()) != 0) {
     return file_error(errno, "cannot sync the directory", path);
   }
   return {};
 }
 
 result<void> write_file(const std::string& path, std::string_view contents) {
-  const file_descriptor file{::open(path.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600)};
-  if (file.number() < 0) {
+  const unique_fd file{::open(path.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600)};
+  if (file.get() < 0) {
     return file_error(errno, "cannot make", path);
   }
   while (!contents.empty()) {
-    const auto count = ::write(file.number(), contents.data(), contents.size());
+    const auto count = ::write(file.get(), contents.data(), contents.size());
     if (count < 0) {
       if (errno == EINTR) {
         continue;
@@ -90,15 +73,15 @@ result<void> write_file(const std::string& path, std::string_view contents) {
     }
     contents.remove_prefix(static_cast<std::size_t>(count));
   }
-  if (::fsync(file.number()) != 0) {
+  if (::fsync(file.get()) != 0) {
     return file_error(errno, "cannot sync", path);
   }
   return {};
 }
 
 result<std::string> read_file(const std::string& path, std::size_t bytes_max) {
-  const file_descriptor file{::open(path.c_str(), O_RDONLY | O_CLOEXEC)};
-  if (file.number() < 0) {
+  const unique_fd file{::open(path.c_str(), O_RDONLY | O_CLOEXEC)};
+  if (file.get() < 0) {
     if (errno == ENOENT) {
       return error{errc::not_found, path + " does not exist"};
     }
@@ -107,7 +90,7 @@ result<std::string> read_file(const std::string& path, std::size_t bytes_max) {
   std::string contents(bytes_max, '\0');
   std::size_t size = 0;
   while (size < contents.size()) {
-    const auto count = ::read(file.number(), contents.data() + size, contents.size() - size);
+    const auto count = ::read(file.get(), contents.data() + size, contents.size() - size);
     if (count < 0 && errno == EINTR) {
       continue;
     }
