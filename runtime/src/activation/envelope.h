@@ -18,6 +18,7 @@
 #include "millrace/runtime/ids.h"
 #include "millrace/runtime/storage.h"
 #include "rare.h"
+#include "routing/call_id.h"
 
 namespace millrace::runtime::detail {
 
@@ -81,6 +82,7 @@ struct envelope_extra {
   std::uint64_t number = 0;
   wall_time fired_at{};          ///< When a reminder was found to be due.
   envelope* same_key = nullptr;  ///< Keyed calls that wait for this one's outcome.
+  call_id routed;                ///< If it has left for another silo, or has come from one.
 };
 
 struct envelope : turn_root, open_link {
@@ -148,6 +150,7 @@ struct envelope : turn_root, open_link {
   [[nodiscard]] wall_time fired_at() const noexcept {
     return extra_ ? extra_->fired_at : wall_time{};
   }
+  [[nodiscard]] call_id routed() const noexcept { return extra_ ? extra_->routed : call_id{}; }
   [[nodiscard]] bool has_same_key() const noexcept { return extra_ && extra_->same_key != nullptr; }
   /// One of the keyed calls that wait for this one's outcome, if there is one.
   [[nodiscard]] envelope* take_same_key() noexcept {

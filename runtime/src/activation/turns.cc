@@ -151,7 +151,7 @@ bool activation::answered_from_memory(envelope* one) {
   if (one->send) {
     // A copy that was held up: its sender's next activation sends again, and what that was answered
     // is perhaps forgotten by now.
-    if (one->caller->ended()) {
+    if (one->caller != nullptr && one->caller->ended()) {
       drop(one);
       return true;
     }

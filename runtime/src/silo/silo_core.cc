@@ -234,6 +234,9 @@ std::optional<error> silo_core::refusal(const call_spec& spec) {
     return error{errc::invalid_argument, "an idempotency key is at most 200 bytes"};
   }
   const auto* type = find_type(spec.interface);
+  if (type == nullptr && router_.joined()) {
+    return std::nullopt;  // others may host it
+  }
   if (type == nullptr || spec.method >= type->interface->methods.size()) {
     return error{errc::unimplemented,
                  "no actor type '" + std::string{spec.interface->type} + "' on this silo"};
@@ -315,7 +318,7 @@ std::optional<error> silo_core::misplaced(const actor_type& type, std::string_vi
   return std::nullopt;
 }
 
-void silo_core::deliver(envelope* one) {
+void silo_core::deliver_here(envelope* one) {
   const auto* type = find_type(one->interface);
   if (type == nullptr || one->method >= type->interface->methods.size()) {
     answer(one, {errc::unimplemented,
@@ -383,6 +386,9 @@ void silo_core::deliver(envelope* one) {
 }
 
 void silo_core::cancel(envelope& call) {
+  if (router_.cancel(call)) {
+    return;
+  }
   auto* one = new envelope{envelope_kind::cancel};
   one->parent = &call;
   keep(call);
@@ -421,15 +427,25 @@ void silo_core::answer(envelope* one, error why) {
     drop(one);
     return;
   }
+  one->failure = std::move(why);
+  go_back(one);
+}
+
+void silo_core::bring_back(envelope* one, any_message results) {
+  one->content = std::move(results);
+  go_back(one);
+}
+
+void silo_core::go_back(envelope* one) {
   one->kind = envelope_kind::answer;
   one->serving = nullptr;
-  one->failure = std::move(why);
   if (one->caller != nullptr) {
     one->caller->post_or_drop(one);
     return;
   }
   if (const auto sink = std::move(one->sink)) {
-    sink->answered(std::move(*one->failure));
+    sink->answered(one->failure ? result<any_message>{std::move(*one->failure)}
+                                : result<any_message>{std::move(one->content)});
   }
   drop(one);
 }

@@ -17,6 +17,7 @@
 #include "activation/home.h"
 #include "millrace/runtime/silo.h"
 #include "offload/thread_pool.h"
+#include "routing/router.h"
 #include "schedule/zone_cache.h"
 #include "silo/directory.h"
 #include "silo/memory_budget.h"
@@ -38,7 +39,7 @@ struct silo_counters {
 };
 
 /// Threading: after `start`, any thread.
-class silo_core : public activation_home {
+class silo_core : public activation_home, public routed_home {
 public:
   silo_core(std::unique_ptr<storage> rows, silo_options options, const clock& time);
   silo_core(const silo_core&) = delete;
@@ -77,7 +78,11 @@ public:
   [[nodiscard]] std::optional<error> refusal(const call_spec& spec);
 
   // What activations ask of it, see home.h.
-  void deliver(envelope* one) override;
+  void deliver(envelope* one) override {
+    if (!router_.take(one)) {
+      deliver_here(one);
+    }
+  }
   void answer(envelope* one, error why) override;
   void tell_server(const envelope& call, envelope* what) override;
   void cancel(envelope& call) override;
@@ -135,6 +140,12 @@ public:
   /// Names an activation that has something to do; empty when all are asleep. See `test_silo`.
   [[nodiscard]] std::string name_of_awake();
 
+  // What the router asks of it.
+  [[nodiscard]] const clock& time() const noexcept override { return activation_home::time(); }
+  void deliver_here(envelope* one) override;
+  void bring_back(envelope* one, any_message results) override;
+  [[nodiscard]] router& routes() noexcept { return router_; }
+
   [[nodiscard]] thread_watch& watch() noexcept { return watch_; }
   [[nodiscard]] spare_threads& spares() noexcept { return spares_; }
   [[nodiscard]] caf::scheduler::abstract_coordinator& scheduler() { return system_->scheduler(); }
@@ -147,6 +158,7 @@ public:
 
 private:
   void end_parts();
+  void go_back(envelope* one);
   [[nodiscard]] result<void> recover(partition_id partition);
   [[nodiscard]] result<void> read_dead_letter(partition_id partition, const row& indexed,
                                               std::vector<dead_letter>& to);
@@ -177,6 +189,7 @@ private:
   std::unique_ptr<caf::actor_system> system_;
   directory directory_;
   run_queue queue_;
+  router router_{*this};
   version_floors floors_;
   memory_budget memory_;
   memory_return returned_;

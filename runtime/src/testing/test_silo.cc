@@ -5,7 +5,7 @@
 #include <stdexcept>
 #include <thread>
 
-#include "silo/silo_core.h"
+#include "silo/silo_access.h"
 
 namespace millrace::testing {
 
@@ -15,6 +15,10 @@ using runtime::error;
 using runtime::result;
 
 namespace {
+
+runtime::detail::silo_core& core_of(runtime::silo& one) {
+  return runtime::detail::silo_access::core(one);
+}
 
 constexpr duration settle_limit = std::chrono::seconds{30};
 
@@ -183,7 +187,7 @@ void test_silo::crash() {
     crashed_ = true;
   }
   rows_->lose_held();
-  here().parts_->abandon();
+  core_of(here()).abandon();
   here_.reset();
 }
 
@@ -193,12 +197,12 @@ void test_silo::restart() {
 }
 
 void test_silo::discard(runtime::partition_id partition) {
-  here().parts_->discard(partition);
+  core_of(here()).discard(partition);
   settle();
 }
 
 result<void> test_silo::take_over(runtime::partition_id partition) {
-  auto taken = here().parts_->take_over(partition);
+  auto taken = core_of(here()).take_over(partition);
   settle();
   return taken;
 }
@@ -218,7 +222,7 @@ faulty_storage& test_silo::rows() {
 // The order proves it: while no turn has run between the first look and the last, only what is
 // looked at between could have woken somebody, and that was idle before the mailboxes were seen.
 std::string test_silo::busy_with() {
-  auto& core = *here_->parts_;
+  auto& core = core_of(*here_);
   const auto turns = core.watch().turns_if_idle();
   if (!turns) {
     return "a turn";
@@ -260,7 +264,7 @@ void test_silo::advance(duration by) {
   settle();
   const auto end = clock_.steady() + by;
   while (here_) {
-    const auto due = here_->parts_->timers().next_due();
+    const auto due = core_of(*here_).timers().next_due();
     if (!due || *due > end) {
       break;
     }

@@ -31,11 +31,11 @@
 #include "millrace/runtime/result.h"
 #include "millrace/runtime/storage.h"
 
-namespace millrace::testing {
-class test_silo;
-}
-
 namespace millrace::runtime {
+
+namespace detail {
+struct silo_access;
+}
 
 /// What a silo may be told.
 struct silo_options {
@@ -248,7 +248,7 @@ public:
   [[nodiscard]] const std::string& name() const;
 
 private:
-  friend class testing::test_silo;
+  friend struct detail::silo_access;
   using schema_source = capnp::StructSchema (*)();
   template <class Actor>
   [[nodiscard]] static schema_source state_schema() {

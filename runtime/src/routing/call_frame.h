@@ -1,0 +1,83 @@
+// SPDX-License-Identifier: MIT
+// Call frames: what silos tell each other about calls, as bytes (schemas/millrace/routing.capnp).
+//
+// Decoding takes nothing on trust but its sender's good will: a peer is a silo of the same cluster,
+// perhaps of another version, perhaps with a fault. What cannot be is refused, by frame.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <variant>
+#include <vector>
+
+#include "millrace/runtime/call.h"
+#include "millrace/runtime/ids.h"
+#include "millrace/runtime/result.h"
+#include "routing/call_id.h"
+
+namespace millrace::runtime {
+
+/// One call further up a chain.
+struct chain_link {
+  call_id id;
+  std::string type;
+  std::string key;
+};
+
+/// The kinds of a message on a link.
+enum class frame_kind : std::uint16_t {
+  call = 1,
+  answer = 2,
+  cancel = 3,
+};
+
+/// A call, a one-way message or a delivery on its way.
+struct call_frame {
+  enum class what : std::uint8_t { call, one_way, forget };
+  struct delivery_mark {
+    actor_hash sender;
+    std::uint64_t number = 0;
+  };
+
+  what kind = what::call;
+  call_id id;
+  std::string type;
+  std::string key;
+  std::uint16_t method = 0;
+  any_message params;                 ///< Of a frame that was decoded.
+  std::optional<duration> time_left;  ///< Absent: no deadline.
+  std::string idempotency_key;
+  request_context context;
+  std::optional<delivery_mark> delivery;
+  std::vector<chain_link> chain;  ///< The nearest first.
+  bool may_return = false;
+};
+
+/// The outcome of a call that wanted one.
+struct answer_frame {
+  std::uint64_t number = 0;
+  result<any_message> outcome = any_message{};
+  bool settled = false;
+};
+
+/// The caller of a call no longer waits.
+struct cancel_frame {
+  std::uint64_t number = 0;
+};
+
+using routed_frame = std::variant<call_frame, answer_frame, cancel_frame>;
+
+/// Calls further up than this are not told: a cycle through so many ends by its deadline.
+inline constexpr std::size_t chain_links_max = 256;
+
+/// `params`: the flat form, in place of what the frame has.
+[[nodiscard]] std::string encode(const call_frame& frame, const std::string& params);
+[[nodiscard]] std::string encode(const answer_frame& frame);
+[[nodiscard]] std::string encode(const cancel_frame& frame);
+
+/// Errors: `invalid_argument` for what is no frame of that kind.
+[[nodiscard]] result<routed_frame> decode_frame(std::uint16_t kind, std::string_view body);
+
+}  // namespace millrace::runtime

@@ -1,0 +1,413 @@
+// SPDX-License-Identifier: MIT
+#include "routing/router.h"
+
+#include "activation/activation.h"
+
+namespace millrace::runtime::detail {
+
+namespace {
+
+// Of a call that another silo says has not begun there: the map was out of date, or is.
+constexpr unsigned redirects_max = 3;
+
+// Texts of types that nobody here hosts; a cluster has a few dozen types.
+constexpr std::size_t stand_ins_max = 1024;
+
+bool may_leave(const envelope& one) noexcept {
+  return one.kind == envelope_kind::call || one.kind == envelope_kind::one_way ||
+         one.kind == envelope_kind::forget;
+}
+
+call_frame::what kind_of(const envelope& one) noexcept {
+  switch (one.kind) {
+    case envelope_kind::one_way:
+      return call_frame::what::one_way;
+    case envelope_kind::forget:
+      return call_frame::what::forget;
+    default:
+      return call_frame::what::call;
+  }
+}
+
+envelope_kind kind_of(call_frame::what kind) noexcept {
+  switch (kind) {
+    case call_frame::what::one_way:
+      return envelope_kind::one_way;
+    case call_frame::what::forget:
+      return envelope_kind::forget;
+    case call_frame::what::call:
+      break;
+  }
+  return envelope_kind::call;
+}
+
+error refusal_of(peer_send sent, const envelope& call, const std::string& silo) {
+  const auto where = name_of(call) + " on silo '" + silo + "'";
+  switch (sent) {
+    case peer_send::overloaded:
+      return {errc::overloaded, "the link to " + where + " is full",
+              std::chrono::milliseconds{100}};
+    case peer_send::too_large:
+      return {errc::too_large, "a message to " + where + " is larger than a link takes"};
+    default:
+      return {errc::unavailable, where + " cannot be reached now", std::chrono::milliseconds{100}};
+  }
+}
+
+bool only_reads(const envelope& call) noexcept {
+  return call.interface->methods[call.method].admission == method_admission::read_only;
+}
+
+}  // namespace
+
+// Where the answer of a call goes that has come from another silo.
+class router::answer_to_peer final : public answer_sink {
+public:
+  answer_to_peer(router& home, std::string silo, const envelope& call)
+      : home_(home), silo_(std::move(silo)), call_(call) {}
+  answer_to_peer(const answer_to_peer&) = delete;
+  answer_to_peer& operator=(const answer_to_peer&) = delete;
+  ~answer_to_peer() override = default;
+  void answered(result<any_message> answer) noexcept override {
+    home_.send_answer(silo_, call_, std::move(answer));
+  }
+
+private:
+  router& home_;
+  const std::string silo_;
+  const envelope& call_;  // which owns this
+};
+
+router::~router() {
+  const auto open = std::exchange(open_, {});
+  for (const auto& each : open) {
+    drop(each.second.call);
+  }
+  const auto served = std::exchange(served_, {});  // the end of a call looks for it
+  for (const auto& each : served) {
+    drop(each.second);
+  }
+}
+
+void router::join(std::string self, std::uint64_t incarnation, peer_network& peers) {
+  self_ = std::move(self);
+  incarnation_ = incarnation;
+  peers_ = &peers;
+}
+
+void router::set_map(std::shared_ptr<const cluster_map> map) {
+  const std::lock_guard lock{mutex_};
+  map_ = std::move(map);
+}
+
+std::shared_ptr<const cluster_map> router::map() const {
+  const std::lock_guard lock{mutex_};
+  return map_;
+}
+
+std::size_t router::open_calls() const {
+  const std::lock_guard lock{mutex_};
+  return open_.size();
+}
+
+// --- from here -----------------------------------------------------------------------------------
+
+bool router::take_joined(envelope* one) {
+  if (!may_leave(*one)) {
+    return false;
+  }
+  const auto now = map();
+  auto host = now->host_of(self_, *one->interface, one->key);
+  if (!host) {
+    home_.answer(one, std::move(host).error());
+    return true;
+  }
+  if (*host == self_) {
+    return false;
+  }
+  send_away(one, std::string{*host}, 0);
+  return true;
+}
+
+call_frame router::frame_of(const envelope& one) const {
+  call_frame frame;
+  frame.kind = kind_of(one);
+  frame.type = one.interface->type;
+  frame.key = one.key;
+  frame.method = one.method;
+  if (one.deadline != steady_time::max()) {
+    frame.time_left = one.deadline - home_.time().steady();
+  }
+  if (one.send) {
+    frame.delivery = {one.send->sender, one.send->number};
+  } else {
+    frame.idempotency_key = one.text();
+  }
+  if (one.context) {
+    frame.context = *one.context;
+  }
+  for (const auto* above = one.parent; above != nullptr && frame.chain.size() < chain_links_max;
+       above = above->parent) {
+    frame.chain.push_back({above->routed(), std::string{above->interface->type}, above->key});
+  }
+  frame.may_return = one.may_return;
+  return frame;
+}
+
+// The call stays here with its parameters: it may have to be sent to another silo.
+void router::send_away(envelope* one, std::string silo, unsigned redirects) {
+  auto frame = frame_of(*one);
+  const auto parameters = one->content.flat();
+  if (one->kind == envelope_kind::call) {
+    detail::keep(*one);
+    const std::lock_guard lock{mutex_};
+    frame.id = one->extra().routed = {incarnation_, ++calls_};
+    open_.emplace(frame.id.number, open_call{one, silo, redirects});
+  }
+  const auto sent = peers_->send(silo, frame_kind::call, encode(frame, parameters));
+  if (sent == peer_send::queued) {
+    drop(one);
+    return;
+  }
+  if (frame.id) {
+    const std::lock_guard lock{mutex_};
+    if (open_.erase(frame.id.number) == 0) {
+      drop(one);  // `lost` has answered it
+      return;
+    }
+    drop(one);
+  }
+  home_.answer(one, refusal_of(sent, *one, silo));
+}
+
+bool router::cancel(const envelope& call) {
+  const auto id = call.routed();
+  if (!joined() || id.origin != incarnation_) {
+    return false;
+  }
+  std::string silo;
+  {
+    const std::lock_guard lock{mutex_};
+    const auto found = open_.find(id.number);
+    if (found == open_.end()) {
+      return false;
+    }
+    silo = found->second.silo;
+  }
+  // Where it does not arrive, the call runs to its end or its deadline.
+  static_cast<void>(peers_->send(silo, frame_kind::cancel, encode(cancel_frame{id.number})));
+  return true;
+}
+
+void router::receive(std::string_view silo, answer_frame&& frame) {
+  open_call answered{};
+  std::shared_ptr<const cluster_map> now;
+  {
+    const std::lock_guard lock{mutex_};
+    const auto found = open_.find(frame.number);
+    if (found == open_.end() || found->second.silo != silo) {
+      return;
+    }
+    answered = std::move(found->second);
+    open_.erase(found);
+    now = map_;
+  }
+  auto* call = answered.call;
+  if (call->send) {
+    call->send->settled = frame.settled;
+  }
+  if (frame.outcome) {
+    home_.bring_back(call, *std::move(frame.outcome));
+    return;
+  }
+  if (frame.outcome.error().code() == errc::not_primary && answered.redirects < redirects_max) {
+    const auto host = now->host_of(self_, *call->interface, call->key);
+    if (host && *host == self_) {
+      home_.deliver_here(call);
+      return;
+    }
+    if (host && *host != answered.silo) {
+      send_away(call, std::string{*host}, answered.redirects + 1);
+      return;
+    }
+  }
+  home_.answer(call, std::move(frame.outcome).error());
+}
+
+void router::lost(std::string_view silo) {
+  std::vector<envelope*> unanswered;
+  {
+    const std::lock_guard lock{mutex_};
+    for (auto at = open_.begin(); at != open_.end();) {
+      if (at->second.silo == silo) {
+        unanswered.push_back(at->second.call);
+        at = open_.erase(at);
+      } else {
+        ++at;
+      }
+    }
+  }
+  for (auto* call : unanswered) {
+    const auto what =
+        "silo '" + std::string{silo} + "' was lost before " + name_of(*call) + " answered";
+    home_.answer(call, only_reads(*call)
+                           ? error{errc::unavailable, what + "; the call only reads, try again"}
+                           : error{errc::outcome_unknown, what});
+  }
+}
+
+// --- from others ---------------------------------------------------------------------------------
+
+result<void> router::received(std::string_view silo, std::uint64_t incarnation, std::uint16_t kind,
+                              std::string_view body) {
+  auto decoded = decode_frame(kind, body);
+  if (!decoded) {
+    return std::move(decoded).error();
+  }
+  if (auto* call = std::get_if<call_frame>(&*decoded)) {
+    receive(silo, incarnation, std::move(*call));
+  } else if (auto* answer = std::get_if<answer_frame>(&*decoded)) {
+    receive(silo, std::move(*answer));
+  } else {
+    receive(incarnation, std::get<cancel_frame>(*decoded));
+  }
+  return {};
+}
+
+void router::refuse(std::string_view silo, const call_frame& frame, error why) {
+  if (frame.id) {
+    static_cast<void>(peers_->send(silo, frame_kind::answer,
+                                   encode(answer_frame{frame.id.number, std::move(why)})));
+  }
+}
+
+void router::receive(std::string_view silo, std::uint64_t incarnation, call_frame&& frame) {
+  const auto* type = home_.find_type(frame.type);
+  if (type == nullptr || frame.method >= type->interface->methods.size()) {
+    refuse(silo, frame,
+           {errc::unimplemented,
+            "no actor type '" + frame.type + "' with that method on silo '" + self_ + "'"});
+    return;
+  }
+  const auto host = map()->host_of(self_, *type->interface, frame.key);
+  if (host && *host != self_) {
+    refuse(silo, frame,
+           {errc::not_primary, frame.type + "/" + frame.key + " lives on silo '" +
+                                   std::string{*host} + "', not on '" + self_ + "'"});
+    return;
+  }
+  auto* one = new envelope{kind_of(frame.kind)};
+  one->interface = type->interface;
+  one->key = std::move(frame.key);
+  one->method = frame.method;
+  one->content = std::move(frame.params);
+  one->made = home_.time().steady();
+  one->deadline = frame.time_left ? time_after(one->made, *frame.time_left) : steady_time::max();
+  one->set_text(std::move(frame.idempotency_key));
+  if (!frame.context.empty()) {
+    one->context = std::make_shared<const request_context>(std::move(frame.context));
+  }
+  if (frame.delivery) {
+    one->send = send_mark{frame.delivery->sender, frame.delivery->number};
+  }
+  one->may_return = frame.may_return;
+  if (frame.id && frame.kind == call_frame::what::call) {
+    one->sink = std::make_unique<answer_to_peer>(*this, std::string{silo}, *one);
+    const std::lock_guard lock{mutex_};
+    one->extra().routed = {incarnation, frame.id.number};
+    if (served_.emplace(one->routed(), one).second) {
+      detail::keep(*one);
+    }
+  }
+  one->parent = parent_of(frame.chain);
+  home_.deliver_here(one);
+}
+
+void router::receive(std::uint64_t incarnation, const cancel_frame& frame) {
+  envelope* call = nullptr;
+  {
+    const std::lock_guard lock{mutex_};
+    if (const auto found = served_.find({incarnation, frame.number}); found != served_.end()) {
+      call = found->second;
+      detail::keep(*call);
+    }
+  }
+  if (call != nullptr) {
+    call->abandoned = true;
+    home_.cancel(*call);
+    drop(call);
+  }
+}
+
+void router::send_answer(const std::string& silo, const envelope& call,
+                         result<any_message> outcome) {
+  const auto id = call.routed();
+  envelope* served = nullptr;
+  {
+    const std::lock_guard lock{mutex_};
+    if (const auto found = served_.find(id); found != served_.end()) {
+      served = found->second;
+      served_.erase(found);
+    }
+  }
+  const auto settled = call.send && call.send->settled;
+  // An answer that does not arrive is one that its caller stops waiting for.
+  static_cast<void>(peers_->send(silo, frame_kind::answer,
+                                 encode(answer_frame{id.number, std::move(outcome), settled})));
+  drop(served);
+}
+
+// Gives a reference; null for an empty chain.
+envelope* router::parent_of(const std::vector<chain_link>& chain) {
+  envelope* parent = nullptr;
+  std::size_t unknown = 0;
+  while (unknown < chain.size() && parent == nullptr) {
+    parent = known(chain[unknown].id);
+    unknown += parent == nullptr ? 1 : 0;
+  }
+  for (; unknown > 0; --unknown) {
+    const auto& link = chain[unknown - 1];
+    auto* below = new envelope{envelope_kind::call};
+    below->interface = &stand_in(link.type);
+    below->key = link.key;
+    below->extra().routed = link.id;
+    below->parent = parent;
+    parent = below;
+  }
+  return parent;
+}
+
+envelope* router::known(const call_id& id) {
+  if (!id) {
+    return nullptr;
+  }
+  const std::lock_guard lock{mutex_};
+  envelope* found = nullptr;
+  if (id.origin == incarnation_) {
+    const auto open = open_.find(id.number);
+    found = open != open_.end() ? open->second.call : nullptr;
+  } else {
+    const auto served = served_.find(id);
+    found = served != served_.end() ? served->second : nullptr;
+  }
+  if (found != nullptr) {
+    detail::keep(*found);
+  }
+  return found;
+}
+
+const interface_info& router::stand_in(const std::string& type) {
+  if (const auto* hosted = home_.find_type(type)) {
+    return *hosted->interface;
+  }
+  const std::lock_guard lock{mutex_};
+  if (const auto found = stand_ins_.find(type); found != stand_ins_.end()) {
+    return found->second;
+  }
+  const auto name = stand_ins_.size() < stand_ins_max ? type : std::string{"?"};
+  const auto [made, fresh] = stand_ins_.try_emplace(name);
+  made->second.type = made->first;
+  return made->second;
+}
+
+}  // namespace millrace::runtime::detail

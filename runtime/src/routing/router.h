@@ -1,0 +1,142 @@
+// SPDX-License-Identifier: MIT
+// Router: brings calls to the silo of their actor, and answers back.
+//
+// Within a silo a call is one object that goes there and comes back, and nothing here is used. A
+// call for an actor of another silo stays with its caller's silo: a copy goes out under a number,
+// and the answer finds it by that number. There the copy is a call like any other, whose answer
+// leaves instead of going to an activation. Who is called more than once per send is not decided
+// here: a call is sent at most once, unless the other silo says that it has not begun.
+//
+// Chains: where a call comes from matters for call cycles, so it takes the names of the calls above
+// it along. The first of them that this silo knows (it made it, or serves it) is put in their
+// place, with everything above; the others are stand-ins that are only looked at.
+//
+// Limits: two chains of different silos that meet head-on are not found (deadlock.cc looks within a
+// silo); their deadlines end them.
+#pragma once
+
+#include <atomic>
+#include <cstdint>
+#include <map>
+#include <memory>
+#include <mutex>
+#include <string>
+#include <string_view>
+#include <unordered_map>
+
+#include "activation/envelope.h"
+#include "millrace/runtime/clock.h"
+#include "routing/call_frame.h"
+#include "routing/cluster_map.h"
+
+namespace millrace::runtime::detail {
+
+struct actor_type;
+
+/// What became of a message for another silo.
+enum class peer_send : std::uint8_t {
+  queued,       ///< It arrives, or `router::lost` is called.
+  overloaded,   ///< There is no room for it now.
+  unavailable,  ///< The silo is not connected.
+  too_large,    ///< It is over the limit of a message.
+};
+
+/// How messages get to other silos.
+///
+/// Threading: any thread; must not call the router.
+class peer_network {
+public:
+  peer_network() = default;
+  peer_network(const peer_network&) = delete;
+  peer_network& operator=(const peer_network&) = delete;
+  virtual ~peer_network() = default;
+  [[nodiscard]] virtual peer_send send(std::string_view silo, frame_kind kind,
+                                       std::string_view body) = 0;
+};
+
+/// What a router asks of its silo. Each takes over one reference of an envelope.
+class routed_home {
+public:
+  routed_home() = default;
+  routed_home(const routed_home&) = delete;
+  routed_home& operator=(const routed_home&) = delete;
+  virtual ~routed_home() = default;
+  [[nodiscard]] virtual const clock& time() const noexcept = 0;
+  [[nodiscard]] virtual const actor_type* find_type(std::string_view type) const = 0;
+  /// Brings it to its actor, which lives here.
+  virtual void deliver_here(envelope* one) = 0;
+  /// Tells the activation that serves a call that its caller no longer waits.
+  virtual void cancel(envelope& call) = 0;
+  /// Answers a call that has not been served here.
+  virtual void answer(envelope* one, error why) = 0;
+  virtual void bring_back(envelope* one, any_message results) = 0;
+};
+
+/// Threading: any thread, but for `join`.
+/// Cost: of a call within the silo, a load; of others a lock and the copies of the message.
+class router {
+public:
+  explicit router(routed_home& home) : home_(home) {}
+  router(const router&) = delete;
+  router& operator=(const router&) = delete;
+  ~router();
+
+  /// From now on there are others. `peers` outlives the silo. Requires: the silo has not started.
+  void join(std::string self, std::uint64_t incarnation, peer_network& peers);
+  [[nodiscard]] bool joined() const noexcept { return peers_ != nullptr; }
+
+  /// Who is in, and who has what. What is on its way stays so.
+  void set_map(std::shared_ptr<const cluster_map> map);
+
+  /// Takes over what is for another silo, or for none, and its reference; false for what is not.
+  [[nodiscard]] bool take(envelope* one) { return joined() && take_joined(one); }
+
+  /// The caller of a call no longer waits: false when the call has not left for another silo.
+  [[nodiscard]] bool cancel(const envelope& call);
+
+  /// A message of a silo has come. What cannot be is answered, or dropped; gives why, if so.
+  result<void> received(std::string_view silo, std::uint64_t incarnation, std::uint16_t kind,
+                        std::string_view body);
+
+  /// No answers come from a silo any more to what was sent to it so far.
+  void lost(std::string_view silo);
+
+  /// Calls that wait for an answer of another silo.
+  [[nodiscard]] std::size_t open_calls() const;
+
+private:
+  class answer_to_peer;
+  struct open_call {
+    envelope* call;  // with a reference
+    std::string silo;
+    unsigned redirects = 0;
+  };
+
+  bool take_joined(envelope* one);
+  void send_away(envelope* one, std::string silo, unsigned redirects);
+  [[nodiscard]] call_frame frame_of(const envelope& one) const;
+  void receive(std::string_view silo, std::uint64_t incarnation, call_frame&& frame);
+  void receive(std::string_view silo, answer_frame&& frame);
+  void receive(std::uint64_t incarnation, const cancel_frame& frame);
+  void refuse(std::string_view silo, const call_frame& frame, error why);
+  void send_answer(const std::string& silo, const envelope& call, result<any_message> outcome);
+  [[nodiscard]] envelope* parent_of(const std::vector<chain_link>& chain);
+  [[nodiscard]] envelope* known(const call_id& id);
+  [[nodiscard]] const interface_info& stand_in(const std::string& type);
+  [[nodiscard]] std::shared_ptr<const cluster_map> map() const;
+
+  routed_home& home_;
+  peer_network* peers_ = nullptr;
+  std::string self_;
+  std::uint64_t incarnation_ = 0;
+
+  mutable std::mutex mutex_;
+  std::shared_ptr<const cluster_map> map_ = std::make_shared<cluster_map>();
+  std::uint64_t calls_ = 0;  // that have left
+  std::unordered_map<std::uint64_t, open_call> open_;
+  std::map<call_id, envelope*> served_;  // for other silos, each with a reference
+  // Of types that this silo does not host: for the texts of chains.
+  std::map<std::string, interface_info, std::less<>> stand_ins_;
+};
+
+}  // namespace millrace::runtime::detail

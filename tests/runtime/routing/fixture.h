@@ -1,0 +1,221 @@
+// SPDX-License-Identifier: MIT
+// Two silos, `a` and `b`, in one thread; what they send to each other arrives when the test says.
+#pragma once
+
+#include <doctest/doctest.h>
+
+#include <deque>
+#include <functional>
+#include <memory>
+#include <mutex>
+#include <string>
+#include <vector>
+
+#include "millrace/testing/test_silo.h"
+#include "runtime/routing/ferry.capnp.actor.h"
+#include "silo/silo_access.h"
+
+namespace millrace::testing {
+
+using namespace millrace::runtime;
+
+class ferry final : public ferry_base<FerryState> {
+public:
+  async<add_results> add(add_params params) override {
+    edit().setTotal(state().getTotal() + params.amount());
+    co_return add_results{state().getTotal()};
+  }
+  async<get_results> get() override { co_return get_results{state().getTotal()}; }
+  async<carry_results> carry(carry_params params) override {
+    const auto path = params.path();
+    if (path.size() == 0) {
+      co_return carry_results{(co_await add_here(params.amount()))};
+    }
+    ferry_interface::carry_params rest;
+    auto made = rest.build();
+    made.setAmount(params.amount());
+    auto left = made.initPath(path.size() - 1);
+    for (unsigned at = 1; at < path.size(); ++at) {
+      left.set(at - 1, path[at]);
+    }
+    const auto answer = co_await ref<Ferry>(std::string{path[0].cStr()}).carry(std::move(rest));
+    co_return carry_results{answer.total()};
+  }
+  async<> hold() override {
+    const struct watch {
+      ferry& of;
+      ~watch() { cancelled_seen = cancelled_seen || of.cancelled(); }
+    } watching{*this};
+    static_cast<void>(co_await wait("released", std::chrono::hours{1}));
+  }
+  async<> release() override {
+    notify("released");
+    return {};
+  }
+  async<> post(post_params params) override {
+    send(ref<Ferry>(std::string{params.to()}).add(params.amount()));
+    return {};
+  }
+  async<tenant_results> tenant(tenant_params params) override {
+    const auto& all = context();
+    const auto found = all.find(params.name());
+    co_return tenant_results{found == all.end() ? std::string{} : found->second};
+  }
+  async<> refuse(refuse_params params) override {
+    co_await fail(error{errc::conflict, std::string{params.text()}, std::chrono::milliseconds{70}});
+  }
+  static inline bool cancelled_seen = false;
+
+private:
+  async<std::int64_t> add_here(std::int64_t amount) {
+    edit().setTotal(state().getTotal() + amount);
+    co_return state().getTotal();
+  }
+};
+
+class desk final : public desk_base<> {
+public:
+  explicit desk(std::string silo) : silo_(std::move(silo)) {}
+  async<name_results> name() override { co_return name_results{silo_}; }
+
+private:
+  const std::string silo_;
+};
+
+class press final : public press_base<> {
+public:
+  explicit press(std::string silo) : silo_(std::move(silo)) {}
+  async<name_results> name() override { co_return name_results{silo_}; }
+
+private:
+  const std::string silo_;
+};
+
+class two_silos {
+public:
+  two_silos() {
+    share_map();
+    settle();
+  }
+
+  test_silo& a() { return *nodes_[0].silo; }
+  test_silo& b() { return *nodes_[1].silo; }
+  runtime::detail::router& routes(test_silo& of) {
+    return runtime::detail::silo_access::core(of.here()).routes();
+  }
+
+  /// From now on `name` is primary of the partition of that ferry, as far as all know.
+  void place(const std::string& ferry_key, const std::string& name) {
+    primaries_[static_cast<std::size_t>(partition(ferry_key))] = name;
+    share_map();
+  }
+  void share_map() {
+    for (auto& each : nodes_) {
+      share_map_with(*each.silo);
+    }
+  }
+  void share_map_with(test_silo& one) {
+    routes(one).set_map(std::make_shared<cluster_map>(
+        std::vector<cluster_member>{{"a", 1, {}, types()}, {"b", 2, {"gpu"}, types()}},
+        primaries_));
+  }
+  partition_id partition(const std::string& ferry_key) {
+    return partition_of("ferry", ferry_key, "", static_cast<std::uint16_t>(primaries_.size()));
+  }
+
+  /// Lets what was sent arrive, and what that sets off, until nothing moves.
+  void settle() {
+    for (bool moved = true; moved;) {
+      moved = false;
+      for (auto& each : nodes_) {
+        each.silo->settle();
+      }
+      while (auto next = take()) {
+        moved = true;
+        static_cast<void>(
+            routes(*nodes_[next->to].silo)
+                .received(nodes_[1 - next->to].name, 2 - next->to, next->kind, next->body));
+      }
+    }
+  }
+  template <class T>
+  result<T> call(test_silo& from, runtime::call<T> one) {
+    auto open = from.begin(std::move(one));
+    settle();
+    return open.answer();
+  }
+
+  // What the network does.
+  std::size_t sent = 0;
+  runtime::detail::peer_send answer_to_send = runtime::detail::peer_send::queued;
+  bool holds = false;  ///< What is sent stays where it is.
+  std::size_t in_flight() {
+    const std::lock_guard lock{mutex_};
+    return messages_.size();
+  }
+  /// What is on its way from and to `b` is lost, and `a` is told.
+  void lose_b() {
+    {
+      const std::lock_guard lock{mutex_};
+      messages_.clear();
+    }
+    routes(a()).lost("b");
+    settle();
+  }
+
+private:
+  struct message {
+    std::size_t to;
+    std::uint16_t kind;
+    std::string body;
+  };
+  struct node final : runtime::detail::peer_network {
+    node(two_silos& home_of, std::string name_of, std::size_t index_of)
+        : home(home_of), name(std::move(name_of)), index(index_of) {
+      silo_options options;
+      options.name = name;
+      options.labels = index == 1 ? std::vector<std::string>{"gpu"} : std::vector<std::string>{};
+      silo = std::make_unique<test_silo>([this](runtime::silo& here) { prepare(here); }, options);
+    }
+    void prepare(runtime::silo& here) {
+      here.add<ferry>();
+      here.add<desk>([this] { return std::make_unique<desk>(name); });
+      here.add<press>([this] { return std::make_unique<press>(name); });
+      runtime::detail::silo_access::core(here).routes().join(name, index + 1, *this);
+    }
+    runtime::detail::peer_send send(std::string_view, frame_kind kind,
+                                    std::string_view body) override {
+      return home.send(1 - index, kind, body);
+    }
+    two_silos& home;
+    std::string name;
+    std::size_t index;
+    std::unique_ptr<test_silo> silo;
+  };
+  static std::vector<std::string> types() { return {"desk", "ferry", "press"}; }
+
+  runtime::detail::peer_send send(std::size_t to, frame_kind kind, std::string_view body) {
+    const std::lock_guard lock{mutex_};
+    if (answer_to_send == runtime::detail::peer_send::queued) {
+      ++sent;
+      messages_.push_back({to, static_cast<std::uint16_t>(kind), std::string{body}});
+    }
+    return answer_to_send;
+  }
+  std::optional<message> take() {
+    const std::lock_guard lock{mutex_};
+    if (messages_.empty() || holds) {
+      return std::nullopt;
+    }
+    auto next = std::move(messages_.front());
+    messages_.pop_front();
+    return next;
+  }
+
+  std::mutex mutex_;
+  std::deque<message> messages_;
+  std::vector<std::string> primaries_ = std::vector<std::string>(256, "a");
+  node nodes_[2]{{*this, "a", 0}, {*this, "b", 1}};
+};
+
+}  // namespace millrace::testing

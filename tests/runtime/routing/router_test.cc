@@ -1,0 +1,209 @@
+// SPDX-License-Identifier: MIT
+#include "runtime/routing/fixture.h"
+
+using namespace millrace::testing;
+using namespace millrace::runtime;
+using namespace std::chrono_literals;
+
+namespace {
+
+template <class T>
+errc code_of(const result<T>& answer) {
+  return answer ? errc{} : answer.error().code();
+}
+
+call<ferry_interface::carry_results> carry(const std::string& first,
+                                           const std::vector<std::string>& then,
+                                           std::int64_t amount) {
+  ferry_interface::carry_params params;
+  auto made = params.build();
+  made.setAmount(amount);
+  auto path = made.initPath(static_cast<unsigned>(then.size()));
+  for (unsigned at = 0; at < path.size(); ++at) {
+    path.set(at, then[at]);
+  }
+  return ref<Ferry>(first).carry(std::move(params));
+}
+
+}  // namespace
+
+TEST_CASE("a call goes to the silo of its actor, and its answer comes back") {
+  two_silos both;
+  both.place("far", "b");
+  const auto added = both.call(both.a(), ref<Ferry>("far").add(5));
+  REQUIRE(added);
+  CHECK(added->total() == 5);
+  CHECK(both.sent == 2);
+  CHECK(both.call(both.b(), ref<Ferry>("far").get())->total() == 5);
+  CHECK(both.sent == 2);  // there it is at home
+  CHECK(both.routes(both.a()).open_calls() == 0);
+}
+
+TEST_CASE("an error comes back as it was") {
+  two_silos both;
+  both.place("far", "b");
+  const auto failed = both.call(both.a(), ref<Ferry>("far").refuse("no room"));
+  REQUIRE_FALSE(failed);
+  CHECK(failed.error() == error{errc::conflict, "no room", 70ms});
+}
+
+TEST_CASE("bound and labelled actors are found on the silo that has them") {
+  two_silos both;
+  CHECK(both.call(both.a(), ref<Desk>("b/front").name())->silo() == "b");
+  CHECK(both.call(both.b(), ref<Desk>("a").name())->silo() == "a");
+  CHECK(both.call(both.a(), ref<Press>("p").name())->silo() == "b");
+  CHECK(code_of(both.call(both.a(), ref<Desk>("c/front").name())) == errc::unavailable);
+}
+
+TEST_CASE("the context of a call travels with it") {
+  two_silos both;
+  both.place("far", "b");
+  const auto told = both.call(both.a(), ref<Ferry>("far").tenant("tenant").with("tenant", "acme"));
+  REQUIRE(told);
+  CHECK(told->value() == "acme");
+}
+
+TEST_CASE("a call with a key takes effect once, however often it is sent") {
+  two_silos both;
+  both.place("far", "b");
+  CHECK(both.call(both.a(), ref<Ferry>("far").add(5).keyed("k"))->total() == 5);
+  CHECK(both.call(both.a(), ref<Ferry>("far").add(5).keyed("k"))->total() == 5);
+  CHECK(both.call(both.b(), ref<Ferry>("far").add(5).keyed("k"))->total() == 5);
+  CHECK(code_of(both.call(both.a(), ref<Ferry>("far").add(6).keyed("k"))) == errc::conflict);
+}
+
+TEST_CASE("a chain that comes back over another silo is a cycle, and names its path") {
+  two_silos both;
+  both.place("far", "b");
+  const auto through = both.call(both.a(), carry("near", {"far", "other"}, 3));
+  REQUIRE(through);
+  CHECK(through->total() == 3);
+  const auto back = both.call(both.a(), carry("near", {"far", "other", "near"}, 3));
+  CHECK(code_of(back) == errc::call_cycle);
+  CHECK(back.error().text().find("ferry/near -> ferry/far -> ferry/other -> ferry/near") !=
+        std::string::npos);
+  // The same, seen from the side where the chain only passed through.
+  const auto farther = both.call(both.a(), carry("near", {"far", "other", "far"}, 3));
+  CHECK(code_of(farther) == errc::call_cycle);
+}
+
+TEST_CASE("a durable send arrives once at the other silo, also when it is sent again") {
+  two_silos both;
+  both.place("far", "b");
+  REQUIRE(both.call(both.a(), ref<Ferry>("near").post("far", 4)));
+  both.settle();
+  CHECK(both.call(both.a(), ref<Ferry>("far").get())->total() == 4);
+  CHECK(both.a().here().stats().sends_pending == 0);
+
+  // The answer of the next one is lost with the link.
+  REQUIRE(both.call(both.a(), ref<Ferry>("near").post("far", 6)));
+  both.settle();
+  both.holds = true;
+  auto posted = both.a().begin(ref<Ferry>("near").post("far", 10));
+  both.settle();
+  CHECK(both.in_flight() == 1);
+  both.lose_b();
+  both.holds = false;
+  both.a().advance(1min);  // it is tried again
+  both.settle();
+  CHECK(both.call(both.a(), ref<Ferry>("far").get())->total() == 20);
+  CHECK(both.a().here().stats().sends_pending == 0);
+}
+
+TEST_CASE("a caller that no longer waits is told to the actor on the other silo") {
+  two_silos both;
+  both.place("far", "b");
+  ferry::cancelled_seen = false;
+  auto waiting = both.a().begin(ref<Ferry>("far").hold());
+  both.settle();
+  CHECK_FALSE(waiting.answered());
+  waiting.cancel();
+  both.settle();
+  CHECK(code_of(waiting.answer()) == errc::cancelled);
+  CHECK(ferry::cancelled_seen);
+  CHECK(both.routes(both.a()).open_calls() == 0);
+}
+
+TEST_CASE("a call that waits on the other silo goes on when it is answered") {
+  two_silos both;
+  both.place("far", "b");
+  auto waiting = both.a().begin(ref<Ferry>("far").hold());
+  both.settle();
+  CHECK_FALSE(waiting.answered());
+  REQUIRE(both.call(both.a(), ref<Ferry>("far").release()));
+  CHECK(waiting.answer());
+}
+
+TEST_CASE("a deadline passes on both sides") {
+  two_silos both;
+  both.place("far", "b");
+  both.holds = true;
+  auto late = both.a().begin(ref<Ferry>("far").add(1));
+  both.settle();
+  both.a().advance(31s);
+  CHECK(code_of(late.answer()) == errc::deadline_exceeded);
+  both.holds = false;
+  both.settle();
+}
+
+TEST_CASE("when a silo is lost, what may have been done is unknown, and what only reads is not") {
+  two_silos both;
+  both.place("far", "b");
+  both.holds = true;
+  auto added = both.a().begin(ref<Ferry>("far").add(1));
+  auto read = both.a().begin(ref<Ferry>("far").get());
+  both.settle();
+  CHECK(both.routes(both.a()).open_calls() == 2);
+  both.lose_b();
+  CHECK(code_of(added.answer()) == errc::outcome_unknown);
+  CHECK(code_of(read.answer()) == errc::unavailable);
+  CHECK(both.routes(both.a()).open_calls() == 0);
+}
+
+TEST_CASE("what a link does not take is refused with what to do") {
+  two_silos both;
+  both.place("far", "b");
+  for (const auto& [sent, code] :
+       {std::pair{millrace::runtime::detail::peer_send::unavailable, errc::unavailable},
+        {millrace::runtime::detail::peer_send::overloaded, errc::overloaded},
+        {millrace::runtime::detail::peer_send::too_large, errc::too_large}}) {
+    both.answer_to_send = sent;
+    CHECK(code_of(both.call(both.a(), ref<Ferry>("far").add(1))) == code);
+    CHECK(both.routes(both.a()).open_calls() == 0);
+  }
+  both.answer_to_send = millrace::runtime::detail::peer_send::queued;
+  CHECK(both.call(both.a(), ref<Ferry>("far").get())->total() == 0);
+}
+
+// Goal: a map that is out of date costs a redirect and no error.
+TEST_CASE("a call that arrives at the wrong silo goes on to the right one") {
+  two_silos both;
+  both.place("moved", "b");
+  both.holds = true;
+  auto added = both.a().begin(ref<Ferry>("moved").add(7));
+  both.a().settle();
+  both.place("moved", "a");  // while it is on its way
+  both.holds = false;
+  both.settle();
+  const auto answer = added.answer();
+  REQUIRE(answer);
+  CHECK(answer->total() == 7);
+  CHECK(both.call(both.a(), ref<Ferry>("moved").get())->total() == 7);
+}
+
+TEST_CASE("a silo that is asked for what it has not says whose it is") {
+  two_silos both;
+  both.place("far", "b");
+  both.routes(both.b()).set_map(std::make_shared<cluster_map>(
+      std::vector<cluster_member>{{"a", 1, {}, {"ferry"}}, {"b", 2, {}, {"ferry"}}},
+      std::vector<std::string>(256, "a")));
+  const auto refused = both.call(both.a(), ref<Ferry>("far").add(1));
+  CHECK(code_of(refused) == errc::not_primary);
+  CHECK(refused.error().text() == "ferry/far lives on silo 'a', not on 'b'");
+}
+
+TEST_CASE("a partition without a primary is told, and not waited for") {
+  two_silos both;
+  both.place("nowhere", "");
+  CHECK(code_of(both.call(both.a(), ref<Ferry>("nowhere").add(1))) == errc::unavailable);
+}
