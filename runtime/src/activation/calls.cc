@@ -305,10 +305,10 @@ void activation::on_alarm() noexcept {
 }
 
 void activation::rang() {
+  alarm_due_ = steady_time::max();
   if (phase_ == phase::loading || phase_ == phase::failing || phase_ == phase::gone) {
     return;
   }
-  alarm_due_ = steady_time::max();
   expire_open();
   if (phase_ == phase::gone) {
     return;
