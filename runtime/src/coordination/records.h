@@ -1,0 +1,114 @@
+// SPDX-License-Identifier: MIT
+// Records: what the coordination store holds, and its bytes.
+//
+// Three kinds: the cluster's settings, a row for each silo that is in, a record for each partition.
+// The bytes are those of schemas/millrace/coordination.capnp, followed by their digest. What the
+// store itself knows (versions, incarnations) stands beside the bytes, not in them.
+#pragma once
+
+#include <compare>
+#include <cstdint>
+#include <map>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "coordination/process_identity.h"
+#include "millrace/runtime/ids.h"
+#include "millrace/runtime/result.h"
+#include "partition/copy_state.h"
+#include "partition/replica.h"
+
+namespace millrace::runtime {
+
+/// The newest version of records that this build reads, and the one that it writes.
+inline constexpr std::uint32_t coordination_protocol = 1;
+
+/// The longest record: thousands of copies, and a bound on what a damaged length may claim.
+inline constexpr std::size_t coordination_record_bytes_max = 64U << 10U;
+
+/// Fixed when the cluster is created.
+struct cluster_settings {
+  std::string cluster_id;             ///< 32 hexadecimal digits.
+  std::uint16_t partition_count = 0;  ///< 1 to 65535.
+  friend bool operator==(const cluster_settings&, const cluster_settings&) = default;
+};
+
+/// How far a silo is. One that has left, or is dead, has no row.
+enum class silo_state : std::uint8_t {
+  joining,   ///< Says hello to the others; holds nothing yet.
+  active,    ///< Takes part.
+  draining,  ///< Hands over what it holds.
+};
+
+struct silo_roles {
+  bool state = false;    ///< Hosts partitions.
+  bool execute = false;  ///< Runs tasks.
+  bool gateway = false;  ///< Answers HTTP.
+  friend bool operator==(const silo_roles&, const silo_roles&) = default;
+};
+
+/// A silo process that is in the cluster.
+struct silo_row {
+  std::string name;  ///< Unique in the cluster; 1 to 200 bytes.
+  /// Which life of that silo: given by the store when it joins, higher than all before, never
+  /// given again. Not in the bytes.
+  std::uint64_t incarnation = 0;
+  std::string address;  ///< host:port of its links.
+  silo_roles roles;
+  std::map<std::string, std::string> labels;
+  silo_state state = silo_state::joining;
+  process_identity process;
+  friend bool operator==(const silo_row&, const silo_row&) = default;
+};
+
+/// The longest name of a silo; it is part of a key.
+inline constexpr std::size_t silo_name_bytes_max = 200;
+
+/// A copy of a partition, and the silo where it lies.
+struct placed_copy {
+  copy_id id;
+  std::string silo;
+  friend bool operator==(const placed_copy&, const placed_copy&) = default;
+};
+
+enum class partition_state : std::uint8_t {
+  recovering,  ///< The primary of the epoch answers nothing yet.
+  active,
+};
+
+/// The record of one partition.
+struct stored_partition {
+  partition_id partition{};
+  /// The store's revision at which it came to be; 0: there is none yet. Not in the bytes.
+  std::uint64_t version = 0;
+  partition_state state = partition_state::recovering;
+  std::uint64_t data_loss_no = 0;
+  std::uint64_t epoch = 0;
+  copy_id primary;
+  std::vector<placed_copy> in_sync;
+  std::uint32_t in_sync_min = 1;      ///< With fewer members nothing is committed.
+  std::vector<placed_copy> eligible;  ///< Out of the set, and complete all the same.
+  std::uint64_t commit_floor = 0;     ///< A number that was committed.
+  std::uint64_t nonce = 0;            ///< Of the compare-and-set that made it.
+  friend bool operator==(const stored_partition&, const stored_partition&) = default;
+};
+
+/// What the copies of a partition care about of its record.
+[[nodiscard]] partition_record record_of(const stored_partition& stored);
+
+[[nodiscard]] std::string encode(const cluster_settings& settings);
+[[nodiscard]] std::string encode(const silo_row& row);
+[[nodiscard]] std::string encode(const stored_partition& record);
+
+// Errors: `failed_precondition` for a record of a newer protocol than this build's;
+// `storage_failed` for what is no record, is damaged, or stands under another's key.
+[[nodiscard]] result<cluster_settings> decode_settings(std::string_view bytes);
+[[nodiscard]] result<silo_row> decode_silo(std::string_view name, std::string_view bytes);
+[[nodiscard]] result<stored_partition> decode_partition(partition_id partition,
+                                                        std::string_view bytes);
+
+/// Errors: `invalid_argument` for a name that is empty, too long or has a character below '!'.
+[[nodiscard]] result<void> check_silo_name(std::string_view name);
+
+}  // namespace millrace::runtime
