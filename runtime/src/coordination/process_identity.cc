@@ -67,15 +67,15 @@ bool share_pids(const process_identity& one, const process_identity& other) {
 
 result<std::optional<process_handle>> process_handle::open(std::int32_t pid,
                                                            std::uint64_t start_ticks) {
-  const auto fd = static_cast<int>(::syscall(SYS_pidfd_open, pid, 0));
-  if (fd < 0 && errno != ESRCH) {
+  unique_fd fd{static_cast<int>(::syscall(SYS_pidfd_open, pid, 0))};
+  if (!fd && errno != ESRCH) {
     return error{errc::unavailable, "cannot open the pidfd of process " + std::to_string(pid) +
                                         ": " + std::strerror(errno)};
   }
-  if (fd < 0) {
+  if (!fd) {
     return std::optional<process_handle>{};
   }
-  process_handle handle{fd};
+  process_handle handle{std::move(fd)};
   // Read after the descriptor is there. If the pid is given anew in between, the descriptor is that
   // of a process that has ended, which is what it says.
   const auto ticks = start_ticks_of(pid);
@@ -92,14 +92,8 @@ result<std::optional<process_handle>> process_handle::open(std::int32_t pid,
   return std::optional<process_handle>{std::move(handle)};
 }
 
-process_handle::~process_handle() {
-  if (fd_ >= 0) {
-    ::close(fd_);
-  }
-}
-
 result<void> process_handle::kill() const {
-  if (::syscall(SYS_pidfd_send_signal, fd_, SIGKILL, nullptr, 0) != 0 && errno != ESRCH) {
+  if (::syscall(SYS_pidfd_send_signal, fd_.get(), SIGKILL, nullptr, 0) != 0 && errno != ESRCH) {
     return error{errc::permission_denied,
                  std::string{"cannot kill a process: "} + std::strerror(errno)};
   }
@@ -108,7 +102,7 @@ result<void> process_handle::kill() const {
 
 bool process_handle::has_ended(duration patience) const {
   const auto wait = std::chrono::ceil<std::chrono::milliseconds>(patience).count();
-  pollfd ended{fd_, POLLIN, 0};
+  pollfd ended{fd_.get(), POLLIN, 0};
   const auto ready =
       ::poll(&ended, 1,
              static_cast<int>(std::clamp<std::int64_t>(wait, 0, std::numeric_limits<int>::max())));

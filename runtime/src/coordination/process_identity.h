@@ -13,6 +13,7 @@
 
 #include "millrace/runtime/clock.h"
 #include "millrace/runtime/result.h"
+#include "millrace/runtime/unique_fd.h"
 
 namespace millrace::runtime {
 
@@ -36,22 +37,13 @@ struct process_identity {
 /// A hold on one process. Ownership: of the pidfd.
 class process_handle {
 public:
-  process_handle(process_handle&& other) noexcept : fd_(std::exchange(other.fd_, -1)) {}
-  process_handle& operator=(process_handle&& other) noexcept {
-    std::swap(fd_, other.fd_);
-    return *this;
-  }
-  process_handle(const process_handle&) = delete;
-  process_handle& operator=(const process_handle&) = delete;
-  ~process_handle();
-
   /// Nothing when that process is gone. `start_ticks` are compared in their lowest 32 bits, which
   /// is what a lock has room for. Errors: `unavailable` when the kernel gives no descriptor.
   [[nodiscard]] static result<std::optional<process_handle>> open(std::int32_t pid,
                                                                   std::uint64_t start_ticks);
 
   /// Readable once the process has ended.
-  [[nodiscard]] int fd() const noexcept { return fd_; }
+  [[nodiscard]] int fd() const noexcept { return fd_.get(); }
 
   /// SIGKILL. Errors: `permission_denied`.
   result<void> kill() const;
@@ -60,8 +52,8 @@ public:
   [[nodiscard]] bool has_ended(duration patience) const;
 
 private:
-  explicit process_handle(int fd) noexcept : fd_(fd) {}
-  int fd_;
+  explicit process_handle(unique_fd fd) noexcept : fd_(std::move(fd)) {}
+  unique_fd fd_;
 };
 
 /// Kills the process, if it is still there, and waits for its end: afterwards it is proven that it

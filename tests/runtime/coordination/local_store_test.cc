@@ -1,0 +1,297 @@
+// SPDX-License-Identifier: MIT
+// What is the local store's own: processes that die or stop with its lock, and whom it refuses.
+#include "coordination/local_store.h"
+
+#include <doctest/doctest.h>
+#include <fcntl.h>
+#include <sys/file.h>
+
+#include <random>
+
+#include "cas_history.h"
+#include "child.h"
+#include "coordination/local_environment.h"
+#include "coordination/shared_page.h"
+#include "providers.h"
+
+namespace millrace::runtime {
+namespace {
+
+using namespace testing;
+using namespace std::chrono_literals;
+
+constexpr auto p3 = partition_id{3};
+
+stored_partition record(std::uint64_t version, std::uint64_t epoch) {
+  stored_partition made;
+  made.partition = p3;
+  made.version = version;
+  made.epoch = epoch;
+  made.nonce = mint_nonce();
+  return made;
+}
+
+void say_nothing(std::string_view) {}
+
+// A process that begins to write, says so, and does not go on.
+std::function<void(const child::says&)> stuck_writer(const std::string& directory) {
+  return [directory](const child::says& say) {
+    auto environment =
+        local_environment::open(directory, *this_process(), the_clock(), say_nothing);
+    const auto writer = (*environment)->begin_write(soon());
+    auto half = record(0, 666);
+    half.version = (*writer)->rows().revision();
+    static_cast<void>((*writer)->rows().put(half));
+    say("holds the lock");
+    ::pause();
+  };
+}
+
+TEST_CASE("who stops with the lock is killed by who waits, and nothing of its write is left") {
+  local_provider provider;
+  std::string warning;
+  coordination_options options;
+  options.warn = [&](std::string_view text) { warning = text; };
+  const auto store = provider.open(options);
+  child holder{stuck_writer(provider.folder.path)};
+  REQUIRE(holder.read() == "holds the lock");
+  holder.signal(SIGSTOP);
+  holder.wait_stopped();
+
+  // Reads need no lock.
+  const auto none = store->read_partition(p3, soon());
+  REQUIRE(none);
+  CHECK_FALSE(none->has_value());
+  // Patience of many short calls is as good as that of a long one.
+  auto outcome = store->compare_and_set(record(0, 1), the_clock().steady() + 100ms);
+  CHECK(std::holds_alternative<cas_unknown>(outcome));
+  const auto give_up = the_clock().steady() + 30s;
+  while (std::holds_alternative<cas_unknown>(outcome) && the_clock().steady() < give_up) {
+    outcome = store->compare_and_set(record(0, 1), the_clock().steady() + 100ms);
+  }
+  CHECK(std::holds_alternative<cas_done>(outcome));
+  const auto status = holder.wait();
+  CHECK(WIFSIGNALED(status));
+  CHECK(WTERMSIG(status) == SIGKILL);
+  CHECK(warning.find("killed process") != std::string::npos);
+}
+
+TEST_CASE("who dies with the lock loses it at once") {
+  local_provider provider;
+  const auto store = provider.open();
+  child holder{stuck_writer(provider.folder.path)};
+  REQUIRE(holder.read() == "holds the lock");
+  holder.signal(SIGKILL);
+  holder.wait();
+  const auto outcome = store->compare_and_set(record(0, 1), soon());
+  REQUIRE(std::holds_alternative<cas_done>(outcome));
+  const auto found = store->read_partition(p3, soon());
+  REQUIRE(found);
+  REQUIRE(found->has_value());
+  CHECK((*found)->epoch == 1);
+}
+
+TEST_CASE("two processes have the lock in turns, and neither comes to harm") {
+  temporary_folder folder;
+  const auto self = *this_process();
+  auto page = shared_page::open(folder.path, self);
+  REQUIRE(page);
+  REQUIRE((*page)->let_others_in());
+  child other{[&](const child::says& say) {
+    auto theirs = shared_page::open(folder.path, *this_process());
+    for (int turn = 0; turn < 200; ++turn) {
+      if (!(*theirs)->lock(the_clock(), soon(), say_nothing)) {
+        return;
+      }
+      (*theirs)->unlock();
+    }
+    say("done");
+  }};
+  for (int turn = 0; turn < 200; ++turn) {
+    REQUIRE((*page)->lock(the_clock(), soon(), say_nothing));
+    (*page)->unlock();
+  }
+  CHECK(other.read() == "done");
+}
+
+TEST_CASE("the lock is not had past the deadline") {
+  temporary_folder folder;
+  auto page = shared_page::open(folder.path, *this_process());
+  REQUIRE(page);
+  REQUIRE((*page)->let_others_in());
+  child holder{stuck_writer(folder.path)};
+  REQUIRE(holder.read() == "holds the lock");
+  const auto refused = (*page)->lock(the_clock(), the_clock().steady(), say_nothing);
+  REQUIRE_FALSE(refused);
+  CHECK(refused.error().code() == errc::deadline_exceeded);
+  CHECK(refused.error().text() ==
+        "process " + std::to_string(holder.pid()) + " holds the lock of the coordination store");
+}
+
+// Goal: no compare-and-set is told what did not become of it, whoever is killed when.
+// Method: processes that change three records as fast as they can, one after the other killed.
+TEST_CASE("processes that are killed in the middle of writing leave the records right") {
+  constexpr std::size_t processes = 3;
+  constexpr int kills = 12;
+  constexpr int steps_max = 200;
+  local_provider provider;
+  const auto store = provider.open();
+  cas_history history;
+  std::vector<std::unique_ptr<child>> children(processes);
+  const auto begin = [&](std::size_t at) {
+    children[at] = std::make_unique<child>([&, at](const child::says& say) {
+      const auto theirs = provider.open();
+      std::vector<appender> appenders;
+      for (std::uint16_t number = 0; number < processes; ++number) {
+        appenders.emplace_back(*theirs, partition_id{number});
+      }
+      for (int step = 0; step < steps_max; ++step) {
+        appenders[(at + static_cast<std::size_t>(step)) % processes].step(say, 10s, the_clock());
+      }
+    });
+  };
+  for (std::size_t at = 0; at < processes; ++at) {
+    begin(at);
+  }
+  std::mt19937 random{7};
+  for (int kill = 0; kill < kills; ++kill) {
+    const auto at = static_cast<std::size_t>(kill) % processes;
+    const auto lines = 1 + random() % 60;
+    for (unsigned line = 0; line < lines; ++line) {
+      if (const auto text = children[at]->read(); !text.empty()) {
+        history.add(text);
+      }
+    }
+    children[at]->signal(SIGKILL);
+    for (auto text = children[at]->read(); !text.empty(); text = children[at]->read()) {
+      history.add(text);
+    }
+    begin(at);
+  }
+  for (auto& each : children) {
+    for (auto text = each->read(); !text.empty(); text = each->read()) {
+      history.add(text);
+    }
+    CHECK(each->wait() == 0);
+  }
+  history.check(store->read(0, soon())->partitions);
+  CHECK(history.count(told::done) > 100);
+  CHECK(history.count(told::conflict) > 0);
+  CHECK(history.count(told::unknown) == 0);
+}
+
+TEST_CASE("what living silos had is void once nobody has the store open, records stay") {
+  local_provider provider;
+  auto store = provider.open();
+  silo_row row;
+  row.name = "a";
+  const auto first = store->join(row, std::nullopt, soon());
+  REQUIRE(first);
+  REQUIRE(std::holds_alternative<cas_done>(store->compare_and_set(record(0, 1), soon())));
+  store.reset();
+  store = provider.open();
+  const auto view = store->read(0, soon());
+  REQUIRE(view);
+  CHECK(view->silos.empty());
+  CHECK(view->partitions.size() == 1);
+  const auto second = store->join(row, std::nullopt, soon());
+  REQUIRE(second);
+  CHECK(*second > *first);
+}
+
+TEST_CASE("a silo whose process has ended is out long before its session is") {
+  local_provider provider;
+  hint_counter hints;
+  coordination_options options;
+  options.session_ttl = 1h;
+  child dead{[&](const child::says& say) {
+    const auto theirs = provider.open(options);
+    silo_row row;
+    row.name = "a";
+    say(std::to_string(*theirs->join(row, std::nullopt, soon())));
+    ::pause();
+  }};
+  REQUIRE(std::stoull(dead.read()) > 0);
+  options.changed = hints.hook();
+  const auto store = provider.open(options);
+  REQUIRE(store->read(0, soon())->silos.size() == 1);
+  dead.signal(SIGKILL);
+  CHECK(hints.wait_until([&] { return store->read(0, soon())->silos.empty(); }));
+}
+
+TEST_CASE("a silo of a dead process may be replaced at once") {
+  local_provider provider;
+  const auto store = provider.open();
+  silo_row row;
+  row.name = "a";
+  coordination_options options;
+  options.session_ttl = 1h;
+  child dead{[&](const child::says& say) {
+    const auto theirs = provider.open(options);
+    say(std::to_string(*theirs->join(row, std::nullopt, soon())));
+    ::raise(SIGKILL);
+  }};
+  REQUIRE(std::stoull(dead.read()) > 0);
+  dead.wait();
+  CHECK(store->join(row, std::nullopt, soon()));
+}
+
+TEST_CASE("processes of another boot or PID namespace are refused while the store is in use") {
+  temporary_folder folder;
+  const auto self = *this_process();
+  auto page = shared_page::open(folder.path, self);
+  REQUIRE(page);
+  REQUIRE((*page)->let_others_in());
+  auto other = self;
+  ++other.pid_namespace;
+  auto refused = shared_page::open(folder.path, other);
+  REQUIRE_FALSE(refused);
+  CHECK(refused.error().code() == errc::failed_precondition);
+  CHECK(refused.error().text().find("another machine or PID namespace") != std::string::npos);
+  other = self;
+  other.boot_id = "another";
+  CHECK_FALSE(shared_page::open(folder.path, other));
+  CHECK(shared_page::open(folder.path, self));
+
+  // Nobody uses it any more: after a boot, or in a new container, it is whoever's comes first.
+  page = error{errc::not_found, ""};
+  const auto next = shared_page::open(folder.path, other);
+  REQUIRE(next);
+  CHECK((*next)->is_first());
+  REQUIRE((*next)->let_others_in());
+  CHECK_FALSE(shared_page::open(folder.path, self));
+}
+
+TEST_CASE("file systems that other machines see are refused by their types") {
+  CHECK(shared_file_system(0x6969) == "NFS");
+  CHECK(shared_file_system(0xff534d42) == "CIFS");
+  CHECK(shared_file_system(0x65735546) == "FUSE");
+  CHECK(shared_file_system(0xef53).empty());      // ext4
+  CHECK(shared_file_system(0x01021994).empty());  // tmpfs
+  CHECK(shared_file_system(0x794c7630).empty());  // overlayfs
+}
+
+TEST_CASE("a session that has ended is not renewed, not even by who renews late") {
+  temporary_folder folder;
+  auto opened = shared_page::open(folder.path, *this_process());
+  REQUIRE(opened);
+  auto& page = **opened;
+  const steady_time start{1h};
+  page.begin_session(5, 17, start + 2s);
+  CHECK(page.renew_session(5, 17, start + 1s, 2s));
+  CHECK_FALSE(page.end_session_if_expired(5, 17, start + 3s - 1ns));
+  CHECK_FALSE(page.renew_session(5, 18, start + 2s, 2s));
+  CHECK_FALSE(page.renew_session(5, 17, start + 3s, 2s));
+  CHECK(page.end_session_if_expired(5, 17, start + 3s));
+  CHECK_FALSE(page.renew_session(5, 17, start + 2s, 2s));
+  CHECK(page.end_session_if_expired(5, 17, start));
+  page.begin_session(5, 18, start + 9s);
+  CHECK(page.end_session_if_expired(5, 17, start));
+  page.end_session(5, 17);
+  CHECK(page.renew_session(5, 18, start, 2s));
+  page.end_session(5, 18);
+  CHECK_FALSE(page.renew_session(5, 18, start, 2s));
+}
+
+}  // namespace
+}  // namespace millrace::runtime
