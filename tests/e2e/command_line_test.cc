@@ -34,7 +34,7 @@ TEST_CASE("help, versions and mistakes in the command line have their codes") {
   CHECK(millrace({"version"}).output.starts_with("millrace "));
   for (const auto* each :
        {"run", "dev", "validate", "apply", "submit", "list", "get", "logs", "watch", "cancel",
-        "retry", "delete", "actor", "dead-letters", "completion", "version", "top"}) {
+        "retry", "delete", "actor", "dead-letters", "completion", "version", "top", "pki"}) {
     const auto help = millrace({each, "--help"});
     CHECK(help.status == 0);
     CHECK(help.output.find("Examples:") != std::string::npos);

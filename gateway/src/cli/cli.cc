@@ -45,7 +45,7 @@ std::vector<command> all_commands() {
        {submit_commands(), inspect_commands(), control_commands(), actor_commands()}) {
     all.insert(all.end(), more.begin(), more.end());
   }
-  for (const auto& one : {backup_command(), restore_command(), check_command()}) {
+  for (const auto& one : {backup_command(), restore_command(), check_command(), pki_command()}) {
     all.push_back(one);
   }
   all.push_back({"completion", "bash", "print what teaches a shell to complete commands",

@@ -39,6 +39,7 @@ struct command {
 [[nodiscard]] std::vector<command> actor_commands();    // actor, top
 [[nodiscard]] command backup_command();
 [[nodiscard]] command check_command();
+[[nodiscard]] command pki_command();
 [[nodiscard]] command restore_command();
 
 /// `--data DIR`, and the directory in it that holds the rows of actors.
