@@ -22,9 +22,9 @@ void add_pki_options(po::options_description& options) {
       "gateway", po::value<std::string>()->value_name("NAME"),
       "issue: for the gateway of this name")(
       "address", po::value<std::vector<std::string>>()->value_name("HOST"),
-      "issue: an address or host name that it is reached by, for\nother programs (may be "
-      "repeated)")("days", po::value<std::string>()->value_name("N"),
-                   "valid for so many days (default: init 3650, issue 365)");
+      "issue: an address or host name that it also holds for\n(may be repeated)")(
+      "days", po::value<std::string>()->value_name("N"),
+      "valid for so many days (default: init 3650, issue 365)");
 }
 
 exit_code print(const runtime::result<runtime::certificate_files>& files) {
