@@ -4,6 +4,7 @@
 #include <algorithm>
 
 #include "millrace/runtime/result.h"
+#include "partition/planted_bug.h"
 
 namespace millrace::runtime {
 namespace {
@@ -71,8 +72,9 @@ entry_fit partition_log::fit(const journal_entry& entry) const {
     return entry_fit::missing;
   }
   if (entry.seq == tail_.seq + 1) {
-    const bool continues = entry.prev_epoch == tail_.epoch && entry.prev_digest == tail_.digest &&
-                           entry.epoch >= tail_.epoch;
+    const bool continues = (entry.prev_epoch == tail_.epoch && entry.prev_digest == tail_.digest &&
+                            entry.epoch >= tail_.epoch) ||
+                           planted(bug::w2_skips_previous);
     return continues ? entry_fit::next : entry_fit::missing;
   }
   if (entry.seq < base_.seq || entry.seq == 0) {

@@ -3,8 +3,9 @@
 //
 // The rules are those of PacificA and Vertical Paxos II: one primary an epoch orders the entries,
 // an entry is committed once every copy of the in-sync set has it on its disk, and whoever holds a
-// higher epoch fences off the lower ones. A copy that is alone commits what its own disk has: that
-// is the same rule with a set of one.
+// higher epoch fences off the lower ones. The coordination store decides who is in the set and who
+// is primary, by compare-and-set of one record. A copy that is alone commits what its own disk has:
+// that is the same rule with a set of one.
 //
 // The replica is pure: it takes an input and the time, changes its state and says in `effects` what
 // is to be done. It does no I/O and reads no clock. Whoever drives it writes entries and state to
@@ -13,125 +14,22 @@
 
 #include <cstdint>
 #include <optional>
-#include <span>
 #include <string>
 #include <string_view>
-#include <variant>
-#include <vector>
 
-#include "millrace/runtime/clock.h"
-#include "millrace/runtime/ids.h"
-#include "millrace/runtime/result.h"
-#include "partition/copy_state.h"
-#include "partition/partition_log.h"
+#include "partition/in_sync_set.h"
+#include "partition/lease_book.h"
+#include "partition/peer_book.h"
+#include "partition/replica_effects.h"
+#include "partition/snapshot_intake.h"
 
 namespace millrace::runtime {
 
-/// What the coordination store says of a partition, as far as its copies care.
-struct partition_record {
-  std::uint64_t version = 0;  ///< Of the store; grows with every change of the record.
-  std::uint64_t data_loss_no = 0;
-  std::uint64_t epoch = 0;
-  copy_id primary;
-  std::vector<copy_id> in_sync;
-  std::size_t in_sync_min = 1;     ///< With fewer members nothing is committed.
-  std::uint64_t commit_floor = 0;  ///< A number that was committed.
-};
-
-// What copies tell each other. Each names its sender and the epoch in which it was sent.
-
-/// Primary to backup: an entry, and how far the primary has committed.
-struct prepare_message {
-  copy_id from;
-  std::uint64_t data_loss_no = 0;
-  std::uint64_t epoch = 0;
-  std::uint64_t committed = 0;
-  std::string entry;  ///< Encoded.
-};
-
-/// Backup to primary: everything up to there is on its disk.
-struct prepared_message {
-  copy_id from;
-  std::uint64_t epoch = 0;
-  log_tail tail;
-};
-
-/// Backup to primary: the entry did not fit; this is what it has.
-struct behind_message {
-  copy_id from;
-  std::uint64_t epoch = 0;
-  log_tail tail;
-  std::vector<lineage_step> lineage;
-};
-
-/// Backup to primary: a higher epoch was promised.
-struct fenced_message {
-  copy_id from;
-  std::uint64_t promised_epoch = 0;
-};
-
-/// Primary to backup: it is here, and asks to be let answer reads for a while.
-struct beacon_message {
-  copy_id from;
-  std::uint64_t data_loss_no = 0;
-  std::uint64_t epoch = 0;
-  std::uint64_t committed = 0;
-  log_tail tail;
-  steady_time sent_at{};  ///< On the primary's clock; comes back as it is.
-};
-
-/// Backup to primary: the lease. It counts from when the beacon was sent.
-struct grant_message {
-  copy_id from;
-  std::uint64_t epoch = 0;
-  steady_time beacon_sent_at{};
-};
-
-using replica_message = std::variant<prepare_message, prepared_message, behind_message,
-                                     fenced_message, beacon_message, grant_message>;
-
-/// What is to be done after an input. Those of several inputs may gather in one object, in which
-/// case they are carried out together.
-struct replica_effects {
-  struct envelope {
-    copy_id to;
-    replica_message message;
-  };
-  /// Entries of the log that are to be sent to a backup as `prepare_message`.
-  struct shipment {
-    copy_id to;
-    std::uint64_t first_seq = 0;
-    std::uint64_t last_seq = 0;
-  };
-
-  std::vector<envelope> messages;
-  std::vector<shipment> shipments;
-  /// Copies that need a snapshot: the log has no longer what they lack.
-  std::vector<copy_id> too_far_behind;
-  /// Copies that have something else on their disks than this primary: they must not stay in sync.
-  std::vector<copy_id> damaged;
-  /// Positions of journal entries to delete, before the entries that follow are written.
-  std::vector<std::uint64_t> erased;
-  /// Encoded entries to write, in order; `place` says where each lies.
-  std::vector<std::string> entries;
-  bool persist = false;        ///< `state` has changed; it belongs on disk with the entries.
-  bool wants_barrier = false;  ///< The new primary must `append` an empty entry now.
-  bool lost_primacy = false;   ///< All in-memory state of the partition is to be thrown away.
-  bool is_damaged = false;     ///< What was applied here is not what the others have: quarantine.
-
-  void clear();
-};
-
-/// How long a lease holds, and how long one who granted it stays away from the primacy.
-struct lease_times {
-  duration lease = std::chrono::milliseconds{1500};
-  duration guard = std::chrono::milliseconds{2000};  ///< Longer than `lease`, by the clocks' rates.
-};
-
 enum class replica_role : std::uint8_t {
-  backup,      ///< Takes entries of the primary; answers nobody else.
-  recovering,  ///< Primary of a new epoch whose barrier is not committed yet: answers nothing.
-  primary,     ///< Orders entries, and answers.
+  backup,       ///< Takes entries of the primary, or learns what it lacks; answers nobody else.
+  recovering,   ///< Primary of a new epoch whose barrier is not committed yet: answers nothing.
+  primary,      ///< Orders entries, and answers.
+  quarantined,  ///< Its content is not to be trusted. To the end: another copy takes its place.
 };
 
 /// One copy of one partition.
@@ -141,38 +39,64 @@ enum class replica_role : std::uint8_t {
 class replica {
 public:
   /// As found on the disk at `now`; `log` ends where the journal does.
-  replica(const copy_state& state, partition_log log, lease_times times, steady_time now);
+  replica(const copy_state& state, partition_log log, replica_settings settings, steady_time now);
 
   [[nodiscard]] const copy_state& state() const noexcept { return state_; }
   [[nodiscard]] const partition_log& log() const noexcept { return log_; }
   [[nodiscard]] replica_role role() const noexcept { return role_; }
   /// As far as this copy knows.
-  [[nodiscard]] const partition_record& record() const noexcept { return record_; }
+  [[nodiscard]] const partition_record& record() const noexcept { return set_.record(); }
 
   /// Everything up to this number is committed, and may be applied and answered.
   [[nodiscard]] std::uint64_t committed() const noexcept { return committed_; }
 
-  /// Whether a read may be answered now from what is committed: nobody else can have committed
-  /// anything. A copy that is alone always may.
-  [[nodiscard]] bool may_answer(steady_time now) const noexcept;
+  /// Whether a read that arrived then may be answered now from what is committed: nobody else can
+  /// have committed anything before it arrived. A copy that is alone always may.
+  [[nodiscard]] bool may_answer(steady_time arrived, steady_time now) const noexcept;
+  /// Whether entries are ordered here now, and can be committed: there are enough copies.
+  [[nodiscard]] bool may_append() const noexcept;
+  /// Entries have waited for that long to be committed: clients should come more slowly.
+  [[nodiscard]] bool lags(steady_time now, duration limit) const noexcept;
+  /// The checkpoint has the entries up to there, and nobody who catches up needs them.
+  [[nodiscard]] std::uint64_t forgettable() const noexcept;
 
-  // --- inputs ----------------------------------------------------------------------------------
+  // --- the store, time, other silos ------------------------------------------------------------
 
   /// The store's record as it was read, or as it became by a change of this copy. It leads an epoch
   /// only if it stood for it in this life: otherwise a lease may be out that it has forgotten.
-  void learn(const partition_record& record, replica_effects& effects);
+  void learn(const partition_record& record, steady_time now, replica_effects& effects);
 
-  /// Stands for primary, if it may: it is in sync, nothing that was committed is missing, and no
-  /// lease that it granted can still hold. Gives the record to put in place of the one it knows, by
-  /// compare-and-set. Until a newer record is learnt it grants nothing to anybody.
-  [[nodiscard]] std::optional<partition_record> take_over(steady_time now);
+  /// Time has passed. To be called a few times in each `beacon_interval`.
+  void tick(steady_time now, replica_effects& effects);
 
-  /// This copy asks the store to make `in_sync` the set. Until a record with a higher version than
-  /// the one known is there, everyone in any of the sets counts.
-  void change_in_flight(const std::vector<copy_id>& in_sync, replica_effects& effects);
+  /// Stands for primary, if it may: it is complete, nothing that was committed is missing, and no
+  /// lease that it granted can still hold. Gives the change of the record that would make it
+  /// primary. Until a newer record is learnt it grants nothing to anybody.
+  [[nodiscard]] std::optional<partition_record> stand(steady_time now);
+
+  /// Stands for primary although it may lack what was committed; an operator has decided so.
+  void break_glass(steady_time now, replica_effects& effects);
+
+  /// The process in which that copy led that epoch is proven to be dead.
+  void primary_died(const copy_id& primary, std::uint64_t epoch, steady_time now,
+                    replica_effects& effects);
+
+  /// By the membership, the silo is dead: its copy is not waited for.
+  void silo_died(const std::string& silo);
+
+  /// Lets that copy lead instead, once everything appended is committed. Requires: it is primary.
+  void hand_over(const copy_id& to, steady_time now, replica_effects& effects);
+
+  /// A message of another copy has come. Requires: no appended entry is still to be written.
+  void receive(const replica_message& message, steady_time now, replica_effects& effects);
+
+  /// Asks all others at once to let it answer what has arrived.
+  void send_beacons(steady_time now, replica_effects& effects);
+
+  // --- the disk --------------------------------------------------------------------------------
 
   /// Orders an entry, which will lie at `position`, and appends its encoding to `out`.
-  /// Requires: role() is not `backup`.
+  /// Requires: role() is `recovering` or `primary`.
   void append(std::string_view ops, std::uint64_t position, std::string& out,
               replica_effects& effects);
 
@@ -187,6 +111,10 @@ public:
   /// Requires: they were taken after the last input.
   void durable(replica_effects& effects);
 
+  /// Nothing of what effects asked for could be written: the disk is full. What was to be erased or
+  /// cleared still is; the rest is forgotten.
+  void write_failed(steady_time now, replica_effects& effects);
+
   /// The checkpoint has the entries up to there; `state` says so from now on.
   /// Requires: they are committed.
   void checkpointed(const log_tail& tail);
@@ -194,75 +122,119 @@ public:
   /// The entries up to `seq` have left the journal. Requires: the checkpoint has them.
   void forget_through(std::uint64_t seq) { log_.forget_through(seq); }
 
-  /// A message of another copy has come. Requires: no appended entry is still to be written.
-  void receive(const replica_message& message, steady_time now, replica_effects& effects);
+  /// The rows from `wanted.first` on, with everything applied up to `applied` and nothing else.
+  void send_range(const replica_effects::range_read& wanted, std::string rows, std::string next,
+                  std::uint64_t applied, replica_effects& effects);
 
-  /// Sends a beacon to every backup.
-  void send_beacons(steady_time now, replica_effects& effects);
+  /// The digest of all rows when `seq` was the last entry in them.
+  void digested(std::uint64_t seq, std::uint64_t digest, replica_effects& effects);
 
   /// Stops being primary, whatever for.
   void step_down(replica_effects& effects);
 
 private:
-  struct member {
-    copy_id id;
-    std::uint64_t prepared = 0;   // its disk has the entries up to here, told in this epoch
-    std::uint64_t shipped = 0;    // sent to it
-    steady_time granted_until{};  // of the lease
-  };
+  [[nodiscard]] bool leads() const noexcept {
+    return role_ == replica_role::recovering || role_ == replica_role::primary;
+  }
+  [[nodiscard]] bool is_complete() const { return runtime::is_complete(record(), self_); }
+  void quarantine(damage why, replica_effects& effects);
+  void lead(steady_time now, replica_effects& effects);
+  void stand_if_due(steady_time now, replica_effects& effects);
+  [[nodiscard]] std::uint64_t next_nonce() noexcept { return settings_.life + ++nonces_; }
 
-  void on(const prepare_message& message, steady_time now, replica_effects& effects);
+  // As primary: replica_leading.cc.
   void on(const prepared_message& message, steady_time now, replica_effects& effects);
   void on(const behind_message& message, steady_time now, replica_effects& effects);
   void on(const fenced_message& message, steady_time now, replica_effects& effects);
-  void on(const beacon_message& message, steady_time now, replica_effects& effects);
   void on(const grant_message& message, steady_time now, replica_effects& effects);
+  void on(const refused_message& message, steady_time now, replica_effects& effects);
+  void on(const fetch_message& message, steady_time now, replica_effects& effects);
+  void on(const compared_message& message, steady_time now, replica_effects& effects);
+  // Who sent a message of that epoch, if this copy leads it and knows the other.
+  [[nodiscard]] peer* hear(const placed_copy& from, std::uint64_t epoch, steady_time now);
+  void find_others(steady_time now, replica_effects& effects);
+  void advance() noexcept;
+  void ship(peer& to, replica_effects& effects);
+  void send_beacon(const placed_copy& to, steady_time now, replica_effects& effects) const;
+  void release(const copy_id& successor, steady_time now, replica_effects& effects);
 
+  // The in-sync set: replica_set.cc.
+  void tick_leading(steady_time now, replica_effects& effects);
+  [[nodiscard]] bool has_to_abdicate(steady_time now);
+  void help_learners(steady_time now, replica_effects& effects);
+  void compare(peer& learner, steady_time now, replica_effects& effects);
+  void judge(peer& learner) const;
+  void propose(steady_time now, replica_effects& effects);
+  void ask(partition_record wanted, steady_time now, replica_effects& effects);
+  [[nodiscard]] partition_record wanted_record(steady_time now) const;
+  void note_ejected(const partition_record& before, steady_time now);
+
+  // As backup: replica_following.cc.
+  void on(const prepare_message& message, steady_time now, replica_effects& effects);
+  void on(const beacon_message& message, steady_time now, replica_effects& effects);
+  void on(const release_message& message, steady_time now, replica_effects& effects);
+  void on(const snapshot_message& message, steady_time now, replica_effects& effects);
+  void on(const range_message& message, steady_time now, replica_effects& effects);
+  void on(const compare_message& message, steady_time now, replica_effects& effects);
+  void on(const discard_message& message, steady_time now, replica_effects& effects);
+  void tick_following(steady_time now, replica_effects& effects);
   // Whether a message of a primary counts; promises its epoch, or fences it.
-  bool heed(const copy_id& from, std::uint64_t data_loss_no, std::uint64_t epoch,
-            replica_effects& effects);
+  bool heed(const placed_copy& from, std::uint64_t epoch, replica_effects& effects);
+  // Whether it is of the primary that this copy follows.
+  [[nodiscard]] bool is_followed(const placed_copy& from, std::uint64_t epoch) const noexcept;
   // Whether the entry is in the log now.
   bool take(const journal_entry& entry, const std::string& encoded, replica_effects& effects);
   // False when that would undo what is committed.
   bool cut_from(std::uint64_t seq, replica_effects& effects);
-  void tell_what_is_here(replica_effects& effects);
+  void drop_entries_from(std::uint64_t seq, replica_effects& effects);
+  void tell_what_is_here(const placed_copy& to, replica_effects& effects) const;
+  void tell_what_is_here_once(replica_effects& effects);
+  void fetch(steady_time now, replica_effects& effects);
   void acknowledge(replica_effects& effects);
   void learn_committed() noexcept;
-  void lead(replica_effects& effects);
-  void find_others(replica_effects& effects);
-  void advance() noexcept;
-  void ship(member& to, replica_effects& effects);
-  [[nodiscard]] bool leads() const noexcept { return role_ != replica_role::backup; }
-  [[nodiscard]] member* find(const copy_id& id) noexcept;
-  // Who sent a message of that epoch, if this copy leads it and the other is in the set.
-  [[nodiscard]] member* find(const copy_id& id, std::uint64_t epoch) noexcept;
   // From now on it is a backup of that primary; nothing of its log is known to be the same.
-  void follow(const copy_id& primary) noexcept;
+  void follow(const placed_copy& primary, replica_effects& effects);
 
   copy_state state_;
   partition_log log_;
-  lease_times times_;
+  replica_settings settings_;
+  placed_copy self_;
   replica_role role_ = replica_role::backup;
   std::uint64_t committed_;
   std::uint64_t promise_found_;    // on the disk, when this life began
   std::uint64_t durable_;          // of the own disk
   std::uint64_t durable_promise_;  // the same
+  in_sync_set set_;
+  lease_book leases_;
+  std::uint64_t nonces_ = 0;
+  std::optional<partition_record> standing_;  // asked for, until its outcome is known
+  steady_time asked_at_{};                    // of the store, for a change or the record
+  steady_time ticked_at_{};
 
   // As primary.
-  partition_record record_;
-  std::vector<copy_id> wanted_in_sync_;  // of changes in flight
-  std::vector<member> others_;           // of the maximal set
-  std::uint64_t barrier_ = 0;            // of this epoch; 0: not appended, or not needed
+  peer_book peers_;
+  flap_book flaps_;
+  std::uint64_t barrier_ = 0;  // of this epoch; 0: not appended, or not needed
+  steady_time beacons_due_{};
+  steady_time floor_at_{};                    // when the record's was changed last
+  std::optional<steady_time> blocked_since_;  // a member does not answer, and is in the set still
+  std::optional<steady_time> short_since_;    // of copies
+  std::optional<copy_id> successor_;
+  std::optional<std::uint64_t> compared_at_;
+  std::optional<std::uint64_t> own_digest_;  // at that entry
 
   // As backup.
-  copy_id primary_;                      // who has sent in the promised epoch
+  placed_copy primary_;                  // who has sent in the promised epoch
   std::uint64_t primary_committed_ = 0;  // as it said in this epoch
   std::uint64_t matched_;                // the entries up to here are the primary's, too
   std::uint64_t acknowledged_ = 0;
-  bool has_told_behind_ = false;    // since the last beacon, or the last entry that fitted
-  std::uint64_t stands_for_ = 0;    // the epoch of `take_over`, until its outcome is known
-  steady_time guarded_until_{};     // until then a lease may hold that this life granted
-  steady_time life_guarded_until_;  // the same of earlier lives
+  bool has_told_behind_ = false;  // since the last beacon, or the last entry that fitted
+  steady_time heard_at_{};        // of a primary
+  snapshot_intake intake_;
+  std::uint64_t rows_reach_ = 0;   // the rows of a snapshot hold changes up to here
+  bool intake_unwritten_ = false;  // a range was taken since `durable`
+  steady_time fetched_at_{};
+  std::optional<std::uint64_t> digest_wanted_;
 };
 
 /// Makes a copy that has no others primary of a new epoch, without a store: whoever holds a

@@ -182,7 +182,7 @@ result<std::vector<replica>> recover_copies(const journal& entries,
       return damaged("the journal lacks the state of " + name_of(partition_id{index}));
     }
     copy.state->checkpointed = copy.checkpoint;
-    copies.emplace_back(*copy.state, *std::move(copy.log), lease_times{}, now);
+    copies.emplace_back(*copy.state, *std::move(copy.log), replica_settings{}, now);
   }
   return copies;
 }

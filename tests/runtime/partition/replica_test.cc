@@ -1,97 +1,22 @@
 // SPDX-License-Identifier: MIT
+// Entries, epochs, leases and takeovers. The in-sync set: replica_set_test.cc.
 #include "partition/replica.h"
 
-#include <doctest/doctest.h>
-
-#include "replica_cluster.h"
+#include "replica_fixture.h"
 
 namespace millrace::runtime {
 namespace {
 
 using namespace testing;
 
-constexpr auto p0 = partition_id{0};
-constexpr steady_time start{std::chrono::hours{1}};
-constexpr copy_id a{0, 1};
-constexpr copy_id b{0, 2};
-constexpr copy_id c{0, 3};
-constexpr lease_times times;
-
-partition_record record_of(std::uint64_t version, std::uint64_t epoch, copy_id primary,
-                           std::vector<copy_id> in_sync) {
-  partition_record record;
-  record.version = version;
-  record.epoch = epoch;
-  record.primary = primary;
-  record.in_sync = std::move(in_sync);
-  return record;
-}
-
-// A copy with a disk that writes at once when told.
-struct copy {
-  explicit copy(copy_id id, partition_log log = partition_log{p0})
-      : replica({id, 0, 0, {}}, std::move(log), times, start) {}
-
-  void know(const partition_record& record) { replica.learn(record, effects); }
-
-  // Becomes primary with that set.
-  void lead(std::vector<copy_id> in_sync, std::size_t in_sync_min = 1) {
-    auto record = record_of(replica.record().version + 1, replica.record().epoch,
-                            replica.state().id, std::move(in_sync));
-    record.in_sync_min = in_sync_min;
-    know(record);
-    auto won = replica.take_over(start);
-    REQUIRE(won);
-    ++won->version;
-    know(*won);
-  }
-
-  std::string append(std::string_view ops) {
-    std::string bytes;
-    replica.append(ops, ++position, bytes, effects);
-    return bytes;
-  }
-
-  void flush() {
-    replica.place(position + 1, effects.entries.size());
-    position += effects.entries.size();
-    effects.entries.clear();
-    effects.persist = false;
-    replica.durable(effects);
-  }
-
-  // The first message of that kind, and none is left.
-  template <class Message>
-  std::optional<Message> sent() {
-    std::optional<Message> found;
-    for (const auto& each : std::exchange(effects.messages, {})) {
-      if (const auto* message = std::get_if<Message>(&each.message); message && !found) {
-        found = *message;
-      }
-    }
-    return found;
-  }
-
-  class replica replica;
-  replica_effects effects;
-  std::uint64_t position = 0;
-};
-
-prepare_message prepare_of(copy_id from, std::uint64_t epoch, std::string entry,
-                           std::uint64_t committed = 0) {
-  prepare_message message;
-  message.from = from;
-  message.epoch = epoch;
-  message.committed = committed;
-  message.entry = std::move(entry);
-  return message;
-}
+constexpr replica_settings times;
+constexpr duration instant = std::chrono::nanoseconds{1};
 
 TEST_CASE("a copy that is alone commits what its own disk has, and not before") {
-  copy one{a};
+  copy one{a, partition_log{p0}, 1};
   one.lead({a});
   CHECK(one.replica.role() == replica_role::primary);
-  CHECK(one.replica.may_answer(start));
+  CHECK(one.replica.may_answer(start, start));
   CHECK_FALSE(one.effects.persist);  // its first entry says as much
   one.append("x");
   one.append("y");
@@ -99,6 +24,7 @@ TEST_CASE("a copy that is alone commits what its own disk has, and not before") 
   one.flush();
   CHECK(one.replica.committed() == 2);
   CHECK(one.effects.shipments.empty());
+  CHECK(one.effects.messages.empty());
   one.append("cannot be written");
   one.replica.withdraw_above(2);
   one.flush();
@@ -110,6 +36,8 @@ TEST_CASE("an entry is committed once every copy of the set has it on its disk")
   copy primary{a};
   copy backup{b};
   primary.lead({a, b});
+  backup.know(primary.replica.record());
+  backup.effects.clear();
   CHECK(primary.replica.role() == replica_role::recovering);
   CHECK_FALSE(primary.effects.wants_barrier);  // the promise first
   CHECK(primary.effects.persist);
@@ -120,7 +48,7 @@ TEST_CASE("an entry is committed once every copy of the set has it on its disk")
   primary.flush();
   CHECK(primary.replica.committed() == 0);
 
-  backup.replica.receive(prepare_of(a, 1, barrier), start, backup.effects);
+  backup.receive(prepare_of(a, 1, barrier));
   CHECK(backup.effects.persist);
   CHECK_FALSE(backup.sent<prepared_message>());  // not on its disk yet
   backup.flush();
@@ -128,12 +56,15 @@ TEST_CASE("an entry is committed once every copy of the set has it on its disk")
   REQUIRE(prepared);
   auto foreign = *prepared;
   foreign.from = c;
-  primary.replica.receive(foreign, start, primary.effects);
+  primary.receive(foreign);
+  auto wiped = *prepared;
+  wiped.from.id = {9, 9};  // another copy on the same silo
+  primary.receive(wiped);
   auto earlier = *prepared;
   earlier.epoch = 0;
-  primary.replica.receive(earlier, start, primary.effects);
+  primary.receive(earlier);
   CHECK(primary.replica.committed() == 0);
-  primary.replica.receive(*prepared, start, primary.effects);
+  primary.receive(*prepared);
   CHECK(primary.replica.committed() == 1);
   CHECK(primary.replica.role() == replica_role::primary);
   CHECK(backup.replica.committed() == 0);
@@ -143,45 +74,85 @@ TEST_CASE("a lower epoch is fenced off, and whoever hears of a higher one steps 
   copy old{a};
   old.lead({a, b, c});
   copy other{b};
+  other.know(record_of(1, 1, a, {a, b, c}));
   std::string entry;
   partition_log log{p0};
   log.append(2, 1, "x", entry);
-  other.replica.receive(prepare_of(c, 2, entry), start, other.effects);
+  other.receive(prepare_of(c, 2, entry));
   other.flush();
   other.effects.clear();
-  other.replica.receive(prepare_of(a, 1, entry), start, other.effects);
+  other.receive(prepare_of(a, 1, entry));
   const auto fenced = other.sent<fenced_message>();
   REQUIRE(fenced);
   CHECK(fenced->promised_epoch == 2);
-  old.replica.receive(*fenced, start, old.effects);
+  old.receive(*fenced);
   CHECK(old.replica.role() == replica_role::backup);
   CHECK(old.effects.lost_primacy);
+  CHECK(old.effects.read_record);
+}
+
+TEST_CASE("nothing is answered before the record has been read, and its epoch is a promise") {
+  copy one{b};
+  std::string entry;
+  partition_log log{p0};
+  log.append(1, 1, "x", entry);
+  one.receive(prepare_of(a, 1, entry));
+  one.flush();
+  CHECK(one.effects.messages.empty());
+  CHECK(one.replica.log().empty());
+  one.replica.tick(start, one.effects);
+  CHECK(one.effects.read_record);
+  one.know(record_of(5, 3, c, {b, c}));
+  CHECK(one.effects.persist);
+  one.receive(prepare_of(a, 1, entry));
+  CHECK(one.sent<fenced_message>());
 }
 
 TEST_CASE("a backup drops what another primary did not commit, and never what was committed") {
   copy backup{b};
+  backup.know(record_of(1, 1, a, {a, b, c}));
   partition_log of_a{p0};
   std::string first;
   std::string second;
   of_a.append(1, 1, "1", first);
   auto of_c = of_a;
   of_a.append(1, 2, "2 of a", second);
-  backup.replica.receive(prepare_of(a, 1, first), start, backup.effects);
-  backup.replica.receive(prepare_of(a, 1, second, 1), start, backup.effects);
+  backup.receive(prepare_of(a, 1, first));
+  backup.receive(prepare_of(a, 1, second, 1));
   backup.flush();
   CHECK(backup.replica.committed() == 1);
   std::string other;
   of_c.append(2, 2, "2 of c", other);
-  backup.replica.receive(prepare_of(c, 2, other), start, backup.effects);
+  backup.receive(prepare_of(c, 2, other));
   CHECK(backup.effects.erased == std::vector<std::uint64_t>{2});
   CHECK(backup.replica.log().tail() == of_c.tail());
-  CHECK_FALSE(backup.effects.is_damaged);
+  CHECK_FALSE(backup.effects.quarantined);
   partition_log foreign{p0};
   std::string instead;
   foreign.append(3, 1, "1 of nobody", instead);
-  backup.replica.receive(prepare_of(a, 3, instead), start, backup.effects);
-  CHECK(backup.effects.is_damaged);
+  backup.receive(prepare_of(a, 3, instead));
+  CHECK(backup.effects.quarantined == damage::differs);
   CHECK(backup.replica.log().tail() == of_c.tail());
+  backup.effects.clear();
+  backup.receive(prepare_of(a, 3, instead));
+  backup.tick(start + std::chrono::hours{1});
+  CHECK(backup.effects.messages.empty());  // to the end
+}
+
+TEST_CASE("a backup that follows a new primary keeps what it cannot prove to be committed") {
+  copy backup{b};
+  backup.know(record_of(1, 1, a, {a, b, c}));
+  partition_log log{p0};
+  std::string first;
+  log.append(1, 1, "1", first);
+  backup.receive(prepare_of(a, 1, first));
+  backup.flush();
+  copy next{c, log};
+  next.know(record_of(2, 1, a, {a, b, c}));
+  next.win(*next.replica.stand(after(2000)));
+  next.flush();
+  backup.answer<grant_message>(next, after(2000));
+  CHECK(backup.replica.log().tail() == log.tail());
 }
 
 TEST_CASE("a primary that comes back does not go on in its old epoch, even alone") {
@@ -199,111 +170,152 @@ TEST_CASE("a primary that comes back does not go on in its old epoch, even alone
   CHECK(again.replica.committed() == 1);
 }
 
-TEST_CASE("reads need the leave of every other copy, and leave counts from when it was asked for") {
-  copy primary{a};
-  copy backup{b};
-  primary.lead({a, b});
-  primary.flush();
-  backup.replica.receive(prepare_of(a, 1, primary.append({})), start, backup.effects);
-  primary.flush();
-  backup.flush();
-  primary.replica.receive(*backup.sent<prepared_message>(), start, primary.effects);
-  REQUIRE(primary.replica.role() == replica_role::primary);
-  CHECK_FALSE(primary.replica.may_answer(start));
-  primary.replica.send_beacons(start, primary.effects);
-  const auto arrived = start + std::chrono::milliseconds{300};
-  backup.replica.receive(*primary.sent<beacon_message>(), arrived, backup.effects);
-  primary.replica.receive(*backup.sent<grant_message>(), arrived, primary.effects);
-  CHECK(primary.replica.may_answer(start + times.lease - std::chrono::nanoseconds{1}));
-  CHECK_FALSE(primary.replica.may_answer(start + times.lease));
+TEST_CASE("a leave to read counts from when it was asked for, and who gave it waits for its end") {
+  pair both;
+  auto& [primary, backup] = both;
+  CHECK_FALSE(primary.replica.may_answer(start, start));
+  const auto asked = after(10);
+  const auto arrived = after(300);
+  primary.replica.send_beacons(asked, primary.effects);
+  backup.receive(*primary.sent<beacon_message>(), arrived);
+  primary.receive(*backup.sent<grant_message>(), arrived);
+  const auto end = asked + times.lease;
+  CHECK(primary.replica.may_answer(end - instant, end - instant));
+  CHECK_FALSE(primary.replica.may_answer(end, end));
 
-  backup.know(record_of(2, 1, a, {a, b}));
-  CHECK_FALSE(backup.replica.take_over(arrived + times.guard - std::chrono::nanoseconds{1}));
-  const auto wanted = backup.replica.take_over(arrived + times.guard);
+  CHECK_FALSE(backup.replica.stand(arrived + times.guard - instant));
+  const auto wanted = backup.replica.stand(arrived + times.guard);
   REQUIRE(wanted);
   CHECK(wanted->epoch == 2);
-  CHECK(wanted->primary == b);
-  CHECK(wanted->in_sync == std::vector<copy_id>{b});
+  CHECK(wanted->primary == b.id);
+  CHECK(wanted->state == partition_state::recovering);
+  CHECK(wanted->in_sync == std::vector<placed_copy>{b});
   // Whoever stands for primary must not grant what it would have to wait for again.
-  primary.replica.send_beacons(arrived + times.guard, primary.effects);
-  backup.replica.receive(*primary.sent<beacon_message>(), arrived + times.guard, backup.effects);
-  CHECK_FALSE(backup.sent<grant_message>());
+  const auto answer = backup.answer<grant_message>(primary, arrived + times.guard);
+  REQUIRE(answer);
+  CHECK_FALSE(answer->lease);
+}
+
+TEST_CASE("without a lease a read is answered once everybody was asked after it came") {
+  pair both;
+  auto& [primary, backup] = both;
+  REQUIRE(backup.replica.stand(after(3000)));  // it grants no leases
+  primary.receive(*backup.answer<grant_message>(primary, after(3000)), after(3000));
+  CHECK(primary.replica.may_answer(after(3000), after(3001)));
+  CHECK_FALSE(primary.replica.may_answer(after(3001), after(3001)));
+}
+
+TEST_CASE("all of the others have to consent to a read") {
+  copy primary{a};
+  copy one{b};
+  copy other{c};
+  primary.lead({a, b, c});
+  primary.flush();
+  const auto barrier = primary.append({});
+  primary.flush();
+  for (auto* const backup : {&one, &other}) {
+    backup->know(primary.replica.record());
+    backup->receive(prepare_of(a, 1, barrier));
+    backup->flush();
+    primary.receive(*backup->sent<prepared_message>());
+  }
+  REQUIRE(primary.replica.role() == replica_role::primary);
+  primary.receive(*one.answer<grant_message>(primary, start));
+  CHECK_FALSE(primary.replica.may_answer(start, start));
+  primary.receive(*other.answer<grant_message>(primary, start));
+  CHECK(primary.replica.may_answer(start, start));
 }
 
 TEST_CASE("a copy does not lead an epoch that it does not know to have stood for") {
   copy one{a};
   one.know(record_of(1, 1, b, {a, b}));
-  const auto late = one.replica.take_over(start + times.guard);
+  const auto late = one.replica.stand(start + times.guard);
   REQUIRE(late);
   copy again{a};
   again.know(record_of(1, 1, b, {a, b}));
-  auto applied = *late;
-  ++applied.version;
-  again.know(applied);
+  again.win(*late);
   CHECK(again.replica.role() == replica_role::backup);
   // Between the two lives another may have granted something.
-  CHECK_FALSE(again.replica.take_over(start + times.guard - std::chrono::nanoseconds{1}));
-  CHECK(again.replica.take_over(start + times.guard));
+  CHECK_FALSE(again.replica.stand(start + times.guard - instant));
+  CHECK(again.replica.stand(start + times.guard));
 }
 
-TEST_CASE("with fewer members than the minimum nothing is committed") {
+TEST_CASE("a copy does not lead an epoch below one that it has promised since it stood") {
   copy one{a};
-  one.lead({a}, 2);
-  one.append("x");
-  one.flush();
-  CHECK(one.replica.committed() == 0);
-  CHECK(one.replica.role() == replica_role::recovering);
-  CHECK_FALSE(one.replica.may_answer(start));
+  one.know(record_of(1, 1, b, {a, b, c}));
+  const auto won = one.replica.stand(after(2000));
+  REQUIRE(won);
+  beacon_message newer;
+  newer.from = c;
+  newer.epoch = 3;
+  one.receive(newer, after(2100));
+  one.win(*won, after(2200));
+  CHECK(one.replica.role() == replica_role::backup);
+  CHECK(one.replica.state().promised_epoch == 3);
 }
 
-TEST_CASE("a set that is being changed counts as both until the store's answer is known") {
-  copy one{a};
-  one.lead({a});
-  one.replica.change_in_flight({a, b}, one.effects);
-  one.append("x");
-  one.flush();
-  CHECK(one.replica.committed() == 0);
-  one.know(record_of(3, 1, a, {a}));  // somebody else's change won
-  CHECK(one.replica.committed() == 1);
-}
-
-// Goal: whatever happens, copies agree on what was committed, nothing that was acknowledged is
-// lost, and nobody may read what is no longer true. Method: replica_cluster.h.
-TEST_CASE("nothing acknowledged is lost and nothing stale is read, whatever happens") {
-  std::uint64_t acknowledged = 0;
-  std::uint64_t takeovers = 0;
-  std::uint64_t reads = 0;
-  std::uint64_t cuts = 0;
-  const auto* wanted = std::getenv("MILLRACE_SEEDS");
-  const auto seeds = wanted == nullptr ? 300U : static_cast<unsigned>(std::atoi(wanted));
-  for (std::uint64_t seed = 1; seed <= seeds; ++seed) {
-    CAPTURE(seed);
-    replica_cluster cluster{seed, 2 + seed % 3};
-    std::string violated;
-    try {
-      for (int count = 0; count < 3000; ++count) {
-        cluster.step();
-      }
-      const auto before = cluster.acknowledged();
-      cluster.heal();
-      if (cluster.acknowledged() <= before) {
-        violated = "no progress although all is well again\n" + cluster.describe();
-      }
-    } catch (const violation& found) {
-      violated = found.what;
-    }
-    REQUIRE(violated == "");
-    acknowledged += cluster.acknowledged();
-    takeovers += cluster.takeovers();
-    reads += cluster.reads();
-    cuts += cluster.cuts();
+TEST_CASE("nobody waits for the leases of a primary that is proven to be dead, or gave up") {
+  pair both;
+  auto& [primary, backup] = both;
+  backup.answer<grant_message>(primary, start);
+  CHECK_FALSE(backup.replica.stand(start));
+  backup.replica.primary_died(a.id, 7, start, backup.effects);  // another life
+  CHECK_FALSE(backup.effects.change);
+  SUBCASE("dead") {
+    backup.replica.primary_died(a.id, 1, start, backup.effects);
   }
-  MESSAGE(seeds << " clusters: " << acknowledged << " entries acknowledged, " << takeovers
-                << " takeovers, " << reads << " moments to read, " << cuts << " entries cut");
-  CHECK(acknowledged > 0);
-  CHECK(takeovers > seeds);
-  CHECK(reads > 0);
-  CHECK(cuts > 0);
+  SUBCASE("handed over") {
+    primary.replica.hand_over(b.id, start, primary.effects);
+    CHECK(primary.replica.role() == replica_role::backup);
+    CHECK_FALSE(primary.replica.stand(start));
+    const auto release = primary.sent<release_message>();
+    REQUIRE(release);
+    auto to_another = *release;
+    to_another.successor = c.id;
+    backup.receive(to_another);
+    CHECK_FALSE(backup.effects.change);
+    backup.receive(*release);
+  }
+  REQUIRE(backup.effects.change);
+  CHECK(backup.effects.change->primary == b.id);
+}
+
+TEST_CASE("what is appended is committed before the primacy is handed over") {
+  pair both;
+  auto& [primary, backup] = both;
+  const auto entry = both.send("x");
+  primary.flush();
+  primary.replica.hand_over(b.id, start, primary.effects);
+  CHECK(primary.replica.role() == replica_role::primary);
+  CHECK_FALSE(primary.replica.may_append());
+  backup.flush();
+  primary.receive(*backup.sent<prepared_message>());
+  primary.tick(start);
+  CHECK(primary.replica.role() == replica_role::backup);
+}
+
+TEST_CASE("a copy whose disk went back to before what was committed is not used") {
+  copy one{b};
+  auto record = record_of(4, 1, a, {a, b});
+  record.commit_floor = 10;
+  one.know(record);
+  CHECK(one.effects.quarantined == damage::lost_committed);
+  CHECK(one.replica.role() == replica_role::quarantined);
+  CHECK_FALSE(one.replica.stand(after(10000)));
+}
+
+TEST_CASE("whoever led when it died may stand at once: it has granted nothing since") {
+  copy one{a};
+  one.lead({a, b});
+  one.flush();
+  const copy_state kept = one.replica.state();
+  replica again{kept, one.replica.log(), settings_of(a, 2), after(100)};
+  replica_effects effects;
+  again.learn(one.replica.record(), after(100), effects);
+  CHECK(again.stand(after(100)));
+  replica forgetful{{a.id, 0, 0, {}}, one.replica.log(), settings_of(a, 2), after(100)};
+  forgetful.learn(one.replica.record(), after(100), effects);
+  CHECK_FALSE(forgetful.stand(after(100)));
 }
 
 }  // namespace

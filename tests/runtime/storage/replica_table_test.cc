@@ -18,7 +18,7 @@ struct shared_journal {
     for (std::uint16_t index = 0; index < 2; ++index) {
       const copy_id id{0, index + 1U};
       auto& copy = made.emplace_back(copy_state{id, 0, 0, {}}, partition_log{partition_id{index}},
-                                     lease_times{}, steady_time{});
+                                     replica_settings{}, steady_time{});
       take_over_alone(copy, steady_time{});
     }
     return made;
@@ -141,7 +141,7 @@ TEST_CASE("a table of copies that were there goes on with their entries") {
     if (partition_id{index} == p1) {
       state.checkpointed = old.log().at(1);
     }
-    copies[index] = replica{state, old.log(), lease_times{}, steady_time{}};
+    copies[index] = replica{state, old.log(), replica_settings{}, steady_time{}};
   }
   replica_table again{std::move(copies)};
   positions forgotten;

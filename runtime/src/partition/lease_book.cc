@@ -1,0 +1,28 @@
+// SPDX-License-Identifier: MIT
+#include "partition/lease_book.h"
+
+#include "partition/planted_bug.h"
+
+namespace millrace::runtime {
+
+lease_book::lease_book(duration guard, steady_time now)
+    : guard_(guard),
+      life_granted_until_(planted(bug::r3_no_wait_after_restart) ? now : now + guard) {}
+
+void lease_book::granted(steady_time now) {
+  granted_until_ = now + guard_;
+}
+
+void lease_book::primary_gone(const copy_id& primary, std::uint64_t epoch) {
+  gone_ = gone{primary, epoch};
+}
+
+bool lease_book::is_over(const copy_id& primary, std::uint64_t epoch, bool knows_earlier_lives,
+                         steady_time now) const {
+  if (gone_ && gone_->primary == primary && gone_->epoch == epoch) {
+    return true;
+  }
+  return now >= granted_until_ && (knows_earlier_lives || now >= life_granted_until_);
+}
+
+}  // namespace millrace::runtime

@@ -1,0 +1,238 @@
+// SPDX-License-Identifier: MIT
+// How a primary keeps its in-sync set: who leaves, who joins, when it gives up.
+#include <algorithm>
+
+#include "partition/planted_bug.h"
+#include "partition/replica.h"
+
+namespace millrace::runtime {
+namespace {
+
+// Learners that are silent for so many times `eject_after` are forgotten.
+constexpr int silence_max = 8;
+
+bool is_same_change(const partition_record& one, const partition_record& other) {
+  return one.in_sync == other.in_sync && one.eligible == other.eligible && one.state == other.state;
+}
+
+}  // namespace
+
+void replica::tick_leading(steady_time now, replica_effects& effects) {
+  if (const auto gap = now - ticked_at_; gap > 2 * settings_.beacon_interval) {
+    peers_.forgive(gap);
+  }
+  peers_.note_tail(log_.tail().seq, now, settings_.eject_after);
+  std::erase_if(peers_.all(), [&](const peer& each) {
+    return !each.counts && !each.may_lead &&
+           each.heard_at + silence_max * settings_.eject_after <= now;
+  });
+  if (has_to_abdicate(now)) {
+    release({}, now, effects);
+    effects.read_record = true;
+    return;
+  }
+  help_learners(now, effects);
+  propose(now, effects);
+  if (now >= beacons_due_) {
+    send_beacons(now, effects);
+    beacons_due_ = now + settings_.beacon_interval;
+  }
+  if (record().in_sync.size() >= settings_.copies) {
+    short_since_.reset();
+  } else if (!short_since_) {
+    short_since_ = now;
+  }
+  effects.wants_copy = short_since_ && now >= *short_since_ + settings_.replace_after;
+  if (successor_ && committed_ == log_.tail().seq) {
+    release(*std::exchange(successor_, {}), now, effects);
+  }
+}
+
+// Its set is not whole and the store does not let it change that. Others may have better luck.
+bool replica::has_to_abdicate(steady_time now) {
+  const auto& peers = peers_.all();
+  const bool blocked = std::any_of(peers.begin(), peers.end(), [&](const peer& each) {
+    return each.counts && peers_.is_overdue(each, now, settings_.eject_after);
+  });
+  if (!blocked) {
+    blocked_since_.reset();
+  } else if (!blocked_since_) {
+    blocked_since_ = now;
+  }
+  return blocked_since_ && now >= *blocked_since_ + settings_.abdicate_after;
+}
+
+void replica::note_ejected(const partition_record& before, steady_time now) {
+  for (const auto& each : before.in_sync) {
+    if (contains(record().in_sync, each)) {
+      continue;
+    }
+    flaps_.ejected(each, now);
+    if (auto* const out = peers_.find(each)) {
+      out->verified = out->refused = false;
+      out->required_from.reset();
+      out->compared_at = 0;
+    }
+  }
+}
+
+// --- learners ------------------------------------------------------------------------------------
+
+// In order: its log has caught up, its rows are the same, commits wait for it, it has everything
+// from then on. Then it may join.
+void replica::help_learners(steady_time now, replica_effects& effects) {
+  auto& peers = peers_.all();
+  const auto is_joining = [&](const peer& each) {
+    return each.required_from && !set_.counts(each.copy);
+  };
+  bool one_joins = std::any_of(peers.begin(), peers.end(), is_joining);
+  const auto recent = peers_.tail_at(now - settings_.beacon_interval);
+  for (auto& each : peers) {
+    if (set_.counts(each.copy)) {
+      continue;
+    }
+    if (peers_.is_overdue(each, now, settings_.eject_after)) {
+      if (each.damaged) {
+        effects.messages.push_back({each.copy, discard_message{self_, record().epoch}});
+      }
+      if (each.required_from) {
+        each.required_from.reset();
+        each.verified = false;
+        one_joins = false;
+        find_others(now, effects);
+        advance();
+      }
+      continue;
+    }
+    if (record().in_sync.size() >= settings_.copies || !flaps_.may_join(each.copy, now) ||
+        each.prepared < recent) {
+      continue;
+    }
+    if (!each.verified) {
+      compare(each, now, effects);
+    } else if (!one_joins) {
+      one_joins = true;
+      each.required_from = log_.tail().seq;
+      find_others(now, effects);
+    }
+  }
+}
+
+// Both digests are of the same rows when both copies have applied the same entries.
+void replica::compare(peer& learner, steady_time now, replica_effects& effects) {
+  if (learner.compare_began != steady_time{} &&
+      now < learner.compare_began + 2 * settings_.retry_interval) {
+    return;
+  }
+  learner.compare_began = now;
+  learner.compared_at = committed_;
+  learner.digest.reset();
+  compared_at_ = committed_;
+  own_digest_.reset();
+  effects.digest_at = committed_;
+  effects.messages.push_back({learner.copy, compare_message{self_, record().epoch, committed_}});
+}
+
+void replica::judge(peer& learner) const {
+  if (!learner.digest || !own_digest_ || learner.compared_at != compared_at_ || learner.verified) {
+    return;
+  }
+  learner.verified = *learner.digest == *own_digest_;
+  learner.damaged = !learner.verified;
+  learner.snapshot_base = 0;
+}
+
+void replica::on(const compared_message& message, steady_time now, replica_effects&) {
+  auto* const told = hear(message.from, message.epoch, now);
+  if (told != nullptr && message.seq == told->compared_at) {
+    told->digest = message.digest;
+    judge(*told);
+  }
+}
+
+void replica::on(const fetch_message& message, steady_time now, replica_effects& effects) {
+  auto* const told = hear(message.from, message.epoch, now);
+  if (told != nullptr && !told->may_lead) {
+    effects.ranges.push_back({told->copy, message.base, message.first});
+  }
+}
+
+void replica::send_range(const replica_effects::range_read& wanted, std::string rows,
+                         std::string next, std::uint64_t applied, replica_effects& effects) {
+  auto* const to = leads() ? peers_.find(wanted.to) : nullptr;
+  if (to == nullptr) {
+    return;
+  }
+  MILLRACE_ASSERT(log_.base().seq <= applied && applied <= committed_);
+  if (!wanted.first.empty() && wanted.base.seq < log_.base().seq) {
+    effects.messages.push_back({to->copy, snapshot_message{self_, record().epoch, wanted.base}});
+    return;
+  }
+  const auto base = wanted.first.empty() ? log_.at(applied) : wanted.base;
+  to->snapshot_base = base.seq;
+  effects.messages.push_back(
+      {to->copy, range_message{self_, state_.data_loss_no, record().epoch, base, applied,
+                               wanted.first, std::move(next), std::move(rows)}});
+}
+
+// --- changes of the record -----------------------------------------------------------------------
+
+partition_record replica::wanted_record(steady_time now) const {
+  auto wanted = record();
+  std::vector<placed_copy> leaving;
+  for (const auto& each : peers_.all()) {
+    const bool goes = peers_.is_overdue(each, now, settings_.eject_after);
+    if (goes && contains(wanted.in_sync, each.copy)) {
+      leaving.push_back(each.copy);
+    }
+  }
+  remove(wanted, leaving);
+  for (const auto& each : peers_.all()) {
+    if (each.damaged) {
+      std::erase_if(wanted.eligible, [&](const auto& one) { return is_same(one, each.copy); });
+    }
+    const bool is_ready =
+        planted(bug::s3_adds_before_required)
+            ? each.verified && !peers_.is_overdue(each, now, settings_.eject_after)
+            : each.required_from && each.prepared >= *each.required_from &&
+                  !peers_.is_overdue(each, now, settings_.eject_after);
+    if (leaving.empty() && is_ready && !contains(wanted.in_sync, each.copy) &&
+        wanted.in_sync.size() < settings_.copies) {
+      add(wanted, each.copy);
+    }
+  }
+  if (role_ == replica_role::primary) {
+    wanted.state = partition_state::active;
+  }
+  return wanted;
+}
+
+void replica::propose(steady_time now, replica_effects& effects) {
+  auto wanted = wanted_record(now);
+  const auto& pending = set_.pending();
+  const bool is_floor_due =
+      committed_ > record().commit_floor && now >= floor_at_ + settings_.floor_interval;
+  if (!pending) {
+    if (!is_same_change(wanted, record()) || is_floor_due) {
+      ask(std::move(wanted), now, effects);
+    }
+  } else if (!is_same_change(*pending, wanted)) {
+    effects.read_record = true;
+    ask(std::move(wanted), now, effects);
+  } else if (now >= asked_at_ + settings_.retry_interval) {
+    effects.read_record = true;
+    effects.change = pending;
+    asked_at_ = now;
+  }
+}
+
+void replica::ask(partition_record wanted, steady_time now, replica_effects& effects) {
+  wanted.commit_floor = std::max(record().commit_floor, committed_);
+  wanted.nonce = next_nonce();
+  set_.ask(wanted);
+  find_others(now, effects);
+  effects.change = std::move(wanted);
+  asked_at_ = now;
+}
+
+}  // namespace millrace::runtime

@@ -1,0 +1,403 @@
+// SPDX-License-Identifier: MIT
+// The in-sync set: who leaves and joins, what counts meanwhile, and copies that catch up.
+#include "partition/replica.h"
+
+#include "replica_fixture.h"
+
+namespace millrace::runtime {
+namespace {
+
+using namespace testing;
+
+constexpr replica_settings times;
+
+using set = std::vector<placed_copy>;
+
+// Time passes for the primary in steps of a tick; its last wish is given.
+std::optional<partition_record> pass(copy& one, std::int64_t from, std::int64_t until) {
+  std::optional<partition_record> wanted;
+  for (auto at = from; at <= until; at += 50) {
+    if (auto change = one.tick(after(at))) {
+      wanted = change;
+    }
+  }
+  return wanted;
+}
+
+// The primary of `both` has told the store that it is active.
+void settle(pair& both) {
+  const auto active = both.primary.tick(start);
+  REQUIRE(active);
+  CHECK(active->state == partition_state::active);
+  both.primary.win(*active);
+  both.backup.know(both.primary.replica.record());
+}
+
+TEST_CASE("a copy that does not answer leaves the set, and counts until that is known") {
+  pair both;
+  auto& primary = both.primary;
+  settle(both);
+  primary.append("x");
+  primary.flush();
+  CHECK_FALSE(pass(primary, 50, 1150));
+  const auto wanted = pass(primary, 1200, 1200);
+  REQUIRE(wanted);
+  CHECK(wanted->in_sync == set{a});
+  CHECK(wanted->epoch == 1);
+  CHECK(primary.replica.committed() == 1);
+  auto same = primary.replica.record();
+  primary.know(same, after(1300));  // read again, and it has not happened; it still may
+  CHECK(primary.replica.committed() == 1);
+  primary.win(*wanted, after(1400));
+  CHECK(primary.replica.committed() == 2);
+}
+
+TEST_CASE("a change whose outcome is not known is asked for again, the same one") {
+  pair both;
+  settle(both);
+  const auto first = pass(both.primary, 50, 1200);
+  const auto again = pass(both.primary, 1250, 1700);
+  REQUIRE(again);
+  CHECK(again->nonce == first->nonce);
+  // Somebody else was quicker: what it compared with is gone.
+  auto other = both.primary.replica.record();
+  other.version += 5;
+  both.primary.know(other, after(1750));
+  const auto anew = pass(both.primary, 1800, 1800);
+  REQUIRE(anew);
+  CHECK(anew->nonce != first->nonce);
+  CHECK(anew->version == other.version);
+}
+
+TEST_CASE("a copy that answers and acknowledges nothing has to go, and one that cannot write") {
+  pair both;
+  auto& [primary, backup] = both;
+  settle(both);
+  std::optional<partition_record> wanted;
+  SUBCASE("silent about an entry") {
+    primary.append("x");
+    primary.flush();
+    for (auto at = 50; at <= 1300 && !wanted; at += 50) {
+      wanted = primary.tick(after(at));
+      primary.receive(*backup.answer<grant_message>(primary, after(at)), after(at));
+    }
+    backup.effects.clear();
+  }
+  SUBCASE("refuses") {
+    both.send("x");
+    backup.effects.entries.clear();
+    backup.replica.write_failed(start, backup.effects);
+    CHECK(backup.replica.log().tail().seq == 1);
+    primary.receive(*backup.sent<refused_message>());
+    wanted = primary.tick(after(50));
+  }
+  SUBCASE("is on a silo that is dead") {
+    primary.replica.silo_died(b.silo);
+    wanted = primary.tick(after(50));
+  }
+  REQUIRE(wanted);
+  CHECK(wanted->in_sync == set{a});
+}
+
+TEST_CASE("nobody is blamed for the time in which the primary itself did not run") {
+  pair both;
+  settle(both);
+  both.primary.tick(after(50));
+  CHECK_FALSE(both.primary.tick(after(9000)));
+  CHECK_FALSE(both.primary.tick(after(9050)));
+}
+
+TEST_CASE("below the minimum nothing is committed, and who is removed stays complete") {
+  pair both{2, 3};
+  auto& primary = both.primary;
+  settle(both);
+  primary.append("x");
+  primary.flush();
+  const auto wanted = pass(primary, 50, 1200);
+  REQUIRE(wanted);
+  CHECK(wanted->in_sync == set{a});
+  CHECK(wanted->eligible == set{b});
+  primary.win(*wanted, after(1250));
+  CHECK(primary.replica.committed() == 1);
+  CHECK_FALSE(primary.replica.may_append());
+  CHECK_FALSE(primary.replica.may_answer(after(1250), after(1250)));  // b may lead
+  // It has everything, and stands when the primary is silent.
+  both.backup.know(primary.replica.record());
+  const auto standing = both.backup.replica.stand(after(4000));
+  REQUIRE(standing);
+  CHECK(standing->in_sync == set{b});
+  CHECK(standing->eligible == set{a});
+}
+
+TEST_CASE("a change that would restore the minimum does not until it is known to have happened") {
+  auto record = record_of(1, 1, a, {a}, 2);
+  record.eligible = {c};
+  in_sync_set members;
+  REQUIRE(members.learn(record));
+  auto wanted = record;
+  add(wanted, b);
+  CHECK(wanted.eligible.empty());
+  members.ask(wanted);
+  CHECK(members.counts(b));
+  CHECK_FALSE(members.has_minimum());  // c, which the record lists, would lack the entry
+  ++wanted.version;
+  REQUIRE(members.learn(wanted));
+  CHECK(members.has_minimum());
+}
+
+TEST_CASE("a primary that needs a change and does not get it stops, and says so") {
+  pair both;
+  auto& primary = both.primary;
+  settle(both);
+  pass(primary, 50, 6150);
+  CHECK(primary.replica.role() == replica_role::primary);
+  primary.effects.messages.clear();
+  pass(primary, 6200, 6250);
+  CHECK(primary.replica.role() == replica_role::backup);
+  CHECK(primary.effects.lost_primacy);
+  const auto release = primary.sent<release_message>();
+  REQUIRE(release);
+  both.backup.receive(*release, after(100));
+  CHECK(both.backup.effects.change);                // at once
+  CHECK_FALSE(primary.replica.stand(after(6300)));  // the others first
+}
+
+TEST_CASE("a primary whose set is whole goes on without the store") {
+  pair both;
+  both.primary.tick(start);  // what it asks is never answered
+  for (auto at = 50; at <= 20000; at += 50) {
+    both.primary.tick(after(at));
+    both.primary.receive(*both.backup.answer<grant_message>(both.primary, after(at)), after(at));
+  }
+  CHECK(both.primary.replica.role() == replica_role::primary);
+}
+
+TEST_CASE("the record learns from time to time what is committed") {
+  pair both;
+  settle(both);
+  for (auto count = 0; count < 3; ++count) {
+    both.commit("x");
+  }
+  std::optional<partition_record> wanted;
+  for (auto at = 50; at <= 31000 && !wanted; at += 50) {
+    wanted = both.primary.tick(after(at));
+    both.primary.receive(*both.backup.answer<grant_message>(both.primary, after(at)), after(at));
+  }
+  REQUIRE(wanted);
+  CHECK(wanted->commit_floor == 4);
+  CHECK(wanted->in_sync == set{a, b});
+}
+
+// A copy that is not in the set, and the primary alone with some entries.
+struct learning {
+  explicit learning(std::size_t entries = 3)
+      : primary(a, partition_log{p0}, 2), learner(b, partition_log{p0}, 2) {
+    primary.lead({a});
+    for (std::size_t count = 0; count < entries; ++count) {
+      encoded.push_back(primary.append("x"));
+    }
+    primary.flush();
+    primary.effects.clear();
+    const auto active = primary.tick(start);
+    REQUIRE(active);
+    primary.win(*active);
+    learner.know(primary.replica.record());
+    learner.tick(after(500));
+    told = *learner.sent<behind_message>();
+    primary.receive(told, start);
+    primary.flush();
+  }
+
+  // Whatever is to be sent arrives, on both sides, and is written.
+  void exchange(std::int64_t at) {
+    for (int round = 0; round < 8; ++round) {
+      for (const auto& each : std::exchange(primary.effects.shipments, {})) {
+        for (auto seq = each.first_seq; seq <= each.last_seq; ++seq) {
+          learner.receive(prepare_of(a, 1, encoded[seq - 1], primary.replica.committed()),
+                          after(at));
+        }
+      }
+      for (const auto& each : std::exchange(primary.effects.messages, {})) {
+        learner.receive(each.message, after(at));
+      }
+      learner.flush();
+      for (const auto& each : std::exchange(learner.effects.messages, {})) {
+        primary.receive(each.message, after(at));
+      }
+      primary.flush();
+    }
+  }
+
+  copy primary;
+  copy learner;
+  std::vector<std::string> encoded;
+  behind_message told;
+};
+
+TEST_CASE("a copy joins after its log has caught up, its rows are the same, and commits wait") {
+  learning both;
+  auto& [primary, learner, encoded, told] = both;
+  REQUIRE(primary.effects.shipments.size() == 1);
+  CHECK(primary.effects.shipments[0].first_seq == 1);
+  both.exchange(50);
+  CHECK(learner.replica.log().tail() == primary.replica.log().tail());
+  CHECK_FALSE(primary.tick(after(100)));
+  REQUIRE(primary.effects.digest_at == 3);
+  both.exchange(100);
+  REQUIRE(learner.effects.digest_at == 3);
+  primary.replica.digested(3, 77, primary.effects);
+  SUBCASE("the same rows") {
+    learner.replica.digested(3, 77, learner.effects);
+    both.exchange(120);
+    const auto wanted = primary.tick(after(150));
+    REQUIRE(wanted);  // it has everything up to when commits began to wait
+    primary.append("must wait");
+    primary.flush();
+    CHECK(primary.replica.committed() == 3);
+    CHECK(wanted->in_sync == set{a, b});
+    CHECK(wanted->commit_floor == 3);
+    // Unknown, and gone again: it may be in the set all the same.
+    pass(primary, 250, 3000);
+    CHECK(primary.replica.committed() == 3);
+  }
+  SUBCASE("other rows") {
+    learner.replica.digested(3, 78, learner.effects);
+    both.exchange(120);
+    CHECK_FALSE(primary.tick(after(150)));
+    both.exchange(160);
+    CHECK(learner.effects.quarantined == damage::discarded);
+  }
+}
+
+TEST_CASE("a copy that commits wait for, and that was not asked into the set, may go again") {
+  learning both;
+  auto& primary = both.primary;
+  both.exchange(50);
+  primary.tick(after(100));
+  both.exchange(100);
+  primary.replica.digested(3, 77, primary.effects);
+  both.learner.replica.digested(3, 77, both.learner.effects);
+  primary.append("not sent");
+  primary.flush();
+  for (const auto& each : std::exchange(both.learner.effects.messages, {})) {
+    primary.receive(each.message, after(120));
+  }
+  CHECK_FALSE(pass(primary, 150, 1250));
+  CHECK(primary.replica.committed() == 4);
+}
+
+TEST_CASE("what the log does not have any more comes as rows, and the log goes on from there") {
+  learning both{6};
+  auto& [primary, learner, encoded, told] = both;
+  primary.replica.checkpointed(primary.replica.log().at(4));
+  primary.replica.forget_through(4);
+  primary.effects.clear();
+  learner.answer<behind_message>(primary, after(5));
+  primary.receive(told, after(10));
+  CHECK(primary.effects.shipments.empty());
+  for (const auto& each : std::exchange(primary.effects.messages, {})) {
+    learner.receive(each.message, after(10));
+  }
+  learner.flush();
+  const auto first = learner.sent<fetch_message>();
+  REQUIRE(first);
+  primary.receive(*first, after(20));
+  REQUIRE(primary.effects.ranges.size() == 1);
+  primary.replica.send_range(primary.effects.ranges[0], "rows 1", "k", 5, primary.effects);
+  primary.replica.checkpointed(primary.replica.log().at(6));
+  CHECK(primary.replica.forgettable() == 5);  // it is needed still
+  const auto range = primary.sent<range_message>();
+  REQUIRE(range);
+  learner.receive(*range, after(30));
+  CHECK(learner.effects.clear_rows);
+  CHECK(learner.effects.rows == std::vector<std::string>{"rows 1"});
+  CHECK(learner.replica.state().checkpointed.seq == 0);
+  const auto second = learner.sent<fetch_message>();
+  REQUIRE(second);
+  CHECK(second->first == "k");
+  learner.receive(*range, after(35));  // doubled
+  CHECK(learner.effects.rows.size() == 1);
+  primary.receive(*second, after(40));
+  primary.replica.send_range(primary.effects.ranges[1], "rows 2", "", 6, primary.effects);
+  learner.receive(*primary.sent<range_message>(), after(50));
+  CHECK(learner.replica.state().checkpointed == primary.replica.log().at(5));
+  CHECK(learner.replica.log().base().seq == 5);
+  learner.flush();
+  const auto now_there = learner.answer<behind_message>(primary, after(55));
+  REQUIRE(now_there);
+  primary.receive(*now_there, after(60));
+  REQUIRE(primary.effects.shipments.size() == 1);
+  CHECK(primary.effects.shipments[0].first_seq == 6);
+}
+
+TEST_CASE("a copy that left the set twice in a while stays out for longer and longer") {
+  flap_book book;
+  book.ejected(b, start);
+  CHECK(book.may_join(b, after(1)));
+  book.ejected(b, after(1000));
+  CHECK(book.may_join(c, after(1001)));
+  CHECK_FALSE(book.may_join(b, after(10999)));
+  CHECK(book.may_join(b, after(11000)));
+  book.ejected(b, after(11000));
+  CHECK_FALSE(book.may_join(b, after(30999)));
+  CHECK(book.may_join(b, after(31000)));
+  for (int count = 0; count < 9; ++count) {
+    book.ejected(b, after(31000));
+  }
+  CHECK_FALSE(book.may_join(b, after(330999)));
+  CHECK(book.may_join(b, after(331000)));
+  CHECK(book.may_join(b, after(631000)));  // all is forgotten
+}
+
+TEST_CASE("a partition that has too few copies for long asks for another one") {
+  learning both;
+  bool wants = false;
+  for (std::int64_t at = 100; at < 310000 && !wants; at += 100) {
+    both.primary.tick(after(at));
+    wants = both.primary.effects.wants_copy;
+    CHECK((at > 299000 || !wants));
+  }
+  CHECK(wants);
+}
+
+TEST_CASE("by an operator's decision a partition goes on with what one copy has") {
+  copy chosen{b};
+  copy other{c};
+  const auto lost = record_of(3, 4, a, {a});
+  chosen.know(lost);
+  other.know(lost);
+  CHECK_FALSE(chosen.replica.stand(after(10000)));
+  chosen.replica.break_glass(start, chosen.effects);
+  const auto wanted = std::exchange(chosen.effects.change, {});
+  REQUIRE(wanted);
+  CHECK(wanted->data_loss_no == 1);
+  CHECK(wanted->in_sync == set{b});
+  SUBCASE("it leads") {
+    chosen.win(*wanted);
+    CHECK(chosen.replica.role() == replica_role::primary);
+    CHECK(chosen.replica.state().data_loss_no == 1);
+  }
+  SUBCASE("it was chosen, and has died meanwhile: it is not what is thrown away") {
+    copy again{b};
+    again.win(*wanted);
+    CHECK(again.replica.role() == replica_role::backup);
+    CHECK(again.replica.state().data_loss_no == 1);
+    CHECK(again.replica.stand(after(2000)));
+  }
+  other.win(*wanted);
+  CHECK(other.effects.quarantined == damage::given_up);
+}
+
+TEST_CASE("entries that wait for long are to be told to clients") {
+  pair both;
+  settle(both);
+  both.primary.append("x");
+  both.primary.flush();
+  both.primary.tick(after(50));
+  both.primary.tick(after(100));
+  CHECK_FALSE(both.primary.replica.lags(after(900), std::chrono::seconds{1}));
+  CHECK(both.primary.replica.lags(after(1100), std::chrono::seconds{1}));
+}
+
+}  // namespace
+}  // namespace millrace::runtime
