@@ -10,7 +10,7 @@ lease_book::lease_book(duration guard, steady_time now)
       life_granted_until_(planted(bug::r3_no_wait_after_restart) ? now : now + guard) {}
 
 void lease_book::granted(steady_time now) {
-  granted_until_ = now + guard_;
+  granted_until_ = now + (planted(bug::r3_no_wait) ? guard_ / 4 : guard_);
 }
 
 void lease_book::primary_gone(const copy_id& primary, std::uint64_t epoch) {

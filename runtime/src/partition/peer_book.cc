@@ -36,7 +36,7 @@ peer& peer_book::add(const placed_copy& copy, std::uint64_t shipped, steady_time
 }
 
 std::uint64_t peer_book::everywhere(std::uint64_t own) const noexcept {
-  auto least = planted(bug::w4_commits_without_own) && !peers_.empty() ? UINT64_MAX : own;
+  auto least = own;
   if (planted(bug::w4_commits_without_one)) {
     auto second = least;
     for (const auto& each : peers_) {
@@ -52,7 +52,7 @@ std::uint64_t peer_book::everywhere(std::uint64_t own) const noexcept {
       least = std::min(least, each.prepared);
     }
   }
-  return least == UINT64_MAX ? own : least;
+  return least;
 }
 
 bool peer_book::all_consent(steady_time arrived, steady_time now) const noexcept {

@@ -16,12 +16,12 @@ enum class bug : std::uint8_t {
   w2_skips_previous,           ///< An entry is taken whatever the one before it is.
   w3_acknowledges_at_once,     ///< Before the entry is on the disk.
   w4_commits_without_one,      ///< One member of the set may be missing.
-  w4_commits_without_own,      ///< The primary's own disk does not count.
-  w4_counts_any_epoch,         ///< An acknowledgement of an older epoch counts in this one.
+  w4_commits_without_own,      ///< Before the primary's own disk has it.
+  w4_counts_any_epoch,         ///< What a copy has of an older epoch counts in this one.
   w4_ignores_minimum,          ///< However small the set is, it commits.
   r1_lease_from_answer,        ///< A lease counts from when the answer came.
   r2_one_grant_suffices,       ///< A read needs the leave of one other copy.
-  r3_no_wait,                  ///< Who granted a lease does not wait for its end.
+  r3_no_wait,                  ///< Who granted a lease stands before its end.
   r3_no_wait_after_restart,    ///< Nor for the end of those that it has forgotten.
   r5_answers_before_barrier,   ///< A new primary answers at once.
   s1_drops_before_known,       ///< A copy stops counting when its removal is asked for.

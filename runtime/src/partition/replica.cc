@@ -122,6 +122,7 @@ void replica::learn(const partition_record& record, steady_time now, replica_eff
   if (role_ == replica_role::quarantined) {
     return;
   }
+  learnt_at_ = now;
   if (!set_.learn(record)) {
     if (planted(bug::s2_forgets_unknown_changes)) {
       find_others(now, effects);
@@ -214,6 +215,10 @@ void replica::tick(steady_time now, replica_effects& effects) {
     tick_leading(now, effects);
   } else {
     tick_following(now, effects);
+  }
+  if (now >= learnt_at_ + settings_.read_interval) {
+    effects.read_record = true;
+    learnt_at_ = now;
   }
   ticked_at_ = now;
 }

@@ -126,7 +126,8 @@ public:
   void send_range(const replica_effects::range_read& wanted, std::string rows, std::string next,
                   std::uint64_t applied, replica_effects& effects);
 
-  /// The digest of all rows when `seq` was the last entry in them.
+  /// The digest of all rows when `seq` was the last entry in them. Requires: of a backup, that its
+  /// checkpoint has come at least as far; one that is made of ranges alone is of no moment.
   void digested(std::uint64_t seq, std::uint64_t digest, replica_effects& effects);
 
   /// Stops being primary, whatever for.
@@ -209,6 +210,7 @@ private:
   std::uint64_t nonces_ = 0;
   std::optional<partition_record> standing_;  // asked for, until its outcome is known
   steady_time asked_at_{};                    // of the store, for a change or the record
+  steady_time learnt_at_{};                   // the record, or it was asked for
   steady_time ticked_at_{};
 
   // As primary.

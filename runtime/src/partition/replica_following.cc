@@ -187,7 +187,7 @@ void replica::drop_entries_from(std::uint64_t seq, replica_effects& effects) {
 // Only what is on the disk, under a promise that is: an entry that was there before this epoch
 // counts once the primary was seen to have it.
 void replica::acknowledge(replica_effects& effects) {
-  const auto seq = std::min(durable_, matched_);
+  const auto seq = planted(bug::w4_counts_any_epoch) ? durable_ : std::min(durable_, matched_);
   if (primary_.id == copy_id{} || durable_promise_ != state_.promised_epoch ||
       seq < log_.base().seq) {
     return;

@@ -46,6 +46,10 @@ void replica::append(std::string_view ops, std::uint64_t position, std::string& 
   for (auto& each : peers_.all()) {
     ship(each, effects);
   }
+  if (planted(bug::w4_commits_without_own)) {
+    durable_ = log_.tail().seq;
+    advance();
+  }
 }
 
 void replica::withdraw_above(std::uint64_t seq) {
@@ -75,8 +79,7 @@ void replica::advance() noexcept {
 // --- what the others tell ------------------------------------------------------------------------
 
 peer* replica::hear(const placed_copy& from, std::uint64_t epoch, steady_time now) {
-  const bool is_of_now = epoch == record().epoch || planted(bug::w4_counts_any_epoch);
-  auto* const told = leads() && is_of_now ? peers_.find(from) : nullptr;
+  auto* const told = leads() && epoch == record().epoch ? peers_.find(from) : nullptr;
   if (told != nullptr) {
     told->heard_at = now;
   }
@@ -85,15 +88,13 @@ peer* replica::hear(const placed_copy& from, std::uint64_t epoch, steady_time no
 
 void replica::on(const prepared_message& message, steady_time now, replica_effects& effects) {
   auto* const told = hear(message.from, message.epoch, now);
-  const auto seq = message.tail.seq;
   if (told == nullptr) {
     return;
   }
   const bool is_trusted = planted(bug::w4_counts_any_epoch);
+  const auto seq = is_trusted ? std::min(message.tail.seq, log_.tail().seq) : message.tail.seq;
   if (seq > log_.tail().seq) {
-    if (!is_trusted) {
-      quarantine(damage::differs, effects);  // it has what this primary sent, and has no more
-    }
+    quarantine(damage::differs, effects);  // it has what this primary sent, and has no more
     return;
   }
   if (seq >= log_.base().seq && log_.at(seq) != message.tail && !is_trusted) {
@@ -120,7 +121,7 @@ void replica::on(const behind_message& message, steady_time now, replica_effects
   auto* told = peers_.find(message.from);
   if (told == nullptr && planted(bug::s3_takes_silo_for_copy)) {
     for (auto& each : peers_.all()) {
-      if (each.copy.silo == message.from.silo && !each.counts) {
+      if (each.copy.silo == message.from.silo && !runtime::is_complete(record(), each.copy)) {
         each.copy = message.from;
         told = &each;
       }

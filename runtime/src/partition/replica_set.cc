@@ -102,6 +102,7 @@ void replica::help_learners(steady_time now, replica_effects& effects) {
         find_others(now, effects);
         advance();
       }
+      each.refused = false;  // it may try again
       continue;
     }
     if (record().in_sync.size() >= settings_.copies || !flaps_.may_join(each.copy, now) ||
@@ -160,8 +161,8 @@ void replica::on(const fetch_message& message, steady_time now, replica_effects&
 void replica::send_range(const replica_effects::range_read& wanted, std::string rows,
                          std::string next, std::uint64_t applied, replica_effects& effects) {
   auto* const to = leads() ? peers_.find(wanted.to) : nullptr;
-  if (to == nullptr) {
-    return;
+  if (to == nullptr || applied < wanted.base.seq) {
+    return;  // the snapshot began with what another primary had applied, and this one has not yet
   }
   MILLRACE_ASSERT(log_.base().seq <= applied && applied <= committed_);
   if (!wanted.first.empty() && wanted.base.seq < log_.base().seq) {

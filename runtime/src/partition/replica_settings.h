@@ -28,6 +28,8 @@ struct replica_settings {
   duration abdicate_after = std::chrono::seconds{5};
   /// How old the number in the record that is known to be committed gets.
   duration floor_interval = std::chrono::seconds{30};
+  /// How old the record gets that a copy knows: news of it may be lost.
+  duration read_interval = std::chrono::seconds{30};
   /// A partition that has too few copies for so long wants another one elsewhere.
   duration replace_after = std::chrono::minutes{5};
   /// After that long without an answer a request, to the store or to a copy, is made once more.

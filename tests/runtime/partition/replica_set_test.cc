@@ -399,5 +399,54 @@ TEST_CASE("entries that wait for long are to be told to clients") {
   CHECK(both.primary.replica.lags(after(1100), std::chrono::seconds{1}));
 }
 
+// What the simulation found.
+
+TEST_CASE("a range is not given by a primary that has applied less than the snapshot began with") {
+  learning both{3};
+  auto& primary = both.primary;
+  primary.replica.send_range({b, primary.replica.log().at(3), "k"}, "rows", "", 2, primary.effects);
+  CHECK_FALSE(primary.sent<range_message>());
+  primary.replica.send_range({b, primary.replica.log().at(3), "k"}, "rows", "", 3, primary.effects);
+  CHECK(primary.sent<range_message>());
+}
+
+TEST_CASE("a late message of what a member had long ago says nothing about it") {
+  pair both;
+  settle(both);
+  both.commit("x");
+  auto& primary = both.primary;
+  primary.replica.checkpointed(primary.replica.log().tail());
+  primary.replica.forget_through(2);
+  behind_message old{b, 1, {1, 9, 77}, {{0, 0}, {1, 9}}};
+  primary.receive(old, after(40));
+  CHECK_FALSE(primary.sent<snapshot_message>());
+  CHECK_FALSE(primary.tick(after(50)));
+}
+
+TEST_CASE("a copy that could not write, and was not in the set, may try again") {
+  learning both;
+  auto& primary = both.primary;
+  both.exchange(50);
+  primary.receive(refused_message{b, 1}, after(60));
+  primary.tick(after(100));
+  CHECK_FALSE(primary.effects.digest_at);
+  primary.tick(after(150));
+  CHECK(primary.effects.digest_at == 3);
+}
+
+TEST_CASE("a copy reads the record from time to time, whatever it is told") {
+  pair both;
+  settle(both);
+  bool reads = false;
+  for (auto at = 50; at <= 30000; at += 50) {
+    CHECK_FALSE(reads);
+    both.primary.receive(*both.backup.answer<grant_message>(both.primary, after(at)), after(at));
+    both.primary.replica.tick(after(at), both.primary.effects);
+    both.primary.effects.change.reset();
+    reads = both.primary.effects.read_record;
+  }
+  CHECK(reads);
+}
+
 }  // namespace
 }  // namespace millrace::runtime

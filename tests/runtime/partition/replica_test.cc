@@ -2,6 +2,7 @@
 // Entries, epochs, leases and takeovers. The in-sync set: replica_set_test.cc.
 #include "partition/replica.h"
 
+#include "partition/planted_bug.h"
 #include "replica_fixture.h"
 
 namespace millrace::runtime {
@@ -11,6 +12,9 @@ using namespace testing;
 
 constexpr replica_settings times;
 constexpr duration instant = std::chrono::nanoseconds{1};
+
+// Outside the simulator there are no planted bugs, and no way to plant one.
+static_assert(!planted(bug::w4_ignores_minimum));
 
 TEST_CASE("a copy that is alone commits what its own disk has, and not before") {
   copy one{a, partition_log{p0}, 1};
