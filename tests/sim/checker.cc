@@ -1,0 +1,139 @@
+// SPDX-License-Identifier: MIT
+#include "checker.h"
+
+#include <algorithm>
+#include <cstring>
+
+#include "sim_assert.h"
+
+namespace millrace::sim {
+namespace {
+
+// A change of the record may be as late as that, and a copy is not taken in that was not heard of
+// for about a second.
+constexpr duration join_lag_max = std::chrono::seconds{12};
+
+}  // namespace
+
+std::string write_of(std::size_t key, std::uint64_t value) {
+  std::string ops(9, static_cast<char>(key));
+  std::memcpy(ops.data() + 1, &value, sizeof value);
+  return ops;
+}
+
+bool parse_write(std::string_view ops, std::size_t& key, std::uint64_t& value) {
+  if (ops.size() != 9) {
+    return false;
+  }
+  key = static_cast<unsigned char>(ops[0]);
+  std::memcpy(&value, ops.data() + 1, sizeof value);
+  return true;
+}
+
+void checker::committed(const replica& copy, const std::vector<const std::string*>& entries,
+                        std::uint64_t first) {
+  if (copy.state().data_loss_no != data_loss_no_) {
+    return;
+  }
+  for (std::size_t index = 0; index < entries.size(); ++index) {
+    const auto seq = first + index;
+    const auto tail = copy.log().at(seq);
+    const auto [at, fresh] = truth_.try_emplace(seq, tail);
+    if (at->second != tail) {
+      throw violation{"two copies committed different entries under number " + std::to_string(seq)};
+    }
+    if (!fresh) {
+      continue;
+    }
+    std::size_t key = 0;
+    std::uint64_t value = 0;
+    const auto entry = runtime::decode_entry(*entries[index]);
+    if (entry && parse_write(entry->ops, key, value)) {
+      writes_of_[key].push_back(seq);
+      seq_of_[value] = seq;
+    }
+  }
+}
+
+void checker::leads(const replica& copy) const {
+  if (truth_.empty() || copy.state().data_loss_no != data_loss_no_) {
+    return;
+  }
+  const auto& [seq, tail] = *truth_.rbegin();
+  const auto& log = copy.log();
+  if (seq > log.tail().seq || (seq >= log.base().seq && log.at(seq) != tail)) {
+    throw violation{"a copy leads that lacks what was committed under number " +
+                    std::to_string(seq)};
+  }
+}
+
+void checker::sets(const partition_record& record,
+                   const std::map<copy_id, const sim_disk*>& disks) const {
+  if (truth_.empty() || record.data_loss_no != data_loss_no_) {
+    return;
+  }
+  const auto& last = truth_.rbegin()->second;
+  const auto check = [&](const runtime::placed_copy& each) {
+    const auto found = disks.find(each.id);
+    if (found != disks.end() && !is_lost(each.id) && !found->second->holds(last)) {
+      throw violation{"copy " + std::to_string(each.id.high) + "." + std::to_string(each.id.low) +
+                      " is listed as complete and lacks number " + std::to_string(last.seq) +
+                      found->second->describe()};
+    }
+  };
+  std::for_each(record.in_sync.begin(), record.in_sync.end(), check);
+  std::for_each(record.eligible.begin(), record.eligible.end(), check);
+}
+
+void checker::record_changes(const partition_record& before, const partition_record& after,
+                             steady_time now) {
+  for (const auto& each : after.in_sync) {
+    const bool is_new =
+        std::find(before.in_sync.begin(), before.in_sync.end(), each) == before.in_sync.end();
+    const auto lost = lost_.find(each.id);
+    if (!is_new || lost == lost_.end() || now <= lost->second.at + join_lag_max) {
+      continue;
+    }
+    if (lost->second.is_gone) {
+      throw violation{"a copy whose disk is lost was taken into the set"};
+    }
+    lost_.erase(lost);
+  }
+  if (after.data_loss_no != data_loss_no_) {  // whatever the chosen copy has is the truth now
+    data_loss_no_ = after.data_loss_no;
+    truth_.clear();
+    writes_of_ = {};
+    seq_of_.clear();
+    seen_ = {};
+  }
+}
+
+void checker::acknowledged(std::size_t key, std::uint64_t seq, std::uint64_t value) {
+  ++writes_;
+  const auto found = seq_of_.find(value);
+  if (found == seq_of_.end() || found->second != seq) {
+    throw violation{"an acknowledged write is not what was committed"};
+  }
+  seen_[key] = std::max(seen_[key], seq);
+}
+
+void checker::read(std::size_t key, std::uint64_t value, std::uint64_t floor) {
+  ++reads_;
+  const auto found = seq_of_.find(value);
+  if (found == seq_of_.end()) {
+    if (floor > 0 || (value != 0 && data_loss_no_ == 0)) {
+      throw violation{"a read shows a value that nobody wrote, or none at all"};
+    }
+    return;
+  }
+  const auto& written = writes_of_[key];
+  const auto newest = std::upper_bound(written.begin(), written.end(), floor);
+  if (newest != written.begin() && *(newest - 1) > found->second) {
+    throw violation{"a read of key " + std::to_string(key) + " shows write " +
+                    std::to_string(found->second) + ", and write " + std::to_string(floor) +
+                    " had been seen before"};
+  }
+  seen_[key] = std::max(seen_[key], found->second);
+}
+
+}  // namespace millrace::sim

@@ -1,0 +1,188 @@
+// SPDX-License-Identifier: MIT
+// A run from its seed to its end. What goes wrong in it: faults.cc.
+#include "cluster.h"
+
+#include <algorithm>
+
+#include "sim_assert.h"
+
+namespace millrace::sim {
+namespace {
+
+using runtime::planted_bug;
+
+constexpr duration trouble_time = seconds{60};
+// The longest hold-down of a copy that flapped, and what comes after it.
+constexpr duration recovery_time_max = std::chrono::minutes{8};
+constexpr duration recovery_step = seconds{5};
+
+}  // namespace
+
+figures& figures::operator+=(const figures& other) {
+  events += other.events;
+  faults += other.faults;
+  lost_messages += other.lost_messages;
+  writes += other.writes;
+  reads += other.reads;
+  takeovers += other.takeovers;
+  set_changes += other.set_changes;
+  snapshots += other.snapshots;
+  data_losses += other.data_losses;
+  simulated += other.simulated;
+  return *this;
+}
+
+cluster::cluster(std::uint64_t seed, bool trace_text)
+    : random(seed), log(trace_text), net(plan, random), store(plan, random) {
+  static constexpr std::array<std::size_t, 8> sizes{2, 2, 3, 3, 3, 3, 3, 4};
+  settings.copies = sizes[random.below(sizes.size())];
+  settings.replace_after = seconds{20};
+  settings.floor_interval = seconds{random.once_in(2) ? 30 : 5};
+  reckless_ = random.once_in(12);
+  const auto count = settings.copies + (settings.copies < 4 && random.once_in(3) ? 1 : 0);
+  partition_record record;
+  record.version = 1;
+  record.in_sync_min = std::max<std::size_t>(1, settings.copies - 1);
+  for (std::size_t silo = 0; silo < count; ++silo) {
+    auto& added = *silos.emplace_back(std::make_unique<sim_process>(*this, silo));
+    if (silo < settings.copies) {
+      added.replace_disk();
+      record.in_sync.push_back({added.id(), "s" + std::to_string(silo)});
+    } else {
+      added.start();
+    }
+  }
+  store.create(record);
+  store.changing = [this](const partition_record& before, const partition_record& after) {
+    log.note(plan.now(), "record",
+             {after.version, after.epoch, after.in_sync.size(), after.eligible.size()});
+    counted.takeovers += after.epoch != before.epoch ? 1 : 0;
+    counted.set_changes += after.in_sync.size() != before.in_sync.size() ? 1 : 0;
+    counted.data_losses += after.data_loss_no - before.data_loss_no;
+    check.record_changes(before, after, plan.now());
+  };
+  store.held_up = [this](const partition_record& wanted) { return hold_up(wanted); };
+  store.watched = [this](std::size_t silo, const partition_record& read) {
+    if (silo < silos.size()) {
+      silos[silo]->learn(read);
+    }
+  };
+  set_weather();
+}
+
+void cluster::check_sets() const {
+  std::map<copy_id, const sim_disk*> disks;
+  for (const auto& each : silos) {
+    if (each->has_disk()) {
+      disks[each->id()] = &each->disk();
+    }
+  }
+  check.sets(store.record(), disks);
+}
+
+void cluster::make_copy() {
+  for (const auto& each : silos) {
+    if (each->is_up() && !each->has_disk()) {
+      each->replace_disk();
+      return;
+    }
+  }
+}
+
+// Clients ask whoever leads, or thinks so.
+void cluster::run_clients() {
+  plan.after(random.between(client_interval_ / 2, client_interval_ * 2), [this] {
+    run_clients();
+    const auto key = random.below(3);  // few, so that reads meet writes
+    const bool is_write = random.once_in(2);
+    for (const auto& one : silos) {
+      if (one->leads()) {
+        is_write&& random.once_in(2) ? one->write(key) : one->read(key);
+      }
+    }
+  });
+}
+
+bool cluster::has_recovered() const {
+  const auto& record = store.record();
+  const auto possible = std::min(settings.copies, silos.size());
+  return record.in_sync.size() == possible && record.state == runtime::partition_state::active &&
+         check.writes() > writes_before_ && plan.now() > healed_at_ + seconds{3};
+}
+
+std::string cluster::describe() const {
+  const auto name = [](const copy_id& id) {
+    return std::to_string(id.high) + "." + std::to_string(id.low) + " ";
+  };
+  const auto& record = store.record();
+  auto text = "\nrecord " + std::to_string(record.version) + " epoch " +
+              std::to_string(record.epoch) + " floor " + std::to_string(record.commit_floor) +
+              " primary " + name(record.primary) + "in sync ";
+  for (const auto& each : record.in_sync) {
+    text += name(each.id);
+  }
+  text += "eligible ";
+  for (const auto& each : record.eligible) {
+    text += name(each.id);
+  }
+  for (const auto& each : silos) {
+    text += "\ncopy " + name(each->id());
+    if (const auto* copy = each->copy()) {
+      text += "role " + std::to_string(static_cast<int>(copy->role())) + " promised " +
+              std::to_string(copy->state().promised_epoch) + " tail " +
+              std::to_string(copy->log().tail().seq) + " committed " +
+              std::to_string(copy->committed()) + " knows version " +
+              std::to_string(copy->record().version);
+    }
+  }
+  return text;
+}
+
+outcome cluster::run() {
+  outcome result;
+  const auto step = [this](duration length, bool until_recovered) {
+    counted.events += plan.run_until(plan.now() + length, [this, until_recovered] {
+      return until_recovered && has_recovered();
+    });
+  };
+  try {
+    run_clients();
+    inject_later();
+    step(trouble_time, false);
+    heal();
+    const auto end = plan.now() + recovery_time_max;
+    while (!has_recovered() && plan.now() < end) {
+      step(recovery_step, true);
+      break_glass_if_needed();
+    }
+    if (!has_recovered()) {
+      throw violation{"no progress although all is well again" + describe()};
+    }
+  } catch (const violation& found) {
+    result.violated = found.what();
+  }
+  counted.lost_messages = net.lost();
+  counted.writes = check.writes();
+  counted.reads = check.reads();
+  counted.simulated = plan.now().time_since_epoch();
+  log.note(plan.now(), "end", {counted.events, check.writes(), check.reads()});
+  result.trace_digest = log.digest();
+  result.trace_text = log.text();
+  result.counted = counted;
+  return result;
+}
+
+outcome simulate(std::uint64_t seed, runtime::bug planted, bool trace_text) {
+  planted_bug = planted;
+  auto result = cluster{seed, trace_text}.run();
+  planted_bug = runtime::bug::none;
+  return result;
+}
+
+}  // namespace millrace::sim
+
+namespace millrace::runtime {
+
+bug planted_bug = bug::none;
+
+}  // namespace millrace::runtime

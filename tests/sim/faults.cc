@@ -1,0 +1,242 @@
+// SPDX-License-Identifier: MIT
+// What goes wrong in a simulated cluster, and how it is mended.
+#include <algorithm>
+
+#include "cluster.h"
+
+namespace millrace::sim {
+
+void cluster::set_weather() {
+  static constexpr std::array<std::uint64_t, 4> losses{0, 5, 30, 100};
+  net.weather.lost_permille = losses[random.below(losses.size())];
+  net.weather.doubled_permille = losses[random.below(losses.size())];
+  net.weather.slow_permille = losses[random.below(losses.size())];
+  net.weather.slow = random.once_in(2) ? milliseconds{200} : seconds{3};
+  net.weather.usual = random.once_in(3) ? milliseconds{20} : milliseconds{1};
+  store.weather.lost_permille = random.once_in(2) ? 0 : 150;
+  store.weather.late_permille = random.once_in(2) ? 0 : 400;
+  store.weather.late = random.once_in(2) ? seconds{1} : seconds{6};
+  store.weather.watch_late = random.once_in(2) ? milliseconds{20} : seconds{3};
+  client_interval_ = random.between(milliseconds{15}, milliseconds{120});
+  fault_interval_ = random.between(milliseconds{300}, seconds{4});
+}
+
+void cluster::inject_later() {
+  plan.after(random.between(fault_interval_ / 4, fault_interval_ * 2), [this] {
+    if (!healing_) {
+      ++counted.faults;
+      inject();
+      inject_later();
+    }
+  });
+}
+
+void cluster::inject() {
+  const auto index = random.below(silos.size());
+  auto& one = *silos[index];
+  switch (random.below(17)) {
+    case 0:
+    case 1:
+    case 2:
+      kill_one(one);
+      break;
+    case 3:  // the power goes
+      if (random.once_in(3)) {
+        for (const auto& each : silos) {
+          kill_one(*each);
+        }
+      }
+      break;
+    case 4:
+    case 5:
+      one.pause(random.between(milliseconds{100}, random.once_in(4) ? seconds{12} : seconds{4}));
+      break;
+    case 6:
+    case 7:
+    case 8:
+      cut_one(index);
+      break;
+    case 9:
+    case 10:
+      disturb_store(index);
+      break;
+    case 11:
+    case 12:
+      disturb_disk(one);
+      break;
+    case 13:
+      one.set_disk_full(true);
+      plan.after(random.between(milliseconds{50}, seconds{4}),
+                 [&one] { one.set_disk_full(false); });
+      break;
+    case 14: {
+      auto& to = *silos[random.below(silos.size())];
+      if (&to != &one && to.copy() != nullptr) {
+        one.hand_over(to.silo());
+      }
+      break;
+    }
+    case 15:
+      strike_between();
+      break;
+    default:
+      one.keep_image();
+  }
+}
+
+// A primary is cut off, and one of the others forgets what it has granted.
+void cluster::strike_between() {
+  for (const auto& each : silos) {
+    if (each->id() != store.record().primary || !each->is_up()) {
+      continue;
+    }
+    const auto until = plan.now() + random.between(seconds{1}, seconds{4});
+    for (const auto& other : silos) {
+      if (other != each) {
+        net.cut(each->silo(), other->silo(), until);
+        net.cut(other->silo(), each->silo(), until);
+      }
+    }
+    auto& one = *silos[random.below(silos.size())];
+    if (&one != each.get() && one.is_up()) {
+      one.kill();
+      plan.after(random.between(milliseconds{20}, milliseconds{300}), [&one] { one.start(); });
+    }
+  }
+}
+
+// A change that lets a copy join happens long after it was asked for, and the copy is gone by then.
+duration cluster::hold_up(const partition_record& wanted) {
+  if (healing_ || wanted.in_sync.size() <= store.record().in_sync.size() || !random.once_in(8)) {
+    return {};
+  }
+  const auto until = plan.now() + random.between(seconds{2}, seconds{6});
+  const auto joining = static_cast<std::size_t>(wanted.in_sync.back().silo[1] - '0');
+  if (random.once_in(3)) {
+    plan.after({}, [this, joining] { silos[joining]->replace_disk(); });
+    return random.between(milliseconds{100}, seconds{3});
+  }
+  for (std::size_t other = 0; other < silos.size(); ++other) {
+    net.cut(joining, other, until);
+  }
+  return random.between(seconds{1}, seconds{5});
+}
+
+// Of a process that has exited the others may have proof.
+void cluster::kill_one(sim_process& one) {
+  if (!one.is_up()) {
+    return;
+  }
+  const auto epoch = store.record().epoch;
+  const auto id = one.id();
+  const bool was_primary = store.record().primary == id;
+  one.kill();
+  plan.after(random.between(milliseconds{20}, random.once_in(3) ? seconds{8} : seconds{1}),
+             [&one] { one.start(); });
+  if (was_primary && random.once_in(2)) {
+    for (const auto& each : silos) {
+      if (each.get() != &one) {
+        plan.after(random.between(milliseconds{1}, milliseconds{100}),
+                   [&other = *each, id, epoch] { other.hear_of_death(id, epoch); });
+      }
+    }
+  }
+}
+
+void cluster::cut_one(std::size_t one) {
+  const auto until = plan.now() + random.between(milliseconds{300}, seconds{9});
+  const auto kind = random.below(4);
+  for (std::size_t other = 0; other < silos.size(); ++other) {
+    if (other == one || (kind == 3 && random.once_in(2))) {
+      continue;
+    }
+    if (kind != 1) {
+      net.cut(one, other, until);
+    }
+    if (kind != 2) {
+      net.cut(other, one, until);
+    }
+  }
+  if (random.once_in(3)) {
+    store.cut(one, until);
+  }
+}
+
+void cluster::disturb_store(std::size_t one) {
+  const auto until = plan.now() + random.between(milliseconds{500}, seconds{10});
+  const bool is_down = random.once_in(3);
+  for (std::size_t silo = 0; silo < silos.size(); ++silo) {
+    if (is_down || silo == one) {
+      store.cut(silo, until);
+    }
+  }
+}
+
+// Somebody else whom the record lists has everything.
+bool cluster::may_lose(const sim_process& one) const {
+  const auto& record = store.record();
+  return reckless_ || std::any_of(silos.begin(), silos.end(), [&](const auto& each) {
+           return each.get() != &one && each->has_disk() && !check.is_lost(each->id()) &&
+                  runtime::is_complete(record, {each->id(), "s" + std::to_string(each->silo())});
+         });
+}
+
+void cluster::disturb_disk(sim_process& one) {
+  if (!one.has_disk() || !may_lose(one)) {
+    return;
+  }
+  switch (random.below(4)) {
+    case 0:
+    case 1:
+      one.replace_disk();
+      break;
+    case 2:
+      if (one.may_roll_back()) {
+        one.roll_back();
+        plan.after(milliseconds{100}, [&one] { one.start(); });
+      }
+      break;
+    default:
+      one.rot();
+  }
+}
+
+void cluster::heal() {
+  healing_ = true;
+  healed_at_ = plan.now();
+  writes_before_ = check.writes();
+  net.heal();
+  store.heal();
+  for (const auto& each : silos) {
+    each->set_disk_full(false);
+    each->start();
+  }
+  log.note(plan.now(), "healed", {});
+}
+
+// An operator, when nobody is left whom the record lists. Whoever has the longest log is chosen,
+// and the next one when that has changed nothing.
+void cluster::break_glass_if_needed() {
+  const auto& record = store.record();
+  std::vector<sim_process*> left;
+  for (const auto& each : silos) {
+    if (each->copy() == nullptr) {
+      continue;
+    }
+    if (runtime::is_complete(record, {each->id(), "s" + std::to_string(each->silo())}) &&
+        !check.is_lost(each->id())) {
+      return;
+    }
+    left.push_back(each.get());
+  }
+  std::stable_sort(left.begin(), left.end(), [](const auto* one, const auto* other) {
+    return one->copy()->log().tail().seq > other->copy()->log().tail().seq;
+  });
+  if (!left.empty()) {
+    auto& chosen = *left[operator_tries_++ % left.size()];
+    log.note(plan.now(), "break glass", {chosen.silo()});
+    chosen.break_glass();
+  }
+}
+
+}  // namespace millrace::sim

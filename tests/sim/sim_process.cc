@@ -1,0 +1,300 @@
+// SPDX-License-Identifier: MIT
+// The life of a process, its faults and its inputs. What it does with effects: sim_shell.cc.
+#include "sim_process.h"
+
+#include "cluster.h"
+#include "sim_assert.h"
+
+namespace millrace::sim {
+namespace {
+
+constexpr double rate_off_max = 0.005;  // of each clock: two differ by 1 % at most
+
+}  // namespace
+
+sim_process::sim_process(cluster& around, std::size_t silo)
+    : around_(around),
+      silo_(silo),
+      name_("s" + std::to_string(silo)),
+      rate_(1 - rate_off_max +
+            2 * rate_off_max * static_cast<double>(around.random.below(1001)) / 1000),
+      clock_offset_(around.random.between(seconds{10}, seconds{10000})) {}
+
+steady_time sim_process::now() const {
+  const auto true_time = static_cast<double>(around_.plan.now().time_since_epoch().count());
+  return steady_time{clock_offset_ + duration{static_cast<std::int64_t>(true_time * rate_)}};
+}
+
+// --- faults --------------------------------------------------------------------------------------
+
+// The journal's entries in order, and where they and the checkpoint meet. False when they do not.
+bool sim_process::load(runtime::partition_log& log) {
+  auto& disk = *disk_;
+  next_position_ = 1;
+  bool is_first = true;
+  if (disk.entries.empty()) {
+    log = runtime::partition_log{runtime::partition_id{0}, disk.rows.tail};
+  }
+  for (const auto& [position, bytes] : disk.entries) {
+    const auto entry = runtime::decode_entry(bytes);
+    if (!entry) {
+      return false;
+    }
+    if (std::exchange(is_first, false)) {
+      log = runtime::partition_log{entry->partition,
+                                   {entry->prev_epoch, entry->seq - 1, entry->prev_digest}};
+    }
+    if (log.fit(*entry) != runtime::entry_fit::next) {
+      throw violation{"a log that does not continue its chain was written"};
+    }
+    log.take(*entry, position);
+    next_position_ = position + 1;
+  }
+  const auto& tail = disk.rows.tail;
+  disk.state.checkpointed = tail;
+  if (tail.seq == 0) {
+    disk.rows.values = {};  // a snapshot was cut short
+  }
+  return log.base().seq <= tail.seq && tail.seq <= log.tail().seq && log.at(tail.seq) == tail;
+}
+
+void sim_process::start() {
+  if (is_up_) {
+    return;
+  }
+  is_up_ = true;
+  ++life_;
+  around_.log.note(around_.plan.now(), "start", {silo_});
+  if (disk_ == nullptr) {
+    return;
+  }
+  runtime::partition_log log{runtime::partition_id{0}};
+  if (!load(log)) {
+    replace_disk();
+    return;
+  }
+  auto settings = around_.settings;
+  settings.silo = name_;
+  settings.life = around_.random.next() >> 8U << 8U;
+  copy_ = std::make_unique<replica>(disk_->state, std::move(log), settings, now());
+  rows_ = disk_->rows;
+  applied_ = checked_ = copy_->committed();
+  tick_later();
+}
+
+void sim_process::kill() {
+  if (!is_up_) {
+    return;
+  }
+  around_.log.note(around_.plan.now(), "kill", {silo_});
+  if (flushing_ && around_.random.once_in(2)) {
+    disk_->write(writing_);  // and nobody was told
+  }
+  // Rows of a snapshot that the log had not caught up with: which, nobody remembers.
+  tainted_ = tainted_ || (disk_ != nullptr && disk_->rows.tail.seq < std::exchange(rows_reach_, 0));
+  is_up_ = paused_ = flushing_ = flush_ended_ = appended_ = rows_changed_ = checkpoint_due_ = false;
+  ++life_;
+  copy_.reset();
+  effects_.clear();
+  inbox_.clear();
+  batch_ = {};
+  digest_at_.reset();
+  digest_.reset();
+  writes_.clear();
+  reads_.clear();
+}
+
+void sim_process::pause(duration length) {
+  if (!is_up_ || paused_) {
+    return;
+  }
+  paused_ = true;
+  around_.log.note(around_.plan.now(), "stop", {silo_});
+  around_.plan.after(length, [this, life = life_] {
+    if (life == life_) {
+      paused_ = false;
+      if (std::exchange(flush_ended_, false)) {
+        flushed(writing_, life);
+      } else {
+        drain();
+      }
+    }
+  });
+}
+
+void sim_process::replace_disk() {
+  kill();
+  if (disk_ != nullptr) {
+    around_.check.disk_lost(id(), around_.plan.now());
+  }
+  around_.log.note(around_.plan.now(), "disk", {silo_, generation_ + 1});
+  disk_ = std::make_unique<sim_disk>();
+  image_.reset();
+  tainted_ = false;
+  disk_->state.id = {silo_ + 1, ++generation_};
+  disk_->state.data_loss_no = around_.store.record().data_loss_no;
+  around_.plan.after(around_.random.between(milliseconds{10}, seconds{1}), [this] { start(); });
+}
+
+void sim_process::rot() {
+  if (disk_ == nullptr || disk_->entries.empty()) {
+    return;
+  }
+  auto at = disk_->entries.begin();
+  std::advance(at, static_cast<std::ptrdiff_t>(around_.random.below(disk_->entries.size())));
+  at->second[3] = static_cast<char>(at->second[3] ^ 16);
+}
+
+void sim_process::keep_image() {
+  if (disk_ != nullptr && !around_.check.is_lost(id())) {
+    image_ = std::make_unique<sim_disk>(*disk_);
+  }
+}
+
+// Less would not be noticed by anybody: the floor in the record is all there is to compare with.
+bool sim_process::may_roll_back() const {
+  if (image_ == nullptr || image_->state.id != id()) {
+    return false;
+  }
+  const auto& digests = image_->digests;
+  const auto last = std::max(digests.empty() ? 0 : digests.rbegin()->first, image_->rows.tail.seq);
+  return last < around_.store.record().commit_floor;
+}
+
+void sim_process::roll_back() {
+  kill();
+  around_.log.note(around_.plan.now(), "roll back", {silo_});
+  around_.check.disk_rolled_back(id(), around_.plan.now());
+  *disk_ = *image_;
+  tainted_ = true;
+}
+
+void sim_process::quarantined(damage why) {
+  around_.log.note(around_.plan.now(), "quarantine", {silo_, static_cast<std::uint64_t>(why)});
+  if (!tainted_ && why != damage::given_up && around_.check.data_loss_no() == 0) {
+    throw violation{"an intact copy was taken for a damaged one, reason " +
+                    std::to_string(static_cast<int>(why))};
+  }
+  replace_disk();
+}
+
+// --- inputs --------------------------------------------------------------------------------------
+
+void sim_process::run(input what) {
+  if (copy_ == nullptr) {
+    return;
+  }
+  if (paused_ || flushing_ || (what.is_message && appended_)) {
+    inbox_.push_back(std::move(what));
+    return;
+  }
+  what.act();
+  settle();
+}
+
+void sim_process::drain() {
+  while (copy_ != nullptr && !paused_ && !flushing_ && !inbox_.empty() &&
+         !(inbox_.front().is_message && appended_)) {
+    auto next = std::move(inbox_.front());
+    inbox_.pop_front();
+    next.act();
+    if (copy_ != nullptr) {
+      carry_out();
+    }
+  }
+  settle();
+}
+
+void sim_process::settle() {
+  if (copy_ != nullptr && !paused_ && !flushing_) {
+    carry_out();
+  }
+  if (copy_ != nullptr && !paused_ && !flushing_) {
+    flush_if_due();
+  }
+}
+
+void sim_process::tick_later() {
+  const auto delay = around_.random.between(milliseconds{40}, milliseconds{60});
+  around_.plan.after(delay, [this, life = life_] {
+    if (life != life_) {
+      return;
+    }
+    run({false, [this] {
+           copy_->tick(now(), effects_);
+           checkpoint_now_and_then();
+         }});
+    if (life == life_) {
+      tick_later();
+    }
+  });
+}
+
+void sim_process::deliver(const placed_copy& to, const replica_message& message) {
+  const bool is_meant = runtime::planted(runtime::bug::sets_list_silos) || to.id == id();
+  if (copy_ == nullptr || !is_meant) {
+    return;
+  }
+  run({true, [this, message] {
+         around_.log.note(around_.plan.now(), "receive", {silo_, message.index()});
+         if (const auto* range = std::get_if<runtime::range_message>(&message)) {
+           rows_reach_ = std::max(rows_reach_, range->applied);
+         }
+         copy_->receive(message, now(), effects_);
+       }});
+}
+
+void sim_process::learn(const partition_record& record) {
+  run({true, [this, record] {
+         const bool did_lead = leads();
+         const auto epoch = copy_->record().epoch;
+         copy_->learn(record, now(), effects_);
+         if (leads() && (!did_lead || copy_->record().epoch != epoch)) {
+           around_.log.note(around_.plan.now(), "lead", {silo_, copy_->record().epoch});
+           if (record.version == around_.store.record().version) {
+             around_.check.leads(*copy_);
+           }
+         }
+       }});
+}
+
+void sim_process::hear_of_death(const copy_id& primary, std::uint64_t epoch) {
+  run({true, [this, primary, epoch] { copy_->primary_died(primary, epoch, now(), effects_); }});
+}
+
+void sim_process::write(std::size_t key) {
+  run({false, [this, key] {
+         if (!copy_->may_append()) {
+           return;
+         }
+         const auto value = around_.random.next() | 1U;
+         append(write_of(key, value));
+         writes_.push_back({copy_->log().tail().seq, key, value});
+       }});
+}
+
+void sim_process::read(std::size_t key) {
+  run({false, [this, key] {
+         if (leads()) {
+           reads_.push_back({key, now(), around_.check.floor_of(key)});
+           if (!copy_->may_answer(now(), now())) {
+             copy_->send_beacons(now(), effects_);
+           }
+         }
+       }});
+}
+
+void sim_process::hand_over(std::size_t to) {
+  run({true, [this, to] {
+         if (copy_->role() == replica_role::primary) {
+           around_.log.note(around_.plan.now(), "hand over", {silo_, to});
+           copy_->hand_over(around_.silos[to]->id(), now(), effects_);
+         }
+       }});
+}
+
+void sim_process::break_glass() {
+  run({true, [this] { copy_->break_glass(now(), effects_); }});
+}
+
+}  // namespace millrace::sim
