@@ -24,6 +24,9 @@ constexpr const char* usage =
     "  --trace     prints what happens\n"
     "  --bugs      looks for each planted bug and prints the first seed that finds it\n";
 
+// A campaign says how far it is; it may be stopped at any time.
+constexpr auto progress_interval = std::chrono::hours{100};
+
 struct options {
   std::optional<double> hours;
   std::optional<std::uint64_t> seed;
@@ -75,6 +78,7 @@ void print(const sim::figures& all, std::uint64_t seeds, double real_seconds) {
       hours, number(seeds), real_seconds, number(all.events), number(all.faults),
       number(all.lost_messages), number(all.writes), number(all.reads), number(all.takeovers),
       number(all.set_changes), number(all.snapshots), number(all.data_losses));
+  std::fflush(stdout);
 }
 
 void print_failure(std::uint64_t seed, const options& chosen, const std::string& what) {
@@ -105,7 +109,12 @@ int run(const options& chosen) {
   const auto began = std::chrono::steady_clock::now();
   const auto wanted = std::chrono::duration<double, std::ratio<3600>>{chosen.hours.value_or(1)};
   const bool is_single = chosen.seed && !chosen.hours && !chosen.seeds;
+  const auto print_all = [&](const sim::figures& all, std::uint64_t count) {
+    const auto real = std::chrono::duration<double>(std::chrono::steady_clock::now() - began);
+    print(all, count, real.count());
+  };
   sim::figures all;
+  runtime::duration told = progress_interval;
   std::uint64_t count = 0;
   int status = 0;
   for (auto seed = chosen.seed.value_or(1); status == 0; ++seed) {
@@ -120,12 +129,15 @@ int run(const options& chosen) {
     if (is_single) {
       std::printf("trace %016llx\n", static_cast<unsigned long long>(done.trace_digest));
     }
+    if (all.simulated >= told) {
+      told += progress_interval;
+      print_all(all, count);
+    }
     if (is_single || (chosen.seeds ? count >= *chosen.seeds : all.simulated >= wanted)) {
       break;
     }
   }
-  const auto real = std::chrono::duration<double>(std::chrono::steady_clock::now() - began);
-  print(all, count, real.count());
+  print_all(all, count);
   return status;
 }
 
