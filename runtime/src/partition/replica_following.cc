@@ -249,6 +249,7 @@ void replica::on(const range_message& message, steady_time now, replica_effects&
     committed_ = durable_ = matched_ = acknowledged_ = rows_reach_ = 0;
   }
   rows_reach_ = std::max(rows_reach_, message.applied);
+  digest_wanted_.reset();  // the rows are ahead of that entry by now
   effects.rows.push_back(message.rows);
   if (intake_.is_open()) {
     fetch(now, effects);
@@ -262,7 +263,8 @@ void replica::on(const range_message& message, steady_time now, replica_effects&
 }
 
 void replica::on(const compare_message& message, steady_time, replica_effects& effects) {
-  if (is_followed(message.from, message.epoch) && message.seq >= rows_reach_) {
+  if (is_followed(message.from, message.epoch) && !intake_.is_open() &&
+      message.seq >= rows_reach_) {
     digest_wanted_ = effects.digest_at = message.seq;
   }
 }

@@ -315,7 +315,9 @@ TEST_CASE("what the log does not have any more comes as rows, and the log goes o
   const auto second = learner.sent<fetch_message>();
   REQUIRE(second);
   CHECK(second->first == "k");
-  learner.receive(*range, after(35));  // doubled
+  learner.receive(compare_message{a, 1, 6}, after(32));
+  CHECK_FALSE(learner.effects.digest_at);  // its rows are of no entry yet
+  learner.receive(*range, after(35));      // doubled
   CHECK(learner.effects.rows.size() == 1);
   primary.receive(*second, after(40));
   primary.replica.send_range(primary.effects.ranges[1], "rows 2", "", 6, primary.effects);
