@@ -107,14 +107,15 @@ std::vector<placed_copy> read(capnp::List<schemas::Copy>::Reader from) {
 partition_record record_of(const stored_partition& stored) {
   partition_record record;
   record.version = stored.version;
+  record.state = stored.state;
   record.data_loss_no = stored.data_loss_no;
   record.epoch = stored.epoch;
   record.primary = stored.primary;
-  for (const auto& copy : stored.in_sync) {
-    record.in_sync.push_back(copy.id);
-  }
+  record.in_sync = stored.in_sync;
   record.in_sync_min = stored.in_sync_min;
+  record.eligible = stored.eligible;
   record.commit_floor = stored.commit_floor;
+  record.nonce = stored.nonce;
   return record;
 }
 

@@ -17,7 +17,7 @@
 #include "millrace/runtime/ids.h"
 #include "millrace/runtime/result.h"
 #include "partition/copy_state.h"
-#include "partition/replica.h"
+#include "partition/partition_record.h"
 
 namespace millrace::runtime {
 
@@ -64,18 +64,6 @@ struct silo_row {
 
 /// The longest name of a silo; it is part of a key.
 inline constexpr std::size_t silo_name_bytes_max = 200;
-
-/// A copy of a partition, and the silo where it lies.
-struct placed_copy {
-  copy_id id;
-  std::string silo;
-  friend bool operator==(const placed_copy&, const placed_copy&) = default;
-};
-
-enum class partition_state : std::uint8_t {
-  recovering,  ///< The primary of the epoch answers nothing yet.
-  active,
-};
 
 /// The record of one partition.
 struct stored_partition {
