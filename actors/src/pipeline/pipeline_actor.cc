@@ -27,6 +27,8 @@ constexpr std::uint32_t page_max = 1'000;
 // Runs that a page is chosen from: what bounds a search for rare ones.
 constexpr std::uint32_t page_look_max = 10'000;
 constexpr unsigned version_digits = 10;
+// Of older versions, in one commit, which takes 64 MiB; the rest follows with the next apply.
+constexpr std::size_t put_away_words_max = std::size_t{1} << 20U;
 constexpr unsigned time_digits = 20;
 constexpr const char* retention_timer = "retention";
 // How long a submission waits for its run to begin; that goes on by itself when the time is up.
@@ -228,10 +230,12 @@ async<pipeline_actor::describe_results> pipeline_actor::describe(describe_params
 void pipeline_actor::put_older_versions_away() {
   const auto latest = padded(state().getLatestVersion(), version_digits);
   std::vector<std::string> older;
+  std::size_t words = 0;
   versions_.for_each([&](std::string_view row, schemas::PipelineVersion::Reader record) {
-    if (row == latest) {
+    if (row == latest || words > put_away_words_max) {
       return false;
     }
+    words += record.totalSize().wordCount;
     older_versions_.put(row, runtime::message<schemas::PipelineVersion>{record});
     older.emplace_back(row);
     return true;
