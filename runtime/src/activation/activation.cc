@@ -205,7 +205,12 @@ caf::resumable::resume_result activation::resume(caf::execution_unit* unit, std:
                ? next.exchange(nullptr, std::memory_order_acq_rel)
                : nullptr;
   };
-  const auto outcome = drain();
+  auto outcome = drain();
+  if (outcome == resume_later) {
+    keep();
+    unit->exec_later(this);  // before the others: one of them may hold this thread
+    outcome = awaiting_message;
+  }
   for (unsigned hops = 0; hops < hops_max; ++hops) {
     auto* other = take_next();
     other = other != nullptr ? other : home_.take_next();
