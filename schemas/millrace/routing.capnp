@@ -80,8 +80,8 @@ struct ChainLink {
 
 struct RoutedAnswer {
   # The outcome of a call that wanted one.
-  number @0 :UInt64;
-  # Of the call; its origin is who receives this.
+  id @0 :RoutedCallId;
+  # Of the call. Its origin may be an earlier life of who receives this.
   union {
     results @1 :Data;
     # The flat form; empty: none.
@@ -104,6 +104,6 @@ struct Failure {
 
 struct RoutedCancel {
   # The caller of a call no longer waits for it.
-  number @0 :UInt64;
-  # Of the call; its origin is who sends this.
+  id @0 :RoutedCallId;
+  # Of the call.
 }

@@ -104,7 +104,7 @@ call_frame read_call(schemas::RoutedCall::Reader from) {
 
 answer_frame read_answer(schemas::RoutedAnswer::Reader from) {
   answer_frame answer;
-  answer.number = from.getNumber();
+  answer.id = read(from.getId());
   answer.settled = from.getSettled();
   if (from.isResults()) {
     answer.outcome = message_of(from.getResults());
@@ -126,7 +126,7 @@ routed_frame read_frame(frame_kind kind, capnp::MessageReader& message) {
     case frame_kind::answer:
       return read_answer(message.getRoot<schemas::RoutedAnswer>());
     case frame_kind::cancel:
-      return cancel_frame{message.getRoot<schemas::RoutedCancel>().getNumber()};
+      return cancel_frame{read(message.getRoot<schemas::RoutedCancel>().getId())};
   }
   KJ_FAIL_REQUIRE("it is of an unknown kind");
 }
@@ -176,7 +176,7 @@ std::string encode(const call_frame& frame, const std::string& params) {
 std::string encode(const answer_frame& frame) {
   capnp::MallocMessageBuilder message;
   auto made = message.initRoot<schemas::RoutedAnswer>();
-  made.setNumber(frame.number);
+  put(made.initId(), frame.id);
   made.setSettled(frame.settled);
   if (frame.outcome) {
     const auto flat = frame.outcome->flat();
@@ -193,7 +193,7 @@ std::string encode(const answer_frame& frame) {
 
 std::string encode(const cancel_frame& frame) {
   capnp::MallocMessageBuilder message;
-  message.initRoot<schemas::RoutedCancel>().setNumber(frame.number);
+  put(message.initRoot<schemas::RoutedCancel>().initId(), frame.id);
   return bytes_of(message);
 }
 

@@ -57,14 +57,14 @@ struct call_frame {
 
 /// The outcome of a call that wanted one.
 struct answer_frame {
-  std::uint64_t number = 0;
+  call_id id;  ///< Its origin may be an earlier life of who gets this.
   result<any_message> outcome = any_message{};
   bool settled = false;
 };
 
 /// The caller of a call no longer waits.
 struct cancel_frame {
-  std::uint64_t number = 0;
+  call_id id;
 };
 
 using routed_frame = std::variant<call_frame, answer_frame, cancel_frame>;

@@ -54,6 +54,12 @@ error refusal_of(peer_send sent, const envelope& call, const std::string& silo) 
   }
 }
 
+error elsewhere(std::string_view type, std::string_view key, std::string_view host,
+                std::string_view self) {
+  return {errc::not_primary, std::string{type} + "/" + std::string{key} + " lives on silo '" +
+                                 std::string{host} + "', not on '" + std::string{self} + "'"};
+}
+
 bool only_reads(const envelope& call) noexcept {
   return call.interface->methods[call.method].admission == method_admission::read_only;
 }
@@ -79,6 +85,10 @@ private:
 };
 
 router::~router() {
+  clear();
+}
+
+void router::clear() {
   const auto open = std::exchange(open_, {});
   for (const auto& each : open) {
     drop(each.second.call);
@@ -125,8 +135,18 @@ bool router::take_joined(envelope* one) {
   if (*host == self_) {
     return false;
   }
+  if (is_of_peer(*one)) {
+    // Whoever made it is told that it has not begun, and looks again.
+    home_.answer(one, elsewhere(one->interface->type, one->key, *host, self_));
+    return true;
+  }
   send_away(one, std::string{*host}, 0);
   return true;
+}
+
+bool router::is_of_peer(const envelope& one) const {
+  const std::lock_guard lock{mutex_};
+  return one.routed() && one.routed().origin != incarnation_;
 }
 
 call_frame router::frame_of(const envelope& one) const {
@@ -146,6 +166,7 @@ call_frame router::frame_of(const envelope& one) const {
   if (one.context) {
     frame.context = *one.context;
   }
+  const std::lock_guard lock{mutex_};  // a call that is redirected gets another id
   for (const auto* above = one.parent; above != nullptr && frame.chain.size() < chain_links_max;
        above = above->parent) {
     frame.chain.push_back({above->routed(), std::string{above->interface->type}, above->key});
@@ -156,6 +177,10 @@ call_frame router::frame_of(const envelope& one) const {
 
 // The call stays here with its parameters: it may have to be sent to another silo.
 void router::send_away(envelope* one, std::string silo, unsigned redirects) {
+  if (one->kind == envelope_kind::call && one->abandoned.load(std::memory_order_relaxed)) {
+    home_.answer(one, {errc::cancelled, "the caller no longer waited when the call was to leave"});
+    return;
+  }
   auto frame = frame_of(*one);
   const auto parameters = one->content.flat();
   if (one->kind == envelope_kind::call) {
@@ -163,6 +188,7 @@ void router::send_away(envelope* one, std::string silo, unsigned redirects) {
     const std::lock_guard lock{mutex_};
     frame.id = one->extra().routed = {incarnation_, ++calls_};
     open_.emplace(frame.id.number, open_call{one, silo, redirects});
+    numbers_[one] = frame.id.number;
   }
   const auto sent = peers_->send(silo, frame_kind::call, encode(frame, parameters));
   if (sent == peer_send::queued) {
@@ -175,27 +201,29 @@ void router::send_away(envelope* one, std::string silo, unsigned redirects) {
       drop(one);  // `lost` has answered it
       return;
     }
+    numbers_.erase(one);
     drop(one);
   }
   home_.answer(one, refusal_of(sent, *one, silo));
 }
 
 bool router::cancel(const envelope& call) {
-  const auto id = call.routed();
-  if (!joined() || id.origin != incarnation_) {
+  if (!joined()) {
     return false;
   }
   std::string silo;
+  call_id id;
   {
     const std::lock_guard lock{mutex_};
-    const auto found = open_.find(id.number);
-    if (found == open_.end()) {
+    const auto found = numbers_.find(&call);
+    if (found == numbers_.end()) {
       return false;
     }
-    silo = found->second.silo;
+    id = {incarnation_, found->second};
+    silo = open_.at(id.number).silo;
   }
   // Where it does not arrive, the call runs to its end or its deadline.
-  static_cast<void>(peers_->send(silo, frame_kind::cancel, encode(cancel_frame{id.number})));
+  static_cast<void>(peers_->send(silo, frame_kind::cancel, encode(cancel_frame{id})));
   return true;
 }
 
@@ -204,25 +232,27 @@ void router::receive(std::string_view silo, answer_frame&& frame) {
   std::shared_ptr<const cluster_map> now;
   {
     const std::lock_guard lock{mutex_};
-    const auto found = open_.find(frame.number);
-    if (found == open_.end() || found->second.silo != silo) {
+    const auto found = open_.find(frame.id.number);
+    if (frame.id.origin != incarnation_ || found == open_.end() || found->second.silo != silo) {
       return;
     }
     answered = std::move(found->second);
     open_.erase(found);
+    numbers_.erase(answered.call);
     now = map_;
   }
   auto* call = answered.call;
   if (call->send) {
     call->send->settled = frame.settled;
   }
-  if (frame.outcome) {
-    home_.bring_back(call, *std::move(frame.outcome));
-    return;
-  }
-  if (frame.outcome.error().code() == errc::not_primary && answered.redirects < redirects_max) {
+  if (!frame.outcome && frame.outcome.error().code() == errc::not_primary &&
+      answered.redirects < redirects_max) {
     const auto host = now->host_of(self_, *call->interface, call->key);
     if (host && *host == self_) {
+      {
+        const std::lock_guard lock{mutex_};
+        call->extra().routed = {};
+      }
       home_.deliver_here(call);
       return;
     }
@@ -231,7 +261,7 @@ void router::receive(std::string_view silo, answer_frame&& frame) {
       return;
     }
   }
-  home_.answer(call, std::move(frame.outcome).error());
+  home_.bring_back(call, std::move(frame.outcome));
 }
 
 void router::lost(std::string_view silo) {
@@ -241,6 +271,7 @@ void router::lost(std::string_view silo) {
     for (auto at = open_.begin(); at != open_.end();) {
       if (at->second.silo == silo) {
         unanswered.push_back(at->second.call);
+        numbers_.erase(at->second.call);
         at = open_.erase(at);
       } else {
         ++at;
@@ -262,6 +293,7 @@ result<void> router::received(std::string_view silo, std::uint64_t incarnation, 
                               std::string_view body) {
   auto decoded = decode_frame(kind, body);
   if (!decoded) {
+    peers_->give_up(silo);  // it may have been an answer
     return std::move(decoded).error();
   }
   if (auto* call = std::get_if<call_frame>(&*decoded)) {
@@ -276,8 +308,7 @@ result<void> router::received(std::string_view silo, std::uint64_t incarnation, 
 
 void router::refuse(std::string_view silo, const call_frame& frame, error why) {
   if (frame.id) {
-    static_cast<void>(peers_->send(silo, frame_kind::answer,
-                                   encode(answer_frame{frame.id.number, std::move(why)})));
+    static_cast<void>(tell(silo, encode(answer_frame{frame.id, std::move(why)})));
   }
 }
 
@@ -289,11 +320,14 @@ void router::receive(std::string_view silo, std::uint64_t incarnation, call_fram
             "no actor type '" + frame.type + "' with that method on silo '" + self_ + "'"});
     return;
   }
-  const auto host = map()->host_of(self_, *type->interface, frame.key);
+  if (left_.load(std::memory_order_acquire)) {
+    refuse(silo, frame, {errc::unavailable, "silo '" + self_ + "' is not serving"});
+    return;
+  }
+  const auto now = map();
+  const auto host = now->host_of(self_, *type->interface, frame.key);
   if (host && *host != self_) {
-    refuse(silo, frame,
-           {errc::not_primary, frame.type + "/" + frame.key + " lives on silo '" +
-                                   std::string{*host} + "', not on '" + self_ + "'"});
+    refuse(silo, frame, elsewhere(frame.type, frame.key, *host, self_));
     return;
   }
   auto* one = new envelope{kind_of(frame.kind)};
@@ -327,7 +361,7 @@ void router::receive(std::uint64_t incarnation, const cancel_frame& frame) {
   envelope* call = nullptr;
   {
     const std::lock_guard lock{mutex_};
-    if (const auto found = served_.find({incarnation, frame.number}); found != served_.end()) {
+    if (const auto found = served_.find({incarnation, frame.id.number}); found != served_.end()) {
       call = found->second;
       detail::keep(*call);
     }
@@ -351,10 +385,21 @@ void router::send_answer(const std::string& silo, const envelope& call,
     }
   }
   const auto settled = call.send && call.send->settled;
-  // An answer that does not arrive is one that its caller stops waiting for.
-  static_cast<void>(peers_->send(silo, frame_kind::answer,
-                                 encode(answer_frame{id.number, std::move(outcome), settled})));
+  if (tell(silo, encode(answer_frame{id, std::move(outcome), settled})) == peer_send::too_large) {
+    const error why{only_reads(call) ? errc::too_large : errc::outcome_unknown,
+                    "the answer of " + name_of(call) + " is larger than a link takes"};
+    static_cast<void>(tell(silo, encode(answer_frame{id, why, settled})));
+  }
   drop(served);
+}
+
+// Whoever waits for an answer that cannot be sent has to learn that none comes.
+peer_send router::tell(std::string_view silo, const std::string& answer) {
+  const auto sent = peers_->send(silo, frame_kind::answer, answer);
+  if (sent == peer_send::overloaded) {
+    peers_->give_up(silo);
+  }
+  return sent;
 }
 
 // Gives a reference; null for an empty chain.

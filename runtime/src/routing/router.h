@@ -43,7 +43,8 @@ enum class peer_send : std::uint8_t {
 
 /// How messages get to other silos.
 ///
-/// Threading: any thread; must not call the router.
+/// Threading: any thread; must not call the router from within. It is silent once the silo has
+/// stopped, and does not carry a message twice.
 class peer_network {
 public:
   peer_network() = default;
@@ -52,6 +53,9 @@ public:
   virtual ~peer_network() = default;
   [[nodiscard]] virtual peer_send send(std::string_view silo, frame_kind kind,
                                        std::string_view body) = 0;
+  /// Ends the session with a silo, since an answer for it, or perhaps one of it, is lost: both are
+  /// told so by `router::lost`, and a new one may begin.
+  virtual void give_up(std::string_view silo) = 0;
 };
 
 /// What a router asks of its silo. Each takes over one reference of an envelope.
@@ -69,11 +73,13 @@ public:
   virtual void cancel(envelope& call) = 0;
   /// Answers a call that has not been served here.
   virtual void answer(envelope* one, error why) = 0;
-  virtual void bring_back(envelope* one, any_message results) = 0;
+  /// The same with what another silo has answered, and counted.
+  virtual void bring_back(envelope* one, result<any_message> outcome) = 0;
 };
 
 /// Threading: any thread, but for `join`.
-/// Cost: of a call within the silo, a load; of others a lock and the copies of the message.
+/// Cost: of a silo that has not joined, a load a call; else a lock and a look into the map, and for
+/// what leaves the copies of the message.
 class router {
 public:
   explicit router(routed_home& home) : home_(home) {}
@@ -85,7 +91,13 @@ public:
   void join(std::string self, std::uint64_t incarnation, peer_network& peers);
   [[nodiscard]] bool joined() const noexcept { return peers_ != nullptr; }
 
+  /// The silo stops: calls of others are refused from now on, answers go on.
+  void leave() noexcept { left_.store(true, std::memory_order_release); }
+  /// Drops what it holds, when nothing runs any more.
+  void clear();
+
   /// Who is in, and who has what. What is on its way stays so.
+  /// Requires: a primary, or none, for each partition of the storage.
   void set_map(std::shared_ptr<const cluster_map> map);
 
   /// Takes over what is for another silo, or for none, and its reference; false for what is not.
@@ -114,7 +126,9 @@ private:
 
   bool take_joined(envelope* one);
   void send_away(envelope* one, std::string silo, unsigned redirects);
+  [[nodiscard]] bool is_of_peer(const envelope& one) const;
   [[nodiscard]] call_frame frame_of(const envelope& one) const;
+  peer_send tell(std::string_view silo, const std::string& answer);
   void receive(std::string_view silo, std::uint64_t incarnation, call_frame&& frame);
   void receive(std::string_view silo, answer_frame&& frame);
   void receive(std::uint64_t incarnation, const cancel_frame& frame);
@@ -129,11 +143,13 @@ private:
   peer_network* peers_ = nullptr;
   std::string self_;
   std::uint64_t incarnation_ = 0;
+  std::atomic<bool> left_{false};
 
   mutable std::mutex mutex_;
   std::shared_ptr<const cluster_map> map_ = std::make_shared<cluster_map>();
   std::uint64_t calls_ = 0;  // that have left
   std::unordered_map<std::uint64_t, open_call> open_;
+  std::unordered_map<const envelope*, std::uint64_t> numbers_;  // of these
   std::map<call_id, envelope*> served_;  // for other silos, each with a reference
   // Of types that this silo does not host: for the texts of chains.
   std::map<std::string, interface_info, std::less<>> stand_ins_;

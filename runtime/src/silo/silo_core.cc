@@ -73,6 +73,7 @@ silo_core::~silo_core() {
   std::default_delete<caf::actor_system>{}(system_.get());
   static_cast<void>(system_.release());
   directory_.clear();
+  router_.clear();
 }
 
 void silo_core::add_type(const interface_info& interface, actor_factory make,
@@ -177,6 +178,7 @@ void silo_core::stop(duration grace) {
   std::call_once(stopped_, [&] {
     accepting_ = false;
     stopping_ = true;
+    router_.leave();
     directory_.for_each(
         [](activation& one) { one.post_or_drop(new envelope{envelope_kind::release}); });
     while (options_.by_hand && grace > duration{} && run_one(0)) {
@@ -431,8 +433,12 @@ void silo_core::answer(envelope* one, error why) {
   go_back(one);
 }
 
-void silo_core::bring_back(envelope* one, any_message results) {
-  one->content = std::move(results);
+void silo_core::bring_back(envelope* one, result<any_message> outcome) {
+  if (outcome) {
+    one->content = *std::move(outcome);
+  } else {
+    one->failure = std::move(outcome).error();
+  }
   go_back(one);
 }
 

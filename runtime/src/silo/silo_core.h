@@ -143,7 +143,7 @@ public:
   // What the router asks of it.
   [[nodiscard]] const clock& time() const noexcept override { return activation_home::time(); }
   void deliver_here(envelope* one) override;
-  void bring_back(envelope* one, any_message results) override;
+  void bring_back(envelope* one, result<any_message> outcome) override;
   [[nodiscard]] router& routes() noexcept { return router_; }
 
   [[nodiscard]] thread_watch& watch() noexcept { return watch_; }

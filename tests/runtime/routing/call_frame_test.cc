@@ -95,17 +95,17 @@ TEST_CASE("a call without deadline, delivery and parameters has none") {
 }
 
 TEST_CASE("answers carry results, or an error with its hint") {
-  const auto good =
-      decode_frame(answer_kind, encode(answer_frame{5, any_message::from_flat(state_of(8)), true}));
+  const auto good = decode_frame(
+      answer_kind, encode(answer_frame{{7, 5}, any_message::from_flat(state_of(8)), true}));
   REQUIRE(good);
   const auto& answer = std::get<answer_frame>(*good);
-  CHECK(answer.number == 5);
+  CHECK(answer.id == call_id{7, 5});
   CHECK(answer.settled);
   REQUIRE(answer.outcome);
   CHECK(total_of(*answer.outcome) == 8);
 
   const error why{errc::overloaded, "full", 250ms};
-  const auto bad = decode_frame(answer_kind, encode(answer_frame{6, why}));
+  const auto bad = decode_frame(answer_kind, encode(answer_frame{{7, 6}, why}));
   REQUIRE(bad);
   const auto& failed = std::get<answer_frame>(*bad);
   REQUIRE_FALSE(failed.outcome);
@@ -122,7 +122,7 @@ TEST_CASE("an error that a newer silo knows is an internal one here") {
 TEST_CASE("what is no frame is refused") {
   CHECK(refused(call_kind, {}));
   CHECK(refused(call_kind, "x"));
-  CHECK(refused(77, encode(cancel_frame{1})));
+  CHECK(refused(77, encode(cancel_frame{{7, 1}})));
   CHECK(refused(call_kind, raw<schemas::RoutedCall>([](auto made) { made.setType("ferry"); })));
   CHECK(refused(call_kind, raw<schemas::RoutedCall>([](auto made) {
                   made.setKey("k");
@@ -142,7 +142,7 @@ TEST_CASE("what is no frame is refused") {
 // parameters are read as an actor would read them.
 TEST_CASE("a frame with any bit flipped is refused or harmless") {
   const auto whole = encode(full_call(), state_of(42));
-  const auto answer = encode(answer_frame{5, any_message::from_flat(state_of(8))});
+  const auto answer = encode(answer_frame{{7, 5}, any_message::from_flat(state_of(8))});
   for (const auto& [kind, frame] : {std::pair{call_kind, whole}, {answer_kind, answer}}) {
     for (std::size_t bit = 0; bit < 8 * frame.size(); ++bit) {
       auto broken = frame;

@@ -4,6 +4,7 @@
 
 #include <doctest/doctest.h>
 
+#include <algorithm>
 #include <deque>
 #include <functional>
 #include <memory>
@@ -147,8 +148,12 @@ public:
 
   // What the network does.
   std::size_t sent = 0;
+  bool given_up = false;
+  /// What it says to answers, if that is something else.
+  std::optional<runtime::detail::peer_send> answer_to_answer;
   runtime::detail::peer_send answer_to_send = runtime::detail::peer_send::queued;
-  bool holds = false;  ///< What is sent stays where it is.
+  enum class held : std::uint8_t { nothing, all, for_a };
+  held holds = held::nothing;  ///< What stays where it is.
   std::size_t in_flight() {
     const std::lock_guard lock{mutex_};
     return messages_.size();
@@ -187,6 +192,7 @@ private:
                                     std::string_view body) override {
       return home.send(1 - index, kind, body);
     }
+    void give_up(std::string_view) override { home.given_up = true; }
     two_silos& home;
     std::string name;
     std::size_t index;
@@ -196,6 +202,9 @@ private:
 
   runtime::detail::peer_send send(std::size_t to, frame_kind kind, std::string_view body) {
     const std::lock_guard lock{mutex_};
+    if (kind == frame_kind::answer && answer_to_answer) {
+      return *std::exchange(answer_to_answer, std::nullopt);
+    }
     if (answer_to_send == runtime::detail::peer_send::queued) {
       ++sent;
       messages_.push_back({to, static_cast<std::uint16_t>(kind), std::string{body}});
@@ -204,11 +213,14 @@ private:
   }
   std::optional<message> take() {
     const std::lock_guard lock{mutex_};
-    if (messages_.empty() || holds) {
+    const auto found = std::find_if(messages_.begin(), messages_.end(), [this](const auto& each) {
+      return holds == held::nothing || (holds == held::for_a && each.to == 1);
+    });
+    if (found == messages_.end()) {
       return std::nullopt;
     }
-    auto next = std::move(messages_.front());
-    messages_.pop_front();
+    auto next = std::move(*found);
+    messages_.erase(found);
     return next;
   }
 

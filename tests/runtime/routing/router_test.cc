@@ -95,17 +95,20 @@ TEST_CASE("a durable send arrives once at the other silo, also when it is sent a
   CHECK(both.call(both.a(), ref<Ferry>("far").get())->total() == 4);
   CHECK(both.a().here().stats().sends_pending == 0);
 
-  // The answer of the next one is lost with the link.
+  // The next one arrives, and its answer is lost with the link: it is sent again.
   REQUIRE(both.call(both.a(), ref<Ferry>("near").post("far", 6)));
   both.settle();
-  both.holds = true;
+  both.holds = two_silos::held::for_a;
   auto posted = both.a().begin(ref<Ferry>("near").post("far", 10));
   both.settle();
-  CHECK(both.in_flight() == 1);
+  CHECK(both.call(both.b(), ref<Ferry>("far").get())->total() == 20);
+  CHECK(both.a().here().stats().sends_pending == 1);
   both.lose_b();
-  both.holds = false;
-  both.a().advance(1min);  // it is tried again
+  both.holds = two_silos::held::nothing;
+  const auto before = both.sent;
+  both.a().advance(1min);
   both.settle();
+  CHECK(both.sent > before);
   CHECK(both.call(both.a(), ref<Ferry>("far").get())->total() == 20);
   CHECK(both.a().here().stats().sends_pending == 0);
 }
@@ -134,22 +137,26 @@ TEST_CASE("a call that waits on the other silo goes on when it is answered") {
   CHECK(waiting.answer());
 }
 
-TEST_CASE("a deadline passes on both sides") {
+TEST_CASE("a call whose deadline has passed on the way does not begin") {
   two_silos both;
   both.place("far", "b");
-  both.holds = true;
-  auto late = both.a().begin(ref<Ferry>("far").add(1));
+  auto first = both.a().begin(ref<Ferry>("far").hold());
+  both.settle();
+  auto late = both.a().begin(ref<Ferry>("far").add(1));  // waits there for the other
   both.settle();
   both.a().advance(31s);
   CHECK(code_of(late.answer()) == errc::deadline_exceeded);
-  both.holds = false;
+  both.b().advance(31s);
   both.settle();
+  REQUIRE(both.call(both.a(), ref<Ferry>("far").release()));
+  CHECK(first.answer());
+  CHECK(both.call(both.a(), ref<Ferry>("far").get())->total() == 0);
 }
 
 TEST_CASE("when a silo is lost, what may have been done is unknown, and what only reads is not") {
   two_silos both;
   both.place("far", "b");
-  both.holds = true;
+  both.holds = two_silos::held::all;
   auto added = both.a().begin(ref<Ferry>("far").add(1));
   auto read = both.a().begin(ref<Ferry>("far").get());
   both.settle();
@@ -179,11 +186,11 @@ TEST_CASE("what a link does not take is refused with what to do") {
 TEST_CASE("a call that arrives at the wrong silo goes on to the right one") {
   two_silos both;
   both.place("moved", "b");
-  both.holds = true;
+  both.holds = two_silos::held::all;
   auto added = both.a().begin(ref<Ferry>("moved").add(7));
   both.a().settle();
   both.place("moved", "a");  // while it is on its way
-  both.holds = false;
+  both.holds = two_silos::held::nothing;
   both.settle();
   const auto answer = added.answer();
   REQUIRE(answer);
@@ -200,6 +207,70 @@ TEST_CASE("a silo that is asked for what it has not says whose it is") {
   const auto refused = both.call(both.a(), ref<Ferry>("far").add(1));
   CHECK(code_of(refused) == errc::not_primary);
   CHECK(refused.error().text() == "ferry/far lives on silo 'a', not on 'b'");
+}
+
+// Goal: who was asked does not send a call on: its caller does, and gets its own answer.
+TEST_CASE("calls of another silo that wait when their partition moves go back to be sent again") {
+  two_silos both;
+  both.place("moved", "b");
+  auto first = both.a().begin(ref<Ferry>("moved").hold());
+  both.settle();
+  auto added = both.a().begin(ref<Ferry>("moved").add(7));
+  both.settle();
+  both.place("moved", "a");
+  both.b().discard(both.partition("moved"));
+  both.settle();
+  REQUIRE(
+      both.call(both.a(), ref<Ferry>("moved").release()));  // it had done nothing: it waits here
+  CHECK(first.answer());
+  const auto answer = added.answer();
+  REQUIRE(answer);
+  CHECK(answer->total() == 7);
+  CHECK(both.routes(both.a()).open_calls() == 0);
+  CHECK(both.routes(both.b()).open_calls() == 0);
+}
+
+TEST_CASE("an answer for an earlier life of a silo is nobody's") {
+  two_silos both;
+  both.place("far", "b");
+  both.holds = two_silos::held::all;
+  auto added = both.a().begin(ref<Ferry>("far").add(1));
+  both.settle();
+  CHECK(both.routes(both.a()).received("b", 2, static_cast<std::uint16_t>(frame_kind::answer),
+                                       encode(answer_frame{{77, 1}, any_message{}})));
+  CHECK_FALSE(added.answered());
+  both.holds = two_silos::held::nothing;
+  both.settle();
+  CHECK(added.answer()->total() == 1);
+}
+
+TEST_CASE("an answer that a link does not take is told, one way or the other") {
+  two_silos both;
+  both.place("far", "b");
+  both.answer_to_answer = millrace::runtime::detail::peer_send::too_large;
+  CHECK(code_of(both.call(both.a(), ref<Ferry>("far").add(1))) == errc::outcome_unknown);
+  both.answer_to_answer = millrace::runtime::detail::peer_send::too_large;
+  CHECK(code_of(both.call(both.a(), ref<Ferry>("far").get())) == errc::too_large);
+  CHECK_FALSE(both.given_up);
+  both.answer_to_answer = millrace::runtime::detail::peer_send::overloaded;
+  auto waiting = both.a().begin(ref<Ferry>("far").get());
+  both.settle();
+  CHECK(both.given_up);
+  both.lose_b();
+  CHECK(code_of(waiting.answer()) == errc::unavailable);
+}
+
+TEST_CASE("a message that cannot be read ends the session, since it may have been an answer") {
+  two_silos both;
+  CHECK_FALSE(both.routes(both.a()).received("b", 2, 1, "nonsense"));
+  CHECK(both.given_up);
+}
+
+TEST_CASE("a silo that stops refuses calls of others") {
+  two_silos both;
+  both.place("far", "b");
+  both.routes(both.b()).leave();
+  CHECK(code_of(both.call(both.a(), ref<Ferry>("far").add(1))) == errc::unavailable);
 }
 
 TEST_CASE("a partition without a primary is told, and not waited for") {

@@ -38,7 +38,7 @@ TEST_CASE("the queue counts what was pushed and not taken") {
   CHECK(queue.size() == 0);
 }
 
-TEST_CASE("a wait for three ends with the third and not before") {
+TEST_CASE("a wait for three ends with the third") {
   commit_queue queue;
   std::array<silent, 3> all;
   REQUIRE(queue.push(&all[0]));
