@@ -1,0 +1,121 @@
+// SPDX-License-Identifier: MIT
+#include "routing/peer_links.h"
+
+#include <optional>
+
+namespace millrace::runtime::detail {
+
+namespace {
+
+// What the router calls it. No silo has a name with '@'.
+std::string name_of(const peer_link& link) {
+  const auto& peer = link.peer();
+  return (peer.role == link_role::silo ? "" : "@") + peer.name;
+}
+
+}  // namespace
+
+peer_links::peer_links(link_options options, router& routes, const clock& time, rng random,
+                       std::function<void(const std::string&)> warn)
+    : routes_(routes),
+      warn_(std::move(warn)),
+      hub_(std::move(options), *this, time, std::move(random)) {}
+
+result<void> peer_links::open(const std::string& silo, const std::string& host,
+                              std::uint16_t port) {
+  {
+    const std::lock_guard lock{mutex_};
+    opened_.insert_or_assign(silo, address{host, port});
+  }
+  auto opened = hub_.open({link_role::silo, silo}, host, port);
+  return opened ? result<void>{} : std::move(opened).error();
+}
+
+peer_send peer_links::send(std::string_view silo, frame_kind kind, std::string_view body) {
+  std::shared_ptr<peer_link> link;
+  {
+    const std::lock_guard lock{mutex_};
+    if (const auto found = peers_.find(silo); found != peers_.end()) {
+      link = found->second.link;
+    }
+  }
+  if (link == nullptr) {
+    return peer_send::unavailable;
+  }
+  switch (link->send(link_lane::call, static_cast<std::uint16_t>(kind), body)) {
+    case link_send::queued:
+      return peer_send::queued;
+    case link_send::overloaded:
+      return peer_send::overloaded;
+    case link_send::too_large:
+      return peer_send::too_large;
+    case link_send::unavailable:
+      break;
+  }
+  return peer_send::unavailable;
+}
+
+// The link goes with all that is queued in it, and is opened again where this end opens it.
+void peer_links::give_up(std::string_view silo) {
+  std::shared_ptr<peer_link> link;
+  std::optional<address> at;
+  {
+    const std::lock_guard lock{mutex_};
+    if (const auto found = peers_.find(silo); found != peers_.end()) {
+      link = std::move(found->second.link);
+      peers_.erase(found);
+    }
+    if (const auto found = opened_.find(silo); found != opened_.end()) {
+      at = found->second;
+    }
+  }
+  if (link == nullptr) {
+    return;
+  }
+  warn_("a link is given up, an answer could not be sent or read peer=" + link->peer().to_string());
+  hub_.close(link->peer());
+  routes_.lost(silo);
+  if (at) {
+    static_cast<void>(hub_.open({link_role::silo, std::string{silo}}, at->host, at->port));
+  }
+}
+
+void peer_links::link_up(const std::shared_ptr<peer_link>& link, std::uint64_t incarnation) {
+  const std::lock_guard lock{mutex_};
+  peers_[name_of(*link)] = {link, incarnation};
+}
+
+// It tries on, and what was sent is sent again: nothing is lost yet.
+void peer_links::link_down(const std::shared_ptr<peer_link>& link, std::string_view why) {
+  warn_("a link is down peer=" + link->peer().to_string() + " why=" + std::string{why});
+}
+
+void peer_links::session_ended(const std::shared_ptr<peer_link>& link, std::uint64_t /*lost*/) {
+  const auto name = name_of(*link);
+  {
+    const std::lock_guard lock{mutex_};
+    peers_.erase(name);
+  }
+  routes_.lost(name);
+}
+
+link_intake peer_links::received(const std::shared_ptr<peer_link>& link, link_message& message) {
+  const auto name = name_of(*link);
+  std::uint64_t incarnation = 0;
+  {
+    const std::lock_guard lock{mutex_};
+    const auto found = peers_.find(name);
+    incarnation = found != peers_.end() ? found->second.incarnation : 0;
+  }
+  if (auto taken = routes_.received(name, incarnation, message.kind, message.body()); !taken) {
+    warn_("a message was refused peer=" + link->peer().to_string() +
+          " why=" + taken.error().to_string());
+  }
+  return link_intake::taken;
+}
+
+void peer_links::refused(std::string_view from, std::string_view why) {
+  warn_("a peer was refused address=" + std::string{from} + " why=" + std::string{why});
+}
+
+}  // namespace millrace::runtime::detail

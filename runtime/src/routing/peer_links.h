@@ -1,0 +1,66 @@
+// SPDX-License-Identifier: MIT
+// Peer links: a silo's router over links.
+//
+// The one place where what is said about calls meets the sockets. Frames of calls go in the lane
+// for calls, a link that ends tells the router which answers it need not wait for.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <map>
+#include <memory>
+#include <mutex>
+#include <string>
+#include <string_view>
+
+#include "link/link_hub.h"
+#include "routing/router.h"
+
+namespace millrace::runtime::detail {
+
+/// Threading: as `link_hub`.
+class peer_links final : public peer_network, private link_events {
+public:
+  /// `warn` gets a line for what an operator should know. `routes` and `time` outlive it.
+  peer_links(link_options options, router& routes, const clock& time, rng random,
+             std::function<void(const std::string&)> warn);
+  peer_links(const peer_links&) = delete;
+  peer_links& operator=(const peer_links&) = delete;
+  ~peer_links() override { stop(); }
+
+  /// As `link_hub::start`, `open` and `stop`.
+  [[nodiscard]] result<std::uint16_t> start() { return hub_.start(); }
+  [[nodiscard]] result<void> open(const std::string& silo, const std::string& host,
+                                  std::uint16_t port);
+  void stop() { hub_.stop(); }
+
+  [[nodiscard]] peer_send send(std::string_view silo, frame_kind kind,
+                               std::string_view body) override;
+  void give_up(std::string_view silo) override;
+
+private:
+  void link_up(const std::shared_ptr<peer_link>& link, std::uint64_t incarnation) override;
+  void link_down(const std::shared_ptr<peer_link>& link, std::string_view why) override;
+  void session_ended(const std::shared_ptr<peer_link>& link, std::uint64_t lost) override;
+  [[nodiscard]] link_intake received(const std::shared_ptr<peer_link>& link,
+                                     link_message& message) override;
+  void refused(std::string_view address, std::string_view why) override;
+
+  struct peer {
+    std::shared_ptr<peer_link> link;
+    std::uint64_t incarnation = 0;
+  };
+
+  router& routes_;
+  const std::function<void(const std::string&)> warn_;
+  std::mutex mutex_;
+  std::map<std::string, peer, std::less<>> peers_;  // with a session, by name
+  struct address {
+    std::string host;
+    std::uint16_t port;
+  };
+  std::map<std::string, address, std::less<>> opened_;
+  link_hub hub_;
+};
+
+}  // namespace millrace::runtime::detail

@@ -1,0 +1,106 @@
+// SPDX-License-Identifier: MIT
+// Two silos over real sockets, encrypted.
+#include "routing/peer_links.h"
+
+#include <doctest/doctest.h>
+
+#include <future>
+
+#include "runtime/link/hubs.h"
+#include "runtime/routing/fixture.h"
+
+namespace millrace::testing {
+namespace {
+
+using namespace std::chrono_literals;
+using runtime::detail::peer_links;
+using runtime::testing::pki;
+
+// A silo that is called as the other one's peer; it has every partition of `mine`.
+struct linked_silo {
+  linked_silo(std::string name_of, std::uint64_t incarnation, pki& authority, runtime::rng random)
+      : name(std::move(name_of)) {
+    auto options = runtime::testing::silo_options(name.c_str());
+    options.self.incarnation = incarnation;
+    options.credentials = authority.of({link_role::silo, name});
+    runtime::silo_options how;
+    how.name = name;
+    here = std::make_unique<silo>(make_memory_storage(), how);
+    here->add<ferry>();
+    auto& core = runtime::detail::silo_access::core(*here);
+    links = std::make_unique<peer_links>(std::move(options), core.routes(), time, random,
+                                         [](const std::string&) {});
+    core.routes().join(name, incarnation, *links);
+    REQUIRE(here->start());
+    port = *links->start();
+  }
+  ~linked_silo() {
+    here->stop();
+    links->stop();
+  }
+  void see(std::vector<std::string> primaries) {
+    runtime::detail::silo_access::core(*here).routes().set_map(std::make_shared<cluster_map>(
+        std::vector<cluster_member>{{"a", 1, {}, {"ferry"}}, {"b", 2, {}, {"ferry"}}},
+        std::move(primaries)));
+  }
+
+  std::string name;
+  system_clock time;
+  std::unique_ptr<silo> here;
+  std::unique_ptr<peer_links> links;
+  std::uint16_t port = 0;
+};
+
+TEST_CASE("silos call each other's actors over encrypted links") {
+  pki authority;
+  linked_silo a{"a", 1, authority, runtime::rng{1}};
+  auto b = std::make_unique<linked_silo>("b", 2, authority, runtime::rng{2});
+  std::vector<std::string> primaries;
+  for (int partition = 0; partition < 256; ++partition) {
+    primaries.emplace_back(partition % 2 == 0 ? "a" : "b");
+  }
+  a.see(primaries);
+  b->see(primaries);
+  REQUIRE(a.links->open("b", "127.0.0.1", b->port));
+  REQUIRE(b->links->open("a", "127.0.0.1", a.port));
+
+  const auto is_of_b = [](const std::string& key) {
+    return static_cast<int>(partition_of("ferry", key, "", 256)) % 2 == 1;
+  };
+  // Until the link is up a call says that it may be tried again.
+  std::int64_t expected = 0;
+  for (int key = 0; key < 100; ++key) {
+    const auto to = ref<Ferry>("k" + std::to_string(key));
+    auto added = a.here->call(to.add(key));
+    while (!added && added.error().code() == errc::unavailable) {
+      std::this_thread::yield();
+      added = a.here->call(to.add(key));
+    }
+    REQUIRE(added);
+    expected += added->total();
+  }
+  std::int64_t seen = 0;
+  for (int key = 0; key < 100; ++key) {
+    const auto answer = b->here->call(ref<Ferry>("k" + std::to_string(key)).get());
+    REQUIRE(answer);
+    seen += answer->total();
+  }
+  CHECK(seen == expected);
+  CHECK(seen == 99 * 100 / 2);
+
+  // A silo that goes takes what was asked of it along; who asks later is told at once.
+  std::string far;
+  for (int key = 0; far.empty(); ++key) {
+    far = is_of_b("k" + std::to_string(key)) ? "k" + std::to_string(key) : "";
+  }
+  std::promise<errc> ended;
+  a.here->call_then(ref<Ferry>(far).hold(), [&](const auto& answer) {
+    ended.set_value(answer ? errc{} : answer.error().code());
+  });
+  b.reset();
+  const auto code = ended.get_future().get();
+  CHECK((code == errc::outcome_unknown || code == errc::unavailable));
+}
+
+}  // namespace
+}  // namespace millrace::testing
