@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 // Turns that block their threads, all of them.
 #include "conformance/probe.h"
+#include "millrace/runtime/call_batch.h"
 
 namespace millrace::conformance {
 namespace {
@@ -43,6 +44,30 @@ TEST_CASE("when turns hold every thread others are served by spare ones, which t
   REQUIRE(silo.events.has("warning: threads are free again: a spare one has ended spares=0"));
   CHECK(silo.here().metrics().spare_threads == 0);
   CHECK(silo.here().call(ref<Probe>("a").get()));
+}
+
+// Goal: an actor with more calls than one go of it is not kept by a thread that others hold.
+// Method: one thread; both are ready at once, the actor with many calls first, then one that
+// blocks.
+TEST_CASE("an actor that has more to do is taken by a spare thread while another one blocks") {
+  constexpr int more_than_a_batch = 300;
+  probe_silo silo{{.threads = 1}};
+  REQUIRE(silo.call(ref<Probe>("busy").get()));
+  REQUIRE(silo.call(ref<Probe>("blocks").get()));
+  std::future<result<probe_interface::block_results>> blocked;
+  {
+    call_batch together;
+    for (int at = 0; at < more_than_a_batch; ++at) {
+      silo.here().tell(ref<Probe>("busy").set(at));
+    }
+    blocked = silo.begin_holding(ref<Probe>("blocks").block("inside"));
+  }
+  REQUIRE(silo.events.has("holds the thread"));
+  auto after = silo.begin_holding(ref<Probe>("busy").get());
+  REQUIRE(after.wait_for(20s) == std::future_status::ready);
+  CHECK(after.get()->value() == more_than_a_batch - 1);
+  silo.gate.set_value();
+  CHECK(blocked.get());
 }
 
 TEST_CASE("a silo may be told to have no spare threads, or few") {
