@@ -21,16 +21,18 @@ replica::replica(const copy_state& state, partition_log log, replica_settings se
       settings_(std::move(settings)),
       self_{state.id, settings_.silo},
       committed_(state.checkpointed.seq),
-      promise_found_(std::max(state.promised_epoch, log_.tail().epoch)),
+      epoch_found_(log_.tail().epoch),
       durable_(log_.tail().seq),
       durable_promise_(state.promised_epoch),
       leases_(settings_.guard, now),
       matched_(committed_) {
   MILLRACE_ASSERT(settings_.lease < settings_.guard && settings_.eject_after < settings_.guard);
   if (planted(bug::t3_forgets_promise)) {
-    promise_found_ = durable_promise_ = 0;
+    state_.promised_epoch = durable_promise_ = 0;
+    return;
   }
-  state_.promised_epoch = promise_found_;  // an entry is a promise of its epoch, too
+  // An entry is a promise of its epoch, too.
+  state_.promised_epoch = std::max(state.promised_epoch, log_.tail().epoch);
 }
 
 bool replica::may_answer(steady_time arrived, steady_time now) const noexcept {
@@ -73,11 +75,12 @@ void take_over_alone(replica& copy, steady_time now) {
 
 // --- who leads -----------------------------------------------------------------------------------
 
-// Whoever the record names primary had waited before it stood. If it went on to promise the epoch
-// on its disk, no life since has granted anything to an older one: it need not wait again.
+// Whoever the record names primary had waited before it stood. If its log ended in that epoch when
+// this life began, an earlier one has led it, and no life since has granted anything to an older
+// one: it need not wait again. A promise does not prove that: who only learns the record makes it.
 std::optional<partition_record> replica::stand(steady_time now) {
   const bool was_primary = record().primary == state_.id;
-  const bool granted_nothing = was_primary && promise_found_ >= record().epoch;
+  const bool granted_nothing = was_primary && epoch_found_ >= record().epoch;
   const bool has_all = log_.tail().seq >= record().commit_floor || planted(bug::t1_ignores_floor);
   if (role_ != replica_role::backup || record().version == 0 || standing_ || !has_all ||
       record().data_loss_no != state_.data_loss_no || !is_complete() || intake_.is_open() ||

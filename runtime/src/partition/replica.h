@@ -202,7 +202,7 @@ private:
   placed_copy self_;
   replica_role role_ = replica_role::backup;
   std::uint64_t committed_;
-  std::uint64_t promise_found_;    // on the disk, when this life began
+  std::uint64_t epoch_found_;      // of the last entry, when this life began
   std::uint64_t durable_;          // of the own disk
   std::uint64_t durable_promise_;  // the same
   in_sync_set set_;

@@ -257,7 +257,7 @@ void replica::on(const range_message& message, steady_time now, replica_effects&
   }
   log_ = partition_log{log_.partition(), message.base};
   state_.checkpointed = message.base;
-  committed_ = durable_ = matched_ = message.base.seq;
+  committed_ = matched_ = message.base.seq;  // on the disk with the next flush
   effects.persist = true;
   tell_what_is_here_once(effects);
 }

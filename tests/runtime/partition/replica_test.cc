@@ -312,14 +312,28 @@ TEST_CASE("whoever led when it died may stand at once: it has granted nothing si
   copy one{a};
   one.lead({a, b});
   one.flush();
+  one.append({});  // the barrier
+  one.flush();
   const copy_state kept = one.replica.state();
   replica again{kept, one.replica.log(), settings_of(a, 2), after(100)};
   replica_effects effects;
   again.learn(one.replica.record(), after(100), effects);
   CHECK(again.stand(after(100)));
-  replica forgetful{{a.id, 0, 0, {}}, one.replica.log(), settings_of(a, 2), after(100)};
-  forgetful.learn(one.replica.record(), after(100), effects);
-  CHECK_FALSE(forgetful.stand(after(100)));
+}
+
+// Goal: a promise is no proof of having led: who only learns that it has won makes it too, and may
+// have granted a lease to the primary before just then.
+TEST_CASE("whoever learnt that it had won, and promised that, has to wait all the same") {
+  copy one{a};
+  one.lead({a, b});
+  const auto won = one.replica.record();
+  copy_state promised{a.id, 0, won.epoch, {}};
+  replica learnt{promised, partition_log{one.replica.log().partition()}, settings_of(a, 2),
+                 after(100)};
+  replica_effects effects;
+  learnt.learn(won, after(100), effects);
+  CHECK_FALSE(learnt.stand(after(100)));
+  CHECK(learnt.stand(after(100) + times.guard));
 }
 
 }  // namespace
