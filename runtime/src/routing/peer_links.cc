@@ -17,9 +17,7 @@ std::string name_of(const peer_link& link) {
 
 peer_links::peer_links(link_options options, router& routes, const clock& time, rng random,
                        std::function<void(const std::string&)> warn)
-    : routes_(routes),
-      warn_(std::move(warn)),
-      hub_(std::move(options), *this, time, random) {}
+    : routes_(routes), warn_(std::move(warn)), hub_(std::move(options), *this, time, random) {}
 
 result<void> peer_links::open(const std::string& silo, const std::string& host,
                               std::uint16_t port) {
