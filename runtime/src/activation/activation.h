@@ -342,6 +342,9 @@ private:
 /// Why an actor of a partition that another silo holds cannot be here.
 [[nodiscard]] error lost_partition(partition_id partition);
 
+/// Brings an answer to whoever waits for it, and takes over its reference.
+void go_back(envelope* one);
+
 /// `type/key` of a message's target.
 [[nodiscard]] std::string name_of(const envelope& one);
 /// The targets of the chain that ends with a call: `a/1 -> b/2`.

@@ -42,17 +42,21 @@ void activation::leave(envelope* one) {
   count_answer(*one);
   if (one->caller == this) {
     inbox_.push(one);
-  } else if (one->caller != nullptr) {
-    auto* back = one->caller;
-    back->post_or_drop(one);
   } else {
-    if (one->sink) {
-      const auto sink = std::move(one->sink);
-      sink->answered(one->failure ? result<any_message>{std::move(*one->failure)}
-                                  : result<any_message>{std::move(one->content)});
-    }
-    drop(one);
+    go_back(one);
   }
+}
+
+void go_back(envelope* one) {
+  if (auto* const caller = one->caller) {
+    caller->post_or_drop(one);
+    return;
+  }
+  if (const auto sink = std::move(one->sink)) {
+    sink->answered(one->failure ? result<any_message>{std::move(*one->failure)}
+                                : result<any_message>{std::move(one->content)});
+  }
+  drop(one);
 }
 
 void activation::count_answer(const envelope& one) noexcept {
@@ -60,7 +64,7 @@ void activation::count_answer(const envelope& one) noexcept {
     return;
   }
   auto& own = *thread_->meter;
-  own.ended_with(one.method, one.failure ? &*one.failure : nullptr).add();
+  own.ended_with(one.method, one.failure.get()).add();
   auto& timer = thread_->timer;
   if (timer.full()) {
     timer.clock_read(home_.time().steady());

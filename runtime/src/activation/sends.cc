@@ -128,7 +128,7 @@ void activation::dispatch(const due_send& due) {
 void activation::send_answered(envelope* one) {
   using step = send_verdict::step;
   const auto& target = one->text();
-  const auto* failure = one->failure ? &*one->failure : nullptr;
+  const auto* failure = one->failure.get();
   const auto verdict =
       sends_->answered(target, failure, one->send->settled, now_, home_.options().send_retry_max);
   if (verdict.warn_of > 0) {

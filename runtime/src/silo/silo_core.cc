@@ -430,7 +430,7 @@ void silo_core::answer(envelope* one, error why) {
     return;
   }
   one->failure = std::move(why);
-  go_back(one);
+  return_unserved(one);
 }
 
 void silo_core::bring_back(envelope* one, result<any_message> outcome) {
@@ -439,21 +439,13 @@ void silo_core::bring_back(envelope* one, result<any_message> outcome) {
   } else {
     one->failure = std::move(outcome).error();
   }
-  go_back(one);
+  return_unserved(one);
 }
 
-void silo_core::go_back(envelope* one) {
+void silo_core::return_unserved(envelope* one) {
   one->kind = envelope_kind::answer;
   one->serving = nullptr;
-  if (one->caller != nullptr) {
-    one->caller->post_or_drop(one);
-    return;
-  }
-  if (const auto sink = std::move(one->sink)) {
-    sink->answered(one->failure ? result<any_message>{std::move(*one->failure)}
-                                : result<any_message>{std::move(one->content)});
-  }
-  drop(one);
+  go_back(one);
 }
 
 std::string silo_core::name_at(const activation* where) {

@@ -158,7 +158,7 @@ public:
 
 private:
   void end_parts();
-  void go_back(envelope* one);
+  void return_unserved(envelope* one);
   [[nodiscard]] result<void> recover(partition_id partition);
   [[nodiscard]] result<void> read_dead_letter(partition_id partition, const row& indexed,
                                               std::vector<dead_letter>& to);
