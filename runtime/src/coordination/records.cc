@@ -11,6 +11,7 @@
 #include <optional>
 
 #include "byte_order.h"
+#include "message_bytes.h"
 
 namespace millrace::runtime {
 namespace {
@@ -23,10 +24,6 @@ static_assert(static_cast<unsigned>(silo_state::draining) ==
 static_assert(static_cast<unsigned>(partition_state::active) ==
               static_cast<unsigned>(schemas::PartitionRecord::State::ACTIVE));
 
-std::string text_of(capnp::Text::Reader text) {
-  return {text.begin(), text.size()};
-}
-
 unsigned size_of(std::size_t count) {
   return static_cast<unsigned>(count);
 }
@@ -37,9 +34,7 @@ std::string encode_as(Fill fill) {
   auto root = message.initRoot<Schema>();
   root.setProtocol(coordination_protocol);
   fill(root);
-  const auto words = capnp::messageToFlatArray(message);
-  const auto bytes = words.asBytes();
-  std::string out{reinterpret_cast<const char*>(bytes.begin()), bytes.size()};
+  auto out = framed_bytes(message);
   append_little<std::uint64_t>(out, XXH3_64bits(out.data(), out.size()));
   MILLRACE_ASSERT(out.size() <= coordination_record_bytes_max);
   return out;
@@ -61,8 +56,7 @@ auto decode_as(const std::string& what, std::string_view bytes, Read read)
       load_little<std::uint64_t>(bytes.data() + record.size())) {
     return damaged("its digest is another");
   }
-  auto words = kj::heapArray<capnp::word>(record.size() / sizeof(capnp::word));
-  std::memcpy(words.begin(), record.data(), record.size());
+  const auto words = words_of(record);
   try {
     capnp::FlatArrayMessageReader message{words};
     const auto root = message.getRoot<Schema>();
@@ -104,21 +98,6 @@ std::vector<placed_copy> read(capnp::List<schemas::Copy>::Reader from) {
 
 }  // namespace
 
-partition_record record_of(const stored_partition& stored) {
-  partition_record record;
-  record.version = stored.version;
-  record.state = stored.state;
-  record.data_loss_no = stored.data_loss_no;
-  record.epoch = stored.epoch;
-  record.primary = stored.primary;
-  record.in_sync = stored.in_sync;
-  record.in_sync_min = stored.in_sync_min;
-  record.eligible = stored.eligible;
-  record.commit_floor = stored.commit_floor;
-  record.nonce = stored.nonce;
-  return record;
-}
-
 std::string encode(const cluster_settings& settings) {
   return encode_as<schemas::ClusterSettings>([&](schemas::ClusterSettings::Builder into) {
     into.setClusterId(settings.cluster_id.c_str());
@@ -157,7 +136,7 @@ std::string encode(const stored_partition& record) {
     into.setEpoch(record.epoch);
     put(into.initPrimary(), record.primary);
     put(into.initInSync(size_of(record.in_sync.size())), record.in_sync);
-    into.setInSyncMin(record.in_sync_min);
+    into.setInSyncMin(size_of(record.in_sync_min));
     put(into.initEligible(size_of(record.eligible.size())), record.eligible);
     into.setCommitFloor(record.commit_floor);
     into.setNonce(record.nonce);

@@ -65,25 +65,12 @@ struct silo_row {
 /// The longest name of a silo; it is part of a key.
 inline constexpr std::size_t silo_name_bytes_max = 200;
 
-/// The record of one partition.
-struct stored_partition {
+/// The record of one partition. Its version is the store's revision at which it came to be, 0 when
+/// there is none yet; it is not in the bytes.
+struct stored_partition : partition_record {
   partition_id partition{};
-  /// The store's revision at which it came to be; 0: there is none yet. Not in the bytes.
-  std::uint64_t version = 0;
-  partition_state state = partition_state::recovering;
-  std::uint64_t data_loss_no = 0;
-  std::uint64_t epoch = 0;
-  copy_id primary;
-  std::vector<placed_copy> in_sync;
-  std::uint32_t in_sync_min = 1;      ///< With fewer members nothing is committed.
-  std::vector<placed_copy> eligible;  ///< Out of the set, and complete all the same.
-  std::uint64_t commit_floor = 0;     ///< A number that was committed.
-  std::uint64_t nonce = 0;            ///< Of the compare-and-set that made it.
   friend bool operator==(const stored_partition&, const stored_partition&) = default;
 };
-
-/// What the copies of a partition care about of its record.
-[[nodiscard]] partition_record record_of(const stored_partition& stored);
 
 [[nodiscard]] std::string encode(const cluster_settings& settings);
 [[nodiscard]] std::string encode(const silo_row& row);

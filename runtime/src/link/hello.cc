@@ -5,10 +5,9 @@
 #include <kj/exception.h>
 
 #include <algorithm>
-#include <cstring>
-#include <vector>
 
 #include "link/frame.h"
+#include "message_bytes.h"
 #include "millrace/link.capnp.h"
 
 namespace millrace::runtime {
@@ -22,9 +21,8 @@ error bad(const std::string& why) {
 
 result<link_hello> checked(schemas::LinkHello::Reader read) {
   link_hello said;
-  const auto text = [](capnp::Text::Reader from) { return std::string{from.begin(), from.size()}; };
-  said.from = {.cluster_id = text(read.getClusterId()),
-               .name = {.name = text(read.getName())},
+  said.from = {.cluster_id = text_of(read.getClusterId()),
+               .name = {.name = text_of(read.getName())},
                .incarnation = read.getIncarnation(),
                .version_min = read.getVersionMin(),
                .version_max = read.getVersionMax()};
@@ -75,20 +73,17 @@ void append_hello(std::string& out, const link_hello& said) {
     lanes[at].setReceived(said.lanes[at].received);
     lanes[at].setCredit(said.lanes[at].credit);
   }
-  const auto words = capnp::messageToFlatArray(message);
-  const auto bytes = words.asChars();
-  append_frame(out, {.type = frame_type::hello, .body = {bytes.begin(), bytes.size()}});
+  const auto bytes = framed_bytes(message);
+  append_frame(out, {.type = frame_type::hello, .body = bytes});
 }
 
 result<link_hello> read_hello(std::string_view body) {
   if (body.size() > hello_bytes_max || body.size() % sizeof(capnp::word) != 0) {
     return bad("has a length that none has");
   }
-  std::vector<capnp::word> words(body.size() / sizeof(capnp::word));
-  std::memcpy(words.data(), body.data(), body.size());
+  const auto words = words_of(body);
   try {
-    capnp::FlatArrayMessageReader reader{{words.data(), words.size()},
-                                         {.traversalLimitInWords = hello_bytes_max}};
+    capnp::FlatArrayMessageReader reader{words, {.traversalLimitInWords = hello_bytes_max}};
     return checked(reader.getRoot<schemas::LinkHello>());
   } catch (const kj::Exception& thrown) {
     return bad("is damaged: " + std::string{thrown.getDescription().cStr()});

@@ -36,6 +36,7 @@ struct partition_record {
   std::vector<placed_copy> eligible;  ///< Out of the set, and complete all the same.
   std::uint64_t commit_floor = 0;     ///< A number that was committed.
   std::uint64_t nonce = 0;            ///< Of the compare-and-set that made it.
+  friend bool operator==(const partition_record&, const partition_record&) = default;
 };
 
 /// Sets list copies, not silos: what is wiped and comes back is not who was in the set.

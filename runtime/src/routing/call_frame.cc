@@ -6,7 +6,9 @@
 
 #include <algorithm>
 #include <cstring>
+#include <limits>
 
+#include "message_bytes.h"
 #include "millrace/routing.capnp.h"
 
 namespace millrace::runtime {
@@ -15,14 +17,6 @@ namespace {
 
 constexpr std::size_t word_bytes = sizeof(capnp::word);
 constexpr std::uint64_t no_deadline = std::numeric_limits<std::uint64_t>::max();
-
-capnp::Text::Reader as_text(const std::string& text) {
-  return {text.c_str(), text.size()};
-}
-
-std::string text_of(capnp::Text::Reader text) {
-  return {text.begin(), text.size()};
-}
 
 void put(capnp::Data::Builder into, const std::string& flat) {
   std::memcpy(into.begin(), flat.data(), flat.size());
@@ -37,16 +31,8 @@ call_id read(schemas::RoutedCallId::Reader from) {
   return {from.getOrigin(), from.getNumber()};
 }
 
-std::string bytes_of(capnp::MessageBuilder& message) {
-  const auto words = capnp::messageToFlatArray(message);
-  const auto bytes = words.asBytes();
+std::string_view view_of(capnp::Data::Reader bytes) {
   return {reinterpret_cast<const char*>(bytes.begin()), bytes.size()};
-}
-
-kj::Array<capnp::word> words_of(capnp::Data::Reader bytes) {
-  auto words = kj::heapArray<capnp::word>(bytes.size() / word_bytes);
-  std::memcpy(words.begin(), bytes.begin(), words.size() * word_bytes);
-  return words;
 }
 
 // A builder believes what its segment says, so the content is read, which checks every pointer, and
@@ -56,7 +42,7 @@ any_message message_of(capnp::Data::Reader flat) {
     return {};
   }
   KJ_REQUIRE(flat.size() % word_bytes == 0, "a message is no whole number of words");
-  const auto words = words_of(flat);
+  const auto words = words_of(view_of(flat));
   const kj::ArrayPtr<const capnp::word> segment = words;
   capnp::ReaderOptions limits;
   limits.traversalLimitInWords = 4 * words.size() + 64;
@@ -138,8 +124,8 @@ std::string encode(const call_frame& frame, const std::string& params) {
   auto made = message.initRoot<schemas::RoutedCall>();
   made.setKind(static_cast<schemas::RoutedCall::Kind>(frame.kind));
   put(made.initId(), frame.id);
-  made.setType(as_text(frame.type));
-  made.setKey(as_text(frame.key));
+  made.setType(frame.type);
+  made.setKey(frame.key);
   made.setMethod(frame.method);
   if (!params.empty()) {
     put(made.initParams(static_cast<unsigned>(params.size())), params);
@@ -148,13 +134,13 @@ std::string encode(const call_frame& frame, const std::string& params) {
     made.setTimeLeft(static_cast<std::uint64_t>(std::max(*frame.time_left, duration{}).count()));
   }
   if (!frame.idempotency_key.empty()) {
-    made.setIdempotencyKey(as_text(frame.idempotency_key));
+    made.setIdempotencyKey(frame.idempotency_key);
   }
   auto context = made.initContext(static_cast<unsigned>(frame.context.size()));
   unsigned at = 0;
   for (const auto& [name, value] : frame.context) {
-    context[at].setName(as_text(name));
-    context[at++].setValue(as_text(value));
+    context[at].setName(name);
+    context[at++].setValue(value);
   }
   if (frame.delivery) {
     auto mark = made.initDelivery();
@@ -166,11 +152,11 @@ std::string encode(const call_frame& frame, const std::string& params) {
   auto chain = made.initChain(static_cast<unsigned>(links));
   for (unsigned link = 0; link < links; ++link) {
     put(chain[link].initId(), frame.chain[link].id);
-    chain[link].setType(as_text(frame.chain[link].type));
-    chain[link].setKey(as_text(frame.chain[link].key));
+    chain[link].setType(frame.chain[link].type);
+    chain[link].setKey(frame.chain[link].key);
   }
   made.setMayReturn(frame.may_return);
-  return bytes_of(message);
+  return framed_bytes(message);
 }
 
 std::string encode(const answer_frame& frame) {
@@ -185,20 +171,20 @@ std::string encode(const answer_frame& frame) {
     const auto& why = frame.outcome.error();
     auto failure = made.initFailure();
     failure.setCode(static_cast<std::uint16_t>(why.code()));
-    failure.setText(as_text(why.text()));
+    failure.setText(why.text());
     failure.setRetryAfter(static_cast<std::uint64_t>(duration{why.retry_after()}.count()));
   }
-  return bytes_of(message);
+  return framed_bytes(message);
 }
 
 std::string encode(const cancel_frame& frame) {
   capnp::MallocMessageBuilder message;
   put(message.initRoot<schemas::RoutedCancel>().initId(), frame.id);
-  return bytes_of(message);
+  return framed_bytes(message);
 }
 
 result<routed_frame> decode_frame(std::uint16_t kind, std::string_view body) {
-  const auto words = words_of({reinterpret_cast<const kj::byte*>(body.data()), body.size()});
+  const auto words = words_of(body);
   try {
     KJ_REQUIRE(body.size() % word_bytes == 0, "it is no whole number of words");
     capnp::ReaderOptions limits;

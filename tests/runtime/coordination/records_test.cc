@@ -114,7 +114,7 @@ TEST_CASE("a record that stands under another's key is refused") {
 TEST_CASE("copies are told what concerns them of a record") {
   auto stored = some_partition();
   stored.version = 12;
-  const auto record = record_of(stored);
+  const partition_record& record = stored;
   CHECK(record.version == 12);
   CHECK(record.data_loss_no == 1);
   CHECK(record.epoch == 5);
