@@ -25,6 +25,8 @@
 
 namespace millrace::runtime {
 
+class replication;
+
 /// The longest row key; with the partition in front it stays within LMDB's 511 bytes.
 inline constexpr std::size_t row_key_bytes_max = 500;
 
@@ -81,16 +83,22 @@ public:
   virtual ~commit_request() = default;
 
   partition_id partition{};  ///< Whose rows change.
-  row_ops ops;               ///< What changes.
+  /// In which epoch this silo served the actor that asks; in another one storage refuses it. 0: of
+  /// a storage that is alone.
+  std::uint64_t epoch = 0;
+  row_ops ops;  ///< What changes.
 
-  /// Success: the batch is on disk and every later read sees it. An error: it is not, and never
-  /// will be, except `outcome_unknown`, which is answered only when storage is lost for good.
+  /// Success: the batch is on disk, in a cluster on that of each copy that has to have it, and
+  /// every later read sees it. An error: it is not, and never will be, except `outcome_unknown`:
+  /// another silo leads the partition by now, with or without the batch.
   ///
   /// Threading: called on a storage thread, or within `commit` once storage has stopped; must not
   /// block.
   /// Errors: `out_of_space` (quota or disk full; nothing written; try again when there is room),
   /// `too_large` (over `commit_bytes_limit`), `invalid_argument` (no such partition),
-  /// `storage_failed`, `unavailable` (storage has stopped).
+  /// `storage_failed`, `unavailable` (storage has stopped); in a cluster also `not_primary`
+  /// (nothing written), `not_enough_replicas` (the same; try again when there are),
+  /// `outcome_unknown`.
   virtual void done(result<void> outcome) = 0;
 
 private:
@@ -198,6 +206,9 @@ public:
 
   /// Figures of this moment.
   [[nodiscard]] virtual storage_stats stats() const = 0;
+
+  /// Its side of a cluster; null when this implementation cannot be part of one.
+  [[nodiscard]] virtual replication* cluster_side() noexcept { return nullptr; }
 
   /// Refuses new requests, answers the queued ones, flushes, joins its threads. Idempotent.
   virtual void stop() = 0;
