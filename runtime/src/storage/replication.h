@@ -94,6 +94,13 @@ struct copy_status {
   std::uint64_t tail = 0;
 };
 
+/// Who a storage is in its cluster.
+struct replication_settings {
+  std::string silo;               ///< Its name.
+  std::uint64_t incarnation = 0;  ///< Given by the store when it joined; below 2^40.
+  std::size_t copies = 3;         ///< As many as there should be of a partition.
+};
+
 /// The storage's side.
 ///
 /// Threading: any thread; the inputs are queued for the journal thread, in order.
@@ -104,9 +111,10 @@ public:
   replication& operator=(const replication&) = delete;
   virtual ~replication() = default;
 
-  /// From now on the copies follow the records of a store: they lead nothing until they have learnt
-  /// that they do. `host` outlives the storage. Requires: no request was made yet.
-  virtual void join(replication_host& host, const replica_settings& settings) = 0;
+  /// From now on the copies follow the records of a store. `host` outlives the storage.
+  /// Requires: storage was opened for a cluster (`storage_options::in_cluster`); it leads nothing
+  /// until it has joined. Time: waits for the journal thread.
+  virtual void join(replication_host& host, const replication_settings& settings) = 0;
 
   /// Whether this silo should have a copy of the partition. A copy that it should not have, and
   /// that no record lists, keeps silent.
@@ -118,8 +126,9 @@ public:
   virtual void learn(partition_id partition, partition_record record) = 0;
   /// There is no record yet, and this silo's copy is to be the first: asks for the change.
   virtual void found(partition_id partition) = 0;
-  /// The process of that silo is proven to be dead, or is not waited for by the membership.
-  virtual void silo_died(const std::string& silo, bool is_proven) = 0;
+  /// That life of a silo is over: by the membership, or even proven (`ensure_dead`), which cuts
+  /// short the wait for leases that it was granted. `incarnation` as in the silo's row.
+  virtual void silo_died(const std::string& silo, std::uint64_t incarnation, bool is_proven) = 0;
   /// Lets the copy of another silo lead, if it is in the set, once everything is committed.
   virtual void hand_over(partition_id partition, const std::string& to) = 0;
   /// An operator's decision: this silo's copy leads although it may lack what was committed.

@@ -219,6 +219,8 @@ struct storage_options {
   std::string directory;  ///< Made if absent; holds `journal/`, `checkpoint/`, `LOCK`, `FORMAT`.
   std::uint16_t partition_count =
       partition_count_default;  ///< Only used when the directory is new.
+  /// The silo is part of a cluster: nothing is led here before it has joined, and is told so.
+  bool in_cluster = false;
   /// Address space of each environment; 0: as much as the quota asks for, and no more than a
   /// quarter of what the process may map (`ulimit -v`).
   std::size_t map_bytes = 0;
