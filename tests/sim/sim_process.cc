@@ -10,6 +10,16 @@ namespace {
 
 constexpr double rate_off_max = 0.005;  // of each clock: two differ by 1 % at most
 
+// The silo that sent a message, and the epoch that it is of.
+constexpr auto sender_of = [](const auto& message) {
+  const auto silo = static_cast<std::uint64_t>(message.from.silo[1] - '0');
+  if constexpr (std::is_same_v<std::decay_t<decltype(message)>, runtime::fenced_message>) {
+    return std::pair{silo, message.promised_epoch};
+  } else {
+    return std::pair{silo, message.epoch};
+  }
+};
+
 }  // namespace
 
 sim_process::sim_process(cluster& around, std::size_t silo)
@@ -236,7 +246,8 @@ void sim_process::deliver(const placed_copy& to, const replica_message& message)
     return;
   }
   run({true, [this, message] {
-         around_.log.note(around_.plan.now(), "receive", {silo_, message.index()});
+         const auto [from, epoch] = std::visit(sender_of, message);
+         around_.log.note(around_.plan.now(), "receive", {silo_, message.index(), from, epoch});
          if (const auto* range = std::get_if<runtime::range_message>(&message)) {
            rows_reach_ = std::max(rows_reach_, range->applied);
          }

@@ -71,6 +71,9 @@ void sim_process::carry_out_once() {
     }
   };
   if (auto change = std::exchange(effects_.change, {})) {
+    around_.log.note(around_.plan.now(), "ask",
+                     {silo_, change->version, change->epoch, change->in_sync.size(),
+                      change->eligible.size(), change->nonce & 0xff});
     around_.store.change(silo_, *change, learnt);
   }
   if (std::exchange(effects_.read_record, false)) {

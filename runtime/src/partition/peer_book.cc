@@ -16,6 +16,13 @@ constexpr duration flap_wait_max = std::chrono::minutes{5};
 
 }  // namespace
 
+void peer::start_over() noexcept {
+  prepared = compared_at = 0;
+  verified = refused = false;
+  required_from.reset();
+  digest.reset();
+}
+
 void peer_book::clear() {
   peers_.clear();
   marks_.clear();

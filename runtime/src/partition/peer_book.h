@@ -33,6 +33,9 @@ struct peer {
   std::uint64_t compared_at = 0;               // the entry at which rows are being compared
   steady_time compare_began{};
   std::optional<std::uint64_t> digest;  // as it told
+
+  /// What it has told of its content holds no more: a learner has to prove all of it anew.
+  void start_over() noexcept;
 };
 
 /// Pure. Cost: O(copies) a call, unless said otherwise.

@@ -69,9 +69,7 @@ void replica::note_ejected(const partition_record& before, steady_time now) {
     }
     flaps_.ejected(each, now);
     if (auto* const out = peers_.find(each)) {
-      out->verified = out->refused = false;
-      out->required_from.reset();
-      out->compared_at = 0;
+      out->start_over();
     }
   }
 }
@@ -79,40 +77,34 @@ void replica::note_ejected(const partition_record& before, steady_time now) {
 // --- learners ------------------------------------------------------------------------------------
 
 // In order: its log has caught up, its rows are the same, commits wait for it, it has everything
-// from then on. Then it may join.
+// from then on. Then it may join. One that was silent meanwhile may have come back with less: even
+// if it was asked into the set, it is not asked again before it has shown all that once more.
 void replica::help_learners(steady_time now, replica_effects& effects) {
   auto& peers = peers_.all();
   const auto is_joining = [&](const peer& each) {
     return each.required_from && !set_.counts(each.copy);
   };
-  bool one_joins = std::any_of(peers.begin(), peers.end(), is_joining);
   const auto recent = peers_.tail_at(now - settings_.beacon_interval);
   for (auto& each : peers) {
-    if (set_.counts(each.copy)) {
+    if (contains(record().in_sync, each.copy)) {
       continue;
     }
     if (peers_.is_overdue(each, now, settings_.eject_after)) {
-      if (each.damaged) {
+      if (each.damaged && !set_.counts(each.copy)) {
         effects.messages.push_back({each.copy, discard_message{self_, record().epoch}});
       }
-      if (each.required_from) {
-        each.required_from.reset();
-        each.verified = false;
-        one_joins = false;
-        find_others(now, effects);
-        advance();
-      }
-      each.refused = false;  // it may try again
+      each.start_over();
+      find_others(now, effects);
+      advance();
       continue;
     }
-    if (record().in_sync.size() >= settings_.copies || !flaps_.may_join(each.copy, now) ||
-        each.prepared < recent) {
+    if (set_.counts(each.copy) || record().in_sync.size() >= settings_.copies ||
+        !flaps_.may_join(each.copy, now) || each.prepared < recent) {
       continue;
     }
     if (!each.verified) {
       compare(each, now, effects);
-    } else if (!one_joins) {
-      one_joins = true;
+    } else if (std::none_of(peers.begin(), peers.end(), is_joining)) {
       each.required_from = log_.tail().seq;
       find_others(now, effects);
     }

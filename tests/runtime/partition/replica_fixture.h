@@ -165,4 +165,83 @@ struct pair {
   copy backup;
 };
 
+using set = std::vector<placed_copy>;
+
+/// Time passes for the primary in steps of a tick; its last wish is given.
+inline std::optional<partition_record> pass(copy& one, std::int64_t from, std::int64_t until) {
+  std::optional<partition_record> wanted;
+  for (auto at = from; at <= until; at += 50) {
+    if (auto change = one.tick(after(at))) {
+      wanted = change;
+    }
+  }
+  return wanted;
+}
+
+/// The primary of `both` has told the store that it is active.
+inline void settle(pair& both) {
+  const auto active = both.primary.tick(start);
+  REQUIRE(active);
+  CHECK(active->state == partition_state::active);
+  both.primary.win(*active);
+  both.backup.know(both.primary.replica.record());
+}
+
+/// A copy that is not in the set, and the primary alone with some entries.
+struct learning {
+  explicit learning(std::size_t entries = 3)
+      : primary(a, partition_log{p0}, 2), learner(b, partition_log{p0}, 2) {
+    primary.lead({a});
+    for (std::size_t count = 0; count < entries; ++count) {
+      encoded.push_back(primary.append("x"));
+    }
+    primary.flush();
+    primary.effects.clear();
+    const auto active = primary.tick(start);
+    REQUIRE(active);
+    primary.win(*active);
+    learner.know(primary.replica.record());
+    learner.tick(after(500));
+    told = *learner.sent<behind_message>();
+    primary.receive(told, start);
+    primary.flush();
+  }
+
+  /// Whatever is to be sent arrives, on both sides, and is written.
+  void exchange(std::int64_t at) {
+    for (int round = 0; round < 8; ++round) {
+      for (const auto& each : std::exchange(primary.effects.shipments, {})) {
+        for (auto seq = each.first_seq; seq <= each.last_seq; ++seq) {
+          learner.receive(prepare_of(a, 1, encoded[seq - 1], primary.replica.committed()),
+                          after(at));
+        }
+      }
+      for (const auto& each : std::exchange(primary.effects.messages, {})) {
+        learner.receive(each.message, after(at));
+      }
+      learner.flush();
+      for (const auto& each : std::exchange(learner.effects.messages, {})) {
+        primary.receive(each.message, after(at));
+      }
+      primary.flush();
+    }
+  }
+
+  /// Its log has caught up, and its rows have that digest, as the primary's have.
+  void compare(std::uint64_t digest) {
+    exchange(50);
+    primary.tick(after(100));
+    exchange(100);
+    const auto seq = primary.replica.committed();
+    primary.replica.digested(seq, digest, primary.effects);
+    learner.replica.digested(seq, digest, learner.effects);
+    exchange(120);
+  }
+
+  copy primary;
+  copy learner;
+  std::vector<std::string> encoded;
+  behind_message told;
+};
+
 }  // namespace millrace::runtime::testing

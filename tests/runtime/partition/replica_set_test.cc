@@ -11,28 +11,6 @@ using namespace testing;
 
 constexpr replica_settings times;
 
-using set = std::vector<placed_copy>;
-
-// Time passes for the primary in steps of a tick; its last wish is given.
-std::optional<partition_record> pass(copy& one, std::int64_t from, std::int64_t until) {
-  std::optional<partition_record> wanted;
-  for (auto at = from; at <= until; at += 50) {
-    if (auto change = one.tick(after(at))) {
-      wanted = change;
-    }
-  }
-  return wanted;
-}
-
-// The primary of `both` has told the store that it is active.
-void settle(pair& both) {
-  const auto active = both.primary.tick(start);
-  REQUIRE(active);
-  CHECK(active->state == partition_state::active);
-  both.primary.win(*active);
-  both.backup.know(both.primary.replica.record());
-}
-
 TEST_CASE("a copy that does not answer leaves the set, and counts until that is known") {
   pair both;
   auto& primary = both.primary;
@@ -187,52 +165,6 @@ TEST_CASE("the record learns from time to time what is committed") {
   CHECK(wanted->commit_floor == 4);
   CHECK(wanted->in_sync == set{a, b});
 }
-
-// A copy that is not in the set, and the primary alone with some entries.
-struct learning {
-  explicit learning(std::size_t entries = 3)
-      : primary(a, partition_log{p0}, 2), learner(b, partition_log{p0}, 2) {
-    primary.lead({a});
-    for (std::size_t count = 0; count < entries; ++count) {
-      encoded.push_back(primary.append("x"));
-    }
-    primary.flush();
-    primary.effects.clear();
-    const auto active = primary.tick(start);
-    REQUIRE(active);
-    primary.win(*active);
-    learner.know(primary.replica.record());
-    learner.tick(after(500));
-    told = *learner.sent<behind_message>();
-    primary.receive(told, start);
-    primary.flush();
-  }
-
-  // Whatever is to be sent arrives, on both sides, and is written.
-  void exchange(std::int64_t at) {
-    for (int round = 0; round < 8; ++round) {
-      for (const auto& each : std::exchange(primary.effects.shipments, {})) {
-        for (auto seq = each.first_seq; seq <= each.last_seq; ++seq) {
-          learner.receive(prepare_of(a, 1, encoded[seq - 1], primary.replica.committed()),
-                          after(at));
-        }
-      }
-      for (const auto& each : std::exchange(primary.effects.messages, {})) {
-        learner.receive(each.message, after(at));
-      }
-      learner.flush();
-      for (const auto& each : std::exchange(learner.effects.messages, {})) {
-        primary.receive(each.message, after(at));
-      }
-      primary.flush();
-    }
-  }
-
-  copy primary;
-  copy learner;
-  std::vector<std::string> encoded;
-  behind_message told;
-};
 
 TEST_CASE("a copy joins after its log has caught up, its rows are the same, and commits wait") {
   learning both;
@@ -399,55 +331,6 @@ TEST_CASE("entries that wait for long are to be told to clients") {
   both.primary.tick(after(100));
   CHECK_FALSE(both.primary.replica.lags(after(900), std::chrono::seconds{1}));
   CHECK(both.primary.replica.lags(after(1100), std::chrono::seconds{1}));
-}
-
-// What the simulation found.
-
-TEST_CASE("a range is not given by a primary that has applied less than the snapshot began with") {
-  learning both{3};
-  auto& primary = both.primary;
-  primary.replica.send_range({b, primary.replica.log().at(3), "k"}, "rows", "", 2, primary.effects);
-  CHECK_FALSE(primary.sent<range_message>());
-  primary.replica.send_range({b, primary.replica.log().at(3), "k"}, "rows", "", 3, primary.effects);
-  CHECK(primary.sent<range_message>());
-}
-
-TEST_CASE("a late message of what a member had long ago says nothing about it") {
-  pair both;
-  settle(both);
-  both.commit("x");
-  auto& primary = both.primary;
-  primary.replica.checkpointed(primary.replica.log().tail());
-  primary.replica.forget_through(2);
-  behind_message old{b, 1, {1, 9, 77}, {{0, 0}, {1, 9}}};
-  primary.receive(old, after(40));
-  CHECK_FALSE(primary.sent<snapshot_message>());
-  CHECK_FALSE(primary.tick(after(50)));
-}
-
-TEST_CASE("a copy that could not write, and was not in the set, may try again") {
-  learning both;
-  auto& primary = both.primary;
-  both.exchange(50);
-  primary.receive(refused_message{b, 1}, after(60));
-  primary.tick(after(100));
-  CHECK_FALSE(primary.effects.digest_at);
-  primary.tick(after(150));
-  CHECK(primary.effects.digest_at == 3);
-}
-
-TEST_CASE("a copy reads the record from time to time, whatever it is told") {
-  pair both;
-  settle(both);
-  bool reads = false;
-  for (auto at = 50; at <= 30000; at += 50) {
-    CHECK_FALSE(reads);
-    both.primary.receive(*both.backup.answer<grant_message>(both.primary, after(at)), after(at));
-    both.primary.replica.tick(after(at), both.primary.effects);
-    both.primary.effects.change.reset();
-    reads = both.primary.effects.read_record;
-  }
-  CHECK(reads);
 }
 
 }  // namespace

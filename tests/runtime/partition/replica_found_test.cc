@@ -1,0 +1,83 @@
+// SPDX-License-Identifier: MIT
+// What the simulation and reviews found: a case for each.
+#include "replica_fixture.h"
+
+namespace millrace::runtime {
+namespace {
+
+using namespace testing;
+
+TEST_CASE("a range is not given by a primary that has applied less than the snapshot began with") {
+  learning both{3};
+  auto& primary = both.primary;
+  primary.replica.send_range({b, primary.replica.log().at(3), "k"}, "rows", "", 2, primary.effects);
+  CHECK_FALSE(primary.sent<range_message>());
+  primary.replica.send_range({b, primary.replica.log().at(3), "k"}, "rows", "", 3, primary.effects);
+  CHECK(primary.sent<range_message>());
+}
+
+TEST_CASE("a late message of what a member had long ago says nothing about it") {
+  pair both;
+  settle(both);
+  both.commit("x");
+  auto& primary = both.primary;
+  primary.replica.checkpointed(primary.replica.log().tail());
+  primary.replica.forget_through(2);
+  behind_message old{b, 1, {1, 9, 77}, {{0, 0}, {1, 9}}};
+  primary.receive(old, after(40));
+  CHECK_FALSE(primary.sent<snapshot_message>());
+  CHECK_FALSE(primary.tick(after(50)));
+}
+
+TEST_CASE("a copy that could not write, and was not in the set, may try again") {
+  learning both;
+  auto& primary = both.primary;
+  both.exchange(50);
+  primary.receive(refused_message{b, 1}, after(60));
+  primary.tick(after(100));
+  CHECK_FALSE(primary.effects.digest_at);
+  primary.tick(after(150));
+  CHECK(primary.effects.digest_at == 3);
+}
+
+TEST_CASE("a copy reads the record from time to time, whatever it is told") {
+  pair both;
+  settle(both);
+  bool reads = false;
+  for (auto at = 50; at <= 30000; at += 50) {
+    CHECK_FALSE(reads);
+    both.primary.receive(*both.backup.answer<grant_message>(both.primary, after(at)), after(at));
+    both.primary.replica.tick(after(at), both.primary.effects);
+    both.primary.effects.change.reset();
+    reads = both.primary.effects.read_record;
+  }
+  CHECK(reads);
+}
+
+// Goal: what a copy had acknowledged counts no more once it tells that it has less.
+// Method: it is asked into the set; before that has happened its disk is an older one.
+TEST_CASE("a copy that was asked into the set and came back with less has to prove itself anew") {
+  learning both;
+  auto& [primary, learner, encoded, told] = both;
+  both.compare(77);
+  const auto asked = primary.tick(after(150));
+  REQUIRE(asked);
+  REQUIRE(asked->in_sync == set{a, b});
+  SUBCASE("it tells so") {
+    primary.receive(told, after(200));
+  }
+  SUBCASE("it was silent, and what it tells is lost but for a sign of life") {
+    pass(primary, 200, 1400);
+    primary.receive(prepared_message{b, 1, 0, {}}, after(1410));
+  }
+  const auto instead = pass(primary, 1450, 2000);
+  REQUIRE(instead);
+  CHECK(instead->in_sync == set{a});
+  // As long as the first change may happen, commits wait for the copy.
+  primary.append("must wait");
+  primary.flush();
+  CHECK(primary.replica.committed() == 3);
+}
+
+}  // namespace
+}  // namespace millrace::runtime
