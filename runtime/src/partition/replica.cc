@@ -141,8 +141,11 @@ void replica::learn(const partition_record& record, steady_time now, replica_eff
     state_.data_loss_no = record.data_loss_no;  // the partition goes on with what this copy has
     effects.persist = true;
   }
-  const bool lacks_committed =
-      is_complete() && log_.tail().seq < record.commit_floor && !planted(bug::t1_ignores_floor);
+  // Who fetches rows was told to by a primary that knows it to be out of the set: what lists it is
+  // an older record.
+  const bool lacks_committed = is_complete() && !intake_.is_open() &&
+                               log_.tail().seq < record.commit_floor &&
+                               !planted(bug::t1_ignores_floor);
   if (record.data_loss_no != state_.data_loss_no) {
     quarantine(damage::given_up, effects);
   } else if (lacks_committed) {

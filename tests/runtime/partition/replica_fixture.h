@@ -238,6 +238,18 @@ struct learning {
     exchange(120);
   }
 
+  /// What the learner needs has left the primary's log, and it has heard that.
+  void begin_snapshot() {
+    primary.effects.clear();
+    learner.answer<behind_message>(primary, after(5));
+    primary.receive(told, after(10));
+    CHECK(primary.effects.shipments.empty());
+    for (const auto& each : std::exchange(primary.effects.messages, {})) {
+      learner.receive(each.message, after(10));
+    }
+    learner.flush();
+  }
+
   copy primary;
   copy learner;
   std::vector<std::string> encoded;

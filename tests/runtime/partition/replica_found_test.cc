@@ -79,5 +79,34 @@ TEST_CASE("a copy that was asked into the set and came back with less has to pro
   CHECK(primary.replica.committed() == 3);
 }
 
+// Goal: a copy that fetches rows was told so by a primary that knows a newer record than any that
+// lists the copy; what it lacks by an older one is no sign of a damaged disk.
+TEST_CASE("a copy that fetches rows is not taken for damaged when an older record comes late") {
+  learning both{6};
+  auto& [primary, learner, encoded, told] = both;
+  auto listed = primary.replica.record();
+  primary.replica.checkpointed(primary.replica.log().at(6));
+  primary.replica.forget_through(6);
+  both.begin_snapshot();
+  REQUIRE(learner.sent<fetch_message>());
+  ++listed.version;
+  listed.in_sync = {a, b};
+  listed.commit_floor = 4;
+  SUBCASE("before the first range is there") {}
+  SUBCASE("while its log is gone") {
+    learner.receive(range_message{a, 0, 1, primary.replica.log().tail(), 6, "", "k", "rows"});
+    learner.flush();
+  }
+  learner.know(listed);
+  CHECK_FALSE(learner.effects.quarantined);
+  CHECK_FALSE(learner.replica.stand(after(10000)));
+  // With the record that the primary had known it goes on.
+  listed.version += 1;
+  listed.in_sync = {a};
+  learner.know(listed);
+  learner.effects.messages.clear();
+  CHECK(learner.answer<fetch_message>(primary, after(10000)));
+}
+
 }  // namespace
 }  // namespace millrace::runtime

@@ -223,14 +223,7 @@ TEST_CASE("what the log does not have any more comes as rows, and the log goes o
   auto& [primary, learner, encoded, told] = both;
   primary.replica.checkpointed(primary.replica.log().at(4));
   primary.replica.forget_through(4);
-  primary.effects.clear();
-  learner.answer<behind_message>(primary, after(5));
-  primary.receive(told, after(10));
-  CHECK(primary.effects.shipments.empty());
-  for (const auto& each : std::exchange(primary.effects.messages, {})) {
-    learner.receive(each.message, after(10));
-  }
-  learner.flush();
+  both.begin_snapshot();
   const auto first = learner.sent<fetch_message>();
   REQUIRE(first);
   primary.receive(*first, after(20));
