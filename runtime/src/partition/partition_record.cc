@@ -71,7 +71,7 @@ partition_record with_data_lost(const partition_record& record, const placed_cop
   wanted.state = partition_state::recovering;
   wanted.in_sync = {copy};
   wanted.eligible.clear();
-  wanted.commit_floor = 0;
+  wanted.commit_floor = 0;  // it goes on from what the copy has
   return wanted;
 }
 

@@ -106,6 +106,8 @@ void replica::break_glass(steady_time now, replica_effects& effects) {
     return;
   }
   auto wanted = with_data_lost(record(), self_, state_.promised_epoch + 1);
+  // By the time it happens this may be another life, which has given its content away for rows.
+  wanted.commit_floor = std::max(committed_, std::min<std::uint64_t>(durable_, 1));
   wanted.nonce = next_nonce();
   standing_ = wanted;
   effects.change = std::move(wanted);
@@ -137,15 +139,16 @@ void replica::learn(const partition_record& record, steady_time now, replica_eff
                        record.epoch >= state_.promised_epoch;  // nobody has won a later one since
   const bool goes_on = is_mine && leads() && record.epoch == before.epoch;
   standing_.reset();
-  if (record.data_loss_no != state_.data_loss_no && contains(record.in_sync, self_)) {
+  const bool was_chosen =
+      record.data_loss_no != state_.data_loss_no && contains(record.in_sync, self_);
+  if (was_chosen) {
     state_.data_loss_no = record.data_loss_no;  // the partition goes on with what this copy has
     effects.persist = true;
   }
   // Who fetches rows was told to by a primary that knows it to be out of the set: what lists it is
-  // an older record.
-  const bool lacks_committed = is_complete() && !intake_.is_open() &&
-                               log_.tail().seq < record.commit_floor &&
-                               !planted(bug::t1_ignores_floor);
+  // an older record, unless an operator has chosen what it had.
+  const bool has_less = intake_.is_open() ? was_chosen : log_.tail().seq < record.commit_floor;
+  const bool lacks_committed = is_complete() && has_less && !planted(bug::t1_ignores_floor);
   if (record.data_loss_no != state_.data_loss_no) {
     quarantine(damage::given_up, effects);
   } else if (lacks_committed) {

@@ -221,7 +221,9 @@ void replica::tell_what_is_here_once(replica_effects& effects) {
 
 void replica::on(const snapshot_message& message, steady_time now, replica_effects& effects) {
   const auto& told = intake_.is_open() ? intake_.base() : log_.tail();
-  if (is_followed(message.from, message.epoch) && !is_complete() && message.tail == told) {
+  // Whom an operator has chosen, and the store may choose still, keeps what it has.
+  if (is_followed(message.from, message.epoch) && !is_complete() && !standing_ &&
+      message.tail == told) {
     intake_.begin();
     fetch(now, effects);
   }

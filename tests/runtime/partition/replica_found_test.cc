@@ -108,5 +108,41 @@ TEST_CASE("a copy that fetches rows is not taken for damaged when an older recor
   CHECK(learner.answer<fetch_message>(primary, after(10000)));
 }
 
+// Goal: an operator chooses what a copy has. When the store takes that late, and the copy has given
+// its content away meanwhile, nobody goes on with nothing.
+TEST_CASE("a copy that was chosen, and has less by then, does not lead") {
+  learning both{6};
+  auto& [primary, learner, encoded, told] = both;
+  for (const auto& each : encoded) {
+    learner.receive(prepare_of(a, 1, each, 6));
+  }
+  learner.flush();
+  learner.replica.break_glass(after(5), learner.effects);
+  const auto wanted = std::exchange(learner.effects.change, {});
+  REQUIRE(wanted);
+  CHECK(wanted->commit_floor == 6);
+  SUBCASE("as long as it may still happen no rows are fetched") {
+    learner.receive(snapshot_message{a, 1, learner.replica.log().tail()}, after(10));
+    CHECK_FALSE(learner.sent<fetch_message>());
+    learner.win(*wanted, after(20));
+    CHECK(learner.replica.role() == replica_role::primary);
+  }
+  SUBCASE("it has forgotten that, and fetches rows") {
+    copy again{b, learner.replica.log()};
+    again.know(primary.replica.record());
+    again.answer<grant_message>(primary, after(10));
+    again.receive(snapshot_message{a, 1, again.replica.log().tail()}, after(10));
+    REQUIRE(again.sent<fetch_message>());
+    again.receive(range_message{a, 0, 1, {1, 6, 1}, 6, "", "k", "rows"}, after(15));
+    again.win(*wanted, after(20));
+    CHECK(again.effects.quarantined == damage::lost_committed);
+  }
+  SUBCASE("it has died meanwhile, and its rows were gone") {
+    copy again{b};
+    again.win(*wanted, after(20));
+    CHECK(again.effects.quarantined == damage::lost_committed);
+  }
+}
+
 }  // namespace
 }  // namespace millrace::runtime
