@@ -22,19 +22,23 @@ public:
   /// For so long, others may stand first.
   void stay_away(steady_time until) noexcept { granted_until_ = until; }
 
-  /// The process that led `epoch` as that copy answers nothing any more: it is proven to be dead,
-  /// or said so itself. Of no use for any other epoch.
-  void primary_gone(const copy_id& primary, std::uint64_t epoch);
+  /// A process of that copy, which the record of that epoch names primary, is dead. Of no use for
+  /// any other epoch.
+  void primary_died(const copy_id& primary, std::uint64_t epoch);
+  /// The process that led that epoch answers nothing any more, as it says itself.
+  void primary_stopped(const copy_id& primary, std::uint64_t epoch);
 
   /// Whether no lease that this copy gave, to the primary of that record, can hold any more.
+  /// `has_led`: a process of that copy has led that epoch; then no lease of an older one holds.
   /// `knows_earlier_lives`: they can have granted none.
-  [[nodiscard]] bool is_over(const copy_id& primary, std::uint64_t epoch, bool knows_earlier_lives,
-                             steady_time now) const;
+  [[nodiscard]] bool is_over(const copy_id& primary, std::uint64_t epoch, bool has_led,
+                             bool knows_earlier_lives, steady_time now) const;
 
 private:
   struct gone {
     copy_id primary;
     std::uint64_t epoch;
+    bool has_led;
   };
   duration guard_;
   steady_time granted_until_{};     // this life's

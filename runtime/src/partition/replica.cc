@@ -81,10 +81,12 @@ void take_over_alone(replica& copy, steady_time now) {
 std::optional<partition_record> replica::stand(steady_time now) {
   const bool was_primary = record().primary == state_.id;
   const bool granted_nothing = was_primary && epoch_found_ >= record().epoch;
+  const bool has_led = record().state == partition_state::active ||
+                       (primary_.id == record().primary && state_.promised_epoch == record().epoch);
   const bool has_all = log_.tail().seq >= record().commit_floor || planted(bug::t1_ignores_floor);
   if (role_ != replica_role::backup || record().version == 0 || standing_ || !has_all ||
       record().data_loss_no != state_.data_loss_no || !is_complete() || intake_.is_open() ||
-      !leases_.is_over(record().primary, record().epoch, granted_nothing, now)) {
+      !leases_.is_over(record().primary, record().epoch, has_led, granted_nothing, now)) {
     return std::nullopt;
   }
   auto wanted = with_primary(record(), self_, state_.promised_epoch + 1);
@@ -116,7 +118,7 @@ void replica::break_glass(steady_time now, replica_effects& effects) {
 
 void replica::primary_died(const copy_id& primary, std::uint64_t epoch, steady_time now,
                            replica_effects& effects) {
-  leases_.primary_gone(primary, epoch);
+  leases_.primary_died(primary, epoch);
   stand_if_due(now, effects);
 }
 

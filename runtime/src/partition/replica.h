@@ -77,7 +77,8 @@ public:
   /// Stands for primary although it may lack what was committed; an operator has decided so.
   void break_glass(steady_time now, replica_effects& effects);
 
-  /// The process in which that copy led that epoch is proven to be dead.
+  /// A process of that copy, which the record of that epoch names primary, is proven to be dead.
+  /// It cuts the wait short only if one of them is known to have led it.
   void primary_died(const copy_id& primary, std::uint64_t epoch, steady_time now,
                     replica_effects& effects);
 

@@ -109,7 +109,8 @@ void replica::on(const release_message& message, steady_time now, replica_effect
     return;
   }
   if (message.successor == copy_id{} || message.successor == state_.id) {
-    primary_died(message.from.id, message.epoch, now, effects);
+    leases_.primary_stopped(message.from.id, message.epoch);
+    stand_if_due(now, effects);
   }
 }
 

@@ -7,6 +7,9 @@ namespace {
 
 using namespace testing;
 
+constexpr replica_settings times;
+constexpr duration instant = std::chrono::nanoseconds{1};
+
 TEST_CASE("a range is not given by a primary that has applied less than the snapshot began with") {
   learning both{3};
   auto& primary = both.primary;
@@ -141,6 +144,43 @@ TEST_CASE("a copy that was chosen, and has less by then, does not lead") {
     copy again{b};
     again.win(*wanted, after(20));
     CHECK(again.effects.quarantined == damage::lost_committed);
+  }
+}
+
+// Goal: a proof of death cuts no wait short but for the leases of whoever led.
+// Method: b wins the store's change late, in a life that never leads; a, whose lease of c holds
+// still, had one of b's new life, too.
+TEST_CASE("the death of a process that never led its epoch proves nothing about leases") {
+  copy third{c};
+  auto record = record_of(1, 4, a, {a, b, c});
+  third.know(record);
+  third.flush();
+  third.receive(beacon_message{a, 0, 4, 1, 0, {}, start}, start);
+  third.flush();
+  REQUIRE(third.sent<grant_message>());
+  record = with_primary(record, b, 5);
+  record.version = 2;
+  third.know(record, after(10));
+  third.replica.primary_died(b.id, 5, after(20), third.effects);
+  CHECK_FALSE(third.effects.change);
+  third.flush();
+  SUBCASE("until it is over") {
+    CHECK_FALSE(third.replica.stand(start + times.guard - instant));
+    CHECK(third.replica.stand(start + times.guard));
+  }
+  SUBCASE("but the record says that it has led") {
+    record.version = 3;
+    record.state = partition_state::active;
+    third.know(record, after(30));
+    CHECK(third.replica.stand(after(30)));
+  }
+  SUBCASE("but it was heard to lead") {
+    third.receive(beacon_message{b, 0, 5, 2, 0, {}, start}, after(30));
+    CHECK(third.replica.stand(after(40)));
+  }
+  SUBCASE("but it says itself that it has stopped to") {
+    third.receive(release_message{b, 5, {}}, after(30));
+    CHECK(third.effects.change);
   }
 }
 
