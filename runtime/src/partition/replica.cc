@@ -52,7 +52,7 @@ bool replica::lags(steady_time now, duration limit) const noexcept {
 std::uint64_t replica::forgettable() const noexcept {
   auto seq = state_.checkpointed.seq;
   for (const auto& each : peers_.all()) {
-    if (each.snapshot_base != 0) {
+    if (each.snapshot_base != 0 && !each.may_lead) {
       seq = std::min(seq, each.snapshot_base);
     }
   }

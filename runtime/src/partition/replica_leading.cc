@@ -144,6 +144,7 @@ void replica::on(const behind_message& message, steady_time now, replica_effects
     told->shipped = *common;
     ship(*told, effects);
   } else if (!told->may_lead) {  // the log holds whatever a member can lack: this is an old message
+    told->start_over();
     effects.messages.push_back(
         {message.from, snapshot_message{self_, record().epoch, message.tail}});
   }

@@ -164,6 +164,9 @@ void replica::send_range(const replica_effects::range_read& wanted, std::string 
     return;
   }
   const auto base = wanted.first.empty() ? log_.at(applied) : wanted.base;
+  if (wanted.first.empty()) {
+    to->start_over();  // other rows take the place of those that it had
+  }
   to->snapshot_base = base.seq;
   effects.messages.push_back(
       {to->copy, range_message{self_, state_.data_loss_no, record().epoch, base, applied,

@@ -184,5 +184,44 @@ TEST_CASE("the death of a process that never led its epoch proves nothing about 
   }
 }
 
+// Goal: what was found about rows says nothing about those that took their place.
+TEST_CASE("a copy whose rows are replaced is compared anew, and does not pin the journal") {
+  learning both{6};
+  auto& [primary, learner, encoded, told] = both;
+  both.compare(77);
+  primary.replica.checkpointed(primary.replica.log().at(6));
+  SUBCASE("by a first range") {
+    primary.replica.send_range({b, {}, ""}, "rows", "", 6, primary.effects);
+    REQUIRE(primary.sent<range_message>());
+  }
+  SUBCASE("as it has to begin anew") {
+    primary.replica.forget_through(6);
+    primary.receive(behind_message{b, 1, {1, 9, 77}, {{0, 0}, {1, 9}}});
+    REQUIRE(primary.sent<snapshot_message>());
+  }
+  CHECK_FALSE(primary.tick(after(150)));  // it is not asked into the set
+  primary.receive(prepared_message{b, 1, 6, primary.replica.log().tail()}, after(1400));
+  CHECK_FALSE(primary.tick(after(1450)));
+  REQUIRE(primary.effects.digest_at == 6);
+  primary.replica.digested(6, 78, primary.effects);
+  primary.receive(compared_message{b, 1, 6, 78}, after(1460));
+  CHECK(primary.replica.forgettable() == 6);
+  CHECK(primary.tick(after(1500)));
+}
+
+TEST_CASE("a member needs no entries that the checkpoint has, whatever it fetched before") {
+  learning both{6};
+  auto& [primary, learner, encoded, told] = both;
+  primary.replica.checkpointed(primary.replica.log().at(4));
+  primary.replica.send_range({b, {}, ""}, "rows", "k", 4, primary.effects);
+  primary.replica.checkpointed(primary.replica.log().at(6));
+  REQUIRE(primary.replica.forgettable() == 4);
+  auto record = primary.replica.record();
+  record.in_sync = {a, b};  // another change of this primary's, that came late
+  primary.win(record);
+  REQUIRE(primary.replica.role() == replica_role::primary);
+  CHECK(primary.replica.forgettable() == 6);
+}
+
 }  // namespace
 }  // namespace millrace::runtime
