@@ -64,7 +64,7 @@ cluster::cluster(std::uint64_t seed, bool trace_text)
   store.held_up = [this](const partition_record& wanted) { return hold_up(wanted); };
   store.watched = [this](std::size_t silo, const partition_record& read) {
     if (silo < silos.size()) {
-      silos[silo]->learn(read);
+      silos[silo]->notice(read);
     }
   };
   set_weather();

@@ -269,6 +269,12 @@ void sim_process::learn(const partition_record& record) {
        }});
 }
 
+void sim_process::notice(const partition_record& record) {
+  if (copy_ != nullptr && copy_->record().version != 0) {
+    learn(record);
+  }
+}
+
 void sim_process::hear_of_death(const copy_id& primary, std::uint64_t epoch) {
   run({true, [this, primary, epoch] { copy_->primary_died(primary, epoch, now(), effects_); }});
 }

@@ -50,6 +50,8 @@ public:
   // --- inputs; each happens when the process runs and is not writing
   void deliver(const placed_copy& to, const replica_message& message);
   void learn(const partition_record& record);
+  /// The same from a watch, which counts for nothing before the record was read in this life.
+  void notice(const partition_record& record);
   void hear_of_death(const copy_id& primary, std::uint64_t epoch);
   void write(std::size_t key);
   void read(std::size_t key);

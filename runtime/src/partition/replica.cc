@@ -179,9 +179,9 @@ void replica::lead(steady_time now, replica_effects& effects) {
   floor_at_ = beacons_due_ = ticked_at_ = now;
   digest_wanted_.reset();
   find_others(now, effects);
-  if (peers_.empty() && set_.has_minimum()) {
-    // Nobody else can have promised or committed anything: what its disk has is all there is, and
-    // the promise is as good as on the disk with the first entry of the epoch.
+  if (settings_.copies == 1 && peers_.empty() && set_.has_minimum()) {
+    // There never was anybody else: what its disk has is all there is, and the promise is as good
+    // as on the disk with the first entry of the epoch.
     role_ = replica_role::primary;
     advance();
     return;

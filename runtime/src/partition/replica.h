@@ -62,8 +62,10 @@ public:
 
   // --- the store, time, other silos ------------------------------------------------------------
 
-  /// The store's record as it was read, or as it became by a change of this copy. It leads an epoch
-  /// only if it stood for it in this life: otherwise a lease may be out that it has forgotten.
+  /// The store's record as it was read, or as it became by a change of this copy. The first one of
+  /// a life was read after that began: by an older one it might follow who is deposed, or seem to
+  /// lack what it was told to give away. Later ones may be late. It leads an epoch only if it stood
+  /// for it in this life: otherwise a lease may be out that it has forgotten.
   void learn(const partition_record& record, steady_time now, replica_effects& effects);
 
   /// Time has passed. To be called a few times in each `beacon_interval`.

@@ -137,7 +137,8 @@ void replica::on(const behind_message& message, steady_time now, replica_effects
   }
   told->heard_at = now;
   const auto common = log_.common_with(message.lineage, message.tail);
-  if (common.value_or(0) < told->prepared && !contains(record().in_sync, message.from)) {
+  if (common.value_or(0) < told->prepared && !contains(record().in_sync, message.from) &&
+      !planted(bug::s3_takes_silo_for_copy)) {
     told->start_over();  // it had more: its disk is an older one now, or the message is
   }
   if (common) {

@@ -128,7 +128,7 @@ TEST_CASE("a copy that was chosen, and has less by then, does not lead") {
     learner.receive(snapshot_message{a, 1, learner.replica.log().tail()}, after(10));
     CHECK_FALSE(learner.sent<fetch_message>());
     learner.win(*wanted, after(20));
-    CHECK(learner.replica.role() == replica_role::primary);
+    CHECK(learner.replica.role() == replica_role::recovering);
   }
   SUBCASE("it has forgotten that, and fetches rows") {
     copy again{b, learner.replica.log()};
@@ -221,6 +221,22 @@ TEST_CASE("a member needs no entries that the checkpoint has, whatever it fetche
   primary.win(record);
   REQUIRE(primary.replica.role() == replica_role::primary);
   CHECK(primary.replica.forgettable() == 6);
+}
+
+// Goal: with its promise only in memory it could forget that it led, and follow an older primary.
+TEST_CASE("a winner that finds itself alone answers only when its promise and barrier are there") {
+  copy one{a, partition_log{p0}, 2};
+  one.lead({a});
+  CHECK(one.effects.persist);
+  CHECK_FALSE(one.replica.may_answer(start, start));
+  one.flush();
+  CHECK_FALSE(one.replica.may_answer(start, start));
+  REQUIRE(std::exchange(one.effects.wants_barrier, false));
+  one.append({});
+  CHECK_FALSE(one.replica.may_answer(start, start));
+  one.flush();
+  CHECK(one.replica.may_answer(start, start));
+  CHECK(one.replica.may_append());
 }
 
 }  // namespace

@@ -301,7 +301,7 @@ TEST_CASE("by an operator's decision a partition goes on with what one copy has"
   CHECK(wanted->in_sync == set{b});
   SUBCASE("it leads") {
     chosen.win(*wanted);
-    CHECK(chosen.replica.role() == replica_role::primary);
+    CHECK(chosen.replica.role() == replica_role::recovering);
     CHECK(chosen.replica.state().data_loss_no == 1);
   }
   SUBCASE("it was chosen, and has died meanwhile: it is not what is thrown away") {

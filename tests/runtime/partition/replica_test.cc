@@ -169,9 +169,12 @@ TEST_CASE("a primary that comes back does not go on in its old epoch, even alone
   CHECK(again.replica.role() == replica_role::backup);
   CHECK(again.replica.committed() == 0);  // what was not told committed is not taken for it
   again.lead({a});
-  CHECK(again.replica.role() == replica_role::primary);
   CHECK(again.replica.record().epoch == 2);
+  again.flush();
   CHECK(again.replica.committed() == 1);
+  again.append({});
+  again.flush();
+  CHECK(again.replica.role() == replica_role::primary);
 }
 
 TEST_CASE("a leave to read counts from when it was asked for, and who gave it waits for its end") {
