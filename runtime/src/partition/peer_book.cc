@@ -95,9 +95,9 @@ bool peer_book::is_overdue(const peer& one, steady_time now, duration limit) con
          one.prepared < tail_at(now - limit);
 }
 
-void peer_book::forgive(duration gap) {
+void peer_book::forgive(duration gap, steady_time now) {
   for (auto& each : peers_) {
-    each.heard_at += gap;
+    each.heard_at = std::min(each.heard_at + gap, now);
   }
   for (auto& each : marks_) {
     each.at += gap;

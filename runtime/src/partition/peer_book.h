@@ -64,8 +64,8 @@ public:
   /// Whether a copy has to go: it has not answered, or acknowledged, for that long.
   [[nodiscard]] bool is_overdue(const peer& one, steady_time now, duration limit) const noexcept;
 
-  /// This process did not run for so long; nobody is to blame for silence.
-  void forgive(duration gap);
+  /// This process did not run for so long, until `now`; nobody is to blame for silence.
+  void forgive(duration gap, steady_time now);
 
 private:
   struct mark {

@@ -19,7 +19,7 @@ bool is_same_change(const partition_record& one, const partition_record& other) 
 
 void replica::tick_leading(steady_time now, replica_effects& effects) {
   if (const auto gap = now - ticked_at_; gap > 2 * settings_.beacon_interval) {
-    peers_.forgive(gap);
+    peers_.forgive(gap, now);
   }
   peers_.note_tail(log_.tail().seq, now, settings_.eject_after);
   std::erase_if(peers_.all(), [&](const peer& each) {

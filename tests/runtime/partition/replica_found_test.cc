@@ -239,5 +239,16 @@ TEST_CASE("a winner that finds itself alone answers only when its promise and ba
   CHECK(one.replica.may_append());
 }
 
+TEST_CASE("after a pause nobody counts as heard of in the future") {
+  pair both;
+  auto& [primary, backup] = both;
+  settle(both);
+  primary.tick(after(50));
+  primary.receive(*backup.answer<grant_message>(primary, after(9000)), after(9000));
+  CHECK_FALSE(primary.tick(after(9000)));
+  CHECK_FALSE(pass(primary, 9050, 10150));
+  CHECK(pass(primary, 10200, 10200));  // as after any other silence
+}
+
 }  // namespace
 }  // namespace millrace::runtime
