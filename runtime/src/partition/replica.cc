@@ -63,6 +63,7 @@ void take_over_alone(replica& copy, steady_time now) {
   replica_effects none;
   partition_record record;
   record.version = 1;
+  record.data_loss_no = copy.state().data_loss_no;
   record.primary = copy.state().id;
   record.in_sync = {{copy.state().id, {}}};
   copy.learn(record, now, none);

@@ -250,5 +250,16 @@ TEST_CASE("after a pause nobody counts as heard of in the future") {
   CHECK(pass(primary, 10200, 10200));  // as after any other silence
 }
 
+TEST_CASE("whoever takes over alone keeps the number of its last loss") {
+  copy_state state{a.id, 3, 7, {}};
+  auto settings = settings_of(a, 1);
+  replica one{state, partition_log{p0}, settings, start};
+  take_over_alone(one, start);
+  CHECK(one.role() == replica_role::primary);
+  CHECK(one.state().data_loss_no == 3);
+  CHECK(one.record().data_loss_no == 3);
+  CHECK(one.record().epoch == 8);
+}
+
 }  // namespace
 }  // namespace millrace::runtime
