@@ -3,6 +3,7 @@
 #pragma once
 
 #include <capnp/serialize.h>
+#include <kj/io.h>
 
 #include <cstring>
 #include <string>
@@ -14,11 +15,21 @@ namespace millrace::runtime {
   return {text.begin(), text.size()};
 }
 
+[[nodiscard]] inline std::string_view view_of(capnp::Data::Reader bytes) {
+  return {reinterpret_cast<const char*>(bytes.begin()), bytes.size()};
+}
+
 /// The message with its table of segments, as `capnp::FlatArrayMessageReader` reads it.
 [[nodiscard]] inline std::string framed_bytes(capnp::MessageBuilder& message) {
-  const auto words = capnp::messageToFlatArray(message);
-  const auto bytes = words.asChars();
-  return {bytes.begin(), bytes.size()};
+  struct text_stream final : kj::OutputStream {
+    void write(const void* from, std::size_t size) override {
+      text.append(static_cast<const char*>(from), size);
+    }
+    std::string text;
+  } out;
+  out.text.reserve(capnp::computeSerializedSizeInWords(message) * sizeof(capnp::word));
+  capnp::writeMessage(out, message);
+  return std::move(out.text);
 }
 
 /// A copy where words may lie. What is less than a word at the end is left out.

@@ -31,10 +31,6 @@ call_id read(schemas::RoutedCallId::Reader from) {
   return {from.getOrigin(), from.getNumber()};
 }
 
-std::string_view view_of(capnp::Data::Reader bytes) {
-  return {reinterpret_cast<const char*>(bytes.begin()), bytes.size()};
-}
-
 // A builder believes what its segment says, so the content is read, which checks every pointer, and
 // copied.
 any_message message_of(capnp::Data::Reader flat) {
