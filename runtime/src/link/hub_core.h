@@ -45,6 +45,7 @@ struct hub_core : std::enable_shared_from_this<hub_core> {
   rng random;
   std::unique_ptr<tls_context> tls;
   std::vector<std::shared_ptr<link_connection>> connections;
+  std::uint64_t dialled = 0;  ///< Connections that were; they are numbered so, for all links.
   bool stopping = false;
 
   std::mutex mutex;  ///< Any thread; guards `links`.

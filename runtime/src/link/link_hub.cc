@@ -239,20 +239,20 @@ result<std::shared_ptr<peer_link>> link_hub::open(const link_name& peer, const s
   return std::shared_ptr<peer_link>{std::move(link)};
 }
 
+void link_hub::end_session(const link_name& peer, const std::string& why) {
+  const std::lock_guard lock{parts_->core->mutex};
+  if (const auto found = parts_->core->links.find(peer); found != parts_->core->links.end()) {
+    asio::post(parts_->core->context, [link = found->second, why] { link->end(why); });
+  }
+}
+
+// The next tick forgets it, unless it is opened again.
 void link_hub::close(const link_name& peer) {
-  asio::post(parts_->core->context, [core = parts_->core, peer] {
-    std::shared_ptr<hub_link> link;
-    {
-      const std::lock_guard lock{core->mutex};
-      const auto found = core->links.find(peer);
-      if (found == core->links.end()) {
-        return;
-      }
-      link = found->second;
-      core->links.erase(found);
-    }
-    link->close("the link is closed");
-  });
+  const std::lock_guard lock{parts_->core->mutex};
+  if (const auto found = parts_->core->links.find(peer); found != parts_->core->links.end()) {
+    found->second->let_go();
+    asio::post(parts_->core->context, [link = found->second] { link->end("the link is closed"); });
+  }
 }
 
 }  // namespace millrace::runtime

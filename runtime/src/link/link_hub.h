@@ -109,8 +109,8 @@ public:
   virtual void refused(std::string_view address, std::string_view why) = 0;
 };
 
-/// Threading: every member from any thread but the link thread, one at a time; `open` and `close`
-/// from the link thread too.
+/// Threading: every member from any thread but the link thread, one at a time; `open`,
+/// `end_session` and `close` from all threads, beside each other.
 class link_hub {
 public:
   /// `events` and `clock` outlive the hub. Requires: self has a name, a cluster id and an
@@ -137,7 +137,11 @@ public:
                                                         const std::string& host,
                                                         std::uint16_t port);
 
-  /// Ends the link for good, with what is queued in it. Does nothing for a link that there is not.
+  /// Ends the session with a peer, and what is queued in it: both ends are told by `session_ended`.
+  /// The link stays and is connected again. Does nothing for a link that there is not.
+  void end_session(const link_name& peer, const std::string& why);
+
+  /// Does the same, and lets the link go until it is opened again or its peer comes.
   void close(const link_name& peer);
 
 private:

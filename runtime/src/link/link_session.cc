@@ -47,12 +47,14 @@ link_session::link_session(link_identity self, link_name peer, const link_limits
   }
 }
 
-void link_session::connected(steady_time now) {
+void link_session::connected(std::uint64_t number, steady_time now) {
+  MILLRACE_ASSERT(number > connection_);
+  connection_ = number;
   state_ = state::greeting;
   heard_at_ = now;
   spoke_at_ = now;
   control_.clear();
-  append_own_hello(++connection_);
+  append_own_hello(number);
 }
 
 result<void> link_session::accepted(const link_hello& said, std::uint64_t fresh, steady_time now,

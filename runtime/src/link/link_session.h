@@ -64,8 +64,9 @@ public:
   /// Requires: the limits have room for a message in every window and queue.
   link_session(link_identity self, link_name peer, const link_limits& limits);
 
-  /// The connector's connection is there; its hello is to be written.
-  void connected(steady_time now);
+  /// The connector's connection is there; its hello is to be written. Requires: a number above
+  /// those of all connections to that peer before, in this life of the process.
+  void connected(std::uint64_t number, steady_time now);
 
   /// The peer's hello has come on a connection that this end accepted. The new connection takes the
   /// place of the one there was, if any. A session that begins takes the number `fresh`.

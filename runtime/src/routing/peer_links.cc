@@ -1,8 +1,6 @@
 // SPDX-License-Identifier: MIT
 #include "routing/peer_links.h"
 
-#include <optional>
-
 namespace millrace::runtime::detail {
 
 namespace {
@@ -21,10 +19,6 @@ peer_links::peer_links(link_options options, router& routes, const clock& time, 
 
 result<void> peer_links::open(const std::string& silo, const std::string& host,
                               std::uint16_t port) {
-  {
-    const std::lock_guard lock{mutex_};
-    opened_.insert_or_assign(silo, address{host, port});
-  }
   auto opened = hub_.open({link_role::silo, silo}, host, port);
   return opened ? result<void>{} : std::move(opened).error();
 }
@@ -53,28 +47,20 @@ peer_send peer_links::send(std::string_view silo, frame_kind kind, std::string_v
   return peer_send::unavailable;
 }
 
-// The link goes with all that is queued in it, and is opened again where this end opens it.
+// What waits for answers of that silo is told with the end of the session.
 void peer_links::give_up(std::string_view silo) {
   std::shared_ptr<peer_link> link;
-  std::optional<address> at;
   {
     const std::lock_guard lock{mutex_};
     if (const auto found = peers_.find(silo); found != peers_.end()) {
       link = std::move(found->second.link);
       peers_.erase(found);
     }
-    if (const auto found = opened_.find(silo); found != opened_.end()) {
-      at = found->second;
-    }
   }
-  if (link == nullptr) {
-    return;
-  }
-  warn_("a link is given up, an answer could not be sent or read peer=" + link->peer().to_string());
-  hub_.close(link->peer());
-  routes_.lost(silo);
-  if (at) {
-    static_cast<void>(hub_.open({link_role::silo, std::string{silo}}, at->host, at->port));
+  if (link != nullptr) {
+    warn_("a session is ended, an answer could not be sent or read peer=" +
+          link->peer().to_string());
+    hub_.end_session(link->peer(), "an answer could not be sent or read");
   }
 }
 

@@ -55,11 +55,6 @@ private:
   const std::function<void(const std::string&)> warn_;
   std::mutex mutex_;
   std::map<std::string, peer, std::less<>> peers_;  // with a session, by name
-  struct address {
-    std::string host;
-    std::uint16_t port;
-  };
-  std::map<std::string, address, std::less<>> opened_;
   link_hub hub_;
 };
 

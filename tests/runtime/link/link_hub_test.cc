@@ -159,6 +159,48 @@ TEST_CASE("a closed link ends for good, here and there") {
   CHECK(link->send(link_lane::call, 1, "x") == link_send::unavailable);
 }
 
+TEST_CASE("a link that is closed and opened again at once lives, whoever of the two connects") {
+  running_hub a{quick("a")};
+  running_hub b{quick("b")};
+  a.open("b", b.port);
+  b.open("a", a.port);
+  a.events.next("up");
+  b.events.next("up");
+  for (auto* const closes : {&a, &b}) {
+    auto& other = closes == &a ? b : a;
+    const link_name peer{link_role::silo, closes == &a ? "b" : "a"};
+    closes->hub.close(peer);
+    const auto again = closes->open(peer.name.c_str(), other.port);
+    CHECK(closes->events.next("ended") == "ended " + peer.to_string() + " 0");
+    CHECK(other.events.next("ended").starts_with("ended silo."));
+    CHECK(closes->events.next("up") == "up " + peer.to_string() + " 1");
+    CHECK(again->send(link_lane::call, 1, "on the new one") == link_send::queued);
+    CHECK(other.events.next("message") == "message on the new one");
+  }
+}
+
+// Goal: whoever has lost a message that mattered begins anew, and both ends know.
+TEST_CASE("a session that its owner ends is followed by a new one on the same link") {
+  running_hub a{quick("a")};
+  running_hub b{quick("b")};
+  const auto to_b = a.open("b", b.port);
+  const auto to_a = b.open("a", a.port);
+  for (auto* const ends : {&a, &b}) {
+    auto& other = ends == &a ? b : a;
+    const auto& link = ends == &a ? to_b : to_a;
+    a.events.next("up");
+    b.events.next("up");
+    ends->hub.end_session(link->peer(), "an answer is lost");
+    CHECK(ends->events.next("ended") == "ended " + link->peer().to_string() + " 0");
+    CHECK(other.events.next("down").ends_with("ended the link: an answer is lost"));
+    CHECK(other.events.next("ended").starts_with("ended silo."));
+  }
+  a.events.next("up");
+  b.events.next("up");
+  CHECK(to_a->send(link_lane::call, 1, "new") == link_send::queued);
+  CHECK(a.events.next("message") == "message new");
+}
+
 TEST_CASE("who is of another cluster or version is told so") {
   running_hub b{quick("b")};
   auto options = quick("a");

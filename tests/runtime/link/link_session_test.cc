@@ -142,7 +142,7 @@ TEST_CASE("a receipt of an earlier session is worth nothing") {
     pair.b->session.say_goodbye("", pair.now);
     pair.b->session.output(out, pair.now);
     out.clear();
-    pair.b->session.connected(pair.now);
+    pair.b->session.connected(9, pair.now);
     pair.b->session.output(out, pair.now);
     frame one;
     REQUIRE(read_frame(out, one));
@@ -319,6 +319,7 @@ TEST_CASE("a peer that sends past its credit loses its connection") {
 TEST_CASE("an end that is not the one that was dialled is refused") {
   session_pair pair;
   pair.connect();
+  std::uint64_t number = 1;
   for (const auto& [said, why] :
        {std::pair{link_hello{.from = {"c", {link_role::silo, "x"}}, .session = 1},
                   "this is silo.x, not silo.b"},
@@ -331,7 +332,7 @@ TEST_CASE("an end that is not the one that was dialled is refused") {
          "link protocol: upgrade silo.a"},
         {link_hello{.from = {"c", {link_role::silo, "b"}}, .session = 0},
          "a hello whose session cannot be gone on with"}}) {
-    pair.a->session.connected(pair.now);
+    pair.a->session.connected(++number, pair.now);
     std::string bytes;
     append_hello(bytes, said);
     link_effects effects;

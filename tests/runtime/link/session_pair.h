@@ -57,7 +57,7 @@ public:
     to_a.clear();
     to_b.clear();
     a->unread.clear();
-    a->session.connected(now);
+    a->session.connected(++connections_, now);
     a->is_connected = true;
     awaits_hello_ = true;
     b_unread_.clear();
@@ -185,6 +185,7 @@ private:
   bool awaits_hello_ = false;
   std::string b_unread_;
   std::uint64_t sessions_ = 0;
+  std::uint64_t connections_ = 0;
 
 public:
   std::unique_ptr<end> a;
