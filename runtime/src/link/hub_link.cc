@@ -136,10 +136,6 @@ std::size_t hub_link::received(std::string_view bytes) {
 }
 
 void hub_link::carry_out() {
-  take_messages();
-  if (effects_.closed) {
-    drop_connection(*effects_.closed);
-  }
   if (effects_.session_ended) {
     hub_->events.session_ended(shared_from_this(), effects_.lost);
   }
@@ -152,6 +148,10 @@ void hub_link::carry_out() {
       incarnation = session_.peer_incarnation();
     }
     hub_->events.link_up(shared_from_this(), incarnation);
+  }
+  take_messages();
+  if (effects_.closed) {
+    drop_connection(*effects_.closed);
   }
 }
 

@@ -85,7 +85,8 @@ enum class link_intake : std::uint8_t {
   kept,   ///< `peer_link::release` will be called: until then its sender has less credit.
 };
 
-/// What a hub tells its owner.
+/// What a hub tells its owner. Messages come between `link_up` and `session_ended`, and those of a
+/// connection before its `link_down`.
 ///
 /// Threading: called on the link thread, one at a time; must not block.
 class link_events {

@@ -23,11 +23,11 @@ std::string printable(std::string_view text) {
 }  // namespace
 
 void link_effects::clear() {
-  messages.clear();
-  closed.reset();
   session_ended = false;
   lost = 0;
   is_up = false;
+  messages.clear();
+  closed.reset();
 }
 
 link_session::link_session(link_identity self, link_name peer, const link_limits& limits)

@@ -49,11 +49,11 @@ inline constexpr std::size_t batch_bytes_max = std::size_t{256} << 10U;
 
 /// What has happened. Carried out in the order of the fields.
 struct link_effects {
-  std::vector<link_message> messages;  ///< They point into what was received.
-  std::optional<std::string> closed;   ///< The connection is to be closed after a last `output`.
   bool session_ended = false;          ///< No answer comes to what was sent in it.
   std::uint64_t lost = 0;              ///< Messages of it that were not acknowledged.
   bool is_up = false;                  ///< The connection carries messages from now on.
+  std::vector<link_message> messages;  ///< They point into what was received.
+  std::optional<std::string> closed;   ///< The connection is to be closed after a last `output`.
 
   void clear();
 };

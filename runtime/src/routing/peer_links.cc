@@ -89,7 +89,10 @@ link_intake peer_links::received(const std::shared_ptr<peer_link>& link, link_me
   {
     const std::lock_guard lock{mutex_};
     const auto found = peers_.find(name);
-    incarnation = found != peers_.end() ? found->second.incarnation : 0;
+    if (found == peers_.end()) {
+      return link_intake::taken;  // of a session that is given up, and is about to end
+    }
+    incarnation = found->second.incarnation;
   }
   if (auto taken = routes_.received(name, incarnation, message.kind, message.body()); !taken) {
     warn_("a message was refused peer=" + link->peer().to_string() +

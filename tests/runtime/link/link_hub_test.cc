@@ -30,10 +30,12 @@ link_options quick(const char* name) {
   return options;
 }
 
-std::string hello_of(const char* name, std::uint64_t connection = 1, std::uint64_t session = 0) {
-  link_hello said{.from = {.cluster_id = "c", .name = {link_role::silo, name}},
-                  .connection = connection,
-                  .session = session};
+std::string hello_of(const char* name, std::uint64_t connection = 1, std::uint64_t session = 0,
+                     std::uint64_t incarnation = 1) {
+  link_hello said{
+      .from = {.cluster_id = "c", .name = {link_role::silo, name}, .incarnation = incarnation},
+      .connection = connection,
+      .session = session};
   for (auto& lane : said.lanes) {
     lane.credit = 1U << 20U;
   }
@@ -199,6 +201,32 @@ TEST_CASE("a session that its owner ends is followed by a new one on the same li
   b.events.next("up");
   CHECK(to_a->send(link_lane::call, 1, "new") == link_send::queued);
   CHECK(a.events.next("message") == "message new");
+}
+
+// Goal: whoever is told keeps what it knows of a peer between `link_up` and `session_ended`.
+// Method: all of it comes in one read, in the hello's.
+TEST_CASE("an owner hears that a session ended, that one is up, what has come, and the end") {
+  raw_listener listener;
+  running_hub a{quick("a")};
+  a.open("b", listener.port);
+  const auto all_told = [&] {
+    std::string all;
+    for (std::string each; !each.starts_with("down");) {
+      each = a.events.next("");
+      all += each.substr(0, each.find(' ')) + ' ';
+    }
+    return all;
+  };
+  std::string goodbye;
+  append_frame(goodbye, {.type = frame_type::goodbye, .body = "bye"});
+  for (const auto& [hello, told] : {std::pair{hello_of("b", 0, 7, 1), "up message down "},
+                                    {hello_of("b", 0, 8, 1), "ended up message down "},
+                                    {hello_of("b", 0, 9, 2), "ended up message down "}}) {
+    auto peer = listener.accept();
+    peer.next();
+    REQUIRE(peer.send(hello + message_frame(1, "x") + goodbye));
+    CHECK(all_told() == std::string{told});
+  }
 }
 
 TEST_CASE("who is of another cluster or version is told so") {

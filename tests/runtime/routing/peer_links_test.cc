@@ -136,5 +136,36 @@ TEST_CASE("a session that is given up, by either end, is followed by another") {
   CHECK(add(a, key_of_b(), 1)->total() == ++total);
 }
 
+// Goal: nothing of a session is carried out once it was given up.
+// Method: the peer is a hub without a silo, which sends what cannot be read and calls behind it.
+TEST_CASE("what comes behind a message that could not be read is not carried out") {
+  pki authority;
+  linked_silo b{"b", 2, authority, runtime::rng{2}};
+  b.see(std::vector<std::string>(256, "b"));
+  auto options = runtime::testing::silo_options("a");
+  options.credentials = authority.of({link_role::silo, "a"});
+  runtime::testing::running_hub a{options};
+  const auto link = a.open("b", b.port);
+  a.events.next("up");
+  ferry_interface::add_params one;
+  one.build().setAmount(1);
+  call_frame frame;
+  frame.kind = call_frame::what::one_way;
+  frame.type = "ferry";
+  frame.key = "k";
+  const auto call = encode(frame, one.content().flat());
+  const auto send = [&](std::string_view body) {
+    REQUIRE(link->send(link_lane::call, static_cast<std::uint16_t>(frame_kind::call), body) ==
+            link_send::queued);
+  };
+  send(call);
+  send("nonsense");
+  for (int behind = 0; behind < 50 && link->send(link_lane::call, 1, call) == link_send::queued;) {
+    ++behind;
+  }
+  a.events.next("ended");
+  CHECK(b.here->call(ref<Ferry>("k").get())->total() == 1);
+}
+
 }  // namespace
 }  // namespace millrace::testing
