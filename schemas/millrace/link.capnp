@@ -45,6 +45,9 @@ struct LinkHello {
   lanes @8 :List(Lane);
   # By number of the lane. A lane that is missing grants nothing.
 
+  messageBytesMax @9 :UInt64;
+  # The largest message that the sender takes; 0: it does not say.
+
   struct Lane {
     received @0 :UInt64;
     # The number of the last frame that has arrived in this session; 0: none.

@@ -36,6 +36,7 @@ struct link_hello {
   std::uint64_t connection = 0;
   std::uint64_t session = 0;
   std::array<lane_state, link_lane_count> lanes{};
+  std::uint64_t message_bytes_max = 0;
 };
 
 /// Appends it as a frame.

@@ -67,6 +67,7 @@ result<void> link_session::accepted(const link_hello& said, std::uint64_t fresh,
   }
   const bool goes_on = said.from.incarnation == peer_incarnation_ && resume(said);
   peer_incarnation_ = said.from.incarnation;
+  peer_message_bytes_max_ = said.message_bytes_max;
   connection_ = said.connection;
   if (!goes_on) {
     start(fresh, effects);
@@ -89,7 +90,7 @@ std::size_t link_session::receive(std::string_view bytes, steady_time now, link_
     frame one;
     const auto size = read_frame(bytes.substr(taken), one);
     if (!size) {
-      fail(size.error().text(), now, effects);
+      refuse(size.error().text(), now, effects);
     } else if (*size == 0) {
       break;
     } else {
@@ -107,7 +108,7 @@ void link_session::on_frame(const frame& one, steady_time now, link_effects& eff
     return;
   }
   if ((one.type == frame_type::hello) != (state_ == state::greeting)) {
-    return fail(
+    return refuse(
         "a frame of type " + std::to_string(static_cast<unsigned>(one.type)) + " out of its place",
         now, effects);
   }
@@ -121,7 +122,7 @@ void link_session::on_frame(const frame& one, steady_time now, link_effects& eff
       break;
     case frame_type::progress:
       if (!out_[lane].progress(one.number, load_little<std::uint64_t>(one.body.data()))) {
-        fail("progress that cannot be", now, effects);
+        refuse("progress that cannot be", now, effects);
       }
       break;
     case frame_type::piece:
@@ -129,7 +130,7 @@ void link_session::on_frame(const frame& one, steady_time now, link_effects& eff
       link_message message;
       const auto is_whole = in_[lane].take(one, message);
       if (!is_whole) {
-        fail(is_whole.error().text(), now, effects);
+        refuse(is_whole.error().text(), now, effects);
       } else if (*is_whole) {
         message.receipt.session = session_;
         effects.messages.push_back(std::move(message));
@@ -153,6 +154,7 @@ void link_session::on_hello(const frame& one, steady_time now, link_effects& eff
   }
   const bool is_known = said->from.incarnation == peer_incarnation_ && said->session == session_;
   peer_incarnation_ = said->from.incarnation;
+  peer_message_bytes_max_ = said->message_bytes_max;
   if (said->session == 0 || (is_known && !resume(*said))) {
     end_session(effects);
     return fail("a hello whose session cannot be gone on with", now, effects);
@@ -206,7 +208,8 @@ link_send link_session::send(link_lane lane, std::uint16_t kind, std::string_vie
   if (session_ == 0) {
     return link_send::unavailable;
   }
-  if (body.size() > limits_.message_bytes_max) {
+  if (body.size() > limits_.message_bytes_max ||
+      (peer_message_bytes_max_ != 0 && body.size() > peer_message_bytes_max_)) {
     return link_send::too_large;
   }
   return out_[index_of(lane)].push(kind, body) ? link_send::queued : link_send::overloaded;
@@ -291,8 +294,20 @@ void link_session::fail(const std::string& why, steady_time now, link_effects& e
   effects.closed = why;
 }
 
+void link_session::refuse(const std::string& why, steady_time now, link_effects& effects) {
+  if (state_ == state::up) {
+    end_session(effects);
+    effects.is_up = false;
+    effects.messages.clear();
+  }
+  fail(why, now, effects);
+}
+
 void link_session::append_own_hello(std::uint64_t connection) {
-  link_hello said{.from = self_, .connection = connection, .session = session_};
+  link_hello said{.from = self_,
+                  .connection = connection,
+                  .session = session_,
+                  .message_bytes_max = limits_.message_bytes_max};
   for (std::size_t lane = 0; lane < link_lane_count; ++lane) {
     said.lanes[lane] = {in_[lane].received(), in_[lane].credit()};
   }

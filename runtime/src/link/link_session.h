@@ -3,8 +3,9 @@
 //
 // Messages are numbered by lane. While both processes live, each arrives at most once and in the
 // order of its lane, whatever becomes of connections: what has not been acknowledged is kept and
-// sent again on the next one. When the other process is a new one, has given this end up, or does
-// not come back in time, the session ends, and it is told how many messages may not have arrived.
+// sent again on the next one. When the other process is a new one, has given this end up, does not
+// come back in time, or has sent what cannot be, the session ends, and it is told how many messages
+// may not have arrived.
 //
 // One end connects, the other accepts; which is which stays as it is for a pair. The session is
 // pure: it takes bytes, messages and the time, and says what there is to write and what has
@@ -76,13 +77,14 @@ public:
                                       link_effects& effects);
 
   /// Bytes have come. How many were taken: the rest is the beginning of a frame. After `closed`
-  /// nothing is taken.
+  /// nothing is taken. A frame that cannot be ends the session, lest it come again, and what came
+  /// with it goes with the session.
   [[nodiscard]] std::size_t receive(std::string_view bytes, steady_time now, link_effects& effects);
 
   /// The connection is gone.
   void disconnected(steady_time now) noexcept;
 
-  /// Queues a message.
+  /// Queues a message; `too_large` also by what the peer has said that it takes.
   [[nodiscard]] link_send send(link_lane lane, std::uint16_t kind, std::string_view body);
 
   /// A message no longer occupies memory. One of an earlier session counts no more.
@@ -127,6 +129,8 @@ private:
   void start(std::uint64_t session, link_effects& effects);
   // Ends the connection because of what the peer did, or did not do.
   void fail(const std::string& why, steady_time now, link_effects& effects);
+  // The same because of a frame, which after the hello ends the session, too.
+  void refuse(const std::string& why, steady_time now, link_effects& effects);
   void append_own_hello(std::uint64_t connection);
 
   link_identity self_;
@@ -139,7 +143,8 @@ private:
   std::uint64_t connection_ = 0;  // the number of the last one
   std::uint64_t session_ = 0;     // 0: none
   std::uint64_t peer_incarnation_ = 0;
-  bool tells_progress_ = false;  // with the next output, due or not
+  std::uint64_t peer_message_bytes_max_ = 0;  // 0: it has not said
+  bool tells_progress_ = false;               // with the next output, due or not
   steady_time heard_at_{};
   steady_time spoke_at_{};
   steady_time down_since_{};  // it was up until then

@@ -46,10 +46,11 @@ struct end {
 /// `a` connects, `b` accepts.
 class session_pair {
 public:
-  explicit session_pair(const link_limits& limits = {})
-      : limits_(limits),
-        a(std::make_unique<end>("a", "b", 1, limits)),
-        b(std::make_unique<end>("b", "a", 1, limits)) {}
+  explicit session_pair(const link_limits& limits = {}) : session_pair(limits, limits) {}
+  session_pair(const link_limits& limits_of_a, const link_limits& limits_of_b)
+      : limits_(limits_of_a),
+        a(std::make_unique<end>("a", "b", 1, limits_of_a)),
+        b(std::make_unique<end>("b", "a", 1, limits_of_b)) {}
 
   /// A new connection of a's, whose hello is on the wire. What b knew of an earlier one it only
   /// learns when that comes.
