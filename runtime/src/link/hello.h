@@ -21,7 +21,7 @@ inline constexpr std::uint16_t link_version_max = 1;
 struct link_identity {
   std::string cluster_id;
   link_name name;
-  std::uint64_t incarnation = 1;  ///< One life of the process; not 0.
+  std::uint64_t incarnation = 1;  ///< One life of the process, above those before it; not 0.
   std::uint16_t version_min = link_version_min;
   std::uint16_t version_max = link_version_max;
 };

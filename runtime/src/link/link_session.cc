@@ -59,8 +59,8 @@ void link_session::connected(std::uint64_t number, steady_time now) {
 
 result<void> link_session::accepted(const link_hello& said, std::uint64_t fresh, steady_time now,
                                     link_effects& effects) {
-  if (const auto agreed = agree(self_, said.from); !agreed) {
-    return agreed.error();
+  if (auto admitted = admit(said.from); !admitted) {
+    return admitted;
   }
   if (said.from.incarnation == peer_incarnation_ && said.connection <= connection_) {
     return error{errc::failed_precondition, "this connection was overtaken by a newer one"};
@@ -145,12 +145,8 @@ void link_session::on_hello(const frame& one, steady_time now, link_effects& eff
   if (!said) {
     return fail(said.error().text(), now, effects);
   }
-  if (const auto agreed = agree(self_, said->from); !agreed) {
-    return fail(agreed.error().text(), now, effects);
-  }
-  if (said->from.name != peer_) {
-    return fail("this is " + said->from.name.to_string() + ", not " + peer_.to_string(), now,
-                effects);
+  if (const auto admitted = admit(said->from); !admitted) {
+    return fail(admitted.error().text(), now, effects);
   }
   const bool is_known = said->from.incarnation == peer_incarnation_ && said->session == session_;
   peer_incarnation_ = said->from.incarnation;
@@ -167,6 +163,21 @@ void link_session::on_hello(const frame& one, steady_time now, link_effects& eff
   }
   state_ = state::up;
   effects.is_up = true;
+}
+
+result<void> link_session::admit(const link_identity& from) const {
+  const auto no = [](const std::string& why) { return error{errc::failed_precondition, why}; };
+  if (const auto agreed = agree(self_, from); !agreed) {
+    return agreed.error();
+  }
+  if (from.name != peer_) {
+    return no("this is " + from.name.to_string() + ", not " + peer_.to_string());
+  }
+  if (from.incarnation < peer_incarnation_) {
+    return no("this is life " + std::to_string(from.incarnation) + " of " + peer_.to_string() +
+              ", which has been followed by life " + std::to_string(peer_incarnation_));
+  }
+  return {};
 }
 
 bool link_session::resume(const link_hello& said) {

@@ -72,7 +72,7 @@ public:
   /// The peer's hello has come on a connection that this end accepted. The new connection takes the
   /// place of the one there was, if any. A session that begins takes the number `fresh`.
   /// Errors: `failed_precondition`, and nothing has happened, for another cluster, no common
-  /// version, or a connection that is older than one there was.
+  /// version, or a connection or a life of the peer that is older than one there was.
   [[nodiscard]] result<void> accepted(const link_hello& said, std::uint64_t fresh, steady_time now,
                                       link_effects& effects);
 
@@ -124,6 +124,8 @@ private:
 
   void on_hello(const frame& one, steady_time now, link_effects& effects);
   void on_frame(const frame& one, steady_time now, link_effects& effects);
+  // Whether it may be talked to. Errors: `failed_precondition`.
+  [[nodiscard]] result<void> admit(const link_identity& from) const;
   // Whether the session goes on; what was acknowledged by the hello is forgotten then.
   [[nodiscard]] bool resume(const link_hello& said);
   void start(std::uint64_t session, link_effects& effects);

@@ -245,6 +245,35 @@ TEST_CASE("a connection that was held up does not replace a newer one") {
   CHECK(effects.session_ended);
 }
 
+// Goal: a process that was held up for long, and was replaced, does not come back.
+TEST_CASE("an earlier life of a peer does not take the place of a later one") {
+  auto pair = connected_pair();
+  const auto early = pair.b->self;
+  pair.restart(pair.a);
+  pair.restart(pair.b);
+  pair.connect();
+  pair.settle();
+  REQUIRE(pair.b->session.peer_incarnation() == 2);
+  link_effects effects;
+  auto old = pair.a->self;
+  old.incarnation = 1;
+  const auto refused =
+      pair.b->session.accepted({.from = old, .connection = 9}, 99, pair.now, effects);
+  REQUIRE_FALSE(refused);
+  CHECK(refused.error().code() == errc::failed_precondition);
+  CHECK(refused.error().text() == "this is life 1 of silo.a, which has been followed by life 2");
+  CHECK(pair.b->session.is_up());
+  CHECK_FALSE(effects.session_ended);
+  // Where it is dialled.
+  pair.cut(*pair.a);
+  pair.connect();
+  append_hello(pair.to_a, {.from = early, .session = 5});
+  pair.pump(*pair.a);
+  CHECK(pair.a->reason == "this is life 1 of silo.b, which has been followed by life 2");
+  CHECK(pair.a->session.has_session());
+  CHECK(pair.a->ended == 0);
+}
+
 TEST_CASE("an end that has nothing to say is heard, and one that is not heard is given up") {
   auto pair = connected_pair();
   const link_limits limits;
