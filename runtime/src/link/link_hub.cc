@@ -12,6 +12,7 @@
 #include "link/hub_core.h"
 #include "link/hub_link.h"
 #include "link/link_connection.h"
+#include "link/strangers.h"
 #include "millrace/runtime/assert.h"
 
 namespace millrace::runtime {
@@ -45,6 +46,7 @@ struct link_hub::parts {
   [[nodiscard]] result<std::uint16_t> listen();
   void accept();
   void take(tcp::socket socket, const tcp::endpoint& from);
+  void make_room();
   void tick();
   void end();
   [[nodiscard]] std::vector<std::shared_ptr<hub_link>> all_links();
@@ -109,17 +111,28 @@ void link_hub::parts::accept() {
 }
 
 void link_hub::parts::take(tcp::socket socket, const tcp::endpoint& from) {
-  auto address = from.address().to_string() + ":" + std::to_string(from.port());
-  const auto strangers = std::count_if(core->connections.begin(), core->connections.end(),
-                                       [](const auto& each) { return each->is_stranger(); });
-  if (core->connections.size() >= core->options.connections_max ||
-      static_cast<std::size_t>(strangers) >= core->options.strangers_max) {
-    core->events.refused(address, "too many connections");
+  make_room();
+  if (core->connections.size() >= core->options.connections_max) {
+    core->events.refused(from.address().to_string(), "too many connections");
     return;
   }
-  const auto made = std::make_shared<link_connection>(*core, std::move(socket), std::move(address));
+  const auto made = std::make_shared<link_connection>(*core, std::move(socket), from);
   core->connections.push_back(made);
   made->accept();
+}
+
+void link_hub::parts::make_room() {
+  std::vector<std::shared_ptr<link_connection>> strangers;
+  std::vector<std::string> sites;
+  for (const auto& each : core->connections) {
+    if (each->is_stranger()) {
+      strangers.push_back(each);
+      sites.push_back(each->site());
+    }
+  }
+  if (strangers.size() >= core->options.strangers_max) {
+    strangers[who_makes_room(sites)]->make_room();
+  }
 }
 
 void link_hub::parts::tick() {

@@ -54,7 +54,8 @@ struct link_options {
   duration backoff_max = std::chrono::seconds{1};
   /// Connections, and links that were not opened from here; over it the next ones are refused.
   std::size_t connections_max = 1024;
-  /// Connections whose other end has not said who it is.
+  /// Connections whose other end has not said who it is; over it one of them makes room for the
+  /// next (strangers.h).
   std::size_t strangers_max = 64;
 };
 

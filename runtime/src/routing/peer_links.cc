@@ -1,9 +1,14 @@
 // SPDX-License-Identifier: MIT
 #include "routing/peer_links.h"
 
+#include <utility>
+
 namespace millrace::runtime::detail {
 
 namespace {
+
+// Anybody can come and be refused, as often as he likes.
+constexpr duration refusal_interval = std::chrono::seconds{1};
 
 // What the router calls it. No silo has a name with '@'.
 std::string name_of(const peer_link& link) {
@@ -15,7 +20,10 @@ std::string name_of(const peer_link& link) {
 
 peer_links::peer_links(link_options options, router& routes, const clock& time, rng random,
                        std::function<void(const std::string&)> warn)
-    : routes_(routes), warn_(std::move(warn)), hub_(std::move(options), *this, time, random) {}
+    : routes_(routes),
+      time_(time),
+      warn_(std::move(warn)),
+      hub_(std::move(options), *this, time, random) {}
 
 result<void> peer_links::open(const std::string& silo, const std::string& host,
                               std::uint16_t port) {
@@ -102,7 +110,15 @@ link_intake peer_links::received(const std::shared_ptr<peer_link>& link, link_me
 }
 
 void peer_links::refused(std::string_view from, std::string_view why) {
-  warn_("a peer was refused address=" + std::string{from} + " why=" + std::string{why});
+  const auto now = time_.steady();
+  if (now < next_refusal_at_) {
+    ++refusals_untold_;
+    return;
+  }
+  next_refusal_at_ = now + refusal_interval;
+  const auto untold = std::exchange(refusals_untold_, 0);
+  warn_("a peer was refused address=" + std::string{from} + " why=" + std::string{why} +
+        (untold > 0 ? " others_since=" + std::to_string(untold) : ""));
 }
 
 }  // namespace millrace::runtime::detail

@@ -359,9 +359,9 @@ TEST_CASE("a connection that died unseen is replaced by the peer's next, and not
   CHECK(goodbye_of(late) == "this connection was overtaken by a newer one");
 }
 
-TEST_CASE("connections are bounded, strangers more so") {
+TEST_CASE("connections are bounded") {
   auto options = quick("b");
-  options.strangers_max = 2;
+  options.connections_max = 2;
   options.handshake_max = 30s;
   running_hub b{options};
   raw_socket one{b.port};
@@ -369,6 +369,34 @@ TEST_CASE("connections are bounded, strangers more so") {
   raw_socket three{b.port};
   CHECK(b.events.next("refused") == "refused: too many connections");
   CHECK(goodbye_of(three) == "(closed)");
+}
+
+// Goal: however many come and do not say who they are, or say nonsense, a peer gets in.
+TEST_CASE("strangers make room for each other, those first of whose address there are most") {
+  auto options = quick("b");
+  options.strangers_max = 3;
+  options.handshake_max = 30s;
+  running_hub b{options};
+  std::vector<raw_socket> crowd;
+  const auto one_more = [&] { crowd.emplace_back(b.port); };
+  for (int at = 0; at < 3; ++at) {
+    one_more();
+  }
+  raw_socket peer{b.port, INADDR_LOOPBACK + 1};
+  const std::string why = "somebody else needed its place before it had said who it is";
+  CHECK(b.events.next("refused") == "refused: " + why);
+  CHECK(goodbye_of(crowd.front()) == "(closed)");
+  for (int at = 0; at < 10; ++at) {
+    one_more();
+    CHECK(b.events.next("refused") == "refused: " + why);
+  }
+  for (int at = 0; at < 10; ++at) {  // these wait for the other end to close
+    one_more();
+    REQUIRE(crowd.back().send("GET / HTTP/1.1\r\n\r\n"));
+    CHECK(goodbye_of(crowd.back()) == "there is no frame of type 47");
+  }
+  REQUIRE(peer.send(hello_of("a")));
+  CHECK(b.events.next("up") == "up silo.a 1");
 }
 
 TEST_CASE("what is kept holds its sender, until it is released") {

@@ -167,5 +167,35 @@ TEST_CASE("what comes behind a message that could not be read is not carried out
   CHECK(b.here->call(ref<Ferry>("k").get())->total() == 1);
 }
 
+// Goal: whoever comes and is not let in, however often, fills no log.
+TEST_CASE("refusals are told once a second, with how many more there were") {
+  hand_clock time;
+  std::mutex mutex;
+  std::vector<std::string> lines;
+  silo here{make_memory_storage()};
+  peer_links links{
+      runtime::testing::silo_options("b"), runtime::detail::silo_access::core(here).routes(), time,
+      runtime::rng{1}, [&](const std::string& line) {
+        const std::lock_guard lock{mutex};
+        lines.push_back(line.substr(0, line.find(':')) + line.substr(line.find(" why")));
+      }};
+  const auto port = *links.start();
+  const auto be_refused = [&] {
+    runtime::testing::raw_socket stranger{port};
+    REQUIRE(stranger.send("GET / HTTP/1.1\r\n\r\n"));
+    CHECK(stranger.next().body == "there is no frame of type 47");
+  };
+  for (int at = 0; at < 5; ++at) {
+    be_refused();
+  }
+  time.move(1s - 1ns);
+  be_refused();
+  time.move(1ns);
+  be_refused();
+  links.stop();
+  const std::string line = "a peer was refused address=127.0.0.1 why=there is no frame of type 47";
+  CHECK(lines == std::vector<std::string>{line, line + " others_since=5"});
+}
+
 }  // namespace
 }  // namespace millrace::testing
