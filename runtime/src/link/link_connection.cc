@@ -70,6 +70,7 @@ void link_connection::accept() {
 
 void link_connection::prepare(bool connects) {
   error_code failed;
+  keep_from_children(socket_.native_handle());
   socket_.non_blocking(true, failed);
   socket_.set_option(tcp::no_delay{true}, failed);
   const asio::detail::socket_option::integer<IPPROTO_TCP, TCP_NOTSENT_LOWAT> unsent{

@@ -79,6 +79,7 @@ result<std::uint16_t> link_hub::parts::listen() {
   const tcp::endpoint endpoint{address, options.listen_port};
   acceptor.open(endpoint.protocol(), failed);
   if (!failed) {
+    keep_from_children(acceptor.native_handle());
     acceptor.set_option(tcp::acceptor::reuse_address{true}, failed);
   }
   if (!failed) {
@@ -96,14 +97,14 @@ result<std::uint16_t> link_hub::parts::listen() {
 }
 
 void link_hub::parts::accept() {
-  if (!acceptor.is_open() || std::exchange(accepts, true)) {
+  if (!acceptor.is_open() || core->stopping || std::exchange(accepts, true)) {
     return;
   }
   auto socket = std::make_shared<tcp::socket>(core->context);
   auto from = std::make_shared<tcp::endpoint>();
   acceptor.async_accept(*socket, *from, [this, socket, from](const error_code& failed) {
     accepts = false;
-    if (!failed) {
+    if (!failed && !core->stopping) {
       take(std::move(*socket), *from);
       accept();
     }  // else: too many files are open, say; the next tick tries again
@@ -169,7 +170,7 @@ std::vector<std::shared_ptr<hub_link>> link_hub::parts::all_links() {
 void link_hub::parts::end() {
   core->stopping = true;
   error_code ignored;
-  acceptor.close(ignored);
+  acceptor.cancel(ignored);  // and not closed: see the header
   ticker.cancel();
   for (const auto& each : all_links()) {
     each->stop("it stops");

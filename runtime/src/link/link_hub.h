@@ -7,6 +7,10 @@
 // nobody connects to them. A silo takes links from peers that it has not opened itself: who has a
 // certificate of the cluster's authority belongs to the cluster.
 //
+// A connection that its kernel refuses is for others the proof that a silo's process is gone, after
+// which they no longer wait for its leases. So the port is listened on until the hub is destroyed,
+// also when it has stopped and nobody is let in any more; and no other process inherits it.
+//
 // One thread does the sockets of all links and calls back; this header shows none of it.
 #pragma once
 
@@ -120,15 +124,17 @@ public:
   link_hub(link_options options, link_events& events, const clock& clock, rng random);
   link_hub(const link_hub&) = delete;
   link_hub& operator=(const link_hub&) = delete;
-  ~link_hub();  ///< Stops.
+  /// Stops, and no longer listens. Requires: whatever of this process serves others has ended.
+  ~link_hub();
 
   /// Listens and starts the thread; the port, if it listens. Errors: `invalid_argument` for what
   /// the options say (credentials, addresses, plain links beyond this machine); `unavailable` when
   /// the address cannot be listened on.
   [[nodiscard]] result<std::uint16_t> start();
 
-  /// Says goodbye to every peer, closes everything and joins the thread. What is not acknowledged
-  /// is not told as lost. Nothing is called back afterwards.
+  /// Says goodbye to every peer, closes all connections and joins the thread. What is not
+  /// acknowledged is not told as lost. Nothing is called back afterwards. Who connects is not let
+  /// in and not refused.
   void stop();
 
   /// The link to a peer at `host` (an address, or a name that is looked up at each attempt), which

@@ -18,6 +18,7 @@
 
 namespace millrace::runtime::detail {
 
+/// Ownership: destroyed when the silo has stopped: until then its port is listened on (link_hub.h).
 /// Threading: as `link_hub`.
 class peer_links final : public peer_network, private link_events {
 public:

@@ -3,10 +3,13 @@
 
 #include <doctest/doctest.h>
 
+#include <fcntl.h>
 #include <poll.h>
+#include <sys/stat.h>
 
 #include <algorithm>
 #include <atomic>
+#include <filesystem>
 #include <thread>
 #include <tuple>
 
@@ -357,6 +360,45 @@ TEST_CASE("a connection that died unseen is replaced by the peer's next, and not
   raw_socket late{b.port};
   REQUIRE(late.send(bytes));
   CHECK(goodbye_of(late) == "this connection was overtaken by a newer one");
+}
+
+// Goal: a connection that is refused proves that the process is gone (replication.md, takeover): so
+// no other may be refused, and nobody else may keep the port.
+TEST_CASE("a port is listened on for as long as there is the hub, stopped or not") {
+  std::uint16_t port = 0;
+  const auto connects = [&] {
+    const unique_fd socket{::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0)};
+    auto where = raw_socket::loopback(port);
+    const auto done = ::connect(socket.get(), reinterpret_cast<sockaddr*>(&where), sizeof where);
+    return done == 0 ? 0 : errno;
+  };
+  {
+    running_hub b{quick("b")};
+    port = b.port;
+    CHECK(connects() == 0);
+    b.hub.stop();
+    for (int at = 0; at < 3; ++at) {
+      CHECK(connects() == 0);
+    }
+  }
+  CHECK(connects() == ECONNREFUSED);
+}
+
+TEST_CASE("no socket of a hub is handed on to a program that is started") {
+  running_hub a{silo_options("a")};
+  running_hub b{silo_options("b")};
+  a.open("b", b.port);
+  b.events.next("up");
+  int sockets = 0;
+  for (const auto& each : std::filesystem::directory_iterator{"/proc/self/fd"}) {
+    const auto file = std::stoi(each.path().filename());
+    struct stat what {};
+    if (::fstat(file, &what) == 0 && S_ISSOCK(what.st_mode) && file > STDERR_FILENO) {
+      ++sockets;
+      CHECK((::fcntl(file, F_GETFD) & FD_CLOEXEC) != 0);
+    }
+  }
+  CHECK(sockets >= 4);  // two that listen, two ends of a connection
 }
 
 TEST_CASE("connections are bounded") {
