@@ -10,6 +10,7 @@
 #include <algorithm>
 #include <atomic>
 #include <filesystem>
+#include <future>
 #include <thread>
 #include <tuple>
 
@@ -334,6 +335,53 @@ TEST_CASE("who does not read is given up, and its lane fills meanwhile") {
   CHECK(outcome == link_send::overloaded);
   CHECK(link->send(link_lane::call, 1, "x") == link_send::queued);
   CHECK(b.events.next("down") == "down silo.a: the other end reads nothing");
+}
+
+// Goal: whoever copies a partition or catches up with its log delays no call.
+// Method: nobody's clock: a peer that reads slowly, with little room in its socket, counts how much
+// of 8 MiB of bulk comes between when a call was queued and that call. It is what the kernel and
+// one write had already, a small part of what waits.
+TEST_CASE("a call overtakes all bulk that has not been written, and bulk goes on beside calls") {
+  auto options = quick("b");
+  options.limits.silence_max = 30s;
+  options.write_max = 30s;
+  running_hub b{options};
+  std::promise<std::shared_ptr<peer_link>> arrived;
+  b.events.on_message = [&](const auto& from, const link_message&) {
+    arrived.set_value(from);
+    return link_intake::taken;
+  };
+  raw_socket peer{b.port};
+  const int room = 64 << 10;
+  ::setsockopt(peer.get(), SOL_SOCKET, SO_RCVBUF, &room, sizeof room);
+  std::string plenty(8, '\x7f');
+  auto said = hello_of("a");
+  append_frame(said, {frame_type::progress, link_lane::bulk, 0, 0, plenty});
+  append_frame(said, {frame_type::progress, link_lane::call, 0, 0, plenty});
+  REQUIRE(peer.send(said + message_frame(1, "x")));
+  const auto link = arrived.get_future().get();
+
+  REQUIRE(link->send(link_lane::bulk, 1, std::string(8 << 20, 'b')) == link_send::queued);
+  int pieces = 0;
+  const auto read_until = [&](const auto& is_it) {
+    const auto before = pieces;
+    for (auto one = peer.next(); !is_it(one); one = peer.next()) {
+      REQUIRE(one.type != frame_type::goodbye);
+      pieces += one.lane == link_lane::bulk && one.type == frame_type::piece ? 1 : 0;
+    }
+    return pieces - before;
+  };
+  const auto is_bulk = [](const frame& one) { return one.type == frame_type::piece; };
+  read_until(is_bulk);
+  for (int call = 0; call < 8; ++call) {
+    REQUIRE(link->send(link_lane::call, 1, "call") == link_send::queued);
+    const auto overtaken = read_until([](const frame& one) { return one.lane == link_lane::call; });
+    CHECK(overtaken <= 16);  // 1 MiB; 64 KiB here, 128 KiB unsent there, what is on its way
+    read_until(is_bulk);     // it goes on
+  }
+  read_until([](const frame& one) {
+    return one.lane == link_lane::bulk && one.type == frame_type::message;
+  });
 }
 
 TEST_CASE("a connection that died unseen is replaced by the peer's next, and nothing is lost") {
