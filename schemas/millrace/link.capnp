@@ -31,7 +31,8 @@ struct LinkHello {
   # Of the silo or gateway; 1 to 64 letters, digits and any of -_.
 
   incarnation @5 :UInt64;
-  # One life of the sender's process; not 0.
+  # One life of the sender's process; not 0, and greater than those of its earlier lives, which may
+  # no longer take a later one's place.
 
   connection @6 :UInt64;
   # From the connector: grows with each connection of this incarnation, so that one that was held up
@@ -44,6 +45,9 @@ struct LinkHello {
 
   lanes @8 :List(Lane);
   # By number of the lane. A lane that is missing grants nothing.
+
+  messageBytesMax @9 :UInt64;
+  # The largest message that the sender takes; 0: it does not say.
 
   struct Lane {
     received @0 :UInt64;

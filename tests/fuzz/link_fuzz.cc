@@ -22,7 +22,7 @@ link_identity named(const char* name) {
 
 void begin(link_session& session, bool connects) {
   if (connects) {
-    session.connected(start);
+    session.connected(1, start);
     return;
   }
   link_effects effects;

@@ -74,7 +74,7 @@ protected:
 };
 
 /// Errors: `invalid_argument`, with the file in the text, for what cannot be read, does not belong
-/// together, is not `self`'s, or has expired.
+/// together, is not `self`'s, has expired, or is not from that authority.
 [[nodiscard]] result<std::unique_ptr<tls_context>> load_tls(const link_credentials& from,
                                                             const link_name& self);
 

@@ -51,6 +51,7 @@ result<link_hello> checked(schemas::LinkHello::Reader read) {
   for (unsigned at = 0; at < std::min<std::size_t>(lanes.size(), link_lane_count); ++at) {
     said.lanes[at] = {lanes[at].getReceived(), lanes[at].getCredit()};
   }
+  said.message_bytes_max = read.getMessageBytesMax();
   return said;
 }
 
@@ -73,6 +74,7 @@ void append_hello(std::string& out, const link_hello& said) {
     lanes[at].setReceived(said.lanes[at].received);
     lanes[at].setCredit(said.lanes[at].credit);
   }
+  build.setMessageBytesMax(said.message_bytes_max);
   const auto bytes = framed_bytes(message);
   append_frame(out, {.type = frame_type::hello, .body = bytes});
 }

@@ -21,7 +21,7 @@ inline constexpr std::uint16_t link_version_max = 1;
 struct link_identity {
   std::string cluster_id;
   link_name name;
-  std::uint64_t incarnation = 1;  ///< One life of the process; not 0.
+  std::uint64_t incarnation = 1;  ///< One life of the process, above those before it; not 0.
   std::uint16_t version_min = link_version_min;
   std::uint16_t version_max = link_version_max;
 };
@@ -36,6 +36,7 @@ struct link_hello {
   std::uint64_t connection = 0;
   std::uint64_t session = 0;
   std::array<lane_state, link_lane_count> lanes{};
+  std::uint64_t message_bytes_max = 0;
 };
 
 /// Appends it as a frame.

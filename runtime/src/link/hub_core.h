@@ -3,6 +3,8 @@
 // are the only ones of the runtime that see Asio.
 #pragma once
 
+#include <fcntl.h>
+
 #include <boost/asio/io_context.hpp>
 #include <boost/asio/ip/tcp.hpp>
 #include <boost/asio/steady_timer.hpp>
@@ -21,6 +23,12 @@ class link_connection;
 class hub_link;
 
 using tcp = boost::asio::ip::tcp;
+
+/// Asio hands its sockets on to every program that is started: whoever inherits one keeps it open
+/// when this process is gone, and peers wait for what will not be told.
+inline void keep_from_children(int socket) noexcept {
+  static_cast<void>(::fcntl(socket, F_SETFD, FD_CLOEXEC));
+}
 
 /// Ownership: held by the hub and by its links, which may outlive it.
 /// Threading: the link thread's, but for what is said.
@@ -45,6 +53,7 @@ struct hub_core : std::enable_shared_from_this<hub_core> {
   rng random;
   std::unique_ptr<tls_context> tls;
   std::vector<std::shared_ptr<link_connection>> connections;
+  std::uint64_t dialled = 0;  ///< Connections that were; they are numbered so, for all links.
   bool stopping = false;
 
   std::mutex mutex;  ///< Any thread; guards `links`.

@@ -69,16 +69,17 @@ void hub_link::open(std::string host, std::uint16_t port) {
   dial();
 }
 
-void hub_link::close(std::string_view why) {
-  link_effects ended;
+void hub_link::end(std::string_view why) {
   {
     const std::lock_guard lock{mutex_};
-    session_.end_session(ended);
+    effects_.clear();
+    session_.end_session(effects_);
+    if (connection_) {
+      session_.say_goodbye(why, hub_->time.steady());
+      effects_.closed = why;
+    }
   }
-  stop(why);
-  if (ended.session_ended) {
-    hub_->events.session_ended(shared_from_this(), ended.lost);
-  }
+  carry_out();
 }
 
 void hub_link::stop(std::string_view why) {
@@ -100,7 +101,7 @@ void hub_link::stop(std::string_view why) {
 void hub_link::connected(std::shared_ptr<link_connection> connection) {
   connection_ = std::move(connection);
   const std::lock_guard lock{mutex_};
-  session_.connected(hub_->time.steady());
+  session_.connected(++hub_->dialled, hub_->time.steady());
 }
 
 result<void> hub_link::accepted(std::shared_ptr<link_connection> connection,
@@ -135,10 +136,6 @@ std::size_t hub_link::received(std::string_view bytes) {
 }
 
 void hub_link::carry_out() {
-  take_messages();
-  if (effects_.closed) {
-    drop_connection(*effects_.closed);
-  }
   if (effects_.session_ended) {
     hub_->events.session_ended(shared_from_this(), effects_.lost);
   }
@@ -151,6 +148,10 @@ void hub_link::carry_out() {
       incarnation = session_.peer_incarnation();
     }
     hub_->events.link_up(shared_from_this(), incarnation);
+  }
+  take_messages();
+  if (effects_.closed) {
+    drop_connection(*effects_.closed);
   }
 }
 

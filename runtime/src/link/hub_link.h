@@ -23,13 +23,14 @@ public:
   [[nodiscard]] link_send send(link_lane lane, std::uint16_t kind, std::string_view body) override;
   void release(const link_receipt& receipt) override;
 
-  /// Keeps it until it is closed. Any thread. Requires: the hub's mutex is held.
+  /// Keeps it until it is closed; lets it go. Any thread. Requires: the hub's mutex is held.
   void keep() noexcept { is_opened_ = true; }
+  void let_go() noexcept { is_opened_ = false; }
   /// Is to be connected there, by this end or the other.
   void open(std::string host, std::uint16_t port);
-  /// Ends for good, with a goodbye that says why. The owner is told of what is lost, or of nothing
-  /// because the hub stops.
-  void close(std::string_view why);
+  /// Ends the session, with a goodbye that says why. A link that is kept begins another.
+  void end(std::string_view why);
+  /// The same for good, and nobody is told of what is lost.
   void stop(std::string_view why);
 
   // What its connection tells.

@@ -13,7 +13,8 @@ namespace millrace::runtime {
 enum class link_lane : std::uint8_t {
   system,  ///< What keeps the cluster together: membership, epochs, leases, prepares.
   call,    ///< Calls and their answers.
-  bulk,    ///< Snapshots and whatever is large: a piece at a time, behind all that waits.
+  bulk,    ///< Snapshots, logs that a copy catches up with, whatever is large: a piece at a time,
+           ///< behind all that waits.
 };
 inline constexpr std::size_t link_lane_count = 3;
 

@@ -10,6 +10,7 @@
 
 #include "link/frame.h"
 #include "link/hub_link.h"
+#include "link/strangers.h"
 
 namespace millrace::runtime {
 namespace {
@@ -37,15 +38,17 @@ link_connection::link_connection(hub_core& hub)
       socket_(hub.context),
       deadline_(time_after(hub.time.steady(), hub.options.handshake_max)) {}
 
-link_connection::link_connection(hub_core& hub, tcp::socket socket, std::string address)
+link_connection::link_connection(hub_core& hub, tcp::socket socket, const tcp::endpoint& from)
     : hub_(hub),
       socket_(std::move(socket)),
-      address_(std::move(address)),
+      address_(from.address().to_string() + ":" + std::to_string(from.port())),
+      site_(site_of(from.address().to_string())),
       deadline_(time_after(hub.time.steady(), hub.options.handshake_max)) {}
 
 void link_connection::dial(std::shared_ptr<hub_link> link,
                            const tcp::resolver::results_type& where) {
   link_ = std::move(link);
+  is_of_peer_ = true;
   asio::async_connect(
       socket_, where,
       [self = shared_from_this()](const error_code& failed, const tcp::endpoint& endpoint) {
@@ -67,6 +70,7 @@ void link_connection::accept() {
 
 void link_connection::prepare(bool connects) {
   error_code failed;
+  keep_from_children(socket_.native_handle());
   socket_.non_blocking(true, failed);
   socket_.set_option(tcp::no_delay{true}, failed);
   const asio::detail::socket_option::integer<IPPROTO_TCP, TCP_NOTSENT_LOWAT> unsent{
@@ -139,6 +143,7 @@ void link_connection::greet() {
     link_ = nullptr;
     return refuse(accepted.error().text());
   }
+  is_of_peer_ = true;
   take_input();
 }
 
@@ -335,6 +340,10 @@ void link_connection::on_tick(steady_time now) {
   } else if (state_ != state::attached && now >= deadline_) {
     fail("it took too long to say who it is");
   }
+}
+
+void link_connection::make_room() {
+  fail("somebody else needed its place before it had said who it is");
 }
 
 void link_connection::fail(std::string_view why) {

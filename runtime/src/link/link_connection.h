@@ -15,7 +15,8 @@ namespace millrace::runtime {
 class link_connection : public std::enable_shared_from_this<link_connection> {
 public:
   explicit link_connection(hub_core& hub);
-  link_connection(hub_core& hub, tcp::socket socket, std::string address);
+  /// One that was accepted.
+  link_connection(hub_core& hub, tcp::socket socket, const tcp::endpoint& from);
 
   /// Connects to one of these for `link`, which is told of the outcome.
   void dial(std::shared_ptr<hub_link> link, const tcp::resolver::results_type& where);
@@ -35,8 +36,12 @@ public:
   /// Ends what takes too long.
   void on_tick(steady_time now);
 
-  /// Whether somebody has connected and not said who it is.
-  [[nodiscard]] bool is_stranger() const noexcept { return !link_ && state_ != state::leaving; }
+  /// Whether somebody has connected who never was a peer.
+  [[nodiscard]] bool is_stranger() const noexcept { return !is_of_peer_; }
+  /// Where it comes from, of one that was accepted.
+  [[nodiscard]] const std::string& site() const noexcept { return site_; }
+  /// A stranger goes, for another one.
+  void make_room();
 
 private:
   enum class state : std::uint8_t {
@@ -70,7 +75,9 @@ private:
   tcp::socket socket_;
   std::unique_ptr<byte_stream> stream_;
   std::shared_ptr<hub_link> link_;  // the connector's from the start; of others when attached
+  bool is_of_peer_ = false;
   std::string address_;
+  std::string site_;
   state state_ = state::dialling;
   steady_time deadline_;  // of what comes before `attached`, or after
   steady_time write_deadline_ = steady_time::max();

@@ -12,6 +12,7 @@
 #include "link/hub_core.h"
 #include "link/hub_link.h"
 #include "link/link_connection.h"
+#include "link/strangers.h"
 #include "millrace/runtime/assert.h"
 
 namespace millrace::runtime {
@@ -45,6 +46,7 @@ struct link_hub::parts {
   [[nodiscard]] result<std::uint16_t> listen();
   void accept();
   void take(tcp::socket socket, const tcp::endpoint& from);
+  void make_room();
   void tick();
   void end();
   [[nodiscard]] std::vector<std::shared_ptr<hub_link>> all_links();
@@ -77,6 +79,7 @@ result<std::uint16_t> link_hub::parts::listen() {
   const tcp::endpoint endpoint{address, options.listen_port};
   acceptor.open(endpoint.protocol(), failed);
   if (!failed) {
+    keep_from_children(acceptor.native_handle());
     acceptor.set_option(tcp::acceptor::reuse_address{true}, failed);
   }
   if (!failed) {
@@ -94,14 +97,14 @@ result<std::uint16_t> link_hub::parts::listen() {
 }
 
 void link_hub::parts::accept() {
-  if (!acceptor.is_open() || std::exchange(accepts, true)) {
+  if (!acceptor.is_open() || core->stopping || std::exchange(accepts, true)) {
     return;
   }
   auto socket = std::make_shared<tcp::socket>(core->context);
   auto from = std::make_shared<tcp::endpoint>();
   acceptor.async_accept(*socket, *from, [this, socket, from](const error_code& failed) {
     accepts = false;
-    if (!failed) {
+    if (!failed && !core->stopping) {
       take(std::move(*socket), *from);
       accept();
     }  // else: too many files are open, say; the next tick tries again
@@ -109,17 +112,28 @@ void link_hub::parts::accept() {
 }
 
 void link_hub::parts::take(tcp::socket socket, const tcp::endpoint& from) {
-  auto address = from.address().to_string() + ":" + std::to_string(from.port());
-  const auto strangers = std::count_if(core->connections.begin(), core->connections.end(),
-                                       [](const auto& each) { return each->is_stranger(); });
-  if (core->connections.size() >= core->options.connections_max ||
-      static_cast<std::size_t>(strangers) >= core->options.strangers_max) {
-    core->events.refused(address, "too many connections");
+  make_room();
+  if (core->connections.size() >= core->options.connections_max) {
+    core->events.refused(from.address().to_string(), "too many connections");
     return;
   }
-  const auto made = std::make_shared<link_connection>(*core, std::move(socket), std::move(address));
+  const auto made = std::make_shared<link_connection>(*core, std::move(socket), from);
   core->connections.push_back(made);
   made->accept();
+}
+
+void link_hub::parts::make_room() {
+  std::vector<std::shared_ptr<link_connection>> strangers;
+  std::vector<std::string> sites;
+  for (const auto& each : core->connections) {
+    if (each->is_stranger()) {
+      strangers.push_back(each);
+      sites.push_back(each->site());
+    }
+  }
+  if (strangers.size() >= core->options.strangers_max) {
+    strangers[who_makes_room(sites)]->make_room();
+  }
 }
 
 void link_hub::parts::tick() {
@@ -156,7 +170,7 @@ std::vector<std::shared_ptr<hub_link>> link_hub::parts::all_links() {
 void link_hub::parts::end() {
   core->stopping = true;
   error_code ignored;
-  acceptor.close(ignored);
+  acceptor.cancel(ignored);  // and not closed: see the header
   ticker.cancel();
   for (const auto& each : all_links()) {
     each->stop("it stops");
@@ -239,20 +253,20 @@ result<std::shared_ptr<peer_link>> link_hub::open(const link_name& peer, const s
   return std::shared_ptr<peer_link>{std::move(link)};
 }
 
+void link_hub::end_session(const link_name& peer, const std::string& why) {
+  const std::lock_guard lock{parts_->core->mutex};
+  if (const auto found = parts_->core->links.find(peer); found != parts_->core->links.end()) {
+    asio::post(parts_->core->context, [link = found->second, why] { link->end(why); });
+  }
+}
+
+// The next tick forgets it, unless it is opened again.
 void link_hub::close(const link_name& peer) {
-  asio::post(parts_->core->context, [core = parts_->core, peer] {
-    std::shared_ptr<hub_link> link;
-    {
-      const std::lock_guard lock{core->mutex};
-      const auto found = core->links.find(peer);
-      if (found == core->links.end()) {
-        return;
-      }
-      link = found->second;
-      core->links.erase(found);
-    }
-    link->close("the link is closed");
-  });
+  const std::lock_guard lock{parts_->core->mutex};
+  if (const auto found = parts_->core->links.find(peer); found != parts_->core->links.end()) {
+    found->second->let_go();
+    asio::post(parts_->core->context, [link = found->second] { link->end("the link is closed"); });
+  }
 }
 
 }  // namespace millrace::runtime

@@ -7,6 +7,10 @@
 // nobody connects to them. A silo takes links from peers that it has not opened itself: who has a
 // certificate of the cluster's authority belongs to the cluster.
 //
+// A connection that its kernel refuses is for others the proof that a silo's process is gone, after
+// which they no longer wait for its leases. So the port is listened on until the hub is destroyed,
+// also when it has stopped and nobody is let in any more; and no other process inherits it.
+//
 // One thread does the sockets of all links and calls back; this header shows none of it.
 #pragma once
 
@@ -54,7 +58,8 @@ struct link_options {
   duration backoff_max = std::chrono::seconds{1};
   /// Connections, and links that were not opened from here; over it the next ones are refused.
   std::size_t connections_max = 1024;
-  /// Connections whose other end has not said who it is.
+  /// Connections whose other end has not said who it is; over it one of them makes room for the
+  /// next (strangers.h).
   std::size_t strangers_max = 64;
 };
 
@@ -85,7 +90,8 @@ enum class link_intake : std::uint8_t {
   kept,   ///< `peer_link::release` will be called: until then its sender has less credit.
 };
 
-/// What a hub tells its owner.
+/// What a hub tells its owner. Messages come between `link_up` and `session_ended`, and those of a
+/// connection before its `link_down`.
 ///
 /// Threading: called on the link thread, one at a time; must not block.
 class link_events {
@@ -109,8 +115,8 @@ public:
   virtual void refused(std::string_view address, std::string_view why) = 0;
 };
 
-/// Threading: every member from any thread but the link thread, one at a time; `open` and `close`
-/// from the link thread too.
+/// Threading: every member from any thread but the link thread, one at a time; `open`,
+/// `end_session` and `close` from all threads, beside each other.
 class link_hub {
 public:
   /// `events` and `clock` outlive the hub. Requires: self has a name, a cluster id and an
@@ -118,15 +124,17 @@ public:
   link_hub(link_options options, link_events& events, const clock& clock, rng random);
   link_hub(const link_hub&) = delete;
   link_hub& operator=(const link_hub&) = delete;
-  ~link_hub();  ///< Stops.
+  /// Stops, and no longer listens. Requires: whatever of this process serves others has ended.
+  ~link_hub();
 
   /// Listens and starts the thread; the port, if it listens. Errors: `invalid_argument` for what
   /// the options say (credentials, addresses, plain links beyond this machine); `unavailable` when
   /// the address cannot be listened on.
   [[nodiscard]] result<std::uint16_t> start();
 
-  /// Says goodbye to every peer, closes everything and joins the thread. What is not acknowledged
-  /// is not told as lost. Nothing is called back afterwards.
+  /// Says goodbye to every peer, closes all connections and joins the thread. What is not
+  /// acknowledged is not told as lost. Nothing is called back afterwards. Who connects is not let
+  /// in and not refused.
   void stop();
 
   /// The link to a peer at `host` (an address, or a name that is looked up at each attempt), which
@@ -137,7 +145,11 @@ public:
                                                         const std::string& host,
                                                         std::uint16_t port);
 
-  /// Ends the link for good, with what is queued in it. Does nothing for a link that there is not.
+  /// Ends the session with a peer, and what is queued in it: both ends are told by `session_ended`.
+  /// The link stays and is connected again. Does nothing for a link that there is not.
+  void end_session(const link_name& peer, const std::string& why);
+
+  /// Does the same, and lets the link go until it is opened again or its peer comes.
   void close(const link_name& peer);
 
 private:

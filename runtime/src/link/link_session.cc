@@ -23,11 +23,11 @@ std::string printable(std::string_view text) {
 }  // namespace
 
 void link_effects::clear() {
-  messages.clear();
-  closed.reset();
   session_ended = false;
   lost = 0;
   is_up = false;
+  messages.clear();
+  closed.reset();
 }
 
 link_session::link_session(link_identity self, link_name peer, const link_limits& limits)
@@ -47,24 +47,27 @@ link_session::link_session(link_identity self, link_name peer, const link_limits
   }
 }
 
-void link_session::connected(steady_time now) {
+void link_session::connected(std::uint64_t number, steady_time now) {
+  MILLRACE_ASSERT(number > connection_);
+  connection_ = number;
   state_ = state::greeting;
   heard_at_ = now;
   spoke_at_ = now;
   control_.clear();
-  append_own_hello(++connection_);
+  append_own_hello(number);
 }
 
 result<void> link_session::accepted(const link_hello& said, std::uint64_t fresh, steady_time now,
                                     link_effects& effects) {
-  if (const auto agreed = agree(self_, said.from); !agreed) {
-    return agreed.error();
+  if (auto admitted = admit(said.from); !admitted) {
+    return admitted;
   }
   if (said.from.incarnation == peer_incarnation_ && said.connection <= connection_) {
     return error{errc::failed_precondition, "this connection was overtaken by a newer one"};
   }
   const bool goes_on = said.from.incarnation == peer_incarnation_ && resume(said);
   peer_incarnation_ = said.from.incarnation;
+  peer_message_bytes_max_ = said.message_bytes_max;
   connection_ = said.connection;
   if (!goes_on) {
     start(fresh, effects);
@@ -87,7 +90,7 @@ std::size_t link_session::receive(std::string_view bytes, steady_time now, link_
     frame one;
     const auto size = read_frame(bytes.substr(taken), one);
     if (!size) {
-      fail(size.error().text(), now, effects);
+      refuse(size.error().text(), now, effects);
     } else if (*size == 0) {
       break;
     } else {
@@ -105,7 +108,7 @@ void link_session::on_frame(const frame& one, steady_time now, link_effects& eff
     return;
   }
   if ((one.type == frame_type::hello) != (state_ == state::greeting)) {
-    return fail(
+    return refuse(
         "a frame of type " + std::to_string(static_cast<unsigned>(one.type)) + " out of its place",
         now, effects);
   }
@@ -119,7 +122,7 @@ void link_session::on_frame(const frame& one, steady_time now, link_effects& eff
       break;
     case frame_type::progress:
       if (!out_[lane].progress(one.number, load_little<std::uint64_t>(one.body.data()))) {
-        fail("progress that cannot be", now, effects);
+        refuse("progress that cannot be", now, effects);
       }
       break;
     case frame_type::piece:
@@ -127,7 +130,7 @@ void link_session::on_frame(const frame& one, steady_time now, link_effects& eff
       link_message message;
       const auto is_whole = in_[lane].take(one, message);
       if (!is_whole) {
-        fail(is_whole.error().text(), now, effects);
+        refuse(is_whole.error().text(), now, effects);
       } else if (*is_whole) {
         message.receipt.session = session_;
         effects.messages.push_back(std::move(message));
@@ -142,15 +145,12 @@ void link_session::on_hello(const frame& one, steady_time now, link_effects& eff
   if (!said) {
     return fail(said.error().text(), now, effects);
   }
-  if (const auto agreed = agree(self_, said->from); !agreed) {
-    return fail(agreed.error().text(), now, effects);
-  }
-  if (said->from.name != peer_) {
-    return fail("this is " + said->from.name.to_string() + ", not " + peer_.to_string(), now,
-                effects);
+  if (const auto admitted = admit(said->from); !admitted) {
+    return fail(admitted.error().text(), now, effects);
   }
   const bool is_known = said->from.incarnation == peer_incarnation_ && said->session == session_;
   peer_incarnation_ = said->from.incarnation;
+  peer_message_bytes_max_ = said->message_bytes_max;
   if (said->session == 0 || (is_known && !resume(*said))) {
     end_session(effects);
     return fail("a hello whose session cannot be gone on with", now, effects);
@@ -163,6 +163,21 @@ void link_session::on_hello(const frame& one, steady_time now, link_effects& eff
   }
   state_ = state::up;
   effects.is_up = true;
+}
+
+result<void> link_session::admit(const link_identity& from) const {
+  const auto no = [](const std::string& why) { return error{errc::failed_precondition, why}; };
+  if (const auto agreed = agree(self_, from); !agreed) {
+    return agreed.error();
+  }
+  if (from.name != peer_) {
+    return no("this is " + from.name.to_string() + ", not " + peer_.to_string());
+  }
+  if (from.incarnation < peer_incarnation_) {
+    return no("this is life " + std::to_string(from.incarnation) + " of " + peer_.to_string() +
+              ", which has been followed by life " + std::to_string(peer_incarnation_));
+  }
+  return {};
 }
 
 bool link_session::resume(const link_hello& said) {
@@ -204,7 +219,8 @@ link_send link_session::send(link_lane lane, std::uint16_t kind, std::string_vie
   if (session_ == 0) {
     return link_send::unavailable;
   }
-  if (body.size() > limits_.message_bytes_max) {
+  if (body.size() > limits_.message_bytes_max ||
+      (peer_message_bytes_max_ != 0 && body.size() > peer_message_bytes_max_)) {
     return link_send::too_large;
   }
   return out_[index_of(lane)].push(kind, body) ? link_send::queued : link_send::overloaded;
@@ -289,8 +305,20 @@ void link_session::fail(const std::string& why, steady_time now, link_effects& e
   effects.closed = why;
 }
 
+void link_session::refuse(const std::string& why, steady_time now, link_effects& effects) {
+  if (state_ == state::up) {
+    end_session(effects);
+    effects.is_up = false;
+    effects.messages.clear();
+  }
+  fail(why, now, effects);
+}
+
 void link_session::append_own_hello(std::uint64_t connection) {
-  link_hello said{.from = self_, .connection = connection, .session = session_};
+  link_hello said{.from = self_,
+                  .connection = connection,
+                  .session = session_,
+                  .message_bytes_max = limits_.message_bytes_max};
   for (std::size_t lane = 0; lane < link_lane_count; ++lane) {
     said.lanes[lane] = {in_[lane].received(), in_[lane].credit()};
   }

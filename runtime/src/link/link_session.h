@@ -3,8 +3,9 @@
 //
 // Messages are numbered by lane. While both processes live, each arrives at most once and in the
 // order of its lane, whatever becomes of connections: what has not been acknowledged is kept and
-// sent again on the next one. When the other process is a new one, has given this end up, or does
-// not come back in time, the session ends, and it is told how many messages may not have arrived.
+// sent again on the next one. When the other process is a new one, has given this end up, does not
+// come back in time, or has sent what cannot be, the session ends, and it is told how many messages
+// may not have arrived.
 //
 // One end connects, the other accepts; which is which stays as it is for a pair. The session is
 // pure: it takes bytes, messages and the time, and says what there is to write and what has
@@ -49,11 +50,11 @@ inline constexpr std::size_t batch_bytes_max = std::size_t{256} << 10U;
 
 /// What has happened. Carried out in the order of the fields.
 struct link_effects {
-  std::vector<link_message> messages;  ///< They point into what was received.
-  std::optional<std::string> closed;   ///< The connection is to be closed after a last `output`.
   bool session_ended = false;          ///< No answer comes to what was sent in it.
   std::uint64_t lost = 0;              ///< Messages of it that were not acknowledged.
   bool is_up = false;                  ///< The connection carries messages from now on.
+  std::vector<link_message> messages;  ///< They point into what was received.
+  std::optional<std::string> closed;   ///< The connection is to be closed after a last `output`.
 
   void clear();
 };
@@ -64,24 +65,26 @@ public:
   /// Requires: the limits have room for a message in every window and queue.
   link_session(link_identity self, link_name peer, const link_limits& limits);
 
-  /// The connector's connection is there; its hello is to be written.
-  void connected(steady_time now);
+  /// The connector's connection is there; its hello is to be written. Requires: a number above
+  /// those of all connections to that peer before, in this life of the process.
+  void connected(std::uint64_t number, steady_time now);
 
   /// The peer's hello has come on a connection that this end accepted. The new connection takes the
   /// place of the one there was, if any. A session that begins takes the number `fresh`.
   /// Errors: `failed_precondition`, and nothing has happened, for another cluster, no common
-  /// version, or a connection that is older than one there was.
+  /// version, or a connection or a life of the peer that is older than one there was.
   [[nodiscard]] result<void> accepted(const link_hello& said, std::uint64_t fresh, steady_time now,
                                       link_effects& effects);
 
   /// Bytes have come. How many were taken: the rest is the beginning of a frame. After `closed`
-  /// nothing is taken.
+  /// nothing is taken. A frame that cannot be ends the session, lest it come again, and what came
+  /// with it goes with the session.
   [[nodiscard]] std::size_t receive(std::string_view bytes, steady_time now, link_effects& effects);
 
   /// The connection is gone.
   void disconnected(steady_time now) noexcept;
 
-  /// Queues a message.
+  /// Queues a message; `too_large` also by what the peer has said that it takes.
   [[nodiscard]] link_send send(link_lane lane, std::uint16_t kind, std::string_view body);
 
   /// A message no longer occupies memory. One of an earlier session counts no more.
@@ -121,11 +124,15 @@ private:
 
   void on_hello(const frame& one, steady_time now, link_effects& effects);
   void on_frame(const frame& one, steady_time now, link_effects& effects);
+  // Whether it may be talked to. Errors: `failed_precondition`.
+  [[nodiscard]] result<void> admit(const link_identity& from) const;
   // Whether the session goes on; what was acknowledged by the hello is forgotten then.
   [[nodiscard]] bool resume(const link_hello& said);
   void start(std::uint64_t session, link_effects& effects);
   // Ends the connection because of what the peer did, or did not do.
   void fail(const std::string& why, steady_time now, link_effects& effects);
+  // The same because of a frame, which after the hello ends the session, too.
+  void refuse(const std::string& why, steady_time now, link_effects& effects);
   void append_own_hello(std::uint64_t connection);
 
   link_identity self_;
@@ -138,7 +145,8 @@ private:
   std::uint64_t connection_ = 0;  // the number of the last one
   std::uint64_t session_ = 0;     // 0: none
   std::uint64_t peer_incarnation_ = 0;
-  bool tells_progress_ = false;  // with the next output, due or not
+  std::uint64_t peer_message_bytes_max_ = 0;  // 0: it has not said
+  bool tells_progress_ = false;               // with the next output, due or not
   steady_time heard_at_{};
   steady_time spoke_at_{};
   steady_time down_since_{};  // it was up until then

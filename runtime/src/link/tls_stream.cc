@@ -164,15 +164,36 @@ error cannot_use(const std::string& file, const std::string& why) {
   return {errc::invalid_argument, "cannot use '" + file + "' for links: " + why};
 }
 
+// Empty: the authority vouches for it, as peers will find who accept it and who connect to it.
+std::string objection_of_authority(SSL_CTX* made, X509* own) {
+  for (const auto purpose : {X509_PURPOSE_SSL_CLIENT, X509_PURPOSE_SSL_SERVER}) {
+    const openssl_ptr<X509_STORE_CTX, X509_STORE_CTX_free> check{X509_STORE_CTX_new()};
+    MILLRACE_ASSERT(check != nullptr &&
+                    X509_STORE_CTX_init(check.get(), SSL_CTX_get_cert_store(made), own, nullptr) ==
+                        1 &&
+                    X509_STORE_CTX_set_purpose(check.get(), purpose) == 1);
+    if (X509_verify_cert(check.get()) != 1) {
+      ERR_clear_error();
+      return X509_verify_cert_error_string(X509_STORE_CTX_get_error(check.get()));
+    }
+  }
+  return {};
+}
+
 // What peers would refuse is refused here, where it can be mended.
 result<void> check_own(SSL_CTX* made, const link_credentials& from, const link_name& self) {
-  const auto* const own = SSL_CTX_get0_certificate(made);
+  auto* const own = SSL_CTX_get0_certificate(made);
   if (!has_dns_name(own, self.certificate_name())) {
     return cannot_use(from.certificate, "it is not the certificate of " + self.to_string() +
                                             "; `millrace pki issue` makes one");
   }
   if (X509_cmp_current_time(X509_get0_notAfter(own)) < 0) {
     return cannot_use(from.certificate, "it has expired; `millrace pki issue` makes a new one");
+  }
+  if (const auto why = objection_of_authority(made, own); !why.empty()) {
+    return cannot_use(from.certificate, "the authority in '" + from.authority +
+                                            "' does not vouch for it (" + why +
+                                            "); `millrace pki issue` makes one for which it does");
   }
   return {};
 }

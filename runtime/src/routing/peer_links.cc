@@ -1,11 +1,14 @@
 // SPDX-License-Identifier: MIT
 #include "routing/peer_links.h"
 
-#include <optional>
+#include <utility>
 
 namespace millrace::runtime::detail {
 
 namespace {
+
+// Anybody can come and be refused, as often as he likes.
+constexpr duration refusal_interval = std::chrono::seconds{1};
 
 // What the router calls it. No silo has a name with '@'.
 std::string name_of(const peer_link& link) {
@@ -17,14 +20,13 @@ std::string name_of(const peer_link& link) {
 
 peer_links::peer_links(link_options options, router& routes, const clock& time, rng random,
                        std::function<void(const std::string&)> warn)
-    : routes_(routes), warn_(std::move(warn)), hub_(std::move(options), *this, time, random) {}
+    : routes_(routes),
+      time_(time),
+      warn_(std::move(warn)),
+      hub_(std::move(options), *this, time, random) {}
 
 result<void> peer_links::open(const std::string& silo, const std::string& host,
                               std::uint16_t port) {
-  {
-    const std::lock_guard lock{mutex_};
-    opened_.insert_or_assign(silo, address{host, port});
-  }
   auto opened = hub_.open({link_role::silo, silo}, host, port);
   return opened ? result<void>{} : std::move(opened).error();
 }
@@ -53,28 +55,20 @@ peer_send peer_links::send(std::string_view silo, frame_kind kind, std::string_v
   return peer_send::unavailable;
 }
 
-// The link goes with all that is queued in it, and is opened again where this end opens it.
+// What waits for answers of that silo is told with the end of the session.
 void peer_links::give_up(std::string_view silo) {
   std::shared_ptr<peer_link> link;
-  std::optional<address> at;
   {
     const std::lock_guard lock{mutex_};
     if (const auto found = peers_.find(silo); found != peers_.end()) {
       link = std::move(found->second.link);
       peers_.erase(found);
     }
-    if (const auto found = opened_.find(silo); found != opened_.end()) {
-      at = found->second;
-    }
   }
-  if (link == nullptr) {
-    return;
-  }
-  warn_("a link is given up, an answer could not be sent or read peer=" + link->peer().to_string());
-  hub_.close(link->peer());
-  routes_.lost(silo);
-  if (at) {
-    static_cast<void>(hub_.open({link_role::silo, std::string{silo}}, at->host, at->port));
+  if (link != nullptr) {
+    warn_("a session is ended, an answer could not be sent or read peer=" +
+          link->peer().to_string());
+    hub_.end_session(link->peer(), "an answer could not be sent or read");
   }
 }
 
@@ -103,7 +97,10 @@ link_intake peer_links::received(const std::shared_ptr<peer_link>& link, link_me
   {
     const std::lock_guard lock{mutex_};
     const auto found = peers_.find(name);
-    incarnation = found != peers_.end() ? found->second.incarnation : 0;
+    if (found == peers_.end()) {
+      return link_intake::taken;  // of a session that is given up, and is about to end
+    }
+    incarnation = found->second.incarnation;
   }
   if (auto taken = routes_.received(name, incarnation, message.kind, message.body()); !taken) {
     warn_("a message was refused peer=" + link->peer().to_string() +
@@ -113,7 +110,15 @@ link_intake peer_links::received(const std::shared_ptr<peer_link>& link, link_me
 }
 
 void peer_links::refused(std::string_view from, std::string_view why) {
-  warn_("a peer was refused address=" + std::string{from} + " why=" + std::string{why});
+  const auto now = time_.steady();
+  if (now < next_refusal_at_) {
+    ++refusals_untold_;
+    return;
+  }
+  next_refusal_at_ = now + refusal_interval;
+  const auto untold = std::exchange(refusals_untold_, 0);
+  warn_("a peer was refused address=" + std::string{from} + " why=" + std::string{why} +
+        (untold > 0 ? " others_since=" + std::to_string(untold) : ""));
 }
 
 }  // namespace millrace::runtime::detail

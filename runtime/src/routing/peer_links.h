@@ -18,10 +18,12 @@
 
 namespace millrace::runtime::detail {
 
+/// Ownership: destroyed when the silo has stopped: until then its port is listened on (link_hub.h).
 /// Threading: as `link_hub`.
 class peer_links final : public peer_network, private link_events {
 public:
-  /// `warn` gets a line for what an operator should know. `routes` and `time` outlive it.
+  /// `warn` gets a line for what an operator should know, of peers that are not let in one a second
+  /// at most. `routes` and `time` outlive it.
   peer_links(link_options options, router& routes, const clock& time, rng random,
              std::function<void(const std::string&)> warn);
   peer_links(const peer_links&) = delete;
@@ -52,14 +54,12 @@ private:
   };
 
   router& routes_;
+  const clock& time_;
   const std::function<void(const std::string&)> warn_;
   std::mutex mutex_;
   std::map<std::string, peer, std::less<>> peers_;  // with a session, by name
-  struct address {
-    std::string host;
-    std::uint16_t port;
-  };
-  std::map<std::string, address, std::less<>> opened_;
+  steady_time next_refusal_at_{};                   // the link thread's, as the next one
+  std::uint64_t refusals_untold_ = 0;
   link_hub hub_;
 };
 

@@ -139,9 +139,12 @@ struct running_hub {
 /// A socket to a port of this machine, or one that somebody connected to.
 class raw_socket {
 public:
-  explicit raw_socket(std::uint16_t port)
+  explicit raw_socket(std::uint16_t port, std::uint32_t from = INADDR_LOOPBACK)
       : socket_(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0)) {
     limit();
+    auto own = loopback(0);
+    own.sin_addr.s_addr = htonl(from);
+    REQUIRE(::bind(socket_.get(), reinterpret_cast<sockaddr*>(&own), sizeof own) == 0);
     auto where = loopback(port);
     REQUIRE(::connect(socket_.get(), reinterpret_cast<sockaddr*>(&where), sizeof where) == 0);
   }

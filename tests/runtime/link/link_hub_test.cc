@@ -3,10 +3,14 @@
 
 #include <doctest/doctest.h>
 
+#include <fcntl.h>
 #include <poll.h>
+#include <sys/stat.h>
 
 #include <algorithm>
 #include <atomic>
+#include <filesystem>
+#include <future>
 #include <thread>
 #include <tuple>
 
@@ -30,10 +34,12 @@ link_options quick(const char* name) {
   return options;
 }
 
-std::string hello_of(const char* name, std::uint64_t connection = 1, std::uint64_t session = 0) {
-  link_hello said{.from = {.cluster_id = "c", .name = {link_role::silo, name}},
-                  .connection = connection,
-                  .session = session};
+std::string hello_of(const char* name, std::uint64_t connection = 1, std::uint64_t session = 0,
+                     std::uint64_t incarnation = 1) {
+  link_hello said{
+      .from = {.cluster_id = "c", .name = {link_role::silo, name}, .incarnation = incarnation},
+      .connection = connection,
+      .session = session};
   for (auto& lane : said.lanes) {
     lane.credit = 1U << 20U;
   }
@@ -159,6 +165,74 @@ TEST_CASE("a closed link ends for good, here and there") {
   CHECK(link->send(link_lane::call, 1, "x") == link_send::unavailable);
 }
 
+TEST_CASE("a link that is closed and opened again at once lives, whoever of the two connects") {
+  running_hub a{quick("a")};
+  running_hub b{quick("b")};
+  a.open("b", b.port);
+  b.open("a", a.port);
+  a.events.next("up");
+  b.events.next("up");
+  for (auto* const closes : {&a, &b}) {
+    auto& other = closes == &a ? b : a;
+    const link_name peer{link_role::silo, closes == &a ? "b" : "a"};
+    closes->hub.close(peer);
+    const auto again = closes->open(peer.name.c_str(), other.port);
+    CHECK(closes->events.next("ended") == "ended " + peer.to_string() + " 0");
+    CHECK(other.events.next("ended").starts_with("ended silo."));
+    CHECK(closes->events.next("up") == "up " + peer.to_string() + " 1");
+    CHECK(again->send(link_lane::call, 1, "on the new one") == link_send::queued);
+    CHECK(other.events.next("message") == "message on the new one");
+  }
+}
+
+// Goal: whoever has lost a message that mattered begins anew, and both ends know.
+TEST_CASE("a session that its owner ends is followed by a new one on the same link") {
+  running_hub a{quick("a")};
+  running_hub b{quick("b")};
+  const auto to_b = a.open("b", b.port);
+  const auto to_a = b.open("a", a.port);
+  for (auto* const ends : {&a, &b}) {
+    auto& other = ends == &a ? b : a;
+    const auto& link = ends == &a ? to_b : to_a;
+    a.events.next("up");
+    b.events.next("up");
+    ends->hub.end_session(link->peer(), "an answer is lost");
+    CHECK(ends->events.next("ended") == "ended " + link->peer().to_string() + " 0");
+    CHECK(other.events.next("down").ends_with("ended the link: an answer is lost"));
+    CHECK(other.events.next("ended").starts_with("ended silo."));
+  }
+  a.events.next("up");
+  b.events.next("up");
+  CHECK(to_a->send(link_lane::call, 1, "new") == link_send::queued);
+  CHECK(a.events.next("message") == "message new");
+}
+
+// Goal: whoever is told keeps what it knows of a peer between `link_up` and `session_ended`.
+// Method: all of it comes in one read, in the hello's.
+TEST_CASE("an owner hears that a session ended, that one is up, what has come, and the end") {
+  raw_listener listener;
+  running_hub a{quick("a")};
+  a.open("b", listener.port);
+  const auto all_told = [&] {
+    std::string all;
+    for (std::string each; !each.starts_with("down");) {
+      each = a.events.next("");
+      all += each.substr(0, each.find(' ')) + ' ';
+    }
+    return all;
+  };
+  std::string goodbye;
+  append_frame(goodbye, {.type = frame_type::goodbye, .body = "bye"});
+  for (const auto& [hello, told] : {std::pair{hello_of("b", 0, 7, 1), "up message down "},
+                                    {hello_of("b", 0, 8, 1), "ended up message down "},
+                                    {hello_of("b", 0, 9, 2), "ended up message down "}}) {
+    auto peer = listener.accept();
+    peer.next();
+    REQUIRE(peer.send(hello + message_frame(1, "x") + goodbye));
+    CHECK(all_told() == std::string{told});
+  }
+}
+
 TEST_CASE("who is of another cluster or version is told so") {
   running_hub b{quick("b")};
   auto options = quick("a");
@@ -263,6 +337,53 @@ TEST_CASE("who does not read is given up, and its lane fills meanwhile") {
   CHECK(b.events.next("down") == "down silo.a: the other end reads nothing");
 }
 
+// Goal: whoever copies a partition or catches up with its log delays no call.
+// Method: nobody's clock: a peer that reads slowly, with little room in its socket, counts how much
+// of 8 MiB of bulk comes between when a call was queued and that call. It is what the kernel and
+// one write had already, a small part of what waits.
+TEST_CASE("a call overtakes all bulk that has not been written, and bulk goes on beside calls") {
+  auto options = quick("b");
+  options.limits.silence_max = 30s;
+  options.write_max = 30s;
+  running_hub b{options};
+  std::promise<std::shared_ptr<peer_link>> arrived;
+  b.events.on_message = [&](const auto& from, const link_message&) {
+    arrived.set_value(from);
+    return link_intake::taken;
+  };
+  raw_socket peer{b.port};
+  const int room = 64 << 10;
+  ::setsockopt(peer.get(), SOL_SOCKET, SO_RCVBUF, &room, sizeof room);
+  std::string plenty(8, '\x7f');
+  auto said = hello_of("a");
+  append_frame(said, {frame_type::progress, link_lane::bulk, 0, 0, plenty});
+  append_frame(said, {frame_type::progress, link_lane::call, 0, 0, plenty});
+  REQUIRE(peer.send(said + message_frame(1, "x")));
+  const auto link = arrived.get_future().get();
+
+  REQUIRE(link->send(link_lane::bulk, 1, std::string(8 << 20, 'b')) == link_send::queued);
+  int pieces = 0;
+  const auto read_until = [&](const auto& is_it) {
+    const auto before = pieces;
+    for (auto one = peer.next(); !is_it(one); one = peer.next()) {
+      REQUIRE(one.type != frame_type::goodbye);
+      pieces += one.lane == link_lane::bulk && one.type == frame_type::piece ? 1 : 0;
+    }
+    return pieces - before;
+  };
+  const auto is_bulk = [](const frame& one) { return one.type == frame_type::piece; };
+  read_until(is_bulk);
+  for (int call = 0; call < 8; ++call) {
+    REQUIRE(link->send(link_lane::call, 1, "call") == link_send::queued);
+    const auto overtaken = read_until([](const frame& one) { return one.lane == link_lane::call; });
+    CHECK(overtaken <= 16);  // 1 MiB; 64 KiB here, 128 KiB unsent there, what is on its way
+    read_until(is_bulk);     // it goes on
+  }
+  read_until([](const frame& one) {
+    return one.lane == link_lane::bulk && one.type == frame_type::message;
+  });
+}
+
 TEST_CASE("a connection that died unseen is replaced by the peer's next, and nothing is lost") {
   running_hub b{quick("b")};
   raw_socket first{b.port};
@@ -289,9 +410,48 @@ TEST_CASE("a connection that died unseen is replaced by the peer's next, and not
   CHECK(goodbye_of(late) == "this connection was overtaken by a newer one");
 }
 
-TEST_CASE("connections are bounded, strangers more so") {
+// Goal: a connection that is refused proves that the process is gone (replication.md, takeover): so
+// no other may be refused, and nobody else may keep the port.
+TEST_CASE("a port is listened on for as long as there is the hub, stopped or not") {
+  std::uint16_t port = 0;
+  const auto connects = [&] {
+    const unique_fd socket{::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0)};
+    auto where = raw_socket::loopback(port);
+    const auto done = ::connect(socket.get(), reinterpret_cast<sockaddr*>(&where), sizeof where);
+    return done == 0 ? 0 : errno;
+  };
+  {
+    running_hub b{quick("b")};
+    port = b.port;
+    CHECK(connects() == 0);
+    b.hub.stop();
+    for (int at = 0; at < 3; ++at) {
+      CHECK(connects() == 0);
+    }
+  }
+  CHECK(connects() == ECONNREFUSED);
+}
+
+TEST_CASE("no socket of a hub is handed on to a program that is started") {
+  running_hub a{silo_options("a")};
+  running_hub b{silo_options("b")};
+  a.open("b", b.port);
+  b.events.next("up");
+  int sockets = 0;
+  for (const auto& each : std::filesystem::directory_iterator{"/proc/self/fd"}) {
+    const auto file = std::stoi(each.path().filename());
+    struct stat what {};
+    if (::fstat(file, &what) == 0 && S_ISSOCK(what.st_mode) && file > STDERR_FILENO) {
+      ++sockets;
+      CHECK((::fcntl(file, F_GETFD) & FD_CLOEXEC) != 0);
+    }
+  }
+  CHECK(sockets >= 4);  // two that listen, two ends of a connection
+}
+
+TEST_CASE("connections are bounded") {
   auto options = quick("b");
-  options.strangers_max = 2;
+  options.connections_max = 2;
   options.handshake_max = 30s;
   running_hub b{options};
   raw_socket one{b.port};
@@ -299,6 +459,34 @@ TEST_CASE("connections are bounded, strangers more so") {
   raw_socket three{b.port};
   CHECK(b.events.next("refused") == "refused: too many connections");
   CHECK(goodbye_of(three) == "(closed)");
+}
+
+// Goal: however many come and do not say who they are, or say nonsense, a peer gets in.
+TEST_CASE("strangers make room for each other, those first of whose address there are most") {
+  auto options = quick("b");
+  options.strangers_max = 3;
+  options.handshake_max = 30s;
+  running_hub b{options};
+  std::vector<raw_socket> crowd;
+  const auto one_more = [&] { crowd.emplace_back(b.port); };
+  for (int at = 0; at < 3; ++at) {
+    one_more();
+  }
+  raw_socket peer{b.port, INADDR_LOOPBACK + 1};
+  const std::string why = "somebody else needed its place before it had said who it is";
+  CHECK(b.events.next("refused") == "refused: " + why);
+  CHECK(goodbye_of(crowd.front()) == "(closed)");
+  for (int at = 0; at < 10; ++at) {
+    one_more();
+    CHECK(b.events.next("refused") == "refused: " + why);
+  }
+  for (int at = 0; at < 10; ++at) {  // these wait for the other end to close
+    one_more();
+    REQUIRE(crowd.back().send("GET / HTTP/1.1\r\n\r\n"));
+    CHECK(goodbye_of(crowd.back()) == "there is no frame of type 47");
+  }
+  REQUIRE(peer.send(hello_of("a")));
+  CHECK(b.events.next("up") == "up silo.a 1");
 }
 
 TEST_CASE("what is kept holds its sender, until it is released") {

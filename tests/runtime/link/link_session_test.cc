@@ -142,7 +142,7 @@ TEST_CASE("a receipt of an earlier session is worth nothing") {
     pair.b->session.say_goodbye("", pair.now);
     pair.b->session.output(out, pair.now);
     out.clear();
-    pair.b->session.connected(pair.now);
+    pair.b->session.connected(9, pair.now);
     pair.b->session.output(out, pair.now);
     frame one;
     REQUIRE(read_frame(out, one));
@@ -245,6 +245,35 @@ TEST_CASE("a connection that was held up does not replace a newer one") {
   CHECK(effects.session_ended);
 }
 
+// Goal: a process that was held up for long, and was replaced, does not come back.
+TEST_CASE("an earlier life of a peer does not take the place of a later one") {
+  auto pair = connected_pair();
+  const auto early = pair.b->self;
+  pair.restart(pair.a);
+  pair.restart(pair.b);
+  pair.connect();
+  pair.settle();
+  REQUIRE(pair.b->session.peer_incarnation() == 2);
+  link_effects effects;
+  auto old = pair.a->self;
+  old.incarnation = 1;
+  const auto refused =
+      pair.b->session.accepted({.from = old, .connection = 9}, 99, pair.now, effects);
+  REQUIRE_FALSE(refused);
+  CHECK(refused.error().code() == errc::failed_precondition);
+  CHECK(refused.error().text() == "this is life 1 of silo.a, which has been followed by life 2");
+  CHECK(pair.b->session.is_up());
+  CHECK_FALSE(effects.session_ended);
+  // Where it is dialled.
+  pair.cut(*pair.a);
+  pair.connect();
+  append_hello(pair.to_a, {.from = early, .session = 5});
+  pair.pump(*pair.a);
+  CHECK(pair.a->reason == "this is life 1 of silo.b, which has been followed by life 2");
+  CHECK(pair.a->session.has_session());
+  CHECK(pair.a->ended == 0);
+}
+
 TEST_CASE("an end that has nothing to say is heard, and one that is not heard is given up") {
   auto pair = connected_pair();
   const link_limits limits;
@@ -302,6 +331,65 @@ TEST_CASE("a peer that breaks the rules loses its connection, with the reason on
   }
 }
 
+// Goal: what its receiver refuses is not sent again and again.
+TEST_CASE("a frame that is refused ends the session, with all that is queued in it") {
+  for (const bool refused_by_b : {true, false}) {
+    CAPTURE(refused_by_b);
+    auto pair = connected_pair();
+    auto& refuses = refused_by_b ? *pair.b : *pair.a;
+    auto& other = refused_by_b ? *pair.a : *pair.b;
+    for (const auto* text : {"1", "2"}) {
+      REQUIRE(other.session.send(link_lane::call, 1, text) == link_send::queued);
+    }
+    auto& wire = refused_by_b ? pair.to_b : pair.to_a;
+    other.session.output(wire, pair.now);
+    store_little(wire.data() + wire.size() - frame_head_bytes - 1 + 8, std::uint64_t{7});
+    pair.pump(refuses);
+    CHECK(refuses.reason == "frame 7 where 2 was due");
+    CHECK(refuses.ended == 1);
+    CHECK(refuses.messages.empty());  // they went with it
+    CHECK_FALSE(refuses.session.has_session());
+    pair.pump(other);
+    CHECK(other.session.send(link_lane::call, 1, "3") == link_send::queued);
+    pair.connect();
+    pair.settle();
+    CHECK(other.ended == 1);
+    CHECK(other.lost == 3);
+    REQUIRE(other.session.send(link_lane::call, 1, "4") == link_send::queued);
+    pair.settle();
+    CHECK(texts_of(refuses) == texts{"4"});
+  }
+}
+
+TEST_CASE("whoever answers instead of the peer ends no session of the peer's") {
+  auto pair = connected_pair();
+  pair.cut(*pair.a);
+  pair.connect();
+  pair.to_a = "HTTP/1.1 400 Bad Request";
+  pair.pump(*pair.a);
+  CHECK(pair.a->reason == "there is no frame of type 47");
+  CHECK(pair.a->session.has_session());
+}
+
+TEST_CASE("a sender keeps to the largest message that its peer takes") {
+  link_limits little;
+  little.message_bytes_max = 1000;
+  session_pair pair{{}, little};
+  pair.connect();
+  pair.settle();
+  CHECK(pair.a->session.send(link_lane::call, 1, std::string(1001, 'x')) == link_send::too_large);
+  CHECK(pair.a->session.send(link_lane::call, 1, std::string(1000, 'x')) == link_send::queued);
+  CHECK(pair.b->session.send(link_lane::call, 1, std::string(1001, 'x')) == link_send::too_large);
+  pair.settle();
+  CHECK(pair.b->messages.size() == 1);
+  // A peer that says nothing of it is of a version that did not.
+  link_hello silent{.from = pair.a->self, .connection = 9};
+  link_effects effects;
+  session_pair other;
+  REQUIRE(other.b->session.accepted(silent, 1, other.now, effects));
+  CHECK(other.b->session.send(link_lane::call, 1, std::string(1001, 'x')) == link_send::queued);
+}
+
 TEST_CASE("a peer that sends past its credit loses its connection") {
   const auto limits = small_limits();
   auto pair = connected_pair(limits);
@@ -312,13 +400,14 @@ TEST_CASE("a peer that sends past its credit loses its connection") {
   }
   link_effects effects;
   static_cast<void>(pair.b->session.receive(flood, pair.now, effects));
-  CHECK(effects.messages.size() == 2);
+  CHECK(effects.session_ended);
   CHECK(effects.closed == "more bytes than there was credit for");
 }
 
 TEST_CASE("an end that is not the one that was dialled is refused") {
   session_pair pair;
   pair.connect();
+  std::uint64_t number = 1;
   for (const auto& [said, why] :
        {std::pair{link_hello{.from = {"c", {link_role::silo, "x"}}, .session = 1},
                   "this is silo.x, not silo.b"},
@@ -331,7 +420,7 @@ TEST_CASE("an end that is not the one that was dialled is refused") {
          "link protocol: upgrade silo.a"},
         {link_hello{.from = {"c", {link_role::silo, "b"}}, .session = 0},
          "a hello whose session cannot be gone on with"}}) {
-    pair.a->session.connected(pair.now);
+    pair.a->session.connected(++number, pair.now);
     std::string bytes;
     append_hello(bytes, said);
     link_effects effects;

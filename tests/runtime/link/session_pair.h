@@ -46,10 +46,11 @@ struct end {
 /// `a` connects, `b` accepts.
 class session_pair {
 public:
-  explicit session_pair(const link_limits& limits = {})
-      : limits_(limits),
-        a(std::make_unique<end>("a", "b", 1, limits)),
-        b(std::make_unique<end>("b", "a", 1, limits)) {}
+  explicit session_pair(const link_limits& limits = {}) : session_pair(limits, limits) {}
+  session_pair(const link_limits& limits_of_a, const link_limits& limits_of_b)
+      : limits_(limits_of_a),
+        a(std::make_unique<end>("a", "b", 1, limits_of_a)),
+        b(std::make_unique<end>("b", "a", 1, limits_of_b)) {}
 
   /// A new connection of a's, whose hello is on the wire. What b knew of an earlier one it only
   /// learns when that comes.
@@ -57,7 +58,7 @@ public:
     to_a.clear();
     to_b.clear();
     a->unread.clear();
-    a->session.connected(now);
+    a->session.connected(++connections_, now);
     a->is_connected = true;
     awaits_hello_ = true;
     b_unread_.clear();
@@ -185,6 +186,7 @@ private:
   bool awaits_hello_ = false;
   std::string b_unread_;
   std::uint64_t sessions_ = 0;
+  std::uint64_t connections_ = 0;
 
 public:
   std::unique_ptr<end> a;

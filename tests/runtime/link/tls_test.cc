@@ -142,6 +142,16 @@ TEST_CASE("a hub does not start with credentials that peers would refuse") {
                           "makes one");
   CHECK(refused(a) == "cannot use '" + a.certificate +
                           "' for links: it has expired; `millrace pki issue` makes a new one");
+  const pki others;
+  pki today;
+  const auto ours = today.of(silo_a);
+  const auto their_authority = others.directory() + "/ca.pem";
+  const auto why = refused({their_authority, ours.certificate, ours.key});
+  CHECK(why.starts_with("cannot use '" + ours.certificate + "' for links: the authority in '" +
+                        their_authority + "' does not vouch for it ("));
+  CHECK(why.ends_with("); `millrace pki issue` makes one for which it does"));
+  pki tomorrow{time.wall() + std::chrono::days{1}};
+  CHECK(refused(tomorrow.of(silo_a)).find("(certificate is not yet valid)") != std::string::npos);
 }
 
 TEST_CASE("a certificate does not outlast its authority") {

@@ -51,31 +51,46 @@ struct linked_silo {
   std::uint16_t port = 0;
 };
 
-TEST_CASE("silos call each other's actors over encrypted links") {
-  pki authority;
-  linked_silo a{"a", 1, authority, runtime::rng{1}};
-  auto b = std::make_unique<linked_silo>("b", 2, authority, runtime::rng{2});
+std::vector<std::string> every_other_one() {
   std::vector<std::string> primaries;
   for (int partition = 0; partition < 256; ++partition) {
     primaries.emplace_back(partition % 2 == 0 ? "a" : "b");
   }
-  a.see(primaries);
-  b->see(primaries);
+  return primaries;
+}
+
+std::string key_of_b(const std::string& beginning = "k") {
+  for (int key = 0;; ++key) {
+    auto name = beginning + std::to_string(key);
+    if (static_cast<int>(partition_of("ferry", name, "", 256)) % 2 == 1) {
+      return name;
+    }
+  }
+}
+
+// Until the link is up a call says that it may be tried again.
+result<ferry_interface::add_results> add(linked_silo& from, const std::string& key,
+                                         std::int64_t amount) {
+  for (;;) {
+    auto added = from.here->call(ref<Ferry>(key).add(amount));
+    if (added || added.error().code() != errc::unavailable) {
+      return added;
+    }
+    std::this_thread::yield();
+  }
+}
+
+TEST_CASE("silos call each other's actors over encrypted links") {
+  pki authority;
+  linked_silo a{"a", 1, authority, runtime::rng{1}};
+  auto b = std::make_unique<linked_silo>("b", 2, authority, runtime::rng{2});
+  a.see(every_other_one());
+  b->see(every_other_one());
   REQUIRE(a.links->open("b", "127.0.0.1", b->port));
   REQUIRE(b->links->open("a", "127.0.0.1", a.port));
-
-  const auto is_of_b = [](const std::string& key) {
-    return static_cast<int>(partition_of("ferry", key, "", 256)) % 2 == 1;
-  };
-  // Until the link is up a call says that it may be tried again.
   std::int64_t expected = 0;
   for (int key = 0; key < 100; ++key) {
-    const auto to = ref<Ferry>("k" + std::to_string(key));
-    auto added = a.here->call(to.add(key));
-    while (!added && added.error().code() == errc::unavailable) {
-      std::this_thread::yield();
-      added = a.here->call(to.add(key));
-    }
+    const auto added = add(a, "k" + std::to_string(key), key);
     REQUIRE(added);
     expected += added->total();
   }
@@ -89,17 +104,97 @@ TEST_CASE("silos call each other's actors over encrypted links") {
   CHECK(seen == 99 * 100 / 2);
 
   // A silo that goes takes what was asked of it along; who asks later is told at once.
-  std::string far;
-  for (int key = 0; far.empty(); ++key) {
-    far = is_of_b("k" + std::to_string(key)) ? "k" + std::to_string(key) : "";
-  }
   std::promise<errc> ended;
-  a.here->call_then(ref<Ferry>(far).hold(), [&](const auto& answer) {
+  a.here->call_then(ref<Ferry>(key_of_b()).hold(), [&](const auto& answer) {
     ended.set_value(answer ? errc{} : answer.error().code());
   });
   b.reset();
   const auto code = ended.get_future().get();
   CHECK((code == errc::outcome_unknown || code == errc::unavailable));
+}
+
+// Goal: an answer that is lost costs the calls that are open, and not the link.
+TEST_CASE("a session that is given up, by either end, is followed by another") {
+  pki authority;
+  linked_silo a{"a", 1, authority, runtime::rng{1}};
+  linked_silo b{"b", 2, authority, runtime::rng{2}};
+  a.see(every_other_one());
+  b.see(every_other_one());
+  REQUIRE(a.links->open("b", "127.0.0.1", b.port));
+  REQUIRE(b.links->open("a", "127.0.0.1", a.port));
+  std::int64_t total = 0;
+  for (auto* const gives_up : {&a, &b}) {
+    const std::string name = gives_up == &a ? "a" : "b";
+    REQUIRE(add(a, key_of_b(), 1)->total() == ++total);
+    std::promise<errc> ended;
+    a.here->call_then(ref<Ferry>(key_of_b("of" + name)).hold(), [&](const auto& answer) {
+      ended.set_value(answer ? errc{} : answer.error().code());
+    });
+    gives_up->links->give_up(name == "a" ? "b" : "a");
+    CHECK(ended.get_future().get() == errc::outcome_unknown);
+  }
+  CHECK(add(a, key_of_b(), 1)->total() == ++total);
+}
+
+// Goal: nothing of a session is carried out once it was given up.
+// Method: the peer is a hub without a silo, which sends what cannot be read and calls behind it.
+TEST_CASE("what comes behind a message that could not be read is not carried out") {
+  pki authority;
+  linked_silo b{"b", 2, authority, runtime::rng{2}};
+  b.see(std::vector<std::string>(256, "b"));
+  auto options = runtime::testing::silo_options("a");
+  options.credentials = authority.of({link_role::silo, "a"});
+  runtime::testing::running_hub a{options};
+  const auto link = a.open("b", b.port);
+  a.events.next("up");
+  ferry_interface::add_params one;
+  one.build().setAmount(1);
+  call_frame frame;
+  frame.kind = call_frame::what::one_way;
+  frame.type = "ferry";
+  frame.key = "k";
+  const auto call = encode(frame, one.content().flat());
+  const auto send = [&](std::string_view body) {
+    REQUIRE(link->send(link_lane::call, static_cast<std::uint16_t>(frame_kind::call), body) ==
+            link_send::queued);
+  };
+  send(call);
+  send("nonsense");
+  for (int behind = 0; behind < 50 && link->send(link_lane::call, 1, call) == link_send::queued;) {
+    ++behind;
+  }
+  a.events.next("ended");
+  CHECK(b.here->call(ref<Ferry>("k").get())->total() == 1);
+}
+
+// Goal: whoever comes and is not let in, however often, fills no log.
+TEST_CASE("refusals are told once a second, with how many more there were") {
+  hand_clock time;
+  std::mutex mutex;
+  std::vector<std::string> lines;
+  silo here{make_memory_storage()};
+  peer_links links{
+      runtime::testing::silo_options("b"), runtime::detail::silo_access::core(here).routes(), time,
+      runtime::rng{1}, [&](const std::string& line) {
+        const std::lock_guard lock{mutex};
+        lines.push_back(line.substr(0, line.find(':')) + line.substr(line.find(" why")));
+      }};
+  const auto port = *links.start();
+  const auto be_refused = [&] {
+    runtime::testing::raw_socket stranger{port};
+    REQUIRE(stranger.send("GET / HTTP/1.1\r\n\r\n"));
+    CHECK(stranger.next().body == "there is no frame of type 47");
+  };
+  for (int at = 0; at < 5; ++at) {
+    be_refused();
+  }
+  time.move(1s - 1ns);
+  be_refused();
+  time.move(1ns);
+  be_refused();
+  links.stop();
+  const std::string line = "a peer was refused address=127.0.0.1 why=there is no frame of type 47";
+  CHECK(lines == std::vector<std::string>{line, line + " others_since=5"});
 }
 
 }  // namespace
