@@ -41,6 +41,17 @@ bool replica::may_answer(steady_time arrived, steady_time now) const noexcept {
   return is_ready && peers_.all_consent(arrived, now);
 }
 
+steady_time replica::answers_until() const noexcept {
+  if (role_ != replica_role::primary) {
+    return {};
+  }
+  auto until = steady_time::max();
+  for (const auto& each : peers_.all()) {
+    until = each.may_lead ? std::min(until, each.granted_until) : until;
+  }
+  return until;
+}
+
 bool replica::may_append() const noexcept {
   return role_ == replica_role::primary && set_.has_minimum() && !successor_;
 }
@@ -169,6 +180,11 @@ void replica::learn(const partition_record& record, steady_time now, replica_eff
       state_.promised_epoch = record.epoch;  // whoever led before must not be granted anything more
       effects.persist = true;
       follow({}, effects);
+    }
+    // Who has just won gets time to gather its copies: one that is cut off from the others, but not
+    // from the store, would take it away again and again.
+    if (!has_won && record.epoch > before.epoch && before.version != 0) {
+      leases_.stay_away(now + settings_.guard);
     }
   }
 }

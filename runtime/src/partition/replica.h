@@ -53,6 +53,11 @@ public:
   /// Whether a read that arrived then may be answered now from what is committed: nobody else can
   /// have committed anything before it arrived. A copy that is alone always may.
   [[nodiscard]] bool may_answer(steady_time arrived, steady_time now) const noexcept;
+  /// As long as nothing else is told, whatever arrives before that instant may be answered: by the
+  /// leases that it has. Long past for who is not primary, never for who is alone.
+  [[nodiscard]] steady_time answers_until() const noexcept;
+  /// Nobody else has to have what it writes, or gets it.
+  [[nodiscard]] bool is_alone() const noexcept { return leads() && peers_.empty(); }
   /// Whether entries are ordered here now, and can be committed: there are enough copies.
   [[nodiscard]] bool may_append() const noexcept;
   /// Entries have waited for that long to be committed: clients should come more slowly.

@@ -12,7 +12,8 @@ namespace {
 constexpr int silence_max = 8;
 
 bool is_same_change(const partition_record& one, const partition_record& other) {
-  return one.in_sync == other.in_sync && one.eligible == other.eligible && one.state == other.state;
+  return one.in_sync == other.in_sync && one.in_sync_min == other.in_sync_min &&
+         one.eligible == other.eligible && one.state == other.state;
 }
 
 }  // namespace
@@ -198,6 +199,11 @@ partition_record replica::wanted_record(steady_time now) const {
         wanted.in_sync.size() < settings_.copies) {
       add(wanted, each.copy);
     }
+  }
+  // A partition begins with one copy. Once it has had all that it should have, it never goes on
+  // with so few again.
+  if (wanted.in_sync.size() >= settings_.copies && settings_.copies > 1) {
+    wanted.in_sync_min = std::max(wanted.in_sync_min, settings_.copies - 1);
   }
   if (role_ == replica_role::primary) {
     wanted.state = partition_state::active;

@@ -116,6 +116,9 @@ public:
   /// Requires: as for `prove`. Errors: as `write`.
   virtual result<void> adopt() = 0;
 
+  /// Of the rows of `partition` as the last write left them. Threading: the writer's.
+  [[nodiscard]] virtual row_digest digest_of(partition_id partition) const = 0;
+
   /// Applies `changes`, which are sorted by partition and key, in one transaction that is on disk
   /// when this returns; with `progress`, stores that too. Erasing an absent row is no error.
   ///

@@ -39,7 +39,7 @@ storage_options with_sizes(storage_options options) {
 // `scan` takes a fresh view for each page, so that no view is held while its caller works.
 constexpr std::size_t scan_page_rows = 256;
 
-class engine final : public storage {
+class engine final : public storage, public replication {
 public:
   engine(engine_parts parts, const storage_options& options)
       : parts_(std::move(parts)), options_(options), overlay_(parts_.format.partition_count) {}
@@ -66,6 +66,49 @@ public:
   [[nodiscard]] storage_stats stats() const override;
   void stop() override;
 
+  [[nodiscard]] replication* cluster_side() noexcept override {
+    return options_.in_cluster ? this : nullptr;
+  }
+  void join(replication_host& host, const replication_settings& settings) override {
+    writer_->join(host, settings);
+  }
+  void host(partition_id partition, bool wanted) override {
+    writer_->post([=](replica_driver& copies, steady_time) { copies.host(partition, wanted); });
+  }
+  void receive(const std::string& silo, std::string frame) override {
+    const auto bytes = frame.size();
+    writer_->post(
+        [silo, frame = std::move(frame)](replica_driver& copies, steady_time now) {
+          copies.receive(silo, frame, now);
+        },
+        bytes);
+  }
+  void learn(partition_id partition, partition_record record) override {
+    writer_->post([partition, record = std::move(record)](replica_driver& copies, steady_time now) {
+      copies.learn(partition, record, now);
+    });
+  }
+  void found(partition_id partition) override {
+    writer_->post([=](replica_driver& copies, steady_time) { copies.found(partition); });
+  }
+  void silo_died(const std::string& silo, std::uint64_t incarnation, bool is_proven) override {
+    writer_->post([=](replica_driver& copies, steady_time now) {
+      copies.silo_died(silo, incarnation, is_proven, now);
+    });
+  }
+  void hand_over(partition_id partition, const std::string& to) override {
+    writer_->post(
+        [=](replica_driver& copies, steady_time now) { copies.hand_over(partition, to, now); });
+  }
+  void break_glass(partition_id partition) override {
+    writer_->post(
+        [=](replica_driver& copies, steady_time now) { copies.break_glass(partition, now); });
+  }
+  [[nodiscard]] const partition_lease& lease(partition_id partition) const noexcept override {
+    return writer_->lease(partition);
+  }
+  [[nodiscard]] std::vector<copy_status> copies() override { return writer_->copies(); }
+
 private:
   engine_parts parts_;
   const storage_options options_;
@@ -87,6 +130,14 @@ result<void> engine::recover() {
     return copies.error();
   }
   for (auto& each : *copies) {
+    if (options_.in_cluster) {
+      continue;  // it leads nothing before it has learnt that it does
+    }
+    if (is_void(each.state())) {
+      return error{errc::failed_precondition,
+                   "a partition was being filled by other silos of a cluster; open it as a silo of "
+                   "that cluster"};
+    }
     take_over_alone(each, now);
   }
   copies_ = std::make_unique<replica_table>(*std::move(copies));

@@ -28,6 +28,15 @@ public:
   void end_entry() { ends_.push_back(bytes_.size()); }
   [[nodiscard]] std::size_t entries() const noexcept { return ends_.size(); }
 
+  /// The entry that will lie at `position`; empty when it is not of this group.
+  [[nodiscard]] std::string_view find(std::uint64_t position) const noexcept {
+    if (position < next_ || position >= next_position()) {
+      return {};
+    }
+    const auto begin = position == next_ ? 0 : ends_[position - next_ - 1];
+    return std::string_view{bytes_}.substr(begin, ends_[position - next_] - begin);
+  }
+
   /// The state of a partition's copy goes along; the last one counts.
   void put_state(partition_id partition, const copy_state& state);
 

@@ -2,6 +2,9 @@
 #include "storage/journal_writer.h"
 
 #include <pthread.h>
+#include <xxhash.h>
+
+#include <array>
 
 #include "millrace/runtime/call_batch.h"
 #include "storage/storage_lost.h"
@@ -25,6 +28,9 @@ constexpr duration trim_retry_interval = std::chrono::seconds{1};
 constexpr duration sleep_max = std::chrono::hours{1};
 constexpr duration space_measure_interval = std::chrono::milliseconds{250};
 
+// What other silos have sent and waits for the journal thread.
+constexpr std::size_t input_bytes_max = std::size_t{64} << 20U;
+
 std::size_t queued_bytes(const commit_request& request) {
   return request.ops.encoded().size() + request_overhead_bytes;
 }
@@ -40,6 +46,7 @@ journal_writer::journal_writer(const journal_writer_parts& parts, const storage_
     : parts_(parts),
       options_(options),
       quota_(parts.entries, parts.rows, quota_bytes_of(options), options.directory),
+      leases_(parts.copies.size()),
       group_(parts.entries),
       appended_(parts.copies.size()),
       active_empty_(parts.recent.active_bytes() == 0),
@@ -49,6 +56,9 @@ journal_writer::journal_writer(const journal_writer_parts& parts, const storage_
             {
               const std::lock_guard lock{reached_mutex_};
               reached_.insert(reached_.end(), reached.begin(), reached.end());
+              for (const auto& each : std::exchange(digests_wanted_, {})) {
+                digests_found_.push_back({each, parts_.rows.digest_of(each.partition)});
+              }
             }
             queue_.wake();
           }) {
@@ -107,6 +117,60 @@ void journal_writer::receive_visit() {
   }
 }
 
+bool journal_writer::join(replication_host& host, const replication_settings& settings) {
+  return between_groups([&] {
+    const replica_driver_parts parts{parts_.entries, parts_.copies, parts_.recent, parts_.rows,
+                                     parts_.proof,   group_,        leases_,       *this};
+    driver_ = std::make_unique<replica_driver>(parts, host, settings, clock_.steady());
+  });
+}
+
+void journal_writer::post(copies_input what, std::size_t bytes) {
+  {
+    const std::lock_guard lock{inputs_mutex_};
+    if (bytes > 0 && input_bytes_ + bytes > input_bytes_max) {
+      return;
+    }
+    input_bytes_ += bytes;
+    inputs_.push_back(std::move(what));
+  }
+  queue_.wake();
+}
+
+std::vector<copy_status> journal_writer::copies() {
+  std::vector<copy_status> all;
+  between_groups([&] {
+    if (driver_ != nullptr) {
+      all = driver_->status();
+    }
+  });
+  return all;
+}
+
+void journal_writer::receive_inputs() {
+  std::vector<copies_input> inputs;
+  {
+    const std::lock_guard lock{inputs_mutex_};
+    inputs.swap(inputs_);
+    input_bytes_ = 0;
+  }
+  if (driver_ == nullptr) {
+    return;
+  }
+  call_batch together;
+  for (const auto& each : inputs) {
+    answer_time_ = clock_.steady();
+    each(*driver_, answer_time_);
+  }
+  answer_time_ = clock_.steady();
+  driver_->tick(answer_time_);
+  if (driver_->has_digests_due() &&
+      checkpoint_writer_.current() == checkpoint_writer::state::idle) {
+    driver_->take_digests();
+  }
+  driver_->send();
+}
+
 void journal_writer::stop() {
   const std::lock_guard lock{stop_mutex_};
   stopping_ = true;
@@ -128,13 +192,15 @@ void journal_writer::run() {
   for (;;) {
     receive_visit();
     take_reached();
+    receive_inputs();
     const bool stopping = stopping_;
-    if (!stopping && pending_.empty()) {
+    if (!stopping && pending_.empty() && driver_ == nullptr) {
       wait_for_company();
     }
     pending_.append(stopping ? queue_.close() : queue_.take());
-    if (pending_.empty()) {
+    if (pending_.empty() && !(driver_ != nullptr && driver_->has_disk_work())) {
       if (stopping) {
+        end_waiting();
         return;
       }
       freeze_if_due(false);
@@ -188,7 +254,10 @@ void journal_writer::refuse_pending() {
 
 void journal_writer::write_group() {
   gather_group();
-  if (group_.entries() > 0) {
+  if (driver_ != nullptr) {
+    driver_->send();  // others write it meanwhile
+  }
+  if (group_.entries() > 0 || (driver_ != nullptr && driver_->has_group())) {
     if (flush_group()) {
       commit_group();
     } else {
@@ -196,11 +265,17 @@ void journal_writer::write_group() {
     }
   }
   answer_refused();
+  if (driver_ != nullptr) {
+    driver_->send();
+  }
 }
 
 void journal_writer::gather_group() {
   out_of_space_ = false;
   busy_at_ = clock_.steady();
+  if (driver_ != nullptr) {
+    driver_->stage(busy_at_);
+  }
   if (auto measured = quota_.refresh(busy_at_, parts_.recent.bytes()); !measured) {
     storage_lost(measured.error().text());
   }
@@ -226,7 +301,8 @@ void journal_writer::append(commit_request& request) {
   const auto partition = request.partition;
   const auto position = group_.next_position();
   auto& copy = parts_.copies.at(partition);
-  copy.append(request.ops.encoded(), position, group_.bytes(), effects_);
+  copy.append(request.ops.encoded(), position, group_.bytes(),
+              driver_ != nullptr ? driver_->effects_of(partition) : effects_);
   group_.end_entry();
   parts_.copies.added(partition, position);
   request.seq_ = copy.log().tail().seq;
@@ -236,6 +312,9 @@ void journal_writer::append(commit_request& request) {
     touched_.push_back(partition);
   }
   own.waiting.push(&request);
+  if (driver_ != nullptr) {
+    driver_->appended(partition);
+  }
 }
 
 result<void> journal_writer::admit(const commit_request& request) {
@@ -247,6 +326,13 @@ result<void> journal_writer::admit(const commit_request& request) {
     return error{errc::too_large, "a commit has " + std::to_string(ops.size()) +
                                       " bytes; at most " + std::to_string(commit_bytes_limit) +
                                       " are allowed"};
+  }
+  if (driver_ != nullptr) {
+    if (auto led = driver_->admit(request); !led) {
+      return led;
+    }
+  } else if (options_.in_cluster) {
+    return error{errc::not_primary, "the silo has not joined its cluster yet"};
   }
   if (const auto missing = quota_.admit(ops); missing != shortage::none) {
     out_of_space_ = true;
@@ -290,49 +376,134 @@ void journal_writer::withdraw_group() {
   parts_.copies.removed_from(group_.next_position());
   for (const auto partition : touched_) {
     auto& own = appended_[static_cast<std::size_t>(partition)];
+    auto& copy = parts_.copies.at(partition);
+    const auto begin = std::exchange(own.group_begin, 0);
+    if (!copy.is_alone()) {
+      continue;  // others may have what could not be written here
+    }
     // A copy that is alone has committed all that it wrote before: only the group waits.
-    parts_.copies.at(partition).withdraw_above(std::exchange(own.group_begin, 0) - 1);
+    copy.withdraw_above(begin - 1);
     while (!own.waiting.empty()) {
       refused_.push_back({own.waiting.pop(), quota_.text_of(shortage::disk)});
     }
   }
+  if (driver_ != nullptr) {
+    driver_->write_failed(clock_.steady());
+  }
 }
 
 void journal_writer::commit_group() {
-  if (active_empty_) {
-    active_empty_ = false;
-    active_since_ = busy_at_;
-  }
-  const auto now = clock_.steady();
   call_batch together;
-  unsigned answered = 0;
-  for (const auto partition : touched_) {
-    auto& copy = parts_.copies.at(partition);
-    auto& own = appended_[static_cast<std::size_t>(partition)];
-    auto& waiting = own.waiting;
-    own.group_begin = 0;
-    copy.durable(effects_);
-    while (!waiting.empty() && waiting.front().seq_ <= copy.committed()) {
-      auto* const request = waiting.pop();
-      parts_.recent.apply(partition, request->ops.encoded());
-      parts_.copies.applied(partition, request->seq_);
-      counters_.commit_time.add(now - request->queued_at_);
-      request->done({});
-      if (++answered % answers_together == 0) {
-        together.flush();
-      }
+  answer_time_ = clock_.steady();
+  if (driver_ != nullptr) {
+    for (const auto partition : touched_) {
+      appended_[static_cast<std::size_t>(partition)].group_begin = 0;
+    }
+    driver_->durable();
+  } else {
+    for (const auto partition : touched_) {
+      appended_[static_cast<std::size_t>(partition)].group_begin = 0;
+      parts_.copies.at(partition).durable(effects_);
+      advance(partition);
     }
   }
   counters_.lag_batches.store(parts_.copies.lag(), std::memory_order_relaxed);
 }
 
+void journal_writer::advance(partition_id partition) {
+  auto& copy = parts_.copies.at(partition);
+  auto& waiting = appended_[static_cast<std::size_t>(partition)].waiting;
+  for (auto seq = parts_.copies.applied(partition); seq < copy.committed();) {
+    if (driver_ != nullptr && driver_->wants_digest(partition)) {
+      driver_->take_digests();
+    }
+    ++seq;
+    auto* const request = waiting.empty() || waiting.front().seq_ != seq ? nullptr : waiting.pop();
+    if (request != nullptr) {
+      parts_.recent.apply(partition, request->ops.encoded());
+      changed_overlay();
+    } else {
+      driver_->apply(partition, seq);
+    }
+    parts_.copies.applied(partition, seq);
+    if (request != nullptr) {
+      answer(request, {});
+    }
+  }
+}
+
+void journal_writer::outcome_unknown(partition_id partition) {
+  auto& waiting = appended_[static_cast<std::size_t>(partition)].waiting;
+  while (!waiting.empty()) {
+    answer(waiting.pop(),
+           error{errc::outcome_unknown,
+                 "this silo stopped leading the partition of the actor before the change was known "
+                 "to be on enough disks"});
+  }
+}
+
+void journal_writer::end_waiting() {
+  for (std::uint16_t index = 0; index < parts_.copies.size(); ++index) {
+    outcome_unknown(partition_id{index});
+  }
+}
+
+void journal_writer::answer(commit_request* request, result<void> outcome) {
+  counters_.commit_time.add(answer_time_ - request->queued_at_);
+  request->done(std::move(outcome));
+  if (++answered_ % answers_together == 0) {
+    if (auto* const together = call_batch::current()) {
+      together->flush();
+    }
+  }
+}
+
 void journal_writer::answer_refused() {
-  const auto now = clock_.steady();
+  answer_time_ = clock_.steady();
   for (auto& each : refused_) {
-    counters_.commit_time.add(now - each.request->queued_at_);
-    each.request->done(std::move(each.why));
+    answer(each.request, std::move(each.why));
   }
   refused_.clear();
+}
+
+void journal_writer::changed_overlay() {
+  if (active_empty_) {
+    active_empty_ = false;
+    active_since_ = busy_at_;
+  }
+}
+
+bool journal_writer::wait_for_checkpoint() {
+  if (checkpoint_writer_.wait_while_writing() == checkpoint_writer::state::stalled) {
+    return false;
+  }
+  take_reached();
+  return true;
+}
+
+void journal_writer::checkpoint_now(std::vector<partition_id> digests) {
+  std::vector<partition_tail> wanted;
+  for (const auto partition : digests) {
+    const auto seq = parts_.copies.applied(partition);
+    wanted.push_back({partition, parts_.copies.at(partition).log().at(seq)});
+  }
+  if (!active_empty_) {
+    {
+      const std::lock_guard lock{reached_mutex_};
+      digests_wanted_ = std::move(wanted);
+    }
+    start_checkpoint();
+    return;
+  }
+  for (const auto& each : wanted) {
+    tell_digest({each, parts_.rows.digest_of(each.partition)});
+  }
+}
+
+// The number of rows, and the sum of their checksums, in one number.
+void journal_writer::tell_digest(const rows_digest& found) {
+  const std::array<std::uint64_t, 2> both{found.digest.count, found.digest.sum};
+  driver_->digested(found.at.partition, found.at.tail.seq, XXH3_64bits(both.data(), sizeof both));
 }
 
 void journal_writer::freeze_if_due(bool overlay_is_full) {
@@ -344,6 +515,10 @@ void journal_writer::freeze_if_due(bool overlay_is_full) {
       clock_.steady() - active_since_ < interval) {
     return;
   }
+  start_checkpoint();
+}
+
+void journal_writer::start_checkpoint() {
   checkpoint_progress progress;
   progress.tails = parts_.copies.take_applied();
   checkpoint_writer_.start(parts_.recent.freeze(std::move(progress)));
@@ -352,21 +527,35 @@ void journal_writer::freeze_if_due(bool overlay_is_full) {
 
 void journal_writer::take_reached() {
   std::vector<partition_tail> reached;
+  std::vector<rows_digest> digests;
   {
     const std::lock_guard lock{reached_mutex_};
     reached.swap(reached_);
+    digests.swap(digests_found_);
   }
   for (const auto& each : reached) {
     parts_.copies.checkpointed(each);
     // With it, or before it, the entries below are deleted: so the journal knows what it lacks.
-    group_.put_state(each.partition, parts_.copies.at(each.partition).state());
+    put_state(each.partition);
+  }
+  for (const auto& each : digests) {
+    tell_digest(each);
   }
   counters_.lag_batches.store(parts_.copies.lag(), std::memory_order_relaxed);
 }
 
+void journal_writer::put_state(partition_id partition) {
+  if (driver_ != nullptr) {
+    driver_->put_state(partition);
+  } else {
+    group_.put_state(partition, parts_.copies.at(partition).state());
+  }
+}
+
 duration journal_writer::idle_work() {
   const auto now = clock_.steady();
-  auto sleep = sleep_max;
+  auto sleep =
+      driver_ != nullptr ? std::max<duration>(driver_->tick_due() - now, duration{1}) : sleep_max;
   // Short of room, the level that `refusal` tells falls as the checkpoint and trimming proceed.
   if (quota_.used_permille() >= add_permille_max) {
     if (auto measured = quota_.refresh(now, parts_.recent.bytes()); !measured) {

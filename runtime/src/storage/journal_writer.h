@@ -20,6 +20,7 @@
 #include "storage/group_appender.h"
 #include "storage/group_company.h"
 #include "storage/overlay.h"
+#include "storage/replica_driver.h"
 #include "storage/replica_table.h"
 #include "storage/row_prover.h"
 #include "storage/space_quota.h"
@@ -48,12 +49,25 @@ struct journal_writer_parts {
 };
 
 /// Threading: `commit`, `saturated`, `counters`, `used_permille` and `stop` from any thread.
-class journal_writer {
+class journal_writer : private driven_journal {
 public:
+  /// What is to be done with the copies, on the journal thread.
+  using copies_input = std::function<void(replica_driver&, steady_time)>;
+
   journal_writer(const journal_writer_parts& parts, const storage_options& options);
   journal_writer(const journal_writer&) = delete;
   journal_writer& operator=(const journal_writer&) = delete;
-  ~journal_writer() { stop(); }
+  ~journal_writer() override { stop(); }
+
+  /// See `replication`; false when the writer has stopped.
+  bool join(replication_host& host, const replication_settings& settings);
+  /// Queues an input for the copies; dropped when storage has not joined, or has stopped, and when
+  /// too many `bytes` of them are queued, which is as if they were lost on the way.
+  void post(copies_input what, std::size_t bytes = 0);
+  [[nodiscard]] std::vector<copy_status> copies();
+  [[nodiscard]] const partition_lease& lease(partition_id partition) const noexcept {
+    return leases_[static_cast<std::size_t>(partition)];
+  }
 
   /// Queues a request, or answers it `unavailable` on this thread when stopped.
   void commit(commit_request* request);
@@ -88,8 +102,17 @@ private:
     bool done = false;
   };
 
+  // For the driver of the copies.
+  void advance(partition_id partition) override;
+  void outcome_unknown(partition_id partition) override;
+  void changed_overlay() override;
+  bool wait_for_checkpoint() override;
+  void checkpoint_now(std::vector<partition_id> digests) override;
+
   void run();
   void receive_visit();
+  void receive_inputs();
+  void end_waiting();
   // Waits for room in the overlay; false when there will be none for now.
   bool make_room();
   void write_group();
@@ -104,9 +127,12 @@ private:
   void withdraw_group();
   // Tells the copies what is on the disk; what they have committed is applied and answered.
   void commit_group();
+  void answer(commit_request* request, result<void> outcome);
   void answer_refused();
   void refuse_pending();
   void freeze_if_due(bool overlay_is_full);
+  void start_checkpoint();
+  void put_state(partition_id partition);
   // Notes what the checkpoint has reached.
   void take_reached();
   // Trims a little, if that is due; returns how long the thread may sleep.
@@ -124,6 +150,17 @@ private:
   std::atomic<bool> overlay_full_{false};
   std::mutex reached_mutex_;
   std::vector<partition_tail> reached_;  // by the checkpoint, and not yet noted
+  struct rows_digest {
+    partition_tail at;
+    row_digest digest;
+  };
+  void tell_digest(const rows_digest& found);
+  std::vector<partition_tail> digests_wanted_;  // of the rows in the generation being written
+  std::vector<rows_digest> digests_found_;
+  std::vector<partition_lease> leases_;  // by partition
+  std::mutex inputs_mutex_;
+  std::vector<copies_input> inputs_;
+  std::size_t input_bytes_ = 0;
 
   // The journal thread's own.
   commit_list pending_;
@@ -134,9 +171,12 @@ private:
     std::uint64_t group_begin = 0;  // the first entry of the group; 0: none
     commit_list waiting;            // for their entries to be committed
   };
-  std::vector<appended> appended_;  // by partition
-  std::vector<refused> refused_;    // of the group
-  replica_effects effects_;
+  std::vector<appended> appended_;          // by partition
+  std::vector<refused> refused_;            // of the group
+  std::unique_ptr<replica_driver> driver_;  // in a cluster
+  replica_effects effects_;                 // of copies that are alone
+  unsigned answered_ = 0;
+  steady_time answer_time_{};
   steady_time active_since_{};  // when the first row entered the active generation
   steady_time busy_at_{};       // the last group commit
   steady_time trim_failed_at_{};

@@ -230,6 +230,9 @@ public:
   [[nodiscard]] result<proven_rows> prove(partition_id partition) const override;
   [[nodiscard]] std::uint64_t row_count() const noexcept override { return row_tree_.entries; }
   result<void> adopt() override;
+  [[nodiscard]] row_digest digest_of(partition_id partition) const override {
+    return digests_.of(static_cast<std::size_t>(partition));
+  }
   result<void> write(std::span<const checkpoint_change> changes,
                      const checkpoint_progress* progress) override;
   [[nodiscard]] result<std::unique_ptr<checkpoint_snapshot>> open_snapshot() override {

@@ -1,4 +1,6 @@
 // SPDX-License-Identifier: MIT
+#include <xxhash.h>
+
 #include <atomic>
 #include <map>
 #include <shared_mutex>
@@ -57,6 +59,15 @@ public:
   [[nodiscard]] result<proven_rows> prove(partition_id) const override { return proven_rows{}; }
   [[nodiscard]] std::uint64_t row_count() const noexcept override { return 0; }
   result<void> adopt() override { return {}; }
+  [[nodiscard]] row_digest digest_of(partition_id partition) const override {
+    row_digest digest;
+    auto each = rows_.rows.lower_bound({partition, {}});
+    for (; each != rows_.rows.end() && each->first.first == partition; ++each) {
+      const auto key = XXH3_64bits(each->first.second.data(), each->first.second.size());
+      digest.add(XXH3_64bits_withSeed(each->second.data(), each->second.size(), key));
+    }
+    return digest;
+  }
 
   result<void> write(std::span<const checkpoint_change> changes,
                      const checkpoint_progress* progress) override {

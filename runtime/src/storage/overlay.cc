@@ -71,6 +71,12 @@ void overlay_generation::apply(partition_id partition, std::string_view ops) {
   bytes_.fetch_add(added, std::memory_order_relaxed);
 }
 
+void overlay_generation::clear(partition_id partition) {
+  auto& shard = shards_[static_cast<std::size_t>(partition)];
+  const std::lock_guard lock{shard.mutex};
+  shard.rows.clear();
+}
+
 void overlay_generation::collect(partition_id partition, const key_range& range,
                                  range_rows& rows) const {
   const auto& shard = shards_[static_cast<std::size_t>(partition)];

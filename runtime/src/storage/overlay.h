@@ -49,6 +49,9 @@ public:
   /// Requires: `ops` is well formed.
   void apply(partition_id partition, std::string_view ops);
 
+  /// Forgets the rows of a partition. Their memory comes back with the generation's.
+  void clear(partition_id partition);
+
   /// Adds the rows of `range` to `rows`, and lets those already there win. Stops once it has added
   /// `range.limit` rows that are not erased: a reader that wants no more needs none behind them.
   void collect(partition_id partition, const key_range& range, range_rows& rows) const;
@@ -119,6 +122,9 @@ public:
   [[nodiscard]] bool is_active(const overlay_generation* seen) const;
 
   void apply(partition_id partition, std::string_view ops) { active_->apply(partition, ops); }
+
+  /// Forgets the rows of a partition. Requires: nothing is frozen; nobody reads them meanwhile.
+  void clear(partition_id partition) { active_->clear(partition); }
 
   /// Requires: nothing is frozen. Returns the generation to write out.
   std::shared_ptr<const overlay_generation> freeze(checkpoint_progress progress);

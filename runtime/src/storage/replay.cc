@@ -101,6 +101,15 @@ private:
   // name has to be the same.
   result<void> check_ends(partition_id partition) {
     auto& copy = *find(partition);
+    if (copy.state && is_void(*copy.state)) {
+      if (copy.log) {
+        return damaged("the journal holds entries of " + name_of(partition) +
+                       ", whose rows were being replaced");
+      }
+      copy.log.emplace(partition);
+      copy.checkpoint = void_tail;
+      return {};
+    }
     if (!copy.log) {
       copy.log.emplace(partition, copy.state ? copy.state->checkpointed : copy.checkpoint);
     }

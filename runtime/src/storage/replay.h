@@ -13,6 +13,13 @@
 
 namespace millrace::runtime {
 
+/// What a copy's state has in place of its checkpoint's tail while its rows are being replaced:
+/// they are neither old nor new, and there are no entries.
+inline constexpr log_tail void_tail{0, 0, 0x6e6f726f77736f6bULL};
+[[nodiscard]] inline bool is_void(const copy_state& state) noexcept {
+  return state.checkpointed == void_tail;
+}
+
 /// Gives every partition a copy that is on the disk, in a journal that has none yet: a new one, or
 /// one of an earlier format version, whose entries become the copies'.
 ///

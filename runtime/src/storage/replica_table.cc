@@ -13,14 +13,17 @@ constexpr std::uint16_t nobody = UINT16_MAX;  // no partition has that number
 // Positions of the journal come in the order of each partition's entries, so all of them are put in
 // order by going through the partitions' positions.
 replica_table::replica_table(std::vector<replica> copies)
-    : copies_(std::move(copies)), applied_(copies_.size()), counted_(copies_.size()) {
+    : copies_(std::move(copies)),
+      applied_(copies_.size()),
+      counted_(copies_.size()),
+      in_checkpoint_(copies_.size()) {
   std::vector<std::pair<std::uint64_t, std::uint16_t>> found;
   for (std::uint16_t index = 0; index < size(); ++index) {
     const auto& log = copies_[index].log();
     for (auto seq = log.base().seq + 1; seq <= log.tail().seq; ++seq) {
       found.emplace_back(log.position_of(seq), index);
     }
-    counted_[index] = copies_[index].state().checkpointed.seq;
+    counted_[index] = in_checkpoint_[index] = copies_[index].state().checkpointed.seq;
   }
   std::sort(found.begin(), found.end());
   for (const auto& [position, index] : found) {
@@ -67,22 +70,44 @@ std::vector<partition_tail> replica_table::take_applied() {
   std::vector<partition_tail> tails;
   tails.reserve(changed_.size());
   for (const auto partition : changed_) {
-    const auto seq = std::exchange(applied_[static_cast<std::size_t>(partition)], 0);
-    tails.push_back({partition, at(partition).log().at(seq)});
+    if (const auto seq = std::exchange(applied_[static_cast<std::size_t>(partition)], 0);
+        seq != 0) {
+      tails.push_back({partition, at(partition).log().at(seq)});
+    }
   }
   changed_.clear();
   return tails;
 }
 
+void replica_table::replaced(partition_id partition) {
+  const auto index = static_cast<std::size_t>(partition);
+  const auto has = copies_[index].state().checkpointed.seq;
+  lag_ -= counted_[index] - in_checkpoint_[index];
+  counted_[index] = in_checkpoint_[index] = has;
+  applied_[index] = 0;
+}
+
 void replica_table::checkpointed(const partition_tail& reached) {
   auto& copy = at(reached.partition);
-  const auto before = copy.state().checkpointed.seq;
-  copy.checkpointed(reached.tail);
-  lag_ -= reached.tail.seq - before;
   const auto& log = copy.log();
+  const auto& tail = reached.tail;
+  if (tail.seq < log.base().seq || tail.seq > copy.committed() || log.at(tail.seq) != tail) {
+    return;
+  }
+  copy.checkpointed(tail);
+  auto& before = in_checkpoint_[static_cast<std::size_t>(reached.partition)];
+  lag_ -= tail.seq - std::exchange(before, tail.seq);
   if (log.base().seq < reached.tail.seq) {
     next_ = std::min(next_, log.position_of(log.base().seq + 1));
     reached_ = std::max(reached_, log.position_of(reached.tail.seq) + 1);
+  }
+}
+
+void replica_table::look_again(partition_id partition) {
+  const auto& copy = at(partition);
+  const auto& log = copy.log();
+  if (log.base().seq < copy.forgettable()) {
+    next_ = std::min(next_, log.position_of(log.base().seq + 1));
   }
 }
 
@@ -92,7 +117,7 @@ bool replica_table::may_go(std::uint64_t position) {
     return false;
   }
   const auto& copy = copies_[owner];
-  return copy.log().base().seq < copy.state().checkpointed.seq;
+  return copy.log().base().seq < copy.forgettable();
 }
 
 // It is the oldest of its partition: those before it were looked at before.

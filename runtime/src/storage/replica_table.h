@@ -38,11 +38,21 @@ public:
   /// Entries of the partition up to `seq` are in the overlay, so a checkpoint of it moves the
   /// partition's tail.
   void applied(partition_id partition, std::uint64_t seq);
+  /// The last entry of a partition that is applied.
+  [[nodiscard]] std::uint64_t applied(partition_id partition) const {
+    return counted_[static_cast<std::size_t>(partition)];
+  }
+  /// Another copy has taken the place of the partition's, or its rows have come from elsewhere:
+  /// what its checkpoint has is applied, and nothing else.
+  void replaced(partition_id partition);
   /// Up to where the partitions were applied that were since the last call.
   [[nodiscard]] std::vector<partition_tail> take_applied();
 
-  /// The checkpoint has a partition up to there.
+  /// The checkpoint has a partition up to there. Nothing, if that was another copy's.
   void checkpointed(const partition_tail& reached);
+
+  /// Entries that somebody still needed when `forget` came to them may go by now.
+  void look_again(partition_id partition);
 
   /// Entries that are applied and in no checkpoint, of all partitions.
   [[nodiscard]] std::uint64_t lag() const noexcept { return lag_; }
@@ -70,9 +80,10 @@ private:
   void drop_front();
 
   std::vector<replica> copies_;
-  std::vector<std::uint64_t> applied_;  // by partition; 0: nothing since `take_applied`
-  std::vector<partition_id> changed_;   // those that are not 0
-  std::vector<std::uint64_t> counted_;  // by partition: in `lag_` up to here
+  std::vector<std::uint64_t> applied_;        // by partition; 0: nothing since `take_applied`
+  std::vector<partition_id> changed_;         // those that were not 0
+  std::vector<std::uint64_t> counted_;        // by partition: in `lag_` up to here
+  std::vector<std::uint64_t> in_checkpoint_;  // by partition: the last entry
   std::uint64_t lag_ = 0;
 
   std::deque<std::uint16_t> owners_;  // by position, from `first_` on

@@ -165,8 +165,8 @@ TEST_CASE("the death of a process that never led its epoch proves nothing about 
   CHECK_FALSE(third.effects.change);
   third.flush();
   SUBCASE("until it is over") {
-    CHECK_FALSE(third.replica.stand(start + times.guard - instant));
-    CHECK(third.replica.stand(start + times.guard));
+    CHECK_FALSE(third.replica.stand(after(10) + times.guard - instant));
+    CHECK(third.replica.stand(after(10) + times.guard));
   }
   SUBCASE("but the record says that it has led") {
     record.version = 3;
@@ -259,6 +259,20 @@ TEST_CASE("whoever takes over alone keeps the number of its last loss") {
   CHECK(one.state().data_loss_no == 3);
   CHECK(one.record().data_loss_no == 3);
   CHECK(one.record().epoch == 8);
+}
+
+TEST_CASE("whoever is passed over lets the new primary be for a while") {
+  copy backup{b};
+  backup.know(record_of(1, 1, a, {a, b, c}, 2));
+  REQUIRE(backup.tick(after(2100)));  // nobody was heard: it stands
+  backup.know(record_of(2, 2, c, {c}, 2), after(2200));
+  auto eligible = record_of(3, 2, c, {c}, 2);
+  eligible.eligible = {a, b};
+  backup.know(eligible, after(2300));
+  CHECK_FALSE(backup.tick(after(4100)));
+  const auto wanted = backup.tick(after(4300));
+  REQUIRE(wanted);
+  CHECK(wanted->primary == b.id);
 }
 
 }  // namespace

@@ -30,6 +30,9 @@ public:
   }
   [[nodiscard]] std::uint64_t row_count() const noexcept override { return inner_->row_count(); }
   result<void> adopt() override { return inner_->adopt(); }
+  [[nodiscard]] row_digest digest_of(partition_id partition) const override {
+    return inner_->digest_of(partition);
+  }
   result<void> write(std::span<const checkpoint_change> changes,
                      const checkpoint_progress* progress) override {
     if (changes.size() > rows_max_) {

@@ -1,0 +1,354 @@
+// SPDX-License-Identifier: MIT
+// Inputs and what is carried out of them at once. What goes to the disk: replica_disk.cc.
+#include "storage/replica_driver.h"
+
+#include <algorithm>
+
+#include "storage/replay.h"
+#include "storage/storage_lost.h"
+
+namespace millrace::runtime {
+namespace {
+
+constexpr duration tick_interval = std::chrono::milliseconds{50};
+// A life of a silo is known by its incarnation; below it there is room for the numbers of changes.
+constexpr unsigned life_shift = 24;
+// What is sent of a log at once; who lacks more asks again when it has that.
+constexpr std::size_t shipment_bytes_max = std::size_t{4} << 20U;
+constexpr std::size_t frame_items_max = 4096;
+constexpr std::size_t frame_bytes_max = std::size_t{1} << 20U;
+
+std::uint64_t life_of(std::uint64_t incarnation) {
+  return incarnation << life_shift;
+}
+
+std::size_t bytes_of(const replica_message& message) {
+  if (const auto* prepare = std::get_if<prepare_message>(&message)) {
+    return prepare->entry.size();
+  }
+  const auto* range = std::get_if<range_message>(&message);
+  return range != nullptr ? range->rows.size() : 0;
+}
+
+const placed_copy* find_at(const partition_record& record, const std::string& silo) {
+  const auto found = std::find_if(record.in_sync.begin(), record.in_sync.end(),
+                                  [&](const placed_copy& each) { return each.silo == silo; });
+  return found != record.in_sync.end() ? &*found : nullptr;
+}
+
+}  // namespace
+
+replica_driver::replica_driver(const replica_driver_parts& parts, replication_host& host,
+                               const replication_settings& settings, steady_time now)
+    : parts_(parts), host_(host), work_(parts.copies.size()), now_(now) {
+  settings_.silo = settings.silo;
+  settings_.life = life_of(settings.incarnation);
+  settings_.copies = settings.copies;
+  auto snapshot = parts_.rows.open_snapshot();
+  if (!snapshot) {
+    storage_lost(snapshot.error().text());
+  }
+  snapshot_ = std::move(*snapshot);
+  for (std::uint16_t index = 0; index < parts_.copies.size(); ++index) {
+    const partition_id partition{index};
+    auto& copy = copy_of(partition);
+    auto& own = at(partition);
+    auto state = copy.state();
+    own.is_void = is_void(state);
+    if (own.is_void) {  // a snapshot was cut short: what is left of it goes
+      state.checkpointed = {};
+      own.effects.clear_rows = own.effects.persist = true;
+      unstage(partition);
+    }
+    copy = replica{state, copy.log(), settings_, now};
+  }
+}
+
+replica_driver::~replica_driver() = default;
+
+placed_copy replica_driver::self(partition_id partition) {
+  return {copy_of(partition).state().id, settings_.silo};
+}
+
+bool replica_driver::exists(partition_id partition) const noexcept {
+  return static_cast<std::size_t>(partition) < work_.size();
+}
+
+// --- inputs --------------------------------------------------------------------------------------
+
+void replica_driver::host(partition_id partition, bool wanted) {
+  at(partition).is_hosted = wanted;
+}
+
+void replica_driver::receive(const std::string& silo, std::string_view frame, steady_time now) {
+  auto items = decode_replica_frame(frame, silo);
+  if (!items) {
+    return;  // links carry checksums: it was wrong when it was sent
+  }
+  now_ = now;
+  for (auto& each : *items) {
+    if (exists(each.partition) && copy_of(each.partition).state().id == each.to) {
+      copy_of(each.partition).receive(each.message, now, at(each.partition).effects);
+      settle(each.partition);
+    }
+  }
+}
+
+void replica_driver::learn(partition_id partition, const partition_record& record,
+                           steady_time now) {
+  now_ = now;
+  copy_of(partition).learn(record, now, at(partition).effects);
+  settle(partition);
+}
+
+// The copy that is named has led the epoch of its last entry, if any: nobody has granted anything.
+void replica_driver::found(partition_id partition) {
+  const auto& copy = copy_of(partition);
+  if (copy.record().version != 0 || at(partition).is_void) {
+    return;
+  }
+  partition_record first;
+  first.data_loss_no = copy.state().data_loss_no;
+  first.epoch = copy.log().tail().epoch;
+  first.primary = copy.state().id;
+  first.in_sync = {self(partition)};
+  first.commit_floor = copy.committed();
+  first.nonce = settings_.life + (1U << life_shift) - ++foundings_;
+  host_.change(partition, first);
+}
+
+// What is proven is that nobody answers any more who won his record in that life.
+void replica_driver::silo_died(const std::string& silo, std::uint64_t incarnation, bool is_proven,
+                               steady_time now) {
+  now_ = now;
+  for (std::uint16_t index = 0; index < work_.size(); ++index) {
+    const partition_id partition{index};
+    auto& copy = copy_of(partition);
+    const auto& record = copy.record();
+    const auto* const there = find_at(record, silo);
+    const bool was_its = (record.nonce >> life_shift) == incarnation;
+    if (is_proven && there != nullptr && there->id == record.primary && was_its) {
+      copy.primary_died(record.primary, record.epoch, now, at(partition).effects);
+    }
+    copy.silo_died(silo);
+    settle(partition);
+  }
+}
+
+void replica_driver::hand_over(partition_id partition, const std::string& to, steady_time now) {
+  now_ = now;
+  auto& copy = copy_of(partition);
+  const auto* const there = find_at(copy.record(), to);
+  if (copy.role() == replica_role::primary && there != nullptr && to != settings_.silo) {
+    copy.hand_over(there->id, now, at(partition).effects);
+    settle(partition);
+  }
+}
+
+void replica_driver::break_glass(partition_id partition, steady_time now) {
+  now_ = now;
+  copy_of(partition).break_glass(now, at(partition).effects);
+  settle(partition);
+}
+
+std::vector<copy_status> replica_driver::status() {
+  std::vector<copy_status> all;
+  all.reserve(work_.size());
+  for (std::uint16_t index = 0; index < work_.size(); ++index) {
+    const auto& copy = copy_of(partition_id{index});
+    all.push_back(
+        {copy.record(), copy.state().id, copy.role(), copy.committed(), copy.log().tail().seq});
+  }
+  return all;
+}
+
+// Of what is not to be here only those say something whom somebody counts on.
+void replica_driver::tick(steady_time now) {
+  if (now < tick_due_) {
+    return;
+  }
+  now_ = now;
+  tick_due_ = now + tick_interval;
+  for (std::uint16_t index = 0; index < work_.size(); ++index) {
+    const partition_id partition{index};
+    auto& copy = copy_of(partition);
+    if (at(partition).is_hosted || is_complete(copy.record(), self(partition))) {
+      copy.tick(now, at(partition).effects);
+      settle(partition);
+      parts_.copies.look_again(partition);
+    }
+  }
+}
+
+// --- what follows from them ----------------------------------------------------------------------
+
+void replica_driver::settle(partition_id partition) {
+  carry_out(partition);
+  if (const auto& wanted = at(partition).effects; !wanted.clear_rows && wanted.rows.empty()) {
+    parts_.writer.advance(partition);
+  }
+  if (wants_digest(partition) &&
+      std::find(digests_due_.begin(), digests_due_.end(), partition) == digests_due_.end()) {
+    digests_due_.push_back(partition);
+  }
+  publish(partition);
+}
+
+void replica_driver::carry_out(partition_id partition) {
+  auto& own = at(partition);
+  auto& wanted = own.effects;
+  if (const auto why = std::exchange(wanted.quarantined, {})) {
+    replace(partition, *why, now_);
+    return;
+  }
+  for (auto& each : std::exchange(wanted.messages, {})) {
+    queue(partition, each.to, std::move(each.message));
+  }
+  for (const auto& each : std::exchange(wanted.shipments, {})) {
+    ship(partition, each);
+  }
+  for (const auto& each : std::exchange(wanted.ranges, {})) {
+    send_range(partition, each);
+  }
+  if (wanted.digest_at) {
+    own.digest_at = std::exchange(wanted.digest_at, {});
+  }
+  if (auto change = std::exchange(wanted.change, {})) {
+    host_.change(partition, *change);
+  }
+  if (std::exchange(wanted.read_record, false)) {
+    host_.read(partition);
+  }
+  if (std::exchange(wanted.lost_primacy, false)) {
+    lose(partition);
+  }
+  if (std::exchange(wanted.wants_barrier, false)) {
+    own.wants_barrier = true;
+  }
+  const bool lacks_copies = std::exchange(wanted.wants_copy, false);
+  if (lacks_copies && !own.lacks_copies) {
+    host_.wants_copy(partition);
+  }
+  own.lacks_copies = lacks_copies;
+  if (wanted.persist || own.wants_barrier || wanted.clear_rows || !wanted.rows.empty() ||
+      !wanted.erased.empty() || !wanted.entries.empty()) {
+    unstage(partition);
+  }
+}
+
+void replica_driver::unstage(partition_id partition) {
+  if (!std::exchange(at(partition).is_unstaged, true)) {
+    unstaged_.push_back(partition);
+  }
+}
+
+// Once all that is committed is applied, and not before, may what is served look at the rows.
+void replica_driver::publish(partition_id partition) {
+  auto& own = at(partition);
+  const auto& copy = copy_of(partition);
+  auto& lease = parts_.leases[static_cast<std::size_t>(partition)];
+  if (copy.role() != replica_role::primary) {
+    return;  // `lose` has seen to it
+  }
+  const auto epoch = copy.record().epoch;
+  lease.set(epoch, copy.answers_until());
+  if (own.served != epoch) {
+    own.served = epoch;
+    host_.leads(partition, epoch);
+  }
+}
+
+void replica_driver::lose(partition_id partition) {
+  auto& own = at(partition);
+  parts_.leases[static_cast<std::size_t>(partition)].set(0, {});
+  own.wants_barrier = false;
+  own.digest_at.reset();
+  parts_.writer.outcome_unknown(partition);
+  if (std::exchange(own.served, 0) != 0) {
+    host_.lost(partition);
+  }
+}
+
+// An empty copy takes the place of one that is not to be trusted.
+void replica_driver::replace(partition_id partition, damage why, steady_time now) {
+  auto& own = at(partition);
+  auto& copy = copy_of(partition);
+  const auto before = copy.state().id;
+  lose(partition);
+  const auto record = copy.record();
+  const auto erased = std::exchange(own.effects.erased, {});
+  own.effects.clear();
+  own.effects.erased = erased;
+  for (auto seq = copy.log().base().seq + 1; seq <= copy.log().tail().seq; ++seq) {
+    if (const auto position = copy.log().position_of(seq); position != 0) {
+      own.effects.erased.push_back(position);
+    }
+  }
+  own.effects.clear_rows = own.effects.persist = true;
+  own.unapplied.clear();
+  copy_state state;
+  state.id = mint_copy_id();
+  state.data_loss_no = record.data_loss_no;
+  copy = replica{state, partition_log{partition}, settings_, now};
+  parts_.copies.replaced(partition);
+  copy.learn(record, now, own.effects);
+  unstage(partition);
+  host_.quarantined(partition, before, why);
+}
+
+// --- messages ------------------------------------------------------------------------------------
+
+void replica_driver::queue(partition_id partition, const placed_copy& to, replica_message message) {
+  auto& box = std::holds_alternative<range_message>(message) ? bulk_ : outbox_;
+  box[to.silo].push_back({partition, to.id, std::move(message)});
+}
+
+void replica_driver::ship(partition_id partition, const replica_effects::shipment& what) {
+  const auto& copy = copy_of(partition);
+  const auto& log = copy.log();
+  std::size_t bytes = 0;
+  const auto last = std::min(what.last_seq, log.tail().seq);
+  for (auto seq = what.first_seq; seq <= last && bytes < shipment_bytes_max; ++seq) {
+    if (seq <= log.base().seq) {
+      return;  // trimmed meanwhile: who lacks it asks, and gets the rows
+    }
+    prepare_message message{
+        self(partition), copy.state().data_loss_no, copy.record().epoch, copy.committed(), {}};
+    const auto position = log.position_of(seq);
+    MILLRACE_ASSERT(position != 0);  // a new primary's promise is flushed first, with its entries
+    if (const auto staged = parts_.group.find(position); !staged.empty()) {
+      message.entry = staged;
+    } else if (auto read = parts_.entries.read(position,
+                                               [&](std::string_view entry) -> result<void> {
+                                                 message.entry = entry;
+                                                 return {};
+                                               });
+               !read) {
+      storage_lost(read.error().text());
+    }
+    bytes += message.entry.size();
+    queue(partition, what.to, std::move(message));
+  }
+}
+
+void replica_driver::send() {
+  const auto post = [this](auto& boxes, replica_lane lane) {
+    for (auto& [silo, items] : boxes) {
+      std::size_t begin = 0;
+      std::size_t bytes = 0;
+      for (std::size_t end = 0; end < items.size();) {
+        bytes += bytes_of(items[end++].message);
+        if (end == items.size() || end - begin >= frame_items_max || bytes >= frame_bytes_max) {
+          host_.send(silo, lane, encode(std::span{items}.subspan(begin, end - begin)));
+          begin = end;
+          bytes = 0;
+        }
+      }
+      items.clear();
+    }
+  };
+  post(outbox_, replica_lane::system);
+  post(bulk_, replica_lane::bulk);
+}
+
+}  // namespace millrace::runtime

@@ -1,0 +1,275 @@
+// SPDX-License-Identifier: MIT
+// Copies of partitions on several storages: what is acknowledged is on all that count.
+#include <doctest/doctest.h>
+
+#include <array>
+#include <cstdlib>
+
+#include "small_cluster.h"
+
+namespace millrace::runtime {
+namespace {
+
+using namespace testing;
+
+constexpr partition_id first{0};
+
+std::string key_of(int number) {
+  return "key" + std::to_string(number);
+}
+
+TEST_CASE("a partition begins with one copy, and the others join") {
+  small_cluster cluster{3};
+  auto& a = cluster.start("a");
+  REQUIRE(cluster.has_set_of(1));
+  CHECK(small_cluster::put(a, first, "k", "v"));
+  cluster.start("b");
+  cluster.start("c");
+  REQUIRE(cluster.has_set_of(3));
+  CHECK(cluster.record(first).in_sync_min == 2);
+  auto& primary = cluster.primary(first);
+  CHECK(small_cluster::put(primary, first, "k2", "v2"));
+  for (const auto* name : {"a", "b", "c"}) {
+    CHECK(cluster.reaches([&] {
+      return small_cluster::rows_of(cluster.at(name), first) ==
+             std::map<std::string, std::string>{{"k", "v"}, {"k2", "v2"}};
+    }));
+  }
+}
+
+TEST_CASE("what was acknowledged is there after its primary died") {
+  small_cluster cluster{3};
+  for (const auto* name : {"a", "b", "c"}) {
+    cluster.start(name);
+  }
+  REQUIRE(cluster.has_set_of(3));
+  for (int number = 0; number < 50; ++number) {
+    for (std::uint16_t index = 0; index < small_cluster::partitions; ++index) {
+      const partition_id partition{index};
+      REQUIRE(small_cluster::put(cluster.primary(partition), partition, key_of(number), "v"));
+    }
+  }
+  const auto epoch = cluster.record(first).epoch;
+  cluster.kill("a");
+  for (std::uint16_t index = 0; index < small_cluster::partitions; ++index) {
+    const partition_id partition{index};
+    auto& next = cluster.primary(partition);
+    CHECK(small_cluster::rows_of(next, partition).size() == 50);
+    CHECK(small_cluster::put(next, partition, key_of(50), "v"));
+  }
+  CHECK(cluster.record(first).epoch > epoch);
+  REQUIRE(cluster.has_set_of(2));
+
+  cluster.start("a");
+  REQUIRE(cluster.has_set_of(3));
+  CHECK(
+      cluster.reaches([&] { return small_cluster::rows_of(cluster.at("a"), first).size() == 51; }));
+}
+
+TEST_CASE("a silo whose disk is new gets the rows, and leads with them") {
+  small_cluster cluster{2};
+  cluster.start("a");
+  cluster.start("b");
+  REQUIRE(cluster.has_set_of(2));
+  auto& old = cluster.primary(first);
+  const std::string value(3000, 'x');
+  for (int number = 0; number < 1000; ++number) {  // several ranges
+    REQUIRE(small_cluster::put(old, first, key_of(number), value + std::to_string(number)));
+  }
+  const bool a_leads = &old == &cluster.at("a");
+  const std::string other = a_leads ? "b" : "a";
+  cluster.kill(other);
+  REQUIRE(cluster.has_set_of(1));
+  cluster.wipe(other);
+  for (int number = 1000; number < 1010; ++number) {
+    REQUIRE(small_cluster::put(old, first, key_of(number), "v"));
+  }
+  // Nothing of it is in the journal any more.
+  REQUIRE(cluster.reaches([&] { return old.rows().stats().checkpoint_lag_batches == 0; }));
+  cluster.start(other);
+  REQUIRE(cluster.has_set_of(2));
+  REQUIRE(small_cluster::put(old, first, "last", "v"));
+  const auto expected = small_cluster::rows_of(old, first);
+  cluster.kill(a_leads ? "a" : "b");
+  auto& next = cluster.primary(first);
+  CHECK(small_cluster::rows_of(next, first) == expected);
+  CHECK(small_cluster::put(next, first, "k", "v"));
+}
+
+TEST_CASE("a primary that nobody hears answers nothing any more") {
+  small_cluster cluster{3};
+  for (const auto* name : {"a", "b", "c"}) {
+    cluster.start(name);
+  }
+  REQUIRE(cluster.has_set_of(3));
+  auto& old = cluster.primary(first);
+  const auto epoch = old.epoch(first);
+  const auto name = &old == &cluster.at("a") ? "a" : &old == &cluster.at("b") ? "b" : "c";
+  cluster.cut(name, true);
+  const system_clock clock;
+  std::promise<result<void>> told;
+  auto request =
+      std::make_unique<commit_call>([&](result<void> outcome) { told.set_value(outcome); });
+  request->partition = first;
+  request->epoch = epoch;
+  request->ops.put("k", "v");
+  old.rows().commit(std::move(request));
+  REQUIRE(cluster.reaches([&] { return !old.side().lease(first).allows(epoch, clock.steady()); }));
+  // It cannot be told from one that is slow until the others have decided.
+  const auto outcome = told.get_future().get();
+  if (!outcome) {
+    CHECK(outcome.error().code() == errc::outcome_unknown);
+  }
+  auto& next = cluster.primary(first);
+  CHECK((&next != &old || outcome));
+  CHECK(small_cluster::put(next, first, "k2", "v"));
+  cluster.cut(name, false);
+  REQUIRE(cluster.has_set_of(3));
+}
+
+TEST_CASE("a partition is handed over, and nobody else may commit") {
+  small_cluster cluster{2};
+  cluster.start("a");
+  cluster.start("b");
+  REQUIRE(cluster.has_set_of(2));
+  auto& old = cluster.primary(first);
+  const auto epoch = old.epoch(first);
+  const bool a_leads = &old == &cluster.at("a");
+  auto& next = cluster.at(a_leads ? "b" : "a");
+  REQUIRE(small_cluster::put(old, first, "k", "v"));
+  old.side().hand_over(first, a_leads ? "b" : "a");
+  REQUIRE(cluster.reaches([&] { return next.epoch(first) > epoch; }));
+  CHECK(old.epoch(first) == 0);
+  auto refused = small_cluster::put(old, first, "k", "w");
+  REQUIRE_FALSE(refused);
+  CHECK(refused.error().code() == errc::not_primary);
+  CHECK(small_cluster::rows_of(next, first).at("k") == "v");
+  CHECK(small_cluster::put(next, first, "k", "w"));
+}
+
+TEST_CASE("with too few copies nothing is acknowledged, and nothing lost") {
+  small_cluster cluster{3};
+  for (const auto* name : {"a", "b", "c"}) {
+    cluster.start(name);
+  }
+  REQUIRE(cluster.has_set_of(3));
+  auto& primary = cluster.primary(first);
+  std::vector<std::string> others;
+  for (const auto* name : {"a", "b", "c"}) {
+    if (&cluster.at(name) != &primary) {
+      others.emplace_back(name);
+    }
+  }
+  cluster.kill(others[0]);
+  cluster.kill(others[1]);
+  REQUIRE(cluster.reaches([&] { return cluster.record(first).in_sync.size() == 1; }));
+  auto refused = small_cluster::put(primary, first, "k", "v");
+  REQUIRE_FALSE(refused);
+  CHECK(refused.error().code() == errc::not_enough_replicas);
+  cluster.start(others[0]);
+  REQUIRE(cluster.has_set_of(2));
+  CHECK(small_cluster::put(cluster.primary(first), first, "k", "v"));
+}
+
+TEST_CASE("all silos stop at once, and come back with everything") {
+  small_cluster cluster{3};
+  for (const auto* name : {"a", "b", "c"}) {
+    cluster.start(name);
+  }
+  REQUIRE(cluster.has_set_of(3));
+  for (int number = 0; number < 20; ++number) {
+    REQUIRE(small_cluster::put(cluster.primary(first), first, key_of(number), "v"));
+  }
+  for (const auto* name : {"a", "b", "c"}) {
+    cluster.kill(name, false);
+  }
+  for (const auto* name : {"c", "b", "a"}) {
+    cluster.start(name);
+  }
+  auto& primary = cluster.primary(first);
+  CHECK(small_cluster::rows_of(primary, first).size() == 20);
+  CHECK(small_cluster::put(primary, first, "k", "v"));
+  REQUIRE(cluster.has_set_of(3));
+  CHECK(primary.quarantines() == 0);
+}
+
+TEST_CASE("a snapshot that is cut short begins anew") {
+  small_cluster cluster{2};
+  cluster.start("a");
+  REQUIRE(cluster.has_set_of(1));
+  auto& a = cluster.at("a");
+  const std::string value(10'000, 'x');
+  for (int number = 0; number < 2000; ++number) {
+    REQUIRE(small_cluster::put(a, first, key_of(number), value));
+  }
+  REQUIRE(cluster.reaches([&] { return a.rows().stats().checkpoint_lag_batches == 0; }));
+  for (int times = 0; times < 3; ++times) {
+    auto& b = cluster.start("b");
+    REQUIRE(cluster.reaches([&] {
+      return b.rows().stats().checkpoint_rows > 0 || cluster.record(first).in_sync.size() == 2 ||
+             !small_cluster::rows_of(b, first).empty();
+    }));
+    cluster.kill("b");
+  }
+  auto& b = cluster.start("b");
+  REQUIRE(cluster.has_set_of(2));
+  CHECK(b.quarantines() == 0);
+  CHECK(small_cluster::rows_of(b, first) == small_cluster::rows_of(a, first));
+}
+
+// Goal: no acknowledged row is lost, whatever silos do.
+// Method: rows are put one after the other while one silo at a time dies, is cut off, or loses its
+// disk. What is unknown may be there or not.
+TEST_CASE("what is acknowledged stays, with one silo in trouble at a time") {
+  small_cluster cluster{3};
+  const std::array<std::string, 3> names{"a", "b", "c"};
+  for (const auto& name : names) {
+    cluster.start(name);
+  }
+  REQUIRE(cluster.has_set_of(3));
+  const auto* const wanted = std::getenv("MILLRACE_TROUBLES");
+  const int troubles = wanted != nullptr ? std::atoi(wanted) : 4;
+  rng random{7};
+  std::set<std::string> acknowledged;
+  int number = 0;
+  const auto put_some = [&](int count) {
+    for (int each = 0; each < count; ++each) {
+      const auto key = key_of(++number);
+      if (small_cluster::put(cluster.primary(first), first, key, "v")) {
+        acknowledged.insert(key);
+      }
+    }
+  };
+  for (int trouble = 0; trouble < troubles; ++trouble) {
+    put_some(20);
+    const auto& name = names[random.next() % 3];
+    const auto kind = random.next() % 4;
+    if (kind == 0) {
+      cluster.cut(name, true);
+    } else {
+      cluster.kill(name, kind != 1);
+    }
+    put_some(20);
+    if (kind == 0) {
+      cluster.cut(name, false);
+    } else {
+      if (kind == 3) {
+        cluster.wipe(name);
+      }
+      cluster.start(name);
+    }
+    put_some(5);
+    REQUIRE(cluster.has_set_of(3));
+  }
+  CHECK(acknowledged.size() > 40);
+  for (const auto& name : names) {
+    CHECK(cluster.reaches([&] {
+      const auto rows = small_cluster::rows_of(cluster.at(name), first);
+      return std::all_of(acknowledged.begin(), acknowledged.end(),
+                         [&](const auto& key) { return rows.contains(key); });
+    }));
+  }
+}
+
+}  // namespace
+}  // namespace millrace::runtime

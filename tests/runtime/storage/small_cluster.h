@@ -1,0 +1,269 @@
+// SPDX-License-Identifier: MIT
+// Small cluster: storages on real disks that hold copies of the same partitions, with a network and
+// a coordination store in memory. One thread carries everything, in order.
+#pragma once
+
+#include <condition_variable>
+#include <deque>
+#include <map>
+#include <optional>
+#include <set>
+#include <thread>
+
+#include "millrace/runtime/clock.h"
+#include "storage/replication.h"
+#include "storage_fixture.h"
+
+namespace millrace::runtime::testing {
+
+class small_cluster {
+public:
+  explicit small_cluster(std::size_t copies) : copies_(copies) {
+    wire_ = std::thread{[this] { run(); }};
+  }
+  small_cluster(const small_cluster&) = delete;
+  small_cluster& operator=(const small_cluster&) = delete;
+  ~small_cluster() {
+    silos_.clear();
+    post([this] { ended_ = true; });
+    wire_.join();
+  }
+
+  static constexpr std::uint16_t partitions = 4;
+
+  class silo final : public replication_host {
+  public:
+    silo(small_cluster& around, std::string name, const std::string& directory)
+        : around_(around), name_(std::move(name)) {
+      storage_options options{.directory = directory};
+      options.partition_count = partitions;
+      options.in_cluster = true;
+      options.checkpoint_interval_ms = 20;
+      auto opened = open_storage(options);
+      REQUIRE_MESSAGE(opened, (opened ? "" : opened.error().to_string()));
+      rows_ = std::move(*opened);
+      incarnation_ = ++around_.incarnations_;
+    }
+    ~silo() override {
+      around_.post_and_wait([this] { around_.up_.erase(name_); });
+      rows_.reset();
+    }
+    void join() {
+      side().join(*this, {name_, incarnation_, around_.copies_});
+      around_.post_and_wait([this] {
+        around_.up_[name_] = this;
+        for (std::uint16_t index = 0; index < partitions; ++index) {
+          const partition_id partition{index};
+          side().host(partition, true);
+          if (const auto known = around_.records_.find(partition);
+              known != around_.records_.end()) {
+            side().learn(partition, known->second);
+          } else {
+            side().found(partition);
+          }
+        }
+      });
+    }
+    [[nodiscard]] replication& side() const { return *rows_->cluster_side(); }
+    [[nodiscard]] storage& rows() const { return *rows_; }
+    [[nodiscard]] std::uint64_t incarnation() const { return incarnation_; }
+    [[nodiscard]] std::uint64_t epoch(partition_id partition) const {
+      return side().lease(partition).epoch();
+    }
+    [[nodiscard]] std::size_t quarantines() const { return quarantines_; }
+
+    void send(const std::string& to, replica_lane, const std::string& frame) override {
+      around_.post([this, to, frame] {
+        const auto found = around_.up_.find(to);
+        if (found != around_.up_.end() && !around_.cut_.contains(name_) &&
+            !around_.cut_.contains(to)) {
+          found->second->side().receive(name_, frame);
+        }
+      });
+    }
+    void change(partition_id partition, const partition_record& wanted) override {
+      around_.post([this, partition, wanted] { around_.change(*this, partition, wanted); });
+    }
+    void read(partition_id partition) override {
+      around_.post([this, partition] {
+        if (const auto found = around_.records_.find(partition);
+            found != around_.records_.end() && around_.up_.contains(name_)) {
+          side().learn(partition, found->second);
+        }
+      });
+    }
+    void leads(partition_id, std::uint64_t) override { around_.stir(); }
+    void lost(partition_id) override { around_.stir(); }
+    void wants_copy(partition_id) override {}
+    void quarantined(partition_id, const copy_id&, damage) override { ++quarantines_; }
+
+  private:
+    friend class small_cluster;
+    small_cluster& around_;
+    const std::string name_;
+    std::unique_ptr<storage> rows_;
+    std::uint64_t incarnation_ = 0;
+    std::atomic<std::size_t> quarantines_{0};
+  };
+
+  silo& start(const std::string& name) {
+    auto& made = silos_[name];
+    made = std::make_unique<silo>(*this, name, directory_of(name));
+    made->join();
+    return *made;
+  }
+  /// It ends without a word to anybody; with a proof of that, as of one machine.
+  void kill(const std::string& name, bool is_proven = true) {
+    const auto incarnation = at(name).incarnation();
+    silos_.erase(name);
+    if (is_proven) {
+      post([this, name, incarnation] {
+        for (const auto& [other, one] : up_) {
+          one->side().silo_died(name, incarnation, true);
+        }
+      });
+    }
+  }
+  void wipe(const std::string& name) { std::filesystem::remove_all(directory_of(name)); }
+  void cut(const std::string& name, bool is_cut) {
+    post_and_wait([this, name, is_cut] {
+      if (is_cut) {
+        cut_.insert(name);
+      } else {
+        cut_.erase(name);
+      }
+    });
+  }
+  [[nodiscard]] silo& at(const std::string& name) { return *silos_.at(name); }
+  [[nodiscard]] std::string directory_of(const std::string& name) const {
+    return disks_.root() + "/" + name;
+  }
+
+  [[nodiscard]] partition_record record(partition_id partition) {
+    partition_record known;
+    post_and_wait([&] { known = records_[partition]; });
+    return known;
+  }
+
+  /// Waits until it is so; looks whenever something has happened.
+  template <class Condition>
+  bool reaches(Condition&& condition, duration limit = std::chrono::seconds{60}) {
+    const auto end = clock_.steady() + limit;
+    while (!condition()) {
+      if (clock_.steady() > end) {
+        return false;
+      }
+      std::unique_lock lock{mutex_};
+      stirred_.wait_for(lock, std::chrono::milliseconds{20});
+    }
+    return true;
+  }
+  /// The one that serves the partition; waits for it.
+  silo& primary(partition_id partition) {
+    silo* found = nullptr;
+    REQUIRE(reaches([&] {
+      for (const auto& [name, one] : silos_) {
+        if (one->epoch(partition) != 0 && !cut_.contains(name)) {
+          found = one.get();
+        }
+      }
+      return found != nullptr;
+    }));
+    return *found;
+  }
+  bool has_set_of(std::size_t size) {
+    return reaches([&] {
+      for (std::uint16_t index = 0; index < partitions; ++index) {
+        const auto known = record(partition_id{index});
+        if (known.in_sync.size() != size || known.state != partition_state::active) {
+          return false;
+        }
+      }
+      return true;
+    });
+  }
+
+  /// Commits under the epoch of whoever serves it now; what it was answered.
+  static result<void> put(silo& to, partition_id partition, std::string_view key,
+                          std::string_view value) {
+    std::promise<result<void>> told;
+    auto request =
+        std::make_unique<commit_call>([&](result<void> outcome) { told.set_value(outcome); });
+    request->partition = partition;
+    request->epoch = to.epoch(partition);
+    request->ops.put(key, value);
+    to.rows().commit(std::move(request));
+    return told.get_future().get();
+  }
+  static std::map<std::string, std::string> rows_of(silo& of, partition_id partition) {
+    std::map<std::string, std::string> all;
+    const auto scanned = of.rows().scan(partition, {}, {}, SIZE_MAX, [&](const row& each) {
+      all[each.key] = each.value;
+      return true;
+    });
+    REQUIRE(scanned);
+    return all;
+  }
+
+private:
+  void change(silo& by, partition_id partition, partition_record wanted) {
+    auto& known = records_[partition];
+    if (known.version == wanted.version) {
+      wanted.version = ++revision_;
+      known = wanted;
+      for (const auto& [name, one] : up_) {
+        one->side().learn(partition, known);
+      }
+    } else if (up_.contains(by.name_)) {
+      by.side().learn(partition, known);
+    }
+    stir();
+  }
+  void stir() { stirred_.notify_all(); }
+  void post(std::function<void()> what) {
+    const std::lock_guard lock{mutex_};
+    queue_.push_back(std::move(what));
+    posted_.notify_one();
+  }
+  void post_and_wait(std::function<void()> what) {
+    std::promise<void> done;
+    post([&] {
+      what();
+      done.set_value();
+    });
+    done.get_future().wait();
+  }
+  void run() {
+    while (!ended_) {
+      std::function<void()> next;
+      {
+        std::unique_lock lock{mutex_};
+        posted_.wait(lock, [this] { return !queue_.empty(); });
+        next = std::move(queue_.front());
+        queue_.pop_front();
+      }
+      next();
+    }
+  }
+
+  const std::size_t copies_;
+  scratch_directory disks_;
+  system_clock clock_;
+  std::mutex mutex_;
+  std::condition_variable posted_;
+  std::condition_variable stirred_;
+  std::deque<std::function<void()>> queue_;
+  std::atomic<std::uint64_t> incarnations_{0};
+
+  // The wire's.
+  bool ended_ = false;
+  std::map<std::string, silo*> up_;
+  std::set<std::string> cut_;
+  std::map<partition_id, partition_record> records_;
+  std::uint64_t revision_ = 0;
+
+  std::thread wire_;
+  std::map<std::string, std::unique_ptr<silo>> silos_;
+};
+
+}  // namespace millrace::runtime::testing
