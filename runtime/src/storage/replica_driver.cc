@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
-// Inputs and what is carried out of them at once. What goes to the disk: replica_disk.cc.
+// Inputs and what is carried out of them at once. What goes to others: replica_sending.cc; to the
+// disk: replica_disk.cc and replica_rows.cc.
 #include "storage/replica_driver.h"
 
 #include <algorithm>
@@ -13,21 +14,9 @@ namespace {
 constexpr duration tick_interval = std::chrono::milliseconds{50};
 // A life of a silo is known by its incarnation; below it there is room for the numbers of changes.
 constexpr unsigned life_shift = 24;
-// What is sent of a log at once; who lacks more asks again when it has that.
-constexpr std::size_t shipment_bytes_max = std::size_t{4} << 20U;
-constexpr std::size_t frame_items_max = 4096;
-constexpr std::size_t frame_bytes_max = std::size_t{1} << 20U;
 
 std::uint64_t life_of(std::uint64_t incarnation) {
   return incarnation << life_shift;
-}
-
-std::size_t bytes_of(const replica_message& message) {
-  if (const auto* prepare = std::get_if<prepare_message>(&message)) {
-    return prepare->entry.size();
-  }
-  const auto* range = std::get_if<range_message>(&message);
-  return range != nullptr ? range->rows.size() : 0;
 }
 
 const placed_copy* find_at(const partition_record& record, const std::string& silo) {
@@ -294,61 +283,6 @@ void replica_driver::replace(partition_id partition, damage why, steady_time now
   copy.learn(record, now, own.effects);
   unstage(partition);
   host_.quarantined(partition, before, why);
-}
-
-// --- messages ------------------------------------------------------------------------------------
-
-void replica_driver::queue(partition_id partition, const placed_copy& to, replica_message message) {
-  auto& box = std::holds_alternative<range_message>(message) ? bulk_ : outbox_;
-  box[to.silo].push_back({partition, to.id, std::move(message)});
-}
-
-void replica_driver::ship(partition_id partition, const replica_effects::shipment& what) {
-  const auto& copy = copy_of(partition);
-  const auto& log = copy.log();
-  std::size_t bytes = 0;
-  const auto last = std::min(what.last_seq, log.tail().seq);
-  for (auto seq = what.first_seq; seq <= last && bytes < shipment_bytes_max; ++seq) {
-    if (seq <= log.base().seq) {
-      return;  // trimmed meanwhile: who lacks it asks, and gets the rows
-    }
-    prepare_message message{
-        self(partition), copy.state().data_loss_no, copy.record().epoch, copy.committed(), {}};
-    const auto position = log.position_of(seq);
-    MILLRACE_ASSERT(position != 0);  // a new primary's promise is flushed first, with its entries
-    if (const auto staged = parts_.group.find(position); !staged.empty()) {
-      message.entry = staged;
-    } else if (auto read = parts_.entries.read(position,
-                                               [&](std::string_view entry) -> result<void> {
-                                                 message.entry = entry;
-                                                 return {};
-                                               });
-               !read) {
-      storage_lost(read.error().text());
-    }
-    bytes += message.entry.size();
-    queue(partition, what.to, std::move(message));
-  }
-}
-
-void replica_driver::send() {
-  const auto post = [this](auto& boxes, replica_lane lane) {
-    for (auto& [silo, items] : boxes) {
-      std::size_t begin = 0;
-      std::size_t bytes = 0;
-      for (std::size_t end = 0; end < items.size();) {
-        bytes += bytes_of(items[end++].message);
-        if (end == items.size() || end - begin >= frame_items_max || bytes >= frame_bytes_max) {
-          host_.send(silo, lane, encode(std::span{items}.subspan(begin, end - begin)));
-          begin = end;
-          bytes = 0;
-        }
-      }
-      items.clear();
-    }
-  };
-  post(outbox_, replica_lane::system);
-  post(bulk_, replica_lane::bulk);
 }
 
 }  // namespace millrace::runtime

@@ -142,18 +142,22 @@ private:
 
   void settle(partition_id partition);
   void carry_out(partition_id partition);
-  void queue(partition_id partition, const placed_copy& to, replica_message message);
-  void ship(partition_id partition, const replica_effects::shipment& what);
   void publish(partition_id partition);
   void lose(partition_id partition);
   void unstage(partition_id partition);
   void replace(partition_id partition, damage why, steady_time now);
 
-  // The disk: replica_disk.cc.
+  // Messages: replica_sending.cc.
+  void queue(partition_id partition, const placed_copy& to, replica_message message);
+  void ship(partition_id partition, const replica_effects::shipment& what);
+
+  // Snapshots: replica_rows.cc.
   void send_range(partition_id partition, const replica_effects::range_read& wanted);
   bool take_rows(steady_time now);
   void mark_void(const std::vector<partition_id>& partitions);
   result<void> write_rows(partition_id partition);
+
+  // The disk: replica_disk.cc.
   void stage_entries(partition_id partition);
   void append_barrier(partition_id partition);
 
