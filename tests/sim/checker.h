@@ -34,6 +34,8 @@ public:
   /// content is what it looks like.
   void record_changes(const partition_record& before, const partition_record& after,
                       const sim_disk* chosen, steady_time now);
+  /// What was committed before is not known from now on.
+  void lose_track() { is_truth_known_ = false; }
   void disk_lost(const copy_id& id, steady_time now) { lost_[id] = {now, true}; }
   /// It has an old content, and may catch up again if it was not in the set.
   void disk_rolled_back(const copy_id& id, steady_time now) { lost_[id] = {now, false}; }

@@ -275,7 +275,11 @@ void sim_process::learn(const partition_record& record) {
   run({true, [this, record] {
          const bool did_lead = leads();
          const auto epoch = copy_->record().epoch;
+         const auto data_loss_no = copy_->state().data_loss_no;
          copy_->learn(record, now(), effects_);
+         if (copy_->state().data_loss_no != data_loss_no) {
+           tell_committed();
+         }
          if (leads() && (!did_lead || copy_->record().epoch != epoch)) {
            around_.log.note(around_.plan.now(), "lead", {silo_, copy_->record().epoch});
            if (record.version == around_.store.record().version) {

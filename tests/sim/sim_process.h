@@ -103,6 +103,7 @@ private:
   // The entry's bytes, wherever they are; none when the disk has rotted there.
   [[nodiscard]] const std::string* bytes_of(std::uint64_t seq);
   void apply();
+  void tell_committed();
   void tell_digest();
   void answer();
   void stage();

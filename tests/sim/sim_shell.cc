@@ -233,6 +233,24 @@ void sim_process::apply() {
   }
 }
 
+// An operator chose this copy. Since the record says so it may have applied more, of the primary
+// before: that was committed for nobody else.
+void sim_process::tell_committed() {
+  const auto first = around_.check.last_committed() + 1;
+  if (first <= copy_->log().base().seq) {
+    around_.check.lose_track();
+    return;
+  }
+  std::vector<const std::string*> entries;
+  for (auto seq = first; seq <= applied_; ++seq) {
+    entries.push_back(bytes_of(seq));
+    if (entries.back() == nullptr) {
+      return;
+    }
+  }
+  around_.check.committed(*copy_, entries, first);
+}
+
 void sim_process::tell_digest() {
   if (digest_at_ && *digest_at_ <= applied_) {
     if (const auto seq = *std::exchange(digest_at_, {}); seq == applied_ && reads_well(0, keys)) {
