@@ -49,7 +49,7 @@ void checker::committed(const replica& copy, const std::vector<const std::string
     std::uint64_t value = 0;
     const auto entry = runtime::decode_entry(*entries[index]);
     if (entry && parse_write(entry->ops, key, value)) {
-      writes_of_[key].push_back(seq);
+      writes_of_[key].push_back({seq, value});
       seq_of_[value] = seq;
     }
   }
@@ -86,7 +86,7 @@ void checker::sets(const partition_record& record,
 }
 
 void checker::record_changes(const partition_record& before, const partition_record& after,
-                             steady_time now) {
+                             const sim_disk* chosen, steady_time now) {
   for (const auto& each : after.in_sync) {
     const bool is_new =
         std::find(before.in_sync.begin(), before.in_sync.end(), each) == before.in_sync.end();
@@ -99,13 +99,39 @@ void checker::record_changes(const partition_record& before, const partition_rec
     }
     lost_.erase(lost);
   }
-  if (after.data_loss_no != data_loss_no_) {  // whatever the chosen copy has is the truth now
+  if (after.data_loss_no != data_loss_no_) {
     data_loss_no_ = after.data_loss_no;
-    truth_.clear();
-    writes_of_ = {};
-    seq_of_.clear();
-    seen_ = {};
+    std::uint64_t kept = 0;
+    for (const auto& [seq, tail] : truth_) {
+      if (chosen == nullptr || !chosen->holds(tail)) {
+        break;
+      }
+      kept = seq;
+    }
+    forget_above(kept);
+    is_truth_known_ = is_truth_known_ && chosen != nullptr;
   }
+}
+
+void checker::forget_above(std::uint64_t seq) {
+  truth_.erase(truth_.upper_bound(seq), truth_.end());
+  for (auto& each : writes_of_) {
+    while (!each.empty() && each.back().seq > seq) {
+      seq_of_.erase(each.back().value);
+      each.pop_back();
+    }
+  }
+  for (auto& each : seen_) {
+    each = std::min(each, seq);
+  }
+}
+
+const checker::past_write* checker::newest(std::size_t key, std::uint64_t seq) const {
+  const auto& written = writes_of_[key];
+  const auto after = std::upper_bound(
+      written.begin(), written.end(), seq,
+      [](std::uint64_t number, const past_write& each) { return number < each.seq; });
+  return after == written.begin() ? nullptr : &*(after - 1);
 }
 
 void checker::acknowledged(std::size_t key, std::uint64_t seq, std::uint64_t value) {
@@ -119,21 +145,31 @@ void checker::acknowledged(std::size_t key, std::uint64_t seq, std::uint64_t val
 
 void checker::read(std::size_t key, std::uint64_t value, std::uint64_t floor) {
   ++reads_;
+  ++reads_of_[key];
+  const auto* const least = newest(key, floor);
   const auto found = seq_of_.find(value);
   if (found == seq_of_.end()) {
-    if (floor > 0 || (value != 0 && data_loss_no_ == 0)) {
+    if (is_truth_known_ ? value != 0 || least != nullptr : least != nullptr) {
       throw violation{"a read shows a value that nobody wrote, or none at all"};
     }
     return;
   }
-  const auto& written = writes_of_[key];
-  const auto newest = std::upper_bound(written.begin(), written.end(), floor);
-  if (newest != written.begin() && *(newest - 1) > found->second) {
+  if (least != nullptr && least->seq > found->second) {
     throw violation{"a read of key " + std::to_string(key) + " shows write " +
-                    std::to_string(found->second) + ", and write " + std::to_string(floor) +
+                    std::to_string(found->second) + ", and write " + std::to_string(least->seq) +
                     " had been seen before"};
   }
   seen_[key] = std::max(seen_[key], found->second);
+}
+
+void checker::rows(const row_image& image) const {
+  for (std::size_t key = 0; key < keys; ++key) {
+    const auto* const last = newest(key, last_committed());
+    if ((last != nullptr || is_truth_known_) &&
+        image.values[key] != (last == nullptr ? 0 : last->value)) {
+      throw violation{"the row of key " + std::to_string(key) + " is not what was written last"};
+    }
+  }
 }
 
 }  // namespace millrace::sim

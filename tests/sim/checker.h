@@ -30,8 +30,12 @@ public:
   void leads(const replica& copy) const;
   /// Everyone whom the record lists as complete has everything, unless its disk was lost.
   void sets(const partition_record& record, const std::map<copy_id, const sim_disk*>& disks) const;
+  /// `chosen`: the disk with which an operator lets the partition go on, if that is so and its
+  /// content is what it looks like.
   void record_changes(const partition_record& before, const partition_record& after,
-                      steady_time now);
+                      const sim_disk* chosen, steady_time now);
+  /// What was committed before is not known from now on.
+  void lose_track() { is_truth_known_ = false; }
   void disk_lost(const copy_id& id, steady_time now) { lost_[id] = {now, true}; }
   /// It has an old content, and may catch up again if it was not in the set.
   void disk_rolled_back(const copy_id& id, steady_time now) { lost_[id] = {now, false}; }
@@ -41,16 +45,32 @@ public:
   [[nodiscard]] std::uint64_t floor_of(std::size_t key) const { return seen_[key]; }
   void acknowledged(std::size_t key, std::uint64_t seq, std::uint64_t value);
   void read(std::size_t key, std::uint64_t value, std::uint64_t floor);
+  /// Those of a copy that has applied everything that was committed.
+  void rows(const row_image& image) const;
+  [[nodiscard]] std::uint64_t last_committed() const {
+    return truth_.empty() ? 0 : truth_.rbegin()->first;
+  }
 
   [[nodiscard]] std::uint64_t data_loss_no() const { return data_loss_no_; }
   [[nodiscard]] std::uint64_t writes() const { return writes_; }
   [[nodiscard]] std::uint64_t reads() const { return reads_; }
+  [[nodiscard]] std::uint64_t reads_of(std::size_t key) const { return reads_of_[key]; }
 
 private:
-  std::uint64_t data_loss_no_ = 0;                          // of the truth
-  std::map<std::uint64_t, log_tail> truth_;                 // by number
-  std::array<std::vector<std::uint64_t>, keys> writes_of_;  // numbers, in order
-  std::map<std::uint64_t, std::uint64_t> seq_of_;           // of a value
+  struct past_write {
+    std::uint64_t seq;
+    std::uint64_t value;
+  };
+  // What lies above the number never was.
+  void forget_above(std::uint64_t seq);
+  // The write of that key that was the newest when that number was.
+  [[nodiscard]] const past_write* newest(std::size_t key, std::uint64_t seq) const;
+
+  std::uint64_t data_loss_no_ = 0;                       // of the truth
+  bool is_truth_known_ = true;                           // else what is below it may be anything
+  std::map<std::uint64_t, log_tail> truth_;              // by number
+  std::array<std::vector<past_write>, keys> writes_of_;  // in order
+  std::map<std::uint64_t, std::uint64_t> seq_of_;        // of a value
   std::array<std::uint64_t, keys> seen_{};
   struct loss {
     steady_time at;
@@ -59,6 +79,7 @@ private:
   std::map<copy_id, loss> lost_;
   std::uint64_t writes_ = 0;
   std::uint64_t reads_ = 0;
+  std::array<std::uint64_t, keys> reads_of_{};
 };
 
 /// The operations of a write: a key and its new value.

@@ -15,6 +15,7 @@ constexpr duration trouble_time = seconds{60};
 // The longest hold-down of a copy that flapped, and what comes after it.
 constexpr duration recovery_time_max = std::chrono::minutes{8};
 constexpr duration recovery_step = seconds{5};
+constexpr duration comparison_time_max = seconds{60};
 
 }  // namespace
 
@@ -39,10 +40,11 @@ cluster::cluster(std::uint64_t seed, bool trace_text)
   settings.replace_after = seconds{20};
   settings.floor_interval = seconds{random.once_in(2) ? 30 : 5};
   reckless_ = random.once_in(12);
+  impatient_ = random.once_in(8);
   const auto count = settings.copies + (settings.copies < 4 && random.once_in(3) ? 1 : 0);
   partition_record record;
   record.version = 1;
-  record.in_sync_min = std::max<std::size_t>(1, settings.copies - 1);
+  record.in_sync_min = random.once_in(8) ? 1 : std::max<std::size_t>(1, settings.copies - 1);
   for (std::size_t silo = 0; silo < count; ++silo) {
     auto& added = *silos.emplace_back(std::make_unique<sim_process>(*this, silo));
     if (silo < settings.copies) {
@@ -59,7 +61,8 @@ cluster::cluster(std::uint64_t seed, bool trace_text)
     counted.takeovers += after.epoch != before.epoch ? 1 : 0;
     counted.set_changes += after.in_sync.size() != before.in_sync.size() ? 1 : 0;
     counted.data_losses += after.data_loss_no - before.data_loss_no;
-    check.record_changes(before, after, plan.now());
+    check.record_changes(before, after, chosen_by(after), plan.now());
+    depose(after);
   };
   store.held_up = [this](const partition_record& wanted) { return hold_up(wanted); };
   store.watched = [this](std::size_t silo, const partition_record& read) {
@@ -70,6 +73,16 @@ cluster::cluster(std::uint64_t seed, bool trace_text)
   set_weather();
 }
 
+const sim_disk* cluster::chosen_by(const partition_record& after) const {
+  const auto& chosen = after.in_sync.front().id;
+  for (const auto& each : silos) {
+    if (each->has_disk() && each->id() == chosen && !each->is_tainted() && !check.is_lost(chosen)) {
+      return &each->disk();
+    }
+  }
+  return nullptr;
+}
+
 void cluster::check_sets() const {
   std::map<copy_id, const sim_disk*> disks;
   for (const auto& each : silos) {
@@ -78,6 +91,24 @@ void cluster::check_sets() const {
     }
   }
   check.sets(store.record(), disks);
+}
+
+void cluster::check_leases() const {
+  for (const auto& newer : silos) {
+    const auto* const one = newer->copy();
+    if (one == nullptr || one->role() != replica_role::primary) {
+      continue;
+    }
+    for (const auto& older : silos) {
+      const auto* const other = older->copy();
+      if (other != nullptr && other->record().epoch < one->record().epoch &&
+          other->state().data_loss_no == one->state().data_loss_no && older->may_answer_now()) {
+        throw violation{"two copies may answer at once, in epochs " +
+                        std::to_string(other->record().epoch) + " and " +
+                        std::to_string(one->record().epoch)};
+      }
+    }
+  }
 }
 
 void cluster::make_copy() {
@@ -92,6 +123,9 @@ void cluster::make_copy() {
 // Clients ask whoever leads, or thinks so.
 void cluster::run_clients() {
   plan.after(random.between(client_interval_ / 2, client_interval_ * 2), [this] {
+    if (quiet_) {
+      return;
+    }
     run_clients();
     const auto key = random.below(3);  // few, so that reads meet writes
     const bool is_write = random.once_in(2);
@@ -108,6 +142,54 @@ bool cluster::has_recovered() const {
   const auto possible = std::min(settings.copies, silos.size());
   return record.in_sync.size() == possible && record.state == runtime::partition_state::active &&
          check.writes() > writes_before_ && plan.now() > healed_at_ + seconds{3};
+}
+
+bool cluster::are_even() const {
+  const auto& record = store.record();
+  return std::all_of(silos.begin(), silos.end(), [&](const auto& each) {
+    return !runtime::is_complete(record, {each->id(), "s" + std::to_string(each->silo())}) ||
+           (each->copy() != nullptr && each->applied() == check.last_committed() &&
+            each->copy()->log().tail().seq == check.last_committed());
+  });
+}
+
+void cluster::read_all() {
+  for (const auto& each : silos) {
+    for (std::size_t key = 0; key < keys && each->leads(); ++key) {
+      each->read(key);
+    }
+  }
+}
+
+void cluster::compare_all() {
+  quiet_ = true;
+  std::array<std::uint64_t, keys> before{};
+  for (std::size_t key = 0; key < keys; ++key) {
+    before[key] = check.reads_of(key);
+  }
+  const auto is_missing = [&] {
+    for (std::size_t key = 0; key < keys; ++key) {
+      if (check.reads_of(key) == before[key]) {
+        return true;
+      }
+    }
+    return !are_even();
+  };
+  const auto end = plan.now() + comparison_time_max;
+  while (is_missing()) {
+    if (plan.now() >= end) {
+      throw violation{"a key cannot be read, or a member lacks something, although all is well" +
+                      describe()};
+    }
+    read_all();
+    counted.events += plan.run_until(plan.now() + milliseconds{500}, [] { return false; });
+  }
+  for (const auto& each : silos) {
+    if (runtime::contains(store.record().in_sync,
+                          {each->id(), "s" + std::to_string(each->silo())})) {
+      check.rows(each->rows());
+    }
+  }
 }
 
 std::string cluster::describe() const {
@@ -158,6 +240,7 @@ outcome cluster::run() {
     if (!has_recovered()) {
       throw violation{"no progress although all is well again" + describe()};
     }
+    compare_all();
   } catch (const violation& found) {
     result.violated = found.what();
   }

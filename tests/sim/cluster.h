@@ -53,6 +53,8 @@ public:
 
   /// Looks at the disks of those whom the record lists.
   void check_sets() const;
+  /// As long as somebody may answer reads at once, nobody leads a later epoch.
+  void check_leases() const;
   /// A silo without a copy makes one.
   void make_copy();
   [[nodiscard]] bool is_healing() const { return healing_; }
@@ -67,16 +69,32 @@ private:
   void disturb_disk(sim_process& one);
   void disturb_store(std::size_t one);
   void strike_between();
+  void depose(const partition_record& after);
+  void isolate(std::size_t one, steady_time until);
+  void usurp(const partition_record& wanted);
   duration hold_up(const partition_record& wanted);
   [[nodiscard]] bool may_lose(const sim_process& one) const;
   void heal();
   void break_glass_if_needed();
   [[nodiscard]] bool has_recovered() const;
+  [[nodiscard]] const sim_disk* chosen_by(const partition_record& after) const;
+  // Once all is well, every key can be read and all members have the same rows.
+  void compare_all();
+  [[nodiscard]] bool are_even() const;
+  void read_all();
   // What a stuck cluster looks like.
   [[nodiscard]] std::string describe() const;
 
   bool healing_ = false;
-  bool reckless_ = false;  // disks may be lost although nobody else has their content
+  bool quiet_ = false;      // no clients
+  bool reckless_ = false;   // disks may be lost although nobody else has their content
+  bool impatient_ = false;  // operators give data up although they need not
+  struct usurper {
+    std::size_t silo;
+    std::uint64_t epoch;
+    copy_id old;
+  };
+  std::optional<usurper> usurper_;  // until the store has made it primary
   std::uint64_t writes_before_ = 0;
   std::size_t operator_tries_ = 0;
   steady_time healed_at_{};

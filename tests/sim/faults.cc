@@ -34,7 +34,7 @@ void cluster::inject_later() {
 void cluster::inject() {
   const auto index = random.below(silos.size());
   auto& one = *silos[index];
-  switch (random.below(17)) {
+  switch (random.below(18)) {
     case 0:
     case 1:
     case 2:
@@ -79,8 +79,24 @@ void cluster::inject() {
     case 15:
       strike_between();
       break;
+    case 16:
+      if (impatient_ && random.once_in(2) && one.copy() != nullptr && !one.is_tainted() &&
+          !check.is_lost(one.id())) {
+        log.note(plan.now(), "break glass", {one.silo()});
+        one.break_glass();
+      }
+      break;
     default:
       one.keep_image();
+  }
+}
+
+void cluster::isolate(std::size_t one, steady_time until) {
+  for (std::size_t other = 0; other < silos.size(); ++other) {
+    if (other != one) {
+      net.cut(one, other, until);
+      net.cut(other, one, until);
+    }
   }
 }
 
@@ -90,13 +106,7 @@ void cluster::strike_between() {
     if (each->id() != store.record().primary || !each->is_up()) {
       continue;
     }
-    const auto until = plan.now() + random.between(seconds{1}, seconds{4});
-    for (const auto& other : silos) {
-      if (other != each) {
-        net.cut(each->silo(), other->silo(), until);
-        net.cut(other->silo(), each->silo(), until);
-      }
-    }
+    isolate(each->silo(), plan.now() + random.between(seconds{1}, seconds{4}));
     auto& one = *silos[random.below(silos.size())];
     if (&one != each.get() && one.is_up()) {
       one.kill();
@@ -105,8 +115,47 @@ void cluster::strike_between() {
   }
 }
 
+// Who stands for primary dies and comes back before the store makes it primary, and dies again as
+// soon as it has. Meanwhile the old primary is well, and is granted leases; then it is cut off.
+void cluster::usurp(const partition_record& wanted) {
+  net.mend_cuts();
+  const auto old = store.record().primary;
+  for (const auto& each : silos) {
+    auto& one = *each;
+    if (one.id() == old) {
+      plan.after({}, [&one] { one.resume(); });
+    } else if (one.id() == wanted.primary) {
+      plan.after({}, [&one] { one.kill(); });
+      plan.after(milliseconds{5}, [&one] { one.start(); });
+      usurper_ = usurper{one.silo(), wanted.epoch, old};
+    }
+  }
+}
+
+void cluster::depose(const partition_record& after) {
+  if (!usurper_ || after.epoch < usurper_->epoch) {
+    return;
+  }
+  const auto [silo, epoch, old] = *std::exchange(usurper_, {});
+  auto& one = *silos[silo];
+  if (healing_ || after.primary != one.id()) {
+    return;
+  }
+  for (const auto& each : silos) {
+    if (each->id() == old) {
+      isolate(each->silo(), plan.now() + seconds{2});
+      store.cut(each->silo(), plan.now() + seconds{2});
+    }
+  }
+  plan.after({}, [this, &one] { kill_one(one); });
+}
+
 // A change that lets a copy join happens long after it was asked for, and the copy is gone by then.
 duration cluster::hold_up(const partition_record& wanted) {
+  if (!healing_ && wanted.epoch > store.record().epoch && random.once_in(8)) {
+    usurp(wanted);
+    return random.between(milliseconds{200}, milliseconds{1500});
+  }
   if (healing_ || wanted.in_sync.size() <= store.record().in_sync.size() || !random.once_in(8)) {
     return {};
   }
@@ -185,12 +234,18 @@ void cluster::disturb_disk(sim_process& one) {
   if (!one.has_disk() || !may_lose(one)) {
     return;
   }
-  switch (random.below(4)) {
+  switch (random.below(6)) {
     case 0:
     case 1:
       one.replace_disk();
       break;
     case 2:
+      one.fail_next_write();
+      break;
+    case 3:
+      one.rot_row();
+      break;
+    case 4:
       if (one.may_roll_back()) {
         one.roll_back();
         plan.after(milliseconds{100}, [&one] { one.start(); });

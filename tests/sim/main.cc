@@ -96,6 +96,9 @@ int find_bugs(std::uint64_t seeds_max) {
     std::string found;
     for (; seed <= seeds_max && found.empty(); ++seed) {
       found = sim::simulate(seed, each.which).violated;
+      if (!each.is_found_by(found)) {
+        found.clear();  // it broke something else
+      }
     }
     missed += found.empty() ? 1 : 0;
     std::printf("%-28s %s %s\n", std::string{each.name}.c_str(),

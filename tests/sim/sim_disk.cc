@@ -6,10 +6,39 @@
 
 namespace millrace::sim {
 
-void sim_disk::write(const disk_batch& batch) {
-  if (batch.has_rows) {
-    rows = batch.rows;
+void sim_disk::write(const disk_batch& batch, std::size_t steps) {
+  if (steps-- == 0) {
+    return;
   }
+  if (batch.clears_rows) {
+    put({});
+  }
+  if (steps-- == 0) {
+    return;
+  }
+  if (batch.clears_rows) {
+    put({batch.rows.values, {}});  // the last range says what all of them are of
+  }
+  if (steps-- == 0) {
+    return;
+  }
+  if (batch.has_rows) {
+    put(batch.rows);
+  }
+  if (steps-- == 0) {
+    return;
+  }
+  write_journal(batch);
+}
+
+void sim_disk::put(const row_image& image) {
+  if (rotten_key && image.values[*rotten_key] != rows.values[*rotten_key]) {
+    rotten_key.reset();  // written anew
+  }
+  rows = image;
+}
+
+void sim_disk::write_journal(const disk_batch& batch) {
   for (const auto& each : batch.journal) {
     if (const auto* erased = std::get_if<disk_batch::erasure>(&each)) {
       const auto found = entries.find(erased->position);

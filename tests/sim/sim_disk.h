@@ -5,6 +5,7 @@
 
 #include <array>
 #include <map>
+#include <optional>
 #include <string>
 #include <utility>
 #include <variant>
@@ -27,7 +28,8 @@ struct row_image {
   log_tail tail;
 };
 
-/// One group: in this order.
+/// One group. The state tables are an environment of their own: they are written first, in several
+/// transactions, and the journal with the state of the copy in one more.
 struct disk_batch {
   struct erasure {
     std::uint64_t position;
@@ -37,6 +39,7 @@ struct disk_batch {
     std::string bytes;
   };
   std::vector<std::variant<erasure, entry>> journal;
+  bool clears_rows = false;  // the rows of a snapshot follow
   bool has_rows = false;
   row_image rows;
   bool has_state = false;
@@ -50,8 +53,11 @@ struct sim_disk {
   std::map<std::uint64_t, std::uint64_t> numbers;  // of the entries, by position
   std::map<std::uint64_t, std::uint64_t> digests;  // of the entries, by number
   row_image rows;
+  std::optional<std::size_t> rotten_key;  // its row is damaged; noticed by whoever reads it
 
-  void write(const disk_batch& batch);
+  /// The whole group, or its first steps when the process ends meanwhile.
+  void write(const disk_batch& batch, std::size_t steps = steps_max);
+  static constexpr std::size_t steps_max = 4;
   [[nodiscard]] std::string describe() const {
     auto text = ": its rows have " + std::to_string(rows.tail.seq);
     return digests.empty() ? text
@@ -63,6 +69,10 @@ struct sim_disk {
     const auto found = digests.find(entry.seq);
     return found == digests.end() ? rows.tail.seq >= entry.seq : found->second == entry.digest;
   }
+
+private:
+  void put(const row_image& image);
+  void write_journal(const disk_batch& batch);
 };
 
 }  // namespace millrace::sim

@@ -26,6 +26,7 @@ public:
   net_weather weather;
 
   void cut(std::size_t from, std::size_t to, steady_time until) { cut_[from][to] = until; }
+  void mend_cuts() { cut_ = {}; }
   void heal() {
     cut_ = {};
     weather = {};

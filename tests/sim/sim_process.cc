@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
-// The life of a process, its faults and its inputs. What it does with effects: sim_shell.cc.
+// The life of a process, its faults and its inputs. What it does with effects: sim_shell.cc,
+// sim_flush.cc.
 #include "sim_process.h"
 
 #include "cluster.h"
@@ -61,6 +62,9 @@ bool sim_process::load(runtime::partition_log& log) {
     next_position_ = position + 1;
   }
   const auto& tail = disk.rows.tail;
+  if (tail.seq < disk.state.checkpointed.seq) {
+    return false;  // its rows were to be replaced
+  }
   disk.state.checkpointed = tail;
   if (tail.seq == 0) {
     disk.rows.values = {};  // a snapshot was cut short
@@ -98,7 +102,7 @@ void sim_process::kill() {
   }
   around_.log.note(around_.plan.now(), "kill", {silo_});
   if (flushing_ && around_.random.once_in(2)) {
-    disk_->write(writing_);  // and nobody was told
+    disk_->write(writing_, 1 + around_.random.below(sim_disk::steps_max));  // and nobody was told
   }
   // Rows of a snapshot that the log had not caught up with: which, nobody remembers.
   tainted_ = tainted_ || (disk_ != nullptr && disk_->rows.tail.seq < std::exchange(rows_reach_, 0));
@@ -122,14 +126,20 @@ void sim_process::pause(duration length) {
   around_.log.note(around_.plan.now(), "stop", {silo_});
   around_.plan.after(length, [this, life = life_] {
     if (life == life_) {
-      paused_ = false;
-      if (std::exchange(flush_ended_, false)) {
-        flushed(writing_, life);
-      } else {
-        drain();
-      }
+      resume();
     }
   });
+}
+
+void sim_process::resume() {
+  if (!std::exchange(paused_, false)) {
+    return;
+  }
+  if (std::exchange(flush_ended_, false)) {
+    flushed(writing_, life_);
+  } else {
+    drain();
+  }
 }
 
 void sim_process::replace_disk() {
@@ -153,6 +163,12 @@ void sim_process::rot() {
   auto at = disk_->entries.begin();
   std::advance(at, static_cast<std::ptrdiff_t>(around_.random.below(disk_->entries.size())));
   at->second[3] = static_cast<char>(at->second[3] ^ 16);
+}
+
+void sim_process::rot_row() {
+  if (disk_ != nullptr) {
+    disk_->rotten_key = around_.random.below(keys);
+  }
 }
 
 void sim_process::keep_image() {
@@ -181,7 +197,7 @@ void sim_process::roll_back() {
 
 void sim_process::quarantined(damage why) {
   around_.log.note(around_.plan.now(), "quarantine", {silo_, static_cast<std::uint64_t>(why)});
-  if (!tainted_ && why != damage::given_up && around_.check.data_loss_no() == 0) {
+  if (!tainted_ && why != damage::given_up) {
     throw violation{"an intact copy was taken for a damaged one, reason " +
                     std::to_string(static_cast<int>(why))};
   }
@@ -259,7 +275,11 @@ void sim_process::learn(const partition_record& record) {
   run({true, [this, record] {
          const bool did_lead = leads();
          const auto epoch = copy_->record().epoch;
+         const auto data_loss_no = copy_->state().data_loss_no;
          copy_->learn(record, now(), effects_);
+         if (copy_->state().data_loss_no != data_loss_no) {
+           tell_committed();
+         }
          if (leads() && (!did_lead || copy_->record().epoch != epoch)) {
            around_.log.note(around_.plan.now(), "lead", {silo_, copy_->record().epoch});
            if (record.version == around_.store.record().version) {

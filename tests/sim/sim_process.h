@@ -28,20 +28,31 @@ public:
   [[nodiscard]] bool has_disk() const { return disk_ != nullptr; }
   [[nodiscard]] const replica* copy() const { return copy_.get(); }
   [[nodiscard]] const sim_disk& disk() const { return *disk_; }
+  /// Its content may not be what it looks like.
+  [[nodiscard]] bool is_tainted() const { return tainted_; }
+  [[nodiscard]] const row_image& rows() const { return rows_; }
+  [[nodiscard]] std::uint64_t applied() const { return applied_; }
   [[nodiscard]] copy_id id() const { return disk_ ? disk_->state.id : copy_id{}; }
   [[nodiscard]] bool leads() const {
     return copy_ &&
            (copy_->role() == replica_role::primary || copy_->role() == replica_role::recovering);
   }
 
+  /// Whether a read that arrives now would be answered at once, if the process runs.
+  [[nodiscard]] bool may_answer_now() const { return copy_ && copy_->may_answer(now(), now()); }
+
   // --- faults
   void start();
   void kill();
   void pause(duration length);
+  void resume();
   void set_disk_full(bool is_full) { disk_full_ = is_full; }
   /// The disk is another one: its copy is lost. A silo that had none gets one.
   void replace_disk();
   void rot();
+  void rot_row();
+  /// The next write fails: the process exits, and its copy counts as lost.
+  void fail_next_write() { next_write_fails_ = true; }
   void keep_image();
   /// Whether there is an image that is known to be too old.
   [[nodiscard]] bool may_roll_back() const;
@@ -81,6 +92,10 @@ private:
   void carry_out();
   void carry_out_once();
   void take_rows();
+  void take_range(const std::string& rows);
+  // Whether the row of that key, or of one up to `end`, is as it was written; if not the copy is
+  // gone.
+  [[nodiscard]] bool reads_well(std::size_t first, std::size_t end);
   void send(const placed_copy& to, const replica_message& message);
   void ship(const replica_effects::shipment& what);
   void send_range(const replica_effects::range_read& wanted);
@@ -88,6 +103,7 @@ private:
   // The entry's bytes, wherever they are; none when the disk has rotted there.
   [[nodiscard]] const std::string* bytes_of(std::uint64_t seq);
   void apply();
+  void tell_committed();
   void tell_digest();
   void answer();
   void stage();
@@ -111,6 +127,7 @@ private:
   bool flushing_ = false;
   bool flush_ended_ = false;  // while it was stopped
   bool disk_full_ = false;
+  bool next_write_fails_ = false;
   bool tainted_ = false;  // its disk may be an old one
   std::unique_ptr<sim_disk> disk_;
   std::unique_ptr<sim_disk> image_;

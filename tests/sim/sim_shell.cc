@@ -60,10 +60,16 @@ void sim_process::carry_out_once() {
   }
   for (const auto& each : std::exchange(effects_.ranges, {})) {
     send_range(each);
+    if (life != life_) {
+      return;
+    }
   }
   if (effects_.digest_at) {
     digest_at_ = std::exchange(effects_.digest_at, {});
     tell_digest();
+    if (life != life_) {
+      return;
+    }
   }
   const auto learnt = [this, life](const partition_record& record) {
     if (life == life_) {
@@ -97,17 +103,39 @@ void sim_process::take_rows() {
   }
   if (std::exchange(effects_.clear_rows, false)) {
     rows_ = {};
+    batch_.clears_rows = true;
     ++around_.counted.snapshots;
   }
   for (const auto& each : std::exchange(effects_.rows, {})) {
-    for (std::size_t at = 0; at + 9 <= each.size(); at += 9) {
-      const auto key = static_cast<unsigned char>(each[at]);
-      std::memcpy(&rows_.values[key], each.data() + at + 1, 8);
-    }
+    take_range(each);
   }
   rows_.tail = copy_->state().checkpointed;  // none as long as ranges are missing
   applied_ = checked_ = rows_.tail.seq;
   rows_changed_ = true;
+}
+
+// Now and then a row is not what was to be written, which its checksum does not tell.
+void sim_process::take_range(const std::string& rows) {
+  const bool is_bad = !around_.is_healing() && around_.random.once_in(40);
+  for (std::size_t at = 0; at + 9 <= rows.size(); at += 9) {
+    const auto key = static_cast<unsigned char>(rows[at]);
+    if (is_bad && at == 0) {
+      around_.log.note(around_.plan.now(), "lost row", {silo_, key});
+      tainted_ = true;
+      continue;
+    }
+    std::memcpy(&rows_.values[key], rows.data() + at + 1, 8);
+  }
+}
+
+bool sim_process::reads_well(std::size_t first, std::size_t end) {
+  const auto& rotten = disk_->rotten_key;
+  if (!rotten || *rotten < first || *rotten >= end) {
+    return true;
+  }
+  around_.log.note(around_.plan.now(), "rotten row", {silo_, *rotten});
+  replace_disk();
+  return false;
 }
 
 void sim_process::send(const placed_copy& to, const replica_message& message) {
@@ -133,6 +161,9 @@ void sim_process::ship(const replica_effects::shipment& what) {
 void sim_process::send_range(const replica_effects::range_read& wanted) {
   const auto first = wanted.first.empty() ? 0U : static_cast<std::size_t>(wanted.first[0]);
   const auto end = std::min(first + keys_per_range, keys);
+  if (!reads_well(first, end)) {
+    return;
+  }
   std::string rows;
   for (auto key = first; key < end; ++key) {
     if (rows_.values[key] != 0) {
@@ -189,18 +220,40 @@ void sim_process::apply() {
     }
     rows_.tail = copy_->log().at(applied_);
     tell_digest();
+    if (copy_ == nullptr) {
+      return;
+    }
   }
   if (!entries.empty()) {
     around_.log.note(around_.plan.now(), "commit", {silo_, applied_, rows_.tail.digest});
     around_.check.committed(*copy_, entries, first);
     checked_ = applied_;
     around_.check_sets();
+    around_.check_leases();
   }
+}
+
+// An operator chose this copy. Since the record says so it may have applied more, of the primary
+// before: that was committed for nobody else.
+void sim_process::tell_committed() {
+  const auto first = around_.check.last_committed() + 1;
+  if (first <= copy_->log().base().seq) {
+    around_.check.lose_track();
+    return;
+  }
+  std::vector<const std::string*> entries;
+  for (auto seq = first; seq <= applied_; ++seq) {
+    entries.push_back(bytes_of(seq));
+    if (entries.back() == nullptr) {
+      return;
+    }
+  }
+  around_.check.committed(*copy_, entries, first);
 }
 
 void sim_process::tell_digest() {
   if (digest_at_ && *digest_at_ <= applied_) {
-    if (const auto seq = *std::exchange(digest_at_, {}); seq == applied_) {
+    if (const auto seq = *std::exchange(digest_at_, {}); seq == applied_ && reads_well(0, keys)) {
       around_.log.note(around_.plan.now(), "digest", {silo_, seq, digest_of(rows_)});
       if (leads()) {
         copy_->digested(seq, digest_of(rows_), effects_);
@@ -221,113 +274,24 @@ void sim_process::answer() {
     }
     return is_done;
   });
+  bool is_rotten = false;
   std::erase_if(reads_, [&](const waiting_read& each) {
-    if (now() >= each.arrived + read_patience) {
+    if (is_rotten || now() >= each.arrived + read_patience) {
       return true;
     }
     const bool may = copy_->may_answer(each.arrived, now());
+    is_rotten = may && disk_->rotten_key == each.key;
+    if (is_rotten) {
+      return true;
+    }
     if (may && is_current) {
+      around_.check_leases();
       around_.check.read(each.key, rows_.values[each.key], each.floor);
     }
     return may;
   });
-}
-
-// --- the disk ------------------------------------------------------------------------------------
-
-// Gives entries that came from elsewhere their positions.
-void sim_process::stage() {
-  for (const auto position : std::exchange(effects_.erased, {})) {
-    batch_.journal.push_back(disk_batch::erasure{position});
-  }
-  auto entries = std::exchange(effects_.entries, {});
-  copy_->place(next_position_, entries.size());
-  for (auto& each : entries) {
-    batch_.journal.push_back(disk_batch::entry{next_position_++, std::move(each)});
-  }
-}
-
-void sim_process::checkpoint_now_and_then() {
-  const auto& log = copy_->log();
-  if (around_.random.once_in(40) && rows_.tail.seq > copy_->state().checkpointed.seq) {
-    checkpoint_due_ = true;
-  } else if (around_.random.once_in(60) && !appended_ && log.base().seq < copy_->forgettable()) {
-    const auto through = copy_->forgettable();
-    stage();
-    for (auto seq = log.base().seq + 1; seq <= through; ++seq) {
-      batch_.journal.push_back(disk_batch::erasure{log.position_of(seq)});
-    }
-    copy_->forget_through(through);
-  }
-}
-
-void sim_process::flush_if_due() {
-  if (std::exchange(checkpoint_due_, false)) {
-    copy_->checkpointed(rows_.tail);
-    rows_changed_ = true;
-  }
-  stage();
-  if (batch_.empty() && !effects_.persist && !rows_changed_) {
-    return;
-  }
-  effects_.persist = appended_ = false;
-  batch_.has_state = true;
-  batch_.state = copy_->state();
-  if (std::exchange(rows_changed_, false)) {
-    batch_.has_rows = true;
-    batch_.rows = rows_;
-    batch_.rows.tail = copy_->state().checkpointed;
-  }
-  writing_ = std::exchange(batch_, {});
-  flushing_ = true;
-  const auto time = around_.random.permille(5)
-                        ? around_.random.between(milliseconds{10}, milliseconds{800})
-                        : around_.random.between(microseconds{100}, milliseconds{2});
-  around_.plan.after(time, [this, life = life_] { flushed(writing_, life); });
-}
-
-void sim_process::flushed(const disk_batch& batch, std::uint64_t life) {
-  if (life != life_) {
-    return;
-  }
-  if (paused_) {
-    flush_ended_ = true;  // it is told when it runs again
-    return;
-  }
-  flushing_ = false;
-  if (disk_full_) {
-    failed(batch);
-  } else {
-    disk_->write(batch);
-    around_.check_sets();
-    copy_->durable(effects_);
-    if (const auto told = std::exchange(digest_, {})) {
-      copy_->digested(told->first, told->second, effects_);
-    }
-  }
-  carry_out();
-  drain();
-}
-
-// The checkpoint has room of its own; of the journal's group nothing is written, and what was to go
-// still has to.
-void sim_process::failed(disk_batch batch) {
-  around_.log.note(around_.plan.now(), "full", {silo_});
-  disk_batch rows;
-  rows.has_rows = batch.has_rows;
-  rows.rows = batch.rows;
-  disk_->write(rows);
-  for (auto& each : batch.journal) {
-    const auto* erased = std::get_if<disk_batch::erasure>(&each);
-    if (erased != nullptr && disk_->entries.contains(erased->position)) {
-      batch_.journal.push_back(*erased);
-    }
-  }
-  writes_.clear();
-  copy_->write_failed(now(), effects_);
-  if (copy_->committed() < applied_) {  // a snapshot begins anew
-    rows_.tail = {};
-    applied_ = checked_ = 0;
+  if (is_rotten) {
+    replace_disk();
   }
 }
 

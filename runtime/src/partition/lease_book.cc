@@ -27,7 +27,8 @@ void lease_book::primary_stopped(const copy_id& primary, std::uint64_t epoch) {
 // granted a lease to the one before, and so may this copy.
 bool lease_book::is_over(const copy_id& primary, std::uint64_t epoch, bool has_led,
                          bool knows_earlier_lives, steady_time now) const {
-  if (gone_ && gone_->primary == primary && gone_->epoch == epoch && (gone_->has_led || has_led)) {
+  if (gone_ && gone_->primary == primary && gone_->epoch == epoch &&
+      (gone_->has_led || has_led || planted(bug::r3_believes_any_proof))) {
     return true;
   }
   return now >= granted_until_ && (knows_earlier_lives || now >= life_granted_until_);

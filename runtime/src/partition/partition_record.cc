@@ -37,7 +37,7 @@ void remove(partition_record& record, const std::vector<placed_copy>& copies) {
 void add(partition_record& record, const placed_copy& copy) {
   std::erase_if(record.eligible, [&](const placed_copy& each) { return is_same(each, copy); });
   record.in_sync.push_back(copy);
-  if (record.in_sync.size() >= record.in_sync_min) {
+  if (record.in_sync.size() >= record.in_sync_min && !planted(bug::s4_keeps_eligible)) {
     record.eligible.clear();
   }
 }

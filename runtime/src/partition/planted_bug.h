@@ -23,14 +23,19 @@ enum class bug : std::uint8_t {
   r2_one_grant_suffices,       ///< A read needs the leave of one other copy.
   r3_no_wait,                  ///< Who granted a lease stands before its end.
   r3_no_wait_after_restart,    ///< Nor for the end of those that it has forgotten.
+  r3_believes_any_proof,       ///< The death of who never led its epoch ends other waits.
+  r3_stander_grants,           ///< Who stands for primary grants leases to the old one.
   r5_answers_before_barrier,   ///< A new primary answers at once.
   s1_drops_before_known,       ///< A copy stops counting when its removal is asked for.
   s2_forgets_unknown_changes,  ///< A change that has not happened yet is taken for failed.
   s3_adds_before_required,     ///< A copy joins the set before commits have waited for it.
   s3_takes_silo_for_copy,      ///< What one copy acknowledged counts for the next on its silo.
+  s4_keeps_eligible,           ///< Those out of the set are complete for ever.
   t1_ignores_floor,            ///< A copy that has lost what was committed may lead.
   t3_forgets_promise,          ///< The promise is kept in memory only, and not read back.
+  t6_resumes_epoch,            ///< A primary goes on in its epoch after a restart.
   c2_cuts_to_own_commit,       ///< Who follows a new primary first drops what it cannot prove.
+  c4_skips_digest,             ///< A copy joins whatever its rows are.
   count,
 };
 

@@ -151,6 +151,8 @@ void replica::learn(const partition_record& record, steady_time now, replica_eff
   const bool is_mine = record.primary == state_.id;
   const bool has_won = is_mine && standing_ && record.nonce == standing_->nonce &&
                        record.epoch >= state_.promised_epoch;  // nobody has won a later one since
+  const bool resumes = planted(bug::t6_resumes_epoch) && is_mine && before.version == 0 &&
+                       epoch_found_ == record.epoch && state_.promised_epoch == record.epoch;
   const bool goes_on = is_mine && leads() && record.epoch == before.epoch;
   standing_.reset();
   const bool was_chosen =
@@ -174,7 +176,7 @@ void replica::learn(const partition_record& record, steady_time now, replica_eff
     advance();
   } else {
     step_down(effects);
-    if (has_won) {
+    if (has_won || resumes) {
       lead(now, effects);
     } else if (record.epoch > state_.promised_epoch && !planted(bug::t3_forgets_promise)) {
       state_.promised_epoch = record.epoch;  // whoever led before must not be granted anything more

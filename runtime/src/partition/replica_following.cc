@@ -94,7 +94,7 @@ void replica::on(const beacon_message& message, steady_time now, replica_effects
   }
   if (durable_promise_ == state_.promised_epoch) {
     // Who stands for primary must not grant what it would have to wait for again.
-    const bool lease = !standing_;
+    const bool lease = !standing_ || planted(bug::r3_stander_grants);
     if (lease) {
       leases_.granted(now);
     }

@@ -14,6 +14,8 @@ namespace millrace::runtime::testing {
 
 constexpr auto p0 = partition_id{0};
 constexpr steady_time start{std::chrono::hours{1}};
+inline const replica_settings times;
+constexpr duration instant = std::chrono::nanoseconds{1};
 inline const placed_copy a{{0, 1}, "sa"};
 inline const placed_copy b{{0, 2}, "sb"};
 inline const placed_copy c{{0, 3}, "sc"};

@@ -7,9 +7,6 @@ namespace {
 
 using namespace testing;
 
-constexpr replica_settings times;
-constexpr duration instant = std::chrono::nanoseconds{1};
-
 TEST_CASE("a range is not given by a primary that has applied less than the snapshot began with") {
   learning both{3};
   auto& primary = both.primary;

@@ -9,8 +9,6 @@ namespace {
 
 using namespace testing;
 
-constexpr replica_settings times;
-
 TEST_CASE("a copy that does not answer leaves the set, and counts until that is known") {
   pair both;
   auto& primary = both.primary;

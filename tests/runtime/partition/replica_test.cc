@@ -10,9 +10,6 @@ namespace {
 
 using namespace testing;
 
-constexpr replica_settings times;
-constexpr duration instant = std::chrono::nanoseconds{1};
-
 // Outside the simulator there are no planted bugs, and no way to plant one.
 static_assert(!planted(bug::w4_ignores_minimum));
 
