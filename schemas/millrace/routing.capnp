@@ -90,6 +90,9 @@ struct RoutedAnswer {
   }
   settled @3 :Bool;
   # Of a delivery that failed: the receiver remembers that it did.
+  livesOn @4 :Text;
+  # Of a call that came to the wrong silo: the name of the one where its actor lives, as far as this
+  # one knows; empty: not said.
 }
 
 struct Failure {

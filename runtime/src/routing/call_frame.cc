@@ -88,6 +88,7 @@ answer_frame read_answer(schemas::RoutedAnswer::Reader from) {
   answer_frame answer;
   answer.id = read(from.getId());
   answer.settled = from.getSettled();
+  answer.lives_on = text_of(from.getLivesOn());
   if (from.isResults()) {
     answer.outcome = message_of(from.getResults());
     return answer;
@@ -160,6 +161,7 @@ std::string encode(const answer_frame& frame) {
   auto made = message.initRoot<schemas::RoutedAnswer>();
   put(made.initId(), frame.id);
   made.setSettled(frame.settled);
+  made.setLivesOn(frame.lives_on);
   if (frame.outcome) {
     const auto flat = frame.outcome->flat();
     put(made.initResults(static_cast<unsigned>(flat.size())), flat);

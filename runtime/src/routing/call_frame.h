@@ -60,6 +60,7 @@ struct answer_frame {
   call_id id;  ///< Its origin may be an earlier life of who gets this.
   result<any_message> outcome = any_message{};
   bool settled = false;
+  std::string lives_on = {};
 };
 
 /// The caller of a call no longer waits.

@@ -113,6 +113,75 @@ TEST_CASE("a durable send arrives once at the other silo, also when it is sent a
   CHECK(both.a().here().stats().sends_pending == 0);
 }
 
+// Goal: a send is stored by the name of its type, and waits for a silo that hosts it.
+TEST_CASE("a durable send goes to a silo that hosts the type, when this one does not") {
+  two_silos both;
+  both.place("north", "b");
+  REQUIRE(both.call(both.a(), ref<Ferry>("near").land("north", 4)));
+  both.settle();
+  CHECK(both.call(both.b(), ref<Quay>("north").stored())->total() == 4);
+  CHECK(both.a().here().stats().sends_pending == 0);
+  both.a().advance(1min);  // the word that it will not be repeated has gone the same way
+  both.settle();
+  CHECK(both.call(both.b(), ref<Quay>("north").stored())->total() == 4);
+}
+
+TEST_CASE("a durable send waits while the primary of its partition does not host the type") {
+  two_silos both;  // all is with a
+  REQUIRE(both.call(both.a(), ref<Ferry>("near").land("north", 4)));
+  both.settle();
+  CHECK(code_of(both.call(both.b(), ref<Quay>("north").stored())) == errc::unavailable);
+  both.a().advance(5min);
+  both.settle();
+  CHECK(both.a().here().stats().sends_pending == 1);
+  CHECK(both.a().here().dead_letters(9)->empty());
+  both.place("north", "b");
+  both.a().advance(1min);
+  both.settle();
+  CHECK(both.call(both.b(), ref<Quay>("north").stored())->total() == 4);
+}
+
+TEST_CASE("a durable send becomes a dead letter once nobody has hosted its type for a while") {
+  two_silos both;
+  both.types_of_b = {"desk", "ferry", "press"};
+  both.share_map();
+  REQUIRE(both.call(both.a(), ref<Ferry>("near").land("north", 4)));
+  both.settle();
+  both.a().advance(50s);
+  both.settle();
+  CHECK(both.a().here().dead_letters(9)->empty());
+  CHECK(both.a().here().stats().sends_pending == 1);
+  for (int tries = 0; tries < 6; ++tries) {
+    both.a().advance(10s);
+    both.settle();
+  }
+  CHECK(code_of(both.call(both.b(), ref<Quay>("north").stored())) == errc::unimplemented);
+  const auto letters = both.a().here().dead_letters(9);
+  REQUIRE(letters->size() == 1);
+  CHECK(letters->front().error_text ==
+        "unimplemented: no silo that is in the cluster hosts actors of type 'quay'");
+}
+
+// Method: c and b host it, c has all its actors; whichever is asked first, c gets it.
+TEST_CASE("a silo that hosts a type says where its actor lives to one that only knows its name") {
+  two_silos both;
+  both.third = cluster_member{"c", 3, {}, {"quay"}};
+  std::size_t asked_b_first = 0;
+  for (int at = 0; at < 10; ++at) {
+    const auto key = "north" + std::to_string(at);
+    both.place(key, "c");
+    both.sent_to.clear();
+    REQUIRE(both.call(both.a(), ref<Ferry>("near" + key).land(key, 4)));
+    both.settle();
+    REQUIRE(both.sent_to.size() > 0);
+    CHECK(both.sent_to.back() == "c");
+    asked_b_first += both.sent_to.front() == "b" ? 1 : 0;
+    CHECK(both.sent_to.size() == (both.sent_to.front() == "b" ? 3 : 1));  // b answers
+  }
+  CHECK(asked_b_first > 0);
+  CHECK(asked_b_first < 10);
+}
+
 TEST_CASE("a caller that no longer waits is told to the actor on the other silo") {
   two_silos both;
   both.place("far", "b");
