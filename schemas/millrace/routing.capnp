@@ -39,6 +39,8 @@ struct RoutedCall {
   # The calls in whose turns it was made, the nearest first.
   mayReturn @11 :Bool;
   # The turn that made it lets its own chain come back.
+  forwards @12 :UInt8;
+  # What wants no answer: how many silos it came to that have sent it on.
 
   enum Kind {
     call @0;

@@ -81,6 +81,7 @@ call_frame read_call(schemas::RoutedCall::Reader from) {
     call.chain.push_back({read(each.getId()), text_of(each.getType()), text_of(each.getKey())});
   }
   call.may_return = from.getMayReturn();
+  call.forwards = from.getForwards();
   return call;
 }
 
@@ -153,6 +154,7 @@ std::string encode(const call_frame& frame, const std::string& params) {
     chain[link].setKey(frame.chain[link].key);
   }
   made.setMayReturn(frame.may_return);
+  made.setForwards(frame.forwards);
   return framed_bytes(message);
 }
 

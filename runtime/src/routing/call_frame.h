@@ -53,6 +53,7 @@ struct call_frame {
   std::optional<delivery_mark> delivery;
   std::vector<chain_link> chain;  ///< The nearest first.
   bool may_return = false;
+  std::uint8_t forwards = 0;
 };
 
 /// The outcome of a call that wanted one.

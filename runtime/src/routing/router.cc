@@ -346,11 +346,13 @@ result<void> router::received(std::string_view silo, std::uint64_t incarnation, 
   return {};
 }
 
-void router::refuse(std::string_view silo, const call_frame& frame, error why,
+void router::refuse(std::string_view silo, call_frame& frame, error why,
                     std::string_view lives_on) {
   if (frame.id) {
     static_cast<void>(
         tell(silo, encode(answer_frame{frame.id, std::move(why), false, std::string{lives_on}})));
+  } else if (!lives_on.empty() && lives_on != self_ && frame.forwards++ < redirects_max) {
+    static_cast<void>(peers_->send(lives_on, frame_kind::call, encode(frame, frame.params.flat())));
   }
 }
 
@@ -359,10 +361,11 @@ void router::receive(std::string_view silo, std::uint64_t incarnation, call_fram
   const auto now = map();
   if (type == nullptr || frame.method >= type->interface->methods.size()) {
     // Of a type that others host this silo may be the primary: it waits for one that has it all.
-    const auto is_hosted = type == nullptr && now->who_knows(frame.type, frame.key) != nullptr;
+    const auto* const who = type == nullptr ? now->who_knows(frame.type, frame.key) : nullptr;
     refuse(silo, frame,
-           {is_hosted ? errc::unavailable : errc::unimplemented,
-            "no actor type '" + frame.type + "' with that method on silo '" + self_ + "'"});
+           {who != nullptr ? errc::unavailable : errc::unimplemented,
+            "no actor type '" + frame.type + "' with that method on silo '" + self_ + "'"},
+           frame.id || who == nullptr ? std::string_view{} : who->name);
     return;
   }
   if (left_.load(std::memory_order_acquire)) {
@@ -373,6 +376,10 @@ void router::receive(std::string_view silo, std::uint64_t incarnation, call_fram
   if (host && *host != self_) {
     refuse(silo, frame, elsewhere(frame.type, frame.key, *host, self_), *host);
     return;
+  }
+  if (frame.kind == call_frame::what::forget &&
+      type->interface->placement != actor_placement::partition) {
+    return;  // who sent it knew no more than the name; these remember nothing
   }
   auto* one = new envelope{kind_of(frame.kind)};
   one->interface = type->interface;

@@ -5,7 +5,9 @@
 // call for an actor of another silo stays with its caller's silo: a copy goes out under a number,
 // and the answer finds it by that number. There the copy is a call like any other, whose answer
 // leaves instead of going to an activation. Who is called more than once per send is not decided
-// here: a call is sent at most once, unless the other silo says that it has not begun.
+// here: a call is sent at most once, unless the other silo says that it has not begun. What wants
+// no answer is sent on by the silo that it came to in vain, a few times; it is lost where a silo is
+// not connected or a link is full.
 //
 // Chains: where a call comes from matters for call cycles, so it takes the names of the calls above
 // it along. The first of them that this silo knows (it made it, or serves it) is put in their
@@ -141,8 +143,9 @@ private:
   void receive(std::string_view silo, std::uint64_t incarnation, call_frame&& frame);
   void receive(std::string_view silo, answer_frame&& frame);
   void receive(std::uint64_t incarnation, const cancel_frame& frame);
-  void refuse(std::string_view silo, const call_frame& frame, error why,
-              std::string_view lives_on = {});
+  // Says why to who waits for an answer, and where the actor lives; what nobody waits for goes
+  // there.
+  void refuse(std::string_view silo, call_frame& frame, error why, std::string_view lives_on = {});
   void send_answer(const std::string& silo, const envelope& call, result<any_message> outcome);
   [[nodiscard]] envelope* parent_of(const std::vector<chain_link>& chain);
   [[nodiscard]] envelope* known(const call_id& id);
