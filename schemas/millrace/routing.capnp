@@ -39,6 +39,8 @@ struct RoutedCall {
   # The calls in whose turns it was made, the nearest first.
   mayReturn @11 :Bool;
   # The turn that made it lets its own chain come back.
+  forwards @12 :UInt8;
+  # What wants no answer: how many silos it came to that have sent it on.
 
   enum Kind {
     call @0;
@@ -90,6 +92,9 @@ struct RoutedAnswer {
   }
   settled @3 :Bool;
   # Of a delivery that failed: the receiver remembers that it did.
+  livesOn @4 :Text;
+  # Of a call that came to the wrong silo: the name of the one where its actor lives, as far as this
+  # one knows; empty: not said.
 }
 
 struct Failure {

@@ -116,6 +116,9 @@ public:
   // What else there is on a silo.
   /// Null when this silo does not host it.
   [[nodiscard]] virtual const actor_type* find_type(std::string_view type) const = 0;
+  /// What a call to an actor of that type is made with: of one that others may host no more than
+  /// its name. Null when nobody can host it.
+  [[nodiscard]] virtual const interface_info* interface_of(const std::string& type) = 0;
   [[nodiscard]] virtual timer_service& timers() noexcept = 0;
   [[nodiscard]] virtual zone_cache& zones() noexcept = 0;
   [[nodiscard]] virtual thread_pool& offload_threads() noexcept = 0;

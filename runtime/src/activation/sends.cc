@@ -104,9 +104,8 @@ void activation::retry_sends(steady_time& next) {
 
 void activation::dispatch(const due_send& due) {
   const auto& what = state_.outbox().at(due.number);
-  const auto* type = home_.find_type(what.type);
   auto* call = new envelope{envelope_kind::call};
-  call->interface = type != nullptr ? type->interface : nullptr;
+  call->interface = home_.interface_of(what.type);
   call->key = what.key;
   call->method = what.method;
   call->content = any_message::from_flat(what.params);
@@ -118,8 +117,8 @@ void activation::dispatch(const due_send& due) {
   if (what.timeout_ms > 0) {
     call->deadline = time_after(now_, std::chrono::milliseconds{what.timeout_ms});
   }
-  if (type == nullptr || what.method >= type->interface->methods.size()) {
-    fail_at_once(call, {errc::unimplemented, "no such actor type or method on this silo"});
+  if (call->interface == nullptr) {
+    fail_at_once(call, {errc::unimplemented, "no such actor type on this silo"});
     return;
   }
   home_.deliver(call);

@@ -81,6 +81,7 @@ call_frame read_call(schemas::RoutedCall::Reader from) {
     call.chain.push_back({read(each.getId()), text_of(each.getType()), text_of(each.getKey())});
   }
   call.may_return = from.getMayReturn();
+  call.forwards = from.getForwards();
   return call;
 }
 
@@ -88,6 +89,7 @@ answer_frame read_answer(schemas::RoutedAnswer::Reader from) {
   answer_frame answer;
   answer.id = read(from.getId());
   answer.settled = from.getSettled();
+  answer.lives_on = text_of(from.getLivesOn());
   if (from.isResults()) {
     answer.outcome = message_of(from.getResults());
     return answer;
@@ -152,6 +154,7 @@ std::string encode(const call_frame& frame, const std::string& params) {
     chain[link].setKey(frame.chain[link].key);
   }
   made.setMayReturn(frame.may_return);
+  made.setForwards(frame.forwards);
   return framed_bytes(message);
 }
 
@@ -160,6 +163,7 @@ std::string encode(const answer_frame& frame) {
   auto made = message.initRoot<schemas::RoutedAnswer>();
   put(made.initId(), frame.id);
   made.setSettled(frame.settled);
+  made.setLivesOn(frame.lives_on);
   if (frame.outcome) {
     const auto flat = frame.outcome->flat();
     put(made.initResults(static_cast<unsigned>(flat.size())), flat);

@@ -53,6 +53,7 @@ struct call_frame {
   std::optional<delivery_mark> delivery;
   std::vector<chain_link> chain;  ///< The nearest first.
   bool may_return = false;
+  std::uint8_t forwards = 0;
 };
 
 /// The outcome of a call that wanted one.
@@ -60,6 +61,7 @@ struct answer_frame {
   call_id id;  ///< Its origin may be an earlier life of who gets this.
   result<any_message> outcome = any_message{};
   bool settled = false;
+  std::string lives_on = {};
 };
 
 /// The caller of a call no longer waits.

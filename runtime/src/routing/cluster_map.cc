@@ -18,8 +18,12 @@ bool has_labels(const cluster_member& silo, std::string_view wanted) {
   return true;
 }
 
+bool hosts(const cluster_member& silo, std::string_view type) {
+  return std::binary_search(silo.type_names.begin(), silo.type_names.end(), type);
+}
+
 bool hosts(const cluster_member& silo, const interface_info& interface) {
-  return std::binary_search(silo.type_names.begin(), silo.type_names.end(), interface.type) &&
+  return hosts(silo, interface.type) &&
          (interface.placement != actor_placement::labels || has_labels(silo, interface.labels));
 }
 
@@ -81,18 +85,14 @@ result<std::string_view> cluster_map::primary_of(const interface_info& interface
   return primary;
 }
 
-// The key chooses by the highest of one hash for each silo: when one leaves, only its keys move.
+// By the highest of one hash for each silo: when one leaves, only its keys move.
 // (Rendezvous hashing: Thaler and Ravishankar, IEEE/ACM Transactions on Networking 6, 1998.)
-result<std::string_view> cluster_map::one_of_those(std::string_view self,
-                                                   const interface_info& interface,
-                                                   std::string_view key) const {
-  if (const auto* here = find(self); here != nullptr && hosts(*here, interface)) {
-    return self;
-  }
+template <class May>
+const cluster_member* cluster_map::chosen_by(std::string_view key, May may) const noexcept {
   const cluster_member* chosen = nullptr;
   std::uint64_t highest = 0;
   for (const auto& each : members_) {
-    if (!hosts(each, interface)) {
+    if (!may(each)) {
       continue;
     }
     const auto weight = hash_of(each.name, key).high;
@@ -101,6 +101,22 @@ result<std::string_view> cluster_map::one_of_those(std::string_view self,
       highest = weight;
     }
   }
+  return chosen;
+}
+
+const cluster_member* cluster_map::who_knows(std::string_view type,
+                                             std::string_view key) const noexcept {
+  return chosen_by(key, [&](const cluster_member& each) { return hosts(each, type); });
+}
+
+result<std::string_view> cluster_map::one_of_those(std::string_view self,
+                                                   const interface_info& interface,
+                                                   std::string_view key) const {
+  if (const auto* here = find(self); here != nullptr && hosts(*here, interface)) {
+    return self;
+  }
+  const auto* chosen =
+      chosen_by(key, [&](const cluster_member& each) { return hosts(each, interface); });
   if (chosen == nullptr) {
     const std::string labels{interface.labels};
     return error{errc::unavailable, "no silo that is in the cluster hosts actors of type '" +

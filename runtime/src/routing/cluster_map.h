@@ -46,7 +46,14 @@ public:
                                                  const interface_info& interface,
                                                  std::string_view key) const;
 
+  /// The silo that the key chooses among those that host a type of which only the name is known:
+  /// that one knows where the actor lives. Null when nobody hosts it.
+  [[nodiscard]] const cluster_member* who_knows(std::string_view type,
+                                                std::string_view key) const noexcept;
+
 private:
+  template <class May>
+  [[nodiscard]] const cluster_member* chosen_by(std::string_view key, May may) const noexcept;
   [[nodiscard]] result<std::string_view> primary_of(const interface_info& interface,
                                                     std::string_view key) const;
   [[nodiscard]] result<std::string_view> one_of_those(std::string_view self,

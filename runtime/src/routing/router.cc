@@ -10,8 +10,12 @@ namespace {
 // Of a call that another silo says has not begun there: the map was out of date, or is.
 constexpr unsigned redirects_max = 3;
 
-// Texts of types that nobody here hosts; a cluster has a few dozen types.
+// Of types that others name; a cluster has a few dozen.
 constexpr std::size_t stand_ins_max = 1024;
+
+// How long a type is looked for that nobody in the map hosts: twice as long as the map may be out
+// of date when a hint of the coordination store is lost.
+constexpr duration seeking_max = std::chrono::seconds{60};
 
 bool may_leave(const envelope& one) noexcept {
   return one.kind == envelope_kind::call || one.kind == envelope_kind::one_way ||
@@ -60,8 +64,13 @@ error elsewhere(std::string_view type, std::string_view key, std::string_view ho
                                  std::string{host} + "', not on '" + std::string{self} + "'"};
 }
 
+bool is_named_only(const interface_info& interface) noexcept {
+  return interface.methods.empty();
+}
+
 bool only_reads(const envelope& call) noexcept {
-  return call.interface->methods[call.method].admission == method_admission::read_only;
+  return !is_named_only(*call.interface) &&
+         call.interface->methods[call.method].admission == method_admission::read_only;
 }
 
 }  // namespace
@@ -127,7 +136,7 @@ bool router::take_joined(envelope* one) {
     return false;
   }
   const auto now = map();
-  auto host = now->host_of(self_, *one->interface, one->key);
+  auto host = host_of(*now, *one);
   if (!host) {
     home_.answer(one, std::move(host).error());
     return true;
@@ -142,6 +151,23 @@ bool router::take_joined(envelope* one) {
   }
   send_away(one, std::string{*host}, 0);
   return true;
+}
+
+result<std::string_view> router::host_of(const cluster_map& now, const envelope& one) {
+  if (!is_named_only(*one.interface)) {
+    return now.host_of(self_, *one.interface, one.key);
+  }
+  const std::string type{one.interface->type};
+  const auto* const who = now.who_knows(type, one.key);
+  const auto at = home_.time().steady();
+  const std::lock_guard lock{mutex_};
+  if (who != nullptr) {
+    sought_.erase(type);
+    return std::string_view{who->name};
+  }
+  const auto since = sought_.try_emplace(type, at).first->second;
+  return error{at - since < seeking_max ? errc::unavailable : errc::unimplemented,
+               "no silo that is in the cluster hosts actors of type '" + type + "'"};
 }
 
 bool router::is_of_peer(const envelope& one) const {
@@ -247,8 +273,8 @@ void router::receive(std::string_view silo, answer_frame&& frame) {
   }
   if (!frame.outcome && frame.outcome.error().code() == errc::not_primary &&
       answered.redirects < redirects_max) {
-    const auto host = now->host_of(self_, *call->interface, call->key);
-    if (host && *host == self_) {
+    auto host = next_host(*now, answered, frame);
+    if (host == self_) {
       {
         const std::lock_guard lock{mutex_};
         call->extra().routed = {};
@@ -256,12 +282,26 @@ void router::receive(std::string_view silo, answer_frame&& frame) {
       home_.deliver_here(call);
       return;
     }
-    if (host && *host != answered.silo) {
-      send_away(call, std::string{*host}, answered.redirects + 1);
+    if (!host.empty()) {
+      send_away(call, std::move(host), answered.redirects + 1);
       return;
     }
   }
   home_.bring_back(call, std::move(frame.outcome));
+}
+
+// This silo's map, if it says anything new; else what the other has said. That this silo has the
+// actor, it must know by itself.
+std::string router::next_host(const cluster_map& now, const open_call& asked,
+                              const answer_frame& frame) const {
+  const auto& call = *asked.call;
+  if (!is_named_only(*call.interface)) {
+    const auto host = now.host_of(self_, *call.interface, call.key);
+    if (host && *host != asked.silo) {
+      return std::string{*host};
+    }
+  }
+  return frame.lives_on == self_ || frame.lives_on == asked.silo ? std::string{} : frame.lives_on;
 }
 
 void router::lost(std::string_view silo) {
@@ -306,29 +346,40 @@ result<void> router::received(std::string_view silo, std::uint64_t incarnation, 
   return {};
 }
 
-void router::refuse(std::string_view silo, const call_frame& frame, error why) {
+void router::refuse(std::string_view silo, call_frame& frame, error why,
+                    std::string_view lives_on) {
   if (frame.id) {
-    static_cast<void>(tell(silo, encode(answer_frame{frame.id, std::move(why)})));
+    static_cast<void>(
+        tell(silo, encode(answer_frame{frame.id, std::move(why), false, std::string{lives_on}})));
+  } else if (!lives_on.empty() && lives_on != self_ && frame.forwards++ < redirects_max) {
+    static_cast<void>(peers_->send(lives_on, frame_kind::call, encode(frame, frame.params.flat())));
   }
 }
 
 void router::receive(std::string_view silo, std::uint64_t incarnation, call_frame&& frame) {
   const auto* type = home_.find_type(frame.type);
+  const auto now = map();
   if (type == nullptr || frame.method >= type->interface->methods.size()) {
+    // Of a type that others host this silo may be the primary: it waits for one that has it all.
+    const auto* const who = type == nullptr ? now->who_knows(frame.type, frame.key) : nullptr;
     refuse(silo, frame,
-           {errc::unimplemented,
-            "no actor type '" + frame.type + "' with that method on silo '" + self_ + "'"});
+           {who != nullptr ? errc::unavailable : errc::unimplemented,
+            "no actor type '" + frame.type + "' with that method on silo '" + self_ + "'"},
+           frame.id || who == nullptr ? std::string_view{} : who->name);
     return;
   }
   if (left_.load(std::memory_order_acquire)) {
     refuse(silo, frame, {errc::unavailable, "silo '" + self_ + "' is not serving"});
     return;
   }
-  const auto now = map();
   const auto host = now->host_of(self_, *type->interface, frame.key);
   if (host && *host != self_) {
-    refuse(silo, frame, elsewhere(frame.type, frame.key, *host, self_));
+    refuse(silo, frame, elsewhere(frame.type, frame.key, *host, self_), *host);
     return;
+  }
+  if (frame.kind == call_frame::what::forget &&
+      type->interface->placement != actor_placement::partition) {
+    return;  // who sent it knew no more than the name; these remember nothing
   }
   auto* one = new envelope{kind_of(frame.kind)};
   one->interface = type->interface;
@@ -385,10 +436,17 @@ void router::send_answer(const std::string& silo, const envelope& call,
     }
   }
   const auto settled = call.send && call.send->settled;
-  if (tell(silo, encode(answer_frame{id, std::move(outcome), settled})) == peer_send::too_large) {
+  std::string lives_on;
+  if (!outcome && outcome.error().code() == errc::not_primary) {
+    const auto now = map();
+    const auto host = now->host_of(self_, *call.interface, call.key);
+    lives_on = host && *host != self_ ? *host : std::string_view{};
+  }
+  if (tell(silo, encode(answer_frame{id, std::move(outcome), settled, lives_on})) ==
+      peer_send::too_large) {
     const error why{only_reads(call) ? errc::too_large : errc::outcome_unknown,
                     "the answer of " + name_of(call) + " is larger than a link takes"};
-    static_cast<void>(tell(silo, encode(answer_frame{id, why, settled})));
+    static_cast<void>(tell(silo, encode(answer_frame{id, why, settled, {}})));
   }
   drop(served);
 }
@@ -445,14 +503,22 @@ const interface_info& router::stand_in(const std::string& type) {
   if (const auto* hosted = home_.find_type(type)) {
     return *hosted->interface;
   }
-  const std::lock_guard lock{mutex_};
-  if (const auto found = stand_ins_.find(type); found != stand_ins_.end()) {
-    return found->second;
+  bool has_room = false;
+  {
+    const std::lock_guard lock{mutex_};
+    has_room = stand_ins_.size() < stand_ins_max || stand_ins_.contains(type);
   }
-  const auto name = stand_ins_.size() < stand_ins_max ? type : std::string{"?"};
-  const auto [made, fresh] = stand_ins_.try_emplace(name);
-  made->second.type = made->first;
-  return made->second;
+  return *named_only(has_room ? type : "?");
+}
+
+const interface_info* router::named_only(const std::string& type) {
+  if (!joined()) {
+    return nullptr;
+  }
+  const std::lock_guard lock{mutex_};
+  const auto [found, fresh] = stand_ins_.try_emplace(type);
+  found->second.type = found->first;
+  return &found->second;
 }
 
 }  // namespace millrace::runtime::detail

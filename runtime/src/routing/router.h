@@ -5,7 +5,9 @@
 // call for an actor of another silo stays with its caller's silo: a copy goes out under a number,
 // and the answer finds it by that number. There the copy is a call like any other, whose answer
 // leaves instead of going to an activation. Who is called more than once per send is not decided
-// here: a call is sent at most once, unless the other silo says that it has not begun.
+// here: a call is sent at most once, unless the other silo says that it has not begun. What wants
+// no answer is sent on by the silo that it came to in vain, a few times; it is lost where a silo is
+// not connected or a link is full.
 //
 // Chains: where a call comes from matters for call cycles, so it takes the names of the calls above
 // it along. The first of them that this silo knows (it made it, or serves it) is put in their
@@ -100,6 +102,10 @@ public:
   /// Requires: a primary, or none, for each partition of the storage.
   void set_map(std::shared_ptr<const cluster_map> map);
 
+  /// What stands for a type that this silo does not host in calls to it: its name, and no methods.
+  /// Null unless there are others. Cost: a lock.
+  [[nodiscard]] const interface_info* named_only(const std::string& type);
+
   /// Takes over what is for another silo, or for none, and its reference; false for what is not.
   [[nodiscard]] bool take(envelope* one) { return joined() && take_joined(one); }
 
@@ -125,6 +131,11 @@ private:
   };
 
   bool take_joined(envelope* one);
+  // Where it goes. Who hosts a type of which only the name is known here knows the rest.
+  [[nodiscard]] result<std::string_view> host_of(const cluster_map& now, const envelope& one);
+  // Where a call goes that came to the wrong silo; empty: nowhere.
+  [[nodiscard]] std::string next_host(const cluster_map& now, const open_call& asked,
+                                      const answer_frame& frame) const;
   void send_away(envelope* one, std::string silo, unsigned redirects);
   [[nodiscard]] bool is_of_peer(const envelope& one) const;
   [[nodiscard]] call_frame frame_of(const envelope& one) const;
@@ -132,7 +143,9 @@ private:
   void receive(std::string_view silo, std::uint64_t incarnation, call_frame&& frame);
   void receive(std::string_view silo, answer_frame&& frame);
   void receive(std::uint64_t incarnation, const cancel_frame& frame);
-  void refuse(std::string_view silo, const call_frame& frame, error why);
+  // Says why to who waits for an answer, and where the actor lives; what nobody waits for goes
+  // there.
+  void refuse(std::string_view silo, call_frame& frame, error why, std::string_view lives_on = {});
   void send_answer(const std::string& silo, const envelope& call, result<any_message> outcome);
   [[nodiscard]] envelope* parent_of(const std::vector<chain_link>& chain);
   [[nodiscard]] envelope* known(const call_id& id);
@@ -151,8 +164,9 @@ private:
   std::unordered_map<std::uint64_t, open_call> open_;
   std::unordered_map<const envelope*, std::uint64_t> numbers_;  // of these
   std::map<call_id, envelope*> served_;  // for other silos, each with a reference
-  // Of types that this silo does not host: for the texts of chains.
+  // Of types that this silo does not host, by name.
   std::map<std::string, interface_info, std::less<>> stand_ins_;
+  std::map<std::string, steady_time, std::less<>> sought_;  // which nobody hosts, since when
 };
 
 }  // namespace millrace::runtime::detail

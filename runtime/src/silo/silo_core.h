@@ -116,6 +116,10 @@ public:
     reminders_.cancel(hash, name);
   }
   void wake_later(const reminder_owner& whose) override { reminders_.wake_later(whose); }
+  [[nodiscard]] const interface_info* interface_of(const std::string& type) override {
+    const auto* hosted = find_type(type);
+    return hosted != nullptr ? hosted->interface : router_.named_only(type);
+  }
   [[nodiscard]] timer_service& timers() noexcept override { return timers_; }
   [[nodiscard]] zone_cache& zones() noexcept override { return zones_; }
   [[nodiscard]] thread_pool& offload_threads() noexcept override { return offload_threads_; }

@@ -24,6 +24,14 @@ interface Ferry $Actor.actor("ferry") {
   refuse @6 (text :Text) -> ();
   release @7 () -> () $Actor.reentrant;
   # Ends `hold`.
+  land @8 (at :Text, amount :Int64) -> ();
+  # Sends it to that quay: durable.
+}
+
+interface Quay $Actor.actor("quay") $Actor.group("ferry") {
+  # Only `b` hosts it.
+  unload @0 (amount :Int64) -> (total :Int64);
+  stored @1 () -> (total :Int64) $Actor.readOnly;
 }
 
 interface Desk $Actor.actor("desk") $Actor.siloBound {

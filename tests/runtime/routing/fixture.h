@@ -9,6 +9,7 @@
 #include <functional>
 #include <memory>
 #include <mutex>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -56,6 +57,10 @@ public:
     send(ref<Ferry>(std::string{params.to()}).add(params.amount()));
     return {};
   }
+  async<> land(land_params params) override {
+    send(ref<Quay>(std::string{params.at()}).unload(params.amount()));
+    return {};
+  }
   async<tenant_results> tenant(tenant_params params) override {
     const auto& all = context();
     const auto found = all.find(params.name());
@@ -71,6 +76,15 @@ private:
     edit().setTotal(state().getTotal() + amount);
     return state().getTotal();
   }
+};
+
+class quay final : public quay_base<FerryState> {
+public:
+  async<unload_results> unload(unload_params params) override {
+    edit().setTotal(state().getTotal() + params.amount());
+    co_return unload_results{state().getTotal()};
+  }
+  async<stored_results> stored() override { co_return stored_results{state().getTotal()}; }
 };
 
 class desk final : public desk_base<> {
@@ -115,9 +129,11 @@ public:
     }
   }
   void share_map_with(test_silo& one) {
-    routes(one).set_map(std::make_shared<cluster_map>(
-        std::vector<cluster_member>{{"a", 1, {}, types()}, {"b", 2, {"gpu"}, types()}},
-        primaries_));
+    std::vector<cluster_member> members{{"a", 1, {}, types()}, {"b", 2, {"gpu"}, types_of_b}};
+    if (third) {
+      members.push_back(*third);
+    }
+    routes(one).set_map(std::make_shared<cluster_map>(std::move(members), primaries_));
   }
   partition_id partition(const std::string& ferry_key) {
     return partition_of("ferry", ferry_key, "", static_cast<std::uint16_t>(primaries_.size()));
@@ -145,7 +161,11 @@ public:
     return open.answer();
   }
 
+  std::vector<std::string> types_of_b{"desk", "ferry", "press", "quay"};
+  std::optional<cluster_member> third;  ///< That nobody is: what is sent to it is lost.
+
   // What the network does.
+  std::vector<std::string> sent_to;  ///< Silos.
   std::size_t sent = 0;
   bool given_up = false;
   /// What it says to answers, if that is something else.
@@ -183,13 +203,16 @@ private:
     }
     void prepare(runtime::silo& here) {
       here.add<ferry>();
+      if (index == 1) {
+        here.add<quay>();
+      }
       here.add<desk>([this] { return std::make_unique<desk>(name); });
       here.add<press>([this] { return std::make_unique<press>(name); });
       runtime::detail::silo_access::core(here).routes().join(name, index + 1, *this);
     }
-    runtime::detail::peer_send send(std::string_view, frame_kind kind,
+    runtime::detail::peer_send send(std::string_view to, frame_kind kind,
                                     std::string_view body) override {
-      return home.send(1 - index, kind, body);
+      return home.send(to, 1 - index, kind, body);
     }
     void give_up(std::string_view) override { home.given_up = true; }
     two_silos& home;
@@ -199,8 +222,13 @@ private:
   };
   static std::vector<std::string> types() { return {"desk", "ferry", "press"}; }
 
-  runtime::detail::peer_send send(std::size_t to, frame_kind kind, std::string_view body) {
+  runtime::detail::peer_send send(std::string_view name, std::size_t to, frame_kind kind,
+                                  std::string_view body) {
     const std::lock_guard lock{mutex_};
+    sent_to.emplace_back(name);
+    if (name != nodes_[to].name) {
+      return runtime::detail::peer_send::queued;
+    }
     if (kind == frame_kind::answer && answer_to_answer) {
       return *std::exchange(answer_to_answer, std::nullopt);
     }

@@ -113,6 +113,75 @@ TEST_CASE("a durable send arrives once at the other silo, also when it is sent a
   CHECK(both.a().here().stats().sends_pending == 0);
 }
 
+// Goal: a send is stored by the name of its type, and waits for a silo that hosts it.
+TEST_CASE("a durable send goes to a silo that hosts the type, when this one does not") {
+  two_silos both;
+  both.place("north", "b");
+  REQUIRE(both.call(both.a(), ref<Ferry>("near").land("north", 4)));
+  both.settle();
+  CHECK(both.call(both.b(), ref<Quay>("north").stored())->total() == 4);
+  CHECK(both.a().here().stats().sends_pending == 0);
+  both.a().advance(1min);  // the word that it will not be repeated has gone the same way
+  both.settle();
+  CHECK(both.call(both.b(), ref<Quay>("north").stored())->total() == 4);
+}
+
+TEST_CASE("a durable send waits while the primary of its partition does not host the type") {
+  two_silos both;  // all is with a
+  REQUIRE(both.call(both.a(), ref<Ferry>("near").land("north", 4)));
+  both.settle();
+  CHECK(code_of(both.call(both.b(), ref<Quay>("north").stored())) == errc::unavailable);
+  both.a().advance(5min);
+  both.settle();
+  CHECK(both.a().here().stats().sends_pending == 1);
+  CHECK(both.a().here().dead_letters(9)->empty());
+  both.place("north", "b");
+  both.a().advance(1min);
+  both.settle();
+  CHECK(both.call(both.b(), ref<Quay>("north").stored())->total() == 4);
+}
+
+TEST_CASE("a durable send becomes a dead letter once nobody has hosted its type for a while") {
+  two_silos both;
+  both.types_of_b = {"desk", "ferry", "press"};
+  both.share_map();
+  REQUIRE(both.call(both.a(), ref<Ferry>("near").land("north", 4)));
+  both.settle();
+  both.a().advance(50s);
+  both.settle();
+  CHECK(both.a().here().dead_letters(9)->empty());
+  CHECK(both.a().here().stats().sends_pending == 1);
+  for (int tries = 0; tries < 6; ++tries) {
+    both.a().advance(10s);
+    both.settle();
+  }
+  CHECK(code_of(both.call(both.b(), ref<Quay>("north").stored())) == errc::unimplemented);
+  const auto letters = both.a().here().dead_letters(9);
+  REQUIRE(letters->size() == 1);
+  CHECK(letters->front().error_text ==
+        "unimplemented: no silo that is in the cluster hosts actors of type 'quay'");
+}
+
+// Method: c and b host it, c has all its actors; whichever is asked first, c gets it.
+TEST_CASE("a silo that hosts a type says where its actor lives to one that only knows its name") {
+  two_silos both;
+  both.third = cluster_member{"c", 3, {}, {"quay"}};
+  std::size_t asked_b_first = 0;
+  for (int at = 0; at < 10; ++at) {
+    const auto key = "north" + std::to_string(at);
+    both.place(key, "c");
+    both.sent_to.clear();
+    REQUIRE(both.call(both.a(), ref<Ferry>("near" + key).land(key, 4)));
+    both.settle();
+    REQUIRE(both.sent_to.size() > 0);
+    CHECK(both.sent_to.back() == "c");
+    asked_b_first += both.sent_to.front() == "b" ? 1 : 0;
+    CHECK(both.sent_to.size() == (both.sent_to.front() == "b" ? 3 : 1));  // b answers
+  }
+  CHECK(asked_b_first > 0);
+  CHECK(asked_b_first < 10);
+}
+
 TEST_CASE("a caller that no longer waits is told to the actor on the other silo") {
   two_silos both;
   both.place("far", "b");
@@ -196,6 +265,86 @@ TEST_CASE("a call that arrives at the wrong silo goes on to the right one") {
   REQUIRE(answer);
   CHECK(answer->total() == 7);
   CHECK(both.call(both.a(), ref<Ferry>("moved").get())->total() == 7);
+}
+
+// Goal: nobody waits for these, so nobody could send them again: who gets them sends them on.
+TEST_CASE("a message without an answer that arrives at the wrong silo goes on to the right one") {
+  two_silos both;
+  both.place("moved", "b");
+  both.holds = two_silos::held::all;
+  both.a().here().tell(ref<Ferry>("moved").add(7));
+  both.a().settle();
+  REQUIRE(both.in_flight() == 1);
+  both.place("moved", "a");  // while it is on its way
+  both.holds = two_silos::held::nothing;
+  both.settle();
+  CHECK(both.call(both.a(), ref<Ferry>("moved").get())->total() == 7);
+}
+
+TEST_CASE("one that only knows the type's name sends it to who hosts it") {
+  two_silos both;
+  both.third = cluster_member{"c", 3, {}, {"quay"}};
+  both.types_of_b = {"desk", "ferry", "press"};
+  both.place("north", "a");
+  both.sent_to.clear();
+  call_frame frame;
+  frame.kind = call_frame::what::one_way;
+  frame.type = "quay";
+  frame.key = "north";
+  CHECK(both.routes(both.a()).received("b", 2, static_cast<std::uint16_t>(frame_kind::call),
+                                       encode(frame, "")));
+  CHECK(both.sent_to == std::vector<std::string>{"c"});
+}
+
+TEST_CASE("maps that disagree do not send a message in circles for ever") {
+  two_silos both;
+  both.place("far", "b");
+  both.routes(both.b()).set_map(std::make_shared<cluster_map>(
+      std::vector<cluster_member>{{"a", 1, {}, {"ferry"}}, {"b", 2, {}, {"ferry"}}},
+      std::vector<std::string>(256, "a")));
+  both.a().here().tell(ref<Ferry>("far").add(7));
+  both.settle();
+  CHECK(both.sent == 4);  // and three times by who got it
+  CHECK(both.in_flight() == 0);
+}
+
+// Method: the receiver's memory of the send would make the second one, of the same number, nothing.
+TEST_CASE("the word that a send will not be repeated finds an actor that has moved") {
+  two_silos both;
+  both.place("far", "b");
+  call_frame sent;
+  sent.id = {2, 1};
+  sent.type = "ferry";
+  sent.key = "near";
+  sent.delivery = {{7, 7}, 1};
+  ferry_interface::add_params one;
+  one.build().setAmount(5);
+  const auto deliver = [&](std::uint64_t id) {
+    sent.id.number = id;
+    CHECK(both.routes(both.a()).received("b", 2, static_cast<std::uint16_t>(frame_kind::call),
+                                         encode(sent, one.content().flat())));
+    both.settle();
+  };
+  deliver(1);
+  deliver(2);
+  CHECK(both.call(both.a(), ref<Ferry>("near").get())->total() == 5);
+  // It comes to b, where the ferry does not live.
+  call_frame forget;
+  forget.kind = call_frame::what::forget;
+  forget.type = "ferry";
+  forget.key = "near";
+  forget.delivery = sent.delivery;
+  CHECK(both.routes(both.b()).received("a", 1, static_cast<std::uint16_t>(frame_kind::call),
+                                       encode(forget, "")));
+  both.settle();
+  deliver(3);
+  CHECK(both.call(both.a(), ref<Ferry>("near").get())->total() == 10);
+  // Who knows no more than a type's name tells it to actors that remember nothing, too.
+  forget.type = "press";
+  CHECK(both.routes(both.b()).received("a", 1, static_cast<std::uint16_t>(frame_kind::call),
+                                       encode(forget, "")));
+  both.settle();
+  CHECK(both.b().here().activations("press")->items.empty());
 }
 
 TEST_CASE("a silo that is asked for what it has not says whose it is") {

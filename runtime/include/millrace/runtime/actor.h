@@ -254,7 +254,8 @@ protected:
     send_spec(std::move(message.spec()));
   }
 
-  /// Not durable, at most once, no answer. It still leaves only after this turn's commit.
+  /// Not durable, at most once, no answer: it is lost without a word where the actor's silo is,
+  /// cannot be reached, or takes no more. It still leaves only after this turn's commit.
   template <class T>
   void tell(call<T> message) {
     tell_spec(std::move(message.spec()));

@@ -183,7 +183,8 @@ public:
     });
   }
 
-  /// Sends without an answer: at most once, not durable.
+  /// Sends without an answer: at most once, not durable. It is lost without a word where the
+  /// actor's silo is, cannot be reached, or takes no more.
   template <class T>
   void tell(runtime::call<T> one) {
     tell_spec(std::move(one.spec()));
