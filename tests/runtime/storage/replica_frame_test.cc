@@ -118,7 +118,7 @@ std::vector<replica_item> through(const std::vector<replica_item>& items) {
 }
 
 std::string raw(const std::function<void(schemas::ReplicaFrame::Builder)>& fill) {
-  capnp::MallocMessageBuilder message;
+  capnp::MallocMessageBuilder message{8192};  // one segment
   auto frame = message.initRoot<schemas::ReplicaFrame>();
   frame.setProtocol(1);
   fill(frame);
