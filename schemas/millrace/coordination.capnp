@@ -35,6 +35,8 @@ struct SiloRow {
   # How far it is.
   process @6 :Process;
   # Which process of which machine.
+  types @7 :List(Text);
+  # Of the actors that it hosts, sorted.
 
   enum State {
     joining @0;   # Says hello to the others; holds nothing yet.

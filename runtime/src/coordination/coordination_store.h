@@ -126,6 +126,10 @@ public:
   /// of death, which cuts short the wait for its leases. The row stays for the store to take out.
   /// Requires: `silo` is another process. Errors: anything that is no proof.
   [[nodiscard]] virtual result<void> ensure_dead(const silo_row& silo, steady_time deadline) = 0;
+
+  /// Whether the process of a silo is certainly gone, which is the same proof; nothing is done to
+  /// it. False: it may be there. Errors: `unavailable`, `deadline_exceeded`: not known.
+  [[nodiscard]] virtual result<bool> has_ended(const silo_row& silo, steady_time deadline) = 0;
 };
 
 /// 64 random bits, never 0. Threading: any thread.

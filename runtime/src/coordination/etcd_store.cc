@@ -58,6 +58,7 @@ public:
   result<void> update(const silo_row& row, steady_time deadline) override;
   result<void> leave(steady_time deadline) override;
   result<void> ensure_dead(const silo_row& silo, steady_time deadline) override;
+  result<bool> has_ended(const silo_row& silo, steady_time deadline) override;
 
 private:
   [[nodiscard]] std::string settings_key() const { return prefix_ + "settings"; }
@@ -298,6 +299,11 @@ result<void> etcd_store::ensure_dead(const silo_row& silo, steady_time deadline)
   }
   return *refuses ? result<void>{}
                   : error{errc::failed_precondition, "somebody listens at " + silo.address};
+}
+
+result<bool> etcd_store::has_ended(const silo_row& silo, steady_time deadline) {
+  return share_pids(silo.process, self_) ? runtime::has_ended(silo.process, self_)
+                                         : refuses_connections(silo.address, deadline, clock_);
 }
 
 }  // namespace

@@ -1,6 +1,10 @@
 // SPDX-License-Identifier: MIT
 #include "coordination/local_store.h"
 
+#include <condition_variable>
+#include <filesystem>
+#include <map>
+#include <mutex>
 #include <set>
 #include <utility>
 
@@ -10,9 +14,45 @@
 namespace millrace::runtime {
 namespace {
 
+// What is open in this process. A second environment of one directory would take the locks of the
+// first one along when it is closed.
+class open_environments {
+public:
+  result<std::shared_ptr<local_environment>> get(const std::string& directory,
+                                                 const process_identity& self, const clock& clock,
+                                                 const coordination_options& options) {
+    std::error_code unknown;
+    const auto path = std::filesystem::weakly_canonical(directory, unknown).string();
+    std::unique_lock lock{mutex_};
+    for (auto found = open_.find(path); found != open_.end(); found = open_.find(path)) {
+      if (auto shared = found->second.lock()) {
+        return shared;
+      }
+      closed_.wait(lock);
+    }
+    auto made = local_environment::open(directory, self, clock, options.warn);
+    if (!made) {
+      return made.error();
+    }
+    std::shared_ptr<local_environment> shared{made->release(), [this, path](auto* environment) {
+                                                const std::lock_guard closing{mutex_};
+                                                delete environment;
+                                                open_.erase(path);
+                                                closed_.notify_all();
+                                              }};
+    open_.emplace(path, shared);
+    return shared;
+  }
+
+private:
+  std::mutex mutex_;
+  std::condition_variable closed_;
+  std::map<std::string, std::weak_ptr<local_environment>> open_;
+};
+
 class local_store final : public coordination_store {
 public:
-  local_store(std::unique_ptr<local_environment> environment, process_identity self,
+  local_store(std::shared_ptr<local_environment> environment, process_identity self,
               const clock& clock, coordination_options options)
       : clock_(clock),
         options_(std::move(options)),
@@ -33,6 +73,9 @@ public:
   result<void> ensure_dead(const silo_row& silo, steady_time deadline) override {
     return end_process(silo.process, self_, deadline - clock_.steady());
   }
+  result<bool> has_ended(const silo_row& silo, steady_time) override {
+    return runtime::has_ended(silo.process, self_);
+  }
 
 private:
   // Whether who is in has ended, so that another may come in its place.
@@ -44,7 +87,7 @@ private:
   const clock& clock_;
   const coordination_options options_;
   const process_identity self_;
-  const std::unique_ptr<local_environment> environment_;
+  const std::shared_ptr<local_environment> environment_;
   local_watcher watcher_{*environment_, clock_, options_};
 };
 
@@ -243,7 +286,8 @@ result<std::unique_ptr<coordination_store>> open_local_store(const std::string& 
   if (!self) {
     return self.error();
   }
-  auto environment = local_environment::open(directory, *self, clock, options.warn);
+  static open_environments here;
+  auto environment = here.get(directory, *self, clock, options);
   if (!environment) {
     return environment.error();
   }

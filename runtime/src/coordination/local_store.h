@@ -24,8 +24,9 @@ namespace millrace::runtime {
 /// Opens or makes the store in `directory`, whose parents must exist.
 ///
 /// `ensure_dead` kills. A compare-and-set is unknown only when the disk fails or the lock does not
-/// come in time. Requires: at most one store of a directory in a process (LMDB's locks are the
-/// process's); `clock` outlives the store, and is `system_clock` but in tests.
+/// come in time. Stores of one directory in one process share what is open (LMDB's locks are the
+/// process's), and with it the first one's `clock` and `warn`. Requires: these outlive all of them;
+/// `clock` is `system_clock` but in tests.
 /// Errors: `failed_precondition` when the directory is on a file system of several machines, or in
 /// use in another boot or PID namespace; as LMDB's.
 [[nodiscard]] result<std::unique_ptr<coordination_store>> open_local_store(

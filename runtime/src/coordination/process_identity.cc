@@ -109,6 +109,14 @@ bool process_handle::has_ended(duration patience) const {
   return ready > 0 && (ended.revents & POLLIN) != 0;
 }
 
+result<bool> has_ended(const process_identity& process, const process_identity& self) {
+  if (!share_pids(process, self) || process == self) {
+    return false;
+  }
+  const auto handle = process_handle::open(process.pid, process.start_ticks);
+  return handle ? result{!handle->has_value()} : handle.error();
+}
+
 result<void> end_process(const process_identity& process, const process_identity& self,
                          duration patience) {
   if (!share_pids(process, self) || process == self) {

@@ -56,6 +56,9 @@ private:
   unique_fd fd_;
 };
 
+/// Whether the process is certainly gone. Errors: `unavailable`.
+[[nodiscard]] result<bool> has_ended(const process_identity& process, const process_identity& self);
+
 /// Kills the process, if it is still there, and waits for its end: afterwards it is proven that it
 /// does nothing any more.
 /// Errors: `failed_precondition` when its pid means nothing to `self`, or it is `self`;

@@ -125,6 +125,10 @@ std::string encode(const silo_row& row) {
     process.setPidNamespace(row.process.pid_namespace);
     process.setPid(row.process.pid);
     process.setStartTicks(row.process.start_ticks);
+    auto types = into.initTypes(size_of(row.types.size()));
+    for (unsigned each = 0; each < types.size(); ++each) {
+      types.set(each, row.types[each].c_str());
+    }
   });
 }
 
@@ -172,6 +176,9 @@ result<silo_row> decode_silo(std::string_view name, std::string_view bytes) {
         const auto process = from.getProcess();
         row.process = {text_of(process.getBootId()), process.getPidNamespace(), process.getPid(),
                        process.getStartTicks()};
+        for (const auto type : from.getTypes()) {
+          row.types.push_back(text_of(type));
+        }
         return row;
       });
 }

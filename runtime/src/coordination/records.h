@@ -56,9 +56,10 @@ struct silo_row {
   std::uint64_t incarnation = 0;
   std::string address;  ///< host:port of its links.
   silo_roles roles;
-  std::map<std::string, std::string> labels;
+  std::map<std::string, std::string> labels;  ///< Of `silo_options`: without a value each.
   silo_state state = silo_state::joining;
   process_identity process;
+  std::vector<std::string> types;  ///< Of the actors that it hosts, sorted.
   friend bool operator==(const silo_row&, const silo_row&) = default;
 };
 

@@ -73,8 +73,11 @@ void peer_links::give_up(std::string_view silo) {
 }
 
 void peer_links::link_up(const std::shared_ptr<peer_link>& link, std::uint64_t incarnation) {
-  const std::lock_guard lock{mutex_};
-  peers_[name_of(*link)] = {link, incarnation};
+  {
+    const std::lock_guard lock{mutex_};
+    peers_[name_of(*link)] = {link, incarnation};
+  }
+  routes_.retry_parked();
 }
 
 // It tries on, and what was sent is sent again: nothing is lost yet.

@@ -10,6 +10,15 @@ namespace {
 // Of a call that another silo says has not begun there: the map was out of date, or is.
 constexpr unsigned redirects_max = 3;
 
+// Of a call that may be repeated, and whose outcome nobody knew that often.
+constexpr unsigned repeats_max = 3;
+
+// Some megabytes of small calls: what comes in during a failover of a few seconds.
+constexpr std::size_t parked_max = 10'000;
+
+// Of messages that have no deadline.
+constexpr duration parked_for_max = std::chrono::milliseconds{call_timeout_ms_default};
+
 // Of types that others name; a cluster has a few dozen.
 constexpr std::size_t stand_ins_max = 1024;
 
@@ -73,6 +82,11 @@ bool only_reads(const envelope& call) noexcept {
          call.interface->methods[call.method].admission == method_admission::read_only;
 }
 
+// Whether twice is the same as once.
+bool may_repeat(const envelope& call) noexcept {
+  return only_reads(call) || call.send || !call.text().empty();
+}
+
 }  // namespace
 
 // Where the answer of a call goes that has come from another silo.
@@ -102,6 +116,10 @@ void router::clear() {
   for (const auto& each : open) {
     drop(each.second.call);
   }
+  const auto parked = std::exchange(parked_, {});
+  for (const auto& each : parked) {
+    drop(each.one);
+  }
   const auto served = std::exchange(served_, {});  // the end of a call looks for it
   for (const auto& each : served) {
     drop(each.second);
@@ -115,8 +133,16 @@ void router::join(std::string self, std::uint64_t incarnation, peer_network& pee
 }
 
 void router::set_map(std::shared_ptr<const cluster_map> map) {
-  const std::lock_guard lock{mutex_};
-  map_ = std::move(map);
+  {
+    const std::lock_guard lock{mutex_};
+    map_ = std::move(map);
+  }
+  retry_parked();
+}
+
+void router::leave() {
+  left_.store(true, std::memory_order_release);
+  retry_parked();
 }
 
 std::shared_ptr<const cluster_map> router::map() const {
@@ -129,6 +155,11 @@ std::size_t router::open_calls() const {
   return open_.size();
 }
 
+std::size_t router::parked() const {
+  const std::lock_guard lock{mutex_};
+  return parked_.size();
+}
+
 // --- from here -----------------------------------------------------------------------------------
 
 bool router::take_joined(envelope* one) {
@@ -136,20 +167,84 @@ bool router::take_joined(envelope* one) {
     return false;
   }
   const auto now = map();
-  auto host = host_of(*now, *one);
-  if (!host) {
-    home_.answer(one, std::move(host).error());
-    return true;
-  }
-  if (*host == self_) {
+  const auto host = host_of(*now, *one);
+  if (host && *host == self_) {
     return false;
   }
   if (is_of_peer(*one)) {
     // Whoever made it is told that it has not begun, and looks again.
-    home_.answer(one, elsewhere(one->interface->type, one->key, *host, self_));
+    home_.answer(one, host ? elsewhere(one->interface->type, one->key, *host, self_)
+                           : error{errc::not_primary, host.error().text()});
     return true;
   }
-  send_away(one, std::string{*host}, 0);
+  go_on(one, 0);
+  return true;
+}
+
+// Where it belongs now; if that is nowhere for the moment, it waits.
+void router::go_on(envelope* one, unsigned repeats) {
+  const auto now = map();
+  auto host = host_of(*now, *one);
+  if (!host) {
+    if (one->interface->placement == actor_placement::partition &&
+        !is_named_only(*one->interface)) {
+      park(one, repeats);
+    } else {
+      home_.answer(one, std::move(host).error());
+    }
+  } else if (*host == self_) {
+    if (one->routed()) {
+      const std::lock_guard lock{mutex_};
+      one->extra().routed = {};
+    }
+    home_.deliver_here(one);
+  } else {
+    send_away(one, std::string{*host}, {.repeats = repeats});
+  }
+}
+
+void router::park(envelope* one, unsigned repeats) {
+  if (one->deadline == steady_time::max()) {
+    one->deadline = home_.time().steady() + parked_for_max;
+  }
+  if (!left_.load(std::memory_order_acquire)) {
+    const std::lock_guard lock{mutex_};
+    if (parked_.size() < parked_max) {
+      parked_.push_back({one, repeats});
+      return;
+    }
+  }
+  home_.answer(one, {errc::unavailable,
+                     "no silo has " + name_of(*one) + " now, and too many calls wait already",
+                     std::chrono::milliseconds{100}});
+}
+
+void router::retry_parked() {
+  std::vector<parked_message> waiting;
+  {
+    const std::lock_guard lock{mutex_};
+    waiting.swap(parked_);
+  }
+  const auto now = home_.time().steady();
+  for (const auto& [one, repeats] : waiting) {
+    if (one->deadline <= now) {
+      home_.answer(one, {errc::deadline_exceeded, "no silo has taken " + name_of(*one) +
+                                                      " by its deadline; it has not begun"});
+    } else if (left_.load(std::memory_order_acquire)) {
+      home_.answer(one, {errc::unavailable, "silo '" + self_ + "' stops; nothing was done"});
+    } else {
+      go_on(one, repeats);
+    }
+  }
+}
+
+bool router::take_back(envelope* one, const error& why) {
+  if (!joined() || why.code() != errc::not_primary || !may_leave(*one) ||
+      one->begun != steady_time{} || left_.load(std::memory_order_acquire) || is_of_peer(*one)) {
+    return false;
+  }
+  one->serving = nullptr;
+  park(one, 0);
   return true;
 }
 
@@ -202,7 +297,7 @@ call_frame router::frame_of(const envelope& one) const {
 }
 
 // The call stays here with its parameters: it may have to be sent to another silo.
-void router::send_away(envelope* one, std::string silo, unsigned redirects) {
+void router::send_away(envelope* one, std::string silo, sent_before before) {
   if (one->kind == envelope_kind::call && one->abandoned.load(std::memory_order_relaxed)) {
     home_.answer(one, {errc::cancelled, "the caller no longer waited when the call was to leave"});
     return;
@@ -213,7 +308,7 @@ void router::send_away(envelope* one, std::string silo, unsigned redirects) {
     detail::keep(*one);
     const std::lock_guard lock{mutex_};
     frame.id = one->extra().routed = {incarnation_, ++calls_};
-    open_.emplace(frame.id.number, open_call{one, silo, redirects});
+    open_.emplace(frame.id.number, open_call{one, silo, before});
     numbers_[one] = frame.id.number;
   }
   const auto sent = peers_->send(silo, frame_kind::call, encode(frame, parameters));
@@ -230,7 +325,11 @@ void router::send_away(envelope* one, std::string silo, unsigned redirects) {
     numbers_.erase(one);
     drop(one);
   }
-  home_.answer(one, refusal_of(sent, *one, silo));
+  if (sent == peer_send::unavailable) {
+    park(one, before.repeats);
+  } else {
+    home_.answer(one, refusal_of(sent, *one, silo));
+  }
 }
 
 bool router::cancel(const envelope& call) {
@@ -271,21 +370,22 @@ void router::receive(std::string_view silo, answer_frame&& frame) {
   if (call->send) {
     call->send->settled = frame.settled;
   }
-  if (!frame.outcome && frame.outcome.error().code() == errc::not_primary &&
-      answered.redirects < redirects_max) {
-    auto host = next_host(*now, answered, frame);
-    if (host == self_) {
-      {
-        const std::lock_guard lock{mutex_};
-        call->extra().routed = {};
-      }
-      home_.deliver_here(call);
-      return;
+  const auto code = frame.outcome ? errc{} : frame.outcome.error().code();
+  const auto [redirects, repeats] = answered.before;
+  if (code == errc::not_primary && !left_.load(std::memory_order_acquire)) {
+    auto host = redirects < redirects_max ? next_host(*now, answered, frame) : std::string{};
+    if (host.empty()) {
+      park(call, repeats);
+    } else if (host == self_) {
+      go_on(call, repeats);
+    } else {
+      send_away(call, std::move(host), {redirects + 1, repeats});
     }
-    if (!host.empty()) {
-      send_away(call, std::move(host), answered.redirects + 1);
-      return;
-    }
+    return;
+  }
+  if (code == errc::outcome_unknown && may_repeat(*call) && repeats < repeats_max) {
+    park(call, repeats + 1);
+    return;
   }
   home_.bring_back(call, std::move(frame.outcome));
 }
@@ -305,25 +405,26 @@ std::string router::next_host(const cluster_map& now, const open_call& asked,
 }
 
 void router::lost(std::string_view silo) {
-  std::vector<envelope*> unanswered;
+  std::vector<open_call> unanswered;
   {
     const std::lock_guard lock{mutex_};
     for (auto at = open_.begin(); at != open_.end();) {
       if (at->second.silo == silo) {
-        unanswered.push_back(at->second.call);
         numbers_.erase(at->second.call);
+        unanswered.push_back(std::move(at->second));
         at = open_.erase(at);
       } else {
         ++at;
       }
     }
   }
-  for (auto* call : unanswered) {
-    const auto what =
-        "silo '" + std::string{silo} + "' was lost before " + name_of(*call) + " answered";
-    home_.answer(call, only_reads(*call)
-                           ? error{errc::unavailable, what + "; the call only reads, try again"}
-                           : error{errc::outcome_unknown, what});
+  for (const auto& [call, to, before] : unanswered) {
+    if (may_repeat(*call) && before.repeats < repeats_max) {
+      park(call, before.repeats + 1);
+    } else {
+      home_.answer(call, {errc::outcome_unknown,
+                          "silo '" + to + "' was lost before " + name_of(*call) + " answered"});
+    }
   }
 }
 
@@ -368,13 +469,14 @@ void router::receive(std::string_view silo, std::uint64_t incarnation, call_fram
            frame.id || who == nullptr ? std::string_view{} : who->name);
     return;
   }
-  if (left_.load(std::memory_order_acquire)) {
-    refuse(silo, frame, {errc::unavailable, "silo '" + self_ + "' is not serving"});
-    return;
-  }
   const auto host = now->host_of(self_, *type->interface, frame.key);
   if (host && *host != self_) {
     refuse(silo, frame, elsewhere(frame.type, frame.key, *host, self_), *host);
+    return;
+  }
+  if (left_.load(std::memory_order_acquire)) {
+    // It has not begun, and whoever made it looks for another silo.
+    refuse(silo, frame, {errc::not_primary, "silo '" + self_ + "' stops"});
     return;
   }
   if (frame.kind == call_frame::what::forget &&

@@ -4,10 +4,14 @@
 // Within a silo a call is one object that goes there and comes back, and nothing here is used. A
 // call for an actor of another silo stays with its caller's silo: a copy goes out under a number,
 // and the answer finds it by that number. There the copy is a call like any other, whose answer
-// leaves instead of going to an activation. Who is called more than once per send is not decided
-// here: a call is sent at most once, unless the other silo says that it has not begun. What wants
-// no answer is sent on by the silo that it came to in vain, a few times; it is lost where a silo is
-// not connected or a link is full.
+// leaves instead of going to an activation.
+//
+// A call is sent again only if it has not begun, as far as is known for certain, or if it may be
+// repeated: it only reads, has an idempotency key, or is a delivery of a stored send. What can go
+// nowhere now (its partition has no primary, who is asked is not it, the link is down) is parked
+// and tried again with each newer map and every now and then, until its deadline. What wants no
+// answer is sent on by the silo that it came to in vain, a few times; it is lost where a link is
+// full.
 //
 // Chains: where a call comes from matters for call cycles, so it takes the names of the calls above
 // it along. The first of them that this silo knows (it made it, or serves it) is put in their
@@ -25,6 +29,7 @@
 #include <string>
 #include <string_view>
 #include <unordered_map>
+#include <vector>
 
 #include "activation/envelope.h"
 #include "millrace/runtime/clock.h"
@@ -93,12 +98,12 @@ public:
   void join(std::string self, std::uint64_t incarnation, peer_network& peers);
   [[nodiscard]] bool joined() const noexcept { return peers_ != nullptr; }
 
-  /// The silo stops: calls of others are refused from now on, answers go on.
-  void leave() noexcept { left_.store(true, std::memory_order_release); }
+  /// The silo stops: calls of others are refused from now on, answers go on. Nothing is parked.
+  void leave();
   /// Drops what it holds, when nothing runs any more.
   void clear();
 
-  /// Who is in, and who has what. What is on its way stays so.
+  /// Who is in, and who has what. What is on its way stays so; what is parked is tried again.
   /// Requires: a primary, or none, for each partition of the storage.
   void set_map(std::shared_ptr<const cluster_map> map);
 
@@ -106,8 +111,15 @@ public:
   /// Null unless there are others. Cost: a lock.
   [[nodiscard]] const interface_info* named_only(const std::string& type);
 
+  /// Tries again what is parked, and answers what is too late. To be called several times a second.
+  void retry_parked();
+
   /// Takes over what is for another silo, or for none, and its reference; false for what is not.
   [[nodiscard]] bool take(envelope* one) { return joined() && take_joined(one); }
+
+  /// Takes over a message of this silo's that was refused because its actor does not live here, and
+  /// that has not begun; false for what is not. Parameters have to be in it.
+  [[nodiscard]] bool take_back(envelope* one, const error& why);
 
   /// The caller of a call no longer waits: false when the call has not left for another silo.
   [[nodiscard]] bool cancel(const envelope& call);
@@ -121,13 +133,24 @@ public:
 
   /// Calls that wait for an answer of another silo.
   [[nodiscard]] std::size_t open_calls() const;
+  /// Messages that wait for a silo that takes them.
+  [[nodiscard]] std::size_t parked() const;
 
 private:
   class answer_to_peer;
+  // How often a call was sent already.
+  struct sent_before {
+    unsigned redirects = 0;  // at once, to who has it by a newer map
+    unsigned repeats = 0;    // although it may have begun
+  };
   struct open_call {
     envelope* call;  // with a reference
     std::string silo;
-    unsigned redirects = 0;
+    sent_before before;
+  };
+  struct parked_message {
+    envelope* one;  // with a reference
+    unsigned repeats = 0;
   };
 
   bool take_joined(envelope* one);
@@ -136,7 +159,9 @@ private:
   // Where a call goes that came to the wrong silo; empty: nowhere.
   [[nodiscard]] std::string next_host(const cluster_map& now, const open_call& asked,
                                       const answer_frame& frame) const;
-  void send_away(envelope* one, std::string silo, unsigned redirects);
+  void send_away(envelope* one, std::string silo, sent_before before);
+  void go_on(envelope* one, unsigned repeats);
+  void park(envelope* one, unsigned repeats);
   [[nodiscard]] bool is_of_peer(const envelope& one) const;
   [[nodiscard]] call_frame frame_of(const envelope& one) const;
   peer_send tell(std::string_view silo, const std::string& answer);
@@ -164,6 +189,7 @@ private:
   std::unordered_map<std::uint64_t, open_call> open_;
   std::unordered_map<const envelope*, std::uint64_t> numbers_;  // of these
   std::map<call_id, envelope*> served_;  // for other silos, each with a reference
+  std::vector<parked_message> parked_;
   // Of types that this silo does not host, by name.
   std::map<std::string, interface_info, std::less<>> stand_ins_;
   std::map<std::string, steady_time, std::less<>> sought_;  // which nobody hosts, since when

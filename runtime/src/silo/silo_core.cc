@@ -421,10 +421,13 @@ void silo_core::count_refusal(const envelope& call, const error& why) noexcept {
 }
 
 void silo_core::answer(envelope* one, error why) {
-  count_refusal(*one, why);
   while (auto* same = one->take_same_key()) {
     answer(same, why);
   }
+  if (router_.take_back(one, why)) {
+    return;
+  }
+  count_refusal(*one, why);
   if (one->caller == nullptr && !one->sink) {
     drop(one);
     return;

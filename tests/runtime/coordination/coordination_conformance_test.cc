@@ -289,15 +289,18 @@ TEST_CASE_TEMPLATE("a silo that does not answer is killed, which proves that it 
   const auto view = all(*store);
   const auto* row = find(view, "suspect");
   REQUIRE(row != nullptr);
+  CHECK_FALSE(store->has_ended(*row, soon()).value());
   CHECK(store->ensure_dead(*row, soon()));
   const auto status = suspect.wait();
   CHECK(WIFSIGNALED(status));
   CHECK(WTERMSIG(status) == SIGKILL);
   CHECK(store->ensure_dead(*row, soon()));
+  CHECK(store->has_ended(*row, soon()).value());
 
   auto self = *row;
   self.process = *this_process();
   CHECK_FALSE(store->ensure_dead(self, soon()));
+  CHECK_FALSE(store->has_ended(self, soon()).value());
 }
 
 TEST_CASE_TEMPLATE("one of many compare-and-sets of one version is done", Provider, local_provider,

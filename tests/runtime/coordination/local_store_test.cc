@@ -47,6 +47,32 @@ std::function<void(const child::says&)> stuck_writer(const std::string& director
   };
 }
 
+// Goal: silos of one process are as different as those of two.
+TEST_CASE("stores of one process share a directory, each with its own session") {
+  local_provider provider;
+  coordination_options options;
+  options.session_ttl = 300ms;
+  hint_counter hints;
+  options.changed = hints.hook();
+  auto first = provider.open();
+  auto second = provider.open(options);
+  silo_row row;
+  row.name = "a";
+  const auto a = first->join(row, std::nullopt, soon());
+  row.name = "b";
+  auto other = provider.open(options);
+  const auto b = other->join(row, std::nullopt, soon());
+  REQUIRE(a);
+  REQUIRE(b);
+  CHECK(*a != *b);
+  CHECK(second->read(0, soon())->silos.size() == 2);
+  CHECK(first->leave(soon()));
+  first.reset();
+  CHECK(second->read(0, soon())->silos.size() == 1);
+  other.reset();  // and nobody keeps its session alive
+  CHECK(hints.wait_until([&] { return second->read(0, soon())->silos.empty(); }));
+}
+
 TEST_CASE("who stops with the lock is killed by who waits, and nothing of its write is left") {
   local_provider provider;
   std::string warning;

@@ -34,6 +34,7 @@ silo_row some_silo() {
   row.labels = {{"disk", "nvme"}, {"zone", "1"}};
   row.state = silo_state::draining;
   row.process = {"boot", 4026531836, 17, 123456789012};
+  row.types = {"counter", "ferry"};
   return row;
 }
 

@@ -106,7 +106,7 @@ TEST_CASE("a durable send arrives once at the other silo, also when it is sent a
   both.lose_b();
   both.holds = two_silos::held::nothing;
   const auto before = both.sent;
-  both.a().advance(1min);
+  both.routes(both.a()).retry_parked();
   both.settle();
   CHECK(both.sent > before);
   CHECK(both.call(both.a(), ref<Ferry>("far").get())->total() == 20);
@@ -228,20 +228,42 @@ TEST_CASE("when a silo is lost, what may have been done is unknown, and what onl
   both.holds = two_silos::held::all;
   auto added = both.a().begin(ref<Ferry>("far").add(1));
   auto read = both.a().begin(ref<Ferry>("far").get());
+  auto keyed = both.a().begin(ref<Ferry>("far").add(20).keyed("k"));
   both.settle();
-  CHECK(both.routes(both.a()).open_calls() == 2);
+  CHECK(both.routes(both.a()).open_calls() == 3);
   both.lose_b();
   CHECK(code_of(added.answer()) == errc::outcome_unknown);
-  CHECK(code_of(read.answer()) == errc::unavailable);
   CHECK(both.routes(both.a()).open_calls() == 0);
+  CHECK(both.routes(both.a()).parked() == 2);
+
+  // The others may be repeated, and are.
+  both.holds = two_silos::held::nothing;
+  both.place("far", "a");
+  both.settle();
+  CHECK(keyed.answer()->total() == 20);
+  CHECK(read.answer());
+  CHECK(both.routes(both.a()).parked() == 0);
+}
+
+TEST_CASE("a call that may be repeated is given up when nobody knew its outcome four times") {
+  two_silos both;
+  both.place("far", "b");
+  both.holds = two_silos::held::all;
+  auto read = both.a().begin(ref<Ferry>("far").get());
+  both.settle();
+  for (int lost = 0; lost < 4; ++lost) {
+    CHECK_FALSE(read.answered());
+    both.lose_b();
+    both.routes(both.a()).retry_parked();
+  }
+  CHECK(code_of(read.answer()) == errc::outcome_unknown);
 }
 
 TEST_CASE("what a link does not take is refused with what to do") {
   two_silos both;
   both.place("far", "b");
   for (const auto& [sent, code] :
-       {std::pair{millrace::runtime::detail::peer_send::unavailable, errc::unavailable},
-        {millrace::runtime::detail::peer_send::overloaded, errc::overloaded},
+       {std::pair{millrace::runtime::detail::peer_send::overloaded, errc::overloaded},
         {millrace::runtime::detail::peer_send::too_large, errc::too_large}}) {
     both.answer_to_send = sent;
     CHECK(code_of(both.call(both.a(), ref<Ferry>("far").add(1))) == code);
@@ -249,6 +271,23 @@ TEST_CASE("what a link does not take is refused with what to do") {
   }
   both.answer_to_send = millrace::runtime::detail::peer_send::queued;
   CHECK(both.call(both.a(), ref<Ferry>("far").get())->total() == 0);
+}
+
+TEST_CASE("a call waits for a silo whose link is down") {
+  two_silos both;
+  both.place("far", "b");
+  both.answer_to_send = millrace::runtime::detail::peer_send::unavailable;
+  auto added = both.a().begin(ref<Ferry>("far").add(1));
+  both.settle();
+  CHECK(both.routes(both.a()).parked() == 1);
+  CHECK(both.routes(both.a()).open_calls() == 0);
+  both.routes(both.a()).retry_parked();
+  both.settle();
+  CHECK_FALSE(added.answered());
+  both.answer_to_send = millrace::runtime::detail::peer_send::queued;
+  both.routes(both.a()).retry_parked();
+  both.settle();
+  CHECK(added.answer()->total() == 1);
 }
 
 // Goal: a map that is out of date costs a redirect and no error.
@@ -347,15 +386,35 @@ TEST_CASE("the word that a send will not be repeated finds an actor that has mov
   CHECK(both.b().here().activations("press")->items.empty());
 }
 
-TEST_CASE("a silo that is asked for what it has not says whose it is") {
+// Goal: who has the newer map does not matter: the call waits until both have the same.
+TEST_CASE("a call that the silo of its actor refuses waits, and goes out again") {
   two_silos both;
   both.place("far", "b");
   both.routes(both.b()).set_map(std::make_shared<cluster_map>(
       std::vector<cluster_member>{{"a", 1, {}, {"ferry"}}, {"b", 2, {}, {"ferry"}}},
       std::vector<std::string>(256, "a")));
-  const auto refused = both.call(both.a(), ref<Ferry>("far").add(1));
-  CHECK(code_of(refused) == errc::not_primary);
-  CHECK(refused.error().text() == "ferry/far lives on silo 'a', not on 'b'");
+  auto added = both.a().begin(ref<Ferry>("far").add(1));
+  both.settle();
+  CHECK_FALSE(added.answered());
+  CHECK(both.routes(both.a()).parked() == 1);
+  both.share_map_with(both.b());
+  both.routes(both.a()).retry_parked();  // its own map is as new as before
+  both.settle();
+  CHECK(added.answer()->total() == 1);
+}
+
+// Goal: a silo that has lost a partition keeps the calls that have not begun, its own ones.
+TEST_CASE("a call of the silo that has lost the actor's partition goes to who has it then") {
+  two_silos both;
+  both.a().discard(both.partition("mine"));  // and nobody knows of another primary yet
+  auto added = both.a().begin(ref<Ferry>("mine").add(3));
+  both.settle();
+  CHECK_FALSE(added.answered());
+  CHECK(both.routes(both.a()).parked() == 1);
+  both.place("mine", "b");
+  both.settle();
+  CHECK(added.answer()->total() == 3);
+  CHECK(both.call(both.b(), ref<Ferry>("mine").get())->total() == 3);
 }
 
 // Goal: who was asked does not send a call on: its caller does, and gets its own answer.
@@ -406,7 +465,9 @@ TEST_CASE("an answer that a link does not take is told, one way or the other") {
   both.settle();
   CHECK(both.given_up);
   both.lose_b();
-  CHECK(code_of(waiting.answer()) == errc::unavailable);
+  both.routes(both.a()).retry_parked();
+  both.settle();
+  CHECK(waiting.answer());  // it only reads: it was sent again
 }
 
 TEST_CASE("a message that cannot be read ends the session, since it may have been an answer") {
@@ -415,15 +476,60 @@ TEST_CASE("a message that cannot be read ends the session, since it may have bee
   CHECK(both.given_up);
 }
 
-TEST_CASE("a silo that stops refuses calls of others") {
+TEST_CASE("a call to a silo that stops waits for another one") {
   two_silos both;
   both.place("far", "b");
   both.routes(both.b()).leave();
-  CHECK(code_of(both.call(both.a(), ref<Ferry>("far").add(1))) == errc::unavailable);
+  auto added = both.a().begin(ref<Ferry>("far").add(1));
+  both.settle();
+  CHECK_FALSE(added.answered());
+  both.place("far", "a");
+  both.settle();
+  CHECK(added.answer()->total() == 1);
 }
 
-TEST_CASE("a partition without a primary is told, and not waited for") {
+TEST_CASE("a call waits for its partition's primary, until its deadline") {
   two_silos both;
   both.place("nowhere", "");
-  CHECK(code_of(both.call(both.a(), ref<Ferry>("nowhere").add(1))) == errc::unavailable);
+  auto added = both.a().begin(ref<Ferry>("nowhere").add(1));
+  auto late = both.a().begin(ref<Ferry>("nowhere").add(10));
+  both.settle();
+  CHECK(both.routes(both.a()).parked() == 2);
+  late.cancel();
+  both.place("nowhere", "b");
+  both.settle();
+  CHECK(added.answer()->total() == 1);
+  CHECK(code_of(late.answer()) == errc::cancelled);
+
+  both.place("nowhere", "");
+  auto in_vain = both.a().begin(ref<Ferry>("nowhere").add(100));
+  both.settle();
+  both.a().advance(31s);
+  CHECK(code_of(in_vain.answer()) == errc::deadline_exceeded);
+  both.routes(both.a()).retry_parked();
+  CHECK(both.routes(both.a()).parked() == 0);
+  both.place("nowhere", "b");
+  both.settle();
+  CHECK(both.call(both.a(), ref<Ferry>("nowhere").get())->total() == 1);
+}
+
+TEST_CASE("so many calls wait for a primary, and no more; a silo that stops keeps none") {
+  two_silos both;
+  both.place("nowhere", "");
+  std::atomic<int> answered{0};
+  const auto one_more = [&] {
+    both.a().here().call_then(ref<Ferry>("nowhere").add(1),
+                              [&](const auto& answer) { answered += answer ? 1000 : 1; });
+  };
+  for (int call = 0; call < 10'000; ++call) {
+    one_more();
+  }
+  CHECK(answered == 0);
+  const auto over = both.call(both.a(), ref<Ferry>("nowhere").add(1));
+  CHECK(code_of(over) == errc::unavailable);
+  CHECK(over.error().retry_after() > 0ms);
+  both.routes(both.a()).leave();
+  both.settle();
+  CHECK(answered == 10'000);
+  CHECK(both.routes(both.a()).parked() == 0);
 }
