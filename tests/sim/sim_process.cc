@@ -197,7 +197,10 @@ void sim_process::roll_back() {
 
 void sim_process::quarantined(damage why) {
   around_.log.note(around_.plan.now(), "quarantine", {silo_, static_cast<std::uint64_t>(why)});
-  if (!tainted_ && why != damage::given_up) {
+  // An operator chose it, and before the store knew it gave away what it had.
+  const bool came_too_late = why == damage::lost_committed && copy_->log().tail().seq == 0 &&
+                             copy_->state().data_loss_no != disk_->state.data_loss_no;
+  if (!tainted_ && why != damage::given_up && !came_too_late) {
     throw violation{"an intact copy was taken for a damaged one, reason " +
                     std::to_string(static_cast<int>(why))};
   }
