@@ -14,6 +14,7 @@
 #include <vector>
 
 #include "coordination/process_identity.h"
+#include "millrace/runtime/cluster.h"
 #include "millrace/runtime/ids.h"
 #include "millrace/runtime/result.h"
 #include "partition/copy_state.h"
@@ -32,20 +33,6 @@ struct cluster_settings {
   std::string cluster_id;             ///< 32 hexadecimal digits.
   std::uint16_t partition_count = 0;  ///< 1 to 65535.
   friend bool operator==(const cluster_settings&, const cluster_settings&) = default;
-};
-
-/// How far a silo is. One that has left, or is dead, has no row.
-enum class silo_state : std::uint8_t {
-  joining,   ///< Says hello to the others; holds nothing yet.
-  active,    ///< Takes part.
-  draining,  ///< Hands over what it holds.
-};
-
-struct silo_roles {
-  bool state = false;    ///< Hosts partitions.
-  bool execute = false;  ///< Runs tasks.
-  bool gateway = false;  ///< Answers HTTP.
-  friend bool operator==(const silo_roles&, const silo_roles&) = default;
 };
 
 /// A silo process that is in the cluster.

@@ -111,6 +111,8 @@ routed_frame read_frame(frame_kind kind, capnp::MessageReader& message) {
       return read_answer(message.getRoot<schemas::RoutedAnswer>());
     case frame_kind::cancel:
       return cancel_frame{read(message.getRoot<schemas::RoutedCancel>().getId())};
+    case frame_kind::replica:
+      break;
   }
   KJ_FAIL_REQUIRE("it is of an unknown kind");
 }

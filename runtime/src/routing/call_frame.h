@@ -31,6 +31,7 @@ enum class frame_kind : std::uint16_t {
   call = 1,
   answer = 2,
   cancel = 3,
+  replica = 4,  ///< Not of calls: for storage, see replica_frame.h.
 };
 
 /// A call, a one-way message or a delivery on its way.

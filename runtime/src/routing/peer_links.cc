@@ -19,10 +19,11 @@ std::string name_of(const peer_link& link) {
 }  // namespace
 
 peer_links::peer_links(link_options options, router& routes, const clock& time, rng random,
-                       std::function<void(const std::string&)> warn)
+                       std::function<void(const std::string&)> warn, peer_watch* watch)
     : routes_(routes),
       time_(time),
       warn_(std::move(warn)),
+      watch_(watch),
       hub_(std::move(options), *this, time, random) {}
 
 result<void> peer_links::open(const std::string& silo, const std::string& host,
@@ -32,6 +33,11 @@ result<void> peer_links::open(const std::string& silo, const std::string& host,
 }
 
 peer_send peer_links::send(std::string_view silo, frame_kind kind, std::string_view body) {
+  return send(silo, link_lane::call, kind, body);
+}
+
+peer_send peer_links::send(std::string_view silo, link_lane lane, frame_kind kind,
+                           std::string_view body) {
   std::shared_ptr<peer_link> link;
   {
     const std::lock_guard lock{mutex_};
@@ -42,7 +48,7 @@ peer_send peer_links::send(std::string_view silo, frame_kind kind, std::string_v
   if (link == nullptr) {
     return peer_send::unavailable;
   }
-  switch (link->send(link_lane::call, static_cast<std::uint16_t>(kind), body)) {
+  switch (link->send(lane, static_cast<std::uint16_t>(kind), body)) {
     case link_send::queued:
       return peer_send::queued;
     case link_send::overloaded:
@@ -77,12 +83,18 @@ void peer_links::link_up(const std::shared_ptr<peer_link>& link, std::uint64_t i
     const std::lock_guard lock{mutex_};
     peers_[name_of(*link)] = {link, incarnation};
   }
+  if (watch_ != nullptr) {
+    watch_->link_up(name_of(*link), incarnation);
+  }
   routes_.retry_parked();
 }
 
 // It tries on, and what was sent is sent again: nothing is lost yet.
 void peer_links::link_down(const std::shared_ptr<peer_link>& link, std::string_view why) {
   warn_("a link is down peer=" + link->peer().to_string() + " why=" + std::string{why});
+  if (watch_ != nullptr) {
+    watch_->link_down(name_of(*link));
+  }
 }
 
 void peer_links::session_ended(const std::shared_ptr<peer_link>& link, std::uint64_t /*lost*/) {
@@ -104,6 +116,11 @@ link_intake peer_links::received(const std::shared_ptr<peer_link>& link, link_me
       return link_intake::taken;  // of a session that is given up, and is about to end
     }
     incarnation = found->second.incarnation;
+  }
+  if (message.kind == static_cast<std::uint16_t>(frame_kind::replica) && watch_ != nullptr) {
+    watch_->replica_frame(name, message.assembled.empty() ? std::string{message.body()}
+                                                          : std::move(message.assembled));
+    return link_intake::taken;
   }
   if (auto taken = routes_.received(name, incarnation, message.kind, message.body()); !taken) {
     warn_("a message was refused peer=" + link->peer().to_string() +

@@ -230,7 +230,8 @@ silo::silo(std::unique_ptr<storage> rows, silo_options options)
     : silo(std::move(rows), std::move(options), machine_clock()) {}
 
 silo::silo(std::unique_ptr<storage> rows, silo_options options, const clock& time)
-    : parts_(std::make_unique<parts>(std::move(rows), std::move(options), time)) {}
+    : parts_(std::make_unique<parts>(rows ? std::move(rows) : make_memory_storage(),
+                                     std::move(options), time)) {}
 
 silo::~silo() = default;
 
@@ -327,6 +328,9 @@ bool silo::run_one(std::size_t choice) {
 
 silo_stats silo::stats() const {
   return parts_->stats();
+}
+runtime::cluster_view silo::cluster_view() const {
+  return parts_->seen_cluster();
 }
 silo_metrics silo::metrics() {
   return parts_->metrics();

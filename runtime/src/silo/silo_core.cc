@@ -105,15 +105,37 @@ const actor_type* silo_core::find_type(std::string_view type) const {
 // --- start and stop ------------------------------------------------------------------------------
 
 result<void> silo_core::start() {
+  if (options_.cluster) {
+    cluster_ = std::make_unique<cluster_node>(*this, *rows_);
+  }
+  if (auto begun = cluster_ ? cluster_->join() : take_over_all(); !begun) {
+    return begun;
+  }
+  accepting_ = true;
+  watch_.start();
+  spares_.start();
+  return cluster_ ? cluster_->serve() : result<void>{};
+}
+
+result<void> silo_core::take_over_all() {
   for (std::uint16_t index = 0; index < rows_->partition_count(); ++index) {
     if (auto recovered = take_over(partition_id{index}); !recovered) {
       return recovered;
     }
   }
-  accepting_ = true;
-  watch_.start();
-  spares_.start();
   return {};
+}
+
+void silo_core::expelled() {
+  accepting_ = false;
+  for (std::uint16_t index = 0; index < rows_->partition_count(); ++index) {
+    discard(partition_id{index});
+  }
+  router_.leave();
+}
+
+cluster_view silo_core::seen_cluster() const {
+  return cluster_ ? cluster_->view() : cluster_view{};
 }
 
 result<void> silo_core::take_over(partition_id partition) {
@@ -176,6 +198,9 @@ result<void> silo_core::recover(partition_id partition) {
 
 void silo_core::stop(duration grace) {
   std::call_once(stopped_, [&] {
+    if (cluster_) {
+      cluster_->drain(grace);
+    }
     accepting_ = false;
     stopping_ = true;
     router_.leave();
@@ -187,11 +212,17 @@ void silo_core::stop(duration grace) {
       warn("the silo stops with " + std::to_string(directory_.size()) + " activations still busy");
     }
     end_parts();
+    if (cluster_) {
+      cluster_->leave();
+    }
   });
 }
 
 void silo_core::abandon() {
   std::call_once(stopped_, [this] {
+    if (cluster_) {
+      cluster_->abandon();
+    }
     accepting_ = false;
     stopping_ = true;
     end_parts();
@@ -221,7 +252,17 @@ void silo_core::warn(const std::string& line) const {
   if (options_.warn) {
     options_.warn(line);
   } else {
-    std::fprintf(stderr, "millrace: %s\n", line.c_str());
+    warn_by_default(line);
+  }
+}
+
+void silo_core::warn_by_default(std::string_view line) {
+  std::fprintf(stderr, "millrace: %.*s\n", static_cast<int>(line.size()), line.data());
+}
+
+void silo_core::log(const std::string& line) const {
+  if (options_.log) {
+    options_.log(line);
   }
 }
 

@@ -15,6 +15,7 @@
 
 #include "activation/activation.h"
 #include "activation/home.h"
+#include "cluster/cluster_node.h"
 #include "millrace/runtime/silo.h"
 #include "offload/thread_pool.h"
 #include "routing/router.h"
@@ -53,6 +54,10 @@ public:
   bool run_one(std::size_t choice);  ///< See silo.h.
   /// Ends as a process does that is killed: nobody is told, nothing more is committed.
   void abandon();
+
+  /// Its cluster has gone on without it: it serves nothing any more.
+  void expelled();
+  [[nodiscard]] cluster_view seen_cluster() const;
 
   /// Null when this silo does not host it.
   [[nodiscard]] const actor_type* find_type(const interface_info* interface) const;
@@ -127,6 +132,9 @@ public:
     counters_.sends_pending.fetch_add(count, std::memory_order_relaxed);
   }
   void warn(const std::string& line) const override;
+  /// Where warnings go that nobody wants.
+  static void warn_by_default(std::string_view line);
+  void log(const std::string& line) const;
 
   // See silo.h.
   [[nodiscard]] result<std::vector<dead_letter>> dead_letters(std::size_t limit);
@@ -161,6 +169,7 @@ public:
   [[nodiscard]] silo_counters& counters() noexcept { return counters_; }
 
 private:
+  [[nodiscard]] result<void> take_over_all();
   void end_parts();
   void return_unserved(envelope* one);
   [[nodiscard]] result<void> recover(partition_id partition);
@@ -180,6 +189,7 @@ private:
                                            const state_request& wanted);
   [[nodiscard]] activation* make(const actor_type& type, std::string key, const actor_hash& hash);
 
+  std::unique_ptr<cluster_node> cluster_;  // outlives storage, which calls it
   std::unique_ptr<storage> rows_;
   std::vector<std::atomic<bool>> held_;  // by partition
   const steady_time made_at_;

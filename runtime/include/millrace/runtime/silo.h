@@ -16,6 +16,7 @@
 #include <cstdint>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <span>
 #include <string>
 #include <string_view>
@@ -24,6 +25,7 @@
 #include "millrace/runtime/actor.h"
 #include "millrace/runtime/call.h"
 #include "millrace/runtime/clock.h"
+#include "millrace/runtime/cluster.h"
 #include "millrace/runtime/filter.h"
 #include "millrace/runtime/inspect.h"
 #include "millrace/runtime/interface.h"
@@ -70,6 +72,11 @@ struct silo_options {
   bool by_hand = false;
   /// Where warnings go (one line, no newline); unset: standard error. Called from any thread.
   std::function<void(std::string_view)> warn = {};
+  /// Where goes what an operator would date but need not act on, likewise; unset: nowhere.
+  std::function<void(std::string_view)> log = {};
+  /// Makes it a silo of a cluster; see cluster.h. Its `name` is unique there then, 1 to 64 letters,
+  /// digits and `-_.`.
+  std::optional<cluster_options> cluster = {};
 };
 
 /// Makes one actor object; called for each activation.
@@ -109,7 +116,8 @@ struct dead_letter {
 /// running a turn. One that runs by hand: one thread, and none of the calls that block.
 class silo {
 public:
-  /// Ownership: the silo owns `rows` and stops it. `time` must outlive the silo.
+  /// Ownership: the silo owns `rows` and stops it. Null: rows in memory, for a silo of a cluster
+  /// that has no partitions itself. `time` must outlive the silo.
   explicit silo(std::unique_ptr<storage> rows, silo_options options = {});
   /// The same by a clock of the caller's, such as one that tests move.
   silo(std::unique_ptr<storage> rows, silo_options options, const clock& time);
@@ -138,11 +146,15 @@ public:
   /// Puts code before every call that leaves an actor; see filter.h. Requires: not started.
   void add_outgoing_filter(outgoing_filter one);
 
-  /// Recovers what was pending (reminders, sends) and begins to serve.
-  /// Errors: `storage_failed`.
+  /// Recovers what was pending (reminders, sends) and begins to serve. In a cluster: joins, and
+  /// serves each partition from when it is told that it leads it.
+  /// Errors: `storage_failed`; in a cluster `invalid_argument` and `failed_precondition` for
+  /// options that cannot be or do not fit the cluster, `conflict` when a silo of its name is in,
+  /// `unavailable` when the store or a silo that is in cannot be reached.
   [[nodiscard]] result<void> start();
 
-  /// Refuses new calls (`unavailable`), lets running turns end (at most `grace`; callers of the
+  /// In a cluster, hands over what it leads, and leaves (at most `grace`, as below). Then:
+  /// refuses new calls (`unavailable`), lets running turns end (at most `grace`; callers of the
   /// rest get `outcome_unknown`), deactivates what is active, makes every commit durable, stops
   /// storage. Idempotent.
   void stop(duration grace = std::chrono::seconds{10});
@@ -215,6 +227,9 @@ public:
 
   /// Totals of this moment. Cost: O(methods x threads).
   [[nodiscard]] silo_stats stats() const;
+
+  /// The cluster as this silo sees it.
+  [[nodiscard]] runtime::cluster_view cluster_view() const;
 
   /// All figures of this moment. Cost: O(activations), about 0.1 us each; takes turns with
   /// deliveries.

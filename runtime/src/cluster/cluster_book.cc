@@ -1,0 +1,333 @@
+// SPDX-License-Identifier: MIT
+#include "cluster/cluster_book.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "cluster/placement.h"
+
+namespace millrace::runtime {
+
+namespace {
+
+// Hand-overs that begin with one tick. Each stops writes of its partition for some milliseconds: a
+// partition moves now and then when silos have come, and at once when this one goes.
+constexpr std::size_t balanced_a_tick_max = 4;
+constexpr std::size_t drained_a_tick_max = 32;
+
+// What was asked of storage and has not become so is asked again: a change of the record may have
+// failed, the other copy may have left the set.
+constexpr duration ask_again_after = std::chrono::seconds{2};
+
+std::string numbered(partition_id partition) {
+  return " partition=" + std::to_string(static_cast<unsigned>(partition));
+}
+
+std::string named(const silo_row& row) {
+  return " silo=" + row.name + " incarnation=" + std::to_string(row.incarnation);
+}
+
+bool is_same_life(const silo_row& one, const silo_row& other) {
+  return one.incarnation == other.incarnation && one.address == other.address;
+}
+
+}  // namespace
+
+std::string_view to_string(silo_state state) noexcept {
+  switch (state) {
+    case silo_state::joining:
+      return "joining";
+    case silo_state::active:
+      return "active";
+    case silo_state::draining:
+      break;
+  }
+  return "draining";
+}
+
+cluster_book::cluster_book(cluster_book_settings settings)
+    : settings_(std::move(settings)), partitions_(settings_.partition_count) {
+  for (std::size_t index = 0; index < partitions_.size(); ++index) {
+    partitions_[index].record.partition = partition_id{static_cast<std::uint16_t>(index)};
+  }
+}
+
+bool cluster_book::is_alive(const silo_row& row) const {
+  const auto found = dead_.find(row.name);
+  return found == dead_.end() || found->second != row.incarnation;
+}
+
+bool cluster_book::takes_calls(const silo_row& row) const {
+  const bool is_server = row.roles.state || row.roles.execute || row.name == settings_.silo;
+  return is_server && row.state != silo_state::joining && is_alive(row);
+}
+
+const silo_row* cluster_book::find(std::string_view silo) const {
+  const auto found = silos_.find(silo);
+  return found != silos_.end() ? &found->second : nullptr;
+}
+
+// --- inputs --------------------------------------------------------------------------------------
+
+void cluster_book::read(const coordination_view& view, steady_time now, cluster_effects& effects) {
+  take_silos(view.silos, effects);
+  for (const auto& each : view.partitions) {
+    if (take_record(each)) {
+      effects.learnt.push_back(each);
+    }
+  }
+  revision_ = std::max(revision_, view.revision);
+  const auto* self = find(settings_.silo);
+  effects.expelled =
+      effects.expelled || self == nullptr || self->incarnation != settings_.incarnation;
+  place(effects);
+  find_primaries(effects);
+  found(now, effects);
+}
+
+void cluster_book::take_silos(const std::vector<silo_row>& rows, cluster_effects& effects) {
+  auto before = std::exchange(silos_, {});
+  for (const auto& row : rows) {
+    silos_.emplace(row.name, row);
+  }
+  if (before == silos_) {
+    return;
+  }
+  for (const auto& [name, row] : silos_) {
+    const auto was = before.find(name);
+    if (was == before.end() || !is_same_life(was->second, row)) {
+      effects.arrived.push_back(row);
+    }
+    if (was == before.end() || was->second.incarnation != row.incarnation ||
+        was->second.state != row.state) {
+      effects.log.push_back("silo is " + std::string{to_string(row.state)} + named(row) +
+                            " address=" + row.address);
+    }
+  }
+  for (const auto& [name, row] : before) {
+    const auto* now = find(name);
+    if (now == nullptr || now->incarnation != row.incarnation) {
+      effects.gone.push_back(row);
+      effects.log.push_back("silo is gone" + named(row) + " why=" +
+                            (row.state == silo_state::draining ? "it has left"
+                             : is_alive(row)                   ? "its session has ended"
+                                                               : "its process has ended"));
+      dead_.erase(name);
+    }
+  }
+  rank();
+  effects.map_changed = true;
+}
+
+bool cluster_book::take_record(const stored_partition& record) {
+  const auto index = static_cast<std::size_t>(record.partition);
+  if (index >= partitions_.size() || record.version <= partitions_[index].record.version) {
+    return false;
+  }
+  auto& known = partitions_[index];
+  if (record.epoch != known.record.epoch) {
+    known.before = primary_of(known.record);
+  }
+  known.record = record;
+  known.asked_at.reset();
+  return true;
+}
+
+void cluster_book::learn(const stored_partition& record, steady_time now,
+                         cluster_effects& effects) {
+  if (take_record(record)) {
+    place(effects);
+    find_primaries(effects);
+    found(now, effects);
+  }
+}
+
+void cluster_book::leads(partition_id partition, std::uint64_t epoch, cluster_effects& effects) {
+  auto& led = partitions_.at(static_cast<std::size_t>(partition));
+  led.led_epoch = epoch;
+  // The record may be the one before, since storage has read the one that it made itself.
+  const std::string before{led.record.epoch < epoch ? primary_of(led.record)
+                                                    : std::string_view{led.before}};
+  const auto* row = find(before);
+  effects.log.push_back("leads" + numbered(partition) + " epoch=" + std::to_string(epoch) +
+                        (before.empty()             ? " why=it is new"
+                         : before == settings_.silo ? " why=this silo has led it before"
+                         : row == nullptr || !is_alive(*row)
+                             ? " why=silo " + before + " is gone"
+                             : " why=silo " + before + " has handed it over, or is slow"));
+  find_primaries(effects);
+}
+
+void cluster_book::lost(partition_id partition, cluster_effects& effects) {
+  auto& led = partitions_.at(static_cast<std::size_t>(partition));
+  if (std::exchange(led.led_epoch, 0) != 0) {
+    const auto primary = primary_of(led.record);
+    effects.log.push_back("leads no more" + numbered(partition) +
+                          " primary=" + (primary.empty() ? "?" : std::string{primary}) +
+                          " epoch=" + std::to_string(led.record.epoch));
+  }
+  find_primaries(effects);
+}
+
+void cluster_book::died(const std::string& silo, std::uint64_t incarnation,
+                        cluster_effects& effects) {
+  const auto* row = find(silo);
+  if (row == nullptr || row->incarnation != incarnation || !is_alive(*row)) {
+    return;
+  }
+  dead_[silo] = incarnation;
+  effects.log.push_back("silo is dead" + named(*row) + " why=its process has ended");
+  rank();
+  place(effects);
+  find_primaries(effects);
+  effects.map_changed = true;
+}
+
+// --- what follows --------------------------------------------------------------------------------
+
+void cluster_book::rank() {
+  std::vector<std::string> silos;
+  for (const auto& [name, row] : silos_) {
+    if (row.roles.state && row.state == silo_state::active && is_alive(row)) {
+      silos.push_back(name);
+    }
+  }
+  for (auto& each : partitions_) {
+    each.ranked = ranked_for(each.record.partition, silos);
+  }
+}
+
+void cluster_book::place(cluster_effects& effects) {
+  for (auto& each : partitions_) {
+    const bool wanted = settings_.has_state && should_have_copy(settings_.silo, each.ranked,
+                                                                settings_.copies, each.record);
+    if (std::exchange(each.is_here, wanted) != wanted) {
+      effects.placed_copies.push_back({each.record.partition, wanted});
+    }
+  }
+}
+
+void cluster_book::find_primaries(cluster_effects& effects) {
+  for (auto& each : partitions_) {
+    std::string_view primary;
+    if (each.led_epoch != 0) {
+      primary = settings_.silo;
+    } else if (each.record.state == partition_state::active) {
+      primary = primary_of(each.record);
+      const auto* row = find(primary);
+      if (row == nullptr || !takes_calls(*row) || primary == settings_.silo) {
+        primary = {};
+      }
+    }
+    if (each.primary != primary) {
+      each.primary = primary;
+      effects.map_changed = true;
+    }
+  }
+}
+
+// The most preferred silo begins; the others follow.
+void cluster_book::found(steady_time now, cluster_effects& effects) {
+  for (auto& each : partitions_) {
+    const bool is_mine = settings_.has_state && !draining_ && each.record.version == 0 &&
+                         !each.ranked.empty() && each.ranked.front() == settings_.silo;
+    if (is_mine && (!each.asked_at || now >= *each.asked_at + ask_again_after)) {
+      each.asked_at = now;
+      effects.founded.push_back(each.record.partition);
+    }
+  }
+}
+
+void cluster_book::find_successor(entry& one, steady_time now) const {
+  auto ranked = one.ranked;
+  if (draining_) {
+    std::erase(ranked, settings_.silo);
+  }
+  const auto preferred = preferred_primary(ranked, one.record);
+  if (preferred == settings_.silo || preferred.empty()) {
+    one.successor.clear();
+  } else if (one.successor != preferred) {
+    one.successor = preferred;
+    one.successor_since = now;
+  }
+}
+
+void cluster_book::tick(steady_time now, cluster_effects& effects) {
+  found(now, effects);
+  const auto most = draining_ ? drained_a_tick_max : balanced_a_tick_max;
+  std::size_t begun = 0;
+  for (auto& each : partitions_) {
+    if (each.led_epoch == 0 || each.record.epoch != each.led_epoch ||
+        each.record.state != partition_state::active) {
+      continue;
+    }
+    find_successor(each, now);
+    const bool is_due = !each.successor.empty() &&
+                        (draining_ || now >= each.successor_since + settings_.balance_after) &&
+                        (!each.asked_at || now >= *each.asked_at + ask_again_after);
+    if (is_due && begun < most) {
+      ++begun;
+      each.asked_at = now;
+      effects.hand_overs.push_back({each.record.partition, each.successor});
+    }
+  }
+}
+
+bool cluster_book::has_drained() const {
+  return std::all_of(partitions_.begin(), partitions_.end(), [&](const entry& each) {
+    auto ranked = each.ranked;
+    std::erase(ranked, settings_.silo);
+    return each.led_epoch == 0 || preferred_primary(ranked, each.record).empty();
+  });
+}
+
+// --- what others see -----------------------------------------------------------------------------
+
+std::shared_ptr<const cluster_map> cluster_book::map() const {
+  std::vector<cluster_member> members;
+  for (const auto& [name, row] : silos_) {
+    if (!takes_calls(row)) {
+      continue;
+    }
+    cluster_member member{name, row.incarnation, {}, row.types};
+    for (const auto& [label, value] : row.labels) {
+      member.labels.push_back(label);
+    }
+    members.push_back(std::move(member));
+  }
+  std::vector<std::string> primaries;
+  primaries.reserve(partitions_.size());
+  for (const auto& each : partitions_) {
+    primaries.push_back(each.primary);
+  }
+  return std::make_shared<cluster_map>(std::move(members), std::move(primaries));
+}
+
+cluster_view cluster_book::view() const {
+  cluster_view seen;
+  for (const auto& [name, row] : silos_) {
+    seen.silos.push_back(
+        {name, row.incarnation, row.process.pid, row.address, row.state, row.roles});
+  }
+  const auto count = [&](std::string_view silo, auto field) {
+    for (auto& each : seen.silos) {
+      each.*field += each.name == silo ? 1 : 0;
+    }
+  };
+  for (const auto& each : partitions_) {
+    cluster_partition one;
+    one.partition = each.record.partition;
+    one.epoch = each.record.epoch;
+    one.primary = primary_of(each.record);
+    one.is_active = each.record.state == partition_state::active && !one.primary.empty();
+    for (const auto& copy : each.record.in_sync) {
+      one.in_sync.push_back(copy.silo);
+      count(copy.silo, &cluster_silo::partitions_total);
+    }
+    count(one.primary, &cluster_silo::partitions_primary);
+    seen.partitions.push_back(std::move(one));
+  }
+  return seen;
+}
+
+}  // namespace millrace::runtime

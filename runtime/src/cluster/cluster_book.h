@@ -1,0 +1,119 @@
+// SPDX-License-Identifier: MIT
+// Cluster book: what one silo knows of its cluster, and what follows from it.
+//
+// It is told what the coordination store says, what storage says of the partitions that are led
+// here, who is proven dead; it says which links to open, which copies to have, who is primary of
+// what as far as calls are concerned, which partitions to hand over. A silo knows of itself what it
+// leads from its storage and from nobody else: the store may be behind, or ahead.
+//
+// Pure: no I/O, no clock. Whoever drives it carries the effects out.
+#pragma once
+
+#include <cstdint>
+#include <map>
+#include <memory>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "coordination/coordination_store.h"
+#include "millrace/runtime/cluster.h"
+#include "routing/cluster_map.h"
+
+namespace millrace::runtime {
+
+/// What is to be done after an input. Those of several inputs may gather in one object.
+struct cluster_effects {
+  struct placed {
+    partition_id partition;
+    bool here = false;
+  };
+  struct hand_over {
+    partition_id partition;
+    std::string to;
+  };
+  std::vector<silo_row> arrived;  ///< A life of a silo that is new, or has another address now.
+  std::vector<silo_row> gone;     ///< A life of a silo that is over, by the store.
+  std::vector<stored_partition> learnt;  ///< Records, for storage.
+  std::vector<placed> placed_copies;     ///< Which copies this silo should have.
+  std::vector<partition_id> founded;     ///< They have no record, and this silo is to begin.
+  std::vector<hand_over> hand_overs;
+  bool map_changed = false;
+  bool expelled = false;              ///< This silo is not in any more, and never will be.
+  std::vector<std::string> log;       ///< What has changed, and why; a line each.
+  std::vector<std::string> warnings;  ///< What somebody should look at.
+};
+
+struct cluster_book_settings {
+  std::string silo;
+  std::uint64_t incarnation = 0;
+  std::uint16_t partition_count = 1;
+  std::size_t copies = 3;
+  bool has_state = false;  ///< This silo's role.
+  duration balance_after = std::chrono::seconds{5};
+};
+
+/// Threading: one thread at a time. Time: `now` must not go backwards.
+/// Cost: an input that changes who is in O(silos x partitions), else O(partitions).
+class cluster_book {
+public:
+  explicit cluster_book(cluster_book_settings settings);
+
+  /// What the store shows: all silos, and the records that have changed; at first, all of them.
+  void read(const coordination_view& view, steady_time now, cluster_effects& effects);
+  /// A record, by another way.
+  void learn(const stored_partition& record, steady_time now, cluster_effects& effects);
+  /// As storage says.
+  void leads(partition_id partition, std::uint64_t epoch, cluster_effects& effects);
+  void lost(partition_id partition, cluster_effects& effects);
+  /// That life of a silo is proven to be over, whatever the store says.
+  void died(const std::string& silo, std::uint64_t incarnation, cluster_effects& effects);
+  /// From now on it hands over what it leads.
+  void drain() noexcept { draining_ = true; }
+  /// Time has passed. To be called about ten times a second.
+  void tick(steady_time now, cluster_effects& effects);
+
+  /// Whether this silo leads nothing any more that another could lead. Requires: `drain`.
+  [[nodiscard]] bool has_drained() const;
+  /// The row of a silo that is in; null when it is not.
+  [[nodiscard]] const silo_row* find(std::string_view silo) const;
+  /// Of the last read.
+  [[nodiscard]] std::uint64_t revision() const noexcept { return revision_; }
+  /// For calls.
+  [[nodiscard]] std::shared_ptr<const cluster_map> map() const;
+  /// For people. `cluster_id` is left empty.
+  [[nodiscard]] cluster_view view() const;
+
+private:
+  struct entry {
+    stored_partition record;  // version 0: none is known
+    std::vector<std::string> ranked;
+    std::uint64_t led_epoch = 0;  // here; 0: it is not
+    bool is_here = false;         // should have a copy here
+    std::string primary;          // for calls; empty: none
+    std::string before;           // who led before the record's primary
+    std::string successor;        // who should lead instead of this silo
+    steady_time successor_since{};
+    std::optional<steady_time> asked_at;  // to be founded, or handed over
+  };
+
+  void take_silos(const std::vector<silo_row>& rows, cluster_effects& effects);
+  bool take_record(const stored_partition& record);
+  void rank();
+  void place(cluster_effects& effects);
+  void find_primaries(cluster_effects& effects);
+  void found(steady_time now, cluster_effects& effects);
+  void find_successor(entry& one, steady_time now) const;
+  [[nodiscard]] bool takes_calls(const silo_row& row) const;
+  [[nodiscard]] bool is_alive(const silo_row& row) const;
+
+  const cluster_book_settings settings_;
+  std::uint64_t revision_ = 0;
+  std::map<std::string, silo_row, std::less<>> silos_;
+  std::map<std::string, std::uint64_t> dead_;  // lives proven to be over, by name
+  std::vector<entry> partitions_;
+  bool draining_ = false;
+};
+
+}  // namespace millrace::runtime

@@ -1,0 +1,280 @@
+// SPDX-License-Identifier: MIT
+// How a silo comes into its cluster, and how it goes.
+#include "cluster/cluster_node.h"
+#include "cluster/cluster_setup.h"
+#include "silo/silo_core.h"
+#include "storage/data_directory.h"
+
+namespace millrace::runtime::detail {
+
+namespace {
+
+// Store requests beside each other. With etcd each is a connection; locally they take turns.
+constexpr std::size_t request_threads = 4;
+// More than two for each of the partitions that there can be.
+constexpr std::size_t requests_max = 200'000;
+// For what a silo asks of the store as it goes: it has to go anyway.
+constexpr duration leave_patience = std::chrono::seconds{2};
+// Between looks at what has no event of its own.
+constexpr duration look_again_after = std::chrono::milliseconds{100};
+
+}  // namespace
+
+cluster_node::cluster_node(silo_core& home, storage& rows)
+    : home_(home),
+      rows_(rows),
+      options_(*home.options().cluster),
+      time_(home.activation_home::time()),
+      requests_(request_threads, requests_max) {}
+
+cluster_node::~cluster_node() {
+  end_thread();
+  requests_.stop();
+}
+
+result<void> cluster_node::join() {
+  if (auto good = check_cluster_options(home_.options()); !good) {
+    return good;
+  }
+  const auto deadline = time_after(time_.steady(), options_.join_within);
+  const auto warn = home_.options().warn;
+  auto store = open_coordination(options_, time_, deadline,
+                                 {.changed = [this] { hint(); },
+                                  .warn =
+                                      [warn](std::string_view line) {
+                                        warn ? warn(line) : silo_core::warn_by_default(line);
+                                      }});
+  if (!store) {
+    return store.error();
+  }
+  store_ = std::move(*store);
+  auto joined = settle(deadline);
+  joined = joined ? enter(deadline) : std::move(joined);
+  joined = joined ? make_links(deadline) : std::move(joined);
+  joined = joined ? connect(deadline) : std::move(joined);
+  if (!joined) {
+    leave();
+  }
+  return joined;
+}
+
+result<void> cluster_node::settle(steady_time deadline) {
+  if (options_.roles.state && rows_.cluster_side() == nullptr) {
+    return error{errc::failed_precondition,
+                 "this storage cannot be part of a cluster: open a data directory with "
+                 "storage_options::in_cluster, or leave the role `state` to others"};
+  }
+  const auto settled =
+      store_->settle({mint_allocation_id(),
+                      options_.roles.state ? rows_.partition_count() : partition_count_default},
+                     deadline);
+  if (!settled) {
+    return settled.error();
+  }
+  cluster_ = *settled;
+  if (options_.roles.state && cluster_.partition_count != rows_.partition_count()) {
+    return error{errc::failed_precondition,
+                 "the cluster at " + options_.coordination + " has " +
+                     std::to_string(cluster_.partition_count) +
+                     " partitions, the data directory of silo '" + home_.options().name + "' has " +
+                     std::to_string(rows_.partition_count()) +
+                     "; use a new directory with as many as the cluster"};
+  }
+  return {};
+}
+
+// An earlier life of this silo may be in until its session ends.
+result<void> cluster_node::enter(steady_time deadline) {
+  std::vector<std::string> types;
+  for (const auto& [name, type] : home_.types()) {
+    types.push_back(name);
+  }
+  own_ = row_of(home_.options(), std::move(types));
+  const auto give_up = std::min(deadline, time_.steady() + 2 * options_.session_ttl);
+  auto joined = store_->join(own_, std::nullopt, deadline);
+  while (!joined && joined.error().code() == errc::conflict && time_.steady() < give_up) {
+    std::unique_lock lock{mutex_};
+    changed_.wait_for(lock, look_again_after, [this] { return std::exchange(is_hinted_, false); });
+    lock.unlock();
+    joined = store_->join(own_, std::nullopt, deadline);
+  }
+  if (joined) {
+    own_.incarnation = *joined;
+  }
+  return joined ? result<void>{} : std::move(joined).error();
+}
+
+result<void> cluster_node::make_links(steady_time deadline) {
+  const auto& silo = home_.options();
+  links_ = std::make_unique<peer_links>(
+      links_of(silo, cluster_.cluster_id, own_.incarnation), home_.routes(), time_, rng{},
+      [this](const std::string& line) { home_.warn(line); }, this);
+  home_.routes().join(silo.name, own_.incarnation, *links_);
+  if (options_.roles.state) {
+    side_ = rows_.cluster_side();
+    side_->join(*this, {silo.name, own_.incarnation, options_.copies});
+  }
+  const auto port = links_->start();
+  if (!port) {
+    return port.error();
+  }
+  if (is_only_gateway(options_.roles)) {
+    return {};
+  }
+  own_.address = advertised_address(options_, *port);
+  return store_->update(own_, deadline);
+}
+
+void cluster_node::open_link(const silo_row& row) {
+  if (row.name == own_.name || row.address.empty() || is_only_gateway(row.roles)) {
+    return;
+  }
+  const auto where = split_address(row.address);
+  auto opened = where ? links_->open(row.name, where->first, where->second) : where.error();
+  if (!opened) {
+    home_.warn("no link can be made silo=" + row.name + " address=" + row.address +
+               " why=" + opened.error().to_string());
+  }
+}
+
+// Who is in and has no link with this silo; empty: nobody.
+std::string cluster_node::unconnected(const coordination_view& view) {
+  std::string missing;
+  for (const auto& row : view.silos) {
+    if (row.name == own_.name || row.address.empty() || row.state == silo_state::joining) {
+      continue;
+    }
+    const std::unique_lock lock{mutex_};
+    const auto found = up_.find(row.name);
+    if (found == up_.end() || found->second != row.incarnation) {
+      missing += (missing.empty() ? "'" : ", '") + row.name + "' at " + row.address;
+    }
+  }
+  return missing;
+}
+
+// Two-way: one of the two connects, and both have to say hello.
+result<void> cluster_node::connect(steady_time deadline) {
+  std::map<std::string, std::string> opened;  // where
+  for (;;) {
+    const auto view = store_->read(0, deadline);
+    if (!view) {
+      return view.error();
+    }
+    for (const auto& row : view->silos) {
+      if (std::exchange(opened[row.name], row.address) != row.address) {
+        open_link(row);
+      }
+    }
+    const auto missing = unconnected(*view);
+    if (missing.empty()) {
+      return {};
+    }
+    if (time_.steady() >= deadline) {
+      return error{errc::unavailable, "silo '" + own_.name + "' at " + own_.address +
+                                          " has no link with silo " + missing +
+                                          ", which is in the cluster"};
+    }
+    std::unique_lock lock{mutex_};
+    changed_.wait_for(lock, look_again_after, [this] { return has_new_link_ || is_hinted_; });
+    has_new_link_ = is_hinted_ = false;
+  }
+}
+
+result<void> cluster_node::serve() {
+  const auto deadline = time_after(time_.steady(), options_.join_within);
+  own_.state = silo_state::active;
+  auto active = store_->update(own_, deadline);
+  const auto view = active ? store_->read(0, deadline) : std::move(active).error();
+  if (!view) {
+    leave();
+    return view.error();
+  }
+  cluster_effects effects;
+  std::shared_ptr<const cluster_map> map;
+  {
+    const std::lock_guard lock{mutex_};
+    book_.emplace(cluster_book_settings{own_.name, own_.incarnation, cluster_.partition_count,
+                                        options_.copies, options_.roles.state,
+                                        options_.balance_after});
+    book_->read(*view, time_.steady(), effects);
+    map = book_->map();
+  }
+  carry_out(effects, map);
+  thread_ = std::thread{[this] { run(); }};
+  return {};
+}
+
+// --- the end -------------------------------------------------------------------------------------
+
+void cluster_node::drain(duration grace) {
+  const auto deadline = time_after(time_.steady(), grace);
+  {
+    const std::lock_guard lock{mutex_};
+    if (!thread_.joinable() || is_out_) {
+      return;
+    }
+  }
+  auto draining = own_;
+  draining.state = silo_state::draining;
+  static_cast<void>(store_->update(draining, std::min(deadline, time_.steady() + leave_patience)));
+  std::unique_lock lock{mutex_};
+  book_->drain();
+  tick_due_ = {};
+  is_hinted_ = true;
+  changed_.notify_all();
+  const auto is_done = [this] { return is_out_ || book_->has_drained(); };
+  while (!is_done() && time_.steady() < deadline) {
+    changed_.wait_for(lock, look_again_after);
+  }
+}
+
+void cluster_node::end_thread() {
+  {
+    const std::lock_guard lock{mutex_};
+    stopping_ = true;
+    changed_.notify_all();
+  }
+  if (thread_.joinable()) {
+    thread_.join();
+  }
+}
+
+void cluster_node::leave() {
+  if (std::exchange(has_left_, true) || !store_) {
+    return;
+  }
+  end_thread();
+  requests_.stop();
+  if (!is_out_ && own_.incarnation != 0) {
+    if (auto left = store_->leave(time_.steady() + leave_patience); !left) {
+      home_.warn("the silo is in the cluster until its session ends why=" +
+                 left.error().to_string());
+    }
+  }
+  if (links_) {
+    links_->stop();
+  }
+  store_.reset();
+}
+
+void cluster_node::abandon() {
+  if (std::exchange(has_left_, true) || !store_) {
+    return;
+  }
+  if (links_) {
+    links_->stop();
+  }
+  end_thread();
+  requests_.stop();
+  store_.reset();
+}
+
+cluster_view cluster_node::view() const {
+  const std::lock_guard lock{mutex_};
+  auto seen = book_ ? book_->view() : cluster_view{};
+  seen.cluster_id = cluster_.cluster_id;
+  return seen;
+}
+
+}  // namespace millrace::runtime::detail

@@ -1,0 +1,385 @@
+// SPDX-License-Identifier: MIT
+#include "cluster/cluster_node.h"
+
+#include <pthread.h>
+
+#include <algorithm>
+#include <utility>
+
+#include "cluster/cluster_setup.h"
+#include "silo/silo_core.h"
+
+namespace millrace::runtime::detail {
+
+namespace {
+
+constexpr duration tick_interval = std::chrono::milliseconds{100};
+// For a request of the store. Who asked asks again.
+constexpr duration store_patience = std::chrono::seconds{2};
+constexpr duration read_again_after = std::chrono::milliseconds{500};
+// A process that was killed dies within milliseconds; whether another machine's kernel refuses
+// connections shows as soon.
+constexpr duration probe_patience = std::chrono::seconds{1};
+constexpr duration probe_again_after = std::chrono::milliseconds{250};
+constexpr duration shortage_interval = std::chrono::minutes{10};
+// By then every lease that it could have is over.
+constexpr duration suspect_for_max = std::chrono::seconds{10};
+
+link_lane lane_of(replica_lane lane) {
+  return lane == replica_lane::bulk ? link_lane::bulk : link_lane::system;
+}
+
+std::string_view text_of(damage why) {
+  switch (why) {
+    case damage::lost_committed:
+      return "it lacks what was committed: an old disk came back";
+    case damage::differs:
+      return "it has committed something else than the others";
+    case damage::given_up:
+      return "the partition went on without it, by an operator's decision";
+    case damage::discarded:
+      break;
+  }
+  return "its primary found that its rows are others";
+}
+
+}  // namespace
+
+// --- what is told --------------------------------------------------------------------------------
+
+void cluster_node::tell(input one) {
+  const std::lock_guard lock{mutex_};
+  inputs_.push_back(std::move(one));
+  changed_.notify_all();
+}
+
+void cluster_node::hint() {
+  const std::lock_guard lock{mutex_};
+  is_hinted_ = true;
+  changed_.notify_all();
+}
+
+void cluster_node::link_up(const std::string& silo, std::uint64_t incarnation) {
+  {
+    const std::lock_guard lock{mutex_};
+    up_[silo] = incarnation;
+    has_new_link_ = true;
+  }
+  tell(link_news{silo, incarnation});
+}
+
+void cluster_node::link_down(const std::string& silo) {
+  {
+    const std::lock_guard lock{mutex_};
+    up_.erase(silo);
+  }
+  tell(link_news{silo});
+}
+
+void cluster_node::replica_frame(const std::string& silo, std::string frame) {
+  if (side_ != nullptr) {
+    side_->receive(silo, std::move(frame));
+  }
+}
+
+void cluster_node::send(const std::string& silo, replica_lane lane, const std::string& frame) {
+  static_cast<void>(links_->send(silo, lane_of(lane), frame_kind::replica, frame));
+}
+
+void cluster_node::change(partition_id partition, const partition_record& wanted) {
+  stored_partition record{wanted, partition};
+  static_cast<void>(requests_.submit([this, record = std::move(record)] {
+    const auto outcome = store_->compare_and_set(record, time_.steady() + store_patience);
+    if (const auto* done = std::get_if<cas_done>(&outcome)) {
+      auto now = record;
+      now.version = done->version;
+      learn(now);
+    } else if (const auto* conflict = std::get_if<cas_conflict>(&outcome)) {
+      learn(conflict->found);
+    }
+  }));
+}
+
+void cluster_node::read(partition_id partition) {
+  static_cast<void>(requests_.submit([this, partition] {
+    if (const auto found = store_->read_partition(partition, time_.steady() + store_patience)) {
+      learn(*found);
+    }
+  }));
+}
+
+void cluster_node::learn(const std::optional<stored_partition>& record) {
+  if (record) {
+    side_->learn(record->partition, *record);
+    tell(*record);
+  }
+}
+
+// The ranking has given it as many as there are silos: only a person can do more.
+void cluster_node::wants_copy(partition_id partition) {
+  const auto now = time_.steady();
+  if (shortage_told_at_ == steady_time{} || now >= shortage_told_at_ + shortage_interval) {
+    shortage_told_at_ = now;
+    home_.warn(
+        "partitions have had too few copies for minutes; start more silos, one is partition=" +
+        std::to_string(static_cast<unsigned>(partition)));
+  }
+}
+
+void cluster_node::quarantined(partition_id partition, const copy_id& copy, damage why) {
+  home_.warn("a copy of a partition is given up, an empty one takes its place partition=" +
+             std::to_string(static_cast<unsigned>(partition)) + " copy=" + to_text(copy) +
+             " why=" + std::string{text_of(why)});
+}
+
+// --- the thread ----------------------------------------------------------------------------------
+
+void cluster_node::run() {
+  ::pthread_setname_np(::pthread_self(), "cluster");
+  std::unique_lock lock{mutex_};
+  while (!stopping_) {
+    changed_.wait_for(lock, tick_interval, [this] {
+      return stopping_ || !inputs_.empty() ||
+             (is_hinted_ && !is_reading_ && !is_store_lost_ && !is_out_);
+    });
+    auto inputs = std::exchange(inputs_, {});
+    const auto now = time_.steady();
+    cluster_effects effects;
+    std::vector<led> served;
+    for (auto& each : inputs) {
+      take(each, now, effects, served);
+    }
+    const bool ticks = now >= tick_due_;
+    if (ticks) {
+      book_->tick(now, effects);
+      tick_due_ = now + tick_interval;
+    }
+    const bool reads = is_hinted_ && !is_reading_ && now >= read_due_ && !is_out_;
+    if (reads) {
+      is_hinted_ = false;
+      is_reading_ = true;
+    }
+    const auto revision = book_->revision();
+    lock.unlock();
+    if (reads) {
+      ask_for_view(revision);
+    }
+    if (!is_out_) {
+      for (const auto& each : served) {
+        serve(each, true);
+      }
+      std::shared_ptr<const cluster_map> map;
+      if (effects.map_changed) {
+        const std::lock_guard again{mutex_};
+        map = book_->map();
+      }
+      carry_out(effects, map);
+      if (ticks) {
+        for (const auto& each : std::exchange(unserved_, {})) {
+          serve(each, false);
+        }
+        home_.routes().retry_parked();
+        probe(now);
+      }
+    }
+    lock.lock();
+    changed_.notify_all();  // who waits until the silo has drained
+  }
+}
+
+void cluster_node::take(input& one, steady_time now, cluster_effects& effects,
+                        std::vector<led>& served) {
+  if (const auto* told = std::get_if<led>(&one)) {
+    served.push_back(*told);
+    if (told->epoch != 0) {
+      book_->leads(told->partition, told->epoch, effects);
+    } else {
+      book_->lost(told->partition, effects);
+    }
+  } else if (const auto* record = std::get_if<stored_partition>(&one)) {
+    book_->learn(*record, now, effects);
+  } else if (const auto* seen = std::get_if<result<coordination_view>>(&one)) {
+    is_reading_ = false;
+    take(*seen, now, effects);
+  } else if (const auto* news = std::get_if<link_news>(&one)) {
+    note(*news, now);
+  } else {
+    const auto& [silo, incarnation, is_dead] = std::get<probed>(one);
+    const auto found = suspects_.find(silo);
+    if (is_dead) {
+      book_->died(silo, incarnation, effects);
+      proven_.push_back(std::get<probed>(one));
+    }
+    if (found != suspects_.end() && found->second.row.incarnation == incarnation) {
+      found->second.is_asked = false;
+      found->second.due = now + probe_again_after;
+      if (is_dead) {
+        suspects_.erase(found);
+      }
+    }
+  }
+}
+
+void cluster_node::take(const result<coordination_view>& seen, steady_time now,
+                        cluster_effects& effects) {
+  if (!seen) {
+    if (!std::exchange(is_store_lost_, true)) {
+      effects.warnings.push_back(
+          "the coordination store cannot be reached; the cluster goes on as it is why=" +
+          seen.error().to_string());
+    }
+    is_hinted_ = true;
+    read_due_ = now + read_again_after;
+    return;
+  }
+  if (std::exchange(is_store_lost_, false)) {
+    effects.warnings.push_back("the coordination store is reached again");
+  }
+  book_->read(*seen, now, effects);
+}
+
+// In the order in which storage has said so.
+void cluster_node::serve(const led& one, bool is_first_try) {
+  if (one.epoch == 0) {
+    std::erase_if(unserved_, [&](const led& each) { return each.partition == one.partition; });
+    home_.discard(one.partition);
+  } else if (auto taken = home_.take_over(one.partition); !taken) {
+    if (is_first_try) {
+      home_.warn("a partition cannot be served partition=" +
+                 std::to_string(static_cast<unsigned>(one.partition)) +
+                 " why=" + taken.error().to_string());
+    }
+    unserved_.push_back(one);
+  }
+}
+
+void cluster_node::ask_for_view(std::uint64_t changed_after) {
+  const bool asked = requests_.submit([this, changed_after] {
+    tell(store_->read(changed_after, time_.steady() + store_patience));
+  });
+  if (!asked) {
+    tell(result<coordination_view>{error{errc::overloaded, "too many requests to the store"}});
+  }
+}
+
+void cluster_node::carry_out(const cluster_effects& effects,
+                             const std::shared_ptr<const cluster_map>& map) {
+  if (effects.expelled) {
+    expel();
+    return;
+  }
+  see_links(effects);
+  if (side_ != nullptr) {
+    tell_storage(effects);
+  }
+  if (map) {
+    home_.routes().set_map(map);
+  }
+  for (const auto& each : std::exchange(proven_, {})) {
+    side_->silo_died(each.silo, each.incarnation, true);
+  }
+  for (const auto& line : effects.warnings) {
+    home_.warn(line);
+  }
+  for (const auto& line : effects.log) {
+    home_.log(line);
+  }
+}
+
+void cluster_node::see_links(const cluster_effects& effects) {
+  const auto now = time_.steady();
+  for (const auto& row : effects.gone) {
+    const bool is_back = std::any_of(effects.arrived.begin(), effects.arrived.end(),
+                                     [&](const silo_row& each) { return each.name == row.name; });
+    if (!is_back && !is_only_gateway(row.roles)) {
+      links_->close(row.name);
+    }
+    if (side_ != nullptr && row.roles.state && row.name != own_.name) {
+      suspects_[row.name] = {row, row.state != silo_state::draining, false, now,
+                             now + suspect_for_max};
+    }
+  }
+  for (const auto& row : effects.arrived) {
+    open_link(row);
+  }
+}
+
+void cluster_node::tell_storage(const cluster_effects& effects) {
+  for (const auto& each : effects.placed_copies) {
+    side_->host(each.partition, each.here);
+  }
+  for (const auto& each : effects.learnt) {
+    side_->learn(each.partition, each);
+  }
+  for (const auto& row : effects.gone) {
+    side_->silo_died(row.name, row.incarnation, false);
+  }
+  for (const auto partition : effects.founded) {
+    side_->found(partition);
+  }
+  for (const auto& each : effects.hand_overs) {
+    side_->hand_over(each.partition, each.to);
+  }
+}
+
+// --- who may be dead -----------------------------------------------------------------------------
+
+// A link that is down is a reason to look, and no more: the other end may be fine.
+void cluster_node::note(const link_news& news, steady_time now) {
+  const auto found = suspects_.find(news.silo);
+  if (news.incarnation != 0) {
+    if (found != suspects_.end() && found->second.row.incarnation == news.incarnation) {
+      suspects_.erase(found);
+    }
+    return;
+  }
+  const auto* row = book_->find(news.silo);
+  if (side_ != nullptr && row != nullptr && row->roles.state && found == suspects_.end()) {
+    suspects_[news.silo] = {*row, false, false, now, steady_time::max()};
+  }
+}
+
+void cluster_node::probe(steady_time now) {
+  std::erase_if(suspects_, [&](const auto& each) {
+    return !each.second.is_asked && each.second.until <= now;
+  });
+  for (auto& [name, each] : suspects_) {
+    if (each.is_asked || now < each.due) {
+      continue;
+    }
+    each.is_asked = requests_.submit([this, row = each.row, may_kill = each.may_be_killed] {
+      const auto deadline = time_.steady() + probe_patience;
+      bool is_dead = false;
+      if (may_kill) {
+        is_dead = store_->ensure_dead(row, deadline).has_value();
+      } else {
+        const auto ended = store_->has_ended(row, deadline);
+        is_dead = ended && *ended;
+      }
+      tell(probed{row.name, row.incarnation, is_dead});
+    });
+  }
+}
+
+// The others go on without this silo. It answers nothing any more, and commits nothing: nobody
+// acknowledges what it sends.
+void cluster_node::expel() {
+  {
+    const std::lock_guard lock{mutex_};
+    if (std::exchange(is_out_, true)) {
+      return;
+    }
+  }
+  home_.expelled();
+  links_->stop();
+  const error why{errc::fenced, "silo '" + own_.name + "' is not in the cluster any more (" +
+                                    std::to_string(own_.incarnation) +
+                                    "): it was not heard of for too long, or was taken out; it "
+                                    "has to be started again"};
+  home_.warn(why.text());
+  if (options_.on_expelled) {
+    options_.on_expelled(why);
+  }
+}
+
+}  // namespace millrace::runtime::detail

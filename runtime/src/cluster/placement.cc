@@ -1,0 +1,57 @@
+// SPDX-License-Identifier: MIT
+#include "cluster/placement.h"
+
+#include <algorithm>
+#include <utility>
+
+namespace millrace::runtime {
+
+namespace {
+
+bool is_in_set(std::string_view silo, const partition_record& record) {
+  return std::any_of(record.in_sync.begin(), record.in_sync.end(),
+                     [&](const placed_copy& each) { return each.silo == silo; });
+}
+
+}  // namespace
+
+std::vector<std::string> ranked_for(partition_id partition, std::vector<std::string> silos) {
+  const auto number = std::to_string(static_cast<unsigned>(partition));
+  std::vector<std::pair<actor_hash, std::string>> weighed;
+  weighed.reserve(silos.size());
+  for (auto& each : silos) {
+    const auto weight = hash_of(each, number);
+    weighed.emplace_back(weight, std::move(each));
+  }
+  std::sort(weighed.begin(), weighed.end(), [](const auto& a, const auto& b) { return a > b; });
+  std::vector<std::string> ranked;
+  ranked.reserve(weighed.size());
+  for (auto& each : weighed) {
+    ranked.push_back(std::move(each.second));
+  }
+  return ranked;
+}
+
+bool should_have_copy(std::string_view silo, const std::vector<std::string>& ranked,
+                      std::size_t copies, const partition_record& record) {
+  const auto end = ranked.begin() + static_cast<std::ptrdiff_t>(std::min(copies, ranked.size()));
+  return std::find(ranked.begin(), end, silo) != end || is_in_set(silo, record);
+}
+
+std::string_view preferred_primary(const std::vector<std::string>& ranked,
+                                   const partition_record& record) {
+  const auto found = std::find_if(ranked.begin(), ranked.end(),
+                                  [&](const std::string& each) { return is_in_set(each, record); });
+  return found != ranked.end() ? std::string_view{*found} : std::string_view{};
+}
+
+std::string_view primary_of(const partition_record& record) noexcept {
+  for (const auto& each : record.in_sync) {
+    if (each.id == record.primary) {
+      return each.silo;
+    }
+  }
+  return {};
+}
+
+}  // namespace millrace::runtime

@@ -1,0 +1,317 @@
+// SPDX-License-Identifier: MIT
+#include "cluster/cluster_book.h"
+
+#include <doctest/doctest.h>
+
+#include <algorithm>
+
+#include "cluster/placement.h"
+
+namespace millrace::runtime {
+namespace {
+
+using namespace std::chrono_literals;
+
+constexpr std::uint16_t count = 16;
+constexpr steady_time start{1h};
+
+silo_row row(const std::string& name, std::uint64_t incarnation = 1,
+             silo_state state = silo_state::active) {
+  silo_row made;
+  made.name = name;
+  made.incarnation = incarnation;
+  made.address = "127.0.0.1:1";
+  made.roles.state = true;
+  made.state = state;
+  made.types = {"counter"};
+  return made;
+}
+
+// Led by the first of `silos`, which are all in the set.
+stored_partition record(std::uint16_t partition, std::uint64_t version, std::uint64_t epoch,
+                        const std::vector<std::string>& silos,
+                        partition_state state = partition_state::active) {
+  stored_partition made;
+  made.partition = partition_id{partition};
+  made.version = version;
+  made.epoch = epoch;
+  made.state = state;
+  for (const auto& each : silos) {
+    made.in_sync.push_back({{1, hash_of(each, "copy").low}, each});
+  }
+  made.primary = made.in_sync.front().id;
+  return made;
+}
+
+cluster_book book_of(const std::string& silo, bool has_state = true) {
+  return cluster_book{{silo, 1, count, 2, has_state, 5s}};
+}
+
+struct reader {
+  explicit reader(cluster_book& of) : book(of) {}
+  cluster_effects operator()(const std::vector<silo_row>& rows,
+                             const std::vector<stored_partition>& records = {},
+                             steady_time now = start) {
+    cluster_effects effects;
+    book.read({++revision, rows, records}, now, effects);
+    return effects;
+  }
+  cluster_book& book;
+  std::uint64_t revision = 0;
+};
+
+// A partition for which silos are ranked so.
+std::uint16_t ranked_as(const std::vector<std::string>& silos) {
+  for (std::uint16_t index = 0; index < count; ++index) {
+    if (ranked_for(partition_id{index}, silos) == silos) {
+      return index;
+    }
+  }
+  FAIL("no partition is ranked so");
+  return 0;
+}
+
+std::string primary(const cluster_book& book, std::uint16_t partition) {
+  const auto map = book.map();
+  for (int key = 0;; ++key) {
+    const auto name = std::to_string(key);
+    if (partition_of("counter", name, "", count) == partition_id{partition}) {
+      const interface_info interface {
+        "counter", "counter", "", 0, actor_placement::partition, 0, "", {}
+      };
+      const auto host = map->host_of("?", interface, name);
+      return host ? std::string{*host} : "";
+    }
+  }
+}
+
+TEST_CASE("silos that come and go are told once, with their lives") {
+  auto book = book_of("a");
+  reader read{book};
+  auto told = read({row("a"), row("b")});
+  REQUIRE(told.arrived.size() == 2);
+  CHECK(told.map_changed);
+  CHECK_FALSE(told.expelled);
+  told = read({row("a"), row("b")});
+  CHECK(told.arrived.empty());
+  CHECK_FALSE(told.map_changed);
+
+  told = read({row("a"), row("b", 7)});  // it was restarted
+  REQUIRE(told.arrived.size() == 1);
+  CHECK(told.arrived.front().incarnation == 7);
+  REQUIRE(told.gone.size() == 1);
+  CHECK(told.gone.front().incarnation == 1);
+
+  told = read({row("a")});
+  REQUIRE(told.gone.size() == 1);
+  CHECK(told.gone.front().incarnation == 7);
+  CHECK(told.log == std::vector<std::string>{"silo is gone silo=b incarnation=7 why=its session "
+                                             "has ended"});
+  CHECK(book.find("b") == nullptr);
+}
+
+TEST_CASE("a silo whose row is gone, or another life's, is out") {
+  auto book = book_of("a");
+  reader read{book};
+  CHECK(read({row("b")}).expelled);
+  CHECK_FALSE(read({row("a")}).expelled);
+  CHECK(read({row("a", 2)}).expelled);
+}
+
+TEST_CASE("the most preferred silo founds a partition, until there is a record") {
+  const auto of_a = ranked_as({"a", "b"});
+  const auto of_b = ranked_as({"b", "a"});
+  auto book = book_of("a");
+  reader read{book};
+  auto told = read({row("a"), row("b")});
+  const auto founds = [&](std::uint16_t partition) {
+    return std::count(told.founded.begin(), told.founded.end(), partition_id{partition}) == 1;
+  };
+  CHECK(founds(of_a));
+  CHECK_FALSE(founds(of_b));
+  told = read({row("a"), row("b")}, {}, start + 1s);
+  CHECK_FALSE(founds(of_a));  // it has been asked for
+  told = read({row("a")}, {record(of_a, 1, 1, {"a"})}, start + 3s);
+  CHECK_FALSE(founds(of_a));
+  CHECK(founds(of_b));  // nobody else is left
+
+  auto gateway = book_of("a", false);
+  reader read_gateway{gateway};
+  CHECK(read_gateway({row("a"), row("b")}).founded.empty());
+}
+
+TEST_CASE("copies are where the ranking says, and where the record says") {
+  const auto of_bc = ranked_as({"b", "c", "a"});
+  auto book = book_of("a");
+  reader read{book};
+  const auto placed = [&](const cluster_effects& told) {
+    std::vector<bool> found;
+    for (const auto& each : told.placed_copies) {
+      if (each.partition == partition_id{of_bc}) {
+        found.push_back(each.here);
+      }
+    }
+    return found;
+  };
+  const std::vector<silo_row> all{row("a"), row("b"), row("c")};
+  CHECK(placed(read(all)).empty());
+  CHECK(placed(read(all, {record(of_bc, 1, 1, {"b", "a"})})) == std::vector{true});
+  CHECK(placed(read(all, {record(of_bc, 2, 1, {"b", "c"})})) == std::vector{false});
+  CHECK(placed(read({row("a"), row("b")})) == std::vector{true});
+  CHECK(placed(read({row("a"), row("b"), row("c", 1, silo_state::joining)})).empty());
+}
+
+TEST_CASE("the map names who leads by the store, and of this silo what it leads itself") {
+  auto book = book_of("a");
+  reader read{book};
+  const std::vector<silo_row> all{row("a"), row("b")};
+  read(all, {record(3, 1, 1, {"b", "a"}), record(4, 1, 1, {"a", "b"}),
+             record(5, 1, 1, {"b", "a"}, partition_state::recovering)});
+  CHECK(primary(book, 3) == "b");
+  CHECK(primary(book, 4).empty());  // its storage has not said so
+  CHECK(primary(book, 5).empty());  // it does not answer yet
+
+  cluster_effects told;
+  book.leads(partition_id{4}, 1, told);
+  CHECK(told.map_changed);
+  CHECK(primary(book, 4) == "a");
+  told = {};
+  book.learn(record(4, 9, 2, {"b", "a"}), start, told);
+  CHECK(primary(book, 4) == "a");  // until its storage says so
+  book.lost(partition_id{4}, told);
+  CHECK(told.map_changed);
+  CHECK(primary(book, 4) == "b");
+  told = {};
+  book.learn(record(4, 8, 1, {"a", "b"}), start, told);  // an older one
+  CHECK_FALSE(told.map_changed);
+
+  told = {};
+  book.died("b", 2, told);  // another life
+  CHECK(primary(book, 3) == "b");
+  book.died("b", 1, told);
+  CHECK(told.map_changed);
+  CHECK(primary(book, 3).empty());
+  CHECK(book.find("b") != nullptr);
+  read({row("a"), row("b", 2)});
+  CHECK(primary(book, 3) == "b");
+}
+
+TEST_CASE("why a silo leads is in the log") {
+  auto book = book_of("a");
+  reader read{book};
+  read({row("a"), row("b")}, {record(3, 1, 4, {"b", "a"})});
+  cluster_effects told;
+  book.leads(partition_id{3}, 5, told);
+  CHECK(told.log.back() == "leads partition=3 epoch=5 why=silo b has handed it over, or is slow");
+  book.learn(record(3, 2, 5, {"a"}), start, told);
+  book.lost(partition_id{3}, told);
+  CHECK(told.log.back() == "leads no more partition=3 primary=a epoch=5");
+  read({row("a")});
+  book.leads(partition_id{3}, 5, told);
+  CHECK(told.log.back() == "leads partition=3 epoch=5 why=silo b is gone");
+  book.leads(partition_id{2}, 1, told);
+  CHECK(told.log.back() == "leads partition=2 epoch=1 why=it is new");
+}
+
+// Goal: partitions spread when a silo has come, but not before it has proven itself, nor at once.
+TEST_CASE("a partition is handed over to the silo that it prefers, once that is in its set") {
+  const auto of_b = ranked_as({"b", "a"});
+  auto book = book_of("a");
+  reader read{book};
+  cluster_effects told;
+  read({row("a"), row("b")}, {record(of_b, 1, 1, {"a"})});
+  book.leads(partition_id{of_b}, 1, told);
+  const auto handed = [&](steady_time now) {
+    cluster_effects ticked;
+    book.tick(now, ticked);
+    return ticked.hand_overs.size();
+  };
+  CHECK(handed(start + 10s) == 0);
+  book.learn(record(of_b, 2, 1, {"a", "b"}), start, told);
+  CHECK(handed(start + 20s) == 0);
+  CHECK(handed(start + 25s - 1ns) == 0);
+  CHECK(handed(start + 25s) == 1);
+  CHECK(handed(start + 26s) == 0);
+  CHECK(handed(start + 27s) == 1);  // nothing has come of it: again
+  book.lost(partition_id{of_b}, told);
+  CHECK(handed(start + 40s) == 0);
+}
+
+TEST_CASE("at most four partitions a tick are handed over to balance, more to leave") {
+  auto book = book_of("a");
+  reader read{book};
+  std::vector<stored_partition> records;
+  std::size_t of_b = 0;
+  cluster_effects told;
+  for (std::uint16_t each = 0; each < count; ++each) {
+    records.push_back(record(each, 1, 1, {"a", "b"}));
+    book.leads(partition_id{each}, 1, told);
+    of_b += ranked_for(partition_id{each}, {"a", "b"}).front() == "b" ? 1 : 0;
+  }
+  REQUIRE(of_b > 4);
+  read({row("a"), row("b")}, records);
+  cluster_effects ticked;
+  book.tick(start, ticked);
+  CHECK(ticked.hand_overs.empty());
+  book.tick(start + 6s, ticked);
+  CHECK(ticked.hand_overs.size() == 4);
+
+  book.drain();
+  CHECK_FALSE(book.has_drained());
+  ticked = {};
+  book.tick(start + 20s, ticked);
+  CHECK(ticked.hand_overs.size() == count);
+  for (std::uint16_t each = 0; each < count; ++each) {
+    CHECK_FALSE(book.has_drained());
+    book.lost(partition_id{each}, told);
+  }
+  CHECK(book.has_drained());
+}
+
+TEST_CASE("a silo that nobody can follow has drained at once") {
+  auto book = book_of("a");
+  reader read{book};
+  cluster_effects told;
+  book.leads(partition_id{0}, 1, told);
+  read({row("a")}, {record(0, 1, 1, {"a"})});
+  book.drain();
+  CHECK(book.has_drained());
+  cluster_effects ticked;
+  book.tick(start + 20s, ticked);
+  CHECK(ticked.hand_overs.empty());
+}
+
+TEST_CASE("a gateway calls and is not called, and a silo that joins takes no calls") {
+  auto gateway = row("g");
+  gateway.roles = {.gateway = true};
+  auto book = book_of("a");
+  reader read{book};
+  read({row("a"), gateway, row("b", 1, silo_state::joining)});
+  CHECK(book.map()->members().size() == 1);
+  auto own = book_of("g", false);
+  reader read_own{own};
+  read_own({row("a"), gateway});
+  CHECK(own.map()->find("g") != nullptr);
+}
+
+TEST_CASE("who has what is seen by silo and by partition") {
+  auto book = book_of("a");
+  reader read{book};
+  read({row("a"), row("b")}, {record(3, 1, 4, {"b", "a"}), record(4, 1, 1, {"a"})});
+  const auto seen = book.view();
+  REQUIRE(seen.silos.size() == 2);
+  CHECK(seen.silos[0].name == "a");
+  CHECK(seen.silos[0].partitions_primary == 1);
+  CHECK(seen.silos[0].partitions_total == 2);
+  CHECK(seen.silos[1].partitions_primary == 1);
+  CHECK(seen.silos[1].partitions_total == 1);
+  REQUIRE(seen.partitions.size() == count);
+  CHECK(seen.partitions[3].primary == "b");
+  CHECK(seen.partitions[3].epoch == 4);
+  CHECK(seen.partitions[3].is_active);
+  CHECK(seen.partitions[3].in_sync == std::vector<std::string>{"b", "a"});
+  CHECK(seen.partitions[5].epoch == 0);
+}
+
+}  // namespace
+}  // namespace millrace::runtime

@@ -1,0 +1,75 @@
+// SPDX-License-Identifier: MIT
+#include "cluster/placement.h"
+
+#include <doctest/doctest.h>
+
+#include <algorithm>
+#include <map>
+
+namespace millrace::runtime {
+namespace {
+
+constexpr unsigned partitions = 1024;
+
+partition_record record_with(const std::vector<std::string>& silos) {
+  partition_record record;
+  for (const auto& each : silos) {
+    record.in_sync.push_back({{0, record.in_sync.size() + 1}, each});
+  }
+  return record;
+}
+
+TEST_CASE("all silos come to the same ranking, whatever order they know each other in") {
+  for (unsigned index = 0; index < partitions; ++index) {
+    const auto partition = partition_id{static_cast<std::uint16_t>(index)};
+    CHECK(ranked_for(partition, {"a", "b", "c", "d"}) ==
+          ranked_for(partition, {"d", "b", "a", "c"}));
+  }
+}
+
+TEST_CASE("partitions are spread over the silos about evenly") {
+  std::map<std::string, unsigned> first;
+  for (unsigned index = 0; index < partitions; ++index) {
+    ++first[ranked_for(partition_id{static_cast<std::uint16_t>(index)}, {"a", "b", "c"}).front()];
+  }
+  CHECK(first.size() == 3);
+  for (const auto& [silo, count] : first) {
+    CHECK(count > partitions / 3 - partitions / 12);
+    CHECK(count < partitions / 3 + partitions / 12);
+  }
+}
+
+TEST_CASE("a silo that goes moves what it had, and nothing else") {
+  for (unsigned index = 0; index < partitions; ++index) {
+    const auto partition = partition_id{static_cast<std::uint16_t>(index)};
+    auto before = ranked_for(partition, {"a", "b", "c", "d"});
+    std::erase(before, "c");
+    CHECK(before == ranked_for(partition, {"a", "b", "d"}));
+  }
+}
+
+TEST_CASE("the first of the ranking have copies, and who is in the set keeps its own") {
+  const std::vector<std::string> ranked{"c", "a", "b", "d"};
+  CHECK(should_have_copy("c", ranked, 2, {}));
+  CHECK(should_have_copy("a", ranked, 2, {}));
+  CHECK_FALSE(should_have_copy("b", ranked, 2, {}));
+  CHECK(should_have_copy("b", ranked, 2, record_with({"a", "b"})));
+  CHECK(should_have_copy("gone", ranked, 2, record_with({"gone"})));
+  CHECK(should_have_copy("d", ranked, 9, {}));
+}
+
+TEST_CASE("the first of the ranking that is in the set should lead") {
+  CHECK(preferred_primary({"c", "a", "b"}, record_with({"b", "a"})) == "a");
+  CHECK(preferred_primary({"c", "a", "b"}, record_with({"gone"})).empty());
+  CHECK(preferred_primary({}, record_with({"a"})).empty());
+}
+
+TEST_CASE("the primary of a record is where its copy lies") {
+  auto record = record_with({"a", "b"});
+  CHECK(primary_of(record).empty());
+  record.primary = {0, 2};
+  CHECK(primary_of(record) == "b");
+}
+
+}  // namespace
+}  // namespace millrace::runtime
