@@ -9,7 +9,7 @@ namespace {
 
 // The changes of turns share a commit up to about this size. One turn more then fits into a commit
 // in any case, unless it changes too much by itself.
-constexpr std::size_t shared_commit_bytes_max = commit_bytes_limit / 4;
+constexpr std::size_t shared_commit_bytes_max = commit_bytes_limit_in_cluster / 4;
 
 }  // namespace
 

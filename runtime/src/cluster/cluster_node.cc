@@ -277,6 +277,10 @@ void cluster_node::carry_out(const cluster_effects& effects,
   }
   for (const auto& each : std::exchange(proven_, {})) {
     side_->silo_died(each.silo, each.incarnation, true);
+    const auto* now = book_->find(each.silo);
+    if (now == nullptr || now->incarnation == each.incarnation) {
+      side_->silo_died(each.silo, each.incarnation, false);
+    }
   }
   for (const auto& line : effects.warnings) {
     home_.warn(line);
@@ -312,7 +316,9 @@ void cluster_node::tell_storage(const cluster_effects& effects) {
     side_->learn(each.partition, each);
   }
   for (const auto& row : effects.gone) {
-    side_->silo_died(row.name, row.incarnation, false);
+    if (const auto* now = book_->find(row.name); now == nullptr) {  // else its copies are back
+      side_->silo_died(row.name, row.incarnation, false);
+    }
   }
   for (const auto partition : effects.founded) {
     side_->found(partition);

@@ -56,6 +56,8 @@ public:
   /// As long as nothing else is told, whatever arrives before that instant may be answered: by the
   /// leases that it has. Long past for who is not primary, never for who is alone.
   [[nodiscard]] steady_time answers_until() const noexcept;
+  /// Ranges of a snapshot are missing: its rows are neither old nor new.
+  [[nodiscard]] bool is_being_filled() const noexcept { return intake_.is_open(); }
   /// Nobody else has to have what it writes, or gets it.
   [[nodiscard]] bool is_alone() const noexcept { return leads() && peers_.empty(); }
   /// Whether entries are ordered here now, and can be committed: there are enough copies.

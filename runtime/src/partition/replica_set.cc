@@ -10,6 +10,8 @@ namespace {
 
 // Learners that are silent for so many times `eject_after` are forgotten.
 constexpr int silence_max = 8;
+// The digests of rows are waited for as many times `retry_interval`.
+constexpr int compare_patience = 8;
 
 bool is_same_change(const partition_record& one, const partition_record& other) {
   return one.in_sync == other.in_sync && one.in_sync_min == other.in_sync_min &&
@@ -114,8 +116,13 @@ void replica::help_learners(steady_time now, replica_effects& effects) {
 
 // Both digests are of the same rows when both copies have applied the same entries.
 void replica::compare(peer& learner, steady_time now, replica_effects& effects) {
-  if (learner.compare_began != steady_time{} &&
-      now < learner.compare_began + 2 * settings_.retry_interval) {
+  // One at a time: a digest may take two checkpoints of this silo, and is of one entry.
+  const auto& all = peers_.all();
+  const bool is_busy = std::any_of(all.begin(), all.end(), [&](const peer& each) {
+    return each.compared_at != 0 && !each.verified && !each.damaged &&
+           now < each.compare_began + compare_patience * settings_.retry_interval;
+  });
+  if (is_busy) {
     return;
   }
   learner.compare_began = now;

@@ -87,6 +87,11 @@ public:
   virtual result<void> scan(
       partition_id partition, std::string_view prefix, std::string_view from,
       const std::function<bool(std::string_view, std::string_view)>& visit) = 0;
+
+  /// Calls `visit` for every key of `partition`, in order, whatever its value is.
+  /// Requires: between `renew` and `release`. Errors: `storage_failed`.
+  virtual result<void> scan_keys(partition_id partition,
+                                 const std::function<void(std::string_view)>& visit) = 0;
 };
 
 /// The checkpoint of one silo. Implementations: `open_lmdb_checkpoint`, `make_memory_checkpoint`.

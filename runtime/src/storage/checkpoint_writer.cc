@@ -82,6 +82,7 @@ void checkpoint_writer::run() {
       generation_ = nullptr;
     }
     if (!may_write_()) {
+      set(state::stalled);
       return;  // the journal has the generation
     }
     write(*generation);
@@ -119,8 +120,8 @@ void checkpoint_writer::write(const overlay_generation& generation) {
     set(state::writing);
   }
   overlay_.drop_frozen();
-  set(state::idle);
   on_written_(generation.progress.tails);
+  set(state::idle);
 }
 
 bool checkpoint_writer::wait_for_room() {

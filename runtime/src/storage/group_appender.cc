@@ -34,10 +34,14 @@ result<void> group_appender::flush() {
   }
   std::sort(erased_.begin(), erased_.end());
   const auto going = std::min(erased_.size(), erased_at_once_);
-  auto written = journal_.write({std::span{erased_}.first(going), views_, state_views_});
+  going_.assign(erased_.begin(), erased_.begin() + static_cast<std::ptrdiff_t>(going));
+  going_.insert(going_.end(), cut_.begin(), cut_.end());
+  std::sort(going_.begin(), going_.end());
+  auto written = journal_.write({going_, views_, state_views_});
   if (written) {
     erased_.erase(erased_.begin(), erased_.begin() + static_cast<std::ptrdiff_t>(going));
     erased_at_once_ = going < erased_at_once_ ? all : 2 * erased_at_once_;
+    cut_.clear();
     states_.clear();
     next_ = journal_.last() + 1;
   } else {

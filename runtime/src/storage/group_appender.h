@@ -43,14 +43,24 @@ public:
   /// An entry goes. Requires: it is in the journal, and named once.
   void erase(std::uint64_t position) { erased_.push_back(position); }
 
+  /// The same for one that must not stay when the group is there: what comes in its place is.
+  void erase_with_this(std::uint64_t position) { cut_.push_back(position); }
+
   /// States or erasures wait for a flush.
-  [[nodiscard]] bool has_more() const noexcept { return !states_.empty() || !erased_.empty(); }
+  [[nodiscard]] bool has_more() const noexcept {
+    return !states_.empty() || !erased_.empty() || !cut_.empty();
+  }
   [[nodiscard]] std::size_t erasures() const noexcept { return erased_.size(); }
 
   /// Writes it all; after a failure for want of room half as many erasures as then, since they need
   /// room themselves, and the others later. Errors: as `journal::write`; the entries are forgotten
   /// then, states and erasures wait for the next flush.
   result<void> flush();
+  /// The same with every erasure that waits, whatever room they need.
+  result<void> flush_whole() {
+    erased_at_once_ = std::numeric_limits<std::size_t>::max();
+    return flush();
+  }
 
 private:
   journal& journal_;
@@ -59,6 +69,8 @@ private:
   std::vector<std::size_t> ends_;
   std::vector<std::string_view> views_;
   std::vector<std::uint64_t> erased_;
+  std::vector<std::uint64_t> cut_;
+  std::vector<std::uint64_t> going_;
   std::size_t erased_at_once_ = std::numeric_limits<std::size_t>::max();
   std::map<partition_id, std::string> states_;
   std::vector<journal_write::state> state_views_;

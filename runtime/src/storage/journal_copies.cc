@@ -53,7 +53,7 @@ void journal_writer::receive_inputs() {
     inputs.swap(inputs_);
     input_bytes_ = 0;
   }
-  if (driver_ == nullptr) {
+  if (driver_ == nullptr || stopping_) {
     return;
   }
   call_batch together;
@@ -63,9 +63,10 @@ void journal_writer::receive_inputs() {
   }
   answer_time_ = clock_.steady();
   driver_->tick(answer_time_);
-  if (driver_->has_digests_due() &&
-      checkpoint_writer_.current() == checkpoint_writer::state::idle) {
-    driver_->take_digests();
+  const auto written = checkpoint_writer_.current();
+  if (driver_->has_digests_due() && written != checkpoint_writer::state::writing) {
+    take_reached();
+    driver_->take_digests(written == checkpoint_writer::state::idle);
   }
   driver_->send();
 }
@@ -73,11 +74,10 @@ void journal_writer::receive_inputs() {
 void journal_writer::advance(partition_id partition) {
   auto& copy = parts_.copies.at(partition);
   auto& waiting = appended_[static_cast<std::size_t>(partition)].waiting;
-  for (auto seq = parts_.copies.applied(partition); seq < copy.committed();) {
-    if (driver_ != nullptr && driver_->wants_digest(partition)) {
-      driver_->take_digests();
+  for (auto seq = parts_.copies.applied(partition) + 1; seq <= copy.committed(); ++seq) {
+    if (driver_ != nullptr && driver_->waits_for_digest(partition)) {
+      return;  // it goes on once a checkpoint has begun with what is applied
     }
-    ++seq;
     auto* const request = waiting.empty() || waiting.front().seq_ != seq ? nullptr : waiting.pop();
     if (request != nullptr) {
       parts_.recent.apply(partition, request->ops.encoded());
@@ -115,8 +115,8 @@ void journal_writer::changed_overlay() {
   }
 }
 
-bool journal_writer::wait_for_checkpoint() {
-  if (checkpoint_writer_.wait_while_writing() == checkpoint_writer::state::stalled) {
+bool journal_writer::checkpoint_is_idle() {
+  if (checkpoint_writer_.current() != checkpoint_writer::state::idle) {
     return false;
   }
   take_reached();

@@ -23,6 +23,8 @@ constexpr duration quiet_time = std::chrono::milliseconds{20};
 constexpr std::size_t idle_trim_entries = 2048;
 constexpr duration trim_retry_interval = std::chrono::seconds{1};
 constexpr duration sleep_max = std::chrono::hours{1};
+constexpr duration room_look_interval = std::chrono::milliseconds{10};
+constexpr duration room_retry_interval = std::chrono::milliseconds{100};
 constexpr duration space_measure_interval = std::chrono::milliseconds{250};
 
 std::size_t queued_bytes(const commit_request& request) {
@@ -85,7 +87,9 @@ std::optional<error> journal_writer::refusal() const {
 
 bool journal_writer::saturated() const noexcept {
   return overlay_full_.load(std::memory_order_relaxed) ||
-         counters_.backlog_bytes.load(std::memory_order_relaxed) > options_.backlog_bytes_max;
+         counters_.backlog_bytes.load(std::memory_order_relaxed) +
+                 waiting_bytes_.load(std::memory_order_relaxed) >
+             options_.backlog_bytes_max;
 }
 
 bool journal_writer::between_groups(const std::function<void()>& work) {
@@ -138,7 +142,9 @@ void journal_writer::run() {
       wait_for_company();
     }
     pending_.append(stopping ? queue_.close() : queue_.take());
-    if (pending_.empty() && !(driver_ != nullptr && driver_->has_disk_work())) {
+    const bool has_copies_work =
+        driver_ != nullptr && !stopping && driver_->has_disk_work(clock_.steady());
+    if (pending_.empty() && !has_copies_work) {
       if (stopping) {
         end_waiting();
         return;
@@ -149,14 +155,23 @@ void journal_writer::run() {
       }
       continue;
     }
-    if (make_room()) {
-      write_group();
-      freeze_if_due(out_of_space_);
-      if (out_of_space_) {
-        trim(trim_beside_append_min);  // the trim that rode on the failed append was lost with it
-      }
-    } else {
-      refuse_pending();
+    switch (make_room()) {
+      case room::there:
+        write_group();
+        freeze_if_due(out_of_space_);
+        if (out_of_space_) {
+          trim(trim_beside_append_min);  // the trim that rode on the failed append was lost with it
+        }
+        break;
+      case room::later:
+        queue_.wait(room_look_interval);
+        break;
+      case room::none:
+        refuse_pending();
+        if (driver_ != nullptr) {
+          driver_->block(clock_.steady() + room_retry_interval);
+        }
+        break;
     }
   }
 }
@@ -172,16 +187,21 @@ void journal_writer::wait_for_company() {
   }
 }
 
-bool journal_writer::make_room() {
+// In a cluster it is not waited for: others have to hear of this silo meanwhile.
+journal_writer::room journal_writer::make_room() {
   while (parts_.recent.bytes() > options_.overlay_bytes_max) {
     overlay_full_.store(true, std::memory_order_relaxed);
     freeze_if_due(true);
+    if (driver_ != nullptr && !stopping_ &&
+        checkpoint_writer_.current() == checkpoint_writer::state::writing) {
+      return room::later;
+    }
     if (checkpoint_writer_.wait_while_writing() == checkpoint_writer::state::stalled) {
-      return false;
+      return room::none;
     }
   }
   overlay_full_.store(false, std::memory_order_relaxed);
-  return true;
+  return room::there;
 }
 
 void journal_writer::refuse_pending() {
@@ -253,6 +273,7 @@ void journal_writer::append(commit_request& request) {
   }
   own.waiting.push(&request);
   if (driver_ != nullptr) {
+    waiting_bytes_.fetch_add(queued_bytes(request), std::memory_order_relaxed);
     driver_->appended(partition);
   }
 }
@@ -352,6 +373,9 @@ void journal_writer::commit_group() {
 
 void journal_writer::answer(commit_request* request, result<void> outcome) {
   counters_.commit_time.add(answer_time_ - request->queued_at_);
+  if (driver_ != nullptr && request->seq_ != 0) {
+    waiting_bytes_.fetch_sub(queued_bytes(*request), std::memory_order_relaxed);
+  }
   request->done(std::move(outcome));
   if (++answered_ % answers_together == 0) {
     if (auto* const together = call_batch::current()) {
@@ -415,7 +439,7 @@ duration journal_writer::idle_work() {
     if (auto measured = quota_.refresh(now, parts_.recent.bytes()); !measured) {
       storage_lost(measured.error().text());
     }
-    sleep = space_measure_interval;
+    sleep = std::min(sleep, space_measure_interval);
   }
   if (!active_empty_ && checkpoint_writer_.current() == checkpoint_writer::state::idle) {
     const auto due = active_since_ + std::chrono::milliseconds{options_.checkpoint_interval_ms};

@@ -106,15 +106,20 @@ private:
   void advance(partition_id partition) override;
   void outcome_unknown(partition_id partition) override;
   void changed_overlay() override;
-  bool wait_for_checkpoint() override;
+  bool checkpoint_is_idle() override;
   void checkpoint_now(std::vector<partition_id> digests) override;
 
   void run();
   void receive_visit();
   void receive_inputs();
   void end_waiting();
-  // Waits for room in the overlay; false when there will be none for now.
-  bool make_room();
+  enum class room : std::uint8_t {
+    there,
+    later,  // a checkpoint makes some
+    none,   // the disk is full
+  };
+  // Waits for room in the overlay, if it is alone.
+  room make_room();
   void write_group();
   void wait_for_company();
   void gather_group();
@@ -148,6 +153,7 @@ private:
   commit_queue queue_;
   std::atomic<bool> stopping_{false};
   std::atomic<bool> overlay_full_{false};
+  std::atomic<std::uint64_t> waiting_bytes_{0};  // on this disk, not yet on those of the others
   std::mutex reached_mutex_;
   std::vector<partition_tail> reached_;  // by the checkpoint, and not yet noted
   struct rows_digest {

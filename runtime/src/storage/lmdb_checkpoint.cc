@@ -155,6 +155,8 @@ public:
   }
   result<void> scan(partition_id partition, std::string_view prefix, std::string_view from,
                     const std::function<bool(std::string_view, std::string_view)>& visit) override;
+  result<void> scan_keys(partition_id partition,
+                         const std::function<void(std::string_view)>& visit) override;
 
 private:
   const lmdb_env& env_;
@@ -218,6 +220,23 @@ result<void> lmdb_snapshot::scan(
     return env_.failure(rc, "cannot read");
   }
   return {};
+}
+
+result<void> lmdb_snapshot::scan_keys(partition_id partition,
+                                      const std::function<void(std::string_view)>& visit) {
+  const lmdb_section section{env_};
+  const stored_key prefix{partition, {}};
+  auto key = to_val(prefix.view());
+  MDB_val data;
+  int rc = mdb_cursor_get(cursor_.get(), &key, &data, MDB_SET_RANGE);
+  for (; rc == MDB_SUCCESS; rc = mdb_cursor_get(cursor_.get(), &key, &data, MDB_NEXT)) {
+    const auto found = to_view(key);
+    if (!found.starts_with(prefix.view())) {
+      return {};
+    }
+    visit(found.substr(partition_bytes));
+  }
+  return rc == MDB_NOTFOUND ? result<void>{} : env_.failure(rc, "cannot read");
 }
 
 class lmdb_checkpoint final : public checkpoint {

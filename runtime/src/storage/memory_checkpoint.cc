@@ -40,6 +40,14 @@ public:
     return {};
   }
 
+  result<void> scan_keys(partition_id partition,
+                         const std::function<void(std::string_view)>& visit) override {
+    return scan(partition, {}, {}, [&](std::string_view key, std::string_view) {
+      visit(key);
+      return true;
+    });
+  }
+
 private:
   memory_rows& rows_;
   std::shared_lock<std::shared_mutex> lock_;

@@ -1,17 +1,19 @@
 // SPDX-License-Identifier: MIT
 // What the copies of a cluster have on the disk, and what is committed of it. Rows that come and go
 // as snapshots: replica_rows.cc.
+#include <algorithm>
+
 #include "storage/replay.h"
 #include "storage/replica_driver.h"
 #include "storage/storage_lost.h"
 
 namespace millrace::runtime {
+
 // --- entries and state ---------------------------------------------------------------------------
 
 void replica_driver::stage(steady_time now) {
   now_ = now;
-  take_rows(now);
-  for (const auto partition : std::exchange(unstaged_, {})) {
+  for (const auto partition : take_rows(now)) {
     auto& own = at(partition);
     own.is_unstaged = false;
     if (!std::exchange(own.is_in_group, true)) {
@@ -31,15 +33,12 @@ void replica_driver::stage(steady_time now) {
 void replica_driver::stage_entries(partition_id partition) {
   auto& own = at(partition);
   auto& copy = copy_of(partition);
-  for (const auto position : std::exchange(own.effects.erased, {})) {
-    parts_.group.erase(position);
-    parts_.copies.erased(position);
-  }
+  erase_cut(partition);
   auto entries = std::exchange(own.effects.entries, {});
   const auto before = copy.log().tail().seq - entries.size();
-  while (!own.unapplied.empty() && own.last_unapplied > before) {  // they were cut
-    own.unapplied.pop_back();
-    --own.last_unapplied;
+  own.unapplied.cut_above(before);
+  if (!entries.empty() && !own.unapplied.ends_at(before)) {
+    own.unapplied.clear();  // it has appended entries of its own since: the journal has them all
   }
   copy.place(parts_.group.next_position(), entries.size());
   for (auto& each : entries) {
@@ -47,9 +46,17 @@ void replica_driver::stage_entries(partition_id partition) {
     parts_.group.bytes() += each;
     parts_.group.end_entry();
     parts_.copies.added(partition, position);
-    own.unapplied.push_back(std::move(each));
+    own.unapplied.push(copy.log().tail().seq - entries.size() + 1 +
+                           static_cast<std::uint64_t>(&each - entries.data()),
+                       std::move(each));
   }
-  own.last_unapplied = copy.log().tail().seq;
+}
+
+void replica_driver::erase_cut(partition_id partition) {
+  for (const auto position : std::exchange(at(partition).effects.erased, {})) {
+    parts_.group.erase_with_this(position);
+    parts_.copies.erased(position);
+  }
 }
 
 void replica_driver::put_state(partition_id partition) {
@@ -84,15 +91,24 @@ void replica_driver::durable() {
   }
 }
 
+// Who is alone has withdrawn what could not be written. Nobody has to be told, or to lead instead.
 void replica_driver::write_failed(steady_time now) {
+  blocked_until_ = now + blocked_for;
   for (const auto partition : std::exchange(in_group_, {})) {
     auto& own = at(partition);
+    auto& copy = copy_of(partition);
     own.is_in_group = false;
-    copy_of(partition).write_failed(now, own.effects);
-    const auto tail = copy_of(partition).log().tail().seq;
-    while (!own.unapplied.empty() && own.last_unapplied > tail) {
-      own.unapplied.pop_back();
-      --own.last_unapplied;
+    if (copy.is_alone() && copy.role() == replica_role::primary) {
+      own.effects.persist = true;
+      unstage(partition);
+      continue;
+    }
+    copy.write_failed(now, own.effects);
+    own.unapplied.cut_above(copy.log().tail().seq);
+    if (copy.committed() < parts_.copies.applied(partition)) {
+      own.is_void = true;  // rows that came whole, as nothing on the disk says
+      own.effects.clear_rows = true;
+      own.effects.entries.clear();
     }
     settle(partition);
   }
@@ -104,6 +120,12 @@ result<void> replica_driver::admit(const commit_request& request) const {
   if (request.epoch == 0 || lease.epoch() != request.epoch ||
       copy.role() != replica_role::primary || copy.record().epoch != request.epoch) {
     return error{errc::not_primary, "this silo no longer leads the partition of the actor"};
+  }
+  if (request.ops.encoded().size() > commit_bytes_limit_in_cluster) {
+    return error{errc::too_large, "a commit has " + std::to_string(request.ops.encoded().size()) +
+                                      " bytes; in a cluster at most " +
+                                      std::to_string(commit_bytes_limit_in_cluster) +
+                                      " are allowed"};
   }
   if (const auto& record = copy.record(); record.in_sync.size() < record.in_sync_min) {
     return error{errc::not_enough_replicas,
@@ -122,9 +144,6 @@ result<void> replica_driver::admit(const commit_request& request) const {
 
 void replica_driver::apply(partition_id partition, std::uint64_t seq) {
   auto& own = at(partition);
-  while (!own.unapplied.empty() && own.last_unapplied - own.unapplied.size() + 1 < seq) {
-    own.unapplied.pop_front();
-  }
   const auto take = [&](std::string_view encoded) -> result<void> {
     const auto entry = decode_entry(encoded);
     if (!entry) {
@@ -134,9 +153,8 @@ void replica_driver::apply(partition_id partition, std::uint64_t seq) {
     return {};
   };
   result<void> applied;
-  if (!own.unapplied.empty() && own.last_unapplied - own.unapplied.size() + 1 == seq) {
-    applied = take(own.unapplied.front());
-    own.unapplied.pop_front();
+  if (const auto cached = own.unapplied.take(seq)) {
+    applied = take(*cached);
   } else {
     applied = parts_.entries.read(copy_of(partition).log().position_of(seq), take);
   }
@@ -146,21 +164,31 @@ void replica_driver::apply(partition_id partition, std::uint64_t seq) {
   parts_.writer.changed_overlay();
 }
 
-bool replica_driver::wants_digest(partition_id partition) const {
-  const auto& wanted = at(partition).digest_at;
-  return wanted && *wanted == parts_.copies.applied(partition);
+bool replica_driver::waits_for_digest(partition_id partition) {
+  auto& own = at(partition);
+  const bool is_due = own.digest_at && *own.digest_at == parts_.copies.applied(partition);
+  if (is_due &&
+      std::find(digests_due_.begin(), digests_due_.end(), partition) == digests_due_.end()) {
+    digests_due_.push_back(partition);
+  }
+  return is_due;
 }
 
-void replica_driver::take_digests() {
-  std::vector<partition_id> due;
-  for (const auto partition : std::exchange(digests_due_, {})) {
-    if (wants_digest(partition)) {
-      at(partition).digest_at.reset();
-      due.push_back(partition);
+void replica_driver::take_digests(bool can) {
+  const auto due = std::exchange(digests_due_, {});
+  std::vector<partition_id> wanted;
+  for (const auto partition : due) {
+    auto& own = at(partition);
+    if (own.digest_at && *own.digest_at == parts_.copies.applied(partition)) {
+      own.digest_at.reset();
+      wanted.push_back(partition);
     }
   }
-  if (!due.empty() && parts_.writer.wait_for_checkpoint()) {
-    parts_.writer.checkpoint_now(std::move(due));
+  if (can && !wanted.empty()) {
+    parts_.writer.checkpoint_now(std::move(wanted));
+  }
+  for (const auto partition : due) {
+    settle(partition);  // it goes on
   }
 }
 

@@ -76,7 +76,9 @@ void replica_driver::receive(const std::string& silo, std::string_view frame, st
   }
   now_ = now;
   for (auto& each : *items) {
-    if (exists(each.partition) && copy_of(each.partition).state().id == each.to) {
+    const bool is_entry = std::holds_alternative<prepare_message>(each.message);
+    if (exists(each.partition) && copy_of(each.partition).state().id == each.to &&
+        !(is_entry && now < blocked_until_)) {
       copy_of(each.partition).receive(each.message, now, at(each.partition).effects);
       settle(each.partition);
     }
@@ -116,10 +118,11 @@ void replica_driver::silo_died(const std::string& silo, std::uint64_t incarnatio
     const auto& record = copy.record();
     const auto* const there = find_at(record, silo);
     const bool was_its = (record.nonce >> life_shift) == incarnation;
-    if (is_proven && there != nullptr && there->id == record.primary && was_its) {
+    if (!is_proven) {
+      copy.silo_died(silo);
+    } else if (there != nullptr && there->id == record.primary && was_its) {
       copy.primary_died(record.primary, record.epoch, now, at(partition).effects);
     }
-    copy.silo_died(silo);
     settle(partition);
   }
 }
@@ -135,6 +138,9 @@ void replica_driver::hand_over(partition_id partition, const std::string& to, st
 }
 
 void replica_driver::break_glass(partition_id partition, steady_time now) {
+  if (at(partition).is_void || at(partition).effects.clear_rows) {
+    return;  // there is nothing to lead with
+  }
   now_ = now;
   copy_of(partition).break_glass(now, at(partition).effects);
   settle(partition);
@@ -163,8 +169,8 @@ void replica_driver::tick(steady_time now) {
     auto& copy = copy_of(partition);
     if (at(partition).is_hosted || is_complete(copy.record(), self(partition))) {
       copy.tick(now, at(partition).effects);
+      tell_shortage(partition);
       settle(partition);
-      parts_.copies.look_again(partition);
     }
   }
 }
@@ -176,10 +182,8 @@ void replica_driver::settle(partition_id partition) {
   if (const auto& wanted = at(partition).effects; !wanted.clear_rows && wanted.rows.empty()) {
     parts_.writer.advance(partition);
   }
-  if (wants_digest(partition) &&
-      std::find(digests_due_.begin(), digests_due_.end(), partition) == digests_due_.end()) {
-    digests_due_.push_back(partition);
-  }
+  static_cast<void>(waits_for_digest(partition));
+  parts_.copies.look_again(partition);
   publish(partition);
 }
 
@@ -203,6 +207,8 @@ void replica_driver::carry_out(partition_id partition) {
     own.digest_at = std::exchange(wanted.digest_at, {});
   }
   if (auto change = std::exchange(wanted.change, {})) {
+    // Whoever is in the set by it may lead: nothing is answered without his leave from now on.
+    shorten_lease(partition);
     host_.change(partition, *change);
   }
   if (std::exchange(wanted.read_record, false)) {
@@ -214,14 +220,31 @@ void replica_driver::carry_out(partition_id partition) {
   if (std::exchange(wanted.wants_barrier, false)) {
     own.wants_barrier = true;
   }
-  const bool lacks_copies = std::exchange(wanted.wants_copy, false);
+  if (wanted.clear_rows) {  // nothing is applied any more, wherever the log ends
+    own.digest_at.reset();
+    own.unapplied.clear();
+    parts_.copies.replaced(partition);
+  }
+  if (wanted.persist || own.wants_barrier || wanted.clear_rows || !wanted.rows.empty() ||
+      !wanted.erased.empty() || !wanted.entries.empty()) {
+    unstage(partition);
+  }
+}
+
+void replica_driver::tell_shortage(partition_id partition) {
+  auto& own = at(partition);
+  const bool lacks_copies = std::exchange(own.effects.wants_copy, false);
   if (lacks_copies && !own.lacks_copies) {
     host_.wants_copy(partition);
   }
   own.lacks_copies = lacks_copies;
-  if (wanted.persist || own.wants_barrier || wanted.clear_rows || !wanted.rows.empty() ||
-      !wanted.erased.empty() || !wanted.entries.empty()) {
-    unstage(partition);
+}
+
+void replica_driver::shorten_lease(partition_id partition) {
+  const auto& copy = copy_of(partition);
+  if (at(partition).served != 0 && copy.role() == replica_role::primary) {
+    parts_.leases[static_cast<std::size_t>(partition)].set(at(partition).served,
+                                                           copy.answers_until());
   }
 }
 
@@ -274,14 +297,12 @@ void replica_driver::replace(partition_id partition, damage why, steady_time now
     }
   }
   own.effects.clear_rows = own.effects.persist = true;
-  own.unapplied.clear();
   copy_state state;
   state.id = mint_copy_id();
   state.data_loss_no = record.data_loss_no;
   copy = replica{state, partition_log{partition}, settings_, now};
-  parts_.copies.replaced(partition);
   copy.learn(record, now, own.effects);
-  unstage(partition);
+  carry_out(partition);
   host_.quarantined(partition, before, why);
 }
 

@@ -8,7 +8,6 @@
 // the flush, `durable`. So a copy never gets a message while an entry of its own is unwritten.
 #pragma once
 
-#include <deque>
 #include <map>
 #include <memory>
 #include <optional>
@@ -22,6 +21,7 @@
 #include "storage/replica_table.h"
 #include "storage/replication.h"
 #include "storage/row_prover.h"
+#include "storage/unapplied_entries.h"
 
 namespace millrace::runtime {
 
@@ -39,9 +39,8 @@ public:
   virtual void outcome_unknown(partition_id partition) = 0;
   /// The overlay has got a change.
   virtual void changed_overlay() = 0;
-  /// Waits until no checkpoint is being written, and notes what it has reached; false when the disk
-  /// is full.
-  virtual bool wait_for_checkpoint() = 0;
+  /// Whether no checkpoint is being written, and what the last one has reached is noted.
+  virtual bool checkpoint_is_idle() = 0;
   /// Begins a checkpoint of everything that is applied. The digests of the rows of `partitions`
   /// come by `replica_driver::digested` once it is written, each with the number that was applied.
   /// Requires: none is being written.
@@ -86,8 +85,12 @@ public:
   /// What was gathered for other silos leaves.
   void send();
 
-  /// Something has to be written for the copies.
-  [[nodiscard]] bool has_disk_work() const noexcept { return !unstaged_.empty(); }
+  /// Something has to be written for the copies, and may be tried.
+  [[nodiscard]] bool has_disk_work(steady_time now) const noexcept {
+    return (!unstaged_.empty() && now >= blocked_until_) || rows_may_come(now);
+  }
+  /// Nothing can be written for a while: what others send to be written is not taken, either.
+  void block(steady_time until) noexcept { blocked_until_ = until; }
   /// Puts what the copies want written into the group, and the barriers of new primaries. Rows of
   /// snapshots are on the disk when it returns.
   void stage(steady_time now);
@@ -108,25 +111,29 @@ public:
 
   /// Applies an entry that was not asked for here to the overlay. Requires: it is committed.
   void apply(partition_id partition, std::uint64_t seq);
-  /// Whether the digest of the rows is wanted as they are now, before the next is applied.
-  [[nodiscard]] bool wants_digest(partition_id partition) const;
+  /// Whether the digest of the rows is wanted as they are now, before the next is applied: that has
+  /// to wait for `take_digests`.
+  [[nodiscard]] bool waits_for_digest(partition_id partition);
   [[nodiscard]] bool has_digests_due() const noexcept { return !digests_due_.empty(); }
-  /// Begins a checkpoint for the digests that are due, once none is being written.
-  void take_digests();
+  /// Begins a checkpoint for the digests that are due, or gives them up where it `can` not be.
+  /// Requires: none is being written.
+  void take_digests(bool can);
   void digested(partition_id partition, std::uint64_t seq, std::uint64_t digest);
 
 private:
+  // A full disk is tried again after so long.
+  static constexpr duration blocked_for = std::chrono::milliseconds{100};
+
   struct copy_work {
     replica_effects effects;
     bool is_hosted = false;
-    bool is_unstaged = false;           // its effects hold something for the disk
-    bool is_in_group = false;           // `durable`, or `write_failed`, is to be told
-    bool wants_barrier = false;         // to be appended
-    bool is_void = false;               // its rows are neither old nor new: on the disk it says so
-    bool lacks_copies = false;          // was told
-    std::uint64_t served = 0;           // the epoch that the host knows of
-    std::deque<std::string> unapplied;  // entries from elsewhere, in order
-    std::uint64_t last_unapplied = 0;
+    bool is_unstaged = false;    // its effects hold something for the disk
+    bool is_in_group = false;    // `durable`, or `write_failed`, is to be told
+    bool wants_barrier = false;  // to be appended
+    bool is_void = false;        // its rows are neither old nor new: on the disk it says so
+    bool lacks_copies = false;   // was told
+    std::uint64_t served = 0;    // the epoch that the host knows of
+    unapplied_entries unapplied;
     std::optional<std::uint64_t> digest_at;
   };
 
@@ -143,6 +150,8 @@ private:
   void settle(partition_id partition);
   void carry_out(partition_id partition);
   void publish(partition_id partition);
+  void shorten_lease(partition_id partition);
+  void tell_shortage(partition_id partition);
   void lose(partition_id partition);
   void unstage(partition_id partition);
   void replace(partition_id partition, damage why, steady_time now);
@@ -153,19 +162,23 @@ private:
 
   // Snapshots: replica_rows.cc.
   void send_range(partition_id partition, const replica_effects::range_read& wanted);
-  bool take_rows(steady_time now);
-  void mark_void(const std::vector<partition_id>& partitions);
+  [[nodiscard]] std::vector<partition_id> take_rows(steady_time now);
+  [[nodiscard]] bool rows_may_come(steady_time now) const;
+  [[nodiscard]] bool mark_void(const std::vector<partition_id>& partitions);
+  void refill(partition_id partition, steady_time now);
   result<void> write_rows(partition_id partition);
 
   // The disk: replica_disk.cc.
   void stage_entries(partition_id partition);
   void append_barrier(partition_id partition);
+  void erase_cut(partition_id partition);
 
   replica_driver_parts parts_;
   replication_host& host_;
   replica_settings settings_;
   std::vector<copy_work> work_;  // by partition
   std::vector<partition_id> unstaged_;
+  std::vector<partition_id> rows_waiting_;  // to be written, for their partitions
   std::vector<partition_id> in_group_;
   std::vector<partition_id> digests_due_;
   std::map<std::string, std::vector<replica_item>, std::less<>> outbox_;
@@ -173,6 +186,7 @@ private:
   std::unique_ptr<checkpoint_snapshot> snapshot_;
   std::uint32_t foundings_ = 0;
   steady_time tick_due_{};
+  steady_time blocked_until_{};
   steady_time now_{};  // of the last input
 };
 

@@ -11,6 +11,8 @@ namespace {
 constexpr std::size_t range_bytes_max = std::size_t{1} << 20U;
 constexpr std::size_t range_rows_max = 4096;
 constexpr std::size_t write_changes_max = 65536;
+// Partitions whose rows are written before others are heard again.
+constexpr std::size_t rows_partitions_max = 8;
 
 error range_is_full() {
   return {errc::too_large, {}};
@@ -43,7 +45,7 @@ void replica_driver::send_range(partition_id partition, const replica_effects::r
   std::string next;
   std::size_t count = 0;
   auto read = view.each_row(
-      partition, {{}, wanted.first, range_rows_max},
+      partition, {{}, wanted.first, range_rows_max + 1},
       [&](std::string_view key, std::string_view value) -> result<void> {
         if (count > 0 && (count == range_rows_max ||
                           rows.encoded().size() + key.size() + value.size() > range_bytes_max)) {
@@ -67,60 +69,74 @@ void replica_driver::send_range(partition_id partition, const replica_effects::r
 
 // --- rows in -------------------------------------------------------------------------------------
 
-// In this order: the journal says that the rows are neither old nor new and has no entries any
-// more; the rows; and, with the group that follows, that they are whole. So a copy whose snapshot
-// was cut short begins anew. False when the disk is full.
-bool replica_driver::take_rows(steady_time now) {
-  std::vector<partition_id> changed;
-  std::vector<partition_id> cleared;
-  for (const auto partition : unstaged_) {
-    const auto& wanted = at(partition).effects;
-    if (wanted.clear_rows || !wanted.rows.empty()) {
-      changed.push_back(partition);
-    }
-    if (wanted.clear_rows) {
-      cleared.push_back(partition);
-    }
-  }
-  if (changed.empty()) {
-    return true;
-  }
-  mark_void(cleared);
-  bool is_written = !is_full(parts_.group.flush()) && parts_.writer.wait_for_checkpoint() &&
-                    parts_.proof.wait_for_all();
-  for (const auto partition : cleared) {
-    parts_.recent.clear(partition);
-    parts_.copies.replaced(partition);
-    at(partition).unapplied.clear();
-  }
-  for (const auto partition : changed) {
-    is_written = is_written && !is_full(write_rows(partition));
-    auto& own = at(partition);
-    const auto is_whole =
-        own.effects.rows.empty() || copy_of(partition).state().checkpointed.seq != 0;
-    own.is_void = !is_whole || !is_written;
-    own.effects.persist = true;
-    own.effects.clear_rows = !is_written;  // what is there is of no use, and is not forgotten
-    own.effects.rows.clear();
-    if (is_written) {
-      parts_.copies.replaced(partition);
-    } else {
-      copy_of(partition).write_failed(now, own.effects);
-    }
-  }
-  return is_written;
+// What rows wait for is not waited for: others have to hear of this silo meanwhile.
+bool replica_driver::rows_may_come(steady_time now) const {
+  return !rows_waiting_.empty() && now >= blocked_until_ && parts_.proof.is_done() &&
+         parts_.writer.checkpoint_is_idle();
 }
 
-void replica_driver::mark_void(const std::vector<partition_id>& partitions) {
+// In this order: the journal says that the rows are neither old nor new and has no entries any
+// more; the rows; and, with the group that follows, that they are whole. So a copy whose snapshot
+// was cut short begins anew. Gives the partitions whose effects may be staged now.
+std::vector<partition_id> replica_driver::take_rows(steady_time now) {
+  std::vector<partition_id> ready;
+  for (const auto partition : std::exchange(unstaged_, {})) {
+    const auto& wanted = at(partition).effects;
+    auto& list = wanted.clear_rows || !wanted.rows.empty() ? rows_waiting_ : ready;
+    list.push_back(partition);
+  }
+  if (!rows_may_come(now)) {
+    return ready;
+  }
+  const auto count = std::min(rows_waiting_.size(), rows_partitions_max);
+  const std::vector<partition_id> now_due{
+      rows_waiting_.begin(), rows_waiting_.begin() + static_cast<std::ptrdiff_t>(count)};
+  rows_waiting_.erase(rows_waiting_.begin(),
+                      rows_waiting_.begin() + static_cast<std::ptrdiff_t>(count));
+  bool is_written = mark_void(now_due);
+  for (const auto partition : now_due) {
+    if (at(partition).effects.clear_rows) {
+      parts_.recent.clear(partition);
+    }
+    is_written = is_written && !is_full(write_rows(partition));
+    auto& own = at(partition);
+    own.effects.rows.clear();
+    own.effects.persist = true;
+    if (is_written) {
+      own.is_void = copy_of(partition).is_being_filled();
+      own.effects.clear_rows = false;
+      parts_.copies.replaced(partition);
+      ready.push_back(partition);
+    } else {
+      refill(partition, now);
+    }
+  }
+  return ready;
+}
+
+// Its rows could not be written: what is there is of no use, and has to go when there is room.
+void replica_driver::refill(partition_id partition, steady_time now) {
+  auto& own = at(partition);
+  copy_of(partition).write_failed(now, own.effects);
+  own.is_void = own.effects.clear_rows = true;
+  own.effects.entries.clear();
+  own.unapplied.clear();
+  parts_.copies.replaced(partition);
+  rows_waiting_.push_back(partition);
+  block(now + blocked_for);
+}
+
+bool replica_driver::mark_void(const std::vector<partition_id>& partitions) {
+  bool is_needed = false;
   for (const auto partition : partitions) {
     auto& own = at(partition);
-    own.is_void = true;
-    for (const auto position : std::exchange(own.effects.erased, {})) {
-      parts_.group.erase(position);
-      parts_.copies.erased(position);
+    if (own.effects.clear_rows && !std::exchange(own.is_void, true)) {
+      is_needed = true;
     }
+    erase_cut(partition);
     put_state(partition);
   }
+  return !is_needed || !is_full(parts_.group.flush_whole());
 }
 
 result<void> replica_driver::write_rows(partition_id partition) {
@@ -130,10 +146,8 @@ result<void> replica_driver::write_rows(partition_id partition) {
     if (auto renewed = snapshot_->renew(); !renewed) {
       return renewed;
     }
-    auto scanned = snapshot_->scan(partition, {}, {}, [&](std::string_view key, std::string_view) {
-      changes.emplace(key, std::nullopt);
-      return true;
-    });
+    auto scanned = snapshot_->scan_keys(
+        partition, [&](std::string_view key) { changes.emplace(key, std::nullopt); });
     snapshot_->release();
     if (!scanned) {
       return scanned;

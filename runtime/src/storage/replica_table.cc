@@ -117,7 +117,8 @@ bool replica_table::may_go(std::uint64_t position) {
     return false;
   }
   const auto& copy = copies_[owner];
-  return copy.log().base().seq < copy.forgettable();
+  const auto& log = copy.log();
+  return log.base().seq < copy.forgettable() && log.position_of(log.base().seq + 1) == position;
 }
 
 // It is the oldest of its partition: those before it were looked at before.

@@ -126,8 +126,9 @@ public:
   virtual void learn(partition_id partition, partition_record record) = 0;
   /// There is no record yet, and this silo's copy is to be the first: asks for the change.
   virtual void found(partition_id partition) = 0;
-  /// That life of a silo is over: by the membership, or even proven (`ensure_dead`), which cuts
-  /// short the wait for leases that it was granted. `incarnation` as in the silo's row.
+  /// That life of a silo is over. Proven (`ensure_dead`): nobody waits for leases that it was
+  /// granted. Not proven: its copies are not waited for; to be told only while no later life of it
+  /// is known. `incarnation` as in the silo's row.
   virtual void silo_died(const std::string& silo, std::uint64_t incarnation, bool is_proven) = 0;
   /// Lets the copy of another silo lead, if it is in the set, once everything is committed.
   virtual void hand_over(partition_id partition, const std::string& to) = 0;

@@ -34,6 +34,11 @@ public:
     }
   }
 
+  /// Whether all partitions are.
+  [[nodiscard]] bool is_done() const noexcept {
+    return all_proven_.load(std::memory_order_acquire);
+  }
+
   /// Waits until all partitions are; false when `stop` came first.
   [[nodiscard]] bool wait_for_all();
 

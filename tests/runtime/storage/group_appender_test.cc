@@ -87,5 +87,31 @@ TEST_CASE("after a full disk erasures go in smaller parts, and all of them in th
   CHECK(small.stored().find(":x") == std::string::npos);
 }
 
+// Goal: an entry that comes in the place of another is never beside it, whatever room there was.
+TEST_CASE("what an entry takes the place of goes with it, however many others wait") {
+  small_group small;
+  for (int at = 0; at < 200; ++at) {
+    small.append("x");
+  }
+  REQUIRE(small.group.flush());
+  for (std::uint64_t position = 1; position < 200; ++position) {
+    small.group.erase(position);
+  }
+  small.room = 60;
+  CHECK_FALSE(small.group.flush());
+  small.group.erase_with_this(200);
+  small.append("instead");
+  for (int tries = 0; tries < 10 && !small.group.flush(); ++tries) {
+    small.append("instead");
+  }
+  const auto stored = small.stored();
+  CHECK(stored.find("201:instead") != std::string::npos);
+  CHECK(stored.find("200:x") == std::string::npos);
+  CHECK(small.group.erasures() > 0);
+  small.room = 1'000;
+  REQUIRE(small.group.flush_whole());
+  CHECK(small.group.erasures() == 0);
+}
+
 }  // namespace
 }  // namespace millrace::runtime

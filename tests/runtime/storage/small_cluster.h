@@ -117,9 +117,10 @@ public:
     const auto incarnation = at(name).incarnation();
     silos_.erase(name);
     if (is_proven) {
-      post([this, name, incarnation] {
+      post_and_wait([this, name, incarnation] {
         for (const auto& [other, one] : up_) {
           one->side().silo_died(name, incarnation, true);
+          one->side().silo_died(name, incarnation, false);
         }
       });
     }

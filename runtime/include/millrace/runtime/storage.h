@@ -35,6 +35,8 @@ inline constexpr std::size_t row_value_bytes_max = 16U << 20U;
 
 /// The most bytes of encoded operations in one commit.
 inline constexpr std::size_t commit_bytes_limit = 64U << 20U;
+/// The same in a cluster: what one message between silos carries. A row is no larger, either.
+inline constexpr std::size_t commit_bytes_limit_in_cluster = 7U << 20U;
 
 /// The puts and deletes of one commit, in order, in the form in which the journal stores them.
 ///
