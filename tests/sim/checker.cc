@@ -13,6 +13,9 @@ namespace {
 // for about a second.
 constexpr duration join_lag_max = std::chrono::seconds{12};
 
+// Until then a primary has missed a copy, or heard that it has less.
+constexpr duration notice_time_max = std::chrono::seconds{4};
+
 }  // namespace
 
 std::string write_of(std::size_t key, std::uint64_t value) {
@@ -83,6 +86,24 @@ void checker::sets(const partition_record& record,
   };
   std::for_each(record.in_sync.begin(), record.in_sync.end(), check);
   std::for_each(record.eligible.begin(), record.eligible.end(), check);
+}
+
+void checker::asks(const replica& primary, const partition_record& wanted,
+                   const std::map<copy_id, const sim_disk*>& disks, steady_time runs_since,
+                   steady_time now) const {
+  const auto& log = primary.log();
+  const auto seq = std::max(primary.committed(), log.base().seq);
+  for (const auto& each : wanted.in_sync) {
+    const auto lost = lost_.find(each.id);
+    if (lost == lost_.end() || runtime::contains(primary.record().in_sync, each) ||
+        now <= std::max(lost->second.at, runs_since) + notice_time_max) {
+      continue;
+    }
+    const auto disk = disks.find(each.id);
+    if (disk == disks.end() || !disk->second->holds(log.at(seq))) {
+      throw violation{"a copy is asked into the set that has lost number " + std::to_string(seq)};
+    }
+  }
 }
 
 void checker::record_changes(const partition_record& before, const partition_record& after,

@@ -36,6 +36,10 @@ public:
                       const sim_disk* chosen, steady_time now);
   /// What was committed before is not known from now on.
   void lose_track() { is_truth_known_ = false; }
+  /// That primary, which runs since then, asks for a change of the record.
+  void asks(const replica& primary, const partition_record& wanted,
+            const std::map<copy_id, const sim_disk*>& disks, steady_time runs_since,
+            steady_time now) const;
   void disk_lost(const copy_id& id, steady_time now) { lost_[id] = {now, true}; }
   /// It has an old content, and may catch up again if it was not in the set.
   void disk_rolled_back(const copy_id& id, steady_time now) { lost_[id] = {now, false}; }

@@ -74,6 +74,9 @@ cluster::cluster(std::uint64_t seed, bool trace_text)
 }
 
 const sim_disk* cluster::chosen_by(const partition_record& after) const {
+  if (after.in_sync.empty()) {
+    throw violation{"nobody is left in the set"};
+  }
   const auto& chosen = after.in_sync.front().id;
   for (const auto& each : silos) {
     if (each->has_disk() && each->id() == chosen && !each->is_tainted() && !check.is_lost(chosen)) {
@@ -83,14 +86,18 @@ const sim_disk* cluster::chosen_by(const partition_record& after) const {
   return nullptr;
 }
 
-void cluster::check_sets() const {
-  std::map<copy_id, const sim_disk*> disks;
+std::map<copy_id, const sim_disk*> cluster::disks() const {
+  std::map<copy_id, const sim_disk*> found;
   for (const auto& each : silos) {
     if (each->has_disk()) {
-      disks[each->id()] = &each->disk();
+      found[each->id()] = &each->disk();
     }
   }
-  check.sets(store.record(), disks);
+  return found;
+}
+
+void cluster::check_sets() const {
+  check.sets(store.record(), disks());
 }
 
 void cluster::check_leases() const {
