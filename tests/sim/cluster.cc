@@ -61,7 +61,7 @@ cluster::cluster(std::uint64_t seed, bool trace_text)
     counted.takeovers += after.epoch != before.epoch ? 1 : 0;
     counted.set_changes += after.in_sync.size() != before.in_sync.size() ? 1 : 0;
     counted.data_losses += after.data_loss_no - before.data_loss_no;
-    check.record_changes(before, after, chosen_by(after), plan.now());
+    check.record_changes(before, after, disks(), chosen_by(after));
     depose(after);
   };
   store.held_up = [this](const partition_record& wanted) { return hold_up(wanted); };

@@ -29,7 +29,7 @@ inline constexpr std::string_view stale_read = "had been seen before";
 inline constexpr std::string_view differ = "two copies committed different entries";
 
 inline constexpr std::array known_bugs{
-    known_bug{bug::sets_list_silos, "sets_list_silos", 574, "a copy whose disk is lost"},
+    known_bug{bug::sets_list_silos, "sets_list_silos", 6, "is asked into the set"},
     known_bug{bug::w2_accepts_lower_epochs, "w2_accepts_lower_epochs", 181, lacks},
     known_bug{bug::w2_skips_previous, "w2_skips_previous", 3, differ},
     known_bug{bug::w3_acknowledges_at_once, "w3_acknowledges_at_once", 2, lacks},

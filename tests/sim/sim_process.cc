@@ -192,7 +192,7 @@ bool sim_process::may_roll_back() const {
 void sim_process::roll_back() {
   kill();
   around_.log.note(around_.plan.now(), "roll back", {silo_});
-  around_.check.disk_rolled_back(id(), around_.plan.now());
+  around_.check.disk_lost(id(), around_.plan.now());
   *disk_ = *image_;
   tainted_ = true;
 }
