@@ -9,9 +9,8 @@
 namespace millrace::sim {
 namespace {
 
-// A change of the record may be as late as that, and a copy is not taken in that was not heard of
-// for about a second.
-constexpr duration join_lag_max = std::chrono::seconds{12};
+// Until then a primary has missed a copy, or heard that it has less.
+constexpr duration notice_time_max = std::chrono::seconds{4};
 
 }  // namespace
 
@@ -85,19 +84,36 @@ void checker::sets(const partition_record& record,
   std::for_each(record.eligible.begin(), record.eligible.end(), check);
 }
 
-void checker::record_changes(const partition_record& before, const partition_record& after,
-                             const sim_disk* chosen, steady_time now) {
-  for (const auto& each : after.in_sync) {
-    const bool is_new =
-        std::find(before.in_sync.begin(), before.in_sync.end(), each) == before.in_sync.end();
+void checker::asks(const replica& primary, const partition_record& wanted,
+                   const std::map<copy_id, const sim_disk*>& disks, steady_time runs_since,
+                   steady_time now) const {
+  const auto& log = primary.log();
+  const auto seq = std::max(primary.committed(), log.base().seq);
+  const auto& set = primary.record().in_sync;
+  for (const auto& each : wanted.in_sync) {
     const auto lost = lost_.find(each.id);
-    if (!is_new || lost == lost_.end() || now <= lost->second.at + join_lag_max) {
+    if (lost == lost_.end() || std::find(set.begin(), set.end(), each) != set.end() ||
+        now <= std::max(lost->second, runs_since) + notice_time_max) {
       continue;
     }
-    if (lost->second.is_gone) {
-      throw violation{"a copy whose disk is lost was taken into the set"};
+    const auto disk = disks.find(each.id);
+    if (disk == disks.end() || !disk->second->holds(log.at(seq))) {
+      throw violation{"a copy is asked into the set that has lost number " + std::to_string(seq)};
     }
-    lost_.erase(lost);
+  }
+}
+
+// One whose disk went back, and that has everything again, is as good as any; one that was asked
+// into the set before it had lost something is as if it had lost that in the set.
+void checker::record_changes(const partition_record& before, const partition_record& after,
+                             const std::map<copy_id, const sim_disk*>& disks,
+                             const sim_disk* chosen) {
+  for (const auto& each : after.in_sync) {
+    const auto disk = disks.find(each.id);
+    if (!truth_.empty() && disk != disks.end() && disk->second->holds(truth_.rbegin()->second) &&
+        std::find(before.in_sync.begin(), before.in_sync.end(), each) == before.in_sync.end()) {
+      lost_.erase(each.id);
+    }
   }
   if (after.data_loss_no != data_loss_no_) {
     data_loss_no_ = after.data_loss_no;

@@ -33,12 +33,15 @@ public:
   /// `chosen`: the disk with which an operator lets the partition go on, if that is so and its
   /// content is what it looks like.
   void record_changes(const partition_record& before, const partition_record& after,
-                      const sim_disk* chosen, steady_time now);
+                      const std::map<copy_id, const sim_disk*>& disks, const sim_disk* chosen);
   /// What was committed before is not known from now on.
   void lose_track() { is_truth_known_ = false; }
-  void disk_lost(const copy_id& id, steady_time now) { lost_[id] = {now, true}; }
-  /// It has an old content, and may catch up again if it was not in the set.
-  void disk_rolled_back(const copy_id& id, steady_time now) { lost_[id] = {now, false}; }
+  /// That primary, which runs since then, asks for a change of the record.
+  void asks(const replica& primary, const partition_record& wanted,
+            const std::map<copy_id, const sim_disk*>& disks, steady_time runs_since,
+            steady_time now) const;
+  /// It is another one from now on, or an old image of itself.
+  void disk_lost(const copy_id& id, steady_time now) { lost_[id] = now; }
   [[nodiscard]] bool is_lost(const copy_id& id) const { return lost_.contains(id); }
 
   /// What a read of that key that arrives now has to show at least.
@@ -72,11 +75,7 @@ private:
   std::array<std::vector<past_write>, keys> writes_of_;  // in order
   std::map<std::uint64_t, std::uint64_t> seq_of_;        // of a value
   std::array<std::uint64_t, keys> seen_{};
-  struct loss {
-    steady_time at;
-    bool is_gone;
-  };
-  std::map<copy_id, loss> lost_;
+  std::map<copy_id, steady_time> lost_;
   std::uint64_t writes_ = 0;
   std::uint64_t reads_ = 0;
   std::array<std::uint64_t, keys> reads_of_{};

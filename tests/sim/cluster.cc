@@ -61,7 +61,7 @@ cluster::cluster(std::uint64_t seed, bool trace_text)
     counted.takeovers += after.epoch != before.epoch ? 1 : 0;
     counted.set_changes += after.in_sync.size() != before.in_sync.size() ? 1 : 0;
     counted.data_losses += after.data_loss_no - before.data_loss_no;
-    check.record_changes(before, after, chosen_by(after), plan.now());
+    check.record_changes(before, after, disks(), chosen_by(after));
     depose(after);
   };
   store.held_up = [this](const partition_record& wanted) { return hold_up(wanted); };
@@ -74,6 +74,9 @@ cluster::cluster(std::uint64_t seed, bool trace_text)
 }
 
 const sim_disk* cluster::chosen_by(const partition_record& after) const {
+  if (after.in_sync.empty()) {
+    throw violation{"nobody is left in the set"};
+  }
   const auto& chosen = after.in_sync.front().id;
   for (const auto& each : silos) {
     if (each->has_disk() && each->id() == chosen && !each->is_tainted() && !check.is_lost(chosen)) {
@@ -83,14 +86,18 @@ const sim_disk* cluster::chosen_by(const partition_record& after) const {
   return nullptr;
 }
 
-void cluster::check_sets() const {
-  std::map<copy_id, const sim_disk*> disks;
+std::map<copy_id, const sim_disk*> cluster::disks() const {
+  std::map<copy_id, const sim_disk*> found;
   for (const auto& each : silos) {
     if (each->has_disk()) {
-      disks[each->id()] = &each->disk();
+      found[each->id()] = &each->disk();
     }
   }
-  check.sets(store.record(), disks);
+  return found;
+}
+
+void cluster::check_sets() const {
+  check.sets(store.record(), disks());
 }
 
 void cluster::check_leases() const {

@@ -53,6 +53,7 @@ public:
 
   /// Looks at the disks of those whom the record lists.
   void check_sets() const;
+  [[nodiscard]] std::map<copy_id, const sim_disk*> disks() const;
   /// As long as somebody may answer reads at once, nobody leads a later epoch.
   void check_leases() const;
   /// A silo without a copy makes one.
@@ -66,6 +67,7 @@ private:
   void inject();
   void kill_one(sim_process& one);
   void cut_one(std::size_t one);
+  void roll_back(sim_process& one);
   void disturb_disk(sim_process& one);
   void disturb_store(std::size_t one);
   void strike_between();

@@ -165,6 +165,15 @@ duration cluster::hold_up(const partition_record& wanted) {
     plan.after({}, [this, joining] { silos[joining]->replace_disk(); });
     return random.between(milliseconds{100}, seconds{3});
   }
+  if (silos[joining]->may_roll_back() && may_lose(*silos[joining])) {
+    roll_back(*silos[joining]);
+    for (const auto& each : silos) {  // whoever asks, its change does not get through
+      if (each->id() == wanted.primary) {
+        store.cut(each->silo(), plan.now() + seconds{8});
+      }
+    }
+    return seconds{3};
+  }
   for (std::size_t other = 0; other < silos.size(); ++other) {
     net.cut(joining, other, until);
   }
@@ -230,6 +239,15 @@ bool cluster::may_lose(const sim_process& one) const {
          });
 }
 
+void cluster::roll_back(sim_process& one) {
+  plan.after({}, [this, &one] {
+    if (one.may_roll_back()) {
+      one.roll_back();
+      plan.after(milliseconds{100}, [&one] { one.start(); });
+    }
+  });
+}
+
 void cluster::disturb_disk(sim_process& one) {
   if (!one.has_disk() || !may_lose(one)) {
     return;
@@ -247,8 +265,7 @@ void cluster::disturb_disk(sim_process& one) {
       break;
     case 4:
       if (one.may_roll_back()) {
-        one.roll_back();
-        plan.after(milliseconds{100}, [&one] { one.start(); });
+        roll_back(one);
       }
       break;
     default:

@@ -41,19 +41,18 @@ std::optional<options> parse(int count, char** arguments) {
   options parsed;
   for (int index = 1; index < count; ++index) {
     const std::string name = arguments[index];
+    const bool has_value = index + 1 < count;
     if (name == "--trace") {
       parsed.trace = true;
     } else if (name == "--bugs") {
       parsed.bugs = true;
-    } else if (index + 1 == count) {
-      return std::nullopt;
-    } else if (name == "--hours") {
+    } else if (name == "--hours" && has_value) {
       parsed.hours = std::atof(arguments[++index]);
-    } else if (name == "--seed") {
+    } else if (name == "--seed" && has_value) {
       parsed.seed = std::strtoull(arguments[++index], nullptr, 10);
-    } else if (name == "--seeds") {
+    } else if (name == "--seeds" && has_value) {
       parsed.seeds = std::strtoull(arguments[++index], nullptr, 10);
-    } else if (name == "--bug") {
+    } else if (name == "--bug" && has_value) {
       parsed.bug_name = arguments[++index];
       for (const auto& each : sim::known_bugs) {
         parsed.planted = each.name == parsed.bug_name ? each.which : parsed.planted;

@@ -78,6 +78,7 @@ void sim_process::start() {
   }
   is_up_ = true;
   ++life_;
+  runs_since_ = around_.plan.now();
   around_.log.note(around_.plan.now(), "start", {silo_});
   if (disk_ == nullptr) {
     return;
@@ -135,6 +136,7 @@ void sim_process::resume() {
   if (!std::exchange(paused_, false)) {
     return;
   }
+  runs_since_ = around_.plan.now();
   if (std::exchange(flush_ended_, false)) {
     flushed(writing_, life_);
   } else {
@@ -190,7 +192,7 @@ bool sim_process::may_roll_back() const {
 void sim_process::roll_back() {
   kill();
   around_.log.note(around_.plan.now(), "roll back", {silo_});
-  around_.check.disk_rolled_back(id(), around_.plan.now());
+  around_.check.disk_lost(id(), around_.plan.now());
   *disk_ = *image_;
   tainted_ = true;
 }

@@ -124,6 +124,7 @@ private:
   std::uint64_t life_ = 0;
   bool is_up_ = false;
   bool paused_ = false;
+  steady_time runs_since_{};  // it was not stopped since; of the simulation
   bool flushing_ = false;
   bool flush_ended_ = false;  // while it was stopped
   bool disk_full_ = false;

@@ -80,6 +80,9 @@ void sim_process::carry_out_once() {
     around_.log.note(around_.plan.now(), "ask",
                      {silo_, change->version, change->epoch, change->in_sync.size(),
                       change->eligible.size(), change->nonce & 0xff});
+    if (leads()) {
+      around_.check.asks(*copy_, *change, around_.disks(), runs_since_, around_.plan.now());
+    }
     around_.store.change(silo_, *change, learnt);
   }
   if (std::exchange(effects_.read_record, false)) {

@@ -17,6 +17,10 @@ constexpr duration flap_wait_max = std::chrono::minutes{5};
 }  // namespace
 
 void peer::start_over() noexcept {
+  if (planted(bug::s3_keeps_verdicts)) {
+    refused = false;
+    return;
+  }
   prepared = compared_at = 0;
   verified = refused = false;
   required_from.reset();

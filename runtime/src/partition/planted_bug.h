@@ -30,6 +30,7 @@ enum class bug : std::uint8_t {
   s2_forgets_unknown_changes,  ///< A change that has not happened yet is taken for failed.
   s3_adds_before_required,     ///< A copy joins the set before commits have waited for it.
   s3_takes_silo_for_copy,      ///< What one copy acknowledged counts for the next on its silo.
+  s3_keeps_verdicts,           ///< What a learner has shown counts, whatever it has since.
   s4_keeps_eligible,           ///< Those out of the set are complete for ever.
   t1_ignores_floor,            ///< A copy that has lost what was committed may lead.
   t3_forgets_promise,          ///< The promise is kept in memory only, and not read back.
