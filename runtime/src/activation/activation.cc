@@ -157,7 +157,9 @@ void activation::begin_loading() {
     post_first(*this, std::vector<row>{});
     return;
   }
-  if (!home_.holds(partition_)) {
+  epoch_ = home_.epoch_of(partition_);  // before the rows are read
+  lease_ = home_.lease(partition_);
+  if (epoch_ == 0) {
     post_first(*this, lost_partition(partition_));
     return;
   }

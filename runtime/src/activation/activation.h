@@ -189,6 +189,9 @@ private:
   void activated();
   void answer_wake();
   void lose_partition();
+  [[nodiscard]] bool is_of_the_past() const noexcept {
+    return is_durable() && home_.epoch_of(partition_) != epoch_;
+  }
 
   // ending.cc
   void leave_for(deactivation why) noexcept;
@@ -257,6 +260,9 @@ private:
   void count_answer(const envelope& one) noexcept;
   void flush();
   void bound_changes();
+  // Whether what depends on nothing that is unsaved may leave.
+  [[nodiscard]] bool may_answer() const noexcept { return lease_ == nullptr || lease_allows(); }
+  [[nodiscard]] bool lease_allows() const noexcept;
   void commit_changes();
   void submit(std::unique_ptr<commit_envelope> commit);
   void committed(envelope* one);
@@ -298,6 +304,10 @@ private:
   const std::string key_;
   const actor_hash hash_;
   const partition_id partition_;
+  // The epoch under which this silo served its partition when it was made, and what the silo may do
+  // in it; null: it shares the partition with nobody.
+  std::uint64_t epoch_ = 0;
+  const partition_lease* lease_ = nullptr;
 
   mailbox mailbox_;
   std::atomic<std::uint32_t> queued_{0};
@@ -372,6 +382,7 @@ struct commit_envelope final : commit_request, envelope {
   activation* owner;
   std::uint64_t seq;
   std::uint64_t erased_version = 0;  ///< Of the actor, if no row of it is left; else 0.
+  bool is_barrier = false;           ///< It changes nothing; something waits for its end.
   std::size_t waiting_bytes = 0;
 };
 

@@ -165,10 +165,12 @@ void activation::crash(const error& why) {
   const auto was = phase_.load();
   thread_->meter->failed.add();
   const bool is_lost = why.code() == errc::not_primary;
-  if (was != phase::loading && !is_lost) {
+  if (was != phase::loading && !is_lost && why.code() != errc::not_enough_replicas) {
     warn("activation ended error=" + why.to_string());
   }
-  if (state_.has_duties() && !home_.stopping() && !is_lost) {
+  // If its partition is back already, reminders may be as it has set them in vain.
+  const bool is_back = is_of_the_past() && home_.holds(partition_);
+  if ((is_lost ? is_back : state_.has_duties()) && !home_.stopping()) {
     home_.wake_later(as_owner());
   }
   // Frames first: they unlink what they wait for.
@@ -179,7 +181,7 @@ void activation::crash(const error& why) {
     turn->content = {};
     // What it has changed is there, or not, or nobody knows: then `after_commit` tells.
     const auto told = told_of_commit(*turn, why);
-    turn->changed_state = turn->changed_state && turn->after_commit <= gate_.durable();
+    turn->changed_state = turn->changed_state && turn->after_commit <= gate_.closed();
     home_.answer(turn, told_of(*turn, told));
   }
   show_busy(nullptr);
@@ -205,7 +207,7 @@ error activation::told_of_commit(const envelope& one, const error& why) const {
   if (why.code() != errc::outcome_unknown || changes || repeats) {
     return why;
   }
-  return {errc::unavailable,
+  return {errc::not_primary,
           "an earlier change of " + actor_name() +
               " is not known to be saved; nothing was done, try again: " + why.text()};
 }

@@ -2,6 +2,7 @@
 // The output gate: nothing leaves before the state it depends on is durable.
 #include "activation/activation.h"
 #include "activation/watched_thread.h"
+#include "storage/replication.h"
 
 namespace millrace::runtime::detail {
 
@@ -13,9 +14,16 @@ constexpr std::size_t shared_commit_bytes_max = commit_bytes_limit_in_cluster / 
 
 }  // namespace
 
+// At `now_`, when all that is being handled had come, nobody else could have committed anything
+// that is not known here.
+[[gnu::noinline]] bool activation::lease_allows() const noexcept {
+  return lease_->allows(epoch_, now_);
+}
+
 void activation::let_out(envelope* one) {
   auto* segment = current_ != nullptr ? &thread_->segment.out : nullptr;
-  if (gate_.stands_open(state_.dirty()) && (segment == nullptr || segment->empty())) {
+  if (gate_.stands_open(state_.dirty()) && (segment == nullptr || segment->empty()) &&
+      may_answer()) {
     leave(one);
   } else if (segment != nullptr) {
     segment->push(one);
@@ -80,15 +88,16 @@ void activation::bound_changes() {
   }
 }
 
-// Called at the end of each batch, so that the changes of many turns share one commit.
+// Called at the end of each batch, so that the changes of many turns share one commit. What may not
+// leave by a lease waits for a commit that begins after it came, if need be for one of nothing.
 void activation::flush() {
   if (phase_ == phase::gone || phase_ == phase::failing) {
     return;
   }
-  if (gate_.in_flight() && state_.dirty() && state_.change_bytes() <= shared_commit_bytes_max) {
-    return;  // `committed` comes back here
-  }
-  if (state_.dirty()) {
+  if (state_.dirty() || (!may_answer() && gate_.batch_waits())) {
+    if (gate_.in_flight() && state_.change_bytes() <= shared_commit_bytes_max) {
+      return;  // `committed` comes back here
+    }
     commit_changes();
     if (phase_ == phase::gone) {
       return;
@@ -101,14 +110,19 @@ void activation::flush() {
   }
 }
 
+// Of nothing where nothing has changed.
 void activation::commit_changes() {
   auto commit = std::make_unique<commit_envelope>(*this, gate_.next_commit());
   commit->partition = partition_;
-  if (auto encoded = state_.encode(commit->ops); !encoded) {
-    crash(encoded.error());
-    return;
+  commit->epoch = lease_ == nullptr ? 0 : epoch_;
+  commit->is_barrier = !state_.changed();
+  if (!commit->is_barrier) {
+    if (auto encoded = state_.encode(commit->ops); !encoded) {
+      crash(encoded.error());
+      return;
+    }
+    commit->erased_version = state_.vanished() ? state_.version() : 0;
   }
-  commit->erased_version = state_.vanished() ? state_.version() : 0;
   auto* const closed = commit.release();
   if (auto* due = gate_.close(closed)) {
     submit(std::unique_ptr<commit_envelope>{static_cast<commit_envelope*>(due)});
@@ -125,7 +139,10 @@ void activation::submit(std::unique_ptr<commit_envelope> commit) {
 void activation::committed(envelope* one) {
   auto& commit = static_cast<commit_envelope&>(*one);
   const auto seq = commit.seq;
-  const auto failure = std::move(commit.failure);
+  auto failure = std::move(commit.failure);
+  if (failure && failure->code() == errc::outcome_unknown && commit.is_barrier) {
+    failure = lost_partition(partition_);  // there was nothing in it that could have happened
+  }
   drop(one);
   if (failure) {
     gate_.failed();
@@ -134,7 +151,7 @@ void activation::committed(envelope* one) {
   }
   gate_.ended_well(seq);
   let_leave();
-  if (phase_ == phase::failing && is_durable() && !home_.holds(partition_)) {
+  if (phase_ == phase::failing && is_of_the_past()) {
     // What waits behind is a difference to rows that may be another silo's by now.
     gate_.failed();
     fail_all(gate_.take_held(), lost_partition(partition_));

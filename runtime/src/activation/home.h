@@ -23,8 +23,9 @@
 #include "millrace/runtime/storage.h"
 
 namespace millrace::runtime {
+class partition_lease;
 class zone_cache;
-}
+}  // namespace millrace::runtime
 
 namespace millrace::runtime::detail {
 
@@ -94,8 +95,14 @@ public:
   virtual void queued(std::int64_t bytes) noexcept = 0;
 
   // Rows.
-  /// Whether this silo holds a partition, so that durable actors of it may live here.
-  [[nodiscard]] virtual bool holds(partition_id partition) const noexcept = 0;
+  /// In which epoch this silo serves a partition's actors; 0: it does not hold it.
+  [[nodiscard]] virtual std::uint64_t epoch_of(partition_id partition) const noexcept = 0;
+  [[nodiscard]] bool holds(partition_id partition) const noexcept {
+    return epoch_of(partition) != 0;
+  }
+  /// What it may do with a partition at each instant; null: it shares none with other silos.
+  /// Ownership: as long as the storage.
+  [[nodiscard]] virtual const partition_lease* lease(partition_id partition) const noexcept = 0;
   [[nodiscard]] virtual storage& rows() noexcept = 0;
   /// Commits. `erased_version`: of the actor, if no row of it is left; else 0.
   virtual void commit(std::unique_ptr<commit_request> request, std::uint64_t erased_version) = 0;

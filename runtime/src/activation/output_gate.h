@@ -4,8 +4,7 @@
 // Commits are numbered from 1. Storage has one at a time, since each is a difference to the one
 // before and storage may refuse any; those that are closed meanwhile wait here. What turns let out
 // is collected until the end of the batch, and leaves then or, with the number of the last commit
-// that was closed, when that commit has ended well. A second condition holds also what depends on
-// no commit: `may_answer`.
+// that was closed, when that commit has ended well.
 //
 // Pure: it moves envelopes between lists. Who owns it does what it says (docs/architecture/0002).
 #pragma once
@@ -29,12 +28,14 @@ public:
   [[nodiscard]] std::uint64_t next_commit() const noexcept { return closed_ + 1; }
   /// Whether a commit has been closed that has not ended.
   [[nodiscard]] bool in_flight() const noexcept { return closed_ != durable_; }
-  /// Whether something waits for a commit that was closed, or for `may_answer`.
+  /// Whether something waits for a commit that was closed.
   [[nodiscard]] bool holds() const noexcept { return !gated_.empty(); }
+  /// Whether something waits for the end of the batch.
+  [[nodiscard]] bool batch_waits() const noexcept { return !batch_.empty(); }
 
   /// Whether what is let out now may leave at once. `dirty`: there are changes that no commit has.
   [[nodiscard]] bool stands_open(bool dirty) const noexcept {
-    return !dirty && closed_ == durable_ && batch_.empty() && gated_.empty() && may_answer_;
+    return !dirty && closed_ == durable_ && batch_.empty() && gated_.empty();
   }
 
   /// Holds it until the end of the batch.
@@ -42,10 +43,6 @@ public:
   void hold(envelope_list&& all) noexcept { batch_.append(std::move(all)); }
   /// Holds it until the next commit that is closed, whenever that is, has ended well.
   void hold_for_next_commit(envelope* one) noexcept { after_next_.push(one); }
-
-  /// Whether this silo is known to be the one that may answer for the actor. While it is not,
-  /// nothing leaves. When it becomes so, see `next_to_leave`.
-  void set_may_answer(bool may) noexcept { may_answer_ = may; }
 
   /// A commit is closed: counts it. Gives it back if it is to go to storage now; else it is kept
   /// until `next_commit_to_go` gives it. Requires: its number is `next_commit()`.
@@ -64,11 +61,10 @@ public:
   void end_batch() noexcept { hold_behind_last_commit(batch_); }
 
   /// Takes out, one at a time and in the order in which they were let out, what may leave; then
-  /// null. To be asked after `end_batch`, `ended_well` and `set_may_answer`.
+  /// null. To be asked after `end_batch` and `ended_well`.
   [[nodiscard]] envelope* next_to_leave() noexcept {
     const auto* first = gated_.front();
-    return first != nullptr && may_answer_ && first->after_commit <= durable_ ? gated_.pop()
-                                                                              : nullptr;
+    return first != nullptr && first->after_commit <= durable_ ? gated_.pop() : nullptr;
   }
 
   /// Storage has done the commit of that number.
@@ -106,7 +102,6 @@ private:
 
   std::uint64_t closed_ = 0;
   std::uint64_t durable_ = 0;
-  bool may_answer_ = true;
   envelope_list commits_;     // closed; wait for storage to answer an earlier one
   envelope_list batch_;       // wait for the end of this batch
   envelope_list after_next_;  // wait for a commit that is not closed yet

@@ -121,7 +121,11 @@ void activation::dispatch(const due_send& due) {
     fail_at_once(call, {errc::unimplemented, "no such actor type on this silo"});
     return;
   }
-  home_.deliver(call);
+  if (may_answer()) {
+    home_.deliver(call);
+  } else {
+    gate_.hold(call);  // another silo may have sent it, and its receiver have forgotten its number
+  }
 }
 
 void activation::send_answered(envelope* one) {

@@ -113,6 +113,7 @@ result<void> cluster_node::make_links(steady_time deadline) {
   if (options_.roles.state) {
     side_ = rows_.cluster_side();
     side_->join(*this, {silo.name, own_.incarnation, options_.copies});
+    home_.share_partitions();
   }
   const auto port = links_->start();
   if (!port) {

@@ -243,7 +243,7 @@ void cluster_node::serve(const led& one, bool is_first_try) {
   if (one.epoch == 0) {
     std::erase_if(unserved_, [&](const led& each) { return each.partition == one.partition; });
     home_.discard(one.partition);
-  } else if (auto taken = home_.take_over(one.partition); !taken) {
+  } else if (auto taken = home_.take_over(one.partition, one.epoch); !taken) {
     if (is_first_try) {
       home_.warn("a partition cannot be served partition=" +
                  std::to_string(static_cast<unsigned>(one.partition)) +

@@ -12,6 +12,7 @@
 #include "activation/row_layout.h"
 #include "activation/running_turn.h"
 #include "millrace/runtime/call_batch.h"
+#include "storage/replication.h"
 
 namespace millrace::runtime::detail {
 
@@ -104,6 +105,12 @@ const actor_type* silo_core::find_type(std::string_view type) const {
 
 // --- start and stop ------------------------------------------------------------------------------
 
+void silo_core::share_partitions() {
+  MILLRACE_ASSERT(!accepting_);
+  shared_ = rows_->cluster_side();
+  MILLRACE_ASSERT(shared_ != nullptr);
+}
+
 result<void> silo_core::start() {
   if (options_.cluster) {
     cluster_ = std::make_unique<cluster_node>(*this, *rows_);
@@ -118,8 +125,9 @@ result<void> silo_core::start() {
 }
 
 result<void> silo_core::take_over_all() {
-  for (std::uint16_t index = 0; index < rows_->partition_count(); ++index) {
-    if (auto recovered = take_over(partition_id{index}); !recovered) {
+  const auto all = shared_ == nullptr ? rows_->partition_count() : std::uint16_t{0};
+  for (std::uint16_t index = 0; index < all; ++index) {
+    if (auto recovered = take_over(partition_id{index}, epoch_alone); !recovered) {
       return recovered;
     }
   }
@@ -138,10 +146,14 @@ cluster_view silo_core::seen_cluster() const {
   return cluster_ ? cluster_->view() : cluster_view{};
 }
 
-result<void> silo_core::take_over(partition_id partition) {
+result<void> silo_core::take_over(partition_id partition, std::uint64_t epoch) {
+  MILLRACE_ASSERT(epoch != 0);
+  if (holds(partition) && epoch_of(partition) != epoch) {
+    discard(partition);
+  }
   auto taken = floors_.load(partition);  // before the first activation
   if (taken) {
-    held_[static_cast<std::size_t>(partition)].store(true, std::memory_order_release);
+    held_[static_cast<std::size_t>(partition)].store(epoch, std::memory_order_release);
     taken = recover(partition);  // what is due already fires at once
     if (!taken) {
       discard(partition);
@@ -152,7 +164,7 @@ result<void> silo_core::take_over(partition_id partition) {
 
 // Whoever is in the directory by then is told; whoever comes later sees that it is not held.
 void silo_core::discard(partition_id partition) {
-  held_[static_cast<std::size_t>(partition)].store(false, std::memory_order_release);
+  held_[static_cast<std::size_t>(partition)].store(0, std::memory_order_release);
   reminders_.forget(partition);
   directory_.for_each([partition](activation& one) {
     if (one.is_durable() && one.partition() == partition) {
@@ -518,6 +530,10 @@ watched_thread& silo_core::thread_begins() {
   auto& own = watch_.own();
   spares_.stirred();
   return own;
+}
+
+const partition_lease* silo_core::lease(partition_id partition) const noexcept {
+  return shared_ == nullptr ? nullptr : &shared_->lease(partition);
 }
 
 void silo_core::ended(activation& one, std::size_t bytes) {

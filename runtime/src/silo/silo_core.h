@@ -39,6 +39,9 @@ struct silo_counters {
   std::atomic<std::uint64_t> stuck_threads_total{0};
 };
 
+/// In which a silo serves its partitions that shares them with nobody.
+inline constexpr std::uint64_t epoch_alone = 1;
+
 /// Threading: after `start`, any thread.
 class silo_core : public activation_home, public routed_home {
 public:
@@ -66,9 +69,14 @@ public:
     return types_;
   }
 
-  /// Serves a partition: its reminders and sends are seen to, its actors may be activated.
-  /// Errors: those of a scan.
-  [[nodiscard]] result<void> take_over(partition_id partition);
+  /// From now on storage says which partitions this silo leads, and what it may do with them: it
+  /// holds none until `take_over`. Requires: it has not started, and storage has a side of a
+  /// cluster.
+  void share_partitions();
+
+  /// Serves a partition in an epoch: its reminders and sends are seen to, its actors may be
+  /// activated. What is left of another epoch is discarded. Errors: those of a scan.
+  [[nodiscard]] result<void> take_over(partition_id partition, std::uint64_t epoch);
 
   /// No longer holds a partition. Its activations end at once and without their hooks; what has not
   /// left them never does. Whoever waits for them, or calls later, gets `not_primary`, or
@@ -101,9 +109,10 @@ public:
     memory_.settle(one, bytes, as, used);
   }
   void queued(std::int64_t bytes) noexcept override { memory_.queued(bytes); }
-  [[nodiscard]] bool holds(partition_id partition) const noexcept override {
+  [[nodiscard]] std::uint64_t epoch_of(partition_id partition) const noexcept override {
     return held_[static_cast<std::size_t>(partition)].load(std::memory_order_acquire);
   }
+  [[nodiscard]] const partition_lease* lease(partition_id partition) const noexcept override;
   [[nodiscard]] storage& rows() noexcept override { return *rows_; }
   void commit(std::unique_ptr<commit_request> request, std::uint64_t erased_version) override;
   void commit_waits(std::int64_t bytes) noexcept override;
@@ -191,7 +200,8 @@ private:
 
   std::unique_ptr<cluster_node> cluster_;  // outlives storage, which calls it
   std::unique_ptr<storage> rows_;
-  std::vector<std::atomic<bool>> held_;  // by partition
+  const replication* shared_ = nullptr;           // null: all partitions are this silo's alone
+  std::vector<std::atomic<std::uint64_t>> held_;  // by partition: in which epoch; 0: not held
   const steady_time made_at_;
   std::map<std::string, actor_type, std::less<>> types_;
   std::unordered_map<const interface_info*, const actor_type*> by_interface_;

@@ -43,6 +43,7 @@ public:
     }
     auto counted = std::make_unique<counted_request<runtime::commit_request, void>>(*this);
     counted->partition = request->partition;
+    counted->epoch = request->epoch;
     counted->ops = std::move(request->ops);
     counted->inner = std::move(request);
     inner_.commit(std::move(counted));
@@ -70,6 +71,9 @@ public:
     return inner_.partition_count();
   }
   [[nodiscard]] runtime::storage_stats stats() const override { return inner_.stats(); }
+  [[nodiscard]] runtime::replication* cluster_side() noexcept override {
+    return inner_.cluster_side();
+  }
   void stop() override {
     std::unique_lock lock{mutex_};
     stopped_ = true;
@@ -202,7 +206,7 @@ void test_silo::discard(runtime::partition_id partition) {
 }
 
 result<void> test_silo::take_over(runtime::partition_id partition) {
-  auto taken = core_of(here()).take_over(partition);
+  auto taken = core_of(here()).take_over(partition, runtime::detail::epoch_alone);
   settle();
   return taken;
 }

@@ -123,39 +123,6 @@ TEST_CASE("what is for the next commit waits until one is closed, and for its en
   CHECK(leaving(gate) == "forget");
 }
 
-TEST_CASE("while it is not known that this silo may answer, nothing leaves, clean or saved") {
-  output_gate gate;
-  gate.set_may_answer(false);
-  CHECK_FALSE(gate.stands_open(false));
-  gate.hold(named("read"));
-  gate.end_batch();
-  REQUIRE(close(gate));
-  gate.hold(named("write"));
-  gate.end_batch();
-  CHECK(leaving(gate).empty());
-  gate.ended_well(1);
-  CHECK(leaving(gate).empty());
-
-  gate.set_may_answer(true);
-  CHECK_FALSE(gate.stands_open(false));  // what waits is earlier
-  CHECK(leaving(gate) == "readwrite");
-  CHECK(gate.stands_open(false));
-}
-
-TEST_CASE("that it may answer lets out nothing whose commit has not ended") {
-  output_gate gate;
-  gate.set_may_answer(false);
-  gate.hold(named("read"));
-  gate.end_batch();
-  REQUIRE(close(gate));
-  gate.hold(named("write"));
-  gate.end_batch();
-  gate.set_may_answer(true);
-  CHECK(leaving(gate) == "read");
-  gate.ended_well(1);
-  CHECK(leaving(gate) == "write");
-}
-
 TEST_CASE("a commit that fails takes those behind it along, and leaves what waited to be told") {
   output_gate gate;
   REQUIRE(close(gate));

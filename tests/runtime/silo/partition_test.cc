@@ -49,6 +49,20 @@ TEST_CASE("who waits when a partition is lost is refused, what is on its way to 
   CHECK(silo.total("adds") == 3);
 }
 
+// Goal: `not_primary` says that nothing was done. Method: a method has changed something and waits.
+TEST_CASE(
+    "who has changed something that is on its way to the disk is not told it did not happen") {
+  counter_silo silo{make_memory_storage(1)};
+  silo.rows().hold_commits();
+  auto waits = silo.begin(ref<Counter>("a").add_and_wait(3));
+  silo.discard(only);
+  CHECK(code_of(waits.answer()) == errc::outcome_unknown);
+  silo.rows().release_commits();
+  silo.settle();
+  REQUIRE(silo.take_over(only));
+  CHECK(silo.total("a") == 3);
+}
+
 TEST_CASE("reminders and sends of a lost partition rest until it is taken over") {
   counter_silo silo{make_memory_storage(1)};
   REQUIRE(silo.call(ref<Counter>("r").remind_in(1000, 0)));

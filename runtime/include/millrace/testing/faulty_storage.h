@@ -61,6 +61,10 @@ public:
     return inner_->backup(write);
   }
   [[nodiscard]] runtime::storage_stats stats() const override { return inner_->stats(); }
+  /// Of the inner storage.
+  [[nodiscard]] runtime::replication* cluster_side() noexcept override {
+    return inner_->cluster_side();
+  }
   /// Held commits are answered with `unavailable`.
   void stop() override;
 
