@@ -377,8 +377,12 @@ void router::receive(std::string_view silo, std::uint64_t incarnation, call_fram
     refuse(silo, frame, elsewhere(frame.type, frame.key, *host, self_), *host);
     return;
   }
-  if (frame.kind == call_frame::what::forget &&
-      type->interface->placement != actor_placement::partition) {
+  if (frame.kind != call_frame::what::forget) {
+    if (auto why = home_.overload(*type, frame.method)) {
+      refuse(silo, frame, *std::move(why));
+      return;
+    }
+  } else if (type->interface->placement != actor_placement::partition) {
     return;  // who sent it knew no more than the name; these remember nothing
   }
   auto* one = new envelope{kind_of(frame.kind)};

@@ -22,6 +22,7 @@
 #include <map>
 #include <memory>
 #include <mutex>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <unordered_map>
@@ -69,6 +70,10 @@ public:
   virtual ~routed_home() = default;
   [[nodiscard]] virtual const clock& time() const noexcept = 0;
   [[nodiscard]] virtual const actor_type* find_type(std::string_view type) const = 0;
+  /// Why a call that has come from elsewhere cannot be taken now, if so: the disk is behind.
+  /// Requires: the type has the method.
+  [[nodiscard]] virtual std::optional<error> overload(const actor_type& type,
+                                                      std::uint16_t method) = 0;
   /// Brings it to its actor, which lives here.
   virtual void deliver_here(envelope* one) = 0;
   /// Tells the activation that serves a call that its caller no longer waits.
