@@ -114,16 +114,6 @@ void router::join(std::string self, std::uint64_t incarnation, peer_network& pee
   peers_ = &peers;
 }
 
-void router::set_map(std::shared_ptr<const cluster_map> map) {
-  const std::lock_guard lock{mutex_};
-  map_ = std::move(map);
-}
-
-std::shared_ptr<const cluster_map> router::map() const {
-  const std::lock_guard lock{mutex_};
-  return map_;
-}
-
 std::size_t router::open_calls() const {
   const std::lock_guard lock{mutex_};
   return open_.size();
@@ -135,8 +125,7 @@ bool router::take_joined(envelope* one) {
   if (!may_leave(*one)) {
     return false;
   }
-  const auto now = map();
-  auto host = host_of(*now, *one);
+  auto host = host_of(map_.get(), *one);
   if (!host) {
     home_.answer(one, std::move(host).error());
     return true;
@@ -255,7 +244,6 @@ bool router::cancel(const envelope& call) {
 
 void router::receive(std::string_view silo, answer_frame&& frame) {
   open_call answered{};
-  std::shared_ptr<const cluster_map> now;
   {
     const std::lock_guard lock{mutex_};
     const auto found = open_.find(frame.id.number);
@@ -265,7 +253,6 @@ void router::receive(std::string_view silo, answer_frame&& frame) {
     answered = std::move(found->second);
     open_.erase(found);
     numbers_.erase(answered.call);
-    now = map_;
   }
   auto* call = answered.call;
   if (call->send) {
@@ -273,7 +260,7 @@ void router::receive(std::string_view silo, answer_frame&& frame) {
   }
   if (!frame.outcome && frame.outcome.error().code() == errc::not_primary &&
       answered.redirects < redirects_max) {
-    auto host = next_host(*now, answered, frame);
+    auto host = next_host(map_.get(), answered, frame);
     if (host == self_) {
       {
         const std::lock_guard lock{mutex_};
@@ -358,10 +345,10 @@ void router::refuse(std::string_view silo, call_frame& frame, error why,
 
 void router::receive(std::string_view silo, std::uint64_t incarnation, call_frame&& frame) {
   const auto* type = home_.find_type(frame.type);
-  const auto now = map();
+  const auto& now = map_.get();
   if (type == nullptr || frame.method >= type->interface->methods.size()) {
     // Of a type that others host this silo may be the primary: it waits for one that has it all.
-    const auto* const who = type == nullptr ? now->who_knows(frame.type, frame.key) : nullptr;
+    const auto* const who = type == nullptr ? now.who_knows(frame.type, frame.key) : nullptr;
     refuse(silo, frame,
            {who != nullptr ? errc::unavailable : errc::unimplemented,
             "no actor type '" + frame.type + "' with that method on silo '" + self_ + "'"},
@@ -372,7 +359,7 @@ void router::receive(std::string_view silo, std::uint64_t incarnation, call_fram
     refuse(silo, frame, {errc::unavailable, "silo '" + self_ + "' is not serving"});
     return;
   }
-  const auto host = now->host_of(self_, *type->interface, frame.key);
+  const auto host = now.host_of(self_, *type->interface, frame.key);
   if (host && *host != self_) {
     refuse(silo, frame, elsewhere(frame.type, frame.key, *host, self_), *host);
     return;
@@ -442,8 +429,7 @@ void router::send_answer(const std::string& silo, const envelope& call,
   const auto settled = call.send && call.send->settled;
   std::string lives_on;
   if (!outcome && outcome.error().code() == errc::not_primary) {
-    const auto now = map();
-    const auto host = now->host_of(self_, *call.interface, call.key);
+    const auto host = map_.get().host_of(self_, *call.interface, call.key);
     lives_on = host && *host != self_ ? *host : std::string_view{};
   }
   if (tell(silo, encode(answer_frame{id, std::move(outcome), settled, lives_on})) ==

@@ -31,6 +31,7 @@
 #include "millrace/runtime/clock.h"
 #include "routing/call_frame.h"
 #include "routing/cluster_map.h"
+#include "routing/current_map.h"
 
 namespace millrace::runtime::detail {
 
@@ -85,8 +86,8 @@ public:
 };
 
 /// Threading: any thread, but for `join`.
-/// Cost: of a silo that has not joined, a load a call; else a lock and a look into the map, and for
-/// what leaves the copies of the message.
+/// Cost: of a silo that has not joined, a load a call; else a look into the map, and for what
+/// leaves locks and the copies of the message.
 class router {
 public:
   explicit router(routed_home& home) : home_(home) {}
@@ -105,7 +106,7 @@ public:
 
   /// Who is in, and who has what. What is on its way stays so.
   /// Requires: a primary, or none, for each partition of the storage.
-  void set_map(std::shared_ptr<const cluster_map> map);
+  void set_map(std::shared_ptr<const cluster_map> map) { map_.set(std::move(map)); }
 
   /// What stands for a type that this silo does not host in calls to it: its name, and no methods.
   /// Null unless there are others. Cost: a lock.
@@ -155,16 +156,14 @@ private:
   [[nodiscard]] envelope* parent_of(const std::vector<chain_link>& chain);
   [[nodiscard]] envelope* known(const call_id& id);
   [[nodiscard]] const interface_info& stand_in(const std::string& type);
-  [[nodiscard]] std::shared_ptr<const cluster_map> map() const;
-
   routed_home& home_;
   peer_network* peers_ = nullptr;
   std::string self_;
   std::uint64_t incarnation_ = 0;
   std::atomic<bool> left_{false};
 
+  current_map map_;
   mutable std::mutex mutex_;
-  std::shared_ptr<const cluster_map> map_ = std::make_shared<cluster_map>();
   std::uint64_t calls_ = 0;  // that have left
   std::unordered_map<std::uint64_t, open_call> open_;
   std::unordered_map<const envelope*, std::uint64_t> numbers_;  // of these
