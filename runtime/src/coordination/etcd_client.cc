@@ -46,6 +46,11 @@ result<std::unique_ptr<etcd_client>> etcd_client::make(const etcd_options& optio
     if (!endpoint) {
       return endpoint.error();
     }
+    if (!options.user.empty() && !endpoint->is_tls && !is_loopback(*endpoint)) {
+      return error{errc::invalid_argument,
+                   "the password of etcd's user '" + options.user + "' would go to " + url +
+                       " in the clear: use https, or an endpoint on this machine"};
+    }
     endpoints.push_back(std::move(*endpoint));
     if (endpoints.back().is_tls && !tls) {
       auto made = tls_settings::make(options.tls);

@@ -24,7 +24,8 @@ namespace millrace::runtime {
 class etcd_client {
 public:
   /// Connects to nothing yet. Requires: `clock` outlives it.
-  /// Errors: `invalid_argument` for endpoints that are none, `failed_precondition` for TLS files.
+  /// Errors: `invalid_argument` for endpoints that are none, and for a password that would go to
+  /// another machine in the clear; `failed_precondition` for TLS files.
   [[nodiscard]] static result<std::unique_ptr<etcd_client>> make(
       const etcd_options& options, const clock& clock, std::function<void(std::string_view)> warn);
 

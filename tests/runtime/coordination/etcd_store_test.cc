@@ -11,6 +11,7 @@
 
 #include "canned_server.h"
 #include "cas_history.h"
+#include "coordination/etcd_client.h"
 #include "providers.h"
 
 namespace millrace::runtime {
@@ -236,6 +237,35 @@ TEST_CASE("a silo of another machine is dead when its port refuses connections")
   const auto alive = store->ensure_dead(silo, soon());
   REQUIRE_FALSE(alive);
   CHECK(alive.error().code() == errc::failed_precondition);
+}
+
+// Goal: a password is not sent where others may read it.
+TEST_CASE("a password goes to another machine over TLS or not at all") {
+  system_clock time;
+  const auto made = [&](const char* url, const char* user) {
+    etcd_options options;
+    options.endpoints = {"https://etcd.example.org:2379", url};
+    options.user = user;
+    options.password = "secret";
+    return etcd_client::make(options, time, [](std::string_view) {});
+  };
+  for (const auto* url :
+       {"http://192.0.2.1:2379", "http://[2001:db8::1]:2379", "http://etcd.example.org:2379",
+        "http://localhost.example.org:2379", "http://127.0.0.1.example.org:2379"}) {
+    CAPTURE(url);
+    const auto refused = made(url, "root");
+    REQUIRE_FALSE(refused);
+    CHECK(refused.error().code() == errc::invalid_argument);
+    CHECK(refused.error().text() == "the password of etcd's user 'root' would go to " +
+                                        std::string{url} +
+                                        " in the clear: use https, or an endpoint on this machine");
+    CHECK(made(url, ""));
+  }
+  for (const auto* url : {"http://127.0.0.1:2379", "http://127.9.9.9:1", "http://[::1]:2379",
+                          "http://localhost:2379", "https://192.0.2.1:2379"}) {
+    CAPTURE(url);
+    CHECK(made(url, "root"));
+  }
 }
 
 TEST_CASE("what is no address of etcd is refused") {
