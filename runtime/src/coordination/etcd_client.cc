@@ -191,7 +191,8 @@ result<std::string> etcd_client::ask_one(std::size_t at, const std::string& targ
 // Each server is asked once at most: who wants more patience asks again.
 template <class Parse>
 auto etcd_client::ask(const std::string& target, const std::string& body, effect what,
-                      steady_time deadline, Parse parse) -> decltype(parse(std::string_view{})) {
+                      steady_time deadline, Parse parse, etcd_endpoints::freshness wanted)
+    -> decltype(parse(std::string_view{})) {
   for (auto tries_left = endpoints_.count();; --tries_left) {
     const auto now = clock_.steady();
     std::size_t at = 0;
@@ -207,7 +208,7 @@ auto etcd_client::ask(const std::string& target, const std::string& body, effect
     auto answer = text ? parse(*text) : text.error();
     {
       const std::lock_guard lock{mutex_};
-      if (answer && !endpoints_.accept(at, answer->header, seen, clock_.steady())) {
+      if (answer && !endpoints_.accept(at, answer->header, seen, clock_.steady(), wanted)) {
         answer = error{errc::outcome_unknown,
                        addresses_[at].text + " has gone back behind what was seen before: it has " +
                            "lost data, or belongs to another cluster"};
@@ -237,7 +238,8 @@ result<etcd_lease> etcd_client::grant(std::uint64_t ttl_seconds, steady_time dea
 }
 
 result<etcd_lease> etcd_client::keep_alive(std::uint64_t lease, steady_time deadline) {
-  return ask("/v3/lease/keepalive", lease_request(lease), effect::none, deadline, read_lease);
+  return ask("/v3/lease/keepalive", lease_request(lease), effect::none, deadline, read_lease,
+             etcd_endpoints::freshness::any);
 }
 
 result<void> etcd_client::revoke(std::uint64_t lease, steady_time deadline) {

@@ -205,6 +205,31 @@ TEST_CASE("an answer from before what was seen is refused") {
   CHECK(std::holds_alternative<cas_unknown>(store->compare_and_set(wanted, soon())));
 }
 
+// Goal: a server that is a little behind the others is a healthy one. It answers a keep-alive with
+// its own state, while the leader has done the work.
+TEST_CASE("a keep-alive may be answered from before what was seen, but not by another cluster") {
+  const system_clock time;
+  canned_server behind{{{"/version", R"({"etcdserver": "3.6.0"})"},
+                        {"/v3/kv/txn", R"({"header": {"cluster_id": "1", "revision": "20"}})"}}};
+  etcd_options options;
+  options.endpoints = {behind.url()};
+  auto client = etcd_client::make(options, time, [](std::string_view) {});
+  REQUIRE(client);
+  REQUIRE((*client)->read({}, soon()));
+  const auto alive_from = [&](const char* header) {
+    behind.answer("/v3/lease/keepalive",
+                  std::string{R"({"result": {"ID": "7", "TTL": "5", "header": )"} + header + "}}");
+    return (*client)->keep_alive(7, soon());
+  };
+  const auto alive = alive_from(R"({"cluster_id": "1", "revision": "19"})");
+  REQUIRE(alive);
+  CHECK(alive->ttl_seconds == 5);
+  CHECK_FALSE(alive_from(R"({"cluster_id": "2", "revision": "21"})"));
+  // What was seen stays seen.
+  behind.answer("/v3/kv/txn", R"({"header": {"cluster_id": "1", "revision": "19"}})");
+  CHECK_FALSE((*client)->read({}, soon()));
+}
+
 // Goal: whoever is told a conflict never met its own success.
 // Method: two servers that answer rubbish. A read asks both.
 TEST_CASE("what changes something is sent once") {
