@@ -46,6 +46,11 @@ result<std::unique_ptr<etcd_client>> etcd_client::make(const etcd_options& optio
     if (!endpoint) {
       return endpoint.error();
     }
+    if (!options.user.empty() && !endpoint->is_tls && !is_loopback(*endpoint)) {
+      return error{errc::invalid_argument,
+                   "the password of etcd's user '" + options.user + "' would go to " + url +
+                       " in the clear: use https, or an endpoint on this machine"};
+    }
     endpoints.push_back(std::move(*endpoint));
     if (endpoints.back().is_tls && !tls) {
       auto made = tls_settings::make(options.tls);
@@ -186,7 +191,8 @@ result<std::string> etcd_client::ask_one(std::size_t at, const std::string& targ
 // Each server is asked once at most: who wants more patience asks again.
 template <class Parse>
 auto etcd_client::ask(const std::string& target, const std::string& body, effect what,
-                      steady_time deadline, Parse parse) -> decltype(parse(std::string_view{})) {
+                      steady_time deadline, Parse parse, etcd_endpoints::freshness wanted)
+    -> decltype(parse(std::string_view{})) {
   for (auto tries_left = endpoints_.count();; --tries_left) {
     const auto now = clock_.steady();
     std::size_t at = 0;
@@ -202,7 +208,7 @@ auto etcd_client::ask(const std::string& target, const std::string& body, effect
     auto answer = text ? parse(*text) : text.error();
     {
       const std::lock_guard lock{mutex_};
-      if (answer && !endpoints_.accept(at, answer->header, seen, clock_.steady())) {
+      if (answer && !endpoints_.accept(at, answer->header, seen, clock_.steady(), wanted)) {
         answer = error{errc::outcome_unknown,
                        addresses_[at].text + " has gone back behind what was seen before: it has " +
                            "lost data, or belongs to another cluster"};
@@ -232,7 +238,8 @@ result<etcd_lease> etcd_client::grant(std::uint64_t ttl_seconds, steady_time dea
 }
 
 result<etcd_lease> etcd_client::keep_alive(std::uint64_t lease, steady_time deadline) {
-  return ask("/v3/lease/keepalive", lease_request(lease), effect::none, deadline, read_lease);
+  return ask("/v3/lease/keepalive", lease_request(lease), effect::none, deadline, read_lease,
+             etcd_endpoints::freshness::any);
 }
 
 result<void> etcd_client::revoke(std::uint64_t lease, steady_time deadline) {

@@ -24,7 +24,8 @@ namespace millrace::runtime {
 class etcd_client {
 public:
   /// Connects to nothing yet. Requires: `clock` outlives it.
-  /// Errors: `invalid_argument` for endpoints that are none, `failed_precondition` for TLS files.
+  /// Errors: `invalid_argument` for endpoints that are none, and for a password that would go to
+  /// another machine in the clear; `failed_precondition` for TLS files.
   [[nodiscard]] static result<std::unique_ptr<etcd_client>> make(
       const etcd_options& options, const clock& clock, std::function<void(std::string_view)> warn);
 
@@ -59,7 +60,8 @@ private:
 
   template <class Parse>
   auto ask(const std::string& target, const std::string& body, effect what, steady_time deadline,
-           Parse parse) -> decltype(parse(std::string_view{}));
+           Parse parse, etcd_endpoints::freshness wanted = etcd_endpoints::freshness::as_seen)
+      -> decltype(parse(std::string_view{}));
   // The body of the answer. Until `ready_by` it must be known that the server may be asked.
   result<std::string> ask_one(std::size_t at, const std::string& target, const std::string& body,
                               steady_time ready_by, steady_time deadline);

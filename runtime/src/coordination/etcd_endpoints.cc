@@ -22,9 +22,11 @@ void etcd_endpoints::failed(std::size_t at, steady_time now) noexcept {
 }
 
 bool etcd_endpoints::accept(std::size_t at, const etcd_header& header, const etcd_header& seen,
-                            steady_time now) noexcept {
+                            steady_time now, freshness wanted) noexcept {
   const bool is_other = seen.revision > 0 && header.cluster_id != seen.cluster_id;
-  if (is_other || header.revision < seen.revision || header.raft_term < seen.raft_term) {
+  const bool is_older = wanted == freshness::as_seen &&
+                        (header.revision < seen.revision || header.raft_term < seen.raft_term);
+  if (is_other || is_older) {
     endpoints_[at].rests_until = now + wrong_rest;
     endpoints_[at].checked = false;
     preferred_ = (at + 1) % endpoints_.size();

@@ -8,6 +8,7 @@
 #pragma once
 
 #include <cstddef>
+#include <cstdint>
 #include <vector>
 
 #include "coordination/etcd_wire.h"
@@ -32,10 +33,15 @@ public:
   /// The newest state that any answer came from. To be taken before a request is sent.
   [[nodiscard]] const etcd_header& seen() const noexcept { return seen_; }
 
-  /// False when an answer to a request that was sent after `seen` has gone back: it must not be
-  /// used, and the endpoint is skipped for longer than one that is silent.
+  /// What an answer must not be older than.
+  enum class freshness : std::uint8_t {
+    as_seen,  ///< What was seen before its request.
+    any,      ///< Nothing: the leader has done the work, and a server that may be behind tells it.
+  };
+  /// False when an answer to a request that was sent after `seen` has gone back, or is of another
+  /// cluster: it must not be used, and the endpoint is skipped for longer than one that is silent.
   [[nodiscard]] bool accept(std::size_t at, const etcd_header& header, const etcd_header& seen,
-                            steady_time now) noexcept;
+                            steady_time now, freshness wanted = freshness::as_seen) noexcept;
 
   /// Whether its version is known to be a good one. After a failure it is asked anew: the server
   /// may be another.

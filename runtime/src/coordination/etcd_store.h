@@ -25,7 +25,7 @@ struct etcd_options {
   std::vector<std::string>
       endpoints;  ///< `http://host:port` or `https://host:port`, of one cluster.
   std::string prefix = "/millrace/";  ///< Of all keys; another for each cluster of silos.
-  std::string user = {};              ///< Empty: none.
+  std::string user = {};              ///< Empty: none. Not over http to another machine.
   std::string password = {};
   tls_files tls = {};  ///< For https. Servers are always verified.
 };

@@ -85,6 +85,12 @@ result<http_endpoint> parse_http_endpoint(std::string_view url) {
   return endpoint;
 }
 
+bool is_loopback(const http_endpoint& endpoint) {
+  error_code is_name;
+  const auto address = asio::ip::make_address(endpoint.host, is_name);
+  return is_name ? endpoint.host == "localhost" : address.is_loopback();
+}
+
 struct tls_settings::parts {
   mutable ssl::context context{ssl::context::tls_client};
 };

@@ -24,6 +24,9 @@ struct http_endpoint {
   std::string text;  ///< As it was written.
 };
 
+/// Whether it is an address of this machine alone, or `localhost`.
+[[nodiscard]] bool is_loopback(const http_endpoint& endpoint);
+
 /// Reads `http://host:port` or `https://host:port`. Errors: `invalid_argument`.
 [[nodiscard]] result<http_endpoint> parse_http_endpoint(std::string_view url);
 

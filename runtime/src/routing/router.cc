@@ -133,21 +133,13 @@ void router::join(std::string self, std::uint64_t incarnation, peer_network& pee
 }
 
 void router::set_map(std::shared_ptr<const cluster_map> map) {
-  {
-    const std::lock_guard lock{mutex_};
-    map_ = std::move(map);
-  }
+  map_.set(std::move(map));
   retry_parked();
 }
 
 void router::leave() {
   left_.store(true, std::memory_order_release);
   retry_parked();
-}
-
-std::shared_ptr<const cluster_map> router::map() const {
-  const std::lock_guard lock{mutex_};
-  return map_;
 }
 
 std::size_t router::open_calls() const {
@@ -166,8 +158,7 @@ bool router::take_joined(envelope* one) {
   if (!may_leave(*one)) {
     return false;
   }
-  const auto now = map();
-  const auto host = host_of(*now, *one);
+  const auto host = host_of(map_.get(), *one);
   if (host && *host == self_) {
     return false;
   }
@@ -183,8 +174,7 @@ bool router::take_joined(envelope* one) {
 
 // Where it belongs now; if that is nowhere for the moment, it waits.
 void router::go_on(envelope* one, unsigned repeats) {
-  const auto now = map();
-  auto host = host_of(*now, *one);
+  auto host = host_of(map_.get(), *one);
   if (!host) {
     if (one->interface->placement == actor_placement::partition &&
         !is_named_only(*one->interface)) {
@@ -354,7 +344,6 @@ bool router::cancel(const envelope& call) {
 
 void router::receive(std::string_view silo, answer_frame&& frame) {
   open_call answered{};
-  std::shared_ptr<const cluster_map> now;
   {
     const std::lock_guard lock{mutex_};
     const auto found = open_.find(frame.id.number);
@@ -364,7 +353,6 @@ void router::receive(std::string_view silo, answer_frame&& frame) {
     answered = std::move(found->second);
     open_.erase(found);
     numbers_.erase(answered.call);
-    now = map_;
   }
   auto* call = answered.call;
   if (call->send) {
@@ -373,7 +361,7 @@ void router::receive(std::string_view silo, answer_frame&& frame) {
   const auto code = frame.outcome ? errc{} : frame.outcome.error().code();
   const auto [redirects, repeats] = answered.before;
   if (code == errc::not_primary && !left_.load(std::memory_order_acquire)) {
-    auto host = redirects < redirects_max ? next_host(*now, answered, frame) : std::string{};
+    auto host = redirects < redirects_max ? next_host(map_.get(), answered, frame) : std::string{};
     if (host.empty()) {
       park(call, repeats);
     } else if (host == self_) {
@@ -459,17 +447,17 @@ void router::refuse(std::string_view silo, call_frame& frame, error why,
 
 void router::receive(std::string_view silo, std::uint64_t incarnation, call_frame&& frame) {
   const auto* type = home_.find_type(frame.type);
-  const auto now = map();
+  const auto& now = map_.get();
   if (type == nullptr || frame.method >= type->interface->methods.size()) {
     // Of a type that others host this silo may be the primary: it waits for one that has it all.
-    const auto* const who = type == nullptr ? now->who_knows(frame.type, frame.key) : nullptr;
+    const auto* const who = type == nullptr ? now.who_knows(frame.type, frame.key) : nullptr;
     refuse(silo, frame,
            {who != nullptr ? errc::unavailable : errc::unimplemented,
             "no actor type '" + frame.type + "' with that method on silo '" + self_ + "'"},
            frame.id || who == nullptr ? std::string_view{} : who->name);
     return;
   }
-  const auto host = now->host_of(self_, *type->interface, frame.key);
+  const auto host = now.host_of(self_, *type->interface, frame.key);
   if (host && *host != self_) {
     refuse(silo, frame, elsewhere(frame.type, frame.key, *host, self_), *host);
     return;
@@ -479,8 +467,12 @@ void router::receive(std::string_view silo, std::uint64_t incarnation, call_fram
     refuse(silo, frame, {errc::not_primary, "silo '" + self_ + "' stops"});
     return;
   }
-  if (frame.kind == call_frame::what::forget &&
-      type->interface->placement != actor_placement::partition) {
+  if (frame.kind != call_frame::what::forget) {
+    if (auto why = home_.overload(*type, frame.method)) {
+      refuse(silo, frame, *std::move(why));
+      return;
+    }
+  } else if (type->interface->placement != actor_placement::partition) {
     return;  // who sent it knew no more than the name; these remember nothing
   }
   auto* one = new envelope{kind_of(frame.kind)};
@@ -540,8 +532,7 @@ void router::send_answer(const std::string& silo, const envelope& call,
   const auto settled = call.send && call.send->settled;
   std::string lives_on;
   if (!outcome && outcome.error().code() == errc::not_primary) {
-    const auto now = map();
-    const auto host = now->host_of(self_, *call.interface, call.key);
+    const auto host = map_.get().host_of(self_, *call.interface, call.key);
     lives_on = host && *host != self_ ? *host : std::string_view{};
   }
   if (tell(silo, encode(answer_frame{id, std::move(outcome), settled, lives_on})) ==

@@ -26,6 +26,7 @@
 #include <map>
 #include <memory>
 #include <mutex>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <unordered_map>
@@ -35,6 +36,7 @@
 #include "millrace/runtime/clock.h"
 #include "routing/call_frame.h"
 #include "routing/cluster_map.h"
+#include "routing/current_map.h"
 
 namespace millrace::runtime::detail {
 
@@ -74,6 +76,10 @@ public:
   virtual ~routed_home() = default;
   [[nodiscard]] virtual const clock& time() const noexcept = 0;
   [[nodiscard]] virtual const actor_type* find_type(std::string_view type) const = 0;
+  /// Why a call that has come from elsewhere cannot be taken now, if so: the disk is behind.
+  /// Requires: the type has the method.
+  [[nodiscard]] virtual std::optional<error> overload(const actor_type& type,
+                                                      std::uint16_t method) = 0;
   /// Brings it to its actor, which lives here.
   virtual void deliver_here(envelope* one) = 0;
   /// Tells the activation that serves a call that its caller no longer waits.
@@ -85,8 +91,8 @@ public:
 };
 
 /// Threading: any thread, but for `join`.
-/// Cost: of a silo that has not joined, a load a call; else a lock and a look into the map, and for
-/// what leaves the copies of the message.
+/// Cost: of a silo that has not joined, a load a call; else a look into the map, and for what
+/// leaves locks and the copies of the message.
 class router {
 public:
   explicit router(routed_home& home) : home_(home) {}
@@ -175,16 +181,14 @@ private:
   [[nodiscard]] envelope* parent_of(const std::vector<chain_link>& chain);
   [[nodiscard]] envelope* known(const call_id& id);
   [[nodiscard]] const interface_info& stand_in(const std::string& type);
-  [[nodiscard]] std::shared_ptr<const cluster_map> map() const;
-
   routed_home& home_;
   peer_network* peers_ = nullptr;
   std::string self_;
   std::uint64_t incarnation_ = 0;
   std::atomic<bool> left_{false};
 
+  current_map map_;
   mutable std::mutex mutex_;
-  std::shared_ptr<const cluster_map> map_ = std::make_shared<cluster_map>();
   std::uint64_t calls_ = 0;  // that have left
   std::unordered_map<std::uint64_t, open_call> open_;
   std::unordered_map<const envelope*, std::uint64_t> numbers_;  // of these

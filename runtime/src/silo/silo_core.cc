@@ -296,15 +296,21 @@ std::optional<error> silo_core::refusal(const call_spec& spec) {
     return error{errc::unimplemented,
                  "no actor type '" + std::string{spec.interface->type} + "' on this silo"};
   }
-  if (type->interface->methods[spec.method].admission != method_admission::read_only &&
+  return overload(*type, spec.method);
+}
+
+std::optional<error> silo_core::overload(const actor_type& type, std::uint16_t method) {
+  const bool is_behind =
+      type.interface->methods[method].admission != method_admission::read_only &&
       (rows_->saturated() ||
-       waiting_commit_bytes_.load(std::memory_order_relaxed) > waiting_commit_bytes_max)) {
-    counters_.overloaded_total.fetch_add(1, std::memory_order_relaxed);
-    error why{errc::overloaded, "the disk is behind with commits", std::chrono::milliseconds{100}};
-    type->shared_meter->ended_with(spec.method, &why).add_shared();
-    return why;
+       waiting_commit_bytes_.load(std::memory_order_relaxed) > waiting_commit_bytes_max);
+  if (!is_behind) {
+    return std::nullopt;
   }
-  return std::nullopt;
+  counters_.overloaded_total.fetch_add(1, std::memory_order_relaxed);
+  error why{errc::overloaded, "the disk is behind with commits", std::chrono::milliseconds{100}};
+  type.shared_meter->ended_with(method, &why).add_shared();
+  return why;
 }
 
 // --- messages ------------------------------------------------------------------------------------

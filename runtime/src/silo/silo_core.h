@@ -89,6 +89,8 @@ public:
 
   /// Why a call from outside cannot be taken now, if so.
   [[nodiscard]] std::optional<error> refusal(const call_spec& spec);
+  [[nodiscard]] std::optional<error> overload(const actor_type& type,
+                                              std::uint16_t method) override;
 
   // What activations ask of it, see home.h.
   void deliver(envelope* one) override {

@@ -11,6 +11,7 @@
 
 #include "canned_server.h"
 #include "cas_history.h"
+#include "coordination/etcd_client.h"
 #include "providers.h"
 
 namespace millrace::runtime {
@@ -204,6 +205,31 @@ TEST_CASE("an answer from before what was seen is refused") {
   CHECK(std::holds_alternative<cas_unknown>(store->compare_and_set(wanted, soon())));
 }
 
+// Goal: a server that is a little behind the others is a healthy one. It answers a keep-alive with
+// its own state, while the leader has done the work.
+TEST_CASE("a keep-alive may be answered from before what was seen, but not by another cluster") {
+  const system_clock time;
+  canned_server behind{{{"/version", R"({"etcdserver": "3.6.0"})"},
+                        {"/v3/kv/txn", R"({"header": {"cluster_id": "1", "revision": "20"}})"}}};
+  etcd_options options;
+  options.endpoints = {behind.url()};
+  auto client = etcd_client::make(options, time, [](std::string_view) {});
+  REQUIRE(client);
+  REQUIRE((*client)->read({}, soon()));
+  const auto alive_from = [&](const char* header) {
+    behind.answer("/v3/lease/keepalive",
+                  std::string{R"({"result": {"ID": "7", "TTL": "5", "header": )"} + header + "}}");
+    return (*client)->keep_alive(7, soon());
+  };
+  const auto alive = alive_from(R"({"cluster_id": "1", "revision": "19"})");
+  REQUIRE(alive);
+  CHECK(alive->ttl_seconds == 5);
+  CHECK_FALSE(alive_from(R"({"cluster_id": "2", "revision": "21"})"));
+  // What was seen stays seen.
+  behind.answer("/v3/kv/txn", R"({"header": {"cluster_id": "1", "revision": "19"}})");
+  CHECK_FALSE((*client)->read({}, soon()));
+}
+
 // Goal: whoever is told a conflict never met its own success.
 // Method: two servers that answer rubbish. A read asks both.
 TEST_CASE("what changes something is sent once") {
@@ -236,6 +262,35 @@ TEST_CASE("a silo of another machine is dead when its port refuses connections")
   const auto alive = store->ensure_dead(silo, soon());
   REQUIRE_FALSE(alive);
   CHECK(alive.error().code() == errc::failed_precondition);
+}
+
+// Goal: a password is not sent where others may read it.
+TEST_CASE("a password goes to another machine over TLS or not at all") {
+  system_clock time;
+  const auto made = [&](const char* url, const char* user) {
+    etcd_options options;
+    options.endpoints = {"https://etcd.example.org:2379", url};
+    options.user = user;
+    options.password = "secret";
+    return etcd_client::make(options, time, [](std::string_view) {});
+  };
+  for (const auto* url :
+       {"http://192.0.2.1:2379", "http://[2001:db8::1]:2379", "http://etcd.example.org:2379",
+        "http://localhost.example.org:2379", "http://127.0.0.1.example.org:2379"}) {
+    CAPTURE(url);
+    const auto refused = made(url, "root");
+    REQUIRE_FALSE(refused);
+    CHECK(refused.error().code() == errc::invalid_argument);
+    CHECK(refused.error().text() == "the password of etcd's user 'root' would go to " +
+                                        std::string{url} +
+                                        " in the clear: use https, or an endpoint on this machine");
+    CHECK(made(url, ""));
+  }
+  for (const auto* url : {"http://127.0.0.1:2379", "http://127.9.9.9:1", "http://[::1]:2379",
+                          "http://localhost:2379", "https://192.0.2.1:2379"}) {
+    CAPTURE(url);
+    CHECK(made(url, "root"));
+  }
 }
 
 TEST_CASE("what is no address of etcd is refused") {

@@ -476,6 +476,26 @@ TEST_CASE("a message that cannot be read ends the session, since it may have bee
   CHECK(both.given_up);
 }
 
+TEST_CASE("a silo whose disk is behind takes what reads of others, and not what writes") {
+  two_silos both;
+  both.place("far", "b");
+  REQUIRE(both.call(both.a(), ref<Ferry>("far").add(1)));
+  both.b().rows().fall_behind(true);
+  const auto refused = both.call(both.a(), ref<Ferry>("far").add(1));
+  CHECK(code_of(refused) == errc::overloaded);
+  CHECK(refused.error().retry_after() == 100ms);
+  both.a().here().tell(ref<Ferry>("far").add(1));
+  CHECK(both.call(both.a(), ref<Ferry>("far").get())->total() == 1);
+  REQUIRE(both.call(both.a(), ref<Ferry>("near").post("far", 1)));
+  both.settle();
+  CHECK(both.a().here().stats().sends_pending == 1);
+  both.b().rows().fall_behind(false);
+  both.a().advance(1min);
+  both.settle();
+  CHECK(both.call(both.a(), ref<Ferry>("far").get())->total() == 2);
+  CHECK(both.b().here().stats().overloaded_total >= 3);
+}
+
 TEST_CASE("a call to a silo that stops waits for another one") {
   two_silos both;
   both.place("far", "b");
