@@ -395,6 +395,12 @@ struct PoolEntry {
   task @0 :Text;       # Key of the task actor.
   attempt @1 :UInt32;  # Of that task.
   priority @2 :UInt8;  # Higher is served first.
+  shared @3 :Bool;     # Its run's tasks share a workspace: all go to one executor.
+}
+
+struct PoolRun {
+  # Record of the map "runs", by run: those whose tasks share a workspace.
+  executor @0 :Text;  # That has the workspace.
 }
 
 struct PoolExecutor {
@@ -411,6 +417,7 @@ struct PoolTicket {
   priority @2 :UInt8;  # Higher is served first.
   executor @3 :Text;   # Empty: it waits.
   queuedAt @4 :Int64 $Actor.time;  # When the pool got it.
+  shared @5 :Bool;     # As of `PoolEntry`.
 }
 
 interface Pool $Actor.actor("pool") {
@@ -421,8 +428,8 @@ interface Pool $Actor.actor("pool") {
   # dropped if the attempt table has come down from the older one, since the executor has then
   # reported whatever had started; else as lost. `formerly`: the name of that older life, which is
   # another one's no more; empty: the same.
-  enqueue @1 (task :Text, attempt :UInt32, priority :UInt8) -> () $Actor.internal;
-  # From a task: it wants a slot. Idempotent.
+  enqueue @1 (task :Text, attempt :UInt32, priority :UInt8, shared :Bool) -> () $Actor.internal;
+  # From a task: it wants a slot; see `PoolEntry`. Idempotent.
   release @2 (task :Text, attempt :UInt32) -> () $Actor.internal;
   # From a task: the attempt has ended. From an executor: the task wants it no more.
   status @3 () -> (slots :UInt32, running :UInt32, waiting :UInt32, executors :List(Text),

@@ -24,9 +24,13 @@ std::uint64_t number_of(std::string_view row) {
 }  // namespace
 
 async<> pool_actor::on_activate() {
+  runs_.for_each([this](std::string_view run, schemas::PoolRun::Reader record) {
+    queue_.restore_run(run, text_of(record.getExecutor()));
+    return true;
+  });
   tickets_.for_each([this](std::string_view row, schemas::PoolTicket::Reader ticket) {
     queue_.restore({number_of(row), text_of(ticket.getTask()), ticket.getAttempt(),
-                    ticket.getPriority(), text_of(ticket.getExecutor())});
+                    ticket.getPriority(), text_of(ticket.getExecutor()), ticket.getShared()});
     return true;
   });
   executors_.for_each([this](std::string_view executor, schemas::PoolExecutor::Reader record) {
@@ -58,7 +62,10 @@ async<pool_actor::join_results> pool_actor::join(join_params params) {
       record && params.lineage() != 0 && record->getLineage() == params.lineage();
   const auto how = same_lineage ? schemas::AttemptEnd::DROPPED : schemas::AttemptEnd::LOST;
   if (before != executor) {
-    end(queue_.remove(before), how);
+    for (const auto& run : queue_.runs_of(before)) {
+      runs_.edit(run).setExecutor(executor.c_str());
+    }
+    end(queue_.remove(before, executor), how);
     executors_.erase(before);
   }
   end(queue_.join(executor, params.incarnation(), params.slots()), how);
@@ -79,9 +86,10 @@ async<> pool_actor::leave(leave_params params) {
   return {};
 }
 
-void pool_actor::add(std::string_view task, std::uint32_t attempt, std::uint8_t priority) {
+void pool_actor::add(std::string_view task, std::uint32_t attempt, std::uint8_t priority,
+                     bool shared) {
   const auto number = state().getTickets() + 1;
-  const auto made = queue_.enqueue(number, task, attempt, priority);
+  const auto made = queue_.enqueue(number, task, attempt, priority, shared);
   if (!made) {
     return;
   }
@@ -90,18 +98,19 @@ void pool_actor::add(std::string_view task, std::uint32_t attempt, std::uint8_t 
   row.setTask(made->task.c_str());
   row.setAttempt(made->attempt);
   row.setPriority(made->priority);
+  row.setShared(made->shared);
   row.setQueuedAt(nanoseconds(now()));
 }
 
 async<> pool_actor::enqueue(enqueue_params params) {
-  add(params.task(), params.attempt(), params.priority());
+  add(params.task(), params.attempt(), params.priority(), params.shared());
   grant();
   return {};
 }
 
 async<> pool_actor::enqueue_all(enqueue_all_params params) {
   for (auto each : params.read().getEntries()) {
-    add(text_of(each.getTask()), each.getAttempt(), each.getPriority());
+    add(text_of(each.getTask()), each.getAttempt(), each.getPriority(), each.getShared());
   }
   grant();
   return {};
@@ -143,6 +152,8 @@ async<> pool_actor::remove_run(remove_run_params params) {
     }
     take_back(each.task, each.attempt);
   }
+  queue_.forget_run(params.run());
+  runs_.erase(params.run());
   executors_.for_each([&](std::string_view executor, schemas::PoolExecutor::Reader) {
     send(ref<schemas::Executor>(std::string{executor}).remove_run(params.run()));
     return true;
@@ -166,6 +177,9 @@ void pool_actor::grant() {
     unsigned at = 0;
     for (const auto& each : granted) {
       tickets_.edit(padded(each.ticket.number, ticket_digits)).setExecutor(executor.c_str());
+      if (each.pins) {
+        runs_.edit(run_of(each.ticket.task)).setExecutor(executor.c_str());
+      }
       list[at].setTask(each.ticket.task.c_str());
       list[at].setAttempt(each.ticket.attempt);
       list[at].setPriority(each.ticket.priority);

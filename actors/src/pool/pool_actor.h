@@ -25,12 +25,13 @@ public:
   runtime::async<status_results> status() override;
 
 private:
-  void add(std::string_view task, std::uint32_t attempt, std::uint8_t priority);
+  void add(std::string_view task, std::uint32_t attempt, std::uint8_t priority, bool shared);
   void take_back(std::string_view task, std::uint32_t attempt);
   void end(const std::vector<pool_ticket>& tickets, schemas::AttemptEnd end);
   void grant();
 
   runtime::state_map<schemas::PoolExecutor> executors_{*this, "executors"};
+  runtime::state_map<schemas::PoolRun> runs_{*this, "runs"};
   runtime::state_map<schemas::PoolTicket> tickets_{*this, "tickets"};
   pool_queue queue_;
 };

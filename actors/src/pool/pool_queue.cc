@@ -5,6 +5,7 @@
 #include <numeric>
 
 #include "millrace/runtime/assert.h"
+#include "pipeline/names.h"
 
 namespace millrace::actors {
 
@@ -20,10 +21,21 @@ void pool_queue::give_back(offer& to, const pool_ticket& ticket) {
   }
 }
 
+void pool_queue::restore_run(std::string_view run, std::string_view executor) {
+  runs_.emplace(run, executor);
+  executors_[std::string{executor}].runs.emplace(run);
+}
+
+// Where a ticket stands that nobody has been granted.
+std::set<pool_queue::place>& pool_queue::waiting_with(const pool_ticket& ticket) {
+  const auto pinned = ticket.shared ? runs_.find(run_of(ticket.task)) : runs_.end();
+  return pinned != runs_.end() ? executors_.at(pinned->second).waiting : waiting_;
+}
+
 void pool_queue::restore(pool_ticket ticket) {
   by_attempt_[{ticket.task, ticket.attempt}] = ticket.number;
   if (ticket.executor.empty()) {
-    waiting_.insert({ticket.priority, ticket.number});
+    waiting_with(ticket).insert({ticket.priority, ticket.number});
   } else {
     take(executors_[ticket.executor], ticket);
   }
@@ -61,12 +73,18 @@ std::vector<pool_ticket> pool_queue::take_granted(offer& from) {
   return taken;
 }
 
-std::vector<pool_ticket> pool_queue::remove(std::string_view executor) {
+std::vector<pool_ticket> pool_queue::remove(std::string_view executor, std::string_view heir) {
   const auto found = executors_.find(executor);
   if (found == executors_.end()) {
     return {};
   }
   auto taken = take_granted(found->second);
+  auto& next = executors_[std::string{heir}];
+  for (const auto& run : found->second.runs) {
+    runs_.find(run)->second = heir;
+  }
+  next.runs.merge(found->second.runs);
+  next.waiting.merge(found->second.waiting);
   executors_.erase(found);
   return taken;
 }
@@ -78,14 +96,15 @@ void pool_queue::leave(std::string_view executor) {
 }
 
 std::optional<pool_ticket> pool_queue::enqueue(std::uint64_t number, std::string_view task,
-                                               std::uint32_t attempt, std::uint8_t priority) {
+                                               std::uint32_t attempt, std::uint8_t priority,
+                                               bool shared) {
   MILLRACE_ASSERT(tickets_.empty() || number > tickets_.rbegin()->first);
   if (!by_attempt_.try_emplace({std::string{task}, attempt}, number).second) {
     return std::nullopt;
   }
-  waiting_.insert({priority, number});
-  return tickets_.emplace(number, pool_ticket{number, std::string{task}, attempt, priority, {}})
-      .first->second;
+  pool_ticket made{number, std::string{task}, attempt, priority, {}, shared};
+  waiting_with(made).insert({priority, number});
+  return tickets_.emplace(number, std::move(made)).first->second;
 }
 
 std::optional<pool_ticket> pool_queue::release(std::string_view task, std::uint32_t attempt) {
@@ -96,7 +115,7 @@ std::optional<pool_ticket> pool_queue::release(std::string_view task, std::uint3
   auto ticket = std::move(tickets_.extract(found->second).mapped());
   by_attempt_.erase(found);
   if (ticket.executor.empty()) {
-    waiting_.erase({ticket.priority, ticket.number});
+    waiting_with(ticket).erase({ticket.priority, ticket.number});
   } else {
     give_back(executors_.at(ticket.executor), ticket);
   }
@@ -117,43 +136,108 @@ std::vector<pool_ticket> pool_queue::of_tasks(std::string_view prefix) const {
   return all;
 }
 
-// The executor with the most free slots, or else one with a place ahead of them; none if all is
-// taken.
+void pool_queue::forget_run(std::string_view run) {
+  const auto found = runs_.find(run);
+  if (found == runs_.end()) {
+    return;
+  }
+  auto& had = executors_.at(found->second);
+  for (const auto& each : of_tasks(std::string{run} + "/")) {
+    if (each.shared && each.executor.empty()) {
+      waiting_.insert(had.waiting.extract({each.priority, each.number}));
+    }
+  }
+  had.runs.erase(found->first);
+  runs_.erase(found);
+}
+
+std::string_view pool_queue::executor_of(std::string_view run) const {
+  const auto found = runs_.find(run);
+  return found != runs_.end() ? std::string_view{found->second} : std::string_view{};
+}
+
+std::vector<std::string> pool_queue::runs_of(std::string_view executor) const {
+  const auto found = executors_.find(executor);
+  return found != executors_.end()
+             ? std::vector<std::string>{found->second.runs.begin(), found->second.runs.end()}
+             : std::vector<std::string>{};
+}
+
+// The run is the executor's, and so is what waits of it.
+void pool_queue::pin(const std::string& run, offers::value_type& to) {
+  for (const auto& each : of_tasks(run + "/")) {
+    if (each.shared && each.executor.empty()) {
+      to.second.waiting.insert(waiting_.extract({each.priority, each.number}));
+    }
+  }
+  to.second.runs.insert(run);
+  runs_.emplace(run, to.first);
+}
+
+bool pool_queue::has_room(const offer& at, std::uint8_t priority, reach how) const {
+  if (at.granted.size() < at.slots) {
+    return true;
+  }
+  const auto before_it =
+      std::accumulate(at.by_priority.lower_bound(priority), at.by_priority.end(), std::size_t{0},
+                      [](std::size_t sum, const auto& counted) { return sum + counted.second; });
+  return how == reach::ahead && ahead_ > 0 && at.slots > 0 &&
+         before_it < std::size_t{at.slots} + ahead_;
+}
+
+// The executor with the most free slots, or else a lone one with a place ahead of them; none if all
+// is taken.
 pool_queue::offers::value_type* pool_queue::best_for(std::uint8_t priority) {
-  const auto ahead = executors_.size() == 1 ? ahead_ : 0;
+  const auto offering = std::count_if(executors_.begin(), executors_.end(),
+                                      [](const auto& each) { return each.second.slots > 0; });
   const auto free = [](const offer& each) {
     return static_cast<std::int64_t>(each.slots) - static_cast<std::int64_t>(each.granted.size());
-  };
-  const auto may_wait_there = [&](const offer& each) {
-    const auto before_it = std::accumulate(
-        each.by_priority.lower_bound(priority), each.by_priority.end(), std::size_t{0},
-        [](std::size_t sum, const auto& counted) { return sum + counted.second; });
-    return ahead > 0 && each.slots > 0 && before_it < std::size_t{each.slots} + ahead;
   };
   offers::value_type* best = nullptr;
   for (auto& each : executors_) {
     if ((best == nullptr || free(each.second) > free(best->second)) &&
-        (free(each.second) > 0 || may_wait_there(each.second))) {
+        has_room(each.second, priority, offering == 1 ? reach::ahead : reach::slots)) {
       best = &each;
     }
   }
   return best;
 }
 
+// The executor whose first waiting ticket comes before those of the others, of those with room.
+pool_queue::offers::value_type* pool_queue::next_pinned() {
+  offers::value_type* next = nullptr;
+  for (auto& each : executors_) {
+    const auto& waiting = each.second.waiting;
+    if (!waiting.empty() && has_room(each.second, waiting.begin()->priority, reach::ahead) &&
+        (next == nullptr || *waiting.begin() < *next->second.waiting.begin())) {
+      next = &each;
+    }
+  }
+  return next;
+}
+
 std::vector<pool_grant> pool_queue::grant() {
   std::vector<pool_grant> grants;
-  while (!waiting_.empty()) {
-    auto* const best = best_for(waiting_.begin()->priority);
-    if (best == nullptr) {
-      break;
+  for (;;) {
+    auto* to = next_pinned();
+    auto* from = to != nullptr ? &to->second.waiting : nullptr;
+    if (!waiting_.empty() && (to == nullptr || *waiting_.begin() < *from->begin())) {
+      from = &waiting_;
+      to = best_for(waiting_.begin()->priority);
     }
-    auto& ticket = tickets_.at(waiting_.begin()->number);
-    waiting_.erase(waiting_.begin());
-    take(best->second, ticket);
-    ticket.executor = best->first;
-    grants.push_back({ticket, best->second.incarnation});
+    if (to == nullptr) {
+      return grants;  // also where a later one could be: it would be ahead of this one
+    }
+    auto& ticket = tickets_.at(from->begin()->number);
+    const auto pins = ticket.shared && from == &waiting_;
+    from->erase(from->begin());
+    take(to->second, ticket);
+    ticket.executor = to->first;
+    if (pins) {
+      pin(run_of(ticket.task), *to);
+    }
+    grants.push_back({ticket, to->second.incarnation, pins});
   }
-  return grants;
 }
 
 std::size_t pool_queue::running() const noexcept {
@@ -174,8 +258,23 @@ std::string pool_queue::waiting_reason() const {
     return {};
   }
   const auto all = slots();
-  return all == 0 ? "no executor has joined this pool"
-                  : "all " + std::to_string(all) + " slots are taken";
+  if (all == 0) {
+    return "no executor has joined this pool";
+  }
+  if (running() == all) {
+    return "all " + std::to_string(all) + " slots are taken";
+  }
+  std::string text;
+  for (const auto& [name, each] : executors_) {
+    if (each.waiting.empty() && each.granted.size() <= each.slots) {
+      continue;
+    }
+    text += (text.empty() ? "" : "; ") + std::string{"executor '"} + name +
+            "' has the workspaces of their runs, and " +
+            (each.slots == 0 ? std::string{"is away"}
+                             : "its " + std::to_string(each.slots) + " slots are taken");
+  }
+  return text;
 }
 
 }  // namespace millrace::actors

@@ -218,6 +218,7 @@ void run_actor::ask_pool(const std::vector<pool_wish>& wishes) {
     entries[at].setTask(wishes[at].task.c_str());
     entries[at].setAttempt(1);
     entries[at].setPriority(wishes[at].priority);
+    entries[at].setShared(graph_->definition().workspace == workspace_mode::run);
   }
   send(ref<schemas::Pool>(std::string{default_pool}).enqueue_all(std::move(params)));
 }

@@ -135,7 +135,9 @@ void task_actor::apply(const task_attempts& after, const task_effects& effects,
     next.setEnd(AttemptEnd::QUEUED);
     next.setExitCode(-1);
     if (pool_asked == asked_by::itself) {
-      send(pool.enqueue(key(), row.attempt, spec().getPriority()));
+      // All tasks of the run have this workspace, or it is the task's own.
+      const auto shared = spec().getWorkspace() == spec().getRun();
+      send(pool.enqueue(key(), row.attempt, spec().getPriority(), shared));
     }
   }
   if (effects.kill) {

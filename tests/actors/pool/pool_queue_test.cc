@@ -3,6 +3,8 @@
 // gives back.
 #include "pool/pool_queue.h"
 
+#include "pipeline/names.h"
+
 #include <doctest/doctest.h>
 
 #include <algorithm>
@@ -92,10 +94,10 @@ TEST_CASE("an executor that is removed loses what it had and gets nothing more")
   CHECK(pool.enqueue(1, "a", 1, 50));
   CHECK(pool.grant().size() == 1);
   CHECK(pool.enqueue(2, "b", 1, 50));
-  const auto lost = pool.remove("old");
+  const auto lost = pool.remove("old", "new");
   REQUIRE(lost.size() == 1);
   CHECK(lost[0].task == "a");
-  CHECK(pool.remove("old").empty());
+  CHECK(pool.remove("old", "new").empty());
   CHECK(pool.grant().empty());
   CHECK(pool.slots() == 0);
   CHECK(pool.join("new", 8, 1).empty());
@@ -196,6 +198,97 @@ TEST_CASE("an executor that has left gets nothing until it joins") {
   CHECK(tasks_of(pool.grant()) == names{"t2"});
 }
 
+std::optional<pool_ticket> share(pool_queue& pool, std::uint64_t number, const std::string& task,
+                                 std::uint8_t priority = 50) {
+  return pool.enqueue(number, task, 1, priority, true);
+}
+
+TEST_CASE("the tickets of a run that shares a workspace go where its first one went") {
+  pool_queue pool{0};
+  CHECK(pool.join("a", 1, 2).empty());
+  CHECK(pool.join("b", 1, 1).empty());
+  for (std::uint64_t at = 1; at <= 3; ++at) {
+    CHECK(share(pool, at, "r/t" + std::to_string(at)));
+  }
+  const auto grants = pool.grant();
+  CHECK(tasks_of(grants) == names{"r/t1", "r/t2"});
+  CHECK(grants[0].pins);
+  CHECK_FALSE(grants[1].pins);
+  CHECK(grants[1].ticket.executor == "a");
+  CHECK(pool.executor_of("r") == "a");
+  CHECK(pool.runs_of("a") == names{"r"});
+  CHECK(pool.waiting_reason() ==
+        "executor 'a' has the workspaces of their runs, and its 2 slots are taken");
+  CHECK(pool.enqueue(4, "other/t", 1, 50));
+  CHECK(tasks_of(pool.grant()) == names{"other/t"});
+  CHECK(pool.waiting_reason() == "all 3 slots are taken");
+  CHECK(pool.release("r/t1", 1));
+  const auto third = pool.grant();
+  CHECK(tasks_of(third) == names{"r/t3"});
+  CHECK(third[0].ticket.executor == "a");
+}
+
+TEST_CASE("a run stays with its executor while that is away, in another life and by another name") {
+  pool_queue pool{0};
+  CHECK(pool.join("a", 1, 1).empty());
+  CHECK(share(pool, 1, "r/t1"));
+  CHECK(pool.grant().size() == 1);
+  CHECK(pool.join("b", 1, 5).empty());
+  CHECK(share(pool, 2, "r/t2"));
+  CHECK(pool.grant().empty());
+  pool.leave("a");
+  CHECK(pool.waiting_reason() == "executor 'a' has the workspaces of their runs, and is away");
+  CHECK(pool.remove("a", "c").size() == 1);
+  CHECK(pool.grant().empty());
+  CHECK(pool.join("c", 2, 1).empty());
+  const auto grants = pool.grant();
+  REQUIRE(tasks_of(grants) == names{"r/t2"});
+  CHECK(grants[0].ticket.executor == "c");
+  CHECK(pool.release("r/t2", 1));
+  pool.forget_run("r");
+  CHECK(pool.executor_of("r").empty());
+  CHECK(share(pool, 3, "r/t3"));
+  CHECK(pool.grant()[0].ticket.executor == "b");
+}
+
+TEST_CASE("what a forgotten run still waits for may go anywhere") {
+  pool_queue pool{0};
+  CHECK(pool.join("a", 1, 1).empty());
+  CHECK(share(pool, 1, "r/t1"));
+  CHECK(share(pool, 2, "r/t2"));
+  CHECK(pool.grant().size() == 1);
+  CHECK(pool.join("b", 1, 1).empty());
+  CHECK(pool.grant().empty());
+  pool.forget_run("r");
+  CHECK(pool.grant()[0].ticket.executor == "b");
+}
+
+TEST_CASE("tickets of a run are granted ahead to its executor, though there are several") {
+  pool_queue pool{2};
+  CHECK(pool.join("a", 1, 1).empty());
+  CHECK(pool.join("b", 1, 1).empty());
+  for (std::uint64_t at = 1; at <= 5; ++at) {
+    CHECK(share(pool, at, "r/t" + std::to_string(at)));
+  }
+  CHECK(tasks_of(pool.grant()) == names{"r/t1", "r/t2", "r/t3"});
+  CHECK(pool.running() == 1);
+  CHECK(pool.waiting() == 4);
+}
+
+TEST_CASE("what may go anywhere is not overtaken by tickets ahead of slots") {
+  pool_queue pool{2};
+  CHECK(pool.join("a", 1, 1).empty());
+  CHECK(pool.join("b", 1, 1).empty());
+  CHECK(share(pool, 1, "r/t1"));
+  CHECK(share(pool, 2, "s/t1"));
+  CHECK(share(pool, 3, "new/t1"));
+  CHECK(share(pool, 4, "r/t2"));
+  CHECK(share(pool, 5, "r/urgent", 90));
+  CHECK(tasks_of(pool.grant()) == names{"r/urgent", "r/t1", "s/t1"});
+  CHECK(pool.enqueue(6, "x", 1, 90));
+  CHECK(pool.grant().empty());
+}
+
 // Goal: no slot is given twice or left idle, the order holds, and a restart changes nothing.
 // Method: random events beside a list that is searched from end to end.
 TEST_CASE("random events agree with a plain list, through restarts") {
@@ -209,14 +302,21 @@ TEST_CASE("random events agree with a plain list, through restarts") {
     pool_queue pool{ahead};
     std::vector<pool_ticket> model;
     std::map<std::string, std::pair<std::uint64_t, std::uint32_t>> executors;
+    std::map<std::string, std::string> runs;
+    const auto pinned_to = [&](const pool_ticket& each) {
+      const auto found = each.shared ? runs.find(run_of(each.task)) : runs.end();
+      return found != runs.end() ? found->second : std::string{};
+    };
     std::uint64_t number = 0;
     for (int step = 0; step < 150; ++step) {
-      const auto what = below(10);
+      const auto what = below(11);
       if (what < 5) {
-        const auto task = "t" + std::to_string(below(30));
+        const auto of = below(4);  // the runs 0 and 1 share workspaces
+        const auto task = "r" + std::to_string(of) + "/t" + std::to_string(below(10));
         const auto known = std::any_of(model.begin(), model.end(),
                                        [&](const auto& each) { return each.task == task; });
-        const auto made = pool.enqueue(++number, task, 1, static_cast<std::uint8_t>(below(3)));
+        const auto made =
+            pool.enqueue(++number, task, 1, static_cast<std::uint8_t>(below(3)), of < 2);
         CHECK(made.has_value() != known);
         if (made) {
           model.push_back(*made);
@@ -234,8 +334,15 @@ TEST_CASE("random events agree with a plain list, through restarts") {
         const auto had =
             std::erase_if(model, [&](const auto& each) { return !same && each.executor == name; });
         CHECK(same == (had == 0));
+      } else if (what == 9) {
+        const auto run = "r" + std::to_string(below(2));
+        pool.forget_run(run);
+        runs.erase(run);
       } else {
         pool = pool_queue{ahead};
+        for (const auto& [run, executor] : runs) {
+          pool.restore_run(run, executor);
+        }
         for (const auto& each : model) {
           pool.restore(each);
         }
@@ -243,29 +350,58 @@ TEST_CASE("random events agree with a plain list, through restarts") {
           pool.restore_executor(name, life.first, life.second);
         }
       }
+      const auto precedes = [](const pool_ticket& a, const pool_ticket& b) {
+        return std::tuple{-a.priority, a.number} < std::tuple{-b.priority, b.number};
+      };
       for (const auto& each : pool.grant()) {
-        const auto best =
-            std::min_element(model.begin(), model.end(), [](const auto& a, const auto& b) {
-              const auto key = [](const auto& one) {
-                return std::tuple{!one.executor.empty(), -one.priority, one.number};
-              };
-              return key(a) < key(b);
-            });
-        CHECK(best->number == each.ticket.number);
-        best->executor = each.ticket.executor;
+        const auto at = std::find_if(model.begin(), model.end(), [&](const auto& one) {
+          return one.number == each.ticket.number;
+        });
+        REQUIRE(at != model.end());
+        for (const auto& other : model) {
+          const auto to = pinned_to(other);
+          CHECK((!other.executor.empty() || (!to.empty() && to != each.ticket.executor) ||
+                 !precedes(other, *at)));
+        }
+        const auto to = pinned_to(*at);
+        CHECK((to.empty() || to == each.ticket.executor));
+        CHECK(each.pins == (to.empty() && at->shared));
+        if (each.pins) {
+          runs[run_of(at->task)] = each.ticket.executor;
+        }
+        at->executor = each.ticket.executor;
         CHECK(executors.at(each.ticket.executor).first == each.incarnation);
       }
-      std::size_t ungranted = 0;
+      const auto first_free = std::min_element(
+          model.begin(), model.end(), [&](const pool_ticket& a, const pool_ticket& b) {
+            const auto free = [&](const auto& one) {
+              return one.executor.empty() && pinned_to(one).empty();
+            };
+            return free(a) != free(b) ? free(a) : precedes(a, b);
+          });
+      const auto offering = std::count_if(executors.begin(), executors.end(),
+                                          [](const auto& each) { return each.second.second > 0; });
       std::map<std::string, std::uint32_t> used;
       for (const auto& each : model) {
-        each.executor.empty() ? ++ungranted : ++used[each.executor];
+        if (!each.executor.empty()) {
+          ++used[each.executor];
+        }
+      }
+      for (const auto& each : model) {  // whoever still waits has a reason
+        const auto to = pinned_to(each);
+        for (const auto& [name, life] : executors) {
+          if (!each.executor.empty() || (!to.empty() && to != name)) {
+            continue;
+          }
+          const auto overtakes = !to.empty() && first_free->executor.empty() &&
+                                 pinned_to(*first_free).empty() && precedes(*first_free, each);
+          const auto may_be_ahead = life.second > 0 && !overtakes && (!to.empty() || offering == 1);
+          CHECK(used[name] >= life.second + (may_be_ahead ? ahead : 0));
+        }
       }
       std::size_t running = 0;
       for (const auto& [name, life] : executors) {
         running += std::min(used[name], life.second);
-        const auto wanted =
-            executors.size() == 1 && life.second > 0 ? life.second + ahead : life.second;
-        CHECK((ungranted == 0 || used[name] >= wanted));
       }
       CHECK(pool.running() == running);
       CHECK(pool.waiting() == model.size() - running);
