@@ -234,7 +234,7 @@ void cluster::disturb_store(std::size_t one) {
 bool cluster::may_lose(const sim_process& one) const {
   const auto& record = store.record();
   return reckless_ || std::any_of(silos.begin(), silos.end(), [&](const auto& each) {
-           return each.get() != &one && each->has_disk() && !check.is_lost(each->id()) &&
+           return each.get() != &one && each->is_sound() && !check.is_lost(each->id()) &&
                   runtime::is_complete(record, {each->id(), "s" + std::to_string(each->silo())});
          });
 }

@@ -50,7 +50,7 @@ inline constexpr std::array known_bugs{
     known_bug{bug::s3_takes_silo_for_copy, "s3_takes_silo_for_copy", 433, lacks},
     known_bug{bug::s3_keeps_verdicts, "s3_keeps_verdicts", 425, "is asked into the set"},
     known_bug{bug::s4_keeps_eligible, "s4_keeps_eligible", 3, lacks},
-    known_bug{bug::t1_ignores_floor, "t1_ignores_floor", 46, "a copy leads that lacks"},
+    known_bug{bug::t1_ignores_floor, "t1_ignores_floor", 11, "a copy leads that lacks"},
     known_bug{bug::t3_forgets_promise, "t3_forgets_promise", 626, lacks},
     known_bug{bug::t6_resumes_epoch, "t6_resumes_epoch", 42, both_answer},
     known_bug{bug::c2_cuts_to_own_commit, "c2_cuts_to_own_commit", 3, lacks},

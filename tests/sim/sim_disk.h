@@ -54,6 +54,7 @@ struct sim_disk {
   std::map<std::uint64_t, std::uint64_t> digests;  // of the entries, by number
   row_image rows;
   std::optional<std::size_t> rotten_key;  // its row is damaged; noticed by whoever reads it
+  bool has_rotten_entry = false;          // or had
 
   /// The whole group, or its first steps when the process ends meanwhile.
   void write(const disk_batch& batch, std::size_t steps = steps_max);

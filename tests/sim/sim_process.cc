@@ -165,6 +165,7 @@ void sim_process::rot() {
   auto at = disk_->entries.begin();
   std::advance(at, static_cast<std::ptrdiff_t>(around_.random.below(disk_->entries.size())));
   at->second[3] = static_cast<char>(at->second[3] ^ 16);
+  disk_->has_rotten_entry = true;
 }
 
 void sim_process::rot_row() {

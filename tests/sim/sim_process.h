@@ -28,6 +28,10 @@ public:
   [[nodiscard]] bool has_disk() const { return disk_ != nullptr; }
   [[nodiscard]] const replica* copy() const { return copy_.get(); }
   [[nodiscard]] const sim_disk& disk() const { return *disk_; }
+  /// Nothing on its disk is known to be damaged, but for what the checker knows.
+  [[nodiscard]] bool is_sound() const {
+    return disk_ && !tainted_ && !disk_->rotten_key && !disk_->has_rotten_entry;
+  }
   /// Its content may not be what it looks like.
   [[nodiscard]] bool is_tainted() const { return tainted_; }
   [[nodiscard]] const row_image& rows() const { return rows_; }
