@@ -30,10 +30,12 @@ public:
   [[nodiscard]] const sim_disk& disk() const { return *disk_; }
   /// Nothing on its disk is known to be damaged, but for what the checker knows.
   [[nodiscard]] bool is_sound() const {
-    return disk_ && !tainted_ && !disk_->rotten_key && !disk_->has_rotten_entry;
+    return disk_ && !is_tainted() && !disk_->rotten_key && !disk_->has_rotten_entry;
   }
   /// Its content may not be what it looks like.
-  [[nodiscard]] bool is_tainted() const { return tainted_; }
+  [[nodiscard]] bool is_tainted() const {
+    return tainted_ || (copy_ && applied_ < rows_reach_);  // rows of a snapshot are of two moments
+  }
   [[nodiscard]] const row_image& rows() const { return rows_; }
   [[nodiscard]] std::uint64_t applied() const { return applied_; }
   [[nodiscard]] copy_id id() const { return disk_ ? disk_->state.id : copy_id{}; }
