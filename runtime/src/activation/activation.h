@@ -201,6 +201,8 @@ private:
   void end_waits();
   void finish_deactivation();
   void crash(const error& why);
+  void keep_parameters(envelope& turn);
+  void give_back(envelope* turn, error why);
   [[nodiscard]] error told_of_commit(const envelope& one, const error& why) const;
   void break_off(const error& why);
   void retire();

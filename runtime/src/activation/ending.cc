@@ -182,7 +182,7 @@ void activation::crash(const error& why) {
     // What it has changed is there, or not, or nobody knows: then `after_commit` tells.
     const auto told = told_of_commit(*turn, why);
     turn->changed_state = turn->changed_state && turn->after_commit <= gate_.closed();
-    home_.answer(turn, told_of(*turn, told));
+    give_back(turn, told_of(*turn, told));
   }
   show_busy(nullptr);
   fail_all(gate_.take_batch(), why);
@@ -195,6 +195,23 @@ void activation::crash(const error& why) {
   }
   fail_all(gate_.take_held(), why);
   retire();
+}
+
+// Answers a turn that has come to nothing. If it has done nothing, because the partition moves, it
+// is as if it had never begun.
+void activation::give_back(envelope* turn, error why) {
+  if (why.code() == errc::not_primary && turn->begun_with() != nullptr) {
+    turn->content = any_message::from_flat(*turn->begun_with());
+    turn->extra().begun_with.reset();
+    turn->kind = envelope_kind::call;
+    turn->running.reset();
+    static_cast<void>(turn->failure.take());
+    turn->begun = {};
+    turn->after_commit = 0;
+    turn->reentry_scopes = 0;
+    turn->changed_state = turn->acted = turn->done = turn->threw = turn->warned_stuck = false;
+  }
+  home_.answer(turn, std::move(why));
 }
 
 // Of a commit that nobody knows the end of only those are told whose changes it had: who had none,
@@ -217,7 +234,7 @@ void activation::fail_all(envelope_list list, const error& why) {
   while (auto* one = list.pop()) {
     if (one->kind == envelope_kind::answer && one->caller != this) {
       one->content = {};
-      home_.answer(one, told_of(*one, told_of_commit(*one, why)));
+      give_back(one, told_of(*one, told_of_commit(*one, why)));
     } else {
       one->abandoned = true;
       drop(one);

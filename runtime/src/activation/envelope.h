@@ -82,7 +82,9 @@ struct envelope_extra {
   std::uint64_t number = 0;
   wall_time fired_at{};          ///< When a reminder was found to be due.
   envelope* same_key = nullptr;  ///< Keyed calls that wait for this one's outcome.
-  call_id routed;                ///< If it has left for another silo, or has come from one.
+  /// Of a call that has begun and may have to begin elsewhere: its parameters, flat.
+  std::optional<std::string> begun_with;
+  call_id routed;  ///< If it has left for another silo, or has come from one.
 };
 
 struct envelope : turn_root, open_link {
@@ -149,6 +151,9 @@ struct envelope : turn_root, open_link {
   [[nodiscard]] std::uint64_t number() const noexcept { return extra_ ? extra_->number : 0; }
   [[nodiscard]] wall_time fired_at() const noexcept {
     return extra_ ? extra_->fired_at : wall_time{};
+  }
+  [[nodiscard]] const std::string* begun_with() const noexcept {
+    return extra_ && extra_->begun_with ? &*extra_->begun_with : nullptr;
   }
   [[nodiscard]] call_id routed() const noexcept { return extra_ ? extra_->routed : call_id{}; }
   [[nodiscard]] bool has_same_key() const noexcept { return extra_ && extra_->same_key != nullptr; }

@@ -339,6 +339,14 @@ void activation::check_stuck() {
   }
 }
 
+// A call of this silo whose turn comes to nothing because the partition moves begins again on
+// another one. One of another silo is kept there.
+void activation::keep_parameters(envelope& turn) {
+  if (lease_ != nullptr && turn.kind == envelope_kind::call && !turn.routed()) {
+    turn.extra().begun_with = turn.content.flat();
+  }
+}
+
 pending_method activation::start_method(envelope& turn) {
   switch (turn.kind) {
     case envelope_kind::activate:
@@ -350,6 +358,7 @@ pending_method activation::start_method(envelope& turn) {
     case envelope_kind::reminder:
       return object_->on_reminder(turn.text());
     default:
+      keep_parameters(turn);
       if (!home_.filters().empty()) {
         return filter_chain::run(home_.filters(), *object_, turn);
       }

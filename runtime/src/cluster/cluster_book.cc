@@ -149,12 +149,14 @@ void cluster_book::leads(partition_id partition, std::uint64_t epoch, cluster_ef
   const std::string before{led.record.epoch < epoch ? primary_of(led.record)
                                                     : std::string_view{led.before}};
   const auto* row = find(before);
+  std::string why = "silo " + before + " has handed it over, or is slow";
+  if (before.empty() || before == settings_.silo) {
+    why = "no other silo has led it since";
+  } else if (row == nullptr || !is_alive(*row)) {
+    why = "silo " + before + " is gone";
+  }
   effects.log.push_back("leads" + numbered(partition) + " epoch=" + std::to_string(epoch) +
-                        (before.empty()             ? " why=it is new"
-                         : before == settings_.silo ? " why=this silo has led it before"
-                         : row == nullptr || !is_alive(*row)
-                             ? " why=silo " + before + " is gone"
-                             : " why=silo " + before + " has handed it over, or is slow"));
+                        " why=" + why);
   find_primaries(effects);
 }
 

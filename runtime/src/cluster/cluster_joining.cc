@@ -17,6 +17,9 @@ constexpr std::size_t requests_max = 200'000;
 constexpr duration leave_patience = std::chrono::seconds{2};
 // Between looks at what has no event of its own.
 constexpr duration look_again_after = std::chrono::milliseconds{100};
+// By then others know that this silo leads nothing any more, and what they had sent is answered.
+constexpr duration quiet_for = std::chrono::milliseconds{200};
+constexpr duration quiet_within = std::chrono::seconds{2};
 
 }  // namespace
 
@@ -227,6 +230,22 @@ void cluster_node::drain(duration grace) {
   const auto is_done = [this] { return is_out_ || book_->has_drained(); };
   while (!is_done() && time_.steady() < deadline) {
     changed_.wait_for(lock, look_again_after);
+  }
+  lock.unlock();
+  wait_until_quiet(std::min(deadline, time_.steady() + quiet_within));
+}
+
+// A call that is on its way when a link ends is lost, and nobody knows whether it has begun.
+void cluster_node::wait_until_quiet(steady_time deadline) {
+  auto seen = links_->calls_received();
+  auto since = time_.steady();
+  for (auto now = since; now < since + quiet_for && now < deadline; now = time_.steady()) {
+    std::unique_lock lock{mutex_};
+    changed_.wait_for(lock, look_again_after, [this] { return is_out_; });
+    if (const auto now_seen = links_->calls_received(); now_seen != seen) {
+      seen = now_seen;
+      since = time_.steady();
+    }
   }
 }
 

@@ -77,7 +77,7 @@ void cluster_node::link_down(const std::string& silo) {
 }
 
 void cluster_node::replica_frame(const std::string& silo, std::string frame) {
-  if (side_ != nullptr) {
+  if (side_ != nullptr && !silo.starts_with('@')) {  // no gateway has copies
     side_->receive(silo, std::move(frame));
   }
 }
@@ -110,7 +110,8 @@ void cluster_node::read(partition_id partition) {
 
 void cluster_node::learn(const std::optional<stored_partition>& record) {
   if (record) {
-    side_->learn(record->partition, *record);
+    const partition_record& plain = *record;
+    side_->learn(record->partition, plain);
     tell(*record);
   }
 }
@@ -313,7 +314,8 @@ void cluster_node::tell_storage(const cluster_effects& effects) {
     side_->host(each.partition, each.here);
   }
   for (const auto& each : effects.learnt) {
-    side_->learn(each.partition, each);
+    const partition_record& plain = each;
+    side_->learn(each.partition, plain);
   }
   for (const auto& row : effects.gone) {
     if (const auto* now = book_->find(row.name); now == nullptr) {  // else its copies are back

@@ -100,6 +100,7 @@ private:
   [[nodiscard]] result<void> connect(steady_time deadline);
   [[nodiscard]] std::string unconnected(const coordination_view& view);
   void open_link(const silo_row& row);
+  void wait_until_quiet(steady_time deadline);
 
   // The thread.
   void run();

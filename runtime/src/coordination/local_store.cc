@@ -22,9 +22,10 @@ public:
                                                  const process_identity& self, const clock& clock,
                                                  const coordination_options& options) {
     std::error_code unknown;
-    const auto path = std::filesystem::weakly_canonical(directory, unknown).string();
+    // What a process has open is not its child's: neither LMDB's environment nor the lock.
+    const std::pair key{self.pid, std::filesystem::weakly_canonical(directory, unknown).string()};
     std::unique_lock lock{mutex_};
-    for (auto found = open_.find(path); found != open_.end(); found = open_.find(path)) {
+    for (auto found = open_.find(key); found != open_.end(); found = open_.find(key)) {
       if (auto shared = found->second.lock()) {
         return shared;
       }
@@ -34,20 +35,20 @@ public:
     if (!made) {
       return made.error();
     }
-    std::shared_ptr<local_environment> shared{made->release(), [this, path](auto* environment) {
+    std::shared_ptr<local_environment> shared{made->release(), [this, key](auto* environment) {
                                                 const std::lock_guard closing{mutex_};
                                                 delete environment;
-                                                open_.erase(path);
+                                                open_.erase(key);
                                                 closed_.notify_all();
                                               }};
-    open_.emplace(path, shared);
+    open_.emplace(key, shared);
     return shared;
   }
 
 private:
   std::mutex mutex_;
   std::condition_variable closed_;
-  std::map<std::string, std::weak_ptr<local_environment>> open_;
+  std::map<std::pair<std::int32_t, std::string>, std::weak_ptr<local_environment>> open_;
 };
 
 class local_store final : public coordination_store {

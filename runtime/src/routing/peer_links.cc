@@ -122,6 +122,7 @@ link_intake peer_links::received(const std::shared_ptr<peer_link>& link, link_me
                                                           : std::move(message.assembled));
     return link_intake::taken;
   }
+  ++calls_received_;
   if (auto taken = routes_.received(name, incarnation, message.kind, message.body()); !taken) {
     warn_("a message was refused peer=" + link->peer().to_string() +
           " why=" + taken.error().to_string());

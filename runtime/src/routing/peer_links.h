@@ -5,6 +5,7 @@
 // for calls, a link that ends tells the router which answers it need not wait for.
 #pragma once
 
+#include <atomic>
 #include <cstdint>
 #include <functional>
 #include <map>
@@ -55,6 +56,9 @@ public:
   /// Ends the link to a silo that is gone; the router is told.
   void close(const std::string& silo) { hub_.close({link_role::silo, silo}); }
 
+  /// Messages about calls that have come from others.
+  [[nodiscard]] std::uint64_t calls_received() const noexcept { return calls_received_; }
+
   /// In the lane for calls.
   [[nodiscard]] peer_send send(std::string_view silo, frame_kind kind,
                                std::string_view body) override;
@@ -79,6 +83,7 @@ private:
   const clock& time_;
   const std::function<void(const std::string&)> warn_;
   peer_watch* const watch_;
+  std::atomic<std::uint64_t> calls_received_{0};
   std::mutex mutex_;
   std::map<std::string, peer, std::less<>> peers_;  // with a session, by name
   steady_time next_refusal_at_{};                   // the link thread's, as the next one

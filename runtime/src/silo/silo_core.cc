@@ -11,6 +11,7 @@
 
 #include "activation/row_layout.h"
 #include "activation/running_turn.h"
+#include "cluster/cluster_node.h"
 #include "millrace/runtime/call_batch.h"
 #include "storage/replication.h"
 
@@ -121,7 +122,11 @@ result<void> silo_core::start() {
   accepting_ = true;
   watch_.start();
   spares_.start();
-  return cluster_ ? cluster_->serve() : result<void>{};
+  auto serves = cluster_ ? cluster_->serve() : result<void>{};
+  if (!serves) {
+    accepting_ = false;
+  }
+  return serves;
 }
 
 result<void> silo_core::take_over_all() {

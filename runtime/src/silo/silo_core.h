@@ -15,7 +15,6 @@
 
 #include "activation/activation.h"
 #include "activation/home.h"
-#include "cluster/cluster_node.h"
 #include "millrace/runtime/silo.h"
 #include "offload/thread_pool.h"
 #include "routing/router.h"
@@ -31,6 +30,8 @@
 #include "timers/timer_service.h"
 
 namespace millrace::runtime::detail {
+
+class cluster_node;
 
 /// What is not counted by type; the rest is in `type_meter`.
 struct silo_counters {

@@ -210,7 +210,7 @@ TEST_CASE("why a silo leads is in the log") {
   book.leads(partition_id{3}, 5, told);
   CHECK(told.log.back() == "leads partition=3 epoch=5 why=silo b is gone");
   book.leads(partition_id{2}, 1, told);
-  CHECK(told.log.back() == "leads partition=2 epoch=1 why=it is new");
+  CHECK(told.log.back() == "leads partition=2 epoch=1 why=no other silo has led it since");
 }
 
 // Goal: partitions spread when a silo has come, but not before it has proven itself, nor at once.

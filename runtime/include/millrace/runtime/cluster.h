@@ -75,7 +75,7 @@ struct cluster_options {
   bool plain_links_anywhere = false;
 
   std::size_t copies = 3;  ///< Of each partition, as far as there are silos; the same in all silos.
-  silo_roles roles = {.state = true, .execute = true};
+  silo_roles roles = {.state = true, .execute = true};  ///< What this silo does.
 
   /// How long a silo that does not answer the store stays in. At least 2 s with etcd.
   duration session_ttl = std::chrono::seconds{5};
@@ -104,7 +104,7 @@ struct cluster_silo {
 
 /// One partition.
 struct cluster_partition {
-  partition_id partition{};
+  partition_id partition{};          ///< Its number.
   std::uint64_t epoch = 0;           ///< 0: it has never had a primary.
   std::string primary;               ///< Who leads it in that epoch; empty: nobody.
   bool is_active = false;            ///< The primary answers.
