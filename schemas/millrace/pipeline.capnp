@@ -408,6 +408,7 @@ struct PoolExecutor {
   incarnation @0 :UInt64;  # Tells its lives apart: nanoseconds of the wall clock at its start.
   slots @1 :UInt32;        # Attempts that it runs at a time.
   lineage @2 :UInt64;      # Of its attempt table; 0: unknown.
+  lost @3 :Bool;           # Its lease is over: what it had has ended.
 }
 
 struct PoolTicket {
@@ -448,6 +449,8 @@ interface Pool $Actor.actor("pool") {
   # other the task is told here that it has ended.
   enqueueAll @7 (entries :List(PoolEntry)) -> () $Actor.internal;
   # From a run: its tasks want slots. Idempotent.
+  renew @8 (executor :Text, incarnation :UInt64) -> (held :Bool) $Actor.readOnly $Actor.internal;
+  # From an executor: its lease goes on. Not `held`: the pool does not count on this life of it.
 }
 
 # --- executor ------------------------------------------------------------------------------------

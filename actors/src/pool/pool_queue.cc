@@ -89,6 +89,15 @@ std::vector<pool_ticket> pool_queue::remove(std::string_view executor, std::stri
   return taken;
 }
 
+std::vector<pool_ticket> pool_queue::lose(std::string_view executor) {
+  leave(executor);
+  for (const auto& run : runs_of(executor)) {
+    forget_run(run);
+  }
+  const auto found = executors_.find(executor);
+  return found != executors_.end() ? take_granted(found->second) : std::vector<pool_ticket>{};
+}
+
 void pool_queue::leave(std::string_view executor) {
   if (const auto at = executors_.find(executor); at != executors_.end()) {
     at->second.slots = 0;

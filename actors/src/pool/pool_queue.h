@@ -73,6 +73,10 @@ public:
   /// The executor goes by the name `heir` now. Answers the tickets that it had: they are gone.
   [[nodiscard]] std::vector<pool_ticket> remove(std::string_view executor, std::string_view heir);
 
+  /// The executor is gone with all it had: answers its tickets, which are gone; its runs begin
+  /// anew, wherever there is room. Nothing is granted to it until it joins.
+  [[nodiscard]] std::vector<pool_ticket> lose(std::string_view executor);
+
   /// Nothing is granted to the executor until it joins.
   void leave(std::string_view executor);
 
