@@ -16,6 +16,8 @@ namespace {
 
 constexpr unsigned ticket_digits = 20;
 constexpr const char* lease_timer = "leases";
+// Runs that one commit tells of a lost executor.
+constexpr std::size_t runs_at_once = 1'000;
 
 std::uint64_t number_of(std::string_view row) {
   std::uint64_t number = 0;
@@ -75,7 +77,7 @@ async<pool_actor::join_results> pool_actor::join(join_params params) {
       record && params.lineage() != 0 && record->getLineage() == params.lineage();
   const auto how = same_lineage ? schemas::AttemptEnd::DROPPED : schemas::AttemptEnd::LOST;
   if (before != executor) {
-    for (const auto& run : queue_.runs_of(before)) {
+    for (const auto& run : queue_.runs_of(before, SIZE_MAX)) {
       runs_.edit(run).setExecutor(executor.c_str());
     }
     end(queue_.remove(before, executor), how);
@@ -137,10 +139,42 @@ void pool_actor::lose(const std::string& executor) {
   auto record = executors_.edit(executor);
   record.setSlots(0);
   record.setLost(true);
-  for (const auto& run : queue_.runs_of(executor)) {
-    runs_.erase(run);
-  }
   end(queue_.lose(executor), schemas::AttemptEnd::LOST);
+  lose_runs(executor);
+}
+
+// Tells the runs that it had, so many a commit. Each of them is held until it has thought about it.
+void pool_actor::lose_runs(const std::string& executor) {
+  const auto runs = queue_.runs_of(executor, runs_at_once);
+  for (const auto& run : runs) {
+    queue_.hold_run(run);
+    runs_.edit(run).setExecutor("");
+    send(ref<schemas::Run>(run).workspace_lost(executor));
+  }
+  if (runs.size() == runs_at_once) {
+    send(ref<schemas::Pool>(key()).lose_more(executor));
+  }
+}
+
+// One that has come back meanwhile has the files of the others.
+async<> pool_actor::lose_more(lose_more_params params) {
+  const std::string executor{params.executor()};
+  const auto record = executors_.get(executor);
+  if (record && record->getLost()) {
+    lose_runs(executor);
+  }
+  return {};
+}
+
+async<> pool_actor::resume_run(resume_run_params params) {
+  const std::string run{params.run()};
+  const auto record = runs_.get(run);
+  if (record && record->getExecutor().size() == 0) {
+    runs_.erase(run);
+    queue_.forget_run(run);
+    grant();
+  }
+  return {};
 }
 
 async<pool_actor::renew_results> pool_actor::renew(renew_params params) {

@@ -31,6 +31,8 @@ public:
   runtime::async<> remove_run(remove_run_params params) override;
   runtime::async<status_results> status() override;
   runtime::async<renew_results> renew(renew_params params) override;
+  runtime::async<> resume_run(resume_run_params params) override;
+  runtime::async<> lose_more(lose_more_params params) override;
 
 private:
   void add(std::string_view task, std::uint32_t attempt, std::uint8_t priority, bool shared);
@@ -40,6 +42,7 @@ private:
   void hear(std::string_view executor);
   void watch();
   void lose(const std::string& executor);
+  void lose_runs(const std::string& executor);
 
   runtime::state_map<schemas::PoolExecutor> executors_{*this, "executors"};
   runtime::state_map<schemas::PoolRun> runs_{*this, "runs"};
