@@ -225,6 +225,8 @@ struct RunStored {
   epoch @11 :UInt32;       # Counts retries of the run; results of older ones are ignored.
   forced @12 :Bool;        # Only if `ending`: tasks that run always are ended too.
   removing @13 :Bool;      # It is told of no more; its rows go step by step.
+  lostWith @14 :Text;      # The executor that the workspace was lost with, while what runs ends.
+  filesLost @15 :Bool;     # Since it has ended: a retry also starts what had succeeded, if needed.
 }
 
 struct ForgottenTask {
@@ -276,6 +278,8 @@ interface Run $Actor.actor("run") $Actor.group("run") $Actor.affinity("/") {
   expire @10 () -> () $Actor.internal;
   # From the pipeline, which keeps it no longer: as `remove`, and without effect unless it has
   # ended.
+  workspaceLost @11 (executor :Text) -> () $Actor.internal;
+  # From the pool, which holds back its tasks from then on: nothing that it ran there runs any more.
 }
 
 # --- task ----------------------------------------------------------------------------------------
@@ -400,7 +404,7 @@ struct PoolEntry {
 
 struct PoolRun {
   # Record of the map "runs", by run: those whose tasks share a workspace.
-  executor @0 :Text;  # That has the workspace.
+  executor @0 :Text;  # That has the workspace; empty: it was lost, and the run's tasks wait for it.
 }
 
 struct PoolExecutor {
@@ -408,6 +412,7 @@ struct PoolExecutor {
   incarnation @0 :UInt64;  # Tells its lives apart: nanoseconds of the wall clock at its start.
   slots @1 :UInt32;        # Attempts that it runs at a time.
   lineage @2 :UInt64;      # Of its attempt table; 0: unknown.
+  lost @3 :Bool;           # Its lease is over: what it had has ended.
 }
 
 struct PoolTicket {
@@ -448,6 +453,12 @@ interface Pool $Actor.actor("pool") {
   # other the task is told here that it has ended.
   enqueueAll @7 (entries :List(PoolEntry)) -> () $Actor.internal;
   # From a run: its tasks want slots. Idempotent.
+  renew @8 (executor :Text, incarnation :UInt64) -> (held :Bool) $Actor.readOnly $Actor.internal;
+  # From an executor: its lease goes on. Not `held`: the pool does not count on this life of it.
+  resumeRun @9 (run :Text) -> () $Actor.internal;
+  # From a run that was told of the loss of its workspace: its tasks may go anywhere.
+  loseMore @10 (executor :Text) -> () $Actor.internal;
+  # From itself: the next of the runs that a lost executor had.
 }
 
 # --- executor ------------------------------------------------------------------------------------

@@ -70,6 +70,11 @@ bool attempt_ledger::acknowledge(std::string_view token) {
   return true;
 }
 
+bool attempt_ledger::is_of_this_life(std::string_view token) const {
+  const auto found = listed_.find(token);
+  return found != listed_.end() && found->second.ticket.incarnation == incarnation_;
+}
+
 std::optional<attempt_stage> attempt_ledger::stage_of(std::string_view token) const {
   const auto found = listed_.find(token);
   return found != listed_.end() ? std::optional{found->second.stage} : std::nullopt;

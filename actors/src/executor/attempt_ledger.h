@@ -28,6 +28,11 @@ public:
   /// One that an earlier life left, before anything else.
   void restore(std::string_view token, attempt_stage stage);
 
+  /// The next life begins; what is listed is of an earlier one.
+  void begin_life(std::uint64_t incarnation) { incarnation_ = incarnation; }
+  /// Whether it is listed and was taken by this life.
+  [[nodiscard]] bool is_of_this_life(std::string_view token) const;
+
   /// As `executor::take`, but for `unavailable`.
   [[nodiscard]] runtime::result<void> take(const attempt_ticket& ticket);
 

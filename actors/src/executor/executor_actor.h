@@ -3,6 +3,7 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -37,22 +38,28 @@ public:
 /// granted is in the pool.
 class executor_actor final : public schemas::executor_base<> {
 public:
-  explicit executor_actor(attempt_runner& runner) : runner_(runner) {}
+  /// Which runner the executor of a name is. Requires: it outlives the silo's turns.
+  using runner_of = std::function<attempt_runner&(std::string_view)>;
+  explicit executor_actor(runner_of runner) : find_(std::move(runner)) {}
 
+  runtime::async<> on_activate() override {
+    runner_ = &find_(key());
+    return {};
+  }
   runtime::async<> grant(grant_params params) override {
     for (auto each : params.grants()) {
-      runner_.granted({each.getTask(), each.getAttempt(), params.incarnation(), each.getNumber(),
-                       each.getPriority()});
+      runner_->granted({each.getTask(), each.getAttempt(), params.incarnation(), each.getNumber(),
+                        each.getPriority()});
     }
     return {};
   }
   runtime::async<> cancel(cancel_params params) override {
-    runner_.cancel(params.token());
+    runner_->cancel(params.token());
     return {};
   }
   runtime::async<> remove_run(remove_run_params params) override {
     auto removed = co_await runtime::offload(
-        [runner = &runner_](const std::string& run) { return runner->remove_run(run); },
+        [runner = runner_](const std::string& run) { return runner->remove_run(run); },
         std::string{params.run()});
     if (!removed) {
       co_await runtime::fail(std::move(removed).error());
@@ -61,7 +68,8 @@ public:
   runtime::async<> start(start_params) override { return {}; }
 
 private:
-  attempt_runner& runner_;
+  const runner_of find_;
+  attempt_runner* runner_ = nullptr;
 };
 
 }  // namespace millrace::actors

@@ -34,6 +34,7 @@ result<void> pool_member::join() {
     return done;
   } else {
     reports_.begins_to_wait(std::move(done).error());
+    waits_ = true;
     jobs_.post([this] { join_again(1); }, report_retry);
   }
   return {};
@@ -41,7 +42,9 @@ result<void> pool_member::join() {
 
 void pool_member::join_again(unsigned tries) {
   if (try_join(tries < recovery_tries_max ? bad_report::ends_it : bad_report::is_put_aside)) {
-    reports_.waits_no_longer();
+    if (std::exchange(waits_, false)) {
+      reports_.waits_no_longer();
+    }
     joined();
   } else {
     jobs_.post([this, tries] { join_again(tries + 1); }, report_retry);
@@ -64,6 +67,7 @@ result<void> pool_member::try_join(bad_report bad) {
       put_aside(left_[reported_], reported.error());
     }
   }
+  asked_at_ = home_.time().steady();
   const auto answer =
       home_.call(pool.join(id_, attempts_.incarnation(), attempts_.slots(),
                            put_aside_ > 0 ? 0 : attempts_.lineage(), name_.formerly()));
@@ -78,6 +82,9 @@ void pool_member::joined() {
   joined_ = true;
   name_.keep(id_);
   left_.clear();
+  reported_ = 0;
+  put_aside_ = 0;
+  hold_lease(asked_at_);
   for (const auto& job : std::exchange(early_, {})) {
     job();
   }
@@ -113,6 +120,75 @@ void pool_member::when_joined(std::function<void()> job) {
       early_.push_back(std::move(job));
     }
   });
+}
+
+// --- the lease -----------------------------------------------------------------------------------
+
+void pool_member::hold_lease(runtime::steady_time asked_at) {
+  if (timing_) {
+    lease_.emplace(timing_->length);
+    lease_->renewed(asked_at);
+    renew(attempts_.incarnation());
+    check_lease(attempts_.incarnation());
+  }
+}
+
+// Each renewal begins on time, whether those before were answered or not.
+void pool_member::renew(std::uint64_t incarnation) {
+  if (!joined_ || incarnation != attempts_.incarnation()) {
+    return;
+  }
+  const auto sent = home_.time().steady();
+  home_.call_then<schemas::pool_interface::renew_results>(
+      ref<schemas::Pool>(std::string{default_pool})
+          .renew(id_, incarnation)
+          .timeout(timing_->length),
+      [this, incarnation, sent](auto answer) {
+        if (!answer) {
+          return;
+        }
+        jobs_.post([this, incarnation, sent, held = answer->held()] {
+          if (!joined_ || incarnation != attempts_.incarnation()) {
+            return;
+          }
+          if (held) {
+            lease_->renewed(sent);
+          } else {
+            lose_lease("its pool counts on it no more");
+          }
+        });
+      });
+  jobs_.post([this, incarnation] { renew(incarnation); }, timing_->renewed_every);
+}
+
+void pool_member::check_lease(std::uint64_t incarnation) {
+  if (!joined_ || incarnation != attempts_.incarnation()) {
+    return;
+  }
+  const auto now = home_.time().steady();
+  if (lease_->over(now)) {
+    lose_lease("its lease is over: its pool could not be reached");
+  } else {
+    jobs_.post([this, incarnation] { check_lease(incarnation); }, lease_->deadline() - now);
+  }
+}
+
+void pool_member::lose_lease(std::string_view why) {
+  joined_ = false;
+  attempts_.fence();
+  reports_.warn("the executor ends what it runs and joins anew executor=" + id_ +
+                " why=" + std::string{why});
+  home_.tell(ref<schemas::Pool>(std::string{default_pool}).leave(id_));
+  join_when_all_is_told();
+}
+
+// The pool calls dropped what it has granted and no report tells of, so the reports come first.
+void pool_member::join_when_all_is_told() {
+  if (attempts_.list().empty()) {
+    join_again(1);
+  } else {
+    jobs_.post([this] { join_when_all_is_told(); }, report_retry);
+  }
 }
 
 // --- from the actors -----------------------------------------------------------------------------

@@ -6,6 +6,9 @@
 // what never started, once it knows that what had started was reported: an attempt that was put
 // aside makes it call all of them lost. Grants wait until then: one that an earlier life was meant
 // for is answered, which must not overtake how that attempt ended.
+//
+// Where it holds a lease it renews that. When it is over, or the pool counts on it no more, it
+// fences the executor, and joins anew once everybody knows how what it ran has ended.
 #pragma once
 
 #include <string>
@@ -17,6 +20,7 @@
 #include "executor/report_delivery.h"
 #include "executor/worker.h"
 #include "millrace/actors/executor.h"
+#include "millrace/actors/executor_lease.h"
 #include "millrace/runtime/silo.h"
 
 namespace millrace::actors {
@@ -24,10 +28,12 @@ namespace millrace::actors {
 /// Threading: `join` from one thread, before the worker runs; the rest from any.
 class pool_member final : public attempt_runner, public attempt_listener {
 public:
-  /// `id` names the executor in its pool. Requires: everything outlives the member.
-  pool_member(std::string id, executor_name& name, executor& attempts, report_delivery& reports,
-              worker& jobs, runtime::silo& home)
+  /// `id` names the executor in its pool. Without `timing` it needs no lease. Requires: everything
+  /// outlives the member.
+  pool_member(std::string id, std::optional<lease_timing> timing, executor_name& name,
+              executor& attempts, report_delivery& reports, worker& jobs, runtime::silo& home)
       : id_(std::move(id)),
+        timing_(timing),
         name_(name),
         attempts_(attempts),
         reports_(reports),
@@ -64,8 +70,14 @@ private:
   void end_unstarted(const granted_attempt& attempt, schemas::AttemptEnd end, std::string_view why);
   void give_back(const granted_attempt& attempt);
   [[nodiscard]] bool is_taken(std::string_view token) const;
+  void hold_lease(runtime::steady_time asked_at);
+  void renew(std::uint64_t incarnation);
+  void check_lease(std::uint64_t incarnation);
+  void lose_lease(std::string_view why);
+  void join_when_all_is_told();
 
   const std::string id_;
+  const std::optional<lease_timing> timing_;
   executor_name& name_;
   executor& attempts_;
   report_delivery& reports_;
@@ -76,8 +88,11 @@ private:
   std::vector<adopted_attempt> left_;
   std::size_t reported_ = 0;  // of these
   unsigned put_aside_ = 0;    // of these
+  bool waits_ = false;        // and is reported to
   bool joined_ = false;
-  std::vector<std::function<void()>> early_;                          // jobs that wait for it
+  runtime::steady_time asked_at_{};           // when the pool was last asked to let it join
+  std::optional<executor_lease> lease_;       // of the present life
+  std::vector<std::function<void()>> early_;  // jobs that wait for it
   schemas::AttemptEnd end_of_strangers_ = schemas::AttemptEnd::LOST;  // granted to another life
 };
 

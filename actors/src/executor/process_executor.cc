@@ -63,8 +63,8 @@ process_executor::process_executor(process_executor_options options, const runti
     : options_(std::move(options)),
       time_(time),
       jobs_(jobs),
-      incarnation_(static_cast<std::uint64_t>(nanoseconds(time.wall()))),
       supervisor_(std::move(supervisor)),
+      incarnation_(static_cast<std::uint64_t>(nanoseconds(time.wall()))),
       ledger_(incarnation_),
       workspaces_(std::move(rooms)),
       starts_(options_.slots) {
@@ -144,6 +144,11 @@ void process_executor::start_more() {
 // Holds a slot, and gives it back when nothing runs and nothing will.
 void process_executor::start_now(const attempt_message& message, unsigned tries) {
   const auto token = text_of(message->read().getToken());
+  if (is_fenced(token)) {
+    starts_.free_slot();
+    end_unstarted(token, AttemptEnd::DROPPED, {});
+    return;
+  }
   {
     const std::lock_guard lock{mutex_};
     ledger_.run(token);
@@ -151,6 +156,9 @@ void process_executor::start_now(const attempt_message& message, unsigned tries)
   const auto started = launch(message);
   if (started) {
     listener_->started(token, time_.wall());
+    if (is_fenced(token)) {
+      static_cast<void>(supervisor_->kill(token));  // or it has ended
+    }
   } else if (runtime::retry_of(started.error().code()) == runtime::retry_class::safe &&
              tries < start_tries_max) {
     try_again(message, tries + 1);
@@ -169,7 +177,7 @@ void process_executor::try_again(const attempt_message& message, unsigned tries)
           start_now(message, tries);
         } else {
           starts_.free_slot();
-          end_unstarted(token, AttemptEnd::CANCELLED, {});
+          end_unstarted(token, is_fenced(token) ? AttemptEnd::DROPPED : AttemptEnd::CANCELLED, {});
         }
         start_more();
       },
@@ -207,9 +215,12 @@ void process_executor::process_ended(const attempt_message& message, const proce
     const std::lock_guard lock{mutex_};
     ledger_.end(ended.token);
   }
-  listener_->ended(ended.token,
-                   report_of(ended, attempt.getNumber(), runtime::duration{attempt.getGraceNs()},
-                             disk_full_text()));
+  auto report = report_of(ended, attempt.getNumber(), runtime::duration{attempt.getGraceNs()},
+                          disk_full_text());
+  if (report.read().getEnd() == AttemptEnd::CANCELLED && is_fenced(ended.token)) {
+    report.build().setEnd(AttemptEnd::LOST);
+  }
+  listener_->ended(ended.token, std::move(report));
 }
 
 void process_executor::end_unstarted(const std::string& token, AttemptEnd end,
@@ -228,13 +239,41 @@ void process_executor::cancel(std::string_view token) {
     jobs_.post(
         [this, text = std::string{token}] { end_unstarted(text, AttemptEnd::CANCELLED, {}); });
   } else {
-    jobs_.post([this, text = std::string{token}] { withdraw(text); });
+    jobs_.post([this, text = std::string{token}] { withdraw(text, AttemptEnd::CANCELLED); });
   }
 }
 
-void process_executor::withdraw(const std::string& token) {
+// What runs is killed here and now, whatever the worker is at; what the worker is just starting is
+// killed by itself when it has.
+void process_executor::fence() {
+  const std::lock_guard lock{mutex_};
+  incarnation_ = std::max(incarnation_ + 1, static_cast<std::uint64_t>(nanoseconds(time_.wall())));
+  ledger_.begin_life(incarnation_);
+  for (const auto& each : ledger_.list()) {
+    if (each.stage == attempt_stage::taken) {
+      ledger_.end(each.token);  // now, so that its command comes too late
+      jobs_.post([this, token = each.token] { end_unstarted(token, AttemptEnd::DROPPED, {}); });
+    } else if (each.stage != attempt_stage::ended) {
+      static_cast<void>(supervisor_->kill(each.token));  // or it has not started
+      jobs_.post([this, token = each.token] { withdraw(token, AttemptEnd::DROPPED); });
+    }
+  }
+}
+
+std::uint64_t process_executor::incarnation() const {
+  const std::lock_guard lock{mutex_};
+  return incarnation_;
+}
+
+bool process_executor::is_fenced(std::string_view token) const {
+  const std::lock_guard lock{mutex_};
+  return !ledger_.is_of_this_life(token);
+}
+
+// Takes it out of what waits; what runs is told to end.
+void process_executor::withdraw(const std::string& token, AttemptEnd end) {
   if (starts_.remove(token)) {
-    end_unstarted(token, AttemptEnd::CANCELLED, {});
+    end_unstarted(token, end, {});
     return;
   }
   refused_.erase(token);

@@ -43,7 +43,7 @@ public:
   process_executor& operator=(const process_executor&) = delete;
   ~process_executor() override { stop(); }
 
-  [[nodiscard]] std::uint64_t incarnation() const override { return incarnation_; }
+  [[nodiscard]] std::uint64_t incarnation() const override;
   [[nodiscard]] std::uint64_t lineage() const override { return supervisor_->lineage(); }
   [[nodiscard]] std::uint32_t slots() const override { return options_.slots; }
   [[nodiscard]] std::vector<adopted_attempt> adopt(attempt_listener& listener) override;
@@ -51,6 +51,7 @@ public:
   [[nodiscard]] runtime::result<void> start(
       runtime::message<schemas::AttemptSpec> attempt) override;
   void cancel(std::string_view token) override;
+  void fence() override;
   [[nodiscard]] std::vector<listed_attempt> list() const override;
   void acknowledge(std::string_view token) override;
   [[nodiscard]] runtime::result<log_file> open_log(std::string_view token,
@@ -72,7 +73,8 @@ private:
                    workspaces rooms, std::unique_ptr<process_supervisor> supervisor);
 
   // The worker's.
-  void withdraw(const std::string& token);
+  void withdraw(const std::string& token, schemas::AttemptEnd end);
+  [[nodiscard]] bool is_fenced(std::string_view token) const;
   void start_more();
   void start_now(const attempt_message& message, unsigned tries);
   [[nodiscard]] runtime::result<void> launch(const attempt_message& message);
@@ -85,11 +87,11 @@ private:
   const process_executor_options options_;
   const runtime::clock& time_;
   worker& jobs_;
-  const std::uint64_t incarnation_;
   attempt_listener* listener_ = nullptr;
   std::unique_ptr<process_supervisor> supervisor_;
 
   mutable std::mutex mutex_;  // also for the order of jobs that follow from what it guards
+  std::uint64_t incarnation_;
   attempt_ledger ledger_;
 
   // The worker's own:

@@ -50,16 +50,20 @@ public:
       return std::move(opened).error();
     }
     executor_ = *std::move(opened);
-    member_.emplace(id, name_, *executor_, reports_, jobs_, home_);
+    member_.emplace(id, options_.lease, name_, *executor_, reports_, jobs_, home_);
     home_.add<project_actor>();
     home_.add<pipeline_actor>([kept = options_.retention]() -> std::unique_ptr<pipeline_actor> {
       return std::make_unique<pipeline_actor>(kept);
     });
     home_.add<run_actor>();
     home_.add<task_actor>();
-    home_.add<pool_actor>();
+    home_.add<pool_actor>(
+        [time = &home_.time(), lease = options_.lease]() -> std::unique_ptr<pool_actor> {
+          return std::make_unique<pool_actor>(*time, lease);
+        });
     home_.add<executor_actor>([this]() -> std::unique_ptr<executor_actor> {
-      return std::make_unique<executor_actor>(*member_);
+      return std::make_unique<executor_actor>(
+          [this](std::string_view) -> attempt_runner& { return *member_; });
     });
     return {};
   }

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 #include "pool/pool_actor.h"
 
+#include <algorithm>
 #include <charconv>
 #include <map>
 
@@ -14,6 +15,9 @@ using runtime::ref;
 namespace {
 
 constexpr unsigned ticket_digits = 20;
+constexpr const char* lease_timer = "leases";
+// Runs that one commit tells of a lost executor.
+constexpr std::size_t runs_at_once = 1'000;
 
 std::uint64_t number_of(std::string_view row) {
   std::uint64_t number = 0;
@@ -22,6 +26,13 @@ std::uint64_t number_of(std::string_view row) {
 }
 
 }  // namespace
+
+pool_actor::pool_actor(const runtime::clock& time, std::optional<lease_timing> timing)
+    : time_(time) {
+  if (timing) {
+    leases_.emplace(timing->lost_after());
+  }
+}
 
 async<> pool_actor::on_activate() {
   runs_.for_each([this](std::string_view run, schemas::PoolRun::Reader record) {
@@ -35,8 +46,12 @@ async<> pool_actor::on_activate() {
   });
   executors_.for_each([this](std::string_view executor, schemas::PoolExecutor::Reader record) {
     queue_.restore_executor(executor, record.getIncarnation(), record.getSlots());
+    if (!record.getLost()) {
+      hear(executor);  // an earlier activation may just have
+    }
     return true;
   });
+  watch();
   return {};
 }
 
@@ -62,17 +77,23 @@ async<pool_actor::join_results> pool_actor::join(join_params params) {
       record && params.lineage() != 0 && record->getLineage() == params.lineage();
   const auto how = same_lineage ? schemas::AttemptEnd::DROPPED : schemas::AttemptEnd::LOST;
   if (before != executor) {
-    for (const auto& run : queue_.runs_of(before)) {
+    for (const auto& run : queue_.runs_of(before, SIZE_MAX)) {
       runs_.edit(run).setExecutor(executor.c_str());
     }
     end(queue_.remove(before, executor), how);
     executors_.erase(before);
+    if (leases_) {
+      leases_->forget(before);
+    }
   }
   end(queue_.join(executor, params.incarnation(), params.slots()), how);
   auto now = executors_.edit(executor);
   now.setIncarnation(params.incarnation());
   now.setSlots(params.slots());
   now.setLineage(params.lineage());
+  now.setLost(false);
+  hear(executor);
+  watch();
   grant();
   co_return join_results{same_lineage};
 }
@@ -80,11 +101,93 @@ async<pool_actor::join_results> pool_actor::join(join_params params) {
 async<> pool_actor::leave(leave_params params) {
   const std::string executor{params.executor()};
   if (executors_.contains(executor)) {
-    executors_.edit(executor).setSlots(0);
+    auto record = executors_.edit(executor);
+    record.setSlots(0);
     queue_.leave(executor);
+    if (!record.getLost()) {
+      hear(executor);
+    }
   }
   return {};
 }
+
+// --- leases --------------------------------------------------------------------------------------
+
+void pool_actor::hear(std::string_view executor) {
+  if (leases_) {
+    leases_->heard(executor, time_.steady());
+  }
+}
+
+void pool_actor::watch() {
+  const auto next = leases_ ? leases_->next() : std::nullopt;
+  if (next) {
+    set_timer(lease_timer, std::max(*next - time_.steady(), runtime::duration{1}));
+  }
+}
+
+async<> pool_actor::on_timer(std::string) {
+  for (const auto& executor : leases_->take_lost(time_.steady())) {
+    lose(executor);
+  }
+  watch();
+  grant();
+  return {};
+}
+
+void pool_actor::lose(const std::string& executor) {
+  auto record = executors_.edit(executor);
+  record.setSlots(0);
+  record.setLost(true);
+  end(queue_.lose(executor), schemas::AttemptEnd::LOST);
+  lose_runs(executor);
+}
+
+// Tells the runs that it had, so many a commit. Each of them is held until it has thought about it.
+void pool_actor::lose_runs(const std::string& executor) {
+  const auto runs = queue_.runs_of(executor, runs_at_once);
+  for (const auto& run : runs) {
+    queue_.hold_run(run);
+    runs_.edit(run).setExecutor("");
+    send(ref<schemas::Run>(run).workspace_lost(executor));
+  }
+  if (runs.size() == runs_at_once) {
+    send(ref<schemas::Pool>(key()).lose_more(executor));
+  }
+}
+
+// One that has come back meanwhile has the files of the others.
+async<> pool_actor::lose_more(lose_more_params params) {
+  const std::string executor{params.executor()};
+  const auto record = executors_.get(executor);
+  if (record && record->getLost()) {
+    lose_runs(executor);
+  }
+  return {};
+}
+
+async<> pool_actor::resume_run(resume_run_params params) {
+  const std::string run{params.run()};
+  const auto record = runs_.get(run);
+  if (record && record->getExecutor().size() == 0) {
+    runs_.erase(run);
+    queue_.forget_run(run);
+    grant();
+  }
+  return {};
+}
+
+async<pool_actor::renew_results> pool_actor::renew(renew_params params) {
+  const auto record = executors_.get(std::string{params.executor()});
+  const auto held = record && record->getIncarnation() == params.incarnation() &&
+                    record->getSlots() > 0 && !record->getLost();
+  if (held) {
+    hear(params.executor());
+  }
+  co_return renew_results{held};
+}
+
+// --- tickets -------------------------------------------------------------------------------------
 
 void pool_actor::add(std::string_view task, std::uint32_t attempt, std::uint8_t priority,
                      bool shared) {

@@ -1,19 +1,26 @@
 // SPDX-License-Identifier: MIT
 // The actor `pool`: which attempts have a slot of which executor, and which wait.
 //
-// The decisions are `pool_queue`'s; this keeps a row for every ticket and tells the executors what
-// they are granted: with the commit of the grant, and in the order of its number.
+// The decisions are `pool_queue`'s and `lease_table`'s; this keeps a row for every ticket and tells
+// the executors what they are granted: with the commit of the grant, and in the order of its
+// number.
 #pragma once
 
+#include "millrace/actors/executor_lease.h"
 #include "millrace/pipeline.capnp.actor.h"
 #include "millrace/runtime/state_map.h"
+#include "pool/lease_table.h"
 #include "pool/pool_queue.h"
 
 namespace millrace::actors {
 
 class pool_actor final : public schemas::pool_base<schemas::PoolState> {
 public:
+  /// Without `timing` no executor is lost but by its own word. Requires: `time` outlives it.
+  pool_actor(const runtime::clock& time, std::optional<lease_timing> timing);
+
   runtime::async<> on_activate() override;
+  runtime::async<> on_timer(std::string name) override;
 
   runtime::async<join_results> join(join_params params) override;
   runtime::async<> leave(leave_params params) override;
@@ -23,17 +30,26 @@ public:
   runtime::async<> cancel(cancel_params params) override;
   runtime::async<> remove_run(remove_run_params params) override;
   runtime::async<status_results> status() override;
+  runtime::async<renew_results> renew(renew_params params) override;
+  runtime::async<> resume_run(resume_run_params params) override;
+  runtime::async<> lose_more(lose_more_params params) override;
 
 private:
   void add(std::string_view task, std::uint32_t attempt, std::uint8_t priority, bool shared);
   void take_back(std::string_view task, std::uint32_t attempt);
   void end(const std::vector<pool_ticket>& tickets, schemas::AttemptEnd end);
   void grant();
+  void hear(std::string_view executor);
+  void watch();
+  void lose(const std::string& executor);
+  void lose_runs(const std::string& executor);
 
   runtime::state_map<schemas::PoolExecutor> executors_{*this, "executors"};
   runtime::state_map<schemas::PoolRun> runs_{*this, "runs"};
   runtime::state_map<schemas::PoolTicket> tickets_{*this, "tickets"};
   pool_queue queue_;
+  const runtime::clock& time_;
+  std::optional<lease_table> leases_;  // of the executors that are not lost
 };
 
 }  // namespace millrace::actors

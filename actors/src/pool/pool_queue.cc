@@ -23,13 +23,18 @@ void pool_queue::give_back(offer& to, const pool_ticket& ticket) {
 
 void pool_queue::restore_run(std::string_view run, std::string_view executor) {
   runs_.emplace(run, executor);
-  executors_[std::string{executor}].runs.emplace(run);
+  if (!executor.empty()) {
+    executors_[std::string{executor}].runs.emplace(run);
+  }
 }
 
 // Where a ticket stands that nobody has been granted.
 std::set<pool_queue::place>& pool_queue::waiting_with(const pool_ticket& ticket) {
-  const auto pinned = ticket.shared ? runs_.find(run_of(ticket.task)) : runs_.end();
-  return pinned != runs_.end() ? executors_.at(pinned->second).waiting : waiting_;
+  const auto run = ticket.shared ? runs_.find(run_of(ticket.task)) : runs_.end();
+  if (run == runs_.end()) {
+    return waiting_;
+  }
+  return run->second.empty() ? held_ : executors_.at(run->second).waiting;
 }
 
 void pool_queue::restore(pool_ticket ticket) {
@@ -89,6 +94,12 @@ std::vector<pool_ticket> pool_queue::remove(std::string_view executor, std::stri
   return taken;
 }
 
+std::vector<pool_ticket> pool_queue::lose(std::string_view executor) {
+  leave(executor);
+  const auto found = executors_.find(executor);
+  return found != executors_.end() ? take_granted(found->second) : std::vector<pool_ticket>{};
+}
+
 void pool_queue::leave(std::string_view executor) {
   if (const auto at = executors_.find(executor); at != executors_.end()) {
     at->second.slots = 0;
@@ -136,19 +147,32 @@ std::vector<pool_ticket> pool_queue::of_tasks(std::string_view prefix) const {
   return all;
 }
 
-void pool_queue::forget_run(std::string_view run) {
-  const auto found = runs_.find(run);
-  if (found == runs_.end()) {
-    return;
-  }
-  auto& had = executors_.at(found->second);
+// Nobody has the run any more; what waits of it waits elsewhere.
+void pool_queue::take_run(std::string_view run, std::set<place>& to) {
   for (const auto& each : of_tasks(std::string{run} + "/")) {
     if (each.shared && each.executor.empty()) {
-      waiting_.insert(had.waiting.extract({each.priority, each.number}));
+      to.insert(waiting_with(each).extract({each.priority, each.number}));
     }
   }
-  had.runs.erase(found->first);
-  runs_.erase(found);
+  const auto found = runs_.find(run);
+  if (!found->second.empty()) {
+    auto& had = executors_.at(found->second).runs;
+    had.erase(had.find(run));
+  }
+}
+
+void pool_queue::hold_run(std::string_view run) {
+  if (const auto found = runs_.find(run); found != runs_.end() && !found->second.empty()) {
+    take_run(run, held_);
+    found->second.clear();
+  }
+}
+
+void pool_queue::forget_run(std::string_view run) {
+  if (const auto found = runs_.find(run); found != runs_.end()) {
+    take_run(run, waiting_);
+    runs_.erase(found);
+  }
 }
 
 std::string_view pool_queue::executor_of(std::string_view run) const {
@@ -156,11 +180,13 @@ std::string_view pool_queue::executor_of(std::string_view run) const {
   return found != runs_.end() ? std::string_view{found->second} : std::string_view{};
 }
 
-std::vector<std::string> pool_queue::runs_of(std::string_view executor) const {
-  const auto found = executors_.find(executor);
-  return found != executors_.end()
-             ? std::vector<std::string>{found->second.runs.begin(), found->second.runs.end()}
-             : std::vector<std::string>{};
+std::vector<std::string> pool_queue::runs_of(std::string_view executor, std::size_t limit) const {
+  std::vector<std::string> runs;
+  if (const auto found = executors_.find(executor); found != executors_.end()) {
+    const auto& all = found->second.runs;
+    std::copy_n(all.begin(), std::min(limit, all.size()), std::back_inserter(runs));
+  }
+  return runs;
 }
 
 // The run is the executor's, and so is what waits of it.
@@ -264,7 +290,8 @@ std::string pool_queue::waiting_reason() const {
   if (running() == all) {
     return "all " + std::to_string(all) + " slots are taken";
   }
-  std::string text;
+  std::string text =
+      held_.empty() ? "" : "the workspace of their run was lost, and what it ran has not all ended";
   for (const auto& [name, each] : executors_) {
     if (each.waiting.empty() && each.granted.size() <= each.slots) {
       continue;

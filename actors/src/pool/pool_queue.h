@@ -61,7 +61,7 @@ public:
   explicit pool_queue(std::uint32_t ahead = granted_ahead_default) : ahead_(ahead) {}
 
   /// Tells of stored rows before anything else: of runs first, then of the others.
-  void restore_run(std::string_view run, std::string_view executor);
+  void restore_run(std::string_view run, std::string_view executor);  ///< Empty: it is held.
   void restore(pool_ticket ticket);
   void restore_executor(std::string_view executor, std::uint64_t incarnation, std::uint32_t slots);
 
@@ -72,6 +72,10 @@ public:
 
   /// The executor goes by the name `heir` now. Answers the tickets that it had: they are gone.
   [[nodiscard]] std::vector<pool_ticket> remove(std::string_view executor, std::string_view heir);
+
+  /// The executor is gone: answers the tickets that it had, which are gone. Nothing is granted to
+  /// it until it joins; the runs that it had wait for it, or for `hold_run`.
+  [[nodiscard]] std::vector<pool_ticket> lose(std::string_view executor);
 
   /// Nothing is granted to the executor until it joins.
   void leave(std::string_view executor);
@@ -91,13 +95,17 @@ public:
   /// The tickets of the tasks whose keys begin with `prefix`.
   [[nodiscard]] std::vector<pool_ticket> of_tasks(std::string_view prefix) const;
 
-  /// The run is over and its files go: no executor has it.
+  /// The files of the run are lost: nothing is granted of it until `forget_run`.
+  void hold_run(std::string_view run);
+
+  /// The files of the run are no more: no executor has it.
   void forget_run(std::string_view run);
 
-  /// The executor that has a run; empty when none has.
+  /// The executor that has a run; empty when none has or it is held.
   [[nodiscard]] std::string_view executor_of(std::string_view run) const;
-  /// The runs that the executor has, in order.
-  [[nodiscard]] std::vector<std::string> runs_of(std::string_view executor) const;
+  /// The first runs, at most `limit`, of those that the executor has.
+  [[nodiscard]] std::vector<std::string> runs_of(std::string_view executor,
+                                                 std::size_t limit) const;
 
   /// Gives slots, and places ahead of them, to those who wait. To be called after each of the
   /// above.
@@ -138,6 +146,7 @@ private:
   [[nodiscard]] offers::value_type* best_for(std::uint8_t priority);
   [[nodiscard]] offers::value_type* next_pinned();
   [[nodiscard]] std::set<place>& waiting_with(const pool_ticket& ticket);
+  void take_run(std::string_view run, std::set<place>& to);
   void pin(const std::string& run, offers::value_type& to);
 
   std::uint32_t ahead_;
@@ -145,7 +154,8 @@ private:
   std::map<std::pair<std::string, std::uint32_t>, std::uint64_t> by_attempt_;
   std::set<place> waiting_;  // granted to nobody, and anybody may have them
   offers executors_;
-  std::map<std::string, std::string, std::less<>> runs_;  // to the executor
+  std::map<std::string, std::string, std::less<>> runs_;  // to the executor; empty: held
+  std::set<place> held_;                                  // waiting tickets of those that are held
 };
 
 }  // namespace millrace::actors

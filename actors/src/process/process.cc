@@ -275,7 +275,7 @@ void process_supervisor::impl::enter(std::unique_ptr<attempt> started) {
     must_wake = must_wake || *entered.deadline < *wakes_at_;
   }
   if (stopping_) {
-    cancellations_.push_back({entered.index, entered.spec.token});
+    cancellations_.push_back({entered.index, entered.spec.token, urgency::grace});
     must_wake = true;
   }
   listen(entered.pidfd.get(), entered.index);
@@ -289,7 +289,7 @@ void process_supervisor::impl::wake() {
   static_cast<void>(::write(wake_.get(), &one, sizeof one) == sizeof one);
 }
 
-result<void> process_supervisor::impl::cancel(std::string_view token) {
+result<void> process_supervisor::impl::cancel(std::string_view token, urgency how) {
   const std::string name{token};
   const std::lock_guard lock{mutex_};
   const auto found = tokens_.find(name);
@@ -299,7 +299,7 @@ result<void> process_supervisor::impl::cancel(std::string_view token) {
   if (!attempts_[found->second]) {
     return error{errc::failed_precondition, "attempt " + name + " does not run"};
   }
-  cancellations_.push_back({found->second, name});
+  cancellations_.push_back({found->second, name, how});
   wake();
   return {};
 }
@@ -383,7 +383,7 @@ void process_supervisor::impl::stop() {
     stopping_ = true;
     for (const auto& each : attempts_) {
       if (each) {
-        cancellations_.push_back({each->index, each->spec.token});
+        cancellations_.push_back({each->index, each->spec.token, urgency::grace});
       }
     }
     wake();
@@ -436,7 +436,11 @@ result<void> process_supervisor::start(process_spec spec, exit_callback on_exit)
 }
 
 result<void> process_supervisor::cancel(std::string_view token) {
-  return impl_->cancel(token);
+  return impl_->cancel(token, impl::urgency::grace);
+}
+
+result<void> process_supervisor::kill(std::string_view token) {
+  return impl_->cancel(token, impl::urgency::none);
 }
 
 result<void> process_supervisor::acknowledge(std::string_view token) {

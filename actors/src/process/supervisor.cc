@@ -213,6 +213,9 @@ void process_supervisor::impl::handle_requests() {
     auto* target = find(each.index);
     if (target != nullptr && target->spec.token == each.token) {
       terminate(*target, process_outcome::cancelled);
+      if (each.how == urgency::none) {
+        end_grace(*target);
+      }
     }
   }
   for (auto& each : log_requests) {
@@ -254,12 +257,8 @@ void process_supervisor::impl::handle_deadlines() {
         terminate(*due, process_outcome::timed_out);
         break;
       case phase::terminating:
-        due->forced = true;
-        kill_group(*due);
-        break;
       case phase::draining:
-        due->forced = true;
-        sweep(*due);
+        end_grace(*due);
         break;
       case phase::sweeping:
         warn("processes of an attempt survive SIGKILL attempt=" + due->spec.token);
@@ -347,6 +346,17 @@ void process_supervisor::impl::terminate(attempt& target, process_outcome why) {
     process_detail::signal_strays(table_.at(target.index).identity(), signal);
   }
   set_deadline(target, runtime::time_after(now, grace));
+}
+
+// What was told to end has had its time.
+void process_supervisor::impl::end_grace(attempt& target) {
+  if (target.now == phase::terminating) {
+    target.forced = true;
+    kill_group(target);
+  } else if (target.now == phase::draining) {
+    target.forced = true;
+    sweep(target);
+  }
 }
 
 void process_supervisor::impl::kill_group(attempt& target) {

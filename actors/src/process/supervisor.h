@@ -63,7 +63,8 @@ public:
   }
   [[nodiscard]] std::uint64_t lineage() const { return table_.lineage(); }
   [[nodiscard]] runtime::result<void> start(process_spec spec, exit_callback on_exit);
-  [[nodiscard]] runtime::result<void> cancel(std::string_view token);
+  enum class urgency : std::uint8_t { grace, none };
+  [[nodiscard]] runtime::result<void> cancel(std::string_view token, urgency how);
   [[nodiscard]] runtime::result<void> acknowledge(std::string_view token);
   [[nodiscard]] runtime::result<log_file> open_log(std::string_view token,
                                                    output_stream stream) const;
@@ -103,6 +104,7 @@ private:
   struct cancellation {
     std::uint32_t index;
     std::string token;  // the slot may hold another by the time the thread looks
+    urgency how;
   };
   struct log_request {
     log_waiter_id id;
@@ -132,6 +134,7 @@ private:
   [[nodiscard]] bool drop_middle(attempt& target, output_stream which);
   [[nodiscard]] process_stream stream_of(const attempt& target, output_stream which) const;
   void terminate(attempt& target, process_outcome why);
+  void end_grace(attempt& target);
   void kill_group(attempt& target);
   void drain(attempt& target);
   void sweep(attempt& target);

@@ -97,9 +97,13 @@ async<> run_actor::on_activate() {
                                                                ? stop_reach::everything
                                                                : stop_reach::ordinary);
   }
+  if (state().getLostWith().size() > 0) {
+    graph_->restore_held();
+  }
   auto effects = graph_->begin();
   if (!over()) {
     apply(std::move(effects));
+    go_on_if_idle();
   }
 }
 
@@ -303,7 +307,12 @@ async<> run_actor::task_changed(task_changed_params params) {
     add_event(&reader);
   }
   if (is_terminal(news.getState())) {
-    apply(graph_->ended(id, news.getState(), outputs_of(news), text_of(news.getReason())));
+    auto effects = graph_->ended(id, news.getState(), outputs_of(news), text_of(news.getReason()));
+    for (const auto one : effects.unstarted) {
+      forget_row(row_of(one));
+    }
+    apply(std::move(effects));
+    go_on_if_idle();
   } else {
     notify(events_signal);
   }
@@ -331,6 +340,11 @@ void run_actor::finish() {
     root.setReason(graph_->failure_text().c_str());
   }
   root.setFinishedAt(nanoseconds(now()));
+  if (root.getLostWith().size() > 0) {
+    root.setFilesLost(true);
+    root.setLostWith("");
+    send(ref<schemas::Pool>(std::string{default_pool}).resume_run(key()));
+  }
   cancel_reminder(timeout_reminder);
   add_event(nullptr);
   report();

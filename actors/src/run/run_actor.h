@@ -33,6 +33,7 @@ public:
   runtime::async<> remove() override;
   runtime::async<> remove_more() override;
   runtime::async<> expire() override;
+  runtime::async<> workspace_lost(workspace_lost_params params) override;
 
 private:
   static constexpr const char* pinned_row = "pinned";
@@ -57,6 +58,9 @@ private:
   void settle(const settled_instance& one);
   void stop(schemas::RunState end, const std::string& reason, stop_reach reach);
   void finish();
+  void go_on_if_idle();
+  void forget_row(const std::string& row);
+  std::vector<std::string> forget_rows(std::vector<instance_id> forgotten);
   void begin_removal();
   void remove_some();
   void limit_time(runtime::wall_time start);
@@ -66,6 +70,7 @@ private:
   void count_waiting();
   [[nodiscard]] static std::string event_row(std::uint64_t sequence);
   void add_event(const schemas::TaskStatus::Reader* instance);
+  void add_run_event(std::string_view reason);
 
   runtime::state_map<schemas::RunPinned> pinned_{*this, "pinned"};
   runtime::state_map<schemas::TaskStatus> instances_{*this, "instances"};

@@ -58,36 +58,100 @@ async<run_actor::retry_results> run_actor::retry() {
   root.setReason("");
   root.setFinishedAt(0);
   std::vector<instance_id> forgotten;
-  std::vector<std::string> rows;
-  // Names first: forgetting changes how a task that was settled as a whole is called.
-  instances_.for_each([&](std::string_view row, schemas::TaskStatus::Reader status) {
-    if (status.getState() != TaskState::SUCCEEDED ||
-        graph_->fans_out(*graph_->find(text_of(status.getTask())))) {
-      rows.emplace_back(row);
-    }
-    return true;
-  });
-  auto effects = graph_->retry(forgotten);
-  std::sort(forgotten.begin(), forgotten.end());
-  std::uint32_t again = 0;
-  for (const auto& row : rows) {
-    const auto status = *instances_.get(row);
-    const auto at = graph_->find(text_of(status.getTask()));
-    const instance_id id{*at, status.getIndex()};
-    if (std::binary_search(forgotten.begin(), forgotten.end(), id)) {
-      count(status.getState(), -1);
-      if (status.getAttempt() > 0) {
-        forgotten_.edit(text_of(status.getName())).setName(status.getName());
-      }
-      instances_.erase(row);
-      ++again;
-    }
-  }
+  auto effects = graph_->retry(
+      forgotten, root.getFilesLost() ? run_graph::files::lost : run_graph::files::kept);
+  root.setFilesLost(false);
+  const auto again = forgotten.size();
+  forget_rows(std::move(forgotten));
   limit_time(now());
   report(ended_before);
   add_event(nullptr);
   apply(std::move(effects));
-  co_return retry_results{again};
+  co_return retry_results{static_cast<std::uint32_t>(again)};
+}
+
+// An instance that has not been started any more.
+void run_actor::forget_row(const std::string& row) {
+  const auto status = *instances_.get(row);
+  count(status.getState(), -1);
+  if (status.getAttempt() > 0) {
+    forgotten_.edit(text_of(status.getName())).setName(status.getName());
+  }
+  instances_.erase(row);
+}
+
+// Erases the rows of these instances. Answers the names of those that had succeeded.
+std::vector<std::string> run_actor::forget_rows(std::vector<instance_id> forgotten) {
+  std::vector<std::string> rows;
+  std::vector<std::string> succeeded;
+  std::sort(forgotten.begin(), forgotten.end());
+  if (!forgotten.empty()) {
+    instances_.for_each([&](std::string_view row, schemas::TaskStatus::Reader status) {
+      const instance_id id{*graph_->find(text_of(status.getTask())), status.getIndex()};
+      if (std::binary_search(forgotten.begin(), forgotten.end(), id)) {
+        rows.emplace_back(row);
+      }
+      return true;
+    });
+  }
+  for (const auto& row : rows) {
+    if (const auto status = *instances_.get(row); status.getState() == TaskState::SUCCEEDED) {
+      succeeded.push_back(text_of(status.getName()));
+    }
+    forget_row(row);
+  }
+  return succeeded;
+}
+
+// --- a workspace that is lost --------------------------------------------------------------------
+
+namespace {
+
+std::string lost_text(std::string_view executor) {
+  return "the workspace on '" + std::string{executor} + "' was lost with it";
+}
+
+}  // namespace
+
+async<> run_actor::workspace_lost(workspace_lost_params params) {
+  if (over() || !graph_) {
+    if (pinned_.contains(pinned_row) && !state().getRemoving()) {
+      edit().setFilesLost(true);
+    }
+    send(ref<schemas::Pool>(std::string{default_pool}).resume_run(key()));
+    return {};
+  }
+  edit().setLostWith(std::string{params.executor()}.c_str());
+  apply(graph_->hold(lost_text(params.executor())));
+  go_on_if_idle();
+  return {};
+}
+
+// Once nothing of it runs, what is unfinished begins anew with what it needs.
+void run_actor::go_on_if_idle() {
+  constexpr std::size_t named_max = 10;
+  if (!graph_->held() || graph_->active() > 0 || over()) {
+    return;
+  }
+  auto text = lost_text(text_of(state().getLostWith()));
+  auto root = edit();
+  root.setLostWith("");
+  root.setEpoch(root.getEpoch() + 1);
+  std::vector<instance_id> forgotten;
+  auto effects = graph_->go_on_without_files(text + ", and it may not be repeated", forgotten);
+  auto again = forget_rows(std::move(forgotten));
+  for (const auto& each : effects.settled) {
+    std::erase(again, graph_->name_of(each.id));  // it is lost instead
+  }
+  text += "; " + std::to_string(again.size()) + " finished task" + (again.size() == 1 ? "" : "s") +
+          (again.size() == 1 ? " starts again" : " start again");
+  for (std::size_t at = 0; at < std::min(again.size(), named_max); ++at) {
+    text += (at == 0 ? ": " : ", ") + again[at];
+  }
+  text += again.size() > named_max ? ", ..." : "";
+  add_run_event(text);
+  send(ref<schemas::Pool>(std::string{default_pool}).resume_run(key()));
+  apply(std::move(effects));
 }
 
 // --- removal -------------------------------------------------------------------------------------

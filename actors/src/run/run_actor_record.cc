@@ -41,6 +41,12 @@ void run_actor::add_event(const schemas::TaskStatus::Reader* instance) {
   }
 }
 
+// Of something that has happened to the run as a whole and is not its end.
+void run_actor::add_run_event(std::string_view reason) {
+  add_event(nullptr);
+  events_.edit(event_row(state().getEventCount())).setReason(std::string{reason}.c_str());
+}
+
 void run_actor::count(TaskState state, int by) {
   auto counts = edit().getTasks();
   const auto add = [by](std::uint32_t number) {

@@ -275,6 +275,9 @@ bool run_graph::may_start_more(const task_node& one, const task_definition& task
 }
 
 void run_graph::start_more(run_effects& effects) {
+  if (held_) {
+    return;
+  }
   for (auto left = startable_.size(); left > 0 && !startable_.empty(); --left) {
     const auto at = startable_.front();
     auto& node = nodes_[at];
@@ -311,9 +314,14 @@ run_effects run_graph::ended(instance_id id, task_state state, output_list outpu
       node.slots[id.index].state == task_state::WAITING) {
     return effects;
   }
-  node.slots[id.index] = {state, std::move(outputs)};
   --node.active;
   --active_;
+  if (held_ && state == task_state::CANCELLED && !withdrawn(id.task) && !node.failed_fast) {
+    node.slots[id.index] = {};
+    effects.unstarted.push_back(id);
+    return effects;
+  }
+  node.slots[id.index] = {state, std::move(outputs)};
   ++node.ended;
   note_reason(id, state, reason);
   if (is_failure(state)) {
@@ -373,42 +381,6 @@ run_effects run_graph::stop(std::string_view reason, stop_reach reach) {
     finish_if_done(at);
   }
   drain(effects);  // tasks that still wait for active ones are judged as those end
-  return effects;
-}
-
-run_effects run_graph::retry(std::vector<instance_id>& forgotten) {
-  run_effects effects;
-  std::vector<bool> again(nodes_.size());
-  stopping_.reset();
-  for (const auto at : graph_.order) {
-    auto& node = nodes_[at];
-    const auto needs_again = std::any_of(graph_.needs[at].begin(), graph_.needs[at].end(),
-                                         [&](auto need) { return again[need]; });
-    again[at] = node.outcome != task_state::SUCCEEDED &&
-                (node.outcome != task_state::SKIPPED || needs_again);
-    if (!again[at]) {
-      continue;
-    }
-    ++unended_;
-    known_ -= node.slots.size();
-    for (std::uint32_t index = 0; index < node.slots.size(); ++index) {
-      auto& one = node.slots[index];
-      if (!node.instances.empty() && one.state == task_state::SUCCEEDED && !needs_again) {
-        node.restored[index] = std::move(one);
-      } else {
-        forgotten.push_back({at, index});
-      }
-    }
-    auto kept = std::move(node.restored);
-    node = {};
-    node.restored = std::move(kept);
-    node.needs_left = static_cast<std::uint32_t>(std::count_if(
-        graph_.needs[at].begin(), graph_.needs[at].end(), [&](auto need) { return again[need]; }));
-    if (node.needs_left == 0) {
-      ready_.push_back(at);
-    }
-  }
-  drain(effects);
   return effects;
 }
 

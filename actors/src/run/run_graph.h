@@ -11,6 +11,9 @@
 // the run at a time, and at most `max_parallel`; with `fail_fast` its first failure cancels the
 // rest. A run has failed when any task failed, whatever ran afterwards. When a run is stopped,
 // tasks with `run_on: always` go on or still start once what they need has ended: they tidy up.
+// When the files of a run are lost, nothing starts until all that had started has ended; what was
+// cancelled for it has then not been started. What is unfinished starts anew, and so does all that
+// has succeeded and that something unfinished needs, if only by way of others.
 // A fan-out over nothing has succeeded with nothing to do, unless `on_empty` says otherwise.
 //
 // A reason is a phrase for a person. That of a task which did not start because of others names
@@ -19,6 +22,7 @@
 
 #include <cstdint>
 #include <deque>
+#include <functional>
 #include <map>
 #include <optional>
 #include <string>
@@ -69,7 +73,8 @@ struct run_effects {
   std::vector<instance_id> start;
   std::vector<unwanted_instance> cancel;
   std::vector<settled_instance> settled;
-  bool ended = false;  ///< Nothing runs and nothing will.
+  std::vector<instance_id> unstarted;  ///< Ended, but for a loss of files: their rows do not hold.
+  bool ended = false;                  ///< Nothing runs and nothing will.
 };
 
 /// Threading: none of its own. Cost: an event costs what it starts, whatever the graph's size.
@@ -89,6 +94,9 @@ public:
     stopping_ = reach;
   }
 
+  /// As after `hold`: before `begin`.
+  void restore_held() noexcept { held_ = true; }
+
   /// Starts the run, or goes on with it.
   [[nodiscard]] run_effects begin();
 
@@ -100,11 +108,26 @@ public:
   /// and cancels what has. A second stop may reach further.
   [[nodiscard]] run_effects stop(std::string_view reason, stop_reach reach);
 
+  /// The run's files are lost: withdraws what has started, which is to be waited for.
+  [[nodiscard]] run_effects hold(std::string_view reason);
+  [[nodiscard]] bool held() const noexcept { return held_; }
+  /// Instances that have started and not ended.
+  [[nodiscard]] std::size_t active() const noexcept { return active_; }
+
+  /// Goes on after a loss of files. What succeeded and may not be repeated, though its files may be
+  /// needed, is lost; `reason` is for these. Requires: held, none is active.
+  /// `forgotten` gets the instances whose rows no longer hold.
+  [[nodiscard]] run_effects go_on_without_files(std::string_view reason,
+                                                std::vector<instance_id>& forgotten);
+
+  /// Whether the files that earlier tasks left are still there.
+  enum class files : std::uint8_t { kept, lost };
+
   /// Starts again whatever did not succeed, and what was skipped because of it. Instances of a
   /// fan-out that succeeded are kept, unless a task it needs runs again: its list may change.
-  /// Requires: ended.
-  /// `forgotten` gets the instances whose rows no longer hold.
-  [[nodiscard]] run_effects retry(std::vector<instance_id>& forgotten);
+  /// Without files all starts again that one of these needs. Requires: ended. `forgotten` gets the
+  /// instances whose rows no longer hold.
+  [[nodiscard]] run_effects retry(std::vector<instance_id>& forgotten, files had = files::kept);
 
   /// Instances that are known: of judged tasks.
   [[nodiscard]] std::size_t known_instances() const noexcept { return known_; }
@@ -161,6 +184,13 @@ private:
   };
   class scope;
 
+  [[nodiscard]] std::vector<bool> needed_by(const std::vector<bool>& these) const;
+  [[nodiscard]] bool needs_any(std::uint32_t at, const std::vector<bool>& of) const;
+  void begin_anew(std::uint32_t at, const std::function<bool(task_state)>& keeps,
+                  std::vector<instance_id>& forgotten);
+  void give_up(std::uint32_t at, std::string_view reason, run_effects& effects,
+               std::vector<instance_id>& forgotten);
+  void await_needs();
   void judge(std::uint32_t at, run_effects& effects);
   [[nodiscard]] bool withdrawn(std::uint32_t at) const;
   [[nodiscard]] bool judge_needs(std::uint32_t at, run_effects& effects);
@@ -195,6 +225,7 @@ private:
   std::size_t active_ = 0;
   std::size_t known_ = 0;
   std::size_t unended_ = 0;  // tasks
+  bool held_ = false;
   std::optional<stop_reach> stopping_;
   std::string stop_reason_;  // while it stops
 };

@@ -51,7 +51,8 @@ task_effects task_attempts::finished(std::uint32_t attempt, AttemptEnd how, std:
   if (how == AttemptEnd::EXITED && exit_code == 0) {
     end(TaskState::SUCCEEDED, {});  // also while it is being cancelled: it was faster
     effects.adopted = true;
-  } else if (row_.cancelling) {
+  } else if (row_.cancelling &&
+             (how != AttemptEnd::LOST || policy_.on_lost != lost_attempt::give_up)) {
     end(TaskState::CANCELLED, row_.reason);
   } else {
     switch (how) {

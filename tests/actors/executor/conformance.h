@@ -339,6 +339,35 @@ TEST_CASE_TEMPLATE_DEFINE("a ticket that was for another life is refused", Lab,
   CHECK(lab.life().list().empty());
 }
 
+// Goal: who is cut off leaves nothing running when others may start the same anew.
+// Method: fence an executor with attempts at every stage, whose commands would not end by
+// themselves, and then use what an earlier life was told.
+TEST_CASE_TEMPLATE_DEFINE("a fenced life ends all it has at once, and the next one works", Lab,
+                          executor_fences) {
+  Lab lab;
+  lab.begin_life();
+  const auto slots = lab.take_slots();
+  const auto waiting = lab.start("waiting", "echo ran >> \"$LAB/waiting\"");
+  const auto taken = lab.ticket("taken", 1);
+  REQUIRE(lab.life().take(taken));
+  const auto old = lab.ticket("old", 1);
+  lab.life().fence();
+  CHECK(lab.life().incarnation() > old.incarnation);
+  CHECK_FALSE(lab.life().start(lab.spec("taken", 1, "echo ran >> \"$LAB/taken\"")));
+  lab.refuses(old, errc::failed_precondition);
+  for (const auto& each : slots) {
+    CHECK(lab.heard().wait_for_end(each).getEnd() == AttemptEnd::LOST);
+  }
+  CHECK(lab.heard().wait_for_end(waiting).getEnd() == AttemptEnd::DROPPED);
+  CHECK(lab.heard().wait_for_end(taken.token).getEnd() == AttemptEnd::DROPPED);
+  for (const auto& each : lab.life().list()) {
+    lab.life().acknowledge(each.token);
+  }
+  CHECK(lab.life().list().empty());
+  CHECK(lab.heard().wait_for_end(lab.start("next", "exit 0")).getEnd() == AttemptEnd::EXITED);
+  CHECK(lab.lines("waiting") + lab.lines("taken") == 0);
+}
+
 // --- cancel --------------------------------------------------------------------------------------
 
 TEST_CASE_TEMPLATE_DEFINE("a cancelled attempt ends, whatever it waits for, and when it runs", Lab,
@@ -510,6 +539,7 @@ TEST_CASE_TEMPLATE_DEFINE("output is read while it grows and as it was kept", La
   TEST_CASE_TEMPLATE_INVOKE(executor_repeats, Lab);         \
   TEST_CASE_TEMPLATE_INVOKE(executor_overtaken, Lab);       \
   TEST_CASE_TEMPLATE_INVOKE(executor_other_lives, Lab);     \
+  TEST_CASE_TEMPLATE_INVOKE(executor_fences, Lab);          \
   TEST_CASE_TEMPLATE_INVOKE(executor_cancels, Lab);         \
   TEST_CASE_TEMPLATE_INVOKE(executor_cancels_nothing, Lab); \
   TEST_CASE_TEMPLATE_INVOKE(executor_lists, Lab);           \

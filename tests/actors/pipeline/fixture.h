@@ -21,6 +21,27 @@ namespace millrace::actors {
 
 using testing::temporary_folder;
 
+// Applies a definition and submits a run of it; answers its id.
+inline std::string submit_to(runtime::silo& silo, runtime::rng& random, const std::string& text,
+                             const std::string& params = "{}") {
+  const auto made = load_definition(text, "p.yaml");
+  for (const auto& each : made.diagnostics) {
+    MESSAGE(to_string(each));
+  }
+  REQUIRE(made);
+  const auto pipeline = runtime::ref<schemas::Pipeline>("default/" + made.definition->name);
+  const auto applied =
+      silo.call(pipeline.apply(to_json(*made.definition), 0, schemas::ApplyOnlyIf::ANY));
+  REQUIRE(applied);
+  const auto run = make_run_id(silo.time().wall(), random);
+  schemas::pipeline_interface::submit_params submission;
+  submission.build().setRun(run.c_str());
+  submission.build().setParams(params.c_str());
+  const auto answer = silo.call(pipeline.submit(std::move(submission)));
+  REQUIRE(answer);
+  return run;
+}
+
 // A silo with a pipeline host, as `millrace dev` has it but without HTTP.
 class node {
 public:
@@ -47,22 +68,7 @@ public:
   }
 
   std::string submit(const std::string& text, const std::string& params = "{}") {
-    const auto made = load_definition(text, "p.yaml");
-    for (const auto& each : made.diagnostics) {
-      MESSAGE(to_string(each));
-    }
-    REQUIRE(made);
-    const auto pipeline = runtime::ref<schemas::Pipeline>("default/" + made.definition->name);
-    const auto applied =
-        silo->call(pipeline.apply(to_json(*made.definition), 0, schemas::ApplyOnlyIf::ANY));
-    REQUIRE(applied);
-    const auto run = make_run_id(silo->time().wall(), random);
-    schemas::pipeline_interface::submit_params submission;
-    submission.build().setRun(run.c_str());
-    submission.build().setParams(params.c_str());
-    const auto answer = silo->call(pipeline.submit(std::move(submission)));
-    REQUIRE(answer);
-    return run;
+    return submit_to(*silo, random, text, params);
   }
 
   // Reads the run's events until one is as wanted; false when the run ends without.

@@ -216,7 +216,7 @@ TEST_CASE("the tickets of a run that shares a workspace go where its first one w
   CHECK_FALSE(grants[1].pins);
   CHECK(grants[1].ticket.executor == "a");
   CHECK(pool.executor_of("r") == "a");
-  CHECK(pool.runs_of("a") == names{"r"});
+  CHECK(pool.runs_of("a", 9) == names{"r"});
   CHECK(pool.waiting_reason() ==
         "executor 'a' has the workspaces of their runs, and its 2 slots are taken");
   CHECK(pool.enqueue(4, "other/t", 1, 50));
@@ -261,6 +261,28 @@ TEST_CASE("what a forgotten run still waits for may go anywhere") {
   CHECK(pool.grant().empty());
   pool.forget_run("r");
   CHECK(pool.grant()[0].ticket.executor == "b");
+}
+
+TEST_CASE("what a lost executor had waits until its run says so") {
+  pool_queue pool{0};
+  CHECK(pool.join("a", 1, 1).empty());
+  CHECK(share(pool, 1, "r/t1"));
+  CHECK(pool.grant().size() == 1);
+  CHECK(share(pool, 2, "r/t2"));
+  CHECK(pool.join("b", 1, 2).empty());
+  CHECK(pool.lose("a").size() == 1);
+  CHECK(pool.grant().empty());
+  pool.hold_run("r");
+  CHECK(pool.runs_of("a", 9).empty());
+  CHECK(share(pool, 3, "r/t3"));
+  CHECK(pool.grant().empty());
+  CHECK(pool.waiting_reason() ==
+        "the workspace of their run was lost, and what it ran has not all ended");
+  CHECK(pool.release("r/t2", 1));
+  pool.forget_run("r");
+  const auto grants = pool.grant();
+  CHECK(tasks_of(grants) == names{"r/t3"});
+  CHECK(grants[0].ticket.executor == "b");
 }
 
 TEST_CASE("tickets of a run are granted ahead to its executor, though there are several") {

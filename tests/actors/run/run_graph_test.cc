@@ -38,6 +38,24 @@ public:
     running_.erase(name);
     rows_[name] = {id, state, outputs, reason};
     take(graph_.ended(id, state, std::move(outputs), reason));
+    go_on_if_idle();
+  }
+  void lose_files() {
+    take(graph_.hold("files are lost"));
+    go_on_if_idle();
+  }
+  void go_on_if_idle() {
+    if (graph_.held() && graph_.active() == 0 && !ended_) {
+      std::vector<instance_id> forgotten;
+      const auto effects = graph_.go_on_without_files("lost", forgotten);
+      forget(forgotten);
+      take(effects);
+    }
+  }
+  void forget(const std::vector<instance_id>& forgotten) {
+    for (const auto id : forgotten) {
+      std::erase_if(rows_, [id](const auto& row) { return row.second.id == id; });
+    }
   }
   void stop(stop_reach reach = stop_reach::ordinary) {
     stopping_ = reach;
@@ -47,13 +65,12 @@ public:
     stopping_.reset();
     std::vector<instance_id> forgotten;
     const auto effects = graph_.retry(forgotten);
-    for (const auto id : forgotten) {
-      std::erase_if(rows_, [id](const auto& row) { return row.second.id == id; });
-    }
+    forget(forgotten);
     take(effects);
   }
   // As after a restart: a graph from the rows alone, which has nothing to do but wait.
   void come_back() {
+    const auto held = graph_.held();
     graph_ = run_graph{definition_, bind_params(definition_, {}), "r"};
     for (const auto& [name, row] : rows_) {
       if (graph_.fans_out(row.id.task) && !name.ends_with(']')) {
@@ -65,6 +82,9 @@ public:
     if (stopping_) {
       graph_.restore_stopping("cancelled", *stopping_);
     }
+    if (held) {
+      graph_.restore_held();
+    }
     const auto effects = graph_.begin();
     CHECK(effects.start.empty());
     CHECK(effects.settled.empty());
@@ -72,6 +92,7 @@ public:
     CHECK(effects.ended == ended_);
   }
   void take(const run_effects& effects) {
+    forget(effects.unstarted);
     for (const auto id : effects.start) {
       CHECK((!stopping_ || (stopping_ == stop_reach::ordinary &&
                             definition_.tasks[id.task].run_on == trigger_rule::always)));
@@ -521,6 +542,109 @@ tasks:
   CHECK(run.running() == names{"c"});
 }
 
+// a (finished) and b feed c, which feeds d; side has no part in what is left.
+TEST_CASE("without files what is unfinished starts anew, with all that it needs") {
+  played_run run{R"(name: p
+tasks:
+  - {name: a, run: x}
+  - {name: b, run: x, needs: [a]}
+  - {name: side, run: x, needs: [a]}
+  - {name: c, run: x, needs: [b]}
+  - {name: d, run: x, needs: [c]}
+  - {name: other, run: x}
+)"};
+  run.end("a", task_state::SUCCEEDED);
+  run.end("b", task_state::SUCCEEDED);
+  run.end("side", task_state::SUCCEEDED);
+  CHECK(run.running() == names{"c", "other"});
+  run.lose_files();
+  CHECK(run.cancelled_ == names{"c", "other"});
+  run.come_back();
+  run.end("c", task_state::CANCELLED);
+  CHECK(run.running() == names{"other"});
+  run.come_back();
+  run.end("other", task_state::SUCCEEDED);  // it was faster, and nobody needs its files
+  CHECK(run.running() == names{"a"});
+  run.come_back();
+  for (const auto* each : {"a", "b", "c", "d"}) {
+    CHECK(run.running() == names{each});
+    run.end(each, task_state::SUCCEEDED);
+  }
+  CHECK(run.ended_);
+  CHECK(run.graph_.outcome() == run_state::SUCCEEDED);
+}
+
+TEST_CASE("without files a fan-out goes on with what it has left, and its join wants all") {
+  const std::string fan = R"(name: p
+tasks:
+  - {name: t, run: x, for_each: [0, 1, 2], fail_fast: false}
+)";
+  played_run alone{fan};
+  alone.end("t[0]", task_state::SUCCEEDED);
+  alone.end("t[1]", task_state::FAILED);
+  alone.lose_files();
+  alone.end("t[2]", task_state::CANCELLED);
+  CHECK(alone.running() == names{"t[2]"});
+  alone.end("t[2]", task_state::SUCCEEDED);
+  CHECK(alone.ended_);
+
+  played_run joined{fan + "  - {name: sum, run: x, needs: [t]}\n"};
+  joined.end("t[0]", task_state::SUCCEEDED);
+  joined.lose_files();
+  joined.end("t[1]", task_state::CANCELLED);
+  joined.end("t[2]", task_state::CANCELLED);
+  CHECK(joined.running() == names{"t[0]", "t[1]", "t[2]"});
+}
+
+TEST_CASE("what may not be repeated is lost with its files, if these are needed") {
+  played_run run{R"(name: p
+tasks:
+  - {name: once, run: x, retry: never}
+  - {name: end, run: x, needs: [once]}
+  - {name: alone, run: x, retry: never}
+)"};
+  run.end("once", task_state::SUCCEEDED);
+  run.end("alone", task_state::SUCCEEDED);
+  run.lose_files();
+  run.end("end", task_state::CANCELLED);
+  CHECK(run.settled_.at("once") == task_state::LOST);
+  CHECK(run.settled_.at("end") == task_state::UPSTREAM_FAILED);
+  CHECK_FALSE(run.settled_.contains("alone"));
+  CHECK(run.ended_);
+}
+
+TEST_CASE("a run that is stopped and loses its files only tidies up") {
+  played_run run{R"(name: p
+tasks:
+  - {name: a, run: x}
+  - {name: b, run: x, needs: [a]}
+  - {name: tidy, run: x, needs: [b], run_on: always}
+)"};
+  run.end("a", task_state::SUCCEEDED);
+  run.lose_files();
+  run.stop();
+  run.end("b", task_state::CANCELLED);
+  CHECK(run.running() == names{"tidy"});
+  run.end("tidy", task_state::SUCCEEDED);
+  CHECK(run.ended_);
+}
+
+TEST_CASE("a retry of a run that has lost its files also starts what that needs") {
+  played_run run{R"(name: p
+tasks:
+  - {name: a, run: x}
+  - {name: b, run: x, needs: [a]}
+  - {name: c, run: x, needs: [a]}
+)"};
+  run.end("a", task_state::SUCCEEDED);
+  run.end("b", task_state::SUCCEEDED);
+  run.end("c", task_state::FAILED);
+  std::vector<instance_id> forgotten;
+  run.take(run.graph_.retry(forgotten, run_graph::files::lost));
+  CHECK(run.running() == names{"a"});
+  CHECK(forgotten == std::vector<instance_id>{{0, 0}, {2, 0}});
+}
+
 // Goal: whatever the graph and the order of ends, every task ends, and a restart at any point
 // changes nothing. Method: random graphs in which a test plays the tasks, stops, retries and
 // rebuilds the graph from its rows.
@@ -572,10 +696,17 @@ TEST_CASE("random graphs always end, through restarts, stops and retries") {
         run.stop(stop_reach::everything);
         continue;
       }
+      if (below(15) == 0 && !run.graph_.held()) {
+        run.lose_files();
+        continue;
+      }
       REQUIRE_FALSE(run.running_.empty());
       auto at = run.running_.begin();
       std::advance(at, below(static_cast<std::uint32_t>(run.running_.size())));
-      run.end(at->first, below(4) == 0 ? task_state::FAILED : task_state::SUCCEEDED);
+      const auto how = below(4);
+      run.end(at->first, how == 0                        ? task_state::FAILED
+                         : run.graph_.held() && how != 1 ? task_state::CANCELLED
+                                                         : task_state::SUCCEEDED);
     }
     CHECK(run.running_.empty());
   }

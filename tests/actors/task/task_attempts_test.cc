@@ -97,6 +97,13 @@ TEST_CASE("a lost attempt is left to a person where the policy says so") {
   CHECK(task.row().state == TaskState::LOST);
 }
 
+TEST_CASE("whoever cancels it does not know how a lost attempt ended either") {
+  auto task = running({.on_lost = lost_attempt::give_up});
+  CHECK(task.cancel("enough").kill);
+  CHECK(task.finished(1, AttemptEnd::LOST, -1, "its executor went away", 0).reported);
+  CHECK(task.row().state == TaskState::LOST);
+}
+
 TEST_CASE("an attempt that never started is made again whatever the policy says of lost ones") {
   task_attempts task{{}, {.on_lost = lost_attempt::give_up}};
   CHECK(task.begin().enqueue);

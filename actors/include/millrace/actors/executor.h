@@ -9,6 +9,7 @@
 //   * An attempt starts at most once, however often and late its ticket and start are repeated.
 //   * Every attempt that it took has one end, which it tells, and keeps until it is acknowledged.
 //   * What an earlier life left is accounted for: it goes on, or its end is told.
+//   * A life that is fenced starts nothing more, and ends what it runs at once.
 //
 // Fencing. A *life* of an executor lasts from its opening to its end and has a number, the
 // incarnation. The pool numbers what it grants; a ticket carries the grant and the life that it was
@@ -95,7 +96,7 @@ public:
   /// Stops first.
   virtual ~executor() = default;
 
-  /// This life's number: higher than that of every earlier life.
+  /// This life's number: higher than that of every earlier life. `fence` changes it.
   [[nodiscard]] virtual std::uint64_t incarnation() const = 0;
 
   /// Names the unbroken line of records that this life has come down. While it is what an earlier
@@ -131,6 +132,11 @@ public:
   /// told as `cancelled`, or as it has ended meanwhile. No effect on what is not listed or has
   /// ended. Cost: does not block.
   virtual void cancel(std::string_view token) = 0;
+
+  /// Ends this life in place and begins the next: what was not started never will be, what runs is
+  /// killed now, without a grace period. The listener is told of each, as `dropped` or as `lost`,
+  /// or as it has ended meanwhile. Cost: does not block.
+  virtual void fence() = 0;
 
   /// Every attempt that was taken or adopted and not acknowledged, by token.
   [[nodiscard]] virtual std::vector<listed_attempt> list() const = 0;

@@ -14,6 +14,7 @@
 #include <string_view>
 
 #include "millrace/actors/executor.h"
+#include "millrace/actors/executor_lease.h"
 #include "millrace/actors/process.h"
 #include "millrace/actors/retention.h"
 #include "millrace/runtime/result.h"
@@ -26,6 +27,9 @@ struct pipeline_host_options {
   std::uint32_t slots = 0;  ///< Attempts at a time; 0: the number of processors, at least 2.
   /// What the executor is called: the name of its silo, which empty means, or that, a `/` and more.
   std::string executor_id = {};
+  /// Where several silos form a cluster: executors hold leases, and one whose lease is over is lost
+  /// to the pool. Nothing: this silo is alone, and its executor comes back when it does.
+  std::optional<lease_timing> lease = {};
   /// Of the runs of each pipeline, where its definition says nothing else.
   run_retention retention = {};
   /// Attempts that write output are ended when less is free on the disk.

@@ -237,6 +237,9 @@ public:
   /// Errors: `not_found`; `failed_precondition` if it has ended.
   [[nodiscard]] runtime::result<void> cancel(std::string_view token);
 
+  /// The same without a grace period, also where it is being ended already.
+  [[nodiscard]] runtime::result<void> kill(std::string_view token);
+
   /// Forgets an ended or recovered attempt: its outcome is stored elsewhere now.
   ///
   /// Errors: `not_found`; `failed_precondition` while it runs.
