@@ -119,6 +119,7 @@ void add_api(http::router& routes, const api_parts& parts) {
   add_inspect_routes(routes, parts);
   add_dead_letter_routes(routes, parts);
   add_backup_routes(routes, parts);
+  add_cluster_routes(routes, parts);
   add_system_routes(routes, parts);
 }
 

@@ -21,6 +21,8 @@
 //   GET    /api/v1/actors/{type}/{key}/state                  as committed; ?map&after&limit
 //   POST   /api/v1/actors/{type}/{key}/deactivate             once it has nothing to do
 //   GET    /api/v1/silo                                       figures, by actor type
+//   GET    /api/v1/silos                                      of the cluster
+//   GET    /api/v1/partitions                                 of the cluster
 //   GET    /api/v1/dead-letters                               sends that were given up; ?limit
 //   POST   /api/v1/dead-letters/{type}/{key}/{number}/retry   sends it again
 //   DELETE /api/v1/dead-letters/{type}/{key}/{number}
@@ -74,6 +76,7 @@ void add_log_routes(http::router& routes, const api_parts& parts);
 void add_actor_routes(http::router& routes, const api_parts& parts);
 void add_inspect_routes(http::router& routes, const api_parts& parts);
 void add_dead_letter_routes(http::router& routes, const api_parts& parts);
+void add_cluster_routes(http::router& routes, const api_parts& parts);
 void add_backup_routes(http::router& routes, const api_parts& parts);
 void add_system_routes(http::router& routes, const api_parts& parts);
 

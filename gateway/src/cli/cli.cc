@@ -12,6 +12,7 @@
 
 #include "cli/command.h"
 #include "cli/completion.h"
+#include "cli/layers.h"
 #include "cli/output.h"
 #include "millrace/actors/suggestion.h"
 #include "version.h"
@@ -41,8 +42,8 @@ exit_code run_version(const option_values& options, const std::vector<std::strin
 
 std::vector<command> all_commands() {
   auto all = local_commands();
-  for (const auto& more :
-       {submit_commands(), inspect_commands(), control_commands(), actor_commands()}) {
+  for (const auto& more : {serve_commands(), submit_commands(), inspect_commands(),
+                           control_commands(), cluster_commands(), actor_commands()}) {
     all.insert(all.end(), more.begin(), more.end());
   }
   for (const auto& one : {backup_command(), restore_command(), check_command(), pki_command()}) {
@@ -154,6 +155,9 @@ exit_code run_command(const command& one, const std::vector<std::string>& argume
   if (values.count("help") > 0) {
     print_help(std::cout, one, visible);
     return exit_code::ok;
+  }
+  if (auto layered = store_layers(visible, values); !layered) {
+    return report(layered.error());
   }
   const auto positional = values.count("positional") > 0
                               ? values["positional"].as<std::vector<std::string>>()

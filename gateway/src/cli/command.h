@@ -32,11 +32,13 @@ struct command {
 };
 
 // The commands, by file.
-[[nodiscard]] std::vector<command> local_commands();    // run, dev, validate
+[[nodiscard]] std::vector<command> local_commands();    // run, validate
+[[nodiscard]] std::vector<command> serve_commands();    // dev, silo, gateway
 [[nodiscard]] std::vector<command> submit_commands();   // apply, submit, watch
 [[nodiscard]] std::vector<command> inspect_commands();  // list, get, logs
 [[nodiscard]] std::vector<command> control_commands();  // cancel, retry, dead-letters
 [[nodiscard]] std::vector<command> actor_commands();    // actor, top
+[[nodiscard]] std::vector<command> cluster_commands();  // silos, partitions, cluster
 [[nodiscard]] command backup_command();
 [[nodiscard]] command check_command();
 [[nodiscard]] command pki_command();

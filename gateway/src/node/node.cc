@@ -9,6 +9,22 @@ namespace millrace::gateway {
 
 using runtime::result;
 
+namespace {
+
+// A silo that has no copies of partitions has no rows.
+result<std::unique_ptr<runtime::storage>> open_rows(
+    const std::filesystem::path& data, const std::optional<runtime::cluster_options>& cluster) {
+  if (cluster && !cluster->roles.state) {
+    return std::unique_ptr<runtime::storage>{};
+  }
+  runtime::storage_options rows;
+  rows.directory = (data / "state").string();
+  rows.in_cluster = cluster.has_value();
+  return runtime::open_storage(rows);
+}
+
+}  // namespace
+
 result<std::unique_ptr<node>> node::open(const node_options& options) {
   std::error_code failed;
   auto data = std::filesystem::absolute(options.data_directory, failed).lexically_normal();
@@ -29,14 +45,12 @@ result<std::unique_ptr<node>> node::open(const node_options& options) {
                                                                options.data_directory.string() +
                                                                "': " + failed.message()};
   }
-  runtime::storage_options rows;
-  rows.directory = (data / "state").string();
-  auto opened = runtime::open_storage(rows);
-  if (!opened) {
-    return std::move(opened).error();
+  auto rows = open_rows(data, options.silo.cluster);
+  if (!rows) {
+    return std::move(rows).error();
   }
   std::unique_ptr<node> made{new node};
-  made->silo_ = std::make_unique<runtime::silo>(*std::move(opened), options.silo);
+  made->silo_ = std::make_unique<runtime::silo>(*std::move(rows), options.silo);
   auto host = actors::pipeline_host::open({.data_directory = data,
                                            .slots = options.slots,
                                            .retention = options.retention,
@@ -50,8 +64,10 @@ result<std::unique_ptr<node>> node::open(const node_options& options) {
   if (auto started = made->silo_->start(); !started) {
     return std::move(started).error();
   }
-  if (auto joined = made->host_->join(); !joined) {
-    return std::move(joined).error();
+  if (!options.silo.cluster || options.silo.cluster->roles.execute) {
+    if (auto joined = made->host_->join(); !joined) {
+      return std::move(joined).error();
+    }
   }
   return made;
 }

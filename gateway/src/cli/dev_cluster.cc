@@ -1,0 +1,239 @@
+// SPDX-License-Identifier: MIT
+#include "cli/dev_cluster.h"
+
+#include <fcntl.h>
+#include <poll.h>
+#include <sys/prctl.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <csignal>
+#include <cstring>
+#include <iostream>
+
+namespace millrace::gateway::cli {
+
+using runtime::result;
+
+namespace {
+
+constexpr const char* own_program = "/proc/self/exe";
+constexpr int notify_descriptor = 3;
+constexpr std::chrono::milliseconds look_interval{200};
+
+runtime::error failed(const std::string& what) {
+  return {runtime::errc::unavailable, what + ": " + std::strerror(errno)};
+}
+
+std::string letter_name(std::size_t number) {
+  return std::string(1, static_cast<char>('a' + number));
+}
+
+std::string line_of(const std::vector<std::string>& arguments) {
+  std::string line = "millrace";
+  for (const auto& each : arguments) {
+    line += " " + each;
+  }
+  return line;
+}
+
+// In the child, between fork and exec: only what a signal's handler may do.
+[[noreturn]] void become(std::vector<char*>& words, int notify, pid_t parent) {
+  ::prctl(PR_SET_PDEATHSIG, SIGTERM);
+  if (::getppid() != parent) {
+    ::_exit(1);
+  }
+  ::setpgid(0, 0);  // Ctrl-C is for the one that started it
+  if (notify == notify_descriptor) {
+    ::fcntl(notify, F_SETFD, 0);
+  } else {
+    ::dup2(notify, notify_descriptor);
+  }
+  ::execv(own_program, words.data());
+  ::_exit(1);
+}
+
+}  // namespace
+
+dev_cluster::dev_cluster(dev_cluster_options options) : options_(std::move(options)) {
+  for (std::size_t number = 0; number < options_.silos; ++number) {
+    add_silo(letter_name(number));
+  }
+  add_gateway();
+}
+
+dev_cluster::~dev_cluster() {
+  stop();
+}
+
+void dev_cluster::add_silo(const std::string& name) {
+  child one;
+  one.name = name;
+  one.arguments = {"silo",
+                   "--name",
+                   name,
+                   "--data",
+                   options_.data + "/" + name,
+                   "--coordination",
+                   options_.coordination};
+  one.arguments.insert(one.arguments.end(), options_.arguments.begin(), options_.arguments.end());
+  children_.push_back(std::move(one));
+}
+
+void dev_cluster::add_gateway() {
+  child one;
+  one.name = "gateway";
+  one.arguments = {"gateway",
+                   "--name",
+                   "gateway",
+                   "--data",
+                   options_.data + "/gateway",
+                   "--coordination",
+                   options_.coordination,
+                   "--listen",
+                   options_.listen};
+  one.arguments.insert(one.arguments.end(), options_.front_arguments.begin(),
+                       options_.front_arguments.end());
+  children_.push_back(std::move(one));
+}
+
+result<void> dev_cluster::spawn(child& one) {
+  int ends[2] = {-1, -1};
+  if (::pipe2(ends, O_CLOEXEC) != 0) {
+    return failed("cannot make a pipe");
+  }
+  auto arguments = one.arguments;
+  arguments.insert(arguments.begin(), "millrace");
+  arguments.insert(arguments.end(), {"--notify-fd", std::to_string(notify_descriptor)});
+  std::vector<char*> words;
+  for (auto& each : arguments) {
+    words.push_back(each.data());
+  }
+  words.push_back(nullptr);
+  const auto parent = ::getpid();
+  one.pid = ::fork();
+  if (one.pid == 0) {
+    become(words, ends[1], parent);
+  }
+  ::close(ends[1]);
+  one.notified = ends[0];
+  if (one.pid < 0) {
+    return failed("cannot start a process");
+  }
+  one.pidfd = static_cast<int>(::syscall(SYS_pidfd_open, one.pid, 0));
+  return {};
+}
+
+// What it says when it serves; nothing when it ends before, or is told to.
+std::optional<std::string> dev_cluster::wait_for(child& one) {
+  std::string line;
+  while (interrupts() == 0) {
+    pollfd ready{one.notified, POLLIN, 0};
+    if (::poll(&ready, 1, static_cast<int>(look_interval.count())) <= 0) {
+      continue;
+    }
+    char piece[256];
+    const auto count = ::read(one.notified, piece, sizeof piece);
+    if (count <= 0) {
+      return std::nullopt;
+    }
+    line.append(piece, static_cast<std::size_t>(count));
+    if (line.ends_with('\n')) {
+      line.pop_back();
+      return line;
+    }
+  }
+  return std::nullopt;
+}
+
+result<void> dev_cluster::start() {
+  for (auto& each : children_) {
+    if (auto spawned = spawn(each); !spawned) {
+      return spawned;
+    }
+  }
+  std::string lines;
+  for (auto& each : children_) {
+    const auto said = wait_for(each);
+    if (!said) {
+      return runtime::error{runtime::errc::unavailable,
+                            interrupts() > 0 ? "interrupted before the cluster served"
+                                             : "'" + each.name + "' did not come up"};
+    }
+    if (&each == &children_.back()) {
+      lines = "gateway " + *said + " pid " + std::to_string(each.pid) + "\n" + lines;
+    } else {
+      lines += "silo " + each.name + " pid " + std::to_string(each.pid) + "\n";
+    }
+  }
+  std::cout << lines << std::flush;
+  return {};
+}
+
+void dev_cluster::tell_end(child& one) {
+  int status = 0;
+  ::waitpid(one.pid, &status, 0);
+  ::close(std::exchange(one.pidfd, -1));
+  const auto how = WIFSIGNALED(status) ? "was ended by signal " + std::to_string(WTERMSIG(status))
+                                       : "ended with " + std::to_string(WEXITSTATUS(status));
+  std::cerr << "millrace: " << one.name << " (pid " << one.pid << ") " << how
+            << "; it starts again with: " << line_of(one.arguments) << '\n';
+  one.pid = -1;
+}
+
+void dev_cluster::wait() {
+  while (interrupts() == 0) {
+    std::vector<pollfd> ends;
+    for (const auto& each : children_) {
+      ends.push_back({each.pidfd, POLLIN, 0});  // one that has ended is passed over
+    }
+    ::poll(ends.data(), ends.size(), static_cast<int>(look_interval.count()));
+    for (std::size_t at = 0; at < ends.size(); ++at) {
+      if (children_[at].pidfd >= 0 && (ends[at].revents & POLLIN) != 0) {
+        tell_end(children_[at]);
+      }
+    }
+    if (std::all_of(children_.begin(), children_.end(),
+                    [](const child& each) { return each.pid < 0; })) {
+      return;
+    }
+  }
+}
+
+void dev_cluster::end(child& one, int signal) {
+  if (one.pid > 0) {
+    ::kill(one.pid, signal);
+  }
+}
+
+void dev_cluster::stop() {
+  const auto reap = [](child& one) {
+    if (one.pid > 0) {
+      int status = 0;
+      while (::waitpid(one.pid, &status, 0) < 0 && errno == EINTR) {
+      }
+      one.pid = -1;
+    }
+    for (auto* each : {&one.pidfd, &one.notified}) {
+      if (*each >= 0) {
+        ::close(std::exchange(*each, -1));
+      }
+    }
+  };
+  if (children_.empty()) {
+    return;
+  }
+  end(children_.back(), SIGTERM);
+  reap(children_.back());
+  for (auto& each : children_) {
+    end(each, SIGTERM);
+  }
+  for (auto& each : children_) {
+    reap(each);
+  }
+}
+
+}  // namespace millrace::gateway::cli

@@ -1,0 +1,64 @@
+// SPDX-License-Identifier: MIT
+// Dev cluster: silos and a gateway on this machine, each a process of its own.
+#pragma once
+
+#include <sys/types.h>
+
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "cli/command.h"
+
+namespace millrace::gateway::cli {
+
+struct dev_cluster_options {
+  std::size_t silos = 3;
+  std::string data;                          ///< Holds a directory for each of them.
+  std::string coordination;                  ///< As `--coordination`.
+  std::string listen;                        ///< Of the gateway.
+  std::vector<std::string> arguments;        ///< Of the silos, besides.
+  std::vector<std::string> front_arguments;  ///< Of the gateway, besides.
+};
+
+/// Threading: one thread, and no other in the process when it starts.
+class dev_cluster {
+public:
+  explicit dev_cluster(dev_cluster_options options);
+  dev_cluster(const dev_cluster&) = delete;
+  dev_cluster& operator=(const dev_cluster&) = delete;
+  /// Stops.
+  ~dev_cluster();
+
+  /// Starts all of them and waits until they serve; prints the gateway's address and each one's
+  /// name and pid. Errors: `unavailable` when one does not come up: it has said why.
+  [[nodiscard]] runtime::result<void> start();
+
+  /// Waits for an interrupt; tells of each one that ends before. Nobody is started again: what a
+  /// cluster does then is what it is for.
+  void wait();
+
+  /// Ends the gateway, then the silos, and waits for them.
+  void stop();
+
+private:
+  struct child {
+    std::string name;
+    std::vector<std::string> arguments;
+    pid_t pid = -1;
+    int pidfd = -1;
+    int notified = -1;  // becomes readable when it serves
+  };
+
+  void add_silo(const std::string& name);
+  void add_gateway();
+  runtime::result<void> spawn(child& one);
+  [[nodiscard]] std::optional<std::string> wait_for(child& one);
+  void tell_end(child& one);
+  void end(child& one, int signal);
+
+  const dev_cluster_options options_;
+  std::vector<child> children_;  // the gateway is the last
+};
+
+}  // namespace millrace::gateway::cli

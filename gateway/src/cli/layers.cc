@@ -1,0 +1,103 @@
+// SPDX-License-Identifier: MIT
+#include "cli/layers.h"
+
+#include <algorithm>
+
+#include "millrace/actors/settings_file.h"
+#include "millrace/actors/suggestion.h"
+
+namespace millrace::gateway::cli {
+
+namespace po = boost::program_options;
+using runtime::result;
+
+namespace {
+
+constexpr std::string_view variable_prefix = "MILLRACE_";
+
+// The option that a variable is for; empty: none. Others of ours are for other things.
+std::string option_of(const po::options_description& options, const std::string& variable) {
+  if (!variable.starts_with(variable_prefix)) {
+    return {};
+  }
+  auto name = variable.substr(variable_prefix.size());
+  std::transform(name.begin(), name.end(), name.begin(), [](char each) {
+    return each == '_' ? '-' : each >= 'A' && each <= 'Z' ? static_cast<char>(each + 32) : each;
+  });
+  const auto* known = options.find_nothrow(name, false);
+  return known != nullptr && name != "help" && known->semantic()->max_tokens() > 0 ? name
+                                                                                   : std::string{};
+}
+
+runtime::error mistakes_of(const std::vector<actors::diagnostic>& mistakes) {
+  std::string text;
+  for (const auto& each : mistakes) {
+    text += (text.empty() ? "" : "\n") + actors::to_string(each);
+  }
+  return {runtime::errc::invalid_argument, text};
+}
+
+result<void> store_file(const po::options_description& options, const std::string& file,
+                        option_values& values) {
+  const auto text = read_file(file);
+  if (!text) {
+    return text.error();
+  }
+  auto read = actors::read_settings(*text, file);
+  po::parsed_options parsed{&options};
+  for (const auto& each : read.settings) {
+    const auto blame = [&](const std::string& what, const std::string& hint) {
+      read.diagnostics.push_back({file, each.line, each.column, {}, what, hint});
+    };
+    const auto* known = options.find_nothrow(each.name, false);
+    if (known == nullptr || each.name == "help" || each.name == "config") {
+      actors::suggestion nearest{each.name};
+      for (const auto& one : options.options()) {
+        nearest.consider(one->long_name());
+      }
+      blame("there is no setting '" + each.name + "'",
+            nearest.best().empty() ? "" : "did you mean '" + std::string{nearest.best()} + "'?");
+      continue;
+    }
+    const bool is_switch = known->semantic()->max_tokens() == 0;
+    if (is_switch && each.values != std::vector<std::string>{"true"} &&
+        each.values != std::vector<std::string>{"false"}) {
+      blame("'" + each.name + "' is true or false", {});
+    } else if (!is_switch || each.values[0] == "true") {
+      parsed.options.emplace_back(each.name, is_switch ? std::vector<std::string>{} : each.values);
+    }
+  }
+  if (!read.diagnostics.empty()) {
+    return mistakes_of(read.diagnostics);
+  }
+  try {
+    po::store(parsed, values);
+  } catch (const po::error& wrong) {
+    return runtime::error{runtime::errc::invalid_argument, file + ": " + wrong.what()};
+  }
+  return {};
+}
+
+}  // namespace
+
+void add_config_option(po::options_description& options) {
+  options.add_options()(
+      "config", po::value<std::string>()->value_name("FILE"),
+      "a YAML file of these options, such as `name: a`; the environment goes before it "
+      "(MILLRACE_NAME=a), the command line before both");
+}
+
+result<void> store_layers(const po::options_description& options, option_values& values) {
+  if (options.find_nothrow("config", false) == nullptr) {
+    return {};
+  }
+  po::store(po::parse_environment(
+                options, [&](const std::string& name) { return option_of(options, name); }),
+            values);
+  if (values.count("config") > 0) {
+    return store_file(options, values["config"].as<std::string>(), values);
+  }
+  return {};
+}
+
+}  // namespace millrace::gateway::cli

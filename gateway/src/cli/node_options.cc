@@ -1,0 +1,301 @@
+// SPDX-License-Identifier: MIT
+#include "cli/node_options.h"
+
+#include <algorithm>
+#include <charconv>
+
+#include "millrace/actors/duration_text.h"
+#include "millrace/runtime/memory_limit.h"
+
+namespace millrace::gateway::cli {
+
+namespace po = boost::program_options;
+using runtime::result;
+
+namespace {
+
+constexpr const char* data_default = ".millrace";
+constexpr std::uint32_t slots_max = 10'000;  // each may be a process; more than a machine starts
+constexpr std::size_t memory_budget_min = std::size_t{1} << 20U;
+constexpr std::size_t label_bytes_max = 64;
+constexpr std::uint32_t copies_max = 7;
+
+}  // namespace
+
+void add_data_option(po::options_description& options) {
+  options.add_options()("data", po::value<std::string>()->value_name("DIR"),
+                        "where state, logs and workspaces go (default: .millrace)");
+}
+
+std::string state_directory(const option_values& options) {
+  return (std::filesystem::path{text_of(options, "data", data_default)} / "state").string();
+}
+
+void add_node_options(po::options_description& options) {
+  add_data_option(options);
+  options.add_options()("slots", po::value<std::string>()->value_name("N"),
+                        "attempts at a time (default: the number of processors)");
+  options.add_options()("memory-budget", po::value<std::string>()->value_name("SIZE"),
+                        "what actors may hold in memory, such as 512M, or none; past it idle ones "
+                        "leave it (default: half of what the machine or its cgroup allows)");
+  options.add_options()("keep-runs", po::value<std::string>()->value_name("N"),
+                        "ended runs of a pipeline that are kept, or all; the longest ended are "
+                        "deleted first (default: 10000; `retention` in a definition goes before)");
+  options.add_options()("keep-age", po::value<std::string>()->value_name("AGE"),
+                        "how long after its end a run is kept, such as 30d, or all (default: 90d; "
+                        "`retention` in a definition goes before)");
+}
+
+void add_identity_options(po::options_description& options) {
+  options.add_options()("name", po::value<std::string>()->value_name("NAME"),
+                        "of this silo, which the keys of $siloBound actors begin with (default: "
+                        "silo)");
+  options.add_options()("label", po::value<std::vector<std::string>>()->value_name("LABEL"),
+                        "what actors with $labels may ask for, such as gpu or zone=attic; may be "
+                        "repeated");
+}
+
+void add_cluster_options(po::options_description& options) {
+  options.add_options()("coordination", po::value<std::string>()->value_name("WHERE"),
+                        "where the silos of the cluster find each other: local:DIR on one machine, "
+                        "or http://HOST:PORT[,...] of an etcd")(
+      "links", po::value<std::string>()->value_name("ADDRESS:PORT"),
+      "where other silos reach this one (default: 127.0.0.1:0; port 0: any free one)")(
+      "advertise", po::value<std::string>()->value_name("HOST[:PORT]"),
+      "what the others are told to connect to (default: where it listens)")(
+      "certificate-authority", po::value<std::string>()->value_name("FILE"),
+      "the certificate of the cluster's authority, see `millrace pki`")(
+      "certificate", po::value<std::string>()->value_name("FILE"), "this one's own")(
+      "key", po::value<std::string>()->value_name("FILE"), "of the certificate")(
+      "plain-links", "links to other machines without TLS, on a network that nobody else is on")(
+      "copies", po::value<std::string>()->value_name("N"),
+      "of each partition, as far as there are silos; the same everywhere (default: 3)")(
+      "roles", po::value<std::string>()->value_name("ROLES"),
+      "what a silo does: state (has copies of partitions), execute (runs tasks), with a comma "
+      "(default: both)")("etcd-prefix", po::value<std::string>()->value_name("PREFIX"),
+                         "of the cluster's keys (default: /millrace/)")(
+      "etcd-user", po::value<std::string>()->value_name("NAME"), "for an etcd that asks")(
+      "etcd-password", po::value<std::string>()->value_name("PASSWORD"),
+      "better given as MILLRACE_ETCD_PASSWORD")("etcd-certificate-authority",
+                                                po::value<std::string>()->value_name("FILE"),
+                                                "for https (default: those of the system)")(
+      "etcd-certificate", po::value<std::string>()->value_name("FILE"), "for an etcd that asks")(
+      "etcd-key", po::value<std::string>()->value_name("FILE"), "of that certificate");
+}
+
+void add_log_options(po::options_description& options) {
+  options.add_options()("log-format", po::value<std::string>()->value_name("FORMAT"),
+                        "text (default) or json, an object a line");
+  options.add_options()("log-level", po::value<std::string>()->value_name("LEVEL"),
+                        "debug, info (default), warn or error");
+}
+
+namespace {
+
+// How long ended runs stay; `all` lifts a limit.
+result<actors::run_retention> retention_in(const option_values& options) {
+  auto kept = actors::run_retention::standard();
+  if (text_of(options, "keep-runs") == "all") {
+    kept.runs.reset();
+  } else {
+    const auto runs = number_of(options, "keep-runs", *kept.runs, actors::run_retention::runs_max);
+    if (!runs) {
+      return runs.error();
+    }
+    kept.runs = *runs;
+  }
+  if (const auto text = text_of(options, "keep-age"); text == "all") {
+    kept.age.reset();
+  } else if (!text.empty()) {
+    const auto parsed = actors::parse_duration(text);
+    if (!parsed.length || *parsed.length == runtime::duration{}) {
+      return runtime::error{runtime::errc::invalid_argument,
+                            "--keep-age '" + text +
+                                "': it must be a duration like 30d or 12h, or all" +
+                                (parsed.hint.empty() ? "" : " (" + parsed.hint + ")")};
+    }
+    kept.age = parsed.length;
+  }
+  return kept;
+}
+
+// What may stand in keys, lists and addresses without being quoted.
+result<void> check_plain(const char* option, const std::string& text, std::string_view also) {
+  const auto good = [also](char each) {
+    return (each >= '0' && each <= '9') || (each >= 'a' && each <= 'z') ||
+           (each >= 'A' && each <= 'Z') || also.find(each) != std::string_view::npos;
+  };
+  if (text.empty() || text.size() > label_bytes_max ||
+      !std::all_of(text.begin(), text.end(), good)) {
+    return runtime::error{runtime::errc::invalid_argument,
+                          "--" + std::string{option} + " '" + text +
+                              "': it must be 1 to 64 letters, digits and any of " +
+                              std::string{also}};
+  }
+  return {};
+}
+
+result<void> set_identity(const option_values& options, runtime::silo_options& silo) {
+  if (options.count("name") > 0) {
+    silo.name = text_of(options, "name");
+    if (auto plain = check_plain("name", silo.name, "-_."); !plain) {
+      return plain;
+    }
+  }
+  if (options.count("label") > 0) {
+    silo.labels = options["label"].as<std::vector<std::string>>();
+  }
+  for (const auto& each : silo.labels) {
+    if (auto plain = check_plain("label", each, "-_./="); !plain) {
+      return plain;
+    }
+  }
+  return {};
+}
+
+// What actors may hold together: by default half of what there is, the other half is for what
+// storage holds and for the commands of tasks.
+result<std::size_t> memory_budget_in(const option_values& options) {
+  if (options.count("memory-budget") == 0) {
+    return runtime::memory_limit().value_or(0) / 2;
+  }
+  return text_of(options, "memory-budget") == "none"
+             ? std::size_t{0}
+             : bytes_of(options, "memory-budget", memory_budget_min);
+}
+
+runtime::error refused(const char* option, const std::string& text, const std::string& why) {
+  return {runtime::errc::invalid_argument, "--" + std::string{option} + " '" + text + "': " + why};
+}
+
+result<runtime::silo_roles> roles_in(const option_values& options) {
+  const auto text = text_of(options, "roles", "state,execute");
+  runtime::silo_roles roles;
+  std::size_t begin = 0;
+  while (begin <= text.size()) {
+    const auto end = std::min(text.find(',', begin), text.size());
+    const auto word = text.substr(begin, end - begin);
+    if (word == "state") {
+      roles.state = true;
+    } else if (word == "execute") {
+      roles.execute = true;
+    } else {
+      return refused("roles", text, "it must be state, execute, or both with a comma");
+    }
+    begin = end + 1;
+  }
+  return roles;
+}
+
+result<void> set_links(const option_values& options, runtime::cluster_options& cluster) {
+  const auto text = text_of(options, "links", "127.0.0.1:0");
+  const auto colon = std::min(text.rfind(':'), text.size());
+  const auto digits = text.substr(std::min(colon + 1, text.size()));
+  const auto* const end = digits.data() + digits.size();
+  const auto [after, failure] = std::from_chars(digits.data(), end, cluster.listen_port);
+  if (failure != std::errc{} || after != end) {
+    return refused("links", text, "write it like 10.0.0.7:8401");
+  }
+  auto host = text.substr(0, colon);
+  if (host.size() > 1 && host.front() == '[' && host.back() == ']') {
+    host = host.substr(1, host.size() - 2);
+  }
+  cluster.listen_address = host.empty() || host == "localhost" ? "127.0.0.1" : host;
+  cluster.advertised_address = text_of(options, "advertise");
+  cluster.plain_links_anywhere = options.count("plain-links") > 0;
+  const auto given =
+      options.count("certificate-authority") + options.count("certificate") + options.count("key");
+  if (given != 0 && given != 3) {
+    return runtime::error{
+        runtime::errc::invalid_argument,
+        "--certificate-authority, --certificate and --key go together: give all three"};
+  }
+  if (given != 0) {
+    cluster.certificates = {text_of(options, "certificate-authority"),
+                            text_of(options, "certificate"), text_of(options, "key")};
+  }
+  return {};
+}
+
+result<std::optional<runtime::cluster_options>> cluster_in(const option_values& options) {
+  if (options.count("coordination") == 0) {
+    for (const auto* only : {"links", "advertise", "certificate-authority", "certificate", "key",
+                             "plain-links", "copies", "roles"}) {
+      if (options.count(only) > 0) {
+        return runtime::error{runtime::errc::invalid_argument,
+                              "--" + std::string{only} +
+                                  " is for a silo of a cluster; name that with --coordination"};
+      }
+    }
+    return std::optional<runtime::cluster_options>{};
+  }
+  runtime::cluster_options cluster;
+  cluster.coordination = text_of(options, "coordination");
+  const auto copies =
+      number_of(options, "copies", static_cast<std::uint32_t>(cluster.copies), copies_max);
+  if (!copies) {
+    return copies.error();
+  }
+  cluster.copies = *copies;
+  const auto roles = roles_in(options);
+  if (!roles) {
+    return roles.error();
+  }
+  cluster.roles = *roles;
+  if (auto set = set_links(options, cluster); !set) {
+    return std::move(set).error();
+  }
+  cluster.etcd.prefix = text_of(options, "etcd-prefix", cluster.etcd.prefix);
+  cluster.etcd.user = text_of(options, "etcd-user");
+  cluster.etcd.password = text_of(options, "etcd-password");
+  cluster.etcd.authorities = text_of(options, "etcd-certificate-authority");
+  cluster.etcd.certificate = text_of(options, "etcd-certificate");
+  cluster.etcd.key = text_of(options, "etcd-key");
+  return std::optional{cluster};
+}
+
+}  // namespace
+
+result<node_options> node_options_of(const option_values& options, logs& told) {
+  const auto slots = number_of(options, "slots", 0, slots_max);
+  if (!slots) {
+    return slots.error();
+  }
+  const auto memory = memory_budget_in(options);
+  if (!memory) {
+    return memory.error();
+  }
+  const auto kept = retention_in(options);
+  if (!kept) {
+    return kept.error();
+  }
+  node_options setup;
+  setup.silo.warn = told.warn_of("runtime");
+  setup.warn = told.warn_of("actors");
+  setup.retention = *kept;
+  setup.silo.memory_budget_bytes = *memory;
+  if (auto set = set_identity(options, setup.silo); !set) {
+    return std::move(set).error();
+  }
+  setup.data_directory = text_of(options, "data", data_default);
+  setup.slots = *slots;
+  auto cluster = cluster_in(options);
+  if (!cluster) {
+    return std::move(cluster).error();
+  }
+  setup.silo.cluster = *std::move(cluster);
+  return setup;
+}
+
+result<std::unique_ptr<logs>> logs_of(const option_values& options) {
+  const auto format = log_format_of(text_of(options, "log-format", "text"));
+  const auto level = log_level_of(text_of(options, "log-level", "info"));
+  if (!format || !level) {
+    return runtime::error{runtime::errc::invalid_argument,
+                          format ? "--log-level must be debug, info, warn or error"
+                                 : "--log-format must be text or json"};
+  }
+  return std::make_unique<logs>(*format, *level);
+}
+
+}  // namespace millrace::gateway::cli

@@ -1,0 +1,110 @@
+// SPDX-License-Identifier: MIT
+#include "cli/layers.h"
+
+#include <doctest/doctest.h>
+
+#include <cstdlib>
+#include <fstream>
+
+#include "folders.h"
+
+namespace millrace::gateway::cli {
+namespace {
+
+namespace po = boost::program_options;
+
+struct setting_up {
+  setting_up() {
+    options.add_options()("name", po::value<std::string>(), "")(
+        "label", po::value<std::vector<std::string>>(), "")("plain-links", "")("help", "");
+    add_config_option(options);
+  }
+  ~setting_up() {
+    ::unsetenv("MILLRACE_NAME");
+    ::unsetenv("MILLRACE_PLAIN_LINKS");
+  }
+  setting_up(const setting_up&) = delete;
+  setting_up& operator=(const setting_up&) = delete;
+
+  runtime::result<void> read(const std::vector<std::string>& line, const std::string& file = {}) {
+    auto words = line;
+    if (!file.empty()) {
+      std::ofstream{folder.path / "silo.yaml"} << file;
+      words.insert(words.end(), {"--config", (folder.path / "silo.yaml").string()});
+    }
+    po::store(po::command_line_parser(words).options(options).run(), values);
+    return store_layers(options, values);
+  }
+  [[nodiscard]] std::string name() const { return text_of(values, "name"); }
+
+  testing::temporary_folder folder;
+  po::options_description options;
+  option_values values;
+};
+
+TEST_CASE("the command line goes before the environment, and that before the file") {
+  setting_up one;
+  const std::string file = "name: from-file\nlabel: [gpu, zone=attic]\n";
+  SUBCASE("the file") {
+    REQUIRE(one.read({}, file));
+    CHECK(one.name() == "from-file");
+    CHECK(one.values["label"].as<std::vector<std::string>>() ==
+          std::vector<std::string>{"gpu", "zone=attic"});
+  }
+  SUBCASE("the environment") {
+    ::setenv("MILLRACE_NAME", "from-environment", 1);
+    REQUIRE(one.read({}, file));
+    CHECK(one.name() == "from-environment");
+  }
+  SUBCASE("the command line") {
+    ::setenv("MILLRACE_NAME", "from-environment", 1);
+    REQUIRE(one.read({"--name", "from-line"}, file));
+    CHECK(one.name() == "from-line");
+  }
+}
+
+TEST_CASE("a switch is true or false in a file") {
+  setting_up one;
+  SUBCASE("true") {
+    REQUIRE(one.read({}, "plain-links: true\n"));
+    CHECK(one.values.count("plain-links") == 1);
+  }
+  SUBCASE("false") {
+    REQUIRE(one.read({}, "plain-links: false\n"));
+    CHECK(one.values.count("plain-links") == 0);
+  }
+  SUBCASE("neither") {
+    const auto read = one.read({}, "plain-links: maybe\n");
+    REQUIRE_FALSE(read);
+    CHECK(read.error().text().find(":1:1: error: 'plain-links' is true or false") !=
+          std::string::npos);
+  }
+}
+
+TEST_CASE("what is wrong with a file is told with its place") {
+  for (const auto& [file, text] : {
+           std::pair{"name: a\nnmae: b\n",
+                     ":2:1: error: there is no setting 'nmae' (did you mean 'name'?)"},
+           {"- a\n", "settings are a map"},
+           {"name: {a: b}\n", "'name' needs a value"},
+           {"name: a\nname: b\n", ":2:1"},
+           {"name: [a\n", ":"},
+           {"config: other.yaml\n", "there is no setting 'config'"},
+       }) {
+    setting_up one;
+    const auto read = one.read({}, file);
+    REQUIRE_FALSE(read);
+    CHECK(read.error().code() == runtime::errc::invalid_argument);
+    CHECK_MESSAGE(read.error().text().find(text) != std::string::npos, read.error().text());
+  }
+}
+
+TEST_CASE("a file that is not there is told") {
+  setting_up one;
+  const auto read = one.read({"--config", "/nowhere/silo.yaml"});
+  REQUIRE_FALSE(read);
+  CHECK(read.error().code() == runtime::errc::not_found);
+}
+
+}  // namespace
+}  // namespace millrace::gateway::cli
