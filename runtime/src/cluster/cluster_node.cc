@@ -278,6 +278,8 @@ void cluster_node::carry_out(const cluster_effects& effects,
   }
   for (const auto& each : std::exchange(proven_, {})) {
     side_->silo_died(each.silo, each.incarnation, true);
+    home_.log("silo is proven dead silo=" + each.silo +
+              " incarnation=" + std::to_string(each.incarnation));
     const auto* now = book_->find(each.silo);
     if (now == nullptr || now->incarnation == each.incarnation) {
       side_->silo_died(each.silo, each.incarnation, false);
