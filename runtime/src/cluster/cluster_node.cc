@@ -16,6 +16,8 @@ namespace {
 constexpr duration tick_interval = std::chrono::milliseconds{100};
 // For a request of the store. Who asked asks again.
 constexpr duration store_patience = std::chrono::seconds{2};
+// Without a hint: one may be lost, and a store that is away gives none.
+constexpr duration read_interval = std::chrono::seconds{5};
 constexpr duration read_again_after = std::chrono::milliseconds{500};
 // A process that was killed dies within milliseconds; whether another machine's kernel refuses
 // connections shows as soon.
@@ -155,10 +157,12 @@ void cluster_node::run() {
       book_->tick(now, effects);
       tick_due_ = now + tick_interval;
     }
-    const bool reads = is_hinted_ && !is_reading_ && now >= read_due_ && !is_out_;
+    const bool is_due = is_hinted_ ? now >= read_due_ : now >= read_at_ + read_interval;
+    const bool reads = is_due && !is_reading_ && !is_out_;
     if (reads) {
       is_hinted_ = false;
       is_reading_ = true;
+      read_at_ = now;
     }
     const auto revision = book_->revision();
     lock.unlock();
@@ -278,6 +282,8 @@ void cluster_node::carry_out(const cluster_effects& effects,
   }
   for (const auto& each : std::exchange(proven_, {})) {
     side_->silo_died(each.silo, each.incarnation, true);
+    home_.log("silo is proven dead silo=" + each.silo +
+              " incarnation=" + std::to_string(each.incarnation));
     const auto* now = book_->find(each.silo);
     if (now == nullptr || now->incarnation == each.incarnation) {
       side_->silo_died(each.silo, each.incarnation, false);

@@ -145,7 +145,8 @@ private:
 
   // The thread's.
   bool is_store_lost_ = false;
-  steady_time read_due_{};
+  steady_time read_due_{};  // not before
+  steady_time read_at_{};   // last
   steady_time tick_due_{};
   std::map<std::string, suspect> suspects_;
   std::vector<led> unserved_;   // could not be taken over

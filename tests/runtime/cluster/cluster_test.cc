@@ -7,6 +7,8 @@
 
 #include "coordination/local_store.h"
 #include "runtime/cluster/silos.h"
+#include "runtime/coordination/child.h"
+#include "runtime/coordination/etcd_server.h"
 
 namespace millrace::testing {
 namespace {
@@ -153,6 +155,41 @@ TEST_CASE("a silo that is killed costs a delay, and no increment that was acknow
   CHECK(total(*b, keys) == sum);
 }
 
+// Goal: proof of death saves the wait for leases.
+// Method: the process comes first, so that it is a copy of one without threads.
+TEST_CASE("a silo whose process is killed is proven dead, and its partitions go on") {
+  silos all;
+  child b{[&](const child::says& say) {
+    const auto one = all.start("b");
+    say("it has started");
+    ::pause();
+  }};
+  REQUIRE(b.read() == "it has started");
+  auto a = all.start("a");
+  auto c = all.start("c");
+  const auto keys = keys_of_all_partitions();
+  settle(all, *a, 3);
+  REQUIRE(led_by("b", *a) > 0);
+  for (const auto& key : keys) {
+    REQUIRE(a->call(ref<Counter>(key).add(1)));
+  }
+  const system_clock time;
+  const auto killed_at = time.steady();
+  b.signal(SIGKILL);
+  for (const auto& key : keys) {  // each waits for its partition's next primary
+    const auto added = a->call(ref<Counter>(key).add(1));
+    if (!added && added.error().code() != errc::outcome_unknown) {
+      FAIL(added.error().to_string() << all.told());
+    }
+  }
+  const auto took =
+      std::chrono::duration_cast<std::chrono::milliseconds>(time.steady() - killed_at);
+  MESSAGE("all partitions have answered after " << took.count() << " ms");
+  all.wait_for("a: silo is proven dead silo=b");
+  all.wait_for("c: silo is proven dead silo=b");
+  CHECK(total(*c, keys) >= std::int64_t{cluster_partitions});
+}
+
 TEST_CASE("a silo that joins later gets copies, and then partitions to lead") {
   silos all;
   auto a = all.start("a");
@@ -212,6 +249,31 @@ TEST_CASE("a silo that is stopped hands over, and no call fails") {
     static_cast<void>(total(*a, keys));
     return a->cluster_view().silos.size() == 2;
   });
+}
+
+// Goal: the store decides who leads, and nothing else waits for it.
+TEST_CASE("silos of an etcd go on while it is away, and say so") {
+  silos all;
+  etcd_server etcd;
+  const auto in_etcd = [&](silo_options& options) {
+    options.cluster->coordination = etcd.url();
+    options.cluster->session_ttl = 30s;
+  };
+  auto a = all.start("a", in_etcd);
+  auto b = all.start("b", in_etcd);
+  const auto keys = keys_of_all_partitions();
+  settle(all, *a, 2);
+  REQUIRE(led_by("b", *a) > 0);
+  etcd.kill();
+  all.wait_for("a warns: the coordination store cannot be reached");
+  for (const auto& key : keys) {
+    REQUIRE(a->call(ref<Counter>(key).add(1)));
+    REQUIRE(b->call(ref<Counter>(key).add(1)));
+  }
+  etcd.start();
+  all.wait_for("a warns: the coordination store is reached again");
+  b->stop();
+  CHECK(total(*a, keys) == std::int64_t{2 * cluster_partitions});
 }
 
 TEST_CASE("a gateway has no partitions, and its calls go to those who have") {
