@@ -27,6 +27,10 @@ public:
                     const std::function<bool(std::string_view, std::string_view)>& visit) override {
     return inner_->scan(partition, prefix, from, visit);
   }
+  result<void> scan_keys(partition_id partition,
+                         const std::function<void(std::string_view)>& visit) override {
+    return inner_->scan_keys(partition, visit);
+  }
 
 private:
   std::unique_ptr<checkpoint_snapshot> inner_;
