@@ -37,6 +37,8 @@ public:
   /// Waits until `text` stands in what it printed, on either stream. Fails the test when it ends
   /// without.
   void read_until(const std::string& text);
+  /// What it has printed to standard output so far, as far as it was read.
+  [[nodiscard]] const std::string& printed() const noexcept { return printed_.output; }
   /// Ctrl-C.
   void interrupt() const;
   /// Its end, with all that it printed.

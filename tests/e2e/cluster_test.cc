@@ -1,0 +1,101 @@
+// SPDX-License-Identifier: MIT
+// A cluster of this machine as its user sees it: `millrace dev --silos 3`.
+#include <doctest/doctest.h>
+#include <signal.h>
+
+#include <chrono>
+#include <fstream>
+#include <map>
+#include <sstream>
+
+#include "process.h"
+
+namespace millrace::testing {
+namespace {
+
+using namespace std::chrono_literals;
+
+// What `dev --silos` has printed of each of its processes.
+struct dev_lines {
+  std::string url;
+  std::map<std::string, pid_t> pids;
+};
+
+dev_lines parse(const std::string& printed) {
+  dev_lines lines;
+  std::istringstream words{printed};
+  std::string word;
+  while (words >> word) {
+    std::string name;
+    std::string pid;
+    if (word == "gateway") {
+      words >> lines.url >> pid >> lines.pids["gateway"];
+    } else if (word == "silo") {
+      words >> name >> pid;
+      words >> lines.pids[name];
+    }
+  }
+  return lines;
+}
+
+// Asks until the answer has that text; a minute is more than any takeover takes.
+bool becomes(const std::vector<std::string>& asked, const std::string& text) {
+  const auto end = std::chrono::steady_clock::now() + 60s;
+  while (std::chrono::steady_clock::now() < end) {
+    if (millrace(asked).output.find(text) != std::string::npos) {
+      return true;
+    }
+  }
+  return false;
+}
+
+TEST_CASE("a cluster on this machine goes on when one of its silos is killed") {
+  temporary_folder folder;
+  const auto definition = folder.path / "p.yaml";
+  std::ofstream{definition} << "name: nightly\ntasks:\n  - {name: one, run: echo hello}\n";
+  background_command cluster{
+      {"dev", "--silos", "3", "--listen", "127.0.0.1:0", "--data", (folder.path / "d").string()}};
+  cluster.read_until("silo c pid ");
+  cluster.read_until("\n");
+  auto lines = parse(cluster.printed());
+  REQUIRE(lines.pids.size() == 4);
+  const auto asked = [&](std::vector<std::string> words) {
+    words.insert(words.end(), {"--server", lines.url});
+    return words;
+  };
+  CHECK(millrace(asked({"apply", definition.string()})).status == 0);
+  CHECK(millrace(asked({"submit", "nightly", "--wait"})).status == 0);
+  REQUIRE(becomes(asked({"cluster", "health"}), "ok"));
+  const auto silos = millrace(asked({"silos", "-o", "name"}));
+  CHECK(silos.output == "a\nb\nc\ngateway\n");
+
+  ::kill(lines.pids["b"], SIGKILL);
+  for (int number = 0; number < 5; ++number) {
+    const auto submitted = millrace(asked({"submit", "nightly"}));
+    CHECK_MESSAGE(submitted.status == 0, submitted.errors);
+  }
+  cluster.read_until("was ended by signal 9; it starts again with: millrace silo --name b");
+  CHECK(becomes(asked({"cluster", "health"}), "ok"));
+  CHECK(millrace(asked({"silos", "-o", "name"})).output == "a\nc\ngateway\n");
+
+  cluster.interrupt();
+  CHECK(cluster.wait().status == 0);
+}
+
+TEST_CASE("what is no cluster is refused, with what to write") {
+  temporary_folder folder;
+  const auto data = folder.path.string();
+  CHECK(millrace({"dev", "--silos", "0"}).status == 2);
+  CHECK(millrace({"dev", "--silos", "3", "--name", "a"}).errors ==
+        "millrace: --name is not for `dev --silos`\n");
+  CHECK(millrace({"silo", "--name", "a"}).errors.find("with --coordination local:DIR") !=
+        std::string::npos);
+  CHECK(millrace({"gateway"}).status == 2);
+  CHECK(millrace({"silo", "--coordination", "nowhere", "--data", data}).status == 2);
+  CHECK(millrace({"silo", "--coordination", "local:" + data, "--roles", "king"}).errors ==
+        "millrace: --roles 'king': it must be state, execute, or both with a comma\n");
+  CHECK(millrace({"dev", "--links", "127.0.0.1:0"}).status == 2);
+}
+
+}  // namespace
+}  // namespace millrace::testing
