@@ -119,7 +119,8 @@ public:
   /// Errors: `fenced` when it is not in any more; it never will be again.
   [[nodiscard]] virtual result<void> update(const silo_row& row, steady_time deadline) = 0;
 
-  /// Ends the session and takes the row out, if it is still in.
+  /// Ends the session and takes the row out, if it is still in. After an error it may be called
+  /// again, until it is known that the row is out.
   virtual result<void> leave(steady_time deadline) = 0;
 
   /// Makes sure that the process of a silo is gone, and kills it where that is in its power: proof

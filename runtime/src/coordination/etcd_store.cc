@@ -5,6 +5,7 @@
 #include <array>
 #include <charconv>
 #include <cstdio>
+#include <mutex>
 #include <utility>
 
 #include "coordination/etcd_client.h"
@@ -83,6 +84,9 @@ private:
   const process_identity self_;
   const std::unique_ptr<etcd_client> client_;
   std::optional<etcd_watcher> watcher_;
+  std::mutex leaving_mutex_;
+  std::optional<std::uint64_t>
+      leaving_;  // the lease that is no longer kept alive, until it is gone
 };
 
 // The version of the servers is asked for on the way.
@@ -285,8 +289,15 @@ result<void> etcd_store::update(const silo_row& row, steady_time deadline) {
 
 // The row goes with its lease.
 result<void> etcd_store::leave(steady_time deadline) {
-  const auto lease = watcher_->give_up();
-  return lease ? client_->revoke(*lease, deadline) : result<void>{};
+  const std::lock_guard lock{leaving_mutex_};
+  if (const auto lease = watcher_->give_up()) {
+    leaving_ = lease;
+  }
+  auto gone = leaving_ ? client_->revoke(*leaving_, deadline) : result<void>{};
+  if (gone) {
+    leaving_.reset();
+  }
+  return gone;
 }
 
 result<void> etcd_store::ensure_dead(const silo_row& silo, steady_time deadline) {

@@ -81,6 +81,8 @@ public:
 private:
   // Whether who is in has ended, so that another may come in its place.
   bool has_ended(const local_silo& silo, steady_time now);
+  // Takes the row of a session out that has ended.
+  result<void> take_out(const local_watcher::session& left, steady_time deadline);
   // Makes room for `name`, and finds a slot for its session.
   result<std::size_t> find_slot(const local_rows& rows, const std::string& name,
                                 std::optional<std::uint64_t> replaces, steady_time now);
@@ -89,6 +91,8 @@ private:
   const coordination_options options_;
   const process_identity self_;
   const std::shared_ptr<local_environment> environment_;
+  std::mutex leaving_mutex_;
+  std::optional<local_watcher::session> leaving_;  // that has ended, until its row is out
   local_watcher watcher_{*environment_, clock_, options_};
 };
 
@@ -255,24 +259,32 @@ result<void> local_store::update(const silo_row& row, steady_time deadline) {
 }
 
 result<void> local_store::leave(steady_time deadline) {
-  const auto session = watcher_.give_up();
-  if (!session) {
-    return {};
+  const std::lock_guard lock{leaving_mutex_};
+  if (const auto session = watcher_.give_up()) {
+    environment_->page().end_session(session->slot, session->incarnation);
+    leaving_ = session;
   }
-  environment_->page().end_session(session->slot, session->incarnation);
+  auto gone = leaving_ ? take_out(*leaving_, deadline) : result<void>{};
+  if (gone) {
+    leaving_.reset();
+  }
+  return gone;
+}
+
+result<void> local_store::take_out(const local_watcher::session& left, steady_time deadline) {
   const auto writer = environment_->begin_write(deadline);
   if (!writer) {
     return writer.error();
   }
   const auto rows = (*writer)->rows();
-  const auto found = rows.silo(session->name);
+  const auto found = rows.silo(left.name);
   if (!found) {
     return found.error();
   }
-  if (!*found || (*found)->row.incarnation != session->incarnation) {
+  if (!*found || (*found)->row.incarnation != left.incarnation) {
     return {};
   }
-  if (auto erased = rows.erase_silo(session->name); !erased) {
+  if (auto erased = rows.erase_silo(left.name); !erased) {
     return erased;
   }
   return (*writer)->commit();

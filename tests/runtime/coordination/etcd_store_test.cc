@@ -230,6 +230,21 @@ TEST_CASE("a keep-alive may be answered from before what was seen, but not by an
   CHECK_FALSE((*client)->read({}, soon()));
 }
 
+TEST_CASE("a leave that has failed is not done when it is asked for again") {
+  etcd_provider provider;
+  const auto store = provider.open();
+  silo_row row;
+  row.name = "a";
+  REQUIRE(store->join(row, {}, soon()));
+  const auto past = the_clock().steady() - 1s;
+  CHECK_FALSE(store->leave(past));
+  CHECK_FALSE(store->leave(past));
+  CHECK(store->read(0, soon())->silos.size() == 1);
+  CHECK(store->leave(soon()));
+  CHECK(store->read(0, soon())->silos.empty());
+  CHECK(store->leave(past));  // there is nothing to do
+}
+
 // Goal: whoever is told a conflict never met its own success.
 // Method: two servers that answer rubbish. A read asks both.
 TEST_CASE("what changes something is sent once") {

@@ -117,6 +117,24 @@ TEST_CASE("who dies with the lock loses it at once") {
   CHECK((*found)->epoch == 1);
 }
 
+TEST_CASE("a leave that has failed is not done when it is asked for again") {
+  local_provider provider;
+  const auto store = provider.open();
+  silo_row row;
+  row.name = "a";
+  REQUIRE(store->join(row, {}, soon()));
+  child holder{stuck_writer(provider.folder.path)};
+  REQUIRE(holder.read() == "holds the lock");
+  CHECK_FALSE(store->leave(the_clock().steady() + 10ms));
+  CHECK_FALSE(store->leave(the_clock().steady() + 10ms));
+  CHECK(store->read(0, soon())->silos.size() == 1);
+  holder.signal(SIGKILL);
+  holder.wait();
+  CHECK(store->leave(soon()));
+  CHECK(store->read(0, soon())->silos.empty());
+  CHECK(store->leave(the_clock().steady()));  // there is nothing to do
+}
+
 TEST_CASE("two processes have the lock in turns, and neither comes to harm") {
   temporary_folder folder;
   const auto self = *this_process();
