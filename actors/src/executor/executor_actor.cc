@@ -4,7 +4,6 @@
 namespace millrace::actors {
 
 using runtime::async;
-using runtime::result;
 
 // The wait is dropped with the call or after its time; what fires later finds nobody.
 async<executor_actor::log_results> executor_actor::log(log_params params) {
