@@ -498,4 +498,14 @@ interface Executor $Actor.actor("executor") $Actor.internal $Actor.siloBound {
   grant @3 (incarnation :UInt64, grants :List(Grant)) -> ();
   # From the pool, in the order of its grants and at least once; what came before counts no more.
   # What is to run is asked of the task. `incarnation`: the life that they are for.
+  log @4 (token :Text, errors :Bool, offset :UInt64, tail :Bool, tailLines :UInt32,
+          waitMs :UInt32)
+      -> (bytes :Data, offset :UInt64, nextOffset :UInt64, dropped :UInt64, ended :Bool)
+      $Actor.reentrant;
+  # From a gateway: at most 64 KiB of the output, or of the errors, of an attempt, from `offset` or
+  # from where its last `tailLines` lines begin (`tail`). Where there is nothing yet, waits up to
+  # waitMs for more. `offset` is that of `bytes`, before which `dropped` bytes are gone. `ended`:
+  # there is nothing after `nextOffset`, and nobody writes it any more.
+  logChanged @5 (waiter :UInt64) -> () $Actor.reentrant;
+  # From itself: what one of its waiters waits for.
 }

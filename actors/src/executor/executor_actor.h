@@ -4,10 +4,12 @@
 
 #include <cstdint>
 #include <functional>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <utility>
 
+#include "millrace/actors/process_log.h"
 #include "millrace/pipeline.capnp.actor.h"
 
 namespace millrace::actors {
@@ -21,7 +23,22 @@ struct granted_attempt {
   std::uint8_t priority = 0;
 };
 
-/// What the pool's messages come to. Threading: any thread; must not block, but for `remove_run`.
+/// Which part of a log somebody wants.
+struct log_wish {
+  std::string token;
+  output_stream stream = output_stream::standard_output;
+  std::uint64_t offset = 0;  ///< Of the first byte, without a tail.
+  std::optional<std::size_t> tail_lines;
+};
+
+/// A part of a log, and whether that is all there will be.
+struct log_piece {
+  log_chunk chunk;
+  bool ended = false;
+};
+
+/// What messages to an executor come to. Threading: any thread; must not block, where it does not
+/// say so.
 class attempt_runner {
 public:
   attempt_runner() = default;
@@ -32,7 +49,17 @@ public:
   virtual void cancel(std::string_view token) = 0;
   /// Deletes what the attempts of an ended run left in files. Cost: blocks on the disk.
   [[nodiscard]] virtual runtime::result<void> remove_run(std::string_view run) = 0;
+  /// At most `log_piece_bytes_max`. Errors: those of `executor::open_log`, but nothing where
+  /// nothing is kept. Cost: blocks on the disk.
+  [[nodiscard]] virtual runtime::result<log_piece> read_log(const log_wish& wish) const = 0;
+  /// As `executor::watch_log`; tells the executor of the name `id` of it, as `waiter`.
+  [[nodiscard]] virtual runtime::result<log_waiter_id> watch_log(const log_wish& wish,
+                                                                 const std::string& id,
+                                                                 std::uint64_t waiter) = 0;
+  virtual void forget_waiter(log_waiter_id waiter) = 0;
 };
+
+inline constexpr std::size_t log_piece_bytes_max = std::size_t{64} << 10U;
 
 /// Bound to its silo, and without state: what runs is in the executor's records, and what was
 /// granted is in the pool.
@@ -67,9 +94,18 @@ public:
   }
   runtime::async<> start(start_params) override { return {}; }
 
+  runtime::async<log_results> log(log_params params) override;
+  runtime::async<> log_changed(log_changed_params params) override {
+    notify(signal_of(params.waiter()));
+    return {};
+  }
+
 private:
+  static std::string signal_of(std::uint64_t waiter) { return "log " + std::to_string(waiter); }
+
   const runner_of find_;
   attempt_runner* runner_ = nullptr;
+  std::uint64_t waiters_ = 0;  // ever
 };
 
 }  // namespace millrace::actors

@@ -138,6 +138,7 @@ void pool_member::renew(std::uint64_t incarnation) {
   if (!joined_ || incarnation != attempts_.incarnation()) {
     return;
   }
+  jobs_.post([this, incarnation] { renew(incarnation); }, timing_->renewed_every);
   const auto sent = home_.time().steady();
   home_.call_then<schemas::pool_interface::renew_results>(
       ref<schemas::Pool>(std::string{default_pool})
@@ -158,7 +159,6 @@ void pool_member::renew(std::uint64_t incarnation) {
           }
         });
       });
-  jobs_.post([this, incarnation] { renew(incarnation); }, timing_->renewed_every);
 }
 
 void pool_member::check_lease(std::uint64_t incarnation) {
@@ -272,6 +272,44 @@ void pool_member::cancel(std::string_view token) {
 
 result<void> pool_member::remove_run(std::string_view run) {
   return attempts_.remove_run(run);
+}
+
+// Whether it has ended is asked first, so that nothing is written after what is read.
+result<log_piece> pool_member::read_log(const log_wish& wish) const {
+  constexpr std::size_t tail_bytes_max = std::size_t{8} << 20U;
+  const auto all = attempts_.list();
+  const auto ended = std::none_of(all.begin(), all.end(), [&](const auto& each) {
+    return each.token == wish.token && each.stage != attempt_stage::ended;
+  });
+  const auto log = attempts_.open_log(wish.token, wish.stream);
+  if (!log && log.error().code() == errc::not_found) {
+    return log_piece{{.offset = wish.offset, .bytes = {}, .next_offset = wish.offset}, ended};
+  }
+  auto from = wish.offset;
+  if (log && wish.tail_lines) {
+    const auto tail = log->tail_lines(*wish.tail_lines, tail_bytes_max);
+    if (!tail) {
+      return tail.error();
+    }
+    from = tail->offset;
+  }
+  auto chunk = log ? log->read(from, log_piece_bytes_max) : log.error();
+  if (!chunk) {
+    return std::move(chunk).error();
+  }
+  const auto all_read = ended && chunk->next_offset >= log->size();
+  return log_piece{*std::move(chunk), all_read};
+}
+
+result<log_waiter_id> pool_member::watch_log(const log_wish& wish, const std::string& id,
+                                             std::uint64_t waiter) {
+  return attempts_.watch_log(wish.token, wish.stream, wish.offset, [this, id, waiter](log_event) {
+    home_.tell(ref<schemas::Executor>(id).log_changed(waiter));
+  });
+}
+
+void pool_member::forget_waiter(log_waiter_id waiter) {
+  attempts_.forget_waiter(waiter);
 }
 
 // --- from the executor ---------------------------------------------------------------------------

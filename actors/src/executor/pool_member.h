@@ -50,6 +50,11 @@ public:
   void granted(granted_attempt attempt) override;
   void cancel(std::string_view token) override;
   [[nodiscard]] runtime::result<void> remove_run(std::string_view run) override;
+  [[nodiscard]] runtime::result<log_piece> read_log(const log_wish& wish) const override;
+  [[nodiscard]] runtime::result<log_waiter_id> watch_log(const log_wish& wish,
+                                                         const std::string& id,
+                                                         std::uint64_t waiter) override;
+  void forget_waiter(log_waiter_id waiter) override;
 
   void started(std::string_view token, runtime::wall_time at) override;
   void ended(std::string_view token, attempt_report report) override;

@@ -25,6 +25,7 @@ public:
   impl(pipeline_host_options options, runtime::silo& home)
       : options_(std::move(options)),
         home_(home),
+        id_(options_.executor_id.empty() ? home.name() : options_.executor_id),
         name_(options_.data_directory / "executor"),
         jobs_(home.time()),
         reports_(home, jobs_, options_.data_directory, options_.warn) {}
@@ -34,7 +35,7 @@ public:
 
   result<void> open() {
     const auto& silo = home_.name();
-    const auto id = options_.executor_id.empty() ? silo : options_.executor_id;
+    const auto& id = id_;
     if (id != silo && !id.starts_with(silo + "/")) {
       return runtime::error{
           runtime::errc::invalid_argument,
@@ -84,6 +85,7 @@ public:
   }
 
   process_executor& attempts() { return *executor_; }
+  [[nodiscard]] const std::string& id() const { return id_; }
   [[nodiscard]] const fs::path& data() const { return options_.data_directory; }
   [[nodiscard]] runtime::duration busy() const {
     return std::max(executor_->processes().stats().busy, jobs_.busy());
@@ -93,6 +95,7 @@ public:
 private:
   const pipeline_host_options options_;
   runtime::silo& home_;
+  const std::string id_;
   executor_name name_;
   worker jobs_;
   report_delivery reports_;
@@ -130,6 +133,9 @@ attempt_logs pipeline_host::logs_of(std::string_view run, std::string_view task_
 }
 fs::path pipeline_host::workspace_of(std::string_view run) const {
   return impl_->data() / "workspaces" / run;
+}
+const std::string& pipeline_host::executor_id() const {
+  return impl_->id();
 }
 executor& pipeline_host::attempts() {
   return impl_->attempts();

@@ -50,10 +50,10 @@ inline constexpr std::size_t bodies_waiting_max = 64;
 /// What handlers work with. Lives longer than the server.
 struct api_parts {
   runtime::silo& silo;
-  actors::pipeline_host& host;
-  file_thread& files;        ///< For logs and figures: each job ends within a piece of a file.
-  file_thread& bodies;       ///< Where large bodies are read.
-  file_thread& inspections;  ///< For what may wait for actors: dead letters, lists of actors.
+  actors::pipeline_host* host;  ///< Of this process's executor; null: it has none.
+  file_thread& files;           ///< For logs and figures: each job ends within a piece of a file.
+  file_thread& bodies;          ///< Where large bodies are read.
+  file_thread& inspections;     ///< For what may wait for actors: dead letters, lists of actors.
   std::function<http::server_probe()> probe;  ///< For /metrics; may be empty.
 };
 

@@ -17,8 +17,10 @@ using runtime::ref;
 
 namespace {
 
-// How long one look for a start waits; below the call's own deadline.
+// How long one look for a start, or for more from an executor elsewhere, waits; below the call's
+// own deadline.
 constexpr std::uint32_t start_wait_ms = 20'000;
+constexpr std::uint32_t more_wait_ms = 5'000;
 constexpr std::size_t chunk_bytes = std::size_t{64} << 10U;
 constexpr std::uint64_t tail_lines_max = 100'000;
 constexpr std::size_t tail_bytes_max = std::size_t{8} << 20U;
@@ -49,21 +51,17 @@ std::optional<std::uint32_t> started(schemas::TaskStatus::Reader task, const wan
 // Sends one file, and goes on as it grows when asked to.
 class log_sender : public std::enable_shared_from_this<log_sender> {
 public:
+  using piece = schemas::executor_interface::log_results;
+
   log_sender(const api_parts& parts, const wanted_log& wanted, reply answer)
       : parts_(parts), wanted_(wanted), answer_(std::move(answer)), offset_(wanted.offset) {}
 
   void begin(std::uint32_t attempt) {
     attempt_ = attempt;
-    token_ = parts_.host.token_of(wanted_.run, wanted_.task, attempt);
-    const auto posted = parts_.files.post([self = shared_from_this()] { self->send(); });
-    if (posted) {
-      return;
-    }
-    if (answer_) {
-      answer_.fail(posted.error());
-    } else {
-      finish();
-    }
+    token_ = actors::pipeline_host::token_of(wanted_.run, wanted_.task, attempt);
+    parts_.silo.call_then<schemas::task_interface::describe_results>(
+        ref<schemas::Task>(wanted_.run + "/" + wanted_.task).describe(),
+        [self = shared_from_this()](auto found) { self->find_executor(std::move(found)); });
   }
 
   void wait_for_start() {
@@ -73,6 +71,85 @@ public:
   }
 
 private:
+  // Who had the attempt has its output; of one that nobody tells of, this process's own may.
+  void find_executor(runtime::result<schemas::task_interface::describe_results> found) {
+    if (!found) {
+      give_up(found.error());
+      return;
+    }
+    for (auto attempt : found->attempts()) {
+      if (attempt.getNumber() == attempt_) {
+        executor_ = attempt.getExecutor().cStr();
+      }
+    }
+    if (parts_.host != nullptr && (executor_.empty() || executor_ == parts_.host->executor_id())) {
+      executor_.clear();
+    } else if (executor_.empty()) {
+      give_up({errc::not_found, "no executor is known to have run the attempt"});
+      return;
+    }
+    const auto posted = parts_.files.post([self = shared_from_this()] { self->send(); });
+    if (posted) {
+      return;
+    }
+    give_up(posted.error());
+  }
+
+  void give_up(const runtime::error& why) {
+    if (answer_) {
+      answer_.fail(why);
+    } else {
+      finish();
+    }
+  }
+
+  // --- from an executor elsewhere ---
+
+  void pull() {
+    schemas::executor_interface::log_params params;
+    auto made = params.build();
+    made.setToken(token_.c_str());
+    made.setErrors(wanted_.errors);
+    made.setOffset(offset_);
+    made.setTail(wanted_.from_end);
+    made.setTailLines(static_cast<std::uint32_t>(wanted_.tail_lines));
+    made.setWaitMs(wanted_.follow ? more_wait_ms : 0);
+    parts_.silo.call_then<piece>(
+        ref<schemas::Executor>(executor_).log(std::move(params)),
+        [self = shared_from_this()](runtime::result<piece> got) {
+          const auto shared = std::make_shared<runtime::result<piece>>(std::move(got));
+          self->parts_.files.go_on([self, shared] { self->take_piece(*shared); });
+        });
+  }
+
+  // On the file thread.
+  void take_piece(const runtime::result<piece>& got) {
+    if (!got || closed_) {
+      got ? finish() : give_up(got.error());
+      return;
+    }
+    const auto from = got->read();
+    if (std::exchange(wanted_.from_end, false)) {
+      offset_ = from.getOffset();
+    }
+    open();
+    const auto bytes = from.getBytes();
+    if (bytes.size() == 0 && from.getDropped() == 0) {
+      from.getEnded() || !wanted_.follow ? finish() : pull();
+      return;
+    }
+    offset_ = from.getNextOffset();
+    lagging_ = true;
+    const auto text =
+        (from.getDropped() > 0 ? actors::dropped_text(from.getDropped()) : std::string{}) +
+        std::string{reinterpret_cast<const char*>(bytes.begin()), bytes.size()};
+    if (out_.write(text) != http::write_status::full && lagging_.exchange(false)) {
+      pull();
+    }  // else `on_drained` comes back, or is already coming
+  }
+
+  // --- before it has started ---
+
   void look() {
     parts_.silo.call_then<schemas::run_interface::events_results>(
         ref<schemas::Run>(wanted_.run).events(after_, start_wait_ms, 0),
@@ -107,8 +184,14 @@ private:
         });
   }
 
+  // --- from this process's executor ---
+
   // On the file thread.
   void send() {
+    if (!executor_.empty()) {
+      pull();
+      return;
+    }
     if (wanted_.from_end) {
       const auto log = open_log();
       const auto tail =
@@ -155,6 +238,10 @@ private:
   }
 
   void go_on() {
+    if (!executor_.empty() && !closed_) {
+      pull();
+      return;
+    }
     while (!closed_) {
       const auto log = open_log();
       const auto chunk = log ? log->read(offset_, chunk_bytes) : log.error();
@@ -185,7 +272,7 @@ private:
   }
 
   void wait_for_more() {
-    const auto watched = parts_.host.attempts().watch_log(
+    const auto watched = parts_.host->attempts().watch_log(
         token_, stream(), offset_, [self = shared_from_this()](actors::log_event what) {
           self->last_ = what == actors::log_event::ended;
           self->parts_.files.go_on([self] { self->go_on(); });
@@ -203,7 +290,7 @@ private:
   // The client has left: nothing more is waited for. What the waiter held goes with it.
   void stop_waiting() {
     if (const auto waiter = waiter_.exchange(0); waiter != 0) {
-      parts_.host.attempts().forget_waiter(actors::log_waiter_id{waiter});
+      parts_.host->attempts().forget_waiter(actors::log_waiter_id{waiter});
       parts_.files.go_on([self = shared_from_this()] { self->finish(); });
     }
   }
@@ -214,7 +301,7 @@ private:
   }
 
   [[nodiscard]] runtime::result<actors::log_file> open_log() const {
-    return parts_.host.attempts().open_log(token_, stream());
+    return parts_.host->attempts().open_log(token_, stream());
   }
 
   void finish() {
@@ -225,6 +312,7 @@ private:
   const api_parts& parts_;
   wanted_log wanted_;
   std::string token_;
+  std::string executor_;  // elsewhere; empty: this process's own
   reply answer_;
   http::stream out_;
   std::uint64_t after_ = 0;    // the last event of the run that was seen

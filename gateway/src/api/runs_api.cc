@@ -58,12 +58,12 @@ bool lacks_tails(schemas::Attempt::Reader attempt) {
 
 void add_tails(const api_parts& parts, schemas::Task::DescribeResults::Builder task) {
   for (auto attempt : task.getAttempts()) {
-    if (!lacks_tails(attempt)) {
+    if (!lacks_tails(attempt) || parts.host == nullptr) {
       continue;
     }
     const auto tail_of = [&](actors::output_stream stream) -> std::optional<actors::log_chunk> {
-      const auto log = parts.host.attempts().open_log(
-          parts.host.token_of(task.getRun().cStr(), task.getName().cStr(), attempt.getNumber()),
+      const auto log = parts.host->attempts().open_log(
+          parts.host->token_of(task.getRun().cStr(), task.getName().cStr(), attempt.getNumber()),
           stream);
       auto tail = log ? log->tail_bytes(tail_bytes) : log.error();
       return tail ? std::optional{*std::move(tail)} : std::nullopt;

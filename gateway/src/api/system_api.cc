@@ -26,16 +26,18 @@ std::string render_metrics(const api_parts& parts) {
     own.counter(name, help);
     own.add({}, value);
   };
-  const auto processes = parts.host.processes().stats();
-  gauge("millrace_executor_attempts_running", "Attempts that run.", processes.running);
   constexpr runtime::duration second = std::chrono::seconds{1};
-  gauge("millrace_executor_busy_seconds",
-        "How long the executor has been at what it does now; grows when it is stuck.",
-        static_cast<std::uint64_t>(parts.host.busy() / second));
+  if (parts.host != nullptr) {
+    const auto processes = parts.host->processes().stats();
+    gauge("millrace_executor_attempts_running", "Attempts that run.", processes.running);
+    gauge("millrace_executor_busy_seconds",
+          "How long the executor has been at what it does now; grows when it is stuck.",
+          static_cast<std::uint64_t>(parts.host->busy() / second));
+    counter("millrace_executor_attempts_started_total", "Attempts started.", processes.started);
+  }
   gauge("millrace_gateway_files_busy_seconds",
         "How long the thread that reads logs has been at what it does now.",
         static_cast<std::uint64_t>(parts.files.busy() / second));
-  counter("millrace_executor_attempts_started_total", "Attempts started.", processes.started);
   if (parts.probe) {
     const auto server = parts.probe();
     gauge("millrace_gateway_connections", "Open connections.", server.connections_open);
@@ -64,12 +66,13 @@ void ready(const api_parts& parts, reply answer) {
     answer.fail({runtime::errc::overloaded, "the disk is behind with commits"});
     return;
   }
-  if (const auto trouble = parts.host.trouble()) {
+  if (const auto trouble = parts.host != nullptr ? parts.host->trouble() : std::nullopt) {
     answer.fail(*trouble);
     return;
   }
-  for (const auto& [name, busy] : {std::pair{"the executor", parts.host.busy()},
-                                   {"the thread that reads logs", parts.files.busy()}}) {
+  for (const auto& [name, busy] :
+       {std::pair{"the executor", parts.host != nullptr ? parts.host->busy() : runtime::duration{}},
+        {"the thread that reads logs", parts.files.busy()}}) {
     if (busy > stalled_after) {
       answer.fail({runtime::errc::unavailable, std::string{name} + " has made no progress for " +
                                                    std::to_string(busy / std::chrono::seconds{1}) +

@@ -52,7 +52,7 @@ public:
     REQUIRE(opened);
     host_ = *std::move(opened);
     REQUIRE(here_.start());
-    parts_.emplace(api_parts{here_, *host_, files_, bodies_, inspections_, {}});
+    parts_.emplace(api_parts{here_, host_.get(), files_, bodies_, inspections_, {}});
     add_actor_routes(routes_, *parts_);
   }
   served_counters(const served_counters&) = delete;

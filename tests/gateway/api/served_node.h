@@ -29,14 +29,22 @@ tasks:
 // A node behind a server, and a client of it.
 class served_node {
 public:
-  served_node() {
+  /// Whether the API knows the executor of its own process, or there is one elsewhere only.
+  enum class executor : std::uint8_t { own, elsewhere };
+
+  explicit served_node(executor where = executor::own) {
     std::string pattern = "/tmp/millrace-api-XXXXXX";
     REQUIRE(::mkdtemp(pattern.data()) != nullptr);
     folder_ = pattern;
     auto opened = node::open({.data_directory = folder_, .slots = 2});
     REQUIRE(opened);
     node_ = *std::move(opened);
-    parts_.emplace(api_parts{node_->silo(), node_->host(), files_, bodies_, inspections_, {}});
+    parts_.emplace(api_parts{node_->silo(),
+                             where == executor::own ? &node_->host() : nullptr,
+                             files_,
+                             bodies_,
+                             inspections_,
+                             {}});
     add_api(routes_, *parts_);
     server_.emplace(http::server_options{}, routes_.as_handler(), clock_);
     const auto port = server_->start();

@@ -80,6 +80,9 @@ public:
 
   [[nodiscard]] std::filesystem::path workspace_of(std::string_view run) const;
 
+  /// What the executor is called.
+  [[nodiscard]] const std::string& executor_id() const;
+
   /// What runs this machine's attempts, for their logs.
   [[nodiscard]] executor& attempts();
 

@@ -1,0 +1,50 @@
+// SPDX-License-Identifier: MIT
+#include "executor/executor_actor.h"
+
+namespace millrace::actors {
+
+using runtime::async;
+
+// The wait is dropped with the call or after its time; what fires later finds nobody.
+async<executor_actor::log_results> executor_actor::log(log_params params) {
+  const auto from = params.read();
+  log_wish wish{from.getToken().cStr(),
+                from.getErrors() ? output_stream::standard_error : output_stream::standard_output,
+                from.getOffset(),
+                {}};
+  if (from.getTail()) {
+    wish.tail_lines = from.getTailLines();
+  }
+  const auto read = [runner = runner_](const log_wish& of) { return runner->read_log(of); };
+  auto piece = co_await runtime::offload(read, wish);
+  const auto empty = [&] {
+    return piece && !piece->ended && piece->chunk.bytes.empty() && piece->chunk.dropped == 0;
+  };
+  if (empty() && params.wait_ms() > 0 && !wish.tail_lines) {
+    const auto number = ++waiters_;
+    const auto waiter = runner_->watch_log(wish, key(), number);
+    if (!waiter) {
+      co_return waiter.error();
+    }
+    const auto changed =
+        co_await wait(signal_of(number), std::chrono::milliseconds{params.wait_ms()});
+    if (!changed) {
+      runner_->forget_waiter(*waiter);
+    }
+    piece = co_await runtime::offload(read, wish);
+  }
+  if (!piece) {
+    co_return std::move(piece).error();
+  }
+  const auto& chunk = piece->chunk;
+  log_results results;
+  auto made = results.build();
+  made.setBytes({reinterpret_cast<const capnp::byte*>(chunk.bytes.data()), chunk.bytes.size()});
+  made.setOffset(chunk.offset);
+  made.setNextOffset(chunk.next_offset);
+  made.setDropped(chunk.dropped);
+  made.setEnded(piece->ended);
+  co_return results;
+}
+
+}  // namespace millrace::actors
