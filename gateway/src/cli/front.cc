@@ -67,7 +67,7 @@ http::reach reach_of(const http::server_options& listen) {
 struct front::parts {
   parts(node& here, http::server_options where, logs& told)
       : listen(std::move(where)),
-        api{here.silo(), &here.host(), files, bodies, inspections, {}},
+        api{here.silo(), here.executes() ? &here.host() : nullptr, files, bodies, inspections, {}},
         server{listen,
                (add_api(routes, api), http::same_origin(routes.as_handler(), reach_of(listen))),
                clock, access_log_of(told)} {

@@ -51,11 +51,15 @@ result<std::unique_ptr<node>> node::open(const node_options& options) {
   }
   std::unique_ptr<node> made{new node};
   made->silo_ = std::make_unique<runtime::silo>(*std::move(rows), options.silo);
-  auto host = actors::pipeline_host::open({.data_directory = data,
-                                           .slots = options.slots,
-                                           .retention = options.retention,
-                                           .warn = options.warn},
-                                          *made->silo_);
+  made->executes_ = !options.silo.cluster || options.silo.cluster->roles.execute;
+  actors::pipeline_host_options hosted{.data_directory = data,
+                                       .slots = options.slots,
+                                       .retention = options.retention,
+                                       .warn = options.warn};
+  if (options.silo.cluster) {
+    hosted.lease = actors::lease_timing{};
+  }
+  auto host = actors::pipeline_host::open(std::move(hosted), *made->silo_);
   if (!host) {
     return std::move(host).error();
   }
@@ -64,7 +68,7 @@ result<std::unique_ptr<node>> node::open(const node_options& options) {
   if (auto started = made->silo_->start(); !started) {
     return std::move(started).error();
   }
-  if (!options.silo.cluster || options.silo.cluster->roles.execute) {
+  if (made->executes_) {
     if (auto joined = made->host_->join(); !joined) {
       return std::move(joined).error();
     }

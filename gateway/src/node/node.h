@@ -40,10 +40,13 @@ public:
   [[nodiscard]] const std::filesystem::path& data_directory() const noexcept { return data_; }
   [[nodiscard]] runtime::silo& silo() noexcept { return *silo_; }
   [[nodiscard]] actors::pipeline_host& host() noexcept { return *host_; }
+  /// Whether attempts run here; always, of a silo that is in no cluster.
+  [[nodiscard]] bool executes() const noexcept { return executes_; }
 
 private:
   node() = default;
   std::filesystem::path data_;
+  bool executes_ = true;
   std::unique_ptr<runtime::silo> silo_;
   std::unique_ptr<actors::pipeline_host> host_;
 };
