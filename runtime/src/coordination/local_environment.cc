@@ -15,6 +15,8 @@ constexpr std::size_t map_bytes = std::size_t{256} << 20U;
 constexpr std::size_t commit_bytes = std::size_t{64} << 10U;
 // Longer than it takes to kill who holds the lock.
 constexpr duration open_patience = std::chrono::seconds{10};
+// Places among LMDB's readers that a process takes at once: its watcher's, and that of who asks.
+constexpr std::size_t reads_at_first = 2;
 
 }  // namespace
 
@@ -30,28 +32,41 @@ result<std::unique_ptr<local_environment>> local_environment::open(
     return page.error();
   }
   made->page_ = std::move(*page);
+  // LMDB's own locks are taken nowhere but behind ours: who is stopped with one of them is killed.
+  if (auto locked = made->page_->lock(clock, clock.steady() + open_patience, made->warn_);
+      !locked) {
+    return locked.error();
+  }
+  auto opened = made->open_lmdb(directory);
+  made->page_->unlock();
+  if (opened) {
+    opened = made->prepare();
+  }
+  return opened ? result{std::move(made)} : opened.error();
+}
+
+result<void> local_environment::open_lmdb(const std::string& directory) {
   auto env = lmdb_env::open({.directory = directory, .map_bytes = map_bytes}, 0, 0);
   if (!env) {
     return env.error();
   }
-  made->env_ = std::move(*env);
-  if (auto prepared = made->prepare(); !prepared) {
-    return prepared.error();
-  }
-  return made;
-}
-
-result<void> local_environment::prepare() {
-  // LMDB's own lock is taken nowhere but behind ours.
-  if (auto locked = page_->lock(clock_, clock_.steady() + open_patience, warn_); !locked) {
-    return locked;
-  }
+  env_ = std::move(*env);
   const auto table = env_->open_db(nullptr, 0);
-  page_->unlock();
   if (!table) {
     return table.error();
   }
   table_ = *table;
+  while (reads_.size() < reads_at_first) {
+    auto read = env_->begin_read();
+    if (!read) {
+      return read.error();
+    }
+    keep(std::move(*read));
+  }
+  return {};
+}
+
+result<void> local_environment::prepare() {
   if (page_->is_first()) {
     if (auto cleared = clear_silos(); !cleared) {
       return cleared;
@@ -96,12 +111,48 @@ result<std::unique_ptr<local_environment::writer>> local_environment::begin_writ
   return made;
 }
 
-result<std::unique_ptr<local_environment::reader>> local_environment::begin_read() const {
-  auto made = std::make_unique<reader>(*this);
-  if (auto begun = made->begin(); !begun) {
-    return begun.error();
+result<std::unique_ptr<local_environment::reader>> local_environment::begin_read(
+    steady_time deadline) {
+  auto txn = take_read(deadline);
+  if (!txn) {
+    return txn.error();
   }
-  return made;
+  return std::make_unique<reader>(*this, std::move(*txn));
+}
+
+// LMDB gives a place among its readers behind a mutex that has no deadline. One that has been had
+// is therefore kept, and another one is taken behind our lock.
+result<lmdb_txn> local_environment::take_read(steady_time deadline) {
+  const lmdb_section section{*env_};
+  lmdb_txn kept;
+  {
+    const std::lock_guard lock{reads_mutex_};
+    if (!reads_.empty()) {
+      kept = std::move(reads_.back());
+      reads_.pop_back();
+    }
+  }
+  if (kept) {
+    const int rc = mdb_txn_renew(kept.get());
+    return rc == MDB_SUCCESS ? result{std::move(kept)} : env_->failure(rc, "cannot read");
+  }
+  const std::unique_lock turn{turn_, std::max(deadline - clock_.steady(), duration::zero())};
+  if (!turn) {
+    return error{errc::deadline_exceeded,
+                 "another thread of this process writes to the coordination store"};
+  }
+  if (auto locked = page_->lock(clock_, deadline, warn_); !locked) {
+    return locked.error();
+  }
+  auto fresh = env_->begin_read();
+  page_->unlock();
+  return fresh;
+}
+
+void local_environment::keep(lmdb_txn ended) noexcept {
+  mdb_txn_reset(ended.get());
+  const std::lock_guard lock{reads_mutex_};
+  reads_.push_back(std::move(ended));
 }
 
 std::uint64_t local_environment::last_revision() const noexcept {
@@ -127,15 +178,6 @@ result<void> local_environment::writer::begin() {
 
 result<void> local_environment::writer::commit() {
   return of_.env_->commit(std::move(txn_), commit_bytes);
-}
-
-result<void> local_environment::reader::begin() {
-  auto txn = of_.env_->begin_read();
-  if (!txn) {
-    return txn.error();
-  }
-  txn_ = std::move(*txn);
-  return {};
 }
 
 }  // namespace millrace::runtime

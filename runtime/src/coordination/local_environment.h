@@ -5,6 +5,8 @@
 #include <memory>
 #include <mutex>
 #include <string>
+#include <utility>
+#include <vector>
 
 #include "coordination/coordination_store.h"
 #include "coordination/local_rows.h"
@@ -47,19 +49,24 @@ public:
   /// What was committed last, seen at one instant.
   class reader {
   public:
-    explicit reader(const local_environment& of) : of_(of), section_(*of.env_) {}
-    [[nodiscard]] result<void> begin();
+    reader(local_environment& of, lmdb_txn txn)
+        : of_(of), section_(*of.env_), txn_(std::move(txn)) {}
+    reader(const reader&) = delete;
+    reader& operator=(const reader&) = delete;
+    ~reader() { of_.keep(std::move(txn_)); }
     [[nodiscard]] local_rows rows() const noexcept { return {*of_.env_, txn_.get(), of_.table_}; }
 
   private:
-    const local_environment& of_;
+    local_environment& of_;
     lmdb_section section_;
     lmdb_txn txn_;
   };
 
   /// Errors: `deadline_exceeded` when others write all the time.
   [[nodiscard]] result<std::unique_ptr<writer>> begin_write(steady_time deadline);
-  [[nodiscard]] result<std::unique_ptr<reader>> begin_read() const;
+  /// Needs the lock for a moment when there are more readers in this process than ever before.
+  /// Errors: `deadline_exceeded` then, as above.
+  [[nodiscard]] result<std::unique_ptr<reader>> begin_read(steady_time deadline);
 
   /// The number of the last transaction. Cost: no system call.
   [[nodiscard]] std::uint64_t last_revision() const noexcept;
@@ -73,7 +80,11 @@ public:
 private:
   local_environment(const clock& clock, std::function<void(std::string_view)> warn)
       : clock_(clock), warn_(std::move(warn)) {}
+  result<void> open_lmdb(const std::string& directory);
   result<void> prepare();
+  // A read that is about to begin: one that was kept, or a new one.
+  result<lmdb_txn> take_read(steady_time deadline);
+  void keep(lmdb_txn ended) noexcept;
   result<void> clear_silos();
 
   const clock& clock_;
@@ -82,6 +93,8 @@ private:
   std::unique_ptr<lmdb_env> env_;
   MDB_dbi table_ = 0;
   std::timed_mutex turn_;  // of this process's threads
+  std::mutex reads_mutex_;
+  std::vector<lmdb_txn> reads_;  // that have ended, and keep their places among LMDB's readers
 };
 
 }  // namespace millrace::runtime

@@ -115,8 +115,8 @@ result<cluster_settings> local_store::settle(const cluster_settings& wanted, ste
   return done ? result{wanted} : done.error();
 }
 
-result<coordination_view> local_store::read(std::uint64_t changed_after, steady_time) {
-  const auto reader = environment_->begin_read();
+result<coordination_view> local_store::read(std::uint64_t changed_after, steady_time deadline) {
+  const auto reader = environment_->begin_read(deadline);
   if (!reader) {
     return reader.error();
   }
@@ -139,8 +139,8 @@ result<coordination_view> local_store::read(std::uint64_t changed_after, steady_
 }
 
 result<std::optional<stored_partition>> local_store::read_partition(partition_id partition,
-                                                                    steady_time) {
-  const auto reader = environment_->begin_read();
+                                                                    steady_time deadline) {
+  const auto reader = environment_->begin_read(deadline);
   return reader ? (*reader)->rows().partition(partition) : reader.error();
 }
 

@@ -83,7 +83,7 @@ void local_watcher::wait() {
 }
 
 void local_watcher::read_silos() {
-  const auto reader = environment_.begin_read();
+  const auto reader = environment_.begin_read(clock_.steady() + own_patience);
   auto found = reader ? (*reader)->rows().silos() : result<std::vector<local_silo>>{reader.error()};
   if (!found) {
     options_.warn(found.error().to_string());

@@ -4,8 +4,11 @@
 
 #include <doctest/doctest.h>
 #include <fcntl.h>
+#include <pthread.h>
 #include <sys/file.h>
+#include <sys/mman.h>
 
+#include <filesystem>
 #include <random>
 
 #include "cas_history.h"
@@ -100,6 +103,53 @@ TEST_CASE("who stops with the lock is killed by who waits, and nothing of its wr
   CHECK(WIFSIGNALED(status));
   CHECK(WTERMSIG(status) == SIGKILL);
   CHECK(warning.find("killed process") != std::string::npos);
+}
+
+// Goal: whatever another process is stopped in, reads end.
+// Method: a process that has LMDB's mutex of readers, which lies behind two words of its lock file,
+// and no lock of ours. In life it would have that, too, and be killed.
+TEST_CASE("reads wait for nobody who takes a place among LMDB's readers") {
+  local_provider provider;
+  const auto store = provider.open();
+  child holder{[&](const child::says& say) {
+    const auto path = std::filesystem::path{provider.folder.path} / "lock.mdb";
+    const unique_fd file{::open(path.c_str(), O_RDWR | O_CLOEXEC)};
+    auto* const at = static_cast<char*>(
+        ::mmap(nullptr, 4096, PROT_READ | PROT_WRITE, MAP_SHARED, file.get(), 0));
+    const auto locked = ::pthread_mutex_lock(reinterpret_cast<pthread_mutex_t*>(at + 8));
+    say(locked == 0 ? "holds LMDB's mutex" : "has no mutex");
+    ::pause();
+  }};
+  REQUIRE(holder.read() == "holds LMDB's mutex");
+  const auto before = the_clock().steady();
+  for (int at = 0; at < 3; ++at) {
+    CHECK(store->read(0, soon()));
+    CHECK(store->read_partition(p3, soon()));
+  }
+  CHECK(the_clock().steady() - before < 20s);
+}
+
+// Goal: a read that needs a place of its own keeps its deadline, and ends who keeps it from that.
+TEST_CASE("many reads at once end by their deadline while a process is stopped with the lock") {
+  local_provider provider;
+  auto environment =
+      local_environment::open(provider.folder.path, *this_process(), the_clock(), say_nothing);
+  REQUIRE(environment);
+  child holder{stuck_writer(provider.folder.path)};
+  REQUIRE(holder.read() == "holds the lock");
+  holder.signal(SIGSTOP);
+  holder.wait_stopped();
+  std::vector<std::unique_ptr<local_environment::reader>> open;
+  auto next = (*environment)->begin_read(the_clock().steady() + 10ms);
+  while (next) {
+    open.push_back(std::move(*next));
+    REQUIRE(open.size() < 10);
+    next = (*environment)->begin_read(the_clock().steady() + 10ms);
+  }
+  CHECK(next.error().code() == errc::deadline_exceeded);
+  CHECK_FALSE(open.empty());
+  open.pop_back();
+  CHECK((*environment)->begin_read(the_clock().steady()));  // the place of the one that has ended
 }
 
 TEST_CASE("who dies with the lock loses it at once") {
