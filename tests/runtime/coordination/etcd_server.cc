@@ -54,8 +54,8 @@ void etcd_server::start() {
                                  "--listen-peer-urls=" + peer,
                                  "--initial-advertise-peer-urls=" + peer,
                                  "--initial-cluster=one=" + peer,
-                                 "--heartbeat-interval=50",
-                                 "--election-timeout=500",
+                                 "--heartbeat-interval=10",
+                                 "--election-timeout=100",
                                  "--logger=zap"};
   words.insert(words.end(), more_.begin(), more_.end());
   std::vector<char*> arguments;
