@@ -33,8 +33,9 @@ TEST_CASE("help, versions and mistakes in the command line have their codes") {
   CHECK(millrace({"--help"}).output.starts_with("Runs pipelines"));
   CHECK(millrace({"version"}).output.starts_with("millrace "));
   for (const auto* each :
-       {"run", "dev", "validate", "apply", "submit", "list", "get", "logs", "watch", "cancel",
-        "retry", "delete", "actor", "dead-letters", "completion", "version", "top", "pki"}) {
+       {"run",   "dev",    "validate", "apply",   "submit", "list",         "get",        "logs",
+        "watch", "cancel", "retry",    "delete",  "actor",  "dead-letters", "completion", "version",
+        "top",   "pki",    "silo",     "gateway", "silos",  "partitions",   "cluster"}) {
     const auto help = millrace({each, "--help"});
     CHECK(help.status == 0);
     CHECK(help.output.find("Examples:") != std::string::npos);
@@ -125,7 +126,7 @@ TEST_CASE("bash completes commands and their options") {
     return contents(file);
   };
   CHECK(completed("su", 1) == "submit\n");
-  CHECK(completed("c", 1) == "cancel check completion\n");
+  CHECK(completed("c", 1) == "cancel cluster check completion\n");
   CHECK(completed("submit --w", 2) == "--wait --watch\n");
   CHECK(completed("cancel RUN --r", 3) == "--reason\n");
   CHECK(millrace({"completion", "tcsh"}).status == 2);

@@ -41,7 +41,7 @@ inline constexpr std::array known_bugs{
     known_bug{bug::r2_one_grant_suffices, "r2_one_grant_suffices", 5, both_answer},
     known_bug{bug::r3_no_wait, "r3_no_wait", 4, both_answer},
     known_bug{bug::r3_no_wait_after_restart, "r3_no_wait_after_restart", 5, both_answer},
-    known_bug{bug::r3_believes_any_proof, "r3_believes_any_proof", 409, both_answer},
+    known_bug{bug::r3_believes_any_proof, "r3_believes_any_proof", 6858, both_answer},
     known_bug{bug::r3_stander_grants, "r3_stander_grants", 24, both_answer},
     known_bug{bug::r5_answers_before_barrier, "r5_answers_before_barrier", 3, stale_read},
     known_bug{bug::s1_drops_before_known, "s1_drops_before_known", 3, lacks},

@@ -10,7 +10,9 @@ namespace {
 
 // The changes of turns share a commit up to about this size. One turn more then fits into a commit
 // in any case, unless it changes too much by itself.
-constexpr std::size_t shared_commit_bytes_max = commit_bytes_limit_in_cluster / 4;
+constexpr std::size_t shared_commit_bytes_max(bool in_cluster) noexcept {
+  return (in_cluster ? commit_bytes_limit_in_cluster : commit_bytes_limit) / 4;
+}
 
 }  // namespace
 
@@ -83,7 +85,8 @@ void activation::count_answer(const envelope& one) noexcept {
 // Called after each turn.
 void activation::bound_changes() {
   const auto ended = phase_ == phase::gone || phase_ == phase::failing;
-  if (state_.dirty() && !ended && state_.change_bytes() > shared_commit_bytes_max) {
+  if (state_.dirty() && !ended &&
+      state_.change_bytes() > shared_commit_bytes_max(lease_ != nullptr)) {
     flush();
   }
 }
@@ -95,7 +98,7 @@ void activation::flush() {
     return;
   }
   if (state_.dirty() || (!may_answer() && gate_.batch_waits())) {
-    if (gate_.in_flight() && state_.change_bytes() <= shared_commit_bytes_max) {
+    if (gate_.in_flight() && state_.change_bytes() <= shared_commit_bytes_max(lease_ != nullptr)) {
       return;  // `committed` comes back here
     }
     commit_changes();
