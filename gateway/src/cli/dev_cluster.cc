@@ -109,6 +109,7 @@ result<void> dev_cluster::spawn(child& one) {
   arguments.insert(arguments.begin(), "millrace");
   arguments.insert(arguments.end(), {"--notify-fd", std::to_string(notify_descriptor)});
   std::vector<char*> words;
+  words.reserve(arguments.size() + 1);
   for (auto& each : arguments) {
     words.push_back(each.data());
   }
@@ -164,7 +165,7 @@ result<void> dev_cluster::start() {
                                              : "'" + each.name + "' did not come up"};
     }
     if (&each == &children_.back()) {
-      lines = "gateway " + *said + " pid " + std::to_string(each.pid) + "\n" + lines;
+      lines.insert(0, "gateway " + *said + " pid " + std::to_string(each.pid) + "\n");
     } else {
       lines += "silo " + each.name + " pid " + std::to_string(each.pid) + "\n";
     }

@@ -15,7 +15,6 @@
 namespace millrace::gateway::cli {
 
 namespace po = boost::program_options;
-using runtime::result;
 
 namespace {
 

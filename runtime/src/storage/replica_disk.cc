@@ -41,14 +41,13 @@ void replica_driver::stage_entries(partition_id partition) {
     own.unapplied.clear();  // it has appended entries of its own since: the journal has them all
   }
   copy.place(parts_.group.next_position(), entries.size());
+  auto seq = before;
   for (auto& each : entries) {
     const auto position = parts_.group.next_position();
     parts_.group.bytes() += each;
     parts_.group.end_entry();
     parts_.copies.added(partition, position);
-    own.unapplied.push(copy.log().tail().seq - entries.size() + 1 +
-                           static_cast<std::uint64_t>(&each - entries.data()),
-                       std::move(each));
+    own.unapplied.push(++seq, std::move(each));
   }
 }
 

@@ -112,7 +112,7 @@ void replica_driver::found(partition_id partition) {
 void replica_driver::silo_died(const std::string& silo, std::uint64_t incarnation, bool is_proven,
                                steady_time now) {
   now_ = now;
-  for (std::uint16_t index = 0; index < work_.size(); ++index) {
+  for (std::uint16_t index = 0; index < parts_.copies.size(); ++index) {
     const partition_id partition{index};
     auto& copy = copy_of(partition);
     const auto& record = copy.record();
@@ -149,7 +149,7 @@ void replica_driver::break_glass(partition_id partition, steady_time now) {
 std::vector<copy_status> replica_driver::status() {
   std::vector<copy_status> all;
   all.reserve(work_.size());
-  for (std::uint16_t index = 0; index < work_.size(); ++index) {
+  for (std::uint16_t index = 0; index < parts_.copies.size(); ++index) {
     const auto& copy = copy_of(partition_id{index});
     all.push_back(
         {copy.record(), copy.state().id, copy.role(), copy.committed(), copy.log().tail().seq});
@@ -164,7 +164,7 @@ void replica_driver::tick(steady_time now) {
   }
   now_ = now;
   tick_due_ = now + tick_interval;
-  for (std::uint16_t index = 0; index < work_.size(); ++index) {
+  for (std::uint16_t index = 0; index < parts_.copies.size(); ++index) {
     const partition_id partition{index};
     auto& copy = copy_of(partition);
     if (at(partition).is_hosted || is_complete(copy.record(), self(partition))) {
