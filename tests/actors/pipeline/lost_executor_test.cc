@@ -66,9 +66,10 @@ TEST_CASE("an executor that is cut off ends by itself what it runs, and joins ag
   std::ofstream{lab.folder.path / "go"};
   CHECK(lab.wait(run) == RunState::SUCCEEDED);
   const auto task = lab.task(run, "t");
-  REQUIRE(task.attempts().size() == 3);
+  const auto count = task.attempts().size();
+  REQUIRE((count == 2 || count == 3));  // the second one may have gone to the lost one, in vain
   CHECK(task.attempts()[0].getEnd() == AttemptEnd::LOST);
-  CHECK(task.attempts()[2].getExecutor() == b.c_str());
+  CHECK(task.attempts()[count - 1].getExecutor() == b.c_str());
   CHECK(lab.slots() == 1);
   lab.connect(a);
   node::eventually([&] {
