@@ -413,6 +413,16 @@ void process_supervisor::impl::sweep(attempt& target) {
   }
 }
 
+bool process_supervisor::impl::is_stray_of(const attempt& target, pid_t pid) const {
+  if (pid == target.group || pid == guard_pid_) {
+    return false;
+  }
+  const auto marks = process_detail::marks_of(pid);
+  process_detail::token_buffer buffer;
+  return marks.has(target.mark) ||
+         (marks.inner == 0 && process_detail::token_of_process(pid, buffer) == target.spec.token);
+}
+
 // Kills those of our children that are the attempt's and answers one that is not dead yet. The
 // children of what dies become ours, so it takes another look then.
 unique_fd process_supervisor::impl::kill_strays(const attempt& target) {
@@ -420,19 +430,22 @@ unique_fd process_supervisor::impl::kill_strays(const attempt& target) {
   if (target.spec.detach == detach_policy::allowed) {
     return living;
   }
-  for (const auto pid : adopted()) {
-    const auto marks = process_detail::marks_of(pid);
-    process_detail::token_buffer buffer;
-    if (pid == target.group || pid == guard_pid_ ||
-        (!marks.has(target.mark) && (marks.inner != 0 || process_detail::token_of_process(
-                                                             pid, buffer) != target.spec.token))) {
-      continue;
-    }
-    ::kill(pid, SIGKILL);  // a child that was not waited for keeps its number
-    siginfo_t info{};
-    if (::waitid(P_PID, static_cast<id_t>(pid), &info, WEXITED | WNOHANG) == 0 &&
-        info.si_pid == 0 && !living) {
-      living = unique_fd{static_cast<int>(::syscall(SYS_pidfd_open, pid, 0))};
+  for (bool was_reaped = true; was_reaped && !living;) {
+    was_reaped = false;  // its children have become ours meanwhile
+    for (const auto pid : adopted()) {
+      if (!is_stray_of(target, pid)) {
+        continue;
+      }
+      ::kill(pid, SIGKILL);  // a child that was not waited for keeps its number
+      siginfo_t info{};
+      if (::waitid(P_PID, static_cast<id_t>(pid), &info, WEXITED | WNOHANG) != 0) {
+        continue;
+      }
+      if (info.si_pid != 0) {
+        was_reaped = true;
+      } else if (!living) {
+        living = unique_fd{static_cast<int>(::syscall(SYS_pidfd_open, pid, 0))};
+      }
     }
   }
   return living;

@@ -138,6 +138,7 @@ private:
   void kill_group(attempt& target);
   void drain(attempt& target);
   void sweep(attempt& target);
+  [[nodiscard]] bool is_stray_of(const attempt& target, pid_t pid) const;
   [[nodiscard]] process_detail::unique_fd kill_strays(const attempt& target);
   void reap_adopted();
   [[nodiscard]] std::vector<pid_t> adopted() const;
