@@ -30,13 +30,9 @@ load_result load_text(std::string_view text, std::string_view file_name, std::si
   if (text.starts_with(byte_order_mark)) {
     text.remove_prefix(byte_order_mark.size());
   }
-  if (const auto bad = find_bad_byte(text); bad != std::string_view::npos) {
-    const bool control = static_cast<unsigned char>(text[bad]) < 0x20;
-    const auto head = text.substr(0, bad);
-    const auto line = static_cast<std::size_t>(std::count(head.begin(), head.end(), '\n')) + 1;
-    return alone(line, count_characters(head.substr(head.rfind('\n') + 1)) + 1,
-                 control ? "a control character stands here" : "the text is not UTF-8 here",
-                 control ? "remove it" : "save the file as UTF-8");
+  if (auto bad = find_bad_text(text, file_name)) {
+    made.diagnostics.push_back(*std::move(bad));
+    return made;
   }
   std::string joined;
   if (has_surrogates(text)) {

@@ -43,6 +43,22 @@ std::string cursor::label() const {
   return "`" + std::string{step->key} + indexes + "`";
 }
 
+std::optional<diagnostic> find_bad_text(std::string_view text, std::string_view file_name) {
+  const auto bad = find_bad_byte(text);
+  if (bad == std::string_view::npos) {
+    return std::nullopt;
+  }
+  const bool control = static_cast<unsigned char>(text[bad]) < 0x20;
+  const auto head = text.substr(0, bad);
+  const auto line = static_cast<std::size_t>(std::count(head.begin(), head.end(), '\n')) + 1;
+  return diagnostic{std::string{file_name},
+                    line,
+                    count_characters(head.substr(head.rfind('\n') + 1)) + 1,
+                    "",
+                    control ? "a control character stands here" : "the text is not UTF-8 here",
+                    control ? "remove it" : "save the file as UTF-8"};
+}
+
 std::size_t count_characters(std::string_view text) {
   return static_cast<std::size_t>(std::count_if(text.begin(), text.end(), [](char c) {
     return (static_cast<unsigned char>(c) & 0xC0U) != 0x80U;

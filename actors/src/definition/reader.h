@@ -112,6 +112,10 @@ private:
   std::vector<diagnostic> diagnostics_;
 };
 
+/// What is wrong with a text that no YAML may be: not UTF-8, or with a control character.
+[[nodiscard]] std::optional<diagnostic> find_bad_text(std::string_view text,
+                                                      std::string_view file_name);
+
 /// How many characters (code points) a UTF-8 text has.
 [[nodiscard]] std::size_t count_characters(std::string_view text);
 

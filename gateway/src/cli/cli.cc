@@ -117,15 +117,10 @@ exit_code unknown_command(const std::vector<std::string>& arguments,
 
 exit_code unknown_option(const command& one, const po::options_description& known,
                          const std::string& given) {
-  actors::suggestion nearest{
-      std::string_view{given}.substr(std::min(given.find_first_not_of('-'), given.size()))};
-  for (const auto& each : known.options()) {
-    nearest.consider(each->long_name());
-  }
+  const auto nearest = nearest_option(
+      known, std::string_view{given}.substr(std::min(given.find_first_not_of('-'), given.size())));
   const auto name = std::string{one.name};
-  const auto hint = nearest.best().empty()
-                        ? std::string{}
-                        : "did you mean '--" + std::string{nearest.best()} + "'? ";
+  const auto hint = nearest.empty() ? std::string{} : "did you mean '--" + nearest + "'? ";
   return report(exit_code::usage, "`" + name + "` has no option '" + given + "'; " + hint +
                                       "see `millrace " + name + " --help`");
 }

@@ -5,6 +5,7 @@
 #include <sys/signalfd.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <atomic>
 #include <cerrno>
 #include <charconv>
@@ -16,6 +17,7 @@
 
 #include "cli/terminal_text.h"
 #include "millrace/actors/definition.h"
+#include "millrace/actors/suggestion.h"
 
 namespace millrace::gateway::cli {
 
@@ -158,6 +160,34 @@ runtime::result<std::size_t> bytes_of(const option_values& options, const char* 
                               std::to_string(least >> 20U) + "M"};
   }
   return number << shift;
+}
+
+std::optional<endpoint> endpoint_of(const std::string& text) {
+  const auto colon = std::min(text.rfind(':'), text.size());
+  const auto digits = text.substr(std::min(colon + 1, text.size()));
+  const auto* const end = digits.data() + digits.size();
+  endpoint made;
+  if (const auto [after, failure] = std::from_chars(digits.data(), end, made.port);
+      failure != std::errc{} || after != end) {
+    return std::nullopt;
+  }
+  made.host = text.substr(0, colon);
+  if (made.host.size() > 1 && made.host.front() == '[' && made.host.back() == ']') {
+    made.host = made.host.substr(1, made.host.size() - 2);
+  }
+  if (made.host.empty() || made.host == "localhost") {
+    made.host = "127.0.0.1";
+  }
+  return made;
+}
+
+std::string nearest_option(const boost::program_options::options_description& options,
+                           std::string_view word) {
+  actors::suggestion nearest{word};
+  for (const auto& each : options.options()) {
+    nearest.consider(each->long_name());
+  }
+  return std::string{nearest.best()};
 }
 
 runtime::result<void> refuse(const option_values& options, std::initializer_list<const char*> names,

@@ -7,6 +7,7 @@
 #include <chrono>
 #include <cstdint>
 #include <map>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -44,8 +45,9 @@ struct command {
 [[nodiscard]] command pki_command();
 [[nodiscard]] command restore_command();
 
-/// `--data DIR`, and the directory in it that holds the rows of actors.
+/// `--data DIR`, what it says, and the directory in it that holds the rows of actors.
 void add_data_option(boost::program_options::options_description& options);
+[[nodiscard]] std::string data_directory(const option_values& options);
 [[nodiscard]] std::string state_directory(const option_values& options);
 
 /// Prints `millrace: text` to standard error and gives the code that belongs to the error.
@@ -75,6 +77,18 @@ exit_code report(exit_code code, const std::string& text);
 /// `invalid_argument`, naming the option and its value.
 [[nodiscard]] runtime::result<std::size_t> bytes_of(const option_values& options, const char* name,
                                                     std::size_t least);
+
+/// Where to listen, as an option says it.
+struct endpoint {
+  std::string host;  ///< Without brackets; 127.0.0.1 for `localhost` and nothing.
+  std::uint16_t port = 0;
+};
+/// `127.0.0.1:8400`, `localhost:8400`, `[::1]:8400`, `:8400`; nothing for what is not like that.
+[[nodiscard]] std::optional<endpoint> endpoint_of(const std::string& text);
+
+/// The name of the option that somebody may have meant; empty when none is near.
+[[nodiscard]] std::string nearest_option(const boost::program_options::options_description& options,
+                                         std::string_view word);
 
 /// Refuses the first of these options that is given. Errors: `invalid_argument`, naming it and
 /// `what` it is not for.

@@ -120,11 +120,11 @@ result<void> dev_cluster::spawn(child& one) {
     become(words, ends[1], parent);
   }
   ::close(ends[1]);
-  one.notified = ends[0];
+  one.notified = runtime::unique_fd{ends[0]};
   if (one.pid < 0) {
     return failed("cannot start a process");
   }
-  one.pidfd = static_cast<int>(::syscall(SYS_pidfd_open, one.pid, 0));
+  one.ended = runtime::unique_fd{static_cast<int>(::syscall(SYS_pidfd_open, one.pid, 0))};
   return {};
 }
 
@@ -132,12 +132,12 @@ result<void> dev_cluster::spawn(child& one) {
 std::optional<std::string> dev_cluster::wait_for(child& one) {
   std::string line;
   while (interrupts() == 0) {
-    pollfd ready{one.notified, POLLIN, 0};
+    pollfd ready{one.notified.get(), POLLIN, 0};
     if (::poll(&ready, 1, static_cast<int>(look_interval.count())) <= 0) {
       continue;
     }
     char piece[256];
-    const auto count = ::read(one.notified, piece, sizeof piece);
+    const auto count = ::read(one.notified.get(), piece, sizeof piece);
     if (count <= 0) {
       return std::nullopt;
     }
@@ -175,25 +175,35 @@ result<void> dev_cluster::start() {
 }
 
 void dev_cluster::tell_end(child& one) {
-  int status = 0;
-  ::waitpid(one.pid, &status, 0);
-  ::close(std::exchange(one.pidfd, -1));
+  const auto pid = one.pid;
+  const auto status = reap(one);
   const auto how = WIFSIGNALED(status) ? "was ended by signal " + std::to_string(WTERMSIG(status))
                                        : "ended with " + std::to_string(WEXITSTATUS(status));
-  std::cerr << "millrace: " << one.name << " (pid " << one.pid << ") " << how
+  std::cerr << "millrace: " << one.name << " (pid " << pid << ") " << how
             << "; it starts again with: " << line_of(one.arguments) << '\n';
+}
+
+int dev_cluster::reap(child& one) {
+  int status = 0;
+  if (one.pid > 0) {
+    while (::waitpid(one.pid, &status, 0) < 0 && errno == EINTR) {
+    }
+  }
   one.pid = -1;
+  one.ended.reset();
+  one.notified.reset();
+  return status;
 }
 
 void dev_cluster::wait() {
   while (interrupts() == 0) {
     std::vector<pollfd> ends;
     for (const auto& each : children_) {
-      ends.push_back({each.pidfd, POLLIN, 0});  // one that has ended is passed over
+      ends.push_back({each.ended.get(), POLLIN, 0});  // one that has ended is passed over
     }
     ::poll(ends.data(), ends.size(), static_cast<int>(look_interval.count()));
     for (std::size_t at = 0; at < ends.size(); ++at) {
-      if (children_[at].pidfd >= 0 && (ends[at].revents & POLLIN) != 0) {
+      if (children_[at].ended && (ends[at].revents & POLLIN) != 0) {
         tell_end(children_[at]);
       }
     }
@@ -204,33 +214,16 @@ void dev_cluster::wait() {
   }
 }
 
-void dev_cluster::end(child& one, int signal) {
-  if (one.pid > 0) {
-    ::kill(one.pid, signal);
-  }
-}
-
 void dev_cluster::stop() {
-  const auto reap = [](child& one) {
+  const auto end = [](const child& one) {
     if (one.pid > 0) {
-      int status = 0;
-      while (::waitpid(one.pid, &status, 0) < 0 && errno == EINTR) {
-      }
-      one.pid = -1;
-    }
-    for (auto* each : {&one.pidfd, &one.notified}) {
-      if (*each >= 0) {
-        ::close(std::exchange(*each, -1));
-      }
+      ::kill(one.pid, SIGTERM);
     }
   };
-  if (children_.empty()) {
-    return;
-  }
-  end(children_.back(), SIGTERM);
+  end(children_.back());
   reap(children_.back());
-  for (auto& each : children_) {
-    end(each, SIGTERM);
+  for (const auto& each : children_) {
+    end(each);
   }
   for (auto& each : children_) {
     reap(each);

@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "cli/command.h"
+#include "millrace/runtime/unique_fd.h"
 
 namespace millrace::gateway::cli {
 
@@ -46,8 +47,8 @@ private:
     std::string name;
     std::vector<std::string> arguments;
     pid_t pid = -1;
-    int pidfd = -1;
-    int notified = -1;  // becomes readable when it serves
+    runtime::unique_fd ended;     // becomes readable when it has
+    runtime::unique_fd notified;  // and this when it serves
   };
 
   void add_silo(const std::string& name);
@@ -55,7 +56,7 @@ private:
   runtime::result<void> spawn(child& one);
   [[nodiscard]] std::optional<std::string> wait_for(child& one);
   void tell_end(child& one);
-  void end(child& one, int signal);
+  static int reap(child& one);  // waits; how it ended
 
   const dev_cluster_options options_;
   std::vector<child> children_;  // the gateway is the last

@@ -2,7 +2,6 @@
 #include "cli/front.h"
 
 #include <boost/asio/ip/address.hpp>
-#include <charconv>
 
 #include "api/api.h"
 #include "http/same_origin.h"
@@ -15,23 +14,18 @@ result<http::server_options> listen_options(const std::string& text, bool insecu
   const auto refused = [&](const std::string& why) {
     return runtime::error{runtime::errc::invalid_argument, "--listen '" + text + "': " + why};
   };
-  const auto colon = std::min(text.rfind(':'), text.size());
-  const auto digits = text.substr(std::min(colon + 1, text.size()));
-  const auto* end = digits.data() + digits.size();
-  http::server_options made;
-  if (const auto [after, failure] = std::from_chars(digits.data(), end, made.port);
-      failure != std::errc{} || after != end) {
+  const auto where = endpoint_of(text);
+  if (!where) {
     return refused("write it like 127.0.0.1:8400");
   }
-  auto host = text.substr(0, colon);
-  if (host.size() > 1 && host.front() == '[' && host.back() == ']') {
-    host = host.substr(1, host.size() - 2);
-  }
-  made.address = host.empty() || host == "localhost" ? "127.0.0.1" : host;
+  http::server_options made;
+  made.address = where->host;
+  made.port = where->port;
   boost::system::error_code failed;
   const auto address = boost::asio::ip::make_address(made.address, failed);
   if (failed) {
-    return refused("'" + host + "' is no IP address; only the name localhost is understood");
+    return refused("'" + made.address +
+                   "' is no IP address; only the name localhost is understood");
   }
   if (!address.is_loopback() && !insecure) {
     return refused(

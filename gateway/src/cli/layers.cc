@@ -4,7 +4,6 @@
 #include <algorithm>
 
 #include "millrace/actors/settings_file.h"
-#include "millrace/actors/suggestion.h"
 
 namespace millrace::gateway::cli {
 
@@ -51,12 +50,9 @@ result<void> store_file(const po::options_description& options, const std::strin
     };
     const auto* known = options.find_nothrow(each.name, false);
     if (known == nullptr || each.name == "help" || each.name == "config") {
-      actors::suggestion nearest{each.name};
-      for (const auto& one : options.options()) {
-        nearest.consider(one->long_name());
-      }
+      const auto nearest = nearest_option(options, each.name);
       blame("there is no setting '" + each.name + "'",
-            nearest.best().empty() ? "" : "did you mean '" + std::string{nearest.best()} + "'?");
+            nearest.empty() ? "" : "did you mean '" + nearest + "'?");
       continue;
     }
     const bool is_switch = known->semantic()->max_tokens() == 0;

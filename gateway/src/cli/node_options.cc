@@ -2,7 +2,6 @@
 #include "cli/node_options.h"
 
 #include <algorithm>
-#include <charconv>
 
 #include "millrace/actors/duration_text.h"
 #include "millrace/runtime/memory_limit.h"
@@ -27,8 +26,12 @@ void add_data_option(po::options_description& options) {
                         "where state, logs and workspaces go (default: .millrace)");
 }
 
+std::string data_directory(const option_values& options) {
+  return text_of(options, "data", data_default);
+}
+
 std::string state_directory(const option_values& options) {
-  return (std::filesystem::path{text_of(options, "data", data_default)} / "state").string();
+  return (std::filesystem::path{data_directory(options)} / "state").string();
 }
 
 void add_node_options(po::options_description& options) {
@@ -189,18 +192,12 @@ result<runtime::silo_roles> roles_in(const option_values& options) {
 
 result<void> set_links(const option_values& options, runtime::cluster_options& cluster) {
   const auto text = text_of(options, "links", "127.0.0.1:0");
-  const auto colon = std::min(text.rfind(':'), text.size());
-  const auto digits = text.substr(std::min(colon + 1, text.size()));
-  const auto* const end = digits.data() + digits.size();
-  const auto [after, failure] = std::from_chars(digits.data(), end, cluster.listen_port);
-  if (failure != std::errc{} || after != end) {
+  const auto where = endpoint_of(text);
+  if (!where) {
     return refused("links", text, "write it like 10.0.0.7:8401");
   }
-  auto host = text.substr(0, colon);
-  if (host.size() > 1 && host.front() == '[' && host.back() == ']') {
-    host = host.substr(1, host.size() - 2);
-  }
-  cluster.listen_address = host.empty() || host == "localhost" ? "127.0.0.1" : host;
+  cluster.listen_address = where->host;
+  cluster.listen_port = where->port;
   cluster.advertised_address = text_of(options, "advertise");
   cluster.plain_links_anywhere = options.count("plain-links") > 0;
   const auto given =
@@ -277,7 +274,7 @@ result<node_options> node_options_of(const option_values& options, logs& told) {
   if (auto set = set_identity(options, setup.silo); !set) {
     return std::move(set).error();
   }
-  setup.data_directory = text_of(options, "data", data_default);
+  setup.data_directory = data_directory(options);
   setup.slots = *slots;
   auto cluster = cluster_in(options);
   if (!cluster) {

@@ -66,6 +66,10 @@ void add_gateway_options(po::options_description& options) {
   add_config_option(options);
 }
 
+runtime::result<http::server_options> listen_in(const option_values& options) {
+  return listen_options(text_of(options, "listen", listen_default), options.count("insecure") > 0);
+}
+
 // Tells who started this process that it serves.
 void notify(const option_values& options, const std::string& line) {
   const auto text = text_of(options, "notify-fd");
@@ -119,16 +123,15 @@ exit_code run_cluster(const option_values& options, std::uint32_t silos) {
   if (const auto fits = refuse(options, {"name", "label"}, "dev --silos"); !fits) {
     return report(fits.error());
   }
-  const auto listen = text_of(options, "listen", listen_default);
-  if (const auto valid = listen_options(listen, options.count("insecure") > 0); !valid) {
+  if (const auto valid = listen_in(options); !valid) {
     return report(valid.error());
   }
-  const auto data = text_of(options, "data", ".millrace");
+  const auto data = data_directory(options);
   dev_cluster_options wanted{
       .silos = silos,
       .data = data,
       .coordination = text_of(options, "coordination", "local:" + data + "/coordination"),
-      .listen = listen,
+      .listen = text_of(options, "listen", listen_default),
       .arguments = {},
       .front_arguments = {}};
   for (const auto* each : {"slots", "memory-budget", "keep-runs", "keep-age"}) {
@@ -169,8 +172,7 @@ exit_code run_dev(const option_values& options, const std::vector<std::string>&)
   if (const auto fits = refuse(options, {"coordination"}, "dev without --silos"); !fits) {
     return report(fits.error());
   }
-  const auto listen =
-      listen_options(text_of(options, "listen", listen_default), options.count("insecure") > 0);
+  const auto listen = listen_in(options);
   if (!listen) {
     return report(listen.error());
   }
@@ -182,7 +184,8 @@ constexpr const char* coordination_missing =
     "name where the silos of the cluster find each other, with --coordination local:DIR or "
     "--coordination http://HOST:PORT; `millrace dev` is a silo by itself";
 
-exit_code run_silo(const option_values& options, const std::vector<std::string>&) {
+// A silo serves clients if it is told where, a gateway in any case.
+exit_code serve_cluster(const option_values& options, bool is_gateway) {
   const auto told = logs_of(options);
   if (!told) {
     return report(told.error());
@@ -190,9 +193,12 @@ exit_code run_silo(const option_values& options, const std::vector<std::string>&
   if (options.count("coordination") == 0) {
     return report(exit_code::usage, coordination_missing);
   }
+  if (const auto fits = refuse(options, {"roles"}, "gateway"); is_gateway && !fits) {
+    return report(fits.error());
+  }
   std::optional<http::server_options> listen;
-  if (options.count("listen") > 0) {
-    const auto asked = listen_options(text_of(options, "listen"), options.count("insecure") > 0);
+  if (is_gateway || options.count("listen") > 0) {
+    const auto asked = listen_in(options);
     if (!asked) {
       return report(asked.error());
     }
@@ -202,32 +208,20 @@ exit_code run_silo(const option_values& options, const std::vector<std::string>&
   if (!setup) {
     return report(setup.error());
   }
-  setup->silo.cluster->roles.gateway = listen.has_value();
+  auto& roles = setup->silo.cluster->roles;
+  if (is_gateway) {
+    roles = {};
+  }
+  roles.gateway = listen.has_value();
   return serve(options, *setup, listen, **told);
 }
 
+exit_code run_silo(const option_values& options, const std::vector<std::string>&) {
+  return serve_cluster(options, false);
+}
+
 exit_code run_gateway(const option_values& options, const std::vector<std::string>&) {
-  const auto told = logs_of(options);
-  if (!told) {
-    return report(told.error());
-  }
-  if (options.count("coordination") == 0) {
-    return report(exit_code::usage, coordination_missing);
-  }
-  if (const auto fits = refuse(options, {"roles"}, "gateway"); !fits) {
-    return report(fits.error());
-  }
-  const auto listen =
-      listen_options(text_of(options, "listen", listen_default), options.count("insecure") > 0);
-  if (!listen) {
-    return report(listen.error());
-  }
-  auto setup = node_options_of(options, **told);
-  if (!setup) {
-    return report(setup.error());
-  }
-  setup->silo.cluster->roles = {.state = false, .execute = false, .gateway = true};
-  return serve(options, *setup, *listen, **told);
+  return serve_cluster(options, true);
 }
 
 }  // namespace

@@ -1,14 +1,13 @@
 // SPDX-License-Identifier: MIT
+// What leaves this silo, and what becomes of it. What comes from others: router_receiving.cc.
 #include "routing/router.h"
 
 #include "activation/activation.h"
+#include "routing/router_rules.h"
 
 namespace millrace::runtime::detail {
 
 namespace {
-
-// Of a call that another silo says has not begun there: the map was out of date, or is.
-constexpr unsigned redirects_max = 3;
 
 // Of a call that may be repeated, and whose outcome nobody knew that often.
 constexpr unsigned repeats_max = 3;
@@ -18,9 +17,6 @@ constexpr std::size_t parked_max = 10'000;
 
 // Of messages that have no deadline.
 constexpr duration parked_for_max = std::chrono::milliseconds{call_timeout_ms_default};
-
-// Of types that others name; a cluster has a few dozen.
-constexpr std::size_t stand_ins_max = 1024;
 
 // How long a type is looked for that nobody in the map hosts: twice as long as the map may be out
 // of date when a hint of the coordination store is lost.
@@ -42,18 +38,6 @@ call_frame::what kind_of(const envelope& one) noexcept {
   }
 }
 
-envelope_kind kind_of(call_frame::what kind) noexcept {
-  switch (kind) {
-    case call_frame::what::one_way:
-      return envelope_kind::one_way;
-    case call_frame::what::forget:
-      return envelope_kind::forget;
-    case call_frame::what::call:
-      break;
-  }
-  return envelope_kind::call;
-}
-
 error refusal_of(peer_send sent, const envelope& call, const std::string& silo) {
   const auto where = name_of(call) + " on silo '" + silo + "'";
   switch (sent) {
@@ -67,45 +51,12 @@ error refusal_of(peer_send sent, const envelope& call, const std::string& silo) 
   }
 }
 
-error elsewhere(std::string_view type, std::string_view key, std::string_view host,
-                std::string_view self) {
-  return {errc::not_primary, std::string{type} + "/" + std::string{key} + " lives on silo '" +
-                                 std::string{host} + "', not on '" + std::string{self} + "'"};
-}
-
-bool is_named_only(const interface_info& interface) noexcept {
-  return interface.methods.empty();
-}
-
-bool only_reads(const envelope& call) noexcept {
-  return !is_named_only(*call.interface) &&
-         call.interface->methods[call.method].admission == method_admission::read_only;
-}
-
 // Whether twice is the same as once.
 bool may_repeat(const envelope& call) noexcept {
   return only_reads(call) || call.send || !call.text().empty();
 }
 
 }  // namespace
-
-// Where the answer of a call goes that has come from another silo.
-class router::answer_to_peer final : public answer_sink {
-public:
-  answer_to_peer(router& home, std::string silo, const envelope& call)
-      : home_(home), silo_(std::move(silo)), call_(call) {}
-  answer_to_peer(const answer_to_peer&) = delete;
-  answer_to_peer& operator=(const answer_to_peer&) = delete;
-  ~answer_to_peer() override = default;
-  void answered(result<any_message> answer) noexcept override {
-    home_.send_answer(silo_, call_, std::move(answer));
-  }
-
-private:
-  router& home_;
-  const std::string silo_;
-  const envelope& call_;  // which owns this
-};
 
 router::~router() {
   clear();
@@ -414,204 +365,6 @@ void router::lost(std::string_view silo) {
                           "silo '" + to + "' was lost before " + name_of(*call) + " answered"});
     }
   }
-}
-
-// --- from others ---------------------------------------------------------------------------------
-
-result<void> router::received(std::string_view silo, std::uint64_t incarnation, std::uint16_t kind,
-                              std::string_view body) {
-  auto decoded = decode_frame(kind, body);
-  if (!decoded) {
-    peers_->give_up(silo);  // it may have been an answer
-    return std::move(decoded).error();
-  }
-  if (auto* call = std::get_if<call_frame>(&*decoded)) {
-    receive(silo, incarnation, std::move(*call));
-  } else if (auto* answer = std::get_if<answer_frame>(&*decoded)) {
-    receive(silo, std::move(*answer));
-  } else {
-    receive(incarnation, std::get<cancel_frame>(*decoded));
-  }
-  return {};
-}
-
-void router::refuse(std::string_view silo, call_frame& frame, error why,
-                    std::string_view lives_on) {
-  if (frame.id) {
-    static_cast<void>(
-        tell(silo, encode(answer_frame{frame.id, std::move(why), false, std::string{lives_on}})));
-  } else if (!lives_on.empty() && lives_on != self_ && frame.forwards++ < redirects_max) {
-    static_cast<void>(peers_->send(lives_on, frame_kind::call, encode(frame, frame.params.flat())));
-  }
-}
-
-void router::receive(std::string_view silo, std::uint64_t incarnation, call_frame&& frame) {
-  const auto* type = home_.find_type(frame.type);
-  const auto& now = map_.get();
-  if (type == nullptr || frame.method >= type->interface->methods.size()) {
-    // Of a type that others host this silo may be the primary: it waits for one that has it all.
-    const auto* const who = type == nullptr ? now.who_knows(frame.type, frame.key) : nullptr;
-    refuse(silo, frame,
-           {who != nullptr ? errc::unavailable : errc::unimplemented,
-            "no actor type '" + frame.type + "' with that method on silo '" + self_ + "'"},
-           frame.id || who == nullptr ? std::string_view{} : who->name);
-    return;
-  }
-  const auto host = now.host_of(self_, *type->interface, frame.key);
-  if (host && *host != self_) {
-    refuse(silo, frame, elsewhere(frame.type, frame.key, *host, self_), *host);
-    return;
-  }
-  if (left_.load(std::memory_order_acquire)) {
-    // It has not begun, and whoever made it looks for another silo.
-    refuse(silo, frame, {errc::not_primary, "silo '" + self_ + "' stops"});
-    return;
-  }
-  if (frame.kind != call_frame::what::forget) {
-    if (auto why = home_.overload(*type, frame.method)) {
-      refuse(silo, frame, *std::move(why));
-      return;
-    }
-  } else if (type->interface->placement != actor_placement::partition) {
-    return;  // who sent it knew no more than the name; these remember nothing
-  }
-  auto* one = new envelope{kind_of(frame.kind)};
-  one->interface = type->interface;
-  one->key = std::move(frame.key);
-  one->method = frame.method;
-  one->content = std::move(frame.params);
-  one->made = home_.time().steady();
-  one->deadline = frame.time_left ? time_after(one->made, *frame.time_left) : steady_time::max();
-  one->set_text(std::move(frame.idempotency_key));
-  if (!frame.context.empty()) {
-    one->context = std::make_shared<const request_context>(std::move(frame.context));
-  }
-  if (frame.delivery) {
-    one->send = send_mark{frame.delivery->sender, frame.delivery->number};
-  }
-  one->may_return = frame.may_return;
-  if (frame.id && frame.kind == call_frame::what::call) {
-    one->sink = std::make_unique<answer_to_peer>(*this, std::string{silo}, *one);
-    const std::lock_guard lock{mutex_};
-    one->extra().routed = {incarnation, frame.id.number};
-    if (served_.emplace(one->routed(), one).second) {
-      detail::keep(*one);
-    }
-  }
-  one->parent = parent_of(frame.chain);
-  home_.deliver_here(one);
-}
-
-void router::receive(std::uint64_t incarnation, const cancel_frame& frame) {
-  envelope* call = nullptr;
-  {
-    const std::lock_guard lock{mutex_};
-    if (const auto found = served_.find({incarnation, frame.id.number}); found != served_.end()) {
-      call = found->second;
-      detail::keep(*call);
-    }
-  }
-  if (call != nullptr) {
-    call->abandoned = true;
-    home_.cancel(*call);
-    drop(call);
-  }
-}
-
-void router::send_answer(const std::string& silo, const envelope& call,
-                         result<any_message> outcome) {
-  const auto id = call.routed();
-  envelope* served = nullptr;
-  {
-    const std::lock_guard lock{mutex_};
-    if (const auto found = served_.find(id); found != served_.end()) {
-      served = found->second;
-      served_.erase(found);
-    }
-  }
-  const auto settled = call.send && call.send->settled;
-  std::string lives_on;
-  if (!outcome && outcome.error().code() == errc::not_primary) {
-    const auto host = map_.get().host_of(self_, *call.interface, call.key);
-    lives_on = host && *host != self_ ? *host : std::string_view{};
-  }
-  if (tell(silo, encode(answer_frame{id, std::move(outcome), settled, lives_on})) ==
-      peer_send::too_large) {
-    const error why{only_reads(call) ? errc::too_large : errc::outcome_unknown,
-                    "the answer of " + name_of(call) + " is larger than a link takes"};
-    static_cast<void>(tell(silo, encode(answer_frame{id, why, settled, {}})));
-  }
-  drop(served);
-}
-
-// Whoever waits for an answer that cannot be sent has to learn that none comes.
-peer_send router::tell(std::string_view silo, const std::string& answer) {
-  const auto sent = peers_->send(silo, frame_kind::answer, answer);
-  if (sent == peer_send::overloaded) {
-    peers_->give_up(silo);
-  }
-  return sent;
-}
-
-// Gives a reference; null for an empty chain.
-envelope* router::parent_of(const std::vector<chain_link>& chain) {
-  envelope* parent = nullptr;
-  std::size_t unknown = 0;
-  while (unknown < chain.size() && parent == nullptr) {
-    parent = known(chain[unknown].id);
-    unknown += parent == nullptr ? 1 : 0;
-  }
-  for (; unknown > 0; --unknown) {
-    const auto& link = chain[unknown - 1];
-    auto* below = new envelope{envelope_kind::call};
-    below->interface = &stand_in(link.type);
-    below->key = link.key;
-    below->extra().routed = link.id;
-    below->parent = parent;
-    parent = below;
-  }
-  return parent;
-}
-
-envelope* router::known(const call_id& id) {
-  if (!id) {
-    return nullptr;
-  }
-  const std::lock_guard lock{mutex_};
-  envelope* found = nullptr;
-  if (id.origin == incarnation_) {
-    const auto open = open_.find(id.number);
-    found = open != open_.end() ? open->second.call : nullptr;
-  } else {
-    const auto served = served_.find(id);
-    found = served != served_.end() ? served->second : nullptr;
-  }
-  if (found != nullptr) {
-    detail::keep(*found);
-  }
-  return found;
-}
-
-const interface_info& router::stand_in(const std::string& type) {
-  if (const auto* hosted = home_.find_type(type)) {
-    return *hosted->interface;
-  }
-  bool has_room = false;
-  {
-    const std::lock_guard lock{mutex_};
-    has_room = stand_ins_.size() < stand_ins_max || stand_ins_.contains(type);
-  }
-  return *named_only(has_room ? type : "?");
-}
-
-const interface_info* router::named_only(const std::string& type) {
-  if (!joined()) {
-    return nullptr;
-  }
-  const std::lock_guard lock{mutex_};
-  const auto [found, fresh] = stand_ins_.try_emplace(type);
-  found->second.type = found->first;
-  return &found->second;
 }
 
 }  // namespace millrace::runtime::detail

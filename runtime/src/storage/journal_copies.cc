@@ -47,6 +47,9 @@ std::vector<copy_status> journal_writer::copies() {
 }
 
 void journal_writer::receive_inputs() {
+  if (!options_.in_cluster) {
+    return;  // nobody has a way to post any
+  }
   std::vector<copies_input> inputs;
   {
     const std::lock_guard lock{inputs_mutex_};

@@ -356,17 +356,15 @@ void journal_writer::withdraw_group() {
 void journal_writer::commit_group() {
   call_batch together;
   answer_time_ = clock_.steady();
-  if (driver_ != nullptr) {
-    for (const auto partition : touched_) {
-      appended_[static_cast<std::size_t>(partition)].group_begin = 0;
-    }
-    driver_->durable();
-  } else {
-    for (const auto partition : touched_) {
-      appended_[static_cast<std::size_t>(partition)].group_begin = 0;
+  for (const auto partition : touched_) {
+    appended_[static_cast<std::size_t>(partition)].group_begin = 0;
+    if (driver_ == nullptr) {
       parts_.copies.at(partition).durable(effects_);
       advance(partition);
     }
+  }
+  if (driver_ != nullptr) {
+    driver_->durable();
   }
   counters_.lag_batches.store(parts_.copies.lag(), std::memory_order_relaxed);
 }

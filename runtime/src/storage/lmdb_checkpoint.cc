@@ -159,6 +159,9 @@ public:
                          const std::function<void(std::string_view)>& visit) override;
 
 private:
+  template <class Use>
+  result<void> walk(const stored_key& start, const stored_key& prefix, Use&& use);
+
   const lmdb_env& env_;
   MDB_dbi rows_;
   lmdb_txn txn_;
@@ -197,44 +200,38 @@ result<void> lmdb_snapshot::scan(
       from.size() > stored_key_bytes_max - partition_bytes) {
     return {};  // no key is that long, or sorts behind it and shares the prefix
   }
+  result<void> verdict;
+  auto walked = walk({partition, std::max(prefix, from)}, {partition, prefix},
+                     [&](std::string_view key, std::string_view stored) {
+                       auto value = verified(key, stored, env_.directory());
+                       if (!value) {
+                         verdict = value.error();
+                       }
+                       return value && visit(key.substr(partition_bytes), *value);
+                     });
+  return verdict ? walked : verdict;
+}
+
+result<void> lmdb_snapshot::scan_keys(partition_id partition,
+                                      const std::function<void(std::string_view)>& visit) {
+  return walk({partition, {}}, {partition, {}}, [&](std::string_view key, std::string_view) {
+    visit(key.substr(partition_bytes));
+    return true;
+  });
+}
+
+// Calls `use` with keys and values as they are stored, until it returns false.
+template <class Use>
+result<void> lmdb_snapshot::walk(const stored_key& start, const stored_key& prefix, Use&& use) {
   const lmdb_section section{env_};
-  const stored_key stored_prefix{partition, prefix};
-  const stored_key start{partition, std::max(prefix, from)};
   auto key = to_val(start.view());
   MDB_val data;
   int rc = mdb_cursor_get(cursor_.get(), &key, &data, MDB_SET_RANGE);
   for (; rc == MDB_SUCCESS; rc = mdb_cursor_get(cursor_.get(), &key, &data, MDB_NEXT)) {
     const auto found = to_view(key);
-    if (!found.starts_with(stored_prefix.view())) {
+    if (!found.starts_with(prefix.view()) || !use(found, to_view(data))) {
       return {};
     }
-    auto value = verified(found, to_view(data), env_.directory());
-    if (!value) {
-      return value.error();
-    }
-    if (!visit(found.substr(partition_bytes), *value)) {
-      return {};
-    }
-  }
-  if (rc != MDB_NOTFOUND) {
-    return env_.failure(rc, "cannot read");
-  }
-  return {};
-}
-
-result<void> lmdb_snapshot::scan_keys(partition_id partition,
-                                      const std::function<void(std::string_view)>& visit) {
-  const lmdb_section section{env_};
-  const stored_key prefix{partition, {}};
-  auto key = to_val(prefix.view());
-  MDB_val data;
-  int rc = mdb_cursor_get(cursor_.get(), &key, &data, MDB_SET_RANGE);
-  for (; rc == MDB_SUCCESS; rc = mdb_cursor_get(cursor_.get(), &key, &data, MDB_NEXT)) {
-    const auto found = to_view(key);
-    if (!found.starts_with(prefix.view())) {
-      return {};
-    }
-    visit(found.substr(partition_bytes));
   }
   return rc == MDB_NOTFOUND ? result<void>{} : env_.failure(rc, "cannot read");
 }

@@ -16,9 +16,7 @@ void replica_driver::stage(steady_time now) {
   for (const auto partition : take_rows(now)) {
     auto& own = at(partition);
     own.is_unstaged = false;
-    if (!std::exchange(own.is_in_group, true)) {
-      in_group_.push_back(partition);
-    }
+    join_group(partition);
     stage_entries(partition);
     if (std::exchange(own.wants_barrier, false) &&
         copy_of(partition).role() == replica_role::recovering) {
@@ -74,11 +72,14 @@ void replica_driver::append_barrier(partition_id partition) {
   carry_out(partition);
 }
 
-void replica_driver::appended(partition_id partition) {
-  auto& own = at(partition);
-  if (!std::exchange(own.is_in_group, true)) {
+void replica_driver::join_group(partition_id partition) {
+  if (!std::exchange(at(partition).is_in_group, true)) {
     in_group_.push_back(partition);
   }
+}
+
+void replica_driver::appended(partition_id partition) {
+  join_group(partition);
   carry_out(partition);
 }
 
@@ -163,9 +164,12 @@ void replica_driver::apply(partition_id partition, std::uint64_t seq) {
   parts_.writer.changed_overlay();
 }
 
+bool replica_driver::digest_is_due(partition_id partition) const {
+  return at(partition).digest_at == parts_.copies.applied(partition);
+}
+
 bool replica_driver::waits_for_digest(partition_id partition) {
-  auto& own = at(partition);
-  const bool is_due = own.digest_at && *own.digest_at == parts_.copies.applied(partition);
+  const bool is_due = digest_is_due(partition);
   if (is_due &&
       std::find(digests_due_.begin(), digests_due_.end(), partition) == digests_due_.end()) {
     digests_due_.push_back(partition);
@@ -177,9 +181,8 @@ void replica_driver::take_digests(bool can) {
   const auto due = std::exchange(digests_due_, {});
   std::vector<partition_id> wanted;
   for (const auto partition : due) {
-    auto& own = at(partition);
-    if (own.digest_at && *own.digest_at == parts_.copies.applied(partition)) {
-      own.digest_at.reset();
+    if (digest_is_due(partition)) {
+      at(partition).digest_at.reset();
       wanted.push_back(partition);
     }
   }

@@ -208,7 +208,7 @@ void replica_driver::carry_out(partition_id partition) {
   }
   if (auto change = std::exchange(wanted.change, {})) {
     // Whoever is in the set by it may lead: nothing is answered without his leave from now on.
-    shorten_lease(partition);
+    show_lease(partition);
     host_.change(partition, *change);
   }
   if (std::exchange(wanted.read_record, false)) {
@@ -240,11 +240,10 @@ void replica_driver::tell_shortage(partition_id partition) {
   own.lacks_copies = lacks_copies;
 }
 
-void replica_driver::shorten_lease(partition_id partition) {
+void replica_driver::show_lease(partition_id partition) {
   const auto& copy = copy_of(partition);
-  if (at(partition).served != 0 && copy.role() == replica_role::primary) {
-    parts_.leases[static_cast<std::size_t>(partition)].set(at(partition).served,
-                                                           copy.answers_until());
+  if (const auto epoch = at(partition).served; epoch != 0 && copy.role() == replica_role::primary) {
+    parts_.leases[static_cast<std::size_t>(partition)].set(epoch, copy.answers_until());
   }
 }
 
@@ -256,16 +255,14 @@ void replica_driver::unstage(partition_id partition) {
 
 // Once all that is committed is applied, and not before, may what is served look at the rows.
 void replica_driver::publish(partition_id partition) {
-  auto& own = at(partition);
   const auto& copy = copy_of(partition);
-  auto& lease = parts_.leases[static_cast<std::size_t>(partition)];
   if (copy.role() != replica_role::primary) {
     return;  // `lose` has seen to it
   }
   const auto epoch = copy.record().epoch;
-  lease.set(epoch, copy.answers_until());
-  if (own.served != epoch) {
-    own.served = epoch;
+  const bool is_new = std::exchange(at(partition).served, epoch) != epoch;
+  show_lease(partition);
+  if (is_new) {
     host_.leads(partition, epoch);
   }
 }

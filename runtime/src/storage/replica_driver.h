@@ -150,11 +150,14 @@ private:
   void settle(partition_id partition);
   void carry_out(partition_id partition);
   void publish(partition_id partition);
-  void shorten_lease(partition_id partition);
+  void show_lease(partition_id partition);
   void tell_shortage(partition_id partition);
   void lose(partition_id partition);
   void unstage(partition_id partition);
   void replace(partition_id partition, damage why, steady_time now);
+
+  // Whether the digest of the rows is wanted as they are now.
+  [[nodiscard]] bool digest_is_due(partition_id partition) const;
 
   // Messages: replica_sending.cc.
   void queue(partition_id partition, const placed_copy& to, replica_message message);
@@ -170,6 +173,7 @@ private:
 
   // The disk: replica_disk.cc.
   void stage_entries(partition_id partition);
+  void join_group(partition_id partition);
   void append_barrier(partition_id partition);
   void erase_cut(partition_id partition);
 

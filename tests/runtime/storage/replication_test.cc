@@ -39,10 +39,7 @@ TEST_CASE("a partition begins with one copy, and the others join") {
 
 TEST_CASE("what was acknowledged is there after its primary died") {
   small_cluster cluster{3};
-  for (const auto* name : {"a", "b", "c"}) {
-    cluster.start(name);
-  }
-  REQUIRE(cluster.has_set_of(3));
+  cluster.start_all();
   for (int number = 0; number < 50; ++number) {
     for (std::uint16_t index = 0; index < small_cluster::partitions; ++index) {
       const partition_id partition{index};
@@ -68,9 +65,7 @@ TEST_CASE("what was acknowledged is there after its primary died") {
 
 TEST_CASE("a silo whose disk is new gets the rows, and leads with them") {
   small_cluster cluster{2};
-  cluster.start("a");
-  cluster.start("b");
-  REQUIRE(cluster.has_set_of(2));
+  cluster.start_all();
   auto& old = cluster.primary(first);
   const std::string value(3000, 'x');
   for (int number = 0; number < 1000; ++number) {  // several ranges
@@ -98,10 +93,7 @@ TEST_CASE("a silo whose disk is new gets the rows, and leads with them") {
 
 TEST_CASE("a primary that nobody hears answers nothing any more") {
   small_cluster cluster{3};
-  for (const auto* name : {"a", "b", "c"}) {
-    cluster.start(name);
-  }
-  REQUIRE(cluster.has_set_of(3));
+  cluster.start_all();
   auto& old = cluster.primary(first);
   const auto epoch = old.epoch(first);
   const auto name = &old == &cluster.at("a") ? "a" : &old == &cluster.at("b") ? "b" : "c";
@@ -129,9 +121,7 @@ TEST_CASE("a primary that nobody hears answers nothing any more") {
 
 TEST_CASE("a partition is handed over, and nobody else may commit") {
   small_cluster cluster{2};
-  cluster.start("a");
-  cluster.start("b");
-  REQUIRE(cluster.has_set_of(2));
+  cluster.start_all();
   auto& old = cluster.primary(first);
   const auto epoch = old.epoch(first);
   const bool a_leads = &old == &cluster.at("a");
@@ -149,10 +139,7 @@ TEST_CASE("a partition is handed over, and nobody else may commit") {
 
 TEST_CASE("with too few copies nothing is acknowledged, and nothing lost") {
   small_cluster cluster{3};
-  for (const auto* name : {"a", "b", "c"}) {
-    cluster.start(name);
-  }
-  REQUIRE(cluster.has_set_of(3));
+  cluster.start_all();
   auto& primary = cluster.primary(first);
   std::vector<std::string> others;
   for (const auto* name : {"a", "b", "c"}) {
@@ -173,10 +160,7 @@ TEST_CASE("with too few copies nothing is acknowledged, and nothing lost") {
 
 TEST_CASE("all silos stop at once, and come back with everything") {
   small_cluster cluster{3};
-  for (const auto* name : {"a", "b", "c"}) {
-    cluster.start(name);
-  }
-  REQUIRE(cluster.has_set_of(3));
+  cluster.start_all();
   for (int number = 0; number < 20; ++number) {
     REQUIRE(small_cluster::put(cluster.primary(first), first, key_of(number), "v"));
   }
@@ -223,10 +207,7 @@ TEST_CASE("a snapshot that is cut short begins anew") {
 TEST_CASE("what is acknowledged stays, with one silo in trouble at a time") {
   small_cluster cluster{3};
   const std::array<std::string, 3> names{"a", "b", "c"};
-  for (const auto& name : names) {
-    cluster.start(name);
-  }
-  REQUIRE(cluster.has_set_of(3));
+  cluster.start_all();
   const auto* const wanted = std::getenv("MILLRACE_TROUBLES");
   const int troubles = wanted != nullptr ? std::atoi(wanted) : 4;
   rng random{7};

@@ -112,6 +112,13 @@ public:
     made->join();
     return *made;
   }
+  /// As many silos as there should be copies, `a`, `b` and so on, until all have one.
+  void start_all() {
+    for (std::size_t number = 0; number < copies_; ++number) {
+      start(std::string(1, static_cast<char>('a' + number)));
+    }
+    REQUIRE(has_set_of(copies_));
+  }
   /// It ends without a word to anybody; with a proof of that, as of one machine.
   void kill(const std::string& name, bool is_proven = true) {
     const auto incarnation = at(name).incarnation();
