@@ -256,8 +256,9 @@ void replica_driver::unstage(partition_id partition) {
 // Once all that is committed is applied, and not before, may what is served look at the rows.
 void replica_driver::publish(partition_id partition) {
   const auto& copy = copy_of(partition);
-  if (copy.role() != replica_role::primary) {
-    return;  // `lose` has seen to it
+  const bool has_all = parts_.copies.applied(partition) >= copy.committed();
+  if (copy.role() != replica_role::primary || (at(partition).served == 0 && !has_all)) {
+    return;  // `lose` has seen to it; or a digest is due first, and then it comes here again
   }
   const auto epoch = copy.record().epoch;
   const bool is_new = std::exchange(at(partition).served, epoch) != epoch;
