@@ -9,8 +9,9 @@
 namespace millrace::sim {
 namespace {
 
-// Until then a primary has missed a copy, or heard that it has less.
-constexpr duration notice_time_max = std::chrono::seconds{4};
+// Until then a primary has missed a copy, or heard that it has less: what it said last may come
+// three seconds later, and only then its silence begins.
+constexpr duration notice_time_max = std::chrono::seconds{5};
 
 }  // namespace
 

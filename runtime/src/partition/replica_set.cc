@@ -161,13 +161,17 @@ void replica::on(const fetch_message& message, steady_time now, replica_effects&
 void replica::send_range(const replica_effects::range_read& wanted, std::string rows,
                          std::string next, std::uint64_t applied, replica_effects& effects) {
   auto* const to = leads() ? peers_.find(wanted.to) : nullptr;
-  if (to == nullptr || applied < wanted.base.seq || applied < log_.base().seq) {
-    // The snapshot began with what another primary had applied and this one has not yet, or the
-    // journal was trimmed while the rows were read: the copy asks again.
+  // The snapshot began with what another primary had applied and this one has not.
+  const bool began_ahead = applied < wanted.base.seq;
+  if (to == nullptr || (began_ahead && set_.has_minimum()) || applied < log_.base().seq) {
+    // It will have applied that soon, or the journal was trimmed while the rows were read: the copy
+    // asks again.
     return;
   }
   MILLRACE_ASSERT(applied <= committed_);
-  if (!wanted.first.empty() && wanted.base.seq < log_.base().seq) {
+  if (began_ahead || (!wanted.first.empty() && wanted.base.seq < log_.base().seq)) {
+    // The log cannot make the ranges one; below the minimum nothing is committed before this copy
+    // has rows.
     effects.messages.push_back({to->copy, snapshot_message{self_, record().epoch, wanted.base}});
     return;
   }

@@ -16,6 +16,19 @@ TEST_CASE("a range is not given by a primary that has applied less than the snap
   CHECK(primary.sent<range_message>());
 }
 
+// Goal: nothing is committed before that copy has rows, so that waiting would never end.
+TEST_CASE("below the minimum a snapshot that an earlier primary began is begun anew") {
+  learning both{3};
+  auto& primary = both.primary;
+  primary.win(record_of(primary.replica.record().version, 1, a, {a}, 2));
+  REQUIRE_FALSE(primary.replica.may_append());
+  const auto base = primary.replica.log().at(3);
+  primary.replica.send_range({b, base, "k"}, "rows", "", 2, primary.effects);
+  const auto anew = primary.sent<snapshot_message>();
+  REQUIRE(anew);
+  CHECK(anew->tail == base);
+}
+
 TEST_CASE("a late message of what a member had long ago says nothing about it") {
   pair both;
   settle(both);
