@@ -143,6 +143,14 @@ void checker::forget_above(std::uint64_t seq) {
   }
 }
 
+// Any of the writes that are known may have been followed by one that is not.
+void checker::lose_track() {
+  is_truth_known_ = false;
+  writes_of_ = {};
+  seq_of_.clear();
+  seen_ = {};
+}
+
 const checker::past_write* checker::newest(std::size_t key, std::uint64_t seq) const {
   const auto& written = writes_of_[key];
   const auto after = std::upper_bound(

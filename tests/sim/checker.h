@@ -34,8 +34,8 @@ public:
   /// content is what it looks like.
   void record_changes(const partition_record& before, const partition_record& after,
                       const std::map<copy_id, const sim_disk*>& disks, const sim_disk* chosen);
-  /// What was committed before is not known from now on.
-  void lose_track() { is_truth_known_ = false; }
+  /// Which writes were committed before is not known from now on.
+  void lose_track();
   /// That primary, which runs since then, asks for a change of the record.
   void asks(const replica& primary, const partition_record& wanted,
             const std::map<copy_id, const sim_disk*>& disks, steady_time runs_since,

@@ -40,13 +40,20 @@ cluster::cluster(std::uint64_t seed, bool trace_text)
   settings.floor_interval = seconds{random.once_in(2) ? 30 : 5};
   reckless_ = random.once_in(12);
   impatient_ = random.once_in(8);
-  const auto count = settings.copies + (settings.copies < 4 && random.once_in(3) ? 1 : 0);
+  // A young cluster has fewer silos than copies are wanted, and has never had all of them.
+  const bool is_young = settings.copies > 2 && random.once_in(4);
+  const auto count = is_young
+                         ? settings.copies
+                         : settings.copies + (settings.copies < 4 && random.once_in(3) ? 1 : 0);
   partition_record record;
   record.version = 1;
-  record.in_sync_min = random.once_in(8) ? 1 : std::max<std::size_t>(1, settings.copies - 1);
+  record.in_sync_min =
+      is_young || random.once_in(8) ? 1 : std::max<std::size_t>(1, settings.copies - 1);
+  const auto members = settings.copies;
+  settings.copies += is_young ? 1 : 0;
   for (std::size_t silo = 0; silo < count; ++silo) {
     auto& added = *silos.emplace_back(std::make_unique<sim_process>(*this, silo));
-    if (silo < settings.copies) {
+    if (silo < members) {
       added.replace_disk();
       record.in_sync.push_back({added.id(), "s" + std::to_string(silo)});
     } else {
