@@ -268,8 +268,11 @@ void replica::place(std::uint64_t position, std::size_t count) {
 void replica::durable(replica_effects& effects) {
   durable_ = log_.tail().seq;
   durable_promise_ = state_.promised_epoch;
-  intake_unwritten_ = false;
+  const bool range_came = std::exchange(intake_unwritten_, false);
   if (!leads()) {
+    if (range_came && intake_.is_open() && primary_.id != copy_id{}) {
+      fetch(effects);
+    }
     learn_committed();
     if (std::min(durable_, matched_) > acknowledged_) {
       acknowledge(effects);

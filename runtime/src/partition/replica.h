@@ -200,7 +200,7 @@ private:
   void drop_entries_from(std::uint64_t seq, replica_effects& effects);
   void tell_what_is_here(const placed_copy& to, replica_effects& effects) const;
   void tell_what_is_here_once(replica_effects& effects);
-  void fetch(steady_time now, replica_effects& effects);
+  void fetch(replica_effects& effects) const;
   void acknowledge(replica_effects& effects);
   void learn_committed() noexcept;
   // From now on it is a backup of that primary; nothing of its log is known to be the same.

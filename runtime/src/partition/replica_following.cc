@@ -86,8 +86,9 @@ void replica::on(const beacon_message& message, steady_time now, replica_effects
   learn_committed();
   has_told_behind_ = false;
   if (intake_.is_open()) {
-    if (now >= fetched_at_ + settings_.retry_interval) {
-      fetch(now, effects);
+    if (!intake_unwritten_ && now >= fetched_at_ + settings_.retry_interval) {
+      fetched_at_ = now;
+      fetch(effects);
     }
   } else if (matched_ < tail.seq) {
     tell_what_is_here_once(effects);
@@ -226,12 +227,12 @@ void replica::on(const snapshot_message& message, steady_time now, replica_effec
   if (is_followed(message.from, message.epoch) && !is_complete() && !standing_ &&
       message.tail == told) {
     intake_.begin();
-    fetch(now, effects);
+    fetched_at_ = now;
+    fetch(effects);
   }
 }
 
-void replica::fetch(steady_time now, replica_effects& effects) {
-  fetched_at_ = now;
+void replica::fetch(replica_effects& effects) const {
   effects.messages.push_back(
       {primary_, fetch_message{self_, state_.promised_epoch, intake_.base(), intake_.next()}});
 }
@@ -254,9 +255,9 @@ void replica::on(const range_message& message, steady_time now, replica_effects&
   rows_reach_ = std::max(rows_reach_, message.applied);
   digest_wanted_.reset();  // the rows are ahead of that entry by now
   effects.rows.push_back(message.rows);
+  fetched_at_ = now;
   if (intake_.is_open()) {
-    fetch(now, effects);
-    return;
+    return;  // the next one once this is on the disk: `durable`
   }
   log_ = partition_log{log_.partition(), message.base};
   state_.checkpointed = message.base;

@@ -88,10 +88,10 @@ public:
       partition_id partition, std::string_view prefix, std::string_view from,
       const std::function<bool(std::string_view, std::string_view)>& visit) = 0;
 
-  /// Calls `visit` for every key of `partition`, in order, whatever its value is.
-  /// Requires: between `renew` and `release`. Errors: `storage_failed`.
+  /// Calls `visit` for the keys of `partition`, in order, whatever their values are, until it
+  /// returns false. Requires: between `renew` and `release`. Errors: `storage_failed`.
   virtual result<void> scan_keys(partition_id partition,
-                                 const std::function<void(std::string_view)>& visit) = 0;
+                                 const std::function<bool(std::string_view)>& visit) = 0;
 };
 
 /// The checkpoint of one silo. Implementations: `open_lmdb_checkpoint`, `make_memory_checkpoint`.

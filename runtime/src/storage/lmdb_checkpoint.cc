@@ -156,7 +156,7 @@ public:
   result<void> scan(partition_id partition, std::string_view prefix, std::string_view from,
                     const std::function<bool(std::string_view, std::string_view)>& visit) override;
   result<void> scan_keys(partition_id partition,
-                         const std::function<void(std::string_view)>& visit) override;
+                         const std::function<bool(std::string_view)>& visit) override;
 
 private:
   template <class Use>
@@ -213,10 +213,9 @@ result<void> lmdb_snapshot::scan(
 }
 
 result<void> lmdb_snapshot::scan_keys(partition_id partition,
-                                      const std::function<void(std::string_view)>& visit) {
+                                      const std::function<bool(std::string_view)>& visit) {
   return walk({partition, {}}, {partition, {}}, [&](std::string_view key, std::string_view) {
-    visit(key.substr(partition_bytes));
-    return true;
+    return visit(key.substr(partition_bytes));
   });
 }
 

@@ -41,11 +41,9 @@ public:
   }
 
   result<void> scan_keys(partition_id partition,
-                         const std::function<void(std::string_view)>& visit) override {
-    return scan(partition, {}, {}, [&](std::string_view key, std::string_view) {
-      visit(key);
-      return true;
-    });
+                         const std::function<bool(std::string_view)>& visit) override {
+    return scan(partition, {}, {},
+                [&](std::string_view key, std::string_view) { return visit(key); });
   }
 
 private:

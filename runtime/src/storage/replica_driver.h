@@ -8,6 +8,7 @@
 // the flush, `durable`. So a copy never gets a message while an entry of its own is unwritten.
 #pragma once
 
+#include <deque>
 #include <map>
 #include <memory>
 #include <optional>
@@ -167,9 +168,11 @@ private:
   void send_range(partition_id partition, const replica_effects::range_read& wanted);
   [[nodiscard]] std::vector<partition_id> take_rows(steady_time now);
   [[nodiscard]] bool rows_may_come(steady_time now) const;
-  [[nodiscard]] bool mark_void(const std::vector<partition_id>& partitions);
+  // What the disk has taken: all that was wanted, or some of the old rows are there still.
+  enum class rows_written : std::uint8_t { all, some, failed };
+  [[nodiscard]] bool mark_void();
+  [[nodiscard]] rows_written write_rows(partition_id partition);
   void refill(partition_id partition, steady_time now);
-  result<void> write_rows(partition_id partition);
 
   // The disk: replica_disk.cc.
   void stage_entries(partition_id partition);
@@ -182,7 +185,7 @@ private:
   replica_settings settings_;
   std::vector<copy_work> work_;  // by partition
   std::vector<partition_id> unstaged_;
-  std::vector<partition_id> rows_waiting_;  // to be written, for their partitions
+  std::deque<partition_id> rows_waiting_;  // to be written, for their partitions
   std::vector<partition_id> in_group_;
   std::vector<partition_id> digests_due_;
   std::map<std::string, std::vector<replica_item>, std::less<>> outbox_;

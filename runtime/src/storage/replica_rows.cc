@@ -10,23 +10,20 @@ namespace {
 
 constexpr std::size_t range_bytes_max = std::size_t{1} << 20U;
 constexpr std::size_t range_rows_max = 4096;
-constexpr std::size_t write_changes_max = 65536;
-// Partitions whose rows are written before others are heard again.
-constexpr std::size_t rows_partitions_max = 8;
+// Of old rows that go in one transaction, and partitions whose rows are written before others are
+// heard again: a large partition is replaced in steps of some milliseconds.
+constexpr std::size_t cleared_rows_max = 8192;
+constexpr std::size_t rows_partitions_max = 2;
 
 error range_is_full() {
   return {errc::too_large, {}};
 }
 
 // Ends the process, but for a full disk.
-bool is_full(const result<void>& written) {
-  if (written) {
-    return false;
+void expect_full(const error& why) {
+  if (why.code() != errc::out_of_space) {
+    storage_lost(why.text());
   }
-  if (written.error().code() != errc::out_of_space) {
-    storage_lost(written.error().text());
-  }
-  return true;
 }
 
 }  // namespace
@@ -76,39 +73,39 @@ bool replica_driver::rows_may_come(steady_time now) const {
 }
 
 // In this order: the journal says that the rows are neither old nor new and has no entries any
-// more; the rows; and, with the group that follows, that they are whole. So a copy whose snapshot
-// was cut short begins anew. Gives the partitions whose effects may be staged now.
+// more; the old rows go, some at a time, and the new ones come; and, with the group that follows,
+// the state says that they are whole. So a copy whose snapshot was cut short begins anew. Gives the
+// partitions whose effects may be staged now.
 std::vector<partition_id> replica_driver::take_rows(steady_time now) {
   std::vector<partition_id> ready;
   for (const auto partition : std::exchange(unstaged_, {})) {
-    const auto& wanted = at(partition).effects;
-    auto& list = wanted.clear_rows || !wanted.rows.empty() ? rows_waiting_ : ready;
-    list.push_back(partition);
+    if (const auto& wanted = at(partition).effects; wanted.clear_rows || !wanted.rows.empty()) {
+      rows_waiting_.push_back(partition);
+    } else {
+      ready.push_back(partition);
+    }
   }
   if (!rows_may_come(now)) {
     return ready;
   }
-  const auto count = std::min(rows_waiting_.size(), rows_partitions_max);
-  const std::vector<partition_id> now_due{
-      rows_waiting_.begin(), rows_waiting_.begin() + static_cast<std::ptrdiff_t>(count)};
-  rows_waiting_.erase(rows_waiting_.begin(),
-                      rows_waiting_.begin() + static_cast<std::ptrdiff_t>(count));
-  bool is_written = mark_void(now_due);
-  for (const auto partition : now_due) {
-    if (at(partition).effects.clear_rows) {
-      parts_.recent.clear(partition);
-    }
-    is_written = is_written && !is_full(write_rows(partition));
-    auto& own = at(partition);
-    own.effects.rows.clear();
-    own.effects.persist = true;
-    if (is_written) {
+  bool is_written = mark_void();
+  for (auto count = std::min(rows_waiting_.size(), rows_partitions_max); count > 0; --count) {
+    const auto partition = rows_waiting_.front();
+    rows_waiting_.pop_front();
+    const auto rows = is_written ? write_rows(partition) : rows_written::failed;
+    is_written = rows != rows_written::failed;
+    if (!is_written) {
+      refill(partition, now);
+    } else if (rows == rows_written::some) {
+      rows_waiting_.push_back(partition);
+    } else {
+      auto& own = at(partition);
       own.is_void = copy_of(partition).is_being_filled();
+      own.effects.rows.clear();
       own.effects.clear_rows = false;
+      own.effects.persist = true;
       parts_.copies.replaced(partition);
       ready.push_back(partition);
-    } else {
-      refill(partition, now);
     }
   }
   return ready;
@@ -118,7 +115,8 @@ std::vector<partition_id> replica_driver::take_rows(steady_time now) {
 void replica_driver::refill(partition_id partition, steady_time now) {
   auto& own = at(partition);
   copy_of(partition).write_failed(now, own.effects);
-  own.is_void = own.effects.clear_rows = true;
+  own.effects.clear_rows = own.effects.persist = true;
+  own.effects.rows.clear();
   own.effects.entries.clear();
   own.unapplied.clear();
   parts_.copies.replaced(partition);
@@ -126,60 +124,71 @@ void replica_driver::refill(partition_id partition, steady_time now) {
   block(now + blocked_for);
 }
 
-bool replica_driver::mark_void(const std::vector<partition_id>& partitions) {
-  bool is_needed = false;
-  for (const auto partition : partitions) {
+bool replica_driver::mark_void() {
+  std::vector<partition_id> marked;
+  for (const auto partition : rows_waiting_) {
     auto& own = at(partition);
     if (own.effects.clear_rows && !std::exchange(own.is_void, true)) {
-      is_needed = true;
+      marked.push_back(partition);
+      erase_cut(partition);
+      put_state(partition);
     }
-    erase_cut(partition);
-    put_state(partition);
   }
-  return !is_needed || !is_full(parts_.group.flush_whole());
+  if (marked.empty()) {
+    return true;
+  }
+  const auto flushed = parts_.group.flush_whole();
+  if (!flushed) {
+    expect_full(flushed.error());
+    for (const auto partition : marked) {
+      at(partition).is_void = false;  // the disk does not say so
+    }
+  }
+  return flushed.has_value();
 }
 
-result<void> replica_driver::write_rows(partition_id partition) {
+replica_driver::rows_written replica_driver::write_rows(partition_id partition) {
   const auto& wanted = at(partition).effects;
   std::map<std::string, std::optional<std::string>> changes;
+  bool is_whole = true;
+  result<void> done;
   if (wanted.clear_rows) {
-    if (auto renewed = snapshot_->renew(); !renewed) {
-      return renewed;
-    }
-    auto scanned = snapshot_->scan_keys(
-        partition, [&](std::string_view key) { changes.emplace(key, std::nullopt); });
-    snapshot_->release();
-    if (!scanned) {
-      return scanned;
+    parts_.recent.clear(partition);
+    done = snapshot_->renew();
+    if (done) {
+      done = snapshot_->scan_keys(partition, [&](std::string_view key) {
+        is_whole = changes.size() < cleared_rows_max;
+        if (is_whole) {
+          changes.emplace(key, std::nullopt);
+        }
+        return is_whole;
+      });
+      snapshot_->release();
     }
   }
-  for (const auto& each : wanted.rows) {
-    auto parsed = row_ops::for_each(
-        each,
+  for (auto each = wanted.rows.begin(); done && is_whole && each != wanted.rows.end(); ++each) {
+    done = row_ops::for_each(
+        *each,
         [&](std::string_view key, std::string_view value) {
           changes.insert_or_assign(std::string{key}, std::string{value});
         },
         [](std::string_view) {});
-    if (!parsed) {
-      return parsed;
-    }
   }
-  std::vector<checkpoint_change> part;
+  std::vector<checkpoint_change> sorted;
+  sorted.reserve(changes.size());
+  for (const auto& [key, value] : changes) {
+    sorted.push_back({partition, key, value ? *value : std::string_view{}, !value});
+  }
   checkpoint_progress progress;
   progress.tails = {{partition, copy_of(partition).state().checkpointed}};
-  auto next = changes.begin();
-  do {
-    part.clear();
-    for (; next != changes.end() && part.size() < write_changes_max; ++next) {
-      part.push_back({partition, next->first, next->second ? *next->second : std::string_view{},
-                      !next->second});
-    }
-    const bool is_last = next == changes.end();
-    if (auto written = parts_.rows.write(part, is_last ? &progress : nullptr); !written) {
-      return written;
-    }
-  } while (next != changes.end());
-  return {};
+  if (done) {
+    done = parts_.rows.write(sorted, is_whole ? &progress : nullptr);
+  }
+  if (!done) {
+    expect_full(done.error());
+    return rows_written::failed;
+  }
+  return is_whole ? rows_written::all : rows_written::some;
 }
 
 }  // namespace millrace::runtime

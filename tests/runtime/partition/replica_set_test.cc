@@ -235,6 +235,7 @@ TEST_CASE("what the log does not have any more comes as rows, and the log goes o
   CHECK(learner.effects.clear_rows);
   CHECK(learner.effects.rows == std::vector<std::string>{"rows 1"});
   CHECK(learner.replica.state().checkpointed.seq == 0);
+  learner.flush();
   const auto second = learner.sent<fetch_message>();
   REQUIRE(second);
   CHECK(second->first == "k");
@@ -253,6 +254,30 @@ TEST_CASE("what the log does not have any more comes as rows, and the log goes o
   primary.receive(*now_there, after(60));
   REQUIRE(primary.effects.shipments.size() == 1);
   CHECK(primary.effects.shipments[0].first_seq == 6);
+}
+
+// Goal: a slow disk does not gather a whole partition in memory.
+TEST_CASE("the next range is asked for once the one before is written, and not earlier") {
+  learning both{6};
+  auto& [primary, learner, encoded, told] = both;
+  primary.replica.checkpointed(primary.replica.log().at(4));
+  primary.replica.forget_through(4);
+  both.begin_snapshot();
+  learner.effects.clear();
+  learner.receive(range_message{a, 0, 1, primary.replica.log().at(5), 5, "", "k", "rows 1"});
+  primary.effects.clear();
+  primary.replica.send_beacons(after(2000), primary.effects);
+  learner.receive(*primary.sent<beacon_message>(), after(2000));
+  CHECK_FALSE(learner.sent<fetch_message>());
+  learner.flush();
+  const auto next = learner.sent<fetch_message>();
+  REQUIRE(next);
+  CHECK(next->first == "k");
+  learner.flush();
+  CHECK_FALSE(learner.sent<fetch_message>());
+  primary.replica.send_beacons(after(2600), primary.effects);
+  learner.receive(*primary.sent<beacon_message>(), after(2600));
+  CHECK(learner.sent<fetch_message>());  // it was lost
 }
 
 TEST_CASE("a copy that left the set twice in a while stays out for longer and longer") {

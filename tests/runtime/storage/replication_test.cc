@@ -91,6 +91,33 @@ TEST_CASE("a silo whose disk is new gets the rows, and leads with them") {
   CHECK(small_cluster::put(next, first, "k", "v"));
 }
 
+TEST_CASE("a copy that is far behind lets go of all its old rows, however many") {
+  small_cluster cluster{2};
+  cluster.start_all();
+  auto& old = cluster.primary(first);
+  const auto change = [&](const char* prefix, int rows, bool is_erased) {
+    row_ops ops;
+    for (int number = 0; number < rows; ++number) {
+      const auto key = prefix + key_of(number);
+      is_erased ? ops.erase(key) : ops.put(key, "v");
+    }
+    REQUIRE(small_cluster::commit(old, first, std::move(ops)));
+  };
+  change("old ", 30'000, false);
+  const std::string other = &old == &cluster.at("a") ? "b" : "a";
+  REQUIRE(
+      cluster.reaches([&] { return cluster.at(other).rows().stats().checkpoint_rows >= 30'000; }));
+  cluster.kill(other);
+  REQUIRE(cluster.has_set_of(1));
+  change("old ", 30'000, true);
+  change("new ", 100, false);
+  REQUIRE(cluster.reaches([&] { return old.rows().stats().checkpoint_lag_batches == 0; }));
+  cluster.start(other);
+  REQUIRE(cluster.has_set_of(2));
+  CHECK(small_cluster::rows_of(cluster.at(other), first).size() == 100);
+  CHECK(cluster.at(other).quarantines() == 0);
+}
+
 TEST_CASE("a primary that nobody hears answers nothing any more") {
   small_cluster cluster{3};
   cluster.start_all();

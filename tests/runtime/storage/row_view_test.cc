@@ -28,7 +28,7 @@ public:
     return inner_->scan(partition, prefix, from, visit);
   }
   result<void> scan_keys(partition_id partition,
-                         const std::function<void(std::string_view)>& visit) override {
+                         const std::function<bool(std::string_view)>& visit) override {
     return inner_->scan_keys(partition, visit);
   }
 

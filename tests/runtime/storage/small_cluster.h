@@ -192,16 +192,21 @@ public:
   }
 
   /// Commits under the epoch of whoever serves it now; what it was answered.
-  static result<void> put(silo& to, partition_id partition, std::string_view key,
-                          std::string_view value) {
+  static result<void> commit(silo& to, partition_id partition, row_ops ops) {
     std::promise<result<void>> told;
     auto request =
         std::make_unique<commit_call>([&](result<void> outcome) { told.set_value(outcome); });
     request->partition = partition;
     request->epoch = to.epoch(partition);
-    request->ops.put(key, value);
+    request->ops = std::move(ops);
     to.rows().commit(std::move(request));
     return told.get_future().get();
+  }
+  static result<void> put(silo& to, partition_id partition, std::string_view key,
+                          std::string_view value) {
+    row_ops ops;
+    ops.put(key, value);
+    return commit(to, partition, std::move(ops));
   }
   static std::map<std::string, std::string> rows_of(silo& of, partition_id partition) {
     std::map<std::string, std::string> all;
