@@ -152,7 +152,7 @@ void cluster::depose(const partition_record& after) {
 
 // A change that lets a copy join happens long after it was asked for, and the copy is gone by then.
 duration cluster::hold_up(const partition_record& wanted) {
-  if (!healing_ && wanted.epoch > store.record().epoch && random.once_in(8)) {
+  if (!healing_ && wanted.epoch > store.record().epoch && random.once_in(4)) {
     usurp(wanted);
     return random.between(milliseconds{200}, milliseconds{1500});
   }
