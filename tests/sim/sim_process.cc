@@ -198,8 +198,8 @@ void sim_process::roll_back() {
   tainted_ = true;
 }
 
-void sim_process::quarantined(damage why) {
-  around_.log.note(around_.plan.now(), "quarantine", {silo_, static_cast<std::uint64_t>(why)});
+void sim_process::found_damaged(damage why) {
+  around_.log.note(around_.plan.now(), "damaged", {silo_, static_cast<std::uint64_t>(why)});
   // An operator chose it, and before the store knew it gave away what it had.
   const bool came_too_late = why == damage::lost_committed && copy_->log().tail().seq == 0 &&
                              copy_->state().data_loss_no != disk_->state.data_loss_no;
@@ -207,7 +207,6 @@ void sim_process::quarantined(damage why) {
     throw violation{"an intact copy was taken for a damaged one, reason " +
                     std::to_string(static_cast<int>(why))};
   }
-  replace_disk();
 }
 
 // --- inputs --------------------------------------------------------------------------------------

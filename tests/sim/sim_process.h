@@ -118,7 +118,7 @@ private:
   void failed(disk_batch batch);
   void checkpoint_now_and_then();
   void tick_later();
-  void quarantined(damage why);
+  void found_damaged(damage why);
   [[nodiscard]] bool load(runtime::partition_log& log);
 
   cluster& around_;

@@ -24,10 +24,11 @@ std::uint64_t digest_of(const row_image& rows) {
 void sim_process::carry_out() {
   const auto life = life_;
   const auto has_more = [this] {
-    return effects_.quarantined || !effects_.messages.empty() || !effects_.shipments.empty() ||
-           !effects_.ranges.empty() || effects_.digest_at || effects_.change ||
-           effects_.read_record || effects_.wants_barrier || effects_.lost_primacy ||
-           effects_.wants_copy || effects_.clear_rows || !effects_.rows.empty();
+    return effects_.quarantined || effects_.behind_floor || !effects_.messages.empty() ||
+           !effects_.shipments.empty() || !effects_.ranges.empty() || effects_.digest_at ||
+           effects_.change || effects_.read_record || effects_.wants_barrier ||
+           effects_.lost_primacy || effects_.wants_copy || effects_.clear_rows ||
+           !effects_.rows.empty();
   };
   do {
     carry_out_once();
@@ -43,8 +44,14 @@ void sim_process::carry_out() {
 }
 
 void sim_process::carry_out_once() {
+  if (std::exchange(effects_.behind_floor, false)) {
+    found_damaged(damage::lost_committed);
+  }
   if (effects_.quarantined) {
-    quarantined(*effects_.quarantined);
+    if (effects_.quarantined != damage::lost_committed) {
+      found_damaged(*effects_.quarantined);
+    }
+    replace_disk();
     return;
   }
   take_rows();

@@ -129,6 +129,13 @@ void cluster_node::wants_copy(partition_id partition) {
   }
 }
 
+void cluster_node::behind_floor(partition_id partition, const copy_id& copy) {
+  home_.warn(
+      "a copy of a partition lacks what was committed, as an old disk does; it is kept, and not "
+      "used, until another one leads partition=" +
+      std::to_string(static_cast<unsigned>(partition)) + " copy=" + to_text(copy));
+}
+
 void cluster_node::quarantined(partition_id partition, const copy_id& copy, damage why) {
   home_.warn("a copy of a partition is given up, an empty one takes its place partition=" +
              std::to_string(static_cast<unsigned>(partition)) + " copy=" + to_text(copy) +

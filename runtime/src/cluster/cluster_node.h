@@ -86,6 +86,7 @@ private:
   void leads(partition_id partition, std::uint64_t epoch) override { tell(led{partition, epoch}); }
   void lost(partition_id partition) override { tell(led{partition}); }
   void wants_copy(partition_id partition) override;
+  void behind_floor(partition_id partition, const copy_id& copy) override;
   void quarantined(partition_id partition, const copy_id& copy, damage why) override;
 
   // As links tell, on the link thread.

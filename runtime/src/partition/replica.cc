@@ -64,7 +64,7 @@ std::uint64_t replica::forgettable() const noexcept {
   auto seq = state_.checkpointed.seq;
   for (const auto& each : peers_.all()) {
     if (each.snapshot_base != 0 && !each.may_lead) {
-      seq = std::min(seq, each.snapshot_base);
+      seq = std::min(seq, std::max(each.snapshot_base, each.prepared));
     }
   }
   return seq;
@@ -165,10 +165,16 @@ void replica::learn(const partition_record& record, steady_time now, replica_eff
   // an older record, unless an operator has chosen what it had.
   const bool has_less = intake_.is_open() ? was_chosen : log_.tail().seq < record.commit_floor;
   const bool lacks_committed = is_complete() && has_less && !planted(bug::t1_ignores_floor);
+  // All copies may have been put back to an old day. So what is here stays until another one leads,
+  // and an operator may decide to go on with that.
+  const bool was_behind = std::exchange(is_behind_floor_, lacks_committed);
   if (record.data_loss_no != state_.data_loss_no) {
     quarantine(damage::given_up, effects);
-  } else if (lacks_committed) {
+  } else if (was_behind && !is_complete()) {
     quarantine(damage::lost_committed, effects);
+  } else if (lacks_committed) {
+    step_down(effects);
+    effects.behind_floor = !was_behind;
   } else if (goes_on) {
     note_ejected(before, now);
     floor_at_ = now;
@@ -226,6 +232,7 @@ void replica::step_down(replica_effects& effects) {
 
 void replica::quarantine(damage why, replica_effects& effects) {
   step_down(effects);
+  is_behind_floor_ = false;
   role_ = replica_role::quarantined;
   effects.quarantined = why;
 }
@@ -254,7 +261,14 @@ void replica::tick(steady_time now, replica_effects& effects) {
 }
 
 void replica::receive(const replica_message& message, steady_time now, replica_effects& effects) {
-  if (role_ != replica_role::quarantined && record().version != 0) {
+  if (is_behind_floor_) {
+    // Whoever leads has what this copy lacks: it is not needed any more.
+    const auto* const beacon = std::get_if<beacon_message>(&message);
+    if (beacon != nullptr && beacon->from.id == record().primary &&
+        beacon->epoch == record().epoch && !standing_) {
+      quarantine(damage::lost_committed, effects);
+    }
+  } else if (role_ != replica_role::quarantined && record().version != 0) {
     std::visit([&](const auto& each) { on(each, now, effects); }, message);
   }
 }

@@ -58,6 +58,8 @@ public:
   [[nodiscard]] steady_time answers_until() const noexcept;
   /// Ranges of a snapshot are missing: its rows are neither old nor new.
   [[nodiscard]] bool is_being_filled() const noexcept { return intake_.is_open(); }
+  /// It lacks what was committed, and is silent; what it has is there until another one leads.
+  [[nodiscard]] bool is_behind_floor() const noexcept { return is_behind_floor_; }
   /// Nobody else has to have what it writes, or gets it.
   [[nodiscard]] bool is_alone() const noexcept { return leads() && peers_.empty(); }
   /// Whether entries are ordered here now, and can be committed: there are enough copies.
@@ -240,6 +242,7 @@ private:
   std::uint64_t primary_committed_ = 0;  // as it said in this epoch
   std::uint64_t matched_;                // the entries up to here are the primary's, too
   std::uint64_t acknowledged_ = 0;
+  bool is_behind_floor_ = false;  // it lacks what was committed, and is listed still
   bool has_told_behind_ = false;  // since the last beacon, or the last entry that fitted
   steady_time heard_at_{};        // of a primary
   snapshot_intake intake_;

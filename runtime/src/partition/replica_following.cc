@@ -17,6 +17,9 @@ void replica::tick_following(steady_time now, replica_effects& effects) {
     }
     return;
   }
+  if (is_behind_floor_) {
+    return;
+  }
   stand_if_due(now, effects);
   if (standing_ || now < heard_at_ + settings_.retry_interval || !is_retry) {
     return;

@@ -21,6 +21,14 @@ void group_appender::put_state(partition_id partition, const copy_state& state) 
   append_copy_state(partition, state, bytes);
 }
 
+void group_appender::take_back(partition_id partition,
+                               const std::vector<std::uint64_t>& positions) {
+  states_.erase(partition);
+  std::erase_if(cut_, [&](std::uint64_t each) {
+    return std::find(positions.begin(), positions.end(), each) != positions.end();
+  });
+}
+
 result<void> group_appender::flush() {
   views_.clear();
   std::size_t begin = 0;

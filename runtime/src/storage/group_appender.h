@@ -46,6 +46,9 @@ public:
   /// The same for one that must not stay when the group is there: what comes in its place is.
   void erase_with_this(std::uint64_t position) { cut_.push_back(position); }
 
+  /// Neither the state that waits, nor these erasures of `erase_with_this`, are wanted any more.
+  void take_back(partition_id partition, const std::vector<std::uint64_t>& positions);
+
   /// States or erasures wait for a flush.
   [[nodiscard]] bool has_more() const noexcept {
     return !states_.empty() || !erased_.empty() || !cut_.empty();

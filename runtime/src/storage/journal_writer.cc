@@ -418,9 +418,10 @@ void journal_writer::take_reached() {
     digests.swap(digests_found_);
   }
   for (const auto& each : reached) {
-    parts_.copies.checkpointed(each);
-    // With it, or before it, the entries below are deleted: so the journal knows what it lacks.
-    put_state(each.partition);
+    if (parts_.copies.checkpointed(each)) {
+      // With it, or before it, the entries below are deleted: so the journal knows what it lacks.
+      put_state(each.partition);
+    }
   }
   for (const auto& each : digests) {
     tell_digest(each);

@@ -78,7 +78,7 @@ void replica_driver::receive(const std::string& silo, std::string_view frame, st
   for (auto& each : *items) {
     const bool is_entry = std::holds_alternative<prepare_message>(each.message);
     if (exists(each.partition) && copy_of(each.partition).state().id == each.to &&
-        !(is_entry && now < blocked_until_)) {
+        takes_part(each.partition) && !(is_entry && now < blocked_until_)) {
       copy_of(each.partition).receive(each.message, now, at(each.partition).effects);
       settle(each.partition);
     }
@@ -157,7 +157,11 @@ std::vector<copy_status> replica_driver::status() {
   return all;
 }
 
-// Of what is not to be here only those say something whom somebody counts on.
+// What is not to be here is silent, but for whom somebody counts on.
+bool replica_driver::takes_part(partition_id partition) {
+  return at(partition).is_hosted || is_complete(copy_of(partition).record(), self(partition));
+}
+
 void replica_driver::tick(steady_time now) {
   if (now < tick_due_) {
     return;
@@ -167,7 +171,7 @@ void replica_driver::tick(steady_time now) {
   for (std::uint16_t index = 0; index < parts_.copies.size(); ++index) {
     const partition_id partition{index};
     auto& copy = copy_of(partition);
-    if (at(partition).is_hosted || is_complete(copy.record(), self(partition))) {
+    if (takes_part(partition)) {
       copy.tick(now, at(partition).effects);
       tell_shortage(partition);
       settle(partition);
@@ -193,6 +197,9 @@ void replica_driver::carry_out(partition_id partition) {
   if (const auto why = std::exchange(wanted.quarantined, {})) {
     replace(partition, *why, now_);
     return;
+  }
+  if (std::exchange(wanted.behind_floor, false)) {
+    host_.behind_floor(partition, copy_of(partition).state().id);
   }
   for (auto& each : std::exchange(wanted.messages, {})) {
     queue(partition, each.to, std::move(each.message));

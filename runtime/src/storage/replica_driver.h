@@ -147,6 +147,7 @@ private:
   [[nodiscard]] replica& copy_of(partition_id partition) { return parts_.copies.at(partition); }
   [[nodiscard]] placed_copy self(partition_id partition);
   [[nodiscard]] bool exists(partition_id partition) const noexcept;
+  [[nodiscard]] bool takes_part(partition_id partition);
 
   void settle(partition_id partition);
   void carry_out(partition_id partition);

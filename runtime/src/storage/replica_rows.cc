@@ -33,7 +33,9 @@ void expect_full(const error& why) {
 // Nothing is committed meanwhile: the view is that of what is applied.
 void replica_driver::send_range(partition_id partition, const replica_effects::range_read& wanted) {
   auto& own = at(partition);
-  parts_.proof.need(partition);
+  if (!parts_.proof.is_done()) {
+    return;  // nobody waits for that on this thread: the copy asks again
+  }
   row_view view{parts_.recent, *snapshot_};
   if (auto opened = view.open(); !opened) {
     storage_lost(opened.error().text());
@@ -125,11 +127,11 @@ void replica_driver::refill(partition_id partition, steady_time now) {
 }
 
 bool replica_driver::mark_void() {
-  std::vector<partition_id> marked;
+  std::map<partition_id, std::vector<std::uint64_t>> marked;  // and what is erased with the mark
   for (const auto partition : rows_waiting_) {
     auto& own = at(partition);
     if (own.effects.clear_rows && !std::exchange(own.is_void, true)) {
-      marked.push_back(partition);
+      marked[partition] = own.effects.erased;
       erase_cut(partition);
       put_state(partition);
     }
@@ -140,8 +142,12 @@ bool replica_driver::mark_void() {
   const auto flushed = parts_.group.flush_whole();
   if (!flushed) {
     expect_full(flushed.error());
-    for (const auto partition : marked) {
-      at(partition).is_void = false;  // the disk does not say so
+    // The disk does not say so. Half of it must not get there with another group, either.
+    for (auto& [partition, erased] : marked) {
+      auto& own = at(partition);
+      own.is_void = false;
+      parts_.group.take_back(partition, erased);
+      own.effects.erased.insert(own.effects.erased.begin(), erased.begin(), erased.end());
     }
   }
   return flushed.has_value();

@@ -9,14 +9,19 @@ namespace {
 // What is sent of a log at once; who lacks more asks again when it has that.
 constexpr std::size_t shipment_bytes_max = std::size_t{4} << 20U;
 constexpr std::size_t frame_items_max = 4096;
+// What is larger has a frame for itself, which is as large as a commit may be.
 constexpr std::size_t frame_bytes_max = std::size_t{1} << 20U;
+constexpr std::size_t item_overhead_bytes = 256;  // at most, without the payload
 
 std::size_t bytes_of(const replica_message& message) {
   if (const auto* prepare = std::get_if<prepare_message>(&message)) {
-    return prepare->entry.size();
+    return prepare->entry.size() + item_overhead_bytes;
+  }
+  if (const auto* behind = std::get_if<behind_message>(&message)) {
+    return behind->lineage.size() * sizeof behind->lineage.front() + item_overhead_bytes;
   }
   const auto* range = std::get_if<range_message>(&message);
-  return range != nullptr ? range->rows.size() : 0;
+  return (range != nullptr ? range->rows.size() : 0) + item_overhead_bytes;
 }
 
 }  // namespace
@@ -59,14 +64,21 @@ void replica_driver::send() {
     for (auto& [silo, items] : boxes) {
       std::size_t begin = 0;
       std::size_t bytes = 0;
-      for (std::size_t end = 0; end < items.size();) {
-        bytes += bytes_of(items[end++].message);
-        if (end == items.size() || end - begin >= frame_items_max || bytes >= frame_bytes_max) {
+      const auto end_frame = [&](std::size_t end) {
+        if (begin < end) {
           host_.send(silo, lane, encode(std::span{items}.subspan(begin, end - begin)));
-          begin = end;
-          bytes = 0;
         }
+        begin = end;
+        bytes = 0;
+      };
+      for (std::size_t next = 0; next < items.size(); ++next) {
+        const auto more = bytes_of(items[next].message);
+        if (next - begin >= frame_items_max || bytes + more > frame_bytes_max) {
+          end_frame(next);
+        }
+        bytes += more;
       }
+      end_frame(items.size());
       items.clear();
     }
   };

@@ -87,12 +87,12 @@ void replica_table::replaced(partition_id partition) {
   applied_[index] = 0;
 }
 
-void replica_table::checkpointed(const partition_tail& reached) {
+bool replica_table::checkpointed(const partition_tail& reached) {
   auto& copy = at(reached.partition);
   const auto& log = copy.log();
   const auto& tail = reached.tail;
   if (tail.seq < log.base().seq || tail.seq > copy.committed() || log.at(tail.seq) != tail) {
-    return;
+    return false;
   }
   copy.checkpointed(tail);
   auto& before = in_checkpoint_[static_cast<std::size_t>(reached.partition)];
@@ -101,6 +101,7 @@ void replica_table::checkpointed(const partition_tail& reached) {
     next_ = std::min(next_, log.position_of(log.base().seq + 1));
     reached_ = std::max(reached_, log.position_of(reached.tail.seq) + 1);
   }
+  return true;
 }
 
 void replica_table::look_again(partition_id partition) {

@@ -48,8 +48,8 @@ public:
   /// Up to where the partitions were applied that were since the last call.
   [[nodiscard]] std::vector<partition_tail> take_applied();
 
-  /// The checkpoint has a partition up to there. Nothing, if that was another copy's.
-  void checkpointed(const partition_tail& reached);
+  /// The checkpoint has a partition up to there. False, and nothing, if that was another copy's.
+  bool checkpointed(const partition_tail& reached);
 
   /// Entries that somebody still needed when `forget` came to them may go by now.
   void look_again(partition_id partition);

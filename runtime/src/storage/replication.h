@@ -81,6 +81,9 @@ public:
   virtual void lost(partition_id partition) = 0;
   /// There have been too few copies for long.
   virtual void wants_copy(partition_id partition) = 0;
+  /// A copy lacks what was committed, and is silent. What it has stays until another one leads the
+  /// partition without it; if none can, an operator may break glass.
+  virtual void behind_floor(partition_id partition, const copy_id& copy) = 0;
   /// A copy's content is not to be trusted; an empty one takes its place.
   virtual void quarantined(partition_id partition, const copy_id& copy, damage why) = 0;
 };

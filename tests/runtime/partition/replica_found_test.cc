@@ -148,12 +148,12 @@ TEST_CASE("a copy that was chosen, and has less by then, does not lead") {
     REQUIRE(again.sent<fetch_message>());
     again.receive(range_message{a, 0, 1, {1, 6, 1}, 6, "", "k", "rows"}, after(15));
     again.win(*wanted, after(20));
-    CHECK(again.effects.quarantined == damage::lost_committed);
+    CHECK(again.effects.behind_floor);
   }
   SUBCASE("it has died meanwhile, and its rows were gone") {
     copy again{b};
     again.win(*wanted, after(20));
-    CHECK(again.effects.quarantined == damage::lost_committed);
+    CHECK(again.effects.behind_floor);
   }
 }
 
@@ -217,6 +217,18 @@ TEST_CASE("a copy whose rows are replaced is compared anew, and does not pin the
   primary.receive(compared_message{b, 1, 6, 78}, after(1460));
   CHECK(primary.replica.forgettable() == 6);
   CHECK(primary.tick(after(1500)));
+}
+
+// Goal: one that is not needed, as the set is whole, does not keep the journal for ever.
+TEST_CASE("of a learner's snapshot no entries are kept that it has written") {
+  learning both{6};
+  auto& primary = both.primary;
+  primary.replica.checkpointed(primary.replica.log().at(4));
+  primary.replica.send_range({b, {}, ""}, "rows", "", 4, primary.effects);
+  primary.replica.checkpointed(primary.replica.log().at(6));
+  CHECK(primary.replica.forgettable() == 4);
+  primary.receive(prepared_message{b, 1, 5, primary.replica.log().at(5)});
+  CHECK(primary.replica.forgettable() == 5);
 }
 
 TEST_CASE("a member needs no entries that the checkpoint has, whatever it fetched before") {

@@ -303,9 +303,29 @@ TEST_CASE("a copy whose disk went back to before what was committed is not used"
   auto record = record_of(4, 1, a, {a, b});
   record.commit_floor = 10;
   one.know(record);
-  CHECK(one.effects.quarantined == damage::lost_committed);
-  CHECK(one.replica.role() == replica_role::quarantined);
-  CHECK_FALSE(one.replica.stand(after(10000)));
+  CHECK(one.effects.behind_floor);
+  CHECK_FALSE(one.tick(after(10000)));
+  one.receive(beacon_message{a, 0, 0, 4, 0, {}, after(10000)}, after(10000));  // of an older epoch
+  CHECK(one.effects.messages.empty());
+  CHECK_FALSE(one.effects.quarantined);
+  SUBCASE("what it has is kept until another one is heard to lead") {
+    one.receive(beacon_message{a, 0, 1, 4, 0, {}, after(10000)}, after(10000));
+    CHECK(one.effects.quarantined == damage::lost_committed);
+  }
+  SUBCASE("or the record does without it") {
+    record = with_primary(record, a, 2);
+    remove(record, {b});
+    one.win(record, after(10001));
+    CHECK(one.effects.quarantined == damage::lost_committed);
+  }
+  SUBCASE("an operator may go on with it") {
+    one.replica.break_glass(after(10001), one.effects);
+    const auto wanted = std::exchange(one.effects.change, {});
+    REQUIRE(wanted);
+    one.win(*wanted, after(10002));
+    CHECK(one.replica.role() == replica_role::recovering);
+    CHECK_FALSE(one.replica.is_behind_floor());
+  }
 }
 
 TEST_CASE("whoever led when it died may stand at once: it has granted nothing since") {

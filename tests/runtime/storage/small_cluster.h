@@ -10,6 +10,7 @@
 #include <set>
 #include <thread>
 
+#include "link/link_session.h"
 #include "millrace/runtime/clock.h"
 #include "storage/replication.h"
 #include "storage_fixture.h"
@@ -30,6 +31,7 @@ public:
   }
 
   static constexpr std::uint16_t partitions = 4;
+  static constexpr std::size_t message_bytes_max = link_limits{}.message_bytes_max;
 
   class silo final : public replication_host {
   public:
@@ -71,8 +73,12 @@ public:
       return side().lease(partition).epoch();
     }
     [[nodiscard]] std::size_t quarantines() const { return quarantines_; }
+    [[nodiscard]] std::size_t behind_floor() const { return behind_floor_; }
 
     void send(const std::string& to, replica_lane, const std::string& frame) override {
+      if (frame.size() > message_bytes_max) {
+        return;  // a link refuses it
+      }
       around_.post([this, to, frame] {
         const auto found = around_.up_.find(to);
         if (found != around_.up_.end() && !around_.cut_.contains(name_) &&
@@ -95,6 +101,7 @@ public:
     void leads(partition_id, std::uint64_t) override { around_.stir(); }
     void lost(partition_id) override { around_.stir(); }
     void wants_copy(partition_id) override {}
+    void behind_floor(partition_id, const copy_id&) override { ++behind_floor_; }
     void quarantined(partition_id, const copy_id&, damage) override { ++quarantines_; }
 
   private:
@@ -104,6 +111,7 @@ public:
     std::unique_ptr<storage> rows_;
     std::uint64_t incarnation_ = 0;
     std::atomic<std::size_t> quarantines_{0};
+    std::atomic<std::size_t> behind_floor_{0};
   };
 
   silo& start(const std::string& name) {
@@ -192,15 +200,19 @@ public:
   }
 
   /// Commits under the epoch of whoever serves it now; what it was answered.
-  static result<void> commit(silo& to, partition_id partition, row_ops ops) {
-    std::promise<result<void>> told;
+  static std::future<result<void>> begin_commit(silo& to, partition_id partition, row_ops ops) {
+    auto told = std::make_shared<std::promise<result<void>>>();
+    auto outcome = told->get_future();
     auto request =
-        std::make_unique<commit_call>([&](result<void> outcome) { told.set_value(outcome); });
+        std::make_unique<commit_call>([told](result<void> said) { told->set_value(said); });
     request->partition = partition;
     request->epoch = to.epoch(partition);
     request->ops = std::move(ops);
     to.rows().commit(std::move(request));
-    return told.get_future().get();
+    return outcome;
+  }
+  static result<void> commit(silo& to, partition_id partition, row_ops ops) {
+    return begin_commit(to, partition, std::move(ops)).get();
   }
   static result<void> put(silo& to, partition_id partition, std::string_view key,
                           std::string_view value) {
