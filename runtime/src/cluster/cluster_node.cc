@@ -392,6 +392,9 @@ void cluster_node::expel() {
     }
   }
   home_.expelled();
+  if (side_ != nullptr) {
+    side_->leave();
+  }
   links_->stop();
   const error why{errc::fenced, "silo '" + own_.name + "' is not in the cluster any more (" +
                                     std::to_string(own_.incarnation) +

@@ -104,6 +104,9 @@ public:
     writer_->post(
         [=](replica_driver& copies, steady_time now) { copies.break_glass(partition, now); });
   }
+  void leave() override {
+    writer_->post([](replica_driver& copies, steady_time) { copies.leave(); });
+  }
   [[nodiscard]] const partition_lease& lease(partition_id partition) const noexcept override {
     return writer_->lease(partition);
   }

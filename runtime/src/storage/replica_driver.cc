@@ -87,6 +87,9 @@ void replica_driver::receive(const std::string& silo, std::string_view frame, st
 
 void replica_driver::learn(partition_id partition, const partition_record& record,
                            steady_time now) {
+  if (has_left_) {
+    return;
+  }
   now_ = now;
   copy_of(partition).learn(record, now, at(partition).effects);
   settle(partition);
@@ -146,6 +149,20 @@ void replica_driver::break_glass(partition_id partition, steady_time now) {
   settle(partition);
 }
 
+// Nobody is told: the others have decided.
+void replica_driver::leave() {
+  has_left_ = true;
+  for (std::uint16_t index = 0; index < parts_.copies.size(); ++index) {
+    const partition_id partition{index};
+    auto& own = at(partition);
+    copy_of(partition).step_down(own.effects);
+    own.effects.change.reset();
+    own.effects.messages.clear();
+    own.effects.read_record = false;
+    settle(partition);
+  }
+}
+
 std::vector<copy_status> replica_driver::status() {
   std::vector<copy_status> all;
   all.reserve(work_.size());
@@ -159,6 +176,9 @@ std::vector<copy_status> replica_driver::status() {
 
 // What is not to be here is silent, but for whom somebody counts on.
 bool replica_driver::takes_part(partition_id partition) {
+  if (has_left_) {
+    return false;
+  }
   return at(partition).is_hosted || is_complete(copy_of(partition).record(), self(partition));
 }
 

@@ -78,6 +78,7 @@ public:
                  steady_time now);
   void hand_over(partition_id partition, const std::string& to, steady_time now);
   void break_glass(partition_id partition, steady_time now);
+  void leave();
   [[nodiscard]] std::vector<copy_status> status();
 
   /// Lets time pass, if it is due.
@@ -193,6 +194,7 @@ private:
   std::map<std::string, std::vector<replica_item>, std::less<>> bulk_;
   std::unique_ptr<checkpoint_snapshot> snapshot_;
   std::uint32_t foundings_ = 0;
+  bool has_left_ = false;
   steady_time tick_due_{};
   steady_time blocked_until_{};
   steady_time now_{};  // of the last input

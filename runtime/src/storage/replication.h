@@ -137,6 +137,9 @@ public:
   virtual void hand_over(partition_id partition, const std::string& to) = 0;
   /// An operator's decision: this silo's copy leads although it may lack what was committed.
   virtual void break_glass(partition_id partition) = 0;
+  /// This silo is out, and never in again: its copies lead nothing, ask for nothing and answer
+  /// nobody from now on.
+  virtual void leave() = 0;
 
   /// Ownership: as long as the storage.
   [[nodiscard]] virtual const partition_lease& lease(partition_id partition) const noexcept = 0;
