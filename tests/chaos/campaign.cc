@@ -23,7 +23,10 @@ campaign_result run_campaign(const campaign_wishes& wishes) {
                    .room = wishes.room,
                    .program = wishes.program}};
     load asking{{.seed = wishes.seed, .has_runs = wishes.has_runs}, whole.clients(), seen};
-    nemesis harming{{.seed = wishes.seed, .faults = wishes.faults, .stop_max = wishes.stop_max},
+    nemesis harming{{.seed = wishes.seed,
+                     .faults = wishes.faults,
+                     .stop_max = wishes.stop_max,
+                     .kill_max = wishes.kill_max},
                     whole};
     const auto end = steady::now() + wishes.time;
     for (std::size_t round = 0; round < wishes.rounds_max && steady::now() < end; ++round) {

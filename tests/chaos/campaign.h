@@ -16,7 +16,8 @@ struct campaign_wishes {
   std::chrono::milliseconds time{60'000};  ///< In which rounds of faults begin.
   std::size_t rounds_max = SIZE_MAX;
   fault_names faults{"kill", "stop"};
-  std::chrono::milliseconds stop_max{60'000};
+  std::chrono::milliseconds stop_max{60'000};  ///< As `nemesis::wishes`; the next one, too.
+  std::chrono::milliseconds kill_max{8'000};
   bool has_etcd = false;
   bool has_runs = true;
   std::filesystem::path room;  ///< For data, logs and the history.

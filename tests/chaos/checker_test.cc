@@ -138,25 +138,49 @@ TEST_CASE("money is neither made nor lost, and a transfer arrives once") {
   CHECK_FALSE(is_sound("1!", 2005, -5, 1, 1));    // below zero
 }
 
-history run_with(const std::string& state, const std::string& attempts, const std::string& list) {
+// One attempt: how it ended, and where.
+std::string attempt(int id, const std::string& end, const std::string& executor,
+                    const std::string& printed = "") {
+  return json{{"id", id},
+              {"end", end},
+              {"exit_code", end == "exited" ? json(0) : json{}},
+              {"executor", executor},
+              {"stdout_tail", printed}}
+      .dump();
+}
+
+history run_with(const std::string& state, const std::vector<std::string>& first,
+                 const std::string& list, const std::string& printed = "first=1\n") {
+  std::string attempts;
+  for (const auto& each : first) {
+    attempts += (attempts.empty() ? "" : ",") + each;
+  }
   return events_of(
       "run/p", {"1 submit", R"(1! "r1")", R"(1 outcome "r1")",
                 R"(1! {"state":")" + state +
-                    R"(","tasks":[{"name":"t","state":"succeeded","attempts":)" + attempts + "}]}",
+                    R"(","tasks":[{"name":"first","state":"succeeded","attempts":[)" + attempts +
+                    R"(]},{"name":"last","state":"succeeded","attempts":[)" +
+                    attempt(1, "exited", "a", printed) + "]}]}",
                 "1 list", "1! " + list});
 }
 
 TEST_CASE("a run ends, and adopts one result of each task") {
-  const std::string once = R"([{"end":"lost","exit_code":null},{"end":"exited","exit_code":0}])";
+  const std::vector<std::string> once{attempt(1, "exited", "a")};
+  const std::vector<std::string> again{attempt(1, "lost", "a"), attempt(2, "exited", "a")};
+  const std::vector<std::string> moved{attempt(1, "exited", "a"), attempt(2, "exited", "b")};
+  const std::vector<std::string> twice{attempt(1, "exited", "a"), attempt(2, "exited", "a")};
+  const std::string list = R"(["r1"])";
   const auto good = [](const history& events) { return check(events).is_clean(); };
-  CHECK(good(run_with("succeeded", once, R"(["r1"])")));
-  CHECK_FALSE(good(run_with("running", once, R"(["r1"])")));
+  CHECK(good(run_with("succeeded", once, list)));
+  CHECK(good(run_with("succeeded", again, list, "first=2\n")));
+  CHECK(good(run_with("succeeded", moved, list, "first=2\n")));
+  CHECK_FALSE(good(run_with("running", once, list)));
   CHECK_FALSE(good(run_with("succeeded", once, "[]")));
   CHECK_FALSE(good(run_with("succeeded", once, R"(["r1","r2"])")));
-  CHECK_FALSE(good(run_with("succeeded",
-                            R"([{"end":"exited","exit_code":0},{"end":"exited","exit_code":0}])",
-                            R"(["r1"])")));
-  CHECK_FALSE(good(run_with("succeeded", R"([{"end":"lost","exit_code":null}])", R"(["r1"])")));
+  CHECK_FALSE(good(run_with("succeeded", twice, list)));
+  CHECK_FALSE(good(run_with("succeeded", again, list, "first=1\n")));  // of one that was lost
+  CHECK_FALSE(good(run_with("succeeded", {attempt(1, "lost", "a")}, list)));
+  CHECK_FALSE(good(run_with("succeeded", {}, list)));
 }
 
 TEST_CASE("keys are judged one by one") {

@@ -17,7 +17,7 @@ namespace chaos {
 namespace {
 
 constexpr auto look_interval = 20ms;
-constexpr auto start_limit = 60s;      // a silo waits 20 s for its earlier life
+constexpr auto start_limit = 180s;     // founding 256 partitions takes an etcd half a minute
 constexpr auto restart_after = 500ms;  // of one that ended by itself
 
 // A port that was free a moment ago: what ends and starts again there has to have the same.
@@ -250,13 +250,21 @@ cluster_health cluster::health() {
   return found;
 }
 
+bool cluster::becomes_served(std::chrono::milliseconds limit) {
+  return becomes(&cluster_health::is_served, limit);
+}
+
 bool cluster::becomes_whole(std::chrono::milliseconds limit) {
+  return becomes(&cluster_health::is_whole, limit);
+}
+
+bool cluster::becomes(bool (cluster_health::*is)() const, std::chrono::milliseconds limit) {
   const auto end = steady::now() + limit;
   while (steady::now() < end) {
     attend(100ms);
     const auto all_serve = std::all_of(machines_.begin(), machines_.end(),
                                        [](const auto& each) { return each->serves; });
-    if (all_serve && health().is_whole()) {
+    if (all_serve && (health().*is)()) {
       return true;
     }
   }

@@ -58,6 +58,9 @@ struct cluster_health {
   std::size_t partitions = 0;
   std::size_t served = 0;  ///< Have an active primary.
   std::size_t whole = 0;   ///< And all copies.
+  [[nodiscard]] bool is_served() const {
+    return is_known && partitions > 0 && served == partitions;
+  }
   [[nodiscard]] bool is_whole() const { return is_known && partitions > 0 && whole == partitions; }
 };
 
@@ -74,7 +77,9 @@ public:
   /// Looks after the processes for so long: one that serves is found by clients, one that ended
   /// without being told to is started again.
   void attend(std::chrono::milliseconds time);
-  /// The same until all serve and every partition has all its copies; false after `limit`.
+  /// The same until all processes serve, and all partitions; false after `limit`.
+  bool becomes_served(std::chrono::milliseconds limit);
+  /// The same until every partition has all its copies, too.
   bool becomes_whole(std::chrono::milliseconds limit);
   [[nodiscard]] cluster_health health();
 
@@ -105,6 +110,7 @@ public:
 private:
   void add(const std::string& name, bool is_silo);
   void look_after(std::size_t number);
+  bool becomes(bool (cluster_health::*is)() const, std::chrono::milliseconds limit);
   [[nodiscard]] std::string host_of(const std::string& name) const;
 
   const cluster_wishes wishes_;

@@ -25,7 +25,8 @@ tasks:
     run: sleep 0.3
   - name: last
     needs: [fan]
-    run: sleep 0.1; echo done
+    env: {FIRST: "${{ tasks.first.outputs.value }}"}
+    run: sleep 0.1; echo "first=$FIRST"
 )";
 
 void sleep(std::chrono::milliseconds time) {

@@ -155,20 +155,46 @@ void check_purses(const std::vector<operation>& operations, std::vector<std::str
   }
 }
 
-// One attempt's result is adopted; it is the last one's.
+bool has_succeeded(const json& attempt) {
+  return attempt.at("end") == "exited" && attempt.at("exit_code") == 0;
+}
+
+// One attempt's result is adopted, the last one's. What had succeeded starts again only where its
+// files were lost with another executor.
 void check_task(const std::string& run, const json& task, std::vector<std::string>& wrong) {
   const auto name = run + "/" + task.at("name").get<std::string>();
-  if (task.at("state") != "succeeded") {
-    wrong.push_back("run " + name + ": it ended as " + task.at("state").dump());
-  }
-  std::size_t adopted = 0;
   const auto& attempts = task.at("attempts");
-  for (const auto& each : attempts) {
-    adopted += each.at("end") == "exited" && each.at("exit_code") == 0 ? 1 : 0;
+  if (task.at("state") != "succeeded" || attempts.empty() || !has_succeeded(attempts.back())) {
+    wrong.push_back("run " + name + ": it ended as " + task.at("state").dump() + " after " +
+                    attempts.dump());
+    return;
   }
-  if (adopted != 1 || attempts.back().at("end") != "exited") {
-    wrong.push_back("run " + name + ": " + std::to_string(adopted) +
-                    " results were adopted: " + attempts.dump());
+  std::string executor;
+  for (const auto& each : attempts) {
+    if (has_succeeded(each) && each.at("executor") == executor) {
+      wrong.push_back("run " + name + ": two results were adopted: " + attempts.dump());
+    }
+    executor = has_succeeded(each) ? each.at("executor").get<std::string>() : executor;
+  }
+}
+
+// The task `last` has written which attempt of `first` it got the output of.
+void check_outputs(const std::string& run, const json& tasks, std::vector<std::string>& wrong) {
+  std::set<std::string> good;
+  std::string used;
+  for (const auto& task : tasks) {
+    for (const auto& each : task.at("attempts")) {
+      if (task.at("name") == "first" && has_succeeded(each)) {
+        good.insert("first=" + each.at("id").dump() + "\n");
+      }
+      if (task.at("name") == "last" && has_succeeded(each)) {
+        used = each.at("stdout_tail");
+      }
+    }
+  }
+  if (!used.empty() && !good.contains(used)) {
+    wrong.push_back("run " + run +
+                    ": an output was adopted that is of no attempt that succeeded: " + used);
   }
 }
 
@@ -220,6 +246,7 @@ void check_runs(const std::vector<operation>& operations, std::vector<std::strin
     for (const auto& task : is.at("tasks")) {
       check_task(run, task, wrong);
     }
+    check_outputs(run, is.at("tasks"), wrong);
   }
 }
 

@@ -10,7 +10,9 @@
 //   purse     `transfer` {"to", "amount"}, and when nothing is under way `audit` -> {"balance",
 //             "sent", "received"}, the last two in transfers
 //   run       `submit` -> run; in the end `outcome` of each run -> {"state", "tasks": [{"name",
-//             "state", "attempts": [{"end", "exit_code"}]}]}, and `list` -> [run...]
+//             "state", "attempts": [{"id", "end", "exit_code", "executor", "stdout_tail"}]}]}, and
+//             `list` -> [run...]; a task `last` prints `first=N`, the attempt of the task `first`
+//             that it got an output of
 // The first four have to be linearizable, key by key.
 #pragma once
 

@@ -45,7 +45,7 @@ std::size_t nemesis::unharmed_silo() {
 }
 
 void nemesis::kill(std::size_t machine, const std::string& what) {
-  const auto time = between(10ms, 8s);
+  const auto time = between(10ms, wishes_.kill_max);
   tell(what + " " + cluster_.at(machine).name + " for " + std::to_string(time.count()) + " ms");
   cluster_.kill(machine);
   harms_.push_back({what, machine, steady::now() + time});
@@ -195,10 +195,20 @@ void nemesis::mend(const harm& one) {
        (one.machine < cluster_.size() ? " " + cluster_.at(one.machine).name : ""));
 }
 
+// Each as often as the others.
+std::string nemesis::next_fault() {
+  if (left_.empty()) {
+    left_.assign(wishes_.faults.begin(), wishes_.faults.end());
+  }
+  const auto at = left_.begin() + static_cast<std::ptrdiff_t>(below(left_.size()));
+  auto fault = *at;
+  left_.erase(at);
+  return fault;
+}
+
 bool nemesis::round() {
-  const std::vector<std::string> faults{wishes_.faults.begin(), wishes_.faults.end()};
   for (auto number = 1 + below(3); number > 0; --number) {
-    harm_one(faults[below(faults.size())]);
+    harm_one(next_fault());
     cluster_.attend(between(20ms, 1s));
   }
   while (!harms_.empty()) {
@@ -211,23 +221,23 @@ bool nemesis::round() {
       harms_.erase(due);
       // Sometimes the next blow falls before it has recovered.
       if (below(4) == 0) {
-        harm_one(faults[below(faults.size())]);
+        harm_one(next_fault());
       }
     }
   }
   const auto begin = steady::now();
-  if (!cluster_.becomes_whole(wishes_.whole_within)) {
+  if (!cluster_.becomes_served(wishes_.served_within)) {
     const auto health = cluster_.health();
-    complaint_ = "it is not whole " + std::to_string(wishes_.whole_within.count() / 1000) +
+    complaint_ = "it is not served " + std::to_string(wishes_.served_within.count() / 1000) +
                  " s after all was mended: of " + std::to_string(health.partitions) +
                  " partitions " + std::to_string(health.served) + " are served, " +
                  std::to_string(health.whole) + " with all copies";
     return false;
   }
-  tell("whole after " +
+  tell("served after " +
        std::to_string(
            std::chrono::duration_cast<std::chrono::milliseconds>(steady::now() - begin).count()) +
-       " ms");
+       " ms, " + std::to_string(cluster_.health().whole) + " whole");
   return true;
 }
 

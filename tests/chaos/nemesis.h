@@ -22,15 +22,19 @@ public:
   struct wishes {
     std::uint64_t seed = 1;
     fault_names faults;
-    std::chrono::milliseconds stop_max{60'000};       ///< The longest SIGSTOP.
-    std::chrono::milliseconds whole_within{120'000};  ///< After which a cluster that was mended is
-                                                      ///< said not to recover.
+    std::chrono::milliseconds stop_max{60'000};  ///< The longest SIGSTOP.
+    std::chrono::milliseconds kill_max{8'000};   ///< The longest time until a start.
+    /// After which a cluster that was mended is said not to recover. Lives wait for their sessions.
+    std::chrono::milliseconds served_within{60'000};
+    /// How long a wipe waits for all copies: one that was away often waits 5 min to be let in
+    /// again.
+    std::chrono::milliseconds whole_within{400'000};
   };
   nemesis(wishes what, cluster& whom);
   nemesis(const nemesis&) = delete;
   nemesis& operator=(const nemesis&) = delete;
 
-  /// Harms and mends once. False: the cluster did not become whole again; `complaint` says it.
+  /// Harms and mends once. False: the cluster did not serve again; `complaint` says it.
   bool round();
   /// Everything goes on.
   void mend_all();
@@ -47,6 +51,7 @@ private:
   std::chrono::milliseconds between(std::chrono::milliseconds least,
                                     std::chrono::milliseconds most);
   std::size_t below(std::size_t bound) { return random_() % bound; }
+  std::string next_fault();
   bool harm_one(const std::string& fault);
   void kill(std::size_t machine, const std::string& what);
   void stop_one(std::size_t machine);
@@ -61,6 +66,7 @@ private:
   cluster& cluster_;
   std::mt19937_64 random_;
   const steady::time_point began_ = steady::now();
+  std::vector<std::string> left_;  // of the faults, before they come again
   std::vector<harm> harms_;
   std::map<std::string, std::size_t> counted_;
   std::string complaint_;

@@ -151,7 +151,8 @@ exit_code run_cluster(const option_values& options, std::uint32_t silos) {
     }
   }
   if (options.count("log-level") == 0) {
-    wanted.arguments.insert(wanted.arguments.end(), {"--log-level", "warn"});  // who leads what: 256
+    // Who leads what is some hundred lines.
+    wanted.arguments.insert(wanted.arguments.end(), {"--log-level", "warn"});
   }
   if (options.count("insecure") > 0) {
     wanted.front_arguments.emplace_back("--insecure");
