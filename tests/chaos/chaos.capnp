@@ -28,6 +28,13 @@ struct PurseState {
   sent @1 :Int32;
   received @2 :Int32;
   # Transfers.
+  twice @3 :List(Text);
+  # Transfers that have arrived again.
+}
+
+struct DepositRecord {
+  atMs @0 :Int64;
+  # When it arrived.
 }
 
 interface Register $Actor.actor("register") {
@@ -54,6 +61,8 @@ interface Sequence $Actor.actor("list") {
 interface Purse $Actor.actor("purse") {
   transfer @0 (to :Text, amount :Int32) -> ();
   # Sends it: what was acknowledged arrives, some time later.
-  deposit @1 (amount :Int32) -> () $Actor.internal;
-  audit @2 () -> (spent :Int32, sent :Int32, received :Int32) $Actor.readOnly;
+  deposit @1 (amount :Int32, mark :Text) -> () $Actor.internal;
+  # `mark`: of that transfer alone.
+  audit @2 () -> (spent :Int32, sent :Int32, received :Int32, twice :List(Text)) $Actor.readOnly;
+  # `twice`: transfers that have arrived again, and when.
 }

@@ -139,6 +139,9 @@ void check_purses(const std::vector<operation>& operations, std::vector<std::str
       if (one.answered.at("balance").get<std::int64_t>() < 0) {
         wrong.push_back(one.key + ": the balance is below zero");
       }
+      for (const auto& each : one.answered.value("twice", json::array())) {
+        wrong.push_back(one.key + ": a transfer has arrived twice: " + each.get<std::string>());
+      }
       balance += one.answered.at("balance").get<std::int64_t>();
       sent += of;
       received += one.answered.at("received").get<std::int64_t>();

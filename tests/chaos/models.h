@@ -8,7 +8,7 @@
 //   counter   `add` n -> total, `read` -> total; an add is one operation however often it is asked
 //   list      `append` x, `read` -> [x...]; every x is appended once
 //   purse     `transfer` {"to", "amount"}, and when nothing is under way `audit` -> {"balance",
-//             "sent", "received"}, the last two in transfers
+//             "sent", "received", "twice"}, all but the first in transfers
 //   run       `submit` -> run; in the end `outcome` of each run -> {"state", "tasks": [{"name",
 //             "state", "attempts": [{"id", "end", "exit_code", "executor", "stdout_tail"}]}]}, and
 //             `list` -> [run...]; a task `last` prints `first=N`, the attempt of the task `first`

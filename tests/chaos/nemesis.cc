@@ -16,7 +16,11 @@ const std::string etcd_name = cluster::etcd_machine;
 }  // namespace
 
 nemesis::nemesis(wishes what, cluster& whom)
-    : wishes_(std::move(what)), cluster_(whom), random_(wishes_.seed) {}
+    : wishes_(std::move(what)), cluster_(whom), random_(wishes_.seed) {
+  const auto now = std::chrono::system_clock::now().time_since_epoch();
+  tell("is " + std::to_string(std::chrono::duration_cast<std::chrono::milliseconds>(now).count()) +
+       " ms by the clock of the silos");
+}
 
 // Short ones are as likely as long ones, by order of magnitude.
 std::chrono::milliseconds nemesis::between(std::chrono::milliseconds least,

@@ -83,17 +83,45 @@ class purse_actor final : public purse_base<PurseState> {
   async<> transfer(transfer_params params) override {
     edit().setSpent(state().getSpent() + params.amount());
     edit().setSent(state().getSent() + 1);
-    send(ref<Purse>(std::string{params.to()}).deposit(params.amount()));
+    send(ref<Purse>(std::string{params.to()})
+             .deposit(params.amount(), key() + "#" + std::to_string(state().getSent())));
     co_return;
   }
   async<> deposit(deposit_params params) override {
     edit().setSpent(state().getSpent() - params.amount());
     edit().setReceived(state().getReceived() + 1);
+    const auto now =
+        std::chrono::duration_cast<std::chrono::milliseconds>(this->now().time_since_epoch())
+            .count();
+    const std::string mark{params.mark()};
+    if (const auto before = deposits_.get(mark)) {
+      note_again(mark + " at " + std::to_string(before->getAtMs()) + " and at " +
+                 std::to_string(now));
+    }
+    deposits_.edit(mark).setAtMs(now);
     co_return;
   }
   async<audit_results> audit() override {
-    co_return audit_results{state().getSpent(), state().getSent(), state().getReceived()};
+    audit_results found;
+    auto made = found.build();
+    made.setSpent(state().getSpent());
+    made.setSent(state().getSent());
+    made.setReceived(state().getReceived());
+    made.setTwice(state().getTwice());
+    co_return found;
   }
+  void note_again(const std::string& what) {
+    std::vector<std::string> all;
+    for (const auto each : state().getTwice()) {
+      all.emplace_back(each.cStr());
+    }
+    all.push_back(what);
+    auto longer = edit().initTwice(static_cast<unsigned>(all.size()));
+    for (unsigned at = 0; at < longer.size(); ++at) {
+      longer.set(at, all[at].c_str());
+    }
+  }
+  state_map<DepositRecord> deposits_{*this, "deposits"};
 };
 
 void add_types(silo& here) {
