@@ -6,6 +6,7 @@
 
 #include <chrono>
 #include <cstdint>
+#include <functional>
 #include <map>
 #include <optional>
 #include <string>
@@ -15,6 +16,10 @@
 #include "cli/cli.h"
 #include "millrace/actors/definition.h"
 #include "millrace/runtime/result.h"
+
+namespace millrace::runtime {
+class silo;
+}
 
 namespace millrace::gateway::cli {
 
@@ -44,6 +49,11 @@ struct command {
 [[nodiscard]] command check_command();
 [[nodiscard]] command pki_command();
 [[nodiscard]] command restore_command();
+
+/// Serves as `silo` or `gateway` until told to stop, with the actor types that `add_types` adds, if
+/// it is set, beside those of pipelines.
+[[nodiscard]] exit_code serve_cluster(const option_values& options, bool is_gateway,
+                                      const std::function<void(runtime::silo&)>& add_types = {});
 
 /// `--data DIR`, what it says, and the directory in it that holds the rows of actors.
 void add_data_option(boost::program_options::options_description& options);

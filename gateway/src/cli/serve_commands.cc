@@ -2,8 +2,11 @@
 // Commands that serve until they are told to stop: dev, silo, gateway.
 #include <unistd.h>
 
+#include <atomic>
 #include <charconv>
+#include <csignal>
 #include <iostream>
+#include <memory>
 
 #include "cli/dev_cluster.h"
 #include "cli/front.h"
@@ -147,6 +150,10 @@ exit_code run_cluster(const option_values& options, std::uint32_t silos) {
       }
     }
   }
+  if (options.count("log-level") == 0) {
+    // Who leads what is some hundred lines.
+    wanted.arguments.insert(wanted.arguments.end(), {"--log-level", "warn"});
+  }
   if (options.count("insecure") > 0) {
     wanted.front_arguments.emplace_back("--insecure");
   }
@@ -184,8 +191,19 @@ constexpr const char* coordination_missing =
     "name where the silos of the cluster find each other, with --coordination local:DIR or "
     "--coordination http://HOST:PORT; `millrace dev` is a silo by itself";
 
+exit_code run_silo(const option_values& options, const std::vector<std::string>&) {
+  return serve_cluster(options, false);
+}
+
+exit_code run_gateway(const option_values& options, const std::vector<std::string>&) {
+  return serve_cluster(options, true);
+}
+
+}  // namespace
+
 // A silo serves clients if it is told where, a gateway in any case.
-exit_code serve_cluster(const option_values& options, bool is_gateway) {
+exit_code serve_cluster(const option_values& options, bool is_gateway,
+                        const std::function<void(runtime::silo&)>& add_types) {
   const auto told = logs_of(options);
   if (!told) {
     return report(told.error());
@@ -208,23 +226,24 @@ exit_code serve_cluster(const option_values& options, bool is_gateway) {
   if (!setup) {
     return report(setup.error());
   }
+  setup->add_types = add_types;
   auto& roles = setup->silo.cluster->roles;
   if (is_gateway) {
     roles = {};
   }
   roles.gateway = listen.has_value();
-  return serve(options, *setup, listen, **told);
+  const auto logger = (*told)->of("runtime");
+  setup->silo.log = [logger](std::string_view line) { logger->info("{}", line); };
+  // It would answer nothing any more. Whatever started it starts it again, and it joins anew.
+  const auto expelled = std::make_shared<std::atomic<bool>>(false);
+  setup->silo.cluster->on_expelled = [logger, expelled](const runtime::error& why) {
+    logger->error("this process ends, and may be started again: {}", why.text());
+    *expelled = true;
+    ::kill(::getpid(), SIGTERM);
+  };
+  const auto ended = serve(options, *setup, listen, **told);
+  return *expelled ? exit_code::run_failed : ended;
 }
-
-exit_code run_silo(const option_values& options, const std::vector<std::string>&) {
-  return serve_cluster(options, false);
-}
-
-exit_code run_gateway(const option_values& options, const std::vector<std::string>&) {
-  return serve_cluster(options, true);
-}
-
-}  // namespace
 
 std::vector<command> serve_commands() {
   return {

@@ -51,6 +51,9 @@ result<std::unique_ptr<node>> node::open(const node_options& options) {
   }
   std::unique_ptr<node> made{new node};
   made->silo_ = std::make_unique<runtime::silo>(*std::move(rows), options.silo);
+  if (options.add_types) {
+    options.add_types(*made->silo_);
+  }
   made->executes_ = !options.silo.cluster || options.silo.cluster->roles.execute;
   actors::pipeline_host_options hosted{.data_directory = data,
                                        .slots = options.slots,

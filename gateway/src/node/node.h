@@ -18,6 +18,8 @@ struct node_options {
   std::uint32_t slots = 0;  ///< As `pipeline_host_options`.
   actors::run_retention retention = actors::run_retention::standard();  ///< Likewise.
   runtime::silo_options silo = {};                                      ///< Of its silo.
+  /// Adds the actor types of whoever embeds it to the silo; unset: there are none.
+  std::function<void(runtime::silo&)> add_types = {};
   /// Where the host's warnings go; unset: standard error. The silo's: see its options.
   std::function<void(std::string_view)> warn = {};
 };

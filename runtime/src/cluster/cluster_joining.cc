@@ -11,8 +11,11 @@ namespace {
 
 // Store requests beside each other. With etcd each is a connection; locally they take turns.
 constexpr std::size_t request_threads = 4;
-// More than two for each of the partitions that there can be.
-constexpr std::size_t requests_max = 200'000;
+// One for each of the partitions that there can be.
+constexpr std::size_t requests_max = 65'536;
+// Who is in, and who may be dead: a few at a time, each of which may wait for something else.
+constexpr std::size_t look_threads = 2;
+constexpr std::size_t looks_max = 1'000;
 // For what a silo asks of the store as it goes: it has to go anyway.
 constexpr duration leave_patience = std::chrono::seconds{2};
 // Between looks at what has no event of its own.
@@ -28,11 +31,13 @@ cluster_node::cluster_node(silo_core& home, storage& rows)
       rows_(rows),
       options_(*home.options().cluster),
       time_(home.activation_home::time()),
-      requests_(request_threads, requests_max) {}
+      requests_(request_threads, requests_max),
+      looks_(look_threads, looks_max) {}
 
 cluster_node::~cluster_node() {
   end_thread();
   requests_.stop();
+  looks_.stop();
 }
 
 result<void> cluster_node::join() {
@@ -266,6 +271,7 @@ void cluster_node::leave() {
   }
   end_thread();
   requests_.stop();
+  looks_.stop();
   if (!is_out_ && own_.incarnation != 0) {
     if (auto left = store_->leave(time_.steady() + leave_patience); !left) {
       home_.warn("the silo is in the cluster until its session ends why=" +
@@ -287,6 +293,7 @@ void cluster_node::abandon() {
   }
   end_thread();
   requests_.stop();
+  looks_.stop();
   store_.reset();
 }
 

@@ -89,23 +89,37 @@ void cluster_node::send(const std::string& silo, replica_lane lane, const std::s
 }
 
 void cluster_node::change(partition_id partition, const partition_record& wanted) {
-  stored_partition record{wanted, partition};
-  static_cast<void>(requests_.submit([this, record = std::move(record)] {
-    const auto outcome = store_->compare_and_set(record, time_.steady() + store_patience);
-    if (const auto* done = std::get_if<cas_done>(&outcome)) {
-      auto now = record;
-      now.version = done->version;
-      learn(now);
-    } else if (const auto* conflict = std::get_if<cas_conflict>(&outcome)) {
-      learn(conflict->found);
-    }
-  }));
+  if (wanted_.want_change({wanted, partition})) {
+    ask_for_record(partition);
+  }
 }
 
 void cluster_node::read(partition_id partition) {
+  if (wanted_.want_read(partition)) {
+    ask_for_record(partition);
+  }
+}
+
+void cluster_node::ask_for_record(partition_id partition) {
   static_cast<void>(requests_.submit([this, partition] {
-    if (const auto found = store_->read_partition(partition, time_.steady() + store_patience)) {
-      learn(*found);
+    const auto wanted = wanted_.take(partition);
+    if (wanted.change) {
+      const auto outcome = store_->compare_and_set(*wanted.change, time_.steady() + store_patience);
+      if (const auto* done = std::get_if<cas_done>(&outcome)) {
+        auto now = *wanted.change;
+        now.version = done->version;
+        learn(now);
+        return;
+      }
+      if (const auto* conflict = std::get_if<cas_conflict>(&outcome)) {
+        learn(conflict->found);
+        return;
+      }
+    }
+    if (wanted.read) {
+      if (const auto found = store_->read_partition(partition, time_.steady() + store_patience)) {
+        learn(*found);
+      }
     }
   }));
 }
@@ -266,7 +280,7 @@ void cluster_node::serve(const led& one, bool is_first_try) {
 }
 
 void cluster_node::ask_for_view(std::uint64_t changed_after) {
-  const bool asked = requests_.submit([this, changed_after] {
+  const bool asked = looks_.submit([this, changed_after] {
     tell(store_->read(changed_after, time_.steady() + store_patience));
   });
   if (!asked) {
@@ -368,7 +382,7 @@ void cluster_node::probe(steady_time now) {
     if (each.is_asked || now < each.due) {
       continue;
     }
-    each.is_asked = requests_.submit([this, row = each.row, may_kill = each.may_be_killed] {
+    each.is_asked = looks_.submit([this, row = each.row, may_kill = each.may_be_killed] {
       const auto deadline = time_.steady() + probe_patience;
       bool is_dead = false;
       if (may_kill) {

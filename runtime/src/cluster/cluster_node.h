@@ -19,6 +19,7 @@
 #include <vector>
 
 #include "cluster/cluster_book.h"
+#include "cluster/record_requests.h"
 #include "coordination/coordination_store.h"
 #include "millrace/runtime/silo.h"
 #include "offload/thread_pool.h"
@@ -114,6 +115,7 @@ private:
   void see_links(const cluster_effects& effects);
   void tell_storage(const cluster_effects& effects);
   void ask_for_view(std::uint64_t changed_after);
+  void ask_for_record(partition_id partition);
   void learn(const std::optional<stored_partition>& record);
   void note(const link_news& news, steady_time now);
   void probe(steady_time now);
@@ -129,7 +131,9 @@ private:
   silo_row own_;
   replication* side_ = nullptr;  // of a silo that has copies
   std::unique_ptr<peer_links> links_;
-  thread_pool requests_;  // of the store
+  record_requests wanted_;
+  thread_pool requests_;  // of the store, for records
+  thread_pool looks_;     // and for what must not wait for these
 
   mutable std::mutex mutex_;
   std::condition_variable changed_;
