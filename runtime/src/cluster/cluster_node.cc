@@ -143,6 +143,14 @@ void cluster_node::wants_copy(partition_id partition) {
   }
 }
 
+void cluster_node::cannot_copy(partition_id partition, const error& why) {
+  home_.warn(
+      "rows of a partition are damaged here; another silo leads it, if one has all of it: stop "
+      "this "
+      "silo, empty its data directory and start it partition=" +
+      std::to_string(static_cast<unsigned>(partition)) + " why=" + why.text());
+}
+
 void cluster_node::behind_floor(partition_id partition, const copy_id& copy) {
   home_.warn(
       "a copy of a partition lacks what was committed, as an old disk does; it is kept, and not "

@@ -87,6 +87,7 @@ private:
   void leads(partition_id partition, std::uint64_t epoch) override { tell(led{partition, epoch}); }
   void lost(partition_id partition) override { tell(led{partition}); }
   void wants_copy(partition_id partition) override;
+  void cannot_copy(partition_id partition, const error& why) override;
   void behind_floor(partition_id partition, const copy_id& copy) override;
   void quarantined(partition_id partition, const copy_id& copy, damage why) override;
 

@@ -72,6 +72,7 @@ void journal_writer::receive_inputs() {
     driver_->take_digests(written == checkpoint_writer::state::idle);
   }
   driver_->send();
+  counters_.lag_batches.store(parts_.copies.lag(), std::memory_order_relaxed);
 }
 
 void journal_writer::advance(partition_id partition) {

@@ -134,6 +134,7 @@ private:
     bool wants_barrier = false;  // to be appended
     bool is_void = false;        // its rows are neither old nor new: on the disk it says so
     bool lacks_copies = false;   // was told
+    bool cannot_copy = false;    // was told
     std::uint64_t served = 0;    // the epoch that the host knows of
     unapplied_entries unapplied;
     std::optional<std::uint64_t> digest_at;
@@ -168,6 +169,7 @@ private:
 
   // Snapshots: replica_rows.cc.
   void send_range(partition_id partition, const replica_effects::range_read& wanted);
+  void cannot_copy(partition_id partition, const error& why);
   [[nodiscard]] std::vector<partition_id> take_rows(steady_time now);
   [[nodiscard]] bool rows_may_come(steady_time now) const;
   // What the disk has taken: all that was wanted, or some of the old rows are there still.

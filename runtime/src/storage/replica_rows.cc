@@ -1,5 +1,7 @@
 // SPDX-License-Identifier: MIT
 // Rows of snapshots: out to a copy that is too far behind, and in.
+#include <algorithm>
+
 #include "storage/replay.h"
 #include "storage/replica_driver.h"
 #include "storage/row_reader.h"
@@ -55,14 +57,31 @@ void replica_driver::send_range(partition_id partition, const replica_effects::r
         ++count;
         return {};
       });
-  if (!read && read.error().code() != errc::too_large) {
-    storage_lost(read.error().text());
-  }
   view.close();
+  if (!read && read.error().code() != errc::too_large) {
+    cannot_copy(partition, read.error());
+    return;
+  }
   copy_of(partition).send_range(wanted, rows.encoded(), next, parts_.copies.applied(partition),
                                 own.effects);
   for (auto& each : std::exchange(own.effects.messages, {})) {
     queue(partition, each.to, std::move(each.message));
+  }
+}
+
+// A row is damaged: whoever else has all of it leads instead, and gives its rows. Where nobody else
+// has, what can be read is served, and no other copy can be made.
+void replica_driver::cannot_copy(partition_id partition, const error& why) {
+  auto& own = at(partition);
+  auto& copy = copy_of(partition);
+  if (!std::exchange(own.cannot_copy, true)) {
+    host_.cannot_copy(partition, why);
+  }
+  const auto& set = copy.record().in_sync;
+  const auto other = std::find_if(
+      set.begin(), set.end(), [&](const placed_copy& each) { return each.id != copy.state().id; });
+  if (copy.role() == replica_role::primary && other != set.end()) {
+    copy.hand_over(other->id, now_, own.effects);
   }
 }
 

@@ -81,6 +81,8 @@ public:
   virtual void lost(partition_id partition) = 0;
   /// There have been too few copies for long.
   virtual void wants_copy(partition_id partition) = 0;
+  /// Rows of the copy here are damaged, so that no other can be made of it. Told once.
+  virtual void cannot_copy(partition_id partition, const error& why) = 0;
   /// A copy lacks what was committed, and is silent. What it has stays until another one leads the
   /// partition without it; if none can, an operator may break glass.
   virtual void behind_floor(partition_id partition, const copy_id& copy) = 0;

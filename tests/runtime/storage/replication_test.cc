@@ -4,6 +4,8 @@
 
 #include <array>
 #include <cstdlib>
+#include <fstream>
+#include <iterator>
 
 #include "small_cluster.h"
 
@@ -13,6 +15,20 @@ namespace {
 using namespace testing;
 
 constexpr partition_id first{0};
+
+// A bit of each place in the file that holds it, whoever has it open.
+void flip_all(const std::string& file, std::string_view text) {
+  std::fstream stream{file, std::ios::in | std::ios::out | std::ios::binary};
+  const std::string bytes{std::istreambuf_iterator<char>{stream}, {}};
+  stream.clear();
+  std::size_t count = 0;
+  for (auto at = bytes.find(text); at != std::string::npos; at = bytes.find(text, at + 1)) {
+    stream.seekp(static_cast<std::streamoff>(at));
+    stream.put(static_cast<char>(bytes[at] ^ 1));
+    ++count;
+  }
+  REQUIRE(count > 0);
+}
 
 std::string key_of(int number) {
   return "key" + std::to_string(number);
@@ -186,6 +202,29 @@ TEST_CASE("a copy catches up with the largest commit behind others") {
     was_kept = cluster.record(first).version == version;
   }
   CHECK(was_kept);
+}
+
+// Goal: a damaged row ends nobody, and keeps no copy from being made as long as another one has it.
+TEST_CASE("a primary whose row is damaged lets another one lead, who gives its rows") {
+  small_cluster cluster{3};
+  cluster.start_all();
+  const std::string value = "this is the value of a row that rots";
+  REQUIRE(small_cluster::put(cluster.primary(first), first, "k", value));
+  const auto rotten = cluster.primary(first).name();
+  for (int number = 0; number < 3; ++number) {  // the journal is trimmed behind its checkpoint
+    const auto before = cluster.at(rotten).rows().stats().checkpoint_rows;
+    REQUIRE(small_cluster::put(cluster.at(rotten), first, key_of(number), "v"));
+    REQUIRE(cluster.reaches(
+        [&] { return cluster.at(rotten).rows().stats().checkpoint_rows > before; }));
+  }
+  flip_all(cluster.directory_of(rotten) + "/checkpoint/data.mdb", value);
+  const std::string other = rotten == "a" ? "b" : "a";
+  cluster.kill(other);
+  cluster.wipe(other);
+  cluster.start(other);
+  REQUIRE(cluster.reaches([&] { return cluster.at(rotten).cannot_copy() == 1; }));
+  REQUIRE(cluster.has_set_of(3));
+  CHECK(small_cluster::rows_of(cluster.at(other), first).at("k") == value);
 }
 
 TEST_CASE("a primary that nobody hears answers nothing any more") {

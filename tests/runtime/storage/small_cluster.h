@@ -72,7 +72,9 @@ public:
     [[nodiscard]] std::uint64_t epoch(partition_id partition) const {
       return side().lease(partition).epoch();
     }
+    [[nodiscard]] const std::string& name() const { return name_; }
     [[nodiscard]] std::size_t quarantines() const { return quarantines_; }
+    [[nodiscard]] std::size_t cannot_copy() const { return cannot_copy_; }
     [[nodiscard]] std::size_t behind_floor() const { return behind_floor_; }
 
     void send(const std::string& to, replica_lane, const std::string& frame) override {
@@ -101,6 +103,7 @@ public:
     void leads(partition_id, std::uint64_t) override { around_.stir(); }
     void lost(partition_id) override { around_.stir(); }
     void wants_copy(partition_id) override {}
+    void cannot_copy(partition_id, const error&) override { ++cannot_copy_; }
     void behind_floor(partition_id, const copy_id&) override { ++behind_floor_; }
     void quarantined(partition_id, const copy_id&, damage) override { ++quarantines_; }
 
@@ -111,6 +114,7 @@ public:
     std::unique_ptr<storage> rows_;
     std::uint64_t incarnation_ = 0;
     std::atomic<std::size_t> quarantines_{0};
+    std::atomic<std::size_t> cannot_copy_{0};
     std::atomic<std::size_t> behind_floor_{0};
   };
 
