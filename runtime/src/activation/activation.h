@@ -272,6 +272,7 @@ private:
   // calls.cc
   void take_answer(envelope* one);
   static void note_effect(const envelope& call, const error* failure) noexcept;
+  void note_open_effects() noexcept;
   void resume_waiter(envelope& call);
   void link_open(envelope* one) noexcept;
   static void unlink_open(envelope& one) noexcept;

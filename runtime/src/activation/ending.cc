@@ -154,6 +154,7 @@ void activation::finish_deactivation() {
 void activation::break_off(const error& why) {
   broken_ = true;
   phase_ = phase::deactivating;
+  note_open_effects();
   while (!turns_.running().empty()) {
     auto& turn = *turns_.running().back();
     turn.failure = why;
@@ -173,6 +174,7 @@ void activation::crash(const error& why) {
   if ((is_lost ? is_back : state_.has_duties()) && !home_.stopping()) {
     home_.wake_later(as_owner());
   }
+  note_open_effects();
   // Frames first: they unlink what they wait for.
   for (auto* turn : turns_.running()) {
     turn->running.reset();

@@ -27,6 +27,14 @@ std::uint64_t hash_of_request(const envelope& call) {
   return XXH3_64bits_withSeed(bytes.begin(), bytes.size(), call.method);
 }
 
+bool has_tells(const envelope_list& out) noexcept {
+  const auto* one = out.front();
+  while (one != nullptr && one->kind != envelope_kind::one_way) {
+    one = one->next;
+  }
+  return one != nullptr;
+}
+
 bool is_keyed(const envelope& turn) noexcept {
   return turn.kind == envelope_kind::call && !turn.send && !turn.text().empty();
 }
@@ -236,6 +244,7 @@ void activation::settle_segment(envelope& turn) {
 
 [[gnu::noinline]] void activation::settle_effects(envelope& turn) {
   auto& [undo, out, idle_timeout] = thread_->segment;
+  turn.acted = turn.acted || (!turn.done && has_tells(out));
   if (undo.used) {
     idle_timeout.reset();
     for (const auto number : undo.sends) {

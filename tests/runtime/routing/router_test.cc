@@ -438,6 +438,23 @@ TEST_CASE("calls of another silo that wait when their partition moves go back to
   CHECK(both.routes(both.b()).open_calls() == 0);
 }
 
+// Goal: what a turn has had done on another silo is not done again because its own partition moves.
+TEST_CASE("a turn that waits for another silo does not begin again when its partition moves") {
+  two_silos both;
+  both.place("near", "b");
+  both.holds = two_silos::held::for_a;
+  auto carried = both.a().begin(carry("near", {"far"}, 3));
+  both.settle();  // the turn on b has called far, on a
+  both.holds = two_silos::held::for_b;
+  both.settle();
+  both.b().discard(both.partition("near"));
+  both.place("near", "a");
+  both.holds = two_silos::held::nothing;
+  both.settle();
+  CHECK(code_of(carried.answer()) == errc::outcome_unknown);
+  CHECK(both.call(both.a(), ref<Ferry>("far").get())->total() == 3);
+}
+
 TEST_CASE("an answer for an earlier life of a silo is nobody's") {
   two_silos both;
   both.place("far", "b");
