@@ -214,7 +214,7 @@ private:
 
   void warn(const std::string& text);
   [[nodiscard]] reminder_owner as_owner() const noexcept {
-    return {partition_, hash_, interface(), key_};
+    return {partition_, epoch_, hash_, interface(), key_};
   }
 
   // deadlock.cc

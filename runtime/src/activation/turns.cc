@@ -273,7 +273,7 @@ void activation::take_back_segment() {
     if (was) {
       home_.set_reminder(as_owner(), name, was->due);
     } else {
-      home_.cancel_reminder(hash_, name);
+      home_.cancel_reminder(as_owner(), name);
     }
   }
   undo.clear();

@@ -284,6 +284,41 @@ TEST_CASE("a reminder that was put off in vain fires when it was due") {
   CHECK(silo.total("r") == 1000);
 }
 
+TEST_CASE(
+    "a reminder that was put off in vain while its partition was lost fires when it was due") {
+  leased_silo silo;
+  REQUIRE(silo.call(ref<Counter>("r").remind_in(10'000, 0)));
+  errc put_off{};
+  silo.put(ref<Counter>("r").remind_in(3'600'000, 0), put_off);
+  silo.set_lease(0, duration{});
+  silo.core().discard(only);
+  silo.settle();  // before it hears of that, and after the queue has
+  CHECK(put_off == errc::not_primary);
+  silo.set_lease(3, 1h);
+  REQUIRE(silo.core().take_over(only, 3));
+  silo.advance(20s);
+  CHECK(silo.total("r") == 1000);
+}
+
+TEST_CASE("what the queue of reminders is told counts by its epoch") {
+  leased_silo silo;
+  silo.set_lease(3, 1h);
+  REQUIRE(silo.core().take_over(only, 3));
+  REQUIRE(silo.call(ref<Counter>("r").remind_in(10'000, 0)));
+  auto& queue = silo.core().reminders();
+  const auto& interface = *silo.here().find_type("counter");
+  const std::string key = "r";
+  const auto owner = [&](std::uint64_t epoch) {
+    return runtime::detail::reminder_owner{only, epoch, hash_of("counter", key), interface, key};
+  };
+  const auto later = silo.clock().wall() + 1h;
+  queue.cancel(owner(1), "nag");
+  queue.set(owner(1), "nag", later);
+  queue.add(owner(3), "nag", later);  // what was read before it was set
+  silo.advance(20s);
+  CHECK(silo.total("r") == 1000);
+}
+
 // --- commits that fail ---------------------------------------------------------------------------
 
 TEST_CASE("a change that was refused with nothing written has not happened") {
