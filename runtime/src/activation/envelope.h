@@ -64,7 +64,10 @@ public:
 struct send_mark {
   actor_hash sender;
   std::uint64_t number;
-  bool settled = false;  ///< On its way back: the receiver remembers that it failed.
+  partition_id partition{};  ///< The sender's.
+  std::uint64_t epoch = 0;   ///< In which that was led when it left; 0: by nobody else ever.
+  bool again = false;        ///< An earlier activation of its sender may have sent it, too.
+  bool settled = false;      ///< On its way back: the receiver remembers that it failed.
 };
 
 /// A place in the list of a caller's open calls and waits.

@@ -163,6 +163,16 @@ bool activation::answered_from_memory(envelope* one) {
       drop(one);
       return true;
     }
+    if (is_durable()) {
+      const auto& mark = *one->send;
+      if (state_.is_over(mark.partition, mark.epoch)) {
+        answer(one, error{errc::fenced, "the partition of this send's sender is led by another"});
+        return true;
+      }
+      if (mark.again && mark.epoch != 0) {
+        state_.end_epochs_before(mark.partition, mark.epoch);  // before it is said to be taken
+      }
+    }
     // Its sender's activation failed and another one sends again what is being served.
     const auto same =
         std::any_of(turns_.running().begin(), turns_.running().end(), [one](const auto* turn) {
