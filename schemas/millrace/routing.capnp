@@ -68,6 +68,12 @@ struct Delivery {
   # The lower half.
   number @2 :UInt64;
   # Among those of the sender.
+  partition @3 :UInt16;
+  # The sender's.
+  epoch @4 :UInt64;
+  # In which that was led when it was sent; 0: not said.
+  again @5 :Bool;
+  # An activation of the sender before the one that sends this may have sent it, too.
 }
 
 struct ChainLink {

@@ -20,6 +20,10 @@ auto follow(clerk_silo& silo, const std::string& key, const std::string& plan) {
   return call.answer();
 }
 
+partition_id partition_of_clerk(const std::string& key) {
+  return partition_of("clerk", key, "", 256);
+}
+
 bool warned(clerk_silo& silo, std::string_view what) {
   const auto all = silo.warnings();
   return std::any_of(all.begin(), all.end(),
@@ -340,6 +344,40 @@ TEST_CASE("after an exception the activation ends, and who waits goes to a fresh
   CHECK(warned(silo, "planned"));
   CHECK(warned(silo, "actor=clerk/a"));
   CHECK(warned(silo, "method=follow_beside"));
+}
+
+// Goal: `unavailable` and `not_primary` say that nothing was done, by others neither.
+TEST_CASE("who waits and has asked something of others is told that it may have been done") {
+  for (const std::string asks : {"call b edit,wait", "tell b;wait"}) {
+    for (const std::string end : {"exception", "loss"}) {
+      CAPTURE(asks);
+      CAPTURE(end);
+      clerk_silo silo;
+      auto waits = silo.begin(ref<Clerk>("a").follow_beside(asks));
+      auto idle = silo.begin(ref<Clerk>("a").follow_beside("wait"));
+      if (end == "loss") {
+        silo.discard(partition_of_clerk("a"));
+      } else {
+        CHECK_FALSE(silo.call(ref<Clerk>("a").follow_beside("throw 1")));
+      }
+      CHECK(waits.answer().error().code() == errc::outcome_unknown);
+      CHECK(retry_of(idle.answer().error().code()) == retry_class::safe);
+      CHECK(silo.total("b") == 1);
+    }
+  }
+}
+
+TEST_CASE("a call that has not left when its caller's partition is lost never does") {
+  clerk_silo silo;
+  silo.rows().hold_commits();
+  auto changes = silo.begin(ref<Clerk>("a").follow_beside("edit"));
+  auto calls = silo.begin(ref<Clerk>("a").follow_beside("call b edit"));  // waits for that commit
+  silo.discard(partition_of_clerk("a"));
+  CHECK(calls.answer().error().code() == errc::not_primary);
+  silo.rows().release_commits();
+  silo.settle();
+  CHECK(changes.answer());
+  CHECK(silo.total("b") == 0);
 }
 
 TEST_CASE("an exception loses nothing of what others have done in the same batch") {

@@ -469,7 +469,7 @@ void activation::activated() {
 
 void activation::answer_wake() {
   if (phase_ == phase::active && std::exchange(woken_, false)) {
-    home_.cancel_reminder(hash_, {});
+    home_.cancel_reminder(as_owner(), {});
   }
 }
 

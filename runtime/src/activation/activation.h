@@ -214,7 +214,7 @@ private:
 
   void warn(const std::string& text);
   [[nodiscard]] reminder_owner as_owner() const noexcept {
-    return {partition_, hash_, interface(), key_};
+    return {partition_, epoch_, hash_, interface(), key_};
   }
 
   // deadlock.cc
@@ -272,6 +272,7 @@ private:
   // calls.cc
   void take_answer(envelope* one);
   static void note_effect(const envelope& call, const error* failure) noexcept;
+  void note_open_effects() noexcept;
   void resume_waiter(envelope& call);
   void link_open(envelope* one) noexcept;
   static void unlink_open(envelope& one) noexcept;

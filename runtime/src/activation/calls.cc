@@ -72,6 +72,7 @@ void activation::open_call(envelope& turn, call_spec&& spec, waiter& where) {
     // What the turn waits for is only that it was sent.
     if (valid) {
       let_out(std::exchange(call, new envelope{envelope_kind::answer}));
+      call->left = true;
     }
   } else {
     call->parent = &turn;
@@ -158,7 +159,9 @@ void activation::start_offloaded(envelope* one) {
                      ? error{errc::unavailable, "the silo stops"}
                      : error{errc::overloaded, "too much offloaded work waits for a thread",
                              std::chrono::milliseconds{100}});
+    return;
   }
+  work->answer.left = true;
 }
 
 void activation::fail_at_once(envelope* call, error why) {
@@ -216,6 +219,16 @@ void activation::note_effect(const envelope& call, const error* failure) noexcep
        call.interface->methods[call.method].admission == method_admission::read_only);
   if (!nothing_was_done) {
     static_cast<envelope&>(*call.where->joined->waiting->root()).acted = true;
+  }
+}
+
+// What is still open will not be waited for: what has been asked of others, they may do.
+void activation::note_open_effects() noexcept {
+  for (auto* link = open_.open_next; link != &open_; link = link->open_next) {
+    const auto& one = static_cast<const envelope&>(*link);
+    if (one.left) {
+      note_effect(one, nullptr);
+    }
   }
 }
 

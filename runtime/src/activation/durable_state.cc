@@ -436,6 +436,10 @@ const std::map<std::uint64_t, stored_send>& durable_state::outbox() const noexce
   return extras_ ? extras_->outbox : none;
 }
 
+bool durable_state::was_loaded(std::uint64_t number) const noexcept {
+  return extras_ && number >> send_bits <= extras_->loaded_version;
+}
+
 const std::map<std::uint64_t, stored_dead_letter>& durable_state::dead_letters() const noexcept {
   static const std::map<std::uint64_t, stored_dead_letter> none;
   return extras_ ? extras_->dead : none;
@@ -483,6 +487,27 @@ void durable_state::forget_received(const actor_hash& sender, std::uint64_t numb
     extras_->inbox.erase(found);
     leftover_ = true;
   }
+}
+
+bool durable_state::is_over(partition_id senders, std::uint64_t epoch) const noexcept {
+  if (!extras_ || epoch == 0) {
+    return false;
+  }
+  const auto found = extras_->sender_epochs.find(senders);
+  return found != extras_->sender_epochs.end() && epoch < found->second;
+}
+
+void durable_state::end_epochs_before(partition_id senders, std::uint64_t epoch) {
+  const auto [at, fresh] = more().sender_epochs.try_emplace(senders);
+  if (epoch <= at->second) {
+    return;
+  }
+  bytes_ += fresh ? entry_bytes : 0;
+  at->second = epoch;
+  auto value = value_start();
+  append_little(value, epoch);
+  put(row_table::inbox, partition_bytes(senders), value);
+  dirty_ = true;
 }
 
 const stored_answer* durable_state::find_answer(std::uint16_t method, std::string_view key,
@@ -601,7 +626,7 @@ bool durable_state::has_state() const noexcept {
 // Whether there is something that others may still ask for.
 bool durable_state::is_remembered() const noexcept {
   return extras_ && !(extras_->outbox.empty() && extras_->dead.empty() && extras_->inbox.empty() &&
-                      extras_->answers.empty());
+                      extras_->sender_epochs.empty() && extras_->answers.empty());
 }
 
 result<void> durable_state::encode_map(map_base& one, row_ops& ops) {

@@ -129,6 +129,8 @@ public:
   /// It was answered, or is given up (then `error_text` says why and it becomes a dead letter).
   void end_send(std::uint64_t number, std::string_view error_text = {});
   [[nodiscard]] const std::map<std::uint64_t, stored_send>& outbox() const noexcept;
+  /// Whether a send was found in the rows: not this activation made it.
+  [[nodiscard]] bool was_loaded(std::uint64_t number) const noexcept;
 
   [[nodiscard]] const std::map<std::uint64_t, stored_dead_letter>& dead_letters() const noexcept;
   /// Requires: there is one of that number.
@@ -139,6 +141,14 @@ public:
                                                    std::uint64_t number) const;
   void remember_received(const actor_hash& sender, received_mark what);
   void forget_received(const actor_hash& sender, std::uint64_t number);
+
+  // Of a send that more than one activation of its sender has sent, a copy of an earlier one may
+  // still be under way when the last one has said that its number can be forgotten. So of such a
+  // send the epoch stays, one for all senders of a partition, and earlier ones are over
+  // (docs/architecture/0038).
+  [[nodiscard]] bool is_over(partition_id senders, std::uint64_t epoch) const noexcept;
+  /// From now on earlier epochs are. Nothing is written that is known already.
+  void end_epochs_before(partition_id senders, std::uint64_t epoch);
 
   [[nodiscard]] const stored_answer* find_answer(std::uint16_t method, std::string_view key,
                                                  wall_time now) const;
@@ -180,6 +190,8 @@ private:
     std::map<std::uint64_t, stored_send> outbox;
     std::map<std::uint64_t, stored_dead_letter> dead;
     std::map<std::string, received_mark> inbox;  // by the sender's hash bytes
+    std::map<partition_id, std::uint64_t> sender_epochs;
+    std::uint64_t loaded_version = 0;  // 0: there was nothing of this
     std::map<answer_key, stored_answer> answers;
     std::size_t purge_at = 64;
 

@@ -154,6 +154,7 @@ void activation::finish_deactivation() {
 void activation::break_off(const error& why) {
   broken_ = true;
   phase_ = phase::deactivating;
+  note_open_effects();
   while (!turns_.running().empty()) {
     auto& turn = *turns_.running().back();
     turn.failure = why;
@@ -168,11 +169,11 @@ void activation::crash(const error& why) {
   if (was != phase::loading && !is_lost && why.code() != errc::not_enough_replicas) {
     warn("activation ended error=" + why.to_string());
   }
-  // If its partition is back already, reminders may be as it has set them in vain.
-  const bool is_back = is_of_the_past() && home_.holds(partition_);
-  if ((is_lost ? is_back : state_.has_duties()) && !home_.stopping()) {
+  // Who takes a partition over sees to what is in its rows.
+  if (!is_lost && state_.has_duties() && !home_.stopping()) {
     home_.wake_later(as_owner());
   }
+  note_open_effects();
   // Frames first: they unlink what they wait for.
   for (auto* turn : turns_.running()) {
     turn->running.reset();

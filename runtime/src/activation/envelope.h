@@ -64,7 +64,10 @@ public:
 struct send_mark {
   actor_hash sender;
   std::uint64_t number;
-  bool settled = false;  ///< On its way back: the receiver remembers that it failed.
+  partition_id partition{};  ///< The sender's.
+  std::uint64_t epoch = 0;   ///< In which that was led when it left; 0: by nobody else ever.
+  bool again = false;        ///< An earlier activation of its sender may have sent it, too.
+  bool settled = false;      ///< On its way back: the receiver remembers that it failed.
 };
 
 /// A place in the list of a caller's open calls and waits.
@@ -108,6 +111,7 @@ struct envelope : turn_root, open_link {
   bool may_return = false;               ///< Its chain may come back to the caller's actor.
   bool changed_state = false;            ///< While it is a turn: before it suspended last.
   bool acted = false;                    ///< The same: on others, as far as is known.
+  bool left = false;                     ///< While its caller waits: it may have begun.
   std::uint16_t reentry_scopes = 0;      ///< While it is a turn: of `allow_reentry`, alive.
   std::atomic<std::uint16_t> worker{0};  ///< Which activation of a stateless actor has it.
   std::uint16_t method = 0;

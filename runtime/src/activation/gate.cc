@@ -46,6 +46,7 @@ void activation::leave(envelope* one) {
     return;
   }
   if (one->kind != envelope_kind::answer) {
+    one->left = true;
     home_.deliver(one);
     return;
   }

@@ -39,6 +39,7 @@ struct watched_thread;
 /// Whose reminder it is.
 struct reminder_owner {
   partition_id partition;
+  std::uint64_t epoch;  ///< In which the silo serves the partition, as far as who says so knows.
   actor_hash hash;
   const interface_info& interface;
   const std::string& key;
@@ -116,7 +117,7 @@ public:
   virtual void set_reminder(const reminder_owner& whose, std::string_view name, wall_time due) = 0;
   virtual void restore_reminder(const reminder_owner& whose, std::string_view name,
                                 wall_time due) = 0;
-  virtual void cancel_reminder(const actor_hash& hash, std::string_view name) = 0;
+  virtual void cancel_reminder(const reminder_owner& whose, std::string_view name) = 0;
   /// Makes the owner be loaded after a while, although nothing is sent to it.
   virtual void wake_later(const reminder_owner& whose) = 0;
 

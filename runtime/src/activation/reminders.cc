@@ -27,7 +27,7 @@ void activation::set_reminder(const std::string& name, stored_reminder what) {
 
 void activation::cancel_reminder(std::string_view name) {
   state_.cancel_reminder(name);
-  home_.cancel_reminder(hash_, name);
+  home_.cancel_reminder(as_owner(), name);
 }
 
 void activation::move_reminder(const std::string& name, stored_reminder what, wall_time now) {
@@ -43,7 +43,7 @@ bool activation::reminder_is_due(envelope& turn) {
   const auto* stored = state_.find_reminder(turn.text());
   const auto now = home_.time().wall();
   if (stored == nullptr) {
-    home_.cancel_reminder(hash_, turn.text());
+    home_.cancel_reminder(as_owner(), turn.text());
     return false;
   }
   if (stored->due > now) {

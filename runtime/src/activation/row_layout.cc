@@ -26,6 +26,12 @@ std::string number_bytes(std::uint64_t number) {
   return bytes;
 }
 
+std::string partition_bytes(partition_id partition) {
+  std::string bytes(partition_key_bytes, '\0');
+  store_big(bytes.data(), static_cast<std::uint16_t>(partition));
+  return bytes;
+}
+
 std::string actor_prefix(const actor_hash& hash) {
   std::string key(actor_prefix_bytes, '\0');
   store_hash(key.data() + 1, hash);

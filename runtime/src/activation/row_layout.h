@@ -11,6 +11,8 @@
 //     0 hash O u64 number           outbox     version, method, timeout, target, flat words
 //     0 hash D u64 number           dead       as outbox, then the error
 //     0 hash I sender-hash          inbox      version, number of the last delivery
+//     0 hash I u16 partition        inbox      version, epoch of that partition: what its actors
+//                                              have sent under an earlier one is over
 //     0 hash K u16 method key       keyed call version, request hash, expiry, flat words
 //     0 hash V                      version    version, when a commit writes none of the above
 //     1 u64 due, hash, name         reminders by time    id
@@ -60,6 +62,9 @@ void append_actor_row(std::string& key, const actor_hash& hash, row_table table,
 [[nodiscard]] std::string map_row_rest(std::string_view name, std::string_view key);
 [[nodiscard]] std::string hash_bytes(const actor_hash& hash);
 [[nodiscard]] std::string number_bytes(std::uint64_t number);
+/// Its size tells it from the hash of a sender.
+[[nodiscard]] std::string partition_bytes(partition_id partition);
+inline constexpr std::size_t partition_key_bytes = 2;
 
 inline constexpr std::string_view reminder_index_prefix{"\1", 1};
 inline constexpr std::string_view outbox_index_prefix{"\2", 1};

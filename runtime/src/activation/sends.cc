@@ -109,7 +109,11 @@ void activation::dispatch(const due_send& due) {
   call->key = what.key;
   call->method = what.method;
   call->content = any_message::from_flat(what.params);
-  call->send = send_mark{hash_, due.number};
+  call->send = send_mark{.sender = hash_,
+                         .number = due.number,
+                         .partition = partition_,
+                         .epoch = lease_ == nullptr ? 0 : epoch_,
+                         .again = state_.was_loaded(due.number)};
   call->set_text(*due.target);
   call->caller = this;
   keep();

@@ -48,6 +48,9 @@ result<void> durable_state::load(std::vector<row>&& rows) {
                                              " cannot be read; was it written by a newer version?"};
     }
   }
+  if (extras_) {
+    extras_->loaded_version = version_;
+  }
   // The first commit of an actor writes its root, so rows without one have lost it.
   if (!rows.empty() && !stored_) {
     return error{errc::storage_failed, "the root of " + std::string{type_} + "/" + key_ +
@@ -166,6 +169,11 @@ bool durable_state::load_send(row_table table, std::string_view rest, value_read
 }
 
 bool durable_state::load_received(std::string_view rest, value_reader& from) {
+  if (rest.size() == partition_key_bytes) {
+    bytes_ += entry_bytes;
+    more().sender_epochs[partition_id{load_big<std::uint16_t>(rest.data())}] = from.u64();
+    return from.ok();
+  }
   received_mark what{from.u64(), std::string{from.rest()}};
   bytes_ += entry_bytes + what.failure.size();
   more().inbox[std::string{rest}] = std::move(what);

@@ -27,6 +27,14 @@ std::uint64_t hash_of_request(const envelope& call) {
   return XXH3_64bits_withSeed(bytes.begin(), bytes.size(), call.method);
 }
 
+bool has_tells(const envelope_list& out) noexcept {
+  const auto* one = out.front();
+  while (one != nullptr && one->kind != envelope_kind::one_way) {
+    one = one->next;
+  }
+  return one != nullptr;
+}
+
 bool is_keyed(const envelope& turn) noexcept {
   return turn.kind == envelope_kind::call && !turn.send && !turn.text().empty();
 }
@@ -155,6 +163,16 @@ bool activation::answered_from_memory(envelope* one) {
       drop(one);
       return true;
     }
+    if (is_durable()) {
+      const auto& mark = *one->send;
+      if (state_.is_over(mark.partition, mark.epoch)) {
+        answer(one, error{errc::fenced, "the partition of this send's sender is led by another"});
+        return true;
+      }
+      if (mark.again && mark.epoch != 0) {
+        state_.end_epochs_before(mark.partition, mark.epoch);  // before it is said to be taken
+      }
+    }
     // Its sender's activation failed and another one sends again what is being served.
     const auto same =
         std::any_of(turns_.running().begin(), turns_.running().end(), [one](const auto* turn) {
@@ -236,6 +254,7 @@ void activation::settle_segment(envelope& turn) {
 
 [[gnu::noinline]] void activation::settle_effects(envelope& turn) {
   auto& [undo, out, idle_timeout] = thread_->segment;
+  turn.acted = turn.acted || (!turn.done && has_tells(out));
   if (undo.used) {
     idle_timeout.reset();
     for (const auto number : undo.sends) {
@@ -264,7 +283,7 @@ void activation::take_back_segment() {
     if (was) {
       home_.set_reminder(as_owner(), name, was->due);
     } else {
-      home_.cancel_reminder(hash_, name);
+      home_.cancel_reminder(as_owner(), name);
     }
   }
   undo.clear();

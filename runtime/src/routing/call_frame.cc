@@ -72,7 +72,11 @@ call_frame read_call(schemas::RoutedCall::Reader from) {
   }
   if (from.hasDelivery()) {
     const auto mark = from.getDelivery();
-    call.delivery = {{mark.getSenderHigh(), mark.getSenderLow()}, mark.getNumber()};
+    call.delivery = {{mark.getSenderHigh(), mark.getSenderLow()},
+                     mark.getNumber(),
+                     partition_id{mark.getPartition()},
+                     mark.getEpoch(),
+                     mark.getAgain()};
   }
   KJ_REQUIRE(call.delivery.has_value() || call.kind != call_frame::what::forget,
              "it names no send");
@@ -147,6 +151,9 @@ std::string encode(const call_frame& frame, const std::string& params) {
     mark.setSenderHigh(frame.delivery->sender.high);
     mark.setSenderLow(frame.delivery->sender.low);
     mark.setNumber(frame.delivery->number);
+    mark.setPartition(static_cast<std::uint16_t>(frame.delivery->partition));
+    mark.setEpoch(frame.delivery->epoch);
+    mark.setAgain(frame.delivery->again);
   }
   const auto links = std::min(frame.chain.size(), chain_links_max);
   auto chain = made.initChain(static_cast<unsigned>(links));

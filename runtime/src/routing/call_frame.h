@@ -40,6 +40,9 @@ struct call_frame {
   struct delivery_mark {
     actor_hash sender;
     std::uint64_t number = 0;
+    partition_id partition{};  ///< The sender's.
+    std::uint64_t epoch = 0;   ///< Of that; 0: not said.
+    bool again = false;
   };
 
   what kind = what::call;

@@ -2,6 +2,9 @@
 // What leaves this silo, and what becomes of it. What comes from others: router_receiving.cc.
 #include "routing/router.h"
 
+#include <iterator>
+#include <utility>
+
 #include "activation/activation.h"
 #include "routing/router_rules.h"
 
@@ -51,6 +54,11 @@ error refusal_of(peer_send sent, const envelope& call, const std::string& silo) 
   }
 }
 
+// Who was to be told of it is no more, and has been followed by one that sends it again.
+bool is_of_ended(const envelope& one) noexcept {
+  return one.send && one.caller != nullptr && one.caller->ended();
+}
+
 // Whether twice is the same as once.
 bool may_repeat(const envelope& call) noexcept {
   return only_reads(call) || call.send || !call.text().empty();
@@ -63,6 +71,7 @@ router::~router() {
 }
 
 void router::clear() {
+  deliveries_.clear();
   const auto open = std::exchange(open_, {});
   for (const auto& each : open) {
     drop(each.second.call);
@@ -109,6 +118,9 @@ bool router::take_joined(envelope* one) {
   if (!may_leave(*one)) {
     return false;
   }
+  if (one->kind == envelope_kind::call && one->send && one->send->again && stands_in(one)) {
+    return true;
+  }
   const auto host = host_of(map_.get(), *one);
   if (host && *host == self_) {
     return false;
@@ -145,6 +157,10 @@ void router::go_on(envelope* one, unsigned repeats) {
 }
 
 void router::park(envelope* one, unsigned repeats) {
+  if (is_of_ended(*one)) {
+    drop(one);
+    return;
+  }
   if (one->deadline == steady_time::max()) {
     one->deadline = home_.time().steady() + parked_for_max;
   }
@@ -221,7 +237,8 @@ call_frame router::frame_of(const envelope& one) const {
     frame.time_left = one.deadline - home_.time().steady();
   }
   if (one.send) {
-    frame.delivery = {one.send->sender, one.send->number};
+    const auto& mark = *one.send;
+    frame.delivery = {mark.sender, mark.number, mark.partition, mark.epoch, mark.again};
   } else {
     frame.idempotency_key = one.text();
   }
@@ -237,6 +254,61 @@ call_frame router::frame_of(const envelope& one) const {
   return frame;
 }
 
+// What an activation that has ended has sent in the same epoch and not been answered is still under
+// way: the answer to that is for this one of its successor's, of which no copy goes out beside it.
+bool router::stands_in(envelope* one) {
+  envelope* before = nullptr;
+  {
+    const std::lock_guard lock{mutex_};
+    const auto known = deliveries_.find({one->send->sender, one->send->number});
+    if (known == deliveries_.end()) {
+      return false;
+    }
+    auto& call = open_.at(known->second).call;
+    if (call->send->epoch != one->send->epoch) {
+      return false;
+    }
+    before = std::exchange(call, one);
+    numbers_.erase(before);
+    numbers_[one] = known->second;
+    one->extra().routed = {incarnation_, known->second};
+  }
+  drop(before);
+  return true;
+}
+
+// Gives it a number, and keeps it; false for what an activation has sent that has ended: its
+// successor, which is made after that, knows of none that is not open by then.
+bool router::open(envelope* one, const std::string& silo, sent_before before, call_id& id) {
+  const std::lock_guard lock{mutex_};
+  if (is_of_ended(*one)) {
+    return false;
+  }
+  detail::keep(*one);
+  id = one->extra().routed = {incarnation_, ++calls_};
+  open_.emplace(id.number, open_call{one, silo, before});
+  numbers_[one] = id.number;
+  if (one->send) {
+    deliveries_[{one->send->sender, one->send->number}] = id.number;
+  }
+  return true;
+}
+
+// Requires: the lock. Gives its reference.
+router::open_call router::close(open_calls_by_number::iterator at) {
+  const auto number = at->first;
+  auto closed = std::move(at->second);
+  open_.erase(at);
+  numbers_.erase(closed.call);
+  if (const auto& send = closed.call->send) {
+    const auto known = deliveries_.find({send->sender, send->number});
+    if (known != deliveries_.end() && known->second == number) {
+      deliveries_.erase(known);
+    }
+  }
+  return closed;
+}
+
 // The call stays here with its parameters: it may have to be sent to another silo.
 void router::send_away(envelope* one, std::string silo, sent_before before) {
   if (one->kind == envelope_kind::call && one->abandoned.load(std::memory_order_relaxed)) {
@@ -245,12 +317,9 @@ void router::send_away(envelope* one, std::string silo, sent_before before) {
   }
   auto frame = frame_of(*one);
   const auto parameters = one->content.flat();
-  if (one->kind == envelope_kind::call) {
-    detail::keep(*one);
-    const std::lock_guard lock{mutex_};
-    frame.id = one->extra().routed = {incarnation_, ++calls_};
-    open_.emplace(frame.id.number, open_call{one, silo, before});
-    numbers_[one] = frame.id.number;
+  if (one->kind == envelope_kind::call && !open(one, silo, before, frame.id)) {
+    drop(one);
+    return;
   }
   const auto sent = peers_->send(silo, frame_kind::call, encode(frame, parameters));
   if (sent == peer_send::queued) {
@@ -258,13 +327,18 @@ void router::send_away(envelope* one, std::string silo, sent_before before) {
     return;
   }
   if (frame.id) {
-    const std::lock_guard lock{mutex_};
-    if (open_.erase(frame.id.number) == 0) {
-      drop(one);  // `lost` has answered it
-      return;
+    envelope* left = nullptr;  // it, or what stands in for it
+    {
+      const std::lock_guard lock{mutex_};
+      if (const auto found = open_.find(frame.id.number); found != open_.end()) {
+        left = close(found).call;
+      }
     }
-    numbers_.erase(one);
     drop(one);
+    if (left == nullptr) {
+      return;  // `lost` has answered it
+    }
+    one = left;
   }
   if (sent == peer_send::unavailable) {
     park(one, before.repeats);
@@ -301,9 +375,7 @@ void router::receive(std::string_view silo, answer_frame&& frame) {
     if (frame.id.origin != incarnation_ || found == open_.end() || found->second.silo != silo) {
       return;
     }
-    answered = std::move(found->second);
-    open_.erase(found);
-    numbers_.erase(answered.call);
+    answered = close(found);
   }
   auto* call = answered.call;
   if (call->send) {
@@ -348,13 +420,11 @@ void router::lost(std::string_view silo) {
   {
     const std::lock_guard lock{mutex_};
     for (auto at = open_.begin(); at != open_.end();) {
+      const auto next = std::next(at);
       if (at->second.silo == silo) {
-        numbers_.erase(at->second.call);
-        unanswered.push_back(std::move(at->second));
-        at = open_.erase(at);
-      } else {
-        ++at;
+        unanswered.push_back(close(at));
       }
+      at = next;
     }
   }
   for (const auto& [call, to, before] : unanswered) {

@@ -30,6 +30,7 @@
 #include <string>
 #include <string_view>
 #include <unordered_map>
+#include <utility>
 #include <vector>
 
 #include "activation/envelope.h"
@@ -166,6 +167,10 @@ private:
   [[nodiscard]] std::string next_host(const cluster_map& now, const open_call& asked,
                                       const answer_frame& frame) const;
   void send_away(envelope* one, std::string silo, sent_before before);
+  [[nodiscard]] bool open(envelope* one, const std::string& silo, sent_before before, call_id& id);
+  [[nodiscard]] bool stands_in(envelope* one);
+  using open_calls_by_number = std::unordered_map<std::uint64_t, open_call>;
+  [[nodiscard]] open_call close(open_calls_by_number::iterator at);
   void go_on(envelope* one, unsigned repeats);
   void park(envelope* one, unsigned repeats);
   [[nodiscard]] bool is_of_peer(const envelope& one) const;
@@ -190,8 +195,10 @@ private:
   current_map map_;
   mutable std::mutex mutex_;
   std::uint64_t calls_ = 0;  // that have left
-  std::unordered_map<std::uint64_t, open_call> open_;
+  open_calls_by_number open_;
   std::unordered_map<const envelope*, std::uint64_t> numbers_;  // of these
+  // Of deliveries that are open, by sender and number of the send.
+  std::map<std::pair<actor_hash, std::uint64_t>, std::uint64_t> deliveries_;
   std::map<call_id, envelope*> served_;  // for other silos, each with a reference
   std::vector<parked_message> parked_;
   // Of types that this silo does not host, by name.

@@ -112,7 +112,12 @@ void router::receive(std::string_view silo, std::uint64_t incarnation, call_fram
     one->context = std::make_shared<const request_context>(std::move(frame.context));
   }
   if (frame.delivery) {
-    one->send = send_mark{frame.delivery->sender, frame.delivery->number};
+    const auto& mark = *frame.delivery;
+    one->send = send_mark{.sender = mark.sender,
+                          .number = mark.number,
+                          .partition = mark.partition,
+                          .epoch = mark.epoch,
+                          .again = mark.again};
   }
   one->may_return = frame.may_return;
   if (frame.id && frame.kind == call_frame::what::call) {

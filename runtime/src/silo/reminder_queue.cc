@@ -35,16 +35,23 @@ void reminder_queue::move(entry& one, wall_time due) {
   by_time_.insert(&one);
 }
 
-void reminder_queue::set(const reminder_owner& whose, std::string_view name, wall_time due) {
+// What an activation of an earlier epoch says has not been saved and never will be.
+template <class May>
+void reminder_queue::put(const reminder_owner& whose, std::string_view name, wall_time due,
+                         May&& may_replace) {
   {
     const std::lock_guard lock{mutex_};
-    auto& one = entries_[entry_key(whose.hash, name)];
-    if (one.interface == nullptr) {
+    const auto [found, is_fresh] = entries_.try_emplace(entry_key(whose.hash, name));
+    auto& one = found->second;
+    if (is_fresh) {
       one.interface = &whose.interface;
       one.partition = whose.partition;
       one.key = whose.key;
       one.name = name;
+    } else if (one.epoch > whose.epoch || (one.epoch == whose.epoch && !may_replace(one))) {
+      return;
     }
+    one.epoch = whose.epoch;
     one.fired = 0;
     move(one, due);
     if (*by_time_.begin() != &one) {
@@ -54,42 +61,28 @@ void reminder_queue::set(const reminder_owner& whose, std::string_view name, wal
   arm_for(due);
 }
 
+void reminder_queue::set(const reminder_owner& whose, std::string_view name, wall_time due) {
+  put(whose, name, due, [](const entry&) { return true; });
+}
+
 void reminder_queue::add(const reminder_owner& whose, std::string_view name, wall_time due) {
-  {
-    const std::lock_guard lock{mutex_};
-    if (entries_.contains(entry_key(whose.hash, name))) {
-      return;
-    }
-  }
-  set(whose, name, due);
+  put(whose, name, due, [](const entry&) { return false; });
 }
 
 void reminder_queue::restore(const reminder_owner& whose, std::string_view name, wall_time due) {
-  {
-    const std::lock_guard lock{mutex_};
-    const auto found = entries_.find(entry_key(whose.hash, name));
-    if (found != entries_.end() && (found->second.fired > 0 || found->second.due == due)) {
-      return;
-    }
-  }
-  set(whose, name, due);
+  put(whose, name, due, [due](const entry& one) { return one.fired == 0 && one.due != due; });
 }
 
 void reminder_queue::wake_later(const reminder_owner& whose) {
-  {
-    const std::lock_guard lock{mutex_};
-    const auto found = entries_.find(entry_key(whose.hash, {}));
-    if (found != entries_.end() && found->second.fired > 0) {
-      return;  // it has been woken before, to no avail: later and later
-    }
-  }
-  set(whose, {}, home_.time().wall() + retry_first);
+  // What has been woken before, to no avail, is woken later and later.
+  put(whose, {}, home_.time().wall() + retry_first,
+      [](const entry& one) { return one.fired == 0; });
 }
 
-void reminder_queue::cancel(const actor_hash& hash, std::string_view name) {
+void reminder_queue::cancel(const reminder_owner& whose, std::string_view name) {
   const std::lock_guard lock{mutex_};
-  const auto found = entries_.find(entry_key(hash, name));
-  if (found != entries_.end()) {
+  const auto found = entries_.find(entry_key(whose.hash, name));
+  if (found != entries_.end() && found->second.epoch <= whose.epoch) {
     by_time_.erase(&found->second);
     entries_.erase(found);
   }

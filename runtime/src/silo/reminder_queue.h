@@ -5,6 +5,9 @@
 // fired stays and fires again, later and later, until its actor sets or cancels it, so nothing is
 // lost when the activation fails on the way. An entry without a name only loads its actor, which
 // then sees to the sends and reminders that it finds.
+//
+// Each entry is of the epoch in which its owner served the partition; what one of an earlier epoch
+// sets or cancels is passed over.
 #pragma once
 
 #include <cstddef>
@@ -30,7 +33,8 @@ class reminder_queue final : public alarm {
 public:
   explicit reminder_queue(silo_core& home) : home_(home) {}
 
-  /// Adds what was found in an index of rows, unless there is one of that name: that is newer.
+  /// Adds what was found in an index of rows when the partition was taken over, unless there is one
+  /// of that name and epoch: that is newer.
   void add(const reminder_owner& whose, std::string_view name, wall_time due);
 
   /// Adds a reminder, or moves the one of that name.
@@ -42,7 +46,7 @@ public:
   /// Makes the owner be loaded after a while, although nothing is sent to it.
   void wake_later(const reminder_owner& whose);
 
-  void cancel(const actor_hash& hash, std::string_view name);
+  void cancel(const reminder_owner& whose, std::string_view name);
 
   /// Forgets those of a partition. Cost: O(n).
   void forget(partition_id partition);
@@ -58,6 +62,7 @@ private:
     wall_time due{};
     const interface_info* interface = nullptr;
     partition_id partition{};
+    std::uint64_t epoch = 0;
     std::string key;
     std::string name;
     unsigned fired = 0;  // since it was set
@@ -68,6 +73,10 @@ private:
     }
   };
 
+  /// Adds it, or replaces what is there and `may_replace` unless that is of another epoch: of a
+  /// later one it stays, of an earlier one it goes.
+  template <class May>
+  void put(const reminder_owner& whose, std::string_view name, wall_time due, May&& may_replace);
   void move(entry& one, wall_time due);
   void arm_for(wall_time due);
 

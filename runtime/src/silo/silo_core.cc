@@ -159,7 +159,7 @@ result<void> silo_core::take_over(partition_id partition, std::uint64_t epoch) {
   auto taken = floors_.load(partition);  // before the first activation
   if (taken) {
     held_[static_cast<std::size_t>(partition)].store(epoch, std::memory_order_release);
-    taken = recover(partition);  // what is due already fires at once
+    taken = recover(partition, epoch);  // what is due already fires at once
     if (!taken) {
       discard(partition);
     }
@@ -178,7 +178,7 @@ void silo_core::discard(partition_id partition) {
   });
 }
 
-result<void> silo_core::recover(partition_id partition) {
+result<void> silo_core::recover(partition_id partition, std::uint64_t epoch) {
   const auto each_row = [&](std::string_view prefix, const auto& use) -> result<void> {
     std::string from{prefix};
     for (;;) {
@@ -191,7 +191,7 @@ result<void> silo_core::recover(partition_id partition) {
         const auto* type = find_type(id.type);
         if (value.ok() && type != nullptr) {  // what this build does not host waits
           use(one.key,
-              reminder_owner{partition, hash_of(id.type, id.key), *type->interface, id.key});
+              reminder_owner{partition, epoch, hash_of(id.type, id.key), *type->interface, id.key});
         }
         return true;
       });

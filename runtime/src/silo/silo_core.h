@@ -129,8 +129,8 @@ public:
                         wall_time due) override {
     reminders_.restore(whose, name, due);
   }
-  void cancel_reminder(const actor_hash& hash, std::string_view name) override {
-    reminders_.cancel(hash, name);
+  void cancel_reminder(const reminder_owner& whose, std::string_view name) override {
+    reminders_.cancel(whose, name);
   }
   void wake_later(const reminder_owner& whose) override { reminders_.wake_later(whose); }
   [[nodiscard]] const interface_info* interface_of(const std::string& type) override {
@@ -184,7 +184,7 @@ private:
   [[nodiscard]] result<void> take_over_all();
   void end_parts();
   void return_unserved(envelope* one);
-  [[nodiscard]] result<void> recover(partition_id partition);
+  [[nodiscard]] result<void> recover(partition_id partition, std::uint64_t epoch);
   [[nodiscard]] result<void> read_dead_letter(partition_id partition, const row& indexed,
                                               std::vector<dead_letter>& to);
   [[nodiscard]] std::uint16_t workers_of(const interface_info& interface) const noexcept;

@@ -35,7 +35,7 @@ call_frame full_call() {
   call.time_left = 1500ms;
   call.idempotency_key = "once";
   call.context = {{"trace", "1"}, {"empty", ""}};
-  call.delivery = {{11, 12}, 13};
+  call.delivery = {{11, 12}, 13, partition_id{300}, 7, true};
   call.chain = {{{}, "ferry", "a"}, {{1, 2}, "desk", "b"}};
   call.may_return = true;
   return call;
@@ -73,6 +73,9 @@ TEST_CASE("a call comes out as it went in") {
   REQUIRE(call.delivery);
   CHECK(call.delivery->sender == sent.delivery->sender);
   CHECK(call.delivery->number == 13);
+  CHECK(call.delivery->partition == partition_id{300});
+  CHECK(call.delivery->epoch == 7);
+  CHECK(call.delivery->again);
   REQUIRE(call.chain.size() == 2);
   CHECK_FALSE(call.chain[0].id);
   CHECK(call.chain[1].id == call_id{1, 2});

@@ -171,7 +171,7 @@ public:
   /// What it says to answers, if that is something else.
   std::optional<runtime::detail::peer_send> answer_to_answer;
   runtime::detail::peer_send answer_to_send = runtime::detail::peer_send::queued;
-  enum class held : std::uint8_t { nothing, all, for_a };
+  enum class held : std::uint8_t { nothing, all, for_a, for_b };
   held holds = held::nothing;  ///< What stays where it is.
   std::size_t in_flight() {
     const std::lock_guard lock{mutex_};
@@ -241,7 +241,8 @@ private:
   std::optional<message> take() {
     const std::lock_guard lock{mutex_};
     const auto found = std::find_if(messages_.begin(), messages_.end(), [this](const auto& each) {
-      return holds == held::nothing || (holds == held::for_a && each.to == 1);
+      return holds == held::nothing || (holds == held::for_a && each.to == 1) ||
+             (holds == held::for_b && each.to == 0);
     });
     if (found == messages_.end()) {
       return std::nullopt;

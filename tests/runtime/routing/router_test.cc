@@ -386,6 +386,123 @@ TEST_CASE("the word that a send will not be repeated finds an actor that has mov
   CHECK(both.b().here().activations("press")->items.empty());
 }
 
+namespace {
+
+// What `b` sends to a ferry of `a`, as if it came from an actor that has moved.
+class deliveries {
+public:
+  explicit deliveries(two_silos& home) : home_(home) {
+    sent_.type = "ferry";
+    sent_.key = "near";
+    one_.build().setAmount(5);
+  }
+  void deliver(std::uint64_t number, std::uint64_t epoch, bool again = false) {
+    sent_.kind = call_frame::what::call;
+    sent_.id = {2, ++calls_};
+    tell(number, epoch, again);
+  }
+  void forget(std::uint64_t number) {
+    sent_.kind = call_frame::what::forget;
+    sent_.id = {};
+    tell(number, 0, false);
+  }
+  [[nodiscard]] std::int64_t total() {
+    return home_.call(home_.a(), ref<Ferry>("near").get())->total();
+  }
+
+private:
+  void tell(std::uint64_t number, std::uint64_t epoch, bool again) {
+    sent_.delivery = {{7, 7}, number, partition_id{9}, epoch, again};
+    CHECK(home_.routes(home_.a()).received("b", 2, static_cast<std::uint16_t>(frame_kind::call),
+                                           encode(sent_, one_.content().flat())));
+    home_.settle();
+  }
+  two_silos& home_;
+  call_frame sent_;
+  ferry_interface::add_params one_;
+  std::uint64_t calls_ = 0;
+};
+
+}  // namespace
+
+// Goal: a copy that was held up for however long is nothing, although its number is forgotten.
+// Method: the sender's partition is taken over, and who leads it now has sent it again.
+TEST_CASE("what a sender has sent under an epoch that is over takes no effect any more") {
+  for (const auto came_first : {true, false}) {
+    two_silos both;
+    deliveries sender{both};
+    if (came_first) {
+      sender.deliver(1, 4);
+    }
+    sender.deliver(1, 6, true);
+    CHECK(sender.total() == 5);
+    sender.forget(1);
+    sender.deliver(1, 4);
+    sender.deliver(1, 5, true);
+    CHECK(sender.total() == 5);
+    both.a().restart();
+    both.share_map();
+    sender.deliver(1, 4);
+    CHECK(sender.total() == 5);
+    sender.deliver(2, 6);  // as others of that epoch do
+    CHECK(sender.total() == 10);
+    sender.deliver(3, 7);
+    CHECK(sender.total() == 15);
+  }
+}
+
+// Goal: the sender's word to forget comes after an answer, so the epoch has to be safe by then.
+TEST_CASE("a send that comes again is not answered from memory before its epoch is durable") {
+  two_silos both;
+  deliveries sender{both};
+  sender.deliver(1, 4);
+  both.a().rows().hold_commits();
+  const auto before = both.sent;
+  sender.deliver(1, 6, true);
+  CHECK(both.sent == before);
+  both.a().rows().release_commits();
+  both.settle();
+  CHECK(both.sent == before + 1);
+}
+
+TEST_CASE("what waits for a silo goes with the activation that has sent it, and not by itself") {
+  two_silos both;
+  both.place("far", "b");
+  both.answer_to_send = millrace::runtime::detail::peer_send::unavailable;
+  REQUIRE(both.call(both.a(), ref<Ferry>("near").post("far", 4)));
+  both.settle();
+  REQUIRE(both.routes(both.a()).parked() == 1);
+  both.a().discard(both.partition("near"));
+  both.answer_to_send = millrace::runtime::detail::peer_send::queued;
+  const auto before = both.sent;
+  both.routes(both.a()).retry_parked();
+  both.settle();
+  CHECK(both.sent == before);
+  CHECK(both.routes(both.a()).parked() == 0);
+  REQUIRE(both.a().take_over(both.partition("near")));
+  both.settle();
+  CHECK(both.call(both.a(), ref<Ferry>("far").get())->total() == 4);
+}
+
+TEST_CASE("a send that is under way is not sent a second time by the next activation") {
+  two_silos both;
+  both.place("far", "b");
+  both.holds = two_silos::held::all;
+  auto posted = both.a().begin(ref<Ferry>("near").post("far", 4));
+  both.settle();
+  REQUIRE(both.in_flight() == 1);
+  both.a().discard(both.partition("near"));
+  REQUIRE(both.a().take_over(both.partition("near")));
+  both.settle();
+  CHECK(both.in_flight() == 1);
+  CHECK(both.a().here().stats().sends_pending == 1);
+  both.holds = two_silos::held::nothing;
+  both.settle();
+  CHECK(both.call(both.a(), ref<Ferry>("far").get())->total() == 4);
+  CHECK(both.a().here().stats().sends_pending == 0);
+  CHECK(both.routes(both.a()).open_calls() == 0);
+}
+
 // Goal: who has the newer map does not matter: the call waits until both have the same.
 TEST_CASE("a call that the silo of its actor refuses waits, and goes out again") {
   two_silos both;
@@ -436,6 +553,23 @@ TEST_CASE("calls of another silo that wait when their partition moves go back to
   CHECK(answer->total() == 7);
   CHECK(both.routes(both.a()).open_calls() == 0);
   CHECK(both.routes(both.b()).open_calls() == 0);
+}
+
+// Goal: what a turn has had done on another silo is not done again because its own partition moves.
+TEST_CASE("a turn that waits for another silo does not begin again when its partition moves") {
+  two_silos both;
+  both.place("near", "b");
+  both.holds = two_silos::held::for_a;
+  auto carried = both.a().begin(carry("near", {"far"}, 3));
+  both.settle();  // the turn on b has called far, on a
+  both.holds = two_silos::held::for_b;
+  both.settle();
+  both.b().discard(both.partition("near"));
+  both.place("near", "a");
+  both.holds = two_silos::held::nothing;
+  both.settle();
+  CHECK(code_of(carried.answer()) == errc::outcome_unknown);
+  CHECK(both.call(both.a(), ref<Ferry>("far").get())->total() == 3);
 }
 
 TEST_CASE("an answer for an earlier life of a silo is nobody's") {

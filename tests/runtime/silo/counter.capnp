@@ -67,4 +67,6 @@ interface Counter $Actor.actor("counter") {
   setPin @31 (pin :Text $Actor.secret) -> ();
   addAndWait @32 (amount :Int64) -> () $Actor.reentrant;
   # Adds, then waits for `raise`.
+  work @33 () -> ();
+  # Calls `on_work` on another thread.
 }

@@ -198,6 +198,11 @@ public:
     co_await wait("go", std::chrono::hours{1});
   }
 
+  inline static std::function<void()> on_work;
+  async<> work() override {
+    co_await offload([] { on_work(); });
+  }
+
   async<> post_slow(post_slow_params params) override {
     send(ref<Counter>(std::string{params.to()}).slow_add(params.amount()));
     return {};

@@ -19,7 +19,9 @@ errc code_of(const result<T>& answer) {
 // Its one partition is led in epoch 1, and the lease lasts for a second.
 class leased_silo : public test_silo {
 public:
-  leased_silo() : leased_silo(new leased_storage) {
+  /// `peers`: by which it, `a`, reaches others; null: there are none.
+  explicit leased_silo(runtime::detail::peer_network* peers = nullptr)
+      : leased_silo(new leased_storage, peers) {
     set_lease(1, 1s);
     REQUIRE(core().take_over(only, 1));
     settle();
@@ -55,11 +57,15 @@ public:
   }
 
 private:
-  explicit leased_silo(leased_storage* rows)
+  leased_silo(leased_storage* rows, runtime::detail::peer_network* peers)
       : test_silo(
-            [](silo& here) {
+            [peers](silo& here) {
               here.add<counter>();
-              runtime::detail::silo_access::core(here).share_partitions();
+              auto& core = runtime::detail::silo_access::core(here);
+              core.share_partitions();
+              if (peers != nullptr) {
+                core.routes().join("a", 1, *peers);
+              }
             },
             by_hand(), std::unique_ptr<storage>{rows}),
         stored_(*rows) {}
@@ -282,6 +288,85 @@ TEST_CASE("a reminder that was put off in vain fires when it was due") {
   CHECK(put_off == errc::not_primary);
   silo.advance(20s);
   CHECK(silo.total("r") == 1000);
+}
+
+TEST_CASE(
+    "a reminder that was put off in vain while its partition was lost fires when it was due") {
+  leased_silo silo;
+  REQUIRE(silo.call(ref<Counter>("r").remind_in(10'000, 0)));
+  errc put_off{};
+  silo.put(ref<Counter>("r").remind_in(3'600'000, 0), put_off);
+  silo.set_lease(0, duration{});
+  silo.core().discard(only);
+  silo.settle();  // before it hears of that, and after the queue has
+  CHECK(put_off == errc::not_primary);
+  silo.set_lease(3, 1h);
+  REQUIRE(silo.core().take_over(only, 3));
+  silo.advance(20s);
+  CHECK(silo.total("r") == 1000);
+}
+
+TEST_CASE("what the queue of reminders is told counts by its epoch") {
+  leased_silo silo;
+  silo.set_lease(3, 1h);
+  REQUIRE(silo.core().take_over(only, 3));
+  REQUIRE(silo.call(ref<Counter>("r").remind_in(10'000, 0)));
+  auto& queue = silo.core().reminders();
+  const auto& interface = *silo.here().find_type("counter");
+  const std::string key = "r";
+  const auto owner = [&](std::uint64_t epoch) {
+    return runtime::detail::reminder_owner{only, epoch, hash_of("counter", key), interface, key};
+  };
+  const auto later = silo.clock().wall() + 1h;
+  queue.cancel(owner(1), "nag");
+  queue.set(owner(1), "nag", later);
+  queue.add(owner(3), "nag", later);  // what was read before it was set
+  silo.advance(20s);
+  CHECK(silo.total("r") == 1000);
+}
+
+// --- sends ---------------------------------------------------------------------------------------
+
+// Where all that is sent to others ends.
+struct kept_frames final : runtime::detail::peer_network {
+  runtime::detail::peer_send send(std::string_view, frame_kind kind,
+                                  std::string_view body) override {
+    auto frame = decode_frame(static_cast<std::uint16_t>(kind), body);
+    REQUIRE(frame);
+    calls.push_back(std::get<call_frame>(*std::move(frame)));
+    return runtime::detail::peer_send::queued;
+  }
+  void give_up(std::string_view) override {}
+  std::vector<call_frame> calls;
+};
+
+// Goal: a receiver can tell whose copy of a send it has got.
+TEST_CASE("a send says under which epoch it was sent, and whether one before may have been") {
+  kept_frames sent;
+  leased_silo silo{&sent};
+  const auto lives_on = [&](const std::string& name) {
+    silo.core().routes().set_map(std::make_shared<cluster_map>(
+        std::vector<cluster_member>{{"a", 1, {}, {"counter"}}, {"b", 2, {}, {"counter"}}},
+        std::vector<std::string>{name}));
+  };
+  lives_on("a");
+  silo.rows().hold_commits();
+  auto posts = silo.begin(ref<Counter>("s").post_to("x", 5));
+  lives_on("b");  // so that it goes to another silo
+  silo.rows().release_commits();
+  silo.settle();
+  CHECK(posts.answer());
+  silo.lose_and_regain();
+  silo.settle();
+  REQUIRE(sent.calls.size() == 2);
+  const auto& first = *sent.calls[0].delivery;
+  const auto& second = *sent.calls[1].delivery;
+  CHECK(first.partition == only);
+  CHECK(first.epoch == 1);
+  CHECK_FALSE(first.again);
+  CHECK(second.number == first.number);
+  CHECK(second.epoch == 3);
+  CHECK(second.again);
 }
 
 // --- commits that fail ---------------------------------------------------------------------------

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 // What becomes of actors whose partition another silo takes, and comes back.
 #include "fixture.h"
+#include "silo/silo_access.h"
 
 namespace millrace::testing {
 namespace {
@@ -61,6 +62,18 @@ TEST_CASE(
   silo.settle();
   REQUIRE(silo.take_over(only));
   CHECK(silo.total("a") == 3);
+}
+
+TEST_CASE("offloaded work that goes on when a partition is lost may have been done") {
+  counter_silo silo{make_memory_storage(1)};
+  std::atomic<int> done{0};
+  counter::on_work = [&] {
+    runtime::detail::silo_access::core(silo.here()).discard(only);
+    ++done;
+  };
+  CHECK(code_of(silo.call(ref<Counter>("a").work())) == errc::outcome_unknown);
+  CHECK(done == 1);
+  counter::on_work = nullptr;
 }
 
 TEST_CASE("reminders and sends of a lost partition rest until it is taken over") {
