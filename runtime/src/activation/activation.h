@@ -69,6 +69,9 @@ public:
   [[nodiscard]] push_outcome post(envelope* one) noexcept { return mailbox_.push(one); }
   /// As `post`, and schedules; drops the envelope when closed.
   void post_or_drop(envelope* one) noexcept;
+
+  /// Whether a send of this activation may leave again: no other silo can send it, too. Any thread.
+  [[nodiscard]] bool may_send_again(steady_time now) const noexcept;
   /// Whether it has handled everything that came and waits for more. Any thread.
   [[nodiscard]] bool asleep() const noexcept { return mailbox_.reader_sleeps(); }
   /// Makes CAF run it. Takes over one reference.

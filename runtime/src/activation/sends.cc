@@ -4,6 +4,7 @@
 
 #include "activation/activation.h"
 #include "activation/watched_thread.h"
+#include "storage/replication.h"
 
 namespace millrace::runtime::detail {
 
@@ -126,6 +127,12 @@ void activation::dispatch(const due_send& due) {
   } else {
     gate_.hold(call);  // another silo may have sent it, and its receiver have forgotten its number
   }
+}
+
+// Where its partition is led by another silo, that sends it, and the receiver may have forgotten by
+// now that it has had it.
+bool activation::may_send_again(steady_time now) const noexcept {
+  return !is_of_the_past() && (lease_ == nullptr || lease_->allows(epoch_, now));
 }
 
 void activation::send_answered(envelope* one) {

@@ -51,6 +51,10 @@ error refusal_of(peer_send sent, const envelope& call, const std::string& silo) 
   }
 }
 
+error overtaken(const envelope& send) {
+  return {errc::unavailable, "this silo cannot let a send to " + name_of(send) + " out again now"};
+}
+
 // Whether twice is the same as once.
 bool may_repeat(const envelope& call) noexcept {
   return only_reads(call) || call.send || !call.text().empty();
@@ -173,6 +177,8 @@ void router::retry_parked() {
                                                       " by its deadline; it has not begun"});
     } else if (left_.load(std::memory_order_acquire)) {
       home_.answer(one, {errc::unavailable, "silo '" + self_ + "' stops; nothing was done"});
+    } else if (is_overtaken(*one)) {
+      home_.answer(one, overtaken(*one));
     } else {
       go_on(one, repeats);
     }
@@ -209,6 +215,10 @@ result<std::string_view> router::host_of(const cluster_map& now, const envelope&
 bool router::is_of_peer(const envelope& one) const {
   const std::lock_guard lock{mutex_};
   return one.routed() && one.routed().origin != incarnation_;
+}
+
+bool router::is_overtaken(const envelope& one) const {
+  return one.send && one.caller != nullptr && !one.caller->may_send_again(home_.time().steady());
 }
 
 call_frame router::frame_of(const envelope& one) const {
@@ -311,6 +321,10 @@ void router::receive(std::string_view silo, answer_frame&& frame) {
   }
   const auto code = frame.outcome ? errc{} : frame.outcome.error().code();
   const auto [redirects, repeats] = answered.before;
+  if (code == errc::not_primary && is_overtaken(*call)) {
+    home_.bring_back(call, overtaken(*call));
+    return;
+  }
   if (code == errc::not_primary && !left_.load(std::memory_order_acquire)) {
     auto host = redirects < redirects_max ? next_host(map_.get(), answered, frame) : std::string{};
     if (host.empty()) {

@@ -169,6 +169,8 @@ private:
   void go_on(envelope* one, unsigned repeats);
   void park(envelope* one, unsigned repeats);
   [[nodiscard]] bool is_of_peer(const envelope& one) const;
+  // Whether it is a send that its sender must not let out again; it is tried anew then.
+  [[nodiscard]] bool is_overtaken(const envelope& one) const;
   [[nodiscard]] call_frame frame_of(const envelope& one) const;
   peer_send tell(std::string_view silo, const std::string& answer);
   void receive(std::string_view silo, std::uint64_t incarnation, call_frame&& frame);

@@ -113,6 +113,49 @@ TEST_CASE("a durable send arrives once at the other silo, also when it is sent a
   CHECK(both.a().here().stats().sends_pending == 0);
 }
 
+// Goal: a send takes effect once, also when two silos have it one after the other.
+// Method: it waits on a for its receiver's silo, and a loses the sender. The next silo of the
+// sender would send it too, and have told the receiver to forget it.
+TEST_CASE("a durable send that waits does not leave once its sender lives elsewhere") {
+  for (const bool is_lost : {false, true}) {
+    two_silos both;
+    both.place("far", "b");
+    both.answer_to_send = millrace::runtime::detail::peer_send::unavailable;
+    REQUIRE(both.call(both.a(), ref<Ferry>("near").post("far", 4)));
+    both.settle();
+    REQUIRE(both.routes(both.a()).parked() == 1);
+    if (is_lost) {
+      both.a().discard(both.partition("near"));
+      both.settle();
+    }
+    both.answer_to_send = millrace::runtime::detail::peer_send::queued;
+    both.routes(both.a()).retry_parked();
+    both.settle();
+    CHECK(both.call(both.b(), ref<Ferry>("far").get())->total() == (is_lost ? 0 : 4));
+    CHECK(both.routes(both.a()).parked() == 0);
+    CHECK(both.routes(both.a()).open_calls() == 0);
+  }
+}
+
+TEST_CASE("a durable send that was refused does not go on once its sender lives elsewhere") {
+  for (const bool is_lost : {false, true}) {
+    two_silos both;
+    both.third = cluster_member{"c", 3, {}, {"ferry"}};
+    both.place("far", "b");
+    both.holds = two_silos::held::all;
+    auto posted = both.a().begin(ref<Ferry>("near").post("far", 4));
+    both.settle();
+    REQUIRE(both.in_flight() == 1);
+    both.place("far", "c");
+    if (is_lost) {
+      both.a().discard(both.partition("near"));
+    }
+    both.holds = two_silos::held::nothing;  // b says that it is not the primary
+    both.settle();
+    CHECK((both.sent_to.back() == "c") == !is_lost);
+  }
+}
+
 // Goal: a send is stored by the name of its type, and waits for a silo that hosts it.
 TEST_CASE("a durable send goes to a silo that hosts the type, when this one does not") {
   two_silos both;
