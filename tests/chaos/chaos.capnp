@@ -33,8 +33,8 @@ struct PurseState {
 }
 
 struct DepositRecord {
-  atMs @0 :Int64;
-  # When it arrived.
+  made @0 :Text;
+  # By whom, and when it arrived where.
 }
 
 interface Register $Actor.actor("register") {
@@ -61,7 +61,7 @@ interface Sequence $Actor.actor("list") {
 interface Purse $Actor.actor("purse") {
   transfer @0 (to :Text, amount :Int32) -> ();
   # Sends it: what was acknowledged arrives, some time later.
-  deposit @1 (amount :Int32, mark :Text) -> () $Actor.internal;
+  deposit @1 (amount :Int32, mark :Text, made :Text) -> () $Actor.internal;
   # `mark`: of that transfer alone.
   audit @2 () -> (spent :Int32, sent :Int32, received :Int32, twice :List(Text)) $Actor.readOnly;
   # `twice`: transfers that have arrived again, and when.

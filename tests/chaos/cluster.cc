@@ -125,7 +125,8 @@ void cluster::add(const std::string& name, bool is_silo) {
                  "--data",         (made->data / "millrace").string(),
                  "--listen",       host_of(name) + ":0",
                  "--coordination", coordination,
-                 "--notify-fd",    "3"};
+                 "--notify-fd",    "3",
+                 "--log-format",   "json"};
   if (network_) {
     made->words.insert(made->words.end(),
                        {"--links", host_of(name) + ":0", "--plain-links", "--insecure"});

@@ -80,7 +80,8 @@ void load::read_purses(steady::time_point end) {
     under_way = 0;
     audits.clear();
     for (unsigned number = 0; number < purses; ++number) {
-      auto found = look("POST", "/api/v1/actors/purse/" + std::to_string(number) + "/audit", end);
+      auto found = look("POST", "/api/v1/actors/purse/" + std::to_string(number) + "/audit",
+                        end + look_limit);
       if (found.is_null()) {
         return;
       }

@@ -79,12 +79,17 @@ class list_actor final : public sequence_base<SequenceState> {
   }
 };
 
+// Which silo has made a transfer, and which time, where it was made twice.
+std::string own_name;
+thread_local rng random;
+
 class purse_actor final : public purse_base<PurseState> {
   async<> transfer(transfer_params params) override {
     edit().setSpent(state().getSpent() + params.amount());
     edit().setSent(state().getSent() + 1);
     send(ref<Purse>(std::string{params.to()})
-             .deposit(params.amount(), key() + "#" + std::to_string(state().getSent())));
+             .deposit(params.amount(), key() + "#" + std::to_string(state().getSent()),
+                      own_name + "." + std::to_string(random.next() >> 40U)));
     co_return;
   }
   async<> deposit(deposit_params params) override {
@@ -94,11 +99,12 @@ class purse_actor final : public purse_base<PurseState> {
         std::chrono::duration_cast<std::chrono::milliseconds>(this->now().time_since_epoch())
             .count();
     const std::string mark{params.mark()};
+    const auto made = " made as " + std::string{params.made()} + " came to " + own_name + " at " +
+                      std::to_string(now);
     if (const auto before = deposits_.get(mark)) {
-      note_again(mark + " at " + std::to_string(before->getAtMs()) + " and at " +
-                 std::to_string(now));
+      note_again(mark + before->getMade().cStr() + made);
     }
-    deposits_.edit(mark).setAtMs(now);
+    deposits_.edit(mark).setMade(made);
     co_return;
   }
   async<audit_results> audit() override {
@@ -133,6 +139,8 @@ void add_types(silo& here) {
 }
 
 int run(const std::string& name, const std::vector<std::string>& arguments) {
+  const auto at = std::find(arguments.begin(), arguments.end(), "--name");
+  own_name = at == arguments.end() ? name : *std::next(at);
   namespace po = boost::program_options;
   for (const auto& each : cli::serve_commands()) {
     if (each.name == name && name != "dev") {

@@ -90,19 +90,19 @@ void cluster_node::send(const std::string& silo, replica_lane lane, const std::s
 
 void cluster_node::change(partition_id partition, const partition_record& wanted) {
   if (wanted_.want_change({wanted, partition})) {
-    ask_for_record(partition);
+    ask_for_record();
   }
 }
 
 void cluster_node::read(partition_id partition) {
   if (wanted_.want_read(partition)) {
-    ask_for_record(partition);
+    ask_for_record();
   }
 }
 
-void cluster_node::ask_for_record(partition_id partition) {
-  static_cast<void>(requests_.submit([this, partition] {
-    const auto wanted = wanted_.take(partition);
+void cluster_node::ask_for_record() {
+  static_cast<void>(requests_.submit([this] {
+    const auto wanted = wanted_.take();
     if (wanted.change) {
       const auto outcome = store_->compare_and_set(*wanted.change, time_.steady() + store_patience);
       if (const auto* done = std::get_if<cas_done>(&outcome)) {
@@ -117,7 +117,8 @@ void cluster_node::ask_for_record(partition_id partition) {
       }
     }
     if (wanted.read) {
-      if (const auto found = store_->read_partition(partition, time_.steady() + store_patience)) {
+      if (const auto found =
+              store_->read_partition(wanted.partition, time_.steady() + store_patience)) {
         learn(*found);
       }
     }
@@ -127,6 +128,7 @@ void cluster_node::ask_for_record(partition_id partition) {
 void cluster_node::learn(const std::optional<stored_partition>& record) {
   if (record) {
     const partition_record& plain = *record;
+    wanted_.learned(*record);
     side_->learn(record->partition, plain);
     tell(*record);
   }

@@ -116,7 +116,7 @@ private:
   void see_links(const cluster_effects& effects);
   void tell_storage(const cluster_effects& effects);
   void ask_for_view(std::uint64_t changed_after);
-  void ask_for_record(partition_id partition);
+  void ask_for_record();
   void learn(const std::optional<stored_partition>& record);
   void note(const link_news& news, steady_time now);
   void probe(steady_time now);

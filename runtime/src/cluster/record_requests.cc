@@ -1,26 +1,73 @@
 // SPDX-License-Identifier: MIT
 #include "cluster/record_requests.h"
 
+#include "millrace/runtime/assert.h"
+
 namespace millrace::runtime::detail {
+
+namespace {
+
+// One of so many does not wait, however many takeovers ask again and again.
+constexpr std::uint64_t one_can_wait_of = 4;
+
+}  // namespace
+
+record_requests::waiting& record_requests::entry_of(partition_id partition, bool& is_first) {
+  const auto [at, is_new] = waiting_.try_emplace(partition);
+  auto& one = at->second;
+  is_first = is_new;
+  if (is_new) {
+    one.what.partition = partition;
+    one.at = {!unled_.contains(partition), ++last_};
+    order_.emplace(one.at, partition);
+  }
+  return one;
+}
+
+void record_requests::hurry(waiting& one) {
+  order_.erase({one.at, one.what.partition});
+  one.at.can_wait = false;
+  order_.emplace(one.at, one.what.partition);
+}
 
 bool record_requests::want_change(const stored_partition& wanted) {
   const std::lock_guard lock{mutex_};
-  const auto [at, is_first] = waiting_.try_emplace(wanted.partition);
-  at->second.change = wanted;
+  bool is_first = false;
+  auto& one = entry_of(wanted.partition, is_first);
+  one.what.change = wanted;
+  if (wanted.state == partition_state::recovering) {
+    hurry(one);
+  }
   return is_first;
 }
 
 bool record_requests::want_read(partition_id partition) {
   const std::lock_guard lock{mutex_};
-  const auto [at, is_first] = waiting_.try_emplace(partition);
-  at->second.read = true;
+  bool is_first = false;
+  entry_of(partition, is_first).what.read = true;
   return is_first;
 }
 
-record_requests::request record_requests::take(partition_id partition) {
+record_requests::request record_requests::take() {
   const std::lock_guard lock{mutex_};
-  const auto taken = waiting_.extract(partition);
-  return taken.empty() ? request{} : taken.mapped();
+  MILLRACE_ASSERT(!order_.empty());
+  auto first = order_.begin();
+  if (++taken_ % one_can_wait_of == 0) {
+    const auto waits = order_.lower_bound({place{true, 0}, partition_id{}});
+    first = waits == order_.end() ? first : waits;
+  }
+  const auto partition = first->second;
+  order_.erase(first);
+  return std::move(waiting_.extract(partition).mapped().what);
+}
+
+void record_requests::learned(const stored_partition& record) {
+  const std::lock_guard lock{mutex_};
+  if (record.state == partition_state::recovering) {
+    unled_.insert(record.partition);
+  } else {
+    unled_.erase(record.partition);
+  }
 }
 
 }  // namespace millrace::runtime::detail

@@ -5,11 +5,17 @@
 // asked more for that: what waits for a partition is replaced by what is wanted of it now, and so
 // nothing waits behind more than one request for each partition. What has been taken counts as
 // asked: what is wanted from then on is asked after it.
+//
+// When a silo goes or comes, each partition has its set of copies changed. Those that nobody leads
+// meanwhile do not wait behind these: a takeover goes first, three times of four.
 #pragma once
 
+#include <cstdint>
 #include <map>
 #include <mutex>
 #include <optional>
+#include <set>
+#include <utility>
 
 #include "coordination/coordination_store.h"
 
@@ -18,22 +24,43 @@ namespace millrace::runtime::detail {
 /// Threading: any thread.
 class record_requests {
 public:
-  /// The first is made, if it is set; what it learns answers the read, too.
+  /// The change is made, if there is one; what it learns answers the read, too.
   struct request {
+    partition_id partition{};
     std::optional<stored_partition> change;
     bool read = false;
   };
 
-  // True: nothing waited for that partition, so somebody has to come and `take` it.
+  // True: nothing waited for that partition, so somebody has to come and `take` one more.
   [[nodiscard]] bool want_change(const stored_partition& wanted);
   [[nodiscard]] bool want_read(partition_id partition);
 
-  /// What waits for that partition, which is nothing from then on.
-  [[nodiscard]] request take(partition_id partition);
+  /// The request that is most urgent, or has waited longest; it does not wait from then on.
+  /// Requires: it is called once for each time that `want_` said so.
+  [[nodiscard]] request take();
+
+  /// A partition's record is like that.
+  void learned(const stored_partition& record);
 
 private:
+  struct place {
+    bool can_wait = true;  // first: these come behind the others
+    std::uint64_t number = 0;
+    friend auto operator<=>(const place&, const place&) = default;
+  };
+  struct waiting {
+    request what;
+    place at;
+  };
+  waiting& entry_of(partition_id partition, bool& is_first);
+  void hurry(waiting& one);
+
   std::mutex mutex_;
-  std::map<partition_id, request> waiting_;
+  std::uint64_t last_ = 0;
+  std::uint64_t taken_ = 0;
+  std::map<partition_id, waiting> waiting_;
+  std::set<std::pair<place, partition_id>> order_;
+  std::set<partition_id> unled_;  // whose record says so
 };
 
 }  // namespace millrace::runtime::detail

@@ -6,10 +6,12 @@
 namespace millrace::runtime::detail {
 namespace {
 
-stored_partition change_of(std::uint16_t partition, std::uint64_t nonce) {
+stored_partition change_of(std::uint16_t partition, std::uint64_t nonce,
+                           partition_state state = partition_state::active) {
   stored_partition made;
   made.partition = partition_id{partition};
   made.nonce = nonce;
+  made.state = state;
   return made;
 }
 
@@ -19,25 +21,57 @@ TEST_CASE("a partition that is asked about again waits once, for what is wanted 
   CHECK(requests.want_change(change_of(3, 1)));
   CHECK_FALSE(requests.want_read(partition_id{3}));
   CHECK_FALSE(requests.want_change(change_of(3, 2)));
-  CHECK(requests.want_read(partition_id{4}));
+  CHECK(requests.want_read(partition_id{2}));
 
-  const auto of_three = requests.take(partition_id{3});
+  const auto of_three = requests.take();
+  CHECK(of_three.partition == partition_id{3});
   REQUIRE(of_three.change);
   CHECK(of_three.change->nonce == 2);
   CHECK(of_three.read);
-  const auto of_four = requests.take(partition_id{4});
-  CHECK_FALSE(of_four.change);
-  CHECK(of_four.read);
+  const auto of_two = requests.take();
+  CHECK(of_two.partition == partition_id{2});
+  CHECK_FALSE(of_two.change);
+  CHECK(of_two.read);
 }
 
 // Goal: a read shows the record as it was asked for, or newer.
 TEST_CASE("what is wanted after a request was taken is asked after it") {
   record_requests requests;
   CHECK(requests.want_read(partition_id{3}));
-  CHECK(requests.take(partition_id{3}).read);
+  CHECK(requests.take().read);
   CHECK(requests.want_read(partition_id{3}));
-  CHECK(requests.take(partition_id{3}).read);
-  CHECK_FALSE(requests.take(partition_id{3}).read);
+  CHECK(requests.take().read);
+}
+
+TEST_CASE("a partition that nobody leads goes before those that are led, in order") {
+  record_requests requests;
+  CHECK(requests.want_change(change_of(1, 1)));
+  CHECK(requests.want_change(change_of(2, 1)));
+  CHECK(requests.want_change(change_of(3, 1, partition_state::recovering)));
+  requests.learned(change_of(4, 1, partition_state::recovering));
+  CHECK(requests.want_change(change_of(4, 2)));  // it becomes active
+  CHECK_FALSE(requests.want_change(change_of(2, 2, partition_state::recovering)));
+  for (const int next : {2, 3, 4, 1}) {
+    CHECK(static_cast<int>(requests.take().partition) == next);
+  }
+  requests.learned(change_of(4, 2));
+  CHECK(requests.want_read(partition_id{1}));
+  CHECK(requests.want_read(partition_id{4}));
+  CHECK(requests.take().partition == partition_id{1});
+  CHECK(requests.take().partition == partition_id{4});
+}
+
+TEST_CASE("what can wait does not wait for ever") {
+  record_requests requests;
+  CHECK(requests.want_change(change_of(1, 1)));
+  int takeovers = 0;
+  for (std::uint16_t each = 2; each < 20; ++each) {
+    CHECK(requests.want_change(change_of(each, 1, partition_state::recovering)));
+  }
+  while (requests.take().partition != partition_id{1}) {
+    ++takeovers;
+  }
+  CHECK(takeovers == 3);
 }
 
 }  // namespace
