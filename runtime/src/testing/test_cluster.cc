@@ -241,8 +241,12 @@ bool test_cluster::parts::is_whole() {
   return !names.empty() && std::all_of(names.begin(), names.end(), [&](const auto& name) {
     const auto seen = get(name).here->cluster_view();
     return std::all_of(seen.partitions.begin(), seen.partitions.end(), [&](const auto& each) {
-      return each.is_active && each.in_sync.size() == copies &&
-             each.primary == runtime::ranked_for(each.partition, names).front() &&
+      auto preferred = runtime::ranked_for(each.partition, names);
+      std::erase_if(preferred, [&](const auto& one) {
+        return std::find(each.in_sync.begin(), each.in_sync.end(), one) == each.in_sync.end();
+      });
+      return each.is_active && each.in_sync.size() >= copies && !preferred.empty() &&
+             each.primary == preferred.front() &&
              core_of(*get(each.primary).here).epoch_of(each.partition) == each.epoch;
     });
   });

@@ -128,8 +128,9 @@ public:
   /// Empties its disk. Requires: it is not up.
   void wipe(std::string_view silo);
 
-  /// Lets time pass until each partition has as many copies as there should and can be, and is led
-  /// by the silo that it prefers. False when that does not come to pass within `limit`.
+  /// Lets time pass until each partition has as many copies as there should and can be (or more:
+  /// nobody takes those away), and is led by the silo that it prefers. False when that does not
+  /// come to pass within `limit`.
   bool until_whole(runtime::duration limit = std::chrono::minutes{2});
 
   /// The silo that serves an actor of a type with stored state now, the one of the highest epoch;
