@@ -34,6 +34,32 @@ TEST_CASE("a late delivery and a fresh call share the one activation that replac
   CHECK(activations == 1);
 }
 
+// Goal: a durable send takes effect once, also when the sender's old silo is slow.
+// Method: a delivery of the old silo is on its way for so long that the sender has been taken over,
+// has delivered the same again and has told the receiver so.
+TEST_CASE("a delivery of a sender's earlier silo that comes very late has no second effect") {
+  probe_cluster cluster;
+  const std::string old = "a";
+  const auto payer = cluster.key_on(old);
+  const auto payee = cluster.key_on("b");
+  REQUIRE(cluster.call(ref<Ledger>(payer).add(100)));
+  REQUIRE(cluster.call(ref<Ledger>(payee).add(0)));
+  cluster.network().delay(old, "b", 8s, traffic::calls);
+  REQUIRE(cluster.call(ref<Ledger>(payer).pay(payee, 30), old));
+  REQUIRE(cluster.total(payee, "b") == 0);  // it is on its way
+  cluster.network().cut(old, test_network::store);
+  cluster.network().cut(old, "c");
+  cluster.network().cut_one_way("b", old);
+  REQUIRE(cluster.until([&] { return cluster.total(payee, "b") == 30; }, 5s));
+  CHECK(cluster.leader_of(ref<Ledger>(payer)) != old);
+  REQUIRE(cluster.call(ref<Ledger>(payer).pay(payee, 5), "b"));
+  CHECK(cluster.total(payee, "b") == 35);
+  cluster.network().heal();
+  cluster.advance(20s);
+  CHECK(cluster.total(payee, "b") == 35);
+  CHECK(cluster.total(payer, "b") == 65);
+}
+
 TEST_CASE("an actor moves when its silo shuts down, through its hooks and with its state") {
   probe_cluster cluster;
   const auto moved = ref<Probe>("hooked");

@@ -103,6 +103,10 @@ public:
   /// What it may do with a partition at each instant; null: it shares none with other silos.
   /// Ownership: as long as the storage.
   [[nodiscard]] virtual const partition_lease* lease(partition_id partition) const noexcept = 0;
+  /// Whether a delivery of a stored send, made by whoever served the partition before, may still be
+  /// on its way to its receiver.
+  [[nodiscard]] virtual bool has_late_deliveries(partition_id partition,
+                                                 steady_time now) const noexcept = 0;
   [[nodiscard]] virtual storage& rows() noexcept = 0;
   /// Commits. `erased_version`: of the actor, if no row of it is left; else 0.
   virtual void commit(std::unique_ptr<commit_request> request, std::uint64_t erased_version) = 0;

@@ -161,8 +161,10 @@ void activation::end_send(const envelope& answer) {
   state_.end_send(answer.send->number, failure);
   home_.sends_pending(-1);
   if ((!answer.failure || answer.send->settled) &&
-      answer.interface->placement == actor_placement::partition) {
-    // Once the outbox row is gone for good, the receiver need not remember the number.
+      answer.interface->placement == actor_placement::partition &&
+      !home_.has_late_deliveries(partition_, now_)) {
+    // Once the outbox row is gone for good, the receiver need not remember the number. Until the
+    // deliveries of an earlier silo are over it has to; then the next send of this pair frees it.
     auto* forget = new envelope{envelope_kind::forget};
     forget->interface = answer.interface;
     forget->key = answer.key;

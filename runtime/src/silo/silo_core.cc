@@ -26,6 +26,10 @@ constexpr std::size_t recover_page_rows = 4096;
 // itself lets queue, and as much again as its largest commits.
 constexpr std::int64_t waiting_commit_bytes_max = std::int64_t{128} << 20U;
 
+// Who served a partition before may still try for 30 s to deliver what is stored there (router.cc),
+// and a link for 12 s after each try.
+constexpr duration late_deliveries_max = std::chrono::minutes{2};
+
 bool has_all(const std::vector<std::string>& own, std::string_view wanted) {
   while (!wanted.empty()) {
     const auto end = wanted.find(',');
@@ -55,6 +59,7 @@ silo_core::silo_core(std::unique_ptr<storage> rows, silo_options options, const 
     : activation_home(std::move(options), time),
       rows_(std::move(rows)),
       held_(rows_->partition_count()),
+      taken_over_at_(rows_->partition_count()),
       made_at_(time.steady()),
       config_(std::make_unique<scheduler_config>(options_)),
       system_(std::make_unique<caf::actor_system>(*config_)),
@@ -159,6 +164,7 @@ result<void> silo_core::take_over(partition_id partition, std::uint64_t epoch) {
   }
   auto taken = floors_.load(partition);  // before the first activation
   if (taken) {
+    taken_over_at_[static_cast<std::size_t>(partition)] = time_.steady().time_since_epoch().count();
     held_[static_cast<std::size_t>(partition)].store(epoch, std::memory_order_release);
     taken = recover(partition);  // what is due already fires at once
     if (!taken) {
@@ -546,6 +552,11 @@ watched_thread& silo_core::thread_begins() {
 
 const partition_lease* silo_core::lease(partition_id partition) const noexcept {
   return shared_ == nullptr ? nullptr : &shared_->lease(partition);
+}
+
+bool silo_core::has_late_deliveries(partition_id partition, steady_time now) const noexcept {
+  const auto since = duration{taken_over_at_[static_cast<std::size_t>(partition)].load()};
+  return shared_ != nullptr && now < steady_time{since} + late_deliveries_max;
 }
 
 void silo_core::ended(activation& one, std::size_t bytes) {

@@ -121,6 +121,8 @@ public:
     return held_[static_cast<std::size_t>(partition)].load(std::memory_order_acquire);
   }
   [[nodiscard]] const partition_lease* lease(partition_id partition) const noexcept override;
+  [[nodiscard]] bool has_late_deliveries(partition_id partition,
+                                         steady_time now) const noexcept override;
   [[nodiscard]] storage& rows() noexcept override { return *rows_; }
   void commit(std::unique_ptr<commit_request> request, std::uint64_t erased_version) override;
   void commit_waits(std::int64_t bytes) noexcept override;
@@ -211,6 +213,7 @@ private:
   std::unique_ptr<storage> rows_;
   const replication* shared_ = nullptr;           // null: all partitions are this silo's alone
   std::vector<std::atomic<std::uint64_t>> held_;  // by partition: in which epoch; 0: not held
+  std::vector<std::atomic<steady_time::rep>> taken_over_at_;  // by partition
   const steady_time made_at_;
   std::map<std::string, actor_type, std::less<>> types_;
   std::unordered_map<const interface_info*, const actor_type*> by_interface_;

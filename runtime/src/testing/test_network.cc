@@ -29,8 +29,9 @@ void test_network::isolate(std::string_view silo) {
   }
 }
 
-void test_network::delay(std::string_view from, std::string_view to, runtime::duration by) {
-  between_.delay(from, to, by);
+void test_network::delay(std::string_view from, std::string_view to, runtime::duration by,
+                         traffic what) {
+  between_.delay(from, to, by, what);
 }
 
 void test_network::lose(std::string_view from, std::string_view to, traffic what, unsigned count) {

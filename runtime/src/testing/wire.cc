@@ -145,9 +145,16 @@ peer_send wire::send(end& from, std::string_view to, frame_kind kind, std::strin
     return peer_send::queued;
   }
   auto& queue = one.queues[side];
-  const auto arrives = time_.steady() + taken.delay;
-  queue.push_back(
-      {queue.empty() ? arrives : std::max(arrives, queue.back().due), kind, std::string{body}});
+  auto due = time_.steady() + delay_of(taken, kind);
+  for (const auto& each : queue) {  // not before those of its lane
+    if ((each.kind == frame_kind::replica) == (kind == frame_kind::replica)) {
+      due = std::max(due, each.due);
+    }
+  }
+  const auto place =
+      std::upper_bound(queue.begin(), queue.end(), due,
+                       [](steady_time than, const message& each) { return than < each.due; });
+  queue.insert(place, {due, kind, std::string{body}});
   changed_.notify_all();
   return peer_send::queued;
 }
@@ -160,6 +167,10 @@ bool wire::loses(path& taken, frame_kind kind) {
     }
   }
   return false;
+}
+
+duration wire::delay_of(path& taken, frame_kind kind) {
+  return std::max(taken.delays[traffic_of(kind)], taken.delays[traffic::any]);
 }
 
 void wire::open(end& from, const std::string& to) {
@@ -221,9 +232,9 @@ void wire::cut(std::string_view from, std::string_view to) {
   }
 }
 
-void wire::delay(std::string_view from, std::string_view to, duration by) {
+void wire::delay(std::string_view from, std::string_view to, duration by, traffic what) {
   const std::lock_guard lock{mutex_};
-  along(from, to).delay = by;
+  along(from, to).delays[what] = by;
 }
 
 void wire::lose(std::string_view from, std::string_view to, traffic what, unsigned count) {

@@ -46,7 +46,7 @@ public:
 
   // See `test_network`.
   void cut(std::string_view from, std::string_view to);
-  void delay(std::string_view from, std::string_view to, runtime::duration by);
+  void delay(std::string_view from, std::string_view to, runtime::duration by, traffic what);
   void lose(std::string_view from, std::string_view to, traffic what, unsigned count);
   void heal();
   [[nodiscard]] bool is_cut(std::string_view from, std::string_view to);
@@ -82,14 +82,14 @@ private:
     std::array<std::string, 2> names;      // in order
     std::array<std::uint64_t, 2> lives{};  // which the session is of, as seen by the other; 0: none
     std::array<bool, 2> has_session{};
-    std::array<std::deque<message>, 2> queues;  // by sender
+    std::array<std::deque<message>, 2> queues;  // by sender, in the order in which they are due
     bool is_up = false;
     runtime::steady_time down_since{};
     runtime::steady_time retry_at{};
   };
   struct path {
     std::optional<runtime::steady_time> cut_since;
-    runtime::duration delay{};
+    std::map<traffic, runtime::duration> delays;
     std::map<traffic, unsigned> losses;
   };
   struct told {
@@ -109,6 +109,7 @@ private:
   void end_session(link& one, std::size_t side);
   void end_sessions(link& one);
   [[nodiscard]] bool loses(path& along, runtime::frame_kind kind);
+  [[nodiscard]] runtime::duration delay_of(path& along, runtime::frame_kind kind);
   [[nodiscard]] runtime::steady_time due(link& one);
   [[nodiscard]] std::optional<runtime::steady_time> cut_since(const link& one);
   [[nodiscard]] std::optional<std::size_t> connector(const link& one);

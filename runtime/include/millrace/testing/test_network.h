@@ -46,8 +46,10 @@ public:
   /// Cuts it off from all other silos and from the store.
   void isolate(std::string_view silo);
 
-  /// What is sent from now on takes so long; in order all the same.
-  void delay(std::string_view from, std::string_view to, runtime::duration by);
+  /// Messages of that kind that are sent from now on take so long. They come in order, and as they
+  /// lie in lanes of their own, calls and answers do not hold up copies.
+  void delay(std::string_view from, std::string_view to, runtime::duration by,
+             traffic what = traffic::any);
 
   /// The next `count` messages of that kind do not arrive. A session ends over a message that is
   /// lost, and with it all that is on its way; a new one begins at once.
