@@ -10,6 +10,8 @@ struct AccountState {
   opened @1 :Bool;
   transfers @2 :UInt64;
   # Made from this account.
+  deposits @3 :UInt64;
+  # Transfers that have arrived here.
 }
 
 interface Account $Actor.actor("account") {
@@ -17,5 +19,5 @@ interface Account $Actor.actor("account") {
   # The first time only.
   transfer @1 (to :Text, amount :Int64) -> (balance :Int64);
   deposit @2 (amount :Int64) -> ();
-  get @3 () -> (balance :Int64, transfers :UInt64) $Actor.readOnly;
+  get @3 () -> (balance :Int64, transfers :UInt64, deposits :UInt64) $Actor.readOnly;
 }

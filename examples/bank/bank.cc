@@ -1,6 +1,9 @@
 // SPDX-License-Identifier: MIT
 // A bank whose money cannot get lost: `bank DIRECTORY [ROUNDS]`. Kill it whenever you like and run
-// it again; it goes on from where it was.
+// it again; it goes on from where it was. `bank DIRECTORY ROUNDS NAME COORDINATION` is a silo of a
+// cluster: with several of them the bank goes on while one is dead (README.md).
+#include <signal.h>
+
 #include <chrono>
 #include <cstdio>
 #include <cstdlib>
@@ -36,11 +39,12 @@ class account final : public demo::account_base<demo::AccountState> {
 
   async<> deposit(deposit_params params) override {
     edit().setBalance(state().getBalance() + params.amount());
+    edit().setDeposits(state().getDeposits() + 1);
     co_return;
   }
 
   async<get_results> get() override {
-    co_return get_results{state().getBalance(), state().getTransfers()};
+    co_return get_results{state().getBalance(), state().getTransfers(), state().getDeposits()};
   }
 };
 
@@ -73,58 +77,126 @@ void make_transfers(silo& here, rng& random) {
   answered->wait();
 }
 
-// What is in all accounts, once nothing is under way.
-result<std::int64_t> audit(silo& here) {
-  while (here.stats().sends_pending > 0) {
-    std::this_thread::sleep_for(std::chrono::milliseconds{1});
+// Calls until there is an answer. Requires: twice is the same as once.
+template <class Make>
+auto insist(silo& here, Make make) {
+  auto answer = here.call(make());
+  while (!answer && retry_of(answer.error().code()) != retry_class::never) {
+    std::this_thread::sleep_for(std::chrono::milliseconds{20});
+    answer = here.call(make());
   }
+  return answer;
+}
+
+struct books {
   std::int64_t sum = 0;
   std::uint64_t transfers = 0;
+  std::uint64_t deposits = 0;
+  friend bool operator==(const books&, const books&) = default;
+};
+
+result<books> read_books(silo& here) {
+  books all;
   for (unsigned number = 0; number < accounts; ++number) {
-    const auto found = here.call(account_of(number).get());
+    const auto found = insist(here, [number] { return account_of(number).get(); });
     if (!found) {
       return found.error();
     }
-    sum += found->balance();
-    transfers += found->transfers();
+    all.sum += found->balance();
+    all.transfers += found->transfers();
+    all.deposits += found->deposits();
+  }
+  return all;
+}
+
+// What is in all accounts, once nothing is under way: as many have arrived as were made, and while
+// they were read nothing has changed.
+result<std::int64_t> audit(silo& here) {
+  auto before = read_books(here);
+  auto now = read_books(here);
+  while (before && now && (*now != *before || now->transfers != now->deposits)) {
+    std::this_thread::sleep_for(std::chrono::milliseconds{1});
+    before = std::move(now);
+    now = read_books(here);
+  }
+  if (!before || !now) {
+    return now ? before.error() : now.error();
   }
   std::printf("%llu transfers so far, %lld in %u accounts\n",
-              static_cast<unsigned long long>(transfers), static_cast<long long>(sum), accounts);
+              static_cast<unsigned long long>(now->transfers), static_cast<long long>(now->sum),
+              accounts);
   std::fflush(stdout);
-  return sum;
+  return now->sum;
+}
+
+result<void> run_rounds(silo& here, int rounds) {
+  // An account that is called is loaded, and sees to the transfers that it has under way.
+  for (unsigned number = 0; number < accounts; ++number) {
+    const auto opened = insist(here, [number] { return account_of(number).open(opening_balance); });
+    if (!opened) {
+      return opened.error();
+    }
+  }
+  rng random;
+  for (int left = rounds;; --left) {
+    const auto sum = audit(here);
+    if (!sum) {
+      return sum.error();
+    }
+    if (*sum != accounts * opening_balance) {
+      return error{errc::internal, "the sum has changed"};
+    }
+    if (left == 0) {
+      return {};
+    }
+    make_transfers(here, random);
+  }
+}
+
+// In a cluster the accounts are on all of its silos, and each of them on the disks of several.
+void join_cluster(silo_options& options, const char* name, const char* coordination) {
+  options.name = name;
+  options.cluster.emplace();
+  options.cluster->coordination = coordination;
+  options.cluster->balance_after = std::chrono::seconds{1};
 }
 
 }  // namespace
 
 int main(int count, char** arguments) {
-  auto rows = open_storage({.directory = count > 1 ? arguments[1] : "bank-data"});
+  const int rounds = count > 2 ? std::atoi(arguments[2]) : 10;
+  const bool in_cluster = count > 4;
+  sigset_t stopping;
+  sigemptyset(&stopping);
+  sigaddset(&stopping, SIGINT);
+  sigaddset(&stopping, SIGTERM);
+  const bool only_serves = in_cluster && rounds == 0;
+  if (only_serves) {
+    ::pthread_sigmask(SIG_BLOCK, &stopping, nullptr);  // before there are other threads
+  }
+  storage_options disk{.directory = count > 1 ? arguments[1] : "bank-data"};
+  silo_options options;
+  if (in_cluster) {
+    disk.in_cluster = true;
+    disk.partition_count = 32;  // for a hundred accounts
+    join_cluster(options, arguments[3], arguments[4]);
+  }
+  auto rows = open_storage(disk);
   if (!rows) {
     return failed(rows.error());
   }
-  silo here{*std::move(rows)};
+  silo here{*std::move(rows), std::move(options)};
   here.add<account>();
   if (auto started = here.start(); !started) {
     return failed(started.error());
   }
-  // An account that is called is loaded, and sees to the transfers that it has under way.
-  for (unsigned number = 0; number < accounts; ++number) {
-    if (auto opened = here.call(account_of(number).open(opening_balance)); !opened) {
-      return failed(opened.error());
-    }
-  }
-  rng random;
-  for (int left = count > 2 ? std::atoi(arguments[2]) : 10;; --left) {
-    const auto sum = audit(here);
-    if (!sum) {
-      return failed(sum.error());
-    }
-    if (*sum != accounts * opening_balance) {
-      return failed({errc::internal, "the sum has changed"});
-    }
-    if (left == 0) {
-      break;
-    }
-    make_transfers(here, random);
+  if (only_serves) {
+    std::printf("serves\n");
+    std::fflush(stdout);
+    int signal = 0;
+    ::sigwait(&stopping, &signal);
+  } else if (auto ran = run_rounds(here, rounds); !ran) {
+    return failed(ran.error());
   }
   here.stop();
 }

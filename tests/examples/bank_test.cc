@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 // The bank, killed over and over.
 #include <doctest/doctest.h>
+#include <fcntl.h>
 #include <poll.h>
 #include <signal.h>
 #include <sys/wait.h>
@@ -10,6 +11,8 @@
 #include <cstdio>
 #include <cstdlib>
 #include <filesystem>
+#include <map>
+#include <memory>
 #include <random>
 #include <string>
 
@@ -109,6 +112,129 @@ TEST_CASE("the money in the bank stays the same over kill -9") {
   CHECK(transfers_in(last.output) > transfers);
   CHECK(audits >= kills / 2);
   MESSAGE(kills << " kills, " << transfers_in(last.output) << " transfers");
+}
+
+// A silo of the bank's cluster. It is killed with its owner.
+class bank_silo {
+public:
+  bank_silo(const std::string& folder, const std::string& name, const std::string& rounds) {
+    int ends[2];
+    REQUIRE(::pipe2(ends, O_CLOEXEC) == 0);
+    child_ = ::fork();
+    REQUIRE(child_ >= 0);
+    if (child_ == 0) {
+      ::dup2(ends[1], STDOUT_FILENO);
+      const auto data = folder + "/" + name;
+      const auto store = "local:" + folder + "/coordination";
+      ::execl(MILLRACE_BANK, "bank", data.c_str(), rounds.c_str(), name.c_str(), store.c_str(),
+              nullptr);
+      ::_exit(127);
+    }
+    ::close(ends[1]);
+    output_ = ends[0];
+  }
+  bank_silo(const bank_silo&) = delete;
+  bank_silo& operator=(const bank_silo&) = delete;
+  ~bank_silo() {
+    end(SIGKILL);
+    ::close(output_);
+  }
+
+  // Its next line; empty when it has ended, or says nothing for a minute.
+  std::string line() {
+    for (;;) {
+      if (const auto end = read_.find('\n'); end != std::string::npos) {
+        auto one = read_.substr(0, end);
+        read_.erase(0, end + 1);
+        return one;
+      }
+      pollfd ready{output_, POLLIN, 0};
+      char piece[4096];
+      if (::poll(&ready, 1, 60'000) != 1) {
+        return {};
+      }
+      const auto got = ::read(output_, piece, sizeof piece);
+      if (got <= 0) {
+        return {};
+      }
+      read_.append(piece, static_cast<std::size_t>(got));
+    }
+  }
+  // Lines until one that was written after now, or a moment before.
+  std::string fresh_line() {
+    pollfd ready{output_, POLLIN, 0};
+    char piece[65536];
+    while (::poll(&ready, 1, 0) == 1 && ::read(output_, piece, sizeof piece) > 0) {
+    }
+    read_.clear();
+    static_cast<void>(line());  // its beginning may be gone
+    return line();
+  }
+  // Its status, as `waitpid` gives it.
+  int end(int signal) {
+    if (child_ > 0) {
+      ::kill(child_, signal);
+      REQUIRE(::waitpid(child_, &status_, 0) == child_);
+      child_ = 0;
+    }
+    return status_;
+  }
+  int wait() { return end(0); }
+
+private:
+  pid_t child_ = 0;
+  int output_ = -1;
+  int status_ = 0;
+  std::string read_;
+};
+
+// Goal: the bank goes on while its silos are killed by turns, the one that asks among them, and its
+// sum is what it was.
+// Method: every audit checks the sum by itself. After each kill and each start the bank has to come
+// to another audit, with no fewer transfers than were seen before.
+TEST_CASE("the bank goes on while each of its three silos is killed, and its sum stays") {
+  folder data;
+  const auto serve = [&](const std::string& name) {
+    return std::make_unique<bank_silo>(data.path, name, "0");
+  };
+  auto asks = std::make_unique<bank_silo>(data.path, "a", "1000000");
+  std::map<std::string, std::unique_ptr<bank_silo>> others;
+  for (const auto* name : {"b", "c"}) {
+    others[name] = serve(name);
+    REQUIRE(others[name]->line() == "serves");
+  }
+  long long transfers = 0;
+  const auto goes_on = [&] {
+    const auto said = asks->fresh_line();
+    REQUIRE(said.find(", 100000 in 100 accounts") != std::string::npos);
+    CHECK(transfers_in(said + "\n") >= transfers);
+    transfers = transfers_in(said + "\n");
+  };
+  goes_on();
+  for (const auto* name : {"b", "c"}) {
+    CHECK(WTERMSIG(others[name]->end(SIGKILL)) == SIGKILL);
+    goes_on();
+    others[name] = serve(name);
+    REQUIRE(others[name]->line() == "serves");
+    goes_on();
+  }
+  CHECK(WTERMSIG(asks->end(SIGKILL)) == SIGKILL);
+  asks = std::make_unique<bank_silo>(data.path, "a", "5");
+  const auto before = transfers;
+  for (auto said = asks->line(); !said.empty(); said = asks->line()) {
+    CHECK(said.find(", 100000 in 100 accounts") != std::string::npos);
+    transfers = transfers_in(said + "\n");
+  }
+  CHECK(transfers > before);
+  const auto ended = asks->wait();
+  CHECK(WIFEXITED(ended));
+  CHECK(WEXITSTATUS(ended) == 0);
+  for (const auto* name : {"c", "b"}) {
+    const auto status = others[name]->end(SIGTERM);
+    CHECK(WIFEXITED(status));
+    CHECK(WEXITSTATUS(status) == 0);
+  }
+  MESSAGE(transfers << " transfers");
 }
 
 }  // namespace

@@ -86,16 +86,8 @@ void notify(const option_values& options, const std::string& line) {
 }
 
 // A node until it is told to stop; with an HTTP server in front if there is an address.
-exit_code serve(const option_values& options, node_options setup,
+exit_code serve(const option_values& options, const node_options& setup,
                 const std::optional<http::server_options>& listen, logs& told) {
-  std::atomic<bool> expelled{false};
-  if (auto& cluster = setup.silo.cluster) {
-    // A silo that reads that it is out ends: whoever keeps it running starts a new life.
-    cluster->on_expelled = [&](const runtime::error&) {
-      expelled = true;
-      ::kill(::getpid(), SIGTERM);
-    };
-  }
   const auto here = node::open(setup);
   if (!here) {
     return report(here.error());
@@ -127,7 +119,7 @@ exit_code serve(const option_values& options, node_options setup,
     served->stop();
   }
   (*here)->stop();
-  return expelled ? exit_code::expelled : exit_code::ok;
+  return exit_code::ok;
 }
 
 exit_code run_cluster(const option_values& options, std::uint32_t silos) {
@@ -250,7 +242,7 @@ exit_code serve_cluster(const option_values& options, bool is_gateway,
     ::kill(::getpid(), SIGTERM);
   };
   const auto ended = serve(options, *setup, listen, **told);
-  return *expelled ? exit_code::run_failed : ended;
+  return *expelled ? exit_code::expelled : ended;
 }
 
 std::vector<command> serve_commands() {

@@ -26,11 +26,12 @@ constexpr duration quiet_within = std::chrono::seconds{2};
 
 }  // namespace
 
-cluster_node::cluster_node(silo_core& home, storage& rows)
+cluster_node::cluster_node(silo_core& home, storage& rows, surroundings& around)
     : home_(home),
       rows_(rows),
       options_(*home.options().cluster),
       time_(home.activation_home::time()),
+      around_(around),
       requests_(request_threads, requests_max),
       looks_(look_threads, looks_max) {}
 
@@ -46,12 +47,12 @@ result<void> cluster_node::join() {
   }
   const auto deadline = time_after(time_.steady(), options_.join_within);
   const auto warn = home_.options().warn;
-  auto store = open_coordination(options_, time_, deadline,
-                                 {.changed = [this] { hint(); },
-                                  .warn =
-                                      [warn](std::string_view line) {
-                                        warn ? warn(line) : silo_core::warn_by_default(line);
-                                      }});
+  auto store = around_.open_store(options_, time_, deadline,
+                                  {.changed = [this] { hint(); },
+                                   .warn =
+                                       [warn](std::string_view line) {
+                                         warn ? warn(line) : silo_core::warn_by_default(line);
+                                       }});
   if (!store) {
     return store.error();
   }
@@ -114,9 +115,9 @@ result<void> cluster_node::enter(steady_time deadline) {
 
 result<void> cluster_node::make_links(steady_time deadline) {
   const auto& silo = home_.options();
-  links_ = std::make_unique<peer_links>(
-      links_of(silo, cluster_.cluster_id, own_.incarnation), home_.routes(), time_, rng{},
-      [this](const std::string& line) { home_.warn(line); }, this);
+  links_ = around_.make_links(
+      links_of(silo, cluster_.cluster_id, own_.incarnation), home_.routes(), time_,
+      [this](const std::string& line) { home_.warn(line); }, *this);
   home_.routes().join(silo.name, own_.incarnation, *links_);
   if (options_.roles.state) {
     side_ = rows_.cluster_side();
@@ -246,7 +247,9 @@ void cluster_node::wait_until_quiet(steady_time deadline) {
   auto since = time_.steady();
   for (auto now = since; now < since + quiet_for && now < deadline; now = time_.steady()) {
     std::unique_lock lock{mutex_};
-    changed_.wait_for(lock, look_again_after, [this] { return is_out_; });
+    const auto seen_changes = time_changes_;
+    changed_.wait_for(lock, look_again_after,
+                      [&] { return is_out_ || time_changes_ != seen_changes; });
     if (const auto now_seen = links_->calls_received(); now_seen != seen) {
       seen = now_seen;
       since = time_.steady();

@@ -173,9 +173,12 @@ void cluster_node::run() {
   std::unique_lock lock{mutex_};
   while (!stopping_) {
     changed_.wait_for(lock, tick_interval, [this] {
-      return stopping_ || !inputs_.empty() ||
+      return stopping_ || !inputs_.empty() || time_changes_ != time_changes_seen_ ||
              (is_hinted_ && !is_reading_ && !is_store_lost_ && !is_out_);
     });
+    ++rounds_;
+    time_changes_seen_ = time_changes_;
+    is_working_ = true;
     auto inputs = std::exchange(inputs_, {});
     const auto now = time_.steady();
     cluster_effects effects;
@@ -219,8 +222,29 @@ void cluster_node::run() {
       }
     }
     lock.lock();
+    is_working_ = false;
     changed_.notify_all();  // who waits until the silo has drained
   }
+}
+
+void cluster_node::time_changed() {
+  if (side_ != nullptr) {
+    side_->time_changed();
+  }
+  const std::lock_guard lock{mutex_};
+  ++time_changes_;
+  changed_.notify_all();
+}
+
+std::optional<std::uint64_t> cluster_node::rounds_if_idle() {
+  const auto stored = side_ != nullptr ? side_->rounds_if_idle() : std::optional<std::uint64_t>{0};
+  if (!stored || requests_.busy() || looks_.busy()) {
+    return std::nullopt;
+  }
+  const std::lock_guard lock{mutex_};
+  const bool has_work = is_working_ || !inputs_.empty() || time_changes_ != time_changes_seen_ ||
+                        (is_hinted_ && !is_reading_ && !is_store_lost_ && !is_out_);
+  return has_work && !stopping_ ? std::nullopt : std::optional{*stored + rounds_};
 }
 
 void cluster_node::take(input& one, steady_time now, cluster_effects& effects,

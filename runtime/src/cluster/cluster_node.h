@@ -20,22 +20,23 @@
 
 #include "cluster/cluster_book.h"
 #include "cluster/record_requests.h"
+#include "cluster/surroundings.h"
 #include "coordination/coordination_store.h"
 #include "millrace/runtime/silo.h"
 #include "offload/thread_pool.h"
-#include "routing/peer_links.h"
 #include "storage/replication.h"
 
 namespace millrace::runtime::detail {
 
 class silo_core;
 
-/// Ownership: outlives the storage; `home` and `rows` outlive it but for its destruction.
+/// Ownership: outlives the storage; `home` and `rows` outlive it but for its destruction; `around`
+/// outlives it.
 /// Threading: `join`, `serve`, `drain`, `leave` and `abandon` one after the other; `view` from any
 /// thread.
 class cluster_node final : public replication_host, public peer_watch {
 public:
-  cluster_node(silo_core& home, storage& rows);
+  cluster_node(silo_core& home, storage& rows, surroundings& around);
   cluster_node(const cluster_node&) = delete;
   cluster_node& operator=(const cluster_node&) = delete;
   ~cluster_node() override;
@@ -54,6 +55,11 @@ public:
   void abandon();
 
   [[nodiscard]] cluster_view view() const;
+
+  /// For a clock that a test moves: looks at it now. Threading: any thread.
+  void time_changed();
+  /// As `replication::rounds_if_idle`, of what the silo does for its cluster.
+  [[nodiscard]] std::optional<std::uint64_t> rounds_if_idle();
 
 private:
   // What the thread is told.
@@ -127,11 +133,12 @@ private:
   storage& rows_;
   const cluster_options& options_;
   const clock& time_;
+  surroundings& around_;
   std::unique_ptr<coordination_store> store_;
   cluster_settings cluster_;
   silo_row own_;
   replication* side_ = nullptr;  // of a silo that has copies
-  std::unique_ptr<peer_links> links_;
+  std::unique_ptr<silo_links> links_;
   record_requests wanted_;
   thread_pool requests_;  // of the store, for records
   thread_pool looks_;     // and for what must not wait for these
@@ -143,6 +150,10 @@ private:
   std::map<std::string, std::uint64_t> up_;  // links, to which life
   bool is_hinted_ = false;
   bool is_reading_ = false;
+  bool is_working_ = false;   // the thread
+  std::uint64_t rounds_ = 0;  // of the thread, and it was told as often that time has passed
+  std::uint64_t time_changes_ = 0;
+  std::uint64_t time_changes_seen_ = 0;
   bool stopping_ = false;
   bool is_out_ = false;
   bool has_new_link_ = false;

@@ -86,6 +86,7 @@ void peer_links::link_up(const std::shared_ptr<peer_link>& link, std::uint64_t i
   if (watch_ != nullptr) {
     watch_->link_up(name_of(*link), incarnation);
   }
+  routes_.reaches(name_of(*link), true);
   routes_.retry_parked();
 }
 
@@ -95,6 +96,7 @@ void peer_links::link_down(const std::shared_ptr<peer_link>& link, std::string_v
   if (watch_ != nullptr) {
     watch_->link_down(name_of(*link));
   }
+  routes_.reaches(name_of(*link), false);
 }
 
 void peer_links::session_ended(const std::shared_ptr<peer_link>& link, std::uint64_t /*lost*/) {

@@ -94,6 +94,7 @@ void router::join(std::string self, std::uint64_t incarnation, peer_network& pee
 
 void router::set_map(std::shared_ptr<const cluster_map> map) {
   map_.set(std::move(map));
+  give_up_moved();
   retry_parked();
 }
 
@@ -415,13 +416,15 @@ std::string router::next_host(const cluster_map& now, const open_call& asked,
   return frame.lives_on == self_ || frame.lives_on == asked.silo ? std::string{} : frame.lives_on;
 }
 
-void router::lost(std::string_view silo) {
+// Requires: `is_lost` takes no lock.
+template <class Is>
+void router::give_up(Is is_lost) {
   std::vector<open_call> unanswered;
   {
     const std::lock_guard lock{mutex_};
     for (auto at = open_.begin(); at != open_.end();) {
       const auto next = std::next(at);
-      if (at->second.silo == silo) {
+      if (is_lost(at->second)) {
         unanswered.push_back(close(at));
       }
       at = next;
@@ -435,6 +438,34 @@ void router::lost(std::string_view silo) {
                           "silo '" + to + "' was lost before " + name_of(*call) + " answered"});
     }
   }
+}
+
+void router::lost(std::string_view silo) {
+  give_up([silo](const open_call& each) { return each.silo == silo; });
+}
+
+void router::reaches(std::string_view silo, bool is_reached) {
+  {
+    const std::lock_guard lock{mutex_};
+    if (is_reached) {
+      unreached_.erase(std::string{silo});
+      return;
+    }
+    unreached_.insert(std::string{silo});
+  }
+  give_up_moved();
+}
+
+void router::give_up_moved() {
+  const auto& now = map_.get();
+  give_up([&](const open_call& each) {
+    if (unreached_.empty() || !unreached_.contains(each.silo) ||
+        is_named_only(*each.call->interface)) {
+      return false;
+    }
+    const auto host = now.host_of(self_, *each.call->interface, each.call->key);
+    return host && *host != each.silo;
+  });
 }
 
 }  // namespace millrace::runtime::detail

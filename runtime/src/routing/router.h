@@ -27,6 +27,7 @@
 #include <memory>
 #include <mutex>
 #include <optional>
+#include <set>
 #include <string>
 #include <string_view>
 #include <unordered_map>
@@ -138,6 +139,10 @@ public:
   /// No answers come from a silo any more to what was sent to it so far.
   void lost(std::string_view silo);
 
+  /// A silo cannot be reached now, or can be again. While it cannot, no answer is waited for of an
+  /// actor that lives elsewhere by now: its call is as good as lost.
+  void reaches(std::string_view silo, bool is_reached);
+
   /// Calls that wait for an answer of another silo.
   [[nodiscard]] std::size_t open_calls() const;
   /// Messages that wait for a silo that takes them.
@@ -161,6 +166,9 @@ private:
   };
 
   bool take_joined(envelope* one);
+  template <class Is>
+  void give_up(Is is_lost);
+  void give_up_moved();
   // Where it goes. Who hosts a type of which only the name is known here knows the rest.
   [[nodiscard]] result<std::string_view> host_of(const cluster_map& now, const envelope& one);
   // Where a call goes that came to the wrong silo; empty: nowhere.
@@ -201,6 +209,7 @@ private:
   std::map<std::pair<actor_hash, std::uint64_t>, std::uint64_t> deliveries_;
   std::map<call_id, envelope*> served_;  // for other silos, each with a reference
   std::vector<parked_message> parked_;
+  std::set<std::string, std::less<>> unreached_;  // silos
   // Of types that this silo does not host, by name.
   std::map<std::string, interface_info, std::less<>> stand_ins_;
   std::map<std::string, steady_time, std::less<>> sought_;  // which nobody hosts, since when

@@ -114,7 +114,8 @@ void silo_core::share_partitions() {
 
 result<void> silo_core::start() {
   if (options_.cluster) {
-    cluster_ = std::make_unique<cluster_node>(*this, *rows_);
+    cluster_ = std::make_unique<cluster_node>(*this, *rows_,
+                                              around_ != nullptr ? *around_ : real_surroundings());
   }
   if (auto begun = cluster_ ? cluster_->join() : take_over_all(); !begun) {
     return begun;

@@ -32,6 +32,7 @@
 namespace millrace::runtime::detail {
 
 class cluster_node;
+class surroundings;
 
 /// What is not counted by type; the rest is in `type_meter`.
 struct silo_counters {
@@ -53,6 +54,8 @@ public:
 
   void add_type(const interface_info& interface, actor_factory make,
                 capnp::StructSchema (*state)());
+  /// In the place of the real ones, for tests. Requires: not started; they outlive it.
+  void live_in(surroundings& around) noexcept { around_ = &around; }
   [[nodiscard]] result<void> start();
   void stop(duration grace);
   bool run_one(std::size_t choice);  ///< See silo.h.
@@ -62,6 +65,8 @@ public:
   /// Its cluster has gone on without it: it serves nothing any more.
   void expelled();
   [[nodiscard]] cluster_view seen_cluster() const;
+  /// Null: it is in none.
+  [[nodiscard]] cluster_node* node() noexcept { return cluster_.get(); }
 
   /// Null when this silo does not host it.
   [[nodiscard]] const actor_type* find_type(const interface_info* interface) const;
@@ -201,6 +206,7 @@ private:
                                            const state_request& wanted);
   [[nodiscard]] activation* make(const actor_type& type, std::string key, const actor_hash& hash);
 
+  surroundings* around_ = nullptr;         // null: the real ones
   std::unique_ptr<cluster_node> cluster_;  // outlives storage, which calls it
   std::unique_ptr<storage> rows_;
   const replication* shared_ = nullptr;           // null: all partitions are this silo's alone

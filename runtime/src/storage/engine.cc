@@ -23,7 +23,11 @@ constexpr std::size_t quota_bytes_default = std::size_t{64} << 30U;
 constexpr std::size_t map_bytes_min = std::size_t{1} << 20U;
 constexpr std::size_t map_share = 4;
 
-storage_options with_sizes(storage_options options) {
+storage_options with_defaults(storage_options options) {
+  static const system_clock machine;  // without state
+  if (options.time == nullptr) {
+    options.time = &machine;
+  }
   if (options.map_bytes == 0) {
     options.map_bytes =
         options.disk_quota_bytes == 0 ? quota_bytes_default : options.disk_quota_bytes;
@@ -111,6 +115,14 @@ public:
     return writer_->lease(partition);
   }
   [[nodiscard]] std::vector<copy_status> copies() override { return writer_->copies(); }
+  void time_changed() override {
+    writer_->post([](replica_driver&, steady_time) {});  // with any input it looks at the clock
+  }
+  [[nodiscard]] std::optional<std::uint64_t> rounds_if_idle() override {
+    const auto written = writer_->rounds_if_idle();
+    return written && reader_->is_idle() ? std::optional{*written + reader_->rows_read()}
+                                         : std::nullopt;
+  }
 
 private:
   engine_parts parts_;
@@ -127,7 +139,7 @@ result<void> engine::recover() {
   if (!progress) {
     return progress.error();
   }
-  const auto now = system_clock{}.steady();
+  const auto now = options_.time->steady();
   auto copies = recover_copies(*parts_.entries, *progress, partition_count(), now);
   if (!copies) {
     return copies.error();
@@ -277,7 +289,7 @@ result<std::unique_ptr<storage>> make_engine(engine_parts parts, const storage_o
 }
 
 result<std::unique_ptr<storage>> open_storage(const storage_options& wanted) {
-  const auto options = with_sizes(wanted);
+  const auto options = with_defaults(wanted);
   auto directory = data_directory::open(options.directory, options.partition_count);
   if (!directory) {
     return directory.error();
@@ -323,7 +335,7 @@ std::unique_ptr<storage> make_memory_storage(std::uint16_t partition_count) {
   parts.rows = make_memory_checkpoint();
   const auto copied = make_copies(*parts.entries, *parts.rows, partition_count);
   MILLRACE_ASSERT(copied.has_value());
-  auto made = make_engine(std::move(parts), with_sizes({}));
+  auto made = make_engine(std::move(parts), with_defaults({}));
   MILLRACE_ASSERT(made.has_value());
   return std::move(*made);
 }

@@ -46,6 +46,34 @@ std::vector<copy_status> journal_writer::copies() {
   return all;
 }
 
+// The order counts: what is to be done is looked at before the thread that takes it.
+std::optional<std::uint64_t> journal_writer::rounds_if_idle() {
+  {
+    const std::lock_guard lock{visit_mutex_};
+    if (visits_refused_) {
+      return rounds_;  // it has stopped
+    }
+  }
+  if (checkpoint_writer_.current() == checkpoint_writer::state::writing) {
+    return std::nullopt;
+  }
+  {
+    const std::lock_guard lock{reached_mutex_};
+    if (!reached_.empty() || !digests_found_.empty()) {
+      return std::nullopt;
+    }
+  }
+  {
+    const std::lock_guard lock{inputs_mutex_};
+    if (!inputs_.empty()) {
+      return std::nullopt;
+    }
+  }
+  const auto queued = queue_.size();
+  const auto rounds = rounds_.load();
+  return queued == 0 && rounds % 2 == 1 ? std::optional{rounds} : std::nullopt;
+}
+
 void journal_writer::receive_inputs() {
   if (!options_.in_cluster) {
     return;  // nobody has a way to post any

@@ -41,6 +41,7 @@ std::uint64_t quota_bytes_of(const storage_options& options) {
 journal_writer::journal_writer(const journal_writer_parts& parts, const storage_options& options)
     : parts_(parts),
       options_(options),
+      clock_(*options.time),
       quota_(parts.entries, parts.rows, quota_bytes_of(options), options.directory),
       leases_(parts.copies.size()),
       group_(parts.entries),
@@ -151,7 +152,9 @@ void journal_writer::run() {
       }
       freeze_if_due(false);
       if (const auto sleep = idle_work(); sleep > duration::zero()) {
+        ++rounds_;
         queue_.wait(sleep);
+        ++rounds_;
       }
       continue;
     }

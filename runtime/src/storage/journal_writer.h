@@ -86,6 +86,9 @@ public:
   /// Threading: any thread but the journal's; one at a time.
   bool between_groups(const std::function<void()>& work);
 
+  /// See `replication`.
+  [[nodiscard]] std::optional<std::uint64_t> rounds_if_idle();
+
   /// Flushes and answers what is queued, then joins. Idempotent.
   void stop();
 
@@ -147,11 +150,12 @@ private:
 
   journal_writer_parts parts_;
   const storage_options options_;
-  system_clock clock_;
+  const clock& clock_;
   space_quota quota_;
   journal_counters counters_;
   commit_queue queue_;
   std::atomic<bool> stopping_{false};
+  std::atomic<std::uint64_t> rounds_{0};  // odd: the thread sleeps until there is something to do
   std::atomic<bool> overlay_full_{false};
   std::atomic<std::uint64_t> waiting_bytes_{0};  // on this disk, not yet on those of the others
   std::mutex reached_mutex_;

@@ -9,6 +9,7 @@
 
 #include <atomic>
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -147,6 +148,12 @@ public:
   [[nodiscard]] virtual const partition_lease& lease(partition_id partition) const noexcept = 0;
   /// Of all partitions, as of a moment ago. Time: waits for the journal thread.
   [[nodiscard]] virtual std::vector<copy_status> copies() = 0;
+
+  /// For a clock that a test moves: it looks at it now.
+  virtual void time_changed() {}
+  /// Nothing while there is something to do that waits for no time and for nobody else. The same
+  /// number twice: nothing was done between.
+  [[nodiscard]] virtual std::optional<std::uint64_t> rounds_if_idle() { return 0; }
 };
 
 }  // namespace millrace::runtime

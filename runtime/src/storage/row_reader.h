@@ -69,6 +69,12 @@ public:
     return rows_read_.load(std::memory_order_relaxed);
   }
 
+  /// Whether everything that was asked for has been answered.
+  [[nodiscard]] bool is_idle() {
+    const std::lock_guard lock{mutex_};
+    return asleep_ || stopping_;
+  }
+
   /// Answers what is queued, then joins. Idempotent.
   void stop();
 

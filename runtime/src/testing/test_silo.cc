@@ -1,17 +1,16 @@
 // SPDX-License-Identifier: MIT
 #include "millrace/testing/test_silo.h"
 
-#include <condition_variable>
 #include <stdexcept>
 #include <thread>
 
 #include "silo/silo_access.h"
+#include "testing/lent_storage.h"
+#include "testing/open_answer.h"
 
 namespace millrace::testing {
 
 using runtime::duration;
-using runtime::errc;
-using runtime::error;
 using runtime::result;
 
 namespace {
@@ -22,111 +21,7 @@ runtime::detail::silo_core& core_of(runtime::silo& one) {
 
 constexpr duration settle_limit = std::chrono::seconds{30};
 
-error stopped() {
-  return {errc::unavailable, "storage has stopped"};
-}
-
 }  // namespace
-
-// The rows, lent to one silo: its end is not theirs, and what is on its way is counted.
-class test_silo::lent_storage final : public runtime::storage {
-public:
-  explicit lent_storage(runtime::storage& inner) : inner_(inner) {}
-  lent_storage(const lent_storage&) = delete;
-  lent_storage& operator=(const lent_storage&) = delete;
-  ~lent_storage() override { lent_storage::stop(); }
-
-  void commit(std::unique_ptr<runtime::commit_request> request) override {
-    if (!take()) {
-      request.release()->done(stopped());
-      return;
-    }
-    auto counted = std::make_unique<counted_request<runtime::commit_request, void>>(*this);
-    counted->partition = request->partition;
-    counted->epoch = request->epoch;
-    counted->ops = std::move(request->ops);
-    counted->inner = std::move(request);
-    inner_.commit(std::move(counted));
-  }
-  void read(std::unique_ptr<runtime::read_request> request) override {
-    using rows = std::vector<runtime::row>;
-    if (!take()) {
-      request.release()->done(stopped());
-      return;
-    }
-    auto counted = std::make_unique<counted_request<runtime::read_request, rows>>(*this);
-    counted->partition = request->partition;
-    counted->prefix = request->prefix;
-    counted->inner = std::move(request);
-    inner_.read(std::move(counted));
-  }
-  result<void> scan(runtime::partition_id partition, std::string_view prefix, std::string_view from,
-                    std::size_t limit,
-                    const std::function<bool(const runtime::row&)>& visit) override {
-    return inner_.scan(partition, prefix, from, limit, visit);
-  }
-  [[nodiscard]] bool saturated() const noexcept override { return inner_.saturated(); }
-  [[nodiscard]] std::string allocation_id() const override { return inner_.allocation_id(); }
-  [[nodiscard]] std::uint16_t partition_count() const noexcept override {
-    return inner_.partition_count();
-  }
-  [[nodiscard]] runtime::storage_stats stats() const override { return inner_.stats(); }
-  [[nodiscard]] runtime::replication* cluster_side() noexcept override {
-    return inner_.cluster_side();
-  }
-  void stop() override {
-    std::unique_lock lock{mutex_};
-    stopped_ = true;
-    changed_.wait(lock, [this] { return under_way_ == 0; });
-  }
-
-  /// False when something is still on its way after a moment.
-  [[nodiscard]] bool idle() {
-    std::unique_lock lock{mutex_};
-    return changed_.wait_for(lock, std::chrono::milliseconds{100},
-                             [this] { return under_way_ == 0; });
-  }
-
-private:
-  template <class Request, class Value>
-  struct counted_request final : Request {
-    explicit counted_request(lent_storage& of) : home(of) {}
-    counted_request(const counted_request&) = delete;
-    counted_request& operator=(const counted_request&) = delete;
-    ~counted_request() override = default;
-    void done(result<Value> outcome) override {
-      inner.release()->done(std::move(outcome));
-      home.give_back();
-      delete this;
-    }
-    lent_storage& home;
-    std::unique_ptr<Request> inner;
-  };
-
-  [[nodiscard]] bool take() {
-    const std::lock_guard lock{mutex_};
-    under_way_ += stopped_ ? 0 : 1;
-    return !stopped_;
-  }
-  void give_back() {
-    const std::lock_guard lock{mutex_};
-    --under_way_;
-    changed_.notify_all();
-  }
-
-  runtime::storage& inner_;
-  std::mutex mutex_;
-  std::condition_variable changed_;
-  std::size_t under_way_ = 0;
-  bool stopped_ = false;
-};
-
-struct detail::open_answer {
-  std::string target;
-  std::mutex mutex;
-  std::optional<result<runtime::any_message>> content;
-  std::optional<runtime::call_handle> handle;
-};
 
 test_silo::test_silo(setup prepare, runtime::silo_options options,
                      std::unique_ptr<runtime::storage> rows)
@@ -165,7 +60,7 @@ std::vector<std::string> test_silo::warnings() const {
 
 void test_silo::start() {
   MILLRACE_ASSERT(!here_);
-  auto lent = std::make_unique<lent_storage>(*stored_);
+  auto lent = std::make_unique<detail::lent_storage>(*stored_);
   lent_ = lent.get();
   auto rows = std::make_unique<faulty_storage>(std::move(lent));
   rows_ = rows.get();
@@ -282,35 +177,24 @@ void test_silo::advance(duration by) {
 // --- calls ---------------------------------------------------------------------------------------
 
 std::shared_ptr<detail::open_answer> test_silo::begin_spec(runtime::call_spec spec) {
-  auto of = std::make_shared<detail::open_answer>();
-  of->target = std::string{spec.interface->type} + "/" + spec.key;
-  of->handle = here().start_call(std::move(spec), [of](result<runtime::any_message> answer) {
-    const std::lock_guard lock{of->mutex};
-    of->content = std::move(answer);
-  });
+  auto of = detail::open_answer::begin(here(), std::move(spec));
   settle();
   return of;
 }
 
 bool test_silo::has_answer(detail::open_answer& of) {
   settle();
-  const std::lock_guard lock{of.mutex};
-  return of.content.has_value();
+  return of.is_there();
 }
 
 result<runtime::any_message> test_silo::take_answer(detail::open_answer& of) {
-  if (!has_answer(of)) {
-    throw std::runtime_error{
-        "a call has no answer, though everything has settled; it waits for time, for a signal, for "
-        "another call or for a commit that is held: " +
-        of.target};
-  }
-  const std::lock_guard lock{of.mutex};
-  return *std::move(of.content);
+  settle();
+  return of.take();
 }
 
 void test_silo::cancel(detail::open_answer& of) {
   of.handle->cancel();
+  settle();
 }
 
 }  // namespace millrace::testing

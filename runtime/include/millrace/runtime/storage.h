@@ -235,6 +235,8 @@ struct storage_options {
                                   << 20U;     ///< Committed, not checkpointed, before writers wait.
   std::size_t checkpoint_bytes = 32U << 20U;  ///< Overlay size that starts a checkpoint.
   std::int64_t checkpoint_interval_ms = 1000;  ///< The longest a committed row waits for one.
+  /// By which copies wait for each other; the silo's. Null: the machine's. Outlives the storage.
+  const clock* time = nullptr;
 };
 
 /// Opens or makes the data directory and replays its journal.

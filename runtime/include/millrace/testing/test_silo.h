@@ -42,43 +42,18 @@
 #include "millrace/runtime/silo.h"
 #include "millrace/testing/faulty_storage.h"
 #include "millrace/testing/hand_clock.h"
+#include "millrace/testing/open_call.h"
 
 namespace millrace::testing {
 
-class test_silo;
-
 namespace detail {
-struct open_answer;
+class lent_storage;
 }
-
-/// A call that was begun with `test_silo::begin` and whose answer is looked at later.
-///
-/// Requires: its silo's `test_silo` lives.
-template <class T>
-class open_call {
-public:
-  /// Made by `test_silo::begin`.
-  open_call(test_silo& home, std::shared_ptr<detail::open_answer> of) noexcept
-      : home_(&home), of_(std::move(of)) {}
-
-  /// Whether the answer is there. A silo that has stopped has answered.
-  [[nodiscard]] bool answered();
-
-  /// The answer; once. Throws when there is none, because only time or the test can bring it.
-  [[nodiscard]] runtime::result<T> answer();
-
-  /// As `call_handle::cancel`. Requires: the silo has not been stopped since.
-  void cancel();
-
-private:
-  test_silo* home_;
-  std::shared_ptr<detail::open_answer> of_;
-};
 
 /// See above.
 ///
 /// Threading: one thread, the test's.
-class test_silo {
+class test_silo : private detail::call_home {
 public:
   /// Makes types, filters and the like known to a silo that has not started. Called for each start.
   using setup = std::function<void(runtime::silo&)>;
@@ -90,7 +65,7 @@ public:
                      std::unique_ptr<runtime::storage> rows = runtime::make_memory_storage());
   test_silo(const test_silo&) = delete;
   test_silo& operator=(const test_silo&) = delete;
-  ~test_silo();
+  ~test_silo() override;
 
   /// Calls an actor and gives the answer. Throws when only time can bring it: `begin` such calls.
   template <class T>
@@ -146,14 +121,10 @@ public:
   [[nodiscard]] std::vector<std::string> warnings() const;
 
 private:
-  template <class T>
-  friend class open_call;
-  class lent_storage;
-
   [[nodiscard]] std::shared_ptr<detail::open_answer> begin_spec(runtime::call_spec spec);
-  [[nodiscard]] bool has_answer(detail::open_answer& of);
-  [[nodiscard]] runtime::result<runtime::any_message> take_answer(detail::open_answer& of);
-  static void cancel(detail::open_answer& of);
+  [[nodiscard]] bool has_answer(detail::open_answer& of) override;
+  [[nodiscard]] runtime::result<runtime::any_message> take_answer(detail::open_answer& of) override;
+  void cancel(detail::open_answer& of) override;
   [[nodiscard]] std::string busy_with();
   void warn(std::string_view line);
 
@@ -165,33 +136,9 @@ private:
   mutable std::mutex mutex_;
   std::vector<std::string> warnings_;
   bool crashed_ = false;
-  lent_storage* lent_ = nullptr;  // the silo's, as `rows_`
+  detail::lent_storage* lent_ = nullptr;  // the silo's, as `rows_`
   faulty_storage* rows_ = nullptr;
   std::optional<runtime::silo> here_;
 };
-
-template <class T>
-bool open_call<T>::answered() {
-  return home_->has_answer(*of_);
-}
-
-template <class T>
-runtime::result<T> open_call<T>::answer() {
-  auto answer = home_->take_answer(*of_);
-  if (!answer) {
-    return std::move(answer).error();
-  }
-  if constexpr (std::is_void_v<T>) {
-    return {};
-  } else {
-    return T{*std::move(answer)};
-  }
-}
-
-template <class T>
-void open_call<T>::cancel() {
-  test_silo::cancel(*of_);
-  home_->settle();
-}
 
 }  // namespace millrace::testing
