@@ -110,7 +110,7 @@ struct envelope : turn_root, open_link {
   bool warned_stuck = false;             ///< While it is a turn.
   bool may_return = false;               ///< Its chain may come back to the caller's actor.
   bool changed_state = false;            ///< While it is a turn: before it suspended last.
-  bool acted = false;                    ///< The same: on others, as far as is known.
+  bool acted = false;                    ///< On others, or elsewhere before, as far as is known.
   bool left = false;                     ///< While its caller waits: it may have begun.
   std::uint16_t reentry_scopes = 0;      ///< While it is a turn: of `allow_reentry`, alive.
   std::atomic<std::uint16_t> worker{0};  ///< Which activation of a stateless actor has it.

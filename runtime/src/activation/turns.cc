@@ -45,9 +45,10 @@ error told_of(const envelope& turn, error why) {
   if ((!turn.changed_state && !turn.acted) || retry_of(why.code()) != retry_class::safe) {
     return why;
   }
-  return {errc::outcome_unknown, name_of(turn) + " had " +
-                                     (turn.changed_state ? "changed state" : "called others") +
-                                     " before it failed: " + why.to_string()};
+  return {errc::outcome_unknown,
+          name_of(turn) + " had " +
+              (turn.changed_state ? "changed state" : "called others or been sent before") +
+              " before it failed: " + why.to_string()};
 }
 
 std::string path_of(const envelope& call) {

@@ -165,6 +165,7 @@ void router::park(envelope* one, unsigned repeats) {
   if (one->deadline == steady_time::max()) {
     one->deadline = home_.time().steady() + parked_for_max;
   }
+  one->acted = one->acted || (repeats > 0 && !only_reads(*one));  // wherever it was before
   if (!left_.load(std::memory_order_acquire)) {
     const std::lock_guard lock{mutex_};
     if (parked_.size() < parked_max) {
@@ -186,8 +187,9 @@ void router::retry_parked() {
   const auto now = home_.time().steady();
   for (const auto& [one, repeats] : waiting) {
     if (one->deadline <= now) {
-      home_.answer(one, {errc::deadline_exceeded, "no silo has taken " + name_of(*one) +
-                                                      " by its deadline; it has not begun"});
+      home_.answer(one, {errc::deadline_exceeded,
+                         "no silo has taken " + name_of(*one) + " by its deadline" +
+                             (one->acted ? ", after one that was lost" : "; it has not begun")});
     } else if (left_.load(std::memory_order_acquire)) {
       home_.answer(one, {errc::unavailable, "silo '" + self_ + "' stops; nothing was done"});
     } else {

@@ -497,7 +497,7 @@ void silo_core::answer(envelope* one, error why) {
     drop(one);
     return;
   }
-  one->failure = std::move(why);
+  one->failure = told_of(*one, std::move(why));
   return_unserved(one);
 }
 
@@ -505,7 +505,7 @@ void silo_core::bring_back(envelope* one, result<any_message> outcome) {
   if (outcome) {
     one->content = *std::move(outcome);
   } else {
-    one->failure = std::move(outcome).error();
+    one->failure = told_of(*one, std::move(outcome).error());
   }
   return_unserved(one);
 }

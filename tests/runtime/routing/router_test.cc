@@ -259,6 +259,39 @@ TEST_CASE("a call that may be repeated is given up when nobody knew its outcome 
   CHECK(code_of(read.answer()) == errc::outcome_unknown);
 }
 
+// Goal: that a later try has done nothing says nothing of the first one.
+TEST_CASE("a call that was repeated is not told that nothing was done") {
+  enum class end : std::uint8_t { stop, full_link, refusal, deadline };
+  for (const auto how : {end::stop, end::full_link, end::refusal, end::deadline}) {
+    CAPTURE(static_cast<int>(how));
+    two_silos both;
+    both.place("far", "b");
+    both.holds = two_silos::held::for_a;
+    auto added = both.a().begin(ref<Ferry>("far").add(3).keyed("k"));
+    both.settle();
+    both.lose_b();  // with the answer
+    both.holds = two_silos::held::nothing;
+    REQUIRE(both.routes(both.a()).parked() == 1);
+    if (how == end::stop) {
+      both.routes(both.a()).leave();
+    } else if (how == end::full_link) {
+      both.answer_to_send = millrace::runtime::detail::peer_send::overloaded;
+    } else if (how == end::refusal) {
+      REQUIRE(both.b().here().deactivate({"ferry", "far"}));
+      both.settle();
+      both.b().rows().fail_reads({errc::unavailable, "planned"}, 1);
+    } else {
+      both.a().clock().move(1h);
+    }
+    both.routes(both.a()).retry_parked();
+    both.settle();
+    const auto answer = added.answer();
+    CHECK(code_of(answer) ==
+          (how == end::deadline ? errc::deadline_exceeded : errc::outcome_unknown));
+    CHECK(answer.error().text().find("has not begun") == std::string::npos);
+  }
+}
+
 TEST_CASE("what a link does not take is refused with what to do") {
   two_silos both;
   both.place("far", "b");
