@@ -73,6 +73,7 @@ private:
   void silo_died(const std::string&, std::uint64_t, bool) override {}
   void hand_over(runtime::partition_id, const std::string&) override {}
   void break_glass(runtime::partition_id) override {}
+  void leave() override {}
   [[nodiscard]] const runtime::partition_lease& lease(
       runtime::partition_id partition) const noexcept override {
     return leases_.at(static_cast<std::size_t>(partition));
