@@ -115,6 +115,14 @@ std::size_t router::parked() const {
 
 // --- from here -----------------------------------------------------------------------------------
 
+bool router::leaves(const interface_info& interface, std::string_view key) const {
+  if (!joined()) {
+    return false;
+  }
+  const auto host = map_.get().host_of(self_, interface, key);
+  return host && *host != self_;
+}
+
 bool router::take_joined(envelope* one) {
   if (!may_leave(*one)) {
     return false;

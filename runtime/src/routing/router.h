@@ -122,6 +122,9 @@ public:
   /// Tries again what is parked, and answers what is too late. To be called several times a second.
   void retry_parked();
 
+  /// Whether a call to that actor goes to another silo now.
+  [[nodiscard]] bool leaves(const interface_info& interface, std::string_view key) const;
+
   /// Takes over what is for another silo, or for none, and its reference; false for what is not.
   [[nodiscard]] bool take(envelope* one) { return joined() && take_joined(one); }
 

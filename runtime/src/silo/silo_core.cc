@@ -302,6 +302,9 @@ std::optional<error> silo_core::refusal(const call_spec& spec) {
     return error{errc::unimplemented,
                  "no actor type '" + std::string{spec.interface->type} + "' on this silo"};
   }
+  if (router_.leaves(*type->interface, spec.key)) {
+    return std::nullopt;  // it is the other's disk that counts
+  }
   return overload(*type, spec.method);
 }
 
