@@ -22,7 +22,11 @@ campaign_result run_campaign(const campaign_wishes& wishes) {
                    .disk_mib = wishes.faults.contains("disk") ? disk_mib : 0,
                    .room = wishes.room,
                    .program = wishes.program}};
-    load asking{{.seed = wishes.seed, .has_runs = wishes.has_runs}, whole.clients(), seen};
+    load asking{{.seed = wishes.seed,
+                 .has_runs = wishes.has_runs,
+                 .has_full_disks = wishes.faults.contains("disk")},
+                whole.clients(),
+                seen};
     nemesis harming{{.seed = wishes.seed,
                      .faults = wishes.faults,
                      .stop_max = wishes.stop_max,

@@ -33,6 +33,16 @@ void sleep(std::chrono::milliseconds time) {
   ::poll(nullptr, 0, static_cast<int>(time.count()));
 }
 
+std::string definition_for(bool has_full_disks) {
+  std::string made = definition;
+  const std::string retry = "    retry: {max_attempts: 50, delay: 1s}\n";
+  for (std::size_t at = 0; has_full_disks && (at = made.find("    run:", at)) != std::string::npos;
+       at += retry.size() + 1) {
+    made.insert(at, retry);
+  }
+  return made;
+}
+
 std::string path_of(const std::string& key, const std::string& method) {
   return "/api/v1/actors/" + key + "/" + method;
 }
@@ -61,7 +71,8 @@ load::load(wishes what, const addresses& where, recorder& into)
   http_caller caller;
   const auto target = "/api/v1/projects/default/pipelines/" + std::string{pipeline};
   for (bool is_there = false; wishes_.has_runs && !is_there;) {
-    const auto put = caller.ask(where_.pick(0), "PUT", target, definition, answer_limit);
+    const auto put = caller.ask(where_.pick(0), "PUT", target,
+                                definition_for(wishes_.has_full_disks), answer_limit);
     is_there = put.is == outcome::ok;
     if (!is_there && put.is == outcome::failed && put.text.starts_with("4")) {
       throw std::runtime_error{put.text};

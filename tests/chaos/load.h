@@ -47,6 +47,7 @@ public:
     unsigned clients = 8;
     std::chrono::milliseconds pause{10};  ///< Of a client, between two questions.
     bool has_runs = true;
+    bool has_full_disks = false;  ///< Commands fail that cannot write, and are tried again.
   };
   /// Begins. Requires: `where` and `into` outlive it.
   load(wishes what, const addresses& where, recorder& into);
