@@ -17,6 +17,9 @@ struct ClusterSettings {
   # 32 hexadecimal digits, minted by the creator.
   partitionCount @2 :UInt16;
   # 1 to 65535.
+  founder @3 :Text;
+  # The allocation id of the data directory whose rows the cluster begins with: that silo alone
+  # begins partitions. Empty: whoever is preferred does, since nobody had any.
 }
 
 struct SiloRow {

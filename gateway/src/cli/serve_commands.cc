@@ -53,6 +53,7 @@ void add_silo_options(po::options_description& options) {
   add_identity_options(options);
   add_node_options(options);
   add_cluster_options(options);
+  add_found_anew_option(options);
   add_listen_options(options, "serve the HTTP API, too (default: the silo does not)");
   add_log_options(options);
   add_notify_option(options);

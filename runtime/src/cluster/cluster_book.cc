@@ -228,12 +228,25 @@ void cluster_book::find_primaries(cluster_effects& effects) {
   }
 }
 
-// The most preferred silo begins; the others follow.
+// The most preferred silo begins, unless one has what the cluster is to begin with.
+bool cluster_book::is_to_found(const entry& one) const {
+  if (!settings_.has_state || draining_ || one.record.version != 0 || one.ranked.empty()) {
+    return false;
+  }
+  switch (settings_.begins) {
+    case founding::preferred:
+      return one.ranked.front() == settings_.silo;
+    case founding::all:
+      return true;
+    case founding::none:
+      break;
+  }
+  return false;
+}
+
 void cluster_book::found(steady_time now, cluster_effects& effects) {
   for (auto& each : partitions_) {
-    const bool is_mine = settings_.has_state && !draining_ && each.record.version == 0 &&
-                         !each.ranked.empty() && each.ranked.front() == settings_.silo;
-    if (is_mine && (!each.asked_at || now >= *each.asked_at + ask_again_after)) {
+    if (is_to_found(each) && (!each.asked_at || now >= *each.asked_at + ask_again_after)) {
       each.asked_at = now;
       effects.founded.push_back(each.record.partition);
     }

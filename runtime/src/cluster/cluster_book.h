@@ -45,6 +45,13 @@ struct cluster_effects {
   std::vector<std::string> warnings;  ///< What somebody should look at.
 };
 
+/// Which partitions without a record a silo begins.
+enum class founding : std::uint8_t {
+  preferred,  ///< Those that prefer it.
+  all,        ///< The cluster begins with what it has.
+  none,       ///< It begins with what another silo has.
+};
+
 struct cluster_book_settings {
   std::string silo;
   std::uint64_t incarnation = 0;
@@ -52,6 +59,7 @@ struct cluster_book_settings {
   std::size_t copies = 3;
   bool has_state = false;  ///< This silo's role.
   duration balance_after = std::chrono::seconds{5};
+  founding begins = founding::preferred;
 };
 
 /// Threading: one thread at a time. Time: `now` must not go backwards.
@@ -104,6 +112,7 @@ private:
   void place(cluster_effects& effects);
   void find_primaries(cluster_effects& effects);
   void found(steady_time now, cluster_effects& effects);
+  [[nodiscard]] bool is_to_found(const entry& one) const;
   void find_successor(entry& one, steady_time now) const;
   [[nodiscard]] bool takes_calls(const silo_row& row) const;
   [[nodiscard]] bool is_alive(const silo_row& row) const;

@@ -19,6 +19,7 @@
 #include <vector>
 
 #include "cluster/cluster_book.h"
+#include "cluster/cluster_entry.h"
 #include "cluster/record_requests.h"
 #include "cluster/surroundings.h"
 #include "coordination/coordination_store.h"
@@ -104,6 +105,11 @@ private:
 
   // Joining.
   [[nodiscard]] result<void> settle(steady_time deadline);
+  [[nodiscard]] entry_facts facts() const;
+  [[nodiscard]] result<void> settle_data(steady_time deadline);
+  [[nodiscard]] result<void> await_settings(steady_time deadline);
+  [[nodiscard]] std::optional<std::uint64_t> last_incarnation() const;
+  [[nodiscard]] founding begins() const;
   [[nodiscard]] result<void> enter(steady_time deadline);
   [[nodiscard]] result<void> make_links(steady_time deadline);
   [[nodiscard]] result<void> connect(steady_time deadline);

@@ -102,6 +102,7 @@ std::string encode(const cluster_settings& settings) {
   return encode_as<schemas::ClusterSettings>([&](schemas::ClusterSettings::Builder into) {
     into.setClusterId(settings.cluster_id.c_str());
     into.setPartitionCount(settings.partition_count);
+    into.setFounder(settings.founder.c_str());
   });
 }
 
@@ -151,7 +152,8 @@ result<cluster_settings> decode_settings(std::string_view bytes) {
   return decode_as<schemas::ClusterSettings>(
       "the cluster's settings", bytes,
       [](schemas::ClusterSettings::Reader from) -> result<cluster_settings> {
-        return cluster_settings{text_of(from.getClusterId()), from.getPartitionCount()};
+        return cluster_settings{text_of(from.getClusterId()), from.getPartitionCount(),
+                                text_of(from.getFounder())};
       });
 }
 

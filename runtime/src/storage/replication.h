@@ -19,6 +19,7 @@
 #include "partition/partition_record.h"
 #include "partition/replica.h"
 #include "partition/replica_effects.h"
+#include "storage/cluster_mark.h"
 
 namespace millrace::runtime {
 
@@ -116,6 +117,16 @@ public:
   replication(const replication&) = delete;
   replication& operator=(const replication&) = delete;
   virtual ~replication() = default;
+
+  /// Which cluster the rows belong to; nothing: to none yet.
+  [[nodiscard]] virtual const std::optional<cluster_mark>& mark() const noexcept = 0;
+  /// Makes them belong to that one; on the disk when this returns. Requires: before `join`.
+  /// Errors: `out_of_space`, `permission_denied`, `storage_failed`.
+  [[nodiscard]] virtual result<void> set_mark(const cluster_mark& mark) = 0;
+  /// The file that says so, or would.
+  [[nodiscard]] virtual std::string mark_file() const = 0;
+  /// Whether there was anything of any partition when storage was opened.
+  [[nodiscard]] virtual bool found_data() const noexcept = 0;
 
   /// From now on the copies follow the records of a store. `host` outlives the storage.
   /// Requires: storage was opened for a cluster (`storage_options::in_cluster`); it leads nothing

@@ -140,6 +140,16 @@ TEST_CASE("the most preferred silo founds a partition, until there is a record")
   CHECK(read_gateway({row("a"), row("b")}).founded.empty());
 }
 
+TEST_CASE("a cluster that begins with what one silo has is begun by that one alone") {
+  const auto founded_by = [](founding begins) {
+    cluster_book book{{"a", 1, count, 2, true, 5s, begins}};
+    reader read{book};
+    return read({row("a"), row("b")}).founded.size();
+  };
+  CHECK(founded_by(founding::all) == count);
+  CHECK(founded_by(founding::none) == 0);
+}
+
 TEST_CASE("copies are where the ranking says, and where the record says") {
   const auto of_bc = ranked_as({"b", "c", "a"});
   auto book = book_of("a");

@@ -74,6 +74,10 @@ struct cluster_options {
   /// Links in the clear to other machines, too. For a network that nobody else is on.
   bool plain_links_anywhere = false;
 
+  /// The coordination store is lost for good: this silo begins the cluster anew with what is in its
+  /// data directory. What only other silos have is lost; they come with empty directories. Only
+  /// of account while the store is empty.
+  bool found_anew = false;
   std::size_t copies = 3;  ///< Of each partition, as far as there are silos; the same in all silos.
   silo_roles roles = {.state = true, .execute = true};  ///< What this silo does.
 

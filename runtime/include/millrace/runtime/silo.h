@@ -149,8 +149,9 @@ public:
   /// Recovers what was pending (reminders, sends) and begins to serve. In a cluster: joins, and
   /// serves each partition from when it is told that it leads it.
   /// Errors: `storage_failed`; in a cluster `invalid_argument` and `failed_precondition` for
-  /// options that cannot be or do not fit the cluster, `conflict` when a silo of its name is in,
-  /// `unavailable` when the store or a silo that is in cannot be reached.
+  /// options that cannot be or do not fit the cluster, or a data directory that belongs to another,
+  /// `conflict` when a silo of its name is in, `unavailable` when the store or a silo that is in
+  /// cannot be reached.
   [[nodiscard]] result<void> start();
 
   /// In a cluster, hands over what it leads, and leaves (at most `grace`, as below). Then:
