@@ -102,6 +102,14 @@ struct PartitionRecord {
   # A number that was committed.
   nonce @10 :UInt64;
   # Of the compare-and-set that made this record.
+  lossSilo @11 :Text;
+  # Whose copy the partition went on from when data was given up last; empty: never.
+  lossReason @12 :Text;
+  # Why, as an operator said.
+  lossAtMs @13 :Int64;
+  # When, since 1970.
+  lossAcknowledged @14 :Bool;
+  # Somebody has seen it.
 
   enum State {
     recovering @0;  # Nothing is answered yet.

@@ -276,6 +276,7 @@ result<node_options> node_options_of(const option_values& options, logs& told) {
   }
   node_options setup;
   setup.silo.warn = told.warn_of("runtime");
+  setup.silo.log = told.log_of("runtime");
   setup.warn = told.warn_of("actors");
   setup.retention = *kept;
   setup.silo.memory_budget_bytes = *memory;

@@ -234,7 +234,6 @@ exit_code serve_cluster(const option_values& options, bool is_gateway,
   }
   roles.gateway = listen.has_value();
   const auto logger = (*told)->of("runtime");
-  setup->silo.log = [logger](std::string_view line) { logger->info("{}", line); };
   // It would answer nothing any more. Whatever started it starts it again, and it joins anew.
   const auto expelled = std::make_shared<std::atomic<bool>>(false);
   setup->silo.cluster->on_expelled = [logger, expelled](const runtime::error& why) {

@@ -294,11 +294,13 @@ void cluster_node::drain(duration grace) {
       return;
     }
   }
+  std::unique_lock nobody_operates{operating_};
   auto draining = own_;
   draining.state = silo_state::draining;
   static_cast<void>(store_->update(draining, std::min(deadline, time_.steady() + leave_patience)));
   std::unique_lock lock{mutex_};
-  book_->drain();
+  book_->take_part(presence::leaving);
+  nobody_operates.unlock();
   tick_due_ = {};
   is_hinted_ = true;
   changed_.notify_all();
@@ -306,8 +308,11 @@ void cluster_node::drain(duration grace) {
   while (!is_done() && time_.steady() < deadline) {
     changed_.wait_for(lock, look_again_after);
   }
+  const bool has_company = book_->has_company();
   lock.unlock();
-  wait_until_quiet(std::min(deadline, time_.steady() + quiet_within));
+  if (has_company) {
+    wait_until_quiet(std::min(deadline, time_.steady() + quiet_within));
+  }
 }
 
 // A call that is on its way when a link ends is lost, and nobody knows whether it has begun.
@@ -338,6 +343,7 @@ void cluster_node::end_thread() {
 }
 
 void cluster_node::leave() {
+  const std::lock_guard nobody_operates{operating_};
   if (std::exchange(has_left_, true) || !store_) {
     return;
   }
@@ -357,6 +363,7 @@ void cluster_node::leave() {
 }
 
 void cluster_node::abandon() {
+  const std::lock_guard nobody_operates{operating_};
   if (std::exchange(has_left_, true) || !store_) {
     return;
   }

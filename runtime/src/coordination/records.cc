@@ -145,6 +145,10 @@ std::string encode(const stored_partition& record) {
     put(into.initEligible(size_of(record.eligible.size())), record.eligible);
     into.setCommitFloor(record.commit_floor);
     into.setNonce(record.nonce);
+    into.setLossSilo(record.loss.silo.c_str());
+    into.setLossReason(record.loss.reason.c_str());
+    into.setLossAtMs(record.loss.at_ms);
+    into.setLossAcknowledged(record.loss.acknowledged);
   });
 }
 
@@ -206,6 +210,8 @@ result<stored_partition> decode_partition(partition_id partition, std::string_vi
         record.eligible = read(from.getEligible());
         record.commit_floor = from.getCommitFloor();
         record.nonce = from.getNonce();
+        record.loss = {text_of(from.getLossSilo()), text_of(from.getLossReason()),
+                       from.getLossAtMs(), from.getLossAcknowledged()};
         return record;
       });
 }

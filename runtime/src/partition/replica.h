@@ -46,6 +46,8 @@ public:
   [[nodiscard]] replica_role role() const noexcept { return role_; }
   /// As far as this copy knows.
   [[nodiscard]] const partition_record& record() const noexcept { return set_.record(); }
+  /// What it knows of the others, as primary.
+  [[nodiscard]] const peer_book& peers() const noexcept { return peers_; }
 
   /// Everything up to this number is committed, and may be applied and answered.
   [[nodiscard]] std::uint64_t committed() const noexcept { return committed_; }

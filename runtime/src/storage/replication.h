@@ -99,6 +99,14 @@ struct copy_status {
   replica_role role = replica_role::backup;
   std::uint64_t committed = 0;
   std::uint64_t tail = 0;
+  bool is_hosted = false;  ///< It should be here.
+  bool is_filled = true;   ///< False: its rows are being replaced.
+  /// As primary: what the slowest other copy lacks, and for how long it has, as far as that is
+  /// known.
+  std::uint64_t lag_entries = 0;
+  duration lag{};
+  std::uint64_t rejoins_by_tail = 0;  ///< In this life, into the in-sync set.
+  std::uint64_t rejoins_by_snapshot = 0;
 };
 
 /// Who a storage is in its cluster.
