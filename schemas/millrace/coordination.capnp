@@ -17,6 +17,9 @@ struct ClusterSettings {
   # 32 hexadecimal digits, minted by the creator.
   partitionCount @2 :UInt16;
   # 1 to 65535.
+  founder @3 :Text;
+  # The allocation id of the data directory whose rows the cluster begins with: that silo alone
+  # begins partitions. Empty: whoever is preferred does, since nobody had any.
 }
 
 struct SiloRow {
@@ -99,6 +102,14 @@ struct PartitionRecord {
   # A number that was committed.
   nonce @10 :UInt64;
   # Of the compare-and-set that made this record.
+  lossSilo @11 :Text;
+  # Whose copy the partition went on from when data was given up last; empty: never.
+  lossReason @12 :Text;
+  # Why, as an operator said.
+  lossAtMs @13 :Int64;
+  # When, since 1970.
+  lossAcknowledged @14 :Bool;
+  # Somebody has seen it.
 
   enum State {
     recovering @0;  # Nothing is answered yet.

@@ -69,6 +69,30 @@ TEST_CASE("a cluster on this machine goes on when one of its silos is killed") {
   const auto silos = millrace(asked({"silos", "-o", "name"}));
   CHECK(silos.output == "a\nb\nc\ngateway\n");
 
+  CHECK(millrace(asked({"drain", "b"})).errors ==
+        "silo b is draining\nsilo b leads nothing any more\n");
+  CHECK(millrace(asked({"silos"})).output.find("draining") != std::string::npos);
+  CHECK(millrace(asked({"submit", "nightly", "--wait"})).status == 0);
+  CHECK(millrace(asked({"drain", "b", "--undo"})).errors == "silo b takes part again\n");
+  const auto unknown = millrace(asked({"drain", "x"}));
+  CHECK(unknown.status == 5);
+  CHECK(unknown.errors.find("There are: a, b, c") != std::string::npos);
+  CHECK(millrace(asked({"drain", "gateway"})).errors.find("is a gateway") != std::string::npos);
+  const auto glass = [&](const std::string& partition, const std::string& silo) {
+    return millrace(asked(
+        {"cluster", "break-glass", "--partition", partition, "--silo", silo, "--reason", "a try"}));
+  };
+  CHECK(glass("0", "a").errors.find("partition 0 is led by silo '") != std::string::npos);
+  CHECK(glass("999", "a").errors.find("there is no partition 999") != std::string::npos);
+  CHECK(glass("x", "a").status == 5);
+  CHECK(glass("0", "x").status == 5);
+  CHECK(millrace(asked({"cluster", "break-glass", "--partition", "0"})).status == 2);
+  CHECK(millrace(asked({"cluster", "acknowledge", "--partition", "0"}))
+            .errors.find("nothing was lost of partition 0") != std::string::npos);
+  CHECK(millrace(asked({"cluster", "acknowledge", "--silo", "a"})).status == 2);
+  CHECK(millrace(asked({"backup", "--to", (folder.path / "copy").string()}))
+            .errors.find("a gateway has no rows") != std::string::npos);
+
   ::kill(lines.pids["b"], SIGKILL);
   for (int number = 0; number < 5; ++number) {
     const auto submitted = millrace(asked({"submit", "nightly"}));

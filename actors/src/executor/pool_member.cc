@@ -85,6 +85,9 @@ void pool_member::joined() {
   reported_ = 0;
   put_aside_ = 0;
   hold_lease(asked_at_);
+  if (drains_) {
+    tell_drain();
+  }
   for (const auto& job : std::exchange(early_, {})) {
     job();
   }
@@ -189,6 +192,30 @@ void pool_member::join_when_all_is_told() {
   } else {
     jobs_.post([this] { join_when_all_is_told(); }, report_retry);
   }
+}
+
+// --- draining ------------------------------------------------------------------------------------
+
+void pool_member::drain(bool drains) {
+  when_joined([this, drains] {
+    drains_ = drains;
+    tell_drain();
+  });
+}
+
+void pool_member::tell_drain() {
+  home_.call_then<void>(ref<schemas::Pool>(std::string{default_pool}).drain(id_, !drains_),
+                        [this, told = drains_](result<void> done) {
+                          if (!done && !is_final(done.error())) {
+                            jobs_.post(
+                                [this, told] {
+                                  if (joined_ && drains_ == told) {
+                                    tell_drain();
+                                  }
+                                },
+                                report_retry);
+                          }
+                        });
 }
 
 // --- from the actors -----------------------------------------------------------------------------

@@ -47,6 +47,9 @@ public:
   /// Requires: `home` has been started. Call it once.
   [[nodiscard]] runtime::result<void> join();
 
+  /// Whether the pool is to grant it nothing more, in this life; told as soon as the pool can be.
+  void drain(bool drains);
+
   void granted(granted_attempt attempt) override;
   void cancel(std::string_view token) override;
   [[nodiscard]] runtime::result<void> remove_run(std::string_view run) override;
@@ -80,6 +83,7 @@ private:
   void check_lease(std::uint64_t incarnation);
   void lose_lease(std::string_view why);
   void join_when_all_is_told();
+  void tell_drain();
 
   const std::string id_;
   const std::optional<lease_timing> timing_;
@@ -95,6 +99,7 @@ private:
   unsigned put_aside_ = 0;    // of these
   bool waits_ = false;        // and is reported to
   bool joined_ = false;
+  bool drains_ = false;                       // and the pool is told so
   runtime::steady_time asked_at_{};           // when the pool was last asked to let it join
   std::optional<executor_lease> lease_;       // of the present life
   std::vector<std::function<void()>> early_;  // jobs that wait for it

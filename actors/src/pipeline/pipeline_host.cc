@@ -8,6 +8,7 @@
 #include "executor/pool_member.h"
 #include "executor/process_executor.h"
 #include "executor/report_delivery.h"
+#include "executor/silo_control_actor.h"
 #include "executor/worker.h"
 #include "pipeline/names.h"
 #include "pipeline/pipeline_actor.h"
@@ -65,6 +66,10 @@ public:
     home_.add<executor_actor>([this]() -> std::unique_ptr<executor_actor> {
       return std::make_unique<executor_actor>(
           [this](std::string_view) -> attempt_runner& { return *member_; });
+    });
+    home_.add<silo_control_actor>([this]() -> std::unique_ptr<silo_control_actor> {
+      return std::make_unique<silo_control_actor>(home_,
+                                                  [this](bool drains) { member_->drain(drains); });
     });
     return {};
   }

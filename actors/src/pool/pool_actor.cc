@@ -46,6 +46,7 @@ async<> pool_actor::on_activate() {
   });
   executors_.for_each([this](std::string_view executor, schemas::PoolExecutor::Reader record) {
     queue_.restore_executor(executor, record.getIncarnation(), record.getSlots());
+    queue_.drain(executor, record.getDraining());
     if (!record.getLost()) {
       hear(executor);  // an earlier activation may just have
     }
@@ -92,6 +93,7 @@ async<pool_actor::join_results> pool_actor::join(join_params params) {
   now.setSlots(params.slots());
   now.setLineage(params.lineage());
   now.setLost(false);
+  now.setDraining(false);
   hear(executor);
   watch();
   grant();
@@ -107,6 +109,16 @@ async<> pool_actor::leave(leave_params params) {
     if (!record.getLost()) {
       hear(executor);
     }
+  }
+  return {};
+}
+
+async<> pool_actor::drain(drain_params params) {
+  const std::string executor{params.executor()};
+  if (executors_.contains(executor)) {
+    executors_.edit(executor).setDraining(!params.undo());
+    queue_.drain(executor, !params.undo());
+    grant();
   }
   return {};
 }

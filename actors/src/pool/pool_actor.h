@@ -32,6 +32,7 @@ public:
   runtime::async<status_results> status() override;
   runtime::async<renew_results> renew(renew_params params) override;
   runtime::async<> resume_run(resume_run_params params) override;
+  runtime::async<> drain(drain_params params) override;
   runtime::async<> lose_more(lose_more_params params) override;
 
 private:

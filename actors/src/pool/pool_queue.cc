@@ -64,6 +64,7 @@ std::vector<pool_ticket> pool_queue::join(std::string_view executor, std::uint64
   }
   life.incarnation = incarnation;
   life.slots = slots;
+  life.drains = false;
   return lost;
 }
 
@@ -98,6 +99,12 @@ std::vector<pool_ticket> pool_queue::lose(std::string_view executor) {
   leave(executor);
   const auto found = executors_.find(executor);
   return found != executors_.end() ? take_granted(found->second) : std::vector<pool_ticket>{};
+}
+
+void pool_queue::drain(std::string_view executor, bool drains) {
+  if (const auto at = executors_.find(executor); at != executors_.end()) {
+    at->second.drains = drains;
+  }
 }
 
 void pool_queue::leave(std::string_view executor) {
@@ -201,6 +208,9 @@ void pool_queue::pin(const std::string& run, offers::value_type& to) {
 }
 
 bool pool_queue::has_room(const offer& at, std::uint8_t priority, reach how) const {
+  if (at.drains) {
+    return false;
+  }
   if (at.granted.size() < at.slots) {
     return true;
   }
@@ -214,8 +224,9 @@ bool pool_queue::has_room(const offer& at, std::uint8_t priority, reach how) con
 // The executor with the most free slots, or else a lone one with a place ahead of them; none if all
 // is taken.
 pool_queue::offers::value_type* pool_queue::best_for(std::uint8_t priority) {
-  const auto offering = std::count_if(executors_.begin(), executors_.end(),
-                                      [](const auto& each) { return each.second.slots > 0; });
+  const auto offering = std::count_if(executors_.begin(), executors_.end(), [](const auto& each) {
+    return each.second.slots > 0 && !each.second.drains;
+  });
   const auto free = [](const offer& each) {
     return static_cast<std::int64_t>(each.slots) - static_cast<std::int64_t>(each.granted.size());
   };
@@ -293,6 +304,11 @@ std::string pool_queue::waiting_reason() const {
   std::string text =
       held_.empty() ? "" : "the workspace of their run was lost, and what it ran has not all ended";
   for (const auto& [name, each] : executors_) {
+    if (each.drains) {
+      text += (text.empty() ? "" : "; ") + std::string{"executor '"} + name +
+              "' is being drained and takes nothing new";
+      continue;
+    }
     if (each.waiting.empty() && each.granted.size() <= each.slots) {
       continue;
     }

@@ -77,6 +77,9 @@ public:
   /// it until it joins; the runs that it had wait for it, or for `hold_run`.
   [[nodiscard]] std::vector<pool_ticket> lose(std::string_view executor);
 
+  /// Whether anything is granted to the executor. What it has goes on; the runs that it has wait.
+  void drain(std::string_view executor, bool drains);
+
   /// Nothing is granted to the executor until it joins.
   void leave(std::string_view executor);
 
@@ -131,6 +134,7 @@ private:
   struct offer {
     std::uint64_t incarnation = 0;
     std::uint32_t slots = 0;
+    bool drains = false;                                // nothing is granted to it
     std::set<std::uint64_t> granted;                    // ticket numbers
     std::map<std::uint8_t, std::size_t> by_priority{};  // how many of them
     std::set<place> waiting{};                          // of the runs that it has

@@ -23,6 +23,9 @@
 //   GET    /api/v1/silo                                       figures, by actor type
 //   GET    /api/v1/silos                                      of the cluster
 //   GET    /api/v1/partitions                                 of the cluster
+//   POST   /api/v1/silos/{name}/drain                         {undo}
+//   POST   /api/v1/partitions/{id}/break-glass                {silo, reason}
+//   POST   /api/v1/partitions/{id}/acknowledge-loss
 //   GET    /api/v1/dead-letters                               sends that were given up; ?limit
 //   POST   /api/v1/dead-letters/{type}/{key}/{number}/retry   sends it again
 //   DELETE /api/v1/dead-letters/{type}/{key}/{number}

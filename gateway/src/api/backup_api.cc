@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 // Backup: the rows of the silo as a stream, while it works. The reader checks its end: a stream
 // that had to be broken off has none.
+#include <algorithm>
 #include <condition_variable>
 #include <mutex>
 #include <thread>
@@ -114,11 +115,24 @@ private:
   std::jthread thread_;
 };
 
+// A silo without the role `state` has some in memory, which are nobody's.
+bool has_rows(const runtime::silo& here) {
+  const auto seen = here.cluster_view();
+  const auto own = std::find_if(seen.silos.begin(), seen.silos.end(),
+                                [&](const auto& each) { return each.name == here.name(); });
+  return seen.cluster_id.empty() || (own != seen.silos.end() && own->roles.state);
+}
+
 }  // namespace
 
 void add_backup_routes(http::router& routes, const api_parts& parts) {
   const auto thread = std::make_shared<backup_thread>();
   routes.add(method::get, "/api/v1/backup", [&parts, thread](request&, reply answer) {
+    if (!has_rows(parts.silo)) {
+      answer.fail({errc::failed_precondition,
+                   "a gateway has no rows: back up a silo that serves HTTP (--listen)"});
+      return;
+    }
     thread->start(parts.silo.rows(), std::move(answer));
   });
 }

@@ -1,9 +1,15 @@
 // SPDX-License-Identifier: MIT
 // The silos of the cluster and their partitions, as this process sees them.
+#include <fmt/chrono.h>
+#include <fmt/format.h>
 #include <unistd.h>
+
+#include <algorithm>
+#include <charconv>
 
 #include "api/api.h"
 #include "api/respond.h"
+#include "millrace/silo_control.capnp.actor.h"
 
 namespace millrace::gateway {
 
@@ -11,6 +17,10 @@ using http::method;
 using http::reply;
 using http::request;
 using nlohmann::ordered_json;
+using runtime::errc;
+using runtime::error;
+using runtime::ref;
+using runtime::result;
 
 namespace {
 
@@ -56,6 +66,20 @@ void list_silos(const api_parts& parts, request&, reply answer) {
   answer.send(answer_of(200, {{"cluster_id", view.cluster_id}, {"silos", std::move(rows)}}));
 }
 
+// Null unless something may have been lost.
+ordered_json json_of(const runtime::partition_loss& loss) {
+  if (loss.number == 0) {
+    return nullptr;
+  }
+  const auto at = std::chrono::floor<std::chrono::seconds>(loss.at);
+  return {{"number", loss.number},
+          {"silo", loss.silo},
+          {"reason", loss.reason},
+          {"at", fmt::format("{:%Y-%m-%dT%H:%M:%SZ}",
+                             fmt::gmtime(std::chrono::system_clock::to_time_t(at)))},
+          {"acknowledged", loss.acknowledged}};
+}
+
 void list_partitions(const api_parts& parts, request&, reply answer) {
   auto rows = ordered_json::array();
   for (const auto& each : view_of(parts).partitions) {
@@ -63,9 +87,123 @@ void list_partitions(const api_parts& parts, request&, reply answer) {
                     {"epoch", each.epoch},
                     {"primary", each.primary},
                     {"state", each.is_active ? "active" : "recovering"},
-                    {"in_sync", each.in_sync}});
+                    {"in_sync", each.in_sync},
+                    {"in_sync_min", each.in_sync_min},
+                    {"data_loss", json_of(each.loss)}});
   }
   answer.send(answer_of(200, {{"partitions", std::move(rows)}}));
+}
+
+// --- what operators do ---------------------------------------------------------------------------
+
+// A person waits for it, and the coordination store may be slow.
+constexpr runtime::duration operate_within = std::chrono::seconds{10};
+
+// Errors: `not_found` for a silo that is not in, `failed_precondition` for one that leads nothing
+// in any case.
+result<void> check_silo(const api_parts& parts, const std::string& name) {
+  const auto view = parts.silo.cluster_view();
+  if (view.cluster_id.empty()) {
+    return error{errc::failed_precondition, "this server is in no cluster"};
+  }
+  std::string known;
+  for (const auto& each : view.silos) {
+    const bool has_state = each.roles.state || each.roles.execute;
+    if (each.name == name && !has_state) {
+      return error{errc::failed_precondition,
+                   "'" + name + "' is a gateway, which has nothing to hand over; stop it"};
+    }
+    if (each.name == name) {
+      return {};
+    }
+    known += has_state ? (known.empty() ? "" : ", ") + each.name : "";
+  }
+  return error{
+      errc::not_found,
+      "no silo '" + name + "' is in the cluster; a silo has to run for this. There are: " + known};
+}
+
+result<std::uint16_t> partition_in(const request& received) {
+  const auto text = received.param("id");
+  std::uint16_t number = 0;
+  const auto [end, failed] = std::from_chars(text.data(), text.data() + text.size(), number);
+  if (failed != std::errc{} || end != text.data() + text.size()) {
+    return error{errc::not_found, "'" + std::string{text} + "' is no number of a partition"};
+  }
+  return number;
+}
+
+// Tells a silo something, and the client what has come of it.
+void tell_silo(const api_parts& parts, const std::string& name, runtime::call<void> one,
+               reply answer, ordered_json done) {
+  auto shared = std::make_shared<reply>(std::move(answer));
+  parts.silo.call_then<void>(std::move(one).timeout(operate_within), [shared, name,
+                                                                      done](result<void> told) {
+    if (told) {
+      shared->send(answer_of(200, done));
+      return;
+    }
+    const auto& why = told.error();
+    const bool is_silent = why.code() == errc::deadline_exceeded || why.code() == errc::unavailable;
+    shared->fail(is_silent ? error{why.code(), "silo '" + name +
+                                                   "' does not answer, or cannot "
+                                                   "reach what it needs: " +
+                                                   why.text()}
+                           : why);
+  });
+}
+
+void drain(const api_parts& parts, request& received, reply answer) {
+  const std::string name{received.param("name")};
+  auto params =
+      runtime::from_json(capnp::Schema::from<schemas::SiloControl::DrainParams>(), received.body);
+  const auto known = params ? check_silo(parts, name) : std::move(params).error();
+  if (!known) {
+    answer.fail(known.error());
+    return;
+  }
+  schemas::silo_control_interface::drain_params wanted{*std::move(params)};
+  const bool undo = wanted.undo();
+  tell_silo(parts, name, ref<schemas::SiloControl>(name).drain(std::move(wanted)),
+            std::move(answer), {{"name", name}, {"state", undo ? "active" : "draining"}});
+}
+
+void break_glass(const api_parts& parts, request& received, reply answer) {
+  const auto partition = partition_in(received);
+  auto body = partition ? runtime::from_json(capnp::Schema::from<schemas::BreakGlassRequest>(),
+                                             received.body)
+                        : partition.error();
+  if (!body) {
+    answer.fail(body.error());
+    return;
+  }
+  const runtime::message<schemas::BreakGlassRequest> wanted{*std::move(body)};
+  const std::string silo{wanted.read().getSilo().cStr()};
+  if (const auto known = check_silo(parts, silo); !known) {
+    answer.fail(known.error());
+    return;
+  }
+  tell_silo(
+      parts, silo,
+      ref<schemas::SiloControl>(silo).break_glass(*partition, wanted.read().getReason().cStr()),
+      std::move(answer), {{"id", std::to_string(*partition)}, {"silo", silo}});
+}
+
+void acknowledge_loss(const api_parts& parts, request& received, reply answer) {
+  const auto partition = partition_in(received);
+  if (!partition) {
+    answer.fail(partition.error());
+    return;
+  }
+  const auto shared = std::make_shared<reply>(std::move(answer));
+  answer_on(parts.inspections, shared, [&parts, shared, number = *partition] {
+    const auto done = parts.silo.acknowledge_loss(runtime::partition_id{number});
+    if (done) {
+      shared->send(answer_of(200, {{"id", std::to_string(number)}}));
+    } else {
+      shared->fail(done.error());
+    }
+  });
 }
 
 }  // namespace
@@ -73,6 +211,10 @@ void list_partitions(const api_parts& parts, request&, reply answer) {
 void add_cluster_routes(http::router& routes, const api_parts& parts) {
   add_route(routes, parts, method::get, "/api/v1/silos", list_silos);
   add_route(routes, parts, method::get, "/api/v1/partitions", list_partitions);
+  add_route(routes, parts, method::post, "/api/v1/silos/{name}/drain", drain);
+  add_route(routes, parts, method::post, "/api/v1/partitions/{id}/break-glass", break_glass);
+  add_route(routes, parts, method::post, "/api/v1/partitions/{id}/acknowledge-loss",
+            acknowledge_loss);
 }
 
 }  // namespace millrace::gateway

@@ -22,8 +22,11 @@ exit_code run_check(const option_values& options, const std::vector<std::string>
     return report(found.error());
   }
   std::cout << directory << ": format " << found->format_version << ", " << found->partition_count
-            << " partitions, allocation " << found->allocation_id << '\n'
-            << "checkpoint: " << found->rows << " rows, " << found->row_bytes << " bytes\n"
+            << " partitions, allocation " << found->allocation_id << '\n';
+  if (!found->cluster_id.empty()) {
+    std::cout << "cluster: " << found->cluster_id << ", silo " << found->silo << '\n';
+  }
+  std::cout << "checkpoint: " << found->rows << " rows, " << found->row_bytes << " bytes\n"
             << "journal: " << found->journal_entries << " entries\n";
   for (const auto& fault : found->faults) {
     std::cerr << "millrace: " << fault << '\n';

@@ -1,11 +1,14 @@
 // SPDX-License-Identifier: MIT
-// Commands that look at a cluster: silos, partitions, cluster.
+// Commands that look at a cluster, and change it: silos, partitions, cluster, drain.
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <iostream>
 
 #include "cli/output.h"
 #include "cli/remote.h"
+#include "cli/terminal_text.h"
+#include "millrace/runtime/clock.h"
 
 namespace millrace::gateway::cli {
 
@@ -16,9 +19,22 @@ void add_cluster_rows_options(boost::program_options::options_description& optio
   add_rows_options(options);
 }
 
-void add_health_options(boost::program_options::options_description& options) {
+namespace po = boost::program_options;
+
+void add_cluster_command_options(po::options_description& options) {
   add_server_option(options);
   add_output_option(options);
+  options.add_options()("partition", po::value<std::string>()->value_name("P"),
+                        "for break-glass and acknowledge: its number")(
+      "silo", po::value<std::string>()->value_name("SILO"), "for break-glass: whose copy leads")(
+      "reason", po::value<std::string>()->value_name("TEXT"),
+      "for break-glass: why, for who looks at it later");
+}
+
+void add_drain_options(po::options_description& options) {
+  add_server_option(options);
+  options.add_options()("undo", "it takes part again")(
+      "no-wait", "do not wait until it leads nothing that another could");
 }
 
 // Lists in a row, as a person reads them.
@@ -33,6 +49,11 @@ ordered_json flat(ordered_json rows, const char* key) {
   return rows;
 }
 
+// What a table says of a loss.
+std::string loss_word(const ordered_json& loss) {
+  return loss.is_null() ? "-" : loss.at("acknowledged").get<bool>() ? "acknowledged" : "yes";
+}
+
 exit_code print_list(const option_values& options, const char* what, const char* list_key,
                      std::vector<std::string> columns, const std::string& name_key) {
   auto server = remote::open(options);
@@ -43,7 +64,12 @@ exit_code print_list(const option_values& options, const char* what, const char*
   if (!answer) {
     return report(answer.error());
   }
-  const auto& rows = answer->at(what);
+  auto rows = answer->at(what);
+  for (auto& each : rows) {
+    if (is_table(server->form()) && each.contains("data_loss")) {
+      each["data_loss"] = loss_word(each.at("data_loss"));
+    }
+  }
   print_rows(server->style(), is_table(server->form()) ? flat(rows, list_key) : rows,
              std::move(columns), name_key);
   return exit_code::ok;
@@ -58,14 +84,11 @@ exit_code run_silos(const option_values& options, const std::vector<std::string>
 
 exit_code run_partitions(const option_values& options, const std::vector<std::string>&) {
   return print_list(options, "partitions", "in_sync",
-                    {"id", "state", "primary", "epoch", "in_sync"}, "id");
+                    {"id", "state", "primary", "epoch", "data_loss", "in_sync"}, "id");
 }
 
 // What an operator wants to know first.
-exit_code run_cluster(const option_values& options, const std::vector<std::string>& positional) {
-  if (positional[0] != "health") {
-    return report(exit_code::usage, "usage: millrace cluster health");
-  }
+exit_code run_health(const option_values& options) {
   auto server = remote::open(options);
   if (!server) {
     return report(server.error());
@@ -82,21 +105,164 @@ exit_code run_cluster(const option_values& options, const std::vector<std::strin
   }
   std::size_t down = 0;
   std::size_t single = 0;
+  std::size_t refusing = 0;
+  std::size_t lost = 0;
   for (const auto& each : partitions->at("partitions")) {
     const bool serves =
         each.at("state") == "active" && !each.at("primary").get<std::string>().empty();
     down += serves ? 0U : 1U;
     single += each.at("in_sync").size() < 2 ? 1U : 0U;
+    refusing += each.at("in_sync").size() < each.at("in_sync_min").get<std::size_t>() ? 1U : 0U;
+    const auto& loss = each.at("data_loss");
+    if (!loss.is_null() && !loss.at("acknowledged").get<bool>()) {
+      ++lost;
+      std::cerr << "millrace: partition " << each.at("id").get<std::string>()
+                << " has gone on from silo '" << printable(loss.at("silo").get<std::string>())
+                << "' since " << loss.at("at").get<std::string>()
+                << ", without what only others had: "
+                << printable(loss.at("reason").get<std::string>()) << '\n';
+    }
   }
-  const auto* const health = down > 0 ? "down" : single > 0 && hosts > 1 ? "degraded" : "ok";
+  const bool is_degraded = refusing > 0 || (single > 0 && hosts > 1);
+  const auto* const health = down > 0      ? "down"
+                             : lost > 0    ? "data_lost"
+                             : is_degraded ? "degraded"
+                                           : "ok";
   print_one(server->form(),
             {{"health", health},
              {"silos", silos->at("silos").size()},
              {"partitions", partitions->at("partitions").size()},
              {"partitions_down", down},
-             {"partitions_single_copy", single}},
+             {"partitions_single_copy", single},
+             {"partitions_refusing_writes", refusing},
+             {"partitions_data_lost", lost}},
             "health");
-  return down > 0 ? exit_code::run_failed : exit_code::ok;
+  return down > 0 || lost > 0 ? exit_code::run_failed : exit_code::ok;
+}
+
+exit_code run_break_glass(const option_values& options) {
+  for (const auto* needed : {"partition", "silo", "reason"}) {
+    if (options.count(needed) == 0) {
+      return report(exit_code::usage,
+                    "break-glass gives up what only other copies have: name the --partition, the "
+                    "--silo whose copy is to lead, and the --reason");
+    }
+  }
+  auto server = remote::open(options);
+  if (!server) {
+    return report(server.error());
+  }
+  const auto partition = text_of(options, "partition");
+  const auto silo = text_of(options, "silo");
+  const auto body = ordered_json{{"silo", silo}, {"reason", text_of(options, "reason")}}.dump(
+      -1, ' ', false, ordered_json::error_handler_t::replace);
+  const auto done = server->ask(http::method::post,
+                                "/api/v1/partitions/" + escaped(partition) + "/break-glass", body);
+  if (!done) {
+    return report(done.error());
+  }
+  std::cerr << "partition " << printable(partition) << " goes on from silo '" << printable(silo)
+            << "'; see to what may be missing, then: millrace cluster acknowledge --partition "
+            << printable(partition) << '\n';
+  return exit_code::ok;
+}
+
+exit_code run_acknowledge(const option_values& options) {
+  if (options.count("partition") == 0) {
+    return report(exit_code::usage, "name the --partition whose loss has been seen to");
+  }
+  auto server = remote::open(options);
+  if (!server) {
+    return report(server.error());
+  }
+  const auto partition = text_of(options, "partition");
+  const auto done = server->ask(http::method::post,
+                                "/api/v1/partitions/" + escaped(partition) + "/acknowledge-loss");
+  if (!done) {
+    return report(done.error());
+  }
+  std::cerr << "the loss of partition " << printable(partition) << " is acknowledged\n";
+  return exit_code::ok;
+}
+
+exit_code run_cluster(const option_values& options, const std::vector<std::string>& positional) {
+  const auto& word = positional[0];
+  if (word != "break-glass" && word != "acknowledge" && word != "health") {
+    return report(exit_code::usage, "usage: millrace cluster health|break-glass|acknowledge");
+  }
+  if (word == "break-glass") {
+    return run_break_glass(options);
+  }
+  const auto fits = refuse(options, {"silo", "reason"}, "cluster " + word);
+  if (!fits) {
+    return report(fits.error());
+  }
+  return word == "health" ? run_health(options) : run_acknowledge(options);
+}
+
+// --- drain ---------------------------------------------------------------------------------------
+
+constexpr std::chrono::seconds drain_patience{60};
+constexpr std::chrono::milliseconds drain_look_interval{200};
+
+// How many partitions a silo leads. Errors: as of the server; `not_found`.
+runtime::result<std::size_t> led_by(remote& server, const std::string& silo) {
+  const auto answer = server.ask(http::method::get, "/api/v1/silos");
+  if (!answer) {
+    return answer.error();
+  }
+  for (const auto& each : answer->at("silos")) {
+    if (each.at("name") == silo) {
+      return each.at("partitions_primary").get<std::size_t>();
+    }
+  }
+  return runtime::error{runtime::errc::not_found, "silo '" + silo + "' is not in any more"};
+}
+
+exit_code wait_until_drained(remote& server, const std::string& silo) {
+  const runtime::system_clock time;
+  const auto give_up = time.steady() + drain_patience;
+  watch_interrupts();
+  for (;;) {
+    const auto led = led_by(server, silo);
+    if (!led) {
+      return report(led.error());
+    }
+    if (*led == 0) {
+      std::cerr << "silo " << printable(silo) << " leads nothing any more\n";
+      return exit_code::ok;
+    }
+    if (time.steady() >= give_up) {
+      return report(exit_code::wait_timed_out,
+                    fmt::format("silo '{}' drains, and leads {} partitions still: no other silo "
+                                "has all of them; see `millrace partitions`",
+                                printable(silo), *led));
+    }
+    wait_for_interrupt(drain_look_interval, -1);
+    if (interrupts() > 0) {
+      return exit_code::interrupted;
+    }
+  }
+}
+
+exit_code run_drain(const option_values& options, const std::vector<std::string>& positional) {
+  auto server = remote::open(options);
+  if (!server) {
+    return report(server.error());
+  }
+  const auto& silo = positional[0];
+  const bool undo = options.count("undo") > 0;
+  const auto done = server->ask(http::method::post, "/api/v1/silos/" + escaped(silo) + "/drain",
+                                ordered_json{{"undo", undo}}.dump());
+  if (!done) {
+    return report(done.error());
+  }
+  if (undo) {
+    std::cerr << "silo " << printable(silo) << " takes part again\n";
+    return exit_code::ok;
+  }
+  std::cerr << "silo " << printable(silo) << " is draining\n";
+  return options.count("no-wait") > 0 ? exit_code::ok : wait_until_drained(*server, silo);
 }
 
 }  // namespace
@@ -111,9 +277,17 @@ std::vector<command> cluster_commands() {
        "  millrace partitions\n"
        "  millrace partitions -o jsonl\n",
        0, 0, add_cluster_rows_options, run_partitions},
-      {"cluster", "health", "say whether every partition is served, and from how many copies",
-       "  millrace cluster health      exit 0: all served, 1: some are not\n", 1, 1,
-       add_health_options, run_cluster},
+      {"cluster", "health|break-glass|acknowledge",
+       "say whether every partition is served, and from how many copies; give up lost copies",
+       "  millrace cluster health      exit 0: all served, 1: some are not, or have lost data\n"
+       "  millrace cluster break-glass --partition 7 --silo b --reason 'both disks are gone'\n"
+       "                               what only other copies have is lost\n"
+       "  millrace cluster acknowledge --partition 7      its loss was seen to\n",
+       1, 1, add_cluster_command_options, run_cluster},
+      {"drain", "SILO [--undo]", "have a silo lead nothing and take no tasks, before it is stopped",
+       "  millrace drain b             it stays in with its copies; a restart ends it, too\n"
+       "  millrace drain b --undo\n",
+       1, 1, add_drain_options, run_drain},
   };
 }
 

@@ -44,7 +44,7 @@ struct command {
 [[nodiscard]] std::vector<command> inspect_commands();  // list, get, logs
 [[nodiscard]] std::vector<command> control_commands();  // cancel, retry, dead-letters
 [[nodiscard]] std::vector<command> actor_commands();    // actor, top
-[[nodiscard]] std::vector<command> cluster_commands();  // silos, partitions, cluster
+[[nodiscard]] std::vector<command> cluster_commands();  // silos, partitions, cluster, drain
 [[nodiscard]] command backup_command();
 [[nodiscard]] command check_command();
 [[nodiscard]] command pki_command();

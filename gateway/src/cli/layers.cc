@@ -55,6 +55,10 @@ result<void> store_file(const po::options_description& options, const std::strin
             nearest.empty() ? "" : "did you mean '" + nearest + "'?");
       continue;
     }
+    if (each.name == "found-anew") {
+      blame("'found-anew' is for one start, by hand: a file would take the next loss, too", {});
+      continue;
+    }
     const bool is_switch = known->semantic()->max_tokens() == 0;
     if (is_switch && each.values != std::vector<std::string>{"true"} &&
         each.values != std::vector<std::string>{"false"}) {

@@ -86,6 +86,13 @@ void add_cluster_options(po::options_description& options) {
       "etcd-key", po::value<std::string>()->value_name("FILE"), "of that certificate");
 }
 
+void add_found_anew_option(po::options_description& options) {
+  options.add_options()("found-anew",
+                        "for one start, by hand, when the coordination store is lost for good: "
+                        "begin the cluster anew with what this silo has; what only others have is "
+                        "lost");
+}
+
 void add_log_options(po::options_description& options) {
   options.add_options()("log-format", po::value<std::string>()->value_name("FORMAT"),
                         "text (default) or json, an object a line");
@@ -217,7 +224,7 @@ result<void> set_links(const option_values& options, runtime::cluster_options& c
 result<std::optional<runtime::cluster_options>> cluster_in(const option_values& options) {
   if (options.count("coordination") == 0) {
     for (const auto* only : {"links", "advertise", "certificate-authority", "certificate", "key",
-                             "plain-links", "copies", "roles"}) {
+                             "plain-links", "copies", "roles", "found-anew"}) {
       if (options.count(only) > 0) {
         return runtime::error{runtime::errc::invalid_argument,
                               "--" + std::string{only} +
@@ -228,6 +235,7 @@ result<std::optional<runtime::cluster_options>> cluster_in(const option_values& 
   }
   runtime::cluster_options cluster;
   cluster.coordination = text_of(options, "coordination");
+  cluster.found_anew = options.count("found-anew") > 0;
   const auto copies =
       number_of(options, "copies", static_cast<std::uint32_t>(cluster.copies), copies_max);
   if (!copies) {
@@ -268,6 +276,7 @@ result<node_options> node_options_of(const option_values& options, logs& told) {
   }
   node_options setup;
   setup.silo.warn = told.warn_of("runtime");
+  setup.silo.log = told.log_of("runtime");
   setup.warn = told.warn_of("actors");
   setup.retention = *kept;
   setup.silo.memory_budget_bytes = *memory;

@@ -17,6 +17,8 @@ void add_node_options(boost::program_options::options_description& options);
 void add_identity_options(boost::program_options::options_description& options);
 /// `--coordination`, and how the silos of a cluster reach each other.
 void add_cluster_options(boost::program_options::options_description& options);
+/// `--found-anew`, for a silo.
+void add_found_anew_option(boost::program_options::options_description& options);
 /// `--log-format`, `--log-level`.
 void add_log_options(boost::program_options::options_description& options);
 

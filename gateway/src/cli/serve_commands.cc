@@ -53,6 +53,7 @@ void add_silo_options(po::options_description& options) {
   add_identity_options(options);
   add_node_options(options);
   add_cluster_options(options);
+  add_found_anew_option(options);
   add_listen_options(options, "serve the HTTP API, too (default: the silo does not)");
   add_log_options(options);
   add_notify_option(options);
@@ -233,7 +234,6 @@ exit_code serve_cluster(const option_values& options, bool is_gateway,
   }
   roles.gateway = listen.has_value();
   const auto logger = (*told)->of("runtime");
-  setup->silo.log = [logger](std::string_view line) { logger->info("{}", line); };
   // It would answer nothing any more. Whatever started it starts it again, and it joins anew.
   const auto expelled = std::make_shared<std::atomic<bool>>(false);
   setup->silo.cluster->on_expelled = [logger, expelled](const runtime::error& why) {

@@ -95,8 +95,8 @@ std::string log_line(log_format format, const spdlog::details::log_msg& message)
            "\n";
   }
   text = cli::printable(text);  // keys and words of others, on a terminal
-  // What an operator has asked for needs neither a time nor a source.
-  return message.level == level::info
+  // What an operator has asked for needs neither a time nor a source; what happens does.
+  return message.level == level::info && view(message.logger_name).starts_with("gateway")
              ? fmt::format("millrace: {}\n", text)
              : fmt::format("millrace: {} {}: {}: {}\n", utc(message.time),
                            message.level == level::warn ? "warning" : word_of(message.level),
@@ -115,6 +115,12 @@ std::shared_ptr<spdlog::logger> logs::of(const std::string& module) {
     made->set_level(level_);
   }
   return made;
+}
+
+std::function<void(std::string_view)> logs::log_of(const std::string& module) {
+  return [logger = of(module)](std::string_view line) {
+    logger->log(level::info, spdlog::string_view_t{line.data(), line.size()});
+  };
 }
 
 std::function<void(std::string_view)> logs::warn_of(const std::string& module) {

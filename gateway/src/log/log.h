@@ -20,7 +20,7 @@
 namespace millrace::gateway {
 
 enum class log_format : std::uint8_t {
-  text,  ///< For people: `millrace: serving on ...`, `millrace: warning: runtime: ...`.
+  text,  ///< For people: `millrace: serving on ...`, `millrace: TIME warning: runtime: ...`.
   json,  ///< An object a line: `time` (RFC 3339, UTC), `level`, `logger`, `message`.
 };
 /// Nothing for a word that is no format, or no level (`debug`, `info`, `warn`, `error`).
@@ -42,7 +42,9 @@ public:
   /// The logger of a module, such as `gateway.http`; made when it is first asked for.
   [[nodiscard]] std::shared_ptr<spdlog::logger> of(const std::string& module);
 
-  /// A `warn` for the options of a layer below.
+  /// A `log` for the options of a layer below.
+  [[nodiscard]] std::function<void(std::string_view)> log_of(const std::string& module);
+  /// A `warn` likewise.
   [[nodiscard]] std::function<void(std::string_view)> warn_of(const std::string& module);
 
 private:

@@ -2,6 +2,7 @@
 #include "cluster/cluster_book.h"
 
 #include <algorithm>
+#include <iterator>
 #include <utility>
 
 #include "cluster/placement.h"
@@ -14,10 +15,14 @@ namespace {
 // partition moves now and then when silos have come, and at once when this one goes.
 constexpr std::size_t balanced_a_tick_max = 4;
 constexpr std::size_t drained_a_tick_max = 32;
+constexpr std::size_t moved_at_once_max = 4;
 
 // What was asked of storage and has not become so is asked again: a change of the record may have
 // failed, the other copy may have left the set.
 constexpr duration ask_again_after = std::chrono::seconds{2};
+
+// In one line of the log.
+constexpr std::size_t told_partitions_max = 64;
 
 std::string numbered(partition_id partition) {
   return " partition=" + std::to_string(static_cast<unsigned>(partition));
@@ -25,6 +30,33 @@ std::string numbered(partition_id partition) {
 
 std::string named(const silo_row& row) {
   return " silo=" + row.name + " incarnation=" + std::to_string(row.incarnation);
+}
+
+void add(histogram& to, duration length) {
+  const auto* const bound =
+      std::lower_bound(histogram_bounds_ns.begin(), histogram_bounds_ns.end(), length.count());
+  ++to.counts[static_cast<std::size_t>(bound - histogram_bounds_ns.begin())];
+  to.sum += length;
+}
+
+// The silos of those in `some` that are not in `others`.
+std::vector<std::string> missing(const std::vector<placed_copy>& some,
+                                 const std::vector<placed_copy>& others) {
+  std::vector<std::string> silos;
+  for (const auto& each : some) {
+    if (!contains(others, each)) {
+      silos.push_back(each.silo);
+    }
+  }
+  return silos;
+}
+
+std::string names_of(const std::vector<placed_copy>& copies) {
+  std::string names;
+  for (const auto& each : copies) {
+    names += (names.empty() ? "" : ",") + each.silo;
+  }
+  return names;
 }
 
 bool is_same_life(const silo_row& one, const silo_row& other) {
@@ -71,17 +103,19 @@ const silo_row* cluster_book::find(std::string_view silo) const {
 
 void cluster_book::read(const coordination_view& view, steady_time now, cluster_effects& effects) {
   take_silos(view.silos, effects);
+  set_changes changes;
   for (const auto& each : view.partitions) {
-    if (take_record(each)) {
+    if (take_record(each, changes)) {
       effects.learnt.push_back(each);
     }
   }
+  tell(changes, effects);
   revision_ = std::max(revision_, view.revision);
   const auto* self = find(settings_.silo);
   effects.expelled =
       effects.expelled || self == nullptr || self->incarnation != settings_.incarnation;
   place(effects);
-  find_primaries(effects);
+  find_primaries(now, effects);
   found(now, effects);
 }
 
@@ -119,12 +153,16 @@ void cluster_book::take_silos(const std::vector<silo_row>& rows, cluster_effects
   effects.map_changed = true;
 }
 
-bool cluster_book::take_record(const stored_partition& record) {
+bool cluster_book::take_record(const stored_partition& record, set_changes& changes) {
   const auto index = static_cast<std::size_t>(record.partition);
   if (index >= partitions_.size() || record.version <= partitions_[index].record.version) {
     return false;
   }
   auto& known = partitions_[index];
+  if (known.record.version != 0) {
+    counts_.epoch_changes += record.epoch != known.record.epoch ? 1 : 0;
+    compare_sets(known.record, record, changes);
+  }
   if (record.epoch != known.record.epoch) {
     known.before = primary_of(known.record);
   }
@@ -133,18 +171,62 @@ bool cluster_book::take_record(const stored_partition& record) {
   return true;
 }
 
+// The silo that leads tells, and nobody else.
+void cluster_book::compare_sets(const stored_partition& before, const stored_partition& after,
+                                set_changes& changes) {
+  if (primary_of(after) != settings_.silo) {
+    return;
+  }
+  const auto note = [&](const std::string& what, const std::string& silo, const std::string& why) {
+    changes[what + " silo=" + silo + " in_sync=" + names_of(after.in_sync) + " why=" + why]
+        .push_back(after.partition);
+  };
+  for (const auto& silo : missing(before.in_sync, after.in_sync)) {
+    ++counts_.ejections;
+    const auto* row = find(silo);
+    std::string why = "it did not answer in time, or could not write";
+    if (row == nullptr) {
+      why = "it is gone";
+    } else if (!is_alive(*row)) {
+      why = "its process has ended";
+    } else if (before.epoch != after.epoch && primary_of(before) == silo) {
+      why = "it led, and this silo has taken over";
+    }
+    note("copies have left their in-sync set", silo, why);
+  }
+  for (const auto& silo : missing(after.in_sync, before.in_sync)) {
+    ++counts_.joins;
+    note("copies have joined their in-sync set", silo, "they have caught up");
+  }
+}
+
+void cluster_book::tell(const set_changes& changes, cluster_effects& effects) {
+  for (const auto& [what, partitions] : changes) {
+    std::string numbers;
+    for (std::size_t at = 0; at < std::min(partitions.size(), told_partitions_max); ++at) {
+      numbers += (at == 0 ? "" : ",") + std::to_string(static_cast<unsigned>(partitions[at]));
+    }
+    effects.log.push_back(what + " count=" + std::to_string(partitions.size()) + " partitions=" +
+                          numbers + (partitions.size() > told_partitions_max ? ",..." : ""));
+  }
+}
+
 void cluster_book::learn(const stored_partition& record, steady_time now,
                          cluster_effects& effects) {
-  if (take_record(record)) {
+  set_changes changes;
+  if (take_record(record, changes)) {
+    tell(changes, effects);
     place(effects);
-    find_primaries(effects);
+    find_primaries(now, effects);
     found(now, effects);
   }
 }
 
-void cluster_book::leads(partition_id partition, std::uint64_t epoch, cluster_effects& effects) {
+void cluster_book::leads(partition_id partition, std::uint64_t epoch, steady_time now,
+                         cluster_effects& effects) {
   auto& led = partitions_.at(static_cast<std::size_t>(partition));
   led.led_epoch = epoch;
+  led.is_stranded = false;
   // The record may be the one before, since storage has read the one that it made itself.
   const std::string before{led.record.epoch < epoch ? primary_of(led.record)
                                                     : std::string_view{led.before}};
@@ -155,23 +237,32 @@ void cluster_book::leads(partition_id partition, std::uint64_t epoch, cluster_ef
   } else if (row == nullptr || !is_alive(*row)) {
     why = "silo " + before + " is gone";
   }
+  counts_.takeovers += before.empty() || before == settings_.silo ? 0 : 1;
   effects.log.push_back("leads" + numbered(partition) + " epoch=" + std::to_string(epoch) +
                         " why=" + why);
-  find_primaries(effects);
+  find_primaries(now, effects);
 }
 
-void cluster_book::lost(partition_id partition, cluster_effects& effects) {
+void cluster_book::lost(partition_id partition, steady_time now, cluster_effects& effects) {
   auto& led = partitions_.at(static_cast<std::size_t>(partition));
   if (std::exchange(led.led_epoch, 0) != 0) {
     const auto primary = primary_of(led.record);
+    ++counts_.hand_overs;
     effects.log.push_back("leads no more" + numbered(partition) +
                           " primary=" + (primary.empty() ? "?" : std::string{primary}) +
                           " epoch=" + std::to_string(led.record.epoch));
   }
-  find_primaries(effects);
+  find_primaries(now, effects);
 }
 
-void cluster_book::died(const std::string& silo, std::uint64_t incarnation,
+void cluster_book::take_part(presence how) noexcept {
+  if (presence_ != presence::leaving) {
+    presence_ = how;
+  }
+  rank();
+}
+
+void cluster_book::died(const std::string& silo, std::uint64_t incarnation, steady_time now,
                         cluster_effects& effects) {
   const auto* row = find(silo);
   if (row == nullptr || row->incarnation != incarnation || !is_alive(*row)) {
@@ -181,21 +272,29 @@ void cluster_book::died(const std::string& silo, std::uint64_t incarnation,
   effects.log.push_back("silo is dead" + named(*row) + " why=its process has ended");
   rank();
   place(effects);
-  find_primaries(effects);
+  find_primaries(now, effects);
   effects.map_changed = true;
 }
 
 // --- what follows --------------------------------------------------------------------------------
 
+// Whoever drains keeps what it has, and is asked for nothing more.
 void cluster_book::rank() {
   std::vector<std::string> silos;
   for (const auto& [name, row] : silos_) {
-    if (row.roles.state && row.state == silo_state::active && is_alive(row)) {
+    if (row.roles.state && row.state != silo_state::joining && is_alive(row)) {
       silos.push_back(name);
     }
   }
+  const auto may_lead = [this](const std::string& name) {
+    return name == settings_.silo ? presence_ == presence::active
+                                  : find(name)->state == silo_state::active;
+  };
   for (auto& each : partitions_) {
     each.ranked = ranked_for(each.record.partition, silos);
+    each.leaders.clear();
+    std::copy_if(each.ranked.begin(), each.ranked.end(), std::back_inserter(each.leaders),
+                 may_lead);
   }
 }
 
@@ -209,7 +308,7 @@ void cluster_book::place(cluster_effects& effects) {
   }
 }
 
-void cluster_book::find_primaries(cluster_effects& effects) {
+void cluster_book::find_primaries(steady_time now, cluster_effects& effects) {
   for (auto& each : partitions_) {
     std::string_view primary;
     if (each.led_epoch != 0) {
@@ -221,19 +320,39 @@ void cluster_book::find_primaries(cluster_effects& effects) {
         primary = {};
       }
     }
-    if (each.primary != primary) {
-      each.primary = primary;
-      effects.map_changed = true;
+    if (each.primary == primary) {
+      continue;
+    }
+    each.primary = primary;
+    effects.map_changed = true;
+    if (primary.empty()) {
+      each.leaderless_since = now;
+    } else if (const auto since = std::exchange(each.leaderless_since, {})) {
+      add(counts_.leaderless, now - *since);
     }
   }
 }
 
-// The most preferred silo begins; the others follow.
+// The most preferred silo begins, unless one has what the cluster is to begin with.
+bool cluster_book::is_to_found(const entry& one) const {
+  if (!settings_.has_state || presence_ != presence::active || one.record.version != 0 ||
+      one.leaders.empty()) {
+    return false;
+  }
+  switch (settings_.begins) {
+    case founding::preferred:
+      return one.leaders.front() == settings_.silo;
+    case founding::all:
+      return true;
+    case founding::none:
+      break;
+  }
+  return false;
+}
+
 void cluster_book::found(steady_time now, cluster_effects& effects) {
   for (auto& each : partitions_) {
-    const bool is_mine = settings_.has_state && !draining_ && each.record.version == 0 &&
-                         !each.ranked.empty() && each.ranked.front() == settings_.silo;
-    if (is_mine && (!each.asked_at || now >= *each.asked_at + ask_again_after)) {
+    if (is_to_found(each) && (!each.asked_at || now >= *each.asked_at + ask_again_after)) {
       each.asked_at = now;
       effects.founded.push_back(each.record.partition);
     }
@@ -241,11 +360,7 @@ void cluster_book::found(steady_time now, cluster_effects& effects) {
 }
 
 void cluster_book::find_successor(entry& one, steady_time now) const {
-  auto ranked = one.ranked;
-  if (draining_) {
-    std::erase(ranked, settings_.silo);
-  }
-  const auto preferred = preferred_primary(ranked, one.record);
+  const auto preferred = preferred_primary(one.leaders, one.record);
   if (preferred == settings_.silo || preferred.empty()) {
     one.successor.clear();
   } else if (one.successor != preferred) {
@@ -256,7 +371,8 @@ void cluster_book::find_successor(entry& one, steady_time now) const {
 
 void cluster_book::tick(steady_time now, cluster_effects& effects) {
   found(now, effects);
-  const auto most = draining_ ? drained_a_tick_max : balanced_a_tick_max;
+  const bool goes = presence_ != presence::active;
+  const auto most = goes ? drained_a_tick_max : balanced_a_tick_max;
   std::size_t begun = 0;
   for (auto& each : partitions_) {
     if (each.led_epoch == 0 || each.record.epoch != each.led_epoch ||
@@ -264,8 +380,12 @@ void cluster_book::tick(steady_time now, cluster_effects& effects) {
       continue;
     }
     find_successor(each, now);
+    if (presence_ == presence::leaving && each.successor.empty() &&
+        each.record.in_sync.size() > 1 && !std::exchange(each.is_stranded, true)) {
+      effects.stranded.push_back(each.record.partition);
+    }
     const bool is_due = !each.successor.empty() &&
-                        (draining_ || now >= each.successor_since + settings_.balance_after) &&
+                        (goes || now >= each.successor_since + settings_.balance_after) &&
                         (!each.asked_at || now >= *each.asked_at + ask_again_after);
     if (is_due && begun < most) {
       ++begun;
@@ -273,13 +393,57 @@ void cluster_book::tick(steady_time now, cluster_effects& effects) {
       effects.hand_overs.push_back({each.record.partition, each.successor});
     }
   }
+  move_copies(now, effects);
+}
+
+// Rows have to be sent for each: some at a time, and one of a partition.
+void cluster_book::move_copies(steady_time now, cluster_effects& effects) {
+  std::size_t moving = 0;
+  for (auto& each : partitions_) {
+    const bool may = each.led_epoch != 0 && each.record.epoch == each.led_epoch &&
+                     each.record.state == partition_state::active && presence_ == presence::active;
+    const auto leaving =
+        may ? to_move_off(each.ranked, settings_.copies, each.record) : std::string_view{};
+    if (leaving != each.leaving) {
+      each.leaving = leaving;
+      each.leaving_since = now;
+      if (std::exchange(each.is_moving, false) && may) {
+        effects.moves.push_back({each.record.partition, {}});
+      }
+    }
+    moving += each.is_moving ? 1 : 0;
+  }
+  for (auto& each : partitions_) {
+    if (moving < moved_at_once_max && !each.is_moving && !each.leaving.empty() &&
+        now >= each.leaving_since + settings_.balance_after) {
+      ++moving;
+      each.is_moving = true;
+      effects.moves.push_back({each.record.partition, each.leaving});
+      effects.log.push_back("a copy moves" + numbered(each.record.partition) +
+                            " off=" + each.leaving + " why=another silo is preferred to it");
+    }
+  }
 }
 
 bool cluster_book::has_drained() const {
   return std::all_of(partitions_.begin(), partitions_.end(), [&](const entry& each) {
-    auto ranked = each.ranked;
-    std::erase(ranked, settings_.silo);
-    return each.led_epoch == 0 || preferred_primary(ranked, each.record).empty();
+    return each.led_epoch == 0 || preferred_primary(each.leaders, each.record).empty();
+  });
+}
+
+std::string_view cluster_book::leader(partition_id partition) const {
+  const auto& known = partitions_.at(static_cast<std::size_t>(partition));
+  if (known.led_epoch != 0) {
+    return settings_.silo;
+  }
+  const auto* row = find(primary_of(known.record));
+  return row != nullptr && is_alive(*row) ? std::string_view{row->name} : std::string_view{};
+}
+
+bool cluster_book::has_company() const {
+  return std::any_of(silos_.begin(), silos_.end(), [this](const auto& each) {
+    return each.first != settings_.silo && each.second.state == silo_state::active &&
+           is_alive(each.second);
   });
 }
 
@@ -326,6 +490,10 @@ cluster_view cluster_book::view() const {
       one.in_sync.push_back(copy.silo);
       count(copy.silo, &cluster_silo::partitions_total);
     }
+    one.in_sync_min = each.record.in_sync_min;
+    one.loss = {each.record.data_loss_no, each.record.loss.silo, each.record.loss.reason,
+                wall_time{std::chrono::milliseconds{each.record.loss.at_ms}},
+                each.record.loss.acknowledged};
     count(one.primary, &cluster_silo::partitions_primary);
     seen.partitions.push_back(std::move(one));
   }

@@ -19,6 +19,7 @@
 
 #include "coordination/coordination_store.h"
 #include "millrace/runtime/cluster.h"
+#include "millrace/runtime/histogram.h"
 #include "routing/cluster_map.h"
 
 namespace millrace::runtime {
@@ -39,10 +40,19 @@ struct cluster_effects {
   std::vector<placed> placed_copies;     ///< Which copies this silo should have.
   std::vector<partition_id> founded;     ///< They have no record, and this silo is to begin.
   std::vector<hand_over> hand_overs;
+  std::vector<hand_over> moves;        ///< `to`: off which silo; empty: none.
+  std::vector<partition_id> stranded;  ///< Led, when this silo goes, and nobody can follow.
   bool map_changed = false;
   bool expelled = false;              ///< This silo is not in any more, and never will be.
   std::vector<std::string> log;       ///< What has changed, and why; a line each.
   std::vector<std::string> warnings;  ///< What somebody should look at.
+};
+
+/// Which partitions without a record a silo begins.
+enum class founding : std::uint8_t {
+  preferred,  ///< Those that prefer it.
+  all,        ///< The cluster begins with what it has.
+  none,       ///< It begins with what another silo has.
 };
 
 struct cluster_book_settings {
@@ -52,6 +62,24 @@ struct cluster_book_settings {
   std::size_t copies = 3;
   bool has_state = false;  ///< This silo's role.
   duration balance_after = std::chrono::seconds{5};
+  founding begins = founding::preferred;
+};
+
+/// What a book has seen happen, for metrics; see `cluster_metrics`.
+struct cluster_counts {
+  std::uint64_t epoch_changes = 0;
+  std::uint64_t takeovers = 0;
+  std::uint64_t hand_overs = 0;
+  histogram leaderless;
+  std::uint64_t ejections = 0;
+  std::uint64_t joins = 0;
+};
+
+/// How a silo takes part.
+enum class presence : std::uint8_t {
+  active,
+  draining,  ///< It leads only what no other could, for as long as its operator wants it so.
+  leaving,   ///< It hands over everything, since it stops.
 };
 
 /// Threading: one thread at a time. Time: `now` must not go backwards.
@@ -65,16 +93,20 @@ public:
   /// A record, by another way.
   void learn(const stored_partition& record, steady_time now, cluster_effects& effects);
   /// As storage says.
-  void leads(partition_id partition, std::uint64_t epoch, cluster_effects& effects);
-  void lost(partition_id partition, cluster_effects& effects);
+  void leads(partition_id partition, std::uint64_t epoch, steady_time now,
+             cluster_effects& effects);
+  void lost(partition_id partition, steady_time now, cluster_effects& effects);
   /// That life of a silo is proven to be over, whatever the store says.
-  void died(const std::string& silo, std::uint64_t incarnation, cluster_effects& effects);
-  /// From now on it hands over what it leads.
-  void drain() noexcept { draining_ = true; }
+  void died(const std::string& silo, std::uint64_t incarnation, steady_time now,
+            cluster_effects& effects);
+  /// How this silo takes part from now on. One that leaves does nothing else any more.
+  void take_part(presence how) noexcept;
+  [[nodiscard]] presence takes_part() const noexcept { return presence_; }
   /// Time has passed. To be called about ten times a second.
   void tick(steady_time now, cluster_effects& effects);
 
-  /// Whether this silo leads nothing any more that another could lead. Requires: `drain`.
+  /// Whether this silo leads nothing any more that another could lead. Requires: it leaves, or
+  /// drains.
   [[nodiscard]] bool has_drained() const;
   /// The row of a silo that is in; null when it is not.
   [[nodiscard]] const silo_row* find(std::string_view silo) const;
@@ -82,29 +114,51 @@ public:
   [[nodiscard]] std::uint64_t revision() const noexcept { return revision_; }
   /// For calls.
   [[nodiscard]] std::shared_ptr<const cluster_map> map() const;
+  /// Whether a silo that is in, and is not known to be dead, is primary of the partition by its
+  /// record; then its name, else empty.
+  [[nodiscard]] std::string_view leader(partition_id partition) const;
+  [[nodiscard]] const stored_partition& record(partition_id partition) const {
+    return partitions_.at(static_cast<std::size_t>(partition)).record;
+  }
+  /// Whether another silo is in that takes part.
+  [[nodiscard]] bool has_company() const;
+  [[nodiscard]] const cluster_counts& counts() const noexcept { return counts_; }
   /// For people. `cluster_id` is left empty.
   [[nodiscard]] cluster_view view() const;
 
 private:
   struct entry {
-    stored_partition record;  // version 0: none is known
-    std::vector<std::string> ranked;
-    std::uint64_t led_epoch = 0;  // here; 0: it is not
-    bool is_here = false;         // should have a copy here
-    std::string primary;          // for calls; empty: none
-    std::string before;           // who led before the record's primary
-    std::string successor;        // who should lead instead of this silo
+    stored_partition record;           // version 0: none is known
+    std::vector<std::string> ranked;   // those that may have copies
+    std::vector<std::string> leaders;  // of these, those that may be asked to lead
+    std::uint64_t led_epoch = 0;       // here; 0: it is not
+    bool is_here = false;              // should have a copy here
+    bool is_stranded = false;          // and that was told
+    std::string primary;               // for calls; empty: none
+    std::string before;                // who led before the record's primary
+    std::string successor;             // who should lead instead of this silo
     steady_time successor_since{};
+    std::string leaving;  // whose copy should move, if that is to be
+    steady_time leaving_since{};
+    bool is_moving = false;               // storage was told
     std::optional<steady_time> asked_at;  // to be founded, or handed over
+    std::optional<steady_time> leaderless_since;
   };
+  // Partitions whose sets have changed in the same way, by what is said of them.
+  using set_changes = std::map<std::string, std::vector<partition_id>>;
 
   void take_silos(const std::vector<silo_row>& rows, cluster_effects& effects);
-  bool take_record(const stored_partition& record);
+  bool take_record(const stored_partition& record, set_changes& changes);
+  void compare_sets(const stored_partition& before, const stored_partition& after,
+                    set_changes& changes);
+  static void tell(const set_changes& changes, cluster_effects& effects);
   void rank();
   void place(cluster_effects& effects);
-  void find_primaries(cluster_effects& effects);
+  void find_primaries(steady_time now, cluster_effects& effects);
   void found(steady_time now, cluster_effects& effects);
+  [[nodiscard]] bool is_to_found(const entry& one) const;
   void find_successor(entry& one, steady_time now) const;
+  void move_copies(steady_time now, cluster_effects& effects);
   [[nodiscard]] bool takes_calls(const silo_row& row) const;
   [[nodiscard]] bool is_alive(const silo_row& row) const;
 
@@ -113,7 +167,8 @@ private:
   std::map<std::string, silo_row, std::less<>> silos_;
   std::map<std::string, std::uint64_t> dead_;  // lives proven to be over, by name
   std::vector<entry> partitions_;
-  bool draining_ = false;
+  presence presence_ = presence::active;
+  cluster_counts counts_;
 };
 
 }  // namespace millrace::runtime

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
 // How a silo comes into its cluster, and how it goes.
+#include "cluster/cluster_entry.h"
 #include "cluster/cluster_node.h"
 #include "cluster/cluster_setup.h"
 #include "silo/silo_core.h"
@@ -73,26 +74,76 @@ result<void> cluster_node::settle(steady_time deadline) {
                  "this storage cannot be part of a cluster: open a data directory with "
                  "storage_options::in_cluster, or leave the role `state` to others"};
   }
-  const auto settled =
-      store_->settle({mint_allocation_id(),
-                      options_.roles.state ? rows_.partition_count() : partition_count_default},
-                     deadline);
-  if (!settled) {
-    return settled.error();
-  }
-  cluster_ = *settled;
-  if (options_.roles.state && cluster_.partition_count != rows_.partition_count()) {
-    return error{errc::failed_precondition,
-                 "the cluster at " + options_.coordination + " has " +
-                     std::to_string(cluster_.partition_count) +
-                     " partitions, the data directory of silo '" + home_.options().name + "' has " +
-                     std::to_string(rows_.partition_count()) +
-                     "; use a new directory with as many as the cluster"};
-  }
-  return {};
+  return options_.roles.state ? settle_data(deadline) : await_settings(deadline);
 }
 
-// An earlier life of this silo may be in until its session ends.
+// What is to be told apart is in cluster_entry.h.
+entry_facts cluster_node::facts() const {
+  const auto& side = *rows_.cluster_side();
+  entry_facts known;
+  known.silo = home_.options().name;
+  known.where = options_.coordination;
+  known.file = side.mark_file();
+  known.allocation_id = rows_.allocation_id();
+  known.partition_count = rows_.partition_count();
+  known.has_data = side.found_data();
+  known.founds_anew = options_.found_anew;
+  known.mark = side.mark();
+  return known;
+}
+
+result<void> cluster_node::settle_data(steady_time deadline) {
+  auto known = facts();
+  auto now = store_->settings(deadline);
+  for (;;) {
+    if (!now) {
+      return now.error();
+    }
+    known.now = *now;
+    const auto wanted = enter_cluster(known, mint_allocation_id());
+    if (!wanted) {
+      return wanted.error();
+    }
+    if (!*wanted) {
+      break;
+    }
+    const auto settled = store_->settle(**wanted, deadline);
+    now = settled ? result{std::optional{*settled}} : settled.error();
+    if (settled && settled->cluster_id == (*wanted)->cluster_id) {
+      home_.log("a cluster begins cluster=" + settled->cluster_id + " silo=" + known.silo +
+                (known.has_data ? " with=what it has" : " with=nothing"));
+    }
+  }
+  cluster_ = **now;
+  auto mark = known.mark.value_or(cluster_mark{});
+  if (mark.cluster_id != cluster_.cluster_id) {
+    mark = {cluster_.cluster_id, known.silo};
+  }
+  return rows_.cluster_side()->set_mark(mark);
+}
+
+// Who has no data begins no cluster: whoever has some may be about to come.
+result<void> cluster_node::await_settings(steady_time deadline) {
+  for (;;) {
+    const auto now = store_->settings(deadline);
+    if (!now) {
+      return now.error();
+    }
+    if (*now) {
+      cluster_ = **now;
+      return {};
+    }
+    if (time_.steady() >= deadline) {
+      return error{errc::unavailable, "there is no cluster at " + options_.coordination +
+                                          " yet; start a silo with the role `state` first"};
+    }
+    std::unique_lock lock{mutex_};
+    changed_.wait_for(lock, look_again_after, [this] { return std::exchange(is_hinted_, false); });
+  }
+}
+
+// An earlier life of this silo may be in until its session ends; whoever has its data directory
+// knows that it has ended.
 result<void> cluster_node::enter(steady_time deadline) {
   std::vector<std::string> types;
   for (const auto& [name, type] : home_.types()) {
@@ -100,17 +151,29 @@ result<void> cluster_node::enter(steady_time deadline) {
   }
   own_ = row_of(home_.options(), std::move(types));
   const auto give_up = std::min(deadline, time_.steady() + 2 * options_.session_ttl);
-  auto joined = store_->join(own_, std::nullopt, deadline);
+  const auto replaces = last_incarnation();
+  auto joined = store_->join(own_, replaces, deadline);
   while (!joined && joined.error().code() == errc::conflict && time_.steady() < give_up) {
     std::unique_lock lock{mutex_};
     changed_.wait_for(lock, look_again_after, [this] { return std::exchange(is_hinted_, false); });
     lock.unlock();
-    joined = store_->join(own_, std::nullopt, deadline);
+    joined = store_->join(own_, replaces, deadline);
   }
-  if (joined) {
-    own_.incarnation = *joined;
+  if (!joined) {
+    return std::move(joined).error();
   }
-  return joined ? result<void>{} : std::move(joined).error();
+  own_.incarnation = *joined;
+  if (!options_.roles.state) {
+    return {};
+  }
+  auto grown = check_incarnation(facts(), own_.incarnation);
+  return grown ? rows_.cluster_side()->set_mark({cluster_.cluster_id, own_.name, own_.incarnation})
+               : std::move(grown);
+}
+
+std::optional<std::uint64_t> cluster_node::last_incarnation() const {
+  const auto& mark = options_.roles.state ? rows_.cluster_side()->mark() : std::nullopt;
+  return mark && mark->incarnation != 0 ? std::optional{mark->incarnation} : std::nullopt;
 }
 
 result<void> cluster_node::make_links(steady_time deadline) {
@@ -191,6 +254,12 @@ result<void> cluster_node::connect(steady_time deadline) {
   }
 }
 
+founding cluster_node::begins() const {
+  return cluster_.founder.empty()                    ? founding::preferred
+         : cluster_.founder == rows_.allocation_id() ? founding::all
+                                                     : founding::none;
+}
+
 result<void> cluster_node::serve() {
   const auto deadline = time_after(time_.steady(), options_.join_within);
   own_.state = silo_state::active;
@@ -206,7 +275,7 @@ result<void> cluster_node::serve() {
     const std::lock_guard lock{mutex_};
     book_.emplace(cluster_book_settings{own_.name, own_.incarnation, cluster_.partition_count,
                                         options_.copies, options_.roles.state,
-                                        options_.balance_after});
+                                        options_.balance_after, begins()});
     book_->read(*view, time_.steady(), effects);
     map = book_->map();
   }
@@ -225,11 +294,13 @@ void cluster_node::drain(duration grace) {
       return;
     }
   }
+  std::unique_lock nobody_operates{operating_};
   auto draining = own_;
   draining.state = silo_state::draining;
   static_cast<void>(store_->update(draining, std::min(deadline, time_.steady() + leave_patience)));
   std::unique_lock lock{mutex_};
-  book_->drain();
+  book_->take_part(presence::leaving);
+  nobody_operates.unlock();
   tick_due_ = {};
   is_hinted_ = true;
   changed_.notify_all();
@@ -237,8 +308,11 @@ void cluster_node::drain(duration grace) {
   while (!is_done() && time_.steady() < deadline) {
     changed_.wait_for(lock, look_again_after);
   }
+  const bool has_company = book_->has_company();
   lock.unlock();
-  wait_until_quiet(std::min(deadline, time_.steady() + quiet_within));
+  if (has_company) {
+    wait_until_quiet(std::min(deadline, time_.steady() + quiet_within));
+  }
 }
 
 // A call that is on its way when a link ends is lost, and nobody knows whether it has begun.
@@ -269,6 +343,7 @@ void cluster_node::end_thread() {
 }
 
 void cluster_node::leave() {
+  const std::lock_guard nobody_operates{operating_};
   if (std::exchange(has_left_, true) || !store_) {
     return;
   }
@@ -288,6 +363,7 @@ void cluster_node::leave() {
 }
 
 void cluster_node::abandon() {
+  const std::lock_guard nobody_operates{operating_};
   if (std::exchange(has_left_, true) || !store_) {
     return;
   }

@@ -89,7 +89,15 @@ void cluster_node::send(const std::string& silo, replica_lane lane, const std::s
 }
 
 void cluster_node::change(partition_id partition, const partition_record& wanted) {
-  if (wanted_.want_change({wanted, partition})) {
+  stored_partition record{wanted, partition};
+  {
+    const std::lock_guard lock{mutex_};
+    const auto given_up = losses_.find(partition);
+    if (given_up != losses_.end() && given_up->second.number == record.data_loss_no) {
+      record.loss = given_up->second.note;
+    }
+  }
+  if (wanted_.want_change(record)) {
     ask_for_record();
   }
 }
@@ -252,9 +260,9 @@ void cluster_node::take(input& one, steady_time now, cluster_effects& effects,
   if (const auto* told = std::get_if<led>(&one)) {
     served.push_back(*told);
     if (told->epoch != 0) {
-      book_->leads(told->partition, told->epoch, effects);
+      book_->leads(told->partition, told->epoch, now, effects);
     } else {
-      book_->lost(told->partition, effects);
+      book_->lost(told->partition, now, effects);
     }
   } else if (const auto* record = std::get_if<stored_partition>(&one)) {
     book_->learn(*record, now, effects);
@@ -267,7 +275,7 @@ void cluster_node::take(input& one, steady_time now, cluster_effects& effects,
     const auto& [silo, incarnation, is_dead] = std::get<probed>(one);
     const auto found = suspects_.find(silo);
     if (is_dead) {
-      book_->died(silo, incarnation, effects);
+      book_->died(silo, incarnation, now, effects);
       proven_.push_back(std::get<probed>(one));
     }
     if (found != suspects_.end() && found->second.row.incarnation == incarnation) {
@@ -283,7 +291,7 @@ void cluster_node::take(input& one, steady_time now, cluster_effects& effects,
 void cluster_node::take(const result<coordination_view>& seen, steady_time now,
                         cluster_effects& effects) {
   if (!seen) {
-    if (!std::exchange(is_store_lost_, true)) {
+    if (!is_store_lost_.exchange(true)) {
       effects.warnings.push_back(
           "the coordination store cannot be reached; the cluster goes on as it is why=" +
           seen.error().to_string());
@@ -292,7 +300,7 @@ void cluster_node::take(const result<coordination_view>& seen, steady_time now,
     read_due_ = now + read_again_after;
     return;
   }
-  if (std::exchange(is_store_lost_, false)) {
+  if (is_store_lost_.exchange(false)) {
     effects.warnings.push_back("the coordination store is reached again");
   }
   book_->read(*seen, now, effects);
@@ -334,6 +342,9 @@ void cluster_node::carry_out(const cluster_effects& effects,
   }
   if (map) {
     home_.routes().set_map(map);
+  }
+  for (const auto partition : effects.stranded) {
+    home_.discard(partition);  // its commits would wait for copies that are going, too
   }
   for (const auto& each : std::exchange(proven_, {})) {
     side_->silo_died(each.silo, each.incarnation, true);
@@ -388,6 +399,9 @@ void cluster_node::tell_storage(const cluster_effects& effects) {
   }
   for (const auto& each : effects.hand_overs) {
     side_->hand_over(each.partition, each.to);
+  }
+  for (const auto& each : effects.moves) {
+    side_->move_off(each.partition, each.to);
   }
 }
 

@@ -7,6 +7,7 @@
 // takeover may be many changes of records, which the store takes in any order.
 #pragma once
 
+#include <atomic>
 #include <condition_variable>
 #include <functional>
 #include <map>
@@ -19,9 +20,11 @@
 #include <vector>
 
 #include "cluster/cluster_book.h"
+#include "cluster/cluster_entry.h"
 #include "cluster/record_requests.h"
 #include "cluster/surroundings.h"
 #include "coordination/coordination_store.h"
+#include "millrace/runtime/metrics.h"
 #include "millrace/runtime/silo.h"
 #include "offload/thread_pool.h"
 #include "storage/replication.h"
@@ -32,8 +35,8 @@ class silo_core;
 
 /// Ownership: outlives the storage; `home` and `rows` outlive it but for its destruction; `around`
 /// outlives it.
-/// Threading: `join`, `serve`, `drain`, `leave` and `abandon` one after the other; `view` from any
-/// thread.
+/// Threading: `join`, `serve`, `drain`, `leave` and `abandon` one after the other; the rest from
+/// any thread.
 class cluster_node final : public replication_host, public peer_watch {
 public:
   cluster_node(silo_core& home, storage& rows, surroundings& around);
@@ -47,8 +50,15 @@ public:
   /// Takes part from now on. Requires: joined, and the silo can take partitions over.
   [[nodiscard]] result<void> serve();
 
-  /// Hands over what it leads to those who can lead it, and waits for it, at most `grace`.
+  /// Hands over what it leads to those who can lead it, and waits for it, at most `grace`. Nothing
+  /// is led any more afterwards that needs others.
   void drain(duration grace);
+
+  // As `silo::drain` and the others. Threading: any thread.
+  [[nodiscard]] result<void> take_part(presence how);
+  [[nodiscard]] result<void> break_glass(partition_id partition, const std::string& reason);
+  [[nodiscard]] result<void> acknowledge_loss(partition_id partition);
+  [[nodiscard]] cluster_metrics metrics();
   /// Leaves. Requires: storage has stopped. Idempotent.
   void leave();
   /// Ends as a process does that is killed: nobody is told.
@@ -77,6 +87,11 @@ private:
     std::uint64_t incarnation = 0;  // 0: it is down
   };
   using input = std::variant<led, stored_partition, result<coordination_view>, probed, link_news>;
+  // What a change of a record says that gives content up.
+  struct lost_content {
+    std::uint64_t number = 0;
+    loss_note note;
+  };
   // A silo that may be dead.
   struct suspect {
     silo_row row;
@@ -104,6 +119,11 @@ private:
 
   // Joining.
   [[nodiscard]] result<void> settle(steady_time deadline);
+  [[nodiscard]] entry_facts facts() const;
+  [[nodiscard]] result<void> settle_data(steady_time deadline);
+  [[nodiscard]] result<void> await_settings(steady_time deadline);
+  [[nodiscard]] std::optional<std::uint64_t> last_incarnation() const;
+  [[nodiscard]] founding begins() const;
   [[nodiscard]] result<void> enter(steady_time deadline);
   [[nodiscard]] result<void> make_links(steady_time deadline);
   [[nodiscard]] result<void> connect(steady_time deadline);
@@ -129,6 +149,12 @@ private:
   void expel();
   void end_thread();
 
+  // Operating: cluster_operating.cc.
+  [[nodiscard]] result<void> check_operable(partition_id partition) const;
+  [[nodiscard]] result<void> check_breakable(partition_id partition, const std::string& reason);
+  void add_copies(cluster_metrics& all);
+  void add_links(cluster_metrics& all) const;
+
   silo_core& home_;
   storage& rows_;
   const cluster_options& options_;
@@ -143,11 +169,13 @@ private:
   thread_pool requests_;  // of the store, for records
   thread_pool looks_;     // and for what must not wait for these
 
+  std::mutex operating_;  // before the other one; the store stays while it is held
   mutable std::mutex mutex_;
   std::condition_variable changed_;
   std::vector<input> inputs_;
   std::optional<cluster_book> book_;
-  std::map<std::string, std::uint64_t> up_;  // links, to which life
+  std::map<std::string, std::uint64_t> up_;      // links, to which life
+  std::map<partition_id, lost_content> losses_;  // that this silo decides on
   bool is_hinted_ = false;
   bool is_reading_ = false;
   bool is_working_ = false;   // the thread
@@ -161,7 +189,7 @@ private:
   steady_time shortage_told_at_{};  // the journal thread's
 
   // The thread's.
-  bool is_store_lost_ = false;
+  std::atomic<bool> is_store_lost_{false};
   steady_time read_due_{};  // not before
   steady_time read_at_{};   // last
   steady_time tick_due_{};

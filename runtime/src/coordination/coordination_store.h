@@ -86,6 +86,9 @@ public:
   /// Ends the threads. The silo's row stays until its session has run out: `leave` first.
   virtual ~coordination_store() = default;
 
+  /// The cluster's settings; nothing before anybody has made them.
+  [[nodiscard]] virtual result<std::optional<cluster_settings>> settings(steady_time deadline) = 0;
+
   /// Makes the cluster's settings `wanted` unless there are any; gives those that hold.
   [[nodiscard]] virtual result<cluster_settings> settle(const cluster_settings& wanted,
                                                         steady_time deadline) = 0;

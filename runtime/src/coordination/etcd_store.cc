@@ -49,6 +49,7 @@ public:
 
   result<void> reach(steady_time deadline);
 
+  result<std::optional<cluster_settings>> settings(steady_time deadline) override;
   result<cluster_settings> settle(const cluster_settings& wanted, steady_time deadline) override;
   result<coordination_view> read(std::uint64_t changed_after, steady_time deadline) override;
   result<std::optional<stored_partition>> read_partition(partition_id partition,
@@ -140,6 +141,16 @@ result<std::optional<stored_partition>> etcd_store::partition_in(
 }
 
 // --- reading and deciding ------------------------------------------------------------------------
+
+result<std::optional<cluster_settings>> etcd_store::settings(steady_time deadline) {
+  const auto answer = client_->read({{}, {{get, settings_key()}}, {}}, deadline);
+  const auto rows = answer ? rows_of(*answer, 0) : answer.error();
+  if (!rows || rows->empty()) {
+    return rows ? result<std::optional<cluster_settings>>{std::nullopt} : rows.error();
+  }
+  auto found = decode_settings(rows->front().value);
+  return found ? result{std::optional{*std::move(found)}} : found.error();
+}
 
 result<cluster_settings> etcd_store::settle(const cluster_settings& wanted, steady_time deadline) {
   const auto answer = client_->write({{{created, settings_key(), 0}},

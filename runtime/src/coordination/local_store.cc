@@ -62,6 +62,7 @@ public:
 
   result<void> start() { return watcher_.start(); }
 
+  result<std::optional<cluster_settings>> settings(steady_time deadline) override;
   result<cluster_settings> settle(const cluster_settings& wanted, steady_time deadline) override;
   result<coordination_view> read(std::uint64_t changed_after, steady_time deadline) override;
   result<std::optional<stored_partition>> read_partition(partition_id partition,
@@ -95,6 +96,11 @@ private:
   std::optional<local_watcher::session> leaving_;  // that has ended, until its row is out
   local_watcher watcher_{*environment_, clock_, options_};
 };
+
+result<std::optional<cluster_settings>> local_store::settings(steady_time deadline) {
+  const auto reader = environment_->begin_read(deadline);
+  return reader ? (*reader)->rows().settings() : reader.error();
+}
 
 result<cluster_settings> local_store::settle(const cluster_settings& wanted, steady_time deadline) {
   const auto writer = environment_->begin_write(deadline);

@@ -102,6 +102,7 @@ std::string encode(const cluster_settings& settings) {
   return encode_as<schemas::ClusterSettings>([&](schemas::ClusterSettings::Builder into) {
     into.setClusterId(settings.cluster_id.c_str());
     into.setPartitionCount(settings.partition_count);
+    into.setFounder(settings.founder.c_str());
   });
 }
 
@@ -144,6 +145,10 @@ std::string encode(const stored_partition& record) {
     put(into.initEligible(size_of(record.eligible.size())), record.eligible);
     into.setCommitFloor(record.commit_floor);
     into.setNonce(record.nonce);
+    into.setLossSilo(record.loss.silo.c_str());
+    into.setLossReason(record.loss.reason.c_str());
+    into.setLossAtMs(record.loss.at_ms);
+    into.setLossAcknowledged(record.loss.acknowledged);
   });
 }
 
@@ -151,7 +156,8 @@ result<cluster_settings> decode_settings(std::string_view bytes) {
   return decode_as<schemas::ClusterSettings>(
       "the cluster's settings", bytes,
       [](schemas::ClusterSettings::Reader from) -> result<cluster_settings> {
-        return cluster_settings{text_of(from.getClusterId()), from.getPartitionCount()};
+        return cluster_settings{text_of(from.getClusterId()), from.getPartitionCount(),
+                                text_of(from.getFounder())};
       });
 }
 
@@ -204,6 +210,8 @@ result<stored_partition> decode_partition(partition_id partition, std::string_vi
         record.eligible = read(from.getEligible());
         record.commit_floor = from.getCommitFloor();
         record.nonce = from.getNonce();
+        record.loss = {text_of(from.getLossSilo()), text_of(from.getLossReason()),
+                       from.getLossAtMs(), from.getLossAcknowledged()};
         return record;
       });
 }

@@ -32,6 +32,9 @@ inline constexpr std::size_t coordination_record_bytes_max = 64U << 10U;
 struct cluster_settings {
   std::string cluster_id;             ///< 32 hexadecimal digits.
   std::uint16_t partition_count = 0;  ///< 1 to 65535.
+  /// The allocation id of the data directory that the cluster begins with: only that silo begins
+  /// partitions. Empty: it begins with nothing, and whoever is preferred does.
+  std::string founder = {};
   friend bool operator==(const cluster_settings&, const cluster_settings&) = default;
 };
 

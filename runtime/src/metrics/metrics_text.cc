@@ -243,6 +243,58 @@ void add_storage(metrics_text& to, const storage_stats& rows) {
         static_cast<double>(rows.map_used_permille) / 1000);
 }
 
+void add_cluster(metrics_text& to, const cluster_metrics& seen) {
+  const auto counter = [&](const char* name, const char* help, std::uint64_t value) {
+    to.counter(name, help);
+    to.add({}, value);
+  };
+  const auto gauge = [&](const char* name, const char* help, auto value) {
+    to.gauge(name, help);
+    to.add({}, value);
+  };
+  gauge("millrace_cluster_partitions_led", "Partitions that this silo leads.", seen.partitions_led);
+  gauge("millrace_cluster_copies", "Copies here that are in sync.", seen.copies);
+  gauge("millrace_cluster_copies_behind", "Copies here that are to be in sync and are not.",
+        seen.copies_behind);
+  gauge("millrace_cluster_in_sync_min", "Members of the smallest set of a partition led here.",
+        seen.in_sync_min);
+  gauge("millrace_cluster_partitions_below_copies", "Led here, with fewer copies than wanted.",
+        seen.partitions_below_copies);
+  gauge("millrace_cluster_partitions_below_minimum", "Led here, with too few copies for writes.",
+        seen.partitions_below_minimum);
+  gauge("millrace_cluster_partitions_without_leader", "Of the cluster, as this silo sees it.",
+        seen.partitions_without_leader);
+  gauge("millrace_cluster_losses_unacknowledged",
+        "Partitions of the cluster that lost data by break-glass, and nobody has acknowledged it.",
+        seen.losses_unacknowledged);
+  gauge("millrace_cluster_copy_lag_entries", "Entries that the slowest copy of a partition lacks.",
+        seen.lag_entries_max);
+  gauge("millrace_cluster_copy_lag_seconds", "For how long a copy has lacked something.",
+        seconds(seen.lag_max));
+  counter("millrace_cluster_epoch_changes_total", "Changes of primaries that this silo has seen.",
+          seen.epoch_changes_total);
+  counter("millrace_cluster_takeovers_total", "Partitions that this silo leads after others.",
+          seen.takeovers_total);
+  counter("millrace_cluster_hand_overs_total", "Partitions that this silo leads no more.",
+          seen.hand_overs_total);
+  to.of_times("millrace_cluster_leaderless_seconds",
+              "How long this silo knew of no leader of a partition.");
+  to.add({}, seen.leaderless);
+  counter("millrace_cluster_ejections_total", "Copies that left a set led here.",
+          seen.ejections_total);
+  counter("millrace_cluster_joins_total", "Copies that came into a set led here.",
+          seen.joins_total);
+  to.counter("millrace_cluster_rejoins_total", "Copies here that are in sync again.");
+  to.add({{"by", "tail"}}, seen.rejoins_by_tail_total);
+  to.add({{"by", "snapshot"}}, seen.rejoins_by_snapshot_total);
+  gauge("millrace_cluster_links_up", "Links to others.", seen.links_up);
+  gauge("millrace_cluster_links_down", "Links to silos that are in.", seen.links_down);
+  gauge("millrace_cluster_store_reachable", "Whether the coordination store answered last.",
+        std::uint64_t{seen.store_reachable});
+  gauge("millrace_cluster_draining", "Whether this silo leads only what no other could.",
+        std::uint64_t{seen.draining});
+}
+
 }  // namespace
 
 std::string to_prometheus_text(const silo_metrics& figures) {
@@ -250,6 +302,9 @@ std::string to_prometheus_text(const silo_metrics& figures) {
   add_types(text, figures.types);
   add_silo(text, figures);
   add_storage(text, figures.storage);
+  if (figures.cluster) {
+    add_cluster(text, *figures.cluster);
+  }
   return text.text();
 }
 

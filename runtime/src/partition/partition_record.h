@@ -25,6 +25,15 @@ enum class partition_state : std::uint8_t {
   active,
 };
 
+/// Why a partition has gone on without what may have been committed, for people.
+struct loss_note {
+  std::string silo;           ///< Whose copy it went on from.
+  std::string reason;         ///< As the operator gave it.
+  std::int64_t at_ms = 0;     ///< Of the wall clock, since 1970.
+  bool acknowledged = false;  ///< Somebody has seen it.
+  friend bool operator==(const loss_note&, const loss_note&) = default;
+};
+
 struct partition_record {
   std::uint64_t version = 0;  ///< Of the store; grows with every change of the record.
   partition_state state = partition_state::recovering;
@@ -36,6 +45,7 @@ struct partition_record {
   std::vector<placed_copy> eligible;  ///< Out of the set, and complete all the same.
   std::uint64_t commit_floor = 0;     ///< A number that was committed.
   std::uint64_t nonce = 0;            ///< Of the compare-and-set that made it.
+  loss_note loss;                     ///< Of `data_loss_no`.
   friend bool operator==(const partition_record&, const partition_record&) = default;
 };
 

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 #include "routing/peer_links.h"
 
+#include <optional>
 #include <utility>
 
 namespace millrace::runtime::detail {
@@ -9,6 +10,12 @@ namespace {
 
 // Anybody can come and be refused, as often as he likes.
 constexpr duration refusal_interval = std::chrono::seconds{1};
+// A link that stays down is told of again.
+constexpr duration outage_interval = std::chrono::minutes{1};
+
+std::string whole_seconds(duration length) {
+  return std::to_string(length / std::chrono::seconds{1});
+}
 
 // What the router calls it. No silo has a name with '@'.
 std::string name_of(const peer_link& link) {
@@ -78,10 +85,26 @@ void peer_links::give_up(std::string_view silo) {
   }
 }
 
+void peer_links::close(const std::string& silo) {
+  hub_.close({link_role::silo, silo});
+  const std::lock_guard lock{mutex_};
+  outages_.erase(silo);
+}
+
 void peer_links::link_up(const std::shared_ptr<peer_link>& link, std::uint64_t incarnation) {
+  std::optional<outage> over;
   {
     const std::lock_guard lock{mutex_};
     peers_[name_of(*link)] = {link, incarnation};
+    if (const auto found = outages_.find(name_of(*link)); found != outages_.end()) {
+      over = found->second;
+      outages_.erase(found);
+    }
+  }
+  if (over) {
+    warn_("a link is up again peer=" + link->peer().to_string() +
+          " after_s=" + whole_seconds(time_.steady() - over->since) +
+          " attempts=" + std::to_string(over->attempts));
   }
   if (watch_ != nullptr) {
     watch_->link_up(name_of(*link), incarnation);
@@ -92,7 +115,23 @@ void peer_links::link_up(const std::shared_ptr<peer_link>& link, std::uint64_t i
 
 // It tries on, and what was sent is sent again: nothing is lost yet.
 void peer_links::link_down(const std::shared_ptr<peer_link>& link, std::string_view why) {
-  warn_("a link is down peer=" + link->peer().to_string() + " why=" + std::string{why});
+  const auto now = time_.steady();
+  outage known;
+  bool is_to_be_told = false;
+  {
+    const std::lock_guard lock{mutex_};
+    auto& here = outages_[name_of(*link)];
+    here.since = here.attempts == 0 ? now : here.since;
+    is_to_be_told = here.attempts++ == 0 || now >= here.told_at + outage_interval;
+    here.told_at = is_to_be_told ? now : here.told_at;
+    known = here;
+  }
+  if (is_to_be_told) {
+    warn_("a link is down peer=" + link->peer().to_string() + " why=" + std::string{why} +
+          (known.attempts > 1 ? " for_s=" + whole_seconds(now - known.since) +
+                                    " attempts=" + std::to_string(known.attempts)
+                              : ""));
+  }
   if (watch_ != nullptr) {
     watch_->link_down(name_of(*link));
   }

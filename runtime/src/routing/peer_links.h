@@ -23,8 +23,9 @@ namespace millrace::runtime::detail {
 /// Threading: as `link_hub`.
 class peer_links final : public silo_links, private link_events {
 public:
-  /// `warn` gets a line for what an operator should know, of peers that are not let in one a second
-  /// at most. `routes`, `time` and `watch` outlive it.
+  /// `warn` gets a line for what an operator should know: of peers that are not let in one a second
+  /// at most; when a link goes down, and each minute that it stays so; when it is up again.
+  /// `routes`, `time` and `watch` outlive it.
   peer_links(link_options options, router& routes, const clock& time, rng random,
              std::function<void(const std::string&)> warn, peer_watch* watch = nullptr);
   peer_links(const peer_links&) = delete;
@@ -35,7 +36,7 @@ public:
   [[nodiscard]] result<void> open(const std::string& silo, const std::string& host,
                                   std::uint16_t port) override;
   void stop() override { hub_.stop(); }
-  void close(const std::string& silo) override { hub_.close({link_role::silo, silo}); }
+  void close(const std::string& silo) override;
   [[nodiscard]] std::uint64_t calls_received() const noexcept override { return calls_received_; }
 
   /// In the lane for calls.
@@ -53,6 +54,12 @@ private:
                                      link_message& message) override;
   void refused(std::string_view address, std::string_view why) override;
 
+  // A link that is down.
+  struct outage {
+    steady_time since{};
+    steady_time told_at{};
+    std::uint64_t attempts = 0;
+  };
   struct peer {
     std::shared_ptr<peer_link> link;
     std::uint64_t incarnation = 0;
@@ -65,7 +72,8 @@ private:
   std::atomic<std::uint64_t> calls_received_{0};
   std::mutex mutex_;
   std::map<std::string, peer, std::less<>> peers_;  // with a session, by name
-  steady_time next_refusal_at_{};                   // the link thread's, as the next one
+  std::map<std::string, outage, std::less<>> outages_;
+  steady_time next_refusal_at_{};  // the link thread's, as the next one
   std::uint64_t refusals_untold_ = 0;
   link_hub hub_;
 };

@@ -7,6 +7,7 @@
 
 #include "activation/running_turn.h"
 #include "block_pool.h"
+#include "cluster/cluster_node.h"
 #include "millrace/runtime/call_batch.h"
 #include "silo/silo_core.h"
 
@@ -331,6 +332,22 @@ silo_stats silo::stats() const {
 }
 runtime::cluster_view silo::cluster_view() const {
   return parts_->seen_cluster();
+}
+result<void> silo::drain() {
+  const auto node = parts_->in_cluster();
+  return node ? (*node)->take_part(presence::draining) : node.error();
+}
+result<void> silo::end_drain() {
+  const auto node = parts_->in_cluster();
+  return node ? (*node)->take_part(presence::active) : node.error();
+}
+result<void> silo::break_glass(partition_id partition, const std::string& reason) {
+  const auto node = parts_->in_cluster();
+  return node ? (*node)->break_glass(partition, reason) : node.error();
+}
+result<void> silo::acknowledge_loss(partition_id partition) {
+  const auto node = parts_->in_cluster();
+  return node ? (*node)->acknowledge_loss(partition) : node.error();
 }
 silo_metrics silo::metrics() {
   return parts_->metrics();

@@ -148,6 +148,12 @@ void silo_core::expelled() {
   router_.leave();
 }
 
+result<cluster_node*> silo_core::in_cluster() const {
+  return cluster_
+             ? result{cluster_.get()}
+             : error{errc::failed_precondition, "silo '" + options_.name + "' is in no cluster"};
+}
+
 cluster_view silo_core::seen_cluster() const {
   return cluster_ ? cluster_->view() : cluster_view{};
 }

@@ -67,6 +67,8 @@ public:
   [[nodiscard]] cluster_view seen_cluster() const;
   /// Null: it is in none.
   [[nodiscard]] cluster_node* node() noexcept { return cluster_.get(); }
+  /// Its part in the cluster, for operators; an error when it is in none.
+  [[nodiscard]] result<cluster_node*> in_cluster() const;
 
   /// Null when this silo does not host it.
   [[nodiscard]] const actor_type* find_type(const interface_info* interface) const;

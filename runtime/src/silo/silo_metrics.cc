@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <caf/scheduler/abstract_coordinator.hpp>
 
+#include "cluster/cluster_node.h"
 #include "silo/silo_core.h"
 
 namespace millrace::runtime::detail {
@@ -61,6 +62,9 @@ silo_metrics silo_core::metrics() {
   all.totals = totals_of(all.types);
   all.uptime = time_.steady() - made_at_;
   all.storage = rows_->stats();
+  if (cluster_) {
+    all.cluster = cluster_->metrics();
+  }
   all.offload = offload_threads_.metrics();
   spares_.add_to(all);
   all.timers_armed = timers_.armed();

@@ -60,6 +60,10 @@ result<storage_check> check_storage(const std::string& directory) {
   found.format_version = opened->format().version;
   found.partition_count = opened->format().partition_count;
   found.allocation_id = opened->format().allocation_id;
+  if (const auto& mark = opened->mark()) {
+    found.cluster_id = mark->cluster_id;
+    found.silo = mark->silo;
+  }
   auto rows = open_lmdb_checkpoint({.directory = opened->checkpoint_path(), .must_exist = true});
   std::optional<checkpoint_progress> progress;
   if (!rows) {

@@ -124,6 +124,11 @@ result<data_directory> data_directory::open(const std::string& path,
   if (auto read = directory.read_format(partition_count); !read) {
     return error{read.error().code(), path + ": " + read.error().text()};
   }
+  auto mark = read_cluster_mark(path);
+  if (!mark) {
+    return mark.error();
+  }
+  directory.mark_ = *std::move(mark);
   return directory;
 }
 
@@ -131,7 +136,8 @@ data_directory::data_directory(data_directory&& other) noexcept
     : path_(std::move(other.path_)),
       lock_(std::exchange(other.lock_, -1)),
       is_new_(other.is_new_),
-      format_(std::move(other.format_)) {}
+      format_(std::move(other.format_)),
+      mark_(std::move(other.mark_)) {}
 
 data_directory::~data_directory() {
   if (lock_ >= 0) {
@@ -215,6 +221,17 @@ result<void> data_directory::begin_new(std::uint16_t partition_count) {
     return written;
   }
   return sync_directory(path_);
+}
+
+result<void> data_directory::set_mark(const cluster_mark& mark) {
+  if (mark_ == mark) {
+    return {};
+  }
+  auto written = write_cluster_mark(path_, mark);
+  if (written) {
+    mark_ = mark;
+  }
+  return written;
 }
 
 result<void> data_directory::finish() {

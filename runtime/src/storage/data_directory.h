@@ -4,14 +4,17 @@
 //   LOCK         locked (open file description lock) while a process uses the directory; its pid
 //   FORMAT       text: magic, format version, partition count, allocation id; written last
 //   FORMAT.tmp   only while a new directory is being made, or one of an earlier format converted
+//   CLUSTER      which cluster it belongs to (cluster_mark.h); absent: to none
 //   journal/     LMDB environment
 //   checkpoint/  LMDB environment
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <string>
 
 #include "millrace/runtime/result.h"
+#include "storage/cluster_mark.h"
 
 namespace millrace::runtime {
 
@@ -64,6 +67,10 @@ public:
   }
 
   [[nodiscard]] const data_format& format() const noexcept { return format_; }
+  /// The cluster that it belongs to.
+  [[nodiscard]] const std::optional<cluster_mark>& mark() const noexcept { return mark_; }
+  /// Makes it belong to that one; on the disk when this returns. Errors: as `file_error`.
+  result<void> set_mark(const cluster_mark& mark);
   [[nodiscard]] std::string journal_path() const { return path_ + "/journal"; }
   [[nodiscard]] std::string checkpoint_path() const { return path_ + "/checkpoint"; }
 
@@ -78,6 +85,7 @@ private:
   int lock_ = -1;
   bool is_new_ = false;
   data_format format_;
+  std::optional<cluster_mark> mark_;
 };
 
 }  // namespace millrace::runtime

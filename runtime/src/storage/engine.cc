@@ -46,7 +46,11 @@ constexpr std::size_t scan_page_rows = 256;
 class engine final : public storage, public replication {
 public:
   engine(engine_parts parts, const storage_options& options)
-      : parts_(std::move(parts)), options_(options), overlay_(parts_.format.partition_count) {}
+      : parts_(std::move(parts)), options_(options), overlay_(parts_.format.partition_count) {
+    if (parts_.directory) {
+      mark_ = parts_.directory->mark();
+    }
+  }
 
   engine(const engine&) = delete;
   engine& operator=(const engine&) = delete;
@@ -73,6 +77,18 @@ public:
   [[nodiscard]] replication* cluster_side() noexcept override {
     return options_.in_cluster ? this : nullptr;
   }
+  [[nodiscard]] const std::optional<cluster_mark>& mark() const noexcept override { return mark_; }
+  [[nodiscard]] result<void> set_mark(const cluster_mark& mark) override {
+    auto set = parts_.directory ? parts_.directory->set_mark(mark) : result<void>{};
+    if (set) {
+      mark_ = mark;
+    }
+    return set;
+  }
+  [[nodiscard]] std::string mark_file() const override {
+    return cluster_mark_file(options_.directory);
+  }
+  [[nodiscard]] bool found_data() const noexcept override { return found_data_; }
   void join(replication_host& host, const replication_settings& settings) override {
     writer_->join(host, settings);
   }
@@ -104,6 +120,9 @@ public:
     writer_->post(
         [=](replica_driver& copies, steady_time now) { copies.hand_over(partition, to, now); });
   }
+  void move_off(partition_id partition, const std::string& silo) override {
+    writer_->post([=](replica_driver& copies, steady_time) { copies.move_off(partition, silo); });
+  }
   void break_glass(partition_id partition) override {
     writer_->post(
         [=](replica_driver& copies, steady_time now) { copies.break_glass(partition, now); });
@@ -125,8 +144,12 @@ public:
   }
 
 private:
+  [[nodiscard]] result<void> check_whole();
+
   engine_parts parts_;
   const storage_options options_;
+  std::optional<cluster_mark> mark_;
+  bool found_data_ = false;
   std::unique_ptr<replica_table> copies_;
   overlay overlay_;
   std::unique_ptr<row_prover> proof_;
@@ -144,7 +167,9 @@ result<void> engine::recover() {
   if (!copies) {
     return copies.error();
   }
+  found_data_ = parts_.rows->row_count() > 0;
   for (auto& each : *copies) {
+    found_data_ = found_data_ || each.log().tail().seq > 0 || is_void(each.state());
     if (options_.in_cluster) {
       continue;  // it leads nothing before it has learnt that it does
     }
@@ -212,11 +237,34 @@ result<void> engine::scan(partition_id partition, std::string_view prefix, std::
   return {};
 }
 
+// A copy that is not in the set may lack anything, and one that follows knows of a commit a moment
+// later than who made it.
+result<void> engine::check_whole() {
+  const auto copies = writer_->copies();  // none before it has joined
+  for (const auto& each : copies) {
+    const auto& set = each.record.in_sync;
+    const bool is_whole = std::any_of(set.begin(), set.end(),
+                                      [&](const placed_copy& copy) { return copy.id == each.id; });
+    if (!is_whole) {
+      return error{errc::failed_precondition,
+                   "this silo does not have all partitions of its cluster in full: back up one "
+                   "that has, as `millrace partitions` shows"};
+    }
+  }
+  return copies.empty() ? result<void>{error{errc::unavailable, "it is in no cluster yet"}}
+                        : result<void>{};
+}
+
 // The moment is one between two group commits: what the checkpoint's snapshot lacks is in the
 // overlay.
 result<void> engine::backup(const std::function<result<void>(std::string_view)>& write) {
   if (!proof_->wait_for_all()) {
     return error{errc::unavailable, "storage has stopped"};
+  }
+  if (options_.in_cluster) {
+    if (auto whole = check_whole(); !whole) {
+      return whole;
+    }
   }
   auto snapshot = parts_.rows->open_snapshot();
   if (!snapshot) {
@@ -293,6 +341,13 @@ result<std::unique_ptr<storage>> open_storage(const storage_options& wanted) {
   auto directory = data_directory::open(options.directory, options.partition_count);
   if (!directory) {
     return directory.error();
+  }
+  if (const auto& mark = directory->mark(); mark && !options.in_cluster) {
+    return error{errc::failed_precondition,
+                 options.directory + " holds silo '" + mark->silo + "' of the cluster " +
+                     mark->cluster_id + " (" + options.directory +
+                     "/CLUSTER): what it has may be behind what its cluster has acknowledged; "
+                     "start it as that silo of that cluster, or name another directory"};
   }
   const bool must_exist = !directory->is_new();
   auto entries = open_lmdb_journal({directory->journal_path(), options.map_bytes, must_exist});

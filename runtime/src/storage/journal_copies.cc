@@ -40,7 +40,7 @@ std::vector<copy_status> journal_writer::copies() {
   std::vector<copy_status> all;
   between_groups([&] {
     if (driver_ != nullptr) {
-      all = driver_->status();
+      all = driver_->status(clock_.steady());
     }
   });
   return all;

@@ -12,11 +12,23 @@ namespace millrace::runtime {
 namespace {
 
 constexpr duration tick_interval = std::chrono::milliseconds{50};
+constexpr duration lag_step = std::chrono::milliseconds{100};
+constexpr duration lag_noted = std::chrono::seconds{2};
 // A life of a silo is known by its incarnation; below it there is room for the numbers of changes.
 constexpr unsigned life_shift = 24;
 
 std::uint64_t life_of(std::uint64_t incarnation) {
   return incarnation << life_shift;
+}
+
+// Since when a copy lacks what the log has. The log's length is noted for as long as a copy may
+// lack something; one that lacks it for longer is on its way into the set, or is not heard of.
+duration lag_of(const peer& one, const peer_book& all, steady_time now) {
+  auto lag = lag_step;
+  while (lag < lag_noted && all.tail_at(now - lag) > one.prepared) {
+    lag += lag_step;
+  }
+  return std::max(lag, now - one.heard_at);
 }
 
 const placed_copy* find_at(const partition_record& record, const std::string& silo) {
@@ -91,8 +103,20 @@ void replica_driver::learn(partition_id partition, const partition_record& recor
     return;
   }
   now_ = now;
+  const auto before = copy_of(partition).record();
   copy_of(partition).learn(record, now, at(partition).effects);
+  count_rejoin(partition, before);
   settle(partition);
+}
+
+void replica_driver::count_rejoin(partition_id partition, const partition_record& before) {
+  auto& own = at(partition);
+  const auto is_in = [here = self(partition)](const partition_record& record) {
+    return contains(record.in_sync, here);
+  };
+  if (before.version != 0 && !is_in(before) && is_in(copy_of(partition).record())) {
+    ++(std::exchange(own.was_replaced, false) ? own.rejoins_by_snapshot : own.rejoins_by_tail);
+  }
 }
 
 // The copy that is named has led the epoch of its last entry, if any: nobody has granted anything.
@@ -140,6 +164,12 @@ void replica_driver::hand_over(partition_id partition, const std::string& to, st
   }
 }
 
+void replica_driver::move_off(partition_id partition, const std::string& silo) {
+  auto& copy = copy_of(partition);
+  const auto* const there = find_at(copy.record(), silo);
+  copy.let_go(there != nullptr ? std::optional{there->id} : std::nullopt);
+}
+
 void replica_driver::break_glass(partition_id partition, steady_time now) {
   if (at(partition).is_void || at(partition).effects.clear_rows) {
     return;  // there is nothing to lead with
@@ -163,13 +193,25 @@ void replica_driver::leave() {
   }
 }
 
-std::vector<copy_status> replica_driver::status() {
+std::vector<copy_status> replica_driver::status(steady_time now) {
   std::vector<copy_status> all;
   all.reserve(work_.size());
   for (std::uint16_t index = 0; index < parts_.copies.size(); ++index) {
     const auto& copy = copy_of(partition_id{index});
-    all.push_back(
-        {copy.record(), copy.state().id, copy.role(), copy.committed(), copy.log().tail().seq});
+    const auto& own = at(partition_id{index});
+    copy_status one{copy.record(), copy.state().id, copy.role(), copy.committed(),
+                    copy.log().tail().seq};
+    one.is_hosted = own.is_hosted;
+    one.is_filled = !own.is_void && !own.effects.clear_rows && !copy.is_being_filled();
+    one.rejoins_by_tail = own.rejoins_by_tail;
+    one.rejoins_by_snapshot = own.rejoins_by_snapshot;
+    for (const auto& each : copy.peers().all()) {
+      if (each.prepared < one.tail) {
+        one.lag_entries = std::max(one.lag_entries, one.tail - each.prepared);
+        one.lag = std::max(one.lag, lag_of(each, copy.peers(), now));
+      }
+    }
+    all.push_back(std::move(one));
   }
   return all;
 }

@@ -77,9 +77,10 @@ public:
   void silo_died(const std::string& silo, std::uint64_t incarnation, bool is_proven,
                  steady_time now);
   void hand_over(partition_id partition, const std::string& to, steady_time now);
+  void move_off(partition_id partition, const std::string& silo);
   void break_glass(partition_id partition, steady_time now);
   void leave();
-  [[nodiscard]] std::vector<copy_status> status();
+  [[nodiscard]] std::vector<copy_status> status(steady_time now);
 
   /// Lets time pass, if it is due.
   void tick(steady_time now);
@@ -135,7 +136,10 @@ private:
     bool is_void = false;        // its rows are neither old nor new: on the disk it says so
     bool lacks_copies = false;   // was told
     bool cannot_copy = false;    // was told
-    std::uint64_t served = 0;    // the epoch that the host knows of
+    bool was_replaced = false;   // its rows, since it left the in-sync set
+    std::uint64_t rejoins_by_tail = 0;
+    std::uint64_t rejoins_by_snapshot = 0;
+    std::uint64_t served = 0;  // the epoch that the host knows of
     unapplied_entries unapplied;
     std::optional<std::uint64_t> digest_at;
   };
@@ -150,6 +154,7 @@ private:
   [[nodiscard]] placed_copy self(partition_id partition);
   [[nodiscard]] bool exists(partition_id partition) const noexcept;
   [[nodiscard]] bool takes_part(partition_id partition);
+  void count_rejoin(partition_id partition, const partition_record& before);
 
   void settle(partition_id partition);
   void carry_out(partition_id partition);

@@ -122,6 +122,7 @@ std::vector<partition_id> replica_driver::take_rows(steady_time now) {
     } else {
       auto& own = at(partition);
       own.is_void = copy_of(partition).is_being_filled();
+      own.was_replaced = own.was_replaced || !own.effects.rows.empty();
       own.effects.rows.clear();
       own.effects.clear_rows = false;
       own.effects.persist = true;

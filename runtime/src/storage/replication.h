@@ -19,6 +19,7 @@
 #include "partition/partition_record.h"
 #include "partition/replica.h"
 #include "partition/replica_effects.h"
+#include "storage/cluster_mark.h"
 
 namespace millrace::runtime {
 
@@ -98,6 +99,14 @@ struct copy_status {
   replica_role role = replica_role::backup;
   std::uint64_t committed = 0;
   std::uint64_t tail = 0;
+  bool is_hosted = false;  ///< It should be here.
+  bool is_filled = true;   ///< False: its rows are being replaced.
+  /// As primary: what the slowest other copy lacks, and for how long it has, as far as that is
+  /// known.
+  std::uint64_t lag_entries = 0;
+  duration lag{};
+  std::uint64_t rejoins_by_tail = 0;  ///< In this life, into the in-sync set.
+  std::uint64_t rejoins_by_snapshot = 0;
 };
 
 /// Who a storage is in its cluster.
@@ -116,6 +125,16 @@ public:
   replication(const replication&) = delete;
   replication& operator=(const replication&) = delete;
   virtual ~replication() = default;
+
+  /// Which cluster the rows belong to; nothing: to none yet.
+  [[nodiscard]] virtual const std::optional<cluster_mark>& mark() const noexcept = 0;
+  /// Makes them belong to that one; on the disk when this returns. Requires: before `join`.
+  /// Errors: `out_of_space`, `permission_denied`, `storage_failed`.
+  [[nodiscard]] virtual result<void> set_mark(const cluster_mark& mark) = 0;
+  /// The file that says so, or would.
+  [[nodiscard]] virtual std::string mark_file() const = 0;
+  /// Whether there was anything of any partition when storage was opened.
+  [[nodiscard]] virtual bool found_data() const noexcept = 0;
 
   /// From now on the copies follow the records of a store. `host` outlives the storage.
   /// Requires: storage was opened for a cluster (`storage_options::in_cluster`); it leads nothing
@@ -138,6 +157,8 @@ public:
   virtual void silo_died(const std::string& silo, std::uint64_t incarnation, bool is_proven) = 0;
   /// Lets the copy of another silo lead, if it is in the set, once everything is committed.
   virtual void hand_over(partition_id partition, const std::string& to) = 0;
+  /// The copy of that silo is to leave the set once another one has joined; empty: none is.
+  virtual void move_off(partition_id partition, const std::string& silo) = 0;
   /// An operator's decision: this silo's copy leads although it may lack what was committed.
   virtual void break_glass(partition_id partition) = 0;
   /// This silo is out, and never in again: its copies lead nothing, ask for nothing and answer

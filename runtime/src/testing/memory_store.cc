@@ -25,6 +25,7 @@ public:
     hints_->changed = nullptr;
   }
 
+  result<std::optional<runtime::cluster_settings>> settings(steady_time) override;
   result<runtime::cluster_settings> settle(const runtime::cluster_settings& wanted,
                                            steady_time) override;
   result<runtime::coordination_view> read(std::uint64_t changed_after, steady_time) override;
@@ -55,6 +56,14 @@ private:
 };
 
 // --- what a silo asks ----------------------------------------------------------------------------
+
+result<std::optional<runtime::cluster_settings>> memory_store::access::settings(steady_time) {
+  if (auto cut = away()) {
+    return *std::move(cut);
+  }
+  const std::lock_guard lock{home_.mutex_};
+  return home_.settings_;
+}
 
 result<runtime::cluster_settings> memory_store::access::settle(
     const runtime::cluster_settings& wanted, steady_time) {

@@ -24,6 +24,28 @@ std::vector<std::string> tasks_of(const std::vector<pool_grant>& grants) {
 
 using names = std::vector<std::string>;
 
+TEST_CASE("an executor that drains gets nothing new, and keeps what it has") {
+  pool_queue pool{0};
+  CHECK(pool.join("a", 1, 2).empty());
+  CHECK(pool.enqueue(1, "one", 1, 50));
+  CHECK(tasks_of(pool.grant()) == names{"one"});
+  pool.drain("a", true);
+  pool.drain("nobody", true);
+  CHECK(pool.enqueue(2, "two", 1, 50));
+  CHECK(pool.grant().empty());
+  CHECK(pool.waiting_reason() == "executor 'a' is being drained and takes nothing new");
+  CHECK(pool.running() == 1);
+  CHECK(pool.join("b", 1, 1).empty());
+  CHECK(pool.grant().front().ticket.executor == "b");
+  pool.drain("a", false);
+  CHECK(pool.enqueue(3, "three", 1, 50));
+  CHECK(pool.grant().front().ticket.executor == "a");
+  pool.drain("a", true);
+  CHECK(pool.join("a", 2, 2).size() == 2);  // another life
+  CHECK(pool.enqueue(4, "four", 1, 50));
+  CHECK(pool.grant().front().ticket.executor == "a");
+}
+
 TEST_CASE("slots go by priority, then by age") {
   pool_queue pool{0};
   CHECK(pool.enqueue(1, "low", 1, 10));

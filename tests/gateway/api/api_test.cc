@@ -461,6 +461,22 @@ TEST_CASE("the times in an actor's state are written as times") {
   CHECK(shown("task/" + run + "%2Fsay").get<std::string>().ends_with("Z"));
 }
 
+TEST_CASE("what is for a cluster is refused where there is none, in words") {
+  served_node here;
+  const auto refused = [&](const char* target, int status, const std::string& body = {}) {
+    return here.ask(method::post, target, status, body)["detail"].get<std::string>();
+  };
+  CHECK(refused("/api/v1/silos/silo/drain", 409) == "this server is in no cluster");
+  CHECK(refused("/api/v1/silos/silo/drain", 400, R"({"until": 3})").find("until") !=
+        std::string::npos);
+  CHECK(refused("/api/v1/partitions/1/break-glass", 409, R"({"silo": "a", "reason": "x"})") ==
+        "this server is in no cluster");
+  CHECK(refused("/api/v1/partitions/70000/break-glass", 404) ==
+        "'70000' is no number of a partition");
+  CHECK(refused("/api/v1/partitions/1/acknowledge-loss", 409) == "silo 'silo' is in no cluster");
+  CHECK(here.ask(method::get, "/api/v1/silos", 200)["silos"][0]["state"] == "active");
+}
+
 TEST_CASE("operators are answered") {
   served_node here;
   CHECK(here.send(method::get, "/livez").status == 200);

@@ -24,8 +24,11 @@ TEST_CASE("a person is told plainly, and of trouble when and by whom") {
   caught here{log_format::text};
   here.all.of("gateway.http")->info("serving on {}", "http://127.0.0.1:1");
   here.all.of("runtime")->warn("a turn keeps others waiting actor={}", "a/b");
-  REQUIRE(here.lines.size() == 2);
+  here.all.log_of("runtime")("silo is active silo=b");
+  REQUIRE(here.lines.size() == 3);
   CHECK(here.lines[0] == "millrace: serving on http://127.0.0.1:1\n");
+  CHECK(here.lines[2].starts_with("millrace: 20"));
+  CHECK(here.lines[2].ends_with("Z info: runtime: silo is active silo=b\n"));
   CHECK(here.lines[1].starts_with("millrace: 20"));
   CHECK(here.lines[1].ends_with("Z warning: runtime: a turn keeps others waiting actor=a/b\n"));
 }
@@ -56,7 +59,7 @@ TEST_CASE("what is below the level is not written") {
 
 TEST_CASE("a line stays one line, and a terminal only shows it") {
   caught here{log_format::text};
-  here.all.of("a")->info("one\ntwo \x1b[2J");
+  here.all.of("gateway")->info("one\ntwo \x1b[2J");
   CHECK(here.lines[0] == "millrace: one two  [2J\n");
 }
 

@@ -140,6 +140,16 @@ TEST_CASE("the most preferred silo founds a partition, until there is a record")
   CHECK(read_gateway({row("a"), row("b")}).founded.empty());
 }
 
+TEST_CASE("a cluster that begins with what one silo has is begun by that one alone") {
+  const auto founded_by = [](founding begins) {
+    cluster_book book{{"a", 1, count, 2, true, 5s, begins}};
+    reader read{book};
+    return read({row("a"), row("b")}).founded.size();
+  };
+  CHECK(founded_by(founding::all) == count);
+  CHECK(founded_by(founding::none) == 0);
+}
+
 TEST_CASE("copies are where the ranking says, and where the record says") {
   const auto of_bc = ranked_as({"b", "c", "a"});
   auto book = book_of("a");
@@ -172,13 +182,13 @@ TEST_CASE("the map names who leads by the store, and of this silo what it leads 
   CHECK(primary(book, 5).empty());  // it does not answer yet
 
   cluster_effects told;
-  book.leads(partition_id{4}, 1, told);
+  book.leads(partition_id{4}, 1, start, told);
   CHECK(told.map_changed);
   CHECK(primary(book, 4) == "a");
   told = {};
   book.learn(record(4, 9, 2, {"b", "a"}), start, told);
   CHECK(primary(book, 4) == "a");  // until its storage says so
-  book.lost(partition_id{4}, told);
+  book.lost(partition_id{4}, start, told);
   CHECK(told.map_changed);
   CHECK(primary(book, 4) == "b");
   told = {};
@@ -186,9 +196,9 @@ TEST_CASE("the map names who leads by the store, and of this silo what it leads 
   CHECK_FALSE(told.map_changed);
 
   told = {};
-  book.died("b", 2, told);  // another life
+  book.died("b", 2, start, told);  // another life
   CHECK(primary(book, 3) == "b");
-  book.died("b", 1, told);
+  book.died("b", 1, start, told);
   CHECK(told.map_changed);
   CHECK(primary(book, 3).empty());
   CHECK(book.find("b") != nullptr);
@@ -201,15 +211,15 @@ TEST_CASE("why a silo leads is in the log") {
   reader read{book};
   read({row("a"), row("b")}, {record(3, 1, 4, {"b", "a"})});
   cluster_effects told;
-  book.leads(partition_id{3}, 5, told);
+  book.leads(partition_id{3}, 5, start, told);
   CHECK(told.log.back() == "leads partition=3 epoch=5 why=silo b has handed it over, or is slow");
   book.learn(record(3, 2, 5, {"a"}), start, told);
-  book.lost(partition_id{3}, told);
+  book.lost(partition_id{3}, start, told);
   CHECK(told.log.back() == "leads no more partition=3 primary=a epoch=5");
   read({row("a")});
-  book.leads(partition_id{3}, 5, told);
+  book.leads(partition_id{3}, 5, start, told);
   CHECK(told.log.back() == "leads partition=3 epoch=5 why=silo b is gone");
-  book.leads(partition_id{2}, 1, told);
+  book.leads(partition_id{2}, 1, start, told);
   CHECK(told.log.back() == "leads partition=2 epoch=1 why=no other silo has led it since");
 }
 
@@ -220,7 +230,7 @@ TEST_CASE("a partition is handed over to the silo that it prefers, once that is 
   reader read{book};
   cluster_effects told;
   read({row("a"), row("b")}, {record(of_b, 1, 1, {"a"})});
-  book.leads(partition_id{of_b}, 1, told);
+  book.leads(partition_id{of_b}, 1, start, told);
   const auto handed = [&](steady_time now) {
     cluster_effects ticked;
     book.tick(now, ticked);
@@ -233,7 +243,7 @@ TEST_CASE("a partition is handed over to the silo that it prefers, once that is 
   CHECK(handed(start + 25s) == 1);
   CHECK(handed(start + 26s) == 0);
   CHECK(handed(start + 27s) == 1);  // nothing has come of it: again
-  book.lost(partition_id{of_b}, told);
+  book.lost(partition_id{of_b}, start, told);
   CHECK(handed(start + 40s) == 0);
 }
 
@@ -245,7 +255,7 @@ TEST_CASE("at most four partitions a tick are handed over to balance, more to le
   cluster_effects told;
   for (std::uint16_t each = 0; each < count; ++each) {
     records.push_back(record(each, 1, 1, {"a", "b"}));
-    book.leads(partition_id{each}, 1, told);
+    book.leads(partition_id{each}, 1, start, told);
     of_b += ranked_for(partition_id{each}, {"a", "b"}).front() == "b" ? 1 : 0;
   }
   REQUIRE(of_b > 4);
@@ -256,14 +266,14 @@ TEST_CASE("at most four partitions a tick are handed over to balance, more to le
   book.tick(start + 6s, ticked);
   CHECK(ticked.hand_overs.size() == 4);
 
-  book.drain();
+  book.take_part(presence::leaving);
   CHECK_FALSE(book.has_drained());
   ticked = {};
   book.tick(start + 20s, ticked);
   CHECK(ticked.hand_overs.size() == count);
   for (std::uint16_t each = 0; each < count; ++each) {
     CHECK_FALSE(book.has_drained());
-    book.lost(partition_id{each}, told);
+    book.lost(partition_id{each}, start, told);
   }
   CHECK(book.has_drained());
 }
@@ -272,13 +282,152 @@ TEST_CASE("a silo that nobody can follow has drained at once") {
   auto book = book_of("a");
   reader read{book};
   cluster_effects told;
-  book.leads(partition_id{0}, 1, told);
+  book.leads(partition_id{0}, 1, start, told);
   read({row("a")}, {record(0, 1, 1, {"a"})});
-  book.drain();
+  book.take_part(presence::leaving);
   CHECK(book.has_drained());
   cluster_effects ticked;
   book.tick(start + 20s, ticked);
   CHECK(ticked.hand_overs.empty());
+}
+
+// Goal: a silo that drains is asked for nothing more, by itself and by others; its copies stay.
+TEST_CASE("a silo that drains is nobody's choice to lead, and keeps its copies") {
+  const auto of_b = ranked_as({"b", "a"});
+  auto book = book_of("a");
+  reader read{book};
+  cluster_effects told;
+  read({row("a"), row("b", 1, silo_state::draining)}, {record(of_b, 1, 1, {"a", "b"})});
+  book.leads(partition_id{of_b}, 1, start, told);
+  cluster_effects ticked;
+  book.tick(start + 60s, ticked);
+  book.tick(start + 120s, ticked);
+  CHECK(ticked.hand_overs.empty());
+  read({row("a"), row("b")});
+  book.tick(start + 180s, ticked);
+  book.tick(start + 190s, ticked);
+  CHECK(ticked.hand_overs.size() == 1);
+
+  auto own = book_of("b");
+  reader read_own{own};
+  auto seen = read_own({row("a"), row("b")}, {record(of_b, 1, 1, {"b", "a"})});
+  CHECK(std::count(seen.founded.begin(), seen.founded.end(), partition_id{ranked_as({"b", "a"})}) ==
+        0);
+  own.leads(partition_id{of_b}, 1, start, told);
+  own.take_part(presence::draining);
+  ticked = {};
+  own.tick(start, ticked);
+  CHECK(ticked.hand_overs.size() == 1);
+  CHECK(ticked.founded.empty());
+  CHECK(ticked.placed_copies.empty());
+  CHECK(ticked.stranded.empty());
+  CHECK_FALSE(own.has_drained());
+  own.lost(partition_id{of_b}, start, told);
+  CHECK(own.has_drained());
+  own.take_part(presence::active);
+  ticked = {};
+  own.tick(start + 10s, ticked);
+  CHECK_FALSE(ticked.founded.empty());  // again
+  own.take_part(presence::leaving);
+  own.take_part(presence::active);
+  CHECK(own.takes_part() == presence::leaving);
+}
+
+// Goal: copies move a few at a time, and not for a silo that has only just come.
+TEST_CASE("a copy moves off a silo when another one that is preferred has come to stay") {
+  auto book = book_of("a");
+  reader read{book};
+  cluster_effects told;
+  std::vector<stored_partition> records;
+  std::size_t of_d = 0;
+  for (std::uint16_t each = 0; each < count; ++each) {
+    records.push_back(record(each, 1, 1, {"a", "z"}));
+    book.leads(partition_id{each}, 1, start, told);
+    const auto ranked = ranked_for(partition_id{each}, {"a", "d", "z"});
+    of_d += ranked.back() == "z" ? 1 : 0;
+  }
+  REQUIRE(of_d > 4);
+  read({row("a"), row("z")}, records);
+  const auto moved = [&](steady_time now) {
+    cluster_effects ticked;
+    book.tick(now, ticked);
+    return ticked.moves;
+  };
+  CHECK(moved(start + 60s).empty());
+  read({row("a"), row("z"), row("d")});
+  CHECK(moved(start + 60s).empty());
+  const auto first = moved(start + 65s);
+  REQUIRE(first.size() == 4);
+  CHECK(first[0].to == "z");
+  CHECK(moved(start + 90s).empty());  // those first
+  auto done = record(static_cast<std::uint16_t>(first[0].partition), 2, 1, {"a", "d"});
+  book.learn(done, start + 90s, told);
+  const auto next = moved(start + 91s);
+  REQUIRE(next.size() == 2);
+  CHECK(next[0].to.empty());
+  CHECK(next[1].to == "z");
+  read({row("a"), row("z")});  // d is gone again
+  CHECK(moved(start + 92s).size() == 4);
+  CHECK(moved(start + 99s).empty());
+}
+
+TEST_CASE("what a silo leads when all go is stranded, what it has alone is not") {
+  auto book = book_of("a");
+  reader read{book};
+  cluster_effects told;
+  read({row("a"), row("b")}, {record(3, 1, 1, {"a", "b"}), record(4, 1, 1, {"a"})});
+  book.leads(partition_id{3}, 1, start, told);
+  book.leads(partition_id{4}, 1, start, told);
+  book.take_part(presence::leaving);
+  cluster_effects ticked;
+  book.tick(start, ticked);
+  CHECK(ticked.stranded.empty());  // b is to have it
+  CHECK(book.has_company());
+  read({row("a", 1, silo_state::draining), row("b", 1, silo_state::draining)});
+  ticked = {};
+  book.tick(start + 1s, ticked);
+  CHECK(ticked.stranded == std::vector{partition_id{3}});
+  CHECK_FALSE(book.has_company());
+  CHECK(book.has_drained());
+}
+
+TEST_CASE("changes of sets are told by who leads, those alike in a line, and counted") {
+  auto book = book_of("a");
+  reader read{book};
+  read({row("a"), row("b"), row("c")},
+       {record(3, 1, 1, {"a", "b"}), record(4, 1, 1, {"a", "b"}), record(5, 1, 1, {"c", "b"})});
+  auto told = read({row("a"), row("b"), row("c")},
+                   {record(3, 2, 1, {"a"}), record(4, 2, 1, {"a"}), record(5, 2, 1, {"c"})});
+  CHECK(told.log == std::vector<std::string>{
+                        "copies have left their in-sync set silo=b in_sync=a why=it did not answer "
+                        "in time, or could not write count=2 partitions=3,4"});
+  CHECK(book.counts().ejections == 2);
+  cluster_effects died;
+  book.died("b", 1, start, died);
+  told = read({row("a"), row("c")}, {record(4, 3, 2, {"a", "c"})});
+  CHECK(told.log.back() ==
+        "copies have joined their in-sync set silo=c in_sync=a,c why=they have caught up count=1 "
+        "partitions=4");
+  CHECK(book.counts().joins == 1);
+  CHECK(book.counts().epoch_changes == 1);
+}
+
+TEST_CASE("how long a partition had no leader is counted once it has one") {
+  auto book = book_of("a");
+  reader read{book};
+  cluster_effects told;
+  read({row("a"), row("b")}, {record(3, 1, 1, {"b", "a"})});
+  CHECK(book.leader(partition_id{3}) == "b");
+  book.died("b", 1, start + 1s, told);
+  CHECK(book.leader(partition_id{3}).empty());
+  CHECK(book.counts().leaderless.count() == 0);
+  book.leads(partition_id{3}, 2, start + 1250ms, told);
+  CHECK(book.leader(partition_id{3}) == "a");
+  CHECK(book.counts().leaderless.count() == 1);
+  CHECK(book.counts().leaderless.sum == 250ms);
+  CHECK(book.counts().takeovers == 1);
+  book.lost(partition_id{3}, start + 2s, told);
+  CHECK(book.counts().hand_overs == 1);
 }
 
 TEST_CASE("a gateway calls and is not called, and a silo that joins takes no calls") {

@@ -72,10 +72,12 @@ TEST_CASE_TEMPLATE("settings are made once, and hold for all", Provider, local_p
                    etcd_provider) {
   Provider provider;
   const auto store = provider.open();
-  const cluster_settings first{"0123456789abcdef0123456789abcdef", 256};
+  const cluster_settings first{"0123456789abcdef0123456789abcdef", 256, "founder"};
+  CHECK(*store->settings(soon()) == std::nullopt);
   const auto made = store->settle(first, soon());
   REQUIRE(made);
   CHECK(*made == first);
+  CHECK(*store->settings(soon()) == first);
   child other{[&](const child::says& say) {
     const auto found = provider.open()->settle({"other", 16}, soon());
     say(found ? found->cluster_id + " " + std::to_string(found->partition_count) : "none");

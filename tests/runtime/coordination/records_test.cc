@@ -55,7 +55,7 @@ std::string with_protocol(std::string bytes, std::uint32_t protocol) {
 }
 
 TEST_CASE("records come back as they were") {
-  const cluster_settings settings{"00112233445566778899aabbccddeeff", 256};
+  const cluster_settings settings{"00112233445566778899aabbccddeeff", 256, "founder"};
   const auto settings_read = decode_settings(encode(settings));
   REQUIRE(settings_read);
   CHECK(*settings_read == settings);

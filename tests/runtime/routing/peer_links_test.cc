@@ -4,6 +4,7 @@
 
 #include <doctest/doctest.h>
 
+#include <condition_variable>
 #include <future>
 
 #include "runtime/link/hubs.h"
@@ -166,6 +167,57 @@ TEST_CASE("what comes behind a message that could not be read is not carried out
   }
   a.events.next("ended");
   CHECK(b.here->call(ref<Ferry>("k").get())->total() == 1);
+}
+
+// Goal: a link that stays down is told of once, not at every attempt, and so is its end.
+TEST_CASE("a link that goes down is told of once, each minute that it stays, and when it is up") {
+  hand_clock time;
+  std::mutex mutex;
+  std::condition_variable changed;
+  std::vector<std::string> lines;
+  std::size_t downs = 0;
+  struct counter final : runtime::detail::peer_watch {
+    counter(std::mutex& m, std::condition_variable& c, std::size_t& n)
+        : mutex(m), changed(c), downs(n) {}
+    void link_up(const std::string&, std::uint64_t) override {}
+    void link_down(const std::string&) override {
+      const std::lock_guard lock{mutex};
+      ++downs;
+      changed.notify_all();
+    }
+    void replica_frame(const std::string&, std::string) override {}
+    std::mutex& mutex;
+    std::condition_variable& changed;
+    std::size_t& downs;
+  } watch{mutex, changed, downs};
+  silo here{make_memory_storage()};
+  auto options = runtime::testing::silo_options("a");
+  options.backoff_min = options.backoff_max = 5ms;
+  peer_links links{options,
+                   runtime::detail::silo_access::core(here).routes(),
+                   time,
+                   runtime::rng{1},
+                   [&](const std::string& line) {
+                     const std::lock_guard lock{mutex};
+                     lines.push_back(line);
+                     changed.notify_all();
+                   },
+                   &watch};
+  REQUIRE(links.start());
+  const auto after = [&](std::size_t more) {
+    std::unique_lock lock{mutex};
+    const auto wanted = downs + more;
+    REQUIRE(changed.wait_for(lock, 30s, [&] { return downs >= wanted; }));
+    return lines;
+  };
+  REQUIRE(links.open("z", "127.0.0.1", 1));  // nobody listens there
+  CHECK(after(5) == std::vector<std::string>{"a link is down peer=silo.z why=Connection refused"});
+  time.move(1min);
+  const auto told = after(5);
+  REQUIRE(told.size() == 2);
+  CHECK(
+      told[1].starts_with("a link is down peer=silo.z why=Connection refused for_s=60 attempts="));
+  links.stop();
 }
 
 // Goal: whoever comes and is not let in, however often, fills no log.

@@ -65,6 +65,12 @@ public:
 private:
   static constexpr std::uint16_t partitions = 1;
 
+  [[nodiscard]] const std::optional<runtime::cluster_mark>& mark() const noexcept override {
+    return mark_;
+  }
+  [[nodiscard]] runtime::result<void> set_mark(const runtime::cluster_mark&) override { return {}; }
+  [[nodiscard]] std::string mark_file() const override { return {}; }
+  [[nodiscard]] bool found_data() const noexcept override { return false; }
   void join(runtime::replication_host&, const runtime::replication_settings&) override {}
   void host(runtime::partition_id, bool) override {}
   void receive(const std::string&, std::string) override {}
@@ -72,6 +78,7 @@ private:
   void found(runtime::partition_id) override {}
   void silo_died(const std::string&, std::uint64_t, bool) override {}
   void hand_over(runtime::partition_id, const std::string&) override {}
+  void move_off(runtime::partition_id, const std::string&) override {}
   void break_glass(runtime::partition_id) override {}
   void leave() override {}
   [[nodiscard]] const runtime::partition_lease& lease(
@@ -82,6 +89,7 @@ private:
 
   std::unique_ptr<runtime::storage> rows_;
   std::array<runtime::partition_lease, partitions> leases_;
+  std::optional<runtime::cluster_mark> mark_;
   std::atomic<bool> refuses_{true};
   mutable std::mutex mutex_;
   std::vector<commit_seen> commits_;

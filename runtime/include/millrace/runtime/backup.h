@@ -4,7 +4,7 @@
 // A backup is taken with `storage::backup`, while the silo works. It holds the rows of all
 // partitions as of one moment, and nothing else: no journal, no free pages. Restored, it makes a
 // data directory of the newest format with an allocation id of its own, since a copy is another
-// copy.
+// copy. It belongs to no cluster, whatever it was taken of.
 #pragma once
 
 #include <cstdint>
@@ -50,6 +50,8 @@ struct storage_check {
   unsigned format_version = 0;        ///< Of the directory, as found.
   std::uint16_t partition_count = 0;  ///< That it was made with.
   std::string allocation_id;          ///< As `storage::allocation_id`.
+  std::string cluster_id;             ///< That it belongs to; empty: to none.
+  std::string silo;                   ///< Whose it is in that cluster.
   std::uint64_t journal_entries = 0;  ///< Those that the checkpoint has not, and some that it has.
   std::uint64_t rows = 0;             ///< Of the checkpoint.
   std::uint64_t row_bytes = 0;        ///< Of keys and values.

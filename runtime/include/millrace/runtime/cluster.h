@@ -74,6 +74,10 @@ struct cluster_options {
   /// Links in the clear to other machines, too. For a network that nobody else is on.
   bool plain_links_anywhere = false;
 
+  /// The coordination store is lost for good: this silo begins the cluster anew with what is in its
+  /// data directory. What only other silos have is lost; they come with empty directories. Only
+  /// of account while the store is empty.
+  bool found_anew = false;
   std::size_t copies = 3;  ///< Of each partition, as far as there are silos; the same in all silos.
   silo_roles roles = {.state = true, .execute = true};  ///< What this silo does.
 
@@ -102,6 +106,15 @@ struct cluster_silo {
   std::size_t partitions_total = 0;        ///< Of which it has a copy in the in-sync set.
 };
 
+/// What a partition may have lost, by an operator's decision (`silo::break_glass`).
+struct partition_loss {
+  std::uint64_t number = 0;   ///< How often that was done to the partition; 0: never.
+  std::string silo;           ///< Whose copy it went on from, the last time.
+  std::string reason;         ///< The operator's.
+  wall_time at{};             ///< When.
+  bool acknowledged = false;  ///< Somebody has seen it (`silo::acknowledge_loss`).
+};
+
 /// One partition.
 struct cluster_partition {
   partition_id partition{};          ///< Its number.
@@ -109,6 +122,8 @@ struct cluster_partition {
   std::string primary;               ///< Who leads it in that epoch; empty: nobody.
   bool is_active = false;            ///< The primary answers.
   std::vector<std::string> in_sync;  ///< The silos that have all that was committed.
+  std::size_t in_sync_min = 1;       ///< With fewer of them writes are refused.
+  partition_loss loss;               ///< The last one.
 };
 
 /// A cluster as one silo sees it; it may be a moment old.

@@ -15,6 +15,7 @@
 #include <array>
 #include <cstdint>
 #include <initializer_list>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -94,6 +95,33 @@ struct blocked_metrics {
   std::uint64_t total = 0;  ///< Times that a spare thread was made for want of theirs.
 };
 
+/// What a silo of a cluster leads and has, and what it has seen happen. Of partitions that it leads
+/// where it does not say otherwise.
+struct cluster_metrics {
+  std::uint64_t partitions_led = 0;             ///< By this silo.
+  std::uint64_t copies = 0;                     ///< Here, in the in-sync set of their partition.
+  std::uint64_t copies_behind = 0;              ///< Here, that are to be in it and are not.
+  std::uint64_t in_sync_min = 0;                ///< Members of the smallest set; 0: it leads none.
+  std::uint64_t partitions_below_copies = 0;    ///< Whose set lacks members.
+  std::uint64_t partitions_below_minimum = 0;   ///< Of these, those that refuse writes.
+  std::uint64_t partitions_without_leader = 0;  ///< Of the cluster, as this silo sees it.
+  std::uint64_t losses_unacknowledged = 0;      ///< Partitions of the cluster.
+  std::uint64_t lag_entries_max = 0;  ///< What the slowest copy lacks, in the set or on its way.
+  duration lag_max{};                 ///< For how long one has lacked something, in 100 ms.
+  std::uint64_t epoch_changes_total = 0;  ///< Of partitions of the cluster, that this silo saw.
+  std::uint64_t takeovers_total = 0;      ///< Partitions that it leads after others.
+  std::uint64_t hand_overs_total = 0;     ///< Partitions that it led, and others do since.
+  histogram leaderless;  ///< How long this silo knew of no leader of a partition that has one now.
+  std::uint64_t ejections_total = 0;            ///< Copies that left a set.
+  std::uint64_t joins_total = 0;                ///< Copies that came into a set.
+  std::uint64_t rejoins_by_tail_total = 0;      ///< Copies here, from what the journal had.
+  std::uint64_t rejoins_by_snapshot_total = 0;  ///< Copies here, whose rows were replaced.
+  std::uint64_t links_up = 0;                   ///< To other silos.
+  std::uint64_t links_down = 0;                 ///< To silos that are in.
+  bool store_reachable = true;                  ///< The coordination store answered last.
+  bool draining = false;                        ///< It leads what no other could.
+};
+
 /// All of it.
 struct silo_metrics {
   duration uptime{};                ///< Since the silo was made; for rates between two of these.
@@ -104,9 +132,10 @@ struct silo_metrics {
   std::uint64_t timers_armed = 0;   ///< Deadlines, timers and idle checks of all activations.
   std::uint64_t threads = 0;        ///< That run turns.
   std::uint64_t threads_busy = 0;   ///< Of them, those that run one.
-  std::uint64_t stuck_threads_total = 0;  ///< Turns that did not give their thread back.
-  std::uint64_t spare_threads = 0;        ///< That run now, since turns hold all others.
-  std::vector<blocked_metrics> blocked;   ///< By type and method.
+  std::uint64_t stuck_threads_total = 0;   ///< Turns that did not give their thread back.
+  std::uint64_t spare_threads = 0;         ///< That run now, since turns hold all others.
+  std::vector<blocked_metrics> blocked;    ///< By type and method.
+  std::optional<cluster_metrics> cluster;  ///< Of a silo that is in one.
 };
 
 /// Builds Prometheus text (exposition format 0.0.4), one family after the other.

@@ -149,8 +149,9 @@ public:
   /// Recovers what was pending (reminders, sends) and begins to serve. In a cluster: joins, and
   /// serves each partition from when it is told that it leads it.
   /// Errors: `storage_failed`; in a cluster `invalid_argument` and `failed_precondition` for
-  /// options that cannot be or do not fit the cluster, `conflict` when a silo of its name is in,
-  /// `unavailable` when the store or a silo that is in cannot be reached.
+  /// options that cannot be or do not fit the cluster, or a data directory that belongs to another,
+  /// `conflict` when a silo of its name is in, `unavailable` when the store or a silo that is in
+  /// cannot be reached.
   [[nodiscard]] result<void> start();
 
   /// In a cluster, hands over what it leads, and leaves (at most `grace`, as below). Then:
@@ -230,6 +231,27 @@ public:
 
   /// The cluster as this silo sees it.
   [[nodiscard]] runtime::cluster_view cluster_view() const;
+
+  // What an operator may do in a cluster. These block for the coordination store. Errors, beside
+  // those named: `failed_precondition` for a silo that is in no cluster, those of the store.
+
+  /// Hands over what it leads, and from then on leads only what no other silo could, until
+  /// `end_drain` or its next start. It stays in, and keeps its copies. Returns when the others know
+  /// of it; `cluster_view` tells when it is done.
+  [[nodiscard]] result<void> drain();
+  /// Takes part again. No effect on a silo that is not draining.
+  [[nodiscard]] result<void> end_drain();
+
+  /// Has this silo's copy lead the partition although it may lack what was committed: that is lost
+  /// then. For a partition that no copy with everything can lead any more. Returns when that is
+  /// decided; its primary answers moments later.
+  /// Errors: `invalid_argument` (no such partition, no reason), `failed_precondition` (a silo that
+  /// is in leads it, there is nothing of it here, or the copy is being filled), `conflict` (another
+  /// change came first: look again).
+  [[nodiscard]] result<void> break_glass(partition_id partition, const std::string& reason);
+  /// Notes that somebody has seen what the partition may have lost. Any silo of the cluster may.
+  /// Errors: `invalid_argument` (no such partition), `failed_precondition` (nothing was lost).
+  [[nodiscard]] result<void> acknowledge_loss(partition_id partition);
 
   /// All figures of this moment. Cost: O(activations), about 0.1 us each; takes turns with
   /// deliveries.

@@ -184,8 +184,10 @@ public:
   /// meanwhile. `restore_storage` (backup.h) makes a data directory of them. At most one at a time.
   ///
   /// Cost: disk space freed by commits is not used again until it is over.
+  /// In a cluster: its own copies, of all partitions, a moment behind their primaries.
   /// Errors: `storage_failed` (a row is damaged: nothing wrong gets into a backup), `unavailable`
-  /// (storage has stopped, or this implementation cannot), those of `write`.
+  /// (storage has stopped, or this implementation cannot), `failed_precondition` (in a cluster: a
+  /// copy here is not in sync), those of `write`.
   virtual result<void> backup(const std::function<result<void>(std::string_view)>& write) {
     static_cast<void>(write);
     return error{errc::unavailable, "this storage makes no backups"};
@@ -242,9 +244,9 @@ struct storage_options {
 /// Opens or makes the data directory and replays its journal.
 ///
 /// Errors, each naming the directory and the remedy: `conflict` (another process has it open; with
-/// its pid), `failed_precondition` (made by another format version, not a data directory, or a
-/// standard descriptor is closed, whose number a data file could get), `storage_failed` (unreadable
-/// or corrupt), `out_of_space`, `permission_denied`.
+/// its pid), `failed_precondition` (made by another format version, not a data directory, one of a
+/// cluster without `in_cluster`, or a standard descriptor is closed, whose number a data file could
+/// get), `storage_failed` (unreadable or corrupt), `out_of_space`, `permission_denied`.
 [[nodiscard]] result<std::unique_ptr<storage>> open_storage(const storage_options& options);
 
 /// Makes a SIGBUS, SIGSEGV or SIGABRT that a damaged or unreadable page of a data file causes end
