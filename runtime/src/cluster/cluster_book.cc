@@ -15,7 +15,6 @@ namespace {
 // partition moves now and then when silos have come, and at once when this one goes.
 constexpr std::size_t balanced_a_tick_max = 4;
 constexpr std::size_t drained_a_tick_max = 32;
-constexpr std::size_t moved_at_once_max = 4;
 
 // What was asked of storage and has not become so is asked again: a change of the record may have
 // failed, the other copy may have left the set.
@@ -391,36 +390,6 @@ void cluster_book::tick(steady_time now, cluster_effects& effects) {
       ++begun;
       each.asked_at = now;
       effects.hand_overs.push_back({each.record.partition, each.successor});
-    }
-  }
-  move_copies(now, effects);
-}
-
-// Rows have to be sent for each: some at a time, and one of a partition.
-void cluster_book::move_copies(steady_time now, cluster_effects& effects) {
-  std::size_t moving = 0;
-  for (auto& each : partitions_) {
-    const bool may = each.led_epoch != 0 && each.record.epoch == each.led_epoch &&
-                     each.record.state == partition_state::active && presence_ == presence::active;
-    const auto leaving =
-        may ? to_move_off(each.ranked, settings_.copies, each.record) : std::string_view{};
-    if (leaving != each.leaving) {
-      each.leaving = leaving;
-      each.leaving_since = now;
-      if (std::exchange(each.is_moving, false) && may) {
-        effects.moves.push_back({each.record.partition, {}});
-      }
-    }
-    moving += each.is_moving ? 1 : 0;
-  }
-  for (auto& each : partitions_) {
-    if (moving < moved_at_once_max && !each.is_moving && !each.leaving.empty() &&
-        now >= each.leaving_since + settings_.balance_after) {
-      ++moving;
-      each.is_moving = true;
-      effects.moves.push_back({each.record.partition, each.leaving});
-      effects.log.push_back("a copy moves" + numbered(each.record.partition) +
-                            " off=" + each.leaving + " why=another silo is preferred to it");
     }
   }
 }

@@ -40,7 +40,6 @@ struct cluster_effects {
   std::vector<placed> placed_copies;     ///< Which copies this silo should have.
   std::vector<partition_id> founded;     ///< They have no record, and this silo is to begin.
   std::vector<hand_over> hand_overs;
-  std::vector<hand_over> moves;        ///< `to`: off which silo; empty: none.
   std::vector<partition_id> stranded;  ///< Led, when this silo goes, and nobody can follow.
   bool map_changed = false;
   bool expelled = false;              ///< This silo is not in any more, and never will be.
@@ -138,9 +137,6 @@ private:
     std::string before;                // who led before the record's primary
     std::string successor;             // who should lead instead of this silo
     steady_time successor_since{};
-    std::string leaving;  // whose copy should move, if that is to be
-    steady_time leaving_since{};
-    bool is_moving = false;               // storage was told
     std::optional<steady_time> asked_at;  // to be founded, or handed over
     std::optional<steady_time> leaderless_since;
   };
@@ -158,7 +154,6 @@ private:
   void found(steady_time now, cluster_effects& effects);
   [[nodiscard]] bool is_to_found(const entry& one) const;
   void find_successor(entry& one, steady_time now) const;
-  void move_copies(steady_time now, cluster_effects& effects);
   [[nodiscard]] bool takes_calls(const silo_row& row) const;
   [[nodiscard]] bool is_alive(const silo_row& row) const;
 

@@ -400,9 +400,6 @@ void cluster_node::tell_storage(const cluster_effects& effects) {
   for (const auto& each : effects.hand_overs) {
     side_->hand_over(each.partition, each.to);
   }
-  for (const auto& each : effects.moves) {
-    side_->move_off(each.partition, each.to);
-  }
 }
 
 // --- who may be dead -----------------------------------------------------------------------------

@@ -224,7 +224,6 @@ void replica::step_down(replica_effects& effects) {
   blocked_since_.reset();
   short_since_.reset();
   successor_.reset();
-  let_go_.reset();
   compared_at_.reset();
   own_digest_.reset();
   follow({}, effects);

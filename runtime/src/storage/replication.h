@@ -157,8 +157,6 @@ public:
   virtual void silo_died(const std::string& silo, std::uint64_t incarnation, bool is_proven) = 0;
   /// Lets the copy of another silo lead, if it is in the set, once everything is committed.
   virtual void hand_over(partition_id partition, const std::string& to) = 0;
-  /// The copy of that silo is to leave the set once another one has joined; empty: none is.
-  virtual void move_off(partition_id partition, const std::string& silo) = 0;
   /// An operator's decision: this silo's copy leads although it may lack what was committed.
   virtual void break_glass(partition_id partition) = 0;
   /// This silo is out, and never in again: its copies lead nothing, ask for nothing and answer
