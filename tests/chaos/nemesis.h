@@ -25,7 +25,7 @@ public:
     std::chrono::milliseconds stop_max{60'000};  ///< The longest SIGSTOP.
     std::chrono::milliseconds kill_max{8'000};   ///< The longest time until a start.
     /// After which a cluster that was mended is said not to recover. Lives wait for their sessions.
-    std::chrono::milliseconds served_within{60'000};
+    std::chrono::milliseconds served_within{120'000};
     /// How long a wipe waits for all copies: one that was away often waits 5 min to be let in
     /// again.
     std::chrono::milliseconds whole_within{400'000};
