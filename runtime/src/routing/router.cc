@@ -466,10 +466,12 @@ void router::reaches(std::string_view silo, bool is_reached) {
   give_up_moved();
 }
 
+// But for durable sends: as long as there is a session they may still arrive, and their actor be
+// back by then.
 void router::give_up_moved() {
   const auto& now = map_.get();
   give_up([&](const open_call& each) {
-    if (unreached_.empty() || !unreached_.contains(each.silo) ||
+    if (each.call->send || unreached_.empty() || !unreached_.contains(each.silo) ||
         is_named_only(*each.call->interface)) {
       return false;
     }

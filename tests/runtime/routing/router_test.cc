@@ -536,6 +536,28 @@ TEST_CASE("a send that is under way is not sent a second time by the next activa
   CHECK(both.routes(both.a()).open_calls() == 0);
 }
 
+// Goal: what may still arrive is not sent elsewhere: its actor may be back by then.
+TEST_CASE("a send on its way to a silo that cannot be reached is not sent to another meanwhile") {
+  two_silos both;
+  both.place("far", "b");
+  both.holds = two_silos::held::all;
+  REQUIRE(both.call(both.a(), ref<Ferry>("near").post("far", 4)));
+  auto added = both.a().begin(ref<Ferry>("far").add(1));
+  both.settle();
+  REQUIRE(both.in_flight() == 2);
+  both.routes(both.a()).reaches("b", false);
+  both.place("far", "a");
+  both.settle();
+  CHECK(code_of(added.answer()) == errc::outcome_unknown);  // a call is not waited for
+  CHECK(both.call(both.a(), ref<Ferry>("far").get())->total() == 0);
+  CHECK(both.a().here().stats().sends_pending == 1);
+  both.routes(both.a()).reaches("b", true);
+  both.holds = two_silos::held::nothing;
+  both.settle();
+  CHECK(both.call(both.a(), ref<Ferry>("far").get())->total() == 4);
+  CHECK(both.a().here().stats().sends_pending == 0);
+}
+
 // Goal: who has the newer map does not matter: the call waits until both have the same.
 TEST_CASE("a call that the silo of its actor refuses waits, and goes out again") {
   two_silos both;
