@@ -326,7 +326,7 @@ void engine::stop() {
 }  // namespace
 
 result<std::unique_ptr<storage>> make_engine(engine_parts parts, const storage_options& options) {
-  auto made = std::make_unique<engine>(std::move(parts), options);
+  auto made = std::make_unique<engine>(std::move(parts), with_defaults(options));
   if (auto recovered = made->recover(); !recovered) {
     return recovered.error();
   }
@@ -387,7 +387,7 @@ std::unique_ptr<storage> make_memory_storage(std::uint16_t partition_count) {
   parts.rows = make_memory_checkpoint();
   const auto copied = make_copies(*parts.entries, *parts.rows, partition_count);
   MILLRACE_ASSERT(copied.has_value());
-  auto made = make_engine(std::move(parts), with_defaults({}));
+  auto made = make_engine(std::move(parts), {});
   MILLRACE_ASSERT(made.has_value());
   return std::move(*made);
 }

@@ -140,9 +140,10 @@ TEST_CASE("a silo counts what it leads and has, and what happens to it") {
   CHECK(seen.links_down == 0);
   CHECK(seen.store_reachable);
   CHECK(seen.joins_total > 0);
-  CHECK(c->metrics().cluster->rejoins_by_tail_total +
-            c->metrics().cluster->rejoins_by_snapshot_total ==
-        cluster_partitions);
+  const auto rejoins =
+      c->metrics().cluster->rejoins_by_tail_total + c->metrics().cluster->rejoins_by_snapshot_total;
+  CHECK(rejoins > 0);  // but for those of which it was told later
+  CHECK(rejoins <= cluster_partitions);
   silos::kill(b);
   all.until("b is out everywhere", [&] {
     add(*a);
