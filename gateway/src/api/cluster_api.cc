@@ -157,8 +157,11 @@ void drain(const api_parts& parts, request& received, reply answer) {
   const std::string name{received.param("name")};
   auto params =
       runtime::from_json(capnp::Schema::from<schemas::SiloControl::DrainParams>(), received.body);
-  const auto known = params ? check_silo(parts, name) : std::move(params).error();
-  if (!known) {
+  if (!params) {
+    answer.fail(params.error());
+    return;
+  }
+  if (const auto known = check_silo(parts, name); !known) {
     answer.fail(known.error());
     return;
   }

@@ -201,12 +201,13 @@ void cluster_book::compare_sets(const stored_partition& before, const stored_par
 
 void cluster_book::tell(const set_changes& changes, cluster_effects& effects) {
   for (const auto& [what, partitions] : changes) {
-    std::string numbers;
+    auto line = what + " count=" + std::to_string(partitions.size()) + " partitions=";
     for (std::size_t at = 0; at < std::min(partitions.size(), told_partitions_max); ++at) {
-      numbers += (at == 0 ? "" : ",") + std::to_string(static_cast<unsigned>(partitions[at]));
+      line += at == 0 ? "" : ",";
+      line += std::to_string(static_cast<unsigned>(partitions[at]));
     }
-    effects.log.push_back(what + " count=" + std::to_string(partitions.size()) + " partitions=" +
-                          numbers + (partitions.size() > told_partitions_max ? ",..." : ""));
+    line += partitions.size() > told_partitions_max ? ",..." : "";
+    effects.log.push_back(std::move(line));
   }
 }
 

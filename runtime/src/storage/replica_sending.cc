@@ -61,12 +61,13 @@ void replica_driver::ship(partition_id partition, const replica_effects::shipmen
 
 void replica_driver::send() {
   const auto post = [this](auto& boxes, replica_lane lane) {
-    for (auto& [silo, items] : boxes) {
+    for (auto& box : boxes) {
+      auto& items = box.second;
       std::size_t begin = 0;
       std::size_t bytes = 0;
       const auto end_frame = [&](std::size_t end) {
         if (begin < end) {
-          host_.send(silo, lane, encode(std::span{items}.subspan(begin, end - begin)));
+          host_.send(box.first, lane, encode(std::span{items}.subspan(begin, end - begin)));
         }
         begin = end;
         bytes = 0;

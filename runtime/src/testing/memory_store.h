@@ -25,6 +25,7 @@ public:
   memory_store(const runtime::clock& time, wire& network) : time_(time), wire_(network) {}
   memory_store(const memory_store&) = delete;
   memory_store& operator=(const memory_store&) = delete;
+  ~memory_store() = default;
 
   /// A silo's access. Ownership: it must not outlive this.
   [[nodiscard]] std::unique_ptr<runtime::coordination_store> open(

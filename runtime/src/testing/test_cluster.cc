@@ -290,7 +290,7 @@ std::string test_cluster::parts::busy_with(silo& one, std::uint64_t& rounds) {
 std::string test_cluster::parts::busy_with(std::uint64_t& rounds) {
   for (auto& [name, one] : members) {
     if (auto busy = busy_with(*one.here, rounds); !busy.empty()) {
-      return name + ": " + busy;
+      return busy.insert(0, name + ": ");
     }
   }
   const auto carried = between.rounds_if_idle();
