@@ -81,7 +81,8 @@ void replica::note_ejected(const partition_record& before, steady_time now) {
 
 // In order: its log has caught up, its rows are the same, commits wait for it, it has everything
 // from then on. Then it may join. One that was silent meanwhile may have come back with less: even
-// if it was asked into the set, it is not asked again before it has shown all that once more.
+// if it was asked into the set, it is not asked again before it has shown all that once more. One
+// that flaps stays out for a while, but below the minimum, where nothing is committed without it.
 void replica::help_learners(steady_time now, replica_effects& effects) {
   auto& peers = peers_.all();
   const auto is_joining = [&](const peer& each) {
@@ -102,7 +103,7 @@ void replica::help_learners(steady_time now, replica_effects& effects) {
       continue;
     }
     if (set_.counts(each.copy) || record().in_sync.size() >= settings_.copies ||
-        !flaps_.may_join(each.copy, now) || each.prepared < recent) {
+        (set_.has_minimum() && !flaps_.may_join(each.copy, now)) || each.prepared < recent) {
       continue;
     }
     if (!each.verified && !planted(bug::c4_skips_digest)) {

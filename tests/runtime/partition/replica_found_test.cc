@@ -219,6 +219,28 @@ TEST_CASE("a copy whose rows are replaced is compared anew, and does not pin the
   CHECK(primary.tick(after(1500)));
 }
 
+// Goal: a copy that left the set again and again is let in at once where nothing goes on without
+// it.
+TEST_CASE("a copy that flaps stays out, but not while there are too few") {
+  learning both{3};
+  auto& primary = both.primary;
+  const auto in_and_out = [&](std::size_t minimum) {
+    for (int times = 0; times < 4; ++times) {
+      const auto version = primary.replica.record().version;
+      primary.win(record_of(version, 1, a, {a, b}, minimum));
+      primary.win(record_of(version + 1, 1, a, {a}, minimum));
+    }
+    both.compare(77);
+    return primary.tick(after(150)).has_value();
+  };
+  SUBCASE("enough") {
+    CHECK_FALSE(in_and_out(1));
+  }
+  SUBCASE("too few") {
+    CHECK(in_and_out(2));
+  }
+}
+
 // Goal: one that is not needed, as the set is whole, does not keep the journal for ever.
 TEST_CASE("of a learner's snapshot no entries are kept that it has written") {
   learning both{6};

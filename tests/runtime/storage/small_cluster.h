@@ -49,6 +49,7 @@ public:
     ~silo() override {
       around_.post_and_wait([this] { around_.up_.erase(name_); });
       rows_.reset();
+      around_.post_and_wait([] {});  // what it has asked for until now names it
     }
     void join() {
       side().join(*this, {name_, incarnation_, around_.copies_});
