@@ -8,6 +8,7 @@
 #include <mutex>
 #include <utility>
 
+#include "millrace/runtime/call_batch.h"
 #include "millrace/runtime/storage.h"
 
 namespace millrace::testing::detail {
@@ -88,6 +89,9 @@ private:
     ~counted_request() override = default;
     void done(result<Value> outcome) override {
       inner.release()->done(std::move(outcome));
+      if (auto* const together = runtime::call_batch::current()) {
+        together->flush();  // the silo may be gone before the batch ends
+      }
       home.give_back();
       delete this;
     }
