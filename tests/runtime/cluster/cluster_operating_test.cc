@@ -142,8 +142,7 @@ TEST_CASE("a silo counts what it leads and has, and what happens to it") {
   CHECK(seen.joins_total > 0);
   const auto rejoins =
       c->metrics().cluster->rejoins_by_tail_total + c->metrics().cluster->rejoins_by_snapshot_total;
-  CHECK(rejoins > 0);  // but for those of which it was told later
-  CHECK(rejoins <= cluster_partitions);
+  CHECK(rejoins > 0);  // some it hears of later, and some may leave and come again
   silos::kill(b);
   all.until("b is out everywhere", [&] {
     add(*a);
