@@ -29,10 +29,6 @@ tasks:
     run: sleep 0.1; echo "first=$FIRST"
 )";
 
-void sleep(std::chrono::milliseconds time) {
-  ::poll(nullptr, 0, static_cast<int>(time.count()));
-}
-
 std::string definition_for(bool has_full_disks) {
   std::string made = definition;
   const std::string retry = "    retry: {max_attempts: 50, delay: 1s}\n";
@@ -53,6 +49,10 @@ unsigned questions_max(const std::string& kind) {
 }
 
 }  // namespace
+
+void sleep(std::chrono::milliseconds time) {
+  ::poll(nullptr, 0, static_cast<int>(time.count()));
+}
 
 void recorder::add(event one) {
   const auto line = line_of(one);

@@ -17,6 +17,9 @@
 
 namespace chaos {
 
+/// Clients leave time between what they ask.
+void sleep(std::chrono::milliseconds time);
+
 /// What happened, in order; every event goes to a file at once. Threading: any.
 class recorder {
 public:

@@ -1,7 +1,5 @@
 // SPDX-License-Identifier: MIT
 // What is there when all is over.
-#include <poll.h>
-
 #include <algorithm>
 
 #include "chaos/load.h"
@@ -14,10 +12,6 @@ constexpr auto look_limit = 5s;
 constexpr auto pause = 100ms;
 constexpr std::uint64_t reader = 1'000'000;  // its process
 const std::string runs_of_pipeline = "/api/v1/projects/default/pipelines/chaos/runs";
-
-void sleep(std::chrono::milliseconds time) {
-  ::poll(nullptr, 0, static_cast<int>(time.count()));
-}
 
 // As a path has it: `fan%5B0%5D`.
 std::string escaped(const std::string& name) {

@@ -18,32 +18,25 @@ constexpr std::chrono::seconds stalled_after{5};
 // The figures of this moment as Prometheus text. Names: millrace_<layer>_<thing>_<unit>[_total].
 std::string render_metrics(const api_parts& parts) {
   runtime::metrics_text own;
-  const auto gauge = [&](const char* name, const char* help, std::uint64_t value) {
-    own.gauge(name, help);
-    own.add({}, value);
-  };
-  const auto counter = [&](const char* name, const char* help, std::uint64_t value) {
-    own.counter(name, help);
-    own.add({}, value);
-  };
   constexpr runtime::duration second = std::chrono::seconds{1};
   if (parts.host != nullptr) {
     const auto processes = parts.host->processes().stats();
-    gauge("millrace_executor_attempts_running", "Attempts that run.", processes.running);
-    gauge("millrace_executor_busy_seconds",
-          "How long the executor has been at what it does now; grows when it is stuck.",
-          static_cast<std::uint64_t>(parts.host->busy() / second));
-    counter("millrace_executor_attempts_started_total", "Attempts started.", processes.started);
+    own.gauge("millrace_executor_attempts_running", "Attempts that run.",
+              std::uint64_t{processes.running});
+    own.gauge("millrace_executor_busy_seconds",
+              "How long the executor has been at what it does now; grows when it is stuck.",
+              static_cast<std::uint64_t>(parts.host->busy() / second));
+    own.counter("millrace_executor_attempts_started_total", "Attempts started.", processes.started);
   }
-  gauge("millrace_gateway_files_busy_seconds",
-        "How long the thread that reads logs has been at what it does now.",
-        static_cast<std::uint64_t>(parts.files.busy() / second));
+  own.gauge("millrace_gateway_files_busy_seconds",
+            "How long the thread that reads logs has been at what it does now.",
+            static_cast<std::uint64_t>(parts.files.busy() / second));
   if (parts.probe) {
     const auto server = parts.probe();
-    gauge("millrace_gateway_connections", "Open connections.", server.connections_open);
-    counter("millrace_gateway_requests_total", "Requests handled.", server.requests_total);
-    counter("millrace_gateway_rejected_total", "Requests that were malformed, too large or slow.",
-            server.rejected_total);
+    own.gauge("millrace_gateway_connections", "Open connections.", server.connections_open);
+    own.counter("millrace_gateway_requests_total", "Requests handled.", server.requests_total);
+    own.counter("millrace_gateway_rejected_total",
+                "Requests that were malformed, too large or slow.", server.rejected_total);
   }
   return runtime::to_prometheus_text(parts.silo.metrics()) + own.text();
 }

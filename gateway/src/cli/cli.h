@@ -20,8 +20,8 @@ enum class exit_code : int {
   conflict = 6,
   unreachable = 7,
   wait_timed_out = 8,
-  expelled = 75,       ///< `EX_TEMPFAIL`: the others went on without this silo; start it again.
   output_failed = 74,  ///< `EX_IOERR` of sysexits.h.
+  expelled = 75,       ///< `EX_TEMPFAIL`: the others went on without this silo; start it again.
   interrupted = 130,
   reader_left = 141,  ///< As a shell says it of a program that SIGPIPE ended.
 };

@@ -118,14 +118,16 @@ std::shared_ptr<spdlog::logger> logs::of(const std::string& module) {
 }
 
 std::function<void(std::string_view)> logs::log_of(const std::string& module) {
-  return [logger = of(module)](std::string_view line) {
-    logger->log(level::info, spdlog::string_view_t{line.data(), line.size()});
-  };
+  return at(level::info, module);
 }
 
 std::function<void(std::string_view)> logs::warn_of(const std::string& module) {
-  return [logger = of(module)](std::string_view line) {
-    logger->log(level::warn, spdlog::string_view_t{line.data(), line.size()});
+  return at(level::warn, module);
+}
+
+std::function<void(std::string_view)> logs::at(level::level_enum how, const std::string& module) {
+  return [how, logger = of(module)](std::string_view line) {
+    logger->log(how, spdlog::string_view_t{line.data(), line.size()});
   };
 }
 

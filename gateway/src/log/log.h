@@ -48,6 +48,8 @@ public:
   [[nodiscard]] std::function<void(std::string_view)> warn_of(const std::string& module);
 
 private:
+  [[nodiscard]] std::function<void(std::string_view)> at(spdlog::level::level_enum how,
+                                                         const std::string& module);
   spdlog::level::level_enum level_;
   spdlog::sink_ptr sink_;
   std::mutex mutex_;

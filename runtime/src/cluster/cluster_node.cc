@@ -156,8 +156,7 @@ void cluster_node::wants_copy(partition_id partition) {
 void cluster_node::cannot_copy(partition_id partition, const error& why) {
   home_.warn(
       "rows of a partition are damaged here; another silo leads it, if one has all of it: stop "
-      "this "
-      "silo, empty its data directory and start it partition=" +
+      "this silo, empty its data directory and start it partition=" +
       std::to_string(static_cast<unsigned>(partition)) + " why=" + why.text());
 }
 

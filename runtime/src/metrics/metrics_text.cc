@@ -172,127 +172,106 @@ void add_types(metrics_text& to, std::span<const type_metrics> types) {
 }
 
 void add_silo(metrics_text& to, const silo_metrics& figures) {
-  const auto counter = [&](const char* name, const char* help, std::uint64_t value) {
-    to.counter(name, help);
-    to.add({}, value);
-  };
-  const auto gauge = [&](const char* name, const char* help, auto value) {
-    to.gauge(name, help);
-    to.add({}, value);
-  };
-  gauge("millrace_runtime_uptime_seconds", "Since the silo was made.", seconds(figures.uptime));
-  counter("millrace_runtime_overloaded_total", "Calls refused for a full queue.",
-          figures.totals.overloaded_total);
-  gauge("millrace_runtime_memory_bytes", "Held by activations; counted with a memory budget.",
-        figures.totals.memory_bytes);
-  counter("millrace_runtime_memory_exhausted_total", "Times the budget was passed with all busy.",
-          figures.totals.memory_exhausted_total);
-  gauge("millrace_runtime_reminders", "Reminders that wait for their time.",
-        figures.totals.reminders);
-  gauge("millrace_runtime_sends_pending", "Durable sends not yet answered.",
-        figures.totals.sends_pending);
-  counter("millrace_runtime_stuck_threads_total", "Turns that did not give their thread back.",
-          figures.stuck_threads_total);
+  to.gauge("millrace_runtime_uptime_seconds", "Since the silo was made.", seconds(figures.uptime));
+  to.counter("millrace_runtime_overloaded_total", "Calls refused for a full queue.",
+             figures.totals.overloaded_total);
+  to.gauge("millrace_runtime_memory_bytes", "Held by activations; counted with a memory budget.",
+           figures.totals.memory_bytes);
+  to.counter("millrace_runtime_memory_exhausted_total",
+             "Times the budget was passed with all busy.", figures.totals.memory_exhausted_total);
+  to.gauge("millrace_runtime_reminders", "Reminders that wait for their time.",
+           figures.totals.reminders);
+  to.gauge("millrace_runtime_sends_pending", "Durable sends not yet answered.",
+           figures.totals.sends_pending);
+  to.counter("millrace_runtime_stuck_threads_total", "Turns that did not give their thread back.",
+             figures.stuck_threads_total);
   to.counter("millrace_runtime_blocked_turns_total",
              "Turns that held a thread when all were held, so that a spare one was made.");
   for (const auto& each : figures.blocked) {
     to.add({{"type", each.type}, {"method", each.method}}, each.total);
   }
-  gauge("millrace_runtime_spare_threads", "That run since turns hold all others.",
-        figures.spare_threads);
-  gauge("millrace_runtime_timers_armed", "Deadlines, timers and idle checks.",
-        figures.timers_armed);
-  gauge("millrace_runtime_threads", "Threads that run turns.", figures.threads);
-  gauge("millrace_runtime_threads_busy", "Of them, those that run one.", figures.threads_busy);
-  gauge("millrace_runtime_offload_threads", "Threads for offloaded work.", figures.offload.threads);
-  gauge("millrace_runtime_offload_threads_busy", "Of them, those that have some.",
-        figures.offload.busy);
-  gauge("millrace_runtime_offload_queued", "Offloaded work that waits for a thread.",
-        figures.offload.queued);
+  to.gauge("millrace_runtime_spare_threads", "That run since turns hold all others.",
+           figures.spare_threads);
+  to.gauge("millrace_runtime_timers_armed", "Deadlines, timers and idle checks.",
+           figures.timers_armed);
+  to.gauge("millrace_runtime_threads", "Threads that run turns.", figures.threads);
+  to.gauge("millrace_runtime_threads_busy", "Of them, those that run one.", figures.threads_busy);
+  to.gauge("millrace_runtime_offload_threads", "Threads for offloaded work.",
+           figures.offload.threads);
+  to.gauge("millrace_runtime_offload_threads_busy", "Of them, those that have some.",
+           figures.offload.busy);
+  to.gauge("millrace_runtime_offload_queued", "Offloaded work that waits for a thread.",
+           figures.offload.queued);
 }
 
 void add_storage(metrics_text& to, const storage_stats& rows) {
-  const auto counter = [&](const char* name, const char* help, std::uint64_t value) {
-    to.counter(name, help);
-    to.add({}, value);
-  };
-  const auto gauge = [&](const char* name, const char* help, auto value) {
-    to.gauge(name, help);
-    to.add({}, value);
-  };
-  counter("millrace_storage_commits_total", "Batches acknowledged.", rows.commits);
-  counter("millrace_storage_group_commits_total", "Disk flushes that carried them.",
-          rows.group_commits);
-  counter("millrace_storage_journal_written_bytes_total", "Written to the journal.",
-          rows.written_bytes);
+  to.counter("millrace_storage_commits_total", "Batches acknowledged.", rows.commits);
+  to.counter("millrace_storage_group_commits_total", "Disk flushes that carried them.",
+             rows.group_commits);
+  to.counter("millrace_storage_journal_written_bytes_total", "Written to the journal.",
+             rows.written_bytes);
   to.of_times("millrace_storage_commit_seconds", "From a commit's queueing to its answer.");
   to.add({}, rows.commit_time);
   to.of_times("millrace_storage_flush_seconds", "Disk flushes of the journal.");
   to.add({}, rows.flush_time);
-  gauge("millrace_storage_journal_backlog_bytes", "Queued and not on disk.",
-        rows.journal_backlog_bytes);
-  gauge("millrace_storage_journal_bytes", "Size of the journal.", rows.journal_bytes);
-  gauge("millrace_storage_overlay_bytes", "Committed and not in the checkpoint.",
-        rows.overlay_bytes);
-  gauge("millrace_storage_checkpoint_lag_batches", "Batches that the checkpoint has not.",
-        rows.checkpoint_lag_batches);
-  counter("millrace_storage_checkpoint_rows_total", "Rows written to the checkpoint.",
-          rows.checkpoint_rows);
-  counter("millrace_storage_rows_read_total", "Rows read.", rows.rows_read);
-  gauge("millrace_storage_map_used_ratio", "Used part of the quota.",
-        static_cast<double>(rows.map_used_permille) / 1000);
+  to.gauge("millrace_storage_journal_backlog_bytes", "Queued and not on disk.",
+           rows.journal_backlog_bytes);
+  to.gauge("millrace_storage_journal_bytes", "Size of the journal.", rows.journal_bytes);
+  to.gauge("millrace_storage_overlay_bytes", "Committed and not in the checkpoint.",
+           rows.overlay_bytes);
+  to.gauge("millrace_storage_checkpoint_lag_batches", "Batches that the checkpoint has not.",
+           rows.checkpoint_lag_batches);
+  to.counter("millrace_storage_checkpoint_rows_total", "Rows written to the checkpoint.",
+             rows.checkpoint_rows);
+  to.counter("millrace_storage_rows_read_total", "Rows read.", rows.rows_read);
+  to.gauge("millrace_storage_map_used_ratio", "Used part of the quota.",
+           static_cast<double>(rows.map_used_permille) / 1000);
 }
 
 void add_cluster(metrics_text& to, const cluster_metrics& seen) {
-  const auto counter = [&](const char* name, const char* help, std::uint64_t value) {
-    to.counter(name, help);
-    to.add({}, value);
-  };
-  const auto gauge = [&](const char* name, const char* help, auto value) {
-    to.gauge(name, help);
-    to.add({}, value);
-  };
-  gauge("millrace_cluster_partitions_led", "Partitions that this silo leads.", seen.partitions_led);
-  gauge("millrace_cluster_copies", "Copies here that are in sync.", seen.copies);
-  gauge("millrace_cluster_copies_behind", "Copies here that are to be in sync and are not.",
-        seen.copies_behind);
-  gauge("millrace_cluster_in_sync_min", "Members of the smallest set of a partition led here.",
-        seen.in_sync_min);
-  gauge("millrace_cluster_partitions_below_copies", "Led here, with fewer copies than wanted.",
-        seen.partitions_below_copies);
-  gauge("millrace_cluster_partitions_below_minimum", "Led here, with too few copies for writes.",
-        seen.partitions_below_minimum);
-  gauge("millrace_cluster_partitions_without_leader", "Of the cluster, as this silo sees it.",
-        seen.partitions_without_leader);
-  gauge("millrace_cluster_losses_unacknowledged",
-        "Partitions of the cluster that lost data by break-glass, and nobody has acknowledged it.",
-        seen.losses_unacknowledged);
-  gauge("millrace_cluster_copy_lag_entries", "Entries that the slowest copy of a partition lacks.",
-        seen.lag_entries_max);
-  gauge("millrace_cluster_copy_lag_seconds", "For how long a copy has lacked something.",
-        seconds(seen.lag_max));
-  counter("millrace_cluster_epoch_changes_total", "Changes of primaries that this silo has seen.",
-          seen.epoch_changes_total);
-  counter("millrace_cluster_takeovers_total", "Partitions that this silo leads after others.",
-          seen.takeovers_total);
-  counter("millrace_cluster_hand_overs_total", "Partitions that this silo leads no more.",
-          seen.hand_overs_total);
+  to.gauge("millrace_cluster_partitions_led", "Partitions that this silo leads.",
+           seen.partitions_led);
+  to.gauge("millrace_cluster_copies", "Copies here that are in sync.", seen.copies);
+  to.gauge("millrace_cluster_copies_behind", "Copies here that are to be in sync and are not.",
+           seen.copies_behind);
+  to.gauge("millrace_cluster_in_sync_min", "Members of the smallest set of a partition led here.",
+           seen.in_sync_min);
+  to.gauge("millrace_cluster_partitions_below_copies", "Led here, with fewer copies than wanted.",
+           seen.partitions_below_copies);
+  to.gauge("millrace_cluster_partitions_below_minimum", "Led here, with too few copies for writes.",
+           seen.partitions_below_minimum);
+  to.gauge("millrace_cluster_partitions_without_leader", "Of the cluster, as this silo sees it.",
+           seen.partitions_without_leader);
+  to.gauge(
+      "millrace_cluster_losses_unacknowledged",
+      "Partitions of the cluster that lost data by break-glass, and nobody has acknowledged it.",
+      seen.losses_unacknowledged);
+  to.gauge("millrace_cluster_copy_lag_entries",
+           "Entries that the slowest copy of a partition lacks.", seen.lag_entries_max);
+  to.gauge("millrace_cluster_copy_lag_seconds", "For how long a copy has lacked something.",
+           seconds(seen.lag_max));
+  to.counter("millrace_cluster_epoch_changes_total",
+             "Changes of primaries that this silo has seen.", seen.epoch_changes_total);
+  to.counter("millrace_cluster_takeovers_total", "Partitions that this silo leads after others.",
+             seen.takeovers_total);
+  to.counter("millrace_cluster_hand_overs_total", "Partitions that this silo leads no more.",
+             seen.hand_overs_total);
   to.of_times("millrace_cluster_leaderless_seconds",
               "How long this silo knew of no leader of a partition.");
   to.add({}, seen.leaderless);
-  counter("millrace_cluster_ejections_total", "Copies that left a set led here.",
-          seen.ejections_total);
-  counter("millrace_cluster_joins_total", "Copies that came into a set led here.",
-          seen.joins_total);
+  to.counter("millrace_cluster_ejections_total", "Copies that left a set led here.",
+             seen.ejections_total);
+  to.counter("millrace_cluster_joins_total", "Copies that came into a set led here.",
+             seen.joins_total);
   to.counter("millrace_cluster_rejoins_total", "Copies here that are in sync again.");
   to.add({{"by", "tail"}}, seen.rejoins_by_tail_total);
   to.add({{"by", "snapshot"}}, seen.rejoins_by_snapshot_total);
-  gauge("millrace_cluster_links_up", "Links to others.", seen.links_up);
-  gauge("millrace_cluster_links_down", "Links to silos that are in.", seen.links_down);
-  gauge("millrace_cluster_store_reachable", "Whether the coordination store answered last.",
-        std::uint64_t{seen.store_reachable});
-  gauge("millrace_cluster_draining", "Whether this silo leads only what no other could.",
-        std::uint64_t{seen.draining});
+  to.gauge("millrace_cluster_links_up", "Links to others.", seen.links_up);
+  to.gauge("millrace_cluster_links_down", "Links to silos that are in.", seen.links_down);
+  to.gauge("millrace_cluster_store_reachable", "Whether the coordination store answered last.",
+           std::uint64_t{seen.store_reachable});
+  to.gauge("millrace_cluster_draining", "Whether this silo leads only what no other could.",
+           std::uint64_t{seen.draining});
 }
 
 }  // namespace

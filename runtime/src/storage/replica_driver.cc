@@ -103,20 +103,15 @@ void replica_driver::learn(partition_id partition, const partition_record& recor
     return;
   }
   now_ = now;
-  const auto before = copy_of(partition).record();
-  copy_of(partition).learn(record, now, at(partition).effects);
-  count_rejoin(partition, before);
-  settle(partition);
-}
-
-void replica_driver::count_rejoin(partition_id partition, const partition_record& before) {
+  auto& copy = copy_of(partition);
   auto& own = at(partition);
-  const auto is_in = [here = self(partition)](const partition_record& record) {
-    return contains(record.in_sync, here);
-  };
-  if (before.version != 0 && !is_in(before) && is_in(copy_of(partition).record())) {
+  const auto is_in = [&, here = self(partition)] { return contains(copy.record().in_sync, here); };
+  const bool was_out = copy.record().version != 0 && !is_in();
+  copy.learn(record, now, own.effects);
+  if (was_out && is_in()) {
     ++(std::exchange(own.was_replaced, false) ? own.rejoins_by_snapshot : own.rejoins_by_tail);
   }
+  settle(partition);
 }
 
 // The copy that is named has led the epoch of its last entry, if any: nobody has granted anything.

@@ -153,7 +153,6 @@ private:
   [[nodiscard]] placed_copy self(partition_id partition);
   [[nodiscard]] bool exists(partition_id partition) const noexcept;
   [[nodiscard]] bool takes_part(partition_id partition);
-  void count_rejoin(partition_id partition, const partition_record& before);
 
   void settle(partition_id partition);
   void carry_out(partition_id partition);

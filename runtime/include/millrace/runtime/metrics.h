@@ -148,7 +148,18 @@ public:
   void counter(std::string_view name, std::string_view help) { family(name, help, "counter"); }
   /// The same for what goes up and down.
   void gauge(std::string_view name, std::string_view help) { family(name, help, "gauge"); }
-  /// The same for histograms, in seconds.
+  /// The same with its only sample, which has no labels.
+  void counter(std::string_view name, std::string_view help, std::uint64_t value) {
+    counter(name, help);
+    add({}, value);
+  }
+  /// The same for what goes up and down; `Value` is an unsigned whole number or a double.
+  template <class Value>
+  void gauge(std::string_view name, std::string_view help, Value value) {
+    gauge(name, help);
+    add({}, value);
+  }
+  /// A family of histograms, in seconds.
   void of_times(std::string_view name, std::string_view help) { family(name, help, "histogram"); }
 
   /// A sample of the family that was begun last.
