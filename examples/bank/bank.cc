@@ -4,6 +4,7 @@
 // cluster: with several of them the bank goes on while one is dead (README.md).
 #include <signal.h>
 
+#include <algorithm>
 #include <chrono>
 #include <cstdio>
 #include <cstdlib>
@@ -109,6 +110,15 @@ result<books> read_books(silo& here) {
   return all;
 }
 
+// How many silos have all that was committed to an account, at least; 1 for a silo alone.
+std::size_t copies(const silo& here) {
+  const auto cluster = here.cluster_view();
+  const auto fewest = std::min_element(
+      cluster.partitions.begin(), cluster.partitions.end(),
+      [](const auto& one, const auto& other) { return one.in_sync.size() < other.in_sync.size(); });
+  return fewest == cluster.partitions.end() ? 1 : fewest->in_sync.size();
+}
+
 // What is in all accounts, once nothing is under way: as many have arrived as were made, and while
 // they were read nothing has changed.
 result<std::int64_t> audit(silo& here) {
@@ -122,9 +132,13 @@ result<std::int64_t> audit(silo& here) {
   if (!before || !now) {
     return now ? before.error() : now.error();
   }
-  std::printf("%llu transfers so far, %lld in %u accounts\n",
+  std::printf("%llu transfers so far, %lld in %u accounts",
               static_cast<unsigned long long>(now->transfers), static_cast<long long>(now->sum),
               accounts);
+  if (const auto disks = copies(here); disks > 1) {
+    std::printf(", on %zu disks", disks);
+  }
+  std::printf("\n");
   std::fflush(stdout);
   return now->sum;
 }
