@@ -286,8 +286,8 @@ void cluster::heal() {
   log.note(plan.now(), "healed", {});
 }
 
-// An operator, when nobody is left whom the record lists. Whoever has the longest log is chosen,
-// and the next one when that has changed nothing.
+// An operator, when nobody is left whom the record lists, or it is set aside. Whoever has the
+// longest log is chosen, and the next one when that has changed nothing.
 void cluster::break_glass_if_needed() {
   const auto& record = store.record();
   std::vector<sim_process*> left;
@@ -296,7 +296,7 @@ void cluster::break_glass_if_needed() {
       continue;
     }
     if (runtime::is_complete(record, {each->id(), "s" + std::to_string(each->silo())}) &&
-        !check.is_lost(each->id())) {
+        !check.is_lost(each->id()) && !each->copy()->set_aside()) {
       return;
     }
     left.push_back(each.get());

@@ -24,7 +24,7 @@ std::uint64_t digest_of(const row_image& rows) {
 void sim_process::carry_out() {
   const auto life = life_;
   const auto has_more = [this] {
-    return effects_.quarantined || effects_.behind_floor || !effects_.messages.empty() ||
+    return effects_.quarantined || effects_.set_aside || !effects_.messages.empty() ||
            !effects_.shipments.empty() || !effects_.ranges.empty() || effects_.digest_at ||
            effects_.change || effects_.read_record || effects_.wants_barrier ||
            effects_.lost_primacy || effects_.wants_copy || effects_.clear_rows ||
@@ -44,8 +44,8 @@ void sim_process::carry_out() {
 }
 
 void sim_process::carry_out_once() {
-  if (std::exchange(effects_.behind_floor, false)) {
-    found_damaged(damage::lost_committed);
+  if (const auto why = std::exchange(effects_.set_aside, {})) {
+    found_damaged(*why);
   }
   if (effects_.quarantined) {
     if (effects_.quarantined != damage::lost_committed) {

@@ -373,6 +373,7 @@ void cluster_book::tick(steady_time now, cluster_effects& effects) {
   found(now, effects);
   const bool goes = presence_ != presence::active;
   const auto most = goes ? drained_a_tick_max : balanced_a_tick_max;
+  const bool is_alone = !has_company();
   std::size_t begun = 0;
   for (auto& each : partitions_) {
     if (each.led_epoch == 0 || each.record.epoch != each.led_epoch ||
@@ -380,9 +381,14 @@ void cluster_book::tick(steady_time now, cluster_effects& effects) {
       continue;
     }
     find_successor(each, now);
-    if (presence_ == presence::leaving && each.successor.empty() &&
-        each.record.in_sync.size() > 1 && !std::exchange(each.is_stranded, true)) {
-      effects.stranded.push_back(each.record.partition);
+    if (presence_ == presence::leaving && each.successor.empty()) {
+      const auto members = each.record.in_sync.size();
+      if (members > 1 && !std::exchange(each.is_stranded, true)) {
+        effects.stranded.push_back(each.record.partition);
+      }
+      if (is_alone && members < each.record.in_sync_min) {
+        effects.hopeless.push_back(each.record.partition);  // until storage leads it no more
+      }
     }
     const bool is_due = !each.successor.empty() &&
                         (goes || now >= each.successor_since + settings_.balance_after) &&

@@ -41,6 +41,7 @@ struct cluster_effects {
   std::vector<partition_id> founded;     ///< They have no record, and this silo is to begin.
   std::vector<hand_over> hand_overs;
   std::vector<partition_id> stranded;  ///< Led, when this silo goes, and nobody can follow.
+  std::vector<partition_id> hopeless;  ///< Of these, what has too few copies to be written.
   bool map_changed = false;
   bool expelled = false;              ///< This silo is not in any more, and never will be.
   std::vector<std::string> log;       ///< What has changed, and why; a line each.

@@ -160,11 +160,10 @@ void cluster_node::cannot_copy(partition_id partition, const error& why) {
       std::to_string(static_cast<unsigned>(partition)) + " why=" + why.text());
 }
 
-void cluster_node::behind_floor(partition_id partition, const copy_id& copy) {
-  home_.warn(
-      "a copy of a partition lacks what was committed, as an old disk does; it is kept, and not "
-      "used, until another one leads partition=" +
-      std::to_string(static_cast<unsigned>(partition)) + " copy=" + to_text(copy));
+void cluster_node::set_aside(partition_id partition, const copy_id& copy, damage why) {
+  home_.warn("a copy of a partition is not used, and kept until another one leads partition=" +
+             std::to_string(static_cast<unsigned>(partition)) + " copy=" + to_text(copy) +
+             " why=" + std::string{text_of(why)});
 }
 
 void cluster_node::quarantined(partition_id partition, const copy_id& copy, damage why) {
@@ -398,6 +397,9 @@ void cluster_node::tell_storage(const cluster_effects& effects) {
   }
   for (const auto& each : effects.hand_overs) {
     side_->hand_over(each.partition, each.to);
+  }
+  for (const auto partition : effects.hopeless) {
+    side_->abdicate(partition);
   }
 }
 

@@ -109,7 +109,7 @@ private:
   void lost(partition_id partition) override { tell(led{partition}); }
   void wants_copy(partition_id partition) override;
   void cannot_copy(partition_id partition, const error& why) override;
-  void behind_floor(partition_id partition, const copy_id& copy) override;
+  void set_aside(partition_id partition, const copy_id& copy, damage why) override;
   void quarantined(partition_id partition, const copy_id& copy, damage why) override;
 
   // As links tell, on the link thread.

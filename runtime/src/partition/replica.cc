@@ -165,16 +165,19 @@ void replica::learn(const partition_record& record, steady_time now, replica_eff
   // an older record, unless an operator has chosen what it had.
   const bool has_less = intake_.is_open() ? was_chosen : log_.tail().seq < record.commit_floor;
   const bool lacks_committed = is_complete() && has_less && !planted(bug::t1_ignores_floor);
-  // All copies may have been put back to an old day. So what is here stays until another one leads,
-  // and an operator may decide to go on with that.
-  const bool was_behind = std::exchange(is_behind_floor_, lacks_committed);
-  if (record.data_loss_no != state_.data_loss_no) {
-    quarantine(damage::given_up, effects);
-  } else if (was_behind && !is_complete()) {
-    quarantine(damage::lost_committed, effects);
-  } else if (lacks_committed) {
+  const bool is_given_up = record.data_loss_no != state_.data_loss_no;
+  // All copies may have been put back to an old day, and whom an operator chose may have lost what
+  // it had before that was known. So what is here stays until another one leads, and an operator
+  // may decide to go on with it.
+  const auto was_aside = std::exchange(set_aside_, {});
+  if (is_given_up && (log_.tail().seq == 0 || intake_.is_open())) {
+    quarantine(damage::given_up, effects);  // there is nothing to keep
+  } else if (is_given_up || lacks_committed) {
+    set_aside_ = is_given_up ? damage::given_up : damage::lost_committed;
+    effects.set_aside = set_aside_ != was_aside ? set_aside_ : std::nullopt;
     step_down(effects);
-    effects.behind_floor = !was_behind;
+  } else if (was_aside && !is_complete()) {
+    quarantine(*was_aside, effects);
   } else if (goes_on) {
     note_ejected(before, now);
     floor_at_ = now;
@@ -232,7 +235,7 @@ void replica::step_down(replica_effects& effects) {
 
 void replica::quarantine(damage why, replica_effects& effects) {
   step_down(effects);
-  is_behind_floor_ = false;
+  set_aside_.reset();
   role_ = replica_role::quarantined;
   effects.quarantined = why;
 }
@@ -261,12 +264,12 @@ void replica::tick(steady_time now, replica_effects& effects) {
 }
 
 void replica::receive(const replica_message& message, steady_time now, replica_effects& effects) {
-  if (is_behind_floor_) {
-    // Whoever leads has what this copy lacks: it is not needed any more.
+  if (set_aside_) {
+    // Whoever leads has what the partition goes on with: this copy is not needed any more.
     const auto* const beacon = std::get_if<beacon_message>(&message);
     if (beacon != nullptr && beacon->from.id == record().primary &&
         beacon->epoch == record().epoch && !standing_) {
-      quarantine(damage::lost_committed, effects);
+      quarantine(*set_aside_, effects);
     }
   } else if (role_ != replica_role::quarantined && record().version != 0) {
     std::visit([&](const auto& each) { on(each, now, effects); }, message);

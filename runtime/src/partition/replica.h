@@ -60,8 +60,8 @@ public:
   [[nodiscard]] steady_time answers_until() const noexcept;
   /// Ranges of a snapshot are missing: its rows are neither old nor new.
   [[nodiscard]] bool is_being_filled() const noexcept { return intake_.is_open(); }
-  /// It lacks what was committed, and is silent; what it has is there until another one leads.
-  [[nodiscard]] bool is_behind_floor() const noexcept { return is_behind_floor_; }
+  /// Why it is not used. It is silent then, and what it has is there until another one leads.
+  [[nodiscard]] const std::optional<damage>& set_aside() const noexcept { return set_aside_; }
   /// Nobody else has to have what it writes, or gets it.
   [[nodiscard]] bool is_alone() const noexcept { return leads() && peers_.empty(); }
   /// Whether entries are ordered here now, and can be committed: there are enough copies.
@@ -100,6 +100,9 @@ public:
 
   /// Lets that copy lead instead, once everything appended is committed. Requires: it is primary.
   void hand_over(const copy_id& to, steady_time now, replica_effects& effects);
+
+  /// Leads no more, at once, and lets whoever can lead. What is not committed is in doubt.
+  void abdicate(steady_time now, replica_effects& effects);
 
   /// A message of another copy has come. Requires: no appended entry is still to be written.
   void receive(const replica_message& message, steady_time now, replica_effects& effects);
@@ -244,7 +247,7 @@ private:
   std::uint64_t primary_committed_ = 0;  // as it said in this epoch
   std::uint64_t matched_;                // the entries up to here are the primary's, too
   std::uint64_t acknowledged_ = 0;
-  bool is_behind_floor_ = false;  // it lacks what was committed, and is listed still
+  std::optional<damage> set_aside_;
   bool has_told_behind_ = false;  // since the last beacon, or the last entry that fitted
   steady_time heard_at_{};        // of a primary
   snapshot_intake intake_;

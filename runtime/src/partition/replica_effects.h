@@ -63,7 +63,8 @@ struct replica_effects {
   bool wants_barrier = false;  ///< The new primary must `append` an empty entry now.
   bool lost_primacy = false;   ///< All in-memory state of the partition is to be thrown away.
   bool wants_copy = false;     ///< There are too few: another silo should make one.
-  bool behind_floor = false;   ///< It lacks what was committed: an operator should know.
+  /// What it has is not to be used, and stays until another one leads: an operator should know.
+  std::optional<damage> set_aside;
   std::optional<damage> quarantined;
 
   void clear();

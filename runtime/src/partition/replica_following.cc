@@ -17,10 +17,9 @@ void replica::tick_following(steady_time now, replica_effects& effects) {
     }
     return;
   }
-  if (is_behind_floor_) {
-    return;
+  if (!set_aside_) {
+    stand_if_due(now, effects);
   }
-  stand_if_due(now, effects);
   if (standing_ || now < heard_at_ + settings_.retry_interval || !is_retry) {
     return;
   }
@@ -31,7 +30,12 @@ void replica::tick_following(steady_time now, replica_effects& effects) {
   const auto primary = std::find_if(set.begin(), set.end(), [&](const placed_copy& each) {
     return each.id == record().primary && each.id != state_.id;
   });
-  if (primary != set.end()) {
+  if (primary == set.end()) {
+    return;
+  }
+  if (set_aside_) {
+    effects.messages.push_back({*primary, behind_message{self_, 0, {}, {}}});  // whether it leads
+  } else {
     tell_what_is_here(*primary, effects);
   }
 }

@@ -212,6 +212,13 @@ void replica::hand_over(const copy_id& to, steady_time now, replica_effects& eff
   }
 }
 
+void replica::abdicate(steady_time now, replica_effects& effects) {
+  if (leads()) {
+    release({}, now, effects);
+    effects.read_record = true;
+  }
+}
+
 void replica::silo_died(const std::string& silo) {
   for (auto& each : peers_.all()) {
     each.refused = each.refused || each.copy.silo == silo;

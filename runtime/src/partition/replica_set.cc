@@ -30,8 +30,7 @@ void replica::tick_leading(steady_time now, replica_effects& effects) {
            each.heard_at + silence_max * settings_.eject_after <= now;
   });
   if (has_to_abdicate(now)) {
-    release({}, now, effects);
-    effects.read_record = true;
+    abdicate(now, effects);
     return;
   }
   help_learners(now, effects);

@@ -120,6 +120,10 @@ public:
     writer_->post(
         [=](replica_driver& copies, steady_time now) { copies.hand_over(partition, to, now); });
   }
+  void abdicate(partition_id partition) override {
+    writer_->post(
+        [=](replica_driver& copies, steady_time now) { copies.abdicate(partition, now); });
+  }
   void break_glass(partition_id partition) override {
     writer_->post(
         [=](replica_driver& copies, steady_time now) { copies.break_glass(partition, now); });

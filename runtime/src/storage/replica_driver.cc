@@ -159,6 +159,12 @@ void replica_driver::hand_over(partition_id partition, const std::string& to, st
   }
 }
 
+void replica_driver::abdicate(partition_id partition, steady_time now) {
+  now_ = now;
+  copy_of(partition).abdicate(now, at(partition).effects);
+  settle(partition);
+}
+
 void replica_driver::break_glass(partition_id partition, steady_time now) {
   if (at(partition).is_void || at(partition).effects.clear_rows) {
     return;  // there is nothing to lead with
@@ -249,8 +255,8 @@ void replica_driver::carry_out(partition_id partition) {
     replace(partition, *why, now_);
     return;
   }
-  if (std::exchange(wanted.behind_floor, false)) {
-    host_.behind_floor(partition, copy_of(partition).state().id);
+  if (const auto why = std::exchange(wanted.set_aside, {})) {
+    host_.set_aside(partition, copy_of(partition).state().id, *why);
   }
   for (auto& each : std::exchange(wanted.messages, {})) {
     queue(partition, each.to, std::move(each.message));

@@ -77,6 +77,7 @@ public:
   void silo_died(const std::string& silo, std::uint64_t incarnation, bool is_proven,
                  steady_time now);
   void hand_over(partition_id partition, const std::string& to, steady_time now);
+  void abdicate(partition_id partition, steady_time now);
   void break_glass(partition_id partition, steady_time now);
   void leave();
   [[nodiscard]] std::vector<copy_status> status(steady_time now);

@@ -85,9 +85,9 @@ public:
   virtual void wants_copy(partition_id partition) = 0;
   /// Rows of the copy here are damaged, so that no other can be made of it. Told once.
   virtual void cannot_copy(partition_id partition, const error& why) = 0;
-  /// A copy lacks what was committed, and is silent. What it has stays until another one leads the
-  /// partition without it; if none can, an operator may break glass.
-  virtual void behind_floor(partition_id partition, const copy_id& copy) = 0;
+  /// A copy lacks what was committed, or was given up, and is silent. What it has stays until
+  /// another one leads the partition without it; if none can, an operator may break glass.
+  virtual void set_aside(partition_id partition, const copy_id& copy, damage why) = 0;
   /// A copy's content is not to be trusted; an empty one takes its place.
   virtual void quarantined(partition_id partition, const copy_id& copy, damage why) = 0;
 };
@@ -157,6 +157,8 @@ public:
   virtual void silo_died(const std::string& silo, std::uint64_t incarnation, bool is_proven) = 0;
   /// Lets the copy of another silo lead, if it is in the set, once everything is committed.
   virtual void hand_over(partition_id partition, const std::string& to) = 0;
+  /// Leads it no more, at once: what is not committed has an unknown outcome.
+  virtual void abdicate(partition_id partition) = 0;
   /// An operator's decision: this silo's copy leads although it may lack what was committed.
   virtual void break_glass(partition_id partition) = 0;
   /// This silo is out, and never in again: its copies lead nothing, ask for nothing and answer

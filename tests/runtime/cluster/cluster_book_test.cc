@@ -333,22 +333,28 @@ TEST_CASE("a silo that drains is nobody's choice to lead, and keeps its copies")
   CHECK(own.takes_part() == presence::leaving);
 }
 
-TEST_CASE("what a silo leads when all go is stranded, what it has alone is not") {
+TEST_CASE("what a silo leads when all go is stranded, what it may write alone is not") {
   auto book = book_of("a");
   reader read{book};
   cluster_effects told;
-  read({row("a"), row("b")}, {record(3, 1, 1, {"a", "b"}), record(4, 1, 1, {"a"})});
-  book.leads(partition_id{3}, 1, start, told);
-  book.leads(partition_id{4}, 1, start, told);
+  auto short_of_copies = record(5, 1, 1, {"a"});
+  short_of_copies.in_sync_min = 2;
+  read({row("a"), row("b")},
+       {record(3, 1, 1, {"a", "b"}), record(4, 1, 1, {"a"}), short_of_copies});
+  for (const auto led : {3, 4, 5}) {
+    book.leads(static_cast<partition_id>(led), 1, start, told);
+  }
   book.take_part(presence::leaving);
   cluster_effects ticked;
   book.tick(start, ticked);
   CHECK(ticked.stranded.empty());  // b is to have it
+  CHECK(ticked.hopeless.empty());  // b may yet be the second
   CHECK(book.has_company());
   read({row("a", 1, silo_state::draining), row("b", 1, silo_state::draining)});
   ticked = {};
   book.tick(start + 1s, ticked);
   CHECK(ticked.stranded == std::vector{partition_id{3}});
+  CHECK(ticked.hopeless == std::vector{partition_id{5}});
   CHECK_FALSE(book.has_company());
   CHECK(book.has_drained());
 }

@@ -148,12 +148,12 @@ TEST_CASE("a copy that was chosen, and has less by then, does not lead") {
     REQUIRE(again.sent<fetch_message>());
     again.receive(range_message{a, 0, 1, {1, 6, 1}, 6, "", "k", "rows"}, after(15));
     again.win(*wanted, after(20));
-    CHECK(again.effects.behind_floor);
+    CHECK(again.effects.set_aside == damage::lost_committed);
   }
   SUBCASE("it has died meanwhile, and its rows were gone") {
     copy again{b};
     again.win(*wanted, after(20));
-    CHECK(again.effects.behind_floor);
+    CHECK(again.effects.set_aside == damage::lost_committed);
   }
 }
 

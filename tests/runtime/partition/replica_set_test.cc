@@ -311,11 +311,14 @@ TEST_CASE("a partition that has too few copies for long asks for another one") {
 }
 
 TEST_CASE("by an operator's decision a partition goes on with what one copy has") {
+  const pair with_content;
   copy chosen{b};
-  copy other{c};
+  copy other{c, with_content.backup.replica.log()};
+  copy empty{{{0, 4}, "sd"}};
   const auto lost = record_of(3, 4, a, {a});
   chosen.know(lost);
   other.know(lost);
+  empty.know(lost);
   CHECK_FALSE(chosen.replica.stand(after(10000)));
   chosen.replica.break_glass(start, chosen.effects);
   const auto wanted = std::exchange(chosen.effects.change, {});
@@ -335,7 +338,27 @@ TEST_CASE("by an operator's decision a partition goes on with what one copy has"
     CHECK(again.replica.stand(after(2000)));
   }
   other.win(*wanted);
-  CHECK(other.effects.quarantined == damage::given_up);
+  empty.win(*wanted);
+  CHECK(empty.effects.quarantined == damage::given_up);
+  CHECK(other.effects.set_aside == damage::given_up);
+  CHECK_FALSE(other.effects.quarantined);
+  SUBCASE("what was given up is kept until the chosen one is heard to lead") {
+    other.tick(after(10000));
+    const auto asked = other.sent<behind_message>();
+    REQUIRE(asked);
+    CHECK(asked->epoch < wanted->epoch);
+    other.receive(beacon_message{b, 1, wanted->epoch, 9, 0, {}, after(10001)}, after(10001));
+    CHECK(other.effects.quarantined == damage::given_up);
+  }
+  SUBCASE("it may be chosen after all") {
+    other.replica.break_glass(after(10000), other.effects);
+    const auto back = std::exchange(other.effects.change, {});
+    REQUIRE(back);
+    CHECK(back->data_loss_no == 2);
+    other.win(*back);
+    CHECK(other.replica.role() == replica_role::recovering);
+    CHECK_FALSE(other.replica.set_aside());
+  }
 }
 
 TEST_CASE("entries that wait for long are to be told to clients") {

@@ -303,10 +303,10 @@ TEST_CASE("a copy whose disk went back to before what was committed is not used"
   auto record = record_of(4, 1, a, {a, b});
   record.commit_floor = 10;
   one.know(record);
-  CHECK(one.effects.behind_floor);
+  CHECK(one.effects.set_aside == damage::lost_committed);
   CHECK_FALSE(one.tick(after(10000)));
   one.receive(beacon_message{a, 0, 0, 4, 0, {}, after(10000)}, after(10000));  // of an older epoch
-  CHECK(one.effects.messages.empty());
+  CHECK_FALSE(one.sent<grant_message>());
   CHECK_FALSE(one.effects.quarantined);
   SUBCASE("what it has is kept until another one is heard to lead") {
     one.receive(beacon_message{a, 0, 1, 4, 0, {}, after(10000)}, after(10000));
@@ -324,7 +324,7 @@ TEST_CASE("a copy whose disk went back to before what was committed is not used"
     REQUIRE(wanted);
     one.win(*wanted, after(10002));
     CHECK(one.replica.role() == replica_role::recovering);
-    CHECK_FALSE(one.replica.is_behind_floor());
+    CHECK_FALSE(one.replica.set_aside());
   }
 }
 

@@ -164,7 +164,7 @@ TEST_CASE("copies that all lack what was committed are kept, and one of them can
   REQUIRE(record.in_sync.size() == 1);
   const auto left = record.in_sync.front().silo;
   auto& chosen = cluster.start(left);
-  REQUIRE(cluster.reaches([&] { return chosen.behind_floor() > 0; }));
+  REQUIRE(cluster.reaches([&] { return chosen.set_aside() > 0; }));
   CHECK(chosen.quarantines() == 0);
   chosen.side().break_glass(first);
   CHECK(small_cluster::rows_of(cluster.primary(first), first).contains("old"));

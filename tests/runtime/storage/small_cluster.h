@@ -76,7 +76,7 @@ public:
     [[nodiscard]] const std::string& name() const { return name_; }
     [[nodiscard]] std::size_t quarantines() const { return quarantines_; }
     [[nodiscard]] std::size_t cannot_copy() const { return cannot_copy_; }
-    [[nodiscard]] std::size_t behind_floor() const { return behind_floor_; }
+    [[nodiscard]] std::size_t set_aside() const { return set_aside_; }
 
     void send(const std::string& to, replica_lane, const std::string& frame) override {
       if (frame.size() > message_bytes_max) {
@@ -105,7 +105,7 @@ public:
     void lost(partition_id) override { around_.stir(); }
     void wants_copy(partition_id) override {}
     void cannot_copy(partition_id, const error&) override { ++cannot_copy_; }
-    void behind_floor(partition_id, const copy_id&) override { ++behind_floor_; }
+    void set_aside(partition_id, const copy_id&, damage) override { ++set_aside_; }
     void quarantined(partition_id, const copy_id&, damage) override { ++quarantines_; }
 
   private:
@@ -116,7 +116,7 @@ public:
     std::uint64_t incarnation_ = 0;
     std::atomic<std::size_t> quarantines_{0};
     std::atomic<std::size_t> cannot_copy_{0};
-    std::atomic<std::size_t> behind_floor_{0};
+    std::atomic<std::size_t> set_aside_{0};
   };
 
   silo& start(const std::string& name) {
