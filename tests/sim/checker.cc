@@ -120,13 +120,13 @@ void checker::record_changes(const partition_record& before, const partition_rec
     data_loss_no_ = after.data_loss_no;
     std::uint64_t kept = 0;
     for (const auto& [seq, tail] : truth_) {
-      if (chosen == nullptr || !chosen->holds(tail)) {
-        break;
-      }
-      kept = seq;
+      kept = chosen != nullptr && chosen->proves(tail) ? seq : kept;
     }
     forget_above(kept);
     is_truth_known_ = is_truth_known_ && chosen != nullptr;
+    if (chosen != nullptr && chosen->rows.tail.seq > kept) {
+      lose_track();  // it had been given up: its rows are of what was forgotten then
+    }
   }
 }
 

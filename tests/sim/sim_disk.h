@@ -70,6 +70,11 @@ struct sim_disk {
     const auto found = digests.find(entry.seq);
     return found == digests.end() ? rows.tail.seq >= entry.seq : found->second == entry.digest;
   }
+  /// Whether the entry, and with it all before, is what it has or had.
+  [[nodiscard]] bool proves(const log_tail& entry) const {
+    const auto found = digests.find(entry.seq);
+    return found == digests.end() ? rows.tail == entry : found->second == entry.digest;
+  }
 
 private:
   void put(const row_image& image);

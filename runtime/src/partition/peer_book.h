@@ -32,6 +32,7 @@ struct peer {
   bool verified = false;                       // its rows were found to be the same
   std::uint64_t compared_at = 0;               // the entry at which rows are being compared
   steady_time compare_began{};
+  steady_time compare_asked{};          // the last time
   std::optional<std::uint64_t> digest;  // as it told
 
   /// What it has told of its content holds no more: a learner has to prove all of it anew.

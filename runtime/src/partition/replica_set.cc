@@ -87,7 +87,8 @@ void replica::help_learners(steady_time now, replica_effects& effects) {
   const auto is_joining = [&](const peer& each) {
     return each.required_from && !set_.counts(each.copy);
   };
-  const auto recent = peers_.tail_at(now - settings_.beacon_interval);
+  // A copy that has told nothing in this epoch does not follow it yet.
+  const auto recent = std::max<std::uint64_t>(1, peers_.tail_at(now - settings_.beacon_interval));
   for (auto& each : peers) {
     if (contains(record().in_sync, each.copy)) {
       continue;
@@ -117,21 +118,29 @@ void replica::help_learners(steady_time now, replica_effects& effects) {
 // Both digests are of the same rows when both copies have applied the same entries.
 void replica::compare(peer& learner, steady_time now, replica_effects& effects) {
   // One at a time: a digest may take two checkpoints of this silo, and is of one entry.
-  const auto& all = peers_.all();
-  const bool is_busy = std::any_of(all.begin(), all.end(), [&](const peer& each) {
+  const auto is_compared = [&](const peer& each) {
     return each.compared_at != 0 && !each.verified && !each.damaged &&
            now < each.compare_began + compare_patience * settings_.retry_interval;
-  });
-  if (is_busy) {
+  };
+  const auto& all = peers_.all();
+  if (is_compared(learner)) {
+    if (learner.digest || now < learner.compare_asked + settings_.retry_interval) {
+      return;
+    }
+    // It was lost on the way, or the answer. Where nothing was committed since, it is not too late.
+  } else if (std::any_of(all.begin(), all.end(), is_compared)) {
     return;
+  } else {
+    learner.compare_began = now;
+    learner.compared_at = committed_;
+    learner.digest.reset();
+    compared_at_ = committed_;
+    own_digest_.reset();
+    effects.digest_at = committed_;
   }
-  learner.compare_began = now;
-  learner.compared_at = committed_;
-  learner.digest.reset();
-  compared_at_ = committed_;
-  own_digest_.reset();
-  effects.digest_at = committed_;
-  effects.messages.push_back({learner.copy, compare_message{self_, record().epoch, committed_}});
+  learner.compare_asked = now;
+  effects.messages.push_back(
+      {learner.copy, compare_message{self_, record().epoch, learner.compared_at}});
 }
 
 void replica::judge(peer& learner) const {

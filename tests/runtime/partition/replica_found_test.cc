@@ -49,6 +49,8 @@ TEST_CASE("a copy that could not write, and was not in the set, may try again") 
   primary.receive(refused_message{b, 1}, after(60));
   primary.tick(after(100));
   CHECK_FALSE(primary.effects.digest_at);
+  primary.replica.send_beacons(after(120), primary.effects);
+  both.exchange(120);
   primary.tick(after(150));
   CHECK(primary.effects.digest_at == 3);
 }

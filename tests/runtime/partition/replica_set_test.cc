@@ -199,6 +199,30 @@ TEST_CASE("a copy joins after its log has caught up, its rows are the same, and 
   }
 }
 
+// A copy that does not follow yet would drop the question, and others would wait for its answer.
+TEST_CASE("rows are compared once the copy follows, and it is asked again when nothing comes") {
+  learning both;
+  auto& primary = both.primary;
+  primary.tick(after(50));
+  CHECK_FALSE(primary.sent<compare_message>());
+  both.exchange(60);
+  primary.tick(after(100));
+  const auto lost = primary.sent<compare_message>();
+  REQUIRE(lost);
+  primary.effects.messages.clear();
+  primary.tick(after(550));
+  CHECK_FALSE(primary.sent<compare_message>());
+  primary.tick(after(600));
+  const auto again = primary.sent<compare_message>();
+  REQUIRE(again);
+  CHECK(again->seq == lost->seq);
+  both.learner.receive(*again, after(610));
+  both.learner.replica.digested(lost->seq, 77, both.learner.effects);
+  both.exchange(620);
+  primary.tick(after(1100));
+  CHECK_FALSE(primary.sent<compare_message>());  // its own digest is missing
+}
+
 TEST_CASE("a copy that commits wait for, and that was not asked into the set, may go again") {
   learning both;
   auto& primary = both.primary;
