@@ -20,6 +20,10 @@ constexpr std::size_t drained_a_tick_max = 32;
 // failed, the other copy may have left the set.
 constexpr duration ask_again_after = std::chrono::seconds{2};
 
+// A silo that did not take over is handed nothing for so long: it may be cut off from the store,
+// and in vain a partition is led by nobody for seconds. Longer than it stays in then.
+constexpr duration unready_for = std::chrono::seconds{30};
+
 // In one line of the log.
 constexpr std::size_t told_partitions_max = 64;
 
@@ -164,6 +168,9 @@ bool cluster_book::take_record(const stored_partition& record, set_changes& chan
   }
   if (record.epoch != known.record.epoch) {
     known.before = primary_of(known.record);
+    if (primary_of(record) != settings_.silo) {
+      known.handed_to.clear();
+    }
   }
   known.record = record;
   known.asked_at.reset();
@@ -237,10 +244,21 @@ void cluster_book::leads(partition_id partition, std::uint64_t epoch, steady_tim
   } else if (row == nullptr || !is_alive(*row)) {
     why = "silo " + before + " is gone";
   }
+  note_hand_over(led, before == settings_.silo, now, effects);
   counts_.takeovers += before.empty() || before == settings_.silo ? 0 : 1;
   effects.log.push_back("leads" + numbered(partition) + " epoch=" + std::to_string(epoch) +
                         " why=" + why);
   find_primaries(now, effects);
+}
+
+void cluster_book::note_hand_over(entry& led, bool has_failed, steady_time now,
+                                  cluster_effects& effects) {
+  const auto asked = std::exchange(led.handed_to, {});
+  if (has_failed && !asked.empty() && unready_.try_emplace(asked, now + unready_for).second) {
+    rank();
+    effects.log.push_back("silo is handed nothing for a while silo=" + asked +
+                          " why=it has not taken over" + numbered(led.record.partition));
+  }
 }
 
 void cluster_book::lost(partition_id partition, steady_time now, cluster_effects& effects) {
@@ -253,6 +271,16 @@ void cluster_book::lost(partition_id partition, steady_time now, cluster_effects
                           " epoch=" + std::to_string(led.record.epoch));
   }
   find_primaries(now, effects);
+}
+
+void cluster_book::follows(partition_id partition, std::uint64_t epoch, const std::string& silo,
+                           steady_time now, cluster_effects& effects) {
+  auto& told = partitions_.at(static_cast<std::size_t>(partition));
+  if (epoch > told.record.epoch) {
+    told.heard_epoch = epoch;
+    told.heard_primary = silo;
+    find_primaries(now, effects);
+  }
 }
 
 void cluster_book::take_part(presence how) noexcept {
@@ -287,8 +315,9 @@ void cluster_book::rank() {
     }
   }
   const auto may_lead = [this](const std::string& name) {
-    return name == settings_.silo ? presence_ == presence::active
-                                  : find(name)->state == silo_state::active;
+    return name == settings_.silo
+               ? presence_ == presence::active
+               : find(name)->state == silo_state::active && !unready_.contains(name);
   };
   for (auto& each : partitions_) {
     each.ranked = ranked_for(each.record.partition, silos);
@@ -313,8 +342,9 @@ void cluster_book::find_primaries(steady_time now, cluster_effects& effects) {
     std::string_view primary;
     if (each.led_epoch != 0) {
       primary = settings_.silo;
-    } else if (each.record.state == partition_state::active) {
-      primary = primary_of(each.record);
+    } else if (each.heard_epoch > each.record.epoch ||
+               each.record.state == partition_state::active) {
+      primary = each.heard_epoch > each.record.epoch ? each.heard_primary : primary_of(each.record);
       const auto* row = find(primary);
       if (row == nullptr || !takes_calls(*row) || primary == settings_.silo) {
         primary = {};
@@ -370,6 +400,9 @@ void cluster_book::find_successor(entry& one, steady_time now) const {
 }
 
 void cluster_book::tick(steady_time now, cluster_effects& effects) {
+  if (std::erase_if(unready_, [&](const auto& each) { return each.second <= now; }) != 0) {
+    rank();
+  }
   found(now, effects);
   const bool goes = presence_ != presence::active;
   const auto most = goes ? drained_a_tick_max : balanced_a_tick_max;
@@ -396,6 +429,7 @@ void cluster_book::tick(steady_time now, cluster_effects& effects) {
     if (is_due && begun < most) {
       ++begun;
       each.asked_at = now;
+      each.handed_to = each.successor;
       effects.hand_overs.push_back({each.record.partition, each.successor});
     }
   }

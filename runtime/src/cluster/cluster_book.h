@@ -96,6 +96,10 @@ public:
   void leads(partition_id partition, std::uint64_t epoch, steady_time now,
              cluster_effects& effects);
   void lost(partition_id partition, steady_time now, cluster_effects& effects);
+  /// Another silo says that it leads the partition in that epoch: for calls, until there is a
+  /// record that is as new.
+  void follows(partition_id partition, std::uint64_t epoch, const std::string& silo,
+               steady_time now, cluster_effects& effects);
   /// That life of a silo is proven to be over, whatever the store says.
   void died(const std::string& silo, std::uint64_t incarnation, steady_time now,
             cluster_effects& effects);
@@ -134,10 +138,13 @@ private:
     std::uint64_t led_epoch = 0;       // here; 0: it is not
     bool is_here = false;              // should have a copy here
     bool is_stranded = false;          // and that was told
-    std::string primary;               // for calls; empty: none
-    std::string before;                // who led before the record's primary
-    std::string successor;             // who should lead instead of this silo
+    std::uint64_t heard_epoch = 0;     // that a silo has told of itself
+    std::string heard_primary;
+    std::string primary;    // for calls; empty: none
+    std::string before;     // who led before the record's primary
+    std::string successor;  // who should lead instead of this silo
     steady_time successor_since{};
+    std::string handed_to;  // the last one that was asked to take over, until another one has
     std::optional<steady_time> asked_at;  // to be founded, or handed over
     std::optional<steady_time> leaderless_since;
   };
@@ -150,6 +157,7 @@ private:
                     set_changes& changes);
   static void tell(const set_changes& changes, cluster_effects& effects);
   void rank();
+  void note_hand_over(entry& led, bool has_failed, steady_time now, cluster_effects& effects);
   void place(cluster_effects& effects);
   void find_primaries(steady_time now, cluster_effects& effects);
   void found(steady_time now, cluster_effects& effects);
@@ -161,7 +169,8 @@ private:
   const cluster_book_settings settings_;
   std::uint64_t revision_ = 0;
   std::map<std::string, silo_row, std::less<>> silos_;
-  std::map<std::string, std::uint64_t> dead_;  // lives proven to be over, by name
+  std::map<std::string, std::uint64_t> dead_;                // lives proven to be over, by name
+  std::map<std::string, steady_time, std::less<>> unready_;  // have not taken over; until when
   std::vector<entry> partitions_;
   presence presence_ = presence::active;
   cluster_counts counts_;

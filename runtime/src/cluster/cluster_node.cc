@@ -262,6 +262,8 @@ void cluster_node::take(input& one, steady_time now, cluster_effects& effects,
     } else {
       book_->lost(told->partition, now, effects);
     }
+  } else if (const auto* heard = std::get_if<followed>(&one)) {
+    book_->follows(heard->partition, heard->epoch, heard->silo, now, effects);
   } else if (const auto* record = std::get_if<stored_partition>(&one)) {
     book_->learn(*record, now, effects);
   } else if (const auto* seen = std::get_if<result<coordination_view>>(&one)) {

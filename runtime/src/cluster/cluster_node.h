@@ -77,6 +77,11 @@ private:
     partition_id partition;
     std::uint64_t epoch = 0;  // 0: lost
   };
+  struct followed {
+    partition_id partition;
+    std::uint64_t epoch = 0;
+    std::string silo;
+  };
   struct probed {
     std::string silo;
     std::uint64_t incarnation = 0;
@@ -86,7 +91,8 @@ private:
     std::string silo;
     std::uint64_t incarnation = 0;  // 0: it is down
   };
-  using input = std::variant<led, stored_partition, result<coordination_view>, probed, link_news>;
+  using input =
+      std::variant<led, followed, stored_partition, result<coordination_view>, probed, link_news>;
   // What a change of a record says that gives content up.
   struct lost_content {
     std::uint64_t number = 0;
@@ -107,6 +113,9 @@ private:
   void read(partition_id partition) override;
   void leads(partition_id partition, std::uint64_t epoch) override { tell(led{partition, epoch}); }
   void lost(partition_id partition) override { tell(led{partition}); }
+  void follows(partition_id partition, std::uint64_t epoch, const std::string& silo) override {
+    tell(followed{partition, epoch, silo});
+  }
   void wants_copy(partition_id partition) override;
   void cannot_copy(partition_id partition, const error& why) override;
   void set_aside(partition_id partition, const copy_id& copy, damage why) override;

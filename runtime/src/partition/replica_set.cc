@@ -50,12 +50,14 @@ void replica::tick_leading(steady_time now, replica_effects& effects) {
   }
 }
 
-// Its set is not whole and the store does not let it change that. Others may have better luck.
+// Its set is not whole, or too small to write, and the store does not let it change that. Others
+// may have better luck.
 bool replica::has_to_abdicate(steady_time now) {
   const auto& peers = peers_.all();
-  const bool blocked = std::any_of(peers.begin(), peers.end(), [&](const peer& each) {
+  const bool lacks_answers = std::any_of(peers.begin(), peers.end(), [&](const peer& each) {
     return each.counts && peers_.is_overdue(each, now, settings_.eject_after);
   });
+  const bool blocked = lacks_answers || (set_.pending() && !set_.has_minimum());
   if (!blocked) {
     blocked_since_.reset();
   } else if (!blocked_since_) {

@@ -93,6 +93,7 @@ void replica_driver::receive(const std::string& silo, std::string_view frame, st
         takes_part(each.partition) && !(is_entry && now < blocked_until_)) {
       copy_of(each.partition).receive(each.message, now, at(each.partition).effects);
       settle(each.partition);
+      tell_followed(each.partition);
     }
   }
 }
@@ -329,6 +330,15 @@ void replica_driver::publish(partition_id partition) {
   show_lease(partition);
   if (is_new) {
     host_.leads(partition, epoch);
+  }
+}
+
+void replica_driver::tell_followed(partition_id partition) {
+  const auto& copy = copy_of(partition);
+  const auto epoch = copy.state().promised_epoch;
+  if (epoch > at(partition).followed && copy.followed().id != copy_id{}) {
+    at(partition).followed = epoch;
+    host_.follows(partition, epoch, copy.followed().silo);
   }
 }
 

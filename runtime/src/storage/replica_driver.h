@@ -139,7 +139,8 @@ private:
     bool was_replaced = false;   // its rows, since it left the in-sync set
     std::uint64_t rejoins_by_tail = 0;
     std::uint64_t rejoins_by_snapshot = 0;
-    std::uint64_t served = 0;  // the epoch that the host knows of
+    std::uint64_t served = 0;    // the epoch that the host knows of
+    std::uint64_t followed = 0;  // likewise, of another's
     unapplied_entries unapplied;
     std::optional<std::uint64_t> digest_at;
   };
@@ -158,6 +159,7 @@ private:
   void settle(partition_id partition);
   void carry_out(partition_id partition);
   void publish(partition_id partition);
+  void tell_followed(partition_id partition);
   void show_lease(partition_id partition);
   void tell_shortage(partition_id partition);
   void lose(partition_id partition);

@@ -81,6 +81,8 @@ public:
   virtual void leads(partition_id partition, std::uint64_t epoch) = 0;
   /// It does not any more. What was let in under an epoch answers nothing from now on.
   virtual void lost(partition_id partition) = 0;
+  /// Another silo leads it in that epoch, or is about to, as it says itself. Told once an epoch.
+  virtual void follows(partition_id partition, std::uint64_t epoch, const std::string& silo) = 0;
   /// There have been too few copies for long.
   virtual void wants_copy(partition_id partition) = 0;
   /// Rows of the copy here are damaged, so that no other can be made of it. Told once.

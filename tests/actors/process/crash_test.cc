@@ -175,7 +175,7 @@ TEST_CASE("a new life fences the members of a group whose leader is dead") {
   CHECK_FALSE(member.dies_within(0ms));
   const auto next =
       process_supervisor::open({.state_directory = directory.path() / "state"}, clock);
-  REQUIRE(next);
+  REQUIRE_MESSAGE(next, next.error().to_string());
   CHECK(member.dies_within(0ms));
   REQUIRE((*next)->recovered().size() == 2);
   CHECK((*next)->recovered()[1].found == recovered_attempt::state::fenced);

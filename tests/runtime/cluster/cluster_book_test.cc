@@ -206,6 +206,23 @@ TEST_CASE("the map names who leads by the store, and of this silo what it leads 
   CHECK(primary(book, 3) == "b");
 }
 
+// Goal: calls find the primary while the store cannot be read, if it has been heard of.
+TEST_CASE("who says that he leads is called, until there is a record as new") {
+  auto book = book_of("a");
+  reader read{book};
+  cluster_effects told;
+  read({row("a"), row("b"), row("c")}, {record(3, 1, 1, {"a", "b", "c"})});
+  const auto host = [&] { return primary(book, 3); };
+  CHECK(host().empty());  // its own record, and it does not lead
+  book.follows(partition_id{3}, 2, "b", start, told);
+  CHECK(told.map_changed);
+  CHECK(host() == "b");
+  book.follows(partition_id{3}, 1, "c", start, told);
+  CHECK(host() == "b");
+  book.learn(record(3, 2, 2, {"c", "a", "b"}), start, told);
+  CHECK(host() == "c");
+}
+
 TEST_CASE("why a silo leads is in the log") {
   auto book = book_of("a");
   reader read{book};
@@ -245,6 +262,48 @@ TEST_CASE("a partition is handed over to the silo that it prefers, once that is 
   CHECK(handed(start + 27s) == 1);  // nothing has come of it: again
   book.lost(partition_id{of_b}, start, told);
   CHECK(handed(start + 40s) == 0);
+}
+
+// A silo that is cut off from the store cannot take over, and looks like any other.
+TEST_CASE("a silo that has not taken over what it was handed is handed nothing for a while") {
+  const auto of_b = ranked_as({"b", "a"});
+  auto book = book_of("a");
+  reader read{book};
+  cluster_effects told;
+  read({row("a"), row("b")}, {record(of_b, 1, 1, {"a", "b"})});
+  book.leads(partition_id{of_b}, 1, start, told);
+  const auto handed = [&](steady_time now) {
+    cluster_effects ticked;
+    book.tick(now, ticked);
+    return ticked.hand_overs.size();
+  };
+  handed(start);
+  CHECK(handed(start + 5s) == 1);
+  const auto lose_and_lead = [&](std::uint64_t epoch, const std::vector<std::string>& set) {
+    book.lost(partition_id{of_b}, start, told);
+    book.learn(record(of_b, epoch, epoch, set), start, told);
+    told = {};
+    book.leads(partition_id{of_b}, epoch, start + 7s, told);
+  };
+  SUBCASE("and it may be that later") {
+    lose_and_lead(2, {"a", "b"});
+    CHECK(told.log.front() ==
+          "silo is handed nothing for a while silo=b why=it has not taken over "
+          "partition=" +
+              std::to_string(of_b));
+    handed(start + 8s);
+    CHECK(handed(start + 36s) == 0);
+    CHECK(handed(start + 37s) == 0);
+    CHECK(handed(start + 41s) == 0);
+    CHECK(handed(start + 42s) == 1);
+  }
+  SUBCASE("but if it has, and is led here again later") {
+    book.lost(partition_id{of_b}, start, told);
+    book.learn(record(of_b, 2, 2, {"b", "a"}), start, told);
+    lose_and_lead(3, {"a", "b"});
+    handed(start + 8s);
+    CHECK(handed(start + 13s) == 1);
+  }
 }
 
 TEST_CASE("at most four partitions a tick are handed over to balance, more to leave") {

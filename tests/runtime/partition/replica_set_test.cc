@@ -138,6 +138,24 @@ TEST_CASE("a primary that needs a change and does not get it stops, and says so"
   CHECK_FALSE(primary.replica.stand(after(6300)));  // the others first
 }
 
+// Goal: one that is cut off from the store is not in the way of a copy that could take over.
+TEST_CASE("a primary that may not write, and is not allowed a second copy, stops as well") {
+  learning both{3};
+  auto& primary = both.primary;
+  primary.win(record_of(primary.replica.record().version, 1, a, {a}, 2));
+  both.compare(77);
+  std::int64_t asked = 0;
+  std::int64_t stopped = 0;
+  for (std::int64_t at = 150; at <= 7000 && stopped == 0; at += 50) {
+    asked = primary.tick(after(at)) && asked == 0 ? at : asked;
+    stopped = primary.replica.role() == replica_role::backup ? at : 0;
+    both.exchange(at);
+  }
+  CHECK(asked > 0);
+  CHECK(stopped >= asked + 5000);
+  CHECK(stopped <= asked + 5100);
+}
+
 TEST_CASE("a primary whose set is whole goes on without the store") {
   pair both;
   both.primary.tick(start);  // what it asks is never answered

@@ -105,6 +105,7 @@ public:
     void lost(partition_id) override { around_.stir(); }
     void wants_copy(partition_id) override {}
     void cannot_copy(partition_id, const error&) override { ++cannot_copy_; }
+    void follows(partition_id, std::uint64_t, const std::string&) override {}
     void set_aside(partition_id, const copy_id&, damage) override { ++set_aside_; }
     void quarantined(partition_id, const copy_id&, damage) override { ++quarantines_; }
 
