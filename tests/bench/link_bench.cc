@@ -5,12 +5,6 @@
 //
 // Names: roundtrip, pipelined. Each figure is the median of several runs; ours and the yardstick
 // take turns. With more than two processors both want to be run under `taskset -c 0,1`.
-#include <arpa/inet.h>
-#include <netinet/in.h>
-#include <netinet/tcp.h>
-#include <sys/socket.h>
-#include <unistd.h>
-
 #include <algorithm>
 #include <atomic>
 #include <cstdio>
@@ -22,13 +16,14 @@
 #include <thread>
 #include <vector>
 
+#include "bench/tcp_echo.h"
 #include "link/link_hub.h"
 #include "millrace/runtime/certificates.h"
-#include "millrace/runtime/unique_fd.h"
 
 namespace {
 
 using namespace millrace::runtime;
+namespace bench = millrace::bench;
 
 constexpr int rounds = 5;
 constexpr int round_trips = 10'000;
@@ -51,58 +46,6 @@ void require(bool holds, const char* what) {
 double median(std::vector<double> all) {
   std::sort(all.begin(), all.end());
   return all[all.size() / 2];
-}
-
-// --- a raw echo ----------------------------------------------------------------------------------
-
-sockaddr* address_of(sockaddr_in& where) {
-  return reinterpret_cast<sockaddr*>(&where);
-}
-
-void exchange(int socket, bool sends_first, int times) {
-  const int on = 1;
-  ::setsockopt(socket, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
-  std::string bytes = body;
-  const auto send = [&] {
-    require(::send(socket, bytes.data(), bytes.size(), MSG_NOSIGNAL) ==
-                static_cast<ssize_t>(bytes.size()),
-            "send");
-  };
-  for (int at = 0; at < times; ++at) {
-    if (sends_first) {
-      send();
-    }
-    require(::recv(socket, bytes.data(), bytes.size(), MSG_WAITALL) ==
-                static_cast<ssize_t>(bytes.size()),
-            "recv");
-    if (!sends_first) {
-      send();
-    }
-  }
-}
-
-// Microseconds a round trip between two threads that block.
-double raw_round_trip() {
-  const unique_fd listener{::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0)};
-  sockaddr_in where{};
-  where.sin_family = AF_INET;
-  where.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-  socklen_t size = sizeof where;
-  require(::bind(listener.get(), address_of(where), size) == 0 &&
-              ::listen(listener.get(), 1) == 0 &&
-              ::getsockname(listener.get(), address_of(where), &size) == 0,
-          "listen");
-  std::thread echo{[&] {
-    const unique_fd taken{::accept4(listener.get(), nullptr, nullptr, SOCK_CLOEXEC)};
-    exchange(taken.get(), false, round_trips);
-  }};
-  const unique_fd socket{::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0)};
-  require(::connect(socket.get(), address_of(where), sizeof where) == 0, "connect");
-  const auto start = now();
-  exchange(socket.get(), true, round_trips);
-  const auto taken = now() - start;
-  echo.join();
-  return taken * 1e6 / round_trips;
 }
 
 // --- links ---------------------------------------------------------------------------------------
@@ -225,7 +168,7 @@ void bench_round_trip(pair_of_silos& plain, pair_of_silos& tls) {
   std::vector<double> raw;
   for (int round = 0; round < rounds; ++round) {
     clear.push_back(plain.round_trip());
-    raw.push_back(raw_round_trip());
+    raw.push_back(bench::raw_round_trip(body));
     encrypted.push_back(tls.round_trip());
   }
   print("link call", clear, median(raw), "us (TCP echo)", "<= 3");
