@@ -11,6 +11,7 @@
 #include <cstdlib>
 #include <functional>
 #include <string>
+#include <thread>
 #include <vector>
 
 #include "runtime/silo/counter.h"
@@ -80,6 +81,14 @@ inline std::unique_ptr<silo> disk_silo(const std::string& name, silo_options opt
   here->add<counter>();
   require(here->start().has_value(), "start");
   return here;
+}
+
+// What a call that costs so many seconds of processor time allows at most.
+inline void print_processor_time(double seconds) {
+  const auto processors = std::thread::hardware_concurrency();
+  std::printf(
+      "             a call takes %.1f us of processor time: %u processors do %.0f at most\n",
+      seconds * 1e6, processors, processors / seconds);
 }
 
 // Makes `total` calls, number `at` of them `call_of(at)`, at most `window` open; per second.

@@ -252,10 +252,7 @@ void bench_burst() {
         return 50'000 / (now() - start);
       },
       ">= 4");
-  const auto each = processor / (rounds * calls);
-  std::printf(
-      "             a call takes %.1f us of processor time: %u processors do %.0f at most\n",
-      each * 1e6, std::thread::hardware_concurrency(), std::thread::hardware_concurrency() / each);
+  print_processor_time(processor / (rounds * calls));
 }
 
 void bench_sustained() {

@@ -174,10 +174,16 @@ void check_task(const std::string& run, const json& task, std::vector<std::strin
   }
   std::string executor;
   for (const auto& each : attempts) {
-    if (has_succeeded(each) && each.at("executor") == executor) {
+    if (!has_succeeded(each)) {
+      continue;
+    }
+    const auto here = each.at("executor").get<std::string>();
+    if (here.empty()) {
+      wrong.push_back("run " + name + ": a result is nobody's: " + attempts.dump());
+    } else if (here == executor) {
       wrong.push_back("run " + name + ": two results were adopted: " + attempts.dump());
     }
-    executor = has_succeeded(each) ? each.at("executor").get<std::string>() : executor;
+    executor = here;
   }
 }
 

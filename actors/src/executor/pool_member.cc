@@ -27,6 +27,11 @@ constexpr runtime::duration ask_retry_max = std::chrono::seconds{10};
 
 result<void> pool_member::join() {
   left_ = attempts_.adopt(*this);
+  for (auto& each : left_) {
+    if (each.report) {
+      each.report->build().setExecutor(id_.c_str());
+    }
+  }
   auto done = try_join(bad_report::ends_it);
   if (done) {
     joined();

@@ -5,6 +5,7 @@
 #include <capnp/serialize.h>
 
 #include <algorithm>
+#include <array>
 #include <cstring>
 #include <limits>
 
@@ -17,6 +18,17 @@ namespace {
 
 constexpr std::size_t word_bytes = sizeof(capnp::word);
 constexpr std::uint64_t no_deadline = std::numeric_limits<std::uint64_t>::max();
+
+// A builder of small messages, which asks the heap for nothing. It clears what it has used.
+class small_message {
+public:
+  capnp::MallocMessageBuilder& operator*() noexcept { return message_; }
+  capnp::MallocMessageBuilder* operator->() noexcept { return &message_; }
+
+private:
+  std::array<capnp::word, 96> first_{};
+  capnp::MallocMessageBuilder message_{kj::ArrayPtr<capnp::word>{first_.data(), first_.size()}};
+};
 
 void put(capnp::Data::Builder into, const std::string& flat) {
   std::memcpy(into.begin(), flat.data(), flat.size());
@@ -124,8 +136,8 @@ routed_frame read_frame(frame_kind kind, capnp::MessageReader& message) {
 }  // namespace
 
 std::string encode(const call_frame& frame, const std::string& params) {
-  capnp::MallocMessageBuilder message;
-  auto made = message.initRoot<schemas::RoutedCall>();
+  small_message message;
+  auto made = message->initRoot<schemas::RoutedCall>();
   made.setKind(static_cast<schemas::RoutedCall::Kind>(frame.kind));
   put(made.initId(), frame.id);
   made.setType(frame.type);
@@ -164,12 +176,12 @@ std::string encode(const call_frame& frame, const std::string& params) {
   }
   made.setMayReturn(frame.may_return);
   made.setForwards(frame.forwards);
-  return framed_bytes(message);
+  return framed_bytes(*message);
 }
 
 std::string encode(const answer_frame& frame) {
-  capnp::MallocMessageBuilder message;
-  auto made = message.initRoot<schemas::RoutedAnswer>();
+  small_message message;
+  auto made = message->initRoot<schemas::RoutedAnswer>();
   put(made.initId(), frame.id);
   made.setSettled(frame.settled);
   made.setLivesOn(frame.lives_on);
@@ -183,13 +195,13 @@ std::string encode(const answer_frame& frame) {
     failure.setText(why.text());
     failure.setRetryAfter(static_cast<std::uint64_t>(duration{why.retry_after()}.count()));
   }
-  return framed_bytes(message);
+  return framed_bytes(*message);
 }
 
 std::string encode(const cancel_frame& frame) {
-  capnp::MallocMessageBuilder message;
-  put(message.initRoot<schemas::RoutedCancel>().initId(), frame.id);
-  return framed_bytes(message);
+  small_message message;
+  put(message->initRoot<schemas::RoutedCancel>().initId(), frame.id);
+  return framed_bytes(*message);
 }
 
 result<routed_frame> decode_frame(std::uint16_t kind, std::string_view body) {

@@ -4,6 +4,7 @@
 
 #include <compare>
 #include <cstdint>
+#include <functional>
 
 namespace millrace::runtime {
 
@@ -17,3 +18,10 @@ struct call_id {
 };
 
 }  // namespace millrace::runtime
+
+template <>
+struct std::hash<millrace::runtime::call_id> {
+  std::size_t operator()(const millrace::runtime::call_id& id) const noexcept {
+    return id.number * 0x9e3779b97f4a7c15ULL ^ id.origin;
+  }
+};

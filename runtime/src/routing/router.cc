@@ -256,12 +256,15 @@ call_frame router::frame_of(const envelope& one) const {
   if (one.context) {
     frame.context = *one.context;
   }
+  frame.may_return = one.may_return;
+  if (one.parent == nullptr) {
+    return frame;
+  }
   const std::lock_guard lock{mutex_};  // a call that is redirected gets another id
   for (const auto* above = one.parent; above != nullptr && frame.chain.size() < chain_links_max;
        above = above->parent) {
     frame.chain.push_back({above->routed(), std::string{above->interface->type}, above->key});
   }
-  frame.may_return = one.may_return;
   return frame;
 }
 
@@ -280,8 +283,6 @@ bool router::stands_in(envelope* one) {
       return false;
     }
     before = std::exchange(call, one);
-    numbers_.erase(before);
-    numbers_[one] = known->second;
     one->extra().routed = {incarnation_, known->second};
   }
   drop(before);
@@ -298,7 +299,6 @@ bool router::open(envelope* one, const std::string& silo, sent_before before, ca
   detail::keep(*one);
   id = one->extra().routed = {incarnation_, ++calls_};
   open_.emplace(id.number, open_call{one, silo, before});
-  numbers_[one] = id.number;
   if (one->send) {
     deliveries_[{one->send->sender, one->send->number}] = id.number;
   }
@@ -310,7 +310,6 @@ router::open_call router::close(open_calls_by_number::iterator at) {
   const auto number = at->first;
   auto closed = std::move(at->second);
   open_.erase(at);
-  numbers_.erase(closed.call);
   if (const auto& send = closed.call->send) {
     const auto known = deliveries_.find({send->sender, send->number});
     if (known != deliveries_.end() && known->second == number) {
@@ -366,12 +365,12 @@ bool router::cancel(const envelope& call) {
   call_id id;
   {
     const std::lock_guard lock{mutex_};
-    const auto found = numbers_.find(&call);
-    if (found == numbers_.end()) {
+    id = call.routed();
+    const auto found = open_.find(id.number);
+    if (id.origin != incarnation_ || found == open_.end() || found->second.call != &call) {
       return false;
     }
-    id = {incarnation_, found->second};
-    silo = open_.at(id.number).silo;
+    silo = found->second.silo;
   }
   // Where it does not arrive, the call runs to its end or its deadline.
   static_cast<void>(peers_->send(silo, frame_kind::cancel, encode(cancel_frame{id})));

@@ -207,10 +207,9 @@ private:
   mutable std::mutex mutex_;
   std::uint64_t calls_ = 0;  // that have left
   open_calls_by_number open_;
-  std::unordered_map<const envelope*, std::uint64_t> numbers_;  // of these
   // Of deliveries that are open, by sender and number of the send.
   std::map<std::pair<actor_hash, std::uint64_t>, std::uint64_t> deliveries_;
-  std::map<call_id, envelope*> served_;  // for other silos, each with a reference
+  std::unordered_map<call_id, envelope*> served_;  // for other silos, each with a reference
   std::vector<parked_message> parked_;
   std::set<std::string, std::less<>> unreached_;  // silos
   // Of types that this silo does not host, by name.

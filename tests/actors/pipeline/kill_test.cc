@@ -139,6 +139,7 @@ TEST_CASE("a run survives kill -9 of its silo at any moment") {
       unsigned ended_well = 0;
       for (auto each : detail->attempts()) {
         ended_well += each.getEnd() == AttemptEnd::EXITED ? 1 : 0;
+        CHECK((each.getEnd() != AttemptEnd::EXITED || each.getExecutor().size() > 0));
         lost += each.getEnd() == AttemptEnd::LOST ? 1 : 0;
         if (each.getEnd() == AttemptEnd::DROPPED) {
           dropped.push_back("each " + std::to_string(at) + " " + std::to_string(each.getNumber()));
