@@ -242,7 +242,7 @@ void task_actor::record_attempt(schemas::AttemptReport::Reader report, AttemptEn
   auto row = attempts_.edit(padded(report.getNumber(), attempt_digits));
   row.setNumber(report.getNumber());
   row.setEnd(end);
-  if (report.getExecutor().size() > 0) {
+  if (row.getExecutor().size() == 0) {  // its start was not heard of
     row.setExecutor(report.getExecutor());
   }
   row.setExitCode(report.getExitCode());
