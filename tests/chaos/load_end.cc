@@ -112,11 +112,14 @@ void load::read_runs(steady::time_point end) {
     before = page.value("next", "");
   } while (!before.empty());
   note("list", "run/chaos", {}, all, now());
+  // One that does not end takes all the time there is: what it waits for, and the others, are seen
+  // all the same.
+  const auto once = [&] { return std::max(end, steady::now() + look_limit); };
   for (const auto& each : all) {
     const auto run = "/api/v1/runs/" + each.get<std::string>();
     json status;
     do {
-      status = look("GET", run, end);
+      status = look("GET", run, once());
       const auto state = status.is_null() ? std::string{} : status.at("state").get<std::string>();
       if (state != "running") {
         break;
@@ -127,12 +130,16 @@ void load::read_runs(steady::time_point end) {
       return;
     }
     json outcome{{"state", status.at("state")}, {"tasks", json::array()}};
-    const auto tasks = look("GET", run + "/tasks?limit=1000", end);
+    if (status.at("state") == "running") {
+      outcome["pool"] = look("GET", "/api/v1/actors/pool/default/state", once());
+    }
+    const auto tasks = look("GET", run + "/tasks?limit=1000", once());
     for (const auto& task : tasks.is_null() ? json::array() : tasks.at("tasks")) {
-      const auto detail = look("GET", run + "/tasks/" + escaped(task.at("id")), end);
+      const auto detail = look("GET", run + "/tasks/" + escaped(task.at("id")), once());
       if (!detail.is_null()) {
         outcome["tasks"].push_back({{"name", detail.at("id")},
                                     {"state", detail.at("state")},
+                                    {"reason", detail.value("reason", "")},
                                     {"attempts", detail.value("attempts", json::array())}});
       }
     }

@@ -168,8 +168,8 @@ void check_task(const std::string& run, const json& task, std::vector<std::strin
   const auto name = run + "/" + task.at("name").get<std::string>();
   const auto& attempts = task.at("attempts");
   if (task.at("state") != "succeeded" || attempts.empty() || !has_succeeded(attempts.back())) {
-    wrong.push_back("run " + name + ": it ended as " + task.at("state").dump() + " after " +
-                    attempts.dump());
+    wrong.push_back("run " + name + ": it ended as " + task.at("state").dump() + " (" +
+                    task.value("reason", "") + ") after " + attempts.dump());
     return;
   }
   std::string executor;
