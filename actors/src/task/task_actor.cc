@@ -260,10 +260,22 @@ void task_actor::record_attempt(schemas::AttemptReport::Reader report, AttemptEn
   row.setText(text.c_str());
 }
 
+// Its run asks the pool for the first attempt at the same time as it begins the task. If the pool
+// has lost that attempt with its executor meanwhile, it has no ticket any more, and tells it once.
+async<> task_actor::ended_before_it_began() {
+  const auto run = co_await as_result(ref<schemas::Run>(run_of(key())).status());
+  if (!run && run.error().code() != errc::not_found) {
+    throw run.error();
+  }
+  if (run && run->run().getState() == schemas::RunState::RUNNING) {
+    throw error{errc::unavailable, "the task '" + key() + "' has not begun"};
+  }
+}
+
 async<> task_actor::attempt_finished(attempt_finished_params params) {
   const auto news = params.report();
   if (!spec_.contains(spec_row)) {
-    return {};
+    return ended_before_it_began();
   }
   auto task = attempts();
   auto end = news.getEnd();

@@ -32,6 +32,7 @@ private:
   [[nodiscard]] std::string token(std::uint32_t attempt) const;
   [[nodiscard]] task_attempts attempts() const;
   enum class asked_by : std::uint8_t { itself, its_run };
+  [[nodiscard]] runtime::async<> ended_before_it_began();
   void apply(const task_attempts& after, const task_effects& effects, std::uint32_t attempt,
              asked_by pool_asked = asked_by::itself);
   void record_attempt(schemas::AttemptReport::Reader report, schemas::AttemptEnd end,

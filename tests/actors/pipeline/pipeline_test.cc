@@ -488,6 +488,32 @@ TEST_CASE("an executor that is called as another silo is refused") {
   }
 }
 
+// Goal: an attempt that was lost before its task had begun is made again.
+// Method: its run asks the pool for it at the same time; the pool tells of its end before the task
+// knows of it. Of a task that nobody begins nothing is kept.
+TEST_CASE("the end of an attempt of a task that has not begun yet is told again later") {
+  temporary_folder data;
+  node here{data.path};
+  const auto run = here.submit(
+      "name: p\ntasks: [{name: a, run: sleep 600, grace_period: 10ms}, "
+      "{name: b, needs: [a], run: echo}]\n");
+  here.wait_until_running(run, "a");
+  const auto tell_end_of = [&](const std::string& task) {
+    schemas::task_interface::attempt_finished_params finished;
+    auto report = finished.build().initReport();
+    report.setNumber(1);
+    report.setEnd(schemas::AttemptEnd::LOST);
+    return here.silo->call(ref<schemas::Task>(task).attempt_finished(std::move(finished)));
+  };
+  const auto early = tell_end_of(run + "/b");
+  REQUIRE_FALSE(early);
+  CHECK(early.error().code() == runtime::errc::unavailable);
+  REQUIRE(here.silo->call(ref<schemas::Run>(run).cancel("enough", false)));
+  CHECK(here.wait(run) == RunState::CANCELLED);
+  CHECK(tell_end_of(run + "/b"));
+  CHECK(tell_end_of("nobody/b"));
+}
+
 // Goal: a wish for a slot that comes too late, or of a run that is gone, takes none for ever.
 TEST_CASE("a slot that nobody wants is given back") {
   temporary_folder data;
