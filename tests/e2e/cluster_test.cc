@@ -106,6 +106,47 @@ TEST_CASE("a cluster on this machine goes on when one of its silos is killed") {
   CHECK(cluster.wait().status == 0);
 }
 
+// Goal: whoever follows a run does not notice that the gateway is another one.
+// Method: the gateway is killed while a run waits, and started again as `dev` says.
+TEST_CASE("a run is followed to its end although the gateway is killed and started again") {
+  temporary_folder folder;
+  const auto definition = folder.path / "p.yaml";
+  const auto go = (folder.path / "go").string();
+  std::ofstream{definition} << "name: waits\ntasks:\n  - {name: a, run: 'until test -e " << go
+                            << "; do sleep 0.05; done'}\n  - {name: b, needs: [a], run: echo b}\n";
+  background_command cluster{
+      {"dev", "--silos", "2", "--listen", "127.0.0.1:0", "--data", (folder.path / "d").string()}};
+  cluster.read_until("silo b pid ");
+  cluster.read_until("\n");
+  auto lines = parse(cluster.printed());
+  CHECK(millrace({"apply", definition.string(), "--server", lines.url}).status == 0);
+  background_command follower{{"submit", "waits", "--watch", "--server", lines.url}};
+  follower.read_until("running          a");
+
+  ::kill(lines.pids["gateway"], SIGKILL);
+  const auto address = lines.url.substr(lines.url.find("://") + 3);
+  cluster.read_until("it starts again with: millrace gateway");
+  cluster.read_until("--listen " + address);
+  const auto data = (folder.path / "d").string();
+  background_command gateway{{"gateway", "--name", "gateway", "--data", data + "/gateway",
+                              "--coordination", "local:" + data + "/coordination", "--listen",
+                              address}};
+  gateway.read_until("serving on http://" + address);
+  std::ofstream{go}.close();
+  const auto ended = follower.wait();
+  CHECK_MESSAGE(ended.status == 0, ended.errors);
+  for (const auto* each : {"running          a", "succeeded        a", "running          b",
+                           "succeeded        b", "run succeeded"}) {
+    const auto first = ended.errors.find(each);
+    CHECK_MESSAGE(first != std::string::npos, ended.errors);
+    CHECK_MESSAGE(ended.errors.find(each, first + 1) == std::string::npos, ended.errors);
+  }
+  gateway.interrupt();
+  CHECK(gateway.wait().status == 0);
+  cluster.interrupt();
+  CHECK(cluster.wait().status == 0);
+}
+
 TEST_CASE("what is no cluster is refused, with what to write") {
   temporary_folder folder;
   const auto data = folder.path.string();

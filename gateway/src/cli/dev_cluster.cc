@@ -165,6 +165,9 @@ result<void> dev_cluster::start() {
                                              : "'" + each.name + "' did not come up"};
     }
     if (&each == &children_.back()) {
+      // Started again it is where its clients look for it.
+      *(std::find(each.arguments.begin(), each.arguments.end(), "--listen") + 1) =
+          said->substr(said->find("://") + std::strlen("://"));
       lines.insert(0, "gateway " + *said + " pid " + std::to_string(each.pid) + "\n");
     } else {
       lines += "silo " + each.name + " pid " + std::to_string(each.pid) + "\n";
