@@ -97,6 +97,12 @@ bool cluster_book::takes_calls(const silo_row& row) const {
   return is_server && row.state != silo_state::joining && is_alive(row);
 }
 
+// Who was started again since does not lead by the record, and may have lost what it had.
+bool cluster_book::leads_still(const stored_partition& record) const {
+  const auto* row = find(primary_of(record));
+  return row != nullptr && is_alive(*row) && row->incarnation == life_of(record);
+}
+
 const silo_row* cluster_book::find(std::string_view silo) const {
   const auto found = silos_.find(silo);
   return found != silos_.end() ? &found->second : nullptr;
@@ -340,15 +346,16 @@ void cluster_book::place(cluster_effects& effects) {
 void cluster_book::find_primaries(steady_time now, cluster_effects& effects) {
   for (auto& each : partitions_) {
     std::string_view primary;
+    if (each.heard_epoch > each.record.epoch) {
+      primary = each.heard_primary;
+    } else if (each.record.state == partition_state::active && leads_still(each.record)) {
+      primary = primary_of(each.record);
+    }
+    const auto* row = find(primary);
     if (each.led_epoch != 0) {
       primary = settings_.silo;
-    } else if (each.heard_epoch > each.record.epoch ||
-               each.record.state == partition_state::active) {
-      primary = each.heard_epoch > each.record.epoch ? each.heard_primary : primary_of(each.record);
-      const auto* row = find(primary);
-      if (row == nullptr || !takes_calls(*row) || primary == settings_.silo) {
-        primary = {};
-      }
+    } else if (row == nullptr || !takes_calls(*row) || primary == settings_.silo) {
+      primary = {};
     }
     if (each.primary == primary) {
       continue;
@@ -446,8 +453,7 @@ std::string_view cluster_book::leader(partition_id partition) const {
   if (known.led_epoch != 0) {
     return settings_.silo;
   }
-  const auto* row = find(primary_of(known.record));
-  return row != nullptr && is_alive(*row) ? std::string_view{row->name} : std::string_view{};
+  return leads_still(known.record) ? primary_of(known.record) : std::string_view{};
 }
 
 bool cluster_book::has_company() const {
@@ -494,7 +500,7 @@ cluster_view cluster_book::view() const {
     cluster_partition one;
     one.partition = each.record.partition;
     one.epoch = each.record.epoch;
-    one.primary = primary_of(each.record);
+    one.primary = leader(each.record.partition);
     one.is_active = each.record.state == partition_state::active && !one.primary.empty();
     for (const auto& copy : each.record.in_sync) {
       one.in_sync.push_back(copy.silo);

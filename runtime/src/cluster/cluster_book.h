@@ -163,6 +163,7 @@ private:
   void found(steady_time now, cluster_effects& effects);
   [[nodiscard]] bool is_to_found(const entry& one) const;
   void find_successor(entry& one, steady_time now) const;
+  [[nodiscard]] bool leads_still(const stored_partition& record) const;
   [[nodiscard]] bool takes_calls(const silo_row& row) const;
   [[nodiscard]] bool is_alive(const silo_row& row) const;
 

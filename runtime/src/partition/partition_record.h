@@ -49,6 +49,13 @@ struct partition_record {
   friend bool operator==(const partition_record&, const partition_record&) = default;
 };
 
+/// A nonce is the incarnation of the silo that asked for the change, so many bits, and a number.
+inline constexpr unsigned life_shift = 24;
+/// Whose change made the record: the life of the primary's silo. A later one does not lead by it.
+[[nodiscard]] constexpr std::uint64_t life_of(const partition_record& record) noexcept {
+  return record.nonce >> life_shift;
+}
+
 /// Sets list copies, not silos: what is wiped and comes back is not who was in the set.
 [[nodiscard]] bool is_same(const placed_copy& one, const placed_copy& other);
 [[nodiscard]] bool contains(const std::vector<placed_copy>& set, const placed_copy& copy);

@@ -14,13 +14,6 @@ namespace {
 constexpr duration tick_interval = std::chrono::milliseconds{50};
 constexpr duration lag_step = std::chrono::milliseconds{100};
 constexpr duration lag_noted = std::chrono::seconds{2};
-// A life of a silo is known by its incarnation; below it there is room for the numbers of changes.
-constexpr unsigned life_shift = 24;
-
-std::uint64_t life_of(std::uint64_t incarnation) {
-  return incarnation << life_shift;
-}
-
 // Since when a copy lacks what the log has. The log's length is noted for as long as a copy may
 // lack something; one that lacks it for longer is on its way into the set, or is not heard of.
 duration lag_of(const peer& one, const peer_book& all, steady_time now) {
@@ -43,7 +36,7 @@ replica_driver::replica_driver(const replica_driver_parts& parts, replication_ho
                                const replication_settings& settings, steady_time now)
     : parts_(parts), host_(host), work_(parts.copies.size()), now_(now) {
   settings_.silo = settings.silo;
-  settings_.life = life_of(settings.incarnation);
+  settings_.life = settings.incarnation << life_shift;
   settings_.copies = settings.copies;
   auto snapshot = parts_.rows.open_snapshot();
   if (!snapshot) {
@@ -140,7 +133,7 @@ void replica_driver::silo_died(const std::string& silo, std::uint64_t incarnatio
     auto& copy = copy_of(partition);
     const auto& record = copy.record();
     const auto* const there = find_at(record, silo);
-    const bool was_its = (record.nonce >> life_shift) == incarnation;
+    const bool was_its = life_of(record) == incarnation;
     if (!is_proven) {
       copy.silo_died(silo);
     } else if (there != nullptr && there->id == record.primary && was_its) {

@@ -40,6 +40,7 @@ stored_partition record(std::uint16_t partition, std::uint64_t version, std::uin
     made.in_sync.push_back({{1, hash_of(each, "copy").low}, each});
   }
   made.primary = made.in_sync.front().id;
+  made.nonce = std::uint64_t{1} << life_shift;  // by the first life of its silo
   return made;
 }
 
@@ -202,8 +203,15 @@ TEST_CASE("the map names who leads by the store, and of this silo what it leads 
   CHECK(told.map_changed);
   CHECK(primary(book, 3).empty());
   CHECK(book.find("b") != nullptr);
+  auto of_second_life = record(3, 9, 2, {"b", "a"});
+  of_second_life.nonce = std::uint64_t{2} << life_shift;
   read({row("a"), row("b", 2)});
+  CHECK(primary(book, 3).empty());  // its new life may have nothing of what the old one led
+  CHECK(book.leader(partition_id{3}).empty());
+  CHECK_FALSE(book.view().partitions[3].is_active);
+  read({row("a"), row("b", 2)}, {of_second_life});
   CHECK(primary(book, 3) == "b");
+  CHECK(book.view().partitions[3].is_active);
 }
 
 // Goal: calls find the primary while the store cannot be read, if it has been heard of.
