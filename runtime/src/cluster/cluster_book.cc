@@ -20,8 +20,8 @@ constexpr std::size_t drained_a_tick_max = 32;
 // failed, the other copy may have left the set.
 constexpr duration ask_again_after = std::chrono::seconds{2};
 
-// A silo that did not take over is handed nothing for so long: it may be cut off from the store,
-// and in vain a partition is led by nobody for seconds. Longer than it stays in then.
+// A silo that did not take over is handed nothing for so long, if there is a choice: it may be cut
+// off from the store, and each try leaves a partition without a primary for two seconds.
 constexpr duration unready_for = std::chrono::seconds{30};
 
 // In one line of the log.
@@ -156,6 +156,7 @@ void cluster_book::take_silos(const std::vector<silo_row>& rows, cluster_effects
                              : is_alive(row)                   ? "its session has ended"
                                                                : "its process has ended"));
       dead_.erase(name);
+      unready_.erase(name);
     }
   }
   rank();
@@ -321,15 +322,17 @@ void cluster_book::rank() {
     }
   }
   const auto may_lead = [this](const std::string& name) {
-    return name == settings_.silo
-               ? presence_ == presence::active
-               : find(name)->state == silo_state::active && !unready_.contains(name);
+    return name == settings_.silo ? presence_ == presence::active
+                                  : find(name)->state == silo_state::active &&
+                                        (presence_ != presence::active || !unready_.contains(name));
   };
+  const auto is_ready = [this](const std::string& name) { return !unready_.contains(name); };
   for (auto& each : partitions_) {
     each.ranked = ranked_for(each.record.partition, silos);
     each.leaders.clear();
     std::copy_if(each.ranked.begin(), each.ranked.end(), std::back_inserter(each.leaders),
                  may_lead);
+    std::stable_partition(each.leaders.begin(), each.leaders.end(), is_ready);
   }
 }
 
@@ -400,6 +403,7 @@ void cluster_book::find_successor(entry& one, steady_time now) const {
   const auto preferred = preferred_primary(one.leaders, one.record);
   if (preferred == settings_.silo || preferred.empty()) {
     one.successor.clear();
+    one.handed_to.clear();
   } else if (one.successor != preferred) {
     one.successor = preferred;
     one.successor_since = now;
@@ -413,7 +417,11 @@ void cluster_book::tick(steady_time now, cluster_effects& effects) {
   found(now, effects);
   const bool goes = presence_ != presence::active;
   const auto most = goes ? drained_a_tick_max : balanced_a_tick_max;
-  const bool is_alone = !has_company();
+  const bool is_alone = std::none_of(silos_.begin(), silos_.end(), [this](const auto& each) {
+    const auto& row = each.second;
+    return each.first != settings_.silo && row.roles.state && row.state != silo_state::draining &&
+           is_alive(row);
+  });
   std::size_t begun = 0;
   for (auto& each : partitions_) {
     if (each.led_epoch == 0 || each.record.epoch != each.led_epoch ||

@@ -176,6 +176,7 @@ void replica::learn(const partition_record& record, steady_time now, replica_eff
     set_aside_ = is_given_up ? damage::given_up : damage::lost_committed;
     effects.set_aside = set_aside_ != was_aside ? set_aside_ : std::nullopt;
     step_down(effects);
+    follow({}, effects);  // what is still to be written here is acknowledged to nobody
   } else if (was_aside && !is_complete()) {
     quarantine(*was_aside, effects);
   } else if (goes_on) {

@@ -60,8 +60,8 @@ public:
   [[nodiscard]] steady_time answers_until() const noexcept;
   /// Ranges of a snapshot are missing: its rows are neither old nor new.
   [[nodiscard]] bool is_being_filled() const noexcept { return intake_.is_open(); }
-  /// Who leads, as it has heard from that copy itself in the epoch that it has promised; nobody's
-  /// id for who has heard nothing yet, and for who leads.
+  /// Of a backup: who leads, as it has heard from that copy itself in the epoch that it has
+  /// promised; nobody's id as long as it has heard nothing.
   [[nodiscard]] const placed_copy& followed() const noexcept { return primary_; }
   /// Why it is not used. It is silent then, and what it has is there until another one leads.
   [[nodiscard]] const std::optional<damage>& set_aside() const noexcept { return set_aside_; }

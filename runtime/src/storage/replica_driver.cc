@@ -155,8 +155,11 @@ void replica_driver::hand_over(partition_id partition, const std::string& to, st
 
 void replica_driver::abdicate(partition_id partition, steady_time now) {
   now_ = now;
-  copy_of(partition).abdicate(now, at(partition).effects);
-  settle(partition);
+  const auto& record = copy_of(partition).record();
+  if (record.in_sync.size() < record.in_sync_min) {  // it may have become large enough meanwhile
+    copy_of(partition).abdicate(now, at(partition).effects);
+    settle(partition);
+  }
 }
 
 void replica_driver::break_glass(partition_id partition, steady_time now) {
@@ -205,12 +208,14 @@ std::vector<copy_status> replica_driver::status(steady_time now) {
   return all;
 }
 
-// What is not to be here is silent, but for whom somebody counts on.
+// What is not to be here is silent, but for whom somebody counts on, or who waits to hear that he
+// may go.
 bool replica_driver::takes_part(partition_id partition) {
   if (has_left_) {
     return false;
   }
-  return at(partition).is_hosted || is_complete(copy_of(partition).record(), self(partition));
+  const auto& copy = copy_of(partition);
+  return at(partition).is_hosted || copy.set_aside() || is_complete(copy.record(), self(partition));
 }
 
 void replica_driver::tick(steady_time now) {
@@ -329,7 +334,8 @@ void replica_driver::publish(partition_id partition) {
 void replica_driver::tell_followed(partition_id partition) {
   const auto& copy = copy_of(partition);
   const auto epoch = copy.state().promised_epoch;
-  if (epoch > at(partition).followed && copy.followed().id != copy_id{}) {
+  const bool follows = copy.role() == replica_role::backup && copy.followed().id != copy_id{};
+  if (follows && epoch > at(partition).followed) {
     at(partition).followed = epoch;
     host_.follows(partition, epoch, copy.followed().silo);
   }

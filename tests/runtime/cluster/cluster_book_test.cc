@@ -305,6 +305,28 @@ TEST_CASE("a silo that has not taken over what it was handed is handed nothing f
     CHECK(handed(start + 41s) == 0);
     CHECK(handed(start + 42s) == 1);
   }
+  SUBCASE("but by who leaves, if there is no other") {
+    lose_and_lead(2, {"a", "b"});
+    book.take_part(presence::leaving);
+    CHECK_FALSE(book.has_drained());
+    cluster_effects ticked;
+    book.tick(start + 8s, ticked);
+    CHECK(ticked.hand_overs.size() == 1);
+    CHECK(ticked.stranded.empty());
+  }
+  SUBCASE("nor is a later life of it to blame") {
+    lose_and_lead(2, {"a", "b"});
+    read({row("a"), row("b", 2)});
+    handed(start + 8s);
+    CHECK(handed(start + 13s) == 1);
+  }
+  SUBCASE("but if it has left the set before, it is not to blame") {
+    book.learn(record(of_b, 2, 1, {"a"}), start, told);
+    handed(start + 6s);
+    lose_and_lead(3, {"a", "b"});
+    handed(start + 8s);
+    CHECK(handed(start + 13s) == 1);
+  }
   SUBCASE("but if it has, and is led here again later") {
     book.lost(partition_id{of_b}, start, told);
     book.learn(record(of_b, 2, 2, {"b", "a"}), start, told);
@@ -417,12 +439,13 @@ TEST_CASE("what a silo leads when all go is stranded, what it may write alone is
   CHECK(ticked.stranded.empty());  // b is to have it
   CHECK(ticked.hopeless.empty());  // b may yet be the second
   CHECK(book.has_company());
-  read({row("a", 1, silo_state::draining), row("b", 1, silo_state::draining)});
+  auto gateway = row("g");
+  gateway.roles = {.gateway = true};  // brings no copies
+  read({row("a", 1, silo_state::draining), row("b", 1, silo_state::draining), gateway});
   ticked = {};
   book.tick(start + 1s, ticked);
   CHECK(ticked.stranded == std::vector{partition_id{3}});
   CHECK(ticked.hopeless == std::vector{partition_id{5}});
-  CHECK_FALSE(book.has_company());
   CHECK(book.has_drained());
 }
 
