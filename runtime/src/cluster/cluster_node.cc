@@ -142,6 +142,11 @@ void cluster_node::learn(const std::optional<stored_partition>& record) {
   }
 }
 
+void cluster_node::cannot_read(const std::string& silo, const error& why) {
+  home_.warn("what a silo says of its copies cannot be read, and is dropped silo=" + silo +
+             " why=" + why.text());
+}
+
 // The ranking has given it as many as there are silos: only a person can do more.
 void cluster_node::wants_copy(partition_id partition) {
   const auto now = time_.steady();

@@ -116,6 +116,7 @@ private:
   void follows(partition_id partition, std::uint64_t epoch, const std::string& silo) override {
     tell(followed{partition, epoch, silo});
   }
+  void cannot_read(const std::string& silo, const error& why) override;
   void wants_copy(partition_id partition) override;
   void cannot_copy(partition_id partition, const error& why) override;
   void set_aside(partition_id partition, const copy_id& copy, damage why) override;
