@@ -297,9 +297,10 @@ void cluster_node::take(const result<coordination_view>& seen, steady_time now,
                         cluster_effects& effects) {
   if (!seen) {
     if (!is_store_lost_.exchange(true)) {
-      effects.warnings.push_back(
-          "the coordination store cannot be reached; the cluster goes on as it is why=" +
-          seen.error().to_string());
+      const bool is_newer = seen.error().code() == errc::failed_precondition;
+      effects.warnings.push_back(std::string{"the coordination store cannot be "} +
+                                 (is_newer ? "read" : "reached") +
+                                 "; the cluster goes on as it is why=" + seen.error().to_string());
     }
     is_hinted_ = true;
     read_due_ = now + read_again_after;
