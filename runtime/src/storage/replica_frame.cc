@@ -311,11 +311,11 @@ void read_item(schemas::ReplicaItem::Reader item, const std::string& sender,
 }
 
 error of_later_protocol(std::uint32_t protocol, const std::string& sender) {
-  return {errc::failed_precondition,
-          "silo '" + sender + "' says it in version " + std::to_string(protocol) +
-              " of the replica protocol, this build knows up to " +
-              std::to_string(replica_protocol) +
-              ": upgrade this silo, or run the earlier build there"};
+  return {errc::failed_precondition, "silo '" + sender + "' says it in version " +
+                                         std::to_string(protocol) +
+                                         " of the replica protocol, this build knows up to " +
+                                         std::to_string(replica_protocol) +
+                                         ": upgrade this silo, or run the earlier build there"};
 }
 
 result<std::vector<replica_item>> read_frame(kj::ArrayPtr<const capnp::word> words,
