@@ -180,7 +180,7 @@ result<void> cluster_node::make_links(steady_time deadline) {
   const auto& silo = home_.options();
   links_ = around_.make_links(
       links_of(silo, cluster_.cluster_id, own_.incarnation), home_.routes(), time_,
-      [this](const std::string& line) { home_.warn(line); }, *this);
+      [this](const std::string& line) { warn_of_links(line); }, *this);
   home_.routes().join(silo.name, own_.incarnation, *links_);
   if (options_.roles.state) {
     side_ = rows_.cluster_side();
@@ -196,6 +196,14 @@ result<void> cluster_node::make_links(steady_time deadline) {
   }
   own_.address = advertised_address(options_, *port);
   return store_->update(own_, deadline);
+}
+
+void cluster_node::warn_of_links(const std::string& line) {
+  {
+    const std::lock_guard lock{mutex_};
+    last_of_links_ = line;
+  }
+  home_.warn(line);
 }
 
 void cluster_node::open_link(const silo_row& row) {
@@ -243,12 +251,13 @@ result<void> cluster_node::connect(steady_time deadline) {
     if (missing.empty()) {
       return {};
     }
+    std::unique_lock lock{mutex_};
     if (time_.steady() >= deadline) {
       return error{errc::unavailable, "silo '" + own_.name + "' at " + own_.address +
                                           " has no link with silo " + missing +
-                                          ", which is in the cluster"};
+                                          ", which is in the cluster" +
+                                          (last_of_links_.empty() ? "" : ": ") + last_of_links_};
     }
-    std::unique_lock lock{mutex_};
     changed_.wait_for(lock, look_again_after, [this] { return has_new_link_ || is_hinted_; });
     has_new_link_ = is_hinted_ = false;
   }

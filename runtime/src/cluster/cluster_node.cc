@@ -142,6 +142,11 @@ void cluster_node::learn(const std::optional<stored_partition>& record) {
   }
 }
 
+void cluster_node::cannot_read(const std::string& silo, const error& why) {
+  home_.warn("what a silo says of its copies cannot be read, and is dropped silo=" + silo +
+             " why=" + why.text());
+}
+
 // The ranking has given it as many as there are silos: only a person can do more.
 void cluster_node::wants_copy(partition_id partition) {
   const auto now = time_.steady();
@@ -292,9 +297,10 @@ void cluster_node::take(const result<coordination_view>& seen, steady_time now,
                         cluster_effects& effects) {
   if (!seen) {
     if (!is_store_lost_.exchange(true)) {
-      effects.warnings.push_back(
-          "the coordination store cannot be reached; the cluster goes on as it is why=" +
-          seen.error().to_string());
+      const bool is_newer = seen.error().code() == errc::failed_precondition;
+      effects.warnings.push_back(std::string{"the coordination store cannot be "} +
+                                 (is_newer ? "read" : "reached") +
+                                 "; the cluster goes on as it is why=" + seen.error().to_string());
     }
     is_hinted_ = true;
     read_due_ = now + read_again_after;

@@ -116,6 +116,7 @@ private:
   void follows(partition_id partition, std::uint64_t epoch, const std::string& silo) override {
     tell(followed{partition, epoch, silo});
   }
+  void cannot_read(const std::string& silo, const error& why) override;
   void wants_copy(partition_id partition) override;
   void cannot_copy(partition_id partition, const error& why) override;
   void set_aside(partition_id partition, const copy_id& copy, damage why) override;
@@ -138,6 +139,7 @@ private:
   [[nodiscard]] result<void> connect(steady_time deadline);
   [[nodiscard]] std::string unconnected(const coordination_view& view);
   void open_link(const silo_row& row);
+  void warn_of_links(const std::string& line);
   void wait_until_quiet(steady_time deadline);
 
   // The thread.
@@ -182,6 +184,7 @@ private:
   mutable std::mutex mutex_;
   std::condition_variable changed_;
   std::vector<input> inputs_;
+  std::string last_of_links_;  // what was told of them last
   std::optional<cluster_book> book_;
   std::map<std::string, std::uint64_t> up_;      // links, to which life
   std::map<partition_id, lost_content> losses_;  // that this silo decides on

@@ -65,6 +65,9 @@ struct coordination_options {
   /// hint may be for nothing; one comes at least every `hint_interval_max`, so that a lost one
   /// costs no more. Called on threads of the store: it must return soon, and must not call it.
   std::function<void()> changed = [] {};
+  /// The newest version of records that is known, and that of a cluster that is made here. Another
+  /// one only in tests.
+  std::uint32_t protocol = coordination_protocol;
   /// What an operator should know; one line.
   std::function<void(std::string_view)> warn = [](std::string_view) {};
 };

@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <array>
+#include <atomic>
 #include <charconv>
 #include <cstdio>
 #include <mutex>
@@ -67,6 +68,7 @@ private:
   [[nodiscard]] std::string silos_prefix() const { return prefix_ + "silos/"; }
   [[nodiscard]] std::string partitions_prefix() const { return prefix_ + "partitions/"; }
   [[nodiscard]] std::string partition_key(partition_id partition) const;
+  [[nodiscard]] result<cluster_settings> settings_in(const etcd_row& row);
   [[nodiscard]] result<silo_row> silo_in(const etcd_row& row) const;
   [[nodiscard]] result<stored_partition> partition_in(const etcd_row& row) const;
   [[nodiscard]] result<std::optional<stored_partition>> partition_in(
@@ -85,6 +87,7 @@ private:
   const process_identity self_;
   const std::unique_ptr<etcd_client> client_;
   std::optional<etcd_watcher> watcher_;
+  std::atomic<std::uint32_t> protocol_{options_.protocol};  // that of the settings, once known
   std::mutex leaving_mutex_;
   std::optional<std::uint64_t>
       leaving_;  // the lease that is no longer kept alive, until it is gone
@@ -107,9 +110,18 @@ std::string etcd_store::partition_key(partition_id partition) const {
   return partitions_prefix() + digits.data();
 }
 
+result<cluster_settings> etcd_store::settings_in(const etcd_row& row) {
+  auto found = decode_settings(row.value, options_.protocol);
+  if (found) {
+    protocol_ = found->protocol;
+  }
+  return found;
+}
+
 result<silo_row> etcd_store::silo_in(const etcd_row& row) const {
   const std::string_view key{row.key};
-  auto silo = decode_silo(key.substr(std::min(key.size(), silos_prefix().size())), row.value);
+  auto silo = decode_silo(key.substr(std::min(key.size(), silos_prefix().size())), row.value,
+                          options_.protocol);
   if (silo) {
     silo->incarnation = row.create_revision;
   }
@@ -124,7 +136,7 @@ result<stored_partition> etcd_store::partition_in(const etcd_row& row) const {
   if (failed != std::errc{} || end != digits.data() + digits.size()) {
     return error{errc::storage_failed, "the key '" + row.key + "' in etcd names no partition"};
   }
-  auto record = decode_partition(partition_id{number}, row.value);
+  auto record = decode_partition(partition_id{number}, row.value, options_.protocol);
   if (record) {
     record->version = row.mod_revision;
   }
@@ -148,20 +160,22 @@ result<std::optional<cluster_settings>> etcd_store::settings(steady_time deadlin
   if (!rows || rows->empty()) {
     return rows ? result<std::optional<cluster_settings>>{std::nullopt} : rows.error();
   }
-  auto found = decode_settings(rows->front().value);
+  auto found = settings_in(rows->front());
   return found ? result{std::optional{*std::move(found)}} : found.error();
 }
 
 result<cluster_settings> etcd_store::settle(const cluster_settings& wanted, steady_time deadline) {
+  auto made = wanted;
+  made.protocol = options_.protocol;
   const auto answer = client_->write({{{created, settings_key(), 0}},
-                                      {put_step(settings_key(), encode(wanted))},
+                                      {put_step(settings_key(), encode(made))},
                                       {{get, settings_key()}}},
                                      deadline);
   if (!answer || answer->succeeded) {
-    return answer ? result{wanted} : answer.error();
+    return answer ? result{made} : answer.error();
   }
   const auto rows = rows_of(*answer, 0);
-  return rows && !rows->empty() ? decode_settings(rows->front().value)
+  return rows && !rows->empty() ? settings_in(rows->front())
                                 : error{errc::outcome_unknown, "etcd's answer lacks the settings"};
 }
 
@@ -208,7 +222,8 @@ result<std::optional<stored_partition>> etcd_store::read_partition(partition_id 
 cas_outcome etcd_store::compare_and_set(const stored_partition& wanted, steady_time deadline) {
   const auto key = partition_key(wanted.partition);
   const auto answer = client_->write(
-      {{{modified, key, wanted.version}}, {put_step(key, encode(wanted))}, {{get, key}}}, deadline);
+      {{{modified, key, wanted.version}}, {put_step(key, encode(wanted, protocol_))}, {{get, key}}},
+      deadline);
   if (!answer) {
     return cas_unknown{answer.error()};
   }
@@ -232,7 +247,8 @@ result<etcd_store::entry> etcd_store::enter(const silo_row& row, std::uint64_t l
                                             steady_time deadline) {
   const auto key = silos_prefix() + row.name;
   const auto answer = client_->write(
-      {{{created, key, 0}}, {put_step(key, encode(row), lease)}, {{get, key}}}, deadline);
+      {{{created, key, 0}}, {put_step(key, encode(row, protocol_), lease)}, {{get, key}}},
+      deadline);
   if (!answer) {
     return answer.error();
   }
@@ -291,7 +307,8 @@ result<void> etcd_store::update(const silo_row& row, steady_time deadline) {
   own.process = self_;
   const auto key = silos_prefix() + row.name;
   const auto answer = client_->write(
-      {{{created, key, row.incarnation}}, {put_step(key, encode(own), *lease)}, {}}, deadline);
+      {{{created, key, row.incarnation}}, {put_step(key, encode(own, protocol_), *lease)}, {}},
+      deadline);
   if (!answer) {
     return answer.error().code() == errc::not_found ? out : answer.error();
   }

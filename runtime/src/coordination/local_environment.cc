@@ -75,13 +75,13 @@ result<void> local_environment::prepare() {
   return page_->let_others_in();
 }
 
-// Nobody has the store open, so nobody is in.
+// Nobody has the store open, so nobody is in, of whatever version his row may be.
 result<void> local_environment::clear_silos() {
   auto write = begin_write(clock_.steady() + open_patience);
   if (!write) {
     return write.error();
   }
-  const auto rows = (*write)->rows();
+  const auto rows = (*write)->rows(UINT32_MAX);
   const auto silos = rows.silos();
   if (!silos) {
     return silos.error();

@@ -36,7 +36,9 @@ public:
     ~writer();
 
     [[nodiscard]] result<void> begin();
-    [[nodiscard]] local_rows rows() const noexcept { return {*of_.env_, txn_.get(), of_.table_}; }
+    [[nodiscard]] local_rows rows(std::uint32_t newest) const noexcept {
+      return {*of_.env_, txn_.get(), of_.table_, newest};
+    }
     [[nodiscard]] result<void> commit();
 
   private:
@@ -54,7 +56,9 @@ public:
     reader(const reader&) = delete;
     reader& operator=(const reader&) = delete;
     ~reader() { of_.keep(std::move(txn_)); }
-    [[nodiscard]] local_rows rows() const noexcept { return {*of_.env_, txn_.get(), of_.table_}; }
+    [[nodiscard]] local_rows rows(std::uint32_t newest) const noexcept {
+      return {*of_.env_, txn_.get(), of_.table_, newest};
+    }
 
   private:
     local_environment& of_;

@@ -26,11 +26,11 @@ error cut_short() {
   return {errc::storage_failed, "a row of the coordination store is cut short"};
 }
 
-result<local_silo> silo_in(std::string_view name, std::string_view value) {
+result<local_silo> silo_in(std::string_view name, std::string_view value, std::uint32_t newest) {
   if (value.size() < 2 * number_bytes) {
     return cut_short();
   }
-  auto row = decode_silo(name, value.substr(2 * number_bytes));
+  auto row = decode_silo(name, value.substr(2 * number_bytes), newest);
   if (!row) {
     return row.error();
   }
@@ -42,11 +42,12 @@ std::uint64_t version_of(std::string_view value) {
   return value.size() < number_bytes ? 0 : load_little<std::uint64_t>(value.data());
 }
 
-result<stored_partition> partition_in(partition_id partition, std::string_view value) {
+result<stored_partition> partition_in(partition_id partition, std::string_view value,
+                                      std::uint32_t newest) {
   if (value.size() < number_bytes) {
     return cut_short();
   }
-  auto record = decode_partition(partition, value.substr(number_bytes));
+  auto record = decode_partition(partition, value.substr(number_bytes), newest);
   if (record) {
     record->version = version_of(value);
   }
@@ -105,7 +106,7 @@ result<std::optional<cluster_settings>> local_rows::settings() const {
   if (!value || !value->has_value()) {
     return value ? result<std::optional<cluster_settings>>{std::nullopt} : value.error();
   }
-  auto settings = decode_settings(**value);
+  auto settings = decode_settings(**value, newest_);
   return settings ? result{std::optional{*settings}} : settings.error();
 }
 
@@ -114,7 +115,7 @@ result<std::optional<local_silo>> local_rows::silo(std::string_view name) const 
   if (!value || !value->has_value()) {
     return value ? result<std::optional<local_silo>>{std::nullopt} : value.error();
   }
-  auto found = silo_in(name, **value);
+  auto found = silo_in(name, **value, newest_);
   return found ? result{std::optional{*found}} : found.error();
 }
 
@@ -122,7 +123,7 @@ result<std::vector<local_silo>> local_rows::silos() const {
   std::vector<local_silo> found;
   const auto scanned =
       scan(kind_silo, [&](std::string_view name, std::string_view value) -> result<void> {
-        auto each = silo_in(name, value);
+        auto each = silo_in(name, value, newest_);
         if (!each) {
           return each.error();
         }
@@ -137,7 +138,7 @@ result<std::optional<stored_partition>> local_rows::partition(partition_id parti
   if (!value || !value->has_value()) {
     return value ? result<std::optional<stored_partition>>{std::nullopt} : value.error();
   }
-  auto record = partition_in(partition, **value);
+  auto record = partition_in(partition, **value, newest_);
   return record ? result{std::optional{*record}} : record.error();
 }
 
@@ -151,7 +152,8 @@ result<std::vector<stored_partition>> local_rows::partitions(std::uint64_t above
         if (version_of(value) <= above && value.size() >= number_bytes) {
           return {};
         }
-        auto record = partition_in(partition_id{load_big<std::uint16_t>(number.data())}, value);
+        auto record =
+            partition_in(partition_id{load_big<std::uint16_t>(number.data())}, value, newest_);
         if (!record) {
           return record.error();
         }
@@ -165,17 +167,30 @@ result<void> local_rows::put(const cluster_settings& settings) const {
   return put({&kind_settings, 1}, encode(settings));
 }
 
+result<std::uint32_t> local_rows::protocol() const {
+  const auto now = settings();
+  return now ? result{*now ? (*now)->protocol : newest_} : now.error();
+}
+
 result<void> local_rows::put(const local_silo& silo) const {
+  const auto version = protocol();
+  if (!version) {
+    return version.error();
+  }
   std::string value;
   append_little<std::uint64_t>(value, silo.row.incarnation);
   append_little<std::uint64_t>(value, silo.slot);
-  return put(silo_key(silo.row.name), value + encode(silo.row));
+  return put(silo_key(silo.row.name), value + encode(silo.row, *version));
 }
 
 result<void> local_rows::put(const stored_partition& record) const {
+  const auto version = protocol();
+  if (!version) {
+    return version.error();
+  }
   std::string value;
   append_little<std::uint64_t>(value, record.version);
-  return put(partition_key(record.partition), value + encode(record));
+  return put(partition_key(record.partition), value + encode(record, *version));
 }
 
 result<void> local_rows::erase_silo(std::string_view name) const {

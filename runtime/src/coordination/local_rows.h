@@ -20,12 +20,13 @@ struct local_silo {
   std::size_t slot = 0;
 };
 
-/// What one transaction of the local store sees and does. Errors: as LMDB's and `decode_...`'s.
+/// What one transaction of the local store sees and does. It knows records up to the version
+/// `newest`, and writes them in that of the settings. Errors: as LMDB's and `decode_...`'s.
 /// Ownership: refers to both for as long as it lives.
 class local_rows {
 public:
-  local_rows(const lmdb_env& env, MDB_txn* txn, MDB_dbi table) noexcept
-      : env_(env), txn_(txn), table_(table) {}
+  local_rows(const lmdb_env& env, MDB_txn* txn, MDB_dbi table, std::uint32_t newest) noexcept
+      : env_(env), txn_(txn), table_(table), newest_(newest) {}
 
   /// The number of this transaction.
   [[nodiscard]] std::uint64_t revision() const noexcept { return mdb_txn_id(txn_); }
@@ -44,12 +45,14 @@ public:
 private:
   [[nodiscard]] result<std::optional<std::string_view>> get(std::string_view key) const;
   [[nodiscard]] result<void> put(std::string_view key, std::string_view value) const;
+  [[nodiscard]] result<std::uint32_t> protocol() const;
   template <class Each>
   [[nodiscard]] result<void> scan(char kind, Each each) const;
 
   const lmdb_env& env_;
   MDB_txn* txn_;
   MDB_dbi table_;
+  std::uint32_t newest_;
 };
 
 }  // namespace millrace::runtime

@@ -99,7 +99,7 @@ private:
 
 result<std::optional<cluster_settings>> local_store::settings(steady_time deadline) {
   const auto reader = environment_->begin_read(deadline);
-  return reader ? (*reader)->rows().settings() : reader.error();
+  return reader ? (*reader)->rows(options_.protocol).settings() : reader.error();
 }
 
 result<cluster_settings> local_store::settle(const cluster_settings& wanted, steady_time deadline) {
@@ -107,18 +107,20 @@ result<cluster_settings> local_store::settle(const cluster_settings& wanted, ste
   if (!writer) {
     return writer.error();
   }
-  const auto found = (*writer)->rows().settings();
+  const auto found = (*writer)->rows(options_.protocol).settings();
   if (!found) {
     return found.error();
   }
   if (*found) {
     return **found;
   }
-  if (auto put = (*writer)->rows().put(wanted); !put) {
+  auto made = wanted;
+  made.protocol = options_.protocol;
+  if (auto put = (*writer)->rows(options_.protocol).put(made); !put) {
     return put.error();
   }
   const auto done = (*writer)->commit();
-  return done ? result{wanted} : done.error();
+  return done ? result{made} : done.error();
 }
 
 result<coordination_view> local_store::read(std::uint64_t changed_after, steady_time deadline) {
@@ -126,7 +128,7 @@ result<coordination_view> local_store::read(std::uint64_t changed_after, steady_
   if (!reader) {
     return reader.error();
   }
-  const auto rows = (*reader)->rows();
+  const auto rows = (*reader)->rows(options_.protocol);
   coordination_view view;
   view.revision = rows.revision();
   auto silos = rows.silos();
@@ -147,7 +149,7 @@ result<coordination_view> local_store::read(std::uint64_t changed_after, steady_
 result<std::optional<stored_partition>> local_store::read_partition(partition_id partition,
                                                                     steady_time deadline) {
   const auto reader = environment_->begin_read(deadline);
-  return reader ? (*reader)->rows().partition(partition) : reader.error();
+  return reader ? (*reader)->rows(options_.protocol).partition(partition) : reader.error();
 }
 
 cas_outcome local_store::compare_and_set(const stored_partition& wanted, steady_time deadline) {
@@ -155,7 +157,7 @@ cas_outcome local_store::compare_and_set(const stored_partition& wanted, steady_
   if (!writer) {
     return cas_unknown{writer.error()};
   }
-  const auto rows = (*writer)->rows();
+  const auto rows = (*writer)->rows(options_.protocol);
   const auto found = rows.partition(wanted.partition);
   if (!found) {
     return cas_unknown{found.error()};
@@ -221,7 +223,7 @@ result<std::uint64_t> local_store::join(const silo_row& row, std::optional<std::
   if (!writer) {
     return writer.error();
   }
-  const auto rows = (*writer)->rows();
+  const auto rows = (*writer)->rows(options_.protocol);
   const auto now = clock_.steady();
   const auto slot = find_slot(rows, row.name, replaces, now);
   if (!slot) {
@@ -248,7 +250,7 @@ result<void> local_store::update(const silo_row& row, steady_time deadline) {
   if (!writer) {
     return writer.error();
   }
-  const auto rows = (*writer)->rows();
+  const auto rows = (*writer)->rows(options_.protocol);
   const auto found = rows.silo(row.name);
   if (!found) {
     return found.error();
@@ -282,7 +284,7 @@ result<void> local_store::take_out(const local_watcher::session& left, steady_ti
   if (!writer) {
     return writer.error();
   }
-  const auto rows = (*writer)->rows();
+  const auto rows = (*writer)->rows(options_.protocol);
   const auto found = rows.silo(left.name);
   if (!found) {
     return found.error();

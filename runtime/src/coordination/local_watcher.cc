@@ -84,7 +84,8 @@ void local_watcher::wait() {
 
 void local_watcher::read_silos() {
   const auto reader = environment_.begin_read(clock_.steady() + own_patience);
-  auto found = reader ? (*reader)->rows().silos() : result<std::vector<local_silo>>{reader.error()};
+  auto found = reader ? (*reader)->rows(options_.protocol).silos()
+                      : result<std::vector<local_silo>>{reader.error()};
   if (!found) {
     options_.warn(found.error().to_string());
     return;
@@ -138,7 +139,7 @@ void local_watcher::take_out_ended(steady_time now) {
   if (!writer) {
     return;
   }
-  const auto rows = (*writer)->rows();
+  const auto rows = (*writer)->rows(options_.protocol);
   for (const auto& silo : silos_) {
     const auto found = rows.silo(silo.name);
     if (silo.has_ended && found && *found && (*found)->row.incarnation == silo.incarnation) {

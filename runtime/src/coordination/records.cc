@@ -29,10 +29,10 @@ unsigned size_of(std::size_t count) {
 }
 
 template <class Schema, class Fill>
-std::string encode_as(Fill fill) {
+std::string encode_as(std::uint32_t protocol, Fill fill) {
   capnp::MallocMessageBuilder message;
   auto root = message.initRoot<Schema>();
-  root.setProtocol(coordination_protocol);
+  root.setProtocol(protocol);
   fill(root);
   auto out = framed_bytes(message);
   append_little<std::uint64_t>(out, XXH3_64bits(out.data(), out.size()));
@@ -42,7 +42,7 @@ std::string encode_as(Fill fill) {
 
 // What `read` makes of the record, once it is whole and of a version that this build knows.
 template <class Schema, class Read>
-auto decode_as(const std::string& what, std::string_view bytes, Read read)
+auto decode_as(const std::string& what, std::string_view bytes, std::uint32_t newest, Read read)
     -> decltype(read(std::declval<typename Schema::Reader>())) {
   const auto damaged = [&](const std::string& why) {
     return error{errc::storage_failed, what + " in the coordination store is damaged: " + why};
@@ -60,11 +60,11 @@ auto decode_as(const std::string& what, std::string_view bytes, Read read)
   try {
     capnp::FlatArrayMessageReader message{words};
     const auto root = message.getRoot<Schema>();
-    if (root.getProtocol() == 0 || root.getProtocol() > coordination_protocol) {
+    if (root.getProtocol() == 0 || root.getProtocol() > newest) {
       return error{errc::failed_precondition,
-                   what + " in the coordination store has protocol version " +
+                   what + " in the coordination store: protocol version " +
                        std::to_string(root.getProtocol()) + ", this build knows up to " +
-                       std::to_string(coordination_protocol) + "; use a newer build"};
+                       std::to_string(newest) + "; use a newer build"};
     }
     return read(root);
   } catch (const kj::Exception& failed) {
@@ -99,15 +99,16 @@ std::vector<placed_copy> read(capnp::List<schemas::Copy>::Reader from) {
 }  // namespace
 
 std::string encode(const cluster_settings& settings) {
-  return encode_as<schemas::ClusterSettings>([&](schemas::ClusterSettings::Builder into) {
-    into.setClusterId(settings.cluster_id.c_str());
-    into.setPartitionCount(settings.partition_count);
-    into.setFounder(settings.founder.c_str());
-  });
+  return encode_as<schemas::ClusterSettings>(settings.protocol,
+                                             [&](schemas::ClusterSettings::Builder into) {
+                                               into.setClusterId(settings.cluster_id.c_str());
+                                               into.setPartitionCount(settings.partition_count);
+                                               into.setFounder(settings.founder.c_str());
+                                             });
 }
 
-std::string encode(const silo_row& row) {
-  return encode_as<schemas::SiloRow>([&](schemas::SiloRow::Builder into) {
+std::string encode(const silo_row& row, std::uint32_t protocol) {
+  return encode_as<schemas::SiloRow>(protocol, [&](schemas::SiloRow::Builder into) {
     into.setName(row.name.c_str());
     into.setAddress(row.address.c_str());
     auto roles = into.initRoles();
@@ -133,8 +134,8 @@ std::string encode(const silo_row& row) {
   });
 }
 
-std::string encode(const stored_partition& record) {
-  return encode_as<schemas::PartitionRecord>([&](schemas::PartitionRecord::Builder into) {
+std::string encode(const stored_partition& record, std::uint32_t protocol) {
+  return encode_as<schemas::PartitionRecord>(protocol, [&](schemas::PartitionRecord::Builder into) {
     into.setPartition(static_cast<std::uint16_t>(record.partition));
     into.setState(static_cast<schemas::PartitionRecord::State>(record.state));
     into.setDataLossNo(record.data_loss_no);
@@ -152,19 +153,19 @@ std::string encode(const stored_partition& record) {
   });
 }
 
-result<cluster_settings> decode_settings(std::string_view bytes) {
+result<cluster_settings> decode_settings(std::string_view bytes, std::uint32_t newest) {
   return decode_as<schemas::ClusterSettings>(
-      "the cluster's settings", bytes,
+      "the cluster's settings", bytes, newest,
       [](schemas::ClusterSettings::Reader from) -> result<cluster_settings> {
         return cluster_settings{text_of(from.getClusterId()), from.getPartitionCount(),
-                                text_of(from.getFounder())};
+                                text_of(from.getFounder()), from.getProtocol()};
       });
 }
 
-result<silo_row> decode_silo(std::string_view name, std::string_view bytes) {
+result<silo_row> decode_silo(std::string_view name, std::string_view bytes, std::uint32_t newest) {
   const auto what = "the row of silo '" + std::string{name} + "'";
   return decode_as<schemas::SiloRow>(
-      what, bytes, [&](schemas::SiloRow::Reader from) -> result<silo_row> {
+      what, bytes, newest, [&](schemas::SiloRow::Reader from) -> result<silo_row> {
         const auto state = static_cast<silo_state>(from.getState());
         if (text_of(from.getName()) != name || state > silo_state::draining) {
           return error{errc::storage_failed,
@@ -189,11 +190,12 @@ result<silo_row> decode_silo(std::string_view name, std::string_view bytes) {
       });
 }
 
-result<stored_partition> decode_partition(partition_id partition, std::string_view bytes) {
+result<stored_partition> decode_partition(partition_id partition, std::string_view bytes,
+                                          std::uint32_t newest) {
   const auto number = static_cast<std::uint16_t>(partition);
   const auto what = "the record of partition " + std::to_string(number);
   return decode_as<schemas::PartitionRecord>(
-      what, bytes, [&](schemas::PartitionRecord::Reader from) -> result<stored_partition> {
+      what, bytes, newest, [&](schemas::PartitionRecord::Reader from) -> result<stored_partition> {
         const auto state = static_cast<partition_state>(from.getState());
         if (from.getPartition() != number || state > partition_state::active) {
           return error{errc::storage_failed,

@@ -22,7 +22,11 @@
 
 namespace millrace::runtime {
 
-/// The newest version of records that this build reads, and the one that it writes.
+/// The newest version of records that this build reads and writes. All records of a cluster are in
+/// the version of its settings, which is that of the build that made it: so a newer build in an
+/// older cluster writes what the others read, and an older one is not let into a newer cluster.
+/// A field may be added without a new version if a silo that does not know it may lose it: who
+/// changes a record writes all of it.
 inline constexpr std::uint32_t coordination_protocol = 1;
 
 /// The longest record: thousands of copies, and a bound on what a damaged length may claim.
@@ -35,6 +39,8 @@ struct cluster_settings {
   /// The allocation id of the data directory that the cluster begins with: only that silo begins
   /// partitions. Empty: it begins with nothing, and whoever is preferred does.
   std::string founder = {};
+  /// The version of all records, these among them.
+  std::uint32_t protocol = coordination_protocol;
   friend bool operator==(const cluster_settings&, const cluster_settings&) = default;
 };
 
@@ -63,16 +69,22 @@ struct stored_partition : partition_record {
   friend bool operator==(const stored_partition&, const stored_partition&) = default;
 };
 
+// `protocol`: that of the cluster's settings.
 [[nodiscard]] std::string encode(const cluster_settings& settings);
-[[nodiscard]] std::string encode(const silo_row& row);
-[[nodiscard]] std::string encode(const stored_partition& record);
+[[nodiscard]] std::string encode(const silo_row& row,
+                                 std::uint32_t protocol = coordination_protocol);
+[[nodiscard]] std::string encode(const stored_partition& record,
+                                 std::uint32_t protocol = coordination_protocol);
 
-// Errors: `failed_precondition` for a record of a newer protocol than this build's;
+// `newest`: the newest version that is known; another one only in tests.
+// Errors: `failed_precondition` for a record of a newer protocol, with a text for an operator;
 // `storage_failed` for what is no record, is damaged, or stands under another's key.
-[[nodiscard]] result<cluster_settings> decode_settings(std::string_view bytes);
-[[nodiscard]] result<silo_row> decode_silo(std::string_view name, std::string_view bytes);
-[[nodiscard]] result<stored_partition> decode_partition(partition_id partition,
-                                                        std::string_view bytes);
+[[nodiscard]] result<cluster_settings> decode_settings(
+    std::string_view bytes, std::uint32_t newest = coordination_protocol);
+[[nodiscard]] result<silo_row> decode_silo(std::string_view name, std::string_view bytes,
+                                           std::uint32_t newest = coordination_protocol);
+[[nodiscard]] result<stored_partition> decode_partition(
+    partition_id partition, std::string_view bytes, std::uint32_t newest = coordination_protocol);
 
 /// Errors: `invalid_argument` for a name that is empty, too long or has a character below '!'.
 [[nodiscard]] result<void> check_silo_name(std::string_view name);

@@ -29,6 +29,11 @@ hub_link::hub_link(std::shared_ptr<hub_core> hub, const link_name& peer)
       retry_(hub_->context),
       backoff_(hub_->options.backoff_min, hub_->options.backoff_max) {}
 
+std::uint16_t hub_link::version() {
+  const std::lock_guard lock{mutex_};
+  return session_.version();
+}
+
 link_send hub_link::send(link_lane lane, std::uint16_t kind, std::string_view body) {
   bool wakes = false;
   auto outcome = link_send::unavailable;

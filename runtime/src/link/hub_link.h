@@ -13,13 +13,14 @@
 
 namespace millrace::runtime {
 
-/// Threading: `send`, `release`, `peer` from any thread; the rest is the link thread's.
+/// Threading: `send`, `release`, `peer`, `version` from any thread; the rest is the link thread's.
 class hub_link final : public peer_link, public std::enable_shared_from_this<hub_link> {
 public:
   hub_link(std::shared_ptr<hub_core> hub, const link_name& peer);
 
   // As peer_link.
   [[nodiscard]] const link_name& peer() const noexcept override { return session_.peer(); }
+  [[nodiscard]] std::uint16_t version() override;
   [[nodiscard]] link_send send(link_lane lane, std::uint16_t kind, std::string_view body) override;
   void release(const link_receipt& receipt) override;
 

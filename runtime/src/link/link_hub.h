@@ -75,6 +75,9 @@ public:
 
   [[nodiscard]] virtual const link_name& peer() const noexcept = 0;
 
+  /// The version of the protocol that both ends speak on the last connection; 0 before one was up.
+  [[nodiscard]] virtual std::uint16_t version() = 0;
+
   /// Queues a message; `kind` is the sender's word for what the body is. Cost: a copy of the body
   /// and a lock; messages that are queued while the link thread is busy leave in one write.
   [[nodiscard]] virtual link_send send(link_lane lane, std::uint16_t kind,

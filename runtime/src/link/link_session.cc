@@ -59,13 +59,15 @@ void link_session::connected(std::uint64_t number, steady_time now) {
 
 result<void> link_session::accepted(const link_hello& said, std::uint64_t fresh, steady_time now,
                                     link_effects& effects) {
-  if (auto admitted = admit(said.from); !admitted) {
-    return admitted;
+  const auto admitted = admit(said.from);
+  if (!admitted) {
+    return admitted.error();
   }
   if (said.from.incarnation == peer_incarnation_ && said.connection <= connection_) {
     return error{errc::failed_precondition, "this connection was overtaken by a newer one"};
   }
   const bool goes_on = said.from.incarnation == peer_incarnation_ && resume(said);
+  version_ = *admitted;
   peer_incarnation_ = said.from.incarnation;
   peer_message_bytes_max_ = said.message_bytes_max;
   connection_ = said.connection;
@@ -145,10 +147,12 @@ void link_session::on_hello(const frame& one, steady_time now, link_effects& eff
   if (!said) {
     return fail(said.error().text(), now, effects);
   }
-  if (const auto admitted = admit(said->from); !admitted) {
+  const auto admitted = admit(said->from);
+  if (!admitted) {
     return fail(admitted.error().text(), now, effects);
   }
   const bool is_known = said->from.incarnation == peer_incarnation_ && said->session == session_;
+  version_ = *admitted;
   peer_incarnation_ = said->from.incarnation;
   peer_message_bytes_max_ = said->message_bytes_max;
   if (said->session == 0 || (is_known && !resume(*said))) {
@@ -165,9 +169,10 @@ void link_session::on_hello(const frame& one, steady_time now, link_effects& eff
   effects.is_up = true;
 }
 
-result<void> link_session::admit(const link_identity& from) const {
+result<std::uint16_t> link_session::admit(const link_identity& from) const {
   const auto no = [](const std::string& why) { return error{errc::failed_precondition, why}; };
-  if (const auto agreed = agree(self_, from); !agreed) {
+  const auto agreed = agree(self_, from);
+  if (!agreed) {
     return agreed.error();
   }
   if (from.name != peer_) {
@@ -177,7 +182,7 @@ result<void> link_session::admit(const link_identity& from) const {
     return no("this is life " + std::to_string(from.incarnation) + " of " + peer_.to_string() +
               ", which has been followed by life " + std::to_string(peer_incarnation_));
   }
-  return {};
+  return *agreed;
 }
 
 bool link_session::resume(const link_hello& said) {

@@ -110,6 +110,8 @@ public:
   [[nodiscard]] bool has_session() const noexcept { return session_ != 0; }
   /// Of the process at the other end, as it said last; 0 before.
   [[nodiscard]] std::uint64_t peer_incarnation() const noexcept { return peer_incarnation_; }
+  /// What both ends speak, as was agreed with the last hello; 0 before.
+  [[nodiscard]] std::uint16_t version() const noexcept { return version_; }
   /// Bytes that wait or are not acknowledged, of one lane.
   [[nodiscard]] std::size_t held(link_lane lane) const noexcept {
     return out_[index_of(lane)].held();
@@ -124,8 +126,8 @@ private:
 
   void on_hello(const frame& one, steady_time now, link_effects& effects);
   void on_frame(const frame& one, steady_time now, link_effects& effects);
-  // Whether it may be talked to. Errors: `failed_precondition`.
-  [[nodiscard]] result<void> admit(const link_identity& from) const;
+  // The version in which it may be talked to. Errors: `failed_precondition`.
+  [[nodiscard]] result<std::uint16_t> admit(const link_identity& from) const;
   // Whether the session goes on; what was acknowledged by the hello is forgotten then.
   [[nodiscard]] bool resume(const link_hello& said);
   void start(std::uint64_t session, link_effects& effects);
@@ -144,6 +146,7 @@ private:
   std::string control_;           // frames of no lane; they go first
   std::uint64_t connection_ = 0;  // the number of the last one
   std::uint64_t session_ = 0;     // 0: none
+  std::uint16_t version_ = 0;
   std::uint64_t peer_incarnation_ = 0;
   std::uint64_t peer_message_bytes_max_ = 0;  // 0: it has not said
   bool tells_progress_ = false;               // with the next output, due or not

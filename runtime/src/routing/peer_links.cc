@@ -10,8 +10,9 @@ namespace {
 
 // Anybody can come and be refused, as often as he likes.
 constexpr duration refusal_interval = std::chrono::seconds{1};
-// A link that stays down is told of again.
+// A link that stays down is told of again, sooner when it does for another reason.
 constexpr duration outage_interval = std::chrono::minutes{1};
+constexpr duration reason_interval = std::chrono::seconds{1};
 
 std::string whole_seconds(duration length) {
   return std::to_string(length / std::chrono::seconds{1});
@@ -31,6 +32,7 @@ peer_links::peer_links(link_options options, router& routes, const clock& time, 
       time_(time),
       warn_(std::move(warn)),
       watch_(watch),
+      version_max_(options.self.version_max),
       hub_(std::move(options), *this, time, random) {}
 
 result<void> peer_links::open(const std::string& silo, const std::string& host,
@@ -85,6 +87,14 @@ void peer_links::give_up(std::string_view silo) {
   }
 }
 
+// Who has not been upgraded, in other words.
+void peer_links::tell_version(peer_link& link) {
+  if (const auto version = link.version(); version < version_max_) {
+    warn_("a link speaks an older protocol than this build could peer=" + link.peer().to_string() +
+          " version=" + std::to_string(version) + " newest=" + std::to_string(version_max_));
+  }
+}
+
 void peer_links::close(const std::string& silo) {
   hub_.close({link_role::silo, silo});
   const std::lock_guard lock{mutex_};
@@ -106,6 +116,7 @@ void peer_links::link_up(const std::shared_ptr<peer_link>& link, std::uint64_t i
           " after_s=" + whole_seconds(time_.steady() - over->since) +
           " attempts=" + std::to_string(over->attempts));
   }
+  tell_version(*link);
   if (watch_ != nullptr) {
     watch_->link_up(name_of(*link), incarnation);
   }
@@ -122,8 +133,12 @@ void peer_links::link_down(const std::shared_ptr<peer_link>& link, std::string_v
     const std::lock_guard lock{mutex_};
     auto& here = outages_[name_of(*link)];
     here.since = here.attempts == 0 ? now : here.since;
-    is_to_be_told = here.attempts++ == 0 || now >= here.told_at + outage_interval;
-    here.told_at = is_to_be_told ? now : here.told_at;
+    const auto quiet_for = why == here.told_why ? outage_interval : reason_interval;
+    is_to_be_told = here.attempts++ == 0 || now >= here.told_at + quiet_for;
+    if (is_to_be_told) {
+      here.told_at = now;
+      here.told_why = why;
+    }
     known = here;
   }
   if (is_to_be_told) {

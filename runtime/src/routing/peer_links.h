@@ -24,7 +24,8 @@ namespace millrace::runtime::detail {
 class peer_links final : public silo_links, private link_events {
 public:
   /// `warn` gets a line for what an operator should know: of peers that are not let in one a second
-  /// at most; when a link goes down, and each minute that it stays so; when it is up again.
+  /// at most; when a link goes down, each minute that it stays so and when it does for another
+  /// reason; when it is up again, or speaks an older protocol than this build could.
   /// `routes`, `time` and `watch` outlive it.
   peer_links(link_options options, router& routes, const clock& time, rng random,
              std::function<void(const std::string&)> warn, peer_watch* watch = nullptr);
@@ -54,10 +55,13 @@ private:
                                      link_message& message) override;
   void refused(std::string_view address, std::string_view why) override;
 
+  void tell_version(peer_link& link);
+
   // A link that is down.
   struct outage {
     steady_time since{};
     steady_time told_at{};
+    std::string told_why;
     std::uint64_t attempts = 0;
   };
   struct peer {
@@ -69,6 +73,7 @@ private:
   const clock& time_;
   const std::function<void(const std::string&)> warn_;
   peer_watch* const watch_;
+  const std::uint16_t version_max_;
   std::atomic<std::uint64_t> calls_received_{0};
   std::mutex mutex_;
   std::map<std::string, peer, std::less<>> peers_;  // with a session, by name

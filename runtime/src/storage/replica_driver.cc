@@ -14,6 +14,8 @@ namespace {
 constexpr duration tick_interval = std::chrono::milliseconds{50};
 constexpr duration lag_step = std::chrono::milliseconds{100};
 constexpr duration lag_noted = std::chrono::seconds{2};
+constexpr duration unread_interval = std::chrono::minutes{1};
+
 // Since when a copy lacks what the log has. The log's length is noted for as long as a copy may
 // lack something; one that lacks it for longer is on its way into the set, or is not heard of.
 duration lag_of(const peer& one, const peer_book& all, steady_time now) {
@@ -77,7 +79,7 @@ void replica_driver::host(partition_id partition, bool wanted) {
 void replica_driver::receive(const std::string& silo, std::string_view frame, steady_time now) {
   auto items = decode_replica_frame(frame, silo);
   if (!items) {
-    return;  // links carry checksums: it was wrong when it was sent
+    return tell_unread(silo, items.error(), now);
   }
   now_ = now;
   for (auto& each : *items) {
@@ -88,6 +90,14 @@ void replica_driver::receive(const std::string& silo, std::string_view frame, st
       settle(each.partition);
       tell_followed(each.partition);
     }
+  }
+}
+
+void replica_driver::tell_unread(const std::string& silo, const error& why, steady_time now) {
+  const auto [told, is_first] = unread_told_at_.try_emplace(silo, now);
+  if (is_first || now >= told->second + unread_interval) {
+    told->second = now;
+    host_.cannot_read(silo, why);
   }
 }
 

@@ -155,6 +155,7 @@ private:
   [[nodiscard]] placed_copy self(partition_id partition);
   [[nodiscard]] bool exists(partition_id partition) const noexcept;
   [[nodiscard]] bool takes_part(partition_id partition);
+  void tell_unread(const std::string& silo, const error& why, steady_time now);
 
   void settle(partition_id partition);
   void carry_out(partition_id partition);
@@ -200,6 +201,7 @@ private:
   std::vector<partition_id> digests_due_;
   std::map<std::string, std::vector<replica_item>, std::less<>> outbox_;
   std::map<std::string, std::vector<replica_item>, std::less<>> bulk_;
+  std::map<std::string, steady_time, std::less<>> unread_told_at_;  // by silo
   std::unique_ptr<checkpoint_snapshot> snapshot_;
   std::uint32_t foundings_ = 0;
   bool has_left_ = false;

@@ -13,8 +13,6 @@
 namespace millrace::runtime {
 namespace {
 
-constexpr std::uint32_t protocol = 1;
-
 // An item without its bytes: with all that the largest kind of message has.
 constexpr std::size_t item_words = 24;
 // The smallest message: an entry without operations, and where it lies.
@@ -312,13 +310,25 @@ void read_item(schemas::ReplicaItem::Reader item, const std::string& sender,
   }
 }
 
-std::vector<replica_item> read_frame(kj::ArrayPtr<const capnp::word> words,
-                                     const std::string& sender) {
+error of_later_protocol(std::uint32_t protocol, const std::string& sender) {
+  return {errc::failed_precondition, "silo '" + sender + "' says it in version " +
+                                         std::to_string(protocol) +
+                                         " of the replica protocol, this build knows up to " +
+                                         std::to_string(replica_protocol) +
+                                         ": upgrade this silo, or run the earlier build there"};
+}
+
+result<std::vector<replica_item>> read_frame(kj::ArrayPtr<const capnp::word> words,
+                                             const std::string& sender) {
   capnp::ReaderOptions limits;
   limits.traversalLimitInWords = 2 * words.size() + 64;  // nothing is read more than twice
   capnp::FlatArrayMessageReader message{words, limits};
   const auto frame = message.getRoot<schemas::ReplicaFrame>();
-  KJ_REQUIRE(frame.getProtocol() == protocol, "it is of protocol", frame.getProtocol());
+  const auto protocol = frame.getProtocol();
+  KJ_REQUIRE(protocol != 0, "it is of no protocol");
+  if (protocol > replica_protocol) {
+    return of_later_protocol(protocol, sender);
+  }
   std::size_t count = 0;
   for (const auto item : frame.getItems()) {
     count += item.isPrepare() ? item.getPrepare().getEntries().size() : 1;
@@ -352,7 +362,7 @@ std::string encode(std::span<const replica_item> items) {
   }
   capnp::MallocMessageBuilder message{static_cast<unsigned>(words)};
   auto frame = message.initRoot<schemas::ReplicaFrame>();
-  frame.setProtocol(protocol);
+  frame.setProtocol(replica_protocol);
   auto made = frame.initItems(runs);
   for (unsigned at = 0; at < runs; ++at) {
     const auto run = run_at_front(items);

@@ -6,6 +6,7 @@
 // is the link has proven, and the decoder is told. What cannot be is refused, by frame.
 #pragma once
 
+#include <cstdint>
 #include <span>
 #include <string>
 #include <string_view>
@@ -15,6 +16,10 @@
 #include "partition/replica_message.h"
 
 namespace millrace::runtime {
+
+/// The newest version of frames that this build reads, and the one that it writes. It grows only
+/// along with `link_version_max` (link/hello.h): by then the hello has kept apart who differs.
+inline constexpr std::uint32_t replica_protocol = 1;
 
 /// One message on its way from a copy to another of the same partition.
 struct replica_item {
@@ -29,7 +34,8 @@ struct replica_item {
 
 /// The messages that the frame carries, each from a copy on the silo `sender`.
 ///
-/// Errors: `invalid_argument` for what is no frame, or one of a later protocol.
+/// Errors: `failed_precondition` for a frame of a later protocol, with a text for an operator;
+/// `invalid_argument` for what is no frame.
 /// Cost: a copy of the entries; what it allocates is bounded by the size of `body`.
 [[nodiscard]] result<std::vector<replica_item>> decode_replica_frame(std::string_view body,
                                                                      const std::string& sender);

@@ -83,6 +83,9 @@ public:
   virtual void lost(partition_id partition) = 0;
   /// Another silo leads it in that epoch, or is about to, as it says itself. Told once an epoch.
   virtual void follows(partition_id partition, std::uint64_t epoch, const std::string& silo) = 0;
+  /// What another silo says of its copies cannot be read, and is dropped: it is of a later
+  /// protocol, or wrong. Told once a minute of each silo.
+  virtual void cannot_read(const std::string& silo, const error& why) = 0;
   /// There have been too few copies for long.
   virtual void wants_copy(partition_id partition) = 0;
   /// Rows of the copy here are damaged, so that no other can be made of it. Told once.
@@ -147,7 +150,7 @@ public:
   /// that no record lists, keeps silent.
   virtual void host(partition_id partition, bool wanted) = 0;
 
-  /// A frame of the storage of another silo has come. What cannot be is dropped.
+  /// A frame of the storage of another silo has come. What cannot be read is dropped, and told.
   virtual void receive(const std::string& silo, std::string frame) = 0;
   /// The record as it is, or was.
   virtual void learn(partition_id partition, partition_record record) = 0;

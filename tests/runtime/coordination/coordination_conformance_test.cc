@@ -336,5 +336,52 @@ TEST_CASE_TEMPLATE("one of many compare-and-sets of one version is done", Provid
         }) == 7);
 }
 
+// Goal: a newer build in an older cluster writes what the older ones read.
+TEST_CASE_TEMPLATE("all records are in the version of the build that made the cluster", Provider,
+                   local_provider, etcd_provider) {
+  Provider provider;
+  const auto older = provider.open();
+  const auto newer = provider.open({.protocol = coordination_protocol + 1});
+  const auto settings = older->settle({"of the older", 16}, soon());
+  REQUIRE(settings);
+  CHECK(settings->protocol == coordination_protocol);
+  CHECK(newer->settle({"of the newer", 16}, soon()).value() == *settings);
+  REQUIRE(newer->join(silo("n"), {}, soon()));
+  auto wanted = record(p3, 0, 1);
+  wanted.version = put(*newer, wanted);
+  const auto view = all(*older);
+  CHECK(find(view, "n") != nullptr);
+  CHECK(view.partitions == std::vector{wanted});
+  CHECK(newer->leave(soon()));
+}
+
+TEST_CASE_TEMPLATE("an older build is told that the cluster is newer, and changes nothing",
+                   Provider, local_provider, etcd_provider) {
+  Provider provider;
+  const auto newer = provider.open({.protocol = coordination_protocol + 1});
+  REQUIRE(newer->settle({"of the newer", 16}, soon()));
+  REQUIRE(newer->join(silo("n"), {}, soon()));
+  auto wanted = record(p3, 0, 1);
+  wanted.version = put(*newer, wanted);
+
+  const auto older = provider.open();
+  const auto says_so = [](const auto& refused) {
+    return !refused && refused.error().code() == errc::failed_precondition &&
+           refused.error().text().ends_with(
+               "protocol version 2, this build knows up to 1; use a newer build");
+  };
+  CHECK(says_so(older->settings(soon())));
+  CHECK(says_so(older->settle({"of the older", 16}, soon())));
+  CHECK(says_so(older->read(0, soon())));
+  CHECK(says_so(older->read_partition(p3, soon())));
+  const auto changed = older->compare_and_set(record(p3, 0, 9), soon());
+  CHECK(std::holds_alternative<cas_unknown>(changed));
+
+  const auto view = all(*newer);
+  CHECK(find(view, "n") != nullptr);
+  CHECK(view.partitions == std::vector{wanted});
+  CHECK(newer->leave(soon()));
+}
+
 }  // namespace
 }  // namespace millrace::runtime

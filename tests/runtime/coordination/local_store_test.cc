@@ -43,8 +43,8 @@ std::function<void(const child::says&)> stuck_writer(const std::string& director
         local_environment::open(directory, *this_process(), the_clock(), say_nothing);
     const auto writer = (*environment)->begin_write(soon());
     auto half = record(0, 666);
-    half.version = (*writer)->rows().revision();
-    static_cast<void>((*writer)->rows().put(half));
+    half.version = (*writer)->rows(coordination_protocol).revision();
+    static_cast<void>((*writer)->rows(coordination_protocol).put(half));
     say("holds the lock");
     ::pause();
   };

@@ -102,9 +102,20 @@ TEST_CASE("a record of a newer protocol is refused, and the text says which") {
   REQUIRE_FALSE(newer);
   CHECK(newer.error().code() == errc::failed_precondition);
   CHECK(newer.error().text() ==
-        "the record of partition 7 in the coordination store has protocol version 2, this build "
+        "the record of partition 7 in the coordination store: protocol version 2, this build "
         "knows up to 1; use a newer build");
   CHECK_FALSE(decode_partition(partition_id{7}, with_protocol(bytes, 0)));
+}
+
+TEST_CASE("records are written in the version that the settings say, and read up to the newest") {
+  const auto settings = encode(cluster_settings{"00112233445566778899aabbccddeeff", 256, "", 2});
+  CHECK_FALSE(decode_settings(settings));
+  CHECK(decode_settings(settings, 2).value().protocol == 2);
+  CHECK_FALSE(decode_silo("a", encode(some_silo(), 2)));
+  CHECK(decode_silo("a", encode(some_silo(), 2), 2).value() == some_silo());
+  CHECK(decode_silo("a", encode(some_silo(), 1), 2).value() == some_silo());
+  CHECK_FALSE(decode_partition(partition_id{7}, encode(some_partition(), 2)));
+  CHECK(decode_partition(partition_id{7}, encode(some_partition(), 2), 2));
 }
 
 TEST_CASE("a record that stands under another's key is refused") {

@@ -248,8 +248,32 @@ TEST_CASE("who is of another cluster or version is told so") {
   options.self.version_min = 2;
   options.self.version_max = 3;
   running_hub a{options};
+  const std::string why =
+      "silo.b speaks versions 1 to 1 of the link protocol, silo.a speaks versions 2 to 3 of the "
+      "link protocol: upgrade silo.b";
   a.open("b", b.port);
-  CHECK(a.events.next("down").ends_with("upgrade silo.b"));
+  CHECK(a.events.next("down") == "down silo.b: silo.b ended the link: " + why);
+  CHECK(b.events.next("refused") == "refused: " + why);
+}
+
+TEST_CASE("a newer end speaks to an older one as that one does") {
+  running_hub b{quick("b")};
+  auto options = quick("a");
+  options.self.version_max = 3;
+  running_hub a{options};
+  const auto link = a.open("b", b.port);
+  CHECK(link->version() == 0);
+  std::atomic<int> seen{-1};
+  b.events.on_message = [&](const std::shared_ptr<peer_link>& from, link_message&) {
+    seen = from->version();
+    b.events.note("message");
+    return link_intake::taken;
+  };
+  a.events.next("up");
+  CHECK(link->version() == 1);
+  REQUIRE(link->send(link_lane::call, 1, "x") == link_send::queued);
+  b.events.next("message");
+  CHECK(seen == 1);
 }
 
 TEST_CASE("bytes that are no hello are answered with the reason and cut off") {

@@ -220,6 +220,46 @@ TEST_CASE("a link that goes down is told of once, each minute that it stays, and
   links.stop();
 }
 
+// Goal: the reason that an operator can do something about does not wait behind another one.
+// Method: where nobody listened a silo of a later protocol comes up.
+TEST_CASE("a link that stays down for another reason is told of at once") {
+  hand_clock time;
+  std::mutex mutex;
+  std::condition_variable changed;
+  std::vector<std::string> lines;
+  silo here{make_memory_storage()};
+  auto options = runtime::testing::silo_options("a");
+  options.backoff_min = options.backoff_max = 5ms;
+  peer_links links{options, runtime::detail::silo_access::core(here).routes(), time,
+                   runtime::rng{1}, [&](const std::string& line) {
+                     const std::lock_guard lock{mutex};
+                     lines.push_back(line);
+                     changed.notify_all();
+                   }};
+  REQUIRE(links.start());
+  const auto next_line = [&](std::size_t count) {
+    std::unique_lock lock{mutex};
+    REQUIRE(changed.wait_for(lock, 30s, [&] { return lines.size() >= count; }));
+    return lines.back();
+  };
+  REQUIRE(links.open("z", "127.0.0.1", 1));
+  CHECK(next_line(1) == "a link is down peer=silo.z why=Connection refused");
+  auto newer = runtime::testing::silo_options("z");
+  newer.self.version_min = newer.self.version_max = 2;
+  runtime::testing::running_hub z{newer};
+  REQUIRE(links.open("z", "127.0.0.1", z.port));
+  z.events.next("refused");
+  z.events.next("refused");
+  time.move(1s);
+  CHECK(next_line(2).starts_with(
+      "a link is down peer=silo.z why=silo.z ended the link: silo.z speaks versions 2 to 2 of the "
+      "link protocol, silo.a speaks versions 1 to 1 of the link protocol: upgrade silo.a for_s=1"));
+  z.events.next("refused");
+  z.events.next("refused");
+  links.stop();
+  CHECK(lines.size() == 2);
+}
+
 // Goal: whoever comes and is not let in, however often, fills no log.
 TEST_CASE("refusals are told once a second, with how many more there were") {
   hand_clock time;

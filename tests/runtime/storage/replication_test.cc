@@ -7,6 +7,7 @@
 #include <fstream>
 #include <iterator>
 
+#include "millrace/testing/hand_clock.h"
 #include "small_cluster.h"
 
 namespace millrace::runtime {
@@ -389,6 +390,70 @@ TEST_CASE("what is acknowledged stays, with one silo in trouble at a time") {
                          [&](const auto& key) { return rows.contains(key); });
     }));
   }
+}
+
+// Goal: what is said in a protocol that nobody knows is never taken for something else.
+// Method: a backup, then the primary, suddenly says everything in a later version.
+TEST_CASE("a silo of a later protocol is out of the sets until it speaks as the others do") {
+  small_cluster cluster{3};
+  cluster.start_all();
+  std::map<std::string, std::string> expected;
+  const auto put = [&](const std::string& key) {
+    while (!small_cluster::put(cluster.primary(first), first, key, key)) {
+    }
+    expected[key] = key;
+  };
+  put("before");
+  for (const std::string later : {"c", "a"}) {
+    CAPTURE(later);
+    cluster.speak_later_protocol(later, true);
+    put("while " + later);
+    CHECK(cluster.has_set_of(2));
+    const auto told = cluster.at(later == "a" ? "b" : "a").unread();
+    REQUIRE_FALSE(told.empty());
+    CHECK(told.back().starts_with(later + ": failed_precondition: silo '" + later +
+                                  "' says it in version 2 of the replica protocol"));
+    cluster.speak_later_protocol(later, false);
+    REQUIRE(cluster.has_set_of(3));
+  }
+  put("after");
+  for (const auto* name : {"a", "b", "c"}) {
+    CHECK(cluster.at(name).quarantines() == 0);
+    CHECK(cluster.reaches(
+        [&] { return small_cluster::rows_of(cluster.at(name), first) == expected; }));
+  }
+}
+
+// Method: a silo that nobody has heard of before comes last; once it is told, so is all before it.
+TEST_CASE("what cannot be read of a silo is told once a minute") {
+  millrace::testing::hand_clock time;
+  small_cluster cluster{1, &time};
+  auto& a = cluster.start("a");
+  std::vector<std::string> expected;
+  const auto come = [&](std::initializer_list<const char*> all, const char* new_one) {
+    for (const auto* from : all) {
+      a.side().receive(from, "what is no frame");
+    }
+    a.side().receive(new_one, "what is no frame");
+    expected.emplace_back(new_one);
+    REQUIRE(cluster.reaches([&] {
+      const auto told = a.unread();
+      return !told.empty() && told.back().starts_with(new_one);
+    }));
+    std::vector<std::string> from;
+    for (const auto& line : a.unread()) {
+      CHECK(line.find(": invalid_argument: what silo ") != std::string::npos);
+      from.push_back(line.substr(0, line.find(':')));
+    }
+    CHECK(from == expected);
+  };
+  come({}, "b");
+  come({"b", "b"}, "c");
+  time.move(std::chrono::minutes{1} - std::chrono::nanoseconds{1});
+  come({"b", "c"}, "d");
+  time.move(std::chrono::nanoseconds{1});
+  expected.emplace_back("b");
+  come({"b", "b", "d"}, "e");
 }
 
 }  // namespace

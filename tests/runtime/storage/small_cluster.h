@@ -3,6 +3,8 @@
 // a coordination store in memory. One thread carries everything, in order.
 #pragma once
 
+#include <capnp/serialize.h>
+
 #include <condition_variable>
 #include <deque>
 #include <map>
@@ -11,7 +13,10 @@
 #include <thread>
 
 #include "link/link_session.h"
+#include "message_bytes.h"
+#include "millrace/replica.capnp.h"
 #include "millrace/runtime/clock.h"
+#include "storage/replica_frame.h"
 #include "storage/replication.h"
 #include "storage_fixture.h"
 
@@ -19,7 +24,9 @@ namespace millrace::runtime::testing {
 
 class small_cluster {
 public:
-  explicit small_cluster(std::size_t copies) : copies_(copies) {
+  /// `time`: of the storages, if it is not the real one.
+  explicit small_cluster(std::size_t copies, const clock* time = nullptr)
+      : copies_(copies), time_(time) {
     wire_ = std::thread{[this] { run(); }};
   }
   small_cluster(const small_cluster&) = delete;
@@ -41,6 +48,7 @@ public:
       options.partition_count = partitions;
       options.in_cluster = true;
       options.checkpoint_interval_ms = 20;
+      options.time = around_.time_;
       auto opened = open_storage(options);
       REQUIRE_MESSAGE(opened, (opened ? "" : opened.error().to_string()));
       rows_ = std::move(*opened);
@@ -77,6 +85,11 @@ public:
     [[nodiscard]] std::size_t quarantines() const { return quarantines_; }
     [[nodiscard]] std::size_t cannot_copy() const { return cannot_copy_; }
     [[nodiscard]] std::size_t set_aside() const { return set_aside_; }
+    /// What could not be read of others, as it was told.
+    [[nodiscard]] std::vector<std::string> unread() {
+      const std::lock_guard lock{around_.mutex_};
+      return unread_;
+    }
 
     void send(const std::string& to, replica_lane, const std::string& frame) override {
       if (frame.size() > message_bytes_max) {
@@ -86,7 +99,8 @@ public:
         const auto found = around_.up_.find(to);
         if (found != around_.up_.end() && !around_.cut_.contains(name_) &&
             !around_.cut_.contains(to)) {
-          found->second->side().receive(name_, frame);
+          found->second->side().receive(
+              name_, around_.later_.contains(name_) ? of_later_protocol(frame) : frame);
         }
       });
     }
@@ -105,6 +119,10 @@ public:
     void lost(partition_id) override { around_.stir(); }
     void wants_copy(partition_id) override {}
     void cannot_copy(partition_id, const error&) override { ++cannot_copy_; }
+    void cannot_read(const std::string& from, const error& why) override {
+      const std::lock_guard lock{around_.mutex_};
+      unread_.push_back(from + ": " + why.to_string());
+    }
     void follows(partition_id, std::uint64_t, const std::string&) override {}
     void set_aside(partition_id, const copy_id&, damage) override { ++set_aside_; }
     void quarantined(partition_id, const copy_id&, damage) override { ++quarantines_; }
@@ -115,6 +133,7 @@ public:
     const std::string name_;
     std::unique_ptr<storage> rows_;
     std::uint64_t incarnation_ = 0;
+    std::vector<std::string> unread_;
     std::atomic<std::size_t> quarantines_{0};
     std::atomic<std::size_t> cannot_copy_{0};
     std::atomic<std::size_t> set_aside_{0};
@@ -153,6 +172,16 @@ public:
         cut_.insert(name);
       } else {
         cut_.erase(name);
+      }
+    });
+  }
+  /// What it sends is in a version of the protocol that nobody here knows.
+  void speak_later_protocol(const std::string& name, bool is_later) {
+    post_and_wait([this, name, is_later] {
+      if (is_later) {
+        later_.insert(name);
+      } else {
+        later_.erase(name);
       }
     });
   }
@@ -237,6 +266,14 @@ public:
   }
 
 private:
+  static std::string of_later_protocol(const std::string& frame) {
+    const auto words = words_of(frame);
+    capnp::FlatArrayMessageReader reader{words, {.traversalLimitInWords = 2 * words.size() + 64}};
+    capnp::MallocMessageBuilder message;
+    message.setRoot(reader.getRoot<schemas::ReplicaFrame>());
+    message.getRoot<schemas::ReplicaFrame>().setProtocol(replica_protocol + 1);
+    return framed_bytes(message);
+  }
   void change(silo& by, partition_id partition, partition_record wanted) {
     auto& known = records_[partition];
     if (known.version == wanted.version) {
@@ -278,6 +315,7 @@ private:
   }
 
   const std::size_t copies_;
+  const clock* const time_;
   scratch_directory disks_;
   system_clock clock_;
   std::mutex mutex_;
@@ -290,6 +328,7 @@ private:
   bool ended_ = false;
   std::map<std::string, silo*> up_;
   std::set<std::string> cut_;
+  std::set<std::string> later_;
   std::map<partition_id, partition_record> records_;
   std::uint64_t revision_ = 0;
 
