@@ -15,6 +15,35 @@ interface SiloControl $Actor.actor("silo_control") $Actor.internal $Actor.siloBo
   # starts again.
   breakGlass @1 (partition :UInt16, reason :Text) -> ();
   # Its copy leads the partition, whatever it lacks.
+  list @2 (type :Text, active :Bool, prefix :Text, cursor :Text, limit :UInt32)
+      -> (actors :List(ListedActor), next :Text) $Actor.readOnly;
+  # A page of the actors of a type that live on the silo: of its activations (`active`), or of those
+  # that are stored in partitions that it leads. None of a type that it does not host. Errors as of
+  # `silo::activations`.
+}
+
+struct ListedActor {
+  # One row of a list; all but the key are those of `activation_info` or of `stored_actor`.
+  key @0 :Text;
+  # Of the actor, without its type.
+  phase @1 :Text;
+  # By name.
+  queued @2 :UInt32;
+  # Calls.
+  method @3 :Text;
+  # Empty: none runs.
+  busyNs @4 :Int64;
+  # Since it began.
+  idleNs @5 :Int64;
+  # Since the last one ended.
+  bytes @6 :UInt64;
+  # Of memory, about.
+  active @7 :Bool;
+  # Has an activation.
+  version @8 :UInt64;
+  # Of the commit that wrote its root last.
+  stateBytes @9 :UInt64;
+  # Of its root.
 }
 
 struct BreakGlassRequest {

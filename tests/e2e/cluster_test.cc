@@ -69,6 +69,11 @@ TEST_CASE("a cluster on this machine goes on when one of its silos is killed") {
   const auto silos = millrace(asked({"silos", "-o", "name"}));
   CHECK(silos.output == "a\nb\nc\ngateway\n");
 
+  const auto executors = millrace(asked({"actor", "list", "executor", "--active", "--no-headers"}));
+  CHECK(executors.errors.empty());
+  const auto runs = millrace(asked({"actor", "list", "run", "-o", "json"})).output;
+  CHECK(runs.find("\"silo\"") != std::string::npos);
+  CHECK(millrace(asked({"actor", "list", "run", "--silo", "x"})).status == 5);
   CHECK(millrace(asked({"drain", "b"})).errors ==
         "silo b is draining\nsilo b leads nothing any more\n");
   CHECK(millrace(asked({"silos"})).output.find("draining") != std::string::npos);

@@ -6,8 +6,7 @@
 #include <string>
 #include <utility>
 
-#include "millrace/runtime/silo.h"
-#include "millrace/silo_control.capnp.actor.h"
+#include "millrace/actors/actor_list.h"
 
 namespace millrace::actors {
 
@@ -37,6 +36,16 @@ public:
     if (!done) {
       co_await runtime::fail(std::move(done).error());
     }
+  }
+
+  runtime::async<actor_list> list(list_params params) override {
+    auto found = co_await runtime::offload(
+        [home = &home_](const actor_list_params& wanted) { return list_actors(*home, wanted); },
+        std::move(params));
+    if (!found) {
+      co_return std::move(found).error();
+    }
+    co_return *std::move(found);
   }
 
 private:

@@ -17,7 +17,8 @@
 //   POST   /api/v1/runs/{id}/retry
 //   GET    /api/v1/actors                                     types and open methods
 //   POST   /api/v1/actors/{type}/{key}/{method}               an open one; Idempotency-Key
-//   GET    /api/v1/actors/{type}                              ?prefix&active&cursor&limit
+//   GET    /api/v1/actors/{type}                              of all silos;
+//                                                             ?silo&prefix&active&cursor&limit
 //   GET    /api/v1/actors/{type}/{key}/state                  as committed; ?map&after&limit
 //   POST   /api/v1/actors/{type}/{key}/deactivate             once it has nothing to do
 //   GET    /api/v1/silo                                       figures, by actor type

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 // What operators see of actors and of the silo. It may wait for the disk, or look at many
 // activations, so it runs on a thread of its own.
+#include "api/actor_list.h"
 #include "api/api.h"
 #include "api/respond.h"
 #include "api/silo_json.h"
@@ -53,41 +54,6 @@ result<std::size_t> limit_of(const request& received) {
   return std::size_t{*limit == 0 ? page_default : *limit};
 }
 
-std::int64_t milliseconds(runtime::duration length) {
-  return length / std::chrono::milliseconds{1};
-}
-
-ordered_json row_of(const std::string& type, const runtime::activation_info& one) {
-  return {{"id", type + "/" + one.key},
-          {"key", one.key},
-          {"phase", runtime::to_string(one.phase)},
-          {"queued", one.queued},
-          {"method", one.method},
-          {"busy_ms", milliseconds(one.busy)},
-          {"idle_ms", milliseconds(one.idle)},
-          {"bytes", one.bytes}};
-}
-
-ordered_json row_of(const std::string& type, const runtime::stored_actor& one) {
-  return {{"id", type + "/" + one.key},
-          {"key", one.key},
-          {"active", one.active},
-          {"version", one.version},
-          {"state_bytes", one.state_bytes}};
-}
-
-template <class List>
-result<ordered_json> page_of(const std::string& type, const result<List>& list) {
-  if (!list) {
-    return list.error();
-  }
-  auto rows = ordered_json::array();
-  for (const auto& each : list->items) {
-    rows.push_back(row_of(type, each));
-  }
-  return ordered_json{{"actors", std::move(rows)}, {"next", list->next}};
-}
-
 void list(const api_parts& parts, request& received, reply answer) {
   if (!is_hosted(parts, received, answer)) {
     return;
@@ -100,14 +66,14 @@ void list(const api_parts& parts, request& received, reply answer) {
               : limit.error());
     return;
   }
-  const runtime::list_page page{text_in_query(received, "prefix"),
-                                text_in_query(received, "cursor"), *limit};
-  answer_later(parts, std::move(answer),
-               [&silo = parts.silo, page, type = std::string{received.param("type")},
-                only_active = active == "true"]() -> result<ordered_json> {
-                 return only_active ? page_of(type, silo.activations(type, page))
-                                    : page_of(type, silo.stored_actors(type, page));
-               });
+  answer_actor_list(parts,
+                    {.type = std::string{received.param("type")},
+                     .silo = text_in_query(received, "silo"),
+                     .prefix = text_in_query(received, "prefix"),
+                     .cursor = text_in_query(received, "cursor"),
+                     .limit = *limit,
+                     .active = active == "true"},
+                    std::move(answer));
 }
 
 ordered_json parsed(const std::string& json) {
@@ -177,7 +143,7 @@ void figures(const api_parts& parts, request&, reply answer) {
 void add_inspect_routes(http::router& routes, const api_parts& parts) {
   const std::string one = "/api/v1/actors/{type}/{key}";
   add_route(routes, parts, method::get, "/api/v1/actors/{type}", list,
-            {"prefix", "active", "cursor", "limit"});
+            {"silo", "prefix", "active", "cursor", "limit"});
   add_route(routes, parts, method::get, one + "/state", state, {"map", "after", "limit"});
   add_route(routes, parts, method::post, one + "/deactivate", deactivate);
   add_route(routes, parts, method::get, "/api/v1/silo", figures);

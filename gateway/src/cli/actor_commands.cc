@@ -35,6 +35,8 @@ void add_actor_options(po::options_description& options) {
   options.add_options()("active", "list: those that have an activation, and what it does");
   options.add_options()("prefix", po::value<std::string>()->value_name("TEXT"),
                         "list: those whose key begins so");
+  options.add_options()("silo", po::value<std::string>()->value_name("NAME"),
+                        "list: those on this silo of the cluster");
   options.add_options()("map", po::value<std::string>()->value_name("NAME"),
                         "state: only this map");
   options.add_options()("after", po::value<std::string>()->value_name("KEY"),
@@ -68,6 +70,14 @@ exit_code call(const option_values& options, remote& server,
   return exit_code::ok;
 }
 
+// A list without the actors of a silo is not all there is.
+void tell_missing(const ordered_json& page) {
+  for (const auto& each : page.value("silos_missing", ordered_json::array())) {
+    std::cerr << "millrace: the actors of silo " << each.value("silo", "")
+              << " are missing: " << each.value("reason", "") << "\n";
+  }
+}
+
 exit_code list(const option_values& options, remote& server, const std::string& type) {
   const auto limit = number_of(options, "limit", list_default, list_max);
   if (!limit) {
@@ -76,18 +86,21 @@ exit_code list(const option_values& options, remote& server, const std::string& 
   const auto active = options.count("active") > 0;
   auto rows = ordered_json::array();
   const auto more = server.for_each_row(
-      fmt::format("{}{}?active={}&prefix={}", actors_path, escaped(type), active,
-                  escaped(text_of(options, "prefix"))),
-      "actors", "cursor", *limit, [&](const ordered_json& row) -> runtime::result<void> {
+      fmt::format("{}{}?active={}&prefix={}&silo={}", actors_path, escaped(type), active,
+                  escaped(text_of(options, "prefix")), escaped(text_of(options, "silo"))),
+      "actors", "cursor", *limit,
+      [&](const ordered_json& row) -> runtime::result<void> {
         rows.push_back(row);
         return {};
-      });
+      },
+      tell_missing);
   if (!more) {
     return report(more.error());
   }
   const auto columns =
-      active ? std::vector<std::string>{"key", "phase", "method", "busy_ms", "queued", "idle_ms"}
-             : std::vector<std::string>{"key", "active", "version", "state_bytes"};
+      active ? std::vector<std::string>{"key",     "silo",   "phase",  "method",
+                                        "busy_ms", "queued", "idle_ms"}
+             : std::vector<std::string>{"key", "silo", "active", "version", "state_bytes"};
   print_rows(server.style(), rows, columns);
   if (*more) {
     std::cerr << "millrace: there may be more than " << *limit << "; --limit N shows more\n";
@@ -148,16 +161,18 @@ exit_code run_actor(const option_values& options, const std::vector<std::string>
     return report(exit_code::usage, actor_usage);
   }
   const auto fitting =
-      what == "call" ? refuse(options, {"active", "prefix", "map", "after", "limit", "no-headers"},
-                              "actor call")
+      what == "call"
+          ? refuse(options, {"active", "silo", "prefix", "map", "after", "limit", "no-headers"},
+                   "actor call")
       : what == "list"
           ? refuse(options, {"idempotency-key", "map", "after", "timeout"}, "actor list")
       : what == "state"
-          ? refuse(options, {"idempotency-key", "active", "prefix", "no-headers", "timeout"},
+          ? refuse(options,
+                   {"idempotency-key", "active", "silo", "prefix", "no-headers", "timeout"},
                    "actor state")
           : refuse(options,
-                   {"idempotency-key", "active", "prefix", "map", "after", "limit", "output",
-                    "no-headers", "timeout"},
+                   {"idempotency-key", "active", "silo", "prefix", "map", "after", "limit",
+                    "output", "no-headers", "timeout"},
                    "actor deactivate");
   if (!fitting) {
     return report(fitting.error());
@@ -183,7 +198,7 @@ std::vector<command> actor_commands() {
       {"actor", "call TYPE KEY METHOD [JSON] | list TYPE | state TYPE/KEY | deactivate TYPE/KEY",
        "call, list, look into or deactivate actors",
        "  millrace actor call pool default status\n"
-       "  millrace actor list run --active\n"
+       "  millrace actor list run --active --silo b\n"
        "  millrace actor list pipeline --prefix default/ -o name\n"
        "  millrace actor state pipeline/default/nightly --map versions\n"
        "  millrace actor deactivate pool/default\n",

@@ -91,7 +91,8 @@ result<ordered_json> remote::ask(http::method verb, const std::string& target,
 
 result<bool> remote::for_each_row(const std::string& target, const char* key, const char* cursor,
                                   std::size_t most,
-                                  const std::function<result<void>(const ordered_json&)>& visit) {
+                                  const std::function<result<void>(const ordered_json&)>& visit,
+                                  const std::function<void(const ordered_json&)>& visit_page) {
   std::string from;
   do {
     const auto page =
@@ -101,6 +102,9 @@ result<bool> remote::for_each_row(const std::string& target, const char* key, co
                         from.empty() ? "" : fmt::format("&{}={}", cursor, escaped(from))));
     if (!page) {
       return page.error();
+    }
+    if (visit_page) {
+      visit_page(*page);
     }
     const auto& rows = page->at(key);
     for (const auto& row : rows) {

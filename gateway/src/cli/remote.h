@@ -41,11 +41,12 @@ public:
                                                   const http::header_list& headers = {});
 
   /// Visits at most `most` of the rows that `target` lists under `key`, page by page; `cursor` is
-  /// the parameter that names the page. True when there are more. Errors: as `ask`, and those of
-  /// `visit`, which end it.
+  /// the parameter that names the page. `visit_page` sees each page before its rows. True when
+  /// there are more. Errors: as `ask`, and those of `visit`, which end it.
   [[nodiscard]] runtime::result<bool> for_each_row(
       const std::string& target, const char* key, const char* cursor, std::size_t most,
-      const std::function<runtime::result<void>(const ordered_json&)>& visit);
+      const std::function<runtime::result<void>(const ordered_json&)>& visit,
+      const std::function<void(const ordered_json& page)>& visit_page = {});
 
   /// The id of the run that a person means: `@latest`, the latest one of the project; the beginning
   /// of one's id, of 4 digits or more; anything else is taken for an id. Errors: `not_found`,

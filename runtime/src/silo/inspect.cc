@@ -237,8 +237,10 @@ result<stored_list> silo_core::stored_actors(std::string_view type, const list_p
   stored_list list;
   root_search search{**known, page, list};
   while (partition < rows_->partition_count() && !search.enough()) {
-    auto read = rows_->scan(partition_id{partition}, actors_prefix, from, SIZE_MAX,
-                            [&](const row& one) { return search.visit(one); });
+    const auto is_here = epoch_of(partition_id{partition}) != 0;  // others list what they lead
+    auto read = is_here ? rows_->scan(partition_id{partition}, actors_prefix, from, SIZE_MAX,
+                                      [&](const row& one) { return search.visit(one); })
+                        : result<void>{};
     if (!read) {
       return std::move(read).error();
     }

@@ -61,7 +61,8 @@ struct stored_actor {
   std::size_t state_bytes = 0;  ///< Of its root; maps are extra.
 };
 
-/// Stored actors of one type, in the order of storage. A page may be short, even empty, while
+/// Stored actors of one type, in the order of storage; in a cluster, those that the silo leads. A
+/// page may be short, even empty, while
 /// `next` says that there is more.
 struct stored_list {
   std::vector<stored_actor> items;  ///< Of this page.
