@@ -144,7 +144,7 @@ private:
     std::string before;     // who led before the record's primary
     std::string successor;  // who should lead instead of this silo
     steady_time successor_since{};
-    std::string handed_to;  // asked to take over, until it is known whether it has
+    std::string handed_to;                // asked to take over, until it is known whether it has
     std::optional<steady_time> asked_at;  // to be founded, or handed over
     std::optional<steady_time> leaderless_since;
   };

@@ -162,8 +162,8 @@ public:
   virtual void silo_died(const std::string& silo, std::uint64_t incarnation, bool is_proven) = 0;
   /// Lets the copy of another silo lead, if it is in the set, once everything is committed.
   virtual void hand_over(partition_id partition, const std::string& to) = 0;
-  /// Leads it no more, at once, if it has too few copies to be written: what is not committed has an
-  /// unknown outcome.
+  /// Leads it no more, at once, if it has too few copies to be written: what is not committed has
+  /// an unknown outcome.
   virtual void abdicate(partition_id partition) = 0;
   /// An operator's decision: this silo's copy leads although it may lack what was committed.
   virtual void break_glass(partition_id partition) = 0;
