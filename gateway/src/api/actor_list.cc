@@ -15,7 +15,6 @@ using actors::actor_list;
 using actors::actor_list_params;
 using nlohmann::ordered_json;
 using runtime::errc;
-using runtime::error;
 using runtime::result;
 
 namespace {
