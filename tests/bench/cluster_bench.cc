@@ -346,7 +346,6 @@ public:
       call("t" + std::to_string(number));
     }
     sleep_until(3);
-    const auto victim_led = keys_on(*caller_, "a", 1);
     cluster.at(0).end(SIGKILL);
     sleep_until(6);
     cluster.at(0).start();

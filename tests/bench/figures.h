@@ -14,6 +14,7 @@
 #include <thread>
 #include <vector>
 
+#include "bench/measure.h"
 #include "runtime/silo/counter.h"
 
 namespace millrace::bench {
@@ -21,13 +22,7 @@ namespace millrace::bench {
 using namespace millrace::runtime;
 using namespace millrace::testing;
 
-inline constexpr int rounds = 5;
 inline std::string directory = "/tmp/millrace-bench";
-
-inline double now() {
-  static const system_clock clock;
-  return static_cast<double>(clock.steady().time_since_epoch().count()) * 1e-9;
-}
 
 // Of all threads of this process, in the kernel too.
 inline double processor_seconds() {
@@ -37,18 +32,6 @@ inline double processor_seconds() {
     return static_cast<double>(of.tv_sec) + static_cast<double>(of.tv_usec) * 1e-6;
   };
   return seconds(used.ru_utime) + seconds(used.ru_stime);
-}
-
-inline void require(bool holds, const char* what) {
-  if (!holds) {
-    std::fprintf(stderr, "benchmark: %s\n", what);
-    std::exit(1);
-  }
-}
-
-inline double median(std::vector<double> all) {
-  std::sort(all.begin(), all.end());
-  return all[all.size() / 2];
 }
 
 // Prints both medians and their ratio; `target` as in the design's table.

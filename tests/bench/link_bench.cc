@@ -16,6 +16,7 @@
 #include <thread>
 #include <vector>
 
+#include "bench/measure.h"
 #include "bench/tcp_echo.h"
 #include "link/link_hub.h"
 #include "millrace/runtime/certificates.h"
@@ -23,30 +24,12 @@
 namespace {
 
 using namespace millrace::runtime;
-namespace bench = millrace::bench;
+using namespace millrace::bench;
 
-constexpr int rounds = 5;
 constexpr int round_trips = 10'000;
 constexpr int pipelined_calls = 1'000'000;
 constexpr int window = 1'000;
 const std::string body(64, 'x');
-
-double now() {
-  static const system_clock clock;
-  return static_cast<double>(clock.steady().time_since_epoch().count()) * 1e-9;
-}
-
-void require(bool holds, const char* what) {
-  if (!holds) {
-    std::fprintf(stderr, "benchmark: %s\n", what);
-    std::exit(1);
-  }
-}
-
-double median(std::vector<double> all) {
-  std::sort(all.begin(), all.end());
-  return all[all.size() / 2];
-}
 
 // --- links ---------------------------------------------------------------------------------------
 
@@ -168,7 +151,7 @@ void bench_round_trip(pair_of_silos& plain, pair_of_silos& tls) {
   std::vector<double> raw;
   for (int round = 0; round < rounds; ++round) {
     clear.push_back(plain.round_trip());
-    raw.push_back(bench::raw_round_trip(body));
+    raw.push_back(raw_round_trip(body));
     encrypted.push_back(tls.round_trip());
   }
   print("link call", clear, median(raw), "us (TCP echo)", "<= 3");

@@ -8,28 +8,18 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-#include <cstdio>
-#include <cstdlib>
 #include <string>
 #include <thread>
 
-#include "millrace/runtime/clock.h"
+#include "bench/measure.h"
 #include "millrace/runtime/unique_fd.h"
 
 namespace millrace::bench {
 
 inline constexpr int echo_round_trips = 10'000;
 
-namespace tcp_echo {
-
-inline void require(bool holds, const char* what) {
-  if (!holds) {
-    std::fprintf(stderr, "benchmark: TCP echo: %s\n", what);
-    std::exit(1);
-  }
-}
-
-inline void exchange(int socket, bool sends_first, std::string bytes) {
+// So many times, one after the other.
+inline void echo_exchange(int socket, bool sends_first, std::string bytes) {
   const int on = 1;
   ::setsockopt(socket, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
   const auto size = static_cast<ssize_t>(bytes.size());
@@ -47,8 +37,6 @@ inline void exchange(int socket, bool sends_first, std::string bytes) {
   }
 }
 
-}  // namespace tcp_echo
-
 // Microseconds a round trip of `body` between two threads that block.
 inline double raw_round_trip(const std::string& body) {
   const runtime::unique_fd listener{::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0)};
@@ -57,22 +45,20 @@ inline double raw_round_trip(const std::string& body) {
   where.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
   socklen_t size = sizeof where;
   auto* const address = reinterpret_cast<sockaddr*>(&where);
-  tcp_echo::require(::bind(listener.get(), address, size) == 0 &&
-                        ::listen(listener.get(), 1) == 0 &&
-                        ::getsockname(listener.get(), address, &size) == 0,
-                    "listen");
+  require(::bind(listener.get(), address, size) == 0 && ::listen(listener.get(), 1) == 0 &&
+              ::getsockname(listener.get(), address, &size) == 0,
+          "listen");
   std::thread echo{[&] {
     const runtime::unique_fd taken{::accept4(listener.get(), nullptr, nullptr, SOCK_CLOEXEC)};
-    tcp_echo::exchange(taken.get(), false, body);
+    echo_exchange(taken.get(), false, body);
   }};
   const runtime::unique_fd socket{::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0)};
-  tcp_echo::require(::connect(socket.get(), address, sizeof where) == 0, "connect");
-  const runtime::system_clock clock;
-  const auto start = clock.steady();
-  tcp_echo::exchange(socket.get(), true, body);
-  const auto taken = clock.steady() - start;
+  require(::connect(socket.get(), address, sizeof where) == 0, "connect");
+  const auto start = now();
+  echo_exchange(socket.get(), true, body);
+  const auto taken = now() - start;
   echo.join();
-  return static_cast<double>(taken.count()) * 1e-3 / echo_round_trips;
+  return taken * 1e6 / echo_round_trips;
 }
 
 }  // namespace millrace::bench

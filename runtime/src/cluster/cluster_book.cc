@@ -231,7 +231,7 @@ void cluster_book::learn(const stored_partition& record, steady_time now,
   if (take_record(record, changes)) {
     tell(changes, effects);
     place(effects);
-    find_primaries(now, effects);
+    find_primary(partitions_[static_cast<std::size_t>(record.partition)], now, effects);
     found(now, effects);
   }
 }
@@ -255,7 +255,7 @@ void cluster_book::leads(partition_id partition, std::uint64_t epoch, steady_tim
   counts_.takeovers += before.empty() || before == settings_.silo ? 0 : 1;
   effects.log.push_back("leads" + numbered(partition) + " epoch=" + std::to_string(epoch) +
                         " why=" + why);
-  find_primaries(now, effects);
+  find_primary(led, now, effects);
 }
 
 void cluster_book::note_hand_over(entry& led, bool has_failed, steady_time now,
@@ -277,7 +277,7 @@ void cluster_book::lost(partition_id partition, steady_time now, cluster_effects
                           " primary=" + (primary.empty() ? "?" : std::string{primary}) +
                           " epoch=" + std::to_string(led.record.epoch));
   }
-  find_primaries(now, effects);
+  find_primary(led, now, effects);
 }
 
 void cluster_book::follows(partition_id partition, std::uint64_t epoch, const std::string& silo,
@@ -286,7 +286,7 @@ void cluster_book::follows(partition_id partition, std::uint64_t epoch, const st
   if (epoch > told.record.epoch) {
     told.heard_epoch = epoch;
     told.heard_primary = silo;
-    find_primaries(now, effects);
+    find_primary(told, now, effects);
   }
 }
 
@@ -321,12 +321,13 @@ void cluster_book::rank() {
       silos.push_back(name);
     }
   }
-  const auto may_lead = [this](const std::string& name) {
-    return name == settings_.silo ? presence_ == presence::active
-                                  : find(name)->state == silo_state::active &&
-                                        (presence_ != presence::active || !unready_.contains(name));
-  };
   const auto is_ready = [this](const std::string& name) { return !unready_.contains(name); };
+  const auto may_lead = [&](const std::string& name) {
+    const bool is_active = presence_ == presence::active;
+    return name == settings_.silo
+               ? is_active
+               : find(name)->state == silo_state::active && (!is_active || is_ready(name));
+  };
   for (auto& each : partitions_) {
     each.ranked = ranked_for(each.record.partition, silos);
     each.leaders.clear();
@@ -348,28 +349,32 @@ void cluster_book::place(cluster_effects& effects) {
 
 void cluster_book::find_primaries(steady_time now, cluster_effects& effects) {
   for (auto& each : partitions_) {
-    std::string_view primary;
-    if (each.heard_epoch > each.record.epoch) {
-      primary = each.heard_primary;
-    } else if (each.record.state == partition_state::active && leads_still(each.record)) {
-      primary = primary_of(each.record);
-    }
-    const auto* row = find(primary);
-    if (each.led_epoch != 0) {
-      primary = settings_.silo;
-    } else if (row == nullptr || !takes_calls(*row) || primary == settings_.silo) {
-      primary = {};
-    }
-    if (each.primary == primary) {
-      continue;
-    }
-    each.primary = primary;
-    effects.map_changed = true;
-    if (primary.empty()) {
-      each.leaderless_since = now;
-    } else if (const auto since = std::exchange(each.leaderless_since, {})) {
-      add(counts_.leaderless, now - *since);
-    }
+    find_primary(each, now, effects);
+  }
+}
+
+void cluster_book::find_primary(entry& one, steady_time now, cluster_effects& effects) {
+  std::string_view primary;
+  if (one.heard_epoch > one.record.epoch) {
+    primary = one.heard_primary;
+  } else if (one.record.state == partition_state::active && leads_still(one.record)) {
+    primary = primary_of(one.record);
+  }
+  const auto* row = find(primary);
+  if (one.led_epoch != 0) {
+    primary = settings_.silo;
+  } else if (row == nullptr || !takes_calls(*row) || primary == settings_.silo) {
+    primary = {};
+  }
+  if (one.primary == primary) {
+    return;
+  }
+  one.primary = primary;
+  effects.map_changed = true;
+  if (primary.empty()) {
+    one.leaderless_since = now;
+  } else if (const auto since = std::exchange(one.leaderless_since, {})) {
+    add(counts_.leaderless, now - *since);
   }
 }
 

@@ -160,6 +160,7 @@ private:
   void note_hand_over(entry& led, bool has_failed, steady_time now, cluster_effects& effects);
   void place(cluster_effects& effects);
   void find_primaries(steady_time now, cluster_effects& effects);
+  void find_primary(entry& one, steady_time now, cluster_effects& effects);
   void found(steady_time now, cluster_effects& effects);
   [[nodiscard]] bool is_to_found(const entry& one) const;
   void find_successor(entry& one, steady_time now) const;
