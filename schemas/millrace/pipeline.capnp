@@ -414,6 +414,7 @@ struct PoolExecutor {
   lineage @2 :UInt64;      # Of its attempt table; 0: unknown.
   lost @3 :Bool;           # Its lease is over: what it had has ended.
   draining @4 :Bool;       # It takes nothing new.
+  refusal @5 :Text;        # Why, for a person; empty: an operator drains it.
 }
 
 struct PoolTicket {
@@ -460,8 +461,9 @@ interface Pool $Actor.actor("pool") {
   # From a run that was told of the loss of its workspace: its tasks may go anywhere.
   loseMore @10 (executor :Text) -> () $Actor.internal;
   # From itself: the next of the runs that a lost executor had.
-  drain @11 (executor :Text, undo :Bool) -> () $Actor.internal;
-  # From an executor: it takes nothing new, until that is undone or it joins.
+  drain @11 (executor :Text, undo :Bool, refusal :Text) -> () $Actor.internal;
+  # From an executor: it takes nothing new, until that is undone or it joins. `refusal`: as of
+  # `PoolExecutor`.
 }
 
 # --- executor ------------------------------------------------------------------------------------

@@ -21,6 +21,9 @@ constexpr unsigned recovery_tries_max = 50;
 // How long it waits before it asks a task again, at first and at most.
 constexpr auto ask_retry = std::chrono::milliseconds{5};
 constexpr runtime::duration ask_retry_max = std::chrono::seconds{10};
+
+// How often it looks whether the executor can start attempts.
+constexpr runtime::duration room_interval = std::chrono::seconds{1};
 }  // namespace
 
 // --- joining -------------------------------------------------------------------------------------
@@ -32,6 +35,7 @@ result<void> pool_member::join() {
       each.report->build().setExecutor(id_.c_str());
     }
   }
+  jobs_.post([this] { watch_room(); });
   auto done = try_join(bad_report::ends_it);
   if (done) {
     joined();
@@ -90,7 +94,7 @@ void pool_member::joined() {
   reported_ = 0;
   put_aside_ = 0;
   hold_lease(asked_at_);
-  if (drains_) {
+  if (drains_ || !refusal_.empty()) {
     tell_drain();
   }
   for (const auto& job : std::exchange(early_, {})) {
@@ -209,18 +213,35 @@ void pool_member::drain(bool drains) {
 }
 
 void pool_member::tell_drain() {
-  home_.call_then<void>(ref<schemas::Pool>(std::string{default_pool}).drain(id_, !drains_),
-                        [this, told = drains_](result<void> done) {
+  const auto undo = !drains_ && refusal_.empty();
+  const auto why = drains_ ? std::string{} : refusal_;
+  home_.call_then<void>(ref<schemas::Pool>(std::string{default_pool}).drain(id_, undo, why),
+                        [this, drained = drains_, refusal = refusal_](result<void> done) {
                           if (!done && !is_final(done.error())) {
                             jobs_.post(
-                                [this, told] {
-                                  if (joined_ && drains_ == told) {
+                                [this, drained, refusal] {
+                                  if (joined_ && drains_ == drained && refusal_ == refusal) {
                                     tell_drain();
                                   }
                                 },
                                 report_retry);
                           }
                         });
+}
+
+// One whose disk is full would draw work to itself, since what it cannot start ends at once.
+void pool_member::watch_room() {
+  jobs_.post([this] { watch_room(); }, room_interval);
+  auto now = attempts_.refusal();
+  if (now == refusal_) {
+    return;
+  }
+  reports_.warn(now.empty() ? "the executor takes attempts again executor=" + id_
+                            : "the executor takes no attempts executor=" + id_ + " why=" + now);
+  refusal_ = std::move(now);
+  if (joined_) {
+    tell_drain();
+  }
 }
 
 // --- from the actors -----------------------------------------------------------------------------

@@ -84,6 +84,7 @@ private:
   void lose_lease(std::string_view why);
   void join_when_all_is_told();
   void tell_drain();
+  void watch_room();
 
   const std::string id_;
   const std::optional<lease_timing> timing_;
@@ -100,6 +101,7 @@ private:
   bool waits_ = false;        // and is reported to
   bool joined_ = false;
   bool drains_ = false;                       // and the pool is told so
+  std::string refusal_;                       // of the executor, likewise
   runtime::steady_time asked_at_{};           // when the pool was last asked to let it join
   std::optional<executor_lease> lease_;       // of the present life
   std::vector<std::function<void()>> early_;  // jobs that wait for it

@@ -31,6 +31,12 @@ constexpr std::size_t tail_bytes = 4096;
 constexpr auto start_retry = std::chrono::milliseconds{100};
 constexpr unsigned start_tries_max = 300;
 
+// With less free the disk is full: what an attempt's records, outputs and first page of a log take.
+constexpr std::uint64_t start_room_bytes = std::uint64_t{4} << 20U;
+// Then attempts are given back, after the pool member has twice looked and told the pool, so that
+// they do not come again.
+constexpr runtime::duration give_back_after = std::chrono::seconds{2};
+
 // For its owner only, as are those above it that are missing: what tasks write may be secret.
 result<void> make_directory(const fs::path& wanted) {
   const auto made = [&] { return ::mkdir(wanted.c_str(), 0700) == 0 || errno == EEXIST; };
@@ -153,6 +159,14 @@ void process_executor::start_now(const attempt_message& message, unsigned tries)
     const std::lock_guard lock{mutex_};
     ledger_.run(token);
   }
+  if (const auto why = refusal(); is_full_for_long(why)) {
+    starts_.free_slot();
+    end_unstarted(token, AttemptEnd::DROPPED, why);
+    return;
+  } else if (!why.empty()) {
+    try_again(message, tries);
+    return;
+  }
   const auto started = launch(message);
   if (started) {
     listener_->started(token, time_.wall());
@@ -166,6 +180,26 @@ void process_executor::start_now(const attempt_message& message, unsigned tries)
     starts_.free_slot();
     end_unstarted(token, AttemptEnd::NOT_STARTED, "could not start: " + started.error().text());
   }
+}
+
+std::string process_executor::refusal() const {
+  const auto full_below = std::min(options_.disk_reserve_bytes, start_room_bytes);
+  std::error_code unknown;
+  const auto free = fs::space(options_.data_directory, unknown).available;
+  return unknown || free >= full_below
+             ? std::string{}
+             : "disk full: less than " + std::to_string(full_below >> 10U) + " KiB are free for " +
+                   options_.data_directory.string() + "; make room there";
+}
+
+bool process_executor::is_full_for_long(std::string_view refusal) {
+  if (refusal.empty()) {
+    full_since_.reset();
+    return false;
+  }
+  const auto now = time_.steady();
+  full_since_ = full_since_.value_or(now);
+  return now - *full_since_ >= give_back_after;
 }
 
 void process_executor::try_again(const attempt_message& message, unsigned tries) {

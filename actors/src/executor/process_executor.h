@@ -46,6 +46,7 @@ public:
   [[nodiscard]] std::uint64_t incarnation() const override;
   [[nodiscard]] std::uint64_t lineage() const override { return supervisor_->lineage(); }
   [[nodiscard]] std::uint32_t slots() const override { return options_.slots; }
+  [[nodiscard]] std::string refusal() const override;
   [[nodiscard]] std::vector<adopted_attempt> adopt(attempt_listener& listener) override;
   [[nodiscard]] runtime::result<void> take(const attempt_ticket& ticket) override;
   [[nodiscard]] runtime::result<void> start(
@@ -78,6 +79,7 @@ private:
   void start_more();
   void start_now(const attempt_message& message, unsigned tries);
   [[nodiscard]] runtime::result<void> launch(const attempt_message& message);
+  [[nodiscard]] bool is_full_for_long(std::string_view refusal);
   void try_again(const attempt_message& message, unsigned tries);
   void process_ended(const attempt_message& message, const process_exit& ended);
   void end_unstarted(const std::string& token, schemas::AttemptEnd end, std::string_view why);
@@ -98,6 +100,7 @@ private:
   workspaces workspaces_;
   start_queue<attempt_message> starts_;
   std::set<std::string, std::less<>> refused_;  // tokens that hold a slot and will be tried again
+  std::optional<runtime::steady_time> full_since_;  // since when starts have found no room
 };
 
 }  // namespace millrace::actors

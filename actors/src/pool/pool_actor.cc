@@ -46,7 +46,7 @@ async<> pool_actor::on_activate() {
   });
   executors_.for_each([this](std::string_view executor, schemas::PoolExecutor::Reader record) {
     queue_.restore_executor(executor, record.getIncarnation(), record.getSlots());
-    queue_.drain(executor, record.getDraining());
+    queue_.drain(executor, record.getDraining(), text_of(record.getRefusal()));
     if (!record.getLost()) {
       hear(executor);  // an earlier activation may just have
     }
@@ -116,8 +116,11 @@ async<> pool_actor::leave(leave_params params) {
 async<> pool_actor::drain(drain_params params) {
   const std::string executor{params.executor()};
   if (executors_.contains(executor)) {
-    executors_.edit(executor).setDraining(!params.undo());
-    queue_.drain(executor, !params.undo());
+    const std::string refusal{params.refusal()};
+    auto record = executors_.edit(executor);
+    record.setDraining(!params.undo());
+    record.setRefusal(refusal.c_str());
+    queue_.drain(executor, !params.undo(), refusal);
     grant();
   }
   return {};

@@ -101,9 +101,10 @@ std::vector<pool_ticket> pool_queue::lose(std::string_view executor) {
   return found != executors_.end() ? take_granted(found->second) : std::vector<pool_ticket>{};
 }
 
-void pool_queue::drain(std::string_view executor, bool drains) {
+void pool_queue::drain(std::string_view executor, bool drains, std::string_view refusal) {
   if (const auto at = executors_.find(executor); at != executors_.end()) {
     at->second.drains = drains;
+    at->second.refusal = refusal;
   }
 }
 
@@ -306,7 +307,8 @@ std::string pool_queue::waiting_reason() const {
   for (const auto& [name, each] : executors_) {
     if (each.drains) {
       text += (text.empty() ? "" : "; ") + std::string{"executor '"} + name +
-              "' is being drained and takes nothing new";
+              (each.refusal.empty() ? "' is being drained and takes nothing new"
+                                    : "' takes nothing new: " + each.refusal);
       continue;
     }
     if (each.waiting.empty() && each.granted.size() <= each.slots) {

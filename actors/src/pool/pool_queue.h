@@ -78,7 +78,8 @@ public:
   [[nodiscard]] std::vector<pool_ticket> lose(std::string_view executor);
 
   /// Whether anything is granted to the executor. What it has goes on; the runs that it has wait.
-  void drain(std::string_view executor, bool drains);
+  /// `refusal`: why not, for a person; empty: an operator drains it.
+  void drain(std::string_view executor, bool drains, std::string_view refusal = {});
 
   /// Nothing is granted to the executor until it joins.
   void leave(std::string_view executor);
@@ -135,6 +136,7 @@ private:
     std::uint64_t incarnation = 0;
     std::uint32_t slots = 0;
     bool drains = false;                                // nothing is granted to it
+    std::string refusal{};                              // why, unless an operator says so
     std::set<std::uint64_t> granted;                    // ticket numbers
     std::map<std::uint8_t, std::size_t> by_priority{};  // how many of them
     std::set<place> waiting{};                          // of the runs that it has

@@ -75,7 +75,8 @@ std::string exit_text(schemas::AttemptReport::Reader report, runtime::duration t
     case AttemptEnd::LOST:
       return "its executor went away";
     case AttemptEnd::DROPPED:
-      return "its executor went away before it started";
+      return report.getText().size() > 0 ? text_of(report.getText())
+                                         : "its executor went away before it started";
     case AttemptEnd::QUEUED:
     case AttemptEnd::RUNNING:
       break;  // no report says so

@@ -5,14 +5,14 @@
 #include <atomic>
 #include <fstream>
 
-#include "actors/pipeline/fixture.h"
+#include "actors/pipeline/several_executors.h"
 
 namespace millrace::actors {
 namespace {
 
+using millrace::testing::small_disk;
 using schemas::RunState;
 using schemas::TaskState;
-using testing::small_disk;
 
 // Method: 120 commands end when the test says so, after it has filled the disk. Their outputs
 // take more together than storage has in reserve.
@@ -70,6 +70,54 @@ TEST_CASE("a task whose output would fill the disk is ended as errored") {
   const std::string reason = here.task(run, "a").task().getReason();
   CHECK(reason.starts_with("disk full: "));
   CHECK(reason.find(data.path.string()) != std::string::npos);
+}
+
+// Method: `silo/a`, which comes first, is granted the attempt before anybody has seen that its disk
+// is full.
+TEST_CASE(
+    "an executor whose disk is full gives back what it has, and takes work when it has room") {
+  temporary_folder outside;
+  const small_disk disk{outside.path / "disk"};
+  if (!disk.mounted()) {
+    return;
+  }
+  testing::several_executors lab{{"a", "b"}, 1, {{"a", disk.path()}}};
+  const std::set<std::string> both{"silo/a", "silo/b"};
+  const auto waiting_reason = [&] {
+    const auto pool =
+        lab.silo->call(runtime::ref<schemas::Pool>(std::string{default_pool}).status());
+    REQUIRE(pool);
+    return std::string{pool->read().getWaitingReason().cStr()};
+  };
+  const std::string once = "name: p\nworkspace: task\ntasks: [{name: t, run: echo hello}]\n";
+  const auto pass_until = [&](const std::function<bool()>& is_so) {
+    for (int steps = 0; steps < 20 && !is_so(); ++steps) {
+      lab.pass(lab.timing.renewed_every, both);
+    }
+    node::eventually(is_so);
+  };
+  disk.fill();
+  const auto moved = lab.submit(once);
+  auto& attempts = lab.members.at("silo/a")->attempts();
+  node::eventually([&] { return attempts.list().size() == 1; });
+  pass_until([&] { return attempts.list().empty(); });
+  CHECK(lab.wait(moved) == RunState::SUCCEEDED);
+  const auto tried = lab.task(moved, "t");
+  REQUIRE(tried.attempts().size() == 2);
+  CHECK(tried.attempts()[0].getEnd() == schemas::AttemptEnd::DROPPED);
+  CHECK(std::string{tried.attempts()[0].getText().cStr()}.substr(0, 11) == "disk full: ");
+  CHECK(tried.attempts()[1].getExecutor() == "silo/b");
+
+  const auto pool = runtime::ref<schemas::Pool>(std::string{default_pool});
+  REQUIRE(lab.silo->call(pool.drain("silo/b", false, "")));
+  const auto waits = lab.submit(once);
+  node::eventually([&] { return !waiting_reason().empty(); });
+  CHECK(waiting_reason().starts_with("executor 'silo/a' takes nothing new: disk full: "));
+  CHECK(waiting_reason().find(disk.path().string()) != std::string::npos);
+  disk.make_room();
+  pass_until([&] { return waiting_reason().find("silo/a") == std::string::npos; });
+  CHECK(lab.wait(waits) == RunState::SUCCEEDED);
+  CHECK(lab.task(waits, "t").attempts()[0].getExecutor() == "silo/a");
 }
 
 }  // namespace

@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <atomic>
+#include <future>
 #include <map>
 #include <memory>
 #include <mutex>
@@ -55,9 +56,11 @@ public:
     }
     attempts_->stop();
   }
-  /// The clock has moved.
+  /// The clock has moved: does what is due, and comes back once that is done.
   void look() {
-    jobs_.post([] {});
+    std::promise<void> done;
+    jobs_.post([&] { jobs_.post([&] { done.set_value(); }); });  // behind what is due
+    done.get_future().wait();
   }
   [[nodiscard]] pool_member& front() { return *front_; }
   [[nodiscard]] process_executor& attempts() { return *attempts_; }
@@ -74,7 +77,9 @@ private:
 /// Its silo is called `silo`, its executors `silo/a`, `silo/b` and so on.
 class several_executors {
 public:
-  explicit several_executors(std::initializer_list<const char*> names, std::uint32_t slots = 2) {
+  /// `places`: where one of them has its files, else in `folder`.
+  explicit several_executors(std::initializer_list<const char*> names, std::uint32_t slots = 2,
+                             const std::map<std::string, std::filesystem::path>& places = {}) {
     auto rows = runtime::open_storage(
         {.directory = (folder.path / "rows").string(), .map_bytes = std::size_t{1} << 30U});
     REQUIRE(rows);
@@ -96,7 +101,9 @@ public:
     });
     for (const auto* name : names) {
       const auto id = "silo/" + std::string{name};
-      members[id] = std::make_unique<member>(id, folder.path / name, slots, timing, *silo);
+      const auto place = places.find(name);
+      members[id] = std::make_unique<member>(
+          id, place != places.end() ? place->second : folder.path / name, slots, timing, *silo);
     }
     REQUIRE(silo->start());
     for (auto& [id, each] : members) {
@@ -167,6 +174,7 @@ public:
         return std::all_of(alive.begin(), alive.end(),
                            [&](const auto& id) { return renewals_[id] > before[id]; });
       });
+      static_cast<void>(slots());  // its answer comes after theirs
     }
   }
 

@@ -34,6 +34,9 @@ TEST_CASE("an executor that drains gets nothing new, and keeps what it has") {
   CHECK(pool.enqueue(2, "two", 1, 50));
   CHECK(pool.grant().empty());
   CHECK(pool.waiting_reason() == "executor 'a' is being drained and takes nothing new");
+  pool.drain("a", true, "disk full");
+  CHECK(pool.grant().empty());
+  CHECK(pool.waiting_reason() == "executor 'a' takes nothing new: disk full");
   CHECK(pool.running() == 1);
   CHECK(pool.join("b", 1, 1).empty());
   CHECK(pool.grant().front().ticket.executor == "b");

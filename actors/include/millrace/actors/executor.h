@@ -106,6 +106,11 @@ public:
   /// How many attempts it runs at a time; more wait.
   [[nodiscard]] virtual std::uint32_t slots() const = 0;
 
+  /// Why it is to be given nothing new for now, for a person: its disk is full, for example. Empty:
+  /// it can start attempts. One that it has been given all the same is told as `dropped`, with this
+  /// text, once the pool has had time to hear of it. Cost: a system call.
+  [[nodiscard]] virtual std::string refusal() const { return {}; }
+
   /// What earlier lives left and nobody has acknowledged. From here on `listener` is told.
   /// Requires: called once, before the first `take`; `listener` outlives the executor's `stop`.
   [[nodiscard]] virtual std::vector<adopted_attempt> adopt(attempt_listener& listener) = 0;
