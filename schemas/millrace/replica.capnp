@@ -61,6 +61,8 @@ struct ReplicaItem {
     compared @19 :ReplicaCompared;
     # The answer to `compare`.
   }
+  comparison @20 :UInt64;
+  # Of `compare`: the number of the question, which comes back with the answer.
 }
 
 struct ReplicaLogTail {
@@ -163,8 +165,8 @@ struct ReplicaFetch {
 
 struct ReplicaCompared {
   # What all rows were when an entry was the last in them.
-  seq @0 :UInt64;
-  # The entry's number.
+  comparison @0 :UInt64;
+  # The number of the question.
   digest @1 :UInt64;
   # Of all rows.
 }

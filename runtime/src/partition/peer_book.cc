@@ -21,10 +21,9 @@ void peer::start_over() noexcept {
     refused = false;
     return;
   }
-  prepared = compared_at = 0;
+  prepared = comparison = 0;
   verified = refused = false;
   required_from.reset();
-  digest.reset();
 }
 
 void peer_book::clear() {

@@ -30,10 +30,8 @@ struct peer {
   std::optional<std::uint64_t> required_from;  // commits wait for it; then it has to have this
   std::uint64_t snapshot_base = 0;             // the log from here on is kept for it; 0: no need
   bool verified = false;                       // its rows were found to be the same
-  std::uint64_t compared_at = 0;               // the entry at which rows are being compared
-  steady_time compare_began{};
-  steady_time compare_asked{};          // the last time
-  std::optional<std::uint64_t> digest;  // as it told
+  std::uint64_t comparison = 0;                // that of its rows, by number from 1; 0: none counts
+  steady_time compared_at{};                   // when that began
 
   /// What it has told of its content holds no more: a learner has to prove all of it anew.
   void start_over() noexcept;

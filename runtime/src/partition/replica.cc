@@ -178,7 +178,7 @@ void replica::learn(const partition_record& record, steady_time now, replica_eff
     step_down(effects);
     follow({}, effects);  // what is still to be written here is acknowledged to nobody
   } else if (was_aside && !is_complete()) {
-    quarantine(*was_aside, effects);
+    set_aside_ = was_aside;
   } else if (goes_on) {
     note_ejected(before, now);
     floor_at_ = now;
@@ -228,8 +228,7 @@ void replica::step_down(replica_effects& effects) {
   blocked_since_.reset();
   short_since_.reset();
   successor_.reset();
-  compared_at_.reset();
-  own_digest_.reset();
+  comparison_ = {};
   follow({}, effects);
   effects.lost_primacy = true;
 }
@@ -329,16 +328,14 @@ void replica::checkpointed(const log_tail& tail) {
 
 void replica::digested(std::uint64_t seq, std::uint64_t digest, replica_effects& effects) {
   if (leads()) {
-    if (compared_at_ == seq) {
-      own_digest_ = digest;
-      for (auto& each : peers_.all()) {
-        judge(each);
-      }
+    if (comparison_.seq == seq) {
+      comparison_.own = digest;
+      judge();
     }
-  } else if (digest_wanted_ == seq && primary_.id != copy_id{}) {
-    digest_wanted_.reset();
+  } else if (digest_wanted_ && digest_wanted_->seq == seq && primary_.id != copy_id{}) {
+    const auto asked = *std::exchange(digest_wanted_, {});
     effects.messages.push_back(
-        {primary_, compared_message{self_, state_.promised_epoch, seq, digest}});
+        {primary_, compared_message{self_, asked.epoch, asked.comparison, digest}});
   }
 }
 

@@ -183,8 +183,9 @@ private:
   void tick_leading(steady_time now, replica_effects& effects);
   [[nodiscard]] bool has_to_abdicate(steady_time now);
   void help_learners(steady_time now, replica_effects& effects);
-  void compare(peer& learner, steady_time now, replica_effects& effects);
-  void judge(peer& learner) const;
+  void compare(peer* next, steady_time now, replica_effects& effects);
+  [[nodiscard]] peer* compared() noexcept;
+  void judge() noexcept;
   void propose(steady_time now, replica_effects& effects);
   void ask(partition_record wanted, steady_time now, replica_effects& effects);
   [[nodiscard]] partition_record wanted_record(steady_time now) const;
@@ -242,8 +243,18 @@ private:
   std::optional<steady_time> blocked_since_;  // a member does not answer, and is in the set still
   std::optional<steady_time> short_since_;    // of copies
   std::optional<copy_id> successor_;
-  std::optional<std::uint64_t> compared_at_;
-  std::optional<std::uint64_t> own_digest_;  // at that entry
+  // Both digests are of the same rows when both copies have applied the same entries. One at a
+  // time: it may take two checkpoints of this silo.
+  struct comparison {
+    std::uint64_t number = 0;
+    std::uint64_t seq = 0;  // the last entry in the rows
+    steady_time began{};
+    steady_time asked{};  // the last time
+    std::optional<std::uint64_t> own{};
+    std::optional<std::uint64_t> other{};
+  };
+  std::uint64_t comparisons_ = 0;
+  comparison comparison_;  // the latest
 
   // As backup.
   placed_copy primary_;                  // who has sent in the promised epoch
@@ -257,7 +268,7 @@ private:
   std::uint64_t rows_reach_ = 0;   // the rows of a snapshot hold changes up to here
   bool intake_unwritten_ = false;  // a range was taken since `durable`
   steady_time fetched_at_{};
-  std::optional<std::uint64_t> digest_wanted_;
+  std::optional<compare_message> digest_wanted_;
 };
 
 /// Makes a copy that has no others primary of a new epoch, without a store: whoever holds a

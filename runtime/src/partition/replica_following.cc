@@ -276,7 +276,8 @@ void replica::on(const range_message& message, steady_time now, replica_effects&
 void replica::on(const compare_message& message, steady_time, replica_effects& effects) {
   if (is_followed(message.from, message.epoch) && !intake_.is_open() &&
       message.seq >= rows_reach_) {
-    digest_wanted_ = effects.digest_at = message.seq;
+    digest_wanted_ = message;
+    effects.digest_at = message.seq;
   }
 }
 

@@ -69,6 +69,7 @@ struct snapshot_message {
 struct compare_message {
   placed_copy from;
   std::uint64_t epoch = 0;
+  std::uint64_t comparison = 0;  ///< A number that the primary uses for no other in this epoch.
   std::uint64_t seq = 0;
 };
 
@@ -129,7 +130,7 @@ struct fetch_message {
 struct compared_message {
   placed_copy from;
   std::uint64_t epoch = 0;
-  std::uint64_t seq = 0;
+  std::uint64_t comparison = 0;
   std::uint64_t digest = 0;
 };
 

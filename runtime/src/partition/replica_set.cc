@@ -91,6 +91,7 @@ void replica::help_learners(steady_time now, replica_effects& effects) {
   };
   // A copy that has told nothing in this epoch does not follow it yet.
   const auto recent = std::max<std::uint64_t>(1, peers_.tail_at(now - settings_.beacon_interval));
+  peer* next = nullptr;
   for (auto& each : peers) {
     if (contains(record().in_sync, each.copy)) {
       continue;
@@ -109,56 +110,60 @@ void replica::help_learners(steady_time now, replica_effects& effects) {
       continue;
     }
     if (!each.verified && !planted(bug::c4_skips_digest)) {
-      compare(each, now, effects);
+      // First who has waited longest: one that never answers holds up nobody for good.
+      next = next == nullptr || each.compared_at < next->compared_at ? &each : next;
     } else if (std::none_of(peers.begin(), peers.end(), is_joining)) {
       each.required_from = log_.tail().seq;
       find_others(now, effects);
     }
   }
+  compare(next, now, effects);
 }
 
-// Both digests are of the same rows when both copies have applied the same entries.
-void replica::compare(peer& learner, steady_time now, replica_effects& effects) {
-  // One at a time: a digest may take two checkpoints of this silo, and is of one entry.
-  const auto is_compared = [&](const peer& each) {
-    return each.compared_at != 0 && !each.verified && !each.damaged &&
-           now < each.compare_began + compare_patience * settings_.retry_interval;
-  };
-  const auto& all = peers_.all();
-  if (is_compared(learner)) {
-    if (learner.digest || now < learner.compare_asked + settings_.retry_interval) {
+peer* replica::compared() noexcept {
+  auto& all = peers_.all();
+  const auto found = std::find_if(all.begin(), all.end(), [&](const peer& each) {
+    return each.comparison == comparison_.number && !each.verified && !each.damaged;
+  });
+  return comparison_.number == 0 || found == all.end() ? nullptr : &*found;
+}
+
+void replica::compare(peer* next, steady_time now, replica_effects& effects) {
+  auto* learner = compared();
+  if (learner != nullptr && now < comparison_.began + compare_patience * settings_.retry_interval) {
+    if (comparison_.other || now < comparison_.asked + settings_.retry_interval) {
       return;
     }
     // It was lost on the way, or the answer. Where nothing was committed since, it is not too late.
-  } else if (std::any_of(all.begin(), all.end(), is_compared)) {
+  } else if (next == nullptr) {
     return;
   } else {
-    learner.compare_began = now;
-    learner.compared_at = committed_;
-    learner.digest.reset();
-    compared_at_ = committed_;
-    own_digest_.reset();
+    learner = next;
+    comparison_ = {.number = ++comparisons_, .seq = committed_, .began = now};
+    learner->comparison = comparison_.number;
+    learner->compared_at = now;
     effects.digest_at = committed_;
   }
-  learner.compare_asked = now;
+  comparison_.asked = now;
   effects.messages.push_back(
-      {learner.copy, compare_message{self_, record().epoch, learner.compared_at}});
+      {learner->copy, compare_message{self_, record().epoch, comparison_.number, comparison_.seq}});
 }
 
-void replica::judge(peer& learner) const {
-  if (!learner.digest || !own_digest_ || learner.compared_at != compared_at_ || learner.verified) {
-    return;
+void replica::judge() noexcept {
+  auto* const learner = compared();
+  if (learner != nullptr && comparison_.own && comparison_.other) {
+    learner->verified = *comparison_.own == *comparison_.other;
+    learner->damaged = !learner->verified;
+    learner->snapshot_base = 0;
   }
-  learner.verified = *learner.digest == *own_digest_;
-  learner.damaged = !learner.verified;
-  learner.snapshot_base = 0;
 }
 
+// Only of the copy that is compared, and not of what it had before it came back with less.
 void replica::on(const compared_message& message, steady_time now, replica_effects&) {
   auto* const told = hear(message.from, message.epoch, now);
-  if (told != nullptr && message.seq == told->compared_at) {
-    told->digest = message.digest;
-    judge(*told);
+  if (told != nullptr && told == compared() && message.comparison == comparison_.number) {
+    comparison_.other = message.digest;
+    judge();
   }
 }
 

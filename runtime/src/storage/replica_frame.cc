@@ -65,6 +65,7 @@ void put(schemas::ReplicaItem::Builder into, const range_message& said) {
 
 void put(schemas::ReplicaItem::Builder into, const compare_message& said) {
   into.setCompare(said.seq);
+  into.setComparison(said.comparison);
 }
 
 void put(schemas::ReplicaItem::Builder into, const discard_message& /*said*/) {
@@ -109,7 +110,7 @@ void put(schemas::ReplicaItem::Builder into, const fetch_message& said) {
 
 void put(schemas::ReplicaItem::Builder into, const compared_message& said) {
   auto made = into.initCompared();
-  made.setSeq(said.seq);
+  made.setComparison(said.comparison);
   made.setDigest(said.digest);
 }
 
@@ -252,7 +253,7 @@ replica_message message_of(placed_copy from, schemas::ReplicaItem::Reader item) 
     case schemas::ReplicaItem::RANGE:
       return range_of(std::move(from), epoch, item.getRange());
     case schemas::ReplicaItem::COMPARE:
-      return compare_message{std::move(from), epoch, item.getCompare()};
+      return compare_message{std::move(from), epoch, item.getComparison(), item.getCompare()};
     case schemas::ReplicaItem::DISCARD:
       return discard_message{std::move(from), epoch};
     case schemas::ReplicaItem::PREPARED: {
@@ -280,7 +281,7 @@ replica_message message_of(placed_copy from, schemas::ReplicaItem::Reader item) 
     }
     case schemas::ReplicaItem::COMPARED: {
       const auto said = item.getCompared();
-      return compared_message{std::move(from), epoch, said.getSeq(), said.getDigest()};
+      return compared_message{std::move(from), epoch, said.getComparison(), said.getDigest()};
     }
   }
   KJ_FAIL_REQUIRE("a message is of an unknown kind");

@@ -216,9 +216,38 @@ TEST_CASE("a copy whose rows are replaced is compared anew, and does not pin the
   CHECK_FALSE(primary.tick(after(1450)));
   REQUIRE(primary.effects.digest_at == 6);
   primary.replica.digested(6, 78, primary.effects);
-  primary.receive(compared_message{b, 1, 6, 78}, after(1460));
+  primary.receive(compared_message{b, 1, 1, 78}, after(1460));  // of the rows before
+  CHECK_FALSE(primary.tick(after(1470)));
+  primary.receive(compared_message{b, 1, 2, 78}, after(1480));
   CHECK(primary.replica.forgettable() == 6);
   CHECK(primary.tick(after(1500)));
+}
+
+// Goal: a copy that never tells the digest of its rows keeps no other out of the set.
+TEST_CASE("the next copy is compared when one has not answered for four seconds") {
+  copy primary{a, partition_log{p0}, 3};
+  primary.lead({a});
+  primary.append("x");
+  primary.flush();
+  const auto tail = primary.replica.log().tail();
+  const auto follow = [&](const placed_copy& learner, std::int64_t at) {
+    primary.receive(behind_message{learner, 1, tail, {{0, 0}, {1, 1}}}, after(at));
+    primary.receive(prepared_message{learner, 1, tail.seq, tail}, after(at));
+  };
+  std::vector<copy_id> asked;
+  for (std::int64_t at = 0; at <= 9000; at += 100) {
+    follow(b, at);
+    follow(c, at);
+    primary.flush();
+    primary.tick(after(at));
+    for (const auto& each : std::exchange(primary.effects.messages, {})) {
+      if (std::holds_alternative<compare_message>(each.message) &&
+          (asked.empty() || asked.back() != each.to.id)) {
+        asked.push_back(each.to.id);
+      }
+    }
+  }
+  CHECK(asked == std::vector{b.id, c.id, b.id});
 }
 
 // Goal: a copy that left the set again and again is let in at once where nothing goes on without

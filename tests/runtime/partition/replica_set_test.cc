@@ -281,7 +281,7 @@ TEST_CASE("what the log does not have any more comes as rows, and the log goes o
   const auto second = learner.sent<fetch_message>();
   REQUIRE(second);
   CHECK(second->first == "k");
-  learner.receive(compare_message{a, 1, 6}, after(32));
+  learner.receive(compare_message{a, 1, 1, 6}, after(32));
   CHECK_FALSE(learner.effects.digest_at);  // its rows are of no entry yet
   learner.receive(*range, after(35));      // doubled
   CHECK(learner.effects.rows.size() == 1);

@@ -313,10 +313,13 @@ TEST_CASE("a copy whose disk went back to before what was committed is not used"
     one.receive(beacon_message{a, 0, 1, 4, 0, {}, after(10000)}, after(10000));
     CHECK(one.effects.quarantined == damage::lost_committed);
   }
-  SUBCASE("or the record does without it") {
+  SUBCASE("also when the record does without it") {
     record = with_primary(record, a, 2);
     remove(record, {b});
     one.win(record, after(10001));
+    CHECK(one.replica.set_aside() == damage::lost_committed);
+    CHECK_FALSE(one.effects.quarantined);
+    one.receive(beacon_message{a, 0, 2, 5, 0, {}, after(10002)}, after(10002));
     CHECK(one.effects.quarantined == damage::lost_committed);
   }
   SUBCASE("an operator may go on with it") {

@@ -41,7 +41,7 @@ std::vector<replica_message> all_messages() {
           release_message{self, 5, {8, 9}},
           snapshot_message{self, 5, tail},
           range_message{self, 1, 5, tail, 8, "first", "next", rows()},
-          compare_message{self, 5, 6},
+          compare_message{self, 5, 6, 7},
           discard_message{self, 5},
           prepared_message{self, 5, 2, tail},
           behind_message{self, 5, tail, {{0, 0}, {2, 1}, {5, 6}}},
@@ -83,7 +83,9 @@ std::string told(const replica_item& item) {
       return d(m.data_loss_no, m.epoch, m.applied) + t(m.base) + m.first + ' ' + m.next + ' ' +
              m.rows;
     }
-    std::string operator()(const compare_message& m) const { return d(m.epoch, m.seq); }
+    std::string operator()(const compare_message& m) const {
+      return d(m.epoch, m.comparison, m.seq);
+    }
     std::string operator()(const discard_message& m) const { return d(m.epoch); }
     std::string operator()(const prepared_message& m) const {
       return d(m.epoch, m.committed) + t(m.tail);
@@ -103,7 +105,9 @@ std::string told(const replica_item& item) {
     std::string operator()(const fetch_message& m) const {
       return d(m.epoch) + t(m.base) + m.first;
     }
-    std::string operator()(const compared_message& m) const { return d(m.epoch, m.seq, m.digest); }
+    std::string operator()(const compared_message& m) const {
+      return d(m.epoch, m.comparison, m.digest);
+    }
   };
   const auto from = std::visit([](const auto& m) { return m.from.id; }, item.message);
   return digits(static_cast<unsigned>(item.partition), item.to.high, item.to.low, from.high,
