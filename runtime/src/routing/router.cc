@@ -54,11 +54,6 @@ error refusal_of(peer_send sent, const envelope& call, const std::string& silo) 
   }
 }
 
-// Who was to be told of it is no more, and has been followed by one that sends it again.
-bool is_of_ended(const envelope& one) noexcept {
-  return one.send && one.caller != nullptr && one.caller->ended();
-}
-
 // Whether twice is the same as once.
 bool may_repeat(const envelope& call) noexcept {
   return only_reads(call) || call.send || !call.text().empty();
@@ -71,24 +66,17 @@ router::~router() {
 }
 
 void router::clear() {
-  deliveries_.clear();
-  const auto open = std::exchange(open_, {});
-  for (const auto& each : open) {
-    drop(each.second.call);
-  }
+  calls_.clear();
   const auto parked = std::exchange(parked_, {});
   for (const auto& each : parked) {
     drop(each.one);
-  }
-  const auto served = std::exchange(served_, {});  // the end of a call looks for it
-  for (const auto& each : served) {
-    drop(each.second);
   }
 }
 
 void router::join(std::string self, std::uint64_t incarnation, peer_network& peers) {
   self_ = std::move(self);
   incarnation_ = incarnation;
+  calls_.begin(incarnation);
   peers_ = &peers;
 }
 
@@ -101,11 +89,6 @@ void router::set_map(std::shared_ptr<const cluster_map> map) {
 void router::leave() {
   left_.store(true, std::memory_order_release);
   retry_parked();
-}
-
-std::size_t router::open_calls() const {
-  const std::lock_guard lock{mutex_};
-  return open_.size();
 }
 
 std::size_t router::parked() const {
@@ -127,8 +110,8 @@ bool router::take_joined(envelope* one) {
   if (!may_leave(*one)) {
     return false;
   }
-  if (one->kind == envelope_kind::call && one->send && one->send->again && stands_in(one)) {
-    return true;
+  if (one->kind == envelope_kind::call && one->send && one->send->again && calls_.stand_in(*one)) {
+    return true;  // no copy of it goes out beside that of the activation before
   }
   const auto host = host_of(map_.get(), *one);
   if (host && *host == self_) {
@@ -155,10 +138,7 @@ void router::go_on(envelope* one, unsigned repeats) {
       home_.answer(one, std::move(host).error());
     }
   } else if (*host == self_) {
-    if (one->routed()) {
-      const std::lock_guard lock{mutex_};
-      one->extra().routed = {};
-    }
+    calls_.forget_id(*one);
     home_.deliver_here(one);
   } else {
     send_away(one, std::string{*host}, {.repeats = repeats});
@@ -234,7 +214,6 @@ result<std::string_view> router::host_of(const cluster_map& now, const envelope&
 }
 
 bool router::is_of_peer(const envelope& one) const {
-  const std::lock_guard lock{mutex_};
   return one.routed() && one.routed().origin != incarnation_;
 }
 
@@ -257,66 +236,11 @@ call_frame router::frame_of(const envelope& one) const {
     frame.context = *one.context;
   }
   frame.may_return = one.may_return;
-  if (one.parent == nullptr) {
-    return frame;
-  }
-  const std::lock_guard lock{mutex_};  // a call that is redirected gets another id
   for (const auto* above = one.parent; above != nullptr && frame.chain.size() < chain_links_max;
        above = above->parent) {
-    frame.chain.push_back({above->routed(), std::string{above->interface->type}, above->key});
+    frame.chain.push_back({calls_.id_of(*above), std::string{above->interface->type}, above->key});
   }
   return frame;
-}
-
-// What an activation that has ended has sent in the same epoch and not been answered is still under
-// way: the answer to that is for this one of its successor's, of which no copy goes out beside it.
-bool router::stands_in(envelope* one) {
-  envelope* before = nullptr;
-  {
-    const std::lock_guard lock{mutex_};
-    const auto known = deliveries_.find({one->send->sender, one->send->number});
-    if (known == deliveries_.end()) {
-      return false;
-    }
-    auto& call = open_.at(known->second).call;
-    if (call->send->epoch != one->send->epoch) {
-      return false;
-    }
-    before = std::exchange(call, one);
-    one->extra().routed = {incarnation_, known->second};
-  }
-  drop(before);
-  return true;
-}
-
-// Gives it a number, and keeps it; false for what an activation has sent that has ended: its
-// successor, which is made after that, knows of none that is not open by then.
-bool router::open(envelope* one, const std::string& silo, sent_before before, call_id& id) {
-  const std::lock_guard lock{mutex_};
-  if (is_of_ended(*one)) {
-    return false;
-  }
-  detail::keep(*one);
-  id = one->extra().routed = {incarnation_, ++calls_};
-  open_.emplace(id.number, open_call{one, silo, before});
-  if (one->send) {
-    deliveries_[{one->send->sender, one->send->number}] = id.number;
-  }
-  return true;
-}
-
-// Requires: the lock. Gives its reference.
-router::open_call router::close(open_calls_by_number::iterator at) {
-  const auto number = at->first;
-  auto closed = std::move(at->second);
-  open_.erase(at);
-  if (const auto& send = closed.call->send) {
-    const auto known = deliveries_.find({send->sender, send->number});
-    if (known != deliveries_.end() && known->second == number) {
-      deliveries_.erase(known);
-    }
-  }
-  return closed;
 }
 
 // The call stays here with its parameters: it may have to be sent to another silo.
@@ -327,9 +251,12 @@ void router::send_away(envelope* one, std::string silo, sent_before before) {
   }
   auto frame = frame_of(*one);
   const auto parameters = one->content.flat();
-  if (one->kind == envelope_kind::call && !open(one, silo, before, frame.id)) {
-    drop(one);
-    return;
+  if (one->kind == envelope_kind::call) {
+    frame.id = calls_.open(*one, silo, before);
+    if (!frame.id) {
+      drop(one);
+      return;
+    }
   }
   const auto sent = peers_->send(silo, frame_kind::call, encode(frame, parameters));
   if (sent == peer_send::queued) {
@@ -337,18 +264,12 @@ void router::send_away(envelope* one, std::string silo, sent_before before) {
     return;
   }
   if (frame.id) {
-    envelope* left = nullptr;  // it, or what stands in for it
-    {
-      const std::lock_guard lock{mutex_};
-      if (const auto found = open_.find(frame.id.number); found != open_.end()) {
-        left = close(found).call;
-      }
-    }
+    const auto left = calls_.close(frame.id, silo);
     drop(one);
-    if (left == nullptr) {
+    if (!left) {
       return;  // `lost` has answered it
     }
-    one = left;
+    one = left->call;  // or what stands in for it
   }
   if (sent == peer_send::unavailable) {
     park(one, before.repeats);
@@ -361,40 +282,29 @@ bool router::cancel(const envelope& call) {
   if (!joined()) {
     return false;
   }
-  std::string silo;
-  call_id id;
-  {
-    const std::lock_guard lock{mutex_};
-    id = call.routed();
-    const auto found = open_.find(id.number);
-    if (id.origin != incarnation_ || found == open_.end() || found->second.call != &call) {
-      return false;
-    }
-    silo = found->second.silo;
+  const auto sent = calls_.whereabouts(call);
+  if (!sent) {
+    return false;
   }
   // Where it does not arrive, the call runs to its end or its deadline.
-  static_cast<void>(peers_->send(silo, frame_kind::cancel, encode(cancel_frame{id})));
+  static_cast<void>(
+      peers_->send(sent->first, frame_kind::cancel, encode(cancel_frame{sent->second})));
   return true;
 }
 
 void router::receive(std::string_view silo, answer_frame&& frame) {
-  open_call answered{};
-  {
-    const std::lock_guard lock{mutex_};
-    const auto found = open_.find(frame.id.number);
-    if (frame.id.origin != incarnation_ || found == open_.end() || found->second.silo != silo) {
-      return;
-    }
-    answered = close(found);
+  const auto answered = calls_.close(frame.id, silo);
+  if (!answered) {
+    return;
   }
-  auto* call = answered.call;
+  auto* call = answered->call;
   if (call->send) {
     call->send->settled = frame.settled;
   }
   const auto code = frame.outcome ? errc{} : frame.outcome.error().code();
-  const auto [redirects, repeats] = answered.before;
+  const auto [redirects, repeats] = answered->before;
   if (code == errc::not_primary && !left_.load(std::memory_order_acquire)) {
-    auto host = redirects < redirects_max ? next_host(map_.get(), answered, frame) : std::string{};
+    auto host = redirects < redirects_max ? next_host(map_.get(), *answered, frame) : std::string{};
     if (host.empty()) {
       park(call, repeats);
     } else if (host == self_) {
@@ -428,18 +338,7 @@ std::string router::next_host(const cluster_map& now, const open_call& asked,
 // Requires: `is_lost` takes no lock.
 template <class Is>
 void router::give_up(Is is_lost) {
-  std::vector<open_call> unanswered;
-  {
-    const std::lock_guard lock{mutex_};
-    for (auto at = open_.begin(); at != open_.end();) {
-      const auto next = std::next(at);
-      if (is_lost(at->second)) {
-        unanswered.push_back(close(at));
-      }
-      at = next;
-    }
-  }
-  for (const auto& [call, to, before] : unanswered) {
+  for (const auto& [call, to, before] : calls_.close_if(is_lost)) {
     if (may_repeat(*call) && before.repeats < repeats_max) {
       park(call, before.repeats + 1);
     } else {
@@ -469,9 +368,16 @@ void router::reaches(std::string_view silo, bool is_reached) {
 // back by then.
 void router::give_up_moved() {
   const auto& now = map_.get();
+  std::set<std::string, std::less<>> unreached;
+  {
+    const std::lock_guard lock{mutex_};
+    unreached = unreached_;
+  }
+  if (unreached.empty()) {
+    return;
+  }
   give_up([&](const open_call& each) {
-    if (each.call->send || unreached_.empty() || !unreached_.contains(each.silo) ||
-        is_named_only(*each.call->interface)) {
+    if (each.call->send || !unreached.contains(each.silo) || is_named_only(*each.call->interface)) {
       return false;
     }
     const auto host = now.host_of(self_, *each.call->interface, each.call->key);

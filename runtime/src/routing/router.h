@@ -30,12 +30,12 @@
 #include <set>
 #include <string>
 #include <string_view>
-#include <unordered_map>
 #include <utility>
 #include <vector>
 
 #include "activation/envelope.h"
 #include "millrace/runtime/clock.h"
+#include "routing/call_book.h"
 #include "routing/call_frame.h"
 #include "routing/cluster_map.h"
 #include "routing/current_map.h"
@@ -147,22 +147,12 @@ public:
   void reaches(std::string_view silo, bool is_reached);
 
   /// Calls that wait for an answer of another silo.
-  [[nodiscard]] std::size_t open_calls() const;
+  [[nodiscard]] std::size_t open_calls() const { return calls_.open_count(); }
   /// Messages that wait for a silo that takes them.
   [[nodiscard]] std::size_t parked() const;
 
 private:
   class answer_to_peer;
-  // How often a call was sent already.
-  struct sent_before {
-    unsigned redirects = 0;  // at once, to who has it by a newer map
-    unsigned repeats = 0;    // although it may have begun
-  };
-  struct open_call {
-    envelope* call;  // with a reference
-    std::string silo;
-    sent_before before;
-  };
   struct parked_message {
     envelope* one;  // with a reference
     unsigned repeats = 0;
@@ -178,10 +168,6 @@ private:
   [[nodiscard]] std::string next_host(const cluster_map& now, const open_call& asked,
                                       const answer_frame& frame) const;
   void send_away(envelope* one, std::string silo, sent_before before);
-  [[nodiscard]] bool open(envelope* one, const std::string& silo, sent_before before, call_id& id);
-  [[nodiscard]] bool stands_in(envelope* one);
-  using open_calls_by_number = std::unordered_map<std::uint64_t, open_call>;
-  [[nodiscard]] open_call close(open_calls_by_number::iterator at);
   void go_on(envelope* one, unsigned repeats);
   void park(envelope* one, unsigned repeats);
   [[nodiscard]] bool is_of_peer(const envelope& one) const;
@@ -195,7 +181,6 @@ private:
   void refuse(std::string_view silo, call_frame& frame, error why, std::string_view lives_on = {});
   void send_answer(const std::string& silo, const envelope& call, result<any_message> outcome);
   [[nodiscard]] envelope* parent_of(const std::vector<chain_link>& chain);
-  [[nodiscard]] envelope* known(const call_id& id);
   [[nodiscard]] const interface_info& stand_in(const std::string& type);
   routed_home& home_;
   peer_network* peers_ = nullptr;
@@ -204,12 +189,8 @@ private:
   std::atomic<bool> left_{false};
 
   current_map map_;
+  call_book calls_;
   mutable std::mutex mutex_;
-  std::uint64_t calls_ = 0;  // that have left
-  open_calls_by_number open_;
-  // Of deliveries that are open, by sender and number of the send.
-  std::map<std::pair<actor_hash, std::uint64_t>, std::uint64_t> deliveries_;
-  std::unordered_map<call_id, envelope*> served_;  // for other silos, each with a reference
   std::vector<parked_message> parked_;
   std::set<std::string, std::less<>> unreached_;  // silos
   // Of types that this silo does not host, by name.

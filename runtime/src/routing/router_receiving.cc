@@ -122,25 +122,14 @@ void router::receive(std::string_view silo, std::uint64_t incarnation, call_fram
   one->may_return = frame.may_return;
   if (frame.id && frame.kind == call_frame::what::call) {
     one->sink = std::make_unique<answer_to_peer>(*this, std::string{silo}, *one);
-    const std::lock_guard lock{mutex_};
-    one->extra().routed = {incarnation, frame.id.number};
-    if (served_.emplace(one->routed(), one).second) {
-      detail::keep(*one);
-    }
+    calls_.serve(*one, {incarnation, frame.id.number});
   }
   one->parent = parent_of(frame.chain);
   home_.deliver_here(one);
 }
 
 void router::receive(std::uint64_t incarnation, const cancel_frame& frame) {
-  envelope* call = nullptr;
-  {
-    const std::lock_guard lock{mutex_};
-    if (const auto found = served_.find({incarnation, frame.id.number}); found != served_.end()) {
-      call = found->second;
-      detail::keep(*call);
-    }
-  }
+  auto* const call = calls_.served({incarnation, frame.id.number});
   if (call != nullptr) {
     call->abandoned = true;
     home_.cancel(*call);
@@ -151,14 +140,7 @@ void router::receive(std::uint64_t incarnation, const cancel_frame& frame) {
 void router::send_answer(const std::string& silo, const envelope& call,
                          result<any_message> outcome) {
   const auto id = call.routed();
-  envelope* served = nullptr;
-  {
-    const std::lock_guard lock{mutex_};
-    if (const auto found = served_.find(id); found != served_.end()) {
-      served = found->second;
-      served_.erase(found);
-    }
-  }
+  auto* const served = calls_.end_serving(id);
   const auto settled = call.send && call.send->settled;
   std::string lives_on;
   if (!outcome && outcome.error().code() == errc::not_primary) {
@@ -188,7 +170,7 @@ envelope* router::parent_of(const std::vector<chain_link>& chain) {
   envelope* parent = nullptr;
   std::size_t unknown = 0;
   while (unknown < chain.size() && parent == nullptr) {
-    parent = known(chain[unknown].id);
+    parent = calls_.find(chain[unknown].id);
     unknown += parent == nullptr ? 1 : 0;
   }
   for (; unknown > 0; --unknown) {
@@ -201,25 +183,6 @@ envelope* router::parent_of(const std::vector<chain_link>& chain) {
     parent = below;
   }
   return parent;
-}
-
-envelope* router::known(const call_id& id) {
-  if (!id) {
-    return nullptr;
-  }
-  const std::lock_guard lock{mutex_};
-  envelope* found = nullptr;
-  if (id.origin == incarnation_) {
-    const auto open = open_.find(id.number);
-    found = open != open_.end() ? open->second.call : nullptr;
-  } else {
-    const auto served = served_.find(id);
-    found = served != served_.end() ? served->second : nullptr;
-  }
-  if (found != nullptr) {
-    detail::keep(*found);
-  }
-  return found;
 }
 
 const interface_info& router::stand_in(const std::string& type) {

@@ -5,7 +5,7 @@
 #include <string>
 #include <string_view>
 
-#include "activation/envelope.h"
+#include "activation/activation.h"
 #include "millrace/runtime/result.h"
 
 namespace millrace::runtime::detail {
@@ -26,6 +26,11 @@ inline constexpr unsigned redirects_max = 3;
 [[nodiscard]] inline bool only_reads(const envelope& call) noexcept {
   return !is_named_only(*call.interface) &&
          call.interface->methods[call.method].admission == method_admission::read_only;
+}
+
+// Who was to be told of it is no more, and has been followed by one that sends it again.
+[[nodiscard]] inline bool is_of_ended(const envelope& one) noexcept {
+  return one.send && one.caller != nullptr && one.caller->ended();
 }
 
 }  // namespace millrace::runtime::detail
