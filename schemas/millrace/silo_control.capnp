@@ -20,6 +20,57 @@ interface SiloControl $Actor.actor("silo_control") $Actor.internal $Actor.siloBo
   # A page of the actors of a type that live on the silo: of its activations (`active`), or of those
   # that are stored in partitions that it leads. None of a type that it does not host. Errors as of
   # `silo::activations`.
+  hosts @3 (type :Text, key :Text) -> (silos :List(Text)) $Actor.readOnly;
+  # Errors as of `silo::hosts_of`.
+  stateOf @4 (type :Text, key :Text, map :Text, after :Text, limit :UInt32)
+      -> (livesOn :Text, root :Text, maps :List(StoredMap)) $Actor.readOnly;
+  # What an actor has stored, as JSON. Where it says that the actor lives on another silo, as it
+  # does here and below, nothing was done. Errors as of `silo::state_of`.
+  deactivateActor @5 (type :Text, key :Text) -> (livesOn :Text, wasActive :Bool) $Actor.readOnly;
+  # Twice is the same as once. Errors as of `silo::deactivate`.
+  deadLetters @6 (limit :UInt32) -> (letters :List(ListedDeadLetter), more :Bool) $Actor.readOnly;
+  # Of senders that the silo has. Errors as of `silo::dead_letters`.
+  tendDeadLetter @7 (type :Text, key :Text, number :UInt64, drop :Bool) -> (livesOn :Text);
+  # Forgets it, or sends it again. Errors as of `silo::retry_dead_letter`.
+  types @8 () -> (types :List(HostedType)) $Actor.readOnly;
+  # That have methods for anyone.
+}
+
+struct StoredMap {
+  # A part of a map of one actor.
+  name @0 :Text;
+  # As its class calls it.
+  records @1 :List(Record);
+  # In the order of their keys.
+  more @2 :Bool;
+  # There are records behind the last one.
+  struct Record {
+    key @0 :Data;
+    # Any bytes.
+    json @1 :Text;
+    # An object.
+  }
+}
+
+struct ListedDeadLetter {
+  # As `dead_letter`.
+  senderType @0 :Text;
+  senderKey @1 :Text;
+  number @2 :UInt64;
+  targetType @3 :Text;
+  targetKey @4 :Text;
+  method @5 :Text;
+  params @6 :Text;
+  # As JSON; empty: not known.
+  error @7 :Text;
+  # Of the last try.
+}
+
+struct HostedType {
+  id @0 :Text;
+  # Its name.
+  methods @1 :List(Text);
+  # That anyone may call.
 }
 
 struct ListedActor {

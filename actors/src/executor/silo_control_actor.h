@@ -6,7 +6,7 @@
 #include <string>
 #include <utility>
 
-#include "millrace/actors/actor_list.h"
+#include "millrace/actors/silo_inspection.h"
 
 namespace millrace::actors {
 
@@ -38,17 +38,53 @@ public:
     }
   }
 
-  runtime::async<actor_list> list(list_params params) override {
-    auto found = co_await runtime::offload(
-        [home = &home_](const actor_list_params& wanted) { return list_actors(*home, wanted); },
-        std::move(params));
-    if (!found) {
-      co_return std::move(found).error();
-    }
-    co_return *std::move(found);
+  runtime::async<list_results> list(list_params params) override {
+    return told(&list_actors, std::move(params));
+  }
+  runtime::async<state_of_results> state_of(state_of_params params) override {
+    return told(&state_of_actor, std::move(params));
+  }
+  runtime::async<dead_letters_results> dead_letters(dead_letters_params params) override {
+    return told(&list_dead_letters, std::move(params));
+  }
+  runtime::async<tend_dead_letter_results> tend_dead_letter(
+      tend_dead_letter_params params) override {
+    return told(&actors::tend_dead_letter, std::move(params));
+  }
+  // These do not block.
+  runtime::async<hosts_results> hosts(hosts_params params) override {
+    return answer_with(hosts_of_actor(home_, params));
+  }
+  runtime::async<deactivate_actor_results> deactivate_actor(
+      deactivate_actor_params params) override {
+    return answer_with(actors::deactivate_actor(home_, params));
+  }
+  runtime::async<types_results> types() override {
+    return answer_with(runtime::result{open_types(home_)});
   }
 
 private:
+  template <class Results>
+  static runtime::async<Results> answer_with(runtime::result<Results> answer) {
+    if (!answer) {
+      co_return std::move(answer).error();
+    }
+    co_return *std::move(answer);
+  }
+
+  // Off the turn's thread, since it waits for the disk or for an actor.
+  template <class Results, class Params>
+  runtime::async<Results> told(runtime::result<Results> (*how)(runtime::silo&, const Params&),
+                               Params params) {
+    auto answer = co_await runtime::offload(
+        [home = &home_, how](const Params& wanted) { return how(*home, wanted); },
+        std::move(params));
+    if (!answer) {
+      co_return std::move(answer).error();
+    }
+    co_return *std::move(answer);
+  }
+
   runtime::silo& home_;
   const std::function<void(bool)> drain_tasks_;
 };

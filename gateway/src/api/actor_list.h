@@ -22,9 +22,6 @@ struct actor_list_request {
   bool active = false;
 };
 
-/// How long a silo has for its part of a page: a look through stored rows takes a second or so.
-inline constexpr runtime::duration list_within = std::chrono::seconds{3};
-
 /// Answers `not_found` for a silo that has no actors or is not in, `invalid_argument` for a cursor
 /// that is none.
 void answer_actor_list(const api_parts& parts, actor_list_request wanted, http::reply answer);

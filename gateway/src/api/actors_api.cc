@@ -1,9 +1,13 @@
 // SPDX-License-Identifier: MIT
 // Any method of any actor type that its schema does not keep for other actors.
+#include <algorithm>
+#include <map>
 #include <mutex>
 #include <optional>
+#include <set>
 
 #include "api/api.h"
+#include "api/ask_silos.h"
 #include "api/respond.h"
 
 namespace millrace::gateway {
@@ -13,8 +17,12 @@ using http::reply;
 using http::request;
 using nlohmann::ordered_json;
 using runtime::errc;
+using runtime::error;
+using runtime::result;
 
 namespace {
+
+using types_results = actors::silo_control::types_results;
 
 // The names of the methods that anyone may call.
 std::vector<std::string_view> open_methods(const runtime::interface_info& type) {
@@ -48,22 +56,89 @@ private:
   std::optional<runtime::call_handle> handle_;
 };
 
-void types(const api_parts& parts, request&, reply answer) {
-  auto rows = ordered_json::array();
-  for (const auto* type : parts.silo.types()) {
-    if (auto names = open_methods(*type); !names.empty()) {
-      rows.push_back({{"id", type->type}, {"methods", std::move(names)}});
+// Silos that host, each, a type that this process does not, and no more of them than it takes.
+std::vector<std::string> who_hosts_others(const runtime::silo& here) {
+  std::vector<std::string> silos;
+  std::set<std::string> found;
+  for (const auto& each : here.cluster_view().silos) {
+    auto is_needed = false;
+    for (const auto& type : each.types) {
+      const bool is_callable = !each.address.empty() && here.find_type(type) == nullptr;
+      is_needed = (is_callable && found.insert(type).second) || is_needed;
+    }
+    if (is_needed) {
+      silos.push_back(each.name);
     }
   }
-  answer.send(answer_of(200, {{"types", std::move(rows)}}));
+  return silos;
+}
+
+// Of all silos: what the first says of a type holds.
+http::response types_of(const std::vector<silo_answer<types_results>>& told) {
+  std::map<std::string, ordered_json> by_name;
+  auto missing = ordered_json::array();
+  for (const auto& [silo, outcome] : told) {
+    if (!outcome) {
+      missing.push_back(missing_row(silo, outcome.error()));
+      continue;
+    }
+    for (const auto type : outcome->read().getTypes()) {
+      auto methods = ordered_json::array();
+      for (const auto method : type.getMethods()) {
+        methods.push_back(method.cStr());
+      }
+      by_name.try_emplace(type.getId().cStr(), std::move(methods));
+    }
+  }
+  auto rows = ordered_json::array();
+  for (auto& [name, methods] : by_name) {
+    rows.push_back({{"id", name}, {"methods", std::move(methods)}});
+  }
+  return answer_of(200, {{"types", std::move(rows)}, {"silos_missing", std::move(missing)}});
+}
+
+void types(const api_parts& parts, request&, reply answer) {
+  auto silos = who_hosts_others(parts.silo);
+  if (std::find(silos.begin(), silos.end(), parts.silo.name()) == silos.end()) {
+    silos.insert(silos.begin(), parts.silo.name());
+  }
+  silo_questions<types_results> asked;
+  for (const auto& silo : silos) {
+    asked.emplace_back(silo,
+                       silo_question<types_results>{
+                           [](const auto& control) { return control.types(); },
+                           [](runtime::silo& home) { return result{actors::open_types(home)}; }});
+  }
+  const auto shared = std::make_shared<reply>(std::move(answer));
+  answer_on(parts.inspections, shared, [&parts, shared, asked] {
+    ask_silos<types_results>(parts, asked,
+                             [shared](const std::vector<silo_answer<types_results>>& told) {
+                               shared->send(types_of(told));
+                             });
+  });
+}
+
+// Whoever calls has to know the schema, and this process does not.
+error unknown_type(const runtime::silo& here, std::string_view type) {
+  if (const auto hosted = check_hosted(here, type); !hosted) {
+    return hosted.error();
+  }
+  std::string silos;
+  for (const auto& each : silos_hosting(here, type)) {
+    silos += (silos.empty() ? "" : ", ") + each;
+  }
+  return {errc::unimplemented, "this server does not know the methods of actor type '" +
+                                   std::string{type} +
+                                   "'; call it by one of the silos that host "
+                                   "it: " +
+                                   silos};
 }
 
 void call(const api_parts& parts, request& received, reply answer) {
   const auto name = received.param("type");
   const auto* type = parts.silo.find_type(name);
   if (type == nullptr) {
-    answer.fail({errc::not_found, "there is no actor type '" + std::string{name} +
-                                      "'; GET /api/v1/actors lists them"});
+    answer.fail(unknown_type(parts.silo, name));
     return;
   }
   const auto* found = type->find(received.param("method"));

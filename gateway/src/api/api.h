@@ -15,19 +15,21 @@
 //   GET    /api/v1/runs/{id}/events                           server-sent; Last-Event-ID
 //   POST   /api/v1/runs/{id}/cancel                           {reason}
 //   POST   /api/v1/runs/{id}/retry
-//   GET    /api/v1/actors                                     types and open methods
+//   GET    /api/v1/actors                                     types and open methods, of all silos
 //   POST   /api/v1/actors/{type}/{key}/{method}               an open one; Idempotency-Key
 //   GET    /api/v1/actors/{type}                              of all silos;
 //                                                             ?silo&prefix&active&cursor&limit
-//   GET    /api/v1/actors/{type}/{key}/state                  as committed; ?map&after&limit
-//   POST   /api/v1/actors/{type}/{key}/deactivate             once it has nothing to do
+//   GET    /api/v1/actors/{type}/{key}/state                  as committed, by the silo that has
+//                                                             it; ?map&after&limit
+//   POST   /api/v1/actors/{type}/{key}/deactivate             once it has nothing to do, there
 //   GET    /api/v1/silo                                       figures, by actor type
 //   GET    /api/v1/silos                                      of the cluster
 //   GET    /api/v1/partitions                                 of the cluster
 //   POST   /api/v1/silos/{name}/drain                         {undo}
 //   POST   /api/v1/partitions/{id}/break-glass                {silo, reason}
 //   POST   /api/v1/partitions/{id}/acknowledge-loss
-//   GET    /api/v1/dead-letters                               sends that were given up; ?limit
+//   GET    /api/v1/dead-letters                               sends that were given up, of all
+//                                                             silos; ?silo&limit
 //   POST   /api/v1/dead-letters/{type}/{key}/{number}/retry   sends it again
 //   DELETE /api/v1/dead-letters/{type}/{key}/{number}
 //   GET    /api/v1/backup                                     the state, as `millrace restore`
@@ -57,7 +59,7 @@ struct api_parts {
   actors::pipeline_host* host;  ///< Of this process's executor; null: it has none.
   file_thread& files;           ///< For logs and figures: each job ends within a piece of a file.
   file_thread& bodies;          ///< Where large bodies are read.
-  file_thread& inspections;     ///< For what may wait for actors: dead letters, lists of actors.
+  file_thread& inspections;     ///< For what may wait for actors: what silos are asked.
   std::function<http::server_probe()> probe;  ///< For /metrics; may be empty.
 };
 

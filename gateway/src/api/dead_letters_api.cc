@@ -1,8 +1,10 @@
 // SPDX-License-Identifier: MIT
-// Sends that were given up. Looking at them and tending them waits for the disk.
+// Sends that were given up, by actors of all silos. Looking at them and tending them waits for the
+// disk.
 #include <charconv>
 
 #include "api/api.h"
+#include "api/ask_silos.h"
 #include "api/respond.h"
 
 namespace millrace::gateway {
@@ -15,44 +17,83 @@ using runtime::result;
 
 namespace {
 
+using list_results = actors::silo_control::dead_letters_results;
+using tend_results = actors::silo_control::tend_dead_letter_results;
+
 constexpr std::uint64_t page_default = 100;
 constexpr std::uint64_t page_max = 1'000;
 
-ordered_json row_of(const runtime::dead_letter& letter) {
-  const auto params = ordered_json::parse(letter.params, nullptr, false);
-  return {{"id", letter.sender.to_string() + "/" + std::to_string(letter.number)},
-          {"target", letter.target.to_string()},
-          {"method", letter.method},
-          {"error", letter.error_text},
-          {"params", params.is_discarded() ? ordered_json{} : params}};
+ordered_json row_of(const std::string& silo, schemas::ListedDeadLetter::Reader letter) {
+  const auto named = [](capnp::Text::Reader type, capnp::Text::Reader key) {
+    return std::string{type.cStr()} + "/" + key.cStr();
+  };
+  const auto params = ordered_json::parse(letter.getParams().cStr(), nullptr, false);
+  return {{"id", named(letter.getSenderType(), letter.getSenderKey()) + "/" +
+                     std::to_string(letter.getNumber())},
+          {"target", named(letter.getTargetType(), letter.getTargetKey())},
+          {"method", letter.getMethod().cStr()},
+          {"error", letter.getError().cStr()},
+          {"params", params.is_discarded() ? ordered_json{} : params},
+          {"silo", silo}};
+}
+
+// Those of all silos, by the silos' names.
+http::response letters_of(const std::vector<silo_answer<list_results>>& told, std::size_t most) {
+  auto rows = ordered_json::array();
+  auto missing = ordered_json::array();
+  auto more = false;
+  for (const auto& [silo, outcome] : told) {
+    if (!outcome) {
+      missing.push_back(missing_row(silo, outcome.error()));
+      continue;
+    }
+    more = more || outcome->read().getMore();
+    for (const auto letter : outcome->read().getLetters()) {
+      more = more || rows.size() == most;
+      if (rows.size() < most) {
+        rows.push_back(row_of(silo, letter));
+      }
+    }
+  }
+  return answer_of(200,
+                   {{"dead_letters", std::move(rows)}, {"more", more}, {"silos_missing", missing}});
 }
 
 void list(const api_parts& parts, request& received, reply answer) {
-  auto limit = number_in_query(received, "limit", 0, page_max);
-  if (!limit) {
-    answer.fail(limit.error());
+  const auto limit = number_in_query(received, "limit", 0, page_max);
+  const auto silos = silos_with_actors(parts.silo, text_in_query(received, "silo"));
+  if (!limit || !silos) {
+    answer.fail(limit ? silos.error() : limit.error());
     return;
   }
   const auto most = *limit == 0 ? page_default : *limit;
-  auto shared = std::make_shared<reply>(std::move(answer));
-  answer_on(parts.inspections, shared, [&parts, shared, most] {
-    const auto letters = parts.silo.dead_letters(most + 1);
-    if (!letters) {
-      shared->fail(letters.error());
-      return;
-    }
-    auto rows = ordered_json::array();
-    for (std::size_t at = 0; at < std::min<std::size_t>(letters->size(), most); ++at) {
-      rows.push_back(row_of((*letters)[at]));
-    }
-    shared->send(
-        answer_of(200, {{"dead_letters", std::move(rows)}, {"more", letters->size() > most}}));
+  const auto params = [most] {
+    return actors::silo_control::dead_letters_params{static_cast<std::uint32_t>(most)};
+  };
+  silo_questions<list_results> asked;
+  for (const auto& silo : *silos) {
+    asked.emplace_back(
+        silo,
+        silo_question<list_results>{
+            [params](const auto& control) { return control.dead_letters(params()); },
+            [params](runtime::silo& home) { return actors::list_dead_letters(home, params()); }});
+  }
+  const auto shared = std::make_shared<reply>(std::move(answer));
+  answer_on(parts.inspections, shared, [&parts, shared, most, asked] {
+    ask_silos<list_results>(parts, asked,
+                            [shared, most](const std::vector<silo_answer<list_results>>& told) {
+                              if (told.size() == 1 && !told.front().outcome) {
+                                shared->fail(told.front().outcome.error());
+                              } else {
+                                shared->send(letters_of(told, most));
+                              }
+                            });
   });
 }
 
-using tend_function = result<void> (runtime::silo::*)(const runtime::actor_id&, std::uint64_t);
+enum class tending : std::uint8_t { retry, drop };
 
-void tend(const api_parts& parts, request& received, reply answer, tend_function how) {
+void tend(const api_parts& parts, request& received, reply answer, tending how) {
   const auto digits = received.param("number");
   const auto* end = digits.data() + digits.size();
   std::uint64_t number = 0;
@@ -63,30 +104,41 @@ void tend(const api_parts& parts, request& received, reply answer, tend_function
                                                       "/api/v1/dead-letters lists them"});
     return;
   }
-  auto shared = std::make_shared<reply>(std::move(answer));
-  runtime::actor_id from{std::string{received.param("type")}, std::string{received.param("key")}};
-  answer_on(parts.inspections, shared, [&parts, shared, how, number, sender = std::move(from)] {
-    if (const auto done = (parts.silo.*how)(sender, number); !done) {
-      shared->fail(done.error());
-    } else {
-      shared->send(answer_of(200, ordered_json::object()));
-    }
+  const runtime::actor_id sender{std::string{received.param("type")},
+                                 std::string{received.param("key")}};
+  const auto params = [sender, number, how] {
+    return actors::silo_control::tend_dead_letter_params{sender.type, sender.key, number,
+                                                         how == tending::drop};
+  };
+  const silo_question<tend_results> question{
+      [params](const auto& silo) { return silo.tend_dead_letter(params()); },
+      [params](runtime::silo& home) { return actors::tend_dead_letter(home, params()); }};
+  const auto shared = std::make_shared<reply>(std::move(answer));
+  answer_on(parts.inspections, shared, [&parts, sender, question, shared] {
+    ask_about<tend_results>(parts, sender, question,
+                            [shared](const result<std::vector<silo_answer<tend_results>>>& told) {
+                              if (!told || !told->front().outcome) {
+                                shared->fail(told ? told->front().outcome.error() : told.error());
+                              } else {
+                                shared->send(answer_of(200, ordered_json::object()));
+                              }
+                            });
   });
 }
 
 void retry(const api_parts& parts, request& received, reply answer) {
-  tend(parts, received, std::move(answer), &runtime::silo::retry_dead_letter);
+  tend(parts, received, std::move(answer), tending::retry);
 }
 
 void drop(const api_parts& parts, request& received, reply answer) {
-  tend(parts, received, std::move(answer), &runtime::silo::drop_dead_letter);
+  tend(parts, received, std::move(answer), tending::drop);
 }
 
 }  // namespace
 
 void add_dead_letter_routes(http::router& routes, const api_parts& parts) {
   constexpr std::string_view one = "/api/v1/dead-letters/{type}/{key}/{number}";
-  add_route(routes, parts, method::get, "/api/v1/dead-letters", list, {"limit"});
+  add_route(routes, parts, method::get, "/api/v1/dead-letters", list, {"silo", "limit"});
   add_route(routes, parts, method::post, std::string{one} + "/retry", retry);
   add_route(routes, parts, method::del, one, drop);
 }

@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: MIT
-// What operators see of actors and of the silo. It may wait for the disk, or look at many
-// activations, so it runs on a thread of its own.
+// What operators see of actors, wherever they live, and of the silo. It may wait for the disk, or
+// look at many activations, so it runs on a thread of its own.
 #include "api/actor_list.h"
 #include "api/api.h"
+#include "api/ask_silos.h"
 #include "api/respond.h"
 #include "api/silo_json.h"
 
@@ -17,6 +18,9 @@ using runtime::error;
 using runtime::result;
 
 namespace {
+
+using state_results = actors::silo_control::state_of_results;
+using deactivate_results = actors::silo_control::deactivate_actor_results;
 
 constexpr std::uint64_t page_default = 100;
 constexpr std::uint64_t page_max = 1'000;
@@ -35,17 +39,6 @@ void answer_later(const api_parts& parts, reply answer, Make make) {
   });
 }
 
-// Refuses what names no type of this silo.
-bool is_hosted(const api_parts& parts, const request& received, reply& answer) {
-  const auto name = received.param("type");
-  if (parts.silo.find_type(name) != nullptr) {
-    return true;
-  }
-  answer.fail({errc::not_found,
-               "there is no actor type '" + std::string{name} + "'; GET /api/v1/silo lists them"});
-  return false;
-}
-
 result<std::size_t> limit_of(const request& received) {
   const auto limit = number_in_query(received, "limit", 0, page_max);
   if (!limit) {
@@ -55,7 +48,8 @@ result<std::size_t> limit_of(const request& received) {
 }
 
 void list(const api_parts& parts, request& received, reply answer) {
-  if (!is_hosted(parts, received, answer)) {
+  if (const auto known = check_hosted(parts.silo, received.param("type")); !known) {
+    answer.fail(known.error());
     return;
   }
   const auto limit = limit_of(received);
@@ -76,61 +70,105 @@ void list(const api_parts& parts, request& received, reply answer) {
                     std::move(answer));
 }
 
-ordered_json parsed(const std::string& json) {
+ordered_json parsed(std::string_view json) {
   auto value = ordered_json::parse(json, nullptr, false);
   return value.is_discarded() ? ordered_json{} : value;
 }
 
-ordered_json document_of(const runtime::actor_id& actor, const runtime::actor_state& state) {
-  ordered_json whole{{"id", actor.to_string()}};
-  if (!state.root_json.empty()) {
-    whole["state"] = parsed(state.root_json);
+ordered_json document_of(const runtime::actor_id& actor, const std::string& silo,
+                         const state_results& told) {
+  const auto state = told.read();
+  ordered_json whole{{"id", actor.to_string()}, {"silo", silo}};
+  if (state.getRoot().size() > 0) {
+    whole["state"] = parsed(state.getRoot().cStr());
   }
   whole["maps"] = ordered_json::object();
-  for (const auto& map : state.maps) {
+  for (const auto map : state.getMaps()) {
     auto records = ordered_json::object();
-    for (const auto& record : map.records) {
-      records[record.key] = parsed(record.json);
+    std::string last;
+    for (const auto record : map.getRecords()) {
+      const auto key = record.getKey().asChars();
+      last.assign(key.begin(), key.size());
+      records[last] = parsed(record.getJson().cStr());
     }
-    whole["maps"][map.name] = {{"records", std::move(records)},
-                               {"next", map.more ? map.records.back().key : ""}};
+    whole["maps"][map.getName().cStr()] = {{"records", std::move(records)},
+                                           {"next", map.getMore() ? last : ""}};
   }
   return whole;
 }
 
+runtime::actor_id actor_in(const request& received) {
+  return {std::string{received.param("type")}, std::string{received.param("key")}};
+}
+
 void state(const api_parts& parts, request& received, reply answer) {
-  if (!is_hosted(parts, received, answer)) {
-    return;
-  }
   const auto limit = limit_of(received);
-  const runtime::state_request wanted{text_in_query(received, "map"),
-                                      text_in_query(received, "after"), limit ? *limit : 1};
-  if (!limit || (!wanted.after.empty() && wanted.map.empty())) {
+  const auto map = text_in_query(received, "map");
+  const auto after = text_in_query(received, "after");
+  if (!limit || (!after.empty() && map.empty())) {
     answer.fail(limit ? error{errc::invalid_argument,
                               "query parameter 'after' belongs to a map: name it with 'map'"}
                       : limit.error());
     return;
   }
-  answer_later(parts, std::move(answer),
-               [&silo = parts.silo, wanted,
-                actor = runtime::actor_id{std::string{received.param("type")},
-                                          std::string{received.param("key")}}]() {
-                 const auto found = silo.state_of(actor, wanted);
-                 return found ? result{document_of(actor, *found)} : found.error();
-               });
+  const auto actor = actor_in(received);
+  const auto params = [actor, map, after, most = static_cast<std::uint32_t>(*limit)] {
+    return actors::silo_control::state_of_params{actor.type, actor.key, map, after, most};
+  };
+  const silo_question<state_results> question{
+      [params](const auto& silo) { return silo.state_of(params()); },
+      [params](runtime::silo& home) { return actors::state_of_actor(home, params()); }};
+  const auto shared = std::make_shared<reply>(std::move(answer));
+  answer_on(parts.inspections, shared, [&parts, actor, question, shared] {
+    ask_about<state_results>(
+        parts, actor, question,
+        [actor, shared](const result<std::vector<silo_answer<state_results>>>& told) {
+          if (!told) {
+            shared->fail(told.error());
+          } else if (const auto& [silo, outcome] = told->front(); !outcome) {
+            shared->fail(outcome.error());
+          } else {
+            shared->send(answer_of(200, document_of(actor, silo, *outcome)));
+          }
+        });
+  });
+}
+
+// One that may live on several silos may have an activation where nobody has answered.
+void answer_deactivated(const std::vector<silo_answer<deactivate_results>>& told, reply& answer) {
+  auto was_active = false;
+  auto missing = ordered_json::array();
+  const error* why = nullptr;
+  for (const auto& [silo, outcome] : told) {
+    was_active = was_active || (outcome && outcome->read().getWasActive());
+    if (!outcome) {
+      missing.push_back(missing_row(silo, outcome.error()));
+      why = &outcome.error();
+    }
+  }
+  if (why != nullptr && !was_active) {
+    answer.fail(*why);
+  } else {
+    answer.send(answer_of(200, {{"was_active", was_active}, {"silos_missing", missing}}));
+  }
 }
 
 void deactivate(const api_parts& parts, request& received, reply answer) {
-  if (!is_hosted(parts, received, answer)) {
-    return;
-  }
-  const auto asked = parts.silo.deactivate(
-      {std::string{received.param("type")}, std::string{received.param("key")}});
-  if (!asked) {
-    answer.fail(asked.error());
-    return;
-  }
-  answer.send(answer_of(200, {{"was_active", *asked}}));
+  const auto actor = actor_in(received);
+  const auto params = [actor] {
+    return actors::silo_control::deactivate_actor_params{actor.type, actor.key};
+  };
+  const silo_question<deactivate_results> question{
+      [params](const auto& silo) { return silo.deactivate_actor(params()); },
+      [params](runtime::silo& home) { return actors::deactivate_actor(home, params()); }};
+  const auto shared = std::make_shared<reply>(std::move(answer));
+  answer_on(parts.inspections, shared, [&parts, actor, question, shared] {
+    ask_about<deactivate_results>(
+        parts, actor, question,
+        [shared](const result<std::vector<silo_answer<deactivate_results>>>& told) {
+          told ? answer_deactivated(*told, *shared) : shared->fail(told.error());
+        });
+  });
 }
 
 void figures(const api_parts& parts, request&, reply answer) {

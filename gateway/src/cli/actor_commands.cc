@@ -70,14 +70,6 @@ exit_code call(const option_values& options, remote& server,
   return exit_code::ok;
 }
 
-// A list without the actors of a silo is not all there is.
-void tell_missing(const ordered_json& page) {
-  for (const auto& each : page.value("silos_missing", ordered_json::array())) {
-    std::cerr << "millrace: the actors of silo " << each.value("silo", "")
-              << " are missing: " << each.value("reason", "") << "\n";
-  }
-}
-
 exit_code list(const option_values& options, remote& server, const std::string& type) {
   const auto limit = number_of(options, "limit", list_default, list_max);
   if (!limit) {
@@ -93,7 +85,7 @@ exit_code list(const option_values& options, remote& server, const std::string& 
         rows.push_back(row);
         return {};
       },
-      tell_missing);
+      [](const ordered_json& page) { tell_missing_silos(page, "actors"); });
   if (!more) {
     return report(more.error());
   }
@@ -147,6 +139,7 @@ exit_code deactivate(remote& server, const std::string& path, const std::string&
   if (!answer) {
     return report(answer.error());
   }
+  tell_missing_silos(*answer, "activations");
   std::cerr << id
             << (answer->value("was_active", false) ? " leaves once it has nothing to do\n"
                                                    : " is not active\n");

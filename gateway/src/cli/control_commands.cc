@@ -106,16 +106,21 @@ void add_dead_letters_options(po::options_description& options) {
   add_server_option(options);
   add_rows_options(options);
   options.add_options()("limit", po::value<std::string>()->value_name("N"),
-                        "list at most so many (default: 100, at most 1000)");
+                        "list at most so many (default: 100, at most 1000)")(
+      "silo", po::value<std::string>()->value_name("NAME"),
+      "list those of this silo of the cluster");
 }
 
-exit_code list_dead_letters(remote& server, std::uint32_t limit) {
+exit_code list_dead_letters(remote& server, const std::string& silo, std::uint32_t limit) {
   const auto answer =
-      server.ask(http::method::get, fmt::format("{}?limit={}", dead_letters_path, limit));
+      server.ask(http::method::get, fmt::format("{}?limit={}{}", dead_letters_path, limit,
+                                                silo.empty() ? "" : "&silo=" + escaped(silo)));
   if (!answer) {
     return report(answer.error());
   }
-  print_rows(server.style(), answer->at("dead_letters"), {"id", "target", "method", "error"});
+  print_rows(server.style(), answer->at("dead_letters"),
+             {"id", "target", "method", "silo", "error"});
+  tell_missing_silos(*answer, "dead letters");
   if (answer->at("more").get<bool>()) {
     std::cerr << "millrace: there are more than " << limit << "\n";
   }
@@ -143,14 +148,14 @@ exit_code run_dead_letters(const option_values& options,
   }
   const auto word = positional.empty() ? std::string{"list"} : positional[0];
   if (word == "list" && positional.size() < 2) {
-    return list_dead_letters(*server, *limit);
+    return list_dead_letters(*server, text_of(options, "silo"), *limit);
   }
   if ((word != "retry" && word != "drop") || positional.size() < 2) {
     return report(exit_code::usage,
                   "usage: millrace dead-letters [list | retry ID... | drop ID...]");
   }
   if (const auto fitting =
-          refuse(options, {"limit", "output", "no-headers"}, "dead-letters " + word);
+          refuse(options, {"silo", "limit", "output", "no-headers"}, "dead-letters " + word);
       !fitting) {
     return report(fitting.error());
   }

@@ -5,7 +5,9 @@
 
 #include <algorithm>
 #include <cstdlib>
+#include <iostream>
 
+#include "cli/terminal_text.h"
 #include "http/problem.h"
 
 namespace millrace::gateway::cli {
@@ -45,6 +47,13 @@ void add_server_options(po::options_description& options) {
   add_server_option(options);
   add_project_option(options);
   add_output_option(options);
+}
+
+void tell_missing_silos(const ordered_json& page, std::string_view what) {
+  for (const auto& each : page.value("silos_missing", ordered_json::array())) {
+    std::cerr << "millrace: the " << what << " of silo " << printable(each.value("silo", ""))
+              << " are missing: " << printable(each.value("reason", "")) << "\n";
+  }
 }
 
 std::string escaped(std::string_view text) {

@@ -28,6 +28,10 @@ void add_server_options(boost::program_options::options_description& options);
 /// One segment of a path.
 [[nodiscard]] std::string escaped(std::string_view text);
 
+/// Says on standard error which silos have not answered for the `what` in `page`: a list without
+/// them is not all there is.
+void tell_missing_silos(const ordered_json& page, std::string_view what);
+
 /// Threading: one thread.
 class remote {
 public:

@@ -502,7 +502,7 @@ cluster_view cluster_book::view() const {
   cluster_view seen;
   for (const auto& [name, row] : silos_) {
     seen.silos.push_back(
-        {name, row.incarnation, row.process.pid, row.address, row.state, row.roles});
+        {name, row.incarnation, row.process.pid, row.address, row.state, row.roles, row.types});
   }
   const auto count = [&](std::string_view silo, auto field) {
     for (auto& each : seen.silos) {

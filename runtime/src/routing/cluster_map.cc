@@ -85,6 +85,27 @@ result<std::string_view> cluster_map::primary_of(const interface_info& interface
   return primary;
 }
 
+result<std::vector<std::string>> cluster_map::hosts_of(std::string_view self,
+                                                       const interface_info& interface,
+                                                       std::string_view key) const {
+  const auto host = host_of(self, interface, key);
+  if (!host) {
+    return host.error();
+  }
+  const bool is_one = interface.placement == actor_placement::partition ||
+                      interface.placement == actor_placement::silo_bound;
+  if (is_one || members_.empty()) {
+    return std::vector{std::string{*host}};
+  }
+  std::vector<std::string> names;
+  for (const auto& each : members_) {
+    if (hosts(each, interface)) {
+      names.push_back(each.name);
+    }
+  }
+  return names;
+}
+
 // By the highest of one hash for each silo: when one leaves, only its keys move.
 // (Rendezvous hashing: Thaler and Ravishankar, IEEE/ACM Transactions on Networking 6, 1998.)
 template <class May>

@@ -46,6 +46,12 @@ public:
                                                  const interface_info& interface,
                                                  std::string_view key) const;
 
+  /// All silos on which an actor may live, by name: those of a type that may live on several, else
+  /// one. Errors: as of `host_of`.
+  [[nodiscard]] result<std::vector<std::string>> hosts_of(std::string_view self,
+                                                          const interface_info& interface,
+                                                          std::string_view key) const;
+
   /// The silo that the key chooses among those that host a type of which only the name is known:
   /// that one knows where the actor lives. Null when nobody hosts it.
   [[nodiscard]] const cluster_member* who_knows(std::string_view type,

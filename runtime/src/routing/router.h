@@ -125,6 +125,13 @@ public:
   /// Whether a call to that actor goes to another silo now.
   [[nodiscard]] bool leaves(const interface_info& interface, std::string_view key) const;
 
+  /// The silos on which an actor of a type of this silo may live now. Requires: joined.
+  /// Errors: `unavailable` when there is none.
+  [[nodiscard]] result<std::vector<std::string>> hosts_of(const interface_info& interface,
+                                                          std::string_view key) const {
+    return map_.get().hosts_of(self_, interface, key);
+  }
+
   /// Takes over what is for another silo, or for none, and its reference; false for what is not.
   [[nodiscard]] bool take(envelope* one) { return joined() && take_joined(one); }
 

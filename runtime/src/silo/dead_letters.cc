@@ -12,6 +12,9 @@ result<std::vector<dead_letter>> silo_core::dead_letters(std::size_t limit) {
   std::vector<dead_letter> all;
   for (std::uint16_t index = 0; index < rows_->partition_count() && all.size() < limit; ++index) {
     const partition_id partition{index};
+    if (epoch_of(partition) == 0) {
+      continue;  // others list what they lead
+    }
     std::vector<row> indexed;
     auto read = rows_->scan(partition, dead_index_prefix, dead_index_prefix, limit - all.size(),
                             [&](const row& one) {

@@ -10,6 +10,7 @@
 #include "byte_order.h"
 #include "millrace/runtime/json.h"
 #include "silo/silo_core.h"
+#include "storage/replication.h"
 
 namespace millrace::runtime {
 
@@ -99,6 +100,35 @@ result<const actor_type*> silo_core::hosted(std::string_view type) const {
   return found;
 }
 
+result<std::vector<std::string>> silo_core::hosts_of(const actor_id& actor) const {
+  const auto known = hosted(actor.type);
+  if (!known) {
+    return known.error();
+  }
+  if (auto valid = validate_key(actor.key); !valid) {
+    return std::move(valid).error();
+  }
+  return router_.joined() ? router_.hosts_of(*(*known)->interface, actor.key)
+                          : std::vector{options_.name};
+}
+
+result<std::uint64_t> silo_core::epoch_of_led(const interface_info& interface,
+                                              std::string_view key) const {
+  if (interface.placement != actor_placement::partition) {
+    return std::uint64_t{0};
+  }
+  const auto partition =
+      partition_of(interface.group, key, interface.affinity, rows_->partition_count());
+  const auto epoch = epoch_of(partition);
+  if (epoch == 0) {
+    return error{errc::not_primary, "silo '" + options_.name + "' does not lead partition " +
+                                        std::to_string(static_cast<unsigned>(partition)) +
+                                        ", in which " + std::string{interface.type} + "/" +
+                                        std::string{key} + " lies"};
+  }
+  return epoch;
+}
+
 // --- activations ---------------------------------------------------------------------------------
 
 result<activation_list> silo_core::activations(std::string_view type, const list_page& page) {
@@ -140,6 +170,9 @@ result<bool> silo_core::deactivate(const actor_id& actor) {
     return std::move(valid).error();
   }
   const auto& interface = *(*known)->interface;
+  if (const auto led = epoch_of_led(interface, actor.key); !led) {
+    return led.error();
+  }
   const auto hash = hash_of(actor.type, actor.key);
   const auto pooled = interface.placement == actor_placement::stateless;
   const auto workers = pooled ? workers_of(interface) : std::uint16_t{1};
@@ -360,21 +393,8 @@ result<map_state> silo_core::read_map(const durable_state::map_info& map, const 
   return readable ? result{std::move(into)} : unreadable(actor);
 }
 
-result<actor_state> silo_core::state_of(const actor_id& actor, const state_request& wanted) {
-  const auto known = hosted(actor.type);
-  if (!known) {
-    return known.error();
-  }
-  const auto& type = **known;
-  if (auto valid = validate_key(actor.key); !valid) {
-    return std::move(valid).error();
-  }
-  if (wanted.after.size() > map_key_bytes_max) {
-    return error{errc::invalid_argument,
-                 "no record has a key of " + std::to_string(wanted.after.size()) + " bytes"};
-  }
-  const auto partition = partition_of(type.interface->group, actor.key, type.interface->affinity,
-                                      rows_->partition_count());
+result<actor_state> silo_core::read_state(const actor_type& type, const actor_id& actor,
+                                          partition_id partition, const state_request& wanted) {
   actor_state state;
   auto root = root_json(type, actor, partition);
   auto maps = root ? maps_of(type, actor) : root.error();
@@ -398,6 +418,39 @@ result<actor_state> silo_core::state_of(const actor_id& actor, const state_reque
   }
   if (wanted.map.empty()) {
     state.root_json = *std::move(root);
+  }
+  return state;
+}
+
+// Rows are read first: a lease that is good afterwards, in the epoch from before, says that nobody
+// else can have changed them by then. That there are none counts no less.
+result<actor_state> silo_core::state_of(const actor_id& actor, const state_request& wanted) {
+  const auto known = hosted(actor.type);
+  if (!known) {
+    return known.error();
+  }
+  const auto& type = **known;
+  if (auto valid = validate_key(actor.key); !valid) {
+    return std::move(valid).error();
+  }
+  if (wanted.after.size() > map_key_bytes_max) {
+    return error{errc::invalid_argument,
+                 "no record has a key of " + std::to_string(wanted.after.size()) + " bytes"};
+  }
+  const auto epoch = epoch_of_led(*type.interface, actor.key);
+  if (!epoch) {
+    return epoch.error();
+  }
+  const auto partition = partition_of(type.interface->group, actor.key, type.interface->affinity,
+                                      rows_->partition_count());
+  auto state = read_state(type, actor, partition, wanted);
+  const auto* right = *epoch != 0 ? lease(partition) : nullptr;
+  if (right != nullptr && !right->allows(*epoch, time().steady())) {
+    return error{errc::unavailable,
+                 "silo '" + options_.name + "' cannot be sure that it still leads partition " +
+                     std::to_string(static_cast<unsigned>(partition)) + ", in which " +
+                     actor.to_string() + " lies: it has not heard of the other copies; try again",
+                 std::chrono::milliseconds{500}};
   }
   return state;
 }

@@ -182,6 +182,9 @@ result<void> tend_dead_letter(detail::silo_core& silo, detail::envelope_kind how
   if (auto valid = validate_key(sender.key); !valid) {
     return valid;
   }
+  if (auto led = silo.epoch_of_led(*type->interface, sender.key); !led) {
+    return led.error();
+  }
   auto* one = new detail::envelope{how};
   one->interface = type->interface;
   one->key = sender.key;
@@ -353,6 +356,9 @@ silo_metrics silo::metrics() {
   return parts_->metrics();
 }
 
+result<std::vector<std::string>> silo::hosts_of(const actor_id& actor) const {
+  return parts_->hosts_of(actor);
+}
 result<activation_list> silo::activations(std::string_view type, const list_page& page) {
   return parts_->activations(type, page);
 }

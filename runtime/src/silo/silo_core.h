@@ -159,10 +159,16 @@ public:
   [[nodiscard]] result<std::vector<dead_letter>> dead_letters(std::size_t limit);
   [[nodiscard]] silo_stats stats() const;
   [[nodiscard]] silo_metrics metrics();
+  [[nodiscard]] result<std::vector<std::string>> hosts_of(const actor_id& actor) const;
   [[nodiscard]] result<activation_list> activations(std::string_view type, const list_page& page);
   [[nodiscard]] result<stored_list> stored_actors(std::string_view type, const list_page& page);
   [[nodiscard]] result<actor_state> state_of(const actor_id& actor, const state_request& wanted);
   [[nodiscard]] result<bool> deactivate(const actor_id& actor);
+
+  /// In which epoch this silo has the actors of the partition of that one; 0 for a type that has no
+  /// partition. Errors: `not_primary`.
+  [[nodiscard]] result<std::uint64_t> epoch_of_led(const interface_info& interface,
+                                                   std::string_view key) const;
 
   /// Names an activation of this silo, given its address; "an actor that ends" when it has left the
   /// directory. Cost: O(activations).
@@ -206,6 +212,8 @@ private:
   [[nodiscard]] result<map_state> read_map(const durable_state::map_info& map,
                                            const actor_id& actor, partition_id partition,
                                            const state_request& wanted);
+  [[nodiscard]] result<actor_state> read_state(const actor_type& type, const actor_id& actor,
+                                               partition_id partition, const state_request& wanted);
   [[nodiscard]] activation* make(const actor_type& type, std::string key, const actor_hash& hash);
 
   surroundings* around_ = nullptr;         // null: the real ones

@@ -53,6 +53,7 @@ TEST_CASE("an actor's state is shown page by page, its secrets are not") {
       json::parse(shown.output) ==
       json{
           {"id", "counter/p/a"},
+          {"silo", "silo"},
           {"state", {{"total", 7}, {"note", ""}, {"pin", "***"}}},
           {"maps",
            {{"marks",

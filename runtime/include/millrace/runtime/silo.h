@@ -208,12 +208,13 @@ public:
   /// Every hosted type, by name.
   [[nodiscard]] std::vector<const interface_info*> types() const;
 
-  /// At most `limit` dead letters of this silo, by partition and sender. Blocks for the disk.
-  /// Errors: `storage_failed`, `unavailable`.
+  /// At most `limit` dead letters of this silo, in a cluster of the senders that it has, by
+  /// partition and sender. Blocks for the disk. Errors: `storage_failed`, `unavailable`.
   [[nodiscard]] result<std::vector<dead_letter>> dead_letters(std::size_t limit = 100);
 
   /// Sends it again, after what its sender has sent since to the same receiver; it takes effect
-  /// once. Blocks. Errors: `not_found`, and those of calls in general.
+  /// once. Blocks. Errors: `not_found`, `not_primary` when another silo has the sender, and those
+  /// of calls in general.
   [[nodiscard]] result<void> retry_dead_letter(const actor_id& sender, std::uint64_t number);
 
   /// Forgets it. Blocks. Errors: as above.
@@ -260,6 +261,12 @@ public:
   // What an operator may see and do; see inspect.h. Errors, beside those named: `unimplemented` for
   // a type that this silo does not host, `invalid_argument` for a cursor or key that cannot be.
 
+  /// On which silos of its cluster an actor lives, by name, as this silo sees it: on one, those of
+  /// a type that may live on several (stateless, by labels) on all of these. Without a cluster:
+  /// here.
+  /// Errors: `unavailable` when no silo has it now.
+  [[nodiscard]] result<std::vector<std::string>> hosts_of(const actor_id& actor) const;
+
   /// Cost: as `metrics`, for the part of the directory that the page comes from.
   [[nodiscard]] result<activation_list> activations(std::string_view type,
                                                     const list_page& page = {});
@@ -270,13 +277,15 @@ public:
                                                   const list_page& page = {});
 
   /// Blocks for the disk. Makes an object of the actor's class, to see which maps it has, and
-  /// destroys it; no hook runs. Errors: `not_found` for an actor without anything stored or a map
-  /// that its class has not, `storage_failed`, `unavailable`.
+  /// destroys it; no hook runs. Linearizable: nothing is shown that a later primary may have
+  /// changed before the call. Errors: `not_found` for an actor without anything stored or a map
+  /// that its class has not, `not_primary` when another silo has it (`hosts_of`), `storage_failed`,
+  /// `unavailable` (also when this silo cannot be sure that it still has it).
   [[nodiscard]] result<actor_state> state_of(const actor_id& actor,
                                              const state_request& wanted = {});
 
   /// Asks its activation, or each of a stateless actor's, to end once it has nothing to do; false
-  /// when there is none. Does not wait.
+  /// when there is none. Does not wait. Errors: `not_primary` when another silo has it.
   [[nodiscard]] result<bool> deactivate(const actor_id& actor);
   /// The storage it was given.
   [[nodiscard]] storage& rows();
