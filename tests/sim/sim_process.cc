@@ -335,6 +335,13 @@ void sim_process::hand_over(std::size_t to) {
        }});
 }
 
+void sim_process::let_go(std::size_t member) {
+  run({true, [this, member] {
+         around_.log.note(around_.plan.now(), "let go", {silo_, member});
+         copy_->let_go(around_.silos[member]->id());
+       }});
+}
+
 void sim_process::break_glass() {
   run({true, [this] { copy_->break_glass(now(), effects_); }});
 }

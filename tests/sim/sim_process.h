@@ -73,6 +73,7 @@ public:
   void write(std::size_t key);
   void read(std::size_t key);
   void hand_over(std::size_t to);
+  void let_go(std::size_t member);
   void break_glass();
 
 private:

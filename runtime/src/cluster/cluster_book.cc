@@ -15,6 +15,7 @@ namespace {
 // partition moves now and then when silos have come, and at once when this one goes.
 constexpr std::size_t balanced_a_tick_max = 4;
 constexpr std::size_t drained_a_tick_max = 32;
+constexpr std::size_t moved_at_once_max = 4;
 
 // What was asked of storage and has not become so is asked again: a change of the record may have
 // failed, the other copy may have left the set.
@@ -204,6 +205,8 @@ void cluster_book::compare_sets(const stored_partition& before, const stored_par
       why = "its process has ended";
     } else if (before.epoch != after.epoch && primary_of(before) == silo) {
       why = "it led, and this silo has taken over";
+    } else if (before.in_sync.size() > settings_.copies) {
+      why = "its copy has moved";
     }
     note("copies have left their in-sync set", silo, why);
   }
@@ -453,11 +456,44 @@ void cluster_book::tick(steady_time now, cluster_effects& effects) {
       effects.hand_overs.push_back({each.record.partition, each.successor});
     }
   }
+  move_copies(now, effects);
+}
+
+// Rows have to be sent for each: some at a time, and one of a partition.
+void cluster_book::move_copies(steady_time now, cluster_effects& effects) {
+  std::size_t moving = 0;
+  for (auto& each : partitions_) {
+    const bool may = each.led_epoch != 0 && each.record.epoch == each.led_epoch &&
+                     each.record.state == partition_state::active && presence_ == presence::active;
+    const auto leaving =
+        may ? to_move_off(each.ranked, settings_.copies, each.record) : std::string_view{};
+    if (leaving != each.leaving) {
+      each.leaving = leaving;
+      each.leaving_since = now;
+      if (std::exchange(each.is_moving, false) && may) {
+        effects.moves.push_back({each.record.partition, {}});
+      }
+    }
+    moving += each.is_moving ? 1 : 0;
+  }
+  for (auto& each : partitions_) {
+    if (moving < moved_at_once_max && !each.is_moving && !each.leaving.empty() &&
+        now >= each.leaving_since + settings_.balance_after) {
+      ++moving;
+      each.is_moving = true;
+      effects.moves.push_back({each.record.partition, each.leaving});
+      effects.log.push_back("a copy moves" + numbered(each.record.partition) +
+                            " off=" + each.leaving + " why=another silo is preferred to it");
+    }
+  }
 }
 
 bool cluster_book::has_drained() const {
   return std::all_of(partitions_.begin(), partitions_.end(), [&](const entry& each) {
-    return each.led_epoch == 0 || preferred_primary(each.leaders, each.record).empty();
+    const bool follows = !preferred_primary(each.leaders, each.record).empty();
+    const bool may_follow = settings_.copies > 1 && each.record.in_sync.size() == 1 &&
+                            !each.leaders.empty();  // who is to have a copy has none yet
+    return each.led_epoch == 0 || !(follows || may_follow);
   });
 }
 

@@ -40,6 +40,7 @@ struct cluster_effects {
   std::vector<placed> placed_copies;     ///< Which copies this silo should have.
   std::vector<partition_id> founded;     ///< They have no record, and this silo is to begin.
   std::vector<hand_over> hand_overs;
+  std::vector<hand_over> moves;        ///< `to`: off which silo; empty: none.
   std::vector<partition_id> stranded;  ///< Led, when this silo goes, and nobody can follow.
   std::vector<partition_id> hopeless;  ///< Of these, what has too few copies to be written.
   bool map_changed = false;
@@ -109,8 +110,8 @@ public:
   /// Time has passed. To be called about ten times a second.
   void tick(steady_time now, cluster_effects& effects);
 
-  /// Whether this silo leads nothing any more that another could lead. Requires: it leaves, or
-  /// drains.
+  /// Whether this silo leads nothing any more that another could lead, or could as soon as it has a
+  /// copy. Requires: it leaves, or drains.
   [[nodiscard]] bool has_drained() const;
   /// The row of a silo that is in; null when it is not.
   [[nodiscard]] const silo_row* find(std::string_view silo) const;
@@ -144,7 +145,10 @@ private:
     std::string before;     // who led before the record's primary
     std::string successor;  // who should lead instead of this silo
     steady_time successor_since{};
-    std::string handed_to;                // asked to take over, until it is known whether it has
+    std::string handed_to;  // asked to take over, until it is known whether it has
+    std::string leaving;    // whose copy should move, if that is to be
+    steady_time leaving_since{};
+    bool is_moving = false;               // storage was told
     std::optional<steady_time> asked_at;  // to be founded, or handed over
     std::optional<steady_time> leaderless_since;
   };
@@ -165,6 +169,7 @@ private:
   [[nodiscard]] bool is_to_found(const entry& one) const;
   void find_successor(entry& one, steady_time now) const;
   [[nodiscard]] bool leads_still(const stored_partition& record) const;
+  void move_copies(steady_time now, cluster_effects& effects);
   [[nodiscard]] bool takes_calls(const silo_row& row) const;
   [[nodiscard]] bool is_alive(const silo_row& row) const;
 

@@ -314,14 +314,17 @@ void cluster_node::drain(duration grace) {
   is_hinted_ = true;
   changed_.notify_all();
   const auto is_done = [this] { return is_out_ || book_->has_drained(); };
-  while (!is_done() && time_.steady() < deadline) {
-    changed_.wait_for(lock, look_again_after);
-  }
-  const bool has_company = book_->has_company();
-  lock.unlock();
-  if (has_company) {
-    wait_until_quiet(std::min(deadline, time_.steady() + quiet_within));
-  }
+  // Who had not heard that this silo goes may hand something over to it meanwhile.
+  do {
+    while (!is_done() && time_.steady() < deadline) {
+      changed_.wait_for(lock, look_again_after);
+    }
+    if (book_->has_company()) {
+      lock.unlock();
+      wait_until_quiet(std::min(deadline, time_.steady() + quiet_within));
+      lock.lock();
+    }
+  } while (!is_done() && time_.steady() < deadline);
 }
 
 // A call that is on its way when a link ends is lost, and nobody knows whether it has begun.

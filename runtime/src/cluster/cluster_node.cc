@@ -409,6 +409,9 @@ void cluster_node::tell_storage(const cluster_effects& effects) {
   for (const auto partition : effects.hopeless) {
     side_->abdicate(partition);
   }
+  for (const auto& each : effects.moves) {
+    side_->move_off(each.partition, each.to);
+  }
 }
 
 // --- who may be dead -----------------------------------------------------------------------------

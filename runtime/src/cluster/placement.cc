@@ -2,6 +2,7 @@
 #include "cluster/placement.h"
 
 #include <algorithm>
+#include <iterator>
 #include <utility>
 
 namespace millrace::runtime {
@@ -43,6 +44,23 @@ std::string_view preferred_primary(const std::vector<std::string>& ranked,
   const auto found = std::find_if(ranked.begin(), ranked.end(),
                                   [&](const std::string& each) { return is_in_set(each, record); });
   return found != ranked.end() ? std::string_view{*found} : std::string_view{};
+}
+
+std::string_view to_move_off(const std::vector<std::string>& ranked, std::size_t copies,
+                             const partition_record& record) {
+  if (record.in_sync.size() < copies || ranked.size() <= copies) {
+    return {};
+  }
+  const auto first = ranked.begin() + static_cast<std::ptrdiff_t>(copies);
+  const bool is_one_missing = std::any_of(
+      ranked.begin(), first, [&](const std::string& each) { return !is_in_set(each, record); });
+  const auto last = std::find_if(ranked.rbegin(), std::make_reverse_iterator(first),
+                                 [&](const std::string& each) { return is_in_set(each, record); });
+  if (last == std::make_reverse_iterator(first) || *last == primary_of(record) ||
+      (record.in_sync.size() == copies && !is_one_missing)) {
+    return {};
+  }
+  return *last;
 }
 
 std::string_view primary_of(const partition_record& record) noexcept {

@@ -29,6 +29,13 @@ namespace millrace::runtime {
 [[nodiscard]] std::string_view preferred_primary(const std::vector<std::string>& ranked,
                                                  const partition_record& record);
 
+/// Whose copy should move: the least preferred silo of those in the set that are not among the
+/// first `copies`. Empty while no other silo is to have one instead, while copies are missing, and
+/// where it is the primary's, who has to hand over first. Of a silo that is not in the ranking it
+/// is never the turn: it is on its way out.
+[[nodiscard]] std::string_view to_move_off(const std::vector<std::string>& ranked,
+                                           std::size_t copies, const partition_record& record);
+
 /// Where the record's primary lies; empty when there is none.
 [[nodiscard]] std::string_view primary_of(const partition_record& record) noexcept;
 

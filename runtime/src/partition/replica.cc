@@ -229,6 +229,7 @@ void replica::step_down(replica_effects& effects) {
   short_since_.reset();
   successor_.reset();
   comparison_ = {};
+  let_go_.reset();
   follow({}, effects);
   effects.lost_primacy = true;
 }

@@ -107,6 +107,10 @@ public:
   /// Leads no more, at once, and lets whoever can lead. What is not committed is in doubt.
   void abdicate(steady_time now, replica_effects& effects);
 
+  /// As primary: that member is to leave the set. Until another one has joined, for which there is
+  /// room meanwhile, it stays: the set never has fewer members for it. Nothing: nobody is to.
+  void let_go(const std::optional<copy_id>& member) noexcept { let_go_ = member; }
+
   /// A message of another copy has come. Requires: no appended entry is still to be written.
   void receive(const replica_message& message, steady_time now, replica_effects& effects);
 
@@ -189,6 +193,8 @@ private:
   void propose(steady_time now, replica_effects& effects);
   void ask(partition_record wanted, steady_time now, replica_effects& effects);
   [[nodiscard]] partition_record wanted_record(steady_time now) const;
+  [[nodiscard]] std::optional<placed_copy> member_to_let_go() const;
+  [[nodiscard]] std::size_t members_max() const;
   void note_ejected(const partition_record& before, steady_time now);
 
   // As backup: replica_following.cc.
@@ -243,6 +249,7 @@ private:
   std::optional<steady_time> blocked_since_;  // a member does not answer, and is in the set still
   std::optional<steady_time> short_since_;    // of copies
   std::optional<copy_id> successor_;
+  std::optional<copy_id> let_go_;
   // Both digests are of the same rows when both copies have applied the same entries. One at a
   // time: it may take two checkpoints of this silo.
   struct comparison {

@@ -71,7 +71,9 @@ void replica::note_ejected(const partition_record& before, steady_time now) {
     if (contains(record().in_sync, each)) {
       continue;
     }
-    flaps_.ejected(each, now);
+    if (each.id != let_go_) {
+      flaps_.ejected(each, now);
+    }
     if (auto* const out = peers_.find(each)) {
       out->start_over();
     }
@@ -105,7 +107,7 @@ void replica::help_learners(steady_time now, replica_effects& effects) {
       advance();
       continue;
     }
-    if (set_.counts(each.copy) || record().in_sync.size() >= settings_.copies ||
+    if (set_.counts(each.copy) || record().in_sync.size() >= members_max() ||
         (set_.has_minimum() && !flaps_.may_join(each.copy, now)) || each.prepared < recent) {
       continue;
     }
@@ -201,6 +203,19 @@ void replica::send_range(const replica_effects::range_read& wanted, std::string 
                                wanted.first, std::move(next), std::move(rows)}});
 }
 
+std::optional<placed_copy> replica::member_to_let_go() const {
+  const auto& set = record().in_sync;
+  const auto found = std::find_if(set.begin(), set.end(), [this](const placed_copy& each) {
+    return each.id == let_go_ && each.id != state_.id;
+  });
+  return found != set.end() ? std::optional{*found} : std::nullopt;
+}
+
+// One more than there should be while one of them is to go.
+std::size_t replica::members_max() const {
+  return settings_.copies + (member_to_let_go() ? 1 : 0);
+}
+
 // --- changes of the record -----------------------------------------------------------------------
 
 partition_record replica::wanted_record(steady_time now) const {
@@ -223,9 +238,14 @@ partition_record replica::wanted_record(steady_time now) const {
             : each.required_from && each.prepared >= *each.required_from &&
                   !peers_.is_overdue(each, now, settings_.eject_after);
     if (leaving.empty() && is_ready && !contains(wanted.in_sync, each.copy) &&
-        wanted.in_sync.size() < settings_.copies) {
+        wanted.in_sync.size() < members_max()) {
       add(wanted, each.copy);
     }
+  }
+  // By the record, so that whoever came in its place is known to be there.
+  if (const auto goes = member_to_let_go();
+      goes && leaving.empty() && record().in_sync.size() > settings_.copies) {
+    remove(wanted, {*goes});
   }
   // A partition begins with one copy. Once it has had all that it should have, it never goes on
   // with so few again.

@@ -124,6 +124,9 @@ public:
     writer_->post(
         [=](replica_driver& copies, steady_time now) { copies.abdicate(partition, now); });
   }
+  void move_off(partition_id partition, const std::string& silo) override {
+    writer_->post([=](replica_driver& copies, steady_time) { copies.move_off(partition, silo); });
+  }
   void break_glass(partition_id partition) override {
     writer_->post(
         [=](replica_driver& copies, steady_time now) { copies.break_glass(partition, now); });

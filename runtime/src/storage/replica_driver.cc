@@ -172,6 +172,12 @@ void replica_driver::abdicate(partition_id partition, steady_time now) {
   }
 }
 
+void replica_driver::move_off(partition_id partition, const std::string& silo) {
+  auto& copy = copy_of(partition);
+  const auto* const there = find_at(copy.record(), silo);
+  copy.let_go(there != nullptr ? std::optional{there->id} : std::nullopt);
+}
+
 void replica_driver::break_glass(partition_id partition, steady_time now) {
   if (at(partition).is_void || at(partition).effects.clear_rows) {
     return;  // there is nothing to lead with

@@ -78,6 +78,7 @@ public:
                  steady_time now);
   void hand_over(partition_id partition, const std::string& to, steady_time now);
   void abdicate(partition_id partition, steady_time now);
+  void move_off(partition_id partition, const std::string& silo);
   void break_glass(partition_id partition, steady_time now);
   void leave();
   [[nodiscard]] std::vector<copy_status> status(steady_time now);

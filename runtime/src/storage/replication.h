@@ -165,6 +165,8 @@ public:
   /// Leads it no more, at once, if it has too few copies to be written: what is not committed has
   /// an unknown outcome.
   virtual void abdicate(partition_id partition) = 0;
+  /// The copy of that silo is to leave the set once another one has joined; empty: none is.
+  virtual void move_off(partition_id partition, const std::string& silo) = 0;
   /// An operator's decision: this silo's copy leads although it may lack what was committed.
   virtual void break_glass(partition_id partition) = 0;
   /// This silo is out, and never in again: its copies lead nothing, ask for nothing and answer

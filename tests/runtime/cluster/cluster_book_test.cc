@@ -422,6 +422,44 @@ TEST_CASE("a silo that drains is nobody's choice to lead, and keeps its copies")
   CHECK(own.takes_part() == presence::leaving);
 }
 
+// Goal: copies move a few at a time, and not for a silo that has only just come.
+TEST_CASE("a copy moves off a silo when another one that is preferred has come to stay") {
+  auto book = book_of("a");
+  reader read{book};
+  cluster_effects told;
+  std::vector<stored_partition> records;
+  std::size_t of_d = 0;
+  for (std::uint16_t each = 0; each < count; ++each) {
+    records.push_back(record(each, 1, 1, {"a", "z"}));
+    book.leads(partition_id{each}, 1, start, told);
+    const auto ranked = ranked_for(partition_id{each}, {"a", "d", "z"});
+    of_d += ranked.back() == "z" ? 1 : 0;
+  }
+  REQUIRE(of_d > 4);
+  read({row("a"), row("z")}, records);
+  const auto moved = [&](steady_time now) {
+    cluster_effects ticked;
+    book.tick(now, ticked);
+    return ticked.moves;
+  };
+  CHECK(moved(start + 60s).empty());
+  read({row("a"), row("z"), row("d")});
+  CHECK(moved(start + 60s).empty());
+  const auto first = moved(start + 65s);
+  REQUIRE(first.size() == 4);
+  CHECK(first[0].to == "z");
+  CHECK(moved(start + 90s).empty());  // those first
+  auto done = record(static_cast<std::uint16_t>(first[0].partition), 2, 1, {"a", "d"});
+  book.learn(done, start + 90s, told);
+  const auto next = moved(start + 91s);
+  REQUIRE(next.size() == 2);
+  CHECK(next[0].to.empty());
+  CHECK(next[1].to == "z");
+  read({row("a"), row("z")});  // d is gone again
+  CHECK(moved(start + 92s).size() == 4);
+  CHECK(moved(start + 99s).empty());
+}
+
 TEST_CASE("what a silo leads when all go is stranded, what it may write alone is not") {
   auto book = book_of("a");
   reader read{book};
@@ -439,6 +477,9 @@ TEST_CASE("what a silo leads when all go is stranded, what it may write alone is
   CHECK(ticked.stranded.empty());  // b is to have it
   CHECK(ticked.hopeless.empty());  // b may yet be the second
   CHECK(book.has_company());
+  book.lost(partition_id{3}, start, told);
+  CHECK_FALSE(book.has_drained());  // that it can lead 4, too, is waited for
+  book.leads(partition_id{3}, 1, start, told);
   auto gateway = row("g");
   gateway.roles = {.gateway = true};  // brings no copies
   read({row("a", 1, silo_state::draining), row("b", 1, silo_state::draining), gateway});

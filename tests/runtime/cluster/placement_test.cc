@@ -64,6 +64,28 @@ TEST_CASE("the first of the ranking that is in the set should lead") {
   CHECK(preferred_primary({}, record_with({"a"})).empty());
 }
 
+TEST_CASE("the least preferred copy moves when a preferred one is to take its place") {
+  const std::vector<std::string> ranked{"a", "b", "c", "d"};
+  const auto moves = [&](const std::vector<std::string>& in_set, std::size_t copies = 2) {
+    partition_record record;
+    for (const auto& each : in_set) {
+      record.in_sync.push_back({{1, hash_of(each, "copy").low}, each});
+    }
+    record.primary = record.in_sync.front().id;
+    return std::string{to_move_off(ranked, copies, record)};
+  };
+  CHECK(moves({"a", "b"}).empty());
+  CHECK(moves({"a", "c"}) == "c");
+  CHECK(moves({"c", "a"}).empty());  // it has to hand over first
+  CHECK(moves({"c", "d"}) == "d");
+  CHECK(moves({"a"}).empty());  // there are too few
+  CHECK(moves({"a", "b", "d"}) == "d");
+  CHECK(moves({"a", "c", "d"}) == "d");
+  CHECK(moves({"a", "gone"}).empty());
+  CHECK(moves({"a", "b", "c"}, 4).empty());
+  CHECK(moves({"a", "b", "c", "d"}, 4).empty());
+}
+
 TEST_CASE("the primary of a record is where its copy lies") {
   auto record = record_with({"a", "b"});
   CHECK(primary_of(record).empty());

@@ -75,6 +75,36 @@ TEST_CASE("a copy that answers and acknowledges nothing has to go, and one that 
   CHECK(wanted->in_sync == set{a});
 }
 
+// Goal: a copy moves away without a set that is smaller for it.
+TEST_CASE("a member that is to go leaves once there is one more than there should be") {
+  SUBCASE("there is") {
+    pair both{1, 1};
+    settle(both);
+    CHECK_FALSE(both.primary.tick(after(50)));
+    both.primary.replica.let_go(b.id);
+    const auto wanted = both.primary.tick(after(100));
+    REQUIRE(wanted);
+    CHECK(wanted->in_sync == set{a});
+    CHECK(wanted->eligible.empty());
+    both.primary.win(*wanted, after(150));
+    CHECK_FALSE(both.primary.tick(after(200)));
+  }
+  SUBCASE("there is not") {
+    pair both{1, 2};
+    settle(both);
+    both.primary.replica.let_go(b.id);
+    CHECK_FALSE(both.primary.tick(after(100)));
+  }
+  SUBCASE("it is the primary, or a stranger") {
+    pair both{1, 1};
+    settle(both);
+    both.primary.replica.let_go(a.id);
+    CHECK_FALSE(both.primary.tick(after(100)));
+    both.primary.replica.let_go(c.id);
+    CHECK_FALSE(both.primary.tick(after(150)));
+  }
+}
+
 TEST_CASE("nobody is blamed for the time in which the primary itself did not run") {
   pair both;
   settle(both);

@@ -79,6 +79,7 @@ private:
   void silo_died(const std::string&, std::uint64_t, bool) override {}
   void hand_over(runtime::partition_id, const std::string&) override {}
   void abdicate(runtime::partition_id) override {}
+  void move_off(runtime::partition_id, const std::string&) override {}
   void break_glass(runtime::partition_id) override {}
   void leave() override {}
   [[nodiscard]] const runtime::partition_lease& lease(
