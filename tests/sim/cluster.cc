@@ -133,6 +133,29 @@ void cluster::make_copy() {
   }
 }
 
+// Where there are more silos than copies, another one is preferred every few seconds, as when silos
+// come: whoever leads is told to let go of the one that is preferred least. Later than a copy is
+// replaced that is missing.
+void cluster::move_copies() {
+  constexpr auto turn = seconds{12};
+  constexpr auto first = 2 * turn;
+  if (silos.size() <= settings.copies || healing_) {
+    return;
+  }
+  plan.after(milliseconds{500}, [this] { move_copies(); });
+  const auto now = plan.now().time_since_epoch();
+  if (now < first) {
+    return;
+  }
+  make_copy();
+  const auto last = static_cast<std::size_t>(now / turn) % silos.size();
+  for (const auto& each : silos) {
+    if (each->leads()) {
+      each->let_go(last);
+    }
+  }
+}
+
 // Clients ask whoever leads, or thinks so.
 void cluster::run_clients() {
   plan.after(random.between(client_interval_ / 2, client_interval_ * 2), [this] {
@@ -246,6 +269,7 @@ outcome cluster::run() {
   try {
     run_clients();
     inject_later();
+    move_copies();
     step(trouble_time, false);
     heal();
     const auto end = plan.now() + recovery_time_max;

@@ -63,6 +63,7 @@ public:
 private:
   void set_weather();
   void run_clients();
+  void move_copies();
   void inject_later();
   void inject();
   void kill_one(sim_process& one);

@@ -72,7 +72,7 @@ void cluster::inject() {
     case 14: {
       auto& to = *silos[random.below(silos.size())];
       if (&to != &one && to.copy() != nullptr) {
-        random.once_in(3) ? one.let_go(to.silo()) : one.hand_over(to.silo());
+        one.hand_over(to.silo());
       }
       break;
     }
