@@ -134,23 +134,26 @@ void cluster::make_copy() {
 }
 
 // Where there are more silos than copies, another one is preferred every few seconds, as when silos
-// come: whoever leads is told to let go of the one that is preferred least. Later than a copy is
-// replaced that is missing.
+// come: whoever leads is told to let go of the one that is preferred least. Not before a copy that
+// is missing was replaced. Once all is well no copy is made any more, and what a primary that died
+// has left half-way is ended by the next.
 void cluster::move_copies() {
   constexpr auto turn = seconds{12};
-  constexpr auto first = 2 * turn;
-  if (silos.size() <= settings.copies || healing_) {
+  if (silos.size() <= settings.copies || quiet_) {
     return;
   }
   plan.after(milliseconds{500}, [this] { move_copies(); });
-  const auto now = plan.now().time_since_epoch();
-  if (now < first) {
+  const auto turns = static_cast<std::size_t>(plan.now().time_since_epoch() / turn);
+  if (turns < 2) {
     return;
   }
-  make_copy();
-  const auto last = static_cast<std::size_t>(now / turn) % silos.size();
+  if (!healing_) {
+    make_copy();
+  }
+  const bool is_too_large = store.record().in_sync.size() > settings.copies;
   for (const auto& each : silos) {
-    if (each->leads()) {
+    const auto last = (healing_ ? each->silo() + 1 : turns) % silos.size();
+    if (each->leads() && (!healing_ || is_too_large)) {
       each->let_go(last);
     }
   }
