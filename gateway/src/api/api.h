@@ -25,6 +25,7 @@
 //   GET    /api/v1/silo                                       figures, by actor type
 //   GET    /api/v1/silos                                      of the cluster
 //   GET    /api/v1/partitions                                 of the cluster
+//   GET    /api/v1/cluster/health                             as this process sees it
 //   POST   /api/v1/silos/{name}/drain                         {undo}
 //   POST   /api/v1/partitions/{id}/break-glass                {silo, reason}
 //   POST   /api/v1/partitions/{id}/acknowledge-loss

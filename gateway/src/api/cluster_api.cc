@@ -8,6 +8,7 @@
 #include <charconv>
 
 #include "api/api.h"
+#include "api/cluster_health.h"
 #include "api/respond.h"
 #include "millrace/silo_control.capnp.actor.h"
 
@@ -82,7 +83,8 @@ ordered_json json_of(const runtime::partition_loss& loss) {
 
 void list_partitions(const api_parts& parts, request&, reply answer) {
   auto rows = ordered_json::array();
-  for (const auto& each : view_of(parts).partitions) {
+  const auto view = view_of(parts);
+  for (const auto& each : view.partitions) {
     rows.push_back({{"id", std::to_string(static_cast<unsigned>(each.partition))},
                     {"epoch", each.epoch},
                     {"primary", each.primary},
@@ -91,7 +93,31 @@ void list_partitions(const api_parts& parts, request&, reply answer) {
                     {"in_sync_min", each.in_sync_min},
                     {"data_loss", json_of(each.loss)}});
   }
-  answer.send(answer_of(200, {{"partitions", std::move(rows)}}));
+  answer.send(answer_of(200, {{"copies", view.copies}, {"partitions", std::move(rows)}}));
+}
+
+void tell_health(const api_parts& parts, request&, reply answer) {
+  const auto view = view_of(parts);
+  const auto seen = health_of(view);
+  auto losses = ordered_json::array();
+  for (const auto& each : view.partitions) {
+    if (is_loss_open(each)) {
+      losses.push_back({{"id", std::to_string(static_cast<unsigned>(each.partition))},
+                        {"data_loss", json_of(each.loss)}});
+    }
+  }
+  answer.send(answer_of(200, {{"health", to_string(state_of(seen))},
+                              {"silos", view.silos.size()},
+                              {"silos_for_copies", seen.silos_for_copies},
+                              {"copies", view.copies},
+                              {"partitions", view.partitions.size()},
+                              {"partitions_down", seen.down},
+                              {"partitions_refusing_writes", seen.refusing_writes},
+                              {"partitions_single_copy", seen.single_copy},
+                              {"partitions_under_replicated", seen.under_replicated},
+                              {"partitions_below_copies", seen.below_copies},
+                              {"partitions_data_lost", seen.data_lost},
+                              {"losses", std::move(losses)}}));
 }
 
 // --- what operators do ---------------------------------------------------------------------------
@@ -214,6 +240,7 @@ void acknowledge_loss(const api_parts& parts, request& received, reply answer) {
 void add_cluster_routes(http::router& routes, const api_parts& parts) {
   add_route(routes, parts, method::get, "/api/v1/silos", list_silos);
   add_route(routes, parts, method::get, "/api/v1/partitions", list_partitions);
+  add_route(routes, parts, method::get, "/api/v1/cluster/health", tell_health);
   add_route(routes, parts, method::post, "/api/v1/silos/{name}/drain", drain);
   add_route(routes, parts, method::post, "/api/v1/partitions/{id}/break-glass", break_glass);
   add_route(routes, parts, method::post, "/api/v1/partitions/{id}/acknowledge-loss",

@@ -2,9 +2,9 @@
 // Commands that look at a cluster, and change it: silos, partitions, cluster, drain.
 #include <fmt/format.h>
 
-#include <algorithm>
 #include <iostream>
 
+#include "cli/health.h"
 #include "cli/output.h"
 #include "cli/remote.h"
 #include "cli/terminal_text.h"
@@ -28,7 +28,9 @@ void add_cluster_command_options(po::options_description& options) {
                         "for break-glass and acknowledge: its number")(
       "silo", po::value<std::string>()->value_name("SILO"), "for break-glass: whose copy leads")(
       "reason", po::value<std::string>()->value_name("TEXT"),
-      "for break-glass: why, for who looks at it later");
+      "for break-glass: why, for who looks at it later")(
+      "wait", po::value<std::string>()->value_name("DURATION"),
+      "for health: until it is ok, but at most so long, such as 5m");
 }
 
 void add_drain_options(po::options_description& options) {
@@ -87,59 +89,6 @@ exit_code run_partitions(const option_values& options, const std::vector<std::st
                     {"id", "state", "primary", "epoch", "data_loss", "in_sync"}, "id");
 }
 
-// What an operator wants to know first.
-exit_code run_health(const option_values& options) {
-  auto server = remote::open(options);
-  if (!server) {
-    return report(server.error());
-  }
-  const auto silos = server->ask(http::method::get, "/api/v1/silos");
-  const auto partitions = server->ask(http::method::get, "/api/v1/partitions");
-  if (!silos || !partitions) {
-    return report(silos ? partitions.error() : silos.error());
-  }
-  std::size_t hosts = 0;
-  for (const auto& each : silos->at("silos")) {
-    const auto& roles = each.at("roles");
-    hosts += std::find(roles.begin(), roles.end(), "state") != roles.end() ? 1U : 0U;
-  }
-  std::size_t down = 0;
-  std::size_t single = 0;
-  std::size_t refusing = 0;
-  std::size_t lost = 0;
-  for (const auto& each : partitions->at("partitions")) {
-    const bool serves =
-        each.at("state") == "active" && !each.at("primary").get<std::string>().empty();
-    down += serves ? 0U : 1U;
-    single += each.at("in_sync").size() < 2 ? 1U : 0U;
-    refusing += each.at("in_sync").size() < each.at("in_sync_min").get<std::size_t>() ? 1U : 0U;
-    const auto& loss = each.at("data_loss");
-    if (!loss.is_null() && !loss.at("acknowledged").get<bool>()) {
-      ++lost;
-      std::cerr << "millrace: partition " << each.at("id").get<std::string>()
-                << " has gone on from silo '" << printable(loss.at("silo").get<std::string>())
-                << "' since " << loss.at("at").get<std::string>()
-                << ", without what only others had: "
-                << printable(loss.at("reason").get<std::string>()) << '\n';
-    }
-  }
-  const bool is_degraded = refusing > 0 || (single > 0 && hosts > 1);
-  const auto* const health = down > 0      ? "down"
-                             : lost > 0    ? "data_lost"
-                             : is_degraded ? "degraded"
-                                           : "ok";
-  print_one(server->form(),
-            {{"health", health},
-             {"silos", silos->at("silos").size()},
-             {"partitions", partitions->at("partitions").size()},
-             {"partitions_down", down},
-             {"partitions_single_copy", single},
-             {"partitions_refusing_writes", refusing},
-             {"partitions_data_lost", lost}},
-            "health");
-  return down > 0 || lost > 0 ? exit_code::run_failed : exit_code::ok;
-}
-
 exit_code run_break_glass(const option_values& options) {
   for (const auto* needed : {"partition", "silo", "reason"}) {
     if (options.count(needed) == 0) {
@@ -190,14 +139,16 @@ exit_code run_cluster(const option_values& options, const std::vector<std::strin
   if (word != "break-glass" && word != "acknowledge" && word != "health") {
     return report(exit_code::usage, "usage: millrace cluster health|break-glass|acknowledge");
   }
-  if (word == "break-glass") {
-    return run_break_glass(options);
-  }
-  const auto fits = refuse(options, {"silo", "reason"}, "cluster " + word);
+  const auto fits = word == "break-glass" ? refuse(options, {"wait"}, "cluster " + word)
+                    : word == "health"
+                        ? refuse(options, {"partition", "silo", "reason"}, "cluster " + word)
+                        : refuse(options, {"silo", "reason", "wait"}, "cluster " + word);
   if (!fits) {
     return report(fits.error());
   }
-  return word == "health" ? run_health(options) : run_acknowledge(options);
+  return word == "break-glass" ? run_break_glass(options)
+         : word == "health"    ? run_health(options)
+                               : run_acknowledge(options);
 }
 
 // --- drain ---------------------------------------------------------------------------------------
@@ -280,6 +231,8 @@ std::vector<command> cluster_commands() {
       {"cluster", "health|break-glass|acknowledge",
        "say whether every partition is served, and from how many copies; give up lost copies",
        "  millrace cluster health      exit 0: all served, 1: some are not, or have lost data\n"
+       "  millrace cluster health --wait 5m    exit 0: it is ok, 1: it is not yet; this is "
+       "missing\n"
        "  millrace cluster break-glass --partition 7 --silo b --reason 'both disks are gone'\n"
        "                               what only other copies have is lost\n"
        "  millrace cluster acknowledge --partition 7      its loss was seen to\n",

@@ -17,6 +17,7 @@
 
 #include "cli/terminal_text.h"
 #include "millrace/actors/definition.h"
+#include "millrace/actors/duration_text.h"
 #include "millrace/actors/suggestion.h"
 
 namespace millrace::gateway::cli {
@@ -135,6 +136,21 @@ runtime::result<std::uint32_t> number_of(const option_values& options, const cha
                                                                std::to_string(most)};
   }
   return number;
+}
+
+runtime::result<std::optional<runtime::duration>> duration_of(const option_values& options,
+                                                              const char* name) {
+  if (options.count(name) == 0) {
+    return std::optional<runtime::duration>{};
+  }
+  const auto text = options[name].as<std::string>();
+  const auto parsed = actors::parse_duration(text);
+  if (!parsed.length) {
+    return runtime::error{runtime::errc::invalid_argument,
+                          "--" + std::string{name} + " '" + text + "': " + parsed.text +
+                              (parsed.hint.empty() ? "" : "; " + parsed.hint)};
+  }
+  return parsed.length;
 }
 
 runtime::result<std::size_t> bytes_of(const option_values& options, const char* name,

@@ -83,6 +83,11 @@ exit_code report(exit_code code, const std::string& text);
                                                        const char* name, std::uint32_t fallback,
                                                        std::uint32_t most = UINT32_MAX);
 
+/// An option that is a duration, such as `90s`; nothing when it is not given. Errors:
+/// `invalid_argument`, naming the option and its value.
+[[nodiscard]] runtime::result<std::optional<runtime::duration>> duration_of(
+    const option_values& options, const char* name);
+
 /// An option that is a size in bytes, such as `512M` or `2GiB`; 0 when it is not given. Errors:
 /// `invalid_argument`, naming the option and its value.
 [[nodiscard]] runtime::result<std::size_t> bytes_of(const option_values& options, const char* name,

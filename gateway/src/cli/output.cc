@@ -233,11 +233,16 @@ void print_one(output_form form, const ordered_json& object, const std::string& 
     return;
   }
   const auto seen = for_people({}, object);
+  std::size_t width = 16;
+  for (const auto& [key, value] : seen.items()) {
+    width = value.is_structured() && !value.empty() ? width : std::max(width, key.size() + 2);
+  }
   for (const auto& [key, value] : seen.items()) {
     if (value.is_structured() && !value.empty()) {
       std::cout << printable(key) << ':' << printable_lines(yaml_of(value, "  "));
     } else {
-      std::cout << fmt::format("{:<16}{}\n", printable(key) + ":", printable(cell_of(seen, key)));
+      std::cout << fmt::format("{:<{}}{}\n", printable(key) + ":", width,
+                               printable(cell_of(seen, key)));
     }
   }
 }

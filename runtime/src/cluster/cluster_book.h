@@ -128,7 +128,7 @@ public:
   /// Whether another silo is in that takes part.
   [[nodiscard]] bool has_company() const;
   [[nodiscard]] const cluster_counts& counts() const noexcept { return counts_; }
-  /// For people. `cluster_id` is left empty.
+  /// For people. `cluster_id`, `is_outdated` and `copies` are left out.
   [[nodiscard]] cluster_view view() const;
 
 private:

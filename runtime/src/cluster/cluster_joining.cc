@@ -391,7 +391,9 @@ void cluster_node::abandon() {
 cluster_view cluster_node::view() const {
   const std::lock_guard lock{mutex_};
   auto seen = book_ ? book_->view() : cluster_view{};
+  seen.is_outdated = is_store_lost_;
   seen.cluster_id = cluster_.cluster_id;
+  seen.copies = options_.copies;
   return seen;
 }
 

@@ -130,8 +130,10 @@ struct cluster_partition {
 /// A cluster as one silo sees it; it may be a moment old.
 struct cluster_view {
   std::string cluster_id;                     ///< Empty: the silo is not in a cluster.
+  bool is_outdated = false;                   ///< The coordination store does not answer it.
   std::vector<cluster_silo> silos;            ///< By name.
   std::vector<cluster_partition> partitions;  ///< By number.
+  std::size_t copies = 0;                     ///< That a partition should have, by the options.
 };
 
 }  // namespace millrace::runtime
