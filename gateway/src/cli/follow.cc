@@ -7,6 +7,8 @@
 #include <iostream>
 #include <thread>
 
+#include "cli/health.h"
+#include "cli/terminal_text.h"
 #include "millrace/actors/duration_text.h"
 
 namespace millrace::gateway::cli {
@@ -22,6 +24,26 @@ bool may_pass(int status) {
   return status >= 500 || status == 429;
 }
 
+// A primary is awaited, or another copy; by a server that is well itself.
+bool waits_itself(errc code) {
+  return code == errc::not_enough_replicas || code == errc::not_primary ||
+         code == errc::deadline_exceeded;
+}
+
+// A server waits longer for a primary than this program for an answer, so it cannot say so.
+void ask_why(remote& server, passed& ended) {
+  if (!ended.is_waiting || ended.why->code() != errc::deadline_exceeded) {
+    return;
+  }
+  const auto seen = server.ask(http::method::get, "/api/v1/cluster/health");
+  ended.is_waiting = seen && seen->contains("losses");
+  if (ended.is_waiting) {
+    const auto missing = missing_in(*seen);
+    ended.why = error{errc::deadline_exceeded,
+                      missing.empty() ? ended.why->text() : "the cluster is not whole: " + missing};
+  }
+}
+
 bool has_ended(const std::string& state) {
   return state != "waiting" && state != "queued" && state != "running" && state != "backing_off";
 }
@@ -29,9 +51,10 @@ bool has_ended(const std::string& state) {
 // Where a reader of a task's log is.
 class log_reader {
 public:
-  log_reader(remote& server, const log_choice& which)
+  log_reader(remote& server, const log_choice& which, waiting_note& note)
       : server_(server),
         which_(which),
+        note_(note),
         task_(fmt::format("/api/v1/runs/{}/tasks/{}", escaped(which.run), escaped(which.task))),
         attempt_(which.attempt) {}
 
@@ -61,6 +84,7 @@ public:
     if (!looked || looked->status >= 400) {
       return passed_of(server_, looked, pass::nothing);
     }
+    note_.goes_on();
     const auto task = ordered_json::parse(looked->body, nullptr, false);
     if (!task.is_object() || !task.contains("attempts")) {
       return {.is_final = true, .why = server_.not_ours()};
@@ -130,6 +154,7 @@ private:
 
   remote& server_;
   const log_choice& which_;
+  waiting_note& note_;
   const std::string task_;
   std::uint32_t attempt_;     // 0: not known yet
   std::uint64_t offset_ = 0;  // of the next byte
@@ -140,20 +165,38 @@ private:
 
 }  // namespace
 
+waiting_note::waiting_note(std::string what, voice how) : what_(std::move(what)), how_(how) {}
+
+void waiting_note::waits_for(const error& why) {
+  if (!std::exchange(is_told_, true) && how_ == voice::aloud) {
+    std::cerr << "millrace: waiting for " << printable(what_) << ": " << printable(why.text())
+              << std::endl;
+  }
+}
+
+void waiting_note::goes_on() {
+  if (std::exchange(is_told_, false) && how_ == voice::aloud) {
+    std::cerr << "millrace: " << printable(what_) << " goes on" << std::endl;
+  }
+}
+
 passed passed_of(const remote& server, const result<http::client_response>& answer, pass brought) {
   passed made{.has_answer = answer || brought == pass::something, .brought = brought};
   if (!answer) {
     made.why = answer.error();
+    made.is_waiting = waits_itself(made.why->code());  // it has taken the question
+    made.has_answer = made.has_answer || made.is_waiting;
   } else if (answer->status >= 400) {
     made.why = server.problem_of(*answer);
     made.is_final = !may_pass(answer->status);
+    made.is_waiting = waits_itself(made.why->code());
   } else {
     made.why = error{errc::unavailable, server.url() + " ended its answer before its time"};
   }
   return made;
 }
 
-result<bool> follow(remote& server, runtime::steady_time latest,
+result<bool> follow(remote& server, runtime::steady_time latest, waiting_note& note,
                     const std::function<passed()>& once) {
   auto reached = false;
   for (reconnects tries;;) {
@@ -173,8 +216,17 @@ result<bool> follow(remote& server, runtime::steady_time latest,
     // What is quiet may outlast what a proxy, or this program, allows one stream.
     if (now - began >= reconnects::patience) {
       ended.brought = pass::something;
+      ended.is_waiting = false;
+    } else {
+      ask_why(server, ended);
     }
-    const auto wait = tries.after(ended.brought);
+    if (ended.brought == pass::nothing && (ended.is_waiting || !ended.has_answer)) {
+      note.waits_for(*ended.why);
+    }
+    if (ended.is_waiting) {
+      tries = {};
+    }
+    const auto wait = ended.is_waiting ? reconnects::wait_most : tries.after(ended.brought);
     if (!wait) {
       return error{errc::unavailable, ended.why->text() + "; gave up after " +
                                           actors::format_duration(reconnects::patience)};
@@ -184,14 +236,15 @@ result<bool> follow(remote& server, runtime::steady_time latest,
 }
 
 exit_code follow_log(remote& server, const log_choice& which) {
-  log_reader reader{server, which};
+  waiting_note note{"run " + which.run};
+  log_reader reader{server, which, note};
   if (which.tail > 0) {
     if (const auto begun = reader.begin_at_tail(); !begun) {
       return report(begun.error());
     }
   }
   const auto ended =
-      follow(server, runtime::steady_time::max(), [&reader] { return reader.once(); });
+      follow(server, runtime::steady_time::max(), note, [&reader] { return reader.once(); });
   return ended ? exit_code::ok : report(ended.error());
 }
 

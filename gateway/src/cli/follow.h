@@ -15,8 +15,27 @@ struct passed {
   bool is_done = false;     ///< All has come.
   bool is_final = false;    ///< There is no use in another pass.
   bool has_answer = false;  ///< A server answered.
+  bool is_waiting = false;  ///< It is there, and waits itself for silos of its cluster.
   pass brought = pass::nothing;
   std::optional<runtime::error> why{};  ///< Unless it is done.
+};
+
+/// Says on standard error that something is waited for, and why, and that it goes on. A line each,
+/// however often it is told.
+class waiting_note {
+public:
+  /// `silent`: a program reads standard error.
+  enum class voice : std::uint8_t { aloud, silent };
+  /// `what`: `run 01a2`.
+  explicit waiting_note(std::string what, voice how = voice::aloud);
+  void waits_for(const runtime::error& why);
+  void goes_on();
+  [[nodiscard]] bool is_told() const noexcept { return is_told_; }
+
+private:
+  std::string what_;
+  voice how_;
+  bool is_told_ = false;
 };
 
 /// What a stream's end means. An end that looks whole is not done: that is for the caller to know.
@@ -25,10 +44,11 @@ struct passed {
 
 /// Calls `once` until it is done; again and again as `reconnects` has it when the connection
 /// breaks, the server is away or says that it fails; but not when nobody answered the first time:
-/// that is more likely a wrong address than a restart. False when `latest` came first. Errors: why
-/// it ended otherwise.
+/// that is more likely a wrong address than a restart. A server that waits itself is waited for as
+/// long as it takes. `note` is told of what is waited for; that it goes on is for `once` to tell.
+/// False when `latest` came first. Errors: why it ended otherwise.
 [[nodiscard]] runtime::result<bool> follow(remote& server, runtime::steady_time latest,
-                                           const std::function<passed()>& once);
+                                           waiting_note& note, const std::function<passed()>& once);
 
 /// A task's log.
 struct log_choice {

@@ -16,8 +16,6 @@
 namespace millrace::gateway::cli {
 
 namespace po = boost::program_options;
-using runtime::errc;
-using runtime::error;
 using runtime::result;
 
 namespace {
@@ -98,9 +96,16 @@ bool is_event_stream(const http::client_response& answer) {
 
 // Follows the run's events to its end. False when `latest` came first.
 result<bool> follow_events(remote& server, const std::string& run, progress& view,
-                           runtime::steady_time latest) {
+                           waiting_note& note, runtime::steady_time latest) {
   std::string last;
-  return follow(server, latest, [&]() -> passed {
+  return follow(server, latest, note, [&]() -> passed {
+    if (note.is_told()) {  // a run that is quiet would not show that it goes on
+      const auto looked = server.client().send(http::method::get, "/api/v1/runs/" + escaped(run));
+      if (!looked || looked->status >= 400) {
+        return passed_of(server, looked, pass::nothing);
+      }
+      note.goes_on();
+    }
     auto brought = pass::nothing;
     auto ended = false;
     const auto answer = server.client().events(
@@ -133,16 +138,7 @@ void add_timeout_option(po::options_description& options) {
 }
 
 result<std::optional<runtime::duration>> timeout_of(const option_values& options) {
-  if (options.count("timeout") == 0) {
-    return std::optional<runtime::duration>{};
-  }
-  const auto text = options["timeout"].as<std::string>();
-  const auto parsed = actors::parse_duration(text);
-  if (!parsed.length) {
-    return error{errc::invalid_argument, "--timeout '" + text + "': " + parsed.text +
-                                             (parsed.hint.empty() ? "" : "; " + parsed.hint)};
-  }
-  return parsed.length;
+  return duration_of(options, "timeout");
 }
 
 exit_code watch(remote& server, const std::string& run, progress_mode mode,
@@ -151,7 +147,9 @@ exit_code watch(remote& server, const std::string& run, progress_mode mode,
   const auto latest = timeout ? server.now() + *timeout : runtime::steady_time::max();
   const auto ended = [&] {
     const interruptible while_following{run, mode};
-    return follow_events(server, run, view, latest);
+    waiting_note note{"run " + run, mode == progress_mode::json ? waiting_note::voice::silent
+                                                                : waiting_note::voice::aloud};
+    return follow_events(server, run, view, note, latest);
   }();
   if (!ended) {
     return report(ended.error());

@@ -91,6 +91,39 @@ TEST_CASE("watch does not come back to a run that is not there, to another progr
   CHECK_FALSE(has(nobody.errors, "gave up"));
 }
 
+// Goal: who waits for a run whose partition lost its copies is told so, once, and when it goes on.
+// Method: the refusals that a gateway answers while it is so; in between the cluster is asked.
+TEST_CASE("a wait says that it waits for the cluster, for what, and that it goes on") {
+  const std::string health = R"({"health":"down","partitions":256,"partitions_down":84,)"
+                             R"("partitions_data_lost":0,"partitions_refusing_writes":0,)"
+                             R"("partitions_single_copy":0,"partitions_under_replicated":0,)"
+                             R"("copies":3,"silos_for_copies":1,"losses":[]})";
+  using runtime::errc;
+  const std::vector<std::pair<errc, std::string>> refusals{
+      {errc::not_enough_replicas, "the partition has 1 of at least 2 copies"},
+      {errc::deadline_exceeded, "the cluster is not whole: 84 of 256 partitions have no leader"}};
+  for (const auto& [code, words] : refusals) {
+    std::atomic<int> refused = 0;
+    http::running on{[&, code = code](http::request& asked, http::reply answer) {
+      if (asked.path() == "/api/v1/cluster/health") {
+        answer.send(http::json(200, health));
+      } else if (refused++ < 2) {
+        answer.fail({code, "the partition has 1 of at least 2 copies"});
+      } else if (!asked.path().ends_with("/events")) {
+        answer.send(http::json(200, ended_run));
+      } else {
+        auto out = http::event_stream::open(std::move(answer));
+        out.event("1", "end", "{}");
+        out.raw().close();
+      }
+    }};
+    const auto left = command_line(on, {"watch", "r", "--progress", "quiet"});
+    CHECK(left.code == exit_code::ok);
+    const auto all = "millrace: waiting for run r: " + words + "\nmillrace: run r goes on\n";
+    CHECK(left.errors.substr(0, all.size()) == all);
+  }
+}
+
 TEST_CASE("a wait with a timeout ends in time, whether the server is quiet or away") {
   for (auto* const cut : {+[](http::reply answer) {
                             auto kept = std::make_shared<http::event_stream>(
