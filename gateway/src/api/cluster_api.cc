@@ -82,7 +82,8 @@ ordered_json json_of(const runtime::partition_loss& loss) {
 
 void list_partitions(const api_parts& parts, request&, reply answer) {
   auto rows = ordered_json::array();
-  for (const auto& each : view_of(parts).partitions) {
+  const auto view = view_of(parts);
+  for (const auto& each : view.partitions) {
     rows.push_back({{"id", std::to_string(static_cast<unsigned>(each.partition))},
                     {"epoch", each.epoch},
                     {"primary", each.primary},
@@ -91,7 +92,7 @@ void list_partitions(const api_parts& parts, request&, reply answer) {
                     {"in_sync_min", each.in_sync_min},
                     {"data_loss", json_of(each.loss)}});
   }
-  answer.send(answer_of(200, {{"partitions", std::move(rows)}}));
+  answer.send(answer_of(200, {{"copies", view.copies}, {"partitions", std::move(rows)}}));
 }
 
 // --- what operators do ---------------------------------------------------------------------------

@@ -98,11 +98,6 @@ exit_code run_health(const option_values& options) {
   if (!silos || !partitions) {
     return report(silos ? partitions.error() : silos.error());
   }
-  std::size_t hosts = 0;
-  for (const auto& each : silos->at("silos")) {
-    const auto& roles = each.at("roles");
-    hosts += std::find(roles.begin(), roles.end(), "state") != roles.end() ? 1U : 0U;
-  }
   std::size_t down = 0;
   std::size_t single = 0;
   std::size_t refusing = 0;
@@ -123,7 +118,8 @@ exit_code run_health(const option_values& options) {
                 << printable(loss.at("reason").get<std::string>()) << '\n';
     }
   }
-  const bool is_degraded = refusing > 0 || (single > 0 && hosts > 1);
+  const bool is_degraded =
+      refusing > 0 || (single > 0 && partitions->value("copies", std::size_t{0}) > 1);
   const auto* const health = down > 0      ? "down"
                              : lost > 0    ? "data_lost"
                              : is_degraded ? "degraded"

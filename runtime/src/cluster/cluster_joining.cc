@@ -389,6 +389,7 @@ cluster_view cluster_node::view() const {
   const std::lock_guard lock{mutex_};
   auto seen = book_ ? book_->view() : cluster_view{};
   seen.cluster_id = cluster_.cluster_id;
+  seen.copies = options_.copies;
   return seen;
 }
 

@@ -131,6 +131,7 @@ struct cluster_view {
   std::string cluster_id;                     ///< Empty: the silo is not in a cluster.
   std::vector<cluster_silo> silos;            ///< By name.
   std::vector<cluster_partition> partitions;  ///< By number.
+  std::size_t copies = 0;                     ///< That a partition should have, by the options.
 };
 
 }  // namespace millrace::runtime
