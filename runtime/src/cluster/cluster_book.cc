@@ -32,6 +32,15 @@ std::string numbered(partition_id partition) {
   return " partition=" + std::to_string(static_cast<unsigned>(partition));
 }
 
+std::string counted(const std::vector<partition_id>& partitions) {
+  auto text = " count=" + std::to_string(partitions.size()) + " partitions=";
+  for (std::size_t at = 0; at < std::min(partitions.size(), told_partitions_max); ++at) {
+    text += at == 0 ? "" : ",";
+    text += std::to_string(static_cast<unsigned>(partitions[at]));
+  }
+  return text + (partitions.size() > told_partitions_max ? ",..." : "");
+}
+
 std::string named(const silo_row& row) {
   return " silo=" + row.name + " incarnation=" + std::to_string(row.incarnation);
 }
@@ -181,6 +190,7 @@ bool cluster_book::take_record(const stored_partition& record, set_changes& chan
     }
   }
   known.record = record;
+  known.was_shared = known.was_shared || record.in_sync.size() > 1;
   known.asked_at.reset();
   return true;
 }
@@ -218,13 +228,32 @@ void cluster_book::compare_sets(const stored_partition& before, const stored_par
 
 void cluster_book::tell(const set_changes& changes, cluster_effects& effects) {
   for (const auto& [what, partitions] : changes) {
-    auto line = what + " count=" + std::to_string(partitions.size()) + " partitions=";
-    for (std::size_t at = 0; at < std::min(partitions.size(), told_partitions_max); ++at) {
-      line += at == 0 ? "" : ",";
-      line += std::to_string(static_cast<unsigned>(partitions[at]));
+    effects.log.push_back(what + counted(partitions));
+  }
+}
+
+// Once they are as many as a tick ago. Where a cluster begins there is one copy of everything for
+// a moment; nobody is told of that, nor of those who are the last to stop.
+void cluster_book::tell_single_copies(cluster_effects& effects) {
+  std::vector<partition_id> single;
+  for (const auto& each : partitions_) {
+    if (each.led_epoch != 0 && each.was_shared && each.record.in_sync.size() == 1) {
+      single.push_back(each.record.partition);
     }
-    line += partitions.size() > told_partitions_max ? ",..." : "";
-    effects.log.push_back(std::move(line));
+  }
+  const bool is_steady = std::exchange(single_copies_, single.size()) == single.size();
+  if (!is_steady || are_single_told_ != single.empty() || settings_.copies == 1 ||
+      presence_ == presence::leaving) {
+    return;
+  }
+  are_single_told_ = !single.empty();
+  if (are_single_told_) {
+    effects.warnings.push_back(
+        "single copy: what is acknowledged is on the disk of this silo only; bring another one "
+        "back, or start one silo=" +
+        settings_.silo + counted(single));
+  } else {
+    effects.log.push_back("no single copy any more silo=" + settings_.silo);
   }
 }
 
@@ -423,6 +452,7 @@ void cluster_book::tick(steady_time now, cluster_effects& effects) {
     rank();
   }
   found(now, effects);
+  tell_single_copies(effects);
   const bool goes = presence_ != presence::active;
   const auto most = goes ? drained_a_tick_max : balanced_a_tick_max;
   const bool is_alone = std::none_of(silos_.begin(), silos_.end(), [this](const auto& each) {

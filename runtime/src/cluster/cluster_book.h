@@ -139,6 +139,7 @@ private:
     std::uint64_t led_epoch = 0;       // here; 0: it is not
     bool is_here = false;              // should have a copy here
     bool is_stranded = false;          // and that was told
+    bool was_shared = false;           // has had several copies, as far as this silo knows
     std::uint64_t heard_epoch = 0;     // that a silo has told of itself
     std::string heard_primary;
     std::string primary;    // for calls; empty: none
@@ -160,6 +161,7 @@ private:
   void compare_sets(const stored_partition& before, const stored_partition& after,
                     set_changes& changes);
   static void tell(const set_changes& changes, cluster_effects& effects);
+  void tell_single_copies(cluster_effects& effects);
   void rank();
   void note_hand_over(entry& led, bool has_failed, steady_time now, cluster_effects& effects);
   void place(cluster_effects& effects);
@@ -180,6 +182,8 @@ private:
   std::map<std::string, steady_time, std::less<>> unready_;  // have not taken over; until when
   std::vector<entry> partitions_;
   presence presence_ = presence::active;
+  std::size_t single_copies_ = 0;  // led here, at the last tick
+  bool are_single_told_ = false;
   cluster_counts counts_;
 };
 

@@ -175,6 +175,7 @@ void cluster_node::add_copies(cluster_metrics& all) {
     ++all.partitions_led;
     all.in_sync_min = all.in_sync_min == 0 ? set.size() : std::min(all.in_sync_min, set.size());
     all.partitions_below_copies += set.size() < options_.copies ? 1 : 0;
+    all.partitions_single_copy += set.size() == 1 && options_.copies > 1 ? 1 : 0;
     all.partitions_below_minimum += set.size() < each.record.in_sync_min ? 1 : 0;
     all.lag_entries_max = std::max(all.lag_entries_max, each.lag_entries);
     all.lag_max = std::max(all.lag_max, each.lag);

@@ -238,6 +238,8 @@ void add_cluster(metrics_text& to, const cluster_metrics& seen) {
            seen.in_sync_min);
   to.gauge("millrace_cluster_partitions_below_copies", "Led here, with fewer copies than wanted.",
            seen.partitions_below_copies);
+  to.gauge("millrace_cluster_partitions_single_copy",
+           "Led here, with one copy while more are wanted.", seen.partitions_single_copy);
   to.gauge("millrace_cluster_partitions_below_minimum", "Led here, with too few copies for writes.",
            seen.partitions_below_minimum);
   to.gauge("millrace_cluster_partitions_without_leader", "Of the cluster, as this silo sees it.",

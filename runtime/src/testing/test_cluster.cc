@@ -32,7 +32,7 @@ constexpr duration settle_limit = std::chrono::seconds{30};
 constexpr duration step_max = std::chrono::milliseconds{50};
 // Of real time, for a thread that starts or stops a silo: it may be waiting for time to pass.
 constexpr std::chrono::milliseconds patience{5};
-constexpr duration session_ttl = std::chrono::seconds{5};
+constexpr duration session_over_within = std::chrono::minutes{2};
 constexpr duration balance_after = std::chrono::milliseconds{100};
 
 runtime::detail::silo_core& core_of(silo& one) {
@@ -54,9 +54,9 @@ public:
       : silo_(std::move(silo)), wire_(between), records_(records) {}
 
   result<std::unique_ptr<runtime::coordination_store>> open_store(
-      const runtime::cluster_options&, const runtime::clock&, steady_time,
+      const runtime::cluster_options& cluster, const runtime::clock&, steady_time,
       runtime::coordination_options options) override {
-    options.session_ttl = session_ttl;
+    options.session_ttl = cluster.session_ttl;
     return records_.open(silo_, std::move(options));
   }
   std::unique_ptr<runtime::detail::silo_links> make_links(
@@ -188,7 +188,7 @@ void test_cluster::parts::launch(const std::string& name) {
   if (find(name) != nullptr) {
     throw std::runtime_error{"silo " + name + " is up already"};
   }
-  static_cast<void>(until([&] { return !records.has(name); }, 2 * session_ttl));
+  static_cast<void>(until([&] { return !records.has(name); }, session_over_within));
   {
     const std::lock_guard lock{mutex};
     silent.erase(name);

@@ -511,6 +511,57 @@ TEST_CASE("changes of sets are told by who leads, those alike in a line, and cou
   CHECK(book.counts().epoch_changes == 1);
 }
 
+// Goal: an operator is told once, by one line, and not while a cluster begins or stops.
+TEST_CASE(
+    "a silo that is left with the only copy of what it leads says so, and when that is over") {
+  auto book = book_of("a");
+  reader read{book};
+  auto now = start;
+  const auto warnings_of_ticks = [&](int ticks) {
+    cluster_effects effects;
+    for (int each = 0; each < ticks; ++each) {
+      book.tick(now += 100ms, effects);
+    }
+    return effects.warnings;
+  };
+  const std::vector<silo_row> both{row("a"), row("b")};
+  cluster_effects effects;
+  for (const std::uint16_t index : {std::uint16_t{3}, std::uint16_t{4}}) {
+    book.leads(partition_id{index}, 1, now, effects);
+  }
+  read(both, {record(3, 1, 1, {"a"}), record(4, 1, 1, {"a"})});
+  CHECK(warnings_of_ticks(5).empty());  // nobody else has had it yet
+  read(both, {record(3, 2, 1, {"a", "b"}), record(4, 2, 1, {"a", "b"})});
+  CHECK(warnings_of_ticks(5).empty());
+  read(both, {record(3, 3, 1, {"a"})});
+  CHECK(warnings_of_ticks(1).empty());  // more may follow
+  read(both, {record(4, 3, 1, {"a"})});
+  CHECK(warnings_of_ticks(5) ==
+        std::vector<std::string>{
+            "single copy: what is acknowledged is on the disk of this silo only; bring another "
+            "one back, or start one silo=a count=2 partitions=3,4"});
+  read(both, {record(3, 4, 1, {"a", "b"})});
+  CHECK(warnings_of_ticks(5).empty());
+  read(both, {record(4, 4, 1, {"a", "b"})});
+  effects = {};
+  book.tick(now += 100ms, effects);
+  book.tick(now += 100ms, effects);
+  CHECK(effects.log == std::vector<std::string>{"no single copy any more silo=a"});
+  book.take_part(presence::leaving);
+  read({row("a")}, {record(3, 5, 1, {"a"}), record(4, 5, 1, {"a"})});
+  CHECK(warnings_of_ticks(5).empty());
+
+  cluster_book alone{{"a", 1, count, 1, true, 5s}};  // one copy is what was asked for
+  reader read_alone{alone};
+  alone.leads(partition_id{3}, 1, now, effects);
+  read_alone(both, {record(3, 1, 1, {"a", "b"})});
+  read_alone(both, {record(3, 2, 1, {"a"})});
+  effects = {};
+  alone.tick(now, effects);
+  alone.tick(now, effects);
+  CHECK(effects.warnings.empty());
+}
+
 TEST_CASE("how long a partition had no leader is counted once it has one") {
   auto book = book_of("a");
   reader read{book};

@@ -10,9 +10,8 @@
 #include <array>
 #include <csignal>
 #include <cstring>
-#include <map>
-#include <mutex>
 
+#include "endless_writers.h"
 #include "millrace/runtime/clock.h"
 #include "storage/storage_lost.h"
 #include "storage_fixture.h"
@@ -275,98 +274,13 @@ TEST_CASE(
   CHECK(must_fail(options).code() == errc::storage_failed);
 }
 
-// The workload that is killed: one thread a writer; batch n of writer w puts `n` into every row of
-// a set of rows, and leaves a trail row. Acknowledged numbers go through the pipe, eight bytes
-// each.
-constexpr unsigned writers = 4;
-constexpr std::uint64_t rows_per_batch = 3;
-
-row_ops batch(std::uint64_t number) {
-  row_ops ops;
-  for (std::uint64_t index = 0; index < rows_per_batch; ++index) {
-    ops.put("row" + std::to_string(index), std::to_string(number));
-  }
-  ops.put("trail/" + std::to_string(number % 64), std::string(number % 700, 'x'));
-  return ops;
-}
-
-struct writer_state {
-  writer_state(storage& to, int answers, unsigned number, std::uint64_t from)
-      : store(to), pipe(answers), partition(number), next(from) {}
-  storage& store;
-  int pipe;
-  unsigned partition;
-  std::uint64_t next;
-  std::mutex mutex;  // the first commits are answered while others are still made
-};
-
-// Keeps 8 commits of one partition in flight for ever.
-void submit(const std::shared_ptr<writer_state>& writer) {
-  const std::lock_guard lock{writer->mutex};
-  const auto number = writer->next++;
-  commit_async(writer->store, writer->partition, batch(number),
-               [writer, number](const result<void>& outcome) {
-                 if (outcome) {
-                   const auto word =
-                       (static_cast<std::uint64_t>(writer->partition) << 48U) | number;
-                   (void)!::write(writer->pipe, &word, sizeof word);
-                 }
-                 submit(writer);
-               });
-}
-
-std::uint64_t number_in(storage& store, unsigned partition) {
-  const auto rows = read_now(store, partition, "row");
-  REQUIRE(rows);
-  if (rows->empty()) {
-    return 0;
-  }
-  REQUIRE(rows->size() == rows_per_batch);
-  for (const auto& each : *rows) {
-    REQUIRE(each.value == rows->front().value);  // wholly or not at all
-  }
-  return std::stoull(rows->front().value);
-}
-
-void write_for_ever(const storage_options& options, int pipe,
-                    const std::array<std::uint64_t, writers>& from) {
-  auto opened = open_storage(options);
-  if (!opened) {
-    const auto text = opened.error().to_string() + "\n";
-    (void)!::write(STDERR_FILENO, text.data(), text.size());
-    ::_exit(1);
-  }
-  for (unsigned writer = 0; writer < writers; ++writer) {
-    auto state = std::make_shared<writer_state>(**opened, pipe, writer, from[writer] + 1);
-    for (int inflight = 0; inflight < 8; ++inflight) {
-      submit(state);
-    }
-  }
-  for (;;) {
-    ::pause();
-  }
-}
-
-// Reads acknowledgements until `wanted` have come, then kills and reads the rest.
-void kill_after(pid_t child, int pipe, std::uint64_t wanted,
-                std::array<std::uint64_t, writers>& acknowledged) {
+// Reads acknowledgements until `wanted` have come, then kills and reads the rest; how many came.
+std::uint64_t kill_after(pid_t child, int pipe, std::uint64_t wanted,
+                         writer_numbers& acknowledged) {
   std::uint64_t count = 0;
-  std::array<std::uint64_t, 512> words{};
   bool killed = false;
-  for (;;) {
-    const auto bytes = ::read(pipe, words.data(), sizeof words);
-    REQUIRE(bytes >= 0);
-    REQUIRE(bytes % 8 == 0);
-    for (std::size_t index = 0; index < static_cast<std::size_t>(bytes) / 8; ++index) {
-      auto& newest = acknowledged[words[index] >> 48U];
-      const auto number = words[index] & 0xffffffffffffU;
-      REQUIRE(number == newest + 1);  // in order
-      newest = number;
-      ++count;
-    }
-    if (bytes == 0) {
-      break;
-    }
+  while (const auto some = read_acknowledged(pipe, acknowledged)) {
+    count += some;
     if (count >= wanted && !killed) {
       ::kill(child, SIGKILL);
       killed = true;
@@ -375,6 +289,7 @@ void kill_after(pid_t child, int pipe, std::uint64_t wanted,
   const auto status = status_of(child);
   REQUIRE(killed);
   REQUIRE(WIFSIGNALED(status));
+  return count;
 }
 
 // Goal: no acknowledged commit is lost and none is half there, wherever the process is killed.
@@ -389,7 +304,7 @@ TEST_CASE("every acknowledged commit survives kill -9 under load, wholly and in 
   options.commit_bytes_max = 16U << 10U;
   const auto* lives_wanted = std::getenv("MILLRACE_KILLS");
   const int lives = lives_wanted == nullptr ? 60 : std::atoi(lives_wanted);
-  std::array<std::uint64_t, writers> acknowledged{};
+  writer_numbers acknowledged{};
   rng random{42};
   std::uint64_t total = 0;
   for (int life = 0; life < lives; ++life) {
@@ -398,23 +313,9 @@ TEST_CASE("every acknowledged commit survives kill -9 under load, wholly and in 
     REQUIRE(::pipe(pipe.data()) == 0);
     const auto child = in_child([&] { write_for_ever(options, pipe[1], acknowledged); });
     ::close(pipe[1]);
-    const auto before = acknowledged;
-    kill_after(child, pipe[0], 1 + random.next() % 3000, acknowledged);
+    total += kill_after(child, pipe[0], 1 + random.next() % 3000, acknowledged);
     ::close(pipe[0]);
-
-    auto store = must_open(options);
-    for (unsigned writer = 0; writer < writers; ++writer) {
-      const auto found = number_in(*store, writer);
-      REQUIRE(found >= acknowledged[writer]);
-      REQUIRE(found <= acknowledged[writer] + 8);  // what was in flight may be there
-      total += acknowledged[writer] - before[writer];
-      acknowledged[writer] = found;
-      const auto trail = read_now(*store, writer, "trail/" + std::to_string(found % 64));
-      REQUIRE(trail);
-      if (found > 0) {
-        REQUIRE(trail->front().value.size() == found % 700);
-      }
-    }
+    check_survivors(*must_open(options), acknowledged);
   }
   MESSAGE(lives << " kills, " << total << " acknowledged commits");
 }

@@ -103,7 +103,8 @@ struct cluster_metrics {
   std::uint64_t copies_behind = 0;              ///< Here, that are to be in it and are not.
   std::uint64_t in_sync_min = 0;                ///< Members of the smallest set; 0: it leads none.
   std::uint64_t partitions_below_copies = 0;    ///< Whose set lacks members.
-  std::uint64_t partitions_below_minimum = 0;   ///< Of these, those that refuse writes.
+  std::uint64_t partitions_single_copy = 0;     ///< Of these, those that are on one disk.
+  std::uint64_t partitions_below_minimum = 0;   ///< And those that refuse writes.
   std::uint64_t partitions_without_leader = 0;  ///< Of the cluster, as this silo sees it.
   std::uint64_t losses_unacknowledged = 0;      ///< Partitions of the cluster.
   std::uint64_t lag_entries_max = 0;  ///< What the slowest copy lacks, in the set or on its way.
