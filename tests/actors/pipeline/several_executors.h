@@ -56,8 +56,11 @@ public:
     }
     attempts_->stop();
   }
-  /// The clock has moved: does what is due, and comes back once that is done.
+  /// The clock has moved: does what is due, if it lives, and comes back once that is done.
   void look() {
+    if (jobs_.stopping()) {
+      return;
+    }
     std::promise<void> done;
     jobs_.post([&] { jobs_.post([&] { done.set_value(); }); });  // behind what is due
     done.get_future().wait();
