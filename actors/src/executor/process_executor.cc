@@ -143,12 +143,12 @@ result<void> process_executor::start(runtime::message<schemas::AttemptSpec> atte
 
 void process_executor::start_more() {
   while (const auto message = starts_.next()) {
-    start_now(*message, 1);
+    start_now(*message, {});
   }
 }
 
 // Holds a slot, and gives it back when nothing runs and nothing will.
-void process_executor::start_now(const attempt_message& message, unsigned tries) {
+void process_executor::start_now(const attempt_message& message, past_tries before) {
   const auto token = text_of(message->read().getToken());
   if (is_fenced(token)) {
     starts_.free_slot();
@@ -159,12 +159,15 @@ void process_executor::start_now(const attempt_message& message, unsigned tries)
     const std::lock_guard lock{mutex_};
     ledger_.run(token);
   }
-  if (const auto why = refusal(); is_full_for_long(why)) {
+  if (const auto why = refusal(); !why.empty()) {
+    const auto now = time_.steady();
+    before.full_since = before.full_since.value_or(now);
+    if (now - *before.full_since < give_back_after) {
+      try_again(message, before);
+      return;
+    }
     starts_.free_slot();
     end_unstarted(token, AttemptEnd::DROPPED, why);
-    return;
-  } else if (!why.empty()) {
-    try_again(message, tries);
     return;
   }
   const auto started = launch(message);
@@ -174,8 +177,9 @@ void process_executor::start_now(const attempt_message& message, unsigned tries)
       static_cast<void>(supervisor_->kill(token));  // or it has ended
     }
   } else if (runtime::retry_of(started.error().code()) == runtime::retry_class::safe &&
-             tries < start_tries_max) {
-    try_again(message, tries + 1);
+             ++before.refused < start_tries_max) {
+    before.full_since.reset();
+    try_again(message, before);
   } else {
     starts_.free_slot();
     end_unstarted(token, AttemptEnd::NOT_STARTED, "could not start: " + started.error().text());
@@ -192,23 +196,13 @@ std::string process_executor::refusal() const {
                    options_.data_directory.string() + "; make room there";
 }
 
-bool process_executor::is_full_for_long(std::string_view refusal) {
-  if (refusal.empty()) {
-    full_since_.reset();
-    return false;
-  }
-  const auto now = time_.steady();
-  full_since_ = full_since_.value_or(now);
-  return now - *full_since_ >= give_back_after;
-}
-
-void process_executor::try_again(const attempt_message& message, unsigned tries) {
+void process_executor::try_again(const attempt_message& message, past_tries before) {
   const auto token = text_of(message->read().getToken());
   refused_.insert(token);
   jobs_.post(
-      [this, message, token, tries] {
+      [this, message, token, before] {
         if (refused_.erase(token) == 1) {
-          start_now(message, tries);
+          start_now(message, before);
         } else {
           starts_.free_slot();
           end_unstarted(token, is_fenced(token) ? AttemptEnd::DROPPED : AttemptEnd::CANCELLED, {});

@@ -77,10 +77,14 @@ private:
   void withdraw(const std::string& token, schemas::AttemptEnd end);
   [[nodiscard]] bool is_fenced(std::string_view token) const;
   void start_more();
-  void start_now(const attempt_message& message, unsigned tries);
+  // What a start that was tried before has come to.
+  struct past_tries {
+    unsigned refused = 0;
+    std::optional<runtime::steady_time> full_since{};  // it has found no room
+  };
+  void start_now(const attempt_message& message, past_tries before);
   [[nodiscard]] runtime::result<void> launch(const attempt_message& message);
-  [[nodiscard]] bool is_full_for_long(std::string_view refusal);
-  void try_again(const attempt_message& message, unsigned tries);
+  void try_again(const attempt_message& message, past_tries before);
   void process_ended(const attempt_message& message, const process_exit& ended);
   void end_unstarted(const std::string& token, schemas::AttemptEnd end, std::string_view why);
 
@@ -100,7 +104,6 @@ private:
   workspaces workspaces_;
   start_queue<attempt_message> starts_;
   std::set<std::string, std::less<>> refused_;  // tokens that hold a slot and will be tried again
-  std::optional<runtime::steady_time> full_since_;  // since when starts have found no room
 };
 
 }  // namespace millrace::actors

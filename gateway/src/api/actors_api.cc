@@ -63,7 +63,9 @@ std::vector<std::string> who_hosts_others(const runtime::silo& here) {
   for (const auto& each : here.cluster_view().silos) {
     auto is_needed = false;
     for (const auto& type : each.types) {
-      const bool is_callable = !each.address.empty() && here.find_type(type) == nullptr;
+      const bool is_callable = !each.address.empty() &&
+                               each.state != runtime::silo_state::joining &&
+                               here.find_type(type) == nullptr;
       is_needed = (is_callable && found.insert(type).second) || is_needed;
     }
     if (is_needed) {

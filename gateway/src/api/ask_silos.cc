@@ -74,12 +74,16 @@ std::vector<std::string> silos_hosting(const runtime::silo& here, std::string_vi
   return names;
 }
 
+error unhosted(std::string_view type) {
+  return {errc::not_found, "no silo hosts an actor type '" + std::string{type} +
+                               "'; GET /api/v1/actors lists those that there are"};
+}
+
 result<void> check_hosted(const runtime::silo& here, std::string_view type) {
   if (here.find_type(type) != nullptr || !silos_hosting(here, type).empty()) {
     return {};
   }
-  return error{errc::not_found, "no silo hosts an actor type '" + std::string{type} +
-                                    "'; GET /api/v1/actors lists those that there are"};
+  return unhosted(type);
 }
 
 nlohmann::ordered_json missing_row(const std::string& silo, const error& why) {
@@ -119,19 +123,27 @@ void find_hosts(const api_parts& parts, const runtime::actor_id& actor,
     done(parts.silo.hosts_of(actor));
     return;
   }
-  if (const auto known = check_hosted(parts.silo, actor.type); !known) {
-    done(known.error());
+  // A few: the first may be gone, and still be in.
+  auto who = silos_hosting(parts.silo, actor.type);
+  if (who.empty()) {
+    done(unhosted(actor.type));
     return;
   }
-  const auto who = silos_hosting(parts.silo, actor.type).front();
+  who.resize(std::min<std::size_t>(who.size(), silos_asked_for_hosts));
   const auto params = [actor] { return actors::silo_control::hosts_params{actor.type, actor.key}; };
+  silo_questions<hosts_results> asked;
+  for (const auto& each : who) {
+    asked.push_back(
+        {each,
+         {[params](const auto& silo) { return silo.hosts(params()); },
+          [params](const runtime::silo& home) { return actors::hosts_of_actor(home, params()); }}});
+  }
   ask_silos<hosts_results>(
-      parts,
-      {{who,
-        {[params](const auto& silo) { return silo.hosts(params()); },
-         [params](const runtime::silo& home) { return actors::hosts_of_actor(home, params()); }}}},
+      parts, std::move(asked),
       [actor, done = std::move(done)](const std::vector<silo_answer<hosts_results>>& told) {
-        const auto& [silo, outcome] = told.front();
+        const auto answered = std::find_if(
+            told.begin(), told.end(), [](const auto& each) { return each.outcome.has_value(); });
+        const auto& [silo, outcome] = answered != told.end() ? *answered : told.front();
         done(outcome ? result{names_in(*outcome)}
                      : told_by(silo, actor.to_string(), outcome.error()));
       });

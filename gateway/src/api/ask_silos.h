@@ -38,6 +38,12 @@ inline constexpr unsigned silo_redirects_max = 3;
 [[nodiscard]] std::vector<std::string> silos_hosting(const runtime::silo& here,
                                                      std::string_view type);
 
+/// How many of those that host a type are asked where an actor of it lives.
+inline constexpr std::size_t silos_asked_for_hosts = 3;
+
+/// Of a type that no silo hosts.
+[[nodiscard]] runtime::error unhosted(std::string_view type);
+
 /// Refuses a type that no silo of the cluster hosts. Errors: `not_found`.
 [[nodiscard]] runtime::result<void> check_hosted(const runtime::silo& here, std::string_view type);
 
