@@ -128,7 +128,7 @@ TEST_CASE("each process tells when copies are missing, and when they are there a
   here.cluster->network().cut("door", testing::test_network::store);
   here.cluster->advance(10s);
   CHECK(health("door")["health"] == "unknown");
-  CHECK(health("a")["health"] == "ok");
+  CHECK(here.cluster->until([&] { return health("a")["health"] == "ok"; }, 30s));
 }
 
 }  // namespace millrace::gateway
