@@ -28,23 +28,6 @@ std::string directory_of(const silos& all, const std::string& name) {
   return (all.folder.path / ("data-" + name)).string();
 }
 
-// Adds one to each counter.
-void add(silo& to) {
-  for (const auto& key : keys_of_all_partitions()) {
-    REQUIRE(to.call(ref<Counter>(key).add(1)));
-  }
-}
-
-std::int64_t total(silo& of) {
-  std::int64_t sum = 0;
-  for (const auto& key : keys_of_all_partitions()) {
-    const auto got = of.call(ref<Counter>(key).get());
-    REQUIRE(got);
-    sum += got->total();
-  }
-  return sum;
-}
-
 // A silo by itself adds to each counter, in the directory of `name`.
 void add_alone(const silos& all, const std::string& name) {
   storage_options disk;

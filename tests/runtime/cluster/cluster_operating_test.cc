@@ -10,22 +10,6 @@
 namespace millrace::testing {
 namespace {
 
-std::int64_t total(silo& of) {
-  std::int64_t sum = 0;
-  for (const auto& key : keys_of_all_partitions()) {
-    const auto got = of.call(ref<Counter>(key).get());
-    REQUIRE_MESSAGE(got, (got ? std::string{} : key + ": " + got.error().to_string()));
-    sum += got->total();
-  }
-  return sum;
-}
-
-void add(silo& to) {
-  for (const auto& key : keys_of_all_partitions()) {
-    REQUIRE(to.call(ref<Counter>(key).add(1)));
-  }
-}
-
 silo_state state_of(const std::string& name, const silo& seen_by) {
   for (const auto& each : seen_by.cluster_view().silos) {
     if (each.name == name) {

@@ -8,7 +8,6 @@
 #include "coordination/local_store.h"
 #include "runtime/cluster/silos.h"
 #include "runtime/coordination/child.h"
-#include "runtime/coordination/etcd_server.h"
 
 namespace millrace::testing {
 namespace {
@@ -249,31 +248,6 @@ TEST_CASE("a silo that is stopped hands over, and no call fails") {
     static_cast<void>(total(*a, keys));
     return a->cluster_view().silos.size() == 2;
   });
-}
-
-// Goal: the store decides who leads, and nothing else waits for it.
-TEST_CASE("silos of an etcd go on while it is away, and say so") {
-  silos all;
-  etcd_server etcd;
-  const auto in_etcd = [&](silo_options& options) {
-    options.cluster->coordination = etcd.url();
-    options.cluster->session_ttl = 30s;
-  };
-  auto a = all.start("a", in_etcd);
-  auto b = all.start("b", in_etcd);
-  const auto keys = keys_of_all_partitions();
-  settle(all, *a, 2);
-  REQUIRE(led_by("b", *a) > 0);
-  etcd.kill();
-  all.wait_for("a warns: the coordination store cannot be reached");
-  for (const auto& key : keys) {
-    REQUIRE(a->call(ref<Counter>(key).add(1)));
-    REQUIRE(b->call(ref<Counter>(key).add(1)));
-  }
-  etcd.start();
-  all.wait_for("a warns: the coordination store is reached again");
-  b->stop();
-  CHECK(total(*a, keys) == std::int64_t{2 * cluster_partitions});
 }
 
 TEST_CASE("a gateway has no partitions, and its calls go to those who have") {

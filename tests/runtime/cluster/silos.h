@@ -97,14 +97,16 @@ public:
   /// Waits for a line that begins so.
   void wait_for(const std::string& line) {
     std::unique_lock lock{mutex_};
-    const bool there = changed_.wait_for(lock, 30s, [&] {
-      return std::any_of(lines_.begin(), lines_.end(),
-                         [&](const std::string& each) { return each.starts_with(line); });
-    });
+    const bool there = changed_.wait_for(lock, 30s, [&] { return has_line(line); });
     lock.unlock();
     if (!there) {
       FAIL("nobody says '" << line << "'" << told());
     }
+  }
+  /// Whether there is such a line.
+  [[nodiscard]] bool said(const std::string& line) {
+    const std::lock_guard lock{mutex_};
+    return has_line(line);
   }
 
   [[nodiscard]] std::string told() {
@@ -119,6 +121,10 @@ public:
   temporary_folder folder;
 
 private:
+  [[nodiscard]] bool has_line(const std::string& begin) const {
+    return std::any_of(lines_.begin(), lines_.end(),
+                       [&](const std::string& each) { return each.starts_with(begin); });
+  }
   void note(const std::string& who, std::string_view line) {
     const std::lock_guard lock{mutex_};
     lines_.push_back(who + std::string{line});
@@ -129,6 +135,25 @@ private:
   std::condition_variable changed_;
   std::vector<std::string> lines_;
 };
+
+/// Adds one to a counter of each partition.
+inline void add(silo& to) {
+  for (const auto& key : keys_of_all_partitions()) {
+    const auto added = to.call(ref<Counter>(key).add(1));
+    REQUIRE_MESSAGE(added, (added ? "" : added.error().to_string()));
+  }
+}
+
+/// The sum of these counters.
+inline std::int64_t total(silo& of) {
+  std::int64_t sum = 0;
+  for (const auto& key : keys_of_all_partitions()) {
+    const auto got = of.call(ref<Counter>(key).get());
+    REQUIRE_MESSAGE(got, (got ? "" : got.error().to_string()));
+    sum += got->total();
+  }
+  return sum;
+}
 
 /// How many partitions a silo leads, as `seen_by` knows.
 inline std::size_t led_by(const std::string& name, const silo& seen_by) {

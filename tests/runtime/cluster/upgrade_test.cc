@@ -63,16 +63,6 @@ void add_to_all(silos& all, silo& from, std::int64_t& sum) {
   }
 }
 
-std::int64_t total(silo& from) {
-  std::int64_t sum = 0;
-  for (const auto& key : keys_of_all_partitions()) {
-    const auto got = from.call(ref<Counter>(key).get());
-    REQUIRE(got);
-    sum += got->total();
-  }
-  return sum;
-}
-
 void settle(silos& all, silo& from) {
   all.until("every partition has its copies, and is where it should be",
             [&] { return is_balanced(from, 3); });

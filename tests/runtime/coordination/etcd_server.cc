@@ -34,26 +34,30 @@ reserved_port::~reserved_port() {
 }
 
 etcd_server::etcd_server(std::vector<std::string> more, std::string scheme)
-    : more_(std::move(more)), scheme_(std::move(scheme)) {
+    : more_(std::move(more)), scheme_(std::move(scheme)), members_(peer()) {
   start();
 }
+
+// They may be slow to hear each other on a busy machine.
+etcd_server::etcd_server(member_tag, std::string name)
+    : more_{"--heartbeat-interval=50", "--election-timeout=500"}, name_(std::move(name)) {}
 
 etcd_server::~etcd_server() {
   kill();
 }
 
-void etcd_server::start() {
+void etcd_server::launch() {
   const auto client = scheme_ + "://127.0.0.1:" + port_.number();
   const auto peer = "http://127.0.0.1:" + peer_port_.number();
   // A short election: there is one member, and after each start it waits for as long.
   std::vector<std::string> words{"etcd",
-                                 "--name=one",
+                                 "--name=" + name_,
                                  "--data-dir=" + (folder_.path / "data").string(),
                                  "--listen-client-urls=" + client,
                                  "--advertise-client-urls=" + client,
                                  "--listen-peer-urls=" + peer,
                                  "--initial-advertise-peer-urls=" + peer,
-                                 "--initial-cluster=one=" + peer,
+                                 "--initial-cluster=" + members_,
                                  "--heartbeat-interval=10",
                                  "--election-timeout=100",
                                  "--logger=zap"};
@@ -82,6 +86,9 @@ void etcd_server::start() {
   }
   ::close(log[1]);
   drain_ = std::thread{[this, end = log[0]] { drain(end); }};
+}
+
+void etcd_server::await() {
   std::unique_lock lock{mutex_};
   changed_.wait_for(lock, std::chrono::seconds{30}, [this] { return is_serving_ || has_ended_; });
   if (!is_serving_) {
@@ -126,6 +133,30 @@ void etcd_server::pause() const {
 
 void etcd_server::resume() const {
   ::kill(pid_, SIGCONT);
+}
+
+etcd_cluster::etcd_cluster() {
+  std::string all;
+  for (std::size_t number = 0; number < servers_.size(); ++number) {
+    auto& made = servers_.at(number);
+    made = std::make_unique<etcd_server>(etcd_server::member_tag{}, "m" + std::to_string(number));
+    all += (number == 0 ? "" : ",") + made->peer();
+  }
+  for (auto& each : servers_) {
+    each->join(all);
+    each->launch();
+  }
+  for (auto& each : servers_) {
+    each->await();
+  }
+}
+
+std::string etcd_cluster::urls() const {
+  std::string all;
+  for (const auto& each : servers_) {
+    all += (all.empty() ? "" : ",") + each->url();
+  }
+  return all;
 }
 
 etcd_server& shared_etcd() {

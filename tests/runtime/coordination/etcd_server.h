@@ -4,7 +4,9 @@
 
 #include <sys/types.h>
 
+#include <array>
 #include <condition_variable>
+#include <memory>
 #include <mutex>
 #include <string>
 #include <thread>
@@ -34,14 +36,29 @@ class etcd_server {
 public:
   /// `more`: further options of etcd.
   explicit etcd_server(std::vector<std::string> more = {}, std::string scheme = "http");
+  /// A member of several, which has not started: `join` it, then `launch` all, then `await` each.
+  struct member_tag {};
+  etcd_server(member_tag, std::string name);
   etcd_server(const etcd_server&) = delete;
   etcd_server& operator=(const etcd_server&) = delete;
   ~etcd_server();
 
   [[nodiscard]] std::string url() const { return scheme_ + "://localhost:" + port_.number(); }
 
+  /// `NAME=URL`, by which the others know it.
+  [[nodiscard]] std::string peer() const {
+    return name_ + "=http://127.0.0.1:" + peer_port_.number();
+  }
+  /// `all`: the peers, with commas.
+  void join(std::string all) { members_ = std::move(all); }
+
   /// Waits until it serves.
-  void start();
+  void start() {
+    launch();
+    await();
+  }
+  void launch();
+  void await();
   /// SIGKILL, and waits for its end.
   void kill();
   void pause() const;
@@ -54,7 +71,9 @@ private:
   reserved_port port_;
   reserved_port peer_port_;
   std::vector<std::string> more_;
-  std::string scheme_;
+  std::string scheme_ = "http";
+  std::string name_ = "one";
+  std::string members_;
   pid_t pid_ = -1;
   std::thread drain_;
   std::mutex mutex_;
@@ -62,6 +81,18 @@ private:
   std::string log_;
   bool is_serving_ = false;
   bool has_ended_ = false;
+};
+
+/// Three servers, which serve as long as two of them do.
+class etcd_cluster {
+public:
+  etcd_cluster();
+  /// With commas.
+  [[nodiscard]] std::string urls() const;
+  [[nodiscard]] etcd_server& at(std::size_t number) { return *servers_.at(number); }
+
+private:
+  std::array<std::unique_ptr<etcd_server>, 3> servers_;
 };
 
 /// One for the tests that do it no harm; each takes a prefix of its own.
