@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 // What a cluster does when silos, stores, networks and clocks fail, as its users see it.
-// Which situation is shown where: docs/architecture/0041-situations.md.
+// Which situation is shown where: docs/situations.md.
 #include "conformance/cluster.h"
 
 namespace millrace::conformance {
