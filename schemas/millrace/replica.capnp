@@ -62,7 +62,7 @@ struct ReplicaItem {
     # The answer to `compare`.
   }
   comparison @20 :UInt64;
-  # Of `compare`: the number of the question, which comes back with the answer.
+  # Of `compare` and `compared`: the number of the question, which comes back with the answer.
 }
 
 struct ReplicaLogTail {
@@ -165,8 +165,8 @@ struct ReplicaFetch {
 
 struct ReplicaCompared {
   # What all rows were when an entry was the last in them.
-  comparison @0 :UInt64;
-  # The number of the question.
+  seq @0 :UInt64;
+  # Not used any more: the question, which is named beside, says which entry that was.
   digest @1 :UInt64;
   # Of all rows.
 }

@@ -109,9 +109,8 @@ void put(schemas::ReplicaItem::Builder into, const fetch_message& said) {
 }
 
 void put(schemas::ReplicaItem::Builder into, const compared_message& said) {
-  auto made = into.initCompared();
-  made.setComparison(said.comparison);
-  made.setDigest(said.digest);
+  into.setComparison(said.comparison);
+  into.initCompared().setDigest(said.digest);
 }
 
 const prepare_message* prepare_in(const replica_item& item) {
@@ -279,10 +278,9 @@ replica_message message_of(placed_copy from, schemas::ReplicaItem::Reader item) 
       return fetch_message{std::move(from), epoch, tail_of(said.getBase()),
                            key_of(said.getFirst())};
     }
-    case schemas::ReplicaItem::COMPARED: {
-      const auto said = item.getCompared();
-      return compared_message{std::move(from), epoch, said.getComparison(), said.getDigest()};
-    }
+    case schemas::ReplicaItem::COMPARED:
+      return compared_message{std::move(from), epoch, item.getComparison(),
+                              item.getCompared().getDigest()};
   }
   KJ_FAIL_REQUIRE("a message is of an unknown kind");
 }
