@@ -122,18 +122,13 @@ void types(const api_parts& parts, request&, reply answer) {
 
 // Whoever calls has to know the schema, and this process does not.
 error unknown_type(const runtime::silo& here, std::string_view type) {
-  if (const auto hosted = check_hosted(here, type); !hosted) {
-    return hosted.error();
-  }
-  std::string silos;
-  for (const auto& each : silos_hosting(here, type)) {
-    silos += (silos.empty() ? "" : ", ") + each;
+  const auto silos = silos_hosting(here, type);
+  if (silos.empty()) {
+    return unhosted(type);
   }
   return {errc::unimplemented, "this server does not know the methods of actor type '" +
                                    std::string{type} +
-                                   "'; call it by one of the silos that host "
-                                   "it: " +
-                                   silos};
+                                   "'; call it by one of the silos that host it: " + joined(silos)};
 }
 
 void call(const api_parts& parts, request& received, reply answer) {

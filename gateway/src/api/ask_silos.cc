@@ -17,14 +17,6 @@ bool hosts(const runtime::cluster_silo& silo, std::string_view type) {
   return std::find(silo.types.begin(), silo.types.end(), type) != silo.types.end();
 }
 
-std::string joined(const std::vector<std::string>& names) {
-  std::string text;
-  for (const auto& each : names) {
-    text += (text.empty() ? "" : ", ") + each;
-  }
-  return text;
-}
-
 std::vector<std::string> names_in(const hosts_results& told) {
   std::vector<std::string> names;
   for (const auto each : told.read().getSilos()) {
@@ -34,6 +26,14 @@ std::vector<std::string> names_in(const hosts_results& told) {
 }
 
 }  // namespace
+
+std::string joined(const std::vector<std::string>& names) {
+  std::string text;
+  for (const auto& each : names) {
+    text += (text.empty() ? "" : ", ") + each;
+  }
+  return text;
+}
 
 std::vector<std::string> silos_with_actors(const runtime::silo& here) {
   const auto view = here.cluster_view();

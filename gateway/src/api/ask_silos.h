@@ -34,6 +34,9 @@ inline constexpr unsigned silo_redirects_max = 3;
 [[nodiscard]] runtime::result<std::vector<std::string>> silos_with_actors(const runtime::silo& here,
                                                                           const std::string& only);
 
+/// With commas between them, for a person.
+[[nodiscard]] std::string joined(const std::vector<std::string>& names);
+
 /// Those of them that host a type, as the cluster's rows say.
 [[nodiscard]] std::vector<std::string> silos_hosting(const runtime::silo& here,
                                                      std::string_view type);
