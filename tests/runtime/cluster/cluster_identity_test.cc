@@ -52,7 +52,7 @@ TEST_CASE("a silo with data begins nothing in an empty store unless its operator
     auto a = all.start("a");
     auto b = all.start("b");
     add(*a);
-    all.until("both have all", [&] { return total(*a) >= 0 && is_balanced(*a, 2); });
+    settle(all, *a, 2);
     cluster = a->cluster_view().cluster_id;
     b->stop();
     a->stop();
@@ -95,7 +95,7 @@ TEST_CASE("a backup of a silo is whole, and what is made of it belongs to no clu
     auto a = all.start("a", [](silo_options& options) { options.cluster->copies = 2; });
     auto b = all.start("b", [](silo_options& options) { options.cluster->copies = 2; });
     add(*a);
-    all.until("both have all", [&] { return total(*a) >= 0 && is_balanced(*a, 2); });
+    settle(all, *a, 2);
     REQUIRE(back_up(*b));
     auto c = all.start("c", [](silo_options& options) { options.cluster->copies = 2; });
     CHECK(back_up(*c).error().code() == errc::failed_precondition);

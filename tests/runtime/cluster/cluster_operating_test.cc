@@ -30,7 +30,7 @@ TEST_CASE("a silo is drained, keeps its copies, and takes part again") {
   auto b = all.start("b");
   auto c = all.start("c");
   add(*a);
-  all.until("all have all", [&] { return total(*a) >= 0 && is_balanced(*a, 3); });
+  settle(all, *a, 3);
   REQUIRE(b->drain());
   CHECK(b->drain());
   all.until("b leads nothing", [&] {
@@ -60,7 +60,7 @@ TEST_CASE("glass is broken where nobody can lead, and that is seen until it is a
   auto a = all.start("a", with_two);
   auto b = all.start("b", with_two);
   add(*a);
-  all.until("both have all", [&] { return total(*a) >= 0 && is_balanced(*a, 2); });
+  settle(all, *a, 2);
   const auto before = total(*a);
   const partition_id third{3};
   const auto refused = b->break_glass(third, "no reason");
@@ -89,7 +89,7 @@ TEST_CASE("glass is broken where nobody can lead, and that is seen until it is a
   CHECK(total(*b) == before);
   add(*b);
   a = all.start("a", with_two);
-  all.until("both have all", [&] { return total(*a) >= 0 && is_balanced(*a, 2); });
+  settle(all, *a, 2);
   CHECK(a->metrics().cluster->losses_unacknowledged == cluster_partitions);
   const auto loss = a->cluster_view().partitions[3].loss;
   CHECK(loss.number == 1);
@@ -155,7 +155,7 @@ TEST_CASE("copies move to a silo that joins a cluster which has enough of them")
   auto a = all.start("a", with_two);
   auto b = all.start("b", with_two);
   add(*a);
-  all.until("both have all", [&] { return total(*a) >= 0 && is_balanced(*a, 2); });
+  settle(all, *a, 2);
   const auto sum = total(*a);
   auto c = all.start("c", with_two);
   all.until("each partition has its copies where they should be", [&] {
@@ -184,7 +184,7 @@ TEST_CASE("silos that all stop at once do so soon, and lose nothing") {
   auto b = all.start("b");
   auto c = all.start("c");
   add(*a);
-  all.until("all have all", [&] { return total(*a) >= 0 && is_balanced(*a, 3); });
+  settle(all, *a, 3);
   const auto sum = total(*a);
   const system_clock time;
   const auto begun = time.steady();

@@ -72,14 +72,6 @@ std::int64_t total(silo& from, const std::vector<std::string>& keys) {
   return sum;
 }
 
-void settle(silos& all, silo& from, std::size_t copies) {
-  const auto keys = keys_of_all_partitions();
-  all.until("every partition has its copies, and is where it should be", [&] {
-    static_cast<void>(total(from, keys));
-    return is_balanced(from, copies);
-  });
-}
-
 TEST_CASE("actors of a cluster are called from each silo, and have copies on all") {
   silos all;
   auto a = all.start("a");

@@ -178,4 +178,11 @@ inline bool is_balanced(const silo& seen_by, std::size_t copies) {
   });
 }
 
+/// Waits until every partition has that many copies, is led by who is preferred, and answers
+/// `from`.
+inline void settle(silos& all, silo& from, std::size_t copies) {
+  all.until("every partition has its copies, and is where it should be",
+            [&] { return total(from) >= 0 && is_balanced(from, copies); });
+}
+
 }  // namespace millrace::testing

@@ -24,11 +24,6 @@ std::string sets_of(const silo& seen_by) {
   return text;
 }
 
-void settle(silos& all, silo& from, std::size_t copies) {
-  all.until("every partition has its copies, and is where it should be",
-            [&] { return total(from) >= 0 && is_balanced(from, copies); });
-}
-
 // Goal: the store decides who leads, and nothing else waits for it.
 // Method: two of three servers die. Sessions are shorter than what is done without them.
 TEST_CASE("without a quorum of the store silos go on, and nothing changes until it is back") {
