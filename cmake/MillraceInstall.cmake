@@ -4,6 +4,8 @@
 # Everything finds the rest from its own place, so an installed tree may be moved.
 include(CMakePackageConfigHelpers)
 
+# Everything that is not said to be of the program is for who builds with it.
+set(CMAKE_INSTALL_DEFAULT_COMPONENT_NAME dev)
 set(package_dir ${CMAKE_INSTALL_LIBDIR}/cmake/millrace)
 
 # The pipeline layer is an export of its own: an embedder of the runtime needs no YAML library.
@@ -11,7 +13,7 @@ install(TARGETS millrace_schemas millrace_runtime capnpc-millrace EXPORT millrac
         FILE_SET HEADERS INCLUDES DESTINATION ${CMAKE_INSTALL_INCLUDEDIR})
 install(TARGETS millrace_actors EXPORT millraceActorsTargets
         FILE_SET HEADERS INCLUDES DESTINATION ${CMAKE_INSTALL_INCLUDEDIR})
-install(TARGETS millrace)
+install(TARGETS millrace COMPONENT program)
 foreach(export millraceTargets millraceActorsTargets)
   install(EXPORT ${export} NAMESPACE millrace:: DESTINATION ${package_dir})
 endforeach()
@@ -45,4 +47,31 @@ foreach(name millrace millrace-actors)
   install(FILES ${PROJECT_BINARY_DIR}/package/${name}.pc DESTINATION ${CMAKE_INSTALL_LIBDIR}/pkgconfig)
 endforeach()
 
-install(FILES ${PROJECT_SOURCE_DIR}/LICENSE DESTINATION ${CMAKE_INSTALL_DOCDIR})
+install(FILES ${PROJECT_SOURCE_DIR}/LICENSE DESTINATION ${CMAKE_INSTALL_DOCDIR} COMPONENT licence)
+
+# millrace_compressed(SOURCE FILE): by gzip, as man and Debian want it.
+function(millrace_compressed source file)
+  add_custom_command(OUTPUT ${file} COMMAND gzip -9nc ${source} > ${file} DEPENDS ${source} VERBATIM)
+endfunction()
+
+# The manual and the completions come out of the program, so they say what it does.
+set(manual ${PROJECT_BINARY_DIR}/manual)
+file(MAKE_DIRECTORY ${manual})
+function(millrace_printed file)  # by the arguments behind it
+  add_custom_command(OUTPUT ${file} COMMAND millrace ${ARGN} > ${file} DEPENDS millrace VERBATIM)
+endfunction()
+millrace_printed(${manual}/millrace.1 man)
+millrace_printed(${manual}/millrace.yaml.5 man millrace.yaml)
+millrace_printed(${manual}/millrace completion bash)
+millrace_printed(${manual}/_millrace completion zsh)
+millrace_printed(${manual}/millrace.fish completion fish)
+millrace_compressed(${manual}/millrace.1 ${manual}/millrace.1.gz)
+millrace_compressed(${manual}/millrace.yaml.5 ${manual}/millrace.yaml.5.gz)
+add_custom_target(manual ALL DEPENDS ${manual}/millrace.1.gz ${manual}/millrace.yaml.5.gz ${manual}/millrace
+                                     ${manual}/_millrace ${manual}/millrace.fish)
+install(FILES ${manual}/millrace.1.gz DESTINATION ${CMAKE_INSTALL_MANDIR}/man1 COMPONENT program)
+install(FILES ${manual}/millrace.yaml.5.gz DESTINATION ${CMAKE_INSTALL_MANDIR}/man5 COMPONENT program)
+set(data ${CMAKE_INSTALL_DATADIR})
+install(FILES ${manual}/millrace DESTINATION ${data}/bash-completion/completions COMPONENT program)
+install(FILES ${manual}/_millrace DESTINATION ${data}/zsh/vendor-completions COMPONENT program)
+install(FILES ${manual}/millrace.fish DESTINATION ${data}/fish/vendor_completions.d COMPONENT program)

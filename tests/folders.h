@@ -50,12 +50,15 @@ public:
   [[nodiscard]] bool mounted() const { return mounted_; }
   [[nodiscard]] const std::filesystem::path& path() const { return path_; }
 
-  /// Takes all that is free, to the last page.
-  void fill() const {
+  /// Takes all that is free, to the last page, but for `left` bytes.
+  void fill(std::uintmax_t left = 0) const {
     std::ofstream ballast{path_ / "ballast", std::ios::binary};
     const std::string page(4096, 'x');
     while (ballast.write(page.data(), static_cast<std::streamsize>(page.size())).flush()) {
     }
+    ballast.close();
+    std::filesystem::resize_file(path_ / "ballast",
+                                 std::filesystem::file_size(path_ / "ballast") - left);
   }
   /// Gives back what `fill` took.
   void make_room() const { std::filesystem::remove(path_ / "ballast"); }

@@ -8,8 +8,10 @@
 
 #include <array>
 #include <cstddef>
+#include <memory>
 #include <mutex>
 #include <new>
+#include <type_traits>
 #include <vector>
 
 namespace millrace::runtime::detail {
@@ -116,6 +118,33 @@ private:
       ::operator delete(block);
     }
   }
+};
+
+/// For containers whose nodes are made on one thread and go on another; what is no node (a table's
+/// buckets are pointers, or many) comes from the allocator.
+template <class T>
+struct block_allocator {
+  using value_type = T;
+  block_allocator() = default;
+  template <class Other>
+  block_allocator(const block_allocator<Other>& /*other*/) noexcept {}
+  [[nodiscard]] T* allocate(std::size_t count) {
+    if constexpr (!std::is_pointer_v<T>) {
+      if (count == 1) {
+        return static_cast<T*>(block_pool<T, sizeof(T)>::take());
+      }
+    }
+    return std::allocator<T>{}.allocate(count);
+  }
+  void deallocate(T* from, std::size_t count) noexcept {
+    if constexpr (!std::is_pointer_v<T>) {
+      if (count == 1) {
+        return block_pool<T, sizeof(T)>::give(from);
+      }
+    }
+    std::allocator<T>{}.deallocate(from, count);
+  }
+  friend bool operator==(const block_allocator&, const block_allocator&) = default;
 };
 
 }  // namespace millrace::runtime::detail

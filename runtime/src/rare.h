@@ -18,6 +18,13 @@ public:
 
   /// What it has, or null.
   [[nodiscard]] T* get() const noexcept { return value_.get(); }
+  /// Its value; made when it has none.
+  [[nodiscard]] T& make() {
+    if (!value_) {
+      value_ = std::make_unique<T>();
+    }
+    return *value_;
+  }
   /// Gives the value away.
   [[nodiscard]] std::optional<T> take() {
     const auto value = std::move(value_);

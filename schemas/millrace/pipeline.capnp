@@ -146,6 +146,11 @@ interface Pipeline $Actor.actor("pipeline") {
   runRemoved @5 (run :Text, finishedAt :Int64) -> () $Actor.internal;
   # From the run: it is listed no more. `finishedAt`: when it ended; 0: it never was this
   # pipeline's.
+  submitNew @6 (run :Text, params :Text, labels :List(Label), again :Bool)
+      -> (run :Text $Actor.json("id"), version :UInt32) $Actor.reentrant $Actor.internal;
+  # As `submit`, but it answers when the run is stored, before it can be asked, and `run` is an id
+  # that whoever asks has made for this, or empty. `again`: it was asked before with that id, and
+  # nobody knows what became of that.
 }
 
 # --- run -----------------------------------------------------------------------------------------
@@ -429,12 +434,14 @@ struct PoolTicket {
 
 interface Pool $Actor.actor("pool") {
   # Key: the labels its executors share; "default" so far.
-  join @0 (executor :Text, incarnation :UInt64, slots :UInt32, lineage :UInt64, formerly :Text)
+  join @0 (executor :Text, incarnation :UInt64, slots :UInt32, lineage :UInt64, formerly :Text,
+           draining :Bool, refusal :Text)
       -> (sameLineage :Bool) $Actor.internal;
   # From an executor, at its start. A newer incarnation ends everything granted to an older one: as
   # dropped if the attempt table has come down from the older one, since the executor has then
   # reported whatever had started; else as lost. `formerly`: the name of that older life, which is
-  # another one's no more; empty: the same.
+  # another one's no more; empty: the same. `draining`,
+  # `refusal`: as of `PoolExecutor`.
   enqueue @1 (task :Text, attempt :UInt32, priority :UInt8, shared :Bool) -> () $Actor.internal;
   # From a task: it wants a slot; see `PoolEntry`. Idempotent.
   release @2 (task :Text, attempt :UInt32) -> () $Actor.internal;
@@ -462,7 +469,7 @@ interface Pool $Actor.actor("pool") {
   loseMore @10 (executor :Text) -> () $Actor.internal;
   # From itself: the next of the runs that a lost executor had.
   drain @11 (executor :Text, undo :Bool, refusal :Text) -> () $Actor.internal;
-  # From an executor: it takes nothing new, until that is undone or it joins. `refusal`: as of
+  # From an executor that has joined: it takes nothing new, until that is undone. `refusal`: as of
   # `PoolExecutor`.
 }
 

@@ -13,8 +13,9 @@ interface SiloControl $Actor.actor("silo_control") $Actor.internal $Actor.siloBo
   drain @0 (undo :Bool) -> ();
   # It hands over what it leads, and takes neither partitions nor tasks, until that is undone or it
   # starts again.
-  breakGlass @1 (partition :UInt16, reason :Text) -> ();
-  # Its copy leads the partition, whatever it lacks.
+  breakGlass @1 (partition :UInt16, reason :Text, empty :Bool) -> ();
+  # Its copy leads the partition, whatever it lacks. `empty`: the partition begins with nothing;
+  # refused unless every silo that is in says that it has no copy.
   list @2 (type :Text, active :Bool, prefix :Text, cursor :Text, limit :UInt32)
       -> (actors :List(ListedActor), next :Text) $Actor.readOnly;
   # A page of the actors of a type that live on the silo: of its activations (`active`), or of those
@@ -30,10 +31,14 @@ interface SiloControl $Actor.actor("silo_control") $Actor.internal $Actor.siloBo
   # Twice is the same as once. Errors as of `silo::deactivate`.
   deadLetters @6 (limit :UInt32) -> (letters :List(ListedDeadLetter), more :Bool) $Actor.readOnly;
   # Of senders that the silo has. Errors as of `silo::dead_letters`.
-  tendDeadLetter @7 (type :Text, key :Text, number :UInt64, drop :Bool) -> (livesOn :Text);
-  # Forgets it, or sends it again. Errors as of `silo::retry_dead_letter`.
+  tendDeadLetter @7 (type :Text, key :Text, number :UInt64, drop :Bool) -> (livesOn :Text)
+      $Actor.reentrant;
+  # Forgets it, or sends it again; others are answered meanwhile. Errors as of
+  # `silo::retry_dead_letter`.
   types @8 () -> (types :List(HostedType)) $Actor.readOnly;
   # That have methods for anyone.
+  hasCopy @9 (partition :UInt16) -> (found :Bool) $Actor.readOnly;
+  # As `silo::has_copy`.
 }
 
 struct StoredMap {
@@ -103,4 +108,6 @@ struct BreakGlassRequest {
   # Whose copy is to lead.
   reason @1 :Text;
   # For who looks at it later.
+  empty @2 :Bool;
+  # No copy is left: the partition begins empty on that silo.
 }

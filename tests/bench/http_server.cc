@@ -26,7 +26,8 @@ int main() {
   gateway::file_thread inspections{"inspections", clock_for_files};
   gateway::api_parts parts{here, host->get(), files, bodies, inspections, {}};
   gateway::http::router routes;
-  gateway::add_actor_routes(routes, parts);
+  gateway::api_routes into{routes, parts};
+  gateway::add_actor_routes(into);
   const runtime::system_clock clock;
   gateway::http::server server{{}, routes.as_handler(), clock};
   const auto port = server.start();

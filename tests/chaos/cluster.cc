@@ -6,6 +6,7 @@
 #include <poll.h>
 #include <sys/mount.h>
 #include <sys/socket.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -19,6 +20,7 @@ namespace {
 constexpr auto look_interval = 20ms;
 constexpr auto start_limit = 180s;     // founding 256 partitions takes an etcd half a minute
 constexpr auto restart_after = 500ms;  // of one that ended by itself
+constexpr auto asked_within = 1s;      // by a client that has just been told where
 
 // A port that was free a moment ago: what ends and starts again there has to have the same.
 std::string free_port() {
@@ -164,6 +166,16 @@ void cluster::kill(std::size_t number) {
   one.process.end(SIGKILL);
 }
 
+int cluster::end(std::size_t number) {
+  auto& one = *machines_[number];
+  clients_.set(number, "");
+  attend(asked_within);
+  one.is_wanted = one.serves = false;
+  one.process.end(SIGTERM);
+  const auto status = one.process.status();
+  return WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
+}
+
 // Clients go on asking it.
 void cluster::stop(std::size_t number) {
   machines_[number]->is_stopped = true;
@@ -216,7 +228,9 @@ void cluster::look_after(std::size_t number) {
   if (!one.serves) {
     if (const auto url = one.process.said()) {
       one.serves = true;
-      clients_.set(number, *url);
+      if (wishes_.silos_answer || !one.is_silo) {
+        clients_.set(number, *url);
+      }
     }
   }
 }

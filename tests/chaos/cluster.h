@@ -21,6 +21,7 @@ struct cluster_wishes {
   bool has_network = false;  ///< Each in a name space of its own, see network.h.
   bool has_etcd = false;     ///< Else they share a directory.
   std::size_t disk_mib = 0;  ///< Of a file system of its own for each silo; 0: none.
+  bool silos_answer = true;  ///< Clients ask silos, too, and not gateways only.
   std::filesystem::path room;
   std::string program;  ///< `millrace_chaos_silo`.
 };
@@ -89,6 +90,9 @@ public:
   [[nodiscard]] machine& at(std::size_t number) { return *machines_[number]; }
   void start(std::size_t number);
   void kill(std::size_t number);
+  /// Clients ask it no more; what they have asked is answered. Then SIGTERM; its exit code, or 128
+  /// and the signal that has ended it.
+  int end(std::size_t number);
   void stop(std::size_t number);
   void go_on(std::size_t number);
   /// Requires: it does not run.

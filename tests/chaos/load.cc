@@ -201,6 +201,10 @@ answer load::ask(client& one, const question& what) {
     told = one.caller.ask(where_.pick(one.random()), "POST", what.target, what.body, answer_limit,
                           key);
     may_have_been = may_have_been || told.is != outcome::failed;
+    if (told.is != outcome::ok) {
+      const std::lock_guard lock{mutex_};
+      refusals_.push_back(what.key + " " + what.f + ": " + told.text);
+    }
     if (told.is != outcome::ok && what.is_keyed) {
       sleep(pause_after_failure);
     }

@@ -66,6 +66,8 @@ public:
   void read_all(std::chrono::milliseconds limit, std::vector<std::string>& missing);
 
   [[nodiscard]] const load_figures& figures() const { return figures_; }
+  /// Every answer that was not the one wanted, what is repeated among them. Requires: it has ended.
+  [[nodiscard]] const std::vector<std::string>& refusals() const { return refusals_; }
 
 private:
   struct client {
@@ -108,10 +110,11 @@ private:
   std::atomic<unsigned> open_ = 0;    // questions
   std::atomic<std::int32_t> last_value_ = 0;
   load_figures figures_;
-  std::mutex mutex_;  // for the three below
+  std::mutex mutex_;  // for the four below
   std::map<std::string, std::uint32_t> asked_of_kind_;
   std::set<std::string> keys_;
   std::map<std::string, std::int32_t> last_seen_;  // of a register
+  std::vector<std::string> refusals_;
   http_caller caller_;
   std::vector<std::string>* missing_ = nullptr;
   std::vector<std::unique_ptr<client>> clients_;

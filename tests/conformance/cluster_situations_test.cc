@@ -95,6 +95,27 @@ TEST_CASE("a primary without the store goes on with a whole set, and else gives 
   CHECK(cluster.total(key, "a") == total);
 }
 
+// Goal: silos that wait for the store cost nothing meanwhile, and go on soon once it is back.
+// Method: nobody leads what `a` led, so its copies ask the store twice a second each.
+TEST_CASE("a store that cannot be reached is asked now and then, not by each partition") {
+  probe_cluster cluster{
+      {.adjust = [](silo_options& options) { options.cluster->session_ttl = 10min; }}};
+  const auto key = cluster.key_on("a");
+  REQUIRE(cluster.call(ref<Ledger>(key).add(1)));
+  for (const auto* each : {"b", "c"}) {
+    cluster.network().cut(each, test_network::store);
+  }
+  cluster.kill("a");
+  const auto before = cluster.network().asked_in_vain();
+  cluster.advance(20s);
+  CHECK(cluster.network().asked_in_vain() - before < 600);  // 2,392 if all went on asking
+  cluster.network().heal();
+  const auto healed = cluster.clock().steady();
+  REQUIRE(cluster.call(ref<Ledger>(key).add(1)));
+  CHECK(cluster.clock().steady() - healed < 2s);
+  CHECK(cluster.total(key, "b") == 2);
+}
+
 // Goal: the primary lets go of a copy before that copy could take over, however they are cut.
 TEST_CASE("a copy that is cut off from its primary, on either side, leaves the set and leads not") {
   probe_cluster cluster;

@@ -1,14 +1,19 @@
 // SPDX-License-Identifier: MIT
 // A cluster of this machine as its user sees it: `millrace dev --silos 3`.
 #include <doctest/doctest.h>
+#include <fcntl.h>
+#include <sched.h>
 #include <signal.h>
+#include <unistd.h>
 
 #include <chrono>
 #include <fstream>
 #include <map>
+#include <memory>
 #include <sstream>
 
 #include "process.h"
+#include "runtime/coordination/etcd_server.h"
 
 namespace millrace::testing {
 namespace {
@@ -76,8 +81,17 @@ TEST_CASE("a cluster on this machine goes on when one of its silos is killed") {
   CHECK(millrace(asked({"actor", "list", "run", "--silo", "x"})).status == 5);
   CHECK(millrace(asked({"drain", "b"})).errors ==
         "silo b is draining\nsilo b leads nothing any more\n");
-  CHECK(millrace(asked({"silos"})).output.find("draining") != std::string::npos);
+  const auto tells_of_it = [&] {
+    return millrace(asked({"silos"})).output.find("draining") != std::string::npos;
+  };
+  CHECK(tells_of_it());
   CHECK(millrace(asked({"submit", "nightly", "--wait"})).status == 0);
+  // It leads nothing; the server that is asked hears of this only a little later.
+  for (int time = 0; time < 3; ++time) {
+    CHECK(millrace(asked({"drain", "b", "--undo"})).status == 0);
+    CHECK(millrace(asked({"drain", "b"})).status == 0);
+    CHECK(tells_of_it());
+  }
   CHECK(millrace(asked({"drain", "b", "--undo"})).errors == "silo b takes part again\n");
   const auto unknown = millrace(asked({"drain", "x"}));
   CHECK(unknown.status == 5);
@@ -111,6 +125,82 @@ TEST_CASE("a cluster on this machine goes on when one of its silos is killed") {
 
   cluster.interrupt();
   CHECK(cluster.wait().status == 0);
+}
+
+// Goal: a partition begins empty only where no copy could be had, and that is seen as a loss.
+// Method: b misses what a has noted alone (that b is out); then a's disk is lost, then b's, too.
+TEST_CASE("a partition of which no copy is left begins empty, and not before") {
+  temporary_folder folder;
+  const auto data = folder.path / "d";
+  const auto start = [&] {
+    auto begun = std::make_unique<background_command>(std::vector<std::string>{
+        "dev", "--silos", "2", "--listen", "127.0.0.1:0", "--data", data.string()});
+    begun->read_until("silo b pid ");
+    begun->read_until("\n");
+    return begun;
+  };
+  auto cluster = start();
+  auto lines = parse(cluster->printed());
+  const auto asked = [&](std::vector<std::string> words) {
+    words.insert(words.end(), {"--server", lines.url});
+    return millrace(words);
+  };
+  const auto glass = [&](const char* silo, std::vector<std::string> more) {
+    more.insert(more.begin(), {"cluster", "break-glass", "--partition", "0", "--silo", silo,
+                               "--reason", "both disks are gone"});
+    return asked(more);
+  };
+  const auto end = [&] {  // a gateway that is told to stop waits for silos that do not come
+    for (const auto& [name, pid] : lines.pids) {
+      if (pid > 0) {
+        ::kill(pid, SIGKILL);
+      }
+    }
+    cluster->interrupt();
+    CHECK(cluster->wait().status == 0);
+  };
+  const auto restart_without = [&](const char* silo) {
+    end();
+    std::filesystem::remove_all(data / silo);
+    cluster = start();
+    lines = parse(cluster->printed());
+  };
+  REQUIRE(asked({"cluster", "health", "--wait", "1m"}).status == 0);
+  CHECK(glass("a", {"--empty"}).errors.find("is led by silo '") != std::string::npos);
+  ::kill(lines.pids["b"], SIGKILL);
+  cluster->read_until("silo --name b");  // it has ended: its pid may be another's from now on
+  lines.pids["b"] = 0;
+  const std::vector<std::string> sets{"partitions", "-o", "json", "--server", lines.url};
+  const auto has_b = [&] {
+    const auto seen = millrace(sets).output;
+    return seen.find("\"b\"") != std::string::npos || seen.empty();
+  };
+  for (int tries = 0; tries < 2'000 && has_b(); ++tries) {
+  }
+  REQUIRE_FALSE(has_b());
+
+  restart_without("a");
+  const auto refused = glass("a", {"--empty"});
+  CHECK(refused.status != 0);
+  CHECK_MESSAGE(refused.errors.find("silo 'b' has a copy of partition 0") != std::string::npos,
+                refused.errors);
+  CHECK(glass("b", {"--empty"}).errors.find("silo 'b' has a copy of partition 0") !=
+        std::string::npos);
+
+  restart_without("b");
+  CHECK(glass("a", {}).errors.find("silo 'a' has nothing of partition 0") != std::string::npos);
+  const auto begun = glass("a", {"--empty"});
+  CHECK_MESSAGE(begun.status == 0, begun.errors);
+  CHECK(begun.errors.find("partition 0 begins empty on silo 'a'") != std::string::npos);
+  CHECK(becomes({"partitions", "-o", "json", "--server", lines.url},
+                "\"reason\": \"begun empty: both disks are gone\""));
+  const auto health = asked({"cluster", "health"});
+  CHECK(health.status == 1);
+  CHECK(health.errors.find("begun empty: both disks are gone") != std::string::npos);
+  CHECK(glass("a", {"--empty"}).errors.find("is led by silo 'a'") != std::string::npos);
+  CHECK(asked({"cluster", "acknowledge", "--partition", "0"}).status == 0);
+  CHECK(asked({"cluster", "health"}).errors.find("begun empty") == std::string::npos);
+  end();
 }
 
 // Goal: whoever follows a run does not notice that the gateway is another one.
@@ -154,6 +244,77 @@ TEST_CASE("a run is followed to its end although the gateway is killed and start
   CHECK(cluster.wait().status == 0);
 }
 
+// The process that is started meanwhile has a PID namespace of its own, as on another machine:
+// others cannot end it, or see that it has ended. Needs the right to make one.
+class pids_apart {
+public:
+  pids_apart() : own_(::open("/proc/self/ns/pid", O_RDONLY | O_CLOEXEC)) {
+    is_permitted_ = ::unshare(CLONE_NEWPID) == 0;
+    if (!is_permitted_) {
+      MESSAGE("skipped: making a PID namespace is not permitted here");
+    }
+  }
+  pids_apart(const pids_apart&) = delete;
+  pids_apart& operator=(const pids_apart&) = delete;
+  ~pids_apart() {
+    CHECK(::setns(own_, CLONE_NEWPID) == 0);
+    ::close(own_);
+  }
+  [[nodiscard]] bool permitted() const { return is_permitted_; }
+
+private:
+  int own_;
+  bool is_permitted_;
+};
+
+// Goal: who was out of it for longer than its session ends by itself, so that a service manager
+// starts it again, and has then what the others have done without it.
+TEST_CASE("a silo that its cluster went on without ends with status 75, and comes back") {
+  temporary_folder folder;
+  etcd_server etcd;
+  const auto definition = folder.path / "p.yaml";
+  std::ofstream{definition} << "name: meanwhile\ntasks:\n  - {name: one, run: echo hello}\n";
+  background_command cluster{{"dev", "--silos", "1", "--coordination", etcd.url(), "--listen",
+                              "127.0.0.1:0", "--data", (folder.path / "d").string()}};
+  cluster.read_until("silo a pid ");
+  const auto url = parse(cluster.printed()).url;
+  const auto asked = [&](std::vector<std::string> words) {
+    words.insert(words.end(), {"--server", url});
+    return words;
+  };
+  const auto start = [&]() -> std::unique_ptr<background_command> {
+    const pids_apart apart;
+    return !apart.permitted()
+               ? nullptr
+               : std::make_unique<background_command>(std::vector<std::string>{
+                     "silo", "--name", "b", "--coordination", etcd.url(), "--roles", "state",
+                     "--data", (folder.path / "b").string(), "--log-level", "warn"});
+  };
+  auto b = start();
+  if (!b) {
+    return;
+  }
+  REQUIRE(becomes(asked({"silos", "-o", "name"}), "a\nb\ngateway\n"));
+  REQUIRE(millrace(asked({"cluster", "health", "--wait", "2m"})).status == 0);
+
+  b->signal(SIGSTOP);
+  REQUIRE(becomes(asked({"silos", "-o", "name"}), "a\ngateway\n"));
+  CHECK(millrace(asked({"apply", definition.string()})).status == 0);
+  b->signal(SIGCONT);
+  const auto ended = b->wait();
+  CHECK(ended.status == 75);
+  CHECK_MESSAGE(ended.errors.find("silo 'b' is not in the cluster any more") != std::string::npos,
+                ended.errors);
+
+  b = start();
+  REQUIRE(becomes(asked({"silos", "-o", "name"}), "a\nb\ngateway\n"));
+  REQUIRE(millrace(asked({"cluster", "health", "--wait", "2m"})).status == 0);
+  REQUIRE(millrace(asked({"drain", "a"})).status == 0);
+  CHECK(millrace(asked({"list", "pipelines", "-o", "name"})).output == "meanwhile\n");
+  b->interrupt();
+  CHECK(b->wait().status == 0);
+}
+
 TEST_CASE("what is no cluster is refused, with what to write") {
   temporary_folder folder;
   const auto data = folder.path.string();
@@ -167,6 +328,56 @@ TEST_CASE("what is no cluster is refused, with what to write") {
   CHECK(millrace({"silo", "--coordination", "local:" + data, "--roles", "king"}).errors ==
         "millrace: --roles 'king': it must be state, execute, or both with a comma\n");
   CHECK(millrace({"dev", "--links", "127.0.0.1:0"}).status == 2);
+}
+
+// Goal: tokens are of the cluster, as durable as what it runs, and nothing that waits for them
+// holds up its end.
+TEST_CASE("a cluster asks for tokens, and knows them again when it is started anew") {
+  temporary_folder folder;
+  const auto data = (folder.path / "d").string();
+  const auto root = (folder.path / "root").string();
+  const auto mine = folder.path / "mine";
+  const auto begin = [&](const char* silos) {
+    auto cluster = std::make_unique<background_command>(std::vector<std::string>{
+        "dev", "--silos", silos, "--listen", "127.0.0.1:0", "--data", data, "--root-token", root});
+    cluster->read_until("silo b pid ");
+    cluster->read_until("\n");
+    return cluster;
+  };
+  const auto end = [](background_command& cluster) {
+    const auto begun = std::chrono::steady_clock::now();
+    cluster.interrupt();
+    CHECK(cluster.wait().status == 0);
+    CHECK(std::chrono::steady_clock::now() - begun < 15s);
+  };
+  auto cluster = begin("2");
+  auto url = parse(cluster->printed()).url;
+  const auto asked = [&](std::vector<std::string> words, const std::string& token) {
+    words.insert(words.end(), {"--server", url});
+    if (!token.empty()) {
+      words.insert(words.end(), {"--token-file", token});
+    }
+    return millrace(words);
+  };
+  CHECK(asked({"list"}, {}).status == 4);
+  CHECK(asked({"list"}, root).status == 0);
+  REQUIRE(asked({"token", "create", "me", "--grant", "default=read", "--to", mine.string()}, root)
+              .status == 0);
+  CHECK(becomes(
+      {"list", "--server", url, "--token-file", mine.string(), "--no-headers", "-o", "json"},
+      "[]"));
+  CHECK(asked({"silos"}, mine.string()).status == 4);
+  end(*cluster);
+
+  cluster = begin("2");
+  url = parse(cluster->printed()).url;
+  CHECK(becomes({"list", "--server", url, "--token-file", mine.string(), "-o", "json"}, "[]"));
+  REQUIRE(asked({"token", "revoke", "me"}, root).status == 0);
+  const auto until = std::chrono::steady_clock::now() + 30s;
+  while (asked({"list"}, mine.string()).status != 4) {
+    REQUIRE(std::chrono::steady_clock::now() < until);
+  }
+  end(*cluster);
 }
 
 }  // namespace

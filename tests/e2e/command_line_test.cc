@@ -33,9 +33,10 @@ TEST_CASE("help, versions and mistakes in the command line have their codes") {
   CHECK(millrace({"--help"}).output.starts_with("Runs pipelines"));
   CHECK(millrace({"version"}).output.starts_with("millrace "));
   for (const auto* each :
-       {"run",   "dev",    "validate", "apply",   "submit", "list",         "get",        "logs",
-        "watch", "cancel", "retry",    "delete",  "actor",  "dead-letters", "completion", "version",
-        "top",   "pki",    "silo",     "gateway", "silos",  "partitions",   "cluster"}) {
+       {"run",   "dev",          "validate",   "apply",      "submit",  "list",
+        "get",   "logs",         "watch",      "cancel",     "retry",   "delete",
+        "actor", "dead-letters", "completion", "version",    "top",     "pki",
+        "silo",  "gateway",      "silos",      "partitions", "cluster", "config"}) {
     const auto help = millrace({each, "--help"});
     CHECK(help.status == 0);
     CHECK(help.output.find("Examples:") != std::string::npos);
@@ -115,6 +116,63 @@ TEST_CASE("a definition comes back from every form that validate prints it in") 
   }
 }
 
+TEST_CASE("settings are shown with where they come from, and nothing starts") {
+  temporary_folder folder;
+  const auto file = (folder.path / "silo.yaml").string();
+  const auto write = [&](const std::string& text) { std::ofstream{file} << text; };
+  const auto view = [&](std::vector<std::string> more) {
+    more.insert(more.begin(), {"config", "view", "silo", "--config", file, "-o", "json"});
+    return millrace(more);
+  };
+  const auto has = [](const finished_command& shown, const std::string& setting,
+                      const std::string& value, const std::string& from) {
+    CAPTURE(shown.output);
+    return shown.output.find("\"setting\": \"" + setting + "\",\n    \"value\": " + value +
+                             ",\n    \"from\": \"" + from + "\"\n") != std::string::npos;
+  };
+  write("name: from-file\n\ncopies: 5\nslots: 2\nplain-links: false\ndata: " +
+        (folder.path / "data").string() + "\n");
+  ::setenv("MILLRACE_COPIES", "3", 1);
+  ::setenv("MILLRACE_ETCD_PASSWORD", "hush", 1);
+  const auto shown = view({"--slots", "7", "--coordination", "local:/x"});
+  ::unsetenv("MILLRACE_COPIES");
+  ::unsetenv("MILLRACE_ETCD_PASSWORD");
+  CHECK(shown.status == 0);
+  CHECK(shown.errors.empty());
+  CHECK(has(shown, "slots", "\"7\"", "command line"));
+  CHECK(has(shown, "copies", "\"3\"", "MILLRACE_COPIES"));
+  CHECK(has(shown, "name", "\"from-file\"", file + ":1"));
+  CHECK(has(shown, "plain-links", "false", file + ":5"));
+  CHECK(has(shown, "keep-age", "\"90d\"", "default"));
+  CHECK(has(shown, "log-level", "\"info\"", "default"));
+  CHECK(has(shown, "key", "null", "default"));
+  CHECK(has(shown, "etcd-password", "\"(hidden)\"", "MILLRACE_ETCD_PASSWORD"));
+  CHECK(shown.output.find("\"output\"") == std::string::npos);
+  CHECK_FALSE(fs::exists(folder.path / "data"));
+
+  // A value that is refused is shown, for its origin is what one wants to know.
+  const auto refused = view({"--slots", "many", "--coordination", "local:/x"});
+  CHECK(refused.status == 2);
+  CHECK(has(refused, "slots", "\"many\"", "command line"));
+  CHECK(
+      refused.errors ==
+      millrace({"silo", "--config", file, "--slots", "many", "--coordination", "local:/x"}).errors);
+
+  for (const auto* mistake : {"name: a\nnmae: b\n", "output: json\n", "plain-links: maybe\n"}) {
+    write(mistake);
+    const auto told = view({});
+    CHECK(told.status == 2);
+    CHECK(told.output.empty());
+    CHECK(told.errors.find(file + ":") != std::string::npos);
+    CHECK(told.errors == millrace({"silo", "--config", file}).errors);
+  }
+  CHECK(millrace({"config", "view", "silo", "--nmae", "x"}).errors ==
+        millrace({"silo", "--nmae", "x"}).errors);
+  CHECK(millrace({"config", "view", "list", "--project", "x"}).errors ==
+        "millrace: config view: 'list' is no command with settings, such as silo\n");
+  CHECK(millrace({"config", "view"}).status == 2);
+}
+
 TEST_CASE("bash completes commands and their options") {
   const auto completed = [](const std::string& words, int at) {
     temporary_folder folder;
@@ -126,10 +184,36 @@ TEST_CASE("bash completes commands and their options") {
     return contents(file);
   };
   CHECK(completed("su", 1) == "submit\n");
-  CHECK(completed("c", 1) == "cancel cluster check completion\n");
+  CHECK(completed("c", 1) == "cancel cluster check context config completion\n");
   CHECK(completed("submit --w", 2) == "--wait --watch\n");
   CHECK(completed("cancel RUN --r", 3) == "--reason\n");
   CHECK(millrace({"completion", "tcsh"}).status == 2);
+}
+
+TEST_CASE("the manual and the completions have every command of the help") {
+  std::istringstream help{millrace({"--help"}).output};
+  const auto manual = millrace({"man"}).output;
+  const auto fish = millrace({"completion", "fish"}).output;
+  const auto zsh = millrace({"completion", "zsh"}).output;
+  std::size_t commands = 0;
+  std::string line;
+  while (std::getline(help, line) && line != "Commands:") {
+  }
+  while (std::getline(help, line) && !line.empty()) {
+    ++commands;
+    std::string name;
+    std::istringstream{line} >> name;
+    CAPTURE(name);
+    CHECK(manual.find("\n.SS " + name + "\n") != std::string::npos);
+    CHECK(fish.find(" -a " + name + " -d ") != std::string::npos);
+    CHECK(zsh.find("\n    " + name + ")\n") != std::string::npos);
+  }
+  CHECK(commands > 25);
+  CHECK(manual.find("\\fB\\-p\\fR, \\fB\\-\\-param\\fR \\fINAME=VALUE\\fR\n") != std::string::npos);
+  const auto settings = millrace({"man", "millrace.yaml"}).output;
+  CHECK(settings.find("\\fBlinks:\\fR \\fIADDRESS:PORT\\fR\n") != std::string::npos);
+  CHECK(settings.find("notify") == std::string::npos);
+  CHECK(millrace({"man", "silo.yaml"}).status == 2);
 }
 
 TEST_CASE("the word count finds the most frequent words and leaves a result file") {
@@ -262,6 +346,56 @@ tasks:
         std::string::npos);
   const auto logs = at_server({"submit", "hello", "--logs"});
   CHECK(logs.output.starts_with("done\n"));
+  CHECK(server.stop() == 0);
+}
+
+TEST_CASE("a run is submitted for each line of a file, and what is refused is named by its line") {
+  temporary_folder folder;
+  server_process server{folder.path / "data"};
+  const auto file = written(folder, R"(name: quick
+params: {who: world}
+tasks: [{name: none, for_each: [], run: x}]
+)");
+  const auto at_server = [&](std::vector<std::string> words) {
+    words.insert(words.end(), {"--server", server.url()});
+    return millrace(words);
+  };
+  const auto line_count = [](const std::string& text) {
+    return std::count(text.begin(), text.end(), '\n');
+  };
+  const auto batch = (folder.path / "runs.jsonl").string();
+  const auto write = [&](const std::string& text) { std::ofstream{batch} << text; };
+  REQUIRE(at_server({"apply", file.string()}).status == 0);
+  write("{\"params\": {\"who\": \"a\"}}\n\n{\"params\": {\"whom\": \"b\"}}\n{}\n");
+  const auto told = at_server({"submit", "quick", "--batch", batch, "--idempotency-key", "k"});
+  CHECK(told.status == 2);
+  CHECK(told.errors ==
+        "millrace: line 3: the pipeline has no parameter `whom` (did you mean `who`?)\n");
+  CHECK(line_count(told.output) == 2);
+  const auto run = told.output.substr(0, told.output.find('\n'));
+  CHECK(at_server({"get", run, "-o", "json"}).output.find("\"who\": \"a\"") != std::string::npos);
+  CHECK(at_server({"submit", "quick", "--batch", batch, "--idempotency-key", "k"}).output ==
+        told.output);
+  const auto json = at_server({"submit", "quick", "--batch", batch, "-o", "json"});
+  CHECK(line_count(json.output) == 3);
+  CHECK(json.output.find("\"line\":3,\"error\":{") != std::string::npos);
+
+  // More than one request takes.
+  std::string many;
+  for (int line = 0; line < 150; ++line) {
+    many += "{\"params\": {\"who\": \"" + std::string(30'000, 'x') + "\"}}\n";
+  }
+  write(many + "{\"params\": {\"whom\": \"b\"}}\n");
+  const auto large = at_server({"submit", "quick", "--batch", batch});
+  CHECK(large.errors ==
+        "millrace: line 151: the pipeline has no parameter `whom` (did you mean `who`?)\n");
+  CHECK(line_count(large.output) == 150);
+
+  CHECK(at_server({"submit", "quick", "--batch", folder.path.string()}).status == 2);
+  CHECK(at_server({"submit", "quick", "--batch", "/nowhere"}).status == 2);
+  CHECK(at_server({"submit", "quick", "--batch", batch, "--wait"})
+            .errors.find("--wait does not go with --batch") != std::string::npos);
+  CHECK(at_server({"submit", "slow", "--batch", batch}).status == 5);
   CHECK(server.stop() == 0);
 }
 

@@ -20,6 +20,9 @@ namespace millrace::testing {
 
 namespace {
 
+// No command is quiet for so long unless something is wrong.
+constexpr int silence_max_ms = 150'000;
+
 struct pipe_pair {
   pipe_pair() { REQUIRE(::pipe2(ends.data(), O_CLOEXEC) == 0); }
   std::array<int, 2> ends{};
@@ -90,7 +93,8 @@ bool background_command::read_some() {
     return false;
   }
   std::array<pollfd, 2> waiting{{{streams_[0], POLLIN, 0}, {streams_[1], POLLIN, 0}}};
-  REQUIRE(::poll(waiting.data(), waiting.size(), -1) > 0);
+  REQUIRE_MESSAGE(::poll(waiting.data(), waiting.size(), silence_max_ms) > 0,
+                  "it says nothing more; so far: " << printed_.output << printed_.errors);
   const std::array<std::string*, 2> into{&printed_.output, &printed_.errors};
   for (std::size_t at = 0; at < waiting.size(); ++at) {
     if (streams_[at] < 0 || waiting[at].revents == 0) {
@@ -114,8 +118,8 @@ void background_command::read_until(const std::string& text) {
   }
 }
 
-void background_command::interrupt() const {
-  ::kill(pid_, SIGINT);
+void background_command::signal(int number) const {
+  ::kill(pid_, number);
 }
 
 finished_command background_command::wait() {

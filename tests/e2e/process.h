@@ -2,6 +2,7 @@
 // The real program as a child process, for end-to-end tests.
 #pragma once
 
+#include <signal.h>
 #include <sys/types.h>
 
 #include <array>
@@ -39,8 +40,12 @@ public:
   void read_until(const std::string& text);
   /// What it has printed to standard output so far, as far as it was read.
   [[nodiscard]] const std::string& printed() const noexcept { return printed_.output; }
+  /// The same of standard error.
+  [[nodiscard]] const std::string& said() const noexcept { return printed_.errors; }
+  void signal(int number) const;
+  [[nodiscard]] pid_t pid() const noexcept { return pid_; }
   /// Ctrl-C.
-  void interrupt() const;
+  void interrupt() const { signal(SIGINT); }
   /// Its end, with all that it printed.
   [[nodiscard]] finished_command wait();
 

@@ -16,7 +16,7 @@ int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
   }
   if (const auto* call = std::get_if<call_frame>(&*decoded)) {
     const auto again = decode_frame(static_cast<std::uint16_t>(frame_kind::call),
-                                    encode(*call, call->params.flat()));
+                                    encoded_frame{*call, call->params}.bytes());
     MILLRACE_ASSERT(again.has_value());
     const auto& same = std::get<call_frame>(*again);
     MILLRACE_ASSERT(same.id == call->id && same.type == call->type && same.key == call->key);

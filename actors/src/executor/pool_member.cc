@@ -35,7 +35,7 @@ result<void> pool_member::join() {
       each.report->build().setExecutor(id_.c_str());
     }
   }
-  jobs_.post([this] { watch_room(); });
+  jobs_.post([this] { watch_room(); }, room_interval);
   auto done = try_join(bad_report::ends_it);
   if (done) {
     joined();
@@ -76,10 +76,19 @@ result<void> pool_member::try_join(bad_report bad) {
       put_aside(left_[reported_], reported.error());
     }
   }
+  look_at_room();
   asked_at_ = home_.time().steady();
-  const auto answer =
-      home_.call(pool.join(id_, attempts_.incarnation(), attempts_.slots(),
-                           put_aside_ > 0 ? 0 : attempts_.lineage(), name_.formerly()));
+  const auto refusal = told_refusal();
+  schemas::pool_interface::join_params params;
+  auto offer = params.build();
+  offer.setExecutor(id_.c_str());
+  offer.setIncarnation(attempts_.incarnation());
+  offer.setSlots(attempts_.slots());
+  offer.setLineage(put_aside_ > 0 ? 0 : attempts_.lineage());
+  offer.setFormerly(name_.formerly().c_str());
+  offer.setDraining(takes_nothing());
+  offer.setRefusal(refusal.c_str());
+  const auto answer = home_.call(pool.join(std::move(params)));
   if (!answer) {
     return answer.error();
   }
@@ -94,9 +103,6 @@ void pool_member::joined() {
   reported_ = 0;
   put_aside_ = 0;
   hold_lease(asked_at_);
-  if (drains_ || !refusal_.empty()) {
-    tell_drain();
-  }
   for (const auto& job : std::exchange(early_, {})) {
     job();
   }
@@ -213,9 +219,8 @@ void pool_member::drain(bool drains) {
 }
 
 void pool_member::tell_drain() {
-  const auto undo = !drains_ && refusal_.empty();
-  const auto why = drains_ ? std::string{} : refusal_;
-  home_.call_then<void>(ref<schemas::Pool>(std::string{default_pool}).drain(id_, undo, why),
+  const auto pool = ref<schemas::Pool>(std::string{default_pool});
+  home_.call_then<void>(pool.drain(id_, !takes_nothing(), told_refusal()),
                         [this, drained = drains_, refusal = refusal_](result<void> done) {
                           if (!done && !is_final(done.error())) {
                             jobs_.post(
@@ -232,16 +237,21 @@ void pool_member::tell_drain() {
 // One whose disk is full would draw work to itself, since what it cannot start ends at once.
 void pool_member::watch_room() {
   jobs_.post([this] { watch_room(); }, room_interval);
+  if (look_at_room() && joined_) {
+    tell_drain();
+  }
+}
+
+// Whether it is otherwise than before.
+bool pool_member::look_at_room() {
   auto now = attempts_.refusal();
   if (now == refusal_) {
-    return;
+    return false;
   }
   reports_.warn(now.empty() ? "the executor takes attempts again executor=" + id_
                             : "the executor takes no attempts executor=" + id_ + " why=" + now);
   refusal_ = std::move(now);
-  if (joined_) {
-    tell_drain();
-  }
+  return true;
 }
 
 // --- from the actors -----------------------------------------------------------------------------

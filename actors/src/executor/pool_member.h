@@ -83,8 +83,11 @@ private:
   void check_lease(std::uint64_t incarnation);
   void lose_lease(std::string_view why);
   void join_when_all_is_told();
+  [[nodiscard]] bool takes_nothing() const { return drains_ || !refusal_.empty(); }
+  [[nodiscard]] std::string told_refusal() const { return drains_ ? std::string{} : refusal_; }
   void tell_drain();
   void watch_room();
+  bool look_at_room();
 
   const std::string id_;
   const std::optional<lease_timing> timing_;

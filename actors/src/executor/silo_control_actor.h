@@ -2,6 +2,7 @@
 // The actor `silo_control`: the address at which operators reach one silo of a cluster.
 #pragma once
 
+#include <algorithm>
 #include <functional>
 #include <string>
 #include <utility>
@@ -28,14 +29,31 @@ public:
   }
 
   runtime::async<> break_glass(break_glass_params params) override {
+    if (params.empty()) {
+      co_await refuse_if_there_is_a_copy(params.partition());
+    }
     auto done = co_await runtime::offload(
-        [home = &home_](std::uint16_t partition, const std::string& reason) {
-          return home->break_glass(runtime::partition_id{partition}, reason);
+        [home = &home_](std::uint16_t partition, const std::string& reason, bool is_empty) {
+          return home->break_glass(
+              runtime::partition_id{partition}, reason,
+              is_empty ? runtime::glass_content::nothing : runtime::glass_content::copy);
         },
-        params.partition(), std::string{params.reason()});
+        params.partition(), std::string{params.reason()}, params.empty());
     if (!done) {
       co_await runtime::fail(std::move(done).error());
     }
+  }
+
+  runtime::async<has_copy_results> has_copy(has_copy_params params) override {
+    auto found = co_await runtime::offload(
+        [home = &home_](std::uint16_t partition) {
+          return home->has_copy(runtime::partition_id{partition});
+        },
+        params.partition());
+    if (!found) {
+      co_return std::move(found).error();
+    }
+    co_return has_copy_results{*found};
   }
 
   runtime::async<list_results> list(list_params params) override {
@@ -64,6 +82,49 @@ public:
   }
 
 private:
+  // A silo that is in and does not answer may have one. It itself looks when it is done.
+  runtime::async<> refuse_if_there_is_a_copy(std::uint16_t partition) {
+    const auto view = home_.cluster_view();
+    const auto what = "partition " + std::to_string(partition);
+    if (partition < view.partitions.size() && !view.partitions[partition].primary.empty()) {
+      co_await runtime::fail(
+          {runtime::errc::failed_precondition,
+           what + " is led by silo '" + view.partitions[partition].primary + "', which is in"});
+    }
+    for (const auto& each : view.silos) {
+      if (!each.roles.state || each.name == home_.name()) {
+        continue;
+      }
+      const auto found =
+          co_await runtime::as_result(runtime::ref<schemas::SiloControl>(each.name + "/asked")
+                                          .has_copy(partition)
+                                          .timeout(copy_told_within));
+      if (!found) {
+        co_await runtime::fail({runtime::errc::failed_precondition,
+                                "silo '" + each.name + "' may have a copy of " + what +
+                                    ", and cannot be asked: " + found.error().text()});
+      }
+      if (found->found()) {
+        co_await runtime::fail(
+            {runtime::errc::failed_precondition,
+             "silo '" + each.name + "' has a copy of " + what + ": it can go on from that one"});
+      }
+    }
+    for (const auto& each : home_.cluster_view().silos) {
+      const auto is_asked = [&](const auto& one) {
+        return one.name == each.name && one.incarnation == each.incarnation;
+      };
+      if (each.roles.state && std::none_of(view.silos.begin(), view.silos.end(), is_asked)) {
+        co_await runtime::fail({runtime::errc::failed_precondition,
+                                "silo '" + each.name +
+                                    "' has come meanwhile, and may have a copy of " + what +
+                                    "; try again"});
+      }
+    }
+  }
+
+  static constexpr auto copy_told_within = std::chrono::seconds{2};
+
   template <class Results>
   static runtime::async<Results> answer_with(runtime::result<Results> answer) {
     if (!answer) {

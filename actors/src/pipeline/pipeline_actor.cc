@@ -31,8 +31,6 @@ constexpr unsigned version_digits = 10;
 constexpr std::size_t put_away_words_max = std::size_t{1} << 20U;
 constexpr unsigned time_digits = 20;
 constexpr const char* retention_timer = "retention";
-// How long a submission waits for its run to begin; that goes on by itself when the time is up.
-constexpr std::uint32_t begin_wait_ms = 1'000;
 
 std::uint32_t page_of(std::uint32_t limit) {
   return limit == 0 ? page_default : std::min(limit, page_max);
@@ -280,9 +278,9 @@ async<std::optional<std::uint32_t>> pipeline_actor::version_of(std::string run) 
   co_return ended ? std::optional{ended->read().getVersion()} : std::nullopt;
 }
 
-// Stores the run and sends it off; gives its id.
-runtime::result<std::string> pipeline_actor::begin_run(const submit_params& params,
-                                                       const std::string& run) {
+// Stores the run and sends it off.
+template <class Params>
+runtime::result<void> pipeline_actor::begin_run(const Params& params, const std::string& run) {
   const auto latest = state().getLatestVersion();
   if (auto compiled = compile_stored(latest); !compiled) {
     return std::move(compiled).error();
@@ -312,14 +310,16 @@ runtime::result<std::string> pipeline_actor::begin_run(const submit_params& para
   made.setLabels(params.labels());
   made.setCreatedAt(created);
   send(ref<schemas::Run>(run).begin(std::move(begin)));
-  return run;
+  return {};
+}
+
+std::optional<error> pipeline_actor::refusal_to(capnp::List<schemas::Label>::Reader labels,
+                                                std::string_view params) const {
+  return state().getLatestVersion() == 0 ? std::optional{unknown()} : refusal_of(labels, params);
 }
 
 async<pipeline_actor::submit_results> pipeline_actor::submit(submit_params params) {
-  if (state().getLatestVersion() == 0) {
-    co_return unknown();
-  }
-  if (auto refused = refusal_of(params.labels(), params.params())) {
+  if (auto refused = refusal_to(params.labels(), params.params())) {
     co_return *std::move(refused);
   }
   auto run = std::string{params.run()};
@@ -344,8 +344,33 @@ async<pipeline_actor::submit_results> pipeline_actor::submit(submit_params param
   }
   // Whoever reads the answer may ask for the run. It is stored here, so whatever this says, it
   // begins.
-  std::ignore = co_await as_result(ref<schemas::Run>(run).events(0, begin_wait_ms, 1));
+  std::ignore = co_await as_result(ref<schemas::Run>(run).events(0, run_begin_wait_ms, 1));
   co_return submit_results{run, version};
+}
+
+// A turn that has stored something and waits for others cannot begin again where its actor moves
+// to, so this one does not wait.
+async<pipeline_actor::submit_new_results> pipeline_actor::submit_new(submit_new_params params) {
+  if (auto refused = refusal_to(params.labels(), params.params())) {
+    co_return *std::move(refused);
+  }
+  auto run = std::string{params.run()};
+  if (params.again()) {
+    if (const auto known = co_await version_of(run)) {
+      co_return submit_new_results{run, *known};
+    }
+  } else if (run.empty()) {
+    run = make_run_id(now(), random_);
+  }
+  // What was asked first may come last.
+  if (const auto known = active_.get(newest_first(run))) {
+    co_return submit_new_results{run, known->getVersion()};
+  }
+  const auto version = state().getLatestVersion();
+  if (auto begun = begin_run(params, run); !begun) {
+    co_return std::move(begun).error();
+  }
+  co_return submit_new_results{run, version};
 }
 
 // A page of the list of runs while it is put together.

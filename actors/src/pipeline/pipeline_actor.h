@@ -37,6 +37,7 @@ public:
   runtime::async<apply_results> apply(apply_params params) override;
   runtime::async<describe_results> describe(describe_params params) override;
   runtime::async<submit_results> submit(submit_params params) override;
+  runtime::async<submit_new_results> submit_new(submit_new_params params) override;
   runtime::async<runs_results> runs(runs_params params) override;
   runtime::async<> run_ended(run_ended_params params) override;
   runtime::async<> run_removed(run_removed_params params) override;
@@ -52,8 +53,10 @@ private:
   void put_older_versions_away();
   [[nodiscard]] std::optional<runtime::error> refusal(const apply_params& params) const;
   [[nodiscard]] runtime::async<std::optional<std::uint32_t>> version_of(std::string run);
-  [[nodiscard]] runtime::result<std::string> begin_run(const submit_params& params,
-                                                       const std::string& run);
+  [[nodiscard]] std::optional<runtime::error> refusal_to(capnp::List<schemas::Label>::Reader labels,
+                                                         std::string_view params) const;
+  template <class Params>
+  [[nodiscard]] runtime::result<void> begin_run(const Params& params, const std::string& run);
   void add_active(run_page& page) const;
   runtime::async<> add_ended(run_page& page);
   [[nodiscard]] run_retention retention() const;

@@ -3,6 +3,8 @@
 
 #include <algorithm>
 
+#include "access/access_actor.h"
+#include "access/audit_actor.h"
 #include "executor/executor_actor.h"
 #include "executor/executor_name.h"
 #include "executor/pool_member.h"
@@ -53,6 +55,8 @@ public:
     }
     executor_ = *std::move(opened);
     member_.emplace(id, options_.lease, name_, *executor_, reports_, jobs_, home_);
+    home_.add<access_actor>();
+    home_.add<audit_actor>();
     home_.add<project_actor>();
     home_.add<pipeline_actor>([kept = options_.retention]() -> std::unique_ptr<pipeline_actor> {
       return std::make_unique<pipeline_actor>(kept);

@@ -93,7 +93,7 @@ async<pool_actor::join_results> pool_actor::join(join_params params) {
   now.setSlots(params.slots());
   now.setLineage(params.lineage());
   now.setLost(false);
-  now.setDraining(false);
+  set_drain(executor, params.draining(), params.refusal());
   hear(executor);
   watch();
   grant();
@@ -116,14 +116,18 @@ async<> pool_actor::leave(leave_params params) {
 async<> pool_actor::drain(drain_params params) {
   const std::string executor{params.executor()};
   if (executors_.contains(executor)) {
-    const std::string refusal{params.refusal()};
-    auto record = executors_.edit(executor);
-    record.setDraining(!params.undo());
-    record.setRefusal(refusal.c_str());
-    queue_.drain(executor, !params.undo(), refusal);
+    set_drain(executor, !params.undo(), params.refusal());
     grant();
   }
   return {};
+}
+
+void pool_actor::set_drain(const std::string& executor, bool drains, std::string_view why) {
+  const std::string refusal{why};
+  auto record = executors_.edit(executor);
+  record.setDraining(drains);
+  record.setRefusal(refusal.c_str());
+  queue_.drain(executor, drains, refusal);
 }
 
 // --- leases --------------------------------------------------------------------------------------

@@ -40,6 +40,7 @@ private:
   void take_back(std::string_view task, std::uint32_t attempt);
   void end(const std::vector<pool_ticket>& tickets, schemas::AttemptEnd end);
   void grant();
+  void set_drain(const std::string& executor, bool drains, std::string_view refusal);
   void hear(std::string_view executor);
   void watch();
   void lose(const std::string& executor);

@@ -113,8 +113,10 @@ async<> run_actor::begin(begin_params params) {
     co_await runtime::fail(errc::unavailable, "the earlier run of this id is being removed");
   }
   if (pinned_.contains(pinned_row)) {
-    if (state().getProject() != from.getProject() || state().getPipeline() != from.getPipeline()) {
-      // Two pipelines were given one id at the same time; this run is the other's.
+    // It is the other's of two pipelines that were given one id at the same time; or it was asked
+    // for twice, and what was asked first came when all was over.
+    if (state().getProject() != from.getProject() || state().getPipeline() != from.getPipeline() ||
+        over()) {
       send(ref<schemas::Pipeline>(text_of(from.getProject()) + "/" + text_of(from.getPipeline()))
                .run_removed(key(), 0));
     }

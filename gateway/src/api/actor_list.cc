@@ -114,6 +114,27 @@ bool start_at_cursor(std::vector<std::string>& silos, std::string& cursor) {
 
 }  // namespace
 
+json_shape actor_list_shape() {
+  const auto active = shape::named("ActiveActor", shape::object({{"id", shape::text()},
+                                                                 {"key", shape::text()},
+                                                                 {"silo", shape::text()},
+                                                                 {"phase", shape::text()},
+                                                                 {"queued", shape::count()},
+                                                                 {"method", shape::text()},
+                                                                 {"busy_ms", shape::count()},
+                                                                 {"idle_ms", shape::count()},
+                                                                 {"bytes", shape::count()}}));
+  const auto stored = shape::named("StoredActor", shape::object({{"id", shape::text()},
+                                                                 {"key", shape::text()},
+                                                                 {"silo", shape::text()},
+                                                                 {"active", shape::flag()},
+                                                                 {"version", shape::count()},
+                                                                 {"state_bytes", shape::count()}}));
+  return shape::object({{"actors", shape::list(shape::any_of({stored, active}))},
+                        {"next", shape::text()},
+                        {"silos_missing", shape::list(missing_shape())}});
+}
+
 void answer_actor_list(const api_parts& parts, actor_list_request wanted, http::reply answer) {
   auto silos = silos_with_actors(parts.silo, wanted.silo);
   if (!silos) {

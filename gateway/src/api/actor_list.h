@@ -25,5 +25,6 @@ struct actor_list_request {
 /// Answers `not_found` for a silo that has no actors or is not in, `invalid_argument` for a cursor
 /// that is none.
 void answer_actor_list(const api_parts& parts, actor_list_request wanted, http::reply answer);
+[[nodiscard]] json_shape actor_list_shape();
 
 }  // namespace millrace::gateway

@@ -1,5 +1,7 @@
 // SPDX-License-Identifier: MIT
 // Any method of any actor type that its schema does not keep for other actors.
+#include <fmt/format.h>
+
 #include <algorithm>
 #include <map>
 #include <mutex>
@@ -99,6 +101,12 @@ http::response types_of(const std::vector<silo_answer<types_results>>& told) {
   return answer_of(200, {{"types", std::move(rows)}, {"silos_missing", std::move(missing)}});
 }
 
+json_shape types_shape() {
+  const auto type = shape::object({{"id", shape::text()}, {"methods", shape::list(shape::text())}});
+  return shape::object({{"types", shape::list(shape::named("ActorType", type))},
+                        {"silos_missing", shape::list(missing_shape())}});
+}
+
 void types(const api_parts& parts, request&, reply answer) {
   auto silos = who_hosts_others(parts.silo);
   if (std::find(silos.begin(), silos.end(), parts.silo.name()) == silos.end()) {
@@ -164,9 +172,7 @@ void call(const api_parts& parts, request& received, reply answer) {
   spec.key = received.param("key");
   spec.method = found->ordinal;
   spec.params = *std::move(params);
-  if (const auto key = received.headers.find("Idempotency-Key")) {
-    spec.idempotency_key = *key;
-  }
+  spec.idempotency_key = key_of(received);
   spec.context = trace_of(received);
   // A caller that leaves cancels its call, unless its key says that it may come back for the
   // answer.
@@ -189,9 +195,59 @@ void call(const api_parts& parts, request& received, reply answer) {
 
 }  // namespace
 
-void add_actor_routes(http::router& routes, const api_parts& parts) {
-  add_route(routes, parts, method::get, "/api/v1/actors", types);
-  add_route(routes, parts, method::post, "/api/v1/actors/{type}/{key}/{method}", call);
+void add_actor_routes(api_routes& routes) {
+  routes.add(method::get, "/api/v1/actors", everywhere(role::READ),
+             {.id = "list_actor_types",
+              .tag = "actors",
+              .summary = "Actor types of all silos, and their methods that anyone may call",
+              .answers = {{.status = 200,
+                           .text = "The types, by name.",
+                           .body = json_media(types_shape())}}},
+             types);
+  routes.add(
+      method::post, "/api/v1/actors/{type}/{key}/{method}", access{access::place::actor, role::RUN},
+      {.id = "call_actor",
+       .tag = "actors",
+       .summary = "Calls a method of an actor",
+       .text = "Those that this server knows are also told one by one, as `call_TYPE_METHOD`.",
+       .headers = {idempotency_key, traceparent},
+       .body = {.any_of = {json_media(shape::any("The parameters, by name."))}},
+       .answers = {{.status = 200,
+                    .text = "The results, by name.",
+                    .body = json_media(shape::map(shape::any()))}},
+       .problems = {404, 409, 501, 508}},
+      call);
+}
+
+std::vector<api_routes::row> rows_of_open_methods(const runtime::silo& here) {
+  std::vector<api_routes::row> rows;
+  for (const auto* type : here.types()) {
+    const auto name = type->type;
+    const auto least = is_of_pipelines(name) ? role::ADMIN : role::RUN;
+    for (const auto& each : type->methods) {
+      if (each.internal) {
+        continue;
+      }
+      const auto called = each.name;
+      rows.push_back(
+          {.verb = method::post,
+           .pattern = fmt::format("/api/v1/actors/{}/{{key}}/{}", name, called),
+           .needed = everywhere(least),
+           .about = {.id = fmt::format("call_{}_{}", name, called),
+                     .tag = "actors",
+                     .summary = fmt::format("Calls `{}` of an actor of type `{}`", called, name),
+                     .headers = {idempotency_key, traceparent},
+                     .body = {.any_of = {json_media(
+                                  shape::of(each.params(), runtime::json_side::read))}},
+                     .answers = {{.status = 200,
+                                  .text = "The results.",
+                                  .body = json_media(
+                                      shape::of(each.results(), runtime::json_side::written))}},
+                     .problems = {404, 409, 508}},
+           .has_checked_query = true});
+    }
+  }
+  return rows;
 }
 
 }  // namespace millrace::gateway

@@ -5,6 +5,7 @@
 #include <optional>
 #include <vector>
 
+#include "api/openapi.h"
 #include "api/respond.h"
 #include "millrace/actors/suggestion.h"
 
@@ -15,13 +16,13 @@ namespace {
 // What a handler may read on an io thread: JSON in some 0.5 ms, a definition in 1 ms.
 constexpr std::size_t quick_body_bytes = 4096;
 
-std::string unknown_key(const std::string& key, const std::vector<std::string_view>& known) {
+std::string unknown_key(const std::string& key, const std::vector<query_key>& known) {
   auto text = "unknown query parameter '" + key + "'";
   text += known.empty() ? "; none is known here" : "; known are";
   actors::suggestion nearest{key};
-  for (const auto each : known) {
-    nearest.consider(each);
-    text.append(each == known.front() ? ": " : ", ").append(each);
+  for (const auto& each : known) {
+    nearest.consider(each.name);
+    text.append(&each == &known.front() ? ": " : ", ").append(each.name);
   }
   if (!nearest.best().empty()) {
     text.append("; did you mean '").append(nearest.best()).append("'?");
@@ -32,10 +33,11 @@ std::string unknown_key(const std::string& key, const std::vector<std::string_vi
 // What is wrong with the keys of the query: one that means nothing would be missed silently, like
 // a filter that does not filter.
 std::optional<runtime::error> mistake_in_query(const http::request& received,
-                                               const std::vector<std::string_view>& known) {
+                                               const std::vector<query_key>& known) {
   for (std::size_t at = 0; at < received.query_count(); ++at) {
     const std::string key{received.query_at(at).first};
-    if (std::find(known.begin(), known.end(), key) == known.end()) {
+    if (std::none_of(known.begin(), known.end(),
+                     [&key](const query_key& each) { return each.name == key; })) {
       return runtime::error{runtime::errc::invalid_argument, unknown_key(key, known)};
     }
     for (std::size_t before = 0; before < at; ++before) {
@@ -48,8 +50,8 @@ std::optional<runtime::error> mistake_in_query(const http::request& received,
   return std::nullopt;
 }
 
-// What a request asks for that no route here has; the answer that says so.
-std::optional<http::response> refusal(const http::request& received) {
+// What a request asks for that the route does not have; the answer that says so.
+std::optional<http::response> refusal(const http::request& received, const operation& about) {
   const auto coding = received.headers.find("Content-Encoding");
   if (coding && !received.body.empty() && !http::same_name(*coding, "identity")) {
     auto made = http::problem_response(
@@ -73,17 +75,24 @@ std::optional<http::response> refusal(const http::request& received) {
          .instance = {},
          .errors = {}});
   }
+  // Whoever names a key means to send the request again, and counts on one effect.
+  const auto is_heeded =
+      std::any_of(about.headers.begin(), about.headers.end(),
+                  [](const header_key& each) { return each.name == idempotency_key.name; });
+  if (received.method == http::method::post && !is_heeded &&
+      received.headers.find(idempotency_key.name)) {
+    return http::problem_response(runtime::error{
+        runtime::errc::invalid_argument,
+        "Idempotency-Key: it would not be heeded here; send the request without, and look what "
+        "became of it before sending it again"});
+  }
   return std::nullopt;
 }
 
-using route_handler = void (*)(const api_parts&, http::request&, http::reply);
-
 // Has a request of its own, since the connection's is only good until its handler returns.
-void handle_elsewhere(const api_parts& parts, route_handler handle, http::request& received,
+void handle_elsewhere(const api_parts& parts, api_routes::handler handle, http::request& received,
                       http::reply answer) {
-  auto body = std::move(received.body);
-  const auto held = std::make_shared<http::request>(received);
-  held->body = std::move(body);
+  const auto held = received.detach();
   const auto shared = std::make_shared<http::reply>(std::move(answer));
   answer_on(parts.bodies, shared,
             [&parts, handle, held, shared] { handle(parts, *held, std::move(*shared)); });
@@ -91,36 +100,58 @@ void handle_elsewhere(const api_parts& parts, route_handler handle, http::reques
 
 }  // namespace
 
-void add_route(http::router& routes, const api_parts& parts, http::method verb,
-               std::string_view pattern,
-               void (*handle)(const api_parts&, http::request&, http::reply),
-               std::initializer_list<std::string_view> query) {
-  routes.add(
-      verb, pattern,
-      [&parts, handle, known = std::vector(query)](http::request& received, http::reply answer) {
-        if (const auto mistake = mistake_in_query(received, known)) {
-          answer.fail(*mistake);
-        } else if (auto refused = refusal(received)) {
-          answer.send(*std::move(refused));
-        } else if (received.body.size() > quick_body_bytes) {
-          handle_elsewhere(parts, handle, received, std::move(answer));
-        } else {
-          handle(parts, received, std::move(answer));
-        }
-      });
+void api_routes::route(row about, http::handler handle) {
+  into_.add(about.verb, about.pattern,
+            [parts = &parts_, needed = about.needed, handle = std::move(handle)](
+                http::request& received, http::reply answer) {
+              if (parts->guard == nullptr) {
+                handle(received, std::move(answer));
+              } else {
+                parts->guard->admit(received, std::move(answer), needed, handle);
+              }
+            });
+  rows_.push_back(std::move(about));
 }
 
-void add_api(http::router& routes, const api_parts& parts) {
-  add_pipeline_routes(routes, parts);
-  add_run_list_routes(routes, parts);
-  add_run_routes(routes, parts);
-  add_log_routes(routes, parts);
-  add_actor_routes(routes, parts);
-  add_inspect_routes(routes, parts);
-  add_dead_letter_routes(routes, parts);
-  add_backup_routes(routes, parts);
-  add_cluster_routes(routes, parts);
-  add_system_routes(routes, parts);
+void api_routes::add(http::method verb, std::string_view pattern, access needed, operation about,
+                     http::handler handle) {
+  route({verb, std::string{pattern}, needed, std::move(about), false}, std::move(handle));
+}
+
+void api_routes::add(http::method verb, std::string_view pattern, access needed, operation about,
+                     handler handle) {
+  const auto shared = std::make_shared<const operation>(about);
+  route({verb, std::string{pattern}, needed, std::move(about), true},
+        [&parts = parts_, handle, shared](http::request& received, http::reply answer) {
+          if (const auto mistake = mistake_in_query(received, shared->query)) {
+            answer.fail(*mistake);
+          } else if (auto refused = refusal(received, *shared)) {
+            answer.send(*std::move(refused));
+          } else if (received.body.size() > quick_body_bytes) {
+            handle_elsewhere(parts, handle, received, std::move(answer));
+          } else {
+            handle(parts, received, std::move(answer));
+          }
+        });
+}
+
+std::vector<api_routes::row> add_api(http::router& into, const api_parts& parts) {
+  api_routes routes{into, parts};
+  add_pipeline_routes(routes);
+  add_batch_routes(routes);
+  add_run_list_routes(routes);
+  add_run_routes(routes);
+  add_log_routes(routes);
+  add_actor_routes(routes);
+  add_inspect_routes(routes);
+  add_dead_letter_routes(routes);
+  add_backup_routes(routes);
+  add_cluster_routes(routes);
+  add_token_routes(routes);
+  add_audit_routes(routes);
+  add_system_routes(routes);
+  add_openapi_route(routes, rows_of_open_methods(parts.silo));  // last: it tells of the others
+  return routes.rows();
 }
 
 }  // namespace millrace::gateway

@@ -4,17 +4,21 @@
 //   PUT    /api/v1/projects/{project}/pipelines/{name}        a definition; If-(None-)Match
 //   GET    /api/v1/projects/{project}/pipelines               ?after&limit
 //   GET    /api/v1/projects/{project}/pipelines/{name}        ?version; If-None-Match
-//   POST   /api/v1/projects/{project}/pipelines/{name}/runs   {params, labels}; Idempotency-Key
+//   POST   /api/v1/projects/{project}/pipelines/{name}/runs   {params, labels}; ?wait;
+//                                                             Idempotency-Key
+//   POST   /api/v1/projects/{project}/pipelines/{name}/runs:batch
+//                                                             a line of that for each run (NDJSON);
+//                                                             Idempotency-Key
 //   GET    /api/v1/projects/{project}/pipelines/{name}/runs   ?before&limit&state
 //   POST   /api/v1/validate                                   a definition
 //   GET    /api/v1/runs                                       ?project&state&before&limit
-//   GET    /api/v1/runs/{id}
+//   GET    /api/v1/runs/{id}                                  ?wait
 //   GET    /api/v1/runs/{id}/tasks                            ?after&limit
 //   GET    /api/v1/runs/{id}/tasks/{name}                     with attempts
 //   GET    /api/v1/runs/{id}/tasks/{name}/logs                ?stream&attempt&tail&offset&follow
 //   GET    /api/v1/runs/{id}/events                           server-sent; Last-Event-ID
-//   POST   /api/v1/runs/{id}/cancel                           {reason}
-//   POST   /api/v1/runs/{id}/retry
+//   POST   /api/v1/runs/{id}/cancel                           {reason}; Idempotency-Key
+//   POST   /api/v1/runs/{id}/retry                            Idempotency-Key
 //   GET    /api/v1/actors                                     types and open methods, of all silos
 //   POST   /api/v1/actors/{type}/{key}/{method}               an open one; Idempotency-Key
 //   GET    /api/v1/actors/{type}                              of all silos;
@@ -34,16 +38,28 @@
 //   POST   /api/v1/dead-letters/{type}/{key}/{number}/retry   sends it again
 //   DELETE /api/v1/dead-letters/{type}/{key}/{number}
 //   GET    /api/v1/backup                                     the state, as `millrace restore`
-//   reads it GET    /livez /readyz /metrics /version
+//                                                             reads it
+//   GET    /api/v1/tokens                                     those that one may revoke
+//   POST   /api/v1/tokens                                     {id, grants, expires_in}
+//   DELETE /api/v1/tokens/{name}
+//   GET    /api/v1/audit                                      who did what; ?before&limit
+//   GET    /livez /readyz /metrics /version
+//   GET    /openapi.json                                      all of this, for programs
 //
 // JSON is snake_case and made from the schemas. Errors are problem documents (RFC 9457). A query
-// key that a route does not know is one.
+// key that a route does not know is one; so is an Idempotency-Key that a POST would not heed.
 #pragma once
 
+#include <chrono>
 #include <functional>
+#include <optional>
+#include <string>
 #include <string_view>
+#include <vector>
 
+#include "access/guard.h"
 #include "api/file_thread.h"
+#include "api/operation.h"
 #include "http/router.h"
 #include "http/server.h"
 #include "millrace/actors/pipeline_host.h"
@@ -54,6 +70,13 @@ namespace millrace::gateway {
 /// Large bodies that may wait to be read; a definition of 1 MiB, the largest, takes 0.2 s.
 inline constexpr std::size_t bodies_waiting_max = 64;
 
+/// Every job of the threads that are looked after ends within milliseconds on a disk that works.
+inline constexpr std::chrono::seconds stalled_after{5};
+
+/// What is wrong with `part` ("the executor"), which has been at one thing for `busy`. Nothing up
+/// to `stalled_after`.
+[[nodiscard]] std::optional<runtime::error> stall_of(std::string_view part, runtime::duration busy);
+
 /// What handlers work with. Lives longer than the server.
 struct api_parts {
   runtime::silo& silo;
@@ -62,29 +85,81 @@ struct api_parts {
   file_thread& bodies;          ///< Where large bodies are read.
   file_thread& inspections;     ///< For what may wait for actors: what silos are asked.
   std::function<http::server_probe()> probe;  ///< For /metrics; may be empty.
+  gateway::guard* guard = nullptr;            ///< Null: whoever reaches this may do everything.
 };
 
-/// Adds every route. `parts` must outlive the router.
-void add_api(http::router& routes, const api_parts& parts);
+/// The routes of the API, each with what it wants of who asks and what /openapi.json says of it. No
+/// handler is reached another way.
+///
+/// Threading: filled by one thread, before the first request.
+class api_routes {
+public:
+  using handler = void (*)(const api_parts&, http::request&, http::reply);
+  struct row {
+    http::method verb;
+    std::string pattern;
+    access needed;
+    operation about;
+    bool has_checked_query;  ///< Not of one that takes any.
+  };
 
-/// Adds a handler that works with the parts; `query`: the keys that its query may have, literals. A
-/// request with another one, or with one twice, is refused. A request with a large body is handled
-/// on the thread for these. `parts` must outlive the router.
-void add_route(http::router& routes, const api_parts& parts, http::method verb,
-               std::string_view pattern,
-               void (*handle)(const api_parts&, http::request&, http::reply),
-               std::initializer_list<std::string_view> query = {});
+  /// Requires: `parts` outlives the router.
+  api_routes(http::router& into, const api_parts& parts) : into_(into), parts_(parts) {}
+
+  /// Adds a handler that works with the parts. A request with a query key that the operation does
+  /// not know, or with one twice, is refused; so is a POST with an Idempotency-Key where that is
+  /// none of its headers. One with a large body is handled on the thread for these.
+  void add(http::method verb, std::string_view pattern, access needed, operation about,
+           handler handle);
+  /// Adds a handler for requests with any query.
+  void add(http::method verb, std::string_view pattern, access needed, operation about,
+           http::handler handle);
+
+  [[nodiscard]] const api_parts& parts() const noexcept { return parts_; }
+  [[nodiscard]] const std::vector<row>& rows() const noexcept { return rows_; }
+
+private:
+  void route(row about, http::handler handle);
+
+  http::router& into_;
+  const api_parts& parts_;
+  std::vector<row> rows_;
+};
+
+/// Adds every route, and tells them. `parts` must outlive the router.
+std::vector<api_routes::row> add_api(http::router& routes, const api_parts& parts);
 
 // By subject; each in its own file.
-void add_pipeline_routes(http::router& routes, const api_parts& parts);
-void add_run_list_routes(http::router& routes, const api_parts& parts);
-void add_run_routes(http::router& routes, const api_parts& parts);
-void add_log_routes(http::router& routes, const api_parts& parts);
-void add_actor_routes(http::router& routes, const api_parts& parts);
-void add_inspect_routes(http::router& routes, const api_parts& parts);
-void add_dead_letter_routes(http::router& routes, const api_parts& parts);
-void add_cluster_routes(http::router& routes, const api_parts& parts);
-void add_backup_routes(http::router& routes, const api_parts& parts);
-void add_system_routes(http::router& routes, const api_parts& parts);
+void add_pipeline_routes(api_routes& routes);
+void add_batch_routes(api_routes& routes);
+void add_run_list_routes(api_routes& routes);
+void add_run_routes(api_routes& routes);
+void add_log_routes(api_routes& routes);
+void add_actor_routes(api_routes& routes);
+/// How /openapi.json tells of the methods that anyone may call of the actor types of this process,
+/// each as if it was a route.
+[[nodiscard]] std::vector<api_routes::row> rows_of_open_methods(const runtime::silo& here);
+void add_inspect_routes(api_routes& routes);
+void add_dead_letter_routes(api_routes& routes);
+void add_cluster_routes(api_routes& routes);
+void add_backup_routes(api_routes& routes);
+void add_token_routes(api_routes& routes);
+void add_audit_routes(api_routes& routes);
+void add_system_routes(api_routes& routes);
+
+// What routes want.
+[[nodiscard]] constexpr access in_project(role least) {
+  return {access::place::path, least};
+}
+[[nodiscard]] constexpr access of_run(role least) {
+  return {access::place::run, least};
+}
+[[nodiscard]] constexpr access everywhere(role least) {
+  return {access::place::everywhere, least};
+}
+[[nodiscard]] constexpr access somewhere(role least) {
+  return {access::place::somewhere, least};
+}
+inline constexpr access for_anybody{access::place::nowhere, role::NONE};
 
 }  // namespace millrace::gateway

@@ -90,6 +90,11 @@ nlohmann::ordered_json missing_row(const std::string& silo, const error& why) {
   return {{"silo", silo}, {"reason", why.text()}};
 }
 
+json_shape missing_shape() {
+  return shape::named("MissingSilo",
+                      shape::object({{"silo", shape::text()}, {"reason", shape::text()}}));
+}
+
 error told_by(const std::string& silo, const std::string& actor, const error& why) {
   switch (why.code()) {
     case errc::deadline_exceeded:

@@ -71,6 +71,7 @@ using silo_questions = std::vector<std::pair<std::string, silo_question<Results>
 /// `{"silo", "reason"}`: one that has not answered, in the list of the others.
 [[nodiscard]] nlohmann::ordered_json missing_row(const std::string& silo,
                                                  const runtime::error& why);
+[[nodiscard]] json_shape missing_shape();
 
 /// What to say of an error of a silo that was asked about an actor, and may not have answered.
 [[nodiscard]] runtime::error told_by(const std::string& silo, const std::string& actor,

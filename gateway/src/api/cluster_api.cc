@@ -67,6 +67,23 @@ void list_silos(const api_parts& parts, request&, reply answer) {
   answer.send(answer_of(200, {{"cluster_id", view.cluster_id}, {"silos", std::move(rows)}}));
 }
 
+json_shape silos_shape() {
+  using runtime::silo_state;
+  const auto row = shape::named(
+      "Silo", shape::object({{"name", shape::text()},
+                             {"incarnation", shape::count()},
+                             {"pid", shape::count()},
+                             {"address", shape::text()},
+                             {"state", shape::word({to_string(silo_state::joining),
+                                                    to_string(silo_state::active),
+                                                    to_string(silo_state::draining)})},
+                             {"roles", shape::list(shape::word({"state", "execute", "gateway"}))},
+                             {"partitions_primary", shape::count()},
+                             {"partitions_total", shape::count()}}));
+  return shape::object(
+      {{"cluster_id", shape::text("Empty: in no cluster.")}, {"silos", shape::list(row)}});
+}
+
 // Null unless something may have been lost.
 ordered_json json_of(const runtime::partition_loss& loss) {
   if (loss.number == 0) {
@@ -79,6 +96,14 @@ ordered_json json_of(const runtime::partition_loss& loss) {
           {"at", fmt::format("{:%Y-%m-%dT%H:%M:%SZ}",
                              fmt::gmtime(std::chrono::system_clock::to_time_t(at)))},
           {"acknowledged", loss.acknowledged}};
+}
+
+json_shape loss_shape() {
+  return shape::named("DataLoss", shape::object({{"number", shape::count()},
+                                                 {"silo", shape::text()},
+                                                 {"reason", shape::text()},
+                                                 {"at", shape::time()},
+                                                 {"acknowledged", shape::flag()}}));
 }
 
 void list_partitions(const api_parts& parts, request&, reply answer) {
@@ -94,6 +119,18 @@ void list_partitions(const api_parts& parts, request&, reply answer) {
                     {"data_loss", json_of(each.loss)}});
   }
   answer.send(answer_of(200, {{"copies", view.copies}, {"partitions", std::move(rows)}}));
+}
+
+json_shape partitions_shape() {
+  const auto row =
+      shape::named("Partition", shape::object({{"id", shape::text()},
+                                               {"epoch", shape::count()},
+                                               {"primary", shape::text("Empty: there is none.")},
+                                               {"state", shape::word({"active", "recovering"})},
+                                               {"in_sync", shape::list(shape::text())},
+                                               {"in_sync_min", shape::count()},
+                                               {"data_loss", shape::or_null(loss_shape())}}));
+  return shape::object({{"copies", shape::count()}, {"partitions", shape::list(row)}});
 }
 
 void tell_health(const api_parts& parts, request&, reply answer) {
@@ -118,6 +155,28 @@ void tell_health(const api_parts& parts, request&, reply answer) {
                               {"partitions_below_copies", seen.below_copies},
                               {"partitions_data_lost", seen.data_lost},
                               {"losses", std::move(losses)}}));
+}
+
+json_shape health_shape() {
+  const auto loss = shape::object({{"id", shape::text()}, {"data_loss", loss_shape()}});
+  return shape::named(
+      "ClusterHealth",
+      shape::object(
+          {{"health",
+            shape::word({to_string(health_state::down), to_string(health_state::data_lost),
+                         to_string(health_state::unknown), to_string(health_state::degraded),
+                         to_string(health_state::under_replicated), to_string(health_state::ok)})},
+           {"silos", shape::count()},
+           {"silos_for_copies", shape::count()},
+           {"copies", shape::count()},
+           {"partitions", shape::count()},
+           {"partitions_down", shape::count()},
+           {"partitions_refusing_writes", shape::count()},
+           {"partitions_single_copy", shape::count()},
+           {"partitions_under_replicated", shape::count()},
+           {"partitions_below_copies", shape::count()},
+           {"partitions_data_lost", shape::count()},
+           {"losses", shape::list(loss)}}));
 }
 
 // --- what operators do ---------------------------------------------------------------------------
@@ -208,14 +267,18 @@ void break_glass(const api_parts& parts, request& received, reply answer) {
   }
   const runtime::message<schemas::BreakGlassRequest> wanted{*std::move(body)};
   const std::string silo{wanted.read().getSilo().cStr()};
+  if (silo.empty()) {
+    answer.fail({errc::invalid_argument, "/silo: the name of the silo whose copy is to lead"});
+    return;
+  }
   if (const auto known = check_silo(parts, silo); !known) {
     answer.fail(known.error());
     return;
   }
-  tell_silo(
-      parts, silo,
-      ref<schemas::SiloControl>(silo).break_glass(*partition, wanted.read().getReason().cStr()),
-      std::move(answer), {{"id", std::to_string(*partition)}, {"silo", silo}});
+  tell_silo(parts, silo,
+            ref<schemas::SiloControl>(silo).break_glass(
+                *partition, wanted.read().getReason().cStr(), wanted.read().getEmpty()),
+            std::move(answer), {{"id", std::to_string(*partition)}, {"silo", silo}});
 }
 
 void acknowledge_loss(const api_parts& parts, request& received, reply answer) {
@@ -237,14 +300,65 @@ void acknowledge_loss(const api_parts& parts, request& received, reply answer) {
 
 }  // namespace
 
-void add_cluster_routes(http::router& routes, const api_parts& parts) {
-  add_route(routes, parts, method::get, "/api/v1/silos", list_silos);
-  add_route(routes, parts, method::get, "/api/v1/partitions", list_partitions);
-  add_route(routes, parts, method::get, "/api/v1/cluster/health", tell_health);
-  add_route(routes, parts, method::post, "/api/v1/silos/{name}/drain", drain);
-  add_route(routes, parts, method::post, "/api/v1/partitions/{id}/break-glass", break_glass);
-  add_route(routes, parts, method::post, "/api/v1/partitions/{id}/acknowledge-loss",
-            acknowledge_loss);
+void add_cluster_routes(api_routes& routes) {
+  routes.add(method::get, "/api/v1/silos", everywhere(role::READ),
+             {.id = "list_silos",
+              .tag = "cluster",
+              .summary = "The silos of the cluster, gateways included",
+              .answers = {{.status = 200,
+                           .text = "All of them, as this process sees them.",
+                           .body = json_media(silos_shape())}}},
+             list_silos);
+  routes.add(method::get, "/api/v1/partitions", everywhere(role::READ),
+             {.id = "list_partitions",
+              .tag = "cluster",
+              .summary = "The partitions of the cluster",
+              .answers = {{.status = 200,
+                           .text = "All of them; none of a server that is in no cluster.",
+                           .body = json_media(partitions_shape())}}},
+             list_partitions);
+  routes.add(method::get, "/api/v1/cluster/health", everywhere(role::READ),
+             {.id = "get_cluster_health",
+              .tag = "cluster",
+              .summary = "How the cluster is, in a word and a few counts",
+              .answers = {{.status = 200,
+                           .text = "As this process sees it.",
+                           .body = json_media(health_shape())}}},
+             tell_health);
+  routes.add(method::post, "/api/v1/silos/{name}/drain", everywhere(role::ADMIN),
+             {.id = "drain_silo",
+              .tag = "cluster",
+              .summary = "Has a silo hand over what it leads, and take nothing new",
+              .headers = {repeatable},
+              .body = {.any_of = {json_read_as<schemas::SiloControl::DrainParams>()}},
+              .answers = {{.status = 200,
+                           .text = "What it will be.",
+                           .body = json_media(shape::object(
+                               {{"name", shape::text()}, {"state", shape::text()}}))}},
+              .problems = {404, 409}},
+             drain);
+  routes.add(method::post, "/api/v1/partitions/{id}/break-glass", everywhere(role::ADMIN),
+             {.id = "break_glass",
+              .tag = "cluster",
+              .summary = "Has a silo's copy lead a partition, whatever it lacks",
+              .text = "`empty`: the partition begins with nothing, if no copy is left.",
+              .body = {.any_of = {json_read_as<schemas::BreakGlassRequest>()}, .is_needed = true},
+              .answers = {{.status = 200,
+                           .text = "It will lead.",
+                           .body = json_media(
+                               shape::object({{"id", shape::text()}, {"silo", shape::text()}}))}},
+              .problems = {404, 409}},
+             break_glass);
+  routes.add(method::post, "/api/v1/partitions/{id}/acknowledge-loss", everywhere(role::ADMIN),
+             {.id = "acknowledge_loss",
+              .tag = "cluster",
+              .summary = "Says that somebody has seen to what a partition may have lost",
+              .headers = {repeatable},
+              .answers = {{.status = 200,
+                           .text = "It is known.",
+                           .body = json_media(shape::object({{"id", shape::text()}}))}},
+              .problems = {404, 409}},
+             acknowledge_loss);
 }
 
 }  // namespace millrace::gateway

@@ -59,6 +59,18 @@ http::response letters_of(const std::vector<silo_answer<list_results>>& told, st
                    {{"dead_letters", std::move(rows)}, {"more", more}, {"silos_missing", missing}});
 }
 
+json_shape letters_shape() {
+  const auto row = shape::named("DeadLetter", shape::object({{"id", shape::text("SENDER/NUMBER.")},
+                                                             {"target", shape::text()},
+                                                             {"method", shape::text()},
+                                                             {"error", shape::text()},
+                                                             {"params", shape::any()},
+                                                             {"silo", shape::text()}}));
+  return shape::object({{"dead_letters", shape::list(row)},
+                        {"more", shape::flag()},
+                        {"silos_missing", shape::list(missing_shape())}});
+}
+
 void list(const api_parts& parts, request& received, reply answer) {
   const auto limit = number_in_query(received, "limit", 0, page_max);
   const auto silos = silos_with_actors(parts.silo, text_in_query(received, "silo"));
@@ -136,11 +148,35 @@ void drop(const api_parts& parts, request& received, reply answer) {
 
 }  // namespace
 
-void add_dead_letter_routes(http::router& routes, const api_parts& parts) {
-  constexpr std::string_view one = "/api/v1/dead-letters/{type}/{key}/{number}";
-  add_route(routes, parts, method::get, "/api/v1/dead-letters", list, {"silo", "limit"});
-  add_route(routes, parts, method::post, std::string{one} + "/retry", retry);
-  add_route(routes, parts, method::del, one, drop);
+void add_dead_letter_routes(api_routes& routes) {
+  const std::string all = "/api/v1/dead-letters";
+  const std::string one = all + "/{type}/{key}/{number}";
+  const answer done{.status = 200, .text = "Done.", .body = json_media(shape::object({}))};
+  routes.add(method::get, all, everywhere(role::READ),
+             {.id = "list_dead_letters",
+              .tag = "dead letters",
+              .summary = "Sends that were given up, of all silos",
+              .query = {text_key("silo", "Only of this one."),
+                        number_key("limit", page_max, "The most of them; 0: 100.")},
+              .answers = {{.status = 200,
+                           .text = "The oldest of each sender first.",
+                           .body = json_media(letters_shape())}},
+              .problems = {404}},
+             list);
+  routes.add(method::post, one + "/retry", everywhere(role::ADMIN),
+             {.id = "retry_dead_letter",
+              .tag = "dead letters",
+              .summary = "Sends it again",
+              .answers = {done},
+              .problems = {404, 409}},
+             retry);
+  routes.add(method::del, one, everywhere(role::ADMIN),
+             {.id = "drop_dead_letter",
+              .tag = "dead letters",
+              .summary = "Forgets it",
+              .answers = {done},
+              .problems = {404, 409}},
+             drop);
 }
 
 }  // namespace millrace::gateway

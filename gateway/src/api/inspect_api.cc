@@ -97,6 +97,16 @@ ordered_json document_of(const runtime::actor_id& actor, const std::string& silo
   return whole;
 }
 
+json_shape document_shape() {
+  const auto map = shape::object({{"records", shape::map(shape::any())},
+                                  {"next", shape::text("For `after`; empty at the end.")}});
+  return shape::named("ActorState", shape::with_optional(shape::object({{"id", shape::text()},
+                                                                        {"silo", shape::text()},
+                                                                        {"state", shape::any()},
+                                                                        {"maps", shape::map(map)}}),
+                                                         {"state"}));
+}
+
 runtime::actor_id actor_in(const request& received) {
   return {std::string{received.param("type")}, std::string{received.param("key")}};
 }
@@ -178,13 +188,54 @@ void figures(const api_parts& parts, request&, reply answer) {
 
 }  // namespace
 
-void add_inspect_routes(http::router& routes, const api_parts& parts) {
+void add_inspect_routes(api_routes& routes) {
   const std::string one = "/api/v1/actors/{type}/{key}";
-  add_route(routes, parts, method::get, "/api/v1/actors/{type}", list,
-            {"silo", "prefix", "active", "cursor", "limit"});
-  add_route(routes, parts, method::get, one + "/state", state, {"map", "after", "limit"});
-  add_route(routes, parts, method::post, one + "/deactivate", deactivate);
-  add_route(routes, parts, method::get, "/api/v1/silo", figures);
+  routes.add(method::get, "/api/v1/actors/{type}", everywhere(role::READ),
+             {.id = "list_actors",
+              .tag = "actors",
+              .summary = "The actors of a type, of all silos",
+              .query = {text_key("silo", "Only of this one."),
+                        text_key("prefix", "Only those whose keys begin with it."),
+                        flag_key("active", "Activations, instead of what is stored."),
+                        text_key("cursor", "The `next` of the page before."),
+                        number_key("limit", page_max, "The most of them; 0: 100.")},
+              .answers = {{.status = 200,
+                           .text = "A page; `next` is empty at the end.",
+                           .body = json_media(actor_list_shape())}},
+              .problems = {404}},
+             list);
+  routes.add(method::get, one + "/state", everywhere(role::READ),
+             {.id = "get_actor_state",
+              .tag = "actors",
+              .summary = "What an actor has stored",
+              .query = {text_key("map", "Only this map of it."),
+                        text_key("after", "With `map`: the `next` of the page before."),
+                        number_key("limit", page_max, "The most records of a map; 0: 100.")},
+              .answers = {{.status = 200,
+                           .text = "Its root and the first records of its maps.",
+                           .body = json_media(document_shape())}},
+              .problems = {404, 409}},
+             state);
+  routes.add(method::post, one + "/deactivate", everywhere(role::ADMIN),
+             {.id = "deactivate_actor",
+              .tag = "actors",
+              .summary = "Ends an activation once it has nothing to do",
+              .headers = {repeatable},
+              .answers = {{.status = 200,
+                           .text = "Whether there was one.",
+                           .body = json_media(
+                               shape::object({{"was_active", shape::flag()},
+                                              {"silos_missing", shape::list(missing_shape())}}))}},
+              .problems = {404, 409}},
+             deactivate);
+  routes.add(method::get, "/api/v1/silo", everywhere(role::READ),
+             {.id = "get_silo_figures",
+              .tag = "cluster",
+              .summary = "Figures of the silo that answers, by actor type",
+              .answers = {{.status = 200,
+                           .text = "The figures.",
+                           .body = json_media(silo_metrics_shape())}}},
+             figures);
 }
 
 }  // namespace millrace::gateway

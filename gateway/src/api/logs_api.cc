@@ -384,9 +384,26 @@ void logs(const api_parts& parts, request& received, reply answer) {
 
 }  // namespace
 
-void add_log_routes(http::router& routes, const api_parts& parts) {
-  add_route(routes, parts, method::get, "/api/v1/runs/{id}/tasks/{name}/logs", logs,
-            {"stream", "attempt", "tail", "offset", "follow"});
+void add_log_routes(api_routes& routes) {
+  routes.add(
+      method::get, "/api/v1/runs/{id}/tasks/{name}/logs", of_run(role::READ),
+      {.id = "read_log",
+       .tag = "runs",
+       .summary = "The output of an attempt, as it grows if wanted",
+
+       .query = {word_key("stream", {"stdout", "stderr"}, "Which; `stdout` without."),
+                 number_key("attempt", UINT32_MAX, "0: the latest."),
+                 number_key("tail", tail_lines_max, "Only that many last lines."),
+                 number_key("offset", INT64_MAX, "From this byte on; not with `tail`."),
+                 flag_key("follow", "Wait for a start, and for more until the attempt's end.")},
+       .answers = {{.status = 200,
+                    .text = "The bytes.",
+                    .body = plain_text(),
+                    .headers = {{"Log-Offset", "Of the first byte."},
+                                {"Log-Attempt", "Whose it is, once the task has started.",
+                                 false}}}},
+       .problems = {404, 409}},
+      logs);
 }
 
 }  // namespace millrace::gateway

@@ -5,9 +5,10 @@
 
 #include "api/api.h"
 #include "api/respond.h"
+#include "api/run_wait.h"
+#include "api/submission.h"
 #include "http/entity_tags.h"
 #include "millrace/actors/definition.h"
-#include "millrace/pipeline.capnp.actor.h"
 #include "millrace/runtime/json.h"
 
 namespace millrace::gateway {
@@ -19,6 +20,7 @@ using runtime::errc;
 using runtime::error;
 using runtime::ref;
 using runtime::result;
+using schemas::pipeline_interface;
 
 namespace {
 
@@ -121,7 +123,7 @@ void apply(const api_parts& parts, request& received, reply answer) {
     return;
   }
   auto shared = std::make_shared<reply>(std::move(answer));
-  parts.silo.call_then<schemas::pipeline_interface::apply_results>(
+  parts.silo.call_then<pipeline_interface::apply_results>(
       ref<schemas::Pipeline>(*key).apply(actors::to_json(*loaded.definition), condition->version,
                                          condition->only_if),
       [shared, project = std::string{received.param("project")},
@@ -141,6 +143,13 @@ void apply(const api_parts& parts, request& received, reply answer) {
       });
 }
 
+json_shape applied_shape() {
+  return shape::named("AppliedPipeline", shape::object({{"id", shape::text()},
+                                                        {"project", shape::text()},
+                                                        {"version", shape::count()},
+                                                        {"changed", shape::flag()}}));
+}
+
 void validate(const api_parts&, request& received, reply answer) {
   const auto loaded = actors::load_definition(received.body, "");
   if (!loaded) {
@@ -150,6 +159,17 @@ void validate(const api_parts&, request& received, reply answer) {
   answer.send(answer_of(
       200, {{"valid", true},
             {"definition", nlohmann::ordered_json::parse(actors::to_json(*loaded.definition))}}));
+}
+
+json_shape validated_shape() {
+  return shape::object(
+      {{"valid", shape::flag()}, {"definition", shape::any("In its canonical form.")}});
+}
+
+// What both of them read.
+request_body definition_body() {
+  const auto about = shape::any("As docs/reference/pipeline.schema.json has it.");
+  return {.any_of = {{"application/yaml", about}, {"application/json", about}}, .is_needed = true};
 }
 
 void describe(const api_parts& parts, request& received, reply answer) {
@@ -197,78 +217,113 @@ void list(const api_parts& parts, request& received, reply answer) {
                   std::move(answer));
 }
 
-// The body `{"params": {...}, "labels": {...}}` as the parameters of a submission.
-result<schemas::pipeline_interface::submit_params> submission_of(const std::string& body) {
-  schemas::pipeline_interface::submit_params params;
-  auto made = params.build();
-  made.setParams("{}");
-  if (body.find_first_not_of(" \t\r\n") == std::string::npos) {
-    return params;
-  }
-  if (const auto checked = runtime::check_json(body); !checked) {
-    return checked.error();
-  }
-  const auto json = nlohmann::json::parse(body);
-  if (!json.is_object()) {
-    return error{errc::invalid_argument,
-                 R"(the body must be a JSON object such as {"params": {"day": "monday"}})"};
-  }
-  for (const auto& [key, value] : json.items()) {
-    if (key == "params" && value.is_object()) {
-      made.setParams(value.dump().c_str());
-    } else if (key == "labels" && value.is_object()) {
-      auto labels = made.initLabels(static_cast<unsigned>(value.size()));
-      unsigned at = 0;
-      for (const auto& [name, text] : value.items()) {
-        if (!text.is_string()) {
-          return error{errc::invalid_argument, "/labels/" + name + ": expected a string"};
-        }
-        labels[at].setName(name.c_str());
-        labels[at++].setValue(text.get<std::string>().c_str());
-      }
-    } else {
-      return error{errc::invalid_argument,
-                   "/" + key + ": expected are the objects 'params' and 'labels'"};
-    }
-  }
-  return params;
+request_body submission_body() {
+  return {.any_of = {json_media(wanted_run_shape(key_in_text::no))}};
 }
 
-void submit(const api_parts& parts, request& received, reply answer) {
-  // What was accepted goes on while there is room for that; nothing is added to it.
-  if (const auto refusal = parts.silo.rows().refusal()) {
-    answer.fail(*refusal);
-    return;
-  }
+void submit_one(const api_parts& parts, request& received, reply answer) {
   const auto pipeline = pipeline_key(received);
-  auto submission = submission_of(received.body);
-  if (!pipeline || !submission) {
-    answer.fail(pipeline ? submission.error() : pipeline.error());
+  auto wanted = wanted_run_of(received.body, key_in_text::no);
+  const auto wait = run_wait_in(received);
+  if (!pipeline || !wanted || !wait) {
+    answer.fail(!pipeline ? pipeline.error() : !wanted ? wanted.error() : wait.error());
     return;
   }
-  auto call = ref<schemas::Pipeline>(*pipeline).submit(*std::move(submission));
-  if (const auto key = received.headers.find("Idempotency-Key")) {
-    call = std::move(call).keyed(std::string{*key});
-  }
-  call.spec().context = trace_of(received);
-  call_and_answer(parts.silo, std::move(call), std::move(answer), [](const auto& results) {
-    auto made = answer_of(201, results);
-    made.headers.add("Location", "/api/v1/runs/" + std::string{results.run()});
-    return made;
-  });
+  wanted->idempotency_key = key_of(received);
+  const auto shared = std::make_shared<reply>(std::move(answer));
+  submit(parts, *pipeline, *std::move(wanted), trace_of(received),
+         [&parts, shared, wait = *wait](const submitted& told) {
+           if (!told) {
+             shared->fail(told.error());
+             return;
+           }
+           const std::string run{told->run()};
+           const auto made = std::make_shared<http::response>(answer_of(201, *told));
+           made->headers.add("Location", "/api/v1/runs/" + run);
+           if (wait == runtime::duration{}) {
+             shared->send(std::move(*made));
+             return;
+           }
+           wait_for_run(parts.silo, run, wait, shared, [shared, made](const auto& ended) {
+             if (ended) {
+               made->body = answer_of(201, ended->run()).body;
+             }
+             shared->send(std::move(*made));
+           });
+         });
 }
 
 }  // namespace
 
-void add_pipeline_routes(http::router& routes, const api_parts& parts) {
-  add_route(routes, parts, method::get, "/api/v1/projects/{project}/pipelines", list,
-            {"after", "limit"});
-  add_route(routes, parts, method::put, "/api/v1/projects/{project}/pipelines/{name}", apply);
-  add_route(routes, parts, method::get, "/api/v1/projects/{project}/pipelines/{name}", describe,
-            {"version"});
-  add_route(routes, parts, method::post, "/api/v1/projects/{project}/pipelines/{name}/runs",
-            submit);
-  add_route(routes, parts, method::post, "/api/v1/validate", validate);
+void add_pipeline_routes(api_routes& routes) {
+  const std::string all = "/api/v1/projects/{project}/pipelines";
+  const std::string one = all + "/{name}";
+  routes.add(method::get, all, in_project(role::READ),
+             {.id = "list_pipelines",
+              .tag = "pipelines",
+              .summary = "The pipelines of a project, by name",
+              .query = {text_key("after", "The `next` of the page before."),
+                        number_key("limit", 1'000, "The most of them; 0: 100.")},
+              .answers = {{.status = 200,
+                           .text = "A page; `next` is empty at the end.",
+                           .body = json_of<schemas::Project::PipelinesResults>()}}},
+             list);
+  routes.add(method::put, one, in_project(role::ADMIN),
+             {.id = "apply_pipeline",
+              .tag = "pipelines",
+              .summary = "Makes a pipeline, or a new version of it",
+              .headers = {{"If-Match", "The ETag of the latest version; or `*`: there is one."},
+                          {"If-None-Match", "`*`: there is none."}},
+              .body = definition_body(),
+              .answers = {{.status = 200,
+                           .text = "The latest version is this one; `changed` says since when.",
+                           .body = json_media(applied_shape())},
+                          {.status = 201,
+                           .text = "The pipeline is new.",
+                           .body = json_media(applied_shape())}},
+              .problems = {409, 412, 422}},
+             apply);
+  routes.add(method::get, one, in_project(role::READ),
+             {.id = "get_pipeline",
+              .tag = "pipelines",
+              .summary = "A version of a pipeline",
+
+              .query = {number_key("version", UINT32_MAX, "0: the latest.")},
+              .headers = {{"If-None-Match", "ETags that the client has."}},
+              .answers = {{.status = 200,
+                           .text = "The version.",
+                           .body = json_of<schemas::Pipeline::DescribeResults>(),
+                           .headers = {{"ETag", "Of the latest version only.", false}}},
+                          {.status = 304,
+                           .text = "The client has the latest.",
+                           .headers = {{"ETag", "Of the latest version."}}}},
+              .problems = {404}},
+             describe);
+  routes.add(method::post, one + "/runs", in_project(role::RUN),
+             {.id = "submit_run",
+              .tag = "runs",
+              .summary = "Starts a run of a pipeline",
+              .query = {run_wait_key()},
+              .headers = {idempotency_key, traceparent},
+              .body = submission_body(),
+              .answers = {{.status = 201,
+                           .text = "It is stored, and begins; with `wait`, all of it.",
+                           .body = json_media(
+                               shape::any_of({shape::of<schemas::Pipeline::SubmitNewResults>(),
+                                              shape::of<schemas::RunStatus>()})),
+                           .headers = {location}}},
+              .problems = {404, 409}},
+             submit_one);
+  routes.add(
+      method::post, "/api/v1/validate", somewhere(role::READ),
+      {.id = "validate_definition",
+       .tag = "pipelines",
+       .summary = "Looks for mistakes in a definition, and keeps nothing",
+       .headers = {repeatable},
+       .body = definition_body(),
+       .answers = {{.status = 200, .text = "It has none.", .body = json_media(validated_shape())}},
+       .problems = {422}},
+      validate);
 }
 
 }  // namespace millrace::gateway

@@ -63,6 +63,10 @@ result<std::uint64_t> number_in_query(const http::request& request, std::string_
   return number;
 }
 
+std::string key_of(const http::request& request) {
+  return std::string{request.headers.find("Idempotency-Key").value_or("")};
+}
+
 std::string text_in_query(const http::request& request, std::string_view name) {
   return std::string{request.query(name).value_or("")};
 }

@@ -24,4 +24,10 @@ std::string event_json(schemas::RunEvent::Reader event) {
   return whole.dump();
 }
 
+json_shape event_shape() {
+  return shape::named("ShownRunEvent", shape::with_optional(shape::of<schemas::RunEvent>(),
+                                                            {"task", "state", "attempt",
+                                                             "exit_code", "label", "reason"}));
+}
+
 }  // namespace millrace::gateway

@@ -171,11 +171,33 @@ void list_runs_of_pipeline(const api_parts& parts, request& received, reply answ
 
 }  // namespace
 
-void add_run_list_routes(http::router& routes, const api_parts& parts) {
-  add_route(routes, parts, http::method::get, "/api/v1/runs", list_runs,
-            {"project", "state", "before", "limit"});
-  add_route(routes, parts, http::method::get, "/api/v1/projects/{project}/pipelines/{name}/runs",
-            list_runs_of_pipeline, {"before", "limit", "state"});
+void add_run_list_routes(api_routes& routes) {
+  const std::vector<query_key> which{
+      word_key("state", {"running", "succeeded", "failed", "cancelled", "timed_out"},
+               "Only runs in it."),
+      text_key("before", "The `next` of the page before, or any run's id: older ones than that."),
+      number_key("limit", page_max, "The most of them; 0: 100.")};
+  auto of_project = which;
+  of_project.insert(of_project.begin(), text_key("project", "Whose runs; without it `default`'s."));
+  const answer page{.status = 200,
+                    .text = "A page; `next` is empty at the end.",
+                    .body = json_of<schemas::Pipeline::RunsResults>()};
+  routes.add(http::method::get, "/api/v1/runs", access{access::place::query, role::READ},
+             {.id = "list_runs",
+              .tag = "runs",
+              .summary = "The runs of all pipelines of a project, the newest first",
+              .query = of_project,
+              .answers = {page}},
+             list_runs);
+  routes.add(http::method::get, "/api/v1/projects/{project}/pipelines/{name}/runs",
+             in_project(role::READ),
+             {.id = "list_runs_of_pipeline",
+              .tag = "runs",
+              .summary = "The runs of a pipeline, the newest first",
+              .query = which,
+              .answers = {page},
+              .problems = {404}},
+             list_runs_of_pipeline);
 }
 
 }  // namespace millrace::gateway

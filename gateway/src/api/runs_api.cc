@@ -6,6 +6,7 @@
 #include "api/api.h"
 #include "api/respond.h"
 #include "api/run_event.h"
+#include "api/run_wait.h"
 #include "http/sse.h"
 #include "millrace/actors/process_log.h"
 #include "millrace/pipeline.capnp.actor.h"
@@ -34,8 +35,15 @@ std::string run_id(const request& received) {
 }
 
 void status(const api_parts& parts, request& received, reply answer) {
-  call_and_answer(parts.silo, ref<schemas::Run>(run_id(received)).status(), std::move(answer),
-                  [](const auto& results) { return answer_of(200, results.run()); });
+  const auto wait = run_wait_in(received);
+  if (!wait) {
+    answer.fail(wait.error());
+    return;
+  }
+  const auto shared = std::make_shared<reply>(std::move(answer));
+  wait_for_run(parts.silo, run_id(received), *wait, shared, [shared](const auto& told) {
+    told ? shared->send(answer_of(200, told->run())) : shared->fail(told.error());
+  });
 }
 
 void tasks(const api_parts& parts, request& received, reply answer) {
@@ -138,7 +146,8 @@ void cancel(const api_parts& parts, request& received, reply answer) {
   }
   call_and_answer(parts.silo,
                   ref<schemas::Run>(run_id(received))
-                      .cancel(schemas::run_interface::cancel_params{*std::move(params)}),
+                      .cancel(schemas::run_interface::cancel_params{*std::move(params)})
+                      .keyed(key_of(received)),
                   std::move(answer),
                   [] { return answer_of(202, nlohmann::ordered_json::object()); });
 }
@@ -150,8 +159,8 @@ void retry(const api_parts& parts, request& received, reply answer) {
     answer.fail(nothing.error());
     return;
   }
-  call_and_answer(parts.silo, ref<schemas::Run>(run_id(received)).retry(), std::move(answer),
-                  [](const auto& results) { return answer_of(202, results); });
+  call_and_answer(parts.silo, ref<schemas::Run>(run_id(received)).retry().keyed(key_of(received)),
+                  std::move(answer), [](const auto& results) { return answer_of(202, results); });
 }
 
 void remove(const api_parts& parts, request& received, reply answer) {
@@ -259,14 +268,84 @@ void events(const api_parts& parts, request& received, reply answer) {
 
 }  // namespace
 
-void add_run_routes(http::router& routes, const api_parts& parts) {
-  add_route(routes, parts, method::get, "/api/v1/runs/{id}", status);
-  add_route(routes, parts, method::del, "/api/v1/runs/{id}", remove);
-  add_route(routes, parts, method::get, "/api/v1/runs/{id}/tasks", tasks, {"after", "limit"});
-  add_route(routes, parts, method::get, "/api/v1/runs/{id}/tasks/{name}", task);
-  add_route(routes, parts, method::get, "/api/v1/runs/{id}/events", events, {"after"});
-  add_route(routes, parts, method::post, "/api/v1/runs/{id}/cancel", cancel);
-  add_route(routes, parts, method::post, "/api/v1/runs/{id}/retry", retry);
+void add_run_routes(api_routes& routes) {
+  const std::string one = "/api/v1/runs/{id}";
+  const answer begun{
+      .status = 202, .text = "It is certain to happen.", .body = json_media(shape::object({}))};
+  routes.add(
+      method::get, one, of_run(role::READ),
+      {.id = "get_run",
+       .tag = "runs",
+       .summary = "A run as a whole",
+       .query = {run_wait_key()},
+       .answers = {{.status = 200, .text = "The run.", .body = json_of<schemas::RunStatus>()}},
+       .problems = {404}},
+      status);
+  routes.add(method::del, one, of_run(role::ADMIN),
+             {.id = "remove_run",
+              .tag = "runs",
+              .summary = "Removes a run that has ended, with its logs and files",
+              .answers = {begun},
+              .problems = {404, 409}},
+             remove);
+  routes.add(method::get, one + "/tasks", of_run(role::READ),
+             {.id = "list_tasks",
+              .tag = "runs",
+              .summary = "The task instances of a run, in the order of the definition",
+              .query = {text_key("after", "The `next` of the page before."),
+                        number_key("limit", 10'000, "The most of them; 0: 1,000.")},
+              .answers = {{.status = 200,
+                           .text = "A page; `next` is empty at the end.",
+                           .body = json_of<schemas::Run::TasksResults>()}},
+              .problems = {404}},
+             tasks);
+  routes.add(method::get, one + "/tasks/{name}", of_run(role::READ),
+             {.id = "get_task",
+              .tag = "runs",
+              .summary = "A task instance, `count` or `count[3]`, with its attempts",
+              .answers = {{.status = 200,
+                           .text = "The instance.",
+                           .body = json_of<schemas::Task::DescribeResults>()}},
+              .problems = {404}},
+             task);
+  routes.add(method::get, one + "/events", of_run(role::READ),
+             {.id = "follow_run",
+              .tag = "runs",
+              .summary = "The events of a run as they happen, until its end",
+              .text = "Server-sent events: `run` or `task`, and `end` as the last one.",
+              .query = {text_key("after", "As `Last-Event-ID`, which counts if both are there.")},
+              .headers = {{"Last-Event-ID", "The id of the last event that the client has."}},
+              .answers = {{.status = 200,
+                           .text = "The stream.",
+                           .body = {.type = "text/event-stream",
+                                    .shape = shape::text(),
+                                    .events = {{"run", event_shape()},
+                                               {"task", event_shape()},
+                                               {"end", shape::object({})}}}}},
+              .problems = {404}},
+             events);
+  routes.add(method::post, one + "/cancel", of_run(role::RUN),
+             {.id = "cancel_run",
+              .tag = "runs",
+              .summary = "Ends a run",
+              .text = "What runs is cancelled, and only tasks with `run_on: always` go on; `force` "
+                      "ends these too.",
+              .headers = {idempotency_key},
+              .body = {.any_of = {json_read_as<schemas::Run::CancelParams>()}},
+              .answers = {begun},
+              .problems = {404, 409}},
+             cancel);
+  routes.add(method::post, one + "/retry", of_run(role::RUN),
+             {.id = "retry_run",
+              .tag = "runs",
+              .summary = "Starts again what of a run did not succeed",
+              .headers = {idempotency_key},
+              .body = {.any_of = {json_read_as<schemas::Run::RetryParams>()}},
+              .answers = {{.status = 202,
+                           .text = "How many task instances that is.",
+                           .body = json_of<schemas::Run::RetryResults>()}},
+              .problems = {404, 409}},
+             retry);
 }
 
 }  // namespace millrace::gateway

@@ -97,4 +97,59 @@ ordered_json json_of(const runtime::silo_metrics& figures) {
           {"types", std::move(types)}};
 }
 
+json_shape silo_metrics_shape() {
+  const auto histogram = shape::named(
+      "Histogram",
+      shape::object({{"sum_ms", shape::real()}, {"counts", shape::list(shape::count())}}));
+  const auto type = shape::object({{"id", shape::text()},
+                                   {"activations", shape::count()},
+                                   {"calls_total", shape::count()},
+                                   {"errors_total", shape::count()},
+                                   {"queued", shape::count()},
+                                   {"queued_max", shape::count()},
+                                   {"latency", histogram},
+                                   {"turns", histogram},
+                                   {"begun_total", shape::count()},
+                                   {"sends_total", shape::count()},
+                                   {"reminders_fired_total", shape::count()},
+                                   {"dead_letters_total", shape::count()},
+                                   {"stuck_total", shape::count()},
+                                   {"activations_total", shape::count()},
+                                   {"deactivations", shape::object({{"idle", shape::count()},
+                                                                    {"memory", shape::count()},
+                                                                    {"requested", shape::count()},
+                                                                    {"stopping", shape::count()},
+                                                                    {"failed", shape::count()}})}});
+  const auto storage = shape::object({{"commits_total", shape::count()},
+                                      {"group_commits_total", shape::count()},
+                                      {"commit", histogram},
+                                      {"flush", histogram},
+                                      {"written_bytes_total", shape::count()},
+                                      {"journal_backlog_bytes", shape::count()},
+                                      {"journal_bytes", shape::count()},
+                                      {"checkpoint_lag_batches", shape::count()},
+                                      {"checkpoint_lag_bytes", shape::count()},
+                                      {"used_permille", shape::count()}});
+  const auto blocked = shape::object(
+      {{"type", shape::text()}, {"method", shape::text()}, {"total", shape::count()}});
+  const auto offload = shape::object(
+      {{"threads", shape::count()}, {"busy", shape::count()}, {"queued", shape::count()}});
+  return shape::named("SiloFigures", shape::object({{"uptime_ms", shape::real()},
+                                                    {"activations", shape::count()},
+                                                    {"overloaded_total", shape::count()},
+                                                    {"reminders", shape::count()},
+                                                    {"sends_pending", shape::count()},
+                                                    {"memory_bytes", shape::count()},
+                                                    {"timers_armed", shape::count()},
+                                                    {"threads", shape::count()},
+                                                    {"threads_busy", shape::count()},
+                                                    {"stuck_threads_total", shape::count()},
+                                                    {"spare_threads", shape::count()},
+                                                    {"blocked", shape::list(blocked)},
+                                                    {"offload", offload},
+                                                    {"storage", storage},
+                                                    {"bounds_ms", shape::list(shape::real())},
+                                                    {"types", shape::list(type)}}));
+}
+
 }  // namespace millrace::gateway

@@ -4,6 +4,7 @@
 
 #include <nlohmann/json.hpp>
 
+#include "api/json_shape.h"
 #include "millrace/runtime/metrics.h"
 
 namespace millrace::gateway {
@@ -11,5 +12,6 @@ namespace millrace::gateway {
 /// Times in milliseconds; the counts of a histogram by the bounds in `bounds_ms`, the last one of
 /// what is longer.
 [[nodiscard]] nlohmann::ordered_json json_of(const runtime::silo_metrics& figures);
+[[nodiscard]] json_shape silo_metrics_shape();
 
 }  // namespace millrace::gateway

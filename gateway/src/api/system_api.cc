@@ -12,9 +12,6 @@ using http::request;
 
 namespace {
 
-// Every job of these threads ends within milliseconds on a disk that works.
-constexpr std::chrono::seconds stalled_after{5};
-
 // The figures of this moment as Prometheus text. Names: millrace_<layer>_<thing>_<unit>[_total].
 std::string render_metrics(const api_parts& parts) {
   runtime::metrics_text own;
@@ -37,6 +34,11 @@ std::string render_metrics(const api_parts& parts) {
     own.counter("millrace_gateway_requests_total", "Requests handled.", server.requests_total);
     own.counter("millrace_gateway_rejected_total",
                 "Requests that were malformed, too large or slow.", server.rejected_total);
+  }
+  if (parts.guard != nullptr) {
+    own.counter("millrace_gateway_rate_limited_total",
+                "Requests that were answered 429, since their token or address asks too often.",
+                parts.guard->limited());
   }
   return runtime::to_prometheus_text(parts.silo.metrics()) + own.text();
 }
@@ -66,10 +68,8 @@ void ready(const api_parts& parts, reply answer) {
   for (const auto& [name, busy] :
        {std::pair{"the executor", parts.host != nullptr ? parts.host->busy() : runtime::duration{}},
         {"the thread that reads logs", parts.files.busy()}}) {
-    if (busy > stalled_after) {
-      answer.fail({runtime::errc::unavailable, std::string{name} + " has made no progress for " +
-                                                   std::to_string(busy / std::chrono::seconds{1}) +
-                                                   " s"});
+    if (const auto stall = stall_of(name, busy)) {
+      answer.fail(*stall);
       return;
     }
   }
@@ -78,17 +78,49 @@ void ready(const api_parts& parts, reply answer) {
 
 }  // namespace
 
+std::optional<runtime::error> stall_of(std::string_view part, runtime::duration busy) {
+  if (busy <= stalled_after) {
+    return std::nullopt;
+  }
+  return runtime::error{runtime::errc::unavailable,
+                        std::string{part} + " has made no progress for " +
+                            std::to_string(busy / std::chrono::seconds{1}) + " s"};
+}
+
 // Probes and scrapers add queries of their own to these, so any is taken.
-void add_system_routes(http::router& routes, const api_parts& parts) {
-  routes.add(method::get, "/livez",
+void add_system_routes(api_routes& routes) {
+  const auto& parts = routes.parts();
+  const auto told = [](media body) {
+    return answer{.status = 200, .text = "So it is.", .body = std::move(body)};
+  };
+  routes.add(method::get, "/livez", for_anybody,
+             {.id = "is_alive",
+              .tag = "system",
+              .summary = "Whether the process answers",
+              .answers = {told(plain_text())}},
              [](request&, reply answer) { answer.send(http::text(200, "alive\n")); });
-  routes.add(method::get, "/readyz",
+  routes.add(method::get, "/readyz", for_anybody,
+             {.id = "is_ready",
+              .tag = "system",
+              .summary = "Whether the process can take work",
+              .answers = {told(plain_text())},
+              .problems = {429, 500, 503, 507}},
              [&parts](request&, reply answer) { ready(parts, std::move(answer)); });
-  routes.add(method::get, "/metrics",
+  routes.add(method::get, "/metrics", everywhere(role::READ),
+             {.id = "get_metrics",
+              .tag = "system",
+              .summary = "Figures of the process, as Prometheus text",
+              .answers = {told(plain_text())},
+              .problems = {429}},
              [&parts](request&, reply answer) { metrics(parts, std::move(answer)); });
-  routes.add(method::get, "/version", [](request&, reply answer) {
-    answer.send(answer_of(200, {{"version", version_text}}));
-  });
+  routes.add(method::get, "/version", for_anybody,
+             {.id = "get_version",
+              .tag = "system",
+              .summary = "The version of the server",
+              .answers = {told(json_media(shape::object({{"version", shape::text()}})))}},
+             [](request&, reply answer) {
+               answer.send(answer_of(200, {{"version", version_text}}));
+             });
 }
 
 }  // namespace millrace::gateway

@@ -13,7 +13,9 @@
 #include "cli/command.h"
 #include "cli/completion.h"
 #include "cli/layers.h"
+#include "cli/manual.h"
 #include "cli/output.h"
+#include "cli/settings_view.h"
 #include "millrace/actors/suggestion.h"
 #include "version.h"
 
@@ -26,6 +28,7 @@ namespace po = boost::program_options;
 void no_options(po::options_description&) {}
 
 exit_code run_completion(const option_values&, const std::vector<std::string>& positional);
+exit_code run_man(const option_values&, const std::vector<std::string>& positional);
 
 exit_code run_version(const option_values& options, const std::vector<std::string>&) {
   const auto form = form_of(options);
@@ -46,44 +49,66 @@ std::vector<command> all_commands() {
                            control_commands(), cluster_commands(), actor_commands()}) {
     all.insert(all.end(), more.begin(), more.end());
   }
-  for (const auto& one : {backup_command(), restore_command(), check_command(), pki_command()}) {
+  for (const auto& one : {backup_command(), restore_command(), check_command(), pki_command(),
+                          token_command(), context_command(), config_command()}) {
     all.push_back(one);
   }
-  all.push_back({"completion", "bash", "print what teaches a shell to complete commands",
-                 "  eval \"$(millrace completion bash)\"      in ~/.bashrc\n", 1, 1, no_options,
-                 run_completion});
+  all.push_back({"completion", "bash|zsh|fish", "print what teaches a shell to complete commands",
+                 "  eval \"$(millrace completion bash)\"      in ~/.bashrc\n"
+                 "  millrace completion fish | source       in ~/.config/fish/config.fish\n",
+                 1, 1, no_options, run_completion});
+  all.push_back({"man", "[millrace.yaml]", "print the manual, for man",
+                 "  millrace man | man -l -\n"
+                 "  millrace man millrace.yaml | man -l -\n",
+                 0, 1, no_options, run_man});
   all.push_back({"version", "", "print the version", "  millrace version\n", 0, 0,
                  add_output_option, run_version});
   return all;
 }
 
+constexpr program_words help_words{
+    .summary = "runs pipelines on durable virtual actors",
+    .examples =
+        "  millrace run pipeline.yaml              run it here, no server needed\n"
+        "  millrace dev                            a server on http://127.0.0.1:8400\n"
+        "  millrace apply pipeline.yaml            give the server a pipeline\n"
+        "  millrace submit my-pipeline --watch     run it there and look on\n",
+    .exit_codes =
+        "0 ok, 1 run failed, 2 usage or\n"
+        "definition, 3 cancelled, 4 not allowed, 5 not found, 6 conflict, 7 unreachable,\n"
+        "8 wait timed out, 74 output could not be written, 75 the cluster went on without\n"
+        "this silo, 130 interrupted, 141 nobody reads the output.\n"};
+
 exit_code run_completion(const option_values&, const std::vector<std::string>& positional) {
-  if (positional[0] != "bash") {
-    return report(exit_code::usage, "completion is there for bash");
+  const auto script = completion(positional[0], all_commands());
+  if (!script) {
+    return report(exit_code::usage, "completion is there for bash, zsh and fish");
   }
-  std::cout << bash_completion(all_commands());
+  std::cout << *script;
+  return exit_code::ok;
+}
+
+exit_code run_man(const option_values&, const std::vector<std::string>& positional) {
+  if (positional.empty()) {
+    std::cout << program_manual(all_commands(), help_words);
+  } else if (positional[0] == "millrace.yaml") {
+    std::cout << settings_manual(all_commands());
+  } else {
+    return report(exit_code::usage, "the manual has two pages, `man` and `man millrace.yaml`");
+  }
   return exit_code::ok;
 }
 
 void print_help(std::ostream& out, const std::vector<command>& commands) {
-  out << "Runs pipelines on durable virtual actors.\n\n"
-         "Examples:\n"
-         "  millrace run pipeline.yaml              run it here, no server needed\n"
-         "  millrace dev                            a server on http://127.0.0.1:8400\n"
-         "  millrace apply pipeline.yaml            give the server a pipeline\n"
-         "  millrace submit my-pipeline --watch     run it there and look on\n\n"
-         "Usage: millrace COMMAND [ARGUMENTS]\n\nCommands:\n";
+  out << "Runs pipelines on durable virtual actors.\n\nExamples:\n"
+      << help_words.examples << "\nUsage: millrace COMMAND [ARGUMENTS]\n\nCommands:\n";
   const auto print = [&out](std::string_view name, std::string_view summary) {
     out << "  " << std::left << std::setw(14) << name << summary << '\n';
   };
   for (const auto& each : commands) {
     print(each.name, each.summary);
   }
-  out << "\n"
-         "`millrace COMMAND --help` tells more. Exit codes: 0 ok, 1 run failed, 2 usage or\n"
-         "definition, 3 cancelled, 4 not allowed, 5 not found, 6 conflict, 7 unreachable,\n"
-         "8 wait timed out, 74 output could not be written, 130 interrupted, 141 nobody reads\n"
-         "the output.\n";
+  out << "\n`millrace COMMAND --help` tells more. Exit codes: " << help_words.exit_codes;
 }
 
 void print_help(std::ostream& out, const command& one, const po::options_description& options) {
@@ -125,9 +150,16 @@ exit_code unknown_option(const command& one, const po::options_description& know
                                       "see `millrace " + name + " --help`");
 }
 
-exit_code run_command(const command& one, const std::vector<std::string>& arguments) {
+// With `view`, the row of `config`, the command does not run: its settings are shown.
+exit_code run_command(const command& one, const std::vector<std::string>& arguments,
+                      const command* view = nullptr) {
+  po::options_description settings;
+  one.add_options(settings);
   po::options_description visible{"Options"};
   one.add_options(visible);
+  if (view != nullptr) {
+    view->add_options(visible);
+  }
   visible.add_options()("help,h", "print this");
   po::options_description whole;
   whole.add(visible);
@@ -148,11 +180,12 @@ exit_code run_command(const command& one, const std::vector<std::string>& argume
                                         std::string{one.name} + " --help`");
   }
   if (values.count("help") > 0) {
-    print_help(std::cout, one, visible);
+    print_help(std::cout, view != nullptr ? *view : one, visible);
     return exit_code::ok;
   }
-  if (auto layered = store_layers(visible, values); !layered) {
-    return report(layered.error());
+  const auto origins = store_layers(settings, values);
+  if (!origins) {
+    return report(origins.error());
   }
   const auto positional = values.count("positional") > 0
                               ? values["positional"].as<std::vector<std::string>>()
@@ -161,7 +194,7 @@ exit_code run_command(const command& one, const std::vector<std::string>& argume
     return report(exit_code::usage,
                   "usage: millrace " + std::string{one.name} + " " + std::string{one.arguments});
   }
-  return one.run(values, positional);
+  return view != nullptr ? view_settings(settings, values, *origins) : one.run(values, positional);
 }
 
 exit_code run_any(const std::vector<std::string>& arguments) {
@@ -185,6 +218,17 @@ exit_code run_any(const std::vector<std::string>& arguments) {
                                   [&](const auto& each) { return each.name == word; });
   if (found == commands.end()) {
     return unknown_command(arguments, commands);
+  }
+  if (word == "config" && arguments.size() > 2 && arguments[1] == "view") {
+    const auto viewed = std::find_if(commands.begin(), commands.end(),
+                                     [&](const auto& each) { return each.name == arguments[2]; });
+    if (viewed != commands.end() && has_settings(*viewed)) {
+      return run_command(*viewed, {arguments.begin() + 3, arguments.end()}, &*found);
+    }
+    if (!arguments[2].starts_with('-')) {
+      return report(exit_code::usage, "config view: '" + arguments[2] +
+                                          "' is no command with settings, such as silo");
+    }
   }
   return run_command(*found, {arguments.begin() + 1, arguments.end()});
 }

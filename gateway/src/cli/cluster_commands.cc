@@ -29,6 +29,7 @@ void add_cluster_command_options(po::options_description& options) {
       "silo", po::value<std::string>()->value_name("SILO"), "for break-glass: whose copy leads")(
       "reason", po::value<std::string>()->value_name("TEXT"),
       "for break-glass: why, for who looks at it later")(
+      "empty", "for break-glass: no copy is left anywhere, begin the partition with nothing")(
       "wait", po::value<std::string>()->value_name("DURATION"),
       "for health: until it is ok, but at most so long, such as 5m");
 }
@@ -103,16 +104,21 @@ exit_code run_break_glass(const option_values& options) {
   }
   const auto partition = text_of(options, "partition");
   const auto silo = text_of(options, "silo");
-  const auto body = ordered_json{{"silo", silo}, {"reason", text_of(options, "reason")}}.dump(
-      -1, ' ', false, ordered_json::error_handler_t::replace);
+  const bool is_empty = options.count("empty") > 0;
+  ordered_json wanted{{"silo", silo}, {"reason", text_of(options, "reason")}};
+  if (is_empty) {  // a server of an earlier build says that it does not know it
+    wanted["empty"] = true;
+  }
+  const auto body = wanted.dump(-1, ' ', false, ordered_json::error_handler_t::replace);
   const auto done = server->ask(http::method::post,
                                 "/api/v1/partitions/" + escaped(partition) + "/break-glass", body);
   if (!done) {
     return report(done.error());
   }
-  std::cerr << "partition " << printable(partition) << " goes on from silo '" << printable(silo)
-            << "'; see to what may be missing, then: millrace cluster acknowledge --partition "
-            << printable(partition) << '\n';
+  std::cerr << "partition " << printable(partition)
+            << (is_empty ? " begins empty on silo '" : " goes on from silo '") << printable(silo)
+            << (is_empty ? "'; see to what is missing" : "'; see to what may be missing")
+            << ", then: millrace cluster acknowledge --partition " << printable(partition) << '\n';
   return exit_code::ok;
 }
 
@@ -139,10 +145,11 @@ exit_code run_cluster(const option_values& options, const std::vector<std::strin
   if (word != "break-glass" && word != "acknowledge" && word != "health") {
     return report(exit_code::usage, "usage: millrace cluster health|break-glass|acknowledge");
   }
-  const auto fits = word == "break-glass" ? refuse(options, {"wait"}, "cluster " + word)
-                    : word == "health"
-                        ? refuse(options, {"partition", "silo", "reason"}, "cluster " + word)
-                        : refuse(options, {"silo", "reason", "wait"}, "cluster " + word);
+  const auto fits =
+      word == "break-glass" ? refuse(options, {"wait"}, "cluster " + word)
+      : word == "health"
+          ? refuse(options, {"partition", "silo", "reason", "empty"}, "cluster " + word)
+          : refuse(options, {"silo", "reason", "empty", "wait"}, "cluster " + word);
   if (!fits) {
     return report(fits.error());
   }
@@ -156,15 +163,21 @@ exit_code run_cluster(const option_values& options, const std::vector<std::strin
 constexpr std::chrono::seconds drain_patience{60};
 constexpr std::chrono::milliseconds drain_look_interval{200};
 
-// How many partitions a silo leads. Errors: as of the server; `not_found`.
-runtime::result<std::size_t> led_by(remote& server, const std::string& silo) {
+struct drain_progress {
+  bool is_known = false;  // to the server that is asked: it hears of the silo from the store
+  std::size_t led = 0;
+};
+
+// Errors: as of the server; `not_found`.
+runtime::result<drain_progress> progress_of(remote& server, const std::string& silo) {
   const auto answer = server.ask(http::method::get, "/api/v1/silos");
   if (!answer) {
     return answer.error();
   }
   for (const auto& each : answer->at("silos")) {
     if (each.at("name") == silo) {
-      return each.at("partitions_primary").get<std::size_t>();
+      return drain_progress{each.at("state") == "draining",
+                            each.at("partitions_primary").get<std::size_t>()};
     }
   }
   return runtime::error{runtime::errc::not_found, "silo '" + silo + "' is not in any more"};
@@ -175,19 +188,23 @@ exit_code wait_until_drained(remote& server, const std::string& silo) {
   const auto give_up = time.steady() + drain_patience;
   watch_interrupts();
   for (;;) {
-    const auto led = led_by(server, silo);
-    if (!led) {
-      return report(led.error());
+    const auto seen = progress_of(server, silo);
+    if (!seen) {
+      return report(seen.error());
     }
-    if (*led == 0) {
+    if (seen->is_known && seen->led == 0) {
       std::cerr << "silo " << printable(silo) << " leads nothing any more\n";
       return exit_code::ok;
     }
     if (time.steady() >= give_up) {
       return report(exit_code::wait_timed_out,
-                    fmt::format("silo '{}' drains, and leads {} partitions still: no other silo "
-                                "has all of them; see `millrace partitions`",
-                                printable(silo), *led));
+                    seen->is_known
+                        ? fmt::format("silo '{}' drains, and leads {} partitions still: no other "
+                                      "silo has all of them; see `millrace partitions`",
+                                      printable(silo), seen->led)
+                        : fmt::format("silo '{}' does not drain: it was undone meanwhile, or this "
+                                      "server does not hear of it; see `millrace silos`",
+                                      printable(silo)));
     }
     wait_for_interrupt(drain_look_interval, -1);
     if (interrupts() > 0) {
@@ -235,6 +252,8 @@ std::vector<command> cluster_commands() {
        "missing\n"
        "  millrace cluster break-glass --partition 7 --silo b --reason 'both disks are gone'\n"
        "                               what only other copies have is lost\n"
+       "  millrace cluster break-glass --partition 7 --silo b --empty --reason 'no copy is left'\n"
+       "                               all of it is lost; refused while one that is in has a copy\n"
        "  millrace cluster acknowledge --partition 7      its loss was seen to\n",
        1, 1, add_cluster_command_options, run_cluster},
       {"drain", "SILO [--undo]", "have a silo lead nothing and take no tasks, before it is stopped",

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 #include "cli/command.h"
 
+#include <fcntl.h>
 #include <poll.h>
 #include <sys/signalfd.h>
 #include <unistd.h>
@@ -27,6 +28,7 @@ namespace {
 std::atomic<int> interrupt_count{0};
 std::atomic<void (*)()> restore_first{nullptr};
 int interrupt_pipe[2] = {-1, -1};
+int hangup_pipe[2] = {-1, -1};
 
 extern "C" void on_interrupt(int) {
   const auto before = errno;
@@ -38,6 +40,13 @@ extern "C" void on_interrupt(int) {
   }
   const char byte = 0;
   static_cast<void>(!::write(interrupt_pipe[1], &byte, 1));
+  errno = before;
+}
+
+extern "C" void on_hangup(int) {
+  const auto before = errno;
+  const char byte = 0;
+  static_cast<void>(!::write(hangup_pipe[1], &byte, 1));
   errno = before;
 }
 
@@ -249,6 +258,16 @@ void watch_interrupts() {
   action.sa_flags = SA_RESTART;
   ::sigaction(SIGINT, &action, nullptr);
   ::sigaction(SIGTERM, &action, nullptr);
+}
+
+int watch_hangups() {
+  if (hangup_pipe[0] < 0 && ::pipe2(hangup_pipe, O_CLOEXEC | O_NONBLOCK) == 0) {
+    struct sigaction action {};
+    action.sa_handler = on_hangup;
+    action.sa_flags = SA_RESTART;
+    ::sigaction(SIGHUP, &action, nullptr);
+  }
+  return hangup_pipe[0];
 }
 
 void before_forced_exit(void (*restore)()) noexcept {

@@ -47,8 +47,11 @@ struct command {
 [[nodiscard]] std::vector<command> cluster_commands();  // silos, partitions, cluster, drain
 [[nodiscard]] command backup_command();
 [[nodiscard]] command check_command();
+[[nodiscard]] command config_command();
+[[nodiscard]] command context_command();
 [[nodiscard]] command pki_command();
 [[nodiscard]] command restore_command();
+[[nodiscard]] command token_command();
 
 /// Serves as `silo` or `gateway` until told to stop, with the actor types that `add_types` adds, if
 /// it is set, beside those of pipelines.
@@ -118,6 +121,8 @@ struct endpoint {
 /// The number of Ctrl-C (and SIGTERM) so far; `watch_interrupts` starts the count.
 void watch_interrupts();
 [[nodiscard]] int interrupts() noexcept;
+/// From now on SIGHUP ends nobody: each makes a byte readable at this file.
+[[nodiscard]] int watch_hangups();
 /// What the third one, which ends the program at once, does first; null: nothing. It may do only
 /// what a signal's handler may.
 void before_forced_exit(void (*restore)()) noexcept;

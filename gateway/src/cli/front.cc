@@ -3,6 +3,9 @@
 
 #include <boost/asio/ip/address.hpp>
 
+#include <atomic>
+
+#include "access/audit_trail.h"
 #include "api/api.h"
 #include "http/same_origin.h"
 
@@ -10,7 +13,7 @@ namespace millrace::gateway::cli {
 
 using runtime::result;
 
-result<http::server_options> listen_options(const std::string& text, bool insecure) {
+result<http::server_options> listen_options(const std::string& text, const protection& against) {
   const auto refused = [&](const std::string& why) {
     return runtime::error{runtime::errc::invalid_argument, "--listen '" + text + "': " + why};
   };
@@ -27,25 +30,53 @@ result<http::server_options> listen_options(const std::string& text, bool insecu
     return refused("'" + made.address +
                    "' is no IP address; only the name localhost is understood");
   }
-  if (!address.is_loopback() && !insecure) {
+  if (!address.is_loopback() && !against.is_waived && !(against.has_tls && against.has_tokens)) {
+    const std::string tls = against.has_tls ? "" : "TLS (--tls-certificate FILE --tls-key FILE)";
+    const std::string tokens = against.has_tokens ? "" : "tokens (--root-token FILE)";
     return refused(
-        "anyone who reaches it could run commands here: keep to 127.0.0.1, or say "
-        "--insecure");
+        "where others reach it, it wants " + tls + (tls.empty() || tokens.empty() ? "" : " and ") +
+        tokens +
+        ": give it these, keep to 127.0.0.1, or say --insecure if a proxy in front or the "
+        "network sees to it");
   }
   return made;
 }
 
 namespace {
 
-// Tells every answer, for who looks for what a client does.
-http::access_log access_log_of(logs& told) {
+// What somebody may ask about later: what changed something, took all there is, or was not allowed.
+// Of nobody only what was refused for that, which is bounded: else anybody could fill the audit.
+bool is_for_audit(const http::access_entry& each) {
+  if (each.by == nullptr) {
+    return each.status == 401;
+  }
+  const bool looks = each.method.empty() || each.method == "GET" || each.method == "HEAD" ||
+                     each.method == "OPTIONS";
+  return !looks || each.status == 403 || each.path == "/api/v1/backup";
+}
+
+// Tells every answer, for who looks for what a client does; and with tokens, who did what. That is
+// no question of the level. `trail`: null without tokens.
+http::access_log access_log_of(logs& told, audit_trail* trail) {
   const auto logger = told.of("gateway.http");
-  if (!logger->should_log(spdlog::level::debug)) {
+  const auto audit = told.of("audit");
+  audit->set_level(spdlog::level::info);
+  const bool is_told = logger->should_log(spdlog::level::debug);
+  if (!is_told && trail == nullptr) {
     return {};
   }
-  return [logger](const http::access_entry& each) {
-    logger->debug("answered method={} target={} status={} body_bytes={}", each.method, each.target,
-                  each.status, each.body_bytes);
+  return [logger, audit, is_told, trail](const http::access_entry& each) {
+    if (is_told) {
+      logger->debug("answered method={} target={} status={} body_bytes={}", each.method,
+                    each.target, each.status, each.body_bytes);
+    }
+    if (trail != nullptr && is_for_audit(each)) {
+      trail->add(each);
+      audit->info("who={} from={} method={} target={} status={}{}{}",
+                  each.by != nullptr ? each.by->name : "-", each.from, each.method,
+                  each.target.substr(0, audit_target_max), each.status,
+                  each.location.empty() ? "" : " made=", each.location);
+    }
   };
 }
 
@@ -56,30 +87,56 @@ http::reach reach_of(const http::server_options& listen) {
                                                                      : http::reach::network;
 }
 
+std::unique_ptr<audit_trail> trail_of(node& here, const front_options& options, logs& told) {
+  return options.root_token.empty()
+             ? nullptr
+             : std::make_unique<audit_trail>(here.silo(), told.warn_of("gateway.access"));
+}
+
+http::channel channel_of(const http::server_options& listen) {
+  return listen.tls ? http::channel::tls : http::channel::clear;
+}
+
 }  // namespace
 
 struct front::parts {
-  parts(node& here, http::server_options where, logs& told)
-      : listen(std::move(where)),
-        api{here.silo(), here.executes() ? &here.host() : nullptr, files, bodies, inspections, {}},
+  parts(node& here, front_options options, logs& told)
+      : listen(std::move(options.listen)),
+        trail(trail_of(here, options, told)),
+        api{here.silo(), here.executes() ? &here.host() : nullptr, files, bodies, inspections, {},
+            nullptr},
         server{listen,
-               (add_api(routes, api), http::same_origin(routes.as_handler(), reach_of(listen))),
-               clock, access_log_of(told)} {
+               (add_api(routes, api),
+                http::same_origin(routes.as_handler(), reach_of(listen), channel_of(listen))),
+               clock, access_log_of(told, trail.get())} {
     api.probe = [this] { return server.probe(); };  // before the first request can ask for it
+    if (!options.root_token.empty()) {
+      tokens.emplace(
+          here.silo(), options.root_token,
+          [warn = told.warn_of("gateway.access")](const std::string& line) { warn(line); });
+    }
+    admission.emplace(here.silo(), tokens ? &*tokens : nullptr,
+                      request_rates{.a_second = options.requests_a_second});
+    api.guard = &*admission;
   }
 
   const http::server_options listen;
   const runtime::system_clock clock;
+  std::unique_ptr<audit_trail> trail;  // null without tokens
   file_thread files{"logs", clock};
   file_thread bodies{"large bodies", clock, bodies_waiting_max};
   file_thread inspections{"inspections", clock};
   api_parts api;
+  std::optional<token_list> tokens;
+  std::optional<guard> admission;
+  std::atomic<bool> asked = false;  // The server's thread has not answered yet.
+  runtime::steady_time asked_at;
   http::router routes;
   http::server server;
 };
 
-front::front(node& here, http::server_options listen, logs& told)
-    : parts_(std::make_unique<parts>(here, std::move(listen), told)) {}
+front::front(node& here, front_options options, logs& told)
+    : parts_(std::make_unique<parts>(here, std::move(options), told)) {}
 
 front::~front() = default;
 
@@ -89,12 +146,32 @@ result<std::string> front::start() {
     return runtime::error{runtime::errc::conflict, port.error().text()};
   }
   const auto& address = parts_->listen.address;
-  return "http://" + (address.find(':') == std::string::npos ? address : "[" + address + "]") +
-         ":" + std::to_string(*port);
+  const std::string scheme = parts_->listen.tls ? "https://" : "http://";
+  return scheme + (address.find(':') == std::string::npos ? address : "[" + address + "]") + ":" +
+         std::to_string(*port);
+}
+
+std::optional<runtime::error> front::stall() {
+  auto& own = *parts_;
+  runtime::duration unanswered{};
+  if (own.asked) {
+    unanswered = own.clock.steady() - own.asked_at;
+  } else {
+    own.asked_at = own.clock.steady();
+    own.asked = true;
+    own.server.post([&own] { own.asked = false; });
+  }
+  if (auto stall = stall_of("the HTTP server", unanswered)) {
+    return stall;
+  }
+  return stall_of("the thread that reads logs", own.files.busy());
 }
 
 void front::stop() {
   parts_->server.stop(stop_grace);
+  parts_->trail.reset();
+  parts_->admission.reset();
+  parts_->tokens.reset();
 }
 
 }  // namespace millrace::gateway::cli

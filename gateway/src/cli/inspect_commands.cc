@@ -17,6 +17,7 @@ namespace po = boost::program_options;
 namespace {
 
 constexpr std::uint32_t list_default = 1'000;
+constexpr std::uint32_t audit_default = 100;
 constexpr std::uint32_t list_max = 1'000'000;  // a run has at most 100,000 tasks
 constexpr std::uint32_t tail_max = 100'000;    // the server's
 
@@ -87,6 +88,23 @@ void add_list_options(po::options_description& options) {
                         "at most so many (default: 1000)");
 }
 
+exit_code print_listing(remote& server, const listing& what, std::size_t limit) {
+  auto rows = ordered_json::array();
+  const auto more = server.for_each_row(what.target, what.key, what.cursor, limit,
+                                        [&](const ordered_json& row) -> runtime::result<void> {
+                                          rows.push_back(row);
+                                          return {};
+                                        });
+  if (!more) {
+    return report(more.error());
+  }
+  print_rows(server.style(), rows, what.columns);
+  if (*more) {
+    std::cerr << "millrace: there are more than " << limit << "; --limit N shows more\n";
+  }
+  return exit_code::ok;
+}
+
 exit_code run_list(const option_values& options, const std::vector<std::string>& positional) {
   auto server = remote::open(options);
   const auto limit = number_of(options, "limit", list_default, list_max);
@@ -94,23 +112,28 @@ exit_code run_list(const option_values& options, const std::vector<std::string>&
     return report(server ? limit.error() : server.error());
   }
   const auto what = listing_of(*server, options, positional);
-  if (!what) {
-    return report(what.error());
+  return what ? print_listing(*server, *what, *limit) : report(what.error());
+}
+
+void add_audit_options(po::options_description& options) {
+  add_server_option(options);
+  add_rows_options(options);
+  options.add_options()("limit", po::value<std::string>()->value_name("N"),
+                        "the newest of them (default: 100)");
+}
+
+exit_code run_audit(const option_values& options, const std::vector<std::string>&) {
+  auto server = remote::open(options);
+  const auto limit = number_of(options, "limit", audit_default, list_max);
+  if (!server || !limit) {
+    return report(server ? limit.error() : server.error());
   }
-  auto rows = ordered_json::array();
-  const auto more = server->for_each_row(what->target, what->key, what->cursor, *limit,
-                                         [&](const ordered_json& row) -> runtime::result<void> {
-                                           rows.push_back(row);
-                                           return {};
-                                         });
-  if (!more) {
-    return report(more.error());
-  }
-  print_rows(server->style(), rows, what->columns);
-  if (*more) {
-    std::cerr << "millrace: there are more than " << *limit << "; --limit N shows more\n";
-  }
-  return exit_code::ok;
+  return print_listing(*server,
+                       {"/api/v1/audit",
+                        "entries",
+                        "before",
+                        {"at", "who", "address", "method", "target", "status", "made"}},
+                       *limit);
 }
 
 exit_code get_and_print(remote& server, const std::string& target) {
@@ -203,6 +226,10 @@ std::vector<command> inspect_commands() {
        "  millrace get 0197a1b2               the run whose id begins so\n"
        "  millrace get pipeline nightly -o json\n",
        1, 2, add_server_options, run_get},
+      {"audit", "[--limit N]", "show who did what, of a server that asks for tokens",
+       "  millrace audit --limit 20\n"
+       "  millrace audit -o jsonl\n",
+       0, 0, add_audit_options, run_audit},
       {"logs", "RUN TASK [-f]", "print what a task wrote",
        "  millrace logs RUN build -f\n  millrace logs RUN 'count[3]' --stderr --tail 20\n", 2, 2,
        add_logs_options, run_logs},

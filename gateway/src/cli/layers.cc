@@ -2,6 +2,7 @@
 #include "cli/layers.h"
 
 #include <algorithm>
+#include <functional>
 
 #include "millrace/actors/settings_file.h"
 
@@ -13,6 +14,7 @@ using runtime::result;
 namespace {
 
 constexpr std::string_view variable_prefix = "MILLRACE_";
+constexpr std::string_view found_anew = "found-anew";
 
 // The option that a variable is for; empty: none. Others of ours are for other things.
 std::string option_of(const po::options_description& options, const std::string& variable) {
@@ -28,6 +30,13 @@ std::string option_of(const po::options_description& options, const std::string&
                                                                                    : std::string{};
 }
 
+std::string variable_of(std::string option) {
+  std::transform(option.begin(), option.end(), option.begin(), [](char each) {
+    return each == '-' ? '_' : each >= 'a' && each <= 'z' ? static_cast<char>(each - 32) : each;
+  });
+  return std::string{variable_prefix} + option;
+}
+
 runtime::error mistakes_of(const std::vector<actors::diagnostic>& mistakes) {
   std::string text;
   for (const auto& each : mistakes) {
@@ -36,8 +45,18 @@ runtime::error mistakes_of(const std::vector<actors::diagnostic>& mistakes) {
   return {runtime::errc::invalid_argument, text};
 }
 
+// What `values` has, and `origins` did not know of.
+void add_origins(const option_values& values, option_origins& origins,
+                 const std::function<std::string(const std::string&)>& origin_of) {
+  for (const auto& [name, value] : values) {
+    if (!origins.contains(name)) {
+      origins.emplace(name, origin_of(name));
+    }
+  }
+}
+
 result<void> store_file(const po::options_description& options, const std::string& file,
-                        option_values& values) {
+                        option_values& values, option_origins& origins) {
   const auto text = read_file(file);
   if (!text) {
     return text.error();
@@ -49,13 +68,13 @@ result<void> store_file(const po::options_description& options, const std::strin
       read.diagnostics.push_back({file, each.line, each.column, {}, what, hint});
     };
     const auto* known = options.find_nothrow(each.name, false);
-    if (known == nullptr || each.name == "help" || each.name == "config") {
+    if (known == nullptr || (!is_setting(each.name) && each.name != found_anew)) {
       const auto nearest = nearest_option(options, each.name);
       blame("there is no setting '" + each.name + "'",
             nearest.empty() ? "" : "did you mean '" + nearest + "'?");
       continue;
     }
-    if (each.name == "found-anew") {
+    if (each.name == found_anew) {
       blame("'found-anew' is for one start, by hand: a file would take the next loss, too", {});
       continue;
     }
@@ -63,7 +82,10 @@ result<void> store_file(const po::options_description& options, const std::strin
     if (is_switch && each.values != std::vector<std::string>{"true"} &&
         each.values != std::vector<std::string>{"false"}) {
       blame("'" + each.name + "' is true or false", {});
-    } else if (!is_switch || each.values[0] == "true") {
+      continue;
+    }
+    origins.emplace(each.name, file + ":" + std::to_string(each.line));
+    if (!is_switch || each.values[0] == "true") {
       parsed.options.emplace_back(each.name, is_switch ? std::vector<std::string>{} : each.values);
     }
   }
@@ -80,6 +102,16 @@ result<void> store_file(const po::options_description& options, const std::strin
 
 }  // namespace
 
+bool has_settings(const command& one) {
+  po::options_description options;
+  one.add_options(options);
+  return options.find_nothrow("config", false) != nullptr;
+}
+
+bool is_setting(std::string_view option) {
+  return option != "help" && option != "config" && option != "notify-fd" && option != found_anew;
+}
+
 void add_config_option(po::options_description& options) {
   options.add_options()(
       "config", po::value<std::string>()->value_name("FILE"),
@@ -87,17 +119,23 @@ void add_config_option(po::options_description& options) {
       "(MILLRACE_NAME=a), the command line before both");
 }
 
-result<void> store_layers(const po::options_description& options, option_values& values) {
+result<option_origins> store_layers(const po::options_description& options, option_values& values) {
+  option_origins origins;
   if (options.find_nothrow("config", false) == nullptr) {
-    return {};
+    return origins;
   }
+  add_origins(values, origins, [](const std::string&) { return "command line"; });
   po::store(po::parse_environment(
                 options, [&](const std::string& name) { return option_of(options, name); }),
             values);
+  add_origins(values, origins, variable_of);
   if (values.count("config") > 0) {
-    return store_file(options, values["config"].as<std::string>(), values);
+    const auto stored = store_file(options, values["config"].as<std::string>(), values, origins);
+    if (!stored) {
+      return stored.error();
+    }
   }
-  return {};
+  return origins;
 }
 
 }  // namespace millrace::gateway::cli

@@ -95,9 +95,9 @@ void add_found_anew_option(po::options_description& options) {
 
 void add_log_options(po::options_description& options) {
   options.add_options()("log-format", po::value<std::string>()->value_name("FORMAT"),
-                        "text (default) or json, an object a line");
+                        "text, or json, an object a line (default: text)");
   options.add_options()("log-level", po::value<std::string>()->value_name("LEVEL"),
-                        "debug, info (default), warn or error");
+                        "debug, info, warn or error (default: info)");
 }
 
 namespace {

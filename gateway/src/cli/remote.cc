@@ -4,7 +4,6 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <cstdlib>
 #include <iostream>
 
 #include "cli/terminal_text.h"
@@ -24,23 +23,11 @@ constexpr std::size_t rows_per_page = 1'000;
 
 constexpr std::size_t run_digits_min = 4;
 
-constexpr const char* server_default = "http://127.0.0.1:8400";
-
-std::string from_environment(const char* name, const char* fallback) {
-  const auto* text = std::getenv(name);
-  return text != nullptr && *text != '\0' ? text : fallback;
-}
-
 }  // namespace
-
-void add_server_option(po::options_description& options) {
-  options.add_options()("server", po::value<std::string>()->value_name("URL"),
-                        "default: $MILLRACE_SERVER or http://127.0.0.1:8400");
-}
 
 void add_project_option(po::options_description& options) {
   options.add_options()("project", po::value<std::string>()->value_name("NAME"),
-                        "default: $MILLRACE_PROJECT or 'default'");
+                        "default: $MILLRACE_PROJECT, that of the context, or 'default'");
 }
 
 void add_server_options(po::options_description& options) {
@@ -67,8 +54,11 @@ std::string escaped(std::string_view text) {
 }
 
 result<remote> remote::open(const option_values& options) {
-  auto base = http::parse_url(
-      text_of(options, "server", from_environment("MILLRACE_SERVER", server_default)));
+  auto target = target_of(options);
+  if (!target) {
+    return std::move(target).error();
+  }
+  auto base = http::parse_url(target->server);
   if (!base) {
     return std::move(base).error();
   }
@@ -76,8 +66,7 @@ result<remote> remote::open(const option_values& options) {
   if (!style) {
     return std::move(style).error();
   }
-  remote made{*std::move(base), *style,
-              text_of(options, "project", from_environment("MILLRACE_PROJECT", "default"))};
+  remote made{*std::move(base), *style, *std::move(target)};
   made.is_project_given_ = options.count("project") > 0;
   return made;
 }
@@ -179,6 +168,9 @@ error remote::problem_of(const http::client_response& answer) const {
   }
   auto problem = http::error_of_response(answer.status, answer.headers, answer.body);
   auto text = problem.text();
+  if (problem.code() == errc::unauthenticated) {
+    text += "\n  a token is taken from --token-file FILE, MILLRACE_API_TOKEN or a context";
+  }
   if (document.contains("errors")) {
     for (const auto& each : document["errors"]) {
       text += "\n  ";
@@ -191,13 +183,17 @@ error remote::problem_of(const http::client_response& answer) const {
   return {problem.code(), text};
 }
 
-remote::remote(http::url base, const output_style& style, std::string project)
+remote::remote(http::url base, const output_style& style, context target)
     : style_(style),
-      url_("http://" + base.authority() + base.prefix),
-      project_(std::move(project)),
+      url_(base.origin() + base.prefix),
+      project_(std::move(target.project)),
       clock_(std::make_unique<runtime::system_clock>()) {
   http::client_options options;
   options.base = std::move(base);
+  options.tls = std::move(target.tls);
+  if (!target.token.empty()) {
+    options.headers.add("Authorization", "Bearer " + target.token);
+  }
   client_ = std::make_unique<http::client>(std::move(options), *clock_);
 }
 

@@ -9,6 +9,7 @@
 #include <string_view>
 
 #include "cli/command.h"
+#include "cli/contexts.h"
 #include "cli/output.h"
 #include "http/client.h"
 #include "millrace/runtime/clock.h"
@@ -16,13 +17,10 @@
 
 namespace millrace::gateway::cli {
 
-/// `--server`.
-void add_server_option(boost::program_options::options_description& options);
-
 /// `--project`.
 void add_project_option(boost::program_options::options_description& options);
 
-/// `--server`, `--project` and `-o`.
+/// `add_server_option`, `--project` and `-o`.
 void add_server_options(boost::program_options::options_description& options);
 
 /// One segment of a path.
@@ -77,7 +75,7 @@ public:
   [[nodiscard]] std::string pipelines() const;
 
 private:
-  remote(http::url base, const output_style& style, std::string project);
+  remote(http::url base, const output_style& style, context target);
 
   output_style style_;
   std::string url_;

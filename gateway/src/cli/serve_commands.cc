@@ -2,17 +2,23 @@
 // Commands that serve until they are told to stop: dev, silo, gateway.
 #include <unistd.h>
 
+#include <algorithm>
 #include <atomic>
 #include <charconv>
 #include <csignal>
+#include <initializer_list>
 #include <iostream>
 #include <memory>
 
+#include "access/token.h"
+#include "api/api.h"
 #include "cli/dev_cluster.h"
 #include "cli/front.h"
 #include "cli/layers.h"
 #include "cli/node_options.h"
+#include "cli/service_manager.h"
 #include "cli/stop_limit.h"
+#include "http/identity.h"
 
 namespace millrace::gateway::cli {
 
@@ -26,9 +32,32 @@ constexpr std::uint32_t dev_silos_max = 7;
 // The HTTP server takes up to 5 s, tasks up to 20 s; what starts us kills after 30 s or more.
 constexpr std::chrono::seconds stop_longest{28};
 
+// Requests a second that there is a sense in bounding.
+constexpr std::uint32_t rate_max = 1'000'000;
+
+// Between two looks at the files of a certificate; new ones are in use after two at most.
+constexpr std::chrono::seconds look_interval{5};
+
+// Options that mean something only where HTTP is served.
+constexpr std::initializer_list<const char*> serving_only{
+    "root-token", "rate-limit", "tls-certificate", "tls-key", "tls-client-ca"};
+
 void add_listen_options(po::options_description& options, const char* text) {
   options.add_options()("listen", po::value<std::string>()->value_name("ADDRESS:PORT"), text)(
-      "insecure", "allow an address that is not loopback, without TLS or tokens");
+      "tls-certificate", po::value<std::string>()->value_name("FILE"),
+      "serve HTTPS (TLS 1.3) with this certificate, and those between it and its authority; a new "
+      "one in the file is taken into use by itself, or at once on SIGHUP")(
+      "tls-key", po::value<std::string>()->value_name("FILE"), "of the certificate")(
+      "tls-client-ca", po::value<std::string>()->value_name("FILE"),
+      "let in only clients with a certificate of these authorities")(
+      "root-token", po::value<std::string>()->value_name("FILE"),
+      "ask who is there for a token; the one in this file may do everything, and is made if there "
+      "is none")("rate-limit", po::value<std::string>()->value_name("N"),
+                 "requests a second of each token, or without tokens of each address; what is more "
+                 "is answered 429 (default: as many as come)")(
+      "insecure",
+      "allow an address that is not loopback without TLS and tokens, such as behind a proxy that "
+      "sees to both");
 }
 
 void add_notify_option(po::options_description& options) {
@@ -47,6 +76,7 @@ void add_dev_options(po::options_description& options) {
   add_node_options(options);
   add_identity_options(options);
   add_log_options(options);
+  add_config_option(options);
 }
 
 void add_silo_options(po::options_description& options) {
@@ -70,8 +100,43 @@ void add_gateway_options(po::options_description& options) {
   add_config_option(options);
 }
 
-runtime::result<http::server_options> listen_in(const option_values& options) {
-  return listen_options(text_of(options, "listen", listen_default), options.count("insecure") > 0);
+// What HTTPS is served with; no certificate: it is not.
+runtime::result<runtime::tls_files> tls_in(const option_values& options) {
+  runtime::tls_files files{text_of(options, "tls-client-ca"), text_of(options, "tls-certificate"),
+                           text_of(options, "tls-key")};
+  const bool is_whole = files.certificate.empty() ? files.key.empty() && files.authorities.empty()
+                                                  : !files.key.empty();
+  if (!is_whole) {
+    return runtime::error{runtime::errc::invalid_argument,
+                          "--tls-certificate and --tls-key go together, and --tls-client-ca with "
+                          "them: give both"};
+  }
+  return files;
+}
+
+runtime::result<http::server_options> listen_in(const option_values& options, logs& told) {
+  const auto files = tls_in(options);
+  if (!files) {
+    return files.error();
+  }
+  const bool has_tls = !files->certificate.empty();
+  auto made = listen_options(text_of(options, "listen", listen_default),
+                             {.has_tls = has_tls,
+                              .has_tokens = options.count("root-token") > 0,
+                              .is_waived = options.count("insecure") > 0});
+  if (!made || !has_tls) {
+    return made;
+  }
+  auto shown = http::identity::open(
+      *files,
+      {.info = told.log_of("gateway.tls"),
+       .warn = told.warn_of("gateway.tls"),
+       .debug = [logger = told.of("gateway.tls")](std::string_view line) { logger->debug(line); }});
+  if (!shown) {
+    return std::move(shown).error();
+  }
+  made->tls = *std::move(shown);
+  return made;
 }
 
 // Tells who started this process that it serves.
@@ -86,9 +151,108 @@ void notify(const option_values& options, const std::string& line) {
   }
 }
 
+// The token of `--root-token`, which may be a new one; empty: nobody is asked for any.
+runtime::result<std::string> root_token_of(const option_values& options, logs& told) {
+  if (options.count("root-token") == 0) {
+    return std::string{};
+  }
+  const auto file = text_of(options, "root-token");
+  if (file.empty()) {
+    return runtime::error{runtime::errc::invalid_argument,
+                          "--root-token: name a file; without the option nobody is asked"};
+  }
+  auto token = read_token(file);
+  if (token || token.error().code() != runtime::errc::not_found) {
+    return token;
+  }
+  const auto made = make_token();
+  const auto written = write_token(file, made);
+  if (written) {
+    told.of("gateway")->info("made a token that may do everything; it is in {}", file);
+    return made;
+  }
+  // Another process of this machine may have been asked for the same at the same time.
+  return written.error().code() == runtime::errc::conflict ? read_token(file) : written.error();
+}
+
+// Feeds the watchdog while everything that has work gets on, as /readyz says it; a full disk, or
+// one that is behind, is no reason to be started again.
+class watchdog {
+public:
+  watchdog(const service_manager& manager, node& here, front* served, spdlog::logger& logger)
+      : manager_(manager), here_(here), served_(served), logger_(logger) {}
+
+  void look() {
+    const auto stall = stalled();
+    if (!stall) {
+      manager_.tell("WATCHDOG=1");
+    } else if (!told_) {
+      logger_.error("the watchdog is not told that this process is well: {}", stall->text());
+    }
+    told_ = stall.has_value();
+  }
+
+private:
+  std::optional<runtime::error> stalled() {
+    auto stall = served_ != nullptr ? served_->stall() : std::nullopt;
+    if (!stall && here_.executes()) {
+      stall = stall_of("the executor", here_.host().busy());
+    }
+    if (!stall) {
+      const auto rows = here_.silo().rows().stats();
+      stall = stall_of("the disk", commits_.waiting(rows, clock_.steady()));
+    }
+    return stall;
+  }
+
+  const service_manager& manager_;
+  node& here_;
+  front* const served_;
+  spdlog::logger& logger_;
+  const runtime::system_clock clock_;
+  commit_watch commits_;
+  bool told_ = false;
+};
+
+// Serves until there is an interrupt. `tls` is null without HTTPS, else `hangups` tells of SIGHUP.
+void serve_until_interrupt(const service_manager& manager, watchdog fed, http::identity* tls,
+                           int hangups) {
+  const auto interval = manager.watchdog_interval();
+  if (!interval && tls == nullptr) {
+    wait_for_interrupt();
+    return;
+  }
+  std::chrono::milliseconds wait = tls != nullptr ? look_interval : *interval;
+  wait = interval ? std::min(wait, *interval) : wait;
+  while (interrupts() == 0) {
+    if (interval) {
+      fed.look();
+    }
+    const bool is_told = wait_for_interrupt(wait, hangups);
+    if (tls == nullptr) {
+      continue;
+    }
+    if (is_told) {
+      char bytes[64];
+      static_cast<void>(!::read(hangups, bytes, sizeof bytes));
+      tls->reload();
+    } else {
+      tls->look();
+    }
+  }
+}
+
 // A node until it is told to stop; with an HTTP server in front if there is an address.
 exit_code serve(const option_values& options, const node_options& setup,
                 const std::optional<http::server_options>& listen, logs& told) {
+  const auto root = root_token_of(options, told);
+  const auto rate = number_of(options, "rate-limit", 0, rate_max);
+  if (!root || !rate) {
+    return report(root ? rate.error() : root.error());
+  }
+  auto* const tls = listen ? listen->tls.get() : nullptr;
+  const int hangups = tls != nullptr ? watch_hangups() : -1;  // ends nobody from now on
+  const service_manager manager;
   const auto here = node::open(setup);
   if (!here) {
     return report(here.error());
@@ -97,7 +261,7 @@ exit_code serve(const option_values& options, const node_options& setup,
   std::optional<front> served;
   std::string where = (*here)->silo().name();
   if (listen) {
-    served.emplace(**here, *listen, told);
+    served.emplace(**here, front_options{*listen, *root, *rate}, told);
     const auto url = served->start();
     if (!url) {
       return report(url.error());
@@ -113,7 +277,10 @@ exit_code serve(const option_values& options, const node_options& setup,
                  (*here)->data_directory().string());
   }
   notify(options, where);
-  wait_for_interrupt();
+  manager.tell("READY=1\nSTATUS=serves as " + where);
+  serve_until_interrupt(manager, {manager, **here, served ? &*served : nullptr, *logger}, tls,
+                        hangups);
+  manager.tell("STOPPING=1");
   logger->info("stopping");
   const stop_limit limit{stop_longest};
   if (served) {
@@ -123,12 +290,16 @@ exit_code serve(const option_values& options, const node_options& setup,
   return exit_code::ok;
 }
 
-exit_code run_cluster(const option_values& options, std::uint32_t silos) {
-  if (const auto fits = refuse(options, {"name", "label"}, "dev --silos"); !fits) {
+exit_code run_cluster(const option_values& options, std::uint32_t silos, logs& told) {
+  if (const auto fits = refuse(options, {"name", "label", "config"}, "dev --silos"); !fits) {
     return report(fits.error());
   }
-  if (const auto valid = listen_in(options); !valid) {
+  const auto valid = listen_in(options, told);
+  if (!valid) {
     return report(valid.error());
+  }
+  if (valid->tls != nullptr) {
+    static_cast<void>(watch_hangups());  // the gateway looks at the files by itself
   }
   const auto data = data_directory(options);
   dev_cluster_options wanted{
@@ -158,6 +329,12 @@ exit_code run_cluster(const option_values& options, std::uint32_t silos) {
   if (options.count("insecure") > 0) {
     wanted.front_arguments.emplace_back("--insecure");
   }
+  for (const auto* each : serving_only) {
+    if (options.count(each) > 0) {
+      wanted.front_arguments.insert(wanted.front_arguments.end(),
+                                    {"--" + std::string{each}, text_of(options, each)});
+    }
+  }
   watch_interrupts();
   dev_cluster cluster{std::move(wanted)};
   if (auto started = cluster.start(); !started) {
@@ -175,12 +352,12 @@ exit_code run_dev(const option_values& options, const std::vector<std::string>&)
   }
   if (options.count("silos") > 0) {
     const auto silos = number_of(options, "silos", 3, dev_silos_max);
-    return silos ? run_cluster(options, *silos) : report(silos.error());
+    return silos ? run_cluster(options, *silos, **told) : report(silos.error());
   }
   if (const auto fits = refuse(options, {"coordination"}, "dev without --silos"); !fits) {
     return report(fits.error());
   }
-  const auto listen = listen_in(options);
+  const auto listen = listen_in(options, **told);
   if (!listen) {
     return report(listen.error());
   }
@@ -217,11 +394,13 @@ exit_code serve_cluster(const option_values& options, bool is_gateway,
   }
   std::optional<http::server_options> listen;
   if (is_gateway || options.count("listen") > 0) {
-    const auto asked = listen_in(options);
+    const auto asked = listen_in(options, **told);
     if (!asked) {
       return report(asked.error());
     }
     listen = *asked;
+  } else if (const auto fits = refuse(options, serving_only, "silo without --listen"); !fits) {
+    return report(fits.error());
   }
   auto setup = node_options_of(options, **told);
   if (!setup) {
@@ -251,6 +430,7 @@ std::vector<command> serve_commands() {
        "  millrace dev\n"
        "  millrace dev --listen 127.0.0.1:0 --data /tmp/try\n"
        "  millrace dev --silos 3                       a cluster on this machine\n"
+       "  millrace dev --config /etc/millrace/millrace.yaml\n"
        "  millrace dev --memory-budget 512M --name attic --label gpu\n",
        0, 0, add_dev_options, run_dev},
       {"silo", "--coordination WHERE --name NAME [OPTION]...",

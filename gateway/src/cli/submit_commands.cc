@@ -1,6 +1,9 @@
 // SPDX-License-Identifier: MIT
 // Commands that give a server something to run: apply, submit, watch.
 #include <algorithm>
+#include <cerrno>
+#include <cstring>
+#include <fstream>
 #include <iostream>
 #include <limits>
 #include <optional>
@@ -9,6 +12,7 @@
 #include "cli/output.h"
 #include "cli/progress.h"
 #include "cli/remote.h"
+#include "cli/submit_lines.h"
 #include "cli/watch.h"
 #include "millrace/actors/definition.h"
 #include "millrace/actors/params.h"
@@ -87,6 +91,27 @@ void add_submit_options(po::options_description& options) {
   add_timeout_option(options);
   options.add_options()("idempotency-key", po::value<std::string>()->value_name("KEY"),
                         "submitting again with the same key gives the same run");
+  options.add_options()("batch", po::value<std::string>()->value_name("FILE"),
+                        "a run for each line of FILE ('-': standard input), JSON such as "
+                        "{\"params\": {\"day\": \"monday\"}}");
+}
+
+exit_code run_batch(remote& server, const option_values& options, const std::string& pipeline) {
+  for (const auto* other : {"param", "wait", "watch", "logs", "timeout"}) {
+    if (options.count(other) > 0) {
+      return report(exit_code::usage, std::string{"--"} + other + " does not go with --batch");
+    }
+  }
+  const auto key = text_of(options, "idempotency-key", "");
+  const auto& name = options["batch"].as<std::string>();
+  if (name == "-") {
+    return submit_lines(server, pipeline, std::cin, key);
+  }
+  std::ifstream file{name};
+  if (!file) {
+    return report(exit_code::usage, "cannot read '" + name + "': " + std::strerror(errno));
+  }
+  return submit_lines(server, pipeline, file, key);
 }
 
 // The parameters as JSON of the types that the server's version wants.
@@ -157,6 +182,9 @@ exit_code run_submit(const option_values& options, const std::vector<std::string
   const auto given = params_of(options);
   if (!server || !given) {
     return report(server ? given.error() : server.error());
+  }
+  if (options.count("batch") > 0) {
+    return run_batch(*server, options, positional[0]);
   }
   const auto logs = options.count("logs") > 0;
   const auto waits = options.count("wait") > 0 || options.count("watch") > 0 || logs;
@@ -235,10 +263,11 @@ std::vector<command> submit_commands() {
        "  millrace apply pipeline.yaml\n"
        "  millrace apply pipelines/*.yaml --project science\n",
        1, 10'000, add_apply_options, run_apply},
-      {"submit", "PIPELINE [-p NAME=VALUE]... [--wait|--watch|--logs]", "start a run",
+      {"submit", "PIPELINE [-p NAME=VALUE]... [--wait|--watch|--logs|--batch FILE]", "start a run",
        "  millrace submit nightly -p day=monday\n"
        "  millrace submit nightly --watch\n"
-       "  millrace submit nightly --wait --timeout 1h\n",
+       "  millrace submit nightly --wait --timeout 1h\n"
+       "  millrace submit nightly --batch days.jsonl\n",
        1, 1, add_submit_options, run_submit},
       {"watch", "RUN", "follow a run to its end",
        "  millrace watch RUN\n  millrace watch @latest --progress json\n", 1, 1, add_watch_options,

@@ -3,11 +3,10 @@
 
 #include <algorithm>
 #include <array>
+#include <boost/asio/connect.hpp>
 #include <boost/asio/io_context.hpp>
 #include <boost/asio/ip/tcp.hpp>
-#include <boost/asio/write.hpp>
 #include <boost/beast/core/flat_buffer.hpp>
-#include <boost/beast/core/tcp_stream.hpp>
 #include <boost/beast/http/basic_parser.hpp>
 #include <boost/beast/http/error.hpp>
 #include <boost/beast/http/read.hpp>
@@ -99,45 +98,63 @@ std::string format_request(const client_options& options, method method, std::st
   return out;
 }
 
-/// One request and its answer on a connection of its own. Beast keeps the deadline of each step.
+/// One request and its answer on a connection of its own, each step of which has a deadline. After
+/// one that failed there is no other.
 class exchange {
 public:
-  exchange(const client_options& options, const runtime::clock& clock, method method,
-           runtime::steady_time latest)
-      : options_(options), clock_(clock), method_(method), latest_(latest) {}
+  /// `tls` is null for http.
+  exchange(const client_options& options, runtime::tls_context* tls, const runtime::clock& clock,
+           method method, runtime::steady_time latest)
+      : options_(options), tls_(tls), clock_(clock), method_(method), latest_(latest) {}
 
   result<void> connect() {
     const auto until = soon(options_.connect_timeout);
+    const auto& base = options_.base;
     asio::ip::tcp::resolver resolver{context_};
     asio::ip::tcp::resolver::results_type found;
-    auto failed = step(until, [&](auto done) {
-      resolver.async_resolve(options_.base.host, std::to_string(options_.base.port),
+    auto failed = wait(until, [&](auto done) {
+      resolver.async_resolve(base.host, std::to_string(base.port),
                              [&found, done](error_code ec, auto places) {
                                found = places;
-                               done(ec, 0);
+                               done(ec);
                              });
     });
     if (!failed) {
-      failed = step(until, [&](auto done) {
-        stream_.async_connect(found, [done](error_code ec, const auto&) { done(ec, 0); });
+      failed = wait(until, [&](auto done) {
+        asio::async_connect(socket_, found, [done](error_code ec, const auto&) { done(ec); });
       });
     }
     if (failed) {
-      return unreachable(failed);
+      return unreachable((is_late_                                    ? "no connection in time"
+                          : failed == asio::error::connection_refused ? "connection refused"
+                                                                      : failed.message()) +
+                         "; is the server running there?");
     }
-    error_code
-        ignored;  // An old connection that nobody notices the end of is all there is to lose.
-    stream_.socket().set_option(asio::socket_base::keep_alive{true}, ignored);
+    error_code ignored;
+    socket_.non_blocking(true, ignored);
+    // An old connection that nobody notices the end of is all there is to lose.
+    socket_.set_option(asio::socket_base::keep_alive{true}, ignored);
+    const auto socket = socket_.native_handle();
+    stream_ = tls_ != nullptr ? tls_->connecting(socket, base.host) : runtime::plain_stream(socket);
+    last_ = carry_out(until, [&] { return stream_->handshake(); });
+    if (last_.now == state::ended) {
+      return is_late_ ? unreachable("no connection in time; does it speak TLS there?")
+                      : refused().value_or(unreachable(last_.why));
+    }
     return {};
   }
 
-  result<void> send(const std::string& bytes) {
+  result<void> send(std::string_view bytes) {
     answer_until_ = soon(options_.timeout);
-    const auto failed = step(
-        answer_until_, [&](auto done) { asio::async_write(stream_, asio::buffer(bytes), done); });
-    // A refusal (413, say) may already wait to be read.
-    if (failed && failed != asio::error::broken_pipe && failed != asio::error::connection_reset) {
-      return interrupted(failed);
+    while (!bytes.empty()) {
+      last_ = carry_out(answer_until_, [&] { return stream_->write(bytes); });
+      if (last_.now == state::ended && is_late_) {
+        return interrupted(broken);
+      }
+      if (last_.now == state::ended) {
+        break;  // A refusal (413, say) may already wait to be read.
+      }
+      bytes.remove_prefix(last_.bytes);
     }
     return {};
   }
@@ -145,15 +162,15 @@ public:
   result<client_response> receive(const std::function<flow(std::string_view)>* sink) {
     client_response answer;
     std::optional<response_parser> parser;
-    auto until = answer_until_;
+    source from{*this, answer_until_};
     for (;;) {
       if (!parser) {
         answer = {};
         parser.emplace(answer, sink, options_.body_bytes_max);
         parser->skip(method_ == method::head);
       }
-      const auto failed = step(
-          until, [&](auto done) { beast::http::async_read_some(stream_, buffer_, *parser, done); });
+      error_code failed;
+      beast::http::read_some(from, buffer_, *parser, failed);
       if (parser->stopped()) {
         return answer;
       }
@@ -166,71 +183,149 @@ public:
       if (parser->is_done()) {
         parser.reset();  // 100 Continue and its like come before the answer.
       } else if (sink != nullptr && parser->is_header_done()) {
-        until = soon(options_.quiet_timeout);
+        from.until = soon(options_.quiet_timeout);
       }
     }
   }
 
 private:
+  using step = runtime::stream_step;
+  using state = step::state;
+
+  // What the stream's `last_` is about, among Beast's errors.
+  static constexpr auto broken = asio::error::connection_aborted;
+
+  // The stream, as Beast reads one.
+  struct source {
+    exchange& from;
+    runtime::steady_time until;
+
+    template <class Buffers>
+    std::size_t read_some(const Buffers& buffers, error_code& failed) {
+      const asio::mutable_buffer to = *asio::buffer_sequence_begin(buffers);
+      const auto now = from.carry_out(
+          until, [&] { return from.stream_->read(static_cast<char*>(to.data()), to.size()); });
+      failed = {};
+      if (now.now == state::ended) {
+        failed = now.end == runtime::stream_end::closed ? error_code{asio::error::eof} : broken;
+      }
+      from.last_ = now;
+      return now.bytes;
+    }
+    template <class Buffers>
+    std::size_t read_some(const Buffers& buffers);  // Beast wants it to be there
+  };
+
   [[nodiscard]] runtime::steady_time soon(std::chrono::milliseconds wait) const {
     return std::min(latest_, clock_.steady() + wait);
   }
 
-  // Starts what `start` starts and waits for it, at most until then.
-  template <class Start>
-  error_code step(runtime::steady_time until, Start start) {
+  // Begins what `begin` begins and waits for it, at most until then.
+  template <class Begin>
+  error_code wait(runtime::steady_time until, Begin begin) {
     const auto left = until - clock_.steady();
-    if (left <= left.zero()) {
-      return beast::error::timeout;
+    error_code outcome = asio::error::timed_out;
+    is_late_ = true;
+    if (left > left.zero()) {
+      begin([this, &outcome](error_code ec) {
+        outcome = ec;
+        is_late_ = false;
+      });
+      context_.restart();
+      context_.run_for(std::chrono::ceil<std::chrono::milliseconds>(left));
     }
-    error_code outcome = beast::error::timeout;
-    stream_.expires_after(std::chrono::ceil<std::chrono::milliseconds>(left));
-    start([&outcome](error_code ec, std::size_t) { outcome = ec; });
-    context_.restart();
-    context_.run_for(std::chrono::ceil<std::chrono::milliseconds>(left) + grace);
     return outcome;
   }
 
-  [[nodiscard]] error unreachable(const error_code& why) const {
-    return {errc::unavailable, "cannot reach http://" + options_.base.authority() + ": " +
-                                   (why == beast::error::timeout ? "no connection in time"
-                                    : why == asio::error::connection_refused ? "connection refused"
-                                                                             : why.message()) +
-                                   "; is the server running there?"};
+  // Has the stream carry something out, and waits for it, at most until then.
+  template <class Operation>
+  step carry_out(runtime::steady_time until, Operation operation) {
+    for (;;) {
+      is_late_ = clock_.steady() >= until;
+      auto now = is_late_ ? step{.now = state::ended} : operation();
+      if (now.now == state::done || now.now == state::ended) {
+        return now;
+      }
+      const auto what = now.now == state::wants_read ? asio::socket_base::wait_read
+                                                     : asio::socket_base::wait_write;
+      if (const auto failed = wait(until, [&](auto done) { socket_.async_wait(what, done); })) {
+        return {.now = state::ended, .why = failed.message()};
+      }
+    }
+  }
+
+  [[nodiscard]] error unreachable(const std::string& why) const {
+    return {errc::unavailable, "cannot reach " + options_.base.origin() + ": " + why};
+  }
+
+  // When one end does not accept the other's certificate; nothing has been done then.
+  [[nodiscard]] std::optional<error> refused() const {
+    using end = runtime::stream_end;
+    const auto& files = options_.tls;
+    const auto made = [&](const std::string& remedy) {
+      return error{errc::unauthenticated, "cannot speak with " + options_.base.origin() + ": " +
+                                              last_.why + "; " + remedy};
+    };
+    switch (last_.end) {
+      case end::closed:
+      case end::broken:
+        return std::nullopt;
+      case end::not_tls:
+        return unreachable("it does not speak TLS there; ask for http://");
+      case end::untrusted:
+        return made(files.authorities.empty()
+                        ? "name the certificate of its authority with --ca FILE"
+                        : "it is not from an authority in '" + files.authorities + "' (--ca)");
+      case end::wrong_host:
+        return made("it is not for '" + options_.base.host +
+                    "': ask for a name that it is for, or have one issued for this");
+      case end::out_of_date:
+        return made("renew the server's certificate, or set the clock of this machine");
+      case end::certificate_wanted:
+        return made("show a certificate with --client-certificate FILE and --client-key FILE");
+      case end::certificate_refused:
+        return made("the server does not accept the certificate in '" + files.certificate + "'");
+    }
+    return std::nullopt;
   }
 
   // What an end before the end of the answer means: a method that changes nothing may simply be
   // sent again.
   [[nodiscard]] error interrupted(const error_code& why) const {
     using beast_error = beast::http::error;
-    const auto where = "http://" + options_.base.authority();
-    if (why == beast::error::timeout) {
+    const auto where = options_.base.origin();
+    if (is_late_) {
       return {errc::deadline_exceeded, where + " did not answer in time"};
     }
     if (why == beast_error::body_limit) {
       return {errc::too_large, "the answer is over the limit of " +
                                    std::to_string(options_.body_bytes_max) + " bytes"};
     }
+    // Of a request that was sent a record that is none says nothing.
+    if (auto known = refused();
+        known && why == broken && last_.end != runtime::stream_end::not_tls) {
+      return *std::move(known);
+    }
     const auto is_early = why == beast_error::end_of_stream || why == beast_error::partial_message;
-    const auto is_ours = why.category() == make_error_code(beast_error::end_of_stream).category();
     const bool safe = method_ == method::get || method_ == method::head;
     return {safe ? errc::unavailable : errc::outcome_unknown,
             "the connection to " + where + " broke: " +
-                (is_early  ? "it was closed before the answer was whole"
-                 : is_ours ? "not an HTTP answer: " + why.message()
-                           : why.message())};
+                (is_early        ? "it was closed before the answer was whole"
+                 : why == broken ? last_.why
+                                 : "not an HTTP answer: " + why.message())};
   }
 
-  // A name server has no deadline of Beast's; a stream is given this much time to keep its own.
-  static constexpr std::chrono::milliseconds grace{100};
-
   const client_options& options_;
+  runtime::tls_context* const tls_;
   const runtime::clock& clock_;
   const method method_;
   const runtime::steady_time latest_;
   runtime::steady_time answer_until_;
+  bool is_late_ = false;  // the last step was not done in time
+  step last_;             // of the stream
   asio::io_context context_{1};
-  beast::tcp_stream stream_{context_};
+  asio::ip::tcp::socket socket_{context_};
+  std::unique_ptr<runtime::byte_stream> stream_;
   beast::flat_buffer buffer_;
 };
 
@@ -245,21 +340,24 @@ std::string url::authority() const {
   return (v6 ? "[" + host + "]" : host) + ":" + std::to_string(port);
 }
 
+std::string url::origin() const {
+  return (is_tls ? "https://" : "http://") + authority();
+}
+
 result<url> parse_url(std::string_view text) {
   const auto bad = [&](std::string_view why) {
     return error{errc::invalid_argument,
                  "'" + std::string{text} + "' is not a server address: " + std::string{why}};
   };
   auto rest = text;
-  if (rest.starts_with("https://")) {
-    return bad("https is not supported; use http:// through a local proxy or tunnel");
-  }
-  if (!rest.starts_with("http://")) {
-    return bad("it must look like http://host:port");
-  }
-  rest.remove_prefix(7);
-  const auto slash = std::min(rest.find('/'), rest.size());
   url made;
+  made.is_tls = rest.starts_with("https://");
+  made.port = made.is_tls ? 443 : 80;
+  if (!made.is_tls && !rest.starts_with("http://")) {
+    return bad("it must look like http://host:port or https://host:port");
+  }
+  rest.remove_prefix(made.is_tls ? 8 : 7);
+  const auto slash = std::min(rest.find('/'), rest.size());
   made.prefix = rest.substr(slash);
   while (made.prefix.ends_with('/')) {
     made.prefix.pop_back();
@@ -321,7 +419,14 @@ result<client_response> client::stream(method method, std::string_view target,
       }
     }
   }
-  exchange one{options_, clock_, method, latest};
+  if (options_.base.is_tls && !tls_) {
+    auto loaded = runtime::load_client_tls(options_.tls, "http/1.1");
+    if (!loaded) {
+      return std::move(loaded).error();
+    }
+    tls_ = *std::move(loaded);
+  }
+  exchange one{options_, tls_.get(), clock_, method, latest};
   if (auto connected = one.connect(); !connected) {
     return std::move(connected).error();
   }
@@ -347,11 +452,12 @@ result<client_response> client::events(std::string_view target, std::string_view
   return stream(method::get, target, {}, headers, feed, latest);
 }
 
-result<client_response> client::lines(std::string_view target, const header_list& headers,
+result<client_response> client::lines(method method, std::string_view target, std::string_view body,
+                                      const header_list& headers,
                                       const std::function<flow(std::string_view)>& sink) {
   std::string partial;
   bool stopped = false;
-  auto answer = stream(method::get, target, {}, headers, [&](std::string_view piece) {
+  auto answer = stream(method, target, body, headers, [&](std::string_view piece) {
     for (auto end = piece.find('\n'); end != std::string_view::npos; end = piece.find('\n')) {
       partial += piece.substr(0, end);
       piece.remove_prefix(end + 1);

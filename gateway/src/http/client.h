@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// A small blocking HTTP/1.1 client for the command line.
+// A small blocking HTTP/1.1 client for the command line, in the clear or over TLS 1.3.
 //
 // One connection a request: a command makes few, and a connection that is never reused cannot
 // fail half-way through its second request.
@@ -8,32 +8,38 @@
 #include <chrono>
 #include <cstdint>
 #include <functional>
+#include <memory>
 #include <string>
 #include <string_view>
 
 #include "http/message.h"
 #include "http/sse.h"
+#include "millrace/runtime/byte_stream.h"
 #include "millrace/runtime/clock.h"
 #include "millrace/runtime/result.h"
 
 namespace millrace::gateway::http {
 
-/// Where a server is: `http://host[:port][/prefix]`.
+/// Where a server is: `http://host[:port][/prefix]`, or https.
 struct url {
   std::string host;  ///< A name or an address; IPv6 without its brackets.
   std::uint16_t port = 80;
-  std::string prefix;  ///< Goes before every target; empty or "/..." without a last slash.
+  std::string prefix;   ///< Goes before every target; empty or "/..." without a last slash.
+  bool is_tls = false;  ///< https
 
   /// `host:port`, for texts and the Host field.
   [[nodiscard]] std::string authority() const;
+  /// `http://host:port`, for texts.
+  [[nodiscard]] std::string origin() const;
 };
 
-/// Errors: `invalid_argument`, also for https, which this client does not speak.
+/// Errors: `invalid_argument`.
 [[nodiscard]] runtime::result<url> parse_url(std::string_view text);
 
 struct client_options {
   url base;
-  header_list headers;  ///< Sent with every request (Authorization, for one).
+  runtime::tls_files tls;  ///< For https. The server is always verified.
+  header_list headers;     ///< Sent with every request (Authorization, for one).
   std::chrono::milliseconds connect_timeout{5'000};
 
   std::chrono::milliseconds timeout{10'000};  ///< For the whole answer; of a stream, its head.
@@ -55,7 +61,9 @@ enum class flow : std::uint8_t { more, stop };
 /// Errors (all requests): `unavailable` when there was no connection, so nothing was done;
 /// `deadline_exceeded` when the answer did not come in time; `outcome_unknown` (or `unavailable`
 /// for GET and HEAD) when the connection broke before the answer was whole; `too_large` for a body
-/// over the limit. The text names the address. A status of 400 or more is an answer, not an
+/// over the limit; `unauthenticated` when one of the two ends does not accept the other's
+/// certificate, and `invalid_argument` for files that cannot be used: nothing was done. The text
+/// names the address. A status of 400 or more is an answer, not an
 /// error: `error_of_response` makes it one.
 /// Threading: one thread at a time; blocks it.
 class client {
@@ -84,14 +92,15 @@ public:
       const std::function<flow(const received_event&)>& sink,
       runtime::steady_time latest = runtime::steady_time::max());
 
-  /// GETs a body of lines (NDJSON, a log); each goes to `sink` without its line end.
+  /// As `stream`, of a body of lines (NDJSON); each goes to `sink` without its line end.
   [[nodiscard]] runtime::result<client_response> lines(
-      std::string_view target, const header_list& headers,
+      method method, std::string_view target, std::string_view body, const header_list& headers,
       const std::function<flow(std::string_view)>& sink);
 
 private:
   client_options options_;
   const runtime::clock& clock_;
+  std::shared_ptr<runtime::tls_context> tls_;  // of https, once a request has been sent
 };
 
 }  // namespace millrace::gateway::http

@@ -3,15 +3,11 @@
 
 #include <poll.h>
 
-#include <boost/asio/buffer.hpp>
-
 #include "http/problem.h"
 #include "millrace/runtime/assert.h"
 
 namespace millrace::gateway::http {
 namespace {
-
-namespace asio = boost::asio;
 
 // Answers to pipelined requests leave together, but not more than this at a time.
 constexpr std::size_t out_bytes_flush = std::size_t{64} << 10;
@@ -29,15 +25,44 @@ constexpr std::chrono::milliseconds linger_time{2000};
 
 }  // namespace
 
-connection::connection(std::shared_ptr<io_loop> loop, socket_type socket)
-    : loop_(std::move(loop)), socket_(std::move(socket)), reader_(loop_->core->options) {}
+connection::connection(std::shared_ptr<io_loop> loop, socket_type socket, std::string from)
+    : loop_(std::move(loop)),
+      transport_(std::move(socket), loop_->core->options.tls.get()),
+      reader_(loop_->core->options) {
+  reader_.request().from = std::move(from);
+}
 
 void connection::start() {
-  boost::system::error_code ec;
-  socket_.non_blocking(true, ec);
-  socket_.set_option(asio::ip::tcp::no_delay{true}, ec);
-  deadline_ = loop_->after(loop_->core->options.idle_timeout);
-  read();
+  const auto& options = loop_->core->options;
+  transport_.prepare();
+  if (transport_.is_secured()) {
+    deadline_ = loop_->after(options.header_timeout);
+    shakes_hands_ = true;
+    transport_.shake_hands(
+        [self = shared_from_this()](const runtime::stream_step& last) { self->on_secured(last); });
+  } else {
+    deadline_ = loop_->after(options.idle_timeout);
+    read();
+  }
+}
+
+void connection::on_secured(const runtime::stream_step& last) {
+  shakes_hands_ = false;
+  if (state_ == state::closed) {
+    return;
+  }
+  if (last.now != runtime::stream_step::state::ended) {
+    deadline_ = loop_->after(loop_->core->options.idle_timeout);
+    read();
+    return;
+  }
+  loop_->core->options.tls->refused(last);
+  if (last.end == runtime::stream_end::not_tls) {
+    reject(400, "this port speaks TLS: ask for https://");
+  } else {
+    loop_->core->rejected.fetch_add(1, std::memory_order_relaxed);
+    linger();
+  }
 }
 
 void connection::read() {
@@ -53,11 +78,10 @@ void connection::read() {
     return;
   }
   read_pending_ = true;
-  socket_.async_read_some(
-      asio::buffer(in.room(), in.room_size()),
-      [self = shared_from_this()](const boost::system::error_code& ec, std::size_t bytes) {
-        self->on_read(bytes, static_cast<bool>(ec));
-      });
+  transport_.read(in.room(), in.room_size(),
+                  [self = shared_from_this()](std::size_t bytes, bool failed) {
+                    self->on_read(bytes, failed);
+                  });
 }
 
 void connection::on_read(std::size_t bytes, bool failed) {
@@ -106,7 +130,7 @@ void connection::serve() {
     return;
   }
   if (loop_->draining() && is_idle()) {
-    cut();
+    leave();
   } else {
     read();
   }
@@ -216,7 +240,7 @@ void connection::answered(response answer) {
   }
   MILLRACE_ASSERT(state_ == state::handling);
   gone_ = {};
-  log(answer.status, answer.body.size());
+  log(answer.status, answer.body.size(), answer.headers.find("Location").value_or(""));
   keep_alive_ = keep_alive_ && !loop_->draining();
   append_answer(out_, how(), answer, head_only_ ? body_part::left_out : body_part::sent);
   after_answer();
@@ -296,8 +320,9 @@ void connection::pump() {
   append(piece_);
   stream_in_flight_ = piece_.size();
   if (rest != stream_queue::rest::more) {
-    keep_alive_ = keep_alive_ && rest == stream_queue::rest::end;
-    if (rest == stream_queue::rest::end) {
+    is_whole_ = rest == stream_queue::rest::end;
+    keep_alive_ = keep_alive_ && is_whole_;
+    if (is_whole_) {
       append_last_piece(out_, how());
     }
     stream_.reset();
@@ -319,21 +344,17 @@ void connection::flush() {
     return;
   }
   while (out_sent_ < out_.size()) {
-    boost::system::error_code ec;
-    const auto n = socket_.write_some(
-        asio::const_buffer{out_.data() + out_sent_, out_.size() - out_sent_}, ec);
-    out_sent_ += n;
-    if (ec == asio::error::would_block || ec == asio::error::try_again) {
-      write_pending_ = true;
-      deadline_ = loop_->after(loop_->core->options.write_timeout);
-      socket_.async_wait(socket_type::wait_write,
-                         [self = shared_from_this()](const boost::system::error_code& failure) {
-                           self->on_writable(static_cast<bool>(failure));
-                         });
+    const auto now = transport_.write({out_.data() + out_sent_, out_.size() - out_sent_});
+    out_sent_ += now.bytes;
+    if (now.is_over) {
+      cut();
       return;
     }
-    if (ec) {
-      cut();
+    if (now.is_full) {
+      write_pending_ = true;
+      deadline_ = loop_->after(loop_->core->options.write_timeout);
+      transport_.wait_write(
+          [self = shared_from_this()](bool failed) { self->on_writable(failed); });
       return;
     }
   }
@@ -368,15 +389,28 @@ void connection::written() {
   if (state_ == state::streaming && stream_in_flight_ > 0) {
     stream_->sent(std::exchange(stream_in_flight_, 0));
   } else if (state_ == state::closing && loop_->draining() && reader_.input().empty()) {
-    cut();
+    leave();
   } else if (state_ == state::closing) {
-    state_ = state::lingering;
-    deadline_ = loop_->after(linger_time);
-    boost::system::error_code ec;
-    socket_.shutdown(socket_type::shutdown_send, ec);
-    reader_.input().clear();
-    read();
+    linger();
   }
+}
+
+void connection::linger() {
+  state_ = state::lingering;
+  deadline_ = loop_->after(linger_time);
+  finish();
+  reader_.input().clear();
+  read();
+}
+
+// Cuts what has come to its end.
+void connection::leave() {
+  finish();
+  cut();
+}
+
+void connection::finish() {
+  is_whole_ ? transport_.finish() : transport_.stop_sending();
 }
 
 void connection::on_sweep() {
@@ -396,8 +430,14 @@ void connection::on_sweep() {
   }
   switch (state_) {
     case state::reading:
-      if (write_pending_ || reader_.state() == request_reader::progress::nothing) {
+      if (write_pending_) {
         cut();
+      } else if (reader_.state() == request_reader::progress::nothing) {
+        if (shakes_hands_) {
+          loop_->core->rejected.fetch_add(1, std::memory_order_relaxed);
+          loop_->core->options.tls->refused({.why = "the handshake took too long"});
+        }
+        leave();
       } else {
         reject(408, reader_.state() == request_reader::progress::body
                         ? "the body did not arrive in time"
@@ -422,7 +462,7 @@ void connection::on_sweep() {
 // A client that has closed its half counts as gone while its answer is not ready, as with other
 // servers.
 bool connection::peer_left() noexcept {
-  pollfd one{socket_.native_handle(), POLLRDHUP, 0};
+  pollfd one{transport_.native_handle(), POLLRDHUP, 0};
   return ::poll(&one, 1, 0) > 0 && (one.revents & (POLLRDHUP | POLLHUP | POLLERR)) != 0;
 }
 
@@ -433,16 +473,19 @@ void connection::on_drain() {
     queue->end();
     pump();
   } else if (state_ == state::reading && !write_pending_ && is_idle()) {
-    cut();
+    leave();
   }
 }
 
 void connection::cut() {
-  if (std::exchange(state_, state::closed) == state::closed) {
+  const auto was = std::exchange(state_, state::closed);
+  if (was == state::closed) {
     return;
   }
-  boost::system::error_code ec;
-  socket_.close(ec);
+  if (was == state::handling) {
+    log(client_left, 0);
+  }
+  transport_.close();
   if (const auto queue = std::exchange(stream_, nullptr)) {
     queue->end();
   }
@@ -453,13 +496,17 @@ void connection::cut() {
   }
 }
 
-void connection::log(int status, std::size_t body_bytes) const {
+void connection::log(int status, std::size_t body_bytes, std::string_view location) const {
   const auto& log = loop_->core->log;
   if (log) {
     const auto& request = reader_.request();
     const bool known = !request.target().empty();
-    log({known ? to_string(request.method) : std::string_view{}, request.target(), status,
-         body_bytes});
+    std::string path;
+    for (std::size_t at = 0; at < request.segment_count(); ++at) {
+      path.append("/").append(request.segment(at));
+    }
+    log({known ? to_string(request.method) : std::string_view{}, request.target(), path, status,
+         body_bytes, request.by.get(), location, request.from});
   }
 }
 

@@ -8,8 +8,9 @@
 //                              handling --stream--> streaming --end--> reading
 //   reading --refused, last answer--> closing --all written--> lingering --EOF, timeout--> closed
 //
-// `closed` is terminal. A write that did not fit is a flag (`write_pending_`), not a state: until
-// it is done nothing further is parsed or taken from a stream.
+// A TLS handshake goes before, as if nothing had been read yet. `closed` is terminal. A write that
+// did not fit is a flag (`write_pending_`), not a state: until it is done nothing further is parsed
+// or taken from a stream.
 #pragma once
 
 #include <atomic>
@@ -24,13 +25,15 @@
 #include "http/reply.h"
 #include "http/request_reader.h"
 #include "http/stream_queue.h"
+#include "http/transport.h"
 
 namespace millrace::gateway::http {
 
 /// Threading: `complete`, `open` and `on_gone` from any thread; the rest on the loop's thread.
 class connection final : public responder, public std::enable_shared_from_this<connection> {
 public:
-  connection(std::shared_ptr<io_loop> loop, socket_type socket);
+  /// `from`: the peer's address.
+  connection(std::shared_ptr<io_loop> loop, socket_type socket, std::string from);
 
   void start();
 
@@ -60,6 +63,7 @@ public:
 private:
   enum class state { reading, handling, streaming, closing, lingering, closed };
 
+  void on_secured(const runtime::stream_step& last);
   void read();
   void on_read(std::size_t bytes, bool failed);
   void serve();
@@ -77,10 +81,13 @@ private:
   void on_writable(bool failed);
   [[nodiscard]] bool peer_left() noexcept;
   void written();
-  void log(int status, std::size_t body_bytes) const;
+  void linger();
+  void leave();
+  void finish();
+  void log(int status, std::size_t body_bytes, std::string_view location = {}) const;
 
   const std::shared_ptr<io_loop> loop_;
-  socket_type socket_;
+  transport transport_;
   state state_ = state::reading;
 
   request_reader reader_;
@@ -96,6 +103,8 @@ private:
   bool read_pending_ = false;
   bool write_pending_ = false;
   bool pump_pending_ = false;
+  bool shakes_hands_ = false;
+  bool is_whole_ = true;  ///< No stream was cut short.
 
   task gone_;  ///< Set while a handler wants to know.
   std::shared_ptr<stream_queue> stream_;

@@ -114,6 +114,7 @@ std::size_t header_list::count(std::string_view name) const noexcept {
 void request::clear() noexcept {
   headers.clear();
   body.clear();
+  by.reset();
   target_.clear();
   authority_.clear();
   https_ = false;
@@ -121,6 +122,13 @@ void request::clear() noexcept {
   segments_.clear();
   query_.clear();
   params_.clear();
+}
+
+std::shared_ptr<request> request::detach() {
+  auto taken = std::move(body);
+  auto made = std::make_shared<request>(*this);
+  made->body = std::move(taken);
+  return made;
 }
 
 std::string_view request::path() const noexcept {

@@ -7,6 +7,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <memory>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -15,7 +16,11 @@
 
 #include "millrace/runtime/result.h"
 
-namespace millrace::gateway::http {
+namespace millrace::gateway {
+
+struct principal;
+
+namespace http {
 
 /// The methods this server knows; any other is answered 501 before a handler sees it.
 enum class method : std::uint8_t { get, head, post, put, patch, del, options };
@@ -73,6 +78,8 @@ public:
   http::method method = http::method::get;
   header_list headers;
   std::string body;
+  std::string from;                     ///< The address of the peer, for all of its requests.
+  std::shared_ptr<const principal> by;  ///< Who asks; null unless that was checked.
 
   /// Takes the request target apart: path segments and query, percent-decoded ('+' is a space in
   /// the query only). A trailing slash is dropped; `*` has no segments. Errors:
@@ -81,7 +88,11 @@ public:
   /// probe for files).
   [[nodiscard]] runtime::result<void> set_target(std::string_view target);
 
+  /// All but `from`.
   void clear() noexcept;
+
+  /// One for whoever answers after the handler has returned; it takes the body along.
+  [[nodiscard]] std::shared_ptr<request> detach();
 
   /// The target as it came, and its part before `?`.
   [[nodiscard]] std::string_view target() const noexcept { return target_; }
@@ -161,4 +172,5 @@ struct response {
 /// The reason phrase of a status; "Status" for one without.
 [[nodiscard]] std::string_view reason_of(int status) noexcept;
 
-}  // namespace millrace::gateway::http
+}  // namespace http
+}  // namespace millrace::gateway

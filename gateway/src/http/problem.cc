@@ -148,7 +148,8 @@ response problem_response(const problem& what) {
   // Texts may quote what a client sent; bytes that are no UTF-8 are replaced, not thrown upon.
   made.body = document.dump(-1, ' ', false, nlohmann::ordered_json::error_handler_t::replace);
   if (status == 401) {
-    made.headers.add("WWW-Authenticate", "Bearer");  // must be there (RFC 9110, 11.6.1)
+    // It must be there (RFC 9110, 11.6.1), with a parameter (RFC 6750, 3).
+    made.headers.add("WWW-Authenticate", "Bearer realm=\"millrace\"");
   }
   const auto hint = what.cause.retry_after();
   if (hint.count() > 0 || wants_retry_after(status)) {

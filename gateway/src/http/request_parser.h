@@ -18,12 +18,13 @@ namespace millrace::gateway::http {
 /// Beast checks the grammar of lines, tokens, lengths and chunks and refuses Content-Length
 /// beside Transfer-Encoding. Added here (RFC 9112): folded lines, any Transfer-Encoding but exactly
 /// `chunked`, a Host that is missing, no host, or there twice, Transfer-Encoding in HTTP/1.0, a
-/// target of the scheme https. Trailer fields are dropped: merged into the header they would let a
-/// body overrule it.
+/// target of the scheme https where there is no TLS. Trailer fields are dropped: merged into the
+/// header they would let a body overrule it.
 class request_parser final : public boost::beast::http::basic_parser<true> {
 public:
   /// Requires: `into` is clear and outlives the parser.
-  request_parser(request& into, const server_options& options) : into_(into) {
+  request_parser(request& into, const server_options& options)
+      : into_(into), has_tls_(options.tls != nullptr) {
     header_limit(static_cast<std::uint32_t>(options.header_bytes_max));
     body_limit(options.body_bytes_max);
     eager(true);
@@ -64,7 +65,7 @@ private:
     into_.method = *known;
     if (auto done = into_.set_target(std_view(target)); !done) {
       refuse(400, done.error().text(), ec);
-    } else if (into_.is_https()) {
+    } else if (into_.is_https() && !has_tls_) {
       // What is asked for there, nobody may have from a connection without TLS (RFC 9110, 7.4).
       refuse(421, "this connection has no TLS, so it does not serve https", ec);
     } else if (into_.target() == "*" && *known != method::options) {
@@ -154,6 +155,7 @@ private:
   void on_finish_impl(error_code&) override {}
 
   request& into_;
+  const bool has_tls_;
   std::string reason_;
   int refusal_ = 0;
   int version_ = 0;

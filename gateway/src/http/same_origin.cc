@@ -26,15 +26,17 @@ std::optional<std::string> first_refused(const request& asked, std::string_view 
   return std::nullopt;
 }
 
-std::optional<std::string> foreign_host(std::string_view field, std::string_view authority) {
+std::optional<std::string> foreign_host(std::string_view field, std::string_view authority,
+                                        channel over) {
   if (is_authority(authority) && is_loopback(host_of(authority))) {
     return std::nullopt;
   }
   return std::string{field} + " is '" + std::string{authority} +
-         "', but this server listens on the loopback: ask for http://127.0.0.1 or localhost";
+         "', but this server listens on the loopback: ask for " +
+         (over == channel::tls ? "https" : "http") + "://127.0.0.1 or localhost";
 }
 
-std::optional<std::string> foreign_page(const request& asked, std::string_view own) {
+std::optional<std::string> foreign_page(const request& asked, std::string_view own, channel over) {
   constexpr const char* remedy = "': a page of another site may not change anything here";
   auto site = first_refused(asked, "Sec-Fetch-Site",
                             [](std::string_view value) -> std::optional<std::string> {
@@ -47,10 +49,11 @@ std::optional<std::string> foreign_page(const request& asked, std::string_view o
     return site;
   }
   return first_refused(asked, "Origin",
-                       [own](std::string_view value) -> std::optional<std::string> {
-                         const auto host = value.starts_with("http://")    ? value.substr(7)
-                                           : value.starts_with("https://") ? value.substr(8)
-                                                                           : std::string_view{};
+                       [own, over](std::string_view value) -> std::optional<std::string> {
+                         const bool is_clear = value.starts_with("http://");
+                         const auto host = is_clear && over == channel::clear ? value.substr(7)
+                                           : value.starts_with("https://")    ? value.substr(8)
+                                                                              : std::string_view{};
                          if (!host.empty() && same_name(host, own)) {
                            return std::nullopt;
                          }
@@ -58,14 +61,14 @@ std::optional<std::string> foreign_page(const request& asked, std::string_view o
                        });
 }
 
-std::optional<std::string> refusal(const request& asked, reach from) {
+std::optional<std::string> refusal(const request& asked, reach from, channel over) {
   const auto own = asked.authority();
   if (from == reach::loopback) {
     // The field too where the target's host counts: who sends two names means to deceive.
-    auto why = first_refused(asked, "Host",
-                             [](std::string_view host) { return foreign_host("Host", host); });
+    auto why = first_refused(
+        asked, "Host", [over](std::string_view host) { return foreign_host("Host", host, over); });
     if (!why && own) {
-      why = foreign_host("the host of the request target", *own);
+      why = foreign_host("the host of the request target", *own, over);
     }
     if (why) {
       return why;
@@ -78,14 +81,14 @@ std::optional<std::string> refusal(const request& asked, reach from) {
     return "there is no Host field, so nobody can tell a page of another site from this one: name "
            "the host";
   }
-  return foreign_page(asked, *own);
+  return foreign_page(asked, *own, over);
 }
 
 }  // namespace
 
-handler same_origin(handler target, reach from) {
-  return [target = std::move(target), from](request& asked, reply answer) {
-    if (auto why = refusal(asked, from)) {
+handler same_origin(handler target, reach from, channel over) {
+  return [target = std::move(target), from, over](request& asked, reply answer) {
+    if (auto why = refusal(asked, from, over)) {
       answer.fail({runtime::errc::permission_denied, *std::move(why)});
     } else {
       target(asked, std::move(answer));

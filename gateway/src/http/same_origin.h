@@ -13,9 +13,13 @@ namespace millrace::gateway::http {
 /// Where a server can be reached.
 enum class reach : std::uint8_t { loopback, network };
 
+/// How it is spoken to; in the clear something in front may still speak TLS.
+enum class channel : std::uint8_t { clear, tls };
+
 /// `target` behind these checks, which answer 403 with the name of the field and the remedy: a
 /// request other than GET and HEAD names its host and comes from no other origin, in none of its
-/// fields; on the loopback every request that names a host names the loopback.
-[[nodiscard]] handler same_origin(handler target, reach from);
+/// fields; on the loopback every request that names a host names the loopback. Over TLS a page that
+/// came in the clear is of another origin: anybody on its way may have written it.
+[[nodiscard]] handler same_origin(handler target, reach from, channel over = channel::clear);
 
 }  // namespace millrace::gateway::http

@@ -166,7 +166,10 @@ void io_loop::update_date() {
 }
 
 void io_loop::adopt(socket_type socket) {
-  auto made = std::make_shared<connection>(shared_from_this(), std::move(socket));
+  boost::system::error_code left;
+  const auto peer = socket.remote_endpoint(left).address();
+  auto made = std::make_shared<connection>(shared_from_this(), std::move(socket),
+                                           left ? std::string{} : peer.to_string());
   made->slot = connections_.size();
   connections_.push_back(made);
   made->start();
@@ -316,7 +319,9 @@ void server::parts::accepted(const std::shared_ptr<io_loop>& loop, socket_type s
     core->refused.fetch_add(1, std::memory_order_relaxed);
     boost::system::error_code ec;
     socket.non_blocking(true, ec);
-    socket.write_some(asio::const_buffer{refusal_text.data(), refusal_text.size()}, ec);
+    if (!core->options.tls) {  // else a handshake, which costs what a refusal is to save
+      socket.write_some(asio::const_buffer{refusal_text.data(), refusal_text.size()}, ec);
+    }
     socket.shutdown(socket_type::shutdown_send, ec);
     return;
   }

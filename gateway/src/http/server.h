@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// HTTP/1.1 server: sockets, limits and timeouts around one handler.
+// HTTP/1.1 server, in the clear or over TLS 1.3: sockets, limits and timeouts around one handler.
 //
 // One event loop a thread; a connection belongs to one of them for life. Requests of one
 // connection are answered in their order, one at a time (pipelined ones wait in its buffer, and
@@ -23,10 +23,13 @@
 
 namespace millrace::gateway::http {
 
+class identity;
+
 struct server_options {
   std::string address = "127.0.0.1";  ///< An IPv4 or IPv6 address, not a name.
   std::uint16_t port = 0;             ///< 0: the kernel picks a free one.
   unsigned threads = 1;               ///< Event loops, at least 1.
+  std::shared_ptr<identity> tls;      ///< What clients are shown; null: HTTP in the clear.
 
   std::size_t body_bytes_max = std::size_t{8} << 20;     ///< Over it: 413.
   std::size_t header_bytes_max = std::size_t{16} << 10;  ///< Request line and fields; over it: 431.
@@ -38,19 +41,28 @@ struct server_options {
 
   /// The times below are checked by one periodic sweep a loop (an eighth of the shortest, 10 ms
   /// to 1 s), never by a timer a request: each may run over by one sweep.
-  std::chrono::milliseconds header_timeout{10'000};  ///< First byte to end of header; then 408.
+  std::chrono::milliseconds header_timeout{10'000};  ///< First byte to end of header; then 408. A
+                                                     ///< TLS handshake has as long; then closed.
   std::chrono::milliseconds body_timeout{60'000};    ///< End of header to end of body; then 408.
   std::chrono::milliseconds idle_timeout{75'000};    ///< Without a request; then closed.
   std::chrono::milliseconds write_timeout{30'000};   ///< Without progress of a write; then closed.
   std::chrono::milliseconds ping_interval{15'000};   ///< Of quiet streams that asked for pings.
 };
 
+/// In logs, of a request whose client left before its answer, or that the end of the server cut
+/// off.
+inline constexpr int client_left = 499;
+
 /// One answered request, for a log.
 struct access_entry {
   std::string_view method;  ///< Empty when the request could not be read.
   std::string_view target;
-  int status;
-  std::size_t body_bytes;  ///< 0 for a stream: it has only begun.
+  std::string_view path;      ///< Of the target, decoded, as routes see it.
+  int status;                 ///< `client_left`: it has none.
+  std::size_t body_bytes;     ///< 0 for a stream: it has only begun.
+  const principal* by;        ///< Who asked; null unless that was checked.
+  std::string_view location;  ///< What was made, by its path; else empty.
+  std::string_view from;      ///< The address of who asked.
 };
 
 /// Called on io threads for every answer; must not block.
@@ -62,7 +74,7 @@ struct server_probe {
   std::uint64_t connections_open;
   std::uint64_t connections_refused_total;  ///< Over `connections_max`.
   std::uint64_t requests_total;             ///< Handed to the handler.
-  std::uint64_t rejected_total;             ///< Malformed, over a limit, too slow.
+  std::uint64_t rejected_total;             ///< Malformed, over a limit, too slow; no TLS.
 };
 
 /// A server that runs from `start` to `stop`.

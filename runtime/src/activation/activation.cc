@@ -73,6 +73,16 @@ void envelope::operator delete(void* block, std::size_t size) noexcept {
   size == sizeof(envelope) ? envelope_pool::give(block) : ::operator delete(block);
 }
 
+using extra_pool = block_pool<envelope_extra, sizeof(envelope_extra)>;
+
+void* envelope_extra::operator new(std::size_t /*size*/) {
+  return extra_pool::take();
+}
+
+void envelope_extra::operator delete(void* block) noexcept {
+  extra_pool::give(block);
+}
+
 using commit_pool = block_pool<commit_envelope, sizeof(commit_envelope)>;
 
 void* commit_envelope::operator new(std::size_t) {

@@ -88,6 +88,10 @@ struct envelope_extra {
   /// Of a call that has begun and may have to begin elsewhere: its parameters, flat.
   std::optional<std::string> begun_with;
   call_id routed;  ///< If it has left for another silo, or has come from one.
+
+  // Of calls between silos each has one, which dies on another thread.
+  static void* operator new(std::size_t size);
+  static void operator delete(void* block) noexcept;
 };
 
 struct envelope : turn_root, open_link {
@@ -170,12 +174,7 @@ struct envelope : turn_root, open_link {
     extra_->same_key = same->extra_ ? std::exchange(same->extra_->same_key, nullptr) : nullptr;
     return same;
   }
-  [[nodiscard]] envelope_extra& extra() {
-    if (!extra_) {
-      extra_ = envelope_extra{};
-    }
-    return *extra_;
-  }
+  [[nodiscard]] envelope_extra& extra() { return extra_.make(); }
 
 private:
   rare<envelope_extra> extra_;

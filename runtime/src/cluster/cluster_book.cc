@@ -322,9 +322,10 @@ void cluster_book::follows(partition_id partition, std::uint64_t epoch, const st
   }
 }
 
-void cluster_book::take_part(presence how) noexcept {
+void cluster_book::take_part(presence how, steady_time held_until) noexcept {
   if (presence_ != presence::leaving) {
     presence_ = how;
+    held_until_ = held_until;
   }
   rank();
 }
@@ -447,6 +448,39 @@ void cluster_book::find_successor(entry& one, steady_time now) const {
   }
 }
 
+std::size_t cluster_book::members_without_self(const entry& one) const {
+  const auto& members = one.record.in_sync;
+  return static_cast<std::size_t>(
+      std::count_if(members.begin(), members.end(), [this](const placed_copy& each) {
+        const auto* row = find(each.silo);
+        return each.silo != settings_.silo && row != nullptr && is_alive(*row);
+      }));
+}
+
+// Whoever hands over leaves the set until he has caught up with his successor.
+bool cluster_book::is_needed(const entry& one) const {
+  return settings_.copies > 1 && is_in_set(settings_.silo, one.record) &&
+         members_without_self(one) < one.record.in_sync_min &&
+         std::any_of(one.leaders.begin(), one.leaders.end(), [&](const std::string& silo) {
+           return silo != settings_.silo && !is_in_set(silo, one.record) &&
+                  should_have_copy(silo, one.ranked, settings_.copies, one.record);
+         });
+}
+
+// To balance is never worth a write. Who drains may be unable to write at all; who leaves waits for
+// whom he can expect, as long as he can.
+bool cluster_book::may_hand_over(const entry& one, steady_time now) const {
+  switch (presence_) {
+    case presence::active:
+      return members_without_self(one) >= one.record.in_sync_min;
+    case presence::draining:
+      return true;
+    case presence::leaving:
+      break;
+  }
+  return now >= held_until_ || !is_needed(one);
+}
+
 void cluster_book::tick(steady_time now, cluster_effects& effects) {
   if (std::erase_if(unready_, [&](const auto& each) { return each.second <= now; }) != 0) {
     rank();
@@ -455,11 +489,7 @@ void cluster_book::tick(steady_time now, cluster_effects& effects) {
   tell_single_copies(effects);
   const bool goes = presence_ != presence::active;
   const auto most = goes ? drained_a_tick_max : balanced_a_tick_max;
-  const bool is_alone = std::none_of(silos_.begin(), silos_.end(), [this](const auto& each) {
-    const auto& row = each.second;
-    return each.first != settings_.silo && row.roles.state && row.state != silo_state::draining &&
-           is_alive(row);
-  });
+  const bool is_alone = !has_others();
   std::size_t begun = 0;
   for (auto& each : partitions_) {
     if (each.led_epoch == 0 || each.record.epoch != each.led_epoch ||
@@ -476,7 +506,7 @@ void cluster_book::tick(steady_time now, cluster_effects& effects) {
         effects.hopeless.push_back(each.record.partition);  // until storage leads it no more
       }
     }
-    const bool is_due = !each.successor.empty() &&
+    const bool is_due = !each.successor.empty() && may_hand_over(each, now) &&
                         (goes || now >= each.successor_since + settings_.balance_after) &&
                         (!each.asked_at || now >= *each.asked_at + ask_again_after);
     if (is_due && begun < most) {
@@ -521,9 +551,7 @@ void cluster_book::move_copies(steady_time now, cluster_effects& effects) {
 bool cluster_book::has_drained() const {
   return std::all_of(partitions_.begin(), partitions_.end(), [&](const entry& each) {
     const bool follows = !preferred_primary(each.leaders, each.record).empty();
-    const bool may_follow = settings_.copies > 1 && each.record.in_sync.size() == 1 &&
-                            !each.leaders.empty();  // who is to have a copy has none yet
-    return each.led_epoch == 0 || !(follows || may_follow);
+    return !is_needed(each) && (each.led_epoch == 0 || !follows);
   });
 }
 
@@ -533,6 +561,14 @@ std::string_view cluster_book::leader(partition_id partition) const {
     return settings_.silo;
   }
   return leads_still(known.record) ? primary_of(known.record) : std::string_view{};
+}
+
+bool cluster_book::has_others() const {
+  return std::any_of(silos_.begin(), silos_.end(), [this](const auto& each) {
+    const auto& row = each.second;
+    return each.first != settings_.silo && row.roles.state && row.state != silo_state::draining &&
+           is_alive(row);
+  });
 }
 
 bool cluster_book::has_company() const {

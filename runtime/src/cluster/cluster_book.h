@@ -104,14 +104,15 @@ public:
   /// That life of a silo is proven to be over, whatever the store says.
   void died(const std::string& silo, std::uint64_t incarnation, steady_time now,
             cluster_effects& effects);
-  /// How this silo takes part from now on. One that leaves does nothing else any more.
-  void take_part(presence how) noexcept;
+  /// How this silo takes part from now on. One that leaves does nothing else any more; what could
+  /// not be written without it, it keeps until then, where another silo is on its way into the set.
+  void take_part(presence how, steady_time held_until = {}) noexcept;
   [[nodiscard]] presence takes_part() const noexcept { return presence_; }
   /// Time has passed. To be called about ten times a second.
   void tick(steady_time now, cluster_effects& effects);
 
-  /// Whether this silo leads nothing any more that another could lead, or could as soon as it has a
-  /// copy. Requires: it leaves, or drains.
+  /// Whether this silo leads nothing any more that another could lead, and no set needs it that
+  /// another silo is on its way into. Requires: it leaves, or drains.
   [[nodiscard]] bool has_drained() const;
   /// The row of a silo that is in; null when it is not.
   [[nodiscard]] const silo_row* find(std::string_view silo) const;
@@ -125,6 +126,8 @@ public:
   [[nodiscard]] const stored_partition& record(partition_id partition) const {
     return partitions_.at(static_cast<std::size_t>(partition)).record;
   }
+  /// Whether another silo with copies is in that is not about to go.
+  [[nodiscard]] bool has_others() const;
   /// Whether another silo is in that takes part.
   [[nodiscard]] bool has_company() const;
   [[nodiscard]] const cluster_counts& counts() const noexcept { return counts_; }
@@ -170,6 +173,9 @@ private:
   void found(steady_time now, cluster_effects& effects);
   [[nodiscard]] bool is_to_found(const entry& one) const;
   void find_successor(entry& one, steady_time now) const;
+  [[nodiscard]] std::size_t members_without_self(const entry& one) const;
+  [[nodiscard]] bool is_needed(const entry& one) const;
+  [[nodiscard]] bool may_hand_over(const entry& one, steady_time now) const;
   [[nodiscard]] bool leads_still(const stored_partition& record) const;
   void move_copies(steady_time now, cluster_effects& effects);
   [[nodiscard]] bool takes_calls(const silo_row& row) const;
@@ -182,6 +188,7 @@ private:
   std::map<std::string, steady_time, std::less<>> unready_;  // have not taken over; until when
   std::vector<entry> partitions_;
   presence presence_ = presence::active;
+  steady_time held_until_{};
   std::size_t single_copies_ = 0;  // led here, at the last tick
   bool are_single_told_ = false;
   cluster_counts counts_;

@@ -296,7 +296,8 @@ result<void> cluster_node::serve() {
 // --- the end -------------------------------------------------------------------------------------
 
 void cluster_node::drain(duration grace) {
-  const auto deadline = time_after(time_.steady(), grace);
+  const auto begun = time_.steady();
+  const auto deadline = time_after(begun, grace);
   {
     const std::lock_guard lock{mutex_};
     if (!thread_.joinable() || is_out_) {
@@ -308,7 +309,7 @@ void cluster_node::drain(duration grace) {
   draining.state = silo_state::draining;
   static_cast<void>(store_->update(draining, std::min(deadline, time_.steady() + leave_patience)));
   std::unique_lock lock{mutex_};
-  book_->take_part(presence::leaving);
+  book_->take_part(presence::leaving, begun + (deadline - begun) / 2);
   nobody_operates.unlock();
   tick_due_ = {};
   is_hinted_ = true;

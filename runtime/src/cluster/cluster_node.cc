@@ -16,6 +16,9 @@ namespace {
 constexpr duration tick_interval = std::chrono::milliseconds{100};
 // For a request of the store. Who asked asks again.
 constexpr duration store_patience = std::chrono::seconds{2};
+
+// Less than copies wait before they ask again.
+constexpr duration store_rest = std::chrono::milliseconds{100};
 // Without a hint: one may be lost, and a store that is away gives none.
 constexpr duration read_interval = std::chrono::seconds{5};
 constexpr duration read_again_after = std::chrono::milliseconds{500};
@@ -26,6 +29,13 @@ constexpr duration probe_again_after = std::chrono::milliseconds{250};
 constexpr duration shortage_interval = std::chrono::minutes{10};
 // By then every lease that it could have is over.
 constexpr duration suspect_for_max = std::chrono::seconds{10};
+constexpr duration disk_interval = std::chrono::milliseconds{500};
+// Long enough for what is full only until the checkpoint has gone on, which it does each second;
+// shorter than callers wait.
+constexpr duration full_for = std::chrono::seconds{2};
+// What is moved back takes as long to move as it took to go: not for every file that comes and
+// goes.
+constexpr duration room_for = std::chrono::seconds{5};
 
 link_lane lane_of(replica_lane lane) {
   return lane == replica_lane::bulk ? link_lane::bulk : link_lane::system;
@@ -108,9 +118,15 @@ void cluster_node::read(partition_id partition) {
   }
 }
 
+// A store that has not answered rests, or each partition would go on asking it: whoever still wants
+// to know asks again.
 void cluster_node::ask_for_record() {
   static_cast<void>(requests_.submit([this] {
     const auto wanted = wanted_.take();
+    if (time_.steady() < store_rests_until_.load()) {
+      return;
+    }
+    bool has_answered = false;
     if (wanted.change) {
       const auto outcome = store_->compare_and_set(*wanted.change, time_.steady() + store_patience);
       if (const auto* done = std::get_if<cas_done>(&outcome)) {
@@ -125,10 +141,14 @@ void cluster_node::ask_for_record() {
       }
     }
     if (wanted.read) {
-      if (const auto found =
-              store_->read_partition(wanted.partition, time_.steady() + store_patience)) {
+      const auto found = store_->read_partition(wanted.partition, time_.steady() + store_patience);
+      has_answered = found.has_value();
+      if (found) {
         learn(*found);
       }
+    }
+    if (!has_answered) {
+      store_rests_until_ = time_.steady() + store_rest;
     }
   }));
 }
@@ -230,6 +250,7 @@ void cluster_node::run() {
         }
         home_.routes().retry_parked();
         probe(now);
+        look_at_disk(now);
       }
     }
     lock.lock();
@@ -271,6 +292,9 @@ void cluster_node::take(input& one, steady_time now, cluster_effects& effects,
     book_->follows(heard->partition, heard->epoch, heard->silo, now, effects);
   } else if (const auto* record = std::get_if<stored_partition>(&one)) {
     book_->learn(*record, now, effects);
+    std::erase_if(losses_, [&](const auto& each) {
+      return each.first == record->partition && each.second.number <= record->data_loss_no;
+    });
   } else if (const auto* seen = std::get_if<result<coordination_view>>(&one)) {
     is_reading_ = false;
     take(*seen, now, effects);
@@ -450,6 +474,29 @@ void cluster_node::probe(steady_time now) {
       }
       tell(probed{row.name, row.incarnation, is_dead});
     });
+  }
+}
+
+// One that is short for a moment is not full, and one with some room for a moment still is: either
+// moves what the silo leads. Whom nobody could relieve goes on; who has been relieved waits for
+// room.
+void cluster_node::look_at_disk(steady_time now) {
+  if (side_ == nullptr || is_store_lost_ || now < disk_due_) {
+    return;
+  }
+  if (disk_due_ == steady_time{}) {
+    disk_changed_at_ = now;
+  }
+  disk_due_ = now + disk_interval;
+  auto refusal = rows_.refusal();
+  if (!is_full_ && !book_->has_others()) {
+    refusal.reset();
+  }
+  if (refusal.has_value() == is_full_) {
+    disk_changed_at_ = now;
+  } else if (now >= disk_changed_at_ + (refusal ? full_for : room_for)) {
+    disk_changed_at_ = now;
+    static_cast<void>(looks_.submit([this, refusal] { note_disk(refusal); }));
   }
 }
 

@@ -56,7 +56,9 @@ public:
 
   // As `silo::drain` and the others. Threading: any thread.
   [[nodiscard]] result<void> take_part(presence how);
-  [[nodiscard]] result<void> break_glass(partition_id partition, const std::string& reason);
+  [[nodiscard]] result<void> break_glass(partition_id partition, const std::string& reason,
+                                         glass_content from);
+  [[nodiscard]] result<bool> has_copy(partition_id partition);
   [[nodiscard]] result<void> acknowledge_loss(partition_id partition);
   [[nodiscard]] cluster_metrics metrics();
   /// Leaves. Requires: storage has stopped. Idempotent.
@@ -157,12 +159,16 @@ private:
   void learn(const std::optional<stored_partition>& record);
   void note(const link_news& news, steady_time now);
   void probe(steady_time now);
+  void look_at_disk(steady_time now);
   void expel();
   void end_thread();
 
   // Operating: cluster_operating.cc.
+  [[nodiscard]] result<void> become(presence how, const std::string& why);
+  void note_disk(const std::optional<error>& refusal);
   [[nodiscard]] result<void> check_operable(partition_id partition) const;
-  [[nodiscard]] result<void> check_breakable(partition_id partition, const std::string& reason);
+  [[nodiscard]] result<void> check_breakable(partition_id partition, const std::string& reason,
+                                             glass_content from);
   void add_copies(cluster_metrics& all);
   void add_links(cluster_metrics& all) const;
 
@@ -177,10 +183,13 @@ private:
   replication* side_ = nullptr;  // of a silo that has copies
   std::unique_ptr<silo_links> links_;
   record_requests wanted_;
+  std::atomic<steady_time> store_rests_until_{steady_time::min()};
   thread_pool requests_;  // of the store, for records
   thread_pool looks_;     // and for what must not wait for these
 
-  std::mutex operating_;  // before the other one; the store stays while it is held
+  std::mutex operating_;               // before the other one; the store stays while it is held
+  presence asked_ = presence::active;  // by an operator; behind it
+  std::atomic<bool> is_full_{false};   // the disk, and it drains for it; written behind it
   mutable std::mutex mutex_;
   std::condition_variable changed_;
   std::vector<input> inputs_;
@@ -206,8 +215,10 @@ private:
   steady_time read_at_{};   // last
   steady_time tick_due_{};
   std::map<std::string, suspect> suspects_;
-  std::vector<led> unserved_;   // could not be taken over
-  std::vector<probed> proven_;  // to be told to storage
+  steady_time disk_due_{};
+  steady_time disk_changed_at_{};  // or was as it is noted to be
+  std::vector<led> unserved_;      // could not be taken over
+  std::vector<probed> proven_;     // to be told to storage
   std::thread thread_;
 };
 

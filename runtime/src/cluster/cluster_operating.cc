@@ -12,6 +12,7 @@ namespace {
 constexpr duration operating_patience = std::chrono::seconds{5};
 constexpr duration look_again_after = std::chrono::milliseconds{100};
 constexpr std::size_t reason_bytes_max = 1000;  // it is in the partition's record
+const std::string begun_empty = "begun empty: ";
 
 error refused(std::string why) {
   return {errc::failed_precondition, std::move(why)};
@@ -25,6 +26,34 @@ std::string name_of(partition_id partition) {
 
 result<void> cluster_node::take_part(presence how) {
   const std::lock_guard operates{operating_};
+  if (how == presence::active && is_full_) {
+    asked_ = how;
+    return refused("the disk of silo '" + own_.name +
+                   "' is full: it takes part again once there is room");
+  }
+  auto done = become(how, "an operator has asked for it");
+  asked_ = done ? how : asked_;
+  return done;
+}
+
+// Others can write what this silo leads.
+void cluster_node::note_disk(const std::optional<error>& refusal) {
+  const std::unique_lock operates{operating_, std::try_to_lock};  // whoever ends this has it
+  if (!operates || refusal.has_value() == is_full_) {
+    return;
+  }
+  const auto how = refusal ? presence::draining : asked_;
+  const auto why = refusal ? refusal->text() : "there is room on the disk again";
+  if (become(how, why)) {
+    is_full_ = refusal.has_value();
+    home_.warn(refusal ? "the disk is full: others lead what this silo led silo=" + own_.name +
+                             " why=" + why
+                       : why + " silo=" + own_.name);
+  }
+}
+
+// Requires: `operating_`.
+result<void> cluster_node::become(presence how, const std::string& why) {
   const auto deadline = time_after(time_.steady(), operating_patience);
   {
     const std::lock_guard lock{mutex_};
@@ -46,7 +75,7 @@ result<void> cluster_node::take_part(presence how) {
   is_hinted_ = true;
   changed_.notify_all();
   home_.log(std::string{how == presence::active ? "takes part again" : "drains"} +
-            " silo=" + own_.name + " why=an operator has asked for it");
+            " silo=" + own_.name + " why=" + why);
   return {};
 }
 
@@ -64,7 +93,8 @@ result<void> cluster_node::check_operable(partition_id partition) const {
   return {};
 }
 
-result<void> cluster_node::check_breakable(partition_id partition, const std::string& reason) {
+result<void> cluster_node::check_breakable(partition_id partition, const std::string& reason,
+                                           glass_content from) {
   {
     const std::lock_guard lock{mutex_};
     if (auto operable = check_operable(partition); !operable) {
@@ -72,6 +102,12 @@ result<void> cluster_node::check_breakable(partition_id partition, const std::st
     }
     if (reason.empty() || reason.size() > reason_bytes_max) {
       return error{errc::invalid_argument, "a reason is needed, of at most 1000 bytes"};
+    }
+    if (is_store_lost_) {
+      return error{errc::unavailable,
+                   "silo '" + own_.name +
+                       "' cannot reach the coordination store: it knows neither who is in nor "
+                       "when it would be done"};
     }
     if (const auto leader = book_->leader(partition); !leader.empty()) {
       return refused(name_of(partition) + " is led by silo '" + std::string{leader} +
@@ -81,34 +117,68 @@ result<void> cluster_node::check_breakable(partition_id partition, const std::st
       return refused(name_of(partition) + " has not been begun: nothing can be lost");
     }
   }
-  const auto copies = side_ != nullptr ? side_->copies() : std::vector<copy_status>{};
-  const auto index = static_cast<std::size_t>(partition);
-  if (index >= copies.size() || copies[index].tail == 0) {
+  if (side_ == nullptr) {
+    return refused("silo '" + own_.name + "' keeps no copies of partitions");
+  }
+  const auto here = side_->copies().at(static_cast<std::size_t>(partition));
+  if (!here.is_filled) {
+    return refused("the rows of " + name_of(partition) + " on silo '" + own_.name +
+                   "' were being replaced: they are neither old nor new; choose another silo");
+  }
+  if (from == glass_content::copy && here.tail == 0) {
     return refused("silo '" + own_.name + "' has nothing of " + name_of(partition));
   }
-  if (!copies[index].is_filled) {
-    return refused("the rows of " + name_of(partition) + " on silo '" + own_.name +
-                   "' were being replaced: they are neither old nor new; choose another copy");
+  if (from == glass_content::nothing && here.tail != 0) {
+    return refused("silo '" + own_.name + "' has a copy of " + name_of(partition) +
+                   ": it can go on from that one");
   }
   return {};
 }
 
-result<void> cluster_node::break_glass(partition_id partition, const std::string& reason) {
+result<bool> cluster_node::has_copy(partition_id partition) {
+  {
+    const std::lock_guard lock{mutex_};
+    if (auto operable = check_operable(partition); !operable) {
+      return operable.error();
+    }
+  }
+  if (side_ == nullptr) {
+    return false;
+  }
+  const auto here = side_->copies().at(static_cast<std::size_t>(partition));
+  return here.tail != 0 && here.is_filled;
+}
+
+// An empty copy leads as any other one does that was chosen: its log ends where the record says.
+result<void> cluster_node::break_glass(partition_id partition, const std::string& reason,
+                                       glass_content from) {
   const std::lock_guard operates{operating_};
-  if (auto breakable = check_breakable(partition, reason); !breakable) {
+  if (auto breakable = check_breakable(partition, reason, from); !breakable) {
     return breakable;
   }
+  const bool is_empty = from == glass_content::nothing;
   const auto deadline = time_after(time_.steady(), operating_patience);
   const auto at_ms =
       std::chrono::duration_cast<std::chrono::milliseconds>(time_.wall().time_since_epoch())
           .count();
   std::unique_lock lock{mutex_};
   const lost_content decided{book_->record(partition).data_loss_no + 1,
-                             {own_.name, reason, at_ms, false}};
+                             {own_.name, (is_empty ? begun_empty : "") + reason, at_ms, false}};
   losses_[partition] = decided;
+  std::string away;  // who may come back with a copy, and give it up
+  for (const auto* all : {&book_->record(partition).in_sync, &book_->record(partition).eligible}) {
+    for (const auto& each : *all) {
+      if (book_->find(each.silo) == nullptr && away.find(each.silo) == std::string::npos) {
+        away += (away.empty() ? "" : ",") + each.silo;
+      }
+    }
+  }
   lock.unlock();
-  home_.warn("breaks glass: what only other copies have is lost " + name_of(partition) +
-             " silo=" + own_.name + " why=" + reason);
+  home_.warn(
+      std::string{"breaks glass: "} +
+      (is_empty ? "no copy is left, it begins empty " : "what only other copies have is lost ") +
+      name_of(partition) + " silo=" + own_.name +
+      (away.empty() ? "" : " had_copies_and_are_not_in=" + away) + " why=" + reason);
   side_->host(partition, true);
   side_->break_glass(partition);
   lock.lock();
@@ -118,14 +188,14 @@ result<void> cluster_node::break_glass(partition_id partition, const std::string
   while (!is_decided() && time_.steady() < deadline) {
     changed_.wait_for(lock, look_again_after);
   }
-  losses_.erase(partition);
   const auto& record = book_->record(partition);
   if (record.data_loss_no == decided.number && record.loss == decided.note) {
     return {};
   }
   return error{errc::conflict, name_of(partition) +
                                    " has not come to this silo: its record has changed meanwhile, "
-                                   "or the coordination store does not answer; look again"};
+                                   "or the coordination store does not answer: then it may still "
+                                   "come; look again"};
 }
 
 // The nonce stays: it says which change made the primary, and that is not this one. So only what is
@@ -163,8 +233,9 @@ void cluster_node::add_copies(cluster_metrics& all) {
   const auto copies = side_ != nullptr ? side_->copies() : std::vector<copy_status>{};
   for (const auto& each : copies) {
     const auto& set = each.record.in_sync;
-    const bool is_in = std::any_of(set.begin(), set.end(),
-                                   [&](const placed_copy& one) { return one.id == each.id; });
+    const bool is_in =
+        !each.is_aside && std::any_of(set.begin(), set.end(),
+                                      [&](const placed_copy& one) { return one.id == each.id; });
     all.copies += is_in ? 1 : 0;
     all.copies_behind += each.is_hosted && !is_in ? 1 : 0;
     all.rejoins_by_tail_total += each.rejoins_by_tail;

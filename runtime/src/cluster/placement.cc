@@ -7,14 +7,10 @@
 
 namespace millrace::runtime {
 
-namespace {
-
 bool is_in_set(std::string_view silo, const partition_record& record) {
   return std::any_of(record.in_sync.begin(), record.in_sync.end(),
                      [&](const placed_copy& each) { return each.silo == silo; });
 }
-
-}  // namespace
 
 std::vector<std::string> ranked_for(partition_id partition, std::vector<std::string> silos) {
   const auto number = std::to_string(static_cast<unsigned>(partition));

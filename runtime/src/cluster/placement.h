@@ -21,6 +21,9 @@ namespace millrace::runtime {
 [[nodiscard]] std::vector<std::string> ranked_for(partition_id partition,
                                                   std::vector<std::string> silos);
 
+/// Whether a copy on that silo is in the set.
+[[nodiscard]] bool is_in_set(std::string_view silo, const partition_record& record);
+
 /// Whether a silo should have a copy: it is among the first `copies`, or in the set.
 [[nodiscard]] bool should_have_copy(std::string_view silo, const std::vector<std::string>& ranked,
                                     std::size_t copies, const partition_record& record);

@@ -11,6 +11,7 @@
 #include <string>
 #include <string_view>
 
+#include "millrace/runtime/byte_stream.h"
 #include "millrace/runtime/clock.h"
 #include "millrace/runtime/result.h"
 
@@ -29,13 +30,6 @@ struct http_endpoint {
 
 /// Reads `http://host:port` or `https://host:port`. Errors: `invalid_argument`.
 [[nodiscard]] result<http_endpoint> parse_http_endpoint(std::string_view url);
-
-/// Whom to trust, and who this is. Files are PEM; empty names: the system's authorities, nobody.
-struct tls_files {
-  std::string authorities;
-  std::string certificate;
-  std::string key;
-};
 
 /// What TLS connections share. Threading: any thread, once it is made.
 class tls_settings {

@@ -19,15 +19,9 @@
 #include "millrace/runtime/result.h"
 #include "partition/copy_state.h"
 #include "partition/partition_record.h"
+#include "versions.h"
 
 namespace millrace::runtime {
-
-/// The newest version of records that this build reads and writes. All records of a cluster are in
-/// the version of its settings, which is that of the build that made it: so a newer build in an
-/// older cluster writes what the others read, and an older one is not let into a newer cluster.
-/// A field may be added without a new version if a silo that does not know it may lose it: who
-/// changes a record writes all of it.
-inline constexpr std::uint32_t coordination_protocol = 1;
 
 /// The longest record: thousands of copies, and a bound on what a damaged length may claim.
 inline constexpr std::size_t coordination_record_bytes_max = 64U << 10U;

@@ -124,10 +124,7 @@ private:
                   here);
         return;
       case which::TEXT:
-        if (!value.is_string()) {
-          expected(here, "a string", value);
-        }
-        set_text(field, value.get_ref<const std::string&>(), into);
+        set_text(field, text_in(value, here), into);
         return;
       case which::DATA: {
         const auto bytes = data_of(value, here);
@@ -138,6 +135,18 @@ private:
       default:
         into.set(field, scalar(type, value, here));
     }
+  }
+
+  // Whoever reads it as a C string would see another text than whoever does not.
+  static const std::string& text_in(const json& value, const std::string& here) {
+    if (!value.is_string()) {
+      expected(here, "a string", value);
+    }
+    const auto& text = value.get_ref<const std::string&>();
+    if (text.find('\0') != std::string::npos) {
+      throw mistake{here, "expected a text without NUL"};
+    }
+    return text;
   }
 
   static void set_text(capnp::StructSchema::Field field, const std::string& text,
@@ -173,10 +182,7 @@ private:
                     here);
           break;
         case which::TEXT: {
-          if (!value.is_string()) {
-            expected(here, "a string", value);
-          }
-          const auto& text = value.get_ref<const std::string&>();
+          const auto& text = text_in(value, here);
           auto room = into.init(at, static_cast<unsigned>(text.size())).as<capnp::Text>();
           std::copy(text.begin(), text.end(), room.begin());
           break;

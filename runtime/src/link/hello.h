@@ -10,12 +10,9 @@
 #include "link/lane.h"
 #include "millrace/runtime/link_name.h"
 #include "millrace/runtime/result.h"
+#include "versions.h"
 
 namespace millrace::runtime {
-
-/// The protocol that this build speaks, from the oldest to the newest version.
-inline constexpr std::uint16_t link_version_min = 1;
-inline constexpr std::uint16_t link_version_max = 1;
 
 /// Who an end is.
 struct link_identity {

@@ -5,6 +5,7 @@
 #include <atomic>
 #include <memory>
 #include <mutex>
+#include <span>
 #include <string>
 #include <string_view>
 
@@ -52,6 +53,7 @@ public:
 private:
   void carry_out();
   void take_messages();
+  void release_taken(std::span<const link_message> messages);
   void drop_connection(std::string_view why);
   void try_later();
   void dial();

@@ -80,7 +80,7 @@ void link_connection::prepare(bool connects) {
   if (!hub_.tls) {
     stream_ = plain_stream(socket);
   } else {
-    stream_ = connects ? hub_.tls->connecting(socket) : hub_.tls->accepting(socket);
+    stream_ = connects ? hub_.tls->connecting(socket, {}) : hub_.tls->accepting(socket);
   }
   state_ = state::securing;
   secure();

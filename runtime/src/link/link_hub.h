@@ -18,12 +18,13 @@
 #include <cstdint>
 #include <memory>
 #include <optional>
+#include <span>
 #include <string>
 #include <string_view>
 
-#include "link/byte_stream.h"
 #include "link/hello.h"
 #include "link/link_session.h"
+#include "link/link_tls.h"
 #include "millrace/runtime/clock.h"
 #include "millrace/runtime/link_name.h"
 #include "millrace/runtime/result.h"
@@ -83,14 +84,8 @@ public:
   [[nodiscard]] virtual link_send send(link_lane lane, std::uint16_t kind,
                                        std::string_view body) = 0;
 
-  /// What `received` kept no longer occupies memory.
+  /// A message that `received` marked as kept no longer occupies memory.
   virtual void release(const link_receipt& receipt) = 0;
-};
-
-/// What becomes of a message that was received.
-enum class link_intake : std::uint8_t {
-  taken,  ///< It no longer occupies memory, or is somebody else's bound.
-  kept,   ///< `peer_link::release` will be called: until then its sender has less credit.
 };
 
 /// What a hub tells its owner. Messages come between `link_up` and `session_ended`, and those of a
@@ -111,9 +106,12 @@ public:
   virtual void link_down(const std::shared_ptr<peer_link>& link, std::string_view why) = 0;
   /// No answers come to what was sent so far; `lost` messages may not have arrived.
   virtual void session_ended(const std::shared_ptr<peer_link>& link, std::uint64_t lost) = 0;
-  /// The message's body is valid during the call; an assembled one may be moved away.
-  [[nodiscard]] virtual link_intake received(const std::shared_ptr<peer_link>& link,
-                                             link_message& message) = 0;
+  /// What one read has brought, or a part of it, in order; at least one. Bodies are valid during
+  /// the call; an assembled one may be moved away. What is sent meanwhile leaves at the end. Of
+  /// those marked as kept, `peer_link::release` gives the credit back to their sender; of others it
+  /// has it when this returns.
+  virtual void received(const std::shared_ptr<peer_link>& link,
+                        std::span<link_message> messages) = 0;
   /// Somebody came and was not let in.
   virtual void refused(std::string_view address, std::string_view why) = 0;
 };

@@ -4,7 +4,7 @@
 #include <cerrno>
 #include <cstring>
 
-#include "link/byte_stream.h"
+#include "millrace/runtime/byte_stream.h"
 
 namespace millrace::runtime {
 namespace {
@@ -22,7 +22,9 @@ public:
       return {.bytes = bytes, .is_drained = bytes < size};
     }
     if (count == 0) {
-      return {.now = stream_step::state::ended, .why = "the other end closed the connection"};
+      return {.now = stream_step::state::ended,
+              .why = "the other end closed the connection",
+              .end = stream_end::closed};
     }
     return failed(stream_step::state::wants_read);
   }
@@ -34,6 +36,8 @@ public:
     }
     return failed(stream_step::state::wants_write);
   }
+
+  void finish() override { ::shutdown(socket_, SHUT_WR); }
 
   bool is_peer(const link_name& /*name*/) const override { return true; }
 

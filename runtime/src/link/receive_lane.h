@@ -29,6 +29,7 @@ struct link_message {
   link_lane lane = link_lane::system;
   std::uint16_t kind = 0;
   link_receipt receipt;
+  bool is_kept = false;  ///< Said by who takes it: it occupies memory until it is released.
   /// The body of a message that came in one piece; it lies in what was read.
   std::string_view in_place;
   /// The body of one that came in several.

@@ -1,4 +1,7 @@
 // SPDX-License-Identifier: MIT
+#include "link/tls_stream.h"
+
+#include <arpa/inet.h>
 #include <sys/socket.h>
 
 #include <array>
@@ -6,14 +9,11 @@
 #include <cstring>
 #include <utility>
 
-#include "link/byte_stream.h"
-#include "link/openssl.h"
 #include "millrace/runtime/assert.h"
 
 namespace millrace::runtime {
 namespace {
 
-using context_ptr = openssl_ptr<SSL_CTX, SSL_CTX_free>;
 using ssl_ptr = openssl_ptr<SSL, SSL_free>;
 
 // What lies below a stream: OpenSSL's own socket BIO would raise SIGPIPE, and does not tell whether
@@ -67,16 +67,63 @@ const BIO_METHOD* socket_method() {
   return method;
 }
 
+stream_end end_of_certificate(long verified) {
+  switch (verified) {
+    case X509_V_ERR_HOSTNAME_MISMATCH:
+    case X509_V_ERR_IP_ADDRESS_MISMATCH:
+      return stream_end::wrong_host;
+    case X509_V_ERR_CERT_HAS_EXPIRED:
+    case X509_V_ERR_CERT_NOT_YET_VALID:
+      return stream_end::out_of_date;
+    default:
+      return stream_end::untrusted;
+  }
+}
+
+stream_end end_of_protocol(int reason) {
+  switch (reason) {
+    case SSL_R_HTTP_REQUEST:
+    case SSL_R_WRONG_VERSION_NUMBER:
+      return stream_end::not_tls;
+    case SSL_R_TLSV13_ALERT_CERTIFICATE_REQUIRED:
+      return stream_end::certificate_wanted;
+    case SSL_R_TLSV1_ALERT_UNKNOWN_CA:
+    case SSL_R_TLSV1_ALERT_DECRYPT_ERROR:
+    case SSL_R_SSLV3_ALERT_BAD_CERTIFICATE:
+    case SSL_R_SSLV3_ALERT_CERTIFICATE_EXPIRED:
+    case SSL_R_SSLV3_ALERT_CERTIFICATE_UNKNOWN:
+    case SSL_R_SSLV3_ALERT_UNSUPPORTED_CERTIFICATE:
+      return stream_end::certificate_refused;
+    default:
+      return stream_end::broken;
+  }
+}
+
 class tls final : public byte_stream {
 public:
-  tls(SSL_CTX* context, int socket, bool connects) : ssl_(SSL_new(context)) {
+  tls(SSL_CTX* context, std::shared_ptr<std::string> protocols, int socket, bool connects)
+      : protocols_(std::move(protocols)), ssl_(SSL_new(context)) {
     auto* const bio = BIO_new(socket_method());
     MILLRACE_ASSERT(ssl_ != nullptr && bio != nullptr);
     state_.socket = socket;
     BIO_set_data(bio, &state_);
     BIO_set_init(bio, 1);
     SSL_set_bio(ssl_.get(), bio, bio);
+    SSL_set_app_data(ssl_.get(), protocols_.get());
     connects ? SSL_set_connect_state(ssl_.get()) : SSL_set_accept_state(ssl_.get());
+  }
+
+  // What the other end's certificate must be for.
+  void expect(const std::string& host) {
+    std::array<unsigned char, sizeof(in6_addr)> ignored;
+    const bool is_address = ::inet_pton(AF_INET, host.c_str(), ignored.data()) == 1 ||
+                            ::inet_pton(AF_INET6, host.c_str(), ignored.data()) == 1;
+    auto* const wanted = SSL_get0_param(ssl_.get());
+    X509_VERIFY_PARAM_set_hostflags(wanted, X509_CHECK_FLAG_NO_PARTIAL_WILDCARDS);
+    MILLRACE_ASSERT(is_address
+                        ? X509_VERIFY_PARAM_set1_ip_asc(wanted, host.c_str()) == 1
+                        : X509_VERIFY_PARAM_set1_host(wanted, host.data(), host.size()) == 1 &&
+                              SSL_set_tlsext_host_name(ssl_.get(), host.c_str()) == 1);
   }
 
   stream_step handshake() override {
@@ -104,6 +151,13 @@ public:
     return {.bytes = written};
   }
 
+  void finish() override {
+    ERR_clear_error();
+    SSL_shutdown(ssl_.get());
+    ERR_clear_error();
+    ::shutdown(state_.socket, SHUT_WR);
+  }
+
   bool is_peer(const link_name& name) const override {
     const x509_ptr certificate{SSL_get1_peer_certificate(ssl_.get())};
     return certificate && SSL_get_verify_result(ssl_.get()) == X509_V_OK &&
@@ -119,114 +173,107 @@ private:
       case SSL_ERROR_WANT_WRITE:
         return {.now = wants_write};
       case SSL_ERROR_ZERO_RETURN:
-        return {.now = ended, .why = "the other end closed the connection"};
+        return over(stream_end::closed, closed);
       default:
-        return {.now = ended, .why = reason()};
+        return why_ended();
     }
   }
 
-  std::string reason() {
+  stream_step why_ended() {
     if (const auto verified = SSL_get_verify_result(ssl_.get()); verified != X509_V_OK) {
-      ERR_clear_error();
-      return std::string{"the other end's certificate is refused: "} +
-             X509_verify_cert_error_string(verified);
+      return over(end_of_certificate(verified),
+                  std::string{"the other end's certificate is refused: "} +
+                      X509_verify_cert_error_string(verified));
     }
     if (state_.failure != 0) {
-      ERR_clear_error();
-      return std::strerror(state_.failure);
+      return over(stream_end::broken, std::strerror(state_.failure));
     }
-    if (ERR_peek_error() == 0) {
-      return "the other end closed the connection";
+    const auto code = ERR_peek_error();
+    if (code == 0) {
+      return over(stream_end::broken, closed);
     }
-    return "TLS: " + openssl_reason();
+    return over(end_of_protocol(ERR_GET_REASON(code)), "TLS: " + openssl_reason());
   }
 
+  static stream_step over(stream_end end, std::string why) {
+    ERR_clear_error();
+    return {.now = stream_step::state::ended, .why = std::move(why), .end = end};
+  }
+
+  static constexpr const char* closed = "the other end closed the connection";
+
   socket_state state_;
+  const std::shared_ptr<std::string> protocols_;  // the context may be gone, as after a reload
   ssl_ptr ssl_;
 };
 
+// Of what the client offers this server takes the one that it speaks, or refuses (RFC 7301, 3.2).
+int choose_protocol(SSL* ssl, const unsigned char** chosen, unsigned char* size,
+                    const unsigned char* offered, unsigned offered_size, void* /*data*/) {
+  const auto& own = *static_cast<const std::string*>(SSL_get_app_data(ssl));
+  auto* found = const_cast<unsigned char*>(*chosen);
+  const auto outcome =
+      SSL_select_next_proto(&found, size, reinterpret_cast<const unsigned char*>(own.data()),
+                            static_cast<unsigned>(own.size()), offered, offered_size);
+  *chosen = found;
+  return outcome == OPENSSL_NPN_NEGOTIATED ? SSL_TLSEXT_ERR_OK : SSL_TLSEXT_ERR_ALERT_FATAL;
+}
+
 class context final : public tls_context {
 public:
-  explicit context(context_ptr made) : context_(std::move(made)) {}
+  context(context_ptr made, const std::string& protocol) : context_(std::move(made)) {
+    if (protocol.empty()) {
+      return;
+    }
+    *protocols_ = static_cast<char>(protocol.size()) + protocol;
+    const auto* const list = reinterpret_cast<const unsigned char*>(protocols_->data());
+    MILLRACE_ASSERT(SSL_CTX_set_alpn_protos(context_.get(), list,
+                                            static_cast<unsigned>(protocols_->size())) == 0);
+    SSL_CTX_set_alpn_select_cb(context_.get(), choose_protocol, nullptr);
+  }
 
-  std::unique_ptr<byte_stream> connecting(int socket) override {
-    return std::make_unique<tls>(context_.get(), socket, true);
+  std::unique_ptr<byte_stream> connecting(int socket, const std::string& host) override {
+    auto made = std::make_unique<tls>(context_.get(), protocols_, socket, true);
+    if (!host.empty()) {
+      made->expect(host);
+    }
+    return made;
   }
   std::unique_ptr<byte_stream> accepting(int socket) override {
-    return std::make_unique<tls>(context_.get(), socket, false);
+    return std::make_unique<tls>(context_.get(), protocols_, socket, false);
   }
 
 private:
   context_ptr context_;
+  const std::shared_ptr<std::string> protocols_ =
+      std::make_shared<std::string>();  // each after its length
 };
 
-error cannot_use(const std::string& file, const std::string& why) {
-  return {errc::invalid_argument, "cannot use '" + file + "' for links: " + why};
-}
-
-// Empty: the authority vouches for it, as peers will find who accept it and who connect to it.
-std::string objection_of_authority(SSL_CTX* made, X509* own) {
-  for (const auto purpose : {X509_PURPOSE_SSL_CLIENT, X509_PURPOSE_SSL_SERVER}) {
-    const openssl_ptr<X509_STORE_CTX, X509_STORE_CTX_free> check{X509_STORE_CTX_new()};
-    MILLRACE_ASSERT(check != nullptr &&
-                    X509_STORE_CTX_init(check.get(), SSL_CTX_get_cert_store(made), own, nullptr) ==
-                        1 &&
-                    X509_STORE_CTX_set_purpose(check.get(), purpose) == 1);
-    if (X509_verify_cert(check.get()) != 1) {
-      ERR_clear_error();
-      return X509_verify_cert_error_string(X509_STORE_CTX_get_error(check.get()));
-    }
-  }
-  return {};
-}
-
-// What peers would refuse is refused here, where it can be mended.
-result<void> check_own(SSL_CTX* made, const link_credentials& from, const link_name& self) {
-  auto* const own = SSL_CTX_get0_certificate(made);
-  if (!has_dns_name(own, self.certificate_name())) {
-    return cannot_use(from.certificate, "it is not the certificate of " + self.to_string() +
-                                            "; `millrace pki issue` makes one");
-  }
-  if (X509_cmp_current_time(X509_get0_notAfter(own)) < 0) {
-    return cannot_use(from.certificate, "it has expired; `millrace pki issue` makes a new one");
-  }
-  if (const auto why = objection_of_authority(made, own); !why.empty()) {
-    return cannot_use(from.certificate, "the authority in '" + from.authority +
-                                            "' does not vouch for it (" + why +
-                                            "); `millrace pki issue` makes one for which it does");
-  }
-  return {};
+// A key that wants a passphrase is refused: nobody is there to type it.
+int no_passphrase(char* /*to*/, int /*size*/, int /*is_written*/, void* /*data*/) {
+  return 0;
 }
 
 }  // namespace
 
-result<std::unique_ptr<tls_context>> load_tls(const link_credentials& from, const link_name& self) {
+context_ptr new_tls_context() {
   context_ptr made{SSL_CTX_new(TLS_method())};
   MILLRACE_ASSERT(made != nullptr);
   auto* const raw = made.get();
   ERR_clear_error();
   MILLRACE_ASSERT(SSL_CTX_set_min_proto_version(raw, TLS1_3_VERSION) == 1);
-  SSL_CTX_set_verify(raw, SSL_VERIFY_PEER | SSL_VERIFY_FAIL_IF_NO_PEER_CERT, nullptr);
-  // Nothing is resumed by TLS: a connection lives long, and each proves anew who is there.
+  // Nothing is resumed by TLS: each connection proves anew who is there.
   SSL_CTX_set_options(raw, SSL_OP_NO_TICKET);
   SSL_CTX_set_num_tickets(raw, 0);
   SSL_CTX_set_session_cache_mode(raw, SSL_SESS_CACHE_OFF);
   SSL_CTX_set_mode(raw, SSL_MODE_ENABLE_PARTIAL_WRITE | SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER);
   SSL_CTX_set_read_ahead(raw, 1);  // several records in one system call
-  SSL_CTX_set_default_read_buffer_len(raw, std::size_t{64} << 10U);
-  if (SSL_CTX_load_verify_file(raw, from.authority.c_str()) != 1) {
-    return cannot_use(from.authority, openssl_reason());
-  }
-  if (SSL_CTX_use_certificate_file(raw, from.certificate.c_str(), SSL_FILETYPE_PEM) != 1) {
-    return cannot_use(from.certificate, openssl_reason());
-  }
-  if (SSL_CTX_use_PrivateKey_file(raw, from.key.c_str(), SSL_FILETYPE_PEM) != 1) {
-    return cannot_use(from.key, openssl_reason());
-  }
-  if (const auto own = check_own(raw, from, self); !own) {
-    return own.error();
-  }
-  return std::unique_ptr<tls_context>{std::make_unique<context>(std::move(made))};
+  SSL_CTX_set_default_passwd_cb(raw, no_passphrase);
+  return made;
+}
+
+std::unique_ptr<tls_context> streams_of(context_ptr made, const std::string& protocol) {
+  return std::make_unique<context>(std::move(made), protocol);
 }
 
 }  // namespace millrace::runtime

@@ -51,7 +51,8 @@ void replica::tick_leading(steady_time now, replica_effects& effects) {
 }
 
 // Its set is not whole, or too small to write, and the store does not let it change that. Others
-// may have better luck.
+// may have better luck: also where the store is only slow, since a takeover goes before the changes
+// of sets that it is behind with.
 bool replica::has_to_abdicate(steady_time now) {
   const auto& peers = peers_.all();
   const bool lacks_answers = std::any_of(peers.begin(), peers.end(), [&](const peer& each) {

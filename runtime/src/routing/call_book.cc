@@ -28,27 +28,30 @@ void call_book::clear() {
 
 // --- open calls ----------------------------------------------------------------------------------
 
-call_id call_book::open(envelope& one, const std::string& silo, sent_before before) {
+call_id call_book::next_id(const envelope& one) noexcept {
+  const auto count = calls_.fetch_add(1, std::memory_order_relaxed) + 1;
+  return {incarnation_, count << part_bits | part_number(one)};
+}
+
+bool call_book::open(envelope& one, const call_id& id, std::string silo, sent_before before) {
   std::unique_lock<std::mutex> sends;
   if (one.send) {
     sends = std::unique_lock{sends_mutex_};  // until it is known there, or has ended
   }
   if (is_of_ended(one)) {
-    return {};
+    return false;
   }
-  const auto count = calls_.fetch_add(1, std::memory_order_relaxed) + 1;
-  const call_id id{incarnation_, count << part_bits | part_number(one)};
   keep(one);
   {
     auto& here = part_of(one);
     const std::lock_guard lock{here.mutex};
     one.extra().routed = id;
-    here.open.emplace(id.number, open_call{&one, silo, before});
+    here.open.emplace(id.number, open_call{&one, std::move(silo), before});
   }
   if (one.send) {
     sends_[{one.send->sender, one.send->number}] = id.number;
   }
-  return id;
+  return true;
 }
 
 std::optional<open_call> call_book::close(const call_id& id, std::string_view silo) {

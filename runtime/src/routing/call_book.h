@@ -11,6 +11,7 @@
 #include <array>
 #include <atomic>
 #include <cstdint>
+#include <functional>
 #include <map>
 #include <mutex>
 #include <optional>
@@ -21,6 +22,7 @@
 #include <vector>
 
 #include "activation/envelope.h"
+#include "block_pool.h"
 #include "routing/call_id.h"
 
 namespace millrace::runtime::detail {
@@ -54,10 +56,12 @@ public:
 
   // --- open calls ------------------------------------------------------------------------------
 
-  /// Gives the call an id, and keeps it until it is closed. All zero for what an activation has
-  /// sent that has ended: its successor, which is made after that, knows of none that is not open
-  /// by then.
-  [[nodiscard]] call_id open(envelope& one, const std::string& silo, sent_before before);
+  /// An id for a call that leaves.
+  [[nodiscard]] call_id next_id(const envelope& one) noexcept;
+  /// Keeps the call under its next id until it is closed; from now on another thread may answer it.
+  /// False for what an activation has sent that has ended: its successor, which is made after that,
+  /// knows of none that is not open by then.
+  [[nodiscard]] bool open(envelope& one, const call_id& id, std::string silo, sent_before before);
   /// Nothing if it is not open, or was sent to another silo than that.
   [[nodiscard]] std::optional<open_call> close(const call_id& id, std::string_view silo);
   /// All that are lost, by `is_lost(const open_call&)`, which is called under a lock. Cost:
@@ -94,10 +98,14 @@ private:
   static constexpr std::size_t part_count = std::size_t{1} << part_bits;
   static constexpr std::size_t cache_line = 64;
 
+  template <class Key, class Value>
+  using table = std::unordered_map<Key, Value, std::hash<Key>, std::equal_to<Key>,
+                                   block_allocator<std::pair<const Key, Value>>>;
+
   struct alignas(cache_line) part {
     mutable std::mutex mutex;
-    std::unordered_map<std::uint64_t, open_call> open;  // by number
-    std::unordered_map<call_id, envelope*> served;      // each with a reference
+    table<std::uint64_t, open_call> open;  // by number
+    table<call_id, envelope*> served;      // each with a reference
   };
   using send_key = std::pair<actor_hash, std::uint64_t>;
 

@@ -9,6 +9,7 @@
 #include <cstring>
 #include <limits>
 
+#include "byte_order.h"
 #include "message_bytes.h"
 #include "millrace/routing.capnp.h"
 
@@ -19,19 +20,20 @@ namespace {
 constexpr std::size_t word_bytes = sizeof(capnp::word);
 constexpr std::uint64_t no_deadline = std::numeric_limits<std::uint64_t>::max();
 
-// A builder of small messages, which asks the heap for nothing. It clears what it has used.
-class small_message {
-public:
-  capnp::MallocMessageBuilder& operator*() noexcept { return message_; }
-  capnp::MallocMessageBuilder* operator->() noexcept { return &message_; }
-
-private:
-  std::array<capnp::word, 96> first_{};
-  capnp::MallocMessageBuilder message_{kj::ArrayPtr<capnp::word>{first_.data(), first_.size()}};
-};
-
-void put(capnp::Data::Builder into, const std::string& flat) {
-  std::memcpy(into.begin(), flat.data(), flat.size());
+// Gives `set` the flat form; nothing of an empty message.
+template <class Set>
+void put(const any_message& content, Set set) {
+  auto* const body = content.body();
+  if (body == nullptr) {
+    return;
+  }
+  const auto segments = body->getSegmentsForOutput();
+  if (segments.size() == 1) {
+    set(segments[0].asBytes());
+  } else if (segments.size() > 1) {
+    const auto flat = body->flat();
+    set(capnp::Data::Reader{reinterpret_cast<const kj::byte*>(flat.data()), flat.size()});
+  }
 }
 
 void put(schemas::RoutedCallId::Builder into, const call_id& id) {
@@ -50,10 +52,11 @@ any_message message_of(capnp::Data::Reader flat) {
     return {};
   }
   KJ_REQUIRE(flat.size() % word_bytes == 0, "a message is no whole number of words");
-  const auto words = words_of(view_of(flat));
-  const kj::ArrayPtr<const capnp::word> segment = words;
+  // Data begins at a word of its message, which lies where words may.
+  const kj::ArrayPtr<const capnp::word> segment{reinterpret_cast<const capnp::word*>(flat.begin()),
+                                                flat.size() / word_bytes};
   capnp::ReaderOptions limits;
-  limits.traversalLimitInWords = 4 * words.size() + 64;
+  limits.traversalLimitInWords = 4 * segment.size() + 64;
   capnp::SegmentArrayMessageReader message{kj::arrayPtr(&segment, 1), limits};
   const auto root = message.getRoot<capnp::AnyPointer>();
   KJ_REQUIRE(root.isNull() || root.isStruct(), "a message is no struct");
@@ -62,8 +65,7 @@ any_message message_of(capnp::Data::Reader flat) {
   return any_message{std::move(body)};
 }
 
-call_frame read_call(schemas::RoutedCall::Reader from) {
-  call_frame call;
+void read_call(schemas::RoutedCall::Reader from, call_frame& call) {
   KJ_REQUIRE(from.getKind() <= schemas::RoutedCall::Kind::FORGET, "it is of an unknown kind");
   call.kind = static_cast<call_frame::what>(from.getKind());
   call.id = read(from.getId());
@@ -79,8 +81,10 @@ call_frame read_call(schemas::RoutedCall::Reader from) {
   call.idempotency_key = text_of(from.getIdempotencyKey());
   KJ_REQUIRE(call.idempotency_key.size() <= idempotency_key_bytes_max,
              "its idempotency key is too long");
-  for (const auto each : from.getContext()) {
-    call.context.emplace(text_of(each.getName()), text_of(each.getValue()));
+  if (from.hasContext()) {
+    for (const auto each : from.getContext()) {
+      call.context.emplace(text_of(each.getName()), text_of(each.getValue()));
+    }
   }
   if (from.hasDelivery()) {
     const auto mark = from.getDelivery();
@@ -92,23 +96,24 @@ call_frame read_call(schemas::RoutedCall::Reader from) {
   }
   KJ_REQUIRE(call.delivery.has_value() || call.kind != call_frame::what::forget,
              "it names no send");
-  KJ_REQUIRE(from.getChain().size() <= chain_links_max, "its chain is too long");
-  for (const auto each : from.getChain()) {
-    call.chain.push_back({read(each.getId()), text_of(each.getType()), text_of(each.getKey())});
+  if (from.hasChain()) {
+    const auto chain = from.getChain();
+    KJ_REQUIRE(chain.size() <= chain_links_max, "its chain is too long");
+    for (const auto each : chain) {
+      call.chain.push_back({read(each.getId()), text_of(each.getType()), text_of(each.getKey())});
+    }
   }
   call.may_return = from.getMayReturn();
   call.forwards = from.getForwards();
-  return call;
 }
 
-answer_frame read_answer(schemas::RoutedAnswer::Reader from) {
-  answer_frame answer;
+void read_answer(schemas::RoutedAnswer::Reader from, answer_frame& answer) {
   answer.id = read(from.getId());
   answer.settled = from.getSettled();
   answer.lives_on = text_of(from.getLivesOn());
   if (from.isResults()) {
     answer.outcome = message_of(from.getResults());
-    return answer;
+    return;
   }
   const auto failure = from.getFailure();
   const auto code = errc{failure.getCode()};
@@ -116,17 +121,17 @@ answer_frame read_answer(schemas::RoutedAnswer::Reader from) {
   answer.outcome = error{is_known ? code : errc::internal, text_of(failure.getText()),
                          std::chrono::duration_cast<std::chrono::milliseconds>(
                              duration{static_cast<duration::rep>(failure.getRetryAfter())})};
-  return answer;
 }
 
-routed_frame read_frame(frame_kind kind, capnp::MessageReader& message) {
+void read_frame(frame_kind kind, capnp::MessageReader& message, routed_frame& into) {
   switch (kind) {
     case frame_kind::call:
-      return read_call(message.getRoot<schemas::RoutedCall>());
+      return read_call(message.getRoot<schemas::RoutedCall>(), into.emplace<call_frame>());
     case frame_kind::answer:
-      return read_answer(message.getRoot<schemas::RoutedAnswer>());
+      return read_answer(message.getRoot<schemas::RoutedAnswer>(), into.emplace<answer_frame>());
     case frame_kind::cancel:
-      return cancel_frame{read(message.getRoot<schemas::RoutedCancel>().getId())};
+      into = cancel_frame{read(message.getRoot<schemas::RoutedCancel>().getId())};
+      return;
     case frame_kind::replica:
       break;
   }
@@ -135,28 +140,28 @@ routed_frame read_frame(frame_kind kind, capnp::MessageReader& message) {
 
 }  // namespace
 
-std::string encode(const call_frame& frame, const std::string& params) {
-  small_message message;
-  auto made = message->initRoot<schemas::RoutedCall>();
+encoded_frame::encoded_frame(const call_frame& frame, const any_message& params) {
+  auto made = message_.initRoot<schemas::RoutedCall>();
   made.setKind(static_cast<schemas::RoutedCall::Kind>(frame.kind));
   put(made.initId(), frame.id);
   made.setType(frame.type);
   made.setKey(frame.key);
   made.setMethod(frame.method);
-  if (!params.empty()) {
-    put(made.initParams(static_cast<unsigned>(params.size())), params);
-  }
+  put(params, [&](capnp::Data::Reader flat) { made.setParams(flat); });
   if (frame.time_left) {
     made.setTimeLeft(static_cast<std::uint64_t>(std::max(*frame.time_left, duration{}).count()));
   }
   if (!frame.idempotency_key.empty()) {
     made.setIdempotencyKey(frame.idempotency_key);
   }
-  auto context = made.initContext(static_cast<unsigned>(frame.context.size()));
-  unsigned at = 0;
-  for (const auto& [name, value] : frame.context) {
-    context[at].setName(name);
-    context[at++].setValue(value);
+  // What is empty is left out: most calls have no context and come from no turn.
+  if (!frame.context.empty()) {
+    auto context = made.initContext(static_cast<unsigned>(frame.context.size()));
+    unsigned at = 0;
+    for (const auto& [name, value] : frame.context) {
+      context[at].setName(name);
+      context[at++].setValue(value);
+    }
   }
   if (frame.delivery) {
     auto mark = made.initDelivery();
@@ -167,27 +172,29 @@ std::string encode(const call_frame& frame, const std::string& params) {
     mark.setEpoch(frame.delivery->epoch);
     mark.setAgain(frame.delivery->again);
   }
-  const auto links = std::min(frame.chain.size(), chain_links_max);
-  auto chain = made.initChain(static_cast<unsigned>(links));
-  for (unsigned link = 0; link < links; ++link) {
-    put(chain[link].initId(), frame.chain[link].id);
-    chain[link].setType(frame.chain[link].type);
-    chain[link].setKey(frame.chain[link].key);
+  if (!frame.chain.empty()) {
+    const auto links = std::min(frame.chain.size(), chain_links_max);
+    auto chain = made.initChain(static_cast<unsigned>(links));
+    for (unsigned link = 0; link < links; ++link) {
+      put(chain[link].initId(), frame.chain[link].id);
+      chain[link].setType(frame.chain[link].type);
+      chain[link].setKey(frame.chain[link].key);
+    }
   }
   made.setMayReturn(frame.may_return);
   made.setForwards(frame.forwards);
-  return framed_bytes(*message);
+  finish();
 }
 
-std::string encode(const answer_frame& frame) {
-  small_message message;
-  auto made = message->initRoot<schemas::RoutedAnswer>();
+encoded_frame::encoded_frame(const answer_frame& frame) {
+  auto made = message_.initRoot<schemas::RoutedAnswer>();
   put(made.initId(), frame.id);
   made.setSettled(frame.settled);
-  made.setLivesOn(frame.lives_on);
+  if (!frame.lives_on.empty()) {
+    made.setLivesOn(frame.lives_on);
+  }
   if (frame.outcome) {
-    const auto flat = frame.outcome->flat();
-    put(made.initResults(static_cast<unsigned>(flat.size())), flat);
+    put(*frame.outcome, [&](capnp::Data::Reader flat) { made.setResults(flat); });
   } else {
     const auto& why = frame.outcome.error();
     auto failure = made.initFailure();
@@ -195,28 +202,48 @@ std::string encode(const answer_frame& frame) {
     failure.setText(why.text());
     failure.setRetryAfter(static_cast<std::uint64_t>(duration{why.retry_after()}.count()));
   }
-  return framed_bytes(*message);
+  finish();
 }
 
-std::string encode(const cancel_frame& frame) {
-  small_message message;
-  put(message->initRoot<schemas::RoutedCancel>().initId(), frame.id);
-  return framed_bytes(*message);
+encoded_frame::encoded_frame(const cancel_frame& frame) {
+  put(message_.initRoot<schemas::RoutedCancel>().initId(), frame.id);
+  finish();
+}
+
+void encoded_frame::finish() {
+  const auto segments = message_.getSegmentsForOutput();
+  if (segments.size() > 1) {
+    whole_ = framed_bytes(message_);
+    bytes_ = whole_;
+    return;
+  }
+  // One less than the number of segments, and the size of the first.
+  auto* const table = reinterpret_cast<char*>(words_.data());
+  store_little(table, std::uint32_t{0});
+  store_little(table + sizeof(std::uint32_t), static_cast<std::uint32_t>(segments[0].size()));
+  bytes_ = {table, word_bytes * (1 + segments[0].size())};
 }
 
 result<routed_frame> decode_frame(std::uint16_t kind, std::string_view body) {
-  const auto words = words_of(body);
+  // Frames of a link lie where words may.
+  const bool is_aligned = reinterpret_cast<std::uintptr_t>(body.data()) % alignof(capnp::word) == 0;
+  const auto copy = is_aligned ? kj::Array<capnp::word>{} : words_of(body);
+  const kj::ArrayPtr<const capnp::word> words{
+      is_aligned ? reinterpret_cast<const capnp::word*>(body.data()) : copy.begin(),
+      body.size() / word_bytes};
+  result<routed_frame> made{cancel_frame{}};  // of all it is moved at the least cost
   try {
     KJ_REQUIRE(body.size() % word_bytes == 0, "it is no whole number of words");
     capnp::ReaderOptions limits;
     limits.traversalLimitInWords = 4 * words.size() + 64;
     capnp::FlatArrayMessageReader message{words, limits};
-    return read_frame(static_cast<frame_kind>(kind), message);
+    read_frame(static_cast<frame_kind>(kind), message, *made);
   } catch (const kj::Exception& failed) {
-    return error{errc::invalid_argument,
+    made = error{errc::invalid_argument,
                  "a frame of kind " + std::to_string(kind) +
                      " from another silo is refused: " + failed.getDescription().cStr()};
   }
+  return made;
 }
 
 }  // namespace millrace::runtime

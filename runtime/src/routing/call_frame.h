@@ -5,6 +5,9 @@
 // perhaps of another version, perhaps with a fault. What cannot be is refused, by frame.
 #pragma once
 
+#include <capnp/message.h>
+
+#include <array>
 #include <cstdint>
 #include <optional>
 #include <string>
@@ -78,10 +81,30 @@ using routed_frame = std::variant<call_frame, answer_frame, cancel_frame>;
 /// Calls further up than this are not told: a cycle through so many ends by its deadline.
 inline constexpr std::size_t chain_links_max = 256;
 
-/// `params`: the flat form, in place of what the frame has.
-[[nodiscard]] std::string encode(const call_frame& frame, const std::string& params);
-[[nodiscard]] std::string encode(const answer_frame& frame);
-[[nodiscard]] std::string encode(const cancel_frame& frame);
+/// The bytes of a frame. Ownership: it has them. Cost: of a small frame, one copy of its parts; it
+/// asks the heap for nothing.
+class encoded_frame {
+public:
+  /// `params`: in place of what the frame has.
+  encoded_frame(const call_frame& frame, const any_message& params);
+  explicit encoded_frame(const answer_frame& frame);
+  explicit encoded_frame(const cancel_frame& frame);
+  encoded_frame(const encoded_frame&) = delete;
+  encoded_frame& operator=(const encoded_frame&) = delete;
+  ~encoded_frame() = default;
+
+  [[nodiscard]] std::string_view bytes() const noexcept { return bytes_; }
+
+private:
+  void finish();
+
+  // The table of segments of a message that has one, and that segment. The builder clears what it
+  // has used.
+  std::array<capnp::word, 97> words_{};
+  capnp::MallocMessageBuilder message_{kj::ArrayPtr<capnp::word>{&words_[1], words_.size() - 1}};
+  std::string whole_;  // of a message that has more
+  std::string_view bytes_;
+};
 
 /// Errors: `invalid_argument` for what is no frame of that kind.
 [[nodiscard]] result<routed_frame> decode_frame(std::uint16_t kind, std::string_view body);

@@ -4,6 +4,8 @@
 #include <optional>
 #include <utility>
 
+#include "millrace/runtime/call_batch.h"
+
 namespace millrace::runtime::detail {
 
 namespace {
@@ -162,28 +164,32 @@ void peer_links::session_ended(const std::shared_ptr<peer_link>& link, std::uint
   routes_.lost(name);
 }
 
-link_intake peer_links::received(const std::shared_ptr<peer_link>& link, link_message& message) {
+void peer_links::received(const std::shared_ptr<peer_link>& link,
+                          std::span<link_message> messages) {
   const auto name = name_of(*link);
   std::uint64_t incarnation = 0;
   {
     const std::lock_guard lock{mutex_};
     const auto found = peers_.find(name);
     if (found == peers_.end()) {
-      return link_intake::taken;  // of a session that is given up, and is about to end
+      return;  // of a session that is given up, and is about to end
     }
     incarnation = found->second.incarnation;
   }
-  if (message.kind == static_cast<std::uint16_t>(frame_kind::replica) && watch_ != nullptr) {
-    watch_->replica_frame(name, message.assembled.empty() ? std::string{message.body()}
-                                                          : std::move(message.assembled));
-    return link_intake::taken;
+  call_batch together;  // whom they wake
+  for (auto& each : messages) {
+    if (each.kind == static_cast<std::uint16_t>(frame_kind::replica) && watch_ != nullptr) {
+      watch_->replica_frame(
+          name, each.assembled.empty() ? std::string{each.body()} : std::move(each.assembled));
+      continue;
+    }
+    calls_received_.fetch_add(1, std::memory_order_relaxed);
+    if (auto taken = routes_.received(name, incarnation, each.kind, each.body()); !taken) {
+      warn_("a message was refused peer=" + link->peer().to_string() +
+            " why=" + taken.error().to_string());
+      return;  // the session is given up
+    }
   }
-  ++calls_received_;
-  if (auto taken = routes_.received(name, incarnation, message.kind, message.body()); !taken) {
-    warn_("a message was refused peer=" + link->peer().to_string() +
-          " why=" + taken.error().to_string());
-  }
-  return link_intake::taken;
 }
 
 void peer_links::refused(std::string_view from, std::string_view why) {

@@ -51,8 +51,7 @@ private:
   void link_up(const std::shared_ptr<peer_link>& link, std::uint64_t incarnation) override;
   void link_down(const std::shared_ptr<peer_link>& link, std::string_view why) override;
   void session_ended(const std::shared_ptr<peer_link>& link, std::uint64_t lost) override;
-  [[nodiscard]] link_intake received(const std::shared_ptr<peer_link>& link,
-                                     link_message& message) override;
+  void received(const std::shared_ptr<peer_link>& link, std::span<link_message> messages) override;
   void refused(std::string_view address, std::string_view why) override;
 
   void tell_version(peer_link& link);

@@ -123,19 +123,23 @@ bool router::take_joined(envelope* one) {
                            : error{errc::not_primary, host.error().text()});
     return true;
   }
-  go_on(one, 0);
+  go_to(host, one, 0);
   return true;
 }
 
-// Where it belongs now; if that is nowhere for the moment, it waits.
+// Where it belongs now.
 void router::go_on(envelope* one, unsigned repeats) {
-  auto host = host_of(map_.get(), *one);
+  go_to(host_of(map_.get(), *one), one, repeats);
+}
+
+// If that is nowhere for the moment, it waits.
+void router::go_to(const result<std::string_view>& host, envelope* one, unsigned repeats) {
   if (!host) {
     if (one->interface->placement == actor_placement::partition &&
         !is_named_only(*one->interface)) {
       park(one, repeats);
     } else {
-      home_.answer(one, std::move(host).error());
+      home_.answer(one, host.error());
     }
   } else if (*host == self_) {
     calls_.forget_id(*one);
@@ -250,15 +254,15 @@ void router::send_away(envelope* one, std::string silo, sent_before before) {
     return;
   }
   auto frame = frame_of(*one);
-  const auto parameters = one->content.flat();
   if (one->kind == envelope_kind::call) {
-    frame.id = calls_.open(*one, silo, before);
-    if (!frame.id) {
-      drop(one);
-      return;
-    }
+    frame.id = calls_.next_id(*one);
   }
-  const auto sent = peers_->send(silo, frame_kind::call, encode(frame, parameters));
+  const encoded_frame encoded{frame, one->content};
+  if (frame.id && !calls_.open(*one, frame.id, silo, before)) {
+    drop(one);
+    return;
+  }
+  const auto sent = peers_->send(silo, frame_kind::call, encoded.bytes());
   if (sent == peer_send::queued) {
     drop(one);
     return;
@@ -287,8 +291,8 @@ bool router::cancel(const envelope& call) {
     return false;
   }
   // Where it does not arrive, the call runs to its end or its deadline.
-  static_cast<void>(
-      peers_->send(sent->first, frame_kind::cancel, encode(cancel_frame{sent->second})));
+  static_cast<void>(peers_->send(sent->first, frame_kind::cancel,
+                                 encoded_frame{cancel_frame{sent->second}}.bytes()));
   return true;
 }
 

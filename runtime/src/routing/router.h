@@ -176,10 +176,11 @@ private:
                                       const answer_frame& frame) const;
   void send_away(envelope* one, std::string silo, sent_before before);
   void go_on(envelope* one, unsigned repeats);
+  void go_to(const result<std::string_view>& host, envelope* one, unsigned repeats);
   void park(envelope* one, unsigned repeats);
   [[nodiscard]] bool is_of_peer(const envelope& one) const;
   [[nodiscard]] call_frame frame_of(const envelope& one) const;
-  peer_send tell(std::string_view silo, const std::string& answer);
+  peer_send tell(std::string_view silo, const answer_frame& answer);
   void receive(std::string_view silo, std::uint64_t incarnation, call_frame&& frame);
   void receive(std::string_view silo, answer_frame&& frame);
   void receive(std::uint64_t incarnation, const cancel_frame& frame);

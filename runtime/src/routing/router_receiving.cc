@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 // What comes to this silo from others, and what they are answered.
 #include "activation/activation.h"
+#include "block_pool.h"
 #include "routing/router.h"
 #include "routing/router_rules.h"
 
@@ -37,11 +38,23 @@ public:
     home_.send_answer(silo_, call_, std::move(answer));
   }
 
+  // One of each call, which dies on another thread.
+  static void* operator new(std::size_t size);
+  static void operator delete(void* block) noexcept;
+
 private:
   router& home_;
   const std::string silo_;
   const envelope& call_;  // which owns this
 };
+
+void* router::answer_to_peer::operator new(std::size_t /*size*/) {
+  return block_pool<answer_to_peer, sizeof(answer_to_peer)>::take();
+}
+
+void router::answer_to_peer::operator delete(void* block) noexcept {
+  block_pool<answer_to_peer, sizeof(answer_to_peer)>::give(block);
+}
 
 result<void> router::received(std::string_view silo, std::uint64_t incarnation, std::uint16_t kind,
                               std::string_view body) {
@@ -63,10 +76,10 @@ result<void> router::received(std::string_view silo, std::uint64_t incarnation, 
 void router::refuse(std::string_view silo, call_frame& frame, error why,
                     std::string_view lives_on) {
   if (frame.id) {
-    static_cast<void>(
-        tell(silo, encode(answer_frame{frame.id, std::move(why), false, std::string{lives_on}})));
+    static_cast<void>(tell(silo, {frame.id, std::move(why), false, std::string{lives_on}}));
   } else if (!lives_on.empty() && lives_on != self_ && frame.forwards++ < redirects_max) {
-    static_cast<void>(peers_->send(lives_on, frame_kind::call, encode(frame, frame.params.flat())));
+    static_cast<void>(
+        peers_->send(lives_on, frame_kind::call, encoded_frame{frame, frame.params}.bytes()));
   }
 }
 
@@ -147,18 +160,17 @@ void router::send_answer(const std::string& silo, const envelope& call,
     const auto host = map_.get().host_of(self_, *call.interface, call.key);
     lives_on = host && *host != self_ ? *host : std::string_view{};
   }
-  if (tell(silo, encode(answer_frame{id, std::move(outcome), settled, lives_on})) ==
-      peer_send::too_large) {
+  if (tell(silo, {id, std::move(outcome), settled, lives_on}) == peer_send::too_large) {
     const error why{only_reads(call) ? errc::too_large : errc::outcome_unknown,
                     "the answer of " + name_of(call) + " is larger than a link takes"};
-    static_cast<void>(tell(silo, encode(answer_frame{id, why, settled, {}})));
+    static_cast<void>(tell(silo, {id, why, settled, {}}));
   }
   drop(served);
 }
 
 // Whoever waits for an answer that cannot be sent has to learn that none comes.
-peer_send router::tell(std::string_view silo, const std::string& answer) {
-  const auto sent = peers_->send(silo, frame_kind::answer, answer);
+peer_send router::tell(std::string_view silo, const answer_frame& answer) {
+  const auto sent = peers_->send(silo, frame_kind::answer, encoded_frame{answer}.bytes());
   if (sent == peer_send::overloaded) {
     peers_->give_up(silo);
   }

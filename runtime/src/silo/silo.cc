@@ -344,9 +344,14 @@ result<void> silo::end_drain() {
   const auto node = parts_->in_cluster();
   return node ? (*node)->take_part(presence::active) : node.error();
 }
-result<void> silo::break_glass(partition_id partition, const std::string& reason) {
+result<void> silo::break_glass(partition_id partition, const std::string& reason,
+                               glass_content from) {
   const auto node = parts_->in_cluster();
-  return node ? (*node)->break_glass(partition, reason) : node.error();
+  return node ? (*node)->break_glass(partition, reason, from) : node.error();
+}
+result<bool> silo::has_copy(partition_id partition) {
+  const auto node = parts_->in_cluster();
+  return node ? (*node)->has_copy(partition) : node.error();
 }
 result<void> silo::acknowledge_loss(partition_id partition) {
   const auto node = parts_->in_cluster();

@@ -130,10 +130,16 @@ result<void> silo_core::start() {
   return serves;
 }
 
+// All are held before anything in one of them goes on: it may call an actor of any other.
 result<void> silo_core::take_over_all() {
   const auto all = shared_ == nullptr ? rows_->partition_count() : std::uint16_t{0};
   for (std::uint16_t index = 0; index < all; ++index) {
-    if (auto recovered = take_over(partition_id{index}, epoch_alone); !recovered) {
+    if (auto held = hold(partition_id{index}, epoch_alone); !held) {
+      return held;
+    }
+  }
+  for (std::uint16_t index = 0; index < all; ++index) {
+    if (auto recovered = recover(partition_id{index}, epoch_alone); !recovered) {
       return recovered;
     }
   }
@@ -163,15 +169,22 @@ result<void> silo_core::take_over(partition_id partition, std::uint64_t epoch) {
   if (holds(partition) && epoch_of(partition) != epoch) {
     discard(partition);
   }
-  auto taken = floors_.load(partition);  // before the first activation
+  auto taken = hold(partition, epoch);
   if (taken) {
-    held_[static_cast<std::size_t>(partition)].store(epoch, std::memory_order_release);
     taken = recover(partition, epoch);  // what is due already fires at once
     if (!taken) {
       discard(partition);
     }
   }
   return taken;
+}
+
+result<void> silo_core::hold(partition_id partition, std::uint64_t epoch) {
+  auto known = floors_.load(partition);  // before the first activation
+  if (known) {
+    held_[static_cast<std::size_t>(partition)].store(epoch, std::memory_order_release);
+  }
+  return known;
 }
 
 // Whoever is in the directory by then is told; whoever comes later sees that it is not held.
@@ -308,18 +321,20 @@ std::optional<error> silo_core::refusal(const call_spec& spec) {
     return error{errc::unimplemented,
                  "no actor type '" + std::string{spec.interface->type} + "' on this silo"};
   }
-  if (router_.leaves(*type->interface, spec.key)) {
-    return std::nullopt;  // it is the other's disk that counts
+  if (!disk_is_behind(*type, spec.method) || router_.leaves(*type->interface, spec.key)) {
+    return std::nullopt;  // of what leaves it is the other's disk that counts
   }
   return overload(*type, spec.method);
 }
 
+bool silo_core::disk_is_behind(const actor_type& type, std::uint16_t method) const {
+  return type.interface->methods[method].admission != method_admission::read_only &&
+         (rows_->saturated() ||
+          waiting_commit_bytes_.load(std::memory_order_relaxed) > waiting_commit_bytes_max);
+}
+
 std::optional<error> silo_core::overload(const actor_type& type, std::uint16_t method) {
-  const bool is_behind =
-      type.interface->methods[method].admission != method_admission::read_only &&
-      (rows_->saturated() ||
-       waiting_commit_bytes_.load(std::memory_order_relaxed) > waiting_commit_bytes_max);
-  if (!is_behind) {
+  if (!disk_is_behind(type, method)) {
     return std::nullopt;
   }
   counters_.overloaded_total.fetch_add(1, std::memory_order_relaxed);

@@ -195,8 +195,11 @@ public:
 
 private:
   [[nodiscard]] result<void> take_over_all();
+  [[nodiscard]] result<void> hold(partition_id partition, std::uint64_t epoch);
   void end_parts();
   void return_unserved(envelope* one);
+  // For a call of that method.
+  [[nodiscard]] bool disk_is_behind(const actor_type& type, std::uint16_t method) const;
   [[nodiscard]] result<void> recover(partition_id partition, std::uint64_t epoch);
   [[nodiscard]] result<void> read_dead_letter(partition_id partition, const row& indexed,
                                               std::vector<dead_letter>& to);

@@ -211,6 +211,7 @@ std::vector<copy_status> replica_driver::status(steady_time now) {
                     copy.log().tail().seq};
     one.is_hosted = own.is_hosted;
     one.is_filled = !own.is_void && !own.effects.clear_rows && !copy.is_being_filled();
+    one.is_aside = copy.set_aside().has_value();
     one.rejoins_by_tail = own.rejoins_by_tail;
     one.rejoins_by_snapshot = own.rejoins_by_snapshot;
     for (const auto& each : copy.peers().all()) {

@@ -14,12 +14,9 @@
 
 #include "millrace/runtime/result.h"
 #include "partition/replica_message.h"
+#include "versions.h"
 
 namespace millrace::runtime {
-
-/// The newest version of frames that this build reads, and the one that it writes. It grows only
-/// along with `link_version_max` (link/hello.h): by then the hello has kept apart who differs.
-inline constexpr std::uint32_t replica_protocol = 1;
 
 /// One message on its way from a copy to another of the same partition.
 struct replica_item {

@@ -106,6 +106,7 @@ struct copy_status {
   std::uint64_t tail = 0;
   bool is_hosted = false;  ///< It should be here.
   bool is_filled = true;   ///< False: its rows are being replaced.
+  bool is_aside = false;   ///< It is not used, whatever the record says of it.
   /// As primary: what the slowest other copy lacks, and for how long it has, as far as that is
   /// known.
   std::uint64_t lag_entries = 0;

@@ -43,9 +43,11 @@ public:
 private:
   // Empty when it can be reached.
   [[nodiscard]] std::optional<error> away() const {
-    return home_.is_reached(silo_)
-               ? std::nullopt
-               : std::optional{error{errc::unavailable, "the store is cut off from " + silo_}};
+    if (home_.is_reached(silo_)) {
+      return std::nullopt;
+    }
+    ++home_.asked_in_vain_;
+    return error{errc::unavailable, "the store is cut off from " + silo_};
   }
 
   memory_store& home_;

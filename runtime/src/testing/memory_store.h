@@ -5,6 +5,8 @@
 // Processes end here as the test says; a silo that is cut off from it is not heard of.
 #pragma once
 
+#include <atomic>
+#include <cstdint>
 #include <functional>
 #include <map>
 #include <memory>
@@ -38,6 +40,9 @@ public:
   /// Whether a silo of that name is in.
   [[nodiscard]] bool has(const std::string& silo);
 
+  /// How often somebody has asked who is cut off.
+  [[nodiscard]] std::uint64_t asked_in_vain() const noexcept { return asked_in_vain_; }
+
   /// Sessions end.
   void time_changed();
   /// When the next one ends, if nobody is heard of.
@@ -63,6 +68,7 @@ private:
 
   const runtime::clock& time_;
   wire& wire_;
+  std::atomic<std::uint64_t> asked_in_vain_{0};
   std::mutex mutex_;
   std::uint64_t revision_ = 0;
   std::optional<runtime::cluster_settings> settings_;

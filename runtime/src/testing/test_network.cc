@@ -38,6 +38,10 @@ void test_network::lose(std::string_view from, std::string_view to, traffic what
   between_.lose(from, to, what, count);
 }
 
+std::uint64_t test_network::asked_in_vain() const {
+  return records_.asked_in_vain();
+}
+
 void test_network::heal() {
   between_.heal();
   records_.time_changed();

@@ -120,5 +120,20 @@ TEST_CASE(
   CHECK(lab.task(waits, "t").attempts()[0].getExecutor() == "silo/a");
 }
 
+// Method: `silo/a` comes first, and would be granted what waits when it joins.
+TEST_CASE("an executor that joins with a full disk says so, and is granted nothing") {
+  temporary_folder outside;
+  const small_disk disk{outside.path / "disk"};
+  if (!disk.mounted()) {
+    return;
+  }
+  disk.fill(std::uintmax_t{2} << 20U);  // enough to open, too little for an attempt
+  testing::several_executors lab{{"a", "b"}, 1, {{"a", disk.path()}}};
+  const auto run = lab.submit("name: p\ntasks: [{name: t, run: echo hello}]\n");
+  CHECK(lab.wait(run) == RunState::SUCCEEDED);
+  REQUIRE(lab.task(run, "t").attempts().size() == 1);
+  CHECK(lab.task(run, "t").attempts()[0].getExecutor() == "silo/b");
+}
+
 }  // namespace
 }  // namespace millrace::actors

@@ -465,7 +465,11 @@ TEST_CASE("an executor from before they were called as their silos goes when the
   temporary_folder data;
   {
     node here{data.path};
-    REQUIRE(here.silo->call(ref<schemas::Pool>("default").join("local", 7, 4, 0, "")));
+    schemas::pool_interface::join_params old;
+    old.build().setExecutor("local");
+    old.build().setIncarnation(7);
+    old.build().setSlots(4);
+    REQUIRE(here.silo->call(ref<schemas::Pool>("default").join(std::move(old))));
     CHECK(executors_of(here).size() == 2);
   }
   fs::remove(data.path / "executor" / "name");
@@ -626,6 +630,26 @@ tasks:
   CHECK(status->run().getTasks().getUpstreamFailed() == 0);
   CHECK(status->run().getTasks().getTotal() == 5);
   here.eventually([&] { return listed() == RunState::SUCCEEDED; });
+}
+
+// A gateway that hears nothing asks again; what it asked first may come when all is over.
+TEST_CASE("a run that is asked for once more after its end is not listed as one that runs") {
+  temporary_folder data;
+  node here{data.path};
+  const auto run = here.submit("{name: p, tasks: [{name: t, run: 'true'}]}");
+  CHECK(here.wait(run) == RunState::SUCCEEDED);
+  const auto listed = [&](const std::string& state) {
+    const auto page = here.silo->call(ref<schemas::Pipeline>("default/p").runs("", 0, state));
+    REQUIRE(page);
+    return page->runs().size();
+  };
+  node::eventually([&] { return listed("succeeded") == 1 && listed("running") == 0; });
+  schemas::pipeline_interface::submit_new_params late;
+  late.build().setRun(run.c_str());
+  late.build().setParams("{}");
+  REQUIRE(here.silo->call(ref<schemas::Pipeline>("default/p").submit_new(std::move(late))));
+  node::eventually([&] { return listed("running") == 0; });
+  CHECK(listed("succeeded") == 1);
 }
 
 TEST_CASE("a run's timeout ends it, and counts anew for a retry") {

@@ -53,7 +53,8 @@ public:
     host_ = *std::move(opened);
     REQUIRE(here_.start());
     parts_.emplace(api_parts{here_, host_.get(), files_, bodies_, inspections_, {}});
-    add_actor_routes(routes_, *parts_);
+    api_routes routes{routes_, *parts_};
+    add_actor_routes(routes);
   }
   served_counters(const served_counters&) = delete;
   served_counters& operator=(const served_counters&) = delete;

@@ -10,6 +10,7 @@
 #include <nlohmann/json.hpp>
 #include <optional>
 #include <string>
+#include <vector>
 
 #include "api/api.h"
 #include "http/client.h"
@@ -32,7 +33,9 @@ public:
   /// Whether the API knows the executor of its own process, or there is one elsewhere only.
   enum class executor : std::uint8_t { own, elsewhere };
 
-  explicit served_node(executor where = executor::own) {
+  /// `root`: the token that may do everything; empty: nobody is asked for one.
+  explicit served_node(executor where = executor::own, const std::string& root = {},
+                       request_rates rates = {.a_second = 0, .wrong_tokens = 100'000}) {
     std::string pattern = "/tmp/millrace-api-XXXXXX";
     REQUIRE(::mkdtemp(pattern.data()) != nullptr);
     folder_ = pattern;
@@ -44,8 +47,14 @@ public:
                              files_,
                              bodies_,
                              inspections_,
-                             {}});
-    add_api(routes_, *parts_);
+                             {},
+                             nullptr});
+    if (!root.empty()) {
+      tokens_.emplace(node_->silo(), root, [](const std::string& line) { MESSAGE(line); });
+    }
+    guard_.emplace(node_->silo(), tokens_ ? &*tokens_ : nullptr, rates);
+    parts_->guard = &*guard_;
+    rows = add_api(routes_, *parts_);
     server_.emplace(http::server_options{}, routes_.as_handler(), clock_);
     const auto port = server_->start();
     REQUIRE(port);
@@ -57,6 +66,7 @@ public:
   served_node& operator=(const served_node&) = delete;
   ~served_node() {
     server_->stop(std::chrono::milliseconds{100});
+    tokens_.reset();
     node_->stop();
     std::filesystem::remove_all(folder_);
   }
@@ -104,6 +114,7 @@ public:
   const std::filesystem::path& folder() const { return folder_; }
 
   std::optional<http::client> client;
+  std::vector<api_routes::row> rows;
 
 private:
   std::filesystem::path folder_;
@@ -112,6 +123,8 @@ private:
   file_thread files_{"logs", clock_};
   file_thread bodies_{"bodies", clock_};
   file_thread inspections_{"inspections", clock_};
+  std::optional<token_list> tokens_;
+  std::optional<guard> guard_;
   std::optional<api_parts> parts_;
   http::router routes_;
   std::optional<http::server> server_;

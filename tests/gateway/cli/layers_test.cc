@@ -26,7 +26,8 @@ struct setting_up {
   setting_up(const setting_up&) = delete;
   setting_up& operator=(const setting_up&) = delete;
 
-  runtime::result<void> read(const std::vector<std::string>& line, const std::string& file = {}) {
+  runtime::result<option_origins> read(const std::vector<std::string>& line,
+                                       const std::string& file = {}) {
     auto words = line;
     if (!file.empty()) {
       std::ofstream{folder.path / "silo.yaml"} << file;
@@ -60,6 +61,25 @@ TEST_CASE("the command line goes before the environment, and that before the fil
     ::setenv("MILLRACE_NAME", "from-environment", 1);
     REQUIRE(one.read({"--name", "from-line"}, file));
     CHECK(one.name() == "from-line");
+  }
+}
+
+TEST_CASE("every value tells where it comes from") {
+  setting_up one;
+  SUBCASE("a variable") {
+    ::setenv("MILLRACE_NAME", "from-environment", 1);
+    const auto origins = one.read({}, "\nlabel: gpu\nname: from-file\n");
+    REQUIRE(origins);
+    CHECK(origins->at("name") == "MILLRACE_NAME");
+    CHECK(origins->at("label") == (one.folder.path / "silo.yaml").string() + ":2");
+    CHECK(origins->at("config") == "command line");
+  }
+  SUBCASE("a switch that the file turns off") {
+    const auto origins = one.read({"--name", "a"}, "plain-links: false\n");
+    REQUIRE(origins);
+    CHECK(origins->at("name") == "command line");
+    CHECK(origins->at("plain-links").ends_with("silo.yaml:1"));
+    CHECK_FALSE(origins->contains("label"));
   }
 }
 

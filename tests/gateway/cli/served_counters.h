@@ -16,9 +16,10 @@ namespace millrace::gateway::cli {
 /// A server over counters. Its host belongs to another silo: only runs need one.
 struct served_counters {
   explicit served_counters() {
-    add_dead_letter_routes(routes, parts);
-    add_actor_routes(routes, parts);
-    add_inspect_routes(routes, parts);
+    api_routes into{routes, parts};
+    add_dead_letter_routes(into);
+    add_actor_routes(into);
+    add_inspect_routes(into);
     server.emplace(routes.as_handler());
   }
   nlohmann::json ask(http::method verb, const std::string& target, int status) {

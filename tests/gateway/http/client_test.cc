@@ -33,10 +33,16 @@ TEST_CASE("addresses are understood or refused with the reason") {
   CHECK(full->port == 8080);
   CHECK(full->prefix == "/a/b");
   CHECK(full->authority() == "[::1]:8080");
+  CHECK(full->origin() == "http://[::1]:8080");
   CHECK(parse_url("http://localhost")->port == 80);
-  for (const auto* bad :
-       {"", "localhost:80", "https://h", "http://", "http://:1", "http://h:0", "http://h:99999",
-        "http://h:x", "http://u@h", "http://[::1", "http://h?q", "http://[::1]x"}) {
+  const auto secure = parse_url("https://h.example/a");
+  REQUIRE(secure);
+  CHECK(secure->is_tls);
+  CHECK(secure->port == 443);
+  CHECK(secure->origin() == "https://h.example:443");
+  for (const auto* bad : {"", "localhost:80", "ftp://h", "https://", "https://h:0", "http://",
+                          "http://:1", "http://h:0", "http://h:99999", "http://h:x", "http://u@h",
+                          "http://[::1", "http://h?q", "http://[::1]x"}) {
     CAPTURE(bad);
     const auto parsed = parse_url(bad);
     REQUIRE_FALSE(parsed);
@@ -214,7 +220,7 @@ TEST_CASE("events and lines arrive as they are written, until the callback has e
   CHECK(seen == "5one6two");
   CHECK(gone.take() == 1);
   seen.clear();
-  CHECK(caller.lines("/lines", {}, [&](std::string_view line) {
+  CHECK(caller.lines(method::get, "/lines", {}, {}, [&](std::string_view line) {
     seen += std::string{line} + ";";
     return flow::more;
   }));

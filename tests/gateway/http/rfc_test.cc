@@ -223,7 +223,7 @@ const std::vector<requirement> requirements{
          "Allow: GET, HEAD, OPTIONS\r\nContent-Type: *\r\n\r\n{*}"},
     {"9110 11.6.1", "401 has WWW-Authenticate", "GET /mine HTTP/1.1\r\n" + host + close + "\r\n",
      "HTTP/1.1 401 Unauthorized\r\nDate: * GMT\r\n" + close +
-         "WWW-Authenticate: Bearer\r\nContent-Type: *\r\n\r\n{*}"},
+         "WWW-Authenticate: Bearer realm=\"millrace\"\r\nContent-Type: *\r\n\r\n{*}"},
     {"9110 10.1.1", "who waits to be told to continue is told so or answered",
      post + close + "Expect: 100-Continue\r\nContent-Length: 1\r\n\r\n",
      "HTTP/1.1 100 Continue\r\n\r\n"},

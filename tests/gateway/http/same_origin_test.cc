@@ -16,9 +16,10 @@ struct recorder final : responder {
 
 using fields = std::initializer_list<std::pair<const char*, const char*>>;
 
-int status_of_request(reach from, method verb, fields headers, const char* target = "/x") {
+int status_of_request(reach from, method verb, fields headers, const char* target = "/x",
+                      channel over = channel::clear) {
   const auto checked =
-      same_origin([](request&, reply answer) { answer.send(text(200, "done")); }, from);
+      same_origin([](request&, reply answer) { answer.send(text(200, "done")); }, from, over);
   request asked;
   asked.method = verb;
   REQUIRE(asked.set_target(target));
@@ -98,6 +99,15 @@ TEST_CASE("its own pages are served") {
                            {"Sec-Fetch-Site", "same-origin"}}) == 200);
   CHECK(status_of_request(reach::network, method::post,
                           {{"Host", "m.example"}, {"Origin", "https://m.example"}}) == 200);
+}
+
+TEST_CASE("over TLS a page that came in the clear is another's") {
+  const auto over_tls = [](const char* origin) {
+    return status_of_request(reach::network, method::post,
+                             {{"Host", "m.example"}, {"Origin", origin}}, "/x", channel::tls);
+  };
+  CHECK(over_tls("https://m.example") == 200);
+  CHECK(over_tls("http://m.example") == 403);
 }
 
 TEST_CASE("on the loopback a name that was made to point here is refused") {

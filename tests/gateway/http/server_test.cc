@@ -304,15 +304,19 @@ TEST_CASE("the writer learns that its client has left") {
 TEST_CASE("a handler learns that its client has left before the answer") {
   slot<reply> held;
   slot<int> gone;
+  slot<int> told;
   running on{[&](request&, reply answer) {
-    answer.on_gone([&] { gone.put(1); });
-    held.put(std::move(answer));
-  }};
+               answer.on_gone([&] { gone.put(1); });
+               held.put(std::move(answer));
+             },
+             {},
+             [&](const access_entry& each) { told.put(each.status); }};
   wire client{on.port};
   client.send(get_x);
   auto answer = held.take();
   client.leave();
   CHECK(gone.take() == 1);
+  CHECK(told.take() == client_left);
   answer.send(text(200, "for nobody"));
   CHECK(on.served.probe().connections_open == 0);
 }

@@ -37,12 +37,12 @@ public:
   }
   wire(const wire&) = delete;
   wire& operator=(const wire&) = delete;
-  ~wire() { leave(); }
+  virtual ~wire() { leave(); }
 
   /// False when the server has closed.
   bool send(std::string_view bytes) {
     while (!bytes.empty()) {
-      const auto n = ::send(socket_, bytes.data(), bytes.size(), MSG_NOSIGNAL);
+      const auto n = put(bytes);
       if (n <= 0) {
         return false;
       }
@@ -95,10 +95,17 @@ public:
     return head;
   }
 
+protected:
+  virtual ssize_t put(std::string_view bytes) {
+    return ::send(socket_, bytes.data(), bytes.size(), MSG_NOSIGNAL);
+  }
+  virtual ssize_t get(char* to, std::size_t size) { return ::recv(socket_, to, size, 0); }
+  [[nodiscard]] int socket() const { return socket_; }
+
 private:
   bool fill() {
     char piece[65536];
-    const auto n = ::recv(socket_, piece, sizeof piece, 0);
+    const auto n = get(piece, sizeof piece);
     if (n < 0 && (errno == EAGAIN || errno == EWOULDBLOCK)) {
       FAIL("the server neither answered nor closed within ten seconds");
     }
@@ -138,8 +145,8 @@ private:
 
 /// A running server.
 struct running {
-  explicit running(handler target, server_options options = {})
-      : served(std::move(options), std::move(target), clock) {
+  explicit running(handler target, server_options options = {}, access_log log = {})
+      : served(std::move(options), std::move(target), clock, std::move(log)) {
     const auto started = served.start();
     REQUIRE(started);
     port = *started;

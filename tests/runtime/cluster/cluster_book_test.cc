@@ -380,6 +380,96 @@ TEST_CASE("a silo that nobody can follow has drained at once") {
   CHECK(ticked.hand_overs.empty());
 }
 
+// Goal: no write is refused for want of copies since silos stop or are started one after another.
+TEST_CASE("a set that would be too small without a silo keeps it while another one is on its way") {
+  const std::vector<std::string> all{"a", "b", "c"};
+  const auto of_b = ranked_as({"b", "a", "c"});
+  cluster_book book{{"a", 1, count, 3, true, 5s}};
+  reader read{book};
+  std::uint64_t version = 0;
+  const auto becomes = [&](const std::vector<std::string>& set, std::size_t least = 2) {
+    auto made = record(of_b, ++version, 1, set);
+    made.in_sync_min = least;
+    cluster_effects told;
+    book.learn(made, start, told);
+  };
+  const auto handed = [&](steady_time now) {
+    cluster_effects ticked;
+    book.tick(now, ticked);
+    return ticked.hand_overs.size();
+  };
+  const auto lead = [&] {
+    cluster_effects told;
+    book.leads(partition_id{of_b}, 1, start, told);
+  };
+  read({row("a"), row("b"), row("c")});
+
+  SUBCASE("that leads it and stops") {
+    becomes({"a", "b"});
+    lead();
+    book.take_part(presence::leaving, start + 5s);
+    CHECK(handed(start) == 0);
+    CHECK_FALSE(book.has_drained());
+    SUBCASE("until the other one is there") {
+      becomes({"a", "b", "c"});
+      CHECK(handed(start + 1s) == 1);
+    }
+    SUBCASE("until the other one stops too") {
+      read({row("a"), row("b"), row("c", 1, silo_state::draining)});
+      CHECK(handed(start + 1s) == 1);
+    }
+    SUBCASE("until the other one has gone") {
+      read({row("a"), row("b")});
+      CHECK(handed(start + 1s) == 1);
+    }
+    SUBCASE("until it can wait no longer") {
+      CHECK(handed(start + 4s) == 0);
+      CHECK(handed(start + 5s) == 1);
+    }
+  }
+  SUBCASE("that leads it, and a member has gone") {
+    becomes(all);
+    lead();
+    cluster_effects told;
+    book.died("b", 1, start, told);
+    book.take_part(presence::leaving, start + 5s);
+    CHECK(handed(start) == 1);  // nobody is on his way
+
+    read({row("a"), row("b", 2), row("c")});
+    becomes({"a", "c"});
+    CHECK(handed(start + 1s) == 0);
+  }
+  SUBCASE("that follows and stops") {
+    becomes({"b", "a"});
+    book.take_part(presence::leaving, start + 5s);
+    CHECK_FALSE(book.has_drained());
+    becomes({"b", "a", "c"});
+    CHECK(book.has_drained());
+    becomes({"b", "c"});
+    CHECK(book.has_drained());
+  }
+  SUBCASE("that leads it and is not preferred") {
+    becomes({"a", "b"});
+    lead();
+    CHECK(handed(start) == 0);
+    CHECK(handed(start + 9s) == 0);
+    becomes({"a", "b", "c"});
+    CHECK(handed(start + 9s) == 1);
+    becomes({"a", "b"}, 1);
+    CHECK(handed(start + 20s) == 1);
+    becomes({"a", "b", "c"});
+    cluster_effects told;
+    book.died("c", 1, start + 20s, told);
+    CHECK(handed(start + 30s) == 0);
+  }
+  SUBCASE("but one that drains, whose disk may be full, hands it over") {
+    becomes({"a", "b"});
+    lead();
+    book.take_part(presence::draining);
+    CHECK(handed(start) == 1);
+  }
+}
+
 // Goal: a silo that drains is asked for nothing more, by itself and by others; its copies stay.
 TEST_CASE("a silo that drains is nobody's choice to lead, and keeps its copies") {
   const auto of_b = ranked_as({"b", "a"});

@@ -109,6 +109,14 @@ public:
     return has_line(line);
   }
 
+  /// How many lines have that text.
+  [[nodiscard]] std::ptrdiff_t count(std::string_view text) {
+    const std::lock_guard lock{mutex_};
+    return std::count_if(lines_.begin(), lines_.end(), [&](const std::string& each) {
+      return each.find(text) != std::string::npos;
+    });
+  }
+
   [[nodiscard]] std::string told() {
     const std::lock_guard lock{mutex_};
     std::string all;
@@ -170,7 +178,9 @@ inline bool is_balanced(const silo& seen_by, std::size_t copies) {
   const auto seen = seen_by.cluster_view();
   std::vector<std::string> names;
   for (const auto& each : seen.silos) {
-    names.push_back(each.name);
+    if (each.roles.state) {
+      names.push_back(each.name);
+    }
   }
   return std::all_of(seen.partitions.begin(), seen.partitions.end(), [&](const auto& each) {
     return each.is_active && each.in_sync.size() == copies &&

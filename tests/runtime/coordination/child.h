@@ -7,6 +7,7 @@
 #include <poll.h>
 #include <signal.h>
 #include <sys/prctl.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -101,8 +102,12 @@ public:
     REQUIRE(::waitpid(pid_, &status, WUNTRACED) == pid_);
     REQUIRE(WIFSTOPPED(status));
   }
-  /// Its status, as of waitpid.
+  /// Its status, as of waitpid. Fails the test when it does not end.
   int wait() {
+    pollfd end{static_cast<int>(::syscall(SYS_pidfd_open, pid_, 0)), POLLIN, 0};
+    const bool has_ended = ::poll(&end, 1, patience_ms) > 0;
+    ::close(end.fd);
+    REQUIRE(has_ended);
     int status = 0;
     ::waitpid(pid_, &status, 0);
     pid_ = -1;

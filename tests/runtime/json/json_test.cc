@@ -69,6 +69,7 @@ TEST_CASE("64-bit numbers may be texts, whole floats are whole numbers") {
   CHECK(there_and_back(R"({"large":5.0})").find(R"("large":5)") != std::string::npos);
   CHECK(refusal(R"({"large":5.5})") ==
         "/large: expected a whole number from -9223372036854775808 to 9223372036854775807");
+  CHECK(refusal(R"({"id":"a\u0000b"})") == "/id: expected a text without NUL");
   CHECK(refusal(R"({"large":"x"})") == "/large: expected a whole number, found a string");
 }
 

@@ -58,12 +58,10 @@ public:
   void session_ended(const std::shared_ptr<peer_link>& link, std::uint64_t lost) override {
     note("ended " + link->peer().to_string() + " " + std::to_string(lost));
   }
-  link_intake received(const std::shared_ptr<peer_link>& link, link_message& message) override {
-    if (on_message) {
-      return on_message(link, message);
+  void received(const std::shared_ptr<peer_link>& link, std::span<link_message> messages) override {
+    for (auto& each : messages) {
+      on_message ? on_message(link, each) : note("message " + std::string{each.body()});
     }
-    note("message " + std::string{message.body()});
-    return link_intake::taken;
   }
   void refused(std::string_view /*address*/, std::string_view why) override {
     note("refused: " + std::string{why});
@@ -99,7 +97,7 @@ public:
     return text;
   }
 
-  std::function<link_intake(const std::shared_ptr<peer_link>&, link_message&)> on_message;
+  std::function<void(const std::shared_ptr<peer_link>&, link_message&)> on_message;
 
 private:
   std::mutex mutex_;

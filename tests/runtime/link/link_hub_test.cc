@@ -90,7 +90,6 @@ TEST_CASE("a gateway links to a silo, which answers on the same link") {
     CHECK(link->peer() == link_name{link_role::gateway, "a"});
     CHECK(link->send(message.lane, 2, "answer to " + std::string{message.body()}) ==
           link_send::queued);
-    return link_intake::taken;
   };
   const auto link = gateway.open("a", silo.port);
   gateway.events.next("up");
@@ -267,7 +266,6 @@ TEST_CASE("a newer end speaks to an older one as that one does") {
   b.events.on_message = [&](const std::shared_ptr<peer_link>& from, link_message&) {
     seen = from->version();
     b.events.note("message");
-    return link_intake::taken;
   };
   a.events.next("up");
   CHECK(link->version() == 1);
@@ -305,7 +303,7 @@ TEST_CASE("a peer that floods, lies or sends garbage after its hello loses its c
   for (std::uint64_t number = 1; number <= 300; ++number) {  // 300 * 64 KiB > 16 MiB
     flood += message_frame(number, body);
   }
-  b.events.on_message = [](const auto&, const link_message&) { return link_intake::kept; };
+  b.events.on_message = [](const auto&, link_message& message) { message.is_kept = true; };
   for (const auto& [bytes, why] :
        {std::pair{flood, "more bytes than there was credit for"},
         {hello_of("a", 2) + std::string(100, '\xff'), "there is no frame of type 255"},
@@ -343,7 +341,6 @@ TEST_CASE("who does not read is given up, and its lane fills meanwhile") {
     const std::lock_guard lock{mutex};
     link = from;
     b.events.note("message");
-    return link_intake::taken;
   };
   // Credit for everything, so that the socket is what fills.
   auto said = hello_of("a");
@@ -371,10 +368,7 @@ TEST_CASE("a call overtakes all bulk that has not been written, and bulk goes on
   options.write_max = 30s;
   running_hub b{options};
   std::promise<std::shared_ptr<peer_link>> arrived;
-  b.events.on_message = [&](const auto& from, const link_message&) {
-    arrived.set_value(from);
-    return link_intake::taken;
-  };
+  b.events.on_message = [&](const auto& from, const link_message&) { arrived.set_value(from); };
   raw_socket peer{b.port};
   const int room = 64 << 10;
   ::setsockopt(peer.get(), SOL_SOCKET, SO_RCVBUF, &room, sizeof room);
@@ -517,10 +511,10 @@ TEST_CASE("what is kept holds its sender, until it is released") {
   running_hub a{silo_options("a")};
   running_hub b{silo_options("b")};
   std::vector<link_receipt> kept;
-  b.events.on_message = [&](const auto&, const link_message& message) {
+  b.events.on_message = [&](const auto&, link_message& message) {
     kept.push_back(message.receipt);
     b.events.note(std::string{message.body().substr(0, 4)});
-    return link_intake::kept;
+    message.is_kept = true;
   };
   const auto link = a.open("b", b.port);
   a.events.next("up");
@@ -538,6 +532,72 @@ TEST_CASE("what is kept holds its sender, until it is released") {
   std::shared_ptr<peer_link> back = b.open("a", a.port);
   back->release(kept.at(0));
   b.events.next("3rd ");
+}
+
+// Goal: the other end does not wait for answers until all that it has sent at once is handled, and
+// what was read comes before the end of its connection. Method: many messages come together; within
+// one of them the owner waits for an earlier answer to arrive, or for the connection to be reset.
+namespace {
+
+constexpr int together = 600;
+
+std::string many_messages() {
+  std::string all;
+  for (int number = 1; number <= together; ++number) {
+    all += message_frame(static_cast<std::uint64_t>(number), "call");
+  }
+  return all;
+}
+
+}  // namespace
+
+TEST_CASE("answers to a long read leave while it is handed over") {
+  running_hub b{silo_options("b")};
+  std::promise<void> answered;
+  auto is_answered = answered.get_future();
+  std::promise<bool> in_time;
+  int taken = 0;
+  b.events.on_message = [&](const auto& from, const link_message&) {
+    if (++taken == together) {
+      in_time.set_value(is_answered.wait_for(20s) == std::future_status::ready);
+    }
+    CHECK(from->send(link_lane::call, 1, "answer") == link_send::queued);
+  };
+  raw_socket peer{b.port};
+  REQUIRE(peer.send(hello_of("a")));
+  b.events.next("up");
+  REQUIRE(peer.send(many_messages()));
+  while (peer.next().type != frame_type::message) {
+  }
+  answered.set_value();
+  CHECK(in_time.get_future().get());
+}
+
+TEST_CASE("what a connection has brought is told before its end") {
+  running_hub b{silo_options("b")};
+  std::promise<void> reached;
+  std::promise<void> reset;
+  int taken = 0;
+  b.events.on_message = [&](const auto& from, const link_message&) {
+    if (++taken == 1) {
+      reached.set_value();
+      reset.get_future().wait();
+    }
+    CHECK(from->send(link_lane::call, 1, "answer") == link_send::queued);
+    b.events.note("taken " + std::to_string(taken));
+  };
+  {
+    raw_socket peer{b.port};
+    REQUIRE(peer.send(hello_of("a")));
+    b.events.next("up");
+    REQUIRE(peer.send(many_messages()));
+    reached.get_future().wait();
+    const linger at_once{.l_onoff = 1, .l_linger = 0};
+    ::setsockopt(peer.get(), SOL_SOCKET, SO_LINGER, &at_once, sizeof at_once);
+  }
+  reset.set_value();
+  b.events.next("taken " + std::to_string(together));
+  b.events.next("down");
 }
 
 // Goal: over real sockets, too, each message arrives once and in order wherever a connection
@@ -616,7 +676,6 @@ struct numbered {
       if (number == most) {
         events.note("all");
       }
-      return link_intake::taken;
     };
   }
   std::uint64_t seen = 0;

@@ -382,6 +382,31 @@ TEST_CASE("a partition that has too few copies for long asks for another one") {
   CHECK(wants);
 }
 
+// Method: nobody is left who has anything, and the set was large: it is led at once, and answers
+// when a second empty copy has joined.
+TEST_CASE("by an operator's decision a partition of which no copy is left begins empty") {
+  copy chosen{b};
+  copy other{c};
+  auto lost = record_of(3, 4, a, {a});
+  lost.in_sync_min = 2;
+  lost.commit_floor = 7;
+  chosen.know(lost);
+  other.know(lost);
+  CHECK_FALSE(chosen.replica.stand(after(10000)));
+  chosen.replica.break_glass(start, chosen.effects);
+  const auto wanted = std::exchange(chosen.effects.change, {});
+  REQUIRE(wanted);
+  CHECK(wanted->data_loss_no == 1);
+  CHECK(wanted->in_sync == set{b});
+  CHECK(wanted->commit_floor == 0);
+  chosen.win(*wanted);
+  CHECK(chosen.replica.role() == replica_role::recovering);
+  CHECK(chosen.replica.state().data_loss_no == 1);
+  CHECK_FALSE(chosen.replica.set_aside());
+  other.win(*wanted);
+  CHECK(other.effects.quarantined == damage::given_up);
+}
+
 TEST_CASE("by an operator's decision a partition goes on with what one copy has") {
   const pair with_content;
   copy chosen{b};

@@ -40,13 +40,19 @@ std::unique_ptr<call_book> begun() {
   return book;
 }
 
+// All zero where it is not opened.
+call_id opened(call_book& book, envelope& one, const char* silo, sent_before before) {
+  const auto id = book.next_id(one);
+  return book.open(one, id, silo, before) ? id : call_id{};
+}
+
 TEST_CASE("an open call is found by its id until it is closed, once, by the silo that has it") {
   const auto book = begun();
   std::vector<counted> calls;
   std::set<call_id> ids;
   for (int count = 0; count < 100; ++count) {
     calls.push_back(make());
-    const auto id = book->open(*calls.back(), "b", {.redirects = 1, .repeats = 2});
+    const auto id = opened(*book, *calls.back(), "b", {.redirects = 1, .repeats = 2});
     CHECK(id.origin == self);
     CHECK(ids.insert(id).second);
     CHECK(book->id_of(*calls.back()) == id);
@@ -74,7 +80,7 @@ TEST_CASE("an open call is found by its id until it is closed, once, by the silo
 TEST_CASE("a call that stays here after all has no id") {
   const auto book = begun();
   const auto call = make();
-  const auto id = book->open(*call, "b", {});
+  const auto id = opened(*book, *call, "b", {});
   drop(book->close(id, "b")->call);
   book->forget_id(*call);
   CHECK_FALSE(call->routed());
@@ -83,7 +89,7 @@ TEST_CASE("a call that stays here after all has no id") {
 TEST_CASE("the answer to a send that is under way is for the one that stands in for it") {
   const auto book = begun();
   const auto before = make(delivery(5, 1));
-  const auto id = book->open(*before, "b", {});
+  const auto id = opened(*book, *before, "b", {});
   auto* const after = make(delivery(5, 1)).release();
   SUBCASE("in the same epoch") {
     REQUIRE(book->stand_in(*after));
@@ -113,7 +119,7 @@ TEST_CASE("all calls to a silo can be closed, and the sends among them are not u
   std::vector<counted> calls;
   for (std::uint64_t count = 0; count < 40; ++count) {
     calls.push_back(make(delivery(count, 1)));
-    static_cast<void>(book->open(*calls.back(), count % 2 == 0 ? "b" : "c", {}));
+    static_cast<void>(opened(*book, *calls.back(), count % 2 == 0 ? "b" : "c", {}));
   }
   const auto closed = book->close_if([](const open_call& each) { return each.silo == "b"; });
   CHECK(closed.size() == 20);
@@ -146,7 +152,7 @@ TEST_CASE("what is under way when the silo ends is dropped") {
   const auto served = make();
   {
     const auto book = begun();
-    static_cast<void>(book->open(*open, "b", {}));
+    static_cast<void>(opened(*book, *open, "b", {}));
     book->serve(*served, {9, 1});
   }
   CHECK(open->references == 1);
@@ -162,17 +168,17 @@ TEST_CASE("each open call is closed exactly once, whoever is quicker") {
     calls.push_back(make(at % 4 == 0 ? std::optional{delivery(static_cast<std::uint64_t>(at), 1)}
                                      : std::nullopt));
   }
-  std::atomic<int> opened{0};
+  std::atomic<int> opened_count{0};
   std::atomic<int> closed{0};
   std::thread opener{[&] {
     for (const auto& each : calls) {
-      static_cast<void>(book->open(*each, "b", {}));
-      ++opened;
+      static_cast<void>(opened(*book, *each, "b", {}));
+      ++opened_count;
     }
   }};
   std::thread answerer{[&] {
     for (int at = 0; at < count;) {
-      if (at < opened) {
+      if (at < opened_count) {
         if (const auto done = book->close(book->id_of(*calls[static_cast<std::size_t>(at)]), "b")) {
           ++closed;
           drop(done->call);
@@ -182,15 +188,15 @@ TEST_CASE("each open call is closed exactly once, whoever is quicker") {
     }
   }};
   std::thread canceller{[&] {
-    while (opened < count) {
-      if (const int at = opened; at > 0) {
+    while (opened_count < count) {
+      if (const int at = opened_count; at > 0) {
         const auto sent = book->whereabouts(*calls[static_cast<std::size_t>(at - 1)]);
         CHECK((!sent || sent->second.origin == self));
       }
     }
   }};
   std::thread loser{[&] {
-    while (opened < count) {
+    while (opened_count < count) {
       for (const auto& each : book->close_if([](const open_call&) { return true; })) {
         ++closed;
         drop(each.call);

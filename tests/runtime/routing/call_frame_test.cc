@@ -16,10 +16,14 @@ namespace {
 constexpr auto call_kind = static_cast<std::uint16_t>(frame_kind::call);
 constexpr auto answer_kind = static_cast<std::uint16_t>(frame_kind::answer);
 
-std::string state_of(std::int64_t total) {
+any_message state_of(std::int64_t total) {
   message<millrace::testing::FerryState> made;
   made.build().setTotal(total);
-  return made.content().flat();
+  return std::move(made).take();
+}
+
+std::string encode(const auto&... what) {
+  return std::string{encoded_frame{what...}.bytes()};
 }
 
 std::int64_t total_of(const any_message& from) {
@@ -88,7 +92,7 @@ TEST_CASE("a call without deadline, delivery and parameters has none") {
   call_frame plain;
   plain.type = "ferry";
   plain.key = "k";
-  const auto decoded = decode_frame(call_kind, encode(plain, {}));
+  const auto decoded = decode_frame(call_kind, encode(plain, any_message{}));
   REQUIRE(decoded);
   const auto& call = std::get<call_frame>(*decoded);
   CHECK_FALSE(call.time_left);
@@ -98,8 +102,7 @@ TEST_CASE("a call without deadline, delivery and parameters has none") {
 }
 
 TEST_CASE("answers carry results, or an error with its hint") {
-  const auto good = decode_frame(
-      answer_kind, encode(answer_frame{{7, 5}, any_message::from_flat(state_of(8)), true}));
+  const auto good = decode_frame(answer_kind, encode(answer_frame{{7, 5}, state_of(8), true}));
   REQUIRE(good);
   const auto& answer = std::get<answer_frame>(*good);
   CHECK(answer.id == call_id{7, 5});
@@ -113,6 +116,35 @@ TEST_CASE("answers carry results, or an error with its hint") {
   const auto& failed = std::get<answer_frame>(*bad);
   REQUIRE_FALSE(failed.outcome);
   CHECK(failed.outcome.error() == why);
+}
+
+// Method: parameters in one segment and in several, in frames that have room for them at hand and
+// in others.
+TEST_CASE("calls and answers of any size come out as they went in") {
+  for (const std::size_t size : {10U, 200U, 700U, 800U, 5'000U, 300'000U}) {
+    message<schemas::RoutedCancel> small;
+    small.build().initId().setNumber(size);
+    message<schemas::ChainLink> large;
+    large.build().setType(std::string(size, 't'));
+    large.build().setKey(std::string(size, 'k'));
+    for (const auto* each : {&small.content(), &large.content()}) {
+      call_frame frame;
+      frame.type = "ferry";
+      frame.key = "k";
+      const auto call = decode_frame(call_kind, encode(frame, *each));
+      REQUIRE(call);
+      CHECK(std::get<call_frame>(*call).params.flat() == each->flat());
+      const auto shifted = "x" + encode(frame, *each);  // where no word may lie
+      const auto same = decode_frame(call_kind, std::string_view{shifted}.substr(1));
+      REQUIRE(same);
+      CHECK(std::get<call_frame>(*same).params.flat() == each->flat());
+      answer_frame answer{{7, 5}};
+      answer.outcome = any_message::from_flat(each->flat());
+      const auto decoded = decode_frame(answer_kind, encode(answer));
+      REQUIRE(decoded);
+      CHECK(std::get<answer_frame>(*decoded).outcome->flat() == each->flat());
+    }
+  }
 }
 
 TEST_CASE("an error that a newer silo knows is an internal one here") {
@@ -145,7 +177,7 @@ TEST_CASE("what is no frame is refused") {
 // parameters are read as an actor would read them.
 TEST_CASE("a frame with any bit flipped is refused or harmless") {
   const auto whole = encode(full_call(), state_of(42));
-  const auto answer = encode(answer_frame{{7, 5}, any_message::from_flat(state_of(8))});
+  const auto answer = encode(answer_frame{{7, 5}, state_of(8)});
   for (const auto& [kind, frame] : {std::pair{call_kind, whole}, {answer_kind, answer}}) {
     for (std::size_t bit = 0; bit < 8 * frame.size(); ++bit) {
       auto broken = frame;
@@ -156,7 +188,7 @@ TEST_CASE("a frame with any bit flipped is refused or harmless") {
       }
       if (const auto* call = std::get_if<call_frame>(&*decoded)) {
         static_cast<void>(total_of(call->params));
-        CHECK(encode(*call, call->params.flat()).size() > 0);
+        CHECK(encode(*call, call->params).size() > 0);
       } else if (const auto& made = std::get<answer_frame>(*decoded); made.outcome) {
         static_cast<void>(total_of(*made.outcome));
       }

@@ -155,7 +155,8 @@ TEST_CASE("what comes behind a message that could not be read is not carried out
   frame.kind = call_frame::what::one_way;
   frame.type = "ferry";
   frame.key = "k";
-  const auto call = encode(frame, one.content().flat());
+  const encoded_frame encoded{frame, one.content()};
+  const auto call = encoded.bytes();
   const auto send = [&](std::string_view body) {
     REQUIRE(link->send(link_lane::call, static_cast<std::uint16_t>(frame_kind::call), body) ==
             link_send::queued);

@@ -364,7 +364,7 @@ TEST_CASE("one that only knows the type's name sends it to who hosts it") {
   frame.type = "quay";
   frame.key = "north";
   CHECK(both.routes(both.a()).received("b", 2, static_cast<std::uint16_t>(frame_kind::call),
-                                       encode(frame, "")));
+                                       encoded_frame{frame, {}}.bytes()));
   CHECK(both.sent_to == std::vector<std::string>{"c"});
 }
 
@@ -394,7 +394,7 @@ TEST_CASE("the word that a send will not be repeated finds an actor that has mov
   const auto deliver = [&](std::uint64_t id) {
     sent.id.number = id;
     CHECK(both.routes(both.a()).received("b", 2, static_cast<std::uint16_t>(frame_kind::call),
-                                         encode(sent, one.content().flat())));
+                                         encoded_frame{sent, one.content()}.bytes()));
     both.settle();
   };
   deliver(1);
@@ -407,14 +407,14 @@ TEST_CASE("the word that a send will not be repeated finds an actor that has mov
   forget.key = "near";
   forget.delivery = sent.delivery;
   CHECK(both.routes(both.b()).received("a", 1, static_cast<std::uint16_t>(frame_kind::call),
-                                       encode(forget, "")));
+                                       encoded_frame{forget, {}}.bytes()));
   both.settle();
   deliver(3);
   CHECK(both.call(both.a(), ref<Ferry>("near").get())->total() == 10);
   // Who knows no more than a type's name tells it to actors that remember nothing, too.
   forget.type = "press";
   CHECK(both.routes(both.b()).received("a", 1, static_cast<std::uint16_t>(frame_kind::call),
-                                       encode(forget, "")));
+                                       encoded_frame{forget, {}}.bytes()));
   both.settle();
   CHECK(both.b().here().activations("press")->items.empty());
 }
@@ -447,7 +447,7 @@ private:
   void tell(std::uint64_t number, std::uint64_t epoch, bool again) {
     sent_.delivery = {{7, 7}, number, partition_id{9}, epoch, again};
     CHECK(home_.routes(home_.a()).received("b", 2, static_cast<std::uint16_t>(frame_kind::call),
-                                           encode(sent_, one_.content().flat())));
+                                           encoded_frame{sent_, one_.content()}.bytes()));
     home_.settle();
   }
   two_silos& home_;
@@ -633,8 +633,9 @@ TEST_CASE("an answer for an earlier life of a silo is nobody's") {
   both.holds = two_silos::held::all;
   auto added = both.a().begin(ref<Ferry>("far").add(1));
   both.settle();
-  CHECK(both.routes(both.a()).received("b", 2, static_cast<std::uint16_t>(frame_kind::answer),
-                                       encode(answer_frame{{77, 1}, any_message{}})));
+  CHECK(
+      both.routes(both.a()).received("b", 2, static_cast<std::uint16_t>(frame_kind::answer),
+                                     encoded_frame{answer_frame{{77, 1}, any_message{}}}.bytes()));
   CHECK_FALSE(added.answered());
   both.holds = two_silos::held::nothing;
   both.settle();

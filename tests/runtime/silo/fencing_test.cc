@@ -1,5 +1,7 @@
 // SPDX-License-Identifier: MIT
 // What a silo answers that shares its partitions with others: by a lease, after a commit, or not.
+#include <future>
+
 #include "fixture.h"
 #include "leased_storage.h"
 #include "silo/silo_access.h"
@@ -77,7 +79,8 @@ private:
   leased_storage& stored_;
 };
 
-// The rows of the partition, to be put back as if another silo had changed them meanwhile.
+// The rows of the partition, to be put back as if another silo had changed them meanwhile. Neither
+// is seen by `settle`.
 row_ops rows_of(storage& from) {
   row_ops all;
   REQUIRE(from.scan(only, {}, {}, 1000, [&all](const row& one) {
@@ -89,15 +92,19 @@ row_ops rows_of(storage& from) {
 
 void put_back(storage& to, const row_ops& rows) {
   struct request final : commit_request {
+    explicit request(std::promise<bool>& told) : is_done(told) {}
     void done(result<void> outcome) override {
-      CHECK(outcome);
+      is_done.set_value(outcome.has_value());
       delete this;
     }
+    std::promise<bool>& is_done;
   };
-  auto made = std::make_unique<request>();
+  std::promise<bool> is_done;
+  auto made = std::make_unique<request>(is_done);
   made->partition = only;
   made->ops = rows;
   to.commit(std::move(made));
+  CHECK(is_done.get_future().get());
 }
 
 // --- answers -------------------------------------------------------------------------------------

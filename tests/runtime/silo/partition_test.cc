@@ -1,5 +1,8 @@
 // SPDX-License-Identifier: MIT
 // What becomes of actors whose partition another silo takes, and comes back.
+#include <atomic>
+#include <semaphore>
+
 #include "fixture.h"
 #include "silo/silo_access.h"
 
@@ -88,20 +91,79 @@ TEST_CASE("reminders and sends of a lost partition rest until it is taken over")
   CHECK(silo.total("r") > before);
 }
 
-TEST_CASE("one partition's loss is nothing to the others") {
-  counter_silo silo{make_memory_storage(2)};
+// A counter in each of two partitions.
+std::array<std::string, 2> key_of_each() {
   std::array<std::string, 2> keys;
   for (int number = 0; keys[0].empty() || keys[1].empty(); ++number) {
     const auto key = std::to_string(number);
     const auto& of = (*ref<Counter>(key).get().spec().interface);
     keys[static_cast<std::size_t>(partition_of(of.group, key, of.affinity, 2))] = key;
   }
+  return keys;
+}
+
+TEST_CASE("one partition's loss is nothing to the others") {
+  counter_silo silo{make_memory_storage(2)};
+  const auto keys = key_of_each();
   REQUIRE(silo.call(ref<Counter>(keys[0]).add(1)));
   REQUIRE(silo.call(ref<Counter>(keys[1]).add(2)));
   silo.discard(partition_id{1});
   CHECK(silo.here().stats().activations == 1);
   CHECK(silo.total(keys[0]) == 1);
   CHECK(code_of(silo.call(ref<Counter>(keys[1]).get())) == errc::not_primary);
+}
+
+// Two partitions in memory. From `watch` on a scan that has found something of partition 0 ends
+// when something of partition 1 is read, or after ten seconds.
+class slow_to_recover final : public storage {
+public:
+  void watch() { watching_ = true; }
+
+  void commit(std::unique_ptr<commit_request> request) override {
+    rows_->commit(std::move(request));
+  }
+  void read(std::unique_ptr<read_request> request) override {
+    if (watching_ && request->partition == partition_id{1}) {
+      second_read_.release();
+    }
+    rows_->read(std::move(request));
+  }
+  result<void> scan(partition_id partition, std::string_view prefix, std::string_view from,
+                    std::size_t limit, const std::function<bool(const row&)>& visit) override {
+    auto found = false;
+    auto done = rows_->scan(partition, prefix, from, limit, [&](const row& one) {
+      found = true;
+      return visit(one);
+    });
+    if (watching_ && found && partition == partition_id{0}) {
+      static_cast<void>(second_read_.try_acquire_for(10s));
+    }
+    return done;
+  }
+  [[nodiscard]] bool saturated() const noexcept override { return rows_->saturated(); }
+  [[nodiscard]] std::string allocation_id() const override { return rows_->allocation_id(); }
+  [[nodiscard]] std::uint16_t partition_count() const noexcept override { return 2; }
+  [[nodiscard]] storage_stats stats() const override { return rows_->stats(); }
+  void stop() override { rows_->stop(); }
+
+private:
+  std::unique_ptr<storage> rows_ = make_memory_storage(2);
+  std::atomic<bool> watching_{false};
+  std::counting_semaphore<> second_read_{0};
+};
+
+TEST_CASE("what goes on when a silo starts finds all partitions held, however long that takes") {
+  auto rows = std::make_unique<slow_to_recover>();
+  auto& slow = *rows;
+  counter_silo silo{std::move(rows)};
+  const auto keys = key_of_each();
+  silo.discard(partition_id{1});
+  REQUIRE(silo.call(ref<Counter>(keys[0]).post_to(keys[1], 1)));  // not delivered
+  silo.stop();
+  slow.watch();
+  silo.start();
+  CHECK(silo.total(keys[1]) == 1);  // without waiting for another try
+  CHECK(silo.here().stats().sends_pending == 0);
 }
 
 }  // namespace

@@ -167,6 +167,7 @@ TEST_CASE("copies that all lack what was committed are kept, and one of them can
   auto& chosen = cluster.start(left);
   REQUIRE(cluster.reaches([&] { return chosen.set_aside() > 0; }));
   CHECK(chosen.quarantines() == 0);
+  CHECK(chosen.side().copies().front().is_aside);
   chosen.side().break_glass(first);
   CHECK(small_cluster::rows_of(cluster.primary(first), first).contains("old"));
   put("newer");
@@ -296,6 +297,61 @@ TEST_CASE("with too few copies nothing is acknowledged, and nothing lost") {
   REQUIRE(cluster.has_set_of(2));
   CHECK(cluster.reaches(
       [&] { return small_cluster::put(cluster.primary(first), first, "k", "v").has_value(); }));
+}
+
+TEST_CASE("who has too few copies to write stops leading when it is told to, and nobody else") {
+  small_cluster cluster{3};
+  cluster.start_all();
+  auto& primary = cluster.primary(first);
+  const auto epoch = primary.epoch(first);
+  primary.side().abdicate(first);
+  CHECK(small_cluster::put(primary, first, "k", "v"));  // behind that in the queue
+  CHECK(primary.epoch(first) == epoch);
+  std::vector<std::string> others;
+  for (const auto* name : {"a", "b", "c"}) {
+    if (name != primary.name()) {
+      others.emplace_back(name);
+      cluster.kill(name);
+    }
+  }
+  REQUIRE(
+      cluster.reaches([&] { return primary.side().copies().front().record.in_sync.size() == 1; }));
+  CHECK(primary.epoch(first) == epoch);
+  primary.side().abdicate(first);
+  CHECK(cluster.reaches([&] {
+    return primary.epoch(first) == 0 &&
+           primary.side().copies().front().role != replica_role::primary;
+  }));
+  CHECK(small_cluster::rows_of(primary, first).at("k") == "v");
+  cluster.start(others[0]);
+  CHECK(cluster.reaches(
+      [&] { return small_cluster::put(cluster.primary(first), first, "k", "w").has_value(); }));
+  CHECK(cluster.record(first).epoch > epoch);
+}
+
+// Goal: a silo that the store does not reach knows who leads what it has copies of.
+TEST_CASE("a backup tells whom it follows, once an epoch, as it hears from that one") {
+  small_cluster cluster{3};
+  cluster.start_all();
+  auto& old = cluster.primary(first);
+  auto& next = cluster.at(old.name() == "a" ? "b" : "a");
+  auto& third = cluster.at(old.name() == "c" || next.name() == "c" ? "b" : "c");
+  const auto before = old.epoch(first);
+  old.side().hand_over(first, next.name());
+  REQUIRE(cluster.reaches([&] { return next.epoch(first) > before; }));
+  const auto epoch = next.epoch(first);
+  for (int number = 0; number < 20; ++number) {
+    REQUIRE(small_cluster::put(next, first, key_of(number), "v"));
+  }
+  REQUIRE(cluster.has_set_of(3));
+  for (auto* const each : {&old, &third}) {
+    const auto told = each->followed(first);
+    CHECK(std::count(told.begin(), told.end(), std::pair{epoch, next.name()}) == 1);
+    CHECK(std::is_sorted(told.begin(), told.end()));
+  }
+  const auto of_itself = next.followed(first);
+  CHECK(std::none_of(of_itself.begin(), of_itself.end(),
+                     [&](const auto& each) { return each.second == next.name(); }));
 }
 
 TEST_CASE("all silos stop at once, and come back with everything") {

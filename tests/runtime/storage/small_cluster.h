@@ -85,6 +85,12 @@ public:
     [[nodiscard]] std::size_t quarantines() const { return quarantines_; }
     [[nodiscard]] std::size_t cannot_copy() const { return cannot_copy_; }
     [[nodiscard]] std::size_t set_aside() const { return set_aside_; }
+    /// Whom it follows in which epoch, as it was told of a partition.
+    [[nodiscard]] std::vector<std::pair<std::uint64_t, std::string>> followed(
+        partition_id partition) {
+      const std::lock_guard lock{around_.mutex_};
+      return followed_[partition];
+    }
     /// What could not be read of others, as it was told.
     [[nodiscard]] std::vector<std::string> unread() {
       const std::lock_guard lock{around_.mutex_};
@@ -123,7 +129,10 @@ public:
       const std::lock_guard lock{around_.mutex_};
       unread_.push_back(from + ": " + why.to_string());
     }
-    void follows(partition_id, std::uint64_t, const std::string&) override {}
+    void follows(partition_id partition, std::uint64_t epoch, const std::string& from) override {
+      const std::lock_guard lock{around_.mutex_};
+      followed_[partition].emplace_back(epoch, from);
+    }
     void set_aside(partition_id, const copy_id&, damage) override { ++set_aside_; }
     void quarantined(partition_id, const copy_id&, damage) override { ++quarantines_; }
 
@@ -134,6 +143,7 @@ public:
     std::unique_ptr<storage> rows_;
     std::uint64_t incarnation_ = 0;
     std::vector<std::string> unread_;
+    std::map<partition_id, std::vector<std::pair<std::uint64_t, std::string>>> followed_;
     std::atomic<std::size_t> quarantines_{0};
     std::atomic<std::size_t> cannot_copy_{0};
     std::atomic<std::size_t> set_aside_{0};

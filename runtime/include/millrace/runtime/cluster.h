@@ -107,6 +107,12 @@ struct cluster_silo {
   std::size_t partitions_total = 0;        ///< Of which it has a copy in the in-sync set.
 };
 
+/// What a partition goes on from when glass is broken (`silo::break_glass`).
+enum class glass_content : std::uint8_t {
+  copy,     ///< What this silo has of it.
+  nothing,  ///< It begins empty: no copy is left anywhere.
+};
+
 /// What a partition may have lost, by an operator's decision (`silo::break_glass`).
 struct partition_loss {
   std::uint64_t number = 0;   ///< How often that was done to the partition; 0: never.

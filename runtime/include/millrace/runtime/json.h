@@ -54,4 +54,20 @@ template <class Reader>
   return out;
 }
 
+/// Which JSON a schema is of.
+enum class json_side : std::uint8_t {
+  written,  ///< What `to_json` makes: every key is there.
+  read,     ///< What `from_json` takes: keys may be missing or null, 64-bit integers texts.
+};
+
+/// What a struct's JSON looks like, as JSON Schemas (2020-12): the text of an object of a schema
+/// for the struct, the first, and for each one in it, by `json_schema_name`. They refer to each
+/// other as `refs` and the name, such as `#/components/schemas/RunStatus`. Of a newer schema's enum
+/// values, which are written as numbers, they say nothing.
+[[nodiscard]] std::string json_schemas(capnp::StructSchema schema, json_side side,
+                                       std::string_view refs);
+
+/// `RunStatus`; of a method's results `RunTasksResults`; with `Input` behind it for what is read.
+[[nodiscard]] std::string json_schema_name(capnp::StructSchema schema, json_side side);
+
 }  // namespace millrace::runtime

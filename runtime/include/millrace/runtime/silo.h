@@ -154,7 +154,8 @@ public:
   /// cannot be reached.
   [[nodiscard]] result<void> start();
 
-  /// In a cluster, hands over what it leads, and leaves (at most `grace`, as below). Then:
+  /// In a cluster, hands over what it leads, and leaves (at most `grace`, as below); where writes
+  /// would lack copies without it, it waits for a silo that is on its way into the set. Then:
   /// refuses new calls (`unavailable`), lets running turns end (at most `grace`; callers of the
   /// rest get `outcome_unknown`), deactivates what is active, makes every commit durable, stops
   /// storage. Idempotent.
@@ -240,7 +241,7 @@ public:
   /// `end_drain` or its next start. It stays in, and keeps its copies. Returns when the others know
   /// of it; `cluster_view` tells when it is done.
   [[nodiscard]] result<void> drain();
-  /// Takes part again. No effect on a silo that is not draining.
+  /// Takes part again; one whose disk is full, once there is room. No effect if it does not drain.
   [[nodiscard]] result<void> end_drain();
 
   /// Has this silo's copy lead the partition although it may lack what was committed: that is lost
@@ -248,8 +249,13 @@ public:
   /// decided; its primary answers moments later.
   /// Errors: `invalid_argument` (no such partition, no reason), `failed_precondition` (a silo that
   /// is in leads it, there is nothing of it here, or the copy is being filled), `conflict` (another
-  /// change came first: look again).
-  [[nodiscard]] result<void> break_glass(partition_id partition, const std::string& reason);
+  /// change came first: look again). With `glass_content::nothing` it is refused where there is
+  /// something of it here; that no other silo has a copy is for the caller to see to (`has_copy`).
+  [[nodiscard]] result<void> break_glass(partition_id partition, const std::string& reason,
+                                         glass_content from = glass_content::copy);
+  /// Whether there is anything of the partition here that it could go on from. Errors:
+  /// `invalid_argument` (no such partition). Time: waits for the journal thread.
+  [[nodiscard]] result<bool> has_copy(partition_id partition);
   /// Notes that somebody has seen what the partition may have lost. Any silo of the cluster may.
   /// Errors: `invalid_argument` (no such partition), `failed_precondition` (nothing was lost).
   [[nodiscard]] result<void> acknowledge_loss(partition_id partition);

@@ -55,6 +55,9 @@ public:
   /// lost, and with it all that is on its way; a new one begins at once.
   void lose(std::string_view from, std::string_view to, traffic what, unsigned count = 1);
 
+  /// How often silos have asked the store in vain so far.
+  [[nodiscard]] std::uint64_t asked_in_vain() const;
+
   /// Ends all cuts, delays and losses. Connections come back within 250 ms.
   void heal();
 

@@ -1,0 +1,186 @@
+// SPDX-License-Identifier: MIT
+#include "access/audit_trail.h"
+
+#include <algorithm>
+#include <chrono>
+#include <condition_variable>
+#include <deque>
+#include <mutex>
+#include <optional>
+#include <utility>
+
+#include "access/principal.h"
+#include "millrace/audit.capnp.actor.h"
+
+namespace millrace::gateway {
+
+using runtime::result;
+using schemas::audit_interface;
+
+namespace {
+
+constexpr std::size_t append_max = 500;  // as the actor has it
+constexpr std::chrono::milliseconds collect_for{500};
+constexpr std::chrono::milliseconds again_after{1'000};
+constexpr std::chrono::seconds answer_within{10};
+constexpr std::chrono::seconds end_within{1};
+
+struct entry {
+  std::int64_t at = 0;
+  std::string who;
+  std::string address;
+  std::string method;
+  std::string target;
+  int status = 0;
+  std::string made;
+};
+
+std::string text(std::string_view from) {
+  return std::string{from};
+}
+
+}  // namespace
+
+struct audit_trail::shared {
+  std::mutex mutex;  // for all below
+  std::condition_variable changed;
+  const runtime::system_clock clock{};  // of this machine, whatever the silo's says
+  runtime::steady_time ends_at = runtime::steady_time::max();
+  std::deque<entry> waiting;  // the oldest first
+  std::size_t left_out = 0;
+  std::optional<result<void>> answer;
+  bool is_failing = false;
+
+  [[nodiscard]] bool ends() const { return ends_at != runtime::steady_time::max(); }
+  // False: its time was over first.
+  bool wait_for_answer(std::unique_lock<std::mutex>& lock);
+  // Counts what was stored; the line to tell if that has begun or ceased to fail.
+  std::string take_answer(std::size_t count, std::int64_t now);
+};
+
+bool audit_trail::shared::wait_for_answer(std::unique_lock<std::mutex>& lock) {
+  while (!answer) {
+    if (!ends()) {
+      changed.wait(lock);
+    } else if (const auto left = ends_at - clock.steady(); left > runtime::duration{}) {
+      changed.wait_for(lock, left);
+    } else {
+      return false;
+    }
+  }
+  return true;
+}
+
+std::string audit_trail::shared::take_answer(std::size_t count, std::int64_t now) {
+  const auto stored = *std::exchange(answer, std::nullopt);
+  if (!stored) {
+    return std::exchange(is_failing, true)
+               ? ""
+               : "entries of the audit wait to be stored; the log has them why=" +
+                     stored.error().to_string();
+  }
+  waiting.erase(waiting.begin(), waiting.begin() + static_cast<std::ptrdiff_t>(count));
+  if (left_out > 0) {
+    auto& note = waiting.emplace_back();
+    note.at = now;
+    note.target =
+        std::to_string(std::exchange(left_out, 0)) + " entries are in the log of this server only";
+  }
+  return std::exchange(is_failing, false) ? "entries of the audit can be stored again" : "";
+}
+
+audit_trail::audit_trail(runtime::silo& here, std::function<void(const std::string&)> warn)
+    : here_(here),
+      warn_(std::move(warn)),
+      shared_(std::make_shared<shared>()),
+      thread_([this] { run(); }) {}
+
+audit_trail::~audit_trail() {
+  {
+    const std::lock_guard lock{shared_->mutex};
+    shared_->ends_at = shared_->clock.steady() + end_within;
+    shared_->changed.notify_all();
+  }
+  thread_.join();
+}
+
+void audit_trail::add(const http::access_entry& what) {
+  entry made{.at = here_.time().wall().time_since_epoch().count(),
+             .who = what.by != nullptr ? what.by->name : std::string{},
+             .address = text(what.from),
+             .method = text(what.method),
+             .target = text(what.target.substr(0, audit_target_max)),
+             .status = what.status,
+             .made = text(what.location)};
+  const std::lock_guard lock{shared_->mutex};
+  if (shared_->waiting.size() >= entries_max) {
+    ++shared_->left_out;
+    return;
+  }
+  shared_->waiting.push_back(std::move(made));
+  if (shared_->waiting.size() == 1) {
+    shared_->changed.notify_all();
+  }
+}
+
+namespace {
+
+audit_interface::append_params params_of(const std::deque<entry>& waiting, std::size_t count,
+                                         const std::string& server) {
+  audit_interface::append_params params;
+  auto list = params.build().initEntries(static_cast<unsigned>(count));
+  for (unsigned at = 0; at < count; ++at) {
+    const auto& from = waiting[at];
+    auto to = list[at];
+    to.setAt(from.at);
+    to.setWho(from.who.c_str());
+    to.setAddress(from.address.c_str());
+    to.setMethod(from.method.c_str());
+    to.setTarget(from.target.c_str());
+    to.setStatus(static_cast<std::uint16_t>(from.status));
+    to.setMade(from.made.c_str());
+    to.setServer(server.c_str());
+  }
+  return params;
+}
+
+}  // namespace
+
+// Entries stay in the queue until they are stored; nobody else takes them out.
+void audit_trail::run() {
+  auto& own = *shared_;
+  std::unique_lock lock{own.mutex};
+  for (;;) {
+    const auto ends = [&own] { return own.ends(); };
+    own.changed.wait(lock, [&] { return ends() || !own.waiting.empty(); });
+    own.changed.wait_for(lock, own.is_failing ? again_after : collect_for, ends);
+    const auto count = std::min(own.waiting.size(), append_max);
+    if (count == 0) {
+      return;
+    }
+    auto params = params_of(own.waiting, count, here_.name());
+    lock.unlock();
+    here_.call_then<void>(
+        runtime::ref<schemas::Audit>(audit_key).append(std::move(params)).timeout(answer_within),
+        [to = shared_](result<void> answer) {
+          const std::lock_guard held{to->mutex};
+          to->answer.emplace(std::move(answer));
+          to->changed.notify_all();
+        });
+    lock.lock();
+    if (!own.wait_for_answer(lock)) {
+      return;
+    }
+    const auto line = own.take_answer(count, here_.time().wall().time_since_epoch().count());
+    if (!line.empty()) {
+      lock.unlock();
+      warn_(line);
+      lock.lock();
+    }
+    if (own.is_failing && own.ends()) {
+      return;
+    }
+  }
+}
+
+}  // namespace millrace::gateway

@@ -1,0 +1,195 @@
+// SPDX-License-Identifier: MIT
+#include "access/guard.h"
+
+#include <algorithm>
+#include <string>
+
+#include "millrace/pipeline.capnp.actor.h"
+
+namespace millrace::gateway {
+
+using runtime::errc;
+using runtime::error;
+using runtime::result;
+using schemas::run_interface;
+
+namespace {
+
+constexpr std::string_view scheme = "Bearer ";
+constexpr runtime::duration retry_after = std::chrono::seconds{1};
+
+// The text after `Bearer`, a scheme whose case does not matter (RFC 9110, 11.1).
+result<std::string_view> token_in(const http::request& received) {
+  const auto field = received.headers.find("Authorization");
+  if (!field || received.headers.count("Authorization") > 1) {
+    return error{errc::unauthenticated,
+                 field ? "Authorization is given twice"
+                       : "a token is needed: send it as Authorization: Bearer TOKEN"};
+  }
+  if (field->size() <= scheme.size() || !http::same_name(field->substr(0, scheme.size()), scheme)) {
+    return error{errc::unauthenticated,
+                 "only one scheme is understood: Authorization: Bearer TOKEN"};
+  }
+  auto token = field->substr(scheme.size());
+  token.remove_prefix(std::min(token.find_first_not_of(' '), token.size()));
+  return token;
+}
+
+error too_little(const principal& who, role has, role least, std::string_view project) {
+  const auto where = project == all_projects ? std::string{"all projects"}
+                                             : "project '" + std::string{project} + "'";
+  return {errc::permission_denied,
+          "this needs the role '" + std::string{to_string(least)} + "' in " + where +
+              "; the token '" + who.name + "' has " +
+              (has == role::NONE ? "none there" : "'" + std::string{to_string(has)} + "'")};
+}
+
+// Where a role is wanted, unless that is a run, whose project is not known yet.
+std::string project_of(const http::request& received, access needed) {
+  switch (needed.where) {
+    case access::place::path:
+      return std::string{received.param("project")};
+    case access::place::query:
+      return std::string{received.query("project").value_or("default")};
+    default:
+      return std::string{all_projects};
+  }
+}
+
+}  // namespace
+
+bool is_of_pipelines(std::string_view type) {
+  const auto names = {
+      schemas::project_interface::info().type, schemas::pipeline_interface::info().type,
+      schemas::run_interface::info().type,     schemas::task_interface::info().type,
+      schemas::pool_interface::info().type,    schemas::executor_interface::info().type};
+  return std::find(names.begin(), names.end(), type) != names.end();
+}
+
+guard::guard(runtime::silo& here, const token_list* tokens, request_rates rates)
+    : here_(here),
+      tokens_(tokens),
+      rates_(rates),
+      requests_(runtime::duration{std::chrono::seconds{1}} / std::max(rates.a_second, 1U),
+                std::max(rates.a_second, request_rates::requests_burst_min)),
+      wrong_tokens_(std::chrono::seconds{1}, rates.wrong_tokens) {}
+
+void guard::admit(http::request& received, http::reply answer, access needed,
+                  const http::handler& then) {
+  if (needed.where == access::place::nowhere) {
+    then(received, std::move(answer));
+    return;
+  }
+  if (!know_sender(received, answer) || is_too_often(received, answer)) {
+    return;
+  }
+  if (tokens_ == nullptr) {
+    then(received, std::move(answer));
+    return;
+  }
+  if (needed.where == access::place::actor && is_of_pipelines(received.param("type"))) {
+    needed.least = role::ADMIN;
+  }
+  const auto& by = *received.by;
+  const auto project = project_of(received, needed);
+  const auto has =
+      needed.where == access::place::somewhere ? by.role_somewhere() : by.role_in(project);
+  if (has < needed.least && needed.where == access::place::run) {
+    admit_to_run(received, std::move(answer), needed, then);
+    return;
+  }
+  if (has < needed.least) {
+    answer.fail(too_little(by, has, needed.least, project), received.target());
+    return;
+  }
+  then(received, std::move(answer));
+}
+
+// Whether who asks is known, or need not be; else it is answered.
+bool guard::know_sender(http::request& received, http::reply& answer) {
+  if (tokens_ == nullptr) {
+    return true;
+  }
+  const auto token = token_in(received);
+  if (!token) {
+    refuse_token(received, answer, token.error());
+    return false;
+  }
+  received.by = tokens_->find(*token);
+  if (received.by == nullptr && !tokens_->is_known()) {
+    answer.fail({errc::unavailable, "the tokens are not known here yet; try again",
+                 std::chrono::ceil<std::chrono::milliseconds>(retry_after)});
+  } else if (received.by == nullptr) {
+    refuse_token(
+        received, answer,
+        {errc::unauthenticated, "the token is nobody's: it is wrong, was revoked or has expired"});
+  }
+  return received.by != nullptr;
+}
+
+// If so it is answered.
+bool guard::is_too_often(const http::request& received, http::reply& answer) {
+  if (rates_.a_second == 0) {
+    return false;
+  }
+  // A token's name is not like an address.
+  const auto who = received.by != nullptr ? "the token '" + received.by->name + "'"
+                                          : address_group(received.from);
+  std::optional<runtime::duration> wait;
+  {
+    const std::lock_guard lock{mutex_};
+    wait = requests_.take(who, here_.time().steady());
+  }
+  if (wait) {
+    slow_down(answer,
+              who + " makes more than " + std::to_string(rates_.a_second) +
+                  " requests a second, which is the most here",
+              *wait);
+  }
+  return wait.has_value();
+}
+
+void guard::refuse_token(const http::request& received, http::reply& answer, const error& why) {
+  const auto from = address_group(received.from);
+  std::optional<runtime::duration> wait;
+  {
+    const std::lock_guard lock{mutex_};
+    wait = wrong_tokens_.take(from, here_.time().steady());
+  }
+  if (wait) {
+    slow_down(answer, "many requests without a good token have come from " + from, *wait);
+  } else {
+    answer.fail(why, received.target());
+  }
+}
+
+void guard::slow_down(http::reply& answer, const std::string& why, runtime::duration wait) {
+  limited_.fetch_add(1, std::memory_order_relaxed);
+  answer.fail({errc::overloaded, why, std::chrono::ceil<std::chrono::milliseconds>(wait)});
+}
+
+void guard::admit_to_run(http::request& received, http::reply answer, access needed,
+                         const http::handler& then) const {
+  const auto held = received.detach();
+  const auto shared = std::make_shared<http::reply>(std::move(answer));
+  const std::string run{held->param("id")};
+  here_.call_then<run_interface::status_results>(
+      runtime::ref<schemas::Run>(run).status(),
+      [held, shared, needed, then, run](result<run_interface::status_results> told) {
+        if (!told) {
+          shared->fail(told.error());
+          return;
+        }
+        const std::string project{told->read().getRun().getProject().cStr()};
+        const auto has = held->by->role_in(project);
+        if (has == role::NONE) {
+          shared->fail({errc::not_found, "there is no run '" + run + "'"});
+        } else if (has < needed.least) {
+          shared->fail(too_little(*held->by, has, needed.least, project), held->target());
+        } else {
+          then(*held, std::move(*shared));
+        }
+      });
+}
+
+}  // namespace millrace::gateway

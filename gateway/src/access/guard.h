@@ -1,0 +1,70 @@
+// SPDX-License-Identifier: MIT
+// Guard: the one place where it is decided whether a request may be made.
+#pragma once
+
+#include <atomic>
+#include <cstdint>
+#include <mutex>
+
+#include "access/principal.h"
+#include "access/rate_limit.h"
+#include "access/token_list.h"
+#include "http/reply.h"
+#include "millrace/runtime/silo.h"
+
+namespace millrace::gateway {
+
+/// Whether pipelines are made of actors of this type. What their methods do, other routes do for
+/// one project, so that `access::place::actor` wants `admin` for them.
+[[nodiscard]] bool is_of_pipelines(std::string_view type);
+
+/// How often may be asked.
+struct request_rates {
+  /// Of each token, or where none is asked for of each address; a second's worth may come at once,
+  /// or `requests_burst_min`. 0: as many as come.
+  unsigned a_second = 0;
+  /// Requests without a good token that may come from one address at once; and then one a second.
+  unsigned wrong_tokens = 50;
+
+  static constexpr unsigned requests_burst_min = 10;
+};
+
+/// Threading: any.
+class guard {
+public:
+  /// `tokens`: null: nobody is asked for one, and whoever reaches this may do everything.
+  /// Requires: `here` and `tokens` outlive it.
+  guard(runtime::silo& here, const token_list* tokens, request_rates rates);
+
+  /// Calls `then` with the request, whose `by` is set, if its token may do what `needed` says; else
+  /// answers: 401 without a token that is anybody's, 403 where its role is not enough, whether or
+  /// not there is what it asks for, and 404 for a run of a project where it has none, as for a run
+  /// that there is not. What asks too often is answered 429, but for routes that are for anybody;
+  /// so are wrong tokens from an address where many have come from. Cost: `token_list::find`; for a
+  /// run, unless the token is for all projects, a call to it too, after which `then` has a copy of
+  /// the request, on another thread.
+  void admit(http::request& received, http::reply answer, access needed, const http::handler& then);
+
+  /// Requests that were answered 429.
+  [[nodiscard]] std::uint64_t limited() const noexcept {
+    return limited_.load(std::memory_order_relaxed);
+  }
+
+private:
+  bool know_sender(http::request& received, http::reply& answer);
+  bool is_too_often(const http::request& received, http::reply& answer);
+  void refuse_token(const http::request& received, http::reply& answer, const runtime::error& why);
+  void slow_down(http::reply& answer, const std::string& why, runtime::duration wait);
+  void admit_to_run(http::request& received, http::reply answer, access needed,
+                    const http::handler& then) const;
+
+  runtime::silo& here_;
+  const token_list* const tokens_;
+  const request_rates rates_;
+  std::atomic<std::uint64_t> limited_{0};
+  std::mutex mutex_;  // for all below
+  rate_limit requests_;
+  rate_limit wrong_tokens_;
+};
+
+}  // namespace millrace::gateway

@@ -1,0 +1,56 @@
+// SPDX-License-Identifier: MIT
+// Principal: who asks, and what they may do; access: what a route wants of who asks.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "millrace/access.capnp.h"
+#include "millrace/runtime/clock.h"
+
+namespace millrace::gateway {
+
+/// Roles are ordered: each may do what those below it may.
+using role = schemas::AccessRole;
+
+/// `read`.
+[[nodiscard]] std::string_view to_string(role which) noexcept;
+
+/// Stands for all projects, and for what belongs to none.
+inline constexpr std::string_view all_projects = "*";
+
+struct grant {
+  std::string project;  ///< Or `all_projects`.
+  gateway::role role = role::NONE;
+};
+
+struct principal {
+  std::string name;
+  std::vector<grant> grants;
+  runtime::wall_time expires_at = runtime::wall_time::max();
+
+  [[nodiscard]] role role_in(std::string_view project) const noexcept;
+  /// In all projects.
+  [[nodiscard]] role role_everywhere() const noexcept { return role_in(all_projects); }
+  /// In the project where it may do most.
+  [[nodiscard]] role role_somewhere() const noexcept;
+};
+
+/// What a route wants of who asks: a role, and where.
+struct access {
+  enum class place : std::uint8_t {
+    nowhere,     ///< Anybody may ask, also who has no token.
+    somewhere,   ///< In any project; the handler sees to the rest.
+    path,        ///< In the project that the path names, as `{project}`.
+    query,       ///< In the project of the query's `project`, else `default`.
+    run,         ///< In the project of the run that the path names, as `{id}`.
+    everywhere,  ///< In all projects.
+    actor,       ///< So too; of `{type}`s that pipelines are made of, `admin`: they have all of it.
+  };
+  place where = place::everywhere;
+  role least = role::ADMIN;
+};
+
+}  // namespace millrace::gateway

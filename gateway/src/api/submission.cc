@@ -1,0 +1,158 @@
+// SPDX-License-Identifier: MIT
+#include "api/submission.h"
+
+#include <nlohmann/json.hpp>
+#include <utility>
+
+#include "millrace/actors/run_id.h"
+#include "millrace/actors/submission.h"
+#include "millrace/runtime/json.h"
+
+namespace millrace::gateway {
+
+using runtime::errc;
+using runtime::error;
+using runtime::ref;
+using runtime::result;
+using schemas::pipeline_interface;
+
+namespace {
+
+struct submission {
+  runtime::silo& silo;
+  std::string pipeline;
+  wanted_run wanted;
+  std::shared_ptr<const runtime::request_context> context;
+  std::string run;  // its id, if it has no key
+  std::function<void(submitted)> then;
+  unsigned again_max = 3;  // as of calls that may be repeated anyway
+};
+
+// Whoever reads the answer may ask for the run. It is stored, so whatever this says, it begins.
+void tell_when_begun(const std::shared_ptr<submission>& one,
+                     pipeline_interface::submit_new_results results) {
+  constexpr std::chrono::milliseconds longest{2 * actors::run_begin_wait_ms};
+  auto call = ref<schemas::Run>(std::string{results.run()})
+                  .events(0, actors::run_begin_wait_ms, 1)
+                  .timeout(longest);
+  call.spec().context = one->context;
+  one->silo.call_then<schemas::run_interface::events_results>(
+      std::move(call),
+      [one, made = std::make_shared<pipeline_interface::submit_new_results>(std::move(results))](
+          const auto& /*events*/) { one->then(std::move(*made)); });
+}
+
+// One without a key cannot be told apart from others by what it says, but its run's id is made
+// here, so it can be asked for again when nobody knows whether it is stored. With a key the router
+// does that.
+void ask(const std::shared_ptr<submission>& one, bool again) {
+  const auto& [params, key] = one->wanted;
+  auto call = ref<schemas::Pipeline>(one->pipeline)
+                  .submit_new(one->run, params.params(), params.labels(), again)
+                  .keyed(key);
+  call.spec().context = one->context;
+  one->silo.call_then<pipeline_interface::submit_new_results>(
+      std::move(call), [one, again](submitted results) {
+        if (results) {
+          tell_when_begun(one, *std::move(results));
+        } else if (results.error().code() == errc::outcome_unknown &&
+                   one->wanted.idempotency_key.empty() && one->again_max > 0) {
+          --one->again_max;
+          ask(one, true);
+        } else if (again &&
+                   runtime::retry_of(results.error().code()) == runtime::retry_class::safe) {
+          // Of what was asked before that says nothing.
+          one->then(error{errc::outcome_unknown, "run " + one->run + " may have been submitted: " +
+                                                     results.error().text()});
+        } else {
+          one->then(std::move(results));
+        }
+      });
+}
+
+// Or nobody knows where.
+bool lives_here(const runtime::silo& silo, const std::string& pipeline) {
+  const auto hosts = silo.hosts_of({"pipeline", pipeline});
+  return !hosts || hosts->front() == silo.name();
+}
+
+result<void> set_labels(const nlohmann::json& given, pipeline_interface::submit_params& params) {
+  auto labels = params.build().initLabels(static_cast<unsigned>(given.size()));
+  unsigned at = 0;
+  for (const auto& [name, text] : given.items()) {
+    if (!text.is_string()) {
+      return error{errc::invalid_argument, "/labels/" + name + ": expected a string"};
+    }
+    labels[at].setName(name.c_str());
+    labels[at++].setValue(text.get<std::string>().c_str());
+  }
+  return {};
+}
+
+}  // namespace
+
+json_shape wanted_run_shape(key_in_text key) {
+  auto members = shape::object({{"params", shape::map(shape::any())},
+                                {"labels", shape::map(shape::text())},
+                                {"idempotency_key", shape::text()}});
+  return key == key_in_text::yes
+             ? shape::named("BatchLine",
+                            shape::with_optional(members, {"params", "labels", "idempotency_key"}))
+             : shape::named("SubmissionInput",
+                            shape::with_optional(shape::without(members, {"idempotency_key"}),
+                                                 {"params", "labels"}));
+}
+
+result<wanted_run> wanted_run_of(std::string_view text, key_in_text key) {
+  wanted_run wanted;
+  wanted.params.build().setParams("{}");
+  if (text.find_first_not_of(" \t\r\n") == std::string_view::npos) {
+    return wanted;
+  }
+  if (const auto checked = runtime::check_json(text); !checked) {
+    return checked.error();
+  }
+  const auto json = nlohmann::json::parse(text);
+  if (!json.is_object()) {
+    return error{errc::invalid_argument,
+                 R"(the body must be a JSON object such as {"params": {"day": "monday"}})"};
+  }
+  for (const auto& [name, value] : json.items()) {
+    if (name == "params" && value.is_object()) {
+      wanted.params.build().setParams(value.dump().c_str());
+    } else if (name == "labels" && value.is_object()) {
+      if (auto set = set_labels(value, wanted.params); !set) {
+        return std::move(set).error();
+      }
+    } else if (name == "idempotency_key" && value.is_string() && key == key_in_text::yes) {
+      wanted.idempotency_key = value.get<std::string>();
+    } else {
+      return error{errc::invalid_argument,
+                   "/" + name + ": expected are the objects 'params' and 'labels'" +
+                       (key == key_in_text::yes ? ", and the text 'idempotency_key'" : "")};
+    }
+  }
+  return wanted;
+}
+
+void submit(const api_parts& parts, const std::string& pipeline, wanted_run&& wanted,
+            std::shared_ptr<const runtime::request_context> context,
+            std::function<void(submitted)> then) {
+  // What was accepted goes on while there is room for that; nothing is added to it.
+  if (auto refusal = parts.silo.rows().refusal(); refusal && lives_here(parts.silo, pipeline)) {
+    then(*std::move(refusal));
+    return;
+  }
+  static thread_local runtime::rng random;
+  auto run = wanted.idempotency_key.empty() ? actors::make_run_id(parts.silo.time().wall(), random)
+                                            : std::string{};
+  ask(std::make_shared<submission>(submission{.silo = parts.silo,
+                                              .pipeline = pipeline,
+                                              .wanted = std::move(wanted),
+                                              .context = std::move(context),
+                                              .run = std::move(run),
+                                              .then = std::move(then)}),
+      false);
+}
+
+}  // namespace millrace::gateway

@@ -1,0 +1,40 @@
+// SPDX-License-Identifier: MIT
+// Submission: a run that a client asks a pipeline for, asked for until it is known what became of
+// that.
+#pragma once
+
+#include <functional>
+#include <memory>
+#include <string>
+#include <string_view>
+
+#include "api/api.h"
+#include "millrace/pipeline.capnp.actor.h"
+
+namespace millrace::gateway {
+
+/// What a client's text asks for.
+struct wanted_run {
+  schemas::pipeline_interface::submit_params params;
+  std::string idempotency_key;  ///< Empty: none.
+};
+
+/// Whether `idempotency_key` may stand in the text; else the request has a header for it.
+enum class key_in_text : bool { no, yes };
+
+[[nodiscard]] json_shape wanted_run_shape(key_in_text key);
+
+/// Of `{"params": {...}, "labels": {...}}`; no text at all asks for a run with neither. Errors:
+/// `invalid_argument` naming the place.
+[[nodiscard]] runtime::result<wanted_run> wanted_run_of(std::string_view text, key_in_text key);
+
+using submitted = runtime::result<schemas::pipeline_interface::submit_new_results>;
+
+/// Asks the pipeline with that key for a run. `then` is called once, on any thread, perhaps within
+/// this call: with the run, which may be asked by then, or why there is none. Errors:
+/// `outcome_unknown`: there may be one; those of the pipeline, of a call, and of a full disk.
+void submit(const api_parts& parts, const std::string& pipeline, wanted_run&& wanted,
+            std::shared_ptr<const runtime::request_context> context,
+            std::function<void(submitted)> then);
+
+}  // namespace millrace::gateway

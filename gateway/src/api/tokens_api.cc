@@ -1,0 +1,244 @@
+// SPDX-License-Identifier: MIT
+// Tokens: who may see them, who may make them, and that nobody gives more than they have.
+#include <algorithm>
+
+#include "access/token.h"
+#include "api/api.h"
+#include "api/respond.h"
+#include "millrace/access.capnp.actor.h"
+#include "millrace/actors/duration_text.h"
+#include "millrace/actors/name_rule.h"
+
+namespace millrace::gateway {
+
+using http::method;
+using http::reply;
+using http::request;
+using runtime::errc;
+using runtime::error;
+using runtime::ref;
+using runtime::result;
+using schemas::access_interface;
+
+namespace {
+
+constexpr unsigned grants_max = 32;
+constexpr runtime::duration expiry_min = std::chrono::seconds{1};
+
+// Who has no tokens to make is not asked for one either.
+bool is_without_tokens(const request& received, reply& answer) {
+  if (received.by != nullptr) {
+    return false;
+  }
+  answer.fail({errc::failed_precondition,
+               "this server asks for no tokens, so there are none; start it with --root-token FILE "
+               "to have it do so"});
+  return true;
+}
+
+// Whether all that the token may do is for that one to give.
+bool is_over(const principal& who, capnp::List<schemas::AccessGrant>::Reader grants) {
+  for (auto each : grants) {
+    if (who.role_in(each.getProject().cStr()) < role::ADMIN) {
+      return false;
+    }
+  }
+  return true;
+}
+
+result<void> check(const principal& who, schemas::NewToken::Reader wanted) {
+  const auto grants = wanted.getGrants();
+  if (auto named = actors::check_name("token", wanted.getName().cStr(), actors::name_rule::thing);
+      !named) {
+    return named;
+  }
+  if (grants.size() == 0) {
+    return error{errc::invalid_argument,
+                 "a token needs grants, such as [{\"project\": \"default\", \"role\": \"run\"}]"};
+  }
+  if (grants.size() > grants_max) {
+    return error{errc::invalid_argument, "a token has at most " + std::to_string(grants_max) +
+                                             " grants; '*' is all projects"};
+  }
+  for (unsigned at = 0; at < grants.size(); ++at) {
+    const std::string_view project{grants[at].getProject().cStr()};
+    if (project != all_projects) {
+      if (auto named = actors::check_name("project", project, actors::name_rule::thing); !named) {
+        return named;
+      }
+    }
+    if (grants[at].getRole() == role::NONE) {
+      return error{errc::invalid_argument, "the grant for project '" + std::string{project} +
+                                               "' needs a role: read, run or admin"};
+    }
+    for (unsigned before = 0; before < at; ++before) {
+      if (project == grants[before].getProject().cStr()) {
+        return error{errc::invalid_argument,
+                     "project '" + std::string{project} + "' is given two roles"};
+      }
+    }
+  }
+  if (!is_over(who, grants)) {
+    return error{errc::permission_denied,
+                 "the token '" + who.name + "' is not 'admin' of all that this one would be for"};
+  }
+  return {};
+}
+
+// When it ends. It may not outlive who makes it.
+result<runtime::wall_time> expiry_of(schemas::NewToken::Reader wanted, const principal& who,
+                                     runtime::wall_time now) {
+  const std::string_view text{wanted.getExpiresIn().cStr()};
+  auto ends = runtime::wall_time::max();
+  if (!text.empty()) {
+    const auto parsed = actors::parse_duration(text);
+    if (!parsed.length || *parsed.length < expiry_min) {
+      return error{errc::invalid_argument,
+                   "/expires_in: expected a duration of 1s or more, such as "
+                   "'90d'; it is '" +
+                       actors::shown_name(text) + "'"};
+    }
+    ends = now + *parsed.length;
+  }
+  if (ends > who.expires_at) {
+    return error{errc::permission_denied,
+                 "/expires_in: it may not outlive the token '" + who.name + "', which ends in " +
+                     actors::format_duration(std::max(runtime::duration{}, who.expires_at - now))};
+  }
+  return ends;
+}
+
+void create(const api_parts& parts, request& received, reply answer) {
+  if (is_without_tokens(received, answer)) {
+    return;
+  }
+  auto body = runtime::from_json(capnp::Schema::from<schemas::NewToken>(), received.body);
+  if (!body) {
+    answer.fail(body.error());
+    return;
+  }
+  const runtime::message<schemas::NewToken> wanted{*std::move(body)};
+  const auto now = parts.silo.time().wall();
+  const auto expires = expiry_of(wanted.read(), *received.by, now);
+  if (const auto fits = check(*received.by, wanted.read()); !fits || !expires) {
+    answer.fail(fits ? expires.error() : fits.error());
+    return;
+  }
+  const auto text = make_token();
+  const auto digest = digest_of(text);
+  access_interface::add_params params;
+  auto made = params.build().initToken();
+  made.setName(wanted.read().getName());
+  made.setGrants(wanted.read().getGrants());
+  made.setCreatedAt(now.time_since_epoch().count());
+  made.setExpiresAt(*expires == runtime::wall_time::max() ? 0
+                                                          : expires->time_since_epoch().count());
+  made.setCreatedBy(received.by->name.c_str());
+  made.setDigest({reinterpret_cast<const kj::byte*>(digest.data()), digest.size()});
+  const auto shared = std::make_shared<reply>(std::move(answer));
+  parts.silo.call_then<void>(
+      ref<schemas::Access>(access_key).add(std::move(params)),
+      [text, shared, name = std::string{wanted.read().getName().cStr()}](result<void> done) {
+        if (done) {
+          auto told = answer_of(201, {{"id", name}, {"token", text}});
+          told.headers.add("Cache-Control", "no-store");
+          told.headers.add("Location", "/api/v1/tokens/" + name);
+          shared->send(std::move(told));
+        } else if (const auto& why = done.error();
+                   runtime::retry_of(why.code()) == runtime::retry_class::unknown) {
+          shared->fail({why.code(),
+                        "the token may be there, and nobody has it: revoke it, and make "
+                        "it again: " +
+                            why.text()});
+        } else {
+          shared->fail(why);
+        }
+      });
+}
+
+void list(const api_parts& parts, request& received, reply answer) {
+  if (is_without_tokens(received, answer)) {
+    return;
+  }
+  call_and_answer(parts.silo, ref<schemas::Access>(access_key).tokens(no_tokens_known, 0),
+                  std::move(answer),
+                  [who = received.by](const access_interface::tokens_results& told) {
+                    auto rows = nlohmann::ordered_json::array();
+                    for (auto each : told.tokens()) {
+                      if (is_over(*who, each.getGrants())) {
+                        auto row = nlohmann::ordered_json::parse(runtime::to_json_text(each));
+                        row.erase("digest");
+                        rows.push_back(std::move(row));
+                      }
+                    }
+                    return answer_of(200, {{"tokens", std::move(rows)}});
+                  });
+}
+
+json_shape tokens_shape() {
+  return shape::object(
+      {{"tokens", shape::list(shape::named(
+                      "Token", shape::without(shape::of<schemas::AccessToken>(), {"digest"})))}});
+}
+
+// Another's token is as one that there is not.
+void revoke(const api_parts& parts, request& received, reply answer) {
+  if (is_without_tokens(received, answer)) {
+    return;
+  }
+  const auto shared = std::make_shared<reply>(std::move(answer));
+  parts.silo.call_then<access_interface::tokens_results>(
+      ref<schemas::Access>(access_key).tokens(no_tokens_known, 0),
+      [&parts, shared, who = received.by,
+       name = std::string{received.param("name")}](result<access_interface::tokens_results> told) {
+        if (!told) {
+          shared->fail(told.error());
+          return;
+        }
+        for (auto each : told->tokens()) {
+          if (each.getName() == name.c_str() && is_over(*who, each.getGrants())) {
+            call_and_answer(parts.silo,
+                            ref<schemas::Access>(access_key).revoke(name, each.getDigest()),
+                            std::move(*shared), [] { return http::empty(); });
+            return;
+          }
+        }
+        shared->fail({errc::not_found, "there is no token '" + actors::shown_name(name) + "'"});
+      });
+}
+
+}  // namespace
+
+void add_token_routes(api_routes& routes) {
+  routes.add(method::get, "/api/v1/tokens", somewhere(role::ADMIN),
+             {.id = "list_tokens",
+              .tag = "tokens",
+              .summary = "The tokens that one may revoke, by name",
+              .answers = {{.status = 200,
+                           .text = "All of them, without their texts.",
+                           .body = json_media(tokens_shape())}},
+              .problems = {409}},
+             list);
+  routes.add(method::post, "/api/v1/tokens", somewhere(role::ADMIN),
+             {.id = "make_token",
+              .tag = "tokens",
+              .summary = "Makes a token",
+              .text = "It may do no more than the one that makes it, and for no longer.",
+              .body = {.any_of = {json_read_as<schemas::NewToken>()}, .is_needed = true},
+              .answers = {{.status = 201,
+                           .text = "Its text, which is told this once.",
+                           .body = json_media(
+                               shape::object({{"id", shape::text()}, {"token", shape::text()}})),
+                           .headers = {location}}},
+              .problems = {409}},
+             create);
+  routes.add(method::del, "/api/v1/tokens/{name}", somewhere(role::ADMIN),
+             {.id = "revoke_token",
+              .tag = "tokens",
+              .summary = "Revokes a token",
+              .answers = {{.status = 204, .text = "It is nobody's from now on."}},
+              .problems = {404, 409}},
+             revoke);
+}
+
+}  // namespace millrace::gateway

@@ -1,0 +1,412 @@
+// SPDX-License-Identifier: MIT
+// Who may do what: every route by every kind of token, and what projects see of each other.
+#include <chrono>
+#include <functional>
+#include <map>
+#include <string>
+
+#include "gateway/api/served_node.h"
+
+namespace millrace::gateway {
+namespace {
+
+using place = access::place;
+
+const std::string root = "root-of-all-tokens-for-these-tests-0123456789";
+
+http::header_list shown(const std::string& token) {
+  return {{"Authorization", "Bearer " + token}};
+}
+
+// What each route is to want. One that is not here fails the test: say what it wants.
+const std::map<std::string, access> wanted{
+    {"GET /api/v1/projects/{project}/pipelines", {place::path, role::READ}},
+    {"PUT /api/v1/projects/{project}/pipelines/{name}", {place::path, role::ADMIN}},
+    {"GET /api/v1/projects/{project}/pipelines/{name}", {place::path, role::READ}},
+    {"POST /api/v1/projects/{project}/pipelines/{name}/runs", {place::path, role::RUN}},
+    {"POST /api/v1/projects/{project}/pipelines/{name}/runs:batch", {place::path, role::RUN}},
+    {"GET /api/v1/projects/{project}/pipelines/{name}/runs", {place::path, role::READ}},
+    {"POST /api/v1/validate", {place::somewhere, role::READ}},
+    {"GET /api/v1/runs", {place::query, role::READ}},
+    {"GET /api/v1/runs/{id}", {place::run, role::READ}},
+    {"DELETE /api/v1/runs/{id}", {place::run, role::ADMIN}},
+    {"GET /api/v1/runs/{id}/tasks", {place::run, role::READ}},
+    {"GET /api/v1/runs/{id}/tasks/{name}", {place::run, role::READ}},
+    {"GET /api/v1/runs/{id}/tasks/{name}/logs", {place::run, role::READ}},
+    {"GET /api/v1/runs/{id}/events", {place::run, role::READ}},
+    {"POST /api/v1/runs/{id}/cancel", {place::run, role::RUN}},
+    {"POST /api/v1/runs/{id}/retry", {place::run, role::RUN}},
+    {"GET /api/v1/actors", {place::everywhere, role::READ}},
+    {"POST /api/v1/actors/{type}/{key}/{method}", {place::everywhere, role::ADMIN}},  // of runs
+    {"GET /api/v1/actors/{type}", {place::everywhere, role::READ}},
+    {"GET /api/v1/actors/{type}/{key}/state", {place::everywhere, role::READ}},
+    {"POST /api/v1/actors/{type}/{key}/deactivate", {place::everywhere, role::ADMIN}},
+    {"GET /api/v1/silo", {place::everywhere, role::READ}},
+    {"GET /api/v1/silos", {place::everywhere, role::READ}},
+    {"GET /api/v1/partitions", {place::everywhere, role::READ}},
+    {"GET /api/v1/cluster/health", {place::everywhere, role::READ}},
+    {"POST /api/v1/silos/{name}/drain", {place::everywhere, role::ADMIN}},
+    {"POST /api/v1/partitions/{id}/break-glass", {place::everywhere, role::ADMIN}},
+    {"POST /api/v1/partitions/{id}/acknowledge-loss", {place::everywhere, role::ADMIN}},
+    {"GET /api/v1/dead-letters", {place::everywhere, role::READ}},
+    {"POST /api/v1/dead-letters/{type}/{key}/{number}/retry", {place::everywhere, role::ADMIN}},
+    {"DELETE /api/v1/dead-letters/{type}/{key}/{number}", {place::everywhere, role::ADMIN}},
+    {"GET /api/v1/backup", {place::everywhere, role::ADMIN}},
+    {"GET /api/v1/tokens", {place::somewhere, role::ADMIN}},
+    {"POST /api/v1/tokens", {place::somewhere, role::ADMIN}},
+    {"DELETE /api/v1/tokens/{name}", {place::somewhere, role::ADMIN}},
+    {"GET /api/v1/audit", {place::everywhere, role::ADMIN}},
+    {"GET /metrics", {place::everywhere, role::READ}},
+    {"GET /livez", {place::nowhere, role::NONE}},
+    {"GET /readyz", {place::nowhere, role::NONE}},
+    {"GET /version", {place::nowhere, role::NONE}},
+    {"GET /openapi.json", {place::nowhere, role::NONE}},
+};
+
+struct holder {
+  std::string project;
+  role has;
+  std::string token;
+};
+
+// A gateway hears of a change a moment later.
+void until(const std::function<bool()>& holds) {
+  const auto end = std::chrono::steady_clock::now() + std::chrono::seconds{30};
+  while (!holds()) {
+    REQUIRE(std::chrono::steady_clock::now() < end);
+  }
+}
+
+class guarded_node : public served_node {
+public:
+  guarded_node() : served_node{executor::own, root} {
+    ask(method::put, "/api/v1/projects/p/pipelines/hello", 201, hello, shown(root));
+  }
+
+  std::string make_token(const std::string& name, const std::string& project,
+                         std::string_view which) {
+    const json wish{{"id", name}, {"grants", {{{"project", project}, {"role", which}}}}};
+    return make_token(wish);
+  }
+  std::string make_token(const json& wish, const std::string& by = root) {
+    const std::string text =
+        ask(method::post, "/api/v1/tokens", 201, wish.dump(), shown(by))["token"];
+    until([&] { return send(method::get, "/api/v1/silos", {}, shown(text)).status != 401; });
+    return text;
+  }
+  std::string submit() {
+    return ask(method::post, "/api/v1/projects/p/pipelines/hello/runs", 201, {}, shown(root))["id"];
+  }
+  // The path of a route, of a run of project `p`.
+  std::string path_of(std::string pattern) {
+    const auto put = [&](const std::string& what, const std::string& text) {
+      if (const auto at = pattern.find(what); at != std::string::npos) {
+        pattern.replace(at, what.size(), text);
+      }
+    };
+    if (pattern.find("{id}") != std::string::npos) {
+      put("{id}", pattern.find("/runs/") != std::string::npos ? submit() : "0");
+    }
+    put("{project}", "p");
+    put("{type}", "run");
+    put("{method}", "status");
+    put("{number}", "1");
+    put("{key}", "k");
+    put("{name}", "hello");
+    return pattern == "/api/v1/runs" ? pattern + "?project=p" : pattern;
+  }
+};
+
+bool may(const holder& who, access what) {
+  const bool is_there = who.project == "*" || (who.project == "p" && what.where == place::path) ||
+                        (who.project == "p" && what.where == place::query) ||
+                        (who.project == "p" && what.where == place::run) ||
+                        what.where == place::somewhere;
+  return what.where == place::nowhere || (is_there && who.has >= what.least);
+}
+
+TEST_CASE("each route is open to those whose role in its place is enough, and to nobody else") {
+  guarded_node served;
+  std::vector<holder> holders;
+  for (const std::string project : {"p", "q", "*"}) {
+    for (const auto which : {role::READ, role::RUN, role::ADMIN}) {
+      const auto name = (project == "*" ? "all" : project) + "." + std::string{to_string(which)};
+      holders.push_back({project, which, served.make_token(name, project, to_string(which))});
+    }
+  }
+  CHECK(served.rows.size() == wanted.size());
+  for (const auto& row : served.rows) {
+    const auto route = std::string{http::to_string(row.verb)} + " " + row.pattern;
+    CAPTURE(route);
+    const auto found = wanted.find(route);
+    REQUIRE_MESSAGE(found != wanted.end(), "a route without a row in this table");
+    const auto status_for = [&](const http::header_list& headers) {
+      return served.send(row.verb, served.path_of(row.pattern), {}, headers).status;
+    };
+    const auto unknown = status_for({});
+    CHECK((unknown == 401) == (found->second.where != place::nowhere));
+    CHECK(status_for(shown("mr_nobodys-token-nobodys-token-nobodys-token")) ==
+          (found->second.where == place::nowhere ? unknown : 401));
+    for (const auto& who : holders) {
+      CAPTURE(who.project);
+      CAPTURE(to_string(who.has));
+      const auto status = status_for(shown(who.token));
+      CHECK(status != 401);
+      const bool is_hidden = found->second.where == place::run && who.project == "q";
+      if (may(who, found->second)) {
+        CHECK(status != 403);
+      } else {
+        CHECK(status == (is_hidden ? 404 : 403));
+      }
+    }
+  }
+}
+
+TEST_CASE("a call of an actor that is no part of pipelines needs the role run everywhere") {
+  guarded_node served;
+  const auto reads = served.make_token("reads", "*", "read");
+  const auto runs = served.make_token("runs", "*", "run");
+  const auto of_p = served.make_token("of-p", "p", "admin");
+  const auto status = [&](const std::string& token) {
+    return served.send(method::post, "/api/v1/actors/lamp/kitchen/light", {}, shown(token)).status;
+  };
+  CHECK(status(reads) == 403);
+  CHECK(status(of_p) == 403);
+  CHECK(status(runs) == 404);  // there is no such type here
+}
+
+TEST_CASE("what is of another project cannot be told from what is not there") {
+  guarded_node served;
+  const auto run = served.submit();
+  const auto q = served.make_token("q", "q", "admin");
+  const auto same = [&](method verb, const std::string& there, const std::string& nowhere) {
+    auto of_another = served.send(verb, there, {}, shown(q));
+    auto of_none = served.send(verb, nowhere, {}, shown(q));
+    CHECK(of_another.status == of_none.status);
+    for (auto at = of_none.body.find(nowhere); at != std::string::npos;
+         at = of_none.body.find(nowhere)) {
+      of_none.body.replace(at, nowhere.size(), there);
+    }
+    const std::string unknown = "01900000-0000-7000-8000-000000000000";
+    for (auto at = of_none.body.find(unknown); at != std::string::npos;
+         at = of_none.body.find(unknown)) {
+      of_none.body.replace(at, unknown.size(), run);
+    }
+    CHECK(of_another.body == of_none.body);
+  };
+  const std::string unknown = "/api/v1/runs/01900000-0000-7000-8000-000000000000";
+  for (const std::string more : {"", "/tasks", "/tasks/say", "/tasks/say/logs", "/events"}) {
+    same(method::get, "/api/v1/runs/" + run + more, unknown + more);
+  }
+  same(method::post, "/api/v1/runs/" + run + "/cancel", unknown + "/cancel");
+  same(method::get, "/api/v1/projects/p/pipelines/hello", "/api/v1/projects/p/pipelines/nothing");
+  CHECK(served.ask(method::get, "/api/v1/runs?project=q", 200, {}, shown(q))["runs"].empty());
+  CHECK(served.send(method::get, "/api/v1/runs", {}, shown(q)).status == 403);  // of `default`
+}
+
+TEST_CASE("who administers a project makes tokens for it, and for nothing else") {
+  guarded_node served;
+  const auto p = served.make_token("p", "p", "admin");
+  const auto all = served.make_token("all", "*", "run");
+  const auto wish = [](const std::string& name, const std::string& project,
+                       const std::string& which) {
+    return json{{"id", name}, {"grants", {{{"project", project}, {"role", which}}}}};
+  };
+  const auto made = served.make_token(wish("made", "p", "admin"), p);
+  const auto status = [&](const json& body, const std::string& by) {
+    return served.send(method::post, "/api/v1/tokens", body.dump(), shown(by)).status;
+  };
+  CHECK(status(wish("x", "q", "read"), p) == 403);
+  CHECK(status(wish("x", "*", "read"), p) == 403);
+  CHECK(status(wish("x", "p", "read"), all) == 403);
+  CHECK(status({{"id", "x"},
+                {"grants",
+                 {{{"project", "p"}, {"role", "read"}}, {{"project", "q"}, {"role", "read"}}}}},
+               p) == 403);
+
+  const auto names = [&](const std::string& by) {
+    std::string told;
+    const auto page = served.ask(method::get, "/api/v1/tokens", 200, {}, shown(by));
+    for (const auto& each : page["tokens"]) {
+      CHECK_FALSE(each.contains("digest"));
+      told += each["id"].get<std::string>() + " " + each["created_by"].get<std::string>() + ";";
+    }
+    return told;
+  };
+  CHECK(names(p) == "made p;p (root);");
+  CHECK(names(root) == "all (root);made p;p (root);");
+  CHECK(served.send(method::del, "/api/v1/tokens/all", {}, shown(p)).status == 404);
+  CHECK(served.send(method::del, "/api/v1/tokens/nothing", {}, shown(p)).status == 404);
+  CHECK(served.send(method::del, "/api/v1/tokens/made", {}, shown(p)).status == 204);
+  until([&] { return served.send(method::get, "/api/v1/tokens", {}, shown(made)).status == 401; });
+}
+
+TEST_CASE("a wish for a token that cannot be is refused by its place, and nothing is made") {
+  guarded_node served;
+  const auto refusal = [&](const json& body) {
+    const auto told = served.ask(method::post, "/api/v1/tokens", 400, body.dump(), shown(root));
+    return told["detail"].get<std::string>();
+  };
+  const json grants{{{"project", "p"}, {"role", "read"}}};
+  CHECK(refusal({{"grants", grants}}).find("token") != std::string::npos);
+  CHECK(refusal({{"id", "A b"}, {"grants", grants}}).find("token") != std::string::npos);
+  CHECK(refusal({{"id", "a"}}).find("grants") != std::string::npos);
+  CHECK(refusal({{"id", "a"}, {"grants", {{{"project", "p"}}}}}).find("role") != std::string::npos);
+  CHECK(refusal({{"id", "a"}, {"grants", {{{"project", "p"}, {"role", "king"}}}}}).find("role") !=
+        std::string::npos);
+  CHECK(
+      refusal({{"id", "a"}, {"grants", {{{"project", "P!"}, {"role", "read"}}}}}).find("project") !=
+      std::string::npos);
+  CHECK(refusal({{"id", "a"},
+                 {"grants",
+                  {{{"project", "p"}, {"role", "read"}}, {{"project", "p"}, {"role", "run"}}}}})
+            .find("two roles") != std::string::npos);
+  json many = json::array();
+  for (int each = 0; each < 33; ++each) {
+    many.push_back({{"project", "p" + std::to_string(each)}, {"role", "read"}});
+  }
+  CHECK(refusal({{"id", "a"}, {"grants", many}}).find("at most 32 grants") != std::string::npos);
+  const std::string with_nul{"a\0b", 3};
+  CHECK(refusal({{"id", with_nul}, {"grants", grants}}).find("/id: expected a text without NUL") !=
+        std::string::npos);
+  CHECK(refusal({{"id", "(root)"}, {"grants", grants}}).find("token") != std::string::npos);
+  for (const auto* each : {"soon", "0", "999ms", "11000d"}) {
+    CHECK(refusal({{"id", "a"}, {"grants", grants}, {"expires_in", each}}).find("expires_in") !=
+          std::string::npos);
+  }
+  CHECK(served.ask(method::get, "/api/v1/tokens", 200, {}, shown(root))["tokens"].empty());
+  served.make_token("a", "p", "read");
+  CHECK(served
+            .send(method::post, "/api/v1/tokens", json{{"id", "a"}, {"grants", grants}}.dump(),
+                  shown(root))
+            .status == 409);
+}
+
+TEST_CASE("a token is nobody's after its time") {
+  guarded_node served;
+  const auto token = served.make_token(
+      {{"id", "brief"}, {"grants", {{{"project", "p"}, {"role", "read"}}}}, {"expires_in", "1s"}});
+  until([&] {
+    return served.send(method::get, "/api/v1/projects/p/pipelines", {}, shown(token)).status == 401;
+  });
+  CHECK(served.ask(method::get, "/api/v1/tokens", 200, {}, shown(root))["tokens"].size() == 1);
+}
+
+TEST_CASE("what a token makes ends with it") {
+  guarded_node served;
+  const json grants{{{"project", "p"}, {"role", "admin"}}};
+  const auto brief = served.make_token({{"id", "brief"}, {"grants", grants}, {"expires_in", "1h"}});
+  const auto status = [&](const json& wish) {
+    return served.send(method::post, "/api/v1/tokens", wish.dump(), shown(brief)).status;
+  };
+  CHECK(status({{"id", "x"}, {"grants", grants}}) == 403);
+  CHECK(status({{"id", "x"}, {"grants", grants}, {"expires_in", "61m"}}) == 403);
+  CHECK(status({{"id", "x"}, {"grants", grants}, {"expires_in", "59m"}}) == 201);
+}
+
+TEST_CASE("a large body is read for those who may send it, to a run too") {
+  guarded_node served;
+  const auto p = served.make_token("p", "p", "run");
+  const auto q = served.make_token("q", "q", "admin");
+  const auto run = served.submit();
+  const auto body = json{{"reason", std::string(5'000, 'x')}}.dump();
+  const auto cancel = [&](const http::header_list& by) {
+    return served.send(method::post, "/api/v1/runs/" + run + "/cancel", body, by).status;
+  };
+  CHECK(cancel({}) == 401);
+  CHECK(cancel(shown(q)) == 404);
+  const auto allowed = cancel(shown(p));
+  CHECK(allowed != 401);
+  CHECK(allowed != 403);
+  CHECK(allowed != 404);
+}
+
+TEST_CASE("what is shown instead of a token is refused in words") {
+  guarded_node served;
+  const auto told = [&](const http::header_list& headers) {
+    const auto answer = served.send(method::get, "/api/v1/silos", {}, headers);
+    CHECK(answer.status == 401);
+    CHECK(answer.headers.find("WWW-Authenticate").value_or("") == "Bearer realm=\"millrace\"");
+    return json::parse(answer.body)["detail"].get<std::string>();
+  };
+  CHECK(told({}) == "a token is needed: send it as Authorization: Bearer TOKEN");
+  CHECK(told({{"Authorization", "Basic " + root}}).find("one scheme") != std::string::npos);
+  CHECK(told({{"Authorization", "Bearer"}}).find("one scheme") != std::string::npos);
+  CHECK(told({{"Authorization", "Bearer " + root + "x"}}).find("nobody's") != std::string::npos);
+  CHECK(told({{"Authorization", "Bearer " + root}, {"Authorization", "Bearer " + root}}) ==
+        "Authorization is given twice");
+  CHECK(served.send(method::get, "/api/v1/silos", {}, {{"authorization", "bearer   " + root}})
+            .status == 200);
+}
+
+TEST_CASE("a server that asks for no tokens has none") {
+  served_node served;
+  for (const auto verb : {method::get, method::post}) {
+    CHECK(served.ask(verb, "/api/v1/tokens", 409)["detail"].get<std::string>().find(
+              "--root-token") != std::string::npos);
+  }
+}
+
+// Goal: who asks too often is told so and how long to wait, and nobody else notices.
+TEST_CASE("a token makes so many requests a second, and no other token counts for it") {
+  served_node served{served_node::executor::own, root, {.a_second = 10, .wrong_tokens = 100'000}};
+  const auto token =
+      served
+          .ask(method::post, "/api/v1/tokens", 201,
+               R"({"id":"a","grants":[{"project":"p","role":"read"}]})", shown(root))["token"]
+          .get<std::string>();
+  const std::string target = "/api/v1/projects/p/pipelines";
+  while (served.send(method::get, target, {}, shown(token)).status == 401) {
+    // this process has not heard of it yet
+  }
+  http::client_response last;
+  unsigned allowed = 0;
+  for (; allowed < 1'000; ++allowed) {
+    last = served.send(method::get, target, {}, shown(token));
+    if (last.status != 200) {
+      break;
+    }
+  }
+  CHECK(allowed >= 9);
+  CHECK(last.status == 429);
+  CHECK(last.headers.find("Retry-After") == "1");
+  CHECK(json::parse(last.body)["detail"].get<std::string>().starts_with(
+      "the token 'a' makes more than 10 requests a second"));
+  CHECK(served.send(method::get, target, {}, shown(root)).status == 200);
+  for (int probe = 0; probe < 50; ++probe) {
+    CHECK(served.send(method::get, "/livez").status == 200);
+  }
+  CHECK(served.send(method::get, "/metrics", {}, shown(root))
+            .body.find("millrace_gateway_rate_limited_total 1\n") != std::string::npos);
+}
+
+TEST_CASE("without tokens an address makes so many requests a second") {
+  served_node served{served_node::executor::own, {}, {.a_second = 1}};
+  int status = 200;
+  for (int at = 0; at < 1'000 && status == 200; ++at) {
+    status = served.send(method::get, "/api/v1/silo").status;
+  }
+  CHECK(status == 429);
+}
+
+TEST_CASE("an address that sends many wrong tokens waits, and its good ones are good") {
+  served_node served{served_node::executor::own, root, {.wrong_tokens = 3}};
+  const auto guess = [&](const http::header_list& headers) {
+    return served.send(method::get, "/api/v1/silo", {}, headers);
+  };
+  for (int wrong = 0; wrong < 2; ++wrong) {
+    CHECK(guess(shown("no such token")).status == 401);
+  }
+  CHECK(guess({}).status == 401);
+  auto last = guess(shown("another"));
+  for (int wrong = 0; wrong < 1'000 && last.status == 401; ++wrong) {
+    last = guess(shown("another"));  // a second has gone by
+  }
+  CHECK(last.status == 429);
+  CHECK(json::parse(last.body)["detail"] ==
+        "many requests without a good token have come from 127.0.0.1");
+  CHECK(guess(shown(root)).status == 200);
+}
+
+}  // namespace
+}  // namespace millrace::gateway

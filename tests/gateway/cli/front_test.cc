@@ -1,0 +1,156 @@
+// SPDX-License-Identifier: MIT
+#include "cli/front.h"
+
+#include <doctest/doctest.h>
+
+#include <future>
+#include <mutex>
+#include <nlohmann/json.hpp>
+#include <optional>
+
+#include "folders.h"
+#include "gateway/http/wire.h"
+#include "http/client.h"
+
+namespace millrace::gateway::cli {
+namespace {
+
+// Method: the line of the access log, which the server's thread writes, is kept waiting.
+TEST_CASE("a front tells when its server's thread is stuck, and when it is no more") {
+  testing::temporary_folder folder;
+  std::promise<void> over;
+  logs told{log_format::text, spdlog::level::debug,
+            [until = over.get_future().share()](std::string_view) { until.wait(); }};
+  const auto here = node::open({.data_directory = folder.path / "data"});
+  REQUIRE(here);
+  front served{**here, {*listen_options("127.0.0.1:0", {}), {}}, told};
+  const auto url = served.start();
+  REQUIRE(url);
+  CHECK_FALSE(served.stall());
+
+  http::wire client{static_cast<std::uint16_t>(std::stoi(url->substr(url->rfind(':') + 1)))};
+  client.send("GET /livez HTTP/1.1\r\nHost: localhost\r\n\r\n");
+  std::promise<void> never;
+  const auto until = never.get_future();
+  auto stall = served.stall();
+  for (int tries = 0; !stall && tries < 300; ++tries) {
+    until.wait_for(std::chrono::milliseconds{100});
+    stall = served.stall();
+  }
+  REQUIRE(stall);
+  CHECK(stall->text() == "the HTTP server has made no progress for 5 s");
+
+  over.set_value();
+  for (int tries = 0; stall && tries < 300; ++tries) {
+    until.wait_for(std::chrono::milliseconds{100});
+    stall = served.stall();
+  }
+  CHECK_FALSE(stall);
+  served.stop();
+}
+
+// Goal: who did what can be told afterwards, whatever the level of the log; and no token is in it.
+TEST_CASE("with tokens, what changes something or is not allowed is a line with a name") {
+  testing::temporary_folder folder;
+  std::mutex mutex;
+  std::string lines;
+  logs told{log_format::text, spdlog::level::err, [&](std::string_view line) {
+              const std::lock_guard lock{mutex};
+              lines += line;
+            }};
+  const auto here = node::open({.data_directory = folder.path / "data"});
+  REQUIRE(here);
+  const std::string root = "root-of-all-tokens-for-this-test-0123456789";
+  front served{**here, {*listen_options("127.0.0.1:0", {}), root}, told};
+  const auto url = served.start();
+  REQUIRE(url);
+  const runtime::system_clock clock;
+  http::client_options options;
+  options.base = *http::parse_url(*url);
+  std::optional<http::client> client{std::in_place, options, clock};
+  const auto ask = [&](http::method verb, const std::string& target, const std::string& token,
+                       const std::string& body = {}) {
+    const auto answer = client->send(verb, target, body, {{"Authorization", "Bearer " + token}});
+    REQUIRE(answer);
+    // The line is written before the answer.
+    const std::lock_guard lock{mutex};
+    return std::pair{answer->body, std::exchange(lines, {})};
+  };
+  CHECK(ask(http::method::get, "/api/v1/silos", root).second.empty());
+  const auto [body, made] = ask(http::method::post, "/api/v1/tokens", root,
+                                R"({"id":"a","grants":[{"project":"p","role":"read"}]})");
+  CHECK(http::has(
+      made,
+      "info: audit: who=(root) from=127.0.0.1 method=POST target=/api/v1/tokens status=201 "
+      "made=/api/v1/tokens/a"));
+  const auto token = nlohmann::json::parse(body)["token"].get<std::string>();
+  CHECK_FALSE(http::has(made, token.substr(0, 12)));
+  const auto long_target = "/api/v1/silos?" + std::string(1'000, 'x');
+  const auto refused = ask(http::method::get, long_target, "nobody's").second;
+  CHECK(http::has(refused, "who=- from=127.0.0.1 method=GET target=/api/v1/silos?xxx"));
+  CHECK(refused.size() < 400);
+  CHECK(http::has(ask(http::method::get, "/api/v1/backup", root).second,
+                  "who=(root) from=127.0.0.1 method=GET target=/api/v1/backup status=200"));
+  CHECK(http::has(ask(http::method::get, "/api/v1/%62ackup", root).second, "status=200"));
+  CHECK(ask(http::method::post, "/nowhere", "nobody's").second.empty());
+  const auto stored = [&] {
+    return nlohmann::json::parse(ask(http::method::get, "/api/v1/audit", root).first)["entries"];
+  };
+  for (int tries = 0; tries < 20'000 && stored().size() < 4; ++tries) {  // a moment later
+  }
+  served.stop();
+
+  // Stored as well, for all servers to tell.
+  front next{**here, {*listen_options("127.0.0.1:0", {}), root}, told};
+  const auto next_url = next.start();
+  REQUIRE(next_url);
+  options.base = *http::parse_url(*next_url);
+  client.emplace(options, clock);
+  const auto entries =
+      nlohmann::json::parse(ask(http::method::get, "/api/v1/audit?limit=2", root).first);
+  CHECK(entries["next"] == "3");
+  REQUIRE(entries["entries"].size() == 2);
+  CHECK(entries["entries"][0]["target"] == "/api/v1/%62ackup");
+  CHECK(entries["entries"][1]["target"] == "/api/v1/backup");
+  const auto first =
+      nlohmann::json::parse(ask(http::method::get, "/api/v1/audit?before=3", root).first);
+  CHECK(first["next"] == "");
+  REQUIRE(first["entries"].size() == 2);
+  CHECK(first["entries"][0]["status"] == 401);
+  const auto& entry = first["entries"][1];
+  CHECK(entry["id"] == 1);
+  CHECK(entry["who"] == "(root)");
+  CHECK(entry["address"] == "127.0.0.1");
+  CHECK(entry["method"] == "POST");
+  CHECK(entry["made"] == "/api/v1/tokens/a");
+  CHECK(entry["server"] == (*here)->silo().name());
+  next.stop();
+}
+
+TEST_CASE("where others reach it a server wants TLS and tokens, unless that is waived") {
+  const auto refusal = [](const std::string& listen, const protection& against) {
+    const auto made = listen_options(listen, against);
+    return made ? std::string{} : made.error().text();
+  };
+  for (const auto* mine : {"127.0.0.1:0", "localhost:0", ":0", "[::1]:0", "127.1.2.3:0"}) {
+    CAPTURE(mine);
+    CHECK(refusal(mine, {}).empty());
+  }
+  for (const auto* everyone : {"0.0.0.0:8400", "[::]:8400", "10.0.0.7:8400"}) {
+    CAPTURE(everyone);
+    const auto both = refusal(everyone, {});
+    CHECK(http::has(both,
+                    "wants TLS (--tls-certificate FILE --tls-key FILE) and tokens (--root-token "
+                    "FILE): give it these"));
+    CHECK(http::has(both, "or say --insecure"));
+    const auto tokens = refusal(everyone, {.has_tls = true});
+    CHECK(http::has(tokens, "wants tokens (--root-token FILE): "));
+    const auto tls = refusal(everyone, {.has_tokens = true});
+    CHECK(http::has(tls, "wants TLS (--tls-certificate FILE --tls-key FILE): "));
+    CHECK(refusal(everyone, {.has_tls = true, .has_tokens = true}).empty());
+    CHECK(refusal(everyone, {.is_waived = true}).empty());
+  }
+}
+
+}  // namespace
+}  // namespace millrace::gateway::cli
