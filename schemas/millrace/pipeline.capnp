@@ -60,6 +60,14 @@ struct Label {
   value @1 :Text;  # Free text.
 }
 
+struct TracePlace {
+  # A place in a trace, as a `traceparent` (W3C Trace Context) names it.
+  traceHigh @0 :UInt64;  # The first eight bytes of the trace's id. The id is zero: it is in none.
+  traceLow @1 :UInt64;   # The last eight.
+  span @2 :UInt64;       # The id of the span there; 0: the trace begins here.
+  sampled @3 :Bool;      # Its spans are told.
+}
+
 # --- project -------------------------------------------------------------------------------------
 
 struct ProjectState {
@@ -182,6 +190,7 @@ struct RunStatus {
   createdAt @8 :Int64 $Actor.time;   # Of the submission.
   finishedAt @9 :Int64 $Actor.time;  # 0 while it runs.
   tasks @10 :TaskCounts;             # Instances that are known yet.
+  traceId @11 :Text;                 # Of the trace that it is part of; empty: an older run's.
 }
 
 struct TaskStatus {
@@ -232,6 +241,7 @@ struct RunStored {
   removing @13 :Bool;      # It is told of no more; its rows go step by step.
   lostWith @14 :Text;      # The executor that the workspace was lost with, while what runs ends.
   filesLost @15 :Bool;     # Since it has ended: a retry also starts what had succeeded, if needed.
+  retriedAt @16 :Int64 $Actor.time;  # The last time; 0: never.
 }
 
 struct ForgottenTask {
@@ -246,14 +256,17 @@ struct RunPinned {
   params @1 :Text;         # JSON object of the bound values.
   labels @2 :List(Label);  # From the submission.
   compiled @3 :Definition.CompiledPipeline;  # What it runs.
+  trace @4 :TracePlace;    # Of who submitted it; absent in what older ones began.
 }
 
 interface Run $Actor.actor("run") $Actor.group("run") $Actor.affinity("/") {
   # Key: the run's id, a UUIDv7.
   begin @0 (project :Text, pipeline :Text, version :UInt32, definition :Text, params :Text,
-            labels :List(Label), createdAt :Int64, compiled :Definition.CompiledPipeline)
+            labels :List(Label), createdAt :Int64, compiled :Definition.CompiledPipeline,
+            trace :TracePlace)
       -> () $Actor.internal;
-  # From the pipeline: what to pin. Idempotent. `definition` only from an older version.
+  # From the pipeline: what to pin. Idempotent. `definition` only from an older version. `trace`: of
+  # who submitted it; absent: it begins one of its own.
   status @1 () -> (run :RunStatus) $Actor.readOnly;
   # The run as a whole.
   tasks @2 (after :Text, limit :UInt32) -> (tasks :List(TaskStatus), next :Text) $Actor.readOnly;
@@ -312,6 +325,7 @@ struct TaskSpec {
   pool @18 :Text;            # Its key.
   outputs @19 :List(Text);   # What the command must write to $MILLRACE_OUTPUT, by name.
   detach @20 :Bool;          # What leaves the group of its command may outlive it.
+  trace @21 :TracePlace;     # Of its run.
 }
 
 struct Attempt {
@@ -330,6 +344,7 @@ struct Attempt {
   text @11 :Text;           # What a person should know of its end.
   stdoutDropped @12 :UInt64;  # Bytes of stdoutBytes dropped from its middle.
   stderrDropped @13 :UInt64;  # As above.
+  queuedAt @14 :Int64 $Actor.time;  # When it came to wait for a slot; 0: an older one.
 }
 
 struct TaskStored {
@@ -489,6 +504,7 @@ struct AttemptSpec {
   incarnation @9 :UInt64;   # Unused: only older versions set it.
   priority @10 :UInt8;      # Higher is started first.
   detach @11 :Bool;         # What leaves the group of the command may outlive it.
+  trace @12 :TracePlace;    # Of the attempt; the command gets it as TRACEPARENT.
 }
 
 struct Grant {

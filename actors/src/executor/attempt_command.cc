@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "pipeline/names.h"
+#include "run/run_spans.h"
 
 namespace millrace::actors {
 
@@ -39,6 +40,16 @@ void add_account(std::vector<std::string>& environment) {
   }
 }
 
+// Where the spans hang that the command tells of, unless the definition says otherwise.
+void add_trace(std::vector<std::string>& environment, const runtime::trace_context& place) {
+  constexpr const char* variable = "TRACEPARENT=";
+  const auto given = std::any_of(environment.begin(), environment.end(),
+                                 [](const auto& each) { return each.starts_with(variable); });
+  if (place && !given) {
+    environment.push_back(variable + to_traceparent(place));
+  }
+}
+
 }  // namespace
 
 process_spec command_of(schemas::AttemptSpec::Reader attempt,
@@ -53,6 +64,7 @@ process_spec command_of(schemas::AttemptSpec::Reader attempt,
     spec.environment.push_back(text_of(variable.getName()) + "=" + text_of(variable.getValue()));
   }
   add_account(spec.environment);
+  add_trace(spec.environment, place_of(attempt.getTrace()));
   spec.environment.push_back("MILLRACE_ATTEMPT=" + std::to_string(attempt.getNumber()));
   spec.environment.push_back("MILLRACE_TOKEN=" + spec.token);
   spec.environment.push_back("MILLRACE_WORKSPACE=" + spec.working_directory.string());

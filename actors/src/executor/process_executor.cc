@@ -12,6 +12,7 @@
 #include "millrace/actors/run_id.h"
 #include "pipeline/names.h"
 #include "process/failure.h"
+#include "run/run_spans.h"
 
 namespace millrace::actors {
 
@@ -247,6 +248,9 @@ void process_executor::process_ended(const attempt_message& message, const proce
                           disk_full_text());
   if (report.read().getEnd() == AttemptEnd::CANCELLED && is_fenced(ended.token)) {
     report.build().setEnd(AttemptEnd::LOST);
+  }
+  if (options_.spans != nullptr && attempt.getTrace().getSampled()) {
+    options_.spans->ended(span_of_command(attempt, report.read()));
   }
   listener_->ended(ended.token, std::move(report));
 }

@@ -12,6 +12,7 @@
 #include "millrace/actors/submission.h"
 #include "pipeline/names.h"
 #include "run/run_graph.h"
+#include "run/run_spans.h"
 
 namespace millrace::actors {
 
@@ -309,6 +310,9 @@ runtime::result<void> pipeline_actor::begin_run(const Params& params, const std:
   made.setParams(to_json(bound).c_str());
   made.setLabels(params.labels());
   made.setCreatedAt(created);
+  if (const auto place = trace()) {
+    store_place(*place, made.initTrace());
+  }
   send(ref<schemas::Run>(run).begin(std::move(begin)));
   return {};
 }

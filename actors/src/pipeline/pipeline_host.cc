@@ -48,6 +48,7 @@ public:
         process_executor::open({.data_directory = options_.data_directory,
                                 .slots = options_.slots,
                                 .disk_reserve_bytes = options_.disk_reserve_bytes,
+                                .spans = home_.trace().sink,
                                 .warn = [this](std::string_view line) { reports_.warn(line); }},
                                home_.time(), jobs_);
     if (!opened) {

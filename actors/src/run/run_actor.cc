@@ -4,6 +4,7 @@
 #include "definition/compiled.h"
 #include "millrace/actors/params.h"
 #include "pipeline/names.h"
+#include "run/run_spans.h"
 #include "run/task_spec.h"
 
 namespace millrace::actors {
@@ -55,6 +56,7 @@ void run_actor::fail_without_graph(const error& why) {
   cancel_reminder(timeout_reminder);
   add_event(nullptr);
   report();
+  tell_span_of_end();
   notify(events_signal);
   set_idle_timeout(ended_idle_timeout);
 }
@@ -131,6 +133,12 @@ async<> run_actor::begin(begin_params params) {
   }
   pinned.setParams(from.getParams());
   pinned.setLabels(from.getLabels());
+  if (from.hasTrace()) {
+    pinned.setTrace(from.getTrace());
+  } else {
+    const auto own = trace_of_run(key());
+    store_place({.trace = own, .is_sampled = samples(own)}, pinned.initTrace());
+  }
   auto root = edit();
   root.setProject(from.getProject());
   root.setPipeline(from.getPipeline());
@@ -147,6 +155,24 @@ async<> run_actor::begin(begin_params params) {
   add_event(nullptr);
   apply(graph_->begin());
 }
+
+// --- its place in a trace ------------------------------------------------------------------------
+
+runtime::trace_context run_actor::submitted_from() const {
+  return place_of(pinned_.get(pinned_row)->getTrace());
+}
+
+std::int64_t run_actor::began_at() const {
+  return state().getRetriedAt() != 0 ? state().getRetriedAt() : state().getCreatedAt();
+}
+
+void run_actor::tell_span_of_end() {
+  if (const auto place = submitted_from(); place.is_sampled) {
+    tell_span(span_of(ended_run{key(), state(), began_at()}, place));
+  }
+}
+
+// --- what it tells of itself ---------------------------------------------------------------------
 
 void run_actor::limit_time(runtime::wall_time start) {
   if (const auto limit = graph_->definition().timeout) {
@@ -230,7 +256,9 @@ void run_actor::ask_pool(const std::vector<pool_wish>& wishes) {
 }
 
 void run_actor::start(instance_id id, run_effects& effects, std::vector<pool_wish>& wishes) {
-  auto spec = task_spec_of(*graph_, id, {key(), text_of(state().getProject()), state().getEpoch()});
+  auto spec = task_spec_of(*graph_, id,
+                           {key(), text_of(state().getProject()), state().getEpoch(),
+                            run_place(submitted_from(), key(), began_at())});
   auto row = instances_.edit(row_of(id));
   row.setName(graph_->name_of(id).c_str());
   row.setTask(graph_->task(id.task).name.c_str());
@@ -350,6 +378,7 @@ void run_actor::finish() {
   cancel_reminder(timeout_reminder);
   add_event(nullptr);
   report();
+  tell_span_of_end();
   set_idle_timeout(ended_idle_timeout);
 }
 

@@ -64,6 +64,9 @@ private:
   void begin_removal();
   void remove_some();
   void limit_time(runtime::wall_time start);
+  [[nodiscard]] runtime::trace_context submitted_from() const;
+  [[nodiscard]] std::int64_t began_at() const;
+  void tell_span_of_end();
   void report(std::int64_t ended_before = 0);
   void tell_waiting(schemas::TaskStatus::Builder status, instance_id id) const;
   void count(schemas::TaskState state, int by);

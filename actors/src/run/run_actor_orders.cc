@@ -57,6 +57,7 @@ async<run_actor::retry_results> run_actor::retry() {
   root.setForced(false);
   root.setReason("");
   root.setFinishedAt(0);
+  root.setRetriedAt(nanoseconds(now()));
   std::vector<instance_id> forgotten;
   auto effects = graph_->retry(
       forgotten, root.getFilesLost() ? run_graph::files::lost : run_graph::files::kept);

@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "pipeline/names.h"
+#include "run/run_spans.h"
 
 namespace millrace::actors {
 
@@ -66,6 +67,9 @@ result<schemas::task_interface::begin_params> task_spec_of(const run_graph& grap
   spec.setGraceNs(
       task.grace_period.value_or(definition.grace_period.value_or(grace_default)).count());
   spec.setDetach(task.detach);
+  if (run.place) {
+    store_place(run.place, spec.initTrace());
+  }
   spec.setMaxAttempts(task.retry.max_attempts);
   spec.setDelayNs(task.retry.delay.count());
   spec.setBackoff(task.retry.backoff);

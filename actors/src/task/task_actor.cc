@@ -7,6 +7,7 @@
 #include "millrace/actors/duration_text.h"
 #include "pipeline/names.h"
 #include "run/run_graph.h"
+#include "run/run_spans.h"
 
 namespace millrace::actors {
 
@@ -135,6 +136,7 @@ void task_actor::apply(const task_attempts& after, const task_effects& effects,
     next.setNumber(row.attempt);
     next.setEnd(AttemptEnd::QUEUED);
     next.setExitCode(-1);
+    next.setQueuedAt(nanoseconds(now()));
     if (pool_asked == asked_by::itself) {
       // All tasks of the run have this workspace, or it is the task's own.
       const auto shared = spec().getWorkspace() == spec().getRun();
@@ -215,6 +217,9 @@ async<task_actor::attempt_spec_results> task_actor::attempt_spec(attempt_spec_pa
   attempt.setGraceNs(spec().getGraceNs());
   attempt.setPriority(spec().getPriority());
   attempt.setDetach(spec().getDetach());
+  if (const auto run = place_of(spec().getTrace())) {
+    store_place(attempt_place(run, token(number)), attempt.initTrace());
+  }
   co_return results;
 }
 
@@ -259,6 +264,9 @@ void task_actor::record_attempt(schemas::AttemptReport::Reader report, AttemptEn
   row.setStdoutDropped(report.getStdoutDropped());
   row.setStderrDropped(report.getStderrDropped());
   row.setText(text.c_str());
+  if (spec().getTrace().getSampled()) {
+    tell_span(span_of(ended_attempt{token(report.getNumber()), spec(), row.asReader()}));
+  }
 }
 
 // Its run asks the pool for the first attempt at the same time as it begins the task. If the pool
