@@ -64,6 +64,7 @@
 #include "http/server.h"
 #include "millrace/actors/pipeline_host.h"
 #include "millrace/runtime/silo.h"
+#include "trace/otlp_exporter.h"
 
 namespace millrace::gateway {
 
@@ -86,6 +87,7 @@ struct api_parts {
   file_thread& inspections;     ///< For what may wait for actors: what silos are asked.
   std::function<http::server_probe()> probe;  ///< For /metrics; may be empty.
   gateway::guard* guard = nullptr;            ///< Null: whoever reaches this may do everything.
+  const otlp_exporter* traces = nullptr;      ///< For /metrics; null: there is none.
 };
 
 /// The routes of the API, each with what it wants of who asks and what /openapi.json says of it. No

@@ -231,7 +231,7 @@ void submit_one(const api_parts& parts, request& received, reply answer) {
   }
   wanted->idempotency_key = key_of(received);
   const auto shared = std::make_shared<reply>(std::move(answer));
-  submit(parts, *pipeline, *std::move(wanted), trace_of(received),
+  submit(parts, *pipeline, *std::move(wanted), trace_of(received, quiet_trace::goes_along),
          [&parts, shared, wait = *wait](const submitted& told) {
            if (!told) {
              shared->fail(told.error());

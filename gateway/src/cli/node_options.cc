@@ -2,6 +2,7 @@
 #include "cli/node_options.h"
 
 #include <algorithm>
+#include <charconv>
 
 #include "millrace/actors/duration_text.h"
 #include "millrace/runtime/memory_limit.h"
@@ -93,6 +94,16 @@ void add_found_anew_option(po::options_description& options) {
                         "lost");
 }
 
+void add_trace_options(po::options_description& options) {
+  options.add_options()("trace-to", po::value<std::string>()->value_name("URL"),
+                        "send spans to this collector of OpenTelemetry (OTLP over HTTP, as JSON), "
+                        "such as http://127.0.0.1:4318 (default: none are made)")(
+      "trace-sample", po::value<std::string>()->value_name("RATIO"),
+      "of the traces that begin here, from 0 to 1; a request's traceparent goes before (default: "
+      "1)")("trace-ca", po::value<std::string>()->value_name("FILE"),
+            "the authority of a collector with https (default: those of the system)");
+}
+
 void add_log_options(po::options_description& options) {
   options.add_options()("log-format", po::value<std::string>()->value_name("FORMAT"),
                         "text, or json, an object a line (default: text)");
@@ -176,6 +187,32 @@ result<std::size_t> memory_budget_in(const option_values& options) {
 
 runtime::error refused(const char* option, const std::string& text, const std::string& why) {
   return {runtime::errc::invalid_argument, "--" + std::string{option} + " '" + text + "': " + why};
+}
+
+result<std::optional<otlp_options>> traces_in(const option_values& options, logs& told) {
+  const auto to = text_of(options, "trace-to");
+  if (to.empty()) {
+    return std::optional<otlp_options>{};
+  }
+  auto collector = http::parse_url(to);
+  if (!collector) {
+    return refused("trace-to", to, collector.error().text());
+  }
+  return std::optional{otlp_options{.collector = *std::move(collector),
+                                    .tls = {text_of(options, "trace-ca"), {}, {}},
+                                    .resource = {},
+                                    .warn = told.warn_of("gateway.trace")}};
+}
+
+result<double> trace_ratio_in(const option_values& options) {
+  const auto text = text_of(options, "trace-sample", "1");
+  double ratio = 0;
+  const auto* const end = text.data() + text.size();
+  const auto [after, failed] = std::from_chars(text.data(), end, ratio);
+  if (failed != std::errc{} || after != end || !(ratio >= 0 && ratio <= 1)) {
+    return refused("trace-sample", text, "it must be a number from 0 to 1, such as 0.1");
+  }
+  return ratio;
 }
 
 result<runtime::silo_roles> roles_in(const option_values& options) {
@@ -274,7 +311,14 @@ result<node_options> node_options_of(const option_values& options, logs& told) {
   if (!kept) {
     return kept.error();
   }
+  auto traces = traces_in(options, told);
+  const auto ratio = trace_ratio_in(options);
+  if (!traces || !ratio) {
+    return traces ? ratio.error() : traces.error();
+  }
   node_options setup;
+  setup.traces = *std::move(traces);
+  setup.silo.trace.ratio = *ratio;
   setup.silo.warn = told.warn_of("runtime");
   setup.silo.log = told.log_of("runtime");
   setup.warn = told.warn_of("actors");

@@ -19,6 +19,8 @@ void add_identity_options(boost::program_options::options_description& options);
 void add_cluster_options(boost::program_options::options_description& options);
 /// `--found-anew`, for a silo.
 void add_found_anew_option(boost::program_options::options_description& options);
+/// `--trace-to`, `--trace-sample`, `--trace-ca`.
+void add_trace_options(boost::program_options::options_description& options);
 /// `--log-format`, `--log-level`.
 void add_log_options(boost::program_options::options_description& options);
 

@@ -4,6 +4,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <cstdlib>
 #include <iostream>
 
 #include "cli/terminal_text.h"
@@ -193,6 +194,10 @@ remote::remote(http::url base, const output_style& style, context target)
   options.tls = std::move(target.tls);
   if (!target.token.empty()) {
     options.headers.add("Authorization", "Bearer " + target.token);
+  }
+  // Whoever runs the command may be part of a trace, as a task is.
+  if (const auto* place = std::getenv("TRACEPARENT"); place && runtime::parse_traceparent(place)) {
+    options.headers.add(runtime::traceparent_name, place);
   }
   client_ = std::make_unique<http::client>(std::move(options), *clock_);
 }

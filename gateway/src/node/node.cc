@@ -5,6 +5,8 @@
 
 #include <cerrno>
 
+#include "version.h"
+
 namespace millrace::gateway {
 
 using runtime::result;
@@ -50,7 +52,13 @@ result<std::unique_ptr<node>> node::open(const node_options& options) {
     return std::move(rows).error();
   }
   std::unique_ptr<node> made{new node};
-  made->silo_ = std::make_unique<runtime::silo>(*std::move(rows), options.silo);
+  auto setup = options.silo;
+  if (options.traces) {
+    auto traces = *options.traces;
+    traces.resource = {.instance = setup.name, .version = std::string{version_text}};
+    setup.trace.sink = made->traces_ = std::make_shared<otlp_exporter>(std::move(traces));
+  }
+  made->silo_ = std::make_unique<runtime::silo>(*std::move(rows), std::move(setup));
   if (options.add_types) {
     options.add_types(*made->silo_);
   }
@@ -89,6 +97,9 @@ void node::stop() {
   }
   if (silo_) {
     silo_->stop();
+  }
+  if (traces_) {
+    traces_->stop();
   }
 }
 

@@ -5,11 +5,13 @@
 #include <filesystem>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <string_view>
 
 #include "millrace/actors/pipeline_host.h"
 #include "millrace/runtime/result.h"
 #include "millrace/runtime/silo.h"
+#include "trace/otlp_exporter.h"
 
 namespace millrace::gateway {
 
@@ -18,6 +20,7 @@ struct node_options {
   std::uint32_t slots = 0;  ///< As `pipeline_host_options`.
   actors::run_retention retention = actors::run_retention::standard();  ///< Likewise.
   runtime::silo_options silo = {};                                      ///< Of its silo.
+  std::optional<otlp_options> traces = {};  ///< Where its spans go; nothing: nowhere.
   /// Adds the actor types of whoever embeds it to the silo; unset: there are none.
   std::function<void(runtime::silo&)> add_types = {};
   /// Where the host's warnings go; unset: standard error. The silo's: see its options.
@@ -35,13 +38,16 @@ public:
   node& operator=(const node&) = delete;
   ~node();
 
-  /// Ends running attempts (the next start repeats them), then the silo. Idempotent.
+  /// Ends running attempts (the next start repeats them), then the silo, and sends what spans there
+  /// are. Idempotent.
   void stop();
 
   /// Absolute.
   [[nodiscard]] const std::filesystem::path& data_directory() const noexcept { return data_; }
   [[nodiscard]] runtime::silo& silo() noexcept { return *silo_; }
   [[nodiscard]] actors::pipeline_host& host() noexcept { return *host_; }
+  /// Null: its spans go nowhere.
+  [[nodiscard]] const otlp_exporter* traces() const noexcept { return traces_.get(); }
   /// Whether attempts run here; always, of a silo that is in no cluster.
   [[nodiscard]] bool executes() const noexcept { return executes_; }
 
@@ -49,6 +55,7 @@ private:
   node() = default;
   std::filesystem::path data_;
   bool executes_ = true;
+  std::shared_ptr<otlp_exporter> traces_;
   std::unique_ptr<runtime::silo> silo_;
   std::unique_ptr<actors::pipeline_host> host_;
 };

@@ -177,6 +177,10 @@ local:/var/lib/millrace/coordination
 {{- if not (include "millrace.isAlone" .root) -}}
 {{- $_ := set $all "etcd-prefix" (default (printf "/millrace/%s/%s/" .root.Release.Namespace (include "millrace.fullname" .root)) $values.coordination.prefix) -}}
 {{- end -}}
+{{- with $values.tracing.endpoint -}}
+{{- $_ := set $all "trace-to" . -}}
+{{- $_ := set $all "trace-sample" (toString $values.tracing.sampleRatio) -}}
+{{- end -}}
 {{- with $values.coordination.user }}{{ $_ := set $all "etcd-user" . }}{{ end -}}
 {{- with $values.coordination.tls -}}
 {{- if .existingSecret -}}
