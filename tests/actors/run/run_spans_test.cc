@@ -181,12 +181,11 @@ TEST_CASE("a command hangs below its attempt, and is told where it is") {
   CHECK(told.failure == "exit code 3");
 
   const auto variable = [&] {
+    std::string all;
     for (const auto& each : command_of(attempt.asReader(), "/w").environment) {
-      if (each.starts_with("TRACEPARENT=")) {
-        return each;
-      }
+      all += each.starts_with("TRACEPARENT=") ? each : "";
     }
-    return std::string{"none"};
+    return all;
   };
   CHECK(variable() == "TRACEPARENT=" + to_traceparent(place));
   auto own = attempt.initEnvironment(1);
@@ -195,7 +194,7 @@ TEST_CASE("a command hangs below its attempt, and is told where it is") {
   CHECK(variable() == "TRACEPARENT=mine");
   attempt.initEnvironment(0);
   attempt.disownTrace();
-  CHECK(variable() == "none");  // of a task of an older program
+  CHECK(variable().empty());  // of a task of an older program
 }
 
 }  // namespace
