@@ -246,6 +246,96 @@ tasks:
   CHECK(run.errors.find("upstream failed  b") != std::string::npos);
 }
 
+// Goal: what a compiler or a test says is seen without another command, and all of it with one
+// more. Method: the command that the last words name is run as it stands, with a server and
+// without.
+TEST_CASE("a failed task's last words come from both streams, with the command for the rest") {
+  temporary_folder folder;
+  const auto file = written(folder, R"(name: f
+tasks:
+  - name: it
+    for_each: [0, 1]
+    run: seq 30; echo "$MILLRACE_ITEM failed"; echo why >&2; exit 1
+)");
+  server_process server{folder.path / "served"};
+  REQUIRE(millrace({"apply", file.string(), "--server", server.url()}).status == 0);
+  ::setenv("MILLRACE_SERVER", server.url().c_str(), 1);
+  for (const auto& left :
+       {millrace({"run", file.string(), "--slots", "1", "--data", (folder.path / "d").string()}),
+        millrace({"submit", "f", "--watch"})}) {
+    CAPTURE(left.errors);
+    CHECK(left.status == 1);
+    const auto at = left.errors.find("--- it[");
+    REQUIRE(at != std::string::npos);
+    const auto from = left.errors.find('`', at) + 1;
+    const auto command = left.errors.substr(from, left.errors.find('`', from) - from);
+    const auto words = left.errors.substr(left.errors.find('\n', at) + 1);
+    CHECK(words.starts_with("12\n13\n"));
+    CHECK(words.find("30\n" + left.errors.substr(at + 7, 1) + " failed\nwhy\n") !=
+          std::string::npos);
+    const auto all = folder.path / "all";
+    CHECK(std::system(
+              (MILLRACE_PROGRAM + command.substr(command.find(' ')) + " >" + all.string() + " 2>&1")
+                  .c_str()) == 0);
+    CHECK(contents(all).starts_with("1\n2\n"));
+    CHECK(contents(all).ends_with("failed\nwhy\n"));
+  }
+  ::unsetenv("MILLRACE_SERVER");
+}
+
+// Method: in the order of their names, in case that the clock of the files is too coarse.
+TEST_CASE("the logs of a run are printed whole, task by task, with a server and without") {
+  temporary_folder folder;
+  const auto file = written(folder, R"(name: f
+tasks:
+  - {name: a-first, run: 'echo one; printf half'}
+  - {name: count, needs: a-first, for_each: [a, b], max_parallel: 1, run: 'echo $MILLRACE_ITEM'}
+  - {name: counts, needs: count, run: 'echo other >&2'}
+  - {name: retried, needs: counts, run: 'echo try $MILLRACE_ATTEMPT; test $MILLRACE_ATTEMPT = 2',
+     retry: {max_attempts: 2, delay: 1ms}}
+)");
+  const auto data = (folder.path / "data").string();
+  std::vector<std::string> how;
+  const auto logs = [&how](std::vector<std::string> words) {
+    words.insert(words.begin(), "logs");
+    words.insert(words.end(), how.begin(), how.end());
+    return millrace(words);
+  };
+  const auto check = [&] {
+    CHECK(logs({"@latest"}).output ==
+          "a-first           | one\na-first           | half\ncount[0]          | a\n"
+          "count[1]          | b\ncounts            | other\nretried           | try 1\n"
+          "retried attempt 2 | try 2\n");
+    CHECK(logs({"@latest", "--stderr"}).output.find("counts            | other\n") == 0);
+    CHECK(logs({"@latest", "--attempt", "2"}).output == "retried attempt 2 | try 2\n");
+    CHECK(logs({"@latest", "count"}).output == "count[0] | a\ncount[1] | b\n");
+    CHECK(logs({"@latest", "count[1]"}).output == "b\n");
+    CHECK(logs({"@latest", "retried"}).output == "try 2\n");
+    CHECK(logs({"@latest", "retried", "--attempt", "1"}).output == "try 1\n");
+    CHECK(logs({"@latest", "a-first", "--tail", "1"}).output == "half");
+    const auto one = logs({"@latest", "counts"});
+    CHECK(one.output.empty());
+    CHECK(one.errors == "other\n");
+    CHECK(logs({"@latest", "counts", "--stderr"}).output == "other\n");
+    CHECK(logs({"@latest", "cou"}).status == 5);
+    CHECK(logs({"@latest", "-f"}).status == 2);
+  };
+  {
+    server_process server{data};
+    REQUIRE(millrace({"apply", file.string(), "--server", server.url()}).status == 0);
+    REQUIRE(millrace({"submit", "f", "--wait", "--server", server.url()}).status == 0);
+    how = {"--server", server.url()};
+    check();
+    how = {"--data", data};  // while a server has the directory
+    check();
+    CHECK(server.stop() == 0);
+  }
+  check();
+  const auto run = millrace({"logs", "@latest", "--data", (folder.path / "no").string()});
+  CHECK(run.status == 5);
+  CHECK(run.errors.find("there is no data directory") != std::string::npos);
+}
+
 // Also of folders that a task has made: their content is as secret as what the task was given.
 TEST_CASE("what millrace makes in its data directory is for its owner only") {
   temporary_folder folder;
@@ -558,7 +648,7 @@ tasks:
   REQUIRE(millrace({"apply", file.string(), "--server", server.url()}).status == 0);
   const auto there = millrace({"submit", "f", "--watch", "--server", server.url()});
   CHECK(there.status == 1);
-  CHECK(there.errors.find(" --stderr)\nthe reason\n") != std::string::npos);
+  CHECK(there.errors.find(" a`\nthe reason\n") != std::string::npos);
   const auto last = [](const std::string& text) { return text.substr(text.find("run failed: ")); };
   CHECK(last(there.errors) == last(here.errors));
   CHECK(last(there.errors) == "run failed: task `a` failed (2 tasks: 1 failed, 1 not started)\n");

@@ -9,6 +9,7 @@
 #include "cli/follow.h"
 #include "cli/output.h"
 #include "cli/remote.h"
+#include "cli/run_logs.h"
 
 namespace millrace::gateway::cli {
 
@@ -171,45 +172,53 @@ void add_logs_options(po::options_description& options) {
   add_server_option(options);
   add_project_option(options);
   options.add_options()("follow,f",
-                        "go on as the log grows, and with the attempts that come after it");
-  options.add_options()("stderr", "the standard error instead of the standard output");
+                        "of one task: go on as its standard output grows, and with the attempts\n"
+                        "that come after it; with --stderr, its standard error");
+  options.add_options()("stderr", "only the standard error, to standard output");
   options.add_options()("tail", po::value<std::string>()->value_name("LINES"),
-                        "only the last lines, at most 100000");
+                        "only the last lines of each stream, at most 100000");
   options.add_options()("attempt", po::value<std::string>()->value_name("N"),
-                        "of this attempt (default: the latest)");
+                        "only this attempt (default: of one task the latest, else all)");
+  options.add_options()("data", po::value<std::string>()->value_name("DIR"),
+                        "what lies in this data directory of `run` or a silo, without a server");
 }
 
 exit_code run_logs(const option_values& options, const std::vector<std::string>& positional) {
-  auto server = remote::open(options);
-  if (!server) {
-    return report(server.error());
-  }
   const auto tail = number_of(options, "tail", 0, tail_max);
   const auto attempt = number_of(options, "attempt", 0);
   if (!tail || !attempt) {
     return report(tail ? attempt.error() : tail.error());
   }
-  const auto run = server->run_of(positional[0]);
-  if (!run) {
-    return report(run.error());
+  const log_request wanted{positional[0], positional.size() > 1 ? positional[1] : std::string{},
+                           options.count("stderr") > 0, *attempt, *tail};
+  const auto follows = options.count("follow") > 0;
+  if (options.count("data") > 0) {
+    const auto fitting =
+        refuse(options, {"follow", "server", "project", "context", "token-file"}, "logs --data");
+    if (!fitting) {
+      return report(fitting.error());
+    }
+    directory_logs here{options["data"].as<std::string>()};
+    return print_logs(here, wanted);
   }
-  if (options.count("follow") > 0) {
-    return follow_log(*server, {*run, positional[1], options.count("stderr") > 0, *attempt, *tail});
+  auto server = remote::open(options);
+  if (!server) {
+    return report(server.error());
   }
-  std::string query = options.count("stderr") > 0 ? "?stream=stderr" : "?stream=stdout";
-  query += *tail > 0 ? fmt::format("&tail={}", *tail) : "";
-  query += *attempt > 0 ? fmt::format("&attempt={}", *attempt) : "";
-  const auto answer = server->client().stream(
-      http::method::get,
-      "/api/v1/runs/" + escaped(*run) + "/tasks/" + escaped(positional[1]) + "/logs" + query, {},
-      {}, [](std::string_view piece) {
-        std::cout << piece << std::flush;
-        return std::cout ? http::flow::more : http::flow::stop;
-      });
-  if (!answer) {
-    return report(answer.error());
+  if (!follows) {
+    remote_logs there{*server};
+    return print_logs(there, wanted);
   }
-  return answer->status >= 400 ? report(server->problem_of(*answer)) : exit_code::ok;
+  if (wanted.task.empty()) {
+    return report(
+        exit_code::usage,
+        "-f goes with one task: `millrace logs RUN TASK -f`; `millrace watch RUN` follows "
+        "a run");
+  }
+  const auto run = server->run_of(wanted.run);
+  return run ? follow_log(*server,
+                          {*run, wanted.task, wanted.only_errors, wanted.attempt, wanted.tail})
+             : report(run.error());
 }
 
 }  // namespace
@@ -230,9 +239,13 @@ std::vector<command> inspect_commands() {
        "  millrace audit --limit 20\n"
        "  millrace audit -o jsonl\n",
        0, 0, add_audit_options, run_audit},
-      {"logs", "RUN TASK [-f]", "print what a task wrote",
-       "  millrace logs RUN build -f\n  millrace logs RUN 'count[3]' --stderr --tail 20\n", 2, 2,
-       add_logs_options, run_logs},
+      {"logs", "RUN [TASK] [-f | --data DIR]", "print what the tasks of a run wrote",
+       "  millrace logs @latest                    all of it, each line with its task\n"
+       "  millrace logs RUN count                  the same of every instance of a fan-out\n"
+       "  millrace logs RUN 'count[3]' --stderr --tail 20\n"
+       "  millrace logs RUN build -f\n"
+       "  millrace logs @latest build --data .millrace      after `millrace run`\n",
+       1, 2, add_logs_options, run_logs},
   };
 }
 

@@ -7,6 +7,7 @@
 #include "api/run_event.h"
 #include "cli/closing.h"
 #include "cli/command.h"
+#include "cli/run_logs.h"
 #include "millrace/actors/process_log.h"
 #include "millrace/runtime/json.h"
 
@@ -96,12 +97,16 @@ exit_code local_run::finish(bool interrupted) {
     for_each_task([&](schemas::TaskStatus::Reader task) { last_words.add(json_of(task)); });
   }
   const auto tail = [this](const std::string& task, std::uint32_t attempt,
-                           std::uint32_t lines) -> std::optional<error_tail> {
-    const auto log = here_.host().attempts().open_log(here_.host().token_of(run_, task, attempt),
-                                                      actors::output_stream::standard_error);
-    const auto end = log ? log->tail_lines(lines, failure_bytes) : log.error();
-    const auto file = here_.host().logs_of(run_, task, attempt).standard_error;
-    return end ? std::optional{error_tail{file.string(), end->bytes}} : std::nullopt;
+                           std::uint32_t lines) -> std::optional<output_tail> {
+    const auto end_of = [&](actors::output_stream stream) {
+      const auto log =
+          here_.host().attempts().open_log(here_.host().token_of(run_, task, attempt), stream);
+      const auto end = log ? log->tail_lines(lines, failure_bytes) : log.error();
+      return end ? end->bytes : std::string{};
+    };
+    return output_tail{logs_command(run_, task, attempt, here_.data_directory().string()),
+                       end_of(actors::output_stream::standard_output),
+                       end_of(actors::output_stream::standard_error)};
   };
   const auto code = last_words.show(view_, json_of(status->run()), tail);
   if (succeeded) {
