@@ -152,6 +152,12 @@ struct ProcessStep {
   # Empty when `command` is not; holds no expressions.
   command @1 :List(Text);
   # Its texts may hold expressions.
+  interpreter @2 :List(Text);
+  # Of the shell text, which comes after these; empty: the default.
+  workdir @3 :Text;
+  # Where the command starts; may hold expressions; empty: the workspace.
+  inputs @4 :Text;
+  # JSON object of what the command gets in a file; its texts may hold expressions; empty: none.
 }
 
 struct ContainerStep {

@@ -128,12 +128,14 @@ interface Pipeline $Actor.actor("pipeline") {
           appliedAt :Int64 $Actor.time, definition :Text $Actor.rawJson)
       $Actor.readOnly;
   # version 0: the latest.
-  submit @2 (run :Text $Actor.json("id"), params :Text $Actor.rawJson, labels :List(Label))
+  submit @2 (run :Text $Actor.json("id"), params :Text $Actor.rawJson, labels :List(Label),
+             source :Text)
       -> (run :Text $Actor.json("id"), version :UInt32) $Actor.reentrant;
   # `run`: a fresh id, or empty for one to be made; `params` a JSON object. Answers when the run is
   # stored and can be asked. With the id of a run of this pipeline: that run, and nothing is
   # changed; of another pipeline's: `conflict`. `too_large` for more labels or parameters than
-  # submission.h allows.
+  # submission.h allows. `source`: the folder of the definition's file on the machine of the silo,
+  # which commands get; empty: there is none.
   runs @3 (before :Text, limit :UInt32, state :Text) -> (runs :List(RunSummary), next :Text)
       $Actor.readOnly;
   # Newest first, those older than the id `before`; `next` is empty at the end. limit 0: 100; at
@@ -251,7 +253,9 @@ struct RunPinned {
 interface Run $Actor.actor("run") $Actor.group("run") $Actor.affinity("/") {
   # Key: the run's id, a UUIDv7.
   begin @0 (project :Text, pipeline :Text, version :UInt32, definition :Text, params :Text,
-            labels :List(Label), createdAt :Int64, compiled :Definition.CompiledPipeline)
+            labels :List(Label), createdAt :Int64, compiled :Definition.CompiledPipeline,
+            source :Text)
+  source @4 :Text;         # As of the submission.
       -> () $Actor.internal;
   # From the pipeline: what to pin. Idempotent. `definition` only from an older version.
   status @1 () -> (run :RunStatus) $Actor.readOnly;
@@ -318,6 +322,8 @@ struct Attempt {
   # Record of the map "attempts", by number in 6 digits.
   number @0 :UInt32 $Actor.json("id");  # From 1, never used again, nor by a retry of the run.
   executor @1 :Text;        # That has or had it; empty before its start.
+  workdir @21 :Text;         # As of `AttemptSpec`.
+  inputs @22 :Text $Actor.secret;  # As of `AttemptSpec`.
   end @2 :AttemptEnd;       # `queued`, then `running` until it has one.
   exitCode @3 :Int32 $Actor.absent(-1);  # -1: none.
   signal @4 :Int32 $Actor.signal;        # That killed the command; 0: none.
@@ -437,11 +443,11 @@ interface Pool $Actor.actor("pool") {
   join @0 (executor :Text, incarnation :UInt64, slots :UInt32, lineage :UInt64, formerly :Text,
            draining :Bool, refusal :Text)
       -> (sameLineage :Bool) $Actor.internal;
-  # From an executor, at its start. A newer incarnation ends everything granted to an older one: as
-  # dropped if the attempt table has come down from the older one, since the executor has then
-  # reported whatever had started; else as lost. `formerly`: the name of that older life, which is
-  # another one's no more; empty: the same. `draining`,
-  # `refusal`: as of `PoolExecutor`.
+  # From an executor, at its start. A newer incarnation ends everything granted to an older one as
+  # lost; but if the attempt table has come down from the older one, the executor has reported
+  # whatever had started, and the rest waits again, as the same attempts. `formerly`: the name of
+  # that older life, which is another one's no more; empty: the same. `draining`, `refusal`: as of
+  # `PoolExecutor`.
   enqueue @1 (task :Text, attempt :UInt32, priority :UInt8, shared :Bool) -> () $Actor.internal;
   # From a task: it wants a slot; see `PoolEntry`. Idempotent.
   release @2 (task :Text, attempt :UInt32) -> () $Actor.internal;
@@ -495,6 +501,8 @@ struct Grant {
   # What a pool tells an executor of an attempt that may start there.
   task @0 :Text;      # Key of the task actor, which knows what to run.
   attempt @1 :UInt32; # Of that task.
+  workdir @12 :Text;        # Where it starts: in the workspace, or absolute; empty: the workspace.
+  inputs @13 :Text $Actor.secret;  # JSON that $MILLRACE_INPUTS names a file of; empty: none.
   priority @2 :UInt8; # Higher is started first.
   number @3 :UInt64;  # In the order of the pool's grants; higher than every one before.
 }

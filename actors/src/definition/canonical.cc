@@ -81,6 +81,13 @@ json json_of(const task_definition& task) {
   if (!task.command.empty()) {
     made["command"] = task.command;
   }
+  if (!task.shell.empty()) {
+    made["shell"] = task.shell;
+  }
+  put(made, "workdir", task.workdir);
+  for (const auto& [name, content] : task.inputs) {
+    made["inputs"][name] = to_json_value(content);
+  }
   if (!task.needs.empty()) {
     made["needs"] = task.needs;
   }

@@ -113,6 +113,15 @@ void put_step(schemas::Step::Builder into, const task_definition& task) {
   for (unsigned at = 0; at < command.size(); ++at) {
     command.set(at, task.command[at].c_str());
   }
+  auto interpreter = process.initInterpreter(size_of(task.shell.size()));
+  for (unsigned at = 0; at < interpreter.size(); ++at) {
+    interpreter.set(at, task.shell[at].c_str());
+  }
+  process.setWorkdir(task.workdir.c_str());
+  if (!task.inputs.empty()) {
+    process.setInputs(
+        to_json(make_value(value::map{task.inputs.begin(), task.inputs.end()})).c_str());
+  }
 }
 
 void put(schemas::CompiledTask::Builder into, const task_definition& task,
@@ -240,6 +249,16 @@ result<void> read_step(schemas::Step::Reader step, task_definition& made) {
   made.run = string_of(process.getShell());
   for (const auto word : process.getCommand()) {
     made.command.push_back(string_of(word));
+  }
+  for (const auto word : process.getInterpreter()) {
+    made.shell.push_back(string_of(word));
+  }
+  made.workdir = string_of(process.getWorkdir());
+  if (process.getInputs().size() > 0) {
+    const auto inputs = value_of(process.getInputs());
+    if (const auto* entries = inputs.entries()) {
+      made.inputs.insert(entries->begin(), entries->end());
+    }
   }
   return {};
 }

@@ -67,7 +67,8 @@ constexpr std::array task_words{
     word{"needs"},   word{"run_on"},       word{"when"},      word{"env"},
     word{"timeout"}, word{"grace_period"}, word{"retry"},     word{"for_each"},
     word{"matrix"},  word{"max_parallel"}, word{"fail_fast"}, word{"on_empty"},
-    word{"outputs"}, word{"priority"},     word{"detach"}};
+    word{"outputs"}, word{"priority"},     word{"detach"},    word{"shell"},
+    word{"workdir"}, word{"inputs"}};
 
 constexpr std::array task_foreign{
     foreign_key{"id", "write `name`"},
@@ -83,7 +84,6 @@ constexpr std::array task_foreign{
     foreign_key{"args", "write program and arguments as one list: `command: [program, argument]`"},
     foreign_key{"argv", "write `command: [program, argument]`"},
     foreign_key{"script", "write `run`"},
-    foreign_key{"shell", "write `run`"},
     foreign_key{"bash", "write `run`"},
     foreign_key{"if", "write `when`"},
     foreign_key{"condition", "write `when`"},
@@ -112,9 +112,12 @@ constexpr std::array task_foreign{
     foreign_key{"max_in_flight", "write `max_parallel`"},
     foreign_key{"fail-fast", "write `fail_fast`"},
     foreign_key{"priority_weight", "write `priority`"},
-    foreign_key{"working_directory", "write `cd` in `run`, or `workspace` at the top"},
-    foreign_key{"working-directory", "write `cd` in `run`, or `workspace` at the top"},
-    foreign_key{"dir", "write `cd` in `run`, or `workspace` at the top"},
+    foreign_key{"working_directory", "write `workdir`"},
+    foreign_key{"working-directory", "write `workdir`"},
+    foreign_key{"working_dir", "write `workdir`"},
+    foreign_key{"cwd", "write `workdir`"},
+    foreign_key{"dir", "write `workdir`"},
+    foreign_key{"interpreter", "write `shell`"},
     foreign_key{"image", ""},
     foreign_key{"container", ""},
     foreign_key{"pull", ""},
@@ -123,7 +126,6 @@ constexpr std::array task_foreign{
     foreign_key{"pipeline", ""},
     foreign_key{"uses", ""},
     foreign_key{"secrets", ""},
-    foreign_key{"inputs", ""},
     foreign_key{"artifacts", ""},
     foreign_key{"cache", ""},
     foreign_key{"resources", ""},
@@ -170,7 +172,7 @@ constexpr std::array retry_foreign{
     foreign_key{"not_on_exit", ""},
     foreign_key{"exit_code", ""}};
 
-constexpr std::array defaults_words{word{"retry"}, word{"timeout"}, word{"env"}};
+constexpr std::array defaults_words{word{"retry"}, word{"timeout"}, word{"env"}, word{"shell"}};
 constexpr std::array defaults_foreign{
     foreign_key{"retries", "write `retry`"},
     foreign_key{"grace_period", "write it at the top: it counts for every task"},

@@ -69,12 +69,17 @@ void note_text(shape_context& to, const cursor& where, const std::string& text, 
 // The parts.
 void read_params(shape_context& to, const cursor& where);
 void read_retry(shape_context& to, const cursor& where, retry_policy& into);
+void read_shell(shape_context& to, const cursor& where, std::vector<std::string>& into);
+/// `workdir` and `inputs`.
+void read_surroundings(shape_context& to, const field_map& fields, task_definition& made,
+                       std::size_t task);
 void read_fan_out(shape_context& to, const field_map& fields, task_definition& made,
                   std::size_t task);
 /// What a task has unless it says otherwise.
 struct task_defaults {
   retry_policy retry;
   std::optional<runtime::duration> timeout;
+  std::vector<std::string> shell;  ///< Of those with shell text.
 };
 /// Appends the task to the definition.
 void read_task(shape_context& to, const cursor& where, const task_defaults& defaults);

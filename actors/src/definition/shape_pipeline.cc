@@ -47,6 +47,9 @@ task_defaults read_defaults(shape_context& to, const std::optional<cursor>& wher
     read_retry(to, *retry, made.retry);
   }
   read_duration(to, fields->at("timeout"), made.timeout, zero_duration::refused);
+  if (const auto shell = fields->at("shell")) {
+    read_shell(to, *shell, made.shell);
+  }
   if (const auto env = fields->at("env")) {
     read_default_env(to, *env);
   }

@@ -80,7 +80,7 @@ void read_command(shape_context& to, const cursor& where, task_definition& made,
 }
 
 void read_what_to_run(shape_context& to, const field_map& fields, task_definition& made,
-                      std::size_t task) {
+                      std::size_t task, const std::vector<std::string>& default_shell) {
   const auto run = fields.at("run");
   const auto command = fields.at("command");
   if (run && command) {
@@ -91,6 +91,14 @@ void read_what_to_run(shape_context& to, const field_map& fields, task_definitio
   }
   if (run) {
     read_run(to, *run, made);
+    made.shell = default_shell;
+  }
+  if (const auto shell = fields.at("shell")) {
+    if (run) {
+      read_shell(to, *shell, made.shell);
+    } else {
+      to.in.report(*shell, "`shell` is for `run`: a command has no shell", "remove it");
+    }
   }
   if (command) {
     read_command(to, *command, made, task);
@@ -214,7 +222,8 @@ void read_task(shape_context& to, const cursor& where, const task_defaults& defa
     to.in.report(where, "the task has no `name`", "add `name: build`");
   }
   read_text(to, fields->at("description"), made.description);
-  read_what_to_run(to, *fields, made, index);
+  read_what_to_run(to, *fields, made, index, defaults.shell);
+  read_surroundings(to, *fields, made, index);
   read_conditions(to, *fields, made, index);
   if (const auto env = fields->at("env")) {
     made.env = read_env(to, *env, index);

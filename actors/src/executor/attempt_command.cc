@@ -48,14 +48,15 @@ process_spec command_of(schemas::AttemptSpec::Reader attempt,
   for (auto word : attempt.getArgv()) {
     spec.argv.push_back(text_of(word));
   }
-  spec.working_directory = workspace;
+  spec.working_directory = workspace / text_of(attempt.getWorkdir());
+  spec.inputs = text_of(attempt.getInputs());
   for (auto variable : attempt.getEnvironment()) {
     spec.environment.push_back(text_of(variable.getName()) + "=" + text_of(variable.getValue()));
   }
   add_account(spec.environment);
   spec.environment.push_back("MILLRACE_ATTEMPT=" + std::to_string(attempt.getNumber()));
   spec.environment.push_back("MILLRACE_TOKEN=" + spec.token);
-  spec.environment.push_back("MILLRACE_WORKSPACE=" + spec.working_directory.string());
+  spec.environment.push_back("MILLRACE_WORKSPACE=" + workspace.string());
   if (attempt.getTimeoutNs() > 0) {
     spec.timeout = runtime::duration{attempt.getTimeoutNs()};
   }

@@ -92,7 +92,7 @@ result<void> pool_member::try_join(bad_report bad) {
   if (!answer) {
     return answer.error();
   }
-  end_of_strangers_ = answer->same_lineage() ? AttemptEnd::DROPPED : AttemptEnd::LOST;
+  strangers_are_lost_ = !answer->same_lineage();
   return {};
 }
 
@@ -267,7 +267,9 @@ void pool_member::take(const granted_attempt& attempt) {
   if (taken) {
     ask(attempt, ask_retry);
   } else if (taken.error().code() == errc::failed_precondition) {
-    end_unstarted(attempt, end_of_strangers_, {});  // the pool may have told the task
+    if (strangers_are_lost_) {
+      end_unstarted(attempt, AttemptEnd::LOST, {});  // the pool may have told the task
+    }                                                // else it waits again for a slot
   } else if (taken.error().code() == errc::invalid_argument) {
     end_unstarted(attempt, AttemptEnd::NOT_STARTED, "could not start: " + taken.error().text());
   }

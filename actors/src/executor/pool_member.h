@@ -108,7 +108,7 @@ private:
   runtime::steady_time asked_at_{};           // when the pool was last asked to let it join
   std::optional<executor_lease> lease_;       // of the present life
   std::vector<std::function<void()>> early_;  // jobs that wait for it
-  schemas::AttemptEnd end_of_strangers_ = schemas::AttemptEnd::LOST;  // granted to another life
+  bool strangers_are_lost_ = true;            // those that were granted to another life
 };
 
 }  // namespace millrace::actors

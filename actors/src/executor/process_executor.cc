@@ -218,13 +218,20 @@ result<void> process_executor::launch(const attempt_message& message) {
   if (!entered) {
     return entered.error();
   }
-  auto started = supervisor_->start(
-      command_of(message->read(), workspaces_.path_of(workspace)),
-      [this, message](process_exit ended) {
-        jobs_.post([this, message, shared = std::make_shared<process_exit>(std::move(ended))] {
-          process_ended(message, *shared);
-        });
-      });
+  auto command = command_of(message->read(), workspaces_.path_of(workspace));
+  // One of its own, which nobody else could make before; an absolute one is somebody's.
+  const fs::path workdir{text_of(message->read().getWorkdir())};
+  auto made = workdir.is_relative() && !workdir.empty() ? make_directory(command.working_directory)
+                                                        : result<void>{};
+  if (!made) {
+    workspaces_.leave(workspace);
+    return made;
+  }
+  auto started = supervisor_->start(std::move(command), [this, message](process_exit ended) {
+    jobs_.post([this, message, shared = std::make_shared<process_exit>(std::move(ended))] {
+      process_ended(message, *shared);
+    });
+  });
   if (!started) {
     workspaces_.leave(workspace);
   }

@@ -321,6 +321,9 @@ std::optional<error> pipeline_actor::refusal_to(capnp::List<schemas::Label>::Rea
 async<pipeline_actor::submit_results> pipeline_actor::submit(submit_params params) {
   if (auto refused = refusal_to(params.labels(), params.params())) {
     co_return *std::move(refused);
+  if constexpr (requires { params.source(); }) {
+    made.setSource(params.read().getSource());
+  }
   }
   auto run = std::string{params.run()};
   if (run.empty()) {

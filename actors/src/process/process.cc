@@ -59,19 +59,32 @@ result<void> validate(const process_spec& spec) {
 // A text that does not fit one argument goes by a file in the attempt's directory.
 result<void> shorten(process_spec& spec, const process_detail::attempt_files& files,
                      const std::filesystem::path& directory) {
-  const auto& argv = spec.argv;
-  if (argv.size() != 3 || argv != shell_command(argv[2]) || argv[2].size() < argument_bytes_max) {
+  auto& argv = spec.argv;
+  if (argv.size() < 3 || argv.back().size() < argument_bytes_max) {
     return {};
   }
-  if (auto written = attempt_store::write_script(files, argv[2]); !written) {
+  auto& option = argv[argv.size() - 2];
+  if (!option.starts_with('-') || option.starts_with("--") || !option.ends_with('c')) {
+    return {};
+  }
+  if (auto written = attempt_store::write_file(files, attempt_store::script_name, argv.back());
+      !written) {
     return written;
   }
-  spec.argv = {argv[0], (directory / attempt_store::script_name).string()};
+  argv.back() = (directory / attempt_store::script_name).string();
+  option.pop_back();
+  if (option == "-") {
+    argv.erase(argv.end() - 2);
+  }
   return {};
 }
 
 void add_own_variables(process_spec& spec, const std::filesystem::path& directory) {
   spec.environment.push_back("MILLRACE_OUTPUT=" + (directory / "output").string());
+  if (!spec.inputs.empty()) {
+    spec.environment.push_back("MILLRACE_INPUTS=" +
+                               (directory / attempt_store::inputs_name).string());
+  }
   const auto given = std::any_of(spec.environment.begin(), spec.environment.end(),
                                  [](const auto& each) { return each.starts_with("TMPDIR="); });
   if (!given) {
@@ -90,8 +103,12 @@ bool is_attempt_token(std::string_view text) noexcept {
          std::all_of(text.begin(), text.end(), allowed);
 }
 
-std::vector<std::string> shell_command(std::string text) {
-  return {"/bin/sh", "-c", std::move(text)};
+std::vector<std::string> shell_command(std::string text, std::vector<std::string> shell) {
+  if (shell.empty()) {
+    shell = {"/bin/sh", "-e", "-c"};
+  }
+  shell.push_back(std::move(text));
+  return shell;
 }
 
 std::string_view to_string(process_outcome outcome) noexcept {
@@ -207,7 +224,12 @@ result<void> process_supervisor::impl::launch(attempt& starting) {
   }
   const auto directory = store_->path_of(starting.spec.token);
   add_own_variables(starting.spec, directory);
-  if (auto fits = shorten(starting.spec, starting.files, directory); !fits) {
+  auto fits = shorten(starting.spec, starting.files, directory);
+  if (fits && !starting.spec.inputs.empty()) {
+    fits =
+        attempt_store::write_file(starting.files, attempt_store::inputs_name, starting.spec.inputs);
+  }
+  if (!fits) {
     store_->give_back(std::move(starting.files), starting.spec.token, attempt_store::reuse::yes);
     return fits;
   }

@@ -132,6 +132,7 @@ async<> run_actor::begin(begin_params params) {
   pinned.setParams(from.getParams());
   pinned.setLabels(from.getLabels());
   auto root = edit();
+  pinned.setSource(from.getSource());
   root.setProject(from.getProject());
   root.setPipeline(from.getPipeline());
   root.setVersion(from.getVersion());
@@ -230,7 +231,9 @@ void run_actor::ask_pool(const std::vector<pool_wish>& wishes) {
 }
 
 void run_actor::start(instance_id id, run_effects& effects, std::vector<pool_wish>& wishes) {
-  auto spec = task_spec_of(*graph_, id, {key(), text_of(state().getProject()), state().getEpoch()});
+  auto spec = task_spec_of(*graph_, id,
+                           {key(), text_of(state().getProject()), state().getEpoch(),
+                            text_of(pinned_.get(pinned_row)->getSource())});
   auto row = instances_.edit(row_of(id));
   row.setName(graph_->name_of(id).c_str());
   row.setTask(graph_->task(id.task).name.c_str());

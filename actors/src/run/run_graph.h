@@ -160,6 +160,10 @@ public:
       instance_id id) const;
   /// Its argument list. Errors: as above.
   [[nodiscard]] runtime::result<std::vector<std::string>> arguments(instance_id id) const;
+  /// Where it starts. Errors: as above; `invalid_argument` for one out of the workspace.
+  [[nodiscard]] runtime::result<std::string> workdir(instance_id id) const;
+  /// Its inputs as JSON; empty: it has none. Errors: as above; `too_large`.
+  [[nodiscard]] runtime::result<std::string> inputs(instance_id id) const;
 
 private:
   enum class phase : std::uint8_t { waiting, open, ended };

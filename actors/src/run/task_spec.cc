@@ -1,8 +1,10 @@
 // SPDX-License-Identifier: MIT
 #include "run/task_spec.h"
 
+#include <map>
 #include <utility>
 
+#include "millrace/actors/process.h"
 #include "pipeline/names.h"
 
 namespace millrace::actors {
@@ -16,6 +18,21 @@ constexpr std::pair<const char*, const char*> base_environment[] = {
     {"PATH", "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"},
     {"LANG", "C.UTF-8"},
 };
+
+// Before it is granted a slot, and with a remedy.
+result<void> check_sizes(const std::map<std::string, std::string>& environment) {
+  for (const auto& [name, text] : environment) {
+    if (const auto bytes = name.size() + 1 + text.size(); bytes >= argument_bytes_max) {
+      return runtime::error{
+          runtime::errc::too_large,
+          "env " + name + ": with its name it has " + std::to_string(bytes) +
+              " bytes, and a program can be given at most " +
+              std::to_string(argument_bytes_max - 1) +
+              " in one; write it under `inputs`, which the command gets as a file"};
+    }
+  }
+  return {};
+}
 
 }  // namespace
 
@@ -40,6 +57,20 @@ result<schemas::task_interface::begin_params> task_spec_of(const run_graph& grap
   (*environment)["MILLRACE_RUN"] = run.key;
   (*environment)["MILLRACE_TASK"] = task.name;
   (*environment)["MILLRACE_INDEX"] = std::to_string(id.index);
+  if (!run.source.empty()) {
+    (*environment)["MILLRACE_SOURCE"] = run.source;
+  }
+  if (auto fits = check_sizes(*environment); !fits) {
+    return std::move(fits).error();
+  }
+  const auto workdir = graph.workdir(id);
+  if (!workdir) {
+    return workdir.error();
+  }
+  const auto inputs = graph.inputs(id);
+  if (!inputs) {
+    return inputs.error();
+  }
 
   schemas::task_interface::begin_params params;
   auto spec = params.build().initSpec();
@@ -66,6 +97,8 @@ result<schemas::task_interface::begin_params> task_spec_of(const run_graph& grap
   spec.setGraceNs(
       task.grace_period.value_or(definition.grace_period.value_or(grace_default)).count());
   spec.setDetach(task.detach);
+  spec.setWorkdir(workdir->c_str());
+  spec.setInputs(inputs->c_str());
   spec.setMaxAttempts(task.retry.max_attempts);
   spec.setDelayNs(task.retry.delay.count());
   spec.setBackoff(task.retry.backoff);

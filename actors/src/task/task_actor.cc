@@ -215,6 +215,8 @@ async<task_actor::attempt_spec_results> task_actor::attempt_spec(attempt_spec_pa
   attempt.setGraceNs(spec().getGraceNs());
   attempt.setPriority(spec().getPriority());
   attempt.setDetach(spec().getDetach());
+  attempt.setWorkdir(spec().getWorkdir());
+  attempt.setInputs(spec().getInputs());
   co_return results;
 }
 

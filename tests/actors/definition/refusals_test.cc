@@ -598,6 +598,24 @@ TEST_CASE("refused at their places: what no program can be started with") {
                  "(write the text to a file first, and pass its name)",
                  "4:131103 the variable has 131072 bytes with its name; a program can be given at "
                  "most 131071 in one (write the text to a file first, and pass its name)"});
+  check_refusal("name: p\ntasks: [{name: a, run: x, workdir: a/../../b}]\n",
+                {"2:36 `workdir` 'a/../../b' leads out of the workspace (write `workdir: build`, "
+                 "or an absolute path)"});
+  check_refusal("name: p\ntasks: [{name: a, run: x, workdir: ''}]\n",
+                {"2:36 `workdir` is empty (write `workdir: build`, or an absolute path)"});
+  check_refusal(
+      "name: p\ntasks: [{name: a, run: x, inputs: {1x: 1, y: '${{ params.no }}'}}]\n",
+      {"2:36 the name `1x` is not allowed (use letters, digits, `_` and `-`, starting with a "
+       "letter, at most 63)",
+       "2:58 unknown parameter `no` (declare it under `params` at the top)"});
+  check_refusal(
+      "name: p\ntasks: [{name: a, run: x, shell: fish}, {name: b, command: [x], shell: "
+      "[]}, {name: c, run: x, shell: []}]\n",
+      {"2:34 there is no shell `fish` (write `sh`, `bash`, or a list that the text comes "
+       "after: `[bash, -euo, pipefail, -c]`)",
+       "2:72 `shell` is for `run`: a command has no shell (remove it)",
+       "2:102 `shell` must be a shell, found an empty list (write `sh`, `bash`, or a list that "
+       "the text comes after: `[bash, -euo, pipefail, -c]`)"});
   check_refusal("name: p\ntasks: [{name: a, run: x, detach: maybe}]\n",
                 {"2:35 `detach` must be one of `forbidden`, `allowed`, found the text `maybe`"});
 }

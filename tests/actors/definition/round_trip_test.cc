@@ -79,6 +79,7 @@ defaults:
   retry: {max_attempts: 2, delay: 3s, backoff: 1.5, max_delay: 1m, jitter: 0}
   timeout: 10m
   env: {D: default}
+  shell: [bash, -euo, pipefail, -c]
 tasks:
   - name: list.all_1
     description: Lists.
@@ -86,6 +87,9 @@ tasks:
       echo "a: b"  # no comment
       echo 'c'
     outputs: {files: The files., count: {description: How many.}, rest: }
+    workdir: a/${{ params.day }}
+    inputs: {list: [1, two, {three: "${{ params.names }}"}], flag: true,
+             text: "day ${{ params.day }}"}
     priority: 0
   - name: each
     command: [printf, "%s", "${{ item }}", "", " padded ", "true"]
@@ -114,7 +118,7 @@ tasks:
       extra: ${{ tasks.each.outputs.list }}
       include: [{os: fedora, python: "3.12", extra: 1}]
       exclude: [{os: 12}, {python: "3.10", os: true}]
-  - {name: last, run: x, run_on: failure, needs: [pairs], retry: 3,
+  - {name: last, run: x, shell: sh, workdir: /srv, run_on: failure, needs: [pairs], retry: 3,
      for_each: [1, 2.0, no it is, false]}
 )";
 
@@ -169,6 +173,15 @@ TEST_CASE("every key reaches the tasks, and defaults are filled in") {
   CHECK(list.run == "echo \"a: b\"  # no comment\necho 'c'\n");
   CHECK(list.retry == retry_policy{2, seconds{3}, 1.5, minutes{1}, 0, lost_attempt::start_again});
   CHECK(list.timeout == minutes{10});
+  CHECK(list.shell == std::vector<std::string>{"bash", "-euo", "pipefail", "-c"});
+  CHECK(list.workdir == "a/${{ params.day }}");
+  CHECK(list.inputs.at("flag") == make_value(true));
+  CHECK(list.inputs.at("list") ==
+        make_value(value::list{make_value(1), make_value("two"),
+                               value{value::map{{"three", make_value("${{ params.names }}")}}}}));
+  CHECK(made.tasks[1].shell.empty());  // a command has none
+  CHECK(made.tasks[3].shell.empty());  // that of no word
+  CHECK(made.tasks[3].workdir == "/srv");
   CHECK(list.outputs == std::vector<output_definition>{
                             {"files", "The files."}, {"count", "How many."}, {"rest", ""}});
   CHECK(list.priority == 0);

@@ -329,9 +329,8 @@ tasks:
       CHECK(first.getStdoutBytes() == 8);
     } else {
       CHECK(detail->state() == TaskState::SUCCEEDED);
-      CHECK(detail->attempts().size() == 2);
-      CHECK(first.getEnd() == schemas::AttemptEnd::DROPPED);
-      CHECK(first.getStartedAt() == 0);
+      CHECK(detail->attempts().size() == 1);  // what never started does not count
+      CHECK(first.getEnd() == schemas::AttemptEnd::EXITED);
     }
   }
   CHECK(lost == slots);
@@ -802,15 +801,137 @@ tasks:
   CHECK(text_of(here.task(run, "b").task().getReason()) == "timed out after 200ms");
 }
 
-TEST_CASE("a script of 3,000 lines runs") {
+TEST_CASE("a script of 3,000 lines runs, in whatever shell") {
   temporary_folder data;
   node here{data.path};
-  std::string text = "name: long\ntasks:\n  - name: a\n    run: |\n";
-  for (int line = 0; line < 3000; ++line) {
-    text += "      : a line of seventy bytes or so, of which there are three thousand here\n";
+  for (const auto* const shell : {"", "    shell: bash\n", "    shell: [bash, -euc]\n"}) {
+    std::string text = "name: long\ntasks:\n  - name: a\n" + std::string{shell} + "    run: |\n";
+    for (int line = 0; line < 3000; ++line) {
+      text += "      : a line of seventy bytes or so, of which there are three thousand here\n";
+    }
+    CHECK(here.wait(here.submit(text + "      echo end\n")) == RunState::SUCCEEDED);
+    CHECK(here.wait(here.submit(text + "      false\n      echo end\n")) == RunState::FAILED);
   }
-  const auto run = here.submit(text + "      echo end\n");
-  CHECK(here.wait(run) == RunState::SUCCEEDED);
+}
+
+TEST_CASE("shell text ends at its first failure, unless another shell is chosen") {
+  temporary_folder data;
+  node here{data.path};
+  const auto run = here.submit(R"yaml(name: shells
+defaults: {shell: bash}
+tasks:
+  - {name: first, shell: sh, run: false; echo still here}
+  - {name: pipe, run: false | true}
+  - {name: plain, shell: sh, run: "false | true; case $- in *e*) ;; *) exit 1;; esac"}
+  - {name: lenient, shell: [sh, -c], run: false; true}
+  - {name: other, shell: [env, GREETING=hello, bash, -c], run: 'test "$GREETING" = hello'}
+)yaml");
+  CHECK(here.wait(run) == RunState::FAILED);
+  for (const auto& [task, state] :
+       {std::pair{"first", TaskState::FAILED}, std::pair{"pipe", TaskState::FAILED},
+        std::pair{"plain", TaskState::SUCCEEDED}, std::pair{"lenient", TaskState::SUCCEEDED},
+        std::pair{"other", TaskState::SUCCEEDED}}) {
+    CAPTURE(task);
+    CHECK(here.task(run, task).task().getState() == state);
+  }
+  const auto detail = here.silo->call(ref<schemas::Task>(run + "/first").describe());
+  REQUIRE(detail);
+  CHECK(detail->attempts()[0].getStdoutTail().size() == 0);
+}
+
+TEST_CASE("a command starts in its workdir, with what it is told of the definition's folder") {
+  temporary_folder data;
+  node here{data.path};
+  const auto text = R"yaml(name: places
+params: {where: made/by us}
+tasks:
+  - name: inside
+    workdir: ${{ params.where }}
+    run: pwd; echo "$MILLRACE_WORKSPACE"; echo x > f
+  - {name: again, needs: inside, workdir: made, run: "cat 'by us/f'"}
+  - {name: outside, workdir: /usr, run: pwd}
+  - {name: missing, workdir: /no/such/place, run: pwd}
+  - {name: file, needs: inside, workdir: made/by us/f, run: pwd}
+  - {name: source, run: 'echo "${MILLRACE_SOURCE-none}"'}
+)yaml";
+  const auto run = here.submit(text);
+  CHECK(here.wait(run) == RunState::FAILED);
+  const auto told = [&](const std::string& which, const std::string& task) {
+    const auto detail = here.silo->call(ref<schemas::Task>(which + "/" + task).describe());
+    REQUIRE(detail);
+    return text_of(detail->attempts()[0].getStdoutTail());
+  };
+  const auto workspace = here.host->workspace_of(run).string();
+  CHECK(told(run, "inside") == workspace + "/made/by us\n" + workspace + "\n");
+  CHECK(told(run, "again") == "x\n");
+  CHECK(told(run, "outside") == "/usr\n");
+  CHECK(told(run, "source") == "none\n");
+  CHECK(here.task(run, "missing").task().getState() == TaskState::ERRORED);
+  CHECK(text_of(here.task(run, "missing").task().getReason()).find("/no/such/place") !=
+        std::string::npos);
+  CHECK(here.task(run, "file").task().getState() == TaskState::ERRORED);
+  const auto out = here.submit(text, R"({"where":"../out"})");
+  CHECK(here.wait(out) == RunState::FAILED);
+  CHECK(text_of(here.task(out, "inside").task().getReason()) ==
+        "workdir '../out' leads out of the workspace");
+
+  schemas::pipeline_interface::submit_params submission;
+  submission.build().setParams("{}");
+  submission.build().setSource("/the/folder");
+  const auto with_source =
+      here.silo->call(ref<schemas::Pipeline>("default/places").submit(std::move(submission)));
+  REQUIRE(with_source);
+  const std::string third{with_source->run()};
+  static_cast<void>(here.wait(third));
+  CHECK(told(third, "source") == "/the/folder\n");
+}
+
+// Method: 3,000 outputs of 100 bytes, more than one variable holds.
+TEST_CASE("what is too large for a variable reaches a command as a file") {
+  temporary_folder data;
+  node here{data.path};
+  const auto run = here.submit(R"yaml(name: wide
+params: {list: {type: list, default: [1, two]}}
+tasks:
+  - name: many
+    run: |
+      for n in $(seq 200); do printf 'o%s=%0100d\n' $n $n; done >> $MILLRACE_OUTPUT
+  - name: each
+    for_each: [1, 2, 3, 4, 5, 6, 7, 8, 9, 10]
+    run: |
+      head -c 20000 /dev/zero | tr '\0' x | sed 's/^/big=/' >> $MILLRACE_OUTPUT
+      echo >> $MILLRACE_OUTPUT
+    outputs: [big]
+  - {name: variable, needs: each, env: {ALL: "${{ tasks.each.outputs.big }}"}, run: echo}
+  - name: file
+    needs: each
+    inputs:
+      all: ${{ tasks.each.outputs.big }}
+      list: ${{ params.list }}
+      run: {id: "run ${{ run.id }}", n: [1, true]}
+    run: |
+      wc -c < $MILLRACE_INPUTS
+      sed 's/"x*"/X/g' $MILLRACE_INPUTS
+      test "${MILLRACE_INPUTS%/*}" = "${MILLRACE_OUTPUT%/*}"
+  - {name: none, run: 'echo "${MILLRACE_INPUTS-unset}"'}
+)yaml");
+  CHECK(here.wait(run) == RunState::FAILED);
+  const auto reason = text_of(here.task(run, "variable").task().getReason());
+  CAPTURE(reason);
+  CHECK(reason.starts_with("env ALL: with its name it has 2000"));
+  CHECK(reason.find("`inputs`") != std::string::npos);
+  const auto told = [&](const std::string& task) {
+    const auto detail = here.silo->call(ref<schemas::Task>(run + "/" + task).describe());
+    REQUIRE(detail);
+    return text_of(detail->attempts()[0].getStdoutTail());
+  };
+  CHECK(here.task(run, "file").task().getState() == TaskState::SUCCEEDED);
+  const auto shown = told("file");
+  CHECK(std::stoi(shown) > 200'000);
+  CHECK(shown.substr(shown.find('\n') + 1) ==
+        R"({"all":[X,X,X,X,X,X,X,X,X,X],"list":[1,"two"],"run":{"id":"run )" + run +
+            R"(","n":[1,true]}})");
+  CHECK(told("none") == "unset\n");
 }
 
 TEST_CASE("what a task leaves behind in another session lives only where that is allowed") {

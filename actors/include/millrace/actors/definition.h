@@ -67,6 +67,10 @@ inline constexpr std::size_t definition_params_max = 1'000;
 /// The most axes of one matrix: 17 axes with two values each are over `task_instances_max`.
 inline constexpr std::size_t matrix_axes_max = 32;
 
+/// The longest JSON of the inputs of one attempt: it goes to the executor in one message, which has
+/// at most 8 MiB, with arguments and environment.
+inline constexpr std::size_t task_inputs_bytes_max = std::size_t{4} << 20U;
+
 /// The most outputs that one task declares; an attempt may write no more (`output_keys_max`).
 inline constexpr std::size_t task_outputs_max = 256;
 
@@ -150,7 +154,12 @@ struct task_definition {
   std::string description;
   std::string run;                   ///< Shell text; empty when `command` is set.
   std::vector<std::string> command;  ///< Argument list; its texts may hold expressions.
-  std::vector<std::string> needs;    ///< Names of tasks; no duplicates.
+  /// What runs the shell text, which comes after these. Empty: `shell_command`'s.
+  std::vector<std::string> shell;
+  std::string workdir;  ///< Where the command starts: in the workspace, or absolute; may hold
+                        ///< expressions. Empty: the workspace.
+  std::map<std::string, value> inputs;  ///< What it gets in a file; texts may hold expressions.
+  std::vector<std::string> needs;       ///< Names of tasks; no duplicates.
   trigger_rule run_on = trigger_rule::success;
   std::string when;  ///< `${{ ... }}`, `true`, `false`, or empty for no condition. It is asked
                      ///< after `run_on`; once for the task, or for each instance if it reads
@@ -223,6 +232,9 @@ struct load_result {
 /// canonical_bytes_max bytes.
 /// Errors: `invalid_argument` with the first diagnostic (also a text of a newer version).
 [[nodiscard]] runtime::result<pipeline_definition> from_json(std::string_view canonical);
+
+/// Why a command cannot start there, as `leads out of the workspace`; empty: it can.
+[[nodiscard]] std::string refusal_of_workdir(const std::string& text);
 
 /// Edges of a definition as positions in `tasks`.
 struct task_graph {
