@@ -79,6 +79,8 @@ interface Project $Actor.actor("project") {
   pipelines @1 (after :Text, limit :UInt32) -> (pipelines :List(ProjectPipeline), next :Text)
       $Actor.readOnly;
   # In order of name, those after `after`; `next` is empty at the end. limit 0: 100; at most 1,000.
+  remove @2 (pipeline :Text) -> () $Actor.internal;
+  # From a pipeline that is being removed. Idempotent.
 }
 
 # --- pipeline ------------------------------------------------------------------------------------
@@ -87,6 +89,7 @@ struct PipelineState {
   # Root of a pipeline.
   latestVersion @0 :UInt32;  # Grows by one with each new definition; 0: never applied.
   endedRuns @1 :UInt64;      # Records of the map "ended".
+  removing @2 :Bool;         # It is told of no more; its runs go step by step, then its rows.
 }
 
 struct PipelineVersion {
@@ -153,6 +156,9 @@ interface Pipeline $Actor.actor("pipeline") {
   # As `submit`, but it answers when the run is stored, before it can be asked, and `run` is an id
   # that whoever asks has made for this, or empty. `again`: it was asked before with that id, and
   # nobody knows what became of that.
+  remove @7 () -> ();
+  # Deletes it with its versions and its ended runs: at once it is not there, and cannot be applied
+  # until all of it has gone. `failed_precondition` while a run has not ended.
 }
 
 # --- run -----------------------------------------------------------------------------------------
@@ -248,6 +254,7 @@ struct RunPinned {
   params @1 :Text;         # JSON object of the bound values.
   labels @2 :List(Label);  # From the submission.
   compiled @3 :Definition.CompiledPipeline;  # What it runs.
+  source @4 :Text;         # As of the submission.
 }
 
 interface Run $Actor.actor("run") $Actor.group("run") $Actor.affinity("/") {
@@ -255,7 +262,6 @@ interface Run $Actor.actor("run") $Actor.group("run") $Actor.affinity("/") {
   begin @0 (project :Text, pipeline :Text, version :UInt32, definition :Text, params :Text,
             labels :List(Label), createdAt :Int64, compiled :Definition.CompiledPipeline,
             source :Text)
-  source @4 :Text;         # As of the submission.
       -> () $Actor.internal;
   # From the pipeline: what to pin. Idempotent. `definition` only from an older version.
   status @1 () -> (run :RunStatus) $Actor.readOnly;
@@ -316,14 +322,14 @@ struct TaskSpec {
   pool @18 :Text;            # Its key.
   outputs @19 :List(Text);   # What the command must write to $MILLRACE_OUTPUT, by name.
   detach @20 :Bool;          # What leaves the group of its command may outlive it.
+  workdir @21 :Text;         # As of `AttemptSpec`.
+  inputs @22 :Text $Actor.secret;  # As of `AttemptSpec`.
 }
 
 struct Attempt {
   # Record of the map "attempts", by number in 6 digits.
   number @0 :UInt32 $Actor.json("id");  # From 1, never used again, nor by a retry of the run.
   executor @1 :Text;        # That has or had it; empty before its start.
-  workdir @21 :Text;         # As of `AttemptSpec`.
-  inputs @22 :Text $Actor.secret;  # As of `AttemptSpec`.
   end @2 :AttemptEnd;       # `queued`, then `running` until it has one.
   exitCode @3 :Int32 $Actor.absent(-1);  # -1: none.
   signal @4 :Int32 $Actor.signal;        # That killed the command; 0: none.
@@ -495,14 +501,14 @@ struct AttemptSpec {
   incarnation @9 :UInt64;   # Unused: only older versions set it.
   priority @10 :UInt8;      # Higher is started first.
   detach @11 :Bool;         # What leaves the group of the command may outlive it.
+  workdir @12 :Text;        # Where it starts: in the workspace, or absolute; empty: the workspace.
+  inputs @13 :Text $Actor.secret;  # JSON that $MILLRACE_INPUTS names a file of; empty: none.
 }
 
 struct Grant {
   # What a pool tells an executor of an attempt that may start there.
   task @0 :Text;      # Key of the task actor, which knows what to run.
   attempt @1 :UInt32; # Of that task.
-  workdir @12 :Text;        # Where it starts: in the workspace, or absolute; empty: the workspace.
-  inputs @13 :Text $Actor.secret;  # JSON that $MILLRACE_INPUTS names a file of; empty: none.
   priority @2 :UInt8; # Higher is started first.
   number @3 :UInt64;  # In the order of the pool's grants; higher than every one before.
 }

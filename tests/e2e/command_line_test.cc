@@ -28,6 +28,19 @@ fs::path written(const temporary_folder& folder, const std::string& text) {
   return file;
 }
 
+// A pipeline `gated` of one task that says `begun` and reads a named pipe: it ends when a test
+// writes to it.
+struct gated_pipeline {
+  explicit gated_pipeline(const temporary_folder& folder) : gate(folder.path / "gate") {
+    REQUIRE(::mkfifo(gate.c_str(), 0600) == 0);
+    file = written(folder, "name: gated\ntasks:\n  - name: wait\n    run: echo begun; cat " +
+                               gate.string() + "\n");
+  }
+  void open() const { std::ofstream{gate} << "go\n"; }
+  fs::path gate;
+  fs::path file;
+};
+
 TEST_CASE("help, versions and mistakes in the command line have their codes") {
   CHECK(millrace({"--help"}).status == 0);
   CHECK(millrace({"--help"}).output.starts_with("Runs pipelines"));
@@ -439,6 +452,125 @@ tasks:
   CHECK(server.stop() == 0);
 }
 
+TEST_CASE("runs and tasks are shown with what a person asks next, and pipelines are deleted") {
+  temporary_folder folder;
+  const auto served = (folder.path / "data").string();
+  background_command server{{"dev", "--listen", "127.0.0.1:0", "--data", served}};
+  server.read_until("; stop with");
+  const auto start = server.said().find("http://");
+  const auto url = server.said().substr(start, server.said().find(',', start) - start);
+  const auto at_server = [&](std::vector<std::string> words) {
+    words.insert(words.end(), {"--server", url});
+    return millrace(words);
+  };
+  const auto definitions = folder.path / "definitions";
+  fs::create_directory(definitions);
+  std::ofstream{definitions / "a.yaml"} << "name: a\ntasks: [{name: ok, run: echo}]\n";
+  std::ofstream{definitions / "b.yml"}
+      << "name: b\ntasks: [{name: bad, run: exit 3}, {name: later, needs: bad, run: x}]\n";
+  std::ofstream{definitions / "notes.txt"} << "none\n";
+  CHECK(at_server({"apply", "-f", definitions.string()}).output ==
+        "pipeline a version 1\npipeline b version 1\n");
+  CHECK(at_server({"apply", "-f", (definitions / "a.yaml").string(), "-f",
+                   (definitions / "b.yml").string()})
+            .output == "pipeline a version 1 (unchanged)\npipeline b version 1 (unchanged)\n");
+  CHECK(at_server({"apply"}).status == 2);
+  CHECK(at_server({"apply", "-f", served}).status == 2);
+
+  const auto ended = at_server({"submit", "b", "--wait", "-o", "json"});
+  CHECK(ended.status == 1);
+  CHECK(ended.output.find(R"("state": "failed")") != std::string::npos);
+  CHECK(ended.output.find(R"("finished_at": "20)") != std::string::npos);
+  CHECK(std::count(ended.output.begin(), ended.output.end(), '{') >= 2);
+  const auto got = at_server({"get", "@latest"}).output;
+  CHECK(got.find(
+            "tasks:          2 tasks: 1 failed, 1 not started\n\nID     STATE            ATTEMPT "
+            " DURATION  EXIT_CODE  SIGNAL  LABEL  REASON\nbad    failed           1        "
+            "0.") != std::string::npos);
+  CHECK(got.find("\nlater  upstream_failed  0        -         -") != std::string::npos);
+  CHECK(at_server({"get", "@latest", "-o", "json"}).output.find("DURATION") == std::string::npos);
+  CHECK(at_server({"list", "tasks", "@latest"}).output.find("  DURATION  ") != std::string::npos);
+  const auto wide = at_server({"list", "runs", "-o", "wide"}).output;
+  for (const auto* each : {"DURATION", "REASON", "LABELS", "PARAMS", "FINISHED_AT",
+                           "2 tasks: 1 failed, 1 not started", "task `bad` failed"}) {
+    CAPTURE(each);
+    CHECK(wide.find(each) != std::string::npos);
+  }
+  server.read_until("run ended run=");
+  server.read_until(" pipeline=default/b state=failed tasks=2 failed=1 seconds=");
+  server.read_until(" reason=\"task `bad` failed\"\n");
+
+  CHECK(at_server({"delete", "pipeline", "nothing", "b"}).status == 5);
+  CHECK(at_server({"list", "-o", "name"}).output == "a\n");
+  CHECK(at_server({"submit", "b"}).status == 5);
+  CHECK(at_server({"delete", "pipeline", "b"}).status == 5);
+  CHECK(at_server({"delete", "pipeline"}).status == 2);
+  server.interrupt();
+  CHECK(server.wait().status == 0);
+}
+
+// Goal: nobody is surprised by work that an earlier command has left.
+// Method: a run is killed while its task waits at a named pipe.
+TEST_CASE("run says what is unfinished in its directory, and finishes or cancels it as told") {
+  for (const std::string how : {"--resume", "--new"}) {
+    CAPTURE(how);
+    temporary_folder folder;
+    const gated_pipeline gated{folder};
+    const auto data = (folder.path / "data").string();
+    const std::vector<std::string> words{"run", gated.file.string(), "--data", data};
+    const auto with = [&words](std::vector<std::string> more) {
+      auto all = words;
+      all.insert(all.end(), more.begin(), more.end());
+      return all;
+    };
+    CHECK(millrace(with({"--resume"})).errors ==
+          "millrace: there is no unfinished run in " + data + "\n");
+    std::string run;
+    {
+      background_command first{words};
+      first.read_until("running");
+      run = first.said().substr(4, 36);
+      first.signal(SIGKILL);
+      static_cast<void>(first.wait());
+    }
+    const auto asked = millrace(words);
+    CHECK(asked.status == 6);
+    CHECK(asked.errors == "millrace: " + data + " has 1 unfinished run:\n  " + run +
+                              " of gated\n  --resume finishes what is unfinished and starts no new "
+                              "run, --new cancels it first\n");
+    CHECK(millrace(with({"--resume", "--new"})).status == 2);
+    CHECK(millrace(with({"--resume", "-p", "a=b"})).status == 2);
+    background_command again{with({how})};
+    again.read_until("run " + run + " of gated\n");
+    if (how == "--new") {
+      again.read_until("run cancelled: a new run was wanted instead");
+      again.read_until("running          wait\n");
+    }
+    gated.open();
+    const auto left = again.wait();
+    CAPTURE(left.errors);
+    CHECK(left.status == 0);
+    CHECK(left.output.ends_with("go\n"));
+    CHECK(left.errors.find("succeeded        wait" +
+                           std::string{how == "--resume" ? " attempt 2" : ""}) !=
+          std::string::npos);
+    CHECK(millrace(with({"--resume"})).status == 5);
+  }
+}
+
+TEST_CASE("a task finds the folder of its definition under run") {
+  temporary_folder folder;
+  fs::create_directory(folder.path / "with files");
+  const auto file = folder.path / "with files" / "p.yaml";
+  std::ofstream{folder.path / "with files" / "data.txt"} << "beside\n";
+  std::ofstream{file} << "name: p\ntasks: [{name: a, run: 'cat \"$MILLRACE_SOURCE/data.txt\"'}]\n";
+  const auto data = (folder.path / "data").string();
+  CHECK(millrace({"run", file.string(), "--data", data}).output == "beside\n");
+  CHECK(millrace({"run", "-", "--data", data},
+                 "name: p\ntasks: [{name: a, run: 'echo ${MILLRACE_SOURCE-none}'}]\n")
+            .output == "none\n");
+}
+
 TEST_CASE("a run is submitted for each line of a file, and what is refused is named by its line") {
   temporary_folder folder;
   server_process server{folder.path / "data"};
@@ -531,19 +663,6 @@ TEST_CASE("dev serves on localhost and says which addresses it understands") {
     CHECK(left.errors.starts_with("millrace: --listen '" + std::string{bad} + "': "));
   }
 }
-
-// A pipeline `gated` of one task that says `begun` and reads a named pipe: it ends when a test
-// writes to it.
-struct gated_pipeline {
-  explicit gated_pipeline(const temporary_folder& folder) : gate(folder.path / "gate") {
-    REQUIRE(::mkfifo(gate.c_str(), 0600) == 0);
-    file = written(folder, "name: gated\ntasks:\n  - name: wait\n    run: echo begun; cat " +
-                               gate.string() + "\n");
-  }
-  void open() const { std::ofstream{gate} << "go\n"; }
-  fs::path gate;
-  fs::path file;
-};
 
 // The second mark comes before the run has heard of itself, so that its first cancel is refused.
 TEST_CASE("Ctrl-C cancels a run at any time") {

@@ -54,6 +54,7 @@ void run_actor::fail_without_graph(const error& why) {
   root.setFinishedAt(nanoseconds(now()));
   cancel_reminder(timeout_reminder);
   add_event(nullptr);
+  log_end();
   report();
   notify(events_signal);
   set_idle_timeout(ended_idle_timeout);
@@ -131,8 +132,8 @@ async<> run_actor::begin(begin_params params) {
   }
   pinned.setParams(from.getParams());
   pinned.setLabels(from.getLabels());
-  auto root = edit();
   pinned.setSource(from.getSource());
+  auto root = edit();
   root.setProject(from.getProject());
   root.setPipeline(from.getPipeline());
   root.setVersion(from.getVersion());
@@ -352,6 +353,7 @@ void run_actor::finish() {
   }
   cancel_reminder(timeout_reminder);
   add_event(nullptr);
+  log_end();
   report();
   set_idle_timeout(ended_idle_timeout);
 }

@@ -4,6 +4,7 @@
 // what it keeps in run_actor_record.cc, what it answers and what it is told to do in the other two.
 #pragma once
 
+#include <functional>
 #include <optional>
 #include <string>
 #include <vector>
@@ -19,6 +20,9 @@ inline constexpr std::uint64_t run_events_max = 10'000;
 
 class run_actor final : public schemas::run_base<schemas::RunStored> {
 public:
+  /// `log` gets a line for each run that has ended; may be empty.
+  explicit run_actor(std::function<void(std::string_view)> log = {}) : log_(std::move(log)) {}
+
   runtime::async<> on_activate() override;
   runtime::async<> on_reminder(std::string name) override;
 
@@ -58,6 +62,7 @@ private:
   void settle(const settled_instance& one);
   void stop(schemas::RunState end, const std::string& reason, stop_reach reach);
   void finish();
+  void log_end() const;
   void go_on_if_idle();
   void forget_row(const std::string& row);
   std::vector<std::string> forget_rows(std::vector<instance_id> forgotten);
@@ -76,6 +81,7 @@ private:
   runtime::state_map<schemas::TaskStatus> instances_{*this, "instances"};
   runtime::state_map<schemas::RunEvent> events_{*this, "events"};
   runtime::state_map<schemas::ForgottenTask> forgotten_{*this, "forgotten"};
+  const std::function<void(std::string_view)> log_;
   std::optional<run_graph> graph_;  // nothing when its definition cannot be used; then it is over
 };
 

@@ -4,6 +4,7 @@
 //   PUT    /api/v1/projects/{project}/pipelines/{name}        a definition; If-(None-)Match
 //   GET    /api/v1/projects/{project}/pipelines               ?after&limit
 //   GET    /api/v1/projects/{project}/pipelines/{name}        ?version; If-None-Match
+//   DELETE /api/v1/projects/{project}/pipelines/{name}        with its ended runs
 //   POST   /api/v1/projects/{project}/pipelines/{name}/runs   {params, labels}; ?wait;
 //                                                             Idempotency-Key
 //   POST   /api/v1/projects/{project}/pipelines/{name}/runs:batch

@@ -26,14 +26,15 @@ void add_cancel_options(po::options_description& options) {
       "force", po::bool_switch(), "end tasks with `run_on: always` too");
 }
 
-struct run_answer {
-  std::string run;  // the one that was meant
+struct answer_of_one {
+  std::string which;  // the one that was meant
   ordered_json said;
 };
 
 // Asks something of the run that `word` means.
-runtime::result<run_answer> ask_run(remote& server, http::method verb, const std::string& word,
-                                    const std::string& action = {}, const std::string& body = {}) {
+runtime::result<answer_of_one> ask_run(remote& server, http::method verb, const std::string& word,
+                                       const std::string& action = {},
+                                       const std::string& body = {}) {
   const auto run = server.run_of(word);
   if (!run) {
     return run.error();
@@ -42,7 +43,16 @@ runtime::result<run_answer> ask_run(remote& server, http::method verb, const std
   if (!said) {
     return std::move(said).error();
   }
-  return run_answer{printable(*run), *std::move(said)};
+  return answer_of_one{printable(*run), *std::move(said)};
+}
+
+runtime::result<answer_of_one> ask_pipeline(remote& server, http::method verb,
+                                            const std::string& name) {
+  auto said = server.ask(verb, server.pipelines() + "/" + escaped(name));
+  if (!said) {
+    return std::move(said).error();
+  }
+  return answer_of_one{printable(name), *std::move(said)};
 }
 
 exit_code run_cancel(const option_values& options, const std::vector<std::string>& positional) {
@@ -57,7 +67,7 @@ exit_code run_cancel(const option_values& options, const std::vector<std::string
   if (!answer) {
     return report(answer.error());
   }
-  std::cerr << "cancelling run " << answer->run << '\n';
+  std::cerr << "cancelling run " << answer->which << '\n';
   return exit_code::ok;
 }
 
@@ -70,24 +80,27 @@ exit_code run_retry(const option_values& options, const std::vector<std::string>
   if (!answer) {
     return report(answer.error());
   }
-  std::cerr << "retrying " << answer->said.at("tasks") << " task instances of run " << answer->run
+  std::cerr << "retrying " << answer->said.at("tasks") << " task instances of run " << answer->which
             << '\n';
   return exit_code::ok;
 }
 
 exit_code run_delete(const option_values& options, const std::vector<std::string>& positional) {
-  if (positional[0] != "run" || positional.size() < 2) {
-    return report(exit_code::usage, "usage: millrace delete run RUN...");
+  const auto& what = positional[0];
+  if ((what != "run" && what != "pipeline") || positional.size() < 2) {
+    return report(exit_code::usage,
+                  "usage: millrace delete run RUN... | millrace delete pipeline NAME...");
   }
   auto server = remote::open(options);
   if (!server) {
     return report(server.error());
   }
   auto ended = exit_code::ok;  // as the first that failed has it
-  for (auto run = positional.begin() + 1; run != positional.end(); ++run) {
-    const auto answer = ask_run(*server, http::method::del, *run);
+  for (auto name = positional.begin() + 1; name != positional.end(); ++name) {
+    const auto answer = what == "run" ? ask_run(*server, http::method::del, *name)
+                                      : ask_pipeline(*server, http::method::del, *name);
     if (answer) {
-      std::cerr << "deleted run " << answer->run << '\n';
+      std::cerr << "deleted " << what << ' ' << answer->which << '\n';
     } else {
       const auto why = report(answer.error());
       ended = ended == exit_code::ok ? why : ended;
@@ -185,8 +198,10 @@ std::vector<command> control_commands() {
        1, 1, add_cancel_options, run_cancel},
       {"retry", "RUN", "run again what did not succeed", "  millrace retry @latest\n", 1, 1,
        add_run_options, run_retry},
-      {"delete", "run RUN...", "delete ended runs, with their logs and workspaces",
+      {"delete", "run RUN... | pipeline NAME...",
+       "delete ended runs with their files, or pipelines with all their runs",
        "  millrace delete run RUN\n"
+       "  millrace delete pipeline nightly\n"
        "  millrace list runs nightly --state failed -o name | xargs millrace delete run\n",
        1, 1'001, add_run_options, run_delete},
       {"dead-letters", "[list | retry ID... | drop ID...]", "tend messages that were given up",

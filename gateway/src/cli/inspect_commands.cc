@@ -10,6 +10,7 @@
 #include "cli/output.h"
 #include "cli/remote.h"
 #include "cli/run_logs.h"
+#include "cli/terminal_text.h"
 
 namespace millrace::gateway::cli {
 
@@ -19,8 +20,15 @@ namespace {
 
 constexpr std::uint32_t list_default = 1'000;
 constexpr std::uint32_t audit_default = 100;
+constexpr std::size_t tasks_shown = 100;       // with their run
 constexpr std::uint32_t list_max = 1'000'000;  // a run has at most 100,000 tasks
 constexpr std::uint32_t tail_max = 100'000;    // the server's
+
+const std::vector<std::string> task_columns{"id",        "state",  "attempt", "duration",
+                                            "exit_code", "signal", "label",   "reason"};
+
+// Adds to a row what only people are shown.
+using for_people = runtime::result<void> (*)(remote& server, ordered_json& row);
 
 // What can be listed.
 struct listing {
@@ -28,7 +36,37 @@ struct listing {
   const char* key;
   const char* cursor;
   std::vector<std::string> columns;
+  for_people add = nullptr;
+  std::string more = {};  // how to see more; empty: by --limit
 };
+
+// How long it took, or has been going on.
+runtime::result<void> add_duration(remote& server, ordered_json& row) {
+  const auto from = row.contains("started_at") ? row["started_at"] : row["created_at"];
+  const auto text = [](const ordered_json& at) {
+    return at.is_string() ? at.get<std::string>() : std::string{};
+  };
+  row["duration"] = time_between(text(from), text(row["finished_at"]), server.wall());
+  return {};
+}
+
+// All that there is to say of a run, which the list does not know.
+runtime::result<void> add_whole_run(remote& server, ordered_json& row) {
+  if (server.form() == output_form::wide) {
+    const auto whole =
+        server.ask(http::method::get, "/api/v1/runs/" + escaped(row.at("id").get<std::string>()));
+    if (!whole && whole.error().code() != runtime::errc::not_found) {
+      return whole.error();
+    }
+    if (whole) {
+      row["tasks"] = task_summary(whole->value("tasks", ordered_json::object()));
+      row["labels"] = whole->value("labels", ordered_json::array());
+      row["params"] = whole->value("params", ordered_json::object());
+      row["reason"] = whole->value("reason", "");
+    }
+  }
+  return add_duration(server, row);
+}
 
 constexpr const char* list_usage =
     "list what? `list pipelines`, `list runs [PIPELINE] [--state STATE]` or `list tasks RUN`";
@@ -39,12 +77,14 @@ listing runs_of(const remote& server, const std::string& pipeline, const std::st
     return {"/api/v1/runs?project=" + escaped(server.project()) + filter,
             "runs",
             "before",
-            {"id", "pipeline", "state", "version", "created_at", "finished_at"}};
+            {"id", "pipeline", "state", "version", "created_at", "duration"},
+            add_whole_run};
   }
   return {server.pipelines() + "/" + escaped(pipeline) + "/runs?" + filter,
           "runs",
           "before",
-          {"id", "state", "version", "created_at", "finished_at"}};
+          {"id", "state", "version", "created_at", "duration"},
+          add_whole_run};
 }
 
 runtime::result<listing> listing_of(remote& server, const option_values& options,
@@ -68,12 +108,9 @@ runtime::result<listing> listing_of(remote& server, const option_values& options
   if (!run) {
     return run.error();
   }
-  return is_pipelines
-             ? listing{server.pipelines(), "pipelines", "after", {"id", "registered_at"}}
-             : listing{"/api/v1/runs/" + escaped(*run) + "/tasks",
-                       "tasks",
-                       "after",
-                       {"id", "state", "attempt", "exit_code", "signal", "label", "reason"}};
+  return is_pipelines ? listing{server.pipelines(), "pipelines", "after", {"id", "registered_at"}}
+                      : listing{"/api/v1/runs/" + escaped(*run) + "/tasks", "tasks", "after",
+                                task_columns, add_duration};
 }
 
 void add_list_options(po::options_description& options) {
@@ -94,14 +131,17 @@ exit_code print_listing(remote& server, const listing& what, std::size_t limit) 
   const auto more = server.for_each_row(what.target, what.key, what.cursor, limit,
                                         [&](const ordered_json& row) -> runtime::result<void> {
                                           rows.push_back(row);
-                                          return {};
+                                          return what.add != nullptr && is_table(server.form())
+                                                     ? what.add(server, rows.back())
+                                                     : runtime::result<void>{};
                                         });
   if (!more) {
     return report(more.error());
   }
   print_rows(server.style(), rows, what.columns);
   if (*more) {
-    std::cerr << "millrace: there are more than " << limit << "; --limit N shows more\n";
+    std::cerr << "millrace: there are more than " << limit << "; "
+              << (what.more.empty() ? "--limit N shows more" : what.more) << '\n';
   }
   return exit_code::ok;
 }
@@ -150,6 +190,19 @@ exit_code get_and_print(remote& server, const std::string& target) {
   return exit_code::ok;
 }
 
+// A run with its tasks, for people; as JSON and the like it is the API's.
+exit_code get_run(remote& server, const std::string& target) {
+  const auto code = get_and_print(server, target);
+  if (code != exit_code::ok || !is_table(server.form())) {
+    return code;
+  }
+  std::cout << '\n';
+  return print_listing(server,
+                       {target + "/tasks", "tasks", "after", task_columns, add_duration,
+                        "`millrace list tasks` shows all"},
+                       tasks_shown);
+}
+
 exit_code run_get(const option_values& options, const std::vector<std::string>& words) {
   auto server = remote::open(options);
   if (!server) {
@@ -164,8 +217,9 @@ exit_code run_get(const option_values& options, const std::vector<std::string>& 
     return report(run.error());
   }
   const auto target = "/api/v1/runs/" + escaped(*run);
-  return get_and_print(
-      *server, words.size() == 2 && !is_named ? target + "/tasks/" + escaped(words[1]) : target);
+  return words.size() == 2 && !is_named
+             ? get_and_print(*server, target + "/tasks/" + escaped(words[1]))
+             : get_run(*server, target);
 }
 
 void add_logs_options(po::options_description& options) {

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 #include "cli/local_run.h"
 
+#include <algorithm>
 #include <iostream>
 #include <set>
 
@@ -29,7 +30,59 @@ ordered_json json_of(const Reader& shown) {
 
 }  // namespace
 
-result<void> local_run::submit(const std::string& params) {
+result<std::vector<unfinished_run>> unfinished_runs(runtime::silo& here) {
+  std::vector<unfinished_run> found;
+  std::string after;
+  do {
+    const auto pipelines = here.call(ref<schemas::Project>("default").pipelines(after, 0));
+    if (!pipelines) {
+      return pipelines.error();
+    }
+    for (auto pipeline : pipelines->pipelines()) {
+      const std::string name{pipeline.getName().cStr()};
+      std::string before;
+      do {
+        const auto runs =
+            here.call(ref<schemas::Pipeline>("default/" + name).runs(before, 0, "running"));
+        if (!runs) {
+          return runs.error();
+        }
+        for (auto run : runs->runs()) {
+          found.push_back({run.getId().cStr(), name});
+        }
+        before = runs->next();
+      } while (!before.empty());
+    }
+    after = pipelines->next();
+  } while (!after.empty());
+  std::sort(found.begin(), found.end(), [](const auto& a, const auto& b) { return a.id < b.id; });
+  return found;
+}
+
+result<void> local_run::take_up(const std::string& run) {
+  const auto status = here_.silo().call(ref<schemas::Run>(run).status());
+  if (!status) {
+    return status.error();
+  }
+  const std::string pipeline{status->run().getPipeline().cStr()};
+  const auto version = here_.silo().call(
+      ref<schemas::Pipeline>("default/" + pipeline).describe(status->run().getVersion()));
+  if (!version) {
+    return version.error();
+  }
+  auto definition = actors::from_json(std::string{version->definition()});
+  if (!definition) {
+    return std::move(definition).error();
+  }
+  definition_ = *std::move(definition);
+  run_ = run;
+  view_.begin(pipeline, run_);
+  return {};
+}
+
+result<void> local_run::submit(actors::pipeline_definition definition, const std::string& params,
+                               const std::string& source) {
+  definition_ = std::move(definition);
   const auto pipeline = ref<schemas::Pipeline>("default/" + definition_.name);
   if (auto applied = here_.silo().call(
           pipeline.apply(actors::to_json(definition_), 0, schemas::ApplyOnlyIf::ANY));
@@ -38,6 +91,7 @@ result<void> local_run::submit(const std::string& params) {
   }
   schemas::pipeline_interface::submit_params submission;
   submission.build().setParams(params.c_str());
+  submission.build().setSource(source.c_str());
   auto answer = here_.silo().call(pipeline.submit(std::move(submission)));
   if (!answer) {
     return std::move(answer).error();

@@ -278,6 +278,7 @@ result<node_options> node_options_of(const option_values& options, logs& told) {
   setup.silo.warn = told.warn_of("runtime");
   setup.silo.log = told.log_of("runtime");
   setup.warn = told.warn_of("actors");
+  setup.log = told.log_of("actors");
   setup.retention = *kept;
   setup.silo.memory_budget_bytes = *memory;
   if (auto set = set_identity(options, setup.silo); !set) {

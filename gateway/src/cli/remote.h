@@ -79,6 +79,7 @@ public:
   [[nodiscard]] http::client& client() { return *client_; }
   [[nodiscard]] const std::string& url() const { return url_; }
   [[nodiscard]] runtime::steady_time now() const { return clock_->steady(); }
+  [[nodiscard]] runtime::wall_time wall() const { return clock_->wall(); }
   [[nodiscard]] output_form form() const { return style_.form; }
   [[nodiscard]] const output_style& style() const { return style_; }
   [[nodiscard]] const std::string& project() const { return project_; }

@@ -22,13 +22,19 @@ struct node_options {
   std::function<void(runtime::silo&)> add_types = {};
   /// Where the host's warnings go; unset: standard error. The silo's: see its options.
   std::function<void(std::string_view)> warn = {};
+  /// As `pipeline_host_options`.
+  std::function<void(std::string_view)> log = {};
+  /// Called when actors can be asked and nothing has been started yet of what an earlier life left;
+  /// an error keeps the node from opening. Unset: nothing is asked.
+  std::function<runtime::result<void>(runtime::silo&)> before_work = {};
 };
 
 /// Threading: made, stopped and destroyed by one thread; `silo` and `host` as they say.
 class node {
 public:
   /// Opens the data directory and starts. Errors: `invalid_argument` for a directory that cannot
-  /// be, those of `open_storage` and `process_supervisor::open`; each names the directory.
+  /// be, those of `open_storage` and `process_supervisor::open`; each names the directory; those of
+  /// `before_work`.
   [[nodiscard]] static runtime::result<std::unique_ptr<node>> open(const node_options& options);
 
   node(const node&) = delete;

@@ -1069,6 +1069,58 @@ tasks:
   }
 }
 
+// Goal: a pipeline goes with its runs and versions, through a restart, and can be made anew.
+TEST_CASE("a pipeline is removed with its ended runs, and not while one goes on") {
+  temporary_folder data;
+  const auto pipeline = ref<schemas::Pipeline>("default/gone");
+  const auto text = [](const std::string& command) {
+    return "name: gone\ntasks: [{name: a, run: " + command + ", grace_period: 10ms}]\n";
+  };
+  std::string ended;
+  {
+    node here{data.path};
+    CHECK(here.silo->call(pipeline.remove()).error().code() == runtime::errc::not_found);
+    ended = here.submit(text("echo"));
+    CHECK(here.wait(ended) == RunState::SUCCEEDED);
+    const auto run = here.submit(text("sleep 600"));
+    here.wait_until_running(run, "a");
+    CHECK(here.silo->call(pipeline.remove()).error().code() == runtime::errc::failed_precondition);
+    REQUIRE(here.silo->call(ref<schemas::Run>(run).cancel("enough", false)));
+    CHECK(here.wait(run) == RunState::CANCELLED);
+    auto removed = false;  // once the pipeline has heard of the run's end
+    here.eventually([&] { return removed = removed || here.silo->call(pipeline.remove()); });
+    for (const auto& failure :
+         {here.silo->call(pipeline.describe(0)).error(), here.silo->call(pipeline.remove()).error(),
+          here.silo->call(pipeline.runs("", 0, "")).error(),
+          here.silo->call(pipeline.submit({})).error()}) {
+      CHECK(failure.code() == runtime::errc::not_found);
+    }
+  }
+  node here{data.path};
+  CHECK_FALSE(here.silo->call(pipeline.describe(0)));  // asking makes the removal go on
+  here.eventually([&] {
+    const auto status = here.silo->call(ref<schemas::Run>(ended).status());
+    return !status && status.error().code() == runtime::errc::not_found;
+  });
+  here.eventually([&] {
+    return here.silo->call(ref<schemas::Project>("default").pipelines("", 0))->pipelines().size() ==
+           0;
+  });
+  const auto made = load_definition(text("echo"), "");
+  runtime::result<schemas::pipeline_interface::apply_results> applied =
+      runtime::error{runtime::errc::internal, ""};
+  here.eventually([&] {  // refused until all of it has gone
+    if (applied) {
+      return true;
+    }
+    applied =
+        here.silo->call(pipeline.apply(to_json(*made.definition), 0, schemas::ApplyOnlyIf::ABSENT));
+    return static_cast<bool>(applied);
+  });
+  CHECK(applied->version() == 1);
+  CHECK(here.wait(here.submit(text("echo"))) == RunState::SUCCEEDED);
+}
+
 // Goal: the removal of a run of any width is bounded a step, and ends.
 // Method: more instances than one step takes; their condition is false, so no process is needed.
 TEST_CASE("a wide run is removed step by step") {

@@ -176,6 +176,8 @@ TEST_CASE("a run may be named by the beginning of its id, or as the latest") {
       listed = received.target();
       answer.send(http::json(200, R"({"runs":[{"pipeline":"p","state":"failed","id":")" + a +
                                       R"("},{"id":")" + b + R"("}],"next":""})"));
+    } else if (received.path().ends_with("/tasks")) {
+      answer.send(http::json(200, R"({"tasks":[],"next":""})"));
     } else {
       asked = received.path();
       answer.send(http::json(200, R"({"id":"x","state":"succeeded"})"));

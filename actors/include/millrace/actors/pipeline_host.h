@@ -36,6 +36,9 @@ struct pipeline_host_options {
   std::uint64_t disk_reserve_bytes = disk_reserve_bytes_default;
   /// Where warnings go (one line, no newline); unset: standard error. Called from any thread.
   std::function<void(std::string_view)> warn = {};
+  /// Where goes what an operator would date, as `warn`: each run's end, and what an earlier life of
+  /// the executor left. Unset: nowhere.
+  std::function<void(std::string_view)> log = {};
 };
 
 /// The log files of an attempt. Names for people: `executor::open_log` opens.
