@@ -53,6 +53,16 @@ struct CompiledEntry {
   # Any text.
 }
 
+struct CompiledOutput {
+  # What a command writes for others to read.
+  name @0 :Text;
+  # Unique in the task.
+  description @1 :Text;
+  # For people.
+  default @2 :Text;
+  # What it is when it is not written; null: it must be.
+}
+
 struct CompiledParam {
   # A parameter of the pipeline.
   name @0 :Text;
@@ -102,8 +112,8 @@ struct CompiledTask {
   # How often it is tried.
   fanOut @10 :FanOut;
   # Its instances; absent: one.
-  outputs @11 :List(CompiledEntry);
-  # Names and descriptions of what it promises to write.
+  outputs @11 :List(CompiledOutput);
+  # What it promises to write.
   priority @12 :UInt8 = 50;
   # 0 to 100; higher is served first.
   detach @13 :Bool;

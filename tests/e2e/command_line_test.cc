@@ -342,6 +342,13 @@ tasks:
   const auto retried = at_server({"retry", run});
   CHECK(retried.status == 6);
   CHECK(retried.errors.find("nothing to retry") != std::string::npos);
+  const auto again = at_server({"retry", run, "--from", "end", "--dry-run"});
+  CHECK(again.output == "end\n");
+  CHECK(again.errors == "would retry 1 task instance of run " + run + "\n");
+  CHECK(at_server({"get", run}).output.find("succeeded") != std::string::npos);
+  CHECK(at_server({"retry", run, "--from", "nope"}).status == 5);
+  CHECK(at_server({"retry", run, "--from", "end"}).status == 0);
+  CHECK(at_server({"watch", run}).status == 0);
   CHECK(at_server({"actor", "call", "run", run, "status"}).output.find("\"succeeded\"") !=
         std::string::npos);
   const auto logs = at_server({"submit", "hello", "--logs"});

@@ -120,7 +120,10 @@ json json_of(const task_definition& task) {
     made["on_empty"] = to_string(task.on_empty);
   }
   for (const auto& output : task.outputs) {
-    made["outputs"][output.name] = {{"description", output.description}};
+    auto& one = made["outputs"][output.name] = {{"description", output.description}};
+    if (output.fallback) {
+      one["default"] = *output.fallback;
+    }
   }
   if (task.priority != task_definition{}.priority) {
     made["priority"] = task.priority;

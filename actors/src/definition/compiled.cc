@@ -133,8 +133,11 @@ void put(schemas::CompiledTask::Builder into, const task_definition& task,
   put_fan_out(into, task);
   auto outputs = into.initOutputs(size_of(task.outputs.size()));
   for (unsigned at = 0; at < outputs.size(); ++at) {
-    outputs[at].setKey(task.outputs[at].name.c_str());
-    outputs[at].setValue(task.outputs[at].description.c_str());
+    outputs[at].setName(task.outputs[at].name.c_str());
+    outputs[at].setDescription(task.outputs[at].description.c_str());
+    if (task.outputs[at].fallback) {
+      outputs[at].setDefault(task.outputs[at].fallback->c_str());
+    }
   }
   into.setPriority(task.priority);
   into.setDetach(task.detach);
@@ -270,7 +273,12 @@ result<void> read_task(schemas::CompiledTask::Reader task, pipeline_definition& 
     read_fan_out(task.getFanOut(), made);
   }
   for (const auto output : task.getOutputs()) {
-    made.outputs.push_back({string_of(output.getKey()), string_of(output.getValue())});
+    auto& one = made.outputs.emplace_back();
+    one.name = string_of(output.getName());
+    one.description = string_of(output.getDescription());
+    if (output.hasDefault()) {
+      one.fallback = string_of(output.getDefault());
+    }
   }
   made.priority = task.getPriority();
   made.detach = task.getDetach();

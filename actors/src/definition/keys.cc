@@ -182,7 +182,7 @@ constexpr std::array retention_foreign{
     foreign_key{"days", "write `age: 30d`"}, foreign_key{"ttl", "write `age: 30d`"},
     foreign_key{"max_age", "write `age`"},   foreign_key{"logs", ""}};
 
-constexpr std::array output_words{word{"description"}};
+constexpr std::array output_words{word{"default"}, word{"description"}};
 constexpr std::array output_foreign{foreign_key{"type", ""},
                                     foreign_key{"value", "write `key=value` to `$MILLRACE_OUTPUT`"},
                                     foreign_key{"path", "write `key=value` to `$MILLRACE_OUTPUT`"}};

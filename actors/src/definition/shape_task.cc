@@ -150,32 +150,38 @@ void read_outputs(shape_context& to, const cursor& where, task_definition& made)
                  "write the values to a file, and its name to `$MILLRACE_OUTPUT`");
     return;
   }
-  const auto add = [&](const cursor& place, std::string name, std::string description) {
+  const auto add = [&](const cursor& place, output_definition output) {
     const auto twice = std::any_of(made.outputs.begin(), made.outputs.end(),
-                                   [&](const auto& each) { return each.name == name; });
+                                   [&](const auto& each) { return each.name == output.name; });
     if (twice) {
-      to.in.report(place, "the output `" + name + "` is given twice", "remove one of them");
+      to.in.report(place, "the output `" + output.name + "` is given twice", "remove one of them");
     }
-    made.outputs.push_back({std::move(name), std::move(description)});
+    made.outputs.push_back(std::move(output));
   };
   if (list) {
     for (const auto& each : to.in.elements(where)) {
-      add(each, read_name(to, each, name_rule::field), "");
+      add(each, {read_name(to, each, name_rule::field), {}, {}});
     }
     return;
   }
   for (const auto& [key, content] : entries.value_or(map_entries{})) {
     check_key_name(to, where, *key, name_rule::field);
     const auto here = under(where, *key, *content);
-    std::string description;
+    output_definition output{key->text, {}, {}};
     if (content->kind == yaml_kind::map) {
       if (const auto fields = read_fields(to, here, "a map", "", output_keys())) {
-        read_text(to, fields->at("description"), description);
+        read_text(to, fields->at("description"), output.description);
+        if (const auto fallback = fields->at("default")) {
+          read_text(to, fallback, output.fallback.emplace());
+          if (has_expression(*output.fallback)) {
+            to.in.report(*fallback, "expressions are not available here", "write a text");
+          }
+        }
       }
     } else if (content->kind != yaml_kind::null) {
-      read_text(to, here, description);
+      read_text(to, here, output.description);
     }
-    add(here, key->text, std::move(description));
+    add(here, std::move(output));
   }
 }
 

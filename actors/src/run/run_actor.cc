@@ -88,7 +88,7 @@ async<> run_actor::on_activate() {
       graph_->restore_whole(*at, row.getState(), text_of(row.getReason()));
     } else if (at) {
       graph_->restore({*at, row.getIndex()}, row.getState(), outputs_of(row),
-                      text_of(row.getReason()));
+                      text_of(row.getReason()), row.getExitCode());
     }
     return true;
   });
@@ -309,7 +309,8 @@ async<> run_actor::task_changed(task_changed_params params) {
     add_event(&reader);
   }
   if (is_terminal(news.getState())) {
-    auto effects = graph_->ended(id, news.getState(), outputs_of(news), text_of(news.getReason()));
+    auto effects = graph_->ended(id, news.getState(), outputs_of(news), text_of(news.getReason()),
+                                 news.getExitCode());
     for (const auto one : effects.unstarted) {
       forget_row(row_of(one));
     }

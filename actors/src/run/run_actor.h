@@ -28,7 +28,7 @@ public:
   runtime::async<task_results> task(task_params params) override;
   runtime::async<events_results> events(events_params params) override;
   runtime::async<> cancel(cancel_params params) override;
-  runtime::async<retry_results> retry() override;
+  runtime::async<retry_results> retry(retry_params params) override;
   runtime::async<> task_changed(task_changed_params params) override;
   runtime::async<> remove() override;
   runtime::async<> remove_more() override;

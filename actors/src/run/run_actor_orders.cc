@@ -17,6 +17,8 @@ using schemas::TaskState;
 namespace {
 // Tasks that one step of a removal tells: bounds its commit.
 constexpr std::size_t removed_at_once = 1'000;
+// Names of what a retry starts again that are told.
+constexpr std::size_t retry_names_max = 1'000;
 }  // namespace
 
 async<> run_actor::cancel(cancel_params params) {
@@ -36,18 +38,43 @@ async<> run_actor::cancel(cancel_params params) {
   }
 }
 
-async<run_actor::retry_results> run_actor::retry() {
+async<run_actor::retry_results> run_actor::retry(retry_params params) {
   if (auto known = check_known(); !known) {
     co_return std::move(known).error();
   }
-  if (!over() || state().getState() == RunState::SUCCEEDED) {
-    co_return error{errc::failed_precondition,
-                    over() ? "the run has succeeded: there is nothing to retry"
-                           : "the run has not ended yet; cancel it first"};
+  if (!over() || (state().getState() == RunState::SUCCEEDED && params.from().empty())) {
+    co_return error{
+        errc::failed_precondition,
+        over() ? "the run has succeeded: there is nothing to retry; name the task to start from"
+               : "the run has not ended yet; cancel it first"};
   }
   if (!graph_) {
     co_return no_graph();
   }
+  std::vector<std::uint32_t> from;
+  if (!params.from().empty()) {
+    const auto at = graph_->find(params.from());
+    if (!at) {
+      co_return error{errc::not_found, "the run has no task '" + std::string{params.from()} + "'"};
+    }
+    from.push_back(*at);
+  }
+  const auto had = state().getFilesLost() ? run_graph::files::lost : run_graph::files::kept;
+  std::vector<instance_id> forgotten;
+  auto tried = *graph_;
+  auto effects = tried.retry(forgotten, had, from);
+  std::sort(forgotten.begin(), forgotten.end());
+  retry_results again;
+  auto told = again.build();
+  told.setTasks(static_cast<std::uint32_t>(forgotten.size()));
+  auto names = told.initNames(static_cast<unsigned>(std::min(forgotten.size(), retry_names_max)));
+  for (unsigned at = 0; at < names.size(); ++at) {
+    names.set(at, graph_->name_of(forgotten[at]).c_str());
+  }
+  if (params.dry_run()) {
+    co_return again;
+  }
+  graph_ = std::move(tried);
   set_idle_timeout(std::nullopt);
   const auto ended_before = state().getFinishedAt();
   auto root = edit();
@@ -57,17 +84,13 @@ async<run_actor::retry_results> run_actor::retry() {
   root.setForced(false);
   root.setReason("");
   root.setFinishedAt(0);
-  std::vector<instance_id> forgotten;
-  auto effects = graph_->retry(
-      forgotten, root.getFilesLost() ? run_graph::files::lost : run_graph::files::kept);
   root.setFilesLost(false);
-  const auto again = forgotten.size();
   forget_rows(std::move(forgotten));
   limit_time(now());
   report(ended_before);
   add_event(nullptr);
   apply(std::move(effects));
-  co_return retry_results{static_cast<std::uint32_t>(again)};
+  co_return again;
 }
 
 // An instance that has not been started any more.

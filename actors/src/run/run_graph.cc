@@ -33,12 +33,13 @@ run_graph::run_graph(pipeline_definition definition, bound_params params, std::s
 }
 
 void run_graph::restore(instance_id id, task_state state, output_list outputs,
-                        std::string_view reason) {
+                        std::string_view reason, std::int32_t exit_code) {
   if (!fans_out(id.task) && is_terminal(state) && state != task_state::SUCCEEDED) {
     restore_whole(id.task, state, reason);
+    nodes_[id.task].restored_exit_code = exit_code;
     return;
   }
-  nodes_[id.task].restored[id.index] = {state, std::move(outputs)};
+  nodes_[id.task].restored[id.index] = {state, std::move(outputs), exit_code};
   if (is_terminal(state)) {
     note_reason(id, state, reason);
   }
@@ -224,7 +225,7 @@ void run_graph::settle_whole(std::uint32_t at, task_state state, std::string rea
   node.restored.clear();
   node.now = phase::ended;
   node.outcome = state;
-  node.slots.assign(1, {state, {}});
+  node.slots.assign(1, {state, {}, std::exchange(node.restored_exit_code, no_exit_code)});
   node.instances.clear();
   ++known_;
   if (!known) {
@@ -306,7 +307,7 @@ void run_graph::start_more(run_effects& effects) {
 }
 
 run_effects run_graph::ended(instance_id id, task_state state, output_list outputs,
-                             std::string_view reason) {
+                             std::string_view reason, std::int32_t exit_code) {
   run_effects effects;
   auto& node = nodes_[id.task];
   if (node.now != phase::open || id.index >= node.slots.size() ||
@@ -321,7 +322,7 @@ run_effects run_graph::ended(instance_id id, task_state state, output_list outpu
     effects.unstarted.push_back(id);
     return effects;
   }
-  node.slots[id.index] = {state, std::move(outputs)};
+  node.slots[id.index] = {state, std::move(outputs), exit_code};
   ++node.ended;
   note_reason(id, state, reason);
   if (is_failure(state)) {

@@ -40,6 +40,9 @@ namespace millrace::actors {
 /// messages of one step, far above what a silo runs at once.
 inline constexpr std::size_t start_window = 1'000;
 
+/// Of an instance without a command that has exited.
+inline constexpr std::int32_t no_exit_code = -1;
+
 using output_list = std::vector<std::pair<std::string, std::string>>;
 
 /// Which tasks a stop withdraws.
@@ -85,7 +88,8 @@ public:
 
   /// Tells of an instance that has a stored row: before `begin`, in any order. What a row says is
   /// taken as it is: its task is not judged again.
-  void restore(instance_id id, task_state state, output_list outputs, std::string_view reason);
+  void restore(instance_id id, task_state state, output_list outputs, std::string_view reason,
+               std::int32_t exit_code = no_exit_code);
   /// Tells of a fan-out that was settled as a whole, without instances: before `begin`.
   void restore_whole(std::uint32_t task, task_state state, std::string_view reason);
   /// As after `stop`: before `begin`. What had been started is waited for.
@@ -102,7 +106,8 @@ public:
 
   /// A started instance has ended. No effect for one that had ended before.
   [[nodiscard]] run_effects ended(instance_id id, task_state state, output_list outputs,
-                                  std::string_view reason = {});
+                                  std::string_view reason = {},
+                                  std::int32_t exit_code = no_exit_code);
 
   /// The run is cancelled or out of time: of the tasks within `reach`, settles what has not started
   /// and cancels what has. A second stop may reach further.
@@ -123,11 +128,13 @@ public:
   /// Whether the files that earlier tasks left are still there.
   enum class files : std::uint8_t { kept, lost };
 
-  /// Starts again whatever did not succeed, and what was skipped because of it. Instances of a
-  /// fan-out that succeeded are kept, unless a task it needs runs again: its list may change.
-  /// Without files all starts again that one of these needs. Requires: ended. `forgotten` gets the
+  /// Starts again the tasks of `from` (positions), whatever did not succeed, and all that needs one
+  /// of these, if only by way of others: what depends on a task is never left from an earlier try
+  /// of it. Instances of a fan-out that succeeded are kept where only others of it failed. Without
+  /// files all starts again that one of these needs. Requires: ended. `forgotten` gets the
   /// instances whose rows no longer hold.
-  [[nodiscard]] run_effects retry(std::vector<instance_id>& forgotten, files had = files::kept);
+  [[nodiscard]] run_effects retry(std::vector<instance_id>& forgotten, files had = files::kept,
+                                  const std::vector<std::uint32_t>& from = {});
 
   /// Instances that are known: of judged tasks.
   [[nodiscard]] std::size_t known_instances() const noexcept { return known_; }
@@ -166,6 +173,7 @@ private:
   struct slot {
     task_state state = task_state::WAITING;
     output_list outputs;
+    std::int32_t exit_code = no_exit_code;
   };
   struct task_node {
     phase now = phase::waiting;
@@ -178,6 +186,7 @@ private:
     bool startable = false;    // stands in `startable_`
     bool failed_fast = false;  // the rest has been cancelled
     std::optional<task_state> restored_whole;
+    std::int32_t restored_exit_code = no_exit_code;
     task_state outcome = task_state::WAITING;
     std::map<task_state, std::string> reasons;  // the first of each end but success
     std::map<std::uint32_t, slot> restored;

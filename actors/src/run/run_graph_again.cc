@@ -59,14 +59,20 @@ void run_graph::await_needs() {
   }
 }
 
-run_effects run_graph::retry(std::vector<instance_id>& forgotten, files had) {
+run_effects run_graph::retry(std::vector<instance_id>& forgotten, files had,
+                             const std::vector<std::uint32_t>& from) {
   run_effects effects;
+  std::vector<bool> wholly(nodes_.size());
   std::vector<bool> again(nodes_.size());
   stopping_.reset();
   held_ = false;
+  for (const auto at : from) {
+    wholly[at] = true;
+  }
   for (const auto at : graph_.order) {
-    again[at] = nodes_[at].outcome != task_state::SUCCEEDED &&
-                (nodes_[at].outcome != task_state::SKIPPED || needs_any(at, again));
+    wholly[at] = wholly[at] || needs_any(at, again);
+    again[at] = wholly[at] || (nodes_[at].outcome != task_state::SUCCEEDED &&
+                               nodes_[at].outcome != task_state::SKIPPED);
   }
   const auto needed =
       had == files::lost ? needed_by(again) : std::vector<bool>(nodes_.size(), false);
@@ -74,8 +80,8 @@ run_effects run_graph::retry(std::vector<instance_id>& forgotten, files had) {
     again[at] = again[at] || (needed[at] && nodes_[at].outcome == task_state::SUCCEEDED);
   }
   for (const auto at : graph_.order) {
-    const auto keep =
-        fans_out(at) && !nodes_[at].instances.empty() && !needed[at] && !needs_any(at, again);
+    const auto keep = fans_out(at) && !nodes_[at].instances.empty() && !needed[at] && !wholly[at] &&
+                      !needs_any(at, again);
     if (again[at]) {
       begin_anew(
           at, [keep](auto state) { return keep && state == task_state::SUCCEEDED; }, forgotten);

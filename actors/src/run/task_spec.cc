@@ -74,9 +74,14 @@ result<schemas::task_interface::begin_params> task_spec_of(const run_graph& grap
   spec.setGiveUpWhenLost(task.retry.on_lost == lost_attempt::give_up);
   spec.setPriority(task.priority);
   spec.setPool(std::string{default_pool}.c_str());
-  auto outputs = spec.initOutputs(static_cast<unsigned>(task.outputs.size()));
-  for (unsigned output = 0; output < outputs.size(); ++output) {
-    outputs.set(output, task.outputs[output].name.c_str());
+  const auto must_be_written = [](const output_definition& each) { return !each.fallback; };
+  auto outputs = spec.initOutputs(static_cast<unsigned>(
+      std::count_if(task.outputs.begin(), task.outputs.end(), must_be_written)));
+  unsigned at_output = 0;
+  for (const auto& each : task.outputs) {
+    if (must_be_written(each)) {
+      outputs.set(at_output++, each.name.c_str());
+    }
   }
   return params;
 }

@@ -153,13 +153,15 @@ void cancel(const api_parts& parts, request& received, reply answer) {
 }
 
 void retry(const api_parts& parts, request& received, reply answer) {
-  const auto nothing =
-      runtime::from_json(capnp::Schema::from<schemas::Run::RetryParams>(), received.body);
-  if (!nothing) {
-    answer.fail(nothing.error());
+  auto params = runtime::from_json(capnp::Schema::from<schemas::Run::RetryParams>(), received.body);
+  if (!params) {
+    answer.fail(params.error());
     return;
   }
-  call_and_answer(parts.silo, ref<schemas::Run>(run_id(received)).retry().keyed(key_of(received)),
+  call_and_answer(parts.silo,
+                  ref<schemas::Run>(run_id(received))
+                      .retry(schemas::run_interface::retry_params{*std::move(params)})
+                      .keyed(key_of(received)),
                   std::move(answer), [](const auto& results) { return answer_of(202, results); });
 }
 
@@ -338,11 +340,12 @@ void add_run_routes(api_routes& routes) {
   routes.add(method::post, one + "/retry", of_run(role::RUN),
              {.id = "retry_run",
               .tag = "runs",
-              .summary = "Starts again what of a run did not succeed",
+              .summary = "Starts again what of a run did not succeed, and what needs it",
+              .text = "Also the task `from`, if it is named. `dry_run` only tells what that is.",
               .headers = {idempotency_key},
               .body = {.any_of = {json_read_as<schemas::Run::RetryParams>()}},
               .answers = {{.status = 202,
-                           .text = "How many task instances that is.",
+                           .text = "How many task instances that is, and the first 1,000 names.",
                            .body = json_of<schemas::Run::RetryResults>()}},
               .problems = {404, 409}},
              retry);

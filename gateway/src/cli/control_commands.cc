@@ -26,6 +26,13 @@ void add_cancel_options(po::options_description& options) {
       "force", po::bool_switch(), "end tasks with `run_on: always` too");
 }
 
+void add_retry_options(po::options_description& options) {
+  add_run_options(options);
+  options.add_options()("from", po::value<std::string>()->value_name("TASK"),
+                        "also start this task again, with what needs it")(
+      "dry-run", po::bool_switch(), "only print what would start again");
+}
+
 struct run_answer {
   std::string run;  // the one that was meant
   ordered_json said;
@@ -66,12 +73,21 @@ exit_code run_retry(const option_values& options, const std::vector<std::string>
   if (!server) {
     return report(server.error());
   }
-  const auto answer = ask_run(*server, http::method::post, positional[0], "/retry");
+  const bool is_dry = options["dry-run"].as<bool>();
+  const auto body = ordered_json{{"from", text_of(options, "from")}, {"dry_run", is_dry}}.dump(
+      -1, ' ', false, ordered_json::error_handler_t::replace);
+  const auto answer = ask_run(*server, http::method::post, positional[0], "/retry", body);
   if (!answer) {
     return report(answer.error());
   }
-  std::cerr << "retrying " << answer->said.at("tasks") << " task instances of run " << answer->run
-            << '\n';
+  std::cerr << (is_dry ? "would retry " : "retrying ") << answer->said.at("tasks")
+            << (answer->said.at("tasks") == 1 ? " task instance" : " task instances") << " of run "
+            << answer->run << '\n';
+  if (is_dry) {
+    for (const auto& each : answer->said.at("names")) {
+      std::cout << printable(each.get<std::string>()) << '\n';
+    }
+  }
   return exit_code::ok;
 }
 
@@ -183,8 +199,10 @@ std::vector<command> control_commands() {
        "  millrace cancel RUN --reason 'wrong day'\n"
        "  millrace cancel RUN --force\n",
        1, 1, add_cancel_options, run_cancel},
-      {"retry", "RUN", "run again what did not succeed", "  millrace retry @latest\n", 1, 1,
-       add_run_options, run_retry},
+      {"retry", "RUN", "run again what did not succeed, and what needs it",
+       "  millrace retry @latest\n"
+       "  millrace retry @latest --from build --dry-run\n",
+       1, 1, add_retry_options, run_retry},
       {"delete", "run RUN...", "delete ended runs, with their logs and workspaces",
        "  millrace delete run RUN\n"
        "  millrace list runs nightly --state failed -o name | xargs millrace delete run\n",

@@ -329,6 +329,8 @@ tasks:
                  "9:26 `enum[0]` must be a value, found a list",
                  "10:7 `h[0]`: `yes` can be read in two ways (write `\"yes\"` for text, or a "
                  "plain `true` or `false`)",
+                 "12:37 a fan-out needs a list, found a value of type `map` (write `[...]`, or "
+                 "declare a parameter with `type: list`)",
                  "13:41 unknown parameter `unknown` (declare it under `params` at the top)",
                  "13:80 unknown parameter `other` (declare it under `params` at the top)"});
   check_refusal(R"(name: p
@@ -627,6 +629,41 @@ env: {E: "${{ tasks.a.status }}"}
                  "of a task with `for_each`)",
                  "10:55 there is no task `aa` (did you mean `a`?)",
                  "11:21 `a` has not ended yet when this is read (move it to a task's `env`)"});
+}
+
+// Goal: a condition that can never hold is found before a run is green though nothing ran.
+TEST_CASE("refused at their places: comparisons of what is never equal") {
+  const std::string never = ", which are never equal (convert the string: `int(...)`)";
+  check_refusal(
+      R"(name: p
+params: {n: {type: int}}
+tasks:
+  - {name: g, run: x}
+  - {name: f, run: x, for_each: [1, 2]}
+  - {name: a, run: x, needs: [g], when: "${{ tasks.g.outputs.n == 1 }}"}
+  - {name: b, run: x, needs: [f], when: "${{ tasks.f.outputs.n == '1' }}"}
+  - {name: c, run: x, when: "${{ params.n == 'x' }}"}
+  - {name: d, run: x, needs: [g], when: "${{ tasks.g.exit_code == '3' }}"}
+  - {name: e, run: x, for_each: [a, b], when: "${{ item == 1 }}"}
+  - {name: h, run: x, matrix: {os: [a, b]}, when: "${{ matrix.os == 1 }}"}
+  - {name: i, run: x, matrix: {os: [a, b], include: [{os: 1}]}, when: "${{ matrix.os == 1 }}"}
+  - {name: j, run: x, for_each: [a, "${{ params.n }}"], when: "${{ item == 1 }}"}
+  - {name: k, run: x, needs: [g], when: "${{ tasks.g.outputs.n == null }}"}
+  - {name: l, run: x, needs: [g], when: "${{ tasks.g.outputs.n }}"}
+)",
+      {"6:64 `==` compares a string with an int" + never,
+       "7:64 `==` compares a list with a string, which are never equal",
+       "8:43 `==` compares an int with a string" + never,
+       "9:64 `==` compares an int with a string" + never,
+       "10:57 `==` compares a string with an int" + never,
+       "11:66 `==` compares a string with an int" + never,
+       "15:45 `when` must be a boolean, found a value of type `string` (compare it, as in "
+       "`params.mode == 'full'`)"});
+}
+
+TEST_CASE("refused at their places: defaults of outputs") {
+  check_refusal("name: p\ntasks: [{name: a, run: x, outputs: {k: {default: \"${{ 1 }}\"}}}]\n",
+                {"2:50 expressions are not available here (write a text)"});
 }
 
 }  // namespace

@@ -169,8 +169,9 @@ TEST_CASE("every key reaches the tasks, and defaults are filled in") {
   CHECK(list.run == "echo \"a: b\"  # no comment\necho 'c'\n");
   CHECK(list.retry == retry_policy{2, seconds{3}, 1.5, minutes{1}, 0, lost_attempt::start_again});
   CHECK(list.timeout == minutes{10});
-  CHECK(list.outputs == std::vector<output_definition>{
-                            {"files", "The files."}, {"count", "How many."}, {"rest", ""}});
+  CHECK(list.outputs == std::vector<output_definition>{{"files", "The files.", {}},
+                                                       {"count", "How many.", {}},
+                                                       {"rest", "", {}}});
   CHECK(list.priority == 0);
   const auto& each = made.tasks[1];
   CHECK(each.command ==
@@ -331,7 +332,7 @@ TEST_CASE("any text goes to JSON and back") {
       task.run = "x";  // refused in shell text, also when it is escaped
     }
     task.for_each = fan_values{std::vector<value>{make_value(random_text(random))}};
-    task.outputs = {{"o", random_text(random)}};
+    task.outputs = {{"o", random_text(random), random_text(random)}};
     check_round_trip(made);
   }
 }

@@ -562,11 +562,26 @@ tasks:
   std::FILE* repaired = std::fopen((here.host->workspace_of(run) / "repaired").c_str(), "w");
   REQUIRE(repaired != nullptr);
   std::fclose(repaired);
-  const auto retried = here.silo->call(ref<schemas::Run>(run).retry());
+  const auto retried = here.silo->call(ref<schemas::Run>(run).retry("", false));
   REQUIRE(retried);
   CHECK(retried->tasks() == 1);
   CHECK(here.wait(run) == RunState::SUCCEEDED);
   CHECK(fs::file_size(here.host->workspace_of(run) / "a.log") == 5);
+
+  // From a task of a run that has succeeded.
+  CHECK(here.silo->call(ref<schemas::Run>(run).retry("", false)).error().code() ==
+        runtime::errc::failed_precondition);
+  CHECK(here.silo->call(ref<schemas::Run>(run).retry("c", false)).error().code() ==
+        runtime::errc::not_found);
+  const auto told = here.silo->call(ref<schemas::Run>(run).retry("a", true));
+  REQUIRE(told);
+  CHECK(told->tasks() == 2);
+  REQUIRE(told->names().size() == 2);
+  CHECK(std::string{told->names()[0].cStr()} == "a");
+  CHECK(here.wait(run) == RunState::SUCCEEDED);
+  REQUIRE(here.silo->call(ref<schemas::Run>(run).retry("a", false)));
+  CHECK(here.wait(run) == RunState::SUCCEEDED);
+  CHECK(fs::file_size(here.host->workspace_of(run) / "a.log") == 10);
 }
 
 TEST_CASE("a run goes on after the silo has stopped in its midst") {
@@ -618,7 +633,7 @@ tasks:
   std::FILE* repaired = std::fopen((here.host->workspace_of(run) / "repaired").c_str(), "w");
   REQUIRE(repaired != nullptr);
   std::fclose(repaired);
-  const auto retried = here.silo->call(ref<schemas::Run>(run).retry());
+  const auto retried = here.silo->call(ref<schemas::Run>(run).retry("", false));
   REQUIRE(retried);
   CHECK(retried->tasks() == 2);
   CHECK(here.wait(run) == RunState::SUCCEEDED);
@@ -663,7 +678,7 @@ tasks:
 )yaml");
   CHECK(here.wait(run) == RunState::TIMED_OUT);
   CHECK(here.task(run, "a").task().getState() == TaskState::CANCELLED);
-  REQUIRE(here.silo->call(ref<schemas::Run>(run).retry()));
+  REQUIRE(here.silo->call(ref<schemas::Run>(run).retry("", false)));
   CHECK(here.wait(run) == RunState::TIMED_OUT);
   CHECK(here.task(run, "a").task().getAttempt() == 2);
 }
@@ -942,7 +957,7 @@ tasks:
   });
   for (const auto& failure : {here.silo->call(ref<schemas::Run>(run).tasks("", 0)).error(),
                               here.silo->call(ref<schemas::Run>(run).events(0, 0, 0)).error(),
-                              here.silo->call(ref<schemas::Run>(run).retry()).error(),
+                              here.silo->call(ref<schemas::Run>(run).retry("", false)).error(),
                               here.silo->call(ref<schemas::Run>(run).cancel("", false)).error()}) {
     CHECK(failure.code() == runtime::errc::not_found);
   }

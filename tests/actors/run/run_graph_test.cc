@@ -32,12 +32,12 @@ public:
 
   void end(std::string name, task_state state,
            output_list outputs = {},  // by value: the key may be erased
-           const std::string& reason = {}) {
+           const std::string& reason = {}, std::int32_t exit_code = no_exit_code) {
     REQUIRE(running_.contains(name));
     const auto id = running_.at(name);
     running_.erase(name);
-    rows_[name] = {id, state, outputs, reason};
-    take(graph_.ended(id, state, std::move(outputs), reason));
+    rows_[name] = {id, state, outputs, reason, exit_code};
+    take(graph_.ended(id, state, std::move(outputs), reason, exit_code));
     go_on_if_idle();
   }
   void lose_files() {
@@ -61,12 +61,18 @@ public:
     stopping_ = reach;
     take(graph_.stop("stop", reach));
   }
-  void retry() {
+  void retry(const std::vector<std::uint32_t>& from = {}) {
     stopping_.reset();
+    ended_ = false;
     std::vector<instance_id> forgotten;
-    const auto effects = graph_.retry(forgotten);
+    const auto effects = graph_.retry(forgotten, run_graph::files::kept, from);
     forget(forgotten);
     take(effects);
+  }
+  std::map<std::string, std::string> environment(const std::string& name) const {
+    const auto made = graph_.environment(running_.at(name));
+    REQUIRE(made);
+    return *made;
   }
   // As after a restart: a graph from the rows alone, which has nothing to do but wait.
   void come_back() {
@@ -76,7 +82,7 @@ public:
       if (graph_.fans_out(row.id.task) && !name.ends_with(']')) {
         graph_.restore_whole(row.id.task, row.state, row.reason);
       } else {
-        graph_.restore(row.id, row.state, row.outputs, row.reason);
+        graph_.restore(row.id, row.state, row.outputs, row.reason, row.exit_code);
       }
     }
     if (stopping_) {
@@ -125,6 +131,7 @@ public:
     task_state state;
     output_list outputs;
     std::string reason;
+    std::int32_t exit_code = no_exit_code;
   };
   pipeline_definition definition_;
   run_graph graph_;
@@ -449,6 +456,91 @@ tasks:
   run.end("c", task_state::SUCCEEDED);
   CHECK(run.ended_);
   CHECK(run.graph_.outcome() == run_state::SUCCEEDED);
+}
+
+// Goal: nothing is left from before that belongs to an earlier try of what it needs.
+TEST_CASE("a retry starts again all that needs what starts again, cleanups too") {
+  played_run run{R"(name: p
+tasks:
+  - {name: acquire, run: x}
+  - {name: work, run: x, needs: [acquire]}
+  - {name: alert, run: x, needs: [work], run_on: failure}
+  - {name: release, run: x, needs: [work], run_on: always}
+  - {name: each, run: x, needs: [release], run_on: always, for_each: [1, 2]}
+  - {name: other, run: x}
+)"};
+  run.end("other", task_state::SUCCEEDED);
+  run.end("acquire", task_state::SUCCEEDED);
+  run.end("work", task_state::FAILED);
+  run.end("alert", task_state::SUCCEEDED);
+  run.end("release", task_state::SUCCEEDED);
+  run.end("each[0]", task_state::SUCCEEDED);
+  run.end("each[1]", task_state::SUCCEEDED);
+  CHECK(run.ended_);
+  run.retry();
+  CHECK(run.running() == names{"work"});
+  run.come_back();
+  run.end("work", task_state::SUCCEEDED);
+  CHECK(run.settled_.at("alert") == task_state::SKIPPED);
+  CHECK(run.running() == names{"release"});
+  run.end("release", task_state::SUCCEEDED);
+  CHECK(run.running() == names{"each[0]", "each[1]"});
+  run.end("each[0]", task_state::SUCCEEDED);
+  run.end("each[1]", task_state::SUCCEEDED);
+  CHECK(run.ended_);
+
+  // From any task, also of a run that has succeeded.
+  run.retry({0});
+  CHECK(run.running() == names{"acquire"});
+  run.come_back();
+  run.end("acquire", task_state::SUCCEEDED);
+  CHECK(run.running() == names{"work"});
+}
+
+TEST_CASE("a retry from a fan-out starts all of it again") {
+  played_run run{"name: p\ntasks: [{name: a, run: x, for_each: [1, 2]}, {name: b, run: x}]\n"};
+  run.end("a[0]", task_state::SUCCEEDED);
+  run.end("a[1]", task_state::SUCCEEDED);
+  run.end("b", task_state::SUCCEEDED);
+  run.retry({0});
+  CHECK(run.running() == names{"a[0]", "a[1]"});
+}
+
+TEST_CASE("outputs that were not written, and exit codes, are known to what comes after") {
+  const std::string text = R"(name: p
+tasks:
+  - {name: a, run: x, outputs: {k: {default: none}, j: }}
+  - {name: b, run: x, needs: [a], env: {K: "${{ tasks.a.outputs.k }}"}}
+  - name: c
+    run: x
+    needs: [b, w]
+    run_on: always
+    when: "${{ tasks.b.exit_code == 3 }}"
+  - {name: d, run: x, needs: [e], run_on: always, env: {K: "${{ tasks.e.outputs.typo }}"}}
+  - {name: e, run: x}
+  - {name: w, run: x}
+)";
+  played_run run{text};
+  run.end("a", task_state::SUCCEEDED, {{"j", "1"}});
+  run.end("e", task_state::FAILED, {}, {}, 7);
+  CHECK(run.environment("b").at("K") == "none");
+  CHECK(run.environment("d").at("K").empty());  // it did not succeed, so it need not have any
+  run.end("d", task_state::SUCCEEDED);
+  run.end("b", task_state::FAILED, {}, {}, 3);
+  run.come_back();
+  run.end("w", task_state::SUCCEEDED);
+  CHECK(run.running() == names{"c"});
+  run.end("c", task_state::SUCCEEDED);
+  CHECK(run.ended_);
+
+  played_run typo{R"(name: p
+tasks:
+  - {name: a, run: x}
+  - {name: b, run: x, needs: [a], when: "${{ tasks.a.outputs.typo == 'x' }}"}
+)"};
+  typo.end("a", task_state::SUCCEEDED, {{"type", "x"}});
+  CHECK(typo.settled_.at("b") == task_state::ERRORED);
+  CHECK(typo.reasons_.at("b").starts_with("`when`: `tasks.a.outputs.typo` has no value here"));
 }
 
 TEST_CASE("a run goes on from its stored outcomes") {

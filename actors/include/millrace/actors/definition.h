@@ -116,6 +116,7 @@ enum class empty_fan_out : std::uint8_t {
 struct output_definition {
   std::string name;
   std::string description;
+  std::optional<std::string> fallback;  ///< The `default`: what it is when none is written.
 
   friend bool operator==(const output_definition&, const output_definition&) = default;
 };
