@@ -17,16 +17,18 @@ request_reader::request_reader(const server_options& options)
     : options_(options), in_(options.header_bytes_max + in_bytes_slack) {}
 
 // Some clients end a body with a line end that is none of it; it is no request (RFC 9112, 2.2).
-void request_reader::skip_empty_lines() {
+// Whether something else has come.
+bool request_reader::skip_empty_lines() {
   constexpr std::string_view line_end = "\r\n";
   while (in_.unread().starts_with(line_end)) {
     in_.take(line_end.size());
   }
+  return !line_end.starts_with(in_.unread());  // half of one may be all there is yet
 }
 
 request_reader::progress request_reader::read() {
   if (!parser_) {
-    if (skip_empty_lines(); in_.empty()) {
+    if (!skip_empty_lines()) {
       return progress_ = progress::nothing;
     }
     request_.clear();

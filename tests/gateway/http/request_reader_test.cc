@@ -62,6 +62,21 @@ TEST_CASE("requests that came together are read one after the other") {
   CHECK(reader.read() == progress::header);
 }
 
+TEST_CASE("a line end before a request may come in halves") {
+  const server_options options;
+  request_reader reader{options};
+  receive(reader, "\r");
+  CHECK(reader.read() == progress::nothing);
+  receive(reader, "\n\r");
+  CHECK(reader.read() == progress::nothing);
+  receive(reader, "\nGET /1 HTTP/1.0\r\n\r\n\r");
+  REQUIRE(reader.read() == progress::finished);
+  reader.next();
+  CHECK(reader.read() == progress::nothing);
+  receive(reader, "\rGET /2 HTTP/1.0\r\n\r\n");
+  CHECK(reader.read() == progress::refused);
+}
+
 TEST_CASE("a client that waits is told once to go on, and not when it has gone on by itself") {
   const server_options options;
   request_reader waits{options};
