@@ -118,6 +118,10 @@ struct CompiledTask {
   # 0 to 100; higher is served first.
   detach @13 :Bool;
   # Whether what leaves the group of its command may outlive it.
+  allowFailures @14 :UInt32;
+  # Failed instances that leave it as good as succeeded.
+  allowPercentage @15 :Bool;
+  # The number is a percentage of all instances.
 
   enum RunOn {
     success @0;  # All succeeded.
@@ -212,6 +216,10 @@ struct Retry {
   # The part of a delay that is left to chance.
   giveUpWhenLost @5 :Bool;
   # Ends as `lost` instead of starting again.
+  onExit @6 :List(UInt8);
+  # Only after one of these exit codes; empty: after any.
+  notOnExit @7 :List(UInt8);
+  # Never after one of these.
 }
 
 struct FanOut {

@@ -314,6 +314,8 @@ struct TaskSpec {
   pool @18 :Text;            # Its key.
   outputs @19 :List(Text);   # What the command must write to $MILLRACE_OUTPUT, by name.
   detach @20 :Bool;          # What leaves the group of its command may outlive it.
+  onExit @21 :List(UInt8);     # Tried again only after one of these exit codes; empty: after any.
+  notOnExit @22 :List(UInt8);  # Never after one of these.
 }
 
 struct Attempt {

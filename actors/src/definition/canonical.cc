@@ -54,6 +54,12 @@ json json_of(const retry_policy& retry) {
   made["backoff"] = retry.backoff;
   made["max_delay"] = format_duration(retry.max_delay);
   made["jitter"] = retry.jitter;
+  if (!retry.on_exit.empty()) {
+    made["on_exit"] = retry.on_exit;
+  }
+  if (!retry.not_on_exit.empty()) {
+    made["not_on_exit"] = retry.not_on_exit;
+  }
   return made;
 }
 
@@ -118,6 +124,13 @@ json json_of(const task_definition& task) {
   }
   if (task.on_empty != empty_fan_out::succeed) {
     made["on_empty"] = to_string(task.on_empty);
+  }
+  if (const auto& allowed = task.allow_failures; allowed == failure_allowance{100, true}) {
+    made["allow_failures"] = true;
+  } else if (allowed.is_percentage) {
+    made["allow_failures"] = std::to_string(allowed.count) + "%";
+  } else if (allowed.count > 0) {
+    made["allow_failures"] = allowed.count;
   }
   for (const auto& output : task.outputs) {
     auto& one = made["outputs"][output.name] = {{"description", output.description}};

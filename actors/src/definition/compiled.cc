@@ -82,6 +82,12 @@ void put(schemas::CompiledParam::Builder into, const param_definition& param) {
   into.setRequired(param.required);
 }
 
+void put(capnp::List<std::uint8_t>::Builder into, const std::vector<std::uint8_t>& codes) {
+  for (unsigned at = 0; at < into.size(); ++at) {
+    into.set(at, codes[at]);
+  }
+}
+
 void put(schemas::Retry::Builder into, const retry_policy& retry) {
   into.setMaxAttempts(retry.max_attempts);
   into.setDelay(retry.delay.count());
@@ -89,6 +95,8 @@ void put(schemas::Retry::Builder into, const retry_policy& retry) {
   into.setMaxDelay(retry.max_delay.count());
   into.setJitter(retry.jitter);
   into.setGiveUpWhenLost(retry.on_lost == lost_attempt::give_up);
+  put(into.initOnExit(size_of(retry.on_exit.size())), retry.on_exit);
+  put(into.initNotOnExit(size_of(retry.not_on_exit.size())), retry.not_on_exit);
 }
 
 void put_fan_out(schemas::CompiledTask::Builder into, const task_definition& task) {
@@ -141,6 +149,8 @@ void put(schemas::CompiledTask::Builder into, const task_definition& task,
   }
   into.setPriority(task.priority);
   into.setDetach(task.detach);
+  into.setAllowFailures(task.allow_failures.count);
+  into.setAllowPercentage(task.allow_failures.is_percentage);
 }
 
 // --- reading -------------------------------------------------------------------------------------
@@ -222,6 +232,14 @@ void read_fan_out(schemas::FanOut::Reader fan_out, task_definition& made) {
   made.on_empty = static_cast<empty_fan_out>(fan_out.getOnEmpty());
 }
 
+std::vector<std::uint8_t> codes_of(capnp::List<std::uint8_t>::Reader codes) {
+  std::vector<std::uint8_t> made;
+  for (const auto each : codes) {
+    made.push_back(each);
+  }
+  return made;
+}
+
 retry_policy retry_of(schemas::Retry::Reader retry) {
   retry_policy made;
   made.max_attempts = retry.getMaxAttempts();
@@ -230,6 +248,8 @@ retry_policy retry_of(schemas::Retry::Reader retry) {
   made.max_delay = runtime::duration{retry.getMaxDelay()};
   made.jitter = retry.getJitter();
   made.on_lost = retry.getGiveUpWhenLost() ? lost_attempt::give_up : lost_attempt::start_again;
+  made.on_exit = codes_of(retry.getOnExit());
+  made.not_on_exit = codes_of(retry.getNotOnExit());
   return made;
 }
 
@@ -282,6 +302,7 @@ result<void> read_task(schemas::CompiledTask::Reader task, pipeline_definition& 
   }
   made.priority = task.getPriority();
   made.detach = task.getDetach();
+  made.allow_failures = {task.getAllowFailures(), task.getAllowPercentage()};
   return {};
 }
 

@@ -67,7 +67,7 @@ constexpr std::array task_words{
     word{"needs"},   word{"run_on"},       word{"when"},      word{"env"},
     word{"timeout"}, word{"grace_period"}, word{"retry"},     word{"for_each"},
     word{"matrix"},  word{"max_parallel"}, word{"fail_fast"}, word{"on_empty"},
-    word{"outputs"}, word{"priority"},     word{"detach"}};
+    word{"outputs"}, word{"priority"},     word{"detach"},    word{"allow_failures"}};
 
 constexpr std::array task_foreign{
     foreign_key{"id", "write `name`"},
@@ -89,7 +89,11 @@ constexpr std::array task_foreign{
     foreign_key{"condition", "write `when`"},
     foreign_key{"preconditions", "write `when`"},
     foreign_key{"trigger_rule", "write `run_on`"},
-    foreign_key{"continue_on", "write `run_on` in the tasks that need this one"},
+    foreign_key{"continue_on", "write `allow_failures: true`, or `run_on` in what needs this one"},
+    foreign_key{"continueOn", "write `allow_failures: true`, or `run_on` in what needs this one"},
+    foreign_key{"continue-on-error", "write `allow_failures: true`"},
+    foreign_key{"allow_failure", "write `allow_failures: true`"},
+    foreign_key{"ignore_errors", "write `allow_failures: true`"},
     foreign_key{"retries", "write `retry`"},
     foreign_key{"attempts", "write `retry`"},
     foreign_key{"retry_policy", "write `retry`"},
@@ -152,8 +156,9 @@ constexpr std::array param_foreign{foreign_key{"value", "write `default`"},
                                    foreign_key{"maximum", ""},
                                    foreign_key{"name", "the key above is the name"}};
 
-constexpr std::array retry_words{word{"max_attempts"}, word{"delay"}, word{"backoff"},
-                                 word{"max_delay"}, word{"jitter"}};
+constexpr std::array retry_words{word{"max_attempts"}, word{"delay"},  word{"backoff"},
+                                 word{"max_delay"},    word{"jitter"}, word{"on_exit"},
+                                 word{"not_on_exit"}};
 constexpr std::array retry_foreign{
     foreign_key{"limit", "write `max_attempts`, which counts the first attempt too"},
     foreign_key{"attempts", "write `max_attempts`"},
@@ -166,9 +171,8 @@ constexpr std::array retry_foreign{
     foreign_key{"cap", "write `max_delay`"},
     foreign_key{"max_interval", "write `max_delay`"},
     foreign_key{"max_interval_sec", "write `max_delay: 5m`"},
-    foreign_key{"on_exit", ""},
-    foreign_key{"not_on_exit", ""},
-    foreign_key{"exit_code", ""}};
+    foreign_key{"exit_code", "write `on_exit`"},
+    foreign_key{"exit_codes", "write `on_exit`"}};
 
 constexpr std::array defaults_words{word{"retry"}, word{"timeout"}, word{"env"}};
 constexpr std::array defaults_foreign{

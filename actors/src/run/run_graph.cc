@@ -81,13 +81,13 @@ bool run_graph::withdrawn(std::uint32_t at) const {
 bool run_graph::judge_needs(std::uint32_t at, run_effects& effects) {
   const auto& task = definition_.tasks[at];
   const auto count = [&](auto&& what) {
-    return std::count_if(graph_.needs[at].begin(), graph_.needs[at].end(),
-                         [&](auto need) { return what(nodes_[need].outcome); });
+    return std::count_if(graph_.needs[at].begin(), graph_.needs[at].end(), what);
   };
   const auto needs = static_cast<std::ptrdiff_t>(graph_.needs[at].size());
-  const auto succeeded = count([](auto state) { return state == task_state::SUCCEEDED; });
-  const auto failed = count(is_failure);
-  const auto skipped = count([](auto state) { return state == task_state::SKIPPED; });
+  const auto succeeded = count([this](auto need) { return passes(need); });
+  const auto failed = count([this](auto need) { return fails(need); });
+  const auto skipped =
+      count([this](auto need) { return nodes_[need].outcome == task_state::SKIPPED; });
   auto starts = true;
   switch (task.run_on) {
     case trigger_rule::success:
@@ -180,10 +180,10 @@ void run_graph::open(std::uint32_t at, run_effects& effects) {
     if (index < node.slots.size()) {
       node.slots[index] = std::move(known);
       (is_terminal(node.slots[index].state) ? node.ended : node.active) += 1;
-      node.failed_fast =
-          node.failed_fast || (task.fail_fast && is_failure(node.slots[index].state));
+      node.failed += is_failure(node.slots[index].state) ? 1 : 0;
     }
   }
+  node.failed_fast = task.fail_fast && !within_allowance(at);
   active_ += node.active;
   node.restored.clear();
   known_ += node.slots.size();
@@ -213,6 +213,7 @@ void run_graph::settle(instance_id id, task_state state, std::string reason, run
   auto& node = nodes_[id.task];
   node.slots[id.index].state = state;
   ++node.ended;
+  node.failed += is_failure(state) ? 1 : 0;
   note_reason(id, state, reason);
   effects.settled.push_back({id, state, std::move(reason)});
 }
@@ -226,6 +227,7 @@ void run_graph::settle_whole(std::uint32_t at, task_state state, std::string rea
   node.now = phase::ended;
   node.outcome = state;
   node.slots.assign(1, {state, {}, std::exchange(node.restored_exit_code, no_exit_code)});
+  node.failed = is_failure(state) ? 1 : 0;
   node.instances.clear();
   ++known_;
   if (!known) {
@@ -258,6 +260,24 @@ task_state run_graph::outcome_of(const task_node& one) {
     return each.state == task_state::SKIPPED;
   });
   return all_skipped ? task_state::SKIPPED : task_state::SUCCEEDED;
+}
+
+// Whether no more instances have failed than the task allows.
+bool run_graph::within_allowance(std::uint32_t at) const {
+  const auto& node = nodes_[at];
+  const auto& allowed = definition_.tasks[at].allow_failures;
+  constexpr std::size_t whole = 100;
+  return allowed.is_percentage ? node.failed * whole <= allowed.count * node.slots.size()
+                               : node.failed <= allowed.count;
+}
+
+bool run_graph::passes(std::uint32_t at) const {
+  const auto outcome = nodes_[at].outcome;
+  return outcome == task_state::SUCCEEDED || (is_failure(outcome) && within_allowance(at));
+}
+
+bool run_graph::fails(std::uint32_t at) const {
+  return is_failure(nodes_[at].outcome) && !within_allowance(at);
 }
 
 void run_graph::finish_if_done(std::uint32_t at) {
@@ -326,6 +346,7 @@ run_effects run_graph::ended(instance_id id, task_state state, output_list outpu
   ++node.ended;
   note_reason(id, state, reason);
   if (is_failure(state)) {
+    ++node.failed;
     fail_fast(id, reason, effects);
   }
   finish_if_done(id.task);
@@ -341,7 +362,8 @@ run_effects run_graph::ended(instance_id id, task_state state, output_list outpu
 void run_graph::fail_fast(instance_id failed, std::string_view why, run_effects& effects) {
   const auto at = failed.task;
   auto& node = nodes_[at];
-  if (!definition_.tasks[at].fail_fast || node.slots.size() < 2 || node.failed_fast) {
+  if (!definition_.tasks[at].fail_fast || node.slots.size() < 2 || node.failed_fast ||
+      within_allowance(at)) {
     return;
   }
   node.failed_fast = true;
@@ -386,9 +408,9 @@ run_effects run_graph::stop(std::string_view reason, stop_reach reach) {
 }
 
 run_state run_graph::outcome() const noexcept {
-  const auto bad = std::any_of(nodes_.begin(), nodes_.end(), [](const task_node& each) {
-    return is_failure(each.outcome) || each.outcome == task_state::UPSTREAM_FAILED ||
-           each.outcome == task_state::CANCELLED;
+  const auto bad = std::any_of(graph_.order.begin(), graph_.order.end(), [this](auto at) {
+    return fails(at) || nodes_[at].outcome == task_state::UPSTREAM_FAILED ||
+           nodes_[at].outcome == task_state::CANCELLED;
   });
   return bad ? run_state::FAILED : run_state::SUCCEEDED;
 }

@@ -15,6 +15,8 @@
 // cancelled for it has then not been started. What is unfinished starts anew, and so does all that
 // has succeeded and that something unfinished needs, if only by way of others.
 // A fan-out over nothing has succeeded with nothing to do, unless `on_empty` says otherwise.
+// A task with no more failed instances than `allow_failures` is as good as one that has succeeded,
+// for what needs it and for the run; its state tells that it has failed.
 //
 // A reason is a phrase for a person. That of a task which did not start because of others names
 // them with their states and their own reasons: `needs fan: skipped, its list is empty`.
@@ -183,6 +185,7 @@ private:
     std::uint32_t next = 0;    // the first slot that may be unstarted
     std::uint32_t active = 0;  // started, not ended
     std::uint32_t ended = 0;
+    std::uint32_t failed = 0;
     bool startable = false;    // stands in `startable_`
     bool failed_fast = false;  // the rest has been cancelled
     std::optional<task_state> restored_whole;
@@ -222,6 +225,9 @@ private:
   void drain(run_effects& effects);
   [[nodiscard]] bool may_start_more(const task_node& one, const task_definition& task) const;
   [[nodiscard]] static task_state outcome_of(const task_node& one);
+  [[nodiscard]] bool within_allowance(std::uint32_t at) const;
+  [[nodiscard]] bool passes(std::uint32_t at) const;
+  [[nodiscard]] bool fails(std::uint32_t at) const;
 
   pipeline_definition definition_;
   bound_params params_;

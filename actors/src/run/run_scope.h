@@ -76,13 +76,12 @@ public:
     return name == "pipeline" ? std::optional{make_value(graph_.definition_.name)} : std::nullopt;
   }
   std::optional<bool> needs_succeeded() const override {
-    return std::all_of(needs().begin(), needs().end(), [this](auto need) {
-      return graph_.nodes_[need].outcome == task_state::SUCCEEDED;
-    });
+    return std::all_of(needs().begin(), needs().end(),
+                       [this](auto need) { return graph_.passes(need); });
   }
   std::optional<bool> needs_failed() const override {
     return std::any_of(needs().begin(), needs().end(),
-                       [this](auto need) { return is_failure(graph_.nodes_[need].outcome); });
+                       [this](auto need) { return graph_.fails(need); });
   }
 
 private:

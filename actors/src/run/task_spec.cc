@@ -17,6 +17,12 @@ constexpr std::pair<const char*, const char*> base_environment[] = {
     {"LANG", "C.UTF-8"},
 };
 
+void put(capnp::List<std::uint8_t>::Builder into, const std::vector<std::uint8_t>& codes) {
+  for (unsigned at = 0; at < into.size(); ++at) {
+    into.set(at, codes[at]);
+  }
+}
+
 }  // namespace
 
 result<schemas::task_interface::begin_params> task_spec_of(const run_graph& graph, instance_id id,
@@ -72,6 +78,9 @@ result<schemas::task_interface::begin_params> task_spec_of(const run_graph& grap
   spec.setMaxDelayNs(task.retry.max_delay.count());
   spec.setJitter(task.retry.jitter);
   spec.setGiveUpWhenLost(task.retry.on_lost == lost_attempt::give_up);
+  put(spec.initOnExit(static_cast<unsigned>(task.retry.on_exit.size())), task.retry.on_exit);
+  put(spec.initNotOnExit(static_cast<unsigned>(task.retry.not_on_exit.size())),
+      task.retry.not_on_exit);
   spec.setPriority(task.priority);
   spec.setPool(std::string{default_pool}.c_str());
   const auto must_be_written = [](const output_definition& each) { return !each.fallback; };

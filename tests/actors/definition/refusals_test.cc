@@ -391,7 +391,7 @@ tasks:
   - {name: b, run: x, retry: often}
   - {name: c, run: x, retry: [3]}
   - {name: d, run: x, retry: {max_attempts: 1001, delay: 1, max_delay: 1 s}}
-  - {name: e, run: x, retry: {backof: 3, limit: 3, on_exit: [1]}}
+  - {name: e, run: x, retry: {backof: 3, limit: 3, exit_code: [1]}}
   - {name: f, run: x, retry: {jitter: -0.1, backoff: 0.5}}
   - {name: g, run: x, retry: {jitter: 1.1, backoff: 100.5}}
   - {name: h, run: x, retry: {jitter: full, backoff: "2"}}
@@ -407,7 +407,7 @@ tasks:
                  "7:31 unknown key `backof` in `retry` (did you mean `backoff`?)",
                  "7:42 unknown key `limit` in `retry` (write `max_attempts`, which counts the "
                  "first attempt too)",
-                 "7:52 `on_exit` is not supported yet by this version",
+                 "7:52 unknown key `exit_code` in `retry` (write `on_exit`)",
                  "8:39 `jitter` must be from 0.0 to 1.0, found -0.1",
                  "8:54 `backoff` must be from 1.0 to 100.0, found 0.5",
                  "9:39 `jitter` must be from 0.0 to 1.0, found 1.1",
@@ -659,6 +659,30 @@ tasks:
        "11:66 `==` compares a string with an int" + never,
        "15:45 `when` must be a boolean, found a value of type `string` (compare it, as in "
        "`params.mode == 'full'`)"});
+}
+
+TEST_CASE("refused at their places: exit codes and allowed failures") {
+  check_refusal(R"(name: p
+tasks:
+  - {name: a, run: x, retry: {max_attempts: 2, on_exit: [0, 256, x], not_on_exit: []}}
+  - {name: b, run: x, retry: {max_attempts: 2, on_exit: 3, not_on_exit: [1, 3]}}
+  - {name: c, run: x, allow_failures: 3}
+  - {name: d, run: x, for_each: [1], allow_failures: 101%}
+  - {name: e, run: x, for_each: [1], allow_failures: most}
+  - {name: f, run: x, for_each: [1], allow_failures: -1%}
+)",
+                {"3:58 `on_exit[0]` must be from 1 to 255, found 0",
+                 "3:61 `on_exit[1]` must be from 1 to 255, found 256",
+                 "3:66 `on_exit[2]` must be a whole number, found the text `x` (write it like "
+                 "`75`)",
+                 "3:83 the list is empty (name exit codes, or remove it)",
+                 "4:30 the exit code 3 is in `on_exit` and in `not_on_exit` (remove one of them)",
+                 "5:39 without a fan-out `allow_failures` is `true` or `false` (write "
+                 "`allow_failures: true`)",
+                 "6:54 `101%` is no percentage (write it like `10%`)",
+                 "7:54 `allow_failures` must be a whole number, found the text `most` (write "
+                 "`true`, a number, or a percentage like `10%`)",
+                 "8:54 `-1%` is no percentage (write it like `10%`)"});
 }
 
 TEST_CASE("refused at their places: defaults of outputs") {

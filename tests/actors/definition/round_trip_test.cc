@@ -85,7 +85,7 @@ tasks:
     run: |
       echo "a: b"  # no comment
       echo 'c'
-    outputs: {files: The files., count: {description: How many.}, rest: }
+    outputs: {files: The files., count: {description: How many.}, rest: {default: none}}
     priority: 0
   - name: each
     command: [printf, "%s", "${{ item }}", "", " padded ", "true"]
@@ -101,13 +101,15 @@ tasks:
     max_parallel: 2
     fail_fast: false
     on_empty: fail
+    allow_failures: 10%
     priority: 100
   - name: pairs
     run: x
     needs: [list.all_1, each]
     run_on: any
     when: "true"
-    retry: {max_attempts: 1000, jitter: 1, delay: 10m}
+    retry: {max_attempts: 1000, jitter: 1, delay: 10m, on_exit: [75, 255, 1, 75], not_on_exit: 2}
+    allow_failures: true
     matrix:
       os: [debian, "12", 12, 1.5, true, "${{ params.day }}"]
       python: ["3.10"]
@@ -115,7 +117,7 @@ tasks:
       include: [{os: fedora, python: "3.12", extra: 1}]
       exclude: [{os: 12}, {python: "3.10", os: true}]
   - {name: last, run: x, run_on: failure, needs: [pairs], retry: 3,
-     for_each: [1, 2.0, no it is, false]}
+     for_each: [1, 2.0, no it is, false], allow_failures: 3}
 )";
 
 // A key that is not in the text above would be lost by the compiled form without a word.
@@ -171,7 +173,7 @@ TEST_CASE("every key reaches the tasks, and defaults are filled in") {
   CHECK(list.timeout == minutes{10});
   CHECK(list.outputs == std::vector<output_definition>{{"files", "The files.", {}},
                                                        {"count", "How many.", {}},
-                                                       {"rest", "", {}}});
+                                                       {"rest", "", "none"}});
   CHECK(list.priority == 0);
   const auto& each = made.tasks[1];
   CHECK(each.command ==
@@ -187,10 +189,14 @@ TEST_CASE("every key reaches the tasks, and defaults are filled in") {
   CHECK(each.max_parallel == 2);
   CHECK_FALSE(each.fail_fast);
   CHECK(each.on_empty == empty_fan_out::fail);
+  CHECK(each.allow_failures == failure_allowance{10, true});
   const auto& pairs = made.tasks[2];
   CHECK(pairs.when == "true");
   CHECK(pairs.retry ==
-        retry_policy{1'000, minutes{10}, 1.5, minutes{10}, 1, lost_attempt::start_again});
+        retry_policy{
+            1'000, minutes{10}, 1.5, minutes{10}, 1, lost_attempt::start_again, {1, 75, 255}, {2}});
+  CHECK(pairs.allow_failures == failure_allowance{100, true});
+  CHECK(made.tasks[3].allow_failures == failure_allowance{3, false});
   REQUIRE(pairs.matrix);
   REQUIRE(pairs.matrix->axes.size() == 3);
   CHECK(pairs.matrix->axes[0].values ==

@@ -143,6 +143,27 @@ tasks:
   CHECK(here.task(run, "after").task().getState() == TaskState::UPSTREAM_FAILED);
 }
 
+TEST_CASE("the exit code says whether a command is tried again") {
+  temporary_folder data;
+  node here{data.path};
+  const auto run = here.submit(R"yaml(name: codes
+defaults: {retry: {max_attempts: 2, delay: 10ms}}
+tasks:
+  - {name: other, run: exit 3, retry: {on_exit: 75}, allow_failures: true}
+  - {name: named, run: "test -e n || { touch n; exit 75; }", retry: {on_exit: 75}}
+  - {name: killed, run: "test -e k || { touch k; kill -9 $$; }", retry: {on_exit: 137}}
+  - {name: not, run: exit 2, retry: {not_on_exit: 2}, allow_failures: true}
+  - {name: after, run: echo, needs: [other, named, killed, not]}
+)yaml");
+  CHECK(here.wait(run) == RunState::SUCCEEDED);
+  CHECK(here.task(run, "other").task().getState() == TaskState::FAILED);
+  CHECK(here.task(run, "other").task().getAttempt() == 1);
+  CHECK(here.task(run, "named").task().getAttempt() == 2);
+  CHECK(here.task(run, "killed").task().getAttempt() == 2);
+  CHECK(here.task(run, "not").task().getAttempt() == 1);
+  CHECK(here.task(run, "after").task().getState() == TaskState::SUCCEEDED);
+}
+
 TEST_CASE("timeouts, missing programs and broken outputs are told apart") {
   temporary_folder data;
   node here{data.path};

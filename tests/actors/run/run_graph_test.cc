@@ -497,6 +497,64 @@ tasks:
   CHECK(run.running() == names{"work"});
 }
 
+TEST_CASE("failures that are allowed are as good as success, and end nothing") {
+  played_run run{R"(name: p
+tasks:
+  - {name: a, run: x, allow_failures: true}
+  - {name: b, run: x, for_each: [1, 2, 3, 4], allow_failures: 1}
+  - {name: c, run: x, for_each: [1, 2, 3, 4], allow_failures: 50%, max_parallel: 3}
+  - {name: d, run: x, needs: [a, b, c], when: "${{ success() && !failure() }}"}
+  - {name: alert, run: x, needs: [a, b, c], run_on: failure}
+  - {name: e, run: x, when: "${{ tasks.a.status == 'failed' }}", needs: [a]}
+)"};
+  run.end("a", task_state::FAILED);
+  CHECK(run.running().contains("e"));
+  run.end("e", task_state::SUCCEEDED);
+  run.end("b[0]", task_state::FAILED);
+  run.end("b[1]", task_state::SUCCEEDED);
+  run.end("b[2]", task_state::SUCCEEDED);
+  run.end("c[0]", task_state::TIMED_OUT);
+  CHECK(run.cancelled_.empty());
+  run.come_back();
+  run.end("b[3]", task_state::SUCCEEDED);
+  run.end("c[1]", task_state::FAILED);
+  run.come_back();
+  CHECK(run.running() == names{"c[2]", "c[3]"});
+  run.end("c[2]", task_state::SUCCEEDED);
+  run.end("c[3]", task_state::SUCCEEDED);
+  CHECK(run.settled_.at("alert") == task_state::SKIPPED);
+  CHECK(run.running() == names{"d"});
+  run.come_back();
+  run.end("d", task_state::SUCCEEDED);
+  CHECK(run.ended_);
+  CHECK(run.graph_.outcome() == run_state::SUCCEEDED);
+  run.come_back();
+  CHECK(run.graph_.outcome() == run_state::SUCCEEDED);
+}
+
+TEST_CASE("one failure more than is allowed is a failure") {
+  played_run run{R"(name: p
+tasks:
+  - {name: b, run: x, for_each: [1, 2, 3, 4], allow_failures: 1, max_parallel: 2}
+  - {name: d, run: x, needs: [b]}
+  - {name: alert, run: x, needs: [b], run_on: failure}
+)"};
+  run.end("b[0]", task_state::FAILED);
+  run.come_back();
+  CHECK(run.running() == names{"b[1]", "b[2]"});
+  run.end("b[1]", task_state::FAILED);
+  CHECK(run.cancelled_ == names{"b[2]"});
+  CHECK(run.settled_.at("b[3]") == task_state::CANCELLED);
+  run.come_back();
+  run.end("b[2]", task_state::CANCELLED);
+  CHECK(run.settled_.at("d") == task_state::UPSTREAM_FAILED);
+  CHECK(run.running() == names{"alert"});
+  run.end("alert", task_state::SUCCEEDED);
+  CHECK(run.ended_);
+  CHECK(run.graph_.outcome() == run_state::FAILED);
+  CHECK(run.graph_.failure_text() == "task `b` failed");
+}
+
 TEST_CASE("a retry from a fan-out starts all of it again") {
   played_run run{"name: p\ntasks: [{name: a, run: x, for_each: [1, 2]}, {name: b, run: x}]\n"};
   run.end("a[0]", task_state::SUCCEEDED);

@@ -102,6 +102,14 @@ enum class trigger_rule : std::uint8_t {
 /// `success`, `failure`, `always`, `any`.
 [[nodiscard]] std::string_view to_string(trigger_rule rule) noexcept;
 
+/// How many failed instances leave a task as good as one that has succeeded.
+struct failure_allowance {
+  std::uint32_t count = 0;  ///< Of `is_percentage`: of all its instances, at most 100.
+  bool is_percentage = false;
+
+  friend bool operator==(const failure_allowance&, const failure_allowance&) = default;
+};
+
 /// What a fan-out over an empty list is.
 enum class empty_fan_out : std::uint8_t {
   succeed,  ///< Done, with nothing to do: succeeded, its outputs empty lists.
@@ -116,7 +124,7 @@ enum class empty_fan_out : std::uint8_t {
 struct output_definition {
   std::string name;
   std::string description;
-  std::optional<std::string> fallback;  ///< The `default`: what it is when none is written.
+  std::optional<std::string> fallback = {};  ///< The `default`: what it is when none is written.
 
   friend bool operator==(const output_definition&, const output_definition&) = default;
 };
@@ -166,8 +174,9 @@ struct task_definition {
   std::optional<std::uint32_t> max_parallel;  ///< Instances at a time; only with a fan-out.
   bool fail_fast = true;  ///< A failed instance cancels the others; only with a fan-out.
   empty_fan_out on_empty = empty_fan_out::succeed;  ///< Only with a fan-out.
-  std::vector<output_definition> outputs;           ///< When empty, any output may be referred to.
-  std::uint8_t priority = 50;                       ///< 0 to 100; higher is served first.
+  failure_allowance allow_failures;        ///< Anything but all or none only with a fan-out.
+  std::vector<output_definition> outputs;  ///< When empty, any output may be referred to.
+  std::uint8_t priority = 50;              ///< 0 to 100; higher is served first.
 
   friend bool operator==(const task_definition&, const task_definition&) = default;
 };
