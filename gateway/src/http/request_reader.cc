@@ -11,6 +11,10 @@ using beast_error = boost::beast::http::error;
 // What is read beyond the largest header at a time.
 constexpr std::size_t in_bytes_slack = 4096;
 
+// The shortest rest of a chunked body, `0` and two line ends. Beast asserts that it has as much
+// once it has seen the zero.
+constexpr std::size_t chunked_bytes_min = 5;
+
 }  // namespace
 
 request_reader::request_reader(const server_options& options)
@@ -42,6 +46,9 @@ request_reader::progress request_reader::feed() {
   while (!in_.empty() && !parser_->is_done()) {
     boost::beast::error_code ec;
     const auto unread = in_.unread();
+    if (parser_->is_header_done() && parser_->chunked() && unread.size() < chunked_bytes_min) {
+      break;
+    }
     const auto used = parser_->put(boost::asio::const_buffer{unread.data(), unread.size()}, ec);
     in_.take(used);
     if (ec && ec != beast_error::need_more) {
