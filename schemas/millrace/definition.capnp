@@ -156,7 +156,7 @@ struct Step {
     child @3 :ChildStep;
     # A run of another pipeline. Not made by this version.
     approval @4 :ApprovalStep;
-    # A person's word. Not made by this version.
+    # A person's word.
   }
 }
 
@@ -199,7 +199,7 @@ struct ChildStep {
 struct ApprovalStep {
   # Waits until a person agrees.
   prompt @0 :Text;
-  # What the person is asked.
+  # What the person is asked; may hold expressions.
 }
 
 struct Retry {

@@ -248,6 +248,11 @@ struct RunPinned {
   compiled @3 :Definition.CompiledPipeline;  # What it runs.
 }
 
+struct ApprovalAnswer {
+  # What comes with the answer to an approval.
+  comment @0 :Text;  # For people; may be empty.
+}
+
 interface Run $Actor.actor("run") $Actor.group("run") $Actor.affinity("/") {
   # Key: the run's id, a UUIDv7.
   begin @0 (project :Text, pipeline :Text, version :UInt32, definition :Text, params :Text,
@@ -287,6 +292,9 @@ interface Run $Actor.actor("run") $Actor.group("run") $Actor.affinity("/") {
   # ended.
   workspaceLost @11 (executor :Text) -> () $Actor.internal;
   # From the pool, which holds back its tasks from then on: nothing that it ran there runs any more.
+  decide @12 (task :Text, approved :Bool, comment :Text, by :Text) -> () $Actor.internal;
+  # From a gateway, which knows who asks: the answer to the approval `task`, by its instance's name.
+  # `not_found` for an unknown one, `failed_precondition` for one that waits for no answer.
 }
 
 # --- task ----------------------------------------------------------------------------------------

@@ -87,6 +87,7 @@ json json_of(const task_definition& task) {
   if (!task.command.empty()) {
     made["command"] = task.command;
   }
+  put(made, "approval", task.approval);
   if (!task.needs.empty()) {
     made["needs"] = task.needs;
   }

@@ -115,6 +115,10 @@ void put_fan_out(schemas::CompiledTask::Builder into, const task_definition& tas
 }
 
 void put_step(schemas::Step::Builder into, const task_definition& task) {
+  if (!task.approval.empty()) {
+    into.initApproval().setPrompt(task.approval.c_str());
+    return;
+  }
   auto process = into.initProcess();
   process.setShell(task.run.c_str());
   auto command = process.initCommand(size_of(task.command.size()));
@@ -254,6 +258,10 @@ retry_policy retry_of(schemas::Retry::Reader retry) {
 }
 
 result<void> read_step(schemas::Step::Reader step, task_definition& made) {
+  if (step.isApproval()) {
+    made.approval = string_of(step.getApproval().getPrompt());
+    return {};
+  }
   if (!step.isProcess()) {
     return error{errc::invalid_argument, "the task `" + made.name +
                                              "` is of a kind that this version cannot run; a newer "

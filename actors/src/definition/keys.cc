@@ -67,7 +67,8 @@ constexpr std::array task_words{
     word{"needs"},   word{"run_on"},       word{"when"},      word{"env"},
     word{"timeout"}, word{"grace_period"}, word{"retry"},     word{"for_each"},
     word{"matrix"},  word{"max_parallel"}, word{"fail_fast"}, word{"on_empty"},
-    word{"outputs"}, word{"priority"},     word{"detach"},    word{"allow_failures"}};
+    word{"outputs"}, word{"priority"},     word{"detach"},    word{"allow_failures"},
+    word{"approval"}};
 
 constexpr std::array task_foreign{
     foreign_key{"id", "write `name`"},
@@ -136,7 +137,9 @@ constexpr std::array task_foreign{
     foreign_key{"placement", ""},
     foreign_key{"pool", ""},
     foreign_key{"executor", ""},
-    foreign_key{"approval", ""},
+    foreign_key{"approve", "write `approval: Release it?`"},
+    foreign_key{"suspend", "write `approval: Release it?`"},
+    foreign_key{"pause", "write `approval: Release it?`"},
     foreign_key{"on_success", ""},
     foreign_key{"on_failure", ""},
     foreign_key{"on_cancel", ""},

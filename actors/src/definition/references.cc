@@ -222,6 +222,11 @@ private:
     if (node.refers_to == reference_kind::exit_code) {
       return std::nullopt;
     }
+    if (!task.approval.empty() && std::find(approval_outputs.begin(), approval_outputs.end(),
+                                            node.key) == approval_outputs.end()) {
+      return expression_error{node.key_offset, "an approval has no output " + quoted(node.key),
+                              "it has `comment` and `by`"};
+    }
     const auto declared = std::any_of(task.outputs.begin(), task.outputs.end(),
                                       [&](const auto& each) { return each.name == node.key; });
     if (!declared && !task.outputs.empty()) {

@@ -34,11 +34,13 @@ public:
   runtime::async<> remove_more() override;
   runtime::async<> expire() override;
   runtime::async<> workspace_lost(workspace_lost_params params) override;
+  runtime::async<> decide(decide_params params) override;
 
 private:
   static constexpr const char* pinned_row = "pinned";
   static constexpr const char* timeout_reminder = "timeout";
   static constexpr const char* events_signal = "events";
+  static constexpr std::string_view approval_reminder = "approval/";  // and the instance's name
 
   // A task that is begun for the first time, whose slot the run asks for.
   struct pool_wish {
@@ -54,6 +56,14 @@ private:
   [[nodiscard]] std::string row_of(instance_id id) const;
   void apply(run_effects effects);
   void start(instance_id id, run_effects& effects, std::vector<pool_wish>& wishes);
+  schemas::TaskStatus::Builder begin_row(instance_id id);
+  void ask(instance_id id, run_effects& effects);
+  [[nodiscard]] std::optional<instance_id> asking(std::string_view task) const;
+  void answer(instance_id id, schemas::TaskState state, const std::string& reason,
+              const output_list& outputs);
+  void not_answered(std::string_view task);
+  void end_here(instance_id id, schemas::TaskState state, const std::string& reason,
+                const output_list& outputs, run_effects& effects);
   void ask_pool(const std::vector<pool_wish>& wishes);
   void settle(const settled_instance& one);
   void stop(schemas::RunState end, const std::string& reason, stop_reach reach);

@@ -184,7 +184,7 @@ void run_graph::open(std::uint32_t at, run_effects& effects) {
     }
   }
   node.failed_fast = task.fail_fast && !within_allowance(at);
-  active_ += node.active;
+  active_ += runs_nothing(at) ? 0 : node.active;
   node.restored.clear();
   known_ += node.slots.size();
   if (withdrawn(at)) {
@@ -292,7 +292,8 @@ void run_graph::finish_if_done(std::uint32_t at) {
 bool run_graph::may_start_more(const task_node& one, const task_definition& task) const {
   const auto of_run =
       std::min<std::size_t>(start_window, definition_.max_parallel.value_or(start_window));
-  return active_ < of_run && one.active < task.max_parallel.value_or(start_window);
+  return (active_ < of_run || !task.approval.empty()) &&
+         one.active < task.max_parallel.value_or(start_window);
 }
 
 void run_graph::start_more(run_effects& effects) {
@@ -315,7 +316,7 @@ void run_graph::start_more(run_effects& effects) {
       effects.start.push_back({at, node.next});
       ++node.next;
       ++node.active;
-      ++active_;
+      active_ += runs_nothing(at) ? 0 : 1;
     }
     if (node.next < node.slots.size() && node.active < task.max_parallel.value_or(start_window)) {
       return;  // the run's own bound: this task goes on first
@@ -336,7 +337,7 @@ run_effects run_graph::ended(instance_id id, task_state state, output_list outpu
     return effects;
   }
   --node.active;
-  --active_;
+  active_ -= runs_nothing(id.task) ? 0 : 1;
   if (held_ && state == task_state::CANCELLED && !withdrawn(id.task) && !node.failed_fast) {
     node.slots[id.index] = {};
     effects.unstarted.push_back(id);

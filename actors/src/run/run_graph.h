@@ -14,6 +14,7 @@
 // When the files of a run are lost, nothing starts until all that had started has ended; what was
 // cancelled for it has then not been started. What is unfinished starts anew, and so does all that
 // has succeeded and that something unfinished needs, if only by way of others.
+// An approval starts like any instance, and holds up nothing but what needs it.
 // A fan-out over nothing has succeeded with nothing to do, unless `on_empty` says otherwise.
 // A task with no more failed instances than `allow_failures` is as good as one that has succeeded,
 // for what needs it and for the run; its state tells that it has failed.
@@ -118,7 +119,7 @@ public:
   /// The run's files are lost: withdraws what has started, which is to be waited for.
   [[nodiscard]] run_effects hold(std::string_view reason);
   [[nodiscard]] bool held() const noexcept { return held_; }
-  /// Instances that have started and not ended.
+  /// Instances that have started and not ended, without those that wait for a person.
   [[nodiscard]] std::size_t active() const noexcept { return active_; }
 
   /// Goes on after a loss of files. What succeeded and may not be repeated, though its files may be
@@ -167,6 +168,8 @@ public:
   /// Errors: an expression that has no value.
   [[nodiscard]] runtime::result<std::map<std::string, std::string>> environment(
       instance_id id) const;
+  /// What the person is asked, of an approval. Errors: as above.
+  [[nodiscard]] runtime::result<std::string> prompt(instance_id id) const;
   /// Its argument list. Errors: as above.
   [[nodiscard]] runtime::result<std::vector<std::string>> arguments(instance_id id) const;
 
@@ -223,6 +226,9 @@ private:
   void finish_if_done(std::uint32_t at);
   void after_end(std::uint32_t at);
   void drain(run_effects& effects);
+  [[nodiscard]] bool runs_nothing(std::uint32_t at) const {
+    return !definition_.tasks[at].approval.empty();
+  }
   [[nodiscard]] bool may_start_more(const task_node& one, const task_definition& task) const;
   [[nodiscard]] static task_state outcome_of(const task_node& one);
   [[nodiscard]] bool within_allowance(std::uint32_t at) const;

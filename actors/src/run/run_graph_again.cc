@@ -76,8 +76,9 @@ run_effects run_graph::retry(std::vector<instance_id>& forgotten, files had,
   }
   const auto needed =
       had == files::lost ? needed_by(again) : std::vector<bool>(nodes_.size(), false);
-  for (std::uint32_t at = 0; at < nodes_.size(); ++at) {
-    again[at] = again[at] || (needed[at] && nodes_[at].outcome == task_state::SUCCEEDED);
+  for (const auto at : graph_.order) {
+    again[at] = again[at] || (needed[at] && nodes_[at].outcome == task_state::SUCCEEDED &&
+                              (!runs_nothing(at) || needs_any(at, again)));
   }
   for (const auto at : graph_.order) {
     const auto keep = fans_out(at) && !nodes_[at].instances.empty() && !needed[at] && !wholly[at] &&
@@ -97,7 +98,8 @@ run_effects run_graph::hold(std::string_view reason) {
   held_ = true;
   for (std::uint32_t at = 0; at < nodes_.size(); ++at) {
     const auto& node = nodes_[at];
-    for (std::uint32_t index = 0; node.active > 0 && index < node.slots.size(); ++index) {
+    for (std::uint32_t index = 0; node.active > 0 && !runs_nothing(at) && index < node.slots.size();
+         ++index) {
       const auto state = node.slots[index].state;
       if (state != task_state::WAITING && !is_terminal(state)) {
         effects.cancel.push_back({{at, index}, std::string{reason}});
@@ -134,8 +136,11 @@ run_effects run_graph::go_on_without_files(std::string_view reason,
   const auto needed = needed_by(unfinished);
   std::vector<bool> again(nodes_.size());
   std::vector<bool> given_up(nodes_.size());
-  for (std::uint32_t at = 0; at < nodes_.size(); ++at) {
-    // A fan-out over nothing has no files.
+  for (const auto at : graph_.order) {
+    // A fan-out over nothing has no files, and a person's word stands unless it was about some.
+    if (runs_nothing(at) && !needs_any(at, again)) {
+      continue;
+    }
     if (needed[at] && !withdrawn(at) && nodes_[at].now == phase::ended &&
         nodes_[at].outcome == task_state::SUCCEEDED && !nodes_[at].instances.empty()) {
       given_up[at] = definition_.tasks[at].retry.on_lost == lost_attempt::give_up;
@@ -146,7 +151,8 @@ run_effects run_graph::go_on_without_files(std::string_view reason,
     }
   }
   for (const auto at : graph_.order) {
-    if (!again[at] && nodes_[at].now != phase::open) {
+    const auto still_asks = runs_nothing(at) && !needs_any(at, again) && !needs_any(at, given_up);
+    if (!again[at] && (nodes_[at].now != phase::open || still_asks)) {
       continue;
     }
     const auto keeps = [this, at, needed = bool{needed[at]},

@@ -18,7 +18,9 @@
 //   GET    /api/v1/runs/{id}/tasks/{name}/logs                ?stream&attempt&tail&offset&follow
 //   GET    /api/v1/runs/{id}/events                           server-sent; Last-Event-ID
 //   POST   /api/v1/runs/{id}/cancel                           {reason}; Idempotency-Key
-//   POST   /api/v1/runs/{id}/retry                            Idempotency-Key
+//   POST   /api/v1/runs/{id}/retry                            {from, dry_run}; Idempotency-Key
+//   POST   /api/v1/runs/{id}/tasks/{name}/approve             {comment}; Idempotency-Key
+//   POST   /api/v1/runs/{id}/tasks/{name}/reject              {comment}; Idempotency-Key
 //   GET    /api/v1/actors                                     types and open methods, of all silos
 //   POST   /api/v1/actors/{type}/{key}/{method}               an open one; Idempotency-Key
 //   GET    /api/v1/actors/{type}                              of all silos;

@@ -165,6 +165,31 @@ void retry(const api_parts& parts, request& received, reply answer) {
                   std::move(answer), [](const auto& results) { return answer_of(202, results); });
 }
 
+void decide(const api_parts& parts, request& received, reply answer, bool approved) {
+  const auto said =
+      runtime::from_json(capnp::Schema::from<schemas::ApprovalAnswer>(), received.body);
+  if (!said) {
+    answer.fail(said.error());
+    return;
+  }
+  const std::string by = received.by != nullptr ? received.by->name : "someone";
+  call_and_answer(
+      parts.silo,
+      ref<schemas::Run>(run_id(received))
+          .decide(std::string{received.param("name")}, approved,
+                  std::string{said->reader<schemas::ApprovalAnswer>().getComment().cStr()}, by)
+          .keyed(key_of(received)),
+      std::move(answer), [] { return answer_of(202, nlohmann::ordered_json::object()); });
+}
+
+void approve(const api_parts& parts, request& received, reply answer) {
+  decide(parts, received, std::move(answer), true);
+}
+
+void reject(const api_parts& parts, request& received, reply answer) {
+  decide(parts, received, std::move(answer), false);
+}
+
 void remove(const api_parts& parts, request& received, reply answer) {
   call_and_answer(parts.silo, ref<schemas::Run>(run_id(received)).remove(), std::move(answer),
                   [] { return answer_of(202, nlohmann::ordered_json::object()); });
@@ -310,6 +335,20 @@ void add_run_routes(api_routes& routes) {
                            .body = json_of<schemas::Task::DescribeResults>()}},
               .problems = {404}},
              task);
+  const auto decides = [&](const char* id, const char* summary) -> operation {
+    return {.id = id,
+            .tag = "runs",
+            .summary = summary,
+            .text = "The task succeeds or fails; its outputs say who answered, and the comment.",
+            .headers = {idempotency_key},
+            .body = {.any_of = {json_read_as<schemas::ApprovalAnswer>()}},
+            .answers = {begun},
+            .problems = {404, 409}};
+  };
+  routes.add(method::post, one + "/tasks/{name}/approve", of_run(role::RUN),
+             decides("approve_task", "Answers an approval with yes"), approve);
+  routes.add(method::post, one + "/tasks/{name}/reject", of_run(role::RUN),
+             decides("reject_task", "Answers an approval with no"), reject);
   routes.add(method::get, one + "/events", of_run(role::READ),
              {.id = "follow_run",
               .tag = "runs",

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// Commands that act on what a server runs: cancel, retry, delete, dead-letters.
+// Commands that act on what a server runs: cancel, retry, approve, delete, dead-letters.
 #include <fmt/format.h>
 
 #include <iostream>
@@ -88,6 +88,31 @@ exit_code run_retry(const option_values& options, const std::vector<std::string>
       std::cout << printable(each.get<std::string>()) << '\n';
     }
   }
+  return exit_code::ok;
+}
+
+void add_approve_options(po::options_description& options) {
+  add_run_options(options);
+  options.add_options()("reject", po::bool_switch(), "answer with no: the task fails")(
+      "comment", po::value<std::string>()->value_name("TEXT"), "what others may want to know");
+}
+
+exit_code run_approve(const option_values& options, const std::vector<std::string>& positional) {
+  auto server = remote::open(options);
+  if (!server) {
+    return report(server.error());
+  }
+  const bool rejects = options["reject"].as<bool>();
+  const auto body = ordered_json{{"comment", text_of(options, "comment")}}.dump(
+      -1, ' ', false, ordered_json::error_handler_t::replace);
+  const auto answer =
+      ask_run(*server, http::method::post, positional[0],
+              "/tasks/" + escaped(positional[1]) + (rejects ? "/reject" : "/approve"), body);
+  if (!answer) {
+    return report(answer.error());
+  }
+  std::cerr << (rejects ? "rejected " : "approved ") << printable(positional[1]) << " of run "
+            << answer->run << '\n';
   return exit_code::ok;
 }
 
@@ -203,6 +228,10 @@ std::vector<command> control_commands() {
        "  millrace retry @latest\n"
        "  millrace retry @latest --from build --dry-run\n",
        1, 1, add_retry_options, run_retry},
+      {"approve", "RUN TASK", "answer a task that waits for approval",
+       "  millrace approve @latest release --comment 'as agreed'\n"
+       "  millrace approve @latest release --reject\n",
+       2, 2, add_approve_options, run_approve},
       {"delete", "run RUN...", "delete ended runs, with their logs and workspaces",
        "  millrace delete run RUN\n"
        "  millrace list runs nightly --state failed -o name | xargs millrace delete run\n",

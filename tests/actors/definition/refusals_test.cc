@@ -661,6 +661,27 @@ tasks:
        "`params.mode == 'full'`)"});
 }
 
+TEST_CASE("refused at their places: approvals") {
+  check_refusal(
+      R"(name: p
+tasks:
+  - {name: a, approval: "Go?", run: x, retry: 3}
+  - {name: b, approval: " "}
+  - {name: c, approval: [x]}
+  - {name: d, approval: "Go?"}
+  - {name: e, needs: [d], run: x, env: {A: "${{ tasks.d.outputs.coment }}"}}
+  - {name: f, approval: "${{ params.x }}"}
+)",
+      {"3:37 `run` has no meaning beside `approval` (remove it, or do it in a task that "
+       "needs this one)",
+       "3:47 `retry` has no meaning beside `approval` (remove it, or do it in a task that "
+       "needs this one)",
+       "4:25 `approval` is empty (write what the person is asked)",
+       "5:25 `approval` must be text, found a list (write `approval: Release it?`)",
+       "7:65 an approval has no output `coment` (it has `comment` and `by`)",
+       "8:37 unknown parameter `x` (declare it under `params` at the top)"});
+}
+
 TEST_CASE("refused at their places: exit codes and allowed failures") {
   check_refusal(R"(name: p
 tasks:

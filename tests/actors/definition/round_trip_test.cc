@@ -116,6 +116,7 @@ tasks:
       extra: ${{ tasks.each.outputs.list }}
       include: [{os: fedora, python: "3.12", extra: 1}]
       exclude: [{os: 12}, {python: "3.10", os: true}]
+  - {name: gate, approval: "Go on with ${{ params.day }}?", needs: [list.all_1], timeout: 1h}
   - {name: last, run: x, run_on: failure, needs: [pairs], retry: 3,
      for_each: [1, 2.0, no it is, false], allow_failures: 3}
 )";
@@ -166,7 +167,7 @@ TEST_CASE("every key reaches the definition") {
 
 TEST_CASE("every key reaches the tasks, and defaults are filled in") {
   const auto made = loaded(every_key);
-  REQUIRE(made.tasks.size() == 4);
+  REQUIRE(made.tasks.size() == 5);
   const auto& list = made.tasks[0];
   CHECK(list.run == "echo \"a: b\"  # no comment\necho 'c'\n");
   CHECK(list.retry == retry_policy{2, seconds{3}, 1.5, minutes{1}, 0, lost_attempt::start_again});
@@ -196,7 +197,7 @@ TEST_CASE("every key reaches the tasks, and defaults are filled in") {
         retry_policy{
             1'000, minutes{10}, 1.5, minutes{10}, 1, lost_attempt::start_again, {1, 75, 255}, {2}});
   CHECK(pairs.allow_failures == failure_allowance{100, true});
-  CHECK(made.tasks[3].allow_failures == failure_allowance{3, false});
+  CHECK(made.tasks[4].allow_failures == failure_allowance{3, false});
   REQUIRE(pairs.matrix);
   REQUIRE(pairs.matrix->axes.size() == 3);
   CHECK(pairs.matrix->axes[0].values ==
@@ -205,7 +206,9 @@ TEST_CASE("every key reaches the tasks, and defaults are filled in") {
                                       make_value("${{ params.day }}")}});
   CHECK(pairs.matrix->include.at(0).at("extra") == make_value(1));
   CHECK(pairs.matrix->exclude.at(1).at("os") == make_value(true));
-  CHECK(made.tasks[3].for_each ==
+  CHECK(made.tasks[3].approval == "Go on with ${{ params.day }}?");
+  CHECK(made.tasks[3].retry == retry_policy{});
+  CHECK(made.tasks[4].for_each ==
         fan_values{std::vector<value>{make_value(1), make_value(2.0), make_value("no it is"),
                                       make_value(false)}});
 }
@@ -417,7 +420,7 @@ TEST_CASE("a compiled definition that this version cannot run is refused") {
   CHECK(refusal([](auto) {}).empty());
   CHECK(refusal([](auto all) { all.setFormat(2); }) ==
         "the definition was compiled by a newer version (format 2)");
-  CHECK(refusal([](auto all) { all.getTasks()[1].getStep().initApproval(); }) ==
+  CHECK(refusal([](auto all) { all.getTasks()[1].getStep().initChild(); }) ==
         "the task `b` is of a kind that this version cannot run; a newer one applied it");
   CHECK(refusal([](auto all) { all.getTasks()[1].getNeeds()[0].setTask(2); }) ==
         "the task `b` has an edge that this version cannot follow");

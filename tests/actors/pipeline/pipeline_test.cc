@@ -232,6 +232,56 @@ TEST_CASE("a start that is refused for a while is made again, and can be cancell
   CHECK(here.task(patient, "a").task().getAttempt() == 1);
 }
 
+TEST_CASE("an approval waits for a person, through a restart, and says who it was") {
+  temporary_folder data;
+  const auto decide = [](node& here, const std::string& run, const std::string& task, bool yes) {
+    return here.silo->call(ref<schemas::Run>(run).decide(task, yes, "as agreed", "ann"));
+  };
+  std::string run;
+  std::string other;
+  {
+    node here{data.path};
+    run = here.submit(R"yaml(name: asks
+params: {what: "1.2"}
+tasks:
+  - {name: build, run: "true"}
+  - {name: gate, needs: [build], approval: "Release ${{ params.what }}?"}
+  - {name: note, needs: [gate], run: 'test "$BY $WHAT" = "ann as agreed"',
+     env: {BY: "${{ tasks.gate.outputs.by }}", WHAT: "${{ tasks.gate.outputs.comment }}"}}
+)yaml");
+    here.wait_until_running(run, "gate");
+    CHECK(text_of(here.task(run, "gate").task().getReason()) == "waits for approval: Release 1.2?");
+    CHECK(decide(here, run, "build", true).error().code() == runtime::errc::failed_precondition);
+    CHECK(decide(here, run, "nope", true).error().code() == runtime::errc::not_found);
+    other = here.submit(R"yaml(name: two
+tasks:
+  - {name: late, approval: "Soon?", timeout: 50ms}
+  - {name: no, approval: "This?"}
+  - {name: wrong, approval: "${{ int('x') }}"}
+  - {name: never, approval: "Ever?"}
+)yaml");
+    here.wait_until_running(other, "no");
+    REQUIRE(decide(here, other, "no", false));
+    CHECK(decide(here, other, "no", true).error().code() == runtime::errc::failed_precondition);
+    CHECK(here.task(other, "no").task().getState() == TaskState::FAILED);
+    CHECK(text_of(here.task(other, "no").task().getReason()) == "rejected by ann: as agreed");
+    CHECK(here.task(other, "wrong").task().getState() == TaskState::ERRORED);
+    here.eventually(
+        [&] { return here.task(other, "late").task().getState() == TaskState::TIMED_OUT; });
+    CHECK(text_of(here.task(other, "late").task().getReason()) == "nobody answered within 50ms");
+  }
+  node here{data.path};
+  REQUIRE(decide(here, run, "gate", true));
+  CHECK(here.wait(run) == RunState::SUCCEEDED);
+  CHECK(text_of(here.task(run, "gate").task().getReason()) == "approved by ann: as agreed");
+  REQUIRE(here.silo->call(ref<schemas::Run>(other).cancel("enough", false)));
+  CHECK(here.wait(other) == RunState::CANCELLED);
+  CHECK(here.task(other, "never").task().getState() == TaskState::CANCELLED);
+  const auto counts = here.silo->call(ref<schemas::Run>(other).status());
+  REQUIRE(counts);
+  CHECK(counts->run().getTasks().getRunning() == 0);
+}
+
 TEST_CASE("cancelling a run ends its processes") {
   temporary_folder data;
   node here{data.path};

@@ -555,6 +555,57 @@ tasks:
   CHECK(run.graph_.failure_text() == "task `b` failed");
 }
 
+TEST_CASE("an approval holds up nothing but what needs it") {
+  played_run run{R"(name: p
+max_parallel: 1
+tasks:
+  - {name: gate, approval: "Go?"}
+  - {name: a, run: x}
+  - {name: b, run: x, needs: [gate]}
+)"};
+  CHECK(run.running() == names{"a", "gate"});
+  CHECK(run.graph_.active() == 1);
+  run.come_back();
+  CHECK(run.graph_.active() == 1);
+  run.lose_files();
+  CHECK(run.cancelled_ == names{"a"});
+  run.end("a", task_state::CANCELLED);
+  CHECK(run.running() == names{"a", "gate"});
+  run.come_back();
+  CHECK(run.graph_.active() == 1);
+}
+
+TEST_CASE("a loss of files asks again only about what they were") {
+  const std::string text = R"(name: p
+tasks:
+  - {name: before, approval: "Begin?"}
+  - {name: build, run: x, needs: [before]}
+  - {name: release, approval: "Release it?", needs: [build]}
+  - {name: publish, run: x, needs: [release]}
+)";
+  const auto publishing = [&text] {
+    played_run run{text};
+    for (const auto* each : {"before", "build", "release"}) {
+      run.end(each, task_state::SUCCEEDED);
+    }
+    CHECK(run.running() == names{"publish"});
+    return run;
+  };
+  auto lost = publishing();
+  lost.lose_files();
+  lost.end("publish", task_state::CANCELLED);
+  CHECK(lost.running() == names{"build"});
+  lost.come_back();
+  lost.end("build", task_state::SUCCEEDED);
+  CHECK(lost.running() == names{"release"});
+
+  auto failed = publishing();
+  failed.end("publish", task_state::FAILED);
+  std::vector<instance_id> forgotten;
+  failed.take(failed.graph_.retry(forgotten, run_graph::files::lost));
+  CHECK(failed.running() == names{"build"});
+}
+
 TEST_CASE("a retry from a fan-out starts all of it again") {
   played_run run{"name: p\ntasks: [{name: a, run: x, for_each: [1, 2]}, {name: b, run: x}]\n"};
   run.end("a[0]", task_state::SUCCEEDED);

@@ -36,6 +36,8 @@ const std::map<std::string, access> wanted{
     {"GET /api/v1/runs/{id}/events", {place::run, role::READ}},
     {"POST /api/v1/runs/{id}/cancel", {place::run, role::RUN}},
     {"POST /api/v1/runs/{id}/retry", {place::run, role::RUN}},
+    {"POST /api/v1/runs/{id}/tasks/{name}/approve", {place::run, role::RUN}},
+    {"POST /api/v1/runs/{id}/tasks/{name}/reject", {place::run, role::RUN}},
     {"GET /api/v1/actors", {place::everywhere, role::READ}},
     {"POST /api/v1/actors/{type}/{key}/{method}", {place::everywhere, role::ADMIN}},  // of runs
     {"GET /api/v1/actors/{type}", {place::everywhere, role::READ}},

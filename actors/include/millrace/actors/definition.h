@@ -25,6 +25,7 @@
 // the arguments of `command`. The prefix `MILLRACE_` is reserved in `env`.
 #pragma once
 
+#include <array>
 #include <cstddef>
 #include <cstdint>
 #include <map>
@@ -129,6 +130,9 @@ struct output_definition {
   friend bool operator==(const output_definition&, const output_definition&) = default;
 };
 
+/// The outputs of an approval: what the person had to say, and who it was.
+inline constexpr std::array<std::string_view, 2> approval_outputs{"comment", "by"};
+
 /// Values to fan out over: written down, or an expression (`${{ ... }}`) known at run time, whose
 /// value is a list, or a text that is a JSON array or lines.
 using fan_values = std::variant<std::vector<value>, std::string>;
@@ -159,6 +163,8 @@ struct task_definition {
   std::string description;
   std::string run;                   ///< Shell text; empty when `command` is set.
   std::vector<std::string> command;  ///< Argument list; its texts may hold expressions.
+  std::string approval;              ///< What a person is asked, in place of a command; may hold
+                                     ///< expressions.
   std::vector<std::string> needs;    ///< Names of tasks; no duplicates.
   trigger_rule run_on = trigger_rule::success;
   std::string when;  ///< `${{ ... }}`, `true`, `false`, or empty for no condition. It is asked
