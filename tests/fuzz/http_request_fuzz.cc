@@ -82,8 +82,9 @@ outcome read_in_pieces(std::string_view bytes, std::size_t piece_bytes) {
   }
 }
 
+// A faulty part that may yet become whole is waited for.
 bool may_differ(request_reader::progress a, request_reader::progress b) {
-  return a == request_reader::progress::refused && b == request_reader::progress::header;
+  return a == request_reader::progress::refused && b != request_reader::progress::nothing;
 }
 
 }  // namespace
