@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 #include "definition/compiled.h"
 
+#include <algorithm>
 #include <unordered_map>
 
 #include "definition/value_json.h"
@@ -314,10 +315,22 @@ result<void> read_task(schemas::CompiledTask::Reader task, pipeline_definition& 
   return {};
 }
 
+// The oldest format whose readers run the definition as it says: a silo of an earlier version would
+// pass over what it does not know.
+std::uint32_t format_of(const pipeline_definition& definition) {
+  const auto wants_2 = [](const task_definition& task) {
+    return task.allow_failures != failure_allowance{} || !task.retry.on_exit.empty() ||
+           !task.retry.not_on_exit.empty() ||
+           std::any_of(task.outputs.begin(), task.outputs.end(),
+                       [](const auto& each) { return each.fallback.has_value(); });
+  };
+  return std::any_of(definition.tasks.begin(), definition.tasks.end(), wants_2) ? 2 : 1;
+}
+
 }  // namespace
 
 void compile(const pipeline_definition& definition, schemas::CompiledPipeline::Builder into) {
-  into.setFormat(compiled_format);
+  into.setFormat(format_of(definition));
   into.setName(definition.name.c_str());
   into.setDescription(definition.description.c_str());
   put(into.initLabels(size_of(definition.labels.size())), definition.labels);

@@ -418,8 +418,8 @@ TEST_CASE("a compiled definition that this version cannot run is refused") {
     return opened ? std::string{} : opened.error().text();
   };
   CHECK(refusal([](auto) {}).empty());
-  CHECK(refusal([](auto all) { all.setFormat(2); }) ==
-        "the definition was compiled by a newer version (format 2)");
+  CHECK(refusal([](auto all) { all.setFormat(3); }) ==
+        "the definition was compiled by a newer version (format 3)");
   CHECK(refusal([](auto all) { all.getTasks()[1].getStep().initChild(); }) ==
         "the task `b` is of a kind that this version cannot run; a newer one applied it");
   CHECK(refusal([](auto all) { all.getTasks()[1].getNeeds()[0].setTask(2); }) ==
@@ -427,6 +427,22 @@ TEST_CASE("a compiled definition that this version cannot run is refused") {
   CHECK(refusal([](auto all) {
           all.getTasks()[1].getNeeds()[0].setInstances(schemas::Edge::Instances::SAME);
         }) == "the task `b` has an edge that this version cannot follow");
+}
+
+// Goal: an earlier version, which would run something else, refuses it by its format.
+TEST_CASE("what an earlier version would pass over has a later format") {
+  const auto format = [](const std::string& keys) {
+    capnp::MallocMessageBuilder message;
+    auto compiled = message.initRoot<schemas::CompiledPipeline>();
+    compile(loaded("name: p\ntasks: [{name: a, run: x" + keys + "}]\n"), compiled);
+    return compiled.getFormat();
+  };
+  CHECK(format(", retry: 3, outputs: [k], for_each: [1]") == 1);
+  for (const auto* keys : {", allow_failures: true", ", retry: {on_exit: 3}",
+                           ", retry: {not_on_exit: 3}", ", outputs: {k: {default: x}}"}) {
+    CAPTURE(keys);
+    CHECK(format(keys) == 2);
+  }
 }
 
 }  // namespace
