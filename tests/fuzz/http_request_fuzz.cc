@@ -43,10 +43,11 @@ void check(const request& seen) {
 struct outcome {
   std::vector<std::string> requests;
   request_reader::progress end;
+  int status = 0;  // when refused
 };
 
 outcome read_in_pieces(std::string_view bytes, std::size_t piece_bytes) {
-  outcome made{{}, request_reader::progress::nothing};
+  outcome made{{}, request_reader::progress::nothing, 0};
   request_reader reader{limits()};
   auto& in = reader.input();
   while (true) {
@@ -78,6 +79,7 @@ outcome read_in_pieces(std::string_view bytes, std::size_t piece_bytes) {
     }
     MILLRACE_ASSERT(made.end == request_reader::progress::refused);
     MILLRACE_ASSERT(reader.status() >= 400 && !reader.reason().empty());
+    made.status = reader.status();
     return made;
   }
 }
@@ -85,6 +87,14 @@ outcome read_in_pieces(std::string_view bytes, std::size_t piece_bytes) {
 // A faulty part that may yet become whole is waited for.
 bool may_differ(request_reader::progress a, request_reader::progress b) {
   return a == request_reader::progress::refused && b != request_reader::progress::nothing;
+}
+
+// Beast counts a header that comes in pieces three bytes longer: one may be refused as too long
+// where the other was read.
+bool is_over_limit(const outcome& refused, const outcome& other) {
+  return (refused.status == 414 || refused.status == 431) &&
+         refused.requests.size() <= other.requests.size() &&
+         std::equal(refused.requests.begin(), refused.requests.end(), other.requests.begin());
 }
 
 }  // namespace
@@ -98,6 +108,9 @@ int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
   const auto whole = read_in_pieces(text, std::max<std::size_t>(text.size(), 1));
   const auto pieces =
       read_in_pieces(text, std::max<std::size_t>(static_cast<unsigned char>(cut[0]), 1));
+  if (is_over_limit(whole, pieces) || is_over_limit(pieces, whole)) {
+    return 0;
+  }
   MILLRACE_ASSERT(whole.requests == pieces.requests);
   MILLRACE_ASSERT(whole.end == pieces.end || may_differ(whole.end, pieces.end) ||
                   may_differ(pieces.end, whole.end));
