@@ -275,10 +275,9 @@ interface Run $Actor.actor("run") $Actor.group("run") $Actor.affinity("/") {
   cancel @5 (reason :Text, force :Bool) -> ();
   # Ends it: what runs is cancelled, and only tasks with `run_on: always` start or go on; `force`,
   # also later, ends these too. `reason` is for people; empty: a default.
-  retry @6 (from :Text, dryRun :Bool) -> (tasks :UInt32, names :List(Text));
-  # Starts what did not succeed again, the task `from` if it is not empty, and all that needs one of
-  # these. Answers how many instances had been judged and are judged anew, and the names of the
-  # first 1,000. `dryRun` only answers. `not_found` for an unknown task.
+  retry @6 () -> (tasks :UInt32);
+  # Starts what did not succeed again, and all that needs it. Answers how many instances had been
+  # judged and are judged anew.
   taskChanged @7 (epoch :UInt32, status :TaskStatus) -> () $Actor.internal;
   # From a task: its state, and the epoch that its specification had.
   remove @8 () -> ();
@@ -295,6 +294,9 @@ interface Run $Actor.actor("run") $Actor.group("run") $Actor.affinity("/") {
   decide @12 (task :Text, approved :Bool, comment :Text, by :Text) -> () $Actor.internal;
   # From a gateway, which knows who asks: the answer to the approval `task`, by its instance's name.
   # `not_found` for an unknown one, `failed_precondition` for one that waits for no answer.
+  retryFrom @13 (from :Text, dryRun :Bool) -> (tasks :UInt32, names :List(Text));
+  # As `retry`, also the task `from` if it is not empty; and the names of the first 1,000. `dryRun`
+  # only answers. `not_found` for an unknown task.
 }
 
 # --- task ----------------------------------------------------------------------------------------

@@ -4,6 +4,7 @@
 #include <cmath>
 
 #include "definition/expression_tree.h"
+#include "definition/message_text.h"
 #include "millrace/actors/definition.h"
 
 namespace millrace::actors {
@@ -80,7 +81,9 @@ bool may_be_same(const value& a, const value& b) {
 }
 
 std::string shown(const value& each) {
-  return "the " + std::string{to_string(each.type())} + " `" + to_text(each).substr(0, 80) + "`";
+  constexpr std::size_t shown_bytes_max = 80;
+  return "the " + std::string{to_string(each.type())} + " `" +
+         one_line(to_text(each), shown_bytes_max) + "`";
 }
 
 error never_equal(std::string_view where, const value& a, const value& b) {
@@ -93,6 +96,9 @@ error never_equal(std::string_view where, const value& a, const value& b) {
                    ? "; convert the string: `" + std::string{to_string(number->type())} + "(...)`"
                    : "")};
 }
+
+// What `join` makes; a text of a definition has as much.
+constexpr std::size_t joined_bytes_max = std::size_t{1} << 20U;
 
 class evaluator {
 public:
@@ -347,6 +353,10 @@ private:
     value::list parts;
     std::string_view left = *whole.text();
     while (!left.empty()) {
+      if (parts.size() >= task_instances_max) {
+        return error{errc::invalid_argument,
+                     "`split` makes at most " + std::to_string(task_instances_max) + " parts"};
+      }
       const auto end = std::min(left.find(*separator.text()), left.size());
       parts.push_back(make_value(std::string{left.substr(0, end)}));
       if (end == left.size()) {
@@ -369,6 +379,10 @@ private:
     }
     std::string whole;
     for (const auto& each : *parts.items()) {
+      if (whole.size() > joined_bytes_max) {
+        return error{errc::invalid_argument,
+                     "`join` makes at most " + std::to_string(joined_bytes_max) + " bytes"};
+      }
       whole += (&each == &parts.items()->front() ? "" : *separator.text()) + to_text(each);
     }
     return make_value(std::move(whole));
@@ -383,8 +397,8 @@ private:
     }
     const auto from = *first.integer();
     const auto to = *end.integer();
-    if (from<to&& static_cast<std::uint64_t>(to) - static_cast<std::uint64_t>(from)>
-            task_instances_max) {
+    const auto width = static_cast<std::uint64_t>(to) - static_cast<std::uint64_t>(from);
+    if (from < to && width > task_instances_max) {
       return error{errc::invalid_argument,
                    "`range` makes at most " + std::to_string(task_instances_max) + " numbers"};
     }

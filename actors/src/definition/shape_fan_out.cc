@@ -127,14 +127,16 @@ void read_allowance(shape_context& to, const cursor& where, task_definition& mad
   constexpr std::string_view example = "write `true`, a number, or a percentage like `10%`";
   auto& into = made.allow_failures;
   const auto& text = where.node->text;
-  if (where.node->kind == yaml_kind::scalar && (text == "true" || text == "false")) {
+  const auto is_plain = where.node->kind == yaml_kind::scalar && where.node->plain;
+  if (is_plain && (text == "true" || text == "false")) {
     into = {text == "true" ? 100U : 0U, text == "true"};
   } else if (where.node->kind == yaml_kind::scalar && text.ends_with('%')) {
     const auto digits = std::string_view{text}.substr(0, text.size() - 1);
     const auto [after, failure] =
         std::from_chars(digits.data(), digits.data() + digits.size(), into.count);
     into.is_percentage = true;
-    if (failure != std::errc{} || after != digits.data() + digits.size() || into.count > 100) {
+    if (failure != std::errc{} || after != digits.data() + digits.size() || into.count > 100 ||
+        digits.size() > 3) {
       to.in.report(where, "`" + text + "` is no percentage", "write it like `10%`");
       into = {};
     }

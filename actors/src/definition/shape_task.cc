@@ -88,14 +88,15 @@ void read_approval(shape_context& to, const cursor& where, const field_map& fiel
     to.in.report(where, "`approval` is empty", "write what the person is asked");
   }
   note_text(to, where, made.approval, task);
-  for (const auto* key :
-       {"run", "command", "env", "grace_period", "detach", "retry", "outputs", "priority"}) {
+  for (const auto* key : {"run", "command", "env", "grace_period", "detach", "retry", "outputs",
+                          "priority", "allow_failures"}) {
     if (const auto found = fields.at(key)) {
       to.in.report(*found, "`" + std::string{key} + "` has no meaning beside `approval`",
                    "remove it, or do it in a task that needs this one");
     }
   }
   made.retry = {};  // what `defaults` says is for commands
+  made.timeout.reset();
 }
 
 void read_what_to_run(shape_context& to, const field_map& fields, task_definition& made,
@@ -103,14 +104,15 @@ void read_what_to_run(shape_context& to, const field_map& fields, task_definitio
   const auto run = fields.at("run");
   const auto command = fields.at("command");
   const auto approval = fields.at("approval");
-  if (run && command) {
-    to.in.report(*command, "a task has `run` or `command`, not both", "remove one of them");
-  } else if (!run && !command && !approval) {
-    to.in.report(fields.where(), "the task has neither `run` nor `command`",
-                 "add `run: echo hello`, or `command: [program, argument]`");
-  }
   if (approval) {
     read_approval(to, *approval, fields, made, task);
+    return;
+  }
+  if (run && command) {
+    to.in.report(*command, "a task has `run` or `command`, not both", "remove one of them");
+  } else if (!run && !command) {
+    to.in.report(fields.where(), "the task has no `run`, `command` or `approval`",
+                 "add `run: echo hello`, or `command: [program, argument]`");
   }
   if (run) {
     read_run(to, *run, made);

@@ -26,6 +26,12 @@ output_list outputs_of(schemas::TaskStatus::Reader row) {
   return outputs;
 }
 
+// As a shell tells it.
+std::int32_t exit_code_of(schemas::TaskStatus::Reader row) {
+  constexpr std::int32_t signalled = 128;
+  return row.getSignal() > 0 ? signalled + row.getSignal() : row.getExitCode();
+}
+
 }  // namespace
 
 // --- beginning and coming back -------------------------------------------------------------------
@@ -88,7 +94,7 @@ async<> run_actor::on_activate() {
       graph_->restore_whole(*at, row.getState(), text_of(row.getReason()));
     } else if (at) {
       graph_->restore({*at, row.getIndex()}, row.getState(), outputs_of(row),
-                      text_of(row.getReason()), row.getExitCode());
+                      text_of(row.getReason()), exit_code_of(row));
     }
     return true;
   });
@@ -196,7 +202,7 @@ void run_actor::apply(run_effects effects) {
       const auto reason = state().getEnding() ? text_of(state().getReason()) : each.reason;
       if (graph_->task(each.id.task).approval.empty()) {
         send(ref<schemas::Task>(key() + "/" + graph_->name_of(each.id)).cancel(reason));
-      } else {
+      } else if (asking(graph_->name_of(each.id))) {
         end_here(each.id, TaskState::CANCELLED, reason, {}, more);
       }
     }
@@ -268,7 +274,7 @@ void run_actor::end_here(instance_id id, TaskState state, const std::string& rea
   append(effects.start, then.start);
   append(effects.settled, then.settled);
   append(effects.cancel, then.cancel);
-  effects.ended = then.ended;
+  effects.ended = effects.ended || then.ended;
 }
 
 void run_actor::start(instance_id id, run_effects& effects, std::vector<pool_wish>& wishes) {
@@ -337,7 +343,7 @@ async<> run_actor::task_changed(task_changed_params params) {
   }
   if (is_terminal(news.getState())) {
     auto effects = graph_->ended(id, news.getState(), outputs_of(news), text_of(news.getReason()),
-                                 news.getExitCode());
+                                 exit_code_of(news));
     for (const auto one : effects.unstarted) {
       forget_row(row_of(one));
     }

@@ -28,7 +28,8 @@ public:
   runtime::async<task_results> task(task_params params) override;
   runtime::async<events_results> events(events_params params) override;
   runtime::async<> cancel(cancel_params params) override;
-  runtime::async<retry_results> retry(retry_params params) override;
+  runtime::async<retry_results> retry() override;
+  runtime::async<retry_from_results> retry_from(retry_from_params params) override;
   runtime::async<> task_changed(task_changed_params params) override;
   runtime::async<> remove() override;
   runtime::async<> remove_more() override;
@@ -69,6 +70,8 @@ private:
   void stop(schemas::RunState end, const std::string& reason, stop_reach reach);
   void finish();
   void go_on_if_idle();
+  [[nodiscard]] runtime::result<retry_from_results> start_again(const std::string& from,
+                                                                bool is_dry);
   void forget_row(const std::string& row);
   std::vector<std::string> forget_rows(std::vector<instance_id> forgotten);
   void begin_removal();

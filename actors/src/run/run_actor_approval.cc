@@ -11,6 +11,11 @@ using runtime::async;
 using runtime::errc;
 using schemas::TaskState;
 
+namespace {
+// It is stored with the run, its events and its outputs.
+constexpr std::size_t approval_comment_bytes_max = 4'096;
+}  // namespace
+
 void run_actor::ask(instance_id id, run_effects& effects) {
   const auto prompt = graph_->prompt(id);
   if (!prompt) {
@@ -59,6 +64,16 @@ async<> run_actor::decide(decide_params params) {
   }
   const std::string name{params.task()};
   const auto id = asking(name);
+  if (params.comment().size() > approval_comment_bytes_max) {
+    co_await runtime::fail(errc::invalid_argument,
+                           "a comment has at most " + std::to_string(approval_comment_bytes_max) +
+                               " bytes; write more to a place that it names");
+  }
+  if (!id && graph_ && graph_->find(name) && graph_->fans_out(*graph_->find(name))) {
+    co_await runtime::fail(
+        errc::failed_precondition,
+        "'" + name + "' is a fan-out: name one of it, such as '" + name + "[0]'");
+  }
   if (!id && graph_ && !graph_->instance_named(name)) {
     co_await runtime::fail(errc::not_found, "run '" + key() + "' has no task '" + name + "'");
   }

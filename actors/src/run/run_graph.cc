@@ -36,7 +36,7 @@ void run_graph::restore(instance_id id, task_state state, output_list outputs,
                         std::string_view reason, std::int32_t exit_code) {
   if (!fans_out(id.task) && is_terminal(state) && state != task_state::SUCCEEDED) {
     restore_whole(id.task, state, reason);
-    nodes_[id.task].restored_exit_code = exit_code;
+    nodes_[id.task].restored_whole = {state, std::move(outputs), exit_code};
     return;
   }
   nodes_[id.task].restored[id.index] = {state, std::move(outputs), exit_code};
@@ -46,7 +46,7 @@ void run_graph::restore(instance_id id, task_state state, output_list outputs,
 }
 
 void run_graph::restore_whole(std::uint32_t task, task_state state, std::string_view reason) {
-  nodes_[task].restored_whole = state;
+  nodes_[task].restored_whole = {state, {}, no_exit_code};
   nodes_[task].reasons[state] = reason;
 }
 
@@ -131,7 +131,7 @@ bool run_graph::judge_when(std::uint32_t at, run_effects& effects) {
 void run_graph::judge(std::uint32_t at, run_effects& effects) {
   auto& node = nodes_[at];
   if (node.restored_whole) {
-    settle_whole(at, *node.restored_whole, {}, effects);
+    settle_whole(at, node.restored_whole->state, {}, effects);
   } else if (withdrawn(at) && node.restored.empty()) {
     settle_whole(at, task_state::CANCELLED, stop_reason_, effects);
   } else if (!node.restored.empty() ||  // it was open before the restart
@@ -191,8 +191,7 @@ void run_graph::open(std::uint32_t at, run_effects& effects) {
     settle_unstarted(at, task_state::CANCELLED, stop_reason_, effects);
   }
   judge_each_when(at, effects);
-  node.startable = true;
-  startable_.push_back(at);
+  may_start(at);
   finish_if_done(at);
 }
 
@@ -221,12 +220,11 @@ void run_graph::settle(instance_id id, task_state state, std::string reason, run
 void run_graph::settle_whole(std::uint32_t at, task_state state, std::string reason,
                              run_effects& effects) {
   auto& node = nodes_[at];
-  const auto known = node.restored_whole.has_value();  // it was settled before a restart
-  node.restored_whole.reset();
+  const auto known = std::exchange(node.restored_whole, {});  // it was settled before a restart
   node.restored.clear();
   node.now = phase::ended;
   node.outcome = state;
-  node.slots.assign(1, {state, {}, std::exchange(node.restored_exit_code, no_exit_code)});
+  node.slots.assign(1, known.value_or(slot{state, {}, no_exit_code}));
   node.failed = is_failure(state) ? 1 : 0;
   node.instances.clear();
   ++known_;
@@ -262,9 +260,12 @@ task_state run_graph::outcome_of(const task_node& one) {
   return all_skipped ? task_state::SKIPPED : task_state::SUCCEEDED;
 }
 
-// Whether no more instances have failed than the task allows.
+// Whether no more instances have failed than the task allows. A fan-out without any has not tried.
 bool run_graph::within_allowance(std::uint32_t at) const {
   const auto& node = nodes_[at];
+  if (fans_out(at) && node.instances.empty()) {
+    return node.failed == 0;
+  }
   const auto& allowed = definition_.tasks[at].allow_failures;
   constexpr std::size_t whole = 100;
   return allowed.is_percentage ? node.failed * whole <= allowed.count * node.slots.size()
@@ -296,12 +297,21 @@ bool run_graph::may_start_more(const task_node& one, const task_definition& task
          one.active < task.max_parallel.value_or(start_window);
 }
 
+void run_graph::may_start(std::uint32_t at) {
+  nodes_[at].startable = true;
+  (runs_nothing(at) ? asking_ : startable_).push_back(at);
+}
+
 void run_graph::start_more(run_effects& effects) {
-  if (held_) {
-    return;
+  if (!held_) {
+    start_more_of(asking_, effects);
+    start_more_of(startable_, effects);
   }
-  for (auto left = startable_.size(); left > 0 && !startable_.empty(); --left) {
-    const auto at = startable_.front();
+}
+
+void run_graph::start_more_of(std::deque<std::uint32_t>& queue, run_effects& effects) {
+  for (auto left = queue.size(); left > 0 && !queue.empty(); --left) {
+    const auto at = queue.front();
     auto& node = nodes_[at];
     const auto& task = definition_.tasks[at];
     while (node.next < node.slots.size()) {
@@ -323,7 +333,7 @@ void run_graph::start_more(run_effects& effects) {
     }
     // It is all started, or comes back when one of its own instances ends.
     node.startable = false;
-    startable_.pop_front();
+    queue.pop_front();
   }
 }
 
@@ -352,8 +362,7 @@ run_effects run_graph::ended(instance_id id, task_state state, output_list outpu
   }
   finish_if_done(id.task);
   if (node.now == phase::open && !node.startable && node.next < node.slots.size()) {
-    node.startable = true;
-    startable_.push_back(id.task);
+    may_start(id.task);
   }
   drain(effects);
   return effects;

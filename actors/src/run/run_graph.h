@@ -189,10 +189,9 @@ private:
     std::uint32_t active = 0;  // started, not ended
     std::uint32_t ended = 0;
     std::uint32_t failed = 0;
-    bool startable = false;    // stands in `startable_`
+    bool startable = false;    // stands in `startable_` or `asking_`
     bool failed_fast = false;  // the rest has been cancelled
-    std::optional<task_state> restored_whole;
-    std::int32_t restored_exit_code = no_exit_code;
+    std::optional<slot> restored_whole;
     task_state outcome = task_state::WAITING;
     std::map<task_state, std::string> reasons;  // the first of each end but success
     std::map<std::uint32_t, slot> restored;
@@ -222,7 +221,9 @@ private:
   void settle(instance_id id, task_state state, std::string reason, run_effects& effects);
   void settle_unstarted(std::uint32_t at, task_state state, std::string_view reason,
                         run_effects& effects);
+  void may_start(std::uint32_t at);
   void start_more(run_effects& effects);
+  void start_more_of(std::deque<std::uint32_t>& queue, run_effects& effects);
   void finish_if_done(std::uint32_t at);
   void after_end(std::uint32_t at);
   void drain(run_effects& effects);
@@ -243,6 +244,7 @@ private:
   std::vector<task_node> nodes_;
   std::deque<std::uint32_t> ready_;      // every need has ended: to be judged
   std::deque<std::uint32_t> startable_;  // with unstarted instances that may start
+  std::deque<std::uint32_t> asking_;     // such approvals
   std::size_t active_ = 0;
   std::size_t known_ = 0;
   std::size_t unended_ = 0;  // tasks

@@ -71,14 +71,13 @@ run_effects run_graph::retry(std::vector<instance_id>& forgotten, files had,
   }
   for (const auto at : graph_.order) {
     wholly[at] = wholly[at] || needs_any(at, again);
-    again[at] = wholly[at] || (nodes_[at].outcome != task_state::SUCCEEDED &&
-                               nodes_[at].outcome != task_state::SKIPPED);
+    again[at] = wholly[at] || (!passes(at) && nodes_[at].outcome != task_state::SKIPPED);
   }
   const auto needed =
       had == files::lost ? needed_by(again) : std::vector<bool>(nodes_.size(), false);
   for (const auto at : graph_.order) {
-    again[at] = again[at] || (needed[at] && nodes_[at].outcome == task_state::SUCCEEDED &&
-                              (!runs_nothing(at) || needs_any(at, again)));
+    again[at] =
+        again[at] || (needed[at] && passes(at) && (!runs_nothing(at) || needs_any(at, again)));
   }
   for (const auto at : graph_.order) {
     const auto keep = fans_out(at) && !nodes_[at].instances.empty() && !needed[at] && !wholly[at] &&
@@ -128,7 +127,6 @@ run_effects run_graph::go_on_without_files(std::string_view reason,
                                            std::vector<instance_id>& forgotten) {
   run_effects effects;
   held_ = false;
-  startable_.clear();
   std::vector<bool> unfinished(nodes_.size());
   for (std::uint32_t at = 0; at < nodes_.size(); ++at) {
     unfinished[at] = nodes_[at].now != phase::ended && !withdrawn(at);
@@ -141,8 +139,8 @@ run_effects run_graph::go_on_without_files(std::string_view reason,
     if (runs_nothing(at) && !needs_any(at, again)) {
       continue;
     }
-    if (needed[at] && !withdrawn(at) && nodes_[at].now == phase::ended &&
-        nodes_[at].outcome == task_state::SUCCEEDED && !nodes_[at].instances.empty()) {
+    if (needed[at] && !withdrawn(at) && nodes_[at].now == phase::ended && passes(at) &&
+        !nodes_[at].instances.empty()) {
       given_up[at] = definition_.tasks[at].retry.on_lost == lost_attempt::give_up;
       again[at] = !given_up[at];
     }
@@ -161,6 +159,9 @@ run_effects run_graph::go_on_without_files(std::string_view reason,
       return !all_anew && fans_out(at) && (state != task_state::SUCCEEDED || !needed);
     };
     begin_anew(at, keeps, forgotten);
+  }
+  for (auto* queue : {&startable_, &asking_}) {
+    std::erase_if(*queue, [this](auto at) { return !nodes_[at].startable; });
   }
   await_needs();
   drain(effects);

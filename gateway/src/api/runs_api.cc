@@ -153,16 +153,23 @@ void cancel(const api_parts& parts, request& received, reply answer) {
 }
 
 void retry(const api_parts& parts, request& received, reply answer) {
-  auto params = runtime::from_json(capnp::Schema::from<schemas::Run::RetryParams>(), received.body);
-  if (!params) {
-    answer.fail(params.error());
+  auto read =
+      runtime::from_json(capnp::Schema::from<schemas::Run::RetryFromParams>(), received.body);
+  if (!read) {
+    answer.fail(read.error());
     return;
   }
-  call_and_answer(parts.silo,
-                  ref<schemas::Run>(run_id(received))
-                      .retry(schemas::run_interface::retry_params{*std::move(params)})
-                      .keyed(key_of(received)),
-                  std::move(answer), [](const auto& results) { return answer_of(202, results); });
+  const schemas::run_interface::retry_from_params params{*std::move(read)};
+  const ref<schemas::Run> run{run_id(received)};
+  const auto tell = [](const auto& results) { return answer_of(202, results); };
+  if (params.from().empty() && !params.dry_run()) {  // which earlier versions know too
+    call_and_answer(parts.silo, run.retry().keyed(key_of(received)), std::move(answer), tell);
+    return;
+  }
+  call_and_answer(
+      parts.silo,
+      run.retry_from(std::string{params.from()}, params.dry_run()).keyed(key_of(received)),
+      std::move(answer), tell);
 }
 
 void decide(const api_parts& parts, request& received, reply answer, bool approved) {
@@ -376,18 +383,21 @@ void add_run_routes(api_routes& routes) {
               .answers = {begun},
               .problems = {404, 409}},
              cancel);
-  routes.add(method::post, one + "/retry", of_run(role::RUN),
-             {.id = "retry_run",
-              .tag = "runs",
-              .summary = "Starts again what of a run did not succeed, and what needs it",
-              .text = "Also the task `from`, if it is named. `dry_run` only tells what that is.",
-              .headers = {idempotency_key},
-              .body = {.any_of = {json_read_as<schemas::Run::RetryParams>()}},
-              .answers = {{.status = 202,
-                           .text = "How many task instances that is, and the first 1,000 names.",
-                           .body = json_of<schemas::Run::RetryResults>()}},
-              .problems = {404, 409}},
-             retry);
+  routes.add(
+      method::post, one + "/retry", of_run(role::RUN),
+      {.id = "retry_run",
+       .tag = "runs",
+       .summary = "Starts again what of a run did not succeed, and what needs it",
+       .text = "Also the task `from`, if it is named. `dry_run` only tells what that is.",
+       .headers = {idempotency_key},
+       .body = {.any_of = {json_read_as<schemas::Run::RetryFromParams>()}},
+       .answers = {{.status = 202,
+                    .text =
+                        "How many task instances that is; if something was asked for, the first "
+                        "1,000 names.",
+                    .body = json_of<schemas::Run::RetryFromResults>()}},
+       .problems = {404, 409}},
+      retry);
 }
 
 }  // namespace millrace::gateway

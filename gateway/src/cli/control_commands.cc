@@ -74,9 +74,19 @@ exit_code run_retry(const option_values& options, const std::vector<std::string>
     return report(server.error());
   }
   const bool is_dry = options["dry-run"].as<bool>();
-  const auto body = ordered_json{{"from", text_of(options, "from")}, {"dry_run", is_dry}}.dump(
-      -1, ' ', false, ordered_json::error_handler_t::replace);
-  const auto answer = ask_run(*server, http::method::post, positional[0], "/retry", body);
+  auto wanted = ordered_json::object();  // what is not asked for, an earlier version need not know
+  if (options.count("from") > 0) {
+    wanted["from"] = text_of(options, "from");
+    if (wanted["from"] == "") {
+      return report(exit_code::usage, "--from wants the name of a task");
+    }
+  }
+  if (is_dry) {
+    wanted["dry_run"] = true;
+  }
+  const auto body = wanted.dump(-1, ' ', false, ordered_json::error_handler_t::replace);
+  const auto answer =
+      ask_run(*server, http::method::post, positional[0], "/retry", wanted.empty() ? "" : body);
   if (!answer) {
     return report(answer.error());
   }

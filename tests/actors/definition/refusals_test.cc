@@ -439,7 +439,7 @@ tasks:
       {"3:5 the task has no `name` (add `name: build`)",
        "4:12 the name `A` is not allowed (use a-z, 0-9, `_`, `.` and `-`, starting with a letter "
        "or digit, at most 63)",
-       "5:5 the task has neither `run` nor `command` (add `run: echo hello`, or `command: "
+       "5:5 the task has no `run`, `command` or `approval` (add `run: echo hello`, or `command: "
        "[program, argument]`)",
        "6:32 a task has `run` or `command`, not both (remove one of them)",
        "7:20 `run` must be text, found a list (write shell text)",
@@ -691,6 +691,7 @@ tasks:
   - {name: d, run: x, for_each: [1], allow_failures: 101%}
   - {name: e, run: x, for_each: [1], allow_failures: most}
   - {name: f, run: x, for_each: [1], allow_failures: -1%}
+  - {name: g, run: x, for_each: [1], allow_failures: "true"}
 )",
                 {"3:58 `on_exit[0]` must be from 1 to 255, found 0",
                  "3:61 `on_exit[1]` must be from 1 to 255, found 256",
@@ -703,7 +704,9 @@ tasks:
                  "6:54 `101%` is no percentage (write it like `10%`)",
                  "7:54 `allow_failures` must be a whole number, found the text `most` (write "
                  "`true`, a number, or a percentage like `10%`)",
-                 "8:54 `-1%` is no percentage (write it like `10%`)"});
+                 "8:54 `-1%` is no percentage (write it like `10%`)",
+                 "9:54 `allow_failures` must be a whole number, found the text `\"true\"` (write "
+                 "`true`, a number, or a percentage like `10%`)"});
 }
 
 TEST_CASE("refused at their places: defaults of outputs") {

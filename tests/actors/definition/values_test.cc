@@ -106,6 +106,10 @@ TEST_CASE("lists are made of texts and numbers, and texts of lists") {
   CHECK(made("range(-9223372036854775807, 9223372036854775807)") ==
         "`range` makes at most 100000 numbers");
   CHECK(made("range(0, 'x')") == "`range` takes whole numbers, not string `x`");
+  CHECK(made("length(join(range(0, 100000), 'a separator of some length'))") ==
+        "`join` makes at most 1048576 bytes");
+  CHECK(made("length(split(join(range(0, 60000), 'aa'), 'a'))") ==
+        "`split` makes at most 100000 parts");
   CHECK(made("join('x', ',')") == "`join` takes a list first, not string `x`");
 }
 

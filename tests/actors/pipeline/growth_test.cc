@@ -166,7 +166,7 @@ tasks:
       exit 1
 )yaml");
   CHECK(here.wait(forgetful) == RunState::FAILED);
-  REQUIRE(here.silo->call(ref<schemas::Run>(forgetful).retry("", false)));
+  REQUIRE(here.silo->call(ref<schemas::Run>(forgetful).retry()));
   here.wait_until_running(forgetful, "c[0]");
   REQUIRE(here.silo->call(ref<schemas::Run>(forgetful).cancel({}, true)));
   CHECK(here.wait(forgetful) == RunState::CANCELLED);
@@ -265,7 +265,7 @@ TEST_CASE("a run whose definition cannot be used fails, says why and can be remo
   CHECK(text_of(status->run().getReason()).find("cannot be used") != std::string::npos);
   CHECK(here.silo->call(ref<schemas::Run>(run).tasks({}, 0)).error().code() ==
         errc::failed_precondition);
-  CHECK(here.silo->call(ref<schemas::Run>(run).retry("", false)).error().code() ==
+  CHECK(here.silo->call(ref<schemas::Run>(run).retry()).error().code() ==
         errc::failed_precondition);
   REQUIRE(here.silo->call(ref<schemas::Run>(run).remove()));
   node::eventually([&] { return stored(here, "run") == 0; });
@@ -321,7 +321,7 @@ TEST_CASE("runs are listed by page and by state, those that have ended and those
     CHECK(runs_in(here, "default/mixed", "cancelled", limit) == std::vector{all[1], all[3]});
     CHECK(runs_in(here, "default/mixed", "failed", limit).empty());
   }
-  REQUIRE(here.silo->call(ref<schemas::Run>(all[1]).retry("", false)));
+  REQUIRE(here.silo->call(ref<schemas::Run>(all[1]).retry()));
   node::eventually([&] { return runs_in(here, "default/mixed", "cancelled").size() == 1; });
   CHECK(runs_in(here, "default/mixed", "running").size() == 4);
 }

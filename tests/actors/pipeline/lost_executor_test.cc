@@ -166,7 +166,7 @@ TEST_CASE("a retry of a run whose workspace was lost since starts what its faile
   lab.pass(12s, {dead == a ? b : a});
   node::eventually([&] { return lab.slots() == 2; });
   std::ofstream{lab.folder.path / "go"};
-  const auto retried = lab.silo->call(runtime::ref<schemas::Run>(run).retry("", false));
+  const auto retried = lab.silo->call(runtime::ref<schemas::Run>(run).retry());
   REQUIRE(retried);
   CHECK(lab.wait(run) == RunState::SUCCEEDED);
   CHECK(lines_of(lab.folder.path / "prepared") == 2);

@@ -277,6 +277,24 @@ tasks:
   REQUIRE(here.silo->call(ref<schemas::Run>(other).cancel("enough", false)));
   CHECK(here.wait(other) == RunState::CANCELLED);
   CHECK(here.task(other, "never").task().getState() == TaskState::CANCELLED);
+  // What could not be asked has one end, whatever it does to others.
+  const auto third = here.submit(R"yaml(name: three
+defaults: {timeout: 1ms}
+tasks:
+  - {name: a, for_each: [1, 2, 3], approval: "${{ int('x') }}"}
+  - {name: gate, approval: "Go?"}
+)yaml");
+  here.wait_until_running(third, "gate");
+  for (const auto* each : {"a[0]", "a[1]", "a[2]"}) {
+    CHECK(here.task(third, each).task().getState() == TaskState::ERRORED);
+  }
+  CHECK(decide(here, third, "a", true).error().text().starts_with("'a' is a fan-out"));
+  CHECK(
+      here.silo->call(ref<schemas::Run>(third).decide("gate", true, std::string(5'000, 'x'), "ann"))
+          .error()
+          .code() == runtime::errc::invalid_argument);
+  REQUIRE(decide(here, third, "gate", true));
+  CHECK(here.wait(third) == RunState::FAILED);
   const auto counts = here.silo->call(ref<schemas::Run>(other).status());
   REQUIRE(counts);
   CHECK(counts->run().getTasks().getRunning() == 0);
@@ -633,24 +651,24 @@ tasks:
   std::FILE* repaired = std::fopen((here.host->workspace_of(run) / "repaired").c_str(), "w");
   REQUIRE(repaired != nullptr);
   std::fclose(repaired);
-  const auto retried = here.silo->call(ref<schemas::Run>(run).retry("", false));
+  const auto retried = here.silo->call(ref<schemas::Run>(run).retry());
   REQUIRE(retried);
   CHECK(retried->tasks() == 1);
   CHECK(here.wait(run) == RunState::SUCCEEDED);
   CHECK(fs::file_size(here.host->workspace_of(run) / "a.log") == 5);
 
   // From a task of a run that has succeeded.
-  CHECK(here.silo->call(ref<schemas::Run>(run).retry("", false)).error().code() ==
+  CHECK(here.silo->call(ref<schemas::Run>(run).retry()).error().code() ==
         runtime::errc::failed_precondition);
-  CHECK(here.silo->call(ref<schemas::Run>(run).retry("c", false)).error().code() ==
+  CHECK(here.silo->call(ref<schemas::Run>(run).retry_from("c", false)).error().code() ==
         runtime::errc::not_found);
-  const auto told = here.silo->call(ref<schemas::Run>(run).retry("a", true));
+  const auto told = here.silo->call(ref<schemas::Run>(run).retry_from("a", true));
   REQUIRE(told);
   CHECK(told->tasks() == 2);
   REQUIRE(told->names().size() == 2);
   CHECK(std::string{told->names()[0].cStr()} == "a");
   CHECK(here.wait(run) == RunState::SUCCEEDED);
-  REQUIRE(here.silo->call(ref<schemas::Run>(run).retry("a", false)));
+  REQUIRE(here.silo->call(ref<schemas::Run>(run).retry_from("a", false)));
   CHECK(here.wait(run) == RunState::SUCCEEDED);
   CHECK(fs::file_size(here.host->workspace_of(run) / "a.log") == 10);
 }
@@ -704,7 +722,7 @@ tasks:
   std::FILE* repaired = std::fopen((here.host->workspace_of(run) / "repaired").c_str(), "w");
   REQUIRE(repaired != nullptr);
   std::fclose(repaired);
-  const auto retried = here.silo->call(ref<schemas::Run>(run).retry("", false));
+  const auto retried = here.silo->call(ref<schemas::Run>(run).retry());
   REQUIRE(retried);
   CHECK(retried->tasks() == 2);
   CHECK(here.wait(run) == RunState::SUCCEEDED);
@@ -749,7 +767,7 @@ tasks:
 )yaml");
   CHECK(here.wait(run) == RunState::TIMED_OUT);
   CHECK(here.task(run, "a").task().getState() == TaskState::CANCELLED);
-  REQUIRE(here.silo->call(ref<schemas::Run>(run).retry("", false)));
+  REQUIRE(here.silo->call(ref<schemas::Run>(run).retry()));
   CHECK(here.wait(run) == RunState::TIMED_OUT);
   CHECK(here.task(run, "a").task().getAttempt() == 2);
 }
@@ -1028,7 +1046,7 @@ tasks:
   });
   for (const auto& failure : {here.silo->call(ref<schemas::Run>(run).tasks("", 0)).error(),
                               here.silo->call(ref<schemas::Run>(run).events(0, 0, 0)).error(),
-                              here.silo->call(ref<schemas::Run>(run).retry("", false)).error(),
+                              here.silo->call(ref<schemas::Run>(run).retry()).error(),
                               here.silo->call(ref<schemas::Run>(run).cancel("", false)).error()}) {
     CHECK(failure.code() == runtime::errc::not_found);
   }

@@ -606,6 +606,81 @@ tasks:
   CHECK(failed.running() == names{"build"});
 }
 
+TEST_CASE("an approval is asked whatever waits before it, also after a loss of files") {
+  played_run run{R"(name: p
+max_parallel: 1
+tasks:
+  - {name: a, run: x, for_each: [1, 2]}
+  - {name: first, approval: "Go?"}
+  - {name: gate, approval: "Go on?", needs: [first]}
+)"};
+  CHECK(run.running() == names{"a[0]", "first"});
+  run.take(run.graph_.hold("files are lost"));
+  run.end("first", task_state::SUCCEEDED);  // `gate` may be asked, once this is over
+  CHECK(run.running() == names{"a[0]"});
+  run.end("a[0]", task_state::CANCELLED);
+  CHECK(run.running() == names{"a[0]", "gate"});
+  run.come_back();
+  run.end("a[0]", task_state::SUCCEEDED);
+  CHECK(run.running() == names{"a[1]", "gate"});
+}
+
+TEST_CASE("who answered an approval with no is known after a restart") {
+  played_run run{R"(name: p
+tasks:
+  - {name: gate, approval: "Go?"}
+  - {name: other, run: x}
+  - name: b
+    run: x
+    needs: [gate, other]
+    run_on: always
+    env: {BY: "${{ tasks.gate.outputs.by }}"}
+)"};
+  run.end("gate", task_state::FAILED, {{"comment", ""}, {"by", "ann"}}, "rejected by ann");
+  run.come_back();
+  run.end("other", task_state::SUCCEEDED);
+  CHECK(run.environment("b").at("BY") == "ann");
+}
+
+TEST_CASE("allowed failures are neither a fan-out that could not begin nor a reason to retry") {
+  played_run run{R"(name: p
+tasks:
+  - {name: l, run: x}
+  - {name: fan, run: x, for_each: "${{ tasks.l.outputs.typo }}", needs: [l], allow_failures: 1}
+  - {name: pub, run: x, needs: [fan]}
+)"};
+  run.end("l", task_state::SUCCEEDED);
+  CHECK(run.settled_.at("fan") == task_state::ERRORED);
+  CHECK(run.settled_.at("pub") == task_state::UPSTREAM_FAILED);
+  CHECK(run.graph_.outcome() == run_state::FAILED);
+
+  played_run again{R"(name: p
+tasks:
+  - {name: lint, run: x, allow_failures: true}
+  - {name: build, run: x, needs: [lint]}
+  - {name: deploy, run: x, needs: [build]}
+)"};
+  again.end("lint", task_state::FAILED);
+  again.end("build", task_state::SUCCEEDED);
+  again.end("deploy", task_state::FAILED);
+  again.retry();
+  CHECK(again.running() == names{"deploy"});
+}
+
+TEST_CASE("a loss of files starts again what was good enough though some of it had failed") {
+  played_run run{R"(name: p
+tasks:
+  - {name: fan, run: x, for_each: [1, 2], allow_failures: 1}
+  - {name: c, run: x, needs: [fan]}
+)"};
+  run.end("fan[0]", task_state::SUCCEEDED);
+  run.end("fan[1]", task_state::FAILED);
+  CHECK(run.running() == names{"c"});
+  run.lose_files();
+  run.end("c", task_state::CANCELLED);
+  CHECK(run.running() == names{"fan[0]", "fan[1]"});
+}
+
 TEST_CASE("a retry from a fan-out starts all of it again") {
   played_run run{"name: p\ntasks: [{name: a, run: x, for_each: [1, 2]}, {name: b, run: x}]\n"};
   run.end("a[0]", task_state::SUCCEEDED);
