@@ -60,6 +60,15 @@ struct Label {
   value @1 :Text;  # Free text.
 }
 
+struct AttemptSecret {
+  # A variable of a command, whose value only its executor looks up, when the command starts.
+  variable @0 :Text;  # As the command sees it.
+  from @1 :Definition.SecretSource;
+  key @2 :Text;       # What it is called there.
+  project @3 :Text;   # Whose it is, of one that a project has; else empty.
+  sealed @4 :Data;    # What the project has stored; empty: nothing, or not asked yet.
+}
+
 # --- project -------------------------------------------------------------------------------------
 
 struct ProjectState {
@@ -314,6 +323,7 @@ struct TaskSpec {
   pool @18 :Text;            # Its key.
   outputs @19 :List(Text);   # What the command must write to $MILLRACE_OUTPUT, by name.
   detach @20 :Bool;          # What leaves the group of its command may outlive it.
+  secrets @21 :List(AttemptSecret);  # More of the environment: names of values, not the values.
 }
 
 struct Attempt {
@@ -491,6 +501,7 @@ struct AttemptSpec {
   incarnation @9 :UInt64;   # Unused: only older versions set it.
   priority @10 :UInt8;      # Higher is started first.
   detach @11 :Bool;         # What leaves the group of the command may outlive it.
+  secrets @12 :List(AttemptSecret);  # As of `TaskSpec`; the executor's member adds what is sealed.
 }
 
 struct Grant {

@@ -10,7 +10,7 @@
 namespace millrace::actors {
 
 /// The newest format that `compile` writes and `definition_of` reads.
-inline constexpr std::uint32_t compiled_format = 1;
+inline constexpr std::uint32_t compiled_format = 2;
 
 /// Requires: a definition from the loader.
 void compile(const pipeline_definition& definition, schemas::CompiledPipeline::Builder into);

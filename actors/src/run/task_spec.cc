@@ -17,6 +17,24 @@ constexpr std::pair<const char*, const char*> base_environment[] = {
     {"LANG", "C.UTF-8"},
 };
 
+// The task's own over those of the pipeline.
+void put_secrets(const pipeline_definition& definition, const task_definition& task,
+                 const std::string& project, schemas::TaskSpec::Builder spec) {
+  auto secrets = task.secrets;
+  secrets.insert(definition.secrets.begin(), definition.secrets.end());
+  auto list = spec.initSecrets(static_cast<unsigned>(secrets.size()));
+  unsigned at = 0;
+  for (const auto& [variable, secret] : secrets) {
+    list[at].setVariable(variable.c_str());
+    list[at].setFrom(static_cast<schemas::SecretSource>(secret.from));
+    list[at].setKey(secret.key.c_str());
+    if (secret.from == secret_source::project) {
+      list[at].setProject(project.c_str());
+    }
+    ++at;
+  }
+}
+
 }  // namespace
 
 result<schemas::task_interface::begin_params> task_spec_of(const run_graph& graph, instance_id id,
@@ -59,6 +77,7 @@ result<schemas::task_interface::begin_params> task_spec_of(const run_graph& grap
     variables[at].setName(variable.c_str());
     variables[at++].setValue(text.c_str());
   }
+  put_secrets(definition, task, run.project, spec);
   const auto shared = definition.workspace == workspace_mode::run;
   spec.setWorkspace((shared ? run.key : run.key + "/" + name).c_str());
   spec.setTimeoutNs(task.timeout.value_or(runtime::duration{}).count());
