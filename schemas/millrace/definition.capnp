@@ -13,7 +13,8 @@ $Cxx.namespace("millrace::schemas");
 struct CompiledPipeline {
   # A whole definition: names are unique, edges go to tasks that exist and in no circle.
   format @0 :UInt32;
-  # 1. Grows when a reader that does not know what is new would run something else.
+  # 1, or 2 with what that one would pass over. Grows when a reader that does not know what is new
+  # would run something else.
   name @1 :Text;
   # In its project.
   description @2 :Text;
@@ -38,11 +39,29 @@ struct CompiledPipeline {
   # Ended runs that are kept; 0: as many as the server says.
   keepAge @12 :Int64;
   # How long after its end a run is kept; 0: as long as the server says.
+  secrets @13 :List(CompiledSecret);
+  # Of every task. With these, or those of a task, the format is 2.
 
   enum Workspace {
     run @0;   # One for all tasks of a run.
     task @1;  # One each.
   }
+}
+
+enum SecretSource {
+  file @0;         # In the directory that the operator of the executor's silo has named.
+  environment @1;  # In that silo's environment.
+  project @2;      # In the project of the pipeline, sealed.
+}
+
+struct CompiledSecret {
+  # Of a map, in order of the variables.
+  variable @0 :Text;
+  # Unique in the map.
+  from @1 :SecretSource;
+  # Where the value is.
+  key @2 :Text;
+  # What it is called there.
 }
 
 struct CompiledEntry {
@@ -122,6 +141,8 @@ struct CompiledTask {
   # Failed instances that leave it as good as succeeded.
   allowPercentage @15 :Bool;
   # The number is a percentage of all instances.
+  secrets @16 :List(CompiledSecret);
+  # Over the pipeline's.
 
   enum RunOn {
     success @0;  # All succeeded.

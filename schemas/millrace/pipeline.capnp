@@ -60,6 +60,15 @@ struct Label {
   value @1 :Text;  # Free text.
 }
 
+struct AttemptSecret {
+  # A variable of a command, whose value only its executor looks up, when the command starts.
+  variable @0 :Text;  # As the command sees it.
+  from @1 :Definition.SecretSource;
+  key @2 :Text;       # What it is called there.
+  project @3 :Text;   # Whose it is, of one that a project has; else empty.
+  sealed @4 :Data;    # What the project has stored; empty: nothing, or not asked yet.
+}
+
 # --- project -------------------------------------------------------------------------------------
 
 struct ProjectState {
@@ -326,6 +335,7 @@ struct TaskSpec {
   detach @20 :Bool;          # What leaves the group of its command may outlive it.
   onExit @21 :List(UInt8);     # Tried again only after one of these exit codes; empty: after any.
   notOnExit @22 :List(UInt8);  # Never after one of these.
+  secrets @23 :List(AttemptSecret);  # More of the environment: names of values, not the values.
 }
 
 struct Attempt {
@@ -503,6 +513,7 @@ struct AttemptSpec {
   incarnation @9 :UInt64;   # Unused: only older versions set it.
   priority @10 :UInt8;      # Higher is started first.
   detach @11 :Bool;         # What leaves the group of the command may outlive it.
+  secrets @12 :List(AttemptSecret);  # As of `TaskSpec`; the executor's member adds what is sealed.
 }
 
 struct Grant {

@@ -37,6 +37,12 @@ void put(json& into, const char* key, const std::optional<std::uint32_t>& number
   }
 }
 
+void put(json& into, const char* key, const secret_map& secrets) {
+  for (const auto& [variable, secret] : secrets) {
+    into[key][variable] = {{"from", to_string(secret.from)}, {"key", secret.key}};
+  }
+}
+
 json json_of(const fan_values& values) {
   if (const auto* text = std::get_if<std::string>(&values)) {
     return *text;
@@ -96,6 +102,7 @@ json json_of(const task_definition& task) {
   }
   put(made, "when", task.when);
   put(made, "env", task.env);
+  put(made, "secrets", task.secrets);
   put(made, "timeout", task.timeout);
   put(made, "grace_period", task.grace_period);
   if (task.detach) {
@@ -156,6 +163,7 @@ std::string to_json(const pipeline_definition& definition) {
     made["params"][param.name] = json_of(param);
   }
   put(made, "env", definition.env);
+  put(made, "secrets", definition.secrets);
   put(made, "timeout", definition.timeout);
   put(made, "grace_period", definition.grace_period);
   if (definition.workspace != workspace_mode::run) {

@@ -21,6 +21,8 @@ static_assert(static_cast<unsigned>(trigger_rule::any) ==
               static_cast<unsigned>(schemas::CompiledTask::RunOn::ANY));
 static_assert(static_cast<unsigned>(empty_fan_out::fail) ==
               static_cast<unsigned>(schemas::FanOut::OnEmpty::FAIL));
+static_assert(static_cast<unsigned>(secret_source::project) ==
+              static_cast<unsigned>(schemas::SecretSource::PROJECT));
 static_assert(static_cast<unsigned>(workspace_mode::task) ==
               static_cast<unsigned>(schemas::CompiledPipeline::Workspace::TASK));
 
@@ -41,6 +43,15 @@ void put(capnp::List<schemas::CompiledEntry>::Builder into, const text_map& map)
   for (const auto& [key, text] : map) {
     into[at].setKey(key.c_str());
     into[at++].setValue(text.c_str());
+  }
+}
+
+void put(capnp::List<schemas::CompiledSecret>::Builder into, const secret_map& secrets) {
+  unsigned at = 0;
+  for (const auto& [variable, secret] : secrets) {
+    into[at].setVariable(variable.c_str());
+    into[at].setFrom(static_cast<schemas::SecretSource>(secret.from));
+    into[at++].setKey(secret.key.c_str());
   }
 }
 
@@ -140,6 +151,7 @@ void put(schemas::CompiledTask::Builder into, const task_definition& task,
   into.setRunOn(static_cast<schemas::CompiledTask::RunOn>(task.run_on));
   into.setWhen(task.when.c_str());
   put(into.initEnv(size_of(task.env.size())), task.env);
+  put(into.initSecrets(size_of(task.secrets.size())), task.secrets);
   into.setTimeout(task.timeout.value_or(runtime::duration{}).count());
   into.setGrace(task.grace_period ? task.grace_period->count() : no_grace);
   put(into.initRetry(), task.retry);
@@ -164,6 +176,15 @@ text_map map_of(capnp::List<schemas::CompiledEntry>::Reader entries) {
   text_map made;
   for (const auto each : entries) {
     made.emplace_hint(made.end(), string_of(each.getKey()), string_of(each.getValue()));
+  }
+  return made;
+}
+
+secret_map secrets_of(capnp::List<schemas::CompiledSecret>::Reader secrets) {
+  secret_map made;
+  for (const auto each : secrets) {
+    made[string_of(each.getVariable())] = {static_cast<secret_source>(each.getFrom()),
+                                           string_of(each.getKey())};
   }
   return made;
 }
@@ -295,6 +316,7 @@ result<void> read_task(schemas::CompiledTask::Reader task, pipeline_definition& 
   made.run_on = static_cast<trigger_rule>(task.getRunOn());
   made.when = string_of(task.getWhen());
   made.env = map_of(task.getEnv());
+  made.secrets = secrets_of(task.getSecrets());
   made.timeout = limit_of(task.getTimeout());
   made.grace_period = grace_of(task.getGrace());
   made.retry = retry_of(task.getRetry());
@@ -319,12 +341,15 @@ result<void> read_task(schemas::CompiledTask::Reader task, pipeline_definition& 
 // pass over what it does not know.
 std::uint32_t format_of(const pipeline_definition& definition) {
   const auto wants_2 = [](const task_definition& task) {
-    return task.allow_failures != failure_allowance{} || !task.retry.on_exit.empty() ||
-           !task.retry.not_on_exit.empty() ||
+    return task.allow_failures != failure_allowance{} || !task.secrets.empty() ||
+           !task.retry.on_exit.empty() || !task.retry.not_on_exit.empty() ||
            std::any_of(task.outputs.begin(), task.outputs.end(),
                        [](const auto& each) { return each.fallback.has_value(); });
   };
-  return std::any_of(definition.tasks.begin(), definition.tasks.end(), wants_2) ? 2 : 1;
+  return !definition.secrets.empty() ||
+                 std::any_of(definition.tasks.begin(), definition.tasks.end(), wants_2)
+             ? 2
+             : 1;
 }
 
 }  // namespace
@@ -339,6 +364,7 @@ void compile(const pipeline_definition& definition, schemas::CompiledPipeline::B
     put(params[at], definition.params[at]);
   }
   put(into.initEnv(size_of(definition.env.size())), definition.env);
+  put(into.initSecrets(size_of(definition.secrets.size())), definition.secrets);
   into.setTimeout(definition.timeout.value_or(runtime::duration{}).count());
   into.setGrace(definition.grace_period ? definition.grace_period->count() : no_grace);
   into.setWorkspace(static_cast<schemas::CompiledPipeline::Workspace>(definition.workspace));
@@ -377,6 +403,7 @@ result<pipeline_definition> definition_of(schemas::CompiledPipeline::Reader comp
   made->description = string_of(compiled.getDescription());
   made->labels = map_of(compiled.getLabels());
   made->env = map_of(compiled.getEnv());
+  made->secrets = secrets_of(compiled.getSecrets());
   made->timeout = limit_of(compiled.getTimeout());
   made->grace_period = grace_of(compiled.getGrace());
   made->workspace = static_cast<workspace_mode>(compiled.getWorkspace());

@@ -10,7 +10,7 @@ constexpr std::array pipeline_words{word{"version"},      word{"name"},      wor
                                     word{"labels"},       word{"params"},    word{"env"},
                                     word{"timeout"},      word{"workspace"}, word{"grace_period"},
                                     word{"max_parallel"}, word{"defaults"},  word{"tasks"},
-                                    word{"retention"}};
+                                    word{"retention"},    word{"secrets"}};
 
 constexpr std::array pipeline_foreign{
     foreign_key{"steps", "write `tasks`"},
@@ -44,7 +44,7 @@ constexpr std::array pipeline_foreign{
     foreign_key{"catchup", ""},
     foreign_key{"catchup_window", ""},
     foreign_key{"concurrency", ""},
-    foreign_key{"secrets", ""},
+    foreign_key{"secret", "write `secrets`"},
     foreign_key{"ttl", "write `retention: {age: 30d}`"},
     foreign_key{"ttlStrategy", "write `retention: {age: 30d}`"},
     foreign_key{"ttlSecondsAfterFinished", "write `retention: {age: 30d}`"},
@@ -63,12 +63,12 @@ constexpr std::array pipeline_foreign{
     foreign_key{"priority", "write it in the tasks"}};
 
 constexpr std::array task_words{
-    word{"name"},    word{"description"},  word{"run"},       word{"command"},
-    word{"needs"},   word{"run_on"},       word{"when"},      word{"env"},
-    word{"timeout"}, word{"grace_period"}, word{"retry"},     word{"for_each"},
-    word{"matrix"},  word{"max_parallel"}, word{"fail_fast"}, word{"on_empty"},
-    word{"outputs"}, word{"priority"},     word{"detach"},    word{"allow_failures"},
-    word{"approval"}};
+    word{"name"},     word{"description"},  word{"run"},       word{"command"},
+    word{"needs"},    word{"run_on"},       word{"when"},      word{"env"},
+    word{"timeout"},  word{"grace_period"}, word{"retry"},     word{"for_each"},
+    word{"matrix"},   word{"max_parallel"}, word{"fail_fast"}, word{"on_empty"},
+    word{"outputs"},  word{"priority"},     word{"detach"},    word{"allow_failures"},
+    word{"approval"}, word{"secrets"}};
 
 constexpr std::array task_foreign{
     foreign_key{"id", "write `name`"},
@@ -127,7 +127,8 @@ constexpr std::array task_foreign{
     foreign_key{"with", ""},
     foreign_key{"pipeline", ""},
     foreign_key{"uses", ""},
-    foreign_key{"secrets", ""},
+    foreign_key{"secret", "write `secrets`"},
+    foreign_key{"secretKeyRef", "write `secrets: {NAME: {from: project, key: name}}`"},
     foreign_key{"inputs", ""},
     foreign_key{"artifacts", ""},
     foreign_key{"cache", ""},
@@ -177,7 +178,7 @@ constexpr std::array retry_foreign{
     foreign_key{"exit_code", "write `on_exit`"},
     foreign_key{"exit_codes", "write `on_exit`"}};
 
-constexpr std::array defaults_words{word{"retry"}, word{"timeout"}, word{"env"}};
+constexpr std::array defaults_words{word{"retry"}, word{"timeout"}, word{"env"}, word{"secrets"}};
 constexpr std::array defaults_foreign{
     foreign_key{"retries", "write `retry`"},
     foreign_key{"grace_period", "write it at the top: it counts for every task"},
@@ -188,6 +189,16 @@ constexpr std::array retention_foreign{
     foreign_key{"count", "write `runs`"},    foreign_key{"max_runs", "write `runs`"},
     foreign_key{"days", "write `age: 30d`"}, foreign_key{"ttl", "write `age: 30d`"},
     foreign_key{"max_age", "write `age`"},   foreign_key{"logs", ""}};
+
+constexpr std::array secret_words{word{"from"}, word{"key"}};
+constexpr std::array secret_foreign{
+    foreign_key{"source", "write `from`"},
+    foreign_key{"provider", "write `from`"},
+    foreign_key{"name", "write `key`"},
+    foreign_key{"path", "write `key`"},
+    foreign_key{"file", "write `from: file` and the file's name as `key`"},
+    foreign_key{"env", "write `from: env` and the variable's name as `key`"},
+    foreign_key{"value", "a definition is no place for it: store it by `millrace secret set`"}};
 
 constexpr std::array output_words{word{"default"}, word{"description"}};
 constexpr std::array output_foreign{foreign_key{"type", ""},
@@ -218,6 +229,10 @@ const key_table& retry_keys() {
 }
 const key_table& retention_keys() {
   static constexpr key_table table{"`retention`", retention_words, retention_foreign};
+  return table;
+}
+const key_table& secret_keys() {
+  static constexpr key_table table{"a secret", secret_words, secret_foreign};
   return table;
 }
 const key_table& output_keys() {

@@ -89,7 +89,7 @@ void read_approval(shape_context& to, const cursor& where, const field_map& fiel
   }
   note_text(to, where, made.approval, task);
   for (const auto* key : {"run", "command", "env", "grace_period", "detach", "retry", "outputs",
-                          "priority", "allow_failures"}) {
+                          "priority", "allow_failures", "secrets"}) {
     if (const auto found = fields.at(key)) {
       to.in.report(*found, "`" + std::string{key} + "` has no meaning beside `approval`",
                    "remove it, or do it in a task that needs this one");
@@ -210,6 +210,27 @@ void read_outputs(shape_context& to, const cursor& where, task_definition& made)
   }
 }
 
+// A variable of the task is a secret or not, wherever it comes from.
+void read_task_secrets(shape_context& to, const field_map& fields, task_definition& made) {
+  const auto& pipeline = to.out.definition;
+  if (const auto env = fields.at("env")) {
+    refuse_both(to, *env, "the pipeline's `secrets`",
+                [&](const std::string& name) { return pipeline.secrets.contains(name); });
+  }
+  if (const auto secrets = fields.at("secrets")) {
+    made.secrets = read_secrets(to, *secrets);
+    refuse_both(to, *secrets, "the task's `env`",
+                [&](const std::string& name) { return made.env.contains(name); });
+    refuse_both(to, *secrets, "the pipeline's `env`",
+                [&](const std::string& name) { return pipeline.env.contains(name); });
+  }
+  if (const auto detach = fields.at("detach");
+      detach && made.detach && (!made.secrets.empty() || !pipeline.secrets.empty())) {
+    to.in.report(*detach, "a task with secrets cannot have `detach: allowed`",
+                 "what outlives its command would write what nobody masks any more");
+  }
+}
+
 // When the task starts.
 void read_conditions(shape_context& to, const field_map& fields, task_definition& made,
                      std::size_t task) {
@@ -255,6 +276,7 @@ void read_task(shape_context& to, const cursor& where, const task_defaults& defa
   if (const auto detach = fields->at("detach")) {
     made.detach = to.in.read_word(*detach, detach_words).value_or(0) == 1;
   }
+  read_task_secrets(to, *fields, made);
   if (const auto retry = fields->at("retry")) {
     read_retry(to, *retry, made.retry);
   }

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 #include "run/task_spec.h"
 
+#include <algorithm>
 #include <utility>
 
 #include "pipeline/names.h"
@@ -20,6 +21,24 @@ constexpr std::pair<const char*, const char*> base_environment[] = {
 void put(capnp::List<std::uint8_t>::Builder into, const std::vector<std::uint8_t>& codes) {
   for (unsigned at = 0; at < into.size(); ++at) {
     into.set(at, codes[at]);
+  }
+}
+
+// The task's own over those of the pipeline.
+void put_secrets(const pipeline_definition& definition, const task_definition& task,
+                 const std::string& project, schemas::TaskSpec::Builder spec) {
+  auto secrets = task.secrets;
+  secrets.insert(definition.secrets.begin(), definition.secrets.end());
+  auto list = spec.initSecrets(static_cast<unsigned>(secrets.size()));
+  unsigned at = 0;
+  for (const auto& [variable, secret] : secrets) {
+    list[at].setVariable(variable.c_str());
+    list[at].setFrom(static_cast<schemas::SecretSource>(secret.from));
+    list[at].setKey(secret.key.c_str());
+    if (secret.from == secret_source::project) {
+      list[at].setProject(project.c_str());
+    }
+    ++at;
   }
 }
 
@@ -65,6 +84,7 @@ result<schemas::task_interface::begin_params> task_spec_of(const run_graph& grap
     variables[at].setName(variable.c_str());
     variables[at++].setValue(text.c_str());
   }
+  put_secrets(definition, task, run.project, spec);
   const auto shared = definition.workspace == workspace_mode::run;
   spec.setWorkspace((shared ? run.key : run.key + "/" + name).c_str());
   spec.setTimeoutNs(task.timeout.value_or(runtime::duration{}).count());

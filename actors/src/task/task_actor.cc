@@ -221,6 +221,7 @@ async<task_actor::attempt_spec_results> task_actor::attempt_spec(attempt_spec_pa
   attempt.setGraceNs(spec().getGraceNs());
   attempt.setPriority(spec().getPriority());
   attempt.setDetach(spec().getDetach());
+  attempt.setSecrets(spec().getSecrets());
   co_return results;
 }
 

@@ -58,6 +58,7 @@ result<std::unique_ptr<node>> node::open(const node_options& options) {
   actors::pipeline_host_options hosted{.data_directory = data,
                                        .slots = options.slots,
                                        .retention = options.retention,
+                                       .secrets = options.secrets,
                                        .warn = options.warn};
   if (options.silo.cluster) {
     hosted.lease = actors::lease_timing{};
@@ -68,6 +69,7 @@ result<std::unique_ptr<node>> node::open(const node_options& options) {
   }
   made->host_ = *std::move(host);
   made->data_ = std::move(data);
+  made->keyring_ = options.secrets.keys;
   if (auto started = made->silo_->start(); !started) {
     return std::move(started).error();
   }

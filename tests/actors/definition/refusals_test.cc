@@ -286,6 +286,76 @@ tasks: [{name: a, run: x}]
       {"2:11 `defaults` must be a map, found the number `3` (write `defaults: {timeout: 5m}`)"});
 }
 
+TEST_CASE("refused at their places: secrets") {
+  check_refusal(
+      R"(name: p
+secrets: {1A: {from: project, key: a}, MILLRACE_X: {from: project, key: a}, B: x}
+tasks: [{name: a, run: x, secrets: [A], secret: {}}]
+)",
+      {"2:11 the name `1A` is not allowed (use letters, digits and `_`, not starting with a digit)",
+       "2:40 variables that start with `MILLRACE_` are reserved (choose another name)",
+       "2:80 `B` must be a map, found the text `x` (write `{from: project, key: api-token}`)",
+       "3:36 `secrets` must be a map, found a list (write `secrets: {TOKEN: {from: project, key: "
+       "api-token}}`)",
+       "3:41 unknown key `secret` in a task (write `secrets`)"});
+  check_refusal(
+      R"(name: p
+tasks:
+  - name: a
+    run: x
+    secrets:
+      A: {}
+      B: {from: vault, key: a}
+      C: {form: env, key: a}
+      D: {from: project, value: hunter2}
+      E: {from: project, key: a/b}
+      F: {from: env, key: MILLRACE_SECRET_F}
+      G: {from: env, key: a-b}
+      H: {from: file, key: ../etc/passwd}
+      I: {from: file, key: [a]}
+)",
+      {"6:10 the secret has no `from` (write `{from: project, key: api-token}`)",
+       "6:10 the secret has no `key` (write `{from: project, key: api-token}`)",
+       "7:17 `from` must be one of `file`, `env`, `project`, found the text `vault`",
+       "8:10 the secret has no `from` (write `{from: project, key: api-token}`)",
+       "8:11 unknown key `form` in a secret (did you mean `from`?)",
+       "9:10 the secret has no `key` (write `{from: project, key: api-token}`)",
+       "9:26 unknown key `value` in a secret (a definition is no place for it: store it by "
+       "`millrace secret set`)",
+       "10:31 `key` is the name of a secret of the project, which `a/b` cannot be (use letters, "
+       "digits, `_` and `-`, starting with a letter, at most 63)",
+       "11:27 `key` names the variable without `MILLRACE_SECRET_` (write `F`)",
+       "12:27 `key` is the rest of a variable's name, found `a-b` (use letters, digits and `_`, "
+       "not starting with a digit)",
+       "13:28 `key` must be a path below the directory of secrets, found `../etc/passwd` (write "
+       "it like `database/password`, without `..`)",
+       "14:28 `key` must be text, found a list (write `key: api-token`)"});
+}
+
+TEST_CASE("refused at their places: variables that are secrets and are not") {
+  check_refusal(
+      R"(name: p
+env: {A: x}
+secrets: {A: {from: project, key: a}, B: {from: project, key: b}}
+defaults:
+  env: {B: x, C: x}
+  secrets: {B: {from: project, key: b}, C: {from: project, key: c}}
+tasks:
+  - {name: a, run: x, env: {B: x, D: x}, secrets: {A: {from: env, key: a}, D: {from: env, key: d}}}
+  - {name: b, run: x, detach: allowed}
+)",
+      {"3:11 `A` is in the pipeline's `env` too (remove one of them)",
+       "3:39 `B` is in the pipeline's `env` too (remove one of them)",
+       "6:13 `B` is in the pipeline's `env` too (remove one of them)",
+       "6:13 `B` is in the pipeline's `secrets` too (remove one of them)",
+       "6:41 `C` is in the pipeline's `env` too (remove one of them)",
+       "8:29 `B` is in the pipeline's `secrets` too (remove one of them)",
+       "8:52 `A` is in the pipeline's `env` too (remove one of them)",
+       "8:76 `D` is in the task's `env` too (remove one of them)",
+       "9:31 a task with secrets cannot have `detach: allowed` (what outlives its command would "
+       "write what nobody masks any more)"});
+}
+
 TEST_CASE("refused at their places: parameters") {
   check_refusal(R"(name: p
 params: [x]

@@ -71,6 +71,12 @@ inline constexpr std::size_t matrix_axes_max = 32;
 /// The most outputs that one task declares; an attempt may write no more (`output_keys_max`).
 inline constexpr std::size_t task_outputs_max = 256;
 
+/// The most secrets of a pipeline, and of a task.
+inline constexpr std::size_t definition_secrets_max = 100;
+
+/// The longest key of a secret.
+inline constexpr std::size_t secret_key_bytes_max = 255;
+
 /// The most diagnostics one load reports; the last one says that there are more.
 inline constexpr std::size_t diagnostics_max = 1'000;
 
@@ -157,6 +163,28 @@ struct matrix_definition {
   friend bool operator==(const matrix_definition&, const matrix_definition&) = default;
 };
 
+/// Where the value of a secret is kept.
+enum class secret_source : std::uint8_t {
+  file,         ///< In the directory that the operator of the executor's silo has named.
+  environment,  ///< In that silo's environment, as `MILLRACE_SECRET_` and the key.
+  project,      ///< In the project of the pipeline, sealed.
+};
+
+/// `file`, `env`, `project`.
+[[nodiscard]] std::string_view to_string(secret_source source) noexcept;
+
+/// What a variable of a command gets its value from. The value itself is known only where the
+/// command starts (secret_value.h).
+struct secret_definition {
+  secret_source from = secret_source::project;
+  std::string key;  ///< A relative path, the rest of a variable's name, or a `field`.
+
+  friend bool operator==(const secret_definition&, const secret_definition&) = default;
+};
+
+/// By variable.
+using secret_map = std::map<std::string, secret_definition>;
+
 /// One unit of a run. Defaults of the pipeline are already applied.
 struct task_definition {
   std::string name;  ///< [a-z0-9][a-z0-9_.-]{0,62}; unique in the pipeline.
@@ -170,8 +198,9 @@ struct task_definition {
   std::string when;  ///< `${{ ... }}`, `true`, `false`, or empty for no condition. It is asked
                      ///< after `run_on`; once for the task, or for each instance if it reads
                      ///< `matrix` or `item`.
-  std::map<std::string, std::string> env;    ///< Over the pipeline's; texts may hold expressions.
-  std::optional<runtime::duration> timeout;  ///< Of one attempt.
+  std::map<std::string, std::string> env;  ///< Over the pipeline's; texts may hold expressions.
+  secret_map secrets;  ///< Over the pipeline's. No variable of the task is in an `env` too.
+  std::optional<runtime::duration> timeout;       ///< Of one attempt.
   std::optional<runtime::duration> grace_period;  ///< From the polite stop to the forced one.
   bool detach = false;  ///< Processes that leave the command's group may outlive it.
   retry_policy retry;
@@ -200,6 +229,7 @@ struct pipeline_definition {
   std::map<std::string, std::string> labels;
   std::vector<param_definition> params;      ///< In written order.
   std::map<std::string, std::string> env;    ///< For every task; may refer to `params` and `run`.
+  secret_map secrets;                        ///< For every task.
   std::optional<runtime::duration> timeout;  ///< Of the whole run.
   std::optional<runtime::duration> grace_period;
   workspace_mode workspace = workspace_mode::run;
