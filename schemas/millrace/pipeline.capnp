@@ -60,6 +60,15 @@ struct Label {
   value @1 :Text;  # Free text.
 }
 
+struct AttemptSecret {
+  # A variable of a command, whose value only its executor looks up, when the command starts.
+  variable @0 :Text;  # As the command sees it.
+  from @1 :Definition.SecretSource;
+  key @2 :Text;       # What it is called there.
+  project @3 :Text;   # Whose it is, of one that a project has; else empty.
+  sealed @4 :Data;    # What the project has stored; empty: nothing, or not asked yet.
+}
+
 # --- project -------------------------------------------------------------------------------------
 
 struct ProjectState {
@@ -257,6 +266,11 @@ struct RunPinned {
   source @4 :Text;         # As of the submission.
 }
 
+struct ApprovalAnswer {
+  # What comes with the answer to an approval.
+  comment @0 :Text;  # For people; may be empty.
+}
+
 interface Run $Actor.actor("run") $Actor.group("run") $Actor.affinity("/") {
   # Key: the run's id, a UUIDv7.
   begin @0 (project :Text, pipeline :Text, version :UInt32, definition :Text, params :Text,
@@ -281,7 +295,8 @@ interface Run $Actor.actor("run") $Actor.group("run") $Actor.affinity("/") {
   # Ends it: what runs is cancelled, and only tasks with `run_on: always` start or go on; `force`,
   # also later, ends these too. `reason` is for people; empty: a default.
   retry @6 () -> (tasks :UInt32);
-  # Starts what did not succeed again. Answers how many instances.
+  # Starts what did not succeed again, and all that needs it. Answers how many instances had been
+  # judged and are judged anew.
   taskChanged @7 (epoch :UInt32, status :TaskStatus) -> () $Actor.internal;
   # From a task: its state, and the epoch that its specification had.
   remove @8 () -> ();
@@ -295,6 +310,12 @@ interface Run $Actor.actor("run") $Actor.group("run") $Actor.affinity("/") {
   # ended.
   workspaceLost @11 (executor :Text) -> () $Actor.internal;
   # From the pool, which holds back its tasks from then on: nothing that it ran there runs any more.
+  decide @12 (task :Text, approved :Bool, comment :Text, by :Text) -> () $Actor.internal;
+  # From a gateway, which knows who asks: the answer to the approval `task`, by its instance's name.
+  # `not_found` for an unknown one, `failed_precondition` for one that waits for no answer.
+  retryFrom @13 (from :Text, dryRun :Bool) -> (tasks :UInt32, names :List(Text));
+  # As `retry`, also the task `from` if it is not empty; and the names of the first 1,000. `dryRun`
+  # only answers. `not_found` for an unknown task.
 }
 
 # --- task ----------------------------------------------------------------------------------------
@@ -322,8 +343,11 @@ struct TaskSpec {
   pool @18 :Text;            # Its key.
   outputs @19 :List(Text);   # What the command must write to $MILLRACE_OUTPUT, by name.
   detach @20 :Bool;          # What leaves the group of its command may outlive it.
-  workdir @21 :Text;         # As of `AttemptSpec`.
-  inputs @22 :Text $Actor.secret;  # As of `AttemptSpec`.
+  onExit @21 :List(UInt8);     # Tried again only after one of these exit codes; empty: after any.
+  notOnExit @22 :List(UInt8);  # Never after one of these.
+  secrets @23 :List(AttemptSecret);  # More of the environment: names of values, not the values.
+  workdir @24 :Text;         # As of `AttemptSpec`.
+  inputs @25 :Text $Actor.secret;  # As of `AttemptSpec`.
 }
 
 struct Attempt {
@@ -501,8 +525,9 @@ struct AttemptSpec {
   incarnation @9 :UInt64;   # Unused: only older versions set it.
   priority @10 :UInt8;      # Higher is started first.
   detach @11 :Bool;         # What leaves the group of the command may outlive it.
-  workdir @12 :Text;        # Where it starts: in the workspace, or absolute; empty: the workspace.
-  inputs @13 :Text $Actor.secret;  # JSON that $MILLRACE_INPUTS names a file of; empty: none.
+  secrets @12 :List(AttemptSecret);  # As of `TaskSpec`; the executor's member adds what is sealed.
+  workdir @13 :Text;        # Where it starts: in the workspace, or absolute; empty: the workspace.
+  inputs @14 :Text $Actor.secret;  # JSON that $MILLRACE_INPUTS names a file of; empty: none.
 }
 
 struct Grant {

@@ -46,10 +46,10 @@ TEST_CASE("help, versions and mistakes in the command line have their codes") {
   CHECK(millrace({"--help"}).output.starts_with("Runs pipelines"));
   CHECK(millrace({"version"}).output.starts_with("millrace "));
   for (const auto* each :
-       {"run",   "dev",          "validate",   "apply",      "submit",  "list",
-        "get",   "logs",         "watch",      "cancel",     "retry",   "delete",
-        "actor", "dead-letters", "completion", "version",    "top",     "pki",
-        "silo",  "gateway",      "silos",      "partitions", "cluster", "config"}) {
+       {"run",          "dev",        "validate", "apply", "submit",  "list",   "get",
+        "logs",         "watch",      "cancel",   "retry", "approve", "delete", "actor",
+        "dead-letters", "completion", "version",  "top",   "pki",     "silo",   "gateway",
+        "silos",        "partitions", "cluster",  "config"}) {
     const auto help = millrace({each, "--help"});
     CHECK(help.status == 0);
     CHECK(help.output.find("Examples:") != std::string::npos);
@@ -445,6 +445,13 @@ tasks:
   const auto retried = at_server({"retry", run});
   CHECK(retried.status == 6);
   CHECK(retried.errors.find("nothing to retry") != std::string::npos);
+  const auto again = at_server({"retry", run, "--from", "end", "--dry-run"});
+  CHECK(again.output == "end\n");
+  CHECK(again.errors == "would retry 1 task instance of run " + run + "\n");
+  CHECK(at_server({"get", run}).output.find("succeeded") != std::string::npos);
+  CHECK(at_server({"retry", run, "--from", "nope"}).status == 5);
+  CHECK(at_server({"retry", run, "--from", "end"}).status == 0);
+  CHECK(at_server({"watch", run}).status == 0);
   CHECK(at_server({"actor", "call", "run", run, "status"}).output.find("\"succeeded\"") !=
         std::string::npos);
   const auto logs = at_server({"submit", "hello", "--logs"});

@@ -7,6 +7,7 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <map>
 #include <optional>
 #include <string>
@@ -62,6 +63,10 @@ void check_variable(shape_context& to, const cursor& here, std::string variable,
 /// `task` is the position in `tasks`, or `no_task`.
 [[nodiscard]] std::map<std::string, std::string> read_env(shape_context& to, const cursor& where,
                                                           std::size_t task);
+[[nodiscard]] secret_map read_secrets(shape_context& to, const cursor& where);
+/// Reports the keys of `where` that `other`, as it is called in messages, has too.
+void refuse_both(shape_context& to, const cursor& where, std::string_view other,
+                 const std::function<bool(const std::string&)>& has);
 /// Notes a text for the second pass.
 void note_text(shape_context& to, const cursor& where, const std::string& text, std::size_t task,
                text_place place = text_place::instance);

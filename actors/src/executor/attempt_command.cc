@@ -65,4 +65,20 @@ process_spec command_of(schemas::AttemptSpec::Reader attempt,
   return spec;
 }
 
+runtime::result<void> add_secrets(schemas::AttemptSpec::Reader attempt, const secret_places& places,
+                                  process_spec& into) {
+  for (auto secret : attempt.getSecrets()) {
+    auto value = value_of(secret, places);
+    if (!value) {
+      return std::move(value).error();
+    }
+    const auto variable = text_of(secret.getVariable()) + "=";
+    std::erase_if(into.environment,
+                  [&variable](const auto& each) { return each.starts_with(variable); });
+    into.environment.push_back(variable + *value);
+    into.secrets.push_back(*std::move(value));
+  }
+  return {};
+}
+
 }  // namespace millrace::actors

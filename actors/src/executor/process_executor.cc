@@ -214,11 +214,14 @@ void process_executor::try_again(const attempt_message& message, past_tries befo
 
 result<void> process_executor::launch(const attempt_message& message) {
   const auto workspace = text_of(message->read().getWorkspace());
+  auto command = command_of(message->read(), workspaces_.path_of(workspace));
+  if (auto added = add_secrets(message->read(), options_.secrets, command); !added) {
+    return added;
+  }
   const auto entered = workspaces_.enter(workspace);
   if (!entered) {
     return entered.error();
   }
-  auto command = command_of(message->read(), workspaces_.path_of(workspace));
   // One of its own, which nobody else could make before; an absolute one is somebody's.
   const fs::path workdir{text_of(message->read().getWorkdir())};
   auto made = workdir.is_relative() && !workdir.empty() ? make_directory(command.working_directory)

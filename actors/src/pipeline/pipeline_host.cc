@@ -16,6 +16,7 @@
 #include "pipeline/pipeline_actor.h"
 #include "pool/pool_actor.h"
 #include "run/run_actor.h"
+#include "secrets/secrets_actor.h"
 #include "task/task_actor.h"
 
 namespace millrace::actors {
@@ -48,6 +49,7 @@ public:
         process_executor::open({.data_directory = options_.data_directory,
                                 .slots = options_.slots,
                                 .disk_reserve_bytes = options_.disk_reserve_bytes,
+                                .secrets = options_.secrets,
                                 .warn = [this](std::string_view line) { reports_.warn(line); }},
                                home_.time(), jobs_);
     if (!opened) {
@@ -58,6 +60,7 @@ public:
     home_.add<access_actor>();
     home_.add<audit_actor>();
     home_.add<project_actor>();
+    home_.add<secrets_actor>();
     home_.add<pipeline_actor>([kept = options_.retention]() -> std::unique_ptr<pipeline_actor> {
       return std::make_unique<pipeline_actor>(kept);
     });

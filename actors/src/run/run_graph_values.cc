@@ -75,6 +75,11 @@ result<std::map<std::string, std::string>> run_graph::environment(instance_id id
   return made;
 }
 
+result<std::string> run_graph::prompt(instance_id id) const {
+  const auto& one = instance(id);
+  return fill(definition_.tasks[id.task].approval, scope{*this, id.task, &one});
+}
+
 result<std::vector<std::string>> run_graph::arguments(instance_id id) const {
   const auto& task = definition_.tasks[id.task];
   if (!task.run.empty()) {

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// Commands that act on what a server runs: cancel, retry, delete, dead-letters.
+// Commands that act on what a server runs: cancel, retry, approve, delete, dead-letters.
 #include <fmt/format.h>
 
 #include <iostream>
@@ -24,6 +24,13 @@ void add_cancel_options(po::options_description& options) {
   add_run_options(options);
   options.add_options()("reason", po::value<std::string>()->value_name("TEXT"), "why")(
       "force", po::bool_switch(), "end tasks with `run_on: always` too");
+}
+
+void add_retry_options(po::options_description& options) {
+  add_run_options(options);
+  options.add_options()("from", po::value<std::string>()->value_name("TASK"),
+                        "also start this task again, with what needs it")(
+      "dry-run", po::bool_switch(), "only print what would start again");
 }
 
 struct answer_of_one {
@@ -76,12 +83,56 @@ exit_code run_retry(const option_values& options, const std::vector<std::string>
   if (!server) {
     return report(server.error());
   }
-  const auto answer = ask_run(*server, http::method::post, positional[0], "/retry");
+  const bool is_dry = options["dry-run"].as<bool>();
+  auto wanted = ordered_json::object();  // what is not asked for, an earlier version need not know
+  if (options.count("from") > 0) {
+    wanted["from"] = text_of(options, "from");
+    if (wanted["from"] == "") {
+      return report(exit_code::usage, "--from wants the name of a task");
+    }
+  }
+  if (is_dry) {
+    wanted["dry_run"] = true;
+  }
+  const auto body = wanted.dump(-1, ' ', false, ordered_json::error_handler_t::replace);
+  const auto answer =
+      ask_run(*server, http::method::post, positional[0], "/retry", wanted.empty() ? "" : body);
   if (!answer) {
     return report(answer.error());
   }
-  std::cerr << "retrying " << answer->said.at("tasks") << " task instances of run " << answer->which
-            << '\n';
+  std::cerr << (is_dry ? "would retry " : "retrying ") << answer->said.at("tasks")
+            << (answer->said.at("tasks") == 1 ? " task instance" : " task instances") << " of run "
+            << answer->which << '\n';
+  if (is_dry) {
+    for (const auto& each : answer->said.at("names")) {
+      std::cout << printable(each.get<std::string>()) << '\n';
+    }
+  }
+  return exit_code::ok;
+}
+
+void add_approve_options(po::options_description& options) {
+  add_run_options(options);
+  options.add_options()("reject", po::bool_switch(), "answer with no: the task fails")(
+      "comment", po::value<std::string>()->value_name("TEXT"), "what others may want to know");
+}
+
+exit_code run_approve(const option_values& options, const std::vector<std::string>& positional) {
+  auto server = remote::open(options);
+  if (!server) {
+    return report(server.error());
+  }
+  const bool rejects = options["reject"].as<bool>();
+  const auto body = ordered_json{{"comment", text_of(options, "comment")}}.dump(
+      -1, ' ', false, ordered_json::error_handler_t::replace);
+  const auto answer =
+      ask_run(*server, http::method::post, positional[0],
+              "/tasks/" + escaped(positional[1]) + (rejects ? "/reject" : "/approve"), body);
+  if (!answer) {
+    return report(answer.error());
+  }
+  std::cerr << (rejects ? "rejected " : "approved ") << printable(positional[1]) << " of run "
+            << answer->which << '\n';
   return exit_code::ok;
 }
 
@@ -196,8 +247,14 @@ std::vector<command> control_commands() {
        "  millrace cancel RUN --reason 'wrong day'\n"
        "  millrace cancel RUN --force\n",
        1, 1, add_cancel_options, run_cancel},
-      {"retry", "RUN", "run again what did not succeed", "  millrace retry @latest\n", 1, 1,
-       add_run_options, run_retry},
+      {"retry", "RUN", "run again what did not succeed, and what needs it",
+       "  millrace retry @latest\n"
+       "  millrace retry @latest --from build --dry-run\n",
+       1, 1, add_retry_options, run_retry},
+      {"approve", "RUN TASK", "answer a task that waits for approval",
+       "  millrace approve @latest release --comment 'as agreed'\n"
+       "  millrace approve @latest release --reject\n",
+       2, 2, add_approve_options, run_approve},
       {"delete", "run RUN... | pipeline NAME...",
        "delete ended runs with their files, or pipelines with all their runs",
        "  millrace delete run RUN\n"

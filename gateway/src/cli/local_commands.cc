@@ -148,6 +148,14 @@ exit_code run_file(const option_values& options, const std::vector<std::string>&
     print_mistakes(loaded.diagnostics, *text);
     return exit_code::usage;
   }
+  for (const auto& each : loaded.definition->tasks) {
+    if (!each.approval.empty()) {
+      return report(exit_code::usage,
+                    "the task '" + each.name +
+                        "' waits for approval, and here nobody can give it: start a server "
+                        "(millrace dev), submit the pipeline to it, and answer (millrace approve)");
+    }
+  }
   const auto filled = with_files(*loaded.definition, *given);
   if (!filled) {
     return report(filled.error());

@@ -225,4 +225,8 @@ std::string remote::pipelines() const {
   return "/api/v1/projects/" + escaped(project_) + "/pipelines";
 }
 
+std::string remote::secrets() const {
+  return "/api/v1/projects/" + escaped(project_) + "/secrets";
+}
+
 }  // namespace millrace::gateway::cli

@@ -85,6 +85,8 @@ public:
   [[nodiscard]] const std::string& project() const { return project_; }
   /// `/api/v1/projects/NAME/pipelines`.
   [[nodiscard]] std::string pipelines() const;
+  /// `/api/v1/projects/NAME/secrets`.
+  [[nodiscard]] std::string secrets() const;
 
 private:
   remote(http::url base, const output_style& style, context target);

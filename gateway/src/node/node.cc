@@ -58,6 +58,7 @@ result<std::unique_ptr<node>> node::open(const node_options& options) {
   actors::pipeline_host_options hosted{.data_directory = data,
                                        .slots = options.slots,
                                        .retention = options.retention,
+                                       .secrets = options.secrets,
                                        .warn = options.warn,
                                        .log = options.log};
   if (options.silo.cluster) {
@@ -69,6 +70,7 @@ result<std::unique_ptr<node>> node::open(const node_options& options) {
   }
   made->host_ = *std::move(host);
   made->data_ = std::move(data);
+  made->keyring_ = options.secrets.keys;
   if (auto started = made->silo_->start(); !started) {
     return std::move(started).error();
   }

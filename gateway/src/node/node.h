@@ -17,6 +17,7 @@ struct node_options {
   std::filesystem::path data_directory;
   std::uint32_t slots = 0;  ///< As `pipeline_host_options`.
   actors::run_retention retention = actors::run_retention::standard();  ///< Likewise.
+  actors::secret_places secrets = {};                                   ///< Likewise.
   runtime::silo_options silo = {};                                      ///< Of its silo.
   /// Adds the actor types of whoever embeds it to the silo; unset: there are none.
   std::function<void(runtime::silo&)> add_types = {};
@@ -51,9 +52,13 @@ public:
   /// Whether attempts run here; always, of a silo that is in no cluster.
   [[nodiscard]] bool executes() const noexcept { return executes_; }
 
+  /// What seals the secrets of projects; null: none can be stored.
+  [[nodiscard]] const actors::secret_keyring* keyring() const noexcept { return keyring_.get(); }
+
 private:
   node() = default;
   std::filesystem::path data_;
+  std::shared_ptr<const actors::secret_keyring> keyring_;
   bool executes_ = true;
   std::unique_ptr<runtime::silo> silo_;
   std::unique_ptr<actors::pipeline_host> host_;

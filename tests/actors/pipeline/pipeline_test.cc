@@ -143,6 +143,27 @@ tasks:
   CHECK(here.task(run, "after").task().getState() == TaskState::UPSTREAM_FAILED);
 }
 
+TEST_CASE("the exit code says whether a command is tried again") {
+  temporary_folder data;
+  node here{data.path};
+  const auto run = here.submit(R"yaml(name: codes
+defaults: {retry: {max_attempts: 2, delay: 10ms}}
+tasks:
+  - {name: other, run: exit 3, retry: {on_exit: 75}, allow_failures: true}
+  - {name: named, run: "test -e n || { touch n; exit 75; }", retry: {on_exit: 75}}
+  - {name: killed, run: "test -e k || { touch k; kill -9 $$; }", retry: {on_exit: 137}}
+  - {name: not, run: exit 2, retry: {not_on_exit: 2}, allow_failures: true}
+  - {name: after, run: echo, needs: [other, named, killed, not]}
+)yaml");
+  CHECK(here.wait(run) == RunState::SUCCEEDED);
+  CHECK(here.task(run, "other").task().getState() == TaskState::FAILED);
+  CHECK(here.task(run, "other").task().getAttempt() == 1);
+  CHECK(here.task(run, "named").task().getAttempt() == 2);
+  CHECK(here.task(run, "killed").task().getAttempt() == 2);
+  CHECK(here.task(run, "not").task().getAttempt() == 1);
+  CHECK(here.task(run, "after").task().getState() == TaskState::SUCCEEDED);
+}
+
 TEST_CASE("timeouts, missing programs and broken outputs are told apart") {
   temporary_folder data;
   node here{data.path};
@@ -209,6 +230,74 @@ TEST_CASE("a start that is refused for a while is made again, and can be cancell
   std::fclose(writer);
   CHECK(here.wait(patient) == RunState::SUCCEEDED);
   CHECK(here.task(patient, "a").task().getAttempt() == 1);
+}
+
+TEST_CASE("an approval waits for a person, through a restart, and says who it was") {
+  temporary_folder data;
+  const auto decide = [](node& here, const std::string& run, const std::string& task, bool yes) {
+    return here.silo->call(ref<schemas::Run>(run).decide(task, yes, "as agreed", "ann"));
+  };
+  std::string run;
+  std::string other;
+  {
+    node here{data.path};
+    run = here.submit(R"yaml(name: asks
+params: {what: "1.2"}
+tasks:
+  - {name: build, run: "true"}
+  - {name: gate, needs: [build], approval: "Release ${{ params.what }}?"}
+  - {name: note, needs: [gate], run: 'test "$BY $WHAT" = "ann as agreed"',
+     env: {BY: "${{ tasks.gate.outputs.by }}", WHAT: "${{ tasks.gate.outputs.comment }}"}}
+)yaml");
+    here.wait_until_running(run, "gate");
+    CHECK(text_of(here.task(run, "gate").task().getReason()) == "waits for approval: Release 1.2?");
+    CHECK(decide(here, run, "build", true).error().code() == runtime::errc::failed_precondition);
+    CHECK(decide(here, run, "nope", true).error().code() == runtime::errc::not_found);
+    other = here.submit(R"yaml(name: two
+tasks:
+  - {name: late, approval: "Soon?", timeout: 50ms}
+  - {name: no, approval: "This?"}
+  - {name: wrong, approval: "${{ int('x') }}"}
+  - {name: never, approval: "Ever?"}
+)yaml");
+    here.wait_until_running(other, "no");
+    REQUIRE(decide(here, other, "no", false));
+    CHECK(decide(here, other, "no", true).error().code() == runtime::errc::failed_precondition);
+    CHECK(here.task(other, "no").task().getState() == TaskState::FAILED);
+    CHECK(text_of(here.task(other, "no").task().getReason()) == "rejected by ann: as agreed");
+    CHECK(here.task(other, "wrong").task().getState() == TaskState::ERRORED);
+    here.eventually(
+        [&] { return here.task(other, "late").task().getState() == TaskState::TIMED_OUT; });
+    CHECK(text_of(here.task(other, "late").task().getReason()) == "nobody answered within 50ms");
+  }
+  node here{data.path};
+  REQUIRE(decide(here, run, "gate", true));
+  CHECK(here.wait(run) == RunState::SUCCEEDED);
+  CHECK(text_of(here.task(run, "gate").task().getReason()) == "approved by ann: as agreed");
+  REQUIRE(here.silo->call(ref<schemas::Run>(other).cancel("enough", false)));
+  CHECK(here.wait(other) == RunState::CANCELLED);
+  CHECK(here.task(other, "never").task().getState() == TaskState::CANCELLED);
+  // What could not be asked has one end, whatever it does to others.
+  const auto third = here.submit(R"yaml(name: three
+defaults: {timeout: 1ms}
+tasks:
+  - {name: a, for_each: [1, 2, 3], approval: "${{ int('x') }}"}
+  - {name: gate, approval: "Go?"}
+)yaml");
+  here.wait_until_running(third, "gate");
+  for (const auto* each : {"a[0]", "a[1]", "a[2]"}) {
+    CHECK(here.task(third, each).task().getState() == TaskState::ERRORED);
+  }
+  CHECK(decide(here, third, "a", true).error().text().starts_with("'a' is a fan-out"));
+  CHECK(
+      here.silo->call(ref<schemas::Run>(third).decide("gate", true, std::string(5'000, 'x'), "ann"))
+          .error()
+          .code() == runtime::errc::invalid_argument);
+  REQUIRE(decide(here, third, "gate", true));
+  CHECK(here.wait(third) == RunState::FAILED);
+  const auto counts = here.silo->call(ref<schemas::Run>(other).status());
+  REQUIRE(counts);
+  CHECK(counts->run().getTasks().getRunning() == 0);
 }
 
 TEST_CASE("cancelling a run ends its processes") {
@@ -566,6 +655,21 @@ tasks:
   CHECK(retried->tasks() == 1);
   CHECK(here.wait(run) == RunState::SUCCEEDED);
   CHECK(fs::file_size(here.host->workspace_of(run) / "a.log") == 5);
+
+  // From a task of a run that has succeeded.
+  CHECK(here.silo->call(ref<schemas::Run>(run).retry()).error().code() ==
+        runtime::errc::failed_precondition);
+  CHECK(here.silo->call(ref<schemas::Run>(run).retry_from("c", false)).error().code() ==
+        runtime::errc::not_found);
+  const auto told = here.silo->call(ref<schemas::Run>(run).retry_from("a", true));
+  REQUIRE(told);
+  CHECK(told->tasks() == 2);
+  REQUIRE(told->names().size() == 2);
+  CHECK(std::string{told->names()[0].cStr()} == "a");
+  CHECK(here.wait(run) == RunState::SUCCEEDED);
+  REQUIRE(here.silo->call(ref<schemas::Run>(run).retry_from("a", false)));
+  CHECK(here.wait(run) == RunState::SUCCEEDED);
+  CHECK(fs::file_size(here.host->workspace_of(run) / "a.log") == 10);
 }
 
 TEST_CASE("a run goes on after the silo has stopped in its midst") {

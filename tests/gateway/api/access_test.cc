@@ -37,6 +37,8 @@ const std::map<std::string, access> wanted{
     {"GET /api/v1/runs/{id}/events", {place::run, role::READ}},
     {"POST /api/v1/runs/{id}/cancel", {place::run, role::RUN}},
     {"POST /api/v1/runs/{id}/retry", {place::run, role::RUN}},
+    {"POST /api/v1/runs/{id}/tasks/{name}/approve", {place::run, role::RUN}},
+    {"POST /api/v1/runs/{id}/tasks/{name}/reject", {place::run, role::RUN}},
     {"GET /api/v1/actors", {place::everywhere, role::READ}},
     {"POST /api/v1/actors/{type}/{key}/{method}", {place::everywhere, role::ADMIN}},  // of runs
     {"GET /api/v1/actors/{type}", {place::everywhere, role::READ}},
@@ -56,6 +58,9 @@ const std::map<std::string, access> wanted{
     {"GET /api/v1/tokens", {place::somewhere, role::ADMIN}},
     {"POST /api/v1/tokens", {place::somewhere, role::ADMIN}},
     {"DELETE /api/v1/tokens/{name}", {place::somewhere, role::ADMIN}},
+    {"GET /api/v1/projects/{project}/secrets", {place::path, role::READ}},
+    {"PUT /api/v1/projects/{project}/secrets/{name}", {place::path, role::ADMIN}},
+    {"DELETE /api/v1/projects/{project}/secrets/{name}", {place::path, role::ADMIN}},
     {"GET /api/v1/audit", {place::everywhere, role::ADMIN}},
     {"GET /metrics", {place::everywhere, role::READ}},
     {"GET /livez", {place::nowhere, role::NONE}},

@@ -70,6 +70,12 @@ struct process_spec {
   /// a file and a directory of the attempt's own. Nothing of ours is inherited.
   std::vector<std::string> environment;
 
+  /// Values in `environment` that must not reach a disk. With any, what the command writes to its
+  /// streams and to `MILLRACE_OUTPUT`, which is a pipe then, is kept with `***` in their place:
+  /// each line of a value that has 4 bytes or more, also what base64 makes of it. Such an attempt
+  /// holds eight file descriptors. Not with `detach_policy::allowed`.
+  std::vector<std::string> secrets = {};
+
   std::filesystem::path working_directory;
 
   /// Goes into a file of the attempt's own, which `MILLRACE_INPUTS` is added to name. Empty: none.
