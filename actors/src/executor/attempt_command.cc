@@ -59,7 +59,8 @@ process_spec command_of(schemas::AttemptSpec::Reader attempt,
   for (auto word : attempt.getArgv()) {
     spec.argv.push_back(text_of(word));
   }
-  spec.working_directory = workspace;
+  spec.working_directory = workspace / text_of(attempt.getWorkdir());
+  spec.inputs = text_of(attempt.getInputs());
   for (auto variable : attempt.getEnvironment()) {
     spec.environment.push_back(text_of(variable.getName()) + "=" + text_of(variable.getValue()));
   }
@@ -67,13 +68,29 @@ process_spec command_of(schemas::AttemptSpec::Reader attempt,
   add_trace(spec.environment, place_of(attempt.getTrace()));
   spec.environment.push_back("MILLRACE_ATTEMPT=" + std::to_string(attempt.getNumber()));
   spec.environment.push_back("MILLRACE_TOKEN=" + spec.token);
-  spec.environment.push_back("MILLRACE_WORKSPACE=" + spec.working_directory.string());
+  spec.environment.push_back("MILLRACE_WORKSPACE=" + workspace.string());
   if (attempt.getTimeoutNs() > 0) {
     spec.timeout = runtime::duration{attempt.getTimeoutNs()};
   }
   spec.grace = runtime::duration{attempt.getGraceNs()};
   spec.detach = attempt.getDetach() ? detach_policy::allowed : detach_policy::forbidden;
   return spec;
+}
+
+runtime::result<void> add_secrets(schemas::AttemptSpec::Reader attempt, const secret_places& places,
+                                  process_spec& into) {
+  for (auto secret : attempt.getSecrets()) {
+    auto value = value_of(secret, places);
+    if (!value) {
+      return std::move(value).error();
+    }
+    const auto variable = text_of(secret.getVariable()) + "=";
+    std::erase_if(into.environment,
+                  [&variable](const auto& each) { return each.starts_with(variable); });
+    into.environment.push_back(variable + *value);
+    into.secrets.push_back(*std::move(value));
+  }
+  return {};
 }
 
 }  // namespace millrace::actors

@@ -17,6 +17,7 @@ struct task_spec_run {
   std::string key;
   std::string project;
   std::uint32_t epoch = 0;
+  std::string source = {};  ///< The folder of the definition's file; empty: there is none.
   runtime::trace_context place = {};
 };
 

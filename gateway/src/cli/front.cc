@@ -121,8 +121,10 @@ struct front::parts {
   parts(node& here, front_options options, logs& told)
       : listen(with_traces(std::move(options.listen), here.silo().trace(), clock)),
         trail(trail_of(here, options, told)),
-        api{here.silo(), here.executes() ? &here.host() : nullptr, files, bodies, inspections, {},
-            nullptr},
+        api{here.silo(), here.executes() ? &here.host() : nullptr,
+            files,       bodies,
+            inspections, {},
+            nullptr,     here.keyring()},
         server{listen,
                (add_api(routes, api),
                 http::same_origin(routes.as_handler(), reach_of(listen), channel_of(listen))),

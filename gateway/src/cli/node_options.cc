@@ -35,8 +35,18 @@ std::string state_directory(const option_values& options) {
   return (std::filesystem::path{data_directory(options)} / "state").string();
 }
 
+void add_secrets_key_option(po::options_description& options) {
+  options.add_options()("secrets-key", po::value<std::string>()->value_name("FILE"),
+                        "the keys that the secrets of projects are sealed with, the same on all "
+                        "servers of a cluster; see `millrace secret key`");
+}
+
 void add_node_options(po::options_description& options) {
   add_data_option(options);
+  add_secrets_key_option(options);
+  options.add_options()("secrets-directory", po::value<std::string>()->value_name("DIR"),
+                        "where tasks with `secrets: {X: {from: file}}` find them; a task cannot "
+                        "name what is elsewhere");
   options.add_options()("slots", po::value<std::string>()->value_name("N"),
                         "attempts at a time (default: the number of processors)");
   options.add_options()("memory-budget", po::value<std::string>()->value_name("SIZE"),
@@ -138,6 +148,28 @@ result<actors::run_retention> retention_in(const option_values& options) {
     kept.age = parsed.length;
   }
   return kept;
+}
+
+result<actors::secret_places> secrets_in(const option_values& options) {
+  actors::secret_places made;
+  if (options.count("secrets-directory") > 0) {
+    std::error_code failed;
+    made.directory = std::filesystem::absolute(text_of(options, "secrets-directory"), failed);
+    if (failed || !std::filesystem::is_directory(made.directory, failed)) {
+      return runtime::error{runtime::errc::invalid_argument,
+                            "--secrets-directory '" + text_of(options, "secrets-directory") +
+                                "': there is no such directory"};
+    }
+  }
+  if (options.count("secrets-key") > 0) {
+    auto keys = actors::secret_keyring::open(text_of(options, "secrets-key"));
+    if (!keys) {
+      return runtime::error{runtime::errc::invalid_argument,
+                            "--secrets-key: " + keys.error().text()};
+    }
+    made.keys = *std::move(keys);
+  }
+  return made;
 }
 
 // What may stand in keys, lists and addresses without being quoted.
@@ -311,6 +343,10 @@ result<node_options> node_options_of(const option_values& options, logs& told) {
   if (!kept) {
     return kept.error();
   }
+  auto secrets = secrets_in(options);
+  if (!secrets) {
+    return std::move(secrets).error();
+  }
   auto traces = traces_in(options, told);
   const auto ratio = trace_ratio_in(options);
   if (!traces || !ratio) {
@@ -319,9 +355,11 @@ result<node_options> node_options_of(const option_values& options, logs& told) {
   node_options setup;
   setup.traces = *std::move(traces);
   setup.silo.trace.ratio = *ratio;
+  setup.secrets = *std::move(secrets);
   setup.silo.warn = told.warn_of("runtime");
   setup.silo.log = told.log_of("runtime");
   setup.warn = told.warn_of("actors");
+  setup.log = told.log_of("actors");
   setup.retention = *kept;
   setup.silo.memory_budget_bytes = *memory;
   if (auto set = set_identity(options, setup.silo); !set) {

@@ -97,6 +97,7 @@ void add_gateway_options(po::options_description& options) {
   add_listen_options(options, "where to serve (default: 127.0.0.1:8400; port 0: any free one)");
   add_identity_options(options);
   add_data_option(options);
+  add_secrets_key_option(options);
   add_cluster_options(options);
   add_trace_options(options);
   add_log_options(options);
@@ -313,13 +314,15 @@ exit_code run_cluster(const option_values& options, std::uint32_t silos, logs& t
       .listen = text_of(options, "listen", listen_default),
       .arguments = {},
       .front_arguments = {}};
-  for (const auto* each : {"slots", "memory-budget", "keep-runs", "keep-age"}) {
+  for (const auto* each :
+       {"slots", "memory-budget", "keep-runs", "keep-age", "secrets-directory"}) {
     if (options.count(each) > 0) {
       wanted.arguments.insert(wanted.arguments.end(),
                               {"--" + std::string{each}, text_of(options, each)});
     }
   }
-  for (const auto* each : {"log-format", "log-level", "trace-to", "trace-sample", "trace-ca"}) {
+  for (const auto* each :
+       {"log-format", "log-level", "secrets-key", "trace-to", "trace-sample", "trace-ca"}) {
     if (options.count(each) > 0) {
       for (auto* to : {&wanted.arguments, &wanted.front_arguments}) {
         to->insert(to->end(), {"--" + std::string{each}, text_of(options, each)});

@@ -66,7 +66,9 @@ result<std::unique_ptr<node>> node::open(const node_options& options) {
   actors::pipeline_host_options hosted{.data_directory = data,
                                        .slots = options.slots,
                                        .retention = options.retention,
-                                       .warn = options.warn};
+                                       .secrets = options.secrets,
+                                       .warn = options.warn,
+                                       .log = options.log};
   if (options.silo.cluster) {
     hosted.lease = actors::lease_timing{};
   }
@@ -76,8 +78,14 @@ result<std::unique_ptr<node>> node::open(const node_options& options) {
   }
   made->host_ = *std::move(host);
   made->data_ = std::move(data);
+  made->keyring_ = options.secrets.keys;
   if (auto started = made->silo_->start(); !started) {
     return std::move(started).error();
+  }
+  if (options.before_work) {
+    if (auto agreed = options.before_work(*made->silo_); !agreed) {
+      return std::move(agreed).error();
+    }
   }
   if (made->executes_) {
     if (auto joined = made->host_->join(); !joined) {
