@@ -160,7 +160,7 @@ void retry(const api_parts& parts, request& received, reply answer) {
     return;
   }
   const schemas::run_interface::retry_from_params params{*std::move(read)};
-  const ref<schemas::Run> run{run_id(received)};
+  const auto run = ref<schemas::Run>(run_id(received));
   const auto tell = [](const auto& results) { return answer_of(202, results); };
   if (params.from().empty() && !params.dry_run()) {  // which earlier versions know too
     call_and_answer(parts.silo, run.retry().keyed(key_of(received)), std::move(answer), tell);
