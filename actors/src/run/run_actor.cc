@@ -3,6 +3,8 @@
 
 #include "definition/compiled.h"
 #include "millrace/actors/params.h"
+#include "millrace/runtime/rfc3339.h"
+#include "millrace/schedule.capnp.actor.h"
 #include "pipeline/names.h"
 #include "run/run_spans.h"
 #include "run/task_spec.h"
@@ -48,7 +50,13 @@ result<run_graph> run_actor::graph_of_pinned(schemas::RunPinned::Reader pinned) 
     return error{errc::invalid_argument,
                  "its parameters do not fit: " + bound.diagnostics.front().text};
   }
-  return run_graph{*std::move(read), std::move(bound), key()};
+  run_graph graph{*std::move(read), std::move(bound), key()};
+  if (const auto root = state(); root.getSchedule().size() > 0) {
+    std::string time;
+    runtime::append_rfc3339(time, root.getScheduledAt());
+    graph.set_scheduled_at(std::move(time));
+  }
+  return graph;
 }
 
 // A newer program may refuse what an older one has stored. The run cannot go on, and says why.
@@ -153,6 +161,9 @@ async<> run_actor::begin(begin_params params) {
   root.setVersion(from.getVersion());
   root.setCreatedAt(from.getCreatedAt());
   root.setState(RunState::RUNNING);
+  root.setSchedule(from.getSchedule());
+  root.setScheduledAt(from.getScheduledAt());
+  root.setBackfill(from.getBackfill());
   auto graph = graph_of_pinned(pinned.asReader());
   if (!graph) {
     fail_without_graph(graph.error());
@@ -188,12 +199,18 @@ void run_actor::limit_time(runtime::wall_time start) {
   }
 }
 
-// Tells the pipeline's list of runs.
+// Tells the pipeline's list of runs, and the schedule that started it.
 void run_actor::report(std::int64_t ended_before) {
   const auto root = state();
-  send(ref<schemas::Pipeline>(text_of(root.getProject()) + "/" + text_of(root.getPipeline()))
-           .run_ended(key(), root.getState(), root.getFinishedAt(), root.getVersion(),
-                      root.getCreatedAt(), ended_before));
+  const auto pipeline = text_of(root.getProject()) + "/" + text_of(root.getPipeline());
+  send(ref<schemas::Pipeline>(pipeline).run_ended(key(), root.getState(), root.getFinishedAt(),
+                                                  root.getVersion(), root.getCreatedAt(),
+                                                  ended_before));
+  if (root.getSchedule().size() > 0) {
+    send(ref<schemas::Schedule>(pipeline).run_told(key(), text_of(root.getSchedule()),
+                                                   root.getScheduledAt(), root.getState(), "",
+                                                   text_of(root.getBackfill())));
+  }
 }
 
 async<> run_actor::on_reminder(std::string name) {

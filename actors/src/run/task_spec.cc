@@ -81,6 +81,9 @@ result<schemas::task_interface::begin_params> task_spec_of(const run_graph& grap
   (*environment)["MILLRACE_PROJECT"] = run.project;
   (*environment)["MILLRACE_PIPELINE"] = definition.name;
   (*environment)["MILLRACE_RUN"] = run.key;
+  if (!graph.scheduled_at().empty()) {
+    (*environment)["MILLRACE_SCHEDULED_AT"] = graph.scheduled_at();
+  }
   (*environment)["MILLRACE_TASK"] = task.name;
   (*environment)["MILLRACE_INDEX"] = std::to_string(id.index);
   if (!run.source.empty()) {
