@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <unordered_map>
 
+#include "definition/exit_codes.h"
 #include "definition/value_json.h"
 
 namespace millrace::actors {
@@ -119,12 +120,6 @@ void put(schemas::CompiledSchedule::Builder into, const schedule_definition& sch
   into.setPaused(schedule.paused);
 }
 
-void put(capnp::List<std::uint8_t>::Builder into, const std::vector<std::uint8_t>& codes) {
-  for (unsigned at = 0; at < into.size(); ++at) {
-    into.set(at, codes[at]);
-  }
-}
-
 void put(schemas::Retry::Builder into, const retry_policy& retry) {
   into.setMaxAttempts(retry.max_attempts);
   into.setDelay(retry.delay.count());
@@ -132,8 +127,8 @@ void put(schemas::Retry::Builder into, const retry_policy& retry) {
   into.setMaxDelay(retry.max_delay.count());
   into.setJitter(retry.jitter);
   into.setGiveUpWhenLost(retry.on_lost == lost_attempt::give_up);
-  put(into.initOnExit(size_of(retry.on_exit.size())), retry.on_exit);
-  put(into.initNotOnExit(size_of(retry.not_on_exit.size())), retry.not_on_exit);
+  put_codes(into.initOnExit(size_of(retry.on_exit.size())), retry.on_exit);
+  put_codes(into.initNotOnExit(size_of(retry.not_on_exit.size())), retry.not_on_exit);
 }
 
 void put_fan_out(schemas::CompiledTask::Builder into, const task_definition& task) {
@@ -290,14 +285,6 @@ void read_fan_out(schemas::FanOut::Reader fan_out, task_definition& made) {
   made.max_parallel = bound_of(fan_out.getMaxParallel());
   made.fail_fast = fan_out.getFailFast();
   made.on_empty = static_cast<empty_fan_out>(fan_out.getOnEmpty());
-}
-
-std::vector<std::uint8_t> codes_of(capnp::List<std::uint8_t>::Reader codes) {
-  std::vector<std::uint8_t> made;
-  for (const auto each : codes) {
-    made.push_back(each);
-  }
-  return made;
 }
 
 retry_policy retry_of(schemas::Retry::Reader retry) {

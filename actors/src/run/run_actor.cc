@@ -2,6 +2,7 @@
 #include "run/run_actor.h"
 
 #include "definition/compiled.h"
+#include "definition/exit_codes.h"
 #include "millrace/actors/params.h"
 #include "millrace/runtime/rfc3339.h"
 #include "millrace/schedule.capnp.actor.h"
@@ -27,12 +28,6 @@ output_list outputs_of(schemas::TaskStatus::Reader row) {
     outputs.emplace_back(text_of(each.getName()), text_of(each.getValue()));
   }
   return outputs;
-}
-
-// As a shell tells it.
-std::int32_t exit_code_of(schemas::TaskStatus::Reader row) {
-  constexpr std::int32_t signalled = 128;
-  return row.getSignal() > 0 ? signalled + row.getSignal() : row.getExitCode();
 }
 
 }  // namespace
@@ -105,7 +100,8 @@ async<> run_actor::on_activate() {
       graph_->restore_whole(*at, row.getState(), text_of(row.getReason()));
     } else if (at) {
       graph_->restore({*at, row.getIndex()}, row.getState(), outputs_of(row),
-                      text_of(row.getReason()), exit_code_of(row));
+                      text_of(row.getReason()),
+                      shell_exit_code(row.getExitCode(), row.getSignal()));
     }
     return true;
   });
@@ -391,7 +387,7 @@ async<> run_actor::task_changed(task_changed_params params) {
   }
   if (is_terminal(news.getState())) {
     auto effects = graph_->ended(id, news.getState(), outputs_of(news), text_of(news.getReason()),
-                                 exit_code_of(news));
+                                 shell_exit_code(news.getExitCode(), news.getSignal()));
     for (const auto one : effects.unstarted) {
       forget_row(row_of(one));
     }
