@@ -62,6 +62,18 @@ std::string_view to_string(secret_source source) noexcept {
   return "";
 }
 
+std::string_view to_string(at_limit action) noexcept {
+  switch (action) {
+    case at_limit::queue:
+      return "queue";
+    case at_limit::cancel_oldest:
+      return "cancel_oldest";
+    case at_limit::reject:
+      return "reject";
+  }
+  return "unknown";
+}
+
 std::string_view to_string(workspace_mode mode) noexcept {
   return mode == workspace_mode::run ? "run" : "task";
 }

@@ -113,6 +113,9 @@ async<> run_actor::on_activate() {
   if (state().getLostWith().size() > 0) {
     graph_->restore_held();
   }
+  if (!waits_for().empty()) {
+    graph_->pause();
+  }
   auto effects = graph_->begin();
   if (!over()) {
     apply(std::move(effects));
@@ -160,14 +163,21 @@ async<> run_actor::begin(begin_params params) {
   root.setSchedule(from.getSchedule());
   root.setScheduledAt(from.getScheduledAt());
   root.setBackfill(from.getBackfill());
+  root.setQueued(from.getQueued());
+  root.setRerunOf(from.getRerunOf());
   auto graph = graph_of_pinned(pinned.asReader());
   if (!graph) {
     fail_without_graph(graph.error());
     co_return;
   }
   graph_.emplace(*std::move(graph));
-  limit_time(runtime::wall_time{runtime::duration{from.getCreatedAt()}});
-  add_event(nullptr);
+  if (from.getQueued().size() > 0) {
+    graph_->pause();
+    add_run_event(waits_for());
+  } else {
+    limit_time(runtime::wall_time{runtime::duration{from.getCreatedAt()}});
+    add_event(nullptr);
+  }
   apply(graph_->begin());
 }
 
@@ -407,6 +417,8 @@ void run_actor::stop(RunState end, const std::string& reason, stop_reach reach) 
     root.setReason(reason.c_str());
   }
   root.setForced(reach == stop_reach::everything);
+  root.setQueued("");
+  root.setPaused(false);
   apply(graph_->stop(reason, reach));
 }
 
@@ -415,6 +427,8 @@ void run_actor::finish() {
     return;
   }
   auto root = edit();
+  root.setQueued("");
+  root.setPaused(false);
   root.setState(root.getEnding() ? root.getEndState() : graph_->outcome());
   if (root.getState() == RunState::FAILED) {
     root.setReason(graph_->failure_text().c_str());

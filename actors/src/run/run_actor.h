@@ -41,6 +41,9 @@ public:
   runtime::async<> expire() override;
   runtime::async<> workspace_lost(workspace_lost_params params) override;
   runtime::async<> decide(decide_params params) override;
+  runtime::async<> proceed() override;
+  runtime::async<> pause(pause_params params) override;
+  runtime::async<> resume() override;
 
 private:
   static constexpr const char* pinned_row = "pinned";
@@ -59,6 +62,8 @@ private:
   [[nodiscard]] runtime::error no_graph() const;
   [[nodiscard]] runtime::result<void> check_known() const;
   [[nodiscard]] bool over() const { return state().getState() != schemas::RunState::RUNNING; }
+  [[nodiscard]] std::string waits_for() const;
+  void go_on_unless_waiting();
   [[nodiscard]] std::string row_of(instance_id id) const;
   void apply(run_effects effects);
   void start(instance_id id, run_effects& effects, std::vector<pool_wish>& wishes);

@@ -49,6 +49,70 @@ async<> run_actor::withdraw(withdraw_params params) {
   }
 }
 
+// --- waiting -------------------------------------------------------------------------------------
+
+// Why nothing of it starts, for a person; empty: nothing keeps it from that.
+std::string run_actor::waits_for() const {
+  if (state().getQueued().size() > 0) {
+    return text_of(state().getQueued());
+  }
+  if (!state().getPaused()) {
+    return {};
+  }
+  const auto by = text_of(state().getPausedBy());
+  return by.empty() ? "paused" : "paused by " + by;
+}
+
+async<> run_actor::pause(pause_params params) {
+  if (auto known = check_known(); !known) {
+    co_await runtime::fail(std::move(known).error());
+  }
+  if (over() || state().getEnding()) {
+    const auto why = over() ? "has already ended: " + std::string{to_string(state().getState())}
+                            : "is being ended: " + text_of(state().getReason());
+    co_await runtime::fail(errc::failed_precondition, "the run " + why);
+  }
+  if (!state().getPaused()) {
+    edit().setPaused(true);
+    edit().setPausedBy(std::string{params.by()}.c_str());
+    graph_->pause();
+    add_run_event(waits_for());
+    notify(events_signal);
+  }
+}
+
+async<> run_actor::resume() {
+  if (auto known = check_known(); !known) {
+    co_await runtime::fail(std::move(known).error());
+  }
+  if (state().getPaused()) {
+    edit().setPaused(false);
+    add_run_event("resumed");
+    go_on_unless_waiting();
+  }
+}
+
+async<> run_actor::proceed() {
+  if (graph_ && !over() && state().getQueued().size() > 0) {
+    edit().setQueued("");
+    limit_time(now());
+    add_run_event("its turn has come");
+    go_on_unless_waiting();
+  }
+  return {};
+}
+
+void run_actor::go_on_unless_waiting() {
+  if (waits_for().empty()) {
+    apply(graph_->resume());
+    go_on_if_idle();
+  } else {
+    notify(events_signal);
+  }
+}
+
+// --- another try ---------------------------------------------------------------------------------
+
 result<run_actor::retry_from_results> run_actor::start_again(const std::string& from, bool is_dry) {
   if (auto known = check_known(); !known) {
     return std::move(known).error();

@@ -14,6 +14,7 @@
 // When the files of a run are lost, nothing starts until all that had started has ended; what was
 // cancelled for it has then not been started. What is unfinished starts anew, and so does all that
 // has succeeded and that something unfinished needs, if only by way of others.
+// While it is paused nothing starts, and what can be judged without a start is.
 // An approval starts like any instance, and holds up nothing but what needs it.
 // A fan-out over nothing has succeeded with nothing to do, unless `on_empty` says otherwise.
 // A task with no more failed instances than `allow_failures` is as good as one that has succeeded,
@@ -120,6 +121,11 @@ public:
   /// The run is cancelled or out of time: of the tasks within `reach`, settles what has not started
   /// and cancels what has. A second stop may reach further.
   [[nodiscard]] run_effects stop(std::string_view reason, stop_reach reach);
+
+  /// Nothing starts from now on; what has started goes on. A stop ends it.
+  void pause() noexcept { paused_ = true; }
+  /// Undoes `pause`.
+  [[nodiscard]] run_effects resume();
 
   /// The run's files are lost: withdraws what has started, which is to be waited for.
   [[nodiscard]] run_effects hold(std::string_view reason);
@@ -259,6 +265,7 @@ private:
   std::size_t known_ = 0;
   std::size_t unended_ = 0;  // tasks
   bool held_ = false;
+  bool paused_ = false;
   std::optional<stop_reach> stopping_;
   std::string stop_reason_;  // while it stops
 };

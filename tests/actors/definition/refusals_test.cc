@@ -780,6 +780,38 @@ tasks: [{name: a, run: x}]
 }
 
 // Goal: a condition that can never hold is found before a run is green though nothing ran.
+TEST_CASE("refused at their places: bounds on runs, and going back") {
+  check_refusal(R"(name: p
+concurrency: 0
+revert: {after: 1001, failures: 2}
+tasks: [{name: a, run: x}]
+)",
+                {"2:14 `concurrency` must be from 1 to 1000, found 0",
+                 "3:17 `after` must be from 1 to 1000, found 1001",
+                 "3:23 unknown key `failures` in `revert` (write `after`)"});
+  check_refusal(R"(name: p
+concurrency: {group: "${{ params.to }} ${{ tasks.a.status }}", limit: many, on_limit: cancel}
+revert: {}
+tasks: [{name: a, run: x}]
+)",
+                {"2:34 unknown parameter `to` (declare it under `params` at the top)",
+                 "2:50 `a` has not ended yet when this is read (move it to a task's `env`)",
+                 "2:71 `limit` must be a whole number, found the text `many` (write it like `1`)",
+                 "2:87 `on_limit` must be one of `queue`, `cancel_oldest`, `reject`, found the "
+                 "text `cancel`",
+                 "3:9 `revert` has no `after` (write `revert: {after: 2}`)"});
+  check_refusal(R"(name: p
+concurrency: [1]
+max_active_runs: 1
+revert: 2
+tasks: [{name: a, run: x}]
+)",
+                {"2:14 `concurrency` must be a number or a map, found a list (write `concurrency: "
+                 "1`, or `{group: ..., limit: 1}`)",
+                 "3:1 unknown key `max_active_runs` in a pipeline (write `concurrency: 1`)",
+                 "4:9 `revert` must be a map, found the number `2` (write `revert: {after: 2}`)"});
+}
+
 TEST_CASE("refused at their places: comparisons of what is never equal") {
   const std::string never = ", which are never equal (convert the string: `int(...)`)";
   check_refusal(

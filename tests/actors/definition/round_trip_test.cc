@@ -88,6 +88,8 @@ schedule:
     params: {day: yesterday, count: -3, region: eu, names: [x], limits: {memory: 1}}
     paused: true
   - {name: often, every: 90s, overlap: allow, catchup: none, params: {region: us}}
+concurrency: {group: "${{ params.day }}", limit: 3, on_limit: cancel_oldest}
+revert: {after: 2}
 defaults:
   retry: {max_attempts: 2, delay: 3s, backoff: 1.5, max_delay: 1m, jitter: 0}
   timeout: 10m
@@ -145,7 +147,8 @@ tasks:
 // A key that is not in the text above would be lost by the compiled form without a word.
 TEST_CASE("the text with every key has every key that the loader knows") {
   for (const auto* table : {&pipeline_keys(), &schedule_keys(), &defaults_keys(), &param_keys(),
-                            &task_keys(), &retry_keys(), &output_keys(), &secret_keys()}) {
+                            &task_keys(), &retry_keys(), &output_keys(), &secret_keys(),
+                            &concurrency_keys(), &revert_keys(), &retention_keys()}) {
     for (const auto key : table->keys) {
       CAPTURE(key);
       CHECK(every_key.find(std::string{key} + ":") != std::string_view::npos);

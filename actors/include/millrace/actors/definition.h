@@ -226,6 +226,25 @@ struct task_definition {
   friend bool operator==(const task_definition&, const task_definition&) = default;
 };
 
+/// What becomes of a run that would be one more than go on at a time.
+enum class at_limit : std::uint8_t {
+  queue,          ///< It waits for its turn.
+  cancel_oldest,  ///< It takes the place of the one that began first, which is cancelled.
+  reject,         ///< It is refused.
+};
+
+/// `queue`, `cancel_oldest`, `reject`.
+[[nodiscard]] std::string_view to_string(at_limit action) noexcept;
+
+/// How many runs of a pipeline go on at a time.
+struct concurrency_definition {
+  std::string group;  ///< Only runs of one group count; may hold expressions over `params`.
+  std::uint32_t limit = 1;
+  at_limit on_limit = at_limit::queue;
+
+  friend bool operator==(const concurrency_definition&, const concurrency_definition&) = default;
+};
+
 /// Whether the tasks of a run share one directory, or have one each and may run anywhere.
 enum class workspace_mode : std::uint8_t { run, task };
 
@@ -244,6 +263,9 @@ struct pipeline_definition {
   std::optional<runtime::duration> grace_period;
   workspace_mode workspace = workspace_mode::run;
   std::optional<std::uint32_t> max_parallel;  ///< Attempts of one run at a time.
+  std::optional<concurrency_definition> concurrency;
+  std::optional<std::uint32_t> revert_after;  ///< Failed runs in a row after which the last version
+                                              ///< that a run has succeeded with comes back.
   run_retention retention;  ///< Of its runs; what is absent is the server's choice.
   std::vector<schedule_definition> schedules;  ///< In written order; no two of one name.
   std::vector<task_definition> tasks;          ///< In written order; 1 to definition_tasks_max.
