@@ -47,6 +47,8 @@ struct CompiledPipeline {
   # How many runs go on at a time; absent: no bound.
   revertAfter @16 :UInt32;
   # Failed runs in a row after which the last good version comes back; 0: never.
+  outputs @17 :List(CompiledEntry);
+  # Of a run that has succeeded; may hold expressions over its tasks.
 
   enum Workspace {
     run @0;   # One for all tasks of a run.
@@ -242,7 +244,7 @@ struct Step {
     actor @2 :ActorStep;
     # A call of an actor. Not made by this version.
     child @3 :ChildStep;
-    # A run of another pipeline. Not made by this version.
+    # A run of another pipeline.
     approval @4 :ApprovalStep;
     # A person's word.
   }
@@ -285,7 +287,7 @@ struct ActorStep {
 struct ChildStep {
   # A run of a pipeline of the same project.
   pipeline @0 :Text;
-  # Its name.
+  # Its name, which may be that of this one.
   params @1 :Text;
   # JSON object; its texts may hold expressions.
 }

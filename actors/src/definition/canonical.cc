@@ -152,6 +152,10 @@ json json_of(const task_definition& task) {
     made["inputs"][name] = to_json_value(content);
   }
   put(made, "approval", task.approval);
+  put(made, "pipeline", task.pipeline);
+  for (const auto& [name, content] : task.params) {
+    made["params"][name] = to_json_value(content);
+  }
   if (!task.needs.empty()) {
     made["needs"] = task.needs;
   }
@@ -239,6 +243,7 @@ std::string to_json(const pipeline_definition& definition) {
   if (definition.concurrency) {
     made["concurrency"] = json_of(*definition.concurrency);
   }
+  put(made, "outputs", definition.outputs);
   if (definition.revert_after) {
     made["revert"]["after"] = *definition.revert_after;
   }

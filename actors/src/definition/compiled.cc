@@ -153,6 +153,13 @@ void put_step(schemas::Step::Builder into, const task_definition& task) {
     into.initApproval().setPrompt(task.approval.c_str());
     return;
   }
+  if (!task.pipeline.empty()) {
+    auto child = into.initChild();
+    child.setPipeline(task.pipeline.c_str());
+    child.setParams(
+        to_json(make_value(value::map{task.params.begin(), task.params.end()})).c_str());
+    return;
+  }
   auto process = into.initProcess();
   process.setShell(task.run.c_str());
   auto command = process.initCommand(size_of(task.command.size()));
@@ -307,6 +314,14 @@ result<void> read_step(schemas::Step::Reader step, task_definition& made) {
     made.approval = string_of(step.getApproval().getPrompt());
     return {};
   }
+  if (step.isChild()) {
+    made.pipeline = string_of(step.getChild().getPipeline());
+    const auto params = value_of(step.getChild().getParams());
+    if (const auto* entries = params.entries()) {
+      made.params.insert(entries->begin(), entries->end());
+    }
+    return {};
+  }
   if (!step.isProcess()) {
     return error{errc::invalid_argument, "the task `" + made.name +
                                              "` is of a kind that this version cannot run; a newer "
@@ -380,7 +395,7 @@ std::uint32_t format_of(const pipeline_definition& definition) {
            std::any_of(task.outputs.begin(), task.outputs.end(),
                        [](const auto& each) { return each.fallback.has_value(); });
   };
-  return !definition.secrets.empty() || definition.concurrency ||
+  return !definition.secrets.empty() || definition.concurrency || !definition.outputs.empty() ||
                  std::any_of(definition.tasks.begin(), definition.tasks.end(), wants_2)
              ? 2
              : 1;
@@ -415,6 +430,7 @@ void compile(const pipeline_definition& definition, schemas::CompiledPipeline::B
     made.setLimit(concurrency->limit);
     made.setOnLimit(static_cast<schemas::Concurrency::OnLimit>(concurrency->on_limit));
   }
+  put(into.initOutputs(size_of(definition.outputs.size())), definition.outputs);
   into.setRevertAfter(definition.revert_after.value_or(0));
   const auto graph = graph_of(definition);
   auto tasks = into.initTasks(size_of(definition.tasks.size()));
@@ -491,6 +507,7 @@ result<pipeline_definition> definition_of(schemas::CompiledPipeline::Reader comp
   made->retention = retention_of(compiled);
   made->concurrency = concurrency_of(compiled);
   made->revert_after = bound_of(compiled.getRevertAfter());
+  made->outputs = map_of(compiled.getOutputs());
   for (const auto schedule : compiled.getSchedules()) {
     made->schedules.push_back(schedule_of(schedule));
   }

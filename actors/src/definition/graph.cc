@@ -62,6 +62,13 @@ std::string_view to_string(secret_source source) noexcept {
   return "";
 }
 
+step_kind step_of(const task_definition& task) noexcept {
+  if (!task.approval.empty()) {
+    return step_kind::approval;
+  }
+  return task.pipeline.empty() ? step_kind::command : step_kind::child;
+}
+
 std::string_view to_string(at_limit action) noexcept {
   switch (action) {
     case at_limit::queue:

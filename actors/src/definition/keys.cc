@@ -11,7 +11,7 @@ constexpr std::array pipeline_words{word{"version"},      word{"name"},      wor
                                     word{"timeout"},      word{"workspace"}, word{"grace_period"},
                                     word{"max_parallel"}, word{"defaults"},  word{"tasks"},
                                     word{"retention"},    word{"secrets"},   word{"schedule"},
-                                    word{"concurrency"},  word{"revert"}};
+                                    word{"concurrency"},  word{"revert"},    word{"outputs"}};
 
 constexpr std::array pipeline_foreign{
     foreign_key{"steps", "write `tasks`"},
@@ -74,7 +74,7 @@ constexpr std::array task_words{
     word{"matrix"},   word{"max_parallel"}, word{"fail_fast"}, word{"on_empty"},
     word{"outputs"},  word{"priority"},     word{"detach"},    word{"allow_failures"},
     word{"approval"}, word{"secrets"},      word{"shell"},     word{"workdir"},
-    word{"inputs"}};
+    word{"inputs"},   word{"pipeline"},     word{"params"}};
 
 constexpr std::array task_foreign{
     foreign_key{"id", "write `name`"},
@@ -133,8 +133,13 @@ constexpr std::array task_foreign{
     foreign_key{"pull", ""},
     foreign_key{"actor", ""},
     foreign_key{"with", ""},
-    foreign_key{"pipeline", ""},
-    foreign_key{"uses", ""},
+    foreign_key{"uses", "write `pipeline: name` for a run of another pipeline"},
+    foreign_key{"call", "write `pipeline: name`"},
+    foreign_key{"subflow", "write `pipeline: name`"},
+    foreign_key{"workflow", "write `pipeline: name`"},
+    foreign_key{"templateRef", "write `pipeline: name`"},
+    foreign_key{"arguments", "write `params`"},
+    foreign_key{"parameters", "write `params`"},
     foreign_key{"secret", "write `secrets`"},
     foreign_key{"secretKeyRef", "write `secrets: {NAME: {from: project, key: name}}`"},
     foreign_key{"artifacts", ""},

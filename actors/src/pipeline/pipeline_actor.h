@@ -58,6 +58,7 @@ public:
   runtime::async<> resume() override;
   runtime::async<rollback_results> rollback(rollback_params params) override;
   runtime::async<> revert(revert_params params) override;
+  runtime::async<> submit_child(submit_child_params params) override;
 
 private:
   static constexpr const char* retention_timer = "retention";
@@ -98,16 +99,21 @@ private:
   [[nodiscard]] runtime::async<std::optional<std::uint32_t>> version_of(std::string run);
   [[nodiscard]] std::optional<runtime::error> refusal_to(capnp::List<schemas::Label>::Reader labels,
                                                          std::string_view params) const;
-  // The firing that starts a run; without a name: none does.
-  struct firing {
-    std::string schedule;
+  // What starts a run other than a person: a firing, or a run that has it as a task.
+  struct run_starter {
+    std::string schedule = {};  // empty: none
     std::int64_t scheduled_at = 0;
-    std::string backfill;
+    std::string backfill = {};
+    std::string parent = {};  // empty: none
+    std::string parent_task = {};
+    std::uint32_t depth = 0;
+    std::optional<runtime::trace_context> place = {};
   };
   template <class Params>
   [[nodiscard]] runtime::result<void> begin_run(const Params& params, const std::string& run,
-                                                const firing& of, const chosen_version& with);
-  [[nodiscard]] runtime::result<void> begin_scheduled(const firing& of, const std::string& run);
+                                                const run_starter& of, const chosen_version& with);
+  [[nodiscard]] runtime::result<void> begin_scheduled(const run_starter& of,
+                                                      const std::string& run);
   void tell_schedules(const std::vector<schedule_definition>& schedules);
   void add_active(run_page& page) const;
   runtime::async<> add_ended(run_page& page);
