@@ -73,6 +73,9 @@ struct CompiledTrigger {
   # Which of their ends.
   params @2 :Text;
   # JSON object; its texts may hold expressions over `trigger`; empty: none.
+  onceFor @3 :Text;
+  # May hold such expressions: an end with the value of the last start starts nothing; empty: each
+  # does.
 }
 
 struct Concurrency {

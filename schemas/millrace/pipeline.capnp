@@ -144,6 +144,11 @@ struct Subscriber {
   on @0 :Definition.TriggerEvent;  # Which of their ends.
 }
 
+struct TriggerValue {
+  # Record of the map "started_for" of a pipeline, by the pipeline of a trigger with `onceFor`.
+  value @0 :Text;  # Of the last run that it has started.
+}
+
 enum ApplyOnlyIf {
   # What of a pipeline must be so for a definition to be taken.
   any @0;      # Nothing.

@@ -103,6 +103,7 @@ json json_of(const trigger_definition& trigger) {
   for (const auto& [name, content] : trigger.params) {
     made["params"][name] = to_json_value(content);
   }
+  put(made, "once_for", trigger.once_for);
   return made;
 }
 

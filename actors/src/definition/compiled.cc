@@ -438,6 +438,7 @@ void compile(const pipeline_definition& definition, schemas::CompiledPipeline::B
     triggers[at].setPipeline(trigger.pipeline.c_str());
     triggers[at].setOn(static_cast<schemas::TriggerEvent>(trigger.on));
     triggers[at].setParams(json_of(trigger.params).c_str());
+    triggers[at].setOnceFor(trigger.once_for.c_str());
   }
   put(into.initOutputs(size_of(definition.outputs.size())), definition.outputs);
   into.setRevertAfter(definition.revert_after.value_or(0));
@@ -527,7 +528,7 @@ result<pipeline_definition> definition_of(schemas::CompiledPipeline::Reader comp
   for (const auto trigger : compiled.getTriggers()) {
     made->triggers.push_back({string_of(trigger.getPipeline()),
                               static_cast<trigger_event>(trigger.getOn()),
-                              values_of(trigger.getParams())});
+                              values_of(trigger.getParams()), string_of(trigger.getOnceFor())});
   }
   for (const auto schedule : compiled.getSchedules()) {
     made->schedules.push_back(schedule_of(schedule));

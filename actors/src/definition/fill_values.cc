@@ -45,8 +45,9 @@ result<value> fill_values(const std::map<std::string, value>& from, const expres
   for (const auto& [name, content] : from) {
     auto filled = filled_in(content, names);
     if (!filled) {
-      return runtime::error{filled.error().code(),
-                            what + " " + name + ": " + filled.error().text()};
+      auto text = what + " ";
+      text += name + ": " + filled.error().text();
+      return runtime::error{filled.error().code(), std::move(text)};
     }
     made.emplace(name, *std::move(filled));
   }

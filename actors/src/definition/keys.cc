@@ -239,7 +239,7 @@ constexpr std::array concurrency_foreign{
     foreign_key{"cancel_in_progress", "write `on_limit: cancel_oldest`"},
     foreign_key{"behavior", "write `on_limit`"}};
 
-constexpr std::array trigger_words{word{"pipeline"}, word{"on"}, word{"params"}};
+constexpr std::array trigger_words{word{"pipeline"}, word{"on"}, word{"params"}, word{"once_for"}};
 constexpr std::array trigger_foreign{
     foreign_key{"name", "write `pipeline`"}, foreign_key{"job", "write `pipeline`"},
     foreign_key{"state", "write `on: success`, `failure` or `end`"}, foreign_key{"webhook", ""},

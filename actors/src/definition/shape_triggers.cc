@@ -46,6 +46,10 @@ void read_trigger(shape_context& to, const cursor& where) {
     read_values(to, *params, "write `params: {day: monday}`", name_rule::field, made.params,
                 no_task, text_place::trigger);
   }
+  if (const auto once = fields->at("once_for")) {
+    read_text(to, *once, made.once_for);
+    note_text(to, *once, made.once_for, no_task, text_place::trigger);
+  }
   known.push_back(std::move(made));
 }
 

@@ -135,6 +135,7 @@ private:
   runtime::paged_map<schemas::PipelineVersion> older_versions_{*this, "older_versions"};
   runtime::state_map<schemas::RunSummary> active_{*this, "active"};
   runtime::state_map<schemas::Subscriber> subscribers_{*this, "subscribers"};
+  runtime::state_map<schemas::TriggerValue> started_for_{*this, "started_for"};
   runtime::paged_map<schemas::RunSummary> runs_{*this, "runs"};
   runtime::paged_map<schemas::RunSummary> ended_{*this, "ended"};
   const run_retention kept_;

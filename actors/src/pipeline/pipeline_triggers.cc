@@ -115,24 +115,43 @@ async<> pipeline_actor::triggered(triggered_params params) {
   const auto latest = state().getLatestVersion();
   auto begun = compile_stored(latest);
   const auto triggers = versions_.get(version_row(latest))->getCompiled().getTriggers();
-  std::optional<std::map<std::string, value>> wanted;
+  std::optional<trigger_definition> wanted;
   for (const auto each : triggers) {
     if (text_of(each.getPipeline()) == other && matches(each.getOn(), params.state())) {
-      wanted = values_of(each.getParams());
+      wanted.emplace();
+      wanted->params = values_of(each.getParams());
+      wanted->once_for = text_of(each.getOnceFor());
     }
   }
   if (!wanted) {
     co_return;  // of a version that is no more
   }
-  const auto filled = fill_values(*wanted, scope_of(other, told->read().getRun()), "params");
-  if (begun && filled) {
-    submit_params submission;
-    submission.build().setParams(to_json(*filled).c_str());
+  const auto scope = scope_of(other, told->read().getRun());
+  const auto filled = fill_values(wanted->params, scope, "params");
+  const auto once_for = fill(wanted->once_for, scope);
+  if (!filled || !once_for) {
+    not_triggered(by, filled ? "once_for: " + once_for.error().text() : filled.error().text());
+    co_return;
+  }
+  if (once_for->size() > once_for_bytes_max) {
+    not_triggered(by, "its `once_for` has more than " + std::to_string(once_for_bytes_max) +
+                          " bytes; a hash of it would do");
+    co_return;
+  }
+  const auto last = started_for_.get(other);
+  if (!once_for->empty() && last && text_of(last->getValue()) == *once_for) {
+    co_return;
+  }
+  submit_params submission;
+  submission.build().setParams(to_json(*filled).c_str());
+  if (begun) {
     begun = begin_run(submission, make_run_id(now(), random_),
                       {.depth = params.depth() + 1, .triggered_by = by}, {.number = latest});
   }
-  if (!begun || !filled) {
-    not_triggered(by, begun ? filled.error().text() : begun.error().text());
+  if (!begun) {
+    not_triggered(by, begun.error().text());
+  } else if (!once_for->empty()) {
+    started_for_.edit(other).setValue(once_for->c_str());
   }
 }
 

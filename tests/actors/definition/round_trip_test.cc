@@ -92,7 +92,8 @@ concurrency: {group: "${{ params.day }}", limit: 3, on_limit: cancel_oldest}
 outputs: {all: "${{ tasks.each.status }} of ${{ run.id }}", none: ""}
 revert: {after: 2}
 triggers:
-  - {pipeline: import, on: end, params: {day: "${{ trigger.params.day }}", n: 1}}
+  - {pipeline: import, on: end, params: {day: "${{ trigger.params.day }}", n: 1},
+     once_for: "${{ trigger.outputs.all }}"}
   - {pipeline: other}
 defaults:
   retry: {max_attempts: 2, delay: 3s, backoff: 1.5, max_delay: 1m, jitter: 0}
@@ -196,7 +197,8 @@ TEST_CASE("every key reaches the definition") {
   REQUIRE(made.triggers.size() == 2);
   CHECK(made.triggers[0].on == trigger_event::end);
   CHECK(made.triggers[0].params.at("n") == make_value(1));
-  CHECK(made.triggers[1] == trigger_definition{"other", trigger_event::success, {}});
+  CHECK(made.triggers[1] == trigger_definition{"other", trigger_event::success, {}, {}});
+  CHECK(made.triggers[0].once_for == "${{ trigger.outputs.all }}");
   CHECK(made.outputs == std::map<std::string, std::string>{
                             {"all", "${{ tasks.each.status }} of ${{ run.id }}"}, {"none", ""}});
   CHECK(made.grace_period == seconds{0});

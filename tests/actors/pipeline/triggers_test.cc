@@ -104,6 +104,42 @@ TEST_CASE("the triggers of the latest version count, and outlive the pipeline th
   CHECK(runs_of(here, "changed").empty());
 }
 
+TEST_CASE("only what is new starts a run, also after a restart") {
+  temporary_folder data;
+  const std::string build = R"yaml(name: build
+params: {commit: {}}
+triggers:
+  pipeline: look
+  params: {commit: "${{ trigger.outputs.commit }}"}
+  once_for: ${{ trigger.outputs.commit }}
+tasks: [{name: a, run: "true"}]
+)yaml";
+  // Its runs are told one after the other, so that the last one's start comes last.
+  const auto look = [](node& here, const std::string& commit) {
+    const auto run = here.submit(R"yaml(name: look
+params: {commit: {required: true}}
+outputs: {commit: "${{ params.commit }}"}
+tasks: [{name: a, run: "true"}]
+)yaml",
+                                 R"({"commit": ")" + commit + R"("})");
+    CHECK(here.wait(run) == RunState::SUCCEEDED);
+  };
+  {
+    node here{data.path};
+    here.apply(build);
+    look(here, "one");
+    look(here, "one");
+    look(here, "two");
+    node::eventually([&] { return runs_of(here, "build").size() == 2; });
+  }
+  node here{data.path};
+  look(here, "two");
+  look(here, "one");
+  node::eventually([&] { return runs_of(here, "build").size() == 3; });
+  const auto newest = status_of(here, runs_of(here, "build").at(0));
+  CHECK(text_of(newest.run().getParams()) == R"({"commit":"one"})");
+}
+
 TEST_CASE("a run that cannot begin is told to the log, and pipelines in a circle end somewhere") {
   temporary_folder data;
   std::mutex lock;

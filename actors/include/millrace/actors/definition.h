@@ -262,9 +262,14 @@ struct trigger_definition {
   std::string pipeline;  ///< Of the same project, and not this one.
   trigger_event on = trigger_event::success;
   std::map<std::string, value> params;  ///< Of its runs; texts may hold expressions over `trigger`.
+  std::string once_for = {};  ///< May hold them too: what is the same as at the last start starts
+                              ///< nothing. Empty: each end does.
 
   friend bool operator==(const trigger_definition&, const trigger_definition&) = default;
 };
+
+/// The longest value of a trigger's `once_for`.
+inline constexpr std::size_t once_for_bytes_max = 4'096;
 
 /// The most triggers of a pipeline.
 inline constexpr std::size_t definition_triggers_max = 100;
