@@ -13,7 +13,8 @@ $Cxx.namespace("millrace::schemas");
 struct CompiledPipeline {
   # A whole definition: names are unique, edges go to tasks that exist and in no circle.
   format @0 :UInt32;
-  # 1. Grows when a reader that does not know what is new would run something else.
+  # 1, or 2 with what that one would pass over. Grows when a reader that does not know what is new
+  # would run something else.
   name @1 :Text;
   # In its project.
   description @2 :Text;
@@ -38,11 +39,29 @@ struct CompiledPipeline {
   # Ended runs that are kept; 0: as many as the server says.
   keepAge @12 :Int64;
   # How long after its end a run is kept; 0: as long as the server says.
+  secrets @13 :List(CompiledSecret);
+  # Of every task. With these, or those of a task, the format is 2.
 
   enum Workspace {
     run @0;   # One for all tasks of a run.
     task @1;  # One each.
   }
+}
+
+enum SecretSource {
+  file @0;         # In the directory that the operator of the executor's silo has named.
+  environment @1;  # In that silo's environment.
+  project @2;      # In the project of the pipeline, sealed.
+}
+
+struct CompiledSecret {
+  # Of a map, in order of the variables.
+  variable @0 :Text;
+  # Unique in the map.
+  from @1 :SecretSource;
+  # Where the value is.
+  key @2 :Text;
+  # What it is called there.
 }
 
 struct CompiledEntry {
@@ -51,6 +70,16 @@ struct CompiledEntry {
   # Unique in the map.
   value @1 :Text;
   # Any text.
+}
+
+struct CompiledOutput {
+  # What a command writes for others to read.
+  name @0 :Text;
+  # Unique in the task.
+  description @1 :Text;
+  # For people.
+  default @2 :Text;
+  # What it is when it is not written; null: it must be.
 }
 
 struct CompiledParam {
@@ -102,12 +131,18 @@ struct CompiledTask {
   # How often it is tried.
   fanOut @10 :FanOut;
   # Its instances; absent: one.
-  outputs @11 :List(CompiledEntry);
-  # Names and descriptions of what it promises to write.
+  outputs @11 :List(CompiledOutput);
+  # What it promises to write.
   priority @12 :UInt8 = 50;
   # 0 to 100; higher is served first.
   detach @13 :Bool;
   # Whether what leaves the group of its command may outlive it.
+  allowFailures @14 :UInt32;
+  # Failed instances that leave it as good as succeeded.
+  allowPercentage @15 :Bool;
+  # The number is a percentage of all instances.
+  secrets @16 :List(CompiledSecret);
+  # Over the pipeline's.
 
   enum RunOn {
     success @0;  # All succeeded.
@@ -142,7 +177,7 @@ struct Step {
     child @3 :ChildStep;
     # A run of another pipeline. Not made by this version.
     approval @4 :ApprovalStep;
-    # A person's word. Not made by this version.
+    # A person's word.
   }
 }
 
@@ -152,6 +187,12 @@ struct ProcessStep {
   # Empty when `command` is not; holds no expressions.
   command @1 :List(Text);
   # Its texts may hold expressions.
+  interpreter @2 :List(Text);
+  # Of the shell text, which comes after these; empty: the default.
+  workdir @3 :Text;
+  # Where the command starts; may hold expressions; empty: the workspace.
+  inputs @4 :Text;
+  # JSON object of what the command gets in a file; its texts may hold expressions; empty: none.
 }
 
 struct ContainerStep {
@@ -185,7 +226,7 @@ struct ChildStep {
 struct ApprovalStep {
   # Waits until a person agrees.
   prompt @0 :Text;
-  # What the person is asked.
+  # What the person is asked; may hold expressions.
 }
 
 struct Retry {
@@ -202,6 +243,10 @@ struct Retry {
   # The part of a delay that is left to chance.
   giveUpWhenLost @5 :Bool;
   # Ends as `lost` instead of starting again.
+  onExit @6 :List(UInt8);
+  # Only after one of these exit codes; empty: after any.
+  notOnExit @7 :List(UInt8);
+  # Never after one of these.
 }
 
 struct FanOut {

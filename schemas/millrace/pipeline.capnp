@@ -60,6 +60,23 @@ struct Label {
   value @1 :Text;  # Free text.
 }
 
+struct TracePlace {
+  # A place in a trace, as a `traceparent` (W3C Trace Context) names it.
+  traceHigh @0 :UInt64;  # The first eight bytes of the trace's id. The id is zero: it is in none.
+  traceLow @1 :UInt64;   # The last eight.
+  span @2 :UInt64;       # The id of the span there; 0: the trace begins here.
+  sampled @3 :Bool;      # Its spans are told.
+}
+
+struct AttemptSecret {
+  # A variable of a command, whose value only its executor looks up, when the command starts.
+  variable @0 :Text;  # As the command sees it.
+  from @1 :Definition.SecretSource;
+  key @2 :Text;       # What it is called there.
+  project @3 :Text;   # Whose it is, of one that a project has; else empty.
+  sealed @4 :Data;    # What the project has stored; empty: nothing, or not asked yet.
+}
+
 # --- project -------------------------------------------------------------------------------------
 
 struct ProjectState {
@@ -79,6 +96,8 @@ interface Project $Actor.actor("project") {
   pipelines @1 (after :Text, limit :UInt32) -> (pipelines :List(ProjectPipeline), next :Text)
       $Actor.readOnly;
   # In order of name, those after `after`; `next` is empty at the end. limit 0: 100; at most 1,000.
+  remove @2 (pipeline :Text) -> () $Actor.internal;
+  # From a pipeline that is being removed. Idempotent.
 }
 
 # --- pipeline ------------------------------------------------------------------------------------
@@ -87,6 +106,7 @@ struct PipelineState {
   # Root of a pipeline.
   latestVersion @0 :UInt32;  # Grows by one with each new definition; 0: never applied.
   endedRuns @1 :UInt64;      # Records of the map "ended".
+  removing @2 :Bool;         # It is told of no more; its runs go step by step, then its rows.
 }
 
 struct PipelineVersion {
@@ -128,12 +148,14 @@ interface Pipeline $Actor.actor("pipeline") {
           appliedAt :Int64 $Actor.time, definition :Text $Actor.rawJson)
       $Actor.readOnly;
   # version 0: the latest.
-  submit @2 (run :Text $Actor.json("id"), params :Text $Actor.rawJson, labels :List(Label))
+  submit @2 (run :Text $Actor.json("id"), params :Text $Actor.rawJson, labels :List(Label),
+             source :Text)
       -> (run :Text $Actor.json("id"), version :UInt32) $Actor.reentrant;
   # `run`: a fresh id, or empty for one to be made; `params` a JSON object. Answers when the run is
   # stored and can be asked. With the id of a run of this pipeline: that run, and nothing is
   # changed; of another pipeline's: `conflict`. `too_large` for more labels or parameters than
-  # submission.h allows.
+  # submission.h allows. `source`: the folder of the definition's file on the machine of the silo,
+  # which commands get; empty: there is none.
   runs @3 (before :Text, limit :UInt32, state :Text) -> (runs :List(RunSummary), next :Text)
       $Actor.readOnly;
   # Newest first, those older than the id `before`; `next` is empty at the end. limit 0: 100; at
@@ -151,6 +173,9 @@ interface Pipeline $Actor.actor("pipeline") {
   # As `submit`, but it answers when the run is stored, before it can be asked, and `run` is an id
   # that whoever asks has made for this, or empty. `again`: it was asked before with that id, and
   # nobody knows what became of that.
+  remove @7 () -> ();
+  # Deletes it with its versions and its ended runs: at once it is not there, and cannot be applied
+  # until all of it has gone. `failed_precondition` while a run has not ended.
 }
 
 # --- run -----------------------------------------------------------------------------------------
@@ -182,6 +207,7 @@ struct RunStatus {
   createdAt @8 :Int64 $Actor.time;   # Of the submission.
   finishedAt @9 :Int64 $Actor.time;  # 0 while it runs.
   tasks @10 :TaskCounts;             # Instances that are known yet.
+  traceId @11 :Text;                 # Of the trace that it is part of; empty: an older run's.
 }
 
 struct TaskStatus {
@@ -232,6 +258,7 @@ struct RunStored {
   removing @13 :Bool;      # It is told of no more; its rows go step by step.
   lostWith @14 :Text;      # The executor that the workspace was lost with, while what runs ends.
   filesLost @15 :Bool;     # Since it has ended: a retry also starts what had succeeded, if needed.
+  retriedAt @16 :Int64 $Actor.time;  # The last time; 0: never.
 }
 
 struct ForgottenTask {
@@ -246,14 +273,23 @@ struct RunPinned {
   params @1 :Text;         # JSON object of the bound values.
   labels @2 :List(Label);  # From the submission.
   compiled @3 :Definition.CompiledPipeline;  # What it runs.
+  source @4 :Text;         # As of the submission.
+  trace @5 :TracePlace;    # Of who submitted it; absent in what older ones began.
+}
+
+struct ApprovalAnswer {
+  # What comes with the answer to an approval.
+  comment @0 :Text;  # For people; may be empty.
 }
 
 interface Run $Actor.actor("run") $Actor.group("run") $Actor.affinity("/") {
   # Key: the run's id, a UUIDv7.
   begin @0 (project :Text, pipeline :Text, version :UInt32, definition :Text, params :Text,
-            labels :List(Label), createdAt :Int64, compiled :Definition.CompiledPipeline)
+            labels :List(Label), createdAt :Int64, compiled :Definition.CompiledPipeline,
+            source :Text, trace :TracePlace)
       -> () $Actor.internal;
-  # From the pipeline: what to pin. Idempotent. `definition` only from an older version.
+  # From the pipeline: what to pin. Idempotent. `definition` only from an older version. `trace`: of
+  # who submitted it; absent: it begins one of its own.
   status @1 () -> (run :RunStatus) $Actor.readOnly;
   # The run as a whole.
   tasks @2 (after :Text, limit :UInt32) -> (tasks :List(TaskStatus), next :Text) $Actor.readOnly;
@@ -271,7 +307,8 @@ interface Run $Actor.actor("run") $Actor.group("run") $Actor.affinity("/") {
   # Ends it: what runs is cancelled, and only tasks with `run_on: always` start or go on; `force`,
   # also later, ends these too. `reason` is for people; empty: a default.
   retry @6 () -> (tasks :UInt32);
-  # Starts what did not succeed again. Answers how many instances.
+  # Starts what did not succeed again, and all that needs it. Answers how many instances had been
+  # judged and are judged anew.
   taskChanged @7 (epoch :UInt32, status :TaskStatus) -> () $Actor.internal;
   # From a task: its state, and the epoch that its specification had.
   remove @8 () -> ();
@@ -285,6 +322,12 @@ interface Run $Actor.actor("run") $Actor.group("run") $Actor.affinity("/") {
   # ended.
   workspaceLost @11 (executor :Text) -> () $Actor.internal;
   # From the pool, which holds back its tasks from then on: nothing that it ran there runs any more.
+  decide @12 (task :Text, approved :Bool, comment :Text, by :Text) -> () $Actor.internal;
+  # From a gateway, which knows who asks: the answer to the approval `task`, by its instance's name.
+  # `not_found` for an unknown one, `failed_precondition` for one that waits for no answer.
+  retryFrom @13 (from :Text, dryRun :Bool) -> (tasks :UInt32, names :List(Text));
+  # As `retry`, also the task `from` if it is not empty; and the names of the first 1,000. `dryRun`
+  # only answers. `not_found` for an unknown task.
 }
 
 # --- task ----------------------------------------------------------------------------------------
@@ -312,6 +355,12 @@ struct TaskSpec {
   pool @18 :Text;            # Its key.
   outputs @19 :List(Text);   # What the command must write to $MILLRACE_OUTPUT, by name.
   detach @20 :Bool;          # What leaves the group of its command may outlive it.
+  onExit @21 :List(UInt8);     # Tried again only after one of these exit codes; empty: after any.
+  notOnExit @22 :List(UInt8);  # Never after one of these.
+  secrets @23 :List(AttemptSecret);  # More of the environment: names of values, not the values.
+  workdir @24 :Text;         # As of `AttemptSpec`.
+  inputs @25 :Text $Actor.secret;  # As of `AttemptSpec`.
+  trace @26 :TracePlace;     # Of its run.
 }
 
 struct Attempt {
@@ -330,6 +379,7 @@ struct Attempt {
   text @11 :Text;           # What a person should know of its end.
   stdoutDropped @12 :UInt64;  # Bytes of stdoutBytes dropped from its middle.
   stderrDropped @13 :UInt64;  # As above.
+  queuedAt @14 :Int64 $Actor.time;  # When it came to wait for a slot; 0: an older one.
 }
 
 struct TaskStored {
@@ -437,11 +487,11 @@ interface Pool $Actor.actor("pool") {
   join @0 (executor :Text, incarnation :UInt64, slots :UInt32, lineage :UInt64, formerly :Text,
            draining :Bool, refusal :Text)
       -> (sameLineage :Bool) $Actor.internal;
-  # From an executor, at its start. A newer incarnation ends everything granted to an older one: as
-  # dropped if the attempt table has come down from the older one, since the executor has then
-  # reported whatever had started; else as lost. `formerly`: the name of that older life, which is
-  # another one's no more; empty: the same. `draining`,
-  # `refusal`: as of `PoolExecutor`.
+  # From an executor, at its start. A newer incarnation ends everything granted to an older one as
+  # lost; but if the attempt table has come down from the older one, the executor has reported
+  # whatever had started, and the rest waits again, as the same attempts. `formerly`: the name of
+  # that older life, which is another one's no more; empty: the same. `draining`, `refusal`: as of
+  # `PoolExecutor`.
   enqueue @1 (task :Text, attempt :UInt32, priority :UInt8, shared :Bool) -> () $Actor.internal;
   # From a task: it wants a slot; see `PoolEntry`. Idempotent.
   release @2 (task :Text, attempt :UInt32) -> () $Actor.internal;
@@ -489,6 +539,10 @@ struct AttemptSpec {
   incarnation @9 :UInt64;   # Unused: only older versions set it.
   priority @10 :UInt8;      # Higher is started first.
   detach @11 :Bool;         # What leaves the group of the command may outlive it.
+  secrets @12 :List(AttemptSecret);  # As of `TaskSpec`; the executor's member adds what is sealed.
+  workdir @13 :Text;        # Where it starts: in the workspace, or absolute; empty: the workspace.
+  inputs @14 :Text $Actor.secret;  # JSON that $MILLRACE_INPUTS names a file of; empty: none.
+  trace @15 :TracePlace;    # Of the attempt; the command gets it as TRACEPARENT.
 }
 
 struct Grant {

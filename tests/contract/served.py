@@ -21,7 +21,8 @@ class Program:
     def __init__(self, *command, end=signal.SIGTERM):
         self.end = end
         self.process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE,
-                                        stderr=subprocess.STDOUT, start_new_session=True)
+                                        stderr=subprocess.STDOUT, start_new_session=True,
+                                        pipesize=1 << 20)  # nobody reads what comes later
         self.printed = ""
 
     def __enter__(self):

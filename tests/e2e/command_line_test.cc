@@ -28,15 +28,28 @@ fs::path written(const temporary_folder& folder, const std::string& text) {
   return file;
 }
 
+// A pipeline `gated` of one task that says `begun` and reads a named pipe: it ends when a test
+// writes to it.
+struct gated_pipeline {
+  explicit gated_pipeline(const temporary_folder& folder) : gate(folder.path / "gate") {
+    REQUIRE(::mkfifo(gate.c_str(), 0600) == 0);
+    file = written(folder, "name: gated\ntasks:\n  - name: wait\n    run: echo begun; cat " +
+                               gate.string() + "\n");
+  }
+  void open() const { std::ofstream{gate} << "go\n"; }
+  fs::path gate;
+  fs::path file;
+};
+
 TEST_CASE("help, versions and mistakes in the command line have their codes") {
   CHECK(millrace({"--help"}).status == 0);
   CHECK(millrace({"--help"}).output.starts_with("Runs pipelines"));
   CHECK(millrace({"version"}).output.starts_with("millrace "));
   for (const auto* each :
-       {"run",   "dev",          "validate",   "apply",      "submit",  "list",
-        "get",   "logs",         "watch",      "cancel",     "retry",   "delete",
-        "actor", "dead-letters", "completion", "version",    "top",     "pki",
-        "silo",  "gateway",      "silos",      "partitions", "cluster", "config"}) {
+       {"run",          "dev",        "validate", "apply", "submit",  "list",   "get",
+        "logs",         "watch",      "cancel",   "retry", "approve", "delete", "actor",
+        "dead-letters", "completion", "version",  "top",   "pki",     "silo",   "gateway",
+        "silos",        "partitions", "cluster",  "config"}) {
     const auto help = millrace({each, "--help"});
     CHECK(help.status == 0);
     CHECK(help.output.find("Examples:") != std::string::npos);
@@ -246,6 +259,96 @@ tasks:
   CHECK(run.errors.find("upstream failed  b") != std::string::npos);
 }
 
+// Goal: what a compiler or a test says is seen without another command, and all of it with one
+// more. Method: the command that the last words name is run as it stands, with a server and
+// without.
+TEST_CASE("a failed task's last words come from both streams, with the command for the rest") {
+  temporary_folder folder;
+  const auto file = written(folder, R"(name: f
+tasks:
+  - name: it
+    for_each: [0, 1]
+    run: seq 30; echo "$MILLRACE_ITEM failed"; echo why >&2; exit 1
+)");
+  server_process server{folder.path / "served"};
+  REQUIRE(millrace({"apply", file.string(), "--server", server.url()}).status == 0);
+  ::setenv("MILLRACE_SERVER", server.url().c_str(), 1);
+  for (const auto& left :
+       {millrace({"run", file.string(), "--slots", "1", "--data", (folder.path / "d").string()}),
+        millrace({"submit", "f", "--watch"})}) {
+    CAPTURE(left.errors);
+    CHECK(left.status == 1);
+    const auto at = left.errors.find("--- it[");
+    REQUIRE(at != std::string::npos);
+    const auto from = left.errors.find('`', at) + 1;
+    const auto command = left.errors.substr(from, left.errors.find('`', from) - from);
+    const auto words = left.errors.substr(left.errors.find('\n', at) + 1);
+    CHECK(words.starts_with("12\n13\n"));
+    CHECK(words.find("30\n" + left.errors.substr(at + 7, 1) + " failed\nwhy\n") !=
+          std::string::npos);
+    const auto all = folder.path / "all";
+    CHECK(std::system(
+              (MILLRACE_PROGRAM + command.substr(command.find(' ')) + " >" + all.string() + " 2>&1")
+                  .c_str()) == 0);
+    CHECK(contents(all).starts_with("1\n2\n"));
+    CHECK(contents(all).ends_with("failed\nwhy\n"));
+  }
+  ::unsetenv("MILLRACE_SERVER");
+}
+
+// Method: in the order of their names, in case that the clock of the files is too coarse.
+TEST_CASE("the logs of a run are printed whole, task by task, with a server and without") {
+  temporary_folder folder;
+  const auto file = written(folder, R"(name: f
+tasks:
+  - {name: a-first, run: 'echo one; printf half'}
+  - {name: count, needs: a-first, for_each: [a, b], max_parallel: 1, run: 'echo $MILLRACE_ITEM'}
+  - {name: counts, needs: count, run: 'echo other >&2'}
+  - {name: retried, needs: counts, run: 'echo try $MILLRACE_ATTEMPT; test $MILLRACE_ATTEMPT = 2',
+     retry: {max_attempts: 2, delay: 1ms}}
+)");
+  const auto data = (folder.path / "data").string();
+  std::vector<std::string> how;
+  const auto logs = [&how](std::vector<std::string> words) {
+    words.insert(words.begin(), "logs");
+    words.insert(words.end(), how.begin(), how.end());
+    return millrace(words);
+  };
+  const auto check = [&] {
+    CHECK(logs({"@latest"}).output ==
+          "a-first           | one\na-first           | half\ncount[0]          | a\n"
+          "count[1]          | b\ncounts            | other\nretried           | try 1\n"
+          "retried attempt 2 | try 2\n");
+    CHECK(logs({"@latest", "--stderr"}).output.find("counts            | other\n") == 0);
+    CHECK(logs({"@latest", "--attempt", "2"}).output == "retried attempt 2 | try 2\n");
+    CHECK(logs({"@latest", "count"}).output == "count[0] | a\ncount[1] | b\n");
+    CHECK(logs({"@latest", "count[1]"}).output == "b\n");
+    CHECK(logs({"@latest", "retried"}).output == "try 2\n");
+    CHECK(logs({"@latest", "retried", "--attempt", "1"}).output == "try 1\n");
+    CHECK(logs({"@latest", "a-first", "--tail", "1"}).output == "half");
+    const auto one = logs({"@latest", "counts"});
+    CHECK(one.output.empty());
+    CHECK(one.errors == "other\n");
+    CHECK(logs({"@latest", "counts", "--stderr"}).output == "other\n");
+    CHECK(logs({"@latest", "cou"}).status == 5);
+    CHECK(logs({"@latest", "-f"}).status == 2);
+  };
+  {
+    server_process server{data};
+    REQUIRE(millrace({"apply", file.string(), "--server", server.url()}).status == 0);
+    REQUIRE(millrace({"submit", "f", "--wait", "--server", server.url()}).status == 0);
+    how = {"--server", server.url()};
+    check();
+    how = {"--data", data};  // while a server has the directory
+    check();
+    CHECK(server.stop() == 0);
+  }
+  check();
+  const auto run = millrace({"logs", "@latest", "--data", (folder.path / "no").string()});
+  CHECK(run.status == 5);
+  CHECK(run.errors.find("there is no data directory") != std::string::npos);
+}
+
 // Also of folders that a task has made: their content is as secret as what the task was given.
 TEST_CASE("what millrace makes in its data directory is for its owner only") {
   temporary_folder folder;
@@ -342,11 +445,137 @@ tasks:
   const auto retried = at_server({"retry", run});
   CHECK(retried.status == 6);
   CHECK(retried.errors.find("nothing to retry") != std::string::npos);
+  const auto again = at_server({"retry", run, "--from", "end", "--dry-run"});
+  CHECK(again.output == "end\n");
+  CHECK(again.errors == "would retry 1 task instance of run " + run + "\n");
+  CHECK(at_server({"get", run}).output.find("succeeded") != std::string::npos);
+  CHECK(at_server({"retry", run, "--from", "nope"}).status == 5);
+  CHECK(at_server({"retry", run, "--from", "end"}).status == 0);
+  CHECK(at_server({"watch", run}).status == 0);
   CHECK(at_server({"actor", "call", "run", run, "status"}).output.find("\"succeeded\"") !=
         std::string::npos);
   const auto logs = at_server({"submit", "hello", "--logs"});
   CHECK(logs.output.starts_with("done\n"));
   CHECK(server.stop() == 0);
+}
+
+TEST_CASE("runs and tasks are shown with what a person asks next, and pipelines are deleted") {
+  temporary_folder folder;
+  const auto served = (folder.path / "data").string();
+  background_command server{{"dev", "--listen", "127.0.0.1:0", "--data", served}};
+  server.read_until("; stop with");
+  const auto start = server.said().find("http://");
+  const auto url = server.said().substr(start, server.said().find(',', start) - start);
+  const auto at_server = [&](std::vector<std::string> words) {
+    words.insert(words.end(), {"--server", url});
+    return millrace(words);
+  };
+  const auto definitions = folder.path / "definitions";
+  fs::create_directory(definitions);
+  std::ofstream{definitions / "a.yaml"} << "name: a\ntasks: [{name: ok, run: echo}]\n";
+  std::ofstream{definitions / "b.yml"}
+      << "name: b\ntasks: [{name: bad, run: exit 3}, {name: later, needs: bad, run: x}]\n";
+  std::ofstream{definitions / "notes.txt"} << "none\n";
+  CHECK(at_server({"apply", "-f", definitions.string()}).output ==
+        "pipeline a version 1\npipeline b version 1\n");
+  CHECK(at_server({"apply", "-f", (definitions / "a.yaml").string(), "-f",
+                   (definitions / "b.yml").string()})
+            .output == "pipeline a version 1 (unchanged)\npipeline b version 1 (unchanged)\n");
+  CHECK(at_server({"apply"}).status == 2);
+  CHECK(at_server({"apply", "-f", served}).status == 2);
+
+  const auto ended = at_server({"submit", "b", "--wait", "-o", "json"});
+  CHECK(ended.status == 1);
+  CHECK(ended.output.find(R"("state": "failed")") != std::string::npos);
+  CHECK(ended.output.find(R"("finished_at": "20)") != std::string::npos);
+  CHECK(std::count(ended.output.begin(), ended.output.end(), '{') >= 2);
+  const auto got = at_server({"get", "@latest"}).output;
+  CHECK(got.find(
+            "tasks:          2 tasks: 1 failed, 1 not started\n\nID     STATE            ATTEMPT "
+            " DURATION  EXIT_CODE  SIGNAL  LABEL  REASON\nbad    failed           1        "
+            "0.") != std::string::npos);
+  CHECK(got.find("\nlater  upstream_failed  0        -         -") != std::string::npos);
+  CHECK(at_server({"get", "@latest", "-o", "json"}).output.find("DURATION") == std::string::npos);
+  CHECK(at_server({"list", "tasks", "@latest"}).output.find("  DURATION  ") != std::string::npos);
+  const auto wide = at_server({"list", "runs", "-o", "wide"}).output;
+  for (const auto* each : {"DURATION", "REASON", "LABELS", "PARAMS", "FINISHED_AT",
+                           "2 tasks: 1 failed, 1 not started", "task `bad` failed"}) {
+    CAPTURE(each);
+    CHECK(wide.find(each) != std::string::npos);
+  }
+  server.read_until("run ended run=");
+  server.read_until(" pipeline=default/b state=failed tasks=2 failed=1 seconds=");
+  server.read_until(" reason=\"task `bad` failed\"\n");
+
+  CHECK(at_server({"delete", "pipeline", "nothing", "b"}).status == 5);
+  CHECK(at_server({"list", "-o", "name"}).output == "a\n");
+  CHECK(at_server({"submit", "b"}).status == 5);
+  CHECK(at_server({"delete", "pipeline", "b"}).status == 5);
+  CHECK(at_server({"delete", "pipeline"}).status == 2);
+  server.interrupt();
+  CHECK(server.wait().status == 0);
+}
+
+// Goal: nobody is surprised by work that an earlier command has left.
+// Method: a run is killed while its task waits at a named pipe.
+TEST_CASE("run says what is unfinished in its directory, and finishes or cancels it as told") {
+  for (const std::string how : {"--resume", "--new"}) {
+    CAPTURE(how);
+    temporary_folder folder;
+    const gated_pipeline gated{folder};
+    const auto data = (folder.path / "data").string();
+    const std::vector<std::string> words{"run", gated.file.string(), "--data", data};
+    const auto with = [&words](std::vector<std::string> more) {
+      auto all = words;
+      all.insert(all.end(), more.begin(), more.end());
+      return all;
+    };
+    CHECK(millrace(with({"--resume"})).errors ==
+          "millrace: there is no unfinished run in " + data + "\n");
+    std::string run;
+    {
+      background_command first{words};
+      first.read_until("running");
+      run = first.said().substr(4, 36);
+      first.signal(SIGKILL);
+      static_cast<void>(first.wait());
+    }
+    const auto asked = millrace(words);
+    CHECK(asked.status == 6);
+    CHECK(asked.errors == "millrace: " + data + " has 1 unfinished run:\n  " + run +
+                              " of gated\n  --resume finishes what is unfinished and starts no new "
+                              "run, --new cancels it first\n");
+    CHECK(millrace(with({"--resume", "--new"})).status == 2);
+    CHECK(millrace(with({"--resume", "-p", "a=b"})).status == 2);
+    background_command again{with({how})};
+    again.read_until("run " + run + " of gated\n");
+    if (how == "--new") {
+      again.read_until("run cancelled: a new run was wanted instead");
+      again.read_until("running          wait\n");
+    }
+    gated.open();
+    const auto left = again.wait();
+    CAPTURE(left.errors);
+    CHECK(left.status == 0);
+    CHECK(left.output.ends_with("go\n"));
+    CHECK(left.errors.find("succeeded        wait" +
+                           std::string{how == "--resume" ? " attempt 2" : ""}) !=
+          std::string::npos);
+    CHECK(millrace(with({"--resume"})).status == 5);
+  }
+}
+
+TEST_CASE("a task finds the folder of its definition under run") {
+  temporary_folder folder;
+  fs::create_directory(folder.path / "with files");
+  const auto file = folder.path / "with files" / "p.yaml";
+  std::ofstream{folder.path / "with files" / "data.txt"} << "beside\n";
+  std::ofstream{file} << "name: p\ntasks: [{name: a, run: 'cat \"$MILLRACE_SOURCE/data.txt\"'}]\n";
+  const auto data = (folder.path / "data").string();
+  CHECK(millrace({"run", file.string(), "--data", data}).output == "beside\n");
+  CHECK(millrace({"run", "-", "--data", data},
+                 "name: p\ntasks: [{name: a, run: 'echo ${MILLRACE_SOURCE-none}'}]\n")
+            .output == "none\n");
 }
 
 TEST_CASE("a run is submitted for each line of a file, and what is refused is named by its line") {
@@ -441,19 +670,6 @@ TEST_CASE("dev serves on localhost and says which addresses it understands") {
     CHECK(left.errors.starts_with("millrace: --listen '" + std::string{bad} + "': "));
   }
 }
-
-// A pipeline `gated` of one task that says `begun` and reads a named pipe: it ends when a test
-// writes to it.
-struct gated_pipeline {
-  explicit gated_pipeline(const temporary_folder& folder) : gate(folder.path / "gate") {
-    REQUIRE(::mkfifo(gate.c_str(), 0600) == 0);
-    file = written(folder, "name: gated\ntasks:\n  - name: wait\n    run: echo begun; cat " +
-                               gate.string() + "\n");
-  }
-  void open() const { std::ofstream{gate} << "go\n"; }
-  fs::path gate;
-  fs::path file;
-};
 
 // The second mark comes before the run has heard of itself, so that its first cancel is refused.
 TEST_CASE("Ctrl-C cancels a run at any time") {
@@ -558,7 +774,7 @@ tasks:
   REQUIRE(millrace({"apply", file.string(), "--server", server.url()}).status == 0);
   const auto there = millrace({"submit", "f", "--watch", "--server", server.url()});
   CHECK(there.status == 1);
-  CHECK(there.errors.find(" --stderr)\nthe reason\n") != std::string::npos);
+  CHECK(there.errors.find(" a`\nthe reason\n") != std::string::npos);
   const auto last = [](const std::string& text) { return text.substr(text.find("run failed: ")); };
   CHECK(last(there.errors) == last(here.errors));
   CHECK(last(there.errors) == "run failed: task `a` failed (2 tasks: 1 failed, 1 not started)\n");

@@ -99,7 +99,7 @@ TEST_CASE("what a lost attempt wrote is shown though nobody reported its end") {
   server_process server{folder.path / "data"};
   const auto watched = millrace({"watch", run, "--server", server.url()});
   CHECK(watched.status == 1);
-  CHECK(watched.errors.find(" --stderr)\nthe trouble\n") != std::string::npos);
+  CHECK(watched.errors.find("`\nbegun\nthe trouble\n") != std::string::npos);
   CHECK(watched.errors.find("task `wait` lost") != std::string::npos);
   const auto shown = millrace({"get", run, "wait", "-o", "json", "--server", server.url()}).output;
   CHECK(shown.find(R"("stdout_tail": "begun\n")") != std::string::npos);

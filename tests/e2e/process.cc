@@ -146,6 +146,16 @@ server_process::server_process(const std::filesystem::path& data, const std::str
   }
   const auto start = text.find("http://");
   url_ = text.substr(start, text.find(',', start) - start);
+  reader_ = std::thread{[this] {
+    std::array<char, 4096> more;
+    while (::read(errors_, more.data(), more.size()) > 0) {
+    }
+  }};
+}
+
+void server_process::end() {
+  reader_.join();  // nobody writes any more
+  ::close(std::exchange(errors_, -1));
 }
 
 server_process::~server_process() {
@@ -156,14 +166,14 @@ void server_process::kill() {
   if (pid_ > 0) {
     ::kill(pid_, SIGKILL);
     wait_for(std::exchange(pid_, -1));
-    ::close(std::exchange(errors_, -1));
+    end();
   }
 }
 
 int server_process::stop() {
   ::kill(pid_, SIGTERM);
   const auto status = wait_for(std::exchange(pid_, -1));
-  ::close(std::exchange(errors_, -1));
+  end();
   return status;
 }
 

@@ -78,9 +78,12 @@ public:
   int stop();
 
 private:
+  void end();
+
   pid_t pid_ = -1;
   int errors_ = -1;
   std::string url_;
+  std::thread reader_;  // of what it tells afterwards: a full pipe would stop it
 };
 
 /// A server that gives one and the same answer, whatever it is asked, until destroyed.

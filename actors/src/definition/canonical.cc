@@ -37,6 +37,12 @@ void put(json& into, const char* key, const std::optional<std::uint32_t>& number
   }
 }
 
+void put(json& into, const char* key, const secret_map& secrets) {
+  for (const auto& [variable, secret] : secrets) {
+    into[key][variable] = {{"from", to_string(secret.from)}, {"key", secret.key}};
+  }
+}
+
 json json_of(const fan_values& values) {
   if (const auto* text = std::get_if<std::string>(&values)) {
     return *text;
@@ -54,6 +60,12 @@ json json_of(const retry_policy& retry) {
   made["backoff"] = retry.backoff;
   made["max_delay"] = format_duration(retry.max_delay);
   made["jitter"] = retry.jitter;
+  if (!retry.on_exit.empty()) {
+    made["on_exit"] = retry.on_exit;
+  }
+  if (!retry.not_on_exit.empty()) {
+    made["not_on_exit"] = retry.not_on_exit;
+  }
   return made;
 }
 
@@ -81,6 +93,14 @@ json json_of(const task_definition& task) {
   if (!task.command.empty()) {
     made["command"] = task.command;
   }
+  if (!task.shell.empty()) {
+    made["shell"] = task.shell;
+  }
+  put(made, "workdir", task.workdir);
+  for (const auto& [name, content] : task.inputs) {
+    made["inputs"][name] = to_json_value(content);
+  }
+  put(made, "approval", task.approval);
   if (!task.needs.empty()) {
     made["needs"] = task.needs;
   }
@@ -89,6 +109,7 @@ json json_of(const task_definition& task) {
   }
   put(made, "when", task.when);
   put(made, "env", task.env);
+  put(made, "secrets", task.secrets);
   put(made, "timeout", task.timeout);
   put(made, "grace_period", task.grace_period);
   if (task.detach) {
@@ -119,8 +140,18 @@ json json_of(const task_definition& task) {
   if (task.on_empty != empty_fan_out::succeed) {
     made["on_empty"] = to_string(task.on_empty);
   }
+  if (const auto& allowed = task.allow_failures; allowed == failure_allowance{100, true}) {
+    made["allow_failures"] = true;
+  } else if (allowed.is_percentage) {
+    made["allow_failures"] = std::to_string(allowed.count) + "%";
+  } else if (allowed.count > 0) {
+    made["allow_failures"] = allowed.count;
+  }
   for (const auto& output : task.outputs) {
-    made["outputs"][output.name] = {{"description", output.description}};
+    auto& one = made["outputs"][output.name] = {{"description", output.description}};
+    if (output.fallback) {
+      one["default"] = *output.fallback;
+    }
   }
   if (task.priority != task_definition{}.priority) {
     made["priority"] = task.priority;
@@ -139,6 +170,7 @@ std::string to_json(const pipeline_definition& definition) {
     made["params"][param.name] = json_of(param);
   }
   put(made, "env", definition.env);
+  put(made, "secrets", definition.secrets);
   put(made, "timeout", definition.timeout);
   put(made, "grace_period", definition.grace_period);
   if (definition.workspace != workspace_mode::run) {

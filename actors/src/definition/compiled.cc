@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 #include "definition/compiled.h"
 
+#include <algorithm>
 #include <unordered_map>
 
 #include "definition/value_json.h"
@@ -20,6 +21,8 @@ static_assert(static_cast<unsigned>(trigger_rule::any) ==
               static_cast<unsigned>(schemas::CompiledTask::RunOn::ANY));
 static_assert(static_cast<unsigned>(empty_fan_out::fail) ==
               static_cast<unsigned>(schemas::FanOut::OnEmpty::FAIL));
+static_assert(static_cast<unsigned>(secret_source::project) ==
+              static_cast<unsigned>(schemas::SecretSource::PROJECT));
 static_assert(static_cast<unsigned>(workspace_mode::task) ==
               static_cast<unsigned>(schemas::CompiledPipeline::Workspace::TASK));
 
@@ -40,6 +43,15 @@ void put(capnp::List<schemas::CompiledEntry>::Builder into, const text_map& map)
   for (const auto& [key, text] : map) {
     into[at].setKey(key.c_str());
     into[at++].setValue(text.c_str());
+  }
+}
+
+void put(capnp::List<schemas::CompiledSecret>::Builder into, const secret_map& secrets) {
+  unsigned at = 0;
+  for (const auto& [variable, secret] : secrets) {
+    into[at].setVariable(variable.c_str());
+    into[at].setFrom(static_cast<schemas::SecretSource>(secret.from));
+    into[at++].setKey(secret.key.c_str());
   }
 }
 
@@ -82,6 +94,12 @@ void put(schemas::CompiledParam::Builder into, const param_definition& param) {
   into.setRequired(param.required);
 }
 
+void put(capnp::List<std::uint8_t>::Builder into, const std::vector<std::uint8_t>& codes) {
+  for (unsigned at = 0; at < into.size(); ++at) {
+    into.set(at, codes[at]);
+  }
+}
+
 void put(schemas::Retry::Builder into, const retry_policy& retry) {
   into.setMaxAttempts(retry.max_attempts);
   into.setDelay(retry.delay.count());
@@ -89,6 +107,8 @@ void put(schemas::Retry::Builder into, const retry_policy& retry) {
   into.setMaxDelay(retry.max_delay.count());
   into.setJitter(retry.jitter);
   into.setGiveUpWhenLost(retry.on_lost == lost_attempt::give_up);
+  put(into.initOnExit(size_of(retry.on_exit.size())), retry.on_exit);
+  put(into.initNotOnExit(size_of(retry.not_on_exit.size())), retry.not_on_exit);
 }
 
 void put_fan_out(schemas::CompiledTask::Builder into, const task_definition& task) {
@@ -107,11 +127,24 @@ void put_fan_out(schemas::CompiledTask::Builder into, const task_definition& tas
 }
 
 void put_step(schemas::Step::Builder into, const task_definition& task) {
+  if (!task.approval.empty()) {
+    into.initApproval().setPrompt(task.approval.c_str());
+    return;
+  }
   auto process = into.initProcess();
   process.setShell(task.run.c_str());
   auto command = process.initCommand(size_of(task.command.size()));
   for (unsigned at = 0; at < command.size(); ++at) {
     command.set(at, task.command[at].c_str());
+  }
+  auto interpreter = process.initInterpreter(size_of(task.shell.size()));
+  for (unsigned at = 0; at < interpreter.size(); ++at) {
+    interpreter.set(at, task.shell[at].c_str());
+  }
+  process.setWorkdir(task.workdir.c_str());
+  if (!task.inputs.empty()) {
+    process.setInputs(
+        to_json(make_value(value::map{task.inputs.begin(), task.inputs.end()})).c_str());
   }
 }
 
@@ -127,17 +160,23 @@ void put(schemas::CompiledTask::Builder into, const task_definition& task,
   into.setRunOn(static_cast<schemas::CompiledTask::RunOn>(task.run_on));
   into.setWhen(task.when.c_str());
   put(into.initEnv(size_of(task.env.size())), task.env);
+  put(into.initSecrets(size_of(task.secrets.size())), task.secrets);
   into.setTimeout(task.timeout.value_or(runtime::duration{}).count());
   into.setGrace(task.grace_period ? task.grace_period->count() : no_grace);
   put(into.initRetry(), task.retry);
   put_fan_out(into, task);
   auto outputs = into.initOutputs(size_of(task.outputs.size()));
   for (unsigned at = 0; at < outputs.size(); ++at) {
-    outputs[at].setKey(task.outputs[at].name.c_str());
-    outputs[at].setValue(task.outputs[at].description.c_str());
+    outputs[at].setName(task.outputs[at].name.c_str());
+    outputs[at].setDescription(task.outputs[at].description.c_str());
+    if (task.outputs[at].fallback) {
+      outputs[at].setDefault(task.outputs[at].fallback->c_str());
+    }
   }
   into.setPriority(task.priority);
   into.setDetach(task.detach);
+  into.setAllowFailures(task.allow_failures.count);
+  into.setAllowPercentage(task.allow_failures.is_percentage);
 }
 
 // --- reading -------------------------------------------------------------------------------------
@@ -146,6 +185,15 @@ text_map map_of(capnp::List<schemas::CompiledEntry>::Reader entries) {
   text_map made;
   for (const auto each : entries) {
     made.emplace_hint(made.end(), string_of(each.getKey()), string_of(each.getValue()));
+  }
+  return made;
+}
+
+secret_map secrets_of(capnp::List<schemas::CompiledSecret>::Reader secrets) {
+  secret_map made;
+  for (const auto each : secrets) {
+    made[string_of(each.getVariable())] = {static_cast<secret_source>(each.getFrom()),
+                                           string_of(each.getKey())};
   }
   return made;
 }
@@ -219,6 +267,14 @@ void read_fan_out(schemas::FanOut::Reader fan_out, task_definition& made) {
   made.on_empty = static_cast<empty_fan_out>(fan_out.getOnEmpty());
 }
 
+std::vector<std::uint8_t> codes_of(capnp::List<std::uint8_t>::Reader codes) {
+  std::vector<std::uint8_t> made;
+  for (const auto each : codes) {
+    made.push_back(each);
+  }
+  return made;
+}
+
 retry_policy retry_of(schemas::Retry::Reader retry) {
   retry_policy made;
   made.max_attempts = retry.getMaxAttempts();
@@ -227,10 +283,16 @@ retry_policy retry_of(schemas::Retry::Reader retry) {
   made.max_delay = runtime::duration{retry.getMaxDelay()};
   made.jitter = retry.getJitter();
   made.on_lost = retry.getGiveUpWhenLost() ? lost_attempt::give_up : lost_attempt::start_again;
+  made.on_exit = codes_of(retry.getOnExit());
+  made.not_on_exit = codes_of(retry.getNotOnExit());
   return made;
 }
 
 result<void> read_step(schemas::Step::Reader step, task_definition& made) {
+  if (step.isApproval()) {
+    made.approval = string_of(step.getApproval().getPrompt());
+    return {};
+  }
   if (!step.isProcess()) {
     return error{errc::invalid_argument, "the task `" + made.name +
                                              "` is of a kind that this version cannot run; a newer "
@@ -240,6 +302,16 @@ result<void> read_step(schemas::Step::Reader step, task_definition& made) {
   made.run = string_of(process.getShell());
   for (const auto word : process.getCommand()) {
     made.command.push_back(string_of(word));
+  }
+  for (const auto word : process.getInterpreter()) {
+    made.shell.push_back(string_of(word));
+  }
+  made.workdir = string_of(process.getWorkdir());
+  if (process.getInputs().size() > 0) {
+    const auto inputs = value_of(process.getInputs());
+    if (const auto* entries = inputs.entries()) {
+      made.inputs.insert(entries->begin(), entries->end());
+    }
   }
   return {};
 }
@@ -263,6 +335,7 @@ result<void> read_task(schemas::CompiledTask::Reader task, pipeline_definition& 
   made.run_on = static_cast<trigger_rule>(task.getRunOn());
   made.when = string_of(task.getWhen());
   made.env = map_of(task.getEnv());
+  made.secrets = secrets_of(task.getSecrets());
   made.timeout = limit_of(task.getTimeout());
   made.grace_period = grace_of(task.getGrace());
   made.retry = retry_of(task.getRetry());
@@ -270,17 +343,39 @@ result<void> read_task(schemas::CompiledTask::Reader task, pipeline_definition& 
     read_fan_out(task.getFanOut(), made);
   }
   for (const auto output : task.getOutputs()) {
-    made.outputs.push_back({string_of(output.getKey()), string_of(output.getValue())});
+    auto& one = made.outputs.emplace_back();
+    one.name = string_of(output.getName());
+    one.description = string_of(output.getDescription());
+    if (output.hasDefault()) {
+      one.fallback = string_of(output.getDefault());
+    }
   }
   made.priority = task.getPriority();
   made.detach = task.getDetach();
+  made.allow_failures = {task.getAllowFailures(), task.getAllowPercentage()};
   return {};
+}
+
+// The oldest format whose readers run the definition as it says: a silo of an earlier version would
+// pass over what it does not know.
+std::uint32_t format_of(const pipeline_definition& definition) {
+  const auto wants_2 = [](const task_definition& task) {
+    return task.allow_failures != failure_allowance{} || !task.secrets.empty() ||
+           !task.shell.empty() || !task.workdir.empty() || !task.inputs.empty() ||
+           !task.retry.on_exit.empty() || !task.retry.not_on_exit.empty() ||
+           std::any_of(task.outputs.begin(), task.outputs.end(),
+                       [](const auto& each) { return each.fallback.has_value(); });
+  };
+  return !definition.secrets.empty() ||
+                 std::any_of(definition.tasks.begin(), definition.tasks.end(), wants_2)
+             ? 2
+             : 1;
 }
 
 }  // namespace
 
 void compile(const pipeline_definition& definition, schemas::CompiledPipeline::Builder into) {
-  into.setFormat(compiled_format);
+  into.setFormat(format_of(definition));
   into.setName(definition.name.c_str());
   into.setDescription(definition.description.c_str());
   put(into.initLabels(size_of(definition.labels.size())), definition.labels);
@@ -289,6 +384,7 @@ void compile(const pipeline_definition& definition, schemas::CompiledPipeline::B
     put(params[at], definition.params[at]);
   }
   put(into.initEnv(size_of(definition.env.size())), definition.env);
+  put(into.initSecrets(size_of(definition.secrets.size())), definition.secrets);
   into.setTimeout(definition.timeout.value_or(runtime::duration{}).count());
   into.setGrace(definition.grace_period ? definition.grace_period->count() : no_grace);
   into.setWorkspace(static_cast<schemas::CompiledPipeline::Workspace>(definition.workspace));
@@ -327,6 +423,7 @@ result<pipeline_definition> definition_of(schemas::CompiledPipeline::Reader comp
   made->description = string_of(compiled.getDescription());
   made->labels = map_of(compiled.getLabels());
   made->env = map_of(compiled.getEnv());
+  made->secrets = secrets_of(compiled.getSecrets());
   made->timeout = limit_of(compiled.getTimeout());
   made->grace_period = grace_of(compiled.getGrace());
   made->workspace = static_cast<workspace_mode>(compiled.getWorkspace());

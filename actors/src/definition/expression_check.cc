@@ -13,6 +13,11 @@ bool is_number(value_type type) {
   return type == value_type::integer || type == value_type::floating;
 }
 
+// A value of a type, in a sentence.
+std::string some(value_type type) {
+  return (type == value_type::integer ? "an " : "a ") + std::string{to_string(type)};
+}
+
 class checker {
 public:
   checker(const check_scope& scope, std::vector<expression_error>& failures)
@@ -30,8 +35,8 @@ public:
         for (const auto& each : node.operands) {
           const auto type = of(*each);
           if (type && *type != value_type::boolean) {
-            fail(*each, "`" + std::string{symbol_of(node.what)} + "` takes booleans, not a " +
-                            std::string{to_string(*type)});
+            fail(*each,
+                 "`" + std::string{symbol_of(node.what)} + "` takes booleans, not " + some(*type));
           }
         }
         return value_type::boolean;
@@ -90,8 +95,9 @@ private:
         if (!scope_.item) {
           fail(node, "`item` is not available here",
                "it exists in the `env`, `command` and `when` of a task with `for_each`");
+          return type;
         }
-        return type;
+        return *scope_.item;
       case reference_kind::run:
         if (node.name != "id" && node.name != "pipeline") {
           failures_.push_back({node.name_offset, "unknown name `run." + node.name + "`",
@@ -100,6 +106,7 @@ private:
         return value_type::text;
       case reference_kind::output:
       case reference_kind::status:
+      case reference_kind::exit_code:
         if (!scope_.task) {
           fail(node, "results of tasks are not available here",
                "refer to them in a task that needs them");
@@ -122,8 +129,8 @@ private:
                           *right != value_type::null && !(is_number(*left) && is_number(*right));
       if (differ) {
         failures_.push_back({node.name_offset,
-                             symbol + " compares a " + std::string{to_string(*left)} + " with a " +
-                                 std::string{to_string(*right)} + ", which are never equal",
+                             symbol + " compares " + some(*left) + " with " + some(*right) +
+                                 ", which are never equal",
                              conversion_hint(*left, *right)});
       }
       return;
@@ -132,15 +139,14 @@ private:
       const auto type = each == 0 ? left : right;
       if (type && !is_number(*type) && *type != value_type::text) {
         fail(*node.operands[each],
-             symbol + " takes two numbers or two strings, not a " + std::string{to_string(*type)});
+             symbol + " takes two numbers or two strings, not " + some(*type));
         return;
       }
     }
     if (left && right && is_number(*left) != is_number(*right)) {
       failures_.push_back({node.name_offset,
-                           symbol + " takes two numbers or two strings, not a " +
-                               std::string{to_string(*left)} + " and a " +
-                               std::string{to_string(*right)},
+                           symbol + " takes two numbers or two strings, not " + some(*left) +
+                               " and " + some(*right),
                            conversion_hint(*left, *right)});
     }
   }
@@ -186,8 +192,8 @@ private:
     const auto name = "`" + std::string{name_of(node.function)} + "`";
     const auto want = [&](std::size_t operand, bool fits, std::string_view wanted) {
       if (types[operand] && !fits) {
-        fail(*node.operands[operand], name + " takes " + std::string{wanted} + ", not a " +
-                                          std::string{to_string(*types[operand])});
+        fail(*node.operands[operand],
+             name + " takes " + std::string{wanted} + ", not " + some(*types[operand]));
       }
     };
     const auto is = [&](std::size_t operand, value_type type) { return types[operand] == type; };
@@ -214,6 +220,18 @@ private:
         return node.function == function_name::to_int ? value_type::integer : value_type::floating;
       case function_name::to_string:
         return value_type::text;
+      case function_name::split:
+        want(0, is(0, value_type::text), "strings");
+        want(1, is(1, value_type::text), "strings");
+        return value_type::list;
+      case function_name::join:
+        want(0, is(0, value_type::list), "a list first");
+        want(1, is(1, value_type::text), "a string second");
+        return value_type::text;
+      case function_name::range:
+        want(0, is(0, value_type::integer), "whole numbers");
+        want(1, is(1, value_type::integer), "whole numbers");
+        return value_type::list;
       case function_name::success:
       case function_name::failure:
       case function_name::always:

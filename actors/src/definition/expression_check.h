@@ -20,8 +20,8 @@ struct check_scope {
   using lookup = std::function<bool(std::string_view name, known_type& type, std::string& near)>;
   lookup param;
   lookup matrix;
-  bool item = false;
-  bool needs_functions = false;  ///< success() and failure().
+  std::optional<known_type> item;  ///< What is known of its type.
+  bool needs_functions = false;    ///< success() and failure().
   /// What is wrong with a reference to output `key` (or, without one, the status) of `task`.
   std::function<std::optional<expression_error>(const expression_node& node, known_type& type)>
       task;

@@ -4,6 +4,8 @@
 #include <cmath>
 
 #include "definition/expression_tree.h"
+#include "definition/message_text.h"
+#include "millrace/actors/definition.h"
 
 namespace millrace::actors {
 
@@ -24,6 +26,9 @@ std::optional<value> expression_scope::output(std::string_view, std::string_view
   return std::nullopt;
 }
 std::optional<value> expression_scope::status(std::string_view) const {
+  return std::nullopt;
+}
+std::optional<value> expression_scope::exit_code(std::string_view) const {
   return std::nullopt;
 }
 std::optional<value> expression_scope::run(std::string_view) const {
@@ -69,6 +74,32 @@ bool same(const value& a, const value& b) {
   return a == b;
 }
 
+// Whether one may be equal to the other: a type that never is tells of a mistake. A list or map may
+// hold anything.
+bool may_be_same(const value& a, const value& b) {
+  return a.is_null() || b.is_null() || a.type() == b.type() || (is_number(a) && is_number(b));
+}
+
+std::string shown(const value& each) {
+  constexpr std::size_t shown_bytes_max = 80;
+  return "the " + std::string{to_string(each.type())} + " `" +
+         one_line(to_text(each), shown_bytes_max) + "`";
+}
+
+error never_equal(std::string_view where, const value& a, const value& b) {
+  const auto* number = is_number(a) ? &a : is_number(b) ? &b : nullptr;
+  const auto with_text = a.text() != nullptr || b.text() != nullptr;
+  return {errc::invalid_argument,
+          "`" + std::string{where} + "` compares " + shown(a) + " with " + shown(b) +
+              ", which are never equal" +
+              (number != nullptr && with_text
+                   ? "; convert the string: `" + std::string{to_string(number->type())} + "(...)`"
+                   : "")};
+}
+
+// What `join` makes; a text of a definition has as much.
+constexpr std::size_t joined_bytes_max = std::size_t{1} << 20U;
+
 class evaluator {
 public:
   explicit evaluator(const expression_scope& scope) : scope_(scope) {}
@@ -109,6 +140,8 @@ private:
         return scope_.output(node.name, node.key);
       case reference_kind::status:
         return scope_.status(node.name);
+      case reference_kind::exit_code:
+        return scope_.exit_code(node.name);
       case reference_kind::run:
         return scope_.run(node.name);
     }
@@ -127,6 +160,8 @@ private:
         return "tasks." + node.name + ".outputs." + node.key;
       case reference_kind::status:
         return "tasks." + node.name + ".status";
+      case reference_kind::exit_code:
+        return "tasks." + node.name + ".exit_code";
       case reference_kind::run:
         return "run." + node.name;
     }
@@ -136,10 +171,12 @@ private:
   [[nodiscard]] result<value> reference(const expression_node& node) const {
     const auto found = find(node);
     if (!found) {
-      if (node.refers_to == reference_kind::output) {
-        return make_value();  // the task wrote none
-      }
-      return error{errc::failed_precondition, "`" + name_in_messages(node) + "` has no value here"};
+      return error{errc::failed_precondition,
+                   "`" + name_in_messages(node) + "` has no value here" +
+                       (node.refers_to == reference_kind::output
+                            ? ": `" + node.name + "` has succeeded and wrote no output `" +
+                                  node.key + "`; write it, or declare it with a `default`"
+                            : "")};
     }
     return node.has_key ? entry(*found, node) : result<value>{*found};
   }
@@ -188,6 +225,9 @@ private:
       return right;
     }
     if (node.what == operation::equal || node.what == operation::unequal) {
+      if (!may_be_same(*left, *right)) {
+        return never_equal(symbol_of(node.what), *left, *right);
+      }
       return make_value(same(*left, *right) == (node.what == operation::equal));
     }
     if (left->integer() != nullptr && right->integer() != nullptr) {
@@ -241,6 +281,12 @@ private:
         return to_float(operands[0]);
       case function_name::to_string:
         return make_value(to_text(operands[0]));
+      case function_name::split:
+        return split(operands[0], operands[1]);
+      case function_name::join:
+        return join(operands[0], operands[1]);
+      case function_name::range:
+        return range(operands[0], operands[1]);
       case function_name::success:
         return known(scope_.needs_succeeded(), "success()");
       case function_name::failure:
@@ -259,11 +305,15 @@ private:
   }
 
   static result<value> contains(const value& whole, const value& part) {
-    if (whole.items() != nullptr) {
-      for (const auto& each : *whole.items()) {
-        if (same(each, part)) {
-          return make_value(true);
-        }
+    if (const auto* items = whole.items()) {
+      if (std::any_of(items->begin(), items->end(),
+                      [&](const value& each) { return same(each, part); })) {
+        return make_value(true);
+      }
+      const auto odd = std::find_if(items->begin(), items->end(),
+                                    [&](const value& each) { return !may_be_same(each, part); });
+      if (odd != items->end()) {
+        return never_equal("contains", *odd, part);
       }
       return make_value(false);
     }
@@ -288,6 +338,75 @@ private:
     return make_value(function == function_name::starts_with
                           ? whole.text()->starts_with(*part.text())
                           : whole.text()->ends_with(*part.text()));
+  }
+
+  // The parts between the separators; nothing of an empty text.
+  static result<value> split(const value& whole, const value& separator) {
+    for (const auto* each : {&whole, &separator}) {
+      if (each->text() == nullptr) {
+        return wrong_type("split", "strings", *each);
+      }
+    }
+    if (separator.text()->empty()) {
+      return error{errc::invalid_argument, "`split` takes a separator that is not empty"};
+    }
+    value::list parts;
+    std::string_view left = *whole.text();
+    while (!left.empty()) {
+      if (parts.size() >= task_instances_max) {
+        return error{errc::invalid_argument,
+                     "`split` makes at most " + std::to_string(task_instances_max) + " parts"};
+      }
+      const auto end = std::min(left.find(*separator.text()), left.size());
+      parts.push_back(make_value(std::string{left.substr(0, end)}));
+      if (end == left.size()) {
+        break;
+      }
+      left.remove_prefix(end + separator.text()->size());
+      if (left.empty()) {
+        parts.push_back(make_value(""));  // after the last separator
+      }
+    }
+    return make_value(std::move(parts));
+  }
+
+  static result<value> join(const value& parts, const value& separator) {
+    if (parts.items() == nullptr) {
+      return wrong_type("join", "a list first", parts);
+    }
+    if (separator.text() == nullptr) {
+      return wrong_type("join", "a string second", separator);
+    }
+    std::string whole;
+    for (const auto& each : *parts.items()) {
+      if (whole.size() > joined_bytes_max) {
+        return error{errc::invalid_argument,
+                     "`join` makes at most " + std::to_string(joined_bytes_max) + " bytes"};
+      }
+      whole += (&each == &parts.items()->front() ? "" : *separator.text()) + to_text(each);
+    }
+    return make_value(std::move(whole));
+  }
+
+  // The whole numbers from the first, without the second.
+  static result<value> range(const value& first, const value& end) {
+    for (const auto* each : {&first, &end}) {
+      if (each->integer() == nullptr) {
+        return wrong_type("range", "whole numbers", *each);
+      }
+    }
+    const auto from = *first.integer();
+    const auto to = *end.integer();
+    const auto width = static_cast<std::uint64_t>(to) - static_cast<std::uint64_t>(from);
+    if (from < to && width > task_instances_max) {
+      return error{errc::invalid_argument,
+                   "`range` makes at most " + std::to_string(task_instances_max) + " numbers"};
+    }
+    value::list numbers;
+    for (auto each = from; each < to; ++each) {
+      numbers.push_back(make_value(each));
+    }
+    return make_value(std::move(numbers));
   }
 
   // Characters of a string, elements of a list or map.
@@ -365,6 +484,9 @@ std::optional<value> map_scope::output(std::string_view task, std::string_view k
 std::optional<value> map_scope::status(std::string_view task) const {
   const auto found = statuses.find(task);
   return found == statuses.end() ? std::nullopt : std::optional{make_value(found->second)};
+}
+std::optional<value> map_scope::exit_code(std::string_view task) const {
+  return find_in(exit_codes, task);
 }
 std::optional<value> map_scope::run(std::string_view name) const {
   return find_in(run_values, name);

@@ -204,7 +204,7 @@ private:
       return fail(offset, "unknown function `" + std::string{word} + "`",
                   near.best().empty()
                       ? "functions: contains, starts_with, ends_with, length, int, float, string, "
-                        "success, failure, always"
+                        "split, join, range, success, failure, always"
                       : "did you mean `" + std::string{near.best()} + "`?");
     }
     auto node = make(operation::call, offset);
@@ -266,7 +266,8 @@ private:
   }
 
   bool parse_task_reference(expression_node& node) {
-    constexpr std::string_view wanted = "`tasks.NAME.outputs.KEY` or `tasks.NAME.status`";
+    constexpr std::string_view wanted =
+        "`tasks.NAME.outputs.KEY`, `tasks.NAME.status` or `tasks.NAME.exit_code`";
     std::string field;
     std::size_t field_offset = 0;
     if (!take_step(node.name, node.name_offset, wanted) ||
@@ -275,6 +276,10 @@ private:
     }
     if (field == "status") {
       node.refers_to = reference_kind::status;
+      return true;
+    }
+    if (field == "exit_code") {
+      node.refers_to = reference_kind::exit_code;
       return true;
     }
     if (field == "outputs") {
@@ -300,7 +305,8 @@ private:
         foreign{"task", "write `tasks.NAME.outputs.KEY`"},
         foreign{"outputs", "write `tasks.NAME.outputs.KEY`"},
         foreign{"env", "the environment is not readable here: use `params.NAME`"},
-        foreign{"secrets", "secrets are not supported yet by this version"},
+        foreign{"secrets",
+                "its value is nowhere but in the command: write `secrets`, use the variable"},
         foreign{"True", "write `true`"},
         foreign{"False", "write `false`"},
         foreign{"not", "write `!`"},

@@ -28,7 +28,7 @@ enum class operation : std::uint8_t {
   call,
 };
 
-enum class reference_kind : std::uint8_t { param, matrix, item, output, status, run };
+enum class reference_kind : std::uint8_t { param, matrix, item, output, status, exit_code, run };
 
 enum class function_name : std::uint8_t {
   contains,
@@ -38,6 +38,9 @@ enum class function_name : std::uint8_t {
   to_int,
   to_float,
   to_string,
+  split,
+  join,
+  range,
   success,
   failure,
   always,

@@ -50,6 +50,18 @@ std::string_view to_string(empty_fan_out rule) noexcept {
   return "";
 }
 
+std::string_view to_string(secret_source source) noexcept {
+  switch (source) {
+    case secret_source::file:
+      return "file";
+    case secret_source::environment:
+      return "env";
+    case secret_source::project:
+      return "project";
+  }
+  return "";
+}
+
 std::string_view to_string(workspace_mode mode) noexcept {
   return mode == workspace_mode::run ? "run" : "task";
 }

@@ -10,7 +10,7 @@ constexpr std::array pipeline_words{word{"version"},      word{"name"},      wor
                                     word{"labels"},       word{"params"},    word{"env"},
                                     word{"timeout"},      word{"workspace"}, word{"grace_period"},
                                     word{"max_parallel"}, word{"defaults"},  word{"tasks"},
-                                    word{"retention"}};
+                                    word{"retention"},    word{"secrets"}};
 
 constexpr std::array pipeline_foreign{
     foreign_key{"steps", "write `tasks`"},
@@ -44,7 +44,7 @@ constexpr std::array pipeline_foreign{
     foreign_key{"catchup", ""},
     foreign_key{"catchup_window", ""},
     foreign_key{"concurrency", ""},
-    foreign_key{"secrets", ""},
+    foreign_key{"secret", "write `secrets`"},
     foreign_key{"ttl", "write `retention: {age: 30d}`"},
     foreign_key{"ttlStrategy", "write `retention: {age: 30d}`"},
     foreign_key{"ttlSecondsAfterFinished", "write `retention: {age: 30d}`"},
@@ -63,11 +63,13 @@ constexpr std::array pipeline_foreign{
     foreign_key{"priority", "write it in the tasks"}};
 
 constexpr std::array task_words{
-    word{"name"},    word{"description"},  word{"run"},       word{"command"},
-    word{"needs"},   word{"run_on"},       word{"when"},      word{"env"},
-    word{"timeout"}, word{"grace_period"}, word{"retry"},     word{"for_each"},
-    word{"matrix"},  word{"max_parallel"}, word{"fail_fast"}, word{"on_empty"},
-    word{"outputs"}, word{"priority"},     word{"detach"}};
+    word{"name"},     word{"description"},  word{"run"},       word{"command"},
+    word{"needs"},    word{"run_on"},       word{"when"},      word{"env"},
+    word{"timeout"},  word{"grace_period"}, word{"retry"},     word{"for_each"},
+    word{"matrix"},   word{"max_parallel"}, word{"fail_fast"}, word{"on_empty"},
+    word{"outputs"},  word{"priority"},     word{"detach"},    word{"allow_failures"},
+    word{"approval"}, word{"secrets"},      word{"shell"},     word{"workdir"},
+    word{"inputs"}};
 
 constexpr std::array task_foreign{
     foreign_key{"id", "write `name`"},
@@ -83,13 +85,16 @@ constexpr std::array task_foreign{
     foreign_key{"args", "write program and arguments as one list: `command: [program, argument]`"},
     foreign_key{"argv", "write `command: [program, argument]`"},
     foreign_key{"script", "write `run`"},
-    foreign_key{"shell", "write `run`"},
     foreign_key{"bash", "write `run`"},
     foreign_key{"if", "write `when`"},
     foreign_key{"condition", "write `when`"},
     foreign_key{"preconditions", "write `when`"},
     foreign_key{"trigger_rule", "write `run_on`"},
-    foreign_key{"continue_on", "write `run_on` in the tasks that need this one"},
+    foreign_key{"continue_on", "write `allow_failures: true`, or `run_on` in what needs this one"},
+    foreign_key{"continueOn", "write `allow_failures: true`, or `run_on` in what needs this one"},
+    foreign_key{"continue-on-error", "write `allow_failures: true`"},
+    foreign_key{"allow_failure", "write `allow_failures: true`"},
+    foreign_key{"ignore_errors", "write `allow_failures: true`"},
     foreign_key{"retries", "write `retry`"},
     foreign_key{"attempts", "write `retry`"},
     foreign_key{"retry_policy", "write `retry`"},
@@ -112,9 +117,12 @@ constexpr std::array task_foreign{
     foreign_key{"max_in_flight", "write `max_parallel`"},
     foreign_key{"fail-fast", "write `fail_fast`"},
     foreign_key{"priority_weight", "write `priority`"},
-    foreign_key{"working_directory", "write `cd` in `run`, or `workspace` at the top"},
-    foreign_key{"working-directory", "write `cd` in `run`, or `workspace` at the top"},
-    foreign_key{"dir", "write `cd` in `run`, or `workspace` at the top"},
+    foreign_key{"working_directory", "write `workdir`"},
+    foreign_key{"working-directory", "write `workdir`"},
+    foreign_key{"working_dir", "write `workdir`"},
+    foreign_key{"cwd", "write `workdir`"},
+    foreign_key{"dir", "write `workdir`"},
+    foreign_key{"interpreter", "write `shell`"},
     foreign_key{"image", ""},
     foreign_key{"container", ""},
     foreign_key{"pull", ""},
@@ -122,8 +130,8 @@ constexpr std::array task_foreign{
     foreign_key{"with", ""},
     foreign_key{"pipeline", ""},
     foreign_key{"uses", ""},
-    foreign_key{"secrets", ""},
-    foreign_key{"inputs", ""},
+    foreign_key{"secret", "write `secrets`"},
+    foreign_key{"secretKeyRef", "write `secrets: {NAME: {from: project, key: name}}`"},
     foreign_key{"artifacts", ""},
     foreign_key{"cache", ""},
     foreign_key{"resources", ""},
@@ -132,7 +140,9 @@ constexpr std::array task_foreign{
     foreign_key{"placement", ""},
     foreign_key{"pool", ""},
     foreign_key{"executor", ""},
-    foreign_key{"approval", ""},
+    foreign_key{"approve", "write `approval: Release it?`"},
+    foreign_key{"suspend", "write `approval: Release it?`"},
+    foreign_key{"pause", "write `approval: Release it?`"},
     foreign_key{"on_success", ""},
     foreign_key{"on_failure", ""},
     foreign_key{"on_cancel", ""},
@@ -152,8 +162,9 @@ constexpr std::array param_foreign{foreign_key{"value", "write `default`"},
                                    foreign_key{"maximum", ""},
                                    foreign_key{"name", "the key above is the name"}};
 
-constexpr std::array retry_words{word{"max_attempts"}, word{"delay"}, word{"backoff"},
-                                 word{"max_delay"}, word{"jitter"}};
+constexpr std::array retry_words{word{"max_attempts"}, word{"delay"},  word{"backoff"},
+                                 word{"max_delay"},    word{"jitter"}, word{"on_exit"},
+                                 word{"not_on_exit"}};
 constexpr std::array retry_foreign{
     foreign_key{"limit", "write `max_attempts`, which counts the first attempt too"},
     foreign_key{"attempts", "write `max_attempts`"},
@@ -166,11 +177,11 @@ constexpr std::array retry_foreign{
     foreign_key{"cap", "write `max_delay`"},
     foreign_key{"max_interval", "write `max_delay`"},
     foreign_key{"max_interval_sec", "write `max_delay: 5m`"},
-    foreign_key{"on_exit", ""},
-    foreign_key{"not_on_exit", ""},
-    foreign_key{"exit_code", ""}};
+    foreign_key{"exit_code", "write `on_exit`"},
+    foreign_key{"exit_codes", "write `on_exit`"}};
 
-constexpr std::array defaults_words{word{"retry"}, word{"timeout"}, word{"env"}};
+constexpr std::array defaults_words{word{"retry"}, word{"timeout"}, word{"env"}, word{"secrets"},
+                                    word{"shell"}};
 constexpr std::array defaults_foreign{
     foreign_key{"retries", "write `retry`"},
     foreign_key{"grace_period", "write it at the top: it counts for every task"},
@@ -182,7 +193,17 @@ constexpr std::array retention_foreign{
     foreign_key{"days", "write `age: 30d`"}, foreign_key{"ttl", "write `age: 30d`"},
     foreign_key{"max_age", "write `age`"},   foreign_key{"logs", ""}};
 
-constexpr std::array output_words{word{"description"}};
+constexpr std::array secret_words{word{"from"}, word{"key"}};
+constexpr std::array secret_foreign{
+    foreign_key{"source", "write `from`"},
+    foreign_key{"provider", "write `from`"},
+    foreign_key{"name", "write `key`"},
+    foreign_key{"path", "write `key`"},
+    foreign_key{"file", "write `from: file` and the file's name as `key`"},
+    foreign_key{"env", "write `from: env` and the variable's name as `key`"},
+    foreign_key{"value", "a definition is no place for it: store it by `millrace secret set`"}};
+
+constexpr std::array output_words{word{"default"}, word{"description"}};
 constexpr std::array output_foreign{foreign_key{"type", ""},
                                     foreign_key{"value", "write `key=value` to `$MILLRACE_OUTPUT`"},
                                     foreign_key{"path", "write `key=value` to `$MILLRACE_OUTPUT`"}};
@@ -211,6 +232,10 @@ const key_table& retry_keys() {
 }
 const key_table& retention_keys() {
   static constexpr key_table table{"`retention`", retention_words, retention_foreign};
+  return table;
+}
+const key_table& secret_keys() {
+  static constexpr key_table table{"a secret", secret_words, secret_foreign};
   return table;
 }
 const key_table& output_keys() {

@@ -43,6 +43,29 @@ bool fans_out(const task_definition& task) {
   return task.for_each || task.matrix;
 }
 
+// The type that all of these values have.
+known_type type_of(const fan_values& values) {
+  const auto* listed = std::get_if<std::vector<value>>(&values);
+  if (listed == nullptr || listed->empty()) {
+    return std::nullopt;
+  }
+  const auto first = listed->front().type();
+  const auto alike = std::all_of(listed->begin(), listed->end(), [&](const value& each) {
+    return each.type() == first && (each.text() == nullptr || !has_expression(*each.text()));
+  });
+  return alike ? known_type{first} : std::nullopt;
+}
+
+known_type type_of(const matrix_definition& matrix, const matrix_axis& axis) {
+  const auto type = type_of(axis.values);
+  const auto alike =
+      std::all_of(matrix.include.begin(), matrix.include.end(), [&](const matrix_cells& each) {
+        const auto cell = each.find(axis.name);
+        return cell == each.end() || cell->second.type() == type;
+      });
+  return alike ? type : std::nullopt;
+}
+
 class reference_checker {
 public:
   reference_checker(reader& in, const loaded_shape& shape)
@@ -190,9 +213,19 @@ private:
           node.name_offset, quoted(node.name) + " has not ended yet when this is read",
           use.task == no_task ? "move it to a task's `env`" : "add it to `needs`"};
     }
-    type = value_type::text;
+    // Or null, which a task that did not succeed leaves.
+    type = node.refers_to == reference_kind::exit_code ? value_type::integer : value_type::text;
     if (node.refers_to == reference_kind::status) {
       return std::nullopt;
+    }
+    type = fans_out(task) ? value_type::list : type;
+    if (node.refers_to == reference_kind::exit_code) {
+      return std::nullopt;
+    }
+    if (!task.approval.empty() && std::find(approval_outputs.begin(), approval_outputs.end(),
+                                            node.key) == approval_outputs.end()) {
+      return expression_error{node.key_offset, "an approval has no output " + quoted(node.key),
+                              "it has `comment` and `by`"};
     }
     const auto declared = std::any_of(task.outputs.begin(), task.outputs.end(),
                                       [&](const auto& each) { return each.name == node.key; });
@@ -201,7 +234,6 @@ private:
           node.key_offset, "the task " + quoted(node.name) + " has no output " + quoted(node.key),
           did_you_mean(nearest(in_, node.key, task.outputs))};
     }
-    type = fans_out(task) ? known_type{value_type::list} : known_type{};
     return std::nullopt;
   }
 
@@ -212,8 +244,7 @@ private:
         if (each.name == name) {
           constexpr std::array types{value_type::text,    value_type::integer, value_type::floating,
                                      value_type::boolean, value_type::list,    value_type::map};
-          const auto sure = each.fallback || each.required;  // else it may be null
-          type = sure ? known_type{types[static_cast<std::size_t>(each.type)]} : known_type{};
+          type = types[static_cast<std::size_t>(each.type)];  // or null, if nothing is given
           return true;
         }
       }
@@ -226,7 +257,7 @@ private:
       scope.matrix = [this, task](std::string_view name, known_type& type, std::string& near) {
         for (const auto& axis : task->matrix->axes) {
           if (axis.name == name) {
-            type = known_type{};
+            type = type_of(*task->matrix, axis);
             return true;
           }
         }
@@ -234,7 +265,9 @@ private:
         return false;
       };
     }
-    scope.item = task != nullptr && task->for_each && of_instance;
+    if (task != nullptr && task->for_each && of_instance) {
+      scope.item = type_of(*task->for_each);
+    }
     scope.needs_functions = use.place == text_place::when;
     scope.task = [this, &use](const expression_node& node, known_type& type) {
       return check_task(use, node, type);

@@ -8,6 +8,13 @@
 
 namespace millrace::actors {
 
+bool may_retry(const retry_policy& policy, std::int32_t exit_code) {
+  const auto names = [exit_code](const std::vector<std::uint8_t>& codes) {
+    return std::find(codes.begin(), codes.end(), exit_code) != codes.end();
+  };
+  return (policy.on_exit.empty() || names(policy.on_exit)) && !names(policy.not_on_exit);
+}
+
 std::optional<runtime::duration> next_delay(const retry_policy& policy, std::uint32_t attempt,
                                             double fraction) {
   MILLRACE_ASSERT(attempt >= 1);

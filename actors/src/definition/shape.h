@@ -7,6 +7,7 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <map>
 #include <optional>
 #include <string>
@@ -62,6 +63,10 @@ void check_variable(shape_context& to, const cursor& here, std::string variable,
 /// `task` is the position in `tasks`, or `no_task`.
 [[nodiscard]] std::map<std::string, std::string> read_env(shape_context& to, const cursor& where,
                                                           std::size_t task);
+[[nodiscard]] secret_map read_secrets(shape_context& to, const cursor& where);
+/// Reports the keys of `where` that `other`, as it is called in messages, has too.
+void refuse_both(shape_context& to, const cursor& where, std::string_view other,
+                 const std::function<bool(const std::string&)>& has);
 /// Notes a text for the second pass.
 void note_text(shape_context& to, const cursor& where, const std::string& text, std::size_t task,
                text_place place = text_place::instance);
@@ -69,12 +74,17 @@ void note_text(shape_context& to, const cursor& where, const std::string& text, 
 // The parts.
 void read_params(shape_context& to, const cursor& where);
 void read_retry(shape_context& to, const cursor& where, retry_policy& into);
+void read_shell(shape_context& to, const cursor& where, std::vector<std::string>& into);
+/// `workdir` and `inputs`.
+void read_surroundings(shape_context& to, const field_map& fields, task_definition& made,
+                       std::size_t task);
 void read_fan_out(shape_context& to, const field_map& fields, task_definition& made,
                   std::size_t task);
 /// What a task has unless it says otherwise.
 struct task_defaults {
   retry_policy retry;
   std::optional<runtime::duration> timeout;
+  std::vector<std::string> shell;  ///< Of those with shell text.
 };
 /// Appends the task to the definition.
 void read_task(shape_context& to, const cursor& where, const task_defaults& defaults);

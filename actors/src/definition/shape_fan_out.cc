@@ -2,6 +2,7 @@
 // `for_each` and `matrix`: the instances of a task.
 #include <algorithm>
 #include <array>
+#include <charconv>
 
 #include "definition/shape.h"
 #include "millrace/actors/expression.h"
@@ -121,6 +122,29 @@ matrix_definition read_matrix(shape_context& to, const cursor& where, std::size_
   return made;
 }
 
+// `true`, a number of instances, or a percentage of them.
+void read_allowance(shape_context& to, const cursor& where, task_definition& made) {
+  constexpr std::string_view example = "write `true`, a number, or a percentage like `10%`";
+  auto& into = made.allow_failures;
+  const auto& text = where.node->text;
+  const auto is_plain = where.node->kind == yaml_kind::scalar && where.node->plain;
+  if (is_plain && (text == "true" || text == "false")) {
+    into = {text == "true" ? 100U : 0U, text == "true"};
+  } else if (where.node->kind == yaml_kind::scalar && text.ends_with('%')) {
+    const auto digits = std::string_view{text}.substr(0, text.size() - 1);
+    const auto [after, failure] =
+        std::from_chars(digits.data(), digits.data() + digits.size(), into.count);
+    into.is_percentage = true;
+    if (failure != std::errc{} || after != digits.data() + digits.size() || into.count > 100 ||
+        digits.size() > 3) {
+      to.in.report(where, "`" + text + "` is no percentage", "write it like `10%`");
+      into = {};
+    }
+  } else if (const auto count = to.in.read_int(where, 0, task_instances_max, example)) {
+    into.count = static_cast<std::uint32_t>(*count);
+  }
+}
+
 }  // namespace
 
 void read_fan_out(shape_context& to, const field_map& fields, task_definition& made,
@@ -143,6 +167,13 @@ void read_fan_out(shape_context& to, const field_map& fields, task_definition& m
   if (const auto empty = fields.at("on_empty")) {
     if (const auto word = to.in.read_word(*empty, on_empty_words)) {
       made.on_empty = static_cast<empty_fan_out>(*word);
+    }
+  }
+  if (const auto allowed = fields.at("allow_failures")) {
+    read_allowance(to, *allowed, made);
+    if (!for_each && !matrix && allowed->node->text != "true" && allowed->node->text != "false") {
+      to.in.report(*allowed, "without a fan-out `allow_failures` is `true` or `false`",
+                   "write `allow_failures: true`");
     }
   }
   for (const auto* key : {"max_parallel", "fail_fast", "on_empty"}) {

@@ -24,32 +24,51 @@ void read_labels(shape_context& to, const cursor& where) {
 void read_default_env(shape_context& to, const cursor& where) {
   auto& env = to.out.definition.env;
   auto more = read_env(to, where, no_task);
-  if (where.node->kind == yaml_kind::map) {
-    for (const auto& [key, content] : to.in.entries(where)) {
-      if (env.contains(key->text)) {
-        to.in.report(key->place, under(where, *key, *content).pointer(),
-                     "`" + key->text + "` is in the pipeline's `env` too", "remove one of them");
-      }
-    }
-  }
+  refuse_both(to, where, "the pipeline's `env`",
+              [&env](const std::string& name) { return env.contains(name); });
   env.merge(more);
 }
 
-task_defaults read_defaults(shape_context& to, const std::optional<cursor>& where) {
+// Those of the pipeline and of `defaults` are one, and a variable is either a secret or not.
+void read_pipeline_secrets(shape_context& to, const std::optional<cursor>& where,
+                           const std::optional<cursor>& more) {
+  auto& secrets = to.out.definition.secrets;
+  const auto has = [](const auto& map) {
+    return [&map](const std::string& name) { return map.contains(name); };
+  };
+  if (where) {
+    secrets = read_secrets(to, *where);
+    refuse_both(to, *where, "the pipeline's `env`", has(to.out.definition.env));
+  }
+  if (more) {
+    auto others = read_secrets(to, *more);
+    refuse_both(to, *more, "the pipeline's `env`", has(to.out.definition.env));
+    refuse_both(to, *more, "the pipeline's `secrets`", has(secrets));
+    secrets.merge(others);
+  }
+}
+
+task_defaults read_defaults(shape_context& to, const std::optional<cursor>& where,
+                            const std::optional<cursor>& secrets) {
   task_defaults made;
   const auto fields =
       where ? read_fields(to, *where, "a map", "write `defaults: {timeout: 5m}`", defaults_keys())
             : std::nullopt;
   if (!fields) {
+    read_pipeline_secrets(to, secrets, {});
     return made;
   }
   if (const auto retry = fields->at("retry")) {
     read_retry(to, *retry, made.retry);
   }
   read_duration(to, fields->at("timeout"), made.timeout, zero_duration::refused);
+  if (const auto shell = fields->at("shell")) {
+    read_shell(to, *shell, made.shell);
+  }
   if (const auto env = fields->at("env")) {
     read_default_env(to, *env);
   }
+  read_pipeline_secrets(to, secrets, fields->at("secrets"));
   return made;
 }
 
@@ -129,7 +148,7 @@ void read_shape(reader& in, const cursor& root, loaded_shape& out) {
   if (const auto retention = fields->at("retention")) {
     read_retention(to, *retention);
   }
-  const auto defaults = read_defaults(to, fields->at("defaults"));
+  const auto defaults = read_defaults(to, fields->at("defaults"), fields->at("secrets"));
   if (const auto tasks = fields->at("tasks")) {
     read_tasks(to, *tasks, defaults);
   } else {

@@ -16,6 +16,31 @@ void read_attempts(shape_context& to, const cursor& where, retry_policy& into) {
   }
 }
 
+void read_exit_codes(shape_context& to, const std::optional<cursor>& where,
+                     std::vector<std::uint8_t>& into) {
+  constexpr std::int64_t exit_code_max = 255;
+  if (!where) {
+    return;
+  }
+  into.clear();
+  const auto add = [&](const cursor& each) {
+    if (const auto code = to.in.read_int(each, 1, exit_code_max, "write it like `75`")) {
+      into.push_back(static_cast<std::uint8_t>(*code));
+    }
+  };
+  if (where->node->kind != yaml_kind::sequence) {
+    add(*where);
+  } else if (where->node->items.empty()) {
+    to.in.report(*where, "the list is empty", "name exit codes, or remove it");
+  } else {
+    for (const auto& each : to.in.elements(*where)) {
+      add(each);
+    }
+  }
+  std::sort(into.begin(), into.end());
+  into.erase(std::unique(into.begin(), into.end()), into.end());
+}
+
 }  // namespace
 
 void read_retry(shape_context& to, const cursor& where, retry_policy& into) {
@@ -51,6 +76,16 @@ void read_retry(shape_context& to, const cursor& where, retry_policy& into) {
     into.max_delay = to.in.read_duration(*longest, zero_duration::allowed).value_or(into.max_delay);
   } else {
     into.max_delay = std::max(into.max_delay, into.delay);
+  }
+  read_exit_codes(to, fields->at("on_exit"), into.on_exit);
+  read_exit_codes(to, fields->at("not_on_exit"), into.not_on_exit);
+  for (const auto each : into.on_exit) {
+    if (std::find(into.not_on_exit.begin(), into.not_on_exit.end(), each) !=
+        into.not_on_exit.end()) {
+      to.in.report(
+          where, "the exit code " + std::to_string(each) + " is in `on_exit` and in `not_on_exit`",
+          "remove one of them");
+    }
   }
 }
 

@@ -79,18 +79,51 @@ void read_command(shape_context& to, const cursor& where, task_definition& made,
   }
 }
 
+// A person's word in place of a command.
+void read_approval(shape_context& to, const cursor& where, const field_map& fields,
+                   task_definition& made, std::size_t task) {
+  made.approval = to.in.read_text(where, "write `approval: Release it?`").value_or("");
+  if (made.approval.find_first_not_of(" \t\r\n") == std::string::npos &&
+      where.node->kind == yaml_kind::scalar) {
+    to.in.report(where, "`approval` is empty", "write what the person is asked");
+  }
+  note_text(to, where, made.approval, task);
+  for (const auto* key : {"run", "command", "env", "grace_period", "detach", "retry", "outputs",
+                          "priority", "allow_failures", "secrets", "shell", "workdir", "inputs"}) {
+    if (const auto found = fields.at(key)) {
+      to.in.report(*found, "`" + std::string{key} + "` has no meaning beside `approval`",
+                   "remove it, or do it in a task that needs this one");
+    }
+  }
+  made.retry = {};  // what `defaults` says is for commands
+  made.timeout.reset();
+}
+
 void read_what_to_run(shape_context& to, const field_map& fields, task_definition& made,
-                      std::size_t task) {
+                      std::size_t task, const std::vector<std::string>& default_shell) {
   const auto run = fields.at("run");
   const auto command = fields.at("command");
+  const auto approval = fields.at("approval");
+  if (approval) {
+    read_approval(to, *approval, fields, made, task);
+    return;
+  }
   if (run && command) {
     to.in.report(*command, "a task has `run` or `command`, not both", "remove one of them");
   } else if (!run && !command) {
-    to.in.report(fields.where(), "the task has neither `run` nor `command`",
+    to.in.report(fields.where(), "the task has no `run`, `command` or `approval`",
                  "add `run: echo hello`, or `command: [program, argument]`");
   }
   if (run) {
     read_run(to, *run, made);
+    made.shell = default_shell;
+  }
+  if (const auto shell = fields.at("shell")) {
+    if (run) {
+      read_shell(to, *shell, made.shell);
+    } else {
+      to.in.report(*shell, "`shell` is for `run`: a command has no shell", "remove it");
+    }
   }
   if (command) {
     read_command(to, *command, made, task);
@@ -150,32 +183,59 @@ void read_outputs(shape_context& to, const cursor& where, task_definition& made)
                  "write the values to a file, and its name to `$MILLRACE_OUTPUT`");
     return;
   }
-  const auto add = [&](const cursor& place, std::string name, std::string description) {
+  const auto add = [&](const cursor& place, output_definition output) {
     const auto twice = std::any_of(made.outputs.begin(), made.outputs.end(),
-                                   [&](const auto& each) { return each.name == name; });
+                                   [&](const auto& each) { return each.name == output.name; });
     if (twice) {
-      to.in.report(place, "the output `" + name + "` is given twice", "remove one of them");
+      to.in.report(place, "the output `" + output.name + "` is given twice", "remove one of them");
     }
-    made.outputs.push_back({std::move(name), std::move(description)});
+    made.outputs.push_back(std::move(output));
   };
   if (list) {
     for (const auto& each : to.in.elements(where)) {
-      add(each, read_name(to, each, name_rule::field), "");
+      add(each, {read_name(to, each, name_rule::field), {}, {}});
     }
     return;
   }
   for (const auto& [key, content] : entries.value_or(map_entries{})) {
     check_key_name(to, where, *key, name_rule::field);
     const auto here = under(where, *key, *content);
-    std::string description;
+    output_definition output{key->text, {}, {}};
     if (content->kind == yaml_kind::map) {
       if (const auto fields = read_fields(to, here, "a map", "", output_keys())) {
-        read_text(to, fields->at("description"), description);
+        read_text(to, fields->at("description"), output.description);
+        if (const auto fallback = fields->at("default")) {
+          read_text(to, fallback, output.fallback.emplace());
+          if (has_expression(*output.fallback)) {
+            to.in.report(*fallback, "expressions are not available here", "write a text");
+          }
+        }
       }
     } else if (content->kind != yaml_kind::null) {
-      read_text(to, here, description);
+      read_text(to, here, output.description);
     }
-    add(here, key->text, std::move(description));
+    add(here, std::move(output));
+  }
+}
+
+// A variable of the task is a secret or not, wherever it comes from.
+void read_task_secrets(shape_context& to, const field_map& fields, task_definition& made) {
+  const auto& pipeline = to.out.definition;
+  if (const auto env = fields.at("env")) {
+    refuse_both(to, *env, "the pipeline's `secrets`",
+                [&](const std::string& name) { return pipeline.secrets.contains(name); });
+  }
+  if (const auto secrets = fields.at("secrets")) {
+    made.secrets = read_secrets(to, *secrets);
+    refuse_both(to, *secrets, "the task's `env`",
+                [&](const std::string& name) { return made.env.contains(name); });
+    refuse_both(to, *secrets, "the pipeline's `env`",
+                [&](const std::string& name) { return pipeline.env.contains(name); });
+  }
+  if (const auto detach = fields.at("detach");
+      detach && made.detach && (!made.secrets.empty() || !pipeline.secrets.empty())) {
+    to.in.report(*detach, "a task with secrets cannot have `detach: allowed`",
+                 "what outlives its command would write what nobody masks any more");
   }
 }
 
@@ -214,7 +274,8 @@ void read_task(shape_context& to, const cursor& where, const task_defaults& defa
     to.in.report(where, "the task has no `name`", "add `name: build`");
   }
   read_text(to, fields->at("description"), made.description);
-  read_what_to_run(to, *fields, made, index);
+  read_what_to_run(to, *fields, made, index, defaults.shell);
+  read_surroundings(to, *fields, made, index);
   read_conditions(to, *fields, made, index);
   if (const auto env = fields->at("env")) {
     made.env = read_env(to, *env, index);
@@ -224,6 +285,7 @@ void read_task(shape_context& to, const cursor& where, const task_defaults& defa
   if (const auto detach = fields->at("detach")) {
     made.detach = to.in.read_word(*detach, detach_words).value_or(0) == 1;
   }
+  read_task_secrets(to, *fields, made);
   if (const auto retry = fields->at("retry")) {
     read_retry(to, *retry, made.retry);
   }

@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "pipeline/names.h"
+#include "run/run_spans.h"
 
 namespace millrace::actors {
 
@@ -39,6 +40,16 @@ void add_account(std::vector<std::string>& environment) {
   }
 }
 
+// Where the spans hang that the command tells of, unless the definition says otherwise.
+void add_trace(std::vector<std::string>& environment, const runtime::trace_context& place) {
+  constexpr const char* variable = "TRACEPARENT=";
+  const auto given = std::any_of(environment.begin(), environment.end(),
+                                 [](const auto& each) { return each.starts_with(variable); });
+  if (place && !given) {
+    environment.push_back(variable + to_traceparent(place));
+  }
+}
+
 }  // namespace
 
 process_spec command_of(schemas::AttemptSpec::Reader attempt,
@@ -48,20 +59,38 @@ process_spec command_of(schemas::AttemptSpec::Reader attempt,
   for (auto word : attempt.getArgv()) {
     spec.argv.push_back(text_of(word));
   }
-  spec.working_directory = workspace;
+  spec.working_directory = workspace / text_of(attempt.getWorkdir());
+  spec.inputs = text_of(attempt.getInputs());
   for (auto variable : attempt.getEnvironment()) {
     spec.environment.push_back(text_of(variable.getName()) + "=" + text_of(variable.getValue()));
   }
   add_account(spec.environment);
+  add_trace(spec.environment, place_of(attempt.getTrace()));
   spec.environment.push_back("MILLRACE_ATTEMPT=" + std::to_string(attempt.getNumber()));
   spec.environment.push_back("MILLRACE_TOKEN=" + spec.token);
-  spec.environment.push_back("MILLRACE_WORKSPACE=" + spec.working_directory.string());
+  spec.environment.push_back("MILLRACE_WORKSPACE=" + workspace.string());
   if (attempt.getTimeoutNs() > 0) {
     spec.timeout = runtime::duration{attempt.getTimeoutNs()};
   }
   spec.grace = runtime::duration{attempt.getGraceNs()};
   spec.detach = attempt.getDetach() ? detach_policy::allowed : detach_policy::forbidden;
   return spec;
+}
+
+runtime::result<void> add_secrets(schemas::AttemptSpec::Reader attempt, const secret_places& places,
+                                  process_spec& into) {
+  for (auto secret : attempt.getSecrets()) {
+    auto value = value_of(secret, places);
+    if (!value) {
+      return std::move(value).error();
+    }
+    const auto variable = text_of(secret.getVariable()) + "=";
+    std::erase_if(into.environment,
+                  [&variable](const auto& each) { return each.starts_with(variable); });
+    into.environment.push_back(variable + *value);
+    into.secrets.push_back(*std::move(value));
+  }
+  return {};
 }
 
 }  // namespace millrace::actors

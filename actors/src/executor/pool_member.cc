@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <memory>
 
+#include "millrace/secrets.capnp.actor.h"
 #include "pipeline/names.h"
 
 namespace millrace::actors {
@@ -92,7 +93,7 @@ result<void> pool_member::try_join(bad_report bad) {
   if (!answer) {
     return answer.error();
   }
-  end_of_strangers_ = answer->same_lineage() ? AttemptEnd::DROPPED : AttemptEnd::LOST;
+  strangers_are_lost_ = !answer->same_lineage();
   return {};
 }
 
@@ -267,7 +268,9 @@ void pool_member::take(const granted_attempt& attempt) {
   if (taken) {
     ask(attempt, ask_retry);
   } else if (taken.error().code() == errc::failed_precondition) {
-    end_unstarted(attempt, end_of_strangers_, {});  // the pool may have told the task
+    if (strangers_are_lost_) {
+      end_unstarted(attempt, AttemptEnd::LOST, {});  // the pool may have told the task
+    }                                                // else it waits again for a slot
   } else if (taken.error().code() == errc::invalid_argument) {
     end_unstarted(attempt, AttemptEnd::NOT_STARTED, "could not start: " + taken.error().text());
   }
@@ -286,15 +289,63 @@ void pool_member::ask(const granted_attempt& attempt, runtime::duration retry) {
       ref<schemas::Task>(attempt.task).attempt_spec(attempt.number),
       [this, attempt, retry](result<attempt_spec_results> spec) {
         if (spec) {
-          // Refused when it has been cancelled meanwhile.
-          static_cast<void>(
-              attempts_.start(runtime::message<schemas::AttemptSpec>{spec->read().getAttempt()}));
+          add_sealed(
+              attempt, retry,
+              std::make_shared<runtime::message<schemas::AttemptSpec>>(spec->read().getAttempt()));
         } else {
           jobs_.post([this, attempt, retry, why = std::move(spec).error()] {
             not_told(attempt, why, retry);
           });
         }
       });
+}
+
+// Starts it, once it has what its project has stored of its secrets. What it lacks then, the
+// executor says.
+void pool_member::add_sealed(const granted_attempt& attempt, runtime::duration retry,
+                             attempt_spec spec) {
+  std::vector<std::string> names;
+  std::string project;
+  for (auto each : spec->read().getSecrets()) {
+    if (each.getFrom() == schemas::SecretSource::PROJECT) {
+      names.push_back(text_of(each.getKey()));
+      project = text_of(each.getProject());
+    }
+  }
+  if (names.empty()) {
+    // Refused when it has been cancelled meanwhile.
+    static_cast<void>(attempts_.start(std::move(*spec)));
+    return;
+  }
+  schemas::secrets_interface::sealed_params params;
+  auto wanted = params.build().initNames(static_cast<unsigned>(names.size()));
+  for (unsigned at = 0; at < wanted.size(); ++at) {
+    wanted.set(at, names[at].c_str());
+  }
+  home_.call_then<schemas::secrets_interface::sealed_results>(
+      ref<schemas::Secrets>(project).sealed(std::move(params)),
+      [this, attempt, retry, spec](result<schemas::secrets_interface::sealed_results> told) {
+        if (!told) {
+          jobs_.post([this, attempt, retry] { ask_later(attempt, retry); });
+          return;
+        }
+        for (auto each : spec->build().getSecrets()) {
+          for (auto stored : told->read().getSecrets()) {
+            if (each.getFrom() == schemas::SecretSource::PROJECT &&
+                each.getKey() == stored.getName()) {
+              each.setSealed(stored.getSealed());
+            }
+          }
+        }
+        static_cast<void>(attempts_.start(std::move(*spec)));
+      });
+}
+
+void pool_member::ask_later(const granted_attempt& attempt, runtime::duration retry) {
+  if (is_taken(attempt_token(attempt.task, attempt.number))) {
+    const auto longer = std::min<runtime::duration>(2 * retry, ask_retry_max);
+    jobs_.post([this, attempt, longer] { ask(attempt, longer); }, retry);
+  }
 }
 
 // A task that is not found is being begun: its run asks the pool at the same time. One that is gone
@@ -305,9 +356,8 @@ void pool_member::not_told(const granted_attempt& attempt, const error& why,
   if (why.code() == errc::failed_precondition) {
     attempts_.cancel(token);
     give_back(attempt);
-  } else if (is_taken(token)) {
-    const auto longer = std::min<runtime::duration>(2 * retry, ask_retry_max);
-    jobs_.post([this, attempt, longer] { ask(attempt, longer); }, retry);
+  } else {
+    ask_later(attempt, retry);
   }
 }
 

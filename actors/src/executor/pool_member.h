@@ -64,6 +64,7 @@ public:
 
 private:
   using attempt_spec_results = schemas::task_interface::attempt_spec_results;
+  using attempt_spec = std::shared_ptr<runtime::message<schemas::AttemptSpec>>;
   enum class bad_report : std::uint8_t { ends_it, is_put_aside };
 
   [[nodiscard]] runtime::result<void> try_join(bad_report bad);
@@ -74,6 +75,8 @@ private:
   void when_joined(std::function<void()> job);
   void take(const granted_attempt& attempt);
   void ask(const granted_attempt& attempt, runtime::duration retry);
+  void add_sealed(const granted_attempt& attempt, runtime::duration retry, attempt_spec spec);
+  void ask_later(const granted_attempt& attempt, runtime::duration retry);
   void not_told(const granted_attempt& attempt, const runtime::error& why, runtime::duration retry);
   void end_unstarted(const granted_attempt& attempt, schemas::AttemptEnd end, std::string_view why);
   void give_back(const granted_attempt& attempt);
@@ -108,7 +111,7 @@ private:
   runtime::steady_time asked_at_{};           // when the pool was last asked to let it join
   std::optional<executor_lease> lease_;       // of the present life
   std::vector<std::function<void()>> early_;  // jobs that wait for it
-  schemas::AttemptEnd end_of_strangers_ = schemas::AttemptEnd::LOST;  // granted to another life
+  bool strangers_are_lost_ = true;            // those that were granted to another life
 };
 
 }  // namespace millrace::actors

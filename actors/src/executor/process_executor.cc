@@ -12,6 +12,7 @@
 #include "millrace/actors/run_id.h"
 #include "pipeline/names.h"
 #include "process/failure.h"
+#include "run/run_spans.h"
 
 namespace millrace::actors {
 
@@ -214,17 +215,27 @@ void process_executor::try_again(const attempt_message& message, past_tries befo
 
 result<void> process_executor::launch(const attempt_message& message) {
   const auto workspace = text_of(message->read().getWorkspace());
+  auto command = command_of(message->read(), workspaces_.path_of(workspace));
+  if (auto added = add_secrets(message->read(), options_.secrets, command); !added) {
+    return added;
+  }
   const auto entered = workspaces_.enter(workspace);
   if (!entered) {
     return entered.error();
   }
-  auto started = supervisor_->start(
-      command_of(message->read(), workspaces_.path_of(workspace)),
-      [this, message](process_exit ended) {
-        jobs_.post([this, message, shared = std::make_shared<process_exit>(std::move(ended))] {
-          process_ended(message, *shared);
-        });
-      });
+  // One of its own, which nobody else could make before; an absolute one is somebody's.
+  const fs::path workdir{text_of(message->read().getWorkdir())};
+  auto made = workdir.is_relative() && !workdir.empty() ? make_directory(command.working_directory)
+                                                        : result<void>{};
+  if (!made) {
+    workspaces_.leave(workspace);
+    return made;
+  }
+  auto started = supervisor_->start(std::move(command), [this, message](process_exit ended) {
+    jobs_.post([this, message, shared = std::make_shared<process_exit>(std::move(ended))] {
+      process_ended(message, *shared);
+    });
+  });
   if (!started) {
     workspaces_.leave(workspace);
   }
@@ -247,6 +258,9 @@ void process_executor::process_ended(const attempt_message& message, const proce
                           disk_full_text());
   if (report.read().getEnd() == AttemptEnd::CANCELLED && is_fenced(ended.token)) {
     report.build().setEnd(AttemptEnd::LOST);
+  }
+  if (options_.spans != nullptr && attempt.getTrace().getSampled()) {
+    options_.spans->ended(span_of_command(attempt, report.read()));
   }
   listener_->ended(ended.token, std::move(report));
 }

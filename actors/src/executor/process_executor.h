@@ -20,6 +20,8 @@
 #include "executor/workspaces.h"
 #include "millrace/actors/executor.h"
 #include "millrace/actors/process.h"
+#include "millrace/actors/secret_value.h"
+#include "millrace/runtime/trace.h"
 
 namespace millrace::actors {
 
@@ -28,6 +30,8 @@ struct process_executor_options {
   std::filesystem::path data_directory;
   std::uint32_t slots = 0;  ///< 0: the number of processors, at least 2.
   std::uint64_t disk_reserve_bytes = disk_reserve_bytes_default;
+  secret_places secrets = {};
+  std::shared_ptr<runtime::span_sink> spans = {};   ///< Told of commands; null: nobody is.
   std::function<void(std::string_view)> warn = {};  ///< As `process_options::warn`.
 };
 

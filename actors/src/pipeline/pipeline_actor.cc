@@ -12,6 +12,7 @@
 #include "millrace/actors/submission.h"
 #include "pipeline/names.h"
 #include "run/run_graph.h"
+#include "run/run_spans.h"
 
 namespace millrace::actors {
 
@@ -31,6 +32,7 @@ constexpr unsigned version_digits = 10;
 constexpr std::size_t put_away_words_max = std::size_t{1} << 20U;
 constexpr unsigned time_digits = 20;
 constexpr const char* retention_timer = "retention";
+constexpr runtime::duration removal_retry = std::chrono::seconds{30};  // after a restart
 
 std::uint32_t page_of(std::uint32_t limit) {
   return limit == 0 ? page_default : std::min(limit, page_max);
@@ -93,6 +95,11 @@ async<> project_actor::add(add_params params) {
   return {};
 }
 
+async<> project_actor::remove(remove_params params) {
+  pipelines_.erase(params.pipeline());
+  return {};
+}
+
 async<project_actor::pipelines_results> project_actor::pipelines(pipelines_params params) {
   std::vector<schemas::ProjectPipeline::Reader> page;
   std::string next;
@@ -129,6 +136,10 @@ error pipeline_actor::unknown() const {
 std::optional<error> pipeline_actor::refusal(const apply_params& params) const {
   const auto latest = state().getLatestVersion();
   const auto wanted = params.if_version();
+  if (state().getRemoving()) {
+    return error{errc::failed_precondition,
+                 "pipeline '" + pipeline() + "' is being removed; apply it again when it has gone"};
+  }
   if (latest == 0) {
     if (wanted == 0 && params.only_if() != schemas::ApplyOnlyIf::PRESENT) {
       return std::nullopt;
@@ -199,6 +210,9 @@ async<pipeline_actor::apply_results> pipeline_actor::apply(apply_params params) 
 }
 
 async<pipeline_actor::describe_results> pipeline_actor::describe(describe_params params) {
+  if (!is_known()) {
+    co_return unknown();
+  }
   const auto latest = state().getLatestVersion();
   const auto version = params.version() == 0 ? latest : params.version();
   const auto row = padded(version, version_digits);
@@ -209,9 +223,8 @@ async<pipeline_actor::describe_results> pipeline_actor::describe(describe_params
     stored = co_await older_versions_.get(row);
   }
   if (!stored) {
-    co_return latest == 0 ? unknown()
-                          : error{errc::not_found, "pipeline '" + pipeline() + "' has no version " +
-                                                       std::to_string(version)};
+    co_return error{errc::not_found,
+                    "pipeline '" + pipeline() + "' has no version " + std::to_string(version)};
   }
   describe_results results;
   auto made = results.build();
@@ -309,13 +322,19 @@ runtime::result<void> pipeline_actor::begin_run(const Params& params, const std:
   made.setParams(to_json(bound).c_str());
   made.setLabels(params.labels());
   made.setCreatedAt(created);
+  if (const auto place = trace()) {
+    store_place(*place, made.initTrace());
+  }
+  if constexpr (requires { params.source(); }) {
+    made.setSource(params.read().getSource());
+  }
   send(ref<schemas::Run>(run).begin(std::move(begin)));
   return {};
 }
 
 std::optional<error> pipeline_actor::refusal_to(capnp::List<schemas::Label>::Reader labels,
                                                 std::string_view params) const {
-  return state().getLatestVersion() == 0 ? std::optional{unknown()} : refusal_of(labels, params);
+  return is_known() ? refusal_of(labels, params) : std::optional{unknown()};
 }
 
 async<pipeline_actor::submit_results> pipeline_actor::submit(submit_params params) {
@@ -419,7 +438,7 @@ async<> pipeline_actor::add_ended(run_page& page) {
 }
 
 async<pipeline_actor::runs_results> pipeline_actor::runs(runs_params params) {
-  if (state().getLatestVersion() == 0) {
+  if (!is_known()) {
     co_return unknown();
   }
   const auto wanted = run_state_named(params.state());
@@ -512,7 +531,7 @@ run_retention pipeline_actor::retention() const {
 }
 
 void pipeline_actor::look_for_old_runs() {
-  if (state().getEndedRuns() > 0) {
+  if (state().getEndedRuns() > 0 || state().getRemoving()) {
     set_timer(retention_timer, run_retention::removal_interval);
   }
 }
@@ -534,6 +553,10 @@ async<> pipeline_actor::on_reminder(std::string) {
 // Tells the runs that have ended longest to go, as many as are too many or too old; when those are
 // gone, the next. Otherwise sees to it that it looks again when the next is old enough.
 async<> pipeline_actor::expire_old_runs() {
+  if (state().getRemoving()) {
+    co_await remove_some();
+    co_return;
+  }
   const auto kept = retention();
   if ((!kept.runs && !kept.age) || state().getEndedRuns() == 0) {
     co_return;
@@ -555,13 +578,64 @@ async<> pipeline_actor::expire_old_runs() {
       break;
     }
     too_many -= std::min<std::uint64_t>(too_many, 1);
-    const auto run = text_of(each.content.read().getId());
-    expiring_.insert(run);
-    send(ref<schemas::Run>(run).expire());
+    expire(each.content.read());
   }
   if (!expiring_.empty()) {
     look_for_old_runs();
   }
+}
+
+void pipeline_actor::expire(schemas::RunSummary::Reader run) {
+  const auto id = text_of(run.getId());
+  expiring_.insert(id);
+  send(ref<schemas::Run>(id).expire());
+}
+
+// --- removal -------------------------------------------------------------------------------------
+
+async<> pipeline_actor::remove() {
+  if (!is_known()) {
+    co_await runtime::fail(unknown());
+  }
+  if (!active_.empty()) {
+    co_await runtime::fail(
+        errc::failed_precondition,
+        "pipeline '" + pipeline() + "' has runs that have not ended; cancel them first");
+  }
+  edit().setRemoving(true);
+  send(ref<schemas::Project>(project()).remove(pipeline()));
+  remove_later();
+}
+
+void pipeline_actor::remove_later() {
+  set_timer(retention_timer, run_retention::removal_interval);
+  look_again_at(now() + removal_retry);
+}
+
+// The next step: runs that have ended are told to go, then older versions, then the rest. The
+// reminder makes one after a restart, the timer the others.
+async<> pipeline_actor::remove_some() {
+  auto is_left = !expiring_.empty() || !active_.empty();  // one may have been retried meanwhile
+  if (expiring_.empty()) {
+    const auto oldest = co_await ended_.page({}, run_retention::removed_at_once);
+    for (const auto& each : oldest.entries) {
+      expire(each.content.read());
+    }
+    is_left = is_left || !oldest.entries.empty();
+  }
+  if (!is_left) {
+    const auto versions = co_await older_versions_.page({}, page_max);
+    for (const auto& each : versions.entries) {
+      older_versions_.erase(each.key);
+    }
+    is_left = versions.more;
+  }
+  if (is_left) {
+    remove_later();
+    co_return;
+  }
+  erase_state();
+  definition_retention_.reset();
 }
 
 }  // namespace millrace::actors

@@ -19,6 +19,7 @@ public:
   runtime::async<> on_activate() override;
   runtime::async<> add(add_params params) override;
   runtime::async<pipelines_results> pipelines(pipelines_params params) override;
+  runtime::async<> remove(remove_params params) override;
 
 private:
   runtime::state_map<schemas::ProjectPipeline> pipelines_{*this, "pipelines"};
@@ -41,6 +42,7 @@ public:
   runtime::async<runs_results> runs(runs_params params) override;
   runtime::async<> run_ended(run_ended_params params) override;
   runtime::async<> run_removed(run_removed_params params) override;
+  runtime::async<> remove() override;
 
 private:
   using summary = runtime::message<schemas::RunSummary>;
@@ -48,6 +50,9 @@ private:
 
   [[nodiscard]] std::string project() const { return key().substr(0, key().find('/')); }
   [[nodiscard]] std::string pipeline() const { return key().substr(key().find('/') + 1); }
+  [[nodiscard]] bool is_known() const {
+    return state().getLatestVersion() > 0 && !state().getRemoving();
+  }
   [[nodiscard]] runtime::error unknown() const;
   [[nodiscard]] runtime::result<void> compile_stored(std::uint32_t version);
   void put_older_versions_away();
@@ -63,6 +68,9 @@ private:
   void look_for_old_runs();
   void look_again_at(runtime::wall_time due);
   runtime::async<> expire_old_runs();
+  void expire(schemas::RunSummary::Reader run);
+  void remove_later();
+  runtime::async<> remove_some();
 
   runtime::state_map<schemas::PipelineVersion> versions_{*this, "versions"};  // the latest only
   runtime::paged_map<schemas::PipelineVersion> older_versions_{*this, "older_versions"};

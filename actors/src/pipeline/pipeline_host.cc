@@ -16,6 +16,7 @@
 #include "pipeline/pipeline_actor.h"
 #include "pool/pool_actor.h"
 #include "run/run_actor.h"
+#include "secrets/secrets_actor.h"
 #include "task/task_actor.h"
 
 namespace millrace::actors {
@@ -48,6 +49,8 @@ public:
         process_executor::open({.data_directory = options_.data_directory,
                                 .slots = options_.slots,
                                 .disk_reserve_bytes = options_.disk_reserve_bytes,
+                                .secrets = options_.secrets,
+                                .spans = home_.trace().sink,
                                 .warn = [this](std::string_view line) { reports_.warn(line); }},
                                home_.time(), jobs_);
     if (!opened) {
@@ -58,10 +61,13 @@ public:
     home_.add<access_actor>();
     home_.add<audit_actor>();
     home_.add<project_actor>();
+    home_.add<secrets_actor>();
     home_.add<pipeline_actor>([kept = options_.retention]() -> std::unique_ptr<pipeline_actor> {
       return std::make_unique<pipeline_actor>(kept);
     });
-    home_.add<run_actor>();
+    home_.add<run_actor>([log = options_.log]() -> std::unique_ptr<run_actor> {
+      return std::make_unique<run_actor>(log);
+    });
     home_.add<task_actor>();
     home_.add<pool_actor>(
         [time = &home_.time(), lease = options_.lease]() -> std::unique_ptr<pool_actor> {
@@ -83,6 +89,7 @@ public:
       return joined;
     }
     jobs_.run();
+    log_recovered();
     return {};
   }
 
@@ -102,6 +109,18 @@ public:
   [[nodiscard]] std::optional<runtime::error> trouble() const { return reports_.trouble(); }
 
 private:
+  void log_recovered() const {
+    const auto& left = executor_->processes().recovered();
+    const auto ended = std::count_if(left.begin(), left.end(), [](const auto& each) {
+      return each.found == recovered_attempt::state::ended;
+    });
+    if (options_.log && !left.empty()) {
+      options_.log("took over from an earlier life attempts=" + std::to_string(left.size()) +
+                   " ended=" + std::to_string(ended) +
+                   " lost=" + std::to_string(static_cast<std::ptrdiff_t>(left.size()) - ended));
+    }
+  }
+
   const pipeline_host_options options_;
   runtime::silo& home_;
   const std::string id_;

@@ -68,6 +68,19 @@ void pool_actor::end(const std::vector<pool_ticket>& tickets, schemas::AttemptEn
   }
 }
 
+// What an executor's earlier life had. When the executor has told what became of all that had
+// started, the others never did, and wait again: that is no attempt that counts.
+void pool_actor::take_over(std::vector<pool_ticket> tickets, bool same_lineage) {
+  if (!same_lineage) {
+    end(tickets, schemas::AttemptEnd::LOST);
+    return;
+  }
+  for (auto& each : tickets) {
+    tickets_.edit(padded(each.number, ticket_digits)).setExecutor("");
+    queue_.put_back(std::move(each));
+  }
+}
+
 async<pool_actor::join_results> pool_actor::join(join_params params) {
   const std::string executor{params.executor()};
   const std::string formerly{params.formerly()};
@@ -76,18 +89,17 @@ async<pool_actor::join_results> pool_actor::join(join_params params) {
   // The executor has reported every attempt of its earlier life that it found in its table.
   const auto same_lineage =
       record && params.lineage() != 0 && record->getLineage() == params.lineage();
-  const auto how = same_lineage ? schemas::AttemptEnd::DROPPED : schemas::AttemptEnd::LOST;
   if (before != executor) {
     for (const auto& run : queue_.runs_of(before, SIZE_MAX)) {
       runs_.edit(run).setExecutor(executor.c_str());
     }
-    end(queue_.remove(before, executor), how);
+    take_over(queue_.remove(before, executor), same_lineage);
     executors_.erase(before);
     if (leases_) {
       leases_->forget(before);
     }
   }
-  end(queue_.join(executor, params.incarnation(), params.slots()), how);
+  take_over(queue_.join(executor, params.incarnation(), params.slots()), same_lineage);
   auto now = executors_.edit(executor);
   now.setIncarnation(params.incarnation());
   now.setSlots(params.slots());

@@ -39,6 +39,7 @@ private:
   void add(std::string_view task, std::uint32_t attempt, std::uint8_t priority, bool shared);
   void take_back(std::string_view task, std::uint32_t attempt);
   void end(const std::vector<pool_ticket>& tickets, schemas::AttemptEnd end);
+  void take_over(std::vector<pool_ticket> tickets, bool same_lineage);
   void grant();
   void set_drain(const std::string& executor, bool drains, std::string_view refusal);
   void hear(std::string_view executor);

@@ -68,6 +68,11 @@ std::vector<pool_ticket> pool_queue::join(std::string_view executor, std::uint64
   return lost;
 }
 
+void pool_queue::put_back(pool_ticket ticket) {
+  ticket.executor.clear();
+  restore(std::move(ticket));
+}
+
 std::vector<pool_ticket> pool_queue::take_granted(offer& from) {
   std::vector<pool_ticket> taken;
   from.by_priority.clear();

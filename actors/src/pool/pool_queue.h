@@ -70,6 +70,10 @@ public:
   [[nodiscard]] std::vector<pool_ticket> join(std::string_view executor, std::uint64_t incarnation,
                                               std::uint32_t slots);
 
+  /// A ticket that is gone is back, in its old place, and waits. Requires: that of `join` or
+  /// `remove`.
+  void put_back(pool_ticket ticket);
+
   /// The executor goes by the name `heir` now. Answers the tickets that it had: they are gone.
   [[nodiscard]] std::vector<pool_ticket> remove(std::string_view executor, std::string_view heir);
 

@@ -79,6 +79,7 @@ bool make_reusable(attempt_files& files) {
     return true;
   };
   ::unlinkat(directory, attempt_store::script_name, 0);
+  ::unlinkat(directory, attempt_store::inputs_name, 0);
   if (!renew(output_name, files.output) || !renew(stream_names[0], files.streams[0]) ||
       !renew(stream_names[1], files.streams[1]) || !is_private_directory(directory, ".") ||
       !is_private_directory(directory, tmp_name)) {
@@ -244,15 +245,16 @@ attempt_files attempt_store::reopen(const std::string& token, const attempt_mark
   return files;
 }
 
-result<void> attempt_store::write_script(const attempt_files& files, std::string_view text) {
-  const auto script = make_file(files.directory.get(), script_name);
-  if (!script) {
-    return script.error();
+result<void> attempt_store::write_file(const attempt_files& files, const char* name,
+                                       std::string_view text) {
+  const auto made = make_file(files.directory.get(), name);
+  if (!made) {
+    return made.error();
   }
   while (!text.empty()) {
-    const auto wrote = ::write(script->get(), text.data(), text.size());
+    const auto wrote = ::write(made->get(), text.data(), text.size());
     if (wrote < 0 && errno != EINTR) {
-      return file_failure("cannot write the script of an attempt", errno);
+      return file_failure("cannot write the " + std::string{name} + " of an attempt", errno);
     }
     text.remove_prefix(wrote > 0 ? static_cast<std::size_t>(wrote) : 0);
   }

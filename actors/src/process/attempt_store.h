@@ -68,10 +68,11 @@ public:
   /// Of an attempt of an earlier life: what is still there of what was made. Never fails.
   [[nodiscard]] attempt_files reopen(const std::string& token, const attempt_marks& marks) const;
 
-  /// Writes a script for the command to run, as `script_name`.
+  /// Writes what the command is to read: a script to run, or its inputs.
   static constexpr const char* script_name = "script";
-  [[nodiscard]] static runtime::result<void> write_script(const attempt_files& files,
-                                                          std::string_view text);
+  static constexpr const char* inputs_name = "inputs";
+  [[nodiscard]] static runtime::result<void> write_file(const attempt_files& files,
+                                                        const char* name, std::string_view text);
 
   /// What stands in the output file: see `process_exit::output`.
   [[nodiscard]] static runtime::result<std::string> read_output(const attempt_files& files);

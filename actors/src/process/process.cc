@@ -47,8 +47,11 @@ result<void> validate(const process_spec& spec) {
   }
   for (const auto& each : spec.environment) {
     if (each.find('=') == std::string::npos || each.front() == '=') {
-      return refuse("an environment entry is KEY=value, not " + each);
+      return refuse("an environment entry of attempt " + spec.token + " is not KEY=value");
     }
+  }
+  if (!spec.secrets.empty() && spec.detach == detach_policy::allowed) {
+    return refuse("attempt " + spec.token + " has secrets, so nothing of it may outlive it");
   }
   if (spec.timeout && *spec.timeout <= runtime::duration::zero()) {
     return refuse("attempt " + spec.token + " has a timeout that is not positive");
@@ -59,19 +62,34 @@ result<void> validate(const process_spec& spec) {
 // A text that does not fit one argument goes by a file in the attempt's directory.
 result<void> shorten(process_spec& spec, const process_detail::attempt_files& files,
                      const std::filesystem::path& directory) {
-  const auto& argv = spec.argv;
-  if (argv.size() != 3 || argv != shell_command(argv[2]) || argv[2].size() < argument_bytes_max) {
+  auto& argv = spec.argv;
+  if (argv.size() < 3 || argv.back().size() < argument_bytes_max) {
     return {};
   }
-  if (auto written = attempt_store::write_script(files, argv[2]); !written) {
+  auto& option = argv[argv.size() - 2];
+  if (!option.starts_with('-') || option.starts_with("--") || !option.ends_with('c')) {
+    return {};
+  }
+  if (auto written = attempt_store::write_file(files, attempt_store::script_name, argv.back());
+      !written) {
     return written;
   }
-  spec.argv = {argv[0], (directory / attempt_store::script_name).string()};
+  argv.back() = (directory / attempt_store::script_name).string();
+  option.pop_back();
+  if (option == "-") {
+    argv.erase(argv.end() - 2);
+  }
   return {};
 }
 
 void add_own_variables(process_spec& spec, const std::filesystem::path& directory) {
   spec.environment.push_back("MILLRACE_OUTPUT=" + (directory / "output").string());
+  if (!spec.inputs.empty()) {
+    spec.environment.push_back("MILLRACE_INPUTS=" +
+                               (directory / attempt_store::inputs_name).string());
+  }
+  const auto* output = spec.secrets.empty() ? "output" : process_detail::masked_pipes::output_name;
+  spec.environment.push_back("MILLRACE_OUTPUT=" + (directory / output).string());
   const auto given = std::any_of(spec.environment.begin(), spec.environment.end(),
                                  [](const auto& each) { return each.starts_with("TMPDIR="); });
   if (!given) {
@@ -90,8 +108,12 @@ bool is_attempt_token(std::string_view text) noexcept {
          std::all_of(text.begin(), text.end(), allowed);
 }
 
-std::vector<std::string> shell_command(std::string text) {
-  return {"/bin/sh", "-c", std::move(text)};
+std::vector<std::string> shell_command(std::string text, std::vector<std::string> shell) {
+  if (shell.empty()) {
+    shell = {"/bin/sh", "-e", "-c"};
+  }
+  shell.push_back(std::move(text));
+  return shell;
 }
 
 std::string_view to_string(process_outcome outcome) noexcept {
@@ -207,17 +229,27 @@ result<void> process_supervisor::impl::launch(attempt& starting) {
   }
   const auto directory = store_->path_of(starting.spec.token);
   add_own_variables(starting.spec, directory);
-  if (auto fits = shorten(starting.spec, starting.files, directory); !fits) {
+  auto fits = shorten(starting.spec, starting.files, directory);
+  if (fits && !starting.spec.inputs.empty()) {
+    fits =
+        attempt_store::write_file(starting.files, attempt_store::inputs_name, starting.spec.inputs);
+  }
+  if (!fits) {
     store_->give_back(std::move(starting.files), starting.spec.token, attempt_store::reuse::yes);
     return fits;
   }
   starting.started_at = clock_.wall();
   starting.started = clock_.steady();
-  auto child =
-      process_detail::spawn(starting.spec,
-                            {no_input_.get(), starting.files.stream(output_stream::standard_output),
-                             starting.files.stream(output_stream::standard_error)},
-                            starting.mark, slot);
+  auto piped = open_pipes(starting);
+  const auto stream = [&](output_stream which) {
+    return starting.pipes ? starting.pipes->writing_end(which) : starting.files.stream(which);
+  };
+  auto child = piped
+                   ? process_detail::spawn(starting.spec,
+                                           {no_input_.get(), stream(output_stream::standard_output),
+                                            stream(output_stream::standard_error)},
+                                           starting.mark, slot)
+                   : result<process_detail::spawned>{piped.error()};
   if (!child) {
     store_->give_back(std::move(starting.files), starting.spec.token, attempt_store::reuse::yes);
     return std::move(child).error();
@@ -227,6 +259,21 @@ result<void> process_supervisor::impl::launch(attempt& starting) {
   starting.own_peak_rss_kib = static_cast<std::uint64_t>(own.ru_maxrss);
   starting.group = child->pid;
   starting.pidfd = std::move(child->pidfd);
+  if (starting.pipes) {
+    starting.pipes->close_writing_ends();
+  }
+  return {};
+}
+
+result<void> process_supervisor::impl::open_pipes(attempt& starting) {
+  if (starting.spec.secrets.empty()) {
+    return {};
+  }
+  auto opened = process_detail::masked_pipes::open(starting.files, starting.spec.secrets);
+  if (!opened) {
+    return std::move(opened).error();
+  }
+  starting.pipes = *std::move(opened);
   return {};
 }
 
@@ -279,6 +326,9 @@ void process_supervisor::impl::enter(std::unique_ptr<attempt> started) {
     must_wake = true;
   }
   listen(entered.pidfd.get(), entered.index);
+  for (std::size_t at = 0; entered.pipes && at < process_detail::masked_pipes::count; ++at) {
+    listen(entered.pipes->reading_end(at).get(), pipe_tag(entered.index, at));
+  }
   if (must_wake) {
     wake();
   }

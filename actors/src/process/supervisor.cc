@@ -33,7 +33,7 @@ constexpr auto sweep_max = std::chrono::seconds{10};
 
 constexpr std::array both_streams{output_stream::standard_output, output_stream::standard_error};
 
-// What epoll tells of: a slot index, or one of these.
+// What epoll tells of: a slot index, a `pipe_tag`, or one of these.
 constexpr std::uint64_t tag_wake = ~std::uint64_t{0};
 constexpr std::uint64_t tag_guard = tag_wake - 1;
 constexpr std::uint64_t tag_logs = tag_wake - 2;
@@ -185,8 +185,29 @@ void process_supervisor::impl::handle_event(std::uint64_t tag) {
     handle_guard_death();
   } else if (tag == tag_logs) {
     logs_.handle_readable();
-  } else if (auto* ended = find(static_cast<std::uint32_t>(tag))) {
-    handle_exit(*ended);
+  } else if (auto* named = find(static_cast<std::uint32_t>(tag)); named == nullptr) {
+    return;  // it ended in this round
+  } else if (const auto pipe = tag >> pipe_shift; pipe > 0) {
+    handle_pipe(*named, pipe - 1);
+  } else {
+    handle_exit(*named);
+  }
+}
+
+void process_supervisor::impl::handle_pipe(attempt& writer, std::size_t pipe) {
+  if (!writer.pipes) {
+    return;  // of one that had the slot before
+  }
+  using flow = process_detail::masked_pipes::flow;
+  switch (writer.pipes->pass_on(pipe)) {
+    case flow::goes_on:
+      break;
+    case flow::ended:
+      forget(writer.pipes->reading_end(pipe));
+      break;
+    case flow::disk_full:
+      terminate(writer, process_outcome::disk_full);
+      break;
   }
 }
 
@@ -497,7 +518,19 @@ std::vector<pid_t> process_supervisor::impl::adopted() const {
   }
 }
 
+// What is left in the pipes, before the files are looked at.
+runtime::result<void> process_supervisor::impl::finish_pipes(attempt& target) {
+  if (!target.pipes) {
+    return {};
+  }
+  for (std::size_t at = 0; at < process_detail::masked_pipes::count; ++at) {
+    forget(target.pipes->reading_end(at));
+  }
+  return target.pipes->finish();
+}
+
 process_exit process_supervisor::impl::reap(attempt& target) {
+  const auto piped = finish_pipes(target);
   siginfo_t info{};
   rusage usage{};
   while (::syscall(SYS_waitid, P_PIDFD, target.pidfd.get(), &info, WEXITED, &usage) != 0 &&
@@ -528,7 +561,8 @@ process_exit process_supervisor::impl::reap(attempt& target) {
   report.standard_output = stream_of(target, output_stream::standard_output);
   report.standard_error = stream_of(target, output_stream::standard_error);
   if (report.outcome == process_outcome::exited && report.exit_code == 0) {
-    report.output = process_detail::attempt_store::read_output(target.files);
+    report.output = piped ? process_detail::attempt_store::read_output(target.files)
+                          : runtime::result<std::string>{piped.error()};
   }
   return report;
 }

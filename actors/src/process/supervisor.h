@@ -33,6 +33,7 @@
 #include "process/attempt_table.h"
 #include "process/guard.h"
 #include "process/log_watch.h"
+#include "process/masked_pipes.h"
 #include "process/spawn.h"
 
 namespace millrace::actors {
@@ -79,6 +80,12 @@ public:
   void stop();
 
 private:
+  // What epoll tells of a pipe by: the slot below, the pipe's number from 1 above.
+  static constexpr unsigned pipe_shift = 32;
+  [[nodiscard]] static std::uint64_t pipe_tag(std::uint32_t index, std::size_t pipe) {
+    return std::uint64_t{pipe + 1} << pipe_shift | index;
+  }
+
   enum class phase : std::uint8_t { running, terminating, draining, killed, sweeping };
 
   struct attempt {
@@ -90,6 +97,7 @@ private:
     process_detail::unique_fd pidfd;
     process_detail::unique_fd member;  // whom `draining` and `sweeping` wait for
     process_detail::attempt_files files;
+    std::unique_ptr<process_detail::masked_pipes> pipes;  // of one that has secrets
     phase now = phase::running;
     std::optional<process_outcome> ended_by_us;
     bool forced = false;
@@ -118,6 +126,7 @@ private:
   [[nodiscard]] runtime::result<std::uint32_t> claim(const std::string& token);
   void release(std::uint32_t index);
   [[nodiscard]] runtime::result<void> launch(attempt& starting);
+  [[nodiscard]] static runtime::result<void> open_pipes(attempt& starting);
   void enter(std::unique_ptr<attempt> started);
   void wake();
 
@@ -129,6 +138,7 @@ private:
   void handle_deadlines();
   void handle_event(std::uint64_t tag);
   void handle_guard_death();
+  void handle_pipe(attempt& writer, std::size_t pipe);
   void handle_exit(attempt& ended);
   void measure_logs();
   [[nodiscard]] bool drop_middle(attempt& target, output_stream which);
@@ -144,6 +154,7 @@ private:
   [[nodiscard]] std::vector<pid_t> adopted() const;
   void finish(attempt& target);
   [[nodiscard]] process_exit reap(attempt& target);
+  [[nodiscard]] runtime::result<void> finish_pipes(attempt& target);
   void set_deadline(attempt& target, std::optional<runtime::steady_time> at);
   void listen(int fd, std::uint64_t tag);
   void forget(const process_detail::unique_fd& fd);

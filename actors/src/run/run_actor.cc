@@ -4,6 +4,7 @@
 #include "definition/compiled.h"
 #include "millrace/actors/params.h"
 #include "pipeline/names.h"
+#include "run/run_spans.h"
 #include "run/task_spec.h"
 
 namespace millrace::actors {
@@ -24,6 +25,12 @@ output_list outputs_of(schemas::TaskStatus::Reader row) {
     outputs.emplace_back(text_of(each.getName()), text_of(each.getValue()));
   }
   return outputs;
+}
+
+// As a shell tells it.
+std::int32_t exit_code_of(schemas::TaskStatus::Reader row) {
+  constexpr std::int32_t signalled = 128;
+  return row.getSignal() > 0 ? signalled + row.getSignal() : row.getExitCode();
 }
 
 }  // namespace
@@ -54,7 +61,9 @@ void run_actor::fail_without_graph(const error& why) {
   root.setFinishedAt(nanoseconds(now()));
   cancel_reminder(timeout_reminder);
   add_event(nullptr);
+  log_end();
   report();
+  tell_span_of_end();
   notify(events_signal);
   set_idle_timeout(ended_idle_timeout);
 }
@@ -88,7 +97,7 @@ async<> run_actor::on_activate() {
       graph_->restore_whole(*at, row.getState(), text_of(row.getReason()));
     } else if (at) {
       graph_->restore({*at, row.getIndex()}, row.getState(), outputs_of(row),
-                      text_of(row.getReason()));
+                      text_of(row.getReason()), exit_code_of(row));
     }
     return true;
   });
@@ -131,6 +140,13 @@ async<> run_actor::begin(begin_params params) {
   }
   pinned.setParams(from.getParams());
   pinned.setLabels(from.getLabels());
+  pinned.setSource(from.getSource());
+  if (from.hasTrace()) {
+    pinned.setTrace(from.getTrace());
+  } else {
+    const auto own = trace_of_run(key());
+    store_place({.trace = own, .is_sampled = samples(own)}, pinned.initTrace());
+  }
   auto root = edit();
   root.setProject(from.getProject());
   root.setPipeline(from.getPipeline());
@@ -148,6 +164,24 @@ async<> run_actor::begin(begin_params params) {
   apply(graph_->begin());
 }
 
+// --- its place in a trace ------------------------------------------------------------------------
+
+runtime::trace_context run_actor::submitted_from() const {
+  return place_of(pinned_.get(pinned_row)->getTrace());
+}
+
+std::int64_t run_actor::began_at() const {
+  return state().getRetriedAt() != 0 ? state().getRetriedAt() : state().getCreatedAt();
+}
+
+void run_actor::tell_span_of_end() {
+  if (const auto place = submitted_from(); place.is_sampled) {
+    tell_span(span_of(ended_run{key(), state(), began_at()}, place));
+  }
+}
+
+// --- what it tells of itself ---------------------------------------------------------------------
+
 void run_actor::limit_time(runtime::wall_time start) {
   if (const auto limit = graph_->definition().timeout) {
     set_reminder(timeout_reminder, start + *limit);
@@ -162,8 +196,10 @@ void run_actor::report(std::int64_t ended_before) {
                       root.getCreatedAt(), ended_before));
 }
 
-async<> run_actor::on_reminder(std::string) {
-  if (graph_ && !over() && !state().getEnding()) {
+async<> run_actor::on_reminder(std::string name) {
+  if (name.starts_with(approval_reminder)) {
+    not_answered(name.substr(approval_reminder.size()));
+  } else if (graph_ && !over() && !state().getEnding()) {
     stop(RunState::TIMED_OUT,
          "the run's timeout of " +
              std::to_string(
@@ -189,11 +225,15 @@ void run_actor::apply(run_effects effects) {
     for (const auto& each : effects.settled) {
       settle(each);
     }
-    for (const auto& each : effects.cancel) {
-      send(ref<schemas::Task>(key() + "/" + graph_->name_of(each.id))
-               .cancel(state().getEnding() ? text_of(state().getReason()) : each.reason));
-    }
     run_effects more;
+    for (const auto& each : effects.cancel) {
+      const auto reason = state().getEnding() ? text_of(state().getReason()) : each.reason;
+      if (graph_->task(each.id.task).approval.empty()) {
+        send(ref<schemas::Task>(key() + "/" + graph_->name_of(each.id)).cancel(reason));
+      } else if (asking(graph_->name_of(each.id))) {
+        end_here(each.id, TaskState::CANCELLED, reason, {}, more);
+      }
+    }
     for (const auto id : effects.start) {
       start(id, more, wishes);
     }
@@ -229,28 +269,56 @@ void run_actor::ask_pool(const std::vector<pool_wish>& wishes) {
   send(ref<schemas::Pool>(std::string{default_pool}).enqueue_all(std::move(params)));
 }
 
-void run_actor::start(instance_id id, run_effects& effects, std::vector<pool_wish>& wishes) {
-  auto spec = task_spec_of(*graph_, id, {key(), text_of(state().getProject()), state().getEpoch()});
+schemas::TaskStatus::Builder run_actor::begin_row(instance_id id) {
   auto row = instances_.edit(row_of(id));
   row.setName(graph_->name_of(id).c_str());
   row.setTask(graph_->task(id.task).name.c_str());
   row.setIndex(id.index);
   row.setLabel(graph_->instance(id).label.c_str());
-  if (!spec) {
-    row.setState(TaskState::ERRORED);
-    row.setReason(spec.error().text().c_str());
-    row.setFinishedAt(nanoseconds(now()));
-    count(TaskState::ERRORED, 1);
-    const auto reader = row.asReader();
-    add_event(&reader);
-    auto then = graph_->ended(id, TaskState::ERRORED, {}, spec.error().text());
-    const auto append = [](auto& to, auto& from) { to.insert(to.end(), from.begin(), from.end()); };
-    append(effects.start, then.start);
-    append(effects.settled, then.settled);
-    append(effects.cancel, then.cancel);
-    effects.ended = then.ended;
+  return row;
+}
+
+// An instance ends that no task actor has.
+void run_actor::end_here(instance_id id, TaskState state, const std::string& reason,
+                         const output_list& outputs, run_effects& effects) {
+  auto row = begin_row(id);
+  count(row.getState(), -1);
+  row.setState(state);
+  row.setReason(reason.c_str());
+  row.setFinishedAt(nanoseconds(now()));
+  auto written = row.initOutputs(static_cast<unsigned>(outputs.size()));
+  for (unsigned at = 0; at < outputs.size(); ++at) {
+    written[at].setName(outputs[at].first.c_str());
+    written[at].setValue(outputs[at].second.c_str());
+  }
+  count(state, 1);
+  const auto reader = row.asReader();
+  add_event(&reader);
+  if (!graph_->task(id.task).approval.empty()) {
+    cancel_reminder(std::string{approval_reminder} + graph_->name_of(id));
+  }
+  auto then = graph_->ended(id, state, outputs, reason);
+  const auto append = [](auto& to, auto& from) { to.insert(to.end(), from.begin(), from.end()); };
+  append(effects.start, then.start);
+  append(effects.settled, then.settled);
+  append(effects.cancel, then.cancel);
+  effects.ended = effects.ended || then.ended;
+}
+
+void run_actor::start(instance_id id, run_effects& effects, std::vector<pool_wish>& wishes) {
+  if (!graph_->task(id.task).approval.empty()) {
+    ask(id, effects);
     return;
   }
+  auto spec = task_spec_of(*graph_, id,
+                           {key(), text_of(state().getProject()), state().getEpoch(),
+                            text_of(pinned_.get(pinned_row)->getSource()),
+                            run_place(submitted_from(), key(), began_at())});
+  if (!spec) {
+    end_here(id, TaskState::ERRORED, spec.error().text(), {}, effects);
+    return;
+  }
+  auto row = begin_row(id);
   row.setState(TaskState::QUEUED);
   count(TaskState::QUEUED, 1);
   forgotten_.erase(graph_->name_of(id));
@@ -264,11 +332,7 @@ void run_actor::start(instance_id id, run_effects& effects, std::vector<pool_wis
 }
 
 void run_actor::settle(const settled_instance& one) {
-  auto row = instances_.edit(row_of(one.id));
-  row.setName(graph_->name_of(one.id).c_str());
-  row.setTask(graph_->task(one.id.task).name.c_str());
-  row.setIndex(one.id.index);
-  row.setLabel(graph_->instance(one.id).label.c_str());
+  auto row = begin_row(one.id);
   row.setState(one.state);
   row.setReason(one.reason.c_str());
   row.setFinishedAt(nanoseconds(now()));
@@ -309,7 +373,8 @@ async<> run_actor::task_changed(task_changed_params params) {
     add_event(&reader);
   }
   if (is_terminal(news.getState())) {
-    auto effects = graph_->ended(id, news.getState(), outputs_of(news), text_of(news.getReason()));
+    auto effects = graph_->ended(id, news.getState(), outputs_of(news), text_of(news.getReason()),
+                                 exit_code_of(news));
     for (const auto one : effects.unstarted) {
       forget_row(row_of(one));
     }
@@ -349,7 +414,9 @@ void run_actor::finish() {
   }
   cancel_reminder(timeout_reminder);
   add_event(nullptr);
+  log_end();
   report();
+  tell_span_of_end();
   set_idle_timeout(ended_idle_timeout);
 }
 

@@ -4,6 +4,7 @@
 // what it keeps in run_actor_record.cc, what it answers and what it is told to do in the other two.
 #pragma once
 
+#include <functional>
 #include <optional>
 #include <string>
 #include <vector>
@@ -19,6 +20,9 @@ inline constexpr std::uint64_t run_events_max = 10'000;
 
 class run_actor final : public schemas::run_base<schemas::RunStored> {
 public:
+  /// `log` gets a line for each run that has ended; may be empty.
+  explicit run_actor(std::function<void(std::string_view)> log = {}) : log_(std::move(log)) {}
+
   runtime::async<> on_activate() override;
   runtime::async<> on_reminder(std::string name) override;
 
@@ -29,16 +33,19 @@ public:
   runtime::async<events_results> events(events_params params) override;
   runtime::async<> cancel(cancel_params params) override;
   runtime::async<retry_results> retry() override;
+  runtime::async<retry_from_results> retry_from(retry_from_params params) override;
   runtime::async<> task_changed(task_changed_params params) override;
   runtime::async<> remove() override;
   runtime::async<> remove_more() override;
   runtime::async<> expire() override;
   runtime::async<> workspace_lost(workspace_lost_params params) override;
+  runtime::async<> decide(decide_params params) override;
 
 private:
   static constexpr const char* pinned_row = "pinned";
   static constexpr const char* timeout_reminder = "timeout";
   static constexpr const char* events_signal = "events";
+  static constexpr std::string_view approval_reminder = "approval/";  // and the instance's name
 
   // A task that is begun for the first time, whose slot the run asks for.
   struct pool_wish {
@@ -54,16 +61,30 @@ private:
   [[nodiscard]] std::string row_of(instance_id id) const;
   void apply(run_effects effects);
   void start(instance_id id, run_effects& effects, std::vector<pool_wish>& wishes);
+  schemas::TaskStatus::Builder begin_row(instance_id id);
+  void ask(instance_id id, run_effects& effects);
+  [[nodiscard]] std::optional<instance_id> asking(std::string_view task) const;
+  void answer(instance_id id, schemas::TaskState state, const std::string& reason,
+              const output_list& outputs);
+  void not_answered(std::string_view task);
+  void end_here(instance_id id, schemas::TaskState state, const std::string& reason,
+                const output_list& outputs, run_effects& effects);
   void ask_pool(const std::vector<pool_wish>& wishes);
   void settle(const settled_instance& one);
   void stop(schemas::RunState end, const std::string& reason, stop_reach reach);
   void finish();
+  void log_end() const;
   void go_on_if_idle();
+  [[nodiscard]] runtime::result<retry_from_results> start_again(const std::string& from,
+                                                                bool is_dry);
   void forget_row(const std::string& row);
   std::vector<std::string> forget_rows(std::vector<instance_id> forgotten);
   void begin_removal();
   void remove_some();
   void limit_time(runtime::wall_time start);
+  [[nodiscard]] runtime::trace_context submitted_from() const;
+  [[nodiscard]] std::int64_t began_at() const;
+  void tell_span_of_end();
   void report(std::int64_t ended_before = 0);
   void tell_waiting(schemas::TaskStatus::Builder status, instance_id id) const;
   void count(schemas::TaskState state, int by);
@@ -76,6 +97,7 @@ private:
   runtime::state_map<schemas::TaskStatus> instances_{*this, "instances"};
   runtime::state_map<schemas::RunEvent> events_{*this, "events"};
   runtime::state_map<schemas::ForgottenTask> forgotten_{*this, "forgotten"};
+  const std::function<void(std::string_view)> log_;
   std::optional<run_graph> graph_;  // nothing when its definition cannot be used; then it is over
 };
 

@@ -11,12 +11,15 @@ using runtime::async;
 using runtime::errc;
 using runtime::error;
 using runtime::ref;
+using runtime::result;
 using schemas::RunState;
 using schemas::TaskState;
 
 namespace {
 // Tasks that one step of a removal tells: bounds its commit.
 constexpr std::size_t removed_at_once = 1'000;
+// Names of what a retry starts again that are told.
+constexpr std::size_t retry_names_max = 1'000;
 }  // namespace
 
 async<> run_actor::cancel(cancel_params params) {
@@ -36,18 +39,46 @@ async<> run_actor::cancel(cancel_params params) {
   }
 }
 
-async<run_actor::retry_results> run_actor::retry() {
+result<run_actor::retry_from_results> run_actor::start_again(const std::string& from, bool is_dry) {
   if (auto known = check_known(); !known) {
-    co_return std::move(known).error();
+    return std::move(known).error();
   }
-  if (!over() || state().getState() == RunState::SUCCEEDED) {
-    co_return error{errc::failed_precondition,
-                    over() ? "the run has succeeded: there is nothing to retry"
-                           : "the run has not ended yet; cancel it first"};
+  if (!over() || (state().getState() == RunState::SUCCEEDED && from.empty())) {
+    return error{
+        errc::failed_precondition,
+        over() ? "the run has succeeded: there is nothing to retry; name the task to start from"
+               : "the run has not ended yet; cancel it first"};
   }
   if (!graph_) {
-    co_return no_graph();
+    return no_graph();
   }
+  std::vector<std::uint32_t> wanted;
+  if (!from.empty()) {
+    const auto at = graph_->find(from);
+    if (!at) {
+      return error{
+          errc::not_found,
+          "the run has no task '" + from + "'" +
+              (from.ends_with(']') ? "; name the task: all of a fan-out starts again" : "")};
+    }
+    wanted.push_back(*at);
+  }
+  const auto had = state().getFilesLost() ? run_graph::files::lost : run_graph::files::kept;
+  std::vector<instance_id> forgotten;
+  auto tried = *graph_;
+  auto effects = tried.retry(forgotten, had, wanted);
+  std::sort(forgotten.begin(), forgotten.end());
+  retry_from_results again;
+  auto told = again.build();
+  told.setTasks(static_cast<std::uint32_t>(forgotten.size()));
+  auto names = told.initNames(static_cast<unsigned>(std::min(forgotten.size(), retry_names_max)));
+  for (unsigned at = 0; at < names.size(); ++at) {
+    names.set(at, graph_->name_of(forgotten[at]).c_str());
+  }
+  if (is_dry) {
+    return again;
+  }
+  graph_ = std::move(tried);
   set_idle_timeout(std::nullopt);
   const auto ended_before = state().getFinishedAt();
   auto root = edit();
@@ -57,23 +88,33 @@ async<run_actor::retry_results> run_actor::retry() {
   root.setForced(false);
   root.setReason("");
   root.setFinishedAt(0);
-  std::vector<instance_id> forgotten;
-  auto effects = graph_->retry(
-      forgotten, root.getFilesLost() ? run_graph::files::lost : run_graph::files::kept);
+  root.setRetriedAt(nanoseconds(now()));
   root.setFilesLost(false);
-  const auto again = forgotten.size();
   forget_rows(std::move(forgotten));
   limit_time(now());
   report(ended_before);
   add_event(nullptr);
   apply(std::move(effects));
-  co_return retry_results{static_cast<std::uint32_t>(again)};
+  return again;
+}
+
+async<run_actor::retry_results> run_actor::retry() {
+  const auto again = start_again({}, false);
+  if (!again) {
+    co_return again.error();
+  }
+  co_return retry_results{again->tasks()};
+}
+
+async<run_actor::retry_from_results> run_actor::retry_from(retry_from_params params) {
+  co_return start_again(std::string{params.from()}, params.dry_run());
 }
 
 // An instance that has not been started any more.
 void run_actor::forget_row(const std::string& row) {
   const auto status = *instances_.get(row);
   count(status.getState(), -1);
+  cancel_reminder(std::string{approval_reminder} + text_of(status.getName()));
   if (status.getAttempt() > 0) {
     forgotten_.edit(text_of(status.getName())).setName(status.getName());
   }

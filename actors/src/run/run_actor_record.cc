@@ -47,6 +47,27 @@ void run_actor::add_run_event(std::string_view reason) {
   events_.edit(event_row(state().getEventCount())).setReason(std::string{reason}.c_str());
 }
 
+// What an operator would date. A reason is a person's text: a line of its own it does not get.
+void run_actor::log_end() const {
+  if (!log_) {
+    return;
+  }
+  const auto root = state();
+  auto text = "run ended run=" + key() + " pipeline=" + text_of(root.getProject()) + "/" +
+              text_of(root.getPipeline()) + " state=" + std::string{to_string(root.getState())} +
+              " tasks=" + std::to_string(root.getTasks().getTotal()) +
+              " failed=" + std::to_string(root.getTasks().getFailed()) + " seconds=" +
+              std::to_string((root.getFinishedAt() - root.getCreatedAt()) / 1'000'000'000);
+  if (root.getReason().size() > 0) {
+    auto reason = text_of(root.getReason());
+    std::replace_if(
+        reason.begin(), reason.end(),
+        [](char each) { return static_cast<unsigned char>(each) < 0x20; }, ' ');
+    text += " reason=\"" + reason + "\"";
+  }
+  log_(text);
+}
+
 void run_actor::count(TaskState state, int by) {
   auto counts = edit().getTasks();
   const auto add = [by](std::uint32_t number) {

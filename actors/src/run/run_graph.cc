@@ -33,19 +33,20 @@ run_graph::run_graph(pipeline_definition definition, bound_params params, std::s
 }
 
 void run_graph::restore(instance_id id, task_state state, output_list outputs,
-                        std::string_view reason) {
+                        std::string_view reason, std::int32_t exit_code) {
   if (!fans_out(id.task) && is_terminal(state) && state != task_state::SUCCEEDED) {
     restore_whole(id.task, state, reason);
+    nodes_[id.task].restored_whole = {state, std::move(outputs), exit_code};
     return;
   }
-  nodes_[id.task].restored[id.index] = {state, std::move(outputs)};
+  nodes_[id.task].restored[id.index] = {state, std::move(outputs), exit_code};
   if (is_terminal(state)) {
     note_reason(id, state, reason);
   }
 }
 
 void run_graph::restore_whole(std::uint32_t task, task_state state, std::string_view reason) {
-  nodes_[task].restored_whole = state;
+  nodes_[task].restored_whole = {state, {}, no_exit_code};
   nodes_[task].reasons[state] = reason;
 }
 
@@ -80,13 +81,13 @@ bool run_graph::withdrawn(std::uint32_t at) const {
 bool run_graph::judge_needs(std::uint32_t at, run_effects& effects) {
   const auto& task = definition_.tasks[at];
   const auto count = [&](auto&& what) {
-    return std::count_if(graph_.needs[at].begin(), graph_.needs[at].end(),
-                         [&](auto need) { return what(nodes_[need].outcome); });
+    return std::count_if(graph_.needs[at].begin(), graph_.needs[at].end(), what);
   };
   const auto needs = static_cast<std::ptrdiff_t>(graph_.needs[at].size());
-  const auto succeeded = count([](auto state) { return state == task_state::SUCCEEDED; });
-  const auto failed = count(is_failure);
-  const auto skipped = count([](auto state) { return state == task_state::SKIPPED; });
+  const auto succeeded = count([this](auto need) { return passes(need); });
+  const auto failed = count([this](auto need) { return fails(need); });
+  const auto skipped =
+      count([this](auto need) { return nodes_[need].outcome == task_state::SKIPPED; });
   auto starts = true;
   switch (task.run_on) {
     case trigger_rule::success:
@@ -130,7 +131,7 @@ bool run_graph::judge_when(std::uint32_t at, run_effects& effects) {
 void run_graph::judge(std::uint32_t at, run_effects& effects) {
   auto& node = nodes_[at];
   if (node.restored_whole) {
-    settle_whole(at, *node.restored_whole, {}, effects);
+    settle_whole(at, node.restored_whole->state, {}, effects);
   } else if (withdrawn(at) && node.restored.empty()) {
     settle_whole(at, task_state::CANCELLED, stop_reason_, effects);
   } else if (!node.restored.empty() ||  // it was open before the restart
@@ -179,19 +180,18 @@ void run_graph::open(std::uint32_t at, run_effects& effects) {
     if (index < node.slots.size()) {
       node.slots[index] = std::move(known);
       (is_terminal(node.slots[index].state) ? node.ended : node.active) += 1;
-      node.failed_fast =
-          node.failed_fast || (task.fail_fast && is_failure(node.slots[index].state));
+      node.failed += is_failure(node.slots[index].state) ? 1 : 0;
     }
   }
-  active_ += node.active;
+  node.failed_fast = task.fail_fast && !within_allowance(at);
+  active_ += runs_nothing(at) ? 0 : node.active;
   node.restored.clear();
   known_ += node.slots.size();
   if (withdrawn(at)) {
     settle_unstarted(at, task_state::CANCELLED, stop_reason_, effects);
   }
   judge_each_when(at, effects);
-  node.startable = true;
-  startable_.push_back(at);
+  may_start(at);
   finish_if_done(at);
 }
 
@@ -212,6 +212,7 @@ void run_graph::settle(instance_id id, task_state state, std::string reason, run
   auto& node = nodes_[id.task];
   node.slots[id.index].state = state;
   ++node.ended;
+  node.failed += is_failure(state) ? 1 : 0;
   note_reason(id, state, reason);
   effects.settled.push_back({id, state, std::move(reason)});
 }
@@ -219,12 +220,12 @@ void run_graph::settle(instance_id id, task_state state, std::string reason, run
 void run_graph::settle_whole(std::uint32_t at, task_state state, std::string reason,
                              run_effects& effects) {
   auto& node = nodes_[at];
-  const auto known = node.restored_whole.has_value();  // it was settled before a restart
-  node.restored_whole.reset();
+  const auto known = std::exchange(node.restored_whole, {});  // it was settled before a restart
   node.restored.clear();
   node.now = phase::ended;
   node.outcome = state;
-  node.slots.assign(1, {state, {}});
+  node.slots.assign(1, known.value_or(slot{state, {}, no_exit_code}));
+  node.failed = is_failure(state) ? 1 : 0;
   node.instances.clear();
   ++known_;
   if (!known) {
@@ -259,6 +260,27 @@ task_state run_graph::outcome_of(const task_node& one) {
   return all_skipped ? task_state::SKIPPED : task_state::SUCCEEDED;
 }
 
+// Whether no more instances have failed than the task allows. A fan-out without any has not tried.
+bool run_graph::within_allowance(std::uint32_t at) const {
+  const auto& node = nodes_[at];
+  if (fans_out(at) && node.instances.empty()) {
+    return node.failed == 0;
+  }
+  const auto& allowed = definition_.tasks[at].allow_failures;
+  constexpr std::size_t whole = 100;
+  return allowed.is_percentage ? node.failed * whole <= allowed.count * node.slots.size()
+                               : node.failed <= allowed.count;
+}
+
+bool run_graph::passes(std::uint32_t at) const {
+  const auto outcome = nodes_[at].outcome;
+  return outcome == task_state::SUCCEEDED || (is_failure(outcome) && within_allowance(at));
+}
+
+bool run_graph::fails(std::uint32_t at) const {
+  return is_failure(nodes_[at].outcome) && !within_allowance(at);
+}
+
 void run_graph::finish_if_done(std::uint32_t at) {
   auto& node = nodes_[at];
   if (node.now == phase::open && node.ended == node.slots.size()) {
@@ -271,15 +293,25 @@ void run_graph::finish_if_done(std::uint32_t at) {
 bool run_graph::may_start_more(const task_node& one, const task_definition& task) const {
   const auto of_run =
       std::min<std::size_t>(start_window, definition_.max_parallel.value_or(start_window));
-  return active_ < of_run && one.active < task.max_parallel.value_or(start_window);
+  return (active_ < of_run || !task.approval.empty()) &&
+         one.active < task.max_parallel.value_or(start_window);
+}
+
+void run_graph::may_start(std::uint32_t at) {
+  nodes_[at].startable = true;
+  (runs_nothing(at) ? asking_ : startable_).push_back(at);
 }
 
 void run_graph::start_more(run_effects& effects) {
-  if (held_) {
-    return;
+  if (!held_) {
+    start_more_of(asking_, effects);
+    start_more_of(startable_, effects);
   }
-  for (auto left = startable_.size(); left > 0 && !startable_.empty(); --left) {
-    const auto at = startable_.front();
+}
+
+void run_graph::start_more_of(std::deque<std::uint32_t>& queue, run_effects& effects) {
+  for (auto left = queue.size(); left > 0 && !queue.empty(); --left) {
+    const auto at = queue.front();
     auto& node = nodes_[at];
     const auto& task = definition_.tasks[at];
     while (node.next < node.slots.size()) {
@@ -294,19 +326,19 @@ void run_graph::start_more(run_effects& effects) {
       effects.start.push_back({at, node.next});
       ++node.next;
       ++node.active;
-      ++active_;
+      active_ += runs_nothing(at) ? 0 : 1;
     }
     if (node.next < node.slots.size() && node.active < task.max_parallel.value_or(start_window)) {
       return;  // the run's own bound: this task goes on first
     }
     // It is all started, or comes back when one of its own instances ends.
     node.startable = false;
-    startable_.pop_front();
+    queue.pop_front();
   }
 }
 
 run_effects run_graph::ended(instance_id id, task_state state, output_list outputs,
-                             std::string_view reason) {
+                             std::string_view reason, std::int32_t exit_code) {
   run_effects effects;
   auto& node = nodes_[id.task];
   if (node.now != phase::open || id.index >= node.slots.size() ||
@@ -315,22 +347,22 @@ run_effects run_graph::ended(instance_id id, task_state state, output_list outpu
     return effects;
   }
   --node.active;
-  --active_;
+  active_ -= runs_nothing(id.task) ? 0 : 1;
   if (held_ && state == task_state::CANCELLED && !withdrawn(id.task) && !node.failed_fast) {
     node.slots[id.index] = {};
     effects.unstarted.push_back(id);
     return effects;
   }
-  node.slots[id.index] = {state, std::move(outputs)};
+  node.slots[id.index] = {state, std::move(outputs), exit_code};
   ++node.ended;
   note_reason(id, state, reason);
   if (is_failure(state)) {
+    ++node.failed;
     fail_fast(id, reason, effects);
   }
   finish_if_done(id.task);
   if (node.now == phase::open && !node.startable && node.next < node.slots.size()) {
-    node.startable = true;
-    startable_.push_back(id.task);
+    may_start(id.task);
   }
   drain(effects);
   return effects;
@@ -340,7 +372,8 @@ run_effects run_graph::ended(instance_id id, task_state state, output_list outpu
 void run_graph::fail_fast(instance_id failed, std::string_view why, run_effects& effects) {
   const auto at = failed.task;
   auto& node = nodes_[at];
-  if (!definition_.tasks[at].fail_fast || node.slots.size() < 2 || node.failed_fast) {
+  if (!definition_.tasks[at].fail_fast || node.slots.size() < 2 || node.failed_fast ||
+      within_allowance(at)) {
     return;
   }
   node.failed_fast = true;
@@ -385,9 +418,9 @@ run_effects run_graph::stop(std::string_view reason, stop_reach reach) {
 }
 
 run_state run_graph::outcome() const noexcept {
-  const auto bad = std::any_of(nodes_.begin(), nodes_.end(), [](const task_node& each) {
-    return is_failure(each.outcome) || each.outcome == task_state::UPSTREAM_FAILED ||
-           each.outcome == task_state::CANCELLED;
+  const auto bad = std::any_of(graph_.order.begin(), graph_.order.end(), [this](auto at) {
+    return fails(at) || nodes_[at].outcome == task_state::UPSTREAM_FAILED ||
+           nodes_[at].outcome == task_state::CANCELLED;
   });
   return bad ? run_state::FAILED : run_state::SUCCEEDED;
 }

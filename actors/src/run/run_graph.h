@@ -14,7 +14,10 @@
 // When the files of a run are lost, nothing starts until all that had started has ended; what was
 // cancelled for it has then not been started. What is unfinished starts anew, and so does all that
 // has succeeded and that something unfinished needs, if only by way of others.
+// An approval starts like any instance, and holds up nothing but what needs it.
 // A fan-out over nothing has succeeded with nothing to do, unless `on_empty` says otherwise.
+// A task with no more failed instances than `allow_failures` is as good as one that has succeeded,
+// for what needs it and for the run; its state tells that it has failed.
 //
 // A reason is a phrase for a person. That of a task which did not start because of others names
 // them with their states and their own reasons: `needs fan: skipped, its list is empty`.
@@ -39,6 +42,9 @@ namespace millrace::actors {
 /// The most instances of one run that are queued or running at a time: bounds the rows and
 /// messages of one step, far above what a silo runs at once.
 inline constexpr std::size_t start_window = 1'000;
+
+/// Of an instance without a command that has exited.
+inline constexpr std::int32_t no_exit_code = -1;
 
 using output_list = std::vector<std::pair<std::string, std::string>>;
 
@@ -85,7 +91,8 @@ public:
 
   /// Tells of an instance that has a stored row: before `begin`, in any order. What a row says is
   /// taken as it is: its task is not judged again.
-  void restore(instance_id id, task_state state, output_list outputs, std::string_view reason);
+  void restore(instance_id id, task_state state, output_list outputs, std::string_view reason,
+               std::int32_t exit_code = no_exit_code);
   /// Tells of a fan-out that was settled as a whole, without instances: before `begin`.
   void restore_whole(std::uint32_t task, task_state state, std::string_view reason);
   /// As after `stop`: before `begin`. What had been started is waited for.
@@ -102,7 +109,8 @@ public:
 
   /// A started instance has ended. No effect for one that had ended before.
   [[nodiscard]] run_effects ended(instance_id id, task_state state, output_list outputs,
-                                  std::string_view reason = {});
+                                  std::string_view reason = {},
+                                  std::int32_t exit_code = no_exit_code);
 
   /// The run is cancelled or out of time: of the tasks within `reach`, settles what has not started
   /// and cancels what has. A second stop may reach further.
@@ -111,7 +119,7 @@ public:
   /// The run's files are lost: withdraws what has started, which is to be waited for.
   [[nodiscard]] run_effects hold(std::string_view reason);
   [[nodiscard]] bool held() const noexcept { return held_; }
-  /// Instances that have started and not ended.
+  /// Instances that have started and not ended, without those that wait for a person.
   [[nodiscard]] std::size_t active() const noexcept { return active_; }
 
   /// Goes on after a loss of files. What succeeded and may not be repeated, though its files may be
@@ -123,11 +131,13 @@ public:
   /// Whether the files that earlier tasks left are still there.
   enum class files : std::uint8_t { kept, lost };
 
-  /// Starts again whatever did not succeed, and what was skipped because of it. Instances of a
-  /// fan-out that succeeded are kept, unless a task it needs runs again: its list may change.
-  /// Without files all starts again that one of these needs. Requires: ended. `forgotten` gets the
+  /// Starts again the tasks of `from` (positions), whatever did not succeed, and all that needs one
+  /// of these, if only by way of others: what depends on a task is never left from an earlier try
+  /// of it. Instances of a fan-out that succeeded are kept where only others of it failed. Without
+  /// files all starts again that one of these needs. Requires: ended. `forgotten` gets the
   /// instances whose rows no longer hold.
-  [[nodiscard]] run_effects retry(std::vector<instance_id>& forgotten, files had = files::kept);
+  [[nodiscard]] run_effects retry(std::vector<instance_id>& forgotten, files had = files::kept,
+                                  const std::vector<std::uint32_t>& from = {});
 
   /// Instances that are known: of judged tasks.
   [[nodiscard]] std::size_t known_instances() const noexcept { return known_; }
@@ -158,14 +168,21 @@ public:
   /// Errors: an expression that has no value.
   [[nodiscard]] runtime::result<std::map<std::string, std::string>> environment(
       instance_id id) const;
+  /// What the person is asked, of an approval. Errors: as above.
+  [[nodiscard]] runtime::result<std::string> prompt(instance_id id) const;
   /// Its argument list. Errors: as above.
   [[nodiscard]] runtime::result<std::vector<std::string>> arguments(instance_id id) const;
+  /// Where it starts. Errors: as above; `invalid_argument` for one out of the workspace.
+  [[nodiscard]] runtime::result<std::string> workdir(instance_id id) const;
+  /// Its inputs as JSON; empty: it has none. Errors: as above; `too_large`.
+  [[nodiscard]] runtime::result<std::string> inputs(instance_id id) const;
 
 private:
   enum class phase : std::uint8_t { waiting, open, ended };
   struct slot {
     task_state state = task_state::WAITING;
     output_list outputs;
+    std::int32_t exit_code = no_exit_code;
   };
   struct task_node {
     phase now = phase::waiting;
@@ -175,9 +192,10 @@ private:
     std::uint32_t next = 0;    // the first slot that may be unstarted
     std::uint32_t active = 0;  // started, not ended
     std::uint32_t ended = 0;
-    bool startable = false;    // stands in `startable_`
+    std::uint32_t failed = 0;
+    bool startable = false;    // stands in `startable_` or `asking_`
     bool failed_fast = false;  // the rest has been cancelled
-    std::optional<task_state> restored_whole;
+    std::optional<slot> restored_whole;
     task_state outcome = task_state::WAITING;
     std::map<task_state, std::string> reasons;  // the first of each end but success
     std::map<std::uint32_t, slot> restored;
@@ -207,12 +225,20 @@ private:
   void settle(instance_id id, task_state state, std::string reason, run_effects& effects);
   void settle_unstarted(std::uint32_t at, task_state state, std::string_view reason,
                         run_effects& effects);
+  void may_start(std::uint32_t at);
   void start_more(run_effects& effects);
+  void start_more_of(std::deque<std::uint32_t>& queue, run_effects& effects);
   void finish_if_done(std::uint32_t at);
   void after_end(std::uint32_t at);
   void drain(run_effects& effects);
+  [[nodiscard]] bool runs_nothing(std::uint32_t at) const {
+    return !definition_.tasks[at].approval.empty();
+  }
   [[nodiscard]] bool may_start_more(const task_node& one, const task_definition& task) const;
   [[nodiscard]] static task_state outcome_of(const task_node& one);
+  [[nodiscard]] bool within_allowance(std::uint32_t at) const;
+  [[nodiscard]] bool passes(std::uint32_t at) const;
+  [[nodiscard]] bool fails(std::uint32_t at) const;
 
   pipeline_definition definition_;
   bound_params params_;
@@ -222,6 +248,7 @@ private:
   std::vector<task_node> nodes_;
   std::deque<std::uint32_t> ready_;      // every need has ended: to be judged
   std::deque<std::uint32_t> startable_;  // with unstarted instances that may start
+  std::deque<std::uint32_t> asking_;     // such approvals
   std::size_t active_ = 0;
   std::size_t known_ = 0;
   std::size_t unended_ = 0;  // tasks

@@ -59,23 +59,29 @@ void run_graph::await_needs() {
   }
 }
 
-run_effects run_graph::retry(std::vector<instance_id>& forgotten, files had) {
+run_effects run_graph::retry(std::vector<instance_id>& forgotten, files had,
+                             const std::vector<std::uint32_t>& from) {
   run_effects effects;
+  std::vector<bool> wholly(nodes_.size());
   std::vector<bool> again(nodes_.size());
   stopping_.reset();
   held_ = false;
+  for (const auto at : from) {
+    wholly[at] = true;
+  }
   for (const auto at : graph_.order) {
-    again[at] = nodes_[at].outcome != task_state::SUCCEEDED &&
-                (nodes_[at].outcome != task_state::SKIPPED || needs_any(at, again));
+    wholly[at] = wholly[at] || needs_any(at, again);
+    again[at] = wholly[at] || (!passes(at) && nodes_[at].outcome != task_state::SKIPPED);
   }
   const auto needed =
       had == files::lost ? needed_by(again) : std::vector<bool>(nodes_.size(), false);
-  for (std::uint32_t at = 0; at < nodes_.size(); ++at) {
-    again[at] = again[at] || (needed[at] && nodes_[at].outcome == task_state::SUCCEEDED);
+  for (const auto at : graph_.order) {
+    again[at] =
+        again[at] || (needed[at] && passes(at) && (!runs_nothing(at) || needs_any(at, again)));
   }
   for (const auto at : graph_.order) {
-    const auto keep =
-        fans_out(at) && !nodes_[at].instances.empty() && !needed[at] && !needs_any(at, again);
+    const auto keep = fans_out(at) && !nodes_[at].instances.empty() && !needed[at] && !wholly[at] &&
+                      !needs_any(at, again);
     if (again[at]) {
       begin_anew(
           at, [keep](auto state) { return keep && state == task_state::SUCCEEDED; }, forgotten);
@@ -91,7 +97,8 @@ run_effects run_graph::hold(std::string_view reason) {
   held_ = true;
   for (std::uint32_t at = 0; at < nodes_.size(); ++at) {
     const auto& node = nodes_[at];
-    for (std::uint32_t index = 0; node.active > 0 && index < node.slots.size(); ++index) {
+    for (std::uint32_t index = 0; node.active > 0 && !runs_nothing(at) && index < node.slots.size();
+         ++index) {
       const auto state = node.slots[index].state;
       if (state != task_state::WAITING && !is_terminal(state)) {
         effects.cancel.push_back({{at, index}, std::string{reason}});
@@ -120,7 +127,6 @@ run_effects run_graph::go_on_without_files(std::string_view reason,
                                            std::vector<instance_id>& forgotten) {
   run_effects effects;
   held_ = false;
-  startable_.clear();
   std::vector<bool> unfinished(nodes_.size());
   for (std::uint32_t at = 0; at < nodes_.size(); ++at) {
     unfinished[at] = nodes_[at].now != phase::ended && !withdrawn(at);
@@ -128,10 +134,13 @@ run_effects run_graph::go_on_without_files(std::string_view reason,
   const auto needed = needed_by(unfinished);
   std::vector<bool> again(nodes_.size());
   std::vector<bool> given_up(nodes_.size());
-  for (std::uint32_t at = 0; at < nodes_.size(); ++at) {
-    // A fan-out over nothing has no files.
-    if (needed[at] && !withdrawn(at) && nodes_[at].now == phase::ended &&
-        nodes_[at].outcome == task_state::SUCCEEDED && !nodes_[at].instances.empty()) {
+  for (const auto at : graph_.order) {
+    // A fan-out over nothing has no files, and a person's word stands unless it was about some.
+    if (runs_nothing(at) && !needs_any(at, again)) {
+      continue;
+    }
+    if (needed[at] && !withdrawn(at) && nodes_[at].now == phase::ended && passes(at) &&
+        !nodes_[at].instances.empty()) {
       given_up[at] = definition_.tasks[at].retry.on_lost == lost_attempt::give_up;
       again[at] = !given_up[at];
     }
@@ -140,7 +149,8 @@ run_effects run_graph::go_on_without_files(std::string_view reason,
     }
   }
   for (const auto at : graph_.order) {
-    if (!again[at] && nodes_[at].now != phase::open) {
+    const auto still_asks = runs_nothing(at) && !needs_any(at, again) && !needs_any(at, given_up);
+    if (!again[at] && (nodes_[at].now != phase::open || still_asks)) {
       continue;
     }
     const auto keeps = [this, at, needed = bool{needed[at]},
@@ -149,6 +159,9 @@ run_effects run_graph::go_on_without_files(std::string_view reason,
       return !all_anew && fans_out(at) && (state != task_state::SUCCEEDED || !needed);
     };
     begin_anew(at, keeps, forgotten);
+  }
+  for (auto* queue : {&startable_, &asking_}) {
+    std::erase_if(*queue, [this](auto at) { return !nodes_[at].startable; });
   }
   await_needs();
   drain(effects);

@@ -47,7 +47,7 @@ std::string run_graph::needs_text(std::uint32_t at) const {
   const auto rule = definition_.tasks[at].run_on;
   auto needs = graph_.needs[at];
   if (rule == trigger_rule::success) {
-    std::erase_if(needs, [&](auto need) { return nodes_[need].outcome == task_state::SUCCEEDED; });
+    std::erase_if(needs, [&](auto need) { return passes(need); });
   }
   std::stable_partition(needs.begin(), needs.end(),
                         [&](auto need) { return nodes_[need].outcome != task_state::SKIPPED; });
@@ -74,7 +74,7 @@ std::string run_graph::fail_fast_text(instance_id failed, std::string_view why) 
 
 std::string run_graph::failure_text() const {
   for (const auto at : graph_.order) {
-    if (is_failure(nodes_[at].outcome)) {
+    if (fails(at)) {
       return "task `" + definition_.tasks[at].name + "` " +
              (nodes_[at].outcome == task_state::TIMED_OUT
                   ? "timed out"

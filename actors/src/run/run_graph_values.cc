@@ -75,10 +75,15 @@ result<std::map<std::string, std::string>> run_graph::environment(instance_id id
   return made;
 }
 
+result<std::string> run_graph::prompt(instance_id id) const {
+  const auto& one = instance(id);
+  return fill(definition_.tasks[id.task].approval, scope{*this, id.task, &one});
+}
+
 result<std::vector<std::string>> run_graph::arguments(instance_id id) const {
   const auto& task = definition_.tasks[id.task];
   if (!task.run.empty()) {
-    return shell_command(task.run);
+    return shell_command(task.run, task.shell);
   }
   const auto& one = instance(id);
   const scope names{*this, id.task, &one};
@@ -91,6 +96,78 @@ result<std::vector<std::string>> run_graph::arguments(instance_id id) const {
     made.push_back(*std::move(filled));
   }
   return made;
+}
+
+result<std::string> run_graph::workdir(instance_id id) const {
+  const auto& one = instance(id);
+  const auto& text = definition_.tasks[id.task].workdir;
+  auto filled = fill(text, scope{*this, id.task, &one});
+  if (!filled) {
+    return runtime::error{filled.error().code(), "workdir: " + filled.error().text()};
+  }
+  if (const auto why = text.empty() ? std::string{} : refusal_of_workdir(*filled); !why.empty()) {
+    return runtime::error{runtime::errc::invalid_argument, "workdir " + why};
+  }
+  return filled;
+}
+
+namespace {
+
+// The same with the expressions in its texts filled in.
+result<value> filled_in(const value& from, const expression_scope& names) {
+  if (const auto* text = from.text()) {
+    return fill_value(*text, names);
+  }
+  if (const auto* items = from.items()) {
+    value::list made;
+    for (const auto& each : *items) {
+      auto filled = filled_in(each, names);
+      if (!filled) {
+        return filled;
+      }
+      made.push_back(*std::move(filled));
+    }
+    return make_value(std::move(made));
+  }
+  if (const auto* entries = from.entries()) {
+    value::map made;
+    for (const auto& [key, each] : *entries) {
+      auto filled = filled_in(each, names);
+      if (!filled) {
+        return filled;
+      }
+      made.emplace(key, *std::move(filled));
+    }
+    return value{std::move(made)};
+  }
+  return from;
+}
+
+}  // namespace
+
+result<std::string> run_graph::inputs(instance_id id) const {
+  const auto& task = definition_.tasks[id.task];
+  if (task.inputs.empty()) {
+    return std::string{};
+  }
+  const auto& one = instance(id);
+  const scope names{*this, id.task, &one};
+  value::map made;
+  for (const auto& [name, content] : task.inputs) {
+    auto filled = filled_in(content, names);
+    if (!filled) {
+      return runtime::error{filled.error().code(), "inputs " + name + ": " + filled.error().text()};
+    }
+    made.emplace(name, *std::move(filled));
+  }
+  auto text = to_json(value{std::move(made)});
+  if (text.size() > task_inputs_bytes_max) {
+    return runtime::error{
+        runtime::errc::too_large,
+        "inputs: they have " + std::to_string(text.size()) + " bytes as JSON, and may have " +
+            std::to_string(task_inputs_bytes_max) + "; write them to a file in the workspace"};
+  }
+  return text;
 }
 
 }  // namespace millrace::actors

@@ -37,23 +37,32 @@ public:
     if (!at) {
       return std::nullopt;
     }
-    const auto& node = graph_.nodes_[*at];
-    const auto of = [key](const slot& one) -> std::optional<value> {
+    const auto& declared = graph_.definition_.tasks[*at].outputs;
+    return of_instances(*at, [&](const slot& one) -> std::optional<value> {
       for (const auto& [name, text] : one.outputs) {
         if (name == key) {
           return make_value(text);
         }
       }
-      return std::nullopt;
-    };
-    if (!graph_.fans_out(*at)) {
-      return node.slots.empty() ? std::nullopt : of(node.slots[0]);
-    }
-    value::list all;
-    for (std::size_t index = 0; index < node.instances.size(); ++index) {
-      all.push_back(of(node.slots[index]).value_or(value{}));
-    }
-    return make_value(std::move(all));
+      if (one.state != task_state::SUCCEEDED) {
+        return value{};
+      }
+      const auto found = std::find_if(declared.begin(), declared.end(),
+                                      [key](const auto& each) { return each.name == key; });
+      return found != declared.end() && found->fallback
+                 ? std::optional{make_value(*found->fallback)}
+                 : std::nullopt;
+    });
+  }
+  std::optional<value> exit_code(std::string_view task) const override {
+    const auto at = graph_.find(task);
+    return at ? of_instances(*at,
+                             [](const slot& one) -> std::optional<value> {
+                               return one.exit_code == no_exit_code
+                                          ? value{}
+                                          : make_value(std::int64_t{one.exit_code});
+                             })
+              : std::nullopt;
   }
   std::optional<value> status(std::string_view task) const override {
     const auto at = graph_.find(task);
@@ -67,16 +76,33 @@ public:
     return name == "pipeline" ? std::optional{make_value(graph_.definition_.name)} : std::nullopt;
   }
   std::optional<bool> needs_succeeded() const override {
-    return std::all_of(needs().begin(), needs().end(), [this](auto need) {
-      return graph_.nodes_[need].outcome == task_state::SUCCEEDED;
-    });
+    return std::all_of(needs().begin(), needs().end(),
+                       [this](auto need) { return graph_.passes(need); });
   }
   std::optional<bool> needs_failed() const override {
     return std::any_of(needs().begin(), needs().end(),
-                       [this](auto need) { return is_failure(graph_.nodes_[need].outcome); });
+                       [this](auto need) { return graph_.fails(need); });
   }
 
 private:
+  // What `of` makes of a task's one instance, or the list of what it makes of each of a fan-out.
+  template <class Of>
+  std::optional<value> of_instances(std::uint32_t at, const Of& of) const {
+    const auto& node = graph_.nodes_[at];
+    if (!graph_.fans_out(at)) {
+      return node.slots.empty() ? std::nullopt : of(node.slots[0]);
+    }
+    value::list all;
+    for (std::size_t index = 0; index < node.instances.size(); ++index) {
+      auto one = of(node.slots[index]);
+      if (!one) {
+        return std::nullopt;
+      }
+      all.push_back(*std::move(one));
+    }
+    return make_value(std::move(all));
+  }
+
   const std::vector<std::uint32_t>& needs() const { return graph_.graph_.needs[task_]; }
   const run_graph& graph_;
   std::uint32_t task_;

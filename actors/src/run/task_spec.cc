@@ -1,9 +1,13 @@
 // SPDX-License-Identifier: MIT
 #include "run/task_spec.h"
 
+#include <algorithm>
+#include <map>
 #include <utility>
 
+#include "millrace/actors/process.h"
 #include "pipeline/names.h"
+#include "run/run_spans.h"
 
 namespace millrace::actors {
 
@@ -16,6 +20,45 @@ constexpr std::pair<const char*, const char*> base_environment[] = {
     {"PATH", "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"},
     {"LANG", "C.UTF-8"},
 };
+
+// Before it is granted a slot, and with a remedy.
+result<void> check_sizes(const std::map<std::string, std::string>& environment) {
+  for (const auto& [name, text] : environment) {
+    if (const auto bytes = name.size() + 1 + text.size(); bytes >= argument_bytes_max) {
+      return runtime::error{
+          runtime::errc::too_large,
+          "env " + name + ": with its name it has " + std::to_string(bytes) +
+              " bytes, and a program can be given at most " +
+              std::to_string(argument_bytes_max - 1) +
+              " in one; write it under `inputs`, which the command gets as a file"};
+    }
+  }
+  return {};
+}
+
+void put(capnp::List<std::uint8_t>::Builder into, const std::vector<std::uint8_t>& codes) {
+  for (unsigned at = 0; at < into.size(); ++at) {
+    into.set(at, codes[at]);
+  }
+}
+
+// The task's own over those of the pipeline.
+void put_secrets(const pipeline_definition& definition, const task_definition& task,
+                 const std::string& project, schemas::TaskSpec::Builder spec) {
+  auto secrets = task.secrets;
+  secrets.insert(definition.secrets.begin(), definition.secrets.end());
+  auto list = spec.initSecrets(static_cast<unsigned>(secrets.size()));
+  unsigned at = 0;
+  for (const auto& [variable, secret] : secrets) {
+    list[at].setVariable(variable.c_str());
+    list[at].setFrom(static_cast<schemas::SecretSource>(secret.from));
+    list[at].setKey(secret.key.c_str());
+    if (secret.from == secret_source::project) {
+      list[at].setProject(project.c_str());
+    }
+    ++at;
+  }
+}
 
 }  // namespace
 
@@ -40,6 +83,20 @@ result<schemas::task_interface::begin_params> task_spec_of(const run_graph& grap
   (*environment)["MILLRACE_RUN"] = run.key;
   (*environment)["MILLRACE_TASK"] = task.name;
   (*environment)["MILLRACE_INDEX"] = std::to_string(id.index);
+  if (!run.source.empty()) {
+    (*environment)["MILLRACE_SOURCE"] = run.source;
+  }
+  if (auto fits = check_sizes(*environment); !fits) {
+    return std::move(fits).error();
+  }
+  const auto workdir = graph.workdir(id);
+  if (!workdir) {
+    return workdir.error();
+  }
+  const auto inputs = graph.inputs(id);
+  if (!inputs) {
+    return inputs.error();
+  }
 
   schemas::task_interface::begin_params params;
   auto spec = params.build().initSpec();
@@ -59,6 +116,7 @@ result<schemas::task_interface::begin_params> task_spec_of(const run_graph& grap
     variables[at].setName(variable.c_str());
     variables[at++].setValue(text.c_str());
   }
+  put_secrets(definition, task, run.project, spec);
   const auto shared = definition.workspace == workspace_mode::run;
   spec.setWorkspace((shared ? run.key : run.key + "/" + name).c_str());
   spec.setTimeoutNs(task.timeout.value_or(runtime::duration{}).count());
@@ -66,17 +124,30 @@ result<schemas::task_interface::begin_params> task_spec_of(const run_graph& grap
   spec.setGraceNs(
       task.grace_period.value_or(definition.grace_period.value_or(grace_default)).count());
   spec.setDetach(task.detach);
+  spec.setWorkdir(workdir->c_str());
+  spec.setInputs(inputs->c_str());
+  if (run.place) {
+    store_place(run.place, spec.initTrace());
+  }
   spec.setMaxAttempts(task.retry.max_attempts);
   spec.setDelayNs(task.retry.delay.count());
   spec.setBackoff(task.retry.backoff);
   spec.setMaxDelayNs(task.retry.max_delay.count());
   spec.setJitter(task.retry.jitter);
   spec.setGiveUpWhenLost(task.retry.on_lost == lost_attempt::give_up);
+  put(spec.initOnExit(static_cast<unsigned>(task.retry.on_exit.size())), task.retry.on_exit);
+  put(spec.initNotOnExit(static_cast<unsigned>(task.retry.not_on_exit.size())),
+      task.retry.not_on_exit);
   spec.setPriority(task.priority);
   spec.setPool(std::string{default_pool}.c_str());
-  auto outputs = spec.initOutputs(static_cast<unsigned>(task.outputs.size()));
-  for (unsigned output = 0; output < outputs.size(); ++output) {
-    outputs.set(output, task.outputs[output].name.c_str());
+  const auto must_be_written = [](const output_definition& each) { return !each.fallback; };
+  auto outputs = spec.initOutputs(static_cast<unsigned>(
+      std::count_if(task.outputs.begin(), task.outputs.end(), must_be_written)));
+  unsigned at_output = 0;
+  for (const auto& each : task.outputs) {
+    if (must_be_written(each)) {
+      outputs.set(at_output++, each.name.c_str());
+    }
   }
   return params;
 }

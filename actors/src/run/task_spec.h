@@ -7,6 +7,7 @@
 
 #include "millrace/pipeline.capnp.actor.h"
 #include "millrace/runtime/result.h"
+#include "millrace/runtime/trace.h"
 #include "run/run_graph.h"
 
 namespace millrace::actors {
@@ -16,6 +17,8 @@ struct task_spec_run {
   std::string key;
   std::string project;
   std::uint32_t epoch = 0;
+  std::string source = {};  ///< The folder of the definition's file; empty: there is none.
+  runtime::trace_context place = {};
 };
 
 /// With expressions filled in and the environment whole but for what the executor adds.

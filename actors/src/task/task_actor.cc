@@ -7,6 +7,7 @@
 #include "millrace/actors/duration_text.h"
 #include "pipeline/names.h"
 #include "run/run_graph.h"
+#include "run/run_spans.h"
 
 namespace millrace::actors {
 
@@ -103,6 +104,12 @@ task_attempts task_actor::attempts() const {
   policy.max_delay = runtime::duration{spec().getMaxDelayNs()};
   policy.jitter = spec().getJitter();
   policy.on_lost = spec().getGiveUpWhenLost() ? lost_attempt::give_up : lost_attempt::start_again;
+  for (const auto each : spec().getOnExit()) {
+    policy.on_exit.push_back(each);
+  }
+  for (const auto each : spec().getNotOnExit()) {
+    policy.not_on_exit.push_back(each);
+  }
   return {{root.getState(), root.getAttempt(), root.getFailures(), root.getCancelling(),
            text_of(root.getExecutor()), text_of(root.getReason())},
           policy};
@@ -135,6 +142,7 @@ void task_actor::apply(const task_attempts& after, const task_effects& effects,
     next.setNumber(row.attempt);
     next.setEnd(AttemptEnd::QUEUED);
     next.setExitCode(-1);
+    next.setQueuedAt(nanoseconds(now()));
     if (pool_asked == asked_by::itself) {
       // All tasks of the run have this workspace, or it is the task's own.
       const auto shared = spec().getWorkspace() == spec().getRun();
@@ -215,6 +223,12 @@ async<task_actor::attempt_spec_results> task_actor::attempt_spec(attempt_spec_pa
   attempt.setGraceNs(spec().getGraceNs());
   attempt.setPriority(spec().getPriority());
   attempt.setDetach(spec().getDetach());
+  attempt.setSecrets(spec().getSecrets());
+  attempt.setWorkdir(spec().getWorkdir());
+  attempt.setInputs(spec().getInputs());
+  if (const auto run = place_of(spec().getTrace())) {
+    store_place(attempt_place(run, token(number)), attempt.initTrace());
+  }
   co_return results;
 }
 
@@ -259,6 +273,9 @@ void task_actor::record_attempt(schemas::AttemptReport::Reader report, AttemptEn
   row.setStdoutDropped(report.getStdoutDropped());
   row.setStderrDropped(report.getStderrDropped());
   row.setText(text.c_str());
+  if (spec().getTrace().getSampled()) {
+    tell_span(span_of(ended_attempt{token(report.getNumber()), spec(), row.asReader()}));
+  }
 }
 
 // Its run asks the pool for the first attempt at the same time as it begins the task. If the pool
@@ -286,8 +303,11 @@ async<> task_actor::attempt_finished(attempt_finished_params params) {
     text = "wrote no value for output \"" + *name + "\": write \"" + *name +
            "=value\" to $MILLRACE_OUTPUT";
   }
-  const auto effects = task.finished(news.getNumber(), end, news.getExitCode(), text,
-                                     fraction_of(token(news.getNumber())));
+  constexpr std::int32_t signalled = 128;  // as a shell tells it
+  const auto exit_code =
+      end == AttemptEnd::SIGNALLED ? signalled + news.getSignal() : news.getExitCode();
+  const auto effects =
+      task.finished(news.getNumber(), end, exit_code, text, fraction_of(token(news.getNumber())));
   if (!effects.changed) {
     return {};
   }

@@ -78,6 +78,8 @@ task_effects task_attempts::finished(std::uint32_t attempt, AttemptEnd how, std:
         break;
       case AttemptEnd::EXITED:
       case AttemptEnd::SIGNALLED:
+        effects = fail(TaskState::FAILED, reason, fraction, may_retry(policy_, exit_code));
+        break;
       case AttemptEnd::LOG_LIMIT:
       case AttemptEnd::BAD_OUTPUTS:
         effects = fail(TaskState::FAILED, reason, fraction);
@@ -88,14 +90,16 @@ task_effects task_attempts::finished(std::uint32_t attempt, AttemptEnd how, std:
   return effects;
 }
 
-task_effects task_attempts::fail(TaskState state, const std::string& reason, double fraction) {
+task_effects task_attempts::fail(TaskState state, const std::string& reason, double fraction,
+                                 bool may_retry) {
   ++row_.failures;
   task_effects effects{.changed = true, .reported = true};
-  effects.retry_after = next_delay(policy_, row_.failures, fraction);
-  if (!effects.retry_after) {
-    end(state, reason);
+  const auto retry_after = next_delay(policy_, row_.failures, fraction);
+  if (!retry_after || !may_retry) {
+    end(state, retry_after ? reason + ", after which it is not retried" : reason);
     return effects;
   }
+  effects.retry_after = retry_after;
   row_.state = TaskState::BACKING_OFF;
   const auto shown =
       std::max<runtime::duration>(*effects.retry_after, std::chrono::milliseconds{1});

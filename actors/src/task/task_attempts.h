@@ -61,8 +61,8 @@ public:
 
   [[nodiscard]] task_effects started(std::uint32_t attempt, std::string_view executor);
 
-  /// An attempt has ended. `reason` tells how, for a person; `fraction` in [0, 1) is the chance in
-  /// the retry's delay.
+  /// An attempt has ended. `exit_code` of one that exited or was signalled: see `may_retry`.
+  /// `reason` tells how, for a person; `fraction` in [0, 1) is the chance in the retry's delay.
   [[nodiscard]] task_effects finished(std::uint32_t attempt, schemas::AttemptEnd how,
                                       std::int32_t exit_code, const std::string& reason,
                                       double fraction);
@@ -79,7 +79,7 @@ public:
 private:
   [[nodiscard]] task_effects next_attempt();
   [[nodiscard]] task_effects fail(schemas::TaskState state, const std::string& reason,
-                                  double fraction);
+                                  double fraction, bool may_retry = true);
   void end(schemas::TaskState state, const std::string& reason);
 
   task_row row_;

@@ -27,6 +27,7 @@ namespace {
 constexpr std::size_t secret_bytes = 32;
 constexpr std::size_t token_bytes_min = 32;
 constexpr std::size_t token_bytes_max = 512;
+constexpr const char* one_line = "a token is one line of 32 to 512 characters without spaces";
 
 std::string base64url(const std::array<unsigned char, secret_bytes>& bytes) {
   constexpr std::string_view digits =
@@ -91,13 +92,16 @@ result<std::string> read_token(const fs::path& file) {
   if (count < 0) {
     return refused(file, std::strerror(errno));
   }
+  if (count == static_cast<ssize_t>(bytes.size())) {  // there may be more, of another line
+    return refused(file, one_line);
+  }
   std::string_view text{bytes.data(), static_cast<std::size_t>(count)};
   while (text.ends_with('\n') || text.ends_with('\r')) {
     text.remove_suffix(1);
   }
   if (text.size() < token_bytes_min || text.size() > token_bytes_max ||
       !std::all_of(text.begin(), text.end(), is_seen)) {
-    return refused(file, "a token is one line of 32 to 512 characters without spaces");
+    return refused(file, one_line);
   }
   return std::string{text};
 }

@@ -4,6 +4,7 @@
 //   PUT    /api/v1/projects/{project}/pipelines/{name}        a definition; If-(None-)Match
 //   GET    /api/v1/projects/{project}/pipelines               ?after&limit
 //   GET    /api/v1/projects/{project}/pipelines/{name}        ?version; If-None-Match
+//   DELETE /api/v1/projects/{project}/pipelines/{name}        with its ended runs
 //   POST   /api/v1/projects/{project}/pipelines/{name}/runs   {params, labels}; ?wait;
 //                                                             Idempotency-Key
 //   POST   /api/v1/projects/{project}/pipelines/{name}/runs:batch
@@ -18,7 +19,9 @@
 //   GET    /api/v1/runs/{id}/tasks/{name}/logs                ?stream&attempt&tail&offset&follow
 //   GET    /api/v1/runs/{id}/events                           server-sent; Last-Event-ID
 //   POST   /api/v1/runs/{id}/cancel                           {reason}; Idempotency-Key
-//   POST   /api/v1/runs/{id}/retry                            Idempotency-Key
+//   POST   /api/v1/runs/{id}/retry                            {from, dry_run}; Idempotency-Key
+//   POST   /api/v1/runs/{id}/tasks/{name}/approve             {comment}; Idempotency-Key
+//   POST   /api/v1/runs/{id}/tasks/{name}/reject              {comment}; Idempotency-Key
 //   GET    /api/v1/actors                                     types and open methods, of all silos
 //   POST   /api/v1/actors/{type}/{key}/{method}               an open one; Idempotency-Key
 //   GET    /api/v1/actors/{type}                              of all silos;
@@ -42,6 +45,9 @@
 //   GET    /api/v1/tokens                                     those that one may revoke
 //   POST   /api/v1/tokens                                     {id, grants, expires_in}
 //   DELETE /api/v1/tokens/{name}
+//   GET    /api/v1/projects/{project}/secrets                 their names
+//   PUT    /api/v1/projects/{project}/secrets/{name}          {value}
+//   DELETE /api/v1/projects/{project}/secrets/{name}
 //   GET    /api/v1/audit                                      who did what; ?before&limit
 //   GET    /livez /readyz /metrics /version
 //   GET    /openapi.json                                      all of this, for programs
@@ -63,7 +69,9 @@
 #include "http/router.h"
 #include "http/server.h"
 #include "millrace/actors/pipeline_host.h"
+#include "millrace/actors/secret_keyring.h"
 #include "millrace/runtime/silo.h"
+#include "trace/otlp_exporter.h"
 
 namespace millrace::gateway {
 
@@ -86,6 +94,8 @@ struct api_parts {
   file_thread& inspections;     ///< For what may wait for actors: what silos are asked.
   std::function<http::server_probe()> probe;  ///< For /metrics; may be empty.
   gateway::guard* guard = nullptr;            ///< Null: whoever reaches this may do everything.
+  const actors::secret_keyring* keyring = nullptr;  ///< Null: no secrets can be stored.
+  const otlp_exporter* traces = nullptr;            ///< For /metrics; null: there is none.
 };
 
 /// The routes of the API, each with what it wants of who asks and what /openapi.json says of it. No
@@ -144,6 +154,7 @@ void add_dead_letter_routes(api_routes& routes);
 void add_cluster_routes(api_routes& routes);
 void add_backup_routes(api_routes& routes);
 void add_token_routes(api_routes& routes);
+void add_secret_routes(api_routes& routes);
 void add_audit_routes(api_routes& routes);
 void add_system_routes(api_routes& routes);
 

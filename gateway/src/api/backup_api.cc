@@ -30,8 +30,12 @@ class backup_sender : public std::enable_shared_from_this<backup_sender> {
 public:
   explicit backup_sender(reply answer) : answer_(std::move(answer)) {}
 
-  void send(runtime::storage& rows) {
-    const auto done = rows.backup([this](std::string_view bytes) { return write(bytes); });
+  runtime::result<void> send(runtime::storage& rows) {
+    return rows.backup([this](std::string_view bytes) { return write(bytes); });
+  }
+
+  // The client sees the end of its answer only by this.
+  void end(const runtime::result<void>& done) {
     if (!done && answer_) {
       answer_.fail(done.error());
     }
@@ -103,9 +107,12 @@ public:
     busy_ = true;
     const auto sender = std::make_shared<backup_sender>(std::move(answer));
     thread_ = std::jthread{[this, &rows, sender] {
-      sender->send(rows);
-      const std::lock_guard ended{mutex_};
-      busy_ = false;
+      const auto done = sender->send(rows);
+      {
+        const std::lock_guard ended{mutex_};
+        busy_ = false;
+      }
+      sender->end(done);  // who has read it to its end may take the next one
     }};
   }
 
@@ -125,16 +132,27 @@ bool has_rows(const runtime::silo& here) {
 
 }  // namespace
 
-void add_backup_routes(http::router& routes, const api_parts& parts) {
-  const auto thread = std::make_shared<backup_thread>();
-  routes.add(method::get, "/api/v1/backup", [&parts, thread](request&, reply answer) {
-    if (!has_rows(parts.silo)) {
-      answer.fail({errc::failed_precondition,
-                   "a gateway has no rows: back up a silo that serves HTTP (--listen)"});
-      return;
-    }
-    thread->start(parts.silo.rows(), std::move(answer));
-  });
+void add_backup_routes(api_routes& routes) {
+  routes.add(
+      method::get, "/api/v1/backup", everywhere(role::ADMIN),
+      {.id = "take_backup",
+       .tag = "cluster",
+       .summary = "The state of the silo that answers, as `millrace restore` reads it",
+       .text = "One at a time; a stream that is broken off has no end, which the reader sees.",
+       .answers = {{.status = 200,
+                    .text = "The stream.",
+                    .body = {.type = "application/octet-stream"},
+                    .headers = {{"Content-Disposition", "The name of a file."}}}},
+       .problems = {409, 429, 500}},
+      [&parts = routes.parts(), thread = std::make_shared<backup_thread>()](request&,
+                                                                            reply answer) {
+        if (!has_rows(parts.silo)) {
+          answer.fail({errc::failed_precondition,
+                       "a gateway has no rows: back up a silo that serves HTTP (--listen)"});
+          return;
+        }
+        thread->start(parts.silo.rows(), std::move(answer));
+      });
 }
 
 }  // namespace millrace::gateway

@@ -143,7 +143,7 @@ private:
     if (wanted->idempotency_key.empty() && !key_.empty()) {
       wanted->idempotency_key = key_ + "/" + std::to_string(lines_[at].number);
     }
-    submit(parts_, pipeline_, *std::move(wanted), trace_of(*received_),
+    submit(parts_, pipeline_, *std::move(wanted), trace_of(*received_, quiet_trace::goes_along),
            [self = shared_from_this(), at](const submitted& told) { self->answered(at, told); });
   }
 

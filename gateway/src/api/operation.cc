@@ -48,8 +48,9 @@ json_shape problem_shape() {
                          {"detail", shape::text("What is wrong and what to do, for a person.")},
                          {"instance", shape::text("The target of the request.")},
                          {"code", shape::text("What went wrong, for a program: `not_found`.")},
-                         {"errors", shape::list(entry)}}),
-          {"instance", "errors"}));
+                         {"errors", shape::list(entry)},
+                         {"trace_id", shape::text("Of the trace that the request is part of.")}}),
+          {"instance", "errors", "trace_id"}));
 }
 
 }  // namespace millrace::gateway

@@ -204,6 +204,16 @@ void describe(const api_parts& parts, request& received, reply answer) {
                   });
 }
 
+void remove(const api_parts& parts, request& received, reply answer) {
+  const auto key = pipeline_key(received);
+  if (!key) {
+    answer.fail(key.error());
+    return;
+  }
+  call_and_answer(parts.silo, ref<schemas::Pipeline>(*key).remove(), std::move(answer),
+                  [] { return answer_of(202, nlohmann::ordered_json::object()); });
+}
+
 void list(const api_parts& parts, request& received, reply answer) {
   const auto limit = number_in_query(received, "limit", 0, 1'000);
   const auto project = name_in(received.param("project"), "project");
@@ -231,7 +241,7 @@ void submit_one(const api_parts& parts, request& received, reply answer) {
   }
   wanted->idempotency_key = key_of(received);
   const auto shared = std::make_shared<reply>(std::move(answer));
-  submit(parts, *pipeline, *std::move(wanted), trace_of(received),
+  submit(parts, *pipeline, *std::move(wanted), trace_of(received, quiet_trace::goes_along),
          [&parts, shared, wait = *wait](const submitted& told) {
            if (!told) {
              shared->fail(told.error());
@@ -299,6 +309,16 @@ void add_pipeline_routes(api_routes& routes) {
                            .headers = {{"ETag", "Of the latest version."}}}},
               .problems = {404}},
              describe);
+  routes.add(method::del, one, in_project(role::ADMIN),
+             {.id = "remove_pipeline",
+              .tag = "pipelines",
+              .summary = "Removes a pipeline with its versions and its ended runs",
+              .text = "At once it is not there; it can be applied again when all of it has gone.",
+              .answers = {{.status = 202,
+                           .text = "It is certain to happen.",
+                           .body = json_media(shape::object({}))}},
+              .problems = {404, 409}},
+             remove);
   routes.add(method::post, one + "/runs", in_project(role::RUN),
              {.id = "submit_run",
               .tag = "runs",

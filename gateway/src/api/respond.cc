@@ -23,27 +23,19 @@ http::response answer_of(int status, const nlohmann::ordered_json& tree) {
                     tree.dump(-1, ' ', false, nlohmann::ordered_json::error_handler_t::replace));
 }
 
-std::shared_ptr<const runtime::request_context> trace_of(const http::request& request) {
-  const auto parent = request.headers.find("traceparent");
-  if (!parent || parent->size() != 55 || !parent->starts_with("00-")) {
+std::shared_ptr<const runtime::request_context> trace_of(const http::request& request,
+                                                         quiet_trace quiet) {
+  auto place = request.trace.own;
+  const auto given = request.headers.find(runtime::traceparent_name);
+  if (place && !place.is_sampled && !given && quiet == quiet_trace::left_out) {
     return nullptr;
   }
-  constexpr std::string_view shape = "00-00000000000000000000000000000000-0000000000000000-00";
-  for (std::size_t at = 0; at < shape.size(); ++at) {
-    const auto digit =
-        std::string_view{"0123456789abcdef"}.find((*parent)[at]) != std::string_view::npos;
-    if (shape[at] == '-' ? (*parent)[at] != '-' : !digit) {
-      return nullptr;
-    }
+  if (!place && given) {
+    place = runtime::parse_traceparent(*given).value_or(runtime::trace_context{});
   }
-  const auto zero = [](std::string_view id) {
-    return id.find_first_not_of('0') == std::string_view::npos;
-  };
-  if (zero(parent->substr(3, 32)) || zero(parent->substr(36, 16))) {
-    return nullptr;
-  }
-  return std::make_shared<const runtime::request_context>(
-      runtime::request_context{{"traceparent", std::string{*parent}}});
+  return place ? std::make_shared<const runtime::request_context>(runtime::request_context{
+                     {std::string{runtime::traceparent_name}, to_traceparent(place)}})
+               : nullptr;
 }
 
 result<std::uint64_t> number_in_query(const http::request& request, std::string_view name,

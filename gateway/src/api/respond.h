@@ -54,10 +54,13 @@ void call_and_answer(runtime::silo& silo, runtime::call<T> one, http::reply answ
                   [](const T& results) { return answer_of(200, results); });
 }
 
-/// The request's `traceparent` (W3C Trace Context, level 1) as the context of a call; null without
-/// one, or when it is malformed: then, as the specification has it, the request has no trace.
+/// Whether a trace that no client has asked for, and nobody is told of, goes along.
+enum class quiet_trace : bool { left_out, goes_along };
+
+/// The request's place in a trace (W3C Trace Context, level 1) as the context of a call; null where
+/// it has none. A `traceparent` that is malformed counts, as the specification has it, as none.
 [[nodiscard]] std::shared_ptr<const runtime::request_context> trace_of(
-    const http::request& request);
+    const http::request& request, quiet_trace quiet = quiet_trace::left_out);
 
 /// Runs `job` on the thread, which then answers; or answers that it is overloaded.
 template <class Job>

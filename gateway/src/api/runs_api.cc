@@ -153,14 +153,48 @@ void cancel(const api_parts& parts, request& received, reply answer) {
 }
 
 void retry(const api_parts& parts, request& received, reply answer) {
-  const auto nothing =
-      runtime::from_json(capnp::Schema::from<schemas::Run::RetryParams>(), received.body);
-  if (!nothing) {
-    answer.fail(nothing.error());
+  auto read =
+      runtime::from_json(capnp::Schema::from<schemas::Run::RetryFromParams>(), received.body);
+  if (!read) {
+    answer.fail(read.error());
     return;
   }
-  call_and_answer(parts.silo, ref<schemas::Run>(run_id(received)).retry().keyed(key_of(received)),
-                  std::move(answer), [](const auto& results) { return answer_of(202, results); });
+  const schemas::run_interface::retry_from_params params{*std::move(read)};
+  const ref<schemas::Run> run{run_id(received)};
+  const auto tell = [](const auto& results) { return answer_of(202, results); };
+  if (params.from().empty() && !params.dry_run()) {  // which earlier versions know too
+    call_and_answer(parts.silo, run.retry().keyed(key_of(received)), std::move(answer), tell);
+    return;
+  }
+  call_and_answer(
+      parts.silo,
+      run.retry_from(std::string{params.from()}, params.dry_run()).keyed(key_of(received)),
+      std::move(answer), tell);
+}
+
+void decide(const api_parts& parts, request& received, reply answer, bool approved) {
+  const auto said =
+      runtime::from_json(capnp::Schema::from<schemas::ApprovalAnswer>(), received.body);
+  if (!said) {
+    answer.fail(said.error());
+    return;
+  }
+  const std::string by = received.by != nullptr ? received.by->name : "someone";
+  call_and_answer(
+      parts.silo,
+      ref<schemas::Run>(run_id(received))
+          .decide(std::string{received.param("name")}, approved,
+                  std::string{said->reader<schemas::ApprovalAnswer>().getComment().cStr()}, by)
+          .keyed(key_of(received)),
+      std::move(answer), [] { return answer_of(202, nlohmann::ordered_json::object()); });
+}
+
+void approve(const api_parts& parts, request& received, reply answer) {
+  decide(parts, received, std::move(answer), true);
+}
+
+void reject(const api_parts& parts, request& received, reply answer) {
+  decide(parts, received, std::move(answer), false);
 }
 
 void remove(const api_parts& parts, request& received, reply answer) {
@@ -308,6 +342,20 @@ void add_run_routes(api_routes& routes) {
                            .body = json_of<schemas::Task::DescribeResults>()}},
               .problems = {404}},
              task);
+  const auto decides = [&](const char* id, const char* summary) -> operation {
+    return {.id = id,
+            .tag = "runs",
+            .summary = summary,
+            .text = "The task succeeds or fails; its outputs say who answered, and the comment.",
+            .headers = {idempotency_key},
+            .body = {.any_of = {json_read_as<schemas::ApprovalAnswer>()}},
+            .answers = {begun},
+            .problems = {404, 409}};
+  };
+  routes.add(method::post, one + "/tasks/{name}/approve", of_run(role::RUN),
+             decides("approve_task", "Answers an approval with yes"), approve);
+  routes.add(method::post, one + "/tasks/{name}/reject", of_run(role::RUN),
+             decides("reject_task", "Answers an approval with no"), reject);
   routes.add(method::get, one + "/events", of_run(role::READ),
              {.id = "follow_run",
               .tag = "runs",
@@ -335,17 +383,21 @@ void add_run_routes(api_routes& routes) {
               .answers = {begun},
               .problems = {404, 409}},
              cancel);
-  routes.add(method::post, one + "/retry", of_run(role::RUN),
-             {.id = "retry_run",
-              .tag = "runs",
-              .summary = "Starts again what of a run did not succeed",
-              .headers = {idempotency_key},
-              .body = {.any_of = {json_read_as<schemas::Run::RetryParams>()}},
-              .answers = {{.status = 202,
-                           .text = "How many task instances that is.",
-                           .body = json_of<schemas::Run::RetryResults>()}},
-              .problems = {404, 409}},
-             retry);
+  routes.add(
+      method::post, one + "/retry", of_run(role::RUN),
+      {.id = "retry_run",
+       .tag = "runs",
+       .summary = "Starts again what of a run did not succeed, and what needs it",
+       .text = "Also the task `from`, if it is named. `dry_run` only tells what that is.",
+       .headers = {idempotency_key},
+       .body = {.any_of = {json_read_as<schemas::Run::RetryFromParams>()}},
+       .answers = {{.status = 202,
+                    .text =
+                        "How many task instances that is; if something was asked for, the first "
+                        "1,000 names.",
+                    .body = json_of<schemas::Run::RetryFromResults>()}},
+       .problems = {404, 409}},
+      retry);
 }
 
 }  // namespace millrace::gateway

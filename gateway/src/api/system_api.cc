@@ -40,6 +40,18 @@ std::string render_metrics(const api_parts& parts) {
                 "Requests that were answered 429, since their token or address asks too often.",
                 parts.guard->limited());
   }
+  if (parts.traces != nullptr) {
+    const auto traces = parts.traces->stats();
+    own.gauge("millrace_gateway_trace_spans_waiting", "Spans on their way to the collector.",
+              traces.waiting);
+    own.counter("millrace_gateway_trace_spans_sent_total", "Spans that the collector has.",
+                traces.sent_total);
+    own.counter("millrace_gateway_trace_spans_dropped_total",
+                "Spans that the collector never gets: it could not be reached, or refused them.",
+                traces.dropped_total);
+    own.counter("millrace_gateway_trace_requests_failed_total",
+                "Requests to the collector that failed.", traces.failures_total);
+  }
   return runtime::to_prometheus_text(parts.silo.metrics()) + own.text();
 }
 

@@ -50,7 +50,7 @@ std::vector<command> all_commands() {
     all.insert(all.end(), more.begin(), more.end());
   }
   for (const auto& one : {backup_command(), restore_command(), check_command(), pki_command(),
-                          token_command(), context_command(), config_command()}) {
+                          token_command(), secret_command(), context_command(), config_command()}) {
     all.push_back(one);
   }
   all.push_back({"completion", "bash|zsh|fish", "print what teaches a shell to complete commands",

@@ -53,16 +53,21 @@ void closing::add(const ordered_json& task) {
 void closing::show_failures(progress& view, const tail_reader& tail) const {
   for (const auto& [name, attempt] : failed_) {
     const auto found = tail(name, attempt, failure_lines);
-    if (!found || found->text.empty()) {
+    if (!found || (found->output.empty() && found->errors.empty())) {
       continue;
     }
-    view.line("--- " + printable(name) + ": end of standard error (" + printable(found->source) +
-              ")");
-    auto text = printable_lines(found->text);
-    if (text.ends_with('\n')) {
-      text.pop_back();
+    // Compilers and tests tell what is wrong on the one, shells and most others on the other.
+    view.line("--- " + printable(name) + ": the end of what it wrote; all: `" +
+              printable(found->command) + "`");
+    for (const auto* each : {&found->output, &found->errors}) {
+      auto text = printable_lines(*each);
+      if (text.ends_with('\n')) {
+        text.pop_back();
+      }
+      if (!text.empty()) {
+        view.line(text);
+      }
     }
-    view.line(text);
   }
   if (more_ > 0) {
     view.line(fmt::format("--- and {} more that failed", more_));

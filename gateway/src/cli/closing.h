@@ -13,13 +13,14 @@
 
 namespace millrace::gateway::cli {
 
-/// The end of what a task wrote to its standard error.
-struct error_tail {
-  std::string source;  ///< Where all of it is.
-  std::string text;
+/// The end of what a task wrote.
+struct output_tail {
+  std::string command;  ///< That prints all of it.
+  std::string output;   ///< Of its standard output.
+  std::string errors;   ///< Of its standard error.
 };
-/// The last lines of that attempt, at most so many; nothing when it wrote none.
-using tail_reader = std::function<std::optional<error_tail>(
+/// The last lines of each stream of that attempt, at most so many; nothing when it is not known.
+using tail_reader = std::function<std::optional<output_tail>(
     const std::string& task, std::uint32_t attempt, std::uint32_t lines)>;
 
 /// `5 tasks: 4 succeeded, 1 failed`, of the counts in the API's JSON.
@@ -31,8 +32,8 @@ public:
   /// One of its tasks, as the API's JSON has it.
   void add(const nlohmann::ordered_json& task);
 
-  /// Shows what failed tasks complained of, the first of them, then the last line. `run`: the API's
-  /// JSON. How it ended.
+  /// Shows how the output of failed tasks ends, of the first of them, then the last line. `run`:
+  /// the API's JSON. How it ended.
   exit_code show(progress& view, const nlohmann::ordered_json& run, const tail_reader& tail) const;
 
 private:

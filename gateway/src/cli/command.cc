@@ -235,7 +235,9 @@ runtime::result<std::string> read_file(const std::string& name) {
     return refused(errno == ENOENT ? runtime::errc::not_found : runtime::errc::invalid_argument,
                    std::strerror(errno));
   }
-  const std::unique_ptr<std::FILE, int (*)(std::FILE*)> owned{file, std::fclose};
+  // Standard input stays open: a data file that is opened later would get its number.
+  const auto close = [](std::FILE* opened) { return opened == stdin ? 0 : std::fclose(opened); };
+  const std::unique_ptr<std::FILE, int (*)(std::FILE*)> owned{file, close};
   std::string text(actors::definition_bytes_max + 1, '\0');
   text.resize(std::fread(text.data(), 1, text.size(), file));
   if (std::ferror(file) != 0) {

@@ -51,6 +51,7 @@ struct command {
 [[nodiscard]] command context_command();
 [[nodiscard]] command pki_command();
 [[nodiscard]] command restore_command();
+[[nodiscard]] command secret_command();
 [[nodiscard]] command token_command();
 
 /// Serves as `silo` or `gateway` until told to stop, with the actor types that `add_types` adds, if

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// Commands that act on what a server runs: cancel, retry, delete, dead-letters.
+// Commands that act on what a server runs: cancel, retry, approve, delete, dead-letters.
 #include <fmt/format.h>
 
 #include <iostream>
@@ -26,14 +26,22 @@ void add_cancel_options(po::options_description& options) {
       "force", po::bool_switch(), "end tasks with `run_on: always` too");
 }
 
-struct run_answer {
-  std::string run;  // the one that was meant
+void add_retry_options(po::options_description& options) {
+  add_run_options(options);
+  options.add_options()("from", po::value<std::string>()->value_name("TASK"),
+                        "also start this task again, with what needs it")(
+      "dry-run", po::bool_switch(), "only print what would start again");
+}
+
+struct answer_of_one {
+  std::string which;  // the one that was meant
   ordered_json said;
 };
 
 // Asks something of the run that `word` means.
-runtime::result<run_answer> ask_run(remote& server, http::method verb, const std::string& word,
-                                    const std::string& action = {}, const std::string& body = {}) {
+runtime::result<answer_of_one> ask_run(remote& server, http::method verb, const std::string& word,
+                                       const std::string& action = {},
+                                       const std::string& body = {}) {
   const auto run = server.run_of(word);
   if (!run) {
     return run.error();
@@ -42,7 +50,16 @@ runtime::result<run_answer> ask_run(remote& server, http::method verb, const std
   if (!said) {
     return std::move(said).error();
   }
-  return run_answer{printable(*run), *std::move(said)};
+  return answer_of_one{printable(*run), *std::move(said)};
+}
+
+runtime::result<answer_of_one> ask_pipeline(remote& server, http::method verb,
+                                            const std::string& name) {
+  auto said = server.ask(verb, server.pipelines() + "/" + escaped(name));
+  if (!said) {
+    return std::move(said).error();
+  }
+  return answer_of_one{printable(name), *std::move(said)};
 }
 
 exit_code run_cancel(const option_values& options, const std::vector<std::string>& positional) {
@@ -57,7 +74,7 @@ exit_code run_cancel(const option_values& options, const std::vector<std::string
   if (!answer) {
     return report(answer.error());
   }
-  std::cerr << "cancelling run " << answer->run << '\n';
+  std::cerr << "cancelling run " << answer->which << '\n';
   return exit_code::ok;
 }
 
@@ -66,28 +83,75 @@ exit_code run_retry(const option_values& options, const std::vector<std::string>
   if (!server) {
     return report(server.error());
   }
-  const auto answer = ask_run(*server, http::method::post, positional[0], "/retry");
+  const bool is_dry = options["dry-run"].as<bool>();
+  auto wanted = ordered_json::object();  // what is not asked for, an earlier version need not know
+  if (options.count("from") > 0) {
+    wanted["from"] = text_of(options, "from");
+    if (wanted["from"] == "") {
+      return report(exit_code::usage, "--from wants the name of a task");
+    }
+  }
+  if (is_dry) {
+    wanted["dry_run"] = true;
+  }
+  const auto body = wanted.dump(-1, ' ', false, ordered_json::error_handler_t::replace);
+  const auto answer =
+      ask_run(*server, http::method::post, positional[0], "/retry", wanted.empty() ? "" : body);
   if (!answer) {
     return report(answer.error());
   }
-  std::cerr << "retrying " << answer->said.at("tasks") << " task instances of run " << answer->run
-            << '\n';
+  std::cerr << (is_dry ? "would retry " : "retrying ") << answer->said.at("tasks")
+            << (answer->said.at("tasks") == 1 ? " task instance" : " task instances") << " of run "
+            << answer->which << '\n';
+  if (is_dry) {
+    for (const auto& each : answer->said.at("names")) {
+      std::cout << printable(each.get<std::string>()) << '\n';
+    }
+  }
+  return exit_code::ok;
+}
+
+void add_approve_options(po::options_description& options) {
+  add_run_options(options);
+  options.add_options()("reject", po::bool_switch(), "answer with no: the task fails")(
+      "comment", po::value<std::string>()->value_name("TEXT"), "what others may want to know");
+}
+
+exit_code run_approve(const option_values& options, const std::vector<std::string>& positional) {
+  auto server = remote::open(options);
+  if (!server) {
+    return report(server.error());
+  }
+  const bool rejects = options["reject"].as<bool>();
+  const auto body = ordered_json{{"comment", text_of(options, "comment")}}.dump(
+      -1, ' ', false, ordered_json::error_handler_t::replace);
+  const auto answer =
+      ask_run(*server, http::method::post, positional[0],
+              "/tasks/" + escaped(positional[1]) + (rejects ? "/reject" : "/approve"), body);
+  if (!answer) {
+    return report(answer.error());
+  }
+  std::cerr << (rejects ? "rejected " : "approved ") << printable(positional[1]) << " of run "
+            << answer->which << '\n';
   return exit_code::ok;
 }
 
 exit_code run_delete(const option_values& options, const std::vector<std::string>& positional) {
-  if (positional[0] != "run" || positional.size() < 2) {
-    return report(exit_code::usage, "usage: millrace delete run RUN...");
+  const auto& what = positional[0];
+  if ((what != "run" && what != "pipeline") || positional.size() < 2) {
+    return report(exit_code::usage,
+                  "usage: millrace delete run RUN... | millrace delete pipeline NAME...");
   }
   auto server = remote::open(options);
   if (!server) {
     return report(server.error());
   }
   auto ended = exit_code::ok;  // as the first that failed has it
-  for (auto run = positional.begin() + 1; run != positional.end(); ++run) {
-    const auto answer = ask_run(*server, http::method::del, *run);
+  for (auto name = positional.begin() + 1; name != positional.end(); ++name) {
+    const auto answer = what == "run" ? ask_run(*server, http::method::del, *name)
+                                      : ask_pipeline(*server, http::method::del, *name);
     if (answer) {
-      std::cerr << "deleted run " << answer->run << '\n';
+      std::cerr << "deleted " << what << ' ' << answer->which << '\n';
     } else {
       const auto why = report(answer.error());
       ended = ended == exit_code::ok ? why : ended;
@@ -183,10 +247,18 @@ std::vector<command> control_commands() {
        "  millrace cancel RUN --reason 'wrong day'\n"
        "  millrace cancel RUN --force\n",
        1, 1, add_cancel_options, run_cancel},
-      {"retry", "RUN", "run again what did not succeed", "  millrace retry @latest\n", 1, 1,
-       add_run_options, run_retry},
-      {"delete", "run RUN...", "delete ended runs, with their logs and workspaces",
+      {"retry", "RUN", "run again what did not succeed, and what needs it",
+       "  millrace retry @latest\n"
+       "  millrace retry @latest --from build --dry-run\n",
+       1, 1, add_retry_options, run_retry},
+      {"approve", "RUN TASK", "answer a task that waits for approval",
+       "  millrace approve @latest release --comment 'as agreed'\n"
+       "  millrace approve @latest release --reject\n",
+       2, 2, add_approve_options, run_approve},
+      {"delete", "run RUN... | pipeline NAME...",
+       "delete ended runs with their files, or pipelines with all their runs",
        "  millrace delete run RUN\n"
+       "  millrace delete pipeline nightly\n"
        "  millrace list runs nightly --state failed -o name | xargs millrace delete run\n",
        1, 1'001, add_run_options, run_delete},
       {"dead-letters", "[list | retry ID... | drop ID...]", "tend messages that were given up",

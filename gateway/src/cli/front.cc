@@ -8,6 +8,7 @@
 #include "access/audit_trail.h"
 #include "api/api.h"
 #include "http/same_origin.h"
+#include "trace/request_span.h"
 
 namespace millrace::gateway::cli {
 
@@ -57,27 +58,44 @@ bool is_for_audit(const http::access_entry& each) {
 
 // Tells every answer, for who looks for what a client does; and with tokens, who did what. That is
 // no question of the level. `trail`: null without tokens.
-http::access_log access_log_of(logs& told, audit_trail* trail) {
+http::access_log access_log_of(logs& told, audit_trail* trail,
+                               std::shared_ptr<runtime::span_sink> spans,
+                               const runtime::clock& clock, bool is_tls) {
   const auto logger = told.of("gateway.http");
   const auto audit = told.of("audit");
   audit->set_level(spdlog::level::info);
   const bool is_told = logger->should_log(spdlog::level::debug);
-  if (!is_told && trail == nullptr) {
+  if (!is_told && trail == nullptr && !spans) {
     return {};
   }
-  return [logger, audit, is_told, trail](const http::access_entry& each) {
+  return [logger, audit, is_told, trail, spans = std::move(spans), &clock,
+          is_tls](const http::access_entry& each) {
     if (is_told) {
-      logger->debug("answered method={} target={} status={} body_bytes={}", each.method,
-                    each.target, each.status, each.body_bytes);
+      logger->debug("answered method={} target={} status={} body_bytes={} trace_id={}", each.method,
+                    each.target, each.status, each.body_bytes, to_string(each.trace.own.trace));
     }
     if (trail != nullptr && is_for_audit(each)) {
       trail->add(each);
-      audit->info("who={} from={} method={} target={} status={}{}{}",
+      audit->info("who={} from={} method={} target={} status={}{}{} trace_id={}",
                   each.by != nullptr ? each.by->name : "-", each.from, each.method,
                   each.target.substr(0, audit_target_max), each.status,
-                  each.location.empty() ? "" : " made=", each.location);
+                  each.location.empty() ? "" : " made=", each.location,
+                  to_string(each.trace.own.trace));
+    }
+    if (each.trace.is_told) {
+      spans->ended(span_of(each, clock.wall(), is_tls));
     }
   };
+}
+
+// Each request has a trace, whether that is told or not: its id is in the answer.
+http::server_options with_traces(http::server_options listen, const runtime::trace_options& to,
+                                 const runtime::clock& clock) {
+  listen.trace = [&to, &clock](const http::request& received) {
+    static thread_local runtime::rng random;
+    return place_of(received, to, random, clock);
+  };
+  return listen;
 }
 
 constexpr std::chrono::seconds stop_grace{5};
@@ -101,14 +119,18 @@ http::channel channel_of(const http::server_options& listen) {
 
 struct front::parts {
   parts(node& here, front_options options, logs& told)
-      : listen(std::move(options.listen)),
+      : listen(with_traces(std::move(options.listen), here.silo().trace(), clock)),
         trail(trail_of(here, options, told)),
-        api{here.silo(), here.executes() ? &here.host() : nullptr, files, bodies, inspections, {},
-            nullptr},
+        api{here.silo(), here.executes() ? &here.host() : nullptr,
+            files,       bodies,
+            inspections, {},
+            nullptr,     here.keyring()},
         server{listen,
                (add_api(routes, api),
                 http::same_origin(routes.as_handler(), reach_of(listen), channel_of(listen))),
-               clock, access_log_of(told, trail.get())} {
+               clock,
+               access_log_of(told, trail.get(), here.silo().trace().sink, clock,
+                             listen.tls != nullptr)} {
     api.probe = [this] { return server.probe(); };  // before the first request can ask for it
     if (!options.root_token.empty()) {
       tokens.emplace(
@@ -118,10 +140,11 @@ struct front::parts {
     admission.emplace(here.silo(), tokens ? &*tokens : nullptr,
                       request_rates{.a_second = options.requests_a_second});
     api.guard = &*admission;
+    api.traces = here.traces();
   }
 
-  const http::server_options listen;
   const runtime::system_clock clock;
+  const http::server_options listen;
   std::unique_ptr<audit_trail> trail;  // null without tokens
   file_thread files{"logs", clock};
   file_thread bodies{"large bodies", clock, bodies_waiting_max};

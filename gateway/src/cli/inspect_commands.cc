@@ -9,6 +9,8 @@
 #include "cli/follow.h"
 #include "cli/output.h"
 #include "cli/remote.h"
+#include "cli/run_logs.h"
+#include "cli/terminal_text.h"
 
 namespace millrace::gateway::cli {
 
@@ -18,8 +20,15 @@ namespace {
 
 constexpr std::uint32_t list_default = 1'000;
 constexpr std::uint32_t audit_default = 100;
+constexpr std::size_t tasks_shown = 100;       // with their run
 constexpr std::uint32_t list_max = 1'000'000;  // a run has at most 100,000 tasks
 constexpr std::uint32_t tail_max = 100'000;    // the server's
+
+const std::vector<std::string> task_columns{"id",        "state",  "attempt", "duration",
+                                            "exit_code", "signal", "label",   "reason"};
+
+// Adds to a row what only people are shown.
+using for_people = runtime::result<void> (*)(remote& server, ordered_json& row);
 
 // What can be listed.
 struct listing {
@@ -27,7 +36,37 @@ struct listing {
   const char* key;
   const char* cursor;
   std::vector<std::string> columns;
+  for_people add = nullptr;
+  std::string more = {};  // how to see more; empty: by --limit
 };
+
+// How long it took, or has been going on.
+runtime::result<void> add_duration(remote& server, ordered_json& row) {
+  const auto from = row.contains("started_at") ? row["started_at"] : row["created_at"];
+  const auto text = [](const ordered_json& at) {
+    return at.is_string() ? at.get<std::string>() : std::string{};
+  };
+  row["duration"] = time_between(text(from), text(row["finished_at"]), server.wall());
+  return {};
+}
+
+// All that there is to say of a run, which the list does not know.
+runtime::result<void> add_whole_run(remote& server, ordered_json& row) {
+  if (server.form() == output_form::wide) {
+    const auto whole =
+        server.ask(http::method::get, "/api/v1/runs/" + escaped(row.at("id").get<std::string>()));
+    if (!whole && whole.error().code() != runtime::errc::not_found) {
+      return whole.error();
+    }
+    if (whole) {
+      row["tasks"] = task_summary(whole->value("tasks", ordered_json::object()));
+      row["labels"] = whole->value("labels", ordered_json::array());
+      row["params"] = whole->value("params", ordered_json::object());
+      row["reason"] = whole->value("reason", "");
+    }
+  }
+  return add_duration(server, row);
+}
 
 constexpr const char* list_usage =
     "list what? `list pipelines`, `list runs [PIPELINE] [--state STATE]` or `list tasks RUN`";
@@ -38,12 +77,14 @@ listing runs_of(const remote& server, const std::string& pipeline, const std::st
     return {"/api/v1/runs?project=" + escaped(server.project()) + filter,
             "runs",
             "before",
-            {"id", "pipeline", "state", "version", "created_at", "finished_at"}};
+            {"id", "pipeline", "state", "version", "created_at", "duration"},
+            add_whole_run};
   }
   return {server.pipelines() + "/" + escaped(pipeline) + "/runs?" + filter,
           "runs",
           "before",
-          {"id", "state", "version", "created_at", "finished_at"}};
+          {"id", "state", "version", "created_at", "duration"},
+          add_whole_run};
 }
 
 runtime::result<listing> listing_of(remote& server, const option_values& options,
@@ -67,12 +108,9 @@ runtime::result<listing> listing_of(remote& server, const option_values& options
   if (!run) {
     return run.error();
   }
-  return is_pipelines
-             ? listing{server.pipelines(), "pipelines", "after", {"id", "registered_at"}}
-             : listing{"/api/v1/runs/" + escaped(*run) + "/tasks",
-                       "tasks",
-                       "after",
-                       {"id", "state", "attempt", "exit_code", "signal", "label", "reason"}};
+  return is_pipelines ? listing{server.pipelines(), "pipelines", "after", {"id", "registered_at"}}
+                      : listing{"/api/v1/runs/" + escaped(*run) + "/tasks", "tasks", "after",
+                                task_columns, add_duration};
 }
 
 void add_list_options(po::options_description& options) {
@@ -93,14 +131,17 @@ exit_code print_listing(remote& server, const listing& what, std::size_t limit) 
   const auto more = server.for_each_row(what.target, what.key, what.cursor, limit,
                                         [&](const ordered_json& row) -> runtime::result<void> {
                                           rows.push_back(row);
-                                          return {};
+                                          return what.add != nullptr && is_table(server.form())
+                                                     ? what.add(server, rows.back())
+                                                     : runtime::result<void>{};
                                         });
   if (!more) {
     return report(more.error());
   }
   print_rows(server.style(), rows, what.columns);
   if (*more) {
-    std::cerr << "millrace: there are more than " << limit << "; --limit N shows more\n";
+    std::cerr << "millrace: there are more than " << limit << "; "
+              << (what.more.empty() ? "--limit N shows more" : what.more) << '\n';
   }
   return exit_code::ok;
 }
@@ -149,6 +190,19 @@ exit_code get_and_print(remote& server, const std::string& target) {
   return exit_code::ok;
 }
 
+// A run with its tasks, for people; as JSON and the like it is the API's.
+exit_code get_run(remote& server, const std::string& target) {
+  const auto code = get_and_print(server, target);
+  if (code != exit_code::ok || !is_table(server.form())) {
+    return code;
+  }
+  std::cout << '\n';
+  return print_listing(server,
+                       {target + "/tasks", "tasks", "after", task_columns, add_duration,
+                        "`millrace list tasks` shows all"},
+                       tasks_shown);
+}
+
 exit_code run_get(const option_values& options, const std::vector<std::string>& words) {
   auto server = remote::open(options);
   if (!server) {
@@ -163,53 +217,62 @@ exit_code run_get(const option_values& options, const std::vector<std::string>& 
     return report(run.error());
   }
   const auto target = "/api/v1/runs/" + escaped(*run);
-  return get_and_print(
-      *server, words.size() == 2 && !is_named ? target + "/tasks/" + escaped(words[1]) : target);
+  return words.size() == 2 && !is_named
+             ? get_and_print(*server, target + "/tasks/" + escaped(words[1]))
+             : get_run(*server, target);
 }
 
 void add_logs_options(po::options_description& options) {
   add_server_option(options);
   add_project_option(options);
   options.add_options()("follow,f",
-                        "go on as the log grows, and with the attempts that come after it");
-  options.add_options()("stderr", "the standard error instead of the standard output");
+                        "of one task: go on as its standard output grows, and with the attempts\n"
+                        "that come after it; with --stderr, its standard error");
+  options.add_options()("stderr", "only the standard error, to standard output");
   options.add_options()("tail", po::value<std::string>()->value_name("LINES"),
-                        "only the last lines, at most 100000");
+                        "only the last lines of each stream, at most 100000");
   options.add_options()("attempt", po::value<std::string>()->value_name("N"),
-                        "of this attempt (default: the latest)");
+                        "only this attempt (default: of one task the latest, else all)");
+  options.add_options()("data", po::value<std::string>()->value_name("DIR"),
+                        "what lies in this data directory of `run` or a silo, without a server");
 }
 
 exit_code run_logs(const option_values& options, const std::vector<std::string>& positional) {
-  auto server = remote::open(options);
-  if (!server) {
-    return report(server.error());
-  }
   const auto tail = number_of(options, "tail", 0, tail_max);
   const auto attempt = number_of(options, "attempt", 0);
   if (!tail || !attempt) {
     return report(tail ? attempt.error() : tail.error());
   }
-  const auto run = server->run_of(positional[0]);
-  if (!run) {
-    return report(run.error());
+  const log_request wanted{positional[0], positional.size() > 1 ? positional[1] : std::string{},
+                           options.count("stderr") > 0, *attempt, *tail};
+  const auto follows = options.count("follow") > 0;
+  if (options.count("data") > 0) {
+    const auto fitting =
+        refuse(options, {"follow", "server", "project", "context", "token-file"}, "logs --data");
+    if (!fitting) {
+      return report(fitting.error());
+    }
+    directory_logs here{options["data"].as<std::string>()};
+    return print_logs(here, wanted);
   }
-  if (options.count("follow") > 0) {
-    return follow_log(*server, {*run, positional[1], options.count("stderr") > 0, *attempt, *tail});
+  auto server = remote::open(options);
+  if (!server) {
+    return report(server.error());
   }
-  std::string query = options.count("stderr") > 0 ? "?stream=stderr" : "?stream=stdout";
-  query += *tail > 0 ? fmt::format("&tail={}", *tail) : "";
-  query += *attempt > 0 ? fmt::format("&attempt={}", *attempt) : "";
-  const auto answer = server->client().stream(
-      http::method::get,
-      "/api/v1/runs/" + escaped(*run) + "/tasks/" + escaped(positional[1]) + "/logs" + query, {},
-      {}, [](std::string_view piece) {
-        std::cout << piece << std::flush;
-        return std::cout ? http::flow::more : http::flow::stop;
-      });
-  if (!answer) {
-    return report(answer.error());
+  if (!follows) {
+    remote_logs there{*server};
+    return print_logs(there, wanted);
   }
-  return answer->status >= 400 ? report(server->problem_of(*answer)) : exit_code::ok;
+  if (wanted.task.empty()) {
+    return report(
+        exit_code::usage,
+        "-f goes with one task: `millrace logs RUN TASK -f`; `millrace watch RUN` follows "
+        "a run");
+  }
+  const auto run = server->run_of(wanted.run);
+  return run ? follow_log(*server,
+                          {*run, wanted.task, wanted.only_errors, wanted.attempt, wanted.tail})
+             : report(run.error());
 }
 
 }  // namespace
@@ -230,9 +293,13 @@ std::vector<command> inspect_commands() {
        "  millrace audit --limit 20\n"
        "  millrace audit -o jsonl\n",
        0, 0, add_audit_options, run_audit},
-      {"logs", "RUN TASK [-f]", "print what a task wrote",
-       "  millrace logs RUN build -f\n  millrace logs RUN 'count[3]' --stderr --tail 20\n", 2, 2,
-       add_logs_options, run_logs},
+      {"logs", "RUN [TASK] [-f | --data DIR]", "print what the tasks of a run wrote",
+       "  millrace logs @latest                    all of it, each line with its task\n"
+       "  millrace logs RUN count                  the same of every instance of a fan-out\n"
+       "  millrace logs RUN 'count[3]' --stderr --tail 20\n"
+       "  millrace logs RUN build -f\n"
+       "  millrace logs @latest build --data .millrace      after `millrace run`\n",
+       1, 2, add_logs_options, run_logs},
   };
 }
 

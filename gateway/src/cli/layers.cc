@@ -16,6 +16,10 @@ namespace {
 constexpr std::string_view variable_prefix = "MILLRACE_";
 constexpr std::string_view found_anew = "found-anew";
 
+// What OpenTelemetry has programs be told by; it goes behind everything of ours.
+constexpr std::string_view collector_variable = "OTEL_EXPORTER_OTLP_ENDPOINT";
+constexpr std::string_view collector_option = "trace-to";
+
 // The option that a variable is for; empty: none. Others of ours are for other things.
 std::string option_of(const po::options_description& options, const std::string& variable) {
   if (!variable.starts_with(variable_prefix)) {
@@ -134,6 +138,16 @@ result<option_origins> store_layers(const po::options_description& options, opti
     if (!stored) {
       return stored.error();
     }
+  }
+  if (options.find_nothrow(std::string{collector_option}, false) != nullptr) {
+    po::store(po::parse_environment(options,
+                                    [](const std::string& name) {
+                                      return std::string{
+                                          name == collector_variable ? collector_option : ""};
+                                    }),
+              values);
+    add_origins(values, origins,
+                [](const std::string&) { return std::string{collector_variable}; });
   }
   return origins;
 }

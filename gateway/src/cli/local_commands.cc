@@ -1,5 +1,9 @@
 // SPDX-License-Identifier: MIT
 // Commands that need no server: run, validate.
+#include <unistd.h>
+
+#include <algorithm>
+#include <filesystem>
 #include <iostream>
 
 #include "cli/command.h"
@@ -10,6 +14,7 @@
 #include "log/log.h"
 #include "millrace/actors/definition.h"
 #include "millrace/actors/params.h"
+#include "millrace/pipeline.capnp.actor.h"
 #include "node/node.h"
 
 namespace millrace::gateway::cli {
@@ -30,6 +35,96 @@ void add_run_options(po::options_description& options) {
   add_node_options(options);
   options.add_options()("progress", po::value<std::string>()->value_name("MODE"),
                         "auto (default), tty, plain, json or quiet");
+  options.add_options()("resume",
+                        "finish the runs that an earlier process has left in the data directory,\n"
+                        "and start none")(
+      "new", "cancel these first, then run FILE; without either a terminal is asked");
+}
+
+// What becomes of runs that an earlier process has left.
+enum class left_runs : std::uint8_t { finish, cancel };
+
+// Asks, where somebody can answer.
+runtime::result<left_runs> choice_of(const option_values& options, const std::string& said) {
+  if (options.count("resume") > 0 || options.count("new") > 0) {
+    return options.count("resume") > 0 ? left_runs::finish : left_runs::cancel;
+  }
+  if (::isatty(STDIN_FILENO) == 0 || ::isatty(STDERR_FILENO) == 0) {
+    return runtime::error{runtime::errc::failed_precondition,
+                          said +
+                              "\n  --resume finishes what is unfinished and starts no new run, "
+                              "--new cancels it first"};
+  }
+  std::cerr << "millrace: " << said
+            << "\nfinish what is unfinished (f), cancel it and start a new run (n), or leave (l)? "
+            << std::flush;
+  std::string word;
+  std::getline(std::cin, word);
+  if (word == "f" || word == "n") {
+    return word == "f" ? left_runs::finish : left_runs::cancel;
+  }
+  return runtime::error{runtime::errc::failed_precondition, "nothing is changed"};
+}
+
+// Decides over what there is, before any of it goes on.
+runtime::result<void> decide(runtime::silo& here, const option_values& options,
+                             std::vector<unfinished_run>& found, left_runs& choice) {
+  auto runs = unfinished_runs(here);
+  if (!runs) {
+    return std::move(runs).error();
+  }
+  found = *std::move(runs);
+  if (found.empty()) {
+    return options.count("resume") == 0
+               ? runtime::result<void>{}
+               : runtime::error{runtime::errc::not_found,
+                                "there is no unfinished run in " + data_directory(options)};
+  }
+  auto said = data_directory(options) + " has " + std::to_string(found.size()) + " unfinished run" +
+              (found.size() == 1 ? ":" : "s:");
+  constexpr std::size_t named_max = 10;
+  for (std::size_t at = 0; at < std::min(found.size(), named_max); ++at) {
+    said += "\n  " + found[at].id + " of " + found[at].pipeline;
+  }
+  said += found.size() > named_max ? "\n  ..." : "";
+  const auto chosen = choice_of(options, said);
+  if (!chosen) {
+    return chosen.error();
+  }
+  choice = *chosen;
+  for (const auto& each : found) {  // now, so that only what tidies up still starts
+    if (choice == left_runs::cancel) {
+      const auto told = here.call(
+          runtime::ref<schemas::Run>(each.id).cancel("a new run was wanted instead", false));
+      if (!told && told.error().code() != runtime::errc::failed_precondition) {
+        return told.error();
+      }
+    }
+  }
+  return {};
+}
+
+// Follows each to its end. That of the first that did not end well.
+exit_code end_left(node& here, progress_mode mode, const std::vector<unfinished_run>& left) {
+  auto code = exit_code::ok;
+  for (const auto& each : left) {
+    progress view{mode};
+    local_run run{here, view};
+    const auto taken = run.take_up(each.id);
+    const auto ended = taken ? run.follow() : report(taken.error());
+    code = code == exit_code::ok ? ended : code;
+    if (ended == exit_code::interrupted) {
+      return ended;
+    }
+  }
+  return code;
+}
+
+// The folder that the definition's file is in.
+std::string source_of(const std::string& file) {
+  std::error_code failed;
+  const auto whole = std::filesystem::absolute(file, failed).lexically_normal();
+  return failed || file == "-" ? std::string{} : whole.parent_path().string();
 }
 
 exit_code run_file(const option_values& options, const std::vector<std::string>& positional) {
@@ -41,6 +136,9 @@ exit_code run_file(const option_values& options, const std::vector<std::string>&
   if (!given) {
     return report(given.error());
   }
+  if (options.count("resume") > 0 && (options.count("new") > 0 || options.count("param") > 0)) {
+    return report(exit_code::usage, "--resume starts no new run: --new and -p do not go with it");
+  }
   const auto text = read_file(positional[0]);
   if (!text) {
     return report(exit_code::usage, text.error().text());
@@ -49,6 +147,14 @@ exit_code run_file(const option_values& options, const std::vector<std::string>&
   if (!loaded) {
     print_mistakes(loaded.diagnostics, *text);
     return exit_code::usage;
+  }
+  for (const auto& each : loaded.definition->tasks) {
+    if (!each.approval.empty()) {
+      return report(exit_code::usage,
+                    "the task '" + each.name +
+                        "' waits for approval, and here nobody can give it: start a server "
+                        "(millrace dev), submit the pipeline to it, and answer (millrace approve)");
+    }
   }
   const auto filled = with_files(*loaded.definition, *given);
   if (!filled) {
@@ -63,21 +169,29 @@ exit_code run_file(const option_values& options, const std::vector<std::string>&
     return exit_code::usage;
   }
   logs told{log_format::text, spdlog::level::warn};
-  const auto setup = node_options_of(options, told);
+  auto setup = node_options_of(options, told);
   if (!setup) {
     return report(setup.error());
   }
+  std::vector<unfinished_run> left;
+  auto choice = left_runs::finish;
+  setup->before_work = [&](runtime::silo& silo) { return decide(silo, options, left, choice); };
   const auto here = node::open(*setup);
   if (!here) {
     return report(here.error());
   }
   watch_interrupts();
-  progress view{*mode};
-  local_run run{**here, *loaded.definition, view};
-  if (auto submitted = run.submit(actors::to_json(bound)); !submitted) {
-    return report(submitted.error());
+  auto code = end_left(**here, *mode, left);
+  if (code != exit_code::interrupted && (left.empty() || choice == left_runs::cancel)) {
+    progress view{*mode};
+    local_run run{**here, view};
+    if (auto submitted =
+            run.submit(*loaded.definition, actors::to_json(bound), source_of(positional[0]));
+        !submitted) {
+      return report(submitted.error());
+    }
+    code = run.follow();
   }
-  const auto code = run.follow();
   (*here)->stop();
   return code;
 }
@@ -115,8 +229,9 @@ exit_code run_validate(const option_values& options, const std::vector<std::stri
 
 std::vector<command> local_commands() {
   return {
-      {"run", "FILE [-p NAME=VALUE]...", "run a pipeline here, without a server",
+      {"run", "FILE [-p NAME=VALUE]... [--resume | --new]", "run a pipeline here, without a server",
        "  millrace run pipeline.yaml\n"
+       "  millrace run pipeline.yaml --resume      finish what was interrupted\n"
        "  millrace run pipeline.yaml -p day=monday --progress plain\n"
        "  millrace run - < pipeline.yaml\n",
        1, 1, add_run_options, run_file},

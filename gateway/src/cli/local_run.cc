@@ -1,12 +1,14 @@
 // SPDX-License-Identifier: MIT
 #include "cli/local_run.h"
 
+#include <algorithm>
 #include <iostream>
 #include <set>
 
 #include "api/run_event.h"
 #include "cli/closing.h"
 #include "cli/command.h"
+#include "cli/run_logs.h"
 #include "millrace/actors/process_log.h"
 #include "millrace/runtime/json.h"
 
@@ -28,7 +30,59 @@ ordered_json json_of(const Reader& shown) {
 
 }  // namespace
 
-result<void> local_run::submit(const std::string& params) {
+result<std::vector<unfinished_run>> unfinished_runs(runtime::silo& here) {
+  std::vector<unfinished_run> found;
+  std::string after;
+  do {
+    const auto pipelines = here.call(ref<schemas::Project>("default").pipelines(after, 0));
+    if (!pipelines) {
+      return pipelines.error();
+    }
+    for (auto pipeline : pipelines->pipelines()) {
+      const std::string name{pipeline.getName().cStr()};
+      std::string before;
+      do {
+        const auto runs =
+            here.call(ref<schemas::Pipeline>("default/" + name).runs(before, 0, "running"));
+        if (!runs) {
+          return runs.error();
+        }
+        for (auto run : runs->runs()) {
+          found.push_back({run.getId().cStr(), name});
+        }
+        before = runs->next();
+      } while (!before.empty());
+    }
+    after = pipelines->next();
+  } while (!after.empty());
+  std::sort(found.begin(), found.end(), [](const auto& a, const auto& b) { return a.id < b.id; });
+  return found;
+}
+
+result<void> local_run::take_up(const std::string& run) {
+  const auto status = here_.silo().call(ref<schemas::Run>(run).status());
+  if (!status) {
+    return status.error();
+  }
+  const std::string pipeline{status->run().getPipeline().cStr()};
+  const auto version = here_.silo().call(
+      ref<schemas::Pipeline>("default/" + pipeline).describe(status->run().getVersion()));
+  if (!version) {
+    return version.error();
+  }
+  auto definition = actors::from_json(std::string{version->definition()});
+  if (!definition) {
+    return std::move(definition).error();
+  }
+  definition_ = *std::move(definition);
+  run_ = run;
+  view_.begin(pipeline, run_);
+  return {};
+}
+
+result<void> local_run::submit(actors::pipeline_definition definition, const std::string& params,
+                               const std::string& source) {
+  definition_ = std::move(definition);
   const auto pipeline = ref<schemas::Pipeline>("default/" + definition_.name);
   if (auto applied = here_.silo().call(
           pipeline.apply(actors::to_json(definition_), 0, schemas::ApplyOnlyIf::ANY));
@@ -37,6 +91,7 @@ result<void> local_run::submit(const std::string& params) {
   }
   schemas::pipeline_interface::submit_params submission;
   submission.build().setParams(params.c_str());
+  submission.build().setSource(source.c_str());
   auto answer = here_.silo().call(pipeline.submit(std::move(submission)));
   if (!answer) {
     return std::move(answer).error();
@@ -96,12 +151,16 @@ exit_code local_run::finish(bool interrupted) {
     for_each_task([&](schemas::TaskStatus::Reader task) { last_words.add(json_of(task)); });
   }
   const auto tail = [this](const std::string& task, std::uint32_t attempt,
-                           std::uint32_t lines) -> std::optional<error_tail> {
-    const auto log = here_.host().attempts().open_log(here_.host().token_of(run_, task, attempt),
-                                                      actors::output_stream::standard_error);
-    const auto end = log ? log->tail_lines(lines, failure_bytes) : log.error();
-    const auto file = here_.host().logs_of(run_, task, attempt).standard_error;
-    return end ? std::optional{error_tail{file.string(), end->bytes}} : std::nullopt;
+                           std::uint32_t lines) -> std::optional<output_tail> {
+    const auto end_of = [&](actors::output_stream stream) {
+      const auto log =
+          here_.host().attempts().open_log(here_.host().token_of(run_, task, attempt), stream);
+      const auto end = log ? log->tail_lines(lines, failure_bytes) : log.error();
+      return end ? end->bytes : std::string{};
+    };
+    return output_tail{logs_command(run_, task, attempt, here_.data_directory().string()),
+                       end_of(actors::output_stream::standard_output),
+                       end_of(actors::output_stream::standard_error)};
   };
   const auto code = last_words.show(view_, json_of(status->run()), tail);
   if (succeeded) {

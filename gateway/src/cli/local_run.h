@@ -4,6 +4,7 @@
 
 #include <functional>
 #include <string>
+#include <vector>
 
 #include "cli/cli.h"
 #include "cli/progress.h"
@@ -13,15 +14,27 @@
 
 namespace millrace::gateway::cli {
 
+/// A run that has not ended.
+struct unfinished_run {
+  std::string id;
+  std::string pipeline;
+};
+/// Those of the project `default`, the oldest first. Errors: those of its actors.
+[[nodiscard]] runtime::result<std::vector<unfinished_run>> unfinished_runs(runtime::silo& here);
+
 /// Threading: one thread.
 class local_run {
 public:
-  /// Requires: all outlive the run.
-  local_run(node& here, const actors::pipeline_definition& definition, progress& view)
-      : here_(here), definition_(definition), view_(view) {}
+  /// Requires: both outlive the run.
+  local_run(node& here, progress& view) : here_(here), view_(view) {}
 
-  /// `params`: a JSON object. Errors: those of the pipeline actor.
-  [[nodiscard]] runtime::result<void> submit(const std::string& params);
+  /// `params`: a JSON object. `source`: the folder of the definition's file; empty: it has none.
+  /// Errors: those of the pipeline actor.
+  [[nodiscard]] runtime::result<void> submit(actors::pipeline_definition definition,
+                                             const std::string& params, const std::string& source);
+
+  /// Takes up one that an earlier process has begun. Errors: those of its actors.
+  [[nodiscard]] runtime::result<void> take_up(const std::string& run);
 
   /// Shows what happens until the run ends, and cancels it when interrupted; then what failed tasks
   /// complained of, or what the last tasks wrote. It stops looking when results cannot be stored.
@@ -34,7 +47,7 @@ private:
   void print_answers();
 
   node& here_;
-  const actors::pipeline_definition& definition_;
+  actors::pipeline_definition definition_;
   progress& view_;
   std::string run_;
 };

@@ -2,6 +2,7 @@
 #include "cli/node_options.h"
 
 #include <algorithm>
+#include <charconv>
 
 #include "millrace/actors/duration_text.h"
 #include "millrace/runtime/memory_limit.h"
@@ -34,8 +35,18 @@ std::string state_directory(const option_values& options) {
   return (std::filesystem::path{data_directory(options)} / "state").string();
 }
 
+void add_secrets_key_option(po::options_description& options) {
+  options.add_options()("secrets-key", po::value<std::string>()->value_name("FILE"),
+                        "the keys that the secrets of projects are sealed with, the same on all "
+                        "servers of a cluster; see `millrace secret key`");
+}
+
 void add_node_options(po::options_description& options) {
   add_data_option(options);
+  add_secrets_key_option(options);
+  options.add_options()("secrets-directory", po::value<std::string>()->value_name("DIR"),
+                        "where tasks with `secrets: {X: {from: file}}` find them; a task cannot "
+                        "name what is elsewhere");
   options.add_options()("slots", po::value<std::string>()->value_name("N"),
                         "attempts at a time (default: the number of processors)");
   options.add_options()("memory-budget", po::value<std::string>()->value_name("SIZE"),
@@ -93,6 +104,16 @@ void add_found_anew_option(po::options_description& options) {
                         "lost");
 }
 
+void add_trace_options(po::options_description& options) {
+  options.add_options()("trace-to", po::value<std::string>()->value_name("URL"),
+                        "send spans to this collector of OpenTelemetry (OTLP over HTTP, as JSON), "
+                        "such as http://127.0.0.1:4318 (default: none are made)")(
+      "trace-sample", po::value<std::string>()->value_name("RATIO"),
+      "of the traces that begin here, from 0 to 1; a request's traceparent goes before (default: "
+      "1)")("trace-ca", po::value<std::string>()->value_name("FILE"),
+            "the authority of a collector with https (default: those of the system)");
+}
+
 void add_log_options(po::options_description& options) {
   options.add_options()("log-format", po::value<std::string>()->value_name("FORMAT"),
                         "text, or json, an object a line (default: text)");
@@ -127,6 +148,28 @@ result<actors::run_retention> retention_in(const option_values& options) {
     kept.age = parsed.length;
   }
   return kept;
+}
+
+result<actors::secret_places> secrets_in(const option_values& options) {
+  actors::secret_places made;
+  if (options.count("secrets-directory") > 0) {
+    std::error_code failed;
+    made.directory = std::filesystem::absolute(text_of(options, "secrets-directory"), failed);
+    if (failed || !std::filesystem::is_directory(made.directory, failed)) {
+      return runtime::error{runtime::errc::invalid_argument,
+                            "--secrets-directory '" + text_of(options, "secrets-directory") +
+                                "': there is no such directory"};
+    }
+  }
+  if (options.count("secrets-key") > 0) {
+    auto keys = actors::secret_keyring::open(text_of(options, "secrets-key"));
+    if (!keys) {
+      return runtime::error{runtime::errc::invalid_argument,
+                            "--secrets-key: " + keys.error().text()};
+    }
+    made.keys = *std::move(keys);
+  }
+  return made;
 }
 
 // What may stand in keys, lists and addresses without being quoted.
@@ -176,6 +219,32 @@ result<std::size_t> memory_budget_in(const option_values& options) {
 
 runtime::error refused(const char* option, const std::string& text, const std::string& why) {
   return {runtime::errc::invalid_argument, "--" + std::string{option} + " '" + text + "': " + why};
+}
+
+result<std::optional<otlp_options>> traces_in(const option_values& options, logs& told) {
+  const auto to = text_of(options, "trace-to");
+  if (to.empty()) {
+    return std::optional<otlp_options>{};
+  }
+  auto collector = http::parse_url(to);
+  if (!collector) {
+    return refused("trace-to", to, collector.error().text());
+  }
+  return std::optional{otlp_options{.collector = *std::move(collector),
+                                    .tls = {text_of(options, "trace-ca"), {}, {}},
+                                    .resource = {},
+                                    .warn = told.warn_of("gateway.trace")}};
+}
+
+result<double> trace_ratio_in(const option_values& options) {
+  const auto text = text_of(options, "trace-sample", "1");
+  double ratio = 0;
+  const auto* const end = text.data() + text.size();
+  const auto [after, failed] = std::from_chars(text.data(), end, ratio);
+  if (failed != std::errc{} || after != end || !(ratio >= 0 && ratio <= 1)) {
+    return refused("trace-sample", text, "it must be a number from 0 to 1, such as 0.1");
+  }
+  return ratio;
 }
 
 result<runtime::silo_roles> roles_in(const option_values& options) {
@@ -274,10 +343,23 @@ result<node_options> node_options_of(const option_values& options, logs& told) {
   if (!kept) {
     return kept.error();
   }
+  auto secrets = secrets_in(options);
+  if (!secrets) {
+    return std::move(secrets).error();
+  }
+  auto traces = traces_in(options, told);
+  const auto ratio = trace_ratio_in(options);
+  if (!traces || !ratio) {
+    return traces ? ratio.error() : traces.error();
+  }
   node_options setup;
+  setup.traces = *std::move(traces);
+  setup.silo.trace.ratio = *ratio;
+  setup.secrets = *std::move(secrets);
   setup.silo.warn = told.warn_of("runtime");
   setup.silo.log = told.log_of("runtime");
   setup.warn = told.warn_of("actors");
+  setup.log = told.log_of("actors");
   setup.retention = *kept;
   setup.silo.memory_budget_bytes = *memory;
   if (auto set = set_identity(options, setup.silo); !set) {

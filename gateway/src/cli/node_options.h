@@ -13,12 +13,16 @@ namespace millrace::gateway::cli {
 
 /// `--data`, `--slots`, and what bounds memory and disk.
 void add_node_options(boost::program_options::options_description& options);
+/// `--secrets-key`, which those that do not run tasks need, too.
+void add_secrets_key_option(boost::program_options::options_description& options);
 /// `--name`, `--label`.
 void add_identity_options(boost::program_options::options_description& options);
 /// `--coordination`, and how the silos of a cluster reach each other.
 void add_cluster_options(boost::program_options::options_description& options);
 /// `--found-anew`, for a silo.
 void add_found_anew_option(boost::program_options::options_description& options);
+/// `--trace-to`, `--trace-sample`, `--trace-ca`.
+void add_trace_options(boost::program_options::options_description& options);
 /// `--log-format`, `--log-level`.
 void add_log_options(boost::program_options::options_description& options);
 

@@ -174,8 +174,12 @@ void progress::event(const progress_event& what) {
     running_.insert(what.name);
     started_at_[what.name] = what.at;
     draw();
-    if (mode_ == progress_mode::tty) {
-      return;  // the last line shows it
+    if (mode_ == progress_mode::plain && started_at_.size() == begun_told_max + 1) {
+      line(
+          fmt::format("more than {} tasks: from here on only their ends are told", begun_told_max));
+    }
+    if (mode_ == progress_mode::tty || started_at_.size() > begun_told_max) {
+      return;  // the last line of a terminal shows it
     }
   }
   constexpr std::size_t state_columns = 16;  // colours take bytes and no columns

@@ -30,6 +30,9 @@ struct progress_event {
 };
 [[nodiscard]] std::optional<progress_event> event_from_json(const std::string& text);
 
+/// How many tasks may begin before plain progress tells of ends only, and so has a line a task.
+inline constexpr std::size_t begun_told_max = 100;
+
 /// Prints events as they come. Time: it counts from the run's first event and is the run's own, so
 /// that one looked at later looks the same. Threading: one thread.
 class progress {
@@ -64,7 +67,7 @@ private:
   std::optional<std::chrono::nanoseconds> first_at_;
   std::chrono::nanoseconds elapsed_{0};  // of the latest event
   std::set<std::string> running_;
-  std::map<std::string, std::chrono::nanoseconds> started_at_;
+  std::map<std::string, std::chrono::nanoseconds> started_at_;  // of all that have begun
   std::size_t ended_ = 0;
 };
 

@@ -4,6 +4,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <cstdlib>
 #include <iostream>
 
 #include "cli/terminal_text.h"
@@ -22,6 +23,7 @@ namespace {
 constexpr std::size_t rows_per_page = 1'000;
 
 constexpr std::size_t run_digits_min = 4;
+constexpr std::size_t candidates_max = 10;  // that a person is shown
 
 }  // namespace
 
@@ -116,45 +118,64 @@ result<bool> remote::for_each_row(const std::string& target, const char* key, co
   return !from.empty();
 }
 
-result<std::string> remote::run_of(const std::string& word) {
-  // Of an id each digit is at most this one, so the runs before it begin with what was given.
-  constexpr std::string_view last = "ffffffff-ffff-ffff-ffff-ffffffffffff";
+result<std::string> run_among(const std::vector<named_run>& runs, const std::string& word,
+                              const std::string& where) {
   const auto is_latest = word == "@latest";
-  const auto is_beginning = word.size() >= run_digits_min && word.size() < last.size() &&
-                            word.find_first_not_of("0123456789abcdef-") == std::string::npos;
   if (!is_latest && word.starts_with('@')) {
     return error{errc::invalid_argument, "'" + word + "' is no run; there is @latest"};
   }
-  if (!is_latest && !is_beginning) {
+  std::vector<named_run> found;
+  for (const auto& each : runs) {
+    if (is_latest || (word.size() >= run_digits_min && each.id.starts_with(word))) {
+      found.push_back(each);
+    }
+  }
+  if (found.empty()) {
+    return error{errc::not_found, is_latest
+                                      ? "there are no runs " + where
+                                      : fmt::format("no run {} begins with '{}'", where, word)};
+  }
+  if (is_latest || found.size() == 1) {
+    return found.front().id;
+  }
+  auto text = fmt::format("more than one run begins with '{}':", word);
+  for (std::size_t at = 0; at < std::min(found.size(), candidates_max); ++at) {
+    text += "\n  " + found[at].id + (found[at].about.empty() ? "" : "  " + found[at].about);
+  }
+  return error{errc::invalid_argument, text + (found.size() > candidates_max ? "\n  ..." : "")};
+}
+
+result<std::string> remote::run_of(const std::string& word) {
+  // Of an id each digit is at most this one, so the runs before it begin with what was given.
+  constexpr std::string_view last = "ffffffff-ffff-ffff-ffff-ffffffffffff";
+  const auto is_beginning = word.size() >= run_digits_min && word.size() < last.size() &&
+                            word.find_first_not_of("0123456789abcdef-") == std::string::npos;
+  if (!word.starts_with('@') && !is_beginning) {
     return is_project_given_ ? result<std::string>{error{
                                    errc::invalid_argument,
                                    "--project is not for the id of a run, which is one in all"}}
                              : word;
   }
+  const auto where = "of project '" + project_ + "'";
+  if (word.starts_with('@') && word != "@latest") {
+    return run_among({}, word, where);
+  }
   const auto page = ask(
       http::method::get,
-      fmt::format("/api/v1/runs?project={}&limit=2{}", escaped(project_),
-                  is_latest ? "" : fmt::format("&before={}{}", word, last.substr(word.size()))));
+      fmt::format("/api/v1/runs?project={}&limit={}{}", escaped(project_),
+                  is_beginning ? candidates_max + 1 : 1,
+                  is_beginning ? fmt::format("&before={}{}", word, last.substr(word.size())) : ""));
   if (!page) {
     return page.error();
   }
-  std::vector<std::string> found;
+  std::vector<named_run> runs;
   for (const auto& row : page->at("runs")) {
-    if (auto id = row.at("id").get<std::string>(); is_latest || id.starts_with(word)) {
-      found.push_back(std::move(id));
-    }
+    runs.push_back(
+        {row.at("id").get<std::string>(),
+         printable(fmt::format("{}  {}  {}", row.value("pipeline", ""), row.value("state", ""),
+                               local_time(row.value("created_at", ""))))});
   }
-  if (found.empty()) {
-    return error{errc::not_found, is_latest ? fmt::format("project '{}' has no runs", project_)
-                                            : fmt::format("no run of project '{}' begins with '{}'",
-                                                          project_, word)};
-  }
-  if (!is_latest && found.size() > 1) {
-    return error{errc::invalid_argument,
-                 fmt::format("more than one run begins with '{}', such as {} and {}", word,
-                             found[0], found[1])};
-  }
-  return found.front();
+  return run_among(runs, word, where);
 }
 
 error remote::not_ours() const {
@@ -194,6 +215,10 @@ remote::remote(http::url base, const output_style& style, context target)
   if (!target.token.empty()) {
     options.headers.add("Authorization", "Bearer " + target.token);
   }
+  // Whoever runs the command may be part of a trace, as a task is.
+  if (const auto* place = std::getenv("TRACEPARENT"); place && runtime::parse_traceparent(place)) {
+    options.headers.add(runtime::traceparent_name, place);
+  }
   client_ = std::make_unique<http::client>(std::move(options), *clock_);
 }
 
@@ -203,6 +228,10 @@ void remote::set_timeout(runtime::duration timeout) {
 
 std::string remote::pipelines() const {
   return "/api/v1/projects/" + escaped(project_) + "/pipelines";
+}
+
+std::string remote::secrets() const {
+  return "/api/v1/projects/" + escaped(project_) + "/secrets";
 }
 
 }  // namespace millrace::gateway::cli

@@ -30,6 +30,18 @@ void add_server_options(boost::program_options::options_description& options);
 /// them is not all there is.
 void tell_missing_silos(const ordered_json& page, std::string_view what);
 
+/// A run that a person may mean.
+struct named_run {
+  std::string id;
+  std::string about = {};  ///< More for a person: its pipeline and state.
+};
+/// The one of `runs`, the newest first, that `word` means: `@latest`, an id or the beginning of
+/// one, of 4 digits or more. `where`: `of project 'default'`. Errors: `not_found`;
+/// `invalid_argument` for a beginning of several, which are named, and for another word with `@`.
+[[nodiscard]] runtime::result<std::string> run_among(const std::vector<named_run>& runs,
+                                                     const std::string& word,
+                                                     const std::string& where);
+
 /// Threading: one thread.
 class remote {
 public:
@@ -51,9 +63,8 @@ public:
       const std::function<void(const ordered_json& page)>& visit_page = {});
 
   /// The id of the run that a person means: `@latest`, the latest one of the project; the beginning
-  /// of one's id, of 4 digits or more; anything else is taken for an id. Errors: `not_found`,
-  /// `invalid_argument` for a beginning of several, another word with `@`, and for an id beside
-  /// `--project`; those of `ask`.
+  /// of one's id, of 4 digits or more; anything else is taken for an id. Errors: those of
+  /// `run_among`; `invalid_argument` for an id beside `--project`; those of `ask`.
   [[nodiscard]] runtime::result<std::string> run_of(const std::string& word);
 
   /// The error that an answer of 400 or more tells, with the places of its mistakes.
@@ -68,11 +79,14 @@ public:
   [[nodiscard]] http::client& client() { return *client_; }
   [[nodiscard]] const std::string& url() const { return url_; }
   [[nodiscard]] runtime::steady_time now() const { return clock_->steady(); }
+  [[nodiscard]] runtime::wall_time wall() const { return clock_->wall(); }
   [[nodiscard]] output_form form() const { return style_.form; }
   [[nodiscard]] const output_style& style() const { return style_; }
   [[nodiscard]] const std::string& project() const { return project_; }
   /// `/api/v1/projects/NAME/pipelines`.
   [[nodiscard]] std::string pipelines() const;
+  /// `/api/v1/projects/NAME/secrets`.
+  [[nodiscard]] std::string secrets() const;
 
 private:
   remote(http::url base, const output_style& style, context target);

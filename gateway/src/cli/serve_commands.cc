@@ -29,8 +29,9 @@ namespace {
 constexpr const char* listen_default = "127.0.0.1:8400";
 constexpr std::uint32_t dev_silos_max = 7;
 
-// The HTTP server takes up to 5 s, tasks up to 20 s; what starts us kills after 30 s or more.
-constexpr std::chrono::seconds stop_longest{28};
+// The HTTP server takes up to 5 s, tasks up to 20 s, a collector of spans up to 3 s; what starts us
+// kills after 30 s or more.
+constexpr std::chrono::seconds stop_longest{29};
 
 // Requests a second that there is a sense in bounding.
 constexpr std::uint32_t rate_max = 1'000'000;
@@ -75,6 +76,7 @@ void add_dev_options(po::options_description& options) {
       "http://HOST:PORT of an etcd)");
   add_node_options(options);
   add_identity_options(options);
+  add_trace_options(options);
   add_log_options(options);
   add_config_option(options);
 }
@@ -85,6 +87,7 @@ void add_silo_options(po::options_description& options) {
   add_cluster_options(options);
   add_found_anew_option(options);
   add_listen_options(options, "serve the HTTP API, too (default: the silo does not)");
+  add_trace_options(options);
   add_log_options(options);
   add_notify_option(options);
   add_config_option(options);
@@ -94,7 +97,9 @@ void add_gateway_options(po::options_description& options) {
   add_listen_options(options, "where to serve (default: 127.0.0.1:8400; port 0: any free one)");
   add_identity_options(options);
   add_data_option(options);
+  add_secrets_key_option(options);
   add_cluster_options(options);
+  add_trace_options(options);
   add_log_options(options);
   add_notify_option(options);
   add_config_option(options);
@@ -309,13 +314,15 @@ exit_code run_cluster(const option_values& options, std::uint32_t silos, logs& t
       .listen = text_of(options, "listen", listen_default),
       .arguments = {},
       .front_arguments = {}};
-  for (const auto* each : {"slots", "memory-budget", "keep-runs", "keep-age"}) {
+  for (const auto* each :
+       {"slots", "memory-budget", "keep-runs", "keep-age", "secrets-directory"}) {
     if (options.count(each) > 0) {
       wanted.arguments.insert(wanted.arguments.end(),
                               {"--" + std::string{each}, text_of(options, each)});
     }
   }
-  for (const auto* each : {"log-format", "log-level"}) {
+  for (const auto* each :
+       {"log-format", "log-level", "secrets-key", "trace-to", "trace-sample", "trace-ca"}) {
     if (options.count(each) > 0) {
       for (auto* to : {&wanted.arguments, &wanted.front_arguments}) {
         to->insert(to->end(), {"--" + std::string{each}, text_of(options, each)});

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cerrno>
 #include <cstring>
+#include <filesystem>
 #include <fstream>
 #include <iostream>
 #include <limits>
@@ -30,8 +31,39 @@ namespace {
 
 void add_apply_options(po::options_description& options) {
   add_server_options(options);
+  options.add_options()("file,f", po::value<std::vector<std::string>>()->value_name("FILE"),
+                        "the same as FILE alone; may be repeated");
   options.add_options()("if-version", po::value<std::string>()->value_name("N"),
                         "only if this is the latest version");
+}
+
+// The files that are named, and of each folder the definitions in it, by name.
+result<std::vector<std::string>> definitions_in(const std::vector<std::string>& names) {
+  namespace fs = std::filesystem;
+  std::vector<std::string> files;
+  for (const auto& name : names) {
+    std::error_code failed;
+    if (!fs::is_directory(name, failed)) {
+      files.push_back(name);
+      continue;
+    }
+    std::vector<std::string> found;
+    for (fs::directory_iterator each{name, failed}, end; !failed && each != end;
+         each.increment(failed)) {
+      const auto ending = each->path().extension();
+      if (ending == ".yaml" || ending == ".yml" || ending == ".json") {
+        found.push_back(each->path().string());
+      }
+    }
+    if (failed || found.empty()) {
+      return error{errc::invalid_argument,
+                   "'" + name + "' has no definitions in it: files with .yaml, .yml or .json" +
+                       (failed ? " (" + failed.message() + ")" : "")};
+    }
+    std::sort(found.begin(), found.end());
+    files.insert(files.end(), found.begin(), found.end());
+  }
+  return files;
 }
 
 exit_code run_apply(const option_values& options, const std::vector<std::string>& positional) {
@@ -40,10 +72,22 @@ exit_code run_apply(const option_values& options, const std::vector<std::string>
   if (!server || !if_version) {
     return report(server ? if_version.error() : server.error());
   }
+  auto names = positional;
+  if (options.count("file") > 0) {
+    const auto& more = options["file"].as<std::vector<std::string>>();
+    names.insert(names.end(), more.begin(), more.end());
+  }
+  const auto files = definitions_in(names);
+  if (!files) {
+    return report(files.error());
+  }
+  if (files->empty()) {
+    return report(exit_code::usage, "name a definition: `millrace apply pipeline.yaml`");
+  }
   // All are read before the first is sent, so that a mistake in the last leaves nothing half done.
   std::vector<std::pair<std::string, std::string>> texts;
   auto good = true;
-  for (const auto& name : positional) {
+  for (const auto& name : *files) {
     const auto text = read_file(name);
     if (!text) {
       return report(exit_code::usage, text.error().text());
@@ -85,7 +129,9 @@ void add_submit_options(po::options_description& options) {
   add_server_options(options);
   options.add_options()("param,p", po::value<std::vector<std::string>>()->value_name("NAME=VALUE"),
                         "a parameter, a list or map as JSON or =@FILE; may be repeated");
-  options.add_options()("wait", "wait for the end; the exit code tells how the run ended");
+  options.add_options()("wait",
+                        "wait for the end; the exit code tells how the run ended, and so does\n"
+                        "-o json, which then prints the run as it is at its end");
   options.add_options()("watch", "the same, and show what happens");
   options.add_options()("logs", "the same, and print the output of the last tasks at the end");
   add_timeout_option(options);
@@ -214,8 +260,10 @@ exit_code run_submit(const option_values& options, const std::vector<std::string
     return report(answer.error());
   }
   const auto run = answer->at("id").get<std::string>();
-  if (!logs) {
-    print_one(is_table(server->form()) ? output_form::name : server->form(), *answer);
+  const auto form = server->form();
+  const auto tells_end = waits && !is_table(form) && form != output_form::name;
+  if (!logs && !tells_end) {
+    print_one(is_table(form) ? output_form::name : form, *answer);
     std::cout.flush();
   }
   if (!waits) {
@@ -224,6 +272,13 @@ exit_code run_submit(const option_values& options, const std::vector<std::string
   const auto mode =
       options.count("watch") > 0 || logs ? *progress_mode_of("auto") : progress_mode::quiet;
   const auto code = watch(*server, run, mode, *timeout);
+  if (tells_end) {  // how it has ended; or where it is, when nobody waits any longer
+    const auto ended = server->ask(http::method::get, "/api/v1/runs/" + escaped(run));
+    if (!ended) {
+      return report(ended.error());
+    }
+    print_one(form, *ended);
+  }
   if (logs && code == exit_code::ok) {
     return print_last_outputs(*server, run, *definition);
   }
@@ -259,10 +314,11 @@ exit_code run_watch(const option_values& options, const std::vector<std::string>
 
 std::vector<command> submit_commands() {
   return {
-      {"apply", "FILE...", "give the server a pipeline's definition",
+      {"apply", "FILE|DIR... | -f FILE|DIR", "give the server a pipeline's definition",
        "  millrace apply pipeline.yaml\n"
-       "  millrace apply pipelines/*.yaml --project science\n",
-       1, 10'000, add_apply_options, run_apply},
+       "  millrace apply -f pipelines/ --project science      all definitions in a folder\n"
+       "  make-pipeline | millrace apply -f -\n",
+       0, 10'000, add_apply_options, run_apply},
       {"submit", "PIPELINE [-p NAME=VALUE]... [--wait|--watch|--logs|--batch FILE]", "start a run",
        "  millrace submit nightly -p day=monday\n"
        "  millrace submit nightly --watch\n"

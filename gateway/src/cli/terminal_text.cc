@@ -1,10 +1,16 @@
 // SPDX-License-Identifier: MIT
 #include "cli/terminal_text.h"
 
+#include <fmt/format.h>
+
 #include <algorithm>
+#include <chrono>
 #include <clocale>
+#include <cstdint>
+#include <cstdlib>
 #include <ctime>
 #include <cwchar>
+#include <optional>
 
 #include "millrace/actors/process_log.h"
 
@@ -101,6 +107,40 @@ std::string shortened(std::string_view text, std::size_t columns) {
     end = text.size() - rest.size();
   }
   return std::string{text.substr(0, end)} + "\u2026";
+}
+
+namespace {
+
+// Seconds since 1970; nothing for what is no time of the API.
+std::optional<double> seconds_of(const std::string& text) {
+  std::tm time{};
+  const auto* const rest = ::strptime(text.c_str(), "%Y-%m-%dT%H:%M:%S", &time);
+  if (rest == nullptr) {
+    return std::nullopt;
+  }
+  const auto fraction =
+      *rest == '.' ? std::strtod(("0" + std::string{rest}).c_str(), nullptr) : 0.0;
+  return static_cast<double>(::timegm(&time)) + fraction;
+}
+
+}  // namespace
+
+std::string time_between(const std::string& from, const std::string& to, runtime::wall_time now) {
+  const auto start = seconds_of(from);
+  if (!start) {
+    return {};
+  }
+  const auto until =
+      seconds_of(to).value_or(std::chrono::duration<double>(now.time_since_epoch()).count());
+  const auto length = std::max(until - *start, 0.0);
+  const auto whole = static_cast<std::int64_t>(length);
+  constexpr std::int64_t minute = 60;
+  constexpr std::int64_t hour = 60 * minute;
+  constexpr std::int64_t day = 24 * hour;
+  return whole < minute ? fmt::format("{:.1f}s", length)
+         : whole < hour ? fmt::format("{}m{:02}s", whole / minute, whole % minute)
+         : whole < day  ? fmt::format("{}h{:02}m", whole / hour, whole % hour / minute)
+                        : fmt::format("{}d{:02}h", whole / day, whole % day / hour);
 }
 
 std::string local_time(const std::string& text) {

@@ -6,6 +6,8 @@
 #include <string>
 #include <string_view>
 
+#include "millrace/runtime/clock.h"
+
 namespace millrace::gateway::cli {
 
 /// The text as one line that a terminal only shows: a space for every control character (C0, DEL,
@@ -26,5 +28,10 @@ namespace millrace::gateway::cli {
 /// A time of the API (RFC 3339 in UTC) in whole seconds of the local time zone, with its offset;
 /// other text unchanged.
 [[nodiscard]] std::string local_time(const std::string& text);
+
+/// How long it is between two times of the API, as `0.4s`, `1m05s`, `2h03m` or `3d04h`; until `now`
+/// if there is no second one; empty if there is no first one.
+[[nodiscard]] std::string time_between(const std::string& from, const std::string& to,
+                                       runtime::wall_time now);
 
 }  // namespace millrace::gateway::cli

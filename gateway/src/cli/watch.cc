@@ -10,6 +10,7 @@
 
 #include "cli/closing.h"
 #include "cli/follow.h"
+#include "cli/run_logs.h"
 #include "cli/terminal_text.h"
 #include "millrace/actors/duration_text.h"
 
@@ -76,16 +77,15 @@ result<exit_code> say_closing(remote& server, const std::string& run, progress& 
     }
   }
   const auto tail = [&](const std::string& task, std::uint32_t attempt,
-                        std::uint32_t lines) -> std::optional<error_tail> {
-    const auto answer = server.client().send(
-        http::method::get, fmt::format("{}/tasks/{}/logs?stream=stderr&attempt={}&tail={}", whole,
-                                       escaped(task), attempt, lines));
-    if (!answer || answer->status >= 400) {
-      return std::nullopt;
-    }
-    const auto& text = answer->body;
-    return error_tail{fmt::format("millrace logs {} '{}' --stderr", run, task),
-                      text.substr(text.size() - std::min(text.size(), failure_bytes))};
+                        std::uint32_t lines) -> std::optional<output_tail> {
+    const auto end_of = [&](const char* stream) {
+      const auto answer = server.client().send(
+          http::method::get, fmt::format("{}/tasks/{}/logs?stream={}&attempt={}&tail={}", whole,
+                                         escaped(task), stream, attempt, lines));
+      const auto text = answer && answer->status < 400 ? answer->body : std::string{};
+      return text.substr(text.size() - std::min(text.size(), failure_bytes));
+    };
+    return output_tail{logs_command(run, task, attempt), end_of("stdout"), end_of("stderr")};
   };
   return last_words.show(view, *status, tail);
 }

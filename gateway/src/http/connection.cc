@@ -19,6 +19,9 @@ constexpr std::size_t out_bytes_kept = std::size_t{256} << 10;
 // JSON in some 20 us.
 constexpr std::size_t quick_body_bytes = 4096;
 
+// The id of the trace that a request is part of, in its answer.
+constexpr std::string_view request_id_name = "X-Request-Id";
+
 // How long a refused client may take to read its refusal. Closing at once would reset the
 // connection and destroy the refusal on its way (RFC 9112, 9.6).
 constexpr std::chrono::milliseconds linger_time{2000};
@@ -164,6 +167,7 @@ void connection::reject(int status, std::string detail) {
   loop_->core->rejected.fetch_add(1, std::memory_order_relaxed);
   reader_.next();
   reader_.input().clear();
+  reader_.request().trace = {};
   keep_alive_ = false;
   head_only_ = false;
   http_1_0_ = false;
@@ -191,6 +195,9 @@ void connection::dispatch() {
   state_ = state::handling;
   request_number_.fetch_add(1, std::memory_order_relaxed);
   auto& core = *loop_->core;
+  if (core.options.trace) {
+    request.trace = core.options.trace(request);
+  }
   core.requests.fetch_add(1, std::memory_order_relaxed);
   if (request.body.size() > quick_body_bytes) {
     loop_->flush_calls();
@@ -242,6 +249,11 @@ void connection::answered(response answer) {
   gone_ = {};
   log(answer.status, answer.body.size(), answer.headers.find("Location").value_or(""));
   keep_alive_ = keep_alive_ && !loop_->draining();
+  if (const auto& place = reader_.request().trace.own) {
+    const auto id = to_string(place.trace);
+    answer.headers.add(request_id_name, id);
+    add_trace_id(answer, id);
+  }
   append_answer(out_, how(), answer, head_only_ ? body_part::left_out : body_part::sent);
   after_answer();
 }
@@ -286,6 +298,9 @@ void connection::began(const std::shared_ptr<stream_queue>& queue, int status,
   // HTTP/1.0 has no chunks: there the end of the connection is the end of the body.
   keep_alive_ = keep_alive_ && !http_1_0_ && !loop_->draining();
   append_head(out_, how(), status, headers);
+  if (const auto& place = reader_.request().trace.own) {
+    out_.append(request_id_name).append(": ").append(to_string(place.trace)).append("\r\n");
+  }
   out_ += http_1_0_ || !has_body(status) ? "\r\n" : "Transfer-Encoding: chunked\r\n\r\n";
   if (head_only_ || !has_body(status) || loop_->draining()) {
     queue->end();  // while draining: cut short, as `pump` does
@@ -506,7 +521,7 @@ void connection::log(int status, std::size_t body_bytes, std::string_view locati
       path.append("/").append(request.segment(at));
     }
     log({known ? to_string(request.method) : std::string_view{}, request.target(), path, status,
-         body_bytes, request.by.get(), location, request.from});
+         body_bytes, request.by.get(), location, request.from, request.route(), request.trace});
   }
 }
 

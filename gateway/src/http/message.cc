@@ -115,6 +115,8 @@ void request::clear() noexcept {
   headers.clear();
   body.clear();
   by.reset();
+  trace = {};
+  route_ = {};
   target_.clear();
   authority_.clear();
   https_ = false;

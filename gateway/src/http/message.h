@@ -15,6 +15,7 @@
 #include <vector>
 
 #include "millrace/runtime/result.h"
+#include "millrace/runtime/trace.h"
 
 namespace millrace::gateway {
 
@@ -69,6 +70,14 @@ private:
   std::vector<span> spans_;
 };
 
+/// Where a request stands in a trace.
+struct request_trace {
+  runtime::trace_context own;  ///< What it sets going hangs there; none where nobody has said.
+  runtime::span_id parent = runtime::span_id::none;
+  bool is_told = false;        ///< `own` is a span of this server's, which is to be told of.
+  runtime::wall_time began{};  ///< Only then.
+};
+
 /// One request, decoded.
 ///
 /// Ownership: the connection owns it and reuses it for the next request; see `handler` for how
@@ -80,6 +89,7 @@ public:
   std::string body;
   std::string from;                     ///< The address of the peer, for all of its requests.
   std::shared_ptr<const principal> by;  ///< Who asks; null unless that was checked.
+  request_trace trace;                  ///< See `server_options::trace`.
 
   /// Takes the request target apart: path segments and query, percent-decoded ('+' is a space in
   /// the query only). A trailing slash is dropped; `*` has no segments. Errors:
@@ -122,6 +132,9 @@ public:
   /// What the router bound to `{name}` in the pattern; empty when the pattern has no such name.
   [[nodiscard]] std::string_view param(std::string_view name) const noexcept;
 
+  /// The pattern that the router has found to fit; empty before. Of the router's.
+  [[nodiscard]] std::string_view route() const noexcept { return route_; }
+
   /// What `{name...}` matched: the segments from there on, joined by `/`.
   [[nodiscard]] std::string rest(std::string_view name) const;
 
@@ -149,6 +162,7 @@ private:
   std::vector<span> segments_;
   std::vector<std::pair<span, span>> query_;
   std::vector<binding> params_;
+  std::string_view route_;
 };
 
 /// One answer with its whole body. The server adds Content-Length, Date and Connection.

@@ -43,6 +43,10 @@ struct problem {
 [[nodiscard]] response problem_response(const runtime::error& cause,
                                         std::string_view instance = {});
 
+/// Has a problem's document name a trace, as its last member; no effect on other answers.
+/// Requires: `id` is a trace's id, and `answer` is of `problem_response` if it is a problem.
+void add_trace_id(response& answer, std::string_view id);
+
 /// The error a received answer stands for: the code and detail of its problem document, or what
 /// the status says when the body is none. Requires: status >= 400.
 [[nodiscard]] runtime::error error_of_response(int status, const header_list& headers,

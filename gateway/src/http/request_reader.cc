@@ -11,22 +11,28 @@ using beast_error = boost::beast::http::error;
 // What is read beyond the largest header at a time.
 constexpr std::size_t in_bytes_slack = 4096;
 
+// The shortest rest of a chunked body, `0` and two line ends. Beast asserts that it has as much
+// once it has seen the zero.
+constexpr std::size_t chunked_bytes_min = 5;
+
 }  // namespace
 
 request_reader::request_reader(const server_options& options)
     : options_(options), in_(options.header_bytes_max + in_bytes_slack) {}
 
 // Some clients end a body with a line end that is none of it; it is no request (RFC 9112, 2.2).
-void request_reader::skip_empty_lines() {
+// Whether something else has come.
+bool request_reader::skip_empty_lines() {
   constexpr std::string_view line_end = "\r\n";
   while (in_.unread().starts_with(line_end)) {
     in_.take(line_end.size());
   }
+  return !line_end.starts_with(in_.unread());  // half of one may be all there is yet
 }
 
 request_reader::progress request_reader::read() {
   if (!parser_) {
-    if (skip_empty_lines(); in_.empty()) {
+    if (!skip_empty_lines()) {
       return progress_ = progress::nothing;
     }
     request_.clear();
@@ -40,6 +46,9 @@ request_reader::progress request_reader::feed() {
   while (!in_.empty() && !parser_->is_done()) {
     boost::beast::error_code ec;
     const auto unread = in_.unread();
+    if (parser_->is_header_done() && parser_->chunked() && unread.size() < chunked_bytes_min) {
+      break;
+    }
     const auto used = parser_->put(boost::asio::const_buffer{unread.data(), unread.size()}, ec);
     in_.take(used);
     if (ec && ec != beast_error::need_more) {

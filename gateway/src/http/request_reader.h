@@ -54,7 +54,7 @@ public:
   [[nodiscard]] const std::string& reason() const noexcept { return reason_; }
 
 private:
-  void skip_empty_lines();
+  bool skip_empty_lines();
   progress feed();
   progress refuse(int status, std::string reason);
   progress refuse(const boost::beast::error_code& why);

@@ -27,6 +27,7 @@ struct router::node {
   // Names of the pattern's parameters by segment. They belong to the end node, so two patterns
   // may call the same segment differently.
   std::vector<std::pair<std::string, std::size_t>> names;
+  std::string pattern;
 
   [[nodiscard]] handler& of(method which) { return handlers[static_cast<std::size_t>(which)]; }
   [[nodiscard]] const handler& of(method which) const {
@@ -84,6 +85,7 @@ void router::add(method method, std::string_view pattern, handler target) {
   MILLRACE_ASSERT(!at->of(method));
   MILLRACE_ASSERT(!at->ends_here() || at->names == names);
   at->names = std::move(names);
+  at->pattern = pattern;
   at->of(method) = std::move(target);
 }
 
@@ -118,6 +120,7 @@ void router::handle(request& request, reply answer) const {
                 request.target());
     return;
   }
+  request.route_ = found->pattern;
   request.params_.clear();
   for (const auto& [name, segment] : found->names) {
     request.params_.push_back({name, segment});

@@ -30,6 +30,9 @@ struct server_options {
   std::uint16_t port = 0;             ///< 0: the kernel picks a free one.
   unsigned threads = 1;               ///< Event loops, at least 1.
   std::shared_ptr<identity> tls;      ///< What clients are shown; null: HTTP in the clear.
+  /// Gives a request its place in a trace, before its handler; the answer then has the trace's id
+  /// as X-Request-Id, and as `trace_id` in a problem. Called on io threads; unset: none has one.
+  std::function<request_trace(const request&)> trace = {};
 
   std::size_t body_bytes_max = std::size_t{8} << 20;     ///< Over it: 413.
   std::size_t header_bytes_max = std::size_t{16} << 10;  ///< Request line and fields; over it: 431.
@@ -63,6 +66,8 @@ struct access_entry {
   const principal* by;        ///< Who asked; null unless that was checked.
   std::string_view location;  ///< What was made, by its path; else empty.
   std::string_view from;      ///< The address of who asked.
+  std::string_view route;     ///< As `request::route`.
+  const request_trace& trace;
 };
 
 /// Called on io threads for every answer; must not block.

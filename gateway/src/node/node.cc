@@ -5,6 +5,8 @@
 
 #include <cerrno>
 
+#include "version.h"
+
 namespace millrace::gateway {
 
 using runtime::result;
@@ -50,7 +52,13 @@ result<std::unique_ptr<node>> node::open(const node_options& options) {
     return std::move(rows).error();
   }
   std::unique_ptr<node> made{new node};
-  made->silo_ = std::make_unique<runtime::silo>(*std::move(rows), options.silo);
+  auto setup = options.silo;
+  if (options.traces) {
+    auto traces = *options.traces;
+    traces.resource = {.instance = setup.name, .version = std::string{version_text}};
+    setup.trace.sink = made->traces_ = std::make_shared<otlp_exporter>(std::move(traces));
+  }
+  made->silo_ = std::make_unique<runtime::silo>(*std::move(rows), std::move(setup));
   if (options.add_types) {
     options.add_types(*made->silo_);
   }
@@ -58,7 +66,9 @@ result<std::unique_ptr<node>> node::open(const node_options& options) {
   actors::pipeline_host_options hosted{.data_directory = data,
                                        .slots = options.slots,
                                        .retention = options.retention,
-                                       .warn = options.warn};
+                                       .secrets = options.secrets,
+                                       .warn = options.warn,
+                                       .log = options.log};
   if (options.silo.cluster) {
     hosted.lease = actors::lease_timing{};
   }
@@ -68,8 +78,14 @@ result<std::unique_ptr<node>> node::open(const node_options& options) {
   }
   made->host_ = *std::move(host);
   made->data_ = std::move(data);
+  made->keyring_ = options.secrets.keys;
   if (auto started = made->silo_->start(); !started) {
     return std::move(started).error();
+  }
+  if (options.before_work) {
+    if (auto agreed = options.before_work(*made->silo_); !agreed) {
+      return std::move(agreed).error();
+    }
   }
   if (made->executes_) {
     if (auto joined = made->host_->join(); !joined) {
@@ -89,6 +105,9 @@ void node::stop() {
   }
   if (silo_) {
     silo_->stop();
+  }
+  if (traces_) {
+    traces_->stop();
   }
 }
 

@@ -140,6 +140,11 @@ local:/var/lib/millrace/coordination
 {{- end -}}
 {{- end }}
 
+{{/* Whether tasks that run there may name files: dict "root" $ "component" "silo" */}}
+{{- define "millrace.hasSecretFiles" -}}
+{{- if and .root.Values.secrets.files.existingSecret (eq .component (ternary "executor" "silo" .root.Values.executor.enabled)) }}true{{ end -}}
+{{- end }}
+
 {{/* The program's file: dict "root" $ "component" "silo" */}}
 {{- define "millrace.config" -}}
 {{- $values := .root.Values -}}
@@ -160,6 +165,8 @@ local:/var/lib/millrace/coordination
      in front speaks TLS, and the network policies let in who belongs here. */}}
 {{- if not (and $values.access.enabled (hasKey $all "tls-certificate")) }}{{ $_ := set $all "insecure" true }}{{ end -}}
 {{- if $values.access.enabled }}{{ $_ := set $all "root-token" "/run/millrace/access/token" }}{{ end -}}
+{{- if $values.secrets.existingSecret }}{{ $_ := set $all "secrets-key" "/run/millrace/secrets-key/keys" }}{{ end -}}
+{{- if include "millrace.hasSecretFiles" . }}{{ $_ := set $all "secrets-directory" "/run/millrace/secrets" }}{{ end -}}
 {{- if not $isGateway -}}
 {{- $_ := set $all "data" "/var/lib/millrace/data" -}}
 {{/* A silo by itself has no links; its default, a port of the loopback, is for nobody. */}}
@@ -176,6 +183,10 @@ local:/var/lib/millrace/coordination
 {{- end -}}
 {{- if not (include "millrace.isAlone" .root) -}}
 {{- $_ := set $all "etcd-prefix" (default (printf "/millrace/%s/%s/" .root.Release.Namespace (include "millrace.fullname" .root)) $values.coordination.prefix) -}}
+{{- end -}}
+{{- with $values.tracing.endpoint -}}
+{{- $_ := set $all "trace-to" . -}}
+{{- $_ := set $all "trace-sample" (toString $values.tracing.sampleRatio) -}}
 {{- end -}}
 {{- with $values.coordination.user }}{{ $_ := set $all "etcd-user" . }}{{ end -}}
 {{- with $values.coordination.tls -}}
@@ -241,6 +252,16 @@ local:/var/lib/millrace/coordination
   mountPath: /run/millrace/access
   readOnly: true
 {{- end }}
+{{- if $root.Values.secrets.existingSecret }}
+- name: secrets-key
+  mountPath: /run/millrace/secrets-key
+  readOnly: true
+{{- end }}
+{{- if include "millrace.hasSecretFiles" . }}
+- name: secrets
+  mountPath: /run/millrace/secrets
+  readOnly: true
+{{- end }}
 {{- if include "millrace.hasTls" $root }}
 - name: pki
   mountPath: /run/millrace/pki
@@ -275,6 +296,20 @@ local:/var/lib/millrace/coordination
     defaultMode: 0440
     items:
       - {key: {{ $root.Values.access.tokenKey | quote }}, path: token}
+{{- end }}
+{{- with $root.Values.secrets.existingSecret }}
+- name: secrets-key
+  secret:
+    secretName: {{ . | quote }}
+    defaultMode: 0440
+    items:
+      - {key: {{ $root.Values.secrets.keysKey | quote }}, path: keys}
+{{- end }}
+{{- if include "millrace.hasSecretFiles" . }}
+- name: secrets
+  secret:
+    secretName: {{ $root.Values.secrets.files.existingSecret | quote }}
+    defaultMode: 0440
 {{- end }}
 {{- if include "millrace.hasTls" $root }}
 - name: pki

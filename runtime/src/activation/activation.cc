@@ -340,7 +340,8 @@ void activation::handle(envelope* one) {
       resume_waiter(*one);
       drop(one);
       return;
-    case envelope_kind::offload:  // never arrives
+    case envelope_kind::offload:  // these never arrive
+    case envelope_kind::span:
       drop(one);
       return;
     case envelope_kind::loaded:

@@ -135,6 +135,7 @@ public:
   [[nodiscard]] bool keeps_notifiers_out(const envelope& turn) const noexcept;
   void notify(std::string_view signal);
   void tell(call_spec&& spec);
+  void tell_span(span what);
   void send(call_spec&& spec);
   void set_timer(std::string name, duration after, duration every);
   void cancel_timer(std::string_view name);

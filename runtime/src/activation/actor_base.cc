@@ -27,6 +27,21 @@ const request_context& actor_base::context() const {
   return activation_->context();
 }
 
+std::optional<trace_context> actor_base::trace() const {
+  return trace_of(context());
+}
+
+bool actor_base::samples(const trace_id& trace) const {
+  const auto& wanted = activation_->home().options().trace;
+  return wanted.sink != nullptr && is_sampled(trace, wanted.ratio);
+}
+
+void actor_base::tell_span(span what) {
+  if (what.own.is_sampled && activation_->home().options().trace.sink != nullptr) {
+    activation_->tell_span(std::move(what));
+  }
+}
+
 void actor_base::send_spec(call_spec&& spec) {
   activation_->send(std::move(spec));
 }

@@ -201,6 +201,9 @@ void activation::crash(const error& why) {
 // Answers a turn that has come to nothing. If it has done nothing, because the partition moves, it
 // is as if it had never begun.
 void activation::give_back(envelope* turn, error why) {
+  if (turn->has_span()) {
+    end_served_span(*turn, home_.options().trace, home_.time(), &why);
+  }
   if (why.code() == errc::not_primary && turn->begun_with() != nullptr) {
     turn->content = any_message::from_flat(*turn->begun_with());
     turn->extra().begun_with.reset();

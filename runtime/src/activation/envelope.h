@@ -13,6 +13,7 @@
 #include <string>
 #include <utility>
 
+#include "activation/call_span.h"
 #include "millrace/runtime/actor.h"
 #include "millrace/runtime/clock.h"
 #include "millrace/runtime/ids.h"
@@ -47,6 +48,7 @@ enum class envelope_kind : std::uint8_t {
   drop_dead,   ///< An operator wants the dead letter `number` to be forgotten.
   offload,     ///< Work for another thread, on its way out.
   forget,      ///< A sender will never repeat its send `send->number`.
+  span,        ///< Of what an actor has done, on its way out; see call_span.h.
 };
 
 /// Where answers go when the caller is not an activation.
@@ -87,7 +89,8 @@ struct envelope_extra {
   envelope* same_key = nullptr;  ///< Keyed calls that wait for this one's outcome.
   /// Of a call that has begun and may have to begin elsewhere: its parameters, flat.
   std::optional<std::string> begun_with;
-  call_id routed;  ///< If it has left for another silo, or has come from one.
+  call_id routed;                   ///< If it has left for another silo, or has come from one.
+  std::unique_ptr<call_span> span;  ///< Of a sampled trace, while it is served.
 
   // Of calls between silos each has one, which dies on another thread.
   static void* operator new(std::size_t size);
@@ -164,6 +167,7 @@ struct envelope : turn_root, open_link {
     return extra_ && extra_->begun_with ? &*extra_->begun_with : nullptr;
   }
   [[nodiscard]] call_id routed() const noexcept { return extra_ ? extra_->routed : call_id{}; }
+  [[nodiscard]] bool has_span() const noexcept { return extra_ && extra_->span; }
   [[nodiscard]] bool has_same_key() const noexcept { return extra_ && extra_->same_key != nullptr; }
   /// One of the keyed calls that wait for this one's outcome, if there is one.
   [[nodiscard]] envelope* take_same_key() noexcept {

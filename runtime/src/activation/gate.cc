@@ -45,12 +45,20 @@ void activation::leave(envelope* one) {
     start_offloaded(one);
     return;
   }
+  if (one->kind == envelope_kind::span) {
+    home_.options().trace.sink->ended(take_span(*one));
+    drop(one);
+    return;
+  }
   if (one->kind != envelope_kind::answer) {
     one->left = true;
     home_.deliver(one);
     return;
   }
   count_answer(*one);
+  if (one->has_span()) {
+    end_served_span(*one, home_.options().trace, home_.time(), one->failure.get());
+  }
   if (one->caller == this) {
     inbox_.push(one);
   } else {

@@ -39,6 +39,15 @@ void activation::tell(call_spec&& spec) {
   }
 }
 
+void activation::tell_span(span what) {
+  auto* const one = span_message(std::move(what));
+  if (current_ != nullptr) {
+    thread_->segment.out.push(one);  // likewise
+  } else {
+    gate_.hold(one);
+  }
+}
+
 void activation::send(call_spec&& spec) {
   check_may_change();
   check_key(spec);

@@ -147,6 +147,9 @@ void activation::begin(envelope* one) {
   if (turns_.running().size() == 1) {
     show_busy(one);
   }
+  if (one->context) {
+    begin_served_span(*one, home_.options().trace, home_.time());
+  }
   start_turn(*one);
   if (auto* bottom = one->running->promise_of()) {
     bottom->set_root(one);
@@ -477,6 +480,9 @@ void activation::finish(envelope& turn) {
       break;
     case envelope_kind::one_way:
       thread_->meter->ended_with(turn.method, failure).add();
+      if (turn.has_span()) {
+        end_served_span(turn, home_.options().trace, home_.time(), failure);
+      }
       break;
     default:
       break;

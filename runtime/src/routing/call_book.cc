@@ -33,7 +33,8 @@ call_id call_book::next_id(const envelope& one) noexcept {
   return {incarnation_, count << part_bits | part_number(one)};
 }
 
-bool call_book::open(envelope& one, const call_id& id, std::string silo, sent_before before) {
+bool call_book::open(envelope& one, const call_id& id, std::string silo, sent_before before,
+                     std::unique_ptr<call_span> span) {
   std::unique_lock<std::mutex> sends;
   if (one.send) {
     sends = std::unique_lock{sends_mutex_};  // until it is known there, or has ended
@@ -46,7 +47,7 @@ bool call_book::open(envelope& one, const call_id& id, std::string silo, sent_be
     auto& here = part_of(one);
     const std::lock_guard lock{here.mutex};
     one.extra().routed = id;
-    here.open.emplace(id.number, open_call{&one, std::move(silo), before});
+    here.open.emplace(id.number, open_call{&one, std::move(silo), before, std::move(span)});
   }
   if (one.send) {
     sends_[{one.send->sender, one.send->number}] = id.number;

@@ -37,6 +37,7 @@ struct open_call {
   envelope* call = nullptr;  ///< With a reference.
   std::string silo;
   sent_before before;
+  std::unique_ptr<call_span> span;  ///< Of a sampled trace.
 };
 
 /// Threading: any thread, but for `begin` and `clear`. Cost: a lock that few others want at the
@@ -61,7 +62,8 @@ public:
   /// Keeps the call under its next id until it is closed; from now on another thread may answer it.
   /// False for what an activation has sent that has ended: its successor, which is made after that,
   /// knows of none that is not open by then.
-  [[nodiscard]] bool open(envelope& one, const call_id& id, std::string silo, sent_before before);
+  [[nodiscard]] bool open(envelope& one, const call_id& id, std::string silo, sent_before before,
+                          std::unique_ptr<call_span> span = nullptr);
   /// Nothing if it is not open, or was sent to another silo than that.
   [[nodiscard]] std::optional<open_call> close(const call_id& id, std::string_view silo);
   /// All that are lost, by `is_lost(const open_call&)`, which is called under a lock. Cost:

@@ -254,11 +254,13 @@ void router::send_away(envelope* one, std::string silo, sent_before before) {
     return;
   }
   auto frame = frame_of(*one);
+  std::unique_ptr<call_span> span;
   if (one->kind == envelope_kind::call) {
     frame.id = calls_.next_id(*one);
+    span = one->context ? sent_span_of(*one, frame, home_.trace(), home_.time()) : nullptr;
   }
   const encoded_frame encoded{frame, one->content};
-  if (frame.id && !calls_.open(*one, frame.id, silo, before)) {
+  if (frame.id && !calls_.open(*one, frame.id, silo, before, std::move(span))) {
     drop(one);
     return;
   }
@@ -274,11 +276,20 @@ void router::send_away(envelope* one, std::string silo, sent_before before) {
       return;  // `lost` has answered it
     }
     one = left->call;  // or what stands in for it
+    const auto why = refusal_of(sent, *one, silo);
+    end_span(*left, &why);
   }
   if (sent == peer_send::unavailable) {
     park(one, before.repeats);
   } else {
     home_.answer(one, refusal_of(sent, *one, silo));
+  }
+}
+
+// What a call of a sampled trace came to on another silo. It may go on to a third.
+void router::end_span(const open_call& ended, const error* failure) {
+  if (ended.span) {
+    end_sent_span(*ended.span, *ended.call, ended.silo, home_.trace(), home_.time(), failure);
   }
 }
 
@@ -305,6 +316,7 @@ void router::receive(std::string_view silo, answer_frame&& frame) {
   if (call->send) {
     call->send->settled = frame.settled;
   }
+  end_span(*answered, frame.outcome ? nullptr : &frame.outcome.error());
   const auto code = frame.outcome ? errc{} : frame.outcome.error().code();
   const auto [redirects, repeats] = answered->before;
   if (code == errc::not_primary && !left_.load(std::memory_order_acquire)) {
@@ -342,12 +354,14 @@ std::string router::next_host(const cluster_map& now, const open_call& asked,
 // Requires: `is_lost` takes no lock.
 template <class Is>
 void router::give_up(Is is_lost) {
-  for (const auto& [call, to, before] : calls_.close_if(is_lost)) {
-    if (may_repeat(*call) && before.repeats < repeats_max) {
-      park(call, before.repeats + 1);
+  for (const auto& each : calls_.close_if(is_lost)) {
+    const error why{errc::outcome_unknown, "silo '" + each.silo + "' was lost before " +
+                                               name_of(*each.call) + " answered"};
+    end_span(each, &why);
+    if (may_repeat(*each.call) && each.before.repeats < repeats_max) {
+      park(each.call, each.before.repeats + 1);
     } else {
-      home_.answer(call, {errc::outcome_unknown,
-                          "silo '" + to + "' was lost before " + name_of(*call) + " answered"});
+      home_.answer(each.call, why);
     }
   }
 }

@@ -77,6 +77,8 @@ public:
   routed_home& operator=(const routed_home&) = delete;
   virtual ~routed_home() = default;
   [[nodiscard]] virtual const clock& time() const noexcept = 0;
+  /// Where spans go.
+  [[nodiscard]] virtual const trace_options& trace() const noexcept = 0;
   [[nodiscard]] virtual const actor_type* find_type(std::string_view type) const = 0;
   /// Why a call that has come from elsewhere cannot be taken now, if so: the disk is behind.
   /// Requires: the type has the method.
@@ -175,6 +177,7 @@ private:
   [[nodiscard]] std::string next_host(const cluster_map& now, const open_call& asked,
                                       const answer_frame& frame) const;
   void send_away(envelope* one, std::string silo, sent_before before);
+  void end_span(const open_call& ended, const error* failure);
   void go_on(envelope* one, unsigned repeats);
   void go_to(const result<std::string_view>& host, envelope* one, unsigned repeats);
   void park(envelope* one, unsigned repeats);

@@ -383,6 +383,9 @@ storage& silo::rows() {
 const clock& silo::time() const {
   return parts_->time();
 }
+const trace_options& silo::trace() const {
+  return parts_->options().trace;
+}
 const std::string& silo::name() const {
   return parts_->options().name;
 }

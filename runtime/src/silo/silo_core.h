@@ -179,6 +179,7 @@ public:
 
   // What the router asks of it.
   [[nodiscard]] const clock& time() const noexcept override { return activation_home::time(); }
+  [[nodiscard]] const trace_options& trace() const noexcept override { return options_.trace; }
   void deliver_here(envelope* one) override;
   void bring_back(envelope* one, result<any_message> outcome) override;
   [[nodiscard]] router& routes() noexcept { return router_; }

@@ -56,6 +56,7 @@ std::vector<described_map> described_maps() {
           {"task", "## Task", words(task_keys())},
           {"retry", "## Retry", words(retry_keys())},
           {"output", "## Output", words(output_keys())},
+          {"secret", "## Secret", words(secret_keys())},
           {"matrix", "## Matrix", {matrix_reserved.begin(), matrix_reserved.end()}}};
 }
 
@@ -317,6 +318,28 @@ TEST_CASE("the schema and the loader judge the keys of a task alike") {
       row{"run: x, env: {1A: 1}", false},
       row{"run: x, env: {MILLRACE_A: 1}", false},
       row{"run: x, env: {A: [1]}", false},
+      row{"run: x, secrets: {A: {from: project, key: api-token}}", true},
+      row{"run: x, secrets: {A: {from: file, key: database/password}}", true},
+      row{"run: x, secrets: {_b: {from: file, key: ..data/.x}}", true},
+      row{"run: x, secrets: {A: {from: env, key: TOKEN_1}}", true},
+      row{"run: x, secrets: {}", true},
+      row{"run: x, secrets: [A]", false},
+      row{"run: x, secrets: {A: token}", false},
+      row{"run: x, secrets: {A: {from: project}}", false},
+      row{"run: x, secrets: {A: {key: token}}", false},
+      row{"run: x, secrets: {A: {from: vault, key: token}}", false},
+      row{"run: x, secrets: {A: {from: project, key: token, value: x}}", false},
+      row{"run: x, secrets: {1A: {from: project, key: token}}", false},
+      row{"run: x, secrets: {MILLRACE_A: {from: project, key: token}}", false},
+      row{"run: x, secrets: {A: {from: project, key: a/b}}", false},
+      row{"run: x, secrets: {A: {from: env, key: a-b}}", false},
+      row{"run: x, secrets: {A: {from: env, key: MILLRACE_SECRET_B}}", false},
+      row{"run: x, secrets: {A: {from: file, key: \"\"}}", false},
+      row{"run: x, secrets: {A: {from: file, key: /etc/passwd}}", false},
+      row{"run: x, secrets: {A: {from: file, key: ../b}}", false},
+      row{"run: x, secrets: {A: {from: file, key: a/../b}}", false},
+      row{"run: x, secrets: {A: {from: file, key: a//b}}", false},
+      row{"run: x, secrets: {A: {from: file, key: a/.}}", false},
       row{"run: x, timeout: 1h30m", true},
       row{"run: x, timeout: 1d2h3m4s5ms", true},
       row{"run: x, timeout: 10m", true},
@@ -410,6 +433,9 @@ TEST_CASE("the schema and the loader judge the keys of a pipeline alike") {
       row{"name: p, retention: {logs: 3d}", false},
       row{"name: p, defaults: {retry: 3, timeout: 5m, env: {A: 1}}", true},
       row{"name: p, defaults: {retries: 3}", false},
+      row{"name: p, secrets: {A: {from: project, key: a}}", true},
+      row{"name: p, defaults: {secrets: {A: {from: env, key: a}}}", true},
+      row{"name: p, defaults: {secrets: {A: a}}", false},
   };
   for (const auto& each : pipelines) {
     CAPTURE(each.keys);

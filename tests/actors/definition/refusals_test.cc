@@ -286,6 +286,76 @@ tasks: [{name: a, run: x}]
       {"2:11 `defaults` must be a map, found the number `3` (write `defaults: {timeout: 5m}`)"});
 }
 
+TEST_CASE("refused at their places: secrets") {
+  check_refusal(
+      R"(name: p
+secrets: {1A: {from: project, key: a}, MILLRACE_X: {from: project, key: a}, B: x}
+tasks: [{name: a, run: x, secrets: [A], secret: {}}]
+)",
+      {"2:11 the name `1A` is not allowed (use letters, digits and `_`, not starting with a digit)",
+       "2:40 variables that start with `MILLRACE_` are reserved (choose another name)",
+       "2:80 `B` must be a map, found the text `x` (write `{from: project, key: api-token}`)",
+       "3:36 `secrets` must be a map, found a list (write `secrets: {TOKEN: {from: project, key: "
+       "api-token}}`)",
+       "3:41 unknown key `secret` in a task (write `secrets`)"});
+  check_refusal(
+      R"(name: p
+tasks:
+  - name: a
+    run: x
+    secrets:
+      A: {}
+      B: {from: vault, key: a}
+      C: {form: env, key: a}
+      D: {from: project, value: hunter2}
+      E: {from: project, key: a/b}
+      F: {from: env, key: MILLRACE_SECRET_F}
+      G: {from: env, key: a-b}
+      H: {from: file, key: ../etc/passwd}
+      I: {from: file, key: [a]}
+)",
+      {"6:10 the secret has no `from` (write `{from: project, key: api-token}`)",
+       "6:10 the secret has no `key` (write `{from: project, key: api-token}`)",
+       "7:17 `from` must be one of `file`, `env`, `project`, found the text `vault`",
+       "8:10 the secret has no `from` (write `{from: project, key: api-token}`)",
+       "8:11 unknown key `form` in a secret (did you mean `from`?)",
+       "9:10 the secret has no `key` (write `{from: project, key: api-token}`)",
+       "9:26 unknown key `value` in a secret (a definition is no place for it: store it by "
+       "`millrace secret set`)",
+       "10:31 `key` is the name of a secret of the project, which `a/b` cannot be (use letters, "
+       "digits, `_` and `-`, starting with a letter, at most 63)",
+       "11:27 `key` names the variable without `MILLRACE_SECRET_` (write `F`)",
+       "12:27 `key` is the rest of a variable's name, found `a-b` (use letters, digits and `_`, "
+       "not starting with a digit)",
+       "13:28 `key` must be a path below the directory of secrets, found `../etc/passwd` (write "
+       "it like `database/password`, without `..`)",
+       "14:28 `key` must be text, found a list (write `key: api-token`)"});
+}
+
+TEST_CASE("refused at their places: variables that are secrets and are not") {
+  check_refusal(
+      R"(name: p
+env: {A: x}
+secrets: {A: {from: project, key: a}, B: {from: project, key: b}}
+defaults:
+  env: {B: x, C: x}
+  secrets: {B: {from: project, key: b}, C: {from: project, key: c}}
+tasks:
+  - {name: a, run: x, env: {B: x, D: x}, secrets: {A: {from: env, key: a}, D: {from: env, key: d}}}
+  - {name: b, run: x, detach: allowed}
+)",
+      {"3:11 `A` is in the pipeline's `env` too (remove one of them)",
+       "3:39 `B` is in the pipeline's `env` too (remove one of them)",
+       "6:13 `B` is in the pipeline's `env` too (remove one of them)",
+       "6:13 `B` is in the pipeline's `secrets` too (remove one of them)",
+       "6:41 `C` is in the pipeline's `env` too (remove one of them)",
+       "8:29 `B` is in the pipeline's `secrets` too (remove one of them)",
+       "8:52 `A` is in the pipeline's `env` too (remove one of them)",
+       "8:76 `D` is in the task's `env` too (remove one of them)",
+       "9:31 a task with secrets cannot have `detach: allowed` (what outlives its command would "
+       "write what nobody masks any more)"});
+}
+
 TEST_CASE("refused at their places: parameters") {
   check_refusal(R"(name: p
 params: [x]
@@ -329,6 +399,8 @@ tasks:
                  "9:26 `enum[0]` must be a value, found a list",
                  "10:7 `h[0]`: `yes` can be read in two ways (write `\"yes\"` for text, or a "
                  "plain `true` or `false`)",
+                 "12:37 a fan-out needs a list, found a value of type `map` (write `[...]`, or "
+                 "declare a parameter with `type: list`)",
                  "13:41 unknown parameter `unknown` (declare it under `params` at the top)",
                  "13:80 unknown parameter `other` (declare it under `params` at the top)"});
   check_refusal(R"(name: p
@@ -389,7 +461,7 @@ tasks:
   - {name: b, run: x, retry: often}
   - {name: c, run: x, retry: [3]}
   - {name: d, run: x, retry: {max_attempts: 1001, delay: 1, max_delay: 1 s}}
-  - {name: e, run: x, retry: {backof: 3, limit: 3, on_exit: [1]}}
+  - {name: e, run: x, retry: {backof: 3, limit: 3, exit_code: [1]}}
   - {name: f, run: x, retry: {jitter: -0.1, backoff: 0.5}}
   - {name: g, run: x, retry: {jitter: 1.1, backoff: 100.5}}
   - {name: h, run: x, retry: {jitter: full, backoff: "2"}}
@@ -405,7 +477,7 @@ tasks:
                  "7:31 unknown key `backof` in `retry` (did you mean `backoff`?)",
                  "7:42 unknown key `limit` in `retry` (write `max_attempts`, which counts the "
                  "first attempt too)",
-                 "7:52 `on_exit` is not supported yet by this version",
+                 "7:52 unknown key `exit_code` in `retry` (write `on_exit`)",
                  "8:39 `jitter` must be from 0.0 to 1.0, found -0.1",
                  "8:54 `backoff` must be from 1.0 to 100.0, found 0.5",
                  "9:39 `jitter` must be from 0.0 to 1.0, found 1.1",
@@ -437,7 +509,7 @@ tasks:
       {"3:5 the task has no `name` (add `name: build`)",
        "4:12 the name `A` is not allowed (use a-z, 0-9, `_`, `.` and `-`, starting with a letter "
        "or digit, at most 63)",
-       "5:5 the task has neither `run` nor `command` (add `run: echo hello`, or `command: "
+       "5:5 the task has no `run`, `command` or `approval` (add `run: echo hello`, or `command: "
        "[program, argument]`)",
        "6:32 a task has `run` or `command`, not both (remove one of them)",
        "7:20 `run` must be text, found a list (write shell text)",
@@ -598,6 +670,24 @@ TEST_CASE("refused at their places: what no program can be started with") {
                  "(write the text to a file first, and pass its name)",
                  "4:131103 the variable has 131072 bytes with its name; a program can be given at "
                  "most 131071 in one (write the text to a file first, and pass its name)"});
+  check_refusal("name: p\ntasks: [{name: a, run: x, workdir: a/../../b}]\n",
+                {"2:36 `workdir` 'a/../../b' leads out of the workspace (write `workdir: build`, "
+                 "or an absolute path)"});
+  check_refusal("name: p\ntasks: [{name: a, run: x, workdir: ''}]\n",
+                {"2:36 `workdir` is empty (write `workdir: build`, or an absolute path)"});
+  check_refusal(
+      "name: p\ntasks: [{name: a, run: x, inputs: {1x: 1, y: '${{ params.no }}'}}]\n",
+      {"2:36 the name `1x` is not allowed (use letters, digits, `_` and `-`, starting with a "
+       "letter, at most 63)",
+       "2:58 unknown parameter `no` (declare it under `params` at the top)"});
+  check_refusal(
+      "name: p\ntasks: [{name: a, run: x, shell: fish}, {name: b, command: [x], shell: "
+      "[]}, {name: c, run: x, shell: []}]\n",
+      {"2:34 there is no shell `fish` (write `sh`, `bash`, or a list that the text comes "
+       "after: `[bash, -euo, pipefail, -c]`)",
+       "2:72 `shell` is for `run`: a command has no shell (remove it)",
+       "2:102 `shell` must be a shell, found an empty list (write `sh`, `bash`, or a list that "
+       "the text comes after: `[bash, -euo, pipefail, -c]`)"});
   check_refusal("name: p\ntasks: [{name: a, run: x, detach: maybe}]\n",
                 {"2:35 `detach` must be one of `forbidden`, `allowed`, found the text `maybe`"});
 }
@@ -627,6 +717,89 @@ env: {E: "${{ tasks.a.status }}"}
                  "of a task with `for_each`)",
                  "10:55 there is no task `aa` (did you mean `a`?)",
                  "11:21 `a` has not ended yet when this is read (move it to a task's `env`)"});
+}
+
+// Goal: a condition that can never hold is found before a run is green though nothing ran.
+TEST_CASE("refused at their places: comparisons of what is never equal") {
+  const std::string never = ", which are never equal (convert the string: `int(...)`)";
+  check_refusal(
+      R"(name: p
+params: {n: {type: int}}
+tasks:
+  - {name: g, run: x}
+  - {name: f, run: x, for_each: [1, 2]}
+  - {name: a, run: x, needs: [g], when: "${{ tasks.g.outputs.n == 1 }}"}
+  - {name: b, run: x, needs: [f], when: "${{ tasks.f.outputs.n == '1' }}"}
+  - {name: c, run: x, when: "${{ params.n == 'x' }}"}
+  - {name: d, run: x, needs: [g], when: "${{ tasks.g.exit_code == '3' }}"}
+  - {name: e, run: x, for_each: [a, b], when: "${{ item == 1 }}"}
+  - {name: h, run: x, matrix: {os: [a, b]}, when: "${{ matrix.os == 1 }}"}
+  - {name: i, run: x, matrix: {os: [a, b], include: [{os: 1}]}, when: "${{ matrix.os == 1 }}"}
+  - {name: j, run: x, for_each: [a, "${{ params.n }}"], when: "${{ item == 1 }}"}
+  - {name: k, run: x, needs: [g], when: "${{ tasks.g.outputs.n == null }}"}
+  - {name: l, run: x, needs: [g], when: "${{ tasks.g.outputs.n }}"}
+)",
+      {"6:64 `==` compares a string with an int" + never,
+       "7:64 `==` compares a list with a string, which are never equal",
+       "8:43 `==` compares an int with a string" + never,
+       "9:64 `==` compares an int with a string" + never,
+       "10:57 `==` compares a string with an int" + never,
+       "11:66 `==` compares a string with an int" + never,
+       "15:45 `when` must be a boolean, found a value of type `string` (compare it, as in "
+       "`params.mode == 'full'`)"});
+}
+
+TEST_CASE("refused at their places: approvals") {
+  check_refusal(
+      R"(name: p
+tasks:
+  - {name: a, approval: "Go?", run: x, retry: 3}
+  - {name: b, approval: " "}
+  - {name: c, approval: [x]}
+  - {name: d, approval: "Go?"}
+  - {name: e, needs: [d], run: x, env: {A: "${{ tasks.d.outputs.coment }}"}}
+  - {name: f, approval: "${{ params.x }}"}
+)",
+      {"3:37 `run` has no meaning beside `approval` (remove it, or do it in a task that "
+       "needs this one)",
+       "3:47 `retry` has no meaning beside `approval` (remove it, or do it in a task that "
+       "needs this one)",
+       "4:25 `approval` is empty (write what the person is asked)",
+       "5:25 `approval` must be text, found a list (write `approval: Release it?`)",
+       "7:65 an approval has no output `coment` (it has `comment` and `by`)",
+       "8:37 unknown parameter `x` (declare it under `params` at the top)"});
+}
+
+TEST_CASE("refused at their places: exit codes and allowed failures") {
+  check_refusal(R"(name: p
+tasks:
+  - {name: a, run: x, retry: {max_attempts: 2, on_exit: [0, 256, x], not_on_exit: []}}
+  - {name: b, run: x, retry: {max_attempts: 2, on_exit: 3, not_on_exit: [1, 3]}}
+  - {name: c, run: x, allow_failures: 3}
+  - {name: d, run: x, for_each: [1], allow_failures: 101%}
+  - {name: e, run: x, for_each: [1], allow_failures: most}
+  - {name: f, run: x, for_each: [1], allow_failures: -1%}
+  - {name: g, run: x, for_each: [1], allow_failures: "true"}
+)",
+                {"3:58 `on_exit[0]` must be from 1 to 255, found 0",
+                 "3:61 `on_exit[1]` must be from 1 to 255, found 256",
+                 "3:66 `on_exit[2]` must be a whole number, found the text `x` (write it like "
+                 "`75`)",
+                 "3:83 the list is empty (name exit codes, or remove it)",
+                 "4:30 the exit code 3 is in `on_exit` and in `not_on_exit` (remove one of them)",
+                 "5:39 without a fan-out `allow_failures` is `true` or `false` (write "
+                 "`allow_failures: true`)",
+                 "6:54 `101%` is no percentage (write it like `10%`)",
+                 "7:54 `allow_failures` must be a whole number, found the text `most` (write "
+                 "`true`, a number, or a percentage like `10%`)",
+                 "8:54 `-1%` is no percentage (write it like `10%`)",
+                 "9:54 `allow_failures` must be a whole number, found the text `\"true\"` (write "
+                 "`true`, a number, or a percentage like `10%`)"});
+}
+
+TEST_CASE("refused at their places: defaults of outputs") {
+  check_refusal("name: p\ntasks: [{name: a, run: x, outputs: {k: {default: \"${{ 1 }}\"}}}]\n",
+                {"2:50 expressions are not available here (write a text)"});
 }
 
 }  // namespace

@@ -79,13 +79,21 @@ defaults:
   retry: {max_attempts: 2, delay: 3s, backoff: 1.5, max_delay: 1m, jitter: 0}
   timeout: 10m
   env: {D: default}
+  shell: [bash, -euo, pipefail, -c]
 tasks:
   - name: list.all_1
     description: Lists.
     run: |
       echo "a: b"  # no comment
       echo 'c'
-    outputs: {files: The files., count: {description: How many.}, rest: }
+    workdir: a/${{ params.day }}
+    inputs: {list: [1, two, {three: "${{ params.names }}"}], flag: true,
+             text: "day ${{ params.day }}"}
+    outputs: {files: The files., count: {description: How many.}, rest: {default: none}}
+    secrets:
+      TOKEN: {from: project, key: api-token}
+      PASSWORD: {from: file, key: database/password}
+      _other: {from: env, key: OTHER}
     priority: 0
   - name: each
     command: [printf, "%s", "${{ item }}", "", " padded ", "true"]
@@ -101,27 +109,30 @@ tasks:
     max_parallel: 2
     fail_fast: false
     on_empty: fail
+    allow_failures: 10%
     priority: 100
   - name: pairs
     run: x
     needs: [list.all_1, each]
     run_on: any
     when: "true"
-    retry: {max_attempts: 1000, jitter: 1, delay: 10m}
+    retry: {max_attempts: 1000, jitter: 1, delay: 10m, on_exit: [75, 255, 1, 75], not_on_exit: 2}
+    allow_failures: true
     matrix:
       os: [debian, "12", 12, 1.5, true, "${{ params.day }}"]
       python: ["3.10"]
       extra: ${{ tasks.each.outputs.list }}
       include: [{os: fedora, python: "3.12", extra: 1}]
       exclude: [{os: 12}, {python: "3.10", os: true}]
-  - {name: last, run: x, run_on: failure, needs: [pairs], retry: 3,
-     for_each: [1, 2.0, no it is, false]}
+  - {name: gate, approval: "Go on with ${{ params.day }}?", needs: [list.all_1], timeout: 1h}
+  - {name: last, run: x, shell: sh, workdir: /srv, run_on: failure, needs: [pairs], retry: 3,
+     for_each: [1, 2.0, no it is, false], allow_failures: 3}
 )";
 
 // A key that is not in the text above would be lost by the compiled form without a word.
 TEST_CASE("the text with every key has every key that the loader knows") {
   for (const auto* table : {&pipeline_keys(), &defaults_keys(), &param_keys(), &task_keys(),
-                            &retry_keys(), &output_keys()}) {
+                            &retry_keys(), &output_keys(), &secret_keys()}) {
     for (const auto key : table->keys) {
       CAPTURE(key);
       CHECK(every_key.find(std::string{key} + ":") != std::string_view::npos);
@@ -164,14 +175,27 @@ TEST_CASE("every key reaches the definition") {
 
 TEST_CASE("every key reaches the tasks, and defaults are filled in") {
   const auto made = loaded(every_key);
-  REQUIRE(made.tasks.size() == 4);
+  REQUIRE(made.tasks.size() == 5);
   const auto& list = made.tasks[0];
   CHECK(list.run == "echo \"a: b\"  # no comment\necho 'c'\n");
   CHECK(list.retry == retry_policy{2, seconds{3}, 1.5, minutes{1}, 0, lost_attempt::start_again});
   CHECK(list.timeout == minutes{10});
-  CHECK(list.outputs == std::vector<output_definition>{
-                            {"files", "The files."}, {"count", "How many."}, {"rest", ""}});
+  CHECK(list.shell == std::vector<std::string>{"bash", "-euo", "pipefail", "-c"});
+  CHECK(list.workdir == "a/${{ params.day }}");
+  CHECK(list.inputs.at("flag") == make_value(true));
+  CHECK(list.inputs.at("list") ==
+        make_value(value::list{make_value(1), make_value("two"),
+                               value{value::map{{"three", make_value("${{ params.names }}")}}}}));
+  CHECK(made.tasks[1].shell.empty());  // a command has none
+  CHECK(made.tasks[4].shell.empty());  // that of no word
+  CHECK(made.tasks[4].workdir == "/srv");
+  CHECK(list.outputs == std::vector<output_definition>{{"files", "The files.", {}},
+                                                       {"count", "How many.", {}},
+                                                       {"rest", "", "none"}});
   CHECK(list.priority == 0);
+  CHECK(list.secrets == secret_map{{"TOKEN", {secret_source::project, "api-token"}},
+                                   {"PASSWORD", {secret_source::file, "database/password"}},
+                                   {"_other", {secret_source::environment, "OTHER"}}});
   const auto& each = made.tasks[1];
   CHECK(each.command ==
         std::vector<std::string>{"printf", "%s", "${{ item }}", "", " padded ", "true"});
@@ -186,10 +210,14 @@ TEST_CASE("every key reaches the tasks, and defaults are filled in") {
   CHECK(each.max_parallel == 2);
   CHECK_FALSE(each.fail_fast);
   CHECK(each.on_empty == empty_fan_out::fail);
+  CHECK(each.allow_failures == failure_allowance{10, true});
   const auto& pairs = made.tasks[2];
   CHECK(pairs.when == "true");
   CHECK(pairs.retry ==
-        retry_policy{1'000, minutes{10}, 1.5, minutes{10}, 1, lost_attempt::start_again});
+        retry_policy{
+            1'000, minutes{10}, 1.5, minutes{10}, 1, lost_attempt::start_again, {1, 75, 255}, {2}});
+  CHECK(pairs.allow_failures == failure_allowance{100, true});
+  CHECK(made.tasks[4].allow_failures == failure_allowance{3, false});
   REQUIRE(pairs.matrix);
   REQUIRE(pairs.matrix->axes.size() == 3);
   CHECK(pairs.matrix->axes[0].values ==
@@ -198,13 +226,43 @@ TEST_CASE("every key reaches the tasks, and defaults are filled in") {
                                       make_value("${{ params.day }}")}});
   CHECK(pairs.matrix->include.at(0).at("extra") == make_value(1));
   CHECK(pairs.matrix->exclude.at(1).at("os") == make_value(true));
-  CHECK(made.tasks[3].for_each ==
+  CHECK(made.tasks[3].approval == "Go on with ${{ params.day }}?");
+  CHECK(made.tasks[3].retry == retry_policy{});
+  CHECK(made.tasks[4].for_each ==
         fan_values{std::vector<value>{make_value(1), make_value(2.0), make_value("no it is"),
                                       make_value(false)}});
 }
 
 TEST_CASE("every key goes to JSON and back") {
   check_round_trip(loaded(every_key));
+}
+
+TEST_CASE("secrets of the pipeline and of the defaults are one, and go to JSON and back") {
+  const auto made = loaded(R"(
+name: p
+secrets: {A: {from: project, key: a}, B: {from: file, key: b}}
+defaults: {secrets: {C: {from: env, key: c}}}
+tasks: [{name: a, run: x, secrets: {A: {from: env, key: own}}}]
+)");
+  CHECK(made.secrets == secret_map{{"A", {secret_source::project, "a"}},
+                                   {"B", {secret_source::file, "b"}},
+                                   {"C", {secret_source::environment, "c"}}});
+  CHECK(made.tasks[0].secrets == secret_map{{"A", {secret_source::environment, "own"}}});
+  check_round_trip(made);
+}
+
+// Goal: a silo that is older than secrets refuses a definition with some, and runs others.
+TEST_CASE("only a definition with secrets has the format that older versions refuse") {
+  const auto format_of = [](std::string_view text) {
+    capnp::MallocMessageBuilder message;
+    auto compiled = message.initRoot<schemas::CompiledPipeline>();
+    compile(loaded(text), compiled);
+    return compiled.getFormat();
+  };
+  CHECK(format_of("{name: p, tasks: [{name: a, run: x}]}") == 1);
+  CHECK(format_of("{name: p, tasks: [{name: a, run: x, secrets: {}}]}") == 1);
+  CHECK(format_of("{name: p, tasks: [{name: a, run: x, secrets: {A: {from: env, key: a}}}]}") == 2);
+  CHECK(format_of("{name: p, secrets: {A: {from: env, key: a}}, tasks: [{name: a, run: x}]}") == 2);
 }
 
 TEST_CASE("a task's own retry lifts the `never` of the defaults") {
@@ -331,7 +389,7 @@ TEST_CASE("any text goes to JSON and back") {
       task.run = "x";  // refused in shell text, also when it is escaped
     }
     task.for_each = fan_values{std::vector<value>{make_value(random_text(random))}};
-    task.outputs = {{"o", random_text(random)}};
+    task.outputs = {{"o", random_text(random), random_text(random)}};
     check_round_trip(made);
   }
 }
@@ -408,15 +466,32 @@ TEST_CASE("a compiled definition that this version cannot run is refused") {
     return opened ? std::string{} : opened.error().text();
   };
   CHECK(refusal([](auto) {}).empty());
-  CHECK(refusal([](auto all) { all.setFormat(2); }) ==
-        "the definition was compiled by a newer version (format 2)");
-  CHECK(refusal([](auto all) { all.getTasks()[1].getStep().initApproval(); }) ==
+  CHECK(refusal([](auto all) { all.setFormat(3); }) ==
+        "the definition was compiled by a newer version (format 3)");
+  CHECK(refusal([](auto all) { all.getTasks()[1].getStep().initChild(); }) ==
         "the task `b` is of a kind that this version cannot run; a newer one applied it");
   CHECK(refusal([](auto all) { all.getTasks()[1].getNeeds()[0].setTask(2); }) ==
         "the task `b` has an edge that this version cannot follow");
   CHECK(refusal([](auto all) {
           all.getTasks()[1].getNeeds()[0].setInstances(schemas::Edge::Instances::SAME);
         }) == "the task `b` has an edge that this version cannot follow");
+}
+
+// Goal: an earlier version, which would run something else, refuses it by its format.
+TEST_CASE("what an earlier version would pass over has a later format") {
+  const auto format = [](const std::string& keys) {
+    capnp::MallocMessageBuilder message;
+    auto compiled = message.initRoot<schemas::CompiledPipeline>();
+    compile(loaded("name: p\ntasks: [{name: a, run: x" + keys + "}]\n"), compiled);
+    return compiled.getFormat();
+  };
+  CHECK(format(", retry: 3, outputs: [k], for_each: [1]") == 1);
+  for (const auto* keys :
+       {", shell: bash", ", workdir: a", ", inputs: {a: 1}", ", allow_failures: true",
+        ", retry: {on_exit: 3}", ", retry: {not_on_exit: 3}", ", outputs: {k: {default: x}}"}) {
+    CAPTURE(keys);
+    CHECK(format(keys) == 2);
+  }
 }
 
 }  // namespace

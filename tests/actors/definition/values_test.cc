@@ -47,11 +47,70 @@ TEST_CASE("expressions compute without silent conversions") {
   CHECK(*decided("${{ !(params.n < 3) || false }}"));
   CHECK(*decided("${{ int(tasks.a.outputs.k) == 7 }}"));
   CHECK(*decided("${{ tasks.a.status == 'succeeded' }}"));
-  CHECK_FALSE(*decided("${{ params.n == '4' }}"));
   CHECK_FALSE(decided("${{ params.n < '5' }}"));
   CHECK_FALSE(decided("${{ params.missing }}"));
   CHECK(*fill("n is ${{ params.n }}, $${{ stays }}", scope) == "n is 4, ${{ stays }}");
   CHECK(*fill_value("${{ params.n }}", scope) == make_value(4));
+}
+
+// Goal: what can never be true is told, instead of a task that is quietly skipped.
+TEST_CASE("a comparison that can never hold and an output that is not there are errors") {
+  map_scope scope;
+  scope.params["n"] = make_value(4);
+  scope.params["none"] = make_value();
+  scope.params["list"] = make_value(value::list{make_value("a"), make_value("b")});
+  scope.outputs["g"]["n"] = make_value("1");
+  scope.exit_codes["g"] = make_value(3);
+  const auto decided = [&](std::string_view text) { return decide(text, scope); };
+  const auto said = [&](std::string_view text) {
+    const auto made = decided(text);
+    return made ? std::string{"decided"} : made.error().text();
+  };
+  CHECK(said("${{ tasks.g.outputs.n == 1 }}") ==
+        "`==` compares the string `1` with the int `1`, which are never equal; convert the string: "
+        "`int(...)`");
+  CHECK(said("${{ 0.5 != tasks.g.outputs.n }}").ends_with("`float(...)`"));
+  CHECK(said("${{ params.n == true }}") ==
+        "`==` compares the int `4` with the bool `true`, which are never equal");
+  CHECK(said("${{ contains(params.list, 1) }}") ==
+        "`contains` compares the string `a` with the int `1`, which are never equal; convert the "
+        "string: `int(...)`");
+  CHECK(said("${{ tasks.g.outputs.typo == 'x' }}") ==
+        "`tasks.g.outputs.typo` has no value here: `g` has succeeded and wrote no output `typo`; "
+        "write it, or declare it with a `default`");
+  CHECK_FALSE(*decided("${{ params.none == 1 }}"));
+  CHECK(*decided("${{ params.none != 'x' }}"));
+  CHECK(*decided("${{ params.n == 4.0 }}"));
+  CHECK(*decided("${{ contains(params.list, 'b') }}"));
+  CHECK_FALSE(*decided("${{ contains(params.list, 'c') }}"));
+  CHECK(*decided("${{ tasks.g.exit_code == 3 }}"));
+}
+
+TEST_CASE("lists are made of texts and numbers, and texts of lists") {
+  map_scope scope;
+  scope.params["csv"] = make_value("a,b,,c,");
+  scope.params["empty"] = make_value("");
+  const auto made = [&](const std::string& text) {
+    const auto filled = fill_value("${{ " + text + " }}", scope);
+    return filled ? to_text(*filled) : filled.error().text();
+  };
+  CHECK(made("split(params.csv, ',')") == R"(["a","b","","c",""])");
+  CHECK(made("split(params.csv, 'b,,')") == R"(["a,","c,"])");
+  CHECK(made("split(params.empty, ',')") == "[]");
+  CHECK(made("split(params.csv, '')") == "`split` takes a separator that is not empty");
+  CHECK(made("join(split(params.csv, ','), ' ')") == "a b  c ");
+  CHECK(made("range(2, 5)") == "[2,3,4]");
+  CHECK(made("length(range(5, 2))") == "0");
+  CHECK(made("length(range(0, 100000))") == "100000");
+  CHECK(made("range(0, 100001)") == "`range` makes at most 100000 numbers");
+  CHECK(made("range(-9223372036854775807, 9223372036854775807)") ==
+        "`range` makes at most 100000 numbers");
+  CHECK(made("range(0, 'x')") == "`range` takes whole numbers, not string `x`");
+  CHECK(made("length(join(range(0, 100000), 'a separator of some length'))") ==
+        "`join` makes at most 1048576 bytes");
+  CHECK(made("length(split(join(range(0, 60000), 'aa'), 'a'))") ==
+        "`split` makes at most 100000 parts");
+  CHECK(made("join('x', ',')") == "`join` takes a list first, not string `x`");
 }
 
 TEST_CASE("a fan-out over values, lines and JSON makes one instance each") {

@@ -143,6 +143,27 @@ tasks:
   CHECK(here.task(run, "after").task().getState() == TaskState::UPSTREAM_FAILED);
 }
 
+TEST_CASE("the exit code says whether a command is tried again") {
+  temporary_folder data;
+  node here{data.path};
+  const auto run = here.submit(R"yaml(name: codes
+defaults: {retry: {max_attempts: 2, delay: 10ms}}
+tasks:
+  - {name: other, run: exit 3, retry: {on_exit: 75}, allow_failures: true}
+  - {name: named, run: "test -e n || { touch n; exit 75; }", retry: {on_exit: 75}}
+  - {name: killed, run: "test -e k || { touch k; kill -9 $$; }", retry: {on_exit: 137}}
+  - {name: not, run: exit 2, retry: {not_on_exit: 2}, allow_failures: true}
+  - {name: after, run: echo, needs: [other, named, killed, not]}
+)yaml");
+  CHECK(here.wait(run) == RunState::SUCCEEDED);
+  CHECK(here.task(run, "other").task().getState() == TaskState::FAILED);
+  CHECK(here.task(run, "other").task().getAttempt() == 1);
+  CHECK(here.task(run, "named").task().getAttempt() == 2);
+  CHECK(here.task(run, "killed").task().getAttempt() == 2);
+  CHECK(here.task(run, "not").task().getAttempt() == 1);
+  CHECK(here.task(run, "after").task().getState() == TaskState::SUCCEEDED);
+}
+
 TEST_CASE("timeouts, missing programs and broken outputs are told apart") {
   temporary_folder data;
   node here{data.path};
@@ -209,6 +230,74 @@ TEST_CASE("a start that is refused for a while is made again, and can be cancell
   std::fclose(writer);
   CHECK(here.wait(patient) == RunState::SUCCEEDED);
   CHECK(here.task(patient, "a").task().getAttempt() == 1);
+}
+
+TEST_CASE("an approval waits for a person, through a restart, and says who it was") {
+  temporary_folder data;
+  const auto decide = [](node& here, const std::string& run, const std::string& task, bool yes) {
+    return here.silo->call(ref<schemas::Run>(run).decide(task, yes, "as agreed", "ann"));
+  };
+  std::string run;
+  std::string other;
+  {
+    node here{data.path};
+    run = here.submit(R"yaml(name: asks
+params: {what: "1.2"}
+tasks:
+  - {name: build, run: "true"}
+  - {name: gate, needs: [build], approval: "Release ${{ params.what }}?"}
+  - {name: note, needs: [gate], run: 'test "$BY $WHAT" = "ann as agreed"',
+     env: {BY: "${{ tasks.gate.outputs.by }}", WHAT: "${{ tasks.gate.outputs.comment }}"}}
+)yaml");
+    here.wait_until_running(run, "gate");
+    CHECK(text_of(here.task(run, "gate").task().getReason()) == "waits for approval: Release 1.2?");
+    CHECK(decide(here, run, "build", true).error().code() == runtime::errc::failed_precondition);
+    CHECK(decide(here, run, "nope", true).error().code() == runtime::errc::not_found);
+    other = here.submit(R"yaml(name: two
+tasks:
+  - {name: late, approval: "Soon?", timeout: 50ms}
+  - {name: no, approval: "This?"}
+  - {name: wrong, approval: "${{ int('x') }}"}
+  - {name: never, approval: "Ever?"}
+)yaml");
+    here.wait_until_running(other, "no");
+    REQUIRE(decide(here, other, "no", false));
+    CHECK(decide(here, other, "no", true).error().code() == runtime::errc::failed_precondition);
+    CHECK(here.task(other, "no").task().getState() == TaskState::FAILED);
+    CHECK(text_of(here.task(other, "no").task().getReason()) == "rejected by ann: as agreed");
+    CHECK(here.task(other, "wrong").task().getState() == TaskState::ERRORED);
+    here.eventually(
+        [&] { return here.task(other, "late").task().getState() == TaskState::TIMED_OUT; });
+    CHECK(text_of(here.task(other, "late").task().getReason()) == "nobody answered within 50ms");
+  }
+  node here{data.path};
+  REQUIRE(decide(here, run, "gate", true));
+  CHECK(here.wait(run) == RunState::SUCCEEDED);
+  CHECK(text_of(here.task(run, "gate").task().getReason()) == "approved by ann: as agreed");
+  REQUIRE(here.silo->call(ref<schemas::Run>(other).cancel("enough", false)));
+  CHECK(here.wait(other) == RunState::CANCELLED);
+  CHECK(here.task(other, "never").task().getState() == TaskState::CANCELLED);
+  // What could not be asked has one end, whatever it does to others.
+  const auto third = here.submit(R"yaml(name: three
+defaults: {timeout: 1ms}
+tasks:
+  - {name: a, for_each: [1, 2, 3], approval: "${{ int('x') }}"}
+  - {name: gate, approval: "Go?"}
+)yaml");
+  here.wait_until_running(third, "gate");
+  for (const auto* each : {"a[0]", "a[1]", "a[2]"}) {
+    CHECK(here.task(third, each).task().getState() == TaskState::ERRORED);
+  }
+  CHECK(decide(here, third, "a", true).error().text().starts_with("'a' is a fan-out"));
+  CHECK(
+      here.silo->call(ref<schemas::Run>(third).decide("gate", true, std::string(5'000, 'x'), "ann"))
+          .error()
+          .code() == runtime::errc::invalid_argument);
+  REQUIRE(decide(here, third, "gate", true));
+  CHECK(here.wait(third) == RunState::FAILED);
+  const auto counts = here.silo->call(ref<schemas::Run>(other).status());
+  REQUIRE(counts);
+  CHECK(counts->run().getTasks().getRunning() == 0);
 }
 
 TEST_CASE("cancelling a run ends its processes") {
@@ -329,9 +418,8 @@ tasks:
       CHECK(first.getStdoutBytes() == 8);
     } else {
       CHECK(detail->state() == TaskState::SUCCEEDED);
-      CHECK(detail->attempts().size() == 2);
-      CHECK(first.getEnd() == schemas::AttemptEnd::DROPPED);
-      CHECK(first.getStartedAt() == 0);
+      CHECK(detail->attempts().size() == 1);  // what never started does not count
+      CHECK(first.getEnd() == schemas::AttemptEnd::EXITED);
     }
   }
   CHECK(lost == slots);
@@ -567,6 +655,21 @@ tasks:
   CHECK(retried->tasks() == 1);
   CHECK(here.wait(run) == RunState::SUCCEEDED);
   CHECK(fs::file_size(here.host->workspace_of(run) / "a.log") == 5);
+
+  // From a task of a run that has succeeded.
+  CHECK(here.silo->call(ref<schemas::Run>(run).retry()).error().code() ==
+        runtime::errc::failed_precondition);
+  CHECK(here.silo->call(ref<schemas::Run>(run).retry_from("c", false)).error().code() ==
+        runtime::errc::not_found);
+  const auto told = here.silo->call(ref<schemas::Run>(run).retry_from("a", true));
+  REQUIRE(told);
+  CHECK(told->tasks() == 2);
+  REQUIRE(told->names().size() == 2);
+  CHECK(std::string{told->names()[0].cStr()} == "a");
+  CHECK(here.wait(run) == RunState::SUCCEEDED);
+  REQUIRE(here.silo->call(ref<schemas::Run>(run).retry_from("a", false)));
+  CHECK(here.wait(run) == RunState::SUCCEEDED);
+  CHECK(fs::file_size(here.host->workspace_of(run) / "a.log") == 10);
 }
 
 TEST_CASE("a run goes on after the silo has stopped in its midst") {
@@ -802,15 +905,137 @@ tasks:
   CHECK(text_of(here.task(run, "b").task().getReason()) == "timed out after 200ms");
 }
 
-TEST_CASE("a script of 3,000 lines runs") {
+TEST_CASE("a script of 3,000 lines runs, in whatever shell") {
   temporary_folder data;
   node here{data.path};
-  std::string text = "name: long\ntasks:\n  - name: a\n    run: |\n";
-  for (int line = 0; line < 3000; ++line) {
-    text += "      : a line of seventy bytes or so, of which there are three thousand here\n";
+  for (const auto* const shell : {"", "    shell: bash\n", "    shell: [bash, -euc]\n"}) {
+    std::string text = "name: long\ntasks:\n  - name: a\n" + std::string{shell} + "    run: |\n";
+    for (int line = 0; line < 3000; ++line) {
+      text += "      : a line of seventy bytes or so, of which there are three thousand here\n";
+    }
+    CHECK(here.wait(here.submit(text + "      echo end\n")) == RunState::SUCCEEDED);
+    CHECK(here.wait(here.submit(text + "      false\n      echo end\n")) == RunState::FAILED);
   }
-  const auto run = here.submit(text + "      echo end\n");
-  CHECK(here.wait(run) == RunState::SUCCEEDED);
+}
+
+TEST_CASE("shell text ends at its first failure, unless another shell is chosen") {
+  temporary_folder data;
+  node here{data.path};
+  const auto run = here.submit(R"yaml(name: shells
+defaults: {shell: bash}
+tasks:
+  - {name: first, shell: sh, run: false; echo still here}
+  - {name: pipe, run: false | true}
+  - {name: plain, shell: sh, run: "false | true; case $- in *e*) ;; *) exit 1;; esac"}
+  - {name: lenient, shell: [sh, -c], run: false; true}
+  - {name: other, shell: [env, GREETING=hello, bash, -c], run: 'test "$GREETING" = hello'}
+)yaml");
+  CHECK(here.wait(run) == RunState::FAILED);
+  for (const auto& [task, state] :
+       {std::pair{"first", TaskState::FAILED}, std::pair{"pipe", TaskState::FAILED},
+        std::pair{"plain", TaskState::SUCCEEDED}, std::pair{"lenient", TaskState::SUCCEEDED},
+        std::pair{"other", TaskState::SUCCEEDED}}) {
+    CAPTURE(task);
+    CHECK(here.task(run, task).task().getState() == state);
+  }
+  const auto detail = here.silo->call(ref<schemas::Task>(run + "/first").describe());
+  REQUIRE(detail);
+  CHECK(detail->attempts()[0].getStdoutTail().size() == 0);
+}
+
+TEST_CASE("a command starts in its workdir, with what it is told of the definition's folder") {
+  temporary_folder data;
+  node here{data.path};
+  const auto text = R"yaml(name: places
+params: {where: made/by us}
+tasks:
+  - name: inside
+    workdir: ${{ params.where }}
+    run: pwd; echo "$MILLRACE_WORKSPACE"; echo x > f
+  - {name: again, needs: inside, workdir: made, run: "cat 'by us/f'"}
+  - {name: outside, workdir: /usr, run: pwd}
+  - {name: missing, workdir: /no/such/place, run: pwd}
+  - {name: file, needs: inside, workdir: made/by us/f, run: pwd}
+  - {name: source, run: 'echo "${MILLRACE_SOURCE-none}"'}
+)yaml";
+  const auto run = here.submit(text);
+  CHECK(here.wait(run) == RunState::FAILED);
+  const auto told = [&](const std::string& which, const std::string& task) {
+    const auto detail = here.silo->call(ref<schemas::Task>(which + "/" + task).describe());
+    REQUIRE(detail);
+    return text_of(detail->attempts()[0].getStdoutTail());
+  };
+  const auto workspace = here.host->workspace_of(run).string();
+  CHECK(told(run, "inside") == workspace + "/made/by us\n" + workspace + "\n");
+  CHECK(told(run, "again") == "x\n");
+  CHECK(told(run, "outside") == "/usr\n");
+  CHECK(told(run, "source") == "none\n");
+  CHECK(here.task(run, "missing").task().getState() == TaskState::ERRORED);
+  CHECK(text_of(here.task(run, "missing").task().getReason()).find("/no/such/place") !=
+        std::string::npos);
+  CHECK(here.task(run, "file").task().getState() == TaskState::ERRORED);
+  const auto out = here.submit(text, R"({"where":"../out"})");
+  CHECK(here.wait(out) == RunState::FAILED);
+  CHECK(text_of(here.task(out, "inside").task().getReason()) ==
+        "workdir '../out' leads out of the workspace");
+
+  schemas::pipeline_interface::submit_params submission;
+  submission.build().setParams("{}");
+  submission.build().setSource("/the/folder");
+  const auto with_source =
+      here.silo->call(ref<schemas::Pipeline>("default/places").submit(std::move(submission)));
+  REQUIRE(with_source);
+  const std::string third{with_source->run()};
+  static_cast<void>(here.wait(third));
+  CHECK(told(third, "source") == "/the/folder\n");
+}
+
+// Method: 3,000 outputs of 100 bytes, more than one variable holds.
+TEST_CASE("what is too large for a variable reaches a command as a file") {
+  temporary_folder data;
+  node here{data.path};
+  const auto run = here.submit(R"yaml(name: wide
+params: {list: {type: list, default: [1, two]}}
+tasks:
+  - name: many
+    run: |
+      for n in $(seq 200); do printf 'o%s=%0100d\n' $n $n; done >> $MILLRACE_OUTPUT
+  - name: each
+    for_each: [1, 2, 3, 4, 5, 6, 7, 8, 9, 10]
+    run: |
+      head -c 20000 /dev/zero | tr '\0' x | sed 's/^/big=/' >> $MILLRACE_OUTPUT
+      echo >> $MILLRACE_OUTPUT
+    outputs: [big]
+  - {name: variable, needs: each, env: {ALL: "${{ tasks.each.outputs.big }}"}, run: echo}
+  - name: file
+    needs: each
+    inputs:
+      all: ${{ tasks.each.outputs.big }}
+      list: ${{ params.list }}
+      run: {id: "run ${{ run.id }}", n: [1, true]}
+    run: |
+      wc -c < $MILLRACE_INPUTS
+      sed 's/"x*"/X/g' $MILLRACE_INPUTS
+      test "${MILLRACE_INPUTS%/*}" = "${MILLRACE_OUTPUT%/*}"
+  - {name: none, run: 'echo "${MILLRACE_INPUTS-unset}"'}
+)yaml");
+  CHECK(here.wait(run) == RunState::FAILED);
+  const auto reason = text_of(here.task(run, "variable").task().getReason());
+  CAPTURE(reason);
+  CHECK(reason.starts_with("env ALL: with its name it has 2000"));
+  CHECK(reason.find("`inputs`") != std::string::npos);
+  const auto told = [&](const std::string& task) {
+    const auto detail = here.silo->call(ref<schemas::Task>(run + "/" + task).describe());
+    REQUIRE(detail);
+    return text_of(detail->attempts()[0].getStdoutTail());
+  };
+  CHECK(here.task(run, "file").task().getState() == TaskState::SUCCEEDED);
+  const auto shown = told("file");
+  CHECK(std::stoi(shown) > 200'000);
+  CHECK(shown.substr(shown.find('\n') + 1) ==
+        R"({"all":[X,X,X,X,X,X,X,X,X,X],"list":[1,"two"],"run":{"id":"run )" + run +
+            R"(","n":[1,true]}})");
+  CHECK(told("none") == "unset\n");
 }
 
 TEST_CASE("what a task leaves behind in another session lives only where that is allowed") {
@@ -946,6 +1171,58 @@ tasks:
                               here.silo->call(ref<schemas::Run>(run).cancel("", false)).error()}) {
     CHECK(failure.code() == runtime::errc::not_found);
   }
+}
+
+// Goal: a pipeline goes with its runs and versions, through a restart, and can be made anew.
+TEST_CASE("a pipeline is removed with its ended runs, and not while one goes on") {
+  temporary_folder data;
+  const auto pipeline = ref<schemas::Pipeline>("default/gone");
+  const auto text = [](const std::string& command) {
+    return "name: gone\ntasks: [{name: a, run: " + command + ", grace_period: 10ms}]\n";
+  };
+  std::string ended;
+  {
+    node here{data.path};
+    CHECK(here.silo->call(pipeline.remove()).error().code() == runtime::errc::not_found);
+    ended = here.submit(text("echo"));
+    CHECK(here.wait(ended) == RunState::SUCCEEDED);
+    const auto run = here.submit(text("sleep 600"));
+    here.wait_until_running(run, "a");
+    CHECK(here.silo->call(pipeline.remove()).error().code() == runtime::errc::failed_precondition);
+    REQUIRE(here.silo->call(ref<schemas::Run>(run).cancel("enough", false)));
+    CHECK(here.wait(run) == RunState::CANCELLED);
+    auto removed = false;  // once the pipeline has heard of the run's end
+    here.eventually([&] { return removed = removed || here.silo->call(pipeline.remove()); });
+    for (const auto& failure :
+         {here.silo->call(pipeline.describe(0)).error(), here.silo->call(pipeline.remove()).error(),
+          here.silo->call(pipeline.runs("", 0, "")).error(),
+          here.silo->call(pipeline.submit({})).error()}) {
+      CHECK(failure.code() == runtime::errc::not_found);
+    }
+  }
+  node here{data.path};
+  CHECK_FALSE(here.silo->call(pipeline.describe(0)));  // asking makes the removal go on
+  here.eventually([&] {
+    const auto status = here.silo->call(ref<schemas::Run>(ended).status());
+    return !status && status.error().code() == runtime::errc::not_found;
+  });
+  here.eventually([&] {
+    return here.silo->call(ref<schemas::Project>("default").pipelines("", 0))->pipelines().size() ==
+           0;
+  });
+  const auto made = load_definition(text("echo"), "");
+  runtime::result<schemas::pipeline_interface::apply_results> applied =
+      runtime::error{runtime::errc::internal, ""};
+  here.eventually([&] {  // refused until all of it has gone
+    if (applied) {
+      return true;
+    }
+    applied =
+        here.silo->call(pipeline.apply(to_json(*made.definition), 0, schemas::ApplyOnlyIf::ABSENT));
+    return static_cast<bool>(applied);
+  });
+  CHECK(applied->version() == 1);
+  CHECK(here.wait(here.submit(text("echo"))) == RunState::SUCCEEDED);
 }
 
 // Goal: the removal of a run of any width is bounded a step, and ends.

@@ -113,6 +113,27 @@ TEST_CASE("a new life of an executor loses what the earlier one had, and only th
   CHECK_FALSE(pool.release(lost[0].task, 1));
 }
 
+TEST_CASE("what never started is put back in its old place, also of a run that stays there") {
+  pool_queue pool{8};
+  CHECK(pool.join("a", 1, 1).empty());
+  CHECK(pool.enqueue(1, "run/x", 1, 50, true));
+  CHECK(pool.enqueue(2, "run/y", 1, 50, true));
+  CHECK(pool.grant().size() == 2);
+  CHECK(pool.enqueue(3, "z", 1, 50));
+  auto before = pool.join("a", 2, 1);
+  REQUIRE(before.size() == 2);
+  for (auto& each : before) {
+    pool.put_back(std::move(each));
+  }
+  CHECK(pool.running() == 0);
+  CHECK(pool.waiting() == 3);
+  CHECK_FALSE(pool.enqueue(4, "run/x", 1, 50, true));  // it has its ticket
+  const auto again = pool.grant();
+  CHECK(tasks_of(again) == names{"run/x", "run/y", "z"});
+  CHECK(again[0].incarnation == 2);
+  CHECK(again[0].ticket.number == 1);
+}
+
 TEST_CASE("an executor that is removed loses what it had and gets nothing more") {
   pool_queue pool{0};
   CHECK(pool.join("old", 7, 1).empty());

@@ -107,7 +107,7 @@ struct fixture {
   }
 
   process_spec shell(std::string token, std::string text) const {
-    return spec(std::move(token), shell_command(std::move(text)));
+    return spec(std::move(token), shell_command(std::move(text), {"/bin/sh", "-c"}));
   }
 
   std::future<process_exit> start(process_spec what) const {

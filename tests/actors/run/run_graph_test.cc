@@ -32,12 +32,12 @@ public:
 
   void end(std::string name, task_state state,
            output_list outputs = {},  // by value: the key may be erased
-           const std::string& reason = {}) {
+           const std::string& reason = {}, std::int32_t exit_code = no_exit_code) {
     REQUIRE(running_.contains(name));
     const auto id = running_.at(name);
     running_.erase(name);
-    rows_[name] = {id, state, outputs, reason};
-    take(graph_.ended(id, state, std::move(outputs), reason));
+    rows_[name] = {id, state, outputs, reason, exit_code};
+    take(graph_.ended(id, state, std::move(outputs), reason, exit_code));
     go_on_if_idle();
   }
   void lose_files() {
@@ -61,12 +61,18 @@ public:
     stopping_ = reach;
     take(graph_.stop("stop", reach));
   }
-  void retry() {
+  void retry(const std::vector<std::uint32_t>& from = {}) {
     stopping_.reset();
+    ended_ = false;
     std::vector<instance_id> forgotten;
-    const auto effects = graph_.retry(forgotten);
+    const auto effects = graph_.retry(forgotten, run_graph::files::kept, from);
     forget(forgotten);
     take(effects);
+  }
+  std::map<std::string, std::string> environment(const std::string& name) const {
+    const auto made = graph_.environment(running_.at(name));
+    REQUIRE(made);
+    return *made;
   }
   // As after a restart: a graph from the rows alone, which has nothing to do but wait.
   void come_back() {
@@ -76,7 +82,7 @@ public:
       if (graph_.fans_out(row.id.task) && !name.ends_with(']')) {
         graph_.restore_whole(row.id.task, row.state, row.reason);
       } else {
-        graph_.restore(row.id, row.state, row.outputs, row.reason);
+        graph_.restore(row.id, row.state, row.outputs, row.reason, row.exit_code);
       }
     }
     if (stopping_) {
@@ -125,6 +131,7 @@ public:
     task_state state;
     output_list outputs;
     std::string reason;
+    std::int32_t exit_code = no_exit_code;
   };
   pipeline_definition definition_;
   run_graph graph_;
@@ -449,6 +456,275 @@ tasks:
   run.end("c", task_state::SUCCEEDED);
   CHECK(run.ended_);
   CHECK(run.graph_.outcome() == run_state::SUCCEEDED);
+}
+
+// Goal: nothing is left from before that belongs to an earlier try of what it needs.
+TEST_CASE("a retry starts again all that needs what starts again, cleanups too") {
+  played_run run{R"(name: p
+tasks:
+  - {name: acquire, run: x}
+  - {name: work, run: x, needs: [acquire]}
+  - {name: alert, run: x, needs: [work], run_on: failure}
+  - {name: release, run: x, needs: [work], run_on: always}
+  - {name: each, run: x, needs: [release], run_on: always, for_each: [1, 2]}
+  - {name: other, run: x}
+)"};
+  run.end("other", task_state::SUCCEEDED);
+  run.end("acquire", task_state::SUCCEEDED);
+  run.end("work", task_state::FAILED);
+  run.end("alert", task_state::SUCCEEDED);
+  run.end("release", task_state::SUCCEEDED);
+  run.end("each[0]", task_state::SUCCEEDED);
+  run.end("each[1]", task_state::SUCCEEDED);
+  CHECK(run.ended_);
+  run.retry();
+  CHECK(run.running() == names{"work"});
+  run.come_back();
+  run.end("work", task_state::SUCCEEDED);
+  CHECK(run.settled_.at("alert") == task_state::SKIPPED);
+  CHECK(run.running() == names{"release"});
+  run.end("release", task_state::SUCCEEDED);
+  CHECK(run.running() == names{"each[0]", "each[1]"});
+  run.end("each[0]", task_state::SUCCEEDED);
+  run.end("each[1]", task_state::SUCCEEDED);
+  CHECK(run.ended_);
+
+  // From any task, also of a run that has succeeded.
+  run.retry({0});
+  CHECK(run.running() == names{"acquire"});
+  run.come_back();
+  run.end("acquire", task_state::SUCCEEDED);
+  CHECK(run.running() == names{"work"});
+}
+
+TEST_CASE("failures that are allowed are as good as success, and end nothing") {
+  played_run run{R"(name: p
+tasks:
+  - {name: a, run: x, allow_failures: true}
+  - {name: b, run: x, for_each: [1, 2, 3, 4], allow_failures: 1}
+  - {name: c, run: x, for_each: [1, 2, 3, 4], allow_failures: 50%, max_parallel: 3}
+  - {name: d, run: x, needs: [a, b, c], when: "${{ success() && !failure() }}"}
+  - {name: alert, run: x, needs: [a, b, c], run_on: failure}
+  - {name: e, run: x, when: "${{ tasks.a.status == 'failed' }}", needs: [a]}
+)"};
+  run.end("a", task_state::FAILED);
+  CHECK(run.running().contains("e"));
+  run.end("e", task_state::SUCCEEDED);
+  run.end("b[0]", task_state::FAILED);
+  run.end("b[1]", task_state::SUCCEEDED);
+  run.end("b[2]", task_state::SUCCEEDED);
+  run.end("c[0]", task_state::TIMED_OUT);
+  CHECK(run.cancelled_.empty());
+  run.come_back();
+  run.end("b[3]", task_state::SUCCEEDED);
+  run.end("c[1]", task_state::FAILED);
+  run.come_back();
+  CHECK(run.running() == names{"c[2]", "c[3]"});
+  run.end("c[2]", task_state::SUCCEEDED);
+  run.end("c[3]", task_state::SUCCEEDED);
+  CHECK(run.settled_.at("alert") == task_state::SKIPPED);
+  CHECK(run.running() == names{"d"});
+  run.come_back();
+  run.end("d", task_state::SUCCEEDED);
+  CHECK(run.ended_);
+  CHECK(run.graph_.outcome() == run_state::SUCCEEDED);
+  run.come_back();
+  CHECK(run.graph_.outcome() == run_state::SUCCEEDED);
+}
+
+TEST_CASE("one failure more than is allowed is a failure") {
+  played_run run{R"(name: p
+tasks:
+  - {name: b, run: x, for_each: [1, 2, 3, 4], allow_failures: 1, max_parallel: 2}
+  - {name: d, run: x, needs: [b]}
+  - {name: alert, run: x, needs: [b], run_on: failure}
+)"};
+  run.end("b[0]", task_state::FAILED);
+  run.come_back();
+  CHECK(run.running() == names{"b[1]", "b[2]"});
+  run.end("b[1]", task_state::FAILED);
+  CHECK(run.cancelled_ == names{"b[2]"});
+  CHECK(run.settled_.at("b[3]") == task_state::CANCELLED);
+  run.come_back();
+  run.end("b[2]", task_state::CANCELLED);
+  CHECK(run.settled_.at("d") == task_state::UPSTREAM_FAILED);
+  CHECK(run.running() == names{"alert"});
+  run.end("alert", task_state::SUCCEEDED);
+  CHECK(run.ended_);
+  CHECK(run.graph_.outcome() == run_state::FAILED);
+  CHECK(run.graph_.failure_text() == "task `b` failed");
+}
+
+TEST_CASE("an approval holds up nothing but what needs it") {
+  played_run run{R"(name: p
+max_parallel: 1
+tasks:
+  - {name: gate, approval: "Go?"}
+  - {name: a, run: x}
+  - {name: b, run: x, needs: [gate]}
+)"};
+  CHECK(run.running() == names{"a", "gate"});
+  CHECK(run.graph_.active() == 1);
+  run.come_back();
+  CHECK(run.graph_.active() == 1);
+  run.lose_files();
+  CHECK(run.cancelled_ == names{"a"});
+  run.end("a", task_state::CANCELLED);
+  CHECK(run.running() == names{"a", "gate"});
+  run.come_back();
+  CHECK(run.graph_.active() == 1);
+}
+
+TEST_CASE("a loss of files asks again only about what they were") {
+  const std::string text = R"(name: p
+tasks:
+  - {name: before, approval: "Begin?"}
+  - {name: build, run: x, needs: [before]}
+  - {name: release, approval: "Release it?", needs: [build]}
+  - {name: publish, run: x, needs: [release]}
+)";
+  const auto publishing = [&text] {
+    played_run run{text};
+    for (const auto* each : {"before", "build", "release"}) {
+      run.end(each, task_state::SUCCEEDED);
+    }
+    CHECK(run.running() == names{"publish"});
+    return run;
+  };
+  auto lost = publishing();
+  lost.lose_files();
+  lost.end("publish", task_state::CANCELLED);
+  CHECK(lost.running() == names{"build"});
+  lost.come_back();
+  lost.end("build", task_state::SUCCEEDED);
+  CHECK(lost.running() == names{"release"});
+
+  auto failed = publishing();
+  failed.end("publish", task_state::FAILED);
+  std::vector<instance_id> forgotten;
+  failed.take(failed.graph_.retry(forgotten, run_graph::files::lost));
+  CHECK(failed.running() == names{"build"});
+}
+
+TEST_CASE("an approval is asked whatever waits before it, also after a loss of files") {
+  played_run run{R"(name: p
+max_parallel: 1
+tasks:
+  - {name: a, run: x, for_each: [1, 2]}
+  - {name: first, approval: "Go?"}
+  - {name: gate, approval: "Go on?", needs: [first]}
+)"};
+  CHECK(run.running() == names{"a[0]", "first"});
+  run.take(run.graph_.hold("files are lost"));
+  run.end("first", task_state::SUCCEEDED);  // `gate` may be asked, once this is over
+  CHECK(run.running() == names{"a[0]"});
+  run.end("a[0]", task_state::CANCELLED);
+  CHECK(run.running() == names{"a[0]", "gate"});
+  run.come_back();
+  run.end("a[0]", task_state::SUCCEEDED);
+  CHECK(run.running() == names{"a[1]", "gate"});
+}
+
+TEST_CASE("who answered an approval with no is known after a restart") {
+  played_run run{R"(name: p
+tasks:
+  - {name: gate, approval: "Go?"}
+  - {name: other, run: x}
+  - name: b
+    run: x
+    needs: [gate, other]
+    run_on: always
+    env: {BY: "${{ tasks.gate.outputs.by }}"}
+)"};
+  run.end("gate", task_state::FAILED, {{"comment", ""}, {"by", "ann"}}, "rejected by ann");
+  run.come_back();
+  run.end("other", task_state::SUCCEEDED);
+  CHECK(run.environment("b").at("BY") == "ann");
+}
+
+TEST_CASE("allowed failures are neither a fan-out that could not begin nor a reason to retry") {
+  played_run run{R"(name: p
+tasks:
+  - {name: l, run: x}
+  - {name: fan, run: x, for_each: "${{ tasks.l.outputs.typo }}", needs: [l], allow_failures: 1}
+  - {name: pub, run: x, needs: [fan]}
+)"};
+  run.end("l", task_state::SUCCEEDED);
+  CHECK(run.settled_.at("fan") == task_state::ERRORED);
+  CHECK(run.settled_.at("pub") == task_state::UPSTREAM_FAILED);
+  CHECK(run.graph_.outcome() == run_state::FAILED);
+
+  played_run again{R"(name: p
+tasks:
+  - {name: lint, run: x, allow_failures: true}
+  - {name: build, run: x, needs: [lint]}
+  - {name: deploy, run: x, needs: [build]}
+)"};
+  again.end("lint", task_state::FAILED);
+  again.end("build", task_state::SUCCEEDED);
+  again.end("deploy", task_state::FAILED);
+  again.retry();
+  CHECK(again.running() == names{"deploy"});
+}
+
+TEST_CASE("a loss of files starts again what was good enough though some of it had failed") {
+  played_run run{R"(name: p
+tasks:
+  - {name: fan, run: x, for_each: [1, 2], allow_failures: 1}
+  - {name: c, run: x, needs: [fan]}
+)"};
+  run.end("fan[0]", task_state::SUCCEEDED);
+  run.end("fan[1]", task_state::FAILED);
+  CHECK(run.running() == names{"c"});
+  run.lose_files();
+  run.end("c", task_state::CANCELLED);
+  CHECK(run.running() == names{"fan[0]", "fan[1]"});
+}
+
+TEST_CASE("a retry from a fan-out starts all of it again") {
+  played_run run{"name: p\ntasks: [{name: a, run: x, for_each: [1, 2]}, {name: b, run: x}]\n"};
+  run.end("a[0]", task_state::SUCCEEDED);
+  run.end("a[1]", task_state::SUCCEEDED);
+  run.end("b", task_state::SUCCEEDED);
+  run.retry({0});
+  CHECK(run.running() == names{"a[0]", "a[1]"});
+}
+
+TEST_CASE("outputs that were not written, and exit codes, are known to what comes after") {
+  const std::string text = R"(name: p
+tasks:
+  - {name: a, run: x, outputs: {k: {default: none}, j: }}
+  - {name: b, run: x, needs: [a], env: {K: "${{ tasks.a.outputs.k }}"}}
+  - name: c
+    run: x
+    needs: [b, w]
+    run_on: always
+    when: "${{ tasks.b.exit_code == 3 }}"
+  - {name: d, run: x, needs: [e], run_on: always, env: {K: "${{ tasks.e.outputs.typo }}"}}
+  - {name: e, run: x}
+  - {name: w, run: x}
+)";
+  played_run run{text};
+  run.end("a", task_state::SUCCEEDED, {{"j", "1"}});
+  run.end("e", task_state::FAILED, {}, {}, 7);
+  CHECK(run.environment("b").at("K") == "none");
+  CHECK(run.environment("d").at("K").empty());  // it did not succeed, so it need not have any
+  run.end("d", task_state::SUCCEEDED);
+  run.end("b", task_state::FAILED, {}, {}, 3);
+  run.come_back();
+  run.end("w", task_state::SUCCEEDED);
+  CHECK(run.running() == names{"c"});
+  run.end("c", task_state::SUCCEEDED);
+  CHECK(run.ended_);
+
+  played_run typo{R"(name: p
+tasks:
+  - {name: a, run: x}
+  - {name: b, run: x, needs: [a], when: "${{ tasks.a.outputs.typo == 'x' }}"}
+)"};
+  typo.end("a", task_state::SUCCEEDED, {{"type", "x"}});
+  CHECK(typo.settled_.at("b") == task_state::ERRORED);
+  CHECK(typo.reasons_.at("b").starts_with("`when`: `tasks.a.outputs.typo` has no value here"));
 }
 
 TEST_CASE("a run goes on from its stored outcomes") {

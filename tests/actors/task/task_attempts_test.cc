@@ -74,6 +74,25 @@ TEST_CASE("failures are tried again with growing delays until the attempts are u
   CHECK(task.row().reason == "no such program");
 }
 
+TEST_CASE("only the exit codes that the policy names are tried again") {
+  const retry_policy some{.max_attempts = 3, .on_exit = {75, 137}};
+  CHECK(running(some).finished(1, AttemptEnd::EXITED, 75, "exit code 75", 0).retry_after);
+  CHECK(running(some).finished(1, AttemptEnd::SIGNALLED, 137, "killed", 0).retry_after);
+  CHECK(running(some).finished(1, AttemptEnd::TIMED_OUT, -1, "timed out", 0).retry_after);
+  CHECK(running(some).finished(1, AttemptEnd::NOT_STARTED, -1, "no", 0).retry_after);
+  auto other = running(some);
+  CHECK_FALSE(other.finished(1, AttemptEnd::EXITED, 1, "exit code 1", 0).retry_after);
+  CHECK(other.row().state == TaskState::FAILED);
+  CHECK(other.row().reason == "exit code 1, after which it is not retried");
+
+  const retry_policy most{.max_attempts = 2, .not_on_exit = {2}};
+  CHECK(running(most).finished(1, AttemptEnd::EXITED, 1, "exit code 1", 0).retry_after);
+  CHECK_FALSE(running(most).finished(1, AttemptEnd::EXITED, 2, "exit code 2", 0).retry_after);
+  auto last = running({.max_attempts = 1, .not_on_exit = {2}});
+  CHECK_FALSE(last.finished(1, AttemptEnd::EXITED, 2, "exit code 2", 0).retry_after);
+  CHECK(last.row().reason == "exit code 2");
+}
+
 TEST_CASE("a lost attempt is made again at once and does not count") {
   auto task = running();
   const auto effects = task.finished(1, AttemptEnd::LOST, -1, "its executor went away", 0);

@@ -54,6 +54,8 @@ TEST_CASE("the token in a file is its line; another file is refused with what is
   CHECK(refusal(made + " " + made).find(rule) != std::string::npos);
   CHECK(refusal(made + "\n" + made).find(rule) != std::string::npos);
   CHECK(refusal(std::string(40, '\0')).find(rule) != std::string::npos);
+  CHECK(refusal(std::string(480, 'x') + std::string(40, '\n') + "y").find(rule) !=
+        std::string::npos);
   std::ofstream{file} << made << "\r\n";
   CHECK(*read_token(file) == made);
   for (const mode_t open : {0604U, 0602U}) {

@@ -23,6 +23,7 @@ const std::map<std::string, access> wanted{
     {"GET /api/v1/projects/{project}/pipelines", {place::path, role::READ}},
     {"PUT /api/v1/projects/{project}/pipelines/{name}", {place::path, role::ADMIN}},
     {"GET /api/v1/projects/{project}/pipelines/{name}", {place::path, role::READ}},
+    {"DELETE /api/v1/projects/{project}/pipelines/{name}", {place::path, role::ADMIN}},
     {"POST /api/v1/projects/{project}/pipelines/{name}/runs", {place::path, role::RUN}},
     {"POST /api/v1/projects/{project}/pipelines/{name}/runs:batch", {place::path, role::RUN}},
     {"GET /api/v1/projects/{project}/pipelines/{name}/runs", {place::path, role::READ}},
@@ -36,6 +37,8 @@ const std::map<std::string, access> wanted{
     {"GET /api/v1/runs/{id}/events", {place::run, role::READ}},
     {"POST /api/v1/runs/{id}/cancel", {place::run, role::RUN}},
     {"POST /api/v1/runs/{id}/retry", {place::run, role::RUN}},
+    {"POST /api/v1/runs/{id}/tasks/{name}/approve", {place::run, role::RUN}},
+    {"POST /api/v1/runs/{id}/tasks/{name}/reject", {place::run, role::RUN}},
     {"GET /api/v1/actors", {place::everywhere, role::READ}},
     {"POST /api/v1/actors/{type}/{key}/{method}", {place::everywhere, role::ADMIN}},  // of runs
     {"GET /api/v1/actors/{type}", {place::everywhere, role::READ}},
@@ -55,6 +58,9 @@ const std::map<std::string, access> wanted{
     {"GET /api/v1/tokens", {place::somewhere, role::ADMIN}},
     {"POST /api/v1/tokens", {place::somewhere, role::ADMIN}},
     {"DELETE /api/v1/tokens/{name}", {place::somewhere, role::ADMIN}},
+    {"GET /api/v1/projects/{project}/secrets", {place::path, role::READ}},
+    {"PUT /api/v1/projects/{project}/secrets/{name}", {place::path, role::ADMIN}},
+    {"DELETE /api/v1/projects/{project}/secrets/{name}", {place::path, role::ADMIN}},
     {"GET /api/v1/audit", {place::everywhere, role::ADMIN}},
     {"GET /metrics", {place::everywhere, role::READ}},
     {"GET /livez", {place::nowhere, role::NONE}},
@@ -141,7 +147,11 @@ TEST_CASE("each route is open to those whose role in its place is enough, and to
     const auto found = wanted.find(route);
     REQUIRE_MESSAGE(found != wanted.end(), "a route without a row in this table");
     const auto status_for = [&](const http::header_list& headers) {
-      return served.send(row.verb, served.path_of(row.pattern), {}, headers).status;
+      auto path = served.path_of(row.pattern);
+      if (route.starts_with("DELETE") && path.ends_with("/pipelines/hello")) {
+        path += "-again";  // what the other routes need stays
+      }
+      return served.send(row.verb, path, {}, headers).status;
     };
     const auto unknown = status_for({});
     CHECK((unknown == 401) == (found->second.where != place::nowhere));

@@ -23,9 +23,10 @@ std::string said(const ordered_json& tasks, const ordered_json& run,
       last_words.add(each);
     }
     last_words.show(view, run, [](const std::string& task, std::uint32_t attempt, std::uint32_t) {
-      return task == "quiet"
-                 ? std::nullopt
-                 : std::optional{error_tail{"log " + std::to_string(attempt), "why\x1b[2J\nso\n"}};
+      return task == "quiet" ? std::nullopt
+                             : std::optional{output_tail{"log " + std::to_string(attempt),
+                                                         task == "bad" ? "3 tests\n1 failed\n" : "",
+                                                         "why\x1b[2J\nso\n"}};
     });
   }
   std::cerr.rdbuf(real);
@@ -41,7 +42,7 @@ TEST_CASE("tasks are counted by what became of them") {
         "4 tasks: 2 failed, 1 not started, 1 waiting");
 }
 
-TEST_CASE("the last words on a run show what failed tasks complained of") {
+TEST_CASE("the last words on a run show how the output of failed tasks ends") {
   const auto tasks = ordered_json::parse(R"([{"id":"good","state":"succeeded","attempt":1},
     {"id":"bad","state":"failed","attempt":2},{"id":"gone","state":"lost","attempt":1},
     {"id":"quiet","state":"errored","attempt":1},
@@ -49,8 +50,8 @@ TEST_CASE("the last words on a run show what failed tasks complained of") {
   CHECK(said(tasks, {{"state", "failed"},
                      {"reason", "task `bad` failed"},
                      {"tasks", {{"total", 5}, {"failed", 4}}}}) ==
-        "--- bad: end of standard error (log 2)\nwhy [2J\nso\n"
-        "--- gone: end of standard error (log 1)\nwhy [2J\nso\n"
+        "--- bad: the end of what it wrote; all: `log 2`\n3 tests\n1 failed\nwhy [2J\nso\n"
+        "--- gone: the end of what it wrote; all: `log 1`\nwhy [2J\nso\n"
         "   0.0s  run failed: task `bad` failed (5 tasks: 4 failed)\n");
 }
 

@@ -174,25 +174,28 @@ TEST_CASE("a run may be named by the beginning of its id, or as the latest") {
   http::running on{[&](http::request& received, http::reply answer) {
     if (received.path() == "/api/v1/runs") {
       listed = received.target();
-      answer.send(
-          http::json(200, R"({"runs":[{"id":")" + a + R"("},{"id":")" + b + R"("}],"next":""})"));
+      answer.send(http::json(200, R"({"runs":[{"pipeline":"p","state":"failed","id":")" + a +
+                                      R"("},{"id":")" + b + R"("}],"next":""})"));
+    } else if (received.path().ends_with("/tasks")) {
+      answer.send(http::json(200, R"({"tasks":[],"next":""})"));
     } else {
       asked = received.path();
       answer.send(http::json(200, R"({"id":"x","state":"succeeded"})"));
     }
   }};
   CHECK(command_line(on, {"get", "@latest"}).code == exit_code::ok);
-  CHECK(listed == "/api/v1/runs?project=default&limit=2");
+  CHECK(listed == "/api/v1/runs?project=default&limit=1");
   CHECK(asked == "/api/v1/runs/" + a);
   CHECK(command_line(on, {"get", "0197a1b2-c3d4-7e5f-8a9b-0c", "--project", "p"}).code ==
         exit_code::ok);
-  CHECK(listed == "/api/v1/runs?project=p&limit=2&before=0197a1b2-c3d4-7e5f-8a9b-0cffffffffff");
+  CHECK(listed == "/api/v1/runs?project=p&limit=11&before=0197a1b2-c3d4-7e5f-8a9b-0cffffffffff");
   CHECK(asked == "/api/v1/runs/" + a);
 
   asked.clear();
   const auto several = command_line(on, {"cancel", "0197"});
   CHECK(several.code == exit_code::usage);
-  CHECK(has(several.errors, "more than one run begins with '0197', such as " + a + " and " + b));
+  CHECK(has(several.errors, "more than one run begins with '0197':\n  " + a + "  p  failed"));
+  CHECK(has(several.errors, "\n  " + b));
   const auto none = command_line(on, {"retry", "beef"});
   CHECK(none.code == exit_code::not_found);
   CHECK(has(none.errors, "no run of project 'default' begins with 'beef'"));

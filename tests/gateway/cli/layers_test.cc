@@ -16,12 +16,15 @@ namespace po = boost::program_options;
 struct setting_up {
   setting_up() {
     options.add_options()("name", po::value<std::string>(), "")(
-        "label", po::value<std::vector<std::string>>(), "")("plain-links", "")("help", "");
+        "label", po::value<std::vector<std::string>>(), "")("plain-links", "")("help", "")(
+        "trace-to", po::value<std::string>(), "");
     add_config_option(options);
   }
   ~setting_up() {
     ::unsetenv("MILLRACE_NAME");
     ::unsetenv("MILLRACE_PLAIN_LINKS");
+    ::unsetenv("MILLRACE_TRACE_TO");
+    ::unsetenv("OTEL_EXPORTER_OTLP_ENDPOINT");
   }
   setting_up(const setting_up&) = delete;
   setting_up& operator=(const setting_up&) = delete;
@@ -124,6 +127,29 @@ TEST_CASE("a file that is not there is told") {
   const auto read = one.read({"--config", "/nowhere/silo.yaml"});
   REQUIRE_FALSE(read);
   CHECK(read.error().code() == runtime::errc::not_found);
+}
+
+TEST_CASE("what OpenTelemetry has programs be told by goes behind everything of ours") {
+  setting_up one;
+  ::setenv("OTEL_EXPORTER_OTLP_ENDPOINT", "http://otel", 1);
+  const auto collector = [&one] { return text_of(one.values, "trace-to"); };
+  SUBCASE("alone") {
+    const auto origins = one.read({});
+    REQUIRE(origins);
+    CHECK(collector() == "http://otel");
+    CHECK(origins->at("trace-to") == "OTEL_EXPORTER_OTLP_ENDPOINT");
+  }
+  SUBCASE("beside the file") {
+    const auto origins = one.read({}, "trace-to: http://file\n");
+    REQUIRE(origins);
+    CHECK(collector() == "http://file");
+    CHECK(origins->at("trace-to").ends_with("silo.yaml:1"));
+  }
+  SUBCASE("beside our variable") {
+    ::setenv("MILLRACE_TRACE_TO", "http://ours", 1);
+    REQUIRE(one.read({}));
+    CHECK(collector() == "http://ours");
+  }
 }
 
 }  // namespace

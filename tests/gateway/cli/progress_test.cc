@@ -37,6 +37,32 @@ TEST_CASE("a run that is looked at later took as long as it did") {
         "  1m32s  run succeeded (1 task)\n");
 }
 
+TEST_CASE("plain progress has a line a task where there are many") {
+  std::stringstream printed;
+  auto* const real = std::cerr.rdbuf(printed.rdbuf());
+  {
+    progress view{progress_mode::plain};
+    for (int task = 0; task < 150; ++task) {
+      const auto name = "t[" + std::to_string(task) + "]";
+      view.event(event("00:00:00", name, "running"));
+      view.event(event("00:00:01", name, "succeeded"));
+    }
+  }
+  std::cerr.rdbuf(real);
+  const auto count = [text = printed.str()](const std::string& what) {
+    std::size_t found = 0;
+    for (auto at = text.find(what); at != std::string::npos; at = text.find(what, at + 1)) {
+      ++found;
+    }
+    return found;
+  };
+  CHECK(count("running ") == 100);
+  CHECK(count("succeeded ") == 150);
+  CHECK(count("t[149] in 1.0s\n") == 1);
+  CHECK(count("only their ends are told") == 1);
+  CHECK(count("\n") == 251);
+}
+
 TEST_CASE("colours follow the variables that people set for them") {
   const auto is_colored = [](progress_mode mode, const char* variable, const char* value) {
     ::unsetenv("NO_COLOR");

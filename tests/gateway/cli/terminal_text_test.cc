@@ -45,4 +45,17 @@ TEST_CASE("times are shown in the zone of who looks") {
   ::tzset();
 }
 
+TEST_CASE("a time between two times is as short as it can be read") {
+  const runtime::wall_time now{std::chrono::seconds{1'767'225'600}};  // 2026-01-01
+  const std::string from = "2025-12-31T23:59:58.5Z";
+  CHECK(time_between(from, "2025-12-31T23:59:58.75Z", now) == "0.2s");
+  CHECK(time_between(from, "", now) == "1.5s");
+  CHECK(time_between(from, "2026-01-01T00:01:03Z", now) == "1m04s");
+  CHECK(time_between(from, "2026-01-01T02:03:00Z", now) == "2h03m");
+  CHECK(time_between(from, "2026-01-05T04:00:00Z", now) == "4d04h");
+  CHECK(time_between(from, "2020-01-05T04:00:00Z", now) == "0.0s");
+  CHECK(time_between("", from, now).empty());
+  CHECK(time_between("noon", from, now).empty());
+}
+
 }  // namespace millrace::gateway::cli

@@ -62,6 +62,42 @@ TEST_CASE("requests that came together are read one after the other") {
   CHECK(reader.read() == progress::header);
 }
 
+TEST_CASE("a line end before a request may come in halves") {
+  const server_options options;
+  request_reader reader{options};
+  receive(reader, "\r");
+  CHECK(reader.read() == progress::nothing);
+  receive(reader, "\n\r");
+  CHECK(reader.read() == progress::nothing);
+  receive(reader, "\nGET /1 HTTP/1.0\r\n\r\n\r");
+  REQUIRE(reader.read() == progress::finished);
+  reader.next();
+  CHECK(reader.read() == progress::nothing);
+  receive(reader, "\rGET /2 HTTP/1.0\r\n\r\n");
+  CHECK(reader.read() == progress::refused);
+}
+
+// Goal: no cut ends the process. Beast asserts here, which took a whole server with it.
+TEST_CASE("a chunked body comes in pieces of any length, an empty one too") {
+  const server_options options;
+  for (const std::string_view body :
+       {"0\r\n\r\n", "0;a=b\r\nX: y\r\n\r\n", "1\r\na\r\n0\r\n\r\n", "00\r\n\r\n"}) {
+    for (std::size_t piece = 1; piece <= body.size(); ++piece) {
+      CAPTURE(body);
+      CAPTURE(piece);
+      request_reader reader{options};
+      receive(reader, "POST /x HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n");
+      REQUIRE(reader.read() == progress::body);
+      for (auto left = body; !left.empty(); left.remove_prefix(std::min(piece, left.size()))) {
+        receive(reader, left.substr(0, piece));
+        const auto whole = left.size() <= piece;
+        REQUIRE(reader.read() == (whole ? progress::finished : progress::body));
+      }
+      CHECK(reader.request().body == (body[0] == '1' ? "a" : ""));
+    }
+  }
+}
+
 TEST_CASE("a client that waits is told once to go on, and not when it has gone on by itself") {
   const server_options options;
   request_reader waits{options};

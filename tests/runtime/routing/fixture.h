@@ -15,6 +15,7 @@
 
 #include "millrace/testing/test_silo.h"
 #include "runtime/routing/ferry.capnp.actor.h"
+#include "runtime/spans_seen.h"
 #include "silo/silo_access.h"
 
 namespace millrace::testing {
@@ -114,6 +115,8 @@ public:
 
   test_silo& a() { return *nodes_[0].silo; }
   test_silo& b() { return *nodes_[1].silo; }
+  spans_seen& spans_of_a() { return *nodes_[0].spans; }
+  spans_seen& spans_of_b() { return *nodes_[1].spans; }
   runtime::detail::router& routes(test_silo& of) {
     return runtime::detail::silo_access::core(of.here()).routes();
   }
@@ -198,6 +201,7 @@ private:
         : home(home_of), name(std::move(name_of)), index(index_of) {
       silo_options options;
       options.name = name;
+      options.trace.sink = spans;
       options.labels = index == 1 ? std::vector<std::string>{"gpu"} : std::vector<std::string>{};
       silo = std::make_unique<test_silo>([this](runtime::silo& here) { prepare(here); }, options);
     }
@@ -218,6 +222,7 @@ private:
     two_silos& home;
     std::string name;
     std::size_t index;
+    std::shared_ptr<spans_seen> spans = std::make_shared<spans_seen>();
     std::unique_ptr<test_silo> silo;
   };
   static std::vector<std::string> types() { return {"desk", "ferry", "press"}; }

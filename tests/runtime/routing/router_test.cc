@@ -55,6 +55,44 @@ TEST_CASE("bound and labelled actors are found on the silo that has them") {
   CHECK(code_of(both.call(both.a(), ref<Desk>("c/front").name())) == errc::unavailable);
 }
 
+TEST_CASE("a call of a sampled trace has a span on either side, the server's below the client's") {
+  const std::string above = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
+  two_silos both;
+  both.place("far", "b");
+  const auto told =
+      both.call(both.a(), ref<Ferry>("far").tenant("traceparent").with("traceparent", above));
+  REQUIRE(told);
+  const auto sent = both.spans_of_a().take();
+  const auto served = both.spans_of_b().take();
+  REQUIRE(sent.size() == 1);
+  REQUIRE(served.size() == 1);
+  CHECK(sent[0].name == "ferry/tenant");
+  CHECK(sent[0].kind == span_kind::client);
+  CHECK(sent[0].parent == parse_traceparent(above)->span);
+  CHECK(attribute(sent[0], "server.address") == "b");
+  CHECK(served[0].name == "ferry/tenant");
+  CHECK(served[0].kind == span_kind::server);
+  CHECK(served[0].parent == sent[0].own.span);
+  CHECK(served[0].own.trace == parse_traceparent(above)->trace);
+  CHECK(told->value() == to_traceparent(served[0].own));
+}
+
+TEST_CASE("of a call that is lost with its silo the client's span tells") {
+  const std::string above = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
+  two_silos both;
+  both.place("far", "b");
+  both.holds = two_silos::held::all;
+  auto open = both.a().begin(ref<Ferry>("far").add(1).with("traceparent", above));
+  both.settle();
+  CHECK(both.spans_of_a().take().empty());
+  both.lose_b();
+  CHECK(code_of(open.answer()) == errc::outcome_unknown);
+  const auto sent = both.spans_of_a().take();
+  REQUIRE(sent.size() == 1);
+  CHECK(sent[0].has_failed);
+  CHECK(attribute(sent[0], "error.type") == "outcome_unknown");
+}
+
 TEST_CASE("the context of a call travels with it") {
   two_silos both;
   both.place("far", "b");

@@ -25,6 +25,7 @@
 // the arguments of `command`. The prefix `MILLRACE_` is reserved in `env`.
 #pragma once
 
+#include <array>
 #include <cstddef>
 #include <cstdint>
 #include <map>
@@ -67,8 +68,18 @@ inline constexpr std::size_t definition_params_max = 1'000;
 /// The most axes of one matrix: 17 axes with two values each are over `task_instances_max`.
 inline constexpr std::size_t matrix_axes_max = 32;
 
+/// The longest JSON of the inputs of one attempt: it goes to the executor in one message, which has
+/// at most 8 MiB, with arguments and environment.
+inline constexpr std::size_t task_inputs_bytes_max = std::size_t{4} << 20U;
+
 /// The most outputs that one task declares; an attempt may write no more (`output_keys_max`).
 inline constexpr std::size_t task_outputs_max = 256;
+
+/// The most secrets of a pipeline, and of a task.
+inline constexpr std::size_t definition_secrets_max = 100;
+
+/// The longest key of a secret.
+inline constexpr std::size_t secret_key_bytes_max = 255;
 
 /// The most diagnostics one load reports; the last one says that there are more.
 inline constexpr std::size_t diagnostics_max = 1'000;
@@ -102,6 +113,14 @@ enum class trigger_rule : std::uint8_t {
 /// `success`, `failure`, `always`, `any`.
 [[nodiscard]] std::string_view to_string(trigger_rule rule) noexcept;
 
+/// How many failed instances leave a task as good as one that has succeeded.
+struct failure_allowance {
+  std::uint32_t count = 0;  ///< Of `is_percentage`: of all its instances, at most 100.
+  bool is_percentage = false;
+
+  friend bool operator==(const failure_allowance&, const failure_allowance&) = default;
+};
+
 /// What a fan-out over an empty list is.
 enum class empty_fan_out : std::uint8_t {
   succeed,  ///< Done, with nothing to do: succeeded, its outputs empty lists.
@@ -116,9 +135,13 @@ enum class empty_fan_out : std::uint8_t {
 struct output_definition {
   std::string name;
   std::string description;
+  std::optional<std::string> fallback = {};  ///< The `default`: what it is when none is written.
 
   friend bool operator==(const output_definition&, const output_definition&) = default;
 };
+
+/// The outputs of an approval: what the person had to say, and who it was.
+inline constexpr std::array<std::string_view, 2> approval_outputs{"comment", "by"};
 
 /// Values to fan out over: written down, or an expression (`${{ ... }}`) known at run time, whose
 /// value is a list, or a text that is a JSON array or lines.
@@ -144,19 +167,49 @@ struct matrix_definition {
   friend bool operator==(const matrix_definition&, const matrix_definition&) = default;
 };
 
+/// Where the value of a secret is kept.
+enum class secret_source : std::uint8_t {
+  file,         ///< In the directory that the operator of the executor's silo has named.
+  environment,  ///< In that silo's environment, as `MILLRACE_SECRET_` and the key.
+  project,      ///< In the project of the pipeline, sealed.
+};
+
+/// `file`, `env`, `project`.
+[[nodiscard]] std::string_view to_string(secret_source source) noexcept;
+
+/// What a variable of a command gets its value from. The value itself is known only where the
+/// command starts (secret_value.h).
+struct secret_definition {
+  secret_source from = secret_source::project;
+  std::string key;  ///< A relative path, the rest of a variable's name, or a `field`.
+
+  friend bool operator==(const secret_definition&, const secret_definition&) = default;
+};
+
+/// By variable.
+using secret_map = std::map<std::string, secret_definition>;
+
 /// One unit of a run. Defaults of the pipeline are already applied.
 struct task_definition {
   std::string name;  ///< [a-z0-9][a-z0-9_.-]{0,62}; unique in the pipeline.
   std::string description;
   std::string run;                   ///< Shell text; empty when `command` is set.
   std::vector<std::string> command;  ///< Argument list; its texts may hold expressions.
-  std::vector<std::string> needs;    ///< Names of tasks; no duplicates.
+  std::string approval;              ///< What a person is asked, in place of a command; may hold
+                                     ///< expressions.
+  /// What runs the shell text, which comes after these. Empty: `shell_command`'s.
+  std::vector<std::string> shell;
+  std::string workdir;  ///< Where the command starts: in the workspace, or absolute; may hold
+                        ///< expressions. Empty: the workspace.
+  std::map<std::string, value> inputs;  ///< What it gets in a file; texts may hold expressions.
+  std::vector<std::string> needs;       ///< Names of tasks; no duplicates.
   trigger_rule run_on = trigger_rule::success;
   std::string when;  ///< `${{ ... }}`, `true`, `false`, or empty for no condition. It is asked
                      ///< after `run_on`; once for the task, or for each instance if it reads
                      ///< `matrix` or `item`.
-  std::map<std::string, std::string> env;    ///< Over the pipeline's; texts may hold expressions.
-  std::optional<runtime::duration> timeout;  ///< Of one attempt.
+  std::map<std::string, std::string> env;  ///< Over the pipeline's; texts may hold expressions.
+  secret_map secrets;  ///< Over the pipeline's. No variable of the task is in an `env` too.
+  std::optional<runtime::duration> timeout;       ///< Of one attempt.
   std::optional<runtime::duration> grace_period;  ///< From the polite stop to the forced one.
   bool detach = false;  ///< Processes that leave the command's group may outlive it.
   retry_policy retry;
@@ -165,8 +218,9 @@ struct task_definition {
   std::optional<std::uint32_t> max_parallel;  ///< Instances at a time; only with a fan-out.
   bool fail_fast = true;  ///< A failed instance cancels the others; only with a fan-out.
   empty_fan_out on_empty = empty_fan_out::succeed;  ///< Only with a fan-out.
-  std::vector<output_definition> outputs;           ///< When empty, any output may be referred to.
-  std::uint8_t priority = 50;                       ///< 0 to 100; higher is served first.
+  failure_allowance allow_failures;        ///< Anything but all or none only with a fan-out.
+  std::vector<output_definition> outputs;  ///< When empty, any output may be referred to.
+  std::uint8_t priority = 50;              ///< 0 to 100; higher is served first.
 
   friend bool operator==(const task_definition&, const task_definition&) = default;
 };
@@ -184,6 +238,7 @@ struct pipeline_definition {
   std::map<std::string, std::string> labels;
   std::vector<param_definition> params;      ///< In written order.
   std::map<std::string, std::string> env;    ///< For every task; may refer to `params` and `run`.
+  secret_map secrets;                        ///< For every task.
   std::optional<runtime::duration> timeout;  ///< Of the whole run.
   std::optional<runtime::duration> grace_period;
   workspace_mode workspace = workspace_mode::run;
@@ -223,6 +278,9 @@ struct load_result {
 /// canonical_bytes_max bytes.
 /// Errors: `invalid_argument` with the first diagnostic (also a text of a newer version).
 [[nodiscard]] runtime::result<pipeline_definition> from_json(std::string_view canonical);
+
+/// Why a command cannot start there, as `leads out of the workspace`; empty: it can.
+[[nodiscard]] std::string refusal_of_workdir(const std::string& text);
 
 /// Edges of a definition as positions in `tasks`.
 struct task_graph {

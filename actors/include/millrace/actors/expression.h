@@ -5,14 +5,16 @@
 // first: literals (`'text'`, `"text"`, `12`, `0.5`, `true`, `false`, `null`), references and
 // functions in parentheses; `!`; `< <= > >=`; `== !=`; `&&`; `||`. References: `params.NAME`,
 // `params.NAME.KEY` of a map (null when it has no such key), `matrix.NAME`, `item`,
-// `tasks.NAME.outputs.KEY`, `tasks.NAME.status`, `run.id`, `run.pipeline`; a name with a dot is
-// written `tasks['a.b']`. Functions: `contains(text, list or map, part)`, `starts_with`,
-// `ends_with`, `length`, `int`, `float`, `string`, and in `when` alone `success()` (every needed
-// task succeeded), `failure()` (one failed) and `always()`.
+// `tasks.NAME.outputs.KEY`, `tasks.NAME.status`, `tasks.NAME.exit_code`, `run.id`, `run.pipeline`;
+// a name with a dot is written `tasks['a.b']`. Functions: `contains(text, list or map, part)`,
+// `starts_with`, `ends_with`, `length`, `int`, `float`, `string`, `split(text, separator)`,
+// `join(list, separator)`, `range(first, end)` (without the end), and in `when` alone `success()`
+// (every needed task succeeded), `failure()` (one failed) and `always()`.
 //
-// Nothing is converted silently: `1 == '1'` is false, `1 < '2'` is an error, and `&&`, `||`, `!`
-// take booleans only. Integers and floats compare by value. `&&` and `||` stop at the first
-// operand that decides. Outputs are strings: compare numbers as `int(tasks.a.outputs.n) > 3`.
+// Nothing is converted silently: `1 == '1'` and `1 < '2'` are errors, and `&&`, `||`, `!` take
+// booleans only. Null may be compared with anything. Integers and floats compare by value. `&&` and
+// `||` stop at the first operand that decides. Outputs are strings: compare numbers as
+// `int(tasks.a.outputs.n) > 3`.
 #pragma once
 
 #include <cstddef>
@@ -32,7 +34,8 @@ namespace millrace::actors {
 inline constexpr std::size_t expression_bytes_max = 4'096;
 inline constexpr std::size_t expression_depth_max = 64;
 
-/// Where an expression finds the values of its references. Every member may answer "nothing".
+/// Where an expression finds the values of its references. Every member may answer "nothing", which
+/// is an error of the expression.
 ///
 /// Threading: called only within `evaluate`, on its thread.
 class expression_scope {
@@ -48,12 +51,14 @@ public:
   [[nodiscard]] virtual std::optional<value> matrix(std::string_view axis) const;
   [[nodiscard]] virtual std::optional<value> item() const;
   /// The output of a finished task: text, or a list of them in instance order when the task has
-  /// `matrix` or `for_each`. Nothing (the task wrote none) reads as null.
+  /// `matrix` or `for_each`; null of one that did not succeed. Nothing: it should be there.
   [[nodiscard]] virtual std::optional<value> output(std::string_view task,
                                                     std::string_view key) const;
   /// `succeeded`, `failed`, `errored`, `timed_out`, `cancelled`, `skipped`, `upstream_failed`,
   /// `lost`.
   [[nodiscard]] virtual std::optional<value> status(std::string_view task) const;
+  /// What the command of its last attempt exited with, or a list as above; null without one.
+  [[nodiscard]] virtual std::optional<value> exit_code(std::string_view task) const;
   /// `id` or `pipeline`.
   [[nodiscard]] virtual std::optional<value> run(std::string_view name) const;
   /// Whether every needed task succeeded, and whether one of them failed.
@@ -70,6 +75,7 @@ public:
   std::optional<value> item_value;
   std::map<std::string, names, std::less<>> outputs;  ///< By task, then by key.
   std::map<std::string, std::string, std::less<>> statuses;
+  names exit_codes;
   names run_values;
   std::optional<bool> all_succeeded;
   std::optional<bool> one_failed;
@@ -80,6 +86,7 @@ public:
   [[nodiscard]] std::optional<value> output(std::string_view task,
                                             std::string_view key) const override;
   [[nodiscard]] std::optional<value> status(std::string_view task) const override;
+  [[nodiscard]] std::optional<value> exit_code(std::string_view task) const override;
   [[nodiscard]] std::optional<value> run(std::string_view name) const override;
   [[nodiscard]] std::optional<bool> needs_succeeded() const override;
   [[nodiscard]] std::optional<bool> needs_failed() const override;

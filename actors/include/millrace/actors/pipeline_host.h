@@ -17,6 +17,7 @@
 #include "millrace/actors/executor_lease.h"
 #include "millrace/actors/process.h"
 #include "millrace/actors/retention.h"
+#include "millrace/actors/secret_value.h"
 #include "millrace/runtime/result.h"
 #include "millrace/runtime/silo.h"
 
@@ -34,8 +35,13 @@ struct pipeline_host_options {
   run_retention retention = {};
   /// Attempts that write output are ended when less is free on the disk.
   std::uint64_t disk_reserve_bytes = disk_reserve_bytes_default;
+  /// Where the secrets of tasks are; what a task needs and is not there errors its attempts.
+  secret_places secrets = {};
   /// Where warnings go (one line, no newline); unset: standard error. Called from any thread.
   std::function<void(std::string_view)> warn = {};
+  /// Where goes what an operator would date, as `warn`: each run's end, and what an earlier life of
+  /// the executor left. Unset: nowhere.
+  std::function<void(std::string_view)> log = {};
 };
 
 /// The log files of an attempt. Names for people: `executor::open_log` opens.

@@ -70,7 +70,16 @@ struct process_spec {
   /// a file and a directory of the attempt's own. Nothing of ours is inherited.
   std::vector<std::string> environment;
 
+  /// Values in `environment` that must not reach a disk. With any, what the command writes to its
+  /// streams and to `MILLRACE_OUTPUT`, which is a pipe then, is kept with `***` in their place:
+  /// each line of a value that has 4 bytes or more, also what base64 makes of it. Such an attempt
+  /// holds eight file descriptors. Not with `detach_policy::allowed`.
+  std::vector<std::string> secrets = {};
+
   std::filesystem::path working_directory;
+
+  /// Goes into a file of the attempt's own, which `MILLRACE_INPUTS` is added to name. Empty: none.
+  std::string inputs = {};
 
   /// Counted from the start. Absent: no limit.
   std::optional<runtime::duration> timeout;
@@ -81,9 +90,11 @@ struct process_spec {
   detach_policy detach = detach_policy::forbidden;
 };
 
-/// The argv that runs `text` with `/bin/sh -c`. `start` writes a text that does not fit one
-/// argument to a file in the attempt's directory and runs that.
-[[nodiscard]] std::vector<std::string> shell_command(std::string text);
+/// The argv that runs `text` with `shell`, or with `/bin/sh -e -c` if that is empty. A last
+/// argument that does not fit one and stands after an option that ends in `c` is taken for such a
+/// text: `start` writes it to a file in the attempt's directory and runs that, without the `c`.
+[[nodiscard]] std::vector<std::string> shell_command(std::string text,
+                                                     std::vector<std::string> shell = {});
 
 /// Why an attempt ended. Numbers are kept in the attempt table.
 enum class process_outcome : std::uint8_t {

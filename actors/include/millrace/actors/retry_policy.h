@@ -5,6 +5,7 @@
 #include <chrono>
 #include <cstdint>
 #include <optional>
+#include <vector>
 
 #include "millrace/runtime/clock.h"
 
@@ -28,9 +29,16 @@ struct retry_policy {
   runtime::duration max_delay = std::chrono::minutes{5};  ///< No delay is longer.
   double jitter = 0.1;  ///< Part of each delay that chance may take away; 0 to 1.
   lost_attempt on_lost = lost_attempt::start_again;
+  std::vector<std::uint8_t> on_exit = {};      ///< A command is tried again only after one of these
+                                               ///< exit codes; empty: after any.
+  std::vector<std::uint8_t> not_on_exit = {};  ///< Never after one of these.
 
   friend bool operator==(const retry_policy&, const retry_policy&) = default;
 };
+
+/// Whether a command that has exited with `exit_code` may be tried again: 1 to 255, as a shell
+/// tells it, which is 128 and the number of the signal that killed it.
+[[nodiscard]] bool may_retry(const retry_policy& policy, std::int32_t exit_code);
 
 /// The time from the end of attempt number `attempt`, which failed, to the start of the next one;
 /// nothing when there is no next one.

@@ -44,6 +44,7 @@
 #include "millrace/runtime/interface.h"
 #include "millrace/runtime/message.h"
 #include "millrace/runtime/offload.h"
+#include "millrace/runtime/trace.h"
 
 namespace millrace::runtime {
 
@@ -238,6 +239,15 @@ protected:
   /// What came with the call that runs, and goes with the calls it makes; empty in hooks. Answers
   /// do not bring anything back. Not stored: a `send` that is repeated after a crash has none.
   [[nodiscard]] const request_context& context() const;
+
+  /// Where in a trace the method that runs stands, see trace.h: what `context()` says. Nothing in
+  /// hooks, and where nobody asked for one.
+  [[nodiscard]] std::optional<trace_context> trace() const;
+  /// Whether the spans of a trace that begins in this actor are to be told.
+  [[nodiscard]] bool samples(const trace_id& trace) const;
+  /// Tells the silo's sink of a span of a sampled trace, once this turn's changes are durable; not
+  /// if the turn fails. No effect where the silo has no sink. Calls have spans without this.
+  void tell_span(span what);
 
   /// Durable and at least once: the call is stored in the same commit as this turn's changes, is
   /// made until it is answered, and takes effect once (the receiver remembers its number in the

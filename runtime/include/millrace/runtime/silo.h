@@ -32,6 +32,7 @@
 #include "millrace/runtime/metrics.h"
 #include "millrace/runtime/result.h"
 #include "millrace/runtime/storage.h"
+#include "millrace/runtime/trace.h"
 
 namespace millrace::runtime {
 
@@ -77,6 +78,8 @@ struct silo_options {
   /// Makes it a silo of a cluster; see cluster.h. Its `name` is unique there then, 1 to 64 letters,
   /// digits and `-_.`.
   std::optional<cluster_options> cluster = {};
+  /// Where spans go, see trace.h; by default nowhere.
+  trace_options trace = {};
 };
 
 /// Makes one actor object; called for each activation.
@@ -299,6 +302,8 @@ public:
   [[nodiscard]] const clock& time() const;
   /// `silo_options::name`.
   [[nodiscard]] const std::string& name() const;
+  /// `silo_options::trace`.
+  [[nodiscard]] const trace_options& trace() const;
 
 private:
   friend struct detail::silo_access;

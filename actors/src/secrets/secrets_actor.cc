@@ -1,0 +1,75 @@
+// SPDX-License-Identifier: MIT
+#include "secrets/secrets_actor.h"
+
+#include <string>
+#include <vector>
+
+#include "pipeline/names.h"
+
+namespace millrace::actors {
+
+using runtime::async;
+using runtime::errc;
+
+async<secrets_actor::put_results> secrets_actor::put(put_params params) {
+  const auto given = params.read().getSecret();
+  const auto name = text_of(given.getName());
+  const auto before = secrets_.get(name);
+  if (!before && secrets_.size() >= project_secrets_max) {
+    co_await runtime::fail({errc::failed_precondition,
+                            "the project '" + key() + "' has " +
+                                std::to_string(project_secrets_max) +
+                                " secrets, which is the most; delete one that is not used"});
+  }
+  runtime::message<schemas::SealedSecret> stored{given};
+  const auto at = nanoseconds(now());
+  stored.build().setCreatedAt(before ? before->getCreatedAt() : at);
+  stored.build().setUpdatedAt(at);
+  secrets_.put(name, stored.read());
+  put_results results;
+  results.build().setCreated(!before);
+  co_return results;
+}
+
+async<> secrets_actor::erase(erase_params params) {
+  const std::string name{params.name()};
+  if (!secrets_.contains(name)) {
+    co_await runtime::fail(
+        {errc::not_found, "there is no secret '" + name + "' in project '" + key() + "'"});
+  }
+  secrets_.erase(name);
+}
+
+async<secrets_actor::names_results> secrets_actor::names() {
+  std::vector<schemas::SealedSecret::Reader> all;
+  secrets_.for_each([&](std::string_view, schemas::SealedSecret::Reader each) {
+    all.push_back(each);
+    return true;
+  });
+  names_results results;
+  auto list = results.build().initSecrets(static_cast<unsigned>(all.size()));
+  for (unsigned at = 0; at < all.size(); ++at) {
+    list[at].setName(all[at].getName());
+    list[at].setCreatedAt(all[at].getCreatedAt());
+    list[at].setUpdatedAt(all[at].getUpdatedAt());
+    list[at].setUpdatedBy(all[at].getUpdatedBy());
+  }
+  co_return results;
+}
+
+async<secrets_actor::sealed_results> secrets_actor::sealed(sealed_params params) {
+  std::vector<schemas::SealedSecret::Reader> found;
+  for (auto name : params.read().getNames()) {
+    if (const auto secret = secrets_.get(text_of(name))) {
+      found.push_back(*secret);
+    }
+  }
+  sealed_results results;
+  auto list = results.build().initSecrets(static_cast<unsigned>(found.size()));
+  for (unsigned at = 0; at < found.size(); ++at) {
+    list.setWithCaveats(at, found[at]);
+  }
+  co_return results;
+}
+
+}  // namespace millrace::actors
