@@ -41,10 +41,57 @@ struct CompiledPipeline {
   # How long after its end a run is kept; 0: as long as the server says.
   secrets @13 :List(CompiledSecret);
   # Of every task. With these, or those of a task, the format is 2.
+  schedules @14 :List(CompiledSchedule);
+  # In written order.
 
   enum Workspace {
     run @0;   # One for all tasks of a run.
     task @1;  # One each.
+  }
+}
+
+struct CompiledSchedule {
+  # When the pipeline runs by itself. Instants are nanoseconds since 1970-01-01T00:00:00Z.
+  name @0 :Text;
+  # Unique in the pipeline.
+  cron @1 :Text;
+  # Empty: `every` counts.
+  every @2 :Int64;
+  # 0: `cron` counts.
+  timeZone @3 :Text;
+  # Of `cron`; an IANA name.
+  start @4 :Int64;
+  # The first instant that may be due; only with `hasStart`.
+  hasStart @5 :Bool;
+  # There is one.
+  end @6 :Int64;
+  # The last instant that may be due; only with `hasEnd`.
+  hasEnd @7 :Bool;
+  # There is one.
+  jitter @8 :Int64;
+  # The most that chance may delay a firing.
+  overlap @9 :Overlap;
+  # What becomes of a firing while earlier runs go on.
+  catchup @10 :Catchup;
+  # What becomes of firings that nobody could see to.
+  catchupWindow @11 :Int64;
+  # What is later is not made up for; 0: everything is.
+  params @12 :Text;
+  # JSON object; empty: none.
+  paused @13 :Bool;
+  # It begins paused.
+
+  enum Overlap {
+    allow @0;    # It starts beside them.
+    skip @1;     # It is dropped.
+    queue @2;    # It waits for their end.
+    replace @3;  # They are cancelled first.
+  }
+
+  enum Catchup {
+    none @0;  # They are dropped.
+    last @1;  # The latest is made up for.
+    all @2;   # All are.
   }
 }
 

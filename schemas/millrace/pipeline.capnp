@@ -87,12 +87,13 @@ struct ProjectPipeline {
   # Record of the map "pipelines", by pipeline name.
   name @0 :Text $Actor.json("id");     # Without the project.
   registeredAt @1 :Int64 $Actor.time;  # When its first version was applied.
+  schedules @2 :UInt32;                # Of its latest version.
 }
 
 interface Project $Actor.actor("project") {
   # Key: the project's name.
-  add @0 (pipeline :Text) -> () $Actor.internal;
-  # From a pipeline, with its first version. Idempotent.
+  add @0 (pipeline :Text, schedules :UInt32) -> () $Actor.internal;
+  # From a pipeline, with its first version, and when it has more or fewer schedules. Idempotent.
   pipelines @1 (after :Text, limit :UInt32) -> (pipelines :List(ProjectPipeline), next :Text)
       $Actor.readOnly;
   # In order of name, those after `after`; `next` is empty at the end. limit 0: 100; at most 1,000.
@@ -107,6 +108,7 @@ struct PipelineState {
   latestVersion @0 :UInt32;  # Grows by one with each new definition; 0: never applied.
   endedRuns @1 :UInt64;      # Records of the map "ended".
   removing @2 :Bool;         # It is told of no more; its runs go step by step, then its rows.
+  schedules @3 :UInt32;      # Of the latest version.
 }
 
 struct PipelineVersion {
@@ -176,6 +178,10 @@ interface Pipeline $Actor.actor("pipeline") {
   remove @7 () -> ();
   # Deletes it with its versions and its ended runs: at once it is not there, and cannot be applied
   # until all of it has gone. `failed_precondition` while a run has not ended.
+  submitScheduled @8 (run :Text, schedule :Text, scheduledAt :Int64, backfill :Text)
+      -> () $Actor.internal;
+  # From the pipeline's schedules, with a fresh id: a firing. Its parameters are those of the
+  # schedule in the latest version. One that cannot begin is told so by `Schedule.runTold`.
 }
 
 # --- run -----------------------------------------------------------------------------------------
@@ -208,6 +214,9 @@ struct RunStatus {
   finishedAt @9 :Int64 $Actor.time;  # 0 while it runs.
   tasks @10 :TaskCounts;             # Instances that are known yet.
   traceId @11 :Text;                 # Of the trace that it is part of; empty: an older run's.
+  schedule @12 :Text;                # That started it; empty: none did.
+  scheduledAt @13 :Int64 $Actor.time;  # The nominal time of that firing.
+  backfill @14 :Text;                  # That it is part of; empty: of none.
 }
 
 struct TaskStatus {
@@ -259,6 +268,9 @@ struct RunStored {
   lostWith @14 :Text;      # The executor that the workspace was lost with, while what runs ends.
   filesLost @15 :Bool;     # Since it has ended: a retry also starts what had succeeded, if needed.
   retriedAt @16 :Int64 $Actor.time;  # The last time; 0: never.
+  schedule @17 :Text;      # That started it; empty: none did.
+  scheduledAt @18 :Int64 $Actor.time;  # The nominal time of that firing.
+  backfill @19 :Text;      # That it is part of; empty: of none.
 }
 
 struct ForgottenTask {
@@ -286,10 +298,10 @@ interface Run $Actor.actor("run") $Actor.group("run") $Actor.affinity("/") {
   # Key: the run's id, a UUIDv7.
   begin @0 (project :Text, pipeline :Text, version :UInt32, definition :Text, params :Text,
             labels :List(Label), createdAt :Int64, compiled :Definition.CompiledPipeline,
-            source :Text, trace :TracePlace)
+            source :Text, trace :TracePlace, schedule :Text, scheduledAt :Int64, backfill :Text)
       -> () $Actor.internal;
   # From the pipeline: what to pin. Idempotent. `definition` only from an older version. `trace`: of
-  # who submitted it; absent: it begins one of its own.
+  # who submitted it; absent: it begins one of its own. The last three of a firing.
   status @1 () -> (run :RunStatus) $Actor.readOnly;
   # The run as a whole.
   tasks @2 (after :Text, limit :UInt32) -> (tasks :List(TaskStatus), next :Text) $Actor.readOnly;
@@ -328,6 +340,9 @@ interface Run $Actor.actor("run") $Actor.group("run") $Actor.affinity("/") {
   retryFrom @13 (from :Text, dryRun :Bool) -> (tasks :UInt32, names :List(Text));
   # As `retry`, also the task `from` if it is not empty; and the names of the first 1,000. `dryRun`
   # only answers. `not_found` for an unknown task.
+  withdraw @14 (reason :Text) -> () $Actor.internal;
+  # From a schedule that has submitted it: as `cancel`, and without effect on one that is over.
+  # `unavailable` before its `begin`, which is on its way.
 }
 
 # --- task ----------------------------------------------------------------------------------------

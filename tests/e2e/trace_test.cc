@@ -105,7 +105,8 @@ private:
                    .name = from["name"],
                    .start = std::stoll(from["startTimeUnixNano"].get<std::string>()),
                    .end = std::stoll(from["endTimeUnixNano"].get<std::string>()),
-                   .attributes = {}};
+                   .attributes = {},
+                   .failure = {}};
     for (const auto& each : from["attributes"]) {
       made.attributes[each["key"]] = text_of(each["value"]);
     }

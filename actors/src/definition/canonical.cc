@@ -6,6 +6,7 @@
 #include "definition/value_json.h"
 #include "millrace/actors/definition.h"
 #include "millrace/actors/duration_text.h"
+#include "millrace/runtime/rfc3339.h"
 
 namespace millrace::actors {
 
@@ -81,6 +82,46 @@ json json_of(const param_definition& param) {
   put(made, "description", param.description);
   if (param.required) {
     made["required"] = true;
+  }
+  return made;
+}
+
+void put(json& into, const char* key, const std::optional<runtime::wall_time>& time) {
+  if (time) {
+    std::string text;
+    runtime::append_rfc3339(text, time->time_since_epoch().count());
+    into[key] = std::move(text);
+  }
+}
+
+json json_of(const schedule_definition& schedule) {
+  const schedule_definition usual;
+  auto made = json::object();
+  made["name"] = schedule.name;
+  put(made, "cron", schedule.cron);
+  if (schedule.cron.empty()) {
+    made["every"] = format_duration(schedule.every);
+  }
+  if (schedule.time_zone != usual.time_zone) {
+    made["timezone"] = schedule.time_zone;
+  }
+  put(made, "start", schedule.start);
+  put(made, "end", schedule.end);
+  if (schedule.jitter != usual.jitter) {
+    made["jitter"] = format_duration(schedule.jitter);
+  }
+  if (schedule.overlap != usual.overlap) {
+    made["overlap"] = to_string(schedule.overlap);
+  }
+  if (schedule.catchup != usual.catchup) {
+    made["catchup"] = to_string(schedule.catchup);
+  }
+  put(made, "catchup_window", schedule.catchup_window);
+  for (const auto& [name, given] : schedule.params) {
+    made["params"][name] = to_json_value(given);
+  }
+  if (schedule.paused) {
+    made["paused"] = true;
   }
   return made;
 }
@@ -182,10 +223,17 @@ std::string to_json(const pipeline_definition& definition) {
     put(retention, "runs", definition.retention.runs);
     put(retention, "age", definition.retention.age);
   }
+  for (const auto& schedule : definition.schedules) {
+    made["schedule"].push_back(json_of(schedule));
+  }
   for (const auto& task : definition.tasks) {
     made["tasks"].push_back(json_of(task));
   }
   return to_json_text(made);
+}
+
+std::string to_json(const schedule_definition& schedule) {
+  return to_json_text(json_of(schedule));
 }
 
 runtime::result<pipeline_definition> from_json(std::string_view canonical) {

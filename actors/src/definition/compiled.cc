@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <unordered_map>
 
+#include "definition/exit_codes.h"
 #include "definition/value_json.h"
 
 namespace millrace::actors {
@@ -25,6 +26,11 @@ static_assert(static_cast<unsigned>(secret_source::project) ==
               static_cast<unsigned>(schemas::SecretSource::PROJECT));
 static_assert(static_cast<unsigned>(workspace_mode::task) ==
               static_cast<unsigned>(schemas::CompiledPipeline::Workspace::TASK));
+
+static_assert(static_cast<unsigned>(overlap_policy::replace) ==
+              static_cast<unsigned>(schemas::CompiledSchedule::Overlap::REPLACE));
+static_assert(static_cast<unsigned>(catchup_policy::all) ==
+              static_cast<unsigned>(schemas::CompiledSchedule::Catchup::ALL));
 
 constexpr std::int64_t no_grace = -1;  // 0 is one: kill at once
 
@@ -94,10 +100,24 @@ void put(schemas::CompiledParam::Builder into, const param_definition& param) {
   into.setRequired(param.required);
 }
 
-void put(capnp::List<std::uint8_t>::Builder into, const std::vector<std::uint8_t>& codes) {
-  for (unsigned at = 0; at < into.size(); ++at) {
-    into.set(at, codes[at]);
+void put(schemas::CompiledSchedule::Builder into, const schedule_definition& schedule) {
+  into.setName(schedule.name.c_str());
+  into.setCron(schedule.cron.c_str());
+  into.setEvery(schedule.every.count());
+  into.setTimeZone(schedule.time_zone.c_str());
+  into.setHasStart(schedule.start.has_value());
+  into.setStart(schedule.start.value_or(runtime::wall_time{}).time_since_epoch().count());
+  into.setHasEnd(schedule.end.has_value());
+  into.setEnd(schedule.end.value_or(runtime::wall_time{}).time_since_epoch().count());
+  into.setJitter(schedule.jitter.count());
+  into.setOverlap(static_cast<schemas::CompiledSchedule::Overlap>(schedule.overlap));
+  into.setCatchup(static_cast<schemas::CompiledSchedule::Catchup>(schedule.catchup));
+  into.setCatchupWindow(schedule.catchup_window.value_or(runtime::duration{}).count());
+  if (!schedule.params.empty()) {
+    into.setParams(
+        to_json(make_value(value::map{schedule.params.begin(), schedule.params.end()})).c_str());
   }
+  into.setPaused(schedule.paused);
 }
 
 void put(schemas::Retry::Builder into, const retry_policy& retry) {
@@ -107,8 +127,8 @@ void put(schemas::Retry::Builder into, const retry_policy& retry) {
   into.setMaxDelay(retry.max_delay.count());
   into.setJitter(retry.jitter);
   into.setGiveUpWhenLost(retry.on_lost == lost_attempt::give_up);
-  put(into.initOnExit(size_of(retry.on_exit.size())), retry.on_exit);
-  put(into.initNotOnExit(size_of(retry.not_on_exit.size())), retry.not_on_exit);
+  put_codes(into.initOnExit(size_of(retry.on_exit.size())), retry.on_exit);
+  put_codes(into.initNotOnExit(size_of(retry.not_on_exit.size())), retry.not_on_exit);
 }
 
 void put_fan_out(schemas::CompiledTask::Builder into, const task_definition& task) {
@@ -267,14 +287,6 @@ void read_fan_out(schemas::FanOut::Reader fan_out, task_definition& made) {
   made.on_empty = static_cast<empty_fan_out>(fan_out.getOnEmpty());
 }
 
-std::vector<std::uint8_t> codes_of(capnp::List<std::uint8_t>::Reader codes) {
-  std::vector<std::uint8_t> made;
-  for (const auto each : codes) {
-    made.push_back(each);
-  }
-  return made;
-}
-
 retry_policy retry_of(schemas::Retry::Reader retry) {
   retry_policy made;
   made.max_attempts = retry.getMaxAttempts();
@@ -391,6 +403,10 @@ void compile(const pipeline_definition& definition, schemas::CompiledPipeline::B
   into.setMaxParallel(definition.max_parallel.value_or(0));
   into.setKeepRuns(definition.retention.runs.value_or(0));
   into.setKeepAge(definition.retention.age.value_or(runtime::duration{}).count());
+  auto schedules = into.initSchedules(size_of(definition.schedules.size()));
+  for (unsigned at = 0; at < schedules.size(); ++at) {
+    put(schedules[at], definition.schedules[at]);
+  }
   const auto graph = graph_of(definition);
   auto tasks = into.initTasks(size_of(definition.tasks.size()));
   for (unsigned at = 0; at < tasks.size(); ++at) {
@@ -400,6 +416,32 @@ void compile(const pipeline_definition& definition, schemas::CompiledPipeline::B
 
 run_retention retention_of(schemas::CompiledPipeline::Reader compiled) {
   return {bound_of(compiled.getKeepRuns()), limit_of(compiled.getKeepAge())};
+}
+
+schedule_definition schedule_of(schemas::CompiledSchedule::Reader compiled) {
+  schedule_definition made;
+  made.name = string_of(compiled.getName());
+  made.cron = string_of(compiled.getCron());
+  made.every = runtime::duration{compiled.getEvery()};
+  made.time_zone = string_of(compiled.getTimeZone());
+  if (compiled.getHasStart()) {
+    made.start = runtime::wall_time{runtime::duration{compiled.getStart()}};
+  }
+  if (compiled.getHasEnd()) {
+    made.end = runtime::wall_time{runtime::duration{compiled.getEnd()}};
+  }
+  made.jitter = runtime::duration{compiled.getJitter()};
+  made.overlap = static_cast<overlap_policy>(compiled.getOverlap());
+  made.catchup = static_cast<catchup_policy>(compiled.getCatchup());
+  made.catchup_window = limit_of(compiled.getCatchupWindow());
+  if (compiled.getParams().size() > 0) {
+    const auto params = value_of(compiled.getParams());
+    if (const auto* entries = params.entries()) {
+      made.params = {entries->begin(), entries->end()};
+    }
+  }
+  made.paused = compiled.getPaused();
+  return made;
 }
 
 result<pipeline_definition> signature_of(schemas::CompiledPipeline::Reader compiled) {
@@ -429,6 +471,9 @@ result<pipeline_definition> definition_of(schemas::CompiledPipeline::Reader comp
   made->workspace = static_cast<workspace_mode>(compiled.getWorkspace());
   made->max_parallel = bound_of(compiled.getMaxParallel());
   made->retention = retention_of(compiled);
+  for (const auto schedule : compiled.getSchedules()) {
+    made->schedules.push_back(schedule_of(schedule));
+  }
   const auto tasks = compiled.getTasks();
   made->tasks.resize(tasks.size());
   for (unsigned at = 0; at < tasks.size(); ++at) {

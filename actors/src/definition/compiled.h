@@ -24,6 +24,8 @@ void compile(const pipeline_definition& definition, schemas::CompiledPipeline::B
 /// How long its runs are kept.
 [[nodiscard]] run_retention retention_of(schemas::CompiledPipeline::Reader compiled);
 
+[[nodiscard]] schedule_definition schedule_of(schemas::CompiledSchedule::Reader compiled);
+
 /// The parameters alone, as a definition without tasks: what binding needs.
 /// Errors: as definition_of, but for steps.
 [[nodiscard]] runtime::result<pipeline_definition> signature_of(

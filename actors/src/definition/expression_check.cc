@@ -99,9 +99,12 @@ private:
         }
         return *scope_.item;
       case reference_kind::run:
+        if (node.name == "scheduled_at") {
+          return type;  // text or null
+        }
         if (node.name != "id" && node.name != "pipeline") {
           failures_.push_back({node.name_offset, "unknown name `run." + node.name + "`",
-                               "write `run.id` or `run.pipeline`"});
+                               "write `run.id`, `run.pipeline` or `run.scheduled_at`"});
         }
         return value_type::text;
       case reference_kind::output:

@@ -10,7 +10,7 @@ constexpr std::array pipeline_words{word{"version"},      word{"name"},      wor
                                     word{"labels"},       word{"params"},    word{"env"},
                                     word{"timeout"},      word{"workspace"}, word{"grace_period"},
                                     word{"max_parallel"}, word{"defaults"},  word{"tasks"},
-                                    word{"retention"},    word{"secrets"}};
+                                    word{"retention"},    word{"secrets"},   word{"schedule"}};
 
 constexpr std::array pipeline_foreign{
     foreign_key{"steps", "write `tasks`"},
@@ -34,15 +34,16 @@ constexpr std::array pipeline_foreign{
     foreign_key{"timeout_seconds", "write `timeout: 90s`"},
     foreign_key{"timeout-minutes", "write `timeout: 5m`"},
     foreign_key{"activeDeadlineSeconds", "write `timeout: 90s`"},
-    foreign_key{"cron", ""},
-    foreign_key{"schedule", ""},
-    foreign_key{"schedules", ""},
-    foreign_key{"every", ""},
+    foreign_key{"cron", "write `schedule: {cron: \"0 3 * * *\"}`"},
+    foreign_key{"schedules", "write `schedule`, which may be a list"},
+    foreign_key{"schedule_interval", "write `schedule`"},
+    foreign_key{"every", "write `schedule: {every: 1h}`"},
+    foreign_key{"timezone", "write it under `schedule`"},
     foreign_key{"on", ""},
     foreign_key{"triggers", ""},
-    foreign_key{"overlap", ""},
-    foreign_key{"catchup", ""},
-    foreign_key{"catchup_window", ""},
+    foreign_key{"overlap", "write it under `schedule`"},
+    foreign_key{"catchup", "write it under `schedule`"},
+    foreign_key{"catchup_window", "write it under `schedule`"},
     foreign_key{"concurrency", ""},
     foreign_key{"secret", "write `secrets`"},
     foreign_key{"ttl", "write `retention: {age: 30d}`"},
@@ -193,6 +194,34 @@ constexpr std::array retention_foreign{
     foreign_key{"days", "write `age: 30d`"}, foreign_key{"ttl", "write `age: 30d`"},
     foreign_key{"max_age", "write `age`"},   foreign_key{"logs", ""}};
 
+constexpr std::array schedule_words{word{"name"},     word{"cron"},           word{"every"},
+                                    word{"timezone"}, word{"start"},          word{"end"},
+                                    word{"jitter"},   word{"overlap"},        word{"catchup"},
+                                    word{"params"},   word{"catchup_window"}, word{"paused"}};
+constexpr std::array schedule_foreign{
+    foreign_key{"id", "write `name`"},
+    foreign_key{"crons", "write a list of schedules, each with a `name`"},
+    foreign_key{"expression", "write `cron`"},
+    foreign_key{"interval", "write `every: 1h`"},
+    foreign_key{"rrule", "write `cron` or `every`"},
+    foreign_key{"time_zone", "write `timezone`"},
+    foreign_key{"tz", "write `timezone`"},
+    foreign_key{"catch_up", "write `catchup`"},
+    foreign_key{"recoverMissedSchedules", "write `catchup`"},
+    foreign_key{"startingDeadlineSeconds", "write `catchup_window: 5m`"},
+    foreign_key{"concurrencyPolicy", "write `overlap`"},
+    foreign_key{"overlap_policy", "write `overlap`"},
+    foreign_key{"prohibit_overlap", "write `overlap: skip`"},
+    foreign_key{"max_active_runs", "write `overlap: skip` or `overlap: queue`"},
+    foreign_key{"suspend", "write `paused: true`"},
+    foreign_key{"enabled", "write `paused: true` for one that begins paused"},
+    foreign_key{"disabled", "write `paused: true`"},
+    foreign_key{"inputs", "write `params`"},
+    foreign_key{"start_date", "write `start`"},
+    foreign_key{"startAt", "write `start`"},
+    foreign_key{"end_date", "write `end`"},
+    foreign_key{"endAt", "write `end`"}};
+
 constexpr std::array secret_words{word{"from"}, word{"key"}};
 constexpr std::array secret_foreign{
     foreign_key{"source", "write `from`"},
@@ -232,6 +261,10 @@ const key_table& retry_keys() {
 }
 const key_table& retention_keys() {
   static constexpr key_table table{"`retention`", retention_words, retention_foreign};
+  return table;
+}
+const key_table& schedule_keys() {
+  static constexpr key_table table{"a schedule", schedule_words, schedule_foreign};
   return table;
 }
 const key_table& secret_keys() {

@@ -29,6 +29,7 @@ struct key_table {
 [[nodiscard]] const key_table& retry_keys();
 [[nodiscard]] const key_table& output_keys();
 [[nodiscard]] const key_table& retention_keys();
+[[nodiscard]] const key_table& schedule_keys();
 [[nodiscard]] const key_table& secret_keys();
 
 /// The keys of a matrix that are no axes.

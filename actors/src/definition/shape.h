@@ -73,6 +73,10 @@ void note_text(shape_context& to, const cursor& where, const std::string& text, 
 
 // The parts.
 void read_params(shape_context& to, const cursor& where);
+/// A value of a parameter: a scalar, or a list or map of them.
+[[nodiscard]] std::optional<value> read_param_content(shape_context& to, const cursor& where);
+/// Requires: the parameters have been read.
+void read_schedules(shape_context& to, const cursor& where);
 void read_retry(shape_context& to, const cursor& where, retry_policy& into);
 void read_shell(shape_context& to, const cursor& where, std::vector<std::string>& into);
 /// `workdir` and `inputs`.

@@ -16,6 +16,8 @@ constexpr std::array param_type_words{std::string_view{"string"}, std::string_vi
                                       std::string_view{"float"},  std::string_view{"bool"},
                                       std::string_view{"list"},   std::string_view{"map"}};
 
+constexpr std::string_view scalar_words = "a string, a number or a boolean";
+
 param_type type_of(const value& content) {
   switch (content.type()) {
     case value_type::integer:
@@ -31,28 +33,6 @@ param_type type_of(const value& content) {
     default:
       return param_type::text;
   }
-}
-
-constexpr std::string_view scalar_words = "a string, a number or a boolean";
-
-// A value of a parameter: a scalar, or a list or map of them.
-std::optional<value> read_content(shape_context& to, const cursor& where) {
-  if (where.node->kind == yaml_kind::sequence) {
-    value::list items;
-    for (const auto& each : to.in.elements(where)) {
-      items.push_back(to.in.read_scalar(each, scalar_words).value_or(value{}));
-    }
-    return make_value(std::move(items));
-  }
-  if (where.node->kind == yaml_kind::map) {
-    value::map entries;
-    for (const auto& [key, content] : to.in.entries(where)) {
-      entries[key->text] =
-          to.in.read_scalar(under(where, *key, *content), scalar_words).value_or(value{});
-    }
-    return make_value(std::move(entries));
-  }
-  return to.in.read_scalar(where, "a value");
 }
 
 std::optional<value> read_fitting(shape_context& to, const cursor& where, value content,
@@ -101,7 +81,7 @@ void read_type_and_default(shape_context& to, const field_map& fields, param_def
     }
   }
   if (const auto fallback = fields.at("default")) {
-    if (auto content = read_content(to, *fallback)) {
+    if (auto content = read_param_content(to, *fallback)) {
       into.type = type.value_or(type_of(*content));
       type = into.type;
       into.fallback = read_fitting(to, *fallback, *std::move(content), into);
@@ -128,7 +108,7 @@ param_definition read_param(shape_context& to, const cursor& where) {
   param_definition made;
   made.name = where.key->text;
   if (where.node->kind == yaml_kind::scalar || where.node->kind == yaml_kind::sequence) {
-    if ((made.fallback = read_content(to, where))) {  // `day: today`: the default alone
+    if ((made.fallback = read_param_content(to, where))) {  // `day: today`: the default alone
       made.type = type_of(*made.fallback);
       check_default(to, where, made);
     }
@@ -154,6 +134,25 @@ param_definition read_param(shape_context& to, const cursor& where) {
 }
 
 }  // namespace
+
+std::optional<value> read_param_content(shape_context& to, const cursor& where) {
+  if (where.node->kind == yaml_kind::sequence) {
+    value::list items;
+    for (const auto& each : to.in.elements(where)) {
+      items.push_back(to.in.read_scalar(each, scalar_words).value_or(value{}));
+    }
+    return make_value(std::move(items));
+  }
+  if (where.node->kind == yaml_kind::map) {
+    value::map entries;
+    for (const auto& [key, content] : to.in.entries(where)) {
+      entries[key->text] =
+          to.in.read_scalar(under(where, *key, *content), scalar_words).value_or(value{});
+    }
+    return make_value(std::move(entries));
+  }
+  return to.in.read_scalar(where, "a value");
+}
 
 void read_params(shape_context& to, const cursor& where) {
   const auto entries =

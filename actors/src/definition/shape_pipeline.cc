@@ -144,6 +144,9 @@ void read_shape(reader& in, const cursor& root, loaded_shape& out) {
   if (const auto env = fields->at("env")) {
     made.env = read_env(to, *env, no_task);
   }
+  if (const auto schedule = fields->at("schedule")) {
+    read_schedules(to, *schedule);
+  }
   read_limits(to, *fields);
   if (const auto retention = fields->at("retention")) {
     read_retention(to, *retention);

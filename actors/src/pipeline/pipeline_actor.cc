@@ -10,6 +10,7 @@
 #include "millrace/actors/params.h"
 #include "millrace/actors/run_id.h"
 #include "millrace/actors/submission.h"
+#include "millrace/schedule.capnp.actor.h"
 #include "pipeline/names.h"
 #include "run/run_graph.h"
 #include "run/run_spans.h"
@@ -92,6 +93,7 @@ async<> project_actor::add(add_params params) {
     record.setRegisteredAt(nanoseconds(now()));
     set_idle_timeout(std::nullopt);
   }
+  pipelines_.edit(params.pipeline()).setSchedules(params.schedules());
   return {};
 }
 
@@ -203,10 +205,25 @@ async<pipeline_actor::apply_results> pipeline_actor::apply(apply_params params) 
   record.setDefinition(canonical.c_str());
   compile(*definition, record.initCompiled());
   put_older_versions_away();
-  if (latest == 0) {
-    send(ref<schemas::Project>(project()).add(pipeline()));
+  const auto schedules = static_cast<std::uint32_t>(definition->schedules.size());
+  if (latest == 0 || schedules != state().getSchedules()) {
+    send(ref<schemas::Project>(project()).add(pipeline(), schedules));
   }
+  tell_schedules(definition->schedules);
   co_return apply_results{latest + 1, true};
+}
+
+// Where there are some, or have been.
+void pipeline_actor::tell_schedules(const std::vector<schedule_definition>& schedules) {
+  if (schedules.empty() && state().getSchedules() == 0) {
+    return;
+  }
+  edit().setSchedules(static_cast<std::uint32_t>(schedules.size()));
+  schemas::schedule_interface::apply_params params;
+  params.build().setSchedules(versions_.get(padded(state().getLatestVersion(), version_digits))
+                                  ->getCompiled()
+                                  .getSchedules());
+  send(ref<schemas::Schedule>(key()).apply(std::move(params)));
 }
 
 async<pipeline_actor::describe_results> pipeline_actor::describe(describe_params params) {
@@ -293,7 +310,8 @@ async<std::optional<std::uint32_t>> pipeline_actor::version_of(std::string run) 
 
 // Stores the run and sends it off.
 template <class Params>
-runtime::result<void> pipeline_actor::begin_run(const Params& params, const std::string& run) {
+runtime::result<void> pipeline_actor::begin_run(const Params& params, const std::string& run,
+                                                const firing& of) {
   const auto latest = state().getLatestVersion();
   if (auto compiled = compile_stored(latest); !compiled) {
     return std::move(compiled).error();
@@ -322,6 +340,9 @@ runtime::result<void> pipeline_actor::begin_run(const Params& params, const std:
   made.setParams(to_json(bound).c_str());
   made.setLabels(params.labels());
   made.setCreatedAt(created);
+  made.setSchedule(of.schedule.c_str());
+  made.setScheduledAt(of.scheduled_at);
+  made.setBackfill(of.backfill.c_str());
   if (const auto place = trace()) {
     store_place(*place, made.initTrace());
   }
@@ -358,7 +379,7 @@ async<pipeline_actor::submit_results> pipeline_actor::submit(submit_params param
     co_return submit_results{run, *meanwhile};  // two at once, of one id
   }
   const auto version = state().getLatestVersion();
-  if (auto begun = begin_run(params, run); !begun) {
+  if (auto begun = begin_run(params, run, firing{}); !begun) {
     co_return std::move(begun).error();
   }
   // Whoever reads the answer may ask for the run. It is stored here, so whatever this says, it
@@ -386,10 +407,39 @@ async<pipeline_actor::submit_new_results> pipeline_actor::submit_new(submit_new_
     co_return submit_new_results{run, known->getVersion()};
   }
   const auto version = state().getLatestVersion();
-  if (auto begun = begin_run(params, run); !begun) {
+  if (auto begun = begin_run(params, run, firing{}); !begun) {
     co_return std::move(begun).error();
   }
   co_return submit_new_results{run, version};
+}
+
+// By what the latest version says of the schedule.
+runtime::result<void> pipeline_actor::begin_scheduled(const firing& of, const std::string& run) {
+  if (!is_known()) {
+    return unknown();
+  }
+  const auto latest = state().getLatestVersion();
+  const auto stored = *versions_.get(padded(latest, version_digits));
+  for (const auto each : stored.getCompiled().getSchedules()) {
+    if (text_of(each.getName()) == of.schedule) {
+      submit_params params;
+      params.build().setParams(each.getParams());
+      return begin_run(params, run, of);
+    }
+  }
+  return error{errc::not_found, "version " + std::to_string(latest) + " of the pipeline has no " +
+                                    "schedule '" + of.schedule + "'"};
+}
+
+async<> pipeline_actor::submit_scheduled(submit_scheduled_params params) {
+  const firing of{std::string{params.schedule()}, params.scheduled_at(),
+                  std::string{params.backfill()}};
+  if (const auto begun = begin_scheduled(of, std::string{params.run()}); !begun) {
+    send(ref<schemas::Schedule>(key()).run_told(params.run(), of.schedule, of.scheduled_at,
+                                                schemas::RunState::FAILED, begun.error().text(),
+                                                of.backfill));
+  }
+  return {};
 }
 
 // A page of the list of runs while it is put together.
@@ -603,6 +653,10 @@ async<> pipeline_actor::remove() {
         "pipeline '" + pipeline() + "' has runs that have not ended; cancel them first");
   }
   edit().setRemoving(true);
+  if (state().getSchedules() > 0) {
+    edit().setSchedules(0);
+    send(ref<schemas::Schedule>(key()).apply(schemas::schedule_interface::apply_params{}));
+  }
   send(ref<schemas::Project>(project()).remove(pipeline()));
   remove_later();
 }

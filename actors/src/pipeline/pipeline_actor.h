@@ -5,8 +5,10 @@
 #include <optional>
 #include <set>
 #include <string>
+#include <vector>
 
 #include "millrace/actors/retention.h"
+#include "millrace/actors/schedule.h"
 #include "millrace/pipeline.capnp.actor.h"
 #include "millrace/runtime/paged_map.h"
 #include "millrace/runtime/state_map.h"
@@ -42,6 +44,7 @@ public:
   runtime::async<runs_results> runs(runs_params params) override;
   runtime::async<> run_ended(run_ended_params params) override;
   runtime::async<> run_removed(run_removed_params params) override;
+  runtime::async<> submit_scheduled(submit_scheduled_params params) override;
   runtime::async<> remove() override;
 
 private:
@@ -60,8 +63,17 @@ private:
   [[nodiscard]] runtime::async<std::optional<std::uint32_t>> version_of(std::string run);
   [[nodiscard]] std::optional<runtime::error> refusal_to(capnp::List<schemas::Label>::Reader labels,
                                                          std::string_view params) const;
+  // The firing that starts a run; without a name: none does.
+  struct firing {
+    std::string schedule;
+    std::int64_t scheduled_at = 0;
+    std::string backfill;
+  };
   template <class Params>
-  [[nodiscard]] runtime::result<void> begin_run(const Params& params, const std::string& run);
+  [[nodiscard]] runtime::result<void> begin_run(const Params& params, const std::string& run,
+                                                const firing& of);
+  [[nodiscard]] runtime::result<void> begin_scheduled(const firing& of, const std::string& run);
+  void tell_schedules(const std::vector<schedule_definition>& schedules);
   void add_active(run_page& page) const;
   runtime::async<> add_ended(run_page& page);
   [[nodiscard]] run_retention retention() const;

@@ -16,6 +16,7 @@
 #include "pipeline/pipeline_actor.h"
 #include "pool/pool_actor.h"
 #include "run/run_actor.h"
+#include "schedule/schedule_actor.h"
 #include "secrets/secrets_actor.h"
 #include "task/task_actor.h"
 
@@ -65,6 +66,9 @@ public:
     home_.add<pipeline_actor>([kept = options_.retention]() -> std::unique_ptr<pipeline_actor> {
       return std::make_unique<pipeline_actor>(kept);
     });
+    home_.add<schedule_actor>([this]() -> std::unique_ptr<schedule_actor> {
+      return std::make_unique<schedule_actor>(schedules_);
+    });
     home_.add<run_actor>([log = options_.log]() -> std::unique_ptr<run_actor> {
       return std::make_unique<run_actor>(log);
     });
@@ -107,6 +111,7 @@ public:
     return std::max(executor_->processes().stats().busy, jobs_.busy());
   }
   [[nodiscard]] std::optional<runtime::error> trouble() const { return reports_.trouble(); }
+  [[nodiscard]] schedule_counts schedules() const { return schedules_.counts(); }
 
 private:
   void log_recovered() const {
@@ -125,6 +130,7 @@ private:
   runtime::silo& home_;
   const std::string id_;
   executor_name name_;
+  schedule_figures schedules_;
   worker jobs_;
   report_delivery reports_;
   std::unique_ptr<process_executor> executor_;
@@ -173,6 +179,9 @@ process_supervisor& pipeline_host::processes() {
 }
 runtime::duration pipeline_host::busy() const {
   return impl_->busy();
+}
+schedule_counts pipeline_host::schedules() const {
+  return impl_->schedules();
 }
 std::optional<runtime::error> pipeline_host::trouble() const {
   return impl_->trouble();

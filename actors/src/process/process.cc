@@ -83,7 +83,6 @@ result<void> shorten(process_spec& spec, const process_detail::attempt_files& fi
 }
 
 void add_own_variables(process_spec& spec, const std::filesystem::path& directory) {
-  spec.environment.push_back("MILLRACE_OUTPUT=" + (directory / "output").string());
   if (!spec.inputs.empty()) {
     spec.environment.push_back("MILLRACE_INPUTS=" +
                                (directory / attempt_store::inputs_name).string());

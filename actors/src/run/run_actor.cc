@@ -2,7 +2,10 @@
 #include "run/run_actor.h"
 
 #include "definition/compiled.h"
+#include "definition/exit_codes.h"
 #include "millrace/actors/params.h"
+#include "millrace/runtime/rfc3339.h"
+#include "millrace/schedule.capnp.actor.h"
 #include "pipeline/names.h"
 #include "run/run_spans.h"
 #include "run/task_spec.h"
@@ -27,12 +30,6 @@ output_list outputs_of(schemas::TaskStatus::Reader row) {
   return outputs;
 }
 
-// As a shell tells it.
-std::int32_t exit_code_of(schemas::TaskStatus::Reader row) {
-  constexpr std::int32_t signalled = 128;
-  return row.getSignal() > 0 ? signalled + row.getSignal() : row.getExitCode();
-}
-
 }  // namespace
 
 // --- beginning and coming back -------------------------------------------------------------------
@@ -48,7 +45,13 @@ result<run_graph> run_actor::graph_of_pinned(schemas::RunPinned::Reader pinned) 
     return error{errc::invalid_argument,
                  "its parameters do not fit: " + bound.diagnostics.front().text};
   }
-  return run_graph{*std::move(read), std::move(bound), key()};
+  run_graph graph{*std::move(read), std::move(bound), key()};
+  if (const auto root = state(); root.getSchedule().size() > 0) {
+    std::string time;
+    runtime::append_rfc3339(time, root.getScheduledAt());
+    graph.set_scheduled_at(std::move(time));
+  }
+  return graph;
 }
 
 // A newer program may refuse what an older one has stored. The run cannot go on, and says why.
@@ -97,7 +100,8 @@ async<> run_actor::on_activate() {
       graph_->restore_whole(*at, row.getState(), text_of(row.getReason()));
     } else if (at) {
       graph_->restore({*at, row.getIndex()}, row.getState(), outputs_of(row),
-                      text_of(row.getReason()), exit_code_of(row));
+                      text_of(row.getReason()),
+                      shell_exit_code(row.getExitCode(), row.getSignal()));
     }
     return true;
   });
@@ -153,6 +157,9 @@ async<> run_actor::begin(begin_params params) {
   root.setVersion(from.getVersion());
   root.setCreatedAt(from.getCreatedAt());
   root.setState(RunState::RUNNING);
+  root.setSchedule(from.getSchedule());
+  root.setScheduledAt(from.getScheduledAt());
+  root.setBackfill(from.getBackfill());
   auto graph = graph_of_pinned(pinned.asReader());
   if (!graph) {
     fail_without_graph(graph.error());
@@ -188,12 +195,18 @@ void run_actor::limit_time(runtime::wall_time start) {
   }
 }
 
-// Tells the pipeline's list of runs.
+// Tells the pipeline's list of runs, and the schedule that started it.
 void run_actor::report(std::int64_t ended_before) {
   const auto root = state();
-  send(ref<schemas::Pipeline>(text_of(root.getProject()) + "/" + text_of(root.getPipeline()))
-           .run_ended(key(), root.getState(), root.getFinishedAt(), root.getVersion(),
-                      root.getCreatedAt(), ended_before));
+  const auto pipeline = text_of(root.getProject()) + "/" + text_of(root.getPipeline());
+  send(ref<schemas::Pipeline>(pipeline).run_ended(key(), root.getState(), root.getFinishedAt(),
+                                                  root.getVersion(), root.getCreatedAt(),
+                                                  ended_before));
+  if (root.getSchedule().size() > 0) {
+    send(ref<schemas::Schedule>(pipeline).run_told(key(), text_of(root.getSchedule()),
+                                                   root.getScheduledAt(), root.getState(), "",
+                                                   text_of(root.getBackfill())));
+  }
 }
 
 async<> run_actor::on_reminder(std::string name) {
@@ -374,7 +387,7 @@ async<> run_actor::task_changed(task_changed_params params) {
   }
   if (is_terminal(news.getState())) {
     auto effects = graph_->ended(id, news.getState(), outputs_of(news), text_of(news.getReason()),
-                                 exit_code_of(news));
+                                 shell_exit_code(news.getExitCode(), news.getSignal()));
     for (const auto one : effects.unstarted) {
       forget_row(row_of(one));
     }

@@ -32,6 +32,7 @@ public:
   runtime::async<task_results> task(task_params params) override;
   runtime::async<events_results> events(events_params params) override;
   runtime::async<> cancel(cancel_params params) override;
+  runtime::async<> withdraw(withdraw_params params) override;
   runtime::async<retry_results> retry() override;
   runtime::async<retry_from_results> retry_from(retry_from_params params) override;
   runtime::async<> task_changed(task_changed_params params) override;

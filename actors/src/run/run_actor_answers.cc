@@ -50,6 +50,9 @@ async<run_actor::status_results> run_actor::status() {
   made.setCreatedAt(root.getCreatedAt());
   made.setFinishedAt(root.getFinishedAt());
   made.setTasks(root.getTasks());
+  made.setSchedule(root.getSchedule());
+  made.setScheduledAt(root.getScheduledAt());
+  made.setBackfill(root.getBackfill());
   if (pinned.hasTrace()) {
     made.setTraceId(to_string(submitted_from().trace).c_str());
   }

@@ -2,6 +2,7 @@
 // What people order of a run: its end, another try, its removal.
 #include <algorithm>
 
+#include "millrace/schedule.capnp.actor.h"
 #include "pipeline/names.h"
 #include "run/run_actor.h"
 
@@ -36,6 +37,15 @@ async<> run_actor::cancel(cancel_params params) {
                                                 : std::string{params.reason()};
     stop(RunState::CANCELLED, reason,
          params.force() ? stop_reach::everything : stop_reach::ordinary);
+  }
+}
+
+async<> run_actor::withdraw(withdraw_params params) {
+  if (!pinned_.contains(pinned_row)) {
+    co_await runtime::fail(errc::unavailable, "the run has not begun yet");
+  }
+  if (!over() && !state().getEnding()) {
+    stop(RunState::CANCELLED, std::string{params.reason()}, stop_reach::ordinary);
   }
 }
 
@@ -220,6 +230,11 @@ void run_actor::begin_removal() {
   send(ref<schemas::Pool>(std::string{default_pool}).remove_run(key()));
   send(ref<schemas::Pipeline>(text_of(state().getProject()) + "/" + text_of(state().getPipeline()))
            .run_removed(key(), state().getFinishedAt()));
+  if (state().getSchedule().size() > 0) {
+    send(
+        ref<schemas::Schedule>(text_of(state().getProject()) + "/" + text_of(state().getPipeline()))
+            .run_removed(key(), text_of(state().getSchedule()), state().getScheduledAt()));
+  }
   remove_some();
 }
 

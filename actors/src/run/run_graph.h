@@ -101,6 +101,11 @@ public:
     stopping_ = reach;
   }
 
+  /// The nominal time of the firing that started the run, for expressions: before `begin`.
+  void set_scheduled_at(std::string time) { scheduled_at_ = std::move(time); }
+  /// Empty: no schedule started it.
+  [[nodiscard]] const std::string& scheduled_at() const noexcept { return scheduled_at_; }
+
   /// As after `hold`: before `begin`.
   void restore_held() noexcept { held_ = true; }
 
@@ -243,6 +248,7 @@ private:
   pipeline_definition definition_;
   bound_params params_;
   std::string run_id_;
+  std::string scheduled_at_;
   task_graph graph_;
   std::map<std::string, std::uint32_t, std::less<>> by_name_;
   std::vector<task_node> nodes_;

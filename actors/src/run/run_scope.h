@@ -73,6 +73,9 @@ public:
     if (name == "id") {
       return make_value(graph_.run_id_);
     }
+    if (name == "scheduled_at") {
+      return graph_.scheduled_at_.empty() ? value{} : make_value(graph_.scheduled_at_);
+    }
     return name == "pipeline" ? std::optional{make_value(graph_.definition_.name)} : std::nullopt;
   }
   std::optional<bool> needs_succeeded() const override {

@@ -5,6 +5,7 @@
 #include <map>
 #include <utility>
 
+#include "definition/exit_codes.h"
 #include "millrace/actors/process.h"
 #include "pipeline/names.h"
 #include "run/run_spans.h"
@@ -34,12 +35,6 @@ result<void> check_sizes(const std::map<std::string, std::string>& environment) 
     }
   }
   return {};
-}
-
-void put(capnp::List<std::uint8_t>::Builder into, const std::vector<std::uint8_t>& codes) {
-  for (unsigned at = 0; at < into.size(); ++at) {
-    into.set(at, codes[at]);
-  }
 }
 
 // The task's own over those of the pipeline.
@@ -81,6 +76,9 @@ result<schemas::task_interface::begin_params> task_spec_of(const run_graph& grap
   (*environment)["MILLRACE_PROJECT"] = run.project;
   (*environment)["MILLRACE_PIPELINE"] = definition.name;
   (*environment)["MILLRACE_RUN"] = run.key;
+  if (!graph.scheduled_at().empty()) {
+    (*environment)["MILLRACE_SCHEDULED_AT"] = graph.scheduled_at();
+  }
   (*environment)["MILLRACE_TASK"] = task.name;
   (*environment)["MILLRACE_INDEX"] = std::to_string(id.index);
   if (!run.source.empty()) {
@@ -135,9 +133,9 @@ result<schemas::task_interface::begin_params> task_spec_of(const run_graph& grap
   spec.setMaxDelayNs(task.retry.max_delay.count());
   spec.setJitter(task.retry.jitter);
   spec.setGiveUpWhenLost(task.retry.on_lost == lost_attempt::give_up);
-  put(spec.initOnExit(static_cast<unsigned>(task.retry.on_exit.size())), task.retry.on_exit);
-  put(spec.initNotOnExit(static_cast<unsigned>(task.retry.not_on_exit.size())),
-      task.retry.not_on_exit);
+  put_codes(spec.initOnExit(static_cast<unsigned>(task.retry.on_exit.size())), task.retry.on_exit);
+  put_codes(spec.initNotOnExit(static_cast<unsigned>(task.retry.not_on_exit.size())),
+            task.retry.not_on_exit);
   spec.setPriority(task.priority);
   spec.setPool(std::string{default_pool}.c_str());
   const auto must_be_written = [](const output_definition& each) { return !each.fallback; };

@@ -29,7 +29,7 @@ constexpr std::size_t id_bytes = 8;
 constexpr std::size_t nonce_bytes = 12;
 constexpr std::size_t tag_bytes = 16;
 constexpr std::size_t head_bytes = 1 + id_bytes + nonce_bytes;
-constexpr std::size_t file_bytes_max = 64 * 1024;  // some nine hundred keys
+constexpr std::size_t file_bytes_max = std::size_t{64} << 10U;  // some nine hundred keys
 constexpr std::string_view hex_digits = "0123456789abcdef";
 
 using cipher = std::unique_ptr<EVP_CIPHER_CTX, decltype(&::EVP_CIPHER_CTX_free)>;
@@ -78,7 +78,7 @@ std::optional<secret_keyring::key> key_of(std::string_view line) {
     if (digit == std::string_view::npos) {
       return std::nullopt;
     }
-    made[at / 2] = static_cast<unsigned char>(made[at / 2] * 16U + digit);
+    made[at / 2] = static_cast<unsigned char>(made[at / 2] * std::size_t{16} + digit);
   }
   return made;
 }

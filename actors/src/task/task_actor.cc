@@ -4,6 +4,7 @@
 #include <cstring>
 #include <optional>
 
+#include "definition/exit_codes.h"
 #include "millrace/actors/duration_text.h"
 #include "pipeline/names.h"
 #include "run/run_graph.h"
@@ -104,12 +105,8 @@ task_attempts task_actor::attempts() const {
   policy.max_delay = runtime::duration{spec().getMaxDelayNs()};
   policy.jitter = spec().getJitter();
   policy.on_lost = spec().getGiveUpWhenLost() ? lost_attempt::give_up : lost_attempt::start_again;
-  for (const auto each : spec().getOnExit()) {
-    policy.on_exit.push_back(each);
-  }
-  for (const auto each : spec().getNotOnExit()) {
-    policy.not_on_exit.push_back(each);
-  }
+  policy.on_exit = codes_of(spec().getOnExit());
+  policy.not_on_exit = codes_of(spec().getNotOnExit());
   return {{root.getState(), root.getAttempt(), root.getFailures(), root.getCancelling(),
            text_of(root.getExecutor()), text_of(root.getReason())},
           policy};
@@ -303,9 +300,7 @@ async<> task_actor::attempt_finished(attempt_finished_params params) {
     text = "wrote no value for output \"" + *name + "\": write \"" + *name +
            "=value\" to $MILLRACE_OUTPUT";
   }
-  constexpr std::int32_t signalled = 128;  // as a shell tells it
-  const auto exit_code =
-      end == AttemptEnd::SIGNALLED ? signalled + news.getSignal() : news.getExitCode();
+  const auto exit_code = shell_exit_code(news.getExitCode(), news.getSignal());
   const auto effects =
       task.finished(news.getNumber(), end, exit_code, text, fraction_of(token(news.getNumber())));
   if (!effects.changed) {

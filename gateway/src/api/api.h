@@ -11,6 +11,24 @@
 //                                                             a line of that for each run (NDJSON);
 //                                                             Idempotency-Key
 //   GET    /api/v1/projects/{project}/pipelines/{name}/runs   ?before&limit&state
+//   GET    /api/v1/projects/{project}/pipelines/{name}/schedules
+//   GET    /api/v1/projects/{project}/pipelines/{name}/schedules/{schedule}
+//                                                             ?next&firings
+//   POST   /api/v1/projects/{project}/pipelines/{name}/schedules/{schedule}/pause
+//                                                             {reason}
+//   POST   /api/v1/projects/{project}/pipelines/{name}/schedules/{schedule}/resume
+//   POST   /api/v1/projects/{project}/pipelines/{name}/schedules/{schedule}/trigger
+//                                                             Idempotency-Key
+//   POST   /api/v1/projects/{project}/pipelines/{name}/schedules/{schedule}/backfill
+//                                                             {from, to, max_parallel, reprocess,
+//                                                             dry_run}; Idempotency-Key
+//   GET    /api/v1/projects/{project}/pipelines/{name}/backfills
+//   GET    /api/v1/projects/{project}/pipelines/{name}/backfills/{backfill}
+//   POST   /api/v1/projects/{project}/pipelines/{name}/backfills/{backfill}/cancel
+//   POST   /api/v1/projects/{project}/pipelines/{name}/schedules:pause
+//                                                             {reason}
+//   POST   /api/v1/projects/{project}/pipelines/{name}/schedules:resume
+//   GET    /api/v1/projects/{project}/schedules               ?after&limit
 //   POST   /api/v1/validate                                   a definition
 //   GET    /api/v1/runs                                       ?project&state&before&limit
 //   GET    /api/v1/runs/{id}                                  ?wait
@@ -142,6 +160,7 @@ std::vector<api_routes::row> add_api(http::router& routes, const api_parts& part
 // By subject; each in its own file.
 void add_pipeline_routes(api_routes& routes);
 void add_batch_routes(api_routes& routes);
+void add_schedule_routes(api_routes& routes);
 void add_run_list_routes(api_routes& routes);
 void add_run_routes(api_routes& routes);
 void add_log_routes(api_routes& routes);

@@ -160,16 +160,21 @@ void retry(const api_parts& parts, request& received, reply answer) {
     return;
   }
   const schemas::run_interface::retry_from_params params{*std::move(read)};
-  const ref<schemas::Run> run{run_id(received)};
-  const auto tell = [](const auto& results) { return answer_of(202, results); };
+  const auto run = ref<schemas::Run>(run_id(received));
   if (params.from().empty() && !params.dry_run()) {  // which earlier versions know too
-    call_and_answer(parts.silo, run.retry().keyed(key_of(received)), std::move(answer), tell);
+    call_and_answer(parts.silo, run.retry().keyed(key_of(received)), std::move(answer),
+                    [](const auto& results) {
+                      schemas::run_interface::retry_from_results told;
+                      told.build().setTasks(results.tasks());
+                      told.build().initNames(0);
+                      return answer_of(202, told);
+                    });
     return;
   }
   call_and_answer(
       parts.silo,
       run.retry_from(std::string{params.from()}, params.dry_run()).keyed(key_of(received)),
-      std::move(answer), tell);
+      std::move(answer), [](const auto& results) { return answer_of(202, results); });
 }
 
 void decide(const api_parts& parts, request& received, reply answer, bool approved) {

@@ -24,6 +24,17 @@ std::string render_metrics(const api_parts& parts) {
               "How long the executor has been at what it does now; grows when it is stuck.",
               static_cast<std::uint64_t>(parts.host->busy() / second));
     own.counter("millrace_executor_attempts_started_total", "Attempts started.", processes.started);
+    const auto schedules = parts.host->schedules();
+    own.counter("millrace_schedule_firings_total", "Firings of schedules that started a run.",
+                schedules.fired);
+    own.counter("millrace_schedule_skipped_total",
+                "Firings that were dropped, since earlier runs had not ended.", schedules.skipped);
+    own.counter("millrace_schedule_missed_total",
+                "Firings that were dropped, since nothing could see to them in time.",
+                schedules.missed);
+    own.of_times("millrace_schedule_late_seconds",
+                 "From the time of a firing, its jitter included, to the start of its run.");
+    own.add({}, schedules.late);
   }
   own.gauge("millrace_gateway_files_busy_seconds",
             "How long the thread that reads logs has been at what it does now.",

@@ -51,6 +51,7 @@ struct command {
 [[nodiscard]] command context_command();
 [[nodiscard]] command pki_command();
 [[nodiscard]] command restore_command();
+[[nodiscard]] command schedule_command();
 [[nodiscard]] command secret_command();
 [[nodiscard]] command token_command();
 

@@ -188,6 +188,7 @@ result<std::vector<attempt_output>> remote_logs::attempts(const std::string& run
     return a.end.empty() != b.end.empty() ? b.end.empty() : a.end < b.end;
   });
   std::vector<attempt_output> made;
+  made.reserve(found.size());
   for (auto& each : found) {
     made.push_back(std::move(each.one));
   }

@@ -3,7 +3,7 @@
 
 #include <algorithm>
 
-#include "schedule/cron.h"
+#include "millrace/runtime/cron.h"
 
 namespace millrace::runtime::detail {
 

@@ -10,7 +10,7 @@
 #include "millrace/runtime/actor.h"
 #include "millrace/runtime/clock.h"
 #include "millrace/runtime/result.h"
-#include "schedule/time_zone.h"
+#include "millrace/runtime/time_zone.h"
 
 namespace millrace::runtime::detail {
 

@@ -4,9 +4,9 @@
 
 #include "json/base64.h"
 #include "json/json_names.h"
-#include "json/rfc3339.h"
 #include "json/signal_name.h"
 #include "millrace/runtime/json.h"
+#include "millrace/runtime/rfc3339.h"
 
 namespace millrace::runtime {
 

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-#include "json/rfc3339.h"
+#include "millrace/runtime/rfc3339.h"
 
 #include <charconv>
 #include <chrono>

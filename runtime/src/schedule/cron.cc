@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 // When an expression is due: a search through the calendar, span by span of one offset.
-#include "schedule/cron.h"
+#include "millrace/runtime/cron.h"
 
 #include <algorithm>
 

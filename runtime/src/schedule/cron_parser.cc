@@ -7,7 +7,7 @@
 #include <span>
 #include <vector>
 
-#include "schedule/cron.h"
+#include "millrace/runtime/cron.h"
 
 namespace millrace::runtime {
 

@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: MIT
-#include "schedule/time_zone.h"
+#include "millrace/runtime/time_zone.h"
 
 #include <algorithm>
 #include <array>
 #include <cstdint>
+#include <filesystem>
 #include <fstream>
 #include <iterator>
 #include <optional>
@@ -294,7 +295,7 @@ std::chrono::local_seconds time_zone::to_local(sys_seconds at) const {
   return std::chrono::local_seconds{at.time_since_epoch() + span_at(at).offset};
 }
 
-result<time_zone> load_time_zone(std::string_view name, const std::filesystem::path& directory) {
+result<time_zone> load_time_zone(std::string_view name, const std::string& directory) {
   constexpr std::size_t name_bytes_max = 255;
   const auto good = [](char c) {
     return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '_' ||
@@ -309,7 +310,7 @@ result<time_zone> load_time_zone(std::string_view name, const std::filesystem::p
   if (name == "UTC") {
     return time_zone{};
   }
-  const auto file = directory / name;
+  const auto file = std::filesystem::path{directory} / name;
   std::error_code failure;
   if (!std::filesystem::is_regular_file(file, failure)) {
     const bool any = std::filesystem::is_directory(directory, failure);
@@ -327,6 +328,22 @@ result<time_zone> load_time_zone(std::string_view name, const std::filesystem::p
   }
   bytes.resize(static_cast<std::size_t>(in.gcount()));
   return time_zone::parse(name, bytes);
+}
+
+std::vector<std::string> time_zone_names(const std::string& directory) {
+  std::vector<std::string> names;
+  std::error_code failure;
+  for (std::filesystem::recursive_directory_iterator at{directory, failure}, end;
+       !failure && at != end; at.increment(failure)) {
+    auto name = at->path().lexically_relative(directory).string();
+    // What is called like `zone.tab`, `localtime` and `right` is about zones, or zones once more.
+    if (name[0] < 'A' || name[0] > 'Z') {
+      at.disable_recursion_pending();
+    } else if (at->is_regular_file(failure)) {
+      names.push_back(std::move(name));
+    }
+  }
+  return names;
 }
 
 }  // namespace millrace::runtime

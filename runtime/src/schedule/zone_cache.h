@@ -6,7 +6,7 @@
 #include <mutex>
 #include <string>
 
-#include "schedule/time_zone.h"
+#include "millrace/runtime/time_zone.h"
 
 namespace millrace::runtime {
 

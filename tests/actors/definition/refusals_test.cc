@@ -85,7 +85,7 @@ tasks: [{name: a, run: x}]
   check_refusal(
       R"(name: [p]
 steps: []
-schedule: daily
+triggers: daily
 timeout: 90
 grace_period: [1s]
 max_parallel: two
@@ -95,7 +95,7 @@ tasks: []
 )",
       {"1:7 `name` must be text, found a list (write it like `nightly-report`)",
        "2:1 unknown key `steps` in a pipeline (write `tasks`)",
-       "3:1 `schedule` is not supported yet by this version",
+       "3:1 `triggers` is not supported yet by this version",
        "4:10 `timeout`: `90` is not a duration (it needs a unit: write `90s`)",
        "5:15 `grace_period` must be a duration, found a list (write it like `90s`, `5m`, `1h30m` "
        "or `250ms`)",
@@ -717,6 +717,66 @@ env: {E: "${{ tasks.a.status }}"}
                  "of a task with `for_each`)",
                  "10:55 there is no task `aa` (did you mean `a`?)",
                  "11:21 `a` has not ended yet when this is read (move it to a task's `env`)"});
+}
+
+TEST_CASE("refused at their places: schedules") {
+  check_refusal(
+      R"(name: p
+schedule: "0 25 * * *"
+tasks: [{name: a, run: x}]
+)",
+      {"2:11 cron expression, column 3, hour field: `25` is not allowed (write 0 to 23)"});
+  check_refusal(
+      R"(name: p
+params: {day: {required: true}, size: {type: int, default: 1}}
+schedule:
+  - {cron: "0 3 * *", timezone: Europe/Berlyn, params: {dya: monday, size: big}}
+  - {every: 500ms, params: {day: x}, start: 2026-01-31, overlap: forbid, catch_up: all}
+  - {name: c, params: {day: x}}
+  - {name: d, cron: "@daily", every: 1h, params: {day: x}}
+  - {name: e, every: 1h, timezone: UTC, params: {day: x},
+     start: 2027-01-01T00:00:00Z, end: 2026-01-01T00:00:00Z}
+  - {name: e, every: 1h, params: {day: x}}
+tasks: [{name: a, run: x}]
+)",
+      {"4:12 cron expression, column 1: expected 5 fields, or 6 with seconds, found 4 (write "
+       "`minute hour day-of-month month day-of-week`, as in `30 4 * * MON-FRI`)",
+       "4:33 there is no time zone `Europe/Berlyn` (did you mean `Europe/Berlin`?)",
+       "4:56 the parameter `day` is required (give it under `params` of the schedule)",
+       "4:62 the pipeline has no parameter `dya` (did you mean `day`?)",
+       "4:76 the parameter `size` must be of type `int`, found the string `big`",
+       "5:5 two schedules are called `default` (give each a `name` of its own)",
+       "5:13 `every` must be at least 1s (leave what is faster to one run)",
+       "5:45 `start`: `2026-01-31` is no time (write it like `2026-01-31T08:00:00Z`, with "
+       "`Z` or an offset from UTC)",
+       "5:66 `overlap` must be one of `allow`, `skip`, `queue`, `replace`, found the text "
+       "`forbid`",
+       "5:74 unknown key `catch_up` in a schedule (write `catchup`)",
+       "6:5 a schedule has neither `cron` nor `every` (write `cron: \"0 3 * * *\"` or "
+       "`every: 1h`)",
+       "7:38 a schedule has `cron` or `every`, not both (remove one of them)",
+       "8:36 `timezone` goes with `cron` (remove it: `every` counts elapsed time)",
+       "9:40 `end` is before `start`",
+       "10:5 two schedules are called `e` (give each a `name` of its own)"});
+}
+
+TEST_CASE("refused at their places: the time zone of the machine") {
+  check_refusal(R"(name: p
+schedule: {cron: "@daily", timezone: localtime}
+tasks: [{name: a, run: x}]
+)",
+                {"2:38 `timezone`: `localtime` would be another on each machine (write it like "
+                 "`Europe/Berlin`)"});
+}
+
+TEST_CASE("refused at their places: what is scheduled elsewhere") {
+  check_refusal(R"(name: p
+cron: "0 3 * * *"
+overlap: skip
+tasks: [{name: a, run: x}]
+)",
+                {"2:1 unknown key `cron` in a pipeline (write `schedule: {cron: \"0 3 * * *\"}`)",
+                 "3:1 unknown key `overlap` in a pipeline (write it under `schedule`)"});
 }
 
 // Goal: a condition that can never hold is found before a run is green though nothing ran.

@@ -75,6 +75,19 @@ grace_period: 0
 workspace: task
 max_parallel: 7
 retention: {runs: 50, age: 30d}
+schedule:
+  - name: nightly
+    cron: "0 3 * * MON-FRI"
+    timezone: Europe/Berlin
+    start: 2026-01-31T08:00:00+01:00
+    end: 2027-01-31T08:00:00.5Z
+    jitter: 5m
+    overlap: replace
+    catchup: all
+    catchup_window: 2d
+    params: {day: yesterday, count: -3, region: eu, names: [x], limits: {memory: 1}}
+    paused: true
+  - {name: often, every: 90s, overlap: allow, catchup: none, params: {region: us}}
 defaults:
   retry: {max_attempts: 2, delay: 3s, backoff: 1.5, max_delay: 1m, jitter: 0}
   timeout: 10m
@@ -131,8 +144,8 @@ tasks:
 
 // A key that is not in the text above would be lost by the compiled form without a word.
 TEST_CASE("the text with every key has every key that the loader knows") {
-  for (const auto* table : {&pipeline_keys(), &defaults_keys(), &param_keys(), &task_keys(),
-                            &retry_keys(), &output_keys(), &secret_keys()}) {
+  for (const auto* table : {&pipeline_keys(), &schedule_keys(), &defaults_keys(), &param_keys(),
+                            &task_keys(), &retry_keys(), &output_keys(), &secret_keys()}) {
     for (const auto key : table->keys) {
       CAPTURE(key);
       CHECK(every_key.find(std::string{key} + ":") != std::string_view::npos);
@@ -171,6 +184,17 @@ TEST_CASE("every key reaches the definition") {
   CHECK(made.workspace == workspace_mode::task);
   CHECK(made.max_parallel == 7);
   CHECK(made.retention == run_retention{50, std::chrono::hours{720}});
+  REQUIRE(made.schedules.size() == 2);
+  const auto& nightly = made.schedules[0];
+  CHECK(nightly.cron == "0 3 * * MON-FRI");
+  CHECK(nightly.time_zone == "Europe/Berlin");
+  CHECK(nightly.end == runtime::wall_time{milliseconds{1'801'382'400'500}});
+  CHECK(nightly.start == runtime::wall_time{seconds{1'769'842'800}});
+  CHECK(nightly.overlap == overlap_policy::replace);
+  CHECK(nightly.catchup == catchup_policy::all);
+  CHECK(nightly.params.size() == 5);
+  CHECK(nightly.paused);
+  CHECK(made.schedules[1].every == seconds{90});
 }
 
 TEST_CASE("every key reaches the tasks, and defaults are filled in") {

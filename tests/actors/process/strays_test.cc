@@ -80,7 +80,9 @@ TEST_CASE("what has left the group ends with an attempt that is cancelled or tak
       fixture f;
       auto what = f.shell("a1", std::string{each.command} + " wait; sleep 1000");
       what.environment.push_back("MILLRACE_TOKEN=a1");
-      what.grace = 200ms;
+      // Only who is deaf needs all of it; the others have it however busy the machine is.
+      const auto is_deaf = name == "deaf to TERM";
+      what.grace = is_deaf ? 200ms : 20s;
       if (!cancelled) {
         what.timeout = 1s;
       }
@@ -92,7 +94,7 @@ TEST_CASE("what has left the group ends with an attempt that is cancelled or tak
       const auto report = await(std::move(ended));
       CHECK(report.outcome ==
             (cancelled ? process_outcome::cancelled : process_outcome::timed_out));
-      CHECK(report.forced == (std::string_view{each.name} == "deaf to TERM"));
+      CHECK(report.forced == is_deaf);
       CHECK(stray.dies_within(0ms));
       check_nothing_left(f, before);
     }

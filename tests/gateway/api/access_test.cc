@@ -27,6 +27,25 @@ const std::map<std::string, access> wanted{
     {"POST /api/v1/projects/{project}/pipelines/{name}/runs", {place::path, role::RUN}},
     {"POST /api/v1/projects/{project}/pipelines/{name}/runs:batch", {place::path, role::RUN}},
     {"GET /api/v1/projects/{project}/pipelines/{name}/runs", {place::path, role::READ}},
+    {"GET /api/v1/projects/{project}/pipelines/{name}/schedules", {place::path, role::READ}},
+    {"GET /api/v1/projects/{project}/pipelines/{name}/schedules/{schedule}",
+     {place::path, role::READ}},
+    {"POST /api/v1/projects/{project}/pipelines/{name}/schedules/{schedule}/pause",
+     {place::path, role::RUN}},
+    {"POST /api/v1/projects/{project}/pipelines/{name}/schedules/{schedule}/resume",
+     {place::path, role::RUN}},
+    {"POST /api/v1/projects/{project}/pipelines/{name}/schedules/{schedule}/trigger",
+     {place::path, role::RUN}},
+    {"POST /api/v1/projects/{project}/pipelines/{name}/schedules/{schedule}/backfill",
+     {place::path, role::RUN}},
+    {"GET /api/v1/projects/{project}/pipelines/{name}/backfills", {place::path, role::READ}},
+    {"GET /api/v1/projects/{project}/pipelines/{name}/backfills/{backfill}",
+     {place::path, role::READ}},
+    {"POST /api/v1/projects/{project}/pipelines/{name}/backfills/{backfill}/cancel",
+     {place::path, role::RUN}},
+    {"POST /api/v1/projects/{project}/pipelines/{name}/schedules:pause", {place::path, role::RUN}},
+    {"POST /api/v1/projects/{project}/pipelines/{name}/schedules:resume", {place::path, role::RUN}},
+    {"GET /api/v1/projects/{project}/schedules", {place::path, role::READ}},
     {"POST /api/v1/validate", {place::somewhere, role::READ}},
     {"GET /api/v1/runs", {place::query, role::READ}},
     {"GET /api/v1/runs/{id}", {place::run, role::READ}},
@@ -119,6 +138,8 @@ public:
     put("{number}", "1");
     put("{key}", "k");
     put("{name}", "hello");
+    put("{schedule}", "default");
+    put("{backfill}", "1");
     return pattern == "/api/v1/runs" ? pattern + "?project=p" : pattern;
   }
 };

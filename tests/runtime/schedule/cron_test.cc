@@ -9,8 +9,8 @@
 #include <vector>
 
 #include "millrace/runtime/clock.h"
+#include "millrace/runtime/cron.h"
 #include "runtime/schedule/naive_cron.h"
-#include "schedule/cron.h"
 
 namespace millrace::runtime {
 namespace {

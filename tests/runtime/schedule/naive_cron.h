@@ -8,7 +8,7 @@
 #include <vector>
 
 #include "millrace/runtime/clock.h"
-#include "schedule/time_zone.h"
+#include "millrace/runtime/time_zone.h"
 
 namespace millrace::runtime {
 

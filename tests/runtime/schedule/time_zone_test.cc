@@ -5,6 +5,7 @@
 #include <doctest/doctest.h>
 #include <time.h>
 
+#include <algorithm>
 #include <array>
 #include <chrono>
 #include <cstdlib>
@@ -13,8 +14,8 @@
 #include <string>
 
 #include "millrace/runtime/clock.h"
+#include "millrace/runtime/time_zone.h"
 #include "schedule/posix_rule.h"
-#include "schedule/time_zone.h"
 
 namespace millrace::runtime {
 namespace {
@@ -257,6 +258,17 @@ TEST_CASE("rules are read as POSIX writes them") {
     CAPTURE(text);
     CHECK_FALSE(parse_posix_rule(text));
   }
+}
+
+TEST_CASE("the zones that there are have names, and can be read by these") {
+  const auto names = time_zone_names();
+  CHECK(std::find(names.begin(), names.end(), "Europe/Berlin") != names.end());
+  CHECK(std::find(names.begin(), names.end(), "localtime") == names.end());
+  for (const auto& each : names) {
+    CAPTURE(each);
+    CHECK(load_time_zone(each));
+  }
+  CHECK(time_zone_names("/nowhere").empty());
 }
 
 }  // namespace

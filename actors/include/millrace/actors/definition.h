@@ -39,6 +39,7 @@
 #include "millrace/actors/name_rule.h"
 #include "millrace/actors/retention.h"
 #include "millrace/actors/retry_policy.h"
+#include "millrace/actors/schedule.h"
 #include "millrace/actors/value.h"
 #include "millrace/runtime/clock.h"
 #include "millrace/runtime/result.h"
@@ -243,8 +244,9 @@ struct pipeline_definition {
   std::optional<runtime::duration> grace_period;
   workspace_mode workspace = workspace_mode::run;
   std::optional<std::uint32_t> max_parallel;  ///< Attempts of one run at a time.
-  run_retention retention;             ///< Of its runs; what is absent is the server's choice.
-  std::vector<task_definition> tasks;  ///< In written order; 1 to definition_tasks_max.
+  run_retention retention;  ///< Of its runs; what is absent is the server's choice.
+  std::vector<schedule_definition> schedules;  ///< In written order; no two of one name.
+  std::vector<task_definition> tasks;          ///< In written order; 1 to definition_tasks_max.
 
   friend bool operator==(const pipeline_definition&, const pipeline_definition&) = default;
 };

@@ -5,11 +5,12 @@
 // first: literals (`'text'`, `"text"`, `12`, `0.5`, `true`, `false`, `null`), references and
 // functions in parentheses; `!`; `< <= > >=`; `== !=`; `&&`; `||`. References: `params.NAME`,
 // `params.NAME.KEY` of a map (null when it has no such key), `matrix.NAME`, `item`,
-// `tasks.NAME.outputs.KEY`, `tasks.NAME.status`, `tasks.NAME.exit_code`, `run.id`, `run.pipeline`;
-// a name with a dot is written `tasks['a.b']`. Functions: `contains(text, list or map, part)`,
-// `starts_with`, `ends_with`, `length`, `int`, `float`, `string`, `split(text, separator)`,
-// `join(list, separator)`, `range(first, end)` (without the end), and in `when` alone `success()`
-// (every needed task succeeded), `failure()` (one failed) and `always()`.
+// `tasks.NAME.outputs.KEY`, `tasks.NAME.status`, `tasks.NAME.exit_code`, `run.id`, `run.pipeline`,
+// `run.scheduled_at`; a name with a dot is written `tasks['a.b']`. Functions:
+// `contains(text, list or map, part)`, `starts_with`, `ends_with`, `length`, `int`, `float`,
+// `string`, `split(text, separator)`, `join(list, separator)`, `range(first, end)` (without the
+// end), and in `when` alone `success()` (every needed task succeeded), `failure()` (one failed) and
+// `always()`.
 //
 // Nothing is converted silently: `1 == '1'` and `1 < '2'` are errors, and `&&`, `||`, `!` take
 // booleans only. Null may be compared with anything. Integers and floats compare by value. `&&` and
@@ -59,7 +60,7 @@ public:
   [[nodiscard]] virtual std::optional<value> status(std::string_view task) const;
   /// What the command of its last attempt exited with, or a list as above; null without one.
   [[nodiscard]] virtual std::optional<value> exit_code(std::string_view task) const;
-  /// `id` or `pipeline`.
+  /// `id`, `pipeline` or `scheduled_at`.
   [[nodiscard]] virtual std::optional<value> run(std::string_view name) const;
   /// Whether every needed task succeeded, and whether one of them failed.
   [[nodiscard]] virtual std::optional<bool> needs_succeeded() const;

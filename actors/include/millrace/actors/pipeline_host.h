@@ -17,6 +17,7 @@
 #include "millrace/actors/executor_lease.h"
 #include "millrace/actors/process.h"
 #include "millrace/actors/retention.h"
+#include "millrace/actors/schedule.h"
 #include "millrace/actors/secret_value.h"
 #include "millrace/runtime/result.h"
 #include "millrace/runtime/silo.h"
@@ -94,6 +95,9 @@ public:
 
   /// What runs their processes, for figures.
   [[nodiscard]] process_supervisor& processes();
+
+  /// What the schedules of this silo have done, for figures.
+  [[nodiscard]] schedule_counts schedules() const;
 
   /// How long the executor has been at what it does now; 0 while it waits. It grows when it is
   /// stuck, for example on a disk that does not answer.

@@ -11,10 +11,10 @@
 
 #include <chrono>
 #include <cstddef>
-#include <filesystem>
 #include <memory>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "millrace/runtime/result.h"
 
@@ -68,6 +68,11 @@ private:
 /// name (`..`, a leading `/`) or a file that `time_zone::parse` refuses, `not_found` when there is
 /// no such zone or no tzdata, `storage_failed` when the file cannot be read.
 [[nodiscard]] result<time_zone> load_time_zone(
-    std::string_view name, const std::filesystem::path& directory = "/usr/share/zoneinfo");
+    std::string_view name, const std::string& directory = "/usr/share/zoneinfo");
+
+/// The names under which there are files of zones, in no order; for suggestions. Empty without
+/// tzdata.
+[[nodiscard]] std::vector<std::string> time_zone_names(
+    const std::string& directory = "/usr/share/zoneinfo");
 
 }  // namespace millrace::runtime

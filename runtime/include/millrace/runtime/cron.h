@@ -31,7 +31,7 @@
 
 #include "millrace/runtime/clock.h"
 #include "millrace/runtime/result.h"
-#include "schedule/time_zone.h"
+#include "millrace/runtime/time_zone.h"
 
 namespace millrace::runtime {
 

@@ -1,0 +1,267 @@
+// SPDX-License-Identifier: MIT
+// The actor: firings, pauses, outages, crashes.
+#include <doctest/doctest.h>
+
+#include <string>
+#include <vector>
+
+#include "actors/schedule/fixture.h"
+
+namespace millrace::actors {
+namespace {
+
+using namespace std::chrono_literals;
+using runtime::errc;
+using schemas::RunState;
+
+TEST_CASE("a schedule starts a run at each of its times, and the run knows which") {
+  scheduled p;
+  p.apply("schedule: {every: 10m, params: {day: monday}}\nparams: {day: {required: true}}\n" +
+          ending);
+  CHECK(p.runs().empty());
+  p.silo.advance(10min - 1ns);
+  CHECK(p.runs().empty());
+  p.silo.advance(1ns);
+  REQUIRE(p.runs().size() == 1);
+  const auto told = p.silo.call(ref<schemas::Run>(p.runs()[0]).status());
+  REQUIRE(told);
+  CHECK(told->run().getSchedule() == "default");
+  CHECK(told->run().getScheduledAt() == 1'577'837'400'000'000'000);
+  CHECK(told->run().getParams() == R"({"day":"monday"})");
+  CHECK(told->run().getState() == RunState::SUCCEEDED);
+  p.silo.advance(20min);
+  CHECK(p.firings() == std::vector<std::string>{"00:30:00Z succeeded", "00:20:00Z succeeded",
+                                                "00:10:00Z succeeded"});
+  CHECK(p.figures.counts().fired == 3);
+  CHECK(p.figures.counts().late.count() == 3);
+}
+
+TEST_CASE("the next times are told in the schedule's zone and in UTC") {
+  scheduled p;
+  p.apply("schedule: {cron: '0 9 * * *', timezone: Asia/Kolkata}\n" + ending);
+  const auto told = p.described();
+  REQUIRE(told.next().size() == 3);
+  CHECK(told.next()[0].getLocal() == "2020-01-01T09:00:00+05:30");
+  CHECK(told.next()[0].getScheduledAt() == 1'577'849'400'000'000'000);
+  CHECK(told.schedule().getNextAt() == 1'577'849'400'000'000'000);
+  CHECK(told.schedule().getDefinition() ==
+        R"({"name":"default","cron":"0 9 * * *","timezone":"Asia/Kolkata"})");
+}
+
+TEST_CASE("a new version changes schedules, adds and ends them") {
+  scheduled p;
+  p.apply("schedule: [{name: a, every: 10m}, {name: b, every: 15m}]\n" + ending);
+  p.silo.advance(10min);
+  p.apply("schedule: [{name: a, every: 20m}, {name: c, every: 1m, paused: true}]\n" + ending);
+  CHECK(p.silo.call(p.schedule().describe("b", 1, 1)).error().text() ==
+        "pipeline 'x' of project 'p' has no schedule 'b'; it has: a, c");
+  p.silo.advance(15min);
+  CHECK(p.firings("a") == std::vector<std::string>{"00:20:00Z succeeded", "00:10:00Z succeeded"});
+  CHECK(p.firings("c").empty());
+  CHECK(p.described("c").schedule().getPaused());
+  p.apply(ending);
+  p.silo.advance(1h);
+  CHECK(p.runs().size() == 2);
+  const auto listed = p.silo.call(p.schedule().list());
+  REQUIRE(listed);
+  CHECK(listed->schedules().size() == 0);
+}
+
+TEST_CASE("a version that leaves a schedule as it is does not move its times") {
+  scheduled p;
+  p.apply("schedule: {every: 10m}\n" + ending);
+  p.silo.stop();
+  p.silo.advance(25min);
+  p.silo.start();
+  // Before anything has looked: what is missed is still made up for.
+  p.apply("schedule: {every: 10m}\ndescription: new\n" + ending);
+  CHECK(p.firings() == std::vector<std::string>{"00:20:00Z succeeded", "00:10:00Z missed"});
+}
+
+TEST_CASE("a paused schedule does not fire, also after a restart, and makes up for nothing") {
+  scheduled p;
+  p.apply("schedule: [{name: a, every: 10m, catchup: all}, {name: b, every: 10m}]\n" + ending);
+  REQUIRE(p.silo.call(p.schedule().pause("a", "too much")));
+  p.silo.restart();
+  p.silo.advance(35min);
+  CHECK(p.firings("a").empty());
+  CHECK(p.firings("b").size() == 3);
+  CHECK(p.described("a").schedule().getPauseReason() == "too much");
+  REQUIRE(p.silo.call(p.schedule().resume("a")));
+  p.silo.advance(10min);
+  CHECK(p.firings("a") == std::vector<std::string>{"00:40:00Z succeeded"});
+
+  const auto both = p.silo.call(p.schedule().pause("", ""));
+  REQUIRE(both);
+  CHECK(both->schedules().size() == 2);
+  p.silo.advance(1h);
+  CHECK(p.firings("b").size() == 4);
+  CHECK(p.silo.call(p.schedule().pause("c", "")).error().code() == errc::not_found);
+}
+
+// Goal: each firing starts one run, whatever happens between the two.
+// Method: the silo dies after each of the commits around the firing: no later one is written.
+TEST_CASE("a crash anywhere about a firing leaves exactly one run of it") {
+  for (unsigned commits = 0; commits < 10; ++commits) {
+    CAPTURE(commits);
+    scheduled p;
+    p.apply("schedule: {every: 10m}\n" + ending);
+    p.silo.rows().fail_commits({errc::storage_failed, "the disk is gone"}, 10'000, commits);
+    p.silo.advance(10min);
+    p.silo.crash();
+    p.silo.start();
+    p.silo.advance(1min);
+    CHECK(p.runs().size() == 1);
+    CHECK(p.firings() == std::vector<std::string>{"00:10:00Z succeeded"});
+  }
+}
+
+TEST_CASE("an outage is caught up on as the schedule says") {
+  const auto after_outage = [](const std::string& policy) {
+    scheduled p;
+    p.apply("schedule: {every: 10m, overlap: allow, catchup: " + policy + "}\n" + ending);
+    p.silo.stop();
+    p.silo.advance(35min);
+    p.silo.start();
+    p.silo.advance(1s);
+    return p.firings();
+  };
+  CHECK(after_outage("none") == std::vector<std::string>{"00:30:00Z missed"});
+  CHECK(after_outage("last") ==
+        std::vector<std::string>{"00:30:00Z succeeded", "00:20:00Z missed"});
+  CHECK(after_outage("all") == std::vector<std::string>{"00:30:00Z succeeded",
+                                                        "00:20:00Z succeeded",
+                                                        "00:10:00Z succeeded"});
+}
+
+TEST_CASE("a clock that is set back fires nothing twice") {
+  scheduled p;
+  p.apply("schedule: {every: 10m}\n" + ending);
+  p.silo.advance(30min);
+  p.silo.clock().set_wall(p.silo.clock().wall() - 25min);
+  p.silo.settle();
+  p.silo.advance(25min);
+  CHECK(p.runs().size() == 3);
+  p.silo.advance(10min);
+  CHECK(p.runs().size() == 4);
+}
+
+TEST_CASE("skip drops a firing while a run goes on, and says so") {
+  scheduled p;
+  p.apply("schedule: {every: 10m, overlap: skip}\n" + lasting);
+  p.silo.advance(20min);
+  REQUIRE(p.runs().size() == 1);
+  CHECK(p.firings() == std::vector<std::string>{"00:20:00Z skipped", "00:10:00Z running"});
+  CHECK(std::string{p.described().firings()[0].getReason().cStr()} ==
+        "run " + p.runs()[0] + " had not ended");
+  CHECK(p.described().schedule().getSkipped() == 1);
+  CHECK(p.figures.counts().skipped == 1);
+  p.end(p.runs()[0]);
+  p.silo.advance(10min);
+  CHECK(p.firings() ==
+        std::vector<std::string>{"00:30:00Z running", "00:20:00Z skipped", "00:10:00Z cancelled"});
+}
+
+TEST_CASE("allow starts runs beside each other") {
+  scheduled p;
+  p.apply("schedule: {every: 10m, overlap: allow}\n" + lasting);
+  p.silo.advance(30min);
+  CHECK(p.runs().size() == 3);
+  CHECK(p.described().schedule().getRunning() == 3);
+}
+
+TEST_CASE("queue starts one after the other, also after a crash") {
+  scheduled p;
+  p.apply("schedule: {every: 10m, overlap: queue}\n" + lasting);
+  p.silo.advance(30min);
+  REQUIRE(p.runs().size() == 1);
+  CHECK(p.firings() ==
+        std::vector<std::string>{"00:30:00Z waiting", "00:20:00Z waiting", "00:10:00Z running"});
+  p.silo.crash();
+  p.silo.start();
+  p.end(p.runs()[0]);
+  REQUIRE(p.runs().size() == 2);
+  CHECK(p.firings()[1] == "00:20:00Z running");
+  const auto told = p.silo.call(ref<schemas::Run>(p.runs()[1]).status());
+  CHECK(told->run().getScheduledAt() == 1'577'838'000'000'000'000);
+  REQUIRE(p.silo.call(p.schedule().pause("default", "")));
+  p.end(p.runs()[1]);
+  CHECK(p.runs().size() == 2);  // what waits goes on waiting
+  REQUIRE(p.silo.call(p.schedule().resume("default")));
+  CHECK(p.runs().size() == 3);
+}
+
+TEST_CASE("replace cancels what runs, and the latest firing starts when that has ended") {
+  scheduled p;
+  p.apply("schedule: {every: 10m, overlap: replace}\n" + lasting);
+  p.silo.advance(20min);
+  REQUIRE(p.runs().size() == 2);
+  CHECK(p.firings() == std::vector<std::string>{"00:20:00Z running", "00:10:00Z cancelled"});
+  const auto told = p.silo.call(ref<schemas::Run>(p.runs()[0]).status());
+  CHECK(told->run().getReason() == "a later firing of schedule 'default' replaces it");
+}
+
+TEST_CASE("a run that is to be withdrawn and has not begun, or is over, holds nothing up") {
+  scheduled p;
+  p.apply("schedule: {every: 10m}\n" + ending);
+  p.silo.advance(10min);
+  CHECK(p.silo.call(ref<schemas::Run>(p.runs()[0]).withdraw("late")));
+  const auto told = p.silo.call(ref<schemas::Run>(p.runs()[0]).status());
+  CHECK(told->run().getState() == RunState::SUCCEEDED);
+  const std::string other = "01a1fcac-bbbc-7552-bec8-2fcb32b306f6";
+  CHECK(p.silo.call(ref<schemas::Run>(other).withdraw("early")).error().code() ==
+        errc::unavailable);
+}
+
+TEST_CASE("a run that was retried counts again") {
+  scheduled p;
+  p.apply("schedule: {every: 10m}\n" + lasting);
+  p.silo.advance(10min);
+  const auto run = p.runs().at(0);
+  p.end(run);
+  CHECK(p.firings() == std::vector<std::string>{"00:10:00Z cancelled"});
+  REQUIRE(p.silo.call(ref<schemas::Run>(run).retry()));
+  CHECK(p.firings() == std::vector<std::string>{"00:10:00Z running"});
+  p.silo.advance(10min);
+  CHECK(p.firings()[0] == "00:20:00Z skipped");
+}
+
+TEST_CASE("a firing that cannot begin is refused, told, and holds nothing up") {
+  scheduled p;
+  p.apply("schedule: {every: 10m, overlap: queue}\n" + lasting);
+  // As if the versions had changed meanwhile.
+  REQUIRE(p.silo.call(p.pipeline().submit_scheduled("r", "gone", 1, "")));
+  REQUIRE(p.silo.call(p.schedule().run_told("r", "default", 0, RunState::FAILED, "no such", "")));
+  CHECK(p.described().schedule().getRefused() == 1);
+  p.silo.advance(10min);
+  CHECK(p.firings() == std::vector<std::string>{"00:10:00Z running"});
+}
+
+TEST_CASE("a trigger fires at once, also of a paused schedule, and overlap counts") {
+  scheduled p;
+  p.apply("schedule: {cron: '@yearly', paused: true}\n" + lasting);
+  p.silo.advance(90s);
+  const auto first = p.silo.call(p.schedule().trigger("default"));
+  REQUIRE(first);
+  CHECK(first->firing().getState() == FiringState::RUNNING);
+  p.silo.advance(1s);
+  const auto second = p.silo.call(p.schedule().trigger("default"));
+  REQUIRE(second);
+  CHECK(second->firing().getState() == FiringState::SKIPPED);
+  CHECK(p.runs().size() == 1);
+  CHECK(p.silo.call(p.schedule().trigger("x")).error().code() == errc::not_found);
+}
+
+TEST_CASE("the latest hundred firings are shown") {
+  scheduled p;
+  p.apply("schedule: {every: 1m}\n" + ending);
+  p.silo.advance(103min);
+  const auto told = p.firings();
+  REQUIRE(told.size() == firings_kept_max);
+  CHECK(told.front() == "01:43:00Z succeeded");
+  CHECK(told.back() == "00:04:00Z succeeded");
+  CHECK(p.described().schedule().getFired() == 103);
+}
+
+}  // namespace
+}  // namespace millrace::actors
