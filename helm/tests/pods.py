@@ -13,6 +13,7 @@ import os
 import pathlib
 import re
 import signal
+import ssl
 import subprocess
 import sys
 import time
@@ -187,14 +188,31 @@ class Pod:
             for key, text in self.machine.get("ConfigMap", one["configMap"]["name"])["data"].items():
                 (path / key).write_text(text)
         elif "secret" in one:
-            data = self.machine.get("Secret", one["secret"]["secretName"])["data"]
-            for item in one["secret"].get("items") or [{"key": key, "path": key} for key in data]:
-                (path / item["path"]).write_bytes(base64.b64decode(data[item["key"]]))
-                os.chown(path / item["path"], 0, self.spec["securityContext"]["fsGroup"])
-                os.chmod(path / item["path"], one["secret"]["defaultMode"])
+            self.write_secret(path, one["secret"])
         elif "persistentVolumeClaim" in one:
             return self.machine.folder / "claims" / one["persistentVolumeClaim"]["claimName"]
         return path
+
+    def write_secret(self, path, wanted):
+        """Its files, as the kubelet writes them: they change all at once, by a link that is replaced."""
+        data = self.machine.get("Secret", wanted["secretName"])["data"]
+        made = path / f"..{time.monotonic_ns()}"
+        made.mkdir()
+        for item in wanted.get("items") or [{"key": key, "path": key} for key in data]:
+            file = made / item["path"]
+            file.write_bytes(base64.b64decode(data[item["key"]]))
+            os.chown(file, 0, self.spec["securityContext"]["fsGroup"])
+            os.chmod(file, wanted["defaultMode"])
+            if not (path / item["path"]).is_symlink():
+                (path / item["path"]).symlink_to(f"..data/{item['path']}")
+        (path / "..next").symlink_to(made.name)
+        (path / "..next").rename(path / "..data")
+
+    def renew_secrets(self):
+        """What a running pod's volumes hold becomes what the Secrets say now."""
+        for one in self.spec.get("volumes", []):
+            if "secret" in one:
+                self.write_secret(self.volumes[one["name"]], one["secret"])
 
     def environment(self, container):
         made = {"PATH": "/program:/usr/bin:/bin", "HOME": "/tmp", "HOSTNAME": self.name}
@@ -273,8 +291,10 @@ class Pod:
     def probe(self, kind):
         """Whether that probe succeeds now."""
         ask = self.main[kind]["httpGet"]
+        url = f"{ask.get('scheme', 'HTTP').lower()}://{self.address}:{self.port(ask['port'])}{ask['path']}"
         try:
-            with urllib.request.urlopen(f"http://{self.address}:{self.port(ask['port'])}{ask['path']}", timeout=5) as answer:
+            # The kubelet does not look at certificates.
+            with urllib.request.urlopen(url, timeout=5, context=ssl._create_unverified_context()) as answer:
                 return answer.status == 200
         except (OSError, urllib.error.URLError):
             return False
@@ -295,6 +315,7 @@ class Pod:
         if hook:
             said = self.run(hook["exec"]["command"], timeout=grace)
             if said.returncode != 0:
+                self.pid()  # its end is told, if that is why
                 raise AssertionError(f"preStop of {self.name} ended with {said.returncode}: {said.stderr}")
         hooked = time.monotonic() - begun
         os.kill(self.pid(), signal.SIGTERM)
