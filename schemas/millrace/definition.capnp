@@ -43,10 +43,32 @@ struct CompiledPipeline {
   # Of every task. With these, or those of a task, the format is 2.
   schedules @14 :List(CompiledSchedule);
   # In written order.
+  concurrency @15 :Concurrency;
+  # How many runs go on at a time; absent: no bound.
+  revertAfter @16 :UInt32;
+  # Failed runs in a row after which the last good version comes back; 0: never.
+  outputs @17 :List(CompiledEntry);
+  # Of a run that has succeeded; may hold expressions over its tasks.
 
   enum Workspace {
     run @0;   # One for all tasks of a run.
     task @1;  # One each.
+  }
+}
+
+struct Concurrency {
+  # Runs of one pipeline, in groups.
+  group @0 :Text;
+  # Which group a run is in; may hold expressions over parameters; empty: all are in one.
+  limit @1 :UInt32;
+  # Runs of a group that go on at a time; at least 1.
+  onLimit @2 :OnLimit;
+  # What becomes of one more.
+
+  enum OnLimit {
+    queue @0;         # It waits for its turn.
+    cancelOldest @1;  # It takes the place of the one that began first, which is cancelled.
+    reject @2;        # It is refused.
   }
 }
 
@@ -222,7 +244,7 @@ struct Step {
     actor @2 :ActorStep;
     # A call of an actor. Not made by this version.
     child @3 :ChildStep;
-    # A run of another pipeline. Not made by this version.
+    # A run of another pipeline.
     approval @4 :ApprovalStep;
     # A person's word.
   }
@@ -265,7 +287,7 @@ struct ActorStep {
 struct ChildStep {
   # A run of a pipeline of the same project.
   pipeline @0 :Text;
-  # Its name.
+  # Its name, which may be that of this one.
   params @1 :Text;
   # JSON object; its texts may hold expressions.
 }

@@ -109,6 +109,10 @@ struct PipelineState {
   endedRuns @1 :UInt64;      # Records of the map "ended".
   removing @2 :Bool;         # It is told of no more; its runs go step by step, then its rows.
   schedules @3 :UInt32;      # Of the latest version.
+  paused @4 :Bool;           # Nothing begins: what is submitted waits.
+  pausedBy @5 :Text;         # Who paused it; empty: nobody who has a name.
+  goodVersion @6 :UInt32;    # The latest that a run has succeeded with; 0: none.
+  failedInRow @7 :UInt32;    # Runs of the latest version that have failed since one succeeded.
 }
 
 struct PipelineVersion {
@@ -117,6 +121,7 @@ struct PipelineVersion {
   appliedAt @1 :Int64 $Actor.time;     # When the pipeline took it.
   definition @2 :Text $Actor.rawJson;  # The canonical form, for people.
   compiled @3 :Definition.CompiledPipeline;  # The same for runs; absent in what older ones applied.
+  origin @4 :Text;                     # Why there is this version, unless it was applied.
 }
 
 struct RunSummary {
@@ -130,6 +135,8 @@ struct RunSummary {
   createdAt @3 :Int64 $Actor.time;   # Of the submission.
   finishedAt @4 :Int64 $Actor.time;  # As the run last told; 0 again while it is retried.
   pipeline @5 :Text;                 # Its name, without the project. Only in answers.
+  queued @6 :Bool;                   # It has not begun: it waits for its turn.
+  group @7 :Text $Actor.json("concurrency_group");  # Whose runs take turns; see `concurrency`.
 }
 
 enum ApplyOnlyIf {
@@ -147,17 +154,23 @@ interface Pipeline $Actor.actor("pipeline") {
   # nothing is changed, unless ifVersion is the latest version or 0, and `onlyIf` holds.
   describe @1 (version :UInt32)
       -> (project :Text, name :Text $Actor.json("id"), version :UInt32, latestVersion :UInt32,
-          appliedAt :Int64 $Actor.time, definition :Text $Actor.rawJson)
+          appliedAt :Int64 $Actor.time, definition :Text $Actor.rawJson, paused :Bool,
+          pausedBy :Text, goodVersion :UInt32, origin :Text, activeRuns :UInt32,
+          queuedRuns :UInt32)
       $Actor.readOnly;
-  # version 0: the latest.
+  # version 0: the latest. `goodVersion`: the latest that a run has succeeded with. `origin`: why
+  # there is this version, unless it was applied. `queuedRuns`, which wait for their turn, are
+  # among the `activeRuns`.
   submit @2 (run :Text $Actor.json("id"), params :Text $Actor.rawJson, labels :List(Label),
-             source :Text)
+             source :Text, version :UInt32, rerunOf :Text)
       -> (run :Text $Actor.json("id"), version :UInt32) $Actor.reentrant;
   # `run`: a fresh id, or empty for one to be made; `params` a JSON object. Answers when the run is
   # stored and can be asked. With the id of a run of this pipeline: that run, and nothing is
   # changed; of another pipeline's: `conflict`. `too_large` for more labels or parameters than
   # submission.h allows. `source`: the folder of the definition's file on the machine of the silo,
-  # which commands get; empty: there is none.
+  # which commands get; empty: there is none. `version`: of the definition; 0: the latest.
+  # `rerunOf`: the run that this one repeats; empty: none. `conflict` where `concurrency` refuses
+  # one more.
   runs @3 (before :Text, limit :UInt32, state :Text) -> (runs :List(RunSummary), next :Text)
       $Actor.readOnly;
   # Newest first, those older than the id `before`; `next` is empty at the end. limit 0: 100; at
@@ -170,7 +183,8 @@ interface Pipeline $Actor.actor("pipeline") {
   runRemoved @5 (run :Text, finishedAt :Int64) -> () $Actor.internal;
   # From the run: it is listed no more. `finishedAt`: when it ended; 0: it never was this
   # pipeline's.
-  submitNew @6 (run :Text, params :Text, labels :List(Label), again :Bool)
+  submitNew @6 (run :Text, params :Text, labels :List(Label), again :Bool, version :UInt32,
+                rerunOf :Text)
       -> (run :Text $Actor.json("id"), version :UInt32) $Actor.reentrant $Actor.internal;
   # As `submit`, but it answers when the run is stored, before it can be asked, and `run` is an id
   # that whoever asks has made for this, or empty. `again`: it was asked before with that id, and
@@ -182,6 +196,21 @@ interface Pipeline $Actor.actor("pipeline") {
       -> () $Actor.internal;
   # From the pipeline's schedules, with a fresh id: a firing. Its parameters are those of the
   # schedule in the latest version. One that cannot begin is told so by `Schedule.runTold`.
+  pause @9 (by :Text) -> () $Actor.internal;
+  # From a gateway, which knows who asks: nothing begins until `resume`; what is submitted, or due
+  # by a schedule, waits. Runs that have begun go on. `by`: for people.
+  resume @10 () -> ();
+  # Undoes `pause`: what waited begins, the oldest first.
+  rollback @11 (version :UInt32) -> (version :UInt32);
+  # Makes a new version with the definition of an earlier one; 0: the latest that a run has
+  # succeeded with. Answers its number. `not_found`; `failed_precondition` where none has succeeded,
+  # or it says the same as the latest.
+  revert @12 (version :UInt32) -> () $Actor.internal;
+  # From itself: that version has failed as often as `revert` allows.
+  submitChild @13 (run :Text, params :Text, labels :List(Label), rerunOf :Text, parent :Text,
+                   parentTask :Text, depth :UInt32, trace :TracePlace) -> () $Actor.internal;
+  # From the run `parent`, whose task `parentTask` is to be this run, with a fresh id. One that
+  # cannot begin is told so by `Run.childTold`. `depth`: runs above it.
 }
 
 # --- run -----------------------------------------------------------------------------------------
@@ -217,6 +246,12 @@ struct RunStatus {
   schedule @12 :Text;                # That started it; empty: none did.
   scheduledAt @13 :Int64 $Actor.time;  # The nominal time of that firing.
   backfill @14 :Text;                  # That it is part of; empty: of none.
+  queued @15 :Bool;                  # It has not begun: `reason` says what it waits for.
+  paused @16 :Bool;                  # Nothing of it starts, as `reason` says.
+  rerunOf @17 :Text;                 # The run that it repeats; empty: none.
+  parent @18 :Text;                  # The run whose task `parentTask` it is; empty: none's.
+  parentTask @19 :Text;              # An instance's name.
+  outputs @20 :List(Variable);       # Of one that has succeeded.
 }
 
 struct TaskStatus {
@@ -234,6 +269,7 @@ struct TaskStatus {
   finishedAt @9 :Int64 $Actor.time;   # When it ended.
   outputs @10 :List(Variable);        # Of the attempt that succeeded.
   signal @11 :Int32 $Actor.signal;    # That killed the command of the latest attempt; 0: none.
+  child @12 :Text $Actor.json("child_run");  # The run that it is, of a task with `pipeline`.
 }
 
 struct RunEvent {
@@ -271,6 +307,14 @@ struct RunStored {
   schedule @17 :Text;      # That started it; empty: none did.
   scheduledAt @18 :Int64 $Actor.time;  # The nominal time of that firing.
   backfill @19 :Text;      # That it is part of; empty: of none.
+  queued @20 :Text;        # What it waits for before it begins, for a person; empty: it has begun.
+  paused @21 :Bool;        # Nothing of it starts.
+  pausedBy @22 :Text;      # Who paused it; empty: nobody who has a name.
+  rerunOf @23 :Text;       # The run that it repeats; empty: none.
+  parent @24 :Text;        # The run whose task it is; empty: none's.
+  parentTask @25 :Text;    # The instance's name.
+  depth @26 :UInt32;       # Runs above it.
+  outputs @27 :List(Variable);  # Of one that has succeeded.
 }
 
 struct ForgottenTask {
@@ -289,6 +333,11 @@ struct RunPinned {
   trace @5 :TracePlace;    # Of who submitted it; absent in what older ones began.
 }
 
+struct RerunInput {
+  # What comes with the wish to repeat a run.
+  latest @0 :Bool;  # With the latest definition instead of the run's own.
+}
+
 struct ApprovalAnswer {
   # What comes with the answer to an approval.
   comment @0 :Text;  # For people; may be empty.
@@ -298,10 +347,13 @@ interface Run $Actor.actor("run") $Actor.group("run") $Actor.affinity("/") {
   # Key: the run's id, a UUIDv7.
   begin @0 (project :Text, pipeline :Text, version :UInt32, definition :Text, params :Text,
             labels :List(Label), createdAt :Int64, compiled :Definition.CompiledPipeline,
-            source :Text, trace :TracePlace, schedule :Text, scheduledAt :Int64, backfill :Text)
+            source :Text, trace :TracePlace, schedule :Text, scheduledAt :Int64, backfill :Text,
+            queued :Text, rerunOf :Text, parent :Text, parentTask :Text, depth :UInt32)
       -> () $Actor.internal;
   # From the pipeline: what to pin. Idempotent. `definition` only from an older version. `trace`: of
-  # who submitted it; absent: it begins one of its own. The last three of a firing.
+  # who submitted it; absent: it begins one of its own. The next three of a firing. `queued`: what
+  # it waits for until `proceed`, for a person; empty: nothing. `rerunOf`: as of `Pipeline.submit`.
+  # `parent` and the like: as of `Pipeline.submitChild`.
   status @1 () -> (run :RunStatus) $Actor.readOnly;
   # The run as a whole.
   tasks @2 (after :Text, limit :UInt32) -> (tasks :List(TaskStatus), next :Text) $Actor.readOnly;
@@ -340,9 +392,20 @@ interface Run $Actor.actor("run") $Actor.group("run") $Actor.affinity("/") {
   retryFrom @13 (from :Text, dryRun :Bool) -> (tasks :UInt32, names :List(Text));
   # As `retry`, also the task `from` if it is not empty; and the names of the first 1,000. `dryRun`
   # only answers. `not_found` for an unknown task.
-  withdraw @14 (reason :Text) -> () $Actor.internal;
-  # From a schedule that has submitted it: as `cancel`, and without effect on one that is over.
+  withdraw @14 (reason :Text, force :Bool) -> () $Actor.internal;
+  # From who has submitted it: as `cancel`, and without effect on one that is over.
   # `unavailable` before its `begin`, which is on its way.
+  proceed @15 () -> () $Actor.internal;
+  # From the pipeline: it is the turn of one that was queued.
+  pause @16 (by :Text) -> () $Actor.internal;
+  # From a gateway, which knows who asks: nothing of it starts until `resume`; what runs goes on,
+  # and so does the run's timeout. `by`: for people. `failed_precondition` once it has ended.
+  resume @17 () -> ();
+  # Undoes `pause`.
+  childTold @18 (task :Text, run :Text, state :RunState, reason :Text, outputs :List(Variable))
+      -> () $Actor.internal;
+  # From the run `run`, which is the task's and has ended, or could not begin. Without effect where
+  # the task has another one, or has ended.
 }
 
 # --- task ----------------------------------------------------------------------------------------

@@ -94,6 +94,16 @@ void put(json& into, const char* key, const std::optional<runtime::wall_time>& t
   }
 }
 
+json json_of(const concurrency_definition& concurrency) {
+  auto made = json::object();
+  put(made, "group", concurrency.group);
+  made["limit"] = concurrency.limit;
+  if (concurrency.on_limit != at_limit::queue) {
+    made["on_limit"] = to_string(concurrency.on_limit);
+  }
+  return made;
+}
+
 json json_of(const schedule_definition& schedule) {
   const schedule_definition usual;
   auto made = json::object();
@@ -142,6 +152,10 @@ json json_of(const task_definition& task) {
     made["inputs"][name] = to_json_value(content);
   }
   put(made, "approval", task.approval);
+  put(made, "pipeline", task.pipeline);
+  for (const auto& [name, content] : task.params) {
+    made["params"][name] = to_json_value(content);
+  }
   if (!task.needs.empty()) {
     made["needs"] = task.needs;
   }
@@ -225,6 +239,13 @@ std::string to_json(const pipeline_definition& definition) {
   }
   for (const auto& schedule : definition.schedules) {
     made["schedule"].push_back(json_of(schedule));
+  }
+  if (definition.concurrency) {
+    made["concurrency"] = json_of(*definition.concurrency);
+  }
+  put(made, "outputs", definition.outputs);
+  if (definition.revert_after) {
+    made["revert"]["after"] = *definition.revert_after;
   }
   for (const auto& task : definition.tasks) {
     made["tasks"].push_back(json_of(task));

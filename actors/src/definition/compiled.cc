@@ -27,6 +27,8 @@ static_assert(static_cast<unsigned>(secret_source::project) ==
 static_assert(static_cast<unsigned>(workspace_mode::task) ==
               static_cast<unsigned>(schemas::CompiledPipeline::Workspace::TASK));
 
+static_assert(static_cast<unsigned>(at_limit::reject) ==
+              static_cast<unsigned>(schemas::Concurrency::OnLimit::REJECT));
 static_assert(static_cast<unsigned>(overlap_policy::replace) ==
               static_cast<unsigned>(schemas::CompiledSchedule::Overlap::REPLACE));
 static_assert(static_cast<unsigned>(catchup_policy::all) ==
@@ -149,6 +151,13 @@ void put_fan_out(schemas::CompiledTask::Builder into, const task_definition& tas
 void put_step(schemas::Step::Builder into, const task_definition& task) {
   if (!task.approval.empty()) {
     into.initApproval().setPrompt(task.approval.c_str());
+    return;
+  }
+  if (!task.pipeline.empty()) {
+    auto child = into.initChild();
+    child.setPipeline(task.pipeline.c_str());
+    child.setParams(
+        to_json(make_value(value::map{task.params.begin(), task.params.end()})).c_str());
     return;
   }
   auto process = into.initProcess();
@@ -305,6 +314,14 @@ result<void> read_step(schemas::Step::Reader step, task_definition& made) {
     made.approval = string_of(step.getApproval().getPrompt());
     return {};
   }
+  if (step.isChild()) {
+    made.pipeline = string_of(step.getChild().getPipeline());
+    const auto params = value_of(step.getChild().getParams());
+    if (const auto* entries = params.entries()) {
+      made.params.insert(entries->begin(), entries->end());
+    }
+    return {};
+  }
   if (!step.isProcess()) {
     return error{errc::invalid_argument, "the task `" + made.name +
                                              "` is of a kind that this version cannot run; a newer "
@@ -378,7 +395,7 @@ std::uint32_t format_of(const pipeline_definition& definition) {
            std::any_of(task.outputs.begin(), task.outputs.end(),
                        [](const auto& each) { return each.fallback.has_value(); });
   };
-  return !definition.secrets.empty() ||
+  return !definition.secrets.empty() || definition.concurrency || !definition.outputs.empty() ||
                  std::any_of(definition.tasks.begin(), definition.tasks.end(), wants_2)
              ? 2
              : 1;
@@ -407,6 +424,14 @@ void compile(const pipeline_definition& definition, schemas::CompiledPipeline::B
   for (unsigned at = 0; at < schedules.size(); ++at) {
     put(schedules[at], definition.schedules[at]);
   }
+  if (const auto& concurrency = definition.concurrency) {
+    auto made = into.initConcurrency();
+    made.setGroup(concurrency->group.c_str());
+    made.setLimit(concurrency->limit);
+    made.setOnLimit(static_cast<schemas::Concurrency::OnLimit>(concurrency->on_limit));
+  }
+  put(into.initOutputs(size_of(definition.outputs.size())), definition.outputs);
+  into.setRevertAfter(definition.revert_after.value_or(0));
   const auto graph = graph_of(definition);
   auto tasks = into.initTasks(size_of(definition.tasks.size()));
   for (unsigned at = 0; at < tasks.size(); ++at) {
@@ -416,6 +441,15 @@ void compile(const pipeline_definition& definition, schemas::CompiledPipeline::B
 
 run_retention retention_of(schemas::CompiledPipeline::Reader compiled) {
   return {bound_of(compiled.getKeepRuns()), limit_of(compiled.getKeepAge())};
+}
+
+std::optional<concurrency_definition> concurrency_of(schemas::CompiledPipeline::Reader compiled) {
+  if (!compiled.hasConcurrency()) {
+    return std::nullopt;
+  }
+  const auto made = compiled.getConcurrency();
+  return concurrency_definition{string_of(made.getGroup()), made.getLimit(),
+                                static_cast<at_limit>(made.getOnLimit())};
 }
 
 schedule_definition schedule_of(schemas::CompiledSchedule::Reader compiled) {
@@ -471,6 +505,9 @@ result<pipeline_definition> definition_of(schemas::CompiledPipeline::Reader comp
   made->workspace = static_cast<workspace_mode>(compiled.getWorkspace());
   made->max_parallel = bound_of(compiled.getMaxParallel());
   made->retention = retention_of(compiled);
+  made->concurrency = concurrency_of(compiled);
+  made->revert_after = bound_of(compiled.getRevertAfter());
+  made->outputs = map_of(compiled.getOutputs());
   for (const auto schedule : compiled.getSchedules()) {
     made->schedules.push_back(schedule_of(schedule));
   }

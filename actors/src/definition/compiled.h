@@ -24,6 +24,10 @@ void compile(const pipeline_definition& definition, schemas::CompiledPipeline::B
 /// How long its runs are kept.
 [[nodiscard]] run_retention retention_of(schemas::CompiledPipeline::Reader compiled);
 
+/// Nothing: as many as are submitted go on.
+[[nodiscard]] std::optional<concurrency_definition> concurrency_of(
+    schemas::CompiledPipeline::Reader compiled);
+
 [[nodiscard]] schedule_definition schedule_of(schemas::CompiledSchedule::Reader compiled);
 
 /// The parameters alone, as a definition without tasks: what binding needs.

@@ -62,6 +62,25 @@ std::string_view to_string(secret_source source) noexcept {
   return "";
 }
 
+step_kind step_of(const task_definition& task) noexcept {
+  if (!task.approval.empty()) {
+    return step_kind::approval;
+  }
+  return task.pipeline.empty() ? step_kind::command : step_kind::child;
+}
+
+std::string_view to_string(at_limit action) noexcept {
+  switch (action) {
+    case at_limit::queue:
+      return "queue";
+    case at_limit::cancel_oldest:
+      return "cancel_oldest";
+    case at_limit::reject:
+      return "reject";
+  }
+  return "unknown";
+}
+
 std::string_view to_string(workspace_mode mode) noexcept {
   return mode == workspace_mode::run ? "run" : "task";
 }

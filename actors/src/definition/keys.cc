@@ -10,7 +10,8 @@ constexpr std::array pipeline_words{word{"version"},      word{"name"},      wor
                                     word{"labels"},       word{"params"},    word{"env"},
                                     word{"timeout"},      word{"workspace"}, word{"grace_period"},
                                     word{"max_parallel"}, word{"defaults"},  word{"tasks"},
-                                    word{"retention"},    word{"secrets"},   word{"schedule"}};
+                                    word{"retention"},    word{"secrets"},   word{"schedule"},
+                                    word{"concurrency"},  word{"revert"},    word{"outputs"}};
 
 constexpr std::array pipeline_foreign{
     foreign_key{"steps", "write `tasks`"},
@@ -44,7 +45,11 @@ constexpr std::array pipeline_foreign{
     foreign_key{"overlap", "write it under `schedule`"},
     foreign_key{"catchup", "write it under `schedule`"},
     foreign_key{"catchup_window", "write it under `schedule`"},
-    foreign_key{"concurrency", ""},
+    foreign_key{"max_active_runs", "write `concurrency: 1`"},
+    foreign_key{"max_concurrent_runs", "write `concurrency: 1`"},
+    foreign_key{"serial", "write `concurrency: 1`"},
+    foreign_key{"synchronization", "write `concurrency: 1`"},
+    foreign_key{"rollback", "write `revert: {after: 2}`"},
     foreign_key{"secret", "write `secrets`"},
     foreign_key{"ttl", "write `retention: {age: 30d}`"},
     foreign_key{"ttlStrategy", "write `retention: {age: 30d}`"},
@@ -52,7 +57,6 @@ constexpr std::array pipeline_foreign{
     foreign_key{"history_limit", "write `retention: {runs: 100}`"},
     foreign_key{"successfulJobsHistoryLimit", "write `retention: {runs: 100}`"},
     foreign_key{"failedJobsHistoryLimit", "write `retention: {runs: 100}`"},
-    foreign_key{"revert", ""},
     foreign_key{"on_success", ""},
     foreign_key{"on_failure", ""},
     foreign_key{"on_cancel", ""},
@@ -70,7 +74,7 @@ constexpr std::array task_words{
     word{"matrix"},   word{"max_parallel"}, word{"fail_fast"}, word{"on_empty"},
     word{"outputs"},  word{"priority"},     word{"detach"},    word{"allow_failures"},
     word{"approval"}, word{"secrets"},      word{"shell"},     word{"workdir"},
-    word{"inputs"}};
+    word{"inputs"},   word{"pipeline"},     word{"params"}};
 
 constexpr std::array task_foreign{
     foreign_key{"id", "write `name`"},
@@ -129,8 +133,13 @@ constexpr std::array task_foreign{
     foreign_key{"pull", ""},
     foreign_key{"actor", ""},
     foreign_key{"with", ""},
-    foreign_key{"pipeline", ""},
-    foreign_key{"uses", ""},
+    foreign_key{"uses", "write `pipeline: name` for a run of another pipeline"},
+    foreign_key{"call", "write `pipeline: name`"},
+    foreign_key{"subflow", "write `pipeline: name`"},
+    foreign_key{"workflow", "write `pipeline: name`"},
+    foreign_key{"templateRef", "write `pipeline: name`"},
+    foreign_key{"arguments", "write `params`"},
+    foreign_key{"parameters", "write `params`"},
     foreign_key{"secret", "write `secrets`"},
     foreign_key{"secretKeyRef", "write `secrets: {NAME: {from: project, key: name}}`"},
     foreign_key{"artifacts", ""},
@@ -222,6 +231,16 @@ constexpr std::array schedule_foreign{
     foreign_key{"end_date", "write `end`"},
     foreign_key{"endAt", "write `end`"}};
 
+constexpr std::array concurrency_words{word{"group"}, word{"limit"}, word{"on_limit"}};
+constexpr std::array concurrency_foreign{
+    foreign_key{"max", "write `limit`"},
+    foreign_key{"cancel-in-progress", "write `on_limit: cancel_oldest`"},
+    foreign_key{"cancel_in_progress", "write `on_limit: cancel_oldest`"},
+    foreign_key{"behavior", "write `on_limit`"}};
+
+constexpr std::array revert_words{word{"after"}};
+constexpr std::array revert_foreign{foreign_key{"failures", "write `after`"}};
+
 constexpr std::array secret_words{word{"from"}, word{"key"}};
 constexpr std::array secret_foreign{
     foreign_key{"source", "write `from`"},
@@ -265,6 +284,14 @@ const key_table& retention_keys() {
 }
 const key_table& schedule_keys() {
   static constexpr key_table table{"a schedule", schedule_words, schedule_foreign};
+  return table;
+}
+const key_table& concurrency_keys() {
+  static constexpr key_table table{"`concurrency`", concurrency_words, concurrency_foreign};
+  return table;
+}
+const key_table& revert_keys() {
+  static constexpr key_table table{"`revert`", revert_words, revert_foreign};
   return table;
 }
 const key_table& secret_keys() {

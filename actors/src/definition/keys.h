@@ -30,6 +30,8 @@ struct key_table {
 [[nodiscard]] const key_table& output_keys();
 [[nodiscard]] const key_table& retention_keys();
 [[nodiscard]] const key_table& schedule_keys();
+[[nodiscard]] const key_table& concurrency_keys();
+[[nodiscard]] const key_table& revert_keys();
 [[nodiscard]] const key_table& secret_keys();
 
 /// The keys of a matrix that are no axes.

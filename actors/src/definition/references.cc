@@ -208,7 +208,8 @@ private:
                               near_task(node.name)};
     }
     const auto& task = tasks_[found->second];
-    if (use.task == no_task || !is_before(found->second, use.task)) {
+    if (use.place != text_place::end &&
+        (use.task == no_task || !is_before(found->second, use.task))) {
       return expression_error{
           node.name_offset, quoted(node.name) + " has not ended yet when this is read",
           use.task == no_task ? "move it to a task's `env`" : "add it to `needs`"};

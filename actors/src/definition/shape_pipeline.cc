@@ -8,8 +8,12 @@ namespace millrace::actors {
 
 namespace {
 
-// In the order of `workspace_mode`.
+// In the order of `workspace_mode` and `at_limit`.
 constexpr std::array workspace_words{std::string_view{"run"}, std::string_view{"task"}};
+constexpr std::array at_limit_words{std::string_view{"queue"}, std::string_view{"cancel_oldest"},
+                                    std::string_view{"reject"}};
+// Of `concurrency` and `revert`.
+constexpr std::int64_t runs_bound_max = 1'000;
 
 void read_labels(shape_context& to, const cursor& where) {
   const auto entries = to.in.read_map(where, "a map", "write `labels: {team: data}`");
@@ -116,6 +120,65 @@ void read_retention(shape_context& to, const cursor& where) {
   read_duration(to, fields->at("age"), made.age, zero_duration::refused);
 }
 
+std::optional<std::uint32_t> read_count(shape_context& to, const cursor& where) {
+  const auto count = to.in.read_int(where, 1, runs_bound_max, "write it like `1`");
+  return count ? std::optional{static_cast<std::uint32_t>(*count)} : std::nullopt;
+}
+
+// A number alone is the limit.
+void read_concurrency(shape_context& to, const cursor& where) {
+  auto& made = to.out.definition.concurrency.emplace();
+  if (where.node->kind == yaml_kind::scalar) {
+    made.limit = read_count(to, where).value_or(1);
+    return;
+  }
+  const auto fields =
+      read_fields(to, where, "a number or a map",
+                  "write `concurrency: 1`, or `{group: ..., limit: 1}`", concurrency_keys());
+  if (!fields) {
+    return;
+  }
+  if (const auto group = fields->at("group")) {
+    read_text(to, *group, made.group);
+    note_text(to, *group, made.group, no_task);
+  }
+  if (const auto limit = fields->at("limit")) {
+    made.limit = read_count(to, *limit).value_or(1);
+  }
+  if (const auto action = fields->at("on_limit")) {
+    if (const auto word = to.in.read_word(*action, at_limit_words)) {
+      made.on_limit = static_cast<at_limit>(*word);
+    }
+  }
+}
+
+void read_outputs(shape_context& to, const cursor& where) {
+  const auto entries =
+      to.in.read_map(where, "a map", "write `outputs: {total: \"${{ tasks.sum.outputs.n }}\"}`");
+  if (entries && entries->size() > task_outputs_max) {
+    to.in.report(where, "a pipeline has at most " + std::to_string(task_outputs_max) + " outputs");
+    return;
+  }
+  for (const auto& [key, content] : entries.value_or(map_entries{})) {
+    const auto here = under(where, *key, *content);
+    check_key_name(to, where, *key, name_rule::field);
+    if (auto text = to.in.read_written(here)) {
+      note_text(to, here, *text, no_task, text_place::end);
+      to.out.definition.outputs[key->text] = *std::move(text);
+    }
+  }
+}
+
+void read_revert(shape_context& to, const cursor& where) {
+  const auto fields = read_fields(to, where, "a map", "write `revert: {after: 2}`", revert_keys());
+  const auto after = fields ? fields->at("after") : std::nullopt;
+  if (after) {
+    to.out.definition.revert_after = read_count(to, *after);
+  } else if (fields) {
+    to.in.report(where, "`revert` has no `after`", "write `revert: {after: 2}`");
+  }
+}
+
 }  // namespace
 
 void read_shape(reader& in, const cursor& root, loaded_shape& out) {
@@ -150,6 +213,15 @@ void read_shape(reader& in, const cursor& root, loaded_shape& out) {
   read_limits(to, *fields);
   if (const auto retention = fields->at("retention")) {
     read_retention(to, *retention);
+  }
+  if (const auto concurrency = fields->at("concurrency")) {
+    read_concurrency(to, *concurrency);
+  }
+  if (const auto revert = fields->at("revert")) {
+    read_revert(to, *revert);
+  }
+  if (const auto outputs = fields->at("outputs")) {
+    read_outputs(to, *outputs);
   }
   const auto defaults = read_defaults(to, fields->at("defaults"), fields->at("secrets"));
   if (const auto tasks = fields->at("tasks")) {

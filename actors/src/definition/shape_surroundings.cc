@@ -111,14 +111,19 @@ void read_surroundings(shape_context& to, const field_map& fields, task_definiti
   if (const auto workdir = fields.at("workdir")) {
     read_workdir(to, *workdir, made, task);
   }
-  const auto inputs = fields.at("inputs");
-  const auto entries =
-      inputs ? to.in.read_map(*inputs, "a map", "write `inputs: {files: ${{ params.files }}}`")
-             : std::nullopt;
+  if (const auto inputs = fields.at("inputs")) {
+    read_values(to, *inputs, "write `inputs: {files: ${{ params.files }}}`", name_rule::field,
+                made.inputs, task);
+  }
+}
+
+void read_values(shape_context& to, const cursor& where, std::string_view hint, name_rule rule,
+                 std::map<std::string, value>& into, std::size_t task) {
+  const auto entries = to.in.read_map(where, "a map", hint);
   for (const auto& [key, content] : entries.value_or(map_entries{})) {
-    check_key_name(to, *inputs, *key, name_rule::field);
-    if (auto read = read_input(to, under(*inputs, *key, *content), task)) {
-      made.inputs[key->text] = *std::move(read);
+    check_key_name(to, where, *key, rule);
+    if (auto read = read_input(to, under(where, *key, *content), task)) {
+      into[key->text] = *std::move(read);
     }
   }
 }

@@ -2,16 +2,22 @@
 // The actors `project` and `pipeline`: names, versions and the list of runs.
 #pragma once
 
+#include <functional>
 #include <optional>
 #include <set>
 #include <string>
+#include <string_view>
+#include <utility>
 #include <vector>
 
+#include "millrace/actors/definition.h"
+#include "millrace/actors/params.h"
 #include "millrace/actors/retention.h"
 #include "millrace/actors/schedule.h"
 #include "millrace/pipeline.capnp.actor.h"
 #include "millrace/runtime/paged_map.h"
 #include "millrace/runtime/state_map.h"
+#include "pipeline/run_turns.h"
 
 namespace millrace::actors {
 
@@ -31,7 +37,9 @@ private:
 /// are kept in memory, so that a submission costs the same whatever the history.
 class pipeline_actor final : public schemas::pipeline_base<schemas::PipelineState> {
 public:
-  explicit pipeline_actor(run_retention kept = {}) : kept_(kept) {}
+  /// `log` gets a line when a version is given up; may be empty.
+  explicit pipeline_actor(run_retention kept = {}, std::function<void(std::string_view)> log = {})
+      : kept_(kept), log_(std::move(log)) {}
 
   runtime::async<> on_activate() override;
   runtime::async<> on_timer(std::string name) override;
@@ -46,10 +54,28 @@ public:
   runtime::async<> run_removed(run_removed_params params) override;
   runtime::async<> submit_scheduled(submit_scheduled_params params) override;
   runtime::async<> remove() override;
+  runtime::async<> pause(pause_params params) override;
+  runtime::async<> resume() override;
+  runtime::async<rollback_results> rollback(rollback_params params) override;
+  runtime::async<> revert(revert_params params) override;
+  runtime::async<> submit_child(submit_child_params params) override;
 
 private:
+  static constexpr const char* retention_timer = "retention";
+  static constexpr const char* turns_timer = "turns";
   using summary = runtime::message<schemas::RunSummary>;
+  using version_record = runtime::message<schemas::PipelineVersion>;
   struct run_page;
+  // What a run is begun with.
+  struct chosen_version {
+    std::uint32_t number = 0;
+    std::optional<version_record> older = {};  // than the latest; it is compiled
+  };
+  // Of a run that begins.
+  struct turn {
+    std::string group;
+    std::string waits_for;  // for a person; empty: it goes on at once
+  };
 
   [[nodiscard]] std::string project() const { return key().substr(0, key().find('/')); }
   [[nodiscard]] std::string pipeline() const { return key().substr(key().find('/') + 1); }
@@ -57,22 +83,37 @@ private:
     return state().getLatestVersion() > 0 && !state().getRemoving();
   }
   [[nodiscard]] runtime::error unknown() const;
+  void take(const pipeline_definition& definition, const std::string& canonical,
+            const std::string& origin);
   [[nodiscard]] runtime::result<void> compile_stored(std::uint32_t version);
+  [[nodiscard]] runtime::error no_version(std::uint32_t version) const;
+  [[nodiscard]] runtime::async<std::optional<version_record>> stored_version(std::uint32_t version);
+  [[nodiscard]] runtime::async<chosen_version> version_numbered(std::uint32_t version);
+  [[nodiscard]] runtime::async<std::uint32_t> go_back_to(std::uint32_t version, std::string why);
+  void judge_version(std::uint32_t version, schemas::RunState end);
+  [[nodiscard]] std::optional<concurrency_definition> concurrency() const;
+  [[nodiscard]] runtime::result<turn> turn_of(const bound_params& params, const std::string& run);
+  void begin_waiting();
   void put_older_versions_away();
   [[nodiscard]] std::optional<runtime::error> refusal(const apply_params& params) const;
   [[nodiscard]] runtime::async<std::optional<std::uint32_t>> version_of(std::string run);
   [[nodiscard]] std::optional<runtime::error> refusal_to(capnp::List<schemas::Label>::Reader labels,
                                                          std::string_view params) const;
-  // The firing that starts a run; without a name: none does.
-  struct firing {
-    std::string schedule;
+  // What starts a run other than a person: a firing, or a run that has it as a task.
+  struct run_starter {
+    std::string schedule = {};  // empty: none
     std::int64_t scheduled_at = 0;
-    std::string backfill;
+    std::string backfill = {};
+    std::string parent = {};  // empty: none
+    std::string parent_task = {};
+    std::uint32_t depth = 0;
+    std::optional<runtime::trace_context> place = {};
   };
   template <class Params>
   [[nodiscard]] runtime::result<void> begin_run(const Params& params, const std::string& run,
-                                                const firing& of);
-  [[nodiscard]] runtime::result<void> begin_scheduled(const firing& of, const std::string& run);
+                                                const run_starter& of, const chosen_version& with);
+  [[nodiscard]] runtime::result<void> begin_scheduled(const run_starter& of,
+                                                      const std::string& run);
   void tell_schedules(const std::vector<schedule_definition>& schedules);
   void add_active(run_page& page) const;
   runtime::async<> add_ended(run_page& page);
@@ -90,6 +131,8 @@ private:
   runtime::paged_map<schemas::RunSummary> runs_{*this, "runs"};
   runtime::paged_map<schemas::RunSummary> ended_{*this, "ended"};
   const run_retention kept_;
+  const std::function<void(std::string_view)> log_;
+  run_turns turns_;                                            // as the rows of `active_` say
   mutable std::optional<run_retention> definition_retention_;  // of the latest version, once read
   std::set<std::string> expiring_;  // have been told, and have not answered by `run_removed`
   runtime::rng random_;

@@ -63,9 +63,10 @@ public:
     home_.add<audit_actor>();
     home_.add<project_actor>();
     home_.add<secrets_actor>();
-    home_.add<pipeline_actor>([kept = options_.retention]() -> std::unique_ptr<pipeline_actor> {
-      return std::make_unique<pipeline_actor>(kept);
-    });
+    home_.add<pipeline_actor>(
+        [kept = options_.retention, log = options_.log]() -> std::unique_ptr<pipeline_actor> {
+          return std::make_unique<pipeline_actor>(kept, log);
+        });
     home_.add<schedule_actor>([this]() -> std::unique_ptr<schedule_actor> {
       return std::make_unique<schedule_actor>(schedules_);
     });

@@ -113,6 +113,9 @@ async<> run_actor::on_activate() {
   if (state().getLostWith().size() > 0) {
     graph_->restore_held();
   }
+  if (!waits_for().empty()) {
+    graph_->pause();
+  }
   auto effects = graph_->begin();
   if (!over()) {
     apply(std::move(effects));
@@ -160,14 +163,24 @@ async<> run_actor::begin(begin_params params) {
   root.setSchedule(from.getSchedule());
   root.setScheduledAt(from.getScheduledAt());
   root.setBackfill(from.getBackfill());
+  root.setQueued(from.getQueued());
+  root.setRerunOf(from.getRerunOf());
+  root.setParent(from.getParent());
+  root.setParentTask(from.getParentTask());
+  root.setDepth(from.getDepth());
   auto graph = graph_of_pinned(pinned.asReader());
   if (!graph) {
     fail_without_graph(graph.error());
     co_return;
   }
   graph_.emplace(*std::move(graph));
-  limit_time(runtime::wall_time{runtime::duration{from.getCreatedAt()}});
-  add_event(nullptr);
+  if (from.getQueued().size() > 0) {
+    graph_->pause();
+    add_run_event(waits_for());
+  } else {
+    limit_time(runtime::wall_time{runtime::duration{from.getCreatedAt()}});
+    add_event(nullptr);
+  }
   apply(graph_->begin());
 }
 
@@ -202,6 +215,7 @@ void run_actor::report(std::int64_t ended_before) {
   send(ref<schemas::Pipeline>(pipeline).run_ended(key(), root.getState(), root.getFinishedAt(),
                                                   root.getVersion(), root.getCreatedAt(),
                                                   ended_before));
+  tell_parent();
   if (root.getSchedule().size() > 0) {
     send(ref<schemas::Schedule>(pipeline).run_told(key(), text_of(root.getSchedule()),
                                                    root.getScheduledAt(), root.getState(), "",
@@ -210,8 +224,9 @@ void run_actor::report(std::int64_t ended_before) {
 }
 
 async<> run_actor::on_reminder(std::string name) {
-  if (name.starts_with(approval_reminder)) {
-    not_answered(name.substr(approval_reminder.size()));
+  if (name.starts_with(step_reminder)) {
+    not_answered(name.substr(step_reminder.size()));
+    child_timed_out(name.substr(step_reminder.size()));
   } else if (graph_ && !over() && !state().getEnding()) {
     stop(RunState::TIMED_OUT,
          "the run's timeout of " +
@@ -241,10 +256,13 @@ void run_actor::apply(run_effects effects) {
     run_effects more;
     for (const auto& each : effects.cancel) {
       const auto reason = state().getEnding() ? text_of(state().getReason()) : each.reason;
-      if (graph_->task(each.id.task).approval.empty()) {
-        send(ref<schemas::Task>(key() + "/" + graph_->name_of(each.id)).cancel(reason));
-      } else if (asking(graph_->name_of(each.id))) {
+      const auto name = graph_->name_of(each.id);
+      if (step_of(graph_->task(each.id.task)) == step_kind::command) {
+        send(ref<schemas::Task>(key() + "/" + name).cancel(reason));
+      } else if (asking(name)) {
         end_here(each.id, TaskState::CANCELLED, reason, {}, more);
+      } else if (child_at(name)) {
+        withdraw_child(each.id, reason);
       }
     }
     for (const auto id : effects.start) {
@@ -307,8 +325,8 @@ void run_actor::end_here(instance_id id, TaskState state, const std::string& rea
   count(state, 1);
   const auto reader = row.asReader();
   add_event(&reader);
-  if (!graph_->task(id.task).approval.empty()) {
-    cancel_reminder(std::string{approval_reminder} + graph_->name_of(id));
+  if (step_of(graph_->task(id.task)) != step_kind::command) {
+    cancel_reminder(std::string{step_reminder} + graph_->name_of(id));
   }
   auto then = graph_->ended(id, state, outputs, reason);
   const auto append = [](auto& to, auto& from) { to.insert(to.end(), from.begin(), from.end()); };
@@ -319,8 +337,8 @@ void run_actor::end_here(instance_id id, TaskState state, const std::string& rea
 }
 
 void run_actor::start(instance_id id, run_effects& effects, std::vector<pool_wish>& wishes) {
-  if (!graph_->task(id.task).approval.empty()) {
-    ask(id, effects);
+  if (const auto kind = step_of(graph_->task(id.task)); kind != step_kind::command) {
+    kind == step_kind::approval ? ask(id, effects) : start_child(id, effects);
     return;
   }
   auto spec = task_spec_of(*graph_, id,
@@ -407,7 +425,25 @@ void run_actor::stop(RunState end, const std::string& reason, stop_reach reach) 
     root.setReason(reason.c_str());
   }
   root.setForced(reach == stop_reach::everything);
+  root.setQueued("");
+  root.setPaused(false);
   apply(graph_->stop(reason, reach));
+}
+
+// A run that cannot say what it promises has failed.
+void run_actor::keep_outputs() {
+  const auto made = graph_->outputs();
+  auto root = edit();
+  if (!made) {
+    root.setState(RunState::FAILED);
+    root.setReason(made.error().text().c_str());
+    return;
+  }
+  auto outputs = root.initOutputs(static_cast<unsigned>(made->size()));
+  for (unsigned at = 0; at < outputs.size(); ++at) {
+    outputs[at].setName((*made)[at].first.c_str());
+    outputs[at].setValue((*made)[at].second.c_str());
+  }
 }
 
 void run_actor::finish() {
@@ -415,9 +451,14 @@ void run_actor::finish() {
     return;
   }
   auto root = edit();
+  root.setQueued("");
+  root.setPaused(false);
   root.setState(root.getEnding() ? root.getEndState() : graph_->outcome());
   if (root.getState() == RunState::FAILED) {
     root.setReason(graph_->failure_text().c_str());
+  }
+  if (root.getState() == RunState::SUCCEEDED) {
+    keep_outputs();
   }
   root.setFinishedAt(nanoseconds(now()));
   if (root.getLostWith().size() > 0) {

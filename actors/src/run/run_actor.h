@@ -41,12 +41,17 @@ public:
   runtime::async<> expire() override;
   runtime::async<> workspace_lost(workspace_lost_params params) override;
   runtime::async<> decide(decide_params params) override;
+  runtime::async<> proceed() override;
+  runtime::async<> pause(pause_params params) override;
+  runtime::async<> resume() override;
+  runtime::async<> child_told(child_told_params params) override;
 
 private:
   static constexpr const char* pinned_row = "pinned";
   static constexpr const char* timeout_reminder = "timeout";
   static constexpr const char* events_signal = "events";
-  static constexpr std::string_view approval_reminder = "approval/";  // and the instance's name
+  // And the instance's name, of one that runs no command.
+  static constexpr std::string_view step_reminder = "approval/";
 
   // A task that is begun for the first time, whose slot the run asks for.
   struct pool_wish {
@@ -59,6 +64,8 @@ private:
   [[nodiscard]] runtime::error no_graph() const;
   [[nodiscard]] runtime::result<void> check_known() const;
   [[nodiscard]] bool over() const { return state().getState() != schemas::RunState::RUNNING; }
+  [[nodiscard]] std::string waits_for() const;
+  void go_on_unless_waiting();
   [[nodiscard]] std::string row_of(instance_id id) const;
   void apply(run_effects effects);
   void start(instance_id id, run_effects& effects, std::vector<pool_wish>& wishes);
@@ -68,6 +75,12 @@ private:
   void answer(instance_id id, schemas::TaskState state, const std::string& reason,
               const output_list& outputs);
   void not_answered(std::string_view task);
+  void start_child(instance_id id, run_effects& effects);
+  [[nodiscard]] std::optional<instance_id> child_at(std::string_view task) const;
+  void withdraw_child(instance_id id, const std::string& reason);
+  void child_timed_out(std::string_view task);
+  void tell_parent();
+  void keep_outputs();
   void end_here(instance_id id, schemas::TaskState state, const std::string& reason,
                 const output_list& outputs, run_effects& effects);
   void ask_pool(const std::vector<pool_wish>& wishes);
@@ -99,6 +112,7 @@ private:
   runtime::state_map<schemas::RunEvent> events_{*this, "events"};
   runtime::state_map<schemas::ForgottenTask> forgotten_{*this, "forgotten"};
   const std::function<void(std::string_view)> log_;
+  runtime::rng random_;
   std::optional<run_graph> graph_;  // nothing when its definition cannot be used; then it is over
 };
 

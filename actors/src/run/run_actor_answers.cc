@@ -53,6 +53,15 @@ async<run_actor::status_results> run_actor::status() {
   made.setSchedule(root.getSchedule());
   made.setScheduledAt(root.getScheduledAt());
   made.setBackfill(root.getBackfill());
+  made.setRerunOf(root.getRerunOf());
+  made.setParent(root.getParent());
+  made.setParentTask(root.getParentTask());
+  made.setOutputs(root.getOutputs());
+  made.setQueued(root.getQueued().size() > 0);
+  made.setPaused(root.getPaused());
+  if (const auto why = waits_for(); !why.empty()) {
+    made.setReason(why.c_str());
+  }
   if (pinned.hasTrace()) {
     made.setTraceId(to_string(submitted_from().trace).c_str());
   }
@@ -66,6 +75,7 @@ void run_actor::tell_waiting(schemas::TaskStatus::Builder status, instance_id id
   status.setIndex(id.index);
   status.setLabel(graph_->instance(id).label.c_str());
   status.setState(TaskState::WAITING);
+  status.setReason(waits_for().c_str());
 }
 
 async<run_actor::tasks_results> run_actor::tasks(tasks_params params) {

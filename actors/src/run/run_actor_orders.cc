@@ -44,10 +44,75 @@ async<> run_actor::withdraw(withdraw_params params) {
   if (!pinned_.contains(pinned_row)) {
     co_await runtime::fail(errc::unavailable, "the run has not begun yet");
   }
-  if (!over() && !state().getEnding()) {
-    stop(RunState::CANCELLED, std::string{params.reason()}, stop_reach::ordinary);
+  if (!over() && (!state().getEnding() || (params.force() && !state().getForced()))) {
+    stop(RunState::CANCELLED, std::string{params.reason()},
+         params.force() ? stop_reach::everything : stop_reach::ordinary);
   }
 }
+
+// --- waiting -------------------------------------------------------------------------------------
+
+// Why nothing of it starts, for a person; empty: nothing keeps it from that.
+std::string run_actor::waits_for() const {
+  if (state().getQueued().size() > 0) {
+    return text_of(state().getQueued());
+  }
+  if (!state().getPaused()) {
+    return {};
+  }
+  const auto by = text_of(state().getPausedBy());
+  return by.empty() ? "paused" : "paused by " + by;
+}
+
+async<> run_actor::pause(pause_params params) {
+  if (auto known = check_known(); !known) {
+    co_await runtime::fail(std::move(known).error());
+  }
+  if (over() || state().getEnding()) {
+    const auto why = over() ? "has already ended: " + std::string{to_string(state().getState())}
+                            : "is being ended: " + text_of(state().getReason());
+    co_await runtime::fail(errc::failed_precondition, "the run " + why);
+  }
+  if (!state().getPaused()) {
+    edit().setPaused(true);
+    edit().setPausedBy(std::string{params.by()}.c_str());
+    graph_->pause();
+    add_run_event(waits_for());
+    notify(events_signal);
+  }
+}
+
+async<> run_actor::resume() {
+  if (auto known = check_known(); !known) {
+    co_await runtime::fail(std::move(known).error());
+  }
+  if (state().getPaused()) {
+    edit().setPaused(false);
+    add_run_event("resumed");
+    go_on_unless_waiting();
+  }
+}
+
+async<> run_actor::proceed() {
+  if (graph_ && !over() && state().getQueued().size() > 0) {
+    edit().setQueued("");
+    limit_time(now());
+    add_run_event("its turn has come");
+    go_on_unless_waiting();
+  }
+  return {};
+}
+
+void run_actor::go_on_unless_waiting() {
+  if (waits_for().empty()) {
+    apply(graph_->resume());
+    go_on_if_idle();
+  } else {
+    notify(events_signal);
+  }
+}
+
+// --- another try ---------------------------------------------------------------------------------
 
 result<run_actor::retry_from_results> run_actor::start_again(const std::string& from, bool is_dry) {
   if (auto known = check_known(); !known) {
@@ -100,6 +165,7 @@ result<run_actor::retry_from_results> run_actor::start_again(const std::string& 
   root.setFinishedAt(0);
   root.setRetriedAt(nanoseconds(now()));
   root.setFilesLost(false);
+  root.initOutputs(0);
   forget_rows(std::move(forgotten));
   limit_time(now());
   report(ended_before);
@@ -124,7 +190,7 @@ async<run_actor::retry_from_results> run_actor::retry_from(retry_from_params par
 void run_actor::forget_row(const std::string& row) {
   const auto status = *instances_.get(row);
   count(status.getState(), -1);
-  cancel_reminder(std::string{approval_reminder} + text_of(status.getName()));
+  cancel_reminder(std::string{step_reminder} + text_of(status.getName()));
   if (status.getAttempt() > 0) {
     forgotten_.edit(text_of(status.getName())).setName(status.getName());
   }

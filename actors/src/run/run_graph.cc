@@ -293,7 +293,7 @@ void run_graph::finish_if_done(std::uint32_t at) {
 bool run_graph::may_start_more(const task_node& one, const task_definition& task) const {
   const auto of_run =
       std::min<std::size_t>(start_window, definition_.max_parallel.value_or(start_window));
-  return (active_ < of_run || !task.approval.empty()) &&
+  return (active_ < of_run || step_of(task) != step_kind::command) &&
          one.active < task.max_parallel.value_or(start_window);
 }
 
@@ -303,7 +303,7 @@ void run_graph::may_start(std::uint32_t at) {
 }
 
 void run_graph::start_more(run_effects& effects) {
-  if (!held_) {
+  if (!held_ && !paused_) {
     start_more_of(asking_, effects);
     start_more_of(startable_, effects);
   }
@@ -400,6 +400,7 @@ run_effects run_graph::stop(std::string_view reason, stop_reach reach) {
   run_effects effects;
   stopping_ = reach;
   stop_reason_ = reason;
+  paused_ = false;
   for (std::uint32_t at = 0; at < nodes_.size(); ++at) {
     auto& node = nodes_[at];
     if (node.now != phase::open || !withdrawn(at)) {
@@ -414,6 +415,13 @@ run_effects run_graph::stop(std::string_view reason, stop_reach reach) {
     finish_if_done(at);
   }
   drain(effects);  // tasks that still wait for active ones are judged as those end
+  return effects;
+}
+
+run_effects run_graph::resume() {
+  run_effects effects;
+  paused_ = false;
+  drain(effects);
   return effects;
 }
 

@@ -145,22 +145,56 @@ result<value> filled_in(const value& from, const expression_scope& names) {
 
 }  // namespace
 
+namespace {
+
+// `what`: `inputs`.
+result<value> filled_map(const std::map<std::string, value>& from, const expression_scope& names,
+                         const std::string& what) {
+  value::map made;
+  for (const auto& [name, content] : from) {
+    auto filled = filled_in(content, names);
+    if (!filled) {
+      return runtime::error{filled.error().code(),
+                            what + " " + name + ": " + filled.error().text()};
+    }
+    made.emplace(name, *std::move(filled));
+  }
+  return value{std::move(made)};
+}
+
+}  // namespace
+
+result<std::string> run_graph::child_params(instance_id id) const {
+  const auto& one = instance(id);
+  const auto made =
+      filled_map(definition_.tasks[id.task].params, scope{*this, id.task, &one}, "params");
+  return made ? result<std::string>{to_json(*made)} : made.error();
+}
+
+result<output_list> run_graph::outputs() const {
+  output_list made;
+  for (const auto& [name, text] : definition_.outputs) {
+    auto filled = fill(text, scope{*this, 0, nullptr});
+    if (!filled) {
+      return runtime::error{filled.error().code(),
+                            "outputs " + name + ": " + filled.error().text()};
+    }
+    made.emplace_back(name, *std::move(filled));
+  }
+  return made;
+}
+
 result<std::string> run_graph::inputs(instance_id id) const {
   const auto& task = definition_.tasks[id.task];
   if (task.inputs.empty()) {
     return std::string{};
   }
   const auto& one = instance(id);
-  const scope names{*this, id.task, &one};
-  value::map made;
-  for (const auto& [name, content] : task.inputs) {
-    auto filled = filled_in(content, names);
-    if (!filled) {
-      return runtime::error{filled.error().code(), "inputs " + name + ": " + filled.error().text()};
-    }
-    made.emplace(name, *std::move(filled));
+  const auto made = filled_map(task.inputs, scope{*this, id.task, &one}, "inputs");
+  if (!made) {
+    return made.error();
   }
-  auto text = to_json(value{std::move(made)});
+  auto text = to_json(*made);
   if (text.size() > task_inputs_bytes_max) {
     return runtime::error{
         runtime::errc::too_large,

@@ -142,6 +142,7 @@ std::vector<api_routes::row> add_api(http::router& into, const api_parts& parts)
   add_schedule_routes(routes);
   add_run_list_routes(routes);
   add_run_routes(routes);
+  add_run_order_routes(routes);
   add_log_routes(routes);
   add_actor_routes(routes);
   add_inspect_routes(routes);

@@ -163,6 +163,7 @@ void add_batch_routes(api_routes& routes);
 void add_schedule_routes(api_routes& routes);
 void add_run_list_routes(api_routes& routes);
 void add_run_routes(api_routes& routes);
+void add_run_order_routes(api_routes& routes);
 void add_log_routes(api_routes& routes);
 void add_actor_routes(api_routes& routes);
 /// How /openapi.json tells of the methods that anyone may call of the actor types of this process,

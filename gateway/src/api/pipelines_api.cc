@@ -240,27 +240,47 @@ void submit_one(const api_parts& parts, request& received, reply answer) {
     return;
   }
   wanted->idempotency_key = key_of(received);
-  const auto shared = std::make_shared<reply>(std::move(answer));
-  submit(parts, *pipeline, *std::move(wanted), trace_of(received, quiet_trace::goes_along),
-         [&parts, shared, wait = *wait](const submitted& told) {
-           if (!told) {
-             shared->fail(told.error());
-             return;
-           }
-           const std::string run{told->run()};
-           const auto made = std::make_shared<http::response>(answer_of(201, *told));
-           made->headers.add("Location", "/api/v1/runs/" + run);
-           if (wait == runtime::duration{}) {
-             shared->send(std::move(*made));
-             return;
-           }
-           wait_for_run(parts.silo, run, wait, shared, [shared, made](const auto& ended) {
-             if (ended) {
-               made->body = answer_of(201, ended->run()).body;
-             }
-             shared->send(std::move(*made));
-           });
-         });
+  submit_and_answer(parts, *pipeline, *std::move(wanted),
+                    trace_of(received, quiet_trace::goes_along), *wait,
+                    std::make_shared<reply>(std::move(answer)));
+}
+
+// --- pausing, going back -------------------------------------------------------------------------
+
+template <class Call>
+void tell(const api_parts& parts, request& received, reply answer, Call&& call) {
+  const auto key = pipeline_key(received);
+  if (!key) {
+    answer.fail(key.error());
+    return;
+  }
+  call_and_answer(parts.silo, call(ref<schemas::Pipeline>(*key)).keyed(key_of(received)),
+                  std::move(answer),
+                  [] { return answer_of(202, nlohmann::ordered_json::object()); });
+}
+
+void pause(const api_parts& parts, request& received, reply answer) {
+  tell(parts, received, std::move(answer),
+       [&](const auto& pipeline) { return pipeline.pause(name_of_sender(received)); });
+}
+
+void resume(const api_parts& parts, request& received, reply answer) {
+  tell(parts, received, std::move(answer), [](const auto& pipeline) { return pipeline.resume(); });
+}
+
+void roll_back(const api_parts& parts, request& received, reply answer) {
+  const auto key = pipeline_key(received);
+  auto wanted =
+      runtime::from_json(capnp::Schema::from<schemas::Pipeline::RollbackParams>(), received.body);
+  if (!key || !wanted) {
+    answer.fail(key ? wanted.error() : key.error());
+    return;
+  }
+  call_and_answer(parts.silo,
+                  ref<schemas::Pipeline>(*key)
+                      .rollback(pipeline_interface::rollback_params{*std::move(wanted)})
+                      .keyed(key_of(received)),
+                  std::move(answer), [](const auto& results) { return answer_of(200, results); });
 }
 
 }  // namespace
@@ -326,14 +346,39 @@ void add_pipeline_routes(api_routes& routes) {
               .query = {run_wait_key()},
               .headers = {idempotency_key, traceparent},
               .body = submission_body(),
-              .answers = {{.status = 201,
-                           .text = "It is stored, and begins; with `wait`, all of it.",
-                           .body = json_media(
-                               shape::any_of({shape::of<schemas::Pipeline::SubmitNewResults>(),
-                                              shape::of<schemas::RunStatus>()})),
-                           .headers = {location}}},
+              .answers = {submitted_answer()},
               .problems = {404, 409}},
              submit_one);
+  const answer begun{.status = 202, .text = "It is stored.", .body = json_media(shape::object({}))};
+  routes.add(method::post, one + "/pause", in_project(role::RUN),
+             {.id = "pause_pipeline",
+              .tag = "pipelines",
+              .summary = "Has no run of a pipeline begin until it is resumed",
+              .text = "What is submitted, or due by a schedule, waits. Runs that have begun go on.",
+              .headers = {idempotency_key},
+              .answers = {begun},
+              .problems = {404}},
+             pause);
+  routes.add(method::post, one + "/resume", in_project(role::RUN),
+             {.id = "resume_pipeline",
+              .tag = "pipelines",
+              .summary = "Has the runs that wait for a paused pipeline begin",
+              .headers = {idempotency_key},
+              .answers = {begun},
+              .problems = {404}},
+             resume);
+  routes.add(method::post, one + "/rollback", in_project(role::ADMIN),
+             {.id = "rollback_pipeline",
+              .tag = "pipelines",
+              .summary = "Makes a new version of what an earlier one says",
+              .text = "`version` 0, or left out: the latest that a run has succeeded with.",
+              .headers = {idempotency_key},
+              .body = {.any_of = {json_read_as<schemas::Pipeline::RollbackParams>()}},
+              .answers = {{.status = 200,
+                           .text = "The new version.",
+                           .body = json_of<schemas::Pipeline::RollbackResults>()}},
+              .problems = {404, 409}},
+             roll_back);
   routes.add(
       method::post, "/api/v1/validate", somewhere(role::READ),
       {.id = "validate_definition",

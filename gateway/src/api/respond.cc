@@ -3,6 +3,7 @@
 
 #include <charconv>
 
+#include "access/principal.h"
 #include "millrace/actors/name_rule.h"
 
 namespace millrace::gateway {
@@ -53,6 +54,10 @@ result<std::uint64_t> number_in_query(const http::request& request, std::string_
                                              std::to_string(most)};
   }
   return number;
+}
+
+std::string name_of_sender(const http::request& received) {
+  return received.by != nullptr ? received.by->name : std::string{};
 }
 
 std::string key_of(const http::request& request) {

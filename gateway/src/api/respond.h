@@ -79,6 +79,9 @@ void answer_on(file_thread& thread, const std::shared_ptr<http::reply>& answer, 
 /// The request's Idempotency-Key; empty: it has none.
 [[nodiscard]] std::string key_of(const http::request& request);
 
+/// What the sender's token is called; empty: nobody is asked for one.
+[[nodiscard]] std::string name_of_sender(const http::request& request);
+
 [[nodiscard]] std::string text_in_query(const http::request& request, std::string_view name);
 
 /// Errors: `invalid_argument` for a text that nothing is called by; `what`: `project`.

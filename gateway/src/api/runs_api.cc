@@ -137,76 +137,6 @@ void task(const api_parts& parts, request& received, reply answer) {
       });
 }
 
-void cancel(const api_parts& parts, request& received, reply answer) {
-  auto params =
-      runtime::from_json(capnp::Schema::from<schemas::Run::CancelParams>(), received.body);
-  if (!params) {
-    answer.fail(params.error());
-    return;
-  }
-  call_and_answer(parts.silo,
-                  ref<schemas::Run>(run_id(received))
-                      .cancel(schemas::run_interface::cancel_params{*std::move(params)})
-                      .keyed(key_of(received)),
-                  std::move(answer),
-                  [] { return answer_of(202, nlohmann::ordered_json::object()); });
-}
-
-void retry(const api_parts& parts, request& received, reply answer) {
-  auto read =
-      runtime::from_json(capnp::Schema::from<schemas::Run::RetryFromParams>(), received.body);
-  if (!read) {
-    answer.fail(read.error());
-    return;
-  }
-  const schemas::run_interface::retry_from_params params{*std::move(read)};
-  const auto run = ref<schemas::Run>(run_id(received));
-  if (params.from().empty() && !params.dry_run()) {  // which earlier versions know too
-    call_and_answer(parts.silo, run.retry().keyed(key_of(received)), std::move(answer),
-                    [](const auto& results) {
-                      schemas::run_interface::retry_from_results told;
-                      told.build().setTasks(results.tasks());
-                      told.build().initNames(0);
-                      return answer_of(202, told);
-                    });
-    return;
-  }
-  call_and_answer(
-      parts.silo,
-      run.retry_from(std::string{params.from()}, params.dry_run()).keyed(key_of(received)),
-      std::move(answer), [](const auto& results) { return answer_of(202, results); });
-}
-
-void decide(const api_parts& parts, request& received, reply answer, bool approved) {
-  const auto said =
-      runtime::from_json(capnp::Schema::from<schemas::ApprovalAnswer>(), received.body);
-  if (!said) {
-    answer.fail(said.error());
-    return;
-  }
-  const std::string by = received.by != nullptr ? received.by->name : "someone";
-  call_and_answer(
-      parts.silo,
-      ref<schemas::Run>(run_id(received))
-          .decide(std::string{received.param("name")}, approved,
-                  std::string{said->reader<schemas::ApprovalAnswer>().getComment().cStr()}, by)
-          .keyed(key_of(received)),
-      std::move(answer), [] { return answer_of(202, nlohmann::ordered_json::object()); });
-}
-
-void approve(const api_parts& parts, request& received, reply answer) {
-  decide(parts, received, std::move(answer), true);
-}
-
-void reject(const api_parts& parts, request& received, reply answer) {
-  decide(parts, received, std::move(answer), false);
-}
-
-void remove(const api_parts& parts, request& received, reply answer) {
-  call_and_answer(parts.silo, ref<schemas::Run>(run_id(received)).remove(), std::move(answer),
-                  [] { return answer_of(202, nlohmann::ordered_json::object()); });
-}
-
 // One client that follows a run. Looks, writes what there is, looks again; a client that lags is
 // waited for.
 class follower : public std::enable_shared_from_this<follower> {
@@ -309,8 +239,6 @@ void events(const api_parts& parts, request& received, reply answer) {
 
 void add_run_routes(api_routes& routes) {
   const std::string one = "/api/v1/runs/{id}";
-  const answer begun{
-      .status = 202, .text = "It is certain to happen.", .body = json_media(shape::object({}))};
   routes.add(
       method::get, one, of_run(role::READ),
       {.id = "get_run",
@@ -320,13 +248,6 @@ void add_run_routes(api_routes& routes) {
        .answers = {{.status = 200, .text = "The run.", .body = json_of<schemas::RunStatus>()}},
        .problems = {404}},
       status);
-  routes.add(method::del, one, of_run(role::ADMIN),
-             {.id = "remove_run",
-              .tag = "runs",
-              .summary = "Removes a run that has ended, with its logs and files",
-              .answers = {begun},
-              .problems = {404, 409}},
-             remove);
   routes.add(method::get, one + "/tasks", of_run(role::READ),
              {.id = "list_tasks",
               .tag = "runs",
@@ -347,20 +268,6 @@ void add_run_routes(api_routes& routes) {
                            .body = json_of<schemas::Task::DescribeResults>()}},
               .problems = {404}},
              task);
-  const auto decides = [&](const char* id, const char* summary) -> operation {
-    return {.id = id,
-            .tag = "runs",
-            .summary = summary,
-            .text = "The task succeeds or fails; its outputs say who answered, and the comment.",
-            .headers = {idempotency_key},
-            .body = {.any_of = {json_read_as<schemas::ApprovalAnswer>()}},
-            .answers = {begun},
-            .problems = {404, 409}};
-  };
-  routes.add(method::post, one + "/tasks/{name}/approve", of_run(role::RUN),
-             decides("approve_task", "Answers an approval with yes"), approve);
-  routes.add(method::post, one + "/tasks/{name}/reject", of_run(role::RUN),
-             decides("reject_task", "Answers an approval with no"), reject);
   routes.add(method::get, one + "/events", of_run(role::READ),
              {.id = "follow_run",
               .tag = "runs",
@@ -377,32 +284,6 @@ void add_run_routes(api_routes& routes) {
                                                {"end", shape::object({})}}}}},
               .problems = {404}},
              events);
-  routes.add(method::post, one + "/cancel", of_run(role::RUN),
-             {.id = "cancel_run",
-              .tag = "runs",
-              .summary = "Ends a run",
-              .text = "What runs is cancelled, and only tasks with `run_on: always` go on; `force` "
-                      "ends these too.",
-              .headers = {idempotency_key},
-              .body = {.any_of = {json_read_as<schemas::Run::CancelParams>()}},
-              .answers = {begun},
-              .problems = {404, 409}},
-             cancel);
-  routes.add(
-      method::post, one + "/retry", of_run(role::RUN),
-      {.id = "retry_run",
-       .tag = "runs",
-       .summary = "Starts again what of a run did not succeed, and what needs it",
-       .text = "Also the task `from`, if it is named. `dry_run` only tells what that is.",
-       .headers = {idempotency_key},
-       .body = {.any_of = {json_read_as<schemas::Run::RetryFromParams>()}},
-       .answers = {{.status = 202,
-                    .text =
-                        "How many task instances that is; if something was asked for, the first "
-                        "1,000 names.",
-                    .body = json_of<schemas::Run::RetryFromResults>()}},
-       .problems = {404, 409}},
-      retry);
 }
 
 }  // namespace millrace::gateway

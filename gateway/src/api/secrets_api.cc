@@ -76,7 +76,7 @@ void put(const api_parts& parts, request& received, reply answer) {
   auto secret = params.build().initSecret();
   secret.setName(path->name.c_str());
   secret.setSealed({reinterpret_cast<const kj::byte*>(sealed.data()), sealed.size()});
-  secret.setUpdatedBy(received.by != nullptr ? received.by->name.c_str() : "");
+  secret.setUpdatedBy(name_of_sender(received).c_str());
   call_and_answer(parts.silo, ref<schemas::Secrets>(path->project).put(std::move(params)),
                   std::move(answer), [](const secrets_interface::put_results& told) {
                     return http::empty(told.created() ? 201 : 204);

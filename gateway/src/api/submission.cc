@@ -4,6 +4,8 @@
 #include <nlohmann/json.hpp>
 #include <utility>
 
+#include "api/respond.h"
+#include "api/run_wait.h"
 #include "millrace/actors/run_id.h"
 #include "millrace/actors/submission.h"
 #include "millrace/runtime/json.h"
@@ -48,7 +50,8 @@ void tell_when_begun(const std::shared_ptr<submission>& one,
 void ask(const std::shared_ptr<submission>& one, bool again) {
   const auto& [params, key] = one->wanted;
   auto call = ref<schemas::Pipeline>(one->pipeline)
-                  .submit_new(one->run, params.params(), params.labels(), again)
+                  .submit_new(one->run, params.params(), params.labels(), again, params.version(),
+                              params.rerun_of())
                   .keyed(key);
   call.spec().context = one->context;
   one->silo.call_then<pipeline_interface::submit_new_results>(
@@ -94,13 +97,15 @@ result<void> set_labels(const nlohmann::json& given, pipeline_interface::submit_
 json_shape wanted_run_shape(key_in_text key) {
   auto members = shape::object({{"params", shape::map(shape::any())},
                                 {"labels", shape::map(shape::text())},
+                                {"version", shape::count()},
                                 {"idempotency_key", shape::text()}});
   return key == key_in_text::yes
              ? shape::named("BatchLine",
-                            shape::with_optional(members, {"params", "labels", "idempotency_key"}))
+                            shape::with_optional(
+                                members, {"params", "labels", "version", "idempotency_key"}))
              : shape::named("SubmissionInput",
                             shape::with_optional(shape::without(members, {"idempotency_key"}),
-                                                 {"params", "labels"}));
+                                                 {"params", "labels", "version"}));
 }
 
 result<wanted_run> wanted_run_of(std::string_view text, key_in_text key) {
@@ -124,11 +129,16 @@ result<wanted_run> wanted_run_of(std::string_view text, key_in_text key) {
       if (auto set = set_labels(value, wanted.params); !set) {
         return std::move(set).error();
       }
+    } else if (name == "version" && value.is_number_unsigned() &&
+               value.get<std::uint64_t>() <= UINT32_MAX) {
+      wanted.params.build().setVersion(value.get<std::uint32_t>());
     } else if (name == "idempotency_key" && value.is_string() && key == key_in_text::yes) {
       wanted.idempotency_key = value.get<std::string>();
     } else {
       return error{errc::invalid_argument,
-                   "/" + name + ": expected are the objects 'params' and 'labels'" +
+                   "/" + name +
+                       ": expected are the objects 'params' and 'labels', the number "
+                       "'version'" +
                        (key == key_in_text::yes ? ", and the text 'idempotency_key'" : "")};
     }
   }
@@ -153,6 +163,39 @@ void submit(const api_parts& parts, const std::string& pipeline, wanted_run&& wa
                                               .run = std::move(run),
                                               .then = std::move(then)}),
       false);
+}
+
+void submit_and_answer(const api_parts& parts, const std::string& pipeline, wanted_run&& wanted,
+                       std::shared_ptr<const runtime::request_context> context,
+                       runtime::duration wait, const std::shared_ptr<http::reply>& answer) {
+  submit(parts, pipeline, std::move(wanted), std::move(context),
+         [&parts, answer, wait](const submitted& told) {
+           if (!told) {
+             answer->fail(told.error());
+             return;
+           }
+           const std::string run{told->run()};
+           const auto made = std::make_shared<http::response>(answer_of(201, *told));
+           made->headers.add("Location", "/api/v1/runs/" + run);
+           if (wait == runtime::duration{}) {
+             answer->send(std::move(*made));
+             return;
+           }
+           wait_for_run(parts.silo, run, wait, answer, [answer, made](const auto& ended) {
+             if (ended) {
+               made->body = answer_of(201, ended->run()).body;
+             }
+             answer->send(std::move(*made));
+           });
+         });
+}
+
+answer submitted_answer() {
+  return {.status = 201,
+          .text = "It is stored, and begins; with `wait`, all of it.",
+          .body = json_media(shape::any_of(
+              {shape::of<schemas::Pipeline::SubmitNewResults>(), shape::of<schemas::RunStatus>()})),
+          .headers = {location}};
 }
 
 }  // namespace millrace::gateway

@@ -24,8 +24,8 @@ enum class key_in_text : bool { no, yes };
 
 [[nodiscard]] json_shape wanted_run_shape(key_in_text key);
 
-/// Of `{"params": {...}, "labels": {...}}`; no text at all asks for a run with neither. Errors:
-/// `invalid_argument` naming the place.
+/// Of `{"params": {...}, "labels": {...}, "version": 3}`; no text at all asks for a run with
+/// neither. Errors: `invalid_argument` naming the place.
 [[nodiscard]] runtime::result<wanted_run> wanted_run_of(std::string_view text, key_in_text key);
 
 using submitted = runtime::result<schemas::pipeline_interface::submit_new_results>;
@@ -36,5 +36,13 @@ using submitted = runtime::result<schemas::pipeline_interface::submit_new_result
 void submit(const api_parts& parts, const std::string& pipeline, wanted_run&& wanted,
             std::shared_ptr<const runtime::request_context> context,
             std::function<void(submitted)> then);
+
+/// The same, answered with 201: at once, or after `wait`, over zero, with how the run is by then.
+void submit_and_answer(const api_parts& parts, const std::string& pipeline, wanted_run&& wanted,
+                       std::shared_ptr<const runtime::request_context> context,
+                       runtime::duration wait, const std::shared_ptr<http::reply>& answer);
+
+/// What that answers, for the description of an operation.
+[[nodiscard]] answer submitted_answer();
 
 }  // namespace millrace::gateway

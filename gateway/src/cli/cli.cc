@@ -50,8 +50,8 @@ std::vector<command> all_commands() {
     all.insert(all.end(), more.begin(), more.end());
   }
   for (const auto& one :
-       {schedule_command(), backup_command(), restore_command(), check_command(), pki_command(),
-        token_command(), secret_command(), context_command(), config_command()}) {
+       {plan_command(), schedule_command(), backup_command(), restore_command(), check_command(),
+        pki_command(), token_command(), secret_command(), context_command(), config_command()}) {
     all.push_back(one);
   }
   all.push_back({"completion", "bash|zsh|fish", "print what teaches a shell to complete commands",

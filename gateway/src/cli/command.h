@@ -40,11 +40,12 @@ struct command {
 // The commands, by file.
 [[nodiscard]] std::vector<command> local_commands();    // run, validate
 [[nodiscard]] std::vector<command> serve_commands();    // dev, silo, gateway
-[[nodiscard]] std::vector<command> submit_commands();   // apply, submit, watch
+[[nodiscard]] std::vector<command> submit_commands();   // apply, submit, rerun, ...
 [[nodiscard]] std::vector<command> inspect_commands();  // list, get, logs
-[[nodiscard]] std::vector<command> control_commands();  // cancel, retry, dead-letters
+[[nodiscard]] std::vector<command> control_commands();  // cancel, retry, pause, ...
 [[nodiscard]] std::vector<command> actor_commands();    // actor, top
 [[nodiscard]] std::vector<command> cluster_commands();  // silos, partitions, cluster, drain
+[[nodiscard]] command plan_command();
 [[nodiscard]] command backup_command();
 [[nodiscard]] command check_command();
 [[nodiscard]] command config_command();

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
-// Commands that act on what a server runs: cancel, retry, approve, delete, dead-letters.
+// Commands that act on what a server runs: cancel, retry, approve, pause, resume, delete,
+// dead-letters.
 #include <fmt/format.h>
 
 #include <iostream>
@@ -54,8 +55,9 @@ runtime::result<answer_of_one> ask_run(remote& server, http::method verb, const 
 }
 
 runtime::result<answer_of_one> ask_pipeline(remote& server, http::method verb,
-                                            const std::string& name) {
-  auto said = server.ask(verb, server.pipelines() + "/" + escaped(name));
+                                            const std::string& name,
+                                            const std::string& action = {}) {
+  auto said = server.ask(verb, server.pipelines() + "/" + escaped(name) + action);
   if (!said) {
     return std::move(said).error();
   }
@@ -136,11 +138,21 @@ exit_code run_approve(const option_values& options, const std::vector<std::strin
   return exit_code::ok;
 }
 
-exit_code run_delete(const option_values& options, const std::vector<std::string>& positional) {
+// What a command does to each of the runs or pipelines that are named.
+struct deed {
+  std::string_view command;
+  std::string_view done;
+  http::method verb;
+  std::string action;
+};
+
+exit_code do_to_each(const option_values& options, const std::vector<std::string>& positional,
+                     const deed& wanted) {
   const auto& what = positional[0];
   if ((what != "run" && what != "pipeline") || positional.size() < 2) {
-    return report(exit_code::usage,
-                  "usage: millrace delete run RUN... | millrace delete pipeline NAME...");
+    return report(exit_code::usage, fmt::format("usage: millrace {0} run RUN... | millrace {0} "
+                                                "pipeline NAME...",
+                                                wanted.command));
   }
   auto server = remote::open(options);
   if (!server) {
@@ -148,16 +160,28 @@ exit_code run_delete(const option_values& options, const std::vector<std::string
   }
   auto ended = exit_code::ok;  // as the first that failed has it
   for (auto name = positional.begin() + 1; name != positional.end(); ++name) {
-    const auto answer = what == "run" ? ask_run(*server, http::method::del, *name)
-                                      : ask_pipeline(*server, http::method::del, *name);
+    const auto answer = what == "run" ? ask_run(*server, wanted.verb, *name, wanted.action)
+                                      : ask_pipeline(*server, wanted.verb, *name, wanted.action);
     if (answer) {
-      std::cerr << "deleted " << what << ' ' << answer->which << '\n';
+      std::cerr << wanted.done << ' ' << what << ' ' << answer->which << '\n';
     } else {
       const auto why = report(answer.error());
       ended = ended == exit_code::ok ? why : ended;
     }
   }
   return ended;
+}
+
+exit_code run_delete(const option_values& options, const std::vector<std::string>& positional) {
+  return do_to_each(options, positional, {"delete", "deleted", http::method::del, ""});
+}
+
+exit_code run_pause(const option_values& options, const std::vector<std::string>& positional) {
+  return do_to_each(options, positional, {"pause", "paused", http::method::post, "/pause"});
+}
+
+exit_code run_resume(const option_values& options, const std::vector<std::string>& positional) {
+  return do_to_each(options, positional, {"resume", "resumed", http::method::post, "/resume"});
 }
 
 // --- dead-letters --------------------------------------------------------------------------------
@@ -255,6 +279,15 @@ std::vector<command> control_commands() {
        "  millrace approve @latest release --comment 'as agreed'\n"
        "  millrace approve @latest release --reject\n",
        2, 2, add_approve_options, run_approve},
+      {"pause", "run RUN... | pipeline NAME...",
+       "start nothing more of runs, or begin no run of pipelines",
+       "  millrace pause run @latest\n"
+       "  millrace pause pipeline nightly       what is submitted, or due, waits\n",
+       1, 1'001, add_run_options, run_pause},
+      {"resume", "run RUN... | pipeline NAME...", "let what is paused go on",
+       "  millrace resume run @latest\n"
+       "  millrace resume pipeline nightly\n",
+       1, 1'001, add_run_options, run_resume},
       {"delete", "run RUN... | pipeline NAME...",
        "delete ended runs with their files, or pipelines with all their runs",
        "  millrace delete run RUN\n"

@@ -40,13 +40,16 @@ struct listing {
   std::string more = {};  // how to see more; empty: by --limit
 };
 
-// How long it took, or has been going on.
+// How long it took, or has been going on; and whether it has begun at all.
 runtime::result<void> add_duration(remote& server, ordered_json& row) {
   const auto from = row.contains("started_at") ? row["started_at"] : row["created_at"];
   const auto text = [](const ordered_json& at) {
     return at.is_string() ? at.get<std::string>() : std::string{};
   };
   row["duration"] = time_between(text(from), text(row["finished_at"]), server.wall());
+  if (row.value("queued", false)) {
+    row["state"] = "queued";
+  }
   return {};
 }
 

@@ -168,6 +168,9 @@ void progress::event(const progress_event& what) {
   elapsed_ = what.at - *first_at_;
   start_ = std::min(start_, std::chrono::steady_clock::now() - elapsed_);
   if (what.name.empty()) {
+    if (what.run_state == "running" && !what.reason.empty()) {
+      line(fmt::format("{:>7}  run: {}", seconds(elapsed_), what.reason));
+    }
     return;
   }
   if (what.state == "running") {

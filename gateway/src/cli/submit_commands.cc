@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// Commands that give a server something to run: apply, submit, watch.
+// Commands that give a server something to run: apply, submit, rerun, rollback, watch.
 #include <algorithm>
 #include <cerrno>
 #include <cstring>
@@ -14,6 +14,7 @@
 #include "cli/progress.h"
 #include "cli/remote.h"
 #include "cli/submit_lines.h"
+#include "cli/terminal_text.h"
 #include "cli/watch.h"
 #include "millrace/actors/definition.h"
 #include "millrace/actors/params.h"
@@ -125,25 +126,90 @@ exit_code run_apply(const option_values& options, const std::vector<std::string>
 
 // --- submit, watch -------------------------------------------------------------------------------
 
-void add_submit_options(po::options_description& options) {
-  add_server_options(options);
-  options.add_options()("param,p", po::value<std::vector<std::string>>()->value_name("NAME=VALUE"),
-                        "a parameter, a list or map as JSON or =@FILE; may be repeated");
+void add_waiting_options(po::options_description& options) {
   options.add_options()("wait",
                         "wait for the end; the exit code tells how the run ended, and so does\n"
                         "-o json, which then prints the run as it is at its end");
   options.add_options()("watch", "the same, and show what happens");
-  options.add_options()("logs", "the same, and print the output of the last tasks at the end");
   add_timeout_option(options);
   options.add_options()("idempotency-key", po::value<std::string>()->value_name("KEY"),
                         "submitting again with the same key gives the same run");
+}
+
+// What a person wants to see of a run that begins.
+struct waiting_wishes {
+  bool waits = false;
+  bool watches = false;
+  bool logs = false;
+  std::optional<runtime::duration> timeout;
+};
+
+result<waiting_wishes> wishes_of(const option_values& options) {
+  const auto timeout = timeout_of(options);
+  if (!timeout) {
+    return timeout.error();
+  }
+  waiting_wishes made{.timeout = *timeout};
+  made.logs = options.count("logs") > 0;
+  made.watches = options.count("watch") > 0 || made.logs;
+  made.waits = options.count("wait") > 0 || made.watches;
+  if (made.logs && options.count("output") > 0) {
+    return error{errc::invalid_argument,
+                 "-o does not go with --logs, which prints what tasks wrote"};
+  }
+  if (made.timeout && !made.waits) {
+    return error{errc::invalid_argument, "--timeout goes with --wait, --watch or --logs"};
+  }
+  return made;
+}
+
+http::header_list submission_headers(const option_values& options) {
+  http::header_list headers{{"Content-Type", "application/json"}};
+  if (options.count("idempotency-key") > 0) {
+    headers.add("Idempotency-Key", options["idempotency-key"].as<std::string>());
+  }
+  return headers;
+}
+
+// Prints the run that `begun` answers, and follows it as far as is wished.
+exit_code tell_begun(remote& server, const ordered_json& begun, const waiting_wishes& wishes) {
+  const auto run = begun.at("id").get<std::string>();
+  const auto form = server.form();
+  const auto tells_end = wishes.waits && !is_table(form) && form != output_form::name;
+  if (!wishes.logs && !tells_end) {
+    print_one(is_table(form) ? output_form::name : form, begun);
+    std::cout.flush();
+  }
+  if (!wishes.waits) {
+    return exit_code::ok;
+  }
+  const auto mode = wishes.watches ? *progress_mode_of("auto") : progress_mode::quiet;
+  const auto code = watch(server, run, mode, wishes.timeout);
+  if (tells_end) {  // how it has ended; or where it is, when nobody waits any longer
+    const auto ended = server.ask(http::method::get, "/api/v1/runs/" + escaped(run));
+    if (!ended) {
+      return report(ended.error());
+    }
+    print_one(form, *ended);
+  }
+  return code;
+}
+
+void add_submit_options(po::options_description& options) {
+  add_server_options(options);
+  options.add_options()("param,p", po::value<std::vector<std::string>>()->value_name("NAME=VALUE"),
+                        "a parameter, a list or map as JSON or =@FILE; may be repeated");
+  options.add_options()("version", po::value<std::string>()->value_name("N"),
+                        "of the pipeline (default: the latest)");
+  options.add_options()("logs", "as --watch, and print the output of the last tasks at the end");
+  add_waiting_options(options);
   options.add_options()("batch", po::value<std::string>()->value_name("FILE"),
                         "a run for each line of FILE ('-': standard input), JSON such as "
                         "{\"params\": {\"day\": \"monday\"}}");
 }
 
 exit_code run_batch(remote& server, const option_values& options, const std::string& pipeline) {
-  for (const auto* other : {"param", "wait", "watch", "logs", "timeout"}) {
+  for (const auto* other : {"param", "version", "wait", "watch", "logs", "timeout"}) {
     if (options.count(other) > 0) {
       return report(exit_code::usage, std::string{"--"} + other + " does not go with --batch");
     }
@@ -161,10 +227,11 @@ exit_code run_batch(remote& server, const option_values& options, const std::str
 }
 
 // The parameters as JSON of the types that the server's version wants.
-result<std::string> typed_params(remote& server, const std::string& pipeline,
+result<std::string> typed_params(remote& server, const std::string& pipeline, std::uint32_t version,
                                  const std::map<std::string, std::string>& given,
                                  std::optional<actors::pipeline_definition>& definition) {
-  auto answer = server.ask(http::method::get, server.pipelines() + "/" + escaped(pipeline));
+  auto answer = server.ask(http::method::get, server.pipelines() + "/" + escaped(pipeline) +
+                                                  "?version=" + std::to_string(version));
   if (!answer) {
     return std::move(answer).error();
   }
@@ -190,7 +257,11 @@ result<std::string> typed_params(remote& server, const std::string& pipeline,
     params[name] = ordered_json::parse(actors::to_json(bound.values.at(name)));
   }
   definition = *std::move(loaded);
-  return ordered_json{{"params", params}}.dump();
+  auto wanted = ordered_json{{"params", params}};
+  if (version > 0) {  // which an earlier server need not know
+    wanted["version"] = version;
+  }
+  return wanted.dump();
 }
 
 exit_code print_last_outputs(remote& server, const std::string& run,
@@ -232,57 +303,80 @@ exit_code run_submit(const option_values& options, const std::vector<std::string
   if (options.count("batch") > 0) {
     return run_batch(*server, options, positional[0]);
   }
-  const auto logs = options.count("logs") > 0;
-  const auto waits = options.count("wait") > 0 || options.count("watch") > 0 || logs;
-  const auto timeout = timeout_of(options);
-  if (!timeout) {
-    return report(timeout.error());
-  }
-  if (logs && options.count("output") > 0) {
-    return report(exit_code::usage, "-o does not go with --logs, which prints what tasks wrote");
-  }
-  if (*timeout && !waits) {
-    return report(exit_code::usage, "--timeout goes with --wait, --watch or --logs");
+  const auto version = number_of(options, "version", 0);
+  const auto wishes = wishes_of(options);
+  if (!version || !wishes) {
+    return report(version ? wishes.error() : version.error());
   }
   std::optional<actors::pipeline_definition> definition;
-  const auto body = typed_params(*server, positional[0], *given, definition);
+  const auto body = typed_params(*server, positional[0], *version, *given, definition);
   if (!body) {
     return report(body.error());
   }
-  http::header_list headers{{"Content-Type", "application/json"}};
-  if (options.count("idempotency-key") > 0) {
-    headers.add("Idempotency-Key", options["idempotency-key"].as<std::string>());
-  }
   const auto answer =
       server->ask(http::method::post, server->pipelines() + "/" + escaped(positional[0]) + "/runs",
-                  *body, headers);
+                  *body, submission_headers(options));
   if (!answer) {
     return report(answer.error());
   }
-  const auto run = answer->at("id").get<std::string>();
-  const auto form = server->form();
-  const auto tells_end = waits && !is_table(form) && form != output_form::name;
-  if (!logs && !tells_end) {
-    print_one(is_table(form) ? output_form::name : form, *answer);
-    std::cout.flush();
+  const auto code = tell_begun(*server, *answer, *wishes);
+  return wishes->logs && code == exit_code::ok
+             ? print_last_outputs(*server, answer->at("id").get<std::string>(), *definition)
+             : code;
+}
+
+// --- rerun, rollback -----------------------------------------------------------------------------
+
+void add_rerun_options(po::options_description& options) {
+  add_server_options(options);
+  options.add_options()("latest", po::bool_switch(),
+                        "with the latest version of the pipeline instead of the run's own");
+  add_waiting_options(options);
+}
+
+exit_code run_rerun(const option_values& options, const std::vector<std::string>& positional) {
+  auto server = remote::open(options);
+  const auto wishes = wishes_of(options);
+  if (!server || !wishes) {
+    return report(server ? wishes.error() : server.error());
   }
-  if (!waits) {
-    return exit_code::ok;
+  const auto run = server->run_of(positional[0]);
+  if (!run) {
+    return report(run.error());
   }
-  const auto mode =
-      options.count("watch") > 0 || logs ? *progress_mode_of("auto") : progress_mode::quiet;
-  const auto code = watch(*server, run, mode, *timeout);
-  if (tells_end) {  // how it has ended; or where it is, when nobody waits any longer
-    const auto ended = server->ask(http::method::get, "/api/v1/runs/" + escaped(run));
-    if (!ended) {
-      return report(ended.error());
-    }
-    print_one(form, *ended);
+  const auto answer = server->ask(http::method::post, "/api/v1/runs/" + escaped(*run) + "/rerun",
+                                  ordered_json{{"latest", options["latest"].as<bool>()}}.dump(),
+                                  submission_headers(options));
+  return answer ? tell_begun(*server, *answer, *wishes) : report(answer.error());
+}
+
+void add_rollback_options(po::options_description& options) {
+  add_server_options(options);
+  options.add_options()("to", po::value<std::string>()->value_name("N"),
+                        "the version to go back to (default: the latest that a run has "
+                        "succeeded with)");
+}
+
+exit_code run_rollback(const option_values& options, const std::vector<std::string>& positional) {
+  auto server = remote::open(options);
+  const auto to = number_of(options, "to", 0);
+  if (!server || !to) {
+    return report(server ? to.error() : server.error());
   }
-  if (logs && code == exit_code::ok) {
-    return print_last_outputs(*server, run, *definition);
+  const auto one = server->pipelines() + "/" + escaped(positional[0]);
+  const auto answer =
+      server->ask(http::method::post, one + "/rollback", ordered_json{{"version", *to}}.dump());
+  const auto made = answer ? server->ask(http::method::get, one) : answer;
+  if (!made) {
+    return report(made.error());
   }
-  return code;
+  if (is_table(server->form())) {
+    std::cout << "pipeline " << positional[0] << " version " << made->at("version") << " ("
+              << printable(made->at("origin").get<std::string>()) << ")\n";
+  } else {
+    print_one(server->form(), *made);
+  }
+  return exit_code::ok;
 }
 
 void add_watch_options(po::options_description& options) {
@@ -325,6 +419,15 @@ std::vector<command> submit_commands() {
        "  millrace submit nightly --wait --timeout 1h\n"
        "  millrace submit nightly --batch days.jsonl\n",
        1, 1, add_submit_options, run_submit},
+      {"rerun", "RUN [--latest] [--wait|--watch]",
+       "start a new run with the parameters and version of another",
+       "  millrace rerun @latest --watch\n"
+       "  millrace rerun RUN --latest              with the latest version of the pipeline\n",
+       1, 1, add_rerun_options, run_rerun},
+      {"rollback", "PIPELINE [--to N]", "go back to an earlier version of a pipeline",
+       "  millrace rollback nightly                to the latest that a run has succeeded with\n"
+       "  millrace rollback nightly --to 3\n",
+       1, 1, add_rollback_options, run_rollback},
       {"watch", "RUN", "follow a run to its end",
        "  millrace watch RUN\n  millrace watch @latest --progress json\n", 1, 1, add_watch_options,
        run_watch},

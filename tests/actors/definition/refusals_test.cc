@@ -509,7 +509,8 @@ tasks:
       {"3:5 the task has no `name` (add `name: build`)",
        "4:12 the name `A` is not allowed (use a-z, 0-9, `_`, `.` and `-`, starting with a letter "
        "or digit, at most 63)",
-       "5:5 the task has no `run`, `command` or `approval` (add `run: echo hello`, or `command: "
+       "5:5 the task has no `run`, `command`, `pipeline` or `approval` (add `run: echo hello`, or "
+       "`command: "
        "[program, argument]`)",
        "6:32 a task has `run` or `command`, not both (remove one of them)",
        "7:20 `run` must be text, found a list (write shell text)",
@@ -780,6 +781,38 @@ tasks: [{name: a, run: x}]
 }
 
 // Goal: a condition that can never hold is found before a run is green though nothing ran.
+TEST_CASE("refused at their places: bounds on runs, and going back") {
+  check_refusal(R"(name: p
+concurrency: 0
+revert: {after: 1001, failures: 2}
+tasks: [{name: a, run: x}]
+)",
+                {"2:14 `concurrency` must be from 1 to 1000, found 0",
+                 "3:17 `after` must be from 1 to 1000, found 1001",
+                 "3:23 unknown key `failures` in `revert` (write `after`)"});
+  check_refusal(R"(name: p
+concurrency: {group: "${{ params.to }} ${{ tasks.a.status }}", limit: many, on_limit: cancel}
+revert: {}
+tasks: [{name: a, run: x}]
+)",
+                {"2:34 unknown parameter `to` (declare it under `params` at the top)",
+                 "2:50 `a` has not ended yet when this is read (move it to a task's `env`)",
+                 "2:71 `limit` must be a whole number, found the text `many` (write it like `1`)",
+                 "2:87 `on_limit` must be one of `queue`, `cancel_oldest`, `reject`, found the "
+                 "text `cancel`",
+                 "3:9 `revert` has no `after` (write `revert: {after: 2}`)"});
+  check_refusal(R"(name: p
+concurrency: [1]
+max_active_runs: 1
+revert: 2
+tasks: [{name: a, run: x}]
+)",
+                {"2:14 `concurrency` must be a number or a map, found a list (write `concurrency: "
+                 "1`, or `{group: ..., limit: 1}`)",
+                 "3:1 unknown key `max_active_runs` in a pipeline (write `concurrency: 1`)",
+                 "4:9 `revert` must be a map, found the number `2` (write `revert: {after: 2}`)"});
+}
+
 TEST_CASE("refused at their places: comparisons of what is never equal") {
   const std::string never = ", which are never equal (convert the string: `int(...)`)";
   check_refusal(
@@ -828,6 +861,39 @@ tasks:
        "5:25 `approval` must be text, found a list (write `approval: Release it?`)",
        "7:65 an approval has no output `coment` (it has `comment` and `by`)",
        "8:37 unknown parameter `x` (declare it under `params` at the top)"});
+}
+
+TEST_CASE("refused at their places: runs as tasks") {
+  check_refusal(R"(name: p
+outputs: {x: "${{ tasks.z.status }}", "a b": x, c: [x]}
+tasks:
+  - {name: a, pipeline: Other, retry: 2}
+  - {name: b, pipeline: other, params: {"1": x, y: "${{ tasks.a.outputs.q }}"}}
+  - {name: c, pipeline: other, run: x, approval: "Go?"}
+  - {name: d, run: x, params: {y: 1}}
+  - {name: e, approval: "Go?", params: {y: 1}}
+  - {name: f, pipeline: other, params: [x]}
+)",
+                {"2:25 there is no task `z` (did you mean `a`?)",
+                 "2:39 the name `a b` is not allowed (use letters, digits, `_` and `-`, starting "
+                 "with a letter, at most 63)",
+                 "2:52 `c` must be text, found a list",
+                 "4:25 the name `Other` is not allowed (use a-z, 0-9, `_`, `.` and `-`, starting "
+                 "with a letter or digit, at most 63)",
+                 "4:39 `retry` has no meaning beside `pipeline` (remove it, or do it in a task "
+                 "that needs this one)",
+                 "5:41 the name `1` is not allowed (use letters, digits, `_` and `-`, starting "
+                 "with a letter, at most 63)",
+                 "5:63 `a` has not ended yet when this is read (add it to `needs`)",
+                 "6:37 `run` has no meaning beside `pipeline` (remove it, or do it in a task that "
+                 "needs this one)",
+                 "6:50 `approval` has no meaning beside `pipeline` (remove it, or do it in a task "
+                 "that needs this one)",
+                 "7:31 `params` goes with `pipeline` (parameters reach a command as "
+                 "`$MILLRACE_PARAM_...`; declare them at the top)",
+                 "8:40 `params` has no meaning beside `approval` (remove it, or do it in a task "
+                 "that needs this one)",
+                 "9:40 `params` must be a map, found a list (write `params: {day: monday}`)"});
 }
 
 TEST_CASE("refused at their places: exit codes and allowed failures") {

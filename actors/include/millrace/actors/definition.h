@@ -198,6 +198,8 @@ struct task_definition {
   std::vector<std::string> command;  ///< Argument list; its texts may hold expressions.
   std::string approval;              ///< What a person is asked, in place of a command; may hold
                                      ///< expressions.
+  std::string pipeline;  ///< Whose run the task is, in place of a command: one of the project.
+  std::map<std::string, value> params;  ///< What that run gets; texts may hold expressions.
   /// What runs the shell text, which comes after these. Empty: `shell_command`'s.
   std::vector<std::string> shell;
   std::string workdir;  ///< Where the command starts: in the workspace, or absolute; may hold
@@ -226,6 +228,40 @@ struct task_definition {
   friend bool operator==(const task_definition&, const task_definition&) = default;
 };
 
+/// What becomes of a run that would be one more than go on at a time.
+enum class at_limit : std::uint8_t {
+  queue,          ///< It waits for its turn.
+  cancel_oldest,  ///< It takes the place of the one that began first, which is cancelled.
+  reject,         ///< It is refused.
+};
+
+/// `queue`, `cancel_oldest`, `reject`.
+[[nodiscard]] std::string_view to_string(at_limit action) noexcept;
+
+/// How many runs of a pipeline go on at a time.
+struct concurrency_definition {
+  std::string group;  ///< Only runs of one group count; may hold expressions over `params`.
+  std::uint32_t limit = 1;
+  at_limit on_limit = at_limit::queue;
+
+  friend bool operator==(const concurrency_definition&, const concurrency_definition&) = default;
+};
+
+/// What a task is.
+enum class step_kind : std::uint8_t {
+  command,   ///< A process of an executor.
+  approval,  ///< A person's word.
+  child,     ///< A run of a pipeline.
+};
+struct task_definition;
+[[nodiscard]] step_kind step_of(const task_definition& task) noexcept;
+
+/// The output that a task which is a run has besides that run's own: its id.
+inline constexpr std::string_view child_run_output = "run";
+
+/// Runs that may be above one: what ends a pipeline that starts itself without end.
+inline constexpr std::uint32_t run_depth_max = 20;
+
 /// Whether the tasks of a run share one directory, or have one each and may run anywhere.
 enum class workspace_mode : std::uint8_t { run, task };
 
@@ -244,8 +280,13 @@ struct pipeline_definition {
   std::optional<runtime::duration> grace_period;
   workspace_mode workspace = workspace_mode::run;
   std::optional<std::uint32_t> max_parallel;  ///< Attempts of one run at a time.
+  std::optional<concurrency_definition> concurrency;
+  std::optional<std::uint32_t> revert_after;  ///< Failed runs in a row after which the last version
+                                              ///< that a run has succeeded with comes back.
   run_retention retention;  ///< Of its runs; what is absent is the server's choice.
   std::vector<schedule_definition> schedules;  ///< In written order; no two of one name.
+  std::map<std::string, std::string> outputs;  ///< Of a run that has succeeded; may hold
+                                               ///< expressions over its tasks.
   std::vector<task_definition> tasks;          ///< In written order; 1 to definition_tasks_max.
 
   friend bool operator==(const pipeline_definition&, const pipeline_definition&) = default;
