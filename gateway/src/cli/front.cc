@@ -88,6 +88,14 @@ http::access_log access_log_of(logs& told, audit_trail* trail,
   };
 }
 
+// Who is not known does not make this process read a body.
+http::server_options asking_first(http::server_options listen, std::optional<guard>& admission) {
+  listen.refuse_body = [&admission](http::request& received) {
+    return admission ? admission->refuse_body(received) : std::nullopt;
+  };
+  return listen;
+}
+
 // Each request has a trace, whether that is told or not: its id is in the answer.
 http::server_options with_traces(http::server_options listen, const runtime::trace_options& to,
                                  const runtime::clock& clock) {
@@ -119,7 +127,8 @@ http::channel channel_of(const http::server_options& listen) {
 
 struct front::parts {
   parts(node& here, front_options options, logs& told)
-      : listen(with_traces(std::move(options.listen), here.silo().trace(), clock)),
+      : listen(with_traces(asking_first(std::move(options.listen), admission), here.silo().trace(),
+                           clock)),
         trail(trail_of(here, options, told)),
         api{here.silo(), here.executes() ? &here.host() : nullptr,
             files,       bodies,
