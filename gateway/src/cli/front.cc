@@ -8,6 +8,7 @@
 #include "access/audit_trail.h"
 #include "api/api.h"
 #include "http/same_origin.h"
+#include "millrace/runtime/certificates.h"
 #include "trace/request_span.h"
 
 namespace millrace::gateway::cli {
@@ -113,6 +114,14 @@ http::reach reach_of(const http::server_options& listen) {
                                                                      : http::reach::network;
 }
 
+// Links read their files once, when they start, which they have.
+std::optional<link_ends> link_ends_of(const std::optional<runtime::cluster_certificates>& files) {
+  const auto own = files ? runtime::end_of_certificates(files->certificate)
+                         : runtime::error{runtime::errc::not_found, ""};
+  const auto authority = own ? runtime::end_of_certificates(files->authority) : own;
+  return authority ? std::optional{link_ends{*own, *authority}} : std::nullopt;
+}
+
 std::unique_ptr<audit_trail> trail_of(node& here, const front_options& options, logs& told) {
   return options.root_token.empty()
              ? nullptr
@@ -150,6 +159,9 @@ struct front::parts {
                       request_rates{.a_second = options.requests_a_second});
     api.guard = &*admission;
     api.traces = here.traces();
+    api.tokens = tokens ? &*tokens : nullptr;
+    api.tls = listen.tls.get();
+    api.links = link_ends_of(options.certificates);
   }
 
   const runtime::system_clock clock;

@@ -153,6 +153,16 @@ TEST_CASE("a body is read once it is known who sends it") {
   CHECK(known.read_until("\r\n\r\n") == "HTTP/1.1 100 Continue\r\n\r\n");
   known.send("name: x\n#" + std::string(1'000'000 - 9, ' '));
   CHECK(known.read_answer().starts_with("HTTP/1.1 422 "));
+  http::wire asking{port};
+  asking.send("GET /metrics HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer " + root +
+              "\r\nConnection: close\r\n\r\n");
+  const auto figures = asking.read_all();
+  const std::string name = "\nmillrace_gateway_tokens_age_seconds ";
+  const auto at = figures.find(name);
+  REQUIRE(at != std::string::npos);
+  const auto age = std::stod(figures.substr(at + name.size()));
+  CHECK(age >= 0);
+  CHECK(age < 60);
   served.stop();
 }
 
