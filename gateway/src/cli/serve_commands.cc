@@ -309,7 +309,10 @@ exit_code serve(const option_values& options, const node_options& setup,
   std::string where = (*here)->silo().name();
   if (listen) {
     fit_descriptors(listen->connections_max, (*here)->executes(), *told.of("gateway"));
-    served.emplace(**here, front_options{*listen, *root, *rate}, told);
+    const auto& cluster = setup.silo.cluster;
+    served.emplace(
+        **here,
+        front_options{*listen, *root, *rate, cluster ? cluster->certificates : std::nullopt}, told);
     const auto url = served->start();
     if (!url) {
       return report(url.error());
