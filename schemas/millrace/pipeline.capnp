@@ -164,15 +164,11 @@ interface Pipeline $Actor.actor("pipeline") {
   # nothing is changed, unless ifVersion is the latest version or 0, and `onlyIf` holds.
   describe @1 (version :UInt32)
       -> (project :Text, name :Text $Actor.json("id"), version :UInt32, latestVersion :UInt32,
-          appliedAt :Int64 $Actor.time, definition :Text $Actor.rawJson, paused :Bool,
-          pausedBy :Text, goodVersion :UInt32, origin :Text, activeRuns :UInt32,
-          queuedRuns :UInt32)
+          appliedAt :Int64 $Actor.time, definition :Text $Actor.rawJson, origin :Text)
       $Actor.readOnly;
-  # version 0: the latest. `goodVersion`: the latest that a run has succeeded with. `origin`: why
-  # there is this version, unless it was applied. `queuedRuns`, which wait for their turn, are
-  # among the `activeRuns`.
+  # version 0: the latest. `origin`: why there is this version, unless it was applied.
   submit @2 (run :Text $Actor.json("id"), params :Text $Actor.rawJson, labels :List(Label),
-             source :Text, version :UInt32, rerunOf :Text)
+             source :Text, version :UInt32, rerunOf :Text, scheduledAt :Int64)
       -> (run :Text $Actor.json("id"), version :UInt32) $Actor.reentrant;
   # `run`: a fresh id, or empty for one to be made; `params` a JSON object. Answers when the run is
   # stored and can be asked. With the id of a run of this pipeline: that run, and nothing is
@@ -187,18 +183,21 @@ interface Pipeline $Actor.actor("pipeline") {
   # most 1,000. `state`: only those in it, such as `timed_out`; then a page may be short. Empty:
   # all.
   runEnded @4 (run :Text, state :RunState, finishedAt :Int64, version :UInt32, createdAt :Int64,
-               endedBefore :Int64, depth :UInt32) -> () $Actor.internal;
+               endedBefore :Int64, depth :UInt32, params :Text, outputs :List(Variable))
+      -> () $Actor.internal;
   # From the run, at its end; also when a retry takes it up again: running, 0, and in `endedBefore`
-  # when it had ended. `depth`: runs that it comes from.
+  # when it had ended. `depth`: runs that it comes from. `params`: JSON; empty: they are long, and
+  # the run is to be asked for them and for its outputs.
   runRemoved @5 (run :Text, finishedAt :Int64) -> () $Actor.internal;
   # From the run: it is listed no more. `finishedAt`: when it ended; 0: it never was this
   # pipeline's.
   submitNew @6 (run :Text, params :Text, labels :List(Label), again :Bool, version :UInt32,
-                rerunOf :Text)
+                rerunOf :Text, scheduledAt :Int64)
       -> (run :Text $Actor.json("id"), version :UInt32) $Actor.reentrant $Actor.internal;
   # As `submit`, but it answers when the run is stored, before it can be asked, and `run` is an id
   # that whoever asks has made for this, or empty. `again`: it was asked before with that id, and
-  # nobody knows what became of that.
+  # nobody knows what became of that. `scheduledAt`: the nominal time that the run has, though no
+  # schedule starts it; 0: none.
   remove @7 () -> ();
   # Deletes it with its versions and its ended runs: at once it is not there, and cannot be applied
   # until all of it has gone. `failed_precondition` while a run has not ended.
@@ -224,8 +223,19 @@ interface Pipeline $Actor.actor("pipeline") {
   subscribe @14 (pipeline :Text, on :Definition.TriggerEvent, undo :Bool) -> () $Actor.internal;
   # From another pipeline of the project, which has a trigger: it is told by `triggered`; also one
   # that does not exist yet. Idempotent.
-  triggered @15 (pipeline :Text, run :Text, state :RunState, depth :UInt32) -> () $Actor.internal;
-  # From the pipeline of a trigger, whose run `run` has ended.
+  triggered @15 (pipeline :Text, run :Text, state :RunState, depth :UInt32, version :UInt32,
+                 params :Text, outputs :List(Variable)) -> () $Actor.internal;
+  # From the pipeline of a trigger, whose run `run` has ended. The rest as of `runEnded`.
+  withdrawChild @16 (run :Text, reason :Text, force :Bool) -> () $Actor.internal;
+  # From who has sent it that `submitChild`: as `Run.withdraw`, and without effect on a run that
+  # could not begin.
+  activity @17 ()
+      -> (paused :Bool, pausedBy :Text, activeRuns :UInt32, queuedRuns :UInt32,
+          goodVersion :UInt32, failedInRow :UInt32)
+      $Actor.readOnly;
+  # What changes from run to run. `queuedRuns`, which wait for their turn, are among the
+  # `activeRuns`. `goodVersion`: the latest that a run has succeeded with; 0: none. `failedInRow`:
+  # how often a run of the latest version has failed since.
 }
 
 # --- run -----------------------------------------------------------------------------------------
@@ -332,6 +342,7 @@ struct RunStored {
   depth @26 :UInt32;       # Runs that it comes from: above it, or by triggers.
   outputs @27 :List(Variable);  # Of one that has succeeded.
   triggeredBy @28 :Text;   # The run of another pipeline that started it; empty: none.
+  neverBegan @29 :Bool;    # It was ended while it waited for its turn.
 }
 
 struct ForgottenTask {

@@ -115,11 +115,11 @@ TEST_CASE("what is paused waits, and says for what") {
               .status == 0);
   CHECK(at_server({"pause", "pipeline", "p"}).errors == "paused pipeline p\n");
   const auto run = line(at_server({"submit", "p"}).output);
-  CHECK(at_server({"get", run}).output.find("its pipeline is paused") != std::string::npos);
+  CHECK(at_server({"get", run}).output.find("its pipeline was paused") != std::string::npos);
   CHECK(at_server({"list", "runs"}).output.find("  queued ") != std::string::npos);
   const auto looked = at_server({"watch", run, "--progress", "plain", "--timeout", "100ms"});
   CHECK(looked.status == 8);
-  CHECK(looked.errors.find("run: its pipeline is paused\n") != std::string::npos);
+  CHECK(looked.errors.find("run: waits: when it came its pipeline was paused\n") != std::string::npos);
   CHECK(at_server({"get", "pipeline", "p"}).output.find("paused") != std::string::npos);
   CHECK(at_server({"resume", "pipeline", "p"}).errors == "resumed pipeline p\n");
   CHECK(at_server({"pause", "run", run}).errors == "paused run " + run + "\n");

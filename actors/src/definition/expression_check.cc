@@ -120,6 +120,10 @@ private:
         }
         return *scope_.item;
       case reference_kind::run:
+        if (!scope_.without_run.empty()) {
+          fail(node, "`run` is not available here", std::string{scope_.without_run});
+          return type;
+        }
         if (node.name == "scheduled_at") {
           return type;  // text or null
         }

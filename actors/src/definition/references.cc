@@ -271,8 +271,12 @@ private:
     }
     scope.needs_functions = use.place == text_place::when;
     scope.trigger = use.place == text_place::trigger;
+    if (use.place == text_place::group) {
+      scope.without_run = "use `params`: each run would be a group of its own";
+    }
     if (scope.trigger) {
       scope.param = nullptr;  // those of the run that is to begin
+      scope.without_run = "write `trigger.run`, of the run that has ended";
       return scope;
     }
     scope.task = [this, &use](const expression_node& node, known_type& type) {

@@ -140,7 +140,7 @@ void read_concurrency(shape_context& to, const cursor& where) {
   }
   if (const auto group = fields->at("group")) {
     read_text(to, *group, made.group);
-    note_text(to, *group, made.group, no_task);
+    note_text(to, *group, made.group, no_task, text_place::group);
   }
   if (const auto limit = fields->at("limit")) {
     made.limit = read_count(to, *limit).value_or(1);

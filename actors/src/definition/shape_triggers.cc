@@ -15,6 +15,25 @@ constexpr std::string_view example = "write `triggers: {pipeline: other}`";
 constexpr std::array event_words{std::string_view{"success"}, std::string_view{"failure"},
                                  std::string_view{"end"}};
 
+// Their names; the values are known when a run has ended.
+void check_params(shape_context& to, const cursor& place, const std::optional<cursor>& params,
+                  const trigger_definition& made) {
+  const auto& declared = to.out.definition.params;
+  for (const auto& [name, content] : made.params) {
+    if (std::none_of(declared.begin(), declared.end(),
+                     [&](const auto& each) { return each.name == name; })) {
+      to.in.report(params.value_or(place), "unknown parameter `" + name + "`",
+                   "declare it under `params` at the top");
+    }
+  }
+  for (const auto& each : declared) {
+    if (each.required && !made.params.contains(each.name)) {
+      to.in.report(place, "the parameter `" + each.name + "` is required",
+                   "give it under `params` of the trigger");
+    }
+  }
+}
+
 void read_trigger(shape_context& to, const cursor& where) {
   const auto fields = read_fields(to, where, "a map", example, trigger_keys());
   if (!fields) {
@@ -46,6 +65,7 @@ void read_trigger(shape_context& to, const cursor& where) {
     read_values(to, *params, "write `params: {day: monday}`", name_rule::field, made.params,
                 no_task, text_place::trigger);
   }
+  check_params(to, *pipeline, fields->at("params"), made);
   if (const auto once = fields->at("once_for")) {
     read_text(to, *once, made.once_for);
     note_text(to, *once, made.once_for, no_task, text_place::trigger);

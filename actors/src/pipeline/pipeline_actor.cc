@@ -121,6 +121,9 @@ async<> pipeline_actor::on_activate() {
     turns_.add(text_of(run.getId()), text_of(run.getGroup()), run.getCreatedAt(), run.getQueued());
     return true;
   });
+  if (turns_.waiting() > 0) {
+    set_timer(turns_timer, runtime::duration{1});  // those that an earlier life had not come to
+  }
   look_for_old_runs();
   return {};
 }
@@ -141,6 +144,9 @@ runtime::result<void> pipeline_actor::begin_run(const Params& params, const std:
                                                 const run_starter& of, const chosen_version& with) {
   if (!is_known()) {
     return unknown();
+  }
+  if (auto refused = refusal_of(params.labels(), params.params())) {
+    return *std::move(refused);
   }
   const auto compiled = with.older ? with.older->read().getCompiled()
                                    : versions_.get(version_row(with.number))->getCompiled();
@@ -175,7 +181,7 @@ runtime::result<void> pipeline_actor::begin_run(const Params& params, const std:
   made.setLabels(params.labels());
   made.setCreatedAt(created);
   made.setSchedule(of.schedule.c_str());
-  made.setScheduledAt(of.scheduled_at);
+  made.setScheduledAt(of.scheduled_at != 0 ? of.scheduled_at : params.read().getScheduledAt());
   made.setBackfill(of.backfill.c_str());
   made.setQueued(its_turn->waits_for.c_str());
   made.setRerunOf(params.read().getRerunOf());
@@ -198,14 +204,9 @@ template runtime::result<void> pipeline_actor::begin_run(const submit_params& pa
                                                          const run_starter& of,
                                                          const chosen_version& with);
 
-std::optional<error> pipeline_actor::refusal_to(capnp::List<schemas::Label>::Reader labels,
-                                                std::string_view params) const {
-  return is_known() ? refusal_of(labels, params) : std::optional{unknown()};
-}
-
 async<pipeline_actor::submit_results> pipeline_actor::submit(submit_params params) {
-  if (auto refused = refusal_to(params.labels(), params.params())) {
-    co_return *std::move(refused);
+  if (!is_known()) {
+    co_return unknown();
   }
   auto run = std::string{params.run()};
   if (run.empty()) {
@@ -239,8 +240,8 @@ async<pipeline_actor::submit_results> pipeline_actor::submit(submit_params param
 // A turn that has stored something and waits for others cannot begin again where its actor moves
 // to, so this one does not wait.
 async<pipeline_actor::submit_new_results> pipeline_actor::submit_new(submit_new_params params) {
-  if (auto refused = refusal_to(params.labels(), params.params())) {
-    co_return *std::move(refused);
+  if (!is_known()) {
+    co_return unknown();
   }
   auto run = std::string{params.run()};
   if (params.again()) {
@@ -317,18 +318,29 @@ async<> pipeline_actor::submit_child(submit_child_params params) {
   return {};
 }
 
+async<> pipeline_actor::withdraw_child(withdraw_child_params params) {
+  const std::string run{params.run()};
+  if (active_.contains(newest_first(run))) {
+    send(ref<schemas::Run>(run).withdraw(params.reason(), params.force()));
+  }
+  return {};
+}
+
 // A page of the list of runs while it is put together.
 struct pipeline_actor::run_page {
   std::optional<schemas::RunState> wanted;
-  std::string before;  // row; empty: the list's start
+  bool is_queued = false;  // only those that have not begun
+  std::string before;      // row; empty: the list's start
   std::size_t limit = 0;
   std::map<std::string, summary> rows = {};
   std::string looked_to = {};  // row; nothing behind it has been looked at; empty: all has
 
-  void add(std::string_view row, schemas::RunSummary::Reader run) {
-    if (row > before && (!wanted || run.getState() == *wanted)) {
+  bool add(std::string_view row, schemas::RunSummary::Reader run) {
+    if (row > before && (!wanted || run.getState() == *wanted) && (!is_queued || run.getQueued())) {
       rows.insert_or_assign(std::string{row}, summary{run});
+      return true;
     }
+    return false;
   }
 };
 
@@ -336,8 +348,8 @@ void pipeline_actor::add_active(run_page& page) const {
   auto left = page.limit + 2;  // `before` itself, and one that tells that there are more
   active_.for_each(
       [&](std::string_view row, schemas::RunSummary::Reader run) {
-        page.add(row, run);
-        return --left > 0;
+        left -= page.add(row, run) ? 1 : 0;
+        return left > 0;
       },
       page.before);
 }
@@ -366,14 +378,16 @@ async<pipeline_actor::runs_results> pipeline_actor::runs(runs_params params) {
   if (!is_known()) {
     co_return unknown();
   }
-  const auto wanted = run_state_named(params.state());
+  const auto is_queued = params.state() == "queued";
+  const auto wanted =
+      is_queued ? std::optional{schemas::RunState::RUNNING} : run_state_named(params.state());
   if (!wanted && !params.state().empty()) {
     co_return error{errc::invalid_argument,
                     "'" + std::string{params.state()} +
-                        "' is no state of a run; they are: running, succeeded, failed, "
-                        "cancelled, timed_out"};
+                        "' is no state of a run; they are: running (queued among them), "
+                        "succeeded, failed, cancelled, timed_out"};
   }
-  run_page page{wanted, newest_first(params.before()), page_of(params.limit())};
+  run_page page{wanted, is_queued, newest_first(params.before()), page_of(params.limit())};
   // Before and after: a run may end, or be taken up again, while those that have ended are read.
   add_active(page);
   co_await add_ended(page);

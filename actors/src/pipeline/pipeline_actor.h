@@ -61,6 +61,8 @@ public:
   runtime::async<> submit_child(submit_child_params params) override;
   runtime::async<> subscribe(subscribe_params params) override;
   runtime::async<> triggered(triggered_params params) override;
+  runtime::async<> withdraw_child(withdraw_child_params params) override;
+  runtime::async<activity_results> activity() override;
 
 private:
   static constexpr const char* retention_timer = "retention";
@@ -102,8 +104,6 @@ private:
   void put_older_versions_away();
   [[nodiscard]] std::optional<runtime::error> refusal(const apply_params& params) const;
   [[nodiscard]] runtime::async<std::optional<std::uint32_t>> version_of(std::string run);
-  [[nodiscard]] std::optional<runtime::error> refusal_to(capnp::List<schemas::Label>::Reader labels,
-                                                         std::string_view params) const;
   // What starts a run other than a person: a firing, or a run that has it as a task.
   struct run_starter {
     std::string schedule = {};  // empty: none

@@ -32,6 +32,7 @@ bool matches(TriggerEvent on, RunState end) {
   return false;
 }
 
+// What is told of the run that has ended.
 map_scope scope_of(const std::string& pipeline, schemas::RunStatus::Reader run) {
   map_scope scope;
   auto& values = scope.trigger_values;
@@ -83,8 +84,16 @@ async<> pipeline_actor::subscribe(subscribe_params params) {
 void pipeline_actor::tell_subscribers(const run_ended_params& ended) {
   subscribers_.for_each([&](std::string_view name, schemas::Subscriber::Reader subscriber) {
     if (matches(subscriber.getOn(), ended.state())) {
-      send(ref<schemas::Pipeline>(project() + "/" + std::string{name})
-               .triggered(pipeline(), ended.run(), ended.state(), ended.depth()));
+      schemas::pipeline_interface::triggered_params told;
+      auto made = told.build();
+      made.setPipeline(pipeline().c_str());
+      made.setRun(std::string{ended.run()}.c_str());
+      made.setState(ended.state());
+      made.setDepth(ended.depth());
+      made.setVersion(ended.version());
+      made.setParams(ended.read().getParams());
+      made.setOutputs(ended.read().getOutputs());
+      send(ref<schemas::Pipeline>(project() + "/" + std::string{name}).triggered(std::move(told)));
     }
     return true;
   });
@@ -104,10 +113,24 @@ async<> pipeline_actor::triggered(triggered_params params) {
                           " runs already: do pipelines trigger each other without end?");
     co_return;
   }
-  const auto told = co_await as_result(ref<schemas::Run>(by).status());
-  if (!told) {
-    not_triggered(by, told.error().text());
-    co_return;
+  runtime::message<schemas::RunStatus> told;
+  if (params.read().getParams().size() > 0) {
+    auto made = told.build();
+    made.setId(by.c_str());
+    made.setState(params.state());
+    made.setVersion(params.version());
+    made.setParams(params.read().getParams());
+    made.setOutputs(params.read().getOutputs());
+  } else {
+    const auto asked = co_await as_result(ref<schemas::Run>(by).status());
+    if (!asked && asked.error().code() != runtime::errc::not_found) {
+      co_await runtime::fail(asked.error());  // this is told again
+    }
+    if (!asked) {
+      not_triggered(by, asked.error().text());
+      co_return;
+    }
+    told = runtime::message<schemas::RunStatus>{asked->read().getRun()};
   }
   if (!is_known()) {
     co_return;  // removed meanwhile
@@ -126,7 +149,7 @@ async<> pipeline_actor::triggered(triggered_params params) {
   if (!wanted) {
     co_return;  // of a version that is no more
   }
-  const auto scope = scope_of(other, told->read().getRun());
+  const auto scope = scope_of(other, told.read());
   const auto filled = fill_values(wanted->params, scope, "params");
   const auto once_for = fill(wanted->once_for, scope);
   if (!filled || !once_for) {

@@ -47,20 +47,27 @@ runtime::result<pipeline_actor::turn> pipeline_actor::turn_of(const bound_params
     }
     made.group = *std::move(group);
   }
-  const auto is_full = bound && turns_.is_full(made.group, bound->limit);
-  if (is_full && bound->on_limit == at_limit::reject) {
+  if (made.group.size() > concurrency_group_bytes_max) {
+    return error{errc::too_large, "the group of `concurrency` has " +
+                                      std::to_string(made.group.size()) + " bytes, and may have " +
+                                      std::to_string(concurrency_group_bytes_max) +
+                                      "; a hash of the parameter would do"};
+  }
+  if (bound && bound->on_limit == at_limit::reject && turns_.count(made.group) >= bound->limit) {
     return error{errc::conflict, bound_text(bound->limit, made.group) + " of pipeline '" +
                                      pipeline() + "'; submit it again when one has ended"};
   }
-  if (is_full && bound->on_limit == at_limit::cancel_oldest) {
+  if (bound && bound->on_limit == at_limit::cancel_oldest) {
     for (const auto& old : turns_.pushed_out(made.group, bound->limit)) {
       send(ref<schemas::Run>(old).withdraw(
           "run " + run + " took its place: " + bound_text(bound->limit, made.group), false));
     }
   }
   if (state().getPaused()) {
-    made.waits_for = "its pipeline is paused";
-  } else if (is_full) {
+    const auto by = text_of(state().getPausedBy());
+    made.waits_for =
+        "waits: when it came its pipeline was paused" + (by.empty() ? "" : " by " + by);
+  } else if (bound && turns_.has_to_wait(made.group, bound->limit)) {
     made.waits_for = "waits for its turn: " + bound_text(bound->limit, made.group);
   }
   return made;
@@ -80,6 +87,21 @@ void pipeline_actor::begin_waiting() {
   if (begun.size() == begun_at_once) {
     set_timer(turns_timer, runtime::duration{1});
   }
+}
+
+async<pipeline_actor::activity_results> pipeline_actor::activity() {
+  if (!is_known()) {
+    co_return unknown();
+  }
+  activity_results results;
+  auto made = results.build();
+  made.setPaused(state().getPaused());
+  made.setPausedBy(state().getPausedBy());
+  made.setActiveRuns(static_cast<std::uint32_t>(active_.size()));
+  made.setQueuedRuns(static_cast<std::uint32_t>(turns_.waiting()));
+  made.setGoodVersion(state().getGoodVersion());
+  made.setFailedInRow(state().getFailedInRow());
+  co_return results;
 }
 
 async<> pipeline_actor::pause(pause_params params) {

@@ -142,11 +142,6 @@ async<pipeline_actor::describe_results> pipeline_actor::describe(describe_params
   made.setAppliedAt(stored->read().getAppliedAt());
   made.setDefinition(stored->read().getDefinition());
   made.setOrigin(stored->read().getOrigin());
-  made.setGoodVersion(state().getGoodVersion());
-  made.setPaused(state().getPaused());
-  made.setPausedBy(state().getPausedBy());
-  made.setActiveRuns(static_cast<std::uint32_t>(active_.size()));
-  made.setQueuedRuns(static_cast<std::uint32_t>(turns_.waiting()));
   co_return results;
 }
 
@@ -186,8 +181,9 @@ runtime::result<void> pipeline_actor::compile_stored(std::uint32_t version) {
 // --- another version than the latest -------------------------------------------------------------
 
 error pipeline_actor::no_version(std::uint32_t version) const {
-  return {errc::not_found,
-          "pipeline '" + pipeline() + "' has no version " + std::to_string(version)};
+  return {errc::not_found, "pipeline '" + pipeline() + "' has no version " +
+                               std::to_string(version) + "; the latest is " +
+                               std::to_string(state().getLatestVersion())};
 }
 
 async<std::optional<pipeline_actor::version_record>> pipeline_actor::stored_version(
@@ -253,6 +249,12 @@ async<pipeline_actor::rollback_results> pipeline_actor::rollback(rollback_params
                     "no run of pipeline '" + pipeline() +
                         "' has succeeded yet; name the version to go back to"};
   }
+  if (params.version() == 0 && version == state().getLatestVersion()) {
+    co_return error{errc::failed_precondition,
+                    "a run of the latest version of pipeline '" + pipeline() + "', " +
+                        std::to_string(version) +
+                        ", has succeeded; name the earlier one to go back to"};
+  }
   co_return rollback_results{co_await go_back_to(version, "rolled back: ")};
 }
 
@@ -286,7 +288,7 @@ async<> pipeline_actor::revert(revert_params params) {
   }
   const auto count = state().getFailedInRow();
   const auto why = "version " + std::to_string(latest) + " failed " + std::to_string(count) +
-                   (count == 1 ? " run; " : " runs in a row; ");
+                   (count == 1 ? " time; " : " times in a row; ");
   const auto made = co_await as_result(go_back_to(state().getGoodVersion(), "reverted: " + why));
   if (log_) {
     log_("pipeline " + key() + ": " + why +

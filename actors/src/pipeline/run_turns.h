@@ -47,10 +47,16 @@ public:
     runs_.erase(found);
   }
 
-  /// Whether one more of the group would be one too many.
-  [[nodiscard]] bool is_full(std::string_view group, std::uint32_t limit) const {
+  /// Whether one more of the group has to wait: so many go on, or another one waits already.
+  [[nodiscard]] bool has_to_wait(std::string_view group, std::uint32_t limit) const {
     const auto in = groups_.find(group);
-    return in != groups_.end() && in->second.begun.size() >= limit;
+    return in != groups_.end() && (in->second.begun.size() >= limit || !in->second.waiting.empty());
+  }
+
+  /// Those of a group that go on or wait.
+  [[nodiscard]] std::size_t count(std::string_view group) const {
+    const auto in = groups_.find(group);
+    return in == groups_.end() ? 0 : in->second.begun.size() + in->second.waiting.size();
   }
 
   /// Lets at most `most` of those that wait begin, the longest waiting of each group first, and

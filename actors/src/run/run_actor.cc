@@ -22,6 +22,9 @@ using schemas::TaskState;
 
 namespace {
 
+// Of parameters and outputs, with the end of a run: they may start others, and are mostly short.
+constexpr std::size_t told_bytes_max = std::size_t{32} << 10U;
+
 output_list outputs_of(schemas::TaskStatus::Reader row) {
   output_list outputs;
   for (auto each : row.getOutputs()) {
@@ -46,7 +49,7 @@ result<run_graph> run_actor::graph_of_pinned(schemas::RunPinned::Reader pinned) 
                  "its parameters do not fit: " + bound.diagnostics.front().text};
   }
   run_graph graph{*std::move(read), std::move(bound), key()};
-  if (const auto root = state(); root.getSchedule().size() > 0) {
+  if (const auto root = state(); root.getScheduledAt() != 0) {
     std::string time;
     runtime::append_rfc3339(time, root.getScheduledAt());
     graph.set_scheduled_at(std::move(time));
@@ -62,6 +65,8 @@ void run_actor::fail_without_graph(const error& why) {
                   "; apply it again and submit anew")
                      .c_str());
   root.setFinishedAt(nanoseconds(now()));
+  root.setQueued("");
+  root.setPaused(false);
   cancel_reminder(timeout_reminder);
   add_event(nullptr);
   log_end();
@@ -222,6 +227,12 @@ void run_actor::report(std::int64_t ended_before) {
   made.setCreatedAt(root.getCreatedAt());
   made.setEndedBefore(ended_before);
   made.setDepth(root.getDepth());
+  const auto params = pinned_.get(pinned_row)->getParams();
+  if (params.size() + root.getOutputs().totalSize().wordCount * sizeof(capnp::word) <=
+      told_bytes_max) {
+    made.setParams(params);
+    made.setOutputs(root.getOutputs());
+  }
   send(ref<schemas::Pipeline>(pipeline).run_ended(std::move(told)));
   tell_parent();
   if (root.getSchedule().size() > 0) {
@@ -425,8 +436,13 @@ async<> run_actor::task_changed(task_changed_params params) {
 }
 
 // A run that is ending already keeps its end and the first reason for it.
+// One that has not begun has nothing to tidy up, and it is not its turn to do so.
 void run_actor::stop(RunState end, const std::string& reason, stop_reach reach) {
   auto root = edit();
+  if (root.getQueued().size() > 0) {
+    reach = stop_reach::everything;
+    root.setNeverBegan(true);
+  }
   if (!root.getEnding()) {
     root.setEnding(true);
     root.setEndState(end);

@@ -84,7 +84,8 @@ std::optional<instance_id> run_actor::child_at(std::string_view task) const {
 // It tells of its end when it has tidied up.
 void run_actor::withdraw_child(instance_id id, const std::string& reason) {
   const auto child = text_of(instances_.get(row_of(id))->getChild());
-  send(ref<schemas::Run>(child).withdraw(reason, state().getForced()));
+  send(ref<schemas::Pipeline>(text_of(state().getProject()) + "/" + graph_->task(id.task).pipeline)
+           .withdraw_child(child, reason, state().getForced()));
 }
 
 void run_actor::child_timed_out(std::string_view task) {

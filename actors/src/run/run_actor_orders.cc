@@ -124,6 +124,12 @@ result<run_actor::retry_from_results> run_actor::start_again(const std::string& 
         over() ? "the run has succeeded: there is nothing to retry; name the task to start from"
                : "the run has not ended yet; cancel it first"};
   }
+  if (state().getNeverBegan()) {
+    return error{
+        errc::failed_precondition,
+        "the run was ended while it waited for its turn, and has nothing to repeat; `rerun` "
+        "starts a new one, which takes its turn"};
+  }
   if (!graph_) {
     return no_graph();
   }

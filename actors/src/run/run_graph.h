@@ -75,6 +75,9 @@ struct unwanted_instance {
   std::string reason;
 };
 
+/// The longest outputs of a run, together: they are told with every status of it.
+inline constexpr std::size_t run_outputs_bytes_max = std::size_t{256} << 10U;
+
 /// What to do after an event.
 struct run_effects {
   std::vector<instance_id> start;
@@ -187,9 +190,9 @@ public:
   [[nodiscard]] runtime::result<std::string> workdir(instance_id id) const;
   /// Its inputs as JSON; empty: it has none. Errors: as above; `too_large`.
   [[nodiscard]] runtime::result<std::string> inputs(instance_id id) const;
-  /// What the run gets that it is, as JSON. Errors: as above.
+  /// What the run gets that it is, as JSON. Errors: as above; `too_large`.
   [[nodiscard]] runtime::result<std::string> child_params(instance_id id) const;
-  /// Of the run. Requires: it has succeeded. Errors: as above.
+  /// Of the run. Requires: it has succeeded. Errors: as above; `too_large`.
   [[nodiscard]] runtime::result<output_list> outputs() const;
 
 private:
@@ -248,6 +251,9 @@ private:
   void drain(run_effects& effects);
   [[nodiscard]] bool runs_nothing(std::uint32_t at) const {
     return step_of(definition_.tasks[at]) != step_kind::command;
+  }
+  [[nodiscard]] bool is_child(std::uint32_t at) const {
+    return step_of(definition_.tasks[at]) == step_kind::child;
   }
   [[nodiscard]] bool may_start_more(const task_node& one, const task_definition& task) const;
   [[nodiscard]] static task_state outcome_of(const task_node& one);

@@ -10,8 +10,9 @@ namespace millrace::actors {
 std::vector<bool> run_graph::needed_by(const std::vector<bool>& these) const {
   std::vector<bool> needed(nodes_.size());
   for (auto at = graph_.order.rbegin(); at != graph_.order.rend(); ++at) {
-    needed[*at] = std::any_of(graph_.dependents[*at].begin(), graph_.dependents[*at].end(),
-                              [&](auto one) { return these[one] || needed[one]; });
+    needed[*at] =
+        std::any_of(graph_.dependents[*at].begin(), graph_.dependents[*at].end(),
+                    [&](auto one) { return (these[one] && !is_child(one)) || needed[one]; });
   }
   return needed;
 }
@@ -76,8 +77,8 @@ run_effects run_graph::retry(std::vector<instance_id>& forgotten, files had,
   const auto needed =
       had == files::lost ? needed_by(again) : std::vector<bool>(nodes_.size(), false);
   for (const auto at : graph_.order) {
-    again[at] =
-        again[at] || (needed[at] && passes(at) && (!runs_nothing(at) || needs_any(at, again)));
+    again[at] = again[at] || (needed[at] && passes(at) && !is_child(at) &&
+                              (!runs_nothing(at) || needs_any(at, again)));
   }
   for (const auto at : graph_.order) {
     const auto keep = fans_out(at) && !nodes_[at].instances.empty() && !needed[at] && !wholly[at] &&
@@ -135,8 +136,9 @@ run_effects run_graph::go_on_without_files(std::string_view reason,
   std::vector<bool> again(nodes_.size());
   std::vector<bool> given_up(nodes_.size());
   for (const auto at : graph_.order) {
-    // A fan-out over nothing has no files, and a person's word stands unless it was about some.
-    if (runs_nothing(at) && !needs_any(at, again)) {
+    // A fan-out over nothing has no files, a run of another pipeline has its own, and a person's
+    // word stands unless it was about some.
+    if (is_child(at) || (runs_nothing(at) && !needs_any(at, again))) {
       continue;
     }
     if (needed[at] && !withdrawn(at) && nodes_[at].now == phase::ended && passes(at) &&
@@ -149,8 +151,9 @@ run_effects run_graph::go_on_without_files(std::string_view reason,
     }
   }
   for (const auto at : graph_.order) {
-    const auto still_asks = runs_nothing(at) && !needs_any(at, again) && !needs_any(at, given_up);
-    if (!again[at] && (nodes_[at].now != phase::open || still_asks)) {
+    const auto stays =
+        is_child(at) || (runs_nothing(at) && !needs_any(at, again) && !needs_any(at, given_up));
+    if (!again[at] && (nodes_[at].now != phase::open || stays)) {
       continue;
     }
     const auto keeps = [this, at, needed = bool{needed[at]},

@@ -5,6 +5,7 @@
 
 #include "definition/fill_values.h"
 #include "millrace/actors/process.h"
+#include "millrace/actors/submission.h"
 #include "run/run_graph.h"
 #include "run/run_scope.h"
 
@@ -116,16 +117,34 @@ result<std::string> run_graph::child_params(instance_id id) const {
   const auto& one = instance(id);
   const auto made =
       fill_values(definition_.tasks[id.task].params, scope{*this, id.task, &one}, "params");
-  return made ? result<std::string>{to_json(*made)} : made.error();
+  if (!made) {
+    return made.error();
+  }
+  auto text = to_json(*made);
+  if (text.size() > submission_params_bytes_max) {
+    return runtime::error{runtime::errc::too_large,
+                          "params: they have " + std::to_string(text.size()) +
+                              " bytes as JSON, and those of a run may have " +
+                              std::to_string(submission_params_bytes_max)};
+  }
+  return text;
 }
 
 result<output_list> run_graph::outputs() const {
   output_list made;
+  std::size_t bytes = 0;
   for (const auto& [name, text] : definition_.outputs) {
     auto filled = fill(text, scope{*this, 0, nullptr});
     if (!filled) {
       return runtime::error{filled.error().code(),
                             "outputs " + name + ": " + filled.error().text()};
+    }
+    bytes += filled->size();
+    if (bytes > run_outputs_bytes_max) {
+      return runtime::error{runtime::errc::too_large,
+                            "outputs " + name + ": with it they have more than " +
+                                std::to_string(run_outputs_bytes_max) +
+                                " bytes, which is what a run may tell; write them to a file"};
     }
     made.emplace_back(name, *std::move(filled));
   }

@@ -204,6 +204,15 @@ void describe(const api_parts& parts, request& received, reply answer) {
                   });
 }
 
+void activity(const api_parts& parts, request& received, reply answer) {
+  const auto key = pipeline_key(received);
+  if (!key) {
+    answer.fail(key.error());
+    return;
+  }
+  call_and_answer(parts.silo, ref<schemas::Pipeline>(*key).activity(), std::move(answer));
+}
+
 void remove(const api_parts& parts, request& received, reply answer) {
   const auto key = pipeline_key(received);
   if (!key) {
@@ -329,6 +338,16 @@ void add_pipeline_routes(api_routes& routes) {
                            .headers = {{"ETag", "Of the latest version."}}}},
               .problems = {404}},
              describe);
+  routes.add(
+      method::get, one + "/activity", in_project(role::READ),
+      {.id = "get_pipeline_activity",
+       .tag = "pipelines",
+       .summary = "What a pipeline is at: whether it is paused, how many runs go on and wait",
+       .answers = {{.status = 200,
+                    .text = "As it is now.",
+                    .body = json_of<schemas::Pipeline::ActivityResults>()}},
+       .problems = {404}},
+      activity);
   routes.add(method::del, one, in_project(role::ADMIN),
              {.id = "remove_pipeline",
               .tag = "pipelines",

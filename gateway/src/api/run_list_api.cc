@@ -173,7 +173,7 @@ void list_runs_of_pipeline(const api_parts& parts, request& received, reply answ
 
 void add_run_list_routes(api_routes& routes) {
   const std::vector<query_key> which{
-      word_key("state", {"running", "succeeded", "failed", "cancelled", "timed_out"},
+      word_key("state", {"running", "queued", "succeeded", "failed", "cancelled", "timed_out"},
                "Only runs in it."),
       text_key("before", "The `next` of the page before, or any run's id: older ones than that."),
       number_key("limit", page_max, "The most of them; 0: 100.")};

@@ -124,6 +124,7 @@ void rerun(const api_parts& parts, request& received, reply answer) {
         params.setLabels(run.getLabels());
         params.setVersion(latest ? 0 : run.getVersion());
         params.setRerunOf(run.getId());
+        params.setScheduledAt(run.getScheduledAt());
         wanted.idempotency_key = std::move(key);
         submit_and_answer(parts,
                           std::string{run.getProject().cStr()} + "/" + run.getPipeline().cStr(),

@@ -49,10 +49,17 @@ void tell_when_begun(const std::shared_ptr<submission>& one,
 // does that.
 void ask(const std::shared_ptr<submission>& one, bool again) {
   const auto& [params, key] = one->wanted;
-  auto call = ref<schemas::Pipeline>(one->pipeline)
-                  .submit_new(one->run, params.params(), params.labels(), again, params.version(),
-                              params.rerun_of())
-                  .keyed(key);
+  pipeline_interface::submit_new_params asked;
+  auto made = asked.build();
+  const auto wanted = params.read();
+  made.setRun(one->run.c_str());
+  made.setParams(wanted.getParams());
+  made.setLabels(wanted.getLabels());
+  made.setAgain(again);
+  made.setVersion(wanted.getVersion());
+  made.setRerunOf(wanted.getRerunOf());
+  made.setScheduledAt(wanted.getScheduledAt());
+  auto call = ref<schemas::Pipeline>(one->pipeline).submit_new(std::move(asked)).keyed(key);
   call.spec().context = one->context;
   one->silo.call_then<pipeline_interface::submit_new_results>(
       std::move(call), [one, again](submitted results) {

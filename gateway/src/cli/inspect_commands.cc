@@ -122,7 +122,7 @@ void add_list_options(po::options_description& options) {
   add_rows_options(options);
   options.add_options()(
       "state", po::value<std::string>()->value_name("STATE"),
-      "runs: only those that are running, succeeded,\nfailed, cancelled or timed_out");
+      "runs: only those that are running, queued,\nsucceeded, failed, cancelled or timed_out");
   options.add_options()("pipeline", po::value<std::string>()->value_name("NAME"),
                         "runs: only those of this pipeline");
   options.add_options()("limit", po::value<std::string>()->value_name("N"),
@@ -212,7 +212,11 @@ exit_code run_get(const option_values& options, const std::vector<std::string>& 
     return report(server.error());
   }
   if (words.size() == 2 && words[0] == "pipeline") {
-    return get_and_print(*server, server->pipelines() + "/" + escaped(words[1]));
+    const auto target = server->pipelines() + "/" + escaped(words[1]);
+    const auto code = get_and_print(*server, target);
+    return code == exit_code::ok && is_table(server->form())
+               ? get_and_print(*server, target + "/activity")
+               : code;
   }
   const auto is_named = words.size() == 2 && words[0] == "run";
   const auto run = server->run_of(is_named ? words[1] : words[0]);

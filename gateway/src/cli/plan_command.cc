@@ -101,8 +101,17 @@ ordered_json by_name(const ordered_json& list) {
   return made;
 }
 
+ordered_json names_in(const ordered_json& map) {
+  auto names = ordered_json::array();
+  for (const auto& [name, content] : map.items()) {
+    names.push_back(name);
+  }
+  return names;
+}
+
 void compare(const std::string& path, const ordered_json& from, const ordered_json& to,
              std::vector<change>& into) {
+  const auto before = into.size();
   const auto one = from.is_array() ? by_name(from) : from;
   const auto other = to.is_array() ? by_name(to) : to;
   if (!one.is_object() || !other.is_object()) {
@@ -123,6 +132,9 @@ void compare(const std::string& path, const ordered_json& from, const ordered_js
     if (!one.contains(key)) {
       into.push_back({'+', below(key), {}, content});
     }
+  }
+  if (from.is_array() && to.is_array() && from != to && into.size() == before) {
+    into.push_back({'~', path, names_in(one), names_in(other)});  // in another order
   }
 }
 

@@ -45,6 +45,12 @@ void say_yes(node& here, const std::string& run) {
   REQUIRE(here.silo->call(ref<schemas::Run>(run).decide("gate", true, "", "ann")));
 }
 
+schemas::pipeline_interface::activity_results activity(node& here, const std::string& pipeline) {
+  auto told = here.silo->call(ref<schemas::Pipeline>("default/" + pipeline).activity());
+  REQUIRE(told);
+  return *std::move(told);
+}
+
 schemas::pipeline_interface::describe_results described(node& here, const std::string& pipeline) {
   auto told = here.silo->call(ref<schemas::Pipeline>("default/" + pipeline).describe(0));
   REQUIRE(told);
@@ -60,10 +66,11 @@ TEST_CASE("turns are taken in the order of submission, in each group") {
   turns.add("b", "x", 2, true);
   turns.add("d", "y", 4, true);
   CHECK(turns.waiting() == 3);
-  CHECK(turns.is_full("x", 1));
-  CHECK_FALSE(turns.is_full("x", 2));
-  CHECK_FALSE(turns.is_full("y", 1));
-  CHECK_FALSE(turns.is_full("z", 1));
+  CHECK(turns.has_to_wait("x", 1));
+  CHECK(turns.has_to_wait("x", 2));  // behind those that wait already
+  CHECK(turns.count("x") == 3);
+  CHECK(turns.count("z") == 0);
+  CHECK_FALSE(turns.has_to_wait("z", 1));
   CHECK(turns.pushed_out("x", 1) == std::vector<std::string>{"a", "b", "c"});
   CHECK(turns.pushed_out("x", 3) == std::vector<std::string>{"a"});
   CHECK(turns.pushed_out("x", 4).empty());
@@ -96,8 +103,8 @@ TEST_CASE("one run at a time: the others wait for their turn, through a restart"
     CHECK(reason_of(here, runs[1]) ==
           "waits for its turn: at most 1 run goes on at a time in group 'to-eu'");
     CHECK(text_of(here.task(runs[1], "gate").task().getReason()) == reason_of(here, runs[1]));
-    CHECK(described(here, "gated").active_runs() == 4);
-    CHECK(described(here, "gated").queued_runs() == 2);
+    CHECK(activity(here, "gated").active_runs() == 4);
+    CHECK(activity(here, "gated").queued_runs() == 2);
     REQUIRE(here.silo->call(ref<schemas::Run>(elsewhere).cancel("enough", false)));
     CHECK(here.wait(elsewhere) == RunState::CANCELLED);
     CHECK(waits(here, runs[1]));
@@ -112,7 +119,7 @@ TEST_CASE("one run at a time: the others wait for their turn, through a restart"
   CHECK(here.wait(runs[0]) == RunState::SUCCEEDED);
   say_yes(here, runs[2]);
   CHECK(here.wait(runs[2]) == RunState::SUCCEEDED);
-  CHECK(described(here, "gated").active_runs() == 0);
+  CHECK(activity(here, "gated").active_runs() == 0);
 }
 
 TEST_CASE("a run too many is refused, or takes the place of the oldest") {
@@ -153,7 +160,7 @@ TEST_CASE("a retry does not wait, and counts") {
   CHECK(here.wait(first) == RunState::FAILED);
   REQUIRE(here.silo->call(ref<schemas::Run>(first).retry()));
   here.wait_until_running(first, "gate");
-  node::eventually([&] { return described(here, "gated").active_runs() == 1; });
+  node::eventually([&] { return activity(here, "gated").active_runs() == 1; });
   const auto second = here.submit(text);
   CHECK(waits(here, second));
   say_yes(here, first);
@@ -174,9 +181,9 @@ TEST_CASE("a paused pipeline begins nothing until it is resumed") {
     REQUIRE(here.silo->call(pipeline.pause("ann")));
     run = here.submit(text);
     CHECK(waits(here, run));
-    CHECK(reason_of(here, run) == "its pipeline is paused");
-    CHECK(described(here, "gated").paused());
-    CHECK(text_of(described(here, "gated").read().getPausedBy()) == "ann");
+    CHECK(reason_of(here, run) == "waits: when it came its pipeline was paused by ann");
+    CHECK(activity(here, "gated").paused());
+    CHECK(text_of(activity(here, "gated").read().getPausedBy()) == "ann");
     say_yes(here, before);
     CHECK(here.wait(before) == RunState::SUCCEEDED);
     CHECK(waits(here, run));
@@ -244,7 +251,7 @@ TEST_CASE("a run is begun with an earlier version, and a pipeline goes back to o
   CHECK(unsure.error().code() == errc::failed_precondition);
   const auto good = here.submit(version("true"));
   CHECK(here.wait(good) == RunState::SUCCEEDED);
-  node::eventually([&] { return described(here, "v").good_version() == 2; });
+  node::eventually([&] { return activity(here, "v").good_version() == 2; });
 
   const auto submit = [&](std::uint32_t number) {
     schemas::pipeline_interface::submit_params params;
@@ -268,7 +275,7 @@ TEST_CASE("a run is begun with an earlier version, and a pipeline goes back to o
   CHECK(here.wait(here.submit(third)) == RunState::FAILED);
   node::eventually([&] { return described(here, "v").version() == 4; });
   CHECK(text_of(described(here, "v").read().getOrigin()) ==
-        "reverted: version 3 failed 2 runs in a row; version 2 again");
+        "reverted: version 3 failed 2 times in a row; version 2 again");
   const auto latest = submit(0);
   REQUIRE(latest);
   CHECK(here.wait(std::string{latest->run()}) == RunState::SUCCEEDED);

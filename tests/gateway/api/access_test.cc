@@ -26,6 +26,7 @@ const std::map<std::string, access> wanted{
     {"DELETE /api/v1/projects/{project}/pipelines/{name}", {place::path, role::ADMIN}},
     {"POST /api/v1/projects/{project}/pipelines/{name}/runs", {place::path, role::RUN}},
     {"POST /api/v1/projects/{project}/pipelines/{name}/runs:batch", {place::path, role::RUN}},
+    {"GET /api/v1/projects/{project}/pipelines/{name}/activity", {place::path, role::READ}},
     {"POST /api/v1/projects/{project}/pipelines/{name}/pause", {place::path, role::RUN}},
     {"POST /api/v1/projects/{project}/pipelines/{name}/resume", {place::path, role::RUN}},
     {"POST /api/v1/projects/{project}/pipelines/{name}/rollback", {place::path, role::ADMIN}},

@@ -238,6 +238,9 @@ enum class at_limit : std::uint8_t {
 /// `queue`, `cancel_oldest`, `reject`.
 [[nodiscard]] std::string_view to_string(at_limit action) noexcept;
 
+/// The longest group of a run, filled in.
+inline constexpr std::size_t concurrency_group_bytes_max = 255;
+
 /// How many runs of a pipeline go on at a time.
 struct concurrency_definition {
   std::string group;  ///< Only runs of one group count; may hold expressions over `params`.
