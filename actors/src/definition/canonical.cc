@@ -227,7 +227,15 @@ std::string to_json(const pipeline_definition& definition) {
     made["schedule"].push_back(json_of(schedule));
   }
   for (const auto& task : definition.tasks) {
-    made["tasks"].push_back(json_of(task));
+    auto one = json_of(task);
+    if (!task.hook) {
+      made["tasks"].push_back(std::move(one));
+      continue;
+    }
+    one.erase("name");
+    one.erase("priority");  // that of the task it belongs to
+    auto& owner = task.hook->of.empty() ? made : made["tasks"].back();
+    owner[std::string{to_string(task.hook->on)}] = std::move(one);
   }
   return to_json_text(made);
 }

@@ -32,6 +32,9 @@ static_assert(static_cast<unsigned>(overlap_policy::replace) ==
 static_assert(static_cast<unsigned>(catchup_policy::all) ==
               static_cast<unsigned>(schemas::CompiledSchedule::Catchup::ALL));
 
+static_assert(static_cast<unsigned>(hook_event::any) + 1 ==
+              static_cast<unsigned>(schemas::CompiledTask::Hook::FINALLY));
+
 constexpr std::int64_t no_grace = -1;  // 0 is one: kill at once
 
 std::string string_of(capnp::Text::Reader text) {
@@ -168,12 +171,24 @@ void put_step(schemas::Step::Builder into, const task_definition& task) {
   }
 }
 
+// Of a hook the edges say which task it belongs to, the first of them.
+void put_hook(schemas::CompiledTask::Builder into, const hook_definition& hook,
+              const std::vector<std::uint32_t>& needs) {
+  into.setHook(static_cast<schemas::CompiledTask::Hook>(static_cast<unsigned>(hook.on) + 1));
+  if (!hook.of.empty()) {
+    into.setHookOf(static_cast<std::int32_t>(needs.front()));
+  }
+}
+
 void put(schemas::CompiledTask::Builder into, const task_definition& task,
          const std::vector<std::uint32_t>& needs) {
+  if (task.hook) {
+    put_hook(into, *task.hook, needs);
+  }
   into.setName(task.name.c_str());
   into.setDescription(task.description.c_str());
   put_step(into.initStep(), task);
-  auto edges = into.initNeeds(size_of(needs.size()));
+  auto edges = into.initNeeds(size_of(task.hook ? 0 : needs.size()));
   for (unsigned at = 0; at < edges.size(); ++at) {
     edges[at].setTask(needs[at]);
   }
@@ -365,12 +380,25 @@ result<void> read_task(schemas::CompiledTask::Reader task, pipeline_definition& 
   made.priority = task.getPriority();
   made.detach = task.getDetach();
   made.allow_failures = {task.getAllowFailures(), task.getAllowPercentage()};
+  if (task.getHook() != schemas::CompiledTask::Hook::NONE) {
+    const auto of = task.getHookOf();
+    if (of >= static_cast<std::int64_t>(at)) {
+      return error{errc::invalid_argument,
+                   "the task `" + made.name + "` is a hook of what comes after it"};
+    }
+    made.hook = {static_cast<hook_event>(static_cast<unsigned>(task.getHook()) - 1),
+                 of >= 0 ? into.tasks[static_cast<std::size_t>(of)].name : std::string{}};
+  }
   return {};
 }
 
 // The oldest format whose readers run the definition as it says: a silo of an earlier version would
 // pass over what it does not know.
 std::uint32_t format_of(const pipeline_definition& definition) {
+  const auto wants_3 = [](const task_definition& task) { return task.hook.has_value(); };
+  if (std::any_of(definition.tasks.begin(), definition.tasks.end(), wants_3)) {
+    return 3;
+  }
   const auto wants_2 = [](const task_definition& task) {
     return task.allow_failures != failure_allowance{} || !task.secrets.empty() ||
            !task.shell.empty() || !task.workdir.empty() || !task.inputs.empty() ||

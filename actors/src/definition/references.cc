@@ -86,8 +86,6 @@ public:
   }
 
 private:
-  static std::string task_pointer(std::size_t index) { return "/tasks/" + std::to_string(index); }
-
   void check_names() {
     for (std::size_t index = 0; index < tasks_.size(); ++index) {
       const auto& name = tasks_[index].name;
@@ -96,10 +94,11 @@ private:
       }
       const auto [first, fresh] = by_name_.try_emplace(name, index);
       if (!fresh) {
-        in_.report(shape_.task_places[index]->place, task_pointer(index) + "/name",
+        const auto& here = shape_.task_places[index];
+        in_.report(here.node->place, here.pointer + (tasks_[index].hook ? "" : "/name"),
                    "there are two tasks called " + quoted(name),
                    "the first one is on line " +
-                       std::to_string(shape_.task_places[first->second]->place.line) +
+                       std::to_string(shape_.task_places[first->second].node->place.line) +
                        "; rename one of them");
       }
     }
@@ -118,15 +117,19 @@ private:
                    near_task(name));
       } else if (found->second == use.task) {
         in_.report(use.node->place, use.pointer, "the task needs itself", "remove it");
+      } else if (const auto& hook = tasks_[found->second].hook) {
+        in_.report(use.node->place, use.pointer, quoted(name) + " is a hook, which nothing needs",
+                   hook->of.empty() ? "remove it" : "need " + quoted(hook->of) + " instead");
       } else {
-        needs_[use.task].push_back(found->second);
+        needs_[use.task].push_back(static_cast<std::uint32_t>(found->second));
       }
     }
+    add_hook_edges(tasks_, needs_);
   }
 
   // Depth-first without recursion: a chain may be as long as the pipeline. Fills `order_`.
   bool check_cycles() {
-    enum class mark : std::uint8_t { fresh, open, done };
+    enum class mark { fresh, open, done };
     std::vector<mark> marks(tasks_.size(), mark::fresh);
     std::size_t circles = 0;
     for (std::size_t start = 0; start < tasks_.size(); ++start) {
@@ -143,7 +146,7 @@ private:
           path.pop_back();
           continue;
         }
-        const auto need = needs_[top.task][top.next++];
+        const std::size_t need = needs_[top.task][top.next++];
         if (marks[need] == mark::fresh) {
           marks[need] = mark::open;
           path.push_back({need, 0});
@@ -176,7 +179,8 @@ private:
       }
       text += quoted(tasks_[at->task].name) + " -> ";
     }
-    in_.report(shape_.task_places[first]->place, task_pointer(first) + "/needs",
+    const auto& here = shape_.task_places[first];
+    in_.report(here.node->place, here.pointer + "/needs",
                "tasks need each other in a circle: " + text + quoted(tasks_[first].name),
                "remove one of these needs");
   }
@@ -269,6 +273,7 @@ private:
       scope.item = type_of(*task->for_each);
     }
     scope.needs_functions = use.place == text_place::when;
+    scope.run_has_ended = task != nullptr && task->hook && task->hook->of.empty();
     scope.task = [this, &use](const expression_node& node, known_type& type) {
       return check_task(use, node, type);
     };
@@ -325,7 +330,7 @@ private:
   reader& in_;
   const loaded_shape& shape_;
   const std::vector<task_definition>& tasks_;
-  std::vector<std::vector<std::size_t>> needs_;
+  std::vector<std::vector<std::uint32_t>> needs_;
   std::unordered_map<std::string_view, std::size_t> by_name_;
   std::vector<std::size_t> order_;     // Every task after its needs, when there is no circle.
   std::vector<std::uint64_t> before_;  // By task, a bit for each task that ends before it.

@@ -154,6 +154,13 @@ void read_shape(reader& in, const cursor& root, loaded_shape& out) {
   const auto defaults = read_defaults(to, fields->at("defaults"), fields->at("secrets"));
   if (const auto tasks = fields->at("tasks")) {
     read_tasks(to, *tasks, defaults);
+    read_hooks(to, *fields, {}, task_definition{}.priority, defaults);
+    if (made.tasks.size() > definition_tasks_max) {
+      in.report(*tasks,
+                "a pipeline has at most " + std::to_string(definition_tasks_max) +
+                    " tasks, hooks among them",
+                "write hooks at the top, for the whole run");
+    }
   } else {
     in.report(root, "the pipeline has no `tasks`", "add a list of tasks under `tasks:`");
   }

@@ -28,14 +28,18 @@ void refuse_expressions(shape_context& to, const cursor& where, const std::strin
   }
 }
 
+}  // namespace
+
 void read_run(shape_context& to, const cursor& where, task_definition& made) {
   made.run = to.in.read_text(where, "write shell text").value_or("");
   refuse_expressions(to, where, made.run);
   if (made.run.find_first_not_of(" \t\r\n") == std::string::npos &&
       where.node->kind == yaml_kind::scalar) {
-    to.in.report(where, "`run` is empty", "write shell text");
+    to.in.report(where, where.label() + " is empty", "write shell text");
   }
 }
+
+namespace {
 
 // The script of a shell has no such bound: it goes by a file.
 void check_argument(shape_context& to, const cursor& where, const std::string& text) {
@@ -99,20 +103,14 @@ void read_approval(shape_context& to, const cursor& where, const field_map& fiel
   made.timeout.reset();
 }
 
-void read_what_to_run(shape_context& to, const field_map& fields, task_definition& made,
-                      std::size_t task, const std::vector<std::string>& default_shell) {
+}  // namespace
+
+void read_process(shape_context& to, const field_map& fields, task_definition& made,
+                  std::size_t task, const std::vector<std::string>& default_shell) {
   const auto run = fields.at("run");
   const auto command = fields.at("command");
-  const auto approval = fields.at("approval");
-  if (approval) {
-    read_approval(to, *approval, fields, made, task);
-    return;
-  }
   if (run && command) {
     to.in.report(*command, "a task has `run` or `command`, not both", "remove one of them");
-  } else if (!run && !command) {
-    to.in.report(fields.where(), "the task has no `run`, `command` or `approval`",
-                 "add `run: echo hello`, or `command: [program, argument]`");
   }
   if (run) {
     read_run(to, *run, made);
@@ -128,6 +126,21 @@ void read_what_to_run(shape_context& to, const field_map& fields, task_definitio
   if (command) {
     read_command(to, *command, made, task);
   }
+}
+
+namespace {
+
+void read_what_to_run(shape_context& to, const field_map& fields, task_definition& made,
+                      std::size_t task, const std::vector<std::string>& default_shell) {
+  if (const auto approval = fields.at("approval")) {
+    read_approval(to, *approval, fields, made, task);
+    return;
+  }
+  if (!fields.at("run") && !fields.at("command")) {
+    to.in.report(fields.where(), "the task has no `run`, `command` or `approval`",
+                 "add `run: echo hello`, or `command: [program, argument]`");
+  }
+  read_process(to, fields, made, task, default_shell);
 }
 
 void read_needs(shape_context& to, const cursor& where, task_definition& made, std::size_t task) {
@@ -218,6 +231,8 @@ void read_outputs(shape_context& to, const cursor& where, task_definition& made)
   }
 }
 
+}  // namespace
+
 // A variable of the task is a secret or not, wherever it comes from.
 void read_task_secrets(shape_context& to, const field_map& fields, task_definition& made) {
   const auto& pipeline = to.out.definition;
@@ -238,6 +253,8 @@ void read_task_secrets(shape_context& to, const field_map& fields, task_definiti
                  "what outlives its command would write what nobody masks any more");
   }
 }
+
+namespace {
 
 // When the task starts.
 void read_conditions(shape_context& to, const field_map& fields, task_definition& made,
@@ -260,7 +277,7 @@ void read_conditions(shape_context& to, const field_map& fields, task_definition
 void read_task(shape_context& to, const cursor& where, const task_defaults& defaults) {
   const auto index = to.out.definition.tasks.size();
   auto& made = to.out.definition.tasks.emplace_back();
-  to.out.task_places.push_back(where.node);
+  to.out.task_places.push_back({where.node, where.pointer()});
   made.retry = defaults.retry;
   made.timeout = defaults.timeout;
   const auto fields = read_fields(to, where, "a map", "write `- name: build`", task_keys());
@@ -269,7 +286,7 @@ void read_task(shape_context& to, const cursor& where, const task_defaults& defa
   }
   if (const auto name = fields->at("name")) {
     made.name = read_name(to, *name, name_rule::thing);
-    to.out.task_places.back() = name->node;
+    to.out.task_places.back().node = name->node;
   } else {
     to.in.report(where, "the task has no `name`", "add `name: build`");
   }
@@ -297,6 +314,7 @@ void read_task(shape_context& to, const cursor& where, const task_defaults& defa
     made.priority = static_cast<std::uint8_t>(
         to.in.read_int(*priority, 0, 100, "write it like `50`").value_or(made.priority));
   }
+  read_hooks(to, *fields, std::string{made.name}, made.priority, defaults);
 }
 
 }  // namespace millrace::actors

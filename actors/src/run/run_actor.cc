@@ -22,6 +22,10 @@ using schemas::TaskState;
 
 namespace {
 
+attempted attempted_in(schemas::TaskStatus::Reader row) {
+  return row.getStartedAt() != 0 ? attempted::yes : attempted::no;
+}
+
 output_list outputs_of(schemas::TaskStatus::Reader row) {
   output_list outputs;
   for (auto each : row.getOutputs()) {
@@ -100,15 +104,16 @@ async<> run_actor::on_activate() {
       graph_->restore_whole(*at, row.getState(), text_of(row.getReason()));
     } else if (at) {
       graph_->restore({*at, row.getIndex()}, row.getState(), outputs_of(row),
-                      text_of(row.getReason()),
-                      shell_exit_code(row.getExitCode(), row.getSignal()));
+                      text_of(row.getReason()), shell_exit_code(row.getExitCode(), row.getSignal()),
+                      attempted_in(row));
     }
     return true;
   });
   if (over() || state().getEnding()) {
-    graph_->restore_stopping(text_of(state().getReason()), over() || state().getForced()
-                                                               ? stop_reach::everything
-                                                               : stop_reach::ordinary);
+    graph_->restore_stopping(
+        text_of(state().getReason()),
+        over() || state().getForced() ? stop_reach::everything : stop_reach::ordinary,
+        over() ? state().getState() : state().getEndState());
   }
   if (state().getLostWith().size() > 0) {
     graph_->restore_held();
@@ -310,7 +315,7 @@ void run_actor::end_here(instance_id id, TaskState state, const std::string& rea
   if (!graph_->task(id.task).approval.empty()) {
     cancel_reminder(std::string{approval_reminder} + graph_->name_of(id));
   }
-  auto then = graph_->ended(id, state, outputs, reason);
+  auto then = graph_->ended(id, state, outputs, reason, no_exit_code, attempted_in(row.asReader()));
   const auto append = [](auto& to, auto& from) { to.insert(to.end(), from.begin(), from.end()); };
   append(effects.start, then.start);
   append(effects.settled, then.settled);
@@ -386,8 +391,9 @@ async<> run_actor::task_changed(task_changed_params params) {
     add_event(&reader);
   }
   if (is_terminal(news.getState())) {
-    auto effects = graph_->ended(id, news.getState(), outputs_of(news), text_of(news.getReason()),
-                                 shell_exit_code(news.getExitCode(), news.getSignal()));
+    auto effects =
+        graph_->ended(id, news.getState(), outputs_of(news), text_of(news.getReason()),
+                      shell_exit_code(news.getExitCode(), news.getSignal()), attempted_in(news));
     for (const auto one : effects.unstarted) {
       forget_row(row_of(one));
     }
@@ -407,7 +413,7 @@ void run_actor::stop(RunState end, const std::string& reason, stop_reach reach) 
     root.setReason(reason.c_str());
   }
   root.setForced(reach == stop_reach::everything);
-  apply(graph_->stop(reason, reach));
+  apply(graph_->stop(reason, reach, end));
 }
 
 void run_actor::finish() {
@@ -415,9 +421,11 @@ void run_actor::finish() {
     return;
   }
   auto root = edit();
-  root.setState(root.getEnding() ? root.getEndState() : graph_->outcome());
-  if (root.getState() == RunState::FAILED) {
+  root.setState(graph_->outcome());
+  if (!root.getEnding() && root.getState() == RunState::FAILED) {
     root.setReason(graph_->failure_text().c_str());
+  } else if (const auto hook = graph_->hook_failure_text(); root.getEnding() && !hook.empty()) {
+    root.setReason((text_of(root.getReason()) + "; " + hook).c_str());
   }
   root.setFinishedAt(nanoseconds(now()));
   if (root.getLostWith().size() > 0) {

@@ -33,20 +33,20 @@ run_graph::run_graph(pipeline_definition definition, bound_params params, std::s
 }
 
 void run_graph::restore(instance_id id, task_state state, output_list outputs,
-                        std::string_view reason, std::int32_t exit_code) {
+                        std::string_view reason, std::int32_t exit_code, attempted tried) {
   if (!fans_out(id.task) && is_terminal(state) && state != task_state::SUCCEEDED) {
     restore_whole(id.task, state, reason);
-    nodes_[id.task].restored_whole = {state, std::move(outputs), exit_code};
+    nodes_[id.task].restored_whole = {state, std::move(outputs), exit_code, tried};
     return;
   }
-  nodes_[id.task].restored[id.index] = {state, std::move(outputs), exit_code};
+  nodes_[id.task].restored[id.index] = {state, std::move(outputs), exit_code, tried};
   if (is_terminal(state)) {
     note_reason(id, state, reason);
   }
 }
 
 void run_graph::restore_whole(std::uint32_t task, task_state state, std::string_view reason) {
-  nodes_[task].restored_whole = {state, {}, no_exit_code};
+  nodes_[task].restored_whole = {state, {}, no_exit_code, attempted::no};
   nodes_[task].reasons[state] = reason;
 }
 
@@ -74,7 +74,49 @@ void run_graph::drain(run_effects& effects) {
 
 bool run_graph::withdrawn(std::uint32_t at) const {
   return stopping_ == stop_reach::everything ||
-         (stopping_ && definition_.tasks[at].run_on != trigger_rule::always);
+         (stopping_ && definition_.tasks[at].run_on != trigger_rule::always && !is_hook(at));
+}
+
+// Nothing: the run.
+std::optional<std::uint32_t> run_graph::owner_of(std::uint32_t hook) const {
+  return definition_.tasks[hook].hook->of.empty() ? std::nullopt
+                                                  : std::optional{graph_.needs[hook].front()};
+}
+
+// Which end there is to follow; nothing if what the hook belongs to never started.
+std::optional<hook_event> run_graph::event_for(std::uint32_t hook) const {
+  const auto owner = owner_of(hook);
+  if (!owner) {
+    const auto state = outcome();
+    return state == run_state::SUCCEEDED   ? hook_event::success
+           : state == run_state::CANCELLED ? hook_event::cancel
+                                           : hook_event::failure;
+  }
+  const auto& node = nodes_[*owner];
+  if (node.outcome == task_state::SUCCEEDED) {
+    return hook_event::success;
+  }
+  if (is_failure(node.outcome)) {
+    return hook_event::failure;
+  }
+  const auto tried = std::any_of(node.slots.begin(), node.slots.end(),
+                                 [](const slot& one) { return one.tried == attempted::yes; });
+  return node.outcome == task_state::CANCELLED && tried ? std::optional{hook_event::cancel}
+                                                        : std::nullopt;
+}
+
+// Whether the end has come that the hook follows; settles it if not.
+bool run_graph::judge_hook(std::uint32_t at, run_effects& effects) {
+  const auto on = definition_.tasks[at].hook->on;
+  const auto event = event_for(at);
+  const auto starts = event && (on == hook_event::any || on == *event);
+  if (!starts) {
+    const auto owner = owner_of(at);
+    settle_whole(at, task_state::SKIPPED,
+                 owner ? end_text(*owner) : "the run: " + std::string{to_string(outcome())},
+                 effects);
+  }
+  return starts;
 }
 
 // Whether `run_on` lets the task start; settles it if not.
@@ -135,7 +177,8 @@ void run_graph::judge(std::uint32_t at, run_effects& effects) {
   } else if (withdrawn(at) && node.restored.empty()) {
     settle_whole(at, task_state::CANCELLED, stop_reason_, effects);
   } else if (!node.restored.empty() ||  // it was open before the restart
-             (judge_needs(at, effects) && judge_when(at, effects))) {
+             (is_hook(at) ? judge_hook(at, effects)
+                          : judge_needs(at, effects) && judge_when(at, effects))) {
     open(at, effects);
   }
 }
@@ -224,7 +267,7 @@ void run_graph::settle_whole(std::uint32_t at, task_state state, std::string rea
   node.restored.clear();
   node.now = phase::ended;
   node.outcome = state;
-  node.slots.assign(1, known.value_or(slot{state, {}, no_exit_code}));
+  node.slots.assign(1, known.value_or(slot{state, {}, no_exit_code, attempted::no}));
   node.failed = is_failure(state) ? 1 : 0;
   node.instances.clear();
   ++known_;
@@ -338,7 +381,7 @@ void run_graph::start_more_of(std::deque<std::uint32_t>& queue, run_effects& eff
 }
 
 run_effects run_graph::ended(instance_id id, task_state state, output_list outputs,
-                             std::string_view reason, std::int32_t exit_code) {
+                             std::string_view reason, std::int32_t exit_code, attempted tried) {
   run_effects effects;
   auto& node = nodes_[id.task];
   if (node.now != phase::open || id.index >= node.slots.size() ||
@@ -353,7 +396,7 @@ run_effects run_graph::ended(instance_id id, task_state state, output_list outpu
     effects.unstarted.push_back(id);
     return effects;
   }
-  node.slots[id.index] = {state, std::move(outputs), exit_code};
+  node.slots[id.index] = {state, std::move(outputs), exit_code, tried};
   ++node.ended;
   note_reason(id, state, reason);
   if (is_failure(state)) {
@@ -396,8 +439,9 @@ void run_graph::settle_unstarted(std::uint32_t at, task_state state, std::string
   }
 }
 
-run_effects run_graph::stop(std::string_view reason, stop_reach reach) {
+run_effects run_graph::stop(std::string_view reason, stop_reach reach, run_state end) {
   run_effects effects;
+  stop_end_ = stopping_ ? stop_end_ : end;
   stopping_ = reach;
   stop_reason_ = reason;
   for (std::uint32_t at = 0; at < nodes_.size(); ++at) {
@@ -418,6 +462,9 @@ run_effects run_graph::stop(std::string_view reason, stop_reach reach) {
 }
 
 run_state run_graph::outcome() const noexcept {
+  if (stopping_) {
+    return stop_end_;
+  }
   const auto bad = std::any_of(graph_.order.begin(), graph_.order.end(), [this](auto at) {
     return fails(at) || nodes_[at].outcome == task_state::UPSTREAM_FAILED ||
            nodes_[at].outcome == task_state::CANCELLED;

@@ -10,10 +10,13 @@
 // Then `when` is asked: false is `skipped`. A fan-out starts at most `start_window` instances of
 // the run at a time, and at most `max_parallel`; with `fail_fast` its first failure cancels the
 // rest. A run has failed when any task failed, whatever ran afterwards. When a run is stopped,
-// tasks with `run_on: always` go on or still start once what they need has ended: they tidy up.
+// hooks and tasks with `run_on: always` go on or still start once what they need has ended: they
+// tidy up. A hook is judged by the end of what it follows (`hook_event`), not by `run_on`; the run
+// has succeeded for its hooks if it would if nothing but these were left.
 // When the files of a run are lost, nothing starts until all that had started has ended; what was
 // cancelled for it has then not been started. What is unfinished starts anew, and so does all that
-// has succeeded and that something unfinished needs, if only by way of others.
+// has succeeded and that something unfinished needs, if only by way of others; a hook needs nothing
+// in this sense, and starts anew with what it follows.
 // An approval starts like any instance, and holds up nothing but what needs it.
 // A fan-out over nothing has succeeded with nothing to do, unless `on_empty` says otherwise.
 // A task with no more failed instances than `allow_failures` is as good as one that has succeeded,
@@ -48,9 +51,12 @@ inline constexpr std::int32_t no_exit_code = -1;
 
 using output_list = std::vector<std::pair<std::string, std::string>>;
 
+/// Whether a command of an instance has started, or a person was asked.
+enum class attempted : bool { no, yes };
+
 /// Which tasks a stop withdraws.
 enum class stop_reach : std::uint8_t {
-  ordinary,    ///< All but those with `run_on: always`.
+  ordinary,    ///< All but hooks and those with `run_on: always`.
   everything,  ///< Those too.
 };
 
@@ -92,13 +98,15 @@ public:
   /// Tells of an instance that has a stored row: before `begin`, in any order. What a row says is
   /// taken as it is: its task is not judged again.
   void restore(instance_id id, task_state state, output_list outputs, std::string_view reason,
-               std::int32_t exit_code = no_exit_code);
+               std::int32_t exit_code = no_exit_code, attempted tried = attempted::yes);
   /// Tells of a fan-out that was settled as a whole, without instances: before `begin`.
   void restore_whole(std::uint32_t task, task_state state, std::string_view reason);
   /// As after `stop`: before `begin`. What had been started is waited for.
-  void restore_stopping(std::string_view reason, stop_reach reach) {
+  void restore_stopping(std::string_view reason, stop_reach reach,
+                        run_state end = run_state::CANCELLED) {
     stop_reason_ = reason;
     stopping_ = reach;
+    stop_end_ = end;
   }
 
   /// The nominal time of the firing that started the run, for expressions: before `begin`.
@@ -115,11 +123,13 @@ public:
   /// A started instance has ended. No effect for one that had ended before.
   [[nodiscard]] run_effects ended(instance_id id, task_state state, output_list outputs,
                                   std::string_view reason = {},
-                                  std::int32_t exit_code = no_exit_code);
+                                  std::int32_t exit_code = no_exit_code,
+                                  attempted tried = attempted::yes);
 
   /// The run is cancelled or out of time: of the tasks within `reach`, settles what has not started
-  /// and cancels what has. A second stop may reach further.
-  [[nodiscard]] run_effects stop(std::string_view reason, stop_reach reach);
+  /// and cancels what has. A second stop may reach further. `end`: as what the run will end.
+  [[nodiscard]] run_effects stop(std::string_view reason, stop_reach reach,
+                                 run_state end = run_state::CANCELLED);
 
   /// The run's files are lost: withdraws what has started, which is to be waited for.
   [[nodiscard]] run_effects hold(std::string_view reason);
@@ -149,8 +159,14 @@ public:
 
   /// How the run ended, or would if it ended now.
   [[nodiscard]] run_state outcome() const noexcept;
+  /// Why it was stopped, or what has failed, for a person; may be empty.
+  [[nodiscard]] std::string outcome_text() const;
   /// The first failed task, for a person.
   [[nodiscard]] std::string failure_text() const;
+  /// The first failed hook, of a run that was stopped; empty: none.
+  [[nodiscard]] std::string hook_failure_text() const;
+  /// The names of the tasks that have failed, hooks too, and not within what they may.
+  [[nodiscard]] std::vector<std::string> failed_tasks() const;
 
   [[nodiscard]] const pipeline_definition& definition() const noexcept { return definition_; }
   [[nodiscard]] const task_definition& task(std::uint32_t at) const {
@@ -173,6 +189,8 @@ public:
   /// Errors: an expression that has no value.
   [[nodiscard]] runtime::result<std::map<std::string, std::string>> environment(
       instance_id id) const;
+  /// What a hook's command is told of the end that it follows, by variable; empty for others.
+  [[nodiscard]] std::map<std::string, std::string> hook_environment(std::uint32_t at) const;
   /// What the person is asked, of an approval. Errors: as above.
   [[nodiscard]] runtime::result<std::string> prompt(instance_id id) const;
   /// Its argument list. Errors: as above.
@@ -188,6 +206,7 @@ private:
     task_state state = task_state::WAITING;
     output_list outputs;
     std::int32_t exit_code = no_exit_code;
+    attempted tried = attempted::no;  // once it has ended
   };
   struct task_node {
     phase now = phase::waiting;
@@ -216,12 +235,19 @@ private:
   void await_needs();
   void judge(std::uint32_t at, run_effects& effects);
   [[nodiscard]] bool withdrawn(std::uint32_t at) const;
+  [[nodiscard]] bool is_hook(std::uint32_t at) const {
+    return definition_.tasks[at].hook.has_value();
+  }
+  [[nodiscard]] std::optional<std::uint32_t> owner_of(std::uint32_t hook) const;
+  [[nodiscard]] std::optional<hook_event> event_for(std::uint32_t hook) const;
+  [[nodiscard]] bool judge_hook(std::uint32_t at, run_effects& effects);
   [[nodiscard]] bool judge_needs(std::uint32_t at, run_effects& effects);
   [[nodiscard]] bool judge_when(std::uint32_t at, run_effects& effects);
   void judge_each_when(std::uint32_t at, run_effects& effects);
   void note_reason(instance_id id, task_state state, std::string_view reason);
   [[nodiscard]] std::string end_text(std::uint32_t at) const;
   [[nodiscard]] std::string needs_text(std::uint32_t at) const;
+  [[nodiscard]] std::string failed_text(std::uint32_t at) const;
   [[nodiscard]] std::string fail_fast_text(instance_id failed, std::string_view why) const;
   void fail_fast(instance_id failed, std::string_view why, run_effects& effects);
   void open(std::uint32_t at, run_effects& effects);
@@ -261,6 +287,7 @@ private:
   bool held_ = false;
   std::optional<stop_reach> stopping_;
   std::string stop_reason_;  // while it stops
+  run_state stop_end_ = run_state::CANCELLED;
 };
 
 }  // namespace millrace::actors

@@ -10,8 +10,9 @@ namespace millrace::actors {
 std::vector<bool> run_graph::needed_by(const std::vector<bool>& these) const {
   std::vector<bool> needed(nodes_.size());
   for (auto at = graph_.order.rbegin(); at != graph_.order.rend(); ++at) {
-    needed[*at] = std::any_of(graph_.dependents[*at].begin(), graph_.dependents[*at].end(),
-                              [&](auto one) { return these[one] || needed[one]; });
+    needed[*at] =
+        std::any_of(graph_.dependents[*at].begin(), graph_.dependents[*at].end(),
+                    [&](auto one) { return !is_hook(one) && (these[one] || needed[one]); });
   }
   return needed;
 }
@@ -76,8 +77,9 @@ run_effects run_graph::retry(std::vector<instance_id>& forgotten, files had,
   const auto needed =
       had == files::lost ? needed_by(again) : std::vector<bool>(nodes_.size(), false);
   for (const auto at : graph_.order) {
-    again[at] =
-        again[at] || (needed[at] && passes(at) && (!runs_nothing(at) || needs_any(at, again)));
+    const auto needs_again = needs_any(at, again);
+    again[at] = again[at] || (needed[at] && passes(at) && (!runs_nothing(at) || needs_again)) ||
+                (is_hook(at) && needs_again);
   }
   for (const auto at : graph_.order) {
     const auto keep = fans_out(at) && !nodes_[at].instances.empty() && !needed[at] && !wholly[at] &&
@@ -135,6 +137,10 @@ run_effects run_graph::go_on_without_files(std::string_view reason,
   std::vector<bool> again(nodes_.size());
   std::vector<bool> given_up(nodes_.size());
   for (const auto at : graph_.order) {
+    if (is_hook(at) && nodes_[at].now == phase::ended) {
+      again[at] = needs_any(at, again);
+      continue;
+    }
     // A fan-out over nothing has no files, and a person's word stands unless it was about some.
     if (runs_nothing(at) && !needs_any(at, again)) {
       continue;

@@ -76,6 +76,19 @@ public:
     if (name == "scheduled_at") {
       return graph_.scheduled_at_.empty() ? value{} : make_value(graph_.scheduled_at_);
     }
+    if (name == "state") {
+      return make_value(std::string{to_string(graph_.outcome())});
+    }
+    if (name == "reason") {
+      return make_value(graph_.outcome_text());
+    }
+    if (name == "failed_tasks") {
+      value::list names;
+      for (auto& each : graph_.failed_tasks()) {
+        names.push_back(make_value(std::move(each)));
+      }
+      return make_value(std::move(names));
+    }
     return name == "pipeline" ? std::optional{make_value(graph_.definition_.name)} : std::nullopt;
   }
   std::optional<bool> needs_succeeded() const override {

@@ -549,6 +549,51 @@ tasks:
        "9:12 there are two tasks called `f` (the first one is on line 8; rename one of them)"});
 }
 
+TEST_CASE("refused at their places: hooks") {
+  const std::string long_name(55, 'n');
+  check_refusal(
+      R"(name: p
+tasks:
+  - {name: a, run: x, on_failure: "${{ run.id }}", finally: [x]}
+  - {name: b, run: x, needs: [a.finally, finally], on_success: {env: {A: b}}}
+  - {name: c, run: x, on_cancel: {run: x, command: [z], when: true, on_failure: z}}
+  - {name: c.on_cancel, run: x}
+  - {name: d, command: [x, "${{ run.state }}"], on_failure: {command: [x, "${{ run.reason }}"]}}
+  - {name: )" +
+          long_name + R"(, run: x, on_failure: x}
+  - {name: e, run: x, ensure: y, on_failure: {command: [x, "${{ tasks.a.status }}"]}}
+on_failure: {command: [x, "${{ run.state == 'success' }}"], timeout: 0}
+finally: {env: {A: "${{ item }}"}}
+)",
+      {"3:36 an expression in shell text is refused: a value could become a command (use "
+       "variables: `$MILLRACE_PARAM_NAME`, `$MILLRACE_ITEM`, or your own in `env`)",
+       "3:61 `finally` must be a map, found a list (write `finally: ./tidy-up`, or a map with "
+       "`run` or `command`)",
+       "4:31 `a.finally` is a hook, which nothing needs (need `a` instead)",
+       "4:42 `finally` is a hook, which nothing needs (remove it)",
+       "4:64 the hook has no `run` or `command` (write `finally: ./tidy-up`, or a map with `run` "
+       "or `command`)",
+       "5:52 a task has `run` or `command`, not both (remove one of them)",
+       "5:57 unknown key `when` in a hook (decide in the command, by `$MILLRACE_HOOK_STATE`)",
+       "5:69 unknown key `on_failure` in a hook (hooks have no hooks)",
+       "6:12 there are two tasks called `c.on_cancel` (the first one is on line 5; rename one of "
+       "them)",
+       "7:33 `run.state` is not known yet when this is read (it is in the hooks of the pipeline: "
+       "`on_failure` or `finally` at the top)",
+       "7:80 `run.reason` is not known yet when this is read (it is in the hooks of the pipeline: "
+       "`on_failure` or `finally` at the top)",
+       "8:89 the hook would be called `" + long_name +
+           ".on_failure`, which is too long (shorten the name of the task)",
+       "9:23 unknown key `ensure` in a task (write `finally`)",
+       "9:71 `a` has not ended yet when this is read (add it to `needs`)",
+       "10:45 no run ever has the state `success` (did you mean `succeeded`?)",
+       "10:70 `timeout` must be longer than 0 (leave the key out for no limit)",
+       "11:10 the hook has no `run` or `command` (write `finally: ./tidy-up`, or a map with `run` "
+       "or `command`)",
+       "11:25 `item` is not available here (it exists in the `env`, `command` and `when` of a task "
+       "with `for_each`)"});
+}
+
 TEST_CASE("refused at their places: conditions") {
   check_refusal(R"(name: p
 params: {publish: true}
