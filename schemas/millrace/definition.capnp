@@ -44,7 +44,7 @@ struct CompiledPipeline {
   schedules @14 :List(CompiledSchedule);
   # In written order.
   failFast @15 :Bool;
-  # The first failed task ends the run. Not made by this version.
+  # The first failed task ends the run.
 
   enum Workspace {
     run @0;   # One for all tasks of a run.
@@ -211,7 +211,7 @@ struct CompiledTask {
     failure @1;    # One failed.
     always @2;     # Whatever their ends.
     any @3;        # One succeeded.
-    noFailure @4;  # Each succeeded or was skipped. Not made by this version.
+    noFailure @4;  # Each succeeded or was skipped.
   }
 
   enum Hook {
@@ -232,7 +232,7 @@ struct Edge {
 
   enum Instances {
     all @0;   # Every instance: a join.
-    same @1;  # The instance of the same index, where both fan out alike. Not made by this version.
+    same @1;  # The instance of the same index, where both fan out alike.
   }
 }
 

@@ -18,8 +18,8 @@ using text_map = std::map<std::string, std::string>;
 // Enumerators stand in one order here and there, so one is the other's number.
 static_assert(static_cast<unsigned>(param_type::map) ==
               static_cast<unsigned>(schemas::CompiledParam::Type::MAP));
-static_assert(static_cast<unsigned>(trigger_rule::any) ==
-              static_cast<unsigned>(schemas::CompiledTask::RunOn::ANY));
+static_assert(static_cast<unsigned>(trigger_rule::no_failure) ==
+              static_cast<unsigned>(schemas::CompiledTask::RunOn::NO_FAILURE));
 static_assert(static_cast<unsigned>(empty_fan_out::fail) ==
               static_cast<unsigned>(schemas::FanOut::OnEmpty::FAIL));
 static_assert(static_cast<unsigned>(secret_source::project) ==
@@ -190,7 +190,11 @@ void put(schemas::CompiledTask::Builder into, const task_definition& task,
   put_step(into.initStep(), task);
   auto edges = into.initNeeds(size_of(task.hook ? 0 : needs.size()));
   for (unsigned at = 0; at < edges.size(); ++at) {
+    const auto& by_element = task.element_needs;
     edges[at].setTask(needs[at]);
+    if (std::find(by_element.begin(), by_element.end(), task.needs[at]) != by_element.end()) {
+      edges[at].setInstances(schemas::Edge::Instances::SAME);
+    }
   }
   into.setRunOn(static_cast<schemas::CompiledTask::RunOn>(task.run_on));
   into.setWhen(task.when.c_str());
@@ -353,11 +357,14 @@ result<void> read_task(schemas::CompiledTask::Reader task, pipeline_definition& 
   }
   for (const auto edge : task.getNeeds()) {
     if (edge.getTask() >= into.tasks.size() ||
-        edge.getInstances() != schemas::Edge::Instances::ALL) {
+        edge.getInstances() > schemas::Edge::Instances::SAME) {
       return error{errc::invalid_argument,
                    "the task `" + made.name + "` has an edge that this version cannot follow"};
     }
     made.needs.push_back(into.tasks[edge.getTask()].name);
+    if (edge.getInstances() == schemas::Edge::Instances::SAME) {
+      made.element_needs.push_back(made.needs.back());
+    }
   }
   made.run_on = static_cast<trigger_rule>(task.getRunOn());
   made.when = string_of(task.getWhen());
@@ -395,8 +402,11 @@ result<void> read_task(schemas::CompiledTask::Reader task, pipeline_definition& 
 // The oldest format whose readers run the definition as it says: a silo of an earlier version would
 // pass over what it does not know.
 std::uint32_t format_of(const pipeline_definition& definition) {
-  const auto wants_3 = [](const task_definition& task) { return task.hook.has_value(); };
-  if (std::any_of(definition.tasks.begin(), definition.tasks.end(), wants_3)) {
+  const auto wants_3 = [](const task_definition& task) {
+    return task.hook.has_value() || task.run_on == trigger_rule::no_failure;
+  };
+  if (definition.fail_fast ||
+      std::any_of(definition.tasks.begin(), definition.tasks.end(), wants_3)) {
     return 3;
   }
   const auto wants_2 = [](const task_definition& task) {
@@ -429,6 +439,7 @@ void compile(const pipeline_definition& definition, schemas::CompiledPipeline::B
   into.setGrace(definition.grace_period ? definition.grace_period->count() : no_grace);
   into.setWorkspace(static_cast<schemas::CompiledPipeline::Workspace>(definition.workspace));
   into.setMaxParallel(definition.max_parallel.value_or(0));
+  into.setFailFast(definition.fail_fast);
   into.setKeepRuns(definition.retention.runs.value_or(0));
   into.setKeepAge(definition.retention.age.value_or(runtime::duration{}).count());
   auto schedules = into.initSchedules(size_of(definition.schedules.size()));
@@ -498,6 +509,7 @@ result<pipeline_definition> definition_of(schemas::CompiledPipeline::Reader comp
   made->grace_period = grace_of(compiled.getGrace());
   made->workspace = static_cast<workspace_mode>(compiled.getWorkspace());
   made->max_parallel = bound_of(compiled.getMaxParallel());
+  made->fail_fast = compiled.getFailFast();
   made->retention = retention_of(compiled);
   for (const auto schedule : compiled.getSchedules()) {
     made->schedules.push_back(schedule_of(schedule));

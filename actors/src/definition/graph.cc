@@ -35,6 +35,8 @@ std::string_view to_string(trigger_rule rule) noexcept {
       return "always";
     case trigger_rule::any:
       return "any";
+    case trigger_rule::no_failure:
+      return "no_failure";
   }
   return "";
 }
@@ -105,6 +107,7 @@ task_graph graph_of(const pipeline_definition& definition) {
   task_graph graph;
   graph.needs.resize(count);
   graph.dependents.resize(count);
+  graph.element_needs.resize(count);
   add_hook_edges(definition.tasks, graph.needs);
   std::vector<std::size_t> left(count);
   // Kahn's algorithm; the lowest position first keeps the written order where it is free.
@@ -112,6 +115,9 @@ task_graph graph_of(const pipeline_definition& definition) {
   for (std::uint32_t index = 0; index < count; ++index) {
     for (const auto& need : definition.tasks[index].needs) {
       graph.needs[index].push_back(by_name.at(need));
+    }
+    for (const auto& need : definition.tasks[index].element_needs) {
+      graph.element_needs[index].push_back(by_name.at(need));
     }
     for (const auto at : graph.needs[index]) {
       graph.dependents[at].push_back(index);

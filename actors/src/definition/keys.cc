@@ -10,8 +10,8 @@ constexpr std::array pipeline_words{
     word{"version"},      word{"name"},         word{"description"}, word{"labels"},
     word{"params"},       word{"env"},          word{"timeout"},     word{"workspace"},
     word{"grace_period"}, word{"max_parallel"}, word{"defaults"},    word{"tasks"},
-    word{"retention"},    word{"secrets"},      word{"schedule"},    word{"on_success"},
-    word{"on_failure"},   word{"on_cancel"},    word{"finally"}};
+    word{"retention"},    word{"secrets"},      word{"schedule"},    word{"fail_fast"},
+    word{"on_success"},   word{"on_failure"},   word{"on_cancel"},   word{"finally"}};
 
 constexpr std::array pipeline_foreign{
     foreign_key{"steps", "write `tasks`"},
@@ -175,6 +175,10 @@ constexpr std::array hook_foreign{
     foreign_key{"on_cancel", "hooks have no hooks"},
     foreign_key{"finally", "hooks have no hooks"}};
 
+constexpr std::array need_words{word{"task"}, word{"instances"}};
+constexpr std::array need_foreign{foreign_key{"name", "write `task`"},
+                                  foreign_key{"element", "write `instances: same`"}};
+
 constexpr std::array param_words{word{"type"}, word{"default"}, word{"enum"}, word{"description"},
                                  word{"required"}};
 constexpr std::array param_foreign{foreign_key{"value", "write `default`"},
@@ -281,6 +285,10 @@ const key_table& task_keys() {
 }
 const key_table& hook_body_keys() {
   static constexpr key_table table{"a hook", hook_words, hook_foreign};
+  return table;
+}
+const key_table& need_keys() {
+  static constexpr key_table table{"a need", need_words, need_foreign};
   return table;
 }
 const key_table& retry_keys() {

@@ -35,6 +35,7 @@ struct need_use {
   const yaml_node* node;
   std::string pointer;
   std::size_t task;
+  bool is_of_element = false;  ///< `instances: same`.
 };
 
 /// Where a task is written.

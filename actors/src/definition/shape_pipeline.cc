@@ -98,6 +98,9 @@ void read_limits(shape_context& to, const field_map& fields) {
     }
   }
   read_parallel(to, fields.at("max_parallel"), made.max_parallel);
+  if (const auto fail_fast = fields.at("fail_fast")) {
+    made.fail_fast = to.in.read_bool(*fail_fast).value_or(false);
+  }
 }
 
 void read_retention(shape_context& to, const cursor& where) {

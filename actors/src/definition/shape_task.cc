@@ -14,7 +14,8 @@ namespace {
 
 // In the order of `trigger_rule`.
 constexpr std::array trigger_words{std::string_view{"success"}, std::string_view{"failure"},
-                                   std::string_view{"always"}, std::string_view{"any"}};
+                                   std::string_view{"always"}, std::string_view{"any"},
+                                   std::string_view{"no_failure"}};
 
 // Whether processes may outlive their command.
 constexpr std::array detach_words{std::string_view{"forbidden"}, std::string_view{"allowed"}};
@@ -143,9 +144,12 @@ void read_what_to_run(shape_context& to, const field_map& fields, task_definitio
   read_process(to, fields, made, task, default_shell);
 }
 
+// In the order of what an edge waits for: every instance, or that of the same index.
+constexpr std::array instances_words{std::string_view{"all"}, std::string_view{"same"}};
+
 void read_needs(shape_context& to, const cursor& where, task_definition& made, std::size_t task) {
   std::unordered_set<std::string_view> known;
-  const auto add = [&](const cursor& each) {
+  const auto add = [&](const cursor& each, bool is_of_element) {
     const auto name = to.in.read_text(each, "write the name of a task");
     if (!name) {
       return;
@@ -155,14 +159,30 @@ void read_needs(shape_context& to, const cursor& where, task_definition& made, s
       return;
     }
     made.needs.push_back(*name);
-    to.out.needs.push_back({each.node, each.pointer(), task});
+    if (is_of_element) {
+      made.element_needs.push_back(*name);
+    }
+    to.out.needs.push_back({each.node, each.pointer(), task, is_of_element});
+  };
+  const auto add_one = [&](const cursor& each) {
+    if (each.node->kind != yaml_kind::map) {
+      return add(each, false);
+    }
+    const auto fields = read_fields(to, each, "a map", "", need_keys());
+    const auto instances = fields ? fields->at("instances") : std::nullopt;
+    const auto word = instances ? to.in.read_word(*instances, instances_words) : std::nullopt;
+    if (const auto name = fields ? fields->at("task") : std::nullopt) {
+      add(*name, word == 1);
+    } else if (fields) {
+      to.in.report(each, "the need names no `task`", "write `{task: build, instances: same}`");
+    }
   };
   if (where.node->kind == yaml_kind::sequence) {
     for (const auto& each : to.in.elements(where)) {
-      add(each);
+      add_one(each);
     }
   } else if (where.node->kind == yaml_kind::scalar) {
-    add(where);
+    add(where, false);
   } else {
     to.in.report_type(where, "a list of task names", "write `needs: [build]`");
   }

@@ -6,10 +6,13 @@
 // is rebuilt after a restart by telling it the outcomes that were stored.
 //
 // The rules. A task is judged when every task it needs has ended. `run_on: success` (the default)
-// starts it if all succeeded; it is `upstream_failed` if one failed, `skipped` if one was skipped.
+// starts it if all succeeded; it is `upstream_failed` if one failed, `skipped` if one was skipped;
+// under `no_failure` a skipped one is as good as one that has succeeded.
 // Then `when` is asked: false is `skipped`. A fan-out starts at most `start_window` instances of
 // the run at a time, and at most `max_parallel`; with `fail_fast` its first failure cancels the
-// rest. A run has failed when any task failed, whatever ran afterwards. When a run is stopped,
+// rest. A run has failed when any task failed, whatever ran afterwards. With `fail_fast` of the
+// pipeline the first failed task ends the others as a stop does, and what follows failures (hooks,
+// `run_on: always` and `failure`) goes on. When a run is stopped,
 // hooks and tasks with `run_on: always` go on or still start once what they need has ended: they
 // tidy up. A hook is judged by the end of what it follows (`hook_event`), not by `run_on`; the run
 // has succeeded for its hooks if it would if nothing but these were left.
@@ -17,6 +20,8 @@
 // cancelled for it has then not been started. What is unfinished starts anew, and so does all that
 // has succeeded and that something unfinished needs, if only by way of others; a hook needs nothing
 // in this sense, and starts anew with what it follows.
+// An instance that needs the one of its own index (`instances: same`) is judged by this one alone;
+// its task opens as soon as the needed one has, and both have as many instances.
 // An approval starts like any instance, and holds up nothing but what needs it.
 // A fan-out over nothing has succeeded with nothing to do, unless `on_empty` says otherwise.
 // A task with no more failed instances than `allow_failures` is as good as one that has succeeded,
@@ -207,6 +212,7 @@ private:
     output_list outputs;
     std::int32_t exit_code = no_exit_code;
     attempted tried = attempted::no;  // once it has ended
+    bool eligible = false;            // it has been in `eligible` of its task
   };
   struct task_node {
     phase now = phase::waiting;
@@ -217,8 +223,11 @@ private:
     std::uint32_t active = 0;  // started, not ended
     std::uint32_t ended = 0;
     std::uint32_t failed = 0;
-    bool startable = false;    // stands in `startable_` or `asking_`
-    bool failed_fast = false;  // the rest has been cancelled
+    bool startable = false;               // stands in `startable_` or `asking_`
+    bool opened = false;                  // what needs it element by element was told
+    std::vector<std::uint32_t> eligible;  // if it needs elements: those that may start, in turn
+    std::size_t next_eligible = 0;        // position in `eligible`
+    bool failed_fast = false;             // the rest has been cancelled
     std::optional<slot> restored_whole;
     task_state outcome = task_state::WAITING;
     std::map<task_state, std::string> reasons;  // the first of each end but success
@@ -256,6 +265,16 @@ private:
   void settle(instance_id id, task_state state, std::string reason, run_effects& effects);
   void settle_unstarted(std::uint32_t at, task_state state, std::string_view reason,
                         run_effects& effects);
+  void withdraw(run_effects& effects);
+  [[nodiscard]] const std::string& withdrawal_text() const {
+    return stopping_ ? stop_reason_ : failure_;
+  }
+  [[nodiscard]] bool needs_element(std::uint32_t at, std::uint32_t need) const;
+  [[nodiscard]] bool has_as_many(std::uint32_t at, std::size_t count, run_effects& effects);
+  void tell_opened(std::uint32_t at);
+  void judge_element(instance_id id, run_effects& effects);
+  void judge_after(instance_id ended, run_effects& effects);
+  [[nodiscard]] std::optional<std::uint32_t> next_unstarted(std::uint32_t at);
   void may_start(std::uint32_t at);
   void start_more(run_effects& effects);
   void start_more_of(std::deque<std::uint32_t>& queue, run_effects& effects);
@@ -278,9 +297,11 @@ private:
   task_graph graph_;
   std::map<std::string, std::uint32_t, std::less<>> by_name_;
   std::vector<task_node> nodes_;
-  std::deque<std::uint32_t> ready_;      // every need has ended: to be judged
-  std::deque<std::uint32_t> startable_;  // with unstarted instances that may start
-  std::deque<std::uint32_t> asking_;     // such approvals
+  std::deque<std::uint32_t> ready_;         // every need has ended: to be judged
+  std::deque<std::uint32_t> startable_;     // with unstarted instances that may start
+  std::deque<std::uint32_t> asking_;        // such approvals
+  std::deque<instance_id> ended_elements_;  // that others may wait for
+  std::vector<bool> needed_by_element_;     // by task
   std::size_t active_ = 0;
   std::size_t known_ = 0;
   std::size_t unended_ = 0;  // tasks
@@ -288,6 +309,9 @@ private:
   std::optional<stop_reach> stopping_;
   std::string stop_reason_;  // while it stops
   run_state stop_end_ = run_state::CANCELLED;
+  std::string failure_;      // of the first failed task, if that ends the run; else empty
+  bool fails_fast_ = false;  // it is to be acted on
+  bool resumed_ = false;     // `begin` goes on with what rows say: what follows was done
 };
 
 }  // namespace millrace::actors

@@ -46,14 +46,17 @@ void run_graph::begin_anew(std::uint32_t at, const std::function<bool(task_state
 // Of every task that has not begun: how many of those it needs have not ended.
 void run_graph::await_needs() {
   ready_.clear();
+  ended_elements_.clear();
   for (const auto at : graph_.order) {
     auto& node = nodes_[at];
     if (node.now != phase::waiting) {
       continue;
     }
     node.needs_left = static_cast<std::uint32_t>(
-        std::count_if(graph_.needs[at].begin(), graph_.needs[at].end(),
-                      [&](auto need) { return nodes_[need].now != phase::ended; }));
+        std::count_if(graph_.needs[at].begin(), graph_.needs[at].end(), [&](auto need) {
+          return nodes_[need].now != phase::ended &&
+                 !(needs_element(at, need) && nodes_[need].opened);
+        }));
     if (node.needs_left == 0) {
       ready_.push_back(at);
     }
@@ -66,6 +69,7 @@ run_effects run_graph::retry(std::vector<instance_id>& forgotten, files had,
   std::vector<bool> wholly(nodes_.size());
   std::vector<bool> again(nodes_.size());
   stopping_.reset();
+  failure_.clear();
   held_ = false;
   for (const auto at : from) {
     wholly[at] = true;

@@ -66,8 +66,12 @@ public:
   }
   std::optional<value> status(std::string_view task) const override {
     const auto at = graph_.find(task);
-    return at ? std::optional{make_value(std::string{to_string(graph_.nodes_[*at].outcome)})}
-              : std::nullopt;
+    if (!at) {
+      return std::nullopt;
+    }
+    const auto element = element_of(*at);
+    return make_value(std::string{to_string(element ? graph_.nodes_[*at].slots[*element].state
+                                                    : graph_.nodes_[*at].outcome)});
   }
   std::optional<value> run(std::string_view name) const override {
     if (name == "id") {
@@ -108,6 +112,9 @@ private:
     if (!graph_.fans_out(at)) {
       return node.slots.empty() ? std::nullopt : of(node.slots[0]);
     }
+    if (const auto element = element_of(at)) {
+      return of(node.slots[*element]);
+    }
     value::list all;
     for (std::size_t index = 0; index < node.instances.size(); ++index) {
       auto one = of(node.slots[index]);
@@ -117,6 +124,15 @@ private:
       all.push_back(*std::move(one));
     }
     return make_value(std::move(all));
+  }
+
+  // Which instance of `at` is needed, if not all are.
+  std::optional<std::size_t> element_of(std::uint32_t at) const {
+    if (instance_ == nullptr || !graph_.needs_element(task_, at)) {
+      return std::nullopt;
+    }
+    const auto index = static_cast<std::size_t>(instance_ - graph_.nodes_[task_].instances.data());
+    return index < graph_.nodes_[at].slots.size() ? std::optional{index} : std::nullopt;
   }
 
   const std::vector<std::uint32_t>& needs() const { return graph_.graph_.needs[task_]; }

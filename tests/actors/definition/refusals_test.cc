@@ -549,6 +549,41 @@ tasks:
        "9:12 there are two tasks called `f` (the first one is on line 8; rename one of them)"});
 }
 
+TEST_CASE("refused at their places: needs of single instances") {
+  check_refusal(
+      R"(name: p
+tasks:
+  - {name: one, run: x}
+  - {name: two, run: x, for_each: [1, 2]}
+  - {name: a, run: x, needs: [{task: two, instances: same}]}
+  - {name: b, run: x, for_each: [1, 2], needs: [{task: one, instances: same}]}
+  - {name: c, run: x, for_each: [1], needs: [{task: two, instances: same}]}
+  - {name: d, run: x, for_each: [1, 2], needs: [{task: two, instances: same}], run_on: always}
+  - {name: e, run: x, needs: [{instances: all}, {task: two, instances: some}]}
+  - name: f
+    for_each: [1, 2]
+    needs: [{task: two, instances: same}]
+    when: "${{ tasks.two.status == 'failed' }}"
+    env: {A: "${{ join(tasks.two.outputs.k, ',') }}", B: "${{ tasks.two.status }}"}
+    run: x
+  - {name: g, for_each: "${{ tasks.two.outputs.k }}", needs: [{task: f, instances: same}], run: x}
+  - {name: h, for_each: "${{ tasks.two.outputs.k }}", needs: [f], run: x}
+)",
+      {"5:38 `instances: same` is for two fan-outs, and `a` is none (need all of it: write `two`)",
+       "6:56 `instances: same` is for two fan-outs, and `one` is none (need all of it: write "
+       "`one`)",
+       "7:53 `two` has 2 instances and the task 1: `instances: same` needs as many (fan out over "
+       "the same list)",
+       "8:56 `instances: same` has no meaning beside `run_on: always` (need all of it: write "
+       "`two`)",
+       "9:31 the need names no `task` (write `{task: build, instances: same}`)",
+       "9:72 `instances` must be one of `all`, `same`, found the text `some` (did you mean "
+       "`same`?)",
+       "13:22 `two` has not ended yet when this is read (add it to `needs`)",
+       "14:24 `join` takes a list first, not a string",
+       "16:36 `two` has not ended yet when this is read (add it to `needs`)"});
+}
+
 TEST_CASE("refused at their places: hooks") {
   const std::string long_name(55, 'n');
   check_refusal(
@@ -608,9 +643,10 @@ tasks:
   - {name: h, run: x, when: "${{ params.x"}
   - {name: i, run: x, when: params.publish}
 )",
-                {"4:31 `run_on` must be one of `success`, `failure`, `always`, `any`, found the "
-                 "text `sucess` (did you mean `success`?)",
-                 "5:31 `run_on` must be one of `success`, `failure`, `always`, `any`, found a list",
+                {"4:31 `run_on` must be one of `success`, `failure`, `always`, `any`, "
+                 "`no_failure`, found the text `sucess` (did you mean `success`?)",
+                 "5:31 `run_on` must be one of `success`, `failure`, `always`, `any`, "
+                 "`no_failure`, found a list",
                  "6:29 `when` must be text, found a list (write `when: ${{ params.publish }}`)",
                  "7:29 `when` must be one expression, `true` or `false` (write it like `${{ "
                  "params.publish && params.mode == 'full' }}`)",

@@ -74,6 +74,7 @@ timeout: 1h30m
 grace_period: 0
 workspace: task
 max_parallel: 7
+fail_fast: true
 retention: {runs: 50, age: 30d}
 schedule:
   - name: nightly
@@ -126,7 +127,7 @@ tasks:
     priority: 100
   - name: pairs
     run: x
-    needs: [list.all_1, each]
+    needs: [{task: list.all_1, instances: all}, each]
     run_on: any
     when: "true"
     retry: {max_attempts: 1000, jitter: 1, delay: 10m, on_exit: [75, 255, 1, 75], not_on_exit: 2}
@@ -153,7 +154,7 @@ finally: x
 TEST_CASE("the text with every key has every key that the loader knows") {
   for (const auto* table :
        {&pipeline_keys(), &schedule_keys(), &defaults_keys(), &param_keys(), &task_keys(),
-        &hook_body_keys(), &retry_keys(), &output_keys(), &secret_keys()}) {
+        &need_keys(), &hook_body_keys(), &retry_keys(), &output_keys(), &secret_keys()}) {
     for (const auto key : table->keys) {
       CAPTURE(key);
       CHECK(every_key.find(std::string{key} + ":") != std::string_view::npos);
@@ -293,6 +294,23 @@ TEST_CASE("a hook is a task behind the one that it belongs to, those of the pipe
   compile(made, compiled);
   CHECK(compiled.getFormat() == 3);
   CHECK(compiled.getTasks()[9].getNeeds().size() == 0);
+}
+
+TEST_CASE("a need of single instances goes through every form") {
+  const auto made = loaded(R"(name: p
+fail_fast: true
+tasks:
+  - {name: a, run: x, for_each: [1]}
+  - {name: b, run: x}
+  - {name: c, run: x, for_each: [1], needs: [b, {task: a, instances: same}]}
+  - {name: d, run: x, needs: [c], run_on: no_failure}
+)");
+  CHECK(made.fail_fast);
+  CHECK(made.tasks[2].needs == std::vector<std::string>{"b", "a"});
+  CHECK(made.tasks[2].element_needs == std::vector<std::string>{"a"});
+  CHECK(made.tasks[3].run_on == trigger_rule::no_failure);
+  CHECK(graph_of(made).element_needs[2] == std::vector<std::uint32_t>{0});
+  check_round_trip(made);
 }
 
 TEST_CASE("a hook has the priority of its task") {
@@ -546,7 +564,7 @@ TEST_CASE("a compiled definition that this version cannot run is refused") {
   CHECK(refusal([](auto all) { all.getTasks()[1].getNeeds()[0].setTask(2); }) ==
         "the task `b` has an edge that this version cannot follow");
   CHECK(refusal([](auto all) {
-          all.getTasks()[1].getNeeds()[0].setInstances(schemas::Edge::Instances::SAME);
+          all.getTasks()[1].getNeeds()[0].setInstances(static_cast<schemas::Edge::Instances>(2));
         }) == "the task `b` has an edge that this version cannot follow");
 }
 

@@ -797,13 +797,20 @@ TEST_CASE("random graphs always end, through restarts, stops and retries") {
     const auto below = [&](std::uint32_t limit) { return random() % limit; };
     std::string text = "name: p\ntasks:\n";
     const auto count = 1 + below(12);
-    constexpr std::array<const char*, 4> rules{"success", "failure", "always", "any"};
+    constexpr std::array<const char*, 5> rules{"success", "failure", "always", "any", "no_failure"};
+    std::vector<bool> in_threes(count);
     for (std::uint32_t at = 0; at < count; ++at) {
-      text += "  - {name: t" + std::to_string(at) + ", run: x, run_on: " + rules[below(4)];
+      const auto* rule = rules[below(5)];
+      const auto extra = below(11);
+      in_threes[at] = extra >= 3 && extra <= 5;
+      text += "  - {name: t" + std::to_string(at) + ", run: x, run_on: " + rule;
       std::string needs;
       for (std::uint32_t need = 0; need < at; ++need) {
         if (below(3) == 0) {
-          needs += (needs.empty() ? "t" : ", t") + std::to_string(need);
+          const auto name = "t" + std::to_string(need);
+          const auto of_element = in_threes[at] && in_threes[need] && rule == rules[0];
+          needs += (needs.empty() ? "" : ", ") +
+                   (of_element ? "{task: " + name + ", instances: same}" : name);
         }
       }
       constexpr std::array<const char*, 11> extras{"",
@@ -819,11 +826,12 @@ TEST_CASE("random graphs always end, through restarts, stops and retries") {
                                                    ", for_each: [], on_empty: fail"};
       constexpr std::array<const char*, 5> hooks{"", "", ", on_failure: x, finally: x",
                                                  ", on_success: x, on_cancel: x", ", finally: x"};
-      text += ", needs: [" + needs + "]" + extras[below(11)] + hooks[below(5)] + "}\n";
+      text += ", needs: [" + needs + "]" + extras[extra] + hooks[below(5)] + "}\n";
     }
     constexpr std::array<const char*, 3> of_run{"", "finally: x\n",
                                                 "on_failure: x\non_success: x\nfinally: x\n"};
     text += of_run[below(3)];
+    text += below(4) == 0 ? "fail_fast: true\n" : "";
     CAPTURE(seed);
     CAPTURE(text);
     played_run run{text};

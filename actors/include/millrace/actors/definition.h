@@ -107,13 +107,14 @@ struct param_definition {
 /// Which ends of the needed tasks let a task start. All are judged once every needed task has
 /// ended; a task without needs starts at once, except under `failure`.
 enum class trigger_rule : std::uint8_t {
-  success,  ///< All succeeded.
-  failure,  ///< At least one failed.
-  always,   ///< Whatever their ends.
-  any,      ///< At least one succeeded.
+  success,     ///< All succeeded.
+  failure,     ///< At least one failed.
+  always,      ///< Whatever their ends.
+  any,         ///< At least one succeeded.
+  no_failure,  ///< Each succeeded or was skipped.
 };
 
-/// `success`, `failure`, `always`, `any`.
+/// `success`, `failure`, `always`, `any`, `no_failure`.
 [[nodiscard]] std::string_view to_string(trigger_rule rule) noexcept;
 
 /// Which ends of a task, or of the run, a hook follows: as their states are shown, whatever
@@ -236,6 +237,9 @@ struct task_definition {
                         ///< expressions. Empty: the workspace.
   std::map<std::string, value> inputs;  ///< What it gets in a file; texts may hold expressions.
   std::vector<std::string> needs;       ///< Names of tasks; no duplicates.
+  /// Those of `needs` of which an instance needs the one of its own index alone. They fan out, as
+  /// the task does, and `run_on` is `success`.
+  std::vector<std::string> element_needs;
   trigger_rule run_on = trigger_rule::success;
   std::string when;  ///< `${{ ... }}`, `true`, `false`, or empty for no condition. It is asked
                      ///< after `run_on`; once for the task, or for each instance if it reads
@@ -278,6 +282,8 @@ struct pipeline_definition {
   std::optional<runtime::duration> grace_period;
   workspace_mode workspace = workspace_mode::run;
   std::optional<std::uint32_t> max_parallel;  ///< Attempts of one run at a time.
+  bool fail_fast = false;   ///< The first failed task ends the others but for those that follow
+                            ///< failures: hooks, `run_on: always` and `failure`.
   run_retention retention;  ///< Of its runs; what is absent is the server's choice.
   std::vector<schedule_definition> schedules;  ///< In written order; no two of one name.
   /// In written order, the hooks of each after it and those of the pipeline last; 1 to
@@ -324,6 +330,8 @@ struct load_result {
 struct task_graph {
   std::vector<std::vector<std::uint32_t>> needs;       ///< By task.
   std::vector<std::vector<std::uint32_t>> dependents;  ///< By task: the reverse edges.
+  /// By task: those of `needs` that are needed element by element.
+  std::vector<std::vector<std::uint32_t>> element_needs;
   std::vector<std::uint32_t> order;  ///< Every task after its needs, in written order where free.
 };
 
