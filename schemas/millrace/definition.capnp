@@ -13,8 +13,8 @@ $Cxx.namespace("millrace::schemas");
 struct CompiledPipeline {
   # A whole definition: names are unique, edges go to tasks that exist and in no circle.
   format @0 :UInt32;
-  # 1, or 2 with what that one would pass over. Grows when a reader that does not know what is new
-  # would run something else.
+  # 1, or 2 or 3 with what the one before would pass over. Grows when a reader that does not know
+  # what is new would run something else.
   name @1 :Text;
   # In its project.
   description @2 :Text;
@@ -51,6 +51,8 @@ struct CompiledPipeline {
   # Of a run that has succeeded; may hold expressions over its tasks.
   triggers @18 :List(CompiledTrigger);
   # In written order.
+  failFast @19 :Bool;
+  # The first failed task ends the run.
 
   enum Workspace {
     run @0;   # One for all tasks of a run.
@@ -234,12 +236,34 @@ struct CompiledTask {
   # The number is a percentage of all instances.
   secrets @16 :List(CompiledSecret);
   # Over the pipeline's.
+  hook @17 :Hook;
+  # The ends that it follows, of `hookOf`. Its needs come from these two.
+  hookOf @18 :Int32 = -1;
+  # Position of the task that it is a hook of; -1: the run's.
+  startTimeout @19 :Int64;
+  # From when an attempt is asked for to its start; 0: none. Not made by this version.
+  timeoutText @20 :Text;
+  # In place of `timeout`: an expression; empty: none. Not made by this version.
+  startTimeoutText @21 :Text;
+  # The same in place of `startTimeout`. Not made by this version.
+  heartbeat @22 :Int64;
+  # An attempt ends that gives no sign of life for so long; 0: none needs to. Not made by this
+  # version.
 
   enum RunOn {
-    success @0;  # All succeeded.
-    failure @1;  # One failed.
-    always @2;   # Whatever their ends.
-    any @3;      # One succeeded.
+    success @0;    # All succeeded.
+    failure @1;    # One failed.
+    always @2;     # Whatever their ends.
+    any @3;        # One succeeded.
+    noFailure @4;  # Each succeeded or was skipped.
+  }
+
+  enum Hook {
+    none @0;       # It is no hook.
+    onSuccess @1;  # What it follows has succeeded.
+    onFailure @2;  # It has failed.
+    onCancel @3;   # It was cancelled.
+    finally @4;    # Whatever its end.
   }
 }
 
@@ -252,7 +276,7 @@ struct Edge {
 
   enum Instances {
     all @0;   # Every instance: a join.
-    same @1;  # The instance of the same index, where both fan out alike. Not made by this version.
+    same @1;  # The instance of the same index, where both fan out alike.
   }
 }
 

@@ -322,10 +322,10 @@ struct RunStored {
   finishedAt @6 :Int64 $Actor.time;  # 0 while it runs.
   tasks @7 :TaskCounts;    # Kept with each change of an instance.
   eventCount @8 :UInt64;   # The sequence of the latest event.
-  ending @9 :Bool;         # Only tasks that run always still start: `state` will be the one below.
+  ending @9 :Bool;         # Only hooks and what runs always still start; then it is `endState`.
   endState @10 :RunState;  # Only if `ending`.
   epoch @11 :UInt32;       # Counts retries of the run; results of older ones are ignored.
-  forced @12 :Bool;        # Only if `ending`: tasks that run always are ended too.
+  forced @12 :Bool;        # Only if `ending`: those are ended too.
   removing @13 :Bool;      # It is told of no more; its rows go step by step.
   lostWith @14 :Text;      # The executor that the workspace was lost with, while what runs ends.
   filesLost @15 :Bool;     # Since it has ended: a retry also starts what had succeeded, if needed.
@@ -397,8 +397,8 @@ interface Run $Actor.actor("run") $Actor.group("run") $Actor.affinity("/") {
   # if it was just submitted. `ended`: there will be no more. limit 0: 1,000, which is the most.
   # `invalid_argument` for an `after` that no event has had.
   cancel @5 (reason :Text, force :Bool) -> ();
-  # Ends it: what runs is cancelled, and only tasks with `run_on: always` start or go on; `force`,
-  # also later, ends these too. `reason` is for people; empty: a default.
+  # Ends it: what runs is cancelled, and only hooks and tasks with `run_on: always` start or go on;
+  # `force`, also later, ends these too. `reason` is for people; empty: a default.
   retry @6 () -> (tasks :UInt32);
   # Starts what did not succeed again, and all that needs it. Answers how many instances had been
   # judged and are judged anew.
@@ -468,6 +468,8 @@ struct TaskSpec {
   workdir @24 :Text;         # As of `AttemptSpec`.
   inputs @25 :Text $Actor.secret;  # As of `AttemptSpec`.
   trace @26 :TracePlace;     # Of its run.
+  startTimeoutNs @27 :Int64;  # From asking for an attempt to its start; 0: none. Not made yet.
+  heartbeatNs @28 :Int64;     # As of `AttemptSpec`. Not made yet.
 }
 
 struct Attempt {
@@ -650,6 +652,7 @@ struct AttemptSpec {
   workdir @13 :Text;        # Where it starts: in the workspace, or absolute; empty: the workspace.
   inputs @14 :Text $Actor.secret;  # JSON that $MILLRACE_INPUTS names a file of; empty: none.
   trace @15 :TracePlace;    # Of the attempt; the command gets it as TRACEPARENT.
+  heartbeatNs @16 :Int64;   # It ends without a sign of life for so long; 0: none. Not made yet.
 }
 
 struct Grant {

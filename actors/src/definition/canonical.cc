@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
 // The canonical form of a definition. It is itself a definition, so the loader reads it back.
+#include <algorithm>
 #include <nlohmann/json.hpp>
 
 #include "definition/loader.h"
@@ -169,8 +170,13 @@ json json_of(const task_definition& task) {
   for (const auto& [name, content] : task.params) {
     made["params"][name] = to_json_value(content);
   }
-  if (!task.needs.empty()) {
-    made["needs"] = task.needs;
+  for (const auto& need : task.needs) {
+    const auto& by_element = task.element_needs;
+    if (std::find(by_element.begin(), by_element.end(), need) == by_element.end()) {
+      made["needs"].push_back(need);
+    } else {
+      made["needs"].push_back({{"task", need}, {"instances", "same"}});
+    }
   }
   if (task.run_on != trigger_rule::success) {
     made["run_on"] = to_string(task.run_on);
@@ -245,6 +251,9 @@ std::string to_json(const pipeline_definition& definition) {
     made["workspace"] = to_string(definition.workspace);
   }
   put(made, "max_parallel", definition.max_parallel);
+  if (definition.fail_fast) {
+    made["fail_fast"] = true;
+  }
   if (definition.retention != run_retention{}) {
     auto& retention = made["retention"] = json::object();
     put(retention, "runs", definition.retention.runs);
@@ -264,7 +273,15 @@ std::string to_json(const pipeline_definition& definition) {
     made["revert"]["after"] = *definition.revert_after;
   }
   for (const auto& task : definition.tasks) {
-    made["tasks"].push_back(json_of(task));
+    auto one = json_of(task);
+    if (!task.hook) {
+      made["tasks"].push_back(std::move(one));
+      continue;
+    }
+    one.erase("name");
+    one.erase("priority");  // that of the task it belongs to
+    auto& owner = task.hook->of.empty() ? made : made["tasks"].back();
+    owner[std::string{to_string(task.hook->on)}] = std::move(one);
   }
   return to_json_text(made);
 }

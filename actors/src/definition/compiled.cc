@@ -18,8 +18,8 @@ using text_map = std::map<std::string, std::string>;
 // Enumerators stand in one order here and there, so one is the other's number.
 static_assert(static_cast<unsigned>(param_type::map) ==
               static_cast<unsigned>(schemas::CompiledParam::Type::MAP));
-static_assert(static_cast<unsigned>(trigger_rule::any) ==
-              static_cast<unsigned>(schemas::CompiledTask::RunOn::ANY));
+static_assert(static_cast<unsigned>(trigger_rule::no_failure) ==
+              static_cast<unsigned>(schemas::CompiledTask::RunOn::NO_FAILURE));
 static_assert(static_cast<unsigned>(empty_fan_out::fail) ==
               static_cast<unsigned>(schemas::FanOut::OnEmpty::FAIL));
 static_assert(static_cast<unsigned>(secret_source::project) ==
@@ -35,6 +35,9 @@ static_assert(static_cast<unsigned>(overlap_policy::replace) ==
               static_cast<unsigned>(schemas::CompiledSchedule::Overlap::REPLACE));
 static_assert(static_cast<unsigned>(catchup_policy::all) ==
               static_cast<unsigned>(schemas::CompiledSchedule::Catchup::ALL));
+
+static_assert(static_cast<unsigned>(hook_event::any) + 1 ==
+              static_cast<unsigned>(schemas::CompiledTask::Hook::FINALLY));
 
 constexpr std::int64_t no_grace = -1;  // 0 is one: kill at once
 
@@ -182,14 +185,30 @@ void put_step(schemas::Step::Builder into, const task_definition& task) {
   }
 }
 
+// Of a hook the edges say which task it belongs to, the first of them.
+void put_hook(schemas::CompiledTask::Builder into, const hook_definition& hook,
+              const std::vector<std::uint32_t>& needs) {
+  into.setHook(static_cast<schemas::CompiledTask::Hook>(static_cast<unsigned>(hook.on) + 1));
+  if (!hook.of.empty()) {
+    into.setHookOf(static_cast<std::int32_t>(needs.front()));
+  }
+}
+
 void put(schemas::CompiledTask::Builder into, const task_definition& task,
          const std::vector<std::uint32_t>& needs) {
+  if (task.hook) {
+    put_hook(into, *task.hook, needs);
+  }
   into.setName(task.name.c_str());
   into.setDescription(task.description.c_str());
   put_step(into.initStep(), task);
-  auto edges = into.initNeeds(size_of(needs.size()));
+  auto edges = into.initNeeds(size_of(task.hook ? 0 : needs.size()));
   for (unsigned at = 0; at < edges.size(); ++at) {
+    const auto& by_element = task.element_needs;
     edges[at].setTask(needs[at]);
+    if (std::find(by_element.begin(), by_element.end(), task.needs[at]) != by_element.end()) {
+      edges[at].setInstances(schemas::Edge::Instances::SAME);
+    }
   }
   into.setRunOn(static_cast<schemas::CompiledTask::RunOn>(task.run_on));
   into.setWhen(task.when.c_str());
@@ -357,11 +376,14 @@ result<void> read_task(schemas::CompiledTask::Reader task, pipeline_definition& 
   }
   for (const auto edge : task.getNeeds()) {
     if (edge.getTask() >= into.tasks.size() ||
-        edge.getInstances() != schemas::Edge::Instances::ALL) {
+        edge.getInstances() > schemas::Edge::Instances::SAME) {
       return error{errc::invalid_argument,
                    "the task `" + made.name + "` has an edge that this version cannot follow"};
     }
     made.needs.push_back(into.tasks[edge.getTask()].name);
+    if (edge.getInstances() == schemas::Edge::Instances::SAME) {
+      made.element_needs.push_back(made.needs.back());
+    }
   }
   made.run_on = static_cast<trigger_rule>(task.getRunOn());
   made.when = string_of(task.getWhen());
@@ -384,12 +406,28 @@ result<void> read_task(schemas::CompiledTask::Reader task, pipeline_definition& 
   made.priority = task.getPriority();
   made.detach = task.getDetach();
   made.allow_failures = {task.getAllowFailures(), task.getAllowPercentage()};
+  if (task.getHook() != schemas::CompiledTask::Hook::NONE) {
+    const auto of = task.getHookOf();
+    if (of >= static_cast<std::int64_t>(at)) {
+      return error{errc::invalid_argument,
+                   "the task `" + made.name + "` is a hook of what comes after it"};
+    }
+    made.hook = {static_cast<hook_event>(static_cast<unsigned>(task.getHook()) - 1),
+                 of >= 0 ? into.tasks[static_cast<std::size_t>(of)].name : std::string{}};
+  }
   return {};
 }
 
 // The oldest format whose readers run the definition as it says: a silo of an earlier version would
 // pass over what it does not know.
 std::uint32_t format_of(const pipeline_definition& definition) {
+  const auto wants_3 = [](const task_definition& task) {
+    return task.hook.has_value() || task.run_on == trigger_rule::no_failure;
+  };
+  if (definition.fail_fast || definition.concurrency || !definition.outputs.empty() ||
+      std::any_of(definition.tasks.begin(), definition.tasks.end(), wants_3)) {
+    return 3;
+  }
   const auto wants_2 = [](const task_definition& task) {
     return task.allow_failures != failure_allowance{} || !task.secrets.empty() ||
            !task.shell.empty() || !task.workdir.empty() || !task.inputs.empty() ||
@@ -397,7 +435,7 @@ std::uint32_t format_of(const pipeline_definition& definition) {
            std::any_of(task.outputs.begin(), task.outputs.end(),
                        [](const auto& each) { return each.fallback.has_value(); });
   };
-  return !definition.secrets.empty() || definition.concurrency || !definition.outputs.empty() ||
+  return !definition.secrets.empty() ||
                  std::any_of(definition.tasks.begin(), definition.tasks.end(), wants_2)
              ? 2
              : 1;
@@ -420,6 +458,7 @@ void compile(const pipeline_definition& definition, schemas::CompiledPipeline::B
   into.setGrace(definition.grace_period ? definition.grace_period->count() : no_grace);
   into.setWorkspace(static_cast<schemas::CompiledPipeline::Workspace>(definition.workspace));
   into.setMaxParallel(definition.max_parallel.value_or(0));
+  into.setFailFast(definition.fail_fast);
   into.setKeepRuns(definition.retention.runs.value_or(0));
   into.setKeepAge(definition.retention.age.value_or(runtime::duration{}).count());
   auto schedules = into.initSchedules(size_of(definition.schedules.size()));
@@ -521,6 +560,7 @@ result<pipeline_definition> definition_of(schemas::CompiledPipeline::Reader comp
   made->grace_period = grace_of(compiled.getGrace());
   made->workspace = static_cast<workspace_mode>(compiled.getWorkspace());
   made->max_parallel = bound_of(compiled.getMaxParallel());
+  made->fail_fast = compiled.getFailFast();
   made->retention = retention_of(compiled);
   made->concurrency = concurrency_of(compiled);
   made->revert_after = bound_of(compiled.getRevertAfter());

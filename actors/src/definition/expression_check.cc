@@ -2,12 +2,16 @@
 #include "definition/expression_check.h"
 
 #include <algorithm>
+#include <array>
 
 #include "definition/expression_tree.h"
 #include "millrace/actors/suggestion.h"
 
 namespace millrace::actors {
 namespace {
+
+constexpr std::array<std::string_view, 4> run_end_states{"succeeded", "failed", "cancelled",
+                                                         "timed_out"};
 
 bool is_number(value_type type) {
   return type == value_type::integer || type == value_type::floating;
@@ -120,18 +124,7 @@ private:
         }
         return *scope_.item;
       case reference_kind::run:
-        if (!scope_.without_run.empty()) {
-          fail(node, "`run` is not available here", std::string{scope_.without_run});
-          return type;
-        }
-        if (node.name == "scheduled_at") {
-          return type;  // text or null
-        }
-        if (node.name != "id" && node.name != "pipeline") {
-          failures_.push_back({node.name_offset, "unknown name `run." + node.name + "`",
-                               "write `run.id`, `run.pipeline` or `run.scheduled_at`"});
-        }
-        return value_type::text;
+        return of_run(node);
       case reference_kind::trigger:
         return trigger(node);
       case reference_kind::output:
@@ -146,6 +139,28 @@ private:
         return type;
     }
     return type;
+  }
+
+  known_type of_run(const expression_node& node) {
+    if (!scope_.without_run.empty()) {
+      fail(node, "`run` is not available here", std::string{scope_.without_run});
+      return std::nullopt;
+    }
+    if (node.name == "scheduled_at") {
+      return std::nullopt;  // text or null
+    }
+    if (node.name == "state" || node.name == "reason" || node.name == "failed_tasks") {
+      if (!scope_.run_has_ended) {
+        fail(node, "`run." + node.name + "` is not known yet when this is read",
+             "it is in the hooks of the pipeline: `on_failure` or `finally` at the top");
+      }
+      return node.name == "failed_tasks" ? value_type::list : value_type::text;
+    }
+    if (node.name != "id" && node.name != "pipeline") {
+      failures_.push_back({node.name_offset, "unknown name `run." + node.name + "`",
+                           "write `run.id`, `run.pipeline` or `run.scheduled_at`"});
+    }
+    return value_type::text;
   }
 
   void comparison(const expression_node& node) {
@@ -194,11 +209,19 @@ private:
 
   // `tasks.a.status == 'success'` would be false for ever.
   void check_status_word(const expression_node& status, const expression_node& word) {
-    if (status.what != operation::reference || status.refers_to != reference_kind::status ||
-        word.what != operation::literal || word.literal.text() == nullptr) {
+    if (status.what != operation::reference || word.what != operation::literal ||
+        word.literal.text() == nullptr) {
       return;
     }
-    const auto& known = task_statuses();
+    if (status.refers_to == reference_kind::status) {
+      check_status_word(word, "task", task_statuses());
+    } else if (status.refers_to == reference_kind::run && status.name == "state") {
+      check_status_word(word, "run", run_end_states);
+    }
+  }
+
+  template <class Words>
+  void check_status_word(const expression_node& word, std::string_view of, const Words& known) {
     const auto& text = *word.literal.text();
     if (std::find(known.begin(), known.end(), text) != known.end()) {
       return;
@@ -210,8 +233,10 @@ private:
       all += (all.empty() ? "" : ", ") + std::string{each};
     }
     const auto best = text.starts_with("succe") ? std::string_view{"succeeded"} : near.best();
-    fail(word, "no task ever has the status `" + text + "`",
-         best.empty() ? "statuses: " + all : did_you_mean(best));
+    fail(word,
+         "no " + std::string{of} + " ever has the " + (of == "run" ? "state" : "status") + " `" +
+             text + "`",
+         best.empty() ? (of == "run" ? "states: " : "statuses: ") + all : did_you_mean(best));
   }
 
   known_type call(const expression_node& node) {

@@ -24,6 +24,7 @@ struct check_scope {
   bool needs_functions = false;    ///< success() and failure().
   bool trigger = false;
   std::string_view without_run = {};  ///< What to write where `run` is not known; empty: it is.
+  bool run_has_ended = false;         ///< Its state, reason and failed tasks.
   /// What is wrong with a reference to output `key` (or, without one, the status) of `task`.
   std::function<std::optional<expression_error>(const expression_node& node, known_type& type)>
       task;

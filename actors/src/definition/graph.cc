@@ -2,6 +2,7 @@
 #include <queue>
 #include <unordered_map>
 
+#include "definition/loader.h"
 #include "millrace/actors/definition.h"
 
 namespace millrace::actors {
@@ -34,6 +35,8 @@ std::string_view to_string(trigger_rule rule) noexcept {
       return "always";
     case trigger_rule::any:
       return "any";
+    case trigger_rule::no_failure:
+      return "no_failure";
   }
   return "";
 }
@@ -97,6 +100,35 @@ std::string_view to_string(workspace_mode mode) noexcept {
   return mode == workspace_mode::run ? "run" : "task";
 }
 
+void add_hook_edges(const std::vector<task_definition>& tasks,
+                    std::vector<std::vector<std::uint32_t>>& needs) {
+  const auto is_of_run = [](const task_definition& task) {
+    return task.hook && task.hook->of.empty();
+  };
+  std::uint32_t owner = 0;  // of the hooks that come next
+  for (std::uint32_t at = 0; at < tasks.size(); ++at) {
+    const auto& hook = tasks[at].hook;
+    if (!hook) {
+      owner = at;
+      continue;
+    }
+    auto& edges = needs[at];
+    if (is_of_run(tasks[at])) {
+      for (std::uint32_t other = 0; other < tasks.size() && !is_of_run(tasks[other]); ++other) {
+        edges.push_back(other);
+      }
+    } else {
+      edges.push_back(owner);
+    }
+    if (hook->on == hook_event::any) {
+      for (auto near = at; near > 0 && tasks[near - 1].hook && tasks[near - 1].hook->of == hook->of;
+           --near) {
+        edges.push_back(near - 1);
+      }
+    }
+  }
+}
+
 task_graph graph_of(const pipeline_definition& definition) {
   const auto count = definition.tasks.size();
   std::unordered_map<std::string_view, std::uint32_t> by_name;
@@ -106,13 +138,19 @@ task_graph graph_of(const pipeline_definition& definition) {
   task_graph graph;
   graph.needs.resize(count);
   graph.dependents.resize(count);
+  graph.element_needs.resize(count);
+  add_hook_edges(definition.tasks, graph.needs);
   std::vector<std::size_t> left(count);
   // Kahn's algorithm; the lowest position first keeps the written order where it is free.
   std::priority_queue<std::uint32_t, std::vector<std::uint32_t>, std::greater<>> ready;
   for (std::uint32_t index = 0; index < count; ++index) {
     for (const auto& need : definition.tasks[index].needs) {
-      const auto at = by_name.at(need);
-      graph.needs[index].push_back(at);
+      graph.needs[index].push_back(by_name.at(need));
+    }
+    for (const auto& need : definition.tasks[index].element_needs) {
+      graph.element_needs[index].push_back(by_name.at(need));
+    }
+    for (const auto at : graph.needs[index]) {
       graph.dependents[at].push_back(index);
     }
     left[index] = graph.needs[index].size();

@@ -11,7 +11,8 @@ constexpr std::array pipeline_words{
     word{"params"},       word{"env"},          word{"timeout"},     word{"workspace"},
     word{"grace_period"}, word{"max_parallel"}, word{"defaults"},    word{"tasks"},
     word{"retention"},    word{"secrets"},      word{"schedule"},    word{"concurrency"},
-    word{"revert"},       word{"outputs"},      word{"triggers"}};
+    word{"revert"},       word{"outputs"},      word{"triggers"},    word{"fail_fast"},
+    word{"on_success"},   word{"on_failure"},   word{"on_cancel"},   word{"finally"}};
 
 constexpr std::array pipeline_foreign{
     foreign_key{"steps", "write `tasks`"},
@@ -58,10 +59,14 @@ constexpr std::array pipeline_foreign{
     foreign_key{"history_limit", "write `retention: {runs: 100}`"},
     foreign_key{"successfulJobsHistoryLimit", "write `retention: {runs: 100}`"},
     foreign_key{"failedJobsHistoryLimit", "write `retention: {runs: 100}`"},
-    foreign_key{"on_success", ""},
-    foreign_key{"on_failure", ""},
-    foreign_key{"on_cancel", ""},
-    foreign_key{"finally", ""},
+    foreign_key{"onExit", "write `finally`"},
+    foreign_key{"handler_on", "write `on_success`, `on_failure`, `on_cancel` or `finally`"},
+    foreign_key{"hooks", "write `on_success`, `on_failure`, `on_cancel` or `finally`"},
+    foreign_key{"on_exit", "write `finally`"},
+    foreign_key{"on_error", "write `on_failure`"},
+    foreign_key{"on_abort", "write `on_cancel`"},
+    foreign_key{"ensure", "write `finally`"},
+    foreign_key{"always", "write `finally`"},
     foreign_key{"owner", ""},
     foreign_key{"docs_url", ""},
     foreign_key{"resident", ""},
@@ -69,13 +74,14 @@ constexpr std::array pipeline_foreign{
     foreign_key{"priority", "write it in the tasks"}};
 
 constexpr std::array task_words{
-    word{"name"},     word{"description"},  word{"run"},       word{"command"},
-    word{"needs"},    word{"run_on"},       word{"when"},      word{"env"},
-    word{"timeout"},  word{"grace_period"}, word{"retry"},     word{"for_each"},
-    word{"matrix"},   word{"max_parallel"}, word{"fail_fast"}, word{"on_empty"},
-    word{"outputs"},  word{"priority"},     word{"detach"},    word{"allow_failures"},
-    word{"approval"}, word{"secrets"},      word{"shell"},     word{"workdir"},
-    word{"inputs"},   word{"pipeline"},     word{"params"}};
+    word{"name"},       word{"description"},  word{"run"},       word{"command"},
+    word{"needs"},      word{"run_on"},       word{"when"},      word{"env"},
+    word{"timeout"},    word{"grace_period"}, word{"retry"},     word{"for_each"},
+    word{"matrix"},     word{"max_parallel"}, word{"fail_fast"}, word{"on_empty"},
+    word{"outputs"},    word{"priority"},     word{"detach"},    word{"allow_failures"},
+    word{"approval"},   word{"secrets"},      word{"shell"},     word{"workdir"},
+    word{"inputs"},     word{"pipeline"},     word{"params"},    word{"on_success"},
+    word{"on_failure"}, word{"on_cancel"},    word{"finally"}};
 
 constexpr std::array task_foreign{
     foreign_key{"id", "write `name`"},
@@ -154,12 +160,34 @@ constexpr std::array task_foreign{
     foreign_key{"approve", "write `approval: Release it?`"},
     foreign_key{"suspend", "write `approval: Release it?`"},
     foreign_key{"pause", "write `approval: Release it?`"},
-    foreign_key{"on_success", ""},
-    foreign_key{"on_failure", ""},
-    foreign_key{"on_cancel", ""},
-    foreign_key{"finally", ""},
+    foreign_key{"onExit", "write `finally`"},
+    foreign_key{"handler_on", "write `on_success`, `on_failure`, `on_cancel` or `finally`"},
+    foreign_key{"hooks", "write `on_success`, `on_failure`, `on_cancel` or `finally`"},
+    foreign_key{"on_exit", "write `finally`"},
+    foreign_key{"on_error", "write `on_failure`"},
+    foreign_key{"on_abort", "write `on_cancel`"},
+    foreign_key{"ensure", "write `finally`"},
+    foreign_key{"always", "write `finally`"},
     foreign_key{"start_timeout", ""},
     foreign_key{"workspace", "write it at the top of the pipeline"}};
+
+constexpr std::array hook_words{word{"description"}, word{"run"},         word{"command"},
+                                word{"shell"},       word{"workdir"},     word{"inputs"},
+                                word{"env"},         word{"secrets"},     word{"timeout"},
+                                word{"retry"},       word{"grace_period"}};
+constexpr std::array hook_foreign{
+    foreign_key{"name", "remove it: a hook is called by its task and its key"},
+    foreign_key{"when", "decide in the command, by `$MILLRACE_HOOK_STATE`"},
+    foreign_key{"needs", "remove it: a hook follows what it is written in"},
+    foreign_key{"script", "write `run`"},
+    foreign_key{"on_success", "hooks have no hooks"},
+    foreign_key{"on_failure", "hooks have no hooks"},
+    foreign_key{"on_cancel", "hooks have no hooks"},
+    foreign_key{"finally", "hooks have no hooks"}};
+
+constexpr std::array need_words{word{"task"}, word{"instances"}};
+constexpr std::array need_foreign{foreign_key{"name", "write `task`"},
+                                  foreign_key{"element", "write `instances: same`"}};
 
 constexpr std::array param_words{word{"type"}, word{"default"}, word{"enum"}, word{"description"},
                                  word{"required"}};
@@ -279,6 +307,14 @@ const key_table& param_keys() {
 }
 const key_table& task_keys() {
   static constexpr key_table table{"a task", task_words, task_foreign};
+  return table;
+}
+const key_table& hook_body_keys() {
+  static constexpr key_table table{"a hook", hook_words, hook_foreign};
+  return table;
+}
+const key_table& need_keys() {
+  static constexpr key_table table{"a need", need_words, need_foreign};
   return table;
 }
 const key_table& retry_keys() {

@@ -38,15 +38,27 @@ struct need_use {
   const yaml_node* node;
   std::string pointer;
   std::size_t task;
+  bool is_of_element = false;  ///< `instances: same`.
+};
+
+/// Where a task is written.
+struct task_place {
+  const yaml_node* node;  ///< Its name, or the whole; of a hook its key.
+  std::string pointer;    ///< The whole.
 };
 
 /// What the first pass leaves for the second.
 struct loaded_shape {
   pipeline_definition definition;
-  std::vector<const yaml_node*> task_places;  ///< Of each task's name, or of the task.
+  std::vector<task_place> task_places;
   std::vector<expression_use> expressions;
   std::vector<need_use> needs;
 };
+
+/// Adds what hooks need, which their place says: they follow the task that they belong to, the last
+/// of them is the one for any end, and those of the run come last of all.
+void add_hook_edges(const std::vector<task_definition>& tasks,
+                    std::vector<std::vector<std::uint32_t>>& needs);
 
 /// First pass. Reports to `in`.
 void read_shape(reader& in, const cursor& root, loaded_shape& out);

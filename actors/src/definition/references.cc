@@ -86,8 +86,6 @@ public:
   }
 
 private:
-  static std::string task_pointer(std::size_t index) { return "/tasks/" + std::to_string(index); }
-
   void check_names() {
     for (std::size_t index = 0; index < tasks_.size(); ++index) {
       const auto& name = tasks_[index].name;
@@ -96,10 +94,11 @@ private:
       }
       const auto [first, fresh] = by_name_.try_emplace(name, index);
       if (!fresh) {
-        in_.report(shape_.task_places[index]->place, task_pointer(index) + "/name",
+        const auto& here = shape_.task_places[index];
+        in_.report(here.node->place, here.pointer + (tasks_[index].hook ? "" : "/name"),
                    "there are two tasks called " + quoted(name),
                    "the first one is on line " +
-                       std::to_string(shape_.task_places[first->second]->place.line) +
+                       std::to_string(shape_.task_places[first->second].node->place.line) +
                        "; rename one of them");
       }
     }
@@ -118,15 +117,60 @@ private:
                    near_task(name));
       } else if (found->second == use.task) {
         in_.report(use.node->place, use.pointer, "the task needs itself", "remove it");
+      } else if (const auto& hook = tasks_[found->second].hook) {
+        in_.report(use.node->place, use.pointer, quoted(name) + " is a hook, which nothing needs",
+                   hook->of.empty() ? "remove it" : "need " + quoted(hook->of) + " instead");
       } else {
-        needs_[use.task].push_back(found->second);
+        needs_[use.task].push_back(static_cast<std::uint32_t>(found->second));
+        if (use.is_of_element) {
+          check_element_need(use, found->second);
+        }
       }
     }
+    add_hook_edges(tasks_, needs_);
+  }
+
+  void check_element_need(const need_use& use, std::size_t needed) {
+    const auto& task = tasks_[use.task];
+    for (const auto* each : {&task, &tasks_[needed]}) {
+      if (!fans_out(*each)) {
+        in_.report(use.node->place, use.pointer,
+                   "`instances: same` is for two fan-outs, and " + quoted(each->name) + " is none",
+                   "need all of it: write " + quoted(use.node->text));
+        return;
+      }
+    }
+    const auto count = [](const task_definition& each) {
+      const auto* listed =
+          each.for_each ? std::get_if<std::vector<value>>(&*each.for_each) : nullptr;
+      return listed != nullptr ? std::optional{listed->size()} : std::nullopt;
+    };
+    if (const auto here = count(task), there = count(tasks_[needed]);
+        here && there && here != there) {
+      in_.report(use.node->place, use.pointer,
+                 quoted(use.node->text) + " has " + std::to_string(*there) +
+                     " instances and the task " + std::to_string(*here) +
+                     ": `instances: same` needs as many",
+                 "fan out over the same list");
+    }
+    if (task.run_on != trigger_rule::success) {
+      in_.report(use.node->place, use.pointer,
+                 "`instances: same` has no meaning beside `run_on: " +
+                     std::string{to_string(task.run_on)} + "`",
+                 "need all of it: write " + quoted(use.node->text));
+    }
+    has_element_needs_ = true;
+  }
+
+  // Whether an instance of `task` needs one of `needed`, and not all of it.
+  bool needs_element(std::size_t task, std::size_t needed) const {
+    const auto& names = tasks_[task].element_needs;
+    return std::find(names.begin(), names.end(), tasks_[needed].name) != names.end();
   }
 
   // Depth-first without recursion: a chain may be as long as the pipeline. Fills `order_`.
   bool check_cycles() {
-    enum class mark : std::uint8_t { fresh, open, done };
+    enum class mark { fresh, open, done };
     std::vector<mark> marks(tasks_.size(), mark::fresh);
     std::size_t circles = 0;
     for (std::size_t start = 0; start < tasks_.size(); ++start) {
@@ -143,7 +187,7 @@ private:
           path.pop_back();
           continue;
         }
-        const auto need = needs_[top.task][top.next++];
+        const std::size_t need = needs_[top.task][top.next++];
         if (marks[need] == mark::fresh) {
           marks[need] = mark::open;
           path.push_back({need, 0});
@@ -176,28 +220,49 @@ private:
       }
       text += quoted(tasks_[at->task].name) + " -> ";
     }
-    in_.report(shape_.task_places[first]->place, task_pointer(first) + "/needs",
+    const auto& here = shape_.task_places[first];
+    in_.report(here.node->place, here.pointer + "/needs",
                "tasks need each other in a circle: " + text + quoted(tasks_[first].name),
                "remove one of these needs");
   }
 
-  // Whether `earlier` comes before `task` by way of needs. The first question computes the answer
-  // for every pair, one row of bits for each task: O(edges * tasks / 64) once.
+  using bit_rows = std::vector<std::uint64_t>;
+  static constexpr std::size_t bits = 64;
+
+  void add_row(bit_rows& to, std::size_t task, const bit_rows& from, std::size_t other) const {
+    const auto words = to.size() / tasks_.size();
+    auto* row = to.data() + task * words;
+    std::transform(row, row + words, from.data() + other * words, row, std::bit_or<>{});
+  }
+
+  // Whether `earlier` has ended when `task` starts, by way of needs. The first question computes
+  // the answer for every pair, one row of bits for each task: O(edges * tasks / 64) once. What is
+  // needed element by element has only ended with the task; of such needs, what these started
+  // after.
   bool is_before(std::size_t earlier, std::size_t task) {
-    constexpr std::size_t bits = 64;
     const auto words = (tasks_.size() + bits - 1) / bits;
     if (before_.empty()) {
       before_.resize(words * tasks_.size());
+      at_start_.resize(has_element_needs_ ? before_.size() : 0);
       for (const auto each : order_) {
-        auto* row = before_.data() + each * words;
         for (const auto need : needs_[each]) {
-          const auto* above = before_.data() + need * words;
-          std::transform(row, row + words, above, row, std::bit_or<>{});
-          row[need / bits] |= std::uint64_t{1} << (need % bits);
+          const auto bit = std::uint64_t{1} << (need % bits);
+          add_row(before_, each, before_, need);
+          before_[each * words + need / bits] |= bit;
+          if (!has_element_needs_) {
+            continue;
+          }
+          if (needs_element(each, need)) {
+            add_row(at_start_, each, at_start_, need);
+          } else {
+            add_row(at_start_, each, before_, need);
+            at_start_[each * words + need / bits] |= bit;
+          }
         }
       }
     }
-    return (before_[task * words + earlier / bits] >> (earlier % bits) & 1U) != 0;
+    const auto& rows = has_element_needs_ ? at_start_ : before_;
+    return (rows[task * words + earlier / bits] >> (earlier % bits) & 1U) != 0;
   }
 
   std::optional<expression_error> check_task(const expression_use& use, const expression_node& node,
@@ -208,8 +273,10 @@ private:
                               near_task(node.name)};
     }
     const auto& task = tasks_[found->second];
+    const auto of_element = use.task != no_task && use.place == text_place::instance &&
+                            needs_element(use.task, found->second);
     if (use.place != text_place::end &&
-        (use.task == no_task || !is_before(found->second, use.task))) {
+        (use.task == no_task || (!of_element && !is_before(found->second, use.task)))) {
       return expression_error{
           node.name_offset, quoted(node.name) + " has not ended yet when this is read",
           use.task == no_task ? "move it to a task's `env`" : "add it to `needs`"};
@@ -219,7 +286,7 @@ private:
     if (node.refers_to == reference_kind::status) {
       return std::nullopt;
     }
-    type = fans_out(task) ? value_type::list : type;
+    type = fans_out(task) && !of_element ? value_type::list : type;
     if (node.refers_to == reference_kind::exit_code) {
       return std::nullopt;
     }
@@ -279,6 +346,7 @@ private:
       scope.without_run = "write `trigger.run`, of the run that has ended";
       return scope;
     }
+    scope.run_has_ended = task != nullptr && task->hook && task->hook->of.empty();
     scope.task = [this, &use](const expression_node& node, known_type& type) {
       return check_task(use, node, type);
     };
@@ -335,10 +403,12 @@ private:
   reader& in_;
   const loaded_shape& shape_;
   const std::vector<task_definition>& tasks_;
-  std::vector<std::vector<std::size_t>> needs_;
+  std::vector<std::vector<std::uint32_t>> needs_;
   std::unordered_map<std::string_view, std::size_t> by_name_;
-  std::vector<std::size_t> order_;     // Every task after its needs, when there is no circle.
-  std::vector<std::uint64_t> before_;  // By task, a bit for each task that ends before it.
+  std::vector<std::size_t> order_;  // Every task after its needs, when there is no circle.
+  bit_rows before_;                 // By task, a bit for each task that ends before it.
+  bit_rows at_start_;               // The same for those that end before its first instance starts.
+  bool has_element_needs_ = false;
   bool acyclic_ = true;
 };
 

@@ -71,6 +71,13 @@ void refuse_both(shape_context& to, const cursor& where, std::string_view other,
 void note_text(shape_context& to, const cursor& where, const std::string& text, std::size_t task,
                text_place place = text_place::instance);
 
+/// What a task has unless it says otherwise.
+struct task_defaults {
+  retry_policy retry;
+  std::optional<runtime::duration> timeout;
+  std::vector<std::string> shell;  ///< Of those with shell text.
+};
+
 // The parts.
 void read_params(shape_context& to, const cursor& where);
 /// A value of a parameter: a scalar, or a list or map of them.
@@ -79,6 +86,16 @@ void read_params(shape_context& to, const cursor& where);
 void read_schedules(shape_context& to, const cursor& where);
 void read_retry(shape_context& to, const cursor& where, retry_policy& into);
 void read_shell(shape_context& to, const cursor& where, std::vector<std::string>& into);
+/// Shell text.
+void read_run(shape_context& to, const cursor& where, task_definition& made);
+/// `run`, `command` and `shell`, of which none need be there.
+void read_process(shape_context& to, const field_map& fields, task_definition& made,
+                  std::size_t task, const std::vector<std::string>& default_shell);
+/// `secrets`, once `env` and `detach` have been read.
+void read_task_secrets(shape_context& to, const field_map& fields, task_definition& made);
+/// Appends the hooks of the task `of`, or of the pipeline, to the definition.
+void read_hooks(shape_context& to, const field_map& fields, const std::string& of,
+                std::uint8_t priority, const task_defaults& defaults);
 /// `workdir` and `inputs`.
 void read_surroundings(shape_context& to, const field_map& fields, task_definition& made,
                        std::size_t task);
@@ -90,13 +107,7 @@ void read_values(shape_context& to, const cursor& where, std::string_view hint, 
 void read_triggers(shape_context& to, const cursor& where);
 void read_fan_out(shape_context& to, const field_map& fields, task_definition& made,
                   std::size_t task);
-/// What a task has unless it says otherwise.
-struct task_defaults {
-  retry_policy retry;
-  std::optional<runtime::duration> timeout;
-  std::vector<std::string> shell;  ///< Of those with shell text.
-};
-/// Appends the task to the definition.
+/// Appends the task and its hooks to the definition.
 void read_task(shape_context& to, const cursor& where, const task_defaults& defaults);
 
 }  // namespace millrace::actors

@@ -102,6 +102,9 @@ void read_limits(shape_context& to, const field_map& fields) {
     }
   }
   read_parallel(to, fields.at("max_parallel"), made.max_parallel);
+  if (const auto fail_fast = fields.at("fail_fast")) {
+    made.fail_fast = to.in.read_bool(*fail_fast).value_or(false);
+  }
 }
 
 void read_retention(shape_context& to, const cursor& where) {
@@ -229,6 +232,13 @@ void read_shape(reader& in, const cursor& root, loaded_shape& out) {
   const auto defaults = read_defaults(to, fields->at("defaults"), fields->at("secrets"));
   if (const auto tasks = fields->at("tasks")) {
     read_tasks(to, *tasks, defaults);
+    read_hooks(to, *fields, {}, task_definition{}.priority, defaults);
+    if (made.tasks.size() > definition_tasks_max) {
+      in.report(*tasks,
+                "a pipeline has at most " + std::to_string(definition_tasks_max) +
+                    " tasks, hooks among them",
+                "write hooks at the top, for the whole run");
+    }
   } else {
     in.report(root, "the pipeline has no `tasks`", "add a list of tasks under `tasks:`");
   }

@@ -14,7 +14,8 @@ namespace {
 
 // In the order of `trigger_rule`.
 constexpr std::array trigger_words{std::string_view{"success"}, std::string_view{"failure"},
-                                   std::string_view{"always"}, std::string_view{"any"}};
+                                   std::string_view{"always"}, std::string_view{"any"},
+                                   std::string_view{"no_failure"}};
 
 // Whether processes may outlive their command.
 constexpr std::array detach_words{std::string_view{"forbidden"}, std::string_view{"allowed"}};
@@ -28,14 +29,18 @@ void refuse_expressions(shape_context& to, const cursor& where, const std::strin
   }
 }
 
+}  // namespace
+
 void read_run(shape_context& to, const cursor& where, task_definition& made) {
   made.run = to.in.read_text(where, "write shell text").value_or("");
   refuse_expressions(to, where, made.run);
   if (made.run.find_first_not_of(" \t\r\n") == std::string::npos &&
       where.node->kind == yaml_kind::scalar) {
-    to.in.report(where, "`run` is empty", "write shell text");
+    to.in.report(where, where.label() + " is empty", "write shell text");
   }
 }
+
+namespace {
 
 // The script of a shell has no such bound: it goes by a file.
 void check_argument(shape_context& to, const cursor& where, const std::string& text) {
@@ -122,28 +127,14 @@ void read_approval(shape_context& to, const cursor& where, const field_map& fiel
   made.timeout.reset();
 }
 
-void read_what_to_run(shape_context& to, const field_map& fields, task_definition& made,
-                      std::size_t task, const std::vector<std::string>& default_shell) {
+}  // namespace
+
+void read_process(shape_context& to, const field_map& fields, task_definition& made,
+                  std::size_t task, const std::vector<std::string>& default_shell) {
   const auto run = fields.at("run");
   const auto command = fields.at("command");
-  const auto approval = fields.at("approval");
-  if (const auto pipeline = fields.at("pipeline")) {
-    read_child(to, *pipeline, fields, made, task);
-    return;
-  }
-  if (approval) {
-    read_approval(to, *approval, fields, made, task);
-    return;
-  }
-  if (const auto params = fields.at("params")) {
-    to.in.report(*params, "`params` goes with `pipeline`",
-                 "parameters reach a command as `$MILLRACE_PARAM_...`; declare them at the top");
-  }
   if (run && command) {
     to.in.report(*command, "a task has `run` or `command`, not both", "remove one of them");
-  } else if (!run && !command) {
-    to.in.report(fields.where(), "the task has no `run`, `command`, `pipeline` or `approval`",
-                 "add `run: echo hello`, or `command: [program, argument]`");
   }
   if (run) {
     read_run(to, *run, made);
@@ -161,9 +152,35 @@ void read_what_to_run(shape_context& to, const field_map& fields, task_definitio
   }
 }
 
+namespace {
+
+void read_what_to_run(shape_context& to, const field_map& fields, task_definition& made,
+                      std::size_t task, const std::vector<std::string>& default_shell) {
+  if (const auto pipeline = fields.at("pipeline")) {
+    read_child(to, *pipeline, fields, made, task);
+    return;
+  }
+  if (const auto approval = fields.at("approval")) {
+    read_approval(to, *approval, fields, made, task);
+    return;
+  }
+  if (const auto params = fields.at("params")) {
+    to.in.report(*params, "`params` goes with `pipeline`",
+                 "parameters reach a command as `$MILLRACE_PARAM_...`; declare them at the top");
+  }
+  if (!fields.at("run") && !fields.at("command")) {
+    to.in.report(fields.where(), "the task has no `run`, `command`, `pipeline` or `approval`",
+                 "add `run: echo hello`, or `command: [program, argument]`");
+  }
+  read_process(to, fields, made, task, default_shell);
+}
+
+// In the order of what an edge waits for: every instance, or that of the same index.
+constexpr std::array instances_words{std::string_view{"all"}, std::string_view{"same"}};
+
 void read_needs(shape_context& to, const cursor& where, task_definition& made, std::size_t task) {
   std::unordered_set<std::string_view> known;
-  const auto add = [&](const cursor& each) {
+  const auto add = [&](const cursor& each, bool is_of_element) {
     const auto name = to.in.read_text(each, "write the name of a task");
     if (!name) {
       return;
@@ -173,14 +190,30 @@ void read_needs(shape_context& to, const cursor& where, task_definition& made, s
       return;
     }
     made.needs.push_back(*name);
-    to.out.needs.push_back({each.node, each.pointer(), task});
+    if (is_of_element) {
+      made.element_needs.push_back(*name);
+    }
+    to.out.needs.push_back({each.node, each.pointer(), task, is_of_element});
+  };
+  const auto add_one = [&](const cursor& each) {
+    if (each.node->kind != yaml_kind::map) {
+      return add(each, false);
+    }
+    const auto fields = read_fields(to, each, "a map", "", need_keys());
+    const auto instances = fields ? fields->at("instances") : std::nullopt;
+    const auto word = instances ? to.in.read_word(*instances, instances_words) : std::nullopt;
+    if (const auto name = fields ? fields->at("task") : std::nullopt) {
+      add(*name, word == 1);
+    } else if (fields) {
+      to.in.report(each, "the need names no `task`", "write `{task: build, instances: same}`");
+    }
   };
   if (where.node->kind == yaml_kind::sequence) {
     for (const auto& each : to.in.elements(where)) {
-      add(each);
+      add_one(each);
     }
   } else if (where.node->kind == yaml_kind::scalar) {
-    add(where);
+    add(where, false);
   } else {
     to.in.report_type(where, "a list of task names", "write `needs: [build]`");
   }
@@ -249,6 +282,8 @@ void read_outputs(shape_context& to, const cursor& where, task_definition& made)
   }
 }
 
+}  // namespace
+
 // A variable of the task is a secret or not, wherever it comes from.
 void read_task_secrets(shape_context& to, const field_map& fields, task_definition& made) {
   const auto& pipeline = to.out.definition;
@@ -269,6 +304,8 @@ void read_task_secrets(shape_context& to, const field_map& fields, task_definiti
                  "what outlives its command would write what nobody masks any more");
   }
 }
+
+namespace {
 
 // When the task starts.
 void read_conditions(shape_context& to, const field_map& fields, task_definition& made,
@@ -291,7 +328,7 @@ void read_conditions(shape_context& to, const field_map& fields, task_definition
 void read_task(shape_context& to, const cursor& where, const task_defaults& defaults) {
   const auto index = to.out.definition.tasks.size();
   auto& made = to.out.definition.tasks.emplace_back();
-  to.out.task_places.push_back(where.node);
+  to.out.task_places.push_back({where.node, where.pointer()});
   made.retry = defaults.retry;
   made.timeout = defaults.timeout;
   const auto fields = read_fields(to, where, "a map", "write `- name: build`", task_keys());
@@ -300,7 +337,7 @@ void read_task(shape_context& to, const cursor& where, const task_defaults& defa
   }
   if (const auto name = fields->at("name")) {
     made.name = read_name(to, *name, name_rule::thing);
-    to.out.task_places.back() = name->node;
+    to.out.task_places.back().node = name->node;
   } else {
     to.in.report(where, "the task has no `name`", "add `name: build`");
   }
@@ -328,6 +365,7 @@ void read_task(shape_context& to, const cursor& where, const task_defaults& defa
     made.priority = static_cast<std::uint8_t>(
         to.in.read_int(*priority, 0, 100, "write it like `50`").value_or(made.priority));
   }
+  read_hooks(to, *fields, std::string{made.name}, made.priority, defaults);
 }
 
 }  // namespace millrace::actors

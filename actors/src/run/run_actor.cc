@@ -24,6 +24,9 @@ namespace {
 
 // Of parameters and outputs, with the end of a run: they may start others, and are mostly short.
 constexpr std::size_t told_bytes_max = std::size_t{32} << 10U;
+attempted attempted_in(schemas::TaskStatus::Reader row) {
+  return row.getStartedAt() != 0 ? attempted::yes : attempted::no;
+}
 
 output_list outputs_of(schemas::TaskStatus::Reader row) {
   output_list outputs;
@@ -105,15 +108,16 @@ async<> run_actor::on_activate() {
       graph_->restore_whole(*at, row.getState(), text_of(row.getReason()));
     } else if (at) {
       graph_->restore({*at, row.getIndex()}, row.getState(), outputs_of(row),
-                      text_of(row.getReason()),
-                      shell_exit_code(row.getExitCode(), row.getSignal()));
+                      text_of(row.getReason()), shell_exit_code(row.getExitCode(), row.getSignal()),
+                      attempted_in(row));
     }
     return true;
   });
   if (over() || state().getEnding()) {
-    graph_->restore_stopping(text_of(state().getReason()), over() || state().getForced()
-                                                               ? stop_reach::everything
-                                                               : stop_reach::ordinary);
+    graph_->restore_stopping(
+        text_of(state().getReason()),
+        over() || state().getForced() ? stop_reach::everything : stop_reach::ordinary,
+        over() ? state().getState() : state().getEndState());
   }
   if (state().getLostWith().size() > 0) {
     graph_->restore_held();
@@ -347,7 +351,7 @@ void run_actor::end_here(instance_id id, TaskState state, const std::string& rea
   if (step_of(graph_->task(id.task)) != step_kind::command) {
     cancel_reminder(std::string{step_reminder} + graph_->name_of(id));
   }
-  auto then = graph_->ended(id, state, outputs, reason);
+  auto then = graph_->ended(id, state, outputs, reason, no_exit_code, attempted_in(row.asReader()));
   const auto append = [](auto& to, auto& from) { to.insert(to.end(), from.begin(), from.end()); };
   append(effects.start, then.start);
   append(effects.settled, then.settled);
@@ -423,8 +427,9 @@ async<> run_actor::task_changed(task_changed_params params) {
     add_event(&reader);
   }
   if (is_terminal(news.getState())) {
-    auto effects = graph_->ended(id, news.getState(), outputs_of(news), text_of(news.getReason()),
-                                 shell_exit_code(news.getExitCode(), news.getSignal()));
+    auto effects =
+        graph_->ended(id, news.getState(), outputs_of(news), text_of(news.getReason()),
+                      shell_exit_code(news.getExitCode(), news.getSignal()), attempted_in(news));
     for (const auto one : effects.unstarted) {
       forget_row(row_of(one));
     }
@@ -451,7 +456,7 @@ void run_actor::stop(RunState end, const std::string& reason, stop_reach reach) 
   root.setForced(reach == stop_reach::everything);
   root.setQueued("");
   root.setPaused(false);
-  apply(graph_->stop(reason, reach));
+  apply(graph_->stop(reason, reach, end));
 }
 
 // A run that cannot say what it promises has failed.
@@ -477,9 +482,11 @@ void run_actor::finish() {
   auto root = edit();
   root.setQueued("");
   root.setPaused(false);
-  root.setState(root.getEnding() ? root.getEndState() : graph_->outcome());
-  if (root.getState() == RunState::FAILED) {
+  root.setState(graph_->outcome());
+  if (!root.getEnding() && root.getState() == RunState::FAILED) {
     root.setReason(graph_->failure_text().c_str());
+  } else if (const auto hook = graph_->hook_failure_text(); root.getEnding() && !hook.empty()) {
+    root.setReason((text_of(root.getReason()) + "; " + hook).c_str());
   }
   if (root.getState() == RunState::SUCCEEDED) {
     keep_outputs();

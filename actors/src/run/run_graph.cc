@@ -25,28 +25,34 @@ run_graph::run_graph(pipeline_definition definition, bound_params params, std::s
       run_id_(std::move(run_id)),
       graph_(graph_of(definition_)),
       nodes_(definition_.tasks.size()),
+      needed_by_element_(nodes_.size()),
       unended_(nodes_.size()) {
   for (std::uint32_t at = 0; at < nodes_.size(); ++at) {
     by_name_.emplace(definition_.tasks[at].name, at);
     nodes_[at].needs_left = static_cast<std::uint32_t>(graph_.needs[at].size());
+    for (const auto need : graph_.element_needs[at]) {
+      needed_by_element_[need] = true;
+    }
   }
 }
 
 void run_graph::restore(instance_id id, task_state state, output_list outputs,
-                        std::string_view reason, std::int32_t exit_code) {
+                        std::string_view reason, std::int32_t exit_code, attempted tried) {
+  resumed_ = true;
   if (!fans_out(id.task) && is_terminal(state) && state != task_state::SUCCEEDED) {
     restore_whole(id.task, state, reason);
-    nodes_[id.task].restored_whole = {state, std::move(outputs), exit_code};
+    nodes_[id.task].restored_whole = {state, std::move(outputs), exit_code, tried};
     return;
   }
-  nodes_[id.task].restored[id.index] = {state, std::move(outputs), exit_code};
+  nodes_[id.task].restored[id.index] = {state, std::move(outputs), exit_code, tried};
   if (is_terminal(state)) {
     note_reason(id, state, reason);
   }
 }
 
 void run_graph::restore_whole(std::uint32_t task, task_state state, std::string_view reason) {
-  nodes_[task].restored_whole = {state, {}, no_exit_code};
+  resumed_ = true;
+  nodes_[task].restored_whole = {state, {}, no_exit_code, attempted::no};
   nodes_[task].reasons[state] = reason;
 }
 
@@ -58,12 +64,23 @@ run_effects run_graph::begin() {
     }
   }
   drain(effects);
+  resumed_ = false;
   return effects;
 }
 
 // Judges what is ready and starts what may start, until nothing changes.
 void run_graph::drain(run_effects& effects) {
-  while (!ready_.empty()) {
+  while (!ready_.empty() || !ended_elements_.empty() || fails_fast_) {
+    if (std::exchange(fails_fast_, false)) {
+      withdraw(effects);
+      continue;
+    }
+    if (!ended_elements_.empty()) {
+      const auto ended = ended_elements_.front();
+      ended_elements_.pop_front();
+      judge_after(ended, effects);
+      continue;
+    }
     const auto at = ready_.front();
     ready_.pop_front();
     judge(at, effects);
@@ -73,8 +90,52 @@ void run_graph::drain(run_effects& effects) {
 }
 
 bool run_graph::withdrawn(std::uint32_t at) const {
-  return stopping_ == stop_reach::everything ||
-         (stopping_ && definition_.tasks[at].run_on != trigger_rule::always);
+  const auto rule = definition_.tasks[at].run_on;
+  const auto tidies = rule == trigger_rule::always || is_hook(at);
+  return stopping_ == stop_reach::everything || (stopping_ && !tidies) ||
+         (!failure_.empty() && !tidies && rule != trigger_rule::failure);
+}
+
+// Nothing: the run.
+std::optional<std::uint32_t> run_graph::owner_of(std::uint32_t hook) const {
+  return definition_.tasks[hook].hook->of.empty() ? std::nullopt
+                                                  : std::optional{graph_.needs[hook].front()};
+}
+
+// Which end there is to follow; nothing if what the hook belongs to never started.
+std::optional<hook_event> run_graph::event_for(std::uint32_t hook) const {
+  const auto owner = owner_of(hook);
+  if (!owner) {
+    const auto state = outcome();
+    return state == run_state::SUCCEEDED   ? hook_event::success
+           : state == run_state::CANCELLED ? hook_event::cancel
+                                           : hook_event::failure;
+  }
+  const auto& node = nodes_[*owner];
+  if (node.outcome == task_state::SUCCEEDED) {
+    return hook_event::success;
+  }
+  if (is_failure(node.outcome)) {
+    return hook_event::failure;
+  }
+  const auto tried = std::any_of(node.slots.begin(), node.slots.end(),
+                                 [](const slot& one) { return one.tried == attempted::yes; });
+  return node.outcome == task_state::CANCELLED && tried ? std::optional{hook_event::cancel}
+                                                        : std::nullopt;
+}
+
+// Whether the end has come that the hook follows; settles it if not.
+bool run_graph::judge_hook(std::uint32_t at, run_effects& effects) {
+  const auto on = definition_.tasks[at].hook->on;
+  const auto event = event_for(at);
+  const auto starts = event && (on == hook_event::any || on == *event);
+  if (!starts) {
+    const auto owner = owner_of(at);
+    settle_whole(at, task_state::SKIPPED,
+                 owner ? end_text(*owner) : "the run: " + std::string{to_string(outcome())},
+                 effects);
+  }
+  return starts;
 }
 
 // Whether `run_on` lets the task start; settles it if not.
@@ -84,8 +145,11 @@ bool run_graph::judge_needs(std::uint32_t at, run_effects& effects) {
     return std::count_if(graph_.needs[at].begin(), graph_.needs[at].end(), what);
   };
   const auto needs = static_cast<std::ptrdiff_t>(graph_.needs[at].size());
-  const auto succeeded = count([this](auto need) { return passes(need); });
-  const auto failed = count([this](auto need) { return fails(need); });
+  const auto has_elements = [this, at](auto need) {  // each is judged by itself
+    return needs_element(at, need) && !nodes_[need].instances.empty();
+  };
+  const auto succeeded = count([&](auto need) { return passes(need) || has_elements(need); });
+  const auto failed = count([&](auto need) { return fails(need) && !has_elements(need); });
   const auto skipped =
       count([this](auto need) { return nodes_[need].outcome == task_state::SKIPPED; });
   auto starts = true;
@@ -100,6 +164,9 @@ bool run_graph::judge_needs(std::uint32_t at, run_effects& effects) {
       break;
     case trigger_rule::any:
       starts = needs == 0 || succeeded > 0;
+      break;
+    case trigger_rule::no_failure:
+      starts = succeeded + skipped == needs;
       break;
   }
   if (!starts) {
@@ -133,9 +200,10 @@ void run_graph::judge(std::uint32_t at, run_effects& effects) {
   if (node.restored_whole) {
     settle_whole(at, node.restored_whole->state, {}, effects);
   } else if (withdrawn(at) && node.restored.empty()) {
-    settle_whole(at, task_state::CANCELLED, stop_reason_, effects);
+    settle_whole(at, task_state::CANCELLED, withdrawal_text(), effects);
   } else if (!node.restored.empty() ||  // it was open before the restart
-             (judge_needs(at, effects) && judge_when(at, effects))) {
+             (is_hook(at) ? judge_hook(at, effects)
+                          : judge_needs(at, effects) && judge_when(at, effects))) {
     open(at, effects);
   }
 }
@@ -169,6 +237,9 @@ void run_graph::open(std::uint32_t at, run_effects& effects) {
     settle_whole(at, task_state::ERRORED, instances.error().text(), effects);
     return;
   }
+  if (!has_as_many(at, instances->size(), effects)) {
+    return;
+  }
   if (instances->empty()) {
     settle_empty(at, effects);
     return;
@@ -188,10 +259,17 @@ void run_graph::open(std::uint32_t at, run_effects& effects) {
   node.restored.clear();
   known_ += node.slots.size();
   if (withdrawn(at)) {
-    settle_unstarted(at, task_state::CANCELLED, stop_reason_, effects);
+    settle_unstarted(at, task_state::CANCELLED, withdrawal_text(), effects);
   }
   judge_each_when(at, effects);
-  may_start(at);
+  tell_opened(at);
+  if (graph_.element_needs[at].empty()) {
+    may_start(at);
+  }
+  for (std::uint32_t index = 0; !graph_.element_needs[at].empty() && index < node.slots.size();
+       ++index) {
+    judge_element({at, index}, effects);
+  }
   finish_if_done(at);
 }
 
@@ -214,6 +292,9 @@ void run_graph::settle(instance_id id, task_state state, std::string reason, run
   ++node.ended;
   node.failed += is_failure(state) ? 1 : 0;
   note_reason(id, state, reason);
+  if (needed_by_element_[id.task]) {
+    ended_elements_.push_back(id);
+  }
   effects.settled.push_back({id, state, std::move(reason)});
 }
 
@@ -224,7 +305,7 @@ void run_graph::settle_whole(std::uint32_t at, task_state state, std::string rea
   node.restored.clear();
   node.now = phase::ended;
   node.outcome = state;
-  node.slots.assign(1, known.value_or(slot{state, {}, no_exit_code}));
+  node.slots.assign(1, known.value_or(slot{state, {}, no_exit_code, attempted::no}));
   node.failed = is_failure(state) ? 1 : 0;
   node.instances.clear();
   ++known_;
@@ -237,7 +318,14 @@ void run_graph::settle_whole(std::uint32_t at, task_state state, std::string rea
 
 void run_graph::after_end(std::uint32_t at) {
   --unended_;
+  if (definition_.fail_fast && !stopping_ && failure_.empty() && fails(at) && !is_hook(at)) {
+    failure_ = end_text(at) + " (`fail_fast` of the pipeline)";
+    fails_fast_ = !resumed_;
+  }
   for (const auto dependent : graph_.dependents[at]) {
+    if (nodes_[at].opened && needs_element(dependent, at)) {
+      continue;  // it knows
+    }
     if (--nodes_[dependent].needs_left == 0 && nodes_[dependent].now == phase::waiting) {
       ready_.push_back(dependent);
     }
@@ -246,8 +334,9 @@ void run_graph::after_end(std::uint32_t at) {
 
 task_state run_graph::outcome_of(const task_node& one) {
   // The worst instance speaks for the task; a task is skipped only if all of it was.
-  constexpr std::array worst_first{task_state::FAILED, task_state::ERRORED, task_state::TIMED_OUT,
-                                   task_state::LOST, task_state::CANCELLED};
+  constexpr std::array worst_first{task_state::FAILED,    task_state::ERRORED,
+                                   task_state::TIMED_OUT, task_state::LOST,
+                                   task_state::CANCELLED, task_state::UPSTREAM_FAILED};
   for (const auto state : worst_first) {
     if (std::any_of(one.slots.begin(), one.slots.end(),
                     [state](const slot& each) { return each.state == state; })) {
@@ -314,21 +403,14 @@ void run_graph::start_more_of(std::deque<std::uint32_t>& queue, run_effects& eff
     const auto at = queue.front();
     auto& node = nodes_[at];
     const auto& task = definition_.tasks[at];
-    while (node.next < node.slots.size()) {
-      if (node.slots[node.next].state != task_state::WAITING) {
-        ++node.next;
-        continue;
-      }
-      if (!may_start_more(node, task)) {
-        break;
-      }
-      node.slots[node.next].state = task_state::QUEUED;
-      effects.start.push_back({at, node.next});
-      ++node.next;
+    auto next = next_unstarted(at);
+    for (; next && may_start_more(node, task); next = next_unstarted(at)) {
+      node.slots[*next].state = task_state::QUEUED;
+      effects.start.push_back({at, *next});
       ++node.active;
       active_ += runs_nothing(at) ? 0 : 1;
     }
-    if (node.next < node.slots.size() && node.active < task.max_parallel.value_or(start_window)) {
+    if (next && node.active < task.max_parallel.value_or(start_window)) {
       return;  // the run's own bound: this task goes on first
     }
     // It is all started, or comes back when one of its own instances ends.
@@ -338,7 +420,7 @@ void run_graph::start_more_of(std::deque<std::uint32_t>& queue, run_effects& eff
 }
 
 run_effects run_graph::ended(instance_id id, task_state state, output_list outputs,
-                             std::string_view reason, std::int32_t exit_code) {
+                             std::string_view reason, std::int32_t exit_code, attempted tried) {
   run_effects effects;
   auto& node = nodes_[id.task];
   if (node.now != phase::open || id.index >= node.slots.size() ||
@@ -353,15 +435,18 @@ run_effects run_graph::ended(instance_id id, task_state state, output_list outpu
     effects.unstarted.push_back(id);
     return effects;
   }
-  node.slots[id.index] = {state, std::move(outputs), exit_code};
+  node.slots[id.index] = {state, std::move(outputs), exit_code, tried};
   ++node.ended;
   note_reason(id, state, reason);
+  if (needed_by_element_[id.task]) {
+    ended_elements_.push_back(id);
+  }
   if (is_failure(state)) {
     ++node.failed;
     fail_fast(id, reason, effects);
   }
   finish_if_done(id.task);
-  if (node.now == phase::open && !node.startable && node.next < node.slots.size()) {
+  if (node.now == phase::open && !node.startable && next_unstarted(id.task)) {
     may_start(id.task);
   }
   drain(effects);
@@ -396,26 +481,32 @@ void run_graph::settle_unstarted(std::uint32_t at, task_state state, std::string
   }
 }
 
-run_effects run_graph::stop(std::string_view reason, stop_reach reach) {
+run_effects run_graph::stop(std::string_view reason, stop_reach reach, run_state end) {
   run_effects effects;
+  stop_end_ = stopping_ ? stop_end_ : end;
   stopping_ = reach;
   stop_reason_ = reason;
   paused_ = false;
+  withdraw(effects);
+  drain(effects);  // tasks that still wait for active ones are judged as those end
+  return effects;
+}
+
+// Of the tasks that are not wanted any more: settles what has not started, cancels what has.
+void run_graph::withdraw(run_effects& effects) {
   for (std::uint32_t at = 0; at < nodes_.size(); ++at) {
     auto& node = nodes_[at];
     if (node.now != phase::open || !withdrawn(at)) {
       continue;
     }
-    settle_unstarted(at, task_state::CANCELLED, reason, effects);
+    settle_unstarted(at, task_state::CANCELLED, withdrawal_text(), effects);
     for (std::uint32_t index = 0; index < node.slots.size(); ++index) {
       if (!is_terminal(node.slots[index].state)) {
-        effects.cancel.push_back({{at, index}, std::string{reason}});
+        effects.cancel.push_back({{at, index}, withdrawal_text()});
       }
     }
     finish_if_done(at);
   }
-  drain(effects);  // tasks that still wait for active ones are judged as those end
-  return effects;
 }
 
 run_effects run_graph::resume() {
@@ -426,6 +517,9 @@ run_effects run_graph::resume() {
 }
 
 run_state run_graph::outcome() const noexcept {
+  if (stopping_) {
+    return stop_end_;
+  }
   const auto bad = std::any_of(graph_.order.begin(), graph_.order.end(), [this](auto at) {
     return fails(at) || nodes_[at].outcome == task_state::UPSTREAM_FAILED ||
            nodes_[at].outcome == task_state::CANCELLED;

@@ -6,19 +6,28 @@
 // is rebuilt after a restart by telling it the outcomes that were stored.
 //
 // The rules. A task is judged when every task it needs has ended. `run_on: success` (the default)
-// starts it if all succeeded; it is `upstream_failed` if one failed, `skipped` if one was skipped.
+// starts it if all succeeded; it is `upstream_failed` if one failed, `skipped` if one was skipped;
+// under `no_failure` a skipped one is as good as one that has succeeded.
 // Then `when` is asked: false is `skipped`. A fan-out starts at most `start_window` instances of
 // the run at a time, and at most `max_parallel`; with `fail_fast` its first failure cancels the
-// rest. A run has failed when any task failed, whatever ran afterwards. When a run is stopped,
-// tasks with `run_on: always` go on or still start once what they need has ended: they tidy up.
+// rest. A run has failed when any task failed, whatever ran afterwards. With `fail_fast` of the
+// pipeline the first failed task ends the others as a stop does, and what follows failures (hooks,
+// `run_on: always` and `failure`) goes on. When a run is stopped,
+// hooks and tasks with `run_on: always` go on or still start once what they need has ended: they
+// tidy up. A hook is judged by the end of what it follows (`hook_event`), not by `run_on`; the run
+// has succeeded for its hooks if it would if nothing but these were left.
 // When the files of a run are lost, nothing starts until all that had started has ended; what was
 // cancelled for it has then not been started. What is unfinished starts anew, and so does all that
-// has succeeded and that something unfinished needs, if only by way of others.
+// has succeeded and that something unfinished needs, if only by way of others; a hook needs nothing
+// in this sense, and starts anew with what it follows.
+// An instance that needs the one of its own index (`instances: same`) is judged by this one alone;
+// its task opens as soon as the needed one has, and both have as many instances.
 // While it is paused nothing starts, and what can be judged without a start is.
 // An approval, or a run of a pipeline, starts like any instance, and holds up nothing but what
-// needs it. A fan-out over nothing has succeeded with nothing to do, unless `on_empty` says
-// otherwise. A task with no more failed instances than `allow_failures` is as good as one that has
-// succeeded, for what needs it and for the run; its state tells that it has failed.
+// needs it.
+// A fan-out over nothing has succeeded with nothing to do, unless `on_empty` says otherwise.
+// A task with no more failed instances than `allow_failures` is as good as one that has succeeded,
+// for what needs it and for the run; its state tells that it has failed.
 //
 // A reason is a phrase for a person. That of a task which did not start because of others names
 // them with their states and their own reasons: `needs fan: skipped, its list is empty`.
@@ -49,9 +58,12 @@ inline constexpr std::int32_t no_exit_code = -1;
 
 using output_list = std::vector<std::pair<std::string, std::string>>;
 
+/// Whether a command of an instance has started, or a person was asked.
+enum class attempted : bool { no, yes };
+
 /// Which tasks a stop withdraws.
 enum class stop_reach : std::uint8_t {
-  ordinary,    ///< All but those with `run_on: always`.
+  ordinary,    ///< All but hooks and those with `run_on: always`.
   everything,  ///< Those too.
 };
 
@@ -96,13 +108,15 @@ public:
   /// Tells of an instance that has a stored row: before `begin`, in any order. What a row says is
   /// taken as it is: its task is not judged again.
   void restore(instance_id id, task_state state, output_list outputs, std::string_view reason,
-               std::int32_t exit_code = no_exit_code);
+               std::int32_t exit_code = no_exit_code, attempted tried = attempted::yes);
   /// Tells of a fan-out that was settled as a whole, without instances: before `begin`.
   void restore_whole(std::uint32_t task, task_state state, std::string_view reason);
   /// As after `stop`: before `begin`. What had been started is waited for.
-  void restore_stopping(std::string_view reason, stop_reach reach) {
+  void restore_stopping(std::string_view reason, stop_reach reach,
+                        run_state end = run_state::CANCELLED) {
     stop_reason_ = reason;
     stopping_ = reach;
+    stop_end_ = end;
   }
 
   /// The nominal time of the firing that started the run, for expressions: before `begin`.
@@ -119,11 +133,13 @@ public:
   /// A started instance has ended. No effect for one that had ended before.
   [[nodiscard]] run_effects ended(instance_id id, task_state state, output_list outputs,
                                   std::string_view reason = {},
-                                  std::int32_t exit_code = no_exit_code);
+                                  std::int32_t exit_code = no_exit_code,
+                                  attempted tried = attempted::yes);
 
   /// The run is cancelled or out of time: of the tasks within `reach`, settles what has not started
-  /// and cancels what has. A second stop may reach further.
-  [[nodiscard]] run_effects stop(std::string_view reason, stop_reach reach);
+  /// and cancels what has. A second stop may reach further. `end`: as what the run will end.
+  [[nodiscard]] run_effects stop(std::string_view reason, stop_reach reach,
+                                 run_state end = run_state::CANCELLED);
 
   /// Nothing starts from now on; what has started goes on. A stop ends it.
   void pause() noexcept { paused_ = true; }
@@ -158,8 +174,14 @@ public:
 
   /// How the run ended, or would if it ended now.
   [[nodiscard]] run_state outcome() const noexcept;
+  /// Why it was stopped, or what has failed, for a person; may be empty.
+  [[nodiscard]] std::string outcome_text() const;
   /// The first failed task, for a person.
   [[nodiscard]] std::string failure_text() const;
+  /// The first failed hook, of a run that was stopped; empty: none.
+  [[nodiscard]] std::string hook_failure_text() const;
+  /// The names of the tasks that have failed, hooks too, and not within what they may.
+  [[nodiscard]] std::vector<std::string> failed_tasks() const;
 
   [[nodiscard]] const pipeline_definition& definition() const noexcept { return definition_; }
   [[nodiscard]] const task_definition& task(std::uint32_t at) const {
@@ -182,6 +204,8 @@ public:
   /// Errors: an expression that has no value.
   [[nodiscard]] runtime::result<std::map<std::string, std::string>> environment(
       instance_id id) const;
+  /// What a hook's command is told of the end that it follows, by variable; empty for others.
+  [[nodiscard]] std::map<std::string, std::string> hook_environment(std::uint32_t at) const;
   /// What the person is asked, of an approval. Errors: as above.
   [[nodiscard]] runtime::result<std::string> prompt(instance_id id) const;
   /// Its argument list. Errors: as above.
@@ -201,6 +225,8 @@ private:
     task_state state = task_state::WAITING;
     output_list outputs;
     std::int32_t exit_code = no_exit_code;
+    attempted tried = attempted::no;  // once it has ended
+    bool eligible = false;            // it has been in `eligible` of its task
   };
   struct task_node {
     phase now = phase::waiting;
@@ -211,8 +237,11 @@ private:
     std::uint32_t active = 0;  // started, not ended
     std::uint32_t ended = 0;
     std::uint32_t failed = 0;
-    bool startable = false;    // stands in `startable_` or `asking_`
-    bool failed_fast = false;  // the rest has been cancelled
+    bool startable = false;               // stands in `startable_` or `asking_`
+    bool opened = false;                  // what needs it element by element was told
+    std::vector<std::uint32_t> eligible;  // if it needs elements: those that may start, in turn
+    std::size_t next_eligible = 0;        // position in `eligible`
+    bool failed_fast = false;             // the rest has been cancelled
     std::optional<slot> restored_whole;
     task_state outcome = task_state::WAITING;
     std::map<task_state, std::string> reasons;  // the first of each end but success
@@ -229,12 +258,19 @@ private:
   void await_needs();
   void judge(std::uint32_t at, run_effects& effects);
   [[nodiscard]] bool withdrawn(std::uint32_t at) const;
+  [[nodiscard]] bool is_hook(std::uint32_t at) const {
+    return definition_.tasks[at].hook.has_value();
+  }
+  [[nodiscard]] std::optional<std::uint32_t> owner_of(std::uint32_t hook) const;
+  [[nodiscard]] std::optional<hook_event> event_for(std::uint32_t hook) const;
+  [[nodiscard]] bool judge_hook(std::uint32_t at, run_effects& effects);
   [[nodiscard]] bool judge_needs(std::uint32_t at, run_effects& effects);
   [[nodiscard]] bool judge_when(std::uint32_t at, run_effects& effects);
   void judge_each_when(std::uint32_t at, run_effects& effects);
   void note_reason(instance_id id, task_state state, std::string_view reason);
   [[nodiscard]] std::string end_text(std::uint32_t at) const;
   [[nodiscard]] std::string needs_text(std::uint32_t at) const;
+  [[nodiscard]] std::string failed_text(std::uint32_t at) const;
   [[nodiscard]] std::string fail_fast_text(instance_id failed, std::string_view why) const;
   void fail_fast(instance_id failed, std::string_view why, run_effects& effects);
   void open(std::uint32_t at, run_effects& effects);
@@ -243,6 +279,16 @@ private:
   void settle(instance_id id, task_state state, std::string reason, run_effects& effects);
   void settle_unstarted(std::uint32_t at, task_state state, std::string_view reason,
                         run_effects& effects);
+  void withdraw(run_effects& effects);
+  [[nodiscard]] const std::string& withdrawal_text() const {
+    return stopping_ ? stop_reason_ : failure_;
+  }
+  [[nodiscard]] bool needs_element(std::uint32_t at, std::uint32_t need) const;
+  [[nodiscard]] bool has_as_many(std::uint32_t at, std::size_t count, run_effects& effects);
+  void tell_opened(std::uint32_t at);
+  void judge_element(instance_id id, run_effects& effects);
+  void judge_after(instance_id ended, run_effects& effects);
+  [[nodiscard]] std::optional<std::uint32_t> next_unstarted(std::uint32_t at);
   void may_start(std::uint32_t at);
   void start_more(run_effects& effects);
   void start_more_of(std::deque<std::uint32_t>& queue, run_effects& effects);
@@ -268,9 +314,11 @@ private:
   task_graph graph_;
   std::map<std::string, std::uint32_t, std::less<>> by_name_;
   std::vector<task_node> nodes_;
-  std::deque<std::uint32_t> ready_;      // every need has ended: to be judged
-  std::deque<std::uint32_t> startable_;  // with unstarted instances that may start
-  std::deque<std::uint32_t> asking_;     // such as run no command
+  std::deque<std::uint32_t> ready_;         // every need has ended: to be judged
+  std::deque<std::uint32_t> startable_;     // with unstarted instances that may start
+  std::deque<std::uint32_t> asking_;        // such as run no command
+  std::deque<instance_id> ended_elements_;  // that others may wait for
+  std::vector<bool> needed_by_element_;     // by task
   std::size_t active_ = 0;
   std::size_t known_ = 0;
   std::size_t unended_ = 0;  // tasks
@@ -278,6 +326,10 @@ private:
   bool paused_ = false;
   std::optional<stop_reach> stopping_;
   std::string stop_reason_;  // while it stops
+  run_state stop_end_ = run_state::CANCELLED;
+  std::string failure_;      // of the first failed task, if that ends the run; else empty
+  bool fails_fast_ = false;  // it is to be acted on
+  bool resumed_ = false;     // `begin` goes on with what rows say: what follows was done
 };
 
 }  // namespace millrace::actors

@@ -10,9 +10,9 @@ namespace millrace::actors {
 std::vector<bool> run_graph::needed_by(const std::vector<bool>& these) const {
   std::vector<bool> needed(nodes_.size());
   for (auto at = graph_.order.rbegin(); at != graph_.order.rend(); ++at) {
-    needed[*at] =
-        std::any_of(graph_.dependents[*at].begin(), graph_.dependents[*at].end(),
-                    [&](auto one) { return (these[one] && !is_child(one)) || needed[one]; });
+    needed[*at] = std::any_of(
+        graph_.dependents[*at].begin(), graph_.dependents[*at].end(),
+        [&](auto one) { return !is_hook(one) && ((these[one] && !is_child(one)) || needed[one]); });
   }
   return needed;
 }
@@ -46,14 +46,17 @@ void run_graph::begin_anew(std::uint32_t at, const std::function<bool(task_state
 // Of every task that has not begun: how many of those it needs have not ended.
 void run_graph::await_needs() {
   ready_.clear();
+  ended_elements_.clear();
   for (const auto at : graph_.order) {
     auto& node = nodes_[at];
     if (node.now != phase::waiting) {
       continue;
     }
     node.needs_left = static_cast<std::uint32_t>(
-        std::count_if(graph_.needs[at].begin(), graph_.needs[at].end(),
-                      [&](auto need) { return nodes_[need].now != phase::ended; }));
+        std::count_if(graph_.needs[at].begin(), graph_.needs[at].end(), [&](auto need) {
+          return nodes_[need].now != phase::ended &&
+                 !(needs_element(at, need) && nodes_[need].opened);
+        }));
     if (node.needs_left == 0) {
       ready_.push_back(at);
     }
@@ -66,6 +69,7 @@ run_effects run_graph::retry(std::vector<instance_id>& forgotten, files had,
   std::vector<bool> wholly(nodes_.size());
   std::vector<bool> again(nodes_.size());
   stopping_.reset();
+  failure_.clear();
   held_ = false;
   for (const auto at : from) {
     wholly[at] = true;
@@ -77,8 +81,10 @@ run_effects run_graph::retry(std::vector<instance_id>& forgotten, files had,
   const auto needed =
       had == files::lost ? needed_by(again) : std::vector<bool>(nodes_.size(), false);
   for (const auto at : graph_.order) {
-    again[at] = again[at] || (needed[at] && passes(at) && !is_child(at) &&
-                              (!runs_nothing(at) || needs_any(at, again)));
+    const auto needs_again = needs_any(at, again);
+    again[at] = again[at] ||
+                (needed[at] && passes(at) && !is_child(at) && (!runs_nothing(at) || needs_again)) ||
+                (is_hook(at) && needs_again);
   }
   for (const auto at : graph_.order) {
     const auto keep = fans_out(at) && !nodes_[at].instances.empty() && !needed[at] && !wholly[at] &&
@@ -136,6 +142,10 @@ run_effects run_graph::go_on_without_files(std::string_view reason,
   std::vector<bool> again(nodes_.size());
   std::vector<bool> given_up(nodes_.size());
   for (const auto at : graph_.order) {
+    if (is_hook(at) && nodes_[at].now == phase::ended) {
+      again[at] = needs_any(at, again);
+      continue;
+    }
     // A fan-out over nothing has no files, a run of another pipeline has its own, and a person's
     // word stands unless it was about some.
     if (is_child(at) || (runs_nothing(at) && !needs_any(at, again))) {

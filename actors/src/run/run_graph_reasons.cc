@@ -72,16 +72,36 @@ std::string run_graph::fail_fast_text(instance_id failed, std::string_view why) 
          (why.empty() ? "" : ", " + one_line(why, nested_reason_bytes_max)) + " (`fail_fast`)";
 }
 
+std::string run_graph::failed_text(std::uint32_t at) const {
+  return (is_hook(at) ? "hook `" : "task `") + definition_.tasks[at].name + "` " +
+         (nodes_[at].outcome == task_state::TIMED_OUT ? "timed out"
+                                                      : std::string{to_string(nodes_[at].outcome)});
+}
+
 std::string run_graph::failure_text() const {
+  const auto first =
+      std::find_if(graph_.order.begin(), graph_.order.end(), [this](auto at) { return fails(at); });
+  return first != graph_.order.end() ? failed_text(*first) : std::string{};
+}
+
+std::string run_graph::hook_failure_text() const {
+  const auto first = std::find_if(graph_.order.begin(), graph_.order.end(),
+                                  [this](auto at) { return is_hook(at) && fails(at); });
+  return first != graph_.order.end() ? failed_text(*first) : std::string{};
+}
+
+std::string run_graph::outcome_text() const {
+  return stopping_ ? stop_reason_ : failure_text();
+}
+
+std::vector<std::string> run_graph::failed_tasks() const {
+  std::vector<std::string> names;
   for (const auto at : graph_.order) {
     if (fails(at)) {
-      return "task `" + definition_.tasks[at].name + "` " +
-             (nodes_[at].outcome == task_state::TIMED_OUT
-                  ? "timed out"
-                  : std::string{to_string(nodes_[at].outcome)});
+      names.push_back(definition_.tasks[at].name);
     }
   }
-  return {};
+  return names;
 }
 
 }  // namespace millrace::actors

@@ -4,6 +4,7 @@
 #include <charconv>
 
 #include "definition/fill_values.h"
+#include "definition/message_text.h"
 #include "millrace/actors/process.h"
 #include "millrace/actors/submission.h"
 #include "run/run_graph.h"
@@ -73,6 +74,35 @@ result<std::map<std::string, std::string>> run_graph::environment(instance_id id
       }
       made[name] = *std::move(filled);
     }
+  }
+  return made;
+}
+
+std::map<std::string, std::string> run_graph::hook_environment(std::uint32_t at) const {
+  constexpr std::size_t reason_bytes_max = 1'024;
+  constexpr std::size_t failed_tasks_max = 1'000;  // in one variable, with names of 63 bytes
+  std::map<std::string, std::string> made;
+  if (!is_hook(at)) {
+    return made;
+  }
+  const auto& hook = *definition_.tasks[at].hook;
+  made["MILLRACE_HOOK"] = to_string(hook.on);
+  if (const auto owner = owner_of(at)) {
+    const auto& node = nodes_[*owner];
+    const auto reason = node.reasons.find(node.outcome);
+    made["MILLRACE_HOOK_TASK"] = hook.of;
+    made["MILLRACE_HOOK_STATE"] = to_string(node.outcome);
+    made["MILLRACE_HOOK_REASON"] =
+        reason != node.reasons.end() ? one_line(reason->second, reason_bytes_max) : "";
+    return made;
+  }
+  made["MILLRACE_HOOK_STATE"] = to_string(outcome());
+  made["MILLRACE_HOOK_REASON"] = one_line(outcome_text(), reason_bytes_max);
+  auto failed = failed_tasks();
+  failed.resize(std::min(failed.size(), failed_tasks_max));
+  auto& names = made["MILLRACE_HOOK_FAILED_TASKS"];
+  for (const auto& name : failed) {
+    names += (names.empty() ? "" : " ") + name;
   }
   return made;
 }

@@ -66,8 +66,12 @@ public:
   }
   std::optional<value> status(std::string_view task) const override {
     const auto at = graph_.find(task);
-    return at ? std::optional{make_value(std::string{to_string(graph_.nodes_[*at].outcome)})}
-              : std::nullopt;
+    if (!at) {
+      return std::nullopt;
+    }
+    const auto element = element_of(*at);
+    return make_value(std::string{to_string(element ? graph_.nodes_[*at].slots[*element].state
+                                                    : graph_.nodes_[*at].outcome)});
   }
   std::optional<value> run(std::string_view name) const override {
     if (name == "id") {
@@ -75,6 +79,19 @@ public:
     }
     if (name == "scheduled_at") {
       return graph_.scheduled_at_.empty() ? value{} : make_value(graph_.scheduled_at_);
+    }
+    if (name == "state") {
+      return make_value(std::string{to_string(graph_.outcome())});
+    }
+    if (name == "reason") {
+      return make_value(graph_.outcome_text());
+    }
+    if (name == "failed_tasks") {
+      value::list names;
+      for (auto& each : graph_.failed_tasks()) {
+        names.push_back(make_value(std::move(each)));
+      }
+      return make_value(std::move(names));
     }
     return name == "pipeline" ? std::optional{make_value(graph_.definition_.name)} : std::nullopt;
   }
@@ -95,6 +112,9 @@ private:
     if (!graph_.fans_out(at)) {
       return node.slots.empty() ? std::nullopt : of(node.slots[0]);
     }
+    if (const auto element = element_of(at)) {
+      return of(node.slots[*element]);
+    }
     value::list all;
     for (std::size_t index = 0; index < node.instances.size(); ++index) {
       auto one = of(node.slots[index]);
@@ -104,6 +124,15 @@ private:
       all.push_back(*std::move(one));
     }
     return make_value(std::move(all));
+  }
+
+  // Which instance of `at` is needed, if not all are.
+  std::optional<std::size_t> element_of(std::uint32_t at) const {
+    if (instance_ == nullptr || !graph_.needs_element(task_, at)) {
+      return std::nullopt;
+    }
+    const auto index = static_cast<std::size_t>(instance_ - graph_.nodes_[task_].instances.data());
+    return index < graph_.nodes_[at].slots.size() ? std::optional{index} : std::nullopt;
   }
 
   const std::vector<std::uint32_t>& needs() const { return graph_.graph_.needs[task_]; }

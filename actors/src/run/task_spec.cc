@@ -79,6 +79,9 @@ result<schemas::task_interface::begin_params> task_spec_of(const run_graph& grap
   if (!graph.scheduled_at().empty()) {
     (*environment)["MILLRACE_SCHEDULED_AT"] = graph.scheduled_at();
   }
+  for (auto& [variable, text] : graph.hook_environment(id.task)) {
+    (*environment)[variable] = std::move(text);
+  }
   (*environment)["MILLRACE_TASK"] = task.name;
   (*environment)["MILLRACE_INDEX"] = std::to_string(id.index);
   if (!run.source.empty()) {

@@ -164,17 +164,18 @@ void add_run_order_routes(api_routes& routes) {
              decides("approve_task", "Answers an approval with yes"), approve);
   routes.add(method::post, one + "/tasks/{name}/reject", of_run(role::RUN),
              decides("reject_task", "Answers an approval with no"), reject);
-  routes.add(method::post, one + "/cancel", of_run(role::RUN),
-             {.id = "cancel_run",
-              .tag = "runs",
-              .summary = "Ends a run",
-              .text = "What runs is cancelled, and only tasks with `run_on: always` go on; `force` "
-                      "ends these too.",
-              .headers = {idempotency_key},
-              .body = {.any_of = {json_read_as<schemas::Run::CancelParams>()}},
-              .answers = {begun},
-              .problems = {404, 409}},
-             cancel);
+  routes.add(
+      method::post, one + "/cancel", of_run(role::RUN),
+      {.id = "cancel_run",
+       .tag = "runs",
+       .summary = "Ends a run",
+       .text = "What runs is cancelled, and only hooks and tasks with `run_on: always` start or go "
+               "on; `force` ends these too.",
+       .headers = {idempotency_key},
+       .body = {.any_of = {json_read_as<schemas::Run::CancelParams>()}},
+       .answers = {begun},
+       .problems = {404, 409}},
+      cancel);
   routes.add(method::post, one + "/pause", of_run(role::RUN),
              {.id = "pause_run",
               .tag = "runs",

@@ -24,7 +24,7 @@ void add_run_options(po::options_description& options) {
 void add_cancel_options(po::options_description& options) {
   add_run_options(options);
   options.add_options()("reason", po::value<std::string>()->value_name("TEXT"), "why")(
-      "force", po::bool_switch(), "end tasks with `run_on: always` too");
+      "force", po::bool_switch(), "end hooks and tasks with `run_on: always` too");
 }
 
 void add_retry_options(po::options_description& options) {

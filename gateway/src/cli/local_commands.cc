@@ -217,9 +217,16 @@ exit_code run_validate(const option_values& options, const std::vector<std::stri
     } else if (!is_table(*form)) {
       print_one(*form, ordered_json::parse(actors::to_json(*loaded.definition)), "name");
     } else {
-      std::cout << name << ": ok, pipeline " << loaded.definition->name << " with "
-                << loaded.definition->tasks.size()
-                << (loaded.definition->tasks.size() == 1 ? " task" : " tasks") << '\n';
+      const auto& tasks = loaded.definition->tasks;
+      const auto hooks = std::count_if(tasks.begin(), tasks.end(),
+                                       [](const auto& each) { return each.hook.has_value(); });
+      const auto others = static_cast<std::ptrdiff_t>(tasks.size()) - hooks;
+      std::cout << name << ": ok, pipeline " << loaded.definition->name << " with " << others
+                << (others == 1 ? " task" : " tasks");
+      if (hooks > 0) {
+        std::cout << " and " << hooks << (hooks == 1 ? " hook" : " hooks");
+      }
+      std::cout << '\n';
     }
   }
   return code;

@@ -108,8 +108,9 @@ exit_code local_run::follow() {
   for (;;) {
     const auto asked = interrupts();
     if (asked > std::exchange(told, asked)) {
-      view_.line(asked == 1 ? "cancelling; press Ctrl-C again to end tasks that run always too"
-                            : "ending every task; press Ctrl-C again to leave at once");
+      view_.line(asked == 1
+                     ? "cancelling; press Ctrl-C again to end hooks and tasks that run always too"
+                     : "ending every task; press Ctrl-C again to leave at once");
     }
     // Again after a refusal: the run may not have heard of itself yet.
     if (asked > cancelled &&
@@ -188,6 +189,9 @@ void local_run::print_answers() {
   std::set<std::string, std::less<>> needed;
   for (const auto& task : definition_.tasks) {
     needed.insert(task.needs.begin(), task.needs.end());
+    if (task.hook) {
+      needed.insert(task.name);  // it speaks of others
+    }
   }
   for_each_task([&](schemas::TaskStatus::Reader task) {
     if (task.getState() != schemas::TaskState::SUCCEEDED ||

@@ -269,6 +269,9 @@ exit_code print_last_outputs(remote& server, const std::string& run,
   std::vector<std::string> needed;
   for (const auto& task : definition.tasks) {
     needed.insert(needed.end(), task.needs.begin(), task.needs.end());
+    if (task.hook) {
+      needed.push_back(task.name);  // it speaks of others
+    }
   }
   const auto tasks = "/api/v1/runs/" + escaped(run) + "/tasks";
   const auto print = [&](const ordered_json& task) -> result<void> {

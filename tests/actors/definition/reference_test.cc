@@ -55,6 +55,8 @@ std::vector<described_map> described_maps() {
           {"defaults", "## Defaults", words(defaults_keys())},
           {"param_map", "## Parameter", words(param_keys())},
           {"task", "## Task", words(task_keys())},
+          {"need", "## Need", words(need_keys())},
+          {"hook", "## Hooks", words(hook_body_keys())},
           {"retry", "## Retry", words(retry_keys())},
           {"output", "## Output", words(output_keys())},
           {"secret", "## Secret", words(secret_keys())},

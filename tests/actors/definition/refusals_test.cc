@@ -550,6 +550,86 @@ tasks:
        "9:12 there are two tasks called `f` (the first one is on line 8; rename one of them)"});
 }
 
+TEST_CASE("refused at their places: needs of single instances") {
+  check_refusal(
+      R"(name: p
+tasks:
+  - {name: one, run: x}
+  - {name: two, run: x, for_each: [1, 2]}
+  - {name: a, run: x, needs: [{task: two, instances: same}]}
+  - {name: b, run: x, for_each: [1, 2], needs: [{task: one, instances: same}]}
+  - {name: c, run: x, for_each: [1], needs: [{task: two, instances: same}]}
+  - {name: d, run: x, for_each: [1, 2], needs: [{task: two, instances: same}], run_on: always}
+  - {name: e, run: x, needs: [{instances: all}, {task: two, instances: some}]}
+  - name: f
+    for_each: [1, 2]
+    needs: [{task: two, instances: same}]
+    when: "${{ tasks.two.status == 'failed' }}"
+    env: {A: "${{ join(tasks.two.outputs.k, ',') }}", B: "${{ tasks.two.status }}"}
+    run: x
+  - {name: g, for_each: "${{ tasks.two.outputs.k }}", needs: [{task: f, instances: same}], run: x}
+  - {name: h, for_each: "${{ tasks.two.outputs.k }}", needs: [f], run: x}
+)",
+      {"5:38 `instances: same` is for two fan-outs, and `a` is none (need all of it: write `two`)",
+       "6:56 `instances: same` is for two fan-outs, and `one` is none (need all of it: write "
+       "`one`)",
+       "7:53 `two` has 2 instances and the task 1: `instances: same` needs as many (fan out over "
+       "the same list)",
+       "8:56 `instances: same` has no meaning beside `run_on: always` (need all of it: write "
+       "`two`)",
+       "9:31 the need names no `task` (write `{task: build, instances: same}`)",
+       "9:72 `instances` must be one of `all`, `same`, found the text `some` (did you mean "
+       "`same`?)",
+       "13:22 `two` has not ended yet when this is read (add it to `needs`)",
+       "14:24 `join` takes a list first, not a string",
+       "16:36 `two` has not ended yet when this is read (add it to `needs`)"});
+}
+
+TEST_CASE("refused at their places: hooks") {
+  const std::string long_name(55, 'n');
+  check_refusal(
+      R"(name: p
+tasks:
+  - {name: a, run: x, on_failure: "${{ run.id }}", finally: [x]}
+  - {name: b, run: x, needs: [a.finally, finally], on_success: {env: {A: b}}}
+  - {name: c, run: x, on_cancel: {run: x, command: [z], when: true, on_failure: z}}
+  - {name: c.on_cancel, run: x}
+  - {name: d, command: [x, "${{ run.state }}"], on_failure: {command: [x, "${{ run.reason }}"]}}
+  - {name: )" +
+          long_name + R"(, run: x, on_failure: x}
+  - {name: e, run: x, ensure: y, on_failure: {command: [x, "${{ tasks.a.status }}"]}}
+on_failure: {command: [x, "${{ run.state == 'success' }}"], timeout: 0}
+finally: {env: {A: "${{ item }}"}}
+)",
+      {"3:36 an expression in shell text is refused: a value could become a command (use "
+       "variables: `$MILLRACE_PARAM_NAME`, `$MILLRACE_ITEM`, or your own in `env`)",
+       "3:61 `finally` must be a map, found a list (write `finally: ./tidy-up`, or a map with "
+       "`run` or `command`)",
+       "4:31 `a.finally` is a hook, which nothing needs (need `a` instead)",
+       "4:42 `finally` is a hook, which nothing needs (remove it)",
+       "4:64 the hook has no `run` or `command` (write `finally: ./tidy-up`, or a map with `run` "
+       "or `command`)",
+       "5:52 a task has `run` or `command`, not both (remove one of them)",
+       "5:57 unknown key `when` in a hook (decide in the command, by `$MILLRACE_HOOK_STATE`)",
+       "5:69 unknown key `on_failure` in a hook (hooks have no hooks)",
+       "6:12 there are two tasks called `c.on_cancel` (the first one is on line 5; rename one of "
+       "them)",
+       "7:33 `run.state` is not known yet when this is read (it is in the hooks of the pipeline: "
+       "`on_failure` or `finally` at the top)",
+       "7:80 `run.reason` is not known yet when this is read (it is in the hooks of the pipeline: "
+       "`on_failure` or `finally` at the top)",
+       "8:89 the hook would be called `" + long_name +
+           ".on_failure`, which is too long (shorten the name of the task)",
+       "9:23 unknown key `ensure` in a task (write `finally`)",
+       "9:71 `a` has not ended yet when this is read (add it to `needs`)",
+       "10:45 no run ever has the state `success` (did you mean `succeeded`?)",
+       "10:70 `timeout` must be longer than 0 (leave the key out for no limit)",
+       "11:10 the hook has no `run` or `command` (write `finally: ./tidy-up`, or a map with `run` "
+       "or `command`)",
+       "11:25 `item` is not available here (it exists in the `env`, `command` and `when` of a task "
+       "with `for_each`)"});
+}
+
 TEST_CASE("refused at their places: conditions") {
   check_refusal(R"(name: p
 params: {publish: true}
@@ -564,9 +644,10 @@ tasks:
   - {name: h, run: x, when: "${{ params.x"}
   - {name: i, run: x, when: params.publish}
 )",
-                {"4:31 `run_on` must be one of `success`, `failure`, `always`, `any`, found the "
-                 "text `sucess` (did you mean `success`?)",
-                 "5:31 `run_on` must be one of `success`, `failure`, `always`, `any`, found a list",
+                {"4:31 `run_on` must be one of `success`, `failure`, `always`, `any`, "
+                 "`no_failure`, found the text `sucess` (did you mean `success`?)",
+                 "5:31 `run_on` must be one of `success`, `failure`, `always`, `any`, "
+                 "`no_failure`, found a list",
                  "6:29 `when` must be text, found a list (write `when: ${{ params.publish }}`)",
                  "7:29 `when` must be one expression, `true` or `false` (write it like `${{ "
                  "params.publish && params.mode == 'full' }}`)",

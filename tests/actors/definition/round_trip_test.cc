@@ -74,6 +74,7 @@ timeout: 1h30m
 grace_period: 0
 workspace: task
 max_parallel: 7
+fail_fast: true
 retention: {runs: 50, age: 30d}
 schedule:
   - name: nightly
@@ -133,7 +134,7 @@ tasks:
     priority: 100
   - name: pairs
     run: x
-    needs: [list.all_1, each]
+    needs: [{task: list.all_1, instances: all}, each]
     run_on: any
     when: "true"
     retry: {max_attempts: 1000, jitter: 1, delay: 10m, on_exit: [75, 255, 1, 75], not_on_exit: 2}
@@ -146,17 +147,24 @@ tasks:
       exclude: [{os: 12}, {python: "3.10", os: true}]
   - {name: gate, approval: "Go on with ${{ params.day }}?", needs: [list.all_1], timeout: 1h}
   - {name: last, run: x, shell: sh, workdir: /srv, run_on: failure, needs: [pairs], retry: 3,
-     for_each: [1, 2.0, no it is, false], allow_failures: 3}
+     for_each: [1, 2.0, no it is, false], allow_failures: 3,
+     on_cancel: echo gone,
+     finally: {description: Tidies., command: [rm, "${{ tasks.last.status }}"], timeout: 1h,
+               grace_period: 1s, env: {A: over}, secrets: {T: {from: env, key: T}}, workdir: /tmp,
+               inputs: {a: 1}, retry: {max_attempts: 2, delay: 1s}}}
   - {name: other, pipeline: every-key, needs: [gate], for_each: [1, 2], allow_failures: 1,
      params: {count: "${{ item }}", names: [a, "${{ params.day }}"], deep: {flag: true, none: ""}}}
+on_success: {run: x, shell: [sh, -c]}
+on_failure: {command: [tell, "${{ run.reason }}"]}
+finally: x
 )";
 
 // A key that is not in the text above would be lost by the compiled form without a word.
 TEST_CASE("the text with every key has every key that the loader knows") {
   for (const auto* table :
        {&pipeline_keys(), &schedule_keys(), &defaults_keys(), &param_keys(), &task_keys(),
-        &retry_keys(), &output_keys(), &secret_keys(), &concurrency_keys(), &trigger_keys(),
-        &revert_keys(), &retention_keys()}) {
+        &need_keys(), &hook_body_keys(), &retry_keys(), &output_keys(), &secret_keys(),
+        &concurrency_keys(), &trigger_keys(), &revert_keys(), &retention_keys()}) {
     for (const auto key : table->keys) {
       CAPTURE(key);
       CHECK(every_key.find(std::string{key} + ":") != std::string_view::npos);
@@ -220,7 +228,7 @@ TEST_CASE("every key reaches the definition") {
 
 TEST_CASE("every key reaches the tasks, and defaults are filled in") {
   const auto made = loaded(every_key);
-  REQUIRE(made.tasks.size() == 6);
+  REQUIRE(made.tasks.size() == 11);
   const auto& list = made.tasks[0];
   CHECK(list.run == "echo \"a: b\"  # no comment\necho 'c'\n");
   CHECK(list.retry == retry_policy{2, seconds{3}, 1.5, minutes{1}, 0, lost_attempt::start_again});
@@ -281,6 +289,59 @@ TEST_CASE("every key reaches the tasks, and defaults are filled in") {
   CHECK(made.tasks[4].for_each ==
         fan_values{std::vector<value>{make_value(1), make_value(2.0), make_value("no it is"),
                                       make_value(false)}});
+}
+
+TEST_CASE("a hook is a task behind the one that it belongs to, those of the pipeline come last") {
+  const auto made = loaded(every_key);
+  const auto& cancel = made.tasks[5];
+  CHECK(cancel.name == "last.on_cancel");
+  CHECK(cancel.hook == hook_definition{hook_event::cancel, "last"});
+  CHECK(cancel.run == "echo gone");
+  CHECK(cancel.shell == std::vector<std::string>{"bash", "-euo", "pipefail", "-c"});
+  CHECK(cancel.timeout == hook_timeout_default);  // not that of `defaults`
+  CHECK(cancel.retry == retry_policy{});
+  const auto& tidy = made.tasks[6];
+  CHECK(tidy.name == "last.finally");
+  CHECK(tidy.command == std::vector<std::string>{"rm", "${{ tasks.last.status }}"});
+  CHECK(tidy.timeout == minutes{60});
+  CHECK(tidy.retry.max_attempts == 2);
+  CHECK(made.tasks[7].name == "on_success");
+  CHECK(made.tasks[7].hook == hook_definition{hook_event::success, ""});
+  CHECK(made.tasks[9].name == "finally");
+  const auto graph = graph_of(made);
+  CHECK(graph.needs[5] == std::vector<std::uint32_t>{4});
+  CHECK(graph.needs[6] == std::vector<std::uint32_t>{4, 5});
+  CHECK(graph.needs[7] == std::vector<std::uint32_t>{0, 1, 2, 3, 4, 5, 6});
+  CHECK(graph.needs[9] == std::vector<std::uint32_t>{0, 1, 2, 3, 4, 5, 6, 8, 7});
+
+  capnp::MallocMessageBuilder message;
+  auto compiled = message.initRoot<schemas::CompiledPipeline>();
+  compile(made, compiled);
+  CHECK(compiled.getFormat() == 3);
+  CHECK(compiled.getTasks()[9].getNeeds().size() == 0);
+}
+
+TEST_CASE("a need of single instances goes through every form") {
+  const auto made = loaded(R"(name: p
+fail_fast: true
+tasks:
+  - {name: a, run: x, for_each: [1]}
+  - {name: b, run: x}
+  - {name: c, run: x, for_each: [1], needs: [b, {task: a, instances: same}]}
+  - {name: d, run: x, needs: [c], run_on: no_failure}
+)");
+  CHECK(made.fail_fast);
+  CHECK(made.tasks[2].needs == std::vector<std::string>{"b", "a"});
+  CHECK(made.tasks[2].element_needs == std::vector<std::string>{"a"});
+  CHECK(made.tasks[3].run_on == trigger_rule::no_failure);
+  CHECK(graph_of(made).element_needs[2] == std::vector<std::uint32_t>{0});
+  check_round_trip(made);
+}
+
+TEST_CASE("a hook has the priority of its task") {
+  const auto made = loaded("name: p\ntasks:\n  - {name: a, run: x, priority: 90, finally: x}\n");
+  CHECK(made.tasks[1].priority == 90);
+  check_round_trip(made);
 }
 
 TEST_CASE("every key goes to JSON and back") {
@@ -516,14 +577,19 @@ TEST_CASE("a compiled definition that this version cannot run is refused") {
     return opened ? std::string{} : opened.error().text();
   };
   CHECK(refusal([](auto) {}).empty());
-  CHECK(refusal([](auto all) { all.setFormat(3); }) ==
-        "the definition was compiled by a newer version (format 3)");
+  CHECK(refusal([](auto all) { all.setFormat(compiled_format + 1); }) ==
+        "the definition was compiled by a newer version (format " +
+            std::to_string(compiled_format + 1) + ")");
   CHECK(refusal([](auto all) { all.getTasks()[1].getStep().initActor(); }) ==
         "the task `b` is of a kind that this version cannot run; a newer one applied it");
+  CHECK(refusal([](auto all) {
+          all.getTasks()[1].setHook(schemas::CompiledTask::Hook::FINALLY);
+          all.getTasks()[1].setHookOf(1);
+        }) == "the task `b` is a hook of what comes after it");
   CHECK(refusal([](auto all) { all.getTasks()[1].getNeeds()[0].setTask(2); }) ==
         "the task `b` has an edge that this version cannot follow");
   CHECK(refusal([](auto all) {
-          all.getTasks()[1].getNeeds()[0].setInstances(schemas::Edge::Instances::SAME);
+          all.getTasks()[1].getNeeds()[0].setInstances(static_cast<schemas::Edge::Instances>(2));
         }) == "the task `b` has an edge that this version cannot follow");
 }
 

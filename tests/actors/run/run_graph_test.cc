@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 // The run's decisions, without actors: what starts, what is settled, how a run ends.
-#include "run/run_graph.h"
+#include "played_run.h"
 
 #include <doctest/doctest.h>
 
@@ -12,139 +12,6 @@
 
 namespace millrace::actors {
 namespace {
-
-pipeline_definition loaded(const std::string& text) {
-  auto made = load_definition(text, "p.yaml");
-  for (const auto& each : made.diagnostics) {
-    MESSAGE(to_string(each));
-  }
-  REQUIRE(made);
-  return *std::move(made.definition);
-}
-
-// A run in which a test plays the tasks.
-class played_run {
-public:
-  explicit played_run(const std::string& text)
-      : definition_(loaded(text)), graph_(definition_, bind_params(definition_, {}), "r") {
-    take(graph_.begin());
-  }
-
-  void end(std::string name, task_state state,
-           output_list outputs = {},  // by value: the key may be erased
-           const std::string& reason = {}, std::int32_t exit_code = no_exit_code) {
-    REQUIRE(running_.contains(name));
-    const auto id = running_.at(name);
-    running_.erase(name);
-    rows_[name] = {id, state, outputs, reason, exit_code};
-    take(graph_.ended(id, state, std::move(outputs), reason, exit_code));
-    go_on_if_idle();
-  }
-  void lose_files() {
-    take(graph_.hold("files are lost"));
-    go_on_if_idle();
-  }
-  void go_on_if_idle() {
-    if (graph_.held() && graph_.active() == 0 && !ended_) {
-      std::vector<instance_id> forgotten;
-      const auto effects = graph_.go_on_without_files("lost", forgotten);
-      forget(forgotten);
-      take(effects);
-    }
-  }
-  void forget(const std::vector<instance_id>& forgotten) {
-    for (const auto id : forgotten) {
-      std::erase_if(rows_, [id](const auto& row) { return row.second.id == id; });
-    }
-  }
-  void stop(stop_reach reach = stop_reach::ordinary) {
-    stopping_ = reach;
-    take(graph_.stop("stop", reach));
-  }
-  void retry(const std::vector<std::uint32_t>& from = {}) {
-    stopping_.reset();
-    ended_ = false;
-    std::vector<instance_id> forgotten;
-    const auto effects = graph_.retry(forgotten, run_graph::files::kept, from);
-    forget(forgotten);
-    take(effects);
-  }
-  std::map<std::string, std::string> environment(const std::string& name) const {
-    const auto made = graph_.environment(running_.at(name));
-    REQUIRE(made);
-    return *made;
-  }
-  // As after a restart: a graph from the rows alone, which has nothing to do but wait.
-  void come_back() {
-    const auto held = graph_.held();
-    graph_ = run_graph{definition_, bind_params(definition_, {}), "r"};
-    for (const auto& [name, row] : rows_) {
-      if (graph_.fans_out(row.id.task) && !name.ends_with(']')) {
-        graph_.restore_whole(row.id.task, row.state, row.reason);
-      } else {
-        graph_.restore(row.id, row.state, row.outputs, row.reason, row.exit_code);
-      }
-    }
-    if (stopping_) {
-      graph_.restore_stopping("cancelled", *stopping_);
-    }
-    if (held) {
-      graph_.restore_held();
-    }
-    const auto effects = graph_.begin();
-    CHECK(effects.start.empty());
-    CHECK(effects.settled.empty());
-    CHECK(effects.cancel.empty());
-    CHECK(effects.ended == ended_);
-  }
-  void take(const run_effects& effects) {
-    forget(effects.unstarted);
-    for (const auto id : effects.start) {
-      CHECK((!stopping_ || (stopping_ == stop_reach::ordinary &&
-                            definition_.tasks[id.task].run_on == trigger_rule::always)));
-      CHECK(running_.emplace(graph_.name_of(id), id).second);
-      rows_[graph_.name_of(id)] = {id, task_state::QUEUED, {}, {}};
-    }
-    for (const auto& each : effects.settled) {
-      settled_[graph_.name_of(each.id)] = each.state;
-      reasons_[graph_.name_of(each.id)] = each.reason;
-      rows_[graph_.name_of(each.id)] = {each.id, each.state, {}, each.reason};
-    }
-    cancelled_.clear();
-    for (const auto& each : effects.cancel) {
-      cancelled_.insert(graph_.name_of(each.id));
-      reasons_[graph_.name_of(each.id)] = each.reason;
-    }
-    ended_ = effects.ended;
-  }
-
-  std::set<std::string> running() const {
-    std::set<std::string> names;
-    for (const auto& [name, id] : running_) {
-      names.insert(name);
-    }
-    return names;
-  }
-
-  struct stored {
-    instance_id id;
-    task_state state;
-    output_list outputs;
-    std::string reason;
-    std::int32_t exit_code = no_exit_code;
-  };
-  pipeline_definition definition_;
-  run_graph graph_;
-  std::map<std::string, stored> rows_;
-  std::optional<stop_reach> stopping_;
-  std::map<std::string, instance_id> running_;
-  std::map<std::string, task_state> settled_;
-  std::map<std::string, std::string> reasons_;  // of what was settled or is cancelled
-  std::set<std::string> cancelled_;
-  bool ended_ = false;
-};
-
-using names = std::set<std::string>;
 
 TEST_CASE("instances are found by name and by order, a fan-out as one until its list is known") {
   played_run run{R"(name: p
@@ -780,7 +647,7 @@ tasks:
   graph.restore({0, 0}, task_state::SUCCEEDED, {}, "");
   graph.restore({1, 0}, task_state::FAILED, {}, "");
   graph.restore({2, 0}, task_state::UPSTREAM_FAILED, {}, "");
-  graph.restore_stopping("cancelled", stop_reach::everything);
+  graph.restore_stopping("failed", stop_reach::everything, run_state::FAILED);
   CHECK(graph.begin().ended);
   CHECK(graph.outcome() == run_state::FAILED);
   std::vector<instance_id> forgotten;
@@ -930,13 +797,20 @@ TEST_CASE("random graphs always end, through restarts, stops and retries") {
     const auto below = [&](std::uint32_t limit) { return random() % limit; };
     std::string text = "name: p\ntasks:\n";
     const auto count = 1 + below(12);
-    constexpr std::array<const char*, 4> rules{"success", "failure", "always", "any"};
+    constexpr std::array<const char*, 5> rules{"success", "failure", "always", "any", "no_failure"};
+    std::vector<bool> in_threes(count);
     for (std::uint32_t at = 0; at < count; ++at) {
-      text += "  - {name: t" + std::to_string(at) + ", run: x, run_on: " + rules[below(4)];
+      const auto* rule = rules[below(5)];
+      const auto extra = below(11);
+      in_threes[at] = extra >= 3 && extra <= 5;
+      text += "  - {name: t" + std::to_string(at) + ", run: x, run_on: " + rule;
       std::string needs;
       for (std::uint32_t need = 0; need < at; ++need) {
         if (below(3) == 0) {
-          needs += (needs.empty() ? "t" : ", t") + std::to_string(need);
+          const auto name = "t" + std::to_string(need);
+          const auto of_element = in_threes[at] && in_threes[need] && rule == rules[0];
+          needs += (needs.empty() ? "" : ", ") +
+                   (of_element ? "{task: " + name + ", instances: same}" : name);
         }
       }
       constexpr std::array<const char*, 11> extras{"",
@@ -950,8 +824,14 @@ TEST_CASE("random graphs always end, through restarts, stops and retries") {
                                                    ", for_each: []",
                                                    ", for_each: [], on_empty: skip",
                                                    ", for_each: [], on_empty: fail"};
-      text += ", needs: [" + needs + "]" + extras[below(11)] + "}\n";
+      constexpr std::array<const char*, 5> hooks{"", "", ", on_failure: x, finally: x",
+                                                 ", on_success: x, on_cancel: x", ", finally: x"};
+      text += ", needs: [" + needs + "]" + extras[extra] + hooks[below(5)] + "}\n";
     }
+    constexpr std::array<const char*, 3> of_run{"", "finally: x\n",
+                                                "on_failure: x\non_success: x\nfinally: x\n"};
+    text += of_run[below(3)];
+    text += below(4) == 0 ? "fail_fast: true\n" : "";
     CAPTURE(seed);
     CAPTURE(text);
     played_run run{text};
@@ -980,9 +860,11 @@ TEST_CASE("random graphs always end, through restarts, stops and retries") {
       auto at = run.running_.begin();
       std::advance(at, below(static_cast<std::uint32_t>(run.running_.size())));
       const auto how = below(4);
-      run.end(at->first, how == 0                        ? task_state::FAILED
-                         : run.graph_.held() && how != 1 ? task_state::CANCELLED
-                                                         : task_state::SUCCEEDED);
+      run.end(at->first,
+              how == 0                        ? task_state::FAILED
+              : run.graph_.held() && how != 1 ? task_state::CANCELLED
+                                              : task_state::SUCCEEDED,
+              {}, {}, no_exit_code, below(2) == 0 ? attempted::yes : attempted::no);
     }
     CHECK(run.running_.empty());
   }

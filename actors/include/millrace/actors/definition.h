@@ -26,6 +26,7 @@
 #pragma once
 
 #include <array>
+#include <chrono>
 #include <cstddef>
 #include <cstdint>
 #include <map>
@@ -53,7 +54,8 @@ inline constexpr std::size_t definition_bytes_max = 1'048'576;
 /// with a longer one does not load.
 inline constexpr std::size_t canonical_bytes_max = 16 * definition_bytes_max;
 
-/// The most tasks of one definition: the size that the run's graph is designed for.
+/// The most tasks of one definition, hooks among them: the size that the run's graph is designed
+/// for.
 inline constexpr std::size_t definition_tasks_max = 10'000;
 
 /// The most instances of one task with `matrix` or `for_each`.
@@ -105,14 +107,45 @@ struct param_definition {
 /// Which ends of the needed tasks let a task start. All are judged once every needed task has
 /// ended; a task without needs starts at once, except under `failure`.
 enum class trigger_rule : std::uint8_t {
-  success,  ///< All succeeded.
-  failure,  ///< At least one failed.
-  always,   ///< Whatever their ends.
-  any,      ///< At least one succeeded.
+  success,     ///< All succeeded.
+  failure,     ///< At least one failed.
+  always,      ///< Whatever their ends.
+  any,         ///< At least one succeeded.
+  no_failure,  ///< Each succeeded or was skipped.
 };
 
-/// `success`, `failure`, `always`, `any`.
+/// `success`, `failure`, `always`, `any`, `no_failure`.
 [[nodiscard]] std::string_view to_string(trigger_rule rule) noexcept;
+
+/// Which ends of a task, or of the run, a hook follows: as their states are shown, whatever
+/// `allow_failures` makes of them. What has never started has no end that a hook follows.
+enum class hook_event : std::uint8_t {
+  success,  ///< Succeeded.
+  failure,  ///< Failed, errored, timed out or lost.
+  cancel,   ///< Cancelled.
+  any,      ///< Any of these; starts after the other hooks of the same.
+};
+
+/// `on_success`, `on_failure`, `on_cancel`, `finally`: the keys of hooks.
+inline constexpr std::array<std::string_view, 4> hook_keys{"on_success", "on_failure", "on_cancel",
+                                                           "finally"};
+
+/// The key of a hook.
+[[nodiscard]] constexpr std::string_view to_string(hook_event event) noexcept {
+  return hook_keys[static_cast<std::size_t>(event)];
+}
+
+/// What makes a task a hook. It needs what it follows: `of`, or everything else in the pipeline;
+/// and one for any end needs its neighbours. Nothing needs a hook.
+struct hook_definition {
+  hook_event on = hook_event::any;
+  std::string of;  ///< The name of a task; empty: the run.
+
+  friend bool operator==(const hook_definition&, const hook_definition&) = default;
+};
+
+/// Of one attempt of a hook that names none: a stopped run waits for its hooks.
+inline constexpr runtime::duration hook_timeout_default = std::chrono::minutes{5};
 
 /// How many failed instances leave a task as good as one that has succeeded.
 struct failure_allowance {
@@ -206,6 +239,9 @@ struct task_definition {
                         ///< expressions. Empty: the workspace.
   std::map<std::string, value> inputs;  ///< What it gets in a file; texts may hold expressions.
   std::vector<std::string> needs;       ///< Names of tasks; no duplicates.
+  /// Those of `needs` of which an instance needs the one of its own index alone. They fan out, as
+  /// the task does, and `run_on` is `success`.
+  std::vector<std::string> element_needs;
   trigger_rule run_on = trigger_rule::success;
   std::string when;  ///< `${{ ... }}`, `true`, `false`, or empty for no condition. It is asked
                      ///< after `run_on`; once for the task, or for each instance if it reads
@@ -224,6 +260,8 @@ struct task_definition {
   failure_allowance allow_failures;        ///< Anything but all or none only with a fan-out.
   std::vector<output_definition> outputs;  ///< When empty, any output may be referred to.
   std::uint8_t priority = 50;              ///< 0 to 100; higher is served first.
+  /// It is a hook; then it has no `needs`, `run_on`, `when`, fan-out, `outputs` or `approval`.
+  std::optional<hook_definition> hook;
 
   friend bool operator==(const task_definition&, const task_definition&) = default;
 };
@@ -314,12 +352,16 @@ struct pipeline_definition {
   std::optional<concurrency_definition> concurrency;
   std::optional<std::uint32_t> revert_after;  ///< Failed runs in a row after which the last version
                                               ///< that a run has succeeded with comes back.
+  bool fail_fast = false;   ///< The first failed task ends the others but for those that follow
+                            ///< failures: hooks, `run_on: always` and `failure`.
   run_retention retention;  ///< Of its runs; what is absent is the server's choice.
   std::vector<schedule_definition> schedules;  ///< In written order; no two of one name.
   std::vector<trigger_definition> triggers;    ///< No two of one pipeline.
   std::map<std::string, std::string> outputs;  ///< Of a run that has succeeded; may hold
                                                ///< expressions over its tasks.
-  std::vector<task_definition> tasks;          ///< In written order; 1 to definition_tasks_max.
+  /// In written order, the hooks of each after it and those of the pipeline last; 1 to
+  /// definition_tasks_max.
+  std::vector<task_definition> tasks;
 
   friend bool operator==(const pipeline_definition&, const pipeline_definition&) = default;
 };
@@ -357,10 +399,12 @@ struct load_result {
 /// Why a command cannot start there, as `leads out of the workspace`; empty: it can.
 [[nodiscard]] std::string refusal_of_workdir(const std::string& text);
 
-/// Edges of a definition as positions in `tasks`.
+/// Edges of a definition as positions in `tasks`, those of hooks among them.
 struct task_graph {
   std::vector<std::vector<std::uint32_t>> needs;       ///< By task.
   std::vector<std::vector<std::uint32_t>> dependents;  ///< By task: the reverse edges.
+  /// By task: those of `needs` that are needed element by element.
+  std::vector<std::vector<std::uint32_t>> element_needs;
   std::vector<std::uint32_t> order;  ///< Every task after its needs, in written order where free.
 };
 
