@@ -181,7 +181,7 @@ runtime::result<void> pipeline_actor::begin_run(const Params& params, const std:
   made.setLabels(params.labels());
   made.setCreatedAt(created);
   made.setSchedule(of.schedule.c_str());
-  made.setScheduledAt(of.scheduled_at != 0 ? of.scheduled_at : params.read().getScheduledAt());
+  made.setScheduledAt(of.scheduled_at);
   made.setBackfill(of.backfill.c_str());
   made.setQueued(its_turn->waits_for.c_str());
   made.setRerunOf(params.read().getRerunOf());
@@ -191,6 +191,9 @@ runtime::result<void> pipeline_actor::begin_run(const Params& params, const std:
   made.setTriggeredBy(of.triggered_by.c_str());
   if (const auto place = of.place ? of.place : trace()) {
     store_place(*place, made.initTrace());
+  }
+  if constexpr (requires { params.scheduled_at(); }) {
+    made.setScheduledAt(of.scheduled_at != 0 ? of.scheduled_at : params.scheduled_at());
   }
   if constexpr (requires { params.source(); }) {
     made.setSource(params.read().getSource());

@@ -963,6 +963,7 @@ tasks: [{name: a, run: x, env: {X: "${{ trigger.run }}"}}]
        "5:75 unknown name `trigger.when` (write `trigger.run`, `trigger.pipeline`, "
        "`trigger.state`, `trigger.version`, `trigger.params.NAME` or `trigger.outputs.NAME`)",
        "6:16 there are two triggers by `q` (keep one of them; `on: end` takes every end)",
+       "6:27 unknown parameter `a b` (declare it under `params` at the top)",
        "6:28 the name `a b` is not allowed (use letters, digits, `_` and `-`, starting with a "
        "letter, at most 63)",
        "6:38 results of tasks are not available here (refer to them in a task that needs them)",

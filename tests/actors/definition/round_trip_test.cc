@@ -93,9 +93,9 @@ concurrency: {group: "${{ params.day }}", limit: 3, on_limit: cancel_oldest}
 outputs: {all: "${{ tasks.each.status }} of ${{ run.id }}", none: ""}
 revert: {after: 2}
 triggers:
-  - {pipeline: import, on: end, params: {day: "${{ trigger.params.day }}", n: 1},
+  - {pipeline: import, on: end, params: {day: "${{ trigger.params.day }}", count: 1, region: eu},
      once_for: "${{ trigger.outputs.all }}"}
-  - {pipeline: other}
+  - {pipeline: other, params: {region: us}}
 defaults:
   retry: {max_attempts: 2, delay: 3s, backoff: 1.5, max_delay: 1m, jitter: 0}
   timeout: 10m
@@ -204,8 +204,9 @@ TEST_CASE("every key reaches the definition") {
   CHECK(made.revert_after == 2);
   REQUIRE(made.triggers.size() == 2);
   CHECK(made.triggers[0].on == trigger_event::end);
-  CHECK(made.triggers[0].params.at("n") == make_value(1));
-  CHECK(made.triggers[1] == trigger_definition{"other", trigger_event::success, {}, {}});
+  CHECK(made.triggers[0].params.at("count") == make_value(1));
+  CHECK(made.triggers[1] ==
+        trigger_definition{"other", trigger_event::success, {{"region", make_value("us")}}, {}});
   CHECK(made.triggers[0].once_for == "${{ trigger.outputs.all }}");
   CHECK(made.outputs == std::map<std::string, std::string>{
                             {"all", "${{ tasks.each.status }} of ${{ run.id }}"}, {"none", ""}});
@@ -281,11 +282,11 @@ TEST_CASE("every key reaches the tasks, and defaults are filled in") {
   CHECK(pairs.matrix->exclude.at(1).at("os") == make_value(true));
   CHECK(made.tasks[3].approval == "Go on with ${{ params.day }}?");
   CHECK(made.tasks[3].retry == retry_policy{});
-  CHECK(made.tasks[5].pipeline == "every-key");
-  CHECK(made.tasks[5].params.at("count") == make_value("${{ item }}"));
-  CHECK(made.tasks[5].params.size() == 3);
-  CHECK(made.tasks[5].retry == retry_policy{});
-  CHECK_FALSE(made.tasks[5].timeout);
+  CHECK(made.tasks[7].pipeline == "every-key");
+  CHECK(made.tasks[7].params.at("count") == make_value("${{ item }}"));
+  CHECK(made.tasks[7].params.size() == 3);
+  CHECK(made.tasks[7].retry == retry_policy{});
+  CHECK_FALSE(made.tasks[7].timeout);
   CHECK(made.tasks[4].for_each ==
         fan_values{std::vector<value>{make_value(1), make_value(2.0), make_value("no it is"),
                                       make_value(false)}});
@@ -305,20 +306,20 @@ TEST_CASE("a hook is a task behind the one that it belongs to, those of the pipe
   CHECK(tidy.command == std::vector<std::string>{"rm", "${{ tasks.last.status }}"});
   CHECK(tidy.timeout == minutes{60});
   CHECK(tidy.retry.max_attempts == 2);
-  CHECK(made.tasks[7].name == "on_success");
-  CHECK(made.tasks[7].hook == hook_definition{hook_event::success, ""});
-  CHECK(made.tasks[9].name == "finally");
+  CHECK(made.tasks[8].name == "on_success");
+  CHECK(made.tasks[8].hook == hook_definition{hook_event::success, ""});
+  CHECK(made.tasks[10].name == "finally");
   const auto graph = graph_of(made);
   CHECK(graph.needs[5] == std::vector<std::uint32_t>{4});
   CHECK(graph.needs[6] == std::vector<std::uint32_t>{4, 5});
-  CHECK(graph.needs[7] == std::vector<std::uint32_t>{0, 1, 2, 3, 4, 5, 6});
-  CHECK(graph.needs[9] == std::vector<std::uint32_t>{0, 1, 2, 3, 4, 5, 6, 8, 7});
+  CHECK(graph.needs[8] == std::vector<std::uint32_t>{0, 1, 2, 3, 4, 5, 6, 7});
+  CHECK(graph.needs[10] == std::vector<std::uint32_t>{0, 1, 2, 3, 4, 5, 6, 7, 9, 8});
 
   capnp::MallocMessageBuilder message;
   auto compiled = message.initRoot<schemas::CompiledPipeline>();
   compile(made, compiled);
   CHECK(compiled.getFormat() == 3);
-  CHECK(compiled.getTasks()[9].getNeeds().size() == 0);
+  CHECK(compiled.getTasks()[10].getNeeds().size() == 0);
 }
 
 TEST_CASE("a need of single instances goes through every form") {

@@ -130,6 +130,15 @@ TEST_CASE("a task's run is ended with it, tidies up first, and is waited for thr
   CHECK(here.task(late, "call").task().getState() == TaskState::TIMED_OUT);
 }
 
+TEST_CASE("a task's run that never began is withdrawn without a trace") {
+  temporary_folder data;
+  node here{data.path};
+  const auto run = here.submit(
+      "name: p\ntasks: [{name: call, pipeline: nobody, for_each: [1, 2, 3, 4, 5, 6]}]\n");
+  CHECK(here.wait(run) == RunState::FAILED);
+  node::eventually([&] { return here.silo->metrics().totals.sends_pending == 0; });
+}
+
 TEST_CASE("a pipeline that starts itself ends somewhere") {
   temporary_folder data;
   node here{data.path};

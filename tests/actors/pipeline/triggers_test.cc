@@ -140,6 +140,24 @@ tasks: [{name: a, run: "true"}]
   CHECK(text_of(newest.run().getParams()) == R"({"commit":"one"})");
 }
 
+TEST_CASE("each end starts a run, though the runs that have ended are kept no longer") {
+  temporary_folder data;
+  node here{data.path};
+  here.apply(
+      "name: down\nparams: {n: {type: int}}\ntriggers: {pipeline: up, params: {n: "
+      "\"${{ trigger.params.n }}\"}}\ntasks: [{name: a, run: 'true'}]\n");
+  const auto up = here.apply(
+      "name: up\nparams: {n: {type: int}}\nretention: {runs: 1}\n"
+      "tasks: [{name: a, run: 'true'}]\n");
+  constexpr std::size_t count = 40;
+  for (std::size_t run = 0; run < count; ++run) {
+    schemas::pipeline_interface::submit_params params;
+    params.build().setParams(("{\"n\": " + std::to_string(run) + "}").c_str());
+    REQUIRE(here.silo->call(up.submit(std::move(params))));
+  }
+  node::eventually([&] { return runs_of(here, "down").size() == count; });
+}
+
 TEST_CASE("a run that cannot begin is told to the log, and pipelines in a circle end somewhere") {
   temporary_folder data;
   std::mutex lock;

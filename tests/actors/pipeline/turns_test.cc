@@ -168,6 +168,72 @@ TEST_CASE("a retry does not wait, and counts") {
   here.wait_until_running(second, "gate");
 }
 
+TEST_CASE("runs that wait begin after a restart too, however many they are") {
+  temporary_folder data;
+  // One step lets a thousand begin; the silo ends before the next one.
+  const std::string text = "name: p\ntasks: [{name: gate, approval: 'Go on?'}]\n";
+  constexpr int count = 1'005;
+  {
+    node here{data.path};
+    const auto pipeline = here.apply(text);
+    REQUIRE(here.silo->call(pipeline.pause("")));
+    for (int run = 0; run < count; ++run) {
+      schemas::pipeline_interface::submit_new_params params;
+      params.build().setRun(make_run_id(here.silo->time().wall(), here.random).c_str());
+      params.build().setParams("{}");
+      REQUIRE(here.silo->call(pipeline.submit_new(std::move(params))));
+    }
+    CHECK(activity(here, "p").queued_runs() == count);
+    REQUIRE(here.silo->call(pipeline.resume()));
+  }
+  node here{data.path};
+  node::eventually([&] { return activity(here, "p").queued_runs() == 0; });
+}
+
+TEST_CASE("a run that is ended while it waits does nothing, and has nothing to retry") {
+  temporary_folder data;
+  node here{data.path};
+  const std::string text =
+      "name: p\nconcurrency: 1\ntasks:\n  - {name: gate, approval: 'Go on?'}\n"
+      "  - {name: tidy, run: 'true', run_on: always}\n";
+  const auto first = here.submit(text);
+  here.wait_until_running(first, "gate");
+  const auto second = here.submit(text);
+  REQUIRE(here.silo->call(ref<schemas::Run>(second).cancel("not now", false)));
+  CHECK(here.wait(second) == RunState::CANCELLED);
+  CHECK(here.task(second, "tidy").task().getState() == schemas::TaskState::CANCELLED);
+  const auto again = here.silo->call(ref<schemas::Run>(second).retry());
+  REQUIRE_FALSE(again);
+  CHECK(again.error().text().find("`rerun` starts a new one") != std::string::npos);
+}
+
+TEST_CASE("a pause does not let more wait than `concurrency` allows") {
+  temporary_folder data;
+  node here{data.path};
+  const auto submit = [&](const std::string& pipeline, const std::string& to) {
+    schemas::pipeline_interface::submit_params params;
+    params.build().setParams(("{\"to\": \"" + to + "\"}").c_str());
+    return here.silo->call(ref<schemas::Pipeline>("default/" + pipeline).submit(std::move(params)));
+  };
+  const auto refuses = here.apply(gated_pipeline("concurrency: {on_limit: reject}\n"));
+  REQUIRE(here.silo->call(refuses.pause("")));
+  REQUIRE(submit("gated", "eu"));
+  CHECK(submit("gated", "eu").error().code() == errc::conflict);
+
+  const auto newest = here.apply(
+      "name: newest\nparams: {to: eu}\nconcurrency: {group: \"${{ params.to }}\", on_limit: "
+      "cancel_oldest}\ntasks: [{name: gate, approval: 'Go on?'}]\n");
+  REQUIRE(here.silo->call(newest.pause("")));
+  const auto old = submit("newest", "eu");
+  REQUIRE(old);
+  REQUIRE(submit("newest", "eu"));
+  CHECK(here.wait(std::string{old->run()}) == RunState::CANCELLED);
+  const auto large = submit("newest", std::string(300, 'x'));
+  REQUIRE_FALSE(large);
+  CHECK(large.error().text().find("the group of `concurrency` has 300 bytes, and may have 255") ==
+        0);
+}
+
 TEST_CASE("a paused pipeline begins nothing until it is resumed") {
   temporary_folder data;
   const auto text = gated_pipeline("timeout: 1h\n");
@@ -284,6 +350,7 @@ TEST_CASE("a run is begun with an earlier version, and a pipeline goes back to o
   REQUIRE(back);
   CHECK(back->version() == 5);
   CHECK(text_of(described(here, "v").read().getOrigin()) == "rolled back: version 3 again");
+  CHECK(here.wait(std::string{submit(2)->run()}) == RunState::SUCCEEDED);
   const auto same = here.silo->call(pipeline.rollback(3));
   REQUIRE_FALSE(same);
   CHECK(same.error().code() == errc::failed_precondition);
