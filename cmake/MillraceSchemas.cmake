@@ -19,6 +19,11 @@ function(millrace_actor_schemas target)
   set(output_dir ${CMAKE_CURRENT_BINARY_DIR}/schemas/${target})
   # A property of the plug-in, because a variable would not reach callers in other directories.
   get_target_property(our_schemas millrace::capnpc MILLRACE_IMPORT_DIR)
+  # How to run the plug-in; without the property it runs by itself.
+  get_target_property(plugin millrace::capnpc MILLRACE_RUN)
+  if(NOT plugin)
+    set(plugin $<TARGET_FILE:millrace::capnpc>)
+  endif()
   set(imports -I${our_schemas})
   foreach(dir ${arg_IMPORT_DIRS})
     list(APPEND imports -I${dir})
@@ -32,7 +37,7 @@ function(millrace_actor_schemas target)
       COMMAND ${CMAKE_COMMAND} -E make_directory ${output_dir}
       COMMAND ${CAPNP_COMPILER} compile
               -o${CAPNP_CPP_PLUGIN}:${output_dir}
-              -o$<TARGET_FILE:millrace::capnpc>:${output_dir}
+              -o${plugin}:${output_dir}
               --src-prefix=${arg_PREFIX} ${imports} ${schema}
       DEPENDS ${schema} millrace::capnpc
       COMMENT "Compiling schema ${stem}"

@@ -9,11 +9,11 @@ function(millrace_options target)
   if(MILLRACE_WARNINGS_AS_ERRORS)
     target_compile_options(${target} PRIVATE -Werror)
   endif()
-  # False alarms of g++ 12 about its own <string> at -O3 (GCC bug 105651), and about <regex> and
-  # <functional> with the sanitizers.
+  # False alarms of g++ 12 about its own <string> at -O3 (GCC bug 105651), about <regex> and
+  # <functional> with the sanitizers, and about <optional> where it builds for arm64.
   if(CMAKE_CXX_COMPILER_ID STREQUAL GNU AND CMAKE_CXX_COMPILER_VERSION VERSION_LESS 13)
     target_compile_options(${target} PRIVATE $<$<CONFIG:Release>:-Wno-restrict>)
-    if(MILLRACE_SANITIZE)
+    if(MILLRACE_SANITIZE OR CMAKE_CROSSCOMPILING)
       target_compile_options(${target} PRIVATE -Wno-maybe-uninitialized)
     endif()
   endif()

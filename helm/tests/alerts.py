@@ -35,11 +35,6 @@ def claim(name, value):
     return {f'{name}{{namespace="demo",persistentvolumeclaim="data-millrace-silo-0"}}': steady(value)}
 
 
-def pod_start(pod):
-    """As kube-state-metrics tells it; here time begins at 0."""
-    return f'kube_pod_start_time{{namespace="demo",pod="{pod}",service="kube-state-metrics"}}'
-
-
 def cluster_gauge(name, value):
     return {series(f"millrace_cluster_{name}"): steady(value)}
 
@@ -50,7 +45,6 @@ healthy = {
     series("up", pod="h", service="millrace"): steady(0),
     series("up", pod="millrace-executor-0", service="millrace-executor"): steady(1),
     **{series("millrace_cluster_store_reachable", pod=each): steady(1) for each in silos},
-    **{pod_start(each): steady(0) for each in silos},
     **cluster_gauge("partitions_without_leader", 0), **cluster_gauge("partitions_below_minimum", 0),
     **cluster_gauge("partitions_single_copy", 0), **cluster_gauge("partitions_below_copies", 0),
     **cluster_gauge("losses_unacknowledged", 0), **cluster_gauge("links_down", 0),
@@ -70,6 +64,10 @@ healthy = {
     series("millrace_runtime_memory_exhausted_total"): steady(1),
     series("millrace_executor_busy_seconds"): steady(0),
     series("millrace_gateway_rejected_total", pod="g", service="millrace"): growing(6),
+    series("millrace_gateway_certificate_left_seconds", pod="g", service="millrace"): steady(30 * 86400),
+    series("millrace_gateway_tokens_age_seconds", pod="g", service="millrace"): steady(21),
+    **cluster_gauge("certificate_left_seconds", 40 * 86400),
+    **cluster_gauge("authority_left_seconds", 300 * 86400),
 }
 
 # What differs from the healthy cluster, for each alert.
@@ -99,7 +97,12 @@ fires = {
     "MillraceMemoryExhausted": {series("millrace_runtime_memory_exhausted_total"): growing(1)},
     "MillraceExecutorStuck": {series("millrace_executor_busy_seconds"): steady(61)},
     "MillraceRequestsRejected": {series("millrace_gateway_rejected_total", pod="g", service="millrace"): growing(120)},
-    "MillraceCertificateEnds": {pod_start("millrace-gateway-6d4cf56db6-x2x7k"): steady(-330 * 86400)},
+    "MillraceHttpsCertificateEnds": {
+        series("millrace_gateway_certificate_left_seconds", pod="g", service="millrace"): steady(13 * 86400)},
+    "MillraceAuthorityEnds": cluster_gauge("authority_left_seconds", 13 * 86400),
+    "MillraceTokensOld": {
+        series("millrace_gateway_tokens_age_seconds", pod="g", service="millrace"): steady(130)},
+    "MillraceCertificateEnds": cluster_gauge("certificate_left_seconds", 36 * 86400),
 }
 
 

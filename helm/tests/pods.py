@@ -2,9 +2,10 @@
 """Runs pods that a chart renders as processes of this machine: no cluster, no images.
 
 A pod has name spaces of its own for processes, network and mounts, an address on a bridge, a root
-that it cannot write, its volumes where they are mounted, and the user of its security context.
-Commands, environment, ports, probes and hooks are those of its specification, untouched. Names are
-resolved by a file of hosts that says what a headless service would. Needs root.
+that it cannot write, its volumes where they are mounted, the user of its security context, and no
+more memory than its limit. Commands, environment, ports, probes and hooks are those of its
+specification, untouched. Names are resolved by a file of hosts that says what a headless service
+would. Needs root.
 """
 import base64
 import copy
@@ -12,6 +13,7 @@ import os
 import pathlib
 import re
 import signal
+import ssl
 import subprocess
 import sys
 import time
@@ -31,6 +33,36 @@ def expanded(text, environment):
     return re.sub(r"\$\((\w+)\)", lambda found: environment.get(found[1], found[0]), text)
 
 
+class MemoryLimit:
+    """A memory control group, version 1 or 2: nothing in it gets more, pages of files included."""
+    top = pathlib.Path("/sys/fs/cgroup")
+    files = ({"limit": "memory.limit_in_bytes", "peak": "memory.max_usage_in_bytes", "swap": "memory.memsw.limit_in_bytes",
+              "events": "memory.oom_control", "mount": "-t cgroup -o memory none sys/fs/cgroup/memory"} if (top / "memory").is_dir() else
+             {"limit": "memory.max", "peak": "memory.peak", "swap": "memory.swap.max", "events": "memory.events",
+              "mount": "-t cgroup2 none sys/fs/cgroup"})
+
+    def __init__(self, name, limit):
+        """Errors: OSError where this machine lets nobody make groups."""
+        number, unit = re.fullmatch(r"(\d+)([KMG]i)", limit).groups()
+        self.bytes = int(number) << {"K": 10, "M": 20, "G": 30}[unit[0]]
+        version_1 = "oom_control" in self.files["events"]
+        self.path = (self.top / "memory" if version_1 else self.top) / name
+        self.path.mkdir()
+        self.file("limit").write_text(str(self.bytes))
+        if self.file("swap").exists():
+            self.file("swap").write_text(str(self.bytes if version_1 else 0))
+
+    def file(self, which):
+        return self.path / self.files[which]
+
+    def peak(self):
+        return int(self.file("peak").read_text())
+
+    def kills(self):
+        """How many processes the kernel has ended in it for want of memory."""
+        return int(re.search(r"oom_kill (\d+)", self.file("events").read_text())[1])
+
+
 def first_of(started):
     """The first process of a pod, as this machine counts: what `unshare` started."""
     return int(pathlib.Path(f"/proc/{started.pid}/task/{started.pid}/children").read_text().split()[0])
@@ -44,7 +76,8 @@ class Machine:
 
     def __init__(self, folder, program):
         self.folder, self.program = pathlib.Path(folder), program
-        self.objects, self.names, self.next_address, self.processes = {}, {}, 2, []
+        self.objects, self.names, self.next_address, self.processes, self.limits = {}, {}, 2, [], []
+        self.limits_hold = True
         self.hosts = self.folder / "hosts"
         self.write_hosts()
         sh("mount", "-t", "tmpfs", "none", "/run")
@@ -64,6 +97,8 @@ class Machine:
             if each.poll() is None:
                 os.kill(first_of(each), signal.SIGKILL)  # which ends its name space
                 each.wait()
+        for each in self.limits:
+            each.path.rmdir()
 
     def get(self, kind, name):
         return self.objects[kind, name]
@@ -72,14 +107,29 @@ class Machine:
         number, self.next_address = self.next_address, self.next_address + 1
         return f"10.77.{number // 250}.{number % 250 + 2}"
 
+    def limit(self, name, container):
+        """A container's limit of memory; none without one, or where there are no control groups."""
+        text = container.get("resources", {}).get("limits", {}).get("memory")
+        if not text or not self.limits_hold:
+            return None
+        try:
+            self.limits.append(MemoryLimit(f"{self.folder.name}-{len(self.limits)}-{name}", text))
+        except OSError as why:
+            print(f"pods: LIMITS OF MEMORY ARE NOT KEPT: {why}", file=sys.stderr)
+            self.limits_hold = False
+            return None
+        return self.limits[-1]
+
     def name(self, name, address):
         """What a service's or pod's name stands for from now on."""
         self.names[name] = address
         self.write_hosts()
 
     def write_hosts(self):
-        # In place: pods have this very file mounted.
-        self.hosts.write_text("127.0.0.1 localhost\n" + "".join(f"{at} {name}\n" for name, at in self.names.items()))
+        # In place, since pods have this very file mounted, and never empty, since they read it meanwhile.
+        with open(os.open(self.hosts, os.O_RDWR | os.O_CREAT, 0o644), "w") as file:
+            file.write("127.0.0.1 localhost\n" + "".join(f"{at} {name}\n" for name, at in self.names.items()))
+            file.truncate()
 
 
 def enter():
@@ -138,14 +188,31 @@ class Pod:
             for key, text in self.machine.get("ConfigMap", one["configMap"]["name"])["data"].items():
                 (path / key).write_text(text)
         elif "secret" in one:
-            data = self.machine.get("Secret", one["secret"]["secretName"])["data"]
-            for item in one["secret"].get("items") or [{"key": key, "path": key} for key in data]:
-                (path / item["path"]).write_bytes(base64.b64decode(data[item["key"]]))
-                os.chown(path / item["path"], 0, self.spec["securityContext"]["fsGroup"])
-                os.chmod(path / item["path"], one["secret"]["defaultMode"])
+            self.write_secret(path, one["secret"])
         elif "persistentVolumeClaim" in one:
             return self.machine.folder / "claims" / one["persistentVolumeClaim"]["claimName"]
         return path
+
+    def write_secret(self, path, wanted):
+        """Its files, as the kubelet writes them: they change all at once, by a link that is replaced."""
+        data = self.machine.get("Secret", wanted["secretName"])["data"]
+        made = path / f"..{time.monotonic_ns()}"
+        made.mkdir()
+        for item in wanted.get("items") or [{"key": key, "path": key} for key in data]:
+            file = made / item["path"]
+            file.write_bytes(base64.b64decode(data[item["key"]]))
+            os.chown(file, 0, self.spec["securityContext"]["fsGroup"])
+            os.chmod(file, wanted["defaultMode"])
+            if not (path / item["path"]).is_symlink():
+                (path / item["path"]).symlink_to(f"..data/{item['path']}")
+        (path / "..next").symlink_to(made.name)
+        (path / "..next").rename(path / "..data")
+
+    def renew_secrets(self):
+        """What a running pod's volumes hold becomes what the Secrets say now."""
+        for one in self.spec.get("volumes", []):
+            if "secret" in one:
+                self.write_secret(self.volumes[one["name"]], one["secret"])
 
     def environment(self, container):
         made = {"PATH": "/program:/usr/bin:/bin", "HOME": "/tmp", "HOSTNAME": self.name}
@@ -170,6 +237,7 @@ class Pod:
 
     def start(self, container):
         root = f"{self.root}.{container['name']}"
+        self.memory = self.machine.limit(self.name, container)
         mounts = "".join(
             f'mkdir -p "$root{each["mountPath"]}"; mount --bind {"-o ro " if each.get("readOnly") else ""}'
             f'"{self.volumes[each["name"]]}" "$root{each["mountPath"]}"\n' for each in container.get("volumeMounts", []))
@@ -184,19 +252,23 @@ class Pod:
             mount --bind /usr usr
             mount --rbind /dev dev
             mount -t proc proc proc
+            mkdir -p sys/fs/cgroup/memory
+            {f'mount {MemoryLimit.files["mount"]}' if self.memory else ""}
             for each in {' '.join(etc_files)}; do [ ! -e "/etc/$each" ] || cp -r "/etc/$each" etc/; done
             touch etc/hosts program/millrace
             mount --bind {self.machine.hosts} etc/hosts
             mount --bind {self.machine.program} program/millrace
             {mounts}
             mount -o remount,ro "$root"
-            exec chroot "$root" "$@"
+            echo 0 >&0  # itself, into the control group
+            exec chroot "$root" "$@" </dev/null
         """
-        with open(self.log, "a") as log:
+        # The name space that `ip` makes does not show the control groups.
+        with open(self.log, "a") as log, open(self.memory.path / "cgroup.procs" if self.memory else os.devnull, "w") as group:
             started = subprocess.Popen(
                 ["ip", "netns", "exec", self.space, "unshare", "--mount", "--pid", "--fork",
                  "/bin/sh", "-c", setup, "pod", *self.as_user(container, container["command"] + container.get("args", []))],
-                stdout=log, stderr=log, stdin=subprocess.DEVNULL)
+                stdout=log, stderr=log, stdin=group)
         self.machine.processes.append(started)
         return started
 
@@ -208,7 +280,9 @@ class Pod:
     def run(self, command, timeout):
         """What `kubectl exec` would run."""
         pid = self.pid()
-        return subprocess.run(["nsenter", f"--target={pid}", "--mount", "--pid", "--net", f"--root=/proc/{pid}/root", "--wd=/",
+        group = self.memory.path / "cgroup.procs" if self.memory else os.devnull
+        return subprocess.run(["/bin/sh", "-c", f'echo 0 >{group}; exec "$@"', "sh", "nsenter", f"--target={pid}", "--mount",
+                               "--pid", "--net", f"--root=/proc/{pid}/root", "--wd=/",
                                *self.as_user(self.main, command)], timeout=timeout, text=True, capture_output=True)
 
     def port(self, name):
@@ -217,8 +291,10 @@ class Pod:
     def probe(self, kind):
         """Whether that probe succeeds now."""
         ask = self.main[kind]["httpGet"]
+        url = f"{ask.get('scheme', 'HTTP').lower()}://{self.address}:{self.port(ask['port'])}{ask['path']}"
         try:
-            with urllib.request.urlopen(f"http://{self.address}:{self.port(ask['port'])}{ask['path']}", timeout=5) as answer:
+            # The kubelet does not look at certificates.
+            with urllib.request.urlopen(url, timeout=5, context=ssl._create_unverified_context()) as answer:
                 return answer.status == 200
         except (OSError, urllib.error.URLError):
             return False
@@ -239,6 +315,7 @@ class Pod:
         if hook:
             said = self.run(hook["exec"]["command"], timeout=grace)
             if said.returncode != 0:
+                self.pid()  # its end is told, if that is why
                 raise AssertionError(f"preStop of {self.name} ended with {said.returncode}: {said.stderr}")
         hooked = time.monotonic() - begun
         os.kill(self.pid(), signal.SIGTERM)

@@ -1,5 +1,7 @@
 // SPDX-License-Identifier: MIT
-// Fixed-width integers in the byte orders of the disk contract.
+// Fixed-width integers in the byte orders of the disk contract, and what all of the runtime takes
+// for granted of a machine. Nothing else is: integers are copied to where they may lie, whatever
+// their alignment, `char` may have a sign or none, and the size of a page is asked for.
 #pragma once
 
 #include <array>
@@ -14,6 +16,8 @@ namespace millrace::runtime {
 
 static_assert(std::endian::native == std::endian::little,
               "the disk formats are written with plain copies on little-endian machines");
+static_assert(sizeof(std::size_t) == 8,
+              "LMDB's files hold words of 64 bits, and its maps do not fit into fewer addresses");
 
 /// Requires: `at` has sizeof(T) bytes.
 template <std::unsigned_integral T>

@@ -47,11 +47,35 @@ struct CompiledPipeline {
   # How many runs go on at a time; absent: no bound.
   revertAfter @16 :UInt32;
   # Failed runs in a row after which the last good version comes back; 0: never.
+  outputs @17 :List(CompiledEntry);
+  # Of a run that has succeeded; may hold expressions over its tasks.
+  triggers @18 :List(CompiledTrigger);
+  # In written order.
 
   enum Workspace {
     run @0;   # One for all tasks of a run.
     task @1;  # One each.
   }
+}
+
+enum TriggerEvent {
+  # What of another pipeline's run starts one of this.
+  success @0;  # It has succeeded.
+  failure @1;  # It has failed or timed out.
+  end @2;      # Any end.
+}
+
+struct CompiledTrigger {
+  # Another pipeline's runs that start this one.
+  pipeline @0 :Text;
+  # Its name, in the same project.
+  on @1 :TriggerEvent;
+  # Which of their ends.
+  params @2 :Text;
+  # JSON object; its texts may hold expressions over `trigger`; empty: none.
+  onceFor @3 :Text;
+  # May hold such expressions: an end with the value of the last start starts nothing; empty: each
+  # does.
 }
 
 struct Concurrency {
@@ -242,7 +266,7 @@ struct Step {
     actor @2 :ActorStep;
     # A call of an actor. Not made by this version.
     child @3 :ChildStep;
-    # A run of another pipeline. Not made by this version.
+    # A run of another pipeline.
     approval @4 :ApprovalStep;
     # A person's word.
   }
@@ -285,7 +309,7 @@ struct ActorStep {
 struct ChildStep {
   # A run of a pipeline of the same project.
   pipeline @0 :Text;
-  # Its name.
+  # Its name, which may be that of this one.
   params @1 :Text;
   # JSON object; its texts may hold expressions.
 }

@@ -139,6 +139,16 @@ struct RunSummary {
   group @7 :Text $Actor.json("concurrency_group");  # Whose runs take turns; see `concurrency`.
 }
 
+struct Subscriber {
+  # Record of the map "subscribers" of a pipeline, by the name of one that its runs start.
+  on @0 :Definition.TriggerEvent;  # Which of their ends.
+}
+
+struct TriggerValue {
+  # Record of the map "started_for" of a pipeline, by the pipeline of a trigger with `onceFor`.
+  value @0 :Text;  # Of the last run that it has started.
+}
+
 enum ApplyOnlyIf {
   # What of a pipeline must be so for a definition to be taken.
   any @0;      # Nothing.
@@ -177,9 +187,9 @@ interface Pipeline $Actor.actor("pipeline") {
   # most 1,000. `state`: only those in it, such as `timed_out`; then a page may be short. Empty:
   # all.
   runEnded @4 (run :Text, state :RunState, finishedAt :Int64, version :UInt32, createdAt :Int64,
-               endedBefore :Int64) -> () $Actor.internal;
+               endedBefore :Int64, depth :UInt32) -> () $Actor.internal;
   # From the run, at its end; also when a retry takes it up again: running, 0, and in `endedBefore`
-  # when it had ended.
+  # when it had ended. `depth`: runs that it comes from.
   runRemoved @5 (run :Text, finishedAt :Int64) -> () $Actor.internal;
   # From the run: it is listed no more. `finishedAt`: when it ended; 0: it never was this
   # pipeline's.
@@ -207,6 +217,15 @@ interface Pipeline $Actor.actor("pipeline") {
   # or it says the same as the latest.
   revert @12 (version :UInt32) -> () $Actor.internal;
   # From itself: that version has failed as often as `revert` allows.
+  submitChild @13 (run :Text, params :Text, labels :List(Label), rerunOf :Text, parent :Text,
+                   parentTask :Text, depth :UInt32, trace :TracePlace) -> () $Actor.internal;
+  # From the run `parent`, whose task `parentTask` is to be this run, with a fresh id. One that
+  # cannot begin is told so by `Run.childTold`. `depth`: runs above it.
+  subscribe @14 (pipeline :Text, on :Definition.TriggerEvent, undo :Bool) -> () $Actor.internal;
+  # From another pipeline of the project, which has a trigger: it is told by `triggered`; also one
+  # that does not exist yet. Idempotent.
+  triggered @15 (pipeline :Text, run :Text, state :RunState, depth :UInt32) -> () $Actor.internal;
+  # From the pipeline of a trigger, whose run `run` has ended.
 }
 
 # --- run -----------------------------------------------------------------------------------------
@@ -245,6 +264,10 @@ struct RunStatus {
   queued @15 :Bool;                  # It has not begun: `reason` says what it waits for.
   paused @16 :Bool;                  # Nothing of it starts, as `reason` says.
   rerunOf @17 :Text;                 # The run that it repeats; empty: none.
+  parent @18 :Text;                  # The run whose task `parentTask` it is; empty: none's.
+  parentTask @19 :Text;              # An instance's name.
+  outputs @20 :List(Variable);       # Of one that has succeeded.
+  triggeredBy @21 :Text;             # The run of another pipeline that started it; empty: none.
 }
 
 struct TaskStatus {
@@ -262,6 +285,7 @@ struct TaskStatus {
   finishedAt @9 :Int64 $Actor.time;   # When it ended.
   outputs @10 :List(Variable);        # Of the attempt that succeeded.
   signal @11 :Int32 $Actor.signal;    # That killed the command of the latest attempt; 0: none.
+  child @12 :Text $Actor.json("child_run");  # The run that it is, of a task with `pipeline`.
 }
 
 struct RunEvent {
@@ -303,6 +327,11 @@ struct RunStored {
   paused @21 :Bool;        # Nothing of it starts.
   pausedBy @22 :Text;      # Who paused it; empty: nobody who has a name.
   rerunOf @23 :Text;       # The run that it repeats; empty: none.
+  parent @24 :Text;        # The run whose task it is; empty: none's.
+  parentTask @25 :Text;    # The instance's name.
+  depth @26 :UInt32;       # Runs that it comes from: above it, or by triggers.
+  outputs @27 :List(Variable);  # Of one that has succeeded.
+  triggeredBy @28 :Text;   # The run of another pipeline that started it; empty: none.
 }
 
 struct ForgottenTask {
@@ -336,11 +365,13 @@ interface Run $Actor.actor("run") $Actor.group("run") $Actor.affinity("/") {
   begin @0 (project :Text, pipeline :Text, version :UInt32, definition :Text, params :Text,
             labels :List(Label), createdAt :Int64, compiled :Definition.CompiledPipeline,
             source :Text, trace :TracePlace, schedule :Text, scheduledAt :Int64, backfill :Text,
-            queued :Text, rerunOf :Text)
+            queued :Text, rerunOf :Text, parent :Text, parentTask :Text, depth :UInt32,
+            triggeredBy :Text)
       -> () $Actor.internal;
   # From the pipeline: what to pin. Idempotent. `definition` only from an older version. `trace`: of
   # who submitted it; absent: it begins one of its own. The next three of a firing. `queued`: what
   # it waits for until `proceed`, for a person; empty: nothing. `rerunOf`: as of `Pipeline.submit`.
+  # `parent` and the like: as of `Pipeline.submitChild`.
   status @1 () -> (run :RunStatus) $Actor.readOnly;
   # The run as a whole.
   tasks @2 (after :Text, limit :UInt32) -> (tasks :List(TaskStatus), next :Text) $Actor.readOnly;
@@ -379,8 +410,8 @@ interface Run $Actor.actor("run") $Actor.group("run") $Actor.affinity("/") {
   retryFrom @13 (from :Text, dryRun :Bool) -> (tasks :UInt32, names :List(Text));
   # As `retry`, also the task `from` if it is not empty; and the names of the first 1,000. `dryRun`
   # only answers. `not_found` for an unknown task.
-  withdraw @14 (reason :Text) -> () $Actor.internal;
-  # From a schedule that has submitted it: as `cancel`, and without effect on one that is over.
+  withdraw @14 (reason :Text, force :Bool) -> () $Actor.internal;
+  # From who has submitted it: as `cancel`, and without effect on one that is over.
   # `unavailable` before its `begin`, which is on its way.
   proceed @15 () -> () $Actor.internal;
   # From the pipeline: it is the turn of one that was queued.
@@ -389,6 +420,10 @@ interface Run $Actor.actor("run") $Actor.group("run") $Actor.affinity("/") {
   # and so does the run's timeout. `by`: for people. `failed_precondition` once it has ended.
   resume @17 () -> ();
   # Undoes `pause`.
+  childTold @18 (task :Text, run :Text, state :RunState, reason :Text, outputs :List(Variable))
+      -> () $Actor.internal;
+  # From the run `run`, which is the task's and has ended, or could not begin. Without effect where
+  # the task has another one, or has ended.
 }
 
 # --- task ----------------------------------------------------------------------------------------

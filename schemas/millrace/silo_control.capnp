@@ -29,8 +29,10 @@ interface SiloControl $Actor.actor("silo_control") $Actor.internal $Actor.siloBo
   # does here and below, nothing was done. Errors as of `silo::state_of`.
   deactivateActor @5 (type :Text, key :Text) -> (livesOn :Text, wasActive :Bool) $Actor.readOnly;
   # Twice is the same as once. Errors as of `silo::deactivate`.
-  deadLetters @6 (limit :UInt32) -> (letters :List(ListedDeadLetter), more :Bool) $Actor.readOnly;
-  # Of senders that the silo has. Errors as of `silo::dead_letters`.
+  deadLetters @6 (limit :UInt32, cursor :Text)
+      -> (letters :List(ListedDeadLetter), more :Bool) $Actor.readOnly;
+  # Of senders that the silo has; with a cursor, the `place` of a letter, those behind that. Errors as
+  # of `silo::dead_letters`.
   tendDeadLetter @7 (type :Text, key :Text, number :UInt64, drop :Bool) -> (livesOn :Text)
       $Actor.reentrant;
   # Forgets it, or sends it again; others are answered meanwhile. Errors as of
@@ -69,6 +71,8 @@ struct ListedDeadLetter {
   # As JSON; empty: not known.
   error @7 :Text;
   # Of the last try.
+  place @8 :Text;
+  # The cursor of those behind it; empty: from an earlier version, which has none.
 }
 
 struct HostedType {

@@ -191,7 +191,7 @@ def mistakes_of(document):
                 say(f"{where}: parameter {one['name']} in {one['in']}")
             if one["in"] == "path" and one.get("required") is not True:
                 say(f"{where}: parameter {one['name']} has to be required")
-            if one["in"] != "path" and not one.get("description"):
+            if not one.get("description"):
                 say(f"{where}: parameter {one['name']} has no description")
             check_schema(one["schema"], f"{where} parameter {one['name']}")
         if "requestBody" in each.said:

@@ -3,6 +3,7 @@
 #include <doctest/doctest.h>
 
 #include "e2e/process.h"
+#include "http/client.h"
 
 namespace millrace::testing {
 namespace {
@@ -71,6 +72,23 @@ TEST_CASE("dev serves https to who trusts its authority, and looks for a new cer
   fs::rename(pki + "/gateway.new.pem", pki + "/gateway.web.pem");  // it sees that by itself
   server.read_until("new connections see the certificate");
   CHECK(asked({"list"}).status == 0);
+  const auto figures = [&] {
+    const runtime::system_clock clock;
+    gateway::http::client_options options;
+    options.base = *gateway::http::parse_url(url);
+    options.tls = {pki + "/ca.pem", pki + "/gateway.me.pem", pki + "/gateway.me.key"};
+    auto answer =
+        gateway::http::client{options, clock}.send(gateway::http::method::get, "/metrics");
+    REQUIRE(answer);
+    return answer->body;
+  }();
+  for (const auto& [name, days] : {std::pair{"millrace_gateway_certificate_left_seconds ", 365.0},
+                                   {"millrace_gateway_client_authority_left_seconds ", 3650.0}}) {
+    const auto at = figures.find(std::string{"\n"} + name);
+    REQUIRE_MESSAGE(at != std::string::npos, name);
+    CHECK(std::stod(figures.substr(at + 1 + std::string_view{name}.size())) ==
+          doctest::Approx(days * 86'400).epsilon(0.001));
+  }
   server.interrupt();
   CHECK(server.wait().status == 0);
 }

@@ -2,6 +2,7 @@
 // The program as a service: what it tells whoever started it.
 #include <doctest/doctest.h>
 #include <sys/ptrace.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/un.h>
 #include <sys/wait.h>
@@ -131,4 +132,27 @@ TEST_CASE("a server takes its settings from a file") {
 }
 
 }  // namespace
+// Goal: a limit of open files that is lower than what clients may take is told, not met.
+TEST_CASE("a server says at the start when its clients do not fit the limit of open files") {
+  temporary_folder folder;
+  const auto none = millrace({"dev", "--connections", "0", "--data", folder.path.string()});
+  CHECK(none.status == 2);
+  CHECK(none.errors.find("--connections '0'") != std::string::npos);
+  const auto said_with = [&](const std::string& connections) {
+    background_command server{{"dev", "--listen", "127.0.0.1:0", "--connections", connections,
+                               "--data", (folder.path / "data").string()}};
+    server.read_until("serving on ");
+    server.interrupt();
+    return server.wait().errors;
+  };
+  rlimit before{};
+  REQUIRE(::getrlimit(RLIMIT_NOFILE, &before) == 0);
+  const rlimit low{1'024, before.rlim_max};
+  REQUIRE(::setrlimit(RLIMIT_NOFILE, &low) == 0);  // a server inherits it
+  const std::string told = " connections do not fit the limit of 1024 open files: raise that to ";
+  CHECK(said_with("10000").find("10000" + told + "10500") != std::string::npos);
+  CHECK(said_with("500").find(told) == std::string::npos);
+  CHECK(::setrlimit(RLIMIT_NOFILE, &before) == 0);
+}
+
 }  // namespace millrace::testing

@@ -11,6 +11,7 @@
 #include <set>
 
 #include "http/client.h"
+#include "http/identity.h"
 #include "http/server.h"
 #include "process.h"
 
@@ -41,15 +42,33 @@ std::string text_of(const json& value) {
                                        : value["intValue"].get<std::string>();
 }
 
-// Takes spans as a collector does, but refuses the first request.
+// What `millrace pki` makes of a server that is reached at 127.0.0.1, in a directory of its own.
+runtime::tls_files certificate_in(const std::string& directory) {
+  REQUIRE(millrace({"pki", "init", "--directory", directory}).status == 0);
+  REQUIRE(millrace({"pki", "issue", "--directory", directory, "--gateway", "collector", "--address",
+                    "127.0.0.1"})
+              .status == 0);
+  return {{}, directory + "/gateway.collector.pem", directory + "/gateway.collector.key"};
+}
+
+gateway::http::server_options shown(const runtime::tls_files& files) {
+  auto made = gateway::http::identity::open(files, {});
+  REQUIRE(made);
+  gateway::http::server_options options;
+  options.tls = *std::move(made);
+  return options;
+}
+
+// Takes spans as a collector does, but refuses the first request, unless there is TLS.
 class collector {
 public:
-  collector()
-      : server_(
-            {}, [this](auto& asked, auto answer) { take(asked, std::move(answer)); }, clock_) {
+  explicit collector(const gateway::http::server_options& options = {})
+      : is_first_(!options.tls),
+        server_(
+            options, [this](auto& asked, auto answer) { take(asked, std::move(answer)); }, clock_) {
     const auto port = server_.start();
     REQUIRE(port);
-    url_ = "http://127.0.0.1:" + std::to_string(*port);
+    url_ = (options.tls ? "https://127.0.0.1:" : "http://127.0.0.1:") + std::to_string(*port);
   }
   collector(const collector&) = delete;
   collector& operator=(const collector&) = delete;
@@ -118,7 +137,7 @@ private:
   }
 
   std::mutex mutex_;
-  bool is_first_ = true;
+  bool is_first_;
   std::vector<told_span> spans_;
   const runtime::system_clock clock_;
   gateway::http::server server_;
@@ -321,6 +340,49 @@ TEST_CASE("a collector that is not there holds up nothing, and is told of") {
   const auto ended = server.wait();
   CHECK(ended.status == 0);
   CHECK_MESSAGE(ended.errors.find("spans were dropped count=") != std::string::npos, ended.errors);
+}
+
+// Goal: spans go only to a collector whose authority is the one that was named.
+TEST_CASE("a collector behind TLS gets spans if its authority is trusted, else the log says why") {
+  temporary_folder folder;
+  const auto ours = (folder.path / "ours").string();
+  const auto others = (folder.path / "others").string();
+  const auto files = certificate_in(ours);
+  certificate_in(others);
+  struct trust {
+    std::string authority;  // empty: that of the system
+    std::string why;        // empty: it gets them
+  };
+  for (const auto& [authority, why] :
+       {trust{ours + "/ca.pem", ""},
+        {others + "/ca.pem", "it is not from an authority in '" + others + "/ca.pem' (--trace-ca)"},
+        {"", "name the certificate of its authority with --trace-ca FILE"}}) {
+    CAPTURE(authority);
+    collector there{shown(files)};
+    std::vector<std::string> words{
+        "dev",        "--listen", "127.0.0.1:0", "--data", (folder.path / "d").string(),
+        "--trace-to", there.url()};
+    if (!authority.empty()) {
+      words.insert(words.end(), {"--trace-ca", authority});
+    }
+    background_command server{words};
+    server.read_until("serving on ");
+    server.read_until("\n");
+    const auto answer = ask(url_in(server.said()), method::get, "/api/v1/silos");
+    const std::string id{answer.headers.find("X-Request-Id").value_or("")};
+    server.interrupt();
+    const auto ended = server.wait();
+    CHECK(ended.status == 0);
+    CHECK((there.of(id).size() == 1) == why.empty());
+    CHECK_MESSAGE((ended.errors.find("gateway.trace: spans were dropped count=") ==
+                   std::string::npos) == why.empty(),
+                  ended.errors);
+    CHECK_MESSAGE(ended.errors.find(why) != std::string::npos, ended.errors);
+  }
+  const auto refused = millrace({"dev", "--trace-to", "https://127.0.0.1:1", "--trace-ca",
+                                 ours + "/ca.key", "--data", (folder.path / "d").string()});
+  CHECK(refused.status == 2);
+  CHECK(refused.errors.find("--trace-ca '" + ours + "/ca.key': cannot use ") != std::string::npos);
 }
 
 TEST_CASE("of no traces none is told, and a run begins one of its own") {

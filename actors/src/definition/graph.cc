@@ -62,6 +62,25 @@ std::string_view to_string(secret_source source) noexcept {
   return "";
 }
 
+step_kind step_of(const task_definition& task) noexcept {
+  if (!task.approval.empty()) {
+    return step_kind::approval;
+  }
+  return task.pipeline.empty() ? step_kind::command : step_kind::child;
+}
+
+std::string_view to_string(trigger_event event) noexcept {
+  switch (event) {
+    case trigger_event::success:
+      return "success";
+    case trigger_event::failure:
+      return "failure";
+    case trigger_event::end:
+      return "end";
+  }
+  return "unknown";
+}
+
 std::string_view to_string(at_limit action) noexcept {
   switch (action) {
     case at_limit::queue:

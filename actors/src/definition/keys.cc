@@ -6,12 +6,12 @@ namespace {
 
 using word = std::string_view;
 
-constexpr std::array pipeline_words{word{"version"},      word{"name"},      word{"description"},
-                                    word{"labels"},       word{"params"},    word{"env"},
-                                    word{"timeout"},      word{"workspace"}, word{"grace_period"},
-                                    word{"max_parallel"}, word{"defaults"},  word{"tasks"},
-                                    word{"retention"},    word{"secrets"},   word{"schedule"},
-                                    word{"concurrency"},  word{"revert"}};
+constexpr std::array pipeline_words{
+    word{"version"},      word{"name"},         word{"description"}, word{"labels"},
+    word{"params"},       word{"env"},          word{"timeout"},     word{"workspace"},
+    word{"grace_period"}, word{"max_parallel"}, word{"defaults"},    word{"tasks"},
+    word{"retention"},    word{"secrets"},      word{"schedule"},    word{"concurrency"},
+    word{"revert"},       word{"outputs"},      word{"triggers"}};
 
 constexpr std::array pipeline_foreign{
     foreign_key{"steps", "write `tasks`"},
@@ -41,7 +41,8 @@ constexpr std::array pipeline_foreign{
     foreign_key{"every", "write `schedule: {every: 1h}`"},
     foreign_key{"timezone", "write it under `schedule`"},
     foreign_key{"on", ""},
-    foreign_key{"triggers", ""},
+    foreign_key{"trigger", "write `triggers`"},
+    foreign_key{"passed", "write `triggers: {pipeline: other}`"},
     foreign_key{"overlap", "write it under `schedule`"},
     foreign_key{"catchup", "write it under `schedule`"},
     foreign_key{"catchup_window", "write it under `schedule`"},
@@ -74,7 +75,7 @@ constexpr std::array task_words{
     word{"matrix"},   word{"max_parallel"}, word{"fail_fast"}, word{"on_empty"},
     word{"outputs"},  word{"priority"},     word{"detach"},    word{"allow_failures"},
     word{"approval"}, word{"secrets"},      word{"shell"},     word{"workdir"},
-    word{"inputs"}};
+    word{"inputs"},   word{"pipeline"},     word{"params"}};
 
 constexpr std::array task_foreign{
     foreign_key{"id", "write `name`"},
@@ -133,8 +134,13 @@ constexpr std::array task_foreign{
     foreign_key{"pull", ""},
     foreign_key{"actor", ""},
     foreign_key{"with", ""},
-    foreign_key{"pipeline", ""},
-    foreign_key{"uses", ""},
+    foreign_key{"uses", "write `pipeline: name` for a run of another pipeline"},
+    foreign_key{"call", "write `pipeline: name`"},
+    foreign_key{"subflow", "write `pipeline: name`"},
+    foreign_key{"workflow", "write `pipeline: name`"},
+    foreign_key{"templateRef", "write `pipeline: name`"},
+    foreign_key{"arguments", "write `params`"},
+    foreign_key{"parameters", "write `params`"},
     foreign_key{"secret", "write `secrets`"},
     foreign_key{"secretKeyRef", "write `secrets: {NAME: {from: project, key: name}}`"},
     foreign_key{"artifacts", ""},
@@ -233,6 +239,12 @@ constexpr std::array concurrency_foreign{
     foreign_key{"cancel_in_progress", "write `on_limit: cancel_oldest`"},
     foreign_key{"behavior", "write `on_limit`"}};
 
+constexpr std::array trigger_words{word{"pipeline"}, word{"on"}, word{"params"}, word{"once_for"}};
+constexpr std::array trigger_foreign{
+    foreign_key{"name", "write `pipeline`"}, foreign_key{"job", "write `pipeline`"},
+    foreign_key{"state", "write `on: success`, `failure` or `end`"}, foreign_key{"webhook", ""},
+    foreign_key{"cron", "write `schedule` at the top of the pipeline"}};
+
 constexpr std::array revert_words{word{"after"}};
 constexpr std::array revert_foreign{foreign_key{"failures", "write `after`"}};
 
@@ -283,6 +295,10 @@ const key_table& schedule_keys() {
 }
 const key_table& concurrency_keys() {
   static constexpr key_table table{"`concurrency`", concurrency_words, concurrency_foreign};
+  return table;
+}
+const key_table& trigger_keys() {
+  static constexpr key_table table{"a trigger", trigger_words, trigger_foreign};
   return table;
 }
 const key_table& revert_keys() {

@@ -208,7 +208,8 @@ private:
                               near_task(node.name)};
     }
     const auto& task = tasks_[found->second];
-    if (use.task == no_task || !is_before(found->second, use.task)) {
+    if (use.place != text_place::end &&
+        (use.task == no_task || !is_before(found->second, use.task))) {
       return expression_error{
           node.name_offset, quoted(node.name) + " has not ended yet when this is read",
           use.task == no_task ? "move it to a task's `env`" : "add it to `needs`"};
@@ -269,6 +270,11 @@ private:
       scope.item = type_of(*task->for_each);
     }
     scope.needs_functions = use.place == text_place::when;
+    scope.trigger = use.place == text_place::trigger;
+    if (scope.trigger) {
+      scope.param = nullptr;  // those of the run that is to begin
+      return scope;
+    }
     scope.task = [this, &use](const expression_node& node, known_type& type) {
       return check_task(use, node, type);
     };

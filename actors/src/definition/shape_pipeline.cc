@@ -152,6 +152,23 @@ void read_concurrency(shape_context& to, const cursor& where) {
   }
 }
 
+void read_outputs(shape_context& to, const cursor& where) {
+  const auto entries =
+      to.in.read_map(where, "a map", "write `outputs: {total: \"${{ tasks.sum.outputs.n }}\"}`");
+  if (entries && entries->size() > task_outputs_max) {
+    to.in.report(where, "a pipeline has at most " + std::to_string(task_outputs_max) + " outputs");
+    return;
+  }
+  for (const auto& [key, content] : entries.value_or(map_entries{})) {
+    const auto here = under(where, *key, *content);
+    check_key_name(to, where, *key, name_rule::field);
+    if (auto text = to.in.read_written(here)) {
+      note_text(to, here, *text, no_task, text_place::end);
+      to.out.definition.outputs[key->text] = *std::move(text);
+    }
+  }
+}
+
 void read_revert(shape_context& to, const cursor& where) {
   const auto fields = read_fields(to, where, "a map", "write `revert: {after: 2}`", revert_keys());
   const auto after = fields ? fields->at("after") : std::nullopt;
@@ -202,6 +219,12 @@ void read_shape(reader& in, const cursor& root, loaded_shape& out) {
   }
   if (const auto revert = fields->at("revert")) {
     read_revert(to, *revert);
+  }
+  if (const auto triggers = fields->at("triggers")) {
+    read_triggers(to, *triggers);
+  }
+  if (const auto outputs = fields->at("outputs")) {
+    read_outputs(to, *outputs);
   }
   const auto defaults = read_defaults(to, fields->at("defaults"), fields->at("secrets"));
   if (const auto tasks = fields->at("tasks")) {

@@ -79,6 +79,35 @@ void read_command(shape_context& to, const cursor& where, task_definition& made,
   }
 }
 
+// Refuses what only commands have.
+template <std::size_t Count>
+void refuse_of_commands(shape_context& to, const field_map& fields, const char* beside,
+                        const std::array<const char*, Count>& more) {
+  const auto refuse = [&](const char* key) {
+    if (const auto found = fields.at(key)) {
+      to.in.report(*found, "`" + std::string{key} + "` has no meaning beside `" + beside + "`",
+                   "remove it, or do it in a task that needs this one");
+    }
+  };
+  for (const auto* key : {"run", "command", "env", "grace_period", "detach", "retry", "outputs",
+                          "priority", "secrets", "shell", "workdir", "inputs"}) {
+    refuse(key);
+  }
+  std::for_each(more.begin(), more.end(), refuse);
+}
+
+// A run of a pipeline in place of a command.
+void read_child(shape_context& to, const cursor& where, const field_map& fields,
+                task_definition& made, std::size_t task) {
+  made.pipeline = read_name(to, where, name_rule::thing);
+  if (const auto params = fields.at("params")) {
+    read_values(to, *params, "write `params: {day: monday}`", name_rule::field, made.params, task);
+  }
+  refuse_of_commands(to, fields, "pipeline", std::array{"approval"});
+  made.retry = {};  // what `defaults` says is for commands
+  made.timeout.reset();
+}
+
 // A person's word in place of a command.
 void read_approval(shape_context& to, const cursor& where, const field_map& fields,
                    task_definition& made, std::size_t task) {
@@ -88,13 +117,7 @@ void read_approval(shape_context& to, const cursor& where, const field_map& fiel
     to.in.report(where, "`approval` is empty", "write what the person is asked");
   }
   note_text(to, where, made.approval, task);
-  for (const auto* key : {"run", "command", "env", "grace_period", "detach", "retry", "outputs",
-                          "priority", "allow_failures", "secrets", "shell", "workdir", "inputs"}) {
-    if (const auto found = fields.at(key)) {
-      to.in.report(*found, "`" + std::string{key} + "` has no meaning beside `approval`",
-                   "remove it, or do it in a task that needs this one");
-    }
-  }
+  refuse_of_commands(to, fields, "approval", std::array{"allow_failures", "params"});
   made.retry = {};  // what `defaults` says is for commands
   made.timeout.reset();
 }
@@ -104,14 +127,22 @@ void read_what_to_run(shape_context& to, const field_map& fields, task_definitio
   const auto run = fields.at("run");
   const auto command = fields.at("command");
   const auto approval = fields.at("approval");
+  if (const auto pipeline = fields.at("pipeline")) {
+    read_child(to, *pipeline, fields, made, task);
+    return;
+  }
   if (approval) {
     read_approval(to, *approval, fields, made, task);
     return;
   }
+  if (const auto params = fields.at("params")) {
+    to.in.report(*params, "`params` goes with `pipeline`",
+                 "parameters reach a command as `$MILLRACE_PARAM_...`; declare them at the top");
+  }
   if (run && command) {
     to.in.report(*command, "a task has `run` or `command`, not both", "remove one of them");
   } else if (!run && !command) {
-    to.in.report(fields.where(), "the task has no `run`, `command` or `approval`",
+    to.in.report(fields.where(), "the task has no `run`, `command`, `pipeline` or `approval`",
                  "add `run: echo hello`, or `command: [program, argument]`");
   }
   if (run) {

@@ -6,6 +6,8 @@
 #include <utility>
 #include <vector>
 
+#include "millrace/runtime/dead_letter_list.h"
+
 namespace millrace::actors {
 
 using runtime::actor_id;
@@ -87,7 +89,8 @@ void fill(schemas::StoredMap::Builder to, const runtime::map_state& map) {
   }
 }
 
-void fill(schemas::ListedDeadLetter::Builder row, const runtime::dead_letter& one) {
+void fill(schemas::ListedDeadLetter::Builder row, const runtime::placed_dead_letter& placed) {
+  const auto& one = placed.letter;
   row.setSenderType(text_of(one.sender.type));
   row.setSenderKey(text_of(one.sender.key));
   row.setNumber(one.number);
@@ -96,6 +99,7 @@ void fill(schemas::ListedDeadLetter::Builder row, const runtime::dead_letter& on
   row.setMethod(text_of(one.method));
   row.setParams(text_of(one.params));
   row.setError(text_of(one.error_text));
+  row.setPlace(text_of(placed.place));
 }
 
 // What one silo tells of its dead letters at once has to fit into a message.
@@ -163,14 +167,14 @@ result<silo_control::deactivate_actor_results> deactivate_actor(
 
 result<silo_control::dead_letters_results> list_dead_letters(
     runtime::silo& home, const silo_control::dead_letters_params& wanted) {
-  const auto found = home.dead_letters(std::size_t{wanted.limit()} + 1);
+  const auto found = dead_letters_behind(home, wanted.cursor(), std::size_t{wanted.limit()} + 1);
   if (!found) {
     return found.error();
   }
   std::size_t count = 0;
   std::size_t bytes = 0;
   for (; count < std::min<std::size_t>(found->size(), wanted.limit()); ++count) {
-    bytes += (*found)[count].params.size() + (*found)[count].error_text.size();
+    bytes += (*found)[count].letter.params.size() + (*found)[count].letter.error_text.size();
     if (count > 0 && bytes > letters_bytes_max) {
       break;
     }

@@ -138,7 +138,7 @@ async<std::optional<std::uint32_t>> pipeline_actor::version_of(std::string run) 
 // Stores the run and sends it off.
 template <class Params>
 runtime::result<void> pipeline_actor::begin_run(const Params& params, const std::string& run,
-                                                const firing& of, const chosen_version& with) {
+                                                const run_starter& of, const chosen_version& with) {
   if (!is_known()) {
     return unknown();
   }
@@ -179,7 +179,11 @@ runtime::result<void> pipeline_actor::begin_run(const Params& params, const std:
   made.setBackfill(of.backfill.c_str());
   made.setQueued(its_turn->waits_for.c_str());
   made.setRerunOf(params.read().getRerunOf());
-  if (const auto place = trace()) {
+  made.setParent(of.parent.c_str());
+  made.setParentTask(of.parent_task.c_str());
+  made.setDepth(of.depth);
+  made.setTriggeredBy(of.triggered_by.c_str());
+  if (const auto place = of.place ? of.place : trace()) {
     store_place(*place, made.initTrace());
   }
   if constexpr (requires { params.source(); }) {
@@ -188,6 +192,11 @@ runtime::result<void> pipeline_actor::begin_run(const Params& params, const std:
   send(ref<schemas::Run>(run).begin(std::move(begin)));
   return {};
 }
+
+template runtime::result<void> pipeline_actor::begin_run(const submit_params& params,
+                                                         const std::string& run,
+                                                         const run_starter& of,
+                                                         const chosen_version& with);
 
 std::optional<error> pipeline_actor::refusal_to(capnp::List<schemas::Label>::Reader labels,
                                                 std::string_view params) const {
@@ -218,7 +227,7 @@ async<pipeline_actor::submit_results> pipeline_actor::submit(submit_params param
   if (active_.contains(newest_first(run))) {
     co_return submit_results{run, active_.get(newest_first(run))->getVersion()};
   }
-  if (auto begun = begin_run(params, run, firing{}, with); !begun) {
+  if (auto begun = begin_run(params, run, run_starter{}, with); !begun) {
     co_return std::move(begun).error();
   }
   // Whoever reads the answer may ask for the run. It is stored here, so whatever this says, it
@@ -246,14 +255,15 @@ async<pipeline_actor::submit_new_results> pipeline_actor::submit_new(submit_new_
   if (const auto known = active_.get(newest_first(run))) {
     co_return submit_new_results{run, known->getVersion()};
   }
-  if (auto begun = begin_run(params, run, firing{}, with); !begun) {
+  if (auto begun = begin_run(params, run, run_starter{}, with); !begun) {
     co_return std::move(begun).error();
   }
   co_return submit_new_results{run, with.number};
 }
 
 // By what the latest version says of the schedule.
-runtime::result<void> pipeline_actor::begin_scheduled(const firing& of, const std::string& run) {
+runtime::result<void> pipeline_actor::begin_scheduled(const run_starter& of,
+                                                      const std::string& run) {
   if (!is_known()) {
     return unknown();
   }
@@ -274,12 +284,35 @@ runtime::result<void> pipeline_actor::begin_scheduled(const firing& of, const st
 }
 
 async<> pipeline_actor::submit_scheduled(submit_scheduled_params params) {
-  const firing of{std::string{params.schedule()}, params.scheduled_at(),
-                  std::string{params.backfill()}};
+  const run_starter of{.schedule = std::string{params.schedule()},
+                       .scheduled_at = params.scheduled_at(),
+                       .backfill = std::string{params.backfill()}};
   if (const auto begun = begin_scheduled(of, std::string{params.run()}); !begun) {
     send(ref<schemas::Schedule>(key()).run_told(params.run(), of.schedule, of.scheduled_at,
                                                 schemas::RunState::FAILED, begun.error().text(),
                                                 of.backfill));
+  }
+  return {};
+}
+
+async<> pipeline_actor::submit_child(submit_child_params params) {
+  const run_starter of{.parent = std::string{params.parent()},
+                       .parent_task = std::string{params.parent_task()},
+                       .depth = params.depth(),
+                       .place = place_of(params.read().getTrace())};
+  const std::string run{params.run()};
+  auto begun = is_known() ? compile_stored(state().getLatestVersion()) : unknown();
+  if (begun) {
+    begun = begin_run(params, run, of, {.number = state().getLatestVersion()});
+  }
+  if (!begun) {
+    schemas::run_interface::child_told_params told;
+    auto made = told.build();
+    made.setTask(of.parent_task.c_str());
+    made.setRun(run.c_str());
+    made.setState(schemas::RunState::FAILED);
+    made.setReason(begun.error().text().c_str());
+    send(ref<schemas::Run>(of.parent).child_told(std::move(told)));
   }
   return {};
 }
@@ -408,6 +441,7 @@ async<> pipeline_actor::run_ended(run_ended_params params) {
   turns_.remove(run);
   begin_waiting();
   judge_version(params.version(), params.state());
+  tell_subscribers(params);
 }
 
 async<> pipeline_actor::run_removed(run_removed_params params) {

@@ -58,6 +58,9 @@ public:
   runtime::async<> resume() override;
   runtime::async<rollback_results> rollback(rollback_params params) override;
   runtime::async<> revert(revert_params params) override;
+  runtime::async<> submit_child(submit_child_params params) override;
+  runtime::async<> subscribe(subscribe_params params) override;
+  runtime::async<> triggered(triggered_params params) override;
 
 private:
   static constexpr const char* retention_timer = "retention";
@@ -89,6 +92,9 @@ private:
   [[nodiscard]] runtime::async<std::optional<version_record>> stored_version(std::uint32_t version);
   [[nodiscard]] runtime::async<chosen_version> version_numbered(std::uint32_t version);
   [[nodiscard]] runtime::async<std::uint32_t> go_back_to(std::uint32_t version, std::string why);
+  void tell_triggers(const std::vector<trigger_definition>& triggers);
+  void tell_subscribers(const run_ended_params& ended);
+  void not_triggered(const std::string& by, const std::string& why) const;
   void judge_version(std::uint32_t version, schemas::RunState end);
   [[nodiscard]] std::optional<concurrency_definition> concurrency() const;
   [[nodiscard]] runtime::result<turn> turn_of(const bound_params& params, const std::string& run);
@@ -98,16 +104,22 @@ private:
   [[nodiscard]] runtime::async<std::optional<std::uint32_t>> version_of(std::string run);
   [[nodiscard]] std::optional<runtime::error> refusal_to(capnp::List<schemas::Label>::Reader labels,
                                                          std::string_view params) const;
-  // The firing that starts a run; without a name: none does.
-  struct firing {
-    std::string schedule;
+  // What starts a run other than a person: a firing, or a run that has it as a task.
+  struct run_starter {
+    std::string schedule = {};  // empty: none
     std::int64_t scheduled_at = 0;
-    std::string backfill;
+    std::string backfill = {};
+    std::string parent = {};  // empty: none
+    std::string parent_task = {};
+    std::uint32_t depth = 0;
+    std::string triggered_by = {};  // empty: no run
+    std::optional<runtime::trace_context> place = {};
   };
   template <class Params>
   [[nodiscard]] runtime::result<void> begin_run(const Params& params, const std::string& run,
-                                                const firing& of, const chosen_version& with);
-  [[nodiscard]] runtime::result<void> begin_scheduled(const firing& of, const std::string& run);
+                                                const run_starter& of, const chosen_version& with);
+  [[nodiscard]] runtime::result<void> begin_scheduled(const run_starter& of,
+                                                      const std::string& run);
   void tell_schedules(const std::vector<schedule_definition>& schedules);
   void add_active(run_page& page) const;
   runtime::async<> add_ended(run_page& page);
@@ -122,6 +134,8 @@ private:
   runtime::state_map<schemas::PipelineVersion> versions_{*this, "versions"};  // the latest only
   runtime::paged_map<schemas::PipelineVersion> older_versions_{*this, "older_versions"};
   runtime::state_map<schemas::RunSummary> active_{*this, "active"};
+  runtime::state_map<schemas::Subscriber> subscribers_{*this, "subscribers"};
+  runtime::state_map<schemas::TriggerValue> started_for_{*this, "started_for"};
   runtime::paged_map<schemas::RunSummary> runs_{*this, "runs"};
   runtime::paged_map<schemas::RunSummary> ended_{*this, "ended"};
   const run_retention kept_;

@@ -55,7 +55,7 @@ runtime::result<pipeline_actor::turn> pipeline_actor::turn_of(const bound_params
   if (is_full && bound->on_limit == at_limit::cancel_oldest) {
     for (const auto& old : turns_.pushed_out(made.group, bound->limit)) {
       send(ref<schemas::Run>(old).withdraw(
-          "run " + run + " took its place: " + bound_text(bound->limit, made.group)));
+          "run " + run + " took its place: " + bound_text(bound->limit, made.group), false));
     }
   }
   if (state().getPaused()) {

@@ -165,6 +165,10 @@ async<> run_actor::begin(begin_params params) {
   root.setBackfill(from.getBackfill());
   root.setQueued(from.getQueued());
   root.setRerunOf(from.getRerunOf());
+  root.setParent(from.getParent());
+  root.setParentTask(from.getParentTask());
+  root.setDepth(from.getDepth());
+  root.setTriggeredBy(from.getTriggeredBy());
   auto graph = graph_of_pinned(pinned.asReader());
   if (!graph) {
     fail_without_graph(graph.error());
@@ -209,9 +213,17 @@ void run_actor::limit_time(runtime::wall_time start) {
 void run_actor::report(std::int64_t ended_before) {
   const auto root = state();
   const auto pipeline = text_of(root.getProject()) + "/" + text_of(root.getPipeline());
-  send(ref<schemas::Pipeline>(pipeline).run_ended(key(), root.getState(), root.getFinishedAt(),
-                                                  root.getVersion(), root.getCreatedAt(),
-                                                  ended_before));
+  schemas::pipeline_interface::run_ended_params told;
+  auto made = told.build();
+  made.setRun(key().c_str());
+  made.setState(root.getState());
+  made.setFinishedAt(root.getFinishedAt());
+  made.setVersion(root.getVersion());
+  made.setCreatedAt(root.getCreatedAt());
+  made.setEndedBefore(ended_before);
+  made.setDepth(root.getDepth());
+  send(ref<schemas::Pipeline>(pipeline).run_ended(std::move(told)));
+  tell_parent();
   if (root.getSchedule().size() > 0) {
     send(ref<schemas::Schedule>(pipeline).run_told(key(), text_of(root.getSchedule()),
                                                    root.getScheduledAt(), root.getState(), "",
@@ -220,8 +232,9 @@ void run_actor::report(std::int64_t ended_before) {
 }
 
 async<> run_actor::on_reminder(std::string name) {
-  if (name.starts_with(approval_reminder)) {
-    not_answered(name.substr(approval_reminder.size()));
+  if (name.starts_with(step_reminder)) {
+    not_answered(name.substr(step_reminder.size()));
+    child_timed_out(name.substr(step_reminder.size()));
   } else if (graph_ && !over() && !state().getEnding()) {
     stop(RunState::TIMED_OUT,
          "the run's timeout of " +
@@ -251,10 +264,13 @@ void run_actor::apply(run_effects effects) {
     run_effects more;
     for (const auto& each : effects.cancel) {
       const auto reason = state().getEnding() ? text_of(state().getReason()) : each.reason;
-      if (graph_->task(each.id.task).approval.empty()) {
-        send(ref<schemas::Task>(key() + "/" + graph_->name_of(each.id)).cancel(reason));
-      } else if (asking(graph_->name_of(each.id))) {
+      const auto name = graph_->name_of(each.id);
+      if (step_of(graph_->task(each.id.task)) == step_kind::command) {
+        send(ref<schemas::Task>(key() + "/" + name).cancel(reason));
+      } else if (asking(name)) {
         end_here(each.id, TaskState::CANCELLED, reason, {}, more);
+      } else if (child_at(name)) {
+        withdraw_child(each.id, reason);
       }
     }
     for (const auto id : effects.start) {
@@ -317,8 +333,8 @@ void run_actor::end_here(instance_id id, TaskState state, const std::string& rea
   count(state, 1);
   const auto reader = row.asReader();
   add_event(&reader);
-  if (!graph_->task(id.task).approval.empty()) {
-    cancel_reminder(std::string{approval_reminder} + graph_->name_of(id));
+  if (step_of(graph_->task(id.task)) != step_kind::command) {
+    cancel_reminder(std::string{step_reminder} + graph_->name_of(id));
   }
   auto then = graph_->ended(id, state, outputs, reason);
   const auto append = [](auto& to, auto& from) { to.insert(to.end(), from.begin(), from.end()); };
@@ -329,8 +345,8 @@ void run_actor::end_here(instance_id id, TaskState state, const std::string& rea
 }
 
 void run_actor::start(instance_id id, run_effects& effects, std::vector<pool_wish>& wishes) {
-  if (!graph_->task(id.task).approval.empty()) {
-    ask(id, effects);
+  if (const auto kind = step_of(graph_->task(id.task)); kind != step_kind::command) {
+    kind == step_kind::approval ? ask(id, effects) : start_child(id, effects);
     return;
   }
   auto spec = task_spec_of(*graph_, id,
@@ -422,6 +438,22 @@ void run_actor::stop(RunState end, const std::string& reason, stop_reach reach) 
   apply(graph_->stop(reason, reach));
 }
 
+// A run that cannot say what it promises has failed.
+void run_actor::keep_outputs() {
+  const auto made = graph_->outputs();
+  auto root = edit();
+  if (!made) {
+    root.setState(RunState::FAILED);
+    root.setReason(made.error().text().c_str());
+    return;
+  }
+  auto outputs = root.initOutputs(static_cast<unsigned>(made->size()));
+  for (unsigned at = 0; at < outputs.size(); ++at) {
+    outputs[at].setName((*made)[at].first.c_str());
+    outputs[at].setValue((*made)[at].second.c_str());
+  }
+}
+
 void run_actor::finish() {
   if (over()) {
     return;
@@ -432,6 +464,9 @@ void run_actor::finish() {
   root.setState(root.getEnding() ? root.getEndState() : graph_->outcome());
   if (root.getState() == RunState::FAILED) {
     root.setReason(graph_->failure_text().c_str());
+  }
+  if (root.getState() == RunState::SUCCEEDED) {
+    keep_outputs();
   }
   root.setFinishedAt(nanoseconds(now()));
   if (root.getLostWith().size() > 0) {

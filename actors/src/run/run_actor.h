@@ -44,12 +44,14 @@ public:
   runtime::async<> proceed() override;
   runtime::async<> pause(pause_params params) override;
   runtime::async<> resume() override;
+  runtime::async<> child_told(child_told_params params) override;
 
 private:
   static constexpr const char* pinned_row = "pinned";
   static constexpr const char* timeout_reminder = "timeout";
   static constexpr const char* events_signal = "events";
-  static constexpr std::string_view approval_reminder = "approval/";  // and the instance's name
+  // And the instance's name, of one that runs no command.
+  static constexpr std::string_view step_reminder = "approval/";
 
   // A task that is begun for the first time, whose slot the run asks for.
   struct pool_wish {
@@ -73,6 +75,12 @@ private:
   void answer(instance_id id, schemas::TaskState state, const std::string& reason,
               const output_list& outputs);
   void not_answered(std::string_view task);
+  void start_child(instance_id id, run_effects& effects);
+  [[nodiscard]] std::optional<instance_id> child_at(std::string_view task) const;
+  void withdraw_child(instance_id id, const std::string& reason);
+  void child_timed_out(std::string_view task);
+  void tell_parent();
+  void keep_outputs();
   void end_here(instance_id id, schemas::TaskState state, const std::string& reason,
                 const output_list& outputs, run_effects& effects);
   void ask_pool(const std::vector<pool_wish>& wishes);
@@ -104,6 +112,7 @@ private:
   runtime::state_map<schemas::RunEvent> events_{*this, "events"};
   runtime::state_map<schemas::ForgottenTask> forgotten_{*this, "forgotten"};
   const std::function<void(std::string_view)> log_;
+  runtime::rng random_;
   std::optional<run_graph> graph_;  // nothing when its definition cannot be used; then it is over
 };
 

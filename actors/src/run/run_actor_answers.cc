@@ -54,6 +54,10 @@ async<run_actor::status_results> run_actor::status() {
   made.setScheduledAt(root.getScheduledAt());
   made.setBackfill(root.getBackfill());
   made.setRerunOf(root.getRerunOf());
+  made.setParent(root.getParent());
+  made.setParentTask(root.getParentTask());
+  made.setOutputs(root.getOutputs());
+  made.setTriggeredBy(root.getTriggeredBy());
   made.setQueued(root.getQueued().size() > 0);
   made.setPaused(root.getPaused());
   if (const auto why = waits_for(); !why.empty()) {

@@ -30,7 +30,7 @@ void run_actor::ask(instance_id id, run_effects& effects) {
   const auto reader = row.asReader();
   add_event(&reader);
   if (const auto limit = graph_->task(id.task).timeout) {
-    set_reminder(std::string{approval_reminder} + graph_->name_of(id), now() + *limit);
+    set_reminder(std::string{step_reminder} + graph_->name_of(id), now() + *limit);
   }
 }
 

@@ -44,8 +44,9 @@ async<> run_actor::withdraw(withdraw_params params) {
   if (!pinned_.contains(pinned_row)) {
     co_await runtime::fail(errc::unavailable, "the run has not begun yet");
   }
-  if (!over() && !state().getEnding()) {
-    stop(RunState::CANCELLED, std::string{params.reason()}, stop_reach::ordinary);
+  if (!over() && (!state().getEnding() || (params.force() && !state().getForced()))) {
+    stop(RunState::CANCELLED, std::string{params.reason()},
+         params.force() ? stop_reach::everything : stop_reach::ordinary);
   }
 }
 
@@ -164,6 +165,7 @@ result<run_actor::retry_from_results> run_actor::start_again(const std::string& 
   root.setFinishedAt(0);
   root.setRetriedAt(nanoseconds(now()));
   root.setFilesLost(false);
+  root.initOutputs(0);
   forget_rows(std::move(forgotten));
   limit_time(now());
   report(ended_before);
@@ -188,7 +190,7 @@ async<run_actor::retry_from_results> run_actor::retry_from(retry_from_params par
 void run_actor::forget_row(const std::string& row) {
   const auto status = *instances_.get(row);
   count(status.getState(), -1);
-  cancel_reminder(std::string{approval_reminder} + text_of(status.getName()));
+  cancel_reminder(std::string{step_reminder} + text_of(status.getName()));
   if (status.getAttempt() > 0) {
     forgotten_.edit(text_of(status.getName())).setName(status.getName());
   }

@@ -293,7 +293,7 @@ void run_graph::finish_if_done(std::uint32_t at) {
 bool run_graph::may_start_more(const task_node& one, const task_definition& task) const {
   const auto of_run =
       std::min<std::size_t>(start_window, definition_.max_parallel.value_or(start_window));
-  return (active_ < of_run || !task.approval.empty()) &&
+  return (active_ < of_run || step_of(task) != step_kind::command) &&
          one.active < task.max_parallel.value_or(start_window);
 }
 

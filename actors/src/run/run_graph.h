@@ -15,10 +15,10 @@
 // cancelled for it has then not been started. What is unfinished starts anew, and so does all that
 // has succeeded and that something unfinished needs, if only by way of others.
 // While it is paused nothing starts, and what can be judged without a start is.
-// An approval starts like any instance, and holds up nothing but what needs it.
-// A fan-out over nothing has succeeded with nothing to do, unless `on_empty` says otherwise.
-// A task with no more failed instances than `allow_failures` is as good as one that has succeeded,
-// for what needs it and for the run; its state tells that it has failed.
+// An approval, or a run of a pipeline, starts like any instance, and holds up nothing but what
+// needs it. A fan-out over nothing has succeeded with nothing to do, unless `on_empty` says
+// otherwise. A task with no more failed instances than `allow_failures` is as good as one that has
+// succeeded, for what needs it and for the run; its state tells that it has failed.
 //
 // A reason is a phrase for a person. That of a task which did not start because of others names
 // them with their states and their own reasons: `needs fan: skipped, its list is empty`.
@@ -130,7 +130,7 @@ public:
   /// The run's files are lost: withdraws what has started, which is to be waited for.
   [[nodiscard]] run_effects hold(std::string_view reason);
   [[nodiscard]] bool held() const noexcept { return held_; }
-  /// Instances that have started and not ended, without those that wait for a person.
+  /// Instances that have started and not ended, without those that run no command.
   [[nodiscard]] std::size_t active() const noexcept { return active_; }
 
   /// Goes on after a loss of files. What succeeded and may not be repeated, though its files may be
@@ -187,6 +187,10 @@ public:
   [[nodiscard]] runtime::result<std::string> workdir(instance_id id) const;
   /// Its inputs as JSON; empty: it has none. Errors: as above; `too_large`.
   [[nodiscard]] runtime::result<std::string> inputs(instance_id id) const;
+  /// What the run gets that it is, as JSON. Errors: as above.
+  [[nodiscard]] runtime::result<std::string> child_params(instance_id id) const;
+  /// Of the run. Requires: it has succeeded. Errors: as above.
+  [[nodiscard]] runtime::result<output_list> outputs() const;
 
 private:
   enum class phase : std::uint8_t { waiting, open, ended };
@@ -243,7 +247,7 @@ private:
   void after_end(std::uint32_t at);
   void drain(run_effects& effects);
   [[nodiscard]] bool runs_nothing(std::uint32_t at) const {
-    return !definition_.tasks[at].approval.empty();
+    return step_of(definition_.tasks[at]) != step_kind::command;
   }
   [[nodiscard]] bool may_start_more(const task_node& one, const task_definition& task) const;
   [[nodiscard]] static task_state outcome_of(const task_node& one);
@@ -260,7 +264,7 @@ private:
   std::vector<task_node> nodes_;
   std::deque<std::uint32_t> ready_;      // every need has ended: to be judged
   std::deque<std::uint32_t> startable_;  // with unstarted instances that may start
-  std::deque<std::uint32_t> asking_;     // such approvals
+  std::deque<std::uint32_t> asking_;     // such as run no command
   std::size_t active_ = 0;
   std::size_t known_ = 0;
   std::size_t unended_ = 0;  // tasks

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <charconv>
 
+#include "definition/fill_values.h"
 #include "millrace/actors/process.h"
 #include "run/run_graph.h"
 #include "run/run_scope.h"
@@ -111,39 +112,25 @@ result<std::string> run_graph::workdir(instance_id id) const {
   return filled;
 }
 
-namespace {
-
-// The same with the expressions in its texts filled in.
-result<value> filled_in(const value& from, const expression_scope& names) {
-  if (const auto* text = from.text()) {
-    return fill_value(*text, names);
-  }
-  if (const auto* items = from.items()) {
-    value::list made;
-    for (const auto& each : *items) {
-      auto filled = filled_in(each, names);
-      if (!filled) {
-        return filled;
-      }
-      made.push_back(*std::move(filled));
-    }
-    return make_value(std::move(made));
-  }
-  if (const auto* entries = from.entries()) {
-    value::map made;
-    for (const auto& [key, each] : *entries) {
-      auto filled = filled_in(each, names);
-      if (!filled) {
-        return filled;
-      }
-      made.emplace(key, *std::move(filled));
-    }
-    return value{std::move(made)};
-  }
-  return from;
+result<std::string> run_graph::child_params(instance_id id) const {
+  const auto& one = instance(id);
+  const auto made =
+      fill_values(definition_.tasks[id.task].params, scope{*this, id.task, &one}, "params");
+  return made ? result<std::string>{to_json(*made)} : made.error();
 }
 
-}  // namespace
+result<output_list> run_graph::outputs() const {
+  output_list made;
+  for (const auto& [name, text] : definition_.outputs) {
+    auto filled = fill(text, scope{*this, 0, nullptr});
+    if (!filled) {
+      return runtime::error{filled.error().code(),
+                            "outputs " + name + ": " + filled.error().text()};
+    }
+    made.emplace_back(name, *std::move(filled));
+  }
+  return made;
+}
 
 result<std::string> run_graph::inputs(instance_id id) const {
   const auto& task = definition_.tasks[id.task];
@@ -151,16 +138,11 @@ result<std::string> run_graph::inputs(instance_id id) const {
     return std::string{};
   }
   const auto& one = instance(id);
-  const scope names{*this, id.task, &one};
-  value::map made;
-  for (const auto& [name, content] : task.inputs) {
-    auto filled = filled_in(content, names);
-    if (!filled) {
-      return runtime::error{filled.error().code(), "inputs " + name + ": " + filled.error().text()};
-    }
-    made.emplace(name, *std::move(filled));
+  const auto made = fill_values(task.inputs, scope{*this, id.task, &one}, "inputs");
+  if (!made) {
+    return made.error();
   }
-  auto text = to_json(value{std::move(made)});
+  auto text = to_json(*made);
   if (text.size() > task_inputs_bytes_max) {
     return runtime::error{
         runtime::errc::too_large,

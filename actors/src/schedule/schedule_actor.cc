@@ -290,7 +290,7 @@ void schedule_actor::fire(const std::string& name, wall_time nominal, wall_time 
       }
       for (const auto& row : running) {
         send(ref<schemas::Run>(text_of(active_.get(row)->getRun()))
-                 .withdraw("a later firing of schedule '" + name + "' replaces it"));
+                 .withdraw("a later firing of schedule '" + name + "' replaces it", false));
       }
       break;
     case firing_fate::wait:

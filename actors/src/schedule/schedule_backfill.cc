@@ -277,7 +277,7 @@ async<schedule_actor::cancel_backfill_results> schedule_actor::cancel_backfill(
     end_backfill(id, BackfillState::CANCELLED);
     for (const auto& each : rows_of(backfill_runs_, row, SIZE_MAX)) {
       send(ref<schemas::Run>(text_of(backfill_runs_.get(each)->getRun()))
-               .withdraw("backfill " + id + " was cancelled"));
+               .withdraw("backfill " + id + " was cancelled", false));
     }
   }
   cancel_backfill_results results;

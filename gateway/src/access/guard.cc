@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <string>
 
+#include "http/problem.h"
 #include "millrace/pipeline.capnp.actor.h"
 
 namespace millrace::gateway {
@@ -80,7 +81,12 @@ void guard::admit(http::request& received, http::reply answer, access needed,
     then(received, std::move(answer));
     return;
   }
-  if (!know_sender(received, answer) || is_too_often(received, answer)) {
+  auto objection = know_sender(received);
+  if (!objection) {
+    objection = count_request(received);
+  }
+  if (objection) {
+    answer.fail(*objection, received.target());
     return;
   }
   if (tokens_ == nullptr) {
@@ -105,32 +111,38 @@ void guard::admit(http::request& received, http::reply answer, access needed,
   then(received, std::move(answer));
 }
 
-// Whether who asks is known, or need not be; else it is answered.
-bool guard::know_sender(http::request& received, http::reply& answer) {
+std::optional<http::response> guard::refuse_body(http::request& received) {
+  const auto objection = know_sender(received);
+  return objection ? std::optional{http::problem_response(*objection, received.target())}
+                   : std::nullopt;
+}
+
+// Nothing when who asks is known, or need not be.
+std::optional<error> guard::know_sender(http::request& received) {
   if (tokens_ == nullptr) {
-    return true;
+    return std::nullopt;
   }
   const auto token = token_in(received);
   if (!token) {
-    refuse_token(received, answer, token.error());
-    return false;
+    return count_wrong_token(received, token.error());
   }
   received.by = tokens_->find(*token);
-  if (received.by == nullptr && !tokens_->is_known()) {
-    answer.fail({errc::unavailable, "the tokens are not known here yet; try again",
-                 std::chrono::ceil<std::chrono::milliseconds>(retry_after)});
-  } else if (received.by == nullptr) {
-    refuse_token(
-        received, answer,
-        {errc::unauthenticated, "the token is nobody's: it is wrong, was revoked or has expired"});
+  if (received.by != nullptr) {
+    return std::nullopt;
   }
-  return received.by != nullptr;
+  if (!tokens_->is_known()) {
+    return error{errc::unavailable, "the tokens are not known here yet; try again",
+                 std::chrono::ceil<std::chrono::milliseconds>(retry_after)};
+  }
+  return count_wrong_token(
+      received,
+      {errc::unauthenticated, "the token is nobody's: it is wrong, was revoked or has expired"});
 }
 
-// If so it is answered.
-bool guard::is_too_often(const http::request& received, http::reply& answer) {
+// Nothing while they do not come too often.
+std::optional<error> guard::count_request(const http::request& received) {
   if (rates_.a_second == 0) {
-    return false;
+    return std::nullopt;
   }
   // A token's name is not like an address.
   const auto who = received.by != nullptr ? "the token '" + received.by->name + "'"
@@ -140,32 +152,27 @@ bool guard::is_too_often(const http::request& received, http::reply& answer) {
     const std::lock_guard lock{mutex_};
     wait = requests_.take(who, here_.time().steady());
   }
-  if (wait) {
-    slow_down(answer,
-              who + " makes more than " + std::to_string(rates_.a_second) +
-                  " requests a second, which is the most here",
-              *wait);
+  if (!wait) {
+    return std::nullopt;
   }
-  return wait.has_value();
+  return slow_down(who + " makes more than " + std::to_string(rates_.a_second) +
+                       " requests a second, which is the most here",
+                   *wait);
 }
 
-void guard::refuse_token(const http::request& received, http::reply& answer, const error& why) {
+error guard::count_wrong_token(const http::request& received, const error& why) {
   const auto from = address_group(received.from);
   std::optional<runtime::duration> wait;
   {
     const std::lock_guard lock{mutex_};
     wait = wrong_tokens_.take(from, here_.time().steady());
   }
-  if (wait) {
-    slow_down(answer, "many requests without a good token have come from " + from, *wait);
-  } else {
-    answer.fail(why, received.target());
-  }
+  return wait ? slow_down("many requests without a good token have come from " + from, *wait) : why;
 }
 
-void guard::slow_down(http::reply& answer, const std::string& why, runtime::duration wait) {
+error guard::slow_down(const std::string& why, runtime::duration wait) {
   limited_.fetch_add(1, std::memory_order_relaxed);
-  answer.fail({errc::overloaded, why, std::chrono::ceil<std::chrono::milliseconds>(wait)});
+  return {errc::overloaded, why, std::chrono::ceil<std::chrono::milliseconds>(wait)};
 }
 
 void guard::admit_to_run(http::request& received, http::reply answer, access needed,

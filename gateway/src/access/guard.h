@@ -5,6 +5,7 @@
 #include <atomic>
 #include <cstdint>
 #include <mutex>
+#include <optional>
 
 #include "access/principal.h"
 #include "access/rate_limit.h"
@@ -45,16 +46,20 @@ public:
   /// the request, on another thread.
   void admit(http::request& received, http::reply answer, access needed, const http::handler& then);
 
+  /// What `admit` would answer for its token alone, to a request whose body has not been read;
+  /// nothing: it is known who sends it. Whatever the route: of nobody no body is read.
+  [[nodiscard]] std::optional<http::response> refuse_body(http::request& received);
+
   /// Requests that were answered 429.
   [[nodiscard]] std::uint64_t limited() const noexcept {
     return limited_.load(std::memory_order_relaxed);
   }
 
 private:
-  bool know_sender(http::request& received, http::reply& answer);
-  bool is_too_often(const http::request& received, http::reply& answer);
-  void refuse_token(const http::request& received, http::reply& answer, const runtime::error& why);
-  void slow_down(http::reply& answer, const std::string& why, runtime::duration wait);
+  std::optional<runtime::error> know_sender(http::request& received);
+  std::optional<runtime::error> count_request(const http::request& received);
+  runtime::error count_wrong_token(const http::request& received, const runtime::error& why);
+  runtime::error slow_down(const std::string& why, runtime::duration wait);
   void admit_to_run(http::request& received, http::reply answer, access needed,
                     const http::handler& then) const;
 

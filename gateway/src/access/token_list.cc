@@ -49,11 +49,14 @@ std::shared_ptr<const table> table_of(const access_interface::tokens_results& to
 }  // namespace
 
 struct token_list::shared {
+  explicit shared(runtime::steady_time now) : had_at(now) {}
+
   std::mutex mutex;  // for all below
   std::condition_variable changed;
   bool ends = false;
   std::optional<result<access_interface::tokens_results>> answer;
   std::shared_ptr<const table> by_digest;  // null: not known yet
+  runtime::steady_time had_at;             // last
 };
 
 token_list::token_list(runtime::silo& here, std::string_view root,
@@ -63,7 +66,7 @@ token_list::token_list(runtime::silo& here, std::string_view root,
       root_(std::make_shared<principal>(
           principal{"(root)", {{std::string{all_projects}, role::ADMIN}}})),
       warn_(std::move(warn)),
-      shared_(std::make_shared<shared>()),
+      shared_(std::make_shared<shared>(here.time().steady())),
       thread_([this] { run(); }) {}
 
 token_list::~token_list() {
@@ -98,6 +101,11 @@ bool token_list::is_known() const {
   return shared_->by_digest != nullptr;
 }
 
+runtime::duration token_list::age() const {
+  const std::lock_guard lock{shared_->mutex};
+  return here_.time().steady() - shared_->had_at;
+}
+
 void token_list::run() {
   bool is_lost = false;
   for (auto version = no_tokens_known;;) {
@@ -119,6 +127,7 @@ void token_list::run() {
       auto made = table_of(*answer);
       lock.lock();
       shared_->by_digest = std::move(made);
+      shared_->had_at = here_.time().steady();
       version = answer->version();
       if (std::exchange(is_lost, false)) {
         warn_("the tokens can be had again");

@@ -37,6 +37,9 @@ public:
   [[nodiscard]] std::shared_ptr<const principal> find(std::string_view token) const;
   /// Whether the list has been had: else one that is not found may yet be somebody's.
   [[nodiscard]] bool is_known() const;
+  /// How old what is known is: since the actor last gave the list, or said that it has not changed;
+  /// since this was made while it has not been had. It says so every 20 s.
+  [[nodiscard]] runtime::duration age() const;
 
 private:
   struct shared;  // with answers that come when this has gone

@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: MIT
 #include "api/actor_list.h"
 
-#include <algorithm>
 #include <vector>
 
 #include "api/ask_silos.h"
+#include "api/list_page.h"
 #include "api/respond.h"
 
 namespace millrace::gateway {
@@ -94,24 +94,6 @@ void search(const api_parts& parts, const actor_list_request& wanted,
       });
 }
 
-// Takes away the silos that come before the cursor, `SILO:CURSOR`, and leaves that of the first.
-bool start_at_cursor(std::vector<std::string>& silos, std::string& cursor) {
-  if (cursor.empty()) {
-    return true;
-  }
-  const auto colon = cursor.rfind(':');
-  if (colon == std::string::npos) {
-    return false;
-  }
-  const auto silo = cursor.substr(0, colon);
-  cursor.erase(0, colon + 1);
-  silos.erase(silos.begin(), std::lower_bound(silos.begin(), silos.end(), silo));
-  if (silos.empty() || silos.front() != silo) {
-    cursor.clear();  // it has left
-  }
-  return true;
-}
-
 }  // namespace
 
 json_shape actor_list_shape() {
@@ -142,8 +124,7 @@ void answer_actor_list(const api_parts& parts, actor_list_request wanted, http::
     return;
   }
   if (!start_at_cursor(*silos, wanted.cursor)) {
-    answer.fail({errc::invalid_argument,
-                 "the cursor is none that this list gave; leave it out to begin anew"});
+    answer.fail(bad_cursor());
     return;
   }
   const auto shared = std::make_shared<http::reply>(std::move(answer));

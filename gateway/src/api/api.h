@@ -48,19 +48,20 @@
 //                                                             it; ?map&after&limit
 //   POST   /api/v1/actors/{type}/{key}/deactivate             once it has nothing to do, there
 //   GET    /api/v1/silo                                       figures, by actor type
-//   GET    /api/v1/silos                                      of the cluster
-//   GET    /api/v1/partitions                                 of the cluster
+//   GET    /api/v1/silos                                      of the cluster; ?cursor&limit
+//   GET    /api/v1/partitions                                 of the cluster; ?cursor&limit
 //   GET    /api/v1/cluster/health                             as this process sees it
 //   POST   /api/v1/silos/{name}/drain                         {undo}
 //   POST   /api/v1/partitions/{id}/break-glass                {silo, reason}
 //   POST   /api/v1/partitions/{id}/acknowledge-loss
 //   GET    /api/v1/dead-letters                               sends that were given up, of all
-//                                                             silos; ?silo&limit
+//                                                             silos; ?silo&cursor&limit
 //   POST   /api/v1/dead-letters/{type}/{key}/{number}/retry   sends it again
 //   DELETE /api/v1/dead-letters/{type}/{key}/{number}
 //   GET    /api/v1/backup                                     the state, as `millrace restore`
 //                                                             reads it
-//   GET    /api/v1/tokens                                     those that one may revoke
+//   GET    /api/v1/tokens                                     those that one may revoke;
+//                                                             ?cursor&limit
 //   POST   /api/v1/tokens                                     {id, grants, expires_in}
 //   DELETE /api/v1/tokens/{name}
 //   GET    /api/v1/projects/{project}/secrets                 their names
@@ -84,6 +85,7 @@
 #include "access/guard.h"
 #include "api/file_thread.h"
 #include "api/operation.h"
+#include "http/identity.h"
 #include "http/router.h"
 #include "http/server.h"
 #include "millrace/actors/pipeline_host.h"
@@ -103,6 +105,12 @@ inline constexpr std::chrono::seconds stalled_after{5};
 /// to `stalled_after`.
 [[nodiscard]] std::optional<runtime::error> stall_of(std::string_view part, runtime::duration busy);
 
+/// When the certificates of this process's links end.
+struct link_ends {
+  runtime::wall_time certificate;
+  runtime::wall_time authority;  ///< Of who has issued it.
+};
+
 /// What handlers work with. Lives longer than the server.
 struct api_parts {
   runtime::silo& silo;
@@ -114,6 +122,9 @@ struct api_parts {
   gateway::guard* guard = nullptr;            ///< Null: whoever reaches this may do everything.
   const actors::secret_keyring* keyring = nullptr;  ///< Null: no secrets can be stored.
   const otlp_exporter* traces = nullptr;            ///< For /metrics; null: there is none.
+  const token_list* tokens = nullptr;               ///< Likewise.
+  const http::identity* tls = nullptr;              ///< Likewise.
+  std::optional<link_ends> links = {};              ///< Likewise.
 };
 
 /// The routes of the API, each with what it wants of who asks and what /openapi.json says of it. No

@@ -9,6 +9,7 @@
 
 #include "api/api.h"
 #include "api/cluster_health.h"
+#include "api/list_page.h"
 #include "api/respond.h"
 #include "millrace/silo_control.capnp.actor.h"
 
@@ -51,20 +52,28 @@ runtime::cluster_view view_of(const api_parts& parts) {
   return view;
 }
 
-void list_silos(const api_parts& parts, request&, reply answer) {
-  auto rows = ordered_json::array();
+void list_silos(const api_parts& parts, request& received, reply answer) {
+  const auto wanted = page_in(received, page_rows_max);
+  if (!wanted) {
+    answer.fail(wanted.error());
+    return;
+  }
+  placed_rows rows;
   const auto view = view_of(parts);
   for (const auto& each : view.silos) {
-    rows.push_back({{"name", each.name},
-                    {"incarnation", each.incarnation},
-                    {"pid", each.pid},
-                    {"address", each.address},
-                    {"state", runtime::to_string(each.state)},
-                    {"roles", roles_of(each.roles)},
-                    {"partitions_primary", each.partitions_primary},
-                    {"partitions_total", each.partitions_total}});
+    rows.emplace_back(each.name, ordered_json{{"name", each.name},
+                                              {"incarnation", each.incarnation},
+                                              {"pid", each.pid},
+                                              {"address", each.address},
+                                              {"state", runtime::to_string(each.state)},
+                                              {"roles", roles_of(each.roles)},
+                                              {"partitions_primary", each.partitions_primary},
+                                              {"partitions_total", each.partitions_total}});
   }
-  answer.send(answer_of(200, {{"cluster_id", view.cluster_id}, {"silos", std::move(rows)}}));
+  std::string next;
+  auto shown = rows_of_page(std::move(rows), *wanted, next);
+  answer.send(answer_of_page({{"cluster_id", view.cluster_id}, {"silos", std::move(shown)}},
+                             *wanted, next));
 }
 
 json_shape silos_shape() {
@@ -80,8 +89,9 @@ json_shape silos_shape() {
                              {"roles", shape::list(shape::word({"state", "execute", "gateway"}))},
                              {"partitions_primary", shape::count()},
                              {"partitions_total", shape::count()}}));
-  return shape::object(
-      {{"cluster_id", shape::text("Empty: in no cluster.")}, {"silos", shape::list(row)}});
+  return shape::object({{"cluster_id", shape::text("Empty: in no cluster.")},
+                        {"silos", shape::list(row)},
+                        {"next_cursor", next_cursor_shape()}});
 }
 
 // Null unless something may have been lost.
@@ -106,19 +116,29 @@ json_shape loss_shape() {
                                                  {"acknowledged", shape::flag()}}));
 }
 
-void list_partitions(const api_parts& parts, request&, reply answer) {
-  auto rows = ordered_json::array();
+void list_partitions(const api_parts& parts, request& received, reply answer) {
+  const auto wanted = page_in(received, page_rows_max);
+  if (!wanted) {
+    answer.fail(wanted.error());
+    return;
+  }
+  placed_rows rows;
   const auto view = view_of(parts);
   for (const auto& each : view.partitions) {
-    rows.push_back({{"id", std::to_string(static_cast<unsigned>(each.partition))},
-                    {"epoch", each.epoch},
-                    {"primary", each.primary},
-                    {"state", each.is_active ? "active" : "recovering"},
-                    {"in_sync", each.in_sync},
-                    {"in_sync_min", each.in_sync_min},
-                    {"data_loss", json_of(each.loss)}});
+    const auto number = static_cast<unsigned>(each.partition);
+    rows.emplace_back(fmt::format("{:05}", number),
+                      ordered_json{{"id", std::to_string(number)},
+                                   {"epoch", each.epoch},
+                                   {"primary", each.primary},
+                                   {"state", each.is_active ? "active" : "recovering"},
+                                   {"in_sync", each.in_sync},
+                                   {"in_sync_min", each.in_sync_min},
+                                   {"data_loss", json_of(each.loss)}});
   }
-  answer.send(answer_of(200, {{"copies", view.copies}, {"partitions", std::move(rows)}}));
+  std::string next;
+  auto shown = rows_of_page(std::move(rows), *wanted, next);
+  answer.send(
+      answer_of_page({{"copies", view.copies}, {"partitions", std::move(shown)}}, *wanted, next));
 }
 
 json_shape partitions_shape() {
@@ -130,7 +150,9 @@ json_shape partitions_shape() {
                                                {"in_sync", shape::list(shape::text())},
                                                {"in_sync_min", shape::count()},
                                                {"data_loss", shape::or_null(loss_shape())}}));
-  return shape::object({{"copies", shape::count()}, {"partitions", shape::list(row)}});
+  return shape::object({{"copies", shape::count()},
+                        {"partitions", shape::list(row)},
+                        {"next_cursor", next_cursor_shape()}});
 }
 
 void tell_health(const api_parts& parts, request&, reply answer) {
@@ -305,17 +327,21 @@ void add_cluster_routes(api_routes& routes) {
              {.id = "list_silos",
               .tag = "cluster",
               .summary = "The silos of the cluster, gateways included",
+              .query = page_keys("The most of them; 0: 1,000."),
               .answers = {{.status = 200,
-                           .text = "All of them, as this process sees them.",
-                           .body = json_media(silos_shape())}}},
+                           .text = "By name, as this process sees them.",
+                           .body = json_media(silos_shape()),
+                           .headers = {next_link}}}},
              list_silos);
   routes.add(method::get, "/api/v1/partitions", everywhere(role::READ),
              {.id = "list_partitions",
               .tag = "cluster",
               .summary = "The partitions of the cluster",
+              .query = page_keys("The most of them; 0: 1,000."),
               .answers = {{.status = 200,
-                           .text = "All of them; none of a server that is in no cluster.",
-                           .body = json_media(partitions_shape())}}},
+                           .text = "By number; none of a server that is in no cluster.",
+                           .body = json_media(partitions_shape()),
+                           .headers = {next_link}}}},
              list_partitions);
   routes.add(method::get, "/api/v1/cluster/health", everywhere(role::READ),
              {.id = "get_cluster_health",

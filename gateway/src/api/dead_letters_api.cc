@@ -5,6 +5,7 @@
 
 #include "api/api.h"
 #include "api/ask_silos.h"
+#include "api/list_page.h"
 #include "api/respond.h"
 
 namespace millrace::gateway {
@@ -20,8 +21,7 @@ namespace {
 using list_results = actors::silo_control::dead_letters_results;
 using tend_results = actors::silo_control::tend_dead_letter_results;
 
-constexpr std::uint64_t page_default = 100;
-constexpr std::uint64_t page_max = 1'000;
+constexpr std::size_t page_default = 100;
 
 ordered_json row_of(const std::string& silo, schemas::ListedDeadLetter::Reader letter) {
   const auto named = [](capnp::Text::Reader type, capnp::Text::Reader key) {
@@ -37,26 +37,42 @@ ordered_json row_of(const std::string& silo, schemas::ListedDeadLetter::Reader l
           {"silo", silo}};
 }
 
-// Those of all silos, by the silos' names.
-http::response letters_of(const std::vector<silo_answer<list_results>>& told, std::size_t most) {
+// Those of all silos, by the silos' names. The cursor is `SILO:PLACE` of the last one. What a silo
+// says that there is more of comes before what the next one has, so the page ends there.
+http::response letters_of(const std::vector<silo_answer<list_results>>& told,
+                          const wanted_page& wanted) {
   auto rows = ordered_json::array();
   auto missing = ordered_json::array();
+  std::string last;
   auto more = false;
   for (const auto& [silo, outcome] : told) {
     if (!outcome) {
       missing.push_back(missing_row(silo, outcome.error()));
       continue;
     }
-    more = more || outcome->read().getMore();
     for (const auto letter : outcome->read().getLetters()) {
-      more = more || rows.size() == most;
-      if (rows.size() < most) {
+      more = more || rows.size() == wanted.limit;
+      if (!more) {
         rows.push_back(row_of(silo, letter));
+        last = letter.getPlace().size() > 0 ? silo + ":" + letter.getPlace().cStr() : "";
       }
     }
+    more = more || outcome->read().getMore();
   }
-  return answer_of(200,
-                   {{"dead_letters", std::move(rows)}, {"more", more}, {"silos_missing", missing}});
+  return answer_of_page(
+      {{"dead_letters", std::move(rows)}, {"more", more}, {"silos_missing", missing}}, wanted,
+      more ? last : "");
+}
+
+// What is wrong with the question, or with the only silo that was asked.
+std::optional<runtime::error> refusal_in(const std::vector<silo_answer<list_results>>& told) {
+  for (const auto& [silo, outcome] : told) {
+    if (!outcome &&
+        (told.size() == 1 || outcome.error().code() == runtime::errc::invalid_argument)) {
+      return outcome.error();
+    }
+  }
+  return std::nullopt;
 }
 
 json_shape letters_shape() {
@@ -68,22 +84,27 @@ json_shape letters_shape() {
                                                              {"silo", shape::text()}}));
   return shape::object({{"dead_letters", shape::list(row)},
                         {"more", shape::flag()},
+                        {"next_cursor", next_cursor_shape()},
                         {"silos_missing", shape::list(missing_shape())}});
 }
 
 void list(const api_parts& parts, request& received, reply answer) {
-  const auto limit = number_in_query(received, "limit", 0, page_max);
-  const auto silos = silos_with_actors(parts.silo, text_in_query(received, "silo"));
-  if (!limit || !silos) {
-    answer.fail(limit ? silos.error() : limit.error());
+  const auto wanted = page_in(received, page_default);
+  auto silos = silos_with_actors(parts.silo, text_in_query(received, "silo"));
+  if (!wanted || !silos) {
+    answer.fail(wanted ? silos.error() : wanted.error());
     return;
   }
-  const auto most = *limit == 0 ? page_default : *limit;
-  const auto params = [most] {
-    return actors::silo_control::dead_letters_params{static_cast<std::uint32_t>(most)};
-  };
+  auto cursor = wanted->cursor;
+  if (!start_at_cursor(*silos, cursor)) {
+    answer.fail(bad_cursor());
+    return;
+  }
   silo_questions<list_results> asked;
   for (const auto& silo : *silos) {
+    const auto params = [most = wanted->limit, from = asked.empty() ? cursor : std::string{}] {
+      return actors::silo_control::dead_letters_params{static_cast<std::uint32_t>(most), from};
+    };
     asked.emplace_back(
         silo,
         silo_question<list_results>{
@@ -91,13 +112,13 @@ void list(const api_parts& parts, request& received, reply answer) {
             [params](runtime::silo& home) { return actors::list_dead_letters(home, params()); }});
   }
   const auto shared = std::make_shared<reply>(std::move(answer));
-  answer_on(parts.inspections, shared, [&parts, shared, most, asked] {
+  answer_on(parts.inspections, shared, [&parts, shared, asked, page = *wanted] {
     ask_silos<list_results>(parts, asked,
-                            [shared, most](const std::vector<silo_answer<list_results>>& told) {
-                              if (told.size() == 1 && !told.front().outcome) {
-                                shared->fail(told.front().outcome.error());
+                            [shared, page](const std::vector<silo_answer<list_results>>& told) {
+                              if (const auto refused = refusal_in(told)) {
+                                shared->fail(*refused);
                               } else {
-                                shared->send(letters_of(told, most));
+                                shared->send(letters_of(told, page));
                               }
                             });
   });
@@ -152,15 +173,17 @@ void add_dead_letter_routes(api_routes& routes) {
   const std::string all = "/api/v1/dead-letters";
   const std::string one = all + "/{type}/{key}/{number}";
   const answer done{.status = 200, .text = "Done.", .body = json_media(shape::object({}))};
+  auto query = page_keys("The most of them; 0: 100.");
+  query.push_back(text_key("silo", "Only of this one."));
   routes.add(method::get, all, everywhere(role::READ),
              {.id = "list_dead_letters",
               .tag = "dead letters",
               .summary = "Sends that were given up, of all silos",
-              .query = {text_key("silo", "Only of this one."),
-                        number_key("limit", page_max, "The most of them; 0: 100.")},
+              .query = std::move(query),
               .answers = {{.status = 200,
                            .text = "The oldest of each sender first.",
-                           .body = json_media(letters_shape())}},
+                           .body = json_media(letters_shape()),
+                           .headers = {next_link}}},
               .problems = {404}},
              list);
   routes.add(method::post, one + "/retry", everywhere(role::ADMIN),

@@ -74,13 +74,49 @@ ordered_json problem_of(const problem_kind& kind) {
   return made;
 }
 
-// `each` for every `{name}` of the pattern.
+// `each` for every `{name}` of the pattern, with the segment before it.
 template <class Each>
 void for_parameters(std::string_view pattern, Each each) {
   for (auto open = pattern.find('{'); open != std::string_view::npos;
        open = pattern.find('{', open + 1)) {
-    each(pattern.substr(open + 1, pattern.find('}', open) - open - 1));
+    const auto begin = pattern.rfind('/', open - 2) + 1;
+    each(pattern.substr(begin, open - 1 - begin),
+         pattern.substr(open + 1, pattern.find('}', open) - open - 1));
   }
+}
+
+// What a parameter of a path is. One name may be of several things, told apart by the segment
+// before it.
+struct path_parameter {
+  std::string_view before;  // empty: whatever that is
+  std::string_view name;
+  std::string_view text;
+};
+constexpr path_parameter path_parameters[] = {
+    {"projects", "project", "Name of a project; of what has none, `default`."},
+    {"pipelines", "name", "Name of a pipeline in the project."},
+    {"schedules", "schedule", "Name of a schedule of the pipeline, as its definition has it."},
+    {"backfills", "backfill", "Number of a backfill of the pipeline, as its list tells."},
+    {"runs", "id", "Id of a run, a UUID."},
+    {"tasks", "name", "Name of a task of the run; of an instance with its number, `build[3]`."},
+    {"secrets", "name", "Name of a secret of the project."},
+    {"tokens", "name", "Name of a token: the `id` that it was made with."},
+    {"silos", "name", "Name of a silo of the cluster."},
+    {"partitions", "id", "Number of a partition."},
+    {"actors", "type", "Name of an actor type, as `GET /api/v1/actors` lists them."},
+    {"dead-letters", "type", "Name of the sender's actor type."},
+    {"", "key", "Key of an actor, percent-encoded where it has slashes: `default%2Fnightly`."},
+    {"", "method", "Name of one of the type's open methods, in snake_case."},
+    {"", "number", "Number of the dead letter among its sender's."},
+};
+
+std::string_view text_of_parameter(std::string_view before, std::string_view name) {
+  const auto* found = std::find_if(
+      std::begin(path_parameters), std::end(path_parameters), [&](const path_parameter& each) {
+        return each.name == name && (each.before.empty() || each.before == before);
+      });
+  MILLRACE_ASSERT(found != std::end(path_parameters));  // say there what it is
+  return found->text;
 }
 
 std::string needs(const access& what) {
@@ -173,10 +209,11 @@ private:
 
   ordered_json parameters_of(const api_routes::row& row) {
     auto made = ordered_json::array();
-    for_parameters(row.pattern, [&made](std::string_view name) {
+    for_parameters(row.pattern, [&made](std::string_view before, std::string_view name) {
       made.push_back({{"name", name},
                       {"in", "path"},
                       {"required", true},
+                      {"description", text_of_parameter(before, name)},
                       {"schema", {{"type", "string"}, {"minLength", 1}}}});
     });
     for (const auto& each : row.about.query) {

@@ -51,6 +51,34 @@ std::string render_metrics(const api_parts& parts) {
                 "Requests that were answered 429, since their token or address asks too often.",
                 parts.guard->limited());
   }
+  const auto left = [now = parts.silo.time().wall()](runtime::wall_time end) {
+    return std::chrono::duration<double>{end - now}.count();
+  };
+  if (parts.tls != nullptr) {
+    const auto ends = parts.tls->ends();
+    own.gauge("millrace_gateway_certificate_left_seconds",
+              "Until the certificate that clients are shown, or one between it and its authority, "
+              "ends.",
+              left(ends.certificate));
+    if (ends.authorities) {
+      own.gauge("millrace_gateway_client_authority_left_seconds",
+                "Until the first of the authorities ends that clients show certificates of.",
+                left(*ends.authorities));
+    }
+  }
+  if (parts.links) {
+    own.gauge("millrace_cluster_certificate_left_seconds",
+              "Until the certificate of the links of this process ends.",
+              left(parts.links->certificate));
+    own.gauge("millrace_cluster_authority_left_seconds",
+              "Until the certificate of the cluster's authority ends.",
+              left(parts.links->authority));
+  }
+  if (parts.tokens != nullptr) {
+    own.gauge("millrace_gateway_tokens_age_seconds",
+              "Since the tokens were last had from the actor that keeps them.",
+              std::chrono::duration<double>{parts.tokens->age()}.count());
+  }
   if (parts.traces != nullptr) {
     const auto traces = parts.traces->stats();
     own.gauge("millrace_gateway_trace_spans_waiting", "Spans on their way to the collector.",

@@ -4,6 +4,7 @@
 
 #include "access/token.h"
 #include "api/api.h"
+#include "api/list_page.h"
 #include "api/respond.h"
 #include "millrace/access.capnp.actor.h"
 #include "millrace/actors/duration_text.h"
@@ -160,25 +161,33 @@ void list(const api_parts& parts, request& received, reply answer) {
   if (is_without_tokens(received, answer)) {
     return;
   }
-  call_and_answer(parts.silo, ref<schemas::Access>(access_key).tokens(no_tokens_known, 0),
-                  std::move(answer),
-                  [who = received.by](const access_interface::tokens_results& told) {
-                    auto rows = nlohmann::ordered_json::array();
-                    for (auto each : told.tokens()) {
-                      if (is_over(*who, each.getGrants())) {
-                        auto row = nlohmann::ordered_json::parse(runtime::to_json_text(each));
-                        row.erase("digest");
-                        rows.push_back(std::move(row));
-                      }
-                    }
-                    return answer_of(200, {{"tokens", std::move(rows)}});
-                  });
+  const auto wanted = page_in(received, page_rows_max);
+  if (!wanted) {
+    answer.fail(wanted.error());
+    return;
+  }
+  call_and_answer(
+      parts.silo, ref<schemas::Access>(access_key).tokens(no_tokens_known, 0), std::move(answer),
+      [who = received.by, page = *wanted](const access_interface::tokens_results& told) {
+        placed_rows rows;
+        for (auto each : told.tokens()) {
+          if (is_over(*who, each.getGrants())) {
+            auto row = nlohmann::ordered_json::parse(runtime::to_json_text(each));
+            row.erase("digest");
+            rows.emplace_back(each.getName().cStr(), std::move(row));
+          }
+        }
+        std::string next;
+        auto shown = rows_of_page(std::move(rows), page, next);
+        return answer_of_page({{"tokens", std::move(shown)}}, page, next);
+      });
 }
 
 json_shape tokens_shape() {
   return shape::object(
       {{"tokens", shape::list(shape::named(
-                      "Token", shape::without(shape::of<schemas::AccessToken>(), {"digest"})))}});
+                      "Token", shape::without(shape::of<schemas::AccessToken>(), {"digest"})))},
+       {"next_cursor", next_cursor_shape()}});
 }
 
 // Another's token is as one that there is not.
@@ -214,9 +223,11 @@ void add_token_routes(api_routes& routes) {
              {.id = "list_tokens",
               .tag = "tokens",
               .summary = "The tokens that one may revoke, by name",
+              .query = page_keys("The most of them; 0: 1,000."),
               .answers = {{.status = 200,
-                           .text = "All of them, without their texts.",
-                           .body = json_media(tokens_shape())}},
+                           .text = "Without their texts.",
+                           .body = json_media(tokens_shape()),
+                           .headers = {next_link}}},
               .problems = {409}},
              list);
   routes.add(method::post, "/api/v1/tokens", somewhere(role::ADMIN),

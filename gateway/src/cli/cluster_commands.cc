@@ -4,6 +4,7 @@
 
 #include <iostream>
 
+#include "cli/all_rows.h"
 #include "cli/health.h"
 #include "cli/output.h"
 #include "cli/remote.h"
@@ -63,17 +64,16 @@ exit_code print_list(const option_values& options, const char* what, const char*
   if (!server) {
     return report(server.error());
   }
-  const auto answer = server->ask(http::method::get, std::string{"/api/v1/"} + what);
-  if (!answer) {
-    return report(answer.error());
+  auto rows = all_rows(*server, std::string{"/api/v1/"} + what, what);
+  if (!rows) {
+    return report(rows.error());
   }
-  auto rows = answer->at(what);
-  for (auto& each : rows) {
+  for (auto& each : *rows) {
     if (is_table(server->form()) && each.contains("data_loss")) {
       each["data_loss"] = loss_word(each.at("data_loss"));
     }
   }
-  print_rows(server->style(), is_table(server->form()) ? flat(rows, list_key) : rows,
+  print_rows(server->style(), is_table(server->form()) ? flat(*rows, list_key) : *rows,
              std::move(columns), name_key);
   return exit_code::ok;
 }
@@ -170,11 +170,11 @@ struct drain_progress {
 
 // Errors: as of the server; `not_found`.
 runtime::result<drain_progress> progress_of(remote& server, const std::string& silo) {
-  const auto answer = server.ask(http::method::get, "/api/v1/silos");
-  if (!answer) {
-    return answer.error();
+  const auto rows = all_rows(server, "/api/v1/silos", "silos");
+  if (!rows) {
+    return rows.error();
   }
-  for (const auto& each : answer->at("silos")) {
+  for (const auto& each : *rows) {
     if (each.at("name") == silo) {
       return drain_progress{each.at("state") == "draining",
                             each.at("partitions_primary").get<std::size_t>()};

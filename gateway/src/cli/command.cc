@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <array>
 #include <atomic>
 #include <cerrno>
 #include <charconv>
@@ -238,8 +239,15 @@ runtime::result<std::string> read_file(const std::string& name) {
   // Standard input stays open: a data file that is opened later would get its number.
   const auto close = [](std::FILE* opened) { return opened == stdin ? 0 : std::fclose(opened); };
   const std::unique_ptr<std::FILE, int (*)(std::FILE*)> owned{file, close};
-  std::string text(actors::definition_bytes_max + 1, '\0');
-  text.resize(std::fread(text.data(), 1, text.size(), file));
+  std::string text;
+  std::array<char, 4096> piece;  // most files are small, and room for the largest costs as much
+  while (text.size() <= actors::definition_bytes_max) {
+    const auto size = std::fread(piece.data(), 1, piece.size(), file);
+    if (size == 0) {
+      break;
+    }
+    text.append(piece.data(), size);
+  }
   if (std::ferror(file) != 0) {
     return refused(runtime::errc::invalid_argument, std::strerror(errno));
   }

@@ -187,29 +187,33 @@ exit_code run_resume(const option_values& options, const std::vector<std::string
 // --- dead-letters --------------------------------------------------------------------------------
 
 constexpr std::uint32_t dead_letters_default = 100;
-constexpr std::uint32_t dead_letters_max = 1'000;  // the server's
+constexpr std::uint32_t dead_letters_max = 1'000'000;
 constexpr const char* dead_letters_path = "/api/v1/dead-letters";
 
 void add_dead_letters_options(po::options_description& options) {
   add_server_option(options);
   add_rows_options(options);
   options.add_options()("limit", po::value<std::string>()->value_name("N"),
-                        "list at most so many (default: 100, at most 1000)")(
+                        "list at most so many (default: 100)")(
       "silo", po::value<std::string>()->value_name("NAME"),
       "list those of this silo of the cluster");
 }
 
 exit_code list_dead_letters(remote& server, const std::string& silo, std::uint32_t limit) {
-  const auto answer =
-      server.ask(http::method::get, fmt::format("{}?limit={}{}", dead_letters_path, limit,
-                                                silo.empty() ? "" : "&silo=" + escaped(silo)));
-  if (!answer) {
-    return report(answer.error());
+  auto rows = ordered_json::array();
+  const auto more = server.for_each_row(
+      dead_letters_path + (silo.empty() ? "" : "?silo=" + escaped(silo)), "dead_letters", "cursor",
+      limit,
+      [&rows](const ordered_json& row) -> runtime::result<void> {
+        rows.push_back(row);
+        return {};
+      },
+      [](const ordered_json& page) { tell_missing_silos(page, "dead letters"); });
+  if (!more) {
+    return report(more.error());
   }
-  print_rows(server.style(), answer->at("dead_letters"),
-             {"id", "target", "method", "silo", "error"});
-  tell_missing_silos(*answer, "dead letters");
-  if (answer->at("more").get<bool>()) {
+  print_rows(server.style(), rows, {"id", "target", "method", "silo", "error"});
+  if (*more) {
     std::cerr << "millrace: there are more than " << limit << "\n";
   }
   return exit_code::ok;

@@ -8,6 +8,7 @@
 #include "access/audit_trail.h"
 #include "api/api.h"
 #include "http/same_origin.h"
+#include "millrace/runtime/certificates.h"
 #include "trace/request_span.h"
 
 namespace millrace::gateway::cli {
@@ -88,6 +89,14 @@ http::access_log access_log_of(logs& told, audit_trail* trail,
   };
 }
 
+// Who is not known does not make this process read a body.
+http::server_options asking_first(http::server_options listen, std::optional<guard>& admission) {
+  listen.refuse_body = [&admission](http::request& received) {
+    return admission ? admission->refuse_body(received) : std::nullopt;
+  };
+  return listen;
+}
+
 // Each request has a trace, whether that is told or not: its id is in the answer.
 http::server_options with_traces(http::server_options listen, const runtime::trace_options& to,
                                  const runtime::clock& clock) {
@@ -105,6 +114,14 @@ http::reach reach_of(const http::server_options& listen) {
                                                                      : http::reach::network;
 }
 
+// Links read their files once, when they start, which they have.
+std::optional<link_ends> link_ends_of(const std::optional<runtime::cluster_certificates>& files) {
+  const auto own = files ? runtime::end_of_certificates(files->certificate)
+                         : runtime::error{runtime::errc::not_found, ""};
+  const auto authority = own ? runtime::end_of_certificates(files->authority) : own;
+  return authority ? std::optional{link_ends{*own, *authority}} : std::nullopt;
+}
+
 std::unique_ptr<audit_trail> trail_of(node& here, const front_options& options, logs& told) {
   return options.root_token.empty()
              ? nullptr
@@ -119,7 +136,8 @@ http::channel channel_of(const http::server_options& listen) {
 
 struct front::parts {
   parts(node& here, front_options options, logs& told)
-      : listen(with_traces(std::move(options.listen), here.silo().trace(), clock)),
+      : listen(with_traces(asking_first(std::move(options.listen), admission), here.silo().trace(),
+                           clock)),
         trail(trail_of(here, options, told)),
         api{here.silo(), here.executes() ? &here.host() : nullptr,
             files,       bodies,
@@ -141,6 +159,9 @@ struct front::parts {
                       request_rates{.a_second = options.requests_a_second});
     api.guard = &*admission;
     api.traces = here.traces();
+    api.tokens = tokens ? &*tokens : nullptr;
+    api.tls = listen.tls.get();
+    api.links = link_ends_of(options.certificates);
   }
 
   const runtime::system_clock clock;

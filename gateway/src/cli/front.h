@@ -30,6 +30,8 @@ struct front_options {
   http::server_options listen;
   std::string root_token;  ///< The token that may do everything; empty: nobody is asked for one.
   unsigned requests_a_second = 0;  ///< As `request_rates` has it.
+  /// Of the links of its node, which has read them; unset: these have none.
+  std::optional<runtime::cluster_certificates> certificates = {};
 };
 
 /// Threading: one thread.

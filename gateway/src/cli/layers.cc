@@ -24,6 +24,12 @@ constexpr std::string_view found_anew = "found-anew";
 constexpr std::string_view collector_variable = "OTEL_EXPORTER_OTLP_ENDPOINT";
 constexpr std::string_view collector_option = "trace-to";
 
+// Boost takes an empty name for the beginning of every option.
+const po::option_description* find(const po::options_description& options,
+                                   const std::string& name) {
+  return name.empty() ? nullptr : options.find_nothrow(name, false);
+}
+
 // The option that a variable is for; empty: none. Others of ours are for other things.
 std::string option_of(const po::options_description& options, const std::string& variable) {
   if (!variable.starts_with(variable_prefix)) {
@@ -33,7 +39,7 @@ std::string option_of(const po::options_description& options, const std::string&
   std::transform(name.begin(), name.end(), name.begin(), [](char each) {
     return each == '_' ? '-' : each >= 'A' && each <= 'Z' ? static_cast<char>(each + 32) : each;
   });
-  const auto* known = options.find_nothrow(name, false);
+  const auto* known = find(options, name);
   return known != nullptr && name != "help" && known->semantic()->max_tokens() > 0 ? name
                                                                                    : std::string{};
 }
@@ -90,7 +96,7 @@ result<void> store_file(const po::options_description& options, const std::strin
     const auto blame = [&](const std::string& what, const std::string& hint) {
       read.diagnostics.push_back({file, each.line, each.column, {}, what, hint});
     };
-    const auto* known = options.find_nothrow(each.name, false);
+    const auto* known = find(options, each.name);
     if (known == nullptr || (!is_setting(each.name) && each.name != found_anew)) {
       const auto nearest = nearest_option(options, each.name);
       blame("there is no setting '" + each.name + "'",

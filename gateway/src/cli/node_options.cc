@@ -230,8 +230,12 @@ result<std::optional<otlp_options>> traces_in(const option_values& options, logs
   if (!collector) {
     return refused("trace-to", to, collector.error().text());
   }
+  runtime::tls_files trusted{text_of(options, "trace-ca"), {}, {}};
+  if (const auto usable = runtime::load_client_tls(trusted, {}); !usable) {
+    return refused("trace-ca", trusted.authorities, usable.error().text());
+  }
   return std::optional{otlp_options{.collector = *std::move(collector),
-                                    .tls = {text_of(options, "trace-ca"), {}, {}},
+                                    .tls = std::move(trusted),
                                     .resource = {},
                                     .warn = told.warn_of("gateway.trace")}};
 }

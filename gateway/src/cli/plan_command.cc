@@ -76,7 +76,8 @@ std::string task_line(const ordered_json& task, const actors::task_definition& d
     text += fmt::format("  run_on {}", actors::to_string(definition.run_on));
   }
   return text + (definition.when.empty() ? "" : "  when " + definition.when) +
-         (definition.approval.empty() ? "" : "  waits for a person");
+         (definition.approval.empty() ? "" : "  waits for a person") +
+         (definition.pipeline.empty() ? "" : "  runs pipeline " + definition.pipeline);
 }
 
 // --- how it differs ------------------------------------------------------------------------------

@@ -113,7 +113,7 @@ result<bool> remote::for_each_row(const std::string& target, const char* key, co
       }
     }
     most -= std::min(most, rows.size());
-    from = page->value("next", "");
+    from = page->value("next_cursor", page->value("next", ""));
   } while (!from.empty() && most > 0);
   return !from.empty();
 }

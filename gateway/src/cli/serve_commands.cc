@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
 // Commands that serve until they are told to stop: dev, silo, gateway.
+#include <sys/resource.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -33,6 +34,14 @@ constexpr std::uint32_t dev_silos_max = 7;
 // kills after 30 s or more.
 constexpr std::chrono::seconds stop_longest{29};
 
+// Connections that a process may be told to hold: the most descriptors that Linux gives one, unless
+// it is told otherwise.
+constexpr std::uint32_t connections_most = 1'048'576;
+
+// Descriptors of a process besides the connections of its clients: files of the state and of logs,
+// links, and pipes of attempts.
+constexpr std::size_t descriptors_besides = 500;
+
 // Requests a second that there is a sense in bounding.
 constexpr std::uint32_t rate_max = 1'000'000;
 
@@ -41,7 +50,7 @@ constexpr std::chrono::seconds look_interval{5};
 
 // Options that mean something only where HTTP is served.
 constexpr std::initializer_list<const char*> serving_only{
-    "root-token", "rate-limit", "tls-certificate", "tls-key", "tls-client-ca"};
+    "root-token", "rate-limit", "connections", "tls-certificate", "tls-key", "tls-client-ca"};
 
 void add_listen_options(po::options_description& options, const char* text) {
   options.add_options()("listen", po::value<std::string>()->value_name("ADDRESS:PORT"), text)(
@@ -56,6 +65,8 @@ void add_listen_options(po::options_description& options, const char* text) {
       "is none")("rate-limit", po::value<std::string>()->value_name("N"),
                  "requests a second of each token, or without tokens of each address; what is more "
                  "is answered 429 (default: as many as come)")(
+      "connections", po::value<std::string>()->value_name("N"),
+      "of clients at a time; those over it are answered 503 (default: 10000)")(
       "insecure",
       "allow an address that is not loopback without TLS and tokens, such as behind a proxy that "
       "sees to both");
@@ -129,7 +140,18 @@ runtime::result<http::server_options> listen_in(const option_values& options, lo
                              {.has_tls = has_tls,
                               .has_tokens = options.count("root-token") > 0,
                               .is_waived = options.count("insecure") > 0});
-  if (!made || !has_tls) {
+  if (!made) {
+    return made;
+  }
+  const auto most = number_of(options, "connections",
+                              static_cast<std::uint32_t>(made->connections_max), connections_most);
+  if (!most || *most == 0) {
+    return most ? runtime::error{runtime::errc::invalid_argument,
+                                 "--connections '0': a server without any serves nobody"}
+                : most.error();
+  }
+  made->connections_max = *most;
+  if (!has_tls) {
     return made;
   }
   auto shown = http::identity::open(
@@ -247,6 +269,26 @@ void serve_until_interrupt(const service_manager& manager, watchdog fed, http::i
   }
 }
 
+// Says so where the clients that may come do not fit the limit of open files. It is raised as far
+// as a process may by itself where no tasks inherit it: some programs cannot have that many.
+void fit_descriptors(std::size_t connections, bool executes, spdlog::logger& logger) {
+  rlimit limit{};
+  const auto wanted = connections + descriptors_besides;
+  if (::getrlimit(RLIMIT_NOFILE, &limit) != 0 || limit.rlim_cur >= wanted) {
+    return;
+  }
+  if (!executes) {
+    limit.rlim_cur = std::min<rlim_t>(limit.rlim_max, wanted);
+    ::setrlimit(RLIMIT_NOFILE, &limit);
+  }
+  if (limit.rlim_cur < wanted) {
+    logger.warn(
+        "{} connections do not fit the limit of {} open files: raise that to {}, with "
+        "`ulimit -n` or LimitNOFILE=, or lower --connections",
+        connections, limit.rlim_cur, wanted);
+  }
+}
+
 // A node until it is told to stop; with an HTTP server in front if there is an address.
 exit_code serve(const option_values& options, const node_options& setup,
                 const std::optional<http::server_options>& listen, logs& told) {
@@ -266,7 +308,11 @@ exit_code serve(const option_values& options, const node_options& setup,
   std::optional<front> served;
   std::string where = (*here)->silo().name();
   if (listen) {
-    served.emplace(**here, front_options{*listen, *root, *rate}, told);
+    fit_descriptors(listen->connections_max, (*here)->executes(), *told.of("gateway"));
+    const auto& cluster = setup.silo.cluster;
+    served.emplace(
+        **here,
+        front_options{*listen, *root, *rate, cluster ? cluster->certificates : std::nullopt}, told);
     const auto url = served->start();
     if (!url) {
       return report(url.error());

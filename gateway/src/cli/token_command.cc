@@ -3,6 +3,7 @@
 #include <iostream>
 
 #include "access/token.h"
+#include "cli/all_rows.h"
 #include "cli/output.h"
 #include "cli/remote.h"
 #include "cli/terminal_text.h"
@@ -85,13 +86,12 @@ exit_code create(remote& server, const std::string& name, const option_values& o
 }
 
 exit_code list(remote& server) {
-  auto page = server.ask(http::method::get, tokens_path);
-  if (!page) {
-    return report(page.error());
+  auto rows = all_rows(server, tokens_path, "tokens");
+  if (!rows) {
+    return report(rows.error());
   }
-  auto& rows = page->at("tokens");
   if (is_table(server.form())) {
-    for (auto& row : rows) {
+    for (auto& row : *rows) {
       std::string told;
       for (const auto& each : row.at("grants")) {
         told +=
@@ -100,7 +100,7 @@ exit_code list(remote& server) {
       row["grants"] = told;
     }
   }
-  print_rows(server.style(), rows, {"id", "grants", "created_at", "expires_at", "created_by"});
+  print_rows(server.style(), *rows, {"id", "grants", "created_at", "expires_at", "created_by"});
   return exit_code::ok;
 }
 

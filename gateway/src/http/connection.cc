@@ -139,7 +139,7 @@ void connection::serve() {
   }
 }
 
-// True when there is a whole request.
+// True when there is a whole request that is to be handled.
 bool connection::parse() {
   using progress = request_reader::progress;
   const auto& options = loop_->core->options;
@@ -155,6 +155,15 @@ bool connection::parse() {
   if (now == progress::body) {
     if (before != progress::body) {
       deadline_ = loop_->after(options.body_timeout);
+      auto refusal = options.refuse_body ? options.refuse_body(reader_.request()) : std::nullopt;
+      if (refusal) {
+        begin();
+        keep_alive_ = false;
+        reader_.request().body.clear();
+        reader_.input().clear();
+        answered(*std::move(refusal));
+        return false;
+      }
     }
     if (reader_.take_expectation()) {
       out_ += "HTTP/1.1 100 Continue\r\n\r\n";
@@ -186,7 +195,8 @@ bool connection::is_idle() const noexcept {
   return reader_.state() == request_reader::progress::nothing && reader_.input().empty();
 }
 
-void connection::dispatch() {
+// A request is in hand.
+void connection::begin() {
   auto& request = reader_.request();
   http_1_0_ = reader_.is_http_1_0();
   keep_alive_ = reader_.keeps_alive();
@@ -199,12 +209,17 @@ void connection::dispatch() {
     request.trace = core.options.trace(request);
   }
   core.requests.fetch_add(1, std::memory_order_relaxed);
+}
+
+void connection::dispatch() {
+  auto& request = reader_.request();
+  begin();
   if (request.body.size() > quick_body_bytes) {
     loop_->flush_calls();
   }
   in_handler_ = true;
   try {
-    core.target(request, reply{shared_from_this()});
+    loop_->core->target(request, reply{shared_from_this()});
   } catch (...) {
     // The reply died while the exception passed and has answered 500, or lives elsewhere and
     // will answer. Either way this connection is in order.

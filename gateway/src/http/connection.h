@@ -69,6 +69,7 @@ private:
   void serve();
   bool parse();
   [[nodiscard]] bool is_idle() const noexcept;
+  void begin();
   void dispatch();
   void reject(int status, std::string detail);
   void answered(response answer);

@@ -5,7 +5,11 @@
 
 #include <utility>
 
+#include "millrace/runtime/certificates.h"
+
 namespace millrace::gateway::http {
+
+using runtime::result;
 
 namespace {
 
@@ -24,12 +28,29 @@ runtime::result<std::shared_ptr<identity>> identity::open(runtime::tls_files fil
                                                           identity_log log) {
   const std::shared_ptr<identity> made{new identity{std::move(files), std::move(log)}};
   made->tried_ = made->seen_ = made->stamps_now();  // before they are read: see `reload`
-  auto loaded = runtime::load_server_tls(made->files_, "http/1.1");
-  if (!loaded) {
+  if (auto loaded = made->load(); !loaded) {
     return std::move(loaded).error();
   }
-  made->context_ = *std::move(loaded);
   return made;
+}
+
+result<void> identity::load() {
+  auto loaded = runtime::load_server_tls(files_, "http/1.1");
+  const auto end = loaded ? runtime::end_of_certificates(files_.certificate) : loaded.error();
+  const bool has_authorities = end && !files_.authorities.empty();
+  const auto authorities = has_authorities ? runtime::end_of_certificates(files_.authorities) : end;
+  if (!authorities) {
+    return authorities.error();
+  }
+  const std::lock_guard lock{mutex_};
+  context_ = *std::move(loaded);
+  ends_ = {*end, has_authorities ? std::optional{*authorities} : std::nullopt};
+  return {};
+}
+
+identity::end_times identity::ends() const {
+  const std::lock_guard lock{mutex_};
+  return ends_;
 }
 
 std::unique_ptr<runtime::byte_stream> identity::accept(int socket) {
@@ -51,14 +72,9 @@ void identity::look() {
 void identity::reload() {
   // Before the files are read: what is replaced meanwhile is seen at the next look.
   tried_ = seen_ = stamps_now();
-  auto loaded = runtime::load_server_tls(files_, "http/1.1");
-  if (!loaded) {
+  if (const auto loaded = load(); !loaded) {
     tell(log_.warn, "the certificate in use stays: " + loaded.error().text());
     return;
-  }
-  {
-    const std::lock_guard lock{mutex_};
-    context_ = *std::move(loaded);
   }
   tell(log_.info,
        "new connections see the certificate that is in '" + files_.certificate + "' now");

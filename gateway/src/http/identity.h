@@ -10,10 +10,12 @@
 #include <functional>
 #include <memory>
 #include <mutex>
+#include <optional>
 #include <string>
 #include <string_view>
 
 #include "millrace/runtime/byte_stream.h"
+#include "millrace/runtime/clock.h"
 
 namespace millrace::gateway::http {
 
@@ -24,7 +26,7 @@ struct identity_log {
   std::function<void(std::string_view)> debug;  ///< A client was not let in.
 };
 
-/// Threading: `accept` and `refused` from any thread, the rest from the owner's.
+/// Threading: `accept`, `refused` and `ends` from any thread, the rest from the owner's.
 class identity {
 public:
   /// `files.authorities`, unless it is empty, are those that clients must show a certificate of.
@@ -46,19 +48,29 @@ public:
   /// Takes the files into use, replaced or not.
   void reload();
 
+  /// When what is in use ends.
+  struct end_times {
+    runtime::wall_time certificate;                 ///< Or one between it and its authority.
+    std::optional<runtime::wall_time> authorities;  ///< The first of those of clients; unset: none.
+  };
+  /// Threading: any.
+  [[nodiscard]] end_times ends() const;
+
 private:
   // Of each file: which it is, how long, and when it was changed.
   using stamps = std::array<std::array<std::int64_t, 5>, 3>;
 
   identity(runtime::tls_files files, identity_log log);
   [[nodiscard]] stamps stamps_now() const;
+  [[nodiscard]] runtime::result<void> load();
 
   const runtime::tls_files files_;
   const identity_log log_;
-  stamps tried_{};  // what was taken into use last, or could not be
-  stamps seen_{};   // at the last look
-  std::mutex mutex_;
+  stamps tried_{};            // what was taken into use last, or could not be
+  stamps seen_{};             // at the last look
+  mutable std::mutex mutex_;  // for all below
   std::shared_ptr<runtime::tls_context> context_;
+  end_times ends_{};
 };
 
 }  // namespace millrace::gateway::http

@@ -13,6 +13,7 @@
 #include <cstdint>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <string>
 #include <string_view>
 
@@ -33,6 +34,10 @@ struct server_options {
   /// Gives a request its place in a trace, before its handler; the answer then has the trace's id
   /// as X-Request-Id, and as `trace_id` in a problem. Called on io threads; unset: none has one.
   std::function<request_trace(const request&)> trace = {};
+  /// The answer to a request whose body is not worth reading, by the header alone; no handler sees
+  /// it, and the connection ends. Called on io threads once for a request whose body has not come
+  /// whole with the header; unset: every body is read.
+  std::function<std::optional<response>(request&)> refuse_body = {};
 
   std::size_t body_bytes_max = std::size_t{8} << 20;     ///< Over it: 413.
   std::size_t header_bytes_max = std::size_t{16} << 10;  ///< Request line and fields; over it: 431.

@@ -37,6 +37,15 @@ http::client_options client_to(const otlp_options& options) {
   return made;
 }
 
+// The client names the option of commands for the authority; a server's is another.
+std::string with_own_option(std::string why) {
+  constexpr std::string_view theirs = "--ca";
+  if (const auto at = why.rfind(theirs); at != std::string::npos) {
+    why.replace(at, theirs.size(), "--trace-ca");
+  }
+  return why;
+}
+
 }  // namespace
 
 otlp_exporter::otlp_exporter(otlp_options options)
@@ -118,7 +127,7 @@ void otlp_exporter::send(std::unique_lock<std::mutex>& lock,
   std::string why;
   if (!answer) {
     outcome = batch_outcome::later;
-    why = answer.error().text();
+    why = with_own_option(answer.error().text());
   } else if (answer->status >= 300) {
     outcome = may_be_sent_again(answer->status) ? batch_outcome::later : batch_outcome::refused;
     const auto problem =

@@ -74,6 +74,15 @@
   (dict "alert" "MillraceRequestsRejected" "for" "10m" "severity" "warning" "in" "any"
     "expr" (printf "sum by (pod) (rate(millrace_gateway_rejected_total{%s}[5m])) > 1" $own)
     "summary" "{{ $labels.pod }} rejects {{ $value | humanize }} malformed, large or slow requests a second.")
+  (dict "alert" "MillraceHttpsCertificateEnds" "for" "10m" "severity" "warning" "in" "any"
+    "expr" (printf "min by (pod) (millrace_gateway_certificate_left_seconds{%s}) < %d" $own (int64 (mulf 86400 $rules.certificateDaysMin)))
+    "summary" "The certificate that {{ $labels.pod }} shows to clients ends in {{ $value | humanizeDuration }}; renew it, no restart is needed.")
+  (dict "alert" "MillraceAuthorityEnds" "for" "10m" "severity" "warning" "in" "cluster"
+    "expr" (printf "min(millrace_cluster_authority_left_seconds{%s}) < %d" $own (int64 (mulf 86400 $rules.certificateDaysMin)))
+    "summary" "The authority of the cluster ends in {{ $value | humanizeDuration }}, and every certificate with it.")
+  (dict "alert" "MillraceTokensOld" "for" "1m" "severity" "warning" "in" "any"
+    "expr" (printf "max by (pod) (millrace_gateway_tokens_age_seconds{%s}) > 120" $own)
+    "summary" "{{ $labels.pod }} has heard nothing of the tokens for {{ $value | humanizeDuration }}: what was revoked meanwhile is still good there.")
 -}}
 {{- range $component, $service := dict "executor" "-executor" "gateway" "" -}}
 {{- if (index $.root.Values $component).enabled -}}
@@ -83,9 +92,9 @@
 {{- end -}}
 {{- end -}}
 {{- if include "millrace.hasTls" .root -}}
-{{- /* A certificate is made when its pod starts, and a restart of a container makes no other. kube-state-metrics tells when that was. */ -}}
-{{- $all = append $all (dict "alert" "MillraceCertificateEnds" "for" "0m" "severity" "warning" "in" "cluster"
-    "expr" (printf "time() - max by (pod) (kube_pod_start_time{namespace=%q,pod=~%q}) > %d" .root.Release.Namespace (printf "%s-(silo|executor|gateway)-.*" (include "millrace.fullname" .root)) (int64 (mulf 77760 .root.Values.links.tls.certificateDays)))
+{{- /* A certificate is made when its pod starts, and a restart of a container makes no other. */ -}}
+{{- $all = append $all (dict "alert" "MillraceCertificateEnds" "for" "10m" "severity" "warning" "in" "cluster"
+    "expr" (printf "min by (pod) (millrace_cluster_certificate_left_seconds{%s}) < %d" $own (int64 (mulf 8640 .root.Values.links.tls.certificateDays)))
     "summary" "Nine tenths of the life of the certificate of {{ $labels.pod }} are over; a new pod makes another.") -}}
 {{- end -}}
 {{- range $all }}

@@ -102,6 +102,9 @@ void durable_state::recount(std::size_t& part, std::size_t bytes) noexcept {
 
 using edited_pool = block_pool<record_content, sizeof(record_content)>;
 
+// Cap'n Proto's words follow it, and are read where they lie.
+static_assert(sizeof(record_content) % alignof(capnp::word) == 0);
+
 record_content* record_content::make(std::string_view flat, std::unique_ptr<message_body> body) {
   auto* block = body ? edited_pool::take() : ::operator new(sizeof(record_content) + flat.size());
   auto* one = new (block) record_content{flat.size(), std::move(body)};

@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include <array>
+#include <bit>
 #include <cerrno>
 #include <climits>
 #include <cstring>
@@ -39,6 +40,12 @@ std::uint64_t word_of(const process_identity& process) {
 
 std::int32_t pid_of(std::uint64_t word) {
   return static_cast<std::int32_t>(word >> 32U);
+}
+
+// A futex is 32 bits wide: the half of the word that has the pid.
+static_assert(std::endian::native == std::endian::little);
+std::uint32_t* futex_of(std::atomic<std::uint64_t>& word) noexcept {
+  return reinterpret_cast<std::uint32_t*>(&word) + 1;
 }
 
 void wait_a_moment() {
@@ -213,7 +220,7 @@ result<void> shared_page::lock(const clock& clock, steady_time deadline,
 
 // A wake-up that never comes, since who was to give it was killed, costs one interval.
 bool shared_page::has_waited_in_vain(std::uint64_t holder) noexcept {
-  auto* pid_half = reinterpret_cast<std::uint32_t*>(&page_->holder) + 1;  // little endian
+  auto* pid_half = futex_of(page_->holder);
   return ::syscall(SYS_futex, pid_half, FUTEX_WAIT, static_cast<std::uint32_t>(pid_of(holder)),
                    &look_interval, nullptr, 0) != 0 &&
          errno == ETIMEDOUT;
@@ -224,7 +231,7 @@ void shared_page::unlock() noexcept {
   // Whoever was taken for dead wrongly has lost it, and must not free another's.
   auto self = self_word_;
   page_->holder.compare_exchange_strong(self, 0);
-  auto* pid_half = reinterpret_cast<std::uint32_t*>(&page_->holder) + 1;
+  auto* pid_half = futex_of(page_->holder);
   ::syscall(SYS_futex, pid_half, FUTEX_WAKE, 1, nullptr, nullptr, 0);
 }
 

@@ -11,6 +11,7 @@
 #include <cerrno>
 #include <cstring>
 #include <ctime>
+#include <optional>
 #include <utility>
 
 #include "link/openssl.h"
@@ -194,17 +195,23 @@ result<authority> read_authority(const std::string& directory) {
   return read;
 }
 
+std::optional<wall_time> end_of(const X509* certificate) {
+  std::tm parts{};
+  return ASN1_TIME_to_tm(X509_get0_notAfter(certificate), &parts) == 1
+             ? std::optional{wall_time{std::chrono::seconds{::timegm(&parts)}}}
+             : std::nullopt;
+}
+
 // Later than the certificate's end; `limit` when it ends before that.
 result<wall_time> end_within(const X509* issuer, wall_time now, std::chrono::days valid_for) {
-  std::tm parts{};
-  if (ASN1_TIME_to_tm(X509_get0_notAfter(issuer), &parts) != 1) {
+  const auto last = end_of(issuer);
+  if (!last) {
     return failed_in_openssl("sense of the authority's end");
   }
-  const wall_time last{std::chrono::seconds{::timegm(&parts)}};
-  if (last <= now) {
+  if (*last <= now) {
     return error{errc::failed_precondition, "the authority has expired; make a new one"};
   }
-  return std::min(last, now + valid_for);
+  return std::min(*last, now + valid_for);
 }
 
 }  // namespace
@@ -265,6 +272,24 @@ result<certificate_files> issue_certificate(const std::string& directory,
     return failed_in_openssl("the certificate");
   }
   return write_both(directory + "/" + request.name.to_string(), made.get(), key.get());
+}
+
+result<wall_time> end_of_certificates(const std::string& file) {
+  ERR_clear_error();
+  const bio_ptr opened{BIO_new_file(file.c_str(), "r")};
+  std::optional<wall_time> first;
+  while (opened) {
+    const x509_ptr each{PEM_read_bio_X509(opened.get(), nullptr, nullptr, nullptr)};
+    const auto end = each ? end_of(each.get()) : std::nullopt;
+    if (!end) {
+      break;
+    }
+    first = std::min(first.value_or(*end), *end);
+  }
+  const auto why = openssl_reason();  // also of the end of the file
+  return first
+             ? result<wall_time>{*first}
+             : error{errc::invalid_argument, "cannot read certificates in '" + file + "': " + why};
 }
 
 }  // namespace millrace::runtime

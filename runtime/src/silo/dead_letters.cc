@@ -4,23 +4,51 @@
 #include "activation/row_layout.h"
 #include "byte_order.h"
 #include "millrace/runtime/json.h"
-#include "silo/silo_core.h"
+#include "silo/list_cursor.h"
+#include "silo/silo_access.h"
+
+#include <utility>
 
 namespace millrace::runtime::detail {
 
-result<std::vector<dead_letter>> silo_core::dead_letters(std::size_t limit) {
-  std::vector<dead_letter> all;
-  for (std::uint16_t index = 0; index < rows_->partition_count() && all.size() < limit; ++index) {
+namespace {
+
+// Of a letter in the list: its partition, and the key of its row in the index.
+constexpr std::size_t place_bytes = 2 + 16 + 8;
+
+std::string place_of(partition_id partition, std::string_view index_key) {
+  std::string place(2, '\0');
+  store_big(place.data(), static_cast<std::uint16_t>(partition));
+  return hex_of(place.append(index_key.substr(dead_index_prefix.size())));
+}
+
+}  // namespace
+
+result<std::vector<placed_dead_letter>> silo_core::dead_letters(std::string_view cursor,
+                                                                std::size_t limit) {
+  std::uint16_t first = 0;
+  std::string from{dead_index_prefix};
+  if (!cursor.empty()) {
+    const auto place = bytes_of(cursor, place_bytes);
+    if (!place) {
+      return place.error();
+    }
+    first = load_big<std::uint16_t>(place->data());
+    from.append(*place, sizeof first).push_back('\0');  // the first key behind it
+  }
+  std::vector<placed_dead_letter> all;
+  for (auto index = first; index < rows_->partition_count() && all.size() < limit; ++index) {
     const partition_id partition{index};
+    const auto begin = std::exchange(from, std::string{dead_index_prefix});
     if (epoch_of(partition) == 0) {
       continue;  // others list what they lead
     }
     std::vector<row> indexed;
-    auto read = rows_->scan(partition, dead_index_prefix, dead_index_prefix, limit - all.size(),
-                            [&](const row& one) {
-                              indexed.push_back(one);
-                              return true;
-                            });
+    auto read =
+        rows_->scan(partition, dead_index_prefix, begin, limit - all.size(), [&](const row& one) {
+          indexed.push_back(one);
+          return true;
+        });
     for (const auto& each : indexed) {
       if (read) {
         read = read_dead_letter(partition, each, all);
@@ -34,7 +62,7 @@ result<std::vector<dead_letter>> silo_core::dead_letters(std::size_t limit) {
 }
 
 result<void> silo_core::read_dead_letter(partition_id partition, const row& indexed,
-                                         std::vector<dead_letter>& to) {
+                                         std::vector<placed_dead_letter>& to) {
   value_reader owner{indexed.value};
   dead_letter one;
   one.sender = owner.id();
@@ -55,9 +83,18 @@ result<void> silo_core::read_dead_letter(partition_id partition, const row& inde
               json_secrets::masked);
     }
     one.target = {std::move(what.type), std::move(what.key)};
-    to.push_back(std::move(one));
+    to.push_back({std::move(one), place_of(partition, indexed.key)});
     return true;
   });
 }
 
 }  // namespace millrace::runtime::detail
+
+namespace millrace::runtime {
+
+result<std::vector<placed_dead_letter>> dead_letters_behind(silo& of, std::string_view cursor,
+                                                            std::size_t limit) {
+  return detail::silo_access::core(of).dead_letters(cursor, limit);
+}
+
+}  // namespace millrace::runtime

@@ -2,13 +2,12 @@
 // Inspection of activations and of what is stored.
 #include "millrace/runtime/inspect.h"
 
-#include <charconv>
-
 #include "activation/durable_state.h"
 #include "activation/record_words.h"
 #include "activation/row_layout.h"
 #include "byte_order.h"
 #include "millrace/runtime/json.h"
+#include "silo/list_cursor.h"
 #include "silo/silo_core.h"
 #include "storage/replication.h"
 
@@ -47,39 +46,6 @@ constexpr std::size_t page_bytes_max = 4U << 20U;
 
 // Records may be large, so few are read at a time.
 constexpr std::size_t records_read = 16;
-
-std::string hex_of(std::string_view bytes) {
-  constexpr const char* digits = "0123456789abcdef";
-  std::string text;
-  for (const char each : bytes) {
-    const auto byte = static_cast<unsigned char>(each);
-    text += {digits[byte >> 4U], digits[byte & 0xFU]};
-  }
-  return text;
-}
-
-error bad_cursor() {
-  return {errc::invalid_argument,
-          "the cursor is none that this list gave; leave it out to begin anew"};
-}
-
-// So many bytes from twice as many digits.
-result<std::string> bytes_of(std::string_view hex, std::size_t size) {
-  std::string bytes;
-  for (std::size_t at = 0; at + 1 < hex.size(); at += 2) {
-    unsigned byte = 0;
-    const auto* end = hex.data() + at + 2;
-    if (const auto [after, failure] = std::from_chars(hex.data() + at, end, byte, 16);
-        failure != std::errc{} || after != end) {
-      return bad_cursor();
-    }
-    bytes += static_cast<char>(byte);
-  }
-  if (hex.size() != 2 * size) {
-    return bad_cursor();
-  }
-  return bytes;
-}
 
 actor_hash hash_from(std::string_view bytes) {
   return {load_big<std::uint64_t>(bytes.data()), load_big<std::uint64_t>(bytes.data() + 8)};

@@ -312,7 +312,15 @@ std::vector<const interface_info*> silo::types() const {
 }
 
 result<std::vector<dead_letter>> silo::dead_letters(std::size_t limit) {
-  return parts_->dead_letters(limit);
+  auto placed = parts_->dead_letters({}, limit);
+  if (!placed) {
+    return std::move(placed).error();
+  }
+  std::vector<dead_letter> letters;
+  for (auto& each : *placed) {
+    letters.push_back(std::move(each.letter));
+  }
+  return letters;
 }
 result<void> silo::retry_dead_letter(const actor_id& sender, std::uint64_t number) {
   return tend_dead_letter(*parts_, detail::envelope_kind::retry_dead, sender, number);

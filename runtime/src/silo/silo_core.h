@@ -15,6 +15,7 @@
 
 #include "activation/activation.h"
 #include "activation/home.h"
+#include "millrace/runtime/dead_letter_list.h"
 #include "millrace/runtime/silo.h"
 #include "offload/thread_pool.h"
 #include "routing/router.h"
@@ -156,7 +157,9 @@ public:
   void log(const std::string& line) const;
 
   // See silo.h.
-  [[nodiscard]] result<std::vector<dead_letter>> dead_letters(std::size_t limit);
+  /// See dead_letter_list.h.
+  [[nodiscard]] result<std::vector<placed_dead_letter>> dead_letters(std::string_view cursor,
+                                                                     std::size_t limit);
   [[nodiscard]] silo_stats stats() const;
   [[nodiscard]] silo_metrics metrics();
   [[nodiscard]] result<std::vector<std::string>> hosts_of(const actor_id& actor) const;
@@ -203,7 +206,7 @@ private:
   [[nodiscard]] bool disk_is_behind(const actor_type& type, std::uint16_t method) const;
   [[nodiscard]] result<void> recover(partition_id partition, std::uint64_t epoch);
   [[nodiscard]] result<void> read_dead_letter(partition_id partition, const row& indexed,
-                                              std::vector<dead_letter>& to);
+                                              std::vector<placed_dead_letter>& to);
   [[nodiscard]] std::uint16_t workers_of(const interface_info& interface) const noexcept;
   void count_refusal(const envelope& call, const error& why) noexcept;
   [[nodiscard]] std::vector<type_metrics> counted(silo_metrics& into) const;

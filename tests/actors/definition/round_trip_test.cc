@@ -89,7 +89,12 @@ schedule:
     paused: true
   - {name: often, every: 90s, overlap: allow, catchup: none, params: {region: us}}
 concurrency: {group: "${{ params.day }}", limit: 3, on_limit: cancel_oldest}
+outputs: {all: "${{ tasks.each.status }} of ${{ run.id }}", none: ""}
 revert: {after: 2}
+triggers:
+  - {pipeline: import, on: end, params: {day: "${{ trigger.params.day }}", n: 1},
+     once_for: "${{ trigger.outputs.all }}"}
+  - {pipeline: other}
 defaults:
   retry: {max_attempts: 2, delay: 3s, backoff: 1.5, max_delay: 1m, jitter: 0}
   timeout: 10m
@@ -142,13 +147,16 @@ tasks:
   - {name: gate, approval: "Go on with ${{ params.day }}?", needs: [list.all_1], timeout: 1h}
   - {name: last, run: x, shell: sh, workdir: /srv, run_on: failure, needs: [pairs], retry: 3,
      for_each: [1, 2.0, no it is, false], allow_failures: 3}
+  - {name: other, pipeline: every-key, needs: [gate], for_each: [1, 2], allow_failures: 1,
+     params: {count: "${{ item }}", names: [a, "${{ params.day }}"], deep: {flag: true, none: ""}}}
 )";
 
 // A key that is not in the text above would be lost by the compiled form without a word.
 TEST_CASE("the text with every key has every key that the loader knows") {
-  for (const auto* table : {&pipeline_keys(), &schedule_keys(), &defaults_keys(), &param_keys(),
-                            &task_keys(), &retry_keys(), &output_keys(), &secret_keys(),
-                            &concurrency_keys(), &revert_keys(), &retention_keys()}) {
+  for (const auto* table :
+       {&pipeline_keys(), &schedule_keys(), &defaults_keys(), &param_keys(), &task_keys(),
+        &retry_keys(), &output_keys(), &secret_keys(), &concurrency_keys(), &trigger_keys(),
+        &revert_keys(), &retention_keys()}) {
     for (const auto key : table->keys) {
       CAPTURE(key);
       CHECK(every_key.find(std::string{key} + ":") != std::string_view::npos);
@@ -183,6 +191,16 @@ TEST_CASE("every key reaches the definition") {
   CHECK(made.env == std::map<std::string, std::string>{
                         {"A", "one"}, {"E", "${{ params.day }}"}, {"EMPTY", ""}, {"D", "default"}});
   CHECK(made.timeout == minutes{90});
+  CHECK(made.concurrency ==
+        concurrency_definition{"${{ params.day }}", 3, at_limit::cancel_oldest});
+  CHECK(made.revert_after == 2);
+  REQUIRE(made.triggers.size() == 2);
+  CHECK(made.triggers[0].on == trigger_event::end);
+  CHECK(made.triggers[0].params.at("n") == make_value(1));
+  CHECK(made.triggers[1] == trigger_definition{"other", trigger_event::success, {}, {}});
+  CHECK(made.triggers[0].once_for == "${{ trigger.outputs.all }}");
+  CHECK(made.outputs == std::map<std::string, std::string>{
+                            {"all", "${{ tasks.each.status }} of ${{ run.id }}"}, {"none", ""}});
   CHECK(made.grace_period == seconds{0});
   CHECK(made.workspace == workspace_mode::task);
   CHECK(made.max_parallel == 7);
@@ -202,7 +220,7 @@ TEST_CASE("every key reaches the definition") {
 
 TEST_CASE("every key reaches the tasks, and defaults are filled in") {
   const auto made = loaded(every_key);
-  REQUIRE(made.tasks.size() == 5);
+  REQUIRE(made.tasks.size() == 6);
   const auto& list = made.tasks[0];
   CHECK(list.run == "echo \"a: b\"  # no comment\necho 'c'\n");
   CHECK(list.retry == retry_policy{2, seconds{3}, 1.5, minutes{1}, 0, lost_attempt::start_again});
@@ -255,6 +273,11 @@ TEST_CASE("every key reaches the tasks, and defaults are filled in") {
   CHECK(pairs.matrix->exclude.at(1).at("os") == make_value(true));
   CHECK(made.tasks[3].approval == "Go on with ${{ params.day }}?");
   CHECK(made.tasks[3].retry == retry_policy{});
+  CHECK(made.tasks[5].pipeline == "every-key");
+  CHECK(made.tasks[5].params.at("count") == make_value("${{ item }}"));
+  CHECK(made.tasks[5].params.size() == 3);
+  CHECK(made.tasks[5].retry == retry_policy{});
+  CHECK_FALSE(made.tasks[5].timeout);
   CHECK(made.tasks[4].for_each ==
         fan_values{std::vector<value>{make_value(1), make_value(2.0), make_value("no it is"),
                                       make_value(false)}});
@@ -495,7 +518,7 @@ TEST_CASE("a compiled definition that this version cannot run is refused") {
   CHECK(refusal([](auto) {}).empty());
   CHECK(refusal([](auto all) { all.setFormat(3); }) ==
         "the definition was compiled by a newer version (format 3)");
-  CHECK(refusal([](auto all) { all.getTasks()[1].getStep().initChild(); }) ==
+  CHECK(refusal([](auto all) { all.getTasks()[1].getStep().initActor(); }) ==
         "the task `b` is of a kind that this version cannot run; a newer one applied it");
   CHECK(refusal([](auto all) { all.getTasks()[1].getNeeds()[0].setTask(2); }) ==
         "the task `b` has an edge that this version cannot follow");

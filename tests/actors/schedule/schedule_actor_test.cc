@@ -361,11 +361,11 @@ TEST_CASE("a run that is to be withdrawn and has not begun, or is over, holds no
   scheduled p;
   p.apply("schedule: {every: 10m, overlap: replace}\n" + ending);
   p.silo.advance(10min);
-  CHECK(p.silo.call(ref<schemas::Run>(p.runs()[0]).withdraw("late")));
+  CHECK(p.silo.call(ref<schemas::Run>(p.runs()[0]).withdraw("late", false)));
   const auto told = p.silo.call(ref<schemas::Run>(p.runs()[0]).status());
   CHECK(told->run().getState() == RunState::SUCCEEDED);
   const std::string other = "01a1fcac-bbbc-7552-bec8-2fcb32b306f6";
-  CHECK(p.silo.call(ref<schemas::Run>(other).withdraw("early")).error().code() ==
+  CHECK(p.silo.call(ref<schemas::Run>(other).withdraw("early", false)).error().code() ==
         errc::unavailable);
   p.silo.advance(10min);
   CHECK(p.firings() == std::vector<std::string>{"00:20:00Z succeeded", "00:10:00Z succeeded"});

@@ -278,6 +278,34 @@ TEST_CASE("who administers a project makes tokens for it, and for nothing else")
   until([&] { return served.send(method::get, "/api/v1/tokens", {}, shown(made)).status == 401; });
 }
 
+TEST_CASE("tokens come in pages, and what is made or revoked meanwhile moves no other") {
+  guarded_node served;
+  for (const auto* name : {"a", "b", "c", "d"}) {
+    served.make_token(name, "p", "read");
+  }
+  const auto page = [&](const std::string& target) {
+    auto answer = served.send(method::get, target, {}, shown(root));
+    REQUIRE(answer.status == 200);
+    return answer;
+  };
+  const auto first = page("/api/v1/tokens?limit=2");
+  const auto told = json::parse(first.body);
+  REQUIRE(told["tokens"].size() == 2);
+  CHECK(told["tokens"][1]["id"] == "b");
+  CHECK(told["next_cursor"] == "b");
+  CHECK(first.headers.find("Link") == "</api/v1/tokens?limit=2&cursor=b>; rel=\"next\"");
+  CHECK(served.send(method::del, "/api/v1/tokens/b", {}, shown(root)).status == 204);
+  served.make_token("aa", "p", "read");
+  const auto second = page("/api/v1/tokens?limit=2&cursor=b");
+  const auto rest = json::parse(second.body);
+  REQUIRE(rest["tokens"].size() == 2);
+  CHECK(rest["tokens"][0]["id"] == "c");
+  CHECK(rest["tokens"][1]["id"] == "d");
+  CHECK(rest["next_cursor"] == "");
+  CHECK_FALSE(second.headers.find("Link"));
+  CHECK(page("/api/v1/tokens").headers.find("Link") == std::nullopt);
+}
+
 TEST_CASE("a wish for a token that cannot be is refused by its place, and nothing is made") {
   guarded_node served;
   const auto refusal = [&](const json& body) {

@@ -132,6 +132,32 @@ TEST_CASE("types that only other silos host are listed, and a call of one is tol
   here.ask(method::post, "door", "/api/v1/actors/nobody/1/get", 404);
 }
 
+TEST_CASE("silos and partitions come in pages, in order") {
+  asked_cluster here;
+  const auto ids_of = [&](const std::string& what, const std::string& key, unsigned limit) {
+    std::vector<std::string> found;
+    std::string cursor;
+    do {
+      const auto page =
+          here.ask(method::get, "door",
+                   "/api/v1/" + what + "?cursor=" + cursor + "&limit=" + std::to_string(limit));
+      CHECK(page[what].size() <= limit);
+      for (const auto& each : page[what]) {
+        found.push_back(each[key]);
+      }
+      cursor = page["next_cursor"];
+    } while (!cursor.empty() && found.size() < 10'000);
+    return found;
+  };
+  CHECK(ids_of("silos", "name", 1) == std::vector<std::string>{"a", "b", "c", "door"});
+  const auto all = ids_of("partitions", "id", 1'000);
+  CHECK(all.size() > 10);
+  CHECK(ids_of("partitions", "id", 3) == all);
+  CHECK(all[9] == "9");
+  CHECK(all[10] == "10");
+  here.ask(method::get, "door", "/api/v1/silos?limit=1001", 400);
+}
+
 // --- dead letters --------------------------------------------------------------------------------
 
 std::vector<std::string> letters_by(asked_cluster& here, const std::string& asked,
@@ -165,6 +191,23 @@ TEST_CASE("dead letters of all silos are listed and tended, whoever is asked") {
                [](const auto& each) { return each.starts_with("b "); });
   CHECK(letters_by(here, "b") == all);
   CHECK(letters_by(here, "c", "?silo=b") == of_b);
+  std::vector<std::string> by_page;
+  std::string cursor;
+  do {
+    const auto page =
+        here.ask(method::get, "door", "/api/v1/dead-letters?limit=5&cursor=" + cursor);
+    CHECK(page["dead_letters"].size() == (by_page.size() < 10 ? 5 : 2));
+    for (const auto& each : page["dead_letters"]) {
+      by_page.push_back(each["silo"].get<std::string>() + " " + each["id"].get<std::string>());
+    }
+    cursor = page["next_cursor"];
+    CHECK(page["more"] == !cursor.empty());
+  } while (!cursor.empty() && by_page.size() < 2 * senders);
+  CHECK(by_page == all);
+  for (const auto* each : {"x", "a:x", "a:00"}) {
+    here.ask(method::get, "door", std::string{"/api/v1/dead-letters?cursor="} + each, 400);
+  }
+  CHECK(here.ask(method::get, "door", "/api/v1/dead-letters?cursor=d:")["dead_letters"].empty());
   CHECK(here.ask(method::get, "door", "/api/v1/dead-letters?limit=2")["more"] == true);
   CHECK(here.ask(method::get, "door", "/api/v1/dead-letters?limit=2")["dead_letters"].size() == 2);
   here.ask(method::get, "a", "/api/v1/dead-letters?silo=door", 404);

@@ -127,6 +127,45 @@ TEST_CASE("with tokens, what changes something or is not allowed is a line with 
   next.stop();
 }
 
+// Goal: who is not known cannot make a server read a body, and whoever is loses nothing.
+TEST_CASE("a body is read once it is known who sends it") {
+  testing::temporary_folder folder;
+  logs told{log_format::text, spdlog::level::err, [](std::string_view) {}};
+  const auto here = node::open({.data_directory = folder.path / "data"});
+  REQUIRE(here);
+  const std::string root = "root-of-all-tokens-for-this-test-0123456789";
+  front served{**here, {*listen_options("127.0.0.1:0", {}), root}, told};
+  const auto url = served.start();
+  REQUIRE(url);
+  const auto port = static_cast<std::uint16_t>(std::stoi(url->substr(url->rfind(':') + 1)));
+  const std::string head =
+      "POST /api/v1/validate HTTP/1.1\r\nHost: localhost\r\n"
+      "Content-Length: 1000000\r\nExpect: 100-continue\r\n";
+  for (const std::string token :
+       {"", "Authorization: Bearer " + root + "x\r\n", "Authorization: Basic " + root + "\r\n"}) {
+    CAPTURE(token);
+    http::wire stranger{port};
+    stranger.send(head + token + "\r\n");
+    CHECK(stranger.read_answer().starts_with("HTTP/1.1 401 Unauthorized\r\n"));
+  }
+  http::wire known{port};
+  known.send(head + "Authorization: Bearer " + root + "\r\n\r\n");
+  CHECK(known.read_until("\r\n\r\n") == "HTTP/1.1 100 Continue\r\n\r\n");
+  known.send("name: x\n#" + std::string(1'000'000 - 9, ' '));
+  CHECK(known.read_answer().starts_with("HTTP/1.1 422 "));
+  http::wire asking{port};
+  asking.send("GET /metrics HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer " + root +
+              "\r\nConnection: close\r\n\r\n");
+  const auto figures = asking.read_all();
+  const std::string name = "\nmillrace_gateway_tokens_age_seconds ";
+  const auto at = figures.find(name);
+  REQUIRE(at != std::string::npos);
+  const auto age = std::stod(figures.substr(at + name.size()));
+  CHECK(age >= 0);
+  CHECK(age < 60);
+  served.stop();
+}
+
 TEST_CASE("where others reach it a server wants TLS and tokens, unless that is waived") {
   const auto refusal = [](const std::string& listen, const protection& against) {
     const auto made = listen_options(listen, against);

@@ -113,6 +113,7 @@ TEST_CASE("what is wrong with a file is told with its place") {
            {"name: a\nname: b\n", ":2:1"},
            {"name: [a\n", ":"},
            {"config: other.yaml\n", "there is no setting 'config'"},
+           {"name: a\n'': b\n", ":2:1: error: there is no setting ''"},
        }) {
     setting_up one;
     const auto read = one.read({}, file);
@@ -139,6 +140,14 @@ TEST_CASE("what OpenTelemetry has programs be told by, and cannot be used, is pa
     CHECK_FALSE(origins->contains("trace-to"));
     CHECK(one.values.count("trace-to") == 0);
   }
+}
+
+TEST_CASE("a variable that names no option is somebody else's") {
+  setting_up one;
+  ::setenv("MILLRACE_", "x", 1);
+  CHECK(one.read({}, "name: a\n"));
+  ::unsetenv("MILLRACE_");
+  CHECK(one.name() == "a");
 }
 
 TEST_CASE("what OpenTelemetry has programs be told by goes behind everything of ours") {

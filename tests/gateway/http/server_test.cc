@@ -71,6 +71,43 @@ TEST_CASE("a request may arrive byte by byte") {
   CHECK(client.read_answer().ends_with("PUT /a ok"));
 }
 
+// Goal: who is not known cannot make the server take in a body.
+// Method: the handler answers before a byte of the body has come, or with the first ones; what
+// comes behind looks like requests, and is none.
+TEST_CASE("a body that is not worth reading is not waited for, and the connection ends") {
+  server_options options;
+  options.refuse_body = [](const request& asked) {
+    return asked.headers.find("X-Known") ? std::nullopt : std::optional{text(401, "who?")};
+  };
+  running on{echo, options};
+  for (const std::string how : {"Content-Length: 8000000", "Transfer-Encoding: chunked",
+                                "Expect: 100-continue\r\nContent-Length: 3"}) {
+    CAPTURE(how);
+    for (const std::string begun : {"", "GET /x HTTP/1.1\r\nHost: h\r\n\r\n"}) {
+      if (!begun.empty() && how != "Content-Length: 8000000") {
+        continue;
+      }
+      wire stranger{on.port};
+      stranger.send("POST /a HTTP/1.1\r\nHost: h\r\n" + how + "\r\n\r\n" + begun);
+      const auto answer = stranger.read_answer();
+      CHECK(answer.starts_with("HTTP/1.1 401 Unauthorized\r\n"));
+      CHECK(has(answer, "Connection: close\r\n"));
+      CHECK(answer.ends_with("\r\n\r\nwho?"));
+      stranger.send(get_x);
+      stranger.finish_sending();
+      CHECK(stranger.read_all().empty());
+    }
+  }
+  const auto asked = on.served.probe().requests_total;
+  CHECK(asked == 4);
+  wire known{on.port};
+  known.send("POST /a HTTP/1.1\r\nHost: h\r\nX-Known: yes\r\nContent-Length: 3\r\n\r\n");
+  known.send("abc");
+  CHECK(known.read_answer().ends_with("\r\n\r\nPOST /a abc"));
+  known.send("GET /a HTTP/1.1\r\nHost: h\r\n\r\n");
+  CHECK(known.read_answer().starts_with("HTTP/1.1 200 OK\r\n"));
+}
+
 TEST_CASE("HEAD gets the length and no body") {
   running on{echo};
   wire client{on.port};

@@ -332,6 +332,29 @@ TEST_CASE("replaced files are for the connections that come after, and old ones 
   CHECK(tls_wire{on.port}.server_name() == "gateway.newer");
 }
 
+TEST_CASE("it is known when the certificate in use ends, and the authorities of clients") {
+  const auto now = std::chrono::floor<std::chrono::seconds>(runtime::system_clock{}.wall());
+  pki authority{now};
+  const auto files = authority.issue("web", "127.0.0.1", std::chrono::days{10});
+  const auto options = secured(own(files));
+  CHECK(options.tls->ends().certificate == now + std::chrono::days{10});
+  CHECK_FALSE(options.tls->ends().authorities);
+  replace(authority.issue("new", "127.0.0.1", std::chrono::days{20}), files);
+  CHECK(options.tls->ends().certificate == now + std::chrono::days{10});
+  options.tls->reload();
+  CHECK(options.tls->ends().certificate == now + std::chrono::days{20});
+  // The first of all that is shown, as it ends there for clients.
+  const auto brief = authority.issue("between", "127.0.0.1", std::chrono::days{5});
+  std::ofstream{files.certificate, std::ios::app} << std::ifstream{brief.certificate}.rdbuf();
+  options.tls->reload();
+  CHECK(options.tls->ends().certificate == now + std::chrono::days{5});
+  std::ofstream{files.key} << "nonsense";
+  options.tls->reload();
+  CHECK(options.tls->ends().certificate == now + std::chrono::days{5});
+  const auto asking = secured(authority.issue("other"));
+  CHECK(asking.tls->ends().authorities == now + runtime::authority_valid_for);
+}
+
 TEST_CASE("new files that cannot be used are told once, and the certificate in use stays") {
   pki authority;
   pki others;

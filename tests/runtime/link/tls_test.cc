@@ -169,6 +169,16 @@ TEST_CASE("a certificate does not outlast its authority") {
                   (then + std::chrono::days{10}).time_since_epoch())
                   .count();
   CHECK(X509_cmp_time(X509_get0_notAfter(certificate.get()), &last) <= 0);
+  CHECK(*end_of_certificates(directory + "/silo.a.pem") ==
+        *end_of_certificates(directory + "/ca.pem"));
+  CHECK(*end_of_certificates(directory + "/ca.pem") ==
+        std::chrono::floor<std::chrono::seconds>(then + std::chrono::days{10}));
+  for (const auto* each : {"/silo.a.key", "/nothing", ""}) {
+    const auto end = end_of_certificates(directory + each);
+    REQUIRE_FALSE(end);
+    CHECK(end.error().code() == errc::invalid_argument);
+    CHECK(end.error().text().starts_with("cannot read certificates in '" + directory + each));
+  }
   const auto late = issue_certificate(directory, {.name = silo_b}, then + std::chrono::days{10});
   REQUIRE_FALSE(late);
   CHECK(late.error().code() == errc::failed_precondition);

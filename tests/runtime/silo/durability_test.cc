@@ -10,6 +10,7 @@
 #include <thread>
 
 #include "folders.h"
+#include "millrace/runtime/dead_letter_list.h"
 #include "runtime/silo/fixture.h"
 
 namespace millrace::testing {
@@ -311,6 +312,15 @@ TEST_CASE("a send that fails for good is kept as a dead letter, to be retried or
   const auto all = *silo.here().dead_letters();
   REQUIRE(all.size() == 2);
   CHECK(silo.here().dead_letters(1)->size() == 1);
+  const auto first = *dead_letters_behind(silo.here(), "", 1);
+  REQUIRE(first.size() == 1);
+  const auto behind = *dead_letters_behind(silo.here(), first[0].place, 9);
+  REQUIRE(behind.size() == 1);
+  CHECK(behind[0].letter.number == all[1].number);
+  CHECK(dead_letters_behind(silo.here(), behind[0].place, 9)->empty());
+  for (const auto* each : {"x", "00", "zz00"}) {
+    CHECK(dead_letters_behind(silo.here(), each, 9).error().code() == errc::invalid_argument);
+  }
   CHECK(all[0].sender == sender);
   CHECK(all[0].target == actor_id{"counter", "b"});
   CHECK(all[0].method == "fail");
@@ -320,6 +330,7 @@ TEST_CASE("a send that fails for good is kept as a dead letter, to be retried or
   REQUIRE(silo.here().drop_dead_letter(sender, all[1].number));
   CHECK(silo.here().drop_dead_letter(sender, all[1].number).error().code() == errc::not_found);
   CHECK(silo.here().dead_letters()->size() == 1);
+  CHECK(dead_letters_behind(silo.here(), behind[0].place, 9)->empty());  // also when it has gone
   REQUIRE(silo.here().retry_dead_letter(sender, all[0].number));
   CHECK(silo.here().stats().sends_pending == 1);
   silo.advance(10s);

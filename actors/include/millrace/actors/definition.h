@@ -198,6 +198,8 @@ struct task_definition {
   std::vector<std::string> command;  ///< Argument list; its texts may hold expressions.
   std::string approval;              ///< What a person is asked, in place of a command; may hold
                                      ///< expressions.
+  std::string pipeline;  ///< Whose run the task is, in place of a command: one of the project.
+  std::map<std::string, value> params;  ///< What that run gets; texts may hold expressions.
   /// What runs the shell text, which comes after these. Empty: `shell_command`'s.
   std::vector<std::string> shell;
   std::string workdir;  ///< Where the command starts: in the workspace, or absolute; may hold
@@ -245,6 +247,49 @@ struct concurrency_definition {
   friend bool operator==(const concurrency_definition&, const concurrency_definition&) = default;
 };
 
+/// Which ends of another pipeline's runs start one of this.
+enum class trigger_event : std::uint8_t {
+  success,  ///< It has succeeded.
+  failure,  ///< It has failed or timed out.
+  end,      ///< Any end.
+};
+
+/// `success`, `failure`, `end`.
+[[nodiscard]] std::string_view to_string(trigger_event event) noexcept;
+
+/// Another pipeline whose runs start this one.
+struct trigger_definition {
+  std::string pipeline;  ///< Of the same project, and not this one.
+  trigger_event on = trigger_event::success;
+  std::map<std::string, value> params;  ///< Of its runs; texts may hold expressions over `trigger`.
+  std::string once_for = {};  ///< May hold them too: what is the same as at the last start starts
+                              ///< nothing. Empty: each end does.
+
+  friend bool operator==(const trigger_definition&, const trigger_definition&) = default;
+};
+
+/// The longest value of a trigger's `once_for`.
+inline constexpr std::size_t once_for_bytes_max = 4'096;
+
+/// The most triggers of a pipeline.
+inline constexpr std::size_t definition_triggers_max = 100;
+
+/// What a task is.
+enum class step_kind : std::uint8_t {
+  command,   ///< A process of an executor.
+  approval,  ///< A person's word.
+  child,     ///< A run of a pipeline.
+};
+struct task_definition;
+[[nodiscard]] step_kind step_of(const task_definition& task) noexcept;
+
+/// The output that a task which is a run has besides that run's own: its id.
+inline constexpr std::string_view child_run_output = "run";
+
+/// Runs that may be above one, or have triggered each other: what ends pipelines that start
+/// themselves without end.
+inline constexpr std::uint32_t run_depth_max = 20;
+
 /// Whether the tasks of a run share one directory, or have one each and may run anywhere.
 enum class workspace_mode : std::uint8_t { run, task };
 
@@ -268,6 +313,9 @@ struct pipeline_definition {
                                               ///< that a run has succeeded with comes back.
   run_retention retention;  ///< Of its runs; what is absent is the server's choice.
   std::vector<schedule_definition> schedules;  ///< In written order; no two of one name.
+  std::vector<trigger_definition> triggers;    ///< No two of one pipeline.
+  std::map<std::string, std::string> outputs;  ///< Of a run that has succeeded; may hold
+                                               ///< expressions over its tasks.
   std::vector<task_definition> tasks;          ///< In written order; 1 to definition_tasks_max.
 
   friend bool operator==(const pipeline_definition&, const pipeline_definition&) = default;

@@ -57,4 +57,8 @@ struct certificate_request {
                                                           const certificate_request& request,
                                                           wall_time now);
 
+/// When the first of the certificates in a PEM file ends. Errors: `invalid_argument`, with the file
+/// in the text, for what cannot be read or holds none.
+[[nodiscard]] result<wall_time> end_of_certificates(const std::string& file);
+
 }  // namespace millrace::runtime

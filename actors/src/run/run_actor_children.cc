@@ -1,0 +1,145 @@
+// SPDX-License-Identifier: MIT
+// Tasks that are runs of pipelines, and a run that is a task of another. As with approvals, the run
+// has their instances itself: no slot is held while the other one goes on.
+#include <algorithm>
+
+#include "millrace/actors/duration_text.h"
+#include "millrace/actors/run_id.h"
+#include "pipeline/names.h"
+#include "run/run_actor.h"
+#include "run/run_spans.h"
+
+namespace millrace::actors {
+
+using runtime::async;
+using runtime::ref;
+using schemas::RunState;
+using schemas::TaskState;
+
+namespace {
+
+TaskState task_state_of(RunState state) {
+  switch (state) {
+    case RunState::SUCCEEDED:
+      return TaskState::SUCCEEDED;
+    case RunState::CANCELLED:
+      return TaskState::CANCELLED;
+    case RunState::TIMED_OUT:
+      return TaskState::TIMED_OUT;
+    case RunState::RUNNING:
+    case RunState::FAILED:
+      break;
+  }
+  return TaskState::FAILED;
+}
+
+}  // namespace
+
+void run_actor::start_child(instance_id id, run_effects& effects) {
+  const auto& task = graph_->task(id.task);
+  auto given = graph_->child_params(id);
+  if (!given || state().getDepth() >= run_depth_max) {
+    end_here(id, TaskState::ERRORED,
+             given ? "there are " + std::to_string(run_depth_max) +
+                         " runs above its own already: does the pipeline start itself without end?"
+                   : given.error().text(),
+             {}, effects);
+    return;
+  }
+  const auto child = make_run_id(now(), random_);
+  auto row = begin_row(id);
+  row.setState(TaskState::RUNNING);
+  row.setReason(("run " + child + " of pipeline " + task.pipeline).c_str());
+  row.setStartedAt(nanoseconds(now()));
+  row.setFinishedAt(0);
+  row.setChild(child.c_str());
+  count(TaskState::RUNNING, 1);
+  const auto reader = row.asReader();
+  add_event(&reader);
+  if (task.timeout) {
+    set_reminder(std::string{step_reminder} + graph_->name_of(id), now() + *task.timeout);
+  }
+  schemas::pipeline_interface::submit_child_params params;
+  auto made = params.build();
+  made.setRun(child.c_str());
+  made.setParams(given->c_str());
+  made.setParent(key().c_str());
+  made.setParentTask(graph_->name_of(id).c_str());
+  made.setDepth(state().getDepth() + 1);
+  store_place(run_place(submitted_from(), key(), began_at()), made.initTrace());
+  send(ref<schemas::Pipeline>(text_of(state().getProject()) + "/" + task.pipeline)
+           .submit_child(std::move(params)));
+}
+
+// The instance of that name, if it is a run that has not been told to have ended.
+std::optional<instance_id> run_actor::child_at(std::string_view task) const {
+  const auto id = graph_ && !over() ? graph_->instance_named(task) : std::nullopt;
+  if (!id || step_of(graph_->task(id->task)) != step_kind::child) {
+    return std::nullopt;
+  }
+  const auto row = instances_.get(row_of(*id));
+  return row && row->getState() == TaskState::RUNNING ? id : std::nullopt;
+}
+
+// It tells of its end when it has tidied up.
+void run_actor::withdraw_child(instance_id id, const std::string& reason) {
+  const auto child = text_of(instances_.get(row_of(id))->getChild());
+  send(ref<schemas::Run>(child).withdraw(reason, state().getForced()));
+}
+
+void run_actor::child_timed_out(std::string_view task) {
+  if (const auto id = child_at(task)) {
+    withdraw_child(*id, "the timeout of " + format_duration(*graph_->task(id->task).timeout) +
+                            " of the task " + graph_->name_of(*id) + " passed");
+  }
+}
+
+async<> run_actor::child_told(child_told_params params) {
+  const auto id = child_at(params.task());
+  if (!id) {
+    return {};
+  }
+  const auto row = *instances_.get(row_of(*id));
+  const std::string child{params.run()};
+  if (text_of(row.getChild()) != child) {
+    return {};
+  }
+  const auto limit = graph_->task(id->task).timeout;
+  const auto late = limit && nanoseconds(now()) - row.getStartedAt() >= limit->count();
+  const auto state = params.state() == RunState::CANCELLED && late ? TaskState::TIMED_OUT
+                                                                   : task_state_of(params.state());
+  output_list outputs;
+  for (const auto each : params.outputs()) {
+    outputs.emplace_back(text_of(each.getName()), text_of(each.getValue()));
+  }
+  if (std::none_of(outputs.begin(), outputs.end(),
+                   [](const auto& each) { return each.first == child_run_output; })) {
+    outputs.emplace_back(child_run_output, child);
+  }
+  const std::string reason{params.reason()};
+  answer(*id, state,
+         state == TaskState::SUCCEEDED
+             ? "run " + child
+             : "run " + child + " " + std::string{to_string(params.state())} +
+                   (reason.empty() ? "" : ": " + reason),
+         outputs);
+  return {};
+}
+
+// To whoever has it as a task.
+void run_actor::tell_parent() {
+  const auto root = state();
+  if (root.getParent().size() == 0 || !over()) {
+    return;
+  }
+  schemas::run_interface::child_told_params params;
+  auto made = params.build();
+  made.setTask(root.getParentTask());
+  made.setRun(key().c_str());
+  made.setState(root.getState());
+  made.setReason(root.getReason());
+  made.setOutputs(root.getOutputs());
+  send(ref<schemas::Run>(text_of(root.getParent())).child_told(std::move(params)));
+}
+
+}  // namespace millrace::actors
