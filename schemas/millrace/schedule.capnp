@@ -102,12 +102,14 @@ struct BackfillRequest {
 struct WaitingFiring {
   # Record of the map "waiting", by the schedule's name, `/` and the nominal time in 20 digits.
   scheduledAt @0 :Int64;  # The nominal time.
+  dueAt @1 :Int64;        # With its jitter.
+  triggered @2 :Bool;     # Somebody asked for it: it begins also while the schedule is paused.
 }
 
 struct ScheduledRun {
   # Record of the map "active", by the schedule's name, `/` and the run's id: runs that have not
-  # ended. And of the map "backfill_runs", by the number of the backfill in 20 digits, `/` and the
-  # run's id.
+  # ended, also of schedules that have gone, for they may come back. And of the map "backfill_runs",
+  # by the number of the backfill in 20 digits, `/` and the run's id.
   run @0 :Text;           # Its id.
   scheduledAt @1 :Int64;  # The nominal time.
 }
@@ -162,9 +164,10 @@ interface Schedule $Actor.actor("schedule") $Actor.internal {
   # One, with so many of the next nominal times (at most 1,000) and of the latest firings (at most
   # 100, the latest first). Errors of this and the next three: `not_found`.
   pause @3 (name :Text, reason :Text) -> (schedules :List(Text));
-  # Nothing fires any more; what waits goes on waiting. An empty name: all of them. Answers which.
+  # Nothing fires any more; what waits goes on waiting, unless somebody triggered it. An empty name:
+  # all of them. Answers which.
   resume @4 (name :Text) -> (schedules :List(Text));
-  # Firings begin again from now on.
+  # Firings begin again from now on, also where the clock was ahead when it last fired.
   trigger @5 (name :Text) -> (firing :Firing);
   # Fires now, whether it is paused or not; `overlap` counts.
   runTold @6 (run :Text, schedule :Text, scheduledAt :Int64, state :Pipeline.RunState,

@@ -92,7 +92,7 @@ TEST_CASE("what is no definition is refused at once and by its name") {
   const auto endless = millrace({"validate", "/dev/zero"});
   CHECK(endless.status == 2);
   CHECK(endless.errors ==
-        "millrace: cannot read '/dev/zero': it is over the limit of a definition, 1048576 bytes\n");
+        "millrace: cannot read '/dev/zero': it has more than 1048576 bytes, which is the most\n");
   CHECK(millrace({"validate", "-", "-o", "name"}, "name: x\ntasks: [{name: a, run: x}]\n").output ==
         "x\n");
 }
@@ -323,6 +323,11 @@ tasks:
     CHECK(logs({"@latest", "--stderr"}).output.find("counts            | other\n") == 0);
     CHECK(logs({"@latest", "--attempt", "2"}).output == "retried attempt 2 | try 2\n");
     CHECK(logs({"@latest", "count"}).output == "count[0] | a\ncount[1] | b\n");
+    CHECK(logs({"@latest", "count", "--attempt", "1"}).output == "count[0] | a\ncount[1] | b\n");
+    const auto ninth = logs({"@latest", "count", "--attempt", "9"});
+    CHECK(ninth.status == 5);
+    CHECK(ninth.errors == "millrace: no instance of task 'count' has had attempt 9\n");
+    CHECK(logs({"@latest", "--attempt", "9"}).status == 5);
     CHECK(logs({"@latest", "count[1]"}).output == "b\n");
     CHECK(logs({"@latest", "retried"}).output == "try 2\n");
     CHECK(logs({"@latest", "retried", "--attempt", "1"}).output == "try 1\n");

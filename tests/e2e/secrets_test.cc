@@ -1,8 +1,12 @@
 // SPDX-License-Identifier: MIT
 // Secrets through the real program: what is looked for is their plain text, everywhere.
 #include <doctest/doctest.h>
+#include <pty.h>
 #include <sys/stat.h>
+#include <sys/wait.h>
+#include <unistd.h>
 
+#include <array>
 #include <fstream>
 #include <sstream>
 
@@ -218,6 +222,7 @@ TEST_CASE("a secret that cannot be stored is refused, and left nowhere") {
     };
     CHECK(refusal("a/b", secret).starts_with("2 millrace: "));
     CHECK(refusal("short", "abc\n").find("shorter than 4 bytes") != std::string::npos);
+    CHECK(refusal("lines", "ab\ncd\nef\n").find("no line of 4 bytes") != std::string::npos);
     CHECK(refusal("long", std::string(65'537, 'x')).find("longer than 64 KiB") !=
           std::string::npos);
     CHECK(refusal("nul", secret + std::string(1, '\0')).find("must be JSON like") !=
@@ -239,6 +244,47 @@ TEST_CASE("a secret that cannot be stored is refused, and left nowhere") {
   CHECK(refused.errors.find("--secrets-key FILE, which `millrace secret key` makes") !=
         std::string::npos);
   CHECK(check_hidden_below(folder.path / "other") > 1);
+}
+
+// Method: a shell has the terminal, and says how it is when the command has gone.
+TEST_CASE("a terminal shows what is typed again after a prompt for a secret, however that ends") {
+  const secret_folder folder;
+  secretive_server server{folder.path};
+  struct row {
+    std::string typed;
+    const char* status;
+  };
+  const row rows[] = {{secret + "\n", "status 0"}, {"half\x03", "status 130"}};
+  for (const auto& each : rows) {
+    CAPTURE(each.status);
+    int terminal = -1;
+    const auto pid = ::forkpty(&terminal, nullptr, nullptr, nullptr);
+    if (pid == 0) {
+      ::execl("/bin/sh", "sh", "-c", "trap : INT; \"$@\"; echo \"status $?\"; stty -a; echo end",
+              "sh", MILLRACE_PROGRAM, "secret", "set", "typed", "--server",
+              std::string{server.url()}.c_str(), "--token-file", server.token().c_str(), nullptr);
+      ::_exit(127);
+    }
+    REQUIRE(pid > 0);
+    std::string shown;
+    const auto read_until = [&](const std::string& text) {
+      std::array<char, 4096> piece;
+      while (shown.find(text) == std::string::npos) {
+        const auto got = ::read(terminal, piece.data(), piece.size());
+        REQUIRE_MESSAGE(got > 0, shown);
+        shown.append(piece.data(), static_cast<std::size_t>(got));
+      }
+    };
+    read_until("value of 'typed': ");
+    REQUIRE(::write(terminal, each.typed.data(), each.typed.size()) ==
+            static_cast<ssize_t>(each.typed.size()));
+    read_until("end\r\n");
+    CHECK(shown.find(each.status) != std::string::npos);
+    CHECK(shown.find(" echo ") != std::string::npos);
+    CHECK(shown.find(secret) == std::string::npos);
+    ::close(terminal);
+    ::waitpid(pid, nullptr, 0);
+  }
 }
 
 TEST_CASE("a server does not start with keys that others may read, or without a directory") {

@@ -73,7 +73,11 @@ void read_time(shape_context& to, const std::optional<cursor>& where,
   if (!text) {
     return;
   }
-  if (const auto time = runtime::from_rfc3339(*text)) {
+  const auto time = runtime::from_rfc3339(*text);
+  if (time && *time < 0) {
+    to.in.report(*where, where->label() + ": `" + shown_name(*text) + "` is before 1970",
+                 "leave it out");
+  } else if (time) {
     into = runtime::wall_time{runtime::duration{*time}};
   } else {
     to.in.report(*where, where->label() + ": `" + shown_name(*text) + "` is no time",

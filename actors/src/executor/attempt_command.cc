@@ -79,10 +79,18 @@ process_spec command_of(schemas::AttemptSpec::Reader attempt,
 
 runtime::result<void> add_secrets(schemas::AttemptSpec::Reader attempt, const secret_places& places,
                                   process_spec& into) {
+  std::size_t bytes = 0;
   for (auto secret : attempt.getSecrets()) {
     auto value = value_of(secret, places);
     if (!value) {
       return std::move(value).error();
+    }
+    bytes += value->size();
+    if (bytes > task_secrets_bytes_max) {
+      return runtime::error{runtime::errc::failed_precondition,
+                            "the secrets of the task have more than " +
+                                std::to_string(task_secrets_bytes_max >> 10U) +
+                                " KiB in all; pass what is large by a file"};
     }
     const auto variable = text_of(secret.getVariable()) + "=";
     std::erase_if(into.environment,

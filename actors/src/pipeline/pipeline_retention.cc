@@ -98,9 +98,11 @@ async<> pipeline_actor::remove() {
     co_await runtime::fail(unknown());
   }
   if (!active_.empty()) {
-    co_await runtime::fail(
-        errc::failed_precondition,
-        "pipeline '" + pipeline() + "' has runs that have not ended; cancel them first");
+    auto why = "pipeline '" + pipeline() + "' has runs that have not ended; cancel them first";
+    if (state().getSchedules() > 0) {
+      why += ", after `millrace schedule pause " + pipeline() + "`, or others may begin meanwhile";
+    }
+    co_await runtime::fail(errc::failed_precondition, why);
   }
   tell_triggers({});
   edit().setRemoving(true);

@@ -126,15 +126,19 @@ masked_pipes::flow masked_pipes::pass_on(std::size_t at) {
 }
 
 result<void> masked_pipes::finish() {
+  bool is_written = true;
   for (auto& one : pipes_) {
     for (std::size_t pieces = 0; pieces < pieces_max; ++pieces) {
       const auto text = take(one);
       if (!text) {
         break;
       }
-      static_cast<void>(write(one, *text));
+      is_written = write(one, *text) && is_written;
     }
-    static_cast<void>(write(one, one.mask.finish()));
+    is_written = write(one, one.mask.finish()) && is_written;
+  }
+  if (!is_written) {
+    return error{errc::out_of_space, "the last of what the attempt wrote could not be stored"};
   }
   struct stat ours {};
   struct stat found {};

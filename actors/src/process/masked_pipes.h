@@ -44,8 +44,8 @@ public:
   [[nodiscard]] flow pass_on(std::size_t at);
 
   /// Passes on everything. Call it once, when no process of the attempt is left.
-  /// Errors: `failed_precondition` when the pipe of the output is not there any more; the text says
-  /// what is in its place.
+  /// Errors: `out_of_space` when not all of it could be written; `failed_precondition` when the
+  /// pipe of the output is not there any more; the text says what is in its place.
   [[nodiscard]] runtime::result<void> finish();
 
 private:

@@ -233,6 +233,9 @@ result<void> process_supervisor::impl::launch(attempt& starting) {
     fits =
         attempt_store::write_file(starting.files, attempt_store::inputs_name, starting.spec.inputs);
   }
+  if (fits) {
+    fits = process_detail::check_size(starting.spec);  // before masks of it are made
+  }
   if (!fits) {
     store_->give_back(std::move(starting.files), starting.spec.token, attempt_store::reuse::yes);
     return fits;

@@ -37,6 +37,12 @@ std::string base64_inside(std::string_view value, std::size_t before, std::strin
 }  // namespace
 
 secret_words::secret_words(const std::vector<std::string>& values) {
+  std::size_t nodes = 1;
+  for (const auto& value : values) {
+    // Six kinds of base64, of four digits for three bytes.
+    nodes += value.size() * (value.size() <= encoded_bytes_max ? 1 + 6 * 4 / 3 : 1);
+  }
+  nodes_.reserve(nodes);  // to grow would take half as much again
   for (const std::string_view value : values) {
     for (std::size_t begin = 0; begin <= value.size();) {
       const auto end = std::min(value.find('\n', begin), value.size());
@@ -114,25 +120,41 @@ secret_words::state secret_words::next(state from, unsigned char byte) const {
   }
 }
 
-// Of the last `count` bytes, those that have not been let go of; what has was masked.
+// Of the last `count` bytes, those that have not been let go of; what has was masked. A range takes
+// in those before it that it meets, so the cost does not depend on how long the words are.
 void secret_mask::hide(std::size_t count) {
-  count = std::min(count, hidden_.size());
-  std::fill(hidden_.end() - static_cast<std::ptrdiff_t>(count), hidden_.end(), '\1');
+  if (count == 0) {
+    return;
+  }
+  const auto to = passed_ + held_.size();
+  auto from = to - std::min(count, held_.size());
+  while (!hidden_.empty() && hidden_.back().to >= from) {
+    from = std::min(from, hidden_.back().from);
+    hidden_.pop_back();
+  }
+  hidden_.push_back({from, to});
 }
 
 // Lets go of the first `count` held bytes.
 void secret_mask::emit(std::size_t count, std::string& into) {
-  for (std::size_t at = 0; at < count; ++at) {
-    const bool hidden = hidden_[at] != 0;
-    if (!hidden) {
-      into += held_[at];
+  const auto end = passed_ + count;
+  for (auto at = passed_; at < end;) {
+    const bool is_hidden = !hidden_.empty() && hidden_.front().from <= at;
+    const auto next = is_hidden ? hidden_.front().to : hidden_.empty() ? end : hidden_.front().from;
+    const auto to = std::min(next, end);
+    if (!is_hidden) {
+      into.append(held_, at - passed_, to - at);
     } else if (!masking_) {
       into += mask;
     }
-    masking_ = hidden;
+    if (is_hidden && to == next) {
+      hidden_.pop_front();
+    }
+    masking_ = is_hidden;
+    at = to;
   }
   held_.erase(0, count);
-  hidden_.erase(0, count);
+  passed_ = end;
 }
 
 std::string secret_mask::add(std::string_view bytes) {
@@ -147,7 +169,6 @@ std::string secret_mask::add(std::string_view bytes) {
     }
     at_ = words_->next(at_, byte);
     held_ += each;
-    hidden_ += '\0';
     hide(words_->found(at_));
     if (at_ == 0) {
       emit(held_.size(), certain);
@@ -155,7 +176,9 @@ std::string secret_mask::add(std::string_view bytes) {
   }
   const auto begun = std::min(words_->begun(at_), held_.size());
   emit(held_.size() - begun, certain);
-  emit(std::min(hidden_.find('\0'), hidden_.size()), certain);  // more can only be hidden, too
+  if (!hidden_.empty() && hidden_.front().from <= passed_) {
+    emit(hidden_.front().to - passed_, certain);  // more can only be hidden, too
+  }
   return certain;
 }
 

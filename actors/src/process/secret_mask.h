@@ -12,6 +12,7 @@
 #include <array>
 #include <cstddef>
 #include <cstdint>
+#include <deque>
 #include <memory>
 #include <string>
 #include <string_view>
@@ -76,11 +77,18 @@ private:
   void hide(std::size_t count);
   void emit(std::size_t count, std::string& into);
 
+  // Places in the stream: from the first byte of a secret to behind its last.
+  struct range {
+    std::uint64_t from;
+    std::uint64_t to;
+  };
+
   std::shared_ptr<const secret_words> words_;
   secret_words::state at_ = 0;
-  std::string held_;      // what is not certain yet
-  std::string hidden_;    // for each byte of it whether it is of a secret
-  bool masking_ = false;  // the last byte that was let go was one
+  std::string held_;          // what is not certain yet
+  std::uint64_t passed_ = 0;  // the place of its first byte
+  std::deque<range> hidden_;  // in it, in order, apart from each other
+  bool masking_ = false;      // the last byte that was let go was one of a secret
 };
 
 }  // namespace millrace::actors::process_detail

@@ -143,7 +143,7 @@ error directory_failure(const process_spec& spec, int number) {
   return {errc::invalid_argument, name + ": " + describe_errno(number)};
 }
 
-// Which of them the kernel has refused.
+// Which of them the kernel refuses.
 std::string too_large(const process_spec& spec) {
   const auto bound = std::to_string(argument_bytes_max - 1);
   std::size_t all = 0;
@@ -223,6 +223,21 @@ spawned clone_child(child_plan& plan) {
 
 MILLRACE_CHILD_SIDE void close_from(int first) noexcept {
   ::syscall(SYS_close_range, static_cast<unsigned>(first), ~0U, 0U);
+}
+
+result<void> check_size(const process_spec& spec) {
+  std::size_t all = 0;
+  bool fits = true;
+  for (const auto* texts : {&spec.argv, &spec.environment}) {
+    for (const auto& each : *texts) {
+      all += each.size() + 1;
+      fits = fits && each.size() < argument_bytes_max;
+    }
+  }
+  if (!fits || all > static_cast<std::size_t>(::sysconf(_SC_ARG_MAX))) {
+    return error{errc::too_large, too_large(spec)};
+  }
+  return {};
 }
 
 result<spawned> spawn(const process_spec& spec, standard_streams streams, process_mark mark,

@@ -26,6 +26,10 @@ struct spawned {
   unique_fd pidfd;
 };
 
+/// Whether the kernel may take the arguments and the environment of `spec`: it has the last word.
+/// Errors: `too_large`.
+[[nodiscard]] runtime::result<void> check_size(const process_spec& spec);
+
 /// Starts the program of `spec` in a group of its own, signals as at login, no other descriptors.
 /// Its processes bear `mark`. `slot` holds the group before the program runs, and 0 after a
 /// failure.

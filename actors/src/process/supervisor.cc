@@ -553,7 +553,8 @@ process_exit process_supervisor::impl::reap(attempt& target) {
     report.signal = info.si_status;
   }
   const auto by_itself = report.signal ? process_outcome::signalled : process_outcome::exited;
-  report.outcome = target.ended_by_us.value_or(by_itself);
+  const bool is_cut = !piped && piped.error().code() == runtime::errc::out_of_space;
+  report.outcome = target.ended_by_us.value_or(is_cut ? process_outcome::disk_full : by_itself);
   report.forced = target.forced;
   for (const auto which : both_streams) {
     static_cast<void>(drop_middle(target, which));

@@ -25,8 +25,14 @@ using schemas::RunState;
 
 namespace {
 
-// Runs that one turn starts; those that are left have the next turn.
-constexpr std::size_t starts_at_once = 100;
+// Firings of all schedules that one turn sees to, and rows of schedules that have gone which it
+// erases: what a turn changes has to fit one commit. The next turn does what is left.
+constexpr std::size_t firings_at_once = 100;
+constexpr std::size_t rows_erased_at_once = 1'000;
+
+// When the latest nominal time lies farther ahead than this, the clock has been; what is less may
+// be the difference between two silos.
+constexpr duration clocks_differ_max = std::chrono::minutes{1};
 
 template <class Map>
 std::size_t count_of(const Map& map, std::string_view name) {
@@ -117,29 +123,54 @@ void schedule_actor::put(const std::string& name, schemas::CompiledSchedule::Rea
   }
   auto record = schedules_.edit(name);
   record.setDefinition(definition);
-  if (!before || !same_times(*before, wanted)) {
+  const bool is_pause_changed = !before || before->paused != wanted.paused;
+  if (!before || !same_times(*before, wanted) || (is_pause_changed && record.getPaused())) {
     record.setThrough(std::max(record.getThrough(), nanoseconds(now())));
   }
-  if (!before || before->paused != wanted.paused) {
+  if (is_pause_changed) {
     record.setPaused(wanted.paused);
     record.setPauseReason(wanted.paused ? "its definition says so" : "");
   }
   working_.erase(name);
+  start_waiting(name);
 }
 
+// What has waited and what is shown goes a few rows at a time. Runs that have not ended stay known:
+// should it come back, `overlap` counts them.
 void schedule_actor::remove(const std::string& name) {
   end_backfills_of(name);
-  for (const auto& row : rows_of(waiting_, name, SIZE_MAX)) {
-    waiting_.erase(row);
-  }
-  for (const auto& row : rows_of(active_, name, SIZE_MAX)) {
-    active_.erase(row);
-  }
-  for (const auto& row : rows_of(firings_, name, SIZE_MAX)) {
-    firings_.erase(row);
-  }
   schedules_.erase(name);
   working_.erase(name);
+}
+
+// Erases rows of schedules that are not there any more. Whether there may be others.
+bool schedule_actor::erase_gone() {
+  auto left = rows_erased_at_once;
+  const auto erase_in = [&](auto& map) {
+    std::vector<std::string> gone;
+    std::string from;
+    for (bool is_over = false; !is_over && gone.size() < left;) {
+      is_over = true;
+      map.for_each(
+          [&](std::string_view row, const auto&) {
+            if (const auto name = row.substr(0, row.find('/')); schedules_.contains(name)) {
+              from = std::string{name} + '0';  // behind its slash
+              is_over = false;
+              return false;
+            }
+            gone.emplace_back(row);
+            return gone.size() < left;
+          },
+          from);
+    }
+    for (const auto& row : gone) {
+      map.erase(row);
+    }
+    left -= gone.size();
+  };
+  erase_in(waiting_);
+  erase_in(firings_);
+  return left == 0;
 }
 
 async<> schedule_actor::apply(apply_params params) {
@@ -155,11 +186,6 @@ async<> schedule_actor::apply(apply_params params) {
   }
   for (const auto& name : gone) {
     remove(name);
-  }
-  if (wanted.size() == 0) {
-    erase_state();
-    set_idle_timeout(duration{});
-    return {};
   }
   for (const auto each : wanted) {
     put(text_of(each.getName()), each);
@@ -177,36 +203,23 @@ async<> schedule_actor::on_reminder(std::string) {
 
 // Fires what is due, and sees to it that it looks again when the next is.
 void schedule_actor::look() {
-  const auto names = named({});
   std::optional<wall_time> again;
+  if (erase_gone()) {
+    again = now();
+  } else if (schedules_.empty() && active_.empty()) {
+    erase_state();
+    set_idle_timeout(duration{});
+    return;
+  }
+  const auto names = named({});
+  auto left = firings_at_once;
   for (const auto& name : names ? *names : std::vector<std::string>{}) {
-    const auto record = *schedules_.get(name);
-    if (record.getPaused()) {
-      continue;
+    if (left == 0) {
+      again = now();
+      break;
     }
-    const auto& [definition, times] = work_of(name);
-    const auto whose = name_in_cluster(name);
-    const schedule_plan plan{definition, times, whose};
-    const auto due = plan.at(time_of(record.getThrough()), now(), starts_at_once);
-    if (due.missed > 0) {
-      auto missed = firing(name, nanoseconds(due.last_missed.value_or(due.through)));
-      missed.setState(FiringState::MISSED);
-      missed.setReason((due.missed == 1 ? std::string{"nothing could see to it in time"}
-                                        : std::to_string(due.missed) +
-                                              " firings up to this one passed while nothing could "
-                                              "see to them")
-                           .c_str());
-      schedules_.edit(name).setMissed(record.getMissed() + due.missed);
-      figures_.add_missed(due.missed);
-    }
-    if (due.through != time_of(record.getThrough())) {
-      schedules_.edit(name).setThrough(nanoseconds(due.through));
-    }
-    for (const auto nominal : due.firings) {
-      fire(name, nominal, plan.with_jitter(nominal));
-    }
-    if (due.again) {
-      again = std::min(again.value_or(*due.again), *due.again);
+    if (!schedules_.get(name)->getPaused()) {
+      left -= fire_due(name, left, again);
     }
   }
   if (again) {
@@ -216,11 +229,48 @@ void schedule_actor::look() {
   }
 }
 
-void schedule_actor::fire(const std::string& name, wall_time nominal, wall_time due) {
+// At most `most`; answers how many. `again` becomes earlier where it has to.
+std::size_t schedule_actor::fire_due(const std::string& name, std::size_t most,
+                                     std::optional<wall_time>& again) {
+  const auto record = *schedules_.get(name);
+  const auto& [definition, times] = work_of(name);
+  const auto whose = name_in_cluster(name);
+  const schedule_plan plan{definition, times, whose};
+  const auto due = plan.at(time_of(record.getThrough()), now(), most);
+  if (due.missed > 0) {
+    auto missed = firing(name, nanoseconds(due.last_missed.value_or(due.through)));
+    missed.setState(FiringState::MISSED);
+    missed.setReason((due.missed == 1 ? std::string{"nothing could see to it in time"}
+                                      : std::to_string(due.missed) +
+                                            " firings up to this one passed while nothing could "
+                                            "see to them")
+                         .c_str());
+    schedules_.edit(name).setMissed(record.getMissed() + due.missed);
+    figures_.add_missed(due.missed);
+  }
+  if (due.through != time_of(record.getThrough())) {
+    schedules_.edit(name).setThrough(nanoseconds(due.through));
+  }
+  for (std::size_t at = 0; at < due.firings.size(); ++at) {
+    fire(name, due.firings[at], plan.with_jitter(due.firings[at]),
+         at < due.made_up ? cause::made_up : cause::on_time);
+  }
+  if (due.again) {
+    again = std::min(again.value_or(*due.again), *due.again);
+  }
+  return due.firings.size();
+}
+
+void schedule_actor::fire(const std::string& name, wall_time nominal, wall_time due, cause why) {
   const auto at = nanoseconds(nominal);
-  const auto overlap = work_of(name).definition.overlap;
+  const auto& definition = work_of(name).definition;
+  // Those of `catchup: all` come together: to drop what comes while another runs would drop them.
+  const bool is_one_of_all = why == cause::made_up && definition.catchup == catchup_policy::all;
+  const auto overlap = is_one_of_all && definition.overlap == overlap_policy::skip
+                           ? overlap_policy::queue
+                           : definition.overlap;
   const auto running = rows_of(active_, name, overlap == overlap_policy::replace ? SIZE_MAX : 1);
-  const auto waiting = rows_of(waiting_, name, SIZE_MAX);
+  const auto waiting = ready(name);
   const auto earlier = running.empty() ? std::to_string(waiting.size()) + " firings that wait"
                                        : "run " + text_of(active_.get(running.front())->getRun());
   switch (fate_of(overlap, running.size(), waiting.size())) {
@@ -234,7 +284,7 @@ void schedule_actor::fire(const std::string& name, wall_time nominal, wall_time 
                : earlier + " had not ended");
       return;
     case firing_fate::replace:
-      for (const auto& row : waiting) {
+      for (const auto& row : rows_of(waiting_, name, SIZE_MAX)) {
         skip(name, waiting_.get(row)->getScheduledAt(), "a later firing took its place");
         waiting_.erase(row);
       }
@@ -246,7 +296,10 @@ void schedule_actor::fire(const std::string& name, wall_time nominal, wall_time 
     case firing_fate::wait:
       break;
   }
-  waiting_.edit(row_of(name, at)).setScheduledAt(at);
+  auto row = waiting_.edit(row_of(name, at));
+  row.setScheduledAt(at);
+  row.setDueAt(nanoseconds(due));
+  row.setTriggered(why == cause::triggered);
   auto shown = firing(name, at);
   shown.setState(FiringState::WAITING);
   shown.setReason(("it waits for " + earlier).c_str());
@@ -272,16 +325,22 @@ void schedule_actor::start(const std::string& name, std::int64_t nominal, wall_t
   send(ref<schemas::Pipeline>(key()).submit_scheduled(run, name, nominal, ""));
 }
 
+// Of the firings that wait, those that may begin: while it is paused, what somebody triggered.
+std::vector<std::string> schedule_actor::ready(const std::string& name) const {
+  auto rows = rows_of(waiting_, name, SIZE_MAX);
+  if (schedules_.get(name)->getPaused()) {
+    std::erase_if(rows, [this](const auto& row) { return !waiting_.get(row)->getTriggered(); });
+  }
+  return rows;
+}
+
 // What waits begins when nothing else of the schedule runs.
 void schedule_actor::start_waiting(const std::string& name) {
-  if (schedules_.get(name)->getPaused() || !rows_of(active_, name, 1).empty()) {
-    return;
-  }
-  const auto rows = rows_of(waiting_, name, 1);
+  const auto rows = rows_of(active_, name, 1).empty() ? ready(name) : std::vector<std::string>{};
   if (!rows.empty()) {
-    const auto nominal = waiting_.get(rows.front())->getScheduledAt();
+    const auto waited = *waiting_.get(rows.front());
     waiting_.erase(rows.front());
-    start(name, nominal, now());
+    start(name, waited.getScheduledAt(), time_of(waited.getDueAt()));
   }
 }
 
@@ -326,16 +385,16 @@ async<> schedule_actor::run_told(run_told_params params) {
   const std::string name{params.schedule()};
   const std::string run{params.run()};
   const auto nominal = params.scheduled_at();
-  if (!schedules_.contains(name)) {
-    return {};  // it is not there any more
-  }
+  const bool is_known = schedules_.contains(name);
   const bool is_refused = !params.refusal().empty();
   if (is_refused) {
     past_.erase(row_of(name, nominal) + "/" + run);
-    auto record = schedules_.edit(name);
-    record.setRefused(record.getRefused() + 1);
   } else {
     put_past(name, nominal, run, params.state());
+  }
+  if (is_refused && is_known) {
+    auto record = schedules_.edit(name);
+    record.setRefused(record.getRefused() + 1);
   }
   if (!params.backfill().empty()) {
     told_of_backfill(std::string{params.backfill()}, run, params.state());
@@ -354,7 +413,11 @@ async<> schedule_actor::run_told(run_told_params params) {
     return {};
   }
   active_.erase(name + "/" + run);
-  start_waiting(name);
+  if (is_known) {
+    start_waiting(name);
+  } else {
+    look();  // it may have been the last that is known of any
+  }
   return {};
 }
 
@@ -469,6 +532,9 @@ async<schedule_actor::resume_results> schedule_actor::resume(resume_params param
   }
   for (const auto& name : *names) {
     auto record = schedules_.edit(name);
+    if (time_of(record.getThrough()) > now() + clocks_differ_max) {
+      record.setThrough(nanoseconds(now()));
+    }
     if (record.getPaused()) {
       record.setPaused(false);
       record.setPauseReason("");
@@ -486,7 +552,7 @@ async<schedule_actor::trigger_results> schedule_actor::trigger(trigger_params pa
     co_return unknown(name);
   }
   const auto at = now();
-  fire(name, at, at);
+  fire(name, at, at, cause::triggered);
   trigger_results results;
   results.build().setFiring(firings_.get(row_of(name, nanoseconds(at)))->reader());
   co_return results;

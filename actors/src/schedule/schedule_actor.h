@@ -21,12 +21,6 @@
 
 namespace millrace::actors {
 
-/// Of each schedule, those that are shown; older ones are forgotten.
-inline constexpr std::size_t firings_kept_max = 100;
-
-/// The most nominal times that are told at once.
-inline constexpr std::uint32_t next_firings_max = 1'000;
-
 class schedule_actor final : public schemas::schedule_base<schemas::ScheduleRoot> {
 public:
   /// `figures` outlives the silo.
@@ -57,6 +51,9 @@ private:
     timetable times;
   };
 
+  // Why a firing is.
+  enum class cause : std::uint8_t { on_time, made_up, triggered };
+
   [[nodiscard]] std::string project() const { return key().substr(0, key().find('/')); }
   [[nodiscard]] std::string pipeline() const { return key().substr(key().find('/') + 1); }
   [[nodiscard]] std::string name_in_cluster(const std::string& name) const {
@@ -68,9 +65,13 @@ private:
   void put(const std::string& name, schemas::CompiledSchedule::Reader definition);
   void remove(const std::string& name);
   void look();
-  void fire(const std::string& name, runtime::wall_time nominal, runtime::wall_time due);
+  std::size_t fire_due(const std::string& name, std::size_t most,
+                       std::optional<runtime::wall_time>& again);
+  void fire(const std::string& name, runtime::wall_time nominal, runtime::wall_time due, cause why);
   void start(const std::string& name, std::int64_t nominal, runtime::wall_time due);
+  [[nodiscard]] std::vector<std::string> ready(const std::string& name) const;
   void start_waiting(const std::string& name);
+  [[nodiscard]] bool erase_gone();
   void skip(const std::string& name, std::int64_t nominal, const std::string& reason);
   [[nodiscard]] schemas::Firing::Builder firing(const std::string& name, std::int64_t nominal);
   void show(schemas::ScheduleStatus::Builder into, const std::string& name);

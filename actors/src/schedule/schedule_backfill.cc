@@ -76,10 +76,10 @@ async<schedule_actor::backfill_results> schedule_actor::backfill(backfill_params
   if (!schedules_.contains(name)) {
     co_return unknown(name);
   }
-  if (wanted.getFrom() == 0 || wanted.getTo() == 0 || to < from || to > now()) {
+  const bool has_range = wanted.getFrom() > 0 && wanted.getTo() > 0;
+  if (!has_range || to < from || to > now()) {
     co_return error{errc::invalid_argument,
-                    wanted.getFrom() == 0 || wanted.getTo() == 0
-                        ? "a backfill needs `from` and `to`"
+                    !has_range  ? "a backfill needs `from` and `to`, after 1970-01-01T00:00:00Z"
                     : to < from ? "`to` is before `from`"
                                 : "`to` lies in the future: the schedule itself sees to that"};
   }

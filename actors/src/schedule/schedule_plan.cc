@@ -31,13 +31,10 @@ std::vector<wall_time> schedule_plan::latest(wall_time after, wall_time last,
   return between(high, last, count);
 }
 
-bool schedule_plan::is_kept(wall_time nominal, wall_time now, bool is_latest) const {
-  if (is_latest && now - with_jitter(nominal) <= kept_within) {
-    return true;
-  }
-  const auto is_made_up_for = schedule_.catchup == catchup_policy::all ||
-                              (is_latest && schedule_.catchup == catchup_policy::last);
-  return is_made_up_for && now - nominal <= schedule_.catchup_window.value_or(duration::max());
+bool schedule_plan::is_made_up_for(wall_time nominal, wall_time now, bool is_latest) const {
+  return (schedule_.catchup == catchup_policy::all ||
+          (is_latest && schedule_.catchup == catchup_policy::last)) &&
+         now - nominal <= schedule_.catchup_window.value_or(duration::max());
 }
 
 schedule_plan::due schedule_plan::at(wall_time through, wall_time now, std::size_t most) const {
@@ -61,8 +58,12 @@ schedule_plan::due schedule_plan::at(wall_time through, wall_time now, std::size
   }
   for (auto each = old; each < found.size() && made.firings.size() < most; ++each) {
     made.through = found[each];
-    if (is_kept(found[each], now, each + 1 == found.size())) {
+    const bool is_latest = each + 1 == found.size();
+    if (is_latest && now - with_jitter(found[each]) <= kept_within) {
       made.firings.push_back(found[each]);
+    } else if (is_made_up_for(found[each], now, is_latest)) {
+      made.firings.push_back(found[each]);
+      made.made_up += 1;
     } else {
       made.missed += 1;
       made.last_missed = found[each];

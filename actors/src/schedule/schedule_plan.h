@@ -31,6 +31,7 @@ public:
 
   struct due {
     std::vector<runtime::wall_time> firings;  ///< Nominal times to be fired now, in order.
+    std::size_t made_up = 0;                  ///< So many of these, the first, were missed.
     std::uint64_t missed = 0;                 ///< How many are dropped.
     std::optional<runtime::wall_time> last_missed;
     runtime::wall_time through;               ///< From now on.
@@ -52,8 +53,8 @@ private:
   [[nodiscard]] std::vector<runtime::wall_time> latest(runtime::wall_time after,
                                                        runtime::wall_time last,
                                                        std::size_t count) const;
-  [[nodiscard]] bool is_kept(runtime::wall_time nominal, runtime::wall_time now,
-                             bool is_latest) const;
+  [[nodiscard]] bool is_made_up_for(runtime::wall_time nominal, runtime::wall_time now,
+                                    bool is_latest) const;
 
   const schedule_definition& schedule_;
   const timetable& times_;

@@ -81,6 +81,19 @@ std::vector<wall_time> timetable::next(wall_time after, std::size_t most) const 
   return found;
 }
 
+wall_time begin_of(std::chrono::sys_days day, const runtime::time_zone& zone) {
+  const std::chrono::sys_seconds midnight{day};  // as if it were UTC
+  auto from = midnight - std::chrono::days{1};   // no offset is that large
+  for (;;) {
+    const auto span = zone.span_at(from);
+    const auto at = std::max(from, midnight - span.offset);
+    if (at < span.end) {
+      return at;
+    }
+    from = span.end;
+  }
+}
+
 std::string local_text(wall_time at, const runtime::time_zone& zone) {
   const auto offset = zone.span_at(std::chrono::floor<std::chrono::seconds>(at)).offset;
   const auto size = std::abs(offset.count()) / 60;

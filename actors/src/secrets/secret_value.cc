@@ -25,6 +25,19 @@ namespace {
 
 constexpr std::size_t path_bytes_max = 255;
 
+// Whether a mask looks for something of it.
+bool has_long_line(std::string_view value) {
+  for (std::size_t begin = 0; begin <= value.size();) {
+    const auto end = std::min(value.find('\n', begin), value.size());
+    const bool has_return = end > begin && value[end - 1] == '\r';
+    if (end - begin >= secret_bytes_min + (has_return ? 1 : 0)) {
+      return true;
+    }
+    begin = end + 1;
+  }
+  return false;
+}
+
 error missing(const std::string& why) {
   return {errc::failed_precondition, why};
 }
@@ -132,6 +145,10 @@ result<void> check_secret_value(std::string_view value) {
   if (value.size() < secret_bytes_min) {
     return refuse("is shorter than " + std::to_string(secret_bytes_min) +
                   " bytes, which could not be masked in what a task writes");
+  }
+  if (!has_long_line(value)) {
+    return refuse("has no line of " + std::to_string(secret_bytes_min) +
+                  " bytes; shorter ones could not be masked in what a task writes");
   }
   if (value.size() > secret_bytes_max) {
     return refuse("is longer than " + std::to_string(secret_bytes_max >> 10U) + " KiB");

@@ -5,6 +5,7 @@
 
 #include "api/api.h"
 #include "api/respond.h"
+#include "millrace/actors/timetable.h"
 #include "millrace/pipeline.capnp.actor.h"
 #include "millrace/schedule.capnp.actor.h"
 
@@ -22,9 +23,7 @@ namespace {
 constexpr std::uint32_t pipelines_default = 100;
 constexpr std::uint32_t pipelines_max = 1'000;
 constexpr std::uint32_t next_default = 5;
-constexpr std::uint32_t next_max = 1'000;
 constexpr std::uint32_t firings_default = 20;
-constexpr std::uint32_t firings_max = 100;
 
 // What a path names.
 struct named_schedule {
@@ -158,8 +157,9 @@ void list_of_pipeline(const api_parts& parts, request& received, reply answer) {
 
 void describe(const api_parts& parts, request& received, reply answer) {
   const auto which = schedule_in(received);
-  const auto next = number_in_query(received, "next", next_default, next_max);
-  const auto firings = number_in_query(received, "firings", firings_default, firings_max);
+  const auto next = number_in_query(received, "next", next_default, actors::next_firings_max);
+  const auto firings =
+      number_in_query(received, "firings", firings_default, actors::firings_kept_max);
   if (!which || !next || !firings) {
     answer.fail(!which ? which.error() : !next ? next.error() : firings.error());
     return;
@@ -384,8 +384,9 @@ void add_schedule_routes(api_routes& routes) {
              {.id = "get_schedule",
               .tag = "schedules",
               .summary = "A schedule, its next times, and what became of its latest ones",
-              .query = {number_key("next", next_max, "How many of the next times; without it 5."),
-                        number_key("firings", firings_max,
+              .query = {number_key("next", actors::next_firings_max,
+                                   "How many of the next times; without it 5."),
+                        number_key("firings", actors::firings_kept_max,
                                    "How many of the latest firings; without it 20.")},
               .answers = {{.status = 200,
                            .text = "The schedule.",

@@ -252,9 +252,9 @@ runtime::result<std::string> read_file(const std::string& name) {
     return refused(runtime::errc::invalid_argument, std::strerror(errno));
   }
   if (text.size() > actors::definition_bytes_max) {
-    return refused(runtime::errc::too_large, "it is over the limit of a definition, " +
+    return refused(runtime::errc::too_large, "it has more than " +
                                                  std::to_string(actors::definition_bytes_max) +
-                                                 " bytes");
+                                                 " bytes, which is the most");
   }
   return text;
 }

@@ -2,8 +2,12 @@
 #include "cli/layers.h"
 
 #include <algorithm>
+#include <cstdlib>
 #include <functional>
+#include <iostream>
 
+#include "cli/terminal_text.h"
+#include "http/client.h"
 #include "millrace/actors/settings_file.h"
 
 namespace millrace::gateway::cli {
@@ -45,6 +49,21 @@ std::string variable_of(std::string option) {
     return each == '-' ? '_' : each >= 'a' && each <= 'z' ? static_cast<char>(each - 32) : each;
   });
   return std::string{variable_prefix} + option;
+}
+
+// Whether the variable is the collector's, and counts. It is set for all programs of a machine, so
+// one that we cannot use is no mistake of who starts this one.
+bool is_collector(const std::string& variable, const option_values& values) {
+  const auto* const url = variable == collector_variable ? std::getenv(variable.c_str()) : nullptr;
+  if (url == nullptr || *url == '\0' || values.count(std::string{collector_option}) > 0) {
+    return false;
+  }
+  const auto read = http::parse_url(url);
+  if (!read) {
+    std::cerr << "millrace: " << collector_variable << " '" << printable(url)
+              << "' is passed over, no spans are sent: " << read.error().text() << '\n';
+  }
+  return static_cast<bool>(read);
 }
 
 runtime::error mistakes_of(const std::vector<actors::diagnostic>& mistakes) {
@@ -147,9 +166,9 @@ result<option_origins> store_layers(const po::options_description& options, opti
   }
   if (options.find_nothrow(std::string{collector_option}, false) != nullptr) {
     po::store(po::parse_environment(options,
-                                    [](const std::string& name) {
+                                    [&values](const std::string& name) {
                                       return std::string{
-                                          name == collector_variable ? collector_option : ""};
+                                          is_collector(name, values) ? collector_option : ""};
                                     }),
               values);
     add_origins(values, origins,

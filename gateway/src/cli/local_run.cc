@@ -83,6 +83,7 @@ result<void> local_run::take_up(const std::string& run) {
 result<void> local_run::submit(actors::pipeline_definition definition, const std::string& params,
                                const std::string& source) {
   definition_ = std::move(definition);
+  definition_.schedules.clear();  // or they would fire during this run, and every later one here
   const auto pipeline = ref<schemas::Pipeline>("default/" + definition_.name);
   if (auto applied = here_.silo().call(
           pipeline.apply(actors::to_json(definition_), 0, schemas::ApplyOnlyIf::ANY));

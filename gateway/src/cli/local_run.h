@@ -28,8 +28,8 @@ public:
   /// Requires: both outlive the run.
   local_run(node& here, progress& view) : here_(here), view_(view) {}
 
-  /// `params`: a JSON object. `source`: the folder of the definition's file; empty: it has none.
-  /// Errors: those of the pipeline actor.
+  /// Its schedules are left out: they are for a server. `params`: a JSON object. `source`: the
+  /// folder of the definition's file; empty: it has none. Errors: those of the pipeline actor.
   [[nodiscard]] runtime::result<void> submit(actors::pipeline_definition definition,
                                              const std::string& params, const std::string& source);
 

@@ -100,6 +100,12 @@ exit_code print_several(log_source& from, const std::string& run, const log_requ
   }
   if (what.attempt != 0) {
     std::erase_if(*found, [&](const auto& each) { return each.attempt != what.attempt; });
+    if (found->empty()) {
+      return report(exit_code::not_found,
+                    (what.task.empty() ? std::string{"no task"}
+                                       : "no instance of task '" + printable(what.task) + "'") +
+                        fmt::format(" has had attempt {}", what.attempt));
+    }
   }
   const auto name_of = [](const attempt_output& one) {
     return printable(one.task) +

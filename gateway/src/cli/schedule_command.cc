@@ -25,7 +25,6 @@ constexpr const char* schedule_usage =
     "trigger PIPELINE [SCHEDULE] | backfill PIPELINE [SCHEDULE] --from TIME --to TIME | backfills "
     "PIPELINE | cancel-backfill PIPELINE BACKFILL";
 constexpr std::uint32_t next_default = 5;
-constexpr std::uint32_t next_max = 1'000;
 constexpr std::size_t list_max = 1'000'000;
 
 using words = std::vector<std::string>;
@@ -278,15 +277,6 @@ exit_code trigger(remote& server, const words& given) {
 
 // --- backfills -----------------------------------------------------------------------------------
 
-// The first instant of a day there.
-runtime::wall_time midnight(std::chrono::sys_days day, const runtime::time_zone& zone) {
-  auto at = std::chrono::sys_seconds{day};
-  for (int round = 0; round < 2; ++round) {  // the offset at a time near it, then at it
-    at = std::chrono::sys_seconds{day} - zone.span_at(at).offset;
-  }
-  return runtime::wall_time{at};
-}
-
 // A time as it was written, or the beginning of a day of that zone; of the end of a range the
 // instant before the next day. Errors: `invalid_argument`.
 result<std::string> time_in(const option_values& options, const char* name, bool is_end,
@@ -303,8 +293,9 @@ result<std::string> time_in(const option_values& options, const char* name, bool
   }
   const auto date =
       std::chrono::sys_days{std::chrono::floor<std::chrono::days>(std::chrono::nanoseconds{*day})};
-  const auto at = is_end ? midnight(date + std::chrono::days{1}, zone) - std::chrono::seconds{1}
-                         : midnight(date, zone);
+  const auto at =
+      is_end ? actors::begin_of(date + std::chrono::days{1}, zone) - std::chrono::nanoseconds{1}
+             : actors::begin_of(date, zone);
   std::string made;
   runtime::append_rfc3339(made, at.time_since_epoch().count());
   return made;
@@ -359,8 +350,13 @@ exit_code backfill(remote& server, const option_values& options, const words& gi
     print_one(is_table(server.form()) ? output_form::name : server.form(), made->at("backfill"));
   }
   const auto& about = made->at("backfill");
-  std::cerr << about.at("total").get<std::uint64_t>() << " times, "
-            << about.at("passed_over").get<std::uint64_t>() << " of them have had a run\n";
+  const auto total = about.at("total").get<std::uint64_t>();
+  const auto passed_over = about.at("passed_over").get<std::uint64_t>();
+  const auto shown = made->at("times").size();
+  const bool is_cut = options.count("dry-run") > 0 && shown < total - passed_over;
+  std::cerr << total << " times, " << passed_over << " of them are passed over"
+            << (is_cut ? "; of the others, the first " + std::to_string(shown) + " are shown" : "")
+            << '\n';
   return exit_code::ok;
 }
 
@@ -412,7 +408,7 @@ exit_code run_schedule(const option_values& options, const words& given) {
   if (is_list ? given.size() > 2 : known == std::end(others) || given.size() < known->second) {
     return report(exit_code::usage, schedule_usage);
   }
-  const auto count = number_of(options, "count", next_default, next_max);
+  const auto count = number_of(options, "count", next_default, actors::next_firings_max);
   const auto fits = check_options(options, verb);
   if (!count || !fits) {
     return report(count ? fits.error() : count.error());

@@ -1,14 +1,20 @@
 // SPDX-License-Identifier: MIT
 // secret: what a project keeps for its tasks, and the keys that seal it.
+#include <poll.h>
+#include <signal.h>
+#include <sys/signalfd.h>
 #include <termios.h>
 #include <unistd.h>
 
+#include <array>
 #include <iostream>
+#include <optional>
 
 #include "cli/output.h"
 #include "cli/remote.h"
 #include "cli/terminal_text.h"
 #include "millrace/actors/secret_keyring.h"
+#include "millrace/runtime/unique_fd.h"
 
 namespace millrace::gateway::cli {
 
@@ -29,10 +35,18 @@ void add_secret_options(po::options_description& options) {
   add_rows_options(options);
 }
 
-// Does not show what is typed, until it goes.
+// Does not show what is typed, until it goes. Signals that end or stop a program wait until then:
+// the terminal is not left as it is meanwhile.
 class hidden_input {
 public:
   hidden_input() {
+    sigset_t held;
+    ::sigemptyset(&held);
+    for (const auto each : {SIGINT, SIGTERM, SIGQUIT, SIGHUP, SIGTSTP}) {
+      ::sigaddset(&held, each);
+    }
+    ::pthread_sigmask(SIG_BLOCK, &held, &signals_before_);
+    told_ = runtime::unique_fd{::signalfd(-1, &held, SFD_CLOEXEC | SFD_NONBLOCK)};
     is_set_ = ::tcgetattr(STDIN_FILENO, &before_) == 0;
     auto hidden = before_;
     hidden.c_lflag &= ~static_cast<tcflag_t>(ECHO);
@@ -44,24 +58,54 @@ public:
     if (is_set_) {
       ::tcsetattr(STDIN_FILENO, TCSAFLUSH, &before_);
     }
+    ::pthread_sigmask(SIG_SETMASK, &signals_before_, nullptr);
+  }
+
+  // A line, without its end; nothing when a signal has come, which is not taken.
+  [[nodiscard]] std::optional<std::string> line() const {
+    std::string text;
+    for (;;) {
+      std::array<pollfd, 2> waiting{pollfd{told_.get(), POLLIN, 0},
+                                    pollfd{STDIN_FILENO, POLLIN, 0}};
+      static_cast<void>(::poll(waiting.data(), waiting.size(), -1));
+      if (waiting[0].revents != 0) {
+        return std::nullopt;
+      }
+      std::array<char, 4096> piece;  // what a terminal gives at once
+      const auto got = ::read(STDIN_FILENO, piece.data(), piece.size());
+      if (got <= 0) {
+        return text;
+      }
+      text.append(piece.data(), static_cast<std::size_t>(got));
+      if (text.ends_with('\n')) {
+        text.pop_back();
+        return text;
+      }
+    }
   }
 
 private:
   termios before_{};
+  sigset_t signals_before_{};
+  runtime::unique_fd told_;
   bool is_set_ = false;
 };
 
 result<std::string> value_in(const option_values& options, const std::string& name) {
   const auto file = text_of(options, "from-file", "-");
   if (file == "-" && ::isatty(STDIN_FILENO) == 1) {
-    std::cerr << "value of '" << printable(name) << "': " << std::flush;
-    std::string line;
-    {
-      const hidden_input hidden;
-      std::getline(std::cin, line);
+    for (;;) {
+      std::optional<std::string> line;
+      {
+        const hidden_input hidden;
+        std::cerr << "value of '" << printable(name) << "': " << std::flush;
+        line = hidden.line();
+        std::cerr << '\n';
+      }
+      if (line) {
+        return *line;
+      }
     }
-    std::cerr << '\n';
-    return line;
   }
   auto text = read_file(file);
   if (text && text->ends_with('\n')) {

@@ -819,6 +819,7 @@ schedule:
   - {name: e, every: 1h, timezone: UTC, params: {day: x},
      start: 2027-01-01T00:00:00Z, end: 2026-01-01T00:00:00Z}
   - {name: e, every: 1h, params: {day: x}}
+  - {name: f, start: 1700-01-01T00:00:00Z, every: 1h, params: {day: x}}
 tasks: [{name: a, run: x}]
 )",
       {"4:12 cron expression, column 1: expected 5 fields, or 6 with seconds, found 4 (write "
@@ -839,7 +840,8 @@ tasks: [{name: a, run: x}]
        "7:38 a schedule has `cron` or `every`, not both (remove one of them)",
        "8:36 `timezone` goes with `cron` (remove it: `every` counts elapsed time)",
        "9:40 `end` is before `start`",
-       "10:5 two schedules are called `e` (give each a `name` of its own)"});
+       "10:5 two schedules are called `e` (give each a `name` of its own)",
+       "11:22 `start`: `1700-01-01T00:00:00Z` is before 1970 (leave it out)"});
 }
 
 TEST_CASE("refused at their places: the time zone of the machine") {

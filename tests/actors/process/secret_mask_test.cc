@@ -4,6 +4,8 @@
 
 #include <doctest/doctest.h>
 
+#include <algorithm>
+#include <ctime>
 #include <random>
 
 namespace millrace::actors::process_detail {
@@ -107,6 +109,22 @@ TEST_CASE("random texts are masked as by a plain search") {
     CAPTURE(text);
     CHECK(masked(values, text, 1 + rng() % 9) == expected);
   }
+}
+
+// Goal: the cost is that of the bytes, however long a value is.
+// Method: at each byte a word ends, a short one and a long one, and the time of the thread is
+// taken.
+TEST_CASE("a long value of one letter costs no more than a short one") {
+  const std::string text(std::size_t{2} << 20U, 'a');
+  const auto time_with = [&text](std::size_t bytes) {
+    auto mask = mask_of({std::string(bytes, 'a')});
+    const auto begin = std::clock();
+    CHECK(mask.add(text) + mask.finish() == "***");
+    return std::clock() - begin;
+  };
+  const auto short_one = std::min({time_with(4096), time_with(4096), time_with(4096)});
+  const auto long_one = std::min({time_with(65'536), time_with(65'536), time_with(65'536)});
+  CHECK(long_one < 4 * short_one);
 }
 
 }  // namespace

@@ -1,11 +1,14 @@
 // SPDX-License-Identifier: MIT
 // Attempts with secrets: what real commands write of them never stands in a file.
+#include <fcntl.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 
 #include <array>
 #include <sstream>
 
 #include "fixture.h"
+#include "process/masked_pipes.h"
 
 namespace millrace::actors::testing {
 namespace {
@@ -33,6 +36,12 @@ void check_nowhere(const fs::path& top) {
   CHECK(files_with(top, secret) == std::vector<std::string>{});
   CHECK(files_with(top, secret.substr(0, secret.size() / 2)) == std::vector<std::string>{});
   CHECK(files_with(top, secret.substr(secret.size() / 2)) == std::vector<std::string>{});
+}
+
+long peak_kib() {
+  rusage own{};
+  ::getrusage(RUSAGE_SELF, &own);
+  return own.ru_maxrss;
 }
 
 process_spec with_secret(process_spec made) {
@@ -142,6 +151,47 @@ TEST_CASE("an attempt that has secrets and may be outlived is refused") {
   auto spec = with_secret(f.shell("a1", "true"));
   spec.detach = detach_policy::allowed;
   CHECK(f.refusal(spec).code() == errc::invalid_argument);
+}
+
+TEST_CASE("secrets that no command can be given are refused before they are masked") {
+  fixture f;
+  auto spec = f.shell("a1", "true");
+  for (int at = 0; at < 100; ++at) {
+    spec.secrets.push_back(std::string(65'536, static_cast<char>('A' + at % 50)));
+    spec.environment.push_back("S" + std::to_string(at) + "=" + spec.secrets.back());
+  }
+  const auto before = peak_kib();
+  const auto refused = f.refusal(spec);
+  CHECK(refused.code() == errc::too_large);
+  CHECK(refused.text().find("more than the system takes") != std::string::npos);
+  CHECK(peak_kib() - before < 50'000);  // twice what the values have, a quarter of the mask
+}
+
+// Goal: what is still in the pipes at the end is not lost without a word.
+TEST_CASE("pipes that end on a full disk tell") {
+  const scratch_directory directory;
+  process_detail::attempt_files files;
+  files.directory = unique_fd{::open(directory.path().c_str(), O_DIRECTORY | O_CLOEXEC)};
+  files.output = unique_fd{::open("/dev/full", O_WRONLY | O_CLOEXEC)};
+  for (auto& each : files.streams) {
+    each = unique_fd{::open("/dev/full", O_WRONLY | O_CLOEXEC)};
+  }
+  for (const bool is_held : {false, true}) {
+    CAPTURE(is_held);
+    fs::remove(directory.path() / process_detail::masked_pipes::output_name);
+    const auto pipes = process_detail::masked_pipes::open(files, {secret});
+    REQUIRE(pipes);
+    const std::string text = is_held ? "correct" : "of no secret\n";
+    const auto end = (*pipes)->writing_end(output_stream::standard_output);
+    REQUIRE(::write(end, text.data(), text.size()) == static_cast<ssize_t>(text.size()));
+    (*pipes)->close_writing_ends();
+    if (is_held) {
+      CHECK((*pipes)->pass_on(0) == process_detail::masked_pipes::flow::goes_on);
+    }
+    const auto finished = (*pipes)->finish();
+    REQUIRE_FALSE(finished);
+    CHECK(finished.error().code() == errc::out_of_space);
+  }
 }
 
 }  // namespace

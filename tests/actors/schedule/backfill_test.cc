@@ -179,6 +179,18 @@ TEST_CASE("a backfill ends with its schedule") {
   CHECK(p.runs().size() == 2);
 }
 
+TEST_CASE("a run that failed while its schedule was gone is one that failed") {
+  backfilled p;
+  p.apply("schedule: {every: 10m}\n" + lasting);
+  p.silo.advance(10min);
+  p.apply(lasting);
+  p.end(p.runs()[0]);
+  p.apply("schedule: {every: 10m}\n" + lasting);
+  const auto told = p.backfill(10, 10, 1, Reprocess::FAILED, true);
+  REQUIRE(told);
+  CHECK(told->times().size() == 1);
+}
+
 TEST_CASE("ranges that are none are refused, and so are too many") {
   backfilled p;
   p.apply("schedule: {every: 10m}\n" + lasting);

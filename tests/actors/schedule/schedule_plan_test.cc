@@ -79,6 +79,34 @@ TEST_CASE("the times of cron are those of its zone, between start and end") {
   CHECK(table.next(change) == change + 23h + 30min);
 }
 
+TEST_CASE("a day begins at midnight, or where clocks leap over it") {
+  struct row {
+    const char* zone;
+    std::chrono::year_month_day day;
+    const char* begins;
+  };
+  using namespace std::chrono;
+  const row rows[] = {
+      {"UTC", 2026y / 3 / 8, "2026-03-08T00:00:00+00:00"},
+      {"Europe/Berlin", 2026y / 3 / 29, "2026-03-29T00:00:00+01:00"},
+      {"America/Havana", 2026y / 3 / 7, "2026-03-07T00:00:00-05:00"},
+      {"America/Havana", 2026y / 3 / 8, "2026-03-08T01:00:00-04:00"},
+      {"America/Havana", 2026y / 3 / 9, "2026-03-09T00:00:00-04:00"},
+      {"America/Havana", 2026y / 11 / 1, "2026-11-01T00:00:00-04:00"},  // the first of two
+      {"America/Santiago", 2026y / 9 / 6, "2026-09-06T01:00:00-03:00"},
+      {"America/Santiago", 2026y / 4 / 5, "2026-04-05T00:00:00-04:00"},  // 23 o'clock twice
+      {"Africa/Cairo", 2026y / 4 / 24, "2026-04-24T01:00:00+03:00"},
+      {"Pacific/Kiritimati", 2026y / 1 / 1, "2026-01-01T00:00:00+14:00"},
+      {"Pacific/Apia", 2011y / 12 / 30, "2011-12-31T00:00:00+14:00"},  // a day it has not had
+  };
+  for (const auto& each : rows) {
+    CAPTURE(each.begins);
+    const auto zone = runtime::load_time_zone(each.zone);
+    REQUIRE(zone);
+    CHECK(local_text(begin_of(each.day, *zone), *zone) == each.begins);
+  }
+}
+
 TEST_CASE("nothing is due before its time, and what is due is so once") {
   const auto before = due(every(1min), t(0s), t(59s));
   CHECK(before.firings.empty());
@@ -122,6 +150,7 @@ TEST_CASE("of what passed in an outage, the policy says what is made up for") {
   SUBCASE("all") {
     const auto made = due(every(20min, catchup_policy::all), t(0s), now);
     CHECK(made.firings == times{t(20min), t(40min), t(1h)});
+    CHECK(made.made_up == 2);  // the last is on time
     CHECK(made.missed == 0);
     CHECK(made.again == t(80min));
   }

@@ -9,6 +9,7 @@
 #include <cstdlib>
 #include <fstream>
 
+#include "executor/attempt_command.h"
 #include "folders.h"
 #include "millrace/runtime/message.h"
 
@@ -55,14 +56,14 @@ TEST_CASE("a secret of a file is what stands in it, without the last line end") 
   here.write(here.directory / "plain", "hunter2!");
   here.write(here.directory / "line", "hunter2!\n");
   here.write(here.directory / "windows", "hunter2!\r\n");
-  here.write(here.directory / "lines", "one\ntwo\n\n");
+  here.write(here.directory / "lines", "first\nsecond\n\n");
   here.write(here.directory / "longest", std::string(secret_bytes_max, 'x') + "\r\n");
   fs::create_directory(here.directory / "database");
   here.write(here.directory / "database/password", "hunter2!\n");
   CHECK(here.of_file("plain") == "hunter2!");
   CHECK(here.of_file("line") == "hunter2!");
   CHECK(here.of_file("windows") == "hunter2!");
-  CHECK(here.of_file("lines") == "one\ntwo\n");
+  CHECK(here.of_file("lines") == "first\nsecond\n");
   CHECK(here.of_file("longest").size() == secret_bytes_max);
   CHECK(here.of_file("database/password") == "hunter2!");
 }
@@ -161,6 +162,43 @@ TEST_CASE("a path of a secret is relative and goes down only") {
   CHECK(is_secret_path(std::string(255, 'a')));
   CHECK_FALSE(is_secret_path(std::string(256, 'a')));
   CHECK_FALSE(is_secret_path(std::string_view{"a\0b", 3}));
+}
+
+TEST_CASE(
+    "a value without a line that could be masked is refused, and so is one that is too long") {
+  for (const auto* value : {"abc", "abc\n", "\r\n\r\n", "ab\ncd\nef", "abc\r\nabc\r\n"}) {
+    CAPTURE(value);
+    CHECK(check_secret_value(value).error().code() == runtime::errc::invalid_argument);
+  }
+  CHECK(check_secret_value("ab\ncd\nef").error().text() ==
+        "its value has no line of 4 bytes; shorter ones could not be masked in what a task writes");
+  for (const auto* value : {"abcd", "a\nabcd", "abcd\r\n", "\nabc \n"}) {
+    CAPTURE(value);
+    CHECK(check_secret_value(value));
+  }
+  CHECK(check_secret_value(std::string(secret_bytes_max, 'x')));
+  CHECK_FALSE(check_secret_value(std::string(secret_bytes_max + 1, 'x')));
+}
+
+TEST_CASE("the secrets of a task have a bound, all together") {
+  const places here;
+  here.write(here.directory / "large", std::string(secret_bytes_max, 'x'));
+  constexpr unsigned most = task_secrets_bytes_max / secret_bytes_max;
+  for (const unsigned count : {most, most + 1}) {
+    runtime::message<schemas::AttemptSpec> attempt;
+    auto secrets = attempt.build().initSecrets(count);
+    for (unsigned at = 0; at < count; ++at) {
+      secrets[at].setVariable(("S" + std::to_string(at)).c_str());
+      secrets[at].setFrom(SecretSource::FILE);
+      secrets[at].setKey("large");
+    }
+    process_spec command;
+    secret_places where;
+    where.directory = here.directory;
+    const auto added = add_secrets(attempt.read(), where, command);
+    CHECK(static_cast<bool>(added) == (count == most));
+    CHECK(command.environment.size() == most);
+  }
 }
 
 }  // namespace

@@ -130,6 +130,18 @@ TEST_CASE("a file that is not there is told") {
   CHECK(read.error().code() == runtime::errc::not_found);
 }
 
+TEST_CASE("what OpenTelemetry has programs be told by, and cannot be used, is passed over") {
+  setting_up one;
+  for (const auto* url : {"collector:4317", "grpc://collector", ""}) {
+    CAPTURE(url);
+    ::setenv("OTEL_EXPORTER_OTLP_ENDPOINT", url, 1);
+    const auto origins = one.read({});
+    REQUIRE(origins);
+    CHECK_FALSE(origins->contains("trace-to"));
+    CHECK(one.values.count("trace-to") == 0);
+  }
+}
+
 TEST_CASE("a variable that names no option is somebody else's") {
   setting_up one;
   ::setenv("MILLRACE_", "x", 1);

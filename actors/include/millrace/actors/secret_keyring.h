@@ -49,8 +49,8 @@ public:
   /// With the first key, and a fresh nonce.
   [[nodiscard]] std::string seal(std::string_view value, const secret_owner& owner) const;
 
-  /// Errors: `not_found` when no key of these has sealed it, `data_lost` when it is damaged or was
-  /// sealed for another owner.
+  /// Errors: `not_found` when no key of these has sealed it, `invalid_argument` when it is damaged
+  /// or was sealed for another owner.
   [[nodiscard]] runtime::result<std::string> unseal(std::string_view sealed,
                                                     const secret_owner& owner) const;
 

@@ -17,7 +17,7 @@
 
 namespace millrace::actors {
 
-/// A shorter one could not be masked without masking half the output.
+/// A shorter one, or a shorter line of one, could not be masked without masking half the output.
 inline constexpr std::size_t secret_bytes_min = 4;
 
 /// With its name it fits one environment string of Linux, and a mask of its lines stays small.
@@ -44,7 +44,7 @@ struct secret_places {
 [[nodiscard]] runtime::result<std::string> value_of(schemas::AttemptSecret::Reader secret,
                                                     const secret_places& places);
 
-/// Whether it can be a secret's value. Errors: `invalid_argument`.
+/// Whether it can be a secret's value, and something of it be masked. Errors: `invalid_argument`.
 [[nodiscard]] runtime::result<void> check_secret_value(std::string_view value);
 
 }  // namespace millrace::actors

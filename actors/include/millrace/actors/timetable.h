@@ -2,7 +2,9 @@
 // Timetable: the nominal times of a schedule, which are known for all of time.
 #pragma once
 
+#include <chrono>
 #include <cstddef>
+#include <cstdint>
 #include <optional>
 #include <string>
 #include <vector>
@@ -14,6 +16,12 @@
 #include "millrace/runtime/time_zone.h"
 
 namespace millrace::actors {
+
+/// The most nominal times that are told at once, by the API and the command line.
+inline constexpr std::uint32_t next_firings_max = 1'000;
+
+/// Of each schedule, the firings that are shown; older ones are forgotten.
+inline constexpr std::uint32_t firings_kept_max = 100;
 
 /// The nominal times of a schedule. Immutable.
 ///
@@ -44,6 +52,11 @@ private:
   std::optional<runtime::wall_time> start_;
   std::optional<runtime::wall_time> end_;
 };
+
+/// The first instant of a day there, at midnight or where clocks leap over that. Of a day that a
+/// place has not had, the first instant after.
+[[nodiscard]] runtime::wall_time begin_of(std::chrono::sys_days day,
+                                          const runtime::time_zone& zone);
 
 /// An instant as clocks there show it: `2026-01-31T09:00:00+01:00`.
 [[nodiscard]] std::string local_text(runtime::wall_time at, const runtime::time_zone& zone);
