@@ -13,8 +13,8 @@ $Cxx.namespace("millrace::schemas");
 struct CompiledPipeline {
   # A whole definition: names are unique, edges go to tasks that exist and in no circle.
   format @0 :UInt32;
-  # 1, or 2 with what that one would pass over. Grows when a reader that does not know what is new
-  # would run something else.
+  # 1; 2 or 3 with what readers of the one before would pass over. Grows when a reader that does not
+  # know what is new would run something else.
   name @1 :Text;
   # In its project.
   description @2 :Text;
@@ -49,6 +49,8 @@ struct CompiledPipeline {
   # Failed runs in a row after which the last good version comes back; 0: never.
   outputs @17 :List(CompiledEntry);
   # Of a run that has succeeded; may hold expressions over its tasks.
+  priority @18 :Int64 = -1;
+  # Of tasks without one of their own; -1: the default.
 
   enum Workspace {
     run @0;   # One for all tasks of a run.
@@ -141,6 +143,22 @@ struct CompiledEntry {
   # Any text.
 }
 
+struct CompiledAmount {
+  # Of a resource.
+  name @0 :Text;
+  # `cpu`, in thousandths of a processor; `memory`, in bytes; others in whole ones.
+  amount @1 :UInt64;
+  # Above 0.
+}
+
+struct CompiledLock {
+  # What so many attempts of a project at most hold at a time.
+  name @0 :Text;
+  # In the project; may hold expressions.
+  limit @1 :UInt32;
+  # Of a semaphore; 0: a mutex, which one holds.
+}
+
 struct CompiledOutput {
   # What a command writes for others to read.
   name @0 :Text;
@@ -203,7 +221,7 @@ struct CompiledTask {
   outputs @11 :List(CompiledOutput);
   # What it promises to write.
   priority @12 :UInt8 = 50;
-  # 0 to 100; higher is served first.
+  # Of what an older version applied, and what an older one goes by: at most 255.
   detach @13 :Bool;
   # Whether what leaves the group of its command may outlive it.
   allowFailures @14 :UInt32;
@@ -212,6 +230,13 @@ struct CompiledTask {
   # The number is a percentage of all instances.
   secrets @16 :List(CompiledSecret);
   # Over the pipeline's.
+  level @17 :Int64 = -1;
+  # Its priority, 0 to 1,000,000,000; higher is served first. -1: that of `priority`, or if this is
+  # 50 none of its own.
+  resources @18 :List(CompiledAmount);
+  # What an attempt takes of its executor besides a slot; by name.
+  locks @19 :List(CompiledLock);
+  # What an attempt holds. With these or `resources` the format is 3.
 
   enum RunOn {
     success @0;  # All succeeded.

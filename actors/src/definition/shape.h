@@ -87,6 +87,12 @@ void read_values(shape_context& to, const cursor& where, std::string_view hint, 
                  std::map<std::string, value>& into, std::size_t task);
 void read_fan_out(shape_context& to, const field_map& fields, task_definition& made,
                   std::size_t task);
+/// `priority`, of a task or a pipeline.
+void read_priority(shape_context& to, const std::optional<cursor>& where,
+                   std::optional<std::uint32_t>& into);
+/// `priority`, `resources` and `synchronization`.
+void read_claims(shape_context& to, const field_map& fields, task_definition& made,
+                 std::size_t task);
 /// What a task has unless it says otherwise.
 struct task_defaults {
   retry_policy retry;

@@ -102,6 +102,7 @@ void read_limits(shape_context& to, const field_map& fields) {
     }
   }
   read_parallel(to, fields.at("max_parallel"), made.max_parallel);
+  read_priority(to, fields.at("priority"), made.priority);
 }
 
 void read_retention(shape_context& to, const cursor& where) {

@@ -6,6 +6,7 @@
 
 #include "api/respond.h"
 #include "api/run_wait.h"
+#include "millrace/actors/priority.h"
 #include "millrace/actors/run_id.h"
 #include "millrace/actors/submission.h"
 #include "millrace/runtime/json.h"
@@ -49,10 +50,16 @@ void tell_when_begun(const std::shared_ptr<submission>& one,
 // does that.
 void ask(const std::shared_ptr<submission>& one, bool again) {
   const auto& [params, key] = one->wanted;
-  auto call = ref<schemas::Pipeline>(one->pipeline)
-                  .submit_new(one->run, params.params(), params.labels(), again, params.version(),
-                              params.rerun_of())
-                  .keyed(key);
+  pipeline_interface::submit_new_params asked;
+  auto made = asked.build();
+  made.setRun(one->run.c_str());
+  made.setParams(params.read().getParams());
+  made.setLabels(params.labels());
+  made.setAgain(again);
+  made.setVersion(params.version());
+  made.setRerunOf(params.read().getRerunOf());
+  made.setPriority(params.priority());
+  auto call = ref<schemas::Pipeline>(one->pipeline).submit_new(std::move(asked)).keyed(key);
   call.spec().context = one->context;
   one->silo.call_then<pipeline_interface::submit_new_results>(
       std::move(call), [one, again](submitted results) {
@@ -98,14 +105,15 @@ json_shape wanted_run_shape(key_in_text key) {
   auto members = shape::object({{"params", shape::map(shape::any())},
                                 {"labels", shape::map(shape::text())},
                                 {"version", shape::count()},
+                                {"priority", shape::any_of({shape::count(), shape::text()})},
                                 {"idempotency_key", shape::text()}});
   return key == key_in_text::yes
              ? shape::named("BatchLine",
-                            shape::with_optional(
-                                members, {"params", "labels", "version", "idempotency_key"}))
+                            shape::with_optional(members, {"params", "labels", "version",
+                                                           "priority", "idempotency_key"}))
              : shape::named("SubmissionInput",
                             shape::with_optional(shape::without(members, {"idempotency_key"}),
-                                                 {"params", "labels", "version"}));
+                                                 {"params", "labels", "version", "priority"}));
 }
 
 result<wanted_run> wanted_run_of(std::string_view text, key_in_text key) {
@@ -132,13 +140,20 @@ result<wanted_run> wanted_run_of(std::string_view text, key_in_text key) {
     } else if (name == "version" && value.is_number_unsigned() &&
                value.get<std::uint64_t>() <= UINT32_MAX) {
       wanted.params.build().setVersion(value.get<std::uint32_t>());
+    } else if (name == "priority" && (value.is_string() || value.is_number())) {
+      const auto word = value.is_string() ? value.get<std::string>() : value.dump();
+      const auto priority = actors::parse_priority(word);
+      if (!priority) {
+        return error{errc::invalid_argument, "/priority: " + std::string{actors::priority_hint}};
+      }
+      wanted.params.build().setPriority(*priority);
     } else if (name == "idempotency_key" && value.is_string() && key == key_in_text::yes) {
       wanted.idempotency_key = value.get<std::string>();
     } else {
       return error{errc::invalid_argument,
                    "/" + name +
                        ": expected are the objects 'params' and 'labels', the number "
-                       "'version'" +
+                       "'version', and 'priority'" +
                        (key == key_in_text::yes ? ", and the text 'idempotency_key'" : "")};
     }
   }

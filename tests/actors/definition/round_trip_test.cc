@@ -74,6 +74,7 @@ timeout: 1h30m
 grace_period: 0
 workspace: task
 max_parallel: 7
+priority: low
 retention: {runs: 50, age: 30d}
 schedule:
   - name: nightly
@@ -110,7 +111,8 @@ tasks:
       TOKEN: {from: project, key: api-token}
       PASSWORD: {from: file, key: database/password}
       _other: {from: env, key: OTHER}
-    priority: 0
+    priority: idle
+    resources: {cpu: 0.5, memory: 512Mi, gpu: 2}
   - name: each
     command: [printf, "%s", "${{ item }}", "", " padded ", "true"]
     needs: list.all_1
@@ -126,7 +128,10 @@ tasks:
     fail_fast: false
     on_empty: fail
     allow_failures: 10%
-    priority: 100
+    priority: 1000000000
+    synchronization:
+      mutexes: ["deploy ${{ item }}", site]
+      semaphores: [{name: database, limit: 3}]
   - name: pairs
     run: x
     needs: [list.all_1, each]
@@ -149,9 +154,10 @@ tasks:
 
 // A key that is not in the text above would be lost by the compiled form without a word.
 TEST_CASE("the text with every key has every key that the loader knows") {
-  for (const auto* table : {&pipeline_keys(), &schedule_keys(), &defaults_keys(), &param_keys(),
-                            &task_keys(), &retry_keys(), &output_keys(), &secret_keys(),
-                            &concurrency_keys(), &revert_keys(), &retention_keys()}) {
+  for (const auto* table :
+       {&pipeline_keys(), &schedule_keys(), &defaults_keys(), &param_keys(), &task_keys(),
+        &retry_keys(), &output_keys(), &secret_keys(), &concurrency_keys(), &revert_keys(),
+        &retention_keys(), &synchronization_keys(), &semaphore_keys()}) {
     for (const auto key : table->keys) {
       CAPTURE(key);
       CHECK(every_key.find(std::string{key} + ":") != std::string_view::npos);
@@ -194,6 +200,7 @@ TEST_CASE("every key reaches the definition") {
   CHECK(made.grace_period == seconds{0});
   CHECK(made.workspace == workspace_mode::task);
   CHECK(made.max_parallel == 7);
+  CHECK(made.priority == 10);
   CHECK(made.retention == run_retention{50, std::chrono::hours{720}});
   REQUIRE(made.schedules.size() == 2);
   const auto& nightly = made.schedules[0];
@@ -228,6 +235,8 @@ TEST_CASE("every key reaches the tasks, and defaults are filled in") {
                                                        {"count", "How many.", {}},
                                                        {"rest", "", "none"}});
   CHECK(list.priority == 0);
+  CHECK(list.resources == resource_amounts{{"cpu", 500}, {"gpu", 2}, {"memory", 512U << 20U}});
+  CHECK_FALSE(made.tasks[4].priority);
   CHECK(list.secrets == secret_map{{"TOKEN", {secret_source::project, "api-token"}},
                                    {"PASSWORD", {secret_source::file, "database/password"}},
                                    {"_other", {secret_source::environment, "OTHER"}}});
@@ -239,6 +248,9 @@ TEST_CASE("every key reaches the tasks, and defaults are filled in") {
   CHECK(each.env == std::map<std::string, std::string>{{"A", "over"}, {"N", "1e3"}});
   CHECK(each.timeout == milliseconds{250});
   CHECK(each.grace_period == seconds{5});
+  CHECK(each.priority == priority_max);
+  CHECK(each.mutexes == std::vector<std::string>{"deploy ${{ item }}", "site"});
+  CHECK(each.semaphores == std::vector<semaphore_definition>{{"database", 3}});
   CHECK(each.retry.on_lost == lost_attempt::give_up);
   CHECK(each.retry.max_attempts == 1);
   CHECK(each.for_each == fan_values{std::string{"${{ tasks['list.all_1'].outputs.files }}"}});
