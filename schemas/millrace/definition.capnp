@@ -49,13 +49,32 @@ struct CompiledPipeline {
   # Failed runs in a row after which the last good version comes back; 0: never.
   outputs @17 :List(CompiledEntry);
   # Of a run that has succeeded; may hold expressions over its tasks.
-  priority @18 :Int64 = -1;
+  triggers @18 :List(CompiledTrigger);
+  # In written order.
+  priority @19 :Int64 = -1;
   # Of tasks without one of their own; -1: the default.
 
   enum Workspace {
     run @0;   # One for all tasks of a run.
     task @1;  # One each.
   }
+}
+
+enum TriggerEvent {
+  # What of another pipeline's run starts one of this.
+  success @0;  # It has succeeded.
+  failure @1;  # It has failed or timed out.
+  end @2;      # Any end.
+}
+
+struct CompiledTrigger {
+  # Another pipeline's runs that start this one.
+  pipeline @0 :Text;
+  # Its name, in the same project.
+  on @1 :TriggerEvent;
+  # Which of their ends.
+  params @2 :Text;
+  # JSON object; its texts may hold expressions over `trigger`; empty: none.
 }
 
 struct Concurrency {

@@ -175,6 +175,11 @@ struct RunSummary {
   group @7 :Text $Actor.json("concurrency_group");  # Whose runs take turns; see `concurrency`.
 }
 
+struct Subscriber {
+  # Record of the map "subscribers" of a pipeline, by the name of one that its runs start.
+  on @0 :Definition.TriggerEvent;  # Which of their ends.
+}
+
 enum ApplyOnlyIf {
   # What of a pipeline must be so for a definition to be taken.
   any @0;      # Nothing.
@@ -215,9 +220,9 @@ interface Pipeline $Actor.actor("pipeline") {
   # most 1,000. `state`: only those in it, such as `timed_out`; then a page may be short. Empty:
   # all.
   runEnded @4 (run :Text, state :RunState, finishedAt :Int64, version :UInt32, createdAt :Int64,
-               endedBefore :Int64) -> () $Actor.internal;
+               endedBefore :Int64, depth :UInt32) -> () $Actor.internal;
   # From the run, at its end; also when a retry takes it up again: running, 0, and in `endedBefore`
-  # when it had ended.
+  # when it had ended. `depth`: runs that it comes from.
   runRemoved @5 (run :Text, finishedAt :Int64) -> () $Actor.internal;
   # From the run: it is listed no more. `finishedAt`: when it ended; 0: it never was this
   # pipeline's.
@@ -249,7 +254,12 @@ interface Pipeline $Actor.actor("pipeline") {
                    parentTask :Text, depth :UInt32, trace :TracePlace) -> () $Actor.internal;
   # From the run `parent`, whose task `parentTask` is to be this run, with a fresh id. One that
   # cannot begin is told so by `Run.childTold`. `depth`: runs above it.
-  limitRuns @14 (maxQueuedRuns :UInt32) -> () $Actor.internal;
+  subscribe @14 (pipeline :Text, on :Definition.TriggerEvent, undo :Bool) -> () $Actor.internal;
+  # From another pipeline of the project, which has a trigger: it is told by `triggered`; also one
+  # that does not exist yet. Idempotent.
+  triggered @15 (pipeline :Text, run :Text, state :RunState, depth :UInt32) -> () $Actor.internal;
+  # From the pipeline of a trigger, whose run `run` has ended.
+  limitRuns @16 (maxQueuedRuns :UInt32) -> () $Actor.internal;
   # From its project: a setting that it goes by.
 }
 
@@ -292,7 +302,8 @@ struct RunStatus {
   parent @18 :Text;                  # The run whose task `parentTask` it is; empty: none's.
   parentTask @19 :Text;              # An instance's name.
   outputs @20 :List(Variable);       # Of one that has succeeded.
-  priority @21 :Int64 = -1 $Actor.absent(-1);  # That it was submitted with; -1: its pipeline's.
+  triggeredBy @21 :Text;             # The run of another pipeline that started it; empty: none.
+  priority @22 :Int64 = -1 $Actor.absent(-1);  # That it was submitted with; -1: its pipeline's.
 }
 
 struct TaskStatus {
@@ -354,8 +365,9 @@ struct RunStored {
   rerunOf @23 :Text;       # The run that it repeats; empty: none.
   parent @24 :Text;        # The run whose task it is; empty: none's.
   parentTask @25 :Text;    # The instance's name.
-  depth @26 :UInt32;       # Runs above it.
+  depth @26 :UInt32;       # Runs that it comes from: above it, or by triggers.
   outputs @27 :List(Variable);  # Of one that has succeeded.
+  triggeredBy @28 :Text;   # The run of another pipeline that started it; empty: none.
 }
 
 struct ForgottenTask {
@@ -391,7 +403,7 @@ interface Run $Actor.actor("run") $Actor.group("run") $Actor.affinity("/") {
             labels :List(Label), createdAt :Int64, compiled :Definition.CompiledPipeline,
             source :Text, trace :TracePlace, schedule :Text, scheduledAt :Int64, backfill :Text,
             queued :Text, rerunOf :Text, parent :Text, parentTask :Text, depth :UInt32,
-            priority :Int64 = -1)
+            triggeredBy :Text, priority :Int64 = -1)
       -> () $Actor.internal;
   # From the pipeline: what to pin. Idempotent. `definition` only from an older version. `trace`: of
   # who submitted it; absent: it begins one of its own. The next three of a firing. `queued`: what

@@ -126,6 +126,10 @@ TEST_CASE("what is paused waits, and says for what") {
   CHECK(at_server({"get", run}).output.find("paused") != std::string::npos);
   CHECK(at_server({"resume", "run", run}).status == 0);
   CHECK(at_server({"pause", run}).status == 2);
+  const auto log = at_server({"logs", run, "gate", "-f"});
+  CHECK(log.status == 6);
+  CHECK(log.errors.find("runs no command, so that it has no log: waits for approval: On?") !=
+        std::string::npos);
   CHECK(at_server({"pause", "pipeline", "nobody"}).status == 5);
   CHECK(at_server({"cancel", run}).status == 0);
   CHECK(at_server({"watch", run}).status == 3);

@@ -94,6 +94,18 @@ void put(json& into, const char* key, const std::optional<runtime::wall_time>& t
   }
 }
 
+json json_of(const trigger_definition& trigger) {
+  auto made = json::object();
+  made["pipeline"] = trigger.pipeline;
+  if (trigger.on != trigger_event::success) {
+    made["on"] = to_string(trigger.on);
+  }
+  for (const auto& [name, content] : trigger.params) {
+    made["params"][name] = to_json_value(content);
+  }
+  return made;
+}
+
 json json_of(const concurrency_definition& concurrency) {
   auto made = json::object();
   put(made, "group", concurrency.group);
@@ -250,6 +262,9 @@ std::string to_json(const pipeline_definition& definition) {
   }
   if (definition.concurrency) {
     made["concurrency"] = json_of(*definition.concurrency);
+  }
+  for (const auto& trigger : definition.triggers) {
+    made["triggers"].push_back(json_of(trigger));
   }
   put(made, "outputs", definition.outputs);
   if (definition.revert_after) {

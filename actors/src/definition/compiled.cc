@@ -27,6 +27,8 @@ static_assert(static_cast<unsigned>(secret_source::project) ==
 static_assert(static_cast<unsigned>(workspace_mode::task) ==
               static_cast<unsigned>(schemas::CompiledPipeline::Workspace::TASK));
 
+static_assert(static_cast<unsigned>(trigger_event::end) ==
+              static_cast<unsigned>(schemas::TriggerEvent::END));
 static_assert(static_cast<unsigned>(at_limit::reject) ==
               static_cast<unsigned>(schemas::Concurrency::OnLimit::REJECT));
 static_assert(static_cast<unsigned>(overlap_policy::replace) ==
@@ -62,6 +64,10 @@ void put(capnp::List<schemas::CompiledSecret>::Builder into, const secret_map& s
     into[at].setFrom(static_cast<schemas::SecretSource>(secret.from));
     into[at++].setKey(secret.key.c_str());
   }
+}
+
+std::string json_of(const std::map<std::string, value>& values) {
+  return to_json(make_value(value::map{values.begin(), values.end()}));
 }
 
 std::string json_of(const auto& list) {
@@ -157,8 +163,7 @@ void put_step(schemas::Step::Builder into, const task_definition& task) {
   if (!task.pipeline.empty()) {
     auto child = into.initChild();
     child.setPipeline(task.pipeline.c_str());
-    child.setParams(
-        to_json(make_value(value::map{task.params.begin(), task.params.end()})).c_str());
+    child.setParams(json_of(task.params).c_str());
     return;
   }
   auto process = into.initProcess();
@@ -339,10 +344,7 @@ result<void> read_step(schemas::Step::Reader step, task_definition& made) {
   }
   if (step.isChild()) {
     made.pipeline = string_of(step.getChild().getPipeline());
-    const auto params = value_of(step.getChild().getParams());
-    if (const auto* entries = params.entries()) {
-      made.params.insert(entries->begin(), entries->end());
-    }
+    made.params = values_of(step.getChild().getParams());
     return {};
   }
   if (!step.isProcess()) {
@@ -475,6 +477,13 @@ void compile(const pipeline_definition& definition, schemas::CompiledPipeline::B
     made.setLimit(concurrency->limit);
     made.setOnLimit(static_cast<schemas::Concurrency::OnLimit>(concurrency->on_limit));
   }
+  auto triggers = into.initTriggers(size_of(definition.triggers.size()));
+  for (unsigned at = 0; at < triggers.size(); ++at) {
+    const auto& trigger = definition.triggers[at];
+    triggers[at].setPipeline(trigger.pipeline.c_str());
+    triggers[at].setOn(static_cast<schemas::TriggerEvent>(trigger.on));
+    triggers[at].setParams(json_of(trigger.params).c_str());
+  }
   put(into.initOutputs(size_of(definition.outputs.size())), definition.outputs);
   into.setRevertAfter(definition.revert_after.value_or(0));
   const auto graph = graph_of(definition);
@@ -486,6 +495,13 @@ void compile(const pipeline_definition& definition, schemas::CompiledPipeline::B
 
 run_retention retention_of(schemas::CompiledPipeline::Reader compiled) {
   return {bound_of(compiled.getKeepRuns()), limit_of(compiled.getKeepAge())};
+}
+
+std::map<std::string, value> values_of(capnp::Text::Reader text) {
+  const auto whole = text.size() == 0 ? value{} : value_of(text);
+  const auto* entries = whole.entries();
+  return entries == nullptr ? std::map<std::string, value>{}
+                            : std::map<std::string, value>{entries->begin(), entries->end()};
 }
 
 std::optional<concurrency_definition> concurrency_of(schemas::CompiledPipeline::Reader compiled) {
@@ -556,6 +572,11 @@ result<pipeline_definition> definition_of(schemas::CompiledPipeline::Reader comp
   made->concurrency = concurrency_of(compiled);
   made->revert_after = bound_of(compiled.getRevertAfter());
   made->outputs = map_of(compiled.getOutputs());
+  for (const auto trigger : compiled.getTriggers()) {
+    made->triggers.push_back({string_of(trigger.getPipeline()),
+                              static_cast<trigger_event>(trigger.getOn()),
+                              values_of(trigger.getParams())});
+  }
   for (const auto schedule : compiled.getSchedules()) {
     made->schedules.push_back(schedule_of(schedule));
   }

@@ -28,6 +28,9 @@ void compile(const pipeline_definition& definition, schemas::CompiledPipeline::B
 [[nodiscard]] std::optional<concurrency_definition> concurrency_of(
     schemas::CompiledPipeline::Reader compiled);
 
+/// A JSON object of values; none of an empty text.
+[[nodiscard]] std::map<std::string, value> values_of(capnp::Text::Reader text);
+
 [[nodiscard]] schedule_definition schedule_of(schemas::CompiledSchedule::Reader compiled);
 
 /// The parameters alone, as a definition without tasks: what binding needs.

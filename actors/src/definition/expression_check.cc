@@ -81,12 +81,33 @@ private:
     return std::nullopt;
   }
 
+  known_type trigger(const expression_node& node) {
+    if (!scope_.trigger) {
+      fail(node, "`trigger` is not available here", "it exists in the `params` of a trigger");
+      return std::nullopt;
+    }
+    if (node.name == "params") {
+      return std::nullopt;
+    }
+    if (node.name == "version") {
+      return value_type::integer;
+    }
+    if (node.name != "run" && node.name != "pipeline" && node.name != "state" &&
+        node.name != "outputs") {
+      failures_.push_back({node.name_offset, "unknown name `trigger." + node.name + "`",
+                           "write `trigger.run`, `trigger.pipeline`, `trigger.state`, "
+                           "`trigger.version`, `trigger.params.NAME` or `trigger.outputs.NAME`"});
+    }
+    return value_type::text;
+  }
+
   known_type reference(const expression_node& node) {
     known_type type;
     switch (node.refers_to) {
       case reference_kind::param:
         type = named(node, scope_.param, "parameter", "parameters are not available here",
-                     "declare it under `params` at the top");
+                     scope_.trigger ? "write `trigger.params.NAME`, of the run that has ended"
+                                    : "declare it under `params` at the top");
         return node.has_key ? entry(node, type) : type;
       case reference_kind::matrix:
         return named(node, scope_.matrix, "matrix axis", "`matrix` is not available here",
@@ -107,6 +128,8 @@ private:
                                "write `run.id`, `run.pipeline` or `run.scheduled_at`"});
         }
         return value_type::text;
+      case reference_kind::trigger:
+        return trigger(node);
       case reference_kind::output:
       case reference_kind::status:
       case reference_kind::exit_code:

@@ -22,6 +22,7 @@ struct check_scope {
   lookup matrix;
   std::optional<known_type> item;  ///< What is known of its type.
   bool needs_functions = false;    ///< success() and failure().
+  bool trigger = false;
   /// What is wrong with a reference to output `key` (or, without one, the status) of `task`.
   std::function<std::optional<expression_error>(const expression_node& node, known_type& type)>
       task;

@@ -34,6 +34,9 @@ std::optional<value> expression_scope::exit_code(std::string_view) const {
 std::optional<value> expression_scope::run(std::string_view) const {
   return std::nullopt;
 }
+std::optional<value> expression_scope::trigger(std::string_view, std::string_view) const {
+  return std::nullopt;
+}
 std::optional<bool> expression_scope::needs_succeeded() const {
   return std::nullopt;
 }
@@ -144,6 +147,8 @@ private:
         return scope_.exit_code(node.name);
       case reference_kind::run:
         return scope_.run(node.name);
+      case reference_kind::trigger:
+        return scope_.trigger(node.name, node.key);
     }
     return std::nullopt;
   }
@@ -164,6 +169,8 @@ private:
         return "tasks." + node.name + ".exit_code";
       case reference_kind::run:
         return "run." + node.name;
+      case reference_kind::trigger:
+        return "trigger." + node.name + (node.key.empty() ? "" : "." + node.key);
     }
     return {};
   }
@@ -490,6 +497,9 @@ std::optional<value> map_scope::exit_code(std::string_view task) const {
 }
 std::optional<value> map_scope::run(std::string_view name) const {
   return find_in(run_values, name);
+}
+std::optional<value> map_scope::trigger(std::string_view name, std::string_view key) const {
+  return find_in(trigger_values, std::string{name} + (key.empty() ? "" : ".") + std::string{key});
 }
 std::optional<bool> map_scope::needs_succeeded() const {
   return all_succeeded;

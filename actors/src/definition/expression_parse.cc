@@ -250,6 +250,13 @@ private:
     } else if (word == "run") {
       node->refers_to = reference_kind::run;
       good = take_step(node->name, node->name_offset, "`run.id` or `run.pipeline`");
+    } else if (word == "trigger") {
+      constexpr std::string_view wanted = "`trigger.run`, `trigger.params.NAME` or the like";
+      node->refers_to = reference_kind::trigger;
+      good = take_step(node->name, node->name_offset, wanted);
+      if (good && (node->name == "params" || node->name == "outputs")) {
+        good = take_step(node->key, node->key_offset, wanted);
+      }
     } else if (word == "tasks") {
       good = parse_task_reference(*node);
     } else {
@@ -318,7 +325,7 @@ private:
     }
     suggestion near{word};
     for (const std::string_view each :
-         {"params", "matrix", "item", "tasks", "run", "true", "false"}) {
+         {"params", "matrix", "item", "tasks", "run", "trigger", "true", "false"}) {
       near.consider(each);
     }
     return fail(offset, "unknown name `" + std::string{word} + "`",

@@ -28,7 +28,16 @@ enum class operation : std::uint8_t {
   call,
 };
 
-enum class reference_kind : std::uint8_t { param, matrix, item, output, status, exit_code, run };
+enum class reference_kind : std::uint8_t {
+  param,
+  matrix,
+  item,
+  output,
+  status,
+  exit_code,
+  run,
+  trigger,
+};
 
 enum class function_name : std::uint8_t {
   contains,
@@ -51,8 +60,8 @@ struct expression_node {
   std::size_t offset = 0;  ///< First byte of the node in the expression's text.
   value literal;
   reference_kind refers_to = reference_kind::param;
-  std::string name;             ///< Of the parameter, axis, task or `run` field.
-  std::string key;              ///< Of the output, or in the parameter's map.
+  std::string name;             ///< Of the parameter, axis, task, or field of `run` or `trigger`.
+  std::string key;              ///< Of the output, in the parameter's map, or in the trigger's.
   bool has_key = false;         ///< Of a parameter.
   std::size_t name_offset = 0;  ///< Where the name stands, for diagnostics.
   std::size_t key_offset = 0;

@@ -69,6 +69,18 @@ step_kind step_of(const task_definition& task) noexcept {
   return task.pipeline.empty() ? step_kind::command : step_kind::child;
 }
 
+std::string_view to_string(trigger_event event) noexcept {
+  switch (event) {
+    case trigger_event::success:
+      return "success";
+    case trigger_event::failure:
+      return "failure";
+    case trigger_event::end:
+      return "end";
+  }
+  return "unknown";
+}
+
 std::string_view to_string(at_limit action) noexcept {
   switch (action) {
     case at_limit::queue:

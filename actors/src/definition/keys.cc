@@ -11,7 +11,7 @@ constexpr std::array pipeline_words{
     word{"params"},       word{"env"},          word{"timeout"},     word{"workspace"},
     word{"grace_period"}, word{"max_parallel"}, word{"defaults"},    word{"tasks"},
     word{"retention"},    word{"secrets"},      word{"schedule"},    word{"concurrency"},
-    word{"revert"},       word{"outputs"},      word{"priority"}};
+    word{"revert"},       word{"outputs"},      word{"triggers"},    word{"priority"}};
 
 constexpr std::array pipeline_foreign{
     foreign_key{"steps", "write `tasks`"},
@@ -41,7 +41,8 @@ constexpr std::array pipeline_foreign{
     foreign_key{"every", "write `schedule: {every: 1h}`"},
     foreign_key{"timezone", "write it under `schedule`"},
     foreign_key{"on", ""},
-    foreign_key{"triggers", ""},
+    foreign_key{"trigger", "write `triggers`"},
+    foreign_key{"passed", "write `triggers: {pipeline: other}`"},
     foreign_key{"overlap", "write it under `schedule`"},
     foreign_key{"catchup", "write it under `schedule`"},
     foreign_key{"catchup_window", "write it under `schedule`"},
@@ -254,6 +255,12 @@ constexpr std::array concurrency_foreign{
     foreign_key{"cancel_in_progress", "write `on_limit: cancel_oldest`"},
     foreign_key{"behavior", "write `on_limit`"}};
 
+constexpr std::array trigger_words{word{"pipeline"}, word{"on"}, word{"params"}};
+constexpr std::array trigger_foreign{
+    foreign_key{"name", "write `pipeline`"}, foreign_key{"job", "write `pipeline`"},
+    foreign_key{"state", "write `on: success`, `failure` or `end`"}, foreign_key{"webhook", ""},
+    foreign_key{"cron", "write `schedule` at the top of the pipeline"}};
+
 constexpr std::array revert_words{word{"after"}};
 constexpr std::array revert_foreign{foreign_key{"failures", "write `after`"}};
 
@@ -316,6 +323,10 @@ const key_table& schedule_keys() {
 }
 const key_table& concurrency_keys() {
   static constexpr key_table table{"`concurrency`", concurrency_words, concurrency_foreign};
+  return table;
+}
+const key_table& trigger_keys() {
+  static constexpr key_table table{"a trigger", trigger_words, trigger_foreign};
   return table;
 }
 const key_table& revert_keys() {

@@ -17,6 +17,7 @@ enum class text_place : std::uint8_t {
   instance,  ///< A text of each instance of a task: `matrix` and `item` have a value.
   fan_out,   ///< A value to fan out over: no instance exists yet.
   fan_list,  ///< The whole list to fan out over.
+  trigger,   ///< A text about the run of another pipeline.
   end,       ///< A text of a whole run that has succeeded.
   when,      ///< A condition: one expression, `true` or `false`.
 };

@@ -270,6 +270,11 @@ private:
       scope.item = type_of(*task->for_each);
     }
     scope.needs_functions = use.place == text_place::when;
+    scope.trigger = use.place == text_place::trigger;
+    if (scope.trigger) {
+      scope.param = nullptr;  // those of the run that is to begin
+      return scope;
+    }
     scope.task = [this, &use](const expression_node& node, known_type& type) {
       return check_task(use, node, type);
     };

@@ -84,7 +84,10 @@ void read_surroundings(shape_context& to, const field_map& fields, task_definiti
                        std::size_t task);
 /// The values of a map, with the texts in them noted.
 void read_values(shape_context& to, const cursor& where, std::string_view hint, name_rule rule,
-                 std::map<std::string, value>& into, std::size_t task);
+                 std::map<std::string, value>& into, std::size_t task,
+                 text_place place = text_place::instance);
+/// One, or a list of them.
+void read_triggers(shape_context& to, const cursor& where);
 void read_fan_out(shape_context& to, const field_map& fields, task_definition& made,
                   std::size_t task);
 /// `priority`, of a task or a pipeline.

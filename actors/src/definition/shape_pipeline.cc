@@ -221,6 +221,9 @@ void read_shape(reader& in, const cursor& root, loaded_shape& out) {
   if (const auto revert = fields->at("revert")) {
     read_revert(to, *revert);
   }
+  if (const auto triggers = fields->at("triggers")) {
+    read_triggers(to, *triggers);
+  }
   if (const auto outputs = fields->at("outputs")) {
     read_outputs(to, *outputs);
   }

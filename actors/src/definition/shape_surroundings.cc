@@ -39,7 +39,7 @@ void read_workdir(shape_context& to, const cursor& where, task_definition& made,
 
 // A value as it is written, with the texts in it noted.
 std::optional<value> read_input(shape_context& to, const cursor& where, std::size_t task,
-                                std::size_t depth = 1) {
+                                text_place place, std::size_t depth = 1) {
   if (depth > input_depth_max) {
     to.in.report(where, "the input nests deeper than " + std::to_string(input_depth_max));
     return std::nullopt;
@@ -48,7 +48,7 @@ std::optional<value> read_input(shape_context& to, const cursor& where, std::siz
     case yaml_kind::sequence: {
       value::list items;
       for (const auto& each : to.in.elements(where)) {
-        items.push_back(read_input(to, each, task, depth + 1).value_or(value{}));
+        items.push_back(read_input(to, each, task, place, depth + 1).value_or(value{}));
       }
       return make_value(std::move(items));
     }
@@ -57,7 +57,7 @@ std::optional<value> read_input(shape_context& to, const cursor& where, std::siz
       const auto read = to.in.read_map(where, "a map", "");
       for (const auto& [key, content] : read.value_or(map_entries{})) {
         entries[key->text] =
-            read_input(to, under(where, *key, *content), task, depth + 1).value_or(value{});
+            read_input(to, under(where, *key, *content), task, place, depth + 1).value_or(value{});
       }
       return value{std::move(entries)};
     }
@@ -66,7 +66,7 @@ std::optional<value> read_input(shape_context& to, const cursor& where, std::siz
   }
   auto content = to.in.read_scalar(where, "a value");
   if (content && content->text() != nullptr) {
-    note_text(to, where, *content->text(), task);
+    note_text(to, where, *content->text(), task, place);
   }
   return content;
 }
@@ -118,11 +118,11 @@ void read_surroundings(shape_context& to, const field_map& fields, task_definiti
 }
 
 void read_values(shape_context& to, const cursor& where, std::string_view hint, name_rule rule,
-                 std::map<std::string, value>& into, std::size_t task) {
+                 std::map<std::string, value>& into, std::size_t task, text_place place) {
   const auto entries = to.in.read_map(where, "a map", hint);
   for (const auto& [key, content] : entries.value_or(map_entries{})) {
     check_key_name(to, where, *key, rule);
-    if (auto read = read_input(to, under(where, *key, *content), task)) {
+    if (auto read = read_input(to, under(where, *key, *content), task, place)) {
       into[key->text] = *std::move(read);
     }
   }

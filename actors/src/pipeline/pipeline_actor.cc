@@ -232,6 +232,7 @@ runtime::result<void> pipeline_actor::begin_run(const Params& params, const std:
   made.setParentTask(of.parent_task.c_str());
   made.setDepth(of.depth);
   made.setPriority(priority);
+  made.setTriggeredBy(of.triggered_by.c_str());
   if (const auto place = of.place ? of.place : trace()) {
     store_place(*place, made.initTrace());
   }
@@ -241,6 +242,11 @@ runtime::result<void> pipeline_actor::begin_run(const Params& params, const std:
   send(ref<schemas::Run>(run).begin(std::move(begin)));
   return {};
 }
+
+template runtime::result<void> pipeline_actor::begin_run(const submit_params& params,
+                                                         const std::string& run,
+                                                         const run_starter& of,
+                                                         const chosen_version& with);
 
 std::optional<error> pipeline_actor::refusal_to(capnp::List<schemas::Label>::Reader labels,
                                                 std::string_view params) const {
@@ -518,6 +524,7 @@ async<> pipeline_actor::run_ended(run_ended_params params) {
   turns_.remove(run);
   begin_waiting();
   judge_version(params.version(), params.state());
+  tell_subscribers(params);
 }
 
 async<> pipeline_actor::run_removed(run_removed_params params) {

@@ -62,6 +62,8 @@ public:
   runtime::async<rollback_results> rollback(rollback_params params) override;
   runtime::async<> revert(revert_params params) override;
   runtime::async<> submit_child(submit_child_params params) override;
+  runtime::async<> subscribe(subscribe_params params) override;
+  runtime::async<> triggered(triggered_params params) override;
 
 private:
   static constexpr const char* retention_timer = "retention";
@@ -93,6 +95,9 @@ private:
   [[nodiscard]] runtime::async<std::optional<version_record>> stored_version(std::uint32_t version);
   [[nodiscard]] runtime::async<chosen_version> version_numbered(std::uint32_t version);
   [[nodiscard]] runtime::async<std::uint32_t> go_back_to(std::uint32_t version, std::string why);
+  void tell_triggers(const std::vector<trigger_definition>& triggers);
+  void tell_subscribers(const run_ended_params& ended);
+  void not_triggered(const std::string& by, const std::string& why) const;
   void judge_version(std::uint32_t version, schemas::RunState end);
   [[nodiscard]] std::optional<concurrency_definition> concurrency() const;
   [[nodiscard]] runtime::result<turn> turn_of(const bound_params& params, const std::string& run);
@@ -111,6 +116,7 @@ private:
     std::string parent = {};  // empty: none
     std::string parent_task = {};
     std::uint32_t depth = 0;
+    std::string triggered_by = {};  // empty: no run
     std::optional<runtime::trace_context> place = {};
   };
   template <class Params>
@@ -132,6 +138,7 @@ private:
   runtime::state_map<schemas::PipelineVersion> versions_{*this, "versions"};  // the latest only
   runtime::paged_map<schemas::PipelineVersion> older_versions_{*this, "older_versions"};
   runtime::state_map<schemas::RunSummary> active_{*this, "active"};
+  runtime::state_map<schemas::Subscriber> subscribers_{*this, "subscribers"};
   runtime::paged_map<schemas::RunSummary> runs_{*this, "runs"};
   runtime::paged_map<schemas::RunSummary> ended_{*this, "ended"};
   const run_retention kept_;

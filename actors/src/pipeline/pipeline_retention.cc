@@ -102,6 +102,7 @@ async<> pipeline_actor::remove() {
         errc::failed_precondition,
         "pipeline '" + pipeline() + "' has runs that have not ended; cancel them first");
   }
+  tell_triggers({});
   edit().setRemoving(true);
   if (state().getSchedules() > 0) {
     edit().setSchedules(0);
@@ -138,7 +139,16 @@ async<> pipeline_actor::remove_some() {
     remove_later();
     co_return;
   }
+  // Others may wait for the next pipeline of this name.
+  std::vector<std::pair<std::string, schemas::TriggerEvent>> kept;
+  subscribers_.for_each([&](std::string_view name, schemas::Subscriber::Reader subscriber) {
+    kept.emplace_back(name, subscriber.getOn());
+    return true;
+  });
   erase_state();
+  for (const auto& [name, on] : kept) {
+    subscribers_.edit(name).setOn(on);
+  }
   definition_retention_.reset();
 }
 

@@ -89,6 +89,7 @@ async<pipeline_actor::apply_results> pipeline_actor::apply(apply_params params) 
 void pipeline_actor::take(const pipeline_definition& definition, const std::string& canonical,
                           const std::string& origin) {
   const auto latest = state().getLatestVersion();
+  tell_triggers(definition.triggers);
   auto root = edit();
   root.setLatestVersion(latest + 1);
   root.setFailedInRow(0);

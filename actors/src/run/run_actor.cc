@@ -172,6 +172,7 @@ async<> run_actor::begin(begin_params params) {
   root.setParent(from.getParent());
   root.setParentTask(from.getParentTask());
   root.setDepth(from.getDepth());
+  root.setTriggeredBy(from.getTriggeredBy());
   auto graph = graph_of_pinned(pinned.asReader());
   if (!graph) {
     fail_without_graph(graph.error());
@@ -216,9 +217,16 @@ void run_actor::limit_time(runtime::wall_time start) {
 void run_actor::report(std::int64_t ended_before) {
   const auto root = state();
   const auto pipeline = text_of(root.getProject()) + "/" + text_of(root.getPipeline());
-  send(ref<schemas::Pipeline>(pipeline).run_ended(key(), root.getState(), root.getFinishedAt(),
-                                                  root.getVersion(), root.getCreatedAt(),
-                                                  ended_before));
+  schemas::pipeline_interface::run_ended_params told;
+  auto made = told.build();
+  made.setRun(key().c_str());
+  made.setState(root.getState());
+  made.setFinishedAt(root.getFinishedAt());
+  made.setVersion(root.getVersion());
+  made.setCreatedAt(root.getCreatedAt());
+  made.setEndedBefore(ended_before);
+  made.setDepth(root.getDepth());
+  send(ref<schemas::Pipeline>(pipeline).run_ended(std::move(told)));
   tell_parent();
   if (root.getSchedule().size() > 0) {
     send(ref<schemas::Schedule>(pipeline).run_told(key(), text_of(root.getSchedule()),

@@ -58,6 +58,7 @@ async<run_actor::status_results> run_actor::status() {
   made.setParent(root.getParent());
   made.setParentTask(root.getParentTask());
   made.setOutputs(root.getOutputs());
+  made.setTriggeredBy(root.getTriggeredBy());
   made.setQueued(root.getQueued().size() > 0);
   made.setPaused(root.getPaused());
   if (const auto why = waits_for(); !why.empty()) {

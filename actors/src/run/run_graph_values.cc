@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <charconv>
 
+#include "definition/fill_values.h"
 #include "millrace/actors/process.h"
 #include "run/run_graph.h"
 #include "run/run_scope.h"
@@ -145,63 +146,10 @@ result<std::vector<semaphore_definition>> run_graph::locks(instance_id id) const
   return made;
 }
 
-namespace {
-
-// The same with the expressions in its texts filled in.
-result<value> filled_in(const value& from, const expression_scope& names) {
-  if (const auto* text = from.text()) {
-    return fill_value(*text, names);
-  }
-  if (const auto* items = from.items()) {
-    value::list made;
-    for (const auto& each : *items) {
-      auto filled = filled_in(each, names);
-      if (!filled) {
-        return filled;
-      }
-      made.push_back(*std::move(filled));
-    }
-    return make_value(std::move(made));
-  }
-  if (const auto* entries = from.entries()) {
-    value::map made;
-    for (const auto& [key, each] : *entries) {
-      auto filled = filled_in(each, names);
-      if (!filled) {
-        return filled;
-      }
-      made.emplace(key, *std::move(filled));
-    }
-    return value{std::move(made)};
-  }
-  return from;
-}
-
-}  // namespace
-
-namespace {
-
-// `what`: `inputs`.
-result<value> filled_map(const std::map<std::string, value>& from, const expression_scope& names,
-                         const std::string& what) {
-  value::map made;
-  for (const auto& [name, content] : from) {
-    auto filled = filled_in(content, names);
-    if (!filled) {
-      return runtime::error{filled.error().code(),
-                            what + " " + name + ": " + filled.error().text()};
-    }
-    made.emplace(name, *std::move(filled));
-  }
-  return value{std::move(made)};
-}
-
-}  // namespace
-
 result<std::string> run_graph::child_params(instance_id id) const {
   const auto& one = instance(id);
   const auto made =
-      filled_map(definition_.tasks[id.task].params, scope{*this, id.task, &one}, "params");
+      fill_values(definition_.tasks[id.task].params, scope{*this, id.task, &one}, "params");
   return made ? result<std::string>{to_json(*made)} : made.error();
 }
 
@@ -224,7 +172,7 @@ result<std::string> run_graph::inputs(instance_id id) const {
     return std::string{};
   }
   const auto& one = instance(id);
-  const auto made = filled_map(task.inputs, scope{*this, id.task, &one}, "inputs");
+  const auto made = fill_values(task.inputs, scope{*this, id.task, &one}, "inputs");
   if (!made) {
     return made.error();
   }

@@ -368,7 +368,10 @@ void logs(const api_parts& parts, request& received, reply answer) {
     }
     const auto task = found->task();
     const auto begun = started(task, wanted);
-    if (!begun && !has_ended(task) && !wanted.follow) {
+    if (task.getAttempt() == 0 && task.getStartedAt() > 0) {
+      shared->fail({errc::failed_precondition, "the task runs no command, so that it has no log: " +
+                                                   std::string{task.getReason()}});
+    } else if (!begun && !has_ended(task) && !wanted.follow) {
       shared->fail({errc::failed_precondition, "it has not started yet; follow=true waits for it"});
     } else if (!begun && has_ended(task)) {
       shared->fail(

@@ -85,7 +85,7 @@ tasks: [{name: a, run: x}]
   check_refusal(
       R"(name: [p]
 steps: []
-triggers: daily
+docs_url: here
 timeout: 90
 grace_period: [1s]
 max_parallel: two
@@ -95,7 +95,7 @@ tasks: []
 )",
       {"1:7 `name` must be text, found a list (write it like `nightly-report`)",
        "2:1 unknown key `steps` in a pipeline (write `tasks`)",
-       "3:1 `triggers` is not supported yet by this version",
+       "3:1 `docs_url` is not supported yet by this version",
        "4:10 `timeout`: `90` is not a duration (it needs a unit: write `90s`)",
        "5:15 `grace_period` must be a duration, found a list (write it like `90s`, `5m`, `1h30m` "
        "or `250ms`)",
@@ -891,6 +891,33 @@ tasks:
        "5:25 `approval` must be text, found a list (write `approval: Release it?`)",
        "7:65 an approval has no output `coment` (it has `comment` and `by`)",
        "8:37 unknown parameter `x` (declare it under `params` at the top)"});
+}
+
+TEST_CASE("refused at their places: triggers") {
+  check_refusal(
+      R"(name: p
+params: {day: x}
+triggers:
+  - {pipeline: p}
+  - {pipeline: q, on: never, params: {day: "${{ params.day }} ${{ trigger.when }}"}}
+  - {pipeline: q, params: {a b: "${{ tasks.a.status }}"}}
+  - {on: end}
+  - {pipeline: r, webhook: x}
+tasks: [{name: a, run: x, env: {X: "${{ trigger.run }}"}}]
+)",
+      {"4:16 the pipeline would start itself without end (name another one, or use `schedule`)",
+       "5:23 `on` must be one of `success`, `failure`, `end`, found the text `never`",
+       "5:49 parameters are not available here (write `trigger.params.NAME`, of the run that has "
+       "ended)",
+       "5:75 unknown name `trigger.when` (write `trigger.run`, `trigger.pipeline`, "
+       "`trigger.state`, `trigger.version`, `trigger.params.NAME` or `trigger.outputs.NAME`)",
+       "6:16 there are two triggers by `q` (keep one of them; `on: end` takes every end)",
+       "6:28 the name `a b` is not allowed (use letters, digits, `_` and `-`, starting with a "
+       "letter, at most 63)",
+       "6:38 results of tasks are not available here (refer to them in a task that needs them)",
+       "7:5 the trigger has no `pipeline` (write `triggers: {pipeline: other}`)",
+       "8:19 `webhook` is not supported yet by this version",
+       "9:41 `trigger` is not available here (it exists in the `params` of a trigger)"});
 }
 
 TEST_CASE("refused at their places: runs as tasks") {

@@ -92,6 +92,9 @@ schedule:
 concurrency: {group: "${{ params.day }}", limit: 3, on_limit: cancel_oldest}
 outputs: {all: "${{ tasks.each.status }} of ${{ run.id }}", none: ""}
 revert: {after: 2}
+triggers:
+  - {pipeline: import, on: end, params: {day: "${{ trigger.params.day }}", n: 1}}
+  - {pipeline: other}
 defaults:
   retry: {max_attempts: 2, delay: 3s, backoff: 1.5, max_delay: 1m, jitter: 0}
   timeout: 10m
@@ -156,8 +159,8 @@ tasks:
 TEST_CASE("the text with every key has every key that the loader knows") {
   for (const auto* table :
        {&pipeline_keys(), &schedule_keys(), &defaults_keys(), &param_keys(), &task_keys(),
-        &retry_keys(), &output_keys(), &secret_keys(), &concurrency_keys(), &revert_keys(),
-        &retention_keys(), &synchronization_keys(), &semaphore_keys()}) {
+        &retry_keys(), &output_keys(), &secret_keys(), &concurrency_keys(), &trigger_keys(),
+        &revert_keys(), &retention_keys(), &synchronization_keys(), &semaphore_keys()}) {
     for (const auto key : table->keys) {
       CAPTURE(key);
       CHECK(every_key.find(std::string{key} + ":") != std::string_view::npos);
@@ -195,6 +198,10 @@ TEST_CASE("every key reaches the definition") {
   CHECK(made.concurrency ==
         concurrency_definition{"${{ params.day }}", 3, at_limit::cancel_oldest});
   CHECK(made.revert_after == 2);
+  REQUIRE(made.triggers.size() == 2);
+  CHECK(made.triggers[0].on == trigger_event::end);
+  CHECK(made.triggers[0].params.at("n") == make_value(1));
+  CHECK(made.triggers[1] == trigger_definition{"other", trigger_event::success, {}});
   CHECK(made.outputs == std::map<std::string, std::string>{
                             {"all", "${{ tasks.each.status }} of ${{ run.id }}"}, {"none", ""}});
   CHECK(made.grace_period == seconds{0});

@@ -14,13 +14,6 @@ using schemas::TaskState;
 
 namespace {
 
-void apply(node& here, const std::string& text) {
-  const auto made = load_definition(text, "p.yaml");
-  REQUIRE(made);
-  REQUIRE(here.silo->call(ref<schemas::Pipeline>("default/" + made.definition->name)
-                              .apply(to_json(*made.definition), 0, schemas::ApplyOnlyIf::ANY)));
-}
-
 schemas::run_interface::status_results status_of(node& here, const std::string& run) {
   auto status = here.silo->call(ref<schemas::Run>(run).status());
   REQUIRE(status);
@@ -54,7 +47,7 @@ tasks:
 TEST_CASE("tasks are runs of another pipeline, with its parameters and its outputs") {
   temporary_folder data;
   node here{data.path};
-  apply(here, square);
+  here.apply(square);
   const auto run = here.submit(R"yaml(name: sum
 outputs: {total: "${{ tasks.add.outputs.total }}", runs: "${{ length(tasks.each.outputs.run) }}"}
 tasks:
@@ -91,13 +84,13 @@ tasks:
   CHECK(reason_of(here, run, "nobody").find("there is no pipeline 'nobody' in project 'default'") !=
         std::string::npos);
   CHECK(here.task(run, "wrong").task().getState() == TaskState::ERRORED);
-  apply(here, "name: fails\ntasks: [{name: a, run: 'exit 3'}]\n");
+  here.apply("name: fails\ntasks: [{name: a, run: 'exit 3'}]\n");
   REQUIRE(here.silo->call(ref<schemas::Run>(run).retry()));
   CHECK(here.wait(run) == RunState::FAILED);
   CHECK(reason_of(here, run, "given").find("parameter") != std::string::npos);
   const auto child = child_of(here, run, "fails");
   CHECK(reason_of(here, run, "fails") == "run " + child + " failed: task `a` failed");
-  apply(here, "name: fails\ntasks: [{name: a, run: 'true'}]\n");
+  here.apply("name: fails\ntasks: [{name: a, run: 'true'}]\n");
   REQUIRE(here.silo->call(ref<schemas::Run>(run).retry()));
   CHECK(here.wait(run) == RunState::FAILED);
   CHECK(here.task(run, "fails").task().getState() == TaskState::SUCCEEDED);
@@ -111,7 +104,7 @@ TEST_CASE("a task's run is ended with it, tidies up first, and is waited for thr
   std::string other;
   {
     node here{data.path};
-    apply(here, gated);
+    here.apply(gated);
     run = here.submit(text);
     other = here.submit(text);
     here.wait_until_running(run, "call");
@@ -150,7 +143,7 @@ TEST_CASE("a pipeline that starts itself ends somewhere") {
 params: {n: 3}
 outputs: {steps: "${{ tasks.here.outputs.steps }}"}
 tasks:
-  - {name: below, pipeline: down, params: {n: "${{ int(string(params.n)) }}"}, when: "${{ params.n > 3 }}"}
+  - {name: below, pipeline: down, params: {n: 3}, when: "${{ params.n > 3 }}"}
   - {name: here, needs: [below], run_on: always, outputs: [steps],
      run: 'echo "steps=$MILLRACE_PARAM_N" >> "$MILLRACE_OUTPUT"'}
 )yaml");

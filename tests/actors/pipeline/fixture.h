@@ -21,9 +21,9 @@ namespace millrace::actors {
 
 using testing::temporary_folder;
 
-// Applies a definition and submits a run of it; answers its id.
-inline std::string submit_to(runtime::silo& silo, runtime::rng& random, const std::string& text,
-                             const std::string& params = "{}") {
+// Applies a definition; answers its pipeline.
+inline runtime::actor_ref<schemas::Pipeline> apply_to(runtime::silo& silo,
+                                                      const std::string& text) {
   const auto made = load_definition(text, "p.yaml");
   for (const auto& each : made.diagnostics) {
     MESSAGE(to_string(each));
@@ -33,6 +33,13 @@ inline std::string submit_to(runtime::silo& silo, runtime::rng& random, const st
   const auto applied =
       silo.call(pipeline.apply(to_json(*made.definition), 0, schemas::ApplyOnlyIf::ANY));
   REQUIRE(applied);
+  return pipeline;
+}
+
+// The same, and submits a run of it; answers its id.
+inline std::string submit_to(runtime::silo& silo, runtime::rng& random, const std::string& text,
+                             const std::string& params = "{}") {
+  const auto pipeline = apply_to(silo, text);
   const auto run = make_run_id(silo.time().wall(), random);
   schemas::pipeline_interface::submit_params submission;
   submission.build().setRun(run.c_str());
@@ -67,6 +74,9 @@ public:
     silo->stop();
   }
 
+  runtime::actor_ref<schemas::Pipeline> apply(const std::string& text) {
+    return apply_to(*silo, text);
+  }
   std::string submit(const std::string& text, const std::string& params = "{}") {
     return submit_to(*silo, random, text, params);
   }

@@ -263,6 +263,28 @@ struct concurrency_definition {
   friend bool operator==(const concurrency_definition&, const concurrency_definition&) = default;
 };
 
+/// Which ends of another pipeline's runs start one of this.
+enum class trigger_event : std::uint8_t {
+  success,  ///< It has succeeded.
+  failure,  ///< It has failed or timed out.
+  end,      ///< Any end.
+};
+
+/// `success`, `failure`, `end`.
+[[nodiscard]] std::string_view to_string(trigger_event event) noexcept;
+
+/// Another pipeline whose runs start this one.
+struct trigger_definition {
+  std::string pipeline;  ///< Of the same project, and not this one.
+  trigger_event on = trigger_event::success;
+  std::map<std::string, value> params;  ///< Of its runs; texts may hold expressions over `trigger`.
+
+  friend bool operator==(const trigger_definition&, const trigger_definition&) = default;
+};
+
+/// The most triggers of a pipeline.
+inline constexpr std::size_t definition_triggers_max = 100;
+
 /// What a task is.
 enum class step_kind : std::uint8_t {
   command,   ///< A process of an executor.
@@ -275,7 +297,8 @@ struct task_definition;
 /// The output that a task which is a run has besides that run's own: its id.
 inline constexpr std::string_view child_run_output = "run";
 
-/// Runs that may be above one: what ends a pipeline that starts itself without end.
+/// Runs that may be above one, or have triggered each other: what ends pipelines that start
+/// themselves without end.
 inline constexpr std::uint32_t run_depth_max = 20;
 
 /// Whether the tasks of a run share one directory, or have one each and may run anywhere.
@@ -302,6 +325,7 @@ struct pipeline_definition {
   std::optional<std::uint32_t> priority;      ///< Of tasks without one of their own.
   run_retention retention;  ///< Of its runs; what is absent is the server's choice.
   std::vector<schedule_definition> schedules;  ///< In written order; no two of one name.
+  std::vector<trigger_definition> triggers;    ///< No two of one pipeline.
   std::map<std::string, std::string> outputs;  ///< Of a run that has succeeded; may hold
                                                ///< expressions over its tasks.
   std::vector<task_definition> tasks;          ///< In written order; 1 to definition_tasks_max.

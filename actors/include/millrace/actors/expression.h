@@ -6,11 +6,12 @@
 // functions in parentheses; `!`; `< <= > >=`; `== !=`; `&&`; `||`. References: `params.NAME`,
 // `params.NAME.KEY` of a map (null when it has no such key), `matrix.NAME`, `item`,
 // `tasks.NAME.outputs.KEY`, `tasks.NAME.status`, `tasks.NAME.exit_code`, `run.id`, `run.pipeline`,
-// `run.scheduled_at`; a name with a dot is written `tasks['a.b']`. Functions:
-// `contains(text, list or map, part)`, `starts_with`, `ends_with`, `length`, `int`, `float`,
-// `string`, `split(text, separator)`, `join(list, separator)`, `range(first, end)` (without the
-// end), and in `when` alone `success()` (every needed task succeeded), `failure()` (one failed) and
-// `always()`.
+// `run.scheduled_at`, in `params` of a trigger alone `trigger.run`, `trigger.pipeline`,
+// `trigger.state`, `trigger.version`, `trigger.params.NAME`, `trigger.outputs.NAME`; a name with a
+// dot is written `tasks['a.b']`. Functions: `contains(text, list or map, part)`, `starts_with`,
+// `ends_with`, `length`, `int`, `float`, `string`, `split(text, separator)`, `join(list,
+// separator)`, `range(first, end)` (without the end), and in `when` alone `success()` (every needed
+// task succeeded), `failure()` (one failed) and `always()`.
 //
 // Nothing is converted silently: `1 == '1'` and `1 < '2'` are errors, and `&&`, `||`, `!` take
 // booleans only. Null may be compared with anything. Integers and floats compare by value. `&&` and
@@ -62,6 +63,9 @@ public:
   [[nodiscard]] virtual std::optional<value> exit_code(std::string_view task) const;
   /// `id`, `pipeline` or `scheduled_at`.
   [[nodiscard]] virtual std::optional<value> run(std::string_view name) const;
+  /// `run`, `pipeline`, `state`, `version`; `params` and `outputs` with a key.
+  [[nodiscard]] virtual std::optional<value> trigger(std::string_view name,
+                                                     std::string_view key) const;
   /// Whether every needed task succeeded, and whether one of them failed.
   [[nodiscard]] virtual std::optional<bool> needs_succeeded() const;
   [[nodiscard]] virtual std::optional<bool> needs_failed() const;
@@ -78,6 +82,7 @@ public:
   std::map<std::string, std::string, std::less<>> statuses;
   names exit_codes;
   names run_values;
+  names trigger_values;  ///< `run`, `params.day`.
   std::optional<bool> all_succeeded;
   std::optional<bool> one_failed;
 
@@ -89,6 +94,8 @@ public:
   [[nodiscard]] std::optional<value> status(std::string_view task) const override;
   [[nodiscard]] std::optional<value> exit_code(std::string_view task) const override;
   [[nodiscard]] std::optional<value> run(std::string_view name) const override;
+  [[nodiscard]] std::optional<value> trigger(std::string_view name,
+                                             std::string_view key) const override;
   [[nodiscard]] std::optional<bool> needs_succeeded() const override;
   [[nodiscard]] std::optional<bool> needs_failed() const override;
 };

@@ -1,0 +1,19 @@
+// SPDX-License-Identifier: MIT
+// Values with expressions in their texts, filled in.
+#pragma once
+
+#include <map>
+#include <string>
+
+#include "millrace/actors/expression.h"
+#include "millrace/actors/value.h"
+
+namespace millrace::actors {
+
+/// The map as a value; a text that is one expression keeps its type. `what`, such as `inputs`, is
+/// for the message. Errors: as `fill_value`.
+[[nodiscard]] runtime::result<value> fill_values(const std::map<std::string, value>& from,
+                                                 const expression_scope& names,
+                                                 const std::string& what);
+
+}  // namespace millrace::actors
