@@ -121,7 +121,7 @@ pool_queue::verdict pool_queue::look_wanting(lanes::iterator at, runtime::wall_t
     if (!could_go(key, name, one)) {
       continue;
     }
-    if (one.closed || granted_before(one, key.priority) >= one.slots) {
+    if (granted_before(one, key.priority) >= one.slots) {
       no_slot = true;
     } else if (!fits_now(key, one)) {
       no_room = true;

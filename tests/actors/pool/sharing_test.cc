@@ -122,7 +122,7 @@ TEST_CASE("a run that shares a workspace goes where all of its tasks can run") {
 // Method: a stream of small ones that never leaves room, before and after the patience is over.
 TEST_CASE("small tasks go around a large one until it has waited long") {
   lab here;
-  here.join("e", 8, {{"cpu", 4'000}});
+  here.join("e", 8, {{"cpu", 4'000}, {"gpu", 1}});
   here.want("r/s0", wants({{"cpu", 2'000}}));
   here.want("r/s1", wants({{"cpu", 2'000}}));
   CHECK(here.grant().size() == 2);
@@ -133,9 +133,10 @@ TEST_CASE("small tasks go around a large one until it has waited long") {
   CHECK(here.grant() == names{"r/s2"});
   here.want("r/s3", wants({{"cpu", 2'000}}));
   here.want("r/plain");
+  here.want("r/other", wants({{"gpu", 1}}));  // of which the large one wants nothing
   here.end("r/s1");
   here.now += 1ms;
-  CHECK(here.grant() == names{"r/plain"});
+  CHECK(here.grant() == names{"r/plain", "r/other"});
   CHECK(here.why("r/large") == "wants 4 cpu; e has 2 of 4 free; e is kept for it");
   CHECK(here.why("r/s3") ==
         "what it wants is kept free at e for 'large' of run r, which has waited longer");
