@@ -124,8 +124,8 @@ std::string pool_queue::reason_at(const pool_ticket& ticket, runtime::wall_time 
 
 // Nobody who could have it takes anything; empty: somebody does.
 std::string pool_queue::reason_of_places(const lane_key& of) const {
-  std::string drained;
-  auto any_there = false;
+  std::string refuses;  // the first of them
+  std::string how;
   for (const auto& [name, each] : executors_) {
     if (!of.executor.empty() && of.executor != name) {
       continue;
@@ -133,17 +133,17 @@ std::string pool_queue::reason_of_places(const lane_key& of) const {
     if (each.slots > 0 && !each.drains) {
       return {};
     }
-    any_there = any_there || each.slots > 0;
-    if (each.slots > 0 && drained.empty()) {
-      drained = name + (each.refusal.empty() ? " is being drained and takes nothing new"
-                                             : " takes nothing new: " + each.refusal);
+    if (each.slots > 0 && refuses.empty()) {
+      refuses = name;
+      how = each.refusal.empty() ? " is being drained and takes nothing new"
+                                 : " takes nothing new: " + each.refusal;
     }
   }
   if (!of.executor.empty()) {
-    return "its run has its workspace at " +
-           (any_there ? drained : of.executor + ", which is away");
+    return "its run has its workspace at " + of.executor + ", which" +
+           (refuses.empty() ? " is away" : how);
   }
-  return any_there ? drained : "no executor has joined this pool";
+  return refuses.empty() ? "no executor has joined this pool" : refuses + how;
 }
 
 std::string pool_queue::reason_of_resources(const pool_ticket& ticket, const lane_key& of) const {

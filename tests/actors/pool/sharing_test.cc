@@ -371,7 +371,8 @@ TEST_CASE("each task that waits is told the first thing in its way") {
   CHECK(here.why("r/2") ==
         "its run has its workspace at a, where 1 slot is taken; 1 of higher priority before it");
   here.pool.drain("a", true);
-  CHECK(here.why("r/2") == "its run has its workspace at a is being drained and takes nothing new");
+  CHECK(here.why("r/2") ==
+        "its run has its workspace at a, which is being drained and takes nothing new");
   CHECK(here.why("s/1") == "a is being drained and takes nothing new");
   here.pool.leave("a");
   CHECK(here.why("r/2") == "its run has its workspace at a, which is away");
