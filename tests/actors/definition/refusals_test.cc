@@ -673,21 +673,21 @@ tasks:
   - {name: b, run: x, synchronization: {mutexes: [a, ""], semaphores: [{name: a, limit: 2}]}}
   - {name: c, run: x, synchronization: {semaphores: [{name: s, of: 3}]}}
   - {name: d, run: x, locks: [a], cpus: 2}
-  - {name: e, approval: Go?, resources: {gpu: 1}}
+  - {name: e, approval: "Go?", resources: {gpu: 1}}
 )",
       {"2:11 `urgent` is no priority (write a number from 0 to 1000000000, or idle, low, normal, "
        "high or critical)",
-       "4:38 `two` is no amount of `cpu`: write processors like `2`, `0.5` or `500m`",
-       "4:51 `512MB` is no amount of `memory`: write a size like `512Mi` or `2G`",
-       "4:63 `0.5` is no amount of `gpu`: write a whole number from 1",
-       "4:77 `0` is no amount of `licence`: write a whole number from 1",
-       "5:38 `a` comes twice (remove one of them)",
-       "5:52 the name is empty (write a name like `deploy`)",
-       "6:52 the semaphore has no `limit` (write `- {name: database, limit: 3}`)",
-       "6:62 unknown key `of` in a semaphore (write `limit`)",
+       "4:40 `two` is no amount of `cpu`: write processors like `2`, `0.5` or `500m`",
+       "4:53 `512MB` is no amount of `memory`: write a size like `512Mi` or `2G`",
+       "4:65 `0.5` is no amount of `gpu`: write a whole number from 1",
+       "4:79 `0` is no amount of `licence`: write a whole number from 1",
+       "5:40 `a` comes twice (remove one of them)",
+       "5:54 the name is empty (write a name like `deploy`)",
+       "6:54 the semaphore has no `limit` (write `- {name: database, limit: 3}`)",
+       "6:64 unknown key `of` in a semaphore (write `limit`)",
        "7:23 unknown key `locks` in a task (write `synchronization: {mutexes: [NAME]}`)",
        "7:35 unknown key `cpus` in a task (write `resources: {cpu: 2}`)",
-       "8:39 `resources` has no meaning beside `approval` (remove it, or do it in a task that "
+       "8:43 `resources` has no meaning beside `approval` (remove it, or do it in a task that "
        "needs "
        "this one)"});
 }

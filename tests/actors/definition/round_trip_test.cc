@@ -525,8 +525,8 @@ TEST_CASE("a compiled definition that this version cannot run is refused") {
     return opened ? std::string{} : opened.error().text();
   };
   CHECK(refusal([](auto) {}).empty());
-  CHECK(refusal([](auto all) { all.setFormat(3); }) ==
-        "the definition was compiled by a newer version (format 3)");
+  CHECK(refusal([](auto all) { all.setFormat(4); }) ==
+        "the definition was compiled by a newer version (format 4)");
   CHECK(refusal([](auto all) { all.getTasks()[1].getStep().initActor(); }) ==
         "the task `b` is of a kind that this version cannot run; a newer one applied it");
   CHECK(refusal([](auto all) { all.getTasks()[1].getNeeds()[0].setTask(2); }) ==
