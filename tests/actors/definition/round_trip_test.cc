@@ -75,6 +75,7 @@ grace_period: 0
 workspace: task
 max_parallel: 7
 fail_fast: true
+priority: low
 retention: {runs: 50, age: 30d}
 schedule:
   - name: nightly
@@ -115,7 +116,8 @@ tasks:
       TOKEN: {from: project, key: api-token}
       PASSWORD: {from: file, key: database/password}
       _other: {from: env, key: OTHER}
-    priority: 0
+    priority: idle
+    resources: {cpu: 0.5, memory: 512Mi, gpu: 2}
   - name: each
     command: [printf, "%s", "${{ item }}", "", " padded ", "true"]
     needs: list.all_1
@@ -131,7 +133,10 @@ tasks:
     fail_fast: false
     on_empty: fail
     allow_failures: 10%
-    priority: 100
+    priority: 1000000000
+    synchronization:
+      mutexes: ["deploy ${{ item }}", site]
+      semaphores: [{name: database, limit: 3}]
   - name: pairs
     run: x
     needs: [{task: list.all_1, instances: all}, each]
@@ -164,7 +169,7 @@ TEST_CASE("the text with every key has every key that the loader knows") {
   for (const auto* table :
        {&pipeline_keys(), &schedule_keys(), &defaults_keys(), &param_keys(), &task_keys(),
         &need_keys(), &hook_body_keys(), &retry_keys(), &output_keys(), &secret_keys(),
-        &concurrency_keys(), &trigger_keys(), &revert_keys(), &retention_keys()}) {
+        &concurrency_keys(), &trigger_keys(), &revert_keys(), &retention_keys(), &synchronization_keys(), &semaphore_keys()}) {
     for (const auto key : table->keys) {
       CAPTURE(key);
       CHECK(every_key.find(std::string{key} + ":") != std::string_view::npos);
@@ -213,6 +218,7 @@ TEST_CASE("every key reaches the definition") {
   CHECK(made.grace_period == seconds{0});
   CHECK(made.workspace == workspace_mode::task);
   CHECK(made.max_parallel == 7);
+  CHECK(made.priority == 10);
   CHECK(made.retention == run_retention{50, std::chrono::hours{720}});
   REQUIRE(made.schedules.size() == 2);
   const auto& nightly = made.schedules[0];
@@ -247,6 +253,8 @@ TEST_CASE("every key reaches the tasks, and defaults are filled in") {
                                                        {"count", "How many.", {}},
                                                        {"rest", "", "none"}});
   CHECK(list.priority == 0);
+  CHECK(list.resources == resource_amounts{{"cpu", 500}, {"gpu", 2}, {"memory", 512U << 20U}});
+  CHECK_FALSE(made.tasks[4].priority);
   CHECK(list.secrets == secret_map{{"TOKEN", {secret_source::project, "api-token"}},
                                    {"PASSWORD", {secret_source::file, "database/password"}},
                                    {"_other", {secret_source::environment, "OTHER"}}});
@@ -258,6 +266,9 @@ TEST_CASE("every key reaches the tasks, and defaults are filled in") {
   CHECK(each.env == std::map<std::string, std::string>{{"A", "over"}, {"N", "1e3"}});
   CHECK(each.timeout == milliseconds{250});
   CHECK(each.grace_period == seconds{5});
+  CHECK(each.priority == priority_max);
+  CHECK(each.mutexes == std::vector<std::string>{"deploy ${{ item }}", "site"});
+  CHECK(each.semaphores == std::vector<semaphore_definition>{{"database", 3}});
   CHECK(each.retry.on_lost == lost_attempt::give_up);
   CHECK(each.retry.max_attempts == 1);
   CHECK(each.for_each == fan_values{std::string{"${{ tasks['list.all_1'].outputs.files }}"}});
