@@ -240,15 +240,6 @@ struct CompiledTask {
   # The ends that it follows, of `hookOf`. Its needs come from these two.
   hookOf @18 :Int32 = -1;
   # Position of the task that it is a hook of; -1: the run's.
-  startTimeout @19 :Int64;
-  # From when an attempt is asked for to its start; 0: none. Not made by this version.
-  timeoutText @20 :Text;
-  # In place of `timeout`: an expression; empty: none. Not made by this version.
-  startTimeoutText @21 :Text;
-  # The same in place of `startTimeout`. Not made by this version.
-  heartbeat @22 :Int64;
-  # An attempt ends that gives no sign of life for so long; 0: none needs to. Not made by this
-  # version.
 
   enum RunOn {
     success @0;    # All succeeded.

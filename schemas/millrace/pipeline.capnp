@@ -468,8 +468,6 @@ struct TaskSpec {
   workdir @24 :Text;         # As of `AttemptSpec`.
   inputs @25 :Text $Actor.secret;  # As of `AttemptSpec`.
   trace @26 :TracePlace;     # Of its run.
-  startTimeoutNs @27 :Int64;  # From asking for an attempt to its start; 0: none. Not made yet.
-  heartbeatNs @28 :Int64;     # As of `AttemptSpec`. Not made yet.
 }
 
 struct Attempt {
@@ -652,7 +650,6 @@ struct AttemptSpec {
   workdir @13 :Text;        # Where it starts: in the workspace, or absolute; empty: the workspace.
   inputs @14 :Text $Actor.secret;  # JSON that $MILLRACE_INPUTS names a file of; empty: none.
   trace @15 :TracePlace;    # Of the attempt; the command gets it as TRACEPARENT.
-  heartbeatNs @16 :Int64;   # It ends without a sign of life for so long; 0: none. Not made yet.
 }
 
 struct Grant {
