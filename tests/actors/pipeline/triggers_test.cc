@@ -174,7 +174,8 @@ TEST_CASE("a run that cannot begin is told to the log, and pipelines in a circle
   };
   node here{data.path, std::move(options)};
   here.apply(
-      "name: picky\nparams: {n: {type: int, required: true}}\ntriggers: {pipeline: up, params: {n: x}}\n"
+      "name: picky\nparams: {n: {type: int, required: true}}\ntriggers: {pipeline: up, params: {n: "
+      "x}}\n"
       "tasks: [{name: a, run: 'true'}]\n");
   const auto cause = here.submit("name: up\ntasks: [{name: a, run: 'true'}]\n");
   CHECK(here.wait(cause) == RunState::SUCCEEDED);
