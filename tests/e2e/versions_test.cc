@@ -119,7 +119,8 @@ TEST_CASE("what is paused waits, and says for what") {
   CHECK(at_server({"list", "runs"}).output.find("  queued ") != std::string::npos);
   const auto looked = at_server({"watch", run, "--progress", "plain", "--timeout", "100ms"});
   CHECK(looked.status == 8);
-  CHECK(looked.errors.find("run: waits: when it came its pipeline was paused\n") != std::string::npos);
+  CHECK(looked.errors.find("run: waits: when it came its pipeline was paused\n") !=
+        std::string::npos);
   CHECK(at_server({"get", "pipeline", "p"}).output.find("paused") != std::string::npos);
   CHECK(at_server({"resume", "pipeline", "p"}).errors == "resumed pipeline p\n");
   CHECK(at_server({"pause", "run", run}).errors == "paused run " + run + "\n");
