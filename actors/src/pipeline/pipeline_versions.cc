@@ -190,7 +190,7 @@ async<std::optional<pipeline_actor::version_record>> pipeline_actor::stored_vers
     std::uint32_t version) {
   const auto row = version_row(version);
   if (const auto known = versions_.get(row)) {
-    co_return version_record{*known};
+    co_return version_record{known->reader()};
   }
   co_return co_await older_versions_.get(row);
 }

@@ -168,28 +168,6 @@ TEST_CASE("a retry does not wait, and counts") {
   here.wait_until_running(second, "gate");
 }
 
-TEST_CASE("runs that wait begin after a restart too, however many they are") {
-  temporary_folder data;
-  // One step lets a thousand begin; the silo ends before the next one.
-  const std::string text = "name: p\ntasks: [{name: gate, approval: 'Go on?'}]\n";
-  constexpr int count = 1'005;
-  {
-    node here{data.path};
-    const auto pipeline = here.apply(text);
-    REQUIRE(here.silo->call(pipeline.pause("")));
-    for (int run = 0; run < count; ++run) {
-      schemas::pipeline_interface::submit_new_params params;
-      params.build().setRun(make_run_id(here.silo->time().wall(), here.random).c_str());
-      params.build().setParams("{}");
-      REQUIRE(here.silo->call(pipeline.submit_new(std::move(params))));
-    }
-    CHECK(activity(here, "p").queued_runs() == count);
-    REQUIRE(here.silo->call(pipeline.resume()));
-  }
-  node here{data.path};
-  node::eventually([&] { return activity(here, "p").queued_runs() == 0; });
-}
-
 TEST_CASE("a run that is ended while it waits does nothing, and has nothing to retry") {
   temporary_folder data;
   node here{data.path};
