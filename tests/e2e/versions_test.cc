@@ -61,6 +61,16 @@ tasks:
   CHECK(millrace({"plan", first, "--offline", "-p", "nmes=1"}).status == 2);
   REQUIRE(at_server({"apply", first}).status == 0);
   CHECK(at_server({"plan", first}).output.ends_with("it is as deployed, version 1\n"));
+  const auto swapped = at_server({"plan", at_server.file(R"(name: etl
+params: {names: [a, b]}
+tasks:
+  - {name: each, needs: [list], run: "true", for_each: "${{ params.names }}", timeout: 5s}
+  - {name: list, run: "true"}
+  - {name: found, run: "true", for_each: "${{ tasks.list.outputs.found }}", needs: [list]}
+  - {name: end, needs: [each], run: "true", run_on: always, when: "${{ always() }}"}
+)")});
+  CHECK_MESSAGE(swapped.output.find("  ~ tasks: [\"list\",\"each\"") != std::string::npos,
+                swapped.output);
   const auto second = at_server.file(R"(name: etl
 params: {names: [a, b, c]}
 tasks:
@@ -106,6 +116,20 @@ TEST_CASE("a pipeline goes back to an earlier version, and a run is repeated wit
   CHECK(same.errors.find("version 1 of pipeline 'say' says the same as its latest, 3") !=
         std::string::npos);
   CHECK(at_server({"rollback", "say", "--to", "0"}).status == 2);
+}
+
+TEST_CASE("a repeated run has the nominal time of the one that a schedule started") {
+  const commanded at_server;
+  REQUIRE(
+      at_server({"apply", at_server.file("name: daily\nschedule: {every: 1d}\ntasks:\n"
+                                         "  - {name: a, run: 'echo $MILLRACE_SCHEDULED_AT'}\n")})
+          .status == 0);
+  REQUIRE(at_server({"schedule", "trigger", "daily"}).status == 0);
+  REQUIRE(at_server({"watch", "@latest"}).status == 0);
+  const auto first = at_server({"logs", "@latest", "a"}).output;
+  CHECK(first.size() > 10);
+  CHECK(at_server({"logs", line(at_server({"rerun", "@latest", "--wait"}).output), "a"}).output ==
+        first);
 }
 
 TEST_CASE("what is paused waits, and says for what") {

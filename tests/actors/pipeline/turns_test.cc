@@ -3,6 +3,7 @@
 #include <string>
 #include <vector>
 
+#include "actors/schedule/fixture.h"
 #include "fixture.h"
 #include "pipeline/names.h"
 #include "pipeline/run_turns.h"
@@ -166,6 +167,33 @@ TEST_CASE("a retry does not wait, and counts") {
   say_yes(here, first);
   CHECK(here.wait(first) == RunState::SUCCEEDED);
   here.wait_until_running(second, "gate");
+}
+
+TEST_CASE("runs that wait begin after a crash in the middle of a resume") {
+  scheduled p;
+  p.apply(lasting);
+  REQUIRE(p.silo.call(p.pipeline().pause("")));
+  constexpr std::uint32_t more = 5;  // than one commit lets begin
+  runtime::rng random;
+  for (std::uint32_t run = 0; run < 1'000 + more; ++run) {
+    schemas::pipeline_interface::submit_new_params params;
+    params.build().setRun(make_run_id(p.silo.clock().wall(), random).c_str());
+    params.build().setParams("{}");
+    REQUIRE(p.silo.call(p.pipeline().submit_new(std::move(params))));
+  }
+  const auto queued = [&] {
+    const auto told = p.silo.call(p.pipeline().activity());
+    REQUIRE(told);
+    return told->queued_runs();
+  };
+  CHECK(queued() == 1'000 + more);
+  REQUIRE(p.silo.call(p.pipeline().resume()));
+  CHECK(queued() == more);  // the clock stands still
+  p.silo.crash();
+  p.silo.start();
+  CHECK(queued() == more);
+  p.silo.advance(std::chrono::seconds{1});
+  CHECK(queued() == 0);
 }
 
 TEST_CASE("a run that is ended while it waits does nothing, and has nothing to retry") {
