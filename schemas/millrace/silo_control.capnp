@@ -31,8 +31,8 @@ interface SiloControl $Actor.actor("silo_control") $Actor.internal $Actor.siloBo
   # Twice is the same as once. Errors as of `silo::deactivate`.
   deadLetters @6 (limit :UInt32, cursor :Text)
       -> (letters :List(ListedDeadLetter), more :Bool) $Actor.readOnly;
-  # Of senders that the silo has; with a cursor, the `place` of a letter, those behind that. Errors as
-  # of `silo::dead_letters`.
+  # Of senders that the silo has; with a cursor, the `place` of a letter, those behind that. Errors
+  # as of `silo::dead_letters`.
   tendDeadLetter @7 (type :Text, key :Text, number :UInt64, drop :Bool) -> (livesOn :Text)
       $Actor.reentrant;
   # Forgets it, or sends it again; others are answered meanwhile. Errors as of

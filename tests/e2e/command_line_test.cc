@@ -438,7 +438,8 @@ tasks:
   CHECK(at_server({"list", "runs", "helo"}).status == 5);
   const auto wrong = at_server({"list", "runs", "--state", "faild"});
   CHECK(wrong.status == 2);
-  CHECK(wrong.errors.find("expected one of: running, succeeded, failed, cancelled, timed_out") !=
+  CHECK(wrong.errors.find(
+            "expected one of: running, queued, succeeded, failed, cancelled, timed_out") !=
         std::string::npos);
   CHECK(at_server({"get", run}).output.find("succeeded") != std::string::npos);
   CHECK(at_server({"logs", run, "say[1]"}).output == "hello you\n");

@@ -61,6 +61,16 @@ tasks:
   CHECK(millrace({"plan", first, "--offline", "-p", "nmes=1"}).status == 2);
   REQUIRE(at_server({"apply", first}).status == 0);
   CHECK(at_server({"plan", first}).output.ends_with("it is as deployed, version 1\n"));
+  const auto swapped = at_server({"plan", at_server.file(R"(name: etl
+params: {names: [a, b]}
+tasks:
+  - {name: each, needs: [list], run: "true", for_each: "${{ params.names }}", timeout: 5s}
+  - {name: list, run: "true"}
+  - {name: found, run: "true", for_each: "${{ tasks.list.outputs.found }}", needs: [list]}
+  - {name: end, needs: [each], run: "true", run_on: always, when: "${{ always() }}"}
+)")});
+  CHECK_MESSAGE(swapped.output.find("  ~ tasks: [\"list\",\"each\"") != std::string::npos,
+                swapped.output);
   const auto second = at_server.file(R"(name: etl
 params: {names: [a, b, c]}
 tasks:
@@ -108,6 +118,20 @@ TEST_CASE("a pipeline goes back to an earlier version, and a run is repeated wit
   CHECK(at_server({"rollback", "say", "--to", "0"}).status == 2);
 }
 
+TEST_CASE("a repeated run has the nominal time of the one that a schedule started") {
+  const commanded at_server;
+  REQUIRE(
+      at_server({"apply", at_server.file("name: daily\nschedule: {every: 1d}\ntasks:\n"
+                                         "  - {name: a, run: 'echo $MILLRACE_SCHEDULED_AT'}\n")})
+          .status == 0);
+  REQUIRE(at_server({"schedule", "trigger", "daily"}).status == 0);
+  REQUIRE(at_server({"watch", "@latest"}).status == 0);
+  const auto first = at_server({"logs", "@latest", "a"}).output;
+  CHECK(first.size() > 10);
+  CHECK(at_server({"logs", line(at_server({"rerun", "@latest", "--wait"}).output), "a"}).output ==
+        first);
+}
+
 TEST_CASE("what is paused waits, and says for what") {
   const commanded at_server;
   REQUIRE(at_server({"apply", at_server.file("name: p\ntasks:\n  - {name: gate, approval: 'On?'}\n"
@@ -119,7 +143,8 @@ TEST_CASE("what is paused waits, and says for what") {
   CHECK(at_server({"list", "runs"}).output.find("  queued ") != std::string::npos);
   const auto looked = at_server({"watch", run, "--progress", "plain", "--timeout", "100ms"});
   CHECK(looked.status == 8);
-  CHECK(looked.errors.find("run: waits: when it came its pipeline was paused\n") != std::string::npos);
+  CHECK(looked.errors.find("run: waits: when it came its pipeline was paused\n") !=
+        std::string::npos);
   CHECK(at_server({"get", "pipeline", "p"}).output.find("paused") != std::string::npos);
   CHECK(at_server({"resume", "pipeline", "p"}).errors == "resumed pipeline p\n");
   CHECK(at_server({"pause", "run", run}).errors == "paused run " + run + "\n");

@@ -19,10 +19,10 @@ constexpr std::array event_words{std::string_view{"success"}, std::string_view{"
 void check_params(shape_context& to, const cursor& place, const std::optional<cursor>& params,
                   const trigger_definition& made) {
   const auto& declared = to.out.definition.params;
-  for (const auto& [name, content] : made.params) {
+  for (const auto& given : made.params) {
     if (std::none_of(declared.begin(), declared.end(),
-                     [&](const auto& each) { return each.name == name; })) {
-      to.in.report(params.value_or(place), "unknown parameter `" + name + "`",
+                     [&](const auto& each) { return each.name == given.first; })) {
+      to.in.report(params.value_or(place), "unknown parameter `" + given.first + "`",
                    "declare it under `params` at the top");
     }
   }

@@ -189,6 +189,9 @@ runtime::result<void> pipeline_actor::begin_run(const Params& params, const std:
   if (auto refused = refusal_of(params.labels(), params.params())) {
     return *std::move(refused);
   }
+  if (auto known = with.older ? runtime::result<void>{} : compile_stored(with.number); !known) {
+    return std::move(known).error();
+  }
   std::int64_t priority = -1;  // the pipeline's, also of what another run has as a task
   if constexpr (requires { params.priority(); }) {
     priority = params.priority();
@@ -355,9 +358,6 @@ runtime::result<void> pipeline_actor::begin_scheduled(const run_starter& of,
     return unknown();
   }
   const auto latest = state().getLatestVersion();
-  if (auto compiled = compile_stored(latest); !compiled) {
-    return std::move(compiled).error();
-  }
   const auto stored = *versions_.get(version_row(latest));
   for (const auto each : stored.getCompiled().getSchedules()) {
     if (text_of(each.getName()) == of.schedule) {
@@ -388,10 +388,7 @@ async<> pipeline_actor::submit_child(submit_child_params params) {
                        .depth = params.depth(),
                        .place = place_of(params.read().getTrace())};
   const std::string run{params.run()};
-  auto begun = is_known() ? compile_stored(state().getLatestVersion()) : unknown();
-  if (begun) {
-    begun = begin_run(params, run, of, {.number = state().getLatestVersion()});
-  }
+  const auto begun = begin_run(params, run, of, {.number = state().getLatestVersion()});
   if (!begun) {
     schemas::run_interface::child_told_params told;
     auto made = told.build();

@@ -10,7 +10,6 @@ namespace millrace::actors {
 
 using runtime::async;
 using runtime::errc;
-using runtime::error;
 using runtime::ref;
 
 namespace {

@@ -136,7 +136,6 @@ async<> pipeline_actor::triggered(triggered_params params) {
     co_return;  // removed meanwhile
   }
   const auto latest = state().getLatestVersion();
-  auto begun = compile_stored(latest);
   const auto triggers = versions_.get(version_row(latest))->getCompiled().getTriggers();
   std::optional<trigger_definition> wanted;
   for (const auto each : triggers) {
@@ -167,10 +166,9 @@ async<> pipeline_actor::triggered(triggered_params params) {
   }
   submit_params submission;
   submission.build().setParams(to_json(*filled).c_str());
-  if (begun) {
-    begun = begin_run(submission, make_run_id(now(), random_),
-                      {.depth = params.depth() + 1, .triggered_by = by}, {.number = latest});
-  }
+  const auto begun =
+      begin_run(submission, make_run_id(now(), random_),
+                {.depth = params.depth() + 1, .triggered_by = by}, {.number = latest});
   if (!begun) {
     not_triggered(by, begun.error().text());
   } else if (!once_for->empty()) {

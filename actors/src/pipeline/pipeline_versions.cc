@@ -190,7 +190,7 @@ async<std::optional<pipeline_actor::version_record>> pipeline_actor::stored_vers
     std::uint32_t version) {
   const auto row = version_row(version);
   if (const auto known = versions_.get(row)) {
-    co_return version_record{*known};
+    co_return version_record{known->reader()};
   }
   co_return co_await older_versions_.get(row);
 }
@@ -199,9 +199,6 @@ async<std::optional<pipeline_actor::version_record>> pipeline_actor::stored_vers
 async<pipeline_actor::chosen_version> pipeline_actor::version_numbered(std::uint32_t version) {
   const auto latest = state().getLatestVersion();
   if (version == 0 || version == latest) {
-    if (auto compiled = compile_stored(latest); !compiled) {
-      co_return std::move(compiled).error();
-    }
     co_return chosen_version{.number = latest};
   }
   auto older = co_await stored_version(version);

@@ -3,6 +3,7 @@
 #include <string>
 #include <vector>
 
+#include "actors/schedule/fixture.h"
 #include "fixture.h"
 #include "pipeline/names.h"
 #include "pipeline/run_turns.h"
@@ -168,26 +169,31 @@ TEST_CASE("a retry does not wait, and counts") {
   here.wait_until_running(second, "gate");
 }
 
-TEST_CASE("runs that wait begin after a restart too, however many they are") {
-  temporary_folder data;
-  // One step lets a thousand begin; the silo ends before the next one.
-  const std::string text = "name: p\ntasks: [{name: gate, approval: 'Go on?'}]\n";
-  constexpr int count = 1'005;
-  {
-    node here{data.path};
-    const auto pipeline = here.apply(text);
-    REQUIRE(here.silo->call(pipeline.pause("")));
-    for (int run = 0; run < count; ++run) {
-      schemas::pipeline_interface::submit_new_params params;
-      params.build().setRun(make_run_id(here.silo->time().wall(), here.random).c_str());
-      params.build().setParams("{}");
-      REQUIRE(here.silo->call(pipeline.submit_new(std::move(params))));
-    }
-    CHECK(activity(here, "p").queued_runs() == count);
-    REQUIRE(here.silo->call(pipeline.resume()));
+TEST_CASE("runs that wait begin after a crash in the middle of a resume") {
+  scheduled p;
+  p.apply(lasting);
+  REQUIRE(p.silo.call(p.pipeline().pause("")));
+  constexpr std::uint32_t more = 5;  // than one commit lets begin
+  runtime::rng random;
+  for (std::uint32_t run = 0; run < 1'000 + more; ++run) {
+    schemas::pipeline_interface::submit_new_params params;
+    params.build().setRun(make_run_id(p.silo.clock().wall(), random).c_str());
+    params.build().setParams("{}");
+    REQUIRE(p.silo.call(p.pipeline().submit_new(std::move(params))));
   }
-  node here{data.path};
-  node::eventually([&] { return activity(here, "p").queued_runs() == 0; });
+  const auto queued = [&] {
+    const auto told = p.silo.call(p.pipeline().activity());
+    REQUIRE(told);
+    return told->queued_runs();
+  };
+  CHECK(queued() == 1'000 + more);
+  REQUIRE(p.silo.call(p.pipeline().resume()));
+  CHECK(queued() == more);  // the clock stands still
+  p.silo.crash();
+  p.silo.start();
+  CHECK(queued() == more);
+  p.silo.advance(std::chrono::seconds{1});
+  CHECK(queued() == 0);
 }
 
 TEST_CASE("a run that is ended while it waits does nothing, and has nothing to retry") {

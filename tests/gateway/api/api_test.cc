@@ -230,9 +230,10 @@ TEST_CASE("a query that means nothing is refused, and what it may have is named"
   // Also where there is no run yet.
   for (const auto* target :
        {"/api/v1/runs?state=faild", "/api/v1/projects/p/pipelines/hello/runs?state=faild"}) {
-    CHECK(refused(target) ==
-          "query parameter 'state': expected one of: running, succeeded, failed, cancelled, "
-          "timed_out; it is 'faild'");
+    CHECK(
+        refused(target) ==
+        "query parameter 'state': expected one of: running, queued, succeeded, failed, cancelled, "
+        "timed_out; it is 'faild'");
   }
   CHECK(here.send(method::get, "/livez?verbose").status == 200);
   CHECK(here.send(method::get, "/metrics?name=x").status == 200);

@@ -141,8 +141,8 @@ TEST_CASE("a body is read once it is known who sends it") {
   const std::string head =
       "POST /api/v1/validate HTTP/1.1\r\nHost: localhost\r\n"
       "Content-Length: 1000000\r\nExpect: 100-continue\r\n";
-  for (const std::string token :
-       {"", "Authorization: Bearer " + root + "x\r\n", "Authorization: Basic " + root + "\r\n"}) {
+  for (const std::string& token : {std::string{}, "Authorization: Bearer " + root + "x\r\n",
+                                   "Authorization: Basic " + root + "\r\n"}) {
     CAPTURE(token);
     http::wire stranger{port};
     stranger.send(head + token + "\r\n");

@@ -345,6 +345,9 @@ TEST_CASE("a page that the disk does not give any more ends the process with a l
       (void)commit_now(**store, 1, put_row(std::to_string(each), std::string(200, 'v')));
     }
     commit_until(**store, [&] { return (*store)->stats().checkpoint_rows >= 200; });
+    while ((*store)->stats().overlay_bytes > 0) {
+      std::this_thread::yield();  // what is still being written would make the file longer again
+    }
     fs::resize_file(scratch.data() + "/checkpoint/data.mdb", 2 * page_bytes);
     (void)read_now(**store, 1, "");
     std::fprintf(stderr, "went on\n");

@@ -12,8 +12,8 @@ namespace millrace::runtime {
 
 /// A dead letter, and where it lies in the list.
 struct placed_dead_letter {
-  dead_letter letter;
-  std::string place;  ///< The cursor of what comes behind it.
+  dead_letter letter;  ///< What was given up.
+  std::string place;   ///< The cursor of what comes behind it.
 };
 
 /// At most `limit` of the letters that `silo::dead_letters` lists, in its order; with a `cursor`
