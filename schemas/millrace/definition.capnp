@@ -264,7 +264,7 @@ struct CompiledTask {
   resources @20 :List(CompiledAmount);
   # What an attempt takes of its executor besides a slot; by name.
   locks @21 :List(CompiledLock);
-  # What an attempt holds. With these or `resources` the format is 3.
+  # What an attempt holds. With these or `resources` the format is 4.
 
   enum RunOn {
     success @0;    # All succeeded.

@@ -110,7 +110,7 @@ struct ProjectSettings {
   # How much of the machines a project may have.
   weight @0 :UInt32 = 1;      # Its part of them beside the other projects that want some.
   maxRunning @1 :UInt32;      # Tasks at a time; 0: no bound.
-  maxQueuedRuns @2 :UInt32;   # Runs that wait for their first slot; 0: no bound.
+  maxQueuedRuns @2 :UInt32;   # As of `PoolShare.queuedRuns`; 0: no bound.
   maxPriority @3 :Int64 = -1 $Actor.absent(-1);  # What is above counts as this; -1: no bound.
 }
 
@@ -255,9 +255,10 @@ interface Pipeline $Actor.actor("pipeline") {
   revert @12 (version :UInt32) -> () $Actor.internal;
   # From itself: that version has failed as often as `revert` allows.
   submitChild @13 (run :Text, params :Text, labels :List(Label), rerunOf :Text, parent :Text,
-                   parentTask :Text, depth :UInt32, trace :TracePlace) -> () $Actor.internal;
+                   parentTask :Text, depth :UInt32, trace :TracePlace, priority :Int64 = -1)
+      -> () $Actor.internal;
   # From the run `parent`, whose task `parentTask` is to be this run, with a fresh id. One that
-  # cannot begin is told so by `Run.childTold`. `depth`: runs above it.
+  # cannot begin is told so by `Run.childTold`. `depth`: runs above it. `priority`: as of `submit`.
   subscribe @14 (pipeline :Text, on :Definition.TriggerEvent, undo :Bool) -> () $Actor.internal;
   # From another pipeline of the project, which has a trigger: it is told by `triggered`; also one
   # that does not exist yet. Idempotent.
@@ -636,6 +637,11 @@ struct PoolTicket {
   grantedAt @7 :Int64 $Actor.time;  # 0: it waits, or an older version granted it.
 }
 
+struct PausedRun {
+  # Record of the map "paused" of a pool, by run.
+  since @0 :Int64 $Actor.time;
+}
+
 struct PoolProject {
   # Record of the map "projects", by project: those that were set, or have been granted something.
   settings @0 :ProjectSettings;    # As the project last told; absent: the defaults.
@@ -715,6 +721,8 @@ interface Pool $Actor.actor("pool") {
   # From a project: what it was set to.
   queuedRuns @14 (project :Text) -> (runs :UInt32) $Actor.readOnly $Actor.internal;
   # As of `PoolShare`.
+  pauseRun @15 (run :Text, paused :Bool) -> () $Actor.internal;
+  # From a run: nothing is granted of it, until that is undone. Idempotent.
 }
 
 # --- executor ------------------------------------------------------------------------------------

@@ -87,12 +87,12 @@ TEST_CASE("what waits says for what, also after a restart in mid-run") {
   const auto trains = at_server.submit({"train"});
   const auto huge = at_server.submit({"huge"});
   const auto odd = at_server.submit({"odd"});
-  for (const auto again : {false, true}) {
+  at_server.until({"get", pushes, "p"},
+                  "waits for the mutex 'prod', which is held by 'h' of run " + holds);
+  for (const auto again : {false, true}) {  // the server's end is that of its commands
     if (again) {
       at_server.restart();
     }
-    at_server.until({"get", pushes, "p"},
-                    "waits for the mutex 'prod', which is held by 'h' of run " + holds);
     at_server.until({"get", trains, "t"}, "wants 2 gpu; ");
     at_server.until({"get", trains, "t"}, " has 1 of 2 free");
     at_server.until({"get", huge, "t"}, "wants 3 gpu; the largest executor, ");
@@ -122,7 +122,7 @@ TEST_CASE("the highest priority goes first, then the oldest") {
                                      "who=" + std::string{priority} + std::to_string(runs.size()),
                                      "--priority", priority}));
   }
-  at_server.until({"get", runs[0], "m"}, "of higher priority before it");
+  at_server.until({"get", runs[2], "m"}, "1 slot is taken");
   at_server.release();
   for (const auto& each : runs) {
     CHECK(at_server({"watch", each}).status == 0);
@@ -149,15 +149,22 @@ TEST_CASE("a project has its bounds") {
   while (refused.status == 0 && std::chrono::steady_clock::now() < end) {
     refused = at_server({"submit", "mark"});
   }
-  CHECK(refused.status == 1);
-  CHECK_MESSAGE(refused.errors.find("project 'default'") != std::string::npos, refused.errors);
-  at_server.restart();  // it is as it was
-  CHECK(at_server({"submit", "mark"}).status == 1);
+  CHECK(refused.status == 7);
+  CHECK_MESSAGE(refused.errors.find("the project 'default' has") != std::string::npos,
+                refused.errors);
   CHECK(at_server({"project", "set", "default", "--max-queued-runs", "none"}).status == 0);
-  CHECK(at_server({"project", "get", "default"}).output.find("max_running") != std::string::npos);
-  at_server.submit({"mark"});
+  CHECK(at_server.submit({"mark"}).size() > 0);
+  CHECK(at_server({"pause", "run", second}).status == 0);
+  at_server.until({"get", second, "m"}, "its run is paused");
+  at_server.restart();  // settings and pauses are as they were
+  CHECK(at_server({"project", "get", "default"}).output.find("max_running:     1") !=
+        std::string::npos);
+  at_server.until({"get", second, "m"}, "its run is paused");
   at_server.release();
   CHECK(at_server({"watch", holds}).status == 0);
+  CHECK(at_server({"watch", first}).status == 0);
+  at_server.until({"get", second, "m"}, "its run is paused");
+  CHECK(at_server({"resume", "run", second}).status == 0);
   CHECK(at_server({"watch", second}).status == 0);
   for (const auto& words : std::vector<std::vector<std::string>>{{"--weight", "0"},
                                                                  {"--weight", "none"},

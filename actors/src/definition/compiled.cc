@@ -213,8 +213,9 @@ void put_claims(schemas::CompiledTask::Builder into, const task_definition& task
   }
 }
 
+// `priority`: of a task without one.
 void put(schemas::CompiledTask::Builder into, const task_definition& task,
-         const std::vector<std::uint32_t>& needs) {
+         const std::vector<std::uint32_t>& needs, std::uint32_t priority) {
   if (task.hook) {
     put_hook(into, *task.hook, needs);
   }
@@ -247,8 +248,8 @@ void put(schemas::CompiledTask::Builder into, const task_definition& task,
   }
   constexpr std::uint32_t level_of_old_max = 255;
   into.setLevel(task.priority ? std::int64_t{*task.priority} : no_priority);
-  into.setPriority(static_cast<std::uint8_t>(
-      std::min(task.priority.value_or(priority_default), level_of_old_max)));
+  into.setPriority(
+      static_cast<std::uint8_t>(std::min(task.priority.value_or(priority), level_of_old_max)));
   put_claims(into, task);
   into.setDetach(task.detach);
   into.setAllowFailures(task.allow_failures.count);
@@ -458,9 +459,14 @@ result<void> read_task(schemas::CompiledTask::Reader task, pipeline_definition& 
 // The oldest format whose readers run the definition as it says: a silo of an earlier version would
 // pass over what it does not know.
 std::uint32_t format_of(const pipeline_definition& definition) {
+  const auto wants_4 = [](const task_definition& task) {
+    return !task.resources.empty() || !task.mutexes.empty() || !task.semaphores.empty();
+  };
+  if (std::any_of(definition.tasks.begin(), definition.tasks.end(), wants_4)) {
+    return 4;
+  }
   const auto wants_3 = [](const task_definition& task) {
-    return task.hook.has_value() || task.run_on == trigger_rule::no_failure ||
-           !task.resources.empty() || !task.mutexes.empty() || !task.semaphores.empty();
+    return task.hook.has_value() || task.run_on == trigger_rule::no_failure;
   };
   if (definition.fail_fast || definition.concurrency || !definition.outputs.empty() ||
       std::any_of(definition.tasks.begin(), definition.tasks.end(), wants_3)) {
@@ -521,7 +527,8 @@ void compile(const pipeline_definition& definition, schemas::CompiledPipeline::B
   const auto graph = graph_of(definition);
   auto tasks = into.initTasks(size_of(definition.tasks.size()));
   for (unsigned at = 0; at < tasks.size(); ++at) {
-    put(tasks[at], definition.tasks[at], graph.needs[at]);
+    put(tasks[at], definition.tasks[at], graph.needs[at],
+        definition.priority.value_or(priority_default));
   }
 }
 

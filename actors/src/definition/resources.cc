@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 #include "millrace/actors/resources.h"
 
+#include <algorithm>
 #include <array>
 #include <charconv>
 #include <optional>
@@ -151,6 +152,12 @@ result<resource_amounts> parse_resources(std::string_view text) {
 std::uint64_t amount_of(const resource_amounts& all, std::string_view resource) {
   const auto found = all.find(resource);
   return found != all.end() ? found->second : 0;
+}
+
+std::uint64_t left_of(const resource_amounts& all, const resource_amounts& taken,
+                      std::string_view resource) {
+  const auto whole = amount_of(all, resource);
+  return whole - std::min(whole, amount_of(taken, resource));
 }
 
 }  // namespace millrace::actors

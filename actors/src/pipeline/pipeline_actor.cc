@@ -267,7 +267,8 @@ async<> pipeline_actor::limit_runs(limit_runs_params params) {
   return {};
 }
 
-// Those on the way are not counted yet, so a burst may bring a few more.
+// Those on the way are not counted yet, so a burst may bring a few more; nor are those of other
+// pipelines that wait for their turn.
 async<std::optional<error>> pipeline_actor::refusal_by_quota() {
   const auto most = state().getMaxQueuedRuns();
   if (most == 0) {
@@ -278,13 +279,16 @@ async<std::optional<error>> pipeline_actor::refusal_by_quota() {
   if (!queued) {
     co_return queued.error();
   }
-  if (queued->runs() < most) {
+  const auto waiting = queued->runs() + turns_.waiting();
+  if (waiting < most) {
     co_return std::nullopt;
   }
+  constexpr std::chrono::seconds again_in{5};
   co_return error{errc::overloaded,
-                  "the project '" + project() + "' has " + std::to_string(queued->runs()) +
-                      " runs that wait for their first slot, and may have " + std::to_string(most) +
-                      "; submit it when some have started, or cancel some"};
+                  "the project '" + project() + "' has " + std::to_string(waiting) +
+                      " runs that wait while nothing of them has a slot, and may have " +
+                      std::to_string(most) + "; submit it when some have gone on, or cancel some",
+                  again_in};
 }
 
 async<pipeline_actor::submit_results> pipeline_actor::submit(submit_params params) {

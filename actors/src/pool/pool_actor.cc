@@ -79,10 +79,11 @@ async<> pool_actor::on_activate() {
     queue_.restore_run(run, text_of(record.getExecutor()));
     return true;
   });
-  tickets_.for_each([this](std::string_view row, schemas::PoolTicket::Reader ticket) {
-    queue_.restore(ticket_of(number_of(row), ticket));
+  paused_.for_each([this](std::string_view run, schemas::PausedRun::Reader) {
+    queue_.restore_pause(run);
     return true;
   });
+  restore_tickets();
   executors_.for_each([this](std::string_view executor, schemas::PoolExecutor::Reader record) {
     queue_.restore_executor(executor, record.getIncarnation(), record.getSlots(),
                             amounts_of(record.getResources()));
@@ -96,10 +97,27 @@ async<> pool_actor::on_activate() {
   return {};
 }
 
+// In the order of their grants, by which projects have used what they have.
+void pool_actor::restore_tickets() {
+  std::vector<pool_ticket> all;
+  tickets_.for_each([&](std::string_view row, schemas::PoolTicket::Reader ticket) {
+    all.push_back(ticket_of(number_of(row), ticket));
+    return true;
+  });
+  std::stable_sort(all.begin(), all.end(),
+                   [](const auto& a, const auto& b) { return a.granted_at < b.granted_at; });
+  for (auto& each : all) {
+    queue_.restore(std::move(each));
+  }
+}
+
 // Tells the tasks that these attempts, whose tickets are gone, have ended.
 void pool_actor::end(const std::vector<pool_ticket>& tickets, schemas::AttemptEnd end) {
   for (const auto& each : tickets) {
     tickets_.erase(padded(each.number, ticket_digits));
+    if (!each.executor.empty()) {
+      save_usage(each.wish.project);
+    }
     schemas::task_interface::attempt_finished_params finished;
     auto report = finished.build().initReport();
     report.setNumber(each.attempt);
@@ -135,21 +153,21 @@ async<pool_actor::join_results> pool_actor::join(join_params params) {
     for (const auto& run : queue_.runs_of(before, SIZE_MAX)) {
       runs_.edit(run).setExecutor(executor.c_str());
     }
-    take_over(queue_.remove(before, executor), same_lineage);
+    take_over(queue_.remove(before, executor, now()), same_lineage);
     executors_.erase(before);
     if (leases_) {
       leases_->forget(before);
     }
   }
-  take_over(
-      queue_.join(executor, params.incarnation(), params.slots(), amounts_of(params.resources())),
-      same_lineage);
-  auto now = executors_.edit(executor);
-  now.setIncarnation(params.incarnation());
-  now.setSlots(params.slots());
-  now.setLineage(params.lineage());
-  now.setResources(params.resources());
-  now.setLost(false);
+  take_over(queue_.join(executor, params.incarnation(), params.slots(),
+                        amounts_of(params.resources()), now()),
+            same_lineage);
+  auto joined = executors_.edit(executor);
+  joined.setIncarnation(params.incarnation());
+  joined.setSlots(params.slots());
+  joined.setLineage(params.lineage());
+  joined.setResources(params.resources());
+  joined.setLost(false);
   set_drain(executor, params.draining(), params.refusal());
   hear(executor);
   watch();
@@ -215,7 +233,7 @@ void pool_actor::lose(const std::string& executor) {
   auto record = executors_.edit(executor);
   record.setSlots(0);
   record.setLost(true);
-  end(queue_.lose(executor), schemas::AttemptEnd::LOST);
+  end(queue_.lose(executor, now()), schemas::AttemptEnd::LOST);
   lose_runs(executor);
 }
 
@@ -238,6 +256,18 @@ async<> pool_actor::lose_more(lose_more_params params) {
   const auto record = executors_.get(executor);
   if (record && record->getLost()) {
     lose_runs(executor);
+  }
+  return {};
+}
+
+async<> pool_actor::pause_run(pause_run_params params) {
+  const std::string run{params.run()};
+  queue_.pause_run(run, params.paused());
+  if (params.paused()) {
+    paused_.edit(run).setSince(nanoseconds(now()));
+  } else {
+    paused_.erase(run);
+    grant();
   }
   return {};
 }
@@ -303,6 +333,9 @@ async<> pool_actor::enqueue_all(enqueue_all_params params) {
 
 // In the commit that gives the slot back.
 void pool_actor::save_usage(std::string_view project) {
+  if (project.empty()) {
+    return;  // of a version before projects were counted
+  }
   const auto& share = *queue_.shares().find(project);
   auto row = projects_.edit(std::string{project});
   row.setUsage(share.usage);
@@ -312,7 +345,7 @@ void pool_actor::save_usage(std::string_view project) {
 void pool_actor::take_back(std::string_view task, std::uint32_t attempt) {
   if (const auto gone = queue_.release(task, attempt, now())) {
     tickets_.erase(padded(gone->number, ticket_digits));
-    if (!gone->executor.empty() && !gone->wish.project.empty()) {
+    if (!gone->executor.empty()) {
       save_usage(gone->wish.project);
     }
   }
@@ -350,6 +383,8 @@ async<> pool_actor::remove_run(remove_run_params params) {
   }
   queue_.forget_run(params.run());
   runs_.erase(params.run());
+  queue_.pause_run(params.run(), false);
+  paused_.erase(params.run());
   executors_.for_each([&](std::string_view executor, schemas::PoolExecutor::Reader) {
     send(ref<schemas::Executor>(std::string{executor}).remove_run(params.run()));
     return true;
@@ -454,7 +489,7 @@ void pool_actor::put_offers(schemas::Pool::StatusResults::Builder into) const {
     put_amounts(each.offered, [&](unsigned size) { return list[at].initResources(size); });
     resource_amounts free;
     for (const auto& [name, amount] : each.offered) {
-      free[name] = amount - std::min(amount, amount_of(each.taken, name));
+      free[name] = left_of(each.offered, each.taken, name);
     }
     put_amounts(free, [&](unsigned size) { return list[at].initFree(size); });
   }

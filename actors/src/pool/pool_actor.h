@@ -37,6 +37,7 @@ public:
   runtime::async<> set_project(set_project_params params) override;
   runtime::async<queued_runs_results> queued_runs(queued_runs_params params) override;
   runtime::async<> lose_more(lose_more_params params) override;
+  runtime::async<> pause_run(pause_run_params params) override;
 
 private:
   template <class Entry>
@@ -46,6 +47,7 @@ private:
   void put_offers(schemas::Pool::StatusResults::Builder into) const;
   void take_back(std::string_view task, std::uint32_t attempt);
   void end(const std::vector<pool_ticket>& tickets, schemas::AttemptEnd end);
+  void restore_tickets();
   void take_over(std::vector<pool_ticket> tickets, bool same_lineage);
   void grant();
   void set_drain(const std::string& executor, bool drains, std::string_view refusal);
@@ -58,6 +60,7 @@ private:
   runtime::state_map<schemas::PoolRun> runs_{*this, "runs"};
   runtime::state_map<schemas::PoolTicket> tickets_{*this, "tickets"};
   runtime::state_map<schemas::PoolProject> projects_{*this, "projects"};
+  runtime::state_map<schemas::PausedRun> paused_{*this, "paused"};
   pool_queue queue_;
   const runtime::clock& time_;
   std::optional<lease_table> leases_;  // of the executors that are not lost

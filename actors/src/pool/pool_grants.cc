@@ -15,12 +15,6 @@ std::int64_t free_slots(std::uint32_t slots, std::size_t granted) {
   return static_cast<std::int64_t>(slots) - static_cast<std::int64_t>(granted);
 }
 
-std::uint64_t left_of(const resource_amounts& offered, const resource_amounts& taken,
-                      std::string_view name) {
-  const auto all = amount_of(offered, name);
-  return all - std::min(all, amount_of(taken, name));
-}
-
 bool covers(const resource_amounts& offered, const resource_amounts& wanted) {
   return std::all_of(wanted.begin(), wanted.end(), [&](const auto& each) {
     return amount_of(offered, each.first) >= each.second;
@@ -58,14 +52,46 @@ bool pool_queue::has_room(const offer& at, std::uint32_t priority, reach how) co
          granted_before(at, priority) < std::size_t{at.slots} + ahead;
 }
 
-// Whether tickets of the lane could ever be granted to the executor, as it is now.
-bool pool_queue::could_go(const lane_key& of, std::string_view executor, const offer& to) const {
+// Whether what was granted ahead comes after the priority and is next otherwise.
+bool pool_queue::is_behind(const offer& at, std::uint32_t priority) const {
+  return !at.drains && at.granted.size() > at.slots && granted_before(at, priority) < at.slots;
+}
+
+// Whether anything of the priority could be granted to anybody.
+bool pool_queue::has_any_room(std::uint32_t priority) const {
+  return std::any_of(executors_.begin(), executors_.end(), [&](const auto& each) {
+    return has_room(each.second, priority, reach::ahead) || is_behind(each.second, priority);
+  });
+}
+
+// Whether tickets of the shape could ever be granted to the executor, as it is now.
+bool pool_queue::could_go(const ticket_shape& of, std::string_view executor,
+                          const offer& to) const {
   return to.slots > 0 && !to.drains && (of.executor.empty() || of.executor == executor) &&
          covers(to.offered, of.resources) && covers(to.offered, of.at_most);
 }
 
-// Whether the executor has what the lane asks for, and what is kept of it stays.
-bool pool_queue::fits_now(const lane_key& of, const offer& to) {
+bool pool_queue::could_go(const ticket_shape& of) const {
+  return of.hold == run_hold::none &&
+         std::any_of(executors_.begin(), executors_.end(),
+                     [&](const auto& each) { return could_go(of, each.first, each.second); });
+}
+
+// An executor that was there when they were kept may have gone.
+void pool_queue::forget_vain_locks() {
+  for (const auto number : locks_.kept_for()) {
+    const auto& ticket = tickets_.at(number);
+    if (!could_go(shape_of(ticket))) {
+      locks_.forget(ticket);
+      for (const auto& each : ticket.wish.locks) {
+        waiting_.wake(lock_table::key(ticket.wish.project, each));
+      }
+    }
+  }
+}
+
+// Whether the executor has what the shape asks for, and what is kept of it stays.
+bool pool_queue::fits_now(const ticket_shape& of, const offer& to) {
   return std::all_of(of.resources.begin(), of.resources.end(), [&](const auto& wanted) {
     const auto& [name, amount] = wanted;
     const auto kept = to.kept_for != nullptr ? amount_of(*to.kept_for, name) : 0;
@@ -76,7 +102,7 @@ bool pool_queue::fits_now(const lane_key& of, const offer& to) {
 
 // Without resources and locks: the executor with the most free slots, or else a lone one, or the
 // one that has the run, with a place ahead of them.
-pool_queue::verdict pool_queue::look_plain(const lane_key& of, offers::value_type*& to) {
+pool_queue::verdict pool_queue::look_plain(const ticket_shape& of, offers::value_type*& to) {
   if (!of.executor.empty()) {
     const auto found = executors_.find(of.executor);
     to = &*found;
@@ -109,25 +135,27 @@ pool_queue::verdict pool_queue::look_plain(const lane_key& of, offers::value_typ
 }
 
 // The executor where it leaves the most of what is scarcest, then the one with the most free slots.
-pool_queue::verdict pool_queue::look_wanting(lanes::iterator at, runtime::wall_time now,
-                                             offers::value_type*& to) {
-  const auto& key = at->first;
+pool_queue::verdict pool_queue::look_wanting(const ticket_shape& of, const pool_ticket& first,
+                                             runtime::wall_time now, offers::value_type*& to) {
   to = nullptr;
   auto best = -1.0;
   auto no_slot = false;
   auto no_room = false;
+  const auto places = std::count_if(executors_.begin(), executors_.end(), [&](const auto& each) {
+    return could_go(of, each.first, each.second);
+  });
   for (auto& each : executors_) {
     auto& [name, one] = each;
-    if (!could_go(key, name, one)) {
+    if (!could_go(of, name, one)) {
       continue;
     }
-    if (granted_before(one, key.priority) >= one.slots) {
+    if (one.granted.size() >= one.slots && (places > 1 || !is_behind(one, of.priority))) {
       no_slot = true;
-    } else if (!fits_now(key, one)) {
+    } else if (!fits_now(of, one)) {
       no_room = true;
     } else {
       auto left = 1.0;
-      for (const auto& [resource, amount] : key.resources) {
+      for (const auto& [resource, amount] : of.resources) {
         left =
             std::min(left, static_cast<double>(left_of(one.offered, one.taken, resource) - amount) /
                                static_cast<double>(amount_of(one.offered, resource)));
@@ -143,17 +171,15 @@ pool_queue::verdict pool_queue::look_wanting(lanes::iterator at, runtime::wall_t
   if (to != nullptr) {
     return verdict::goes;
   }
-  const auto number = *at->second.numbers.begin();
-  if (no_room &&
-      (kept_.contains(number) || now - tickets_.at(number).queued_at >= resource_patience)) {
-    keep_one_for(key, number);
+  if (no_room && (kept_.contains(first.number) || now - first.queued_at >= patience)) {
+    keep_one_for(of, first.number);
   }
   return no_slot && !no_room ? verdict::no_slot : verdict::passed;
 }
 
 // The same one as before while it can be; else, of those that are kept for nobody before it, the
 // one that has the greatest part of what is asked.
-void pool_queue::keep_one_for(const lane_key& of, std::uint64_t number) {
+void pool_queue::keep_one_for(const ticket_shape& of, std::uint64_t number) {
   offer* best = nullptr;
   std::string_view best_name;
   auto most = -1.0;
@@ -183,27 +209,38 @@ void pool_queue::keep_one_for(const lane_key& of, std::uint64_t number) {
   }
 }
 
-pool_queue::verdict pool_queue::look_at(lanes::iterator at, runtime::wall_time now,
+const pool_ticket& pool_queue::first_of(shape_at at) const {
+  return tickets_.at(at->second.ready.begin()->first);
+}
+
+pool_queue::verdict pool_queue::look_at(shape_at at, runtime::wall_time now,
                                         offers::value_type*& to) {
   ++looks_;
-  const auto& key = at->first;
-  if (const auto* missing = missing_lock(key)) {
-    park(at, *missing);
+  const auto& shape = at->first;
+  const auto& first = first_of(at);
+  if (const auto* missing = locks_.missing(first)) {
+    const auto lock = lock_table::key(shape.project, *missing);
+    if (now - first.queued_at >= patience && could_go(shape)) {
+      locks_.keep(lock, first);
+    }
+    kept_.erase(first.number);
+    waiting_.park(at, lock);
     return verdict::passed;
   }
-  const auto found = key.is_plain() ? look_plain(key, to) : look_wanting(at, now, to);
+  const auto is_plain = shape.resources.empty() && first.wish.locks.empty();
+  const auto found = is_plain ? look_plain(shape, to) : look_wanting(shape, first, now, to);
   if (found == verdict::no_slot) {
     for (auto& [name, one] : executors_) {
-      one.closed = one.closed || could_go(key, name, one);
+      one.closed = one.closed || could_go(shape, name, one);
     }
   }
   return found;
 }
 
 // Those that may be granted more, the one with the best claim first.
-std::vector<std::map<std::string, pool_queue::lines>::iterator> pool_queue::in_order(
-    std::map<std::string, lines>& projects, runtime::wall_time now) const {
-  std::vector<std::pair<double, std::map<std::string, lines>::iterator>> ranked;
+std::vector<std::string> pool_queue::in_order(const waiting_lanes::projects& projects,
+                                              runtime::wall_time now) const {
+  std::vector<std::pair<double, waiting_lanes::projects::const_iterator>> ranked;
   for (auto at = projects.begin(); at != projects.end(); ++at) {
     const auto* share = shares_.find(at->first);
     if (share->may_run()) {
@@ -214,40 +251,45 @@ std::vector<std::map<std::string, pool_queue::lines>::iterator> pool_queue::in_o
     return a.first != b.first ? a.first < b.first
                               : a.second->second.begin()->first < b.second->second.begin()->first;
   });
-  std::vector<std::map<std::string, lines>::iterator> order;
+  std::vector<std::string> order;
   for (const auto& [rank, at] : ranked) {
-    order.push_back(at);
+    order.push_back(at->first);
   }
   return order;
 }
 
-std::optional<std::pair<pool_queue::lanes::iterator, pool_queue::offers::value_type*>>
-pool_queue::next(runtime::wall_time now) {
+// The first that can go. Nothing where none can, or when what waited for a lock has been brought
+// back and may come before.
+std::optional<pool_queue::choice> pool_queue::look(runtime::wall_time now) {
   for (auto& [name, one] : executors_) {
     one.closed = false;
     one.kept_for = nullptr;
   }
-  for (auto priority = listed_.begin(); priority != listed_.end();) {
-    auto& projects = priority->second;
-    ++priority;  // what is parked may be the last of it
-    for (const auto& project : in_order(projects, now)) {
-      auto& lines_here = project->second;
-      for (auto at = lines_here.begin(); at != lines_here.end();) {
-        const auto lane_at = at->second;
-        ++at;
-        const auto is_last = at == lines_here.end();
-        offers::value_type* to = nullptr;
-        switch (look_at(lane_at, now, to)) {
-          case verdict::goes:
-            return std::pair{lane_at, to};
-          case verdict::full:
-            return std::nullopt;  // also where a later one could be: it would be ahead of this one
-          case verdict::no_slot:
-          case verdict::passed:
-            break;
-        }
-        if (is_last) {
+  const auto woken = waiting_.woken();
+  auto& listed = waiting_.listed();
+  for (auto level = listed.begin(); level != listed.end();) {
+    const auto priority = level->first;
+    const auto projects = in_order(level->second, now);
+    ++level;  // what is put aside may be the last of it
+    for (const auto& project : projects) {
+      std::uint64_t after = 0;
+      for (auto* lines = waiting_.find(priority, project); lines != nullptr;
+           lines = waiting_.find(priority, project)) {
+        const auto line = lines->upper_bound(after);
+        if (line == lines->end()) {
           break;
+        }
+        if (!has_any_room(priority)) {
+          return std::nullopt;  // nor of lower ones
+        }
+        after = line->first;
+        choice made{line->second};
+        const auto found = look_at(made.at, now, made.to);
+        if (found == verdict::goes) {
+          return made;
+        }
+        if (found == verdict::full || waiting_.woken() != woken) {
+          return std::nullopt;  // also where a later one could be: it would be ahead of this one
         }
       }
     }
@@ -255,11 +297,22 @@ pool_queue::next(runtime::wall_time now) {
   return std::nullopt;
 }
 
+std::optional<pool_queue::choice> pool_queue::next(runtime::wall_time now) {
+  std::optional<choice> found;
+  std::uint64_t woken = 0;
+  do {
+    woken = waiting_.woken();
+    found = look(now);
+  } while (!found && waiting_.woken() != woken);
+  return found;
+}
+
 std::vector<pool_grant> pool_queue::grant(runtime::wall_time now) {
   std::vector<pool_grant> grants;
+  forget_vain_locks();
   while (const auto found = next(now)) {
     const auto& [at, to] = *found;
-    auto& ticket = tickets_.at(*at->second.numbers.begin());
+    auto& ticket = tickets_.at(first_of(at).number);
     const auto pins = ticket.shared && at->first.executor.empty();
     take_out(ticket);
     ticket.executor = to->first;

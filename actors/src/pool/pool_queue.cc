@@ -27,9 +27,7 @@ void pool_queue::take(offer& from, const pool_ticket& ticket) {
   for (const auto& [name, amount] : ticket.wish.resources) {
     from.taken[name] += amount;
   }
-  for (const auto& lock : ticket.wish.locks) {
-    holders_[lock_key(ticket, lock)].insert(ticket.number);
-  }
+  locks_.hold(ticket);
   shares_.granted(ticket.wish.project, size_of(ticket), ticket.granted_at);
   count_run(ticket, 0, 1);
 }
@@ -49,146 +47,78 @@ void pool_queue::give_back(offer& to, const pool_ticket& ticket, runtime::wall_t
       to.taken.erase(at);
     }
   }
+  locks_.give_back(ticket);
   for (const auto& lock : ticket.wish.locks) {
-    const auto name = lock_key(ticket, lock);
-    if (const auto at = holders_.find(name); at->second.erase(ticket.number), at->second.empty()) {
-      holders_.erase(at);
-    }
-    unpark(name);
+    waiting_.wake(lock_table::key(ticket.wish.project, lock));
   }
   shares_.ended(ticket.wish.project, size_of(ticket), now);
   count_run(ticket, 0, -1);
 }
 
-std::vector<pool_ticket> pool_queue::take_granted(offer& from) {
+std::vector<pool_ticket> pool_queue::take_granted(offer& from, runtime::wall_time now) {
   std::vector<pool_ticket> taken;
   const auto pace = from.pace;
   for (const auto number : std::set{from.granted}) {
     auto ticket = std::move(tickets_.extract(number).mapped());
     by_attempt_.erase({ticket.task, ticket.attempt});
-    give_back(from, ticket, ticket.granted_at);
+    give_back(from, ticket, std::max(now, ticket.granted_at));
     taken.push_back(std::move(ticket));
   }
   from.pace = pace;  // none of them has ended by itself
   return taken;
 }
 
-// A run is queued while some of it waits and nothing of it has a slot.
+// Counts the run in its project while it is queued.
 void pool_queue::count_run(const pool_ticket& ticket, int waiting, int granted) {
   const auto add = [](std::uint32_t& to, int by) {
     to = static_cast<std::uint32_t>(static_cast<std::int64_t>(to) + by);
   };
-  auto& project = shares_.of(ticket.wish.project);
-  add(project.waiting, waiting);
-  auto& run = run_counts_[run_of(ticket.task)];
-  const auto queued = [&run] { return run.waiting > 0 && run.granted == 0; };
-  const auto was = queued();
+  add(shares_.of(ticket.wish.project).waiting, waiting);
+  const auto at = run_counts_.try_emplace(run_of(ticket.task)).first;
+  auto& run = at->second;
+  const auto was = run.is_queued();
+  if (run.project.empty()) {
+    run.project = ticket.wish.project;
+  }
   add(run.waiting, waiting);
   add(run.granted, granted);
-  add(project.queued_runs, static_cast<int>(queued()) - static_cast<int>(was));
+  add(shares_.of(run.project).queued_runs,
+      static_cast<int>(run.is_queued()) - static_cast<int>(was));
   if (run.waiting == 0 && run.granted == 0) {
-    run_counts_.erase(run_of(ticket.task));
+    run_counts_.erase(at);
   }
 }
 
-// --- lanes ---------------------------------------------------------------------------------------
+// --- what waits ----------------------------------------------------------------------------------
 
-pool_queue::lane_key pool_queue::key_of(const pool_ticket& ticket) const {
-  const auto run = ticket.shared ? runs_.find(run_of(ticket.task)) : runs_.end();
-  lane_key key{ticket.priority,  ticket.wish.project, {}, false, ticket.wish.resources, {},
-               ticket.wish.locks};
+ticket_shape pool_queue::shape_of(const pool_ticket& ticket) const {
+  const auto name = run_of(ticket.task);
+  const auto run = ticket.shared ? runs_.find(name) : runs_.end();
+  ticket_shape shape{ticket.priority, ticket.wish.project,   {},
+                     run_hold::none,  ticket.wish.resources, {}};
   if (run != runs_.end()) {
-    key.executor = run->second;
-    key.held = run->second.empty();
+    shape.executor = run->second;
   } else if (ticket.shared) {
-    key.at_most = ticket.wish.at_most;
+    shape.at_most = ticket.wish.at_most;
   }
-  return key;
-}
-
-void pool_queue::list(lanes::iterator at) {
-  const auto& [key, one] = *at;
-  if (!key.held && one.parked_on.empty()) {
-    listed_[key.priority][key.project].emplace(*one.numbers.begin(), at);
+  if (run != runs_.end() && run->second.empty()) {
+    shape.hold = run_hold::lost;
+  } else if (paused_.contains(name)) {
+    shape.hold = run_hold::paused;
   }
-}
-
-void pool_queue::unlist(lanes::iterator at) {
-  const auto& [key, one] = *at;
-  if (key.held || !one.parked_on.empty() || one.numbers.empty()) {
-    return;
-  }
-  const auto priority = listed_.find(key.priority);
-  const auto project = priority->second.find(key.project);
-  project->second.erase(*one.numbers.begin());
-  if (project->second.empty()) {
-    priority->second.erase(project);
-  }
-  if (priority->second.empty()) {
-    listed_.erase(priority);
-  }
+  return shape;
 }
 
 void pool_queue::put_in(const pool_ticket& ticket) {
-  const auto at = lanes_.try_emplace(key_of(ticket)).first;
-  unlist(at);
-  at->second.numbers.insert(ticket.number);
-  list(at);
+  waiting_.put_in(shape_of(ticket), ticket);
   count_run(ticket, 1, 0);
 }
 
 void pool_queue::take_out(const pool_ticket& ticket) {
-  const auto at = lanes_.find(key_of(ticket));
-  unlist(at);
-  at->second.numbers.erase(ticket.number);
-  if (!at->second.numbers.empty()) {
-    list(at);
-  } else {
-    if (const auto lock = parked_.find(at->second.parked_on); lock != parked_.end()) {
-      lock->second.erase(&at->first);
-      if (lock->second.empty()) {
-        parked_.erase(lock);
-      }
-    }
-    lanes_.erase(at);
-  }
+  locks_.forget(ticket);
+  waiting_.take_out(shape_of(ticket), ticket);
   kept_.erase(ticket.number);
   count_run(ticket, -1, 0);
-}
-
-// --- locks ---------------------------------------------------------------------------------------
-
-std::string pool_queue::lock_key(const pool_ticket& ticket, const pool_lock& lock) {
-  return ticket.wish.project + "/" + lock.name;
-}
-
-// The first that a lane cannot have now.
-const pool_lock* pool_queue::missing_lock(const lane_key& of) const {
-  for (const auto& each : of.locks) {
-    const auto held = holders_.find(of.project + "/" + each.name);
-    if (held != holders_.end() && held->second.size() >= std::max(each.limit, 1U)) {
-      return &each;
-    }
-  }
-  return nullptr;
-}
-
-void pool_queue::park(lanes::iterator at, const pool_lock& lock) {
-  unlist(at);
-  at->second.parked_on = at->first.project + "/" + lock.name;
-  parked_[at->second.parked_on].insert(&at->first);
-}
-
-void pool_queue::unpark(const std::string& lock) {
-  auto waiting = parked_.extract(lock);
-  if (waiting.empty()) {
-    return;
-  }
-  for (const auto* key : waiting.mapped()) {
-    const auto at = lanes_.find(*key);
-    at->second.parked_on.clear();
-    list(at);
-  }
 }
 
 // --- events --------------------------------------------------------------------------------------
@@ -198,6 +128,10 @@ void pool_queue::restore_run(std::string_view run, std::string_view executor) {
   if (!executor.empty()) {
     executors_[std::string{executor}].runs.emplace(run);
   }
+}
+
+void pool_queue::restore_pause(std::string_view run) {
+  paused_.emplace(run);
 }
 
 void pool_queue::restore(pool_ticket ticket) {
@@ -230,11 +164,12 @@ void pool_queue::set_limits(std::string_view project, const project_limits& limi
 }
 
 std::vector<pool_ticket> pool_queue::join(std::string_view executor, std::uint64_t incarnation,
-                                          std::uint32_t slots, resource_amounts resources) {
+                                          std::uint32_t slots, resource_amounts resources,
+                                          runtime::wall_time now) {
   auto& life = executors_[std::string{executor}];
   std::vector<pool_ticket> lost;
   if (life.incarnation != incarnation) {
-    lost = take_granted(life);
+    lost = take_granted(life, now);
     life.pace.reset();
   }
   life.incarnation = incarnation;
@@ -250,12 +185,13 @@ void pool_queue::put_back(pool_ticket ticket) {
   restore(std::move(ticket));
 }
 
-std::vector<pool_ticket> pool_queue::remove(std::string_view executor, std::string_view heir) {
+std::vector<pool_ticket> pool_queue::remove(std::string_view executor, std::string_view heir,
+                                            runtime::wall_time now) {
   const auto found = executors_.find(executor);
   if (found == executors_.end()) {
     return {};
   }
-  auto taken = take_granted(found->second);
+  auto taken = take_granted(found->second, now);
   executors_.try_emplace(std::string{heir});
   for (const auto& run : std::set{found->second.runs}) {
     move_run(run, std::string{heir}, false);
@@ -264,10 +200,10 @@ std::vector<pool_ticket> pool_queue::remove(std::string_view executor, std::stri
   return taken;
 }
 
-std::vector<pool_ticket> pool_queue::lose(std::string_view executor) {
+std::vector<pool_ticket> pool_queue::lose(std::string_view executor, runtime::wall_time now) {
   leave(executor);
   const auto found = executors_.find(executor);
-  return found != executors_.end() ? take_granted(found->second) : std::vector<pool_ticket>{};
+  return found != executors_.end() ? take_granted(found->second, now) : std::vector<pool_ticket>{};
 }
 
 void pool_queue::drain(std::string_view executor, bool drains, std::string_view refusal) {
@@ -331,11 +267,12 @@ std::vector<pool_ticket> pool_queue::of_tasks(std::string_view prefix) const {
 
 // --- runs that share a workspace -----------------------------------------------------------------
 
-// The run is the executor's, or held, or else anybody's; what waits of it waits there.
-void pool_queue::move_run(std::string_view run, const std::string& executor, bool held) {
+// What waits of the run is put elsewhere by the change.
+template <class Change>
+void pool_queue::change_run(std::string_view run, const Change& change) {
   std::vector<pool_ticket> moved;
   for (auto& each : of_tasks(std::string{run} + "/")) {
-    if (each.shared && each.executor.empty()) {
+    if (each.executor.empty()) {
       moved.push_back(std::move(each));
     }
   }
@@ -343,24 +280,43 @@ void pool_queue::move_run(std::string_view run, const std::string& executor, boo
   for (const auto& each : moved) {
     take_out(each);
   }
-  if (const auto found = runs_.find(run); found != runs_.end()) {
-    if (!found->second.empty()) {
-      auto& had = executors_.at(found->second).runs;
-      had.erase(had.find(run));
-    }
-    runs_.erase(found);
-  }
-  if (held || !executor.empty()) {
-    runs_.emplace(run, executor);
-  }
-  if (!executor.empty()) {
-    executors_.at(executor).runs.emplace(run);
-  }
+  change();
   for (const auto& each : moved) {
     put_in(each);
     if (const auto at = kept.find(each.number); at != kept.end()) {
       kept_.insert(*at);
     }
+  }
+}
+
+// The run is the executor's, or held, or else anybody's; what waits of it waits there.
+void pool_queue::move_run(std::string_view run, const std::string& executor, bool held) {
+  change_run(run, [&] {
+    if (const auto found = runs_.find(run); found != runs_.end()) {
+      if (!found->second.empty()) {
+        auto& had = executors_.at(found->second).runs;
+        had.erase(had.find(run));
+      }
+      runs_.erase(found);
+    }
+    if (held || !executor.empty()) {
+      runs_.emplace(run, executor);
+    }
+    if (!executor.empty()) {
+      executors_.at(executor).runs.emplace(run);
+    }
+  });
+}
+
+void pool_queue::pause_run(std::string_view run, bool paused) {
+  if (paused_.contains(run) != paused) {
+    change_run(run, [&] {
+      if (paused) {
+        paused_.emplace(run);
+      } else {
+        paused_.erase(paused_.find(run));
+      }
+    });
   }
 }
 

@@ -11,27 +11,26 @@
 // then on: its other tickets wait for that one, though others may be free.
 //
 // A ticket that waits for resources, a lock or its project's bound lets those behind it pass. So
-// that it is not passed for ever, one that has waited for `resource_patience` has an executor kept
-// for it: of the resources that it asks for, nothing behind it is granted there that would leave
-// too little.
+// that it is not passed for ever, one that has waited for `patience` has an executor kept for it:
+// of the resources that it asks for, nothing behind it is granted there that would leave too
+// little. Or it has the lock kept for it that it lacks.
 //
 // Between the end of a process and the release of its ticket, and from a grant to a start, lie
 // commits. So that no slot stands empty meanwhile, tickets are granted ahead of the slots, as many
 // as end within `ahead_time`; the executor starts them in the same order as slots become free. A
 // ticket ahead does not keep one of higher priority from being granted. What may go to any of
 // several executors is not granted ahead, since another may be free sooner; nor is, meanwhile, what
-// comes after it. What asks for resources or locks is not granted ahead either, since it would keep
-// them idle, and while it waits for a slot alone nothing is granted ahead of it.
+// comes after it. What asks for resources or locks would keep them idle: it is granted where a slot
+// is free or, if it can go nowhere else, in front of what was granted ahead with a lower priority.
+// While it waits for a slot alone nothing is granted ahead of it.
 //
 // An executor counts its lives: when it joins with another incarnation, what its earlier life had
 // is lost, and the tasks decide what follows.
 //
-// Tickets that differ in their age alone form a lane: when the first of them has to wait, so have
-// the others. Lanes that wait for a lock are put aside until it is free. So the cost of a grant
-// grows with the kinds of tickets that wait, not with how many there are.
+// What waits is looked at by shape (waiting_lanes.h): so the cost of a grant grows with the kinds
+// of tickets that wait, not with how many there are.
 #pragma once
 
-#include <compare>
 #include <cstdint>
 #include <map>
 #include <optional>
@@ -41,9 +40,11 @@
 #include <utility>
 #include <vector>
 
-#include "millrace/actors/resources.h"
 #include "millrace/runtime/clock.h"
 #include "pool/fair_share.h"
+#include "pool/lock_table.h"
+#include "pool/pool_ticket.h"
+#include "pool/waiting_lanes.h"
 
 namespace millrace::actors {
 
@@ -55,44 +56,11 @@ inline constexpr std::uint32_t granted_ahead_max = 64;
 /// that are bridged, and short for whoever comes with a better claim.
 inline constexpr runtime::duration ahead_time = std::chrono::seconds{1};
 
-/// How long a ticket waits for resources before an executor is kept for it.
-inline constexpr runtime::duration resource_patience = std::chrono::minutes{1};
+/// How long a ticket waits for resources or a lock before they are kept for it.
+inline constexpr runtime::duration patience = std::chrono::minutes{1};
 
 /// How many tickets before it a reason counts.
-inline constexpr std::size_t counted_before_max = 1'000;
-
-/// What so many tickets of a project hold at a time.
-struct pool_lock {
-  std::string name;
-  std::uint32_t limit = 0;  ///< 0: a mutex, which one holds.
-
-  friend auto operator<=>(const pool_lock&, const pool_lock&) = default;
-};
-
-/// What a ticket asks for besides a slot.
-struct pool_wish {
-  std::string project = {};
-  resource_amounts resources = {};
-  resource_amounts at_most = {};  ///< What the executor that gets its run has to offer.
-  std::vector<pool_lock> locks = {};
-
-  friend bool operator==(const pool_wish&, const pool_wish&) = default;
-};
-
-/// One attempt's place in the pool.
-struct pool_ticket {
-  std::uint64_t number = 0;  ///< In order of arrival; never used again.
-  std::string task;          ///< Key of the task actor.
-  std::uint32_t attempt = 0;
-  std::uint32_t priority = 0;  ///< Higher is served first.
-  std::string executor = {};   ///< Empty: none has it yet.
-  bool shared = false;         ///< It goes where the other tickets of its run go.
-  pool_wish wish = {};
-  runtime::wall_time queued_at = {};
-  runtime::wall_time granted_at = {};  ///< Only with `executor`.
-
-  friend bool operator==(const pool_ticket&, const pool_ticket&) = default;
-};
+inline constexpr std::size_t counted_before_max = 100;
 
 /// A ticket that has just been given to an executor.
 struct pool_grant {
@@ -112,8 +80,8 @@ struct pool_offer {
 };
 
 /// Threading: none of its own. Time: `now` is the wall clock of the pool's silo.
-/// Cost: O(log n) an event, plus what it grants or loses; a grant asks each executor and each lane,
-/// and the first one of a run those that wait of it.
+/// Cost: O(log n) an event, plus what it grants or loses; a grant asks each executor for each
+/// shape, and the first one of a run those that wait of it.
 class pool_queue {
 public:
   /// Grants ahead at the pace of each executor.
@@ -123,6 +91,8 @@ public:
 
   /// Tells of stored rows before anything else: of runs first, then of the others.
   void restore_run(std::string_view run, std::string_view executor);  ///< Empty: it is held.
+  void restore_pause(std::string_view run);
+  /// Of those with an executor in the order of their grants.
   void restore(pool_ticket ticket);
   void restore_executor(std::string_view executor, std::uint64_t incarnation, std::uint32_t slots,
                         resource_amounts resources = {});
@@ -135,18 +105,21 @@ public:
   /// Offers `slots` and resources of an executor; the same incarnation again changes them. Answers
   /// the tickets that its earlier life had: they are gone.
   [[nodiscard]] std::vector<pool_ticket> join(std::string_view executor, std::uint64_t incarnation,
-                                              std::uint32_t slots, resource_amounts resources = {});
+                                              std::uint32_t slots, resource_amounts resources = {},
+                                              runtime::wall_time now = {});
 
   /// A ticket that is gone is back, in its old place, and waits. Requires: that of `join` or
   /// `remove`.
   void put_back(pool_ticket ticket);
 
   /// The executor goes by the name `heir` now. Answers the tickets that it had: they are gone.
-  [[nodiscard]] std::vector<pool_ticket> remove(std::string_view executor, std::string_view heir);
+  [[nodiscard]] std::vector<pool_ticket> remove(std::string_view executor, std::string_view heir,
+                                                runtime::wall_time now = {});
 
   /// The executor is gone: answers the tickets that it had, which are gone. Nothing is granted to
   /// it until it joins; the runs that it had wait for it, or for `hold_run`.
-  [[nodiscard]] std::vector<pool_ticket> lose(std::string_view executor);
+  [[nodiscard]] std::vector<pool_ticket> lose(std::string_view executor,
+                                              runtime::wall_time now = {});
 
   /// Whether anything is granted to the executor. What it has goes on; the runs that it has wait.
   /// `refusal`: why not, for a person; empty: an operator drains it.
@@ -179,6 +152,9 @@ public:
   /// The files of the run are no more: no executor has it.
   void forget_run(std::string_view run);
 
+  /// Nothing is granted of the run, until that is undone.
+  void pause_run(std::string_view run, bool paused);
+
   /// The executor that has a run; empty when none has or it is held.
   [[nodiscard]] std::string_view executor_of(std::string_view run) const;
   /// The first runs, at most `limit`, of those that the executor has.
@@ -196,13 +172,14 @@ public:
   /// Why what waits waits, for a person; empty when nothing does.
   [[nodiscard]] std::string waiting_reason() const;
   /// Why the latest attempt of a task waits, for a person; empty if it has no ticket.
-  /// Cost: that of a grant, and at most counted_before_max of each lane of its project.
+  /// Cost: that of a grant, and at most counted_before_max steps.
   [[nodiscard]] std::string reason(std::string_view task, runtime::wall_time now) const;
 
   [[nodiscard]] const fair_share& shares() const { return shares_; }
   [[nodiscard]] std::vector<pool_offer> offers_made() const;
 
-  /// Lanes that grants have looked at so far: the measure of their cost.
+  /// Lanes that grants have looked at so far, and those that they have put aside: the measure of
+  /// their cost.
   [[nodiscard]] std::uint64_t looks() const { return looks_; }
 
 private:
@@ -221,28 +198,15 @@ private:
     bool closed = false;                         // to what comes behind one that waits for a slot
     const resource_amounts* kept_for = nullptr;  // what one that has waited long asks for
   };
-  // What tickets have in common of which the first goes first. In its order they stand in maps.
-  struct lane_key {
-    std::uint32_t priority = 0;
-    std::string project{};
-    std::string executor{};  // that has their runs; empty: any may
-    bool held = false;       // the files of their runs are lost
-    resource_amounts resources{};
-    resource_amounts at_most{};
-    std::vector<pool_lock> locks{};
-    friend auto operator<=>(const lane_key&, const lane_key&) = default;
-    [[nodiscard]] bool is_plain() const { return resources.empty() && locks.empty(); }
-  };
-  struct lane {
-    std::set<std::uint64_t> numbers{};
-    std::string parked_on{};  // the lock that it waits for
-  };
   struct run_count {
+    std::string project{};  // as soon as a ticket tells it
     std::uint32_t waiting = 0;
     std::uint32_t granted = 0;
+    // Some of it waits, and nothing has a slot.
+    [[nodiscard]] bool is_queued() const { return !project.empty() && waiting > 0 && granted == 0; }
   };
   enum class reach : std::uint8_t { slots, ahead };
-  // What becomes of the first ticket of a lane.
+  // What becomes of the first ticket of a shape.
   enum class verdict : std::uint8_t {
     goes,
     full,     // no slot for it, nor for anything that may go anywhere
@@ -250,59 +214,63 @@ private:
     passed,   // by those behind it: it waits for something else
   };
   using offers = std::map<std::string, offer, std::less<>>;
-  using lanes = std::map<lane_key, lane>;
-  using lines = std::map<std::uint64_t, lanes::iterator>;  // by their first ticket
+  using shape_at = waiting_lanes::shapes::iterator;
+  struct choice {
+    shape_at at;
+    offers::value_type* to = nullptr;
+  };
 
   void take(offer& from, const pool_ticket& ticket);
   void give_back(offer& to, const pool_ticket& ticket, runtime::wall_time now);
-  [[nodiscard]] std::vector<pool_ticket> take_granted(offer& from);
+  [[nodiscard]] std::vector<pool_ticket> take_granted(offer& from, runtime::wall_time now);
 
-  [[nodiscard]] lane_key key_of(const pool_ticket& ticket) const;
-  void list(lanes::iterator at);
-  void unlist(lanes::iterator at);
+  [[nodiscard]] ticket_shape shape_of(const pool_ticket& ticket) const;
   void put_in(const pool_ticket& ticket);
   void take_out(const pool_ticket& ticket);
+  template <class Change>
+  void change_run(std::string_view run, const Change& change);
   void move_run(std::string_view run, const std::string& executor, bool held);
   void count_run(const pool_ticket& ticket, int waiting, int granted);
 
-  [[nodiscard]] static std::string lock_key(const pool_ticket& ticket, const pool_lock& lock);
-  [[nodiscard]] const pool_lock* missing_lock(const lane_key& of) const;
-  void park(lanes::iterator at, const pool_lock& lock);
-  void unpark(const std::string& lock);
-
+  [[nodiscard]] const pool_ticket& first_of(shape_at at) const;
   [[nodiscard]] std::uint32_t ahead_at(const offer& at) const;
   [[nodiscard]] std::size_t granted_before(const offer& at, std::uint32_t priority) const;
   [[nodiscard]] bool has_room(const offer& at, std::uint32_t priority, reach how) const;
-  [[nodiscard]] bool could_go(const lane_key& of, std::string_view executor, const offer& to) const;
-  [[nodiscard]] static bool fits_now(const lane_key& of, const offer& to);
-  [[nodiscard]] verdict look_at(lanes::iterator at, runtime::wall_time now,
-                                offers::value_type*& to);
-  [[nodiscard]] verdict look_plain(const lane_key& of, offers::value_type*& to);
-  [[nodiscard]] verdict look_wanting(lanes::iterator at, runtime::wall_time now,
-                                     offers::value_type*& to);
-  void keep_one_for(const lane_key& of, std::uint64_t number);
-  [[nodiscard]] std::vector<std::map<std::string, lines>::iterator> in_order(
-      std::map<std::string, lines>& projects, runtime::wall_time now) const;
-  [[nodiscard]] std::optional<std::pair<lanes::iterator, offers::value_type*>> next(
-      runtime::wall_time now);
+  [[nodiscard]] bool is_behind(const offer& at, std::uint32_t priority) const;
+  [[nodiscard]] bool has_any_room(std::uint32_t priority) const;
+  [[nodiscard]] bool could_go(const ticket_shape& of, std::string_view executor,
+                              const offer& to) const;
+  [[nodiscard]] bool could_go(const ticket_shape& of) const;
+  void forget_vain_locks();
+  [[nodiscard]] static bool fits_now(const ticket_shape& of, const offer& to);
+  [[nodiscard]] verdict look_at(shape_at at, runtime::wall_time now, offers::value_type*& to);
+  [[nodiscard]] verdict look_plain(const ticket_shape& of, offers::value_type*& to);
+  [[nodiscard]] verdict look_wanting(const ticket_shape& of, const pool_ticket& first,
+                                     runtime::wall_time now, offers::value_type*& to);
+  void keep_one_for(const ticket_shape& of, std::uint64_t number);
+  [[nodiscard]] std::vector<std::string> in_order(const waiting_lanes::projects& projects,
+                                                  runtime::wall_time now) const;
+  [[nodiscard]] std::optional<choice> look(runtime::wall_time now);
+  [[nodiscard]] std::optional<choice> next(runtime::wall_time now);
 
   [[nodiscard]] std::string reason_at(const pool_ticket& ticket, runtime::wall_time now) const;
-  [[nodiscard]] std::string reason_of_places(const lane_key& of) const;
+  [[nodiscard]] std::string reason_of_places(const ticket_shape& of) const;
+  [[nodiscard]] std::string reason_of_lock(const pool_ticket& ticket, const pool_lock& lock) const;
   [[nodiscard]] std::string reason_of_resources(const pool_ticket& ticket,
-                                                const lane_key& of) const;
+                                                const ticket_shape& of) const;
+  [[nodiscard]] const pool_ticket* keeper(const pool_ticket& ticket, const ticket_shape& of,
+                                          const offers::value_type& at) const;
   [[nodiscard]] std::string reason_of_order(const pool_ticket& ticket,
                                             runtime::wall_time now) const;
 
   std::optional<std::uint32_t> ahead_;  // nothing: by the pace
   std::map<std::uint64_t, pool_ticket> tickets_;
   std::map<std::pair<std::string, std::uint32_t>, std::uint64_t> by_attempt_;
-  lanes lanes_;  // of what waits; none is empty
-  // Those of which the first may be granted: by priority, the highest first, and project.
-  std::map<std::uint32_t, std::map<std::string, lines>, std::greater<>> listed_;
-  std::map<std::string, std::set<std::uint64_t>> holders_;   // by lock
-  std::map<std::string, std::set<const lane_key*>> parked_;  // by lock
+  waiting_lanes waiting_;
+  lock_table locks_;
   offers executors_;
   std::map<std::string, std::string, std::less<>> runs_;  // to the executor; empty: held
+  std::set<std::string, std::less<>> paused_;             // runs
   std::map<std::string, run_count, std::less<>> run_counts_;
   std::map<std::uint64_t, std::string> kept_;  // executors, by the ticket that they are kept for
   fair_share shares_;

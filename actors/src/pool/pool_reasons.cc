@@ -30,8 +30,7 @@ const resource_amounts::value_type* lacking(const resource_amounts& wanted,
                                             const resource_amounts& offered,
                                             const resource_amounts& taken) {
   const auto found = std::find_if(wanted.begin(), wanted.end(), [&](const auto& each) {
-    const auto all = amount_of(offered, each.first);
-    return all - std::min(all, amount_of(taken, each.first)) < each.second;
+    return left_of(offered, taken, each.first) < each.second;
   });
   return found != wanted.end() ? &*found : nullptr;
 }
@@ -53,11 +52,12 @@ std::string pool_queue::waiting_reason() const {
   if (running() == all) {
     return "all " + std::to_string(all) + " slots are taken";
   }
-  const auto any_lane = [this](const auto& is_so) {
-    return std::any_of(lanes_.begin(), lanes_.end(),
+  const auto any_shape = [this](const auto& is_so) {
+    const auto& all_shapes = waiting_.all();
+    return std::any_of(all_shapes.begin(), all_shapes.end(),
                        [&](const auto& each) { return is_so(each.first); });
   };
-  std::string text = any_lane([](const lane_key& key) { return key.held; })
+  std::string text = any_shape([](const auto& of) { return of.hold == run_hold::lost; })
                          ? "the workspace of their run was lost, and what it ran has not all ended"
                          : "";
   const auto add = [&text](const std::string& more) { text += (text.empty() ? "" : "; ") + more; };
@@ -69,7 +69,7 @@ std::string pool_queue::waiting_reason() const {
       continue;
     }
     const auto has_waiting =
-        any_lane([&executor = name](const lane_key& key) { return key.executor == executor; });
+        any_shape([&executor = name](const auto& of) { return of.executor == executor; });
     if ((has_waiting && (each.slots == 0 || each.granted.size() >= each.slots)) ||
         each.granted.size() > each.slots) {
       add("executor '" + name + "' has the workspaces of their runs, and " +
@@ -97,33 +97,43 @@ std::string pool_queue::reason_at(const pool_ticket& ticket, runtime::wall_time 
   if (!ticket.executor.empty()) {
     return "is next at " + ticket.executor + ", which starts it when a slot is free";
   }
-  const auto key = key_of(ticket);
-  if (key.held) {
-    return "the workspace of its run was lost, and what that ran has not all ended";
+  const auto shape = shape_of(ticket);
+  if (shape.hold != run_hold::none) {
+    return shape.hold == run_hold::paused
+               ? "its run is paused"
+               : "the workspace of its run was lost, and what that ran has not all ended";
   }
-  if (auto nowhere = reason_of_places(key); !nowhere.empty()) {
+  if (auto nowhere = reason_of_places(shape); !nowhere.empty()) {
     return nowhere;
   }
-  if (const auto* share = shares_.find(key.project); !share->may_run()) {
-    return "the project " + quoted(key.project) + " has " +
+  if (const auto* share = shares_.find(shape.project); !share->may_run()) {
+    return "the project " + quoted(shape.project) + " has " +
            counted(share->running, "task that runs", "tasks that run") + ", and may have " +
            std::to_string(share->limits.max_running) + " at a time";
   }
-  if (const auto* lock = missing_lock(key)) {
-    const auto& holders = holders_.at(lock_key(ticket, *lock));
-    const auto& first = tickets_.at(*holders.begin());
-    return "waits for the " + std::string{lock->limit == 0 ? "mutex " : "semaphore "} +
-           quoted(lock->name) + ", which is held by " + task_text(first.task) +
-           (holders.size() > 1 ? " and " + counted(holders.size() - 1, "other", "others") : "");
+  if (const auto* lock = locks_.missing(ticket)) {
+    return reason_of_lock(ticket, *lock);
   }
-  if (auto resources = reason_of_resources(ticket, key); !resources.empty()) {
+  if (auto resources = reason_of_resources(ticket, shape); !resources.empty()) {
     return resources;
   }
   return reason_of_order(ticket, now);
 }
 
+std::string pool_queue::reason_of_lock(const pool_ticket& ticket, const pool_lock& lock) const {
+  const auto key = lock_table::key(ticket.wish.project, lock);
+  const auto what = "waits for the " + std::string{lock.limit == 0 ? "mutex " : "semaphore "} +
+                    quoted(lock.name) + ", which is ";
+  if (const auto number = locks_.kept_before(key, ticket); number != 0) {
+    return what + "kept for " + task_text(tickets_.at(number).task) + ", which has waited longer";
+  }
+  const auto& holders = *locks_.holders(key);
+  return what + "held by " + task_text(tickets_.at(*holders.begin()).task) +
+         (holders.size() > 1 ? " and " + counted(holders.size() - 1, "other", "others") : "");
+}
+
 // Nobody who could have it takes anything; empty: somebody does.
-std::string pool_queue::reason_of_places(const lane_key& of) const {
+std::string pool_queue::reason_of_places(const ticket_shape& of) const {
   std::string refuses;  // the first of them
   std::string how;
   for (const auto& [name, each] : executors_) {
@@ -146,7 +156,29 @@ std::string pool_queue::reason_of_places(const lane_key& of) const {
   return refuses.empty() ? "no executor has joined this pool" : refuses + how;
 }
 
-std::string pool_queue::reason_of_resources(const pool_ticket& ticket, const lane_key& of) const {
+// Before it in order, and what that waits for at the executor would not be left; null: none.
+const pool_ticket* pool_queue::keeper(const pool_ticket& ticket, const ticket_shape& of,
+                                      const offers::value_type& at) const {
+  const auto& [name, one] = at;
+  for (const auto& [number, executor] : kept_) {
+    const auto& other = tickets_.at(number);
+    const auto is_before = other.priority != ticket.priority ? other.priority > ticket.priority
+                                                             : number < ticket.number;
+    const auto takes_of_it = [&](const resource_amounts::value_type& wanted) {
+      const auto kept = amount_of(other.wish.resources, wanted.first);
+      return kept > 0 && left_of(one.offered, one.taken, wanted.first) < wanted.second + kept;
+    };
+    if (executor == name && is_before && locks_.missing(other) == nullptr &&
+        shares_.find(other.wish.project)->may_run() &&
+        std::any_of(of.resources.begin(), of.resources.end(), takes_of_it)) {
+      return &other;
+    }
+  }
+  return nullptr;
+}
+
+std::string pool_queue::reason_of_resources(const pool_ticket& ticket,
+                                            const ticket_shape& of) const {
   if (of.resources.empty() && of.at_most.empty()) {
     return {};
   }
@@ -186,27 +218,31 @@ std::string pool_queue::reason_of_resources(const pool_ticket& ticket, const lan
                                  : "; the largest executor, " + *largest + ", offers ") +
            (of.executor.empty() && has == 0 ? "" : what_is);
   }
-  for (const auto& [name, one] : executors_) {
-    if (may_have(name, one) && lacking(of.resources, one.offered, nothing) == nullptr &&
-        lacking(of.resources, one.offered, one.taken) == nullptr) {
-      const auto keeps = std::find_if(kept_.begin(), kept_.end(), [&](const auto& each) {
-        return each.second == name && each.first != ticket.number;
-      });
-      if (keeps == kept_.end()) {
+  const offers::value_type* has_room = nullptr;
+  const pool_ticket* kept_for = nullptr;
+  for (const auto& each : executors_) {
+    if (could_go(of, each.first, each.second) &&
+        lacking(of.resources, each.second.offered, each.second.taken) == nullptr) {
+      has_room = &each;
+      kept_for = keeper(ticket, of, each);
+      if (kept_for == nullptr) {
         return {};  // it lacks a slot
       }
-      const auto& other = tickets_.at(keeps->first);
-      return "what it wants is kept free at " + name + " for " + task_text(other.task) +
-             ", which has waited longer";
     }
   }
+  if (kept_for != nullptr) {
+    const auto is_own = kept_for->wish.project == ticket.wish.project;
+    return "what it wants is kept free at " + has_room->first + " for " +
+           (is_own ? task_text(kept_for->task) : std::string{"a task of another project"}) +
+           ", which has waited longer";
+  }
   for (const auto& [name, one] : executors_) {
-    if (!may_have(name, one) || lacking(of.resources, one.offered, nothing) != nullptr) {
+    if (!could_go(of, name, one)) {
       continue;
     }
     const auto* lacks = lacking(of.resources, one.offered, one.taken);
     const auto all = amount_of(one.offered, lacks->first);
-    const auto left = all - std::min(all, amount_of(one.taken, lacks->first));
+    const auto left = left_of(one.offered, one.taken, lacks->first);
     const auto kept = kept_.find(ticket.number);
     return "wants " + describe_amount(lacks->first, lacks->second) + "; " + name + " has " +
            (left == 0 ? "none" : format_amount(lacks->first, left)) + " of " +
@@ -218,27 +254,33 @@ std::string pool_queue::reason_of_resources(const pool_ticket& ticket, const lan
 
 // All that it needs is there but a slot.
 std::string pool_queue::reason_of_order(const pool_ticket& ticket, runtime::wall_time now) const {
-  const auto key = key_of(ticket);
-  std::string text = !key.executor.empty()
-                         ? "its run has its workspace at " + key.executor + ", where " +
-                               counted(executors_.at(key.executor).slots, "slot is", "slots are") +
-                               " taken"
-                         : counted(slots(), "slot is taken", "slots are taken");
+  const auto shape = shape_of(ticket);
+  std::uint32_t taken = 0;
+  auto everywhere = true;
+  for (const auto& [name, one] : executors_) {
+    const auto could = could_go(shape, name, one);
+    taken += could ? one.slots : 0;
+    everywhere = everywhere && (could || one.slots == 0 || one.drains);
+  }
+  std::string text =
+      shape.executor.empty() ? "" : "its run has its workspace at " + shape.executor + ", where ";
+  text += counted(taken, "slot is taken", "slots are taken");
+  text += shape.executor.empty() && !everywhere ? " where it can go" : "";
   std::size_t above = 0;
   std::size_t beside = 0;
   auto others = false;
   std::size_t competing = 0;
   double weights = 0;
   double used = 0;
-  for (const auto& [of, those] : lanes_) {
-    if (of.priority > key.priority) {
+  for (const auto& [of, those] : waiting_.all()) {
+    if (of.priority > shape.priority) {
       above += those.numbers.size();
-    } else if (of.priority == key.priority && of.project == key.project) {
+    } else if (of.priority == shape.priority && of.project == shape.project) {
       for (auto at = those.numbers.begin();
            at != those.numbers.end() && *at < ticket.number && beside <= counted_before_max; ++at) {
         ++beside;
       }
-    } else if (of.priority == key.priority) {
+    } else if (of.priority == shape.priority) {
       others = true;
     }
   }
@@ -258,7 +300,7 @@ std::string pool_queue::reason_of_order(const pool_ticket& ticket, runtime::wall
                                          : std::to_string(beside)) +
             " of its project before it";
   }
-  const auto& own = *shares_.find(key.project);
+  const auto& own = *shares_.find(shape.project);
   const auto mine = used > 0 ? fair_share::usage(own, now) / used : 0;
   const auto share = weights > 0 ? own.limits.weight / weights : 1;
   if (others && competing > 1 && mine > share) {

@@ -72,7 +72,7 @@ void run_actor::fail_without_graph(const error& why) {
                      .c_str());
   root.setFinishedAt(nanoseconds(now()));
   root.setQueued("");
-  root.setPaused(false);
+  set_paused(false);
   cancel_reminder(timeout_reminder);
   add_event(nullptr);
   log_end();
@@ -461,7 +461,7 @@ void run_actor::stop(RunState end, const std::string& reason, stop_reach reach) 
   }
   root.setForced(reach == stop_reach::everything);
   root.setQueued("");
-  root.setPaused(false);
+  set_paused(false);
   apply(graph_->stop(reason, reach, end));
 }
 
@@ -487,7 +487,7 @@ void run_actor::finish() {
   }
   auto root = edit();
   root.setQueued("");
-  root.setPaused(false);
+  set_paused(false);
   root.setState(graph_->outcome());
   if (!root.getEnding() && root.getState() == RunState::FAILED) {
     root.setReason(graph_->failure_text().c_str());

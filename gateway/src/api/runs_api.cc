@@ -27,6 +27,9 @@ constexpr std::uint32_t events_wait_ms = 20'000;
 // Of one page of tasks; the pool tells no more at a time.
 constexpr std::size_t reasons_max = 1'000;
 
+// How long they are waited for: a pool that moves, or cannot be reached, has none.
+constexpr std::chrono::seconds reasons_within{1};
+
 constexpr std::size_t tail_bytes = 4'096;  // as an attempt's state has them
 
 std::string without_nul(std::string text) {
@@ -63,7 +66,7 @@ void with_reasons(runtime::silo& silo, const std::vector<std::string>& tasks,
     list.set(at, tasks[at].c_str());
   }
   silo.call_then<schemas::pool_interface::reasons_results>(
-      ref<schemas::Pool>("default").reasons(std::move(params)),
+      ref<schemas::Pool>("default").reasons(std::move(params)).timeout(reasons_within),
       [then = std::move(then)](const auto& told) {
         told ? then(told->read().getReasons()) : then({});
       });
@@ -145,24 +148,10 @@ void describe_started(const api_parts& parts, const std::string& run, const std:
                       const std::shared_ptr<reply>& answer) {
   using results = schemas::task_interface::describe_results;
   const auto key = run + "/" + name;
-  const auto take = [&parts, answer, key](runtime::result<results> found) {
-    if (!found) {
-      answer->fail(found.error());
-      return;
-    }
+  const auto send_whole = [&parts, answer](const std::shared_ptr<results>& task) {
     auto whole = true;
-    for (auto attempt : found->attempts()) {
+    for (auto attempt : task->attempts()) {
       whole = whole && !lacks_tails(attempt);
-    }
-    auto task = std::make_shared<results>(*std::move(found));
-    if (task->read().getState() == schemas::TaskState::QUEUED) {
-      with_reasons(parts.silo, {key}, [answer, task](const auto& reasons) {
-        if (reasons.size() > 0) {
-          task->build().setReason(with_reason(task->read().getReason(), reasons[0]).c_str());
-        }
-        answer->send(answer_of(200, *task));
-      });
-      return;
     }
     if (whole) {
       answer->send(answer_of(200, *task));
@@ -171,6 +160,21 @@ void describe_started(const api_parts& parts, const std::string& run, const std:
     answer_on(parts.files, answer, [&parts, answer, task] {
       add_tails(parts, task->build());
       answer->send(answer_of(200, *task));
+    });
+  };
+  const auto take = [&parts, answer, key, send_whole](runtime::result<results> found) {
+    if (!found) {
+      answer->fail(found.error());
+      return;
+    }
+    auto task = std::make_shared<results>(*std::move(found));
+    const auto is_queued = task->read().getState() == schemas::TaskState::QUEUED;
+    const std::vector<std::string> asked(is_queued ? 1 : 0, key);
+    with_reasons(parts.silo, asked, [send_whole, task](const auto& reasons) {
+      if (reasons.size() > 0) {
+        task->build().setReason(with_reason(task->read().getReason(), reasons[0]).c_str());
+      }
+      send_whole(task);
     });
   };
   parts.silo.call_then<results>(ref<schemas::Task>(key).describe(), take);

@@ -36,6 +36,11 @@ void set_settings(const api_parts& parts, request& received, reply answer) {
     answer.fail(project ? wanted.error() : project.error());
     return;
   }
+  if (received.body.empty()) {  // which would set all back
+    answer.fail({runtime::errc::invalid_argument,
+                 "the body must be JSON, such as {\"weight\": 2}; {} sets all back"});
+    return;
+  }
   const runtime::message<schemas::ProjectSettings> settings{*std::move(wanted)};
   call_and_answer(parts.silo, ref<schemas::Project>(*project).configure(settings.read()),
                   std::move(answer), [] { return http::empty(); });

@@ -146,7 +146,9 @@ result<wanted_run> wanted_run_of(std::string_view text, key_in_text key) {
       const auto word = value.is_string() ? value.get<std::string>() : value.dump();
       const auto priority = actors::parse_priority(word);
       if (!priority) {
-        return error{errc::invalid_argument, "/priority: " + std::string{actors::priority_hint}};
+        return error{errc::invalid_argument,
+                     "/priority: `" + actors::shown_name(word) +
+                         "` is no priority: " + std::string{actors::priority_hint}};
       }
       wanted.params.build().setPriority(*priority);
     } else if (name == "idempotency_key" && value.is_string() && key == key_in_text::yes) {

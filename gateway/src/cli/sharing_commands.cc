@@ -29,7 +29,7 @@ void add_project_options(po::options_description& options) {
                         "(default: 1)")("max-running", po::value<std::string>()->value_name("N"),
                                         "set: the most tasks that it runs at a time, or none")(
       "max-queued-runs", po::value<std::string>()->value_name("N"),
-      "set: the most runs that wait for their first slot, or none; more are refused")(
+      "set: the most runs that wait while nothing of them has a slot, or none; more are refused")(
       "max-priority", po::value<std::string>()->value_name("PRIORITY"),
       "set: what is above counts as this, or none");
   add_server_option(options);

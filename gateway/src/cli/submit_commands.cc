@@ -18,6 +18,7 @@
 #include "cli/watch.h"
 #include "millrace/actors/definition.h"
 #include "millrace/actors/params.h"
+#include "millrace/actors/priority.h"
 
 namespace millrace::gateway::cli {
 
@@ -313,14 +314,18 @@ exit_code run_submit(const option_values& options, const std::vector<std::string
   if (options.count("batch") > 0) {
     return run_batch(*server, options, positional[0]);
   }
+  const auto priority = text_of(options, "priority");
+  if (!priority.empty() && !actors::parse_priority(priority)) {
+    return report(exit_code::usage,
+                  "--priority '" + priority + "': " + std::string{actors::priority_hint});
+  }
   const auto version = number_of(options, "version", 0);
   const auto wishes = wishes_of(options);
   if (!version || !wishes) {
     return report(version ? wishes.error() : version.error());
   }
   std::optional<actors::pipeline_definition> definition;
-  const auto body = typed_params(*server, positional[0], *version, *given,
-                                 text_of(options, "priority"), definition);
+  const auto body = typed_params(*server, positional[0], *version, *given, priority, definition);
   if (!body) {
     return report(body.error());
   }

@@ -56,6 +56,7 @@ std::vector<described_map> described_maps() {
           {"param_map", "## Parameter", words(param_keys())},
           {"task", "## Task", words(task_keys())},
           {"need", "## Need", words(need_keys())},
+          {"synchronization", "## Synchronization", words(synchronization_keys())},
           {"hook", "## Hooks", words(hook_body_keys())},
           {"retry", "## Retry", words(retry_keys())},
           {"output", "## Output", words(output_keys())},

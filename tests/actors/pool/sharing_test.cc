@@ -129,7 +129,7 @@ TEST_CASE("small tasks go around a large one until it has waited long") {
   here.want("r/large", wants({{"cpu", 4'000}}));
   here.want("r/s2", wants({{"cpu", 2'000}}));
   here.end("r/s0");
-  here.now += resource_patience - 1ms;
+  here.now += patience - 1ms;
   CHECK(here.grant() == names{"r/s2"});
   here.want("r/s3", wants({{"cpu", 2'000}}));
   here.want("r/plain");
@@ -152,7 +152,7 @@ TEST_CASE("what is kept for one executor's large task leaves the others alone") 
   here.want("r/s0", wants({{"cpu", 1'000}}));
   CHECK(here.grant().size() == 1);
   here.want("r/large", wants({{"cpu", 4'000}}));
-  here.now += resource_patience;
+  here.now += patience;
   CHECK(here.grant().empty());
   here.join("b", 4, {{"cpu", 1'000}});
   here.want("r/s1", wants({{"cpu", 1'000}}));
@@ -199,6 +199,79 @@ TEST_CASE("an executor is granted ahead what it ends in a second, and one") {
     here.now += 1ms;
   }
   CHECK(here.pool.offers_made().front().granted == 2 + granted_ahead_max);
+}
+
+TEST_CASE("what asks for resources goes where a slot is free, or in front of what was ahead") {
+  lab here;
+  here.join("a", 1, {{"gpu", 4}});
+  here.want("r/long", {}, 10);
+  CHECK(here.grant() == names{"r/long"});
+  here.join("b", 1, {{"gpu", 1}});
+  here.want("r/high", wants({{"gpu", 1}}), 90);
+  auto grants = here.pool.grant(here.now);
+  REQUIRE(grants.size() == 1);
+  CHECK(grants[0].ticket.executor == "b");  // though more would be left at the other
+  here.want("r/higher", wants({{"gpu", 1}}), 99);
+  CHECK(here.grant().empty());  // there it would wait, and whoever is free first may have it
+  CHECK(here.why("r/higher") == "2 slots are taken");
+
+  here = lab{};
+  here.pool = pool_queue{2};
+  here.join("e", 1, {{"gpu", 1}});
+  for (const auto* task : {"r/1", "r/2", "r/3", "r/4"}) {
+    here.want(task, {}, 10);
+  }
+  CHECK(here.grant() == names{"r/1", "r/2", "r/3"});
+  here.want("r/high", wants({{"gpu", 1}}), 90);
+  CHECK(here.grant() == names{"r/high"});
+}
+
+TEST_CASE("nobody is told what another project runs") {
+  lab here;
+  here.join("e", 8, {{"cpu", 4'000}});
+  here.want("r/s", of("p", {{"cpu", 2'000}}));
+  CHECK(here.grant().size() == 1);
+  here.want("r/large", of("p", {{"cpu", 4'000}}));
+  here.now += patience;
+  CHECK(here.grant().empty());
+  here.want("s/1", of("p", {{"cpu", 1'000}}));
+  here.want("s/2", of("q", {{"cpu", 1'000}}), 40);
+  CHECK(here.grant().empty());
+  const std::string kept = "what it wants is kept free at e for ";
+  CHECK(here.why("s/1") == kept + "'large' of run r, which has waited longer");
+  CHECK(here.why("s/2") == kept + "a task of another project, which has waited longer");
+}
+
+TEST_CASE("nothing is granted of a run that is paused, until it is resumed") {
+  lab here;
+  here.join("e", 2);
+  for (const auto shared : {false, true}) {
+    here.want("r/1", {}, 50, shared);
+    here.want("r/2", {}, 50, shared);
+    here.want("r/3", {}, 50, shared);
+    here.want("s/1", {}, 10);
+    CHECK(here.grant() == names{"r/1", "r/2"});
+    here.pool.pause_run("r", true);
+    here.pool.pause_run("r", true);
+    here.end("r/1");
+    CHECK(here.grant() == names{"s/1"});
+    CHECK(here.why("r/3") == "its run is paused");
+    here.end("r/2");
+    here.end("s/1");
+    CHECK(here.grant().empty());
+    pool_queue next{0};
+    if (shared) {
+      next.restore_run("r", "e");
+    }
+    next.restore_pause("r");
+    next.restore(*here.pool.find("r/3", 1));
+    next.restore_executor("e", 1, 2);
+    CHECK(next.grant(here.now).empty());
+    CHECK(next.reason("r/3", here.now) == "its run is paused");
+    here.pool.pause_run("r", false);
+    CHECK(here.grant() == names{"r/3"});
+    here.end("r/3");
+  }
 }
 
 // --- locks ---------------------------------------------------------------------------------------
@@ -254,6 +327,72 @@ TEST_CASE("a lock is free when its holder is lost, and held again by one that is
   CHECK(next.lose("e").size() == 1);
   CHECK(next.join("e", 2, 8).empty());
   CHECK(tasks_of(next.grant(here.now)) == names{"r/b"});
+}
+
+TEST_CASE("one that wants several locks has the one that it lacks kept for it, in the end") {
+  lab here;
+  here.join("e", 8);
+  here.want("r/a0", holds({{"a", 3}}));
+  here.want("r/a1", holds({{"a", 3}}));
+  CHECK(here.grant().size() == 2);
+  here.want("r/alone", holds({{"a", 0}}));
+  const auto turn = [&](int at) {  // one begins, and then one ends
+    here.want("r/a" + std::to_string(at + 1), holds({{"a", 3}}));
+    auto granted = here.grant();
+    here.end("r/a" + std::to_string(at - 1));
+    const auto more = here.grant();
+    granted.insert(granted.end(), more.begin(), more.end());
+    return granted;
+  };
+  CHECK(turn(1) == names{"r/a2"});
+  here.now += patience;
+  CHECK(turn(2).size() <= 1);  // it is found out when one is given back
+  CHECK(turn(3).empty());
+  CHECK(here.why("r/a4") ==
+        "waits for the semaphore 'a', which is kept for 'alone' of run r, which has waited longer");
+  here.end("r/a3");
+  CHECK(here.grant() == names{"r/alone", "r/a4"});  // which goes by its own limit
+}
+
+TEST_CASE("no lock is kept for one that can go nowhere") {
+  lab here;
+  here.join("e", 8, {{"gpu", 1}});
+  here.join("f", 8);
+  here.want("r/a", holds({{"a", 0}}));
+  CHECK(here.grant() == names{"r/a"});
+  auto wish = holds({{"a", 0}, {"b", 0}});
+  wish.resources = {{"gpu", 1}};
+  here.want("r/both", wish);
+  here.want("r/b", holds({{"b", 0}}));
+  CHECK(here.grant() == names{"r/b"});
+  here.end("r/a");
+  here.now += patience;
+  CHECK(here.grant().empty());  // from now on the other lock is kept
+  here.want("r/b2", holds({{"b", 0}}));
+  here.end("r/b");
+  here.pool.leave("e");
+  CHECK(here.grant() == names{"r/b2"});
+}
+
+TEST_CASE("what waits for a lock behind one that does not take it is not forgotten") {
+  lab here;
+  here.join("e", 8, {{"gpu", 1}});
+  here.want("r/1", holds({{"a", 0}}));
+  here.want("r/b", holds({{"b", 0}}));
+  CHECK(here.grant().size() == 2);
+  here.want("r/both", holds({{"a", 0}, {"b", 0}}));
+  here.want("r/2", holds({{"a", 0}}));
+  here.want("r/3", holds({{"a", 0}}));
+  CHECK(here.grant().empty());
+  here.end("r/1");
+  CHECK(here.grant() == names{"r/2"});  // the first one lacks the other lock
+  here.want("r/4", holds({{"a", 0}}));
+  here.end("r/3");  // withdrawn while it waits
+  here.end("r/2");
+  CHECK(here.grant() == names{"r/4"});
+  here.end("r/b");
+  here.end("r/4");
+  CHECK(here.grant() == names{"r/both"});
 }
 
 // --- projects ------------------------------------------------------------------------------------
@@ -354,6 +493,34 @@ TEST_CASE("a run is queued while some of it waits and nothing of it has a slot")
 
 // --- reasons -------------------------------------------------------------------------------------
 
+TEST_CASE("a run that an older version began counts in its project once it is known") {
+  lab here;
+  here.join("e", 1);
+  here.want("r/old", of(""));
+  here.want("r/new", of("p"));
+  const auto queued = [&] { return here.pool.shares().find("p")->queued_runs; };
+  CHECK(queued() == 1);
+  CHECK(here.grant() == names{"r/old"});
+  CHECK(queued() == 0);
+  here.end("r/old");
+  CHECK(queued() == 1);
+  CHECK(here.grant() == names{"r/new"});
+  CHECK(queued() == 0);
+  here.end("r/new");
+  CHECK(queued() == 0);
+}
+
+TEST_CASE("what a lost executor had counts until then") {
+  lab here;
+  here.pool.set_limits("p", {});
+  here.join("e", 1);
+  here.want("r/1", of("p"));
+  CHECK(here.grant().size() == 1);
+  here.now += 10min;
+  CHECK(here.pool.lose("e", here.now).size() == 1);
+  CHECK(fair_share::usage(*here.pool.shares().find("p"), here.now) > 500);
+}
+
 TEST_CASE("each task that waits is told the first thing in its way") {
   lab here;
   here.join("a", 1);
@@ -424,6 +591,36 @@ TEST_CASE("what waits costs nothing") {
   const auto many = looks_with(100'000);
   MESSAGE("lanes looked at for 20 grants: ", few, " with 100 tickets, ", many, " with 100,000");
   CHECK(many <= 2 * few);
+}
+
+// Goal: the same where each ticket wants a lock of its own, or that and one of all.
+TEST_CASE("locks of many names cost nothing") {
+  for (const auto is_one_of_all : {false, true}) {
+    const auto looks_with = [&](int tickets) {
+      lab here;
+      here.join("e", 2, {{"gpu", 1}});
+      for (int at = 0; at < tickets; ++at) {
+        std::vector<pool_lock> locks{{"lock " + std::to_string(at), 0}};
+        if (is_one_of_all) {
+          locks.insert(locks.begin(), {"all", 2});
+        }
+        here.want("r/" + std::to_string(at), holds(locks));
+      }
+      for (int at = 0; at < 2; ++at) {  // once each, when it comes
+        static_cast<void>(here.grant());
+      }
+      const auto before = here.pool.looks();
+      for (int at = 0; at < 20; ++at) {
+        here.end("r/" + std::to_string(at));
+        CHECK(here.grant() == names{"r/" + std::to_string(at + 2)});
+      }
+      return here.pool.looks() - before;
+    };
+    const auto few = looks_with(100);
+    const auto many = looks_with(100'000);
+    MESSAGE("lanes looked at for 20 grants: ", few, " with 100 locks, ", many, " with 100,000");
+    CHECK(many <= 2 * few);
+  }
 }
 
 // Goal: no executor is overcommitted, no lock held too often, whatever happens.

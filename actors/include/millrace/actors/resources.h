@@ -43,4 +43,8 @@ using resource_amounts = std::map<std::string, std::uint64_t, std::less<>>;
 /// The amount of one resource; 0 if it is not there.
 [[nodiscard]] std::uint64_t amount_of(const resource_amounts& all, std::string_view resource);
 
+/// The same of what is not taken; 0 too where more is taken than there is.
+[[nodiscard]] std::uint64_t left_of(const resource_amounts& all, const resource_amounts& taken,
+                                    std::string_view resource);
+
 }  // namespace millrace::actors
