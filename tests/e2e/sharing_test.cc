@@ -89,16 +89,16 @@ TEST_CASE("what waits says for what, also after a restart in mid-run") {
   const auto odd = at_server.submit({"odd"});
   at_server.until({"get", pushes, "p"},
                   "waits for the mutex 'prod', which is held by 'h' of run " + holds);
-  for (const auto again : {false, true}) {  // the server's end is that of its commands
+  at_server.until({"get", trains, "t"}, "wants 2 gpu; ");
+  at_server.until({"get", trains, "t"}, " has 1 of 2 free");
+  at_server.until({"pool", "status"}, "gpu 1/2");
+  for (const auto again : {false, true}) {  // a server's end is that of its commands: they run anew
     if (again) {
       at_server.restart();
     }
-    at_server.until({"get", trains, "t"}, "wants 2 gpu; ");
-    at_server.until({"get", trains, "t"}, " has 1 of 2 free");
     at_server.until({"get", huge, "t"}, "wants 3 gpu; the largest executor, ");
     at_server.until({"get", huge, "t"}, ", offers 2");
     at_server.until({"get", odd, "t"}, "wants 1 licence; no executor offers any");
-    at_server.until({"pool", "status"}, "gpu 1/2");
   }
   CHECK(at_server.submit({"mark", "--wait"}).size() > 0);  // what waits keeps nobody else waiting
   CHECK(at_server.marked() == "nobody\n");

@@ -429,7 +429,7 @@ result<void> read_task(schemas::CompiledTask::Reader task, pipeline_definition& 
   }
   if (task.getLevel() != no_priority) {
     made.priority = static_cast<std::uint32_t>(task.getLevel());
-  } else if (task.getPriority() != priority_default) {  // of an older version
+  } else if (!into.priority && task.getPriority() != priority_default) {  // of an older version
     made.priority = task.getPriority();
   }
   for (const auto each : task.getResources()) {

@@ -102,16 +102,16 @@ std::string format_amount(std::string_view resource, std::uint64_t amount) {
     return amount % cpu_unit == 0 ? std::to_string(amount / cpu_unit)
                                   : std::to_string(amount) + "m";
   }
-  if (resource == "memory" && amount > 0) {
-    for (const auto& units : {binary_units, decimal_units}) {
-      for (const auto& each : units) {
-        if (amount % each.factor == 0) {
-          return std::to_string(amount / each.factor) + std::string{each.name};
-        }
+  auto shortest = std::to_string(amount);
+  for (const auto& units : {binary_units, decimal_units}) {
+    for (const auto& each : units) {
+      if (resource == "memory" && amount % each.factor == 0) {
+        auto text = std::to_string(amount / each.factor) + std::string{each.name};
+        shortest = text.size() < shortest.size() ? std::move(text) : shortest;
       }
     }
   }
-  return std::to_string(amount);
+  return shortest;
 }
 
 std::string describe_amount(std::string_view resource, std::uint64_t amount) {

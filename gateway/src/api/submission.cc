@@ -6,6 +6,7 @@
 
 #include "api/respond.h"
 #include "api/run_wait.h"
+#include "millrace/actors/name_rule.h"
 #include "millrace/actors/priority.h"
 #include "millrace/actors/run_id.h"
 #include "millrace/actors/submission.h"
