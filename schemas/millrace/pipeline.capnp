@@ -385,6 +385,7 @@ struct RunStored {
   outputs @27 :List(Variable);  # Of one that has succeeded.
   triggeredBy @28 :Text;   # The run of another pipeline that started it; empty: none.
   neverBegan @29 :Bool;    # It was ended while it waited for its turn.
+  heldInPool @30 :Bool;    # The pool has been told to grant nothing of it.
 }
 
 struct ForgottenTask {
