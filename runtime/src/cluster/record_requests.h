@@ -7,7 +7,9 @@
 // asked: what is wanted from then on is asked after it.
 //
 // When a silo goes or comes, each partition has its set of copies changed. Those that nobody leads
-// meanwhile do not wait behind these: a takeover goes first, three times of four.
+// meanwhile do not wait behind these: a takeover goes first, three times of four. It takes two
+// changes, and calls wait for the second, so takeovers that have begun go before others that have
+// not: each partition then waits for those before it, and not all of them for the last one.
 #pragma once
 
 #include <cstdint>
@@ -43,8 +45,9 @@ public:
   void learned(const stored_partition& record);
 
 private:
+  enum class urgency : std::uint8_t { ends_takeover, takes_over, can_wait };
   struct place {
-    bool can_wait = true;  // first: these come behind the others
+    urgency how = urgency::can_wait;
     std::uint64_t number = 0;
     friend auto operator<=>(const place&, const place&) = default;
   };
@@ -53,7 +56,7 @@ private:
     place at;
   };
   waiting& entry_of(partition_id partition, bool& is_first);
-  void hurry(waiting& one);
+  void hurry(waiting& one, urgency how);
 
   std::mutex mutex_;
   std::uint64_t last_ = 0;
