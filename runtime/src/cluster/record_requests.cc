@@ -20,7 +20,7 @@ record_requests::waiting& record_requests::entry_of(partition_id partition, bool
   is_first = is_new;
   if (is_new) {
     one.what.partition = partition;
-    one.at = {unled_.contains(partition) ? urgency::takes_over : urgency::can_wait, ++last_};
+    one.at = {unled_.contains(partition) ? urgency::others_wait : urgency::can_wait, ++last_};
     order_.emplace(one.at, partition);
   }
   return one;
@@ -32,15 +32,15 @@ void record_requests::hurry(waiting& one, urgency how) {
   order_.emplace(one.at, one.what.partition);
 }
 
-bool record_requests::want_change(const stored_partition& wanted) {
+bool record_requests::want_change(const stored_partition& wanted, writes_wait waits) {
   const std::lock_guard lock{mutex_};
   bool is_first = false;
   auto& one = entry_of(wanted.partition, is_first);
   one.what.change = wanted;
-  if (wanted.state == partition_state::recovering) {
-    hurry(one, urgency::takes_over);
-  } else if (unled_.contains(wanted.partition)) {
+  if (wanted.state == partition_state::active && unled_.contains(wanted.partition)) {
     hurry(one, urgency::ends_takeover);
+  } else if (wanted.state == partition_state::recovering || waits == writes_wait::yes) {
+    hurry(one, urgency::others_wait);
   }
   return is_first;
 }

@@ -7,9 +7,10 @@
 // asked: what is wanted from then on is asked after it.
 //
 // When a silo goes or comes, each partition has its set of copies changed. Those that nobody leads
-// meanwhile do not wait behind these: a takeover goes first, three times of four. It takes two
-// changes, and calls wait for the second, so takeovers that have begun go before others that have
-// not: each partition then waits for those before it, and not all of them for the last one.
+// meanwhile do not wait behind these, nor do those whose writes wait for the change: they go first,
+// three times of four. A takeover takes two changes, and calls wait for the second, so takeovers
+// that have begun go before others that have not: each partition then waits for those before it,
+// and not all of them for the last one.
 #pragma once
 
 #include <cstdint>
@@ -20,6 +21,7 @@
 #include <utility>
 
 #include "coordination/coordination_store.h"
+#include "storage/replication.h"
 
 namespace millrace::runtime::detail {
 
@@ -34,7 +36,8 @@ public:
   };
 
   // True: nothing waited for that partition, so somebody has to come and `take` one more.
-  [[nodiscard]] bool want_change(const stored_partition& wanted);
+  [[nodiscard]] bool want_change(const stored_partition& wanted,
+                                 writes_wait waits = writes_wait::no);
   [[nodiscard]] bool want_read(partition_id partition);
 
   /// The request that is most urgent, or has waited longest; it does not wait from then on.
@@ -45,7 +48,7 @@ public:
   void learned(const stored_partition& record);
 
 private:
-  enum class urgency : std::uint8_t { ends_takeover, takes_over, can_wait };
+  enum class urgency : std::uint8_t { ends_takeover, others_wait, can_wait };
   struct place {
     urgency how = urgency::can_wait;
     std::uint64_t number = 0;

@@ -62,6 +62,19 @@ TEST_CASE("a partition that nobody leads goes before those that are led, what en
   CHECK(requests.take().partition == partition_id{4});
 }
 
+// Goal: where a silo goes, who writes does not wait until all sets are without it.
+TEST_CASE("a change that writes wait for goes before others, as soon as they do") {
+  record_requests requests;
+  for (std::uint16_t each = 1; each < 4; ++each) {
+    CHECK(requests.want_change(change_of(each, 1)));
+  }
+  CHECK(requests.want_change(change_of(4, 1), writes_wait::yes));
+  CHECK_FALSE(requests.want_change(change_of(2, 1), writes_wait::yes));
+  for (const int next : {2, 4, 1, 3}) {
+    CHECK(static_cast<int>(requests.take().partition) == next);
+  }
+}
+
 TEST_CASE("what can wait does not wait for ever") {
   record_requests requests;
   CHECK(requests.want_change(change_of(1, 1)));
