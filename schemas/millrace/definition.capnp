@@ -53,6 +53,8 @@ struct CompiledPipeline {
   # In written order.
   failFast @19 :Bool;
   # The first failed task ends the run.
+  priority @20 :Int64 = -1;
+  # Of tasks without one of their own; -1: the default.
 
   enum Workspace {
     run @0;   # One for all tasks of a run.
@@ -165,6 +167,22 @@ struct CompiledEntry {
   # Any text.
 }
 
+struct CompiledAmount {
+  # Of a resource.
+  name @0 :Text;
+  # `cpu`, in thousandths of a processor; `memory`, in bytes; others in whole ones.
+  amount @1 :UInt64;
+  # Above 0.
+}
+
+struct CompiledLock {
+  # What so many attempts of a project at most hold at a time.
+  name @0 :Text;
+  # In the project; may hold expressions.
+  limit @1 :UInt32;
+  # Of a semaphore; 0: a mutex, which one holds.
+}
+
 struct CompiledOutput {
   # What a command writes for others to read.
   name @0 :Text;
@@ -227,7 +245,7 @@ struct CompiledTask {
   outputs @11 :List(CompiledOutput);
   # What it promises to write.
   priority @12 :UInt8 = 50;
-  # 0 to 100; higher is served first.
+  # Of what an older version applied, and what an older one goes by: at most 255.
   detach @13 :Bool;
   # Whether what leaves the group of its command may outlive it.
   allowFailures @14 :UInt32;
@@ -240,6 +258,13 @@ struct CompiledTask {
   # The ends that it follows, of `hookOf`. Its needs come from these two.
   hookOf @18 :Int32 = -1;
   # Position of the task that it is a hook of; -1: the run's.
+  level @19 :Int64 = -1;
+  # Its priority, 0 to 1,000,000,000; higher is served first. -1: that of `priority`, or if this is
+  # 50 none of its own.
+  resources @20 :List(CompiledAmount);
+  # What an attempt takes of its executor besides a slot; by name.
+  locks @21 :List(CompiledLock);
+  # What an attempt holds. With these or `resources` the format is 4.
 
   enum RunOn {
     success @0;    # All succeeded.

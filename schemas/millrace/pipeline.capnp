@@ -68,6 +68,28 @@ struct TracePlace {
   sampled @3 :Bool;      # Its spans are told.
 }
 
+struct Amount {
+  # Of a resource: what an attempt takes of its executor, or what that offers.
+  name @0 :Text;       # `cpu`, in thousandths of a processor; `memory`, in bytes; others whole.
+  amount @1 :UInt64;   # Above 0.
+}
+
+struct Lock {
+  # What an attempt holds from its grant to its end.
+  name @0 :Text;    # In its project.
+  limit @1 :UInt32; # So many may hold it; 0: a mutex, which one may.
+}
+
+struct Wish {
+  # What an attempt asks of its pool.
+  priority @0 :UInt32;             # Higher is served first.
+  project @1 :Text;                # That its time is charged to; empty: of an older version.
+  resources @2 :List(Amount);      # Besides a slot.
+  atMost @3 :List(Amount);         # Where its run's tasks share a workspace: the most of each that
+                                   # one of them asks for, which its executor has to offer.
+  locks @4 :List(Lock);            # That it holds.
+}
+
 struct AttemptSecret {
   # A variable of a command, whose value only its executor looks up, when the command starts.
   variable @0 :Text;  # As the command sees it.
@@ -80,7 +102,16 @@ struct AttemptSecret {
 # --- project -------------------------------------------------------------------------------------
 
 struct ProjectState {
-  # Root of a project: nothing so far, its pipelines are a map.
+  # Root of a project. Its pipelines are a map.
+  settings @0 :ProjectSettings;  # Absent: those of one that was never set.
+}
+
+struct ProjectSettings {
+  # How much of the machines a project may have.
+  weight @0 :UInt32 = 1;      # Its part of them beside the other projects that want some.
+  maxRunning @1 :UInt32;      # Tasks at a time; 0: no bound.
+  maxQueuedRuns @2 :UInt32;   # As of `PoolShare.queuedRuns`; 0: no bound.
+  maxPriority @3 :Int64 = -1 $Actor.absent(-1);  # What is above counts as this; -1: no bound.
 }
 
 struct ProjectPipeline {
@@ -99,6 +130,10 @@ interface Project $Actor.actor("project") {
   # In order of name, those after `after`; `next` is empty at the end. limit 0: 100; at most 1,000.
   remove @2 (pipeline :Text) -> () $Actor.internal;
   # From a pipeline that is being removed. Idempotent.
+  configure @3 (settings :ProjectSettings) -> () $Actor.internal;
+  # From a gateway, which knows who asks: all of them. `invalid_argument` for a weight of 0.
+  settings @4 () -> (settings :ProjectSettings) $Actor.readOnly;
+  # As they were set last.
 }
 
 # --- pipeline ------------------------------------------------------------------------------------
@@ -113,6 +148,7 @@ struct PipelineState {
   pausedBy @5 :Text;         # Who paused it; empty: nobody who has a name.
   goodVersion @6 :UInt32;    # The latest that a run has succeeded with; 0: none.
   failedInRow @7 :UInt32;    # Runs of the latest version that have failed since one succeeded.
+  maxQueuedRuns @8 :UInt32;  # Of its project, as it last told.
 }
 
 struct PipelineVersion {
@@ -168,7 +204,8 @@ interface Pipeline $Actor.actor("pipeline") {
       $Actor.readOnly;
   # version 0: the latest. `origin`: why there is this version, unless it was applied.
   submit @2 (run :Text $Actor.json("id"), params :Text $Actor.rawJson, labels :List(Label),
-             source :Text, version :UInt32, rerunOf :Text, scheduledAt :Int64)
+             source :Text, version :UInt32, rerunOf :Text, scheduledAt :Int64,
+             priority :Int64 = -1)
       -> (run :Text $Actor.json("id"), version :UInt32) $Actor.reentrant;
   # `run`: a fresh id, or empty for one to be made; `params` a JSON object. Answers when the run is
   # stored and can be asked. With the id of a run of this pipeline: that run, and nothing is
@@ -176,7 +213,8 @@ interface Pipeline $Actor.actor("pipeline") {
   # submission.h allows. `source`: the folder of the definition's file on the machine of the silo,
   # which commands get; empty: there is none. `version`: of the definition; 0: the latest.
   # `rerunOf`: the run that this one repeats; empty: none. `conflict` where `concurrency` refuses
-  # one more.
+  # one more. `priority`: in place of the pipeline's; -1: that one.
+  # `overloaded` while as many runs of the project wait as may.
   runs @3 (before :Text, limit :UInt32, state :Text) -> (runs :List(RunSummary), next :Text)
       $Actor.readOnly;
   # Newest first, those older than the id `before`; `next` is empty at the end. limit 0: 100; at
@@ -192,7 +230,7 @@ interface Pipeline $Actor.actor("pipeline") {
   # From the run: it is listed no more. `finishedAt`: when it ended; 0: it never was this
   # pipeline's.
   submitNew @6 (run :Text, params :Text, labels :List(Label), again :Bool, version :UInt32,
-                rerunOf :Text, scheduledAt :Int64)
+                rerunOf :Text, scheduledAt :Int64, priority :Int64 = -1)
       -> (run :Text $Actor.json("id"), version :UInt32) $Actor.reentrant $Actor.internal;
   # As `submit`, but it answers when the run is stored, before it can be asked, and `run` is an id
   # that whoever asks has made for this, or empty. `again`: it was asked before with that id, and
@@ -217,9 +255,10 @@ interface Pipeline $Actor.actor("pipeline") {
   revert @12 (version :UInt32) -> () $Actor.internal;
   # From itself: that version has failed as often as `revert` allows.
   submitChild @13 (run :Text, params :Text, labels :List(Label), rerunOf :Text, parent :Text,
-                   parentTask :Text, depth :UInt32, trace :TracePlace) -> () $Actor.internal;
+                   parentTask :Text, depth :UInt32, trace :TracePlace, priority :Int64 = -1)
+      -> () $Actor.internal;
   # From the run `parent`, whose task `parentTask` is to be this run, with a fresh id. One that
-  # cannot begin is told so by `Run.childTold`. `depth`: runs above it.
+  # cannot begin is told so by `Run.childTold`. `depth`: runs above it. `priority`: as of `submit`.
   subscribe @14 (pipeline :Text, on :Definition.TriggerEvent, undo :Bool) -> () $Actor.internal;
   # From another pipeline of the project, which has a trigger: it is told by `triggered`; also one
   # that does not exist yet. Idempotent.
@@ -236,6 +275,8 @@ interface Pipeline $Actor.actor("pipeline") {
   # What changes from run to run. `queuedRuns`, which wait for their turn, are among the
   # `activeRuns`. `goodVersion`: the latest that a run has succeeded with; 0: none. `failedInRow`:
   # how often a run of the latest version has failed since.
+  limitRuns @18 (maxQueuedRuns :UInt32) -> () $Actor.internal;
+  # From its project: a setting that it goes by.
 }
 
 # --- run -----------------------------------------------------------------------------------------
@@ -278,6 +319,7 @@ struct RunStatus {
   parentTask @19 :Text;              # An instance's name.
   outputs @20 :List(Variable);       # Of one that has succeeded.
   triggeredBy @21 :Text;             # The run of another pipeline that started it; empty: none.
+  priority @22 :Int64 = -1 $Actor.absent(-1);  # That it was submitted with; -1: its pipeline's.
 }
 
 struct TaskStatus {
@@ -359,6 +401,7 @@ struct RunPinned {
   compiled @3 :Definition.CompiledPipeline;  # What it runs.
   source @4 :Text;         # As of the submission.
   trace @5 :TracePlace;    # Of who submitted it; absent in what older ones began.
+  priority @6 :Int64 = -1; # As of the submission.
 }
 
 struct RerunInput {
@@ -377,12 +420,12 @@ interface Run $Actor.actor("run") $Actor.group("run") $Actor.affinity("/") {
             labels :List(Label), createdAt :Int64, compiled :Definition.CompiledPipeline,
             source :Text, trace :TracePlace, schedule :Text, scheduledAt :Int64, backfill :Text,
             queued :Text, rerunOf :Text, parent :Text, parentTask :Text, depth :UInt32,
-            triggeredBy :Text)
+            triggeredBy :Text, priority :Int64 = -1)
       -> () $Actor.internal;
   # From the pipeline: what to pin. Idempotent. `definition` only from an older version. `trace`: of
   # who submitted it; absent: it begins one of its own. The next three of a firing. `queued`: what
   # it waits for until `proceed`, for a person; empty: nothing. `rerunOf`: as of `Pipeline.submit`.
-  # `parent` and the like: as of `Pipeline.submitChild`.
+  # `parent` and the like: as of `Pipeline.submitChild`. `priority`: as of `Pipeline.submit`.
   status @1 () -> (run :RunStatus) $Actor.readOnly;
   # The run as a whole.
   tasks @2 (after :Text, limit :UInt32) -> (tasks :List(TaskStatus), next :Text) $Actor.readOnly;
@@ -458,7 +501,7 @@ struct TaskSpec {
   maxDelayNs @14 :Int64;     # The most that a delay grows to.
   jitter @15 :Float64;       # The part of a delay that is left to chance, 0 to 1.
   giveUpWhenLost @16 :Bool;  # Ends as `lost` instead of starting again.
-  priority @17 :UInt8;       # Higher is served first by the pool.
+  priority @17 :UInt8;       # What older versions go by: that of `wish`, or 255.
   pool @18 :Text;            # Its key.
   outputs @19 :List(Text);   # What the command must write to $MILLRACE_OUTPUT, by name.
   detach @20 :Bool;          # What leaves the group of its command may outlive it.
@@ -468,6 +511,7 @@ struct TaskSpec {
   workdir @24 :Text;         # As of `AttemptSpec`.
   inputs @25 :Text $Actor.secret;  # As of `AttemptSpec`.
   trace @26 :TracePlace;     # Of its run.
+  wish @27 :Wish;            # Absent in what older ones began.
 }
 
 struct Attempt {
@@ -560,8 +604,9 @@ struct PoolEntry {
   # A task that wants a slot.
   task @0 :Text;       # Key of the task actor.
   attempt @1 :UInt32;  # Of that task.
-  priority @2 :UInt8;  # Higher is served first.
+  priority @2 :UInt8;  # What older versions go by: that of `wish`, or 255.
   shared @3 :Bool;     # Its run's tasks share a workspace: all go to one executor.
+  wish @4 :Wish;       # Absent in what older ones ask.
 }
 
 struct PoolRun {
@@ -577,37 +622,78 @@ struct PoolExecutor {
   lost @3 :Bool;           # Its lease is over: what it had has ended.
   draining @4 :Bool;       # It takes nothing new.
   refusal @5 :Text;        # Why, for a person; empty: an operator drains it.
+  resources @6 :List(Amount);  # That it offers.
 }
 
 struct PoolTicket {
   # Record of the map "tickets", by the ticket's number in 20 digits.
   task @0 :Text;       # Key of the task actor.
   attempt @1 :UInt32;  # Of that task.
-  priority @2 :UInt8;  # Higher is served first.
+  priority @2 :UInt8;  # As of `PoolEntry`.
   executor @3 :Text;   # Empty: it waits.
   queuedAt @4 :Int64 $Actor.time;  # When the pool got it.
   shared @5 :Bool;     # As of `PoolEntry`.
+  wish @6 :Wish;       # As of `PoolEntry`.
+  grantedAt @7 :Int64 $Actor.time;  # 0: it waits, or an older version granted it.
+}
+
+struct PausedRun {
+  # Record of the map "paused" of a pool, by run.
+  since @0 :Int64 $Actor.time;
+}
+
+struct PoolProject {
+  # Record of the map "projects", by project: those that were set, or have been granted something.
+  settings @0 :ProjectSettings;    # As the project last told; absent: the defaults.
+  usage @1 :Float64;               # See fair_share.h.
+  usageAt @2 :Int64 $Actor.time;   # When it was that.
+}
+
+struct PoolShare {
+  # What a project has of a pool.
+  project @0 :Text $Actor.json("id");
+  weight @1 :UInt32;        # As it was set.
+  share @2 :Float64;        # Its part by weight of the projects that are listed.
+  used @3 :Float64;         # Its part of what they have used lately.
+  usage @4 :Float64;        # That, in seconds of a slot or processor, older ones counting less.
+  running @5 :UInt32;       # Attempts that have a slot, or are next for one.
+  waiting @6 :UInt32;       # Attempts without.
+  queuedRuns @7 :UInt32;    # Runs of which some attempts wait and none has a slot.
+  maxRunning @8 :UInt32;    # As it was set, as the next two.
+  maxQueuedRuns @9 :UInt32;
+  maxPriority @10 :Int64 = -1 $Actor.absent(-1);
+}
+
+struct PoolOffer {
+  # What an executor offers to a pool.
+  executor @0 :Text $Actor.json("id");
+  slots @1 :UInt32;          # 0: it is away.
+  granted @2 :UInt32;        # Attempts that have one, or are next for one.
+  takesNothing @3 :Text;     # Why, for a person; empty: it does.
+  resources @4 :List(Amount);
+  free @5 :List(Amount);     # Of these, and of 0 too.
 }
 
 interface Pool $Actor.actor("pool") {
   # Key: the labels its executors share; "default" so far.
   join @0 (executor :Text, incarnation :UInt64, slots :UInt32, lineage :UInt64, formerly :Text,
-           draining :Bool, refusal :Text)
+           draining :Bool, refusal :Text, resources :List(Amount))
       -> (sameLineage :Bool) $Actor.internal;
   # From an executor, at its start. A newer incarnation ends everything granted to an older one as
   # lost; but if the attempt table has come down from the older one, the executor has reported
   # whatever had started, and the rest waits again, as the same attempts. `formerly`: the name of
-  # that older life, which is another one's no more; empty: the same. `draining`, `refusal`: as of
-  # `PoolExecutor`.
-  enqueue @1 (task :Text, attempt :UInt32, priority :UInt8, shared :Bool) -> () $Actor.internal;
+  # that older life, which is another one's no more; empty: the same. `draining`, `refusal`,
+  # `resources`: as of `PoolExecutor`.
+  enqueue @1 (task :Text, attempt :UInt32, priority :UInt8, shared :Bool, wish :Wish)
+      -> () $Actor.internal;
   # From a task: it wants a slot; see `PoolEntry`. Idempotent.
   release @2 (task :Text, attempt :UInt32) -> () $Actor.internal;
   # From a task: the attempt has ended. From an executor: the task wants it no more.
   status @3 () -> (slots :UInt32, running :UInt32, waiting :UInt32, executors :List(Text),
-                   waitingReason :Text)
+                   waitingReason :Text, projects :List(PoolShare), offers :List(PoolOffer))
       $Actor.readOnly;
   # Slots of all executors, tickets with and without one. waitingReason: why those that wait do, for
-  # a person; empty when none does.
+  # a person; empty when none does. `projects`: those that want or have used something lately.
   leave @4 (executor :Text) -> () $Actor.internal;
   # From an executor, before it reports what its earlier life left: nothing is granted until it
   # joins.
@@ -628,6 +714,15 @@ interface Pool $Actor.actor("pool") {
   drain @11 (executor :Text, undo :Bool, refusal :Text) -> () $Actor.internal;
   # From an executor that has joined: it takes nothing new, until that is undone. `refusal`: as of
   # `PoolExecutor`.
+  reasons @12 (tasks :List(Text)) -> (reasons :List(Text)) $Actor.readOnly $Actor.internal;
+  # Why each of these tasks waits for a slot, for a person, by their keys; empty: it does not. At
+  # most 1,000 of them, the first.
+  setProject @13 (project :Text, settings :ProjectSettings) -> () $Actor.internal;
+  # From a project: what it was set to.
+  queuedRuns @14 (project :Text) -> (runs :UInt32) $Actor.readOnly $Actor.internal;
+  # As of `PoolShare`.
+  pauseRun @15 (run :Text, paused :Bool) -> () $Actor.internal;
+  # From a run: nothing is granted of it, until that is undone. Idempotent.
 }
 
 # --- executor ------------------------------------------------------------------------------------
@@ -656,8 +751,9 @@ struct Grant {
   # What a pool tells an executor of an attempt that may start there.
   task @0 :Text;      # Key of the task actor, which knows what to run.
   attempt @1 :UInt32; # Of that task.
-  priority @2 :UInt8; # Higher is started first.
+  priority @2 :UInt8; # What older versions go by: `level`, or 255.
   number @3 :UInt64;  # In the order of the pool's grants; higher than every one before.
+  level @4 :UInt32;   # Higher is started first; 0: that of `priority`.
 }
 
 interface Executor $Actor.actor("executor") $Actor.internal $Actor.siloBound {

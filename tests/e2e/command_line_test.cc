@@ -50,7 +50,7 @@ TEST_CASE("help, versions and mistakes in the command line have their codes") {
         "logs",         "watch",      "cancel",   "retry",  "approve",  "delete", "actor",
         "dead-letters", "completion", "version",  "top",    "pki",      "silo",   "gateway",
         "silos",        "partitions", "cluster",  "config", "schedule", "plan",   "pause",
-        "resume",       "rerun",      "rollback"}) {
+        "project",      "pool",       "resume",   "rerun",  "rollback"}) {
     const auto help = millrace({each, "--help"});
     CHECK(help.status == 0);
     CHECK(help.output.find("Examples:") != std::string::npos);

@@ -129,11 +129,13 @@ finished_command background_command::wait() {
   return printed_;
 }
 
-server_process::server_process(const std::filesystem::path& data, const std::string& listen) {
+server_process::server_process(const std::filesystem::path& data, const std::string& listen,
+                               const std::vector<std::string>& options) {
   pipe_pair err;
   const auto none = ::open("/dev/null", O_RDWR | O_CLOEXEC);
-  pid_ = spawn({"dev", "--listen", listen, "--data", data.string(), "--slots", "4"}, none, none,
-               err.ends[1]);
+  std::vector<std::string> words{"dev", "--listen", listen, "--data", data.string()};
+  words.insert(words.end(), options.begin(), options.end());
+  pid_ = spawn(words, none, none, err.ends[1]);
   ::close(none);
   ::close(err.ends[1]);
   errors_ = err.ends[0];

@@ -62,7 +62,8 @@ private:
 class server_process {
 public:
   explicit server_process(const std::filesystem::path& data,
-                          const std::string& listen = "127.0.0.1:0");
+                          const std::string& listen = "127.0.0.1:0",
+                          const std::vector<std::string>& options = {"--slots", "4"});
   server_process(const server_process&) = delete;
   server_process& operator=(const server_process&) = delete;
   ~server_process();

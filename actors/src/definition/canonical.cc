@@ -227,8 +227,15 @@ json json_of(const task_definition& task) {
       one["default"] = *output.fallback;
     }
   }
-  if (task.priority != task_definition{}.priority) {
-    made["priority"] = task.priority;
+  put(made, "priority", task.priority);
+  for (const auto& [name, amount] : task.resources) {
+    made["resources"][name] = format_amount(name, amount);
+  }
+  if (!task.mutexes.empty()) {
+    made["synchronization"]["mutexes"] = task.mutexes;
+  }
+  for (const auto& each : task.semaphores) {
+    made["synchronization"]["semaphores"].push_back({{"name", each.name}, {"limit", each.limit}});
   }
   return made;
 }
@@ -254,6 +261,7 @@ std::string to_json(const pipeline_definition& definition) {
   if (definition.fail_fast) {
     made["fail_fast"] = true;
   }
+  put(made, "priority", definition.priority);
   if (definition.retention != run_retention{}) {
     auto& retention = made["retention"] = json::object();
     put(retention, "runs", definition.retention.runs);

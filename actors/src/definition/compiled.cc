@@ -40,6 +40,7 @@ static_assert(static_cast<unsigned>(hook_event::any) + 1 ==
               static_cast<unsigned>(schemas::CompiledTask::Hook::FINALLY));
 
 constexpr std::int64_t no_grace = -1;  // 0 is one: kill at once
+constexpr std::int64_t no_priority = -1;
 
 std::string string_of(capnp::Text::Reader text) {
   return {text.begin(), text.size()};
@@ -194,8 +195,27 @@ void put_hook(schemas::CompiledTask::Builder into, const hook_definition& hook,
   }
 }
 
+void put_claims(schemas::CompiledTask::Builder into, const task_definition& task) {
+  auto resources = into.initResources(size_of(task.resources.size()));
+  unsigned at = 0;
+  for (const auto& [name, amount] : task.resources) {
+    resources[at].setName(name.c_str());
+    resources[at++].setAmount(amount);
+  }
+  auto locks = into.initLocks(size_of(task.mutexes.size() + task.semaphores.size()));
+  at = 0;
+  for (const auto& name : task.mutexes) {
+    locks[at++].setName(name.c_str());
+  }
+  for (const auto& each : task.semaphores) {
+    locks[at].setName(each.name.c_str());
+    locks[at++].setLimit(each.limit);
+  }
+}
+
+// `priority`: of a task without one.
 void put(schemas::CompiledTask::Builder into, const task_definition& task,
-         const std::vector<std::uint32_t>& needs) {
+         const std::vector<std::uint32_t>& needs, std::uint32_t priority) {
   if (task.hook) {
     put_hook(into, *task.hook, needs);
   }
@@ -226,7 +246,11 @@ void put(schemas::CompiledTask::Builder into, const task_definition& task,
       outputs[at].setDefault(task.outputs[at].fallback->c_str());
     }
   }
-  into.setPriority(task.priority);
+  constexpr std::uint32_t level_of_old_max = 255;
+  into.setLevel(task.priority ? std::int64_t{*task.priority} : no_priority);
+  into.setPriority(
+      static_cast<std::uint8_t>(std::min(task.priority.value_or(priority), level_of_old_max)));
+  put_claims(into, task);
   into.setDetach(task.detach);
   into.setAllowFailures(task.allow_failures.count);
   into.setAllowPercentage(task.allow_failures.is_percentage);
@@ -403,7 +427,21 @@ result<void> read_task(schemas::CompiledTask::Reader task, pipeline_definition& 
       one.fallback = string_of(output.getDefault());
     }
   }
-  made.priority = task.getPriority();
+  if (task.getLevel() != no_priority) {
+    made.priority = static_cast<std::uint32_t>(task.getLevel());
+  } else if (!into.priority && task.getPriority() != priority_default) {  // of an older version
+    made.priority = task.getPriority();
+  }
+  for (const auto each : task.getResources()) {
+    made.resources.emplace(string_of(each.getName()), each.getAmount());
+  }
+  for (const auto each : task.getLocks()) {
+    if (each.getLimit() == 0) {
+      made.mutexes.push_back(string_of(each.getName()));
+    } else {
+      made.semaphores.push_back({string_of(each.getName()), each.getLimit()});
+    }
+  }
   made.detach = task.getDetach();
   made.allow_failures = {task.getAllowFailures(), task.getAllowPercentage()};
   if (task.getHook() != schemas::CompiledTask::Hook::NONE) {
@@ -421,6 +459,12 @@ result<void> read_task(schemas::CompiledTask::Reader task, pipeline_definition& 
 // The oldest format whose readers run the definition as it says: a silo of an earlier version would
 // pass over what it does not know.
 std::uint32_t format_of(const pipeline_definition& definition) {
+  const auto wants_4 = [](const task_definition& task) {
+    return !task.resources.empty() || !task.mutexes.empty() || !task.semaphores.empty();
+  };
+  if (std::any_of(definition.tasks.begin(), definition.tasks.end(), wants_4)) {
+    return 4;
+  }
   const auto wants_3 = [](const task_definition& task) {
     return task.hook.has_value() || task.run_on == trigger_rule::no_failure;
   };
@@ -435,10 +479,8 @@ std::uint32_t format_of(const pipeline_definition& definition) {
            std::any_of(task.outputs.begin(), task.outputs.end(),
                        [](const auto& each) { return each.fallback.has_value(); });
   };
-  return !definition.secrets.empty() ||
-                 std::any_of(definition.tasks.begin(), definition.tasks.end(), wants_2)
-             ? 2
-             : 1;
+  const auto& tasks = definition.tasks;
+  return !definition.secrets.empty() || std::any_of(tasks.begin(), tasks.end(), wants_2) ? 2 : 1;
 }
 
 }  // namespace
@@ -459,6 +501,7 @@ void compile(const pipeline_definition& definition, schemas::CompiledPipeline::B
   into.setWorkspace(static_cast<schemas::CompiledPipeline::Workspace>(definition.workspace));
   into.setMaxParallel(definition.max_parallel.value_or(0));
   into.setFailFast(definition.fail_fast);
+  into.setPriority(definition.priority ? std::int64_t{*definition.priority} : no_priority);
   into.setKeepRuns(definition.retention.runs.value_or(0));
   into.setKeepAge(definition.retention.age.value_or(runtime::duration{}).count());
   auto schedules = into.initSchedules(size_of(definition.schedules.size()));
@@ -484,7 +527,8 @@ void compile(const pipeline_definition& definition, schemas::CompiledPipeline::B
   const auto graph = graph_of(definition);
   auto tasks = into.initTasks(size_of(definition.tasks.size()));
   for (unsigned at = 0; at < tasks.size(); ++at) {
-    put(tasks[at], definition.tasks[at], graph.needs[at]);
+    put(tasks[at], definition.tasks[at], graph.needs[at],
+        definition.priority.value_or(priority_default));
   }
 }
 
@@ -561,6 +605,9 @@ result<pipeline_definition> definition_of(schemas::CompiledPipeline::Reader comp
   made->workspace = static_cast<workspace_mode>(compiled.getWorkspace());
   made->max_parallel = bound_of(compiled.getMaxParallel());
   made->fail_fast = compiled.getFailFast();
+  if (compiled.getPriority() != no_priority) {
+    made->priority = static_cast<std::uint32_t>(compiled.getPriority());
+  }
   made->retention = retention_of(compiled);
   made->concurrency = concurrency_of(compiled);
   made->revert_after = bound_of(compiled.getRevertAfter());

@@ -12,7 +12,8 @@ constexpr std::array pipeline_words{
     word{"grace_period"}, word{"max_parallel"}, word{"defaults"},    word{"tasks"},
     word{"retention"},    word{"secrets"},      word{"schedule"},    word{"concurrency"},
     word{"revert"},       word{"outputs"},      word{"triggers"},    word{"fail_fast"},
-    word{"on_success"},   word{"on_failure"},   word{"on_cancel"},   word{"finally"}};
+    word{"on_success"},   word{"on_failure"},   word{"on_cancel"},   word{"finally"},
+    word{"priority"}};
 
 constexpr std::array pipeline_foreign{
     foreign_key{"steps", "write `tasks`"},
@@ -71,17 +72,20 @@ constexpr std::array pipeline_foreign{
     foreign_key{"docs_url", ""},
     foreign_key{"resident", ""},
     foreign_key{"project", ""},
-    foreign_key{"priority", "write it in the tasks"}};
+    foreign_key{"priorityClassName", "write `priority: high`"},
+    foreign_key{"synchronization", "write it in the tasks"},
+    foreign_key{"resources", "write it in the tasks"}};
 
 constexpr std::array task_words{
-    word{"name"},       word{"description"},  word{"run"},       word{"command"},
-    word{"needs"},      word{"run_on"},       word{"when"},      word{"env"},
-    word{"timeout"},    word{"grace_period"}, word{"retry"},     word{"for_each"},
-    word{"matrix"},     word{"max_parallel"}, word{"fail_fast"}, word{"on_empty"},
-    word{"outputs"},    word{"priority"},     word{"detach"},    word{"allow_failures"},
-    word{"approval"},   word{"secrets"},      word{"shell"},     word{"workdir"},
-    word{"inputs"},     word{"pipeline"},     word{"params"},    word{"on_success"},
-    word{"on_failure"}, word{"on_cancel"},    word{"finally"}};
+    word{"name"},           word{"description"},  word{"run"},       word{"command"},
+    word{"needs"},          word{"run_on"},       word{"when"},      word{"env"},
+    word{"timeout"},        word{"grace_period"}, word{"retry"},     word{"for_each"},
+    word{"matrix"},         word{"max_parallel"}, word{"fail_fast"}, word{"on_empty"},
+    word{"outputs"},        word{"priority"},     word{"detach"},    word{"allow_failures"},
+    word{"approval"},       word{"secrets"},      word{"shell"},     word{"workdir"},
+    word{"inputs"},         word{"pipeline"},     word{"params"},    word{"on_success"},
+    word{"on_failure"},     word{"on_cancel"},    word{"finally"},   word{"resources"},
+    word{"synchronization"}};
 
 constexpr std::array task_foreign{
     foreign_key{"id", "write `name`"},
@@ -129,6 +133,20 @@ constexpr std::array task_foreign{
     foreign_key{"max_in_flight", "write `max_parallel`"},
     foreign_key{"fail-fast", "write `fail_fast`"},
     foreign_key{"priority_weight", "write `priority`"},
+    foreign_key{"priorityClassName", "write `priority: high`"},
+    foreign_key{"locks", "write `synchronization: {mutexes: [NAME]}`"},
+    foreign_key{"lock", "write `synchronization: {mutexes: [NAME]}`"},
+    foreign_key{"mutex", "write `synchronization: {mutexes: [NAME]}`"},
+    foreign_key{"mutexes", "write it under `synchronization`"},
+    foreign_key{"semaphore", "write `synchronization: {semaphores: [{name: NAME, limit: 3}]}`"},
+    foreign_key{"semaphores", "write it under `synchronization`"},
+    foreign_key{"resource_group", "write `synchronization: {mutexes: [NAME]}`"},
+    foreign_key{"cpus", "write `resources: {cpu: 2}`"},
+    foreign_key{"cpu", "write `resources: {cpu: 2}`"},
+    foreign_key{"memory", "write `resources: {memory: 512Mi}`"},
+    foreign_key{"gpu", "write `resources: {gpu: 1}`"},
+    foreign_key{"gres", "write `resources: {gpu: 1}`"},
+    foreign_key{"container_limits", "write `resources: {cpu: 2, memory: 512Mi}`"},
     foreign_key{"working_directory", "write `workdir`"},
     foreign_key{"working-directory", "write `workdir`"},
     foreign_key{"working_dir", "write `workdir`"},
@@ -151,7 +169,6 @@ constexpr std::array task_foreign{
     foreign_key{"secretKeyRef", "write `secrets: {NAME: {from: project, key: name}}`"},
     foreign_key{"artifacts", ""},
     foreign_key{"cache", ""},
-    foreign_key{"resources", ""},
     foreign_key{"labels", ""},
     foreign_key{"tags", ""},
     foreign_key{"placement", ""},
@@ -286,6 +303,18 @@ constexpr std::array secret_foreign{
     foreign_key{"env", "write `from: env` and the variable's name as `key`"},
     foreign_key{"value", "a definition is no place for it: store it by `millrace secret set`"}};
 
+constexpr std::array synchronization_words{word{"mutexes"}, word{"semaphores"}};
+constexpr std::array synchronization_foreign{foreign_key{"mutex", "write `mutexes: [NAME]`"},
+                                             foreign_key{"semaphore",
+                                                         "write `semaphores: [{name: NAME, "
+                                                         "limit: 3}]`"},
+                                             foreign_key{"locks", "write `mutexes: [NAME]`"}};
+
+constexpr std::array semaphore_words{word{"name"}, word{"limit"}};
+constexpr std::array semaphore_foreign{
+    foreign_key{"of", "write `limit`"}, foreign_key{"size", "write `limit`"},
+    foreign_key{"count", "write `limit`"}, foreign_key{"configMapKeyRef", "write `limit: 3`"}};
+
 constexpr std::array output_words{word{"default"}, word{"description"}};
 constexpr std::array output_foreign{foreign_key{"type", ""},
                                     foreign_key{"value", "write `key=value` to `$MILLRACE_OUTPUT`"},
@@ -343,6 +372,15 @@ const key_table& revert_keys() {
 }
 const key_table& secret_keys() {
   static constexpr key_table table{"a secret", secret_words, secret_foreign};
+  return table;
+}
+const key_table& synchronization_keys() {
+  static constexpr key_table table{"`synchronization`", synchronization_words,
+                                   synchronization_foreign};
+  return table;
+}
+const key_table& semaphore_keys() {
+  static constexpr key_table table{"a semaphore", semaphore_words, semaphore_foreign};
   return table;
 }
 const key_table& output_keys() {

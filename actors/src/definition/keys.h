@@ -36,6 +36,8 @@ struct key_table {
 [[nodiscard]] const key_table& trigger_keys();
 [[nodiscard]] const key_table& revert_keys();
 [[nodiscard]] const key_table& secret_keys();
+[[nodiscard]] const key_table& synchronization_keys();
+[[nodiscard]] const key_table& semaphore_keys();
 
 /// The keys of a matrix that are no axes.
 inline constexpr std::array<std::string_view, 2> matrix_reserved{"include", "exclude"};

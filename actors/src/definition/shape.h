@@ -95,7 +95,7 @@ void read_process(shape_context& to, const field_map& fields, task_definition& m
 void read_task_secrets(shape_context& to, const field_map& fields, task_definition& made);
 /// Appends the hooks of the task `of`, or of the pipeline, to the definition.
 void read_hooks(shape_context& to, const field_map& fields, const std::string& of,
-                std::uint8_t priority, const task_defaults& defaults);
+                std::optional<std::uint32_t> priority, const task_defaults& defaults);
 /// `workdir` and `inputs`.
 void read_surroundings(shape_context& to, const field_map& fields, task_definition& made,
                        std::size_t task);
@@ -107,6 +107,12 @@ void read_values(shape_context& to, const cursor& where, std::string_view hint, 
 void read_triggers(shape_context& to, const cursor& where);
 void read_fan_out(shape_context& to, const field_map& fields, task_definition& made,
                   std::size_t task);
+/// `priority`, of a task or a pipeline.
+void read_priority(shape_context& to, const std::optional<cursor>& where,
+                   std::optional<std::uint32_t>& into);
+/// `priority`, `resources` and `synchronization`.
+void read_claims(shape_context& to, const field_map& fields, task_definition& made,
+                 std::size_t task);
 /// Appends the task and its hooks to the definition.
 void read_task(shape_context& to, const cursor& where, const task_defaults& defaults);
 

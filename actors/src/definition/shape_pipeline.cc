@@ -105,6 +105,7 @@ void read_limits(shape_context& to, const field_map& fields) {
   if (const auto fail_fast = fields.at("fail_fast")) {
     made.fail_fast = to.in.read_bool(*fail_fast).value_or(false);
   }
+  read_priority(to, fields.at("priority"), made.priority);
 }
 
 void read_retention(shape_context& to, const cursor& where) {

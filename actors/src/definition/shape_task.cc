@@ -94,8 +94,9 @@ void refuse_of_commands(shape_context& to, const field_map& fields, const char* 
                    "remove it, or do it in a task that needs this one");
     }
   };
-  for (const auto* key : {"run", "command", "env", "grace_period", "detach", "retry", "outputs",
-                          "priority", "secrets", "shell", "workdir", "inputs"}) {
+  for (const auto* key :
+       {"run", "command", "env", "grace_period", "detach", "retry", "outputs", "priority",
+        "secrets", "shell", "workdir", "inputs", "resources", "synchronization"}) {
     refuse(key);
   }
   std::for_each(more.begin(), more.end(), refuse);
@@ -361,10 +362,7 @@ void read_task(shape_context& to, const cursor& where, const task_defaults& defa
   if (const auto outputs = fields->at("outputs")) {
     read_outputs(to, *outputs, made);
   }
-  if (const auto priority = fields->at("priority")) {
-    made.priority = static_cast<std::uint8_t>(
-        to.in.read_int(*priority, 0, 100, "write it like `50`").value_or(made.priority));
-  }
+  read_claims(to, *fields, made, index);
   read_hooks(to, *fields, std::string{made.name}, made.priority, defaults);
 }
 

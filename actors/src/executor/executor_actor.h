@@ -2,6 +2,7 @@
 // The actor `executor`: the address at which the pool reaches the attempts of one silo.
 #pragma once
 
+#include <algorithm>
 #include <cstdint>
 #include <functional>
 #include <optional>
@@ -20,7 +21,7 @@ struct granted_attempt {
   std::uint32_t number = 0;
   std::uint64_t incarnation = 0;  ///< The life that it is for.
   std::uint64_t grant = 0;
-  std::uint8_t priority = 0;
+  std::uint32_t priority = 0;
 };
 
 /// Which part of a log somebody wants.
@@ -76,7 +77,7 @@ public:
   runtime::async<> grant(grant_params params) override {
     for (auto each : params.grants()) {
       runner_->granted({each.getTask(), each.getAttempt(), params.incarnation(), each.getNumber(),
-                        each.getPriority()});
+                        std::max<std::uint32_t>(each.getLevel(), each.getPriority())});
     }
     return {};
   }

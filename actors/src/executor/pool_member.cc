@@ -6,6 +6,7 @@
 
 #include "millrace/secrets.capnp.actor.h"
 #include "pipeline/names.h"
+#include "pool/wish_rows.h"
 
 namespace millrace::actors {
 
@@ -89,6 +90,7 @@ result<void> pool_member::try_join(bad_report bad) {
   offer.setFormerly(name_.formerly().c_str());
   offer.setDraining(takes_nothing());
   offer.setRefusal(refusal.c_str());
+  put_amounts(resources_, [&](unsigned size) { return offer.initResources(size); });
   const auto answer = home_.call(pool.join(std::move(params)));
   if (!answer) {
     return answer.error();

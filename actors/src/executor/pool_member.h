@@ -21,6 +21,7 @@
 #include "executor/worker.h"
 #include "millrace/actors/executor.h"
 #include "millrace/actors/executor_lease.h"
+#include "millrace/actors/resources.h"
 #include "millrace/runtime/silo.h"
 
 namespace millrace::actors {
@@ -28,12 +29,14 @@ namespace millrace::actors {
 /// Threading: `join` from one thread, before the worker runs; the rest from any.
 class pool_member final : public attempt_runner, public attempt_listener {
 public:
-  /// `id` names the executor in its pool. Without `timing` it needs no lease. Requires: everything
-  /// outlives the member.
-  pool_member(std::string id, std::optional<lease_timing> timing, executor_name& name,
-              executor& attempts, report_delivery& reports, worker& jobs, runtime::silo& home)
+  /// `id` names the executor in its pool, `resources` are what it offers there. Without `timing` it
+  /// needs no lease. Requires: everything outlives the member.
+  pool_member(std::string id, std::optional<lease_timing> timing, resource_amounts resources,
+              executor_name& name, executor& attempts, report_delivery& reports, worker& jobs,
+              runtime::silo& home)
       : id_(std::move(id)),
         timing_(timing),
+        resources_(std::move(resources)),
         name_(name),
         attempts_(attempts),
         reports_(reports),
@@ -94,6 +97,7 @@ private:
 
   const std::string id_;
   const std::optional<lease_timing> timing_;
+  const resource_amounts resources_;
   executor_name& name_;
   executor& attempts_;
   report_delivery& reports_;

@@ -23,10 +23,10 @@ public:
   explicit start_queue(std::uint32_t slots) : slots_(slots) {}
 
   /// Does nothing if an attempt with this token waits already. `grant`: no other one's.
-  void add(std::string token, std::uint8_t priority, std::uint64_t grant, Attempt attempt) {
+  void add(std::string token, std::uint32_t priority, std::uint64_t grant, Attempt attempt) {
     if (find(token) == waiting_.end()) {
       // Negated: the highest first.
-      waiting_.emplace(std::pair{-int{priority}, grant},
+      waiting_.emplace(std::pair{-std::int64_t{priority}, grant},
                        entry{std::move(token), std::move(attempt)});
     }
   }
@@ -63,7 +63,7 @@ private:
 
   std::uint32_t slots_;
   std::uint32_t taken_ = 0;
-  std::map<std::pair<int, std::uint64_t>, entry> waiting_;
+  std::map<std::pair<std::int64_t, std::uint64_t>, entry> waiting_;
 };
 
 }  // namespace millrace::actors

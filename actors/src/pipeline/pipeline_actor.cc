@@ -8,6 +8,7 @@
 #include "millrace/actors/definition.h"
 #include "millrace/actors/name_rule.h"
 #include "millrace/actors/params.h"
+#include "millrace/actors/priority.h"
 #include "millrace/actors/run_id.h"
 #include "millrace/actors/submission.h"
 #include "millrace/schedule.capnp.actor.h"
@@ -29,6 +30,7 @@ constexpr std::uint32_t page_default = 100;
 constexpr std::uint32_t page_max = 1'000;
 // Runs that a page is chosen from: what bounds a search for rare ones.
 constexpr std::uint32_t page_look_max = 10'000;
+constexpr std::uint32_t project_weight_max = 1'000'000;
 
 std::uint32_t page_of(std::uint32_t limit) {
   return limit == 0 ? page_default : std::min(limit, page_max);
@@ -56,10 +58,46 @@ error all_of(const std::vector<diagnostic>& mistakes) {
 }  // namespace
 
 async<> project_actor::on_activate() {
-  if (pipelines_.empty()) {
+  if (pipelines_.empty() && !state().hasSettings()) {
     set_idle_timeout(runtime::duration{});  // nobody knows it: asking leaves nothing
   }
   return {};
+}
+
+// Its pool goes by most of it; its pipelines, which take the runs, by the rest.
+async<> project_actor::configure(configure_params params) {
+  const auto settings = params.settings();
+  if (auto named = check_name("project", key(), name_rule::thing); !named) {
+    co_await runtime::fail(std::move(named).error());
+  }
+  if (settings.getWeight() == 0 || settings.getWeight() > project_weight_max) {
+    co_await runtime::fail(errc::invalid_argument, "the weight of a project is from 1 to " +
+                                                       std::to_string(project_weight_max) +
+                                                       ", not " +
+                                                       std::to_string(settings.getWeight()));
+  }
+  if (settings.getMaxPriority() < -1 || settings.getMaxPriority() > std::int64_t{priority_max}) {
+    co_await runtime::fail(errc::invalid_argument,
+                           std::to_string(settings.getMaxPriority()) +
+                               " is no priority: " + std::string{priority_hint});
+  }
+  const auto bound = state().getSettings().getMaxQueuedRuns();
+  edit().setSettings(settings);
+  set_idle_timeout(std::nullopt);
+  send(ref<schemas::Pool>(std::string{default_pool}).set_project(key(), settings));
+  if (settings.getMaxQueuedRuns() != bound) {
+    pipelines_.for_each([&](std::string_view name, schemas::ProjectPipeline::Reader) {
+      send(ref<schemas::Pipeline>(key() + "/" + std::string{name})
+               .limit_runs(settings.getMaxQueuedRuns()));
+      return true;
+    });
+  }
+}
+
+async<project_actor::settings_results> project_actor::settings() {
+  settings_results results;
+  results.build().setSettings(state().getSettings());
+  co_return results;
 }
 
 async<> project_actor::add(add_params params) {
@@ -68,6 +106,9 @@ async<> project_actor::add(add_params params) {
     record.setName(params.read().getPipeline());
     record.setRegisteredAt(nanoseconds(now()));
     set_idle_timeout(std::nullopt);
+    if (const auto bound = state().getSettings().getMaxQueuedRuns(); bound > 0) {
+      send(ref<schemas::Pipeline>(key() + "/" + std::string{params.pipeline()}).limit_runs(bound));
+    }
   }
   pipelines_.edit(params.pipeline()).setSchedules(params.schedules());
   return {};
@@ -151,6 +192,14 @@ runtime::result<void> pipeline_actor::begin_run(const Params& params, const std:
   if (auto known = with.older ? runtime::result<void>{} : compile_stored(with.number); !known) {
     return std::move(known).error();
   }
+  std::int64_t priority = -1;  // the pipeline's, also of what another run has as a task
+  if constexpr (requires { params.priority(); }) {
+    priority = params.priority();
+  }
+  if (priority > std::int64_t{priority_max} || priority < -1) {
+    return error{errc::invalid_argument,
+                 std::to_string(priority) + " is no priority: " + std::string{priority_hint}};
+  }
   const auto compiled = with.older ? with.older->read().getCompiled()
                                    : versions_.get(version_row(with.number))->getCompiled();
   const auto signature = signature_of(compiled);
@@ -191,6 +240,7 @@ runtime::result<void> pipeline_actor::begin_run(const Params& params, const std:
   made.setParent(of.parent.c_str());
   made.setParentTask(of.parent_task.c_str());
   made.setDepth(of.depth);
+  made.setPriority(priority);
   made.setTriggeredBy(of.triggered_by.c_str());
   if (const auto place = of.place ? of.place : trace()) {
     store_place(*place, made.initTrace());
@@ -209,6 +259,37 @@ template runtime::result<void> pipeline_actor::begin_run(const submit_params& pa
                                                          const std::string& run,
                                                          const run_starter& of,
                                                          const chosen_version& with);
+
+async<> pipeline_actor::limit_runs(limit_runs_params params) {
+  if (state().getLatestVersion() > 0) {
+    edit().setMaxQueuedRuns(params.max_queued_runs());
+  }
+  return {};
+}
+
+// Those on the way are not counted yet, so a burst may bring a few more; nor are those of other
+// pipelines that wait for their turn.
+async<std::optional<error>> pipeline_actor::refusal_by_quota() {
+  const auto most = state().getMaxQueuedRuns();
+  if (most == 0) {
+    co_return std::nullopt;
+  }
+  const auto queued =
+      co_await as_result(ref<schemas::Pool>(std::string{default_pool}).queued_runs(project()));
+  if (!queued) {
+    co_return queued.error();
+  }
+  const auto waiting = queued->runs() + turns_.waiting();
+  if (waiting < most) {
+    co_return std::nullopt;
+  }
+  constexpr std::chrono::seconds again_in{5};
+  co_return error{errc::overloaded,
+                  "the project '" + project() + "' has " + std::to_string(waiting) +
+                      " runs that wait while nothing of them has a slot, and may have " +
+                      std::to_string(most) + "; submit it when some have gone on, or cancel some",
+                  again_in};
+}
 
 async<pipeline_actor::submit_results> pipeline_actor::submit(submit_params params) {
   if (!is_known()) {
@@ -229,6 +310,9 @@ async<pipeline_actor::submit_results> pipeline_actor::submit(submit_params param
                     : error{other.error()};
   } else if (const auto meanwhile = co_await version_of(run)) {
     co_return submit_results{run, *meanwhile};  // two at once, of one id
+  }
+  if (auto refused = co_await refusal_by_quota()) {
+    co_return *std::move(refused);
   }
   const auto with = co_await version_numbered(params.version());
   if (active_.contains(newest_first(run))) {
@@ -256,6 +340,9 @@ async<pipeline_actor::submit_new_results> pipeline_actor::submit_new(submit_new_
     }
   } else if (run.empty()) {
     run = make_run_id(now(), random_);
+  }
+  if (auto refused = co_await refusal_by_quota()) {
+    co_return *std::move(refused);
   }
   const auto with = co_await version_numbered(params.version());
   // What was asked first may come last.

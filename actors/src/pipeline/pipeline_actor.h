@@ -28,6 +28,8 @@ public:
   runtime::async<> add(add_params params) override;
   runtime::async<pipelines_results> pipelines(pipelines_params params) override;
   runtime::async<> remove(remove_params params) override;
+  runtime::async<> configure(configure_params params) override;
+  runtime::async<settings_results> settings() override;
 
 private:
   runtime::state_map<schemas::ProjectPipeline> pipelines_{*this, "pipelines"};
@@ -53,6 +55,7 @@ public:
   runtime::async<> run_ended(run_ended_params params) override;
   runtime::async<> run_removed(run_removed_params params) override;
   runtime::async<> submit_scheduled(submit_scheduled_params params) override;
+  runtime::async<> limit_runs(limit_runs_params params) override;
   runtime::async<> remove() override;
   runtime::async<> pause(pause_params params) override;
   runtime::async<> resume() override;
@@ -104,6 +107,7 @@ private:
   void put_older_versions_away();
   [[nodiscard]] std::optional<runtime::error> refusal(const apply_params& params) const;
   [[nodiscard]] runtime::async<std::optional<std::uint32_t>> version_of(std::string run);
+  [[nodiscard]] runtime::async<std::optional<runtime::error>> refusal_by_quota();
   // What starts a run other than a person: a firing, or a run that has it as a task.
   struct run_starter {
     std::string schedule = {};  // empty: none

@@ -7,6 +7,7 @@
 #include "access/audit_actor.h"
 #include "executor/executor_actor.h"
 #include "executor/executor_name.h"
+#include "executor/offered_resources.h"
 #include "executor/pool_member.h"
 #include "executor/process_executor.h"
 #include "executor/report_delivery.h"
@@ -58,7 +59,8 @@ public:
       return std::move(opened).error();
     }
     executor_ = *std::move(opened);
-    member_.emplace(id, options_.lease, name_, *executor_, reports_, jobs_, home_);
+    member_.emplace(id, options_.lease, offered_resources(options_.resources), name_, *executor_,
+                    reports_, jobs_, home_);
     home_.add<access_actor>();
     home_.add<audit_actor>();
     home_.add<project_actor>();

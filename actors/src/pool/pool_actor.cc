@@ -6,6 +6,7 @@
 #include <map>
 
 #include "pipeline/names.h"
+#include "pool/wish_rows.h"
 
 namespace millrace::actors {
 
@@ -25,6 +26,31 @@ std::uint64_t number_of(std::string_view row) {
   return number;
 }
 
+// What a project has used so little of that nobody needs to know, in seconds.
+constexpr double usage_forgotten = 1;
+constexpr unsigned reasons_at_once = 1'000;
+
+pool_ticket ticket_of(std::uint64_t number, schemas::PoolTicket::Reader row) {
+  const auto since = [](std::int64_t at) { return runtime::wall_time{runtime::duration{at}}; };
+  return {number,
+          text_of(row.getTask()),
+          row.getAttempt(),
+          row.hasWish() ? row.getWish().getPriority() : row.getPriority(),
+          text_of(row.getExecutor()),
+          row.getShared(),
+          wish_of(row.getWish()),
+          since(row.getQueuedAt()),
+          since(row.getGrantedAt())};
+}
+
+project_limits limits_of(schemas::ProjectSettings::Reader from) {
+  project_limits made{from.getWeight(), from.getMaxRunning(), from.getMaxQueuedRuns(), {}};
+  if (from.getMaxPriority() >= 0) {
+    made.max_priority = static_cast<std::uint32_t>(from.getMaxPriority());
+  }
+  return made;
+}
+
 }  // namespace
 
 pool_actor::pool_actor(const runtime::clock& time, std::optional<lease_timing> timing)
@@ -35,17 +61,32 @@ pool_actor::pool_actor(const runtime::clock& time, std::optional<lease_timing> t
 }
 
 async<> pool_actor::on_activate() {
+  std::vector<std::string> forgotten;
+  projects_.for_each([&](std::string_view project, schemas::PoolProject::Reader record) {
+    queue_.set_limits(project, limits_of(record.getSettings()));
+    queue_.restore_usage(project, record.getUsage(),
+                         runtime::wall_time{runtime::duration{record.getUsageAt()}});
+    if (!record.hasSettings() &&
+        fair_share::usage(*queue_.shares().find(project), now()) < usage_forgotten) {
+      forgotten.emplace_back(project);
+    }
+    return true;
+  });
+  for (const auto& project : forgotten) {
+    projects_.erase(project);
+  }
   runs_.for_each([this](std::string_view run, schemas::PoolRun::Reader record) {
     queue_.restore_run(run, text_of(record.getExecutor()));
     return true;
   });
-  tickets_.for_each([this](std::string_view row, schemas::PoolTicket::Reader ticket) {
-    queue_.restore({number_of(row), text_of(ticket.getTask()), ticket.getAttempt(),
-                    ticket.getPriority(), text_of(ticket.getExecutor()), ticket.getShared()});
+  paused_.for_each([this](std::string_view run, schemas::PausedRun::Reader) {
+    queue_.restore_pause(run);
     return true;
   });
+  restore_tickets();
   executors_.for_each([this](std::string_view executor, schemas::PoolExecutor::Reader record) {
-    queue_.restore_executor(executor, record.getIncarnation(), record.getSlots());
+    queue_.restore_executor(executor, record.getIncarnation(), record.getSlots(),
+                            amounts_of(record.getResources()));
     queue_.drain(executor, record.getDraining(), text_of(record.getRefusal()));
     if (!record.getLost()) {
       hear(executor);  // an earlier activation may just have
@@ -56,10 +97,27 @@ async<> pool_actor::on_activate() {
   return {};
 }
 
+// In the order of their grants, by which projects have used what they have.
+void pool_actor::restore_tickets() {
+  std::vector<pool_ticket> all;
+  tickets_.for_each([&](std::string_view row, schemas::PoolTicket::Reader ticket) {
+    all.push_back(ticket_of(number_of(row), ticket));
+    return true;
+  });
+  std::stable_sort(all.begin(), all.end(),
+                   [](const auto& a, const auto& b) { return a.granted_at < b.granted_at; });
+  for (auto& each : all) {
+    queue_.restore(std::move(each));
+  }
+}
+
 // Tells the tasks that these attempts, whose tickets are gone, have ended.
 void pool_actor::end(const std::vector<pool_ticket>& tickets, schemas::AttemptEnd end) {
   for (const auto& each : tickets) {
     tickets_.erase(padded(each.number, ticket_digits));
+    if (!each.executor.empty()) {
+      save_usage(each.wish.project);
+    }
     schemas::task_interface::attempt_finished_params finished;
     auto report = finished.build().initReport();
     report.setNumber(each.attempt);
@@ -76,7 +134,9 @@ void pool_actor::take_over(std::vector<pool_ticket> tickets, bool same_lineage) 
     return;
   }
   for (auto& each : tickets) {
-    tickets_.edit(padded(each.number, ticket_digits)).setExecutor("");
+    auto row = tickets_.edit(padded(each.number, ticket_digits));
+    row.setExecutor("");
+    row.setGrantedAt(0);
     queue_.put_back(std::move(each));
   }
 }
@@ -93,18 +153,21 @@ async<pool_actor::join_results> pool_actor::join(join_params params) {
     for (const auto& run : queue_.runs_of(before, SIZE_MAX)) {
       runs_.edit(run).setExecutor(executor.c_str());
     }
-    take_over(queue_.remove(before, executor), same_lineage);
+    take_over(queue_.remove(before, executor, now()), same_lineage);
     executors_.erase(before);
     if (leases_) {
       leases_->forget(before);
     }
   }
-  take_over(queue_.join(executor, params.incarnation(), params.slots()), same_lineage);
-  auto now = executors_.edit(executor);
-  now.setIncarnation(params.incarnation());
-  now.setSlots(params.slots());
-  now.setLineage(params.lineage());
-  now.setLost(false);
+  take_over(queue_.join(executor, params.incarnation(), params.slots(),
+                        amounts_of(params.resources()), now()),
+            same_lineage);
+  auto joined = executors_.edit(executor);
+  joined.setIncarnation(params.incarnation());
+  joined.setSlots(params.slots());
+  joined.setLineage(params.lineage());
+  joined.setResources(params.resources());
+  joined.setLost(false);
   set_drain(executor, params.draining(), params.refusal());
   hear(executor);
   watch();
@@ -170,7 +233,7 @@ void pool_actor::lose(const std::string& executor) {
   auto record = executors_.edit(executor);
   record.setSlots(0);
   record.setLost(true);
-  end(queue_.lose(executor), schemas::AttemptEnd::LOST);
+  end(queue_.lose(executor, now()), schemas::AttemptEnd::LOST);
   lose_runs(executor);
 }
 
@@ -193,6 +256,18 @@ async<> pool_actor::lose_more(lose_more_params params) {
   const auto record = executors_.get(executor);
   if (record && record->getLost()) {
     lose_runs(executor);
+  }
+  return {};
+}
+
+async<> pool_actor::pause_run(pause_run_params params) {
+  const std::string run{params.run()};
+  queue_.pause_run(run, params.paused());
+  if (params.paused()) {
+    paused_.edit(run).setSince(nanoseconds(now()));
+  } else {
+    paused_.erase(run);
+    grant();
   }
   return {};
 }
@@ -220,10 +295,12 @@ async<pool_actor::renew_results> pool_actor::renew(renew_params params) {
 
 // --- tickets -------------------------------------------------------------------------------------
 
-void pool_actor::add(std::string_view task, std::uint32_t attempt, std::uint8_t priority,
-                     bool shared) {
+template <class Entry>
+void pool_actor::add(Entry entry) {
   const auto number = state().getTickets() + 1;
-  const auto made = queue_.enqueue(number, task, attempt, priority, shared);
+  const auto priority = entry.hasWish() ? entry.getWish().getPriority() : entry.getPriority();
+  const auto made = queue_.enqueue(number, text_of(entry.getTask()), entry.getAttempt(), priority,
+                                   entry.getShared(), wish_of(entry.getWish()), now());
   if (!made) {
     return;
   }
@@ -231,28 +308,46 @@ void pool_actor::add(std::string_view task, std::uint32_t attempt, std::uint8_t 
   auto row = tickets_.edit(padded(number, ticket_digits));
   row.setTask(made->task.c_str());
   row.setAttempt(made->attempt);
-  row.setPriority(made->priority);
+  row.setPriority(old_priority(made->priority));
   row.setShared(made->shared);
-  row.setQueuedAt(nanoseconds(now()));
+  row.setQueuedAt(nanoseconds(made->queued_at));
+  if (entry.hasWish()) {
+    row.setWish(entry.getWish());
+    row.getWish().setPriority(made->priority);
+  }
 }
 
 async<> pool_actor::enqueue(enqueue_params params) {
-  add(params.task(), params.attempt(), params.priority(), params.shared());
+  add(params.read());
   grant();
   return {};
 }
 
 async<> pool_actor::enqueue_all(enqueue_all_params params) {
   for (auto each : params.read().getEntries()) {
-    add(text_of(each.getTask()), each.getAttempt(), each.getPriority(), each.getShared());
+    add(each);
   }
   grant();
   return {};
 }
 
+// In the commit that gives the slot back.
+void pool_actor::save_usage(std::string_view project) {
+  if (project.empty()) {
+    return;  // of a version before projects were counted
+  }
+  const auto& share = *queue_.shares().find(project);
+  auto row = projects_.edit(std::string{project});
+  row.setUsage(share.usage);
+  row.setUsageAt(nanoseconds(share.at));
+}
+
 void pool_actor::take_back(std::string_view task, std::uint32_t attempt) {
-  if (const auto gone = queue_.release(task, attempt)) {
+  if (const auto gone = queue_.release(task, attempt, now())) {
     tickets_.erase(padded(gone->number, ticket_digits));
+    if (!gone->executor.empty()) {
+      save_usage(gone->wish.project);
+    }
   }
 }
 
@@ -288,6 +383,8 @@ async<> pool_actor::remove_run(remove_run_params params) {
   }
   queue_.forget_run(params.run());
   runs_.erase(params.run());
+  queue_.pause_run(params.run(), false);
+  paused_.erase(params.run());
   executors_.for_each([&](std::string_view executor, schemas::PoolExecutor::Reader) {
     send(ref<schemas::Executor>(std::string{executor}).remove_run(params.run()));
     return true;
@@ -299,7 +396,7 @@ async<> pool_actor::remove_run(remove_run_params params) {
 // One send for each executor, so that what it is granted arrives in one piece and in order.
 void pool_actor::grant() {
   std::map<std::string, std::vector<pool_grant>> grants;
-  for (auto& each : queue_.grant()) {
+  for (auto& each : queue_.grant(now())) {
     grants[each.ticket.executor].push_back(std::move(each));
   }
   auto number = state().getGrants();
@@ -310,13 +407,16 @@ void pool_actor::grant() {
     auto list = made.initGrants(static_cast<unsigned>(granted.size()));
     unsigned at = 0;
     for (const auto& each : granted) {
-      tickets_.edit(padded(each.ticket.number, ticket_digits)).setExecutor(executor.c_str());
+      auto row = tickets_.edit(padded(each.ticket.number, ticket_digits));
+      row.setExecutor(executor.c_str());
+      row.setGrantedAt(nanoseconds(each.ticket.granted_at));
       if (each.pins) {
         runs_.edit(run_of(each.ticket.task)).setExecutor(executor.c_str());
       }
       list[at].setTask(each.ticket.task.c_str());
       list[at].setAttempt(each.ticket.attempt);
-      list[at].setPriority(each.ticket.priority);
+      list[at].setPriority(old_priority(each.ticket.priority));
+      list[at].setLevel(each.ticket.priority);
       list[at++].setNumber(++number);
     }
     send(ref<schemas::Executor>(executor).grant(std::move(params)));
@@ -339,7 +439,82 @@ async<pool_actor::status_results> pool_actor::status() {
   made.setRunning(static_cast<std::uint32_t>(queue_.running()));
   made.setWaiting(static_cast<std::uint32_t>(queue_.waiting()));
   made.setWaitingReason(queue_.waiting_reason().c_str());
+  put_shares(made);
+  put_offers(made);
   co_return results;
+}
+
+void pool_actor::put_shares(schemas::Pool::StatusResults::Builder into) const {
+  double weights = 0;
+  double used = 0;
+  std::vector<fair_share::projects::const_pointer> listed;
+  for (const auto& each : queue_.shares().all()) {
+    const auto& [name, share] = each;
+    const auto usage = fair_share::usage(share, now());
+    if (share.running > 0 || share.waiting > 0 || usage >= usage_forgotten ||
+        share.limits != project_limits{}) {
+      listed.push_back(&each);
+      weights += share.limits.weight;
+      used += usage;
+    }
+  }
+  auto list = into.initProjects(static_cast<unsigned>(listed.size()));
+  for (unsigned at = 0; at < list.size(); ++at) {
+    const auto& [name, share] = *listed[at];
+    const auto usage = fair_share::usage(share, now());
+    list[at].setProject(name.c_str());
+    list[at].setWeight(share.limits.weight);
+    list[at].setShare(share.limits.weight / weights);
+    list[at].setUsed(used > 0 ? usage / used : 0);
+    list[at].setUsage(usage);
+    list[at].setRunning(share.running);
+    list[at].setWaiting(share.waiting);
+    list[at].setQueuedRuns(share.queued_runs);
+    list[at].setMaxRunning(share.limits.max_running);
+    list[at].setMaxQueuedRuns(share.limits.max_queued_runs);
+    list[at].setMaxPriority(share.limits.max_priority ? std::int64_t{*share.limits.max_priority}
+                                                      : -1);
+  }
+}
+
+void pool_actor::put_offers(schemas::Pool::StatusResults::Builder into) const {
+  const auto offers = queue_.offers_made();
+  auto list = into.initOffers(static_cast<unsigned>(offers.size()));
+  for (unsigned at = 0; at < list.size(); ++at) {
+    const auto& each = offers[at];
+    list[at].setExecutor(each.executor.c_str());
+    list[at].setSlots(each.slots);
+    list[at].setGranted(each.granted);
+    list[at].setTakesNothing(each.takes_nothing.c_str());
+    put_amounts(each.offered, [&](unsigned size) { return list[at].initResources(size); });
+    resource_amounts free;
+    for (const auto& [name, amount] : each.offered) {
+      free[name] = left_of(each.offered, each.taken, name);
+    }
+    put_amounts(free, [&](unsigned size) { return list[at].initFree(size); });
+  }
+}
+
+async<pool_actor::reasons_results> pool_actor::reasons(reasons_params params) {
+  const auto tasks = params.read().getTasks();
+  reasons_results results;
+  auto list = results.build().initReasons(std::min(tasks.size(), reasons_at_once));
+  for (unsigned at = 0; at < list.size(); ++at) {
+    list.set(at, queue_.reason(text_of(tasks[at]), now()).c_str());
+  }
+  co_return results;
+}
+
+async<> pool_actor::set_project(set_project_params params) {
+  projects_.edit(params.project()).setSettings(params.settings());
+  queue_.set_limits(params.project(), limits_of(params.settings()));
+  grant();
+  return {};
+}
+
+async<pool_actor::queued_runs_results> pool_actor::queued_runs(queued_runs_params params) {
+  const auto* share = queue_.shares().find(params.project());
+  co_return queued_runs_results{share != nullptr ? share->queued_runs : 0};
 }
 
 }  // namespace millrace::actors

@@ -33,12 +33,21 @@ public:
   runtime::async<renew_results> renew(renew_params params) override;
   runtime::async<> resume_run(resume_run_params params) override;
   runtime::async<> drain(drain_params params) override;
+  runtime::async<reasons_results> reasons(reasons_params params) override;
+  runtime::async<> set_project(set_project_params params) override;
+  runtime::async<queued_runs_results> queued_runs(queued_runs_params params) override;
   runtime::async<> lose_more(lose_more_params params) override;
+  runtime::async<> pause_run(pause_run_params params) override;
 
 private:
-  void add(std::string_view task, std::uint32_t attempt, std::uint8_t priority, bool shared);
+  template <class Entry>
+  void add(Entry entry);
+  void save_usage(std::string_view project);
+  void put_shares(schemas::Pool::StatusResults::Builder into) const;
+  void put_offers(schemas::Pool::StatusResults::Builder into) const;
   void take_back(std::string_view task, std::uint32_t attempt);
   void end(const std::vector<pool_ticket>& tickets, schemas::AttemptEnd end);
+  void restore_tickets();
   void take_over(std::vector<pool_ticket> tickets, bool same_lineage);
   void grant();
   void set_drain(const std::string& executor, bool drains, std::string_view refusal);
@@ -50,6 +59,8 @@ private:
   runtime::state_map<schemas::PoolExecutor> executors_{*this, "executors"};
   runtime::state_map<schemas::PoolRun> runs_{*this, "runs"};
   runtime::state_map<schemas::PoolTicket> tickets_{*this, "tickets"};
+  runtime::state_map<schemas::PoolProject> projects_{*this, "projects"};
+  runtime::state_map<schemas::PausedRun> paused_{*this, "paused"};
   pool_queue queue_;
   const runtime::clock& time_;
   std::optional<lease_table> leases_;  // of the executors that are not lost

@@ -9,17 +9,119 @@
 
 namespace millrace::actors {
 
+namespace {
+
+// What an attempt counts in its project's usage: slots, or processors.
+double size_of(const pool_ticket& ticket) {
+  constexpr double cpu_unit = 1'000;
+  return std::max(1.0, static_cast<double>(amount_of(ticket.wish.resources, "cpu")) / cpu_unit);
+}
+
+}  // namespace
+
+// --- what is granted -----------------------------------------------------------------------------
+
 void pool_queue::take(offer& from, const pool_ticket& ticket) {
   from.granted.insert(ticket.number);
   ++from.by_priority[ticket.priority];
+  for (const auto& [name, amount] : ticket.wish.resources) {
+    from.taken[name] += amount;
+  }
+  locks_.hold(ticket);
+  shares_.granted(ticket.wish.project, size_of(ticket), ticket.granted_at);
+  count_run(ticket, 0, 1);
 }
 
-void pool_queue::give_back(offer& to, const pool_ticket& ticket) {
+void pool_queue::give_back(offer& to, const pool_ticket& ticket, runtime::wall_time now) {
+  if (now >= ticket.granted_at && ticket.granted_at != runtime::wall_time{}) {
+    const auto one = std::min<runtime::duration>((now - ticket.granted_at) / to.granted.size(),
+                                                 2 * ahead_time);  // more would be unlearned slowly
+    to.pace = to.pace ? (*to.pace + one) / 2 : one;
+  }
   to.granted.erase(ticket.number);
   if (const auto at = to.by_priority.find(ticket.priority); --at->second == 0) {
     to.by_priority.erase(at);
   }
+  for (const auto& [name, amount] : ticket.wish.resources) {
+    if (const auto at = to.taken.find(name); (at->second -= amount) == 0) {
+      to.taken.erase(at);
+    }
+  }
+  locks_.give_back(ticket);
+  for (const auto& lock : ticket.wish.locks) {
+    waiting_.wake(lock_table::key(ticket.wish.project, lock));
+  }
+  shares_.ended(ticket.wish.project, size_of(ticket), now);
+  count_run(ticket, 0, -1);
 }
+
+std::vector<pool_ticket> pool_queue::take_granted(offer& from, runtime::wall_time now) {
+  std::vector<pool_ticket> taken;
+  const auto pace = from.pace;
+  for (const auto number : std::set{from.granted}) {
+    auto ticket = std::move(tickets_.extract(number).mapped());
+    by_attempt_.erase({ticket.task, ticket.attempt});
+    give_back(from, ticket, std::max(now, ticket.granted_at));
+    taken.push_back(std::move(ticket));
+  }
+  from.pace = pace;  // none of them has ended by itself
+  return taken;
+}
+
+// Counts the run in its project while it is queued.
+void pool_queue::count_run(const pool_ticket& ticket, int waiting, int granted) {
+  const auto add = [](std::uint32_t& to, int by) {
+    to = static_cast<std::uint32_t>(static_cast<std::int64_t>(to) + by);
+  };
+  add(shares_.of(ticket.wish.project).waiting, waiting);
+  const auto at = run_counts_.try_emplace(run_of(ticket.task)).first;
+  auto& run = at->second;
+  const auto was = run.is_queued();
+  if (run.project.empty()) {
+    run.project = ticket.wish.project;
+  }
+  add(run.waiting, waiting);
+  add(run.granted, granted);
+  add(shares_.of(run.project).queued_runs,
+      static_cast<int>(run.is_queued()) - static_cast<int>(was));
+  if (run.waiting == 0 && run.granted == 0) {
+    run_counts_.erase(at);
+  }
+}
+
+// --- what waits ----------------------------------------------------------------------------------
+
+ticket_shape pool_queue::shape_of(const pool_ticket& ticket) const {
+  const auto name = run_of(ticket.task);
+  const auto run = ticket.shared ? runs_.find(name) : runs_.end();
+  ticket_shape shape{ticket.priority, ticket.wish.project,   {},
+                     run_hold::none,  ticket.wish.resources, {}};
+  if (run != runs_.end()) {
+    shape.executor = run->second;
+  } else if (ticket.shared) {
+    shape.at_most = ticket.wish.at_most;
+  }
+  if (run != runs_.end() && run->second.empty()) {
+    shape.hold = run_hold::lost;
+  } else if (paused_.contains(name)) {
+    shape.hold = run_hold::paused;
+  }
+  return shape;
+}
+
+void pool_queue::put_in(const pool_ticket& ticket) {
+  waiting_.put_in(shape_of(ticket), ticket);
+  count_run(ticket, 1, 0);
+}
+
+void pool_queue::take_out(const pool_ticket& ticket) {
+  locks_.forget(ticket);
+  waiting_.take_out(shape_of(ticket), ticket);
+  kept_.erase(ticket.number);
+  count_run(ticket, -1, 0);
+}
+
+// --- events --------------------------------------------------------------------------------------
 
 void pool_queue::restore_run(std::string_view run, std::string_view executor) {
   runs_.emplace(run, executor);
@@ -28,82 +130,80 @@ void pool_queue::restore_run(std::string_view run, std::string_view executor) {
   }
 }
 
-// Where a ticket stands that nobody has been granted.
-std::set<pool_queue::place>& pool_queue::waiting_with(const pool_ticket& ticket) {
-  const auto run = ticket.shared ? runs_.find(run_of(ticket.task)) : runs_.end();
-  if (run == runs_.end()) {
-    return waiting_;
-  }
-  return run->second.empty() ? held_ : executors_.at(run->second).waiting;
+void pool_queue::restore_pause(std::string_view run) {
+  paused_.emplace(run);
 }
 
 void pool_queue::restore(pool_ticket ticket) {
   by_attempt_[{ticket.task, ticket.attempt}] = ticket.number;
-  if (ticket.executor.empty()) {
-    waiting_with(ticket).insert({ticket.priority, ticket.number});
-  } else {
-    take(executors_[ticket.executor], ticket);
-  }
   const auto number = ticket.number;
-  tickets_.emplace(number, std::move(ticket));
+  const auto& kept = tickets_.emplace(number, std::move(ticket)).first->second;
+  if (kept.executor.empty()) {
+    put_in(kept);
+  } else {
+    take(executors_[kept.executor], kept);
+  }
 }
 
 void pool_queue::restore_executor(std::string_view executor, std::uint64_t incarnation,
-                                  std::uint32_t slots) {
+                                  std::uint32_t slots, resource_amounts resources) {
   auto& life = executors_[std::string{executor}];
   life.incarnation = incarnation;
   life.slots = slots;
+  life.offered = std::move(resources);
+}
+
+void pool_queue::restore_usage(std::string_view project, double usage, runtime::wall_time at) {
+  auto& one = shares_.of(project);
+  one.usage = usage;
+  one.at = at;
+}
+
+void pool_queue::set_limits(std::string_view project, const project_limits& limits) {
+  shares_.of(project).limits = limits;
 }
 
 std::vector<pool_ticket> pool_queue::join(std::string_view executor, std::uint64_t incarnation,
-                                          std::uint32_t slots) {
+                                          std::uint32_t slots, resource_amounts resources,
+                                          runtime::wall_time now) {
   auto& life = executors_[std::string{executor}];
   std::vector<pool_ticket> lost;
   if (life.incarnation != incarnation) {
-    lost = take_granted(life);
+    lost = take_granted(life, now);
+    life.pace.reset();
   }
   life.incarnation = incarnation;
   life.slots = slots;
+  life.offered = std::move(resources);
   life.drains = false;
   return lost;
 }
 
 void pool_queue::put_back(pool_ticket ticket) {
   ticket.executor.clear();
+  ticket.granted_at = {};
   restore(std::move(ticket));
 }
 
-std::vector<pool_ticket> pool_queue::take_granted(offer& from) {
-  std::vector<pool_ticket> taken;
-  from.by_priority.clear();
-  for (const auto number : std::exchange(from.granted, {})) {
-    auto ticket = tickets_.extract(number);
-    by_attempt_.erase({ticket.mapped().task, ticket.mapped().attempt});
-    taken.push_back(std::move(ticket.mapped()));
-  }
-  return taken;
-}
-
-std::vector<pool_ticket> pool_queue::remove(std::string_view executor, std::string_view heir) {
+std::vector<pool_ticket> pool_queue::remove(std::string_view executor, std::string_view heir,
+                                            runtime::wall_time now) {
   const auto found = executors_.find(executor);
   if (found == executors_.end()) {
     return {};
   }
-  auto taken = take_granted(found->second);
-  auto& next = executors_[std::string{heir}];
-  for (const auto& run : found->second.runs) {
-    runs_.find(run)->second = heir;
+  auto taken = take_granted(found->second, now);
+  executors_.try_emplace(std::string{heir});
+  for (const auto& run : std::set{found->second.runs}) {
+    move_run(run, std::string{heir}, false);
   }
-  next.runs.merge(found->second.runs);
-  next.waiting.merge(found->second.waiting);
   executors_.erase(found);
   return taken;
 }
 
-std::vector<pool_ticket> pool_queue::lose(std::string_view executor) {
+std::vector<pool_ticket> pool_queue::lose(std::string_view executor, runtime::wall_time now) {
   leave(executor);
   const auto found = executors_.find(executor);
-  return found != executors_.end() ? take_granted(found->second) : std::vector<pool_ticket>{};
+  return found != executors_.end() ? take_granted(found->second, now) : std::vector<pool_ticket>{};
 }
 
 void pool_queue::drain(std::string_view executor, bool drains, std::string_view refusal) {
@@ -120,18 +220,23 @@ void pool_queue::leave(std::string_view executor) {
 }
 
 std::optional<pool_ticket> pool_queue::enqueue(std::uint64_t number, std::string_view task,
-                                               std::uint32_t attempt, std::uint8_t priority,
-                                               bool shared) {
+                                               std::uint32_t attempt, std::uint32_t priority,
+                                               bool shared, pool_wish wish,
+                                               runtime::wall_time now) {
   MILLRACE_ASSERT(tickets_.empty() || number > tickets_.rbegin()->first);
-  if (!by_attempt_.try_emplace({std::string{task}, attempt}, number).second) {
+  if (by_attempt_.contains({std::string{task}, attempt})) {
     return std::nullopt;
   }
-  pool_ticket made{number, std::string{task}, attempt, priority, {}, shared};
-  waiting_with(made).insert({priority, number});
-  return tickets_.emplace(number, std::move(made)).first->second;
+  const auto* project = shares_.find(wish.project);
+  if (project != nullptr) {
+    priority = std::min(priority, project->limits.max_priority.value_or(priority));
+  }
+  restore({number, std::string{task}, attempt, priority, {}, shared, std::move(wish), now, {}});
+  return tickets_.at(number);
 }
 
-std::optional<pool_ticket> pool_queue::release(std::string_view task, std::uint32_t attempt) {
+std::optional<pool_ticket> pool_queue::release(std::string_view task, std::uint32_t attempt,
+                                               runtime::wall_time now) {
   const auto found = by_attempt_.find({std::string{task}, attempt});
   if (found == by_attempt_.end()) {
     return std::nullopt;
@@ -139,9 +244,9 @@ std::optional<pool_ticket> pool_queue::release(std::string_view task, std::uint3
   auto ticket = std::move(tickets_.extract(found->second).mapped());
   by_attempt_.erase(found);
   if (ticket.executor.empty()) {
-    waiting_with(ticket).erase({ticket.priority, ticket.number});
+    take_out(ticket);
   } else {
-    give_back(executors_.at(ticket.executor), ticket);
+    give_back(executors_.at(ticket.executor), ticket, now);
   }
   return ticket;
 }
@@ -160,31 +265,70 @@ std::vector<pool_ticket> pool_queue::of_tasks(std::string_view prefix) const {
   return all;
 }
 
-// Nobody has the run any more; what waits of it waits elsewhere.
-void pool_queue::take_run(std::string_view run, std::set<place>& to) {
-  for (const auto& each : of_tasks(std::string{run} + "/")) {
-    if (each.shared && each.executor.empty()) {
-      to.insert(waiting_with(each).extract({each.priority, each.number}));
+// --- runs that share a workspace -----------------------------------------------------------------
+
+// What waits of the run is put elsewhere by the change.
+template <class Change>
+void pool_queue::change_run(std::string_view run, const Change& change) {
+  std::vector<pool_ticket> moved;
+  for (auto& each : of_tasks(std::string{run} + "/")) {
+    if (each.executor.empty()) {
+      moved.push_back(std::move(each));
     }
   }
-  const auto found = runs_.find(run);
-  if (!found->second.empty()) {
-    auto& had = executors_.at(found->second).runs;
-    had.erase(had.find(run));
+  const auto kept = kept_;  // they wait as long as before
+  for (const auto& each : moved) {
+    take_out(each);
+  }
+  change();
+  for (const auto& each : moved) {
+    put_in(each);
+    if (const auto at = kept.find(each.number); at != kept.end()) {
+      kept_.insert(*at);
+    }
+  }
+}
+
+// The run is the executor's, or held, or else anybody's; what waits of it waits there.
+void pool_queue::move_run(std::string_view run, const std::string& executor, bool held) {
+  change_run(run, [&] {
+    if (const auto found = runs_.find(run); found != runs_.end()) {
+      if (!found->second.empty()) {
+        auto& had = executors_.at(found->second).runs;
+        had.erase(had.find(run));
+      }
+      runs_.erase(found);
+    }
+    if (held || !executor.empty()) {
+      runs_.emplace(run, executor);
+    }
+    if (!executor.empty()) {
+      executors_.at(executor).runs.emplace(run);
+    }
+  });
+}
+
+void pool_queue::pause_run(std::string_view run, bool paused) {
+  if (paused_.contains(run) != paused) {
+    change_run(run, [&] {
+      if (paused) {
+        paused_.emplace(run);
+      } else {
+        paused_.erase(paused_.find(run));
+      }
+    });
   }
 }
 
 void pool_queue::hold_run(std::string_view run) {
   if (const auto found = runs_.find(run); found != runs_.end() && !found->second.empty()) {
-    take_run(run, held_);
-    found->second.clear();
+    move_run(run, {}, true);
   }
 }
 
 void pool_queue::forget_run(std::string_view run) {
-  if (const auto found = runs_.find(run); found != runs_.end()) {
-    take_run(run, waiting_);
-    runs_.erase(found);
+  if (runs_.contains(run)) {
+    move_run(run, {}, false);
   }
 }
 
@@ -202,87 +346,6 @@ std::vector<std::string> pool_queue::runs_of(std::string_view executor, std::siz
   return runs;
 }
 
-// The run is the executor's, and so is what waits of it.
-void pool_queue::pin(const std::string& run, offers::value_type& to) {
-  for (const auto& each : of_tasks(run + "/")) {
-    if (each.shared && each.executor.empty()) {
-      to.second.waiting.insert(waiting_.extract({each.priority, each.number}));
-    }
-  }
-  to.second.runs.insert(run);
-  runs_.emplace(run, to.first);
-}
-
-bool pool_queue::has_room(const offer& at, std::uint8_t priority, reach how) const {
-  if (at.drains) {
-    return false;
-  }
-  if (at.granted.size() < at.slots) {
-    return true;
-  }
-  const auto before_it =
-      std::accumulate(at.by_priority.lower_bound(priority), at.by_priority.end(), std::size_t{0},
-                      [](std::size_t sum, const auto& counted) { return sum + counted.second; });
-  return how == reach::ahead && ahead_ > 0 && at.slots > 0 &&
-         before_it < std::size_t{at.slots} + ahead_;
-}
-
-// The executor with the most free slots, or else a lone one with a place ahead of them; none if all
-// is taken.
-pool_queue::offers::value_type* pool_queue::best_for(std::uint8_t priority) {
-  const auto offering = std::count_if(executors_.begin(), executors_.end(), [](const auto& each) {
-    return each.second.slots > 0 && !each.second.drains;
-  });
-  const auto free = [](const offer& each) {
-    return static_cast<std::int64_t>(each.slots) - static_cast<std::int64_t>(each.granted.size());
-  };
-  offers::value_type* best = nullptr;
-  for (auto& each : executors_) {
-    if ((best == nullptr || free(each.second) > free(best->second)) &&
-        has_room(each.second, priority, offering == 1 ? reach::ahead : reach::slots)) {
-      best = &each;
-    }
-  }
-  return best;
-}
-
-// The executor whose first waiting ticket comes before those of the others, of those with room.
-pool_queue::offers::value_type* pool_queue::next_pinned() {
-  offers::value_type* next = nullptr;
-  for (auto& each : executors_) {
-    const auto& waiting = each.second.waiting;
-    if (!waiting.empty() && has_room(each.second, waiting.begin()->priority, reach::ahead) &&
-        (next == nullptr || *waiting.begin() < *next->second.waiting.begin())) {
-      next = &each;
-    }
-  }
-  return next;
-}
-
-std::vector<pool_grant> pool_queue::grant() {
-  std::vector<pool_grant> grants;
-  for (;;) {
-    auto* to = next_pinned();
-    auto* from = to != nullptr ? &to->second.waiting : nullptr;
-    if (!waiting_.empty() && (to == nullptr || *waiting_.begin() < *from->begin())) {
-      from = &waiting_;
-      to = best_for(waiting_.begin()->priority);
-    }
-    if (to == nullptr) {
-      return grants;  // also where a later one could be: it would be ahead of this one
-    }
-    auto& ticket = tickets_.at(from->begin()->number);
-    const auto pins = ticket.shared && from == &waiting_;
-    from->erase(from->begin());
-    take(to->second, ticket);
-    ticket.executor = to->first;
-    if (pins) {
-      pin(run_of(ticket.task), *to);
-    }
-    grants.push_back({ticket, to->second.incarnation, pins});
-  }
-}
-
 std::size_t pool_queue::running() const noexcept {
   return std::accumulate(
       executors_.begin(), executors_.end(), std::size_t{0}, [](std::size_t sum, const auto& each) {
@@ -296,35 +359,16 @@ std::uint32_t pool_queue::slots() const noexcept {
       [](std::uint32_t sum, const auto& each) { return sum + each.second.slots; });
 }
 
-std::string pool_queue::waiting_reason() const {
-  if (waiting() == 0) {
-    return {};
-  }
-  const auto all = slots();
-  if (all == 0) {
-    return "no executor has joined this pool";
-  }
-  if (running() == all) {
-    return "all " + std::to_string(all) + " slots are taken";
-  }
-  std::string text =
-      held_.empty() ? "" : "the workspace of their run was lost, and what it ran has not all ended";
+std::vector<pool_offer> pool_queue::offers_made() const {
+  std::vector<pool_offer> made;
   for (const auto& [name, each] : executors_) {
-    if (each.drains) {
-      text += (text.empty() ? "" : "; ") + std::string{"executor '"} + name +
-              (each.refusal.empty() ? "' is being drained and takes nothing new"
-                                    : "' takes nothing new: " + each.refusal);
-      continue;
-    }
-    if (each.waiting.empty() && each.granted.size() <= each.slots) {
-      continue;
-    }
-    text += (text.empty() ? "" : "; ") + std::string{"executor '"} + name +
-            "' has the workspaces of their runs, and " +
-            (each.slots == 0 ? std::string{"is away"}
-                             : "its " + std::to_string(each.slots) + " slots are taken");
+    made.push_back({name, each.slots, static_cast<std::uint32_t>(each.granted.size()),
+                    !each.drains           ? ""
+                    : each.refusal.empty() ? "is being drained"
+                                           : each.refusal,
+                    each.offered, each.taken});
   }
-  return text;
+  return made;
 }
 
 }  // namespace millrace::actors

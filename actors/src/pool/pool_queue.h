@@ -2,23 +2,35 @@
 // Pool queue: which attempts have a slot of which executor, and which wait.
 //
 // A pure core. A ticket is one attempt's place: it waits, then it is granted to an executor, until
-// it is released. Tickets are served by priority, then by age; fair share between projects would
-// be one more part of `place`. A slot goes to the executor with the most free ones.
+// it is released. Tickets are served by priority, then by the fair share of their projects, then by
+// age. A ticket takes one slot, and the resources that it asks for, of its executor; the executor
+// with the most left is chosen. It may also ask for locks, each of which so many tickets of a
+// project hold at a time: from the grant to the release.
 //
 // Where the tasks of a run share a workspace, the executor of its first ticket has the run from
 // then on: its other tickets wait for that one, though others may be free.
 //
+// A ticket that waits for resources, a lock or its project's bound lets those behind it pass. So
+// that it is not passed for ever, one that has waited for `patience` has an executor kept for it:
+// of the resources that it asks for, nothing behind it is granted there that would leave too
+// little. Or it has the lock kept for it that it lacks.
+//
 // Between the end of a process and the release of its ticket, and from a grant to a start, lie
-// commits. So that no slot stands empty meanwhile, tickets are granted ahead of the slots; the
-// executor starts them in the same order as slots become free. A ticket ahead does not keep one of
-// higher priority from being granted. What may go to any of several executors is not granted ahead,
-// since another may be free sooner; nor is, meanwhile, what comes after it.
+// commits. So that no slot stands empty meanwhile, tickets are granted ahead of the slots, as many
+// as end within `ahead_time`; the executor starts them in the same order as slots become free. A
+// ticket ahead does not keep one of higher priority from being granted. What may go to any of
+// several executors is not granted ahead, since another may be free sooner; nor is, meanwhile, what
+// comes after it. What asks for resources or locks would keep them idle: it is granted where a slot
+// is free or, if it can go nowhere else, in front of what was granted ahead with a lower priority.
+// While it waits for a slot alone nothing is granted ahead of it.
 //
 // An executor counts its lives: when it joins with another incarnation, what its earlier life had
 // is lost, and the tasks decide what follows.
+//
+// What waits is looked at by shape (waiting_lanes.h): so the cost of a grant grows with the kinds
+// of tickets that wait, not with how many there are.
 #pragma once
 
-#include <compare>
 #include <cstdint>
 #include <map>
 #include <optional>
@@ -28,23 +40,27 @@
 #include <utility>
 #include <vector>
 
+#include "millrace/runtime/clock.h"
+#include "pool/fair_share.h"
+#include "pool/lock_table.h"
+#include "pool/pool_ticket.h"
+#include "pool/waiting_lanes.h"
+
 namespace millrace::actors {
 
-/// How many attempts are granted ahead: what two slots end, at 1 ms a process, while three commits
-/// of 10 ms go by.
-inline constexpr std::uint32_t granted_ahead_default = 64;
+/// The most attempts that are granted ahead: what two slots end, at 1 ms a process, while three
+/// commits of 10 ms go by.
+inline constexpr std::uint32_t granted_ahead_max = 64;
 
-/// One attempt's place in the pool.
-struct pool_ticket {
-  std::uint64_t number = 0;  ///< In order of arrival; never used again.
-  std::string task;          ///< Key of the task actor.
-  std::uint32_t attempt = 0;
-  std::uint8_t priority = 0;  ///< Higher is served first.
-  std::string executor = {};  ///< Empty: none has it yet.
-  bool shared = false;        ///< It goes where the other tickets of its run go.
+/// As many are granted ahead as end within this time, and at least one: longer than the commits
+/// that are bridged, and short for whoever comes with a better claim.
+inline constexpr runtime::duration ahead_time = std::chrono::seconds{1};
 
-  friend bool operator==(const pool_ticket&, const pool_ticket&) = default;
-};
+/// How long a ticket waits for resources or a lock before they are kept for it.
+inline constexpr runtime::duration patience = std::chrono::minutes{1};
+
+/// How many tickets before it a reason counts.
+inline constexpr std::size_t counted_before_max = 100;
 
 /// A ticket that has just been given to an executor.
 struct pool_grant {
@@ -53,33 +69,57 @@ struct pool_grant {
   bool pins = false;              ///< From here on the executor has the ticket's run.
 };
 
-/// Threading: none of its own.
-/// Cost: O(log n) an event, plus what it grants or loses; a grant asks each executor, and the first
-/// one of a run those that wait of it.
+/// What an executor offers, for people.
+struct pool_offer {
+  std::string executor;
+  std::uint32_t slots = 0;  ///< 0: it is away.
+  std::uint32_t granted = 0;
+  std::string takes_nothing = {};  ///< Why, as `drain`; empty: it does.
+  resource_amounts offered = {};
+  resource_amounts taken = {};
+};
+
+/// Threading: none of its own. Time: `now` is the wall clock of the pool's silo.
+/// Cost: O(log n) an event, plus what it grants or loses; a grant asks each executor for each
+/// shape, and the first one of a run those that wait of it.
 class pool_queue {
 public:
-  explicit pool_queue(std::uint32_t ahead = granted_ahead_default) : ahead_(ahead) {}
+  /// Grants ahead at the pace of each executor.
+  pool_queue() = default;
+  /// Grants `ahead` of them at any pace.
+  explicit pool_queue(std::uint32_t ahead) : ahead_(ahead) {}
 
   /// Tells of stored rows before anything else: of runs first, then of the others.
   void restore_run(std::string_view run, std::string_view executor);  ///< Empty: it is held.
+  void restore_pause(std::string_view run);
+  /// Of those with an executor in the order of their grants.
   void restore(pool_ticket ticket);
-  void restore_executor(std::string_view executor, std::uint64_t incarnation, std::uint32_t slots);
+  void restore_executor(std::string_view executor, std::uint64_t incarnation, std::uint32_t slots,
+                        resource_amounts resources = {});
+  /// What a project has used until `at`.
+  void restore_usage(std::string_view project, double usage, runtime::wall_time at);
 
-  /// Offers `slots` of an executor; the same incarnation again changes their number. Answers the
-  /// tickets that its earlier life had: they are gone.
+  /// Of tickets that come from now on, and of grants.
+  void set_limits(std::string_view project, const project_limits& limits);
+
+  /// Offers `slots` and resources of an executor; the same incarnation again changes them. Answers
+  /// the tickets that its earlier life had: they are gone.
   [[nodiscard]] std::vector<pool_ticket> join(std::string_view executor, std::uint64_t incarnation,
-                                              std::uint32_t slots);
+                                              std::uint32_t slots, resource_amounts resources = {},
+                                              runtime::wall_time now = {});
 
   /// A ticket that is gone is back, in its old place, and waits. Requires: that of `join` or
   /// `remove`.
   void put_back(pool_ticket ticket);
 
   /// The executor goes by the name `heir` now. Answers the tickets that it had: they are gone.
-  [[nodiscard]] std::vector<pool_ticket> remove(std::string_view executor, std::string_view heir);
+  [[nodiscard]] std::vector<pool_ticket> remove(std::string_view executor, std::string_view heir,
+                                                runtime::wall_time now = {});
 
   /// The executor is gone: answers the tickets that it had, which are gone. Nothing is granted to
   /// it until it joins; the runs that it had wait for it, or for `hold_run`.
-  [[nodiscard]] std::vector<pool_ticket> lose(std::string_view executor);
+  [[nodiscard]] std::vector<pool_ticket> lose(std::string_view executor,
+                                              runtime::wall_time now = {});
 
   /// Whether anything is granted to the executor. What it has goes on; the runs that it has wait.
   /// `refusal`: why not, for a person; empty: an operator drains it.
@@ -88,14 +128,17 @@ public:
   /// Nothing is granted to the executor until it joins.
   void leave(std::string_view executor);
 
-  /// Nothing if the attempt has a ticket already. `number` must be higher than all before.
+  /// Nothing if the attempt has a ticket already. `number` must be higher than all before. The
+  /// priority of the ticket is at most what its project may have.
   [[nodiscard]] std::optional<pool_ticket> enqueue(std::uint64_t number, std::string_view task,
-                                                   std::uint32_t attempt, std::uint8_t priority,
-                                                   bool shared = false);
+                                                   std::uint32_t attempt, std::uint32_t priority,
+                                                   bool shared = false, pool_wish wish = {},
+                                                   runtime::wall_time now = {});
 
   /// The attempt has ended or is wanted no more: answers its ticket, which is gone; nothing if it
   /// had none.
-  [[nodiscard]] std::optional<pool_ticket> release(std::string_view task, std::uint32_t attempt);
+  [[nodiscard]] std::optional<pool_ticket> release(std::string_view task, std::uint32_t attempt,
+                                                   runtime::wall_time now = {});
 
   /// The ticket of an attempt; null if it has none. Good until the next change.
   [[nodiscard]] const pool_ticket* find(std::string_view task, std::uint32_t attempt) const;
@@ -109,6 +152,9 @@ public:
   /// The files of the run are no more: no executor has it.
   void forget_run(std::string_view run);
 
+  /// Nothing is granted of the run, until that is undone.
+  void pause_run(std::string_view run, bool paused);
+
   /// The executor that has a run; empty when none has or it is held.
   [[nodiscard]] std::string_view executor_of(std::string_view run) const;
   /// The first runs, at most `limit`, of those that the executor has.
@@ -117,7 +163,7 @@ public:
 
   /// Gives slots, and places ahead of them, to those who wait. To be called after each of the
   /// above.
-  [[nodiscard]] std::vector<pool_grant> grant();
+  [[nodiscard]] std::vector<pool_grant> grant(runtime::wall_time now = {});
 
   [[nodiscard]] std::uint32_t slots() const noexcept;
   /// Those that no slot is taken for, granted ahead or not.
@@ -125,47 +171,110 @@ public:
   [[nodiscard]] std::size_t running() const noexcept;
   /// Why what waits waits, for a person; empty when nothing does.
   [[nodiscard]] std::string waiting_reason() const;
+  /// Why the latest attempt of a task waits, for a person; empty if it has no ticket.
+  /// Cost: that of a grant, and at most counted_before_max steps.
+  [[nodiscard]] std::string reason(std::string_view task, runtime::wall_time now) const;
+
+  [[nodiscard]] const fair_share& shares() const { return shares_; }
+  [[nodiscard]] std::vector<pool_offer> offers_made() const;
+
+  /// Lanes that grants have looked at so far, and those that they have put aside: the measure of
+  /// their cost.
+  [[nodiscard]] std::uint64_t looks() const { return looks_; }
 
 private:
-  struct place {
-    std::uint8_t priority;
-    std::uint64_t number;
-    friend bool operator==(const place&, const place&) = default;
-    friend std::strong_ordering operator<=>(const place& a, const place& b) noexcept {
-      const auto by_priority = b.priority <=> a.priority;  // highest first
-      return by_priority != 0 ? by_priority : a.number <=> b.number;
-    }
-  };
   struct offer {
     std::uint64_t incarnation = 0;
     std::uint32_t slots = 0;
-    bool drains = false;                                // nothing is granted to it
-    std::string refusal{};                              // why, unless an operator says so
-    std::set<std::uint64_t> granted;                    // ticket numbers
-    std::map<std::uint8_t, std::size_t> by_priority{};  // how many of them
-    std::set<place> waiting{};                          // of the runs that it has
-    std::set<std::string, std::less<>> runs{};          // that it has
+    bool drains = false;    // nothing is granted to it
+    std::string refusal{};  // why, unless an operator says so
+    resource_amounts offered{};
+    resource_amounts taken{};
+    std::set<std::uint64_t> granted{};                   // ticket numbers
+    std::map<std::uint32_t, std::size_t> by_priority{};  // how many of them
+    std::set<std::string, std::less<>> runs{};           // that it has
+    std::optional<runtime::duration> pace{};             // from one end to the next, smoothed
+    // While a grant is looked for:
+    bool closed = false;                         // to what comes behind one that waits for a slot
+    const resource_amounts* kept_for = nullptr;  // what one that has waited long asks for
+  };
+  struct run_count {
+    std::string project{};  // as soon as a ticket tells it
+    std::uint32_t waiting = 0;
+    std::uint32_t granted = 0;
+    // Some of it waits, and nothing has a slot.
+    [[nodiscard]] bool is_queued() const { return !project.empty() && waiting > 0 && granted == 0; }
   };
   enum class reach : std::uint8_t { slots, ahead };
+  // What becomes of the first ticket of a shape.
+  enum class verdict : std::uint8_t {
+    goes,
+    full,     // no slot for it, nor for anything that may go anywhere
+    no_slot,  // where it could go
+    passed,   // by those behind it: it waits for something else
+  };
   using offers = std::map<std::string, offer, std::less<>>;
+  using shape_at = waiting_lanes::shapes::iterator;
+  struct choice {
+    shape_at at;
+    offers::value_type* to = nullptr;
+  };
 
-  static void take(offer& from, const pool_ticket& ticket);
-  static void give_back(offer& to, const pool_ticket& ticket);
-  [[nodiscard]] std::vector<pool_ticket> take_granted(offer& from);
-  [[nodiscard]] bool has_room(const offer& at, std::uint8_t priority, reach how) const;
-  [[nodiscard]] offers::value_type* best_for(std::uint8_t priority);
-  [[nodiscard]] offers::value_type* next_pinned();
-  [[nodiscard]] std::set<place>& waiting_with(const pool_ticket& ticket);
-  void take_run(std::string_view run, std::set<place>& to);
-  void pin(const std::string& run, offers::value_type& to);
+  void take(offer& from, const pool_ticket& ticket);
+  void give_back(offer& to, const pool_ticket& ticket, runtime::wall_time now);
+  [[nodiscard]] std::vector<pool_ticket> take_granted(offer& from, runtime::wall_time now);
 
-  std::uint32_t ahead_;
+  [[nodiscard]] ticket_shape shape_of(const pool_ticket& ticket) const;
+  void put_in(const pool_ticket& ticket);
+  void take_out(const pool_ticket& ticket);
+  template <class Change>
+  void change_run(std::string_view run, const Change& change);
+  void move_run(std::string_view run, const std::string& executor, bool held);
+  void count_run(const pool_ticket& ticket, int waiting, int granted);
+
+  [[nodiscard]] const pool_ticket& first_of(shape_at at) const;
+  [[nodiscard]] std::uint32_t ahead_at(const offer& at) const;
+  [[nodiscard]] std::size_t granted_before(const offer& at, std::uint32_t priority) const;
+  [[nodiscard]] bool has_room(const offer& at, std::uint32_t priority, reach how) const;
+  [[nodiscard]] bool is_behind(const offer& at, std::uint32_t priority) const;
+  [[nodiscard]] bool has_any_room(std::uint32_t priority) const;
+  [[nodiscard]] bool could_go(const ticket_shape& of, std::string_view executor,
+                              const offer& to) const;
+  [[nodiscard]] bool could_go(const ticket_shape& of) const;
+  void forget_vain_locks();
+  [[nodiscard]] static bool fits_now(const ticket_shape& of, const offer& to);
+  [[nodiscard]] verdict look_at(shape_at at, runtime::wall_time now, offers::value_type*& to);
+  [[nodiscard]] verdict look_plain(const ticket_shape& of, offers::value_type*& to);
+  [[nodiscard]] verdict look_wanting(const ticket_shape& of, const pool_ticket& first,
+                                     runtime::wall_time now, offers::value_type*& to);
+  void keep_one_for(const ticket_shape& of, std::uint64_t number);
+  [[nodiscard]] std::vector<std::string> in_order(const waiting_lanes::projects& projects,
+                                                  runtime::wall_time now) const;
+  [[nodiscard]] std::optional<choice> look(runtime::wall_time now);
+  [[nodiscard]] std::optional<choice> next(runtime::wall_time now);
+
+  [[nodiscard]] std::string reason_at(const pool_ticket& ticket, runtime::wall_time now) const;
+  [[nodiscard]] std::string reason_of_places(const ticket_shape& of) const;
+  [[nodiscard]] std::string reason_of_lock(const pool_ticket& ticket, const pool_lock& lock) const;
+  [[nodiscard]] std::string reason_of_resources(const pool_ticket& ticket,
+                                                const ticket_shape& of) const;
+  [[nodiscard]] const pool_ticket* keeper(const pool_ticket& ticket, const ticket_shape& of,
+                                          const offers::value_type& at) const;
+  [[nodiscard]] std::string reason_of_order(const pool_ticket& ticket,
+                                            runtime::wall_time now) const;
+
+  std::optional<std::uint32_t> ahead_;  // nothing: by the pace
   std::map<std::uint64_t, pool_ticket> tickets_;
   std::map<std::pair<std::string, std::uint32_t>, std::uint64_t> by_attempt_;
-  std::set<place> waiting_;  // granted to nobody, and anybody may have them
+  waiting_lanes waiting_;
+  lock_table locks_;
   offers executors_;
   std::map<std::string, std::string, std::less<>> runs_;  // to the executor; empty: held
-  std::set<place> held_;                                  // waiting tickets of those that are held
+  std::set<std::string, std::less<>> paused_;             // runs
+  std::map<std::string, run_count, std::less<>> run_counts_;
+  std::map<std::uint64_t, std::string> kept_;  // executors, by the ticket that they are kept for
+  fair_share shares_;
+  std::uint64_t looks_ = 0;
 };
 
 }  // namespace millrace::actors

@@ -46,6 +46,9 @@ result<run_graph> run_actor::graph_of_pinned(schemas::RunPinned::Reader pinned) 
   if (!read) {
     return std::move(read).error();
   }
+  if (pinned.getPriority() >= 0) {
+    read->priority = static_cast<std::uint32_t>(pinned.getPriority());
+  }
   auto bound = bind_params_json(*read, text_of(pinned.getParams()));
   if (!bound) {
     return error{errc::invalid_argument,
@@ -69,7 +72,7 @@ void run_actor::fail_without_graph(const error& why) {
                      .c_str());
   root.setFinishedAt(nanoseconds(now()));
   root.setQueued("");
-  root.setPaused(false);
+  set_paused(false);
   cancel_reminder(timeout_reminder);
   add_event(nullptr);
   log_end();
@@ -157,6 +160,7 @@ async<> run_actor::begin(begin_params params) {
   pinned.setParams(from.getParams());
   pinned.setLabels(from.getLabels());
   pinned.setSource(from.getSource());
+  pinned.setPriority(from.getPriority());
   if (from.hasTrace()) {
     pinned.setTrace(from.getTrace());
   } else {
@@ -270,7 +274,7 @@ std::string run_actor::row_of(instance_id id) const {
 }
 
 void run_actor::apply(run_effects effects) {
-  std::vector<pool_wish> wishes;
+  std::vector<pool_entry> wishes;
   // Starting may fail (an expression without a value), which is an event of its own.
   for (;;) {
     for (const auto& each : effects.settled) {
@@ -308,17 +312,14 @@ void run_actor::apply(run_effects effects) {
 
 // In the commit that begins the tasks, so that the pool stores their tickets while they store their
 // first attempts. In one send, because those to one receiver go one after the other.
-void run_actor::ask_pool(const std::vector<pool_wish>& wishes) {
+void run_actor::ask_pool(const std::vector<pool_entry>& wishes) {
   if (wishes.empty()) {
     return;
   }
   schemas::pool_interface::enqueue_all_params params;
   auto entries = params.build().initEntries(static_cast<unsigned>(wishes.size()));
   for (unsigned at = 0; at < wishes.size(); ++at) {
-    entries[at].setTask(wishes[at].task.c_str());
-    entries[at].setAttempt(1);
-    entries[at].setPriority(wishes[at].priority);
-    entries[at].setShared(graph_->definition().workspace == workspace_mode::run);
+    entries.setWithCaveats(at, wishes[at].read());
   }
   send(ref<schemas::Pool>(std::string{default_pool}).enqueue_all(std::move(params)));
 }
@@ -359,7 +360,7 @@ void run_actor::end_here(instance_id id, TaskState state, const std::string& rea
   effects.ended = effects.ended || then.ended;
 }
 
-void run_actor::start(instance_id id, run_effects& effects, std::vector<pool_wish>& wishes) {
+void run_actor::start(instance_id id, run_effects& effects, std::vector<pool_entry>& wishes) {
   if (const auto kind = step_of(graph_->task(id.task)); kind != step_kind::command) {
     kind == step_kind::approval ? ask(id, effects) : start_child(id, effects);
     return;
@@ -380,7 +381,12 @@ void run_actor::start(instance_id id, run_effects& effects, std::vector<pool_wis
   // After a retry of the run the task alone knows the number of its next attempt.
   if (state().getEpoch() == 0) {
     spec->build().setEnqueued(true);
-    wishes.push_back({task, graph_->task(id.task).priority});
+    auto entry = wishes.emplace_back().build();
+    entry.setTask(task.c_str());
+    entry.setAttempt(1);
+    entry.setPriority(spec->read().getSpec().getPriority());
+    entry.setShared(graph_->definition().workspace == workspace_mode::run);
+    entry.setWish(spec->read().getSpec().getWish());
   }
   send(ref<schemas::Task>(task).begin(*std::move(spec)));
 }
@@ -455,7 +461,7 @@ void run_actor::stop(RunState end, const std::string& reason, stop_reach reach) 
   }
   root.setForced(reach == stop_reach::everything);
   root.setQueued("");
-  root.setPaused(false);
+  set_paused(false);
   apply(graph_->stop(reason, reach, end));
 }
 
@@ -481,7 +487,7 @@ void run_actor::finish() {
   }
   auto root = edit();
   root.setQueued("");
-  root.setPaused(false);
+  set_paused(false);
   root.setState(graph_->outcome());
   if (!root.getEnding() && root.getState() == RunState::FAILED) {
     root.setReason(graph_->failure_text().c_str());

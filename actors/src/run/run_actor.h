@@ -54,10 +54,7 @@ private:
   static constexpr std::string_view step_reminder = "approval/";
 
   // A task that is begun for the first time, whose slot the run asks for.
-  struct pool_wish {
-    std::string task;
-    std::uint8_t priority = 0;
-  };
+  using pool_entry = runtime::message<schemas::PoolEntry>;
 
   [[nodiscard]] runtime::result<run_graph> graph_of_pinned(schemas::RunPinned::Reader pinned) const;
   void fail_without_graph(const runtime::error& why);
@@ -65,10 +62,11 @@ private:
   [[nodiscard]] runtime::result<void> check_known() const;
   [[nodiscard]] bool over() const { return state().getState() != schemas::RunState::RUNNING; }
   [[nodiscard]] std::string waits_for() const;
+  void set_paused(bool paused);
   void go_on_unless_waiting();
   [[nodiscard]] std::string row_of(instance_id id) const;
   void apply(run_effects effects);
-  void start(instance_id id, run_effects& effects, std::vector<pool_wish>& wishes);
+  void start(instance_id id, run_effects& effects, std::vector<pool_entry>& wishes);
   schemas::TaskStatus::Builder begin_row(instance_id id);
   void ask(instance_id id, run_effects& effects);
   [[nodiscard]] std::optional<instance_id> asking(std::string_view task) const;
@@ -83,7 +81,7 @@ private:
   void keep_outputs();
   void end_here(instance_id id, schemas::TaskState state, const std::string& reason,
                 const output_list& outputs, run_effects& effects);
-  void ask_pool(const std::vector<pool_wish>& wishes);
+  void ask_pool(const std::vector<pool_entry>& wishes);
   void settle(const settled_instance& one);
   void stop(schemas::RunState end, const std::string& reason, stop_reach reach);
   void finish();

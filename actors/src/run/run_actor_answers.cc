@@ -53,6 +53,7 @@ async<run_actor::status_results> run_actor::status() {
   made.setSchedule(root.getSchedule());
   made.setScheduledAt(root.getScheduledAt());
   made.setBackfill(root.getBackfill());
+  made.setPriority(pinned.getPriority());
   made.setRerunOf(root.getRerunOf());
   made.setParent(root.getParent());
   made.setParentTask(root.getParentTask());

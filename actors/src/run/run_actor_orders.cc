@@ -64,6 +64,14 @@ std::string run_actor::waits_for() const {
   return by.empty() ? "paused" : "paused by " + by;
 }
 
+// What waits for a slot waits on, too.
+void run_actor::set_paused(bool paused) {
+  if (state().getPaused() != paused) {
+    edit().setPaused(paused);
+    send(ref<schemas::Pool>(std::string{default_pool}).pause_run(key(), paused));
+  }
+}
+
 async<> run_actor::pause(pause_params params) {
   if (auto known = check_known(); !known) {
     co_await runtime::fail(std::move(known).error());
@@ -74,7 +82,7 @@ async<> run_actor::pause(pause_params params) {
     co_await runtime::fail(errc::failed_precondition, "the run " + why);
   }
   if (!state().getPaused()) {
-    edit().setPaused(true);
+    set_paused(true);
     edit().setPausedBy(std::string{params.by()}.c_str());
     graph_->pause();
     add_run_event(waits_for());
@@ -87,7 +95,7 @@ async<> run_actor::resume() {
     co_await runtime::fail(std::move(known).error());
   }
   if (state().getPaused()) {
-    edit().setPaused(false);
+    set_paused(false);
     add_run_event("resumed");
     go_on_unless_waiting();
   }

@@ -29,6 +29,10 @@ run_graph::run_graph(pipeline_definition definition, bound_params params, std::s
       unended_(nodes_.size()) {
   for (std::uint32_t at = 0; at < nodes_.size(); ++at) {
     by_name_.emplace(definition_.tasks[at].name, at);
+    for (const auto& [resource, amount] : definition_.tasks[at].resources) {
+      auto& most = most_resources_[resource];
+      most = std::max(most, amount);
+    }
     nodes_[at].needs_left = static_cast<std::uint32_t>(graph_.needs[at].size());
     for (const auto need : graph_.element_needs[at]) {
       needed_by_element_[need] = true;

@@ -212,6 +212,11 @@ public:
   [[nodiscard]] runtime::result<std::vector<std::string>> arguments(instance_id id) const;
   /// Where it starts. Errors: as above; `invalid_argument` for one out of the workspace.
   [[nodiscard]] runtime::result<std::string> workdir(instance_id id) const;
+  /// What it holds, by filled-in names, of which no two are alike; the limit of a mutex is 0.
+  /// Errors: as above; `invalid_argument` for a name that cannot be one.
+  [[nodiscard]] runtime::result<std::vector<semaphore_definition>> locks(instance_id id) const;
+  /// Of each resource, the most that one of its tasks asks for.
+  [[nodiscard]] const resource_amounts& most_resources() const noexcept { return most_resources_; }
   /// Its inputs as JSON; empty: it has none. Errors: as above; `too_large`.
   [[nodiscard]] runtime::result<std::string> inputs(instance_id id) const;
   /// What the run gets that it is, as JSON. Errors: as above; `too_large`.
@@ -311,6 +316,7 @@ private:
   bound_params params_;
   std::string run_id_;
   std::string scheduled_at_;
+  resource_amounts most_resources_;
   task_graph graph_;
   std::map<std::string, std::uint32_t, std::less<>> by_name_;
   std::vector<task_node> nodes_;

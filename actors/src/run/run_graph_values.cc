@@ -143,6 +143,40 @@ result<std::string> run_graph::workdir(instance_id id) const {
   return filled;
 }
 
+result<std::vector<semaphore_definition>> run_graph::locks(instance_id id) const {
+  const auto& one = instance(id);
+  const auto& task = definition_.tasks[id.task];
+  std::map<std::string, std::uint32_t> limits;  // of one name the least counts
+  const auto add = [&](const std::string& text, std::uint32_t limit) -> result<void> {
+    auto filled = fill(text, scope{*this, id.task, &one});
+    if (!filled) {
+      return runtime::error{filled.error().code(), "synchronization: " + filled.error().text()};
+    }
+    if (const auto why = refusal_of_lock(*filled); !why.empty()) {
+      return runtime::error{runtime::errc::invalid_argument,
+                            "synchronization: the name from `" + text + "` " + why};
+    }
+    const auto at = limits.try_emplace(*std::move(filled), limit).first;
+    at->second = std::min(at->second, limit);
+    return {};
+  };
+  for (const auto& each : task.mutexes) {
+    if (auto added = add(each, 0); !added) {
+      return std::move(added).error();
+    }
+  }
+  for (const auto& each : task.semaphores) {
+    if (auto added = add(each.name, each.limit); !added) {
+      return std::move(added).error();
+    }
+  }
+  std::vector<semaphore_definition> made;
+  for (const auto& [name, limit] : limits) {
+    made.push_back({name, limit});
+  }
+  return made;
+}
+
 result<std::string> run_graph::child_params(instance_id id) const {
   const auto& one = instance(id);
   const auto made =

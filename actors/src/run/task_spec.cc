@@ -8,6 +8,7 @@
 #include "definition/exit_codes.h"
 #include "millrace/actors/process.h"
 #include "pipeline/names.h"
+#include "pool/wish_rows.h"
 #include "run/run_spans.h"
 
 namespace millrace::actors {
@@ -55,6 +56,24 @@ void put_secrets(const pipeline_definition& definition, const task_definition& t
   }
 }
 
+// What it asks of the pool.
+void put_wish(const run_graph& graph, instance_id id, const std::string& project,
+              const std::vector<semaphore_definition>& locks, schemas::Wish::Builder wish) {
+  const auto& definition = graph.definition();
+  const auto& task = graph.task(id.task);
+  wish.setPriority(task.priority.value_or(definition.priority.value_or(priority_default)));
+  wish.setProject(project.c_str());
+  put_amounts(task.resources, [&](unsigned size) { return wish.initResources(size); });
+  if (definition.workspace == workspace_mode::run) {
+    put_amounts(graph.most_resources(), [&](unsigned size) { return wish.initAtMost(size); });
+  }
+  auto held = wish.initLocks(static_cast<unsigned>(locks.size()));
+  for (unsigned at = 0; at < held.size(); ++at) {
+    held[at].setName(locks[at].name.c_str());
+    held[at].setLimit(locks[at].limit);
+  }
+}
+
 }  // namespace
 
 result<schemas::task_interface::begin_params> task_spec_of(const run_graph& graph, instance_id id,
@@ -98,6 +117,10 @@ result<schemas::task_interface::begin_params> task_spec_of(const run_graph& grap
   if (!inputs) {
     return inputs.error();
   }
+  const auto locks = graph.locks(id);
+  if (!locks) {
+    return locks.error();
+  }
 
   schemas::task_interface::begin_params params;
   auto spec = params.build().initSpec();
@@ -139,7 +162,9 @@ result<schemas::task_interface::begin_params> task_spec_of(const run_graph& grap
   put_codes(spec.initOnExit(static_cast<unsigned>(task.retry.on_exit.size())), task.retry.on_exit);
   put_codes(spec.initNotOnExit(static_cast<unsigned>(task.retry.not_on_exit.size())),
             task.retry.not_on_exit);
-  spec.setPriority(task.priority);
+  auto wish = spec.initWish();
+  put_wish(graph, id, run.project, *locks, wish);
+  spec.setPriority(old_priority(wish.getPriority()));
   spec.setPool(std::string{default_pool}.c_str());
   const auto must_be_written = [](const output_definition& each) { return !each.fallback; };
   auto outputs = spec.initOutputs(static_cast<unsigned>(

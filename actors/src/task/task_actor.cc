@@ -143,7 +143,16 @@ void task_actor::apply(const task_attempts& after, const task_effects& effects,
     if (pool_asked == asked_by::itself) {
       // All tasks of the run have this workspace, or it is the task's own.
       const auto shared = spec().getWorkspace() == spec().getRun();
-      send(pool.enqueue(key(), row.attempt, spec().getPriority(), shared));
+      schemas::pool_interface::enqueue_params params;
+      auto wanted = params.build();
+      wanted.setTask(key().c_str());
+      wanted.setAttempt(row.attempt);
+      wanted.setPriority(spec().getPriority());
+      wanted.setShared(shared);
+      if (spec().hasWish()) {
+        wanted.setWish(spec().getWish());
+      }
+      send(pool.enqueue(std::move(params)));
     }
   }
   if (effects.kill) {

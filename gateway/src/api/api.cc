@@ -151,6 +151,7 @@ std::vector<api_routes::row> add_api(http::router& into, const api_parts& parts)
   add_cluster_routes(routes);
   add_token_routes(routes);
   add_secret_routes(routes);
+  add_sharing_routes(routes);
   add_audit_routes(routes);
   add_system_routes(routes);
   add_openapi_route(routes, rows_of_open_methods(parts.silo));  // last: it tells of the others

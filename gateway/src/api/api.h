@@ -5,7 +5,7 @@
 //   GET    /api/v1/projects/{project}/pipelines               ?after&limit
 //   GET    /api/v1/projects/{project}/pipelines/{name}        ?version; If-None-Match
 //   DELETE /api/v1/projects/{project}/pipelines/{name}        with its ended runs
-//   POST   /api/v1/projects/{project}/pipelines/{name}/runs   {params, labels}; ?wait;
+//   POST   /api/v1/projects/{project}/pipelines/{name}/runs   {params, labels, priority}; ?wait;
 //                                                             Idempotency-Key
 //   POST   /api/v1/projects/{project}/pipelines/{name}/runs:batch
 //                                                             a line of that for each run (NDJSON);
@@ -67,6 +67,11 @@
 //   GET    /api/v1/projects/{project}/secrets                 their names
 //   PUT    /api/v1/projects/{project}/secrets/{name}          {value}
 //   DELETE /api/v1/projects/{project}/secrets/{name}
+//   GET    /api/v1/projects/{project}/settings                what it may have of the machines
+//   PUT    /api/v1/projects/{project}/settings                {weight, max_running,
+//                                                             max_queued_runs, max_priority}
+//   GET    /api/v1/pool                                       what executors offer and projects
+//                                                             have
 //   GET    /api/v1/audit                                      who did what; ?before&limit
 //   GET    /livez /readyz /metrics /version
 //   GET    /openapi.json                                      all of this, for programs
@@ -186,6 +191,7 @@ void add_cluster_routes(api_routes& routes);
 void add_backup_routes(api_routes& routes);
 void add_token_routes(api_routes& routes);
 void add_secret_routes(api_routes& routes);
+void add_sharing_routes(api_routes& routes);
 void add_audit_routes(api_routes& routes);
 void add_system_routes(api_routes& routes);
 

@@ -125,6 +125,7 @@ void rerun(const api_parts& parts, request& received, reply answer) {
         params.setVersion(latest ? 0 : run.getVersion());
         params.setRerunOf(run.getId());
         params.setScheduledAt(run.getScheduledAt());
+        params.setPriority(run.getPriority());
         wanted.idempotency_key = std::move(key);
         submit_and_answer(parts,
                           std::string{run.getProject().cStr()} + "/" + run.getPipeline().cStr(),

@@ -2,6 +2,7 @@
 #include <algorithm>
 #include <atomic>
 #include <charconv>
+#include <functional>
 
 #include "api/api.h"
 #include "api/respond.h"
@@ -22,6 +23,12 @@ namespace {
 
 // How long one look for events waits; below the call's own deadline.
 constexpr std::uint32_t events_wait_ms = 20'000;
+
+// Of one page of tasks; the pool tells no more at a time.
+constexpr std::size_t reasons_max = 1'000;
+
+// How long they are waited for: a pool that moves, or cannot be reached, has none.
+constexpr std::chrono::seconds reasons_within{1};
 
 constexpr std::size_t tail_bytes = 4'096;  // as an attempt's state has them
 
@@ -46,16 +53,66 @@ void status(const api_parts& parts, request& received, reply answer) {
   });
 }
 
+// Why these tasks wait for a slot; none where nobody could be asked.
+void with_reasons(runtime::silo& silo, const std::vector<std::string>& tasks,
+                  std::function<void(capnp::List<capnp::Text>::Reader)> then) {
+  if (tasks.empty()) {
+    then({});
+    return;
+  }
+  schemas::pool_interface::reasons_params params;
+  auto list = params.build().initTasks(static_cast<unsigned>(tasks.size()));
+  for (unsigned at = 0; at < list.size(); ++at) {
+    list.set(at, tasks[at].c_str());
+  }
+  silo.call_then<schemas::pool_interface::reasons_results>(
+      ref<schemas::Pool>("default").reasons(std::move(params)).timeout(reasons_within),
+      [then = std::move(then)](const auto& told) {
+        told ? then(told->read().getReasons()) : then({});
+      });
+}
+
+// Behind what its task says, such as how the attempt before it ended.
+std::string with_reason(capnp::Text::Reader own, capnp::Text::Reader of_pool) {
+  const std::string before{own.begin(), own.size()};
+  return before + (before.empty() || of_pool.size() == 0 ? "" : "; ") + of_pool.cStr();
+}
+
 void tasks(const api_parts& parts, request& received, reply answer) {
   const auto limit = number_in_query(received, "limit", 0, 10'000);
   if (!limit) {
     answer.fail(limit.error());
     return;
   }
-  call_and_answer(parts.silo,
-                  ref<schemas::Run>(run_id(received))
-                      .tasks(text_in_query(received, "after"), static_cast<std::uint32_t>(*limit)),
-                  std::move(answer));
+  using results = schemas::run_interface::tasks_results;
+  const auto run = run_id(received);
+  auto shared = std::make_shared<reply>(std::move(answer));
+  parts.silo.call_then<results>(
+      ref<schemas::Run>(run).tasks(text_in_query(received, "after"),
+                                   static_cast<std::uint32_t>(*limit)),
+      [&parts, shared, run](runtime::result<results> found) {
+        if (!found) {
+          shared->fail(found.error());
+          return;
+        }
+        std::vector<std::string> keys;
+        std::vector<unsigned> places;
+        for (unsigned at = 0; at < found->tasks().size() && keys.size() < reasons_max; ++at) {
+          if (const auto each = found->tasks()[at]; each.getState() == schemas::TaskState::QUEUED) {
+            keys.push_back(run + "/" + each.getName().cStr());
+            places.push_back(at);
+          }
+        }
+        const auto told = std::make_shared<results>(*std::move(found));
+        with_reasons(parts.silo, keys, [shared, told, places](const auto& reasons) {
+          auto list = told->build().getTasks();
+          for (unsigned at = 0; at < reasons.size(); ++at) {
+            auto each = list[places[at]];
+            each.setReason(with_reason(each.getReason(), reasons[at]).c_str());
+          }
+          shared->send(answer_of(200, *told));
+        });
+      });
 }
 
 // An attempt whose end nobody reported has no tails in the state; its files may still be there.
@@ -90,26 +147,37 @@ void add_tails(const api_parts& parts, schemas::Task::DescribeResults::Builder t
 void describe_started(const api_parts& parts, const std::string& run, const std::string& name,
                       const std::shared_ptr<reply>& answer) {
   using results = schemas::task_interface::describe_results;
-  const auto take = [&parts, answer](runtime::result<results> found) {
-    if (!found) {
-      answer->fail(found.error());
-      return;
-    }
+  const auto key = run + "/" + name;
+  const auto send_whole = [&parts, answer](const std::shared_ptr<results>& task) {
     auto whole = true;
-    for (auto attempt : found->attempts()) {
+    for (auto attempt : task->attempts()) {
       whole = whole && !lacks_tails(attempt);
     }
     if (whole) {
-      answer->send(answer_of(200, *found));
+      answer->send(answer_of(200, *task));
       return;
     }
-    auto task = std::make_shared<results>(*std::move(found));
     answer_on(parts.files, answer, [&parts, answer, task] {
       add_tails(parts, task->build());
       answer->send(answer_of(200, *task));
     });
   };
-  parts.silo.call_then<results>(ref<schemas::Task>(run + "/" + name).describe(), take);
+  const auto take = [&parts, answer, key, send_whole](runtime::result<results> found) {
+    if (!found) {
+      answer->fail(found.error());
+      return;
+    }
+    auto task = std::make_shared<results>(*std::move(found));
+    const auto is_queued = task->read().getState() == schemas::TaskState::QUEUED;
+    const std::vector<std::string> asked(is_queued ? 1 : 0, key);
+    with_reasons(parts.silo, asked, [send_whole, task](const auto& reasons) {
+      if (reasons.size() > 0) {
+        task->build().setReason(with_reason(task->read().getReason(), reasons[0]).c_str());
+      }
+      send_whole(task);
+    });
+  };
+  parts.silo.call_then<results>(ref<schemas::Task>(key).describe(), take);
 }
 
 // The run knows every task; one that has started tells more itself.

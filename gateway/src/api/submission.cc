@@ -7,6 +7,8 @@
 
 #include "api/respond.h"
 #include "api/run_wait.h"
+#include "millrace/actors/name_rule.h"
+#include "millrace/actors/priority.h"
 #include "millrace/actors/run_id.h"
 #include "millrace/actors/submission.h"
 #include "millrace/runtime/json.h"
@@ -64,6 +66,7 @@ void ask(const std::shared_ptr<submission>& one, bool again) {
   made.setVersion(wanted.getVersion());
   made.setRerunOf(wanted.getRerunOf());
   made.setScheduledAt(wanted.getScheduledAt());
+  made.setPriority(wanted.getPriority());
   const auto left = one->until - one->silo.time().steady();
   auto call = ref<schemas::Pipeline>(one->pipeline)
                   .submit_new(std::move(asked))
@@ -115,14 +118,15 @@ json_shape wanted_run_shape(key_in_text key) {
   auto members = shape::object({{"params", shape::map(shape::any())},
                                 {"labels", shape::map(shape::text())},
                                 {"version", shape::count()},
+                                {"priority", shape::any_of({shape::count(), shape::text()})},
                                 {"idempotency_key", shape::text()}});
   return key == key_in_text::yes
              ? shape::named("BatchLine",
-                            shape::with_optional(
-                                members, {"params", "labels", "version", "idempotency_key"}))
+                            shape::with_optional(members, {"params", "labels", "version",
+                                                           "priority", "idempotency_key"}))
              : shape::named("SubmissionInput",
                             shape::with_optional(shape::without(members, {"idempotency_key"}),
-                                                 {"params", "labels", "version"}));
+                                                 {"params", "labels", "version", "priority"}));
 }
 
 result<wanted_run> wanted_run_of(std::string_view text, key_in_text key) {
@@ -149,13 +153,22 @@ result<wanted_run> wanted_run_of(std::string_view text, key_in_text key) {
     } else if (name == "version" && value.is_number_unsigned() &&
                value.get<std::uint64_t>() <= UINT32_MAX) {
       wanted.params.build().setVersion(value.get<std::uint32_t>());
+    } else if (name == "priority" && (value.is_string() || value.is_number())) {
+      const auto word = value.is_string() ? value.get<std::string>() : value.dump();
+      const auto priority = actors::parse_priority(word);
+      if (!priority) {
+        return error{errc::invalid_argument,
+                     "/priority: `" + actors::shown_name(word) +
+                         "` is no priority: " + std::string{actors::priority_hint}};
+      }
+      wanted.params.build().setPriority(*priority);
     } else if (name == "idempotency_key" && value.is_string() && key == key_in_text::yes) {
       wanted.idempotency_key = value.get<std::string>();
     } else {
       return error{errc::invalid_argument,
                    "/" + name +
                        ": expected are the objects 'params' and 'labels', the number "
-                       "'version'" +
+                       "'version', and 'priority'" +
                        (key == key_in_text::yes ? ", and the text 'idempotency_key'" : "")};
     }
   }

@@ -45,8 +45,9 @@ exit_code run_version(const option_values& options, const std::vector<std::strin
 
 std::vector<command> all_commands() {
   auto all = local_commands();
-  for (const auto& more : {serve_commands(), submit_commands(), inspect_commands(),
-                           control_commands(), cluster_commands(), actor_commands()}) {
+  for (const auto& more :
+       {serve_commands(), submit_commands(), inspect_commands(), control_commands(),
+        cluster_commands(), actor_commands(), sharing_commands()}) {
     all.insert(all.end(), more.begin(), more.end());
   }
   for (const auto& one :

@@ -46,6 +46,7 @@ struct command {
 [[nodiscard]] std::vector<command> actor_commands();    // actor, top
 [[nodiscard]] std::vector<command> cluster_commands();  // silos, partitions, cluster, drain
 [[nodiscard]] command plan_command();
+[[nodiscard]] std::vector<command> sharing_commands();  // project, pool
 [[nodiscard]] command backup_command();
 [[nodiscard]] command check_command();
 [[nodiscard]] command config_command();

@@ -49,6 +49,9 @@ void add_node_options(po::options_description& options) {
                         "name what is elsewhere");
   options.add_options()("slots", po::value<std::string>()->value_name("N"),
                         "attempts at a time (default: the number of processors)");
+  options.add_options()("resources", po::value<std::string>()->value_name("NAME=AMOUNT,..."),
+                        "what tasks may ask for beside a slot, such as gpu=2,licence=3; cpu and "
+                        "memory are those of the machine or its cgroup unless they are given");
   options.add_options()("memory-budget", po::value<std::string>()->value_name("SIZE"),
                         "what actors may hold in memory, such as 512M, or none; past it idle ones "
                         "leave it (default: half of what the machine or its cgroup allows)");
@@ -351,6 +354,10 @@ result<node_options> node_options_of(const option_values& options, logs& told) {
   if (!secrets) {
     return std::move(secrets).error();
   }
+  auto resources = actors::parse_resources(text_of(options, "resources"));
+  if (!resources) {
+    return refused("resources", text_of(options, "resources"), resources.error().text());
+  }
   auto traces = traces_in(options, told);
   const auto ratio = trace_ratio_in(options);
   if (!traces || !ratio) {
@@ -371,6 +378,7 @@ result<node_options> node_options_of(const option_values& options, logs& told) {
   }
   setup.data_directory = data_directory(options);
   setup.slots = *slots;
+  setup.resources = *std::move(resources);
   auto cluster = cluster_in(options);
   if (!cluster) {
     return std::move(cluster).error();

@@ -361,7 +361,7 @@ exit_code run_cluster(const option_values& options, std::uint32_t silos, logs& t
       .arguments = {},
       .front_arguments = {}};
   for (const auto* each :
-       {"slots", "memory-budget", "keep-runs", "keep-age", "secrets-directory"}) {
+       {"slots", "resources", "memory-budget", "keep-runs", "keep-age", "secrets-directory"}) {
     if (options.count(each) > 0) {
       wanted.arguments.insert(wanted.arguments.end(),
                               {"--" + std::string{each}, text_of(options, each)});

@@ -18,6 +18,7 @@
 #include "cli/watch.h"
 #include "millrace/actors/definition.h"
 #include "millrace/actors/params.h"
+#include "millrace/actors/priority.h"
 
 namespace millrace::gateway::cli {
 
@@ -132,6 +133,9 @@ void add_waiting_options(po::options_description& options) {
                         "-o json, which then prints the run as it is at its end");
   options.add_options()("watch", "the same, and show what happens");
   add_timeout_option(options);
+  options.add_options()("priority", po::value<std::string>()->value_name("PRIORITY"),
+                        "in place of the pipeline's: a number, or idle, low, normal, high or "
+                        "critical");
   options.add_options()("idempotency-key", po::value<std::string>()->value_name("KEY"),
                         "submitting again with the same key gives the same run");
 }
@@ -209,7 +213,7 @@ void add_submit_options(po::options_description& options) {
 }
 
 exit_code run_batch(remote& server, const option_values& options, const std::string& pipeline) {
-  for (const auto* other : {"param", "version", "wait", "watch", "logs", "timeout"}) {
+  for (const auto* other : {"param", "version", "wait", "watch", "logs", "timeout", "priority"}) {
     if (options.count(other) > 0) {
       return report(exit_code::usage, std::string{"--"} + other + " does not go with --batch");
     }
@@ -226,9 +230,10 @@ exit_code run_batch(remote& server, const option_values& options, const std::str
   return submit_lines(server, pipeline, file, key);
 }
 
-// The parameters as JSON of the types that the server's version wants.
+// The body: parameters as JSON of the types that the server's version wants.
 result<std::string> typed_params(remote& server, const std::string& pipeline, std::uint32_t version,
                                  const std::map<std::string, std::string>& given,
+                                 const std::string& priority,
                                  std::optional<actors::pipeline_definition>& definition) {
   auto answer = server.ask(http::method::get, server.pipelines() + "/" + escaped(pipeline) +
                                                   "?version=" + std::to_string(version));
@@ -258,8 +263,11 @@ result<std::string> typed_params(remote& server, const std::string& pipeline, st
   }
   definition = *std::move(loaded);
   auto wanted = ordered_json{{"params", params}};
-  if (version > 0) {  // which an earlier server need not know
+  if (version > 0) {  // which an earlier server need not know, as the next
     wanted["version"] = version;
+  }
+  if (!priority.empty()) {
+    wanted["priority"] = priority;
   }
   return wanted.dump();
 }
@@ -306,13 +314,18 @@ exit_code run_submit(const option_values& options, const std::vector<std::string
   if (options.count("batch") > 0) {
     return run_batch(*server, options, positional[0]);
   }
+  const auto priority = text_of(options, "priority");
+  if (!priority.empty() && !actors::parse_priority(priority)) {
+    return report(exit_code::usage,
+                  "--priority '" + priority + "': " + std::string{actors::priority_hint});
+  }
   const auto version = number_of(options, "version", 0);
   const auto wishes = wishes_of(options);
   if (!version || !wishes) {
     return report(version ? wishes.error() : version.error());
   }
   std::optional<actors::pipeline_definition> definition;
-  const auto body = typed_params(*server, positional[0], *version, *given, definition);
+  const auto body = typed_params(*server, positional[0], *version, *given, priority, definition);
   if (!body) {
     return report(body.error());
   }

@@ -65,6 +65,7 @@ result<std::unique_ptr<node>> node::open(const node_options& options) {
   made->executes_ = !options.silo.cluster || options.silo.cluster->roles.execute;
   actors::pipeline_host_options hosted{.data_directory = data,
                                        .slots = options.slots,
+                                       .resources = options.resources,
                                        .retention = options.retention,
                                        .secrets = options.secrets,
                                        .warn = options.warn,

@@ -17,7 +17,8 @@ namespace millrace::gateway {
 
 struct node_options {
   std::filesystem::path data_directory;
-  std::uint32_t slots = 0;  ///< As `pipeline_host_options`.
+  std::uint32_t slots = 0;  ///< As `pipeline_host_options`, as the next one.
+  actors::resource_amounts resources = {};
   actors::run_retention retention = actors::run_retention::standard();  ///< Likewise.
   actors::secret_places secrets = {};                                   ///< Likewise.
   runtime::silo_options silo = {};                                      ///< Of its silo.

@@ -27,10 +27,11 @@ std::optional<std::uint64_t> number_in(const fs::path& file) {
 
 // The smallest limit from the cgroup at `path` up to its hierarchy's root: each binds those below.
 // What of the path is not there is the host's: a container sees its own part of the tree only.
-std::uint64_t least_on_path(const fs::path& mounted, const fs::path& path, const char* file) {
+template <class Read>
+std::uint64_t least_on_path(const fs::path& mounted, const fs::path& path, const Read& read) {
   auto least = UINT64_MAX;
   auto at = mounted;
-  const auto look = [&] { least = std::min(least, number_in(at / file).value_or(UINT64_MAX)); };
+  const auto look = [&] { least = std::min(least, read(at).value_or(UINT64_MAX)); };
   look();
   for (const auto& each : path.relative_path()) {
     at /= each;
@@ -49,7 +50,10 @@ bool has_word(std::string_view list, std::string_view word) {
   return false;
 }
 
-std::uint64_t cgroup_limit(const fs::path& root) {
+// Of `controller`, by what is read of a folder in version 2 and in version 1.
+template <class Read2, class Read1>
+std::uint64_t cgroup_limit(const fs::path& root, std::string_view controller, const Read2& read_2,
+                           const Read1& read_1) {
   auto least = UINT64_MAX;
   std::ifstream groups{root / "proc/self/cgroup"};
   for (std::string line; std::getline(groups, line);) {  // ID:CONTROLLERS:PATH
@@ -62,9 +66,9 @@ std::uint64_t cgroup_limit(const fs::path& root) {
     const fs::path path = line.substr(second + 1);
     const auto tree = root / "sys/fs/cgroup";
     if (controllers.empty()) {
-      least = std::min(least, least_on_path(tree, path, "memory.max"));
-    } else if (has_word(controllers, "memory")) {
-      least = std::min(least, least_on_path(tree / "memory", path, "memory.limit_in_bytes"));
+      least = std::min(least, least_on_path(tree, path, read_2));
+    } else if (has_word(controllers, controller)) {
+      least = std::min(least, least_on_path(tree / controller, path, read_1));
     }
   }
   return least;
@@ -87,8 +91,32 @@ std::uint64_t machine_memory(const fs::path& root) {
 
 std::optional<std::size_t> memory_limit(const fs::path& root) {
   // Without a limit version 1 tells one above any machine's memory.
-  const auto least = std::min(machine_memory(root), cgroup_limit(root));
+  const auto read = [](const char* file) {
+    return [file](const fs::path& folder) { return number_in(folder / file); };
+  };
+  const auto least = std::min(machine_memory(root), cgroup_limit(root, "memory", read("memory.max"),
+                                                                 read("memory.limit_in_bytes")));
   return least == UINT64_MAX ? std::nullopt : std::optional{static_cast<std::size_t>(least)};
+}
+
+std::optional<std::uint64_t> processor_limit(const fs::path& root) {
+  constexpr std::uint64_t one = 1'000;
+  const auto part = [](std::optional<std::uint64_t> quota, std::optional<std::uint64_t> period) {
+    return quota && period && *period > 0 ? std::optional{*quota * one / *period} : std::nullopt;
+  };
+  const auto least = cgroup_limit(
+      root, "cpu",
+      [&](const fs::path& folder) -> std::optional<std::uint64_t> {  // "QUOTA PERIOD", or max
+        std::ifstream in{folder / "cpu.max"};
+        std::string word;
+        std::uint64_t period = 0;
+        return in >> word >> period ? part(number_in(folder / "cpu.max"), period) : std::nullopt;
+      },
+      [&](const fs::path& folder) {  // -1: no bound
+        return part(number_in(folder / "cpu.cfs_quota_us"),
+                    number_in(folder / "cpu.cfs_period_us"));
+      });
+  return least == UINT64_MAX ? std::nullopt : std::optional{least};
 }
 
 }  // namespace millrace::runtime

@@ -56,6 +56,7 @@ std::vector<described_map> described_maps() {
           {"param_map", "## Parameter", words(param_keys())},
           {"task", "## Task", words(task_keys())},
           {"need", "## Need", words(need_keys())},
+          {"synchronization", "## Synchronization", words(synchronization_keys())},
           {"hook", "## Hooks", words(hook_body_keys())},
           {"retry", "## Retry", words(retry_keys())},
           {"output", "## Output", words(output_keys())},
@@ -389,10 +390,41 @@ TEST_CASE("the schema and the loader judge the keys of a task alike") {
       row{"run: x, outputs: [a, a]", false},
       row{"run: x, outputs: [1a]", false},
       row{"run: x, outputs: {a: {type: int}}", false},
-      row{"run: x, priority: 0", true},
-      row{"run: x, priority: 101", false},
-      row{"run: x, priority: high", false},
       row{"run: x, description: [a]", false},
+  };
+  for (const auto& each : rows) {
+    CAPTURE(each.keys);
+    const auto text = "name: p\nparams: {list: [a]}\ntasks:\n  - {name: a, " +
+                      std::string{each.keys} + "}\n  - {name: b, run: x}\n";
+    CHECK(load_definition(text, "").definition.has_value() == each.good);
+    CHECK(schema_accepts(text) == each.good);
+  }
+}
+
+TEST_CASE("the loader and the published schema agree on what a task claims") {
+  constexpr std::array rows{
+      row{"run: x, priority: 0", true},
+      row{"run: x, priority: 1000000000", true},
+      row{"run: x, priority: 1000000001", false},
+      row{"run: x, priority: -1", false},
+      row{"run: x, priority: high", true},
+      row{"run: x, priority: higher", false},
+      row{"run: x, resources: {cpu: 2, memory: 512Mi, gpu: 1}", true},
+      row{"run: x, resources: {cpu: 0.5, memory: 1000}", true},
+      row{"run: x, resources: {cpu: 500m, memory: 1.5Gi}", true},
+      row{"run: x, resources: {cpu: two}", false},
+      row{"run: x, resources: {cpu: 0}", false},
+      row{"run: x, resources: {memory: 512MB}", false},
+      row{"run: x, resources: {gpu: 0.5}", false},
+      row{"run: x, resources: {gpu: 1m}", false},
+      row{"run: x, resources: {'a b': 1}", false},
+      row{"run: x, resources: [gpu]", false},
+      row{"run: x, synchronization: {mutexes: deploy}", true},
+      row{"run: x, synchronization: {mutexes: [a, b], semaphores: [{name: c, limit: 3}]}", true},
+      row{"run: x, synchronization: {semaphores: [{name: c}]}", false},
+      row{"run: x, synchronization: {semaphores: [{name: c, limit: 0}]}", false},
+      row{"run: x, synchronization: {semaphores: {name: c, limit: 1}}", false},
+      row{"run: x, synchronization: {locks: [a]}", false},
   };
   for (const auto& each : rows) {
     CAPTURE(each.keys);

@@ -715,8 +715,8 @@ tasks:
   - {name: c, run: x, outputs: {x: {descripton: y}}}
   - {name: d, run: x, outputs: {x: {type: int}, 1x: a, y: [z], z: }}
   - {name: e, run: x, outputs: x}
-  - {name: f, run: x, priority: 101}
-  - {name: g, run: x, priority: high}
+  - {name: f, run: x, priority: 1000000001}
+  - {name: g, run: x, priority: higher}
   - {name: h, run: x, image: debian}
   - {name: i, run: x, dependsOn: a}
   - {name: j, run: x, qqqqqq: a}
@@ -733,14 +733,44 @@ tasks:
        "6:59 `y` must be text, found a list (put the text in quotes)",
        "7:32 `outputs` must be a list of names, found the text `x` (write `outputs: [count, "
        "result]`)",
-       "8:33 `priority` must be from 0 to 100, found 101",
-       "9:33 `priority` must be a whole number, found the text `high` (write it like `50`)",
+       "8:33 `1000000001` is no priority (write a number from 0 to 1000000000, or idle, low, "
+       "normal, high or critical)",
+       "9:33 `higher` is no priority (write a number from 0 to 1000000000, or idle, low, normal, "
+       "high or critical)",
        "10:23 `image` is not supported yet by this version",
        "11:23 unknown key `dependsOn` in a task (write `needs`)",
        "12:23 unknown key `qqqqqq` in a task",
        "13:23 unknown key `Needs` in a task (did you mean `needs`?)",
        "14:36 `description` must be text, found a map (put the text in quotes)",
        "14:53 `timeout` must be longer than 0 (leave the key out for no limit)"});
+}
+
+TEST_CASE("refused at their places: what a task claims") {
+  check_refusal(
+      R"(name: p
+priority: urgent
+tasks:
+  - {name: a, run: x, resources: {cpu: two, memory: 512MB, gpu: 0.5, licence: 0}}
+  - {name: b, run: x, synchronization: {mutexes: [a, ""], semaphores: [{name: a, limit: 2}]}}
+  - {name: c, run: x, synchronization: {semaphores: [{name: s, of: 3}]}}
+  - {name: d, run: x, locks: [a], cpus: 2}
+  - {name: e, approval: "Go?", resources: {gpu: 1}}
+)",
+      {"2:11 `urgent` is no priority (write a number from 0 to 1000000000, or idle, low, normal, "
+       "high or critical)",
+       "4:40 `two` is no amount of `cpu`: write processors like `2`, `0.5` or `500m`",
+       "4:53 `512MB` is no amount of `memory`: write a size like `512Mi` or `2G`",
+       "4:65 `0.5` is no amount of `gpu`: write a whole number from 1",
+       "4:79 `0` is no amount of `licence`: write a whole number from 1",
+       "5:40 `a` comes twice (remove one of them)",
+       "5:54 the name is empty (write a name like `deploy`)",
+       "6:54 the semaphore has no `limit` (write `- {name: database, limit: 3}`)",
+       "6:64 unknown key `of` in a semaphore (write `limit`)",
+       "7:23 unknown key `locks` in a task (write `synchronization: {mutexes: [NAME]}`)",
+       "7:35 unknown key `cpus` in a task (write `resources: {cpu: 2}`)",
+       "8:43 `resources` has no meaning beside `approval` (remove it, or do it in a task that "
+       "needs "
+       "this one)"});
 }
 
 TEST_CASE("refused at their places: what no program can be started with") {

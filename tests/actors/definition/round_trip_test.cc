@@ -10,6 +10,7 @@
 #include <functional>
 #include <string>
 
+#include "actors/definition/every_key.h"
 #include "definition/compiled.h"
 #include "definition/keys.h"
 #include "millrace/actors/definition.h"
@@ -21,6 +22,7 @@ namespace {
 using std::chrono::milliseconds;
 using std::chrono::minutes;
 using std::chrono::seconds;
+using testing::every_key;
 
 pipeline_definition loaded(std::string_view text) {
   auto made = load_definition(text, "p.yaml");
@@ -52,119 +54,13 @@ void check_round_trip(const pipeline_definition& made) {
   CHECK(signature_of(compiled)->params == made.params);
 }
 
-// Every key that a definition may have, none with its default.
-constexpr std::string_view every_key = R"(
-version: 1
-name: every-key
-description: "All of them: \"quoted\", ünïcode, tab\tand line\nends."
-labels: {team: data, tier: 1, "a/b": "yes"}
-x-ignored: {anything: [goes]}
-params:
-  day: {type: string, default: today, enum: [today, yesterday], description: Which day.}
-  count: {type: int, default: -3, enum: [-3, 9223372036854775807, -9223372036854775808]}
-  ratio: {type: float, default: 1, enum: [1, 0.1, 1e-7, 2.5e+300]}
-  publish: {type: bool, default: false}
-  region: {required: true}
-  note: {}
-  short: text
-  names: [a, "b c", 3]
-  limits: {type: map, default: {memory: 0.5, strict: true}}
-env: {A: one, E: "${{ params.day }}", EMPTY: ""}
-timeout: 1h30m
-grace_period: 0
-workspace: task
-max_parallel: 7
-fail_fast: true
-retention: {runs: 50, age: 30d}
-schedule:
-  - name: nightly
-    cron: "0 3 * * MON-FRI"
-    timezone: Europe/Berlin
-    start: 2026-01-31T08:00:00+01:00
-    end: 2027-01-31T08:00:00.5Z
-    jitter: 5m
-    overlap: replace
-    catchup: all
-    catchup_window: 2d
-    params: {day: yesterday, count: -3, region: eu, names: [x], limits: {memory: 1}}
-    paused: true
-  - {name: often, every: 90s, overlap: allow, catchup: none, params: {region: us}}
-concurrency: {group: "${{ params.day }}", limit: 3, on_limit: cancel_oldest}
-outputs: {all: "${{ tasks.each.status }} of ${{ run.id }}", none: ""}
-revert: {after: 2}
-triggers:
-  - {pipeline: import, on: end, params: {day: "${{ trigger.params.day }}", count: 1, region: eu},
-     once_for: "${{ trigger.outputs.all }}"}
-  - {pipeline: other, params: {region: us}}
-defaults:
-  retry: {max_attempts: 2, delay: 3s, backoff: 1.5, max_delay: 1m, jitter: 0}
-  timeout: 10m
-  env: {D: default}
-  shell: [bash, -euo, pipefail, -c]
-tasks:
-  - name: list.all_1
-    description: Lists.
-    run: |
-      echo "a: b"  # no comment
-      echo 'c'
-    workdir: a/${{ params.day }}
-    inputs: {list: [1, two, {three: "${{ params.names }}"}], flag: true,
-             text: "day ${{ params.day }}"}
-    outputs: {files: The files., count: {description: How many.}, rest: {default: none}}
-    secrets:
-      TOKEN: {from: project, key: api-token}
-      PASSWORD: {from: file, key: database/password}
-      _other: {from: env, key: OTHER}
-    priority: 0
-  - name: each
-    command: [printf, "%s", "${{ item }}", "", " padded ", "true"]
-    needs: list.all_1
-    run_on: always
-    when: ${{ params.publish && params.count > -4 }}
-    env: {A: over, N: 1e3}
-    timeout: 250ms
-    grace_period: 5s
-    detach: allowed
-    retry: never
-    for_each: ${{ tasks['list.all_1'].outputs.files }}
-    max_parallel: 2
-    fail_fast: false
-    on_empty: fail
-    allow_failures: 10%
-    priority: 100
-  - name: pairs
-    run: x
-    needs: [{task: list.all_1, instances: all}, each]
-    run_on: any
-    when: "true"
-    retry: {max_attempts: 1000, jitter: 1, delay: 10m, on_exit: [75, 255, 1, 75], not_on_exit: 2}
-    allow_failures: true
-    matrix:
-      os: [debian, "12", 12, 1.5, true, "${{ params.day }}"]
-      python: ["3.10"]
-      extra: ${{ tasks.each.outputs.list }}
-      include: [{os: fedora, python: "3.12", extra: 1}]
-      exclude: [{os: 12}, {python: "3.10", os: true}]
-  - {name: gate, approval: "Go on with ${{ params.day }}?", needs: [list.all_1], timeout: 1h}
-  - {name: last, run: x, shell: sh, workdir: /srv, run_on: failure, needs: [pairs], retry: 3,
-     for_each: [1, 2.0, no it is, false], allow_failures: 3,
-     on_cancel: echo gone,
-     finally: {description: Tidies., command: [rm, "${{ tasks.last.status }}"], timeout: 1h,
-               grace_period: 1s, env: {A: over}, secrets: {T: {from: env, key: T}}, workdir: /tmp,
-               inputs: {a: 1}, retry: {max_attempts: 2, delay: 1s}}}
-  - {name: other, pipeline: every-key, needs: [gate], for_each: [1, 2], allow_failures: 1,
-     params: {count: "${{ item }}", names: [a, "${{ params.day }}"], deep: {flag: true, none: ""}}}
-on_success: {run: x, shell: [sh, -c]}
-on_failure: {command: [tell, "${{ run.reason }}"]}
-finally: x
-)";
-
 // A key that is not in the text above would be lost by the compiled form without a word.
 TEST_CASE("the text with every key has every key that the loader knows") {
   for (const auto* table :
        {&pipeline_keys(), &schedule_keys(), &defaults_keys(), &param_keys(), &task_keys(),
         &need_keys(), &hook_body_keys(), &retry_keys(), &output_keys(), &secret_keys(),
-        &concurrency_keys(), &trigger_keys(), &revert_keys(), &retention_keys()}) {
+        &concurrency_keys(), &trigger_keys(), &revert_keys(), &retention_keys(),
+        &synchronization_keys(), &semaphore_keys()}) {
     for (const auto key : table->keys) {
       CAPTURE(key);
       CHECK(every_key.find(std::string{key} + ":") != std::string_view::npos);
@@ -213,6 +109,7 @@ TEST_CASE("every key reaches the definition") {
   CHECK(made.grace_period == seconds{0});
   CHECK(made.workspace == workspace_mode::task);
   CHECK(made.max_parallel == 7);
+  CHECK(made.priority == 10);
   CHECK(made.retention == run_retention{50, std::chrono::hours{720}});
   REQUIRE(made.schedules.size() == 2);
   const auto& nightly = made.schedules[0];
@@ -247,6 +144,8 @@ TEST_CASE("every key reaches the tasks, and defaults are filled in") {
                                                        {"count", "How many.", {}},
                                                        {"rest", "", "none"}});
   CHECK(list.priority == 0);
+  CHECK(list.resources == resource_amounts{{"cpu", 500}, {"gpu", 2}, {"memory", 512U << 20U}});
+  CHECK_FALSE(made.tasks[4].priority);
   CHECK(list.secrets == secret_map{{"TOKEN", {secret_source::project, "api-token"}},
                                    {"PASSWORD", {secret_source::file, "database/password"}},
                                    {"_other", {secret_source::environment, "OTHER"}}});
@@ -258,6 +157,9 @@ TEST_CASE("every key reaches the tasks, and defaults are filled in") {
   CHECK(each.env == std::map<std::string, std::string>{{"A", "over"}, {"N", "1e3"}});
   CHECK(each.timeout == milliseconds{250});
   CHECK(each.grace_period == seconds{5});
+  CHECK(each.priority == priority_max);
+  CHECK(each.mutexes == std::vector<std::string>{"deploy ${{ item }}", "site"});
+  CHECK(each.semaphores == std::vector<semaphore_definition>{{"database", 3}});
   CHECK(each.retry.on_lost == lost_attempt::give_up);
   CHECK(each.retry.max_attempts == 1);
   CHECK(each.for_each == fan_values{std::string{"${{ tasks['list.all_1'].outputs.files }}"}});
@@ -318,7 +220,7 @@ TEST_CASE("a hook is a task behind the one that it belongs to, those of the pipe
   capnp::MallocMessageBuilder message;
   auto compiled = message.initRoot<schemas::CompiledPipeline>();
   compile(made, compiled);
-  CHECK(compiled.getFormat() == 3);
+  CHECK(compiled.getFormat() == 4);
   CHECK(compiled.getTasks()[10].getNeeds().size() == 0);
 }
 

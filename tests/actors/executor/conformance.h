@@ -108,7 +108,7 @@ public:
   }
 
   /// The next ticket: for attempt `number` of a task of the lab's run.
-  attempt_ticket ticket(const std::string& task, std::uint32_t number, std::uint8_t priority = 0) {
+  attempt_ticket ticket(const std::string& task, std::uint32_t number, std::uint32_t priority = 0) {
     return {token(task, number), life().incarnation(), ++grants_, priority};
   }
   /// What that attempt is to do.
@@ -132,7 +132,7 @@ public:
     spec.setGraceNs(std::chrono::nanoseconds{std::chrono::seconds{10}}.count());
     return made;
   }
-  std::string start(const std::string& task, const std::string& text, std::uint8_t priority = 0) {
+  std::string start(const std::string& task, const std::string& text, std::uint32_t priority = 0) {
     REQUIRE(life().take(ticket(task, 1, priority)));
     REQUIRE(life().start(spec(task, 1, text)));
     return token(task, 1);

@@ -484,7 +484,7 @@ TEST_CASE("what was granted to another life is reported as lost and made again")
   node here{data.path};
   constexpr unsigned slots = 4;
   std::string list = "1";
-  for (unsigned at = 1; at < slots + granted_ahead_default; ++at) {
+  for (unsigned at = 1; at < slots + granted_ahead_max; ++at) {
     list += ",1";
   }
   const auto busy = here.submit("name: busy\ntasks: [{name: a, for_each: [" + list +
@@ -494,9 +494,9 @@ TEST_CASE("what was granted to another life is reported as lost and made again")
     const auto status = here.silo->call(pool.status());
     return status->running() == slots && status->waiting() == number;
   };
-  here.eventually([&] { return waiting_is(granted_ahead_default); });
+  here.eventually([&] { return waiting_is(granted_ahead_max); });
   const auto run = here.submit("name: queued\ntasks: [{name: a, run: echo}]\n");
-  here.eventually([&] { return waiting_is(granted_ahead_default + 1); });
+  here.eventually([&] { return waiting_is(granted_ahead_max + 1); });
   schemas::executor_interface::grant_params stranger;
   stranger.build().setIncarnation(7);
   auto one = stranger.build().initGrants(1)[0];

@@ -245,7 +245,7 @@ TEST_CASE("an executor that has left gets nothing until it joins") {
 }
 
 std::optional<pool_ticket> share(pool_queue& pool, std::uint64_t number, const std::string& task,
-                                 std::uint8_t priority = 50) {
+                                 std::uint32_t priority = 50) {
   return pool.enqueue(number, task, 1, priority, true);
 }
 
@@ -383,8 +383,7 @@ TEST_CASE("random events agree with a plain list, through restarts") {
         const auto task = "r" + std::to_string(of) + "/t" + std::to_string(below(10));
         const auto known = std::any_of(model.begin(), model.end(),
                                        [&](const auto& each) { return each.task == task; });
-        const auto made =
-            pool.enqueue(++number, task, 1, static_cast<std::uint8_t>(below(3)), of < 2);
+        const auto made = pool.enqueue(++number, task, 1, below(3), of < 2);
         CHECK(made.has_value() != known);
         if (made) {
           model.push_back(*made);
@@ -419,7 +418,7 @@ TEST_CASE("random events agree with a plain list, through restarts") {
         }
       }
       const auto precedes = [](const pool_ticket& a, const pool_ticket& b) {
-        return std::tuple{-a.priority, a.number} < std::tuple{-b.priority, b.number};
+        return std::tuple{b.priority, a.number} < std::tuple{a.priority, b.number};
       };
       for (const auto& each : pool.grant()) {
         const auto at = std::find_if(model.begin(), model.end(), [&](const auto& one) {

@@ -21,6 +21,9 @@ public:
     return *this;
   }
   [[nodiscard]] std::optional<std::size_t> limit() const { return memory_limit(root_.path); }
+  [[nodiscard]] std::optional<std::uint64_t> processors() const {
+    return processor_limit(root_.path);
+  }
 
 private:
   testing::temporary_folder root_;
@@ -66,6 +69,27 @@ TEST_CASE("a limit above the machine's memory is none, and nothing to read is no
   here.write("proc/self/cgroup", "0::/x\n").write("sys/fs/cgroup/x/memory.max", "8589934592\n");
   CHECK(here.limit() == gib);
   CHECK_FALSE(memory_limit("/nowhere"));
+}
+
+TEST_CASE("a cgroup of either version bounds the processors, in thousandths") {
+  machine second{1};
+  second.write("proc/self/cgroup", "0::/a/b\n");
+  CHECK_FALSE(second.processors());
+  second.write("sys/fs/cgroup/a/b/cpu.max", "max 100000\n");
+  CHECK_FALSE(second.processors());
+  second.write("sys/fs/cgroup/a/cpu.max", "150000 100000\n");
+  CHECK(second.processors() == 1'500);
+  second.write("sys/fs/cgroup/a/b/cpu.max", "50000 200000\n");
+  CHECK(second.processors() == 250);
+  machine first{1};
+  first.write("proc/self/cgroup", "12:cpu,cpuacct:/a\n4:memory:/a\n");
+  first.write("sys/fs/cgroup/cpu/a/cpu.cfs_quota_us", "-1\n");
+  first.write("sys/fs/cgroup/cpu/a/cpu.cfs_period_us", "100000\n");
+  CHECK_FALSE(first.processors());
+  first.write("sys/fs/cgroup/cpu/a/cpu.cfs_quota_us", "200000\n");
+  CHECK(first.processors() == 2'000);
+  first.write("sys/fs/cgroup/cpu/a/cpu.cfs_period_us", "0\n");
+  CHECK_FALSE(first.processors());
 }
 
 TEST_CASE("this machine has one") {

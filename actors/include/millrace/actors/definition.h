@@ -38,6 +38,8 @@
 
 #include "millrace/actors/diagnostic.h"
 #include "millrace/actors/name_rule.h"
+#include "millrace/actors/priority.h"
+#include "millrace/actors/resources.h"
 #include "millrace/actors/retention.h"
 #include "millrace/actors/retry_policy.h"
 #include "millrace/actors/schedule.h"
@@ -83,6 +85,9 @@ inline constexpr std::size_t definition_secrets_max = 100;
 
 /// The longest key of a secret.
 inline constexpr std::size_t secret_key_bytes_max = 255;
+
+/// The most mutexes and semaphores of a task: so many are looked at for each that waits.
+inline constexpr std::size_t task_locks_max = 16;
 
 /// The most diagnostics one load reports; the last one says that there are more.
 inline constexpr std::size_t diagnostics_max = 1'000;
@@ -223,6 +228,14 @@ struct secret_definition {
 /// By variable.
 using secret_map = std::map<std::string, secret_definition>;
 
+/// What at most `limit` attempts of a project hold at a time.
+struct semaphore_definition {
+  std::string name;  ///< May hold expressions.
+  std::uint32_t limit = 1;
+
+  friend bool operator==(const semaphore_definition&, const semaphore_definition&) = default;
+};
+
 /// One unit of a run. Defaults of the pipeline are already applied.
 struct task_definition {
   std::string name;  ///< [a-z0-9][a-z0-9_.-]{0,62}; unique in the pipeline.
@@ -259,9 +272,12 @@ struct task_definition {
   empty_fan_out on_empty = empty_fan_out::succeed;  ///< Only with a fan-out.
   failure_allowance allow_failures;        ///< Anything but all or none only with a fan-out.
   std::vector<output_definition> outputs;  ///< When empty, any output may be referred to.
-  std::uint8_t priority = 50;              ///< 0 to 100; higher is served first.
   /// It is a hook; then it has no `needs`, `run_on`, `when`, fan-out, `outputs` or `approval`.
   std::optional<hook_definition> hook;
+  std::optional<std::uint32_t> priority;  ///< At most priority_max. Nothing: the run's.
+  resource_amounts resources;             ///< What an attempt takes besides a slot.
+  std::vector<std::string> mutexes;       ///< That it holds; may hold expressions.
+  std::vector<semaphore_definition> semaphores;
 
   friend bool operator==(const task_definition&, const task_definition&) = default;
 };
@@ -352,9 +368,10 @@ struct pipeline_definition {
   std::optional<concurrency_definition> concurrency;
   std::optional<std::uint32_t> revert_after;  ///< Failed runs in a row after which the last version
                                               ///< that a run has succeeded with comes back.
-  bool fail_fast = false;   ///< The first failed task ends the others but for those that follow
-                            ///< failures: hooks, `run_on: always` and `failure`.
-  run_retention retention;  ///< Of its runs; what is absent is the server's choice.
+  bool fail_fast = false;  ///< The first failed task ends the others but for those that follow
+                           ///< failures: hooks, `run_on: always` and `failure`.
+  std::optional<std::uint32_t> priority;  ///< Of tasks without one of their own.
+  run_retention retention;                ///< Of its runs; what is absent is the server's choice.
   std::vector<schedule_definition> schedules;  ///< In written order; no two of one name.
   std::vector<trigger_definition> triggers;    ///< No two of one pipeline.
   std::map<std::string, std::string> outputs;  ///< Of a run that has succeeded; may hold
@@ -398,6 +415,9 @@ struct load_result {
 
 /// Why a command cannot start there, as `leads out of the workspace`; empty: it can.
 [[nodiscard]] std::string refusal_of_workdir(const std::string& text);
+
+/// Why nothing can be held by that name, as `is empty`; empty: it can.
+[[nodiscard]] std::string refusal_of_lock(const std::string& name);
 
 /// Edges of a definition as positions in `tasks`, those of hooks among them.
 struct task_graph {

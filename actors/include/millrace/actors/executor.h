@@ -39,7 +39,7 @@ struct attempt_ticket {
   std::string token;              ///< `RUN.TASK.An` or `RUN.TASK.Ii.An`; see `is_attempt_token`.
   std::uint64_t incarnation = 0;  ///< The life that it was granted to.
   std::uint64_t grant = 0;        ///< From 1; higher than that of every ticket before.
-  std::uint8_t priority = 0;      ///< Higher is started first.
+  std::uint32_t priority = 0;     ///< Higher is started first.
 };
 
 /// Where an attempt stands at its executor.

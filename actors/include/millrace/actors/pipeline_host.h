@@ -16,6 +16,7 @@
 #include "millrace/actors/executor.h"
 #include "millrace/actors/executor_lease.h"
 #include "millrace/actors/process.h"
+#include "millrace/actors/resources.h"
 #include "millrace/actors/retention.h"
 #include "millrace/actors/schedule.h"
 #include "millrace/actors/secret_value.h"
@@ -27,6 +28,9 @@ namespace millrace::actors {
 struct pipeline_host_options {
   std::filesystem::path data_directory;
   std::uint32_t slots = 0;  ///< Attempts at a time; 0: the number of processors, at least 2.
+  /// What tasks may ask for beside a slot, over what the machine or its cgroup has of `cpu` and
+  /// `memory`; an amount of 0 takes one of these away.
+  resource_amounts resources = {};
   /// What the executor is called: the name of its silo, which empty means, or that, a `/` and more.
   std::string executor_id = {};
   /// Where several silos form a cluster: executors hold leases, and one whose lease is over is lost

@@ -1,0 +1,108 @@
+// SPDX-License-Identifier: MIT
+// Which tickets of a pool hold which mutexes and semaphores.
+//
+// A lock belongs to a project. A ticket holds all of its locks from its grant to its release. One
+// that has waited long has a lock kept for it: what comes behind it may not take that meanwhile, or
+// a ticket of several locks could be passed by those of one for ever.
+#pragma once
+
+#include <cstdint>
+#include <map>
+#include <set>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "pool/pool_ticket.h"
+
+namespace millrace::actors {
+
+/// Threading: none of its own. Cost: O(log n) a lock.
+class lock_table {
+public:
+  /// The same name of two projects is two locks.
+  [[nodiscard]] static std::string key(std::string_view project, const pool_lock& lock) {
+    return std::string{project} + "/" + lock.name;
+  }
+
+  void hold(const pool_ticket& ticket) {
+    for (const auto& each : ticket.wish.locks) {
+      holders_[key(ticket.wish.project, each)].insert(ticket.number);
+    }
+  }
+
+  void give_back(const pool_ticket& ticket) {
+    for (const auto& each : ticket.wish.locks) {
+      const auto at = holders_.find(key(ticket.wish.project, each));
+      at->second.erase(ticket.number);
+      if (at->second.empty()) {
+        holders_.erase(at);
+      }
+    }
+  }
+
+  /// The first of its locks that the ticket cannot have now; null: it can have all.
+  [[nodiscard]] const pool_lock* missing(const pool_ticket& ticket) const {
+    for (const auto& each : ticket.wish.locks) {
+      const auto name = key(ticket.wish.project, each);
+      const auto* all = holders(name);
+      const auto limit = each.limit > 1 ? each.limit : 1;
+      if ((all != nullptr && all->size() >= limit) || kept_before(name, ticket) != 0) {
+        return &each;
+      }
+    }
+    return nullptr;
+  }
+
+  /// Keeps it for the ticket, unless it is kept for one before that.
+  void keep(const std::string& lock, const pool_ticket& ticket) {
+    if (kept_before(lock, ticket) == 0) {
+      kept_.insert_or_assign(lock, place{ticket.priority, ticket.number});
+    }
+  }
+
+  /// Numbers of the tickets that something is kept for.
+  [[nodiscard]] std::set<std::uint64_t> kept_for() const {
+    std::set<std::uint64_t> numbers;
+    for (const auto& [lock, at] : kept_) {
+      numbers.insert(at.number);
+    }
+    return numbers;
+  }
+
+  /// Nothing is kept for the ticket any more.
+  void forget(const pool_ticket& ticket) {
+    for (const auto& each : ticket.wish.locks) {
+      const auto at = kept_.find(key(ticket.wish.project, each));
+      if (at != kept_.end() && at->second.number == ticket.number) {
+        kept_.erase(at);
+      }
+    }
+  }
+
+  /// The ticket before that one, in order, that it is kept for; 0: none.
+  [[nodiscard]] std::uint64_t kept_before(const std::string& lock, const pool_ticket& than) const {
+    const auto at = kept_.find(lock);
+    const auto is_before = at != kept_.end() && (at->second.priority != than.priority
+                                                     ? at->second.priority > than.priority
+                                                     : at->second.number < than.number);
+    return is_before ? at->second.number : 0;
+  }
+
+  /// Numbers of the tickets that hold it; null: none does.
+  [[nodiscard]] const std::set<std::uint64_t>* holders(const std::string& lock) const {
+    const auto at = holders_.find(lock);
+    return at != holders_.end() ? &at->second : nullptr;
+  }
+
+private:
+  struct place {
+    std::uint32_t priority = 0;
+    std::uint64_t number = 0;
+  };
+
+  std::map<std::string, std::set<std::uint64_t>> holders_;
+  std::map<std::string, place> kept_;
+};
+
+}  // namespace millrace::actors

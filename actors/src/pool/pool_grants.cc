@@ -1,0 +1,329 @@
+// SPDX-License-Identifier: MIT
+// Which ticket of a pool is granted next, and to whom.
+#include <algorithm>
+#include <limits>
+#include <numeric>
+
+#include "pipeline/names.h"
+#include "pool/pool_queue.h"
+
+namespace millrace::actors {
+
+namespace {
+
+std::int64_t free_slots(std::uint32_t slots, std::size_t granted) {
+  return static_cast<std::int64_t>(slots) - static_cast<std::int64_t>(granted);
+}
+
+bool covers(const resource_amounts& offered, const resource_amounts& wanted) {
+  return std::all_of(wanted.begin(), wanted.end(), [&](const auto& each) {
+    return amount_of(offered, each.first) >= each.second;
+  });
+}
+
+}  // namespace
+
+std::uint32_t pool_queue::ahead_at(const offer& at) const {
+  if (ahead_) {
+    return *ahead_;
+  }
+  if (!at.pace || at.pace->count() >= ahead_time.count()) {
+    return 1;
+  }
+  const auto end = ahead_time.count() / std::max<runtime::duration::rep>(at.pace->count(), 1);
+  return static_cast<std::uint32_t>(std::min<runtime::duration::rep>(end, granted_ahead_max));
+}
+
+// Those that the executor starts before a new one of the priority.
+std::size_t pool_queue::granted_before(const offer& at, std::uint32_t priority) const {
+  return std::accumulate(at.by_priority.lower_bound(priority), at.by_priority.end(), std::size_t{0},
+                         [](std::size_t sum, const auto& each) { return sum + each.second; });
+}
+
+bool pool_queue::has_room(const offer& at, std::uint32_t priority, reach how) const {
+  if (at.drains) {
+    return false;
+  }
+  if (at.granted.size() < at.slots) {
+    return true;
+  }
+  const auto ahead = ahead_at(at);
+  return how == reach::ahead && !at.closed && ahead > 0 && at.slots > 0 &&
+         granted_before(at, priority) < std::size_t{at.slots} + ahead;
+}
+
+// Whether what was granted ahead comes after the priority and is next otherwise.
+bool pool_queue::is_behind(const offer& at, std::uint32_t priority) const {
+  return !at.drains && at.granted.size() > at.slots && granted_before(at, priority) < at.slots;
+}
+
+// Whether anything of the priority could be granted to anybody.
+bool pool_queue::has_any_room(std::uint32_t priority) const {
+  return std::any_of(executors_.begin(), executors_.end(), [&](const auto& each) {
+    return has_room(each.second, priority, reach::ahead) || is_behind(each.second, priority);
+  });
+}
+
+// Whether tickets of the shape could ever be granted to the executor, as it is now.
+bool pool_queue::could_go(const ticket_shape& of, std::string_view executor,
+                          const offer& to) const {
+  return to.slots > 0 && !to.drains && (of.executor.empty() || of.executor == executor) &&
+         covers(to.offered, of.resources) && covers(to.offered, of.at_most);
+}
+
+bool pool_queue::could_go(const ticket_shape& of) const {
+  return of.hold == run_hold::none &&
+         std::any_of(executors_.begin(), executors_.end(),
+                     [&](const auto& each) { return could_go(of, each.first, each.second); });
+}
+
+// An executor that was there when they were kept may have gone.
+void pool_queue::forget_vain_locks() {
+  for (const auto number : locks_.kept_for()) {
+    const auto& ticket = tickets_.at(number);
+    if (!could_go(shape_of(ticket))) {
+      locks_.forget(ticket);
+      for (const auto& each : ticket.wish.locks) {
+        waiting_.wake(lock_table::key(ticket.wish.project, each));
+      }
+    }
+  }
+}
+
+// Whether the executor has what the shape asks for, and what is kept of it stays.
+bool pool_queue::fits_now(const ticket_shape& of, const offer& to) {
+  return std::all_of(of.resources.begin(), of.resources.end(), [&](const auto& wanted) {
+    const auto& [name, amount] = wanted;
+    const auto kept = to.kept_for != nullptr ? amount_of(*to.kept_for, name) : 0;
+    const auto left = left_of(to.offered, to.taken, name);
+    return left >= amount && (kept == 0 || left - amount >= kept);
+  });
+}
+
+// Without resources and locks: the executor with the most free slots, or else a lone one, or the
+// one that has the run, with a place ahead of them.
+pool_queue::verdict pool_queue::look_plain(const ticket_shape& of, offers::value_type*& to) {
+  if (!of.executor.empty()) {
+    const auto found = executors_.find(of.executor);
+    to = &*found;
+    return has_room(to->second, of.priority, reach::ahead) ? verdict::goes : verdict::passed;
+  }
+  const auto offering = std::count_if(executors_.begin(), executors_.end(), [](const auto& each) {
+    return each.second.slots > 0 && !each.second.drains;
+  });
+  to = nullptr;
+  auto somebody = false;
+  for (auto& each : executors_) {
+    const auto& [name, one] = each;
+    if (!of.at_most.empty() && !could_go(of, name, one)) {
+      continue;
+    }
+    somebody = true;
+    if ((to == nullptr || free_slots(one.slots, one.granted.size()) >
+                              free_slots(to->second.slots, to->second.granted.size())) &&
+        has_room(one, of.priority, offering == 1 ? reach::ahead : reach::slots)) {
+      to = &each;
+    }
+  }
+  if (to != nullptr) {
+    return verdict::goes;
+  }
+  if (of.at_most.empty()) {
+    return verdict::full;
+  }
+  return somebody ? verdict::no_slot : verdict::passed;
+}
+
+// The executor where it leaves the most of what is scarcest, then the one with the most free slots.
+pool_queue::verdict pool_queue::look_wanting(const ticket_shape& of, const pool_ticket& first,
+                                             runtime::wall_time now, offers::value_type*& to) {
+  to = nullptr;
+  auto best = -1.0;
+  auto no_slot = false;
+  auto no_room = false;
+  const auto places = std::count_if(executors_.begin(), executors_.end(), [&](const auto& each) {
+    return could_go(of, each.first, each.second);
+  });
+  for (auto& each : executors_) {
+    auto& [name, one] = each;
+    if (!could_go(of, name, one)) {
+      continue;
+    }
+    if (one.granted.size() >= one.slots && (places > 1 || !is_behind(one, of.priority))) {
+      no_slot = true;
+    } else if (!fits_now(of, one)) {
+      no_room = true;
+    } else {
+      auto left = 1.0;
+      for (const auto& [resource, amount] : of.resources) {
+        left =
+            std::min(left, static_cast<double>(left_of(one.offered, one.taken, resource) - amount) /
+                               static_cast<double>(amount_of(one.offered, resource)));
+      }
+      if (to == nullptr || left > best ||
+          (left == best && free_slots(one.slots, one.granted.size()) >
+                               free_slots(to->second.slots, to->second.granted.size()))) {
+        to = &each;
+        best = left;
+      }
+    }
+  }
+  if (to != nullptr) {
+    return verdict::goes;
+  }
+  if (no_room && (kept_.contains(first.number) || now - first.queued_at >= patience)) {
+    keep_one_for(of, first.number);
+  }
+  return no_slot && !no_room ? verdict::no_slot : verdict::passed;
+}
+
+// The same one as before while it can be; else, of those that are kept for nobody before it, the
+// one that has the greatest part of what is asked.
+void pool_queue::keep_one_for(const ticket_shape& of, std::uint64_t number) {
+  offer* best = nullptr;
+  std::string_view best_name;
+  auto most = -1.0;
+  const auto known = kept_.find(number);
+  for (auto& [name, one] : executors_) {
+    if (one.kept_for != nullptr || !could_go(of, name, one)) {
+      continue;
+    }
+    auto part = 1.0;
+    for (const auto& [resource, amount] : of.resources) {
+      part = std::min(part, static_cast<double>(left_of(one.offered, one.taken, resource)) /
+                                static_cast<double>(amount));
+    }
+    if (known != kept_.end() && known->second == name) {
+      part = std::numeric_limits<double>::max();
+    }
+    if (part > most) {
+      most = part;
+      best = &one;
+      best_name = name;
+    }
+  }
+  if (best != nullptr) {
+    best->kept_for = &of.resources;
+    best->closed = true;
+    kept_.insert_or_assign(number, std::string{best_name});
+  }
+}
+
+const pool_ticket& pool_queue::first_of(shape_at at) const {
+  return tickets_.at(at->second.ready.begin()->first);
+}
+
+pool_queue::verdict pool_queue::look_at(shape_at at, runtime::wall_time now,
+                                        offers::value_type*& to) {
+  ++looks_;
+  const auto& shape = at->first;
+  const auto& first = first_of(at);
+  if (const auto* missing = locks_.missing(first)) {
+    const auto lock = lock_table::key(shape.project, *missing);
+    if (now - first.queued_at >= patience && could_go(shape)) {
+      locks_.keep(lock, first);
+    }
+    kept_.erase(first.number);
+    waiting_.park(at, lock);
+    return verdict::passed;
+  }
+  const auto is_plain = shape.resources.empty() && first.wish.locks.empty();
+  const auto found = is_plain ? look_plain(shape, to) : look_wanting(shape, first, now, to);
+  if (found == verdict::no_slot) {
+    for (auto& [name, one] : executors_) {
+      one.closed = one.closed || could_go(shape, name, one);
+    }
+  }
+  return found;
+}
+
+// Those that may be granted more, the one with the best claim first.
+std::vector<std::string> pool_queue::in_order(const waiting_lanes::projects& projects,
+                                              runtime::wall_time now) const {
+  std::vector<std::pair<double, waiting_lanes::projects::const_iterator>> ranked;
+  for (auto at = projects.begin(); at != projects.end(); ++at) {
+    const auto* share = shares_.find(at->first);
+    if (share->may_run()) {
+      ranked.emplace_back(projects.size() > 1 ? fair_share::rank(*share, now) : 0, at);
+    }
+  }
+  std::stable_sort(ranked.begin(), ranked.end(), [](const auto& a, const auto& b) {
+    return a.first != b.first ? a.first < b.first
+                              : a.second->second.begin()->first < b.second->second.begin()->first;
+  });
+  std::vector<std::string> order;
+  for (const auto& [rank, at] : ranked) {
+    order.push_back(at->first);
+  }
+  return order;
+}
+
+// The first that can go. Nothing where none can, or when what waited for a lock has been brought
+// back and may come before.
+std::optional<pool_queue::choice> pool_queue::look(runtime::wall_time now) {
+  for (auto& [name, one] : executors_) {
+    one.closed = false;
+    one.kept_for = nullptr;
+  }
+  const auto woken = waiting_.woken();
+  auto& listed = waiting_.listed();
+  for (auto level = listed.begin(); level != listed.end();) {
+    const auto priority = level->first;
+    const auto projects = in_order(level->second, now);
+    ++level;  // what is put aside may be the last of it
+    for (const auto& project : projects) {
+      std::uint64_t after = 0;
+      for (auto* lines = waiting_.find(priority, project); lines != nullptr;
+           lines = waiting_.find(priority, project)) {
+        const auto line = lines->upper_bound(after);
+        if (line == lines->end()) {
+          break;
+        }
+        if (!has_any_room(priority)) {
+          return std::nullopt;  // nor of lower ones
+        }
+        after = line->first;
+        choice made{line->second};
+        const auto found = look_at(made.at, now, made.to);
+        if (found == verdict::goes) {
+          return made;
+        }
+        if (found == verdict::full || waiting_.woken() != woken) {
+          return std::nullopt;  // also where a later one could be: it would be ahead of this one
+        }
+      }
+    }
+  }
+  return std::nullopt;
+}
+
+std::optional<pool_queue::choice> pool_queue::next(runtime::wall_time now) {
+  std::optional<choice> found;
+  std::uint64_t woken = 0;
+  do {
+    woken = waiting_.woken();
+    found = look(now);
+  } while (!found && waiting_.woken() != woken);
+  return found;
+}
+
+std::vector<pool_grant> pool_queue::grant(runtime::wall_time now) {
+  std::vector<pool_grant> grants;
+  forget_vain_locks();
+  while (const auto found = next(now)) {
+    const auto& [at, to] = *found;
+    auto& ticket = tickets_.at(first_of(at).number);
+    const auto pins = ticket.shared && at->first.executor.empty();
+    take_out(ticket);
+    ticket.executor = to->first;
+    ticket.granted_at = now;
+    take(to->second, ticket);
+    if (pins) {
+      move_run(run_of(ticket.task), to->first, false);
+    }
+    grants.push_back({ticket, to->second.incarnation, pins});
+  }
+  return grants;
+}
+
+}  // namespace millrace::actors

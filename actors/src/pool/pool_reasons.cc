@@ -1,0 +1,313 @@
+// SPDX-License-Identifier: MIT
+// Why tickets wait, for people.
+#include <algorithm>
+#include <cmath>
+#include <numeric>
+
+#include "pipeline/names.h"
+#include "pool/pool_queue.h"
+
+namespace millrace::actors {
+
+namespace {
+
+std::string counted(std::size_t number, std::string_view one, std::string_view many) {
+  return std::to_string(number) + " " + std::string{number == 1 ? one : many};
+}
+
+std::string quoted(std::string_view text) {
+  return "'" + std::string{text} + "'";
+}
+
+// `RUN/task` as a person calls it.
+std::string task_text(std::string_view key) {
+  const auto slash = key.find('/');
+  return quoted(key.substr(slash + 1)) + " of run " + std::string{key.substr(0, slash)};
+}
+
+// Which of the resources an offer has too little of; none: it has enough.
+const resource_amounts::value_type* lacking(const resource_amounts& wanted,
+                                            const resource_amounts& offered,
+                                            const resource_amounts& taken) {
+  const auto found = std::find_if(wanted.begin(), wanted.end(), [&](const auto& each) {
+    return left_of(offered, taken, each.first) < each.second;
+  });
+  return found != wanted.end() ? &*found : nullptr;
+}
+
+std::string part_text(double part) {
+  return std::to_string(static_cast<int>(std::lround(100 * part))) + "%";
+}
+
+}  // namespace
+
+std::string pool_queue::waiting_reason() const {
+  if (waiting() == 0) {
+    return {};
+  }
+  const auto all = slots();
+  if (all == 0) {
+    return "no executor has joined this pool";
+  }
+  if (running() == all) {
+    return "all " + std::to_string(all) + " slots are taken";
+  }
+  const auto any_shape = [this](const auto& is_so) {
+    const auto& all_shapes = waiting_.all();
+    return std::any_of(all_shapes.begin(), all_shapes.end(),
+                       [&](const auto& each) { return is_so(each.first); });
+  };
+  std::string text = any_shape([](const auto& of) { return of.hold == run_hold::lost; })
+                         ? "the workspace of their run was lost, and what it ran has not all ended"
+                         : "";
+  const auto add = [&text](const std::string& more) { text += (text.empty() ? "" : "; ") + more; };
+  for (const auto& [name, each] : executors_) {
+    if (each.drains) {
+      add("executor '" + name +
+          (each.refusal.empty() ? "' is being drained and takes nothing new"
+                                : "' takes nothing new: " + each.refusal));
+      continue;
+    }
+    const auto has_waiting =
+        any_shape([&executor = name](const auto& of) { return of.executor == executor; });
+    if ((has_waiting && (each.slots == 0 || each.granted.size() >= each.slots)) ||
+        each.granted.size() > each.slots) {
+      add("executor '" + name + "' has the workspaces of their runs, and " +
+          (each.slots == 0 ? std::string{"is away"}
+                           : "its " + std::to_string(each.slots) + " slots are taken"));
+    }
+  }
+  if (text.empty()) {
+    text = "what they ask for besides a slot is taken; each task tells its own reason";
+  }
+  return text;
+}
+
+std::string pool_queue::reason(std::string_view task, runtime::wall_time now) const {
+  auto found = by_attempt_.lower_bound({std::string{task}, 0});
+  const pool_ticket* latest = nullptr;
+  for (; found != by_attempt_.end() && found->first.first == task; ++found) {
+    latest = &tickets_.at(found->second);
+  }
+  return latest != nullptr ? reason_at(*latest, now) : std::string{};
+}
+
+// The first thing that is in its way, in the order in which grants meet them.
+std::string pool_queue::reason_at(const pool_ticket& ticket, runtime::wall_time now) const {
+  if (!ticket.executor.empty()) {
+    return "is next at " + ticket.executor + ", which starts it when a slot is free";
+  }
+  const auto shape = shape_of(ticket);
+  if (shape.hold != run_hold::none) {
+    return shape.hold == run_hold::paused
+               ? "its run is paused"
+               : "the workspace of its run was lost, and what that ran has not all ended";
+  }
+  if (auto nowhere = reason_of_places(shape); !nowhere.empty()) {
+    return nowhere;
+  }
+  if (const auto* share = shares_.find(shape.project); !share->may_run()) {
+    return "the project " + quoted(shape.project) + " has " +
+           counted(share->running, "task that runs", "tasks that run") + ", and may have " +
+           std::to_string(share->limits.max_running) + " at a time";
+  }
+  if (const auto* lock = locks_.missing(ticket)) {
+    return reason_of_lock(ticket, *lock);
+  }
+  if (auto resources = reason_of_resources(ticket, shape); !resources.empty()) {
+    return resources;
+  }
+  return reason_of_order(ticket, now);
+}
+
+std::string pool_queue::reason_of_lock(const pool_ticket& ticket, const pool_lock& lock) const {
+  const auto key = lock_table::key(ticket.wish.project, lock);
+  const auto what = "waits for the " + std::string{lock.limit == 0 ? "mutex " : "semaphore "} +
+                    quoted(lock.name) + ", which is ";
+  if (const auto number = locks_.kept_before(key, ticket); number != 0) {
+    return what + "kept for " + task_text(tickets_.at(number).task) + ", which has waited longer";
+  }
+  const auto& holders = *locks_.holders(key);
+  return what + "held by " + task_text(tickets_.at(*holders.begin()).task) +
+         (holders.size() > 1 ? " and " + counted(holders.size() - 1, "other", "others") : "");
+}
+
+// Nobody who could have it takes anything; empty: somebody does.
+std::string pool_queue::reason_of_places(const ticket_shape& of) const {
+  std::string refuses;  // the first of them
+  std::string how;
+  for (const auto& [name, each] : executors_) {
+    if (!of.executor.empty() && of.executor != name) {
+      continue;
+    }
+    if (each.slots > 0 && !each.drains) {
+      return {};
+    }
+    if (each.slots > 0 && refuses.empty()) {
+      refuses = name;
+      how = each.refusal.empty() ? " is being drained and takes nothing new"
+                                 : " takes nothing new: " + each.refusal;
+    }
+  }
+  if (!of.executor.empty()) {
+    return "its run has its workspace at " + of.executor + ", which" +
+           (refuses.empty() ? " is away" : how);
+  }
+  return refuses.empty() ? "no executor has joined this pool" : refuses + how;
+}
+
+// Before it in order, and what that waits for at the executor would not be left; null: none.
+const pool_ticket* pool_queue::keeper(const pool_ticket& ticket, const ticket_shape& of,
+                                      const offers::value_type& at) const {
+  const auto& [name, one] = at;
+  for (const auto& [number, executor] : kept_) {
+    const auto& other = tickets_.at(number);
+    const auto is_before = other.priority != ticket.priority ? other.priority > ticket.priority
+                                                             : number < ticket.number;
+    const auto takes_of_it = [&](const resource_amounts::value_type& wanted) {
+      const auto kept = amount_of(other.wish.resources, wanted.first);
+      return kept > 0 && left_of(one.offered, one.taken, wanted.first) < wanted.second + kept;
+    };
+    if (executor == name && is_before && locks_.missing(other) == nullptr &&
+        shares_.find(other.wish.project)->may_run() &&
+        std::any_of(of.resources.begin(), of.resources.end(), takes_of_it)) {
+      return &other;
+    }
+  }
+  return nullptr;
+}
+
+std::string pool_queue::reason_of_resources(const pool_ticket& ticket,
+                                            const ticket_shape& of) const {
+  if (of.resources.empty() && of.at_most.empty()) {
+    return {};
+  }
+  auto wanted = of.at_most;
+  for (const auto& [name, amount] : of.resources) {
+    wanted[name] = std::max(wanted[name], amount);
+  }
+  const resource_amounts nothing;
+  const auto may_have = [&](const std::string& name, const offer& one) {
+    return one.slots > 0 && !one.drains && (of.executor.empty() || of.executor == name);
+  };
+  // Of what nobody offers, the most that somebody does.
+  const resource_amounts::value_type* never = nullptr;
+  const std::string* largest = nullptr;
+  auto offered = false;
+  for (const auto& [name, one] : executors_) {
+    if (!may_have(name, one)) {
+      continue;
+    }
+    const auto* lacks = lacking(wanted, one.offered, nothing);
+    offered = offered || lacks == nullptr;
+    if (lacks != nullptr &&
+        (never == nullptr || amount_of(one.offered, never->first) >
+                                 amount_of(executors_.at(*largest).offered, never->first))) {
+      never = never == nullptr ? lacks : never;
+      largest = &name;
+    }
+  }
+  if (!offered && never != nullptr) {
+    const auto has = amount_of(executors_.at(*largest).offered, never->first);
+    const auto what = describe_amount(never->first, never->second);
+    const auto what_is = has == 0 ? "no " + never->first : format_amount(never->first, has);
+    const auto* own = lacking(of.resources, executors_.at(*largest).offered, nothing);
+    return (own != nullptr ? "wants " + what : "a task of its run wants " + what) +
+           (!of.executor.empty() ? "; its run has its workspace at " + *largest + ", which offers "
+            : has == 0           ? "; no executor offers any" + std::string{}
+                                 : "; the largest executor, " + *largest + ", offers ") +
+           (of.executor.empty() && has == 0 ? "" : what_is);
+  }
+  const offers::value_type* has_room = nullptr;
+  const pool_ticket* kept_for = nullptr;
+  for (const auto& each : executors_) {
+    if (could_go(of, each.first, each.second) &&
+        lacking(of.resources, each.second.offered, each.second.taken) == nullptr) {
+      has_room = &each;
+      kept_for = keeper(ticket, of, each);
+      if (kept_for == nullptr) {
+        return {};  // it lacks a slot
+      }
+    }
+  }
+  if (kept_for != nullptr) {
+    const auto is_own = kept_for->wish.project == ticket.wish.project;
+    return "what it wants is kept free at " + has_room->first + " for " +
+           (is_own ? task_text(kept_for->task) : std::string{"a task of another project"}) +
+           ", which has waited longer";
+  }
+  for (const auto& [name, one] : executors_) {
+    if (!could_go(of, name, one)) {
+      continue;
+    }
+    const auto* lacks = lacking(of.resources, one.offered, one.taken);
+    const auto all = amount_of(one.offered, lacks->first);
+    const auto left = left_of(one.offered, one.taken, lacks->first);
+    const auto kept = kept_.find(ticket.number);
+    return "wants " + describe_amount(lacks->first, lacks->second) + "; " + name + " has " +
+           (left == 0 ? "none" : format_amount(lacks->first, left)) + " of " +
+           format_amount(lacks->first, all) + " free" +
+           (kept != kept_.end() ? "; " + kept->second + " is kept for it" : "");
+  }
+  return {};
+}
+
+// All that it needs is there but a slot.
+std::string pool_queue::reason_of_order(const pool_ticket& ticket, runtime::wall_time now) const {
+  const auto shape = shape_of(ticket);
+  std::uint32_t taken = 0;
+  auto everywhere = true;
+  for (const auto& [name, one] : executors_) {
+    const auto could = could_go(shape, name, one);
+    taken += could ? one.slots : 0;
+    everywhere = everywhere && (could || one.slots == 0 || one.drains);
+  }
+  std::string text =
+      shape.executor.empty() ? "" : "its run has its workspace at " + shape.executor + ", where ";
+  text += counted(taken, "slot is taken", "slots are taken");
+  text += shape.executor.empty() && !everywhere ? " where it can go" : "";
+  std::size_t above = 0;
+  std::size_t beside = 0;
+  auto others = false;
+  std::size_t competing = 0;
+  double weights = 0;
+  double used = 0;
+  for (const auto& [of, those] : waiting_.all()) {
+    if (of.priority > shape.priority) {
+      above += those.numbers.size();
+    } else if (of.priority == shape.priority && of.project == shape.project) {
+      for (auto at = those.numbers.begin();
+           at != those.numbers.end() && *at < ticket.number && beside <= counted_before_max; ++at) {
+        ++beside;
+      }
+    } else if (of.priority == shape.priority) {
+      others = true;
+    }
+  }
+  for (const auto& [name, share] : shares_.all()) {
+    if (share.running > 0 || share.waiting > 0) {
+      ++competing;
+      weights += share.limits.weight;
+      used += fair_share::usage(share, now);
+    }
+  }
+  if (above > 0) {
+    text += "; " + std::to_string(above) + " of higher priority before it";
+  }
+  if (beside > 0) {
+    text += "; " +
+            (beside > counted_before_max ? "more than " + std::to_string(counted_before_max)
+                                         : std::to_string(beside)) +
+            " of its project before it";
+  }
+  const auto& own = *shares_.find(shape.project);
+  const auto mine = used > 0 ? fair_share::usage(own, now) / used : 0;
+  const auto share = weights > 0 ? own.limits.weight / weights : 1;
+  if (others && competing > 1 && mine > share) {
+    text += "; its project has used " + part_text(mine) + " lately, and its share is " +
+            part_text(share);
+  }
+  return text;
+}
+
+}  // namespace millrace::actors

@@ -1,0 +1,48 @@
+// SPDX-License-Identifier: MIT
+// One attempt's place in a pool, and what it asks for.
+#pragma once
+
+#include <compare>
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "millrace/actors/resources.h"
+#include "millrace/runtime/clock.h"
+
+namespace millrace::actors {
+
+/// What so many tickets of a project hold at a time.
+struct pool_lock {
+  std::string name;
+  std::uint32_t limit = 0;  ///< 0: a mutex, which one holds.
+
+  friend auto operator<=>(const pool_lock&, const pool_lock&) = default;
+};
+
+/// What a ticket asks for besides a slot.
+struct pool_wish {
+  std::string project = {};
+  resource_amounts resources = {};
+  resource_amounts at_most = {};  ///< What the executor that gets its run has to offer.
+  std::vector<pool_lock> locks = {};
+
+  friend bool operator==(const pool_wish&, const pool_wish&) = default;
+};
+
+/// One attempt's place in the pool.
+struct pool_ticket {
+  std::uint64_t number = 0;  ///< In order of arrival; never used again.
+  std::string task;          ///< Key of the task actor.
+  std::uint32_t attempt = 0;
+  std::uint32_t priority = 0;  ///< Higher is served first.
+  std::string executor = {};   ///< Empty: none has it yet.
+  bool shared = false;         ///< It goes where the other tickets of its run go.
+  pool_wish wish = {};
+  runtime::wall_time queued_at = {};
+  runtime::wall_time granted_at = {};  ///< Only with `executor`.
+
+  friend bool operator==(const pool_ticket&, const pool_ticket&) = default;
+};
+
+}  // namespace millrace::actors

@@ -1,0 +1,96 @@
+// SPDX-License-Identifier: MIT
+// The tickets of a pool that wait, in the order in which a grant looks at them.
+//
+// Tickets of one shape find a place, or find none, alike. Those of a shape that also want the same
+// locks form a lane, of which the first goes first. A lane whose lock is taken is put aside until
+// that is free, and then the first lane of each shape is looked at for all: so a grant costs what
+// there are shapes, not what waits.
+#pragma once
+
+#include <compare>
+#include <cstdint>
+#include <functional>
+#include <map>
+#include <set>
+#include <string>
+#include <vector>
+
+#include "pool/pool_ticket.h"
+
+namespace millrace::actors {
+
+/// Why nothing is granted of a run, whatever is free.
+enum class run_hold : std::uint8_t {
+  none,
+  lost,    ///< Its files were, and what it ran has not all ended.
+  paused,  ///< By a person.
+};
+
+/// What decides where there is a place for a ticket, and its place in the order but for its age.
+struct ticket_shape {
+  std::uint32_t priority = 0;
+  std::string project = {};
+  std::string executor = {};  ///< That has its run; empty: any may.
+  run_hold hold = run_hold::none;
+  resource_amounts resources = {};
+  resource_amounts at_most = {};
+
+  friend auto operator<=>(const ticket_shape&, const ticket_shape&) = default;
+};
+
+/// Threading: none of its own. Cost: O(log n) a ticket, and as many steps as there are lanes that
+/// it brings back.
+class waiting_lanes {
+public:
+  using locks = std::vector<pool_lock>;
+  struct lane {
+    std::set<std::uint64_t> numbers = {};
+    std::string parked_on = {};   ///< The lock that it waits for; empty: it may be looked at.
+    std::string woken_from = {};  ///< The lock that it is looked at for, before others that wait.
+  };
+  using lanes = std::map<locks, lane>;
+  using queue = std::map<std::uint64_t, lanes::iterator>;  ///< By their first tickets.
+  struct tickets {
+    std::set<std::uint64_t> numbers = {};  ///< Of all lanes.
+    lanes all = {};
+    queue ready = {};  ///< Those that are not parked.
+  };
+  using shapes = std::map<ticket_shape, tickets>;
+  using lines = std::map<std::uint64_t, shapes::iterator>;  ///< By their first ready tickets.
+  using projects = std::map<std::string, lines>;
+  using priorities = std::map<std::uint32_t, projects, std::greater<>>;
+
+  void put_in(const ticket_shape& shape, const pool_ticket& ticket);
+  void take_out(const ticket_shape& shape, const pool_ticket& ticket);
+
+  /// Puts the first ready lane of a shape aside until `wake` of that lock.
+  void park(shapes::iterator at, const std::string& lock);
+  /// The first lane of each shape that waits for the lock may be looked at.
+  void wake(const std::string& lock);
+
+  /// How many lanes `wake` has brought back so far.
+  [[nodiscard]] std::uint64_t woken() const noexcept { return woken_; }
+
+  [[nodiscard]] const shapes& all() const noexcept { return shapes_; }
+  /// The shapes of which something may be looked at. No map of it is empty.
+  [[nodiscard]] priorities& listed() noexcept { return listed_; }
+  /// Those of one priority and project; null: none are left.
+  [[nodiscard]] lines* find(std::uint32_t priority, const std::string& project);
+
+private:
+  void list(shapes::iterator at);
+  void unlist(shapes::iterator at);
+  [[nodiscard]] queue& queue_of(shapes::iterator at, const lane& of);
+  void leave_queue(shapes::iterator at, const lane& of);
+
+  shapes shapes_;
+  priorities listed_;
+  struct parked {
+    shapes::iterator at;
+    queue lanes = {};
+  };
+  std::map<std::string, std::map<const ticket_shape*, parked>> parked_;  // by lock
+  std::uint64_t woken_ = 0;
+};
+
+}  // namespace millrace::actors

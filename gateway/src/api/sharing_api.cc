@@ -1,0 +1,79 @@
+// SPDX-License-Identifier: MIT
+// How projects share the executors: what each may have, and what it has.
+#include "api/api.h"
+#include "api/respond.h"
+#include "millrace/pipeline.capnp.actor.h"
+
+namespace millrace::gateway {
+
+using http::method;
+using http::reply;
+using http::request;
+using runtime::ref;
+
+namespace {
+
+constexpr const char* pool = "default";  // the only one so far
+
+void tell_pool(const api_parts& parts, request& /*received*/, reply answer) {
+  call_and_answer(parts.silo, ref<schemas::Pool>(pool).status(), std::move(answer));
+}
+
+void tell_settings(const api_parts& parts, request& received, reply answer) {
+  const auto project = name_in(received.param("project"), "project");
+  if (!project) {
+    answer.fail(project.error());
+    return;
+  }
+  call_and_answer(parts.silo, ref<schemas::Project>(*project).settings(), std::move(answer),
+                  [](const auto& told) { return answer_of(200, told.read().getSettings()); });
+}
+
+void set_settings(const api_parts& parts, request& received, reply answer) {
+  const auto project = name_in(received.param("project"), "project");
+  auto wanted = runtime::from_json(capnp::Schema::from<schemas::ProjectSettings>(), received.body);
+  if (!project || !wanted) {
+    answer.fail(project ? wanted.error() : project.error());
+    return;
+  }
+  if (received.body.empty()) {  // which would set all back
+    answer.fail({runtime::errc::invalid_argument,
+                 "the body must be JSON, such as {\"weight\": 2}; {} sets all back"});
+    return;
+  }
+  const runtime::message<schemas::ProjectSettings> settings{*std::move(wanted)};
+  call_and_answer(parts.silo, ref<schemas::Project>(*project).configure(settings.read()),
+                  std::move(answer), [] { return http::empty(); });
+}
+
+}  // namespace
+
+void add_sharing_routes(api_routes& routes) {
+  const std::string settings = "/api/v1/projects/{project}/settings";
+  routes.add(method::get, "/api/v1/pool", everywhere(role::READ),
+             {.id = "get_pool",
+              .tag = "cluster",
+              .summary = "What executors offer, and what projects have of it",
+              .answers = {{.status = 200,
+                           .text = "As the pool sees it.",
+                           .body = json_of<schemas::Pool::StatusResults>()}}},
+             tell_pool);
+  routes.add(method::get, settings, in_project(role::READ),
+             {.id = "get_project_settings",
+              .tag = "projects",
+              .summary = "How much of the machines a project may have",
+              .answers = {{.status = 200,
+                           .text = "As it was set, or the defaults.",
+                           .body = json_of<schemas::ProjectSettings>()}}},
+             tell_settings);
+  routes.add(method::put, settings, everywhere(role::ADMIN),
+             {.id = "set_project_settings",
+              .tag = "projects",
+              .summary = "Says how much of the machines a project may have",
+              .text = "All of it: what is left out is set back to its default.",
+              .body = {.any_of = {json_read_as<schemas::ProjectSettings>()}, .is_needed = true},
+              .answers = {{.status = 204, .text = "It counts from now on."}}},
+             set_settings);
+}
+
+}  // namespace millrace::gateway

@@ -1,0 +1,182 @@
+// SPDX-License-Identifier: MIT
+// Goal: how attempts share a server: priorities, resources, locks, projects, and the reason of each
+// that waits. Method: a server, and the program as a person calls it; a task ends once the test
+// lets it.
+#include <doctest/doctest.h>
+#include <sys/stat.h>
+
+#include <chrono>
+#include <fstream>
+#include <optional>
+#include <sstream>
+#include <string>
+#include <vector>
+
+#include "e2e/process.h"
+#include "folders.h"
+
+namespace millrace::testing {
+
+namespace {
+
+struct shared_server {
+  explicit shared_server(std::vector<std::string> more) : options(std::move(more)) {
+    REQUIRE(::mkfifo(gate.c_str(), S_IRUSR | S_IWUSR) == 0);
+    apply("hold", "  - {name: h, run: 'read x < " + gate +
+                      "', synchronization: {mutexes: [prod]}, resources: {gpu: 1}}\n");
+    apply("push", "  - {name: p, run: 'true', synchronization: {mutexes: [prod]}}\n");
+    apply("mark", "  - {name: m, run: 'echo $MILLRACE_PARAM_WHO >> " + marks + "'}\n",
+          "params: {who: nobody}\n");
+  }
+
+  void apply(const std::string& name, const std::string& tasks, const std::string& more = {}) {
+    std::ofstream{file} << "name: " << name << '\n' << more << "tasks:\n" << tasks;
+    const auto applied = (*this)({"apply", file});
+    REQUIRE_MESSAGE(applied.status == 0, applied.errors);
+  }
+  finished_command operator()(std::vector<std::string> words) const {
+    words.insert(words.end(), {"--server", server->url()});
+    return millrace(words);
+  }
+  std::string submit(std::vector<std::string> words) const {
+    words.insert(words.begin(), "submit");
+    auto submitted = (*this)(std::move(words));
+    REQUIRE_MESSAGE(submitted.status == 0, submitted.errors);
+    submitted.output.pop_back();
+    return submitted.output;
+  }
+  // Asks until `text` is in the answer.
+  void until(const std::vector<std::string>& words, const std::string& text) const {
+    const auto end = std::chrono::steady_clock::now() + std::chrono::seconds{30};
+    std::string seen;
+    while (seen.find(text) == std::string::npos) {
+      REQUIRE_MESSAGE(std::chrono::steady_clock::now() < end, text << " is not in: " << seen);
+      seen = (*this)(words).output;
+    }
+  }
+  // Lets the task of a run of `hold` end.
+  void release() const { std::ofstream{gate} << "go\n"; }
+  void restart() {
+    server->kill();
+    server.emplace(folder.path / "data", "127.0.0.1:0", options);
+  }
+  [[nodiscard]] std::string marked() const {
+    std::stringstream all;
+    all << std::ifstream{marks}.rdbuf();
+    return all.str();
+  }
+
+  temporary_folder folder;
+  const std::string gate = (folder.path / "gate").string();
+  const std::string marks = (folder.path / "marks").string();
+  const std::string file = (folder.path / "pipeline.yaml").string();
+  const std::vector<std::string> options;
+  std::optional<server_process> server{std::in_place, folder.path / "data", "127.0.0.1:0", options};
+};
+
+}  // namespace
+
+TEST_CASE("what waits says for what, also after a restart in mid-run") {
+  shared_server at_server{{"--slots", "3", "--resources", "gpu=2"}};
+  at_server.apply("train", "  - {name: t, run: 'true', resources: {gpu: 2}}\n");
+  at_server.apply("huge", "  - {name: t, run: 'true', resources: {gpu: 3}}\n");
+  at_server.apply("odd", "  - {name: t, run: 'true', resources: {licence: 1}}\n");
+  const auto holds = at_server.submit({"hold"});
+  at_server.until({"get", holds, "h"}, "running");
+  const auto pushes = at_server.submit({"push"});
+  const auto trains = at_server.submit({"train"});
+  const auto huge = at_server.submit({"huge"});
+  const auto odd = at_server.submit({"odd"});
+  at_server.until({"get", pushes, "p"},
+                  "waits for the mutex 'prod', which is held by 'h' of run " + holds);
+  at_server.until({"get", trains, "t"}, "wants 2 gpu; ");
+  at_server.until({"get", trains, "t"}, " has 1 of 2 free");
+  at_server.until({"pool", "status"}, "gpu 1/2");
+  for (const auto again : {false, true}) {  // a server's end is that of its commands: they run anew
+    if (again) {
+      at_server.restart();
+    }
+    at_server.until({"get", huge, "t"}, "wants 3 gpu; the largest executor, ");
+    at_server.until({"get", huge, "t"}, ", offers 2");
+    at_server.until({"get", odd, "t"}, "wants 1 licence; no executor offers any");
+  }
+  CHECK(at_server.submit({"mark", "--wait"}).size() > 0);  // what waits keeps nobody else waiting
+  CHECK(at_server.marked() == "nobody\n");
+  at_server.release();
+  for (const auto& each : {holds, pushes, trains}) {
+    CHECK(at_server({"watch", each}).status == 0);
+  }
+  at_server.until({"pool", "status"}, "gpu 2/2");
+  CHECK(at_server({"cancel", huge}).status == 0);
+  CHECK(at_server({"watch", huge}).status == 3);
+}
+
+TEST_CASE("the highest priority goes first, then the oldest") {
+  shared_server at_server{{"--slots", "1", "--resources", "gpu=2"}};
+  const auto holds = at_server.submit({"hold"});
+  at_server.until({"get", holds, "h"}, "running");
+  // What is granted ahead of the slot goes by priority as well.
+  std::vector<std::string> runs;
+  for (const auto* priority : {"low", "normal", "low", "critical", "1000000000"}) {
+    runs.push_back(at_server.submit({"mark", "-p",
+                                     "who=" + std::string{priority} + std::to_string(runs.size()),
+                                     "--priority", priority}));
+  }
+  at_server.until({"get", runs[2], "m"}, "1 slot is taken");
+  at_server.release();
+  for (const auto& each : runs) {
+    CHECK(at_server({"watch", each}).status == 0);
+  }
+  CHECK(at_server.marked() == "10000000004\ncritical3\nnormal1\nlow0\nlow2\n");
+  const auto too_high = at_server({"submit", "mark", "--priority", "2000000000"});
+  CHECK(too_high.status == 2);
+  CHECK_MESSAGE(too_high.errors.find("--priority") != std::string::npos, too_high.errors);
+}
+
+TEST_CASE("a project has its bounds") {
+  shared_server at_server{{"--slots", "4", "--resources", "gpu=9"}};
+  CHECK(at_server({"project", "set", "default", "--max-running", "1", "--max-queued-runs", "2"})
+            .output.find("max_queued_runs") != std::string::npos);
+  const auto holds = at_server.submit({"hold"});
+  at_server.until({"get", holds, "h"}, "running");
+  const auto first = at_server.submit({"mark"});
+  at_server.until({"get", first, "m"},
+                  "the project 'default' has 1 task that runs, and may have 1 at a time");
+  const auto second = at_server.submit({"mark"});
+  at_server.until({"get", second, "m"}, "may have 1 at a time");
+  auto refused = at_server({"submit", "mark"});  // a few on the way may come with those before
+  const auto end = std::chrono::steady_clock::now() + std::chrono::seconds{30};
+  while (refused.status == 0 && std::chrono::steady_clock::now() < end) {
+    refused = at_server({"submit", "mark"});
+  }
+  CHECK(refused.status == 7);
+  CHECK_MESSAGE(refused.errors.find("the project 'default' has") != std::string::npos,
+                refused.errors);
+  CHECK(at_server({"project", "set", "default", "--max-queued-runs", "none"}).status == 0);
+  CHECK(at_server.submit({"mark"}).size() > 0);
+  CHECK(at_server({"pause", "run", second}).status == 0);
+  at_server.until({"get", second, "m"}, "its run is paused");
+  at_server.restart();  // settings and pauses are as they were
+  CHECK(at_server({"project", "get", "default"}).output.find("max_running:     1") !=
+        std::string::npos);
+  at_server.until({"get", second, "m"}, "its run is paused");
+  at_server.release();
+  CHECK(at_server({"watch", holds}).status == 0);
+  CHECK(at_server({"watch", first}).status == 0);
+  at_server.until({"get", second, "m"}, "its run is paused");
+  CHECK(at_server({"resume", "run", second}).status == 0);
+  CHECK(at_server({"watch", second}).status == 0);
+  for (const auto& words : std::vector<std::vector<std::string>>{{"--weight", "0"},
+                                                                 {"--weight", "none"},
+                                                                 {"--max-running", "-1"},
+                                                                 {"--max-priority", "highest"}}) {
+    auto all = words;
+    all.insert(all.begin(), {"project", "set", "default"});
+    const auto wrong = at_server(all);
+    CHECK_MESSAGE(wrong.status == 2, words[1]);
+    CHECK_MESSAGE(wrong.errors.size() > 0, words[1]);
+  }
+  CHECK(at_server({"project", "set", "default", "--max-priority", "low"}).status == 0);
+}
+
+}  // namespace millrace::testing
