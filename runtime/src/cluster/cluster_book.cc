@@ -22,6 +22,10 @@ constexpr std::size_t moved_at_once_max = 4;
 // failed, the other copy may have left the set.
 constexpr duration ask_again_after = std::chrono::seconds{2};
 
+// A hand-over that is to be has begun within this time: its partition is led no more. Or it waits
+// for its successor to catch up, and does not keep others from moving.
+constexpr duration begins_within = std::chrono::milliseconds{200};
+
 // A silo that did not take over is handed nothing for so long, if there is a choice: it may be cut
 // off from the store, and each try leaves a partition without a primary for two seconds.
 constexpr duration unready_for = std::chrono::seconds{30};
@@ -482,11 +486,12 @@ bool cluster_book::may_hand_over(const entry& one, steady_time now) const {
   return now >= held_until_ || !is_needed(one);
 }
 
-// Whether a partition is being handed over, by this silo or another, or has just lost who led it:
-// for as long as it takes until that is tried again.
+// Whether a partition is about to be handed over, or nobody has led it since: for as long as it
+// takes until that is tried again.
 bool cluster_book::is_between(const entry& one, steady_time now) {
-  const auto& since = one.led_epoch != 0 ? one.asked_at : one.leaderless_since;
-  return since && now < *since + ask_again_after;
+  const auto is_led = one.led_epoch != 0;
+  const auto& since = is_led ? one.asked_at : one.leaderless_since;
+  return since && now < *since + (is_led ? begins_within : ask_again_after);
 }
 
 void cluster_book::tick(steady_time now, cluster_effects& effects) {
