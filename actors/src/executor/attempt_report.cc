@@ -27,6 +27,8 @@ AttemptEnd end_of(process_outcome outcome) {
       return AttemptEnd::LOG_LIMIT;
     case process_outcome::disk_full:
       return AttemptEnd::DISK_FULL;
+    case process_outcome::no_heartbeat:
+      return AttemptEnd::TIMED_OUT;
   }
   return AttemptEnd::LOST;
 }
