@@ -30,6 +30,8 @@ constexpr auto measure_interval = std::chrono::milliseconds{250};
 
 // What the clock of files is behind the others at most: a jiffy, of a kernel with few of them.
 constexpr auto file_clock_tick = std::chrono::milliseconds{10};
+// That it looks for a heartbeat later than this is due to more than other work.
+constexpr auto late_max = std::chrono::seconds{1};
 
 // How long what got SIGKILL may take to be gone, unless it waits for a device.
 constexpr auto sweep_max = std::chrono::seconds{10};
@@ -326,7 +328,7 @@ bool process_supervisor::impl::is_silent(attempt& target, steady_time now) const
     return false;
   }
   const auto longest = *target.spec.heartbeat;
-  const auto has_slept = now - *target.next_beat >= longest;
+  const auto has_slept = now - *target.next_beat > std::min<duration>(longest / 4, late_max);
   const auto beat = process_detail::attempt_store::last_beat(target.files);
   if (beat && beat != target.last_beat) {
     const auto ago = clock_.wall() - *beat;

@@ -9,6 +9,7 @@
 #include <thread>
 
 #include "fixture.h"
+#include "millrace/testing/hand_clock.h"
 #include "process/proc_stat.h"
 
 namespace millrace::actors::testing {
@@ -215,6 +216,44 @@ TEST_CASE("silence counts from the last touch") {
   const auto later = elapsed("a2", "sleep 0.2; ");
   CHECK(later >= 2'200ms);
   CHECK(later < 3'500ms);
+}
+
+// Goal: a machine that has slept holds up its commands too. Method: the clock leaps over when a
+// heartbeat was due; two commands that have ended since tell that the supervisor has looked.
+TEST_CASE("a heartbeat that is looked for late is waited for anew") {
+  scratch_directory directory;
+  millrace::testing::hand_clock clock;
+  auto opened = process_supervisor::open({.state_directory = directory.path() / "state"}, clock);
+  REQUIRE(opened);
+  const auto start = [&](const std::string& token, const std::string& text) {
+    process_spec made;
+    made.token = token;
+    made.argv = shell_command(text, {"/bin/sh", "-c"});
+    made.environment = {"PATH=/usr/bin:/bin"};
+    made.working_directory = directory.path();
+    made.grace = 0s;
+    made.heartbeat = 8s;
+    auto promise = std::make_shared<std::promise<process_exit>>();
+    REQUIRE((*opened)->start(std::move(made), [promise](process_exit report) {
+      promise->set_value(std::move(report));
+    }));
+    return promise->get_future();
+  };
+  const auto leap = [&](const std::string& token, runtime::duration by) {
+    clock.move(by);
+    for (const auto* each : {"-1", "-2"}) {
+      CHECK(await(start(token + each, "exit 0")).exit_code == 0);
+    }
+  };
+  auto slept = start("slept", "until test -e go; do sleep 0.01; done");
+  leap("a", 10s);
+  std::ofstream{directory.path() / "go"};
+  CHECK(await(std::move(slept)).outcome == process_outcome::exited);
+
+  auto silent = start("silent", "sleep 60");
+  leap("b", 10s);      // looked at 2 s late
+  leap("c", 8'500ms);  // and half a second late
+  CHECK(await(std::move(silent)).outcome == process_outcome::no_heartbeat);
 }
 
 TEST_CASE("a timeout comes before a heartbeat that is not due") {
