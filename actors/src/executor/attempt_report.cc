@@ -126,21 +126,34 @@ void add_stdout(attempt_report& to, const runtime::result<log_file>& log) {
   if (report.getEnd() != AttemptEnd::EXITED) {
     return;
   }
+  const auto refuse = [&](const std::string& why) { report.setStdoutRefusal(clean(why).c_str()); };
+  const auto written = report.getStdoutBytes();
   if (!log && log.error().code() == runtime::errc::not_found) {
-    return;  // it wrote nothing
+    if (written == 0) {
+      report.setStdoutText("");
+    } else {
+      refuse("its " + std::to_string(written) + " bytes could not be kept");
+    }
+    return;
   }
   // One byte more for the line end, and one to see that there is more.
-  const auto chunk = log ? log->read(0, output_bytes_max + 2) : log.error();
+  constexpr auto enough = output_bytes_max + 2;
+  const auto chunk = log ? log->read(0, enough) : log.error();
   if (!chunk) {
-    report.setStdoutRefusal(clean(chunk.error().text()).c_str());
+    refuse(chunk.error().text());
     return;
   }
   std::string_view text{chunk->bytes};
   if (text.ends_with('\n')) {
     text.remove_suffix(1);
   }
-  if (const auto fits = check_output(text); !fits) {
-    report.setStdoutRefusal(fits.error().text().c_str());
+  if (log->size() != written) {
+    refuse(std::to_string(log->size()) + " of its " + std::to_string(written) +
+           " bytes could be kept");
+  } else if (chunk->dropped > 0 || (!chunk->at_end && chunk->bytes.size() < enough)) {
+    refuse("a part of it was not kept");
+  } else if (const auto fits = check_output(text); !fits) {
+    refuse(fits.error().text());
   } else {
     report.setStdoutText(std::string{text}.c_str());
   }

@@ -24,7 +24,7 @@ namespace {
 constexpr const char* spec_row = "spec";
 constexpr const char* retry_reminder = "retry";
 constexpr const char* start_reminder = "start";
-constexpr auto reason_told_within = std::chrono::seconds{2};
+constexpr auto reason_told_within = std::chrono::milliseconds{500};
 constexpr unsigned attempt_digits = 6;
 
 // The part of a delay that chance takes away: the same for one attempt however often it is asked.
@@ -40,9 +40,10 @@ std::string refusal_of_outputs(schemas::AttemptReport::Reader report,
     return text_of(report.getText());
   }
   const auto of_stdout = spec.getStdoutOutput();
-  if (of_stdout.size() > 0 && report.getStdoutRefusal().size() > 0) {
-    return "standard output, which is the output \"" + text_of(of_stdout) +
-           "\": " + text_of(report.getStdoutRefusal());
+  if (of_stdout.size() > 0 && (report.getStdoutRefusal().size() > 0 || !report.hasStdoutText())) {
+    return "standard output, which is the output \"" + text_of(of_stdout) + "\": " +
+           (report.getStdoutRefusal().size() > 0 ? text_of(report.getStdoutRefusal())
+                                                 : "its executor is of an older version");
   }
   for (auto name : spec.getOutputs()) {
     auto written = name == of_stdout;
@@ -148,14 +149,16 @@ void task_actor::apply(const task_attempts& after, const task_effects& effects,
     send(pool.release(key(), attempt));
   }
   if (const runtime::duration longest{spec().getStartTimeoutNs()}; longest.count() > 0) {
-    if (effects.enqueue) {
+    if (effects.enqueue && !effects.waits_on) {
       set_reminder(start_reminder, now() + longest);
     } else if (row.state != TaskState::QUEUED) {
       cancel_reminder(start_reminder);
     }
   }
   if (effects.enqueue) {
-    root.setOnRetry(root.getStartedAt() != 0 && spec().getArgvOnRetry().size() > 0);
+    if (root.getStartedAt() != 0) {
+      run_as_later_attempt();
+    }
     auto next = attempts_.edit(padded(row.attempt, attempt_digits));
     next.setNumber(row.attempt);
     next.setEnd(AttemptEnd::QUEUED);
@@ -190,6 +193,12 @@ void task_actor::apply(const task_attempts& after, const task_effects& effects,
   }
 }
 
+void task_actor::run_as_later_attempt() {
+  if (spec().getArgvOnRetry().size() > 0) {
+    edit().setOnRetry(true);
+  }
+}
+
 async<> task_actor::on_activate() {
   if (!spec_.contains(spec_row)) {
     set_idle_timeout(runtime::duration{});  // nobody knows it: asking leaves nothing
@@ -214,6 +223,7 @@ async<> task_actor::begin(begin_params params) {
   root.setSignal(0);
   root.setStartedAt(0);
   root.setFinishedAt(0);
+  root.setOnRetry(false);
   root.initOutputs(0);
   auto task = attempts();
   const auto effects = task.begin();
@@ -354,6 +364,9 @@ async<> task_actor::attempt_finished(attempt_finished_params params) {
   if (effects.adopted) {
     adopt(news);
   }
+  if (effects.enqueue && end == AttemptEnd::LOST) {
+    run_as_later_attempt();  // it may have started: nobody can tell any more
+  }
   apply(task, effects, news.getNumber());
   return {};
 }
@@ -380,6 +393,9 @@ void task_actor::adopt(schemas::AttemptReport::Reader report) {
 
 // What the pool has to say is for people: without an answer the task ends all the same.
 async<> task_actor::start_is_overdue() {
+  if (state().getState() != TaskState::QUEUED || state().getCancelling()) {
+    co_return;
+  }
   schemas::pool_interface::reasons_params params;
   params.build().initTasks(1).set(0, key().c_str());
   const auto told = co_await as_result(ref<schemas::Pool>(text_of(spec().getPool()))

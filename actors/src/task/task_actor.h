@@ -38,6 +38,7 @@ private:
              asked_by pool_asked = asked_by::itself);
   void record_attempt(schemas::AttemptReport::Reader report, schemas::AttemptEnd end,
                       const std::string& text);
+  void run_as_later_attempt();
   void adopt(schemas::AttemptReport::Reader report);
   void report();
 

@@ -49,6 +49,7 @@ task_effects task_attempts::finished(std::uint32_t attempt, AttemptEnd how, std:
     return {};
   }
   row_.executor.clear();
+  const auto waited = row_.state == TaskState::QUEUED;
   task_effects effects{.changed = true, .reported = true};
   if (how == AttemptEnd::EXITED && is_success(exit_code, success_codes_)) {
     end(TaskState::SUCCEEDED, {});  // also while it is being cancelled: it was faster
@@ -68,6 +69,7 @@ task_effects task_attempts::finished(std::uint32_t attempt, AttemptEnd how, std:
         break;
       case AttemptEnd::DROPPED:
         effects = next_attempt();
+        effects.waits_on = waited;
         break;
       case AttemptEnd::NOT_STARTED:
       case AttemptEnd::DISK_FULL:

@@ -44,6 +44,7 @@ struct task_effects {
   bool changed = false;       ///< The row has changed.
   bool reported = false;      ///< The run wants to know.
   bool enqueue = false;       ///< Ask the pool for a slot for the attempt.
+  bool waits_on = false;      ///< It waits in place of one that waited and never started.
   bool kill = false;          ///< Have the pool end the attempt, whether it waits or runs.
   bool release = false;       ///< The attempt has ended and needs its slot no more.
   bool adopted = false;       ///< The attempt's outputs are the task's.

@@ -31,14 +31,11 @@ TEST_CASE("an attempt that waits too long for its slot is taken out of the pool"
   pipeline_host_options one_slot;
   one_slot.slots = 1;
   node here{data.path, one_slot};
+  const auto holds = here.submit("{name: h, tasks: [{name: holds, run: sleep 600}]}");
+  here.wait_until_running(holds, "holds");
   const auto run = here.submit(R"yaml(name: p
 tasks:
-  - {name: holds, run: until test -e go; do sleep 0.02; done}
-  - name: waits
-    run: x
-    start_timeout: 200ms
-    retry: 3
-    on_failure: touch go
+  - {name: waits, run: x, start_timeout: 200ms, retry: 3}
   - {name: after, needs: [waits], run: x}
 )yaml");
   CHECK(here.follow(run, [](auto event) {
@@ -51,10 +48,10 @@ tasks:
   const std::string reason{waits.reason()};
   CHECK(reason.starts_with("did not start within 200ms; "));
   CHECK(reason == waits.attempts()[0].getText().cStr());
-  CHECK(here.task(run, "holds").task().getState() == TaskState::RUNNING);
-  const auto cancelled = here.silo->call(ref<schemas::Run>(run).cancel("enough", true));
-  CHECK(cancelled);
-  CHECK(here.wait(run) == RunState::CANCELLED);
+  CHECK(here.wait(run) == RunState::FAILED);
+  CHECK(here.task(holds, "holds").task().getState() == TaskState::RUNNING);
+  CHECK(here.silo->call(ref<schemas::Run>(holds).cancel("enough", true)));
+  CHECK(here.wait(holds) == RunState::CANCELLED);
   CHECK(here.wait(here.submit("{name: q, tasks: [{name: a, run: 'true'}]}")) ==
         RunState::SUCCEEDED);  // the slot is free again
 }

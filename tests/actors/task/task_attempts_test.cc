@@ -124,6 +124,15 @@ TEST_CASE("an attempt that starts while it is ended for not starting ends all th
   CHECK(faster.row().state == TaskState::SUCCEEDED);
 }
 
+TEST_CASE("the wait for a start goes on after an attempt that never started") {
+  task_attempts task{{}, {}};
+  CHECK_FALSE(task.begin().waits_on);
+  CHECK(task.finished(1, AttemptEnd::DROPPED, -1, "", 0).waits_on);
+  CHECK_FALSE(task.finished(2, AttemptEnd::LOST, -1, "", 0).waits_on);
+  CHECK(task.started(3, "e").changed);
+  CHECK_FALSE(task.finished(3, AttemptEnd::DROPPED, -1, "", 0).waits_on);
+}
+
 TEST_CASE("only an attempt that is queued can be late") {
   auto task = running();
   CHECK(task.start_overdue("late") == nothing);
