@@ -13,7 +13,7 @@ $Cxx.namespace("millrace::schemas");
 struct CompiledPipeline {
   # A whole definition: names are unique, edges go to tasks that exist and in no circle.
   format @0 :UInt32;
-  # 1, or 2 or 3 with what the one before would pass over. Grows when a reader that does not know
+  # 1, or 2 to 5 with what the one before would pass over. Grows when a reader that does not know
   # what is new would run something else.
   name @1 :Text;
   # In its project.
@@ -265,6 +265,17 @@ struct CompiledTask {
   # What an attempt takes of its executor besides a slot; by name.
   locks @21 :List(CompiledLock);
   # What an attempt holds. With these or `resources` the format is 4.
+  startTimeout @22 :TimeLimit;
+  # How long an attempt may wait for its slot; absent: for ever.
+  heartbeat @23 :TimeLimit;
+  # How long its command may give no sign of life; absent: for ever.
+  timeoutText @24 :Text;
+  # As `text` of a `TimeLimit`, in place of `timeout`; empty: that counts.
+  successExitCodes @25 :List(UInt8);
+  # Of a command that has succeeded; empty: 0 alone.
+  stdoutOutput @26 :Text;
+  # The one of `outputs` that is what the command writes to standard output; empty: none is. With
+  # one of these five, or another command in `retry`, the format is 5.
 
   enum RunOn {
     success @0;    # All succeeded.
@@ -281,6 +292,14 @@ struct CompiledTask {
     onCancel @3;   # It was cancelled.
     finally @4;    # Whatever its end.
   }
+}
+
+struct TimeLimit {
+  # How long something may take.
+  length @0 :Int64;
+  # 0: `text` says.
+  text @1 :Text;
+  # Holds expressions; filled in, it is a duration as people write them.
 }
 
 struct Edge {
@@ -378,6 +397,8 @@ struct Retry {
   # Only after one of these exit codes; empty: after any.
   notOnExit @7 :List(UInt8);
   # Never after one of these.
+  command @8 :ProcessStep;
+  # What attempts after the first run, without directory and inputs; absent: the same as that.
 }
 
 struct FanOut {

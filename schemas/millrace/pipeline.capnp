@@ -23,10 +23,10 @@ enum TaskState {
   queued @1;          # For a slot of an executor.
   running @2;         # An attempt runs.
   backingOff @3;      # For the next attempt.
-  succeeded @4;       # An attempt exited with 0.
+  succeeded @4;       # An attempt exited with 0, or what else counts as success.
   failed @5;          # The command's fault.
   errored @6;         # The system's fault: it could not be started or watched.
-  timedOut @7;        # Its last attempt took longer than the task allows.
+  timedOut @7;        # Its last attempt ran, waited or was silent for longer than allowed.
   cancelled @8;       # It was wanted no more: the run ends, or another instance failed.
   skipped @9;         # Its condition was false.
   upstreamFailed @10; # A task it needs did not end as it should.
@@ -36,11 +36,11 @@ enum TaskState {
 enum AttemptEnd {
   exited @0;       # By itself; see the exit code.
   signalled @1;    # Killed by a signal from elsewhere.
-  timedOut @2;     # It took longer than the task allows.
+  timedOut @2;     # It ran, waited or was silent for longer than the task allows.
   cancelled @3;    # Somebody withdrew it, or its executor stopped.
   logLimit @4;     # It wrote more than a log may hold, and its disk cannot drop the middle.
   notStarted @5;   # The command could not be started at all.
-  badOutputs @6;   # It exited with 0, but its $MILLRACE_OUTPUT cannot be read or lacks an output.
+  badOutputs @6;   # Its command succeeded, but its outputs cannot be read or lack one.
   lost @7;         # Its executor went away.
   running @8;      # It has not ended.
   diskFull @9;     # It wrote output while its disk was nearly full.
@@ -513,6 +513,11 @@ struct TaskSpec {
   inputs @25 :Text $Actor.secret;  # As of `AttemptSpec`.
   trace @26 :TracePlace;     # Of its run.
   wish @27 :Wish;            # Absent in what older ones began.
+  startTimeoutNs @28 :Int64;  # How long an attempt may wait for its slot; 0: for ever.
+  heartbeatNs @29 :Int64;    # As of `AttemptSpec`.
+  argvOnRetry @30 :List(Text);  # Of attempts after one that has started; empty: `argv`.
+  successExitCodes @31 :List(UInt8);  # As of `AttemptSpec`.
+  stdoutOutput @32 :Text;    # The output that its standard output is; empty: none.
 }
 
 struct Attempt {
@@ -548,6 +553,8 @@ struct TaskStored {
   incarnation @9 :UInt64;   # Unused: only older versions set it.
   outputs @10 :List(Variable);  # Of the attempt that succeeded.
   signal @11 :Int32 $Actor.signal;  # That killed the command of the latest attempt; 0: none.
+  overdue @12 :Bool;        # Only if `cancelling`: the attempt has not started in time.
+  onRetry @13 :Bool;        # The latest attempt runs `argvOnRetry`.
 }
 
 struct AttemptReport {
@@ -562,11 +569,16 @@ struct AttemptReport {
   stderrTail @7 :Text;      # As above.
   stdoutBytes @8 :UInt64;   # Size of the file.
   stderrBytes @9 :UInt64;   # As above.
-  text @10 :Text;           # For a person, where `end` does not say all.
-  outputs @11 :List(Variable);  # That the command wrote; only if it exited with 0.
+  text @10 :Text;           # For a person, where `end` does not say all. Of one that exited, not
+                            # with 0: what is wrong with its outputs, if its task wants them.
+  outputs @11 :List(Variable);  # That the command wrote; only if it exited.
   stdoutDropped @12 :UInt64;  # Bytes of stdoutBytes that were dropped from its middle.
   stderrDropped @13 :UInt64;  # As above.
   executor @14 :Text;       # That had it; empty: the pool says so.
+  noHeartbeat @15 :Bool;    # Only if `timedOut`: its command gave no sign of life.
+  stdoutText @16 :Text;     # Standard output without its last line end, of one that exited, where
+                            # the task asks for it or nobody knows whether it does.
+  stdoutRefusal @17 :Text;  # Why there is no such text, for a person; empty: nothing is wrong.
 }
 
 interface Task $Actor.actor("task") $Actor.group("run") $Actor.affinity("/") {
@@ -746,6 +758,9 @@ struct AttemptSpec {
   workdir @13 :Text;        # Where it starts: in the workspace, or absolute; empty: the workspace.
   inputs @14 :Text $Actor.secret;  # JSON that $MILLRACE_INPUTS names a file of; empty: none.
   trace @15 :TracePlace;    # Of the attempt; the command gets it as TRACEPARENT.
+  heartbeatNs @16 :Int64;   # How long $MILLRACE_HEARTBEAT may go untouched; 0: there is none.
+  successExitCodes @17 :List(UInt8);  # Of a command that has succeeded; empty: 0 alone.
+  wantsStdout @18 :Bool;    # The report is to have its standard output.
 }
 
 struct Grant {

@@ -33,6 +33,14 @@ void put(json& into, const char* key, const std::optional<runtime::duration>& le
   }
 }
 
+void put(json& into, const char* key, const std::optional<time_limit>& limit) {
+  if (const auto* text = limit ? std::get_if<std::string>(&*limit) : nullptr) {
+    into[key] = *text;
+  } else if (limit) {
+    into[key] = format_duration(std::get<runtime::duration>(*limit));
+  }
+}
+
 void put(json& into, const char* key, const std::optional<std::uint32_t>& number) {
   if (number) {
     into[key] = *number;
@@ -67,6 +75,17 @@ json json_of(const retry_policy& retry) {
   }
   if (!retry.not_on_exit.empty()) {
     made["not_on_exit"] = retry.not_on_exit;
+  }
+  return made;
+}
+
+json json_of(const task_definition& task, const command_definition& on_retry) {
+  auto made = json_of(task.retry);
+  put(made, "run", on_retry.run);
+  if (!on_retry.command.empty()) {
+    made["command"] = on_retry.command;
+  } else if (on_retry.shell != (task.run.empty() ? std::vector<std::string>{} : task.shell)) {
+    made["shell"] = on_retry.shell.empty() ? json("sh") : json(on_retry.shell);
   }
   return made;
 }
@@ -185,12 +204,19 @@ json json_of(const task_definition& task) {
   put(made, "env", task.env);
   put(made, "secrets", task.secrets);
   put(made, "timeout", task.timeout);
+  put(made, "start_timeout", task.start_timeout);
+  put(made, "heartbeat", task.heartbeat);
   put(made, "grace_period", task.grace_period);
   if (task.detach) {
     made["detach"] = "allowed";
   }
-  if (task.retry != retry_policy{}) {
+  if (task.retry_command) {
+    made["retry"] = json_of(task, *task.retry_command);
+  } else if (task.retry != retry_policy{}) {
     made["retry"] = json_of(task.retry);
+  }
+  if (!task.success_exit_codes.empty()) {
+    made["success_exit_codes"] = task.success_exit_codes;
   }
   if (task.for_each) {
     made["for_each"] = json_of(*task.for_each);
@@ -227,6 +253,7 @@ json json_of(const task_definition& task) {
       one["default"] = *output.fallback;
     }
   }
+  put(made, "stdout", task.stdout_output);
   put(made, "priority", task.priority);
   for (const auto& [name, amount] : task.resources) {
     made["resources"][name] = format_amount(name, amount);

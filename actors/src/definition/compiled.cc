@@ -132,6 +132,42 @@ void put(schemas::CompiledSchedule::Builder into, const schedule_definition& sch
   into.setPaused(schedule.paused);
 }
 
+void put(capnp::List<capnp::Text>::Builder into, const std::vector<std::string>& words) {
+  for (unsigned at = 0; at < into.size(); ++at) {
+    into.set(at, words[at].c_str());
+  }
+}
+
+void put(schemas::ProcessStep::Builder into, const std::string& shell,
+         const std::vector<std::string>& command, const std::vector<std::string>& interpreter) {
+  into.setShell(shell.c_str());
+  put(into.initCommand(size_of(command.size())), command);
+  put(into.initInterpreter(size_of(interpreter.size())), interpreter);
+}
+
+void put(schemas::TimeLimit::Builder into, const time_limit& limit) {
+  if (const auto* text = std::get_if<std::string>(&limit)) {
+    into.setText(text->c_str());
+  } else {
+    into.setLength(std::get<runtime::duration>(limit).count());
+  }
+}
+
+void put_limits(schemas::CompiledTask::Builder into, const task_definition& task) {
+  if (const auto* text = task.timeout ? std::get_if<std::string>(&*task.timeout) : nullptr) {
+    into.setTimeoutText(text->c_str());
+  } else if (task.timeout) {
+    into.setTimeout(std::get<runtime::duration>(*task.timeout).count());
+  }
+  if (task.start_timeout) {
+    put(into.initStartTimeout(), *task.start_timeout);
+  }
+  if (task.heartbeat) {
+    put(into.initHeartbeat(), *task.heartbeat);
+  }
+  into.setGrace(task.grace_period ? task.grace_period->count() : no_grace);
+}
+
 void put(schemas::Retry::Builder into, const retry_policy& retry) {
   into.setMaxAttempts(retry.max_attempts);
   into.setDelay(retry.delay.count());
@@ -170,15 +206,7 @@ void put_step(schemas::Step::Builder into, const task_definition& task) {
     return;
   }
   auto process = into.initProcess();
-  process.setShell(task.run.c_str());
-  auto command = process.initCommand(size_of(task.command.size()));
-  for (unsigned at = 0; at < command.size(); ++at) {
-    command.set(at, task.command[at].c_str());
-  }
-  auto interpreter = process.initInterpreter(size_of(task.shell.size()));
-  for (unsigned at = 0; at < interpreter.size(); ++at) {
-    interpreter.set(at, task.shell[at].c_str());
-  }
+  put(process, task.run, task.command, task.shell);
   process.setWorkdir(task.workdir.c_str());
   if (!task.inputs.empty()) {
     process.setInputs(
@@ -234,9 +262,15 @@ void put(schemas::CompiledTask::Builder into, const task_definition& task,
   into.setWhen(task.when.c_str());
   put(into.initEnv(size_of(task.env.size())), task.env);
   put(into.initSecrets(size_of(task.secrets.size())), task.secrets);
-  into.setTimeout(task.timeout.value_or(runtime::duration{}).count());
-  into.setGrace(task.grace_period ? task.grace_period->count() : no_grace);
-  put(into.initRetry(), task.retry);
+  put_limits(into, task);
+  auto retry = into.initRetry();
+  put(retry, task.retry);
+  if (const auto& again = task.retry_command) {
+    put(retry.initCommand(), again->run, again->command, again->shell);
+  }
+  put_codes(into.initSuccessExitCodes(size_of(task.success_exit_codes.size())),
+            task.success_exit_codes);
+  into.setStdoutOutput(task.stdout_output.c_str());
   put_fan_out(into, task);
   auto outputs = into.initOutputs(size_of(task.outputs.size()));
   for (unsigned at = 0; at < outputs.size(); ++at) {
@@ -311,6 +345,26 @@ std::optional<runtime::duration> grace_of(std::int64_t nanoseconds) {
   return nanoseconds >= 0 ? std::optional{runtime::duration{nanoseconds}} : std::nullopt;
 }
 
+time_limit limit_of(schemas::TimeLimit::Reader limit) {
+  return limit.getText().size() > 0 ? time_limit{string_of(limit.getText())}
+                                    : time_limit{runtime::duration{limit.getLength()}};
+}
+
+void read_limits(schemas::CompiledTask::Reader task, task_definition& made) {
+  if (task.getTimeoutText().size() > 0) {
+    made.timeout = string_of(task.getTimeoutText());
+  } else if (task.getTimeout() > 0) {
+    made.timeout = runtime::duration{task.getTimeout()};
+  }
+  if (task.hasStartTimeout()) {
+    made.start_timeout = limit_of(task.getStartTimeout());
+  }
+  if (task.hasHeartbeat()) {
+    made.heartbeat = limit_of(task.getHeartbeat());
+  }
+  made.grace_period = grace_of(task.getGrace());
+}
+
 std::optional<std::uint32_t> bound_of(std::uint32_t number) {
   return number > 0 ? std::optional{number} : std::nullopt;
 }
@@ -325,6 +379,14 @@ param_definition param_of(schemas::CompiledParam::Reader param) {
   made.choices = list_of(param.getChoices());
   made.description = string_of(param.getDescription());
   made.required = param.getRequired();
+  return made;
+}
+
+std::vector<std::string> words_of(capnp::List<capnp::Text>::Reader words) {
+  std::vector<std::string> made;
+  for (const auto word : words) {
+    made.push_back(string_of(word));
+  }
   return made;
 }
 
@@ -374,12 +436,8 @@ result<void> read_step(schemas::Step::Reader step, task_definition& made) {
   }
   const auto process = step.getProcess();
   made.run = string_of(process.getShell());
-  for (const auto word : process.getCommand()) {
-    made.command.push_back(string_of(word));
-  }
-  for (const auto word : process.getInterpreter()) {
-    made.shell.push_back(string_of(word));
-  }
+  made.command = words_of(process.getCommand());
+  made.shell = words_of(process.getInterpreter());
   made.workdir = string_of(process.getWorkdir());
   if (process.getInputs().size() > 0) {
     const auto inputs = value_of(process.getInputs());
@@ -413,9 +471,15 @@ result<void> read_task(schemas::CompiledTask::Reader task, pipeline_definition& 
   made.when = string_of(task.getWhen());
   made.env = map_of(task.getEnv());
   made.secrets = secrets_of(task.getSecrets());
-  made.timeout = limit_of(task.getTimeout());
-  made.grace_period = grace_of(task.getGrace());
+  read_limits(task, made);
   made.retry = retry_of(task.getRetry());
+  if (task.getRetry().hasCommand()) {
+    const auto again = task.getRetry().getCommand();
+    made.retry_command = {string_of(again.getShell()), words_of(again.getCommand()),
+                          words_of(again.getInterpreter())};
+  }
+  made.success_exit_codes = codes_of(task.getSuccessExitCodes());
+  made.stdout_output = string_of(task.getStdoutOutput());
   if (task.hasFanOut()) {
     read_fan_out(task.getFanOut(), made);
   }
@@ -459,6 +523,14 @@ result<void> read_task(schemas::CompiledTask::Reader task, pipeline_definition& 
 // The oldest format whose readers run the definition as it says: a silo of an earlier version would
 // pass over what it does not know.
 std::uint32_t format_of(const pipeline_definition& definition) {
+  const auto wants_5 = [](const task_definition& task) {
+    return task.start_timeout || task.heartbeat || task.retry_command ||
+           !task.success_exit_codes.empty() || !task.stdout_output.empty() ||
+           (task.timeout && std::holds_alternative<std::string>(*task.timeout));
+  };
+  if (std::any_of(definition.tasks.begin(), definition.tasks.end(), wants_5)) {
+    return 5;
+  }
   const auto wants_4 = [](const task_definition& task) {
     return !task.resources.empty() || !task.mutexes.empty() || !task.semaphores.empty();
   };

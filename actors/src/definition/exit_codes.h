@@ -25,6 +25,17 @@ inline void put_codes(capnp::List<std::uint8_t>::Builder into,
   return made;
 }
 
+/// Whether a command that has exited with `exit_code` has succeeded: `codes` says when; empty: with
+/// 0 alone.
+[[nodiscard]] bool is_success(std::int32_t exit_code, const auto& codes) {
+  for (const std::int32_t each : codes) {
+    if (each == exit_code) {
+      return true;
+    }
+  }
+  return codes.size() == 0 && exit_code == 0;
+}
+
 /// 128 and the number of the signal that killed the command, if one did; else its exit code.
 [[nodiscard]] inline std::int32_t shell_exit_code(std::int32_t exit_code, std::int32_t signal) {
   constexpr std::int32_t signalled = 128;

@@ -76,16 +76,43 @@ constexpr std::array pipeline_foreign{
     foreign_key{"synchronization", "write it in the tasks"},
     foreign_key{"resources", "write it in the tasks"}};
 
-constexpr std::array task_words{
-    word{"name"},           word{"description"},  word{"run"},       word{"command"},
-    word{"needs"},          word{"run_on"},       word{"when"},      word{"env"},
-    word{"timeout"},        word{"grace_period"}, word{"retry"},     word{"for_each"},
-    word{"matrix"},         word{"max_parallel"}, word{"fail_fast"}, word{"on_empty"},
-    word{"outputs"},        word{"priority"},     word{"detach"},    word{"allow_failures"},
-    word{"approval"},       word{"secrets"},      word{"shell"},     word{"workdir"},
-    word{"inputs"},         word{"pipeline"},     word{"params"},    word{"on_success"},
-    word{"on_failure"},     word{"on_cancel"},    word{"finally"},   word{"resources"},
-    word{"synchronization"}};
+constexpr std::array task_words{word{"name"},
+                                word{"description"},
+                                word{"run"},
+                                word{"command"},
+                                word{"needs"},
+                                word{"run_on"},
+                                word{"when"},
+                                word{"env"},
+                                word{"timeout"},
+                                word{"grace_period"},
+                                word{"retry"},
+                                word{"for_each"},
+                                word{"matrix"},
+                                word{"max_parallel"},
+                                word{"fail_fast"},
+                                word{"on_empty"},
+                                word{"outputs"},
+                                word{"priority"},
+                                word{"detach"},
+                                word{"allow_failures"},
+                                word{"approval"},
+                                word{"secrets"},
+                                word{"shell"},
+                                word{"workdir"},
+                                word{"inputs"},
+                                word{"pipeline"},
+                                word{"params"},
+                                word{"on_success"},
+                                word{"on_failure"},
+                                word{"on_cancel"},
+                                word{"finally"},
+                                word{"resources"},
+                                word{"synchronization"},
+                                word{"start_timeout"},
+                                word{"heartbeat"},
+                                word{"success_exit_codes"},
+                                word{"stdout"}};
 
 constexpr std::array task_foreign{
     foreign_key{"id", "write `name`"},
@@ -185,7 +212,16 @@ constexpr std::array task_foreign{
     foreign_key{"on_abort", "write `on_cancel`"},
     foreign_key{"ensure", "write `finally`"},
     foreign_key{"always", "write `finally`"},
-    foreign_key{"start_timeout", ""},
+    foreign_key{"queue_timeout", "write `start_timeout: 10m`"},
+    foreign_key{"schedule_to_start_timeout", "write `start_timeout: 10m`"},
+    foreign_key{"heartbeat_timeout", "write `heartbeat: 30s`"},
+    foreign_key{"HeartbeatSeconds", "write `heartbeat: 30s`"},
+    foreign_key{"liveness", "write `heartbeat: 30s`"},
+    foreign_key{"restart", "write `retry: {max_attempts: 3, run: ...}`"},
+    foreign_key{"success_codes", "write `success_exit_codes: [0, 3]`"},
+    foreign_key{"continueOnReturnCode", "write `success_exit_codes: [0, 3]`"},
+    foreign_key{"output",
+                "write `outputs`, or `stdout: NAME` for what it writes to standard output"},
     foreign_key{"workspace", "write it at the top of the pipeline"}};
 
 constexpr std::array hook_words{word{"description"}, word{"run"},         word{"command"},
@@ -218,9 +254,9 @@ constexpr std::array param_foreign{foreign_key{"value", "write `default`"},
                                    foreign_key{"maximum", ""},
                                    foreign_key{"name", "the key above is the name"}};
 
-constexpr std::array retry_words{word{"max_attempts"}, word{"delay"},  word{"backoff"},
-                                 word{"max_delay"},    word{"jitter"}, word{"on_exit"},
-                                 word{"not_on_exit"}};
+constexpr std::array retry_words{
+    word{"max_attempts"}, word{"delay"},       word{"backoff"}, word{"max_delay"}, word{"jitter"},
+    word{"on_exit"},      word{"not_on_exit"}, word{"run"},     word{"command"},   word{"shell"}};
 constexpr std::array retry_foreign{
     foreign_key{"limit", "write `max_attempts`, which counts the first attempt too"},
     foreign_key{"attempts", "write `max_attempts`"},
@@ -234,7 +270,8 @@ constexpr std::array retry_foreign{
     foreign_key{"max_interval", "write `max_delay`"},
     foreign_key{"max_interval_sec", "write `max_delay: 5m`"},
     foreign_key{"exit_code", "write `on_exit`"},
-    foreign_key{"exit_codes", "write `on_exit`"}};
+    foreign_key{"exit_codes", "write `on_exit`"},
+    foreign_key{"script", "write `run`"}};
 
 constexpr std::array defaults_words{word{"retry"}, word{"timeout"}, word{"env"}, word{"secrets"},
                                     word{"shell"}};

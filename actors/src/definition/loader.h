@@ -21,6 +21,7 @@ enum class text_place : std::uint8_t {
   trigger,   ///< A text about the run of another pipeline.
   end,       ///< A text of a whole run that has succeeded.
   when,      ///< A condition: one expression, `true` or `false`.
+  limit,     ///< A duration; otherwise as `instance`.
 };
 
 /// A text with expressions, to be checked once every name is known.

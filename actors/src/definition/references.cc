@@ -7,6 +7,7 @@
 #include "definition/expression_check.h"
 #include "definition/expression_tree.h"
 #include "definition/loader.h"
+#include "millrace/actors/duration_text.h"
 #include "millrace/actors/suggestion.h"
 
 namespace millrace::actors {
@@ -37,6 +38,11 @@ std::string_view nearest(reader& in, std::string_view wrong, const std::vector<N
     near.consider(each.name);
   }
   return near.best();
+}
+
+// Whether a text there has a value for each instance.
+bool is_of_instance(text_place place) {
+  return place == text_place::instance || place == text_place::limit;
 }
 
 bool fans_out(const task_definition& task) {
@@ -273,8 +279,8 @@ private:
                               near_task(node.name)};
     }
     const auto& task = tasks_[found->second];
-    const auto of_element = use.task != no_task && use.place == text_place::instance &&
-                            needs_element(use.task, found->second);
+    const auto of_element =
+        use.task != no_task && is_of_instance(use.place) && needs_element(use.task, found->second);
     if (use.place != text_place::end &&
         (use.task == no_task || (!of_element && !is_before(found->second, use.task)))) {
       return expression_error{
@@ -320,7 +326,7 @@ private:
       return false;
     };
     const auto* task = use.task == no_task ? nullptr : &tasks_[use.task];
-    const bool of_instance = use.place == text_place::instance || use.place == text_place::when;
+    const bool of_instance = is_of_instance(use.place) || use.place == text_place::when;
     if (task != nullptr && task->matrix && of_instance) {
       scope.matrix = [this, task](std::string_view name, known_type& type, std::string& near) {
         for (const auto& axis : task->matrix->axes) {
@@ -365,7 +371,40 @@ private:
                type != value_type::text) {
       complain({0, "a fan-out needs a list" + found,
                 "write `[...]`, or declare a parameter with `type: list`"});
+    } else if (use.place == text_place::limit && alone && type != value_type::text) {
+      complain(
+          {0, "a duration is a text such as `90s`" + found,
+           "declare a parameter with `type: string` and write its unit, as in `default: 90s`"});
     }
+  }
+
+  // What is known to be no duration of a parameter that alone is one.
+  std::string refusal_of_limit(const expression_node& node) {
+    if (node.what != operation::reference || node.refers_to != reference_kind::param) {
+      return {};
+    }
+    const auto fresh = !limit_refusals_.contains(node.name);
+    auto& refusal = limit_refusals_[node.name];
+    const auto& params = shape_.definition.params;
+    const auto param = std::find_if(params.begin(), params.end(),
+                                    [&](const auto& each) { return each.name == node.name; });
+    if (!fresh || param == params.end() || param->type != param_type::text) {
+      return refusal;
+    }
+    const auto judge = [&](const value& content, const char* what) {
+      const auto parsed = parse_duration(*content.text());
+      if (refusal.empty() && (!parsed.length || *parsed.length == runtime::duration::zero())) {
+        refusal = std::string{what} + " of the parameter " + quoted(node.name) +
+                  (parsed.length ? " is 0, which is no limit" : ": " + parsed.text);
+      }
+    };
+    if (param->fallback) {
+      judge(*param->fallback, "the default");
+    }
+    for (const auto& each : param->choices) {
+      judge(each, "a value in `enum`");
+    }
+    return refusal;
   }
 
   void check_text(const expression_use& use) {
@@ -397,6 +436,11 @@ private:
         check_whole(use, cut.pieces.size() == 1, *type,
                     [&](const expression_error& failure) { complain(piece.offset, failure); });
       }
+      if (use.place == text_place::limit && cut.pieces.size() == 1 && failures.empty()) {
+        if (const auto why = refusal_of_limit(piece.formula->root()); !why.empty()) {
+          complain(piece.offset, {0, why, "write it like `90s`, `5m` or `1h30m`"});
+        }
+      }
     }
   }
 
@@ -408,6 +452,7 @@ private:
   std::vector<std::size_t> order_;  // Every task after its needs, when there is no circle.
   bit_rows before_;                 // By task, a bit for each task that ends before it.
   bit_rows at_start_;               // The same for those that end before its first instance starts.
+  std::unordered_map<std::string, std::string> limit_refusals_;  // by parameter
   bool has_element_needs_ = false;
   bool acyclic_ = true;
 };

@@ -50,6 +50,9 @@ private:
 void read_text(shape_context& to, const std::optional<cursor>& where, std::string& into);
 void read_duration(shape_context& to, const std::optional<cursor>& where,
                    std::optional<runtime::duration>& into, zero_duration zero);
+/// A duration over 0, or a text with expressions, to be checked as one of `task`.
+void read_time_limit(shape_context& to, const std::optional<cursor>& where,
+                     std::optional<time_limit>& into, std::size_t task);
 void read_parallel(shape_context& to, const std::optional<cursor>& where,
                    std::optional<std::uint32_t>& into);
 [[nodiscard]] std::string read_name(shape_context& to, const cursor& where, name_rule rule);
@@ -74,7 +77,7 @@ void note_text(shape_context& to, const cursor& where, const std::string& text, 
 /// What a task has unless it says otherwise.
 struct task_defaults {
   retry_policy retry;
-  std::optional<runtime::duration> timeout;
+  std::optional<time_limit> timeout;
   std::vector<std::string> shell;  ///< Of those with shell text.
 };
 
@@ -84,7 +87,13 @@ void read_params(shape_context& to, const cursor& where);
 [[nodiscard]] std::optional<value> read_param_content(shape_context& to, const cursor& where);
 /// Requires: the parameters have been read.
 void read_schedules(shape_context& to, const cursor& where);
+/// Of `defaults`, which has no command.
 void read_retry(shape_context& to, const cursor& where, retry_policy& into);
+/// Of a task, once what it runs has been read.
+void read_retry(shape_context& to, const cursor& where, task_definition& made, std::size_t task,
+                const std::vector<std::string>& default_shell);
+/// `success_exit_codes`, once `retry` has been read.
+void read_success(shape_context& to, const cursor& where, task_definition& made);
 void read_shell(shape_context& to, const cursor& where, std::vector<std::string>& into);
 /// Shell text.
 void read_run(shape_context& to, const cursor& where, task_definition& made);

@@ -39,6 +39,21 @@ void read_duration(shape_context& to, const std::optional<cursor>& where,
   }
 }
 
+void read_time_limit(shape_context& to, const std::optional<cursor>& where,
+                     std::optional<time_limit>& into, std::size_t task) {
+  if (!where) {
+    return;
+  }
+  into.reset();
+  const auto& node = *where->node;
+  if (node.kind == yaml_kind::scalar && has_expression(node.text)) {
+    into = node.text;
+    note_text(to, *where, node.text, task, text_place::limit);
+  } else if (const auto length = to.in.read_duration(*where, zero_duration::refused)) {
+    into = *length;
+  }
+}
+
 void read_parallel(shape_context& to, const std::optional<cursor>& where,
                    std::optional<std::uint32_t>& into) {
   if (where) {

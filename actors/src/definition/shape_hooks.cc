@@ -19,11 +19,11 @@ void read_body(shape_context& to, const field_map& fields, task_definition& made
   if (const auto env = fields.at("env")) {
     made.env = read_env(to, *env, task);
   }
-  read_duration(to, fields.at("timeout"), made.timeout, zero_duration::refused);
+  read_time_limit(to, fields.at("timeout"), made.timeout, task);
   read_duration(to, fields.at("grace_period"), made.grace_period, zero_duration::allowed);
   read_task_secrets(to, fields, made);
   if (const auto retry = fields.at("retry")) {
-    read_retry(to, *retry, made.retry);
+    read_retry(to, *retry, made, task, defaults.shell);
   }
 }
 

@@ -65,7 +65,7 @@ task_defaults read_defaults(shape_context& to, const std::optional<cursor>& wher
   if (const auto retry = fields->at("retry")) {
     read_retry(to, *retry, made.retry);
   }
-  read_duration(to, fields->at("timeout"), made.timeout, zero_duration::refused);
+  read_time_limit(to, fields->at("timeout"), made.timeout, no_task);
   if (const auto shell = fields->at("shell")) {
     read_shell(to, *shell, made.shell);
   }

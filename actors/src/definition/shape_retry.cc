@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
-// `retry`: a number of attempts, `never`, or every field of the policy.
+// `retry`: a number of attempts, `never`, or every field of the policy; and which exit codes are no
+// failure at all.
 #include <algorithm>
 
 #include "definition/shape.h"
@@ -16,7 +17,7 @@ void read_attempts(shape_context& to, const cursor& where, retry_policy& into) {
   }
 }
 
-void read_exit_codes(shape_context& to, const std::optional<cursor>& where,
+void read_exit_codes(shape_context& to, const std::optional<cursor>& where, std::int64_t least,
                      std::vector<std::uint8_t>& into) {
   constexpr std::int64_t exit_code_max = 255;
   if (!where) {
@@ -24,7 +25,7 @@ void read_exit_codes(shape_context& to, const std::optional<cursor>& where,
   }
   into.clear();
   const auto add = [&](const cursor& each) {
-    if (const auto code = to.in.read_int(each, 1, exit_code_max, "write it like `75`")) {
+    if (const auto code = to.in.read_int(each, least, exit_code_max, "write it like `75`")) {
       into.push_back(static_cast<std::uint8_t>(*code));
     }
   };
@@ -41,9 +42,13 @@ void read_exit_codes(shape_context& to, const std::optional<cursor>& where,
   into.erase(std::unique(into.begin(), into.end()), into.end());
 }
 
-}  // namespace
+bool has(const std::vector<std::uint8_t>& codes, std::uint8_t code) {
+  return std::find(codes.begin(), codes.end(), code) != codes.end();
+}
 
-void read_retry(shape_context& to, const cursor& where, retry_policy& into) {
+// What `read_commands` makes of a map that has `run` or `command`.
+void read_policy(shape_context& to, const cursor& where, retry_policy& into,
+                 const std::function<void(const field_map&)>& read_commands) {
   if (where.node->kind == yaml_kind::scalar) {
     if (where.node->text == "never") {
       into = {};
@@ -77,15 +82,60 @@ void read_retry(shape_context& to, const cursor& where, retry_policy& into) {
   } else {
     into.max_delay = std::max(into.max_delay, into.delay);
   }
-  read_exit_codes(to, fields->at("on_exit"), into.on_exit);
-  read_exit_codes(to, fields->at("not_on_exit"), into.not_on_exit);
+  read_exit_codes(to, fields->at("on_exit"), 1, into.on_exit);
+  read_exit_codes(to, fields->at("not_on_exit"), 1, into.not_on_exit);
   for (const auto each : into.on_exit) {
-    if (std::find(into.not_on_exit.begin(), into.not_on_exit.end(), each) !=
-        into.not_on_exit.end()) {
+    if (has(into.not_on_exit, each)) {
       to.in.report(
           where, "the exit code " + std::to_string(each) + " is in `on_exit` and in `not_on_exit`",
           "remove one of them");
     }
+  }
+  read_commands(*fields);
+}
+
+}  // namespace
+
+void read_retry(shape_context& to, const cursor& where, retry_policy& into) {
+  read_policy(to, where, into, [&to](const field_map& fields) {
+    for (const auto* key : {"run", "command", "shell"}) {
+      if (const auto found = fields.at(key)) {
+        to.in.report(*found, "`defaults` has no command for attempts after the first",
+                     "write it under `retry` of its task");
+      }
+    }
+  });
+}
+
+void read_retry(shape_context& to, const cursor& where, task_definition& made, std::size_t task,
+                const std::vector<std::string>& default_shell) {
+  read_policy(to, where, made.retry, [&](const field_map& fields) {
+    task_definition later;
+    read_process(to, fields, later, task, made.run.empty() ? default_shell : made.shell);
+    if (!fields.at("run") && !fields.at("command")) {
+      return;
+    }
+    if (made.retry.max_attempts == 1) {
+      to.in.report(where, "with one attempt, the command for those after the first never runs",
+                   "add `max_attempts: 2`");
+    }
+    made.retry_command = {std::move(later.run), std::move(later.command), std::move(later.shell)};
+  });
+}
+
+void read_success(shape_context& to, const cursor& where, task_definition& made) {
+  auto& codes = made.success_exit_codes;
+  read_exit_codes(to, where, 0, codes);
+  for (const auto each : codes) {
+    if (has(made.retry.on_exit, each) || has(made.retry.not_on_exit, each)) {
+      to.in.report(where,
+                   "the exit code " + std::to_string(each) +
+                       " is a success, and `retry` says what follows it",
+                   "remove it here or there");
+    }
+  }
+  if (codes == std::vector<std::uint8_t>{0}) {
+    codes.clear();  // as ever
   }
 }
 

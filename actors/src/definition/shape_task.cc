@@ -96,7 +96,8 @@ void refuse_of_commands(shape_context& to, const field_map& fields, const char* 
   };
   for (const auto* key :
        {"run", "command", "env", "grace_period", "detach", "retry", "outputs", "priority",
-        "secrets", "shell", "workdir", "inputs", "resources", "synchronization"}) {
+        "secrets", "shell", "workdir", "inputs", "resources", "synchronization", "start_timeout",
+        "heartbeat", "success_exit_codes", "stdout"}) {
     refuse(key);
   }
   std::for_each(more.begin(), more.end(), refuse);
@@ -283,6 +284,22 @@ void read_outputs(shape_context& to, const cursor& where, task_definition& made)
   }
 }
 
+// It is one of the outputs, declared here or there.
+void read_stdout(shape_context& to, const cursor& where, task_definition& made) {
+  made.stdout_output = read_name(to, where, name_rule::field);
+  const auto named = [&](const auto& each) { return each.name == made.stdout_output; };
+  const auto found = std::find_if(made.outputs.begin(), made.outputs.end(), named);
+  if (found == made.outputs.end()) {
+    made.outputs.push_back({made.stdout_output, {}, {}});
+  } else if (found->fallback) {
+    to.in.report(where, "the output `" + found->name + "` has a `default`, which would never count",
+                 "remove the `default`: a command that writes nothing gives an empty text");
+  }
+  if (made.outputs.size() > task_outputs_max) {
+    to.in.report(where, "a task has at most " + std::to_string(task_outputs_max) + " outputs");
+  }
+}
+
 }  // namespace
 
 // A variable of the task is a secret or not, wherever it comes from.
@@ -307,6 +324,16 @@ void read_task_secrets(shape_context& to, const field_map& fields, task_definiti
 }
 
 namespace {
+
+void read_heartbeat(shape_context& to, const std::optional<cursor>& where, task_definition& made,
+                    std::size_t task) {
+  read_time_limit(to, where, made.heartbeat, task);
+  const auto* length = made.heartbeat ? std::get_if<runtime::duration>(&*made.heartbeat) : nullptr;
+  if (length != nullptr && *length < heartbeat_min) {
+    to.in.report(*where, "`heartbeat` must be at least 1s",
+                 "a machine that is busy would end what runs well");
+  }
+}
 
 // When the task starts.
 void read_conditions(shape_context& to, const field_map& fields, task_definition& made,
@@ -349,18 +376,26 @@ void read_task(shape_context& to, const cursor& where, const task_defaults& defa
   if (const auto env = fields->at("env")) {
     made.env = read_env(to, *env, index);
   }
-  read_duration(to, fields->at("timeout"), made.timeout, zero_duration::refused);
+  read_time_limit(to, fields->at("timeout"), made.timeout, index);
+  read_time_limit(to, fields->at("start_timeout"), made.start_timeout, index);
+  read_heartbeat(to, fields->at("heartbeat"), made, index);
   read_duration(to, fields->at("grace_period"), made.grace_period, zero_duration::allowed);
   if (const auto detach = fields->at("detach")) {
     made.detach = to.in.read_word(*detach, detach_words).value_or(0) == 1;
   }
   read_task_secrets(to, *fields, made);
   if (const auto retry = fields->at("retry")) {
-    read_retry(to, *retry, made.retry);
+    read_retry(to, *retry, made, index, defaults.shell);
+  }
+  if (const auto codes = fields->at("success_exit_codes")) {
+    read_success(to, *codes, made);
   }
   read_fan_out(to, *fields, made, index);
   if (const auto outputs = fields->at("outputs")) {
     read_outputs(to, *outputs, made);
+  }
+  if (const auto name = fields->at("stdout")) {
+    read_stdout(to, *name, made);
   }
   read_claims(to, *fields, made, index);
   read_hooks(to, *fields, std::string{made.name}, made.priority, defaults);

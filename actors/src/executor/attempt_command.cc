@@ -72,6 +72,9 @@ process_spec command_of(schemas::AttemptSpec::Reader attempt,
   if (attempt.getTimeoutNs() > 0) {
     spec.timeout = runtime::duration{attempt.getTimeoutNs()};
   }
+  if (attempt.getHeartbeatNs() > 0) {
+    spec.heartbeat = runtime::duration{attempt.getHeartbeatNs()};
+  }
   spec.grace = runtime::duration{attempt.getGraceNs()};
   spec.detach = attempt.getDetach() ? detach_policy::allowed : detach_policy::forbidden;
   return spec;

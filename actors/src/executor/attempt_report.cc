@@ -27,6 +27,8 @@ AttemptEnd end_of(process_outcome outcome) {
       return AttemptEnd::LOG_LIMIT;
     case process_outcome::disk_full:
       return AttemptEnd::DISK_FULL;
+    case process_outcome::no_heartbeat:
+      return AttemptEnd::TIMED_OUT;
   }
   return AttemptEnd::LOST;
 }
@@ -49,11 +51,13 @@ void set_streams(schemas::AttemptReport::Builder report, const process_stream& o
 }
 
 void set_outputs(schemas::AttemptReport::Builder report, const runtime::result<std::string>& text) {
-  if (report.getEnd() != AttemptEnd::EXITED || report.getExitCode() != 0) {
+  if (report.getEnd() != AttemptEnd::EXITED) {
     return;
   }
   const auto refuse = [&](const std::string& why) {
-    report.setEnd(AttemptEnd::BAD_OUTPUTS);
+    if (report.getExitCode() == 0) {
+      report.setEnd(AttemptEnd::BAD_OUTPUTS);
+    }
     report.setText(clean(why).c_str());
   };
   if (!text) {
@@ -80,6 +84,7 @@ attempt_report report_of(const process_exit& ended, std::uint32_t number, runtim
   auto report = made.build();
   report.setNumber(number);
   report.setEnd(end_of(ended.outcome));
+  report.setNoHeartbeat(ended.outcome == process_outcome::no_heartbeat);
   report.setExitCode(ended.exit_code.value_or(-1));
   report.setSignal(ended.signal.value_or(0));
   report.setStartedAt(nanoseconds(ended.started_at));
@@ -104,6 +109,7 @@ attempt_report report_of(const recovered_attempt& left, std::uint32_t number,
   const auto known =
       left.found == recovered_attempt::state::ended && left.outcome != process_outcome::cancelled;
   report.setEnd(known ? end_of(left.outcome) : AttemptEnd::LOST);
+  report.setNoHeartbeat(known && left.outcome == process_outcome::no_heartbeat);
   report.setExitCode(left.exit_code.value_or(-1));
   report.setSignal(left.signal.value_or(0));
   report.setFinishedAt(nanoseconds(now));
@@ -113,6 +119,44 @@ attempt_report report_of(const recovered_attempt& left, std::uint32_t number,
   set_streams(report, left.standard_output, left.standard_error);
   set_outputs(report, left.output);
   return made;
+}
+
+void add_stdout(attempt_report& to, const runtime::result<log_file>& log) {
+  auto report = to.build();
+  if (report.getEnd() != AttemptEnd::EXITED) {
+    return;
+  }
+  const auto refuse = [&](const std::string& why) { report.setStdoutRefusal(clean(why).c_str()); };
+  const auto written = report.getStdoutBytes();
+  if (!log && log.error().code() == runtime::errc::not_found) {
+    if (written == 0) {
+      report.setStdoutText("");
+    } else {
+      refuse("its " + std::to_string(written) + " bytes could not be kept");
+    }
+    return;
+  }
+  // One byte more for the line end, and one to see that there is more.
+  constexpr auto enough = output_bytes_max + 2;
+  const auto chunk = log ? log->read(0, enough) : log.error();
+  if (!chunk) {
+    refuse(chunk.error().text());
+    return;
+  }
+  std::string_view text{chunk->bytes};
+  if (text.ends_with('\n')) {
+    text.remove_suffix(1);
+  }
+  if (log->size() != written) {
+    refuse(std::to_string(log->size()) + " of its " + std::to_string(written) +
+           " bytes could be kept");
+  } else if (chunk->dropped > 0 || (!chunk->at_end && chunk->bytes.size() < enough)) {
+    refuse("a part of it was not kept");
+  } else if (const auto fits = check_output(text); !fits) {
+    refuse(fits.error().text());
+  } else {
+    report.setStdoutText(std::string{text}.c_str());
+  }
 }
 
 attempt_report unstarted_report(std::uint32_t number, AttemptEnd end, std::string_view why,

@@ -15,13 +15,18 @@ namespace millrace::actors {
 using attempt_report = runtime::message<schemas::AttemptReport>;
 
 /// Of a process that has ended. `grace`: how long it had after it was told to end; `disk_full`: the
-/// text for an end of that kind. Outputs that cannot be read make it an end of their own.
+/// text for an end of that kind. Outputs that cannot be read make it an end of their own after exit
+/// code 0, and are told as text after others, of which the task knows whether they are a success.
 [[nodiscard]] attempt_report report_of(const process_exit& ended, std::uint32_t number,
                                        runtime::duration grace, const std::string& disk_full);
 
 /// Of what an earlier life left: how it ended where that is on record, else that it is lost.
 [[nodiscard]] attempt_report report_of(const recovered_attempt& left, std::uint32_t number,
                                        runtime::wall_time now, const std::string& disk_full);
+
+/// Adds the standard output of one that has exited, as the output that it may be for its task: less
+/// its last line end, or why it cannot be one. `log` is what was kept of it.
+void add_stdout(attempt_report& to, const runtime::result<log_file>& log);
 
 /// Of an attempt that never ran, and `why` where there is something to say.
 [[nodiscard]] attempt_report unstarted_report(std::uint32_t number, schemas::AttemptEnd end,

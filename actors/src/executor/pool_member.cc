@@ -24,6 +24,11 @@ constexpr unsigned recovery_tries_max = 50;
 constexpr auto ask_retry = std::chrono::milliseconds{5};
 constexpr runtime::duration ask_retry_max = std::chrono::seconds{10};
 
+// How long an answer to the news of a start is waited for, and how long until it is told again, at
+// first and at most: tasks count the time until then.
+constexpr auto start_told_within = std::chrono::seconds{5};
+constexpr runtime::duration start_retry_max = std::chrono::seconds{1};
+
 // How often it looks whether the executor can start attempts.
 constexpr runtime::duration room_interval = std::chrono::seconds{1};
 }  // namespace
@@ -364,9 +369,13 @@ void pool_member::not_told(const granted_attempt& attempt, const error& why,
 }
 
 bool pool_member::is_taken(std::string_view token) const {
+  return is_at(token, attempt_stage::taken);
+}
+
+bool pool_member::is_at(std::string_view token, attempt_stage stage) const {
   const auto all = attempts_.list();
-  return std::any_of(all.begin(), all.end(), [token](const auto& each) {
-    return each.token == token && each.stage == attempt_stage::taken;
+  return std::any_of(all.begin(), all.end(), [token, stage](const auto& each) {
+    return each.token == token && each.stage == stage;
   });
 }
 
@@ -430,9 +439,29 @@ void pool_member::forget_waiter(log_waiter_id waiter) {
 // --- from the executor ---------------------------------------------------------------------------
 
 void pool_member::started(std::string_view token, runtime::wall_time at) {
+  tell_start(std::string{token}, at, report_retry);
+}
+
+// Until the task has stored it, or the attempt has ended, of which the report tells: that does not
+// wait for this, and what comes after it has no effect.
+void pool_member::tell_start(const std::string& token, runtime::wall_time at,
+                             runtime::duration retry) {
   const auto parsed = parse_token(token);
-  home_.tell(
-      ref<schemas::Task>(parsed->task_key).attempt_started(parsed->attempt, nanoseconds(at), id_));
+  home_.call_then<void>(ref<schemas::Task>(parsed->task_key)
+                            .attempt_started(parsed->attempt, nanoseconds(at), id_)
+                            .timeout(start_told_within),
+                        [this, token, at, retry](result<void> stored) {
+                          if (stored || is_final(stored.error())) {
+                            return;
+                          }
+                          jobs_.post(
+                              [this, token, at, retry] {
+                                if (is_at(token, attempt_stage::running)) {
+                                  tell_start(token, at, std::min(2 * retry, start_retry_max));
+                                }
+                              },
+                              retry);
+                        });
 }
 
 void pool_member::ended(std::string_view token, attempt_report report) {

@@ -84,6 +84,8 @@ private:
   void end_unstarted(const granted_attempt& attempt, schemas::AttemptEnd end, std::string_view why);
   void give_back(const granted_attempt& attempt);
   [[nodiscard]] bool is_taken(std::string_view token) const;
+  [[nodiscard]] bool is_at(std::string_view token, attempt_stage stage) const;
+  void tell_start(const std::string& token, runtime::wall_time at, runtime::duration retry);
   void hold_lease(runtime::steady_time asked_at);
   void renew(std::uint64_t incarnation);
   void check_lease(std::uint64_t incarnation);

@@ -110,8 +110,9 @@ std::vector<adopted_attempt> process_executor::adopt(attempt_listener& listener)
   std::vector<adopted_attempt> left;
   for (const auto& each : supervisor_->recovered()) {
     const auto parsed = parse_token(each.token);
-    left.push_back({each.token,
-                    report_of(each, parsed ? parsed->attempt : 0, time_.wall(), disk_full_text())});
+    auto report = report_of(each, parsed ? parsed->attempt : 0, time_.wall(), disk_full_text());
+    add_stdout(report, open_log(each.token, output_stream::standard_output));  // it may be wanted
+    left.push_back({each.token, std::move(report)});
   }
   return left;
 }
@@ -256,6 +257,9 @@ void process_executor::process_ended(const attempt_message& message, const proce
   }
   auto report = report_of(ended, attempt.getNumber(), runtime::duration{attempt.getGraceNs()},
                           disk_full_text());
+  if (attempt.getWantsStdout()) {
+    add_stdout(report, open_log(ended.token, output_stream::standard_output));
+  }
   if (report.read().getEnd() == AttemptEnd::CANCELLED && is_fenced(ended.token)) {
     report.build().setEnd(AttemptEnd::LOST);
   }

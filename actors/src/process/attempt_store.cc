@@ -80,6 +80,7 @@ bool make_reusable(attempt_files& files) {
   };
   ::unlinkat(directory, attempt_store::script_name, 0);
   ::unlinkat(directory, attempt_store::inputs_name, 0);
+  ::unlinkat(directory, attempt_store::heartbeat_name, 0);
   if (!renew(output_name, files.output) || !renew(stream_names[0], files.streams[0]) ||
       !renew(stream_names[1], files.streams[1]) || !is_private_directory(directory, ".") ||
       !is_private_directory(directory, tmp_name)) {
@@ -259,6 +260,16 @@ result<void> attempt_store::write_file(const attempt_files& files, const char* n
     text.remove_prefix(wrote > 0 ? static_cast<std::size_t>(wrote) : 0);
   }
   return {};
+}
+
+std::optional<runtime::wall_time> attempt_store::last_beat(const attempt_files& files) {
+  struct stat found {};
+  if (::fstatat(files.directory.get(), heartbeat_name, &found, AT_SYMLINK_NOFOLLOW) != 0 ||
+      !S_ISREG(found.st_mode)) {
+    return std::nullopt;
+  }
+  return runtime::wall_time{std::chrono::seconds{found.st_ctim.tv_sec} +
+                            std::chrono::nanoseconds{found.st_ctim.tv_nsec}};
 }
 
 result<std::string> attempt_store::read_output(const attempt_files& files) {

@@ -5,6 +5,7 @@
 //   <attempts>/<token>/stdout   moved to <logs>/<folder>/<token>.stdout at the end, unless empty
 //   <attempts>/<token>/stderr   as stdout
 //   <attempts>/<token>/tmp/     what `$TMPDIR` names
+//   <attempts>/<token>/heartbeat  what `$MILLRACE_HEARTBEAT` names, of an attempt that has one
 //
 // Making and removing files for each attempt would cost more than starting its process (ext4 passes
 // over inodes deleted lately), so what comes back untouched is renamed for the next attempt. What
@@ -19,6 +20,7 @@
 #include <functional>
 #include <memory>
 #include <mutex>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <thread>
@@ -71,8 +73,13 @@ public:
   /// Writes what the command is to read: a script to run, or its inputs.
   static constexpr const char* script_name = "script";
   static constexpr const char* inputs_name = "inputs";
+  static constexpr const char* heartbeat_name = "heartbeat";
   [[nodiscard]] static runtime::result<void> write_file(const attempt_files& files,
                                                         const char* name, std::string_view text);
+
+  /// When the heartbeat was last touched, by the clock that files have: that of its inode, which a
+  /// command can move but not choose. Nothing is opened. Nothing: no file has its name any more.
+  [[nodiscard]] static std::optional<runtime::wall_time> last_beat(const attempt_files& files);
 
   /// What stands in the output file: see `process_exit::output`.
   [[nodiscard]] static runtime::result<std::string> read_output(const attempt_files& files);

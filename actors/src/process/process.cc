@@ -56,6 +56,9 @@ result<void> validate(const process_spec& spec) {
   if (spec.timeout && *spec.timeout <= runtime::duration::zero()) {
     return refuse("attempt " + spec.token + " has a timeout that is not positive");
   }
+  if (spec.heartbeat && *spec.heartbeat <= runtime::duration::zero()) {
+    return refuse("attempt " + spec.token + " has a heartbeat that is not positive");
+  }
   return {};
 }
 
@@ -86,6 +89,10 @@ void add_own_variables(process_spec& spec, const std::filesystem::path& director
   if (!spec.inputs.empty()) {
     spec.environment.push_back("MILLRACE_INPUTS=" +
                                (directory / attempt_store::inputs_name).string());
+  }
+  if (spec.heartbeat) {
+    spec.environment.push_back("MILLRACE_HEARTBEAT=" +
+                               (directory / attempt_store::heartbeat_name).string());
   }
   const auto* output = spec.secrets.empty() ? "output" : process_detail::masked_pipes::output_name;
   spec.environment.push_back("MILLRACE_OUTPUT=" + (directory / output).string());
@@ -129,6 +136,8 @@ std::string_view to_string(process_outcome outcome) noexcept {
       return "log_limit";
     case process_outcome::disk_full:
       return "disk_full";
+    case process_outcome::no_heartbeat:
+      return "no_heartbeat";
   }
   return "unknown";
 }
@@ -165,7 +174,7 @@ void process_supervisor::impl::recover_files() {
     const auto files = store_->reopen(each.token, table_.at(index++).files);
     store_->keep_logs(files, each.token);
     if (each.found == recovered_attempt::state::ended && each.outcome == process_outcome::exited &&
-        each.exit_code == 0 && files.directory) {
+        files.directory) {
       each.output = attempt_store::read_output(files);
     }
     const auto tail_of = [&](output_stream which) {
@@ -232,6 +241,10 @@ result<void> process_supervisor::impl::launch(attempt& starting) {
   if (fits && !starting.spec.inputs.empty()) {
     fits =
         attempt_store::write_file(starting.files, attempt_store::inputs_name, starting.spec.inputs);
+  }
+  if (fits && starting.spec.heartbeat) {
+    fits = attempt_store::write_file(starting.files, attempt_store::heartbeat_name, {});
+    starting.last_beat = attempt_store::last_beat(starting.files);
   }
   if (fits) {
     fits = process_detail::check_size(starting.spec);  // before masks of it are made
@@ -318,8 +331,12 @@ void process_supervisor::impl::enter(std::unique_ptr<attempt> started) {
   attempts_[entered.index] = std::move(started);
   ++started_;
   bool must_wake = !wakes_at_;  // it sleeps without an end, and now there are logs to measure
-  if (entered.spec.timeout) {
-    entered.deadline = entered.started + *entered.spec.timeout;
+  if (entered.spec.heartbeat) {
+    entered.looked_at = entered.started;
+    entered.next_beat = beat_due(entered.started, *entered.spec.heartbeat);
+  }
+  entered.deadline = next_look(entered);
+  if (entered.deadline) {
     deadlines_.emplace(*entered.deadline, entered.index);
     must_wake = must_wake || *entered.deadline < *wakes_at_;
   }

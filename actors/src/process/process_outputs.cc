@@ -58,6 +58,21 @@ error refuse(std::size_t line, const std::string& text) {
   return {errc::invalid_argument, "line " + std::to_string(line) + ": " + text};
 }
 
+result<void> check_size(std::string_view text) {
+  if (text.size() > output_bytes_max) {
+    return error{errc::too_large,
+                 "more than " + std::to_string(output_bytes_max) +
+                     " bytes; write what is larger to a file in $MILLRACE_WORKSPACE, and its path "
+                     "here"};
+  }
+  return {};
+}
+
+// Such as a message holds.
+bool is_text(std::string_view text) {
+  return text.find('\0') == std::string_view::npos && to_utf8(text) == text;
+}
+
 // The lines up to `marker`, joined by newlines.
 result<std::string> read_block(line_reader& lines, std::string_view marker) {
   const auto opened_at = lines.number();
@@ -79,12 +94,20 @@ result<std::string> read_block(line_reader& lines, std::string_view marker) {
 
 }  // namespace
 
+result<void> check_output(std::string_view text) {
+  if (auto fits = check_size(text); !fits) {
+    return fits;
+  }
+  if (!is_text(text)) {
+    return error{errc::invalid_argument,
+                 "it is not UTF-8 text; encode it, for example with base64"};
+  }
+  return {};
+}
+
 result<std::vector<std::pair<std::string, std::string>>> parse_outputs(std::string_view text) {
-  if (text.size() > output_bytes_max) {
-    return error{errc::too_large,
-                 "more than " + std::to_string(output_bytes_max) +
-                     " bytes; write what is larger to a file in $MILLRACE_WORKSPACE, and its path "
-                     "here"};
+  if (auto fits = check_size(text); !fits) {
+    return std::move(fits).error();
   }
   std::vector<std::pair<std::string, std::string>> outputs;
   line_reader lines{text};
@@ -120,7 +143,7 @@ result<std::vector<std::pair<std::string, std::string>>> parse_outputs(std::stri
     } else {
       value = line->substr(equals + 1);
     }
-    if (value.find('\0') != std::string::npos || to_utf8(value) != value) {
+    if (!is_text(value)) {
       return refuse(number, "the value of " + shown(key) +
                                 " is not UTF-8 text; encode it, for example with base64");
     }

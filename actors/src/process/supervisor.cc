@@ -28,6 +28,11 @@ namespace {
 
 constexpr auto measure_interval = std::chrono::milliseconds{250};
 
+// What the clock of files is behind the others at most: a jiffy, of a kernel with few of them.
+constexpr auto file_clock_tick = std::chrono::milliseconds{10};
+// That it looks for a heartbeat later than this is due to more than other work.
+constexpr auto late_max = std::chrono::seconds{1};
+
 // How long what got SIGKILL may take to be gone, unless it waits for a device.
 constexpr auto sweep_max = std::chrono::seconds{10};
 
@@ -275,7 +280,7 @@ void process_supervisor::impl::handle_deadlines() {
     set_deadline(*due, std::nullopt);
     switch (due->now) {
       case phase::running:
-        terminate(*due, process_outcome::timed_out);
+        look_after(*due);
         break;
       case phase::terminating:
       case phase::draining:
@@ -289,6 +294,54 @@ void process_supervisor::impl::handle_deadlines() {
         break;
     }
   }
+}
+
+steady_time process_supervisor::impl::beat_due(steady_time from, duration longest) {
+  return runtime::time_after(runtime::time_after(from, longest), file_clock_tick);
+}
+
+// When it has run too long, or may have been silent for too long.
+std::optional<steady_time> process_supervisor::impl::next_look(const attempt& target) {
+  if (!target.spec.timeout) {
+    return target.next_beat;
+  }
+  const auto end = runtime::time_after(target.started, *target.spec.timeout);
+  return target.next_beat ? std::min(end, *target.next_beat) : end;
+}
+
+void process_supervisor::impl::look_after(attempt& target) {
+  const auto now = clock_.steady();
+  if (target.spec.timeout && now >= runtime::time_after(target.started, *target.spec.timeout)) {
+    terminate(target, process_outcome::timed_out);
+  } else if (is_silent(target, now)) {
+    terminate(target, process_outcome::no_heartbeat);
+  } else {
+    set_deadline(target, next_look(target));
+  }
+}
+
+// Only a beat that is new counts. When it was, the wall clock says where that can be true: it may
+// have been set. Where we are late ourselves, the command may have been held up too: the machine
+// has slept.
+bool process_supervisor::impl::is_silent(attempt& target, steady_time now) const {
+  if (!target.next_beat || now < *target.next_beat) {
+    return false;
+  }
+  const auto longest = *target.spec.heartbeat;
+  const auto has_slept = now - *target.next_beat > std::min<duration>(longest / 4, late_max);
+  const auto beat = process_detail::attempt_store::last_beat(target.files);
+  if (beat && beat != target.last_beat) {
+    const auto ago = clock_.wall() - *beat;
+    const auto is_possible =
+        ago >= duration::zero() && ago <= now - target.looked_at + file_clock_tick;
+    target.next_beat = beat_due(is_possible ? now - ago : now, longest);
+  }
+  if (has_slept) {
+    target.next_beat = beat_due(now, longest);
+  }
+  target.last_beat = beat;
+  target.looked_at = now;
+  return *target.next_beat <= now;
 }
 
 void process_supervisor::impl::measure_logs() {
@@ -561,7 +614,7 @@ process_exit process_supervisor::impl::reap(attempt& target) {
   }
   report.standard_output = stream_of(target, output_stream::standard_output);
   report.standard_error = stream_of(target, output_stream::standard_error);
-  if (report.outcome == process_outcome::exited && report.exit_code == 0) {
+  if (report.outcome == process_outcome::exited) {
     report.output = piped ? process_detail::attempt_store::read_output(target.files)
                           : runtime::result<std::string>{piped.error()};
   }

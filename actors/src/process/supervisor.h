@@ -4,7 +4,7 @@
 // An attempt passes through the phases below. Only the thread signals and reaps, so a group number
 // it uses is always one it has not given back to the kernel:
 //
-//   running      --timeout, cancel, log limit--> terminating   SIGTERM to the group
+//   running      --timeout, silence, cancel, log limit--> terminating   SIGTERM to the group
 //   running      --leader exits--> sweeping
 //   terminating  --leader exits--> draining      the rest of the group keeps its grace period
 //   terminating  --grace over--> killed          SIGKILL to the group
@@ -104,6 +104,9 @@ private:
     std::optional<runtime::steady_time> deadline;  // of this phase
     runtime::wall_time started_at;
     runtime::steady_time started;
+    std::optional<runtime::wall_time> last_beat;    // that was seen of its heartbeat
+    runtime::steady_time looked_at;                 // for it
+    std::optional<runtime::steady_time> next_beat;  // by then another one is due
     std::uint64_t own_peak_rss_kib = 0;
     std::uint64_t logged_bytes = 0;             // when last measured
     std::array<std::uint64_t, 2> dropped_to{};  // up to where the middle of each stream is gone
@@ -136,6 +139,11 @@ private:
   void handle_requests();
   void add_waiter(log_request request);
   void handle_deadlines();
+  [[nodiscard]] static runtime::steady_time beat_due(runtime::steady_time from,
+                                                     runtime::duration longest);
+  [[nodiscard]] static std::optional<runtime::steady_time> next_look(const attempt& target);
+  void look_after(attempt& target);
+  [[nodiscard]] bool is_silent(attempt& target, runtime::steady_time now) const;
   void handle_event(std::uint64_t tag);
   void handle_guard_death();
   void handle_pipe(attempt& writer, std::size_t pipe);

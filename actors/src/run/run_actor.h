@@ -72,6 +72,7 @@ private:
   [[nodiscard]] std::optional<instance_id> asking(std::string_view task) const;
   void answer(instance_id id, schemas::TaskState state, const std::string& reason,
               const output_list& outputs);
+  [[nodiscard]] std::optional<runtime::duration> timeout_of(instance_id id) const;
   void not_answered(std::string_view task);
   void start_child(instance_id id, run_effects& effects);
   [[nodiscard]] std::optional<instance_id> child_at(std::string_view task) const;

@@ -18,8 +18,10 @@ constexpr std::size_t approval_comment_bytes_max = 4'096;
 
 void run_actor::ask(instance_id id, run_effects& effects) {
   const auto prompt = graph_->prompt(id);
-  if (!prompt) {
-    end_here(id, TaskState::ERRORED, "`approval`: " + prompt.error().text(), {}, effects);
+  const auto limits = graph_->limits(id);
+  if (!prompt || !limits) {
+    end_here(id, TaskState::ERRORED,
+             prompt ? limits.error().text() : "`approval`: " + prompt.error().text(), {}, effects);
     return;
   }
   auto row = begin_row(id);
@@ -29,8 +31,8 @@ void run_actor::ask(instance_id id, run_effects& effects) {
   count(TaskState::RUNNING, 1);
   const auto reader = row.asReader();
   add_event(&reader);
-  if (const auto limit = graph_->task(id.task).timeout) {
-    set_reminder(std::string{step_reminder} + graph_->name_of(id), now() + *limit);
+  if (limits->timeout) {
+    set_reminder(std::string{step_reminder} + graph_->name_of(id), now() + *limits->timeout);
   }
 }
 
@@ -51,10 +53,18 @@ void run_actor::answer(instance_id id, TaskState state, const std::string& reaso
   apply(std::move(effects));
 }
 
+// Of a task without a command. What could not be filled in has not been started.
+std::optional<runtime::duration> run_actor::timeout_of(instance_id id) const {
+  const auto limits = graph_->limits(id);
+  return limits ? limits->timeout : std::nullopt;
+}
+
 void run_actor::not_answered(std::string_view task) {
   if (const auto id = asking(task)) {
-    answer(*id, TaskState::TIMED_OUT,
-           "nobody answered within " + format_duration(*graph_->task(id->task).timeout), {});
+    answer(
+        *id, TaskState::TIMED_OUT,
+        "nobody answered within " + format_duration(timeout_of(*id).value_or(runtime::duration{})),
+        {});
   }
 }
 

@@ -38,11 +38,14 @@ TaskState task_state_of(RunState state) {
 void run_actor::start_child(instance_id id, run_effects& effects) {
   const auto& task = graph_->task(id.task);
   auto given = graph_->child_params(id);
-  if (!given || state().getDepth() >= run_depth_max) {
+  const auto limits = graph_->limits(id);
+  if (!given || !limits || state().getDepth() >= run_depth_max) {
     end_here(id, TaskState::ERRORED,
-             given ? "there are " + std::to_string(run_depth_max) +
-                         " runs above its own already: does the pipeline start itself without end?"
-                   : given.error().text(),
+             !given    ? given.error().text()
+             : !limits ? limits.error().text()
+                       : "there are " + std::to_string(run_depth_max) +
+                             " runs above its own already: does the pipeline start itself without "
+                             "end?",
              {}, effects);
     return;
   }
@@ -56,8 +59,8 @@ void run_actor::start_child(instance_id id, run_effects& effects) {
   count(TaskState::RUNNING, 1);
   const auto reader = row.asReader();
   add_event(&reader);
-  if (task.timeout) {
-    set_reminder(std::string{step_reminder} + graph_->name_of(id), now() + *task.timeout);
+  if (limits->timeout) {
+    set_reminder(std::string{step_reminder} + graph_->name_of(id), now() + *limits->timeout);
   }
   schemas::pipeline_interface::submit_child_params params;
   auto made = params.build();
@@ -91,7 +94,8 @@ void run_actor::withdraw_child(instance_id id, const std::string& reason) {
 
 void run_actor::child_timed_out(std::string_view task) {
   if (const auto id = child_at(task)) {
-    withdraw_child(*id, "the timeout of " + format_duration(*graph_->task(id->task).timeout) +
+    withdraw_child(*id, "the timeout of " +
+                            format_duration(timeout_of(*id).value_or(runtime::duration{})) +
                             " of the task " + graph_->name_of(*id) + " passed");
   }
 }
@@ -106,7 +110,7 @@ async<> run_actor::child_told(child_told_params params) {
   if (text_of(row.getChild()) != child) {
     return {};
   }
-  const auto limit = graph_->task(id->task).timeout;
+  const auto limit = timeout_of(*id);
   const auto late = limit && nanoseconds(now()) - row.getStartedAt() >= limit->count();
   const auto state = params.state() == RunState::CANCELLED && late ? TaskState::TIMED_OUT
                                                                    : task_state_of(params.state());

@@ -74,6 +74,13 @@ struct instance_id {
   friend auto operator<=>(const instance_id&, const instance_id&) = default;
 };
 
+/// The limits of time of an instance, filled in; nothing where there is none.
+struct instance_limits {
+  std::optional<runtime::duration> timeout;
+  std::optional<runtime::duration> start_timeout;
+  std::optional<runtime::duration> heartbeat;
+};
+
 /// An instance that ended without having been started.
 struct settled_instance {
   instance_id id;
@@ -210,6 +217,10 @@ public:
   [[nodiscard]] runtime::result<std::string> prompt(instance_id id) const;
   /// Its argument list. Errors: as above.
   [[nodiscard]] runtime::result<std::vector<std::string>> arguments(instance_id id) const;
+  /// The same of attempts after the first; empty if it is no other one. Errors: as above.
+  [[nodiscard]] runtime::result<std::vector<std::string>> retry_arguments(instance_id id) const;
+  /// Errors: as above; `invalid_argument` for what is no duration.
+  [[nodiscard]] runtime::result<instance_limits> limits(instance_id id) const;
   /// Where it starts. Errors: as above; `invalid_argument` for one out of the workspace.
   [[nodiscard]] runtime::result<std::string> workdir(instance_id id) const;
   /// What it holds, by filled-in names, of which no two are alike; the limit of a mutex is 0.
@@ -254,6 +265,9 @@ private:
   };
   class scope;
 
+  [[nodiscard]] runtime::result<std::vector<std::string>> arguments_of(
+      instance_id id, const std::string& run, const std::vector<std::string>& command,
+      const std::vector<std::string>& shell) const;
   [[nodiscard]] std::vector<bool> needed_by(const std::vector<bool>& these) const;
   [[nodiscard]] bool needs_any(std::uint32_t at, const std::vector<bool>& of) const;
   void begin_anew(std::uint32_t at, const std::function<bool(task_state)>& keeps,

@@ -5,6 +5,7 @@
 
 #include "definition/fill_values.h"
 #include "definition/message_text.h"
+#include "millrace/actors/duration_text.h"
 #include "millrace/actors/process.h"
 #include "millrace/actors/submission.h"
 #include "run/run_graph.h"
@@ -12,6 +13,7 @@
 
 namespace millrace::actors {
 
+using runtime::errc;
 using runtime::result;
 
 std::optional<std::uint32_t> run_graph::find(std::string_view task) const {
@@ -114,13 +116,25 @@ result<std::string> run_graph::prompt(instance_id id) const {
 
 result<std::vector<std::string>> run_graph::arguments(instance_id id) const {
   const auto& task = definition_.tasks[id.task];
-  if (!task.run.empty()) {
-    return shell_command(task.run, task.shell);
+  return arguments_of(id, task.run, task.command, task.shell);
+}
+
+result<std::vector<std::string>> run_graph::retry_arguments(instance_id id) const {
+  const auto& other = definition_.tasks[id.task].retry_command;
+  return other ? arguments_of(id, other->run, other->command, other->shell)
+               : std::vector<std::string>{};
+}
+
+result<std::vector<std::string>> run_graph::arguments_of(
+    instance_id id, const std::string& run, const std::vector<std::string>& command,
+    const std::vector<std::string>& shell) const {
+  if (!run.empty()) {
+    return shell_command(run, shell);
   }
   const auto& one = instance(id);
   const scope names{*this, id.task, &one};
   std::vector<std::string> made;
-  for (const auto& text : task.command) {
+  for (const auto& text : command) {
     auto filled = fill(text, names);
     if (!filled) {
       return std::move(filled).error();
@@ -128,6 +142,47 @@ result<std::vector<std::string>> run_graph::arguments(instance_id id) const {
     made.push_back(*std::move(filled));
   }
   return made;
+}
+
+result<instance_limits> run_graph::limits(instance_id id) const {
+  const auto& one = instance(id);
+  const auto& task = definition_.tasks[id.task];
+  constexpr std::size_t duration_bytes_max = 100;  // no duration is as long
+  const auto of = [&](const std::optional<time_limit>& limit, const char* key,
+                      runtime::duration least) -> result<std::optional<runtime::duration>> {
+    const auto* text = limit ? std::get_if<std::string>(&*limit) : nullptr;
+    if (text == nullptr) {
+      return limit ? std::optional{std::get<runtime::duration>(*limit)} : std::nullopt;
+    }
+    const auto filled = fill_value(*text, scope{*this, id.task, &one});
+    const auto refuse = [key](runtime::errc code, const std::string& why) {
+      return runtime::error{code, std::string{key} + ": " + why};
+    };
+    if (!filled || filled->is_null()) {
+      return filled ? refuse(errc::invalid_argument, "`" + *text + "` has no value")
+                    : refuse(filled.error().code(), filled.error().text());
+    }
+    const auto parsed = parse_duration(one_line(to_text(*filled), duration_bytes_max));
+    if (!parsed.length) {
+      return refuse(errc::invalid_argument,
+                    parsed.text + (parsed.hint.empty() ? "" : " (" + parsed.hint + ")"));
+    }
+    if (*parsed.length < least) {
+      return refuse(errc::invalid_argument, "it must be at least " + format_duration(least) +
+                                                ", and is " + format_duration(*parsed.length));
+    }
+    return parsed.length;
+  };
+  constexpr runtime::duration shortest = std::chrono::milliseconds{1};
+  const auto timeout = of(task.timeout, "timeout", shortest);
+  const auto start_timeout = of(task.start_timeout, "start_timeout", shortest);
+  const auto heartbeat = of(task.heartbeat, "heartbeat", heartbeat_min);
+  for (const auto* each : {&timeout, &start_timeout, &heartbeat}) {
+    if (!*each) {
+      return each->error();
+    }
+  }
+  return instance_limits{*timeout, *start_timeout, *heartbeat};
 }
 
 result<std::string> run_graph::workdir(instance_id id) const {

@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <charconv>
 
+#include "definition/exit_codes.h"
 #include "millrace/actors/run_id.h"
 #include "pipeline/names.h"
 
@@ -42,10 +43,10 @@ const char* result_of(RunState state) {
 }
 
 // `failure` is the command's fault, `error` the system's.
-const char* result_of(AttemptEnd end, int exit_code) {
+const char* result_of(AttemptEnd end, bool is_success) {
   switch (end) {
     case AttemptEnd::EXITED:
-      return exit_code == 0 ? "success" : "failure";
+      return is_success ? "success" : "failure";
     case AttemptEnd::SIGNALLED:
     case AttemptEnd::LOG_LIMIT:
     case AttemptEnd::BAD_OUTPUTS:
@@ -156,7 +157,9 @@ span span_of(const ended_attempt& attempt) {
     told.events.push_back({"started", at(row.getStartedAt())});
   }
   add_exit_code(told, row.getExitCode());
-  set_result(told, task_result, result_of(row.getEnd(), row.getExitCode()), text_of(row.getText()));
+  set_result(told, task_result,
+             result_of(row.getEnd(), is_success(row.getExitCode(), spec.getSuccessExitCodes())),
+             text_of(row.getText()));
   return told;
 }
 
@@ -171,11 +174,14 @@ span span_of_command(schemas::AttemptSpec::Reader attempt, schemas::AttemptRepor
             .attributes = {{attempt_id_name, token}}};
   add_exit_code(told, report.getExitCode());
   const auto exit_code = report.getExitCode();
-  auto why = text_of(report.getText());
-  if (why.empty() && exit_code > 0) {
+  const auto has_exited = report.getEnd() == AttemptEnd::EXITED;
+  auto why = has_exited ? std::string{} : text_of(report.getText());
+  if (why.empty() && (has_exited || exit_code > 0)) {
     why = "exit code " + std::to_string(exit_code);
   }
-  set_result(told, task_result, result_of(report.getEnd(), exit_code), std::move(why));
+  set_result(told, task_result,
+             result_of(report.getEnd(), is_success(exit_code, attempt.getSuccessExitCodes())),
+             std::move(why));
   return told;
 }
 

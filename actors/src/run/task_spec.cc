@@ -23,6 +23,12 @@ constexpr std::pair<const char*, const char*> base_environment[] = {
     {"LANG", "C.UTF-8"},
 };
 
+void put_words(capnp::List<capnp::Text>::Builder into, const std::vector<std::string>& words) {
+  for (unsigned at = 0; at < into.size(); ++at) {
+    into.set(at, words[at].c_str());
+  }
+}
+
 // Before it is granted a slot, and with a remedy.
 result<void> check_sizes(const std::map<std::string, std::string>& environment) {
   for (const auto& [name, text] : environment) {
@@ -109,6 +115,14 @@ result<schemas::task_interface::begin_params> task_spec_of(const run_graph& grap
   if (auto fits = check_sizes(*environment); !fits) {
     return std::move(fits).error();
   }
+  const auto again = graph.retry_arguments(id);
+  if (!again) {
+    return again.error();
+  }
+  const auto limits = graph.limits(id);
+  if (!limits) {
+    return limits.error();
+  }
   const auto workdir = graph.workdir(id);
   if (!workdir) {
     return workdir.error();
@@ -130,10 +144,8 @@ result<schemas::task_interface::begin_params> task_spec_of(const run_graph& grap
   spec.setName(name.c_str());
   spec.setEpoch(run.epoch);
   spec.setLabel(graph.instance(id).label.c_str());
-  auto words = spec.initArgv(static_cast<unsigned>(argv->size()));
-  for (unsigned at = 0; at < argv->size(); ++at) {
-    words.set(at, (*argv)[at].c_str());
-  }
+  put_words(spec.initArgv(static_cast<unsigned>(argv->size())), *argv);
+  put_words(spec.initArgvOnRetry(static_cast<unsigned>(again->size())), *again);
   auto variables = spec.initEnvironment(static_cast<unsigned>(environment->size()));
   unsigned at = 0;
   for (const auto& [variable, text] : *environment) {
@@ -143,7 +155,9 @@ result<schemas::task_interface::begin_params> task_spec_of(const run_graph& grap
   put_secrets(definition, task, run.project, spec);
   const auto shared = definition.workspace == workspace_mode::run;
   spec.setWorkspace((shared ? run.key : run.key + "/" + name).c_str());
-  spec.setTimeoutNs(task.timeout.value_or(runtime::duration{}).count());
+  spec.setTimeoutNs(limits->timeout.value_or(runtime::duration{}).count());
+  spec.setStartTimeoutNs(limits->start_timeout.value_or(runtime::duration{}).count());
+  spec.setHeartbeatNs(limits->heartbeat.value_or(runtime::duration{}).count());
   constexpr runtime::duration grace_default = std::chrono::seconds{10};
   spec.setGraceNs(
       task.grace_period.value_or(definition.grace_period.value_or(grace_default)).count());
@@ -162,6 +176,9 @@ result<schemas::task_interface::begin_params> task_spec_of(const run_graph& grap
   put_codes(spec.initOnExit(static_cast<unsigned>(task.retry.on_exit.size())), task.retry.on_exit);
   put_codes(spec.initNotOnExit(static_cast<unsigned>(task.retry.not_on_exit.size())),
             task.retry.not_on_exit);
+  put_codes(spec.initSuccessExitCodes(static_cast<unsigned>(task.success_exit_codes.size())),
+            task.success_exit_codes);
+  spec.setStdoutOutput(task.stdout_output.c_str());
   auto wish = spec.initWish();
   put_wish(graph, id, run.project, *locks, wish);
   spec.setPriority(old_priority(wish.getPriority()));

@@ -23,6 +23,8 @@ namespace {
 
 constexpr const char* spec_row = "spec";
 constexpr const char* retry_reminder = "retry";
+constexpr const char* start_reminder = "start";
+constexpr auto reason_told_within = std::chrono::milliseconds{500};
 constexpr unsigned attempt_digits = 6;
 
 // The part of a delay that chance takes away: the same for one attempt however often it is asked.
@@ -31,22 +33,29 @@ double fraction_of(std::string_view token) {
   return random.fraction();
 }
 
-// The first declared output that an attempt which ended well did not write.
-std::optional<std::string> missing_output(schemas::AttemptReport::Reader report,
-                                          capnp::List<capnp::Text>::Reader declared) {
-  if (report.getEnd() != AttemptEnd::EXITED || report.getExitCode() != 0) {
-    return std::nullopt;
+// What is wrong with the outputs of an attempt whose command has succeeded; empty: nothing.
+std::string refusal_of_outputs(schemas::AttemptReport::Reader report,
+                               schemas::TaskSpec::Reader spec) {
+  if (report.getText().size() > 0) {
+    return text_of(report.getText());
   }
-  for (auto name : declared) {
-    auto written = false;
+  const auto of_stdout = spec.getStdoutOutput();
+  if (of_stdout.size() > 0 && (report.getStdoutRefusal().size() > 0 || !report.hasStdoutText())) {
+    return "standard output, which is the output \"" + text_of(of_stdout) + "\": " +
+           (report.getStdoutRefusal().size() > 0 ? text_of(report.getStdoutRefusal())
+                                                 : "its executor is of an older version");
+  }
+  for (auto name : spec.getOutputs()) {
+    auto written = name == of_stdout;
     for (auto output : report.getOutputs()) {
       written = written || output.getName() == name;
     }
     if (!written) {
-      return text_of(name);
+      return "wrote no value for output \"" + text_of(name) + "\": write \"" + text_of(name) +
+             "=value\" to $MILLRACE_OUTPUT";
     }
   }
-  return std::nullopt;
+  return {};
 }
 
 std::string signal_name(int number) {
@@ -58,14 +67,17 @@ std::string with_comma(capnp::Text::Reader more) {
   return more.size() == 0 ? std::string{} : ", " + text_of(more);
 }
 
-std::string exit_text(schemas::AttemptReport::Reader report, runtime::duration timeout) {
+std::string exit_text(schemas::AttemptReport::Reader report, schemas::TaskSpec::Reader spec) {
   switch (report.getEnd()) {
     case AttemptEnd::EXITED:
       return "exit code " + std::to_string(report.getExitCode());
     case AttemptEnd::SIGNALLED:
       return "killed by " + signal_name(report.getSignal());
     case AttemptEnd::TIMED_OUT:
-      return "timed out after " + format_duration(timeout) + with_comma(report.getText());
+      return (report.getNoHeartbeat()
+                  ? "no heartbeat for " + format_duration(runtime::duration{spec.getHeartbeatNs()})
+                  : "timed out after " + format_duration(runtime::duration{spec.getTimeoutNs()})) +
+             with_comma(report.getText());
     case AttemptEnd::CANCELLED:
       return "cancelled" + with_comma(report.getText());
     case AttemptEnd::LOG_LIMIT:
@@ -108,8 +120,9 @@ task_attempts task_actor::attempts() const {
   policy.on_exit = codes_of(spec().getOnExit());
   policy.not_on_exit = codes_of(spec().getNotOnExit());
   return {{root.getState(), root.getAttempt(), root.getFailures(), root.getCancelling(),
-           text_of(root.getExecutor()), text_of(root.getReason())},
-          policy};
+           root.getOverdue(), text_of(root.getExecutor()), text_of(root.getReason())},
+          policy,
+          codes_of(spec().getSuccessExitCodes())};
 }
 
 // `attempt`: what the task had before the event. `pool_asked`: who asks the pool for the next one.
@@ -124,6 +137,7 @@ void task_actor::apply(const task_attempts& after, const task_effects& effects,
   root.setAttempt(row.attempt);
   root.setFailures(row.failures);
   root.setCancelling(row.cancelling);
+  root.setOverdue(row.overdue);
   root.setExecutor(row.executor.c_str());
   root.setReason(row.reason.c_str());
   if (is_terminal(row.state)) {
@@ -134,7 +148,17 @@ void task_actor::apply(const task_attempts& after, const task_effects& effects,
   if (effects.release) {
     send(pool.release(key(), attempt));
   }
+  if (const runtime::duration longest{spec().getStartTimeoutNs()}; longest.count() > 0) {
+    if (effects.enqueue && !effects.waits_on) {
+      set_reminder(start_reminder, now() + longest);
+    } else if (row.state != TaskState::QUEUED) {
+      cancel_reminder(start_reminder);
+    }
+  }
   if (effects.enqueue) {
+    if (root.getStartedAt() != 0) {
+      run_as_later_attempt();
+    }
     auto next = attempts_.edit(padded(row.attempt, attempt_digits));
     next.setNumber(row.attempt);
     next.setEnd(AttemptEnd::QUEUED);
@@ -169,6 +193,12 @@ void task_actor::apply(const task_attempts& after, const task_effects& effects,
   }
 }
 
+void task_actor::run_as_later_attempt() {
+  if (spec().getArgvOnRetry().size() > 0) {
+    edit().setOnRetry(true);
+  }
+}
+
 async<> task_actor::on_activate() {
   if (!spec_.contains(spec_row)) {
     set_idle_timeout(runtime::duration{});  // nobody knows it: asking leaves nothing
@@ -193,6 +223,7 @@ async<> task_actor::begin(begin_params params) {
   root.setSignal(0);
   root.setStartedAt(0);
   root.setFinishedAt(0);
+  root.setOnRetry(false);
   root.initOutputs(0);
   auto task = attempts();
   const auto effects = task.begin();
@@ -221,11 +252,14 @@ async<task_actor::attempt_spec_results> task_actor::attempt_spec(attempt_spec_pa
   attempt.setTask(key().c_str());
   attempt.setNumber(number);
   attempt.setToken(token(number).c_str());
-  attempt.setArgv(spec().getArgv());
+  attempt.setArgv(state().getOnRetry() ? spec().getArgvOnRetry() : spec().getArgv());
   attempt.setEnvironment(spec().getEnvironment());
   attempt.setWorkspace(spec().getWorkspace());
   attempt.setLogs(spec().getRun());
   attempt.setTimeoutNs(spec().getTimeoutNs());
+  attempt.setHeartbeatNs(spec().getHeartbeatNs());
+  attempt.setSuccessExitCodes(spec().getSuccessExitCodes());
+  attempt.setWantsStdout(spec().getStdoutOutput().size() > 0);
   attempt.setGraceNs(spec().getGraceNs());
   attempt.setPriority(spec().getPriority());
   attempt.setDetach(spec().getDetach());
@@ -303,17 +337,22 @@ async<> task_actor::attempt_finished(attempt_finished_params params) {
   }
   auto task = attempts();
   auto end = news.getEnd();
-  auto text = exit_text(news, runtime::duration{spec().getTimeoutNs()});
-  if (const auto name = missing_output(news, spec().getOutputs())) {
-    end = AttemptEnd::BAD_OUTPUTS;
-    text = "wrote no value for output \"" + *name + "\": write \"" + *name +
-           "=value\" to $MILLRACE_OUTPUT";
+  auto text = exit_text(news, spec());
+  if (end == AttemptEnd::EXITED && is_success(news.getExitCode(), spec().getSuccessExitCodes())) {
+    if (auto why = refusal_of_outputs(news, spec()); !why.empty()) {
+      end = AttemptEnd::BAD_OUTPUTS;
+      text = std::move(why);
+    }
   }
   const auto exit_code = shell_exit_code(news.getExitCode(), news.getSignal());
   const auto effects =
       task.finished(news.getNumber(), end, exit_code, text, fraction_of(token(news.getNumber())));
   if (!effects.changed) {
     return {};
+  }
+  if (state().getOverdue() && end == AttemptEnd::CANCELLED) {
+    end = AttemptEnd::TIMED_OUT;
+    text = task.row().reason;
   }
   record_attempt(news, end, text);
   auto root = edit();
@@ -323,13 +362,57 @@ async<> task_actor::attempt_finished(attempt_finished_params params) {
     root.setStartedAt(news.getStartedAt());
   }
   if (effects.adopted) {
-    root.setOutputs(news.getOutputs());
+    adopt(news);
+  }
+  if (effects.enqueue && end == AttemptEnd::LOST) {
+    run_as_later_attempt();  // it may have started: nobody can tell any more
   }
   apply(task, effects, news.getNumber());
   return {};
 }
 
-async<> task_actor::on_reminder(std::string) {
+// What it wrote to standard output under its name counts before what it wrote for it elsewhere.
+void task_actor::adopt(schemas::AttemptReport::Reader report) {
+  const auto of_stdout = spec().getStdoutOutput();
+  std::vector<schemas::Variable::Reader> written;
+  for (const auto each : report.getOutputs()) {
+    if (each.getName() != of_stdout) {
+      written.push_back(each);
+    }
+  }
+  const auto others = static_cast<unsigned>(written.size());
+  auto outputs = edit().initOutputs(others + (of_stdout.size() > 0 ? 1 : 0));
+  for (unsigned at = 0; at < others; ++at) {
+    outputs.setWithCaveats(at, written[at]);
+  }
+  if (of_stdout.size() > 0) {
+    outputs[others].setName(of_stdout);
+    outputs[others].setValue(report.getStdoutText());
+  }
+}
+
+// What the pool has to say is for people: without an answer the task ends all the same.
+async<> task_actor::start_is_overdue() {
+  if (state().getState() != TaskState::QUEUED || state().getCancelling()) {
+    co_return;
+  }
+  schemas::pool_interface::reasons_params params;
+  params.build().initTasks(1).set(0, key().c_str());
+  const auto told = co_await as_result(ref<schemas::Pool>(text_of(spec().getPool()))
+                                           .reasons(std::move(params))
+                                           .timeout(reason_told_within));
+  const auto why = told && told->reasons().size() > 0 ? text_of(told->reasons()[0]) : std::string{};
+  auto task = attempts();
+  const auto effects = task.start_overdue(
+      "did not start within " + format_duration(runtime::duration{spec().getStartTimeoutNs()}) +
+      (why.empty() ? "" : "; " + why));
+  apply(task, effects, state().getAttempt());
+}
+
+async<> task_actor::on_reminder(std::string name) {
+  if (name == start_reminder) {
+    return start_is_overdue();
+  }
   auto task = attempts();
   const auto effects = task.retry_due();
   apply(task, effects, state().getAttempt());
@@ -383,7 +466,7 @@ async<task_actor::describe_results> task_actor::describe() {
   made.setRun(spec().getRun());
   made.setState(state().getState());
   made.setReason(state().getReason());
-  made.setCommand(spec().getArgv());
+  made.setCommand(state().getOnRetry() ? spec().getArgvOnRetry() : spec().getArgv());
   auto list = made.initAttempts(static_cast<unsigned>(attempts_.size()));
   unsigned at = 0;
   attempts_.for_each([&](std::string_view, schemas::Attempt::Reader row) {

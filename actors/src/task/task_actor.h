@@ -33,10 +33,13 @@ private:
   [[nodiscard]] task_attempts attempts() const;
   enum class asked_by : std::uint8_t { itself, its_run };
   [[nodiscard]] runtime::async<> ended_before_it_began();
+  [[nodiscard]] runtime::async<> start_is_overdue();
   void apply(const task_attempts& after, const task_effects& effects, std::uint32_t attempt,
              asked_by pool_asked = asked_by::itself);
   void record_attempt(schemas::AttemptReport::Reader report, schemas::AttemptEnd end,
                       const std::string& text);
+  void run_as_later_attempt();
+  void adopt(schemas::AttemptReport::Reader report);
   void report();
 
   runtime::state_map<schemas::TaskSpec> spec_{*this, "spec"};

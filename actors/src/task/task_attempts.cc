@@ -3,6 +3,7 @@
 
 #include <algorithm>
 
+#include "definition/exit_codes.h"
 #include "millrace/actors/duration_text.h"
 #include "millrace/runtime/assert.h"
 #include "run/run_graph.h"
@@ -16,6 +17,7 @@ task_effects task_attempts::begin() {
   MILLRACE_ASSERT(row_.state == TaskState::WAITING || is_terminal(row_.state));
   row_.failures = 0;
   row_.cancelling = false;
+  row_.overdue = false;
   return next_attempt();
 }
 
@@ -47,13 +49,14 @@ task_effects task_attempts::finished(std::uint32_t attempt, AttemptEnd how, std:
     return {};
   }
   row_.executor.clear();
+  const auto waited = row_.state == TaskState::QUEUED;
   task_effects effects{.changed = true, .reported = true};
-  if (how == AttemptEnd::EXITED && exit_code == 0) {
+  if (how == AttemptEnd::EXITED && is_success(exit_code, success_codes_)) {
     end(TaskState::SUCCEEDED, {});  // also while it is being cancelled: it was faster
     effects.adopted = true;
   } else if (row_.cancelling &&
              (how != AttemptEnd::LOST || policy_.on_lost != lost_attempt::give_up)) {
-    end(TaskState::CANCELLED, row_.reason);
+    end(row_.overdue ? TaskState::TIMED_OUT : TaskState::CANCELLED, row_.reason);
   } else {
     switch (how) {
       case AttemptEnd::LOST:
@@ -66,6 +69,7 @@ task_effects task_attempts::finished(std::uint32_t attempt, AttemptEnd how, std:
         break;
       case AttemptEnd::DROPPED:
         effects = next_attempt();
+        effects.waits_on = waited;
         break;
       case AttemptEnd::NOT_STARTED:
       case AttemptEnd::DISK_FULL:
@@ -124,10 +128,21 @@ task_effects task_attempts::cancel(std::string_view reason) {
   return {.changed = true, .reported = true, .forget_retry = true};
 }
 
+task_effects task_attempts::start_overdue(std::string_view reason) {
+  if (row_.state != TaskState::QUEUED || row_.cancelling) {
+    return {};
+  }
+  row_.cancelling = true;
+  row_.overdue = true;
+  row_.reason = reason;
+  return {.changed = true, .kill = true};
+}
+
 void task_attempts::end(TaskState state, const std::string& reason) {
   row_.state = state;
   row_.reason = reason;
   row_.cancelling = false;
+  row_.overdue = false;
 }
 
 }  // namespace millrace::actors

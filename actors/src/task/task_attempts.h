@@ -5,6 +5,8 @@
 //                 ^         |-> failed, errored, timed_out, lost, cancelled
 //                 '- backing_off
 //
+// One that is queued for longer than its task allows is ended as if it was cancelled, and has timed
+// out when that is done.
 // A pure core over the row that the task stores: it takes an event and answers what to do. Only
 // the latest attempt is listened to, and an end is an end, so however often and late reports come,
 // one attempt's result counts. An attempt that was lost with its executor, or that the system
@@ -16,6 +18,8 @@
 #include <optional>
 #include <string>
 #include <string_view>
+#include <utility>
+#include <vector>
 
 #include "millrace/actors/retry_policy.h"
 #include "millrace/pipeline.capnp.h"
@@ -28,6 +32,7 @@ struct task_row {
   std::uint32_t attempt = 0;   ///< The latest; 0: none yet. Never used again, also not by a retry.
   std::uint32_t failures = 0;  ///< Attempts that count against `max_attempts`.
   bool cancelling = false;     ///< The pool has been told to have the attempt ended.
+  bool overdue = false;        ///< That, since it has not started in time.
   std::string executor;        ///< That runs the attempt; empty: none.
   std::string reason;          ///< Why it is where it is, for a person.
 
@@ -39,10 +44,11 @@ struct task_effects {
   bool changed = false;       ///< The row has changed.
   bool reported = false;      ///< The run wants to know.
   bool enqueue = false;       ///< Ask the pool for a slot for the attempt.
+  bool waits_on = false;      ///< It waits in place of one that waited and never started.
   bool kill = false;          ///< Have the pool end the attempt, whether it waits or runs.
   bool release = false;       ///< The attempt has ended and needs its slot no more.
   bool adopted = false;       ///< The attempt's outputs are the task's.
-  bool forget_retry = false;  ///< Cancel the reminder.
+  bool forget_retry = false;  ///< Cancel the reminder of the retry.
   std::optional<runtime::duration> retry_after{};  ///< Set the reminder that leads to `retry_due`.
 
   friend bool operator==(const task_effects&, const task_effects&) = default;
@@ -51,7 +57,11 @@ struct task_effects {
 /// Threading: none of its own.
 class task_attempts {
 public:
-  task_attempts(task_row row, retry_policy policy) : row_(std::move(row)), policy_(policy) {}
+  /// `success_codes`: see `is_success`.
+  task_attempts(task_row row, retry_policy policy, std::vector<std::uint8_t> success_codes = {})
+      : row_(std::move(row)),
+        policy_(std::move(policy)),
+        success_codes_(std::move(success_codes)) {}
 
   /// The first attempt, or the first after a retry of the run. Requires: nothing is under way.
   [[nodiscard]] task_effects begin();
@@ -74,6 +84,9 @@ public:
   /// pool or the executor tells.
   [[nodiscard]] task_effects cancel(std::string_view reason);
 
+  /// The attempt has been queued for as long as it may. One that is not queued goes on.
+  [[nodiscard]] task_effects start_overdue(std::string_view reason);
+
   [[nodiscard]] const task_row& row() const noexcept { return row_; }
 
 private:
@@ -84,6 +97,7 @@ private:
 
   task_row row_;
   retry_policy policy_;
+  std::vector<std::uint8_t> success_codes_;
 };
 
 }  // namespace millrace::actors

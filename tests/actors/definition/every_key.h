@@ -69,6 +69,9 @@ tasks:
       TOKEN: {from: project, key: api-token}
       PASSWORD: {from: file, key: database/password}
       _other: {from: env, key: OTHER}
+    success_exit_codes: [3, 0, 3]
+    stdout: said
+    heartbeat: 1s
     priority: idle
     resources: {cpu: 0.5, memory: 512Mi, gpu: 2}
   - name: each
@@ -78,6 +81,9 @@ tasks:
     when: ${{ params.publish && params.count > -4 }}
     env: {A: over, N: 1e3}
     timeout: 250ms
+    start_timeout: ${{ item }}s
+    stdout: list
+    outputs: [list, more]
     grace_period: 5s
     detach: allowed
     retry: never
@@ -95,7 +101,9 @@ tasks:
     needs: [{task: list.all_1, instances: all}, each]
     run_on: any
     when: "true"
-    retry: {max_attempts: 1000, jitter: 1, delay: 10m, on_exit: [75, 255, 1, 75], not_on_exit: 2}
+    retry: {max_attempts: 1000, jitter: 1, delay: 10m, on_exit: [75, 255, 1, 75], not_on_exit: 2,
+            command: [resume, "${{ matrix.os }}", ""]}
+    timeout: "${{ params.note }}"
     allow_failures: true
     matrix:
       os: [debian, "12", 12, 1.5, true, "${{ params.day }}"]
@@ -104,12 +112,14 @@ tasks:
       include: [{os: fedora, python: "3.12", extra: 1}]
       exclude: [{os: 12}, {python: "3.10", os: true}]
   - {name: gate, approval: "Go on with ${{ params.day }}?", needs: [list.all_1], timeout: 1h}
-  - {name: last, run: x, shell: sh, workdir: /srv, run_on: failure, needs: [pairs], retry: 3,
+  - {name: last, run: x, shell: sh, workdir: /srv, run_on: failure, needs: [pairs],
+     retry: {max_attempts: 3, run: go on, shell: [sh, -c]}, success_exit_codes: 255,
+     start_timeout: 10m, heartbeat: "${{ params.note }}",
      for_each: [1, 2.0, no it is, false], allow_failures: 3,
      on_cancel: echo gone,
      finally: {description: Tidies., command: [rm, "${{ tasks.last.status }}"], timeout: 1h,
                grace_period: 1s, env: {A: over}, secrets: {T: {from: env, key: T}}, workdir: /tmp,
-               inputs: {a: 1}, retry: {max_attempts: 2, delay: 1s}}}
+               inputs: {a: 1}, retry: {max_attempts: 2, delay: 1s, run: again}}}
   - {name: other, pipeline: every-key, needs: [gate], for_each: [1, 2], allow_failures: 1,
      params: {count: "${{ item }}", names: [a, "${{ params.day }}"], deep: {flag: true, none: ""}}}
 on_success: {run: x, shell: [sh, -c]}

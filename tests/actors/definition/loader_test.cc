@@ -146,7 +146,7 @@ tasks:
 )",
                                       "p.yaml");
   REQUIRE(loaded);
-  CHECK(loaded.definition->tasks[0].timeout == std::chrono::seconds{9});
+  CHECK(loaded.definition->tasks[0].timeout == time_limit{std::chrono::seconds{9}});
   CHECK(loaded.definition->tasks[0].env.at("A") == "one");
 }
 

@@ -101,6 +101,9 @@ TEST_CASE("the page explains every key that the loader knows, and no other") {
 class schema_checker {
 public:
   bool accepts(const json& rule, const json& content) {
+    if (rule.is_boolean()) {
+      return rule.get<bool>();
+    }
     for (const auto& [word, argument] : rule.items()) {
       if (!accepts(rule, word, argument, content)) {
         return false;
@@ -403,6 +406,50 @@ TEST_CASE("the schema and the loader judge the keys of a task alike") {
   }
 }
 
+TEST_CASE("the loader and the published schema agree on attempts") {
+  constexpr std::array rows{
+      row{"run: x, timeout: \"${{ params.list }}\"", false},
+      row{"run: x, timeout: \"${{ run.id }}\", start_timeout: \"${{ run.id }}s\"", true},
+      row{"run: x, start_timeout: 10m, heartbeat: 1s", true},
+      row{"run: x, start_timeout: 0", false},
+      row{"run: x, start_timeout: never", false},
+      row{"run: x, heartbeat: 999ms", false},
+      row{"run: x, heartbeat: 0", false},
+      row{"run: x, heartbeat: [1s]", false},
+      row{"run: x, heartbeat: 1500ms", true},
+      row{"run: x, success_exit_codes: 0", true},
+      row{"run: x, success_exit_codes: [0, 255]", true},
+      row{"run: x, success_exit_codes: []", false},
+      row{"run: x, success_exit_codes: 256", false},
+      row{"run: x, success_exit_codes: -1", false},
+      row{"run: x, success_exit_codes: ok", false},
+      row{"run: x, stdout: text", true},
+      row{"run: x, stdout: text, outputs: [text]", true},
+      row{"run: x, stdout: a text", false},
+      row{"run: x, stdout: [text]", false},
+      row{"run: x, retry: {max_attempts: 2, run: z, shell: bash}", true},
+      row{"run: x, retry: {max_attempts: 2, command: [z, 1]}", true},
+      row{"run: x, retry: {max_attempts: 2, command: z}", false},
+      row{"run: x, retry: {max_attempts: 2, command: [z], run: z}", false},
+      row{"run: x, retry: {max_attempts: 2, command: [z], shell: sh}", false},
+      row{"run: x, retry: {max_attempts: 2, shell: sh}", false},
+      row{"approval: x, start_timeout: 1m", false},
+      row{"approval: x, heartbeat: 1m", false},
+      row{"pipeline: x, success_exit_codes: 3", false},
+      row{"pipeline: x, stdout: text", false},
+      row{"pipeline: x, timeout: \"${{ run.id }}\"", true},
+  };
+  for (const auto& each : rows) {
+    CAPTURE(each.keys);
+    const auto text =
+        "name: p\nparams: {list: [a]}\ntasks: [{name: a, " + std::string{each.keys} + "}]\n";
+    CHECK(load_definition(text, "").definition.has_value() == each.good);
+    // Only the loader knows the types of parameters.
+    CHECK(schema_accepts(text) ==
+          (each.good || each.keys.find("params") != std::string_view::npos));
+  }
+}
+
 TEST_CASE("the loader and the published schema agree on what a task claims") {
   constexpr std::array rows{
       row{"run: x, priority: 0", true},
@@ -489,6 +536,10 @@ TEST_CASE("the schema and the loader judge the keys of a pipeline alike") {
       row{"name: p, schedule: {every: 1m, time_zone: UTC}", false},
       row{"name: p, defaults: {retry: 3, timeout: 5m, env: {A: 1}}", true},
       row{"name: p, defaults: {retries: 3}", false},
+      row{"name: p, defaults: {retry: {max_attempts: 3}}", true},
+      row{"name: p, defaults: {retry: {max_attempts: 3, run: x}}", false},
+      row{"name: p, defaults: {retry: {max_attempts: 3, command: [x]}}", false},
+      row{"name: p, defaults: {retry: {max_attempts: 3, shell: bash, run: x}}", false},
       row{"name: p, secrets: {A: {from: project, key: a}}", true},
       row{"name: p, defaults: {secrets: {A: {from: env, key: a}}}", true},
       row{"name: p, defaults: {secrets: {A: a}}", false},

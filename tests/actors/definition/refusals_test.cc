@@ -486,6 +486,56 @@ tasks:
                  "10:54 `backoff` must be a number, found the text `\"2\"` (write it like `2`)"});
 }
 
+TEST_CASE("refused at their places: attempts") {
+  check_refusal(
+      R"(name: p
+params: {soon: soon, zero: {default: 10s, enum: [10s, 0s]}, number: 3, fine: {default: 5s}}
+defaults: {retry: {run: x}, timeout: "${{ item }}"}
+tasks:
+  - {name: a, run: x, heartbeat: 200ms}
+  - {name: b, run: x, timeout: "${{ params.soon }}"}
+  - {name: c, run: x, start_timeout: "${{ params.zero }}"}
+  - {name: d, run: x, timeout: "${{ params.number }}"}
+  - {name: e, run: x, retry: {run: z}}
+  - {name: f, run: x, retry: {max_attempts: 2, run: 'echo ${{ params.fine }}'}}
+  - {name: g, run: x, success_exit_codes: [3, 75], retry: {max_attempts: 2, on_exit: 75}}
+  - {name: h, run: x, stdout: k, outputs: {k: {default: none}}}
+  - {name: i, run: x, stdout: "a b"}
+  - {name: j, approval: Well, heartbeat: 1s, stdout: k}
+  - {name: k, run: x, needs: h, env: {A: "${{ tasks.h.outputs.other }}"}}
+  - {name: l, run: x, output: k, restart: z, heartbeat: "${{ params.fine }}"}
+)",
+      {"3:25 `defaults` has no command for attempts after the first (write it under `retry` of its "
+       "task)",
+       "3:43 `item` is not available here (it exists in the `env`, `command` and `when` of a task "
+       "with `for_each`)",
+       "5:34 `heartbeat` must be at least 1s (a machine that is busy would end what runs well)",
+       "6:36 the default of the parameter `soon`: `soon` is not a duration (write it like `90s`, "
+       "`5m` or `1h30m`)",
+       "7:42 a value in `enum` of the parameter `zero` is 0, which is no limit (write it like "
+       "`90s`, `5m` or `1h30m`)",
+       "8:36 a duration is a text such as `90s`, found a value of type `int` (declare a parameter "
+       "with `type: string` and write its unit, as in `default: 90s`)",
+       "9:30 with one attempt, the command for those after the first never runs (add "
+       "`max_attempts: 2`)",
+       "10:59 an expression in shell text is refused: a value could become a command (use "
+       "variables: `$MILLRACE_PARAM_NAME`, `$MILLRACE_ITEM`, or your own in `env`)",
+       "11:43 the exit code 75 is a success, and `retry` says what follows it (remove it here or "
+       "there)",
+       "12:31 the output `k` has a `default`, which would never count (remove the `default`: a "
+       "command that writes nothing gives an empty text)",
+       "13:31 the name `a b` is not allowed (use letters, digits, `_` and `-`, starting with a "
+       "letter, at most 63)",
+       "14:42 `heartbeat` has no meaning beside `approval` (remove it, or do it in a task that "
+       "needs this one)",
+       "14:54 `stdout` has no meaning beside `approval` (remove it, or do it in a task that needs "
+       "this one)",
+       "15:63 the task `h` has no output `other`",
+       "16:23 unknown key `output` in a task (write `outputs`, or `stdout: NAME` for what it "
+       "writes to standard output)",
+       "16:34 unknown key `restart` in a task (write `retry: {max_attempts: 3, run: ...}`)"});
+}
+
 TEST_CASE("refused at their places: what to run") {
   check_refusal(
       R"(name: p

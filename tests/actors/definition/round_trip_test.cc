@@ -130,7 +130,10 @@ TEST_CASE("every key reaches the tasks, and defaults are filled in") {
   const auto& list = made.tasks[0];
   CHECK(list.run == "echo \"a: b\"  # no comment\necho 'c'\n");
   CHECK(list.retry == retry_policy{2, seconds{3}, 1.5, minutes{1}, 0, lost_attempt::start_again});
-  CHECK(list.timeout == minutes{10});
+  CHECK(list.timeout == time_limit{minutes{10}});
+  CHECK(list.success_exit_codes == std::vector<std::uint8_t>{0, 3});
+  CHECK(list.heartbeat == time_limit{seconds{1}});
+  CHECK(list.stdout_output == "said");
   CHECK(list.shell == std::vector<std::string>{"bash", "-euo", "pipefail", "-c"});
   CHECK(list.workdir == "a/${{ params.day }}");
   CHECK(list.inputs.at("flag") == make_value(true));
@@ -142,7 +145,8 @@ TEST_CASE("every key reaches the tasks, and defaults are filled in") {
   CHECK(made.tasks[4].workdir == "/srv");
   CHECK(list.outputs == std::vector<output_definition>{{"files", "The files.", {}},
                                                        {"count", "How many.", {}},
-                                                       {"rest", "", "none"}});
+                                                       {"rest", "", "none"},
+                                                       {"said", "", {}}});
   CHECK(list.priority == 0);
   CHECK(list.resources == resource_amounts{{"cpu", 500}, {"gpu", 2}, {"memory", 512U << 20U}});
   CHECK_FALSE(made.tasks[4].priority);
@@ -155,7 +159,10 @@ TEST_CASE("every key reaches the tasks, and defaults are filled in") {
   CHECK(each.needs == std::vector<std::string>{"list.all_1"});
   CHECK(each.run_on == trigger_rule::always);
   CHECK(each.env == std::map<std::string, std::string>{{"A", "over"}, {"N", "1e3"}});
-  CHECK(each.timeout == milliseconds{250});
+  CHECK(each.timeout == time_limit{milliseconds{250}});
+  CHECK(each.start_timeout == time_limit{"${{ item }}s"});
+  CHECK(each.outputs == std::vector<output_definition>{{"list", "", {}}, {"more", "", {}}});
+  CHECK(each.success_exit_codes.empty());
   CHECK(each.grace_period == seconds{5});
   CHECK(each.priority == priority_max);
   CHECK(each.mutexes == std::vector<std::string>{"deploy ${{ item }}", "site"});
@@ -172,6 +179,12 @@ TEST_CASE("every key reaches the tasks, and defaults are filled in") {
   CHECK(pairs.retry ==
         retry_policy{
             1'000, minutes{10}, 1.5, minutes{10}, 1, lost_attempt::start_again, {1, 75, 255}, {2}});
+  CHECK(pairs.retry_command == command_definition{"", {"resume", "${{ matrix.os }}", ""}, {}});
+  CHECK(pairs.timeout == time_limit{"${{ params.note }}"});
+  CHECK(made.tasks[4].retry_command == command_definition{"go on", {}, {"sh", "-c"}});
+  CHECK(made.tasks[4].start_timeout == time_limit{minutes{10}});
+  CHECK(made.tasks[4].heartbeat == time_limit{"${{ params.note }}"});
+  CHECK(made.tasks[4].success_exit_codes == std::vector<std::uint8_t>{255});
   CHECK(pairs.allow_failures == failure_allowance{100, true});
   CHECK(made.tasks[4].allow_failures == failure_allowance{3, false});
   REQUIRE(pairs.matrix);
@@ -201,12 +214,13 @@ TEST_CASE("a hook is a task behind the one that it belongs to, those of the pipe
   CHECK(cancel.hook == hook_definition{hook_event::cancel, "last"});
   CHECK(cancel.run == "echo gone");
   CHECK(cancel.shell == std::vector<std::string>{"bash", "-euo", "pipefail", "-c"});
-  CHECK(cancel.timeout == hook_timeout_default);  // not that of `defaults`
+  CHECK(cancel.timeout == time_limit{hook_timeout_default});  // not that of `defaults`
   CHECK(cancel.retry == retry_policy{});
   const auto& tidy = made.tasks[6];
   CHECK(tidy.name == "last.finally");
   CHECK(tidy.command == std::vector<std::string>{"rm", "${{ tasks.last.status }}"});
-  CHECK(tidy.timeout == minutes{60});
+  CHECK(tidy.timeout == time_limit{minutes{60}});
+  CHECK(tidy.retry_command == command_definition{"again", {}, {"bash", "-euo", "pipefail", "-c"}});
   CHECK(tidy.retry.max_attempts == 2);
   CHECK(made.tasks[8].name == "on_success");
   CHECK(made.tasks[8].hook == hook_definition{hook_event::success, ""});
@@ -220,7 +234,7 @@ TEST_CASE("a hook is a task behind the one that it belongs to, those of the pipe
   capnp::MallocMessageBuilder message;
   auto compiled = message.initRoot<schemas::CompiledPipeline>();
   compile(made, compiled);
-  CHECK(compiled.getFormat() == 4);
+  CHECK(compiled.getFormat() == 5);
   CHECK(compiled.getTasks()[10].getNeeds().size() == 0);
 }
 
@@ -238,6 +252,29 @@ tasks:
   CHECK(made.tasks[2].element_needs == std::vector<std::string>{"a"});
   CHECK(made.tasks[3].run_on == trigger_rule::no_failure);
   CHECK(graph_of(made).element_needs[2] == std::vector<std::uint32_t>{0});
+  check_round_trip(made);
+}
+
+// The shell of a later command is that of the first unless it says otherwise, plain `sh` too.
+TEST_CASE("commands of later attempts keep their shells through every form") {
+  const auto made = loaded(R"(name: p
+defaults: {retry: 2, shell: bash}
+tasks:
+  - {name: a, run: x, retry: {run: z}}
+  - {name: b, run: x, retry: {run: z, shell: sh}}
+  - {name: c, run: x, shell: sh, retry: {run: z}}
+  - {name: d, command: [x], retry: {run: z}}
+  - {name: e, command: [x], retry: {run: z, shell: sh}}
+  - {name: f, run: x, retry: {command: [z]}}
+)");
+  const std::vector<std::string> bash{"bash", "-e", "-o", "pipefail", "-c"};
+  const std::array<std::vector<std::string>, 6> shells{bash, {}, {}, bash, {}, {}};
+  REQUIRE(made.tasks.size() == shells.size());
+  for (std::size_t at = 0; at < shells.size(); ++at) {
+    CAPTURE(made.tasks[at].name);
+    REQUIRE(made.tasks[at].retry_command);
+    CHECK(made.tasks[at].retry_command->shell == shells[at]);
+  }
   check_round_trip(made);
 }
 
@@ -511,6 +548,13 @@ TEST_CASE("what an earlier version would pass over has a later format") {
     CAPTURE(keys);
     CHECK(format(keys) == 2);
   }
+  for (const auto* keys :
+       {", start_timeout: 1s", ", heartbeat: 1s", ", timeout: \"${{ run.id }}\"", ", stdout: k",
+        ", success_exit_codes: 3", ", retry: {max_attempts: 2, run: z}"}) {
+    CAPTURE(keys);
+    CHECK(format(keys) == 5);
+  }
+  CHECK(format(", success_exit_codes: 0, timeout: 1s") == 1);
 }
 
 }  // namespace

@@ -152,12 +152,12 @@ tasks:
   - {name: b, run: x, priority: 4, <<: *b}
   - {<<: *c, name: c, run: x, env: {<<: {A: one, B: two}, A: own}}
 )");
-  CHECK(made.tasks[0].timeout == std::chrono::seconds{1});
+  CHECK(made.tasks[0].timeout == time_limit{std::chrono::seconds{1}});
   CHECK(made.tasks[0].priority == 3);
   CHECK(made.tasks[0].description == "b");
-  CHECK(made.tasks[1].timeout == std::chrono::seconds{2});
+  CHECK(made.tasks[1].timeout == time_limit{std::chrono::seconds{2}});
   CHECK(made.tasks[1].priority == 4);
-  CHECK(made.tasks[2].timeout == std::chrono::seconds{2});
+  CHECK(made.tasks[2].timeout == time_limit{std::chrono::seconds{2}});
   CHECK(made.tasks[2].priority == 5);
   CHECK(made.tasks[2].env == std::map<std::string, std::string>{{"A", "own"}, {"B", "two"}});
 }
@@ -273,7 +273,7 @@ TEST_CASE_FIXTURE(costly_texts, "merges of merges are bounded") {
     }
     return text + "tasks: [{name: a, run: x, <<: *" + std::to_string(length - 1) + "}]\n";
   };
-  CHECK(loaded(chain(64)).tasks[0].timeout == std::chrono::seconds{9});
+  CHECK(loaded(chain(64)).tasks[0].timeout == time_limit{std::chrono::seconds{9}});
   check_one(chain(65),
             "2:6: error: `<<` goes through more than 64 maps (merge fewer maps into each other)");
   check_quick(chain(30'000), "`<<` goes through more than 64 maps");

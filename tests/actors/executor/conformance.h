@@ -495,6 +495,76 @@ TEST_CASE_TEMPLATE_DEFINE("an executor that has stopped takes nothing more", Lab
 
 // --- logs ----------------------------------------------------------------------------------------
 
+TEST_CASE_TEMPLATE_DEFINE("an attempt whose heartbeat stops has timed out, and says why", Lab,
+                          executor_heartbeats) {
+  Lab lab;
+  lab.begin_life();
+  const auto start = [&](const std::string& task, const std::string& text) {
+    REQUIRE(lab.life().take(lab.ticket(task, 1)));
+    auto silent = lab.spec(task, 1, text);
+    silent.build().setHeartbeatNs(std::chrono::nanoseconds{std::chrono::seconds{1}}.count());
+    silent.build().setGraceNs(0);
+    REQUIRE(lab.life().start(std::move(silent)));
+    return lab.token(task, 1);
+  };
+  const auto hangs = start("hangs", "sleep 60");
+  const auto works = start("works",
+                           "for n in 1 2 3 4 5 6; do sleep 0.25; touch \"$MILLRACE_HEARTBEAT\"; "
+                           "done");
+  const auto ended = lab.heard().wait_for_end(hangs);
+  CHECK(ended.getEnd() == AttemptEnd::TIMED_OUT);
+  CHECK(ended.getNoHeartbeat());
+  const auto well = lab.heard().wait_for_end(works);
+  CHECK(well.getEnd() == AttemptEnd::EXITED);
+  CHECK_FALSE(well.getNoHeartbeat());
+}
+
+// Which exit codes are a success, and what standard output is, only the task knows of what an
+// earlier life left.
+TEST_CASE_TEMPLATE_DEFINE("what an attempt wrote is told whatever it exited with", Lab,
+                          executor_outputs) {
+  Lab lab;
+  lab.begin_life();
+  const auto run = [&](const std::string& task, const std::string& text) {
+    REQUIRE(lab.life().take(lab.ticket(task, 1)));
+    auto asking = lab.spec(task, 1, text);
+    asking.build().setWantsStdout(true);
+    REQUIRE(lab.life().start(std::move(asking)));
+    return lab.heard().wait_for_end(lab.token(task, 1));
+  };
+  const auto check = [](schemas::AttemptReport::Reader report) {
+    CHECK(report.getEnd() == AttemptEnd::EXITED);
+    CHECK(report.getExitCode() == 3);
+    REQUIRE(report.getOutputs().size() == 1);
+    CHECK(report.getOutputs()[0].getValue() == "v");
+    CHECK(report.getStdoutText() == "one\n\ntwo\n");
+    CHECK(report.getStdoutRefusal() == "");
+    CHECK(report.getText() == "");
+  };
+  check(run("well", "echo k=v >> \"$MILLRACE_OUTPUT\"; printf 'one\\n\\ntwo\\n\\n'; exit 3"));
+  CHECK(run("nothing", "exit 0").getStdoutText() == "");
+  CHECK(run("whole", "head -c 65536 /dev/zero | tr '\\0' x; echo").getStdoutText().size() ==
+        65'536);
+  const auto large = run("large", "head -c 65537 /dev/zero | tr '\\0' x; echo");
+  CHECK(large.getEnd() == AttemptEnd::EXITED);
+  CHECK(std::string_view{large.getStdoutRefusal().cStr()}.starts_with("more than 65536 bytes"));
+  CHECK(run("raw", "printf '\\377'").getStdoutRefusal() ==
+        "it is not UTF-8 text; encode it, for example with base64");
+  const auto odd = run("odd", "echo odd >> \"$MILLRACE_OUTPUT\"; exit 3");
+  CHECK(odd.getEnd() == AttemptEnd::EXITED);
+  CHECK(odd.getText().size() > 0);
+  CHECK(run("bad", "echo odd >> \"$MILLRACE_OUTPUT\"").getEnd() == AttemptEnd::BAD_OUTPUTS);
+
+  lab.begin_life();
+  for (const auto& each : lab.adopted()) {
+    if (each.token == lab.token("well", 1)) {
+      REQUIRE(each.report);
+      check(each.report->read());
+    }
+  }
+  CHECK(lab.adopted().size() == 7);
+}
+
 TEST_CASE_TEMPLATE_DEFINE("output is read while it grows and as it was kept", Lab, executor_logs) {
   Lab lab;
   lab.begin_life();
@@ -545,6 +615,8 @@ TEST_CASE_TEMPLATE_DEFINE("output is read while it grows and as it was kept", La
   TEST_CASE_TEMPLATE_INVOKE(executor_lists, Lab);           \
   TEST_CASE_TEMPLATE_INVOKE(executor_adopts, Lab);          \
   TEST_CASE_TEMPLATE_INVOKE(executor_stops, Lab);           \
+  TEST_CASE_TEMPLATE_INVOKE(executor_heartbeats, Lab);      \
+  TEST_CASE_TEMPLATE_INVOKE(executor_outputs, Lab);         \
   TEST_CASE_TEMPLATE_INVOKE(executor_logs, Lab)
 
 }  // namespace millrace::actors::testing

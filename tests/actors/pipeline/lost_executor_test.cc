@@ -192,5 +192,142 @@ TEST_CASE("a pool that has moved waits anew before it calls an executor lost") {
   CHECK(lab.wait(run) == RunState::SUCCEEDED);
 }
 
+// --- what a task hears of the start of its attempt -----------------------------------------------
+
+schemas::AttemptReport::Builder tells(schemas::task_interface::attempt_finished_params& params,
+                                      std::uint32_t number, AttemptEnd end) {
+  auto report = params.build().initReport();
+  report.setNumber(number);
+  report.setEnd(end);
+  return report;
+}
+
+// A task that no executor takes, so that the test may speak for one.
+std::string unwanted(const std::string& more) {
+  return "name: u\ntasks: [{name: t, run: first, resources: {gpu: 1}, " + more + "}]\n";
+}
+
+TEST_CASE("the news of a start arrives in the end, and the command that runs is not overdue") {
+  std::atomic<int> refusals{3};
+  several_executors lab{{"a"}, 1};
+  lab.refuse([&](const std::string& call, runtime::incoming_call&) {
+    return call == "task.attempt_started" && --refusals >= 0;
+  });
+  const auto run = lab.submit("name: p\nworkspace: task\ntasks:\n  - " +
+                              stubborn(lab, ", start_timeout: 30s") + "\n");
+  wait_for_starts(lab, 1);
+  for (int steps = 0; steps < 10 && refusals >= 0; ++steps) {
+    lab.pass(2s, {a});
+  }
+  lab.wait_until(run, "t", TaskState::RUNNING);
+  lab.pass(32s, {a});
+  std::ofstream{lab.folder.path / "go"};
+  CHECK(lab.wait(run) == RunState::SUCCEEDED);
+  CHECK(refusals == -1);
+  CHECK(lab.task(run, "t").attempts().size() == 1);
+}
+
+TEST_CASE("news of a start that nobody takes ends with the attempt, whose end does not wait") {
+  std::atomic<int> told{0};
+  several_executors lab{{"a"}, 1};
+  lab.refuse([&](const std::string& call, runtime::incoming_call&) {
+    return call == "task.attempt_started" && ++told > 0;
+  });
+  const auto run = lab.submit("{name: p, tasks: [{name: t, run: 'true'}]}");
+  CHECK(lab.wait(run) == RunState::SUCCEEDED);
+  node::eventually([&] { return told > 0; });
+  const auto before = told.load();
+  lab.pass(4s, {a});
+  CHECK(told == before);
+}
+
+TEST_CASE("after an attempt that was lost, later ones run what is for later ones") {
+  several_executors lab{{"a"}, 1};
+  const auto run = lab.submit(unwanted("retry: {max_attempts: 9, command: [later]}"));
+  const auto task = runtime::ref<schemas::Task>(run + "/t");
+  const auto command = [&] { return std::string{lab.task(run, "t").command()[0]}; };
+  lab.wait_until(run, "t", TaskState::QUEUED);
+  CHECK(command() != "later");
+  const auto end = [&](std::uint32_t number, AttemptEnd how) {
+    schemas::task_interface::attempt_finished_params params;
+    tells(params, number, how);
+    REQUIRE(lab.silo->call(task.attempt_finished(std::move(params))));
+    return command();
+  };
+  CHECK(end(1, AttemptEnd::DROPPED) != "later");  // it never started
+  CHECK(end(2, AttemptEnd::LOST) == "later");
+  CHECK(end(3, AttemptEnd::DROPPED) == "later");
+}
+
+TEST_CASE("attempts that are given back do not lengthen the wait for a start") {
+  several_executors lab{{"a"}, 1};
+  const auto run = lab.submit(unwanted("start_timeout: 10s"));
+  lab.wait_until(run, "t", TaskState::QUEUED);
+  lab.pass(6s, {a});
+  schemas::task_interface::attempt_finished_params params;
+  tells(params, 1, AttemptEnd::DROPPED);
+  REQUIRE(
+      lab.silo->call(runtime::ref<schemas::Task>(run + "/t").attempt_finished(std::move(params))));
+  CHECK(lab.task(run, "t").state() == TaskState::QUEUED);
+  lab.pass(6s, {a});
+  CHECK(lab.wait(run) == RunState::FAILED);
+  CHECK(lab.task(run, "t").state() == TaskState::TIMED_OUT);
+  CHECK(lab.task(run, "t").attempts().size() == 2);
+}
+
+// Method: the pool hears of no cancellation, so that the task is queued when its time is over. The
+// other one, whose time is over later, tells that this has been.
+TEST_CASE("a task that is being cancelled does not ask why it waits") {
+  std::string cancelled;
+  std::string other;
+  std::atomic<bool> cancelled_asks{false};
+  std::atomic<bool> other_ends{false};
+  several_executors lab{{"a"}, 1};
+  cancelled = lab.submit(unwanted("start_timeout: 4s"));
+  other = lab.submit(unwanted("start_timeout: 20s"));
+  lab.wait_until(cancelled, "t", TaskState::QUEUED);
+  lab.wait_until(other, "t", TaskState::QUEUED);
+  lab.refuse([&](const std::string& name, runtime::incoming_call& call) {
+    if (name == "pool.reasons") {
+      const auto tasks = call.params().reader<schemas::Pool::ReasonsParams>().getTasks();
+      cancelled_asks = cancelled_asks || tasks[0] == (cancelled + "/t").c_str();
+    } else if (name == "pool.cancel") {
+      const auto task = call.params().reader<schemas::Pool::CancelParams>().getTask();
+      other_ends = other_ends || task == (other + "/t").c_str();
+    }
+    return name == "pool.cancel";
+  });
+  REQUIRE(lab.silo->call(runtime::ref<schemas::Task>(cancelled + "/t").cancel("enough")));
+  node::eventually([&] {
+    lab.pass(2s, {a});
+    return other_ends.load();
+  });
+  CHECK_FALSE(cancelled_asks);
+  CHECK(lab.task(cancelled, "t").state() == TaskState::QUEUED);
+}
+
+TEST_CASE("an executor that tells nothing of standard output is of an older version") {
+  several_executors lab{{"a"}, 1};
+  const auto finished = [&](bool tells_it) {
+    const auto run = lab.submit(unwanted("stdout: text"));
+    lab.wait_until(run, "t", TaskState::QUEUED);
+    schemas::task_interface::attempt_finished_params params;
+    auto report = tells(params, 1, AttemptEnd::EXITED);
+    report.setExitCode(0);
+    if (tells_it) {
+      report.setStdoutText("");
+    }
+    REQUIRE(lab.silo->call(
+        runtime::ref<schemas::Task>(run + "/t").attempt_finished(std::move(params))));
+    return lab.task(run, "t");
+  };
+  CHECK(finished(true).state() == TaskState::SUCCEEDED);
+  const auto refused = finished(false);
+  CHECK(refused.state() == TaskState::FAILED);
+  CHECK(refused.attempts()[0].getEnd() == AttemptEnd::BAD_OUTPUTS);
+  CHECK(std::string{refused.reason()} ==
+        "standard output, which is the output \"text\": its executor is of an older version");
+}
+
 }  // namespace
 }  // namespace millrace::actors

@@ -151,6 +151,11 @@ public:
     return answer->slots();
   }
 
+  /// Refuses the calls that it says, and sees all of them, each as `type.method` too.
+  void refuse(std::function<bool(const std::string&, runtime::incoming_call&)> which) {
+    const std::lock_guard lock{mutex_};
+    refused_ = std::move(which);
+  }
   void cut_off(const std::string& id) {
     const std::lock_guard lock{mutex_};
     cut_.insert(id);
@@ -190,6 +195,13 @@ public:
 private:
   // Nothing of an executor that is cut off arrives at the pool.
   runtime::async<runtime::any_message> counted(runtime::incoming_call& call) {
+    {
+      const std::lock_guard lock{mutex_};
+      const std::string type{call.interface().type};
+      if (refused_ && refused_(type + "." + std::string{call.method().name}, call)) {
+        return refused();
+      }
+    }
     if (call.interface().type != "pool" ||
         (call.method().name != "renew" && call.method().name != "join" &&
          call.method().name != "leave")) {
@@ -216,6 +228,7 @@ private:
   runtime::rng random_;
   std::mutex mutex_;
   std::set<std::string> cut_;
+  std::function<bool(const std::string&, runtime::incoming_call&)> refused_;
   std::map<std::string, std::size_t> renewals_;
 };
 

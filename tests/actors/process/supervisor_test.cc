@@ -9,6 +9,7 @@
 #include <thread>
 
 #include "fixture.h"
+#include "millrace/testing/hand_clock.h"
 #include "process/proc_stat.h"
 
 namespace millrace::actors::testing {
@@ -176,6 +177,150 @@ TEST_CASE("a timeout kills a group that ignores SIGTERM, grandchildren included"
   CHECK(report.forced);
   CHECK(report.elapsed >= 500ms);
   CHECK(grandchild.dies_within());
+}
+
+TEST_CASE("a command that is silent for too long is ended, one that is heard is not") {
+  fixture f;
+  auto silent = f.shell("a1", "trap 'echo told; exit 7' TERM; while :; do sleep 0.01; done");
+  silent.heartbeat = 200ms;
+  const auto ended = f.run(silent);
+  CHECK(ended.outcome == process_outcome::no_heartbeat);
+  CHECK(ended.exit_code == 7);
+  CHECK(ended.standard_output.tail == "told\n");
+  CHECK(ended.elapsed >= 200ms);
+
+  auto heard = f.shell("a2",
+                       "for beat in 1 2 3 4 5 6 7 8 9 10; do sleep 0.25; touch "
+                       "\"$MILLRACE_HEARTBEAT\"; done");
+  heard.heartbeat = 2s;
+  const auto whole = f.run(heard);
+  CHECK(whole.outcome == process_outcome::exited);
+  CHECK(whole.exit_code == 0);
+  CHECK(whole.elapsed >= *heard.heartbeat);
+}
+
+// Goal: from the last touch on it may be silent for as long, and not for as long again.
+TEST_CASE("silence counts from the last touch") {
+  fixture f;
+  const auto elapsed = [&](const std::string& token, const std::string& first) {
+    auto touching = f.shell(token, first + "touch \"$MILLRACE_HEARTBEAT\"; sleep 60");
+    touching.heartbeat = 2s;
+    touching.grace = 0s;
+    const auto report = f.run(touching);
+    CHECK(report.outcome == process_outcome::no_heartbeat);
+    return report.elapsed;
+  };
+  const auto at_once = elapsed("a1", "");
+  CHECK(at_once >= 2s);
+  CHECK(at_once < 3'500ms);  // looked at every 2 s alone, it would be 4 s
+  const auto later = elapsed("a2", "sleep 0.2; ");
+  CHECK(later >= 2'200ms);
+  CHECK(later < 3'500ms);
+}
+
+// Goal: a machine that has slept holds up its commands too. Method: the clock leaps over when a
+// heartbeat was due; two commands that have ended since tell that the supervisor has looked.
+TEST_CASE("a heartbeat that is looked for late is waited for anew") {
+  scratch_directory directory;
+  millrace::testing::hand_clock clock;
+  auto opened = process_supervisor::open({.state_directory = directory.path() / "state"}, clock);
+  REQUIRE(opened);
+  const auto start = [&](const std::string& token, const std::string& text) {
+    process_spec made;
+    made.token = token;
+    made.argv = shell_command(text, {"/bin/sh", "-c"});
+    made.environment = {"PATH=/usr/bin:/bin"};
+    made.working_directory = directory.path();
+    made.grace = 0s;
+    made.heartbeat = 8s;
+    auto promise = std::make_shared<std::promise<process_exit>>();
+    REQUIRE((*opened)->start(std::move(made), [promise](process_exit report) {
+      promise->set_value(std::move(report));
+    }));
+    return promise->get_future();
+  };
+  const auto leap = [&](const std::string& token, runtime::duration by) {
+    clock.move(by);
+    for (const auto* each : {"-1", "-2"}) {
+      CHECK(await(start(token + each, "exit 0")).exit_code == 0);
+    }
+  };
+  auto slept = start("slept", "until test -e go; do sleep 0.01; done");
+  leap("a", 10s);
+  std::ofstream{directory.path() / "go"};
+  CHECK(await(std::move(slept)).outcome == process_outcome::exited);
+
+  auto silent = start("silent", "sleep 60");
+  leap("b", 10s);      // looked at 2 s late
+  leap("c", 8'500ms);  // and half a second late
+  CHECK(await(std::move(silent)).outcome == process_outcome::no_heartbeat);
+}
+
+TEST_CASE("a timeout comes before a heartbeat that is not due") {
+  fixture f;
+  auto both = f.shell("a1", "sleep 60");
+  both.grace = 0s;
+  both.timeout = 100ms;
+  both.heartbeat = 60s;
+  CHECK(f.run(both).outcome == process_outcome::timed_out);
+  both.token = "a2";
+  both.timeout = 60s;
+  both.heartbeat = 100ms;
+  CHECK(f.run(both).outcome == process_outcome::no_heartbeat);
+  both.token = "a3";
+  both.heartbeat = 0s;
+  CHECK(f.refusal(both).code() == errc::invalid_argument);
+}
+
+// Method: what else the name may stand for, each touched, and what makes it a file again.
+TEST_CASE("only a file is a heartbeat, whatever a command makes of it") {
+  fixture f;
+  struct expected {
+    std::string text;
+    process_outcome outcome;
+    std::future<process_exit> report = {};
+  };
+  const auto often = [](const std::string& what) {
+    return "for n in 1 2 3 4 5 6 7 8; do sleep 0.2; " + what + "; done";
+  };
+  const auto touched = often("touch \"$h\"");
+  constexpr auto silent = process_outcome::no_heartbeat;
+  std::vector<expected> all;
+  all.push_back({"touch x; ln -sf \"$PWD/x\" \"$h\"; " + touched, silent});
+  all.push_back({"rm \"$h\"; mkdir \"$h\"; " + touched, silent});
+  all.push_back({"rm \"$h\"; mkfifo \"$h\"; " + often(":"), silent});
+  all.push_back({"rm \"$h\"; " + often(":"), silent});
+  all.push_back({"rm \"$h\"; " + touched, process_outcome::exited});
+  all.push_back({often("touch -d 2000-01-01 \"$h\""), process_outcome::exited});
+  all.push_back({often("echo x > y; mv y \"$h\""), process_outcome::exited});
+  std::size_t number = 0;
+  for (auto& each : all) {
+    auto odd =
+        f.shell("a" + std::to_string(++number), "set -e; h=$MILLRACE_HEARTBEAT; " + each.text);
+    odd.heartbeat = 1s;
+    odd.grace = 0s;
+    each.report = f.start(odd);
+  }
+  for (auto& each : all) {
+    CAPTURE(each.text);
+    const auto report = await(std::move(each.report));
+    CHECK(report.outcome == each.outcome);
+    CHECK(report.standard_error.tail == "");
+  }
+}
+
+// The directory is used again, so the file must not stay in it.
+TEST_CASE("a heartbeat is there for those that have one, and none is left for the next") {
+  fixture f;
+  const std::string which = "stat -c %i \"${MILLRACE_OUTPUT%/*}\"; ";
+  auto beating = f.shell("a1", which + "stat -c %a \"$MILLRACE_HEARTBEAT\"; exit 3");
+  beating.heartbeat = 10s;
+  const auto own = f.run(beating).standard_output.tail;
+  CHECK(own.ends_with("\n600\n"));
+  const auto other =
+      f.run(f.shell("a2", which + "ls \"${MILLRACE_OUTPUT%/*}\"; env | grep -c HEARTBEAT"));
+  CHECK(other.standard_output.tail ==
+        own.substr(0, own.find('\n')) + "\noutput\nstderr\nstdout\ntmp\n0\n");
 }
 
 TEST_CASE("cancelling sends SIGTERM first and reports what the command made of it") {

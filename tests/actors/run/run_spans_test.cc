@@ -157,6 +157,10 @@ TEST_CASE("how an attempt ended is told apart: the command's fault, and the syst
   CHECK(rows.told(AttemptEnd::EXITED, 3).failure == "exit code 3");
   CHECK_FALSE(rows.told(AttemptEnd::CANCELLED, -1).has_failed);
   CHECK(attribute(rows.told(AttemptEnd::LOST, -1), "process.exit.code") == "none");
+  rows.spec.initSuccessExitCodes(1).set(0, 3);
+  CHECK(result(AttemptEnd::EXITED, 3) == "success");
+  CHECK(result(AttemptEnd::EXITED, 0) == "failure");
+  CHECK(result(AttemptEnd::BAD_OUTPUTS, 3) == "failure");
 }
 
 TEST_CASE("a command hangs below its attempt, and is told where it is") {
@@ -179,6 +183,8 @@ TEST_CASE("a command hangs below its attempt, and is told where it is") {
   CHECK(told.end == at(79));
   CHECK(told.has_failed);
   CHECK(told.failure == "exit code 3");
+  attempt.initSuccessExitCodes(1).set(0, 3);
+  CHECK_FALSE(span_of_command(attempt.asReader(), report.asReader()).has_failed);
 
   const auto variable = [&] {
     std::string all;

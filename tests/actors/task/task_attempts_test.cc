@@ -74,6 +74,78 @@ TEST_CASE("failures are tried again with growing delays until the attempts are u
   CHECK(task.row().reason == "no such program");
 }
 
+TEST_CASE("other exit codes than 0 are a success where the task says so") {
+  const auto finished = [](AttemptEnd how, std::int32_t exit_code) {
+    task_attempts task{{}, {}, {3, 137}};
+    CHECK(task.begin().enqueue);
+    CHECK(task.started(1, "e").changed);
+    const auto adopted = task.finished(1, how, exit_code, "", 0).adopted;
+    CHECK(adopted == (task.row().state == TaskState::SUCCEEDED));
+    return task.row().state;
+  };
+  CHECK(finished(AttemptEnd::EXITED, 3) == TaskState::SUCCEEDED);
+  CHECK(finished(AttemptEnd::EXITED, 137) == TaskState::SUCCEEDED);
+  CHECK(finished(AttemptEnd::EXITED, 0) == TaskState::FAILED);
+  CHECK(finished(AttemptEnd::SIGNALLED, 137) == TaskState::FAILED);
+}
+
+TEST_CASE("an attempt that does not start in time is ended, and there is no other") {
+  task_attempts task{{}, {.max_attempts = 3}};
+  CHECK(task.begin().enqueue);
+  const auto overdue = task.start_overdue("did not start within 1s");
+  CHECK(overdue.kill);
+  CHECK_FALSE(overdue.reported);
+  CHECK_FALSE(task.wants(1));
+  CHECK(task.start_overdue("again") == nothing);
+  CHECK(task.cancel("enough") == nothing);
+  CHECK(task.row().state == TaskState::QUEUED);
+  const auto ended = task.finished(1, AttemptEnd::CANCELLED, -1, "cancelled", 0);
+  CHECK(ended.release);
+  CHECK_FALSE(ended.retry_after);
+  CHECK(task.row().state == TaskState::TIMED_OUT);
+  CHECK(task.row().reason == "did not start within 1s");
+  CHECK(task.begin().enqueue);  // the run is retried
+  CHECK(task.wants(2));
+  CHECK_FALSE(task.row().overdue);
+}
+
+TEST_CASE("an attempt that starts while it is ended for not starting ends all the same") {
+  task_attempts task{{}, {}};
+  CHECK(task.begin().enqueue);
+  CHECK(task.start_overdue("late").kill);
+  CHECK(task.started(1, "e").reported);
+  CHECK(task.finished(1, AttemptEnd::CANCELLED, -1, "cancelled", 0).release);
+  CHECK(task.row().state == TaskState::TIMED_OUT);
+
+  task_attempts faster{{}, {}};
+  CHECK(faster.begin().enqueue);
+  CHECK(faster.start_overdue("late").kill);
+  CHECK(faster.finished(1, AttemptEnd::EXITED, 0, "", 0).adopted);
+  CHECK(faster.row().state == TaskState::SUCCEEDED);
+}
+
+TEST_CASE("the wait for a start goes on after an attempt that never started") {
+  task_attempts task{{}, {}};
+  CHECK_FALSE(task.begin().waits_on);
+  CHECK(task.finished(1, AttemptEnd::DROPPED, -1, "", 0).waits_on);
+  CHECK_FALSE(task.finished(2, AttemptEnd::LOST, -1, "", 0).waits_on);
+  CHECK(task.started(3, "e").changed);
+  CHECK_FALSE(task.finished(3, AttemptEnd::DROPPED, -1, "", 0).waits_on);
+}
+
+TEST_CASE("only an attempt that is queued can be late") {
+  auto task = running();
+  CHECK(task.start_overdue("late") == nothing);
+  CHECK(task.finished(1, AttemptEnd::EXITED, 0, "", 0).adopted);
+  CHECK(task.start_overdue("late") == nothing);
+  task_attempts cancelled{{}, {}};
+  CHECK(cancelled.begin().enqueue);
+  CHECK(cancelled.cancel("enough").kill);
+  CHECK(cancelled.start_overdue("late") == nothing);
+  CHECK(cancelled.finished(1, AttemptEnd::CANCELLED, -1, "", 0).release);
+  CHECK(cancelled.row().state == TaskState::CANCELLED);
+}
+
 TEST_CASE("only the exit codes that the policy names are tried again") {
   const retry_policy some{.max_attempts = 3, .on_exit = {75, 137}};
   CHECK(running(some).finished(1, AttemptEnd::EXITED, 75, "exit code 75", 0).retry_after);
@@ -244,8 +316,8 @@ TEST_CASE("random events never break a task") {
           }
           break;
         case 3:
-          if (below(8) == 0) {
-            effects = task.cancel("enough");
+          if (const auto what = below(12); what < 2) {
+            effects = what == 0 ? task.cancel("enough") : task.start_overdue("late");
           }
           break;
         default:

@@ -236,6 +236,22 @@ struct semaphore_definition {
   friend bool operator==(const semaphore_definition&, const semaphore_definition&) = default;
 };
 
+/// How long something may take: written down, or a text with expressions that is a duration when
+/// they are filled in.
+using time_limit = std::variant<runtime::duration, std::string>;
+
+/// The shortest `heartbeat`: a shorter one would end commands that a busy machine holds up.
+inline constexpr runtime::duration heartbeat_min = std::chrono::seconds{1};
+
+/// What runs: shell text, or a program and its arguments.
+struct command_definition {
+  std::string run;                   ///< Empty when `command` is set.
+  std::vector<std::string> command;  ///< Its texts may hold expressions.
+  std::vector<std::string> shell;    ///< As of a task.
+
+  friend bool operator==(const command_definition&, const command_definition&) = default;
+};
+
 /// One unit of a run. Defaults of the pipeline are already applied.
 struct task_definition {
   std::string name;  ///< [a-z0-9][a-z0-9_.-]{0,62}; unique in the pipeline.
@@ -261,10 +277,15 @@ struct task_definition {
                      ///< `matrix` or `item`.
   std::map<std::string, std::string> env;  ///< Over the pipeline's; texts may hold expressions.
   secret_map secrets;  ///< Over the pipeline's. No variable of the task is in an `env` too.
-  std::optional<runtime::duration> timeout;       ///< Of one attempt.
+  std::optional<time_limit> timeout;        ///< Of one attempt.
+  std::optional<time_limit> start_timeout;  ///< Of an attempt while it waits for its slot.
+  std::optional<time_limit> heartbeat;      ///< The longest that its command may give no sign of
+                                            ///< life; at least heartbeat_min.
   std::optional<runtime::duration> grace_period;  ///< From the polite stop to the forced one.
   bool detach = false;  ///< Processes that leave the command's group may outlive it.
   retry_policy retry;
+  std::optional<command_definition> retry_command;  ///< Of attempts after the first; else the same.
+  std::vector<std::uint8_t> success_exit_codes;     ///< In order; empty: 0 alone.
   std::optional<fan_values> for_each;
   std::optional<matrix_definition> matrix;
   std::optional<std::uint32_t> max_parallel;  ///< Instances at a time; only with a fan-out.
@@ -272,6 +293,8 @@ struct task_definition {
   empty_fan_out on_empty = empty_fan_out::succeed;  ///< Only with a fan-out.
   failure_allowance allow_failures;        ///< Anything but all or none only with a fan-out.
   std::vector<output_definition> outputs;  ///< When empty, any output may be referred to.
+  std::string stdout_output;  ///< The one of them that is what the command writes to standard
+                              ///< output; empty: none is.
   /// It is a hook; then it has no `needs`, `run_on`, `when`, fan-out, `outputs` or `approval`.
   std::optional<hook_definition> hook;
   std::optional<std::uint32_t> priority;  ///< At most priority_max. Nothing: the run's.

@@ -8,9 +8,9 @@
 // the attempt table on disk lets the next life fence what even the guard missed.
 //
 // Each attempt has a directory of its own, `<token>` in `attempt_directory`, with the files that
-// its command writes (`output`, `stdout`, `stderr`) and `tmp`. A command can reach and damage all
-// of them: they are read through the descriptors by which they were made, or looked at before they
-// are opened, so that nothing put in their place holds or misleads the silo.
+// its command writes (`output`, `stdout`, `stderr`, perhaps `heartbeat`) and `tmp`. A command can
+// reach and damage all of them: they are read through the descriptors by which they were made, or
+// looked at before they are opened, so that nothing put in their place holds or misleads the silo.
 //
 // What leaves the group, closes everything and clears its environment is found all the same, by a
 // mark that its processes inherit (see proc_stat.h) and because orphans become children of ours:
@@ -84,6 +84,12 @@ struct process_spec {
   /// Counted from the start. Absent: no limit.
   std::optional<runtime::duration> timeout;
 
+  /// How long the command may give no sign of life: `MILLRACE_HEARTBEAT` is added, a file of the
+  /// attempt's own that it is to touch at least so often, from its start on. Absent: it need not.
+  /// Time: one that is silent ends up to 10 ms later, by which the clock of files may be behind; or
+  /// as long again, where the wall clock was set meanwhile.
+  std::optional<runtime::duration> heartbeat = {};
+
   /// How long the group has between SIGTERM and SIGKILL. Zero: SIGKILL at once.
   runtime::duration grace = std::chrono::seconds{10};
 
@@ -105,6 +111,7 @@ enum class process_outcome : std::uint8_t {
   log_limit = 5,  ///< The supervisor ended it: a stream grew over its bound on a file system that
                   ///< cannot drop the middle of a file.
   disk_full = 6,  ///< The supervisor ended it: a stream grew on a disk nearly full.
+  no_heartbeat = 7,  ///< The supervisor ended it: nothing was heard of it for `heartbeat`.
 };
 
 [[nodiscard]] std::string_view to_string(process_outcome outcome) noexcept;
@@ -135,7 +142,7 @@ struct process_exit {
   process_stream standard_output;
   process_stream standard_error;
   /// What the command wrote to `$MILLRACE_OUTPUT`, at most `output_bytes_max` + 1 bytes of it; read
-  /// only when it exited with 0.
+  /// only when it exited.
   /// Errors: `failed_precondition` when the file that was made for it is not there any more; the
   /// text says what is in its place.
   runtime::result<std::string> output = std::string{};

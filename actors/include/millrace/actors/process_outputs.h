@@ -33,4 +33,9 @@ inline constexpr std::size_t output_key_bytes_max = 128;
 [[nodiscard]] runtime::result<std::vector<std::pair<std::string, std::string>>> parse_outputs(
     std::string_view text);
 
+/// Whether a text that stands for itself, such as what a command wrote to standard output, may be
+/// the value of an output. Errors: `too_large` over output_bytes_max; `invalid_argument` for a NUL
+/// byte or what is not UTF-8. They name the remedy.
+[[nodiscard]] runtime::result<void> check_output(std::string_view text);
+
 }  // namespace millrace::actors
