@@ -83,9 +83,7 @@ void pool_queue::forget_vain_locks() {
     const auto& ticket = tickets_.at(number);
     if (!could_go(shape_of(ticket))) {
       locks_.forget(ticket);
-      for (const auto& each : ticket.wish.locks) {
-        waiting_.wake(lock_table::key(ticket.wish.project, each));
-      }
+      waiting_.wake(ticket);
     }
   }
 }

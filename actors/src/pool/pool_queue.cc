@@ -48,9 +48,7 @@ void pool_queue::give_back(offer& to, const pool_ticket& ticket, runtime::wall_t
     }
   }
   locks_.give_back(ticket);
-  for (const auto& lock : ticket.wish.locks) {
-    waiting_.wake(lock_table::key(ticket.wish.project, lock));
-  }
+  waiting_.wake(ticket);
   shares_.ended(ticket.wish.project, size_of(ticket), now);
   count_run(ticket, 0, -1);
 }

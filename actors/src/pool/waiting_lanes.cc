@@ -87,9 +87,7 @@ void waiting_lanes::take_out(const ticket_shape& shape, const pool_ticket& ticke
   if (at->second.numbers.empty()) {
     shapes_.erase(at);
   }
-  for (const auto& each : ticket.wish.locks) {  // it may have been looked at for others
-    wake(lock_table::key(ticket.wish.project, each));
-  }
+  wake(ticket);  // it may have been looked at for others
 }
 
 void waiting_lanes::park(shapes::iterator at, const pool_lock& lock) {
@@ -103,6 +101,12 @@ void waiting_lanes::park(shapes::iterator at, const pool_lock& lock) {
   list(at);
   if (const auto from = std::exchange(one.woken_from, {}); !from.empty() && from != name) {
     wake(from);  // which it does not take
+  }
+}
+
+void waiting_lanes::wake(const pool_ticket& ticket) {
+  for (const auto& each : ticket.wish.locks) {
+    wake(lock_table::key(ticket.wish.project, each));
   }
 }
 

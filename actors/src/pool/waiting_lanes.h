@@ -66,10 +66,10 @@ public:
   void put_in(const ticket_shape& shape, const pool_ticket& ticket);
   void take_out(const ticket_shape& shape, const pool_ticket& ticket);
 
-  /// Puts the first ready lane of a shape aside until `wake` of that lock, which it wants.
+  /// Puts the first ready lane of a shape aside until `wake` for that lock, which it wants.
   void park(shapes::iterator at, const pool_lock& lock);
-  /// The first lane of each shape and limit that waits for the lock may be looked at.
-  void wake(const std::string& lock);
+  /// The first lane of each shape and limit that waits for a lock of the ticket may be looked at.
+  void wake(const pool_ticket& ticket);
 
   /// How many lanes `wake` has brought back so far.
   [[nodiscard]] std::uint64_t woken() const noexcept { return woken_; }
@@ -81,6 +81,7 @@ public:
   [[nodiscard]] lines* find(std::uint32_t priority, const std::string& project);
 
 private:
+  void wake(const std::string& lock);
   void list(shapes::iterator at);
   void unlist(shapes::iterator at);
   [[nodiscard]] queue& queue_of(shapes::iterator at, const lane& of);

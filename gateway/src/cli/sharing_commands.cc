@@ -99,11 +99,9 @@ exit_code run_project(const option_values& options, const std::vector<std::strin
     if (auto set = set_all(options, *settings); !set) {
       return report(set.error());
     }
-    for (auto& [key, value] : settings->items()) {
-      if (value.is_null()) {
-        settings->erase(key);
-        break;  // the one that may be
-      }
+    if (const auto most = settings->find("max_priority");
+        most != settings->end() && most->is_null()) {
+      settings->erase(most);
     }
     const auto answer = server->client().send(http::method::put, target, settings->dump());
     if (!answer) {

@@ -302,6 +302,18 @@ struct row {
   bool good;
 };
 
+// The loader and the schema take a task of these keys where it is good, and not otherwise.
+template <std::size_t Count>
+void judge_alike(const std::array<row, Count>& rows) {
+  for (const auto& each : rows) {
+    CAPTURE(each.keys);
+    const auto text = "name: p\nparams: {list: [a]}\ntasks:\n  - {name: a, " +
+                      std::string{each.keys} + "}\n  - {name: b, run: x}\n";
+    CHECK(load_definition(text, "").definition.has_value() == each.good);
+    CHECK(schema_accepts(text) == each.good);
+  }
+}
+
 // Goal: an editor marks what the loader refuses, as far as a schema can say it.
 TEST_CASE("the schema and the loader judge the keys of a task alike") {
   constexpr std::array rows{
@@ -397,13 +409,7 @@ TEST_CASE("the schema and the loader judge the keys of a task alike") {
       row{"run: x, outputs: {a: {type: int}}", false},
       row{"run: x, description: [a]", false},
   };
-  for (const auto& each : rows) {
-    CAPTURE(each.keys);
-    const auto text = "name: p\nparams: {list: [a]}\ntasks:\n  - {name: a, " +
-                      std::string{each.keys} + "}\n  - {name: b, run: x}\n";
-    CHECK(load_definition(text, "").definition.has_value() == each.good);
-    CHECK(schema_accepts(text) == each.good);
-  }
+  judge_alike(rows);
 }
 
 TEST_CASE("the loader and the published schema agree on attempts") {
@@ -475,13 +481,7 @@ TEST_CASE("the loader and the published schema agree on what a task claims") {
       row{"run: x, synchronization: {semaphores: {name: c, limit: 1}}", false},
       row{"run: x, synchronization: {locks: [a]}", false},
   };
-  for (const auto& each : rows) {
-    CAPTURE(each.keys);
-    const auto text = "name: p\nparams: {list: [a]}\ntasks:\n  - {name: a, " +
-                      std::string{each.keys} + "}\n  - {name: b, run: x}\n";
-    CHECK(load_definition(text, "").definition.has_value() == each.good);
-    CHECK(schema_accepts(text) == each.good);
-  }
+  judge_alike(rows);
 }
 
 TEST_CASE("the schema and the loader judge the keys of a pipeline alike") {
