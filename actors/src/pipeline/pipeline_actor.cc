@@ -242,6 +242,7 @@ runtime::result<void> pipeline_actor::begin_run(const Params& params, const std:
   made.setDepth(of.depth);
   made.setPriority(priority);
   made.setTriggeredBy(of.triggered_by.c_str());
+  made.setWebhook(of.webhook.c_str());
   if (const auto place = of.place ? of.place : trace()) {
     store_place(*place, made.initTrace());
   }
@@ -349,9 +350,14 @@ async<pipeline_actor::submit_new_results> pipeline_actor::submit_new(submit_new_
   if (const auto known = active_.get(newest_first(run))) {
     co_return submit_new_results{run, known->getVersion()};
   }
-  if (auto begun = begin_run(params, run, run_starter{}, with); !begun) {
+  if (has_started_for(params.webhook(), params.once_for())) {
+    co_return submit_new_results{std::string{}, with.number};
+  }
+  const run_starter of{.webhook = std::string{params.webhook()}};
+  if (auto begun = begin_run(params, run, of, with); !begun) {
     co_return std::move(begun).error();
   }
+  note_started_for(of.webhook, std::string{params.once_for()});
   co_return submit_new_results{run, with.number};
 }
 

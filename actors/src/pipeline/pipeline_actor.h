@@ -66,6 +66,7 @@ public:
   runtime::async<> triggered(triggered_params params) override;
   runtime::async<> withdraw_child(withdraw_child_params params) override;
   runtime::async<activity_results> activity() override;
+  runtime::async<webhook_results> webhook(webhook_params params) override;
 
 private:
   static constexpr const char* retention_timer = "retention";
@@ -100,6 +101,9 @@ private:
   void tell_triggers(const std::vector<trigger_definition>& triggers);
   void tell_subscribers(const run_ended_params& ended);
   void not_triggered(const std::string& by, const std::string& why) const;
+  // What the last run that a webhook has started was for.
+  [[nodiscard]] bool has_started_for(std::string_view webhook, std::string_view once_for) const;
+  void note_started_for(std::string_view webhook, const std::string& once_for);
   void judge_version(std::uint32_t version, schemas::RunState end);
   [[nodiscard]] std::optional<concurrency_definition> concurrency() const;
   [[nodiscard]] runtime::result<turn> turn_of(const bound_params& params, const std::string& run);
@@ -117,6 +121,7 @@ private:
     std::string parent_task = {};
     std::uint32_t depth = 0;
     std::string triggered_by = {};  // empty: no run
+    std::string webhook = {};       // empty: none
     std::optional<runtime::trace_context> place = {};
   };
   template <class Params>

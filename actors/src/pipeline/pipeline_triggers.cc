@@ -49,6 +49,11 @@ map_scope scope_of(const std::string& pipeline, schemas::RunStatus::Reader run) 
   return scope;
 }
 
+// In `started_for`, beside names of pipelines, which have no slash.
+std::string row_of_webhook(std::string_view name) {
+  return "webhook/" + std::string{name};
+}
+
 }  // namespace
 
 // Of the version that is about to become the latest; those that the present one has and it has not
@@ -102,6 +107,34 @@ void pipeline_actor::tell_subscribers(const run_ended_params& ended) {
 void pipeline_actor::not_triggered(const std::string& by, const std::string& why) const {
   if (log_) {
     log_("pipeline " + key() + ": nothing is started after run " + by + ": " + why);
+  }
+}
+
+async<pipeline_actor::webhook_results> pipeline_actor::webhook(webhook_params params) {
+  if (!is_known()) {
+    co_return unknown();
+  }
+  const auto stored = *versions_.get(version_row(state().getLatestVersion()));
+  for (const auto each : stored.getCompiled().getWebhooks()) {
+    if (text_of(each.getName()) == params.name()) {
+      webhook_results results;
+      results.build().setWebhook(each);
+      co_return results;
+    }
+  }
+  co_return runtime::error{
+      runtime::errc::not_found,
+      "the pipeline '" + pipeline() + "' has no webhook '" + std::string{params.name()} + "'"};
+}
+
+bool pipeline_actor::has_started_for(std::string_view webhook, std::string_view once_for) const {
+  const auto last = started_for_.get(row_of_webhook(webhook));
+  return !once_for.empty() && last && text_of(last->getValue()) == once_for;
+}
+
+void pipeline_actor::note_started_for(std::string_view webhook, const std::string& once_for) {
+  if (!once_for.empty()) {
+    started_for_.edit(row_of_webhook(webhook)).setValue(once_for.c_str());
   }
 }
 

@@ -205,6 +205,7 @@ void run_actor::forget_row(const std::string& row) {
   const auto status = *instances_.get(row);
   count(status.getState(), -1);
   cancel_reminder(std::string{step_reminder} + text_of(status.getName()));
+  callbacks_.erase(text_of(status.getName()));
   if (status.getAttempt() > 0) {
     forgotten_.edit(text_of(status.getName())).setName(status.getName());
   }

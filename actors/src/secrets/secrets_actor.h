@@ -2,6 +2,12 @@
 // The actor `secrets`: what a project keeps for its tasks, sealed.
 #pragma once
 
+#include <functional>
+#include <memory>
+#include <string_view>
+#include <utility>
+
+#include "millrace/actors/secret_keyring.h"
 #include "millrace/runtime/state_map.h"
 #include "millrace/secrets.capnp.actor.h"
 
@@ -12,13 +18,24 @@ inline constexpr std::size_t project_secrets_max = 1'000;
 
 class secrets_actor final : public schemas::secrets_base<schemas::SecretsState> {
 public:
+  /// `keys`: of this silo; null: it opens none. `log` gets a line when it cannot open one; may be
+  /// empty.
+  explicit secrets_actor(std::shared_ptr<const secret_keyring> keys = {},
+                         std::function<void(std::string_view)> log = {})
+      : keys_(std::move(keys)), log_(std::move(log)) {}
+
   runtime::async<put_results> put(put_params params) override;
   runtime::async<> erase(erase_params params) override;
   runtime::async<names_results> names() override;
   runtime::async<sealed_results> sealed(sealed_params params) override;
+  runtime::async<verify_results> verify(verify_params params) override;
 
 private:
+  [[nodiscard]] runtime::result<std::string> opened(const std::string& name) const;
+
   runtime::state_map<schemas::SealedSecret> secrets_{*this, "secrets"};
+  const std::shared_ptr<const secret_keyring> keys_;
+  const std::function<void(std::string_view)> log_;
 };
 
 }  // namespace millrace::actors

@@ -2,9 +2,11 @@
 #include "access/guard.h"
 
 #include <algorithm>
+#include <charconv>
 #include <string>
 
 #include "http/problem.h"
+#include "millrace/actors/webhook.h"
 #include "millrace/pipeline.capnp.actor.h"
 
 namespace millrace::gateway {
@@ -49,12 +51,35 @@ error too_little(const principal& who, role has, role least, std::string_view pr
 std::string project_of(const http::request& received, access needed) {
   switch (needed.where) {
     case access::place::path:
+    case access::place::webhook:
       return std::string{received.param("project")};
     case access::place::query:
       return std::string{received.query("project").value_or("default")};
     default:
       return std::string{all_projects};
   }
+}
+
+bool is_signed(const http::request& received) {
+  return received.headers.find(signature_field).has_value();
+}
+
+// Before the router has looked: /api/v1/projects/{project}/pipelines/{name}/webhooks/{webhook}.
+bool is_for_webhook(const http::request& received) {
+  return received.method == http::method::post && received.segment_count() == 8 &&
+         received.segment(0) == "api" && received.segment(2) == "projects" &&
+         received.segment(4) == "pipelines" && received.segment(6) == "webhooks";
+}
+
+// /api/v1/callbacks/{token}
+bool is_for_callback(const http::request& received) {
+  return received.method == http::method::post && received.segment_count() == 4 &&
+         received.segment(0) == "api" && received.segment(2) == "callbacks";
+}
+
+http::response refused_body(int status, errc code, const char* why) {
+  return http::problem_response(
+      {.status = status, .cause = {code, why}, .instance = {}, .errors = {}});
 }
 
 }  // namespace
@@ -81,7 +106,10 @@ void guard::admit(http::request& received, http::reply answer, access needed,
     then(received, std::move(answer));
     return;
   }
-  auto objection = know_sender(received);
+  const auto has_other = needed.where == access::place::path_token ||
+                         (needed.where == access::place::webhook && is_signed(received));
+  auto objection = has_other ? std::nullopt : know_sender(received);
+  received.reading.reset();
   if (!objection) {
     objection = count_request(received);
   }
@@ -89,7 +117,7 @@ void guard::admit(http::request& received, http::reply answer, access needed,
     answer.fail(*objection, received.target());
     return;
   }
-  if (tokens_ == nullptr) {
+  if (tokens_ == nullptr || has_other) {
     then(received, std::move(answer));
     return;
   }
@@ -112,9 +140,36 @@ void guard::admit(http::request& received, http::reply answer, access needed,
 }
 
 std::optional<http::response> guard::refuse_body(http::request& received) {
+  const auto has_other =
+      (is_for_webhook(received) && is_signed(received)) || is_for_callback(received);
+  if (tokens_ != nullptr && has_other) {
+    return refuse_signed_body(received);
+  }
   const auto objection = know_sender(received);
   return objection ? std::optional{http::problem_response(*objection, received.target())}
                    : std::nullopt;
+}
+
+std::optional<http::response> guard::refuse_signed_body(http::request& received) {
+  const auto text = received.headers.find("Content-Length").value_or("");
+  std::uint64_t length = 0;
+  const auto [after, failure] = std::from_chars(text.data(), text.data() + text.size(), length);
+  if (text.empty() || failure != std::errc{} || after != text.data() + text.size()) {
+    return refused_body(411, errc::invalid_argument,
+                        "without a token only what has a Content-Length is read");
+  }
+  if (length > actors::webhook_body_bytes_max) {
+    return refused_body(413, errc::too_large, "at most 1 MiB is read here");
+  }
+  if (signed_bodies_->fetch_add(1, std::memory_order_relaxed) >= signed_bodies_max) {
+    signed_bodies_->fetch_sub(1, std::memory_order_relaxed);
+    return http::problem_response(
+        slow_down("many requests without a token are being read", retry_after), received.target());
+  }
+  received.reading = {static_cast<void*>(nullptr), [count = signed_bodies_](void*) {
+                        count->fetch_sub(1, std::memory_order_relaxed);
+                      }};
+  return std::nullopt;
 }
 
 // Nothing when who asks is known, or need not be.

@@ -4,8 +4,10 @@
 
 #include <atomic>
 #include <cstdint>
+#include <memory>
 #include <mutex>
 #include <optional>
+#include <string_view>
 
 #include "access/principal.h"
 #include "access/rate_limit.h"
@@ -19,6 +21,9 @@ namespace millrace::gateway {
 /// one project, so that `access::place::actor` wants `admin` for them.
 [[nodiscard]] bool is_of_pipelines(std::string_view type);
 
+/// The field with the signature of what is sent to a webhook, as GitHub and Gitea call it.
+inline constexpr std::string_view signature_field = "X-Hub-Signature-256";
+
 /// How often may be asked.
 struct request_rates {
   /// Of each token, or where none is asked for of each address; a second's worth may come at once,
@@ -29,6 +34,9 @@ struct request_rates {
 
   static constexpr unsigned requests_burst_min = 10;
 };
+
+/// Bodies of signed requests that are read at a time: who has signed them is only known then.
+inline constexpr int signed_bodies_max = 128;
 
 /// Threading: any.
 class guard {
@@ -47,8 +55,18 @@ public:
   void admit(http::request& received, http::reply answer, access needed, const http::handler& then);
 
   /// What `admit` would answer for its token alone, to a request whose body has not been read;
-  /// nothing: it is known who sends it. Whatever the route: of nobody no body is read.
+  /// nothing: it is known who sends it. Whatever the route, of nobody no body is read, but for what
+  /// comes signed to a webhook, or to a callback: of that `actors::webhook_body_bytes_max`, if it
+  /// says how long it is (else 411, 413), of `signed_bodies_max` at a time (else 429).
   [[nodiscard]] std::optional<http::response> refuse_body(http::request& received);
+
+  /// Whether anybody is asked for a token.
+  [[nodiscard]] bool asks() const noexcept { return tokens_ != nullptr; }
+
+  /// What to answer to a request whose signature, or token in the path, is not good: `why`, or that
+  /// many such have come from there. It counts as a wrong token.
+  [[nodiscard]] runtime::error count_wrong_token(const http::request& received,
+                                                 const runtime::error& why);
 
   /// Requests that were answered 429.
   [[nodiscard]] std::uint64_t limited() const noexcept {
@@ -56,9 +74,9 @@ public:
   }
 
 private:
+  std::optional<http::response> refuse_signed_body(http::request& received);
   std::optional<runtime::error> know_sender(http::request& received);
   std::optional<runtime::error> count_request(const http::request& received);
-  runtime::error count_wrong_token(const http::request& received, const runtime::error& why);
   runtime::error slow_down(const std::string& why, runtime::duration wait);
   void admit_to_run(http::request& received, http::reply answer, access needed,
                     const http::handler& then) const;
@@ -67,6 +85,7 @@ private:
   const token_list* const tokens_;
   const request_rates rates_;
   std::atomic<std::uint64_t> limited_{0};
+  const std::shared_ptr<std::atomic<int>> signed_bodies_ = std::make_shared<std::atomic<int>>(0);
   std::mutex mutex_;  // for all below
   rate_limit requests_;
   rate_limit wrong_tokens_;

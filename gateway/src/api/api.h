@@ -10,6 +10,8 @@
 //   POST   /api/v1/projects/{project}/pipelines/{name}/runs:batch
 //                                                             a line of that for each run (NDJSON);
 //                                                             Idempotency-Key
+//   POST   /api/v1/projects/{project}/pipelines/{name}/webhooks/{webhook}
+//                                                             anything; Idempotency-Key
 //   GET    /api/v1/projects/{project}/pipelines/{name}/runs   ?before&limit&state
 //   GET    /api/v1/projects/{project}/pipelines/{name}/schedules
 //   GET    /api/v1/projects/{project}/pipelines/{name}/schedules/{schedule}
@@ -40,6 +42,8 @@
 //   POST   /api/v1/runs/{id}/retry                            {from, dry_run}; Idempotency-Key
 //   POST   /api/v1/runs/{id}/tasks/{name}/approve             {comment}; Idempotency-Key
 //   POST   /api/v1/runs/{id}/tasks/{name}/reject              {comment}; Idempotency-Key
+//   POST   /api/v1/callbacks/{token}                          {state, reason, outputs};
+//                                                             Idempotency-Key
 //   GET    /api/v1/actors                                     types and open methods, of all silos
 //   POST   /api/v1/actors/{type}/{key}/{method}               an open one; Idempotency-Key
 //   GET    /api/v1/actors/{type}                              of all silos;
@@ -176,6 +180,8 @@ std::vector<api_routes::row> add_api(http::router& routes, const api_parts& part
 // By subject; each in its own file.
 void add_pipeline_routes(api_routes& routes);
 void add_batch_routes(api_routes& routes);
+void add_webhook_routes(api_routes& routes);
+void add_callback_routes(api_routes& routes);
 void add_schedule_routes(api_routes& routes);
 void add_run_list_routes(api_routes& routes);
 void add_run_routes(api_routes& routes);

@@ -50,10 +50,9 @@ void tell_when_begun(const std::shared_ptr<submission>& one,
 // here, so it can be asked for again when nobody knows whether it is stored. With a key the router
 // does that.
 void ask(const std::shared_ptr<submission>& one, bool again) {
-  const auto& [params, key] = one->wanted;
   pipeline_interface::submit_new_params asked;
   auto made = asked.build();
-  const auto wanted = params.read();
+  const auto wanted = one->wanted.params.read();
   made.setRun(one->run.c_str());
   made.setParams(wanted.getParams());
   made.setLabels(wanted.getLabels());
@@ -62,11 +61,17 @@ void ask(const std::shared_ptr<submission>& one, bool again) {
   made.setRerunOf(wanted.getRerunOf());
   made.setScheduledAt(wanted.getScheduledAt());
   made.setPriority(wanted.getPriority());
-  auto call = ref<schemas::Pipeline>(one->pipeline).submit_new(std::move(asked)).keyed(key);
+  made.setWebhook(one->wanted.webhook.c_str());
+  made.setOnceFor(one->wanted.once_for.c_str());
+  auto call = ref<schemas::Pipeline>(one->pipeline)
+                  .submit_new(std::move(asked))
+                  .keyed(one->wanted.idempotency_key);
   call.spec().context = one->context;
   one->silo.call_then<pipeline_interface::submit_new_results>(
       std::move(call), [one, again](submitted results) {
-        if (results) {
+        if (results && results->run().empty()) {
+          one->then(std::move(results));
+        } else if (results) {
           tell_when_begun(one, *std::move(results));
         } else if (results.error().code() == errc::outcome_unknown &&
                    one->wanted.idempotency_key.empty() && one->again_max > 0) {
@@ -195,6 +200,10 @@ void submit_and_answer(const api_parts& parts, const std::string& pipeline, want
              return;
            }
            const std::string run{told->run()};
+           if (run.empty()) {
+             answer->send(answer_nothing_started("`once_for` is that of the last run"));
+             return;
+           }
            const auto made = std::make_shared<http::response>(answer_of(201, *told));
            made->headers.add("Location", "/api/v1/runs/" + run);
            if (wait == runtime::duration{}) {
@@ -208,6 +217,10 @@ void submit_and_answer(const api_parts& parts, const std::string& pipeline, want
              answer->send(std::move(*made));
            });
          });
+}
+
+http::response answer_nothing_started(std::string_view why) {
+  return answer_of(202, {{"started", false}, {"reason", why}});
 }
 
 answer submitted_answer() {

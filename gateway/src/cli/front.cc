@@ -8,6 +8,7 @@
 #include "access/audit_trail.h"
 #include "api/api.h"
 #include "http/same_origin.h"
+#include "millrace/actors/callback.h"
 #include "millrace/runtime/certificates.h"
 #include "trace/request_span.h"
 
@@ -47,14 +48,27 @@ result<http::server_options> listen_options(const std::string& text, const prote
 namespace {
 
 // What somebody may ask about later: what changed something, took all there is, or was not allowed.
-// Of nobody only what was refused for that, which is bounded: else anybody could fill the audit.
+// Of nobody only what was refused for that, which is bounded, or let in by what it was signed with
+// or by its path: else anybody could fill the audit.
 bool is_for_audit(const http::access_entry& each) {
   if (each.by == nullptr) {
-    return each.status == 401;
+    const auto was_let_in =
+        each.route.ends_with("/webhooks/{webhook}") || each.route.ends_with("/callbacks/{token}");
+    return each.status == 401 || (was_let_in && each.status < 300);
   }
   const bool looks = each.method.empty() || each.method == "GET" || each.method == "HEAD" ||
                      each.method == "OPTIONS";
   return !looks || each.status == 403 || each.path == "/api/v1/backup";
+}
+
+// The path of a callback without what lets its sender in; empty: it is no such path.
+std::string without_token(const http::access_entry& each) {
+  if (!each.path.starts_with(actors::callback_path)) {
+    return {};
+  }
+  const auto place = actors::callback_place_of(each.path.substr(actors::callback_path.size()));
+  return std::string{actors::callback_path} + (place ? place->run + "." + place->task + "." : "") +
+         "***";
 }
 
 // Tells every answer, for who looks for what a client does; and with tokens, who did what. That is
@@ -70,7 +84,11 @@ http::access_log access_log_of(logs& told, audit_trail* trail,
     return {};
   }
   return [logger, audit, is_told, trail, spans = std::move(spans), &clock,
-          is_tls](const http::access_entry& each) {
+          is_tls](http::access_entry each) {
+    const auto hidden = without_token(each);
+    if (!hidden.empty()) {
+      each.target = each.path = hidden;
+    }
     if (is_told) {
       logger->debug("answered method={} target={} status={} body_bytes={} trace_id={}", each.method,
                     each.target, each.status, each.body_bytes, to_string(each.trace.own.trace));

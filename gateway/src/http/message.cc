@@ -115,6 +115,7 @@ void request::clear() noexcept {
   headers.clear();
   body.clear();
   by.reset();
+  reading.reset();
   trace = {};
   route_ = {};
   target_.clear();
@@ -370,6 +371,8 @@ std::string_view reason_of(int status) noexcept {
       return "Conflict";
     case 410:
       return "Gone";
+    case 411:
+      return "Length Required";
     case 412:
       return "Precondition Failed";
     case 413:

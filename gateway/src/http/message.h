@@ -90,6 +90,7 @@ public:
   std::string from;                     ///< The address of the peer, for all of its requests.
   std::shared_ptr<const principal> by;  ///< Who asks; null unless that was checked.
   request_trace trace;                  ///< See `server_options::trace`.
+  std::shared_ptr<void> reading;        ///< Goes when its body has been read; see `guard`.
 
   /// Takes the request target apart: path segments and query, percent-decoded ('+' is a space in
   /// the query only). A trailing slash is dropped; `*` has no segments. Errors:
