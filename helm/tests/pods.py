@@ -83,7 +83,9 @@ class Machine:
         sh("mount", "-t", "tmpfs", "none", "/run")
         os.mkdir("/run/netns")
         sh("ip", "link", "set", "lo", "up")
-        sh("ip", "link", "add", "pods", "type", "bridge")
+        # Of its own: else it has the lowest of its pods' and another one when those come and go, and an
+        # answer to the one that it had is lost, for minutes.
+        sh("ip", "link", "add", "pods", "address", "02:00:00:00:00:01", "type", "bridge")
         sh("ip", "address", "add", "10.77.0.1/16", "dev", "pods")
         sh("ip", "link", "set", "pods", "up")
 

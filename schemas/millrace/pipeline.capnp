@@ -393,7 +393,8 @@ struct RunStored {
   outputs @27 :List(Variable);  # Of one that has succeeded.
   triggeredBy @28 :Text;   # The run of another pipeline that started it; empty: none.
   neverBegan @29 :Bool;    # It was ended while it waited for its turn.
-  webhook @30 :Text;       # Of its pipeline, that started it; empty: none.
+  heldInPool @30 :Bool;    # The pool has been told to grant nothing of it.
+  webhook @31 :Text;       # Of its pipeline, that started it; empty: none.
 }
 
 struct ForgottenTask {

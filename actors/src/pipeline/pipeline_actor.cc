@@ -192,7 +192,7 @@ runtime::result<void> pipeline_actor::begin_run(const Params& params, const std:
   if (auto known = with.older ? runtime::result<void>{} : compile_stored(with.number); !known) {
     return std::move(known).error();
   }
-  std::int64_t priority = -1;  // the pipeline's, also of what another run has as a task
+  std::int64_t priority = -1;  // the pipeline's
   if constexpr (requires { params.priority(); }) {
     priority = params.priority();
   }

@@ -2,8 +2,9 @@
 // Which tickets of a pool hold which mutexes and semaphores.
 //
 // A lock belongs to a project. A ticket holds all of its locks from its grant to its release. One
-// that has waited long has a lock kept for it: what comes behind it may not take that meanwhile, or
-// a ticket of several locks could be passed by those of one for ever.
+// that has waited long has a place of a lock kept for it, until it is granted: what comes behind it
+// may not take that meanwhile, or a ticket of several locks could be passed by those of one for
+// ever.
 #pragma once
 
 #include <cstdint>
@@ -46,18 +47,20 @@ public:
     for (const auto& each : ticket.wish.locks) {
       const auto name = key(ticket.wish.project, each);
       const auto* all = holders(name);
-      const auto limit = each.limit > 1 ? each.limit : 1;
-      if ((all != nullptr && all->size() >= limit) || kept_before(name, ticket) != 0) {
+      const auto held = all != nullptr ? all->size() : 0;
+      const auto* kept = kept_before(name, ticket);
+      if (held >= places(each) || (kept != nullptr && held + 1 >= kept->places)) {
         return &each;
       }
     }
     return nullptr;
   }
 
-  /// Keeps it for the ticket, unless it is kept for one before that.
-  void keep(const std::string& lock, const pool_ticket& ticket) {
-    if (kept_before(lock, ticket) == 0) {
-      kept_.insert_or_assign(lock, place{ticket.priority, ticket.number});
+  /// Keeps a place of it for the ticket, unless one is kept for a ticket before that.
+  void keep(const pool_lock& lock, const pool_ticket& ticket) {
+    const auto name = key(ticket.wish.project, lock);
+    if (kept_before(name, ticket) == nullptr) {
+      kept_.insert_or_assign(name, claim{ticket.priority, ticket.number, places(lock)});
     }
   }
 
@@ -80,13 +83,18 @@ public:
     }
   }
 
-  /// The ticket before that one, in order, that it is kept for; 0: none.
-  [[nodiscard]] std::uint64_t kept_before(const std::string& lock, const pool_ticket& than) const {
+  struct claim {
+    std::uint32_t priority = 0;
+    std::uint64_t number = 0;
+    std::size_t places = 0;  ///< How many may hold it, by what that ticket wants.
+  };
+  /// Of a ticket before that one, in order; null: none.
+  [[nodiscard]] const claim* kept_before(const std::string& lock, const pool_ticket& than) const {
     const auto at = kept_.find(lock);
     const auto is_before = at != kept_.end() && (at->second.priority != than.priority
                                                      ? at->second.priority > than.priority
                                                      : at->second.number < than.number);
-    return is_before ? at->second.number : 0;
+    return is_before ? &at->second : nullptr;
   }
 
   /// Numbers of the tickets that hold it; null: none does.
@@ -96,13 +104,12 @@ public:
   }
 
 private:
-  struct place {
-    std::uint32_t priority = 0;
-    std::uint64_t number = 0;
-  };
+  [[nodiscard]] static std::size_t places(const pool_lock& lock) {
+    return lock.limit > 1 ? lock.limit : 1;
+  }
 
   std::map<std::string, std::set<std::uint64_t>> holders_;
-  std::map<std::string, place> kept_;
+  std::map<std::string, claim> kept_;
 };
 
 }  // namespace millrace::actors

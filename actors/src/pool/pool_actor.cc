@@ -184,6 +184,7 @@ async<> pool_actor::leave(leave_params params) {
     if (!record.getLost()) {
       hear(executor);
     }
+    grant();
   }
   return {};
 }
@@ -256,6 +257,7 @@ async<> pool_actor::lose_more(lose_more_params params) {
   const auto record = executors_.get(executor);
   if (record && record->getLost()) {
     lose_runs(executor);
+    grant();
   }
   return {};
 }
@@ -267,8 +269,8 @@ async<> pool_actor::pause_run(pause_run_params params) {
     paused_.edit(run).setSince(nanoseconds(now()));
   } else {
     paused_.erase(run);
-    grant();
   }
+  grant();  // what it kept may be another's
   return {};
 }
 

@@ -67,13 +67,13 @@ bool pool_queue::has_any_room(std::uint32_t priority) const {
 // Whether tickets of the shape could ever be granted to the executor, as it is now.
 bool pool_queue::could_go(const ticket_shape& of, std::string_view executor,
                           const offer& to) const {
-  return to.slots > 0 && !to.drains && (of.executor.empty() || of.executor == executor) &&
-         covers(to.offered, of.resources) && covers(to.offered, of.at_most);
+  return of.hold == run_hold::none && to.slots > 0 && !to.drains &&
+         (of.executor.empty() || of.executor == executor) && covers(to.offered, of.resources) &&
+         covers(to.offered, of.at_most);
 }
 
 bool pool_queue::could_go(const ticket_shape& of) const {
-  return of.hold == run_hold::none &&
-         std::any_of(executors_.begin(), executors_.end(),
+  return std::any_of(executors_.begin(), executors_.end(),
                      [&](const auto& each) { return could_go(of, each.first, each.second); });
 }
 
@@ -219,12 +219,11 @@ pool_queue::verdict pool_queue::look_at(shape_at at, runtime::wall_time now,
   const auto& shape = at->first;
   const auto& first = first_of(at);
   if (const auto* missing = locks_.missing(first)) {
-    const auto lock = lock_table::key(shape.project, *missing);
     if (now - first.queued_at >= patience && could_go(shape)) {
-      locks_.keep(lock, first);
+      locks_.keep(*missing, first);
     }
     kept_.erase(first.number);
-    waiting_.park(at, lock);
+    waiting_.park(at, *missing);
     return verdict::passed;
   }
   const auto is_plain = shape.resources.empty() && first.wish.locks.empty();
@@ -269,6 +268,9 @@ std::optional<pool_queue::choice> pool_queue::look(runtime::wall_time now) {
   auto& listed = waiting_.listed();
   for (auto level = listed.begin(); level != listed.end();) {
     const auto priority = level->first;
+    if (!has_any_room(priority)) {
+      return std::nullopt;  // nor of lower ones
+    }
     const auto projects = in_order(level->second, now);
     ++level;  // what is put aside may be the last of it
     for (const auto& project : projects) {
@@ -280,7 +282,7 @@ std::optional<pool_queue::choice> pool_queue::look(runtime::wall_time now) {
           break;
         }
         if (!has_any_room(priority)) {
-          return std::nullopt;  // nor of lower ones
+          return std::nullopt;
         }
         after = line->first;
         choice made{line->second};

@@ -61,6 +61,9 @@ std::string pool_queue::waiting_reason() const {
                          ? "the workspace of their run was lost, and what it ran has not all ended"
                          : "";
   const auto add = [&text](const std::string& more) { text += (text.empty() ? "" : "; ") + more; };
+  if (any_shape([](const auto& of) { return of.hold == run_hold::paused; })) {
+    add("their run is paused");
+  }
   for (const auto& [name, each] : executors_) {
     if (each.drains) {
       add("executor '" + name +
@@ -124,10 +127,13 @@ std::string pool_queue::reason_of_lock(const pool_ticket& ticket, const pool_loc
   const auto key = lock_table::key(ticket.wish.project, lock);
   const auto what = "waits for the " + std::string{lock.limit == 0 ? "mutex " : "semaphore "} +
                     quoted(lock.name) + ", which is ";
-  if (const auto number = locks_.kept_before(key, ticket); number != 0) {
-    return what + "kept for " + task_text(tickets_.at(number).task) + ", which has waited longer";
+  const auto* kept = locks_.kept_before(key, ticket);
+  const auto* held = locks_.holders(key);
+  if (kept != nullptr && (held == nullptr || held->size() < std::max(lock.limit, 1U))) {
+    return what + "kept for " + task_text(tickets_.at(kept->number).task) +
+           ", which has waited longer";
   }
-  const auto& holders = *locks_.holders(key);
+  const auto& holders = *held;
   return what + "held by " + task_text(tickets_.at(*holders.begin()).task) +
          (holders.size() > 1 ? " and " + counted(holders.size() - 1, "other", "others") : "");
 }
@@ -168,8 +174,8 @@ const pool_ticket* pool_queue::keeper(const pool_ticket& ticket, const ticket_sh
       const auto kept = amount_of(other.wish.resources, wanted.first);
       return kept > 0 && left_of(one.offered, one.taken, wanted.first) < wanted.second + kept;
     };
-    if (executor == name && is_before && locks_.missing(other) == nullptr &&
-        shares_.find(other.wish.project)->may_run() &&
+    if (executor == name && is_before && could_go(shape_of(other), name, one) &&
+        locks_.missing(other) == nullptr && shares_.find(other.wish.project)->may_run() &&
         std::any_of(of.resources.begin(), of.resources.end(), takes_of_it)) {
       return &other;
     }
@@ -273,6 +279,9 @@ std::string pool_queue::reason_of_order(const pool_ticket& ticket, runtime::wall
   double weights = 0;
   double used = 0;
   for (const auto& [of, those] : waiting_.all()) {
+    if (of.hold != run_hold::none) {
+      continue;
+    }
     if (of.priority > shape.priority) {
       above += those.numbers.size();
     } else if (of.priority == shape.priority && of.project == shape.project) {

@@ -31,9 +31,9 @@ void waiting_lanes::unlist(shapes::iterator at) {
 }
 
 waiting_lanes::queue& waiting_lanes::queue_of(shapes::iterator at, const lane& of) {
-  return of.parked_on.empty()
-             ? at->second.ready
-             : parked_[of.parked_on].try_emplace(&at->first, parked{at}).first->second.lanes;
+  return of.parked_on
+             ? parked_[*of.parked_on].try_emplace(&at->first, parked{at}).first->second.lanes
+             : at->second.ready;
 }
 
 void waiting_lanes::leave_queue(shapes::iterator at, const lane& of) {
@@ -41,7 +41,10 @@ void waiting_lanes::leave_queue(shapes::iterator at, const lane& of) {
     return;
   }
   queue_of(at, of).erase(*of.numbers.begin());
-  if (const auto lock = parked_.find(of.parked_on); lock != parked_.end()) {
+  if (!of.parked_on) {
+    return;
+  }
+  if (const auto lock = parked_.find(*of.parked_on); lock != parked_.end()) {
     if (const auto those = lock->second.find(&at->first);
         those != lock->second.end() && those->second.lanes.empty()) {
       lock->second.erase(those);
@@ -58,6 +61,9 @@ void waiting_lanes::put_in(const ticket_shape& shape, const pool_ticket& ticket)
   auto& one = lane_at->second;
   unlist(at);
   leave_queue(at, one);
+  if (!one.numbers.empty() && ticket.number < *one.numbers.begin()) {
+    one.parked_on.reset();  // what is kept for another may be the older one's
+  }
   one.numbers.insert(ticket.number);
   at->second.numbers.insert(ticket.number);
   queue_of(at, one).emplace(*one.numbers.begin(), lane_at);
@@ -86,33 +92,33 @@ void waiting_lanes::take_out(const ticket_shape& shape, const pool_ticket& ticke
   }
 }
 
-void waiting_lanes::park(shapes::iterator at, const std::string& lock) {
+void waiting_lanes::park(shapes::iterator at, const pool_lock& lock) {
+  const auto name = lock_table::key(at->first.project, lock);
   const auto lane_at = at->second.ready.begin()->second;
   auto& one = lane_at->second;
   unlist(at);
   leave_queue(at, one);
-  one.parked_on = lock;
+  one.parked_on = lock_place{name, lock.limit};
   queue_of(at, one).emplace(*one.numbers.begin(), lane_at);
   list(at);
-  if (const auto from = std::exchange(one.woken_from, {}); !from.empty() && from != lock) {
+  if (const auto from = std::exchange(one.woken_from, {}); !from.empty() && from != name) {
     wake(from);  // which it does not take
   }
 }
 
 void waiting_lanes::wake(const std::string& lock) {
-  const auto waiting = parked_.find(lock);
-  if (waiting == parked_.end()) {
-    return;
-  }
   std::vector<std::pair<shapes::iterator, lanes::iterator>> woken;
-  for (const auto& [shape, those] : waiting->second) {
-    woken.emplace_back(those.at, those.lanes.begin()->second);
+  for (auto waiting = parked_.lower_bound({lock, 0});
+       waiting != parked_.end() && waiting->first.first == lock; ++waiting) {
+    for (const auto& [shape, those] : waiting->second) {
+      woken.emplace_back(those.at, those.lanes.begin()->second);
+    }
   }
   for (const auto& [at, lane_at] : woken) {
     auto& one = lane_at->second;
     unlist(at);
     leave_queue(at, one);
-    one.parked_on.clear();
+    one.parked_on.reset();
     one.woken_from = lock;
     ++woken_;
     queue_of(at, one).emplace(*one.numbers.begin(), lane_at);

@@ -3,16 +3,18 @@
 //
 // Tickets of one shape find a place, or find none, alike. Those of a shape that also want the same
 // locks form a lane, of which the first goes first. A lane whose lock is taken is put aside until
-// that is free, and then the first lane of each shape is looked at for all: so a grant costs what
-// there are shapes, not what waits.
+// one is given back, and then the first lane of each shape and limit is looked at for all: so a
+// grant costs what there are shapes, not what waits.
 #pragma once
 
 #include <compare>
 #include <cstdint>
 #include <functional>
 #include <map>
+#include <optional>
 #include <set>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "pool/pool_ticket.h"
@@ -43,9 +45,10 @@ struct ticket_shape {
 class waiting_lanes {
 public:
   using locks = std::vector<pool_lock>;
+  using lock_place = std::pair<std::string, std::uint32_t>;  ///< By `lock_table::key`; the limit.
   struct lane {
     std::set<std::uint64_t> numbers = {};
-    std::string parked_on = {};   ///< The lock that it waits for; empty: it may be looked at.
+    std::optional<lock_place> parked_on = {};  ///< What it waits for; nothing: it is looked at.
     std::string woken_from = {};  ///< The lock that it is looked at for, before others that wait.
   };
   using lanes = std::map<locks, lane>;
@@ -63,9 +66,9 @@ public:
   void put_in(const ticket_shape& shape, const pool_ticket& ticket);
   void take_out(const ticket_shape& shape, const pool_ticket& ticket);
 
-  /// Puts the first ready lane of a shape aside until `wake` of that lock.
-  void park(shapes::iterator at, const std::string& lock);
-  /// The first lane of each shape that waits for the lock may be looked at.
+  /// Puts the first ready lane of a shape aside until `wake` of that lock, which it wants.
+  void park(shapes::iterator at, const pool_lock& lock);
+  /// The first lane of each shape and limit that waits for the lock may be looked at.
   void wake(const std::string& lock);
 
   /// How many lanes `wake` has brought back so far.
@@ -89,7 +92,7 @@ private:
     shapes::iterator at;
     queue lanes = {};
   };
-  std::map<std::string, std::map<const ticket_shape*, parked>> parked_;  // by lock
+  std::map<lock_place, std::map<const ticket_shape*, parked>> parked_;
   std::uint64_t woken_ = 0;
 };
 

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 #include "process/attempt_table.h"
 
+#include <poll.h>
 #include <sys/file.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
@@ -114,6 +115,20 @@ recovered_attempt examine(const attempt_slot& slot, bool ids_hold,
   return found;
 }
 
+// What is left of a life that has just been killed may not have let go of its lock yet.
+constexpr int lock_patience_ms = 1'000;
+constexpr int lock_poll_ms = 10;
+
+bool lock_in_time(int file) {
+  for (int waited_ms = 0; ::flock(file, LOCK_EX | LOCK_NB) != 0; waited_ms += lock_poll_ms) {
+    if (waited_ms >= lock_patience_ms) {
+      return false;
+    }
+    ::poll(nullptr, 0, lock_poll_ms);
+  }
+  return true;
+}
+
 }  // namespace
 
 std::string_view attempt_slot::name() const {
@@ -156,7 +171,7 @@ result<attempt_table> attempt_table::open(const std::filesystem::path& directory
   if (!lock) {
     return file_failure("cannot open " + path.string() + ".lock", errno);
   }
-  if (::flock(lock.get(), LOCK_EX | LOCK_NB) != 0) {
+  if (!lock_in_time(lock.get())) {
     return error{errc::conflict, "another supervisor uses " + directory.string()};
   }
   attempt_table table;

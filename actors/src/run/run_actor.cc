@@ -76,7 +76,8 @@ void run_actor::fail_without_graph(const error& why) {
                      .c_str());
   root.setFinishedAt(nanoseconds(now()));
   root.setQueued("");
-  set_paused(false);
+  root.setPaused(false);
+  hold_in_pool(false);
   cancel_reminder(timeout_reminder);
   add_event(nullptr);
   log_end();
@@ -131,6 +132,9 @@ async<> run_actor::on_activate() {
   }
   if (!waits_for().empty()) {
     graph_->pause();
+  }
+  if (!over() && !state().getEnding()) {
+    hold_in_pool(state().getPaused());  // an older version may have changed that
   }
   auto effects = graph_->begin();
   if (!over()) {
@@ -388,6 +392,9 @@ void run_actor::start(instance_id id, run_effects& effects, std::vector<pool_ent
     end_here(id, TaskState::ERRORED, spec.error().text(), {}, effects);
     return;
   }
+  if (state().getEnding()) {
+    hold_in_pool(false);  // it is a hook
+  }
   auto row = begin_row(id);
   row.setState(TaskState::QUEUED);
   count(TaskState::QUEUED, 1);
@@ -476,7 +483,7 @@ void run_actor::stop(RunState end, const std::string& reason, stop_reach reach) 
   }
   root.setForced(reach == stop_reach::everything);
   root.setQueued("");
-  set_paused(false);
+  root.setPaused(false);  // what waits for a slot is cancelled before it could get one
   apply(graph_->stop(reason, reach, end));
 }
 
@@ -502,7 +509,8 @@ void run_actor::finish() {
   }
   auto root = edit();
   root.setQueued("");
-  set_paused(false);
+  root.setPaused(false);
+  hold_in_pool(false);
   root.setState(graph_->outcome());
   if (!root.getEnding() && root.getState() == RunState::FAILED) {
     root.setReason(graph_->failure_text().c_str());

@@ -63,7 +63,7 @@ private:
   [[nodiscard]] runtime::result<void> check_known() const;
   [[nodiscard]] bool over() const { return state().getState() != schemas::RunState::RUNNING; }
   [[nodiscard]] std::string waits_for() const;
-  void set_paused(bool paused);
+  void hold_in_pool(bool holds);
   void go_on_unless_waiting();
   [[nodiscard]] std::string row_of(instance_id id) const;
   void apply(run_effects effects);

@@ -65,10 +65,10 @@ std::string run_actor::waits_for() const {
 }
 
 // What waits for a slot waits on, too.
-void run_actor::set_paused(bool paused) {
-  if (state().getPaused() != paused) {
-    edit().setPaused(paused);
-    send(ref<schemas::Pool>(std::string{default_pool}).pause_run(key(), paused));
+void run_actor::hold_in_pool(bool holds) {
+  if (state().getHeldInPool() != holds) {
+    edit().setHeldInPool(holds);
+    send(ref<schemas::Pool>(std::string{default_pool}).pause_run(key(), holds));
   }
 }
 
@@ -82,7 +82,8 @@ async<> run_actor::pause(pause_params params) {
     co_await runtime::fail(errc::failed_precondition, "the run " + why);
   }
   if (!state().getPaused()) {
-    set_paused(true);
+    edit().setPaused(true);
+    hold_in_pool(true);
     edit().setPausedBy(std::string{params.by()}.c_str());
     graph_->pause();
     add_run_event(waits_for());
@@ -95,7 +96,8 @@ async<> run_actor::resume() {
     co_await runtime::fail(std::move(known).error());
   }
   if (state().getPaused()) {
-    set_paused(false);
+    edit().setPaused(false);
+    hold_in_pool(false);
     add_run_event("resumed");
     go_on_unless_waiting();
   }

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 #include "api/submission.h"
 
+#include <algorithm>
 #include <nlohmann/json.hpp>
 #include <utility>
 
@@ -22,6 +23,9 @@ using schemas::pipeline_interface;
 
 namespace {
 
+// However often it is asked for: as long as one call may take.
+constexpr std::chrono::milliseconds asked_for_max{runtime::call_timeout_ms_default};
+
 struct submission {
   runtime::silo& silo;
   std::string pipeline;
@@ -29,7 +33,8 @@ struct submission {
   std::shared_ptr<const runtime::request_context> context;
   std::string run;  // its id, if it has no key
   std::function<void(submitted)> then;
-  unsigned again_max = 3;  // as of calls that may be repeated anyway
+  runtime::steady_time until;  // nobody asks any more
+  unsigned again_max = 3;      // as of calls that may be repeated anyway
 };
 
 // Whoever reads the answer may ask for the run. It is stored, so whatever this says, it begins.
@@ -63,9 +68,11 @@ void ask(const std::shared_ptr<submission>& one, bool again) {
   made.setPriority(wanted.getPriority());
   made.setWebhook(one->wanted.webhook.c_str());
   made.setOnceFor(one->wanted.once_for.c_str());
+  const auto left = one->until - one->silo.time().steady();
   auto call = ref<schemas::Pipeline>(one->pipeline)
                   .submit_new(std::move(asked))
-                  .keyed(one->wanted.idempotency_key);
+                  .keyed(one->wanted.idempotency_key)
+                  .timeout(std::max<runtime::duration>(left, std::chrono::milliseconds{1}));
   call.spec().context = one->context;
   one->silo.call_then<pipeline_interface::submit_new_results>(
       std::move(call), [one, again](submitted results) {
@@ -74,7 +81,8 @@ void ask(const std::shared_ptr<submission>& one, bool again) {
         } else if (results) {
           tell_when_begun(one, *std::move(results));
         } else if (results.error().code() == errc::outcome_unknown &&
-                   one->wanted.idempotency_key.empty() && one->again_max > 0) {
+                   one->wanted.idempotency_key.empty() && one->again_max > 0 &&
+                   one->silo.time().steady() < one->until) {
           --one->again_max;
           ask(one, true);
         } else if (again &&
@@ -186,7 +194,8 @@ void submit(const api_parts& parts, const std::string& pipeline, wanted_run&& wa
                                               .wanted = std::move(wanted),
                                               .context = std::move(context),
                                               .run = std::move(run),
-                                              .then = std::move(then)}),
+                                              .then = std::move(then),
+                                              .until = parts.silo.time().steady() + asked_for_max}),
       false);
 }
 

@@ -11,10 +11,11 @@ namespace millrace::runtime {
 
 namespace {
 
-// Hand-overs that begin with one tick. Each stops writes of its partition for some milliseconds: a
-// partition moves now and then when silos have come, and at once when this one goes.
-constexpr std::size_t balanced_a_tick_max = 4;
-constexpr std::size_t drained_a_tick_max = 32;
+// Hand-overs that have not come to an end. Until then nobody leads the partition: its successor has
+// to change the record twice, and where the store is slow, the changes of all wait for each other.
+// What has not begun to move is led meanwhile. To balance, few move at a time.
+constexpr std::size_t balanced_at_once_max = 4;
+constexpr std::size_t drained_at_once_max = 16;
 constexpr std::size_t moved_at_once_max = 4;
 
 // What was asked of storage and has not become so is asked again: a change of the record may have
@@ -481,6 +482,13 @@ bool cluster_book::may_hand_over(const entry& one, steady_time now) const {
   return now >= held_until_ || !is_needed(one);
 }
 
+// Whether a partition is being handed over, by this silo or another, or has just lost who led it:
+// for as long as it takes until that is tried again.
+bool cluster_book::is_between(const entry& one, steady_time now) {
+  const auto& since = one.led_epoch != 0 ? one.asked_at : one.leaderless_since;
+  return since && now < *since + ask_again_after;
+}
+
 void cluster_book::tick(steady_time now, cluster_effects& effects) {
   if (std::erase_if(unready_, [&](const auto& each) { return each.second <= now; }) != 0) {
     rank();
@@ -488,9 +496,11 @@ void cluster_book::tick(steady_time now, cluster_effects& effects) {
   found(now, effects);
   tell_single_copies(effects);
   const bool goes = presence_ != presence::active;
-  const auto most = goes ? drained_a_tick_max : balanced_a_tick_max;
+  const auto most = goes ? drained_at_once_max : balanced_at_once_max;
   const bool is_alone = !has_others();
-  std::size_t begun = 0;
+  auto begun = static_cast<std::size_t>(
+      std::count_if(partitions_.begin(), partitions_.end(),
+                    [now](const entry& each) { return is_between(each, now); }));
   for (auto& each : partitions_) {
     if (each.led_epoch == 0 || each.record.epoch != each.led_epoch ||
         each.record.state != partition_state::active) {

@@ -177,6 +177,7 @@ private:
   [[nodiscard]] bool is_needed(const entry& one) const;
   [[nodiscard]] bool may_hand_over(const entry& one, steady_time now) const;
   [[nodiscard]] bool leads_still(const stored_partition& record) const;
+  [[nodiscard]] static bool is_between(const entry& one, steady_time now);
   void move_copies(steady_time now, cluster_effects& effects);
   [[nodiscard]] bool takes_calls(const silo_row& row) const;
   [[nodiscard]] bool is_alive(const silo_row& row) const;

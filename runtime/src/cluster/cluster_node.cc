@@ -98,7 +98,8 @@ void cluster_node::send(const std::string& silo, replica_lane lane, const std::s
   static_cast<void>(links_->send(silo, lane_of(lane), frame_kind::replica, frame));
 }
 
-void cluster_node::change(partition_id partition, const partition_record& wanted) {
+void cluster_node::change(partition_id partition, const partition_record& wanted,
+                          writes_wait waits) {
   stored_partition record{wanted, partition};
   {
     const std::lock_guard lock{mutex_};
@@ -107,7 +108,7 @@ void cluster_node::change(partition_id partition, const partition_record& wanted
       record.loss = given_up->second.note;
     }
   }
-  if (wanted_.want_change(record)) {
+  if (wanted_.want_change(record, waits)) {
     ask_for_record();
   }
 }

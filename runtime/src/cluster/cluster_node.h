@@ -111,7 +111,7 @@ private:
 
   // As storage asks, on the journal thread.
   void send(const std::string& silo, replica_lane lane, const std::string& frame) override;
-  void change(partition_id partition, const partition_record& wanted) override;
+  void change(partition_id partition, const partition_record& wanted, writes_wait waits) override;
   void read(partition_id partition) override;
   void leads(partition_id partition, std::uint64_t epoch) override { tell(led{partition, epoch}); }
   void lost(partition_id partition) override { tell(led{partition}); }

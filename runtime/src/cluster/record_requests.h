@@ -7,7 +7,10 @@
 // asked: what is wanted from then on is asked after it.
 //
 // When a silo goes or comes, each partition has its set of copies changed. Those that nobody leads
-// meanwhile do not wait behind these: a takeover goes first, three times of four.
+// meanwhile do not wait behind these, nor do those whose writes wait for the change: they go first,
+// three times of four. A takeover takes two changes, and calls wait for the second, so takeovers
+// that have begun go before others that have not: each partition then waits for those before it,
+// and not all of them for the last one.
 #pragma once
 
 #include <cstdint>
@@ -18,6 +21,7 @@
 #include <utility>
 
 #include "coordination/coordination_store.h"
+#include "storage/replication.h"
 
 namespace millrace::runtime::detail {
 
@@ -32,7 +36,8 @@ public:
   };
 
   // True: nothing waited for that partition, so somebody has to come and `take` one more.
-  [[nodiscard]] bool want_change(const stored_partition& wanted);
+  [[nodiscard]] bool want_change(const stored_partition& wanted,
+                                 writes_wait waits = writes_wait::no);
   [[nodiscard]] bool want_read(partition_id partition);
 
   /// The request that is most urgent, or has waited longest; it does not wait from then on.
@@ -43,8 +48,9 @@ public:
   void learned(const stored_partition& record);
 
 private:
+  enum class urgency : std::uint8_t { ends_takeover, others_wait, can_wait };
   struct place {
-    bool can_wait = true;  // first: these come behind the others
+    urgency how = urgency::can_wait;
     std::uint64_t number = 0;
     friend auto operator<=>(const place&, const place&) = default;
   };
@@ -53,7 +59,7 @@ private:
     place at;
   };
   waiting& entry_of(partition_id partition, bool& is_first);
-  void hurry(waiting& one);
+  void hurry(waiting& one, urgency how);
 
   std::mutex mutex_;
   std::uint64_t last_ = 0;

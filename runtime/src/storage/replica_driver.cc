@@ -131,7 +131,7 @@ void replica_driver::found(partition_id partition) {
   first.in_sync = {self(partition)};
   first.commit_floor = copy.committed();
   first.nonce = settings_.life + (1U << life_shift) - ++foundings_;
-  host_.change(partition, first);
+  host_.change(partition, first, writes_wait::no);
 }
 
 // What is proven is that nobody answers any more who won his record in that life.
@@ -289,7 +289,9 @@ void replica_driver::carry_out(partition_id partition) {
   if (auto change = std::exchange(wanted.change, {})) {
     // Whoever is in the set by it may lead: nothing is answered without his leave from now on.
     show_lease(partition);
-    host_.change(partition, *change);
+    const auto& copy = copy_of(partition);
+    const bool waits = copy.committed() < copy.log().tail().seq;
+    host_.change(partition, *change, writes_wait{waits});
   }
   if (std::exchange(wanted.read_record, false)) {
     host_.read(partition);

@@ -60,6 +60,9 @@ enum class replica_lane : std::uint8_t {
   bulk,    ///< Rows of snapshots.
 };
 
+/// Whether writes wait for a change of a record: as of the set, by a copy that does not answer.
+enum class writes_wait : bool { no, yes };
+
 /// What the copies of a storage ask of the cluster.
 ///
 /// Threading: called on the journal thread; must not block, and must not call storage back.
@@ -74,7 +77,8 @@ public:
   virtual void send(const std::string& silo, replica_lane lane, const std::string& frame) = 0;
   /// Puts `wanted` in place of the record of version `wanted.version`, once; then tells what the
   /// record is (`replication::learn`), unless the outcome is not known.
-  virtual void change(partition_id partition, const partition_record& wanted) = 0;
+  virtual void change(partition_id partition, const partition_record& wanted,
+                      writes_wait waits) = 0;
   /// Tells what the record is, by a linearizable read.
   virtual void read(partition_id partition) = 0;
   /// This silo leads the partition from now on; all that is committed is in its rows.

@@ -27,8 +27,10 @@ public:
     REQUIRE(send(method::put, "", "{name: p, tasks: [{name: t, run: x}]}").status == 201);
   }
   // And refuses what is asked then, if so.
-  void lose(unsigned count, loss when, bool then_refuses = false) {
+  void lose(unsigned count, loss when, bool then_refuses = false,
+            runtime::duration each_takes = {}) {
     when_ = when;
+    takes_ = each_takes;
     to_lose_ = count;
     refuses_ = then_refuses;
     asked_ = 0;
@@ -61,6 +63,7 @@ private:
         co_return co_await call.proceed();
       }
       --to_lose_;
+      silo_.clock().move(takes_);
       if (when_ == loss::after_it_has_begun) {
         std::ignore = co_await runtime::as_result(call.proceed());
         // What a method did before it last suspended stays when it fails.
@@ -80,6 +83,7 @@ private:
   std::atomic<unsigned> asked_{0};
   std::atomic<bool> refuses_{false};
   std::atomic<loss> when_{};
+  std::atomic<runtime::duration> takes_{};
   testing::temporary_folder folder_;
   std::unique_ptr<actors::pipeline_host> host_;
   testing::test_silo silo_{[this](runtime::silo& here) { prepare(here); }};
@@ -122,6 +126,15 @@ TEST_CASE("a refusal of what may have been submitted before is no word of that")
   server.lose(0, losing_server::loss::before_it_begins, true);
   CHECK(server.submit().status == 429);  // of one that was not asked for before
   CHECK(server.run_count() == 1);
+}
+
+TEST_CASE("a submission is asked for no longer than one call may take, however often") {
+  losing_server server;
+  server.lose(4, losing_server::loss::before_it_begins, false, std::chrono::seconds{20});
+  const auto answer = server.submit();
+  CHECK(answer.status == 504);
+  CHECK(nlohmann::json::parse(answer.body)["code"] == "outcome_unknown");
+  CHECK(server.asked() == 2);
 }
 
 }  // namespace

@@ -43,7 +43,8 @@ TEST_CASE("what is wanted after a request was taken is asked after it") {
   CHECK(requests.take().read);
 }
 
-TEST_CASE("a partition that nobody leads goes before those that are led, in order") {
+// Goal: of many takeovers at once the first are over soon, not all with the last one.
+TEST_CASE("a partition that nobody leads goes before those that are led, what ends that first") {
   record_requests requests;
   CHECK(requests.want_change(change_of(1, 1)));
   CHECK(requests.want_change(change_of(2, 1)));
@@ -51,7 +52,7 @@ TEST_CASE("a partition that nobody leads goes before those that are led, in orde
   requests.learned(change_of(4, 1, partition_state::recovering));
   CHECK(requests.want_change(change_of(4, 2)));  // it becomes active
   CHECK_FALSE(requests.want_change(change_of(2, 2, partition_state::recovering)));
-  for (const int next : {2, 3, 4, 1}) {
+  for (const int next : {4, 2, 3, 1}) {
     CHECK(static_cast<int>(requests.take().partition) == next);
   }
   requests.learned(change_of(4, 2));
@@ -59,6 +60,19 @@ TEST_CASE("a partition that nobody leads goes before those that are led, in orde
   CHECK(requests.want_read(partition_id{4}));
   CHECK(requests.take().partition == partition_id{1});
   CHECK(requests.take().partition == partition_id{4});
+}
+
+// Goal: where a silo goes, who writes does not wait until all sets are without it.
+TEST_CASE("a change that writes wait for goes before others, as soon as they do") {
+  record_requests requests;
+  for (std::uint16_t each = 1; each < 4; ++each) {
+    CHECK(requests.want_change(change_of(each, 1)));
+  }
+  CHECK(requests.want_change(change_of(4, 1), writes_wait::yes));
+  CHECK_FALSE(requests.want_change(change_of(2, 1), writes_wait::yes));
+  for (const int next : {2, 4, 1, 3}) {
+    CHECK(static_cast<int>(requests.take().partition) == next);
+  }
 }
 
 TEST_CASE("what can wait does not wait for ever") {

@@ -80,6 +80,21 @@ TEST_CASE("what was acknowledged is there after its primary died") {
       cluster.reaches([&] { return small_cluster::rows_of(cluster.at("a"), first).size() == 51; }));
 }
 
+TEST_CASE("of a change of the set it is told whether writes wait for it") {
+  small_cluster cluster{3};
+  cluster.start_all();
+  auto& primary = cluster.primary(first);
+  REQUIRE(primary.name() == "a");
+  cluster.kill("c", false);
+  row_ops ops;
+  ops.put("k", "v");
+  auto written = small_cluster::begin_commit(primary, first, std::move(ops));
+  REQUIRE(cluster.has_set_of(2));
+  CHECK(written.get());
+  CHECK(primary.writes_waited(first));
+  CHECK_FALSE(primary.writes_waited(partition_id{1}));
+}
+
 TEST_CASE("a silo whose disk is new gets the rows, and leads with them") {
   small_cluster cluster{2};
   cluster.start_all();

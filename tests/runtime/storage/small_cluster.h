@@ -91,6 +91,11 @@ public:
       const std::lock_guard lock{around_.mutex_};
       return followed_[partition];
     }
+    /// Whether writes have waited for a change that it has asked for.
+    [[nodiscard]] bool writes_waited(partition_id partition) {
+      const std::lock_guard lock{around_.mutex_};
+      return writes_waited_.contains(partition);
+    }
     /// What could not be read of others, as it was told.
     [[nodiscard]] std::vector<std::string> unread() {
       const std::lock_guard lock{around_.mutex_};
@@ -110,7 +115,12 @@ public:
         }
       });
     }
-    void change(partition_id partition, const partition_record& wanted) override {
+    void change(partition_id partition, const partition_record& wanted,
+                writes_wait waits) override {
+      if (waits == writes_wait::yes) {
+        const std::lock_guard lock{around_.mutex_};
+        writes_waited_.insert(partition);
+      }
       around_.post([this, partition, wanted] { around_.change(*this, partition, wanted); });
     }
     void read(partition_id partition) override {
@@ -143,6 +153,7 @@ public:
     std::unique_ptr<storage> rows_;
     std::uint64_t incarnation_ = 0;
     std::vector<std::string> unread_;
+    std::set<partition_id> writes_waited_;
     std::map<partition_id, std::vector<std::pair<std::uint64_t, std::string>>> followed_;
     std::atomic<std::size_t> quarantines_{0};
     std::atomic<std::size_t> cannot_copy_{0};
