@@ -251,6 +251,7 @@ std::vector<std::string> pool_queue::in_order(const waiting_lanes::projects& pro
                               : a.second->second.begin()->first < b.second->second.begin()->first;
   });
   std::vector<std::string> order;
+  order.reserve(ranked.size());
   for (const auto& [rank, at] : ranked) {
     order.push_back(at->first);
   }

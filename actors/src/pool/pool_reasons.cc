@@ -165,7 +165,8 @@ std::string pool_queue::reason_of_places(const ticket_shape& of) const {
 // Before it in order, and what that waits for at the executor would not be left; null: none.
 const pool_ticket* pool_queue::keeper(const pool_ticket& ticket, const ticket_shape& of,
                                       const offers::value_type& at) const {
-  const auto& [name, one] = at;
+  const auto& name = at.first;
+  const auto& one = at.second;
   for (const auto& [number, executor] : kept_) {
     const auto& other = tickets_.at(number);
     const auto is_before = other.priority != ticket.priority ? other.priority > ticket.priority

@@ -227,6 +227,7 @@ result<std::vector<semaphore_definition>> run_graph::locks(instance_id id) const
     }
   }
   std::vector<semaphore_definition> made;
+  made.reserve(limits.size());
   for (const auto& [name, limit] : limits) {
     made.push_back({name, limit});
   }

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
 // project, pool: how projects share the executors.
+#include <cmath>
 #include <iostream>
 
 #include "cli/output.h"
@@ -162,7 +163,7 @@ exit_code run_pool(const option_values& options, const std::vector<std::string>&
   std::cout << "\n\n";
   for (auto& each : page->at("projects")) {
     for (const auto* key : {"share", "used"}) {
-      each[key] = std::to_string(static_cast<int>(100 * each.at(key).get<double>() + 0.5)) + "%";
+      each[key] = std::to_string(std::lround(100 * each.at(key).get<double>())) + "%";
     }
   }
   print_rows(server->style(), page->at("projects"),

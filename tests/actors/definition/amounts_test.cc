@@ -17,7 +17,7 @@ TEST_CASE("amounts are read exactly, and written as the shortest text that says 
     std::uint64_t amount;
     const char* again;
   };
-  for (const auto& [resource, text, amount, again] :
+  for (const auto& each :
        {row{"cpu", "2", 2'000, "2"}, row{"cpu", "0.5", 500, "500m"},
         row{"cpu", "500m", 500, "500m"}, row{"cpu", "1500m", 1'500, "1500m"},
         row{"cpu", "2.50", 2'500, "2500m"}, row{"memory", "512Mi", 512ULL << 20U, "512Mi"},
@@ -26,20 +26,20 @@ TEST_CASE("amounts are read exactly, and written as the shortest text that says 
         row{"memory", "0.3Ki", 307, "307"},  // the rest of a byte is dropped
         row{"gpu", "007", 7, "7"},
         row{"gpu", "9223372036854775807", resource_amount_max, "9223372036854775807"}}) {
-    CAPTURE(text);
-    const auto read = parse_amount(resource, text);
+    CAPTURE(each.text);
+    const auto read = parse_amount(each.resource, each.text);
     REQUIRE(read);
-    CHECK(*read == amount);
-    CHECK(format_amount(resource, amount) == again);
-    const auto same = parse_amount(resource, again);
+    CHECK(*read == each.amount);
+    CHECK(format_amount(each.resource, each.amount) == each.again);
+    const auto same = parse_amount(each.resource, each.again);
     REQUIRE(same);
-    CHECK(*same == amount);
+    CHECK(*same == each.amount);
   }
   CHECK(describe_amount("gpu", 2) == "2 gpu");
 }
 
 TEST_CASE("what is no amount is refused, with what would be one") {
-  for (const auto& [resource, text] : std::initializer_list<std::pair<const char*, const char*>>{
+  for (const auto& each : std::initializer_list<std::pair<const char*, const char*>>{
            {"cpu", "0"},
            {"cpu", "0m"},
            {"cpu", ""},
@@ -59,9 +59,9 @@ TEST_CASE("what is no amount is refused, with what would be one") {
            {"gpu", "0.5"},
            {"gpu", "1Mi"},
            {"gpu", "9223372036854775808"}}) {
-    CAPTURE(resource);
-    CAPTURE(text);
-    const auto read = parse_amount(resource, text);
+    CAPTURE(each.first);
+    CAPTURE(each.second);
+    const auto read = parse_amount(each.first, each.second);
     REQUIRE_FALSE(read);
     CHECK(read.error().text().find("write ") != std::string::npos);
   }

@@ -69,7 +69,9 @@ TEST_CASE("the schema has every key that the loader knows, and no other") {
     CAPTURE(map.definition);
     const auto& described = schema()["$defs"][map.definition]["properties"];
     std::set<std::string> there;
-    for (const auto& [key, content] : described.items()) {
+    for (const auto& each : described.items()) {
+      const auto& key = each.key();
+      const auto& content = each.value();
       CAPTURE(key);
       there.insert(key);
       CHECK(content.contains("description"));
