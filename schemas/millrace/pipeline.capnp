@@ -183,8 +183,8 @@ struct Subscriber {
 
 struct TriggerValue {
   # Record of the map "started_for" of a pipeline, by the pipeline of a trigger with `onceFor`, or
-  # by `webhook/NAME`.
-  value @0 :Text;  # Of the last run that it has started.
+  # by `webhook/NAME/` and a number of 10 digits that grows: of a webhook the newest 100.
+  value @0 :Text;  # Of the last run that it has started; of a webhook a digest of that.
 }
 
 enum ApplyOnlyIf {
@@ -238,8 +238,10 @@ interface Pipeline $Actor.actor("pipeline") {
   # As `submit`, but it answers when the run is stored, before it can be asked, and `run` is an id
   # that whoever asks has made for this, or empty. `again`: it was asked before with that id, and
   # nobody knows what became of that. `scheduledAt`: the nominal time that the run has, though no
-  # schedule starts it; 0: none. `webhook`: that starts it; empty: none. Where `onceFor` is that of
-  # the last run that the webhook has started, and not empty, nothing starts and `run` is empty.
+  # schedule starts it; 0: none. `webhook`: that starts it; empty: none. Then `version` is the one
+  # that it was read of: `unavailable` where that is the latest no more. Where `onceFor` is that of
+  # one of the last 100 runs that the webhook has started, and not empty, nothing starts and `run`
+  # is empty.
   remove @7 () -> ();
   # Deletes it with its versions and its ended runs: at once it is not there, and cannot be applied
   # until all of it has gone. `failed_precondition` while a run has not ended.
@@ -281,7 +283,7 @@ interface Pipeline $Actor.actor("pipeline") {
   # how often a run of the latest version has failed since.
   limitRuns @18 (maxQueuedRuns :UInt32) -> () $Actor.internal;
   # From its project: a setting that it goes by.
-  webhook @19 (name :Text) -> (webhook :Definition.CompiledWebhook)
+  webhook @19 (name :Text) -> (webhook :Definition.CompiledWebhook, version :UInt32)
       $Actor.readOnly $Actor.internal;
   # From a gateway: of the latest version. `not_found`: there is none of that name, or no pipeline.
 }
@@ -498,9 +500,10 @@ interface Run $Actor.actor("run") $Actor.group("run") $Actor.affinity("/") {
       -> () $Actor.internal;
   # From the run `run`, which is the task's and has ended, or could not begin. Without effect where
   # the task has another one, or has ended.
-  callback @19 (token :Text, answer :CallbackAnswer) -> () $Actor.internal;
-  # From a gateway: the word of a foreign system. `not_found` where the token is that of no task;
-  # `failed_precondition` where the task has ended, or was told something else. Idempotent.
+  callback @19 (token :Text, answer :CallbackAnswer) -> (again :Bool) $Actor.internal;
+  # From a gateway: the word of a foreign system. `again`: it was told the same before, and this has
+  # no effect. `not_found` where the token is that of no task; `failed_precondition` where the task
+  # has ended, or was told something else.
 }
 
 # --- task ----------------------------------------------------------------------------------------

@@ -22,7 +22,7 @@ namespace {
 namespace http = gateway::http;
 using json = nlohmann::json;
 
-const std::string key = "key-of-the-hook";
+const std::string key = "the-key-of-the-hook";
 
 std::string signature_of(const std::string& body) {
   std::array<unsigned char, 32> digest{};

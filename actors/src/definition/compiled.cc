@@ -467,7 +467,8 @@ result<void> read_task(schemas::CompiledTask::Reader task, pipeline_definition& 
 // The oldest format whose readers run the definition as it says: a silo of an earlier version would
 // pass over what it does not know.
 std::uint32_t format_of(const pipeline_definition& definition) {
-  if (std::any_of(definition.tasks.begin(), definition.tasks.end(),
+  if (!definition.webhooks.empty() ||
+      std::any_of(definition.tasks.begin(), definition.tasks.end(),
                   [](const task_definition& task) { return task.callback.has_value(); })) {
     return 5;
   }

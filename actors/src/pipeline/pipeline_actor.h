@@ -101,9 +101,10 @@ private:
   void tell_triggers(const std::vector<trigger_definition>& triggers);
   void tell_subscribers(const run_ended_params& ended);
   void not_triggered(const std::string& by, const std::string& why) const;
-  // What the last run that a webhook has started was for.
-  [[nodiscard]] bool has_started_for(std::string_view webhook, std::string_view once_for) const;
-  void note_started_for(std::string_view webhook, const std::string& once_for);
+  // What the newest runs that a webhook has started were for.
+  [[nodiscard]] bool has_started_for(const std::string& webhook, std::string_view once_for) const;
+  void note_started_for(const std::string& webhook, const std::string& once_for);
+  void forget_started_for(const std::vector<webhook_definition>& left);
   void judge_version(std::uint32_t version, schemas::RunState end);
   [[nodiscard]] std::optional<concurrency_definition> concurrency() const;
   [[nodiscard]] runtime::result<turn> turn_of(const bound_params& params, const std::string& run);

@@ -10,6 +10,7 @@
 #include "pipeline/pipeline_actor.h"
 #include "pipeline/pipeline_rows.h"
 #include "run/run_states.h"
+#include "secrets/signature.h"
 
 namespace millrace::actors {
 
@@ -49,9 +50,30 @@ map_scope scope_of(const std::string& pipeline, schemas::RunStatus::Reader run) 
   return scope;
 }
 
+// Of each webhook so many are known.
+constexpr std::size_t started_for_max = 100;
+constexpr unsigned started_for_digits = 10;
+
 // In `started_for`, beside names of pipelines, which have no slash.
-std::string row_of_webhook(std::string_view name) {
-  return "webhook/" + std::string{name};
+constexpr std::string_view webhook_rows = "webhook/";
+
+std::string rows_of_webhook(const std::string& name) {
+  return std::string{webhook_rows} + name + "/";
+}
+
+// A value may have 4 KiB, and there are many.
+std::string mark_of(std::string_view once_for) {
+  return hmac_sha256(once_for, {});
+}
+
+std::optional<schemas::CompiledWebhook::Reader> webhook_of(
+    schemas::CompiledPipeline::Reader compiled, std::string_view name) {
+  for (const auto each : compiled.getWebhooks()) {
+    if (text_of(each.getName()) == name) {
+      return each;
+    }
+  }
+  return std::nullopt;
 }
 
 }  // namespace
@@ -114,27 +136,75 @@ async<pipeline_actor::webhook_results> pipeline_actor::webhook(webhook_params pa
   if (!is_known()) {
     co_return unknown();
   }
-  const auto stored = *versions_.get(version_row(state().getLatestVersion()));
-  for (const auto each : stored.getCompiled().getWebhooks()) {
-    if (text_of(each.getName()) == params.name()) {
-      webhook_results results;
-      results.build().setWebhook(each);
-      co_return results;
-    }
+  const auto latest = state().getLatestVersion();
+  const auto stored = *versions_.get(version_row(latest));
+  const auto found = webhook_of(stored.getCompiled(), params.name());
+  if (!found) {
+    co_return runtime::error{
+        runtime::errc::not_found,
+        "the pipeline '" + pipeline() + "' has no webhook '" + std::string{params.name()} + "'"};
   }
-  co_return runtime::error{
-      runtime::errc::not_found,
-      "the pipeline '" + pipeline() + "' has no webhook '" + std::string{params.name()} + "'"};
+  webhook_results results;
+  results.build().setWebhook(*found);
+  results.build().setVersion(latest);
+  co_return results;
 }
 
-bool pipeline_actor::has_started_for(std::string_view webhook, std::string_view once_for) const {
-  const auto last = started_for_.get(row_of_webhook(webhook));
-  return !once_for.empty() && last && text_of(last->getValue()) == once_for;
+bool pipeline_actor::has_started_for(const std::string& webhook, std::string_view once_for) const {
+  auto found = false;
+  if (once_for.empty()) {
+    return found;
+  }
+  const auto mark = mark_of(once_for);
+  const auto rows = rows_of_webhook(webhook);
+  started_for_.for_each(
+      [&](std::string_view row, schemas::TriggerValue::Reader stored) {
+        found = row.starts_with(rows) && text_of(stored.getValue()) == mark;
+        return row.starts_with(rows) && !found;
+      },
+      rows);
+  return found;
 }
 
-void pipeline_actor::note_started_for(std::string_view webhook, const std::string& once_for) {
-  if (!once_for.empty()) {
-    started_for_.edit(row_of_webhook(webhook)).setValue(once_for.c_str());
+void pipeline_actor::note_started_for(const std::string& webhook, const std::string& once_for) {
+  if (once_for.empty()) {
+    return;
+  }
+  const auto rows = rows_of_webhook(webhook);
+  std::vector<std::string> known;
+  started_for_.for_each(
+      [&](std::string_view row, const auto& /*stored*/) {
+        if (row.starts_with(rows)) {
+          known.emplace_back(row);
+        }
+        return row.starts_with(rows);
+      },
+      rows);
+  std::uint32_t number = 1;
+  if (!known.empty()) {
+    number += static_cast<std::uint32_t>(std::stoul(known.back().substr(rows.size())));
+  }
+  if (known.size() >= started_for_max) {
+    started_for_.erase(known.front());
+  }
+  started_for_.edit(rows + padded(number, started_for_digits)).setValue(mark_of(once_for).c_str());
+}
+
+void pipeline_actor::forget_started_for(const std::vector<webhook_definition>& left) {
+  std::vector<std::string> gone;
+  started_for_.for_each(
+      [&](std::string_view row, const auto& /*stored*/) {
+        const auto is_its = [&](const auto& each) {
+          return row.starts_with(rows_of_webhook(each.name));
+        };
+        if (row.starts_with(webhook_rows) && std::none_of(left.begin(), left.end(), is_its)) {
+          gone.emplace_back(row);
+        }
+        return row.starts_with(webhook_rows);
+      },
+      webhook_rows);
+  for (const auto& row : gone) {
+    started_for_.erase(row);
   }
 }
 

@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <array>
 #include <charconv>
+#include <nlohmann/json.hpp>
 
 #include "definition/compiled.h"
 #include "definition/fill_values.h"
@@ -92,6 +93,43 @@ bool is_text(const webhook_request& request) {
                     [](char a, char b) { return a == b || a == b - 'A' + 'a'; });
 }
 
+// Stops at an integer that would have to be rounded.
+class big_integers {
+public:
+  [[nodiscard]] const std::string& found() const { return found_; }
+
+  // What nlohmann's parser calls.
+  bool number_unsigned(std::uint64_t number) {
+    return number <= std::uint64_t{INT64_MAX} || stop(std::to_string(number));
+  }
+  bool number_float(double /*number*/, const std::string& text) {
+    return text.find_first_of(".eE") != std::string::npos || stop(text);
+  }
+  static bool number_integer(std::int64_t /*number*/) { return true; }
+  static bool null() { return true; }
+  static bool boolean(bool /*content*/) { return true; }
+  static bool string(std::string& /*text*/) { return true; }
+  static bool binary(nlohmann::ordered_json::binary_t& /*content*/) { return true; }
+  static bool start_object(std::size_t /*size*/) { return true; }
+  static bool key(std::string& /*name*/) { return true; }
+  static bool end_object() { return true; }
+  static bool start_array(std::size_t /*size*/) { return true; }
+  static bool end_array() { return true; }
+  static bool parse_error(std::size_t /*at*/, const std::string& /*last*/,
+                          const nlohmann::detail::exception& /*why*/) {
+    return false;
+  }
+
+private:
+  bool stop(const std::string& text) {
+    constexpr std::size_t shown = 40;
+    found_ = text.substr(0, shown);
+    return false;
+  }
+
+  std::string found_;
+};
+
 result<value> body_of(const webhook_request& request) {
   if (request.body.empty()) {
     return make_value();
@@ -103,6 +141,10 @@ result<value> body_of(const webhook_request& request) {
   if (!read) {
     return refused("the body: " + read.error().text() +
                    "; have it sent as JSON (application/json), or as text/plain");
+  }
+  if (big_integers looks; !nlohmann::ordered_json::sax_parse(request.body, &looks)) {
+    return refused("the body: " + looks.found() +
+                   " is an integer that does not fit into 64 bits; " + "have it sent as a text");
   }
   return from_json_value(*read);
 }
@@ -139,6 +181,9 @@ result<webhook_start> read_webhook_request(schemas::CompiledWebhook::Reader webh
   auto once_for = fill(text_of(webhook.getOnceFor()), scope);
   if (!once_for) {
     return refused("once_for: " + once_for.error().text());
+  }
+  if (once_for->find('\0') != std::string::npos) {
+    return refused("once_for: it has a NUL byte");
   }
   if (once_for->size() > once_for_bytes_max) {
     return refused("once_for: it has more than " + std::to_string(once_for_bytes_max) + " bytes");

@@ -45,7 +45,7 @@ public:
   runtime::async<> pause(pause_params params) override;
   runtime::async<> resume() override;
   runtime::async<> child_told(child_told_params params) override;
-  runtime::async<> callback(callback_params params) override;
+  runtime::async<callback_results> callback(callback_params params) override;
 
 private:
   static constexpr const char* pinned_row = "pinned";

@@ -91,7 +91,7 @@ std::optional<instance_id> run_actor::called(std::string_view token) const {
              : std::nullopt;
 }
 
-async<> run_actor::callback(callback_params params) {
+async<run_actor::callback_results> run_actor::callback(callback_params params) {
   const auto id = called(params.token());
   if (!id) {
     co_await runtime::fail(errc::not_found, "no task waits for this callback");
@@ -104,7 +104,7 @@ async<> run_actor::callback(callback_params params) {
                        std::string{to_string(before->getState())};
       co_await runtime::fail(errc::failed_precondition, why);
     }
-    co_return;
+    co_return callback_results{true};
   }
   const auto row = instances_.get(row_of(*id));
   const auto waits = waiting_at(name, step_kind::callback).has_value();
@@ -119,6 +119,7 @@ async<> run_actor::callback(callback_params params) {
   if (waits) {
     answer(*id, given.getState(), text_of(given.getReason()), outputs_of(given));
   }
+  co_return callback_results{false};
 }
 
 async<> run_actor::decide(decide_params params) {

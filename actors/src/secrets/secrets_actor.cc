@@ -3,6 +3,7 @@
 
 #include <openssl/crypto.h>
 
+#include <chrono>
 #include <string>
 #include <vector>
 
@@ -13,6 +14,11 @@ namespace millrace::actors {
 
 using runtime::async;
 using runtime::errc;
+
+namespace {
+// Between two lines of the log for one secret.
+constexpr std::chrono::minutes told_again_after{1};
+}  // namespace
 
 async<secrets_actor::put_results> secrets_actor::put(put_params params) {
   const auto given = params.read().getSecret();
@@ -88,14 +94,29 @@ runtime::result<std::string> secrets_actor::opened(const std::string& name) cons
                        {key(), name});
 }
 
+// Whoever sends something could have it told as often as he likes.
+void secrets_actor::cannot_verify(const std::string& name, const std::string& why) {
+  const auto at = now();
+  std::erase_if(told_, [&](const auto& each) { return each.second + told_again_after <= at; });
+  if (log_ && told_.try_emplace(name, at).second) {
+    log_("secret '" + name + "' of project '" + key() +
+         "', which a webhook is signed with: " + why);
+  }
+}
+
 // It takes as long where there is no such secret: who asks is not to learn that.
 async<secrets_actor::verify_results> secrets_actor::verify(verify_params params) {
   const auto given = params.read();
   const auto name = text_of(given.getName());
   auto value = opened(name);
-  if (!value && !name.empty() && log_) {
-    log_("secret '" + name + "' of project '" + key() +
-         "', which a webhook is signed with: " + value.error().text());
+  if (value && value->size() < signing_key_bytes_min) {
+    ::OPENSSL_cleanse(value->data(), value->size());
+    value = runtime::error{errc::failed_precondition, "it has less than " +
+                                                          std::to_string(signing_key_bytes_min) +
+                                                          " bytes, which can be guessed"};
+  }
+  if (!value && !name.empty()) {
+    cannot_verify(name, value.error().text());
   }
   const auto content = given.getContent();
   const auto good = is_signed({reinterpret_cast<const char*>(content.begin()), content.size()},

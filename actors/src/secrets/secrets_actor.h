@@ -3,7 +3,9 @@
 #pragma once
 
 #include <functional>
+#include <map>
 #include <memory>
+#include <string>
 #include <string_view>
 #include <utility>
 
@@ -16,10 +18,14 @@ namespace millrace::actors {
 /// Of a project; each may have 64 KiB.
 inline constexpr std::size_t project_secrets_max = 1'000;
 
+/// Of a secret that something is signed with: 128 bits (RFC 2104, 3, wants as many as the digest
+/// has; what people draw by `openssl rand` has them).
+inline constexpr std::size_t signing_key_bytes_min = 16;
+
 class secrets_actor final : public schemas::secrets_base<schemas::SecretsState> {
 public:
-  /// `keys`: of this silo; null: it opens none. `log` gets a line when it cannot open one; may be
-  /// empty.
+  /// `keys`: of this silo; null: it opens none. `log` gets a line when it cannot open one that
+  /// something is signed with, or that is too short for that: one a minute for each; may be empty.
   explicit secrets_actor(std::shared_ptr<const secret_keyring> keys = {},
                          std::function<void(std::string_view)> log = {})
       : keys_(std::move(keys)), log_(std::move(log)) {}
@@ -32,10 +38,12 @@ public:
 
 private:
   [[nodiscard]] runtime::result<std::string> opened(const std::string& name) const;
+  void cannot_verify(const std::string& name, const std::string& why);
 
   runtime::state_map<schemas::SealedSecret> secrets_{*this, "secrets"};
   const std::shared_ptr<const secret_keyring> keys_;
   const std::function<void(std::string_view)> log_;
+  std::map<std::string, runtime::wall_time> told_;  // by name; when
 };
 
 }  // namespace millrace::actors

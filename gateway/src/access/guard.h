@@ -4,9 +4,11 @@
 
 #include <atomic>
 #include <cstdint>
+#include <map>
 #include <memory>
 #include <mutex>
 #include <optional>
+#include <string>
 #include <string_view>
 
 #include "access/principal.h"
@@ -35,8 +37,27 @@ struct request_rates {
   static constexpr unsigned requests_burst_min = 10;
 };
 
-/// Bodies of signed requests that are read at a time: who has signed them is only known then.
-inline constexpr int signed_bodies_max = 128;
+/// Requests of strangers in hand at a time: what comes signed to a webhook, and to callbacks, from
+/// when its body is read until it is known whether its sender may do that.
+inline constexpr int strangers_max = 128;
+/// Of these from one address, or its network of IPv6: a proxy in front is one.
+inline constexpr int strangers_of_address_max = 8;
+
+/// What counts the requests of strangers in hand.
+///
+/// Threading: any.
+class stranger_count : public std::enable_shared_from_this<stranger_count> {
+public:
+  /// One more from there, until the last copy of this goes; null: there are as many as may be.
+  [[nodiscard]] std::shared_ptr<void> enter(const std::string& from);
+
+private:
+  void leave(const std::string& from);
+
+  std::mutex mutex_;
+  int all_ = 0;
+  std::map<std::string, int> from_;
+};
 
 /// Threading: any.
 class guard {
@@ -56,8 +77,9 @@ public:
 
   /// What `admit` would answer for its token alone, to a request whose body has not been read;
   /// nothing: it is known who sends it. Whatever the route, of nobody no body is read, but for what
-  /// comes signed to a webhook, or to a callback: of that `actors::webhook_body_bytes_max`, if it
-  /// says how long it is (else 411, 413), of `signed_bodies_max` at a time (else 429).
+  /// comes signed to a webhook, or to a callback: of that `actors::webhook_body_bytes_max` or
+  /// `actors::callback_body_bytes_max`, if it says how long it is (else 411, 413), while there are
+  /// not too many (else 429). Such a request has `stranger` then, as after `admit`.
   [[nodiscard]] std::optional<http::response> refuse_body(http::request& received);
 
   /// Whether anybody is asked for a token.
@@ -74,7 +96,8 @@ public:
   }
 
 private:
-  std::optional<http::response> refuse_signed_body(http::request& received);
+  std::optional<http::response> refuse_strange_body(http::request& received);
+  std::optional<runtime::error> let_in(http::request& received);
   std::optional<runtime::error> know_sender(http::request& received);
   std::optional<runtime::error> count_request(const http::request& received);
   runtime::error slow_down(const std::string& why, runtime::duration wait);
@@ -85,7 +108,7 @@ private:
   const token_list* const tokens_;
   const request_rates rates_;
   std::atomic<std::uint64_t> limited_{0};
-  const std::shared_ptr<std::atomic<int>> signed_bodies_ = std::make_shared<std::atomic<int>>(0);
+  const std::shared_ptr<stranger_count> strangers_ = std::make_shared<stranger_count>();
   std::mutex mutex_;  // for all below
   rate_limit requests_;
   rate_limit wrong_tokens_;

@@ -126,6 +126,7 @@ struct api_parts {
   actors::pipeline_host* host;  ///< Of this process's executor; null: it has none.
   file_thread& files;           ///< For logs and figures: each job ends within a piece of a file.
   file_thread& bodies;          ///< Where large bodies are read.
+  file_thread& strangers;       ///< The same, of those without a token.
   file_thread& inspections;     ///< For what may wait for actors: what silos are asked.
   std::function<http::server_probe()> probe;  ///< For /metrics; may be empty.
   gateway::guard* guard = nullptr;            ///< Null: whoever reaches this may do everything.

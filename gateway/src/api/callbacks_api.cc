@@ -25,6 +25,9 @@ namespace {
 // It is stored with the run and its events.
 constexpr std::size_t callback_reason_bytes_max = 4'096;
 
+// So much is read as JSON in some 20 us.
+constexpr std::size_t quick_body_bytes = 4096;
+
 error wrong(const std::string& why) {
   return {errc::invalid_argument, why};
 }
@@ -94,35 +97,56 @@ result<void> read_answer(std::string_view text, schemas::CallbackAnswer::Builder
   return {};
 }
 
+// Counts as a wrong token while it is not known that the token is good.
+error refused(const api_parts& parts, const request& received, const error& why) {
+  return parts.guard != nullptr ? parts.guard->count_wrong_token(received, why) : why;
+}
+
 // What is not known is told by one text, whether it is the run, the task or the rest that is wrong.
-void call_back(const api_parts& parts, request& received, reply answer) {
-  const std::string token{received.param("token")};
-  const auto place = actors::callback_place_of(token);
-  const error unknown{errc::not_found, "no task waits for this callback"};
-  const auto refuse = [guard = parts.guard, unknown](const request& asked) {
-    return guard != nullptr ? guard->count_wrong_token(asked, unknown) : unknown;
-  };
-  if (!place) {
-    answer.fail(refuse(received));
+error unknown() {
+  return {errc::not_found, "no task waits for this callback"};
+}
+
+void tell(const api_parts& parts, const std::string& run, const std::shared_ptr<request>& received,
+          const std::shared_ptr<reply>& answer) {
+  run_interface::callback_params params;
+  params.build().setToken(std::string{received->param("token")}.c_str());
+  if (auto read = read_answer(received->body, params.build().initAnswer()); !read) {
+    received->stranger.reset();
+    answer->fail(refused(parts, *received, read.error()));
     return;
   }
-  run_interface::callback_params params;
-  params.build().setToken(token.c_str());
-  if (auto read = read_answer(received.body, params.build().initAnswer()); !read) {
-    answer.fail(read.error());
+  parts.silo.call_then<run_interface::callback_results>(
+      ref<schemas::Run>(run).callback(std::move(params)),
+      [&parts, received, answer](const result<run_interface::callback_results>& told) {
+        received->stranger.reset();
+        if (told) {
+          answer->send(answer_of(told->again() ? 200 : 202, nlohmann::ordered_json::object()));
+        } else {
+          answer->fail(told.error().code() == errc::not_found ? refused(parts, *received, unknown())
+                                                              : told.error());
+        }
+      });
+}
+
+void call_back(const api_parts& parts, request& received, reply answer) {
+  const auto place = actors::callback_place_of(received.param("token"));
+  if (!place) {
+    answer.fail(refused(parts, received, unknown()));
+    return;
+  }
+  if (received.body.size() > actors::callback_body_bytes_max) {
+    answer.fail(refused(parts, received, {errc::too_large, "a callback takes at most 512 KiB"}));
     return;
   }
   const auto held = received.detach();
   const auto shared = std::make_shared<reply>(std::move(answer));
-  parts.silo.call_then<void>(
-      ref<schemas::Run>(place->run).callback(std::move(params)),
-      [shared, held, refuse](const result<void>& told) {
-        if (told) {
-          shared->send(answer_of(202, nlohmann::ordered_json::object()));
-        } else {
-          shared->fail(told.error().code() == errc::not_found ? refuse(*held) : told.error());
-        }
-      });
+  if (held->body.size() <= quick_body_bytes) {
+    tell(parts, place->run, held, shared);
+  } else {
+    answer_on(parts.strangers, shared,
+              [&parts, held, shared, run = place->run] { tell(parts, run, held, shared); });
+  }
 }
 
 json_shape answer_shape() {
@@ -144,11 +168,14 @@ void add_callback_routes(api_routes& routes) {
        .tag = "runs",
        .summary = "Says how a task with `callback` has ended",
        .text = "From the foreign system that it waits for. It may come before the task "
-               "starts. Said again it has no effect; said otherwise it is refused (409). "
+               "starts. Said again it has no effect (200); said otherwise it is refused (409). "
                "Without a body the task has succeeded.",
        .headers = {repeatable, traceparent},
        .body = {.any_of = {json_media(answer_shape())}},
-       .answers = {{.status = 202, .text = "It is stored.", .body = json_media(shape::object({}))}},
+       .answers = {{.status = 202, .text = "It is stored.", .body = json_media(shape::object({}))},
+                   {.status = 200,
+                    .text = "It was told the same before.",
+                    .body = json_media(shape::object({}))}},
        .problems = {404, 409, 411}},
       call_back);
 }

@@ -102,6 +102,13 @@ bool lives_here(const runtime::silo& silo, const std::string& pipeline) {
   return !hosts || hosts->front() == silo.name();
 }
 
+// As a header field cannot have; others make keys with them.
+bool has_control(std::string_view text) {
+  return std::any_of(text.begin(), text.end(), [](char each) {
+    return static_cast<unsigned char>(each) < ' ' || each == '\x7f';
+  });
+}
+
 result<void> set_labels(const nlohmann::json& given, pipeline_interface::submit_params& params) {
   auto labels = params.build().initLabels(static_cast<unsigned>(given.size()));
   unsigned at = 0;
@@ -167,6 +174,9 @@ result<wanted_run> wanted_run_of(std::string_view text, key_in_text key) {
       wanted.params.build().setPriority(*priority);
     } else if (name == "idempotency_key" && value.is_string() && key == key_in_text::yes) {
       wanted.idempotency_key = value.get<std::string>();
+      if (has_control(wanted.idempotency_key)) {
+        return error{errc::invalid_argument, "/idempotency_key: it has a control character"};
+      }
     } else {
       return error{errc::invalid_argument,
                    "/" + name +
@@ -210,7 +220,7 @@ void submit_and_answer(const api_parts& parts, const std::string& pipeline, want
            }
            const std::string run{told->run()};
            if (run.empty()) {
-             answer->send(answer_nothing_started("`once_for` is that of the last run"));
+             answer->send(answer_nothing_started("`once_for` is that of an earlier run"));
              return;
            }
            const auto made = std::make_shared<http::response>(answer_of(201, *told));

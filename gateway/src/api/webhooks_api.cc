@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
 // Webhooks: what outside systems send, and the runs that it starts.
+#include "access/token.h"
 #include "api/api.h"
 #include "api/respond.h"
 #include "api/submission.h"
@@ -53,10 +54,12 @@ private:
   // the same for a wrong signature, a webhook that has none, and no webhook at all.
   void found(const result<pipeline_interface::webhook_results>& found) {
     if (!found && found.error().code() != errc::not_found) {
+      received_->stranger.reset();
       answer_->fail(found.error());
       return;
     }
     const std::string secret = found ? found->webhook().getSecret().cStr() : "";
+    version_ = found ? found->version() : 0;
     const auto is_anybody = is_signed_ && parts_.guard != nullptr && parts_.guard->asks();
     if (!secret.empty() && !is_signed_) {
       answer_->fail({errc::unauthenticated, "the webhook '" + webhook_ + "' takes only what is " +
@@ -76,12 +79,15 @@ private:
     made.setName(secret.c_str());
     made.setContent(
         {reinterpret_cast<const kj::byte*>(received_->body.data()), received_->body.size()});
-    made.setSignature(std::string{received_->headers.find(signature_field).value_or("")}.c_str());
+    const auto is_one = received_->headers.count(signature_field) == 1;
+    const auto signature = is_one ? received_->headers.find(signature_field) : std::nullopt;
+    made.setSignature(std::string{signature.value_or("")}.c_str());
     using message = runtime::message<schemas::CompiledWebhook>;
     auto webhook = std::make_shared<message>(found ? message{found->webhook()} : message{});
     parts_.silo.call_then<secrets_interface::verify_results>(
         ref<schemas::Secrets>(pipeline_.substr(0, pipeline_.find('/'))).verify(std::move(params)),
         [self = shared_from_this(), webhook](const auto& told) {
+          self->received_->stranger.reset();
           if (!told) {
             self->answer_->fail(told.error());
           } else if (!told->good()) {
@@ -102,6 +108,7 @@ private:
     using message = runtime::message<schemas::CompiledWebhook>;
     answer_on(parts_.bodies, answer_,
               [self = shared_from_this(), held = std::make_shared<message>(webhook)] {
+                self->key_ = self->key(held->read());
                 self->start(actors::read_webhook_request(held->read(), self->content()));
               });
   }
@@ -131,20 +138,39 @@ private:
     }
     wanted_run wanted;
     wanted.params.build().setParams(told->params.c_str());
+    wanted.params.build().setVersion(version_);
     wanted.webhook = webhook_;
     wanted.once_for = told->once_for;
-    wanted.idempotency_key = key();
+    wanted.idempotency_key = key_;
     submit_and_answer(parts_, pipeline_, std::move(wanted),
                       trace_of(*received_, quiet_trace::goes_along), {}, answer_);
   }
 
-  // Apart from those of other webhooks and of submissions.
-  [[nodiscard]] std::string key() const {
+  // Apart from those of other webhooks, and of submissions, which hold no control character.
+  // Neither field is signed; what is, is told by its body where nothing else tells whether it came
+  // before.
+  [[nodiscard]] std::string key(schemas::CompiledWebhook::Reader webhook) const {
     auto given = key_of(*received_);
     if (given.empty()) {
       given = received_->headers.find(delivery_key.name).value_or("");
     }
-    return given.empty() ? given : "webhook/" + webhook_ + "/" + given;
+    const auto is_by_body =
+        given.empty() && webhook.getSecret().size() > 0 && webhook.getOnceFor().size() == 0;
+    if (given.empty() && !is_by_body) {
+      return {};
+    }
+    return "\x01webhook/" + webhook_ + (is_by_body ? "/body/" : "/key/") +
+           in_hex(digest_of(is_by_body ? received_->body : given));
+  }
+
+  [[nodiscard]] static std::string in_hex(std::string_view bytes) {
+    constexpr std::string_view digits = "0123456789abcdef";
+    std::string text;
+    for (const char each : bytes) {
+      const auto byte = static_cast<unsigned char>(each);
+      text.append(1, digits[byte >> 4U]).append(1, digits[byte & 15U]);
+    }
+    return text;
   }
 
   const api_parts& parts_;
@@ -153,6 +179,8 @@ private:
   const bool is_signed_;
   std::string pipeline_;
   std::string webhook_;
+  std::uint32_t version_ = 0;  // that the webhook was read of
+  std::string key_;            // see `key`; made before the body goes
 };
 
 void deliver(const api_parts& parts, request& received, reply answer) {
@@ -164,6 +192,10 @@ void deliver(const api_parts& parts, request& received, reply answer) {
   }
   if (received.body.size() > actors::webhook_body_bytes_max) {
     answer.fail({errc::too_large, "a webhook takes at most 1 MiB"});
+    return;
+  }
+  if (key_of(received).size() > runtime::idempotency_key_bytes_max) {
+    answer.fail({errc::invalid_argument, "an idempotency key is at most 200 bytes"});
     return;
   }
   std::make_shared<delivery>(parts, received, std::move(answer))

@@ -48,13 +48,13 @@ result<http::server_options> listen_options(const std::string& text, const prote
 namespace {
 
 // What somebody may ask about later: what changed something, took all there is, or was not allowed.
-// Of nobody only what was refused for that, which is bounded, or let in by what it was signed with
-// or by its path: else anybody could fill the audit.
+// Of nobody only what was refused for that, which is bounded, and what started a run by what it was
+// signed with, or ended a task by its path: else whoever has seen one such could fill the audit.
 bool is_for_audit(const http::access_entry& each) {
   if (each.by == nullptr) {
-    const auto was_let_in =
-        each.route.ends_with("/webhooks/{webhook}") || each.route.ends_with("/callbacks/{token}");
-    return each.status == 401 || (was_let_in && each.status < 300);
+    return each.status == 401 ||
+           (each.status == 201 && each.route.ends_with("/webhooks/{webhook}")) ||
+           (each.status == 202 && each.route.ends_with("/callbacks/{token}"));
   }
   const bool looks = each.method.empty() || each.method == "GET" || each.method == "HEAD" ||
                      each.method == "OPTIONS";
@@ -157,10 +157,15 @@ struct front::parts {
       : listen(with_traces(asking_first(std::move(options.listen), admission), here.silo().trace(),
                            clock)),
         trail(trail_of(here, options, told)),
-        api{here.silo(), here.executes() ? &here.host() : nullptr,
-            files,       bodies,
-            inspections, {},
-            nullptr,     here.keyring()},
+        api{here.silo(),
+            here.executes() ? &here.host() : nullptr,
+            files,
+            bodies,
+            strangers,
+            inspections,
+            {},
+            nullptr,
+            here.keyring()},
         server{listen,
                (add_api(routes, api),
                 http::same_origin(routes.as_handler(), reach_of(listen), channel_of(listen))),
@@ -187,6 +192,7 @@ struct front::parts {
   std::unique_ptr<audit_trail> trail;  // null without tokens
   file_thread files{"logs", clock};
   file_thread bodies{"large bodies", clock, bodies_waiting_max};
+  file_thread strangers{"bodies of callbacks", clock, strangers_max};
   file_thread inspections{"inspections", clock};
   api_parts api;
   std::optional<token_list> tokens;

@@ -115,7 +115,7 @@ void request::clear() noexcept {
   headers.clear();
   body.clear();
   by.reset();
-  reading.reset();
+  stranger.reset();
   trace = {};
   route_ = {};
   target_.clear();
@@ -129,8 +129,10 @@ void request::clear() noexcept {
 
 std::shared_ptr<request> request::detach() {
   auto taken = std::move(body);
+  auto strange = std::move(stranger);
   auto made = std::make_shared<request>(*this);
   made->body = std::move(taken);
+  made->stranger = std::move(strange);
   return made;
 }
 

@@ -527,6 +527,7 @@ TEST_CASE("what an earlier version would pass over has a later format") {
     CAPTURE(keys);
     CHECK(format(keys) == 2);
   }
+  CHECK(format("}]\ntriggers: [{webhook: w") == 5);
 }
 
 }  // namespace

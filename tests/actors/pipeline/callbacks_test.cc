@@ -163,6 +163,38 @@ tasks:
   CHECK(task_of(here, run, "wait").task().getOutputs()[0].getValue() == "early");
 }
 
+// Goal: what was said of a task that could not start still counts when it does.
+// Method: the task before it fails once the word is there, and not when it is started again.
+TEST_CASE("a word that came early is kept over a retry until its task takes it") {
+  temporary_folder data;
+  const auto file = data.path / "url";
+  const auto gate = data.path / "gate";
+  const auto good = data.path / "good";
+  node here{data.path};
+  const auto run = here.submit(R"yaml(name: p
+tasks:
+  - name: start
+    env: {URL: "https://host${{ tasks.wait.callback }}"}
+    run: printf %s "$URL" > )yaml" +
+                               file.string() + R"yaml(
+  - name: before
+    needs: [start]
+    run: while ! test -e )yaml" +
+                               gate.string() + R"yaml(; do sleep 0.01; done; test -e )yaml" +
+                               good.string() + R"yaml(
+  - {name: wait, needs: [before], callback: {}}
+)yaml");
+  here.wait_until_running(run, "before");
+  CHECK(tell(here, token_in(file), TaskState::SUCCEEDED, "early") == std::nullopt);
+  std::ofstream{gate} << "open";
+  CHECK(here.wait(run) == RunState::FAILED);
+  CHECK(task_of(here, run, "wait").task().getState() == TaskState::UPSTREAM_FAILED);
+  std::ofstream{good} << "good";
+  REQUIRE(here.silo->call(ref<schemas::Run>(run).retry()));
+  CHECK(here.wait(run) == RunState::SUCCEEDED);
+  CHECK(task_of(here, run, "wait").task().getOutputs()[0].getValue() == "early");
+}
+
 TEST_CASE("a task that nobody calls times out, and takes no word any more") {
   temporary_folder data;
   const auto file = data.path / "url";

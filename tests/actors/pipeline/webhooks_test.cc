@@ -142,16 +142,26 @@ const std::string by_webhook =
     "name: p\ntriggers: {webhook: w, signature: {secret: key}}\ntasks: [{name: a, run: 'true'}]\n";
 
 // The run that it starts; empty: none.
-std::string deliver(node& here, const std::string& once_for, const std::string& webhook = "w") {
+runtime::result<std::string> try_to_deliver(node& here, const std::string& once_for,
+                                            const std::string& webhook, std::uint32_t version) {
   schemas::pipeline_interface::submit_new_params asked;
   auto made = asked.build();
   made.setParams("{}");
   made.setWebhook(webhook.c_str());
   made.setOnceFor(once_for.c_str());
+  made.setVersion(version);
   const auto told =
       here.silo->call(ref<schemas::Pipeline>("default/p").submit_new(std::move(asked)));
-  REQUIRE_MESSAGE(told, (told ? "" : told.error().text()));
+  if (!told) {
+    return told.error();
+  }
   return std::string{told->run()};
+}
+
+std::string deliver(node& here, const std::string& once_for, const std::string& webhook = "w") {
+  const auto told = try_to_deliver(here, once_for, webhook, 0);
+  REQUIRE_MESSAGE(told, (told ? "" : told.error().text()));
+  return *told;
 }
 
 std::shared_ptr<const secret_keyring> some_keys() {
@@ -210,7 +220,51 @@ TEST_CASE("a run tells the webhook that has started it, and only what is new sta
   node here{data.path};
   CHECK(deliver(here, "a").empty());
   CHECK_FALSE(deliver(here, "b").empty());
-  CHECK_FALSE(deliver(here, "a").empty());
+  CHECK(deliver(here, "a").empty());
+}
+
+// Goal: what was sent before starts nothing when it comes once more after something else, up to the
+// 100th; and nothing is known of a webhook that has gone.
+TEST_CASE("of a webhook the newest 100 values are known, and none once it has gone") {
+  temporary_folder data;
+  node here{data.path};
+  here.apply(by_webhook);
+  const auto starts = [&](const std::string& once_for) { return !deliver(here, once_for).empty(); };
+  CHECK(starts("first"));
+  for (int at = 0; at < 99; ++at) {
+    CHECK(starts(std::to_string(at)));
+  }
+  CHECK_FALSE(starts("first"));
+  CHECK_FALSE(starts("0"));
+  CHECK(starts("the 101st"));
+  CHECK_FALSE(starts("0"));
+  CHECK_FALSE(starts("the 101st"));
+  CHECK(starts("first"));
+  CHECK(starts("0"));
+  CHECK_FALSE(starts("the 101st"));
+  here.apply("name: p\ntriggers: {webhook: v}\ntasks: [{name: a, run: 'true'}]\n");
+  here.apply(by_webhook);
+  CHECK(starts("the 101st"));
+}
+
+// Goal: what was checked by one webhook is not begun by another one of its name.
+TEST_CASE("a webhook whose pipeline has changed since it was read starts nothing") {
+  temporary_folder data;
+  node here{data.path};
+  const auto code = [&](std::uint32_t version) -> std::optional<errc> {
+    const auto told = try_to_deliver(here, "", "w", version);
+    return told ? std::nullopt : std::optional{told.error().code()};
+  };
+  here.apply(by_webhook);
+  const auto read = here.silo->call(ref<schemas::Pipeline>("default/p").webhook("w"));
+  REQUIRE(read);
+  CHECK(read->version() == 1);
+  CHECK(code(1) == std::nullopt);
+  here.apply(
+      "name: p\ntriggers: {webhook: w, signature: {secret: other}}\n"
+      "tasks: [{name: a, run: 'true'}]\n");
+  CHECK(code(1) == errc::unavailable);
+  CHECK(code(2) == std::nullopt);
 }
 
 TEST_CASE("the webhooks of the latest version are there, and no others") {
@@ -243,14 +297,15 @@ TEST_CASE("what is signed with a secret of the project is known where that is st
     lines.emplace_back(line);
   };
   node here{data.path, options};
-  store(here, "key", "correct horse");
-  CHECK(verify(here, "key", "content", "correct horse"));
-  CHECK_FALSE(verify(here, "key", "content", "correct horse "));
+  store(here, "key", "correct horse battery");
+  CHECK(verify(here, "key", "content", "correct horse battery"));
+  CHECK_FALSE(verify(here, "key", "content", "correct horse battery "));
   CHECK(lines.empty());
   // An empty key is that of no secret.
   CHECK_FALSE(verify(here, "", "content", ""));
   CHECK(lines.empty());
   CHECK_FALSE(verify(here, "none", "content", ""));
+  CHECK_FALSE(verify(here, "none", "content", ""));  // one line a minute for each
   const std::lock_guard lock{mutex};
   REQUIRE(lines.size() == 1);
   CHECK(lines[0] ==
@@ -264,12 +319,45 @@ TEST_CASE("a silo without the key says why it takes nothing that is signed") {
   pipeline_host_options options;
   options.log = [&](std::string_view line) { lines.emplace_back(line); };
   node here{data.path, options};
-  store(here, "key", "correct horse");
-  CHECK_FALSE(verify(here, "key", "content", "correct horse"));
+  store(here, "key", "correct horse battery");
+  CHECK_FALSE(verify(here, "key", "content", "correct horse battery"));
   REQUIRE(lines.size() == 1);
   CHECK(lines[0] ==
         "secret 'key' of project 'default', which a webhook is signed with: this silo has no "
         "--secrets-key FILE");
+}
+
+TEST_CASE("a short secret signs nothing, and the log says why") {
+  temporary_folder data;
+  std::vector<std::string> lines;
+  pipeline_host_options options;
+  options.secrets.keys = some_keys();
+  options.log = [&](std::string_view line) { lines.emplace_back(line); };
+  node here{data.path, options};
+  store(here, "long", "0123456789abcdef");
+  store(here, "short", "0123456789abcde");
+  CHECK(verify(here, "long", "content", "0123456789abcdef"));
+  CHECK_FALSE(verify(here, "short", "content", "0123456789abcde"));
+  REQUIRE(lines.size() == 1);
+  CHECK(lines[0] ==
+        "secret 'short' of project 'default', which a webhook is signed with: it has less than 16 "
+        "bytes, which can be guessed");
+}
+
+TEST_CASE("an integer of more than 64 bits, or a NUL in `once_for`, is refused") {
+  const auto one = told_of("${{ trigger.body.x }}");
+  for (const std::string number :
+       {"9223372036854775808", "18446744073709551616", "-9223372036854775809"}) {
+    CHECK(refusal(one, {R"({"x": 1, "y": [)" + number + "]}", {}}) ==
+          "the body: " + number +
+              " is an integer that does not fit into 64 bits; have it sent as a text");
+  }
+  CHECK(read(one, {R"({"x": 9223372036854775807, "y": 1e30})", {}})->params ==
+        R"({"x":9223372036854775807})");
+  const std::string once =
+      "name: p\ntriggers: {webhook: w, once_for: \"${{ trigger.body }}\"}\n"
+      "tasks: [{name: a, run: x}]\n";
+  CHECK(refusal(once, {R"("a\u0000b")", {}}) == "once_for: it has a NUL byte");
 }
 
 }  // namespace millrace::actors

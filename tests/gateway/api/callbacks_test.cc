@@ -59,7 +59,7 @@ TEST_CASE("whoever has the path of a callback ends its task, once, without a tok
   CHECK(served.path.starts_with("/api/v1/callbacks/" + served.run + ".wait."));
   const std::string body = R"({"state": "failed", "reason": "no room", "outputs": {"at": "3"}})";
   CHECK(served.call(served.path, body) == 202);
-  CHECK(served.call(served.path, body) == 202);
+  CHECK(served.call(served.path, body) == 200);
   CHECK(served.call(served.path, "{}") == 409);
   CHECK(served.state() == "failed");
   const auto task = served.task("wait");
@@ -94,6 +94,19 @@ TEST_CASE("what is not the path of a callback is told apart from nothing, and co
   CHECK(detail("/api/v1/callbacks/y") == none);
   CHECK(served.call("/api/v1/callbacks/z") == 429);
   CHECK(served.call(served.path) == 202);
+}
+
+// Goal: what has no good token is a wrong one, whatever its body is like; and little of it is read.
+TEST_CASE("a bad body counts as a wrong token until a good one has come with it") {
+  calling_node served{{.a_second = 0, .wrong_tokens = 3}};
+  auto other = served.path;
+  other.back() = other.back() == '0' ? '1' : '0';
+  CHECK(served.call(other, "[") == 400);
+  CHECK(served.call(other, "{\"reason\": \"" + std::string(10'000, 'x') + "\"}") == 400);
+  CHECK(served.call(other, std::string((std::size_t{512} << 10U) + 1, ' ')) == 413);
+  CHECK(served.call(other, "[") == 400);
+  CHECK(served.call(other, "[") == 429);
+  CHECK(served.call(served.path, std::string(std::size_t{512} << 10U, ' ')) == 202);
 }
 
 TEST_CASE("who may read a run is not shown how to call it") {

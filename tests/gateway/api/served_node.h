@@ -49,6 +49,7 @@ public:
                              where == executor::own ? &node_->host() : nullptr,
                              files_,
                              bodies_,
+                             strangers_,
                              inspections_,
                              {},
                              nullptr});
@@ -118,6 +119,7 @@ public:
   }
 
   const std::filesystem::path& folder() const { return folder_; }
+  std::uint16_t port() const { return options_.base.port; }
 
   std::optional<http::client> client;
   std::vector<api_routes::row> rows;
@@ -128,6 +130,7 @@ private:
   std::unique_ptr<node> node_;
   file_thread files_{"logs", clock_};
   file_thread bodies_{"bodies", clock_};
+  file_thread strangers_{"strangers", clock_};
   file_thread inspections_{"inspections", clock_};
   std::optional<token_list> tokens_;
   std::optional<guard> guard_;

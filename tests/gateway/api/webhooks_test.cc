@@ -3,15 +3,18 @@
 #include <openssl/hmac.h>
 
 #include <array>
+#include <memory>
 #include <string>
+#include <vector>
 
 #include "gateway/api/served_node.h"
+#include "gateway/http/wire.h"
 
 namespace millrace::gateway {
 namespace {
 
 const std::string root = "root-of-all-tokens-for-these-tests-0123456789";
-const std::string key = "key-of-the-hook";
+const std::string key = "the-key-of-the-hook";
 const std::string here = "/api/v1/projects/p/pipelines/hooked/webhooks/";
 
 const std::string hooked = R"yaml(name: hooked
@@ -223,6 +226,91 @@ TEST_CASE("an address sends so many signed requests a second") {
     limited += served.deliver("{}", "sha256=00").status == 429 ? 1 : 0;
   }
   CHECK(limited > 0);
+}
+
+// The head of a delivery whose body is on its way.
+std::string half(const std::string& path = here + "github") {
+  return "POST " + path +
+         " HTTP/1.1\r\nHost: localhost\r\nContent-Length: 1000000\r\n"
+         "Expect: 100-continue\r\nX-Hub-Signature-256: sha256=00\r\n\r\n";
+}
+
+// Goal: one address does not have all places in which strangers are read.
+TEST_CASE("of an address eight strangers are in hand, while their bodies are read too") {
+  hooked_node served;
+  std::vector<std::unique_ptr<http::wire>> slow;
+  for (int at = 0; at < strangers_of_address_max; ++at) {
+    slow.push_back(std::make_unique<http::wire>(served.port()));
+    slow.back()->send(half());
+    CHECK(slow.back()->read_until("\r\n\r\n") == "HTTP/1.1 100 Continue\r\n\r\n");
+  }
+  http::wire more{served.port()};
+  more.send(half());
+  CHECK(more.read_answer().starts_with("HTTP/1.1 429 "));
+  // A small one comes with its header.
+  const std::string body = R"({"after": "4f2a"})";
+  const auto refused = served.deliver(body, signature_of(body));
+  CHECK(refused.status == 429);
+  CHECK(refused.headers.find("Retry-After") == "1");
+  CHECK(served.send(method::post, "/api/v1/callbacks/x").status == 429);
+  CHECK(served.deliver("\"x\"", {}, served.shown(), "open").status == 201);
+  slow.front()->send(std::string(1'000'000, 'x'));
+  CHECK(slow.front()->read_answer().starts_with("HTTP/1.1 401 "));
+  CHECK(served.deliver(body, signature_of(body)).status == 201);
+}
+
+TEST_CASE("what no webhook can be meant by is not read, and keeps no place") {
+  hooked_node served;
+  for (int at = 0; at < 2 * strangers_of_address_max; ++at) {
+    http::wire other{served.port()};
+    other.send(half("/api/v2/projects/p/pipelines/hooked/webhooks/github"));
+    CHECK(other.read_answer().starts_with("HTTP/1.1 401 "));
+  }
+  std::vector<std::unique_ptr<http::wire>> open;
+  for (int at = 0; at < 2 * strangers_of_address_max; ++at) {
+    open.push_back(std::make_unique<http::wire>(served.port()));
+    open.back()->send(half("/api/v1/projects//pipelines/hooked/webhooks/github"));
+    CHECK(open.back()->read_until("\r\n\r\n") == "HTTP/1.1 100 Continue\r\n\r\n");
+    open.back()->send(std::string(1'000'000, 'x'));
+    CHECK(open.back()->read_answer().starts_with("HTTP/1.1 404 "));
+  }
+}
+
+TEST_CASE("two signatures are a wrong one") {
+  hooked_node served;
+  const std::string body = R"({"after": "4f2a"})";
+  const auto good = signature_of(body);
+  CHECK(served.deliver(body, good, {{"X-Hub-Signature-256", good}}).status == 401);
+  CHECK(served.runs().empty());
+}
+
+// Goal: what somebody has seen starts nothing when he sends it again under no name or a long one.
+TEST_CASE("a body without a name is told by itself, and a name may have 200 bytes") {
+  hooked_node served;
+  const std::string body = R"({"after": "4f2a"})";
+  const auto once = served.deliver(body, signature_of(body));
+  CHECK(once.status == 201);
+  CHECK(served.deliver(body, signature_of(body)).body == once.body);
+  CHECK(served.runs().size() == 1);
+  const http::header_list named{{"Idempotency-Key", std::string(200, 'k')}};
+  const auto other = served.deliver(body, signature_of(body), named);
+  CHECK(other.status == 201);
+  CHECK(other.body != once.body);
+  CHECK(served.deliver(body, signature_of(body), named).body == other.body);
+  CHECK(served.deliver(body, signature_of(body), {{"Idempotency-Key", std::string(201, 'k')}})
+            .status == 400);
+  // With a token whoever sends it is known, and may mean it.
+  CHECK(served.deliver("\"x\"", {}, served.shown(), "open").status == 201);
+  CHECK(served.deliver("\"x\"", {}, served.shown(), "open").status == 201);
+  CHECK(served.runs().size() == 4);
+}
+
+TEST_CASE("no submission has the key of a delivery") {
+  hooked_node served;
+  const auto told =
+      served.send(method::post, "/api/v1/projects/p/pipelines/hooked/runs:batch",
+                  "{\"idempotency_key\": \"\\u0001webhook/github/key/00\"}\n", served.shown());
+  CHECK(told.body.find("/idempotency_key: it has a control character") != std::string::npos);
 }
 
 }  // namespace

@@ -6,14 +6,21 @@
 //
 //   01900000-0000-7000-8000-000000000000.deploy.0123456789abcdef0123456789abcdef
 //
-// Whoever has it may end that task, once, and nothing else.
+// Whoever has it may end that task, once each time that it starts, and nothing else. It is the same
+// after a retry of the run, since tasks that have succeeded pass it on no more: the word of before,
+// sent again, ends the new wait too.
 #pragma once
 
+#include <cstddef>
 #include <optional>
 #include <string>
 #include <string_view>
 
 namespace millrace::actors {
+
+/// The largest body: 64 KiB of outputs and a reason of 4 KiB, each byte of which may take 6 in
+/// JSON.
+inline constexpr std::size_t callback_body_bytes_max = std::size_t{512} << 10U;
 
 /// What stands before a token in the path of a request.
 inline constexpr std::string_view callback_path = "/api/v1/callbacks/";
