@@ -55,6 +55,8 @@ struct CompiledPipeline {
   # The first failed task ends the run.
   priority @20 :Int64 = -1;
   # Of tasks without one of their own; -1: the default.
+  webhooks @21 :List(CompiledWebhook);
+  # In written order.
 
   enum Workspace {
     run @0;   # One for all tasks of a run.
@@ -80,6 +82,20 @@ struct CompiledTrigger {
   onceFor @3 :Text;
   # May hold such expressions: an end with the value of the last start starts nothing; empty: each
   # does.
+}
+
+struct CompiledWebhook {
+  # What comes from outside, by HTTP, and starts a run.
+  name @0 :Text;
+  # Unique in the pipeline.
+  secret @1 :Text;
+  # Of the project, that what comes is signed with; empty: a token is needed.
+  when @2 :Text;
+  # One expression over `trigger`, `true` or `false`; empty: true.
+  params @3 :Text;
+  # As of `CompiledTrigger`.
+  onceFor @4 :Text;
+  # As of `CompiledTrigger`.
 }
 
 struct Concurrency {
@@ -147,6 +163,7 @@ enum SecretSource {
   file @0;         # In the directory that the operator of the executor's silo has named.
   environment @1;  # In that silo's environment.
   project @2;      # In the project of the pipeline, sealed.
+  given @3;        # Nowhere: it comes along, of no definition.
 }
 
 struct CompiledSecret {
@@ -328,6 +345,8 @@ struct Step {
     # A run of another pipeline.
     approval @4 :ApprovalStep;
     # A person's word.
+    callback @5 :CallbackStep;
+    # A foreign system's word.
   }
 }
 
@@ -377,6 +396,12 @@ struct ApprovalStep {
   # Waits until a person agrees.
   prompt @0 :Text;
   # What the person is asked; may hold expressions.
+}
+
+struct CallbackStep {
+  # Waits until a foreign system says that something has ended.
+  prompt @0 :Text;
+  # What that is, for a person; may hold expressions; may be empty.
 }
 
 struct Retry {

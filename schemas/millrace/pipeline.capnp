@@ -96,7 +96,8 @@ struct AttemptSecret {
   from @1 :Definition.SecretSource;
   key @2 :Text;       # What it is called there.
   project @3 :Text;   # Whose it is, of one that a project has; else empty.
-  sealed @4 :Data;    # What the project has stored; empty: nothing, or not asked yet.
+  sealed @4 :Data $Actor.secret;
+  # What the project has stored; empty: nothing, or not asked yet. Of a `given` one the value.
 }
 
 # --- project -------------------------------------------------------------------------------------
@@ -181,8 +182,9 @@ struct Subscriber {
 }
 
 struct TriggerValue {
-  # Record of the map "started_for" of a pipeline, by the pipeline of a trigger with `onceFor`.
-  value @0 :Text;  # Of the last run that it has started.
+  # Record of the map "started_for" of a pipeline, by the pipeline of a trigger with `onceFor`, or
+  # by `webhook/NAME/` and a number of 10 digits that grows: of a webhook the newest 100.
+  value @0 :Text;  # Of the last run that it has started; of a webhook a digest of that.
 }
 
 enum ApplyOnlyIf {
@@ -230,12 +232,16 @@ interface Pipeline $Actor.actor("pipeline") {
   # From the run: it is listed no more. `finishedAt`: when it ended; 0: it never was this
   # pipeline's.
   submitNew @6 (run :Text, params :Text, labels :List(Label), again :Bool, version :UInt32,
-                rerunOf :Text, scheduledAt :Int64, priority :Int64 = -1)
+                rerunOf :Text, scheduledAt :Int64, priority :Int64 = -1, webhook :Text,
+                onceFor :Text)
       -> (run :Text $Actor.json("id"), version :UInt32) $Actor.reentrant $Actor.internal;
   # As `submit`, but it answers when the run is stored, before it can be asked, and `run` is an id
   # that whoever asks has made for this, or empty. `again`: it was asked before with that id, and
   # nobody knows what became of that. `scheduledAt`: the nominal time that the run has, though no
-  # schedule starts it; 0: none.
+  # schedule starts it; 0: none. `webhook`: that starts it; empty: none. Then `version` is the one
+  # that it was read of: `unavailable` where that is the latest no more. Where `onceFor` is that of
+  # one of the last 100 runs that the webhook has started, and not empty, nothing starts and `run`
+  # is empty.
   remove @7 () -> ();
   # Deletes it with its versions and its ended runs: at once it is not there, and cannot be applied
   # until all of it has gone. `failed_precondition` while a run has not ended.
@@ -277,6 +283,9 @@ interface Pipeline $Actor.actor("pipeline") {
   # how often a run of the latest version has failed since.
   limitRuns @18 (maxQueuedRuns :UInt32) -> () $Actor.internal;
   # From its project: a setting that it goes by.
+  webhook @19 (name :Text) -> (webhook :Definition.CompiledWebhook, version :UInt32)
+      $Actor.readOnly $Actor.internal;
+  # From a gateway: of the latest version. `not_found`: there is none of that name, or no pipeline.
 }
 
 # --- run -----------------------------------------------------------------------------------------
@@ -320,6 +329,7 @@ struct RunStatus {
   outputs @20 :List(Variable);       # Of one that has succeeded.
   triggeredBy @21 :Text;             # The run of another pipeline that started it; empty: none.
   priority @22 :Int64 = -1 $Actor.absent(-1);  # That it was submitted with; -1: its pipeline's.
+  webhook @23 :Text;                 # Of its pipeline, that started it; empty: none.
 }
 
 struct TaskStatus {
@@ -386,6 +396,7 @@ struct RunStored {
   triggeredBy @28 :Text;   # The run of another pipeline that started it; empty: none.
   neverBegan @29 :Bool;    # It was ended while it waited for its turn.
   heldInPool @30 :Bool;    # The pool has been told to grant nothing of it.
+  webhook @31 :Text;       # Of its pipeline, that started it; empty: none.
 }
 
 struct ForgottenTask {
@@ -403,11 +414,20 @@ struct RunPinned {
   source @4 :Text;         # As of the submission.
   trace @5 :TracePlace;    # Of who submitted it; absent in what older ones began.
   priority @6 :Int64 = -1; # As of the submission.
+  callbackKey @7 :Data $Actor.secret;  # 256 random bits, see callback.h; empty: it has none.
 }
 
 struct RerunInput {
   # What comes with the wish to repeat a run.
   latest @0 :Bool;  # With the latest definition instead of the run's own.
+}
+
+struct CallbackAnswer {
+  # Record of the map "callbacks" of a run, by the name of a task with `callback`: what it was told,
+  # perhaps before it started.
+  state @0 :TaskState;          # `succeeded` or `failed`.
+  reason @1 :Text;              # For a person; may be empty.
+  outputs @2 :List(Variable);
 }
 
 struct ApprovalAnswer {
@@ -421,12 +441,13 @@ interface Run $Actor.actor("run") $Actor.group("run") $Actor.affinity("/") {
             labels :List(Label), createdAt :Int64, compiled :Definition.CompiledPipeline,
             source :Text, trace :TracePlace, schedule :Text, scheduledAt :Int64, backfill :Text,
             queued :Text, rerunOf :Text, parent :Text, parentTask :Text, depth :UInt32,
-            triggeredBy :Text, priority :Int64 = -1)
+            triggeredBy :Text, priority :Int64 = -1, webhook :Text)
       -> () $Actor.internal;
   # From the pipeline: what to pin. Idempotent. `definition` only from an older version. `trace`: of
   # who submitted it; absent: it begins one of its own. The next three of a firing. `queued`: what
   # it waits for until `proceed`, for a person; empty: nothing. `rerunOf`: as of `Pipeline.submit`.
   # `parent` and the like: as of `Pipeline.submitChild`. `priority`: as of `Pipeline.submit`.
+  # `webhook`: as of `Pipeline.submitNew`.
   status @1 () -> (run :RunStatus) $Actor.readOnly;
   # The run as a whole.
   tasks @2 (after :Text, limit :UInt32) -> (tasks :List(TaskStatus), next :Text) $Actor.readOnly;
@@ -479,6 +500,10 @@ interface Run $Actor.actor("run") $Actor.group("run") $Actor.affinity("/") {
       -> () $Actor.internal;
   # From the run `run`, which is the task's and has ended, or could not begin. Without effect where
   # the task has another one, or has ended.
+  callback @19 (token :Text, answer :CallbackAnswer) -> (again :Bool) $Actor.internal;
+  # From a gateway: the word of a foreign system. `again`: it was told the same before, and this has
+  # no effect. `not_found` where the token is that of no task; `failed_precondition` where the task
+  # has ended, or was told something else.
 }
 
 # --- task ----------------------------------------------------------------------------------------

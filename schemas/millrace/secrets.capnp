@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: MIT
 # Secrets: what a project keeps for its tasks, sealed. Gateways seal and executors open; the actor
-# has neither the key nor a value.
+# opens one only to look whether something was signed with it.
 #
 # Append-only: never renumber.
 @0xd1f6a2b74c9e3805;
@@ -37,4 +37,7 @@ interface Secrets $Actor.actor("secrets") $Actor.internal {
   # All, by name, without what is sealed.
   sealed @3 (names :List(Text)) -> (secrets :List(SealedSecret)) $Actor.readOnly;
   # Of these those that there are. From an executor.
+  verify @4 (name :Text, content :Data, signature :Text) -> (good :Bool) $Actor.readOnly;
+  # From a gateway: whether `signature` is that of `content` by this secret, as of signature.h. One
+  # that there is not, or that does not open here, has signed nothing.
 }

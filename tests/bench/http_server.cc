@@ -24,7 +24,7 @@ int main() {
   gateway::file_thread files{"logs", clock_for_files};
   gateway::file_thread bodies{"bodies", clock_for_files};
   gateway::file_thread inspections{"inspections", clock_for_files};
-  gateway::api_parts parts{here, host->get(), files, bodies, inspections, {}};
+  gateway::api_parts parts{here, host->get(), files, bodies, bodies, inspections, {}};
   gateway::http::router routes;
   gateway::api_routes into{routes, parts};
   gateway::add_actor_routes(into);

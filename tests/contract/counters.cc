@@ -23,8 +23,9 @@ int main(int count, char** arguments) {
   const runtime::system_clock clock;
   gateway::file_thread files{"logs", clock};
   gateway::file_thread bodies{"bodies", clock};
+  gateway::file_thread strangers{"strangers", clock};
   gateway::file_thread inspections{"inspections", clock};
-  const gateway::api_parts parts{here, host->get(), files, bodies, inspections, {}};
+  const gateway::api_parts parts{here, host->get(), files, bodies, strangers, inspections, {}};
   gateway::http::router routes;
   gateway::add_api(routes, parts);
   gateway::http::server server{{}, routes.as_handler(), clock};

@@ -127,6 +127,20 @@ json json_of(const trigger_definition& trigger) {
   return made;
 }
 
+json json_of(const webhook_definition& webhook) {
+  auto made = json::object();
+  made["webhook"] = webhook.name;
+  if (!webhook.secret.empty()) {
+    made["signature"]["secret"] = webhook.secret;
+  }
+  put(made, "when", webhook.when);
+  for (const auto& [name, content] : webhook.params) {
+    made["params"][name] = to_json_value(content);
+  }
+  put(made, "once_for", webhook.once_for);
+  return made;
+}
+
 json json_of(const concurrency_definition& concurrency) {
   auto made = json::object();
   put(made, "group", concurrency.group);
@@ -185,6 +199,9 @@ json json_of(const task_definition& task) {
     made["inputs"][name] = to_json_value(content);
   }
   put(made, "approval", task.approval);
+  if (task.callback) {
+    put(made["callback"] = json::object(), "prompt", *task.callback);
+  }
   put(made, "pipeline", task.pipeline);
   for (const auto& [name, content] : task.params) {
     made["params"][name] = to_json_value(content);
@@ -302,6 +319,9 @@ std::string to_json(const pipeline_definition& definition) {
   }
   for (const auto& trigger : definition.triggers) {
     made["triggers"].push_back(json_of(trigger));
+  }
+  for (const auto& webhook : definition.webhooks) {
+    made["triggers"].push_back(json_of(webhook));
   }
   put(made, "outputs", definition.outputs);
   if (definition.revert_after) {

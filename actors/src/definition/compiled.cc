@@ -199,6 +199,10 @@ void put_step(schemas::Step::Builder into, const task_definition& task) {
     into.initApproval().setPrompt(task.approval.c_str());
     return;
   }
+  if (task.callback) {
+    into.initCallback().setPrompt(task.callback->c_str());
+    return;
+  }
   if (!task.pipeline.empty()) {
     auto child = into.initChild();
     child.setPipeline(task.pipeline.c_str());
@@ -424,6 +428,10 @@ result<void> read_step(schemas::Step::Reader step, task_definition& made) {
     made.approval = string_of(step.getApproval().getPrompt());
     return {};
   }
+  if (step.isCallback()) {
+    made.callback = string_of(step.getCallback().getPrompt());
+    return {};
+  }
   if (step.isChild()) {
     made.pipeline = string_of(step.getChild().getPipeline());
     made.params = values_of(step.getChild().getParams());
@@ -524,11 +532,12 @@ result<void> read_task(schemas::CompiledTask::Reader task, pipeline_definition& 
 // pass over what it does not know.
 std::uint32_t format_of(const pipeline_definition& definition) {
   const auto wants_5 = [](const task_definition& task) {
-    return task.start_timeout || task.heartbeat || task.retry_command ||
+    return task.callback || task.start_timeout || task.heartbeat || task.retry_command ||
            !task.success_exit_codes.empty() || !task.stdout_output.empty() ||
            (task.timeout && std::holds_alternative<std::string>(*task.timeout));
   };
-  if (std::any_of(definition.tasks.begin(), definition.tasks.end(), wants_5)) {
+  if (!definition.webhooks.empty() ||
+      std::any_of(definition.tasks.begin(), definition.tasks.end(), wants_5)) {
     return 5;
   }
   const auto wants_4 = [](const task_definition& task) {
@@ -593,6 +602,15 @@ void compile(const pipeline_definition& definition, schemas::CompiledPipeline::B
     triggers[at].setOn(static_cast<schemas::TriggerEvent>(trigger.on));
     triggers[at].setParams(json_of(trigger.params).c_str());
     triggers[at].setOnceFor(trigger.once_for.c_str());
+  }
+  auto webhooks = into.initWebhooks(size_of(definition.webhooks.size()));
+  for (unsigned at = 0; at < webhooks.size(); ++at) {
+    const auto& webhook = definition.webhooks[at];
+    webhooks[at].setName(webhook.name.c_str());
+    webhooks[at].setSecret(webhook.secret.c_str());
+    webhooks[at].setWhen(webhook.when.c_str());
+    webhooks[at].setParams(json_of(webhook.params).c_str());
+    webhooks[at].setOnceFor(webhook.once_for.c_str());
   }
   put(into.initOutputs(size_of(definition.outputs.size())), definition.outputs);
   into.setRevertAfter(definition.revert_after.value_or(0));
@@ -688,6 +706,11 @@ result<pipeline_definition> definition_of(schemas::CompiledPipeline::Reader comp
     made->triggers.push_back({string_of(trigger.getPipeline()),
                               static_cast<trigger_event>(trigger.getOn()),
                               values_of(trigger.getParams()), string_of(trigger.getOnceFor())});
+  }
+  for (const auto webhook : compiled.getWebhooks()) {
+    made->webhooks.push_back({string_of(webhook.getName()), string_of(webhook.getSecret()),
+                              string_of(webhook.getWhen()), values_of(webhook.getParams()),
+                              string_of(webhook.getOnceFor())});
   }
   for (const auto schedule : compiled.getSchedules()) {
     made->schedules.push_back(schedule_of(schedule));

@@ -6,6 +6,7 @@
 
 #include "definition/expression_tree.h"
 #include "millrace/actors/suggestion.h"
+#include "millrace/actors/webhook.h"
 
 namespace millrace::actors {
 namespace {
@@ -86,9 +87,12 @@ private:
   }
 
   known_type trigger(const expression_node& node) {
-    if (!scope_.trigger) {
+    if (scope_.trigger == trigger_kind::none) {
       fail(node, "`trigger` is not available here", "it exists in the `params` of a trigger");
       return std::nullopt;
+    }
+    if (scope_.trigger == trigger_kind::request) {
+      return request(node);
     }
     if (node.name == "params") {
       return std::nullopt;
@@ -105,13 +109,26 @@ private:
     return value_type::text;
   }
 
+  // Of a header that is not there it is null; of the body anything.
+  known_type request(const expression_node& node) {
+    if (node.name == "headers") {
+      if (auto refused = refusal_of_webhook_header(node.path.front()); !refused.empty()) {
+        failures_.push_back(
+            {node.key_offset, "the header `" + node.path.front() + "` " + std::move(refused), {}});
+      }
+    } else if (node.name != "body") {
+      failures_.push_back({node.name_offset, "unknown name `trigger." + node.name + "`",
+                           "write `trigger.body.NAME` or `trigger.headers.NAME`"});
+    }
+    return std::nullopt;
+  }
+
   known_type reference(const expression_node& node) {
     known_type type;
     switch (node.refers_to) {
       case reference_kind::param:
         type = named(node, scope_.param, "parameter", "parameters are not available here",
-                     scope_.trigger ? "write `trigger.params.NAME`, of the run that has ended"
-                                    : "declare it under `params` at the top");
+                     where_param());
         return node.has_key ? entry(node, type) : type;
       case reference_kind::matrix:
         return named(node, scope_.matrix, "matrix axis", "`matrix` is not available here",
@@ -130,6 +147,7 @@ private:
       case reference_kind::output:
       case reference_kind::status:
       case reference_kind::exit_code:
+      case reference_kind::callback:
         if (!scope_.task) {
           fail(node, "results of tasks are not available here",
                "refer to them in a task that needs them");
@@ -139,6 +157,18 @@ private:
         return type;
     }
     return type;
+  }
+
+  std::string_view where_param() const {
+    switch (scope_.trigger) {
+      case trigger_kind::run:
+        return "write `trigger.params.NAME`, of the run that has ended";
+      case trigger_kind::request:
+        return "write `trigger.body.NAME`, of what has come";
+      case trigger_kind::none:
+        break;
+    }
+    return "declare it under `params` at the top";
   }
 
   known_type of_run(const expression_node& node) {

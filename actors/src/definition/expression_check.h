@@ -2,6 +2,7 @@
 // What can be known about an expression before a run: its references and its types.
 #pragma once
 
+#include <cstdint>
 #include <functional>
 #include <optional>
 #include <string_view>
@@ -14,6 +15,13 @@ namespace millrace::actors {
 /// A type that is known before the run, or nothing.
 using known_type = std::optional<value_type>;
 
+/// What `trigger` is in an expression.
+enum class trigger_kind : std::uint8_t {
+  none,
+  run,      ///< The run of another pipeline, which has ended.
+  request,  ///< What has come to a webhook.
+};
+
 /// The names around an expression. A member that is empty means: not available here.
 struct check_scope {
   /// Answers whether the name exists, and its type in `type`; fills `near` with a suggestion.
@@ -22,7 +30,7 @@ struct check_scope {
   lookup matrix;
   std::optional<known_type> item;  ///< What is known of its type.
   bool needs_functions = false;    ///< success() and failure().
-  bool trigger = false;
+  trigger_kind trigger = trigger_kind::none;
   std::string_view without_run = {};  ///< What to write where `run` is not known; empty: it is.
   bool run_has_ended = false;         ///< Its state, reason and failed tasks.
   /// What is wrong with a reference to output `key` (or, without one, the status) of `task`.

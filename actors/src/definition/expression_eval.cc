@@ -31,10 +31,14 @@ std::optional<value> expression_scope::status(std::string_view) const {
 std::optional<value> expression_scope::exit_code(std::string_view) const {
   return std::nullopt;
 }
+std::optional<value> expression_scope::callback(std::string_view) const {
+  return std::nullopt;
+}
 std::optional<value> expression_scope::run(std::string_view) const {
   return std::nullopt;
 }
-std::optional<value> expression_scope::trigger(std::string_view, std::string_view) const {
+std::optional<value> expression_scope::trigger(std::string_view,
+                                               const std::vector<std::string>&) const {
   return std::nullopt;
 }
 std::optional<bool> expression_scope::needs_succeeded() const {
@@ -49,6 +53,14 @@ namespace {
 std::optional<value> find_in(const map_scope::names& names, std::string_view name) {
   const auto found = names.find(name);
   return found == names.end() ? std::nullopt : std::optional{found->second};
+}
+
+// `params.day`
+std::string dotted(std::string name, const std::vector<std::string>& path) {
+  for (const auto& step : path) {
+    name.append(".").append(step);
+  }
+  return name;
 }
 
 error wrong_type(std::string_view where, std::string_view wanted, const value& found) {
@@ -145,10 +157,12 @@ private:
         return scope_.status(node.name);
       case reference_kind::exit_code:
         return scope_.exit_code(node.name);
+      case reference_kind::callback:
+        return scope_.callback(node.name);
       case reference_kind::run:
         return scope_.run(node.name);
       case reference_kind::trigger:
-        return scope_.trigger(node.name, node.key);
+        return scope_.trigger(node.name, node.path);
     }
     return std::nullopt;
   }
@@ -167,10 +181,12 @@ private:
         return "tasks." + node.name + ".status";
       case reference_kind::exit_code:
         return "tasks." + node.name + ".exit_code";
+      case reference_kind::callback:
+        return "tasks." + node.name + ".callback";
       case reference_kind::run:
         return "run." + node.name;
       case reference_kind::trigger:
-        return "trigger." + node.name + (node.key.empty() ? "" : "." + node.key);
+        return "trigger." + dotted(node.name, node.path);
     }
     return {};
   }
@@ -498,8 +514,9 @@ std::optional<value> map_scope::exit_code(std::string_view task) const {
 std::optional<value> map_scope::run(std::string_view name) const {
   return find_in(run_values, name);
 }
-std::optional<value> map_scope::trigger(std::string_view name, std::string_view key) const {
-  return find_in(trigger_values, std::string{name} + (key.empty() ? "" : ".") + std::string{key});
+std::optional<value> map_scope::trigger(std::string_view name,
+                                        const std::vector<std::string>& path) const {
+  return find_in(trigger_values, dotted(std::string{name}, path));
 }
 std::optional<bool> map_scope::needs_succeeded() const {
   return all_succeeded;

@@ -251,12 +251,7 @@ private:
       node->refers_to = reference_kind::run;
       good = take_step(node->name, node->name_offset, "`run.id` or `run.pipeline`");
     } else if (word == "trigger") {
-      constexpr std::string_view wanted = "`trigger.run`, `trigger.params.NAME` or the like";
-      node->refers_to = reference_kind::trigger;
-      good = take_step(node->name, node->name_offset, wanted);
-      if (good && (node->name == "params" || node->name == "outputs")) {
-        good = take_step(node->key, node->key_offset, wanted);
-      }
+      good = parse_trigger_reference(*node);
     } else if (word == "tasks") {
       good = parse_task_reference(*node);
     } else {
@@ -270,6 +265,23 @@ private:
     }
     skip_space();
     return node;
+  }
+
+  bool parse_trigger_reference(expression_node& node) {
+    constexpr std::string_view wanted =
+        "`trigger.run`, `trigger.params.NAME`, `trigger.body.NAME` or the like";
+    node.refers_to = reference_kind::trigger;
+    if (!take_step(node.name, node.name_offset, wanted)) {
+      return false;
+    }
+    const auto has_one = node.name == "params" || node.name == "outputs" || node.name == "headers";
+    while ((has_one && node.path.empty()) || (node.name == "body" && at_ < text_.size() &&
+                                              (text_[at_] == '.' || text_[at_] == '['))) {
+      if (!take_step(node.path.emplace_back(), node.key_offset, wanted)) {
+        return false;
+      }
+    }
+    return true;
   }
 
   bool parse_task_reference(expression_node& node) {
@@ -287,6 +299,10 @@ private:
     }
     if (field == "exit_code") {
       node.refers_to = reference_kind::exit_code;
+      return true;
+    }
+    if (field == "callback") {
+      node.refers_to = reference_kind::callback;
       return true;
     }
     if (field == "outputs") {

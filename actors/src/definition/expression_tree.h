@@ -35,6 +35,7 @@ enum class reference_kind : std::uint8_t {
   output,
   status,
   exit_code,
+  callback,
   run,
   trigger,
 };
@@ -60,10 +61,11 @@ struct expression_node {
   std::size_t offset = 0;  ///< First byte of the node in the expression's text.
   value literal;
   reference_kind refers_to = reference_kind::param;
-  std::string name;             ///< Of the parameter, axis, task, or field of `run` or `trigger`.
-  std::string key;              ///< Of the output, in the parameter's map, or in the trigger's.
-  bool has_key = false;         ///< Of a parameter.
-  std::size_t name_offset = 0;  ///< Where the name stands, for diagnostics.
+  std::string name;               ///< Of the parameter, axis, task, or field of `run` or `trigger`.
+  std::string key;                ///< Of the output, or in the parameter's map.
+  std::vector<std::string> path;  ///< Below the field of `trigger`.
+  bool has_key = false;           ///< Of a parameter.
+  std::size_t name_offset = 0;    ///< Where the name stands, for diagnostics.
   std::size_t key_offset = 0;
   function_name function = function_name::always;
   std::vector<std::shared_ptr<const expression_node>> operands;

@@ -69,6 +69,9 @@ step_kind step_of(const task_definition& task) noexcept {
   if (!task.approval.empty()) {
     return step_kind::approval;
   }
+  if (task.callback) {
+    return step_kind::callback;
+  }
   return task.pipeline.empty() ? step_kind::command : step_kind::child;
 }
 

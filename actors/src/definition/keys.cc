@@ -97,6 +97,7 @@ constexpr std::array task_words{word{"name"},
                                 word{"detach"},
                                 word{"allow_failures"},
                                 word{"approval"},
+                                word{"callback"},
                                 word{"secrets"},
                                 word{"shell"},
                                 word{"workdir"},
@@ -202,8 +203,9 @@ constexpr std::array task_foreign{
     foreign_key{"pool", ""},
     foreign_key{"executor", ""},
     foreign_key{"approve", "write `approval: Release it?`"},
-    foreign_key{"suspend", "write `approval: Release it?`"},
-    foreign_key{"pause", "write `approval: Release it?`"},
+    foreign_key{"suspend", "write `approval: Release it?`, or `callback: {}`"},
+    foreign_key{"pause", "write `approval: Release it?`, or `callback: {}`"},
+    foreign_key{"wait", "write `callback: {}` for the word of another system"},
     foreign_key{"onExit", "write `finally`"},
     foreign_key{"handler_on", "write `on_success`, `on_failure`, `on_cancel` or `finally`"},
     foreign_key{"hooks", "write `on_success`, `on_failure`, `on_cancel` or `finally`"},
@@ -321,11 +323,26 @@ constexpr std::array concurrency_foreign{
     foreign_key{"cancel_in_progress", "write `on_limit: cancel_oldest`"},
     foreign_key{"behavior", "write `on_limit`"}};
 
-constexpr std::array trigger_words{word{"pipeline"}, word{"on"}, word{"params"}, word{"once_for"}};
+constexpr std::array trigger_words{word{"pipeline"}, word{"on"},      word{"params"},
+                                   word{"once_for"}, word{"webhook"}, word{"signature"},
+                                   word{"when"}};
 constexpr std::array trigger_foreign{
-    foreign_key{"name", "write `pipeline`"}, foreign_key{"job", "write `pipeline`"},
-    foreign_key{"state", "write `on: success`, `failure` or `end`"}, foreign_key{"webhook", ""},
+    foreign_key{"name", "write `pipeline` or `webhook`"},
+    foreign_key{"job", "write `pipeline`"},
+    foreign_key{"state", "write `on: success`, `failure` or `end`"},
+    foreign_key{"secret", "write `signature: {secret: NAME}`"},
+    foreign_key{"if", "write `when`"},
     foreign_key{"cron", "write `schedule` at the top of the pipeline"}};
+
+constexpr std::array callback_words{word{"prompt"}};
+constexpr std::array callback_foreign{foreign_key{"timeout", "write `timeout` in the task"},
+                                      foreign_key{"description", "write `prompt`"},
+                                      foreign_key{"message", "write `prompt`"}};
+
+constexpr std::array signature_words{word{"secret"}};
+constexpr std::array signature_foreign{
+    foreign_key{"key", "write `secret`, the name of one of the project"},
+    foreign_key{"from", "it is always one of the project: write `secret: NAME`"}};
 
 constexpr std::array revert_words{word{"after"}};
 constexpr std::array revert_foreign{foreign_key{"failures", "write `after`"}};
@@ -401,6 +418,14 @@ const key_table& concurrency_keys() {
 }
 const key_table& trigger_keys() {
   static constexpr key_table table{"a trigger", trigger_words, trigger_foreign};
+  return table;
+}
+const key_table& callback_keys() {
+  static constexpr key_table table{"`callback`", callback_words, callback_foreign};
+  return table;
+}
+const key_table& signature_keys() {
+  static constexpr key_table table{"`signature`", signature_words, signature_foreign};
   return table;
 }
 const key_table& revert_keys() {

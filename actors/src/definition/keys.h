@@ -34,6 +34,8 @@ struct key_table {
 [[nodiscard]] const key_table& schedule_keys();
 [[nodiscard]] const key_table& concurrency_keys();
 [[nodiscard]] const key_table& trigger_keys();
+[[nodiscard]] const key_table& signature_keys();
+[[nodiscard]] const key_table& callback_keys();
 [[nodiscard]] const key_table& revert_keys();
 [[nodiscard]] const key_table& secret_keys();
 [[nodiscard]] const key_table& synchronization_keys();

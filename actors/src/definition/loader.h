@@ -14,14 +14,17 @@ namespace millrace::actors {
 
 /// Where a text stands, which decides what its expressions may refer to.
 enum class text_place : std::uint8_t {
-  instance,  ///< A text of each instance of a task: `matrix` and `item` have a value.
-  fan_out,   ///< A value to fan out over: no instance exists yet.
-  fan_list,  ///< The whole list to fan out over.
-  group,     ///< A text by which runs are told apart before they begin.
-  trigger,   ///< A text about the run of another pipeline.
-  end,       ///< A text of a whole run that has succeeded.
-  when,      ///< A condition: one expression, `true` or `false`.
-  limit,     ///< A duration; otherwise as `instance`.
+  instance,      ///< A text of each instance of a task: `matrix` and `item` have a value.
+  hidden,        ///< One that nobody is shown: `env` and `inputs`.
+  fan_out,       ///< A value to fan out over: no instance exists yet.
+  fan_list,      ///< The whole list to fan out over.
+  group,         ///< A text by which runs are told apart before they begin.
+  trigger,       ///< A text about the run of another pipeline.
+  webhook,       ///< A text about what has come from outside.
+  webhook_when,  ///< A condition on that.
+  end,           ///< A text of a whole run that has succeeded.
+  when,          ///< A condition: one expression, `true` or `false`.
+  limit,         ///< A duration; otherwise as `instance`.
 };
 
 /// A text with expressions, to be checked once every name is known.

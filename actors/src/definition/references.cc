@@ -42,7 +42,7 @@ std::string_view nearest(reader& in, std::string_view wrong, const std::vector<N
 
 // Whether a text there has a value for each instance.
 bool is_of_instance(text_place place) {
-  return place == text_place::instance || place == text_place::limit;
+  return place == text_place::instance || place == text_place::hidden || place == text_place::limit;
 }
 
 bool fans_out(const task_definition& task) {
@@ -279,6 +279,10 @@ private:
                               near_task(node.name)};
     }
     const auto& task = tasks_[found->second];
+    if (node.refers_to == reference_kind::callback) {
+      type = value_type::text;
+      return check_callback(use, node, found->second);
+    }
     const auto of_element =
         use.task != no_task && is_of_instance(use.place) && needs_element(use.task, found->second);
     if (use.place != text_place::end &&
@@ -307,6 +311,26 @@ private:
       return expression_error{
           node.key_offset, "the task " + quoted(node.name) + " has no output " + quoted(node.key),
           did_you_mean(nearest(in_, node.key, task.outputs))};
+    }
+    return std::nullopt;
+  }
+
+  // Whoever has it may end the task, so that it is told where nobody is shown it, and to those who
+  // may pass it on in time.
+  std::optional<expression_error> check_callback(const expression_use& use,
+                                                 const expression_node& node, std::size_t task) {
+    if (!tasks_[task].callback) {
+      return expression_error{node.name_offset, quoted(node.name) + " waits for no callback",
+                              "a task with `callback` does"};
+    }
+    if (use.place != text_place::hidden || use.task == no_task) {
+      return expression_error{node.name_offset, "`callback` is not available here",
+                              "it is in the `env` and `inputs` of tasks, which nobody is shown"};
+    }
+    if (!is_before(use.task, task)) {
+      return expression_error{node.name_offset,
+                              quoted(node.name) + " does not come after this task",
+                              "add this one to its `needs`"};
     }
     return std::nullopt;
   }
@@ -343,11 +367,17 @@ private:
       scope.item = type_of(*task->for_each);
     }
     scope.needs_functions = use.place == text_place::when;
-    scope.trigger = use.place == text_place::trigger;
+    if (use.place == text_place::webhook || use.place == text_place::webhook_when) {
+      scope.param = nullptr;
+      scope.without_run = "it has not begun: write `trigger.body.NAME`";
+      scope.trigger = trigger_kind::request;
+      return scope;
+    }
     if (use.place == text_place::group) {
       scope.without_run = "use `params`: each run would be a group of its own";
     }
-    if (scope.trigger) {
+    if (use.place == text_place::trigger) {
+      scope.trigger = trigger_kind::run;
       scope.param = nullptr;  // those of the run that is to begin
       scope.without_run = "write `trigger.run`, of the run that has ended";
       return scope;
@@ -364,9 +394,12 @@ private:
   static void check_whole(const expression_use& use, bool alone, value_type type,
                           const Complain& complain) {
     const auto found = ", found a value of type `" + std::string{to_string(type)} + "`";
-    if (use.place == text_place::when && type != value_type::boolean) {
-      complain(
-          {0, "`when` must be a boolean" + found, "compare it, as in `params.mode == 'full'`"});
+    const auto decides = use.place == text_place::when || use.place == text_place::webhook_when;
+    if (decides && type != value_type::boolean) {
+      complain({0, "`when` must be a boolean" + found,
+                use.place == text_place::when
+                    ? "compare it, as in `params.mode == 'full'`"
+                    : "compare it, as in `trigger.body.action == 'opened'`"});
     } else if (use.place == text_place::fan_list && alone && type != value_type::list &&
                type != value_type::text) {
       complain({0, "a fan-out needs a list" + found,

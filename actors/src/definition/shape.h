@@ -108,6 +108,9 @@ void read_hooks(shape_context& to, const field_map& fields, const std::string& o
 /// `workdir` and `inputs`.
 void read_surroundings(shape_context& to, const field_map& fields, task_definition& made,
                        std::size_t task);
+/// A condition: one expression, `true` or `false`. `example` is such an expression.
+void read_when(shape_context& to, const cursor& where, std::string& into, std::size_t task,
+               text_place place, const std::string& example);
 /// The values of a map, with the texts in them noted.
 void read_values(shape_context& to, const cursor& where, std::string_view hint, name_rule rule,
                  std::map<std::string, value>& into, std::size_t task,

@@ -106,7 +106,7 @@ std::map<std::string, std::string> read_env(shape_context& to, const cursor& whe
                    "choose another name");
     }
     if (auto text = to.in.read_written(here)) {
-      note_text(to, here, *text, task);
+      note_text(to, here, *text, task, text_place::hidden);
       const auto bytes = key->text.size() + 1 + text->size();
       if (!has_expression(*text) && bytes >= argument_bytes_max) {
         to.in.report(here,
@@ -121,9 +121,29 @@ std::map<std::string, std::string> read_env(shape_context& to, const cursor& whe
   return env;
 }
 
+void read_when(shape_context& to, const cursor& where, std::string& into, std::size_t task,
+               text_place place, const std::string& example) {
+  const auto text = to.in.read_text(where, "write `when: ${{ " + example + " }}`");
+  if (!text) {
+    return;
+  }
+  into = *text;
+  const auto cut = parse_template(*text);
+  const auto single = cut.pieces.size() == 1 && cut.pieces[0].formula;
+  if (cut.failures.empty() && !single && *text != "true" && *text != "false") {
+    const bool bare = !has_expression(*text) && parse_expression(*text).parsed;
+    to.in.report(
+        where, "`when` must be one expression, `true` or `false`",
+        bare ? "write `when: ${{ " + *text + " }}`" : "write it like `${{ " + example + " }}`");
+    return;
+  }
+  note_text(to, where, *text, task, place);
+}
+
 void note_text(shape_context& to, const cursor& where, const std::string& text, std::size_t task,
                text_place place) {
-  if (place == text_place::when || has_expression(text)) {
+  const auto decides = place == text_place::when || place == text_place::webhook_when;
+  if (decides || has_expression(text)) {
     to.out.expressions.push_back({where.node, text, where.pointer(), task, place});
   }
 }

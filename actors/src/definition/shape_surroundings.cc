@@ -113,7 +113,7 @@ void read_surroundings(shape_context& to, const field_map& fields, task_definiti
   }
   if (const auto inputs = fields.at("inputs")) {
     read_values(to, *inputs, "write `inputs: {files: ${{ params.files }}}`", name_rule::field,
-                made.inputs, task);
+                made.inputs, task, text_place::hidden);
   }
 }
 

@@ -115,6 +115,23 @@ void read_child(shape_context& to, const cursor& where, const field_map& fields,
   made.timeout.reset();
 }
 
+// A foreign system's word in place of a command. There is one, which those before it are told of.
+void read_callback(shape_context& to, const cursor& where, const field_map& fields,
+                   task_definition& made, std::size_t task) {
+  made.callback.emplace();
+  const auto inner = read_fields(to, where, "a map", "write `callback: {}`", callback_keys());
+  const auto prompt = inner ? inner->at("prompt") : std::nullopt;
+  if (prompt) {
+    read_text(to, *prompt, *made.callback);
+    note_text(to, *prompt, *made.callback, task);
+  }
+  refuse_of_commands(
+      to, fields, "callback",
+      std::array{"approval", "pipeline", "params", "allow_failures", "for_each", "matrix"});
+  made.retry = {};  // what `defaults` says is for commands
+  made.timeout.reset();
+}
+
 // A person's word in place of a command.
 void read_approval(shape_context& to, const cursor& where, const field_map& fields,
                    task_definition& made, std::size_t task) {
@@ -158,6 +175,10 @@ namespace {
 
 void read_what_to_run(shape_context& to, const field_map& fields, task_definition& made,
                       std::size_t task, const std::vector<std::string>& default_shell) {
+  if (const auto callback = fields.at("callback")) {
+    read_callback(to, *callback, fields, made, task);
+    return;
+  }
   if (const auto pipeline = fields.at("pipeline")) {
     read_child(to, *pipeline, fields, made, task);
     return;
@@ -171,7 +192,9 @@ void read_what_to_run(shape_context& to, const field_map& fields, task_definitio
                  "parameters reach a command as `$MILLRACE_PARAM_...`; declare them at the top");
   }
   if (!fields.at("run") && !fields.at("command")) {
-    to.in.report(fields.where(), "the task has no `run`, `command`, `pipeline` or `approval`",
+    to.in.report(fields.where(),
+                 "the task has no `run`, `command`, `pipeline`, `approval` or "
+                 "`callback`",
                  "add `run: echo hello`, or `command: [program, argument]`");
   }
   read_process(to, fields, made, task, default_shell);
@@ -219,24 +242,6 @@ void read_needs(shape_context& to, const cursor& where, task_definition& made, s
   } else {
     to.in.report_type(where, "a list of task names", "write `needs: [build]`");
   }
-}
-
-void read_when(shape_context& to, const cursor& where, task_definition& made, std::size_t task) {
-  const auto text = to.in.read_text(where, "write `when: ${{ params.publish }}`");
-  if (!text) {
-    return;
-  }
-  made.when = *text;
-  const auto cut = parse_template(*text);
-  const auto single = cut.pieces.size() == 1 && cut.pieces[0].formula;
-  if (cut.failures.empty() && !single && *text != "true" && *text != "false") {
-    const bool bare = !has_expression(*text) && parse_expression(*text).parsed;
-    to.in.report(where, "`when` must be one expression, `true` or `false`",
-                 bare ? "write `when: ${{ " + *text + " }}`"
-                      : "write it like `${{ params.publish && params.mode == 'full' }}`");
-    return;
-  }
-  note_text(to, where, *text, task, text_place::when);
 }
 
 void read_outputs(shape_context& to, const cursor& where, task_definition& made) {
@@ -347,7 +352,7 @@ void read_conditions(shape_context& to, const field_map& fields, task_definition
     }
   }
   if (const auto when = fields.at("when")) {
-    read_when(to, *when, made, task);
+    read_when(to, *when, made.when, task, text_place::when, "params.publish");
   }
 }
 

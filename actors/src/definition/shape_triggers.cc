@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// `triggers`: one map, or a list of maps.
+// `triggers`: one map, or a list of maps; each by a pipeline or by a webhook.
 #include <algorithm>
 #include <array>
 
@@ -9,17 +9,18 @@ namespace millrace::actors {
 
 namespace {
 
-constexpr std::string_view example = "write `triggers: {pipeline: other}`";
+constexpr std::string_view example =
+    "write `triggers: {pipeline: other}` or `triggers: {webhook: github}`";
 
 // In the order of `trigger_event`.
 constexpr std::array event_words{std::string_view{"success"}, std::string_view{"failure"},
                                  std::string_view{"end"}};
 
-// Their names; the values are known when a run has ended.
+// Their names; the values are known when a run is to begin.
 void check_params(shape_context& to, const cursor& place, const std::optional<cursor>& params,
-                  const trigger_definition& made) {
+                  const std::map<std::string, value>& made) {
   const auto& declared = to.out.definition.params;
-  for (const auto& given : made.params) {
+  for (const auto& given : made) {
     if (std::none_of(declared.begin(), declared.end(),
                      [&](const auto& each) { return each.name == given.first; })) {
       to.in.report(params.value_or(place), "unknown parameter `" + given.first + "`",
@@ -27,11 +28,91 @@ void check_params(shape_context& to, const cursor& place, const std::optional<cu
     }
   }
   for (const auto& each : declared) {
-    if (each.required && !made.params.contains(each.name)) {
+    if (each.required && !made.contains(each.name)) {
       to.in.report(place, "the parameter `" + each.name + "` is required",
                    "give it under `params` of the trigger");
     }
   }
+}
+
+// What both kinds have. `named` is where the kind is.
+void read_start(shape_context& to, const field_map& fields, const cursor& named, text_place place,
+                std::map<std::string, value>& params, std::string& once_for) {
+  if (const auto given = fields.at("params")) {
+    read_values(to, *given, "write `params: {day: monday}`", name_rule::field, params, no_task,
+                place);
+  }
+  check_params(to, named, fields.at("params"), params);
+  if (const auto once = fields.at("once_for")) {
+    read_text(to, *once, once_for);
+    note_text(to, *once, once_for, no_task, place);
+  }
+}
+
+void read_by_pipeline(shape_context& to, const field_map& fields, const cursor& pipeline) {
+  auto& known = to.out.definition.triggers;
+  trigger_definition made;
+  made.pipeline = read_name(to, pipeline, name_rule::thing);
+  if (made.pipeline == to.out.definition.name) {
+    to.in.report(pipeline, "the pipeline would start itself without end",
+                 "name another one, or use `schedule`");
+  }
+  if (std::any_of(known.begin(), known.end(),
+                  [&](const auto& each) { return each.pipeline == made.pipeline; })) {
+    to.in.report(pipeline, "there are two triggers by `" + made.pipeline + "`",
+                 "keep one of them; `on: end` takes every end");
+  }
+  if (const auto on = fields.at("on")) {
+    if (const auto word = to.in.read_word(*on, event_words)) {
+      made.on = static_cast<trigger_event>(*word);
+    }
+  }
+  for (const auto* key : {"signature", "when"}) {
+    if (const auto given = fields.at(key)) {
+      to.in.report(*given, "`" + std::string{key} + "` is of a trigger by a `webhook`",
+                   "remove it");
+    }
+  }
+  read_start(to, fields, pipeline, text_place::trigger, made.params, made.once_for);
+  known.push_back(std::move(made));
+}
+
+std::string read_signature(shape_context& to, const cursor& where) {
+  constexpr std::string_view hint = "write `signature: {secret: github-key}`";
+  const auto fields = read_fields(to, where, "a map", hint, signature_keys());
+  const auto secret = fields ? fields->at("secret") : std::nullopt;
+  if (fields && !secret) {
+    to.in.report(where, "`signature` has no `secret`", hint);
+  }
+  return secret ? read_name(to, *secret, name_rule::field) : std::string{};
+}
+
+void read_by_webhook(shape_context& to, const field_map& fields, const cursor& webhook) {
+  auto& known = to.out.definition.webhooks;
+  webhook_definition made;
+  made.name = read_name(to, webhook, name_rule::thing);
+  if (std::any_of(known.begin(), known.end(),
+                  [&](const auto& each) { return each.name == made.name; })) {
+    to.in.report(webhook, "there are two webhooks called `" + made.name + "`",
+                 "rename one of them");
+  }
+  if (const auto pipeline = fields.at("pipeline")) {
+    to.in.report(*pipeline, "a trigger is by a `pipeline` or by a `webhook`",
+                 "make it two triggers");
+  }
+  if (const auto on = fields.at("on")) {
+    to.in.report(*on, "`on` is of a trigger by a `pipeline`",
+                 "write `when: ${{ trigger.headers.x-github-event == 'push' }}`");
+  }
+  if (const auto signature = fields.at("signature")) {
+    made.secret = read_signature(to, *signature);
+  }
+  if (const auto when = fields.at("when")) {
+    read_when(to, *when, made.when, no_task, text_place::webhook_when,
+              "trigger.body.action == 'opened'");
+  }
+  read_start(to, fields, webhook, text_place::webhook, made.params, made.once_for);
+  known.push_back(std::move(made));
 }
 
 void read_trigger(shape_context& to, const cursor& where) {
@@ -39,38 +120,13 @@ void read_trigger(shape_context& to, const cursor& where) {
   if (!fields) {
     return;
   }
-  auto& known = to.out.definition.triggers;
-  trigger_definition made;
-  const auto pipeline = fields->at("pipeline");
-  if (!pipeline) {
-    to.in.report(where, "the trigger has no `pipeline`", std::string{example});
-    return;
+  if (const auto webhook = fields->at("webhook")) {
+    read_by_webhook(to, *fields, *webhook);
+  } else if (const auto pipeline = fields->at("pipeline")) {
+    read_by_pipeline(to, *fields, *pipeline);
+  } else {
+    to.in.report(where, "the trigger has no `pipeline` and no `webhook`", example);
   }
-  made.pipeline = read_name(to, *pipeline, name_rule::thing);
-  if (made.pipeline == to.out.definition.name) {
-    to.in.report(*pipeline, "the pipeline would start itself without end",
-                 "name another one, or use `schedule`");
-  }
-  if (std::any_of(known.begin(), known.end(),
-                  [&](const auto& each) { return each.pipeline == made.pipeline; })) {
-    to.in.report(*pipeline, "there are two triggers by `" + made.pipeline + "`",
-                 "keep one of them; `on: end` takes every end");
-  }
-  if (const auto on = fields->at("on")) {
-    if (const auto word = to.in.read_word(*on, event_words)) {
-      made.on = static_cast<trigger_event>(*word);
-    }
-  }
-  if (const auto params = fields->at("params")) {
-    read_values(to, *params, "write `params: {day: monday}`", name_rule::field, made.params,
-                no_task, text_place::trigger);
-  }
-  check_params(to, *pipeline, fields->at("params"), made);
-  if (const auto once = fields->at("once_for")) {
-    read_text(to, *once, made.once_for);
-    note_text(to, *once, made.once_for, no_task, text_place::trigger);
-  }
-  known.push_back(std::move(made));
 }
 
 }  // namespace

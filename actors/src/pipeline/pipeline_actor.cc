@@ -242,6 +242,7 @@ runtime::result<void> pipeline_actor::begin_run(const Params& params, const std:
   made.setDepth(of.depth);
   made.setPriority(priority);
   made.setTriggeredBy(of.triggered_by.c_str());
+  made.setWebhook(of.webhook.c_str());
   if (const auto place = of.place ? of.place : trace()) {
     store_place(*place, made.initTrace());
   }
@@ -344,14 +345,26 @@ async<pipeline_actor::submit_new_results> pipeline_actor::submit_new(submit_new_
   if (auto refused = co_await refusal_by_quota()) {
     co_return *std::move(refused);
   }
+  const std::string webhook{params.webhook()};
+  const auto latest = state().getLatestVersion();
+  if (!webhook.empty() && params.version() != 0 && params.version() != latest) {
+    co_return error{errc::unavailable,
+                    "the pipeline '" + pipeline() + "' has just changed; send it again",
+                    std::chrono::seconds{1}};
+  }
   const auto with = co_await version_numbered(params.version());
   // What was asked first may come last.
   if (const auto known = active_.get(newest_first(run))) {
     co_return submit_new_results{run, known->getVersion()};
   }
-  if (auto begun = begin_run(params, run, run_starter{}, with); !begun) {
+  if (has_started_for(webhook, params.once_for())) {
+    co_return submit_new_results{std::string{}, with.number};
+  }
+  const run_starter of{.webhook = webhook};
+  if (auto begun = begin_run(params, run, of, with); !begun) {
     co_return std::move(begun).error();
   }
+  note_started_for(of.webhook, std::string{params.once_for()});
   co_return submit_new_results{run, with.number};
 }
 

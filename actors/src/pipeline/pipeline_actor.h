@@ -66,6 +66,7 @@ public:
   runtime::async<> triggered(triggered_params params) override;
   runtime::async<> withdraw_child(withdraw_child_params params) override;
   runtime::async<activity_results> activity() override;
+  runtime::async<webhook_results> webhook(webhook_params params) override;
 
 private:
   static constexpr const char* retention_timer = "retention";
@@ -100,6 +101,10 @@ private:
   void tell_triggers(const std::vector<trigger_definition>& triggers);
   void tell_subscribers(const run_ended_params& ended);
   void not_triggered(const std::string& by, const std::string& why) const;
+  // What the newest runs that a webhook has started were for.
+  [[nodiscard]] bool has_started_for(const std::string& webhook, std::string_view once_for) const;
+  void note_started_for(const std::string& webhook, const std::string& once_for);
+  void forget_started_for(const std::vector<webhook_definition>& left);
   void judge_version(std::uint32_t version, schemas::RunState end);
   [[nodiscard]] std::optional<concurrency_definition> concurrency() const;
   [[nodiscard]] runtime::result<turn> turn_of(const bound_params& params, const std::string& run);
@@ -117,6 +122,7 @@ private:
     std::string parent_task = {};
     std::uint32_t depth = 0;
     std::string triggered_by = {};  // empty: no run
+    std::string webhook = {};       // empty: none
     std::optional<runtime::trace_context> place = {};
   };
   template <class Params>

@@ -64,7 +64,10 @@ public:
     home_.add<access_actor>();
     home_.add<audit_actor>();
     home_.add<project_actor>();
-    home_.add<secrets_actor>();
+    home_.add<secrets_actor>(
+        [keys = options_.secrets.keys, log = options_.log]() -> std::unique_ptr<secrets_actor> {
+          return std::make_unique<secrets_actor>(keys, log);
+        });
     home_.add<pipeline_actor>(
         [kept = options_.retention, log = options_.log]() -> std::unique_ptr<pipeline_actor> {
           return std::make_unique<pipeline_actor>(kept, log);

@@ -104,6 +104,7 @@ async<> pipeline_actor::remove() {
     co_await runtime::fail(errc::failed_precondition, why);
   }
   tell_triggers({});
+  forget_started_for({});
   edit().setRemoving(true);
   if (state().getSchedules() > 0) {
     edit().setSchedules(0);

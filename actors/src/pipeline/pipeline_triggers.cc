@@ -10,6 +10,7 @@
 #include "pipeline/pipeline_actor.h"
 #include "pipeline/pipeline_rows.h"
 #include "run/run_states.h"
+#include "secrets/signature.h"
 
 namespace millrace::actors {
 
@@ -47,6 +48,32 @@ map_scope scope_of(const std::string& pipeline, schemas::RunStatus::Reader run) 
     values.emplace("outputs." + text_of(output.getName()), make_value(text_of(output.getValue())));
   }
   return scope;
+}
+
+// Of each webhook so many are known.
+constexpr std::size_t started_for_max = 100;
+constexpr unsigned started_for_digits = 10;
+
+// In `started_for`, beside names of pipelines, which have no slash.
+constexpr std::string_view webhook_rows = "webhook/";
+
+std::string rows_of_webhook(const std::string& name) {
+  return std::string{webhook_rows} + name + "/";
+}
+
+// A value may have 4 KiB, and there are many.
+std::string mark_of(std::string_view once_for) {
+  return hmac_sha256(once_for, {});
+}
+
+std::optional<schemas::CompiledWebhook::Reader> webhook_of(
+    schemas::CompiledPipeline::Reader compiled, std::string_view name) {
+  for (const auto each : compiled.getWebhooks()) {
+    if (text_of(each.getName()) == name) {
+      return each;
+    }
+  }
+  return std::nullopt;
 }
 
 }  // namespace
@@ -102,6 +129,82 @@ void pipeline_actor::tell_subscribers(const run_ended_params& ended) {
 void pipeline_actor::not_triggered(const std::string& by, const std::string& why) const {
   if (log_) {
     log_("pipeline " + key() + ": nothing is started after run " + by + ": " + why);
+  }
+}
+
+async<pipeline_actor::webhook_results> pipeline_actor::webhook(webhook_params params) {
+  if (!is_known()) {
+    co_return unknown();
+  }
+  const auto latest = state().getLatestVersion();
+  const auto stored = *versions_.get(version_row(latest));
+  const auto found = webhook_of(stored.getCompiled(), params.name());
+  if (!found) {
+    co_return runtime::error{
+        runtime::errc::not_found,
+        "the pipeline '" + pipeline() + "' has no webhook '" + std::string{params.name()} + "'"};
+  }
+  webhook_results results;
+  results.build().setWebhook(*found);
+  results.build().setVersion(latest);
+  co_return results;
+}
+
+bool pipeline_actor::has_started_for(const std::string& webhook, std::string_view once_for) const {
+  auto found = false;
+  if (once_for.empty()) {
+    return found;
+  }
+  const auto mark = mark_of(once_for);
+  const auto rows = rows_of_webhook(webhook);
+  started_for_.for_each(
+      [&](std::string_view row, schemas::TriggerValue::Reader stored) {
+        found = row.starts_with(rows) && text_of(stored.getValue()) == mark;
+        return row.starts_with(rows) && !found;
+      },
+      rows);
+  return found;
+}
+
+void pipeline_actor::note_started_for(const std::string& webhook, const std::string& once_for) {
+  if (once_for.empty()) {
+    return;
+  }
+  const auto rows = rows_of_webhook(webhook);
+  std::vector<std::string> known;
+  started_for_.for_each(
+      [&](std::string_view row, const auto& /*stored*/) {
+        if (row.starts_with(rows)) {
+          known.emplace_back(row);
+        }
+        return row.starts_with(rows);
+      },
+      rows);
+  std::uint32_t number = 1;
+  if (!known.empty()) {
+    number += static_cast<std::uint32_t>(std::stoul(known.back().substr(rows.size())));
+  }
+  if (known.size() >= started_for_max) {
+    started_for_.erase(known.front());
+  }
+  started_for_.edit(rows + padded(number, started_for_digits)).setValue(mark_of(once_for).c_str());
+}
+
+void pipeline_actor::forget_started_for(const std::vector<webhook_definition>& left) {
+  std::vector<std::string> gone;
+  started_for_.for_each(
+      [&](std::string_view row, const auto& /*stored*/) {
+        const auto is_its = [&](const auto& each) {
+          return row.starts_with(rows_of_webhook(each.name));
+        };
+        if (row.starts_with(webhook_rows) && std::none_of(left.begin(), left.end(), is_its)) {
+          gone.emplace_back(row);
+        }
+        return row.starts_with(webhook_rows);
+      },
+      webhook_rows);
+  for (const auto& row : gone) {
+    started_for_.erase(row);
   }
 }
 

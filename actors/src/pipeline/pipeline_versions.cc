@@ -90,6 +90,7 @@ void pipeline_actor::take(const pipeline_definition& definition, const std::stri
                           const std::string& origin) {
   const auto latest = state().getLatestVersion();
   tell_triggers(definition.triggers);
+  forget_started_for(definition.webhooks);
   auto root = edit();
   root.setLatestVersion(latest + 1);
   root.setFailedInRow(0);

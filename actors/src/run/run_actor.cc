@@ -3,6 +3,7 @@
 
 #include "definition/compiled.h"
 #include "definition/exit_codes.h"
+#include "millrace/actors/callback.h"
 #include "millrace/actors/params.h"
 #include "millrace/runtime/rfc3339.h"
 #include "millrace/schedule.capnp.actor.h"
@@ -55,6 +56,9 @@ result<run_graph> run_actor::graph_of_pinned(schemas::RunPinned::Reader pinned) 
                  "its parameters do not fit: " + bound.diagnostics.front().text};
   }
   run_graph graph{*std::move(read), std::move(bound), key()};
+  const auto callback_key = pinned.getCallbackKey();
+  graph.set_callback_key(
+      {reinterpret_cast<const char*>(callback_key.begin()), callback_key.size()});
   if (const auto root = state(); root.getScheduledAt() != 0) {
     std::string time;
     runtime::append_rfc3339(time, root.getScheduledAt());
@@ -165,6 +169,13 @@ async<> run_actor::begin(begin_params params) {
   pinned.setLabels(from.getLabels());
   pinned.setSource(from.getSource());
   pinned.setPriority(from.getPriority());
+  for (const auto task : from.getCompiled().getTasks()) {
+    if (task.getStep().isCallback()) {
+      const auto made = make_callback_key();
+      pinned.setCallbackKey({reinterpret_cast<const kj::byte*>(made.data()), made.size()});
+      break;
+    }
+  }
   if (from.hasTrace()) {
     pinned.setTrace(from.getTrace());
   } else {
@@ -186,6 +197,7 @@ async<> run_actor::begin(begin_params params) {
   root.setParentTask(from.getParentTask());
   root.setDepth(from.getDepth());
   root.setTriggeredBy(from.getTriggeredBy());
+  root.setWebhook(from.getWebhook());
   auto graph = graph_of_pinned(pinned.asReader());
   if (!graph) {
     fail_without_graph(graph.error());
@@ -288,12 +300,15 @@ void run_actor::apply(run_effects effects) {
     for (const auto& each : effects.cancel) {
       const auto reason = state().getEnding() ? text_of(state().getReason()) : each.reason;
       const auto name = graph_->name_of(each.id);
-      if (step_of(graph_->task(each.id.task)) == step_kind::command) {
+      const auto kind = step_of(graph_->task(each.id.task));
+      if (kind == step_kind::command) {
         send(ref<schemas::Task>(key() + "/" + name).cancel(reason));
-      } else if (asking(name)) {
-        end_here(each.id, TaskState::CANCELLED, reason, {}, more);
-      } else if (child_at(name)) {
+      } else if (!waiting_at(name, kind)) {
+        continue;
+      } else if (kind == step_kind::child) {
         withdraw_child(each.id, reason);
+      } else {
+        end_here(each.id, TaskState::CANCELLED, reason, {}, more);
       }
     }
     for (const auto id : effects.start) {
@@ -366,7 +381,7 @@ void run_actor::end_here(instance_id id, TaskState state, const std::string& rea
 
 void run_actor::start(instance_id id, run_effects& effects, std::vector<pool_entry>& wishes) {
   if (const auto kind = step_of(graph_->task(id.task)); kind != step_kind::command) {
-    kind == step_kind::approval ? ask(id, effects) : start_child(id, effects);
+    kind == step_kind::child ? start_child(id, effects) : ask(id, effects);
     return;
   }
   auto spec = task_spec_of(*graph_, id,

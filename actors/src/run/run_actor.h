@@ -45,6 +45,7 @@ public:
   runtime::async<> pause(pause_params params) override;
   runtime::async<> resume() override;
   runtime::async<> child_told(child_told_params params) override;
+  runtime::async<callback_results> callback(callback_params params) override;
 
 private:
   static constexpr const char* pinned_row = "pinned";
@@ -69,13 +70,15 @@ private:
   void start(instance_id id, run_effects& effects, std::vector<pool_entry>& wishes);
   schemas::TaskStatus::Builder begin_row(instance_id id);
   void ask(instance_id id, run_effects& effects);
-  [[nodiscard]] std::optional<instance_id> asking(std::string_view task) const;
+  // The instance of that name, if it is of that kind and has started and not ended.
+  [[nodiscard]] std::optional<instance_id> waiting_at(std::string_view task, step_kind kind) const;
   void answer(instance_id id, schemas::TaskState state, const std::string& reason,
               const output_list& outputs);
   [[nodiscard]] std::optional<runtime::duration> timeout_of(instance_id id) const;
   void not_answered(std::string_view task);
+  // The task with `callback` that the token is of.
+  [[nodiscard]] std::optional<instance_id> called(std::string_view token) const;
   void start_child(instance_id id, run_effects& effects);
-  [[nodiscard]] std::optional<instance_id> child_at(std::string_view task) const;
   void withdraw_child(instance_id id, const std::string& reason);
   void child_timed_out(std::string_view task);
   void tell_parent();
@@ -110,6 +113,7 @@ private:
   runtime::state_map<schemas::TaskStatus> instances_{*this, "instances"};
   runtime::state_map<schemas::RunEvent> events_{*this, "events"};
   runtime::state_map<schemas::ForgottenTask> forgotten_{*this, "forgotten"};
+  runtime::state_map<schemas::CallbackAnswer> callbacks_{*this, "callbacks"};
   const std::function<void(std::string_view)> log_;
   runtime::rng random_;
   std::optional<run_graph> graph_;  // nothing when its definition cannot be used; then it is over

@@ -59,6 +59,7 @@ async<run_actor::status_results> run_actor::status() {
   made.setParentTask(root.getParentTask());
   made.setOutputs(root.getOutputs());
   made.setTriggeredBy(root.getTriggeredBy());
+  made.setWebhook(root.getWebhook());
   made.setQueued(root.getQueued().size() > 0);
   made.setPaused(root.getPaused());
   if (const auto why = waits_for(); !why.empty()) {

@@ -75,16 +75,6 @@ void run_actor::start_child(instance_id id, run_effects& effects) {
            .submit_child(std::move(params)));
 }
 
-// The instance of that name, if it is a run that has not been told to have ended.
-std::optional<instance_id> run_actor::child_at(std::string_view task) const {
-  const auto id = graph_ && !over() ? graph_->instance_named(task) : std::nullopt;
-  if (!id || step_of(graph_->task(id->task)) != step_kind::child) {
-    return std::nullopt;
-  }
-  const auto row = instances_.get(row_of(*id));
-  return row && row->getState() == TaskState::RUNNING ? id : std::nullopt;
-}
-
 // It tells of its end when it has tidied up.
 void run_actor::withdraw_child(instance_id id, const std::string& reason) {
   const auto child = text_of(instances_.get(row_of(id))->getChild());
@@ -93,7 +83,7 @@ void run_actor::withdraw_child(instance_id id, const std::string& reason) {
 }
 
 void run_actor::child_timed_out(std::string_view task) {
-  if (const auto id = child_at(task)) {
+  if (const auto id = waiting_at(task, step_kind::child)) {
     withdraw_child(*id, "the timeout of " +
                             format_duration(timeout_of(*id).value_or(runtime::duration{})) +
                             " of the task " + graph_->name_of(*id) + " passed");
@@ -101,7 +91,7 @@ void run_actor::child_timed_out(std::string_view task) {
 }
 
 async<> run_actor::child_told(child_told_params params) {
-  const auto id = child_at(params.task());
+  const auto id = waiting_at(params.task(), step_kind::child);
   if (!id) {
     return {};
   }

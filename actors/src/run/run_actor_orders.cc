@@ -207,6 +207,10 @@ void run_actor::forget_row(const std::string& row) {
   const auto status = *instances_.get(row);
   count(status.getState(), -1);
   cancel_reminder(std::string{step_reminder} + text_of(status.getName()));
+  const auto ended = status.getState();
+  if (ended == TaskState::SUCCEEDED || ended == TaskState::FAILED) {
+    callbacks_.erase(text_of(status.getName()));  // it was by that word; else it still counts
+  }
   if (status.getAttempt() > 0) {
     forgotten_.edit(text_of(status.getName())).setName(status.getName());
   }

@@ -128,6 +128,8 @@ public:
 
   /// The nominal time of the firing that started the run, for expressions: before `begin`.
   void set_scheduled_at(std::string time) { scheduled_at_ = std::move(time); }
+  /// What tokens of callbacks are made with: before `begin`.
+  void set_callback_key(std::string key) { callback_key_ = std::move(key); }
   /// Empty: no schedule started it.
   [[nodiscard]] const std::string& scheduled_at() const noexcept { return scheduled_at_; }
 
@@ -213,7 +215,11 @@ public:
       instance_id id) const;
   /// What a hook's command is told of the end that it follows, by variable; empty for others.
   [[nodiscard]] std::map<std::string, std::string> hook_environment(std::uint32_t at) const;
-  /// What the person is asked, of an approval. Errors: as above.
+  /// Of a task with `callback`; empty: of none. See callback.h.
+  [[nodiscard]] std::string callback_token(std::uint32_t at) const;
+  /// Those that the command of a task is given, by the names of their tasks.
+  [[nodiscard]] std::vector<std::string> callbacks_given_to(std::uint32_t at) const;
+  /// What the person is asked, of an approval, or what a callback is for. Errors: as above.
   [[nodiscard]] runtime::result<std::string> prompt(instance_id id) const;
   /// Its argument list. Errors: as above.
   [[nodiscard]] runtime::result<std::vector<std::string>> arguments(instance_id id) const;
@@ -330,6 +336,7 @@ private:
   bound_params params_;
   std::string run_id_;
   std::string scheduled_at_;
+  std::string callback_key_;  // empty: there are no callbacks
   resource_amounts most_resources_;
   task_graph graph_;
   std::map<std::string, std::uint32_t, std::less<>> by_name_;

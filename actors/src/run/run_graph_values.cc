@@ -3,8 +3,10 @@
 #include <algorithm>
 #include <charconv>
 
+#include "definition/expression_tree.h"
 #include "definition/fill_values.h"
 #include "definition/message_text.h"
+#include "millrace/actors/callback.h"
 #include "millrace/actors/duration_text.h"
 #include "millrace/actors/process.h"
 #include "millrace/actors/submission.h"
@@ -111,7 +113,61 @@ std::map<std::string, std::string> run_graph::hook_environment(std::uint32_t at)
 
 result<std::string> run_graph::prompt(instance_id id) const {
   const auto& one = instance(id);
-  return fill(definition_.tasks[id.task].approval, scope{*this, id.task, &one});
+  const auto& task = definition_.tasks[id.task];
+  return fill(task.callback ? *task.callback : task.approval, scope{*this, id.task, &one});
+}
+
+std::string run_graph::callback_token(std::uint32_t at) const {
+  const auto& task = definition_.tasks[at];
+  return task.callback && !callback_key_.empty()
+             ? make_callback_token({run_id_, task.name}, callback_key_)
+             : std::string{};
+}
+
+namespace {
+
+void add_callbacks_in(const std::string& text, std::vector<std::string>& into) {
+  if (text.find("callback") == std::string::npos) {
+    return;
+  }
+  for (const auto& piece : parse_template(text).pieces) {
+    if (piece.formula) {
+      walk(piece.formula->root(), [&](const expression_node& node) {
+        if (node.what == operation::reference && node.refers_to == reference_kind::callback) {
+          into.push_back(node.name);
+        }
+      });
+    }
+  }
+}
+
+void add_callbacks_in(const value& content, std::vector<std::string>& into) {
+  if (const auto* text = content.text()) {
+    add_callbacks_in(*text, into);
+  } else if (const auto* items = content.items()) {
+    for (const auto& each : *items) {
+      add_callbacks_in(each, into);
+    }
+  } else if (const auto* entries = content.entries()) {
+    for (const auto& each : *entries) {
+      add_callbacks_in(each.second, into);
+    }
+  }
+}
+
+}  // namespace
+
+std::vector<std::string> run_graph::callbacks_given_to(std::uint32_t at) const {
+  std::vector<std::string> names;
+  for (const auto& each : definition_.tasks[at].env) {
+    add_callbacks_in(each.second, names);
+  }
+  for (const auto& each : definition_.tasks[at].inputs) {
+    add_callbacks_in(each.second, names);
+  }
+  std::sort(names.begin(), names.end());
+  names.erase(std::unique(names.begin(), names.end()), names.end());
+  return names;
 }
 
 result<std::vector<std::string>> run_graph::arguments(instance_id id) const {

@@ -4,6 +4,7 @@
 
 #include <algorithm>
 
+#include "millrace/actors/callback.h"
 #include "millrace/actors/expression.h"
 #include "run/run_graph.h"
 
@@ -63,6 +64,12 @@ public:
                                           : make_value(std::int64_t{one.exit_code});
                              })
               : std::nullopt;
+  }
+  std::optional<value> callback(std::string_view task) const override {
+    const auto at = graph_.find(task);
+    const auto token = at ? graph_.callback_token(*at) : std::string{};
+    return token.empty() ? std::nullopt
+                         : std::optional{make_value(std::string{callback_path} + token)};
   }
   std::optional<value> status(std::string_view task) const override {
     const auto at = graph_.find(task);

@@ -44,13 +44,24 @@ result<void> check_sizes(const std::map<std::string, std::string>& environment) 
   return {};
 }
 
-// The task's own over those of the pipeline.
-void put_secrets(const pipeline_definition& definition, const task_definition& task,
-                 const std::string& project, schemas::TaskSpec::Builder spec) {
-  auto secrets = task.secrets;
-  secrets.insert(definition.secrets.begin(), definition.secrets.end());
-  auto list = spec.initSecrets(static_cast<unsigned>(secrets.size()));
+// The task's own over those of the pipeline; and the tokens of the callbacks that its texts have,
+// so that they are masked in what it writes.
+void put_secrets(const run_graph& graph, std::uint32_t task, const std::string& project,
+                 schemas::TaskSpec::Builder spec) {
+  auto secrets = graph.task(task).secrets;
+  const auto& all = graph.definition().secrets;
+  secrets.insert(all.begin(), all.end());
+  const auto callbacks = graph.callbacks_given_to(task);
+  auto list = spec.initSecrets(static_cast<unsigned>(secrets.size() + callbacks.size()));
   unsigned at = 0;
+  for (const auto& name : callbacks) {
+    const auto token = graph.callback_token(*graph.find(name));
+    list[at].setVariable(("MILLRACE_CALLBACK_" + std::to_string(at + 1)).c_str());
+    list[at].setFrom(schemas::SecretSource::GIVEN);
+    list[at].setKey(name.c_str());
+    list[at].setSealed({reinterpret_cast<const kj::byte*>(token.data()), token.size()});
+    ++at;
+  }
   for (const auto& [variable, secret] : secrets) {
     list[at].setVariable(variable.c_str());
     list[at].setFrom(static_cast<schemas::SecretSource>(secret.from));
@@ -152,7 +163,7 @@ result<schemas::task_interface::begin_params> task_spec_of(const run_graph& grap
     variables[at].setName(variable.c_str());
     variables[at++].setValue(text.c_str());
   }
-  put_secrets(definition, task, run.project, spec);
+  put_secrets(graph, id.task, run.project, spec);
   const auto shared = definition.workspace == workspace_mode::run;
   spec.setWorkspace((shared ? run.key : run.key + "/" + name).c_str());
   spec.setTimeoutNs(limits->timeout.value_or(runtime::duration{}).count());

@@ -169,6 +169,9 @@ result<std::string> value_of(schemas::AttemptSecret::Reader secret, const secret
         return value_of_variable(key);
       case schemas::SecretSource::PROJECT:
         return value_of_project(secret, places.keys);
+      case schemas::SecretSource::GIVEN:
+        return std::string{reinterpret_cast<const char*>(secret.getSealed().begin()),
+                           secret.getSealed().size()};
     }
     return missing("this version does not know where it is kept");
   }();

@@ -1,15 +1,24 @@
 // SPDX-License-Identifier: MIT
 #include "secrets/secrets_actor.h"
 
+#include <openssl/crypto.h>
+
+#include <chrono>
 #include <string>
 #include <vector>
 
 #include "pipeline/names.h"
+#include "secrets/signature.h"
 
 namespace millrace::actors {
 
 using runtime::async;
 using runtime::errc;
+
+namespace {
+// Between two lines of the log for one secret.
+constexpr std::chrono::minutes told_again_after{1};
+}  // namespace
 
 async<secrets_actor::put_results> secrets_actor::put(put_params params) {
   const auto given = params.read().getSecret();
@@ -69,6 +78,54 @@ async<secrets_actor::sealed_results> secrets_actor::sealed(sealed_params params)
   for (unsigned at = 0; at < found.size(); ++at) {
     list.setWithCaveats(at, found[at]);
   }
+  co_return results;
+}
+
+runtime::result<std::string> secrets_actor::opened(const std::string& name) const {
+  const auto secret = secrets_.get(name);
+  if (!secret) {
+    return runtime::error{errc::not_found, "there is none; store it by `millrace secret set`"};
+  }
+  if (!keys_) {
+    return runtime::error{errc::failed_precondition, "this silo has no --secrets-key FILE"};
+  }
+  const auto sealed = secret->getSealed();
+  return keys_->unseal({reinterpret_cast<const char*>(sealed.begin()), sealed.size()},
+                       {key(), name});
+}
+
+// Whoever sends something could have it told as often as he likes.
+void secrets_actor::cannot_verify(const std::string& name, const std::string& why) {
+  const auto at = now();
+  std::erase_if(told_, [&](const auto& each) { return each.second + told_again_after <= at; });
+  if (log_ && told_.try_emplace(name, at).second) {
+    log_("secret '" + name + "' of project '" + key() +
+         "', which a webhook is signed with: " + why);
+  }
+}
+
+// It takes as long where there is no such secret: who asks is not to learn that.
+async<secrets_actor::verify_results> secrets_actor::verify(verify_params params) {
+  const auto given = params.read();
+  const auto name = text_of(given.getName());
+  auto value = opened(name);
+  if (value && value->size() < signing_key_bytes_min) {
+    ::OPENSSL_cleanse(value->data(), value->size());
+    value = runtime::error{errc::failed_precondition, "it has less than " +
+                                                          std::to_string(signing_key_bytes_min) +
+                                                          " bytes, which can be guessed"};
+  }
+  if (!value && !name.empty()) {
+    cannot_verify(name, value.error().text());
+  }
+  const auto content = given.getContent();
+  const auto good = is_signed({reinterpret_cast<const char*>(content.begin()), content.size()},
+                              text_of(given.getSignature()), value ? *value : std::string{});
+  if (value) {
+    ::OPENSSL_cleanse(value->data(), value->size());
+  }
+  verify_results results;
+  results.build().setGood(good && value);
   co_return results;
 }
 

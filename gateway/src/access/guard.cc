@@ -2,9 +2,12 @@
 #include "access/guard.h"
 
 #include <algorithm>
+#include <charconv>
 #include <string>
 
 #include "http/problem.h"
+#include "millrace/actors/callback.h"
+#include "millrace/actors/webhook.h"
 #include "millrace/pipeline.capnp.actor.h"
 
 namespace millrace::gateway {
@@ -49,12 +52,37 @@ error too_little(const principal& who, role has, role least, std::string_view pr
 std::string project_of(const http::request& received, access needed) {
   switch (needed.where) {
     case access::place::path:
+    case access::place::webhook:
       return std::string{received.param("project")};
     case access::place::query:
       return std::string{received.query("project").value_or("default")};
     default:
       return std::string{all_projects};
   }
+}
+
+bool is_signed(const http::request& received) {
+  return received.headers.find(signature_field).has_value();
+}
+
+// Before the router has looked: /api/v1/projects/{project}/pipelines/{name}/webhooks/{webhook}.
+bool is_for_webhook(const http::request& received) {
+  return received.method == http::method::post && received.segment_count() == 8 &&
+         received.segment(0) == "api" && received.segment(1) == "v1" &&
+         received.segment(2) == "projects" && received.segment(4) == "pipelines" &&
+         received.segment(6) == "webhooks";
+}
+
+// /api/v1/callbacks/{token}
+bool is_for_callback(const http::request& received) {
+  return received.method == http::method::post && received.segment_count() == 4 &&
+         received.segment(0) == "api" && received.segment(1) == "v1" &&
+         received.segment(2) == "callbacks";
+}
+
+http::response refused_body(int status, errc code, const char* why) {
+  return http::problem_response(
+      {.status = status, .cause = {code, why}, .instance = {}, .errors = {}});
 }
 
 }  // namespace
@@ -65,6 +93,29 @@ bool is_of_pipelines(std::string_view type) {
       schemas::run_interface::info().type,     schemas::task_interface::info().type,
       schemas::pool_interface::info().type,    schemas::executor_interface::info().type};
   return std::find(names.begin(), names.end(), type) != names.end();
+}
+
+std::shared_ptr<void> stranger_count::enter(const std::string& from) {
+  const std::lock_guard lock{mutex_};
+  auto& some = from_[from];
+  if (all_ >= strangers_max || some >= strangers_of_address_max) {
+    if (some == 0) {
+      from_.erase(from);
+    }
+    return nullptr;
+  }
+  ++all_;
+  ++some;
+  return {static_cast<void*>(this),
+          [held = shared_from_this(), from](void*) { held->leave(from); }};
+}
+
+void stranger_count::leave(const std::string& from) {
+  const std::lock_guard lock{mutex_};
+  --all_;
+  if (--from_[from] == 0) {
+    from_.erase(from);
+  }
 }
 
 guard::guard(runtime::silo& here, const token_list* tokens, request_rates rates)
@@ -81,7 +132,9 @@ void guard::admit(http::request& received, http::reply answer, access needed,
     then(received, std::move(answer));
     return;
   }
-  auto objection = know_sender(received);
+  const auto has_other = needed.where == access::place::path_token ||
+                         (needed.where == access::place::webhook && is_signed(received));
+  auto objection = has_other ? let_in(received) : know_sender(received);
   if (!objection) {
     objection = count_request(received);
   }
@@ -89,7 +142,7 @@ void guard::admit(http::request& received, http::reply answer, access needed,
     answer.fail(*objection, received.target());
     return;
   }
-  if (tokens_ == nullptr) {
+  if (tokens_ == nullptr || has_other) {
     then(received, std::move(answer));
     return;
   }
@@ -112,9 +165,44 @@ void guard::admit(http::request& received, http::reply answer, access needed,
 }
 
 std::optional<http::response> guard::refuse_body(http::request& received) {
+  const auto has_other =
+      (is_for_webhook(received) && is_signed(received)) || is_for_callback(received);
+  if (tokens_ != nullptr && has_other) {
+    return refuse_strange_body(received);
+  }
   const auto objection = know_sender(received);
   return objection ? std::optional{http::problem_response(*objection, received.target())}
                    : std::nullopt;
+}
+
+std::optional<http::response> guard::refuse_strange_body(http::request& received) {
+  const auto text = received.headers.find("Content-Length").value_or("");
+  std::uint64_t length = 0;
+  const auto [after, failure] = std::from_chars(text.data(), text.data() + text.size(), length);
+  if (text.empty() || failure != std::errc{} || after != text.data() + text.size()) {
+    return refused_body(411, errc::invalid_argument,
+                        "without a token only what has a Content-Length is read");
+  }
+  if (length > (is_for_callback(received) ? actors::callback_body_bytes_max
+                                          : actors::webhook_body_bytes_max)) {
+    return refused_body(
+        413, errc::too_large,
+        is_for_callback(received) ? "at most 512 KiB is read here" : "at most 1 MiB is read here");
+  }
+  const auto objection = let_in(received);
+  return objection ? std::optional{http::problem_response(*objection, received.target())}
+                   : std::nullopt;
+}
+
+// A small body has come with its header, and nobody has asked for it.
+std::optional<error> guard::let_in(http::request& received) {
+  if (tokens_ == nullptr || received.stranger != nullptr) {
+    return std::nullopt;
+  }
+  received.stranger = strangers_->enter(address_group(received.from));
+  return received.stranger != nullptr
+             ? std::nullopt
+             : std::optional{slow_down("many requests without a token are in hand", retry_after)};
 }
 
 // Nothing when who asks is known, or need not be.

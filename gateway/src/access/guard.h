@@ -4,8 +4,12 @@
 
 #include <atomic>
 #include <cstdint>
+#include <map>
+#include <memory>
 #include <mutex>
 #include <optional>
+#include <string>
+#include <string_view>
 
 #include "access/principal.h"
 #include "access/rate_limit.h"
@@ -19,6 +23,9 @@ namespace millrace::gateway {
 /// one project, so that `access::place::actor` wants `admin` for them.
 [[nodiscard]] bool is_of_pipelines(std::string_view type);
 
+/// The field with the signature of what is sent to a webhook, as GitHub and Gitea call it.
+inline constexpr std::string_view signature_field = "X-Hub-Signature-256";
+
 /// How often may be asked.
 struct request_rates {
   /// Of each token, or where none is asked for of each address; a second's worth may come at once,
@@ -28,6 +35,28 @@ struct request_rates {
   unsigned wrong_tokens = 50;
 
   static constexpr unsigned requests_burst_min = 10;
+};
+
+/// Requests of strangers in hand at a time: what comes signed to a webhook, and to callbacks, from
+/// when its body is read until it is known whether its sender may do that.
+inline constexpr int strangers_max = 128;
+/// Of these from one address, or its network of IPv6: a proxy in front is one.
+inline constexpr int strangers_of_address_max = 8;
+
+/// What counts the requests of strangers in hand.
+///
+/// Threading: any.
+class stranger_count : public std::enable_shared_from_this<stranger_count> {
+public:
+  /// One more from there, until the last copy of this goes; null: there are as many as may be.
+  [[nodiscard]] std::shared_ptr<void> enter(const std::string& from);
+
+private:
+  void leave(const std::string& from);
+
+  std::mutex mutex_;
+  int all_ = 0;
+  std::map<std::string, int> from_;
 };
 
 /// Threading: any.
@@ -47,8 +76,19 @@ public:
   void admit(http::request& received, http::reply answer, access needed, const http::handler& then);
 
   /// What `admit` would answer for its token alone, to a request whose body has not been read;
-  /// nothing: it is known who sends it. Whatever the route: of nobody no body is read.
+  /// nothing: it is known who sends it. Whatever the route, of nobody no body is read, but for what
+  /// comes signed to a webhook, or to a callback: of that `actors::webhook_body_bytes_max` or
+  /// `actors::callback_body_bytes_max`, if it says how long it is (else 411, 413), while there are
+  /// not too many (else 429). Such a request has `stranger` then, as after `admit`.
   [[nodiscard]] std::optional<http::response> refuse_body(http::request& received);
+
+  /// Whether anybody is asked for a token.
+  [[nodiscard]] bool asks() const noexcept { return tokens_ != nullptr; }
+
+  /// What to answer to a request whose signature, or token in the path, is not good: `why`, or that
+  /// many such have come from there. It counts as a wrong token.
+  [[nodiscard]] runtime::error count_wrong_token(const http::request& received,
+                                                 const runtime::error& why);
 
   /// Requests that were answered 429.
   [[nodiscard]] std::uint64_t limited() const noexcept {
@@ -56,9 +96,10 @@ public:
   }
 
 private:
+  std::optional<http::response> refuse_strange_body(http::request& received);
+  std::optional<runtime::error> let_in(http::request& received);
   std::optional<runtime::error> know_sender(http::request& received);
   std::optional<runtime::error> count_request(const http::request& received);
-  runtime::error count_wrong_token(const http::request& received, const runtime::error& why);
   runtime::error slow_down(const std::string& why, runtime::duration wait);
   void admit_to_run(http::request& received, http::reply answer, access needed,
                     const http::handler& then) const;
@@ -67,6 +108,7 @@ private:
   const token_list* const tokens_;
   const request_rates rates_;
   std::atomic<std::uint64_t> limited_{0};
+  const std::shared_ptr<stranger_count> strangers_ = std::make_shared<stranger_count>();
   std::mutex mutex_;  // for all below
   rate_limit requests_;
   rate_limit wrong_tokens_;

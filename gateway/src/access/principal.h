@@ -44,6 +44,8 @@ struct access {
     nowhere,     ///< Anybody may ask, also who has no token.
     somewhere,   ///< In any project; the handler sees to the rest.
     path,        ///< In the project that the path names, as `{project}`.
+    webhook,     ///< So too, unless the request is signed: the handler sees to the signature.
+    path_token,  ///< With whoever the path lets in: the handler sees to the token in it.
     query,       ///< In the project of the query's `project`, else `default`.
     run,         ///< In the project of the run that the path names, as `{id}`.
     everywhere,  ///< In all projects.

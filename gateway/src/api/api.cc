@@ -139,10 +139,12 @@ std::vector<api_routes::row> add_api(http::router& into, const api_parts& parts)
   api_routes routes{into, parts};
   add_pipeline_routes(routes);
   add_batch_routes(routes);
+  add_webhook_routes(routes);
   add_schedule_routes(routes);
   add_run_list_routes(routes);
   add_run_routes(routes);
   add_run_order_routes(routes);
+  add_callback_routes(routes);
   add_log_routes(routes);
   add_actor_routes(routes);
   add_inspect_routes(routes);

@@ -10,6 +10,8 @@
 //   POST   /api/v1/projects/{project}/pipelines/{name}/runs:batch
 //                                                             a line of that for each run (NDJSON);
 //                                                             Idempotency-Key
+//   POST   /api/v1/projects/{project}/pipelines/{name}/webhooks/{webhook}
+//                                                             anything; Idempotency-Key
 //   GET    /api/v1/projects/{project}/pipelines/{name}/runs   ?before&limit&state
 //   GET    /api/v1/projects/{project}/pipelines/{name}/schedules
 //   GET    /api/v1/projects/{project}/pipelines/{name}/schedules/{schedule}
@@ -40,6 +42,8 @@
 //   POST   /api/v1/runs/{id}/retry                            {from, dry_run}; Idempotency-Key
 //   POST   /api/v1/runs/{id}/tasks/{name}/approve             {comment}; Idempotency-Key
 //   POST   /api/v1/runs/{id}/tasks/{name}/reject              {comment}; Idempotency-Key
+//   POST   /api/v1/callbacks/{token}                          {state, reason, outputs};
+//                                                             Idempotency-Key
 //   GET    /api/v1/actors                                     types and open methods, of all silos
 //   POST   /api/v1/actors/{type}/{key}/{method}               an open one; Idempotency-Key
 //   GET    /api/v1/actors/{type}                              of all silos;
@@ -122,6 +126,7 @@ struct api_parts {
   actors::pipeline_host* host;  ///< Of this process's executor; null: it has none.
   file_thread& files;           ///< For logs and figures: each job ends within a piece of a file.
   file_thread& bodies;          ///< Where large bodies are read.
+  file_thread& strangers;       ///< The same, of those without a token.
   file_thread& inspections;     ///< For what may wait for actors: what silos are asked.
   std::function<http::server_probe()> probe;  ///< For /metrics; may be empty.
   gateway::guard* guard = nullptr;            ///< Null: whoever reaches this may do everything.
@@ -176,6 +181,8 @@ std::vector<api_routes::row> add_api(http::router& routes, const api_parts& part
 // By subject; each in its own file.
 void add_pipeline_routes(api_routes& routes);
 void add_batch_routes(api_routes& routes);
+void add_webhook_routes(api_routes& routes);
+void add_callback_routes(api_routes& routes);
 void add_schedule_routes(api_routes& routes);
 void add_run_list_routes(api_routes& routes);
 void add_run_routes(api_routes& routes);

@@ -29,10 +29,11 @@ struct problem_kind {
 };
 constexpr problem_kind problem_kinds[] = {
     {400, "The request is malformed; `detail` says where, and what to do."},
-    {401, "A token is needed, and there is none or it is nobody's."},
+    {401, "A token or a signature is needed, and there is none or it is nobody's."},
     {403, "The token's role is not enough, or another site's page has sent this."},
     {404, "The thing named does not exist."},
     {409, "It contradicts the present state of the thing, or is not possible in it."},
+    {411, "Its body is read only where `Content-Length` says how long it is."},
     {412, "The condition in `If-Match` or `If-None-Match` does not hold."},
     {413, "The body, or a value in it, is over its limit."},
     {415, "The body has a `Content-Encoding`; send it without."},
@@ -95,6 +96,8 @@ struct path_parameter {
 constexpr path_parameter path_parameters[] = {
     {"projects", "project", "Name of a project; of what has none, `default`."},
     {"pipelines", "name", "Name of a pipeline in the project."},
+    {"callbacks", "token", "The token that `tasks.NAME.callback` has, which names run and task."},
+    {"webhooks", "webhook", "Name of a webhook of the pipeline, as its definition has it."},
     {"schedules", "schedule", "Name of a schedule of the pipeline, as its definition has it."},
     {"backfills", "backfill", "Number of a backfill of the pipeline, as its list tells."},
     {"runs", "id", "Id of a run, a UUID."},
@@ -128,6 +131,10 @@ std::string needs(const access& what) {
       return role + "in any project.";
     case access::place::path:
       return role + "in the project.";
+    case access::place::webhook:
+      return role + "in the project, or the signature that the webhook asks for.";
+    case access::place::path_token:
+      return "Needs no token but the one in its path.";
     case access::place::query:
       return role + "in the project that the query names, else in `default`.";
     case access::place::run:
@@ -138,6 +145,10 @@ std::string needs(const access& what) {
       break;
   }
   return role + "in all projects; `admin` for the types that pipelines are made of.";
+}
+
+bool needs_token(const access& what) {
+  return what.where != access::place::nowhere && what.where != access::place::path_token;
 }
 
 class document_writer {
@@ -156,8 +167,11 @@ public:
                       {"description",
                        (what.text.empty() ? "" : std::string{what.text} + " ") + needs(row.needed)},
                       {"security", ordered_json::array()}};
-    if (row.needed.where != access::place::nowhere) {
+    if (needs_token(row.needed)) {
       made["security"].push_back({{"token", {to_string(row.needed.least)}}});
+    }
+    if (row.needed.where == access::place::webhook) {
+      made["security"].push_back({{"signature", ordered_json::array()}});
     }
     if (auto parameters = parameters_of(row); !parameters.empty()) {
       made["parameters"] = std::move(parameters);
@@ -182,19 +196,22 @@ public:
     for (const auto& each : problem_kinds) {
       problems[name_of(each.status)] = problem_of(each);
     }
-    return {{"openapi", "3.1.0"},
-            {"info",
-             {{"title", "millrace"},
-              {"version", version_text},
-              {"description", about},
-              {"license", {{"name", "MIT"}, {"identifier", "MIT"}}}}},
-            {"servers", {{{"url", "/"}}}},
-            {"tags", std::move(tags)},
-            {"paths", paths_},
-            {"components",
-             {{"schemas", shapes_},
-              {"responses", std::move(problems)},
-              {"securitySchemes", {{"token", {{"type", "http"}, {"scheme", "bearer"}}}}}}}};
+    return {
+        {"openapi", "3.1.0"},
+        {"info",
+         {{"title", "millrace"},
+          {"version", version_text},
+          {"description", about},
+          {"license", {{"name", "MIT"}, {"identifier", "MIT"}}}}},
+        {"servers", {{{"url", "/"}}}},
+        {"tags", std::move(tags)},
+        {"paths", paths_},
+        {"components",
+         {{"schemas", shapes_},
+          {"responses", std::move(problems)},
+          {"securitySchemes",
+           {{"token", {{"type", "http"}, {"scheme", "bearer"}}},
+            {"signature", {{"type", "apiKey"}, {"in", "header"}, {"name", signature_field}}}}}}}};
   }
 
 private:
@@ -272,7 +289,7 @@ private:
   static std::set<int> problems_of(const api_routes::row& row) {
     const auto& what = row.about;
     std::set<int> all{what.problems.begin(), what.problems.end()};
-    if (row.needed.where != access::place::nowhere) {
+    if (needs_token(row.needed)) {
       all.insert({401, 403, 503});
     }
     if (row.has_checked_query) {

@@ -55,10 +55,9 @@ void tell_when_begun(const std::shared_ptr<submission>& one,
 // here, so it can be asked for again when nobody knows whether it is stored. With a key the router
 // does that.
 void ask(const std::shared_ptr<submission>& one, bool again) {
-  const auto& [params, key] = one->wanted;
   pipeline_interface::submit_new_params asked;
   auto made = asked.build();
-  const auto wanted = params.read();
+  const auto wanted = one->wanted.params.read();
   made.setRun(one->run.c_str());
   made.setParams(wanted.getParams());
   made.setLabels(wanted.getLabels());
@@ -67,15 +66,19 @@ void ask(const std::shared_ptr<submission>& one, bool again) {
   made.setRerunOf(wanted.getRerunOf());
   made.setScheduledAt(wanted.getScheduledAt());
   made.setPriority(wanted.getPriority());
+  made.setWebhook(one->wanted.webhook.c_str());
+  made.setOnceFor(one->wanted.once_for.c_str());
   const auto left = one->until - one->silo.time().steady();
   auto call = ref<schemas::Pipeline>(one->pipeline)
                   .submit_new(std::move(asked))
-                  .keyed(key)
+                  .keyed(one->wanted.idempotency_key)
                   .timeout(std::max<runtime::duration>(left, std::chrono::milliseconds{1}));
   call.spec().context = one->context;
   one->silo.call_then<pipeline_interface::submit_new_results>(
       std::move(call), [one, again](submitted results) {
-        if (results) {
+        if (results && results->run().empty()) {
+          one->then(std::move(results));
+        } else if (results) {
           tell_when_begun(one, *std::move(results));
         } else if (results.error().code() == errc::outcome_unknown &&
                    one->wanted.idempotency_key.empty() && one->again_max > 0 &&
@@ -97,6 +100,13 @@ void ask(const std::shared_ptr<submission>& one, bool again) {
 bool lives_here(const runtime::silo& silo, const std::string& pipeline) {
   const auto hosts = silo.hosts_of({"pipeline", pipeline});
   return !hosts || hosts->front() == silo.name();
+}
+
+// As a header field cannot have; others make keys with them.
+bool has_control(std::string_view text) {
+  return std::any_of(text.begin(), text.end(), [](char each) {
+    return static_cast<unsigned char>(each) < ' ' || each == '\x7f';
+  });
 }
 
 result<void> set_labels(const nlohmann::json& given, pipeline_interface::submit_params& params) {
@@ -164,6 +174,9 @@ result<wanted_run> wanted_run_of(std::string_view text, key_in_text key) {
       wanted.params.build().setPriority(*priority);
     } else if (name == "idempotency_key" && value.is_string() && key == key_in_text::yes) {
       wanted.idempotency_key = value.get<std::string>();
+      if (has_control(wanted.idempotency_key)) {
+        return error{errc::invalid_argument, "/idempotency_key: it has a control character"};
+      }
     } else {
       return error{errc::invalid_argument,
                    "/" + name +
@@ -206,6 +219,10 @@ void submit_and_answer(const api_parts& parts, const std::string& pipeline, want
              return;
            }
            const std::string run{told->run()};
+           if (run.empty()) {
+             answer->send(answer_nothing_started("`once_for` is that of an earlier run"));
+             return;
+           }
            const auto made = std::make_shared<http::response>(answer_of(201, *told));
            made->headers.add("Location", "/api/v1/runs/" + run);
            if (wait == runtime::duration{}) {
@@ -219,6 +236,10 @@ void submit_and_answer(const api_parts& parts, const std::string& pipeline, want
              answer->send(std::move(*made));
            });
          });
+}
+
+http::response answer_nothing_started(std::string_view why) {
+  return answer_of(202, {{"started", false}, {"reason", why}});
 }
 
 answer submitted_answer() {

@@ -17,6 +17,8 @@ namespace millrace::gateway {
 struct wanted_run {
   schemas::pipeline_interface::submit_params params;
   std::string idempotency_key;  ///< Empty: none.
+  std::string webhook = {};     ///< That starts it; empty: none.
+  std::string once_for = {};    ///< As of `Pipeline.submitNew`.
 };
 
 /// Whether `idempotency_key` may stand in the text; else the request has a header for it.
@@ -31,16 +33,21 @@ enum class key_in_text : bool { no, yes };
 using submitted = runtime::result<schemas::pipeline_interface::submit_new_results>;
 
 /// Asks the pipeline with that key for a run. `then` is called once, on any thread, perhaps within
-/// this call: with the run, which may be asked by then, or why there is none. Errors:
+/// this call: with the run, which may be asked by then, or why there is none; with an empty one
+/// where `once_for` says so. Errors:
 /// `outcome_unknown`: there may be one; those of the pipeline, of a call, and of a full disk.
 void submit(const api_parts& parts, const std::string& pipeline, wanted_run&& wanted,
             std::shared_ptr<const runtime::request_context> context,
             std::function<void(submitted)> then);
 
 /// The same, answered with 201: at once, or after `wait`, over zero, with how the run is by then.
+/// An empty one is answered by `answer_nothing_started`.
 void submit_and_answer(const api_parts& parts, const std::string& pipeline, wanted_run&& wanted,
                        std::shared_ptr<const runtime::request_context> context,
                        runtime::duration wait, const std::shared_ptr<http::reply>& answer);
+
+/// 202, with `why` as `reason`.
+[[nodiscard]] http::response answer_nothing_started(std::string_view why);
 
 /// What that answers, for the description of an operation.
 [[nodiscard]] answer submitted_answer();

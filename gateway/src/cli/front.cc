@@ -8,6 +8,7 @@
 #include "access/audit_trail.h"
 #include "api/api.h"
 #include "http/same_origin.h"
+#include "millrace/actors/callback.h"
 #include "millrace/runtime/certificates.h"
 #include "trace/request_span.h"
 
@@ -47,14 +48,27 @@ result<http::server_options> listen_options(const std::string& text, const prote
 namespace {
 
 // What somebody may ask about later: what changed something, took all there is, or was not allowed.
-// Of nobody only what was refused for that, which is bounded: else anybody could fill the audit.
+// Of nobody only what was refused for that, which is bounded, and what started a run by what it was
+// signed with, or ended a task by its path: else whoever has seen one such could fill the audit.
 bool is_for_audit(const http::access_entry& each) {
   if (each.by == nullptr) {
-    return each.status == 401;
+    return each.status == 401 ||
+           (each.status == 201 && each.route.ends_with("/webhooks/{webhook}")) ||
+           (each.status == 202 && each.route.ends_with("/callbacks/{token}"));
   }
   const bool looks = each.method.empty() || each.method == "GET" || each.method == "HEAD" ||
                      each.method == "OPTIONS";
   return !looks || each.status == 403 || each.path == "/api/v1/backup";
+}
+
+// The path of a callback without what lets its sender in; empty: it is no such path.
+std::string without_token(const http::access_entry& each) {
+  if (!each.path.starts_with(actors::callback_path)) {
+    return {};
+  }
+  const auto place = actors::callback_place_of(each.path.substr(actors::callback_path.size()));
+  return std::string{actors::callback_path} + (place ? place->run + "." + place->task + "." : "") +
+         "***";
 }
 
 // Tells every answer, for who looks for what a client does; and with tokens, who did what. That is
@@ -70,7 +84,11 @@ http::access_log access_log_of(logs& told, audit_trail* trail,
     return {};
   }
   return [logger, audit, is_told, trail, spans = std::move(spans), &clock,
-          is_tls](const http::access_entry& each) {
+          is_tls](http::access_entry each) {
+    const auto hidden = without_token(each);
+    if (!hidden.empty()) {
+      each.target = each.path = hidden;
+    }
     if (is_told) {
       logger->debug("answered method={} target={} status={} body_bytes={} trace_id={}", each.method,
                     each.target, each.status, each.body_bytes, to_string(each.trace.own.trace));
@@ -139,10 +157,15 @@ struct front::parts {
       : listen(with_traces(asking_first(std::move(options.listen), admission), here.silo().trace(),
                            clock)),
         trail(trail_of(here, options, told)),
-        api{here.silo(), here.executes() ? &here.host() : nullptr,
-            files,       bodies,
-            inspections, {},
-            nullptr,     here.keyring()},
+        api{here.silo(),
+            here.executes() ? &here.host() : nullptr,
+            files,
+            bodies,
+            strangers,
+            inspections,
+            {},
+            nullptr,
+            here.keyring()},
         server{listen,
                (add_api(routes, api),
                 http::same_origin(routes.as_handler(), reach_of(listen), channel_of(listen))),
@@ -169,6 +192,7 @@ struct front::parts {
   std::unique_ptr<audit_trail> trail;  // null without tokens
   file_thread files{"logs", clock};
   file_thread bodies{"large bodies", clock, bodies_waiting_max};
+  file_thread strangers{"bodies of callbacks", clock, strangers_max};
   file_thread inspections{"inspections", clock};
   api_parts api;
   std::optional<token_list> tokens;

@@ -149,6 +149,12 @@ exit_code run_file(const option_values& options, const std::vector<std::string>&
     return exit_code::usage;
   }
   for (const auto& each : loaded.definition->tasks) {
+    if (each.callback) {
+      return report(exit_code::usage,
+                    "the task '" + each.name +
+                        "' waits for a callback, and here nothing takes one: start a server "
+                        "(millrace dev), and submit the pipeline to it");
+    }
     if (!each.approval.empty()) {
       return report(exit_code::usage,
                     "the task '" + each.name +

@@ -77,6 +77,7 @@ std::string task_line(const ordered_json& task, const actors::task_definition& d
   }
   return text + (definition.when.empty() ? "" : "  when " + definition.when) +
          (definition.approval.empty() ? "" : "  waits for a person") +
+         (definition.callback ? "  waits for a callback" : "") +
          (definition.pipeline.empty() ? "" : "  runs pipeline " + definition.pipeline);
 }
 

@@ -164,6 +164,9 @@ bool connection::parse() {
         answered(*std::move(refusal));
         return false;
       }
+      if (reader_.request().stranger != nullptr) {
+        deadline_ = loop_->after(options.stranger_body_timeout);
+      }
     }
     if (reader_.take_expectation()) {
       out_ += "HTTP/1.1 100 Continue\r\n\r\n";
@@ -262,6 +265,7 @@ void connection::answered(response answer) {
   }
   MILLRACE_ASSERT(state_ == state::handling);
   gone_ = {};
+  reader_.request().stranger.reset();
   log(answer.status, answer.body.size(), answer.headers.find("Location").value_or(""));
   keep_alive_ = keep_alive_ && !loop_->draining();
   if (const auto& place = reader_.request().trace.own) {

@@ -115,6 +115,7 @@ void request::clear() noexcept {
   headers.clear();
   body.clear();
   by.reset();
+  stranger.reset();
   trace = {};
   route_ = {};
   target_.clear();
@@ -128,8 +129,10 @@ void request::clear() noexcept {
 
 std::shared_ptr<request> request::detach() {
   auto taken = std::move(body);
+  auto strange = std::move(stranger);
   auto made = std::make_shared<request>(*this);
   made->body = std::move(taken);
+  made->stranger = std::move(strange);
   return made;
 }
 
@@ -370,6 +373,8 @@ std::string_view reason_of(int status) noexcept {
       return "Conflict";
     case 410:
       return "Gone";
+    case 411:
+      return "Length Required";
     case 412:
       return "Precondition Failed";
     case 413:

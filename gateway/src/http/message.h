@@ -90,6 +90,7 @@ public:
   std::string from;                     ///< The address of the peer, for all of its requests.
   std::shared_ptr<const principal> by;  ///< Who asks; null unless that was checked.
   request_trace trace;                  ///< See `server_options::trace`.
+  std::shared_ptr<void> stranger;       ///< Goes when its sender is known; see `guard`.
 
   /// Takes the request target apart: path segments and query, percent-decoded ('+' is a space in
   /// the query only). A trailing slash is dropped; `*` has no segments. Errors:
@@ -101,7 +102,8 @@ public:
   /// All but `from`.
   void clear() noexcept;
 
-  /// One for whoever answers after the handler has returned; it takes the body along.
+  /// One for whoever answers after the handler has returned; it takes the body along, and
+  /// `stranger`.
   [[nodiscard]] std::shared_ptr<request> detach();
 
   /// The target as it came, and its part before `?`.

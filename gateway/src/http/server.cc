@@ -34,8 +34,8 @@ constexpr std::string_view refusal_text =
 
 std::chrono::milliseconds tick_length_of(const server_options& options) {
   const auto shortest =
-      std::min({options.header_timeout, options.body_timeout, options.idle_timeout,
-                options.write_timeout, options.ping_interval});
+      std::min({options.header_timeout, options.body_timeout, options.stranger_body_timeout,
+                options.idle_timeout, options.write_timeout, options.ping_interval});
   return std::clamp(shortest / 8, std::chrono::milliseconds{10}, std::chrono::milliseconds{1000});
 }
 

@@ -52,9 +52,10 @@ struct server_options {
   std::chrono::milliseconds header_timeout{10'000};  ///< First byte to end of header; then 408. A
                                                      ///< TLS handshake has as long; then closed.
   std::chrono::milliseconds body_timeout{60'000};    ///< End of header to end of body; then 408.
-  std::chrono::milliseconds idle_timeout{75'000};    ///< Without a request; then closed.
-  std::chrono::milliseconds write_timeout{30'000};   ///< Without progress of a write; then closed.
-  std::chrono::milliseconds ping_interval{15'000};   ///< Of quiet streams that asked for pings.
+  std::chrono::milliseconds stranger_body_timeout{10'000};  ///< The same of `request::stranger`.
+  std::chrono::milliseconds idle_timeout{75'000};           ///< Without a request; then closed.
+  std::chrono::milliseconds write_timeout{30'000};  ///< Without progress of a write; then closed.
+  std::chrono::milliseconds ping_interval{15'000};  ///< Of quiet streams that asked for pings.
 };
 
 /// In logs, of a request whose client left before its answer, or that the end of the server cut

@@ -50,6 +50,12 @@ triggers:
   - {pipeline: import, on: end, params: {day: "${{ trigger.params.day }}", count: 1, region: eu},
      once_for: "${{ trigger.outputs.all }}"}
   - {pipeline: other, params: {region: us}}
+  - webhook: github
+    signature: {secret: github-key}
+    when: ${{ trigger.headers.x-github-event == 'push' }}
+    params: {day: "${{ trigger.body.head['a.b'].0 }}", region: eu}
+    once_for: ${{ trigger.body.after }}
+  - {webhook: bare, when: "false", params: {region: us}}
 defaults:
   retry: {max_attempts: 2, delay: 3s, backoff: 1.5, max_delay: 1m, jitter: 0}
   timeout: 10m
@@ -122,6 +128,8 @@ tasks:
                inputs: {a: 1}, retry: {max_attempts: 2, delay: 1s, run: again}}}
   - {name: other, pipeline: every-key, needs: [gate], for_each: [1, 2], allow_failures: 1,
      params: {count: "${{ item }}", names: [a, "${{ params.day }}"], deep: {flag: true, none: ""}}}
+  - {name: told, needs: [list.all_1], timeout: 1h, callback: {prompt: "Of ${{ params.day }}"}}
+  - {name: silent, callback: {}}
 on_success: {run: x, shell: [sh, -c]}
 on_failure: {command: [tell, "${{ run.reason }}"]}
 finally: x

@@ -88,7 +88,7 @@ tasks:
   CHECK(found[3].starts_with("p.yaml:6:16: error: there is no task `c`"));
   CHECK(found[4].starts_with("p.yaml:7:14: error: `timeout`"));
   CHECK(found[5].starts_with(
-      "p.yaml:8:5: error: the task has no `run`, `command`, `pipeline` or `approval`"));
+      "p.yaml:8:5: error: the task has no `run`, `command`, `pipeline`, `approval` or `callback`"));
   CHECK(found[6] == "p.yaml:9:5: error: unknown key `comand` in a task (did you mean `command`?)");
   CHECK(found[7] ==
         "p.yaml:10:11: error: there are two tasks called `b` (the first one is on "

@@ -559,7 +559,8 @@ tasks:
       {"3:5 the task has no `name` (add `name: build`)",
        "4:12 the name `A` is not allowed (use a-z, 0-9, `_`, `.` and `-`, starting with a letter "
        "or digit, at most 63)",
-       "5:5 the task has no `run`, `command`, `pipeline` or `approval` (add `run: echo hello`, or "
+       "5:5 the task has no `run`, `command`, `pipeline`, `approval` or `callback` (add `run: echo "
+       "hello`, or "
        "`command: "
        "[program, argument]`)",
        "6:32 a task has `run` or `command`, not both (remove one of them)",
@@ -700,9 +701,9 @@ tasks:
                  "`no_failure`, found a list",
                  "6:29 `when` must be text, found a list (write `when: ${{ params.publish }}`)",
                  "7:29 `when` must be one expression, `true` or `false` (write it like `${{ "
-                 "params.publish && params.mode == 'full' }}`)",
+                 "params.publish }}`)",
                  "8:29 `when` must be one expression, `true` or `false` (write it like `${{ "
-                 "params.publish && params.mode == 'full' }}`)",
+                 "params.publish }}`)",
                  "9:33 `when` must be a boolean, found a value of type `int` (compare it, as in "
                  "`params.mode == 'full'`)",
                  "10:34 unknown name `foo` (put text in quotes: 'foo')",
@@ -1035,7 +1036,7 @@ triggers:
   - {pipeline: q, on: never, params: {day: "${{ params.day }} ${{ trigger.when }}"}}
   - {pipeline: q, params: {a b: "${{ tasks.a.status }}"}}
   - {on: end}
-  - {pipeline: r, webhook: x}
+  - {pipeline: r, when: "true", signature: {secret: x}, name: x, secret: x}
 tasks: [{name: a, run: x, env: {X: "${{ trigger.run }}"}}]
 )",
       {"4:16 the pipeline would start itself without end (name another one, or use `schedule`)",
@@ -1049,9 +1050,111 @@ tasks: [{name: a, run: x, env: {X: "${{ trigger.run }}"}}]
        "6:28 the name `a b` is not allowed (use letters, digits, `_` and `-`, starting with a "
        "letter, at most 63)",
        "6:38 results of tasks are not available here (refer to them in a task that needs them)",
-       "7:5 the trigger has no `pipeline` (write `triggers: {pipeline: other}`)",
-       "8:19 `webhook` is not supported yet by this version",
+       "7:5 the trigger has no `pipeline` and no `webhook` (write `triggers: {pipeline: other}` or "
+       "`triggers: {webhook: github}`)",
+       "8:25 `when` is of a trigger by a `webhook` (remove it)",
+       "8:44 `signature` is of a trigger by a `webhook` (remove it)",
+       "8:57 unknown key `name` in a trigger (write `pipeline` or `webhook`)",
+       "8:66 unknown key `secret` in a trigger (write `signature: {secret: NAME}`)",
        "9:41 `trigger` is not available here (it exists in the `params` of a trigger)"});
+}
+
+TEST_CASE("refused at their places: webhooks") {
+  check_refusal(
+      R"(name: p
+params: {day: x, must: {required: true}}
+triggers:
+  - {webhook: a, pipeline: q, on: end, params: {must: 1}}
+  - {webhook: a, signature: x, params: {must: "${{ params.day }}", other: 1}}
+  - {webhook: A b, signature: {}}
+  - {webhook: c, signature: {secret: "a b", key: x}, when: "${{ trigger.body }} x"}
+  - {webhook: d, params: {must: "${{ trigger.run }} ${{ trigger.params.x }} ${{ trigger.body. }}"}}
+  - {webhook: e, params: {must: "${{ trigger.headers.Cookie }}${{ trigger.headers.cookie }}"}}
+  - {webhook: f, params: {must: "${{ trigger.headers }}${{ trigger.headers.a.b }}"}}
+  - {webhook: g, when: "${{ 3 }}", params: {must: "${{ run.id }}"}, once_for: "${{ item }}"}
+  - {webhook: h, when: "${{ success() }}", params: {must: "${{ trigger['body']['a.b'].0 }}"}}
+  - {pipeline: r, params: {must: "${{ trigger.body.x }}"}}
+tasks: [{name: a, run: x, env: {X: "${{ trigger.body.x }}"}}]
+)",
+      {"4:28 a trigger is by a `pipeline` or by a `webhook` (make it two triggers)",
+       "4:35 `on` is of a trigger by a `pipeline` (write `when: ${{ trigger.headers.x-github-event "
+       "== 'push' }}`)",
+       "5:15 there are two webhooks called `a` (rename one of them)",
+       "5:29 `signature` must be a map, found the text `x` (write `signature: {secret: "
+       "github-key}`)",
+       "5:40 unknown parameter `other` (declare it under `params` at the top)",
+       "5:52 parameters are not available here (write `trigger.body.NAME`, of what has come)",
+       "6:15 the name `A b` is not allowed (use a-z, 0-9, `_`, `.` and `-`, starting with a letter "
+       "or digit, at most 63)",
+       "6:15 the parameter `must` is required (give it under `params` of the trigger)",
+       "6:31 `signature` has no `secret` (write `signature: {secret: github-key}`)",
+       "7:15 the parameter `must` is required (give it under `params` of the trigger)",
+       "7:38 the name `a b` is not allowed (use letters, digits, `_` and `-`, starting with a "
+       "letter, at most 63)",
+       "7:45 unknown key `key` in `signature` (write `secret`, the name of one of the project)",
+       "7:60 `when` must be one expression, `true` or `false` (write it like `${{ "
+       "trigger.body.action == 'opened' }}`)",
+       "8:46 unknown name `trigger.run` (write `trigger.body.NAME` or `trigger.headers.NAME`)",
+       "8:65 unknown name `trigger.params` (write `trigger.body.NAME` or `trigger.headers.NAME`)",
+       "8:94 the reference is not complete (write `trigger.run`, `trigger.params.NAME`, "
+       "`trigger.body.NAME` or the like)",
+       "9:54 the header `Cookie` is written in lower case here",
+       "9:83 the header `cookie` says who asks, and cannot be read",
+       "10:53 the reference is not complete (write `trigger.run`, `trigger.params.NAME`, "
+       "`trigger.body.NAME` or the like)",
+       "10:77 nothing can follow here (a value has no parts)",
+       "11:28 `when` must be a boolean, found a value of type `int` (compare it, as in "
+       "`trigger.body.action == 'opened'`)",
+       "11:56 `run` is not available here (it has not begun: write `trigger.body.NAME`)",
+       "11:84 `item` is not available here (it exists in the `env`, `command` and `when` of a task "
+       "with `for_each`)",
+       "12:29 `success()` is not available here (it judges the needed tasks: use it in `when`)",
+       "13:47 unknown name `trigger.body` (write `trigger.run`, `trigger.pipeline`, "
+       "`trigger.state`, `trigger.version`, `trigger.params.NAME` or `trigger.outputs.NAME`)",
+       "14:41 `trigger` is not available here (it exists in the `params` of a trigger)"});
+}
+
+TEST_CASE("refused at their places: callbacks") {
+  check_refusal(
+      R"(name: p
+env: {X: "${{ tasks.wait.callback }}"}
+tasks:
+  - name: start
+    command: [a, "${{ tasks.wait.callback }}"]
+    env: {A: "${{ tasks.wait.callback }}", B: "${{ tasks.start.callback }}"}
+    inputs: {url: "${{ tasks.wait.callback }}", none: "${{ tasks.wait.callbak }}"}
+  - {name: wait, needs: [start], callback: {prompt: "${{ foo }}", timeout: 1h}, timeout: 1h}
+  - {name: late, needs: [wait], run: x, env: {A: "${{ tasks.wait.callback }}"}}
+  - {name: alone, callback: x}
+  - {name: beside, callback: {}, run: x, env: {A: b}, outputs: [x], for_each: [1], approval: x}
+  - {name: child, pipeline: q, params: {x: "${{ tasks.wait.callback }}"}}
+  - {name: none}
+)",
+      {"2:21 `callback` is not available here (it is in the `env` and `inputs` of tasks, which "
+       "nobody is shown)",
+       "5:29 `callback` is not available here (it is in the `env` and `inputs` of tasks, which "
+       "nobody is shown)",
+       "6:58 `start` waits for no callback (a task with `callback` does)",
+       "7:71 a task has no `callbak` (write `tasks.NAME.outputs.KEY`, `tasks.NAME.status` or "
+       "`tasks.NAME.exit_code`)",
+       "8:58 unknown name `foo` (put text in quotes: 'foo')",
+       "8:67 unknown key `timeout` in `callback` (write `timeout` in the task)",
+       "9:61 `wait` does not come after this task (add this one to its `needs`)",
+       "10:29 `callback` must be a map, found the text `x` (write `callback: {}`)",
+       "11:39 `run` has no meaning beside `callback` (remove it, or do it in a task that needs "
+       "this one)",
+       "11:47 `env` has no meaning beside `callback` (remove it, or do it in a task that needs "
+       "this one)",
+       "11:64 `outputs` has no meaning beside `callback` (remove it, or do it in a task that needs "
+       "this one)",
+       "11:79 `for_each` has no meaning beside `callback` (remove it, or do it in a task that "
+       "needs this one)",
+       "11:94 `approval` has no meaning beside `callback` (remove it, or do it in a task that "
+       "needs this one)",
+       "12:55 `callback` is not available here (it is in the `env` and `inputs` of tasks, which "
+       "nobody is shown)",
+       "13:5 the task has no `run`, `command`, `pipeline`, `approval` or `callback` (add `run: "
+       "echo hello`, or `command: [program, argument]`)"});
 }
 
 TEST_CASE("refused at their places: runs as tasks") {

@@ -50,6 +50,7 @@ void check_round_trip(const pipeline_definition& made) {
   if (!opened) {
     FAIL(opened.error().to_string());
   }
+  CHECK(to_json(*opened) == text);
   CHECK(*opened == made);
   CHECK(signature_of(compiled)->params == made.params);
 }
@@ -59,8 +60,8 @@ TEST_CASE("the text with every key has every key that the loader knows") {
   for (const auto* table :
        {&pipeline_keys(), &schedule_keys(), &defaults_keys(), &param_keys(), &task_keys(),
         &need_keys(), &hook_body_keys(), &retry_keys(), &output_keys(), &secret_keys(),
-        &concurrency_keys(), &trigger_keys(), &revert_keys(), &retention_keys(),
-        &synchronization_keys(), &semaphore_keys()}) {
+        &concurrency_keys(), &trigger_keys(), &signature_keys(), &callback_keys(), &revert_keys(),
+        &retention_keys(), &synchronization_keys(), &semaphore_keys()}) {
     for (const auto key : table->keys) {
       CAPTURE(key);
       CHECK(every_key.find(std::string{key} + ":") != std::string_view::npos);
@@ -104,6 +105,16 @@ TEST_CASE("every key reaches the definition") {
   CHECK(made.triggers[1] ==
         trigger_definition{"other", trigger_event::success, {{"region", make_value("us")}}, {}});
   CHECK(made.triggers[0].once_for == "${{ trigger.outputs.all }}");
+  REQUIRE(made.webhooks.size() == 2);
+  CHECK(made.webhooks[0] ==
+        webhook_definition{"github",
+                           "github-key",
+                           "${{ trigger.headers.x-github-event == 'push' }}",
+                           {{"day", make_value("${{ trigger.body.head['a.b'].0 }}")},
+                            {"region", make_value("eu")}},
+                           "${{ trigger.body.after }}"});
+  CHECK(made.webhooks[1] ==
+        webhook_definition{"bare", "", "false", {{"region", make_value("us")}}, ""});
   CHECK(made.outputs == std::map<std::string, std::string>{
                             {"all", "${{ tasks.each.status }} of ${{ run.id }}"}, {"none", ""}});
   CHECK(made.grace_period == seconds{0});
@@ -126,7 +137,7 @@ TEST_CASE("every key reaches the definition") {
 
 TEST_CASE("every key reaches the tasks, and defaults are filled in") {
   const auto made = loaded(every_key);
-  REQUIRE(made.tasks.size() == 11);
+  REQUIRE(made.tasks.size() == 13);
   const auto& list = made.tasks[0];
   CHECK(list.run == "echo \"a: b\"  # no comment\necho 'c'\n");
   CHECK(list.retry == retry_policy{2, seconds{3}, 1.5, minutes{1}, 0, lost_attempt::start_again});
@@ -197,6 +208,11 @@ TEST_CASE("every key reaches the tasks, and defaults are filled in") {
   CHECK(pairs.matrix->exclude.at(1).at("os") == make_value(true));
   CHECK(made.tasks[3].approval == "Go on with ${{ params.day }}?");
   CHECK(made.tasks[3].retry == retry_policy{});
+  CHECK(made.tasks[8].callback == "Of ${{ params.day }}");
+  CHECK(made.tasks[8].timeout == minutes{60});
+  CHECK(made.tasks[9].callback == "");
+  CHECK_FALSE(made.tasks[9].timeout);
+  CHECK(made.tasks[9].retry == retry_policy{});
   CHECK(made.tasks[7].pipeline == "every-key");
   CHECK(made.tasks[7].params.at("count") == make_value("${{ item }}"));
   CHECK(made.tasks[7].params.size() == 3);
@@ -222,14 +238,14 @@ TEST_CASE("a hook is a task behind the one that it belongs to, those of the pipe
   CHECK(tidy.timeout == time_limit{minutes{60}});
   CHECK(tidy.retry_command == command_definition{"again", {}, {"bash", "-euo", "pipefail", "-c"}});
   CHECK(tidy.retry.max_attempts == 2);
-  CHECK(made.tasks[8].name == "on_success");
-  CHECK(made.tasks[8].hook == hook_definition{hook_event::success, ""});
-  CHECK(made.tasks[10].name == "finally");
+  CHECK(made.tasks[10].name == "on_success");
+  CHECK(made.tasks[10].hook == hook_definition{hook_event::success, ""});
+  CHECK(made.tasks[12].name == "finally");
   const auto graph = graph_of(made);
   CHECK(graph.needs[5] == std::vector<std::uint32_t>{4});
   CHECK(graph.needs[6] == std::vector<std::uint32_t>{4, 5});
-  CHECK(graph.needs[8] == std::vector<std::uint32_t>{0, 1, 2, 3, 4, 5, 6, 7});
-  CHECK(graph.needs[10] == std::vector<std::uint32_t>{0, 1, 2, 3, 4, 5, 6, 7, 9, 8});
+  CHECK(graph.needs[10] == std::vector<std::uint32_t>{0, 1, 2, 3, 4, 5, 6, 7, 8, 9});
+  CHECK(graph.needs[12] == std::vector<std::uint32_t>{0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 11, 10});
 
   capnp::MallocMessageBuilder message;
   auto compiled = message.initRoot<schemas::CompiledPipeline>();
@@ -555,6 +571,7 @@ TEST_CASE("what an earlier version would pass over has a later format") {
     CHECK(format(keys) == 5);
   }
   CHECK(format(", success_exit_codes: 0, timeout: 1s") == 1);
+  CHECK(format("}]\ntriggers: [{webhook: w") == 5);
 }
 
 }  // namespace

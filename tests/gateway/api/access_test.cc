@@ -26,6 +26,8 @@ const std::map<std::string, access> wanted{
     {"DELETE /api/v1/projects/{project}/pipelines/{name}", {place::path, role::ADMIN}},
     {"POST /api/v1/projects/{project}/pipelines/{name}/runs", {place::path, role::RUN}},
     {"POST /api/v1/projects/{project}/pipelines/{name}/runs:batch", {place::path, role::RUN}},
+    {"POST /api/v1/projects/{project}/pipelines/{name}/webhooks/{webhook}",
+     {place::webhook, role::RUN}},
     {"GET /api/v1/projects/{project}/pipelines/{name}/activity", {place::path, role::READ}},
     {"POST /api/v1/projects/{project}/pipelines/{name}/pause", {place::path, role::RUN}},
     {"POST /api/v1/projects/{project}/pipelines/{name}/resume", {place::path, role::RUN}},
@@ -65,6 +67,7 @@ const std::map<std::string, access> wanted{
     {"POST /api/v1/runs/{id}/retry", {place::run, role::RUN}},
     {"POST /api/v1/runs/{id}/tasks/{name}/approve", {place::run, role::RUN}},
     {"POST /api/v1/runs/{id}/tasks/{name}/reject", {place::run, role::RUN}},
+    {"POST /api/v1/callbacks/{token}", {place::path_token, role::NONE}},
     {"GET /api/v1/actors", {place::everywhere, role::READ}},
     {"POST /api/v1/actors/{type}/{key}/{method}", {place::everywhere, role::ADMIN}},  // of runs
     {"GET /api/v1/actors/{type}", {place::everywhere, role::READ}},
@@ -149,17 +152,24 @@ public:
     put("{key}", "k");
     put("{name}", "hello");
     put("{schedule}", "default");
+    put("{webhook}", "open");
+    put("{token}", "nobodys");
     put("{backfill}", "1");
     return pattern == "/api/v1/runs" ? pattern + "?project=p" : pattern;
   }
 };
 
+bool is_for_anybody(access what) {
+  return what.where == place::nowhere || what.where == place::path_token;
+}
+
 bool may(const holder& who, access what) {
   const bool is_there = who.project == "*" || (who.project == "p" && what.where == place::path) ||
+                        (who.project == "p" && what.where == place::webhook) ||
                         (who.project == "p" && what.where == place::query) ||
                         (who.project == "p" && what.where == place::run) ||
                         what.where == place::somewhere;
-  return what.where == place::nowhere || (is_there && who.has >= what.least);
+  return is_for_anybody(what) || (is_there && who.has >= what.least);
 }
 
 TEST_CASE("each route is open to those whose role in its place is enough, and to nobody else") {
@@ -185,9 +195,10 @@ TEST_CASE("each route is open to those whose role in its place is enough, and to
       return served.send(row.verb, path, {}, headers).status;
     };
     const auto unknown = status_for({});
-    CHECK((unknown == 401) == (found->second.where != place::nowhere));
+    const auto is_open = is_for_anybody(found->second);
+    CHECK((unknown == 401) == !is_open);
     CHECK(status_for(shown("mr_nobodys-token-nobodys-token-nobodys-token")) ==
-          (found->second.where == place::nowhere ? unknown : 401));
+          (is_open ? unknown : 401));
     for (const auto& who : holders) {
       CAPTURE(who.project);
       CAPTURE(to_string(who.has));

@@ -52,7 +52,7 @@ public:
     REQUIRE(opened);
     host_ = *std::move(opened);
     REQUIRE(here_.start());
-    parts_.emplace(api_parts{here_, host_.get(), files_, bodies_, inspections_, {}});
+    parts_.emplace(api_parts{here_, host_.get(), files_, bodies_, strangers_, inspections_, {}});
     api_routes routes{routes_, *parts_};
     add_actor_routes(routes);
   }
@@ -112,6 +112,7 @@ private:
   const runtime::system_clock clock_for_files_;
   file_thread files_{"logs", clock_for_files_};
   file_thread bodies_{"bodies", clock_for_files_};
+  file_thread strangers_{"strangers", clock_for_files_};
   file_thread inspections_{"inspections", clock_for_files_};
   std::optional<api_parts> parts_;
   http::router routes_;

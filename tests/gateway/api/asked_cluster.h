@@ -76,7 +76,7 @@ public:
   // Asks a silo, and lets time pass until it answers: with that status, unless any will do.
   json ask(http::method verb, const std::string& silo, const std::string& path,
            std::optional<int> status = 200) {
-    api_parts parts{cluster->at(silo), nullptr, files_, files_, inspections_, {}};
+    api_parts parts{cluster->at(silo), nullptr, files_, files_, files_, inspections_, {}};
     http::router routes;
     add_api(routes, parts);
     const auto got = std::make_shared<answered>();

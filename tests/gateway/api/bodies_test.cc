@@ -65,7 +65,7 @@ struct some_routes {
   file_thread files{"logs", clock};
   file_thread bodies{"large bodies", clock, bodies_waiting_max};
   file_thread inspections{"inspections", clock};
-  api_parts parts{silo.here(), host.get(), files, bodies, inspections, {}};
+  api_parts parts{silo.here(), host.get(), files, bodies, bodies, inspections, {}};
   http::router routes;
 };
 

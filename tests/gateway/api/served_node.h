@@ -39,13 +39,17 @@ public:
     std::string pattern = "/tmp/millrace-api-XXXXXX";
     REQUIRE(::mkdtemp(pattern.data()) != nullptr);
     folder_ = pattern;
-    auto opened = node::open({.data_directory = folder_, .slots = 2});
+    using keyring = actors::secret_keyring;
+    const auto keys = std::make_shared<const keyring>(std::vector<keyring::key>{{1, 2, 3}});
+    auto opened = node::open(
+        {.data_directory = folder_, .slots = 2, .secrets = {.directory = {}, .keys = keys}});
     REQUIRE(opened);
     node_ = *std::move(opened);
     parts_.emplace(api_parts{node_->silo(),
                              where == executor::own ? &node_->host() : nullptr,
                              files_,
                              bodies_,
+                             strangers_,
                              inspections_,
                              {},
                              nullptr});
@@ -54,8 +58,11 @@ public:
     }
     guard_.emplace(node_->silo(), tokens_ ? &*tokens_ : nullptr, rates);
     parts_->guard = &*guard_;
+    parts_->keyring = node_->keyring();
     rows = add_api(routes_, *parts_);
-    server_.emplace(http::server_options{}, routes_.as_handler(), clock_);
+    http::server_options listen;
+    listen.refuse_body = [this](http::request& received) { return guard_->refuse_body(received); };
+    server_.emplace(listen, routes_.as_handler(), clock_);
     const auto port = server_->start();
     REQUIRE(port);
     parts_->probe = [this] { return server_->probe(); };
@@ -112,6 +119,7 @@ public:
   }
 
   const std::filesystem::path& folder() const { return folder_; }
+  std::uint16_t port() const { return options_.base.port; }
 
   std::optional<http::client> client;
   std::vector<api_routes::row> rows;
@@ -122,6 +130,7 @@ private:
   std::unique_ptr<node> node_;
   file_thread files_{"logs", clock_};
   file_thread bodies_{"bodies", clock_};
+  file_thread strangers_{"strangers", clock_};
   file_thread inspections_{"inspections", clock_};
   std::optional<token_list> tokens_;
   std::optional<guard> guard_;

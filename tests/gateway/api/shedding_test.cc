@@ -109,7 +109,7 @@ private:
   file_thread files_{"logs", clock_};
   file_thread bodies_{"bodies", clock_};
   file_thread inspections_{"inspections", clock_};
-  api_parts parts_{silo_.here(), host_.get(), files_, bodies_, inspections_, {}};
+  api_parts parts_{silo_.here(), host_.get(), files_, bodies_, bodies_, inspections_, {}};
   http::router routes_;
   http::running server_{routes()};
 };

@@ -11,6 +11,7 @@
 #include "folders.h"
 #include "gateway/http/wire.h"
 #include "http/client.h"
+#include "millrace/actors/secret_keyring.h"
 
 namespace millrace::gateway::cli {
 namespace {
@@ -125,6 +126,60 @@ TEST_CASE("with tokens, what changes something or is not allowed is a line with 
   CHECK(entry["made"] == "/api/v1/tokens/a");
   CHECK(entry["server"] == (*here)->silo().name());
   next.stop();
+}
+
+// Goal: a delivery that somebody has seen does not fill the audit when he sends it over and over.
+TEST_CASE("of what comes signed, what starts a run is a line of the audit") {
+  testing::temporary_folder folder;
+  std::mutex mutex;
+  std::string lines;
+  logs told{log_format::text, spdlog::level::err, [&](std::string_view line) {
+              const std::lock_guard lock{mutex};
+              lines += line;
+            }};
+  const auto keys = std::make_shared<const actors::secret_keyring>(
+      std::vector<actors::secret_keyring::key>{{1, 2, 3}});
+  const auto here = node::open(
+      {.data_directory = folder.path / "data", .secrets = {.directory = {}, .keys = keys}});
+  REQUIRE(here);
+  const std::string root = "root-of-all-tokens-for-this-test-0123456789";
+  front served{**here, {*listen_options("127.0.0.1:0", {}), root}, told};
+  const auto url = served.start();
+  REQUIRE(url);
+  const runtime::system_clock clock;
+  http::client_options options;
+  options.base = *http::parse_url(*url);
+  http::client client{options, clock};
+  const auto ask = [&](http::method verb, const std::string& target, const std::string& body,
+                       const http::header_list& headers) {
+    const auto answer = client.send(verb, target, body, headers);
+    REQUIRE(answer);
+    // The line is written before the answer.
+    const std::lock_guard lock{mutex};
+    return std::pair{answer->status, std::exchange(lines, {})};
+  };
+  const http::header_list shown{{"Authorization", "Bearer " + root}};
+  const std::string pipeline = "/api/v1/projects/p/pipelines/hooked";
+  CHECK(ask(http::method::put, pipeline,
+            "name: hooked\ntasks: [{name: a, run: 'true'}]\n"
+            "triggers: {webhook: w, signature: {secret: k}, once_for: x}\n",
+            shown)
+            .first == 201);
+  CHECK(ask(http::method::put, "/api/v1/projects/p/secrets/k",
+            R"({"value": "0123456789abcdef0123456789abcdef"})", shown)
+            .first == 201);
+  // openssl dgst -sha256 -hmac of no bytes, by that value
+  const http::header_list is_signed{
+      {"X-Hub-Signature-256",
+       "sha256=796cd3078af14636753d26b3b5555422ff55a3e261cf847b48e95371b9bd0aa2"}};
+  const auto target = pipeline + "/webhooks/w";
+  const auto [made, line] = ask(http::method::post, target, {}, is_signed);
+  CHECK(made == 201);
+  CHECK(http::has(line, "who=- from=127.0.0.1 method=POST target=" + target + " status=201 made="));
+  const auto [again, none] = ask(http::method::post, target, {}, is_signed);
+  CHECK(again == 202);
+  CHECK(none.empty());
+  served.stop();
 }
 
 // Goal: who is not known cannot make a server read a body, and whoever is loses nothing.

@@ -45,7 +45,7 @@ struct served_counters {
   file_thread files{"logs", clock_for_files};
   file_thread bodies{"bodies", clock_for_files};
   file_thread inspections{"inspections", clock_for_files};
-  api_parts parts{counters.here(), host.get(), files, bodies, inspections, {}};
+  api_parts parts{counters.here(), host.get(), files, bodies, bodies, inspections, {}};
   http::router routes;
   std::optional<http::running> server;
 };

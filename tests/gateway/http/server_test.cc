@@ -3,6 +3,8 @@
 
 #include <doctest/doctest.h>
 
+#include <atomic>
+#include <memory>
 #include <random>
 #include <thread>
 #include <vector>
@@ -237,6 +239,30 @@ TEST_CASE("a slow header or body is cut off, a quiet connection closed") {
   CHECK(body.read_all().starts_with("HTTP/1.1 408 "));
   wire idle{on.port};
   CHECK(idle.read_all().empty());
+}
+
+// Goal: what is held for a stranger's request goes with its answer, though its connection stays.
+TEST_CASE("a stranger has less time for a body, and what is held for it goes with the answer") {
+  const auto held = std::make_shared<std::atomic<int>>(0);
+  server_options options;
+  options.stranger_body_timeout = 100ms;
+  options.refuse_body = [held](request& received) {
+    ++*held;
+    received.stranger = {held.get(), [held](void*) { --*held; }};
+    return std::optional<response>{};
+  };
+  running on{echo, options};
+  wire slow{on.port};
+  slow.send("POST /x HTTP/1.1\r\nHost: h\r\nContent-Length: 9\r\n\r\nab");
+  CHECK(slow.read_all().starts_with("HTTP/1.1 408 "));
+  CHECK(*held == 0);
+  wire good{on.port};
+  good.send("POST /x HTTP/1.1\r\nHost: h\r\nContent-Length: 2\r\nExpect: 100-continue\r\n\r\n");
+  CHECK(good.read_until("\r\n\r\n") == "HTTP/1.1 100 Continue\r\n\r\n");
+  CHECK(*held == 1);
+  good.send("ab");
+  CHECK(good.read_answer().starts_with("HTTP/1.1 200 "));
+  CHECK(*held == 0);
 }
 
 TEST_CASE("a reply may come from another thread, and a dropped one is a 500") {

@@ -256,10 +256,12 @@ struct command_definition {
 struct task_definition {
   std::string name;  ///< [a-z0-9][a-z0-9_.-]{0,62}; unique in the pipeline.
   std::string description;
-  std::string run;                   ///< Shell text; empty when `command` is set.
-  std::vector<std::string> command;  ///< Argument list; its texts may hold expressions.
-  std::string approval;              ///< What a person is asked, in place of a command; may hold
-                                     ///< expressions.
+  std::string run;                      ///< Shell text; empty when `command` is set.
+  std::vector<std::string> command;     ///< Argument list; its texts may hold expressions.
+  std::string approval;                 ///< What a person is asked, in place of a command; may hold
+                                        ///< expressions.
+  std::optional<std::string> callback;  ///< What a foreign system is to say, in place of a command:
+                                        ///< a text for people; may hold expressions.
   std::string pipeline;  ///< Whose run the task is, in place of a command: one of the project.
   std::map<std::string, value> params;  ///< What that run gets; texts may hold expressions.
   /// What runs the shell text, which comes after these. Empty: `shell_command`'s.
@@ -348,16 +350,30 @@ struct trigger_definition {
   friend bool operator==(const trigger_definition&, const trigger_definition&) = default;
 };
 
+/// What comes from outside and starts a run: `POST .../webhooks/NAME`. Texts may hold expressions
+/// over `trigger.body` and `trigger.headers`.
+struct webhook_definition {
+  std::string name;
+  std::string
+      secret;        ///< Of the project, that what comes is signed with; empty: a token is needed.
+  std::string when;  ///< One expression, `true` or `false`; empty: true.
+  std::map<std::string, value> params;  ///< Of its runs.
+  std::string once_for;                 ///< As of a trigger.
+
+  friend bool operator==(const webhook_definition&, const webhook_definition&) = default;
+};
+
 /// The longest value of a trigger's `once_for`.
 inline constexpr std::size_t once_for_bytes_max = 4'096;
 
-/// The most triggers of a pipeline.
+/// The most triggers of a pipeline, webhooks among them.
 inline constexpr std::size_t definition_triggers_max = 100;
 
 /// What a task is.
 enum class step_kind : std::uint8_t {
   command,   ///< A process of an executor.
   approval,  ///< A person's word.
+  callback,  ///< A foreign system's word.
   child,     ///< A run of a pipeline.
 };
 struct task_definition;
@@ -397,6 +413,7 @@ struct pipeline_definition {
   run_retention retention;                ///< Of its runs; what is absent is the server's choice.
   std::vector<schedule_definition> schedules;  ///< In written order; no two of one name.
   std::vector<trigger_definition> triggers;    ///< No two of one pipeline.
+  std::vector<webhook_definition> webhooks;    ///< No two of one name.
   std::map<std::string, std::string> outputs;  ///< Of a run that has succeeded; may hold
                                                ///< expressions over its tasks.
   /// In written order, the hooks of each after it and those of the pipeline last; 1 to

@@ -5,13 +5,15 @@
 // first: literals (`'text'`, `"text"`, `12`, `0.5`, `true`, `false`, `null`), references and
 // functions in parentheses; `!`; `< <= > >=`; `== !=`; `&&`; `||`. References: `params.NAME`,
 // `params.NAME.KEY` of a map (null when it has no such key), `matrix.NAME`, `item`,
-// `tasks.NAME.outputs.KEY`, `tasks.NAME.status`, `tasks.NAME.exit_code`, `run.id`, `run.pipeline`,
+// `tasks.NAME.outputs.KEY`, `tasks.NAME.status`, `tasks.NAME.exit_code`, in `env` and `inputs` of
+// tasks before it `tasks.NAME.callback` of a task with `callback`, `run.id`, `run.pipeline`,
 // `run.scheduled_at`, in `params` of a trigger alone `trigger.run`, `trigger.pipeline`,
-// `trigger.state`, `trigger.version`, `trigger.params.NAME`, `trigger.outputs.NAME`; a name with a
-// dot is written `tasks['a.b']`. Functions: `contains(text, list or map, part)`, `starts_with`,
-// `ends_with`, `length`, `int`, `float`, `string`, `split(text, separator)`, `join(list,
-// separator)`, `range(first, end)` (without the end), and in `when` alone `success()` (every needed
-// task succeeded), `failure()` (one failed) and `always()`.
+// `trigger.state`, `trigger.version`, `trigger.params.NAME`, `trigger.outputs.NAME`, in the texts
+// of a webhook alone `trigger.headers.NAME`, `trigger.body` and `trigger.body.NAME.0.NAME`, into
+// maps and lists; a name with a dot is written `tasks['a.b']`. Functions: `contains(text, list or
+// map, part)`, `starts_with`, `ends_with`, `length`, `int`, `float`, `string`, `split(text,
+// separator)`, `join(list, separator)`, `range(first, end)` (without the end), and in `when` alone
+// `success()` (every needed task succeeded), `failure()` (one failed) and `always()`.
 //
 // Nothing is converted silently: `1 == '1'` and `1 < '2'` are errors, and `&&`, `||`, `!` take
 // booleans only. Null may be compared with anything. Integers and floats compare by value. `&&` and
@@ -61,11 +63,14 @@ public:
   [[nodiscard]] virtual std::optional<value> status(std::string_view task) const;
   /// What the command of its last attempt exited with, or a list as above; null without one.
   [[nodiscard]] virtual std::optional<value> exit_code(std::string_view task) const;
+  /// The path, on a gateway, of a task with `callback`.
+  [[nodiscard]] virtual std::optional<value> callback(std::string_view task) const;
   /// `id`, `pipeline` or `scheduled_at`.
   [[nodiscard]] virtual std::optional<value> run(std::string_view name) const;
-  /// `run`, `pipeline`, `state`, `version`; `params` and `outputs` with a key.
+  /// `run`, `pipeline`, `state`, `version`; `params`, `outputs` and `headers` with one step below;
+  /// `body` with any number.
   [[nodiscard]] virtual std::optional<value> trigger(std::string_view name,
-                                                     std::string_view key) const;
+                                                     const std::vector<std::string>& path) const;
   /// Whether every needed task succeeded, and whether one of them failed.
   [[nodiscard]] virtual std::optional<bool> needs_succeeded() const;
   [[nodiscard]] virtual std::optional<bool> needs_failed() const;
@@ -95,7 +100,7 @@ public:
   [[nodiscard]] std::optional<value> exit_code(std::string_view task) const override;
   [[nodiscard]] std::optional<value> run(std::string_view name) const override;
   [[nodiscard]] std::optional<value> trigger(std::string_view name,
-                                             std::string_view key) const override;
+                                             const std::vector<std::string>& path) const override;
   [[nodiscard]] std::optional<bool> needs_succeeded() const override;
   [[nodiscard]] std::optional<bool> needs_failed() const override;
 };
