@@ -3,7 +3,8 @@
 //
 //   bench_pipeline [--directory DIR] [--only NAME]
 //
-// Names: tasks, first, submit, scale.
+// Names: tasks, first, submit, expand, scale.
+#include <malloc.h>
 #include <spawn.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -14,11 +15,17 @@
 #include <cstring>
 #include <ctime>
 #include <filesystem>
+#include <fstream>
 #include <future>
+#include <random>
+#include <set>
 #include <string>
 #include <thread>
 #include <vector>
 
+#include <yaml-cpp/yaml.h>
+
+#include "millrace/actors/expansion.h"
 #include "pipeline_node.h"
 
 extern char** environ;
@@ -142,25 +149,106 @@ void bench_submit() {
   }
 }
 
-void bench_scale() {
-  for (const auto width : {2'000, 20'000}) {
+// A pipeline of so many tasks, each with needs from among those before it.
+template <class NeedsOf>
+std::string graph_text(int count, NeedsOf&& needs_of) {
+  std::string text = "name: large\ntasks:\n";
+  for (int at = 0; at < count; ++at) {
+    text += "  - {name: t" + std::to_string(at) + ", command: [/bin/true], needs: [" +
+            needs_of(at) + "]}\n";
+  }
+  return text;
+}
+
+std::string chain(int count) {
+  return graph_text(count, [](int at) { return at == 0 ? "" : "t" + std::to_string(at - 1); });
+}
+
+// Three of the hundred before each: wide enough that something always may start.
+std::string random_graph(int count) {
+  std::mt19937 numbers{7};
+  return graph_text(count, [&numbers](int at) {
+    std::set<int> needs;
+    for (int left = at < 100 ? 0 : 3; left > 0; --left) {
+      needs.insert(at - 1 - static_cast<int>(numbers() % 100));
+    }
+    std::string text;
+    for (const auto need : needs) {
+      text += (text.empty() ? "t" : ", t") + std::to_string(need);
+    }
+    return text;
+  });
+}
+
+double resident_mb(const char* field) {
+  std::ifstream status{"/proc/self/status"};
+  double kib = 0;
+  for (std::string word; status >> word;) {
+    if (word == std::string{field} + ":") {
+      status >> kib;
+      break;
+    }
+  }
+  return kib * 1024 / 1e6;
+}
+
+// From here on VmHWM is the most that is resident.
+void forget_peak() {
+  ::malloc_trim(0);
+  std::ofstream{"/proc/self/clear_refs"} << "5";
+}
+
+// The cost of a task in a large run beside that in a small one of the same shape.
+void bench_shape(const char* name, std::string (*text)(int), int few, int many) {
+  std::vector<double> each_ms;
+  for (const auto tasks : {few, many}) {
     node here{directory};
-    here.apply(fan_out(width));
+    here.apply(text(tasks));
+    forget_peak();
+    const auto before = resident_mb("VmRSS");
     const auto length = timed_run(here);
-    std::printf("%-12s a fan-out of %d: %.1f s, %.2f ms a task\n", "scale", width, length,
-                length * 1e3 / width);
+    each_ms.push_back(length * 1e3 / tasks);
+    std::printf("%-12s %s of %d: %.1f s, %.2f ms a task, memory at most %+.0f MB\n", "scale", name,
+                tasks, length, each_ms.back(), resident_mb("VmHWM") - before);
     std::fflush(stdout);
   }
-  std::string text = "name: large\ntasks:\n";
-  for (int at = 0; at < 10'000; ++at) {
-    text += "  - {name: t" + std::to_string(at) + ", command: [/bin/true]" +
-            (at < 100 ? "" : ", needs: [t" + std::to_string(at - 100) + "]") + "}\n";
+  std::printf("%-12s %s: a task of %d costs %.2f of one of %d  target <= 1.3\n", "scale", name,
+              many, each_ms[1] / each_ms[0], few);
+  std::fflush(stdout);
+}
+
+void bench_scale() {
+  bench_shape("a fan-out", fan_out, 2'000, 20'000);
+  bench_shape("a chain", chain, 1'000, 10'000);
+  bench_shape("a random graph", random_graph, 1'000, 10'000);
+}
+
+// What it takes to check a definition and to make the instances of all of its tasks, beside only
+// reading its YAML.
+void bench_expand() {
+  for (const auto tasks : {1'000, 10'000}) {
+    const auto text = random_graph(tasks);
+    std::vector<double> ours;
+    std::vector<double> yaml;
+    for (int round = 0; round < 5; ++round) {
+      auto start = now();
+      require(YAML::Load(text).IsMap(), "yaml");
+      yaml.push_back(now() - start);
+      start = now();
+      const auto made = actors::load_definition(text, "");
+      require(made.definition.has_value(), "definition");
+      std::size_t instances = 0;
+      for (const auto& each : made.definition->tasks) {
+        instances += actors::expand(each, actors::map_scope{})->size();
+      }
+      ours.push_back(now() - start);
+      require(instances == static_cast<std::size_t>(tasks), "instances");
+    }
+    std::sort(ours.begin(), ours.end());
+    std::sort(yaml.begin(), yaml.end());
+    std::printf("%-12s ours %12.1f  yardstick %12.1f %-14s ratio %6.2f  %d tasks, yaml-cpp\n",
+                "expand", ours[2] * 1e3, yaml[2] * 1e3, "ms", ours[2] / yaml[2], tasks);
   }
-  node here{directory};
-  here.apply(text);
-  const auto length = timed_run(here);
-  std::printf("%-12s a graph of 10,000 tasks: %.1f s, %.2f ms a task\n", "scale", length,
-              length / 10);
 }
 
 }  // namespace
@@ -184,6 +272,9 @@ int main(int count, char** arguments) {
   }
   if (only.empty() || only == "submit") {
     bench_submit();
+  }
+  if (only.empty() || only == "expand") {
+    bench_expand();
   }
   if (only.empty() || only == "scale") {
     bench_scale();
