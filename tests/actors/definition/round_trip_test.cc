@@ -209,7 +209,7 @@ TEST_CASE("every key reaches the tasks, and defaults are filled in") {
   CHECK(made.tasks[3].approval == "Go on with ${{ params.day }}?");
   CHECK(made.tasks[3].retry == retry_policy{});
   CHECK(made.tasks[8].callback == "Of ${{ params.day }}");
-  CHECK(made.tasks[8].timeout == minutes{60});
+  CHECK(made.tasks[8].timeout == time_limit{minutes{60}});
   CHECK(made.tasks[9].callback == "");
   CHECK_FALSE(made.tasks[9].timeout);
   CHECK(made.tasks[9].retry == retry_policy{});

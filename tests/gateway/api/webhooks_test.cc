@@ -255,7 +255,9 @@ TEST_CASE("of an address eight strangers are in hand, while their bodies are rea
   CHECK(served.send(method::post, "/api/v1/callbacks/x").status == 429);
   CHECK(served.deliver("\"x\"", {}, served.shown(), "open").status == 201);
   slow.front()->send(std::string(1'000'000, 'x'));
-  CHECK(slow.front()->read_answer().starts_with("HTTP/1.1 401 "));
+  const auto unsigned_one = slow.front()->read_answer();
+  CAPTURE(unsigned_one);
+  CHECK(unsigned_one.starts_with("HTTP/1.1 401 "));
   CHECK(served.deliver(body, signature_of(body)).status == 201);
 }
 

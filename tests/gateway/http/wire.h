@@ -97,12 +97,25 @@ public:
 
 protected:
   virtual ssize_t put(std::string_view bytes) {
-    return ::send(socket_, bytes.data(), bytes.size(), MSG_NOSIGNAL);
+    return despite_signals(
+        [&] { return ::send(socket_, bytes.data(), bytes.size(), MSG_NOSIGNAL); });
   }
-  virtual ssize_t get(char* to, std::size_t size) { return ::recv(socket_, to, size, 0); }
+  virtual ssize_t get(char* to, std::size_t size) {
+    return despite_signals([&] { return ::recv(socket_, to, size, 0); });
+  }
   [[nodiscard]] int socket() const { return socket_; }
 
 private:
+  // With a limit of time both may be interrupted: by the end of a child of this process, say.
+  template <class Call>
+  static ssize_t despite_signals(Call&& call) {
+    for (;;) {
+      const auto n = call();
+      if (n >= 0 || errno != EINTR) {
+        return n;
+      }
+    }
+  }
   bool fill() {
     char piece[65536];
     const auto n = get(piece, sizeof piece);
