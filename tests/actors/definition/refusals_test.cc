@@ -824,8 +824,8 @@ tasks:
        "8:43 `resources` has no meaning beside `approval` (remove it, or do it in a task that "
        "needs "
        "this one)",
-       "9:34 `preemptible` must be one of `requeue`, `cancel`, `never`, found the text `yes`",
-       "9:39 unknown key `requeue` in a task (write `preemptible: requeue`)",
+       "9:36 `preemptible` must be one of `requeue`, `cancel`, `never`, found the text `yes`",
+       "9:41 unknown key `requeue` in a task (write `preemptible: requeue`)",
        "10:42 `preemptible` has no meaning beside `callback` (remove it, or do it in a task that "
        "needs this one)"});
 }

@@ -121,6 +121,36 @@ TEST_CASE("nobody makes way unless a project may, by its priority, for one of hi
   CHECK(here.told_to_end() == names{"r/a"});
 }
 
+TEST_CASE("each project may preempt from a priority of its own") {
+  lab here;
+  here.pool.set_limits("other", {.preempts_from = 50});
+  here.join("e", 1);
+  here.want("r/1", 10);
+  CHECK(here.grant().size() == 1);
+  here.want("s/99", 99);
+  CHECK(here.grant().empty());
+  CHECK(here.told_to_end().empty());
+  here.want("o/50", 50, {}, of_others);
+  CHECK(here.grant().empty());
+  CHECK(here.told_to_end() == names{"r/1"});
+}
+
+TEST_CASE("nobody makes way for what is kept for one that is before it") {
+  for (const auto waited : {false, true}) {
+    lab here;
+    here.join("e", 4, {{"cpu", 4'000}});
+    here.want("r/1", 10, {{"cpu", 2'000}}, stays);
+    here.want("r/2", 10, {{"cpu", 1'000}});
+    CHECK(here.grant().size() == 2);
+    here.want("o/large", 200, {{"cpu", 4'000}}, of_others);
+    here.now += waited ? patience : 1s;
+    CHECK(here.grant().empty());
+    here.want("s/high", 100, {{"cpu", 2'000}});
+    CHECK(here.grant().empty());
+    CHECK(here.told_to_end() == (waited ? names{} : names{"r/2"}));
+  }
+}
+
 TEST_CASE("what says that it does not make way does not") {
   lab here;
   here.join("e", 2);
