@@ -90,6 +90,7 @@ TEST_CASE("one of higher priority has the place of one that makes way, as soon a
   CHECK(here.pool.preempting() == 1);
   CHECK(here.grant().empty());  // and nobody else ends
   CHECK(here.told_to_end().empty());
+  CHECK(here.changed().empty());
   here.makes_way("r/low");
   CHECK(here.grant() == names{"s/high"});
   CHECK(here.pool.preempting() == 0);
@@ -119,6 +120,37 @@ TEST_CASE("nobody makes way unless a project may, by its priority, for one of hi
   here.pool.set_limits("vip", {.preempts_from = 101});
   CHECK(here.grant().empty());
   CHECK(here.told_to_end() == names{"r/a"});
+}
+
+TEST_CASE("one that others made way for makes way itself") {
+  lab here;
+  here.join("e", 1);
+  here.want("r/low", 10);
+  CHECK(here.grant() == names{"r/low"});
+  here.want("s/high", 100);
+  CHECK(here.grant().empty());
+  here.makes_way("r/low");
+  CHECK(here.grant() == names{"s/high"});
+  here.want("s/higher", 200);
+  CHECK(here.grant().empty());
+  CHECK(here.told_to_end() == names{"s/high"});
+}
+
+TEST_CASE("what is promised first is not passed by what is promised later") {
+  lab here;
+  here.join("e", 3, {{"cpu", 2'000}});
+  here.want("r/1", 10, {{"cpu", 1'000}});
+  here.want("r/2", 10, {{"cpu", 1'000}});
+  here.want("r/3", 10);
+  CHECK(here.grant().size() == 3);
+  here.want("s/large", 200, {{"cpu", 2'000}});
+  CHECK(here.grant().empty());
+  here.want("s/plain", 100);
+  CHECK(here.grant().empty());
+  here.makes_way("r/1");
+  CHECK(here.grant().empty());
+  here.makes_way("r/2");
+  CHECK(here.grant() == names{"s/large", "s/plain"});
 }
 
 TEST_CASE("each project may preempt from a priority of its own") {
