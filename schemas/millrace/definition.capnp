@@ -13,7 +13,7 @@ $Cxx.namespace("millrace::schemas");
 struct CompiledPipeline {
   # A whole definition: names are unique, edges go to tasks that exist and in no circle.
   format @0 :UInt32;
-  # 1, or 2 to 5 with what the one before would pass over. Grows when a reader that does not know
+  # 1, or 2 to 6 with what the one before would pass over. Grows when a reader that does not know
   # what is new would run something else.
   name @1 :Text;
   # In its project.
@@ -293,6 +293,8 @@ struct CompiledTask {
   stdoutOutput @26 :Text;
   # The one of `outputs` that is what the command writes to standard output; empty: none is. With
   # one of these five, or another command in `retry`, the format is 5.
+  preemptible @27 :Preemptible;
+  # What becomes of it where it makes way for one of higher priority. If it says so the format is 6.
 
   enum RunOn {
     success @0;    # All succeeded.
@@ -309,6 +311,14 @@ struct CompiledTask {
     onCancel @3;   # It was cancelled.
     finally @4;    # Whatever its end.
   }
+}
+
+enum Preemptible {
+  # What becomes of an attempt that is to make way for one of higher priority.
+  byDefault @0;  # Nothing is said.
+  requeue @1;    # It ends, and its task waits again in its old place.
+  cancel @2;     # It ends, and so does its task, as cancelled.
+  never @3;      # It does not make way.
 }
 
 struct TimeLimit {

@@ -46,6 +46,7 @@ enum AttemptEnd {
   diskFull @9;     # It wrote output while its disk was nearly full.
   dropped @10;     # Its executor went away before it started.
   queued @11;      # It has not started: it waits for a slot.
+  preempted @12;   # It made way for one of higher priority.
 }
 
 struct Variable {
@@ -88,6 +89,7 @@ struct Wish {
   atMost @3 :List(Amount);         # Where its run's tasks share a workspace: the most of each that
                                    # one of them asks for, which its executor has to offer.
   locks @4 :List(Lock);            # That it holds.
+  preemptible @5 :Definition.Preemptible;  # `byDefault`: never, since an older version asks.
 }
 
 struct AttemptSecret {
@@ -113,6 +115,8 @@ struct ProjectSettings {
   maxRunning @1 :UInt32;      # Tasks at a time; 0: no bound.
   maxQueuedRuns @2 :UInt32;   # As of `PoolShare.queuedRuns`; 0: no bound.
   maxPriority @3 :Int64 = -1 $Actor.absent(-1);  # What is above counts as this; -1: no bound.
+  preemptsFrom @4 :Int64 = -1 $Actor.absent(-1);  # Its tasks of this priority or a higher one may
+                                                  # end what runs with a lower one; -1: none may.
 }
 
 struct ProjectPipeline {
@@ -580,6 +584,9 @@ struct TaskStored {
   signal @11 :Int32 $Actor.signal;  # That killed the command of the latest attempt; 0: none.
   overdue @12 :Bool;        # Only if `cancelling`: the attempt has not started in time.
   onRetry @13 :Bool;        # The latest attempt runs `argvOnRetry`.
+  preempted @14 :Definition.Preemptible;  # Only if `cancelling`: the attempt makes way, and this
+                                          # becomes of the task; `byDefault`: it does not.
+  preemptions @15 :UInt32;  # Attempts that had started and made way.
 }
 
 struct AttemptReport {
@@ -628,6 +635,8 @@ interface Task $Actor.actor("task") $Actor.group("run") $Actor.affinity("/") {
   attemptSpec @7 (number :UInt32) -> (attempt :AttemptSpec) $Actor.readOnly $Actor.internal;
   # From the executor that the attempt was granted to: what to run. `failed_precondition` when it is
   # wanted no more; `not_found` before the first `begin`, which may be on its way.
+  preempt @8 (attempt :UInt32, reason :Text) -> () $Actor.internal;
+  # From the pool: the attempt is to make way. `reason`: for whom, for a person.
 }
 
 # --- pool ----------------------------------------------------------------------------------------
@@ -673,6 +682,8 @@ struct PoolTicket {
   shared @5 :Bool;     # As of `PoolEntry`.
   wish @6 :Wish;       # As of `PoolEntry`.
   grantedAt @7 :Int64 $Actor.time;  # 0: it waits, or an older version granted it.
+  promised @8 :Bool;       # The executor is not told of it before others have made way there.
+  preemptedFor @9 :UInt64;  # The number of the ticket that it makes way for; 0: none.
 }
 
 struct PausedRun {
@@ -700,6 +711,7 @@ struct PoolShare {
   maxRunning @8 :UInt32;    # As it was set, as the next two.
   maxQueuedRuns @9 :UInt32;
   maxPriority @10 :Int64 = -1 $Actor.absent(-1);
+  preemptsFrom @11 :Int64 = -1 $Actor.absent(-1);
 }
 
 struct PoolOffer {
@@ -722,16 +734,20 @@ interface Pool $Actor.actor("pool") {
   # whatever had started, and the rest waits again, as the same attempts. `formerly`: the name of
   # that older life, which is another one's no more; empty: the same. `draining`, `refusal`,
   # `resources`: as of `PoolExecutor`.
-  enqueue @1 (task :Text, attempt :UInt32, priority :UInt8, shared :Bool, wish :Wish)
+  enqueue @1 (task :Text, attempt :UInt32, priority :UInt8, shared :Bool, wish :Wish,
+              inPlaceOf :UInt32)
       -> () $Actor.internal;
-  # From a task: it wants a slot; see `PoolEntry`. Idempotent.
+  # From a task: it wants a slot; see `PoolEntry`. Idempotent. `inPlaceOf`: the attempt that it
+  # takes the place of in the queue, and that has ended; 0: none.
   release @2 (task :Text, attempt :UInt32) -> () $Actor.internal;
   # From a task: the attempt has ended. From an executor: the task wants it no more.
   status @3 () -> (slots :UInt32, running :UInt32, waiting :UInt32, executors :List(Text),
-                   waitingReason :Text, projects :List(PoolShare), offers :List(PoolOffer))
+                   waitingReason :Text, projects :List(PoolShare), offers :List(PoolOffer),
+                   preempting :UInt32)
       $Actor.readOnly;
   # Slots of all executors, tickets with and without one. waitingReason: why those that wait do, for
   # a person; empty when none does. `projects`: those that want or have used something lately.
+  # `preempting`: attempts that are being ended for others.
   leave @4 (executor :Text) -> () $Actor.internal;
   # From an executor, before it reports what its earlier life left: nothing is granted until it
   # joins.

@@ -1,11 +1,12 @@
 // SPDX-License-Identifier: MIT
-// Goal: how attempts share a server: priorities, resources, locks, projects, and the reason of each
-// that waits. Method: a server, and the program as a person calls it; a task ends once the test
-// lets it.
+// Goal: how attempts share a server: priorities, preemption, resources, locks, projects, and the
+// reason of each that waits. Method: a server, and the program as a person calls it; a task ends
+// once the test lets it.
 #include <doctest/doctest.h>
 #include <sys/stat.h>
 
 #include <chrono>
+#include <filesystem>
 #include <fstream>
 #include <optional>
 #include <sstream>
@@ -131,6 +132,65 @@ TEST_CASE("the highest priority goes first, then the oldest") {
   const auto too_high = at_server({"submit", "mark", "--priority", "2000000000"});
   CHECK(too_high.status == 2);
   CHECK_MESSAGE(too_high.errors.find("--priority") != std::string::npos, too_high.errors);
+}
+
+TEST_CASE("an urgent task ends one of lower priority, also through a kill of the server") {
+  shared_server at_server{{"--slots", "1"}};
+  const auto told = (at_server.folder.path / "told").string();
+  at_server.apply("slow", "  - {name: s, priority: low, grace_period: 60s, run: 'test ! -e " +
+                              told + " || exit 0; trap \"touch " + told + "\" TERM; touch " + told +
+                              ".up; while :; do sleep 0.05 || :; done'}\n");
+  const auto slow = at_server.submit({"slow"});
+  at_server.until({"get", slow, "s"}, "running");
+  const auto until_there = [&](const std::string& file) {
+    const auto end = std::chrono::steady_clock::now() + std::chrono::seconds{30};
+    while (!std::filesystem::exists(file)) {
+      REQUIRE_MESSAGE(std::chrono::steady_clock::now() < end, file);
+    }
+  };
+  until_there(told + ".up");
+  const auto waits = at_server.submit({"mark", "-p", "who=waits", "--priority", "critical"});
+  at_server.until({"get", waits, "m"}, "is next at ");  // nobody may preempt yet
+  CHECK(at_server({"project", "set", "default", "--preempts-from", "high"})
+            .output.find("preempts_from") != std::string::npos);
+  const auto urgent = at_server.submit({"mark", "-p", "who=urgent", "--priority", "2000000"});
+  at_server.until({"get", urgent, "m"}, "waits for the end of 's' of run " + slow + " at ");
+  at_server.until({"pool", "status"}, "of what runs makes way, ");
+  until_there(told);
+  at_server.restart();
+  for (const auto& each : {urgent, waits, slow}) {
+    CHECK(at_server({"watch", each}).status == 0);
+  }
+  CHECK(at_server.marked() == "urgent\nwaits\n");
+  at_server.until({"pool", "status"}, "0 of 1 slots are taken, 0 attempts wait");
+  const auto refused = at_server({"project", "set", "default", "--preempts-from", "soon"});
+  CHECK(refused.status == 2);
+  CHECK_MESSAGE(refused.errors.find("--preempts-from 'soon': write a number") != std::string::npos,
+                refused.errors);
+  CHECK(at_server({"project", "set", "default", "--preempts-from", "none"})
+            .output.find("preempts_from:   -") != std::string::npos);
+}
+
+TEST_CASE("a task of a paused run makes way, and waits until its run is resumed") {
+  shared_server at_server{{"--slots", "1"}};
+  CHECK(at_server({"project", "set", "default", "--preempts-from", "high"}).status == 0);
+  const auto told = (at_server.folder.path / "told").string();
+  at_server.apply("slow", "  - {name: s, priority: low, run: 'test ! -e " + told +
+                              " || exit 0; trap \"touch " + told + "; exit 1\" TERM; touch " +
+                              told + ".up; while :; do sleep 0.05 || :; done'}\n");
+  const auto slow = at_server.submit({"slow"});
+  const auto end = std::chrono::steady_clock::now() + std::chrono::seconds{30};
+  while (!std::filesystem::exists(told + ".up")) {
+    REQUIRE(std::chrono::steady_clock::now() < end);
+  }
+  at_server.until({"get", slow, "s"}, "running");
+  CHECK(at_server({"pause", "run", slow}).status == 0);
+  const auto urgent = at_server.submit({"mark", "-p", "who=urgent", "--priority", "high"});
+  CHECK(at_server({"watch", urgent}).status == 0);
+  at_server.until({"get", slow, "s"}, "its run is paused");
+  at_server.until({"get", slow, "s"}, "preempted by 'm' of run " + urgent + ", priority 100");
+  CHECK(at_server({"resume", "run", slow}).status == 0);
+  CHECK(at_server({"watch", slow}).status == 0);
 }
 
 TEST_CASE("a project has its bounds") {

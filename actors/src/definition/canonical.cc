@@ -272,6 +272,9 @@ json json_of(const task_definition& task) {
   }
   put(made, "stdout", task.stdout_output);
   put(made, "priority", task.priority);
+  if (task.preemptible) {
+    made["preemptible"] = to_string(*task.preemptible);
+  }
   for (const auto& [name, amount] : task.resources) {
     made["resources"][name] = format_amount(name, amount);
   }

@@ -36,6 +36,8 @@ static_assert(static_cast<unsigned>(overlap_policy::replace) ==
 static_assert(static_cast<unsigned>(catchup_policy::all) ==
               static_cast<unsigned>(schemas::CompiledSchedule::Catchup::ALL));
 
+static_assert(static_cast<unsigned>(preemption_rule::never) + 1 ==
+              static_cast<unsigned>(schemas::Preemptible::NEVER));
 static_assert(static_cast<unsigned>(hook_event::any) + 1 ==
               static_cast<unsigned>(schemas::CompiledTask::Hook::FINALLY));
 
@@ -288,6 +290,10 @@ void put(schemas::CompiledTask::Builder into, const task_definition& task,
   into.setLevel(task.priority ? std::int64_t{*task.priority} : no_priority);
   into.setPriority(
       static_cast<std::uint8_t>(std::min(task.priority.value_or(priority), level_of_old_max)));
+  if (task.preemptible) {
+    into.setPreemptible(
+        static_cast<schemas::Preemptible>(static_cast<unsigned>(*task.preemptible) + 1));
+  }
   put_claims(into, task);
   into.setDetach(task.detach);
   into.setAllowFailures(task.allow_failures.count);
@@ -504,6 +510,9 @@ result<void> read_task(schemas::CompiledTask::Reader task, pipeline_definition& 
   } else if (!into.priority && task.getPriority() != priority_default) {  // of an older version
     made.priority = task.getPriority();
   }
+  if (const auto rule = task.getPreemptible(); rule != schemas::Preemptible::BY_DEFAULT) {
+    made.preemptible = static_cast<preemption_rule>(static_cast<unsigned>(rule) - 1);
+  }
   for (const auto each : task.getResources()) {
     made.resources.emplace(string_of(each.getName()), each.getAmount());
   }
@@ -531,6 +540,10 @@ result<void> read_task(schemas::CompiledTask::Reader task, pipeline_definition& 
 // The oldest format whose readers run the definition as it says: a silo of an earlier version would
 // pass over what it does not know.
 std::uint32_t format_of(const pipeline_definition& definition) {
+  const auto wants_6 = [](const task_definition& task) { return task.preemptible.has_value(); };
+  if (std::any_of(definition.tasks.begin(), definition.tasks.end(), wants_6)) {
+    return 6;
+  }
   const auto wants_5 = [](const task_definition& task) {
     return task.callback || task.start_timeout || task.heartbeat || task.retry_command ||
            !task.success_exit_codes.empty() || !task.stdout_output.empty() ||

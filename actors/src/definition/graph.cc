@@ -53,6 +53,18 @@ std::string_view to_string(empty_fan_out rule) noexcept {
   return "";
 }
 
+std::string_view to_string(preemption_rule rule) noexcept {
+  switch (rule) {
+    case preemption_rule::requeue:
+      return "requeue";
+    case preemption_rule::cancel:
+      return "cancel";
+    case preemption_rule::never:
+      return "never";
+  }
+  return "";
+}
+
 std::string_view to_string(secret_source source) noexcept {
   switch (source) {
     case secret_source::file:

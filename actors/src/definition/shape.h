@@ -122,7 +122,7 @@ void read_fan_out(shape_context& to, const field_map& fields, task_definition& m
 /// `priority`, of a task or a pipeline.
 void read_priority(shape_context& to, const std::optional<cursor>& where,
                    std::optional<std::uint32_t>& into);
-/// `priority`, `resources` and `synchronization`.
+/// `priority`, `preemptible`, `resources` and `synchronization`.
 void read_claims(shape_context& to, const field_map& fields, task_definition& made,
                  std::size_t task);
 /// Appends the task and its hooks to the definition.

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: MIT
-// What a task claims of the machines that it shares with others: its priority, resources, and what
-// it holds.
+// What a task claims of the machines that it shares with others: its priority, whether it makes way
+// for a higher one, resources, and what it holds.
 #include <algorithm>
+#include <array>
 
 #include "definition/shape.h"
 #include "millrace/actors/expression.h"
@@ -9,6 +10,10 @@
 namespace millrace::actors {
 
 namespace {
+
+// In the order of `preemption_rule`.
+constexpr std::array preemption_words{std::string_view{"requeue"}, std::string_view{"cancel"},
+                                      std::string_view{"never"}};
 
 constexpr std::size_t lock_bytes_max = 200;
 constexpr std::string_view resources_hint = "write `resources: {cpu: 2, memory: 512Mi, gpu: 1}`";
@@ -135,6 +140,11 @@ void read_priority(shape_context& to, const std::optional<cursor>& where,
 void read_claims(shape_context& to, const field_map& fields, task_definition& made,
                  std::size_t task) {
   read_priority(to, fields.at("priority"), made.priority);
+  if (const auto preemptible = fields.at("preemptible")) {
+    if (const auto word = to.in.read_word(*preemptible, preemption_words)) {
+      made.preemptible = static_cast<preemption_rule>(*word);
+    }
+  }
   if (const auto resources = fields.at("resources")) {
     read_resources(to, *resources, made);
   }

@@ -96,8 +96,8 @@ void refuse_of_commands(shape_context& to, const field_map& fields, const char* 
   };
   for (const auto* key :
        {"run", "command", "env", "grace_period", "detach", "retry", "outputs", "priority",
-        "secrets", "shell", "workdir", "inputs", "resources", "synchronization", "start_timeout",
-        "heartbeat", "success_exit_codes", "stdout"}) {
+        "preemptible", "secrets", "shell", "workdir", "inputs", "resources", "synchronization",
+        "start_timeout", "heartbeat", "success_exit_codes", "stdout"}) {
     refuse(key);
   }
   std::for_each(more.begin(), more.end(), refuse);

@@ -76,10 +76,11 @@ async<> project_actor::configure(configure_params params) {
                                                        ", not " +
                                                        std::to_string(settings.getWeight()));
   }
-  if (settings.getMaxPriority() < -1 || settings.getMaxPriority() > std::int64_t{priority_max}) {
-    co_await runtime::fail(errc::invalid_argument,
-                           std::to_string(settings.getMaxPriority()) +
-                               " is no priority: " + std::string{priority_hint});
+  for (const auto each : {settings.getMaxPriority(), settings.getPreemptsFrom()}) {
+    if (each < -1 || each > std::int64_t{priority_max}) {
+      co_await runtime::fail(errc::invalid_argument, std::to_string(each) + " is no priority: " +
+                                                         std::string{priority_hint});
+    }
   }
   const auto bound = state().getSettings().getMaxQueuedRuns();
   edit().setSettings(settings);

@@ -80,8 +80,8 @@ public:
     });
     home_.add<task_actor>();
     home_.add<pool_actor>(
-        [time = &home_.time(), lease = options_.lease]() -> std::unique_ptr<pool_actor> {
-          return std::make_unique<pool_actor>(*time, lease);
+        [this, time = &home_.time(), lease = options_.lease]() -> std::unique_ptr<pool_actor> {
+          return std::make_unique<pool_actor>(*time, lease, pool_);
         });
     home_.add<executor_actor>([this]() -> std::unique_ptr<executor_actor> {
       return std::make_unique<executor_actor>(
@@ -118,6 +118,7 @@ public:
   }
   [[nodiscard]] std::optional<runtime::error> trouble() const { return reports_.trouble(); }
   [[nodiscard]] schedule_counts schedules() const { return schedules_.counts(); }
+  [[nodiscard]] std::uint64_t preemptions() const { return pool_.preemptions; }
 
 private:
   void log_recovered() const {
@@ -137,6 +138,7 @@ private:
   const std::string id_;
   executor_name name_;
   schedule_figures schedules_;
+  pool_figures pool_;
   worker jobs_;
   report_delivery reports_;
   std::unique_ptr<process_executor> executor_;
@@ -186,6 +188,10 @@ process_supervisor& pipeline_host::processes() {
 runtime::duration pipeline_host::busy() const {
   return impl_->busy();
 }
+std::uint64_t pipeline_host::preemptions() const {
+  return impl_->preemptions();
+}
+
 schedule_counts pipeline_host::schedules() const {
   return impl_->schedules();
 }

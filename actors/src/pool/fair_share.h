@@ -33,6 +33,9 @@ struct project_limits {
   std::uint32_t max_running = 0;                   ///< Attempts at a time; 0: no bound.
   std::uint32_t max_queued_runs = 0;               ///< Kept for others to ask; 0: no bound.
   std::optional<std::uint32_t> max_priority = {};  ///< What is above counts as this.
+  /// Its attempts of this priority or a higher one may have those of lower ones ended; nothing:
+  /// none may.
+  std::optional<std::uint32_t> preempts_from = {};
 
   friend bool operator==(const project_limits&, const project_limits&) = default;
 };

@@ -40,21 +40,34 @@ pool_ticket ticket_of(std::uint64_t number, schemas::PoolTicket::Reader row) {
           row.getShared(),
           wish_of(row.getWish()),
           since(row.getQueuedAt()),
-          since(row.getGrantedAt())};
+          since(row.getGrantedAt()),
+          row.getPromised(),
+          row.getPreemptedFor()};
 }
 
 project_limits limits_of(schemas::ProjectSettings::Reader from) {
-  project_limits made{from.getWeight(), from.getMaxRunning(), from.getMaxQueuedRuns(), {}};
+  project_limits made{from.getWeight(), from.getMaxRunning(), from.getMaxQueuedRuns(), {}, {}};
   if (from.getMaxPriority() >= 0) {
     made.max_priority = static_cast<std::uint32_t>(from.getMaxPriority());
+  }
+  if (from.getPreemptsFrom() >= 0) {
+    made.preempts_from = static_cast<std::uint32_t>(from.getPreemptsFrom());
   }
   return made;
 }
 
+void waits_again(schemas::PoolTicket::Builder row) {
+  row.setExecutor("");
+  row.setGrantedAt(0);
+  row.setPromised(false);
+  row.setPreemptedFor(0);
+}
+
 }  // namespace
 
-pool_actor::pool_actor(const runtime::clock& time, std::optional<lease_timing> timing)
-    : time_(time) {
+pool_actor::pool_actor(const runtime::clock& time, std::optional<lease_timing> timing,
+                       pool_figures& figures)
+    : time_(time), figures_(figures) {
   if (timing) {
     leases_.emplace(timing->lost_after());
   }
@@ -134,9 +147,7 @@ void pool_actor::take_over(std::vector<pool_ticket> tickets, bool same_lineage) 
     return;
   }
   for (auto& each : tickets) {
-    auto row = tickets_.edit(padded(each.number, ticket_digits));
-    row.setExecutor("");
-    row.setGrantedAt(0);
+    waits_again(tickets_.edit(padded(each.number, ticket_digits)));
     queue_.put_back(std::move(each));
   }
 }
@@ -319,8 +330,26 @@ void pool_actor::add(Entry entry) {
   }
 }
 
+// The attempt takes the place of one that has made way; if that has none any more, a new one.
+bool pool_actor::requeue(schemas::Pool::EnqueueParams::Reader wanted) {
+  const auto rule = wanted.getWish().getPreemptible();
+  const auto made = queue_.requeue(text_of(wanted.getTask()), wanted.getInPlaceOf(),
+                                   wanted.getAttempt(), makes_way(rule), now());
+  if (!made) {
+    return false;
+  }
+  auto row = tickets_.edit(padded(made->number, ticket_digits));
+  row.setAttempt(made->attempt);
+  row.getWish().setPreemptible(rule);
+  waits_again(row);
+  save_usage(made->wish.project);
+  return true;
+}
+
 async<> pool_actor::enqueue(enqueue_params params) {
-  add(params.read());
+  if (params.in_place_of() == 0 || !requeue(params.read())) {
+    add(params.read());
+  }
   grant();
   return {};
 }
@@ -360,10 +389,11 @@ async<> pool_actor::release(release_params params) {
 }
 
 // An attempt without a ticket was lost with its executor, or its run's wish for one is on the way:
-// whoever gets it then asks the task, which wants it no more.
+// whoever gets it then asks the task, which wants it no more. Of one that is promised to an
+// executor that has not been told.
 async<> pool_actor::cancel(cancel_params params) {
   const auto* ticket = queue_.find(params.task(), params.attempt());
-  if (ticket != nullptr && !ticket->executor.empty()) {
+  if (ticket != nullptr && !ticket->executor.empty() && !ticket->promised) {
     send(ref<schemas::Executor>(ticket->executor)
              .cancel(attempt_token(params.task(), params.attempt())));
     return {};
@@ -373,12 +403,13 @@ async<> pool_actor::cancel(cancel_params params) {
   gone.attempt = params.attempt();
   take_back(params.task(), params.attempt());
   end({gone}, schemas::AttemptEnd::CANCELLED);
+  grant();  // what it was promised may be another's
   return {};
 }
 
 async<> pool_actor::remove_run(remove_run_params params) {
   for (const auto& each : queue_.of_tasks(std::string{params.run()} + "/")) {
-    if (!each.executor.empty()) {
+    if (!each.executor.empty() && !each.promised) {
       send(ref<schemas::Executor>(each.executor).cancel(attempt_token(each.task, each.attempt)));
     }
     take_back(each.task, each.attempt);
@@ -395,12 +426,32 @@ async<> pool_actor::remove_run(remove_run_params params) {
   return {};
 }
 
+// The task of what makes way knows whether its attempt has ended already, and has it ended.
+void pool_actor::store_news() {
+  const auto news = queue_.take_news();
+  for (const auto& each : news.changed) {
+    auto row = tickets_.edit(padded(each.number, ticket_digits));
+    row.setExecutor(each.executor.c_str());
+    row.setGrantedAt(nanoseconds(each.granted_at));
+    row.setPromised(each.promised);
+    if (each.promised && each.shared) {
+      runs_.edit(run_of(each.task)).setExecutor(each.executor.c_str());
+    }
+  }
+  for (const auto& each : news.preempted) {
+    tickets_.edit(padded(each.ends.number, ticket_digits)).setPreemptedFor(each.ends.preempted_for);
+    send(ref<schemas::Task>(each.ends.task).preempt(each.ends.attempt, each.reason));
+  }
+  figures_.preemptions += news.preempted.size();
+}
+
 // One send for each executor, so that what it is granted arrives in one piece and in order.
 void pool_actor::grant() {
   std::map<std::string, std::vector<pool_grant>> grants;
   for (auto& each : queue_.grant(now())) {
     grants[each.ticket.executor].push_back(std::move(each));
   }
+  store_news();
   auto number = state().getGrants();
   for (const auto& [executor, granted] : grants) {
     schemas::executor_interface::grant_params params;
@@ -412,6 +463,7 @@ void pool_actor::grant() {
       auto row = tickets_.edit(padded(each.ticket.number, ticket_digits));
       row.setExecutor(executor.c_str());
       row.setGrantedAt(nanoseconds(each.ticket.granted_at));
+      row.setPromised(false);
       if (each.pins) {
         runs_.edit(run_of(each.ticket.task)).setExecutor(executor.c_str());
       }
@@ -441,6 +493,7 @@ async<pool_actor::status_results> pool_actor::status() {
   made.setRunning(static_cast<std::uint32_t>(queue_.running()));
   made.setWaiting(static_cast<std::uint32_t>(queue_.waiting()));
   made.setWaitingReason(queue_.waiting_reason().c_str());
+  made.setPreempting(static_cast<std::uint32_t>(queue_.preempting()));
   put_shares(made);
   put_offers(made);
   co_return results;
@@ -474,8 +527,9 @@ void pool_actor::put_shares(schemas::Pool::StatusResults::Builder into) const {
     list[at].setQueuedRuns(share.queued_runs);
     list[at].setMaxRunning(share.limits.max_running);
     list[at].setMaxQueuedRuns(share.limits.max_queued_runs);
-    list[at].setMaxPriority(share.limits.max_priority ? std::int64_t{*share.limits.max_priority}
-                                                      : -1);
+    const auto number_of = [](const auto& limit) { return limit ? std::int64_t{*limit} : -1; };
+    list[at].setMaxPriority(number_of(share.limits.max_priority));
+    list[at].setPreemptsFrom(number_of(share.limits.preempts_from));
   }
 }
 

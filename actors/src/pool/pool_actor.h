@@ -10,14 +10,16 @@
 #include "millrace/pipeline.capnp.actor.h"
 #include "millrace/runtime/state_map.h"
 #include "pool/lease_table.h"
+#include "pool/pool_figures.h"
 #include "pool/pool_queue.h"
 
 namespace millrace::actors {
 
 class pool_actor final : public schemas::pool_base<schemas::PoolState> {
 public:
-  /// Without `timing` no executor is lost but by its own word. Requires: `time` outlives it.
-  pool_actor(const runtime::clock& time, std::optional<lease_timing> timing);
+  /// Without `timing` no executor is lost but by its own word. Requires: `time` and `figures`
+  /// outlive it.
+  pool_actor(const runtime::clock& time, std::optional<lease_timing> timing, pool_figures& figures);
 
   runtime::async<> on_activate() override;
   runtime::async<> on_timer(std::string name) override;
@@ -49,6 +51,8 @@ private:
   void end(const std::vector<pool_ticket>& tickets, schemas::AttemptEnd end);
   void restore_tickets();
   void take_over(std::vector<pool_ticket> tickets, bool same_lineage);
+  [[nodiscard]] bool requeue(schemas::Pool::EnqueueParams::Reader wanted);
+  void store_news();
   void grant();
   void set_drain(const std::string& executor, bool drains, std::string_view refusal);
   void hear(std::string_view executor);
@@ -63,6 +67,7 @@ private:
   runtime::state_map<schemas::PausedRun> paused_{*this, "paused"};
   pool_queue queue_;
   const runtime::clock& time_;
+  pool_figures& figures_;
   std::optional<lease_table> leases_;  // of the executors that are not lost
 };
 

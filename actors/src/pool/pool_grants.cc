@@ -100,11 +100,12 @@ bool pool_queue::fits_now(const ticket_shape& of, const offer& to) {
 
 // Without resources and locks: the executor with the most free slots, or else a lone one, or the
 // one that has the run, with a place ahead of them.
-pool_queue::verdict pool_queue::look_plain(const ticket_shape& of, offers::value_type*& to) {
+pool_queue::verdict pool_queue::look_plain(const ticket_shape& of, reach how,
+                                           offers::value_type*& to) {
   if (!of.executor.empty()) {
     const auto found = executors_.find(of.executor);
     to = &*found;
-    return has_room(to->second, of.priority, reach::ahead) ? verdict::goes : verdict::passed;
+    return has_room(to->second, of.priority, how) ? verdict::goes : verdict::passed;
   }
   const auto offering = std::count_if(executors_.begin(), executors_.end(), [](const auto& each) {
     return each.second.slots > 0 && !each.second.drains;
@@ -119,7 +120,7 @@ pool_queue::verdict pool_queue::look_plain(const ticket_shape& of, offers::value
     somebody = true;
     if ((to == nullptr || free_slots(one.slots, one.granted.size()) >
                               free_slots(to->second.slots, to->second.granted.size())) &&
-        has_room(one, of.priority, offering == 1 ? reach::ahead : reach::slots)) {
+        has_room(one, of.priority, offering == 1 ? how : reach::slots)) {
       to = &each;
     }
   }
@@ -132,13 +133,12 @@ pool_queue::verdict pool_queue::look_plain(const ticket_shape& of, offers::value
   return somebody ? verdict::no_slot : verdict::passed;
 }
 
-// The executor where it leaves the most of what is scarcest, then the one with the most free slots.
-pool_queue::verdict pool_queue::look_wanting(const ticket_shape& of, const pool_ticket& first,
-                                             runtime::wall_time now, offers::value_type*& to) {
-  to = nullptr;
+// The executor where it leaves the most of what is scarcest, then the one with the most free slots;
+// null: none has a place.
+pool_queue::offers::value_type* pool_queue::best_place(const ticket_shape& of, reach how,
+                                                       want_of& found) {
+  offers::value_type* to = nullptr;
   auto best = -1.0;
-  auto no_slot = false;
-  auto no_room = false;
   const auto places = std::count_if(executors_.begin(), executors_.end(), [&](const auto& each) {
     return could_go(of, each.first, each.second);
   });
@@ -147,10 +147,11 @@ pool_queue::verdict pool_queue::look_wanting(const ticket_shape& of, const pool_
     if (!could_go(of, name, one)) {
       continue;
     }
-    if (one.granted.size() >= one.slots && (places > 1 || !is_behind(one, of.priority))) {
-      no_slot = true;
+    if (one.granted.size() >= one.slots &&
+        (how == reach::slots || places > 1 || !is_behind(one, of.priority))) {
+      found.slot = true;
     } else if (!fits_now(of, one)) {
-      no_room = true;
+      found.room = true;
     } else {
       auto left = 1.0;
       for (const auto& [resource, amount] : of.resources) {
@@ -166,13 +167,20 @@ pool_queue::verdict pool_queue::look_wanting(const ticket_shape& of, const pool_
       }
     }
   }
+  return to;
+}
+
+pool_queue::verdict pool_queue::look_wanting(const ticket_shape& of, const pool_ticket& first,
+                                             runtime::wall_time now, offers::value_type*& to) {
+  want_of found;
+  to = best_place(of, reach::ahead, found);
   if (to != nullptr) {
     return verdict::goes;
   }
-  if (no_room && (kept_.contains(first.number) || now - first.queued_at >= patience)) {
+  if (found.room && (kept_.contains(first.number) || now - first.queued_at >= patience)) {
     keep_one_for(of, first.number);
   }
-  return no_slot && !no_room ? verdict::no_slot : verdict::passed;
+  return found.slot && !found.room ? verdict::no_slot : verdict::passed;
 }
 
 // The same one as before while it can be; else, of those that are kept for nobody before it, the
@@ -211,9 +219,9 @@ const pool_ticket& pool_queue::first_of(shape_at at) const {
   return tickets_.at(at->second.ready.begin()->first);
 }
 
-pool_queue::verdict pool_queue::look_at(shape_at at, runtime::wall_time now,
-                                        offers::value_type*& to) {
+pool_queue::verdict pool_queue::look_at(choice& made, runtime::wall_time now, search where) {
   ++looks_;
+  auto& [at, to, ends] = made;
   const auto& shape = at->first;
   const auto& first = first_of(at);
   if (const auto* missing = locks_.missing(first)) {
@@ -225,7 +233,22 @@ pool_queue::verdict pool_queue::look_at(shape_at at, runtime::wall_time now,
     return verdict::passed;
   }
   const auto is_plain = shape.resources.empty() && first.wish.locks.empty();
-  const auto found = is_plain ? look_plain(shape, to) : look_wanting(shape, first, now, to);
+  if (has_prey(shape.priority) && may_preempt(shape.priority, shape.project)) {
+    if (where == search::all && is_plain) {
+      to = look_plain(shape, reach::slots, to) == verdict::goes ? to : nullptr;
+    } else if (where == search::all) {
+      want_of unused;
+      to = best_place(shape, reach::slots, unused);
+    }
+    if (to != nullptr || make_place(made)) {
+      return verdict::goes;
+    }
+  }
+  if (where == search::made) {
+    return verdict::passed;
+  }
+  const auto found =
+      is_plain ? look_plain(shape, reach::ahead, to) : look_wanting(shape, first, now, to);
   if (found == verdict::no_slot) {
     for (auto& [name, one] : executors_) {
       one.closed = one.closed || could_go(shape, name, one);
@@ -257,18 +280,24 @@ std::vector<std::string> pool_queue::in_order(const waiting_lanes::projects& pro
 }
 
 // The first that can go. Nothing where none can, or when what waited for a lock has been brought
-// back and may come before.
+// back and may come before. Where one waits for any slot, those behind it have only what is made
+// for them: it may not be had without that.
 std::optional<pool_queue::choice> pool_queue::look(runtime::wall_time now) {
   for (auto& [name, one] : executors_) {
-    one.closed = false;
+    one.closed = !one.promised.empty();
     one.kept_for = nullptr;
   }
+  auto where = search::all;
   const auto woken = waiting_.woken();
   auto& listed = waiting_.listed();
   for (auto level = listed.begin(); level != listed.end();) {
     const auto priority = level->first;
-    if (!has_any_room(priority)) {
-      return std::nullopt;  // nor of lower ones
+    const auto is_over = [&] {
+      where = has_any_room(priority) ? where : search::made;
+      return where == search::made && !has_prey(priority);  // nor of lower ones
+    };
+    if (is_over()) {
+      return std::nullopt;
     }
     const auto projects = in_order(level->second, now);
     ++level;  // what is put aside may be the last of it
@@ -280,18 +309,23 @@ std::optional<pool_queue::choice> pool_queue::look(runtime::wall_time now) {
         if (line == lines->end()) {
           break;
         }
-        if (!has_any_room(priority)) {
+        if (is_over()) {
           return std::nullopt;
+        }
+        if (where == search::made && !may_preempt(priority, project)) {
+          break;
         }
         after = line->first;
         choice made{line->second};
-        const auto found = look_at(made.at, now, made.to);
+        const auto found = look_at(made, now, where);
         if (found == verdict::goes) {
           return made;
         }
-        if (found == verdict::full || waiting_.woken() != woken) {
-          return std::nullopt;  // also where a later one could be: it would be ahead of this one
+        if (waiting_.woken() != woken) {
+          return std::nullopt;
         }
+        // Also where a later one could be: it would be ahead of this one.
+        where = found == verdict::full ? search::made : where;
       }
     }
   }
@@ -311,18 +345,28 @@ std::optional<pool_queue::choice> pool_queue::next(runtime::wall_time now) {
 std::vector<pool_grant> pool_queue::grant(runtime::wall_time now) {
   std::vector<pool_grant> grants;
   forget_vain_locks();
+  keep_promises(now, grants);
   while (const auto found = next(now)) {
-    const auto& [at, to] = *found;
+    const auto& [at, to, ends] = *found;
     auto& ticket = tickets_.at(first_of(at).number);
     const auto pins = ticket.shared && at->first.executor.empty();
     take_out(ticket);
     ticket.executor = to->first;
     ticket.granted_at = now;
+    ticket.promised = ends.has_value();
     take(to->second, ticket);
     if (pins) {
       move_run(run_of(ticket.task), to->first, false);
     }
-    grants.push_back({ticket, to->second.incarnation, pins});
+    if (!ends) {
+      grants.push_back({ticket, to->second.incarnation, pins});
+      continue;
+    }
+    changed_.insert(ticket.number);
+    for (const auto number : *ends) {
+      preempt(number, ticket);
+    }
+    keep_promises(now, grants);
   }
   return grants;
 }

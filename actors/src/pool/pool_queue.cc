@@ -27,6 +27,10 @@ void pool_queue::take(offer& from, const pool_ticket& ticket) {
   for (const auto& [name, amount] : ticket.wish.resources) {
     from.taken[name] += amount;
   }
+  if (ticket.promised) {
+    from.promised.insert(ticket.number);
+  }
+  count_prey(from, ticket, 1);
   locks_.hold(ticket);
   shares_.granted(ticket.wish.project, size_of(ticket), ticket.granted_at);
   count_run(ticket, 0, 1);
@@ -47,20 +51,39 @@ void pool_queue::give_back(offer& to, const pool_ticket& ticket, runtime::wall_t
       to.taken.erase(at);
     }
   }
+  to.promised.erase(ticket.number);
+  count_prey(to, ticket, -1);
   locks_.give_back(ticket);
   waiting_.wake(ticket);
   shares_.ended(ticket.wish.project, size_of(ticket), now);
   count_run(ticket, 0, -1);
 }
 
+void pool_queue::count_prey(offer& at, const pool_ticket& ticket, int by) {
+  if (ticket.promised || (ticket.wish.preemptible && ticket.preempted_for == 0)) {
+    auto& count = at.prey[ticket.priority];
+    count = static_cast<std::size_t>(static_cast<std::int64_t>(count) + by);
+    if (count == 0) {
+      at.prey.erase(ticket.priority);
+    }
+  }
+}
+
+// What was promised waits again: nobody has been told of it.
 std::vector<pool_ticket> pool_queue::take_granted(offer& from, runtime::wall_time now) {
   std::vector<pool_ticket> taken;
+  const auto promised = from.promised;
   const auto pace = from.pace;
   for (const auto number : std::set{from.granted}) {
     auto ticket = std::move(tickets_.extract(number).mapped());
     by_attempt_.erase({ticket.task, ticket.attempt});
     give_back(from, ticket, std::max(now, ticket.granted_at));
-    taken.push_back(std::move(ticket));
+    if (promised.contains(number)) {
+      changed_.insert(number);
+      put_back(std::move(ticket));
+    } else {
+      taken.push_back(std::move(ticket));
+    }
   }
   from.pace = pace;  // none of them has ended by itself
   return taken;
@@ -159,6 +182,12 @@ void pool_queue::restore_usage(std::string_view project, double usage, runtime::
 
 void pool_queue::set_limits(std::string_view project, const project_limits& limits) {
   shares_.of(project).limits = limits;
+  preempts_from_.reset();
+  for (const auto& [name, share] : shares_.all()) {
+    if (const auto& from = share.limits.preempts_from) {
+      preempts_from_ = std::min(*from, preempts_from_.value_or(*from));
+    }
+  }
 }
 
 std::vector<pool_ticket> pool_queue::join(std::string_view executor, std::uint64_t incarnation,
@@ -180,6 +209,8 @@ std::vector<pool_ticket> pool_queue::join(std::string_view executor, std::uint64
 void pool_queue::put_back(pool_ticket ticket) {
   ticket.executor.clear();
   ticket.granted_at = {};
+  ticket.promised = false;
+  ticket.preempted_for = 0;
   restore(std::move(ticket));
 }
 
@@ -229,7 +260,7 @@ std::optional<pool_ticket> pool_queue::enqueue(std::uint64_t number, std::string
   if (project != nullptr) {
     priority = std::min(priority, project->limits.max_priority.value_or(priority));
   }
-  restore({number, std::string{task}, attempt, priority, {}, shared, std::move(wish), now, {}});
+  restore({number, std::string{task}, attempt, priority, {}, shared, std::move(wish), now});
   return tickets_.at(number);
 }
 
@@ -247,6 +278,20 @@ std::optional<pool_ticket> pool_queue::release(std::string_view task, std::uint3
     give_back(executors_.at(ticket.executor), ticket, now);
   }
   return ticket;
+}
+
+std::optional<pool_ticket> pool_queue::requeue(std::string_view task, std::uint32_t ended,
+                                               std::uint32_t next, bool preemptible,
+                                               runtime::wall_time now) {
+  auto ticket = release(task, ended, now);
+  if (!ticket) {
+    return std::nullopt;
+  }
+  ticket->attempt = next;
+  ticket->wish.preemptible = preemptible;
+  const auto number = ticket->number;
+  put_back(*std::move(ticket));
+  return tickets_.at(number);
 }
 
 const pool_ticket* pool_queue::find(std::string_view task, std::uint32_t attempt) const {
@@ -347,7 +392,8 @@ std::vector<std::string> pool_queue::runs_of(std::string_view executor, std::siz
 std::size_t pool_queue::running() const noexcept {
   return std::accumulate(
       executors_.begin(), executors_.end(), std::size_t{0}, [](std::size_t sum, const auto& each) {
-        return sum + std::min<std::size_t>(each.second.granted.size(), each.second.slots);
+        const auto& one = each.second;
+        return sum + std::min<std::size_t>(one.granted.size() - one.promised.size(), one.slots);
       });
 }
 

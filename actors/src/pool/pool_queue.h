@@ -24,6 +24,13 @@
 // is free or, if it can go nowhere else, in front of what was granted ahead with a lower priority.
 // While it waits for a slot alone nothing is granted ahead of it.
 //
+// Where a project may preempt, a ticket of it that finds no place may have one made for it: of
+// those with a lower priority and a place, the fewest and least that have to end are told to, and
+// the ticket is promised their place. It counts as granted from then on, so nothing else takes
+// that; its executor is told of it when there is room. Until then it gives way to whatever is
+// promised to a higher priority. It is not granted ahead where others could make way. What has no
+// place for another reason (a lock, a bound, a pause, what is kept for others) makes nobody end.
+//
 // An executor counts its lives: when it joins with another incarnation, what its earlier life had
 // is lost, and the tasks decide what follows.
 //
@@ -67,6 +74,18 @@ struct pool_grant {
   pool_ticket ticket;
   std::uint64_t incarnation = 0;  ///< Of the executor's life that it is granted by.
   bool pins = false;              ///< From here on the executor has the ticket's run.
+};
+
+/// A ticket that has to end for another.
+struct pool_preemption {
+  pool_ticket ends;
+  std::string reason;  ///< For whom, for a person.
+};
+
+/// What a grant has changed besides what it has granted.
+struct pool_news {
+  std::vector<pool_ticket> changed;  ///< Promised, or waiting again, as they stand.
+  std::vector<pool_preemption> preempted;
 };
 
 /// What an executor offers, for people.
@@ -140,6 +159,12 @@ public:
   [[nodiscard]] std::optional<pool_ticket> release(std::string_view task, std::uint32_t attempt,
                                                    runtime::wall_time now = {});
 
+  /// The attempt `ended` has made way: `next` of its task waits in its old place. Answers the
+  /// ticket as it is; nothing if that one had none.
+  [[nodiscard]] std::optional<pool_ticket> requeue(std::string_view task, std::uint32_t ended,
+                                                   std::uint32_t next, bool preemptible,
+                                                   runtime::wall_time now = {});
+
   /// The ticket of an attempt; null if it has none. Good until the next change.
   [[nodiscard]] const pool_ticket* find(std::string_view task, std::uint32_t attempt) const;
 
@@ -165,10 +190,16 @@ public:
   /// above.
   [[nodiscard]] std::vector<pool_grant> grant(runtime::wall_time now = {});
 
+  /// What grants have changed since this was asked last, and events: to be stored and told with
+  /// them.
+  [[nodiscard]] pool_news take_news();
+
   [[nodiscard]] std::uint32_t slots() const noexcept;
   /// Those that no slot is taken for, granted ahead or not.
   [[nodiscard]] std::size_t waiting() const noexcept { return tickets_.size() - running(); }
   [[nodiscard]] std::size_t running() const noexcept;
+  /// Those that make way.
+  [[nodiscard]] std::size_t preempting() const noexcept;
   /// Why what waits waits, for a person; empty when nothing does.
   [[nodiscard]] std::string waiting_reason() const;
   /// Why the latest attempt of a task waits, for a person; empty if it has no ticket.
@@ -192,6 +223,8 @@ private:
     resource_amounts taken{};
     std::set<std::uint64_t> granted{};                   // ticket numbers
     std::map<std::uint32_t, std::size_t> by_priority{};  // how many of them
+    std::map<std::uint32_t, std::size_t> prey{};         // those that could make way
+    std::set<std::uint64_t> promised{};                  // of the granted
     std::set<std::string, std::less<>> runs{};           // that it has
     std::optional<runtime::duration> pace{};             // from one end to the next, smoothed
     // While a grant is looked for:
@@ -218,10 +251,19 @@ private:
   struct choice {
     shape_at at;
     offers::value_type* to = nullptr;
+    std::optional<std::vector<std::uint64_t>> ends = {};  // who has to end for it first
+  };
+  // What is taken of an executor, by some of its tickets.
+  struct load {
+    std::size_t slots = 0;
+    resource_amounts resources = {};
+    void add(const pool_ticket& ticket);
+    void remove(const pool_ticket& ticket);
   };
 
   void take(offer& from, const pool_ticket& ticket);
   void give_back(offer& to, const pool_ticket& ticket, runtime::wall_time now);
+  void count_prey(offer& at, const pool_ticket& ticket, int by);
   [[nodiscard]] std::vector<pool_ticket> take_granted(offer& from, runtime::wall_time now);
 
   [[nodiscard]] ticket_shape shape_of(const pool_ticket& ticket) const;
@@ -243,17 +285,38 @@ private:
   [[nodiscard]] bool could_go(const ticket_shape& of) const;
   void forget_vain_locks();
   [[nodiscard]] static bool fits_now(const ticket_shape& of, const offer& to);
-  [[nodiscard]] verdict look_at(shape_at at, runtime::wall_time now, offers::value_type*& to);
-  [[nodiscard]] verdict look_plain(const ticket_shape& of, offers::value_type*& to);
+  // Who has a place of its own is looked for, or also whom one could be made for; or that alone.
+  enum class search : std::uint8_t { all, made };
+  [[nodiscard]] verdict look_at(choice& made, runtime::wall_time now, search where);
+  [[nodiscard]] verdict look_plain(const ticket_shape& of, reach how, offers::value_type*& to);
   [[nodiscard]] verdict look_wanting(const ticket_shape& of, const pool_ticket& first,
                                      runtime::wall_time now, offers::value_type*& to);
+  struct want_of {
+    bool slot = false;
+    bool room = false;
+  };
+  [[nodiscard]] offers::value_type* best_place(const ticket_shape& of, reach how, want_of& found);
   void keep_one_for(const ticket_shape& of, std::uint64_t number);
   [[nodiscard]] std::vector<std::string> in_order(const waiting_lanes::projects& projects,
                                                   runtime::wall_time now) const;
+  // pool_preemptions.cc
+  [[nodiscard]] bool may_preempt(std::uint32_t priority, std::string_view project) const;
+  [[nodiscard]] bool has_prey(std::uint32_t priority) const;
+  [[nodiscard]] static bool fits(const ticket_shape& of, const offer& at, const load& taken);
+  [[nodiscard]] std::optional<std::vector<std::uint64_t>> to_end_at(const ticket_shape& of,
+                                                                    const offer& at) const;
+  [[nodiscard]] bool make_place(choice& into);
+  void preempt(std::uint64_t number, const pool_ticket& by);
+  void break_promise(const std::string& executor, std::uint64_t number, runtime::wall_time now);
+  void keep_promises(const std::string& executor, runtime::wall_time now,
+                     std::vector<pool_grant>& grants);
+  void keep_promises(runtime::wall_time now, std::vector<pool_grant>& grants);
+
   [[nodiscard]] std::optional<choice> look(runtime::wall_time now);
   [[nodiscard]] std::optional<choice> next(runtime::wall_time now);
 
   [[nodiscard]] std::string reason_at(const pool_ticket& ticket, runtime::wall_time now) const;
+  [[nodiscard]] std::string reason_of_promise(const pool_ticket& ticket) const;
   [[nodiscard]] std::string reason_of_places(const ticket_shape& of) const;
   [[nodiscard]] std::string reason_of_lock(const pool_ticket& ticket, const pool_lock& lock) const;
   [[nodiscard]] std::string reason_of_resources(const pool_ticket& ticket,
@@ -274,6 +337,9 @@ private:
   std::map<std::string, run_count, std::less<>> run_counts_;
   std::map<std::uint64_t, std::string> kept_;  // executors, by the ticket that they are kept for
   fair_share shares_;
+  std::optional<std::uint32_t> preempts_from_;  // the lowest of all projects
+  std::set<std::uint64_t> changed_;             // for `take_news`, as the next
+  std::vector<pool_preemption> preempted_;
   std::uint64_t looks_ = 0;
 };
 

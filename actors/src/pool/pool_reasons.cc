@@ -97,6 +97,12 @@ std::string pool_queue::reason(std::string_view task, runtime::wall_time now) co
 
 // The first thing that is in its way, in the order in which grants meet them.
 std::string pool_queue::reason_at(const pool_ticket& ticket, runtime::wall_time now) const {
+  if (ticket.preempted_for != 0) {
+    return "makes way for another";
+  }
+  if (ticket.promised) {
+    return reason_of_promise(ticket);
+  }
   if (!ticket.executor.empty()) {
     return "is next at " + ticket.executor + ", which starts it when a slot is free";
   }
@@ -121,6 +127,32 @@ std::string pool_queue::reason_at(const pool_ticket& ticket, runtime::wall_time 
     return resources;
   }
   return reason_of_order(ticket, now);
+}
+
+// Some that end for it may have ended, and others may end for what came before it.
+std::string pool_queue::reason_of_promise(const pool_ticket& ticket) const {
+  const pool_ticket* named = nullptr;
+  std::size_t ending = 0;
+  for (const auto number : executors_.at(ticket.executor).granted) {
+    const auto& each = tickets_.at(number);
+    if (each.preempted_for == 0) {
+      continue;
+    }
+    ++ending;
+    if (named == nullptr ||
+        (each.preempted_for == ticket.number && named->preempted_for != ticket.number)) {
+      named = &each;
+    }
+  }
+  const auto place = " at " + ticket.executor;
+  if (named == nullptr) {
+    return "is next" + place;
+  }
+  const auto is_own = named->wish.project == ticket.wish.project;
+  return "waits for the end of " +
+         (is_own ? task_text(named->task) : std::string{"a task of another project"}) +
+         (ending > 1 ? " and " + counted(ending - 1, "other", "others") : "") + place +
+         (ending > 1 ? ", which are preempted" : ", which is preempted");
 }
 
 std::string pool_queue::reason_of_lock(const pool_ticket& ticket, const pool_lock& lock) const {

@@ -26,6 +26,7 @@ struct pool_wish {
   resource_amounts resources = {};
   resource_amounts at_most = {};  ///< What the executor that gets its run has to offer.
   std::vector<pool_lock> locks = {};
+  bool preemptible = false;  ///< It makes way for one of higher priority.
 
   friend bool operator==(const pool_wish&, const pool_wish&) = default;
 };
@@ -41,6 +42,8 @@ struct pool_ticket {
   pool_wish wish = {};
   runtime::wall_time queued_at = {};
   runtime::wall_time granted_at = {};  ///< Only with `executor`.
+  bool promised = false;  ///< The executor is not told of it before others have made way there.
+  std::uint64_t preempted_for = 0;  ///< The number of the ticket that it makes way for; 0: none.
 
   friend bool operator==(const pool_ticket&, const pool_ticket&) = default;
 };

@@ -37,11 +37,16 @@ void put_amounts(const resource_amounts& amounts, const Init& init) {
   }
 }
 
+[[nodiscard]] inline bool makes_way(schemas::Preemptible rule) {
+  return rule == schemas::Preemptible::REQUEUE || rule == schemas::Preemptible::CANCEL;
+}
+
 [[nodiscard]] inline pool_wish wish_of(schemas::Wish::Reader from) {
   pool_wish made{text_of(from.getProject()),
                  amounts_of(from.getResources()),
                  amounts_of(from.getAtMost()),
-                 {}};
+                 {},
+                 makes_way(from.getPreemptible())};
   for (const auto each : from.getLocks()) {
     made.locks.push_back({text_of(each.getName()), each.getLimit()});
   }

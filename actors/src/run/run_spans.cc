@@ -54,6 +54,7 @@ const char* result_of(AttemptEnd end, bool is_success) {
     case AttemptEnd::TIMED_OUT:
       return "timeout";
     case AttemptEnd::CANCELLED:
+    case AttemptEnd::PREEMPTED:
       return "cancellation";
     default:
       return "error";

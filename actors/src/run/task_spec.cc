@@ -80,6 +80,10 @@ void put_wish(const run_graph& graph, instance_id id, const std::string& project
   const auto& task = graph.task(id.task);
   wish.setPriority(task.priority.value_or(definition.priority.value_or(priority_default)));
   wish.setProject(project.c_str());
+  const auto must_not_end = task.retry.on_lost == lost_attempt::give_up;
+  const auto rule =
+      task.preemptible.value_or(must_not_end ? preemption_rule::never : preemption_rule::requeue);
+  wish.setPreemptible(static_cast<schemas::Preemptible>(static_cast<unsigned>(rule) + 1));
   put_amounts(task.resources, [&](unsigned size) { return wish.initResources(size); });
   if (definition.workspace == workspace_mode::run) {
     put_amounts(graph.most_resources(), [&](unsigned size) { return wish.initAtMost(size); });

@@ -93,6 +93,7 @@ std::string exit_text(schemas::AttemptReport::Reader report, schemas::TaskSpec::
                                          : "its executor went away before it started";
     case AttemptEnd::QUEUED:
     case AttemptEnd::RUNNING:
+    case AttemptEnd::PREEMPTED:
       break;  // no report says so
   }
   return {};
@@ -120,7 +121,8 @@ task_attempts task_actor::attempts() const {
   policy.on_exit = codes_of(spec().getOnExit());
   policy.not_on_exit = codes_of(spec().getNotOnExit());
   return {{root.getState(), root.getAttempt(), root.getFailures(), root.getCancelling(),
-           root.getOverdue(), text_of(root.getExecutor()), text_of(root.getReason())},
+           root.getOverdue(), text_of(root.getExecutor()), text_of(root.getReason()),
+           root.getPreempted(), root.getPreemptions()},
           policy,
           codes_of(spec().getSuccessExitCodes())};
 }
@@ -140,12 +142,14 @@ void task_actor::apply(const task_attempts& after, const task_effects& effects,
   root.setOverdue(row.overdue);
   root.setExecutor(row.executor.c_str());
   root.setReason(row.reason.c_str());
+  root.setPreempted(row.preempted);
+  root.setPreemptions(row.preemptions);
   if (is_terminal(row.state)) {
     root.setFinishedAt(nanoseconds(now()));
     set_idle_timeout(ended_idle_timeout);
   }
   const auto pool = ref<schemas::Pool>(text_of(spec().getPool()));
-  if (effects.release) {
+  if (effects.release && !effects.in_place) {
     send(pool.release(key(), attempt));
   }
   if (const runtime::duration longest{spec().getStartTimeoutNs()}; longest.count() > 0) {
@@ -175,8 +179,15 @@ void task_actor::apply(const task_attempts& after, const task_effects& effects,
       wanted.setShared(shared);
       if (spec().hasWish()) {
         wanted.setWish(spec().getWish());
+        if (!after.may_make_way()) {
+          wanted.getWish().setPreemptible(schemas::Preemptible::NEVER);
+        }
       }
+      wanted.setInPlaceOf(effects.in_place ? attempt : 0);
       send(pool.enqueue(std::move(params)));
+    }
+    if (effects.in_place) {
+      send(pool.release(key(), attempt));  // only a pool of an older version has it still
     }
   }
   if (effects.kill) {
@@ -350,6 +361,10 @@ async<> task_actor::attempt_finished(attempt_finished_params params) {
   if (!effects.changed) {
     return {};
   }
+  if (state().getPreempted() != schemas::Preemptible::BY_DEFAULT && end == AttemptEnd::CANCELLED) {
+    end = AttemptEnd::PREEMPTED;
+    text = text_of(state().getReason()) + with_comma(news.getText());
+  }
   if (state().getOverdue() && end == AttemptEnd::CANCELLED) {
     end = AttemptEnd::TIMED_OUT;
     text = task.row().reason;
@@ -426,6 +441,18 @@ async<> task_actor::cancel(cancel_params params) {
   auto task = attempts();
   const auto effects = task.cancel(params.reason());
   apply(task, effects, state().getAttempt());
+  return {};
+}
+
+// A task that its run has not begun yet is told again.
+async<> task_actor::preempt(preempt_params params) {
+  if (!spec_.contains(spec_row)) {
+    return ended_before_it_began();
+  }
+  auto task = attempts();
+  const auto effects =
+      task.preempt(params.attempt(), spec().getWish().getPreemptible(), params.reason());
+  apply(task, effects, params.attempt());
   return {};
 }
 

@@ -23,6 +23,7 @@ public:
   runtime::async<> attempt_started(attempt_started_params params) override;
   runtime::async<> attempt_finished(attempt_finished_params params) override;
   runtime::async<> cancel(cancel_params params) override;
+  runtime::async<> preempt(preempt_params params) override;
   runtime::async<describe_results> describe() override;
   runtime::async<> forget() override;
   runtime::async<attempt_spec_results> attempt_spec(attempt_spec_params params) override;

@@ -11,18 +11,21 @@
 namespace millrace::actors {
 
 using schemas::AttemptEnd;
+using schemas::Preemptible;
 using schemas::TaskState;
 
 task_effects task_attempts::begin() {
   MILLRACE_ASSERT(row_.state == TaskState::WAITING || is_terminal(row_.state));
   row_.failures = 0;
-  row_.cancelling = false;
+  row_.preemptions = 0;
   row_.overdue = false;
   return next_attempt();
 }
 
 task_effects task_attempts::next_attempt() {
   row_.state = TaskState::QUEUED;
+  row_.cancelling = false;
+  row_.preempted = Preemptible::BY_DEFAULT;
   row_.reason.clear();
   row_.executor.clear();
   ++row_.attempt;
@@ -50,11 +53,16 @@ task_effects task_attempts::finished(std::uint32_t attempt, AttemptEnd how, std:
   }
   row_.executor.clear();
   const auto waited = row_.state == TaskState::QUEUED;
+  const auto is_gone = how == AttemptEnd::LOST && policy_.on_lost == lost_attempt::start_again;
+  const auto makes_way = row_.preempted != Preemptible::BY_DEFAULT &&
+                         (how == AttemptEnd::CANCELLED || how == AttemptEnd::DROPPED || is_gone);
   task_effects effects{.changed = true, .reported = true};
   if (how == AttemptEnd::EXITED && is_success(exit_code, success_codes_)) {
     end(TaskState::SUCCEEDED, {});  // also while it is being cancelled: it was faster
     effects.adopted = true;
-  } else if (row_.cancelling &&
+  } else if (makes_way) {
+    effects = make_way();
+  } else if (row_.cancelling && row_.preempted == Preemptible::BY_DEFAULT &&
              (how != AttemptEnd::LOST || policy_.on_lost != lost_attempt::give_up)) {
     end(row_.overdue ? TaskState::TIMED_OUT : TaskState::CANCELLED, row_.reason);
   } else {
@@ -74,7 +82,8 @@ task_effects task_attempts::finished(std::uint32_t attempt, AttemptEnd how, std:
       case AttemptEnd::NOT_STARTED:
       case AttemptEnd::DISK_FULL:
       case AttemptEnd::QUEUED:
-      case AttemptEnd::RUNNING:  // no report says so
+      case AttemptEnd::RUNNING:
+      case AttemptEnd::PREEMPTED:  // no report says so
         effects = fail(TaskState::ERRORED, reason, fraction);
         break;
       case AttemptEnd::TIMED_OUT:
@@ -94,6 +103,21 @@ task_effects task_attempts::finished(std::uint32_t attempt, AttemptEnd how, std:
   return effects;
 }
 
+task_effects task_attempts::make_way() {
+  auto reason = row_.reason;
+  if (row_.preempted == Preemptible::CANCEL) {
+    end(TaskState::CANCELLED, reason);
+    return {.changed = true, .reported = true};
+  }
+  const auto waited = row_.state == TaskState::QUEUED;
+  row_.preemptions += waited ? 0 : 1;
+  auto effects = next_attempt();
+  effects.waits_on = waited;
+  effects.in_place = true;
+  row_.reason = std::move(reason);
+  return effects;
+}
+
 task_effects task_attempts::fail(TaskState state, const std::string& reason, double fraction,
                                  bool may_retry) {
   ++row_.failures;
@@ -105,6 +129,8 @@ task_effects task_attempts::fail(TaskState state, const std::string& reason, dou
   }
   effects.retry_after = retry_after;
   row_.state = TaskState::BACKING_OFF;
+  row_.cancelling = false;  // it has failed before it made way
+  row_.preempted = Preemptible::BY_DEFAULT;
   const auto shown =
       std::max<runtime::duration>(*effects.retry_after, std::chrono::milliseconds{1});
   row_.reason = reason + "; next attempt in " + format_duration(shown);
@@ -116,8 +142,15 @@ task_effects task_attempts::retry_due() {
 }
 
 task_effects task_attempts::cancel(std::string_view reason) {
-  if (row_.state == TaskState::WAITING || is_terminal(row_.state) || row_.cancelling) {
+  const auto makes_way = row_.preempted != Preemptible::BY_DEFAULT;
+  if (row_.state == TaskState::WAITING || is_terminal(row_.state) ||
+      (row_.cancelling && !makes_way)) {
     return {};
+  }
+  if (makes_way) {  // it is being ended already
+    row_.preempted = Preemptible::BY_DEFAULT;
+    row_.reason = reason;
+    return {.changed = true};
   }
   if (row_.state != TaskState::BACKING_OFF) {
     row_.cancelling = true;
@@ -138,10 +171,23 @@ task_effects task_attempts::start_overdue(std::string_view reason) {
   return {.changed = true, .kill = true};
 }
 
+task_effects task_attempts::preempt(std::uint32_t attempt, Preemptible rule,
+                                    std::string_view reason) {
+  const auto open = row_.state == TaskState::QUEUED || row_.state == TaskState::RUNNING;
+  if (!open || attempt != row_.attempt || row_.cancelling) {
+    return {};
+  }
+  row_.cancelling = true;
+  row_.preempted = rule;
+  row_.reason = reason;
+  return {.changed = true, .kill = true};
+}
+
 void task_attempts::end(TaskState state, const std::string& reason) {
   row_.state = state;
   row_.reason = reason;
   row_.cancelling = false;
+  row_.preempted = Preemptible::BY_DEFAULT;
   row_.overdue = false;
 }
 

@@ -11,7 +11,8 @@
 // the latest attempt is listened to, and an end is an end, so however often and late reports come,
 // one attempt's result counts. An attempt that was lost with its executor, or that the system
 // ended, is made again and does not count against `max_attempts`; one that never started is made
-// again whatever the policy says of lost ones.
+// again whatever the policy says of lost ones. So is one that made way for another task, in its old
+// place in the queue, unless the task is cancelled then.
 #pragma once
 
 #include <cstdint>
@@ -26,6 +27,10 @@
 
 namespace millrace::actors {
 
+/// So often an attempt of a task makes way after it has started. The next one does not: without a
+/// bound, a long task might never end.
+inline constexpr std::uint32_t preemptions_max = 5;
+
 /// What decides over a task's next step; stored with the task.
 struct task_row {
   schemas::TaskState state = schemas::TaskState::WAITING;
@@ -35,6 +40,9 @@ struct task_row {
   bool overdue = false;        ///< That, since it has not started in time.
   std::string executor;        ///< That runs the attempt; empty: none.
   std::string reason;          ///< Why it is where it is, for a person.
+  /// Only if `cancelling`: it makes way, and this becomes of the task. `BY_DEFAULT`: it does not.
+  schemas::Preemptible preempted = schemas::Preemptible::BY_DEFAULT;
+  std::uint32_t preemptions = 0;  ///< Attempts that had started and made way.
 
   friend bool operator==(const task_row&, const task_row&) = default;
 };
@@ -45,6 +53,7 @@ struct task_effects {
   bool reported = false;      ///< The run wants to know.
   bool enqueue = false;       ///< Ask the pool for a slot for the attempt.
   bool waits_on = false;      ///< It waits in place of one that waited and never started.
+  bool in_place = false;      ///< It has the place in the queue that the one before it had.
   bool kill = false;          ///< Have the pool end the attempt, whether it waits or runs.
   bool release = false;       ///< The attempt has ended and needs its slot no more.
   bool adopted = false;       ///< The attempt's outputs are the task's.
@@ -87,9 +96,17 @@ public:
   /// The attempt has been queued for as long as it may. One that is not queued goes on.
   [[nodiscard]] task_effects start_overdue(std::string_view reason);
 
+  /// The attempt is to make way for another task. `rule`: what becomes of this one then.
+  [[nodiscard]] task_effects preempt(std::uint32_t attempt, schemas::Preemptible rule,
+                                     std::string_view reason);
+
+  /// Whether the next attempt makes way, as far as this core says.
+  [[nodiscard]] bool may_make_way() const { return row_.preemptions < preemptions_max; }
+
   [[nodiscard]] const task_row& row() const noexcept { return row_; }
 
 private:
+  [[nodiscard]] task_effects make_way();
   [[nodiscard]] task_effects next_attempt();
   [[nodiscard]] task_effects fail(schemas::TaskState state, const std::string& reason,
                                   double fraction, bool may_retry = true);

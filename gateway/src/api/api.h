@@ -73,7 +73,8 @@
 //   DELETE /api/v1/projects/{project}/secrets/{name}
 //   GET    /api/v1/projects/{project}/settings                what it may have of the machines
 //   PUT    /api/v1/projects/{project}/settings                {weight, max_running,
-//                                                             max_queued_runs, max_priority}
+//                                                             max_queued_runs, max_priority,
+//                                                             preempts_from}
 //   GET    /api/v1/pool                                       what executors offer and projects
 //                                                             have
 //   GET    /api/v1/audit                                      who did what; ?before&limit

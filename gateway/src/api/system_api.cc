@@ -24,6 +24,9 @@ std::string render_metrics(const api_parts& parts) {
               "How long the executor has been at what it does now; grows when it is stuck.",
               static_cast<std::uint64_t>(parts.host->busy() / second));
     own.counter("millrace_executor_attempts_started_total", "Attempts started.", processes.started);
+    own.counter("millrace_pool_preemptions_total",
+                "Attempts that were told to make way for others of higher priority.",
+                parts.host->preemptions());
     const auto schedules = parts.host->schedules();
     own.counter("millrace_schedule_firings_total", "Firings of schedules that started a run.",
                 schedules.fired);

@@ -20,9 +20,9 @@ namespace {
 
 constexpr const char* project_usage =
     "usage: millrace project get NAME | set NAME [--weight N] [--max-running N|none] "
-    "[--max-queued-runs N|none] [--max-priority PRIORITY|none]";
-constexpr std::initializer_list<const char*> settings_options{"weight", "max-running",
-                                                              "max-queued-runs", "max-priority"};
+    "[--max-queued-runs N|none] [--max-priority PRIORITY|none] [--preempts-from PRIORITY|none]";
+constexpr std::initializer_list<const char*> settings_options{
+    "weight", "max-running", "max-queued-runs", "max-priority", "preempts-from"};
 
 void add_project_options(po::options_description& options) {
   options.add_options()("weight", po::value<std::string>()->value_name("N"),
@@ -32,9 +32,31 @@ void add_project_options(po::options_description& options) {
       "max-queued-runs", po::value<std::string>()->value_name("N"),
       "set: the most runs that wait while nothing of them has a slot, or none; more are refused")(
       "max-priority", po::value<std::string>()->value_name("PRIORITY"),
-      "set: what is above counts as this, or none");
+      "set: what is above counts as this, or none")(
+      "preempts-from", po::value<std::string>()->value_name("PRIORITY"),
+      "set: its tasks of this priority or a higher one end running ones of lower priority, of any "
+      "project, where they find no place; or none (the default)");
   add_server_option(options);
   add_output_option(options);
+}
+
+// A priority, in the settings by its name there; `none` takes it out.
+result<void> set_priority(const option_values& options, const char* name, const char* key,
+                          ordered_json& settings) {
+  const auto text = text_of(options, name);
+  if (text.empty()) {
+    return {};
+  }
+  settings.erase(key);
+  if (text != "none") {
+    const auto priority = actors::parse_priority(text);
+    if (!priority) {
+      return error{errc::invalid_argument, "--" + std::string{name} + " '" + text + "': " +
+                                               std::string{actors::priority_hint} + ", or none"};
+    }
+    settings[key] = *priority;
+  }
+  return {};
 }
 
 // A bound; `none` is 0.
@@ -65,15 +87,11 @@ result<void> set_all(const option_values& options, ordered_json& settings) {
       return set;
     }
   }
-  if (const auto text = text_of(options, "max-priority"); text == "none") {
-    settings.erase("max_priority");
-  } else if (!text.empty()) {
-    const auto priority = actors::parse_priority(text);
-    if (!priority) {
-      return error{errc::invalid_argument, "--max-priority '" + text + "': " +
-                                               std::string{actors::priority_hint} + ", or none"};
+  for (const auto& [name, key] :
+       {std::pair{"max-priority", "max_priority"}, std::pair{"preempts-from", "preempts_from"}}) {
+    if (auto set = set_priority(options, name, key, settings); !set) {
+      return set;
     }
-    settings["max_priority"] = *priority;
   }
   return {};
 }
@@ -99,9 +117,10 @@ exit_code run_project(const option_values& options, const std::vector<std::strin
     if (auto set = set_all(options, *settings); !set) {
       return report(set.error());
     }
-    if (const auto most = settings->find("max_priority");
-        most != settings->end() && most->is_null()) {
-      settings->erase(most);
+    for (const auto* key : {"max_priority", "preempts_from"}) {
+      if (const auto at = settings->find(key); at != settings->end() && at->is_null()) {
+        settings->erase(at);
+      }
     }
     const auto answer = server->client().send(http::method::put, target, settings->dump());
     if (!answer) {
@@ -153,8 +172,11 @@ exit_code run_pool(const option_values& options, const std::vector<std::string>&
     print_one(server->form(), *page);
     return exit_code::ok;
   }
-  std::cout << page->at("running") << " of " << page->at("slots") << " slots are taken, "
-            << page->at("waiting") << " attempts wait";
+  std::cout << page->at("running") << " of " << page->at("slots") << " slots are taken, ";
+  if (const auto& making_way = page->at("preempting"); making_way > 0) {
+    std::cout << making_way << " of what runs makes way, ";
+  }
+  std::cout << page->at("waiting") << " attempts wait";
   if (const auto why = page->at("waiting_reason").get<std::string>(); !why.empty()) {
     std::cout << ": " << printable(why);
   }
@@ -180,11 +202,12 @@ exit_code run_pool(const option_values& options, const std::vector<std::string>&
 std::vector<command> sharing_commands() {
   return {{"project",
            "get NAME | set NAME [--weight N] [--max-running N] [--max-queued-runs N] "
-           "[--max-priority PRIORITY]",
+           "[--max-priority PRIORITY] [--preempts-from PRIORITY]",
            "show and say how much of the machines a project may have",
            "  millrace project set web --weight 3\n"
            "  millrace project set batch --max-running 8 --max-priority low\n"
            "  millrace project set batch --max-running none\n"
+           "  millrace project set web --preempts-from critical\n"
            "  millrace project get web\n",
            1, 2, add_project_options, run_project},
           {"pool", "status", "show what executors offer, and what each project has of it",

@@ -79,6 +79,7 @@ tasks:
     stdout: said
     heartbeat: 1s
     priority: idle
+    preemptible: cancel
     resources: {cpu: 0.5, memory: 512Mi, gpu: 2}
   - name: each
     command: [printf, "%s", "${{ item }}", "", " padded ", "true"]

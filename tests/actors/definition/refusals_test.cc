@@ -806,6 +806,8 @@ tasks:
   - {name: c, run: x, synchronization: {semaphores: [{name: s, of: 3}]}}
   - {name: d, run: x, locks: [a], cpus: 2}
   - {name: e, approval: "Go?", resources: {gpu: 1}}
+  - {name: f, run: x, preemptible: yes, requeue: true}
+  - {name: g, callback: {}, preemptible: never}
 )",
       {"2:11 `urgent` is no priority (write a number from 0 to 1000000000, or idle, low, normal, "
        "high or critical)",
@@ -821,7 +823,11 @@ tasks:
        "7:35 unknown key `cpus` in a task (write `resources: {cpu: 2}`)",
        "8:43 `resources` has no meaning beside `approval` (remove it, or do it in a task that "
        "needs "
-       "this one)"});
+       "this one)",
+       "9:36 `preemptible` must be one of `requeue`, `cancel`, `never`, found the text `yes`",
+       "9:41 unknown key `requeue` in a task (write `preemptible: requeue`)",
+       "10:42 `preemptible` has no meaning beside `callback` (remove it, or do it in a task that "
+       "needs this one)"});
 }
 
 TEST_CASE("refused at their places: what no program can be started with") {

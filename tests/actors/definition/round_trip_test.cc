@@ -250,7 +250,7 @@ TEST_CASE("a hook is a task behind the one that it belongs to, those of the pipe
   capnp::MallocMessageBuilder message;
   auto compiled = message.initRoot<schemas::CompiledPipeline>();
   compile(made, compiled);
-  CHECK(compiled.getFormat() == 5);
+  CHECK(compiled.getFormat() == 6);
   CHECK(compiled.getTasks()[10].getNeeds().size() == 0);
 }
 
@@ -569,6 +569,10 @@ TEST_CASE("what an earlier version would pass over has a later format") {
         ", success_exit_codes: 3", ", retry: {max_attempts: 2, run: z}"}) {
     CAPTURE(keys);
     CHECK(format(keys) == 5);
+  }
+  for (const auto* keys : {", preemptible: requeue", ", preemptible: cancel, stdout: k"}) {
+    CAPTURE(keys);
+    CHECK(format(keys) == 6);
   }
   CHECK(format(", success_exit_codes: 0, timeout: 1s") == 1);
   CHECK(format("}]\ntriggers: [{webhook: w") == 5);

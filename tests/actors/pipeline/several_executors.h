@@ -95,7 +95,7 @@ public:
     silo->add<run_actor>();
     silo->add<task_actor>();
     silo->add<pool_actor>([this]() -> std::unique_ptr<pool_actor> {
-      return std::make_unique<pool_actor>(time, timing);
+      return std::make_unique<pool_actor>(time, timing, figures);
     });
     silo->add<executor_actor>([this]() -> std::unique_ptr<executor_actor> {
       return std::make_unique<executor_actor>([this](std::string_view id) -> attempt_runner& {
@@ -189,6 +189,7 @@ public:
   temporary_folder folder;
   millrace::testing::hand_clock time;
   lease_timing timing;
+  pool_figures figures;
   std::unique_ptr<runtime::silo> silo;
   std::map<std::string, std::unique_ptr<member>, std::less<>> members;
 

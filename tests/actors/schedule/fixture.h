@@ -80,6 +80,7 @@ public:
   static runtime::actor_ref<schemas::Schedule> schedule() { return ref<schemas::Schedule>("p/x"); }
 
   schedule_figures figures;
+  pool_figures pools;
   test_silo silo;
 
 private:
@@ -92,8 +93,8 @@ private:
     });
     here.add<run_actor>();
     here.add<task_actor>();
-    here.add<pool_actor>([&here]() -> std::unique_ptr<pool_actor> {
-      return std::make_unique<pool_actor>(here.time(), std::nullopt);
+    here.add<pool_actor>([this, &here]() -> std::unique_ptr<pool_actor> {
+      return std::make_unique<pool_actor>(here.time(), std::nullopt, pools);
     });
   }
 };

@@ -13,6 +13,7 @@ namespace {
 
 using namespace std::chrono_literals;
 using schemas::AttemptEnd;
+using schemas::Preemptible;
 using schemas::TaskState;
 
 task_attempts running(retry_policy policy = {}) {
@@ -251,6 +252,106 @@ TEST_CASE("a result that is faster than its cancellation counts") {
   CHECK(task.row().state == TaskState::SUCCEEDED);
 }
 
+task_attempts making_way(Preemptible rule, retry_policy policy = {}) {
+  auto task = running(policy);
+  CHECK(task.preempt(1, rule, "preempted by 'b'") == task_effects{.changed = true, .kill = true});
+  CHECK(task.row().state == TaskState::RUNNING);
+  return task;
+}
+
+TEST_CASE("an attempt that makes way is made again in its old place and does not count") {
+  auto task = making_way(Preemptible::REQUEUE);
+  CHECK(task.preempt(1, Preemptible::REQUEUE, "again") == nothing);
+  const auto ended = task.finished(1, AttemptEnd::CANCELLED, -1, "cancelled", 0);
+  CHECK(ended ==
+        task_effects{
+            .changed = true, .reported = true, .enqueue = true, .in_place = true, .release = true});
+  const auto row = task.row();
+  CHECK(row.state == TaskState::QUEUED);
+  CHECK(row.attempt == 2);
+  CHECK(row.failures == 0);
+  CHECK_FALSE(row.cancelling);
+  CHECK(row.reason == "preempted by 'b'");
+  CHECK(row.preempted == Preemptible::BY_DEFAULT);
+  CHECK(row.preemptions == 1);
+  CHECK(task.wants(2));
+  CHECK(task.preempt(1, Preemptible::REQUEUE, "late") == nothing);
+  CHECK(task.started(2, "e").changed);
+  CHECK(task.finished(2, AttemptEnd::EXITED, 0, "", 0).adopted);
+  CHECK(task.preempt(2, Preemptible::REQUEUE, "late") == nothing);
+}
+
+TEST_CASE("an attempt that makes way before it starts goes on waiting and has lost nothing") {
+  task_attempts task{{}, {}};
+  CHECK(task.begin().enqueue);
+  CHECK(task.preempt(1, Preemptible::REQUEUE, "preempted").kill);
+  CHECK_FALSE(task.wants(1));
+  CHECK(task.start_overdue("late") == nothing);
+  const auto ended = task.finished(1, AttemptEnd::CANCELLED, -1, "cancelled", 0);
+  CHECK(ended.waits_on);
+  CHECK(ended.in_place);
+  CHECK(task.row().preemptions == 0);
+}
+
+TEST_CASE("a task that is to be cancelled where it makes way is") {
+  auto task = making_way(Preemptible::CANCEL, {.max_attempts = 3});
+  const auto ended = task.finished(1, AttemptEnd::CANCELLED, -1, "cancelled", 0);
+  CHECK(ended == task_effects{.changed = true, .reported = true, .release = true});
+  CHECK(task.row().state == TaskState::CANCELLED);
+  CHECK(task.row().reason == "preempted by 'b'");
+}
+
+TEST_CASE("what was faster than the order to make way counts as what it is") {
+  auto succeeds = making_way(Preemptible::CANCEL);
+  CHECK(succeeds.finished(1, AttemptEnd::EXITED, 0, "", 0).adopted);
+  CHECK(succeeds.row().preempted == Preemptible::BY_DEFAULT);
+  auto fails = making_way(Preemptible::REQUEUE, {.max_attempts = 2});
+  CHECK(fails.finished(1, AttemptEnd::EXITED, 3, "exit code 3", 0).retry_after);
+  CHECK(fails.row().failures == 1);
+  CHECK(fails.row().preemptions == 0);
+  CHECK(fails.retry_due().enqueue);
+  CHECK(fails.wants(2));
+  CHECK(fails.finished(2, AttemptEnd::CANCELLED, -1, "", 0).enqueue);  // its executor stopped
+  CHECK_FALSE(fails.row().attempt == 2);
+}
+
+TEST_CASE("an executor that goes while an attempt makes way leaves it as it would have been") {
+  auto task = making_way(Preemptible::REQUEUE);
+  CHECK(task.finished(1, AttemptEnd::LOST, -1, "", 0).in_place);
+  auto cancelled = making_way(Preemptible::CANCEL);
+  CHECK(cancelled.finished(1, AttemptEnd::DROPPED, -1, "", 0).reported);
+  CHECK(cancelled.row().state == TaskState::CANCELLED);
+  auto unknown = making_way(Preemptible::REQUEUE, {.on_lost = lost_attempt::give_up});
+  CHECK_FALSE(unknown.finished(1, AttemptEnd::LOST, -1, "", 0).enqueue);
+  CHECK(unknown.row().state == TaskState::LOST);
+}
+
+TEST_CASE("a task that is cancelled while it makes way does not come back") {
+  auto task = making_way(Preemptible::REQUEUE);
+  CHECK(task.cancel("enough") == task_effects{.changed = true});
+  CHECK(task.cancel("again") == nothing);
+  CHECK(task.finished(1, AttemptEnd::CANCELLED, -1, "", 0).release);
+  CHECK(task.row().state == TaskState::CANCELLED);
+  CHECK(task.row().reason == "enough");
+}
+
+TEST_CASE("one that is being cancelled does not make way, and a task makes way so often") {
+  auto cancelled = running();
+  CHECK(cancelled.cancel("enough").kill);
+  CHECK(cancelled.preempt(1, Preemptible::REQUEUE, "p") == nothing);
+  auto task = running();
+  for (std::uint32_t attempt = 1; attempt <= preemptions_max; ++attempt) {
+    CHECK(task.may_make_way());
+    CHECK(task.preempt(attempt, Preemptible::REQUEUE, "p").kill);
+    CHECK(task.finished(attempt, AttemptEnd::CANCELLED, -1, "", 0).enqueue);
+    CHECK(task.started(attempt + 1, "e").changed);
+  }
+  CHECK_FALSE(task.may_make_way());
+  CHECK(task.finished(preemptions_max + 1, AttemptEnd::EXITED, 1, "", 0).reported);
+  CHECK(task.begin().enqueue);  // the run is retried
+  CHECK(task.may_make_way());
+}
+
 TEST_CASE("a retry of the run counts failures anew and goes on counting attempts") {
   auto task = running();
   CHECK(task.finished(1, AttemptEnd::EXITED, 1, "", 0).reported);
@@ -282,6 +383,7 @@ TEST_CASE("random events never break a task") {
         CHECK(held == before);
         held.reset();
       }
+      CHECK((!effects.in_place || (effects.release && effects.enqueue)));
       if (effects.enqueue) {
         CHECK_FALSE(held);
         held = task.row().attempt;
@@ -318,6 +420,9 @@ TEST_CASE("random events never break a task") {
         case 3:
           if (const auto what = below(12); what < 2) {
             effects = what == 0 ? task.cancel("enough") : task.start_overdue("late");
+          } else if (what < 4) {
+            effects = task.preempt(attempt, what == 2 ? Preemptible::REQUEUE : Preemptible::CANCEL,
+                                   "urgent");
           }
           break;
         default:
@@ -329,6 +434,7 @@ TEST_CASE("random events never break a task") {
       take(effects, before.attempt);
       const auto& after = task.row();
       CHECK(after.failures <= policy.max_attempts);
+      CHECK((after.cancelling || after.preempted == Preemptible::BY_DEFAULT));
       CHECK(effects.changed == !(after == before));
       if (is_terminal(before.state)) {
         CHECK(after == before);

@@ -170,6 +170,16 @@ enum class empty_fan_out : std::uint8_t {
 /// `succeed`, `skip`, `fail`.
 [[nodiscard]] std::string_view to_string(empty_fan_out rule) noexcept;
 
+/// What becomes of a task whose attempt makes way for one of higher priority.
+enum class preemption_rule : std::uint8_t {
+  requeue,  ///< It waits again, in its old place.
+  cancel,   ///< It is cancelled.
+  never,    ///< It does not make way.
+};
+
+/// `requeue`, `cancel`, `never`.
+[[nodiscard]] std::string_view to_string(preemption_rule rule) noexcept;
+
 /// An output that a task promises to write to `$MILLRACE_OUTPUT`.
 struct output_definition {
   std::string name;
@@ -299,9 +309,10 @@ struct task_definition {
                               ///< output; empty: none is.
   /// It is a hook; then it has no `needs`, `run_on`, `when`, fan-out, `outputs` or `approval`.
   std::optional<hook_definition> hook;
-  std::optional<std::uint32_t> priority;  ///< At most priority_max. Nothing: the run's.
-  resource_amounts resources;             ///< What an attempt takes besides a slot.
-  std::vector<std::string> mutexes;       ///< That it holds; may hold expressions.
+  std::optional<std::uint32_t> priority;       ///< At most priority_max. Nothing: the run's.
+  std::optional<preemption_rule> preemptible;  ///< Nothing: requeue, but never with `retry: never`.
+  resource_amounts resources;                  ///< What an attempt takes besides a slot.
+  std::vector<std::string> mutexes;            ///< That it holds; may hold expressions.
   std::vector<semaphore_definition> semaphores;
 
   friend bool operator==(const task_definition&, const task_definition&) = default;

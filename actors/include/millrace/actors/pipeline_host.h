@@ -103,6 +103,9 @@ public:
   /// What the schedules of this silo have done, for figures.
   [[nodiscard]] schedule_counts schedules() const;
 
+  /// Attempts that the pool, while it was on this silo, has told to make way, for figures.
+  [[nodiscard]] std::uint64_t preemptions() const;
+
   /// How long the executor has been at what it does now; 0 while it waits. It grows when it is
   /// stuck, for example on a disk that does not answer.
   [[nodiscard]] runtime::duration busy() const;
