@@ -13,7 +13,7 @@ $Cxx.namespace("millrace::schemas");
 struct CompiledPipeline {
   # A whole definition: names are unique, edges go to tasks that exist and in no circle.
   format @0 :UInt32;
-  # 1, or 2 to 5 with what the one before would pass over. Grows when a reader that does not know
+  # 1, or 2 to 6 with what the one before would pass over. Grows when a reader that does not know
   # what is new would run something else.
   name @1 :Text;
   # In its project.
@@ -210,6 +210,18 @@ struct CompiledOutput {
   # What it is when it is not written; null: it must be.
 }
 
+struct CompiledArtifact {
+  # Files that a command leaves for others.
+  name @0 :Text;
+  # Unique in the task.
+  paths @1 :List(Text);
+  # Patterns below the workspace; may hold expressions.
+  maxSize @2 :UInt64;
+  # Of all its files together, in bytes.
+  optional @3 :Bool;
+  # There need not be any.
+}
+
 struct CompiledParam {
   # A parameter of the pipeline.
   name @0 :Text;
@@ -293,6 +305,8 @@ struct CompiledTask {
   stdoutOutput @26 :Text;
   # The one of `outputs` that is what the command writes to standard output; empty: none is. With
   # one of these five, or another command in `retry`, the format is 5.
+  artifacts @27 :List(CompiledArtifact);
+  # Files that it leaves for others. With these the format is 6.
 
   enum RunOn {
     success @0;    # All succeeded.
@@ -325,6 +339,10 @@ struct Edge {
   # Position of the needed one.
   instances @1 :Instances;
   # What of it is waited for.
+  takesArtifacts @2 :Bool;
+  # Its artifacts are put into the workspace.
+  artifact @3 :Text;
+  # This one alone; empty: all.
 
   enum Instances {
     all @0;   # Every instance: a join.

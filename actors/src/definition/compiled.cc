@@ -245,6 +245,17 @@ void put_claims(schemas::CompiledTask::Builder into, const task_definition& task
   }
 }
 
+void put_artifacts(schemas::CompiledTask::Builder into, const task_definition& task) {
+  auto artifacts = into.initArtifacts(size_of(task.artifacts.size()));
+  for (unsigned at = 0; at < artifacts.size(); ++at) {
+    const auto& each = task.artifacts[at];
+    artifacts[at].setName(each.name.c_str());
+    put(artifacts[at].initPaths(size_of(each.paths.size())), each.paths);
+    artifacts[at].setMaxSize(each.max_size);
+    artifacts[at].setOptional(each.optional);
+  }
+}
+
 // `priority`: of a task without one.
 void put(schemas::CompiledTask::Builder into, const task_definition& task,
          const std::vector<std::uint32_t>& needs, std::uint32_t priority) {
@@ -260,6 +271,11 @@ void put(schemas::CompiledTask::Builder into, const task_definition& task,
     edges[at].setTask(needs[at]);
     if (std::find(by_element.begin(), by_element.end(), task.needs[at]) != by_element.end()) {
       edges[at].setInstances(schemas::Edge::Instances::SAME);
+    }
+    if (const auto taken = task.artifact_needs.find(task.needs[at]);
+        taken != task.artifact_needs.end()) {
+      edges[at].setTakesArtifacts(true);
+      edges[at].setArtifact(taken->second.c_str());
     }
   }
   into.setRunOn(static_cast<schemas::CompiledTask::RunOn>(task.run_on));
@@ -289,6 +305,7 @@ void put(schemas::CompiledTask::Builder into, const task_definition& task,
   into.setPriority(
       static_cast<std::uint8_t>(std::min(task.priority.value_or(priority), level_of_old_max)));
   put_claims(into, task);
+  put_artifacts(into, task);
   into.setDetach(task.detach);
   into.setAllowFailures(task.allow_failures.count);
   into.setAllowPercentage(task.allow_failures.is_percentage);
@@ -474,6 +491,9 @@ result<void> read_task(schemas::CompiledTask::Reader task, pipeline_definition& 
     if (edge.getInstances() == schemas::Edge::Instances::SAME) {
       made.element_needs.push_back(made.needs.back());
     }
+    if (edge.getTakesArtifacts()) {
+      made.artifact_needs[made.needs.back()] = string_of(edge.getArtifact());
+    }
   }
   made.run_on = static_cast<trigger_rule>(task.getRunOn());
   made.when = string_of(task.getWhen());
@@ -504,6 +524,10 @@ result<void> read_task(schemas::CompiledTask::Reader task, pipeline_definition& 
   } else if (!into.priority && task.getPriority() != priority_default) {  // of an older version
     made.priority = task.getPriority();
   }
+  for (const auto each : task.getArtifacts()) {
+    made.artifacts.push_back({string_of(each.getName()), words_of(each.getPaths()),
+                              each.getMaxSize(), each.getOptional()});
+  }
   for (const auto each : task.getResources()) {
     made.resources.emplace(string_of(each.getName()), each.getAmount());
   }
@@ -531,6 +555,12 @@ result<void> read_task(schemas::CompiledTask::Reader task, pipeline_definition& 
 // The oldest format whose readers run the definition as it says: a silo of an earlier version would
 // pass over what it does not know.
 std::uint32_t format_of(const pipeline_definition& definition) {
+  const auto wants_6 = [](const task_definition& task) {
+    return !task.artifacts.empty() || !task.artifact_needs.empty();
+  };
+  if (std::any_of(definition.tasks.begin(), definition.tasks.end(), wants_6)) {
+    return 6;
+  }
   const auto wants_5 = [](const task_definition& task) {
     return task.callback || task.start_timeout || task.heartbeat || task.retry_command ||
            !task.success_exit_codes.empty() || !task.stdout_output.empty() ||
