@@ -210,6 +210,18 @@ struct CompiledOutput {
   # What it is when it is not written; null: it must be.
 }
 
+struct CompiledArtifact {
+  # Files that a command leaves for others.
+  name @0 :Text;
+  # Unique in the task.
+  paths @1 :List(Text);
+  # Patterns below the workspace; may hold expressions.
+  maxSize @2 :UInt64;
+  # Of all its files together, in bytes.
+  optional @3 :Bool;
+  # There need not be any.
+}
+
 struct CompiledParam {
   # A parameter of the pipeline.
   name @0 :Text;
@@ -295,6 +307,8 @@ struct CompiledTask {
   # one of these five, or another command in `retry`, the format is 5.
   preemptible @27 :Preemptible;
   # What becomes of it where it makes way for one of higher priority. If it says so the format is 6.
+  artifacts @28 :List(CompiledArtifact);
+  # Files that it leaves for others. With these the format is 6.
 
   enum RunOn {
     success @0;    # All succeeded.
@@ -335,6 +349,10 @@ struct Edge {
   # Position of the needed one.
   instances @1 :Instances;
   # What of it is waited for.
+  takesArtifacts @2 :Bool;
+  # Its artifacts are put into the workspace.
+  artifact @3 :Text;
+  # This one alone; empty: all.
 
   enum Instances {
     all @0;   # Every instance: a join.

@@ -92,6 +92,38 @@ struct Wish {
   preemptible @5 :Definition.Preemptible;  # `byDefault`: never, since an older version asks.
 }
 
+struct ArtifactWish {
+  # Files that an executor is to keep of an attempt that succeeds.
+  name @0 :Text;           # Unique in the task.
+  paths @1 :List(Text);    # Patterns below the workspace, see path_pattern.h.
+  maxSize @2 :UInt64;      # Of all files together, in bytes.
+  optional @3 :Bool;       # There need not be any.
+}
+
+struct Artifact {
+  # Files that an attempt has left and an executor keeps.
+  name @0 :Text $Actor.json("id");  # Unique in the task.
+  task @1 :Text;           # The instance that left them.
+  digest @2 :Text;         # SHA-256 of its list, see artifact.h, in hex: names all of it.
+  files @3 :UInt32;        # How many.
+  bytes @4 :UInt64;        # All together.
+  executor @5 :Text;       # That keeps them.
+}
+
+struct ArtifactFile {
+  # One file of an artifact.
+  path @0 :Text $Actor.json("id");  # Below the workspace: UTF-8 without control characters.
+  size @1 :UInt64;         # In bytes.
+  executable @2 :Bool;     # Its owner may run it.
+  digest @3 :Text;         # SHA-256 of what is in it, in hex.
+}
+
+struct ArtifactSource {
+  # An artifact that is put into the workspace of another task.
+  artifact @0 :Artifact;   # Which one.
+  folder @1 :Text;         # Of the workspace, that it goes to; empty: the workspace.
+}
+
 struct AttemptSecret {
   # A variable of a command, whose value only its executor looks up, when the command starts.
   variable @0 :Text;  # As the command sees it.
@@ -352,6 +384,7 @@ struct TaskStatus {
   outputs @10 :List(Variable);        # Of the attempt that succeeded.
   signal @11 :Int32 $Actor.signal;    # That killed the command of the latest attempt; 0: none.
   child @12 :Text $Actor.json("child_run");  # The run that it is, of a task with `pipeline`.
+  artifacts @13 :List(Artifact);      # Of the attempt that succeeded.
 }
 
 struct RunEvent {
@@ -508,6 +541,10 @@ interface Run $Actor.actor("run") $Actor.group("run") $Actor.affinity("/") {
   # From a gateway: the word of a foreign system. `again`: it was told the same before, and this has
   # no effect. `not_found` where the token is that of no task; `failed_precondition` where the task
   # has ended, or was told something else.
+  artifacts @20 (after :Text, limit :UInt32) -> (artifacts :List(Artifact), next :Text)
+      $Actor.readOnly;
+  # That its tasks have left, by task, those after the page that ended with this `next`, which is
+  # empty at the end. limit 0: 1,000, which is the most; those of one task stay together.
 }
 
 # --- task ----------------------------------------------------------------------------------------
@@ -547,6 +584,8 @@ struct TaskSpec {
   argvOnRetry @30 :List(Text);  # Of attempts after one that has started; empty: `argv`.
   successExitCodes @31 :List(UInt8);  # As of `AttemptSpec`.
   stdoutOutput @32 :Text;    # The output that its standard output is; empty: none.
+  artifacts @33 :List(ArtifactWish);  # That it is to leave.
+  needsArtifacts @34 :List(ArtifactSource);  # As of `AttemptSpec`.
 }
 
 struct Attempt {
@@ -587,6 +626,7 @@ struct TaskStored {
   preempted @14 :Definition.Preemptible;  # Only if `cancelling`: the attempt makes way, and this
                                           # becomes of the task; `byDefault`: it does not.
   preemptions @15 :UInt32;  # Attempts that had started and made way.
+  artifacts @16 :List(Artifact);  # Of the attempt that succeeded.
 }
 
 struct AttemptReport {
@@ -611,6 +651,8 @@ struct AttemptReport {
   stdoutText @16 :Text;     # Standard output without its last line end, of one that exited, where
                             # the task asks for it or nobody knows whether it does.
   stdoutRefusal @17 :Text;  # Why there is no such text, for a person; empty: nothing is wrong.
+  artifacts @18 :List(Artifact);  # That were kept, of one that has succeeded.
+  artifactsUnkept @19 :Bool;  # Its executor ended before it kept any.
 }
 
 interface Task $Actor.actor("task") $Actor.group("run") $Actor.affinity("/") {
@@ -627,7 +669,8 @@ interface Task $Actor.actor("task") $Actor.group("run") $Actor.affinity("/") {
   cancel @4 (reason :Text) -> () $Actor.internal;
   # From the run: it is wanted no more.
   describe @5 () -> (name :Text $Actor.json("id"), run :Text, state :TaskState, reason :Text,
-                     command :List(Text), attempts :List(Attempt))
+                     command :List(Text), attempts :List(Attempt),
+                     artifacts :List(Artifact))
       $Actor.readOnly;
   # Itself and its attempts, the oldest first. `not_found` before its first `begin`.
   forget @6 () -> () $Actor.internal;
@@ -637,6 +680,9 @@ interface Task $Actor.actor("task") $Actor.group("run") $Actor.affinity("/") {
   # wanted no more; `not_found` before the first `begin`, which may be on its way.
   preempt @8 (attempt :UInt32, reason :Text) -> () $Actor.internal;
   # From the pool: the attempt is to make way. `reason`: for whom, for a person.
+  attemptWaits @9 (number :UInt32, reason :Text) -> () $Actor.internal;
+  # From the executor: why an attempt that was granted to it has not started yet, for a person; it
+  # may be missing.
 }
 
 # --- pool ----------------------------------------------------------------------------------------
@@ -802,6 +848,8 @@ struct AttemptSpec {
   heartbeatNs @16 :Int64;   # How long $MILLRACE_HEARTBEAT may go untouched; 0: there is none.
   successExitCodes @17 :List(UInt8);  # Of a command that has succeeded; empty: 0 alone.
   wantsStdout @18 :Bool;    # The report is to have its standard output.
+  artifacts @19 :List(ArtifactWish);  # What is to be kept once it has succeeded.
+  needsArtifacts @20 :List(ArtifactSource);  # What is put into its workspace before it starts.
 }
 
 struct Grant {
@@ -834,4 +882,8 @@ interface Executor $Actor.actor("executor") $Actor.internal $Actor.siloBound {
   # there is nothing after `nextOffset`, and nobody writes it any more.
   logChanged @5 (waiter :UInt64) -> () $Actor.reentrant;
   # From itself: what one of its waiters waits for.
+  blob @6 (run :Text, digest :Text, offset :UInt64) -> (bytes :Data, size :UInt64)
+      $Actor.reentrant;
+  # From gateways and other executors: at most 1 MiB from `offset` of what it keeps for the run by
+  # that SHA-256, in hex, and the size of the whole. `not_found`: it does not.
 }

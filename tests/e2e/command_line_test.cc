@@ -46,11 +46,11 @@ TEST_CASE("help, versions and mistakes in the command line have their codes") {
   CHECK(millrace({"--help"}).output.starts_with("Runs pipelines"));
   CHECK(millrace({"version"}).output.starts_with("millrace "));
   for (const auto* each :
-       {"run",          "dev",        "validate", "apply",  "submit",   "list",   "get",
-        "logs",         "watch",      "cancel",   "retry",  "approve",  "delete", "actor",
-        "dead-letters", "completion", "version",  "top",    "pki",      "silo",   "gateway",
-        "silos",        "partitions", "cluster",  "config", "schedule", "plan",   "pause",
-        "project",      "pool",       "resume",   "rerun",  "rollback"}) {
+       {"run",          "dev",        "validate", "apply",  "submit",   "list",     "get",
+        "logs",         "watch",      "cancel",   "retry",  "approve",  "delete",   "actor",
+        "dead-letters", "completion", "version",  "top",    "pki",      "silo",     "gateway",
+        "silos",        "partitions", "cluster",  "config", "schedule", "plan",     "pause",
+        "project",      "pool",       "resume",   "rerun",  "rollback", "artifacts"}) {
     const auto help = millrace({each, "--help"});
     CHECK(help.status == 0);
     CHECK(help.output.find("Examples:") != std::string::npos);

@@ -208,11 +208,21 @@ json json_of(const task_definition& task) {
   }
   for (const auto& need : task.needs) {
     const auto& by_element = task.element_needs;
-    if (std::find(by_element.begin(), by_element.end(), need) == by_element.end()) {
+    const auto taken = task.artifact_needs.find(need);
+    const auto is_of_element =
+        std::find(by_element.begin(), by_element.end(), need) != by_element.end();
+    if (!is_of_element && taken == task.artifact_needs.end()) {
       made["needs"].push_back(need);
-    } else {
-      made["needs"].push_back({{"task", need}, {"instances", "same"}});
+      continue;
     }
+    json one{{"task", need}};
+    if (is_of_element) {
+      one["instances"] = "same";
+    }
+    if (taken != task.artifact_needs.end()) {
+      one["artifacts"] = taken->second.empty() ? json(true) : json(taken->second);
+    }
+    made["needs"].push_back(std::move(one));
   }
   if (task.run_on != trigger_rule::success) {
     made["run_on"] = to_string(task.run_on);
@@ -271,6 +281,15 @@ json json_of(const task_definition& task) {
     }
   }
   put(made, "stdout", task.stdout_output);
+  for (const auto& each : task.artifacts) {
+    auto& one = made["artifacts"][each.name] = {{"path", each.paths}};
+    if (each.max_size != artifact_size_default) {
+      one["max_size"] = format_amount("memory", each.max_size);
+    }
+    if (each.optional) {
+      one["optional"] = true;
+    }
+  }
   put(made, "priority", task.priority);
   if (task.preemptible) {
     made["preemptible"] = to_string(*task.preemptible);

@@ -247,6 +247,17 @@ void put_claims(schemas::CompiledTask::Builder into, const task_definition& task
   }
 }
 
+void put_artifacts(schemas::CompiledTask::Builder into, const task_definition& task) {
+  auto artifacts = into.initArtifacts(size_of(task.artifacts.size()));
+  for (unsigned at = 0; at < artifacts.size(); ++at) {
+    const auto& each = task.artifacts[at];
+    artifacts[at].setName(each.name.c_str());
+    put(artifacts[at].initPaths(size_of(each.paths.size())), each.paths);
+    artifacts[at].setMaxSize(each.max_size);
+    artifacts[at].setOptional(each.optional);
+  }
+}
+
 // `priority`: of a task without one.
 void put(schemas::CompiledTask::Builder into, const task_definition& task,
          const std::vector<std::uint32_t>& needs, std::uint32_t priority) {
@@ -262,6 +273,11 @@ void put(schemas::CompiledTask::Builder into, const task_definition& task,
     edges[at].setTask(needs[at]);
     if (std::find(by_element.begin(), by_element.end(), task.needs[at]) != by_element.end()) {
       edges[at].setInstances(schemas::Edge::Instances::SAME);
+    }
+    if (const auto taken = task.artifact_needs.find(task.needs[at]);
+        taken != task.artifact_needs.end()) {
+      edges[at].setTakesArtifacts(true);
+      edges[at].setArtifact(taken->second.c_str());
     }
   }
   into.setRunOn(static_cast<schemas::CompiledTask::RunOn>(task.run_on));
@@ -295,6 +311,7 @@ void put(schemas::CompiledTask::Builder into, const task_definition& task,
         static_cast<schemas::Preemptible>(static_cast<unsigned>(*task.preemptible) + 1));
   }
   put_claims(into, task);
+  put_artifacts(into, task);
   into.setDetach(task.detach);
   into.setAllowFailures(task.allow_failures.count);
   into.setAllowPercentage(task.allow_failures.is_percentage);
@@ -480,6 +497,9 @@ result<void> read_task(schemas::CompiledTask::Reader task, pipeline_definition& 
     if (edge.getInstances() == schemas::Edge::Instances::SAME) {
       made.element_needs.push_back(made.needs.back());
     }
+    if (edge.getTakesArtifacts()) {
+      made.artifact_needs[made.needs.back()] = string_of(edge.getArtifact());
+    }
   }
   made.run_on = static_cast<trigger_rule>(task.getRunOn());
   made.when = string_of(task.getWhen());
@@ -513,6 +533,10 @@ result<void> read_task(schemas::CompiledTask::Reader task, pipeline_definition& 
   if (const auto rule = task.getPreemptible(); rule != schemas::Preemptible::BY_DEFAULT) {
     made.preemptible = static_cast<preemption_rule>(static_cast<unsigned>(rule) - 1);
   }
+  for (const auto each : task.getArtifacts()) {
+    made.artifacts.push_back({string_of(each.getName()), words_of(each.getPaths()),
+                              each.getMaxSize(), each.getOptional()});
+  }
   for (const auto each : task.getResources()) {
     made.resources.emplace(string_of(each.getName()), each.getAmount());
   }
@@ -540,7 +564,9 @@ result<void> read_task(schemas::CompiledTask::Reader task, pipeline_definition& 
 // The oldest format whose readers run the definition as it says: a silo of an earlier version would
 // pass over what it does not know.
 std::uint32_t format_of(const pipeline_definition& definition) {
-  const auto wants_6 = [](const task_definition& task) { return task.preemptible.has_value(); };
+  const auto wants_6 = [](const task_definition& task) {
+    return task.preemptible || !task.artifacts.empty() || !task.artifact_needs.empty();
+  };
   if (std::any_of(definition.tasks.begin(), definition.tasks.end(), wants_6)) {
     return 6;
   }

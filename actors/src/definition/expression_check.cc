@@ -147,6 +147,7 @@ private:
       case reference_kind::output:
       case reference_kind::status:
       case reference_kind::exit_code:
+      case reference_kind::artifact:
       case reference_kind::callback:
         if (!scope_.task) {
           fail(node, "results of tasks are not available here",

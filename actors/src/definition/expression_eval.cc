@@ -28,6 +28,9 @@ std::optional<value> expression_scope::output(std::string_view, std::string_view
 std::optional<value> expression_scope::status(std::string_view) const {
   return std::nullopt;
 }
+std::optional<value> expression_scope::artifact(std::string_view, std::string_view) const {
+  return std::nullopt;
+}
 std::optional<value> expression_scope::exit_code(std::string_view) const {
   return std::nullopt;
 }
@@ -157,6 +160,8 @@ private:
         return scope_.status(node.name);
       case reference_kind::exit_code:
         return scope_.exit_code(node.name);
+      case reference_kind::artifact:
+        return scope_.artifact(node.name, node.key);
       case reference_kind::callback:
         return scope_.callback(node.name);
       case reference_kind::run:
@@ -181,6 +186,8 @@ private:
         return "tasks." + node.name + ".status";
       case reference_kind::exit_code:
         return "tasks." + node.name + ".exit_code";
+      case reference_kind::artifact:
+        return "tasks." + node.name + ".artifacts." + node.key;
       case reference_kind::callback:
         return "tasks." + node.name + ".callback";
       case reference_kind::run:

@@ -286,7 +286,8 @@ private:
 
   bool parse_task_reference(expression_node& node) {
     constexpr std::string_view wanted =
-        "`tasks.NAME.outputs.KEY`, `tasks.NAME.status` or `tasks.NAME.exit_code`";
+        "`tasks.NAME.outputs.KEY`, `tasks.NAME.artifacts.KEY`, `tasks.NAME.status` or "
+        "`tasks.NAME.exit_code`";
     std::string field;
     std::size_t field_offset = 0;
     if (!take_step(node.name, node.name_offset, wanted) ||
@@ -304,6 +305,10 @@ private:
     if (field == "callback") {
       node.refers_to = reference_kind::callback;
       return true;
+    }
+    if (field == "artifacts") {
+      node.refers_to = reference_kind::artifact;
+      return take_step(node.key, node.key_offset, wanted);
     }
     if (field == "outputs") {
       node.refers_to = reference_kind::output;

@@ -35,6 +35,7 @@ enum class reference_kind : std::uint8_t {
   output,
   status,
   exit_code,
+  artifact,
   callback,
   run,
   trigger,
@@ -62,7 +63,7 @@ struct expression_node {
   value literal;
   reference_kind refers_to = reference_kind::param;
   std::string name;               ///< Of the parameter, axis, task, or field of `run` or `trigger`.
-  std::string key;                ///< Of the output, or in the parameter's map.
+  std::string key;                ///< Of the output or artifact, or in the parameter's map.
   std::vector<std::string> path;  ///< Below the field of `trigger`.
   bool has_key = false;           ///< Of a parameter.
   std::size_t name_offset = 0;    ///< Where the name stands, for diagnostics.

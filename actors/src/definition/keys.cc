@@ -114,7 +114,8 @@ constexpr std::array task_words{word{"name"},
                                 word{"start_timeout"},
                                 word{"heartbeat"},
                                 word{"success_exit_codes"},
-                                word{"stdout"}};
+                                word{"stdout"},
+                                word{"artifacts"}};
 
 constexpr std::array task_foreign{
     foreign_key{"id", "write `name`"},
@@ -200,7 +201,10 @@ constexpr std::array task_foreign{
     foreign_key{"parameters", "write `params`"},
     foreign_key{"secret", "write `secrets`"},
     foreign_key{"secretKeyRef", "write `secrets: {NAME: {from: project, key: name}}`"},
-    foreign_key{"artifacts", ""},
+    foreign_key{"artifact", "write `artifacts: {NAME: path}`"},
+    foreign_key{"outputFiles", "write `artifacts: {NAME: path}`"},
+    foreign_key{"output_files", "write `artifacts: {NAME: path}`"},
+    foreign_key{"download", "write `needs: [{task: NAME, artifacts: true}]`"},
     foreign_key{"cache", ""},
     foreign_key{"labels", ""},
     foreign_key{"tags", ""},
@@ -245,8 +249,10 @@ constexpr std::array hook_foreign{
     foreign_key{"on_cancel", "hooks have no hooks"},
     foreign_key{"finally", "hooks have no hooks"}};
 
-constexpr std::array need_words{word{"task"}, word{"instances"}};
+constexpr std::array need_words{word{"task"}, word{"instances"}, word{"artifacts"}};
 constexpr std::array need_foreign{foreign_key{"name", "write `task`"},
+                                  foreign_key{"job", "write `task`"},
+                                  foreign_key{"artifact", "write `artifacts`"},
                                   foreign_key{"element", "write `instances: same`"}};
 
 constexpr std::array param_words{word{"type"}, word{"default"}, word{"enum"}, word{"description"},
@@ -379,6 +385,16 @@ constexpr std::array output_foreign{foreign_key{"type", ""},
                                     foreign_key{"value", "write `key=value` to `$MILLRACE_OUTPUT`"},
                                     foreign_key{"path", "write `key=value` to `$MILLRACE_OUTPUT`"}};
 
+constexpr std::array artifact_words{word{"path"}, word{"max_size"}, word{"optional"}};
+constexpr std::array artifact_foreign{
+    foreign_key{"paths", "write `path`, which may be a list"},
+    foreign_key{"name", "the key above is the name"},
+    foreign_key{"glob", "write `path`"},
+    foreign_key{"if-no-files-found", "write `optional: true`"},
+    foreign_key{"expire_in", "artifacts go with their run: write `retention` at the top"},
+    foreign_key{"retention-days", "artifacts go with their run: write `retention` at the top"},
+    foreign_key{"exclude", "write patterns that leave it out"}};
+
 }  // namespace
 
 const key_table& pipeline_keys() {
@@ -403,6 +419,10 @@ const key_table& hook_body_keys() {
 }
 const key_table& need_keys() {
   static constexpr key_table table{"a need", need_words, need_foreign};
+  return table;
+}
+const key_table& artifact_keys() {
+  static constexpr key_table table{"an artifact", artifact_words, artifact_foreign};
   return table;
 }
 const key_table& retry_keys() {

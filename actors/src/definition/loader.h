@@ -45,6 +45,14 @@ struct need_use {
   bool is_of_element = false;  ///< `instances: same`.
 };
 
+/// `artifacts` of a need.
+struct artifact_use {
+  const yaml_node* node;
+  std::string pointer;
+  std::size_t task;
+  std::string of;  ///< The task that is needed.
+};
+
 /// Where a task is written.
 struct task_place {
   const yaml_node* node;  ///< Its name, or the whole; of a hook its key.
@@ -57,6 +65,7 @@ struct loaded_shape {
   std::vector<task_place> task_places;
   std::vector<expression_use> expressions;
   std::vector<need_use> needs;
+  std::vector<artifact_use> artifact_needs;
 };
 
 /// Adds what hooks need, which their place says: they follow the task that they belong to, the last

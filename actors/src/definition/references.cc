@@ -134,6 +134,36 @@ private:
       }
     }
     add_hook_edges(tasks_, needs_);
+    for (const auto& use : shape_.artifact_needs) {
+      check_artifact_need(use);
+    }
+  }
+
+  void check_artifact_need(const artifact_use& use) {
+    const auto& task = tasks_[use.task];
+    const auto found = by_name_.find(use.of);
+    const auto wish = task.artifact_needs.find(use.of);
+    if (found == by_name_.end() || wish == task.artifact_needs.end()) {
+      return;  // that has been told, or nothing is taken
+    }
+    const auto complain = [&](const std::string& text, const std::string& hint) {
+      in_.report(use.node->place, use.pointer, text, hint);
+    };
+    const auto& from = tasks_[found->second];
+    if (shape_.definition.workspace == workspace_mode::run) {
+      complain("the tasks of a run share one workspace, in which the files are already",
+               "remove `artifacts`, or write `workspace: task` at the top");
+    } else if (step_of(task) != step_kind::command) {
+      complain("only a task with a command has a workspace that artifacts could go to",
+               "remove `artifacts`");
+    } else if (from.artifacts.empty()) {
+      complain("the task " + quoted(use.of) + " leaves no artifacts", "write `artifacts` in it");
+    } else if (const auto& name = wish->second;
+               !name.empty() && std::none_of(from.artifacts.begin(), from.artifacts.end(),
+                                             [&](const auto& each) { return each.name == name; })) {
+      complain("the task " + quoted(use.of) + " leaves no artifact " + quoted(name),
+               did_you_mean(nearest(in_, name, from.artifacts)));
+    }
   }
 
   void check_element_need(const need_use& use, std::size_t needed) {
@@ -299,6 +329,15 @@ private:
     type = fans_out(task) && !of_element ? value_type::list : type;
     if (node.refers_to == reference_kind::exit_code) {
       return std::nullopt;
+    }
+    if (node.refers_to == reference_kind::artifact) {
+      const auto is_declared = [&](const auto& each) { return each.name == node.key; };
+      return std::any_of(task.artifacts.begin(), task.artifacts.end(), is_declared)
+                 ? std::nullopt
+                 : std::optional{expression_error{
+                       node.key_offset,
+                       "the task " + quoted(node.name) + " leaves no artifact " + quoted(node.key),
+                       did_you_mean(nearest(in_, node.key, task.artifacts))}};
     }
     if (!task.approval.empty() && std::find(approval_outputs.begin(), approval_outputs.end(),
                                             node.key) == approval_outputs.end()) {

@@ -117,6 +117,12 @@ void read_values(shape_context& to, const cursor& where, std::string_view hint, 
                  text_place place = text_place::instance);
 /// One, or a list of them.
 void read_triggers(shape_context& to, const cursor& where);
+/// `artifacts`.
+void read_artifacts(shape_context& to, const cursor& where, task_definition& made,
+                    std::size_t task);
+/// `artifacts` of a need: of the task `of`.
+void read_artifact_need(shape_context& to, const cursor& where, task_definition& made,
+                        const std::string& of);
 void read_fan_out(shape_context& to, const field_map& fields, task_definition& made,
                   std::size_t task);
 /// `priority`, of a task or a pipeline.

@@ -94,10 +94,13 @@ void refuse_of_commands(shape_context& to, const field_map& fields, const char* 
                    "remove it, or do it in a task that needs this one");
     }
   };
-  for (const auto* key :
-       {"run", "command", "env", "grace_period", "detach", "retry", "outputs", "priority",
-        "preemptible", "secrets", "shell", "workdir", "inputs", "resources", "synchronization",
-        "start_timeout", "heartbeat", "success_exit_codes", "stdout"}) {
+  for (const auto* key : {"run",           "command",   "env",
+                          "grace_period",  "detach",    "retry",
+                          "outputs",       "priority",  "preemptible",
+                          "secrets",       "shell",     "workdir",
+                          "inputs",        "resources", "synchronization",
+                          "start_timeout", "heartbeat", "success_exit_codes",
+                          "stdout",        "artifacts"}) {
     refuse(key);
   }
   std::for_each(more.begin(), more.end(), refuse);
@@ -229,6 +232,11 @@ void read_needs(shape_context& to, const cursor& where, task_definition& made, s
     const auto word = instances ? to.in.read_word(*instances, instances_words) : std::nullopt;
     if (const auto name = fields ? fields->at("task") : std::nullopt) {
       add(*name, word == 1);
+      if (const auto taken = fields->at("artifacts");
+          taken && name->node->kind == yaml_kind::scalar) {
+        read_artifact_need(to, *taken, made, name->node->text);
+        to.out.artifact_needs.push_back({taken->node, taken->pointer(), task, name->node->text});
+      }
     } else if (fields) {
       to.in.report(each, "the need names no `task`", "write `{task: build, instances: same}`");
     }
@@ -401,6 +409,9 @@ void read_task(shape_context& to, const cursor& where, const task_defaults& defa
   }
   if (const auto name = fields->at("stdout")) {
     read_stdout(to, *name, made);
+  }
+  if (const auto artifacts = fields->at("artifacts")) {
+    read_artifacts(to, *artifacts, made, index);
   }
   read_claims(to, *fields, made, index);
   read_hooks(to, *fields, std::string{made.name}, made.priority, defaults);

@@ -116,6 +116,7 @@ attempt_report report_of(const recovered_attempt& left, std::uint32_t number,
   if (report.getEnd() == AttemptEnd::DISK_FULL) {
     report.setText(disk_full.c_str());
   }
+  report.setArtifactsUnkept(true);
   set_streams(report, left.standard_output, left.standard_error);
   set_outputs(report, left.output);
   return made;
@@ -156,6 +157,32 @@ void add_stdout(attempt_report& to, const runtime::result<log_file>& log) {
     refuse(fits.error().text());
   } else {
     report.setStdoutText(std::string{text}.c_str());
+  }
+}
+
+void set_artifacts(attempt_report& to, const runtime::result<std::vector<kept_artifact>>& kept) {
+  auto report = to.build();
+  if (!kept) {
+    switch (kept.error().code()) {
+      case runtime::errc::failed_precondition:
+        report.setEnd(AttemptEnd::BAD_OUTPUTS);
+        break;
+      case runtime::errc::cancelled:
+        report.setEnd(AttemptEnd::CANCELLED);
+        return;
+      default:
+        report.setEnd(AttemptEnd::DISK_FULL);
+    }
+    report.setText(clean(kept.error().text()).c_str());
+    return;
+  }
+  auto list = report.initArtifacts(static_cast<unsigned>(kept->size()));
+  for (unsigned at = 0; at < list.size(); ++at) {
+    const auto& each = (*kept)[at];
+    list[at].setName(each.name.c_str());
+    list[at].setDigest(each.digest.c_str());
+    list[at].setFiles(each.files);
+    list[at].setBytes(each.bytes);
   }
 }
 

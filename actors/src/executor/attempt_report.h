@@ -6,6 +6,7 @@
 #include <string>
 #include <string_view>
 
+#include "artifact/artifact_collection.h"
 #include "millrace/actors/process.h"
 #include "millrace/pipeline.capnp.h"
 #include "millrace/runtime/message.h"
@@ -27,6 +28,10 @@ using attempt_report = runtime::message<schemas::AttemptReport>;
 /// Adds the standard output of one that has exited, as the output that it may be for its task: less
 /// its last line end, or why it cannot be one. `log` is what was kept of it.
 void add_stdout(attempt_report& to, const runtime::result<log_file>& log);
+
+/// Adds the artifacts that were kept of one that has succeeded. Where they were not, that is its
+/// end: the command's fault, or the disk's, or that nobody wants it any more.
+void set_artifacts(attempt_report& to, const runtime::result<std::vector<kept_artifact>>& kept);
 
 /// Of an attempt that never ran, and `why` where there is something to say.
 [[nodiscard]] attempt_report unstarted_report(std::uint32_t number, schemas::AttemptEnd end,

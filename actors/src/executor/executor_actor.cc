@@ -5,6 +5,16 @@ namespace millrace::actors {
 
 using runtime::async;
 
+namespace {
+
+struct blob_wish {
+  std::string run;
+  std::string digest;
+  std::uint64_t offset;
+};
+
+}  // namespace
+
 // The wait is dropped with the call or after its time; what fires later finds nobody.
 async<executor_actor::log_results> executor_actor::log(log_params params) {
   const auto from = params.read();
@@ -44,6 +54,22 @@ async<executor_actor::log_results> executor_actor::log(log_params params) {
   made.setNextOffset(chunk.next_offset);
   made.setDropped(chunk.dropped);
   made.setEnded(piece->ended);
+  co_return results;
+}
+
+async<executor_actor::blob_results> executor_actor::blob(blob_params params) {
+  const blob_wish wish{std::string{params.run()}, std::string{params.digest()}, params.offset()};
+  const auto read = [runner = runner_](const blob_wish& of) {
+    return runner->read_blob(of.run, of.digest, of.offset);
+  };
+  const auto piece = co_await runtime::offload(read, wish);
+  if (!piece) {
+    co_return piece.error();
+  }
+  blob_results results;
+  auto made = results.build();
+  made.setBytes({reinterpret_cast<const capnp::byte*>(piece->bytes.data()), piece->bytes.size()});
+  made.setSize(piece->size);
   co_return results;
 }
 

@@ -10,6 +10,7 @@
 #include <string_view>
 #include <utility>
 
+#include "millrace/actors/executor.h"
 #include "millrace/actors/process_log.h"
 #include "millrace/pipeline.capnp.actor.h"
 
@@ -58,6 +59,10 @@ public:
                                                                  const std::string& id,
                                                                  std::uint64_t waiter) = 0;
   virtual void forget_waiter(log_waiter_id waiter) = 0;
+  /// As `executor::read_blob`.
+  [[nodiscard]] virtual runtime::result<blob_piece> read_blob(std::string_view run,
+                                                              std::string_view digest,
+                                                              std::uint64_t offset) const = 0;
 };
 
 inline constexpr std::size_t log_piece_bytes_max = std::size_t{64} << 10U;
@@ -96,6 +101,7 @@ public:
   runtime::async<> start(start_params) override { return {}; }
 
   runtime::async<log_results> log(log_params params) override;
+  runtime::async<blob_results> blob(blob_params params) override;
   runtime::async<> log_changed(log_changed_params params) override {
     notify(signal_of(params.waiter()));
     return {};

@@ -464,6 +464,11 @@ void pool_member::tell_start(const std::string& token, runtime::wall_time at,
                         });
 }
 
+void pool_member::waits(std::string_view token, std::string_view why) {
+  const auto parsed = parse_token(token);
+  home_.tell(ref<schemas::Task>(parsed->task_key).attempt_waits(parsed->attempt, std::string{why}));
+}
+
 void pool_member::ended(std::string_view token, attempt_report report) {
   report.build().setExecutor(id_.c_str());
   reports_.deliver(parse_token(token)->task_key,

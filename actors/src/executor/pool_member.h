@@ -61,8 +61,13 @@ public:
                                                          const std::string& id,
                                                          std::uint64_t waiter) override;
   void forget_waiter(log_waiter_id waiter) override;
+  [[nodiscard]] runtime::result<blob_piece> read_blob(std::string_view run, std::string_view digest,
+                                                      std::uint64_t offset) const override {
+    return attempts_.read_blob(run, digest, offset);
+  }
 
   void started(std::string_view token, runtime::wall_time at) override;
+  void waits(std::string_view token, std::string_view why) override;
   void ended(std::string_view token, attempt_report report) override;
 
 private:

@@ -7,11 +7,13 @@
 #include <cerrno>
 #include <thread>
 
+#include "artifact/artifact_collection.h"
+#include "definition/exit_codes.h"
 #include "executor/attempt_command.h"
-#include "executor/attempt_report.h"
 #include "millrace/actors/run_id.h"
 #include "pipeline/names.h"
 #include "process/failure.h"
+#include "process/task_file.h"
 #include "run/run_spans.h"
 
 namespace millrace::actors {
@@ -37,6 +39,11 @@ constexpr std::uint64_t start_room_bytes = std::uint64_t{4} << 20U;
 // Then attempts are given back, after the pool member has twice looked and told the pool, so that
 // they do not come again.
 constexpr runtime::duration give_back_after = std::chrono::seconds{2};
+
+// How often artifacts are asked for that cannot be reached, and for how long: a machine that is
+// started anew takes less.
+constexpr runtime::duration fetch_retry = std::chrono::seconds{1};
+constexpr runtime::duration fetch_patience = std::chrono::minutes{5};
 
 // For its owner only, as are those above it that are missing: what tasks write may be secret.
 result<void> make_directory(const fs::path& wanted) {
@@ -66,15 +73,20 @@ process_executor_options with_slots(process_executor_options options) {
 
 process_executor::process_executor(process_executor_options options, const runtime::clock& time,
                                    worker& jobs, workspaces rooms,
+                                   std::unique_ptr<blob_store> blobs,
                                    std::unique_ptr<process_supervisor> supervisor)
     : options_(std::move(options)),
       time_(time),
       jobs_(jobs),
       supervisor_(std::move(supervisor)),
+      blobs_(std::move(blobs)),
       incarnation_(static_cast<std::uint64_t>(nanoseconds(time.wall()))),
       ledger_(incarnation_),
       workspaces_(std::move(rooms)),
-      starts_(options_.slots) {
+      starts_(options_.slots),
+      delivery_(*blobs_, options_.elsewhere),
+      files_(time) {
+  files_.run();
   for (const auto& left : supervisor_->recovered()) {
     ledger_.restore(left.token, attempt_stage::ended);
   }
@@ -97,12 +109,17 @@ result<std::unique_ptr<process_executor>> process_executor::open(process_executo
   if (!rooms) {
     return std::move(rooms).error();
   }
+  auto blobs = blob_store::open(options.data_directory / "artifacts", options.disk_reserve_bytes);
+  if (!blobs) {
+    return std::move(blobs).error();
+  }
   auto supervisor = process_supervisor::open(processes, time);
   if (!supervisor) {
     return std::move(supervisor).error();
   }
-  return std::unique_ptr<process_executor>{new process_executor{
-      with_slots(std::move(options)), time, jobs, *std::move(rooms), *std::move(supervisor)}};
+  return std::unique_ptr<process_executor>{
+      new process_executor{with_slots(std::move(options)), time, jobs, *std::move(rooms),
+                           *std::move(blobs), *std::move(supervisor)}};
 }
 
 std::vector<adopted_attempt> process_executor::adopt(attempt_listener& listener) {
@@ -137,10 +154,97 @@ result<void> process_executor::start(runtime::message<schemas::AttemptSpec> atte
   jobs_.post(
       [this, ticket = *std::move(ticket),
        shared = std::make_shared<runtime::message<schemas::AttemptSpec>>(std::move(attempt))] {
+        if (shared->read().getNeedsArtifacts().size() > 0) {
+          const auto wanted = std::make_shared<std::atomic<bool>>(true);
+          preparing_[ticket.token] = {wanted, ticket};
+          prepare(shared, wanted, time_.steady());
+          return;
+        }
         starts_.add(ticket.token, ticket.priority, ticket.grant, shared);
         start_more();
       });
   return {};
+}
+
+// --- artifacts -----------------------------------------------------------------------------------
+
+std::function<bool()> process_executor::asks(const wanted_flag& flag) const {
+  return [this, flag] { return *flag && !jobs_.stopping(); };
+}
+
+// Gets the artifacts that an attempt needs, and puts them into its workspace.
+void process_executor::prepare(const attempt_message& message, const wanted_flag& wanted,
+                               runtime::steady_time since) {
+  const auto workspace = text_of(message->read().getWorkspace());
+  if (const auto entered = workspaces_.enter(workspace); !entered) {
+    prepared(message, wanted, since, entered.error());
+    return;
+  }
+  files_.post([this, message, wanted, since, workspace] {
+    const auto attempt = message->read();
+    const auto run = run_of(text_of(attempt.getTask()));
+    auto done = delivery_.fetch(run, attempt.getNeedsArtifacts(), asks(wanted));
+    if (done) {
+      const auto room = process_detail::open_directory(AT_FDCWD, workspaces_.path_of(workspace));
+      done = room ? delivery_.place(run, attempt.getNeedsArtifacts(), room->get())
+                  : result<void>{room.error()};
+    } else if (done.error().code() != errc::unavailable) {
+      delivery_.give_up();
+    }
+    jobs_.post([this, message, wanted, since, workspace, done] {
+      workspaces_.leave(workspace);
+      prepared(message, wanted, since, done);
+    });
+  });
+}
+
+void process_executor::prepared(const attempt_message& message, const wanted_flag& wanted,
+                                runtime::steady_time since, const result<void>& done) {
+  const auto token = text_of(message->read().getToken());
+  if (!*wanted) {
+    return;  // its end has been told
+  }
+  if (!done && done.error().code() == errc::unavailable &&
+      time_.steady() - since < fetch_patience) {
+    listener_->waits(token, "waits for " + done.error().text());
+    jobs_.post(
+        [this, message, wanted, since] {
+          if (*wanted) {
+            prepare(message, wanted, since);
+          }
+        },
+        fetch_retry);
+    return;
+  }
+  const auto ticket = preparing_.extract(token).mapped().ticket;
+  if (!done) {
+    end_unstarted(token, AttemptEnd::NOT_STARTED,
+                  "could not start without what it needs: " + done.error().text());
+    return;
+  }
+  starts_.add(token, ticket.priority, ticket.grant, message);
+  start_more();
+}
+
+// Keeps the artifacts of an attempt that has succeeded; it holds its slot meanwhile.
+void process_executor::collect(const attempt_message& message, const std::string& token,
+                               const std::shared_ptr<attempt_report>& report) {
+  const auto wanted = std::make_shared<std::atomic<bool>>(true);
+  collecting_[token] = wanted;
+  files_.post([this, message, token, report, wanted] {
+    const auto attempt = message->read();
+    const auto room = process_detail::open_directory(
+        AT_FDCWD, workspaces_.path_of(text_of(attempt.getWorkspace())));
+    const auto kept =
+        room ? collect_artifacts(attempt.getArtifacts(), room->get(),
+                                 run_of(text_of(attempt.getTask())), *blobs_, asks(wanted))
+             : room.error();
+    set_artifacts(*report, kept);
+    jobs_.post([this, message, token, report] {
+      collecting_.erase(token);
+      tell_end(message, token, *report);
+    });
+  });
 }
 
 void process_executor::start_more() {
@@ -245,28 +349,41 @@ result<void> process_executor::launch(const attempt_message& message) {
 
 void process_executor::process_ended(const attempt_message& message, const process_exit& ended) {
   const auto attempt = message->read();
-  workspaces_.leave(text_of(attempt.getWorkspace()));
   if (jobs_.stopping()) {
+    workspaces_.leave(text_of(attempt.getWorkspace()));
     return;  // the next life finds it in the table
-  }
-  starts_.free_slot();
-  start_more();
-  {
-    const std::lock_guard lock{mutex_};
-    ledger_.end(ended.token);
   }
   auto report = report_of(ended, attempt.getNumber(), runtime::duration{attempt.getGraceNs()},
                           disk_full_text());
   if (attempt.getWantsStdout()) {
     add_stdout(report, open_log(ended.token, output_stream::standard_output));
   }
-  if (report.read().getEnd() == AttemptEnd::CANCELLED && is_fenced(ended.token)) {
+  const auto told = report.read();
+  if (attempt.getArtifacts().size() > 0 && told.getEnd() == AttemptEnd::EXITED &&
+      is_success(told.getExitCode(), codes_of(attempt.getSuccessExitCodes()))) {
+    collect(message, ended.token, std::make_shared<attempt_report>(std::move(report)));
+  } else {
+    tell_end(message, ended.token, report);
+  }
+}
+
+void process_executor::tell_end(const attempt_message& message, const std::string& token,
+                                attempt_report& report) {
+  const auto attempt = message->read();
+  workspaces_.leave(text_of(attempt.getWorkspace()));
+  starts_.free_slot();
+  start_more();
+  {
+    const std::lock_guard lock{mutex_};
+    ledger_.end(token);
+  }
+  if (report.read().getEnd() == AttemptEnd::CANCELLED && is_fenced(token)) {
     report.build().setEnd(AttemptEnd::LOST);
   }
   if (options_.spans != nullptr && attempt.getTrace().getSampled()) {
     options_.spans->ended(span_of_command(attempt, report.read()));
   }
-  listener_->ended(ended.token, std::move(report));
+  listener_->ended(token, std::move(report));
 }
 
 void process_executor::end_unstarted(const std::string& token, AttemptEnd end,
@@ -322,6 +439,15 @@ void process_executor::withdraw(const std::string& token, AttemptEnd end) {
     end_unstarted(token, end, {});
     return;
   }
+  if (const auto found = preparing_.extract(token)) {
+    *found.mapped().wanted = false;
+    end_unstarted(token, end, {});
+    return;
+  }
+  if (const auto found = collecting_.find(token); found != collecting_.end()) {
+    *found->second = false;
+    return;
+  }
   refused_.erase(token);
   // Not found: it has ended, or belonged to an earlier life; its report is on its way.
   static_cast<void>(supervisor_->cancel(token));
@@ -359,6 +485,12 @@ void process_executor::forget_waiter(log_waiter_id waiter) {
   supervisor_->forget_waiter(waiter);
 }
 
+result<blob_piece> process_executor::read_blob(std::string_view run, std::string_view digest,
+                                               std::uint64_t offset) const {
+  return is_run_id(run) ? blobs_->read(run, digest, offset)
+                        : error{errc::not_found, "that is no run's id"};
+}
+
 result<void> process_executor::remove_run(std::string_view run) {
   result<void> done;
   for (const auto* folder : {"logs", "workspaces"}) {
@@ -366,10 +498,12 @@ result<void> process_executor::remove_run(std::string_view run) {
                                   : result<void>{};
     done = removed ? std::move(done) : std::move(removed);
   }
-  return done;
+  auto removed = is_run_id(run) ? blobs_->remove_run(run) : result<void>{};
+  return removed ? done : removed;
 }
 
 void process_executor::stop() {
+  files_.stop();
   supervisor_->stop();
 }
 

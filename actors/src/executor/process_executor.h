@@ -1,20 +1,26 @@
 // SPDX-License-Identifier: MIT
 // Process executor: runs attempts as processes of this machine.
 //
-// It puts together the ledger (fences, what is listed), the start queue (slots), the workspaces and
-// the supervisor (processes, files, logs). An attempt holds a slot while its process lives, or a
-// start that was refused is tried again.
+// It puts together the ledger (fences, what is listed), the start queue (slots), the workspaces,
+// the artifacts and the supervisor (processes, files, logs). An attempt holds a slot while its
+// process lives, its artifacts are kept, or a start that was refused is tried again. Artifacts are
+// got, put and kept on a thread of their own, one attempt's after the other.
 // Nothing that runs outlives the silo: what `adopt` finds has ended, or is lost.
 #pragma once
 
+#include <atomic>
 #include <filesystem>
 #include <functional>
+#include <map>
 #include <memory>
 #include <mutex>
 #include <set>
 #include <string>
 
+#include "artifact/artifact_delivery.h"
+#include "artifact/blob_store.h"
 #include "executor/attempt_ledger.h"
+#include "executor/attempt_report.h"
 #include "executor/start_queue.h"
 #include "executor/worker.h"
 #include "executor/workspaces.h"
@@ -26,13 +32,14 @@
 namespace millrace::actors {
 
 struct process_executor_options {
-  /// Holds `workspaces/`, `logs/`, `attempts/` and the attempt table `executor/`.
+  /// Holds `workspaces/`, `logs/`, `artifacts/`, `attempts/` and the attempt table `executor/`.
   std::filesystem::path data_directory;
   std::uint32_t slots = 0;  ///< 0: the number of processors, at least 2.
   std::uint64_t disk_reserve_bytes = disk_reserve_bytes_default;
   secret_places secrets = {};
   std::shared_ptr<runtime::span_sink> spans = {};   ///< Told of commands; null: nobody is.
   std::function<void(std::string_view)> warn = {};  ///< As `process_options::warn`.
+  blob_sources elsewhere = {};                      ///< Where artifacts are that are not here.
 };
 
 /// See the contract. `remove_run` refuses to take what is no run's id for a path.
@@ -65,6 +72,8 @@ public:
                                                          output_stream stream, std::uint64_t offset,
                                                          log_callback on_event) override;
   void forget_waiter(log_waiter_id waiter) override;
+  [[nodiscard]] runtime::result<blob_piece> read_blob(std::string_view run, std::string_view digest,
+                                                      std::uint64_t offset) const override;
   [[nodiscard]] runtime::result<void> remove_run(std::string_view run) override;
   void stop() override;
 
@@ -75,7 +84,8 @@ private:
   using attempt_message = std::shared_ptr<runtime::message<schemas::AttemptSpec>>;
 
   process_executor(process_executor_options options, const runtime::clock& time, worker& jobs,
-                   workspaces rooms, std::unique_ptr<process_supervisor> supervisor);
+                   workspaces rooms, std::unique_ptr<blob_store> blobs,
+                   std::unique_ptr<process_supervisor> supervisor);
 
   // The worker's.
   void withdraw(const std::string& token, schemas::AttemptEnd end);
@@ -90,6 +100,16 @@ private:
   [[nodiscard]] runtime::result<void> launch(const attempt_message& message);
   void try_again(const attempt_message& message, past_tries before);
   void process_ended(const attempt_message& message, const process_exit& ended);
+  void tell_end(const attempt_message& message, const std::string& token, attempt_report& report);
+  // Whether an attempt's files are still wanted; asked by the other thread.
+  using wanted_flag = std::shared_ptr<std::atomic<bool>>;
+  [[nodiscard]] std::function<bool()> asks(const wanted_flag& flag) const;
+  void prepare(const attempt_message& message, const wanted_flag& wanted,
+               runtime::steady_time since);
+  void prepared(const attempt_message& message, const wanted_flag& wanted,
+                runtime::steady_time since, const runtime::result<void>& done);
+  void collect(const attempt_message& message, const std::string& token,
+               const std::shared_ptr<attempt_report>& report);
   void end_unstarted(const std::string& token, schemas::AttemptEnd end, std::string_view why);
 
   [[nodiscard]] std::string disk_full_text() const;
@@ -99,6 +119,7 @@ private:
   worker& jobs_;
   attempt_listener* listener_ = nullptr;
   std::unique_ptr<process_supervisor> supervisor_;
+  std::unique_ptr<blob_store> blobs_;
 
   mutable std::mutex mutex_;  // also for the order of jobs that follow from what it guards
   std::uint64_t incarnation_;
@@ -108,6 +129,16 @@ private:
   workspaces workspaces_;
   start_queue<attempt_message> starts_;
   std::set<std::string, std::less<>> refused_;  // tokens that hold a slot and will be tried again
+  struct preparation {
+    wanted_flag wanted;
+    attempt_ticket ticket;
+  };
+  std::map<std::string, preparation, std::less<>> preparing_;   // that wait for artifacts
+  std::map<std::string, wanted_flag, std::less<>> collecting_;  // whose artifacts are being kept
+
+  // The other thread's, which is stopped first:
+  artifact_delivery delivery_;
+  worker files_;
 };
 
 }  // namespace millrace::actors

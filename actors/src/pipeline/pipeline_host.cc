@@ -26,6 +26,41 @@ namespace millrace::actors {
 namespace fs = std::filesystem;
 using runtime::result;
 
+namespace {
+
+// An executor on its way out answers nobody; its blobs may be elsewhere.
+constexpr runtime::duration blob_within = std::chrono::seconds{5};
+
+blob_sources blobs_by(runtime::silo& home) {
+  return {
+      [&home](const std::string& executor, const std::string& run, const std::string& digest,
+              std::uint64_t offset) -> result<blob_piece> {
+        const auto told = home.call(runtime::ref<schemas::Executor>(executor)
+                                        .blob(run, digest, offset)
+                                        .timeout(blob_within));
+        if (!told) {
+          return told.error();
+        }
+        const auto bytes = told->bytes();
+        return blob_piece{{reinterpret_cast<const char*>(bytes.begin()), bytes.size()},
+                          told->size()};
+      },
+      [&home] {
+        std::vector<std::string> names;
+        const auto told = home.call(
+            runtime::ref<schemas::Pool>(std::string{default_pool}).status().timeout(blob_within));
+        if (told) {
+          names.reserve(told->executors().size());
+          for (auto each : told->executors()) {
+            names.push_back(text_of(each));
+          }
+        }
+        return names;
+      }};
+}
+
+}  // namespace
+
 class pipeline_host::impl {
 public:
   impl(pipeline_host_options options, runtime::silo& home)
@@ -53,7 +88,8 @@ public:
                                 .disk_reserve_bytes = options_.disk_reserve_bytes,
                                 .secrets = options_.secrets,
                                 .spans = home_.trace().sink,
-                                .warn = [this](std::string_view line) { reports_.warn(line); }},
+                                .warn = [this](std::string_view line) { reports_.warn(line); },
+                                .elsewhere = blobs_by(home_)},
                                home_.time(), jobs_);
     if (!opened) {
       return std::move(opened).error();

@@ -37,6 +37,16 @@ output_list outputs_of(schemas::TaskStatus::Reader row) {
   return outputs;
 }
 
+artifact_list artifacts_of(schemas::TaskStatus::Reader row) {
+  artifact_list made;
+  made.reserve(row.getArtifacts().size());
+  for (auto each : row.getArtifacts()) {
+    made.push_back({text_of(each.getName()), text_of(each.getDigest()), each.getFiles(),
+                    each.getBytes(), text_of(each.getExecutor())});
+  }
+  return made;
+}
+
 }  // namespace
 
 // --- beginning and coming back -------------------------------------------------------------------
@@ -115,6 +125,7 @@ async<> run_actor::on_activate() {
     if (at && graph_->fans_out(*at) && !row_key.ends_with(']')) {
       graph_->restore_whole(*at, row.getState(), text_of(row.getReason()));
     } else if (at) {
+      graph_->keep_artifacts({*at, row.getIndex()}, artifacts_of(row));
       graph_->restore({*at, row.getIndex()}, row.getState(), outputs_of(row),
                       text_of(row.getReason()), shell_exit_code(row.getExitCode(), row.getSignal()),
                       attempted_in(row));
@@ -448,6 +459,7 @@ async<> run_actor::task_changed(task_changed_params params) {
   row.setStartedAt(news.getStartedAt());
   row.setFinishedAt(news.getFinishedAt());
   row.setOutputs(news.getOutputs());
+  row.setArtifacts(news.getArtifacts());
   count(was, -1);
   count(news.getState(), 1);
   if (news.getState() != TaskState::QUEUED) {
@@ -455,6 +467,7 @@ async<> run_actor::task_changed(task_changed_params params) {
     add_event(&reader);
   }
   if (is_terminal(news.getState())) {
+    graph_->keep_artifacts(id, artifacts_of(news));
     auto effects =
         graph_->ended(id, news.getState(), outputs_of(news), text_of(news.getReason()),
                       shell_exit_code(news.getExitCode(), news.getSignal()), attempted_in(news));

@@ -46,6 +46,7 @@ public:
   runtime::async<> resume() override;
   runtime::async<> child_told(child_told_params params) override;
   runtime::async<callback_results> callback(callback_params params) override;
+  runtime::async<artifacts_results> artifacts(artifacts_params params) override;
 
 private:
   static constexpr const char* pinned_row = "pinned";

@@ -19,6 +19,7 @@ namespace {
 constexpr std::uint32_t tasks_page_max = 10'000;
 constexpr std::uint32_t tasks_page_default = 1'000;
 constexpr std::uint32_t events_page_max = 1'000;
+constexpr std::uint32_t artifacts_page_max = 1'000;
 // How long who asks for the events of an unknown run waits for it to begin.
 constexpr std::uint32_t begin_wait_ms_max = 1'000;
 
@@ -115,6 +116,44 @@ async<run_actor::tasks_results> run_actor::tasks(tasks_params params) {
     }
   }
   results.build().setNext(at ? graph_->name_of(page.back()).c_str() : "");
+  co_return results;
+}
+
+async<run_actor::artifacts_results> run_actor::artifacts(artifacts_params params) {
+  if (auto known = check_known(); !known) {
+    co_return std::move(known).error();
+  }
+  const auto limit =
+      params.limit() == 0 ? artifacts_page_max : std::min(params.limit(), artifacts_page_max);
+  const std::string after{params.after()};
+  std::vector<schemas::TaskStatus::Reader> page;
+  std::string last;
+  auto more = false;
+  unsigned count = 0;
+  instances_.for_each(
+      [&](std::string_view row, schemas::TaskStatus::Reader status) {
+        const auto left = status.getArtifacts().size();
+        if (row == after || left == 0) {
+          return true;
+        }
+        more = count >= limit;
+        if (!more) {
+          page.push_back(status);
+          last = row;
+          count += left;
+        }
+        return !more;
+      },
+      after);
+  artifacts_results results;
+  auto list = results.build().initArtifacts(count);
+  unsigned at = 0;
+  for (const auto& status : page) {
+    for (auto each : status.getArtifacts()) {
+      list.setWithCaveats(at++, each);
+    }
+  }
+  results.build().setNext(more ? last.c_str() : "");
   co_return results;
 }
 

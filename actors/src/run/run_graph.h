@@ -58,6 +58,26 @@ inline constexpr std::int32_t no_exit_code = -1;
 
 using output_list = std::vector<std::pair<std::string, std::string>>;
 
+/// An artifact that an instance has left.
+struct left_artifact {
+  std::string name;
+  std::string digest;
+  std::uint32_t files = 0;
+  std::uint64_t bytes = 0;
+  std::string executor;  ///< That keeps it.
+};
+using artifact_list = std::vector<left_artifact>;
+
+/// One that another instance takes, and the folder of its workspace that it goes to.
+struct taken_artifact {
+  left_artifact artifact;
+  std::string task;    ///< The instance that has left it.
+  std::string folder;  ///< Empty: the workspace.
+};
+
+/// The most of them: they stand in one row.
+inline constexpr std::size_t taken_artifacts_max = 20'000;
+
 /// Whether a command of an instance has started, or a person was asked.
 enum class attempted : bool { no, yes };
 
@@ -132,6 +152,10 @@ public:
   void set_callback_key(std::string key) { callback_key_ = std::move(key); }
   /// Empty: no schedule started it.
   [[nodiscard]] const std::string& scheduled_at() const noexcept { return scheduled_at_; }
+
+  /// What an instance has left: before it is told of by `restore` or `ended`. It counts while the
+  /// instance has succeeded.
+  void keep_artifacts(instance_id id, artifact_list left);
 
   /// As after `hold`: before `begin`.
   void restore_held() noexcept { held_ = true; }
@@ -234,6 +258,11 @@ public:
   [[nodiscard]] runtime::result<std::vector<semaphore_definition>> locks(instance_id id) const;
   /// Of each resource, the most that one of its tasks asks for.
   [[nodiscard]] const resource_amounts& most_resources() const noexcept { return most_resources_; }
+  /// What it is to leave, with patterns filled in. Errors: as above; `invalid_argument` for one
+  /// that leads out of the workspace.
+  [[nodiscard]] runtime::result<std::vector<artifact_definition>> artifacts(instance_id id) const;
+  /// What it takes of the tasks that it needs. Errors: `too_large`.
+  [[nodiscard]] runtime::result<std::vector<taken_artifact>> taken_artifacts(instance_id id) const;
   /// Its inputs as JSON; empty: it has none. Errors: as above; `too_large`.
   [[nodiscard]] runtime::result<std::string> inputs(instance_id id) const;
   /// What the run gets that it is, as JSON. Errors: as above; `too_large`.
@@ -336,6 +365,7 @@ private:
   bound_params params_;
   std::string run_id_;
   std::string scheduled_at_;
+  std::map<instance_id, artifact_list> artifacts_;
   std::string callback_key_;  // empty: there are no callbacks
   resource_amounts most_resources_;
   task_graph graph_;

@@ -6,6 +6,7 @@
 #include "definition/expression_tree.h"
 #include "definition/fill_values.h"
 #include "definition/message_text.h"
+#include "millrace/actors/artifact.h"
 #include "millrace/actors/callback.h"
 #include "millrace/actors/duration_text.h"
 #include "millrace/actors/process.h"
@@ -323,6 +324,64 @@ result<output_list> run_graph::outputs() const {
                                 " bytes, which is what a run may tell; write them to a file"};
     }
     made.emplace_back(name, *std::move(filled));
+  }
+  return made;
+}
+
+void run_graph::keep_artifacts(instance_id id, artifact_list left) {
+  if (left.empty()) {
+    artifacts_.erase(id);
+  } else {
+    artifacts_[id] = std::move(left);
+  }
+}
+
+result<std::vector<artifact_definition>> run_graph::artifacts(instance_id id) const {
+  const auto& one = instance(id);
+  auto made = definition_.tasks[id.task].artifacts;
+  for (auto& each : made) {
+    for (auto& path : each.paths) {
+      auto filled = fill(path, scope{*this, id.task, &one});
+      const auto why = filled ? refusal_of_path_pattern(*filled) : filled.error().text();
+      if (!why.empty()) {
+        return runtime::error{
+            filled ? errc::invalid_argument : filled.error().code(),
+            "the artifact \"" + each.name + "\": the path from `" + path + "` " + why};
+      }
+      path = *std::move(filled);
+    }
+  }
+  return made;
+}
+
+// Of a fan-out each instance's go to a folder by its number, unless only one is needed.
+result<std::vector<taken_artifact>> run_graph::taken_artifacts(instance_id id) const {
+  std::vector<taken_artifact> made;
+  for (const auto& [need, name] : definition_.tasks[id.task].artifact_needs) {
+    const auto at = *find(need);
+    const auto is_same = needs_element(id.task, at);
+    for (auto left = artifacts_.lower_bound({at, is_same ? id.index : 0});
+         left != artifacts_.end() && left->first.task == at &&
+         (!is_same || left->first.index == id.index);
+         ++left) {
+      const auto from = left->first;
+      const auto& slots = nodes_[at].slots;
+      if (from.index >= slots.size() || slots[from.index].state != task_state::SUCCEEDED) {
+        continue;
+      }
+      const auto folder =
+          fans_out(at) && !is_same ? need + "/" + std::to_string(from.index) : std::string{};
+      for (const auto& each : left->second) {
+        if (name.empty() || each.name == name) {
+          made.push_back({each, name_of(from), folder});
+        }
+      }
+    }
+  }
+  if (made.size() > taken_artifacts_max) {
+    return runtime::error{errc::too_large, "needs: it takes " + std::to_string(made.size()) +
+                                               " artifacts, and may take " +
+                                               std::to_string(taken_artifacts_max)};
   }
   return made;
 }

@@ -65,6 +65,25 @@ public:
                              })
               : std::nullopt;
   }
+  std::optional<value> artifact(std::string_view task, std::string_view key) const override {
+    const auto at = graph_.find(task);
+    return at ? of_instances(
+                    *at,
+                    [&](const slot& one) -> std::optional<value> {
+                      const auto index =
+                          static_cast<std::uint32_t>(&one - graph_.nodes_[*at].slots.data());
+                      const auto left = graph_.artifacts_.find({*at, index});
+                      if (one.state == task_state::SUCCEEDED && left != graph_.artifacts_.end()) {
+                        for (const auto& each : left->second) {
+                          if (each.name == key) {
+                            return make_value(each.digest);
+                          }
+                        }
+                      }
+                      return value{};
+                    })
+              : std::nullopt;
+  }
   std::optional<value> callback(std::string_view task) const override {
     const auto at = graph_.find(task);
     const auto token = at ? graph_.callback_token(*at) : std::string{};

@@ -95,6 +95,40 @@ void put_wish(const run_graph& graph, instance_id id, const std::string& project
   }
 }
 
+// What it is to leave, and what it takes of others.
+result<void> put_artifacts(const run_graph& graph, instance_id id,
+                           schemas::TaskSpec::Builder spec) {
+  const auto left = graph.artifacts(id);
+  if (!left) {
+    return left.error();
+  }
+  auto wishes = spec.initArtifacts(static_cast<unsigned>(left->size()));
+  for (unsigned at = 0; at < wishes.size(); ++at) {
+    const auto& each = (*left)[at];
+    wishes[at].setName(each.name.c_str());
+    put_words(wishes[at].initPaths(static_cast<unsigned>(each.paths.size())), each.paths);
+    wishes[at].setMaxSize(each.max_size);
+    wishes[at].setOptional(each.optional);
+  }
+  const auto taken = graph.taken_artifacts(id);
+  if (!taken) {
+    return taken.error();
+  }
+  auto sources = spec.initNeedsArtifacts(static_cast<unsigned>(taken->size()));
+  for (unsigned at = 0; at < sources.size(); ++at) {
+    const auto& each = (*taken)[at];
+    sources[at].setFolder(each.folder.c_str());
+    auto artifact = sources[at].initArtifact();
+    artifact.setName(each.artifact.name.c_str());
+    artifact.setTask(each.task.c_str());
+    artifact.setDigest(each.artifact.digest.c_str());
+    artifact.setFiles(each.artifact.files);
+    artifact.setBytes(each.artifact.bytes);
+    artifact.setExecutor(each.artifact.executor.c_str());
+  }
+  return {};
+}
+
 }  // namespace
 
 result<schemas::task_interface::begin_params> task_spec_of(const run_graph& graph, instance_id id,
@@ -168,6 +202,9 @@ result<schemas::task_interface::begin_params> task_spec_of(const run_graph& grap
     variables[at++].setValue(text.c_str());
   }
   put_secrets(graph, id.task, run.project, spec);
+  if (auto put = put_artifacts(graph, id, spec); !put) {
+    return std::move(put).error();
+  }
   const auto shared = definition.workspace == workspace_mode::run;
   spec.setWorkspace((shared ? run.key : run.key + "/" + name).c_str());
   spec.setTimeoutNs(limits->timeout.value_or(runtime::duration{}).count());

@@ -58,6 +58,20 @@ std::string refusal_of_outputs(schemas::AttemptReport::Reader report,
   return {};
 }
 
+// Whether an artifact is missing that must be there.
+bool lacks_artifacts(schemas::AttemptReport::Reader report, schemas::TaskSpec::Reader spec) {
+  for (auto wish : spec.getArtifacts()) {
+    auto kept = wish.getOptional();
+    for (auto each : report.getArtifacts()) {
+      kept = kept || each.getName() == wish.getName();
+    }
+    if (!kept) {
+      return true;
+    }
+  }
+  return false;
+}
+
 std::string signal_name(int number) {
   const auto* known = ::sigabbrev_np(number);
   return known != nullptr ? "SIG" + std::string{known} : "signal " + std::to_string(number);
@@ -236,6 +250,7 @@ async<> task_actor::begin(begin_params params) {
   root.setFinishedAt(0);
   root.setOnRetry(false);
   root.initOutputs(0);
+  root.initArtifacts(0);
   auto task = attempts();
   const auto effects = task.begin();
   const auto first = task.row().attempt == 1;
@@ -277,6 +292,8 @@ async<task_actor::attempt_spec_results> task_actor::attempt_spec(attempt_spec_pa
   attempt.setSecrets(spec().getSecrets());
   attempt.setWorkdir(spec().getWorkdir());
   attempt.setInputs(spec().getInputs());
+  attempt.setArtifacts(spec().getArtifacts());
+  attempt.setNeedsArtifacts(spec().getNeedsArtifacts());
   if (const auto run = place_of(spec().getTrace())) {
     store_place(attempt_place(run, token(number)), attempt.initTrace());
   }
@@ -300,6 +317,15 @@ async<> task_actor::attempt_started(attempt_started_params params) {
     row.setStartedAt(params.started_at());
   }
   apply(task, effects, params.number());
+  return {};
+}
+
+async<> task_actor::attempt_waits(attempt_waits_params params) {
+  if (spec_.contains(spec_row)) {
+    auto task = attempts();
+    const auto effects = task.waits(params.number(), params.reason());
+    apply(task, effects, params.number());
+  }
   return {};
 }
 
@@ -353,6 +379,12 @@ async<> task_actor::attempt_finished(attempt_finished_params params) {
     if (auto why = refusal_of_outputs(news, spec()); !why.empty()) {
       end = AttemptEnd::BAD_OUTPUTS;
       text = std::move(why);
+    } else if (news.getArtifactsUnkept() && spec().getArtifacts().size() > 0) {
+      end = AttemptEnd::LOST;
+      text = "its executor went away before its artifacts were kept";
+    } else if (lacks_artifacts(news, spec())) {
+      end = AttemptEnd::BAD_OUTPUTS;
+      text = "its artifacts were not kept: its executor is of an older version";
     }
   }
   const auto exit_code = shell_exit_code(news.getExitCode(), news.getSignal());
@@ -388,6 +420,11 @@ async<> task_actor::attempt_finished(attempt_finished_params params) {
 
 // What it wrote to standard output under its name counts before what it wrote for it elsewhere.
 void task_actor::adopt(schemas::AttemptReport::Reader report) {
+  edit().setArtifacts(report.getArtifacts());
+  for (auto each : edit().getArtifacts()) {
+    each.setTask(spec().getName());
+    each.setExecutor(report.getExecutor());
+  }
   const auto of_stdout = spec().getStdoutOutput();
   std::vector<schemas::Variable::Reader> written;
   for (const auto each : report.getOutputs()) {
@@ -475,6 +512,7 @@ void task_actor::report() {
   status.setStartedAt(root.getStartedAt());
   status.setFinishedAt(root.getFinishedAt());
   status.setOutputs(root.getOutputs());
+  status.setArtifacts(root.getArtifacts());
   send(ref<schemas::Run>(text_of(spec().getRun())).task_changed(std::move(params)));
 }
 
@@ -494,6 +532,7 @@ async<task_actor::describe_results> task_actor::describe() {
   made.setState(state().getState());
   made.setReason(state().getReason());
   made.setCommand(state().getOnRetry() ? spec().getArgvOnRetry() : spec().getArgv());
+  made.setArtifacts(state().getArtifacts());
   auto list = made.initAttempts(static_cast<unsigned>(attempts_.size()));
   unsigned at = 0;
   attempts_.for_each([&](std::string_view, schemas::Attempt::Reader row) {

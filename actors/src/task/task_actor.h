@@ -21,6 +21,7 @@ public:
   runtime::async<> begin(begin_params params) override;
   runtime::async<> granted(granted_params params) override;
   runtime::async<> attempt_started(attempt_started_params params) override;
+  runtime::async<> attempt_waits(attempt_waits_params params) override;
   runtime::async<> attempt_finished(attempt_finished_params params) override;
   runtime::async<> cancel(cancel_params params) override;
   runtime::async<> preempt(preempt_params params) override;

@@ -42,6 +42,17 @@ task_effects task_attempts::started(std::uint32_t attempt, std::string_view exec
   }
   row_.state = TaskState::RUNNING;
   row_.executor = executor;
+  if (!row_.cancelling) {
+    row_.reason.clear();
+  }
+  return {.changed = true, .reported = true};
+}
+
+task_effects task_attempts::waits(std::uint32_t attempt, std::string_view reason) {
+  if (!wants(attempt) || row_.reason == reason) {
+    return {};
+  }
+  row_.reason = reason;
   return {.changed = true, .reported = true};
 }
 

@@ -80,6 +80,9 @@ public:
 
   [[nodiscard]] task_effects started(std::uint32_t attempt, std::string_view executor);
 
+  /// Why an attempt that was granted has not started, for a person.
+  [[nodiscard]] task_effects waits(std::uint32_t attempt, std::string_view reason);
+
   /// An attempt has ended. `exit_code` of one that exited or was signalled: see `may_retry`.
   /// `reason` tells how, for a person; `fraction` in [0, 1) is the chance in the retry's delay.
   [[nodiscard]] task_effects finished(std::uint32_t attempt, schemas::AttemptEnd how,

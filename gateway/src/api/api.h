@@ -37,6 +37,11 @@
 //   GET    /api/v1/runs/{id}/tasks                            ?after&limit
 //   GET    /api/v1/runs/{id}/tasks/{name}                     with attempts
 //   GET    /api/v1/runs/{id}/tasks/{name}/logs                ?stream&attempt&tail&offset&follow
+//   GET    /api/v1/runs/{id}/artifacts                        ?after&limit
+//   GET    /api/v1/runs/{id}/tasks/{name}/artifacts/{artifact}
+//                                                             its files; ?after&limit
+//   GET    /api/v1/runs/{id}/tasks/{name}/artifacts/{artifact}/content
+//                                                             one of them: ?path; If-None-Match
 //   GET    /api/v1/runs/{id}/events                           server-sent; Last-Event-ID
 //   POST   /api/v1/runs/{id}/cancel                           {reason}; Idempotency-Key
 //   POST   /api/v1/runs/{id}/retry                            {from, dry_run}; Idempotency-Key
@@ -189,6 +194,7 @@ void add_run_list_routes(api_routes& routes);
 void add_run_routes(api_routes& routes);
 void add_run_order_routes(api_routes& routes);
 void add_log_routes(api_routes& routes);
+void add_artifact_routes(api_routes& routes);
 void add_actor_routes(api_routes& routes);
 /// How /openapi.json tells of the methods that anyone may call of the actor types of this process,
 /// each as if it was a route.

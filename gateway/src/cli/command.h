@@ -47,6 +47,7 @@ struct command {
 [[nodiscard]] std::vector<command> cluster_commands();  // silos, partitions, cluster, drain
 [[nodiscard]] command plan_command();
 [[nodiscard]] std::vector<command> sharing_commands();  // project, pool
+[[nodiscard]] command artifacts_command();
 [[nodiscard]] command backup_command();
 [[nodiscard]] command check_command();
 [[nodiscard]] command config_command();

@@ -3,6 +3,8 @@
 
 #include <poll.h>
 
+#include <charconv>
+
 #include "http/problem.h"
 #include "millrace/runtime/assert.h"
 
@@ -25,6 +27,12 @@ constexpr std::string_view request_id_name = "X-Request-Id";
 // How long a refused client may take to read its refusal. Closing at once would reset the
 // connection and destroy the refusal on its way (RFC 9112, 9.6).
 constexpr std::chrono::milliseconds linger_time{2000};
+
+std::uint64_t length_in(std::string_view text) {
+  std::uint64_t length = 0;
+  std::from_chars(text.data(), text.data() + text.size(), length);
+  return length;
+}
 
 }  // namespace
 
@@ -278,7 +286,7 @@ void connection::answered(response answer) {
 }
 
 framing connection::how() const noexcept {
-  return {http_1_0_, keep_alive_, loop_->date_line()};
+  return {http_1_0_, keep_alive_, loop_->date_line(), is_sized_};
 }
 
 void connection::after_answer() {
@@ -314,13 +322,17 @@ void connection::began(const std::shared_ptr<stream_queue>& queue, int status,
   MILLRACE_ASSERT(state_ == state::handling);
   gone_ = {};
   log(status, 0);
+  const auto length = headers.find("Content-Length");
+  is_sized_ = length.has_value();
+  sized_left_ = length_in(length.value_or("0"));
   // HTTP/1.0 has no chunks: there the end of the connection is the end of the body.
   keep_alive_ = keep_alive_ && !http_1_0_ && !loop_->draining();
   append_head(out_, how(), status, headers);
   if (const auto& place = reader_.request().trace.own) {
     out_.append(request_id_name).append(": ").append(to_string(place.trace)).append("\r\n");
   }
-  out_ += http_1_0_ || !has_body(status) ? "\r\n" : "Transfer-Encoding: chunked\r\n\r\n";
+  out_ +=
+      http_1_0_ || is_sized_ || !has_body(status) ? "\r\n" : "Transfer-Encoding: chunked\r\n\r\n";
   if (head_only_ || !has_body(status) || loop_->draining()) {
     queue->end();  // while draining: cut short, as `pump` does
     after_answer();
@@ -351,10 +363,14 @@ void connection::pump() {
   }
   piece_.clear();
   const auto rest = stream_->take(piece_);
+  if (is_sized_) {
+    MILLRACE_ASSERT(piece_.size() <= sized_left_);
+    sized_left_ -= piece_.size();
+  }
   append(piece_);
   stream_in_flight_ = piece_.size();
   if (rest != stream_queue::rest::more) {
-    is_whole_ = rest == stream_queue::rest::end;
+    is_whole_ = rest == stream_queue::rest::end && (!is_sized_ || sized_left_ == 0);
     keep_alive_ = keep_alive_ && is_whole_;
     if (is_whole_) {
       append_last_piece(out_, how());

@@ -105,7 +105,9 @@ private:
   bool write_pending_ = false;
   bool pump_pending_ = false;
   bool shakes_hands_ = false;
-  bool is_whole_ = true;  ///< No stream was cut short.
+  bool is_whole_ = true;          ///< No stream was cut short.
+  bool is_sized_ = false;         ///< The stream's head says how long its body is.
+  std::uint64_t sized_left_ = 0;  ///< Of that, not sent yet.
 
   task gone_;  ///< Set while a handler wants to know.
   std::shared_ptr<stream_queue> stream_;

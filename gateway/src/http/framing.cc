@@ -72,7 +72,7 @@ void append_piece(std::string& out, const framing& how, std::string_view piece) 
   if (piece.empty()) {
     return;  // a chunk of nothing would be the last one
   }
-  if (how.http_1_0) {
+  if (how.http_1_0 || how.is_sized) {
     out += piece;
     return;
   }
@@ -83,7 +83,7 @@ void append_piece(std::string& out, const framing& how, std::string_view piece) 
 }
 
 void append_last_piece(std::string& out, const framing& how) {
-  out += how.http_1_0 ? "" : "0\r\n\r\n";
+  out += how.http_1_0 || how.is_sized ? "" : "0\r\n\r\n";
 }
 
 }  // namespace millrace::gateway::http

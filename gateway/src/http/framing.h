@@ -15,6 +15,7 @@ struct framing {
   bool http_1_0 = false;
   bool keep_alive = true;
   std::string_view date_line;  ///< `Date: ...\r\n`
+  bool is_sized = false;       ///< A stream whose head has `Content-Length`.
 };
 
 /// Whether an answer of that status has a body (RFC 9110, 15.3.5 and 15.4.5).
@@ -28,7 +29,7 @@ void append_head(std::string& out, const framing& how, int status, const header_
 enum class body_part : bool { sent, left_out };
 void append_answer(std::string& out, const framing& how, const response& answer, body_part body);
 
-/// A piece of a body of unknown length: a chunk, or in HTTP/1.0 its bytes.
+/// A piece of a body that comes bit by bit: a chunk; in HTTP/1.0, and of a known length, its bytes.
 void append_piece(std::string& out, const framing& how, std::string_view piece);
 
 /// The end of one that is whole. Without it a client of HTTP/1.1 knows that it is not (RFC 9112,

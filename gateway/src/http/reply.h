@@ -38,7 +38,9 @@ public:
   virtual void on_drained(std::function<void()> callback) = 0;
 };
 
-/// An answer of unknown length, sent with the chunked coding as it is written.
+/// An answer sent as it is written, with the chunked coding; one whose headers have a
+/// `Content-Length` without, and a client of one that is shorter sees that it was cut short.
+/// Requires: it is no longer than that.
 ///
 /// Threading: any thread, one at a time. The callbacks run on the connection's io thread, never
 /// inside a call of this class; they must not block.

@@ -81,6 +81,9 @@ tasks:
     priority: idle
     preemptible: cancel
     resources: {cpu: 0.5, memory: 512Mi, gpu: 2}
+    artifacts:
+      tool: bin/tool
+      report: {path: [out/*.xml, "${{ params.day }}/**"], max_size: 10Mi, optional: true}
   - name: each
     command: [printf, "%s", "${{ item }}", "", " padded ", "true"]
     needs: list.all_1
@@ -105,7 +108,8 @@ tasks:
       semaphores: [{name: database, limit: 3}]
   - name: pairs
     run: x
-    needs: [{task: list.all_1, instances: all}, each]
+    needs: [{task: list.all_1, instances: all, artifacts: report}, each]
+    artifacts: {log: "${{ matrix.os }}.log"}
     run_on: any
     when: "true"
     retry: {max_attempts: 1000, jitter: 1, delay: 10m, on_exit: [75, 255, 1, 75], not_on_exit: 2,
@@ -119,7 +123,8 @@ tasks:
       include: [{os: fedora, python: "3.12", extra: 1}]
       exclude: [{os: 12}, {python: "3.10", os: true}]
   - {name: gate, approval: "Go on with ${{ params.day }}?", needs: [list.all_1], timeout: 1h}
-  - {name: last, run: x, shell: sh, workdir: /srv, run_on: failure, needs: [pairs],
+  - {name: last, run: x, shell: sh, workdir: /srv, run_on: failure,
+     needs: [{task: pairs, artifacts: true}],
      retry: {max_attempts: 3, run: go on, shell: [sh, -c]}, success_exit_codes: 255,
      start_timeout: 10m, heartbeat: "${{ params.note }}",
      for_each: [1, 2.0, no it is, false], allow_failures: 3,

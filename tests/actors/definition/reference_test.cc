@@ -456,6 +456,34 @@ TEST_CASE("the loader and the published schema agree on attempts") {
   }
 }
 
+TEST_CASE("the loader and the published schema agree on artifacts") {
+  constexpr std::array rows{
+      row{"artifacts: {x: a, y: [a, 'b/*.c'], z: {path: a, max_size: 1Gi, optional: true}}", true},
+      row{"artifacts: {x: {path: ['**'], max_size: 1000}}", true},
+      row{"artifacts: {}", true},
+      row{"artifacts: {x: /a}", false},
+      row{"artifacts: {x: ''}", false},
+      row{"artifacts: {x: []}", false},
+      row{"artifacts: {x: {}}", false},
+      row{"artifacts: {x: {path: a, max_size: 0}}", false},
+      row{"artifacts: {x: {path: a, optional: 'true'}}", false},
+      row{"artifacts: {'a b': a}", false},
+      row{"artifacts: [a]", false},
+      row{"needs: [{task: b, artifacts: true}]", true},
+      row{"needs: [{task: b, artifacts: false}]", true},
+      row{"needs: [{task: b, artifacts: out}]", true},
+      row{"needs: [{task: b, artifacts: [out]}]", false},
+      row{"needs: [{task: b, artifacts: 1}]", false},
+  };
+  for (const auto& each : rows) {
+    CAPTURE(each.keys);
+    const auto text = "name: p\nworkspace: task\ntasks:\n- {name: a, run: x, " +
+                      std::string{each.keys} + "}\n- {name: b, run: x, artifacts: {out: o}}\n";
+    CHECK(load_definition(text, "").definition.has_value() == each.good);
+    CHECK(schema_accepts(text) == each.good);
+  }
+}
+
 TEST_CASE("the loader and the published schema agree on what a task claims") {
   constexpr std::array rows{
       row{"run: x, priority: 0", true},

@@ -1141,8 +1141,8 @@ tasks:
        "5:29 `callback` is not available here (it is in the `env` and `inputs` of tasks, which "
        "nobody is shown)",
        "6:58 `start` waits for no callback (a task with `callback` does)",
-       "7:71 a task has no `callbak` (write `tasks.NAME.outputs.KEY`, `tasks.NAME.status` or "
-       "`tasks.NAME.exit_code`)",
+       "7:71 a task has no `callbak` (write `tasks.NAME.outputs.KEY`, `tasks.NAME.artifacts.KEY`, "
+       "`tasks.NAME.status` or `tasks.NAME.exit_code`)",
        "8:58 unknown name `foo` (put text in quotes: 'foo')",
        "8:67 unknown key `timeout` in `callback` (write `timeout` in the task)",
        "9:61 `wait` does not come after this task (add this one to its `needs`)",
@@ -1221,6 +1221,52 @@ tasks:
                  "8:54 `-1%` is no percentage (write it like `10%`)",
                  "9:54 `allow_failures` must be a whole number, found the text `\"true\"` (write "
                  "`true`, a number, or a percentage like `10%`)"});
+}
+
+TEST_CASE("refused at their places: artifacts") {
+  check_refusal(
+      R"(name: p
+workspace: task
+tasks:
+  - {name: a, run: x, artifacts: {x: /etc, y: a/../b, "z z": b, w: []}}
+  - {name: b, run: x, artifacts: {x: {max_size: big}, y: {path: a, optional: 1, expire_in: 1d}}}
+  - {name: c, run: x, artifacts: out}
+  - {name: d, run: x, needs: [{task: a, artifacts: maybe}, {task: c, artifacts: true}]}
+  - {name: e, approval: Well, needs: [{task: a, artifacts: true}], artifacts: {x: y}}
+  - {name: f, run: x, needs: [{task: a, artifacts: [x]}]}
+  - {name: g, run: x, needs: [a], env: {A: "${{ tasks.a.artifacts.v }}"}}
+  - {name: h, run: x, needs: [a], env: {A: "${{ tasks.a.artifacts }}"}}
+)",
+      {"4:38 the path `/etc` is absolute: write it below the workspace (write `out/report.html`, "
+       "`out/*.xml` or `out/**`)",
+       "4:47 the path `a/../b` leads out of the workspace (write `out/report.html`, `out/*.xml` or "
+       "`out/**`)",
+       "4:55 the name `z z` is not allowed (use letters, digits, `_` and `-`, starting with a "
+       "letter, at most 63)",
+       "4:68 an artifact has 1 to 64 paths (write `out/report.html`, `out/*.xml` or `out/**`)",
+       "5:38 the artifact has no `path` (write `out/report.html`, `out/*.xml` or `out/**`)",
+       "5:49 `big` is no size (write it like `100Mi` or `2G`)",
+       "5:78 `optional` must be `true` or `false`, found the number `1`",
+       "5:81 unknown key `expire_in` in an artifact (artifacts go with their run: write "
+       "`retention` at the top)",
+       "6:34 `artifacts` must be a map, found the text `out` (write `artifacts: {report: "
+       "out/report.html}`)",
+       "7:52 the task `a` leaves no artifact `maybe`",
+       "7:81 the task `c` leaves no artifacts (write `artifacts` in it)",
+       "8:60 only a task with a command has a workspace that artifacts could go to (remove "
+       "`artifacts`)",
+       "8:79 `artifacts` has no meaning beside `approval` (remove it, or do it in a task that "
+       "needs this one)",
+       "9:52 `artifacts` must be `true` or a name, found a list (write `artifacts: true`, or the "
+       "name of one)",
+       "10:67 the task `a` leaves no artifact `v` (did you mean `x`?)",
+       "11:66 the reference is not complete (write `tasks.NAME.outputs.KEY`, "
+       "`tasks.NAME.artifacts.KEY`, `tasks.NAME.status` or `tasks.NAME.exit_code`)"});
+  check_refusal(
+      "name: p\ntasks:\n  - {name: a, run: x, artifacts: {x: y}}\n"
+      "  - {name: b, run: x, needs: [{task: a, artifacts: true}]}\n",
+      {"4:52 the tasks of a run share one workspace, in which the files are already "
+       "(remove `artifacts`, or write `workspace: task` at the top)"});
 }
 
 TEST_CASE("refused at their places: defaults of outputs") {

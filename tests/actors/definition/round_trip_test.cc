@@ -60,8 +60,8 @@ TEST_CASE("the text with every key has every key that the loader knows") {
   for (const auto* table :
        {&pipeline_keys(), &schedule_keys(), &defaults_keys(), &param_keys(), &task_keys(),
         &need_keys(), &hook_body_keys(), &retry_keys(), &output_keys(), &secret_keys(),
-        &concurrency_keys(), &trigger_keys(), &signature_keys(), &callback_keys(), &revert_keys(),
-        &retention_keys(), &synchronization_keys(), &semaphore_keys()}) {
+        &artifact_keys(), &concurrency_keys(), &trigger_keys(), &signature_keys(), &callback_keys(),
+        &revert_keys(), &retention_keys(), &synchronization_keys(), &semaphore_keys()}) {
     for (const auto key : table->keys) {
       CAPTURE(key);
       CHECK(every_key.find(std::string{key} + ":") != std::string_view::npos);
@@ -145,6 +145,9 @@ TEST_CASE("every key reaches the tasks, and defaults are filled in") {
   CHECK(list.success_exit_codes == std::vector<std::uint8_t>{0, 3});
   CHECK(list.heartbeat == time_limit{seconds{1}});
   CHECK(list.stdout_output == "said");
+  CHECK(list.artifacts == std::vector<artifact_definition>{
+                              {"tool", {"bin/tool"}},
+                              {"report", {"out/*.xml", "${{ params.day }}/**"}, 10U << 20U, true}});
   CHECK(list.shell == std::vector<std::string>{"bash", "-euo", "pipefail", "-c"});
   CHECK(list.workdir == "a/${{ params.day }}");
   CHECK(list.inputs.at("flag") == make_value(true));
@@ -575,6 +578,7 @@ TEST_CASE("what an earlier version would pass over has a later format") {
     CHECK(format(keys) == 6);
   }
   CHECK(format(", success_exit_codes: 0, timeout: 1s") == 1);
+  CHECK(format(", artifacts: {a: b}, heartbeat: 1s") == 6);
   CHECK(format("}]\ntriggers: [{webhook: w") == 5);
 }
 

@@ -90,6 +90,21 @@ TEST_CASE("other exit codes than 0 are a success where the task says so") {
   CHECK(finished(AttemptEnd::SIGNALLED, 137) == TaskState::FAILED);
 }
 
+TEST_CASE("what an attempt waits for before it starts is said, and until then") {
+  task_attempts task{{}, {}};
+  CHECK(task.begin().enqueue);
+  CHECK(task.waits(1, "waits for more") == task_effects{.changed = true, .reported = true});
+  CHECK(task.row().reason == "waits for more");
+  CHECK(task.waits(1, "waits for more") == nothing);
+  CHECK(task.waits(2, "other") == nothing);
+  CHECK(task.started(1, "e").changed);
+  CHECK(task.row().reason.empty());
+  CHECK(task.waits(1, "late") == nothing);
+  CHECK(task.cancel("enough").kill);
+  CHECK(task.waits(1, "late") == nothing);
+  CHECK(task.row().reason == "enough");
+}
+
 TEST_CASE("an attempt that does not start in time is ended, and there is no other") {
   task_attempts task{{}, {.max_attempts = 3}};
   CHECK(task.begin().enqueue);
@@ -418,10 +433,12 @@ TEST_CASE("random events never break a task") {
           }
           break;
         case 3:
-          if (const auto what = below(12); what < 2) {
-            effects = what == 0 ? task.cancel("enough") : task.start_overdue("late");
-          } else if (what < 4) {
-            effects = task.preempt(attempt, what == 2 ? Preemptible::REQUEUE : Preemptible::CANCEL,
+          if (const auto what = below(12); what < 3) {
+            effects = what == 0   ? task.cancel("enough")
+                      : what == 1 ? task.start_overdue("late")
+                                  : task.waits(attempt, "waits for more");
+          } else if (what < 5) {
+            effects = task.preempt(attempt, what == 3 ? Preemptible::REQUEUE : Preemptible::CANCEL,
                                    "urgent");
           }
           break;

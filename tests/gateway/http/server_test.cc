@@ -338,6 +338,31 @@ TEST_CASE("a stream arrives in chunks and the connection stays usable") {
   CHECK(client.read_answer().ends_with("GET /next "));
 }
 
+TEST_CASE("a stream of a known length comes without chunks, and one that is shorter ends all") {
+  slot<stream> opened;
+  running on{[&](request& asked, reply answer) {
+    if (asked.path() == "/s") {
+      opened.put(answer.open(200, {{"Content-Length", "5"}}));
+    } else {
+      echo(asked, std::move(answer));
+    }
+  }};
+  wire client{on.port};
+  client.send("GET /s HTTP/1.1\r\nHost: h\r\n\r\nGET /next HTTP/1.1\r\nHost: h\r\n\r\n");
+  auto out = opened.take();
+  CHECK_FALSE(has(client.read_until("\r\n\r\n"), "Transfer-Encoding"));
+  out.write("he");
+  out.write("llo");
+  out.close();
+  CHECK(client.read_until("llo") == "hello");
+  CHECK(client.read_answer().ends_with("GET /next "));
+  client.send("GET /s HTTP/1.1\r\nHost: h\r\n\r\n");
+  auto shorter = opened.take();
+  shorter.write("he");
+  shorter.close();
+  CHECK(client.read_all().ends_with("\r\n\r\nhe"));
+}
+
 TEST_CASE("a stream opened on another thread works the same") {
   slot<reply> held;
   running on{[&](request&, reply answer) { held.put(std::move(answer)); }};

@@ -36,6 +36,7 @@
 #include <variant>
 #include <vector>
 
+#include "millrace/actors/artifact.h"
 #include "millrace/actors/diagnostic.h"
 #include "millrace/actors/name_rule.h"
 #include "millrace/actors/priority.h"
@@ -262,6 +263,16 @@ struct command_definition {
   friend bool operator==(const command_definition&, const command_definition&) = default;
 };
 
+/// Files that a task leaves for others, see artifact.h.
+struct artifact_definition {
+  std::string name;
+  std::vector<std::string> paths;  ///< Patterns below the workspace; may hold expressions.
+  std::uint64_t max_size = artifact_size_default;  ///< Of all files together, in bytes.
+  bool optional = false;                           ///< There need not be any.
+
+  friend bool operator==(const artifact_definition&, const artifact_definition&) = default;
+};
+
 /// One unit of a run. Defaults of the pipeline are already applied.
 struct task_definition {
   std::string name;  ///< [a-z0-9][a-z0-9_.-]{0,62}; unique in the pipeline.
@@ -283,6 +294,9 @@ struct task_definition {
   /// Those of `needs` of which an instance needs the one of its own index alone. They fan out, as
   /// the task does, and `run_on` is `success`.
   std::vector<std::string> element_needs;
+  /// Of which of `needs` the artifacts are put into the workspace; by task, the name of one of its
+  /// artifacts, or empty for all.
+  std::map<std::string, std::string> artifact_needs;
   trigger_rule run_on = trigger_rule::success;
   std::string when;  ///< `${{ ... }}`, `true`, `false`, or empty for no condition. It is asked
                      ///< after `run_on`; once for the task, or for each instance if it reads
@@ -307,6 +321,7 @@ struct task_definition {
   std::vector<output_definition> outputs;  ///< When empty, any output may be referred to.
   std::string stdout_output;  ///< The one of them that is what the command writes to standard
                               ///< output; empty: none is.
+  std::vector<artifact_definition> artifacts;  ///< No two of one name.
   /// It is a hook; then it has no `needs`, `run_on`, `when`, fan-out, `outputs` or `approval`.
   std::optional<hook_definition> hook;
   std::optional<std::uint32_t> priority;       ///< At most priority_max. Nothing: the run's.

@@ -58,6 +58,15 @@ struct listed_attempt {
   friend bool operator==(const listed_attempt&, const listed_attempt&) = default;
 };
 
+/// Part of a blob, and the size of the whole.
+struct blob_piece {
+  std::string bytes;
+  std::uint64_t size = 0;
+};
+
+/// The most bytes of one.
+inline constexpr std::size_t blob_piece_bytes_max = std::size_t{1} << 20U;
+
 /// What became of an attempt of an earlier life.
 struct adopted_attempt {
   std::string token;
@@ -79,6 +88,12 @@ public:
 
   /// The command has been started. At most once an attempt, before its end.
   virtual void started(std::string_view token, runtime::wall_time at) = 0;
+
+  /// Why the attempt has not started yet, for a person: it waits for something else than a slot.
+  virtual void waits(std::string_view token, std::string_view why) {
+    static_cast<void>(token);
+    static_cast<void>(why);
+  }
 
   /// The attempt has ended, or could not start. Exactly once an attempt that this life took, unless
   /// the life ends first.
@@ -125,8 +140,9 @@ public:
 
   /// Tells what an attempt that was taken is to do. It starts when a slot is free; of those that
   /// were told, the ones of the highest priority first and of one priority in the order of their
-  /// grants. What cannot start ends as `notStarted`, with the reason as text; a want of room that
-  /// may pass is waited for, with the slot kept.
+  /// grants. Artifacts that it needs are fetched and put into its workspace first, and it holds no
+  /// slot meanwhile. What cannot start ends as `notStarted`, with the reason as text; a want of
+  /// room that may pass is waited for, with the slot kept.
   ///
   /// Errors: `not_found` (not listed), `conflict` (it was told before, or has ended), `unavailable`
   /// (stopping). Cost: does not block.
@@ -167,6 +183,17 @@ public:
 
   /// Drops a waiter, soon and without calling it, unless it is being called just now.
   virtual void forget_waiter(log_waiter_id waiter) = 0;
+
+  /// At most 1 MiB from `offset` of what it keeps for the run by that digest, and the size of the
+  /// whole. Errors: `not_found` where it does not; `storage_failed`. Cost: blocks on the disk.
+  [[nodiscard]] virtual runtime::result<blob_piece> read_blob(std::string_view run,
+                                                              std::string_view digest,
+                                                              std::uint64_t offset) const {
+    static_cast<void>(run);
+    static_cast<void>(digest);
+    static_cast<void>(offset);
+    return runtime::error{runtime::errc::not_found, "the executor keeps no artifacts"};
+  }
 
   /// Deletes what the attempts of a run left in files. Requires: they have ended.
   /// Errors: `failed_precondition` if something cannot be removed. Cost: blocks on the disk.

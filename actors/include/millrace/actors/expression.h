@@ -5,8 +5,9 @@
 // first: literals (`'text'`, `"text"`, `12`, `0.5`, `true`, `false`, `null`), references and
 // functions in parentheses; `!`; `< <= > >=`; `== !=`; `&&`; `||`. References: `params.NAME`,
 // `params.NAME.KEY` of a map (null when it has no such key), `matrix.NAME`, `item`,
-// `tasks.NAME.outputs.KEY`, `tasks.NAME.status`, `tasks.NAME.exit_code`, in `env` and `inputs` of
-// tasks before it `tasks.NAME.callback` of a task with `callback`, `run.id`, `run.pipeline`,
+// `tasks.NAME.outputs.KEY`, `tasks.NAME.artifacts.KEY`, `tasks.NAME.status`,
+// `tasks.NAME.exit_code`, in `env` and `inputs` of tasks before it `tasks.NAME.callback` of a task
+// with `callback`, `run.id`, `run.pipeline`,
 // `run.scheduled_at`, in `params` of a trigger alone `trigger.run`, `trigger.pipeline`,
 // `trigger.state`, `trigger.version`, `trigger.params.NAME`, `trigger.outputs.NAME`, in the texts
 // of a webhook alone `trigger.headers.NAME`, `trigger.body` and `trigger.body.NAME.0.NAME`, into
@@ -63,6 +64,9 @@ public:
   [[nodiscard]] virtual std::optional<value> status(std::string_view task) const;
   /// What the command of its last attempt exited with, or a list as above; null without one.
   [[nodiscard]] virtual std::optional<value> exit_code(std::string_view task) const;
+  /// The digest of an artifact of a task, or a list as above; null where it has not left it.
+  [[nodiscard]] virtual std::optional<value> artifact(std::string_view task,
+                                                      std::string_view key) const;
   /// The path, on a gateway, of a task with `callback`.
   [[nodiscard]] virtual std::optional<value> callback(std::string_view task) const;
   /// `id`, `pipeline` or `scheduled_at`.

@@ -2,8 +2,8 @@
 // Pipeline host: makes a silo run pipelines.
 //
 // It adds the pipeline actors to a silo and runs this machine's share of their attempts as
-// processes. All of its files lie in one data directory: `workspaces/`, `logs/`, `attempts/` (what
-// running ones have open) and the attempt table `executor/`.
+// processes. All of its files lie in one data directory: `workspaces/`, `logs/`, `artifacts/`,
+// `attempts/` (what running ones have open) and the attempt table `executor/`.
 #pragma once
 
 #include <filesystem>

@@ -1,0 +1,270 @@
+// SPDX-License-Identifier: MIT
+#include "artifact/artifact_delivery.h"
+
+#include <fcntl.h>
+#include <sys/sendfile.h>
+#include <sys/stat.h>
+
+#include <algorithm>
+#include <cerrno>
+
+#include "millrace/actors/name_rule.h"
+#include "pipeline/names.h"
+#include "process/failure.h"
+#include "process/task_file.h"
+
+namespace millrace::actors {
+
+using process_detail::file_failure;
+using process_detail::make_directory;
+using process_detail::remove_tree;
+using runtime::errc;
+using runtime::error;
+using runtime::result;
+using runtime::unique_fd;
+
+namespace {
+
+std::string text_of_source(schemas::ArtifactSource::Reader source) {
+  const auto artifact = source.getArtifact();
+  return "the artifact \"" + text_of(artifact.getName()) + "\" of '" + text_of(artifact.getTask()) +
+         "'";
+}
+
+// The kernel shares the blocks where the file system can, else it copies them.
+result<void> copy_whole(int from, int to) {
+  struct stat status {};
+  if (::fstat(from, &status) != 0) {
+    return file_failure("cannot read an artifact", errno);
+  }
+  for (auto left = status.st_size; left > 0;) {
+    auto copied = ::copy_file_range(from, nullptr, to, nullptr, static_cast<std::size_t>(left), 0);
+    if (copied < 0 && errno != ENOSPC && errno != EDQUOT) {
+      copied = ::sendfile(to, from, nullptr, static_cast<std::size_t>(left));
+    }
+    if (copied <= 0) {
+      return copied < 0 ? file_failure("cannot write an artifact", errno)
+                        : error{errc::storage_failed, "an artifact is shorter than it was"};
+    }
+    left -= copied;
+  }
+  return {};
+}
+
+// What an earlier attempt has left in its place goes.
+result<unique_fd> directory_below(int top, const std::string& name) {
+  auto made = make_directory(top, name);
+  if (!made && made.error().code() == errc::failed_precondition) {
+    if (auto removed = remove_tree(top, name); !removed) {
+      return std::move(removed).error();
+    }
+    made = make_directory(top, name);
+  }
+  return made;
+}
+
+result<void> place_file(int workspace, std::string_view path, int from, bool executable) {
+  unique_fd above;
+  auto directory = workspace;
+  for (auto slash = path.find('/'); slash != std::string_view::npos; slash = path.find('/')) {
+    auto below = directory_below(directory, std::string{path.substr(0, slash)});
+    if (!below) {
+      return std::move(below).error();
+    }
+    above = *std::move(below);
+    directory = above.get();
+    path.remove_prefix(slash + 1);
+  }
+  const std::string name{path};
+  if (auto removed = remove_tree(directory, name); !removed) {
+    return removed;
+  }
+  constexpr mode_t plain = 0644;
+  constexpr mode_t runnable = 0755;
+  const unique_fd to{::openat(directory, name.c_str(),
+                              O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC,
+                              executable ? runnable : plain)};
+  return to ? copy_whole(from, to.get()) : file_failure("cannot make " + shown_name(name), errno);
+}
+
+// Where a file goes, and whose it is.
+struct placement {
+  artifact_file file;
+  std::string source;
+  std::string task;
+};
+using placements = std::map<std::string, placement>;
+
+error both(const std::string& path, const std::string& one, const std::string& other) {
+  return {errc::failed_precondition, "two artifacts have the path '" + shown_name(path) +
+                                         "': " + one + ", and " + other +
+                                         "; have them write to different directories"};
+}
+
+// A file where another source has a directory is one path, too.
+result<void> check_directories(const placements& all) {
+  for (const auto& [path, one] : all) {
+    for (auto slash = path.find('/'); slash != std::string::npos;
+         slash = path.find('/', slash + 1)) {
+      if (const auto above = all.find(path.substr(0, slash)); above != all.end()) {
+        return both(above->first, above->second.source, one.source);
+      }
+    }
+  }
+  return {};
+}
+
+}  // namespace
+
+struct artifact_delivery::wish {
+  std::string run;
+  std::string digest;
+  std::string executor;  // that should have it
+  std::uint64_t bytes_max;
+  const std::function<bool()>& is_wanted;
+};
+
+result<std::vector<artifact_file>> artifact_delivery::list_of(std::string_view run,
+                                                              std::string_view digest) const {
+  const auto text = store_.text_of(run, digest, artifact_list_bytes_max);
+  return text ? parse_artifact_list(*text) : text.error();
+}
+
+// --- getting -------------------------------------------------------------------------------------
+
+// Goes on after what has come of it before, whoever that came from.
+result<void> artifact_delivery::get_from(const std::string& executor, const wish& wanted) {
+  for (;;) {
+    auto begun = begun_.find(wanted.digest);
+    if (begun == begun_.end()) {
+      auto fresh = store_.begin();
+      if (!fresh) {
+        return std::move(fresh).error();
+      }
+      begun = begun_.emplace(wanted.digest, *std::move(fresh)).first;
+    }
+    auto& draft = begun->second;
+    if (!wanted.is_wanted()) {
+      return error{errc::cancelled, "it is wanted no more"};
+    }
+    const auto piece = elsewhere_.read(executor, wanted.run, wanted.digest, draft.size());
+    if (!piece) {
+      return piece.error();
+    }
+    if (auto written = draft.write(piece->bytes); !written) {
+      return written;
+    }
+    if (draft.size() < piece->size && !piece->bytes.empty() && piece->size <= wanted.bytes_max) {
+      continue;
+    }
+    draft.close();
+    const auto is_it = draft.digest() == wanted.digest;
+    if (is_it) {
+      whole_.push_back(std::move(draft));
+    }
+    begun_.erase(begun);
+    return is_it ? result<void>{} : error{errc::not_found, "what the executor has is damaged"};
+  }
+}
+
+result<void> artifact_delivery::get(const wish& wanted) {
+  const auto is_same = [&](const auto& each) { return each.digest() == wanted.digest; };
+  if (store_.has(wanted.run, wanted.digest) || std::any_of(whole_.begin(), whole_.end(), is_same)) {
+    return {};
+  }
+  if (!elsewhere_.read) {
+    return error{errc::not_found, "nobody has it"};
+  }
+  auto got = get_from(wanted.executor, wanted);
+  if (got || got.error().code() == errc::cancelled || got.error().code() == errc::out_of_space) {
+    return got;
+  }
+  auto may_come = got.error().code() != errc::not_found;
+  for (const auto& each : elsewhere_.executors()) {
+    if (each == wanted.executor) {
+      continue;
+    }
+    const auto other = get_from(each, wanted);
+    if (other) {
+      return {};
+    }
+    may_come = may_come || other.error().code() != errc::not_found;
+  }
+  return may_come
+             ? error{errc::unavailable, "the executor '" + wanted.executor +
+                                            "' keeps it and does not answer: " + got.error().text()}
+             : error{errc::not_found, "no executor has it any more"};
+}
+
+result<void> artifact_delivery::fetch(std::string_view run, artifact_sources sources,
+                                      const std::function<bool()>& wanted) {
+  const auto keep = [&] { return store_.keep(run, std::exchange(whole_, {})); };
+  for (auto source : sources) {
+    const auto artifact = source.getArtifact();
+    const auto because = [&](const error& why) {
+      if (why.code() == errc::cancelled) {
+        whole_.clear();
+      } else if (auto kept = keep(); !kept) {
+        return std::move(kept).error();
+      }
+      return error{why.code(), text_of_source(source) + ": " + why.text()};
+    };
+    const std::string executor = text_of(artifact.getExecutor());
+    const wish of_list{std::string{run}, text_of(artifact.getDigest()), executor,
+                       artifact_list_bytes_max, wanted};
+    if (auto got = get(of_list); !got) {
+      return because(got.error());
+    }
+    if (auto kept = keep(); !kept) {
+      return because(kept.error());
+    }
+    const auto files = list_of(run, of_list.digest);
+    if (!files) {
+      return because(files.error());
+    }
+    for (const auto& each : *files) {
+      if (auto got = get({of_list.run, each.digest, executor, each.size, wanted}); !got) {
+        return because(got.error());
+      }
+    }
+  }
+  return keep();
+}
+
+// --- putting -------------------------------------------------------------------------------------
+
+result<void> artifact_delivery::place(std::string_view run, artifact_sources sources,
+                                      int workspace) const {
+  placements all;
+  for (auto source : sources) {
+    const auto whose = text_of_source(source);
+    const auto task = text_of(source.getArtifact().getTask());
+    auto files = list_of(run, text_of(source.getArtifact().getDigest()));
+    if (!files) {
+      return error{files.error().code(), whose + ": " + files.error().text()};
+    }
+    const auto folder = text_of(source.getFolder());
+    for (auto& each : *files) {
+      auto path = folder.empty() ? each.path : folder + "/" + each.path;
+      const auto [at, is_fresh] = all.try_emplace(std::move(path), placement{each, whose, task});
+      if (!is_fresh && at->second.task != task) {
+        return both(at->first, at->second.source, whose);
+      }
+    }
+  }
+  if (auto apart = check_directories(all); !apart) {
+    return apart;
+  }
+  for (const auto& [path, one] : all) {
+    const auto blob = store_.open_blob(run, one.file.digest);
+    auto placed = blob ? place_file(workspace, path, blob->get(), one.file.executable)
+                       : result<void>{blob.error()};
+    if (!placed) {
+      return error{placed.error().code(),
+                   "'" + shown_name(path) + "' of " + one.source + ": " + placed.error().text()};
+    }
+  }
+  return {};
+}
+
+}  // namespace millrace::actors

@@ -1,0 +1,347 @@
+// SPDX-License-Identifier: MIT
+// Artifacts: what the tasks of a run have left in files, told by the run, and read from the
+// executor that keeps them.
+#include "api/api.h"
+#include "api/respond.h"
+#include "http/entity_tags.h"
+#include "millrace/actors/artifact.h"
+#include "millrace/pipeline.capnp.actor.h"
+
+namespace millrace::gateway {
+
+using http::method;
+using http::reply;
+using http::request;
+using runtime::errc;
+using runtime::ref;
+
+namespace {
+
+constexpr std::uint64_t page_files_max = 1'000;
+
+using blob_results = schemas::executor_interface::blob_results;
+
+std::string_view bytes_of(const blob_results& piece) {
+  const auto bytes = piece.bytes();
+  return {reinterpret_cast<const char*>(bytes.begin()), bytes.size()};
+}
+
+struct wanted_artifact {
+  std::string run;
+  std::string task;
+  std::string name;
+};
+
+wanted_artifact wanted_in(const request& received) {
+  return {std::string{received.param("id")}, std::string{received.param("name")},
+          std::string{received.param("artifact")}};
+}
+
+// Finds out what an artifact consists of, and says it to `then`, on the thread for files.
+class list_reader : public std::enable_shared_from_this<list_reader> {
+public:
+  using files = std::vector<actors::artifact_file>;
+  using done = std::function<void(const std::string& executor, const files&)>;
+
+  list_reader(const api_parts& parts, wanted_artifact wanted, std::shared_ptr<reply> answer,
+              done then)
+      : parts_(parts),
+        wanted_(std::move(wanted)),
+        answer_(std::move(answer)),
+        then_(std::move(then)) {}
+
+  void begin() {
+    parts_.silo.call_then<schemas::run_interface::task_results>(
+        ref<schemas::Run>(wanted_.run).task(wanted_.task),
+        [self = shared_from_this()](const auto& found) { self->find(found); });
+  }
+
+private:
+  void find(const runtime::result<schemas::run_interface::task_results>& found) {
+    if (!found) {
+      answer_->fail(found.error());
+      return;
+    }
+    for (auto each : found->task().getArtifacts()) {
+      if (each.getName() == wanted_.name.c_str()) {
+        executor_ = each.getExecutor().cStr();
+        digest_ = each.getDigest().cStr();
+        pull();
+        return;
+      }
+    }
+    answer_->fail({errc::not_found,
+                   "the task '" + wanted_.task + "' has left no artifact '" + wanted_.name + "'"});
+  }
+
+  void pull() {
+    parts_.silo.call_then<blob_results>(
+        ref<schemas::Executor>(executor_).blob(wanted_.run, digest_, text_.size()),
+        [self = shared_from_this()](const auto& piece) { self->take(piece); });
+  }
+
+  void take(const runtime::result<blob_results>& piece) {
+    if (!piece) {
+      answer_->fail({piece.error().code(),
+                     "the executor '" + executor_ + "', which keeps it: " + piece.error().text()});
+      return;
+    }
+    text_ += bytes_of(*piece);
+    if (text_.size() < piece->size() && !bytes_of(*piece).empty() &&
+        text_.size() <= actors::artifact_list_bytes_max) {
+      pull();
+      return;
+    }
+    answer_on(parts_.files, answer_, [self = shared_from_this()] {
+      const auto list = actors::parse_artifact_list(self->text_);
+      list ? self->then_(self->executor_, *list)
+           : self->answer_->fail({errc::internal, list.error().text()});
+    });
+  }
+
+  const api_parts& parts_;
+  wanted_artifact wanted_;
+  std::shared_ptr<reply> answer_;
+  done then_;
+  std::string executor_;
+  std::string digest_;
+  std::string text_;
+};
+
+// Sends one file, piece by piece. One that turns out shorter is cut short, which the client sees by
+// its length.
+class file_sender : public std::enable_shared_from_this<file_sender> {
+public:
+  file_sender(const api_parts& parts, std::string run, std::string executor,
+              actors::artifact_file file)
+      : parts_(parts),
+        run_(std::move(run)),
+        executor_(std::move(executor)),
+        file_(std::move(file)) {}
+
+  // The first piece is read before anything is said, so that a refusal has its status.
+  void begin(std::shared_ptr<reply> answer) {
+    answer_ = std::move(answer);
+    pull();
+  }
+
+private:
+  // A name as a header can have it, and whole as UTF-8 (RFC 6266, 8187).
+  [[nodiscard]] std::string disposition() const {
+    const auto name = file_.path.substr(file_.path.rfind('/') + 1);
+    constexpr std::string_view plain = "-._~";
+    constexpr std::string_view digits = "0123456789ABCDEF";
+    std::string safe;
+    std::string escaped;
+    for (const char each : name) {
+      const auto is_plain = (each >= '0' && each <= '9') || (each >= 'a' && each <= 'z') ||
+                            (each >= 'A' && each <= 'Z') ||
+                            plain.find(each) != std::string_view::npos;
+      const auto byte = static_cast<unsigned char>(each);
+      safe += is_plain ? each : '_';
+      escaped += is_plain ? std::string(1, each)
+                          : std::string{'%', digits[byte >> 4U], digits[byte & 0xfU]};
+    }
+    return "attachment; filename=\"" + safe + "\"; filename*=UTF-8''" + escaped;
+  }
+
+  void open() {
+    out_ = answer_->open(200, {{"Content-Type", "application/octet-stream"},
+                               {"X-Content-Type-Options", "nosniff"},
+                               {"Content-Disposition", disposition()},
+                               {"Content-Length", std::to_string(file_.size)},
+                               {"ETag", "\"" + file_.digest + "\""},
+                               {"Cache-Control", "private, no-cache"}});
+    const auto again = [weak = weak_from_this()] {
+      if (const auto self = weak.lock(); self && self->lagging_.exchange(false)) {
+        self->go_on();
+      }
+    };
+    out_.on_drained(again);
+    out_.on_closed([weak = weak_from_this(), again] {
+      if (const auto self = weak.lock()) {
+        self->closed_ = true;
+        again();
+      }
+    });
+    self_ = shared_from_this();
+  }
+
+  void pull() {
+    parts_.silo.call_then<blob_results>(
+        ref<schemas::Executor>(executor_).blob(run_, file_.digest, offset_),
+        [self = shared_from_this()](const auto& piece) { self->take(piece); });
+  }
+
+  void take(const runtime::result<blob_results>& piece) {
+    if (!piece || piece->size() != file_.size) {
+      if (*answer_) {
+        answer_->fail(piece ? runtime::error{errc::internal, "what the executor keeps is damaged"}
+                            : piece.error());
+      }
+      finish();
+      return;
+    }
+    if (*answer_) {
+      open();
+    }
+    const auto bytes = bytes_of(*piece);
+    left_ = std::string{bytes.substr(0, file_.size - offset_)};
+    offset_ += left_.size();
+    bytes.empty() ? finish() : go_on();
+  }
+
+  // A stream takes less at a time than a piece has.
+  void go_on() {
+    while (!closed_ && !left_.empty()) {
+      const auto part = left_.substr(0, part_bytes);
+      left_.erase(0, part.size());
+      lagging_ = true;
+      if (out_.write(part) == http::write_status::full || !lagging_.exchange(false)) {
+        return;  // `on_drained` comes back, or is already coming
+      }
+    }
+    closed_ || offset_ == file_.size ? finish() : pull();
+  }
+
+  void finish() {
+    out_.close();
+    self_.reset();
+  }
+
+  static constexpr std::size_t part_bytes = std::size_t{64} << 10U;
+
+  const api_parts& parts_;
+  const std::string run_;
+  const std::string executor_;
+  const actors::artifact_file file_;
+  std::shared_ptr<reply> answer_;
+  http::stream out_;
+  std::uint64_t offset_ = 0;  // of what has not been read
+  std::string left_;          // read, and not written
+  std::atomic<bool> lagging_{false};
+  std::atomic<bool> closed_{false};
+  std::shared_ptr<file_sender> self_;  // while a lagging client is waited for
+};
+
+void artifacts(const api_parts& parts, request& received, reply answer) {
+  const auto limit = number_in_query(received, "limit", 0, page_files_max);
+  if (!limit) {
+    answer.fail(limit.error());
+    return;
+  }
+  call_and_answer(
+      parts.silo,
+      ref<schemas::Run>(std::string{received.param("id")})
+          .artifacts(text_in_query(received, "after"), static_cast<std::uint32_t>(*limit)),
+      std::move(answer));
+}
+
+void files(const api_parts& parts, request& received, reply answer) {
+  const auto limit = number_in_query(received, "limit", page_files_max, page_files_max);
+  if (!limit) {
+    answer.fail(limit.error());
+    return;
+  }
+  const auto shared = std::make_shared<reply>(std::move(answer));
+  const auto most = *limit == 0 ? page_files_max : *limit;
+  std::make_shared<list_reader>(
+      parts, wanted_in(received), shared,
+      [shared, most, after = text_in_query(received, "after")](const std::string&,
+                                                               const auto& list) {
+        auto page = nlohmann::ordered_json::array();
+        auto at = std::upper_bound(
+            list.begin(), list.end(), after,
+            [](const std::string& path, const auto& each) { return path < each.path; });
+        for (; at != list.end() && page.size() < most; ++at) {
+          page.push_back({{"id", at->path},
+                          {"size", at->size},
+                          {"executable", at->executable},
+                          {"digest", at->digest}});
+        }
+        const auto next = at == list.end() ? std::string{} : std::prev(at)->path;
+        shared->send(answer_of(200, nlohmann::ordered_json{{"files", page}, {"next", next}}));
+      })
+      ->begin();
+}
+
+void content(const api_parts& parts, request& received, reply answer) {
+  const auto tags = http::entity_tags_in(received.headers, "If-None-Match");
+  const auto path = text_in_query(received, "path");
+  if (!tags || path.empty()) {
+    answer.fail(tags ? runtime::error{errc::invalid_argument,
+                                      "query parameter 'path' must name one of the files"}
+                     : tags.error());
+    return;
+  }
+  const auto shared = std::make_shared<reply>(std::move(answer));
+  const auto wanted = wanted_in(received);
+  std::make_shared<list_reader>(
+      parts, wanted, shared,
+      [&parts, shared, path, wanted, has = *tags](const std::string& executor, const auto& list) {
+        const auto found = std::lower_bound(
+            list.begin(), list.end(), path,
+            [](const auto& each, const std::string& name) { return each.path < name; });
+        if (found == list.end() || found->path != path) {
+          shared->fail({errc::not_found, "the artifact has no file of that path"});
+        } else if (has.match(found->digest)) {
+          auto same = http::empty(304);
+          same.headers.add("ETag", "\"" + found->digest + "\"");
+          shared->send(std::move(same));
+        } else {
+          std::make_shared<file_sender>(parts, wanted.run, executor, *found)->begin(shared);
+        }
+      })
+      ->begin();
+}
+
+}  // namespace
+
+void add_artifact_routes(api_routes& routes) {
+  const std::string run = "/api/v1/runs/{id}";
+  const auto one = run + "/tasks/{name}/artifacts/{artifact}";
+  routes.add(method::get, run + "/artifacts", of_run(role::READ),
+             {.id = "list_artifacts",
+              .tag = "runs",
+              .summary = "The artifacts that the tasks of a run have left",
+              .query = {text_key("after", "The `next` of the page before."),
+                        number_key("limit", page_files_max,
+                                   "About the most of them; those of one task stay together.")},
+              .answers = {{.status = 200,
+                           .text = "A page; `next` is empty at the end.",
+                           .body = json_of<schemas::Run::ArtifactsResults>()}},
+              .problems = {404}},
+             artifacts);
+  routes.add(method::get, one, of_run(role::READ),
+             {.id = "get_artifact",
+              .tag = "runs",
+              .summary = "The files of an artifact, in order of their paths",
+              .query = {text_key("after", "The `next` of the page before."),
+                        number_key("limit", page_files_max, "The most of them; 0: 1,000.")},
+              .answers = {{.status = 200,
+                           .text = "A page; `next` is empty at the end.",
+                           .body = json_media(shape::object(
+                               {{"files", shape::list(shape::of<schemas::ArtifactFile>())},
+                                {"next", shape::text()}}))}},
+              .problems = {404, 503}},
+             files);
+  routes.add(method::get, one + "/content", of_run(role::READ),
+             {.id = "read_artifact",
+              .tag = "runs",
+              .summary = "One file of an artifact",
+              .text = "It is never shown by a browser, whatever it is.",
+              .query = {text_key("path", "Its path, as the list tells it; needed.")},
+              .headers = {{"If-None-Match", "ETags that the client has."}},
+              .answers = {{.status = 200,
+                           .text = "The bytes.",
+                           .body = {.type = "application/octet-stream"},
+                           .headers = {{"Content-Disposition", "The name of a file."},
+                                       {"ETag", "The SHA-256 of the bytes."}}},
+                          {.status = 304,
+                           .text = "The client has it.",
+                           .headers = {{"ETag", "The SHA-256 of the bytes."}}}},
+              .problems = {404, 503}},
+             content);
+}
+
+}  // namespace millrace::gateway
