@@ -37,6 +37,7 @@ install(FILES ${PROJECT_BINARY_DIR}/package/millraceConfig.cmake
               ${PROJECT_BINARY_DIR}/package/millraceConfigVersion.cmake
               ${CMAKE_CURRENT_LIST_DIR}/MillraceSchemas.cmake ${CMAKE_CURRENT_LIST_DIR}/FindCAF.cmake
               ${CMAKE_CURRENT_LIST_DIR}/FindLMDB.cmake ${CMAKE_CURRENT_LIST_DIR}/FindxxHash.cmake
+              ${CMAKE_CURRENT_LIST_DIR}/FindRE2.cmake
         DESTINATION ${package_dir})
 
 # How far the folder of the .pc files is below the prefix.

@@ -79,7 +79,7 @@ set(CPACK_DEBIAN_DEV_PACKAGE_NAME libmillrace-dev)
 set(CPACK_DEBIAN_DEV_PACKAGE_SECTION libdevel)
 set(CPACK_DEBIAN_DEV_PACKAGE_SHLIBDEPS ON)
 set(CPACK_DEBIAN_DEV_PACKAGE_DEPENDS
-    "capnproto, libcapnp-dev, libcaf-dev (>= ${CAF_VERSION}), liblmdb-dev, libssl-dev, libxxhash-dev, libyaml-cpp-dev, libzstd-dev")
+    "capnproto, libcapnp-dev, libcaf-dev (>= ${CAF_VERSION}), liblmdb-dev, libre2-dev, libssl-dev, libxxhash-dev, libyaml-cpp-dev, libzstd-dev")
 set(CPACK_DEBIAN_DEV_PACKAGE_SUGGESTS "millrace-doc")
 set(CPACK_DEBIAN_DEV_DESCRIPTION "durable virtual actors for C++ programs (development files)
 An actor is a Cap'n Proto interface and a class; its state, timers, reminders

@@ -2,10 +2,11 @@
 #include "millrace/actors/expansion.h"
 
 #include <algorithm>
-#include <nlohmann/json.hpp>
 
+#include "definition/fill_values.h"
 #include "definition/message_text.h"
 #include "definition/value_json.h"
+#include "millrace/actors/name_rule.h"
 #include "millrace/actors/params.h"
 
 namespace millrace::actors {
@@ -21,64 +22,58 @@ error too_many() {
           "a fan-out has at most " + std::to_string(task_instances_max) + " instances"};
 }
 
-// A text that stands for a list: a JSON array, or lines.
-result<std::vector<value>> list_in(const std::string& text) {
-  const auto first = text.find_first_not_of(" \t\r\n");
-  if (first != std::string::npos && text[first] == '[') {
-    const auto json = parse_json(text);
-    if (!json || !json->is_array()) {
-      return error{errc::invalid_argument, "a text that starts with `[` is no JSON array" +
-                                               (json ? "" : ": " + json.error().text())};
-    }
-    std::vector<value> values;
-    for (const auto& each : *json) {
-      // As it was written: the order of its keys is the task's affair.
-      values.push_back(each.is_object() ? make_value(to_json_text(each)) : from_json_value(each));
-    }
-    return values;
-  }
-  std::vector<value> lines;
-  std::size_t from = 0;
-  while (from < text.size()) {
-    const auto end = std::min(text.find('\n', from), text.size());
-    if (end > from) {
-      lines.push_back(make_value(text.substr(from, end - from)));
-    }
-    from = end + 1;
-  }
-  return lines;
-}
-
 result<std::vector<value>> values_of(const fan_values& written, const expression_scope& scope) {
   if (const auto* text = std::get_if<std::string>(&written)) {
     auto found = fill_value(*text, scope);
     if (!found) {
       return std::move(found).error();
     }
-    if (auto* list = std::get_if<value::list>(&found->content)) {
-      return std::move(*list);
-    }
-    if (const auto* lines = found->text()) {
-      return list_in(*lines);
-    }
-    return error{errc::invalid_argument, "the value of `" + *text + "` is of type `" +
-                                             std::string{to_string(found->type())} +
-                                             "`, not a list"};
+    auto list = fan_list_of(*std::move(found));
+    return list ? std::move(list)
+                : error{list.error().code(), "the value of `" + *text + "` " + list.error().text()};
   }
   std::vector<value> made;
   for (const auto& each : std::get<std::vector<value>>(written)) {
-    const auto* text = each.text();
-    if (text == nullptr || !has_expression(*text)) {
-      made.push_back(each);
-      continue;
-    }
-    auto filled = fill_value(*text, scope);
+    auto filled = fill_in(each, scope);
     if (!filled) {
       return std::move(filled).error();
     }
     made.push_back(*std::move(filled));
   }
   return made;
+}
+
+// `host=a, port=1` of a record, and the text of anything else.
+std::string label_of(const value& item) {
+  std::string label;
+  if (const auto* fields = item.entries()) {
+    for (const auto& [name, content] : *fields) {
+      label += (label.empty() ? "" : ", ") + name + "=" + to_text(content);
+      if (label.size() > instance_label_bytes_max) {
+        break;
+      }
+    }
+  } else {
+    label = to_text(item);
+  }
+  return one_line(label, instance_label_bytes_max);
+}
+
+// What two fields of a record would both be; empty: nothing.
+std::string twin_fields(const value& item) {
+  std::map<std::string, std::string> twins;
+  if (const auto* fields = item.entries()) {
+    for (const auto& [name, content] : *fields) {
+      if (!fits(name, name_rule::field)) {
+        continue;  // it has no variable
+      }
+      const auto [twin, fresh] = twins.try_emplace(item_field_variable(name), name);
+      if (!fresh) {
+        return "`" + name + "` and `" + twin->second + "` would both be `$" + twin->first + "`";
+      }
+    }
+  }
+  return {};
 }
 
 bool agrees(const std::vector<std::pair<std::string, value>>& cells, const matrix_cells& rule) {
@@ -163,7 +158,11 @@ result<std::vector<task_instance>> expand(const task_definition& task,
   std::vector<task_instance> made(values->size());
   for (std::uint32_t index = 0; index < made.size(); ++index) {
     made[index].index = index;
-    made[index].label = one_line(to_text((*values)[index]), instance_label_bytes_max);
+    if (const auto twins = twin_fields((*values)[index]); !twins.empty()) {
+      return error{errc::invalid_argument,
+                   "the item " + std::to_string(index) + " of `for_each`: " + twins};
+    }
+    made[index].label = label_of((*values)[index]);
     made[index].item = std::move((*values)[index]);
   }
   return made;
@@ -178,6 +177,12 @@ std::map<std::string, std::string> environment_of(const task_instance& instance)
   std::map<std::string, std::string> environment;
   if (instance.item) {
     environment[std::string{item_variable}] = to_text(*instance.item);
+    const auto* fields = instance.item->entries();
+    for (const auto& [name, content] : fields != nullptr ? *fields : value::map{}) {
+      if (fits(name, name_rule::field) && !content.is_null()) {
+        environment[item_field_variable(name)] = to_text(content);
+      }
+    }
   }
   for (const auto& [axis, cell] : instance.matrix) {
     environment[matrix_variable(axis)] = to_text(cell);

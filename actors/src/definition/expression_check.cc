@@ -5,6 +5,7 @@
 #include <array>
 
 #include "definition/expression_tree.h"
+#include "millrace/actors/name_rule.h"
 #include "millrace/actors/suggestion.h"
 #include "millrace/actors/webhook.h"
 
@@ -86,6 +87,33 @@ private:
     return std::nullopt;
   }
 
+  // Below what is known to be of type `whole`.
+  known_type field(const expression_node& node, const std::string& name, known_type whole) {
+    if (whole && *whole != value_type::map) {
+      failures_.push_back(
+          {node.key_offset,
+           "`" + name + "` is of type `" + std::string{to_string(*whole)} + "` and has no fields",
+           "an item with fields is written `{host: a, port: 1}`"});
+    }
+    return std::nullopt;
+  }
+
+  known_type item_field(const expression_node& node) {
+    if (!scope_.item_field) {
+      return field(node, "item", *scope_.item);
+    }
+    known_type type;
+    std::string near;
+    if (!scope_.item_field(node.path[0], type, near)) {
+      failures_.push_back({node.key_offset,
+                           "no item has a field `" + shown_name(node.path[0]) + "`",
+                           near.empty() ? "the items of `for_each` say which fields there are"
+                                        : did_you_mean(near)});
+      return std::nullopt;
+    }
+    return node.path.size() == 1 ? type : field(node, "item." + node.path[0], type);
+  }
+
   known_type trigger(const expression_node& node) {
     if (scope_.trigger == trigger_kind::none) {
       fail(node, "`trigger` is not available here", "it exists in the `params` of a trigger");
@@ -131,15 +159,16 @@ private:
                      where_param());
         return node.has_key ? entry(node, type) : type;
       case reference_kind::matrix:
-        return named(node, scope_.matrix, "matrix axis", "`matrix` is not available here",
+        type = named(node, scope_.matrix, "matrix axis", "`matrix` is not available here",
                      "it exists in the `env`, `command` and `when` of a task with `matrix`");
+        return node.path.empty() ? type : field(node, "matrix." + node.name, type);
       case reference_kind::item:
         if (!scope_.item) {
           fail(node, "`item` is not available here",
                "it exists in the `env`, `command` and `when` of a task with `for_each`");
           return type;
         }
-        return *scope_.item;
+        return node.path.empty() ? *scope_.item : item_field(node);
       case reference_kind::run:
         return of_run(node);
       case reference_kind::trigger:
@@ -318,6 +347,15 @@ private:
         want(0, is(0, value_type::integer), "whole numbers");
         want(1, is(1, value_type::integer), "whole numbers");
         return value_type::list;
+      case function_name::zip:
+        for (std::size_t each = 0; each < types.size(); ++each) {
+          want(each, is(each, value_type::list) || is(each, value_type::text), "lists");
+        }
+        return value_type::list;
+      case function_name::matches:
+      case function_name::extract:
+        want(0, is(0, value_type::text), "a string first");
+        return node.function == function_name::matches ? value_type::boolean : value_type::text;
       case function_name::success:
       case function_name::failure:
       case function_name::always:

@@ -29,6 +29,7 @@ struct check_scope {
   lookup param;
   lookup matrix;
   std::optional<known_type> item;  ///< What is known of its type.
+  lookup item_field;               ///< Empty: nobody knows what fields items have.
   bool needs_functions = false;    ///< success() and failure().
   trigger_kind trigger = trigger_kind::none;
   std::string_view without_run = {};  ///< What to write where `run` is not known; empty: it is.

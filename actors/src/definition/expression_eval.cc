@@ -5,7 +5,9 @@
 
 #include "definition/expression_tree.h"
 #include "definition/message_text.h"
+#include "definition/value_json.h"
 #include "millrace/actors/definition.h"
+#include "millrace/actors/suggestion.h"
 
 namespace millrace::actors {
 
@@ -118,6 +120,9 @@ error never_equal(std::string_view where, const value& a, const value& b) {
 // What `join` makes; a text of a definition has as much.
 constexpr std::size_t joined_bytes_max = std::size_t{1} << 20U;
 
+// What `zip` makes, which is a hundred bytes a field.
+constexpr std::size_t zipped_values_max = 4 * task_instances_max;
+
 class evaluator {
 public:
   explicit evaluator(const expression_scope& scope) : scope_(scope) {}
@@ -177,9 +182,9 @@ private:
       case reference_kind::param:
         return "params." + node.name;
       case reference_kind::matrix:
-        return "matrix." + node.name;
+        return dotted("matrix." + node.name, node.path);
       case reference_kind::item:
-        return "item";
+        return dotted("item", node.path);
       case reference_kind::output:
         return "tasks." + node.name + ".outputs." + node.key;
       case reference_kind::status:
@@ -208,7 +213,35 @@ private:
                                   node.key + "`; write it, or declare it with a `default`"
                             : "")};
     }
-    return node.has_key ? entry(*found, node) : result<value>{*found};
+    const auto has_fields =
+        node.refers_to == reference_kind::item || node.refers_to == reference_kind::matrix;
+    return node.has_key ? entry(*found, node)
+           : has_fields ? field(*found, node)
+                        : result<value>{*found};
+  }
+
+  // Of a record; what it does not have is a mistake, since nothing says so earlier.
+  static result<value> field(const value& whole, const expression_node& node) {
+    const auto* at = &whole;
+    for (const auto& step : node.path) {
+      const auto no_value = "`" + name_in_messages(node) + "` has no value here: " + shown(*at);
+      if (at->entries() == nullptr) {
+        return error{errc::failed_precondition, no_value + " has no fields"};
+      }
+      const auto found = at->entries()->find(step);
+      if (found == at->entries()->end()) {
+        suggestion near{step};
+        for (const auto& [name, content] : *at->entries()) {
+          near.consider(name);
+        }
+        return error{
+            errc::failed_precondition,
+            no_value + " has no `" + shown_name(step) + "`" +
+                (near.best().empty() ? "" : "; did you mean `" + shown_name(near.best()) + "`?")};
+      }
+      at = &found->second;
+    }
+    return *at;
   }
 
   // Of a map; what is not there reads as null.
@@ -317,6 +350,11 @@ private:
         return join(operands[0], operands[1]);
       case function_name::range:
         return range(operands[0], operands[1]);
+      case function_name::zip:
+        return zip(node.operand_names, operands);
+      case function_name::matches:
+      case function_name::extract:
+        return match(node, operands[0]);
       case function_name::success:
         return known(scope_.needs_succeeded(), "success()");
       case function_name::failure:
@@ -437,6 +475,55 @@ private:
       numbers.push_back(make_value(each));
     }
     return make_value(std::move(numbers));
+  }
+
+  // Records of the elements of one index.
+  static result<value> zip(const std::vector<std::string>& names, std::vector<value>& operands) {
+    std::vector<value::list> lists;
+    lists.reserve(operands.size());
+    for (auto& each : operands) {
+      auto found = fan_list_of(std::move(each));
+      if (!found) {
+        return error{errc::invalid_argument,
+                     "`zip`: " + names[lists.size()] + ": " + found.error().text()};
+      }
+      if (!lists.empty() && found->size() != lists[0].size()) {
+        return error{errc::invalid_argument, "`zip` takes lists of one length: `" + names[0] +
+                                                 "` has " + std::to_string(lists[0].size()) +
+                                                 " and `" + names[lists.size()] + "` has " +
+                                                 std::to_string(found->size())};
+      }
+      lists.push_back(*std::move(found));
+    }
+    if (lists[0].size() * lists.size() > zipped_values_max) {
+      return error{errc::invalid_argument,
+                   "`zip` makes at most " + std::to_string(zipped_values_max) + " fields in all"};
+    }
+    value::list records;
+    records.reserve(lists[0].size());
+    for (std::size_t at = 0; at < lists[0].size(); ++at) {
+      value::map record;
+      for (std::size_t each = 0; each < names.size(); ++each) {
+        record.emplace(names[each], std::move(lists[each][at]));
+      }
+      records.push_back(make_value(std::move(record)));
+    }
+    return make_value(std::move(records));
+  }
+
+  static result<value> match(const expression_node& node, const value& whole) {
+    if (whole.text() == nullptr) {
+      return wrong_type(name_of(node.function), "a string first", whole);
+    }
+    if (node.function == function_name::matches) {
+      const auto found = node.pattern->is_in(*whole.text());
+      return found ? result<value>{make_value(*found)} : found.error();
+    }
+    auto part = node.pattern->find_in(*whole.text());
+    if (!part) {
+      return std::move(part).error();
+    }
+    return *part ? make_value(**std::move(part)) : value{};
   }
 
   // Characters of a string, elements of a list or map.

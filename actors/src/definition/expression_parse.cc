@@ -8,6 +8,7 @@
 #include "definition/expression_words.h"
 #include "definition/scalar_text.h"
 #include "definition/token_reader.h"
+#include "millrace/actors/name_rule.h"
 #include "millrace/actors/suggestion.h"
 
 namespace millrace::actors {
@@ -204,7 +205,7 @@ private:
       return fail(offset, "unknown function `" + std::string{word} + "`",
                   near.best().empty()
                       ? "functions: contains, starts_with, ends_with, length, int, float, string, "
-                        "split, join, range, success, failure, always"
+                        "split, join, range, zip, matches, extract, success, failure, always"
                       : "did you mean `" + std::string{near.best()} + "`?");
     }
     auto node = make(operation::call, offset);
@@ -217,18 +218,67 @@ private:
                    ? fail_here()
                    : fail(offset, "`" + std::string{word} + "(` is never closed", "add `)`");
       }
+      if (row->operands == named_operands && !take_operand_name(*node)) {
+        return nullptr;
+      }
       auto operand = parse_either();
       if (!operand) {
         return nullptr;
       }
       node->operands.push_back(std::move(operand));
     }
+    if (row->operands == named_operands) {
+      return node->operands.empty() ? fail(offset, "`zip` takes lists", std::string{zip_example})
+                                    : node;
+    }
     if (node->operands.size() != row->operands) {
       return fail(offset, "`" + std::string{word} + "` takes " + std::to_string(row->operands) +
                               (row->operands == 1 ? " value" : " values") + ", not " +
                               std::to_string(node->operands.size()));
     }
-    return node;
+    const auto takes_pattern =
+        row->function == function_name::matches || row->function == function_name::extract;
+    return !takes_pattern || take_pattern(*node) ? node : nullptr;
+  }
+
+  // `host=`
+  bool take_operand_name(expression_node& call) {
+    const auto offset = at_;
+    const std::string name{peek_word()};
+    at_ += name.size();
+    skip_space();
+    if (!fits(name, name_rule::field) || text_.substr(at_).starts_with("==") || !take("=")) {
+      fail(offset, "`zip` takes each of its lists by a name", std::string{zip_example});
+      return false;
+    }
+    auto& names = call.operand_names;
+    if (std::find(names.begin(), names.end(), name) != names.end()) {
+      fail(offset, "`zip` is given `" + name + "` twice", "rename one of them");
+      return false;
+    }
+    names.push_back(name);
+    return true;
+  }
+
+  // The last operand, which is compiled.
+  bool take_pattern(expression_node& call) {
+    const auto& operand = *call.operands.back();
+    const auto* text = operand.what == operation::literal ? operand.literal.text() : nullptr;
+    if (text == nullptr) {
+      fail(operand.offset, "a pattern is a text in quotes",
+           "it is checked with the definition: write it here, as in '^v[0-9]+$'");
+      return false;
+    }
+    text_pattern::mistake wrong;
+    call.pattern = text_pattern::make(*text, wrong);
+    if (!call.pattern) {
+      const auto first = operand.offset + 1;  // after the quote
+      const auto as_written = text_.substr(first).starts_with(*text);
+      fail(as_written ? first + wrong.offset : operand.offset, std::move(wrong.text),
+           "patterns are those of RE2: no look-around, no back-references");
+      return false;
+    }
+    return true;
   }
 
   node_ptr parse_reference(std::string_view word, std::size_t offset) {
@@ -237,16 +287,18 @@ private:
     bool good = true;
     if (word == "item") {
       node->refers_to = reference_kind::item;
+      good = take_fields(*node, "`item.NAME` or `item['NAME']`");
     } else if (word == "params") {
       node->refers_to = reference_kind::param;
       good = take_step(node->name, node->name_offset, "`params.NAME`");
-      if (good && at_ < text_.size() && (text_[at_] == '.' || text_[at_] == '[')) {
+      if (good && at_step()) {
         node->has_key = true;
         good = take_step(node->key, node->key_offset, "`params.NAME.KEY` or `params.NAME['KEY']`");
       }
     } else if (word == "matrix") {
       node->refers_to = reference_kind::matrix;
-      good = take_step(node->name, node->name_offset, "`matrix.NAME`");
+      good = take_step(node->name, node->name_offset, "`matrix.NAME`") &&
+             take_fields(*node, "`matrix.AXIS.NAME` or `matrix.AXIS['NAME']`");
     } else if (word == "run") {
       node->refers_to = reference_kind::run;
       good = take_step(node->name, node->name_offset, "`run.id` or `run.pipeline`");
@@ -260,11 +312,27 @@ private:
     if (!good) {
       return nullptr;
     }
-    if (at_ < text_.size() && (text_[at_] == '.' || text_[at_] == '[')) {
+    if (at_step()) {
       return fail(at_, "nothing can follow here", "a value has no parts");
     }
     skip_space();
     return node;
+  }
+
+  [[nodiscard]] bool at_step() const {
+    return at_ < text_.size() && (text_[at_] == '.' || text_[at_] == '[');
+  }
+
+  // Into a record, and what is in it.
+  bool take_fields(expression_node& node, std::string_view wanted) {
+    while (at_step()) {
+      std::size_t offset = 0;
+      if (!take_step(node.path.emplace_back(), offset, wanted)) {
+        return false;
+      }
+      node.key_offset = node.path.size() == 1 ? offset : node.key_offset;
+    }
+    return true;
   }
 
   bool parse_trigger_reference(expression_node& node) {
@@ -275,8 +343,7 @@ private:
       return false;
     }
     const auto has_one = node.name == "params" || node.name == "outputs" || node.name == "headers";
-    while ((has_one && node.path.empty()) || (node.name == "body" && at_ < text_.size() &&
-                                              (text_[at_] == '.' || text_[at_] == '['))) {
+    while ((has_one && node.path.empty()) || (node.name == "body" && at_step())) {
       if (!take_step(node.path.emplace_back(), node.key_offset, wanted)) {
         return false;
       }
@@ -353,6 +420,9 @@ private:
                 near.best().empty() ? "put text in quotes: '" + std::string{word} + "'"
                                     : "did you mean `" + std::string{near.best()} + "`?");
   }
+
+  static constexpr std::string_view zip_example =
+      "write `zip(host=params.hosts, port=params.ports)`";
 
   std::size_t depth_ = 0;
 };

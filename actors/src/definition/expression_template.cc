@@ -39,6 +39,18 @@ error broken(const expression_error& failure) {
               (failure.hint.empty() ? std::string{} : " (" + failure.hint + ")")};
 }
 
+result<bool> boolean_of(result<value> decided) {
+  if (!decided) {
+    return std::move(decided).error();
+  }
+  if (decided->boolean() == nullptr) {
+    return error{errc::invalid_argument, "`when` must be a bool, not " +
+                                             std::string{to_string(decided->type())} + " `" +
+                                             to_text(*decided).substr(0, 80) + "`"};
+  }
+  return *decided->boolean();
+}
+
 void add_literal(template_parse& parsed, std::string_view text, std::size_t offset) {
   if (text.empty()) {
     return;
@@ -141,16 +153,11 @@ result<bool> decide(std::string_view when, const expression_scope& scope) {
   if (when == "false") {
     return false;
   }
-  auto decided = fill_value(when, scope);
-  if (!decided) {
-    return std::move(decided).error();
-  }
-  if (decided->boolean() == nullptr) {
-    return error{errc::invalid_argument, "`when` must be a bool, not " +
-                                             std::string{to_string(decided->type())} + " `" +
-                                             to_text(*decided).substr(0, 80) + "`"};
-  }
-  return *decided->boolean();
+  return boolean_of(fill_value(when, scope));
+}
+
+result<bool> decide(const expression& when, const expression_scope& scope) {
+  return boolean_of(evaluate(when, scope));
 }
 
 }  // namespace millrace::actors

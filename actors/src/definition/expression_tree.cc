@@ -23,15 +23,6 @@ std::string_view name_of(function_name function) noexcept {
   return "";
 }
 
-std::size_t operand_count_of(function_name function) noexcept {
-  for (const auto& each : functions) {
-    if (each.function == function) {
-      return each.operands;
-    }
-  }
-  return 0;
-}
-
 const std::vector<std::string_view>& task_statuses() {
   static const std::vector<std::string_view> statuses{"succeeded",       "failed",    "errored",
                                                       "timed_out",       "cancelled", "skipped",

@@ -5,10 +5,12 @@
 #include <cstddef>
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
 
+#include "definition/text_pattern.h"
 #include "millrace/actors/expression.h"
 
 namespace millrace::actors {
@@ -52,6 +54,9 @@ enum class function_name : std::uint8_t {
   split,
   join,
   range,
+  zip,
+  matches,
+  extract,
   success,
   failure,
   always,
@@ -64,12 +69,14 @@ struct expression_node {
   reference_kind refers_to = reference_kind::param;
   std::string name;               ///< Of the parameter, axis, task, or field of `run` or `trigger`.
   std::string key;                ///< Of the output or artifact, or in the parameter's map.
-  std::vector<std::string> path;  ///< Below the field of `trigger`.
+  std::vector<std::string> path;  ///< Below `item`, an axis, or the field of `trigger`.
   bool has_key = false;           ///< Of a parameter.
   std::size_t name_offset = 0;    ///< Where the name stands, for diagnostics.
   std::size_t key_offset = 0;
   function_name function = function_name::always;
   std::vector<std::shared_ptr<const expression_node>> operands;
+  std::vector<std::string> operand_names;  ///< Of `zip`, as many as operands.
+  std::optional<text_pattern> pattern;     ///< Of `matches` and `extract`.
 };
 
 /// Calls `visit` with every node below and including `root`.
@@ -86,9 +93,6 @@ void walk(const expression_node& root, const Visit& visit) {
 
 /// The function as written: `starts_with`.
 [[nodiscard]] std::string_view name_of(function_name function) noexcept;
-
-/// How many operands the function takes.
-[[nodiscard]] std::size_t operand_count_of(function_name function) noexcept;
 
 /// The end states of a task, as `tasks.NAME.status` gives them.
 [[nodiscard]] const std::vector<std::string_view>& task_statuses();

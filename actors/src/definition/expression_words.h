@@ -4,11 +4,15 @@
 
 #include <array>
 #include <cstddef>
+#include <cstdint>
 #include <string_view>
 
 #include "definition/expression_tree.h"
 
 namespace millrace::actors {
+
+/// Of a function that takes lists by name, as many as there are.
+inline constexpr std::size_t named_operands = SIZE_MAX;
 
 struct function_row {
   std::string_view name;
@@ -27,6 +31,9 @@ inline constexpr std::array functions{
     function_row{"split", function_name::split, 2},
     function_row{"join", function_name::join, 2},
     function_row{"range", function_name::range, 2},
+    function_row{"zip", function_name::zip, named_operands},
+    function_row{"matches", function_name::matches, 2},
+    function_row{"extract", function_name::extract, 2},
     function_row{"success", function_name::success, 0},
     function_row{"failure", function_name::failure, 0},
     function_row{"always", function_name::always, 0},

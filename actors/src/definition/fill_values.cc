@@ -5,17 +5,14 @@ namespace millrace::actors {
 
 using runtime::result;
 
-namespace {
-
-// The same with the expressions in its texts filled in.
-result<value> filled_in(const value& from, const expression_scope& names) {
+result<value> fill_in(const value& from, const expression_scope& names) {
   if (const auto* text = from.text()) {
-    return fill_value(*text, names);
+    return text->find("${{") == std::string::npos ? from : fill_value(*text, names);
   }
   if (const auto* items = from.items()) {
     value::list made;
     for (const auto& each : *items) {
-      auto filled = filled_in(each, names);
+      auto filled = fill_in(each, names);
       if (!filled) {
         return filled;
       }
@@ -26,7 +23,7 @@ result<value> filled_in(const value& from, const expression_scope& names) {
   if (const auto* entries = from.entries()) {
     value::map made;
     for (const auto& [key, each] : *entries) {
-      auto filled = filled_in(each, names);
+      auto filled = fill_in(each, names);
       if (!filled) {
         return filled;
       }
@@ -37,13 +34,11 @@ result<value> filled_in(const value& from, const expression_scope& names) {
   return from;
 }
 
-}  // namespace
-
 result<value> fill_values(const std::map<std::string, value>& from, const expression_scope& names,
                           const std::string& what) {
   value::map made;
   for (const auto& [name, content] : from) {
-    auto filled = filled_in(content, names);
+    auto filled = fill_in(content, names);
     if (!filled) {
       auto text = what + " ";
       text += name + ": " + filled.error().text();

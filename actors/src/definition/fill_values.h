@@ -10,6 +10,10 @@
 
 namespace millrace::actors {
 
+/// The same with the expressions in its texts filled in; a text that is one expression keeps its
+/// type. Errors: as `fill_value`.
+[[nodiscard]] runtime::result<value> fill_in(const value& from, const expression_scope& names);
+
 /// The map as a value; a text that is one expression keeps its type. `what`, such as `inputs`, is
 /// for the message. Errors: as `fill_value`.
 [[nodiscard]] runtime::result<value> fill_values(const std::map<std::string, value>& from,

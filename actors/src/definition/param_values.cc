@@ -34,7 +34,7 @@ std::string hint_for(param_type type) {
     case param_type::text:
       return "put it in quotes";
     case param_type::list:
-      return "write a list of strings, numbers or booleans: `[\"a\", \"b\"]`";
+      return "write a list of strings, numbers, booleans or maps of these: `[\"a\", \"b\"]`";
     case param_type::map:
       return "write a map of strings, numbers or booleans: `{\"a\": 1}`";
     default:
@@ -46,23 +46,33 @@ bool is_scalar(const value& content) {
   return !content.is_null() && content.items() == nullptr && content.entries() == nullptr;
 }
 
-// The first element that is none of a list or map, as JSON pointer and value.
-std::optional<std::pair<std::string, const value*>> first_bad(const value& content) {
-  if (const auto* items = content.items()) {
-    for (std::size_t at = 0; at < items->size(); ++at) {
-      if (!is_scalar((*items)[at])) {
-        return std::pair{pointer_step(std::to_string(at)), &(*items)[at]};
+using element_place = std::pair<std::string, const value*>;
+
+// The first value in a map that is no scalar, as JSON pointer and value.
+std::optional<element_place> first_bad(const value::map& entries) {
+  const auto bad = std::find_if(entries.begin(), entries.end(),
+                                [](const auto& each) { return !is_scalar(each.second); });
+  return bad == entries.end()
+             ? std::nullopt
+             : std::optional{element_place{pointer_step(bad->first), &bad->second}};
+}
+
+// The same in a list, which may hold records, or a map.
+std::optional<element_place> first_bad(const value& content) {
+  const auto* items = content.items();
+  for (std::size_t at = 0; items != nullptr && at < items->size(); ++at) {
+    const auto& each = (*items)[at];
+    const auto place = pointer_step(std::to_string(at));
+    if (const auto* record = each.entries()) {
+      if (auto bad = first_bad(*record)) {
+        return element_place{place + bad->first, bad->second};
       }
+    } else if (!is_scalar(each)) {
+      return element_place{place, &each};
     }
   }
-  if (const auto* entries = content.entries()) {
-    for (const auto& [key, each] : *entries) {
-      if (!is_scalar(each)) {
-        return std::pair{pointer_step(key), &each};
-      }
-    }
-  }
-  return std::nullopt;
+  const auto* entries = content.entries();
+  return entries != nullptr ? first_bad(*entries) : std::nullopt;
 }
 
 bool fits_type(const value& content, param_type type) {

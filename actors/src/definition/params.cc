@@ -119,6 +119,9 @@ std::string param_variable(std::string_view name) {
 std::string matrix_variable(std::string_view axis) {
   return variable("MILLRACE_MATRIX_", axis);
 }
+std::string item_field_variable(std::string_view field) {
+  return variable("MILLRACE_ITEM_", field);
+}
 
 std::map<std::string, std::string> environment_of(const bound_params& params) {
   std::map<std::string, std::string> environment;

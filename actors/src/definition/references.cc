@@ -2,6 +2,7 @@
 // The second pass: what names, needs and expressions refer to.
 #include <algorithm>
 #include <functional>
+#include <map>
 #include <unordered_map>
 
 #include "definition/expression_check.h"
@@ -27,6 +28,9 @@ std::string did_you_mean(std::string_view best) {
 constexpr std::size_t circles_max = 10;
 constexpr std::size_t circle_names_max = 12;
 
+// The most patterns of a definition: compiling one takes up to half a millisecond.
+constexpr std::size_t patterns_max = 1'000;
+
 // The name that is near `wrong`, or nothing.
 template <class Named>
 std::string_view nearest(reader& in, std::string_view wrong, const std::vector<Named>& candidates) {
@@ -50,26 +54,90 @@ bool fans_out(const task_definition& task) {
 }
 
 // The type that all of these values have.
-known_type type_of(const fan_values& values) {
-  const auto* listed = std::get_if<std::vector<value>>(&values);
-  if (listed == nullptr || listed->empty()) {
+known_type type_of(const std::vector<value>& listed) {
+  if (listed.empty()) {
     return std::nullopt;
   }
-  const auto first = listed->front().type();
-  const auto alike = std::all_of(listed->begin(), listed->end(), [&](const value& each) {
+  const auto first = listed.front().type();
+  const auto alike = std::all_of(listed.begin(), listed.end(), [&](const value& each) {
     return each.type() == first && (each.text() == nullptr || !has_expression(*each.text()));
   });
   return alike ? known_type{first} : std::nullopt;
 }
 
 known_type type_of(const matrix_definition& matrix, const matrix_axis& axis) {
-  const auto type = type_of(axis.values);
-  const auto alike =
-      std::all_of(matrix.include.begin(), matrix.include.end(), [&](const matrix_cells& each) {
-        const auto cell = each.find(axis.name);
-        return cell == each.end() || cell->second.type() == type;
-      });
-  return alike ? type : std::nullopt;
+  const auto* listed = std::get_if<std::vector<value>>(&axis.values);
+  std::vector<value> cells;  // one of the axis, and those of `include`
+  if (listed != nullptr && !listed->empty() && type_of(*listed)) {
+    cells.push_back(listed->front());
+  } else if (listed == nullptr || !listed->empty()) {
+    return std::nullopt;
+  }
+  for (const auto& row : matrix.include) {
+    if (const auto cell = row.find(axis.name); cell != row.end()) {
+      cells.push_back(cell->second);
+    }
+  }
+  return type_of(cells);
+}
+
+// What is known of the items of a task.
+struct item_facts {
+  struct field {
+    std::string name;
+    known_type type;
+  };
+  known_type type;
+  std::optional<std::vector<field>> fields;
+};
+
+item_facts facts_of_listed(const std::vector<value>& listed) {
+  item_facts facts{type_of(listed), std::nullopt};
+  if (facts.type != value_type::map) {
+    return facts;
+  }
+  std::map<std::string_view, std::vector<const value*>> columns;
+  for (const auto& each : listed) {
+    for (const auto& [name, content] : *each.entries()) {
+      columns[name].push_back(&content);
+    }
+  }
+  auto& fields = facts.fields.emplace();
+  for (const auto& [name, cells] : columns) {
+    const auto type = cells[0]->type();
+    const auto alike = std::all_of(cells.begin(), cells.end(), [type](const value* each) {
+      return each->type() == type && (each->text() == nullptr || !has_expression(*each->text()));
+    });
+    fields.push_back({std::string{name}, alike ? known_type{type} : std::nullopt});
+  }
+  return facts;
+}
+
+item_facts facts_of(const fan_values& values) {
+  if (const auto* listed = std::get_if<std::vector<value>>(&values)) {
+    return facts_of_listed(*listed);
+  }
+  const auto cut = parse_template(std::get<std::string>(values));
+  item_facts facts;
+  if (cut.pieces.size() != 1 || !cut.pieces[0].formula) {
+    return facts;
+  }
+  const auto& root = cut.pieces[0].formula->root();
+  if (root.what != operation::call) {
+    return facts;
+  }
+  if (root.function == function_name::range) {
+    facts.type = value_type::integer;
+  } else if (root.function == function_name::split) {
+    facts.type = value_type::text;
+  } else if (root.function == function_name::zip) {
+    facts.type = value_type::map;
+    auto& fields = facts.fields.emplace();
+    for (const auto& name : root.operand_names) {
+      fields.push_back({name, std::nullopt});
+    }
+  }
+  return facts;
 }
 
 class reference_checker {
@@ -403,7 +471,21 @@ private:
       };
     }
     if (task != nullptr && task->for_each && of_instance) {
-      scope.item = type_of(*task->for_each);
+      const auto [known, fresh] = items_.try_emplace(use.task);
+      if (fresh) {
+        known->second = facts_of(*task->for_each);
+      }
+      scope.item = known->second.type;
+      if (const auto* fields = known->second.fields ? &*known->second.fields : nullptr) {
+        scope.item_field = [this, fields](std::string_view name, known_type& type,
+                                          std::string& near) {
+          const auto found = std::find_if(fields->begin(), fields->end(),
+                                          [&](const auto& each) { return each.name == name; });
+          near = found == fields->end() ? nearest(in_, name, *fields) : "";
+          type = found == fields->end() ? std::nullopt : found->type;
+          return found != fields->end();
+        };
+      }
     }
     scope.needs_functions = use.place == text_place::when;
     if (use.place == text_place::webhook || use.place == text_place::webhook_when) {
@@ -479,7 +561,16 @@ private:
     return refusal;
   }
 
+  // Whether no more patterns have been met than may be.
+  bool count_patterns(const expression& formula) {
+    walk(formula.root(), [this](const auto& node) { patterns_ += node.pattern ? 1 : 0; });
+    return patterns_ <= patterns_max;
+  }
+
   void check_text(const expression_use& use) {
+    if (patterns_ > patterns_max) {
+      return;
+    }
     const auto cut = parse_template(use.text);
     const auto complain = [&](std::size_t offset, const expression_error& failure) {
       in_.report(in_.place_in(*use.node, use.text, offset), use.pointer, failure.text,
@@ -492,6 +583,14 @@ private:
       complain(failure.offset, failure);
     }
     const auto scope = scope_of(use);
+    for (const auto& piece : cut.pieces) {
+      if (piece.formula && !count_patterns(*piece.formula)) {
+        complain(piece.offset,
+                 {0, "a definition has at most " + std::to_string(patterns_max) + " patterns",
+                  "compute it in a task"});
+        return;
+      }
+    }
     for (const auto& piece : cut.pieces) {
       if (in_.full()) {
         return;
@@ -525,6 +624,8 @@ private:
   bit_rows before_;                 // By task, a bit for each task that ends before it.
   bit_rows at_start_;               // The same for those that end before its first instance starts.
   std::unordered_map<std::string, std::string> limit_refusals_;  // by parameter
+  std::unordered_map<std::size_t, item_facts> items_;            // by task
+  std::size_t patterns_ = 0;
   bool has_element_needs_ = false;
   bool acyclic_ = true;
 };

@@ -16,7 +16,35 @@ namespace {
 constexpr std::array on_empty_words{std::string_view{"succeed"}, std::string_view{"skip"},
                                     std::string_view{"fail"}};
 
-fan_values read_fan_values(shape_context& to, const cursor& where, std::size_t task) {
+// Whether a list may hold records, or scalars alone.
+enum class records : bool { refused, allowed };
+
+std::optional<value> read_noted_scalar(shape_context& to, const cursor& where, std::size_t task,
+                                       std::string_view wanted) {
+  auto content = to.in.read_scalar(where, wanted);
+  if (const auto* text = content ? content->text() : nullptr) {
+    note_text(to, where, *text, task, text_place::fan_out);
+  }
+  return content;
+}
+
+// An item of `for_each` that is a map of scalars.
+value read_record(shape_context& to, const cursor& where, std::size_t task) {
+  value::map fields;
+  std::map<std::string, std::string> twins;
+  for (const auto& [key, content] : to.in.entries(where)) {
+    check_key_name(to, where, *key, name_rule::field);
+    const auto here = under(where, *key, *content);
+    check_variable(to, here, item_field_variable(key->text), twins);
+    if (auto field = read_noted_scalar(to, here, task, "a value")) {
+      fields[key->text] = *std::move(field);
+    }
+  }
+  return make_value(std::move(fields));
+}
+
+fan_values read_fan_values(shape_context& to, const cursor& where, std::size_t task,
+                           records may_have) {
   if (where.node->kind == yaml_kind::scalar) {
     if (!has_expression(where.node->text)) {
       to.in.report_type(
@@ -36,10 +64,9 @@ fan_values read_fan_values(shape_context& to, const cursor& where, std::size_t t
     return values;
   }
   for (const auto& each : to.in.elements(where)) {
-    if (auto content = to.in.read_scalar(each, "a value")) {
-      if (const auto* text = content->text()) {
-        note_text(to, each, *text, task, text_place::fan_out);
-      }
+    if (each.node->kind == yaml_kind::map && may_have == records::allowed) {
+      values.push_back(read_record(to, each, task));
+    } else if (auto content = read_noted_scalar(to, each, task, "a value")) {
       values.push_back(*std::move(content));
     }
   }
@@ -56,7 +83,7 @@ matrix_cells read_cells(shape_context& to, const cursor& where, const map_entrie
                     [&name = key->text](const auto& axis) { return axis.name == name; });
     if (!known) {
       to.in.report(key->place, here.pointer(), "the matrix has no axis `" + key->text + "`",
-                   "add it to the matrix");
+                   "add it to the matrix, or to the first combination of one without axes");
     }
     if (auto cell = to.in.read_scalar(here, "a value")) {
       cells[key->text] = *std::move(cell);
@@ -84,6 +111,25 @@ std::vector<matrix_cells> read_rows(shape_context& to, const cursor& where,
   return rows;
 }
 
+// Of a matrix of combinations alone: the first one names the axes.
+void read_axes_of_include(shape_context& to, const cursor& include, matrix_definition& made) {
+  const auto rows =
+      include.node->kind == yaml_kind::sequence ? to.in.elements(include) : std::vector<cursor>{};
+  if (rows.empty() || rows[0].node->kind != yaml_kind::map) {
+    return;
+  }
+  std::map<std::string, std::string> twins;
+  for (const auto& [key, content] : to.in.entries(rows[0])) {
+    check_key_name(to, rows[0], *key, name_rule::field);
+    check_variable(to, under(rows[0], *key, *content), matrix_variable(key->text), twins);
+    made.axes.push_back({key->text, std::vector<value>{}});
+  }
+  if (made.axes.size() > matrix_axes_max) {
+    to.in.report(rows[0], "a matrix has at most " + std::to_string(matrix_axes_max) + " axes");
+    made.axes.clear();
+  }
+}
+
 matrix_definition read_matrix(shape_context& to, const cursor& where, std::size_t task) {
   matrix_definition made;
   const auto entries = to.in.read_map(where, "a map of axes", "write `matrix: {os: [a, b]}`");
@@ -108,13 +154,19 @@ matrix_definition read_matrix(shape_context& to, const cursor& where, std::size_
     check_key_name(to, where, *key, name_rule::field);
     const auto here = under(where, *key, *content);
     check_variable(to, here, matrix_variable(key->text), twins);
-    made.axes.push_back({key->text, read_fan_values(to, here, task)});
+    made.axes.push_back({key->text, read_fan_values(to, here, task, records::refused)});
+  }
+  const auto include = reader::find(where, *entries, "include");
+  if (made.axes.empty() && include) {
+    read_axes_of_include(to, *include, made);
   }
   if (made.axes.empty()) {
-    to.in.report(where, "`matrix` has no axis", "write `matrix: {os: [a, b]}`");
+    to.in.report(where, "`matrix` has no axis",
+                 "write `matrix: {os: [a, b]}`, or `matrix: {include: [{os: a}, {os: b}]}`");
+    return made;
   }
-  if (const auto rows = reader::find(where, *entries, "include")) {
-    made.include = read_rows(to, *rows, made);
+  if (include) {
+    made.include = read_rows(to, *include, made);
   }
   if (const auto rows = reader::find(where, *entries, "exclude")) {
     made.exclude = read_rows(to, *rows, made);
@@ -155,7 +207,7 @@ void read_fan_out(shape_context& to, const field_map& fields, task_definition& m
     to.in.report(*matrix, "a task has `for_each` or `matrix`, not both", "remove one of them");
   }
   if (for_each) {
-    made.for_each = read_fan_values(to, *for_each, task);
+    made.for_each = read_fan_values(to, *for_each, task, records::allowed);
   }
   if (matrix) {
     made.matrix = read_matrix(to, *matrix, task);

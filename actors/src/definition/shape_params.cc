@@ -17,6 +17,7 @@ constexpr std::array param_type_words{std::string_view{"string"}, std::string_vi
                                       std::string_view{"list"},   std::string_view{"map"}};
 
 constexpr std::string_view scalar_words = "a string, a number or a boolean";
+constexpr std::string_view element_words = "a string, a number, a boolean or a map of these";
 
 param_type type_of(const value& content) {
   switch (content.type()) {
@@ -33,6 +34,16 @@ param_type type_of(const value& content) {
     default:
       return param_type::text;
   }
+}
+
+// Of a map of scalars.
+value read_entries(shape_context& to, const cursor& where) {
+  value::map entries;
+  for (const auto& [key, content] : to.in.entries(where)) {
+    entries[key->text] =
+        to.in.read_scalar(under(where, *key, *content), scalar_words).value_or(value{});
+  }
+  return make_value(std::move(entries));
 }
 
 std::optional<value> read_fitting(shape_context& to, const cursor& where, value content,
@@ -139,17 +150,14 @@ std::optional<value> read_param_content(shape_context& to, const cursor& where) 
   if (where.node->kind == yaml_kind::sequence) {
     value::list items;
     for (const auto& each : to.in.elements(where)) {
-      items.push_back(to.in.read_scalar(each, scalar_words).value_or(value{}));
+      items.push_back(each.node->kind == yaml_kind::map
+                          ? read_entries(to, each)
+                          : to.in.read_scalar(each, element_words).value_or(value{}));
     }
     return make_value(std::move(items));
   }
   if (where.node->kind == yaml_kind::map) {
-    value::map entries;
-    for (const auto& [key, content] : to.in.entries(where)) {
-      entries[key->text] =
-          to.in.read_scalar(under(where, *key, *content), scalar_words).value_or(value{});
-    }
-    return make_value(std::move(entries));
+    return read_entries(to, where);
   }
   return to.in.read_scalar(where, "a value");
 }

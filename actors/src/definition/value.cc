@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 #include "millrace/actors/value.h"
 
+#include <algorithm>
 #include <array>
 #include <charconv>
 #include <nlohmann/json.hpp>
@@ -182,6 +183,38 @@ value from_json_value(const nlohmann::ordered_json& json) {
     default:
       return {};
   }
+}
+
+runtime::result<value::list> fan_list_of(value content) {
+  const auto refused = [](std::string why) {
+    return runtime::error{runtime::errc::invalid_argument, std::move(why)};
+  };
+  if (auto* list = std::get_if<value::list>(&content.content)) {
+    return std::move(*list);
+  }
+  if (content.text() == nullptr) {
+    return refused("is of type `" + std::string{to_string(content.type())} + "`, not a list");
+  }
+  const auto& text = *content.text();
+  const auto first = text.find_first_not_of(" \t\r\n");
+  if (first != std::string::npos && text[first] == '[') {
+    const auto json = parse_json(text);
+    if (!json || !json->is_array()) {
+      return refused("starts with `[` and is no JSON array" +
+                     (json ? "" : ": " + json.error().text()));
+    }
+    return std::get<value::list>(from_json_value(*json).content);
+  }
+  value::list lines;
+  std::size_t from = 0;
+  while (from < text.size()) {
+    const auto end = std::min(text.find('\n', from), text.size());
+    if (end > from) {
+      lines.push_back(make_value(text.substr(from, end - from)));
+    }
+    from = end + 1;
+  }
+  return lines;
 }
 
 std::string to_json_text(const nlohmann::ordered_json& json) {

@@ -28,6 +28,10 @@ inline constexpr std::size_t json_depth_max = 64;
 /// a key twice; the text goes on after a noun, as in `it is no JSON`.
 [[nodiscard]] runtime::result<nlohmann::ordered_json> parse_json(std::string_view text);
 
+/// The list of a fan-out: a list as it is; of a text the values of a JSON array, or its lines but
+/// for blank ones. Errors: `invalid_argument`; the text goes on after the name of the value.
+[[nodiscard]] runtime::result<value::list> fan_list_of(value content);
+
 /// An integer beyond 64 bits becomes a float.
 [[nodiscard]] value from_json_value(const nlohmann::ordered_json& json);
 

@@ -11,10 +11,12 @@ namespace millrace::actors {
 
 namespace {
 
-bool asks_each_instance(const task_definition& task) {
-  const auto parsed = parse_template(task.when);
-  return !parsed.pieces.empty() && parsed.pieces[0].formula &&
-         parsed.pieces[0].formula->uses_instance();
+// The condition of a task, if it is asked for each instance.
+std::optional<expression> instance_condition(const task_definition& task) {
+  auto parsed = parse_template(task.when);
+  const auto asks = !parsed.pieces.empty() && parsed.pieces[0].formula &&
+                    parsed.pieces[0].formula->uses_instance();
+  return asks ? std::move(parsed.pieces[0].formula) : std::nullopt;
 }
 
 }  // namespace
@@ -185,7 +187,7 @@ bool run_graph::judge_needs(std::uint32_t at, run_effects& effects) {
 // Whether `when` lets the task start, as far as that is asked once; settles it if not.
 bool run_graph::judge_when(std::uint32_t at, run_effects& effects) {
   const auto& task = definition_.tasks[at];
-  if (asks_each_instance(task)) {
+  if (instance_condition(task)) {
     return true;
   }
   const auto wanted = decide(task.when, scope{*this, at, nullptr});
@@ -215,14 +217,15 @@ void run_graph::judge(std::uint32_t at, run_effects& effects) {
 void run_graph::judge_each_when(std::uint32_t at, run_effects& effects) {
   auto& node = nodes_[at];
   const auto& task = definition_.tasks[at];
-  if (!asks_each_instance(task)) {
+  const auto condition = instance_condition(task);
+  if (!condition) {
     return;
   }
   for (std::uint32_t index = 0; index < node.slots.size(); ++index) {
     if (node.slots[index].state != task_state::WAITING) {
       continue;
     }
-    const auto wanted = decide(task.when, scope{*this, at, &node.instances[index]});
+    const auto wanted = decide(*condition, scope{*this, at, &node.instances[index]});
     if (!wanted) {
       const auto reason = "`when`: " + wanted.error().text();
       settle({at, index}, task_state::ERRORED, reason, effects);

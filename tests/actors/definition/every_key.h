@@ -21,6 +21,7 @@ params:
   note: {}
   short: text
   names: [a, "b c", 3]
+  hosts: [{name: a, port: 1}, plain]
   limits: {type: map, default: {memory: 0.5, strict: true}}
 env: {A: one, E: "${{ params.day }}", EMPTY: ""}
 timeout: 1h30m
@@ -136,6 +137,11 @@ tasks:
      params: {count: "${{ item }}", names: [a, "${{ params.day }}"], deep: {flag: true, none: ""}}}
   - {name: told, needs: [list.all_1], timeout: 1h, callback: {prompt: "Of ${{ params.day }}"}}
   - {name: silent, callback: {}}
+  - {name: records, for_each: [{host: "${{ params.day }}", port: 1.5}, {}, 2], run: x,
+     env: {A: "${{ item.host }}", B: "${{ extract(item['host'], '^v(\\d+)') }}"}}
+  - {name: zipped, for_each: "${{ zip(a=params.names, b=params.hosts) }}", run: x,
+     when: "${{ matches(item.a, '[ab]') }}"}
+  - {name: included, matrix: {include: [{os: a, cc: gcc}, {cc: clang, os: b}]}, run: x}
 on_success: {run: x, shell: [sh, -c]}
 on_failure: {command: [tell, "${{ run.reason }}"]}
 finally: x

@@ -371,8 +371,9 @@ tasks: [{name: a, run: x}]
       {"2:10 the name `1x` is not allowed (use letters, digits, `_` and `-`, starting "
        "with a letter, at most 63)",
        "2:25 `a_b` and `a-b` would both be `$MILLRACE_PARAM_A_B` (rename one of them)",
-       "2:40 `c[1]` must be a string, a number or a boolean, found a list",
-       "2:45 `c[2]` must be a string, a number or a boolean, found nothing (write \"\" for "
+       "2:40 `c[1]` must be a string, a number, a boolean or a map of these, found a list",
+       "2:45 `c[2]` must be a string, a number, a boolean or a map of these, found nothing (write "
+       "\"\" for "
        "an empty text)"});
   check_refusal(R"(name: p
 params:
@@ -389,7 +390,7 @@ tasks:
   - {name: b, run: x, when: "${{ params.unknown.k }}", matrix: {m: "${{ params.other }}"}}
 )",
                 {"3:28 `default` must be of type `list`, found the text `x` (write a list of "
-                 "strings, numbers or booleans: `[\"a\", \"b\"]`)",
+                 "strings, numbers, booleans or maps of these: `[\"a\", \"b\"]`)",
                  "4:27 `default` must be of type `map`, found a list (write a map of strings, "
                  "numbers or booleans: `{\"a\": 1}`)",
                  "5:20 `k` must be a string, a number or a boolean, found a map",
@@ -743,13 +744,15 @@ tasks:
        "it)",
        "8:49 `fail_fast` must be `true` or `false`, found the number `1`",
        "9:31 `matrix` must be a map of axes, found a list (write `matrix: {os: [a, b]}`)",
-       "10:31 `matrix` has no axis (write `matrix: {os: [a, b]}`)",
+       "10:31 `matrix` has no axis (write `matrix: {os: [a, b]}`, or `matrix: {include: [{os: a}, "
+       "{os: b}]}`)",
        "11:32 the name `1a` is not allowed (use letters, digits, `_` and `-`, starting with a "
        "letter, at most 63)",
        "12:42 `a_b` and `a-b` would both be `$MILLRACE_MATRIX_A_B` (rename one of them)",
        "13:49 `include` must be a list of maps, found a map (write `- {os: a, python: \"3.12\"}`)",
        "14:58 a combination in `include` must name every axis",
-       "14:78 the matrix has no axis `c` (add it to the matrix)",
+       "14:78 the matrix has no axis `c` (add it to the matrix, or to the first combination "
+       "of one without axes)",
        "14:85 `exclude[1]` must be a map of cells, found the number `3` (write `{os: a}`)",
        "15:35 `a` must be a list or an expression, found the number `1` (write `[a, b]`, `${{ "
        "params.names }}` or `${{ tasks.list.outputs.files }}`)",
@@ -886,6 +889,106 @@ env: {E: "${{ tasks.a.status }}"}
                  "of a task with `for_each`)",
                  "10:55 there is no task `aa` (did you mean `a`?)",
                  "11:21 `a` has not ended yet when this is read (move it to a task's `env`)"});
+}
+
+TEST_CASE("refused at their places: records, lists side by side, combinations") {
+  check_refusal(
+      R"(name: p
+params: {hosts: [{name: a, ports: [1]}], n: 3, l: [a, {b: c}, [d]]}
+tasks:
+  - {name: a, run: x, for_each: [{host: a}, {host: b, port: 1}], env: {A: "${{ item.hots }}"}}
+  - {name: b, run: x, for_each: [{host: a}, {host: b, port: 1}], when: "${{ item.port == 'x' }}"}
+  - {name: c, run: x, for_each: [a, b], env: {A: "${{ item.host }}"}}
+  - {name: d, run: x, for_each: [{a-b: 1, a_b: 2}, {c d: 1}, {e: [1]}]}
+  - {name: e, run: x, for_each: "${{ zip(h=params.hosts, p=split('1', ',')) }}", env: {A: "${{
+     item.xyz }}", B: "${{ item.p }}"}}
+  - {name: f, run: x, for_each: "${{ zip(params.hosts) }}"}
+  - {name: g, run: x, for_each: "${{ zip(h=params.n) }}"}
+  - {name: h, run: x, for_each: "${{ zip(h=params.hosts, h=params.hosts) }}"}
+  - {name: i, run: x, for_each: "${{ zip() }}"}
+  - {name: j, run: x, for_each: "${{ range(0, 3) }}", when: "${{ item == 'x' }}"}
+  - {name: k, run: x, matrix: {include: [{os: a, cc: b}, {os: a}, {os: a, cc: b, d: e}]}}
+  - {name: l, run: x, matrix: {include: []}}
+  - {name: m, run: x, matrix: {include: [{os: a, cc: 1}]}, when: "${{ matrix.cc == 'x' }}",
+     env: {A: "${{ matrix.os.x }}"}}
+  - {name: n, run: x, for_each: [{host: a}], env: {A: "${{ item.host.x }}"}}
+)",
+      {"2:35 `ports` must be a string, a number or a boolean, found a list",
+       "2:63 `l[2]` must be a string, a number, a boolean or a map of these, found a list",
+       "4:85 no item has a field `hots` (did you mean `host`?)",
+       "5:87 `==` compares an int with a string, which are never equal (convert the string: "
+       "`int(...)`)",
+       "6:60 `item` is of type `string` and has no fields (an item with fields is written `{host: "
+       "a, port: 1}`)",
+       "7:43 `a_b` and `a-b` would both be `$MILLRACE_ITEM_A_B` (rename one of them)",
+       "7:53 the name `c d` is not allowed (use letters, digits, `_` and `-`, starting with a "
+       "letter, at most 63)",
+       "7:66 `e` must be a value, found a list",
+       "8:92 no item has a field `xyz` (the items of `for_each` say which fields there are)",
+       "10:42 `zip` takes each of its lists by a name (write `zip(host=params.hosts, "
+       "port=params.ports)`)",
+       "11:44 `zip` takes lists, not an int",
+       "12:58 `zip` is given `h` twice (rename one of them)",
+       "13:38 `zip` takes lists (write `zip(host=params.hosts, port=params.ports)`)",
+       "14:71 `==` compares an int with a string, which are never equal (convert the string: "
+       "`int(...)`)",
+       "15:58 a combination in `include` must name every axis",
+       "15:82 the matrix has no axis `d` (add it to the matrix, or to the first combination of one "
+       "without axes)",
+       "16:31 `matrix` has no axis (write `matrix: {os: [a, b]}`, or `matrix: {include: [{os: a}, "
+       "{os: b}]}`)",
+       "17:81 `==` compares an int with a string, which are never equal (convert the string: "
+       "`int(...)`)",
+       "18:30 `matrix.os` is of type `string` and has no fields (an item with fields is written "
+       "`{host: a, port: 1}`)",
+       "19:65 `item.host` is of type `string` and has no fields (an item with fields is written "
+       "`{host: a, port: 1}`)"});
+}
+
+TEST_CASE("refused at their places: patterns") {
+  check_refusal(
+      R"(name: p
+params: {p: x}
+tasks:
+  - {name: a, run: x, when: "${{ matches(params.p, '^v(1') }}"}
+  - {name: b, run: x, when: "${{ matches(params.p, params.p) }}"}
+  - {name: c, run: x, when: "${{ matches(3, '(?=x)') }}"}
+  - {name: d, run: x, when: "${{ matches(3, 'x') }}"}
+  - {name: e, run: x, when: "${{ extract(params.p, 'x') }}"}
+  - {name: f, run: x, when: "${{ matches(params.p, '.{1000}') }}"}
+  - {name: g, run: x, when: "${{ matches(params.p, '((a{100}){100}){100}') }}"}
+  - {name: h, run: x, when: "${{ match(params.p, 'x') }}"}
+  - {name: i, run: x, when: "${{ matches(params.p, '[z-a]') }}"}
+)",
+      {"4:53 the pattern is no regular expression: missing ): ^v(1 (patterns are those of RE2: no "
+       "look-around, no back-references)",
+       "5:52 a pattern is a text in quotes (it is checked with the definition: write it here, as "
+       "in '^v[0-9]+$')",
+       "6:46 the pattern is no regular expression: invalid perl operator: (?= (patterns are those "
+       "of RE2: no look-around, no back-references)",
+       "7:42 `matches` takes a string first, not an int",
+       "8:33 `when` must be a boolean, found a value of type `string` (compare it, as in "
+       "`params.mode == 'full'`)",
+       "9:53 the pattern is too large: repetitions such as `{1,500}` count as written out "
+       "(patterns are those of RE2: no look-around, no back-references)",
+       "10:56 the pattern is no regular expression: invalid repetition size: {100} (patterns are "
+       "those of RE2: no look-around, no back-references)",
+       "11:34 unknown function `match` (functions: contains, starts_with, ends_with, length, int, "
+       "float, string, split, join, range, zip, matches, extract, success, failure, always)",
+       "12:54 the pattern is no regular expression: invalid character class range: z-a (patterns "
+       "are those of RE2: no look-around, no back-references)"});
+}
+
+// Goal: what compiles patterns, at each load, is bounded.
+TEST_CASE("a definition has a thousand patterns, and no more") {
+  std::string text = "name: p\ntasks:\n  - {name: a, run: x, env: {";
+  for (int at = 0; at < 1'000; ++at) {
+    text += "A" + std::to_string(at) + ": \"${{ matches('x', 'x') }}\", ";
+  }
+  CHECK(load_definition(text + "}}\n", "p.yaml"));
+  const auto more = load_definition(text + "B: \"${{ matches('x', 'x') }}\"}}\n", "p.yaml");
+  REQUIRE(more.diagnostics.size() == 1);
+  CHECK(more.diagnostics[0].text == "a definition has at most 1000 patterns");
 }
 
 TEST_CASE("refused at their places: schedules") {

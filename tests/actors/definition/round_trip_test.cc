@@ -75,7 +75,7 @@ TEST_CASE("every key reaches the definition") {
   CHECK(made.description == "All of them: \"quoted\", ünïcode, tab\tand line\nends.");
   CHECK(made.labels ==
         std::map<std::string, std::string>{{"team", "data"}, {"tier", "1"}, {"a/b", "yes"}});
-  REQUIRE(made.params.size() == 9);
+  REQUIRE(made.params.size() == 10);
   CHECK(made.params[0] == param_definition{"day",
                                            param_type::text,
                                            make_value("today"),
@@ -91,7 +91,8 @@ TEST_CASE("every key reaches the definition") {
   CHECK(made.params[6].fallback == make_value("text"));
   CHECK(made.params[7].fallback ==
         make_value(value::list{make_value("a"), make_value("b c"), make_value(3)}));
-  CHECK(made.params[8].fallback ==
+  CHECK(to_json(*made.params[8].fallback) == R"([{"name":"a","port":1},"plain"])");
+  CHECK(made.params[9].fallback ==
         make_value(value::map{{"memory", make_value(0.5)}, {"strict", make_value(true)}}));
   CHECK(made.env == std::map<std::string, std::string>{
                         {"A", "one"}, {"E", "${{ params.day }}"}, {"EMPTY", ""}, {"D", "default"}});
@@ -137,7 +138,7 @@ TEST_CASE("every key reaches the definition") {
 
 TEST_CASE("every key reaches the tasks, and defaults are filled in") {
   const auto made = loaded(every_key);
-  REQUIRE(made.tasks.size() == 13);
+  REQUIRE(made.tasks.size() == 16);
   const auto& list = made.tasks[0];
   CHECK(list.run == "echo \"a: b\"  # no comment\necho 'c'\n");
   CHECK(list.retry == retry_policy{2, seconds{3}, 1.5, minutes{1}, 0, lost_attempt::start_again});
@@ -216,6 +217,9 @@ TEST_CASE("every key reaches the tasks, and defaults are filled in") {
   CHECK(made.tasks[9].callback == "");
   CHECK_FALSE(made.tasks[9].timeout);
   CHECK(made.tasks[9].retry == retry_policy{});
+  CHECK(to_json(make_value(std::get<value::list>(*made.tasks[10].for_each))) ==
+        R"([{"host":"${{ params.day }}","port":1.5},{},2])");
+  CHECK(made.tasks[12].matrix->include.size() == 2);
   CHECK(made.tasks[7].pipeline == "every-key");
   CHECK(made.tasks[7].params.at("count") == make_value("${{ item }}"));
   CHECK(made.tasks[7].params.size() == 3);
@@ -241,14 +245,15 @@ TEST_CASE("a hook is a task behind the one that it belongs to, those of the pipe
   CHECK(tidy.timeout == time_limit{minutes{60}});
   CHECK(tidy.retry_command == command_definition{"again", {}, {"bash", "-euo", "pipefail", "-c"}});
   CHECK(tidy.retry.max_attempts == 2);
-  CHECK(made.tasks[10].name == "on_success");
-  CHECK(made.tasks[10].hook == hook_definition{hook_event::success, ""});
-  CHECK(made.tasks[12].name == "finally");
+  CHECK(made.tasks[13].name == "on_success");
+  CHECK(made.tasks[13].hook == hook_definition{hook_event::success, ""});
+  CHECK(made.tasks[15].name == "finally");
   const auto graph = graph_of(made);
   CHECK(graph.needs[5] == std::vector<std::uint32_t>{4});
   CHECK(graph.needs[6] == std::vector<std::uint32_t>{4, 5});
-  CHECK(graph.needs[10] == std::vector<std::uint32_t>{0, 1, 2, 3, 4, 5, 6, 7, 8, 9});
-  CHECK(graph.needs[12] == std::vector<std::uint32_t>{0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 11, 10});
+  CHECK(graph.needs[13] == std::vector<std::uint32_t>{0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12});
+  CHECK(graph.needs[15] ==
+        std::vector<std::uint32_t>{0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 14, 13});
 
   capnp::MallocMessageBuilder message;
   auto compiled = message.initRoot<schemas::CompiledPipeline>();
@@ -573,12 +578,24 @@ TEST_CASE("what an earlier version would pass over has a later format") {
     CAPTURE(keys);
     CHECK(format(keys) == 5);
   }
-  for (const auto* keys : {", preemptible: requeue", ", preemptible: cancel, stdout: k"}) {
+  for (const auto* keys :
+       {", preemptible: requeue", ", preemptible: cancel, stdout: k", ", for_each: [{a: 1}]",
+        ", for_each: \"${{ zip(a=split('x', ',')) }}\"",
+        ", for_each: [\"${{ extract('x', 'x') }}\"]",
+        ", for_each: \"${{ run.id }}\", env: {A: \"${{ item.b }}\"}",
+        ", when: \"${{ matches('x', 'x') }}\"", ", timeout: \"${{ extract('1s', '.*') }}\"",
+        ", retry: {max_attempts: 2, command: [\"${{ extract('x', 'x') }}\"]}",
+        ", synchronization: {mutexes: [\"${{ extract('x', 'x') }}\"]}",
+        "}]\nparams: {p: [{a: 1}]}\nenv: {A: x}\nx-a: [{b: c",
+        "}]\nenv: {A: \"${{ extract('x', 'x') }}\"}\nx-a: [{b: c"}) {
     CAPTURE(keys);
     CHECK(format(keys) == 6);
   }
   CHECK(format(", success_exit_codes: 0, timeout: 1s") == 1);
   CHECK(format(", artifacts: {a: b}, heartbeat: 1s") == 6);
+  CHECK(format(", matrix: {include: [{os: a}]}") == 1);
+  CHECK(format("}]\nparams: {p: {type: map, default: {a: 1}}}\nenv: {A: \"${{ params.p.a "
+               "}}\"}\nx-a: [{b: c") == 1);
   CHECK(format("}]\ntriggers: [{webhook: w") == 5);
 }
 

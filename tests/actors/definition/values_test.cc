@@ -139,6 +139,108 @@ TEST_CASE("a fan-out over values, lines and JSON makes one instance each") {
   CHECK_FALSE(expand(task, scope));
 }
 
+// Goal: an item that is a record is told by its fields, wherever the list comes from.
+TEST_CASE("a fan-out over records has their fields in expressions, variables and labels") {
+  const auto made = loaded(R"(name: p
+params:
+  servers: [{host: a, port: 1}, {host: "b c", port: 2, note: x}]
+  name: web
+tasks:
+  - {name: t, run: x, for_each: "${{ params.servers }}"}
+  - {name: u, run: x, for_each: [{host: "${{ params.name }}-1", port: 80, b-c: true}, plain]}
+  - {name: v, run: x, for_each: "${{ params.name }}"}
+)");
+  map_scope scope;
+  const auto bound = bind_params(made, {});
+  scope.params = {bound.values.begin(), bound.values.end()};
+  auto all = *expand(made.tasks[0], scope);
+  REQUIRE(all.size() == 2);
+  CHECK(all[0].label == "host=a, port=1");
+  CHECK(all[1].label == "host=b c, note=x, port=2");
+  CHECK(environment_of(all[1]) == std::map<std::string, std::string>{
+                                      {"MILLRACE_ITEM", R"({"host":"b c","note":"x","port":2})"},
+                                      {"MILLRACE_ITEM_HOST", "b c"},
+                                      {"MILLRACE_ITEM_NOTE", "x"},
+                                      {"MILLRACE_ITEM_PORT", "2"}});
+
+  scope.item_value = all[0].item;
+  CHECK(*fill("${{ item.host }}:${{ item['port'] }}", scope) == "a:1");
+  CHECK(*fill("${{ item }}", scope) == R"({"host":"a","port":1})");
+  CHECK(*fill_value("${{ item.port }}", scope) == make_value(1));
+  CHECK(*decide("${{ item.port == 1 && !contains(item, 'note') }}", scope));
+  const auto why = [&](const std::string& text) { return fill(text, scope).error().text(); };
+  CHECK(
+      why("${{ item.hots }}") ==
+      "`item.hots` has no value here: the map `{\"host\":\"a\",\"port\":1}` has no `hots`; did you "
+      "mean `host`?");
+  CHECK(why("${{ item.note.x }}") ==
+        "`item.note.x` has no value here: the map `{\"host\":\"a\",\"port\":1}` has no `note`");
+  CHECK(why("${{ item.host.x }}") ==
+        "`item.host.x` has no value here: the string `a` has no fields");
+
+  all = *expand(made.tasks[1], scope);
+  REQUIRE(all.size() == 2);
+  CHECK(all[0].label == "b-c=true, host=web-1, port=80");
+  CHECK(environment_of(all[0]).at("MILLRACE_ITEM_B_C") == "true");
+  CHECK(environment_of(all[1]).size() == 1);
+
+  // What a task has written, with whatever JSON has.
+  scope.params["name"] =
+      make_value(R"([{"host": "a", "ports": [1, 2], "at": {"x": null}, "": 1, "\u00fc": 2}, [1]])");
+  all = *expand(made.tasks[2], scope);
+  REQUIRE(all.size() == 2);
+  CHECK(environment_of(all[0]).at("MILLRACE_ITEM_PORTS") == "[1,2]");
+  CHECK(environment_of(all[0]).at("MILLRACE_ITEM_AT") == R"({"x":null})");
+  CHECK(environment_of(all[0]).size() == 4);
+  scope.item_value = all[0].item;
+  CHECK(*decide("${{ item.at.x == null && join(item.ports, '+') == '1+2' }}", scope));
+  scope.params["name"] = make_value(R"([{}, {"a-b": 1, "a_b": 2}])");
+  CHECK(expand(made.tasks[2], scope).error().text() ==
+        "the item 1 of `for_each`: `a_b` and `a-b` would both be `$MILLRACE_ITEM_A_B`");
+}
+
+TEST_CASE("lists side by side are one of records") {
+  map_scope scope;
+  scope.params["a"] = make_value(value::list{make_value("x"), make_value(2)});
+  scope.params["b"] = make_value("[true, {\"c\": 1}]");
+  scope.params["lines"] = make_value("1\n2\n3\n");
+  const auto made = [&](const std::string& text) {
+    const auto filled = fill_value("${{ " + text + " }}", scope);
+    return filled ? to_text(*filled) : filled.error().text();
+  };
+  CHECK(made("zip(n=params.a, m = params.b)") == R"([{"m":true,"n":"x"},{"m":{"c":1},"n":2}])");
+  CHECK(made("zip(n=params.a, m=params.lines)") ==
+        "`zip` takes lists of one length: `n` has 2 and `m` has 3");
+  CHECK(made("zip(n=range(0, 0))") == "[]");
+  CHECK(made("zip(n=params.a, m=4)") == "`zip`: m: is of type `int`, not a list");
+  CHECK(made("zip(a=range(0, 100000), b=range(0, 100000), c=range(0, 100000), "
+             "d=range(0, 100000), e=range(0, 100000))") ==
+        "`zip` makes at most 400000 fields in all");
+}
+
+TEST_CASE("patterns are looked for anywhere, and give their first group") {
+  map_scope scope;
+  scope.params["tag"] = make_value("refs/tags/v1.20.3");
+  scope.params["none"] = make_value();
+  scope.params["long"] = make_value(std::string(65'536, 'x'));
+  const auto made = [&](const std::string& text) {
+    const auto filled = fill_value("${{ " + text + " }}", scope);
+    return filled ? to_json(*filled) : filled.error().text();
+  };
+  CHECK(made("matches(params.tag, 'v[0-9]')") == "true");
+  CHECK(made("matches(params.tag, '^v[0-9]')") == "false");
+  CHECK(made(R"(extract(params.tag, 'v(\d+)\.(\d+)'))") == R"("1")");
+  CHECK(made(R"(extract(params.tag, '[^/]+$'))") == R"("v1.20.3")");
+  CHECK(made("extract(params.tag, '^w')") == "null");
+  CHECK(made("extract(params.tag, 'refs(x)?')") == "null");
+  CHECK(made("extract('äöü', '.$')") == "\"ü\"");
+  CHECK(made("matches('\"}}\"', '}}')") == "true");
+  CHECK(made("matches(params.none, 'x')") == "`matches` takes a string first, not null ``");
+  // What backtracks elsewhere, and the bound of what does not.
+  CHECK(made("matches(params.long, '(x+x+)+y')") == "false");
+  CHECK(made("matches(params.long, '[a-z]{900}y')").find("takes at most ") != std::string::npos);
+}
+
 TEST_CASE("JSON from outside may nest only so deep") {
   task_definition task;
   task.for_each = fan_values{std::string{"${{ params.list }}"}};
@@ -183,6 +285,18 @@ tasks:
   CHECK(all[2].label == "os=b, python=3.11");
   CHECK(all[3].label == "os=c, python=3.12");
   CHECK(environment_of(all[3]).at("MILLRACE_MATRIX_OS") == "c");
+}
+
+TEST_CASE("a matrix of combinations alone has these and no others") {
+  const auto made = loaded(R"(name: p
+tasks:
+  - {name: t, run: x, matrix: {include: [{os: a, cc: gcc}, {cc: clang, os: a}]}}
+)");
+  const auto all = *expand(made.tasks[0], map_scope{});
+  REQUIRE(all.size() == 2);
+  CHECK(all[0].label == "os=a, cc=gcc");
+  CHECK(all[1].label == "os=a, cc=clang");
+  CHECK(*from_json(to_json(made)) == made);
 }
 
 TEST_CASE("twenty thousand instances are made, more than the limit are refused") {
@@ -321,6 +435,9 @@ tasks: [{name: t, run: x}]
       place(R"({"names": ["a", ["b"]]})") ==
       "/params/names/1: the parameter `names` must be of type `list`, found the list `[\"b\"]` at "
       "`/1`");
+  CHECK(place(R"({"names": ["a", {"b": 1}, {"b": 1, "c": []}]})") ==
+        "/params/names/2/c: the parameter `names` must be of type `list`, found the list `[]` at "
+        "`/2/c`");
   CHECK(place(R"({"limits": {"a/b": {}}})") ==
         "/params/limits/a~1b: the parameter `limits` must be of type `map`, found the map `{}` at "
         "`/a~1b`");

@@ -4,7 +4,8 @@
 // A small typed language without a shell, loops or side effects. In order of binding, tightest
 // first: literals (`'text'`, `"text"`, `12`, `0.5`, `true`, `false`, `null`), references and
 // functions in parentheses; `!`; `< <= > >=`; `== !=`; `&&`; `||`. References: `params.NAME`,
-// `params.NAME.KEY` of a map (null when it has no such key), `matrix.NAME`, `item`,
+// `params.NAME.KEY` of a map (null when it has no such key), `matrix.NAME`, `item`, and of either
+// where it is a record `item.NAME.NAME`, whose absence is an error,
 // `tasks.NAME.outputs.KEY`, `tasks.NAME.artifacts.KEY`, `tasks.NAME.status`,
 // `tasks.NAME.exit_code`, in `env` and `inputs` of tasks before it `tasks.NAME.callback` of a task
 // with `callback`, `run.id`, `run.pipeline`,
@@ -13,8 +14,10 @@
 // of a webhook alone `trigger.headers.NAME`, `trigger.body` and `trigger.body.NAME.0.NAME`, into
 // maps and lists; a name with a dot is written `tasks['a.b']`. Functions: `contains(text, list or
 // map, part)`, `starts_with`, `ends_with`, `length`, `int`, `float`, `string`, `split(text,
-// separator)`, `join(list, separator)`, `range(first, end)` (without the end), and in `when` alone
-// `success()` (every needed task succeeded), `failure()` (one failed) and `always()`.
+// separator)`, `join(list, separator)`, `range(first, end)` (without the end), `zip(name=list,
+// ...)` (records of the elements of one index), `matches(text, 'RE')`, `extract(text, 'RE')` (the
+// first group, or the whole match; null where there is none), and in `when` alone `success()`
+// (every needed task succeeded), `failure()` (one failed) and `always()`.
 //
 // Nothing is converted silently: `1 == '1'` and `1 < '2'` are errors, and `&&`, `||`, `!` take
 // booleans only. Null may be compared with anything. Integers and floats compare by value. `&&` and
@@ -177,5 +180,7 @@ struct template_parse {
 
 /// The decision of a `when`. Empty text is true. Errors: as `fill_value`, or it is not a bool.
 [[nodiscard]] runtime::result<bool> decide(std::string_view when, const expression_scope& scope);
+/// The same of the one expression in it. Errors: as above.
+[[nodiscard]] runtime::result<bool> decide(const expression& when, const expression_scope& scope);
 
 }  // namespace millrace::actors

@@ -41,6 +41,8 @@ struct bound_params {
 [[nodiscard]] std::string param_variable(std::string_view name);
 [[nodiscard]] std::string matrix_variable(std::string_view axis);
 inline constexpr std::string_view item_variable = "MILLRACE_ITEM";
+/// `MILLRACE_ITEM_HOST` for the field `host` of an item that is a record.
+[[nodiscard]] std::string item_field_variable(std::string_view field);
 
 /// The environment that bound parameters give to every command; a null value gives no variable.
 [[nodiscard]] std::map<std::string, std::string> environment_of(const bound_params& params);
