@@ -16,7 +16,7 @@ namespace {
 // It is stored with the run, its events and its outputs.
 constexpr std::size_t approval_comment_bytes_max = 4'096;
 
-output_list outputs_of(schemas::CallbackAnswer::Reader answer) {
+output_list outputs_of(const schemas::CallbackAnswer::Reader& answer) {
   output_list made;
   for (const auto each : answer.getOutputs()) {
     made.emplace_back(text_of(each.getName()), text_of(each.getValue()));
@@ -24,7 +24,7 @@ output_list outputs_of(schemas::CallbackAnswer::Reader answer) {
   return made;
 }
 
-bool is_same(schemas::CallbackAnswer::Reader a, schemas::CallbackAnswer::Reader b) {
+bool is_same(const schemas::CallbackAnswer::Reader& a, const schemas::CallbackAnswer::Reader& b) {
   return a.getState() == b.getState() && a.getReason() == b.getReason() &&
          outputs_of(a) == outputs_of(b);
 }

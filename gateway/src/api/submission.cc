@@ -76,16 +76,14 @@ void ask(const std::shared_ptr<submission>& one, bool again) {
   call.spec().context = one->context;
   one->silo.call_then<pipeline_interface::submit_new_results>(
       std::move(call), [one, again](submitted results) {
-        if (results && results->run().empty()) {
-          one->then(std::move(results));
-        } else if (results) {
+        if (results && !results->run().empty()) {
           tell_when_begun(one, *std::move(results));
-        } else if (results.error().code() == errc::outcome_unknown &&
+        } else if (!results && results.error().code() == errc::outcome_unknown &&
                    one->wanted.idempotency_key.empty() && one->again_max > 0 &&
                    one->silo.time().steady() < one->until) {
           --one->again_max;
           ask(one, true);
-        } else if (again &&
+        } else if (!results && again &&
                    runtime::retry_of(results.error().code()) == runtime::retry_class::safe) {
           // Of what was asked before that says nothing.
           one->then(error{errc::outcome_unknown, "run " + one->run + " may have been submitted: " +
