@@ -51,12 +51,15 @@ public:
     }
     std::sort(names.begin(), names.end());
     for (const auto& name : names) {
+      if (!wanted_()) {
+        return error{errc::cancelled, "it is wanted no more"};
+      }
       auto step = pattern_.follow(at, name);
       step.is_taken = step.is_taken || all_of_it;
       if (step.is_taken || !step.below.empty()) {
-        if (auto done =
-                look_at(directory, path.empty() ? name : path + "/" + name, name, step, depth);
-            !done) {
+        auto below = path;
+        below.append(path.empty() ? "" : "/").append(name);
+        if (auto done = look_at(directory, below, name, step, depth); !done) {
           return done;
         }
       }

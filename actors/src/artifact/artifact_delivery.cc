@@ -127,7 +127,15 @@ struct artifact_delivery::wish {
 result<std::vector<artifact_file>> artifact_delivery::list_of(std::string_view run,
                                                               std::string_view digest) const {
   const auto text = store_.text_of(run, digest, artifact_list_bytes_max);
-  return text ? parse_artifact_list(*text) : text.error();
+  if (!text) {
+    return text.error();
+  }
+  digest_of_stream sum;
+  sum.add(*text);
+  if (std::move(sum).hex() != digest) {
+    return error{errc::storage_failed, "the list of its files is damaged"};
+  }
+  return parse_artifact_list(*text);
 }
 
 // --- getting -------------------------------------------------------------------------------------
@@ -168,6 +176,9 @@ result<void> artifact_delivery::get_from(const std::string& executor, const wish
 }
 
 result<void> artifact_delivery::get(const wish& wanted) {
+  if (!wanted.is_wanted()) {
+    return error{errc::cancelled, "it is wanted no more"};
+  }
   const auto is_same = [&](const auto& each) { return each.digest() == wanted.digest; };
   if (store_.has(wanted.run, wanted.digest) || std::any_of(whole_.begin(), whole_.end(), is_same)) {
     return {};

@@ -201,7 +201,9 @@ void process_executor::prepare(const attempt_message& message, const wanted_flag
 void process_executor::prepared(const attempt_message& message, const wanted_flag& wanted,
                                 runtime::steady_time since, const result<void>& done) {
   const auto token = text_of(message->read().getToken());
+  const auto give_up = [this] { files_.post([this] { delivery_.give_up(); }); };
   if (!*wanted) {
+    give_up();
     return;  // its end has been told
   }
   if (!done && done.error().code() == errc::unavailable &&
@@ -211,6 +213,8 @@ void process_executor::prepared(const attempt_message& message, const wanted_fla
         [this, message, wanted, since] {
           if (*wanted) {
             prepare(message, wanted, since);
+          } else {
+            files_.post([this] { delivery_.give_up(); });
           }
         },
         fetch_retry);
@@ -218,6 +222,7 @@ void process_executor::prepared(const attempt_message& message, const wanted_fla
   }
   const auto ticket = preparing_.extract(token).mapped().ticket;
   if (!done) {
+    give_up();
     end_unstarted(token, AttemptEnd::NOT_STARTED,
                   "could not start without what it needs: " + done.error().text());
     return;

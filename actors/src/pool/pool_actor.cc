@@ -434,7 +434,7 @@ void pool_actor::store_news() {
     row.setExecutor(each.executor.c_str());
     row.setGrantedAt(nanoseconds(each.granted_at));
     row.setPromised(each.promised);
-    if (each.promised && each.shared) {
+    if (!each.executor.empty() && each.shared) {
       runs_.edit(run_of(each.task)).setExecutor(each.executor.c_str());
     }
   }

@@ -344,9 +344,10 @@ result<std::vector<artifact_definition>> run_graph::artifacts(instance_id id) co
       auto filled = fill(path, scope{*this, id.task, &one});
       const auto why = filled ? refusal_of_path_pattern(*filled) : filled.error().text();
       if (!why.empty()) {
-        return runtime::error{
-            filled ? errc::invalid_argument : filled.error().code(),
-            "the artifact \"" + each.name + "\": the path from `" + path + "` " + why};
+        std::string text = "the artifact \"";
+        text.append(each.name).append("\": the path from `").append(path).append("` ").append(why);
+        return runtime::error{filled ? errc::invalid_argument : filled.error().code(),
+                              std::move(text)};
       }
       path = *std::move(filled);
     }

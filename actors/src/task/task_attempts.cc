@@ -14,6 +14,11 @@ using schemas::AttemptEnd;
 using schemas::Preemptible;
 using schemas::TaskState;
 
+namespace {
+// How the reason of an attempt begins that has not started; others tell of the one before.
+constexpr std::string_view wait_text = "waits for ";
+}  // namespace
+
 task_effects task_attempts::begin() {
   MILLRACE_ASSERT(row_.state == TaskState::WAITING || is_terminal(row_.state));
   row_.failures = 0;
@@ -42,7 +47,7 @@ task_effects task_attempts::started(std::uint32_t attempt, std::string_view exec
   }
   row_.state = TaskState::RUNNING;
   row_.executor = executor;
-  if (!row_.cancelling) {
+  if (!row_.cancelling && row_.reason.starts_with(wait_text)) {
     row_.reason.clear();
   }
   return {.changed = true, .reported = true};

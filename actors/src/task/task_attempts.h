@@ -80,7 +80,7 @@ public:
 
   [[nodiscard]] task_effects started(std::uint32_t attempt, std::string_view executor);
 
-  /// Why an attempt that was granted has not started, for a person.
+  /// Why an attempt that was granted has not started, for a person: `waits for ...`.
   [[nodiscard]] task_effects waits(std::uint32_t attempt, std::string_view reason);
 
   /// An attempt has ended. `exit_code` of one that exited or was signalled: see `may_retry`.

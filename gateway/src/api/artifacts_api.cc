@@ -93,6 +93,13 @@ private:
       return;
     }
     answer_on(parts_.files, answer_, [self = shared_from_this()] {
+      actors::digest_of_stream sum;
+      sum.add(self->text_);
+      if (std::move(sum).hex() != self->digest_) {
+        self->answer_->fail({errc::storage_failed,
+                             "what the executor '" + self->executor_ + "' keeps of it is damaged"});
+        return;
+      }
       const auto list = actors::parse_artifact_list(self->text_);
       list ? self->then_(self->executor_, *list)
            : self->answer_->fail({errc::internal, list.error().text()});
