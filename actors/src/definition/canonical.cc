@@ -183,29 +183,7 @@ json json_of(const schedule_definition& schedule) {
   return made;
 }
 
-json json_of(const task_definition& task) {
-  auto made = json::object();
-  made["name"] = task.name;
-  put(made, "description", task.description);
-  put(made, "run", task.run);
-  if (!task.command.empty()) {
-    made["command"] = task.command;
-  }
-  if (!task.shell.empty()) {
-    made["shell"] = task.shell;
-  }
-  put(made, "workdir", task.workdir);
-  for (const auto& [name, content] : task.inputs) {
-    made["inputs"][name] = to_json_value(content);
-  }
-  put(made, "approval", task.approval);
-  if (task.callback) {
-    put(made["callback"] = json::object(), "prompt", *task.callback);
-  }
-  put(made, "pipeline", task.pipeline);
-  for (const auto& [name, content] : task.params) {
-    made["params"][name] = to_json_value(content);
-  }
+void put_needs(json& made, const task_definition& task) {
   for (const auto& need : task.needs) {
     const auto& by_element = task.element_needs;
     const auto taken = task.artifact_needs.find(need);
@@ -224,27 +202,9 @@ json json_of(const task_definition& task) {
     }
     made["needs"].push_back(std::move(one));
   }
-  if (task.run_on != trigger_rule::success) {
-    made["run_on"] = to_string(task.run_on);
-  }
-  put(made, "when", task.when);
-  put(made, "env", task.env);
-  put(made, "secrets", task.secrets);
-  put(made, "timeout", task.timeout);
-  put(made, "start_timeout", task.start_timeout);
-  put(made, "heartbeat", task.heartbeat);
-  put(made, "grace_period", task.grace_period);
-  if (task.detach) {
-    made["detach"] = "allowed";
-  }
-  if (task.retry_command) {
-    made["retry"] = json_of(task, *task.retry_command);
-  } else if (task.retry != retry_policy{}) {
-    made["retry"] = json_of(task.retry);
-  }
-  if (!task.success_exit_codes.empty()) {
-    made["success_exit_codes"] = task.success_exit_codes;
-  }
+}
+
+void put_fan_out(json& made, const task_definition& task) {
   if (task.for_each) {
     made["for_each"] = json_of(*task.for_each);
   }
@@ -274,6 +234,10 @@ json json_of(const task_definition& task) {
   } else if (allowed.count > 0) {
     made["allow_failures"] = allowed.count;
   }
+}
+
+// What it leaves for others.
+void put_results(json& made, const task_definition& task) {
   for (const auto& output : task.outputs) {
     auto& one = made["outputs"][output.name] = {{"description", output.description}};
     if (output.fallback) {
@@ -290,6 +254,55 @@ json json_of(const task_definition& task) {
       one["optional"] = true;
     }
   }
+}
+
+json json_of(const task_definition& task) {
+  auto made = json::object();
+  made["name"] = task.name;
+  put(made, "description", task.description);
+  put(made, "run", task.run);
+  if (!task.command.empty()) {
+    made["command"] = task.command;
+  }
+  if (!task.shell.empty()) {
+    made["shell"] = task.shell;
+  }
+  put(made, "workdir", task.workdir);
+  for (const auto& [name, content] : task.inputs) {
+    made["inputs"][name] = to_json_value(content);
+  }
+  put(made, "approval", task.approval);
+  if (task.callback) {
+    put(made["callback"] = json::object(), "prompt", *task.callback);
+  }
+  put(made, "pipeline", task.pipeline);
+  for (const auto& [name, content] : task.params) {
+    made["params"][name] = to_json_value(content);
+  }
+  put_needs(made, task);
+  if (task.run_on != trigger_rule::success) {
+    made["run_on"] = to_string(task.run_on);
+  }
+  put(made, "when", task.when);
+  put(made, "env", task.env);
+  put(made, "secrets", task.secrets);
+  put(made, "timeout", task.timeout);
+  put(made, "start_timeout", task.start_timeout);
+  put(made, "heartbeat", task.heartbeat);
+  put(made, "grace_period", task.grace_period);
+  if (task.detach) {
+    made["detach"] = "allowed";
+  }
+  if (task.retry_command) {
+    made["retry"] = json_of(task, *task.retry_command);
+  } else if (task.retry != retry_policy{}) {
+    made["retry"] = json_of(task.retry);
+  }
+  if (!task.success_exit_codes.empty()) {
+    made["success_exit_codes"] = task.success_exit_codes;
+  }
+  put_fan_out(made, task);
+  put_results(made, task);
   put(made, "priority", task.priority);
   if (task.preemptible) {
     made["preemptible"] = to_string(*task.preemptible);
