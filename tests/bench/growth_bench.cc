@@ -13,7 +13,6 @@
 #include <atomic>
 #include <cstring>
 #include <filesystem>
-#include <fstream>
 #include <thread>
 #include <vector>
 
@@ -45,19 +44,6 @@ disk_use disk_of(const std::string& directory) {
     }
   }
   return all;
-}
-
-// A field of /proc/self/status, in MB.
-double memory_mb(const std::string& field) {
-  std::ifstream status{"/proc/self/status"};
-  for (std::string word; status >> word;) {
-    if (word == field + ":") {
-      double kib = 0;
-      status >> kib;
-      return kib * 1024 / 1e6;
-    }
-  }
-  return 0;
 }
 
 struct measured {

@@ -180,18 +180,6 @@ std::string random_graph(int count) {
   });
 }
 
-double resident_mb(const char* field) {
-  std::ifstream status{"/proc/self/status"};
-  double kib = 0;
-  for (std::string word; status >> word;) {
-    if (word == std::string{field} + ":") {
-      status >> kib;
-      break;
-    }
-  }
-  return kib * 1024 / 1e6;
-}
-
 // From here on VmHWM is the most that is resident.
 void forget_peak() {
   ::malloc_trim(0);
@@ -205,11 +193,11 @@ void bench_shape(const char* name, std::string (*text)(int), int few, int many) 
     node here{directory};
     here.apply(text(tasks));
     forget_peak();
-    const auto before = resident_mb("VmRSS");
+    const auto before = memory_mb("VmRSS");
     const auto length = timed_run(here);
     each_ms.push_back(length * 1e3 / tasks);
     std::printf("%-12s %s of %d: %.1f s, %.2f ms a task, memory at most %+.0f MB\n", "scale", name,
-                tasks, length, each_ms.back(), resident_mb("VmHWM") - before);
+                tasks, length, each_ms.back(), memory_mb("VmHWM") - before);
     std::fflush(stdout);
   }
   std::printf("%-12s %s: a task of %d costs %.2f of one of %d  target <= 1.3\n", "scale", name,

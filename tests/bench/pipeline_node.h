@@ -5,6 +5,7 @@
 
 #include <cstdio>
 #include <cstdlib>
+#include <fstream>
 #include <memory>
 #include <string>
 
@@ -24,6 +25,19 @@ inline void require(bool holds, const std::string& what) {
     std::fprintf(stderr, "bench: %s\n", what.c_str());
     std::exit(1);
   }
+}
+
+// A field of /proc/self/status, in MB.
+inline double memory_mb(const std::string& field) {
+  std::ifstream status{"/proc/self/status"};
+  for (std::string word; status >> word;) {
+    if (word == field + ":") {
+      double kib = 0;
+      status >> kib;
+      return kib * 1024 / 1e6;
+    }
+  }
+  return 0;
 }
 
 class node {

@@ -1,11 +1,9 @@
 // SPDX-License-Identifier: MIT
 // Webhooks of the real program.
 #include <doctest/doctest.h>
-#include <openssl/hmac.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include <array>
 #include <fstream>
 #include <future>
 #include <nlohmann/json.hpp>
@@ -13,6 +11,7 @@
 #include <set>
 
 #include "e2e/process.h"
+#include "gateway/http/webhook_signature.h"
 #include "gateway/http/wire.h"
 #include "http/client.h"
 
@@ -23,20 +22,6 @@ namespace http = gateway::http;
 using json = nlohmann::json;
 
 const std::string key = "the-key-of-the-hook";
-
-std::string signature_of(const std::string& body) {
-  std::array<unsigned char, 32> digest{};
-  unsigned size = 0;
-  REQUIRE(::HMAC(::EVP_sha256(), key.data(), static_cast<int>(key.size()),
-                 reinterpret_cast<const unsigned char*>(body.data()), body.size(), digest.data(),
-                 &size) != nullptr);
-  std::string text = "sha256=";
-  for (const auto each : digest) {
-    text += "0123456789abcdef"[each >> 4U];
-    text += "0123456789abcdef"[each & 15U];
-  }
-  return text;
-}
 
 // A folder with a server's keys, and a pipeline that is started by a webhook.
 struct hooked_folder {
@@ -81,7 +66,7 @@ std::optional<std::string> deliver(const std::string& url, const std::string& co
   const auto body = json{{"after", commit}}.dump();
   const auto told = http::client{options, clock}.send(
       http::method::post, "/api/v1/projects/default/pipelines/hooked/webhooks/github", body,
-      {{"X-Hub-Signature-256", signature_of(body)},
+      {{"X-Hub-Signature-256", http::webhook_signature(body, key)},
        {"X-GitHub-Delivery", "of-" + commit},
        {"Content-Type", "application/json"}});
   if (!told) {

@@ -1,13 +1,11 @@
 // SPDX-License-Identifier: MIT
 // Webhooks over a socket: who may start what by them, and what they are answered.
-#include <openssl/hmac.h>
-
-#include <array>
 #include <memory>
 #include <string>
 #include <vector>
 
 #include "gateway/api/served_node.h"
+#include "gateway/http/webhook_signature.h"
 #include "gateway/http/wire.h"
 
 namespace millrace::gateway {
@@ -29,17 +27,7 @@ tasks: [{name: a, run: "true"}]
 )yaml";
 
 std::string signature_of(const std::string& body, const std::string& by = key) {
-  std::array<unsigned char, 32> digest{};
-  unsigned size = 0;
-  REQUIRE(::HMAC(::EVP_sha256(), by.data(), static_cast<int>(by.size()),
-                 reinterpret_cast<const unsigned char*>(body.data()), body.size(), digest.data(),
-                 &size) != nullptr);
-  std::string text = "sha256=";
-  for (const auto each : digest) {
-    text += "0123456789abcdef"[each >> 4U];
-    text += "0123456789abcdef"[each & 15U];
-  }
-  return text;
+  return http::webhook_signature(body, by);
 }
 
 class hooked_node : public served_node {
