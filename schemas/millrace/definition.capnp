@@ -13,7 +13,7 @@ $Cxx.namespace("millrace::schemas");
 struct CompiledPipeline {
   # A whole definition: names are unique, edges go to tasks that exist and in no circle.
   format @0 :UInt32;
-  # 1, or 2 to 6 with what the one before would pass over. Grows when a reader that does not know
+  # 1, or 2 to 7 with what the one before would pass over. Grows when a reader that does not know
   # what is new would run something else.
   name @1 :Text;
   # In its project.
@@ -309,6 +309,11 @@ struct CompiledTask {
   # What becomes of it where it makes way for one of higher priority. If it says so the format is 6.
   artifacts @28 :List(CompiledArtifact);
   # Files that it leaves for others. With these the format is 6.
+  cache @29 :Cache;
+  # Its result is kept, and used where it would come out again; absent: it is not. With this the
+  # format is 7.
+  ranks @30 :UInt32;
+  # It is a gang: so many instances, which start together; 0: it is none. With this the format is 7.
 
   enum RunOn {
     success @0;    # All succeeded.
@@ -333,6 +338,14 @@ enum Preemptible {
   requeue @1;    # It ends, and its task waits again in its old place.
   cancel @2;     # It ends, and so does its task, as cancelled.
   never @3;      # It does not make way.
+}
+
+struct Cache {
+  # When a result is used again.
+  key @0 :Text;
+  # It is the same where this is; may hold expressions; empty: where all that its command gets is.
+  ttl @1 :Int64;
+  # How long it is used after it was made; 0: as long as it is kept.
 }
 
 struct TimeLimit {

@@ -47,6 +47,7 @@ enum AttemptEnd {
   dropped @10;     # Its executor went away before it started.
   queued @11;      # It has not started: it waits for a slot.
   preempted @12;   # It made way for one of higher priority.
+  cached @13;      # It was none: a kept result of an earlier run was used.
 }
 
 struct Variable {
@@ -81,6 +82,14 @@ struct Lock {
   limit @1 :UInt32; # So many may hold it; 0: a mutex, which one may.
 }
 
+struct Gang {
+  # Attempts that are granted together or not at all.
+  name @0 :Text;    # `run/task`.
+  ranks @1 :UInt32; # How many they are.
+  rank @2 :UInt32;  # Which one this is, from 0.
+  round @3 :UInt32; # How often the gang has begun again: those of one round belong together.
+}
+
 struct Wish {
   # What an attempt asks of its pool.
   priority @0 :UInt32;             # Higher is served first.
@@ -90,6 +99,7 @@ struct Wish {
                                    # one of them asks for, which its executor has to offer.
   locks @4 :List(Lock);            # That it holds.
   preemptible @5 :Definition.Preemptible;  # `byDefault`: never, since an older version asks.
+  gang @6 :Gang;                   # That it is part of; absent: none.
 }
 
 struct ArtifactWish {
@@ -116,6 +126,15 @@ struct ArtifactFile {
   size @1 :UInt64;         # In bytes.
   executable @2 :Bool;     # Its owner may run it.
   digest @3 :Text;         # SHA-256 of what is in it, in hex.
+}
+
+struct CacheWish {
+  # How a task finds a result to use in place of an attempt, and keeps its own.
+  cache @0 :Text;          # Key of the cache actor; empty: it keeps none.
+  keyed @1 :Bool;          # `key` counts, and not what the command gets.
+  key @2 :Text;            # What its definition says, filled in.
+  ttlNs @3 :Int64;         # As of the definition.
+  unused @4 :Bool;         # None is used; its own is kept all the same.
 }
 
 struct ArtifactSource {
@@ -243,7 +262,7 @@ interface Pipeline $Actor.actor("pipeline") {
   # version 0: the latest. `origin`: why there is this version, unless it was applied.
   submit @2 (run :Text $Actor.json("id"), params :Text $Actor.rawJson, labels :List(Label),
              source :Text, version :UInt32, rerunOf :Text, scheduledAt :Int64,
-             priority :Int64 = -1)
+             priority :Int64 = -1, only :List(Text), noCache :Bool)
       -> (run :Text $Actor.json("id"), version :UInt32) $Actor.reentrant;
   # `run`: a fresh id, or empty for one to be made; `params` a JSON object. Answers when the run is
   # stored and can be asked. With the id of a run of this pipeline: that run, and nothing is
@@ -251,7 +270,8 @@ interface Pipeline $Actor.actor("pipeline") {
   # submission.h allows. `source`: the folder of the definition's file on the machine of the silo,
   # which commands get; empty: there is none. `version`: of the definition; 0: the latest.
   # `rerunOf`: the run that this one repeats; empty: none. `conflict` where `concurrency` refuses
-  # one more. `priority`: in place of the pipeline's; -1: that one.
+  # one more. `priority`: in place of the pipeline's; -1: that one. `only`: the tasks that are to
+  # run, with what they need; empty: all. `noCache`: no kept result is used.
   # `overloaded` while as many runs of the project wait as may.
   runs @3 (before :Text, limit :UInt32, state :Text) -> (runs :List(RunSummary), next :Text)
       $Actor.readOnly;
@@ -269,7 +289,7 @@ interface Pipeline $Actor.actor("pipeline") {
   # pipeline's.
   submitNew @6 (run :Text, params :Text, labels :List(Label), again :Bool, version :UInt32,
                 rerunOf :Text, scheduledAt :Int64, priority :Int64 = -1, webhook :Text,
-                onceFor :Text)
+                onceFor :Text, only :List(Text), noCache :Bool)
       -> (run :Text $Actor.json("id"), version :UInt32) $Actor.reentrant $Actor.internal;
   # As `submit`, but it answers when the run is stored, before it can be asked, and `run` is an id
   # that whoever asks has made for this, or empty. `again`: it was asked before with that id, and
@@ -297,10 +317,11 @@ interface Pipeline $Actor.actor("pipeline") {
   revert @12 (version :UInt32) -> () $Actor.internal;
   # From itself: that version has failed as often as `revert` allows.
   submitChild @13 (run :Text, params :Text, labels :List(Label), rerunOf :Text, parent :Text,
-                   parentTask :Text, depth :UInt32, trace :TracePlace, priority :Int64 = -1)
+                   parentTask :Text, depth :UInt32, trace :TracePlace, priority :Int64 = -1,
+                   noCache :Bool)
       -> () $Actor.internal;
   # From the run `parent`, whose task `parentTask` is to be this run, with a fresh id. One that
-  # cannot begin is told so by `Run.childTold`. `depth`: runs above it. `priority`: as of `submit`.
+  # cannot begin is told so by `Run.childTold`. `depth`: runs above it. `priority`, `noCache`: as of `submit`.
   subscribe @14 (pipeline :Text, on :Definition.TriggerEvent, undo :Bool) -> () $Actor.internal;
   # From another pipeline of the project, which has a trigger: it is told by `triggered`; also one
   # that does not exist yet. Idempotent.
@@ -338,6 +359,7 @@ struct TaskCounts {
   cancelled @7 :UInt32;       # Withdrawn.
   skipped @8 :UInt32;         # Their condition was false.
   upstreamFailed @9 :UInt32;  # A task they need did not end as it should.
+  cached @10 :UInt32;         # Of those that have succeeded: with a kept result.
 }
 
 struct RunStatus {
@@ -366,6 +388,8 @@ struct RunStatus {
   triggeredBy @21 :Text;             # The run of another pipeline that started it; empty: none.
   priority @22 :Int64 = -1 $Actor.absent(-1);  # That it was submitted with; -1: its pipeline's.
   webhook @23 :Text;                 # Of its pipeline, that started it; empty: none.
+  only @24 :List(Text);              # The tasks that were asked for; empty: all.
+  noCache @25 :Bool;                 # Its tasks use no kept results.
 }
 
 struct TaskStatus {
@@ -385,6 +409,7 @@ struct TaskStatus {
   signal @11 :Int32 $Actor.signal;    # That killed the command of the latest attempt; 0: none.
   child @12 :Text $Actor.json("child_run");  # The run that it is, of a task with `pipeline`.
   artifacts @13 :List(Artifact);      # Of the attempt that succeeded.
+  cachedFrom @14 :Text;               # The run whose result it has; empty: its own.
 }
 
 struct RunEvent {
@@ -452,11 +477,14 @@ struct RunPinned {
   trace @5 :TracePlace;    # Of who submitted it; absent in what older ones began.
   priority @6 :Int64 = -1; # As of the submission.
   callbackKey @7 :Data $Actor.secret;  # 256 random bits, see callback.h; empty: it has none.
+  only @8 :List(Text);     # As of the submission.
+  noCache @9 :Bool;        # As of the submission.
 }
 
 struct RerunInput {
   # What comes with the wish to repeat a run.
   latest @0 :Bool;  # With the latest definition instead of the run's own.
+  noCache @1 :Bool; # No kept result is used.
 }
 
 struct CallbackAnswer {
@@ -478,13 +506,14 @@ interface Run $Actor.actor("run") $Actor.group("run") $Actor.affinity("/") {
             labels :List(Label), createdAt :Int64, compiled :Definition.CompiledPipeline,
             source :Text, trace :TracePlace, schedule :Text, scheduledAt :Int64, backfill :Text,
             queued :Text, rerunOf :Text, parent :Text, parentTask :Text, depth :UInt32,
-            triggeredBy :Text, priority :Int64 = -1, webhook :Text)
+            triggeredBy :Text, priority :Int64 = -1, webhook :Text, only :List(Text),
+            noCache :Bool)
       -> () $Actor.internal;
   # From the pipeline: what to pin. Idempotent. `definition` only from an older version. `trace`: of
   # who submitted it; absent: it begins one of its own. The next three of a firing. `queued`: what
   # it waits for until `proceed`, for a person; empty: nothing. `rerunOf`: as of `Pipeline.submit`.
   # `parent` and the like: as of `Pipeline.submitChild`. `priority`: as of `Pipeline.submit`.
-  # `webhook`: as of `Pipeline.submitNew`.
+  # `webhook`: as of `Pipeline.submitNew`. `only`, `noCache`: as of `Pipeline.submit`.
   status @1 () -> (run :RunStatus) $Actor.readOnly;
   # The run as a whole.
   tasks @2 (after :Text, limit :UInt32) -> (tasks :List(TaskStatus), next :Text) $Actor.readOnly;
@@ -504,8 +533,8 @@ interface Run $Actor.actor("run") $Actor.group("run") $Actor.affinity("/") {
   retry @6 () -> (tasks :UInt32);
   # Starts what did not succeed again, and all that needs it. Answers how many instances had been
   # judged and are judged anew.
-  taskChanged @7 (epoch :UInt32, status :TaskStatus) -> () $Actor.internal;
-  # From a task: its state, and the epoch that its specification had.
+  taskChanged @7 (epoch :UInt32, status :TaskStatus, round :UInt32) -> () $Actor.internal;
+  # From a task: its state, and the epoch and round that its specification had.
   remove @8 () -> ();
   # Deletes an ended run: its tasks, logs, workspace, and its place in the list of runs. Answers
   # when that is certain to happen; at once there is no such run. `failed_precondition` while it has
@@ -586,6 +615,8 @@ struct TaskSpec {
   stdoutOutput @32 :Text;    # The output that its standard output is; empty: none.
   artifacts @33 :List(ArtifactWish);  # That it is to leave.
   needsArtifacts @34 :List(ArtifactSource);  # As of `AttemptSpec`.
+  cache @35 :CacheWish;      # Absent: no result of it is kept or used.
+  round @36 :UInt32;         # As of `Gang`, of the epoch.
 }
 
 struct Attempt {
@@ -627,6 +658,9 @@ struct TaskStored {
                                           # becomes of the task; `byDefault`: it does not.
   preemptions @15 :UInt32;  # Attempts that had started and made way.
   artifacts @16 :List(Artifact);  # Of the attempt that succeeded.
+  lookingUp @17 :Bool;      # The attempt waits for word of a kept result.
+  cachedFrom @18 :Text;     # The run whose result it has; empty: none.
+  cacheMiss @19 :Text;      # Why no kept result was used, for a person; empty: nobody looked.
 }
 
 struct AttemptReport {
@@ -670,9 +704,10 @@ interface Task $Actor.actor("task") $Actor.group("run") $Actor.affinity("/") {
   # From the run: it is wanted no more.
   describe @5 () -> (name :Text $Actor.json("id"), run :Text, state :TaskState, reason :Text,
                      command :List(Text), attempts :List(Attempt),
-                     artifacts :List(Artifact))
+                     artifacts :List(Artifact), cachedFrom :Text, cacheMiss :Text)
       $Actor.readOnly;
-  # Itself and its attempts, the oldest first. `not_found` before its first `begin`.
+  # Itself and its attempts, the oldest first. `not_found` before its first `begin`. `cachedFrom`,
+  # `cacheMiss`: as of `TaskStored`.
   forget @6 () -> () $Actor.internal;
   # From the run, which is being removed.
   attemptSpec @7 (number :UInt32) -> (attempt :AttemptSpec) $Actor.readOnly $Actor.internal;
@@ -683,6 +718,8 @@ interface Task $Actor.actor("task") $Actor.group("run") $Actor.affinity("/") {
   attemptWaits @9 (number :UInt32, reason :Text) -> () $Actor.internal;
   # From the executor: why an attempt that was granted to it has not started yet, for a person; it
   # may be missing.
+  lookUp @10 (attempt :UInt32) -> () $Actor.reentrant $Actor.internal;
+  # From itself: the attempt takes a kept result, or begins.
 }
 
 # --- pool ----------------------------------------------------------------------------------------
@@ -716,6 +753,7 @@ struct PoolExecutor {
   draining @4 :Bool;       # It takes nothing new.
   refusal @5 :Text;        # Why, for a person; empty: an operator drains it.
   resources @6 :List(Amount);  # That it offers.
+  host @7 :Text;           # Where other machines reach it; empty: an older one.
 }
 
 struct PoolTicket {
@@ -773,13 +811,13 @@ struct PoolOffer {
 interface Pool $Actor.actor("pool") {
   # Key: the labels its executors share; "default" so far.
   join @0 (executor :Text, incarnation :UInt64, slots :UInt32, lineage :UInt64, formerly :Text,
-           draining :Bool, refusal :Text, resources :List(Amount))
+           draining :Bool, refusal :Text, resources :List(Amount), host :Text)
       -> (sameLineage :Bool) $Actor.internal;
   # From an executor, at its start. A newer incarnation ends everything granted to an older one as
   # lost; but if the attempt table has come down from the older one, the executor has reported
   # whatever had started, and the rest waits again, as the same attempts. `formerly`: the name of
   # that older life, which is another one's no more; empty: the same. `draining`, `refusal`,
-  # `resources`: as of `PoolExecutor`.
+  # `resources`, `host`: as of `PoolExecutor`.
   enqueue @1 (task :Text, attempt :UInt32, priority :UInt8, shared :Bool, wish :Wish,
               inPlaceOf :UInt32)
       -> () $Actor.internal;
@@ -859,6 +897,7 @@ struct Grant {
   priority @2 :UInt8; # What older versions go by: `level`, or 255.
   number @3 :UInt64;  # In the order of the pool's grants; higher than every one before.
   level @4 :UInt32;   # Higher is started first; 0: that of `priority`.
+  hosts @5 :List(Text); # Of one of a gang: where its ranks are, by rank.
 }
 
 interface Executor $Actor.actor("executor") $Actor.internal $Actor.siloBound {
@@ -886,4 +925,7 @@ interface Executor $Actor.actor("executor") $Actor.internal $Actor.siloBound {
       $Actor.reentrant;
   # From gateways and other executors: at most 1 MiB from `offset` of what it keeps for the run by
   # that SHA-256, in hex, and the size of the whole. `not_found`: it does not.
+  keepFor @7 (run :Text, digest :Text) -> () $Actor.reentrant;
+  # From a task of the run, which takes over the result of another: the artifact with this digest is
+  # kept for it too. Idempotent. `not_found`: not all of it is there.
 }

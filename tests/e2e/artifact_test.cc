@@ -265,5 +265,90 @@ TEST_CASE("a task waits for a silo that comes back, and errs when its artifacts 
   CHECK(cluster->ask({"watch", second}).status == 0);
 }
 
+TEST_CASE("a kept result is used again, through kill -9, and explained when it is not") {
+  temporary_folder folder;
+  const auto data = folder.path / "data";
+  auto server = std::make_unique<server_process>(data);
+  const auto starts = folder.path / "starts";
+  const auto text = R"(
+name: keeps
+workspace: task
+params: {day: {type: string, default: mon}}
+tasks:
+  - name: make
+    cache: true
+    run: echo "$MILLRACE_PARAM_DAY" | tee -a )" +
+                    starts.string() + R"( > out
+    artifacts: {out: out}
+  - {name: show, needs: [{task: make, artifacts: true}], run: cat out}
+)";
+  const auto submit = [&](std::vector<std::string> more) {
+    const asking at{server->url(), folder.path};
+    more.insert(more.begin(), {"submit", "keeps", "--wait", "--logs"});
+    const auto told = at.ask(more);
+    CHECK_MESSAGE(told.status == 0, told.errors);
+    return told;
+  };
+  asking{server->url(), folder.path}.apply(text);
+  submit({});
+  server->kill();
+  server = std::make_unique<server_process>(data);
+  const asking at{server->url(), folder.path};
+  const auto second = submit({});
+  CHECK(content_of(starts) == "mon\n");
+  CHECK(second.output.find("mon\n") != std::string::npos);
+  CHECK_MESSAGE(second.errors.find("2 tasks: 2 succeeded (1 cached)") != std::string::npos,
+                second.errors);
+  CHECK(at.ask({"list", "tasks", "@latest", "--no-headers"}).output.find("make  cached") == 0);
+  CHECK(at.ask({"logs", "@latest"}).output.find("show") != std::string::npos);
+  const auto log = at.ask({"logs", "@latest", "make"});
+  CHECK(log.status != 0);
+  CHECK_MESSAGE(log.errors.find("the task's command has not run: its result is that of run ") !=
+                    std::string::npos,
+                log.errors);
+  submit({"-p", "day=tue"});
+  CHECK(content_of(starts) == "mon\ntue\n");
+  CHECK(at.ask({"get", "@latest", "make"}).output.find(": env MILLRACE_PARAM_DAY") !=
+        std::string::npos);
+  submit({"--no-cache"});
+  CHECK(content_of(starts) == "mon\ntue\nmon\n");
+  CHECK(at.ask({"cache", "list", "keeps", "-o", "jsonl"}).output.find("\"task\":\"make\"") !=
+        std::string::npos);
+  CHECK(at.ask({"cache", "clear", "keeps", "make"}).status == 0);
+  while (!at.ask({"cache", "list", "keeps", "-o", "name"}).output.empty()) {
+  }
+  submit({});
+  CHECK(content_of(starts) == "mon\ntue\nmon\nmon\n");
+  CHECK(at.ask({"cache", "list", "none"}).status == 5);
+  CHECK(at.ask({"cache", "list"}).status == 2);
+  CHECK(at.ask({"cache", "list", "keeps", "make"}).status == 2);
+}
+
+TEST_CASE("a kept result whose files are on a silo that is away is made again") {
+  two_executors cluster;
+  cluster->apply(R"(
+name: away
+workspace: task
+tasks:
+  - name: make
+    cache: {key: same}
+    run: uname > out
+    resources: {first: 1}
+    artifacts: {out: out}
+)");
+  CHECK(cluster->ask({"submit", "away", "--wait"}).status == 0);
+  CHECK(cluster->ask({"submit", "away", "--wait"}).status == 0);
+  CHECK(cluster->ask({"list", "tasks", "@latest", "--no-headers"}).output.find("make  cached") ==
+        0);
+  cluster.kill("x");
+  const auto submitted = cluster->ask({"submit", "away"});
+  const auto run = submitted.output.substr(0, submitted.output.size() - 1);
+  while (cluster->ask({"get", run, "make"}).output.find("cannot be had from executor x") ==
+         std::string::npos) {
+  }
+  cluster.start("x");
+  CHECK(cluster->ask({"watch", run}).status == 0);
+}
+
 }  // namespace
 }  // namespace millrace::testing

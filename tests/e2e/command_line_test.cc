@@ -46,11 +46,12 @@ TEST_CASE("help, versions and mistakes in the command line have their codes") {
   CHECK(millrace({"--help"}).output.starts_with("Runs pipelines"));
   CHECK(millrace({"version"}).output.starts_with("millrace "));
   for (const auto* each :
-       {"run",          "dev",        "validate", "apply",  "submit",   "list",     "get",
-        "logs",         "watch",      "cancel",   "retry",  "approve",  "delete",   "actor",
-        "dead-letters", "completion", "version",  "top",    "pki",      "silo",     "gateway",
-        "silos",        "partitions", "cluster",  "config", "schedule", "plan",     "pause",
-        "project",      "pool",       "resume",   "rerun",  "rollback", "artifacts"}) {
+       {"run",    "dev",      "validate",     "apply",      "submit",     "list",
+        "get",    "logs",     "watch",        "cancel",     "retry",      "approve",
+        "delete", "actor",    "dead-letters", "completion", "version",    "top",
+        "pki",    "silo",     "gateway",      "silos",      "partitions", "cluster",
+        "config", "schedule", "plan",         "pause",      "project",    "pool",
+        "resume", "rerun",    "rollback",     "artifacts",  "cache",      "describe"}) {
     const auto help = millrace({each, "--help"});
     CHECK(help.status == 0);
     CHECK(help.output.find("Examples:") != std::string::npos);
@@ -198,9 +199,12 @@ TEST_CASE("bash completes commands and their options") {
     return contents(file);
   };
   CHECK(completed("su", 1) == "submit\n");
-  CHECK(completed("c", 1) == "cancel cluster check context config completion\n");
+  CHECK(completed("c", 1) == "cancel cluster cache check context config completion\n");
   CHECK(completed("submit --w", 2) == "--wait --watch\n");
   CHECK(completed("cancel RUN --r", 3) == "--reason\n");
+  CHECK(completed("des", 1) == "describe\n");
+  CHECK(completed("describe --p", 2) == "--project\n");
+  CHECK(completed("submit --o", 2) == "--output --only\n");
   CHECK(millrace({"completion", "tcsh"}).status == 2);
 }
 

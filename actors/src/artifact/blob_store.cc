@@ -172,6 +172,11 @@ result<void> blob_store::keep(std::string_view run, std::vector<draft> made) {
 }
 
 bool blob_store::has(std::string_view run, std::string_view digest) {
+  const auto taken = take(run, digest);
+  return taken && *taken;
+}
+
+result<bool> blob_store::take(std::string_view run, std::string_view digest) {
   if (!is_digest(digest)) {
     return false;
   }
@@ -185,7 +190,40 @@ bool blob_store::has(std::string_view run, std::string_view digest) {
     return false;
   }
   const auto made = make_directory(runs_.get(), std::string{run});
-  return made && ::linkat(blobs_.get(), name.c_str(), made->get(), name.c_str(), 0) == 0;
+  if (!made) {
+    return made.error();
+  }
+  if (::linkat(blobs_.get(), name.c_str(), made->get(), name.c_str(), 0) != 0) {
+    return file_failure("cannot keep an artifact", errno);
+  }
+  return true;
+}
+
+// The bytes are on the disk already: the names are what is new.
+result<void> blob_store::keep_artifact(std::string_view run, std::string_view digest) {
+  const auto keep = [&](std::string_view one) -> result<void> {
+    const auto kept = take(run, one);
+    if (!kept) {
+      return kept.error();
+    }
+    return *kept ? result<void>{} : error{errc::not_found, "not all of the artifact is kept here"};
+  };
+  if (auto kept = keep(digest); !kept) {
+    return kept;
+  }
+  const auto text = text_of(run, digest, artifact_list_bytes_max);
+  const auto files = text ? parse_artifact_list(*text) : text.error();
+  if (!files) {
+    return files.error();
+  }
+  for (const auto& each : *files) {
+    if (auto kept = keep(each.digest); !kept) {
+      return kept;
+    }
+  }
+  const auto own = open_directory(runs_.get(), std::string{run});
+  const auto flushed = own && ::fsync(own->get()) == 0 && ::fsync(runs_.get()) == 0;
+  return flushed ? result<void>{} : file_failure("cannot keep an artifact", errno);
 }
 
 void blob_store::drop_if_nobodys(const std::string& digest) {

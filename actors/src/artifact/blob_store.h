@@ -89,6 +89,11 @@ public:
   /// Whether the run has it, or has it now, because another one does.
   [[nodiscard]] bool has(std::string_view run, std::string_view digest);
 
+  /// Gives the run an artifact that another one has: its list by that digest, and its files. After
+  /// that they survive a crash of the machine. Idempotent. Errors: `not_found` where not all of it
+  /// is there; `storage_failed`.
+  [[nodiscard]] runtime::result<void> keep_artifact(std::string_view run, std::string_view digest);
+
   /// Errors: `not_found` where the run has none of that digest; `storage_failed`.
   [[nodiscard]] runtime::result<runtime::unique_fd> open_blob(std::string_view run,
                                                               std::string_view digest) const;
@@ -109,6 +114,8 @@ private:
   [[nodiscard]] runtime::result<void> name_one(int run, const draft& made);
   [[nodiscard]] bool has_room() const;
   void drop_if_nobodys(const std::string& digest);
+  // As `has`, with what stands against it.
+  [[nodiscard]] runtime::result<bool> take(std::string_view run, std::string_view digest);
 
   runtime::unique_fd blobs_;
   runtime::unique_fd runs_;

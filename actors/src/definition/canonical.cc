@@ -254,6 +254,12 @@ void put_results(json& made, const task_definition& task) {
       one["optional"] = true;
     }
   }
+  if (task.cache && *task.cache == cache_definition{}) {
+    made["cache"] = true;
+  } else if (task.cache) {
+    put(made["cache"], "key", task.cache->key);
+    put(made["cache"], "ttl", task.cache->ttl);
+  }
 }
 
 json json_of(const task_definition& task) {

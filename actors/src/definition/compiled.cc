@@ -313,6 +313,11 @@ void put(schemas::CompiledTask::Builder into, const task_definition& task,
   }
   put_claims(into, task);
   put_artifacts(into, task);
+  if (task.cache) {
+    auto cache = into.initCache();
+    cache.setKey(task.cache->key.c_str());
+    cache.setTtl(task.cache->ttl.value_or(runtime::duration{}).count());
+  }
   into.setDetach(task.detach);
   into.setAllowFailures(task.allow_failures.count);
   into.setAllowPercentage(task.allow_failures.is_percentage);
@@ -538,6 +543,14 @@ result<void> read_task(schemas::CompiledTask::Reader task, pipeline_definition& 
     made.artifacts.push_back({string_of(each.getName()), words_of(each.getPaths()),
                               each.getMaxSize(), each.getOptional()});
   }
+  if (task.hasCache()) {
+    const auto cache = task.getCache();
+    auto& kept = made.cache.emplace();
+    kept.key = string_of(cache.getKey());
+    if (cache.getTtl() > 0) {
+      kept.ttl = runtime::duration{cache.getTtl()};
+    }
+  }
   for (const auto each : task.getResources()) {
     made.resources.emplace(string_of(each.getName()), each.getAmount());
   }
@@ -635,6 +648,7 @@ bool wants_6(const task_definition& task) {
          one_wants_6(task.inputs) || one_wants_6(task.params) || wants_6(task.workdir) ||
          wants_6(task.approval) || wants_6(task.callback.value_or("")) || wants_6(task.timeout) ||
          wants_6(task.start_timeout) || wants_6(task.heartbeat) || one_wants_6(task.mutexes) ||
+         (task.cache && wants_6(task.cache->key)) ||
          (task.retry_command && one_wants_6(task.retry_command->command)) ||
          std::any_of(task.semaphores.begin(), task.semaphores.end(),
                      [](const semaphore_definition& each) { return wants_6(each.name); });
@@ -662,6 +676,10 @@ bool wants_6(const pipeline_definition& definition) {
 // The oldest format whose readers run the definition as it says: a silo of an earlier version would
 // pass over what it does not know.
 std::uint32_t format_of(const pipeline_definition& definition) {
+  if (std::any_of(definition.tasks.begin(), definition.tasks.end(),
+                  [](const task_definition& task) { return task.cache.has_value(); })) {
+    return 7;
+  }
   if (wants_6(definition)) {
     return 6;
   }

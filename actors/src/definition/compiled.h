@@ -11,7 +11,7 @@ namespace millrace::actors {
 
 /// The newest format that `compile` writes and `definition_of` reads. A definition has the oldest
 /// whose readers run it as it says: `format_of` in the source tells what is new in which.
-inline constexpr std::uint32_t compiled_format = 6;
+inline constexpr std::uint32_t compiled_format = 7;
 
 /// Requires: a definition from the loader.
 void compile(const pipeline_definition& definition, schemas::CompiledPipeline::Builder into);

@@ -115,7 +115,8 @@ constexpr std::array task_words{word{"name"},
                                 word{"heartbeat"},
                                 word{"success_exit_codes"},
                                 word{"stdout"},
-                                word{"artifacts"}};
+                                word{"artifacts"},
+                                word{"cache"}};
 
 constexpr std::array task_foreign{
     foreign_key{"id", "write `name`"},
@@ -205,7 +206,9 @@ constexpr std::array task_foreign{
     foreign_key{"outputFiles", "write `artifacts: {NAME: path}`"},
     foreign_key{"output_files", "write `artifacts: {NAME: path}`"},
     foreign_key{"download", "write `needs: [{task: NAME, artifacts: true}]`"},
-    foreign_key{"cache", ""},
+    foreign_key{"memoize", "write `cache: true`, or `cache: {key: ..., ttl: 7d}`"},
+    foreign_key{"caches", "write `cache: true`"},
+    foreign_key{"cache_policy", "write `cache: true`"},
     foreign_key{"labels", ""},
     foreign_key{"tags", ""},
     foreign_key{"placement", ""},
@@ -395,6 +398,15 @@ constexpr std::array artifact_foreign{
     foreign_key{"retention-days", "artifacts go with their run: write `retention` at the top"},
     foreign_key{"exclude", "write patterns that leave it out"}};
 
+constexpr std::array cache_words{word{"key"}, word{"ttl"}};
+constexpr std::array cache_foreign{
+    foreign_key{"max_age", "write `ttl`"},
+    foreign_key{"maxAge", "write `ttl`"},
+    foreign_key{"path", "`cache` keeps results: leave files by `artifacts`"},
+    foreign_key{"paths", "`cache` keeps results: leave files by `artifacts`"},
+    foreign_key{"policy", "write `cache: true`, or `key`"},
+    foreign_key{"version", "write `key`"}};
+
 }  // namespace
 
 const key_table& pipeline_keys() {
@@ -423,6 +435,10 @@ const key_table& need_keys() {
 }
 const key_table& artifact_keys() {
   static constexpr key_table table{"an artifact", artifact_words, artifact_foreign};
+  return table;
+}
+const key_table& cache_keys() {
+  static constexpr key_table table{"`cache`", cache_words, cache_foreign};
   return table;
 }
 const key_table& retry_keys() {

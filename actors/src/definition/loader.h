@@ -53,6 +53,12 @@ struct artifact_use {
   std::string of;  ///< The task that is needed.
 };
 
+/// `cache` of a task.
+struct cache_use {
+  const yaml_node* node;
+  std::string pointer;
+};
+
 /// Where a task is written.
 struct task_place {
   const yaml_node* node;  ///< Its name, or the whole; of a hook its key.
@@ -66,6 +72,7 @@ struct loaded_shape {
   std::vector<expression_use> expressions;
   std::vector<need_use> needs;
   std::vector<artifact_use> artifact_needs;
+  std::vector<cache_use> caches;
 };
 
 /// Adds what hooks need, which their place says: they follow the task that they belong to, the last

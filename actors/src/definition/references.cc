@@ -205,6 +205,14 @@ private:
     for (const auto& use : shape_.artifact_needs) {
       check_artifact_need(use);
     }
+    for (const auto& use : shape_.caches) {
+      if (shape_.definition.workspace == workspace_mode::run) {
+        in_.report(use.node->place, use.pointer,
+                   "the tasks of a run share one workspace, in which what a task leaves would be "
+                   "missing where a kept result is used",
+                   "write `workspace: task` at the top, or remove `cache`");
+      }
+    }
   }
 
   void check_artifact_need(const artifact_use& use) {
@@ -433,6 +441,11 @@ private:
     if (use.place != text_place::hidden || use.task == no_task) {
       return expression_error{node.name_offset, "`callback` is not available here",
                               "it is in the `env` and `inputs` of tasks, which nobody is shown"};
+    }
+    if (tasks_[use.task].cache) {
+      return expression_error{node.name_offset,
+                              "with a kept result nobody would be told of the callback",
+                              "remove `cache`"};
     }
     if (!is_before(use.task, task)) {
       return expression_error{node.name_offset,

@@ -123,6 +123,8 @@ void read_artifacts(shape_context& to, const cursor& where, task_definition& mad
 /// `artifacts` of a need: of the task `of`.
 void read_artifact_need(shape_context& to, const cursor& where, task_definition& made,
                         const std::string& of);
+/// `cache`.
+void read_cache(shape_context& to, const cursor& where, task_definition& made, std::size_t task);
 void read_fan_out(shape_context& to, const field_map& fields, task_definition& made,
                   std::size_t task);
 /// `priority`, of a task or a pipeline.

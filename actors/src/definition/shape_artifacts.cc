@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// What a task leaves in files, and what it takes of others.
+// What a task leaves in files, what it takes of others, and when its results are used again.
 #include <algorithm>
 
 #include "definition/shape.h"
@@ -89,6 +89,34 @@ void read_artifacts(shape_context& to, const cursor& where, task_definition& mad
     one.name = key->text;
     read_artifact(to, under(where, *key, *content), one, task);
   }
+}
+
+void read_cache(shape_context& to, const cursor& where, task_definition& made, std::size_t task) {
+  constexpr std::string_view hint = "write `cache: true`, or `cache: {key: ..., ttl: 7d}`";
+  to.out.caches.push_back({where.node, where.pointer()});
+  if (where.node->kind == yaml_kind::scalar) {
+    const auto wanted = to.in.read_bool(where);
+    if (wanted.value_or(false)) {
+      made.cache.emplace();
+    } else {
+      to.out.caches.pop_back();
+    }
+    return;
+  }
+  const auto fields = read_fields(to, where, "`true` or a map", hint, cache_keys());
+  if (!fields) {
+    return;
+  }
+  auto& cache = made.cache.emplace();
+  if (const auto key = fields->at("key")) {
+    cache.key = to.in.read_written(*key).value_or("");
+    if (key->node->kind == yaml_kind::scalar &&
+        cache.key.find_first_not_of(" \t\r\n") == std::string::npos) {
+      to.in.report(*key, "the key is empty", "write what the result depends on, or no `key`");
+    }
+    note_text(to, *key, cache.key, task);
+  }
+  read_duration(to, fields->at("ttl"), cache.ttl, zero_duration::refused);
 }
 
 void read_artifact_need(shape_context& to, const cursor& where, task_definition& made,

@@ -100,7 +100,7 @@ void refuse_of_commands(shape_context& to, const field_map& fields, const char* 
                           "secrets",       "shell",     "workdir",
                           "inputs",        "resources", "synchronization",
                           "start_timeout", "heartbeat", "success_exit_codes",
-                          "stdout",        "artifacts"}) {
+                          "stdout",        "artifacts", "cache"}) {
     refuse(key);
   }
   std::for_each(more.begin(), more.end(), refuse);
@@ -412,6 +412,9 @@ void read_task(shape_context& to, const cursor& where, const task_defaults& defa
   }
   if (const auto artifacts = fields->at("artifacts")) {
     read_artifacts(to, *artifacts, made, index);
+  }
+  if (const auto cache = fields->at("cache")) {
+    read_cache(to, *cache, made, index);
   }
   read_claims(to, *fields, made, index);
   read_hooks(to, *fields, std::string{made.name}, made.priority, defaults);

@@ -73,4 +73,15 @@ async<executor_actor::blob_results> executor_actor::blob(blob_params params) {
   co_return results;
 }
 
+async<> executor_actor::keep_for(keep_for_params params) {
+  const auto keep = [runner = runner_](const std::string& run, const std::string& digest) {
+    return runner->keep_for(run, digest);
+  };
+  const auto kept =
+      co_await runtime::offload(keep, std::string{params.run()}, std::string{params.digest()});
+  if (!kept) {
+    co_await runtime::fail(kept.error());
+  }
+}
+
 }  // namespace millrace::actors

@@ -63,6 +63,9 @@ public:
   [[nodiscard]] virtual runtime::result<blob_piece> read_blob(std::string_view run,
                                                               std::string_view digest,
                                                               std::uint64_t offset) const = 0;
+  /// As `executor::keep_for`.
+  [[nodiscard]] virtual runtime::result<void> keep_for(std::string_view run,
+                                                       std::string_view digest) = 0;
 };
 
 inline constexpr std::size_t log_piece_bytes_max = std::size_t{64} << 10U;
@@ -102,6 +105,7 @@ public:
 
   runtime::async<log_results> log(log_params params) override;
   runtime::async<blob_results> blob(blob_params params) override;
+  runtime::async<> keep_for(keep_for_params params) override;
   runtime::async<> log_changed(log_changed_params params) override {
     notify(signal_of(params.waiter()));
     return {};

@@ -65,6 +65,10 @@ public:
                                                       std::uint64_t offset) const override {
     return attempts_.read_blob(run, digest, offset);
   }
+  [[nodiscard]] runtime::result<void> keep_for(std::string_view run,
+                                               std::string_view digest) override {
+    return attempts_.keep_for(run, digest);
+  }
 
   void started(std::string_view token, runtime::wall_time at) override;
   void waits(std::string_view token, std::string_view why) override;

@@ -496,6 +496,11 @@ result<blob_piece> process_executor::read_blob(std::string_view run, std::string
                         : error{errc::not_found, "that is no run's id"};
 }
 
+result<void> process_executor::keep_for(std::string_view run, std::string_view digest) {
+  return is_run_id(run) ? blobs_->keep_artifact(run, digest)
+                        : error{errc::not_found, "that is no run's id"};
+}
+
 result<void> process_executor::remove_run(std::string_view run) {
   result<void> done;
   for (const auto* folder : {"logs", "workspaces"}) {

@@ -74,6 +74,8 @@ public:
   void forget_waiter(log_waiter_id waiter) override;
   [[nodiscard]] runtime::result<blob_piece> read_blob(std::string_view run, std::string_view digest,
                                                       std::uint64_t offset) const override;
+  [[nodiscard]] runtime::result<void> keep_for(std::string_view run,
+                                               std::string_view digest) override;
   [[nodiscard]] runtime::result<void> remove_run(std::string_view run) override;
   void stop() override;
 

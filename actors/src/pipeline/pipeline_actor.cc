@@ -10,6 +10,7 @@
 #include "millrace/actors/params.h"
 #include "millrace/actors/priority.h"
 #include "millrace/actors/run_id.h"
+#include "millrace/actors/selection.h"
 #include "millrace/actors/submission.h"
 #include "millrace/schedule.capnp.actor.h"
 #include "pipeline/names.h"
@@ -180,6 +181,22 @@ async<std::optional<std::uint32_t>> pipeline_actor::version_of(std::string run) 
   co_return ended ? std::optional{ended->read().getVersion()} : std::nullopt;
 }
 
+namespace {
+
+// The tasks that are asked for, of what may ask for some.
+template <class Params>
+std::vector<std::string> only_of(const Params& params) {
+  std::vector<std::string> names;
+  if constexpr (requires { params.read().getOnly(); }) {
+    for (const auto each : params.read().getOnly()) {
+      names.emplace_back(each.cStr(), each.size());
+    }
+  }
+  return names;
+}
+
+}  // namespace
+
 // Stores the run and sends it off.
 template <class Params>
 runtime::result<void> pipeline_actor::begin_run(const Params& params, const std::string& run,
@@ -210,6 +227,14 @@ runtime::result<void> pipeline_actor::begin_run(const Params& params, const std:
   const auto bound = bind_params_json(*signature, params.params());
   if (!bound) {
     return all_of(bound.diagnostics);
+  }
+  const auto only = only_of(params);
+  if (!only.empty()) {
+    const auto definition = definition_of(compiled);
+    const auto selected = definition ? select_tasks(*definition, only) : definition.error();
+    if (!selected) {
+      return error{selected.error()};
+    }
   }
   auto its_turn = turn_of(bound, run);
   if (!its_turn) {
@@ -244,6 +269,16 @@ runtime::result<void> pipeline_actor::begin_run(const Params& params, const std:
   made.setPriority(priority);
   made.setTriggeredBy(of.triggered_by.c_str());
   made.setWebhook(of.webhook.c_str());
+  if (!only.empty()) {
+    auto names = made.initOnly(static_cast<unsigned>(only.size()));
+    for (unsigned at = 0; at < names.size(); ++at) {
+      names.set(at, only[at].c_str());
+    }
+    made.getCompiled().setFormat(compiled_format);  // an earlier version would run all
+  }
+  if constexpr (requires { params.no_cache(); }) {
+    made.setNoCache(params.no_cache());
+  }
   if (const auto place = of.place ? of.place : trace()) {
     store_place(*place, made.initTrace());
   }

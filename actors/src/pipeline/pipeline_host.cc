@@ -5,6 +5,7 @@
 
 #include "access/access_actor.h"
 #include "access/audit_actor.h"
+#include "cache/cache_actor.h"
 #include "executor/executor_actor.h"
 #include "executor/executor_name.h"
 #include "executor/offered_resources.h"
@@ -99,6 +100,7 @@ public:
                     reports_, jobs_, home_);
     home_.add<access_actor>();
     home_.add<audit_actor>();
+    home_.add<cache_actor>();
     home_.add<project_actor>();
     home_.add<secrets_actor>(
         [keys = options_.secrets.keys, log = options_.log]() -> std::unique_ptr<secrets_actor> {

@@ -3,6 +3,7 @@
 #include "pipeline/pipeline_actor.h"
 
 #include "definition/compiled.h"
+#include "millrace/cache.capnp.actor.h"
 #include "millrace/schedule.capnp.actor.h"
 #include "pipeline/pipeline_rows.h"
 
@@ -111,6 +112,7 @@ async<> pipeline_actor::remove() {
     send(ref<schemas::Schedule>(key()).apply(schemas::schedule_interface::apply_params{}));
   }
   send(ref<schemas::Project>(project()).remove(pipeline()));
+  send(ref<schemas::ResultCache>(key()).clear(std::string{}));
   remove_later();
 }
 

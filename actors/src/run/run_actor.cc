@@ -5,6 +5,7 @@
 #include "definition/exit_codes.h"
 #include "millrace/actors/callback.h"
 #include "millrace/actors/params.h"
+#include "millrace/actors/selection.h"
 #include "millrace/runtime/rfc3339.h"
 #include "millrace/schedule.capnp.actor.h"
 #include "pipeline/names.h"
@@ -65,7 +66,16 @@ result<run_graph> run_actor::graph_of_pinned(schemas::RunPinned::Reader pinned) 
     return error{errc::invalid_argument,
                  "its parameters do not fit: " + bound.diagnostics.front().text};
   }
+  std::vector<std::string> only;
+  for (const auto each : pinned.getOnly()) {
+    only.push_back(text_of(each));
+  }
+  auto selected = select_tasks(*read, only);
+  if (!selected) {
+    return std::move(selected).error();
+  }
   run_graph graph{*std::move(read), std::move(bound), key()};
+  graph.set_selection(*std::move(selected));
   const auto callback_key = pinned.getCallbackKey();
   graph.set_callback_key(
       {reinterpret_cast<const char*>(callback_key.begin()), callback_key.size()});
@@ -180,6 +190,8 @@ async<> run_actor::begin(begin_params params) {
   pinned.setLabels(from.getLabels());
   pinned.setSource(from.getSource());
   pinned.setPriority(from.getPriority());
+  pinned.setOnly(from.getOnly());
+  pinned.setNoCache(from.getNoCache());
   for (const auto task : from.getCompiled().getTasks()) {
     if (task.getStep().isCallback()) {
       const auto made = make_callback_key();
@@ -398,6 +410,7 @@ void run_actor::start(instance_id id, run_effects& effects, std::vector<pool_ent
   auto spec = task_spec_of(*graph_, id,
                            {key(), text_of(state().getProject()), state().getEpoch(),
                             text_of(pinned_.get(pinned_row)->getSource()),
+                            !pinned_.get(pinned_row)->getNoCache() && state().getEpoch() == 0,
                             run_place(submitted_from(), key(), began_at())});
   if (!spec) {
     end_here(id, TaskState::ERRORED, spec.error().text(), {}, effects);
@@ -412,7 +425,9 @@ void run_actor::start(instance_id id, run_effects& effects, std::vector<pool_ent
   forgotten_.erase(graph_->name_of(id));
   const auto task = key() + "/" + graph_->name_of(id);
   // After a retry of the run the task alone knows the number of its next attempt.
-  if (state().getEpoch() == 0) {
+  // One that may have a kept result asks for a slot itself, if it has none.
+  if (const auto asked = spec->read().getSpec();
+      state().getEpoch() == 0 && (!asked.hasCache() || asked.getCache().getUnused())) {
     spec->build().setEnqueued(true);
     auto entry = wishes.emplace_back().build();
     entry.setTask(task.c_str());
@@ -460,8 +475,10 @@ async<> run_actor::task_changed(task_changed_params params) {
   row.setFinishedAt(news.getFinishedAt());
   row.setOutputs(news.getOutputs());
   row.setArtifacts(news.getArtifacts());
+  row.setCachedFrom(news.getCachedFrom());
   count(was, -1);
   count(news.getState(), 1);
+  count_cached(news, 1);
   if (news.getState() != TaskState::QUEUED) {
     const auto reader = row.asReader();
     add_event(&reader);

@@ -55,6 +55,8 @@ async<run_actor::status_results> run_actor::status() {
   made.setScheduledAt(root.getScheduledAt());
   made.setBackfill(root.getBackfill());
   made.setPriority(pinned.getPriority());
+  made.setOnly(pinned.getOnly());
+  made.setNoCache(pinned.getNoCache());
   made.setRerunOf(root.getRerunOf());
   made.setParent(root.getParent());
   made.setParentTask(root.getParentTask());
@@ -79,7 +81,9 @@ void run_actor::tell_waiting(schemas::TaskStatus::Builder status, instance_id id
   status.setIndex(id.index);
   status.setLabel(graph_->instance(id).label.c_str());
   status.setState(TaskState::WAITING);
-  status.setReason(waits_for().c_str());
+  const auto of_run = waits_for();
+  const auto why = of_run.empty() && !over() ? graph_->waiting_text(id) : of_run;
+  status.setReason(why.c_str());
 }
 
 async<run_actor::tasks_results> run_actor::tasks(tasks_params params) {

@@ -70,6 +70,7 @@ void run_actor::start_child(instance_id id, run_effects& effects) {
   made.setParentTask(graph_->name_of(id).c_str());
   made.setDepth(state().getDepth() + 1);
   made.setPriority(pinned_.get(pinned_row)->getPriority());
+  made.setNoCache(pinned_.get(pinned_row)->getNoCache());
   store_place(run_place(submitted_from(), key(), began_at()), made.initTrace());
   send(ref<schemas::Pipeline>(text_of(state().getProject()) + "/" + task.pipeline)
            .submit_child(std::move(params)));

@@ -152,6 +152,10 @@ result<run_actor::retry_from_results> run_actor::start_again(const std::string& 
           "the run has no task '" + from + "'" +
               (from.ends_with(']') ? "; name the task: all of a fan-out starts again" : "")};
     }
+    if (!graph_->is_selected(*at)) {
+      return error{errc::failed_precondition,
+                   "the run was not asked for the task '" + from + "'; submit one that is"};
+    }
     wanted.push_back(*at);
   }
   const auto had = state().getFilesLost() ? run_graph::files::lost : run_graph::files::kept;
@@ -206,6 +210,7 @@ async<run_actor::retry_from_results> run_actor::retry_from(retry_from_params par
 void run_actor::forget_row(const std::string& row) {
   const auto status = *instances_.get(row);
   count(status.getState(), -1);
+  count_cached(status, -1);
   cancel_reminder(std::string{step_reminder} + text_of(status.getName()));
   const auto ended = status.getState();
   if (ended == TaskState::SUCCEEDED || ended == TaskState::FAILED) {

@@ -5,6 +5,7 @@
 #include <array>
 
 #include "millrace/actors/expression.h"
+#include "millrace/actors/selection.h"
 #include "run/run_scope.h"
 
 namespace millrace::actors {
@@ -65,7 +66,7 @@ void run_graph::restore_whole(std::uint32_t task, task_state state, std::string_
 run_effects run_graph::begin() {
   run_effects effects;
   for (std::uint32_t at = 0; at < nodes_.size(); ++at) {
-    if (nodes_[at].needs_left == 0) {
+    if (nodes_[at].needs_left == 0 || !is_selected(at)) {
       ready_.push_back(at);
     }
   }
@@ -205,6 +206,8 @@ void run_graph::judge(std::uint32_t at, run_effects& effects) {
   auto& node = nodes_[at];
   if (node.restored_whole) {
     settle_whole(at, node.restored_whole->state, {}, effects);
+  } else if (!is_selected(at)) {
+    settle_whole(at, task_state::SKIPPED, std::string{not_selected}, effects);
   } else if (withdrawn(at) && node.restored.empty()) {
     settle_whole(at, task_state::CANCELLED, withdrawal_text(), effects);
   } else if (!node.restored.empty() ||  // it was open before the restart
@@ -333,7 +336,8 @@ void run_graph::after_end(std::uint32_t at) {
     if (nodes_[at].opened && needs_element(dependent, at)) {
       continue;  // it knows
     }
-    if (--nodes_[dependent].needs_left == 0 && nodes_[dependent].now == phase::waiting) {
+    if (--nodes_[dependent].needs_left == 0 && nodes_[dependent].now == phase::waiting &&
+        is_selected(dependent)) {
       ready_.push_back(dependent);
     }
   }

@@ -150,6 +150,12 @@ public:
   void set_scheduled_at(std::string time) { scheduled_at_ = std::move(time); }
   /// What tokens of callbacks are made with: before `begin`.
   void set_callback_key(std::string key) { callback_key_ = std::move(key); }
+  /// By task, whether it is asked for; empty: all are. What is not is skipped: before `begin`.
+  /// Requires: what select_tasks answers.
+  void set_selection(std::vector<bool> selected) { selected_ = std::move(selected); }
+  [[nodiscard]] bool is_selected(std::uint32_t at) const {
+    return selected_.empty() || selected_[at];
+  }
   /// Empty: no schedule started it.
   [[nodiscard]] const std::string& scheduled_at() const noexcept { return scheduled_at_; }
 
@@ -213,6 +219,9 @@ public:
   [[nodiscard]] std::string failure_text() const;
   /// The first failed hook, of a run that was stopped; empty: none.
   [[nodiscard]] std::string hook_failure_text() const;
+  /// What an instance waits for that has not started, for a person; may be empty. Not whether the
+  /// run is paused. Cost: O(needs).
+  [[nodiscard]] std::string waiting_text(instance_id id) const;
   /// The names of the tasks that have failed, hooks too, and not within what they may.
   [[nodiscard]] std::vector<std::string> failed_tasks() const;
 
@@ -253,6 +262,8 @@ public:
   [[nodiscard]] runtime::result<instance_limits> limits(instance_id id) const;
   /// Where it starts. Errors: as above; `invalid_argument` for one out of the workspace.
   [[nodiscard]] runtime::result<std::string> workdir(instance_id id) const;
+  /// `cache.key`, filled in. Requires: the task has `cache`.
+  [[nodiscard]] runtime::result<std::string> cache_key_text(instance_id id) const;
   /// What it holds, by filled-in names, of which no two are alike; the limit of a mutex is 0.
   /// Errors: as above; `invalid_argument` for a name that cannot be one.
   [[nodiscard]] runtime::result<std::vector<semaphore_definition>> locks(instance_id id) const;
@@ -267,7 +278,8 @@ public:
   [[nodiscard]] runtime::result<std::string> inputs(instance_id id) const;
   /// What the run gets that it is, as JSON. Errors: as above; `too_large`.
   [[nodiscard]] runtime::result<std::string> child_params(instance_id id) const;
-  /// Of the run. Requires: it has succeeded. Errors: as above; `too_large`.
+  /// Of the run, but for those that read a task which was not asked for. Requires: it has
+  /// succeeded. Errors: as above; `too_large`.
   [[nodiscard]] runtime::result<output_list> outputs() const;
 
 private:
@@ -310,6 +322,7 @@ private:
   void give_up(std::uint32_t at, std::string_view reason, run_effects& effects,
                std::vector<instance_id>& forgotten);
   void await_needs();
+  [[nodiscard]] bool reads_unselected(const std::string& text) const;
   void judge(std::uint32_t at, run_effects& effects);
   [[nodiscard]] bool withdrawn(std::uint32_t at) const;
   [[nodiscard]] bool is_hook(std::uint32_t at) const {
@@ -324,6 +337,7 @@ private:
   void note_reason(instance_id id, task_state state, std::string_view reason);
   [[nodiscard]] std::string end_text(std::uint32_t at) const;
   [[nodiscard]] std::string needs_text(std::uint32_t at) const;
+  [[nodiscard]] std::vector<std::string> awaited(instance_id id) const;
   [[nodiscard]] std::string failed_text(std::uint32_t at) const;
   [[nodiscard]] std::string fail_fast_text(instance_id failed, std::string_view why) const;
   void fail_fast(instance_id failed, std::string_view why, run_effects& effects);
@@ -366,7 +380,8 @@ private:
   std::string run_id_;
   std::string scheduled_at_;
   std::map<instance_id, artifact_list> artifacts_;
-  std::string callback_key_;  // empty: there are no callbacks
+  std::string callback_key_;    // empty: there are no callbacks
+  std::vector<bool> selected_;  // by task; empty: all are
   resource_amounts most_resources_;
   task_graph graph_;
   std::map<std::string, std::uint32_t, std::less<>> by_name_;

@@ -75,7 +75,7 @@ run_effects run_graph::retry(std::vector<instance_id>& forgotten, files had,
     wholly[at] = true;
   }
   for (const auto at : graph_.order) {
-    wholly[at] = wholly[at] || needs_any(at, again);
+    wholly[at] = is_selected(at) && (wholly[at] || needs_any(at, again));
     again[at] = wholly[at] || (!passes(at) && nodes_[at].outcome != task_state::SKIPPED);
   }
   const auto needed =

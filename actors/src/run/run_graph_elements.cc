@@ -31,7 +31,7 @@ void run_graph::tell_opened(std::uint32_t at) {
   nodes_[at].opened = true;
   for (const auto dependent : graph_.dependents[at]) {
     if (needs_element(dependent, at) && --nodes_[dependent].needs_left == 0 &&
-        nodes_[dependent].now == phase::waiting) {
+        nodes_[dependent].now == phase::waiting && is_selected(dependent)) {
       ready_.push_back(dependent);
     }
   }

@@ -66,6 +66,53 @@ std::string run_graph::needs_text(std::uint32_t at) const {
              : text + " (`run_on` is `" + std::string{to_string(rule)} + "`)";
 }
 
+// Of the needs of a task that is not judged yet, or of an instance of one that is.
+std::vector<std::string> run_graph::awaited(instance_id id) const {
+  std::vector<std::string> names;
+  if (nodes_[id.task].now == phase::open) {
+    for (const auto need : graph_.element_needs[id.task]) {
+      const auto& slots = nodes_[need].slots;
+      if (id.index < slots.size() && !is_terminal(slots[id.index].state)) {
+        names.push_back(name_of({need, id.index}));
+      }
+    }
+    return names;
+  }
+  for (const auto need : graph_.needs[id.task]) {
+    if (nodes_[need].now != phase::ended) {
+      names.push_back(definition_.tasks[need].name);
+    }
+  }
+  return names;
+}
+
+std::string run_graph::waiting_text(instance_id id) const {
+  const auto& node = nodes_[id.task];
+  if (held_) {
+    return "waits until all that runs has ended, since the files of its run are lost";
+  }
+  if (node.now == phase::waiting && is_hook(id.task) && !owner_of(id.task)) {
+    return "waits for the end of the run";
+  }
+  const auto names = awaited(id);
+  std::string text;
+  for (std::size_t each = 0; each < std::min(names.size(), named_needs_max); ++each) {
+    text += (each == 0 ? "waits for " : ", ") + names[each];
+  }
+  if (names.size() > named_needs_max) {
+    text += " and " + std::to_string(names.size() - named_needs_max) + " more";
+  }
+  if (!names.empty() || node.now != phase::open) {
+    return text;
+  }
+  const auto own = definition_.tasks[id.task].max_parallel;
+  return own && node.active >= *own
+             ? "as many of its instances go on as may (`max_parallel` is " + std::to_string(*own) +
+                   ")"
+             : "as many tasks of its run go on as may, " +
+                   std::to_string(definition_.max_parallel.value_or(start_window));
+}
+
 std::string run_graph::fail_fast_text(instance_id failed, std::string_view why) const {
   const auto state = nodes_[failed.task].slots[failed.index].state;
   return name_of(failed) + ": " + std::string{to_string(state)} +

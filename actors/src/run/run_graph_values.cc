@@ -255,6 +255,19 @@ result<std::string> run_graph::workdir(instance_id id) const {
   return filled;
 }
 
+result<std::string> run_graph::cache_key_text(instance_id id) const {
+  const auto& one = instance(id);
+  auto filled = fill(definition_.tasks[id.task].cache->key, scope{*this, id.task, &one});
+  if (!filled) {
+    return runtime::error{filled.error().code(), "cache: " + filled.error().text()};
+  }
+  const auto& key = definition_.tasks[id.task].cache->key;
+  if (!key.empty() && filled->find_first_not_of(" \t\r\n") == std::string::npos) {
+    return runtime::error{errc::invalid_argument, "cache: the key from `" + key + "` is empty"};
+  }
+  return filled;
+}
+
 result<std::vector<semaphore_definition>> run_graph::locks(instance_id id) const {
   const auto& one = instance(id);
   const auto& task = definition_.tasks[id.task];
@@ -307,10 +320,33 @@ result<std::string> run_graph::child_params(instance_id id) const {
   return text;
 }
 
+// Whether an expression in it is about a task that was not asked for.
+bool run_graph::reads_unselected(const std::string& text) const {
+  auto reads = false;
+  for (const auto& piece :
+       selected_.empty() ? template_parse{}.pieces : parse_template(text).pieces) {
+    if (piece.formula) {
+      walk(piece.formula->root(), [&](const expression_node& node) {
+        const auto at =
+            node.what == operation::reference && (node.refers_to == reference_kind::output ||
+                                                  node.refers_to == reference_kind::status ||
+                                                  node.refers_to == reference_kind::exit_code)
+                ? find(node.name)
+                : std::nullopt;
+        reads = reads || (at && !is_selected(*at));
+      });
+    }
+  }
+  return reads;
+}
+
 result<output_list> run_graph::outputs() const {
   output_list made;
   std::size_t bytes = 0;
   for (const auto& [name, text] : definition_.outputs) {
+    if (reads_unselected(text)) {
+      continue;
+    }
     auto filled = fill(text, scope{*this, 0, nullptr});
     if (!filled) {
       return runtime::error{filled.error().code(),

@@ -47,6 +47,8 @@ const char* result_of(AttemptEnd end, bool is_success) {
   switch (end) {
     case AttemptEnd::EXITED:
       return is_success ? "success" : "failure";
+    case AttemptEnd::CACHED:
+      return "success";
     case AttemptEnd::SIGNALLED:
     case AttemptEnd::LOG_LIMIT:
     case AttemptEnd::BAD_OUTPUTS:

@@ -129,6 +129,25 @@ result<void> put_artifacts(const run_graph& graph, instance_id id,
   return {};
 }
 
+result<void> put_cache(const run_graph& graph, instance_id id, const task_spec_run& run,
+                       schemas::TaskSpec::Builder spec) {
+  const auto& wish = graph.task(id.task).cache;
+  if (!wish) {
+    return {};
+  }
+  const auto key = graph.cache_key_text(id);
+  if (!key) {
+    return key.error();
+  }
+  auto cache = spec.initCache();
+  cache.setCache((run.project + "/" + graph.definition().name).c_str());
+  cache.setKeyed(!wish->key.empty());
+  cache.setKey(key->c_str());
+  cache.setTtlNs(wish->ttl.value_or(runtime::duration{}).count());
+  cache.setUnused(!run.uses_kept);
+  return {};
+}
+
 }  // namespace
 
 result<schemas::task_interface::begin_params> task_spec_of(const run_graph& graph, instance_id id,
@@ -203,6 +222,9 @@ result<schemas::task_interface::begin_params> task_spec_of(const run_graph& grap
   }
   put_secrets(graph, id.task, run.project, spec);
   if (auto put = put_artifacts(graph, id, spec); !put) {
+    return std::move(put).error();
+  }
+  if (auto put = put_cache(graph, id, run, spec); !put) {
     return std::move(put).error();
   }
   const auto shared = definition.workspace == workspace_mode::run;

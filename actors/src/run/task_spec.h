@@ -18,6 +18,7 @@ struct task_spec_run {
   std::string project;
   std::uint32_t epoch = 0;
   std::string source = {};  ///< The folder of the definition's file; empty: there is none.
+  bool uses_kept = false;   ///< Results that are kept of earlier runs.
   runtime::trace_context place = {};
 };
 

@@ -21,9 +21,11 @@ using schemas::TaskState;
 
 namespace {
 
-constexpr const char* spec_row = "spec";
 constexpr const char* retry_reminder = "retry";
 constexpr const char* start_reminder = "start";
+constexpr const char* kept_reminder = "kept";
+// Whatever keeps the word of a kept result away, the command runs then.
+constexpr auto looked_up_within = std::chrono::minutes{5};
 constexpr auto reason_told_within = std::chrono::milliseconds{500};
 constexpr unsigned attempt_digits = 6;
 
@@ -108,6 +110,7 @@ std::string exit_text(schemas::AttemptReport::Reader report, schemas::TaskSpec::
     case AttemptEnd::QUEUED:
     case AttemptEnd::RUNNING:
     case AttemptEnd::PREEMPTED:
+    case AttemptEnd::CACHED:
       break;  // no report says so
   }
   return {};
@@ -135,8 +138,8 @@ task_attempts task_actor::attempts() const {
   policy.on_exit = codes_of(spec().getOnExit());
   policy.not_on_exit = codes_of(spec().getNotOnExit());
   return {{root.getState(), root.getAttempt(), root.getFailures(), root.getCancelling(),
-           root.getOverdue(), text_of(root.getExecutor()), text_of(root.getReason()),
-           root.getPreempted(), root.getPreemptions()},
+           root.getOverdue(), root.getLookingUp(), text_of(root.getExecutor()),
+           text_of(root.getReason()), root.getPreempted(), root.getPreemptions()},
           policy,
           codes_of(spec().getSuccessExitCodes())};
 }
@@ -149,11 +152,13 @@ void task_actor::apply(const task_attempts& after, const task_effects& effects,
   }
   const auto& row = after.row();
   auto root = edit();
+  const auto was_looking_up = root.getLookingUp();
   root.setState(row.state);
   root.setAttempt(row.attempt);
   root.setFailures(row.failures);
   root.setCancelling(row.cancelling);
   root.setOverdue(row.overdue);
+  root.setLookingUp(row.looking_up);
   root.setExecutor(row.executor.c_str());
   root.setReason(row.reason.c_str());
   root.setPreempted(row.preempted);
@@ -173,15 +178,19 @@ void task_actor::apply(const task_attempts& after, const task_effects& effects,
       cancel_reminder(start_reminder);
     }
   }
+  if (effects.look_up) {
+    record_queued(row.attempt);
+    send(ref<schemas::Task>(key()).look_up(row.attempt));
+    set_reminder(kept_reminder, now() + looked_up_within);
+  }
+  if (was_looking_up && !row.looking_up) {
+    cancel_reminder(kept_reminder);
+  }
   if (effects.enqueue) {
     if (root.getStartedAt() != 0) {
       run_as_later_attempt();
     }
-    auto next = attempts_.edit(padded(row.attempt, attempt_digits));
-    next.setNumber(row.attempt);
-    next.setEnd(AttemptEnd::QUEUED);
-    next.setExitCode(-1);
-    next.setQueuedAt(nanoseconds(now()));
+    record_queued(row.attempt);
     if (pool_asked == asked_by::itself) {
       // All tasks of the run have this workspace, or it is the task's own.
       const auto shared = spec().getWorkspace() == spec().getRun();
@@ -218,6 +227,22 @@ void task_actor::apply(const task_attempts& after, const task_effects& effects,
   }
 }
 
+void task_actor::record_queued(std::uint32_t attempt) {
+  auto row = attempts_.edit(padded(attempt, attempt_digits));
+  row.setNumber(attempt);
+  row.setEnd(AttemptEnd::QUEUED);
+  row.setExitCode(-1);
+  row.setQueuedAt(nanoseconds(now()));
+}
+
+// The attempt ends without having been asked for.
+void task_actor::record_unstarted(AttemptEnd end, const std::string& text) {
+  auto row = attempts_.edit(padded(state().getAttempt(), attempt_digits));
+  row.setEnd(end);
+  row.setFinishedAt(nanoseconds(now()));
+  row.setText(text.c_str());
+}
+
 void task_actor::run_as_later_attempt() {
   if (spec().getArgvOnRetry().size() > 0) {
     edit().setOnRetry(true);
@@ -251,8 +276,12 @@ async<> task_actor::begin(begin_params params) {
   root.setOnRetry(false);
   root.initOutputs(0);
   root.initArtifacts(0);
+  root.setCachedFrom("");
+  root.setCacheMiss("");
   auto task = attempts();
-  const auto effects = task.begin();
+  const auto effects = task.begin(spec().hasCache() && !spec().getCache().getUnused()
+                                      ? task_attempts::kept_result::wanted
+                                      : task_attempts::kept_result::unwanted);
   const auto first = task.row().attempt == 1;
   apply(task, effects, 0, params.enqueued() && first ? asked_by::its_run : asked_by::itself);
   return {};
@@ -410,6 +439,7 @@ async<> task_actor::attempt_finished(attempt_finished_params params) {
   }
   if (effects.adopted) {
     adopt(news);
+    keep_result();
   }
   if (effects.enqueue && end == AttemptEnd::LOST) {
     run_as_later_attempt();  // it may have started: nobody can tell any more
@@ -466,6 +496,14 @@ async<> task_actor::on_reminder(std::string name) {
     return start_is_overdue();
   }
   auto task = attempts();
+  if (name == kept_reminder) {
+    const auto none = task.missed();
+    if (none.changed) {
+      edit().setCacheMiss("kept results were not to be had in time");
+    }
+    apply(task, none, state().getAttempt());
+    return {};
+  }
   const auto effects = task.retry_due();
   apply(task, effects, state().getAttempt());
   return {};
@@ -476,6 +514,9 @@ async<> task_actor::cancel(cancel_params params) {
     return {};
   }
   auto task = attempts();
+  if (task.row().looking_up) {
+    record_unstarted(AttemptEnd::CANCELLED, std::string{params.reason()});
+  }
   const auto effects = task.cancel(params.reason());
   apply(task, effects, state().getAttempt());
   return {};
@@ -513,6 +554,7 @@ void task_actor::report() {
   status.setFinishedAt(root.getFinishedAt());
   status.setOutputs(root.getOutputs());
   status.setArtifacts(root.getArtifacts());
+  status.setCachedFrom(root.getCachedFrom());
   send(ref<schemas::Run>(text_of(spec().getRun())).task_changed(std::move(params)));
 }
 
@@ -533,6 +575,8 @@ async<task_actor::describe_results> task_actor::describe() {
   made.setReason(state().getReason());
   made.setCommand(state().getOnRetry() ? spec().getArgvOnRetry() : spec().getArgv());
   made.setArtifacts(state().getArtifacts());
+  made.setCachedFrom(state().getCachedFrom());
+  made.setCacheMiss(state().getCacheMiss());
   auto list = made.initAttempts(static_cast<unsigned>(attempts_.size()));
   unsigned at = 0;
   attempts_.for_each([&](std::string_view, schemas::Attempt::Reader row) {

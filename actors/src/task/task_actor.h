@@ -7,7 +7,9 @@
 
 #include <string>
 
+#include "millrace/cache.capnp.h"
 #include "millrace/pipeline.capnp.actor.h"
+#include "millrace/runtime/result.h"
 #include "millrace/runtime/state_map.h"
 #include "task/task_attempts.h"
 
@@ -25,15 +27,23 @@ public:
   runtime::async<> attempt_finished(attempt_finished_params params) override;
   runtime::async<> cancel(cancel_params params) override;
   runtime::async<> preempt(preempt_params params) override;
+  runtime::async<> look_up(look_up_params params) override;
   runtime::async<describe_results> describe() override;
   runtime::async<> forget() override;
   runtime::async<attempt_spec_results> attempt_spec(attempt_spec_params params) override;
 
 private:
+  using kept_result = runtime::message<schemas::KeptResult>;
+  static constexpr const char* spec_row = "spec";
   [[nodiscard]] schemas::TaskSpec::Reader spec() const;
   [[nodiscard]] std::string token(std::uint32_t attempt) const;
   [[nodiscard]] task_attempts attempts() const;
   enum class asked_by : std::uint8_t { itself, its_run };
+  void record_queued(std::uint32_t attempt);
+  void record_unstarted(schemas::AttemptEnd end, const std::string& text);
+  [[nodiscard]] runtime::async<runtime::result<kept_result>> find_kept();
+  void take(schemas::KeptResult::Reader result, const std::string& reason);
+  void keep_result();
   [[nodiscard]] runtime::async<> ended_before_it_began();
   [[nodiscard]] runtime::async<> start_is_overdue();
   void apply(const task_attempts& after, const task_effects& effects, std::uint32_t attempt,

@@ -17,14 +17,39 @@ using schemas::TaskState;
 namespace {
 // How the reason of an attempt begins that has not started; others tell of the one before.
 constexpr std::string_view wait_text = "waits for ";
+constexpr std::string_view look_up_text = "looks for a kept result";
 }  // namespace
 
-task_effects task_attempts::begin() {
+task_effects task_attempts::begin(kept_result kept) {
   MILLRACE_ASSERT(row_.state == TaskState::WAITING || is_terminal(row_.state));
   row_.failures = 0;
   row_.preemptions = 0;
   row_.overdue = false;
-  return next_attempt();
+  auto effects = next_attempt();
+  if (kept == kept_result::wanted) {
+    row_.looking_up = true;
+    row_.reason = look_up_text;
+    effects.enqueue = false;
+    effects.look_up = true;
+  }
+  return effects;
+}
+
+task_effects task_attempts::took_kept(std::string_view reason) {
+  if (!row_.looking_up) {
+    return {};
+  }
+  end(TaskState::SUCCEEDED, std::string{reason});
+  return {.changed = true, .reported = true};
+}
+
+task_effects task_attempts::missed() {
+  if (!row_.looking_up) {
+    return {};
+  }
+  row_.looking_up = false;
+  row_.reason.clear();
+  return {.changed = true, .reported = true, .enqueue = true};
 }
 
 task_effects task_attempts::next_attempt() {
@@ -38,7 +63,8 @@ task_effects task_attempts::next_attempt() {
 }
 
 bool task_attempts::wants(std::uint32_t attempt) const {
-  return row_.state == TaskState::QUEUED && attempt == row_.attempt && !row_.cancelling;
+  return row_.state == TaskState::QUEUED && attempt == row_.attempt && !row_.cancelling &&
+         !row_.looking_up;
 }
 
 task_effects task_attempts::started(std::uint32_t attempt, std::string_view executor) {
@@ -64,7 +90,7 @@ task_effects task_attempts::waits(std::uint32_t attempt, std::string_view reason
 task_effects task_attempts::finished(std::uint32_t attempt, AttemptEnd how, std::int32_t exit_code,
                                      const std::string& reason, double fraction) {
   const auto open = row_.state == TaskState::QUEUED || row_.state == TaskState::RUNNING;
-  if (!open || attempt != row_.attempt) {
+  if (!open || attempt != row_.attempt || row_.looking_up) {
     return {};
   }
   row_.executor.clear();
@@ -99,7 +125,8 @@ task_effects task_attempts::finished(std::uint32_t attempt, AttemptEnd how, std:
       case AttemptEnd::DISK_FULL:
       case AttemptEnd::QUEUED:
       case AttemptEnd::RUNNING:
-      case AttemptEnd::PREEMPTED:  // no report says so
+      case AttemptEnd::PREEMPTED:
+      case AttemptEnd::CACHED:  // no report says so
         effects = fail(TaskState::ERRORED, reason, fraction);
         break;
       case AttemptEnd::TIMED_OUT:
@@ -168,7 +195,7 @@ task_effects task_attempts::cancel(std::string_view reason) {
     row_.reason = reason;
     return {.changed = true};
   }
-  if (row_.state != TaskState::BACKING_OFF) {
+  if (row_.state != TaskState::BACKING_OFF && !row_.looking_up) {
     row_.cancelling = true;
     row_.reason = reason;
     return {.changed = true, .kill = true};
@@ -178,7 +205,7 @@ task_effects task_attempts::cancel(std::string_view reason) {
 }
 
 task_effects task_attempts::start_overdue(std::string_view reason) {
-  if (row_.state != TaskState::QUEUED || row_.cancelling) {
+  if (row_.state != TaskState::QUEUED || row_.cancelling || row_.looking_up) {
     return {};
   }
   row_.cancelling = true;
@@ -205,6 +232,7 @@ void task_attempts::end(TaskState state, const std::string& reason) {
   row_.cancelling = false;
   row_.preempted = Preemptible::BY_DEFAULT;
   row_.overdue = false;
+  row_.looking_up = false;
 }
 
 }  // namespace millrace::actors

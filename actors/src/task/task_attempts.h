@@ -5,6 +5,8 @@
 //                 ^         |-> failed, errored, timed_out, lost, cancelled
 //                 '- backing_off
 //
+// One whose result may be kept from an earlier run waits for word of that first, queued nowhere: a
+// hit is its success without an attempt at the command.
 // One that is queued for longer than its task allows is ended as if it was cancelled, and has timed
 // out when that is done.
 // A pure core over the row that the task stores: it takes an event and answers what to do. Only
@@ -38,6 +40,7 @@ struct task_row {
   std::uint32_t failures = 0;  ///< Attempts that count against `max_attempts`.
   bool cancelling = false;     ///< The pool has been told to have the attempt ended.
   bool overdue = false;        ///< That, since it has not started in time.
+  bool looking_up = false;     ///< It waits for word of a kept result, and the pool has no ticket.
   std::string executor;        ///< That runs the attempt; empty: none.
   std::string reason;          ///< Why it is where it is, for a person.
   /// Only if `cancelling`: it makes way, and this becomes of the task. `BY_DEFAULT`: it does not.
@@ -51,6 +54,8 @@ struct task_row {
 struct task_effects {
   bool changed = false;       ///< The row has changed.
   bool reported = false;      ///< The run wants to know.
+  bool look_up = false;       ///< Ask whether there is a kept result, which leads to
+                              ///< `took_kept` or `missed`.
   bool enqueue = false;       ///< Ask the pool for a slot for the attempt.
   bool waits_on = false;      ///< It waits in place of one that waited and never started.
   bool in_place = false;      ///< It has the place in the queue that the one before it had.
@@ -73,7 +78,14 @@ public:
         success_codes_(std::move(success_codes)) {}
 
   /// The first attempt, or the first after a retry of the run. Requires: nothing is under way.
-  [[nodiscard]] task_effects begin();
+  enum class kept_result : bool { unwanted, wanted };
+  [[nodiscard]] task_effects begin(kept_result kept = kept_result::unwanted);
+
+  /// The result of an earlier run is the task's. `reason`: whose, for a person.
+  [[nodiscard]] task_effects took_kept(std::string_view reason);
+
+  /// There is none: the command is to run.
+  [[nodiscard]] task_effects missed();
 
   /// Whether this attempt is the one that is to run: what its executor asks before it starts.
   [[nodiscard]] bool wants(std::uint32_t attempt) const;

@@ -8,6 +8,7 @@
 #include "http/problem.h"
 #include "millrace/actors/callback.h"
 #include "millrace/actors/webhook.h"
+#include "millrace/cache.capnp.actor.h"
 #include "millrace/pipeline.capnp.actor.h"
 
 namespace millrace::gateway {
@@ -89,9 +90,10 @@ http::response refused_body(int status, errc code, const char* why) {
 
 bool is_of_pipelines(std::string_view type) {
   const auto names = {
-      schemas::project_interface::info().type, schemas::pipeline_interface::info().type,
-      schemas::run_interface::info().type,     schemas::task_interface::info().type,
-      schemas::pool_interface::info().type,    schemas::executor_interface::info().type};
+      schemas::project_interface::info().type,     schemas::pipeline_interface::info().type,
+      schemas::run_interface::info().type,         schemas::task_interface::info().type,
+      schemas::pool_interface::info().type,        schemas::executor_interface::info().type,
+      schemas::result_cache_interface::info().type};
   return std::find(names.begin(), names.end(), type) != names.end();
 }
 

@@ -5,7 +5,8 @@
 //   GET    /api/v1/projects/{project}/pipelines               ?after&limit
 //   GET    /api/v1/projects/{project}/pipelines/{name}        ?version; If-None-Match
 //   DELETE /api/v1/projects/{project}/pipelines/{name}        with its ended runs
-//   POST   /api/v1/projects/{project}/pipelines/{name}/runs   {params, labels, priority}; ?wait;
+//   POST   /api/v1/projects/{project}/pipelines/{name}/runs   {params, labels, version, priority,
+//                                                             only, no_cache}; ?wait;
 //                                                             Idempotency-Key
 //   POST   /api/v1/projects/{project}/pipelines/{name}/runs:batch
 //                                                             a line of that for each run (NDJSON);
@@ -13,6 +14,8 @@
 //   POST   /api/v1/projects/{project}/pipelines/{name}/webhooks/{webhook}
 //                                                             anything; Idempotency-Key
 //   GET    /api/v1/projects/{project}/pipelines/{name}/runs   ?before&limit&state
+//   GET    /api/v1/projects/{project}/pipelines/{name}/cache  ?after&limit
+//   DELETE /api/v1/projects/{project}/pipelines/{name}/cache  ?task
 //   GET    /api/v1/projects/{project}/pipelines/{name}/schedules
 //   GET    /api/v1/projects/{project}/pipelines/{name}/schedules/{schedule}
 //                                                             ?next&firings
@@ -195,6 +198,7 @@ void add_run_routes(api_routes& routes);
 void add_run_order_routes(api_routes& routes);
 void add_log_routes(api_routes& routes);
 void add_artifact_routes(api_routes& routes);
+void add_cache_routes(api_routes& routes);
 void add_actor_routes(api_routes& routes);
 /// How /openapi.json tells of the methods that anyone may call of the actor types of this process,
 /// each as if it was a route.

@@ -78,9 +78,16 @@ private:
       return;
     }
     for (auto attempt : found->attempts()) {
-      if (attempt.getNumber() == attempt_) {
-        executor_ = attempt.getExecutor().cStr();
+      if (attempt.getNumber() != attempt_) {
+        continue;
       }
+      if (attempt.getEnd() == schemas::AttemptEnd::CACHED) {
+        const std::string from{found->cached_from()};
+        give_up({errc::not_found, "the task's command has not run: its result is that of run " +
+                                      from + "; see `millrace logs " + from + "`"});
+        return;
+      }
+      executor_ = attempt.getExecutor().cStr();
     }
     if (parts_.host != nullptr && (executor_.empty() || executor_ == parts_.host->executor_id())) {
       executor_.clear();

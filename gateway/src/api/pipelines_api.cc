@@ -362,6 +362,8 @@ void add_pipeline_routes(api_routes& routes) {
              {.id = "submit_run",
               .tag = "runs",
               .summary = "Starts a run of a pipeline",
+              .text = "With `only` these tasks run, and what they need; the others are skipped. A "
+                      "silo of an earlier version runs all.",
               .query = {run_wait_key()},
               .headers = {idempotency_key, traceparent},
               .body = submission_body(),

@@ -108,10 +108,11 @@ void rerun(const api_parts& parts, request& received, reply answer) {
     return;
   }
   const auto latest = read->reader<schemas::RerunInput>().getLatest();
+  const auto no_cache = read->reader<schemas::RerunInput>().getNoCache();
   const auto shared = std::make_shared<reply>(std::move(answer));
   parts.silo.call_then<schemas::run_interface::status_results>(
       ref<schemas::Run>(run_id(received)).status(),
-      [&parts, shared, latest, wait = *wait, key = key_of(received),
+      [&parts, shared, latest, no_cache, wait = *wait, key = key_of(received),
        context = trace_of(received, quiet_trace::goes_along)](auto told) mutable {
         if (!told) {
           shared->fail(told.error());
@@ -126,6 +127,8 @@ void rerun(const api_parts& parts, request& received, reply answer) {
         params.setRerunOf(run.getId());
         params.setScheduledAt(run.getScheduledAt());
         params.setPriority(run.getPriority());
+        params.setOnly(run.getOnly());
+        params.setNoCache(no_cache || run.getNoCache());
         wanted.idempotency_key = std::move(key);
         submit_and_answer(parts,
                           std::string{run.getProject().cStr()} + "/" + run.getPipeline().cStr(),

@@ -7,6 +7,7 @@
 
 #include "api/respond.h"
 #include "api/run_wait.h"
+#include "millrace/actors/definition.h"
 #include "millrace/actors/name_rule.h"
 #include "millrace/actors/priority.h"
 #include "millrace/actors/run_id.h"
@@ -66,6 +67,8 @@ void ask(const std::shared_ptr<submission>& one, bool again) {
   made.setRerunOf(wanted.getRerunOf());
   made.setScheduledAt(wanted.getScheduledAt());
   made.setPriority(wanted.getPriority());
+  made.setOnly(wanted.getOnly());
+  made.setNoCache(wanted.getNoCache());
   made.setWebhook(one->wanted.webhook.c_str());
   made.setOnceFor(one->wanted.once_for.c_str());
   const auto left = one->until - one->silo.time().steady();
@@ -120,6 +123,18 @@ result<void> set_labels(const nlohmann::json& given, pipeline_interface::submit_
   return {};
 }
 
+result<void> set_only(const nlohmann::json& given, pipeline_interface::submit_params& params) {
+  if (given.empty() || given.size() > actors::definition_tasks_max ||
+      !std::all_of(given.begin(), given.end(), [](const auto& each) { return each.is_string(); })) {
+    return error{errc::invalid_argument, "/only: expected the names of tasks, at least one"};
+  }
+  auto names = params.build().initOnly(static_cast<unsigned>(given.size()));
+  for (unsigned at = 0; at < names.size(); ++at) {
+    names.set(at, given[at].get<std::string>().c_str());
+  }
+  return {};
+}
+
 }  // namespace
 
 json_shape wanted_run_shape(key_in_text key) {
@@ -127,14 +142,17 @@ json_shape wanted_run_shape(key_in_text key) {
                                 {"labels", shape::map(shape::text())},
                                 {"version", shape::count()},
                                 {"priority", shape::any_of({shape::count(), shape::text()})},
+                                {"only", shape::list(shape::text())},
+                                {"no_cache", shape::flag()},
                                 {"idempotency_key", shape::text()}});
   return key == key_in_text::yes
-             ? shape::named("BatchLine",
-                            shape::with_optional(members, {"params", "labels", "version",
-                                                           "priority", "idempotency_key"}))
+             ? shape::named("BatchLine", shape::with_optional(
+                                             members, {"params", "labels", "version", "priority",
+                                                       "only", "no_cache", "idempotency_key"}))
              : shape::named("SubmissionInput",
-                            shape::with_optional(shape::without(members, {"idempotency_key"}),
-                                                 {"params", "labels", "version", "priority"}));
+                            shape::with_optional(
+                                shape::without(members, {"idempotency_key"}),
+                                {"params", "labels", "version", "priority", "only", "no_cache"}));
 }
 
 result<wanted_run> wanted_run_of(std::string_view text, key_in_text key) {
@@ -170,6 +188,12 @@ result<wanted_run> wanted_run_of(std::string_view text, key_in_text key) {
                          "` is no priority: " + std::string{actors::priority_hint}};
       }
       wanted.params.build().setPriority(*priority);
+    } else if (name == "only" && value.is_array()) {
+      if (auto set = set_only(value, wanted.params); !set) {
+        return std::move(set).error();
+      }
+    } else if (name == "no_cache" && value.is_boolean()) {
+      wanted.params.build().setNoCache(value.get<bool>());
     } else if (name == "idempotency_key" && value.is_string() && key == key_in_text::yes) {
       wanted.idempotency_key = value.get<std::string>();
       if (has_control(wanted.idempotency_key)) {
@@ -179,7 +203,7 @@ result<wanted_run> wanted_run_of(std::string_view text, key_in_text key) {
       return error{errc::invalid_argument,
                    "/" + name +
                        ": expected are the objects 'params' and 'labels', the number "
-                       "'version', and 'priority'" +
+                       "'version', 'priority', the list 'only', and the boolean 'no_cache'" +
                        (key == key_in_text::yes ? ", and the text 'idempotency_key'" : "")};
     }
   }

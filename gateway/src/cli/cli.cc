@@ -50,9 +50,10 @@ std::vector<command> all_commands() {
         cluster_commands(), actor_commands(), sharing_commands()}) {
     all.insert(all.end(), more.begin(), more.end());
   }
-  for (const auto& one : {artifacts_command(), plan_command(), schedule_command(), backup_command(),
-                          restore_command(), check_command(), pki_command(), token_command(),
-                          secret_command(), context_command(), config_command()}) {
+  for (const auto& one :
+       {artifacts_command(), cache_command(), describe_command(), plan_command(),
+        schedule_command(), backup_command(), restore_command(), check_command(), pki_command(),
+        token_command(), secret_command(), context_command(), config_command()}) {
     all.push_back(one);
   }
   all.push_back({"completion", "bash|zsh|fish", "print what teaches a shell to complete commands",

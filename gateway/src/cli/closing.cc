@@ -20,6 +20,7 @@ std::string task_summary(const ordered_json& counts) {
   const auto total = counts.value("total", 0U);
   auto text = fmt::format("{} {}", total, total == 1 ? "task" : "tasks");
   const auto* before = ": ";
+  constexpr std::string_view succeeded = "succeeded";
   for (const auto& [key, what] : {std::pair{"succeeded", "succeeded"},
                                   {"failed", "failed"},
                                   {"upstream_failed", "not started"},
@@ -31,9 +32,16 @@ std::string task_summary(const ordered_json& counts) {
                                   {"waiting", "waiting"}}) {
     if (const auto count = counts.value(key, 0U); count > 0) {
       text += fmt::format("{}{} {}", std::exchange(before, ", "), count, what);
+      if (const auto cached = counts.value("cached", 0U); what == succeeded && cached > 0) {
+        text += fmt::format(" ({} cached)", cached);
+      }
     }
   }
   return text;
+}
+
+std::string cached_text(const std::string& task, const std::string& run) {
+  return printable(task) + " is cached: what it wrote is in run " + printable(run);
 }
 
 void closing::add(const ordered_json& task) {

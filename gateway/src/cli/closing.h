@@ -23,6 +23,9 @@ struct output_tail {
 using tail_reader = std::function<std::optional<output_tail>(
     const std::string& task, std::uint32_t attempt, std::uint32_t lines)>;
 
+/// What is said of a last task whose output an earlier run has, or that of some of its instances.
+[[nodiscard]] std::string cached_text(const std::string& task, const std::string& run);
+
 /// `5 tasks: 4 succeeded, 1 failed`, of the counts in the API's JSON.
 [[nodiscard]] std::string task_summary(const nlohmann::ordered_json& counts);
 

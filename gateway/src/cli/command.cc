@@ -86,6 +86,36 @@ exit_code report(const runtime::error& failure) {
   return report(code_of(failure.code()), failure.text());
 }
 
+void add_no_cache_option(boost::program_options::options_description& options) {
+  options.add_options()("no-cache",
+                        "run every command, also where an earlier run's result is kept");
+}
+
+void add_only_option(boost::program_options::options_description& options) {
+  options.add_options()(
+      "only", boost::program_options::value<std::vector<std::string>>()->value_name("TASK[,TASK]"),
+      "only these tasks and what they need, directly or not; the others are\n"
+      "skipped; may be repeated");
+}
+
+runtime::result<std::vector<std::string>> only_of(const option_values& options) {
+  std::vector<std::string> names;
+  for (const auto& given : options.count("only") > 0
+                               ? options["only"].as<std::vector<std::string>>()
+                               : std::vector<std::string>{}) {
+    for (std::size_t from = 0; from <= given.size();) {
+      const auto end = std::min(given.find(',', from), given.size());
+      if (end == from) {
+        return runtime::error{runtime::errc::invalid_argument,
+                              "--only '" + given + "': write names of tasks, as in --only a,b"};
+      }
+      names.push_back(given.substr(from, end - from));
+      from = end + 1;
+    }
+  }
+  return names;
+}
+
 runtime::result<std::map<std::string, std::string>> params_of(const option_values& options) {
   std::map<std::string, std::string> params;
   if (options.count("param") == 0) {

@@ -49,9 +49,11 @@ struct command {
 [[nodiscard]] std::vector<command> sharing_commands();  // project, pool
 [[nodiscard]] command artifacts_command();
 [[nodiscard]] command backup_command();
+[[nodiscard]] command cache_command();
 [[nodiscard]] command check_command();
 [[nodiscard]] command config_command();
 [[nodiscard]] command context_command();
+[[nodiscard]] command describe_command();
 [[nodiscard]] command pki_command();
 [[nodiscard]] command restore_command();
 [[nodiscard]] command schedule_command();
@@ -72,6 +74,11 @@ void add_data_option(boost::program_options::options_description& options);
 exit_code report(const runtime::error& failure);
 exit_code report(exit_code code, const std::string& text);
 
+/// `--no-cache`.
+void add_no_cache_option(boost::program_options::options_description& options);
+/// `--only`, and the names that were given with it; empty: none. Errors: an empty name.
+void add_only_option(boost::program_options::options_description& options);
+[[nodiscard]] runtime::result<std::vector<std::string>> only_of(const option_values& options);
 /// `-p NAME=VALUE` options. Errors: `invalid_argument`.
 [[nodiscard]] runtime::result<std::map<std::string, std::string>> params_of(
     const option_values& options);

@@ -10,6 +10,7 @@
 #include "cli/output.h"
 #include "cli/remote.h"
 #include "cli/run_logs.h"
+#include "cli/run_rows.h"
 #include "cli/terminal_text.h"
 
 namespace millrace::gateway::cli {
@@ -24,9 +25,6 @@ constexpr std::size_t tasks_shown = 100;       // with their run
 constexpr std::uint32_t list_max = 1'000'000;  // a run has at most 100,000 tasks
 constexpr std::uint32_t tail_max = 100'000;    // the server's
 
-const std::vector<std::string> task_columns{"id",        "state",  "attempt", "duration",
-                                            "exit_code", "signal", "label",   "reason"};
-
 // Adds to a row what only people are shown.
 using for_people = runtime::result<void> (*)(remote& server, ordered_json& row);
 
@@ -40,16 +38,8 @@ struct listing {
   std::string more = {};  // how to see more; empty: by --limit
 };
 
-// How long it took, or has been going on; and whether it has begun at all.
 runtime::result<void> add_duration(remote& server, ordered_json& row) {
-  const auto from = row.contains("started_at") ? row["started_at"] : row["created_at"];
-  const auto text = [](const ordered_json& at) {
-    return at.is_string() ? at.get<std::string>() : std::string{};
-  };
-  row["duration"] = time_between(text(from), text(row["finished_at"]), server.wall());
-  if (row.value("queued", false)) {
-    row["state"] = "queued";
-  }
+  complete_row(server, row);
   return {};
 }
 
@@ -68,7 +58,8 @@ runtime::result<void> add_whole_run(remote& server, ordered_json& row) {
       row["reason"] = whole->value("reason", "");
     }
   }
-  return add_duration(server, row);
+  complete_row(server, row);
+  return {};
 }
 
 constexpr const char* list_usage =
@@ -113,7 +104,7 @@ runtime::result<listing> listing_of(remote& server, const option_values& options
   }
   return is_pipelines ? listing{server.pipelines(), "pipelines", "after", {"id", "registered_at"}}
                       : listing{"/api/v1/runs/" + escaped(*run) + "/tasks", "tasks", "after",
-                                task_columns, add_duration};
+                                task_columns(), add_duration};
 }
 
 void add_list_options(po::options_description& options) {
@@ -201,7 +192,7 @@ exit_code get_run(remote& server, const std::string& target) {
   }
   std::cout << '\n';
   return print_listing(server,
-                       {target + "/tasks", "tasks", "after", task_columns, add_duration,
+                       {target + "/tasks", "tasks", "after", task_columns(), add_duration,
                         "`millrace list tasks` shows all"},
                        tasks_shown);
 }

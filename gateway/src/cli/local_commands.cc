@@ -14,6 +14,7 @@
 #include "log/log.h"
 #include "millrace/actors/definition.h"
 #include "millrace/actors/params.h"
+#include "millrace/actors/selection.h"
 #include "millrace/pipeline.capnp.actor.h"
 #include "node/node.h"
 
@@ -32,6 +33,8 @@ void print_mistakes(const std::vector<actors::diagnostic>& mistakes, const std::
 void add_run_options(po::options_description& options) {
   options.add_options()("param,p", po::value<std::vector<std::string>>()->value_name("NAME=VALUE"),
                         "a parameter, a list or map as JSON or =@FILE; may be repeated");
+  add_only_option(options);
+  add_no_cache_option(options);
   add_node_options(options);
   options.add_options()("progress", po::value<std::string>()->value_name("MODE"),
                         "auto (default), tty, plain, json or quiet");
@@ -127,17 +130,45 @@ std::string source_of(const std::string& file) {
   return failed || file == "-" ? std::string{} : whole.parent_path().string();
 }
 
+// Refuses what would wait for ever. `selected`: as of selection.h.
+runtime::result<void> check_answerable(const actors::pipeline_definition& definition,
+                                       const std::vector<bool>& selected) {
+  for (std::size_t at = 0; at < definition.tasks.size(); ++at) {
+    const auto& each = definition.tasks[at];
+    if (!selected.empty() && !selected[at]) {
+      continue;
+    }
+    if (each.callback) {
+      return runtime::error{runtime::errc::invalid_argument,
+                            "the task '" + each.name +
+                                "' waits for a callback, and here nothing takes one: start a "
+                                "server (millrace dev), and submit the pipeline to it"};
+    }
+    if (!each.approval.empty()) {
+      return runtime::error{runtime::errc::invalid_argument,
+                            "the task '" + each.name +
+                                "' waits for approval, and here nobody can give it: start a server "
+                                "(millrace dev), submit the pipeline to it, and answer (millrace "
+                                "approve)"};
+    }
+  }
+  return {};
+}
+
 exit_code run_file(const option_values& options, const std::vector<std::string>& positional) {
   const auto mode = progress_mode_of(text_of(options, "progress", "auto"));
   if (!mode) {
     return report(exit_code::usage, "--progress must be auto, tty, plain, json or quiet");
   }
   const auto given = params_of(options);
-  if (!given) {
-    return report(given.error());
+  const auto only = only_of(options);
+  if (!given || !only) {
+    return report(given ? only.error() : given.error());
   }
-  if (options.count("resume") > 0 && (options.count("new") > 0 || options.count("param") > 0)) {
-    return report(exit_code::usage, "--resume starts no new run: --new and -p do not go with it");
+  if (options.count("resume") > 0 && (options.count("new") > 0 || options.count("param") > 0 ||
+                                      !only->empty() || options.count("no-cache") > 0)) {
+    return report(exit_code::usage,
+                  "--resume starts no new run: --new, -p, --only and --no-cache do not go with it");
   }
   const auto text = read_file(positional[0]);
   if (!text) {
@@ -148,19 +179,12 @@ exit_code run_file(const option_values& options, const std::vector<std::string>&
     print_mistakes(loaded.diagnostics, *text);
     return exit_code::usage;
   }
-  for (const auto& each : loaded.definition->tasks) {
-    if (each.callback) {
-      return report(exit_code::usage,
-                    "the task '" + each.name +
-                        "' waits for a callback, and here nothing takes one: start a server "
-                        "(millrace dev), and submit the pipeline to it");
-    }
-    if (!each.approval.empty()) {
-      return report(exit_code::usage,
-                    "the task '" + each.name +
-                        "' waits for approval, and here nobody can give it: start a server "
-                        "(millrace dev), submit the pipeline to it, and answer (millrace approve)");
-    }
+  const auto selected = actors::select_tasks(*loaded.definition, *only);
+  if (!selected) {
+    return report(selected.error());
+  }
+  if (const auto answerable = check_answerable(*loaded.definition, *selected); !answerable) {
+    return report(answerable.error());
   }
   const auto filled = with_files(*loaded.definition, *given);
   if (!filled) {
@@ -191,8 +215,8 @@ exit_code run_file(const option_values& options, const std::vector<std::string>&
   if (code != exit_code::interrupted && (left.empty() || choice == left_runs::cancel)) {
     progress view{*mode};
     local_run run{**here, view};
-    if (auto submitted =
-            run.submit(*loaded.definition, actors::to_json(bound), source_of(positional[0]));
+    if (auto submitted = run.submit(*loaded.definition, actors::to_json(bound),
+                                    source_of(positional[0]), *only, options.count("no-cache") > 0);
         !submitted) {
       return report(submitted.error());
     }
@@ -242,10 +266,12 @@ exit_code run_validate(const option_values& options, const std::vector<std::stri
 
 std::vector<command> local_commands() {
   return {
-      {"run", "FILE [-p NAME=VALUE]... [--resume | --new]", "run a pipeline here, without a server",
+      {"run", "FILE [-p NAME=VALUE]... [--only TASK] [--resume | --new]",
+       "run a pipeline here, without a server",
        "  millrace run pipeline.yaml\n"
        "  millrace run pipeline.yaml --resume      finish what was interrupted\n"
        "  millrace run pipeline.yaml -p day=monday --progress plain\n"
+       "  millrace run pipeline.yaml --only test       that task, and what it needs\n"
        "  millrace run - < pipeline.yaml\n",
        1, 1, add_run_options, run_file},
       {"validate", "FILE...", "check definitions, start nothing",

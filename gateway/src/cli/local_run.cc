@@ -10,6 +10,7 @@
 #include "cli/command.h"
 #include "cli/run_logs.h"
 #include "millrace/actors/process_log.h"
+#include "millrace/actors/selection.h"
 #include "millrace/runtime/json.h"
 
 namespace millrace::gateway::cli {
@@ -81,7 +82,8 @@ result<void> local_run::take_up(const std::string& run) {
 }
 
 result<void> local_run::submit(actors::pipeline_definition definition, const std::string& params,
-                               const std::string& source) {
+                               const std::string& source, const std::vector<std::string>& only,
+                               bool no_cache) {
   definition_ = std::move(definition);
   definition_.schedules.clear();  // or they would fire during this run, and every later one here
   const auto pipeline = ref<schemas::Pipeline>("default/" + definition_.name);
@@ -93,6 +95,11 @@ result<void> local_run::submit(actors::pipeline_definition definition, const std
   schemas::pipeline_interface::submit_params submission;
   submission.build().setParams(params.c_str());
   submission.build().setSource(source.c_str());
+  submission.build().setNoCache(no_cache);
+  auto names = submission.build().initOnly(static_cast<unsigned>(only.size()));
+  for (unsigned at = 0; at < names.size(); ++at) {
+    names.set(at, only[at].c_str());
+  }
   auto answer = here_.silo().call(pipeline.submit(std::move(submission)));
   if (!answer) {
     return std::move(answer).error();
@@ -166,7 +173,11 @@ exit_code local_run::finish(bool interrupted) {
   };
   const auto code = last_words.show(view_, json_of(status->run()), tail);
   if (succeeded) {
-    print_answers();
+    std::vector<std::string> only;
+    for (const auto each : status->run().getOnly()) {
+      only.emplace_back(each.cStr());
+    }
+    print_answers(only);
   }
   return !succeeded && interrupted ? exit_code::interrupted : code;
 }
@@ -186,17 +197,22 @@ void local_run::for_each_task(const std::function<void(schemas::TaskStatus::Read
 }
 
 // What the last tasks wrote to their standard output is the answer of the pipeline.
-void local_run::print_answers() {
-  std::set<std::string, std::less<>> needed;
-  for (const auto& task : definition_.tasks) {
-    needed.insert(task.needs.begin(), task.needs.end());
-    if (task.hook) {
-      needed.insert(task.name);  // it speaks of others
-    }
+void local_run::print_answers(const std::vector<std::string>& only) {
+  const auto selected = actors::select_tasks(definition_, only);
+  if (!selected) {
+    return;
   }
+  const auto last = actors::last_tasks(definition_, *selected);
+  std::set<std::string> cached;
   for_each_task([&](schemas::TaskStatus::Reader task) {
     if (task.getState() != schemas::TaskState::SUCCEEDED ||
-        needed.contains(std::string_view{task.getTask().cStr()})) {
+        !last.contains(std::string_view{task.getTask().cStr()})) {
+      return;
+    }
+    if (task.getCachedFrom().size() > 0) {
+      if (cached.insert(task.getTask().cStr()).second) {
+        view_.line(cached_text(task.getTask().cStr(), task.getCachedFrom().cStr()));
+      }
       return;
     }
     const auto log = here_.host().attempts().open_log(

@@ -29,9 +29,11 @@ public:
   local_run(node& here, progress& view) : here_(here), view_(view) {}
 
   /// Its schedules are left out: they are for a server. `params`: a JSON object. `source`: the
-  /// folder of the definition's file; empty: it has none. Errors: those of the pipeline actor.
+  /// folder of the definition's file; empty: it has none. `only`: as of selection.h. Errors: those
+  /// of the pipeline actor.
   [[nodiscard]] runtime::result<void> submit(actors::pipeline_definition definition,
-                                             const std::string& params, const std::string& source);
+                                             const std::string& params, const std::string& source,
+                                             const std::vector<std::string>& only, bool no_cache);
 
   /// Takes up one that an earlier process has begun. Errors: those of its actors.
   [[nodiscard]] runtime::result<void> take_up(const std::string& run);
@@ -44,7 +46,7 @@ public:
 private:
   exit_code finish(bool interrupted);
   void for_each_task(const std::function<void(schemas::TaskStatus::Reader)>& visit);
-  void print_answers();
+  void print_answers(const std::vector<std::string>& only);
 
   node& here_;
   actors::pipeline_definition definition_;

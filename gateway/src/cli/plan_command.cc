@@ -7,12 +7,13 @@
 #include <optional>
 
 #include "cli/command.h"
+#include "cli/outline.h"
 #include "cli/output.h"
 #include "cli/remote.h"
 #include "cli/terminal_text.h"
 #include "millrace/actors/definition.h"
-#include "millrace/actors/expansion.h"
 #include "millrace/actors/params.h"
+#include "millrace/actors/selection.h"
 
 namespace millrace::gateway::cli {
 
@@ -27,58 +28,7 @@ void add_plan_options(po::options_description& options) {
   options.add_options()("param,p", po::value<std::vector<std::string>>()->value_name("NAME=VALUE"),
                         "a parameter, for lists that depend on it; may be repeated")(
       "offline", po::bool_switch(), "ask no server what is deployed");
-}
-
-// --- what it runs --------------------------------------------------------------------------------
-
-// Before anything has run: nothing of tasks.
-actors::map_scope scope_before(const actors::pipeline_definition& definition,
-                               const actors::bound_params& params) {
-  actors::map_scope scope;
-  if (params) {
-    scope.params.insert(params.values.begin(), params.values.end());
-  }
-  scope.run_values.emplace("pipeline", actors::make_value(definition.name));
-  return scope;
-}
-
-ordered_json task_json(const actors::task_definition& task, const actors::map_scope& scope) {
-  auto made = ordered_json{{"name", task.name}, {"needs", task.needs}};
-  const auto fans_out = task.for_each || task.matrix;
-  const auto instances = actors::expand(task, scope);
-  made["instances"] = instances ? ordered_json(instances->size()) : ordered_json();
-  auto& labels = made["labels"] = ordered_json::array();
-  for (std::size_t at = 0; fans_out && instances && at < instances->size(); ++at) {
-    labels.push_back((*instances)[at].label);
-  }
-  made["run_on"] = actors::to_string(task.run_on);
-  made["when"] = task.when;
-  return made;
-}
-
-std::string task_line(const ordered_json& task, const actors::task_definition& definition) {
-  constexpr std::size_t labels_shown = 3;
-  auto text = task.at("name").get<std::string>();
-  if (definition.for_each || definition.matrix) {
-    const auto& count = task.at("instances");
-    text += count.is_null() ? " [as many as are found at run time]"
-                            : fmt::format(" [{}]", count.dump());
-    const auto& labels = task.at("labels");
-    for (std::size_t at = 0; at < std::min(labels.size(), labels_shown); ++at) {
-      text += (at == 0 ? "  " : "; ") + labels[at].get<std::string>();
-    }
-    text += labels.size() > labels_shown ? "; ..." : "";
-  }
-  if (!definition.needs.empty()) {
-    text += "  needs " + fmt::format("{}", fmt::join(definition.needs, ", "));
-  }
-  if (definition.run_on != actors::trigger_rule::success) {
-    text += fmt::format("  run_on {}", actors::to_string(definition.run_on));
-  }
-  return text + (definition.when.empty() ? "" : "  when " + definition.when) +
-         (definition.approval.empty() ? "" : "  waits for a person") +
-         (definition.callback ? "  waits for a callback" : "") +
-         (definition.pipeline.empty() ? "" : "  runs pipeline " + definition.pipeline);
+  add_only_option(options);
 }
 
 // --- how it differs ------------------------------------------------------------------------------
@@ -194,8 +144,17 @@ ordered_json plan_json(const std::string& name, const ordered_json& tasks,
 void print_plan(const actors::pipeline_definition& definition, const ordered_json& tasks,
                 const std::optional<deployed>& there, const std::vector<change>& changes) {
   std::cout << "pipeline " << definition.name << '\n';
+  std::vector<std::string> skipped;
   for (const auto at : actors::graph_of(definition).order) {
-    std::cout << "  " << printable(task_line(tasks[at], definition.tasks[at])) << '\n';
+    if (!tasks[at].value("asked_for", true)) {
+      skipped.push_back(definition.tasks[at].name);
+      continue;
+    }
+    std::cout << "  " << printable(outline_line(tasks[at], definition.tasks[at])) << '\n';
+  }
+  if (!skipped.empty()) {
+    std::cout << "skipped, since --only does not ask for them: "
+              << fmt::format("{}", fmt::join(skipped, ", ")) << '\n';
   }
   if (!there) {
     return;
@@ -216,8 +175,9 @@ void print_plan(const actors::pipeline_definition& definition, const ordered_jso
 exit_code run_plan(const option_values& options, const std::vector<std::string>& positional) {
   const auto form = form_of(options);
   const auto given = params_of(options);
-  if (!form || !given) {
-    return report(form ? given.error() : form.error());
+  const auto only = only_of(options);
+  if (!form || !given || !only) {
+    return report(!form ? form.error() : !given ? given.error() : only.error());
   }
   const auto text = read_file(positional[0]);
   if (!text) {
@@ -238,10 +198,13 @@ exit_code run_plan(const option_values& options, const std::vector<std::string>&
     std::cerr << actors::render(bound.diagnostics, {});
     return exit_code::usage;
   }
-  auto tasks = ordered_json::array();
-  const auto scope = scope_before(definition, bound);
-  for (const auto& task : definition.tasks) {
-    tasks.push_back(task_json(task, scope));
+  const auto selected = actors::select_tasks(definition, *only);
+  if (!selected) {
+    return report(selected.error());
+  }
+  auto tasks = outline_of(definition, bound);
+  for (std::size_t at = 0; at < selected->size(); ++at) {
+    tasks[at]["asked_for"] = bool{(*selected)[at]};
   }
   std::optional<deployed> there;
   std::vector<change> changes;
@@ -271,10 +234,11 @@ exit_code run_plan(const option_values& options, const std::vector<std::string>&
 
 command plan_command() {
   return {"plan",
-          "FILE [-p NAME=VALUE]... [--offline]",
+          "FILE [-p NAME=VALUE]... [--only TASK] [--offline]",
           "show what a definition runs, and what it would change",
           "  millrace plan pipeline.yaml\n"
           "  millrace plan pipeline.yaml --offline -p 'names=[\"a\",\"b\"]'\n"
+          "  millrace plan pipeline.yaml --only test      what runs of it for that\n"
           "  millrace plan pipeline.yaml -o json | jq .changed\n",
           1,
           1,

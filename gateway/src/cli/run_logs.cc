@@ -178,7 +178,7 @@ result<std::vector<attempt_output>> remote_logs::attempts(const std::string& run
         }
         for (const auto& each : whole->value("attempts", ordered_json::array())) {
           const auto end = each.value("end", "");
-          if (end != "queued") {
+          if (end != "queued" && end != "cached") {
             const auto at = each.contains("finished_at") && each["finished_at"].is_string()
                                 ? each["finished_at"].get<std::string>()
                                 : std::string{};

@@ -8,7 +8,9 @@
 #include <iostream>
 #include <limits>
 #include <optional>
+#include <set>
 
+#include "cli/closing.h"
 #include "cli/command.h"
 #include "cli/output.h"
 #include "cli/progress.h"
@@ -19,6 +21,7 @@
 #include "millrace/actors/definition.h"
 #include "millrace/actors/params.h"
 #include "millrace/actors/priority.h"
+#include "millrace/actors/selection.h"
 
 namespace millrace::gateway::cli {
 
@@ -205,6 +208,8 @@ void add_submit_options(po::options_description& options) {
                         "a parameter, a list or map as JSON or =@FILE; may be repeated");
   options.add_options()("version", po::value<std::string>()->value_name("N"),
                         "of the pipeline (default: the latest)");
+  add_only_option(options);
+  add_no_cache_option(options);
   options.add_options()("logs", "as --watch, and print the output of the last tasks at the end");
   add_waiting_options(options);
   options.add_options()("batch", po::value<std::string>()->value_name("FILE"),
@@ -213,7 +218,8 @@ void add_submit_options(po::options_description& options) {
 }
 
 exit_code run_batch(remote& server, const option_values& options, const std::string& pipeline) {
-  for (const auto* other : {"param", "version", "wait", "watch", "logs", "timeout", "priority"}) {
+  for (const auto* other :
+       {"param", "version", "wait", "watch", "logs", "timeout", "priority", "only", "no-cache"}) {
     if (options.count(other) > 0) {
       return report(exit_code::usage, std::string{"--"} + other + " does not go with --batch");
     }
@@ -230,25 +236,55 @@ exit_code run_batch(remote& server, const option_values& options, const std::str
   return submit_lines(server, pipeline, file, key);
 }
 
-// The body: parameters as JSON of the types that the server's version wants.
-result<std::string> typed_params(remote& server, const std::string& pipeline, std::uint32_t version,
-                                 const std::map<std::string, std::string>& given,
-                                 const std::string& priority,
-                                 std::optional<actors::pipeline_definition>& definition) {
-  auto answer = server.ask(http::method::get, server.pipelines() + "/" + escaped(pipeline) +
-                                                  "?version=" + std::to_string(version));
+// What is asked for, as the options have it.
+struct wanted_run {
+  std::uint32_t version = 0;  // 0: the latest
+  std::map<std::string, std::string> params;
+  std::string priority;
+  std::vector<std::string> only;
+  bool no_cache = false;
+};
+
+result<wanted_run> wanted_run_of(const option_values& options) {
+  auto params = params_of(options);
+  const auto version = number_of(options, "version", 0);
+  auto only = only_of(options);
+  if (!params || !version || !only) {
+    return !params ? params.error() : !version ? version.error() : only.error();
+  }
+  auto priority = text_of(options, "priority");
+  if (!priority.empty() && !actors::parse_priority(priority)) {
+    return error{errc::invalid_argument,
+                 "--priority '" + priority + "': " + std::string{actors::priority_hint}};
+  }
+  return wanted_run{*version, *std::move(params), std::move(priority), *std::move(only),
+                    options.count("no-cache") > 0};
+}
+
+// What to send, and the tasks whose output is the run's answer.
+struct submission {
+  std::string body;
+  std::set<std::string, std::less<>> last_tasks;
+};
+
+// Parameters go as JSON of the types that the server's version wants.
+result<submission> submission_of(remote& server, const std::string& pipeline,
+                                 const wanted_run& wanted) {
+  const auto answer =
+      server.ask(http::method::get, server.pipelines() + "/" + escaped(pipeline) +
+                                        "?version=" + std::to_string(wanted.version));
   if (!answer) {
-    return std::move(answer).error();
+    return answer.error();
   }
-  auto loaded = actors::from_json(answer->at("definition").dump());
-  if (!loaded) {
-    return std::move(loaded).error();
+  const auto definition = actors::from_json(answer->at("definition").dump());
+  if (!definition) {
+    return definition.error();
   }
-  const auto filled = with_files(*loaded, given);
+  const auto filled = with_files(*definition, wanted.params);
   if (!filled) {
     return filled.error();
   }
-  const auto bound = actors::bind_params(*loaded, *filled);
+  const auto bound = actors::bind_params(*definition, *filled);
   if (!bound) {
     std::string text;
     for (const auto& each : bound.diagnostics) {
@@ -257,36 +293,44 @@ result<std::string> typed_params(remote& server, const std::string& pipeline, st
     }
     return error{errc::invalid_argument, text};
   }
-  ordered_json params = ordered_json::object();
-  for (const auto& [name, text] : given) {
+  const auto selected = actors::select_tasks(*definition, wanted.only);
+  if (!selected) {
+    return selected.error();
+  }
+  auto params = ordered_json::object();
+  for (const auto& [name, text] : wanted.params) {
     params[name] = ordered_json::parse(actors::to_json(bound.values.at(name)));
   }
-  definition = *std::move(loaded);
-  auto wanted = ordered_json{{"params", params}};
-  if (version > 0) {  // which an earlier server need not know, as the next
-    wanted["version"] = version;
+  auto body = ordered_json{{"params", params}};
+  if (wanted.version > 0) {  // which an earlier server need not know, as the next
+    body["version"] = wanted.version;
   }
-  if (!priority.empty()) {
-    wanted["priority"] = priority;
+  if (!wanted.priority.empty()) {
+    body["priority"] = wanted.priority;
   }
-  return wanted.dump();
+  if (!wanted.only.empty()) {
+    body["only"] = wanted.only;
+  }
+  if (wanted.no_cache) {
+    body["no_cache"] = true;
+  }
+  return submission{body.dump(), actors::last_tasks(*definition, *selected)};
 }
 
-exit_code print_last_outputs(remote& server, const std::string& run,
-                             const actors::pipeline_definition& definition) {
-  std::vector<std::string> needed;
-  for (const auto& task : definition.tasks) {
-    needed.insert(needed.end(), task.needs.begin(), task.needs.end());
-    if (task.hook) {
-      needed.push_back(task.name);  // it speaks of others
-    }
-  }
+exit_code print_outputs(remote& server, const std::string& run,
+                        const std::set<std::string, std::less<>>& of_tasks) {
   const auto tasks = "/api/v1/runs/" + escaped(run) + "/tasks";
+  std::set<std::string> cached;
   const auto print = [&](const ordered_json& task) -> result<void> {
     // A fan-out over nothing has succeeded without an attempt, and so without a log.
     if (task.at("state") != "succeeded" || task.value("attempt", 0U) == 0 ||
-        std::find(needed.begin(), needed.end(), task.at("name").get<std::string>()) !=
-            needed.end()) {
+        !of_tasks.contains(task.at("name").get<std::string>())) {
+      return {};
+    }
+    if (const auto from = task.value("cached_from", ""); !from.empty()) {
+      if (cached.insert(task.at("name")).second) {
+        std::cerr << cached_text(task.at("name"), from) << '\n';
+      }
       return {};
     }
     const auto answer = server.client().stream(
@@ -307,37 +351,30 @@ exit_code print_last_outputs(remote& server, const std::string& run,
 
 exit_code run_submit(const option_values& options, const std::vector<std::string>& positional) {
   auto server = remote::open(options);
-  const auto given = params_of(options);
-  if (!server || !given) {
-    return report(server ? given.error() : server.error());
+  if (!server) {
+    return report(server.error());
   }
   if (options.count("batch") > 0) {
     return run_batch(*server, options, positional[0]);
   }
-  const auto priority = text_of(options, "priority");
-  if (!priority.empty() && !actors::parse_priority(priority)) {
-    return report(exit_code::usage,
-                  "--priority '" + priority + "': " + std::string{actors::priority_hint});
-  }
-  const auto version = number_of(options, "version", 0);
+  const auto wanted = wanted_run_of(options);
   const auto wishes = wishes_of(options);
-  if (!version || !wishes) {
-    return report(version ? wishes.error() : version.error());
+  if (!wanted || !wishes) {
+    return report(wanted ? wishes.error() : wanted.error());
   }
-  std::optional<actors::pipeline_definition> definition;
-  const auto body = typed_params(*server, positional[0], *version, *given, priority, definition);
-  if (!body) {
-    return report(body.error());
+  const auto made = submission_of(*server, positional[0], *wanted);
+  if (!made) {
+    return report(made.error());
   }
   const auto answer =
       server->ask(http::method::post, server->pipelines() + "/" + escaped(positional[0]) + "/runs",
-                  *body, submission_headers(options));
+                  made->body, submission_headers(options));
   if (!answer) {
     return report(answer.error());
   }
   const auto code = tell_begun(*server, *answer, *wishes);
   return wishes->logs && code == exit_code::ok
-             ? print_last_outputs(*server, answer->at("id").get<std::string>(), *definition)
+             ? print_outputs(*server, answer->at("id").get<std::string>(), made->last_tasks)
              : code;
 }
 
@@ -347,6 +384,7 @@ void add_rerun_options(po::options_description& options) {
   add_server_options(options);
   options.add_options()("latest", po::bool_switch(),
                         "with the latest version of the pipeline instead of the run's own");
+  add_no_cache_option(options);
   add_waiting_options(options);
 }
 
@@ -360,9 +398,12 @@ exit_code run_rerun(const option_values& options, const std::vector<std::string>
   if (!run) {
     return report(run.error());
   }
+  auto again = ordered_json{{"latest", options["latest"].as<bool>()}};
+  if (options.count("no-cache") > 0) {  // which an earlier server need not know
+    again["no_cache"] = true;
+  }
   const auto answer = server->ask(http::method::post, "/api/v1/runs/" + escaped(*run) + "/rerun",
-                                  ordered_json{{"latest", options["latest"].as<bool>()}}.dump(),
-                                  submission_headers(options));
+                                  again.dump(), submission_headers(options));
   return answer ? tell_begun(*server, *answer, *wishes) : report(answer.error());
 }
 
@@ -429,10 +470,12 @@ std::vector<command> submit_commands() {
        "  millrace apply -f pipelines/ --project science      all definitions in a folder\n"
        "  make-pipeline | millrace apply -f -\n",
        0, 10'000, add_apply_options, run_apply},
-      {"submit", "PIPELINE [-p NAME=VALUE]... [--wait|--watch|--logs|--batch FILE]", "start a run",
+      {"submit", "PIPELINE [-p NAME=VALUE]... [--only TASK] [--wait|--watch|--logs|--batch FILE]",
+       "start a run",
        "  millrace submit nightly -p day=monday\n"
        "  millrace submit nightly --watch\n"
        "  millrace submit nightly --wait --timeout 1h\n"
+       "  millrace submit nightly --only report      that task, and what it needs\n"
        "  millrace submit nightly --batch days.jsonl\n",
        1, 1, add_submit_options, run_submit},
       {"rerun", "RUN [--latest] [--wait|--watch]",

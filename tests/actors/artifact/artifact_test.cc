@@ -156,6 +156,31 @@ TEST_CASE("a blob is there once, and goes with the last run that has it") {
   CHECK(fs::is_empty(here.folder.path / "artifacts/runs"));
 }
 
+TEST_CASE("an artifact is kept for another run, whole or not at all") {
+  place here;
+  write(here.room / "a", "some");
+  write(here.room / "b", "more");
+  const auto kept = here.collect(wish_for({"*"}), "r");
+  REQUIRE(kept);
+  const auto digest = (*kept)[0].digest;
+  REQUIRE(here.store->keep_artifact("s", digest));
+  REQUIRE(here.store->keep_artifact("s", digest));
+  CHECK(here.count("runs") == 6);
+  REQUIRE(here.store->remove_run("r"));
+  CHECK(here.count("blobs") == 3);
+  const auto list = parse_artifact_list(*here.store->text_of("s", digest, 1'000));
+  REQUIRE(list);
+  CHECK(here.store->read("s", (*list)[1].digest, 0)->bytes == "more");
+
+  fs::remove(here.folder.path / "artifacts/blobs" / (*list)[1].digest);
+  fs::remove(here.folder.path / "artifacts/runs/s" / (*list)[1].digest);
+  for (const auto& each : {digest, std::string(64, 'a'), std::string{"../x"}}) {
+    const auto refused = here.store->keep_artifact("t", each);
+    REQUIRE_FALSE(refused);
+    CHECK(refused.error().code() == errc::not_found);
+  }
+}
+
 // Method: what each instant of a crash leaves, put there by hand.
 TEST_CASE("what a crash leaves goes at the next start") {
   place here;

@@ -78,6 +78,7 @@ tasks:
       _other: {from: env, key: OTHER}
     success_exit_codes: [3, 0, 3]
     stdout: said
+    cache: {key: "${{ params.day }} of ${{ run.id }}", ttl: 1h30m}
     heartbeat: 1s
     priority: idle
     preemptible: cancel
@@ -111,6 +112,7 @@ tasks:
     run: x
     needs: [{task: list.all_1, instances: all, artifacts: report}, each]
     artifacts: {log: "${{ matrix.os }}.log"}
+    cache: true
     run_on: any
     when: "true"
     retry: {max_attempts: 1000, jitter: 1, delay: 10m, on_exit: [75, 255, 1, 75], not_on_exit: 2,

@@ -461,7 +461,7 @@ TEST_CASE("the loader and the published schema agree on attempts") {
   }
 }
 
-TEST_CASE("the loader and the published schema agree on artifacts") {
+TEST_CASE("the loader and the published schema agree on artifacts and kept results") {
   constexpr std::array rows{
       row{"artifacts: {x: a, y: [a, 'b/*.c'], z: {path: a, max_size: 1Gi, optional: true}}", true},
       row{"artifacts: {x: {path: ['**'], max_size: 1000}}", true},
@@ -479,6 +479,18 @@ TEST_CASE("the loader and the published schema agree on artifacts") {
       row{"needs: [{task: b, artifacts: out}]", true},
       row{"needs: [{task: b, artifacts: [out]}]", false},
       row{"needs: [{task: b, artifacts: 1}]", false},
+      row{"cache: true", true},
+      row{"cache: false", true},
+      row{"cache: {}", true},
+      row{"cache: {key: a}", true},
+      row{"cache: {key: 1, ttl: 7d}", true},
+      row{"cache: {key: ''}", false},
+      row{"cache: {key: [a]}", false},
+      row{"cache: {ttl: 0}", false},
+      row{"cache: {ttl: soon}", false},
+      row{"cache: {paths: [a]}", false},
+      row{"cache: [a]", false},
+      row{"cache: 'true'", false},
   };
   for (const auto& each : rows) {
     CAPTURE(each.keys);

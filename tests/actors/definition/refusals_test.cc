@@ -1372,6 +1372,44 @@ tasks:
        "(remove `artifacts`, or write `workspace: task` at the top)"});
 }
 
+TEST_CASE("refused at their places: kept results") {
+  check_refusal(
+      R"(name: p
+workspace: task
+tasks:
+  - {name: a, run: x, cache: always}
+  - {name: b, run: x, cache: [a]}
+  - {name: c, run: x, cache: {key: "", ttl: 0s}}
+  - {name: d, run: x, cache: {key: "${{ params.x }}", paths: [a]}}
+  - {name: e, approval: Well, cache: true}
+  - {name: f, run: x, caches: [a]}
+)",
+      {"4:30 `cache` must be `true` or `false`, found the text `always`",
+       "5:30 `cache` must be `true` or a map, found a list (write `cache: true`, or `cache: {key: "
+       "..., ttl: 7d}`)",
+       "6:36 the key is empty (write what the result depends on, or no `key`)",
+       "6:45 `ttl` must be longer than 0 (leave the key out for no limit)",
+       "7:48 unknown parameter `x` (declare it under `params` at the top)",
+       "7:55 unknown key `paths` in `cache` (`cache` keeps results: leave files by `artifacts`)",
+       "8:38 `cache` has no meaning beside `approval` (remove it, or do it in a task that needs "
+       "this one)",
+       "9:23 unknown key `caches` in a task (write `cache: true`)"});
+  check_refusal(
+      "name: p\ntasks:\n  - {name: a, run: x, cache: true}\n"
+      "  - {name: b, run: x, cache: false}\n",
+      {"3:30 the tasks of a run share one workspace, in which what a task leaves would "
+       "be missing where a kept result is used (write `workspace: task` at the top, or "
+       "remove `cache`)"});
+  check_refusal(
+      R"(name: p
+workspace: task
+tasks:
+  - {name: a, run: x, cache: true, env: {T: "${{ tasks.b.callback }}"}}
+  - {name: b, callback: {}, needs: [a]}
+)",
+      {"4:56 with a kept result nobody would be told of the callback (remove `cache`)"});
+}
+
 TEST_CASE("refused at their places: defaults of outputs") {
   check_refusal("name: p\ntasks: [{name: a, run: x, outputs: {k: {default: \"${{ 1 }}\"}}}]\n",
                 {"2:50 expressions are not available here (write a text)"});

@@ -258,7 +258,7 @@ TEST_CASE("a hook is a task behind the one that it belongs to, those of the pipe
   capnp::MallocMessageBuilder message;
   auto compiled = message.initRoot<schemas::CompiledPipeline>();
   compile(made, compiled);
-  CHECK(compiled.getFormat() == 6);
+  CHECK(compiled.getFormat() == 7);
   CHECK(compiled.getTasks()[10].getNeeds().size() == 0);
 }
 
@@ -593,6 +593,7 @@ TEST_CASE("what an earlier version would pass over has a later format") {
   }
   CHECK(format(", success_exit_codes: 0, timeout: 1s") == 1);
   CHECK(format(", artifacts: {a: b}, heartbeat: 1s") == 6);
+  CHECK(format(", cache: true}]\nworkspace: task\nx-a: [{b: c") == 7);
   CHECK(format(", matrix: {include: [{os: a}]}") == 1);
   CHECK(format("}]\nparams: {p: {type: map, default: {a: 1}}}\nenv: {A: \"${{ params.p.a "
                "}}\"}\nx-a: [{b: c") == 1);

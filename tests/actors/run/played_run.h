@@ -10,6 +10,7 @@
 #include <string>
 #include <vector>
 
+#include "millrace/actors/selection.h"
 #include "run/run_graph.h"
 
 namespace millrace::actors {
@@ -26,8 +27,11 @@ inline pipeline_definition loaded(const std::string& text) {
 /// Keeps the rows that a run actor would store.
 class played_run {
 public:
-  explicit played_run(const std::string& text)
-      : definition_(loaded(text)), graph_(definition_, bind_params(definition_, {}), "r") {
+  explicit played_run(const std::string& text, std::vector<std::string> only = {})
+      : definition_(loaded(text)),
+        only_(std::move(only)),
+        graph_(definition_, bind_params(definition_, {}), "r") {
+    graph_.set_selection(*select_tasks(definition_, only_));
     take(graph_.begin());
   }
 
@@ -81,6 +85,7 @@ public:
   void come_back() {
     const auto held = graph_.held();
     graph_ = run_graph{definition_, bind_params(definition_, {}), "r"};
+    graph_.set_selection(*select_tasks(definition_, only_));
     for (const auto& [name, row] : rows_) {
       if (graph_.fans_out(row.id.task) && !name.ends_with(']')) {
         graph_.restore_whole(row.id.task, row.state, row.reason);
@@ -140,6 +145,7 @@ public:
     attempted tried = attempted::yes;
   };
   pipeline_definition definition_;
+  std::vector<std::string> only_;
   run_graph graph_;
   std::map<std::string, stored> rows_;
   std::optional<stop_reach> stopping_;

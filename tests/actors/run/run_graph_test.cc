@@ -13,6 +13,8 @@
 namespace millrace::actors {
 namespace {
 
+using names = std::set<std::string>;
+
 TEST_CASE("instances are found by name and by order, a fan-out as one until its list is known") {
   played_run run{R"(name: p
 tasks:
@@ -35,6 +37,35 @@ tasks:
   for (const auto* name : {"each", "each[2]", "each[", "each[x]", "list[0]", "nope", ""}) {
     CHECK_FALSE(run.graph_.instance_named(name));
   }
+}
+
+TEST_CASE("what has not started says what it waits for") {
+  played_run run{R"(name: p
+max_parallel: 3
+tasks:
+  - {name: a, run: x, for_each: [1, 2], max_parallel: 1}
+  - {name: b, run: x, needs: [{task: a, instances: same}], for_each: [1, 2]}
+  - {name: c, run: x}
+  - {name: d, run: x, needs: [a, b, c]}
+  - {name: e, run: x, needs: [a, b, c, d], on_failure: x}
+  - {name: f, run: x, needs: [c], for_each: [1, 2, 3], max_parallel: 3}
+finally: x
+)"};
+  const auto why = [&](std::string_view name) {
+    return run.graph_.waiting_text(*run.graph_.instance_named(name));
+  };
+  CHECK(run.running() == names{"a[0]", "c"});
+  CHECK(why("a[1]") == "as many of its instances go on as may (`max_parallel` is 1)");
+  CHECK(why("b[1]") == "waits for a[1]");
+  CHECK(why("d") == "waits for a, b, c");
+  CHECK(why("e") == "waits for a, b, c and 1 more");
+  CHECK(why("e.on_failure") == "waits for e");
+  CHECK(why("finally") == "waits for the end of the run");
+  run.end("c", task_state::SUCCEEDED);
+  CHECK(why("d") == "waits for a, b");
+  CHECK(why("f[2]") == "as many tasks of its run go on as may, 3");
+  run.graph_.restore_held();
+  CHECK(why("d") == "waits until all that runs has ended, since the files of its run are lost");
 }
 
 TEST_CASE("tasks start when what they need has succeeded") {

@@ -38,6 +38,41 @@ TEST_CASE("an attempt is queued, started and adopted") {
   CHECK(task.row().executor.empty());
 }
 
+TEST_CASE("a kept result ends an attempt before it is queued; without one it is") {
+  const auto looking = [] {
+    task_attempts task{{}, {}};
+    const auto effects = task.begin(task_attempts::kept_result::wanted);
+    CHECK(effects.look_up);
+    CHECK_FALSE(effects.enqueue);
+    CHECK(task.row().state == TaskState::QUEUED);
+    CHECK(task.row().attempt == 1);
+    CHECK_FALSE(task.wants(1));
+    CHECK(task.finished(1, AttemptEnd::LOST, -1, "", 0) == nothing);  // nobody has it
+    CHECK(task.start_overdue("") == nothing);
+    return task;
+  };
+  auto hit = looking();
+  CHECK(hit.took_kept("of R") == task_effects{.changed = true, .reported = true});
+  CHECK(hit.row().state == TaskState::SUCCEEDED);
+  CHECK(hit.row().reason == "of R");
+  CHECK(hit.took_kept("again") == nothing);
+  CHECK(hit.missed() == nothing);
+
+  auto miss = looking();
+  CHECK(miss.missed() == task_effects{.changed = true, .reported = true, .enqueue = true});
+  CHECK(miss.missed() == nothing);
+  CHECK(miss.took_kept("late") == nothing);
+  CHECK(miss.wants(1));
+  CHECK(miss.row().reason.empty());
+
+  auto cancelled = looking();
+  CHECK(cancelled.cancel("enough") ==
+        task_effects{.changed = true, .reported = true, .forget_retry = true});
+  CHECK(cancelled.row().state == TaskState::CANCELLED);
+  CHECK(cancelled.took_kept("late") == nothing);
+  CHECK(cancelled.missed() == nothing);
+}
+
 TEST_CASE("an end stays the end, and reports of earlier attempts are ignored") {
   auto task = running({.max_attempts = 2});
   CHECK(task.finished(1, AttemptEnd::EXITED, 3, "exit code 3", 0).retry_after);

@@ -52,6 +52,8 @@ const std::map<std::string, access> wanted{
     {"POST /api/v1/projects/{project}/pipelines/{name}/schedules:pause", {place::path, role::RUN}},
     {"POST /api/v1/projects/{project}/pipelines/{name}/schedules:resume", {place::path, role::RUN}},
     {"GET /api/v1/projects/{project}/schedules", {place::path, role::READ}},
+    {"GET /api/v1/projects/{project}/pipelines/{name}/cache", {place::path, role::READ}},
+    {"DELETE /api/v1/projects/{project}/pipelines/{name}/cache", {place::path, role::RUN}},
     {"POST /api/v1/validate", {place::somewhere, role::READ}},
     {"GET /api/v1/runs", {place::query, role::READ}},
     {"GET /api/v1/runs/{id}", {place::run, role::READ}},

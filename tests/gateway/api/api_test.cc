@@ -410,7 +410,7 @@ TEST_CASE("a task that has not started is told as waiting, and its log can be fo
 
 TEST_CASE("any actor answers by its schema") {
   served_node here;
-  CHECK(here.ask(method::get, "/api/v1/actors", 200)["types"].size() == 5);
+  CHECK(here.ask(method::get, "/api/v1/actors", 200)["types"].size() == 6);
   CHECK(here.ask(method::post, "/api/v1/actors/pool/default/status", 200)["slots"] == 2);
   CHECK(here.ask(method::post, "/api/v1/actors/nope/x/y", 404)["code"] == "not_found");
   CHECK(here.ask(method::post, "/api/v1/actors/pool/x/nope", 404)["code"] == "not_found");

@@ -40,6 +40,8 @@ TEST_CASE("tasks are counted by what became of them") {
   CHECK(task_summary({{"total", 1}, {"succeeded", 1}, {"failed", 0}}) == "1 task: 1 succeeded");
   CHECK(task_summary({{"total", 4}, {"waiting", 1}, {"failed", 2}, {"upstream_failed", 1}}) ==
         "4 tasks: 2 failed, 1 not started, 1 waiting");
+  CHECK(task_summary({{"total", 4}, {"succeeded", 3}, {"cached", 2}, {"skipped", 1}}) ==
+        "4 tasks: 3 succeeded (2 cached), 1 skipped");
 }
 
 TEST_CASE("the last words on a run show how the output of failed tasks ends") {

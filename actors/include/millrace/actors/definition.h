@@ -273,6 +273,15 @@ struct artifact_definition {
   friend bool operator==(const artifact_definition&, const artifact_definition&) = default;
 };
 
+/// When a result of a task is used again.
+struct cache_definition {
+  std::string key;  ///< Where it is the same, the result is; may hold expressions. Empty: where all
+                    ///< is that its command gets.
+  std::optional<runtime::duration> ttl;  ///< How long after it was made. Nothing: while it is kept.
+
+  friend bool operator==(const cache_definition&, const cache_definition&) = default;
+};
+
 /// One unit of a run. Defaults of the pipeline are already applied.
 struct task_definition {
   std::string name;  ///< [a-z0-9][a-z0-9_.-]{0,62}; unique in the pipeline.
@@ -322,6 +331,8 @@ struct task_definition {
   std::string stdout_output;  ///< The one of them that is what the command writes to standard
                               ///< output; empty: none is.
   std::vector<artifact_definition> artifacts;  ///< No two of one name.
+  std::optional<cache_definition> cache;       ///< Only where each task has its own workspace.
+  std::uint32_t ranks = 0;  ///< It is a gang: so many instances, which start together; 0: none.
   /// It is a hook; then it has no `needs`, `run_on`, `when`, fan-out, `outputs` or `approval`.
   std::optional<hook_definition> hook;
   std::optional<std::uint32_t> priority;       ///< At most priority_max. Nothing: the run's.

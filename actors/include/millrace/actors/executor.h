@@ -195,6 +195,16 @@ public:
     return runtime::error{runtime::errc::not_found, "the executor keeps no artifacts"};
   }
 
+  /// Keeps the artifact of this digest for the run too, which takes it over from another;
+  /// idempotent. Errors: `not_found` where not all of it is there; `storage_failed`. Cost: blocks
+  /// on the disk.
+  [[nodiscard]] virtual runtime::result<void> keep_for(std::string_view run,
+                                                       std::string_view digest) {
+    static_cast<void>(run);
+    static_cast<void>(digest);
+    return runtime::error{runtime::errc::not_found, "the executor keeps no artifacts"};
+  }
+
   /// Deletes what the attempts of a run left in files. Requires: they have ended.
   /// Errors: `failed_precondition` if something cannot be removed. Cost: blocks on the disk.
   [[nodiscard]] virtual runtime::result<void> remove_run(std::string_view run) = 0;
