@@ -87,7 +87,7 @@ struct Gang {
   name @0 :Text;    # `run/task`.
   ranks @1 :UInt32; # How many they are.
   rank @2 :UInt32;  # Which one this is, from 0.
-  round @3 :UInt32; # How often the gang has begun again: those of one round belong together.
+  round @3 :UInt32; # How often it has begun again, in all epochs: those of one belong together.
 }
 
 struct Wish {
@@ -100,6 +100,8 @@ struct Wish {
   locks @4 :List(Lock);            # That it holds.
   preemptible @5 :Definition.Preemptible;  # `byDefault`: never, since an older version asks.
   gang @6 :Gang;                   # That it is part of; absent: none.
+  mostRanks @7 :UInt32;            # As `atMost`: those of the largest gang of its run, each of
+                                   # which needs a slot there.
 }
 
 struct ArtifactWish {
@@ -495,6 +497,14 @@ struct CallbackAnswer {
   outputs @2 :List(Variable);
 }
 
+struct RunGang {
+  # Record of the map "gangs" of a run, by the name of a task with ranks: of one that has failed.
+  round @0 :UInt32;     # As of `Gang`.
+  failures @1 :UInt32;  # Rounds of this epoch that count against `max_attempts`.
+  failed @2 :UInt32;    # The rank that has failed first in this round, from 1; 0: none.
+  beginsAt @3 :Int64 $Actor.time;  # When the round begins; 0: it has.
+}
+
 struct ApprovalAnswer {
   # What comes with the answer to an approval.
   comment @0 :Text;  # For people; may be empty.
@@ -584,7 +594,7 @@ struct TaskSpec {
   task @1 :Text;             # The task's name in the definition.
   index @2 :UInt32;          # In the fan-out, from 0.
   name @3 :Text;             # `count` or `count[3]`.
-  epoch @4 :UInt32;          # Of the run; one with no higher epoch than before is ignored.
+  epoch @4 :UInt32;          # Of the run; one with a lower epoch than before is ignored.
   label @5 :Text;            # The item or matrix cells of a fan-out.
   argv @6 :List(Text);       # Program and arguments, expressions filled in.
   environment @7 :List(Variable) $Actor.secret;  # The whole of it but for what the executor adds.
@@ -616,7 +626,7 @@ struct TaskSpec {
   artifacts @33 :List(ArtifactWish);  # That it is to leave.
   needsArtifacts @34 :List(ArtifactSource);  # As of `AttemptSpec`.
   cache @35 :CacheWish;      # Absent: no result of it is kept or used.
-  round @36 :UInt32;         # As of `Gang`, of the epoch.
+  round @36 :UInt32;         # As of `Gang`; of one epoch, one with no higher round is ignored.
 }
 
 struct Attempt {
@@ -888,6 +898,7 @@ struct AttemptSpec {
   wantsStdout @18 :Bool;    # The report is to have its standard output.
   artifacts @19 :List(ArtifactWish);  # What is to be kept once it has succeeded.
   needsArtifacts @20 :List(ArtifactSource);  # What is put into its workspace before it starts.
+  hosts @21 :Text;          # Of one of a gang: as of `Executor.grant`, and added by who gets that.
 }
 
 struct Grant {
@@ -897,7 +908,7 @@ struct Grant {
   priority @2 :UInt8; # What older versions go by: `level`, or 255.
   number @3 :UInt64;  # In the order of the pool's grants; higher than every one before.
   level @4 :UInt32;   # Higher is started first; 0: that of `priority`.
-  hosts @5 :List(Text); # Of one of a gang: where its ranks are, by rank.
+  gang @5 :UInt32;    # Of one of a gang: which of the call's `gangs`, from 1; 0: of none.
 }
 
 interface Executor $Actor.actor("executor") $Actor.internal $Actor.siloBound {
@@ -908,9 +919,10 @@ interface Executor $Actor.actor("executor") $Actor.internal $Actor.siloBound {
   # From the pool: ends the attempt, which is reported as usual.
   removeRun @2 (run :Text) -> () $Actor.reentrant;
   # From the pool: deletes the logs and the workspace of a run that has ended.
-  grant @3 (incarnation :UInt64, grants :List(Grant)) -> ();
+  grant @3 (incarnation :UInt64, grants :List(Grant), gangs :List(Text)) -> ();
   # From the pool, in the order of its grants and at least once; what came before counts no more.
-  # What is to run is asked of the task. `incarnation`: the life that they are for.
+  # What is to run is asked of the task. `incarnation`: the life that they are for. `gangs`: of each
+  # gang, where its ranks are: hosts as of `PoolExecutor`, with commas, by rank.
   log @4 (token :Text, errors :Bool, offset :UInt64, tail :Bool, tailLines :UInt32,
           waitMs :UInt32)
       -> (bytes :Data, offset :UInt64, nextOffset :UInt64, dropped :UInt64, ended :Bool)

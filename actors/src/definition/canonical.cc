@@ -220,6 +220,9 @@ void put_fan_out(json& made, const task_definition& task) {
       matrix["exclude"] = to_json_list(task.matrix->exclude);
     }
   }
+  if (task.ranks > 0) {
+    made["ranks"] = task.ranks;
+  }
   put(made, "max_parallel", task.max_parallel);
   if (!task.fail_fast) {
     made["fail_fast"] = false;

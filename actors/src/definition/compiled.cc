@@ -295,6 +295,7 @@ void put(schemas::CompiledTask::Builder into, const task_definition& task,
             task.success_exit_codes);
   into.setStdoutOutput(task.stdout_output.c_str());
   put_fan_out(into, task);
+  into.setRanks(task.ranks);
   auto outputs = into.initOutputs(size_of(task.outputs.size()));
   for (unsigned at = 0; at < outputs.size(); ++at) {
     outputs[at].setName(task.outputs[at].name.c_str());
@@ -523,6 +524,7 @@ result<void> read_task(schemas::CompiledTask::Reader task, pipeline_definition& 
   if (task.hasFanOut()) {
     read_fan_out(task.getFanOut(), made);
   }
+  made.ranks = task.getRanks();
   for (const auto output : task.getOutputs()) {
     auto& one = made.outputs.emplace_back();
     one.name = string_of(output.getName());
@@ -677,7 +679,7 @@ bool wants_6(const pipeline_definition& definition) {
 // pass over what it does not know.
 std::uint32_t format_of(const pipeline_definition& definition) {
   if (std::any_of(definition.tasks.begin(), definition.tasks.end(),
-                  [](const task_definition& task) { return task.cache.has_value(); })) {
+                  [](const task_definition& task) { return task.cache || task.ranks > 0; })) {
     return 7;
   }
   if (wants_6(definition)) {

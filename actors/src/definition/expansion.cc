@@ -146,7 +146,11 @@ result<std::vector<task_instance>> expand(const task_definition& task,
     return expand_matrix(*task.matrix, scope);
   }
   if (!task.for_each) {
-    return std::vector<task_instance>(1);
+    std::vector<task_instance> ranks(std::max<std::uint32_t>(task.ranks, 1));
+    for (std::uint32_t rank = 0; rank < ranks.size(); ++rank) {
+      ranks[rank].index = rank;
+    }
+    return ranks;
   }
   auto values = values_of(*task.for_each, scope);
   if (!values) {
@@ -169,8 +173,7 @@ result<std::vector<task_instance>> expand(const task_definition& task,
 }
 
 std::string display_name(const task_definition& task, const task_instance& instance) {
-  return task.for_each || task.matrix ? task.name + "[" + std::to_string(instance.index) + "]"
-                                      : task.name;
+  return fans_out(task) ? task.name + "[" + std::to_string(instance.index) + "]" : task.name;
 }
 
 std::map<std::string, std::string> environment_of(const task_instance& instance) {

@@ -9,6 +9,7 @@
 #include "definition/expression_tree.h"
 #include "definition/loader.h"
 #include "millrace/actors/duration_text.h"
+#include "millrace/actors/expansion.h"
 #include "millrace/actors/suggestion.h"
 
 namespace millrace::actors {
@@ -47,10 +48,6 @@ std::string_view nearest(reader& in, std::string_view wrong, const std::vector<N
 // Whether a text there has a value for each instance.
 bool is_of_instance(text_place place) {
   return place == text_place::instance || place == text_place::hidden || place == text_place::limit;
-}
-
-bool fans_out(const task_definition& task) {
-  return task.for_each || task.matrix;
 }
 
 // The type that all of these values have.
@@ -245,9 +242,10 @@ private:
   void check_element_need(const need_use& use, std::size_t needed) {
     const auto& task = tasks_[use.task];
     for (const auto* each : {&task, &tasks_[needed]}) {
-      if (!fans_out(*each)) {
+      if (!fans_out(*each) || each->ranks > 0) {
         in_.report(use.node->place, use.pointer,
-                   "`instances: same` is for two fan-outs, and " + quoted(each->name) + " is none",
+                   "`instances: same` is for two fan-outs, and " + quoted(each->name) +
+                       (each->ranks > 0 ? " is a gang" : " is none"),
                    "need all of it: write " + quoted(use.node->text));
         return;
       }

@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: MIT
-// `for_each` and `matrix`: the instances of a task.
+// `for_each`, `matrix` and `ranks`: the instances of a task.
 #include <algorithm>
 #include <array>
 #include <charconv>
 
 #include "definition/shape.h"
+#include "millrace/actors/expansion.h"
 #include "millrace/actors/expression.h"
 #include "millrace/actors/params.h"
 
@@ -197,6 +198,41 @@ void read_allowance(shape_context& to, const cursor& where, task_definition& mad
   }
 }
 
+// A gang begins and fails as a whole, so what is about single instances has no meaning.
+void read_ranks(shape_context& to, const cursor& where, const field_map& fields,
+                task_definition& made) {
+  const auto count =
+      to.in.read_int(where, gang_ranks_min, gang_ranks_max, "write it like `ranks: 4`");
+  made.ranks = static_cast<std::uint32_t>(count.value_or(0));
+  for (const auto* key : {"for_each", "matrix"}) {
+    if (fields.at(key)) {
+      to.in.report(where, "a task has `ranks` or `" + std::string{key} + "`, not both",
+                   "remove one of them");
+    }
+  }
+  for (const auto* key : {"max_parallel", "fail_fast", "on_empty", "allow_failures", "cache"}) {
+    if (const auto found = fields.at(key)) {
+      to.in.report(*found, "`" + std::string{key} + "` has no meaning beside `ranks`",
+                   "remove it: a gang starts as a whole, and has failed when one rank has");
+    }
+  }
+  if (const auto rule = fields.at("preemptible"); rule && rule->node->text != "never") {
+    to.in.report(*rule, "a task with `ranks` does not make way for others",
+                 "remove it, or write `preemptible: never`");
+  }
+  if (made.retry_command) {
+    to.in.report(*fields.at("retry"), "a task with `ranks` has no other command for later attempts",
+                 "decide in the command, by `$MILLRACE_ATTEMPT`");
+  }
+  if (const auto most = to.out.definition.max_parallel; most && made.ranks > *most) {
+    to.in.report(where,
+                 "the " + std::to_string(made.ranks) +
+                     " ranks start together, and `max_parallel` of the pipeline is " +
+                     std::to_string(*most),
+                 "raise `max_parallel`, or remove it");
+  }
+}
+
 }  // namespace
 
 void read_fan_out(shape_context& to, const field_map& fields, task_definition& made,
@@ -211,6 +247,10 @@ void read_fan_out(shape_context& to, const field_map& fields, task_definition& m
   }
   if (matrix) {
     made.matrix = read_matrix(to, *matrix, task);
+  }
+  if (const auto ranks = fields.at("ranks")) {
+    read_ranks(to, *ranks, fields, made);
+    return;
   }
   read_parallel(to, fields.at("max_parallel"), made.max_parallel);
   if (const auto fast = fields.at("fail_fast")) {

@@ -100,7 +100,8 @@ void refuse_of_commands(shape_context& to, const field_map& fields, const char* 
                           "secrets",       "shell",     "workdir",
                           "inputs",        "resources", "synchronization",
                           "start_timeout", "heartbeat", "success_exit_codes",
-                          "stdout",        "artifacts", "cache"}) {
+                          "stdout",        "artifacts", "cache",
+                          "ranks"}) {
     refuse(key);
   }
   std::for_each(more.begin(), more.end(), refuse);

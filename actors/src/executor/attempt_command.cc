@@ -69,6 +69,9 @@ process_spec command_of(schemas::AttemptSpec::Reader attempt,
   spec.environment.push_back("MILLRACE_ATTEMPT=" + std::to_string(attempt.getNumber()));
   spec.environment.push_back("MILLRACE_TOKEN=" + spec.token);
   spec.environment.push_back("MILLRACE_WORKSPACE=" + workspace.string());
+  if (attempt.getHosts().size() > 0) {
+    spec.environment.push_back("MILLRACE_HOSTS=" + text_of(attempt.getHosts()));
+  }
   if (attempt.getTimeoutNs() > 0) {
     spec.timeout = runtime::duration{attempt.getTimeoutNs()};
   }

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: MIT
 #include "executor/executor_actor.h"
 
+#include <vector>
+
 namespace millrace::actors {
 
 using runtime::async;
@@ -14,6 +16,20 @@ struct blob_wish {
 };
 
 }  // namespace
+
+async<> executor_actor::grant(grant_params params) {
+  std::vector<std::shared_ptr<const std::string>> gangs;
+  for (const auto hosts : params.read().getGangs()) {
+    gangs.push_back(std::make_shared<const std::string>(hosts.cStr()));
+  }
+  for (const auto each : params.read().getGrants()) {
+    const auto gang = each.getGang();
+    runner_->granted({each.getTask(), each.getAttempt(), params.incarnation(), each.getNumber(),
+                      std::max<std::uint32_t>(each.getLevel(), each.getPriority()),
+                      gang > 0 && gang <= gangs.size() ? gangs[gang - 1] : nullptr});
+  }
+  return {};
+}
 
 // The wait is dropped with the call or after its time; what fires later finds nobody.
 async<executor_actor::log_results> executor_actor::log(log_params params) {

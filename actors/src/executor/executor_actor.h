@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <cstdint>
 #include <functional>
+#include <memory>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -23,6 +24,7 @@ struct granted_attempt {
   std::uint64_t incarnation = 0;  ///< The life that it is for.
   std::uint64_t grant = 0;
   std::uint32_t priority = 0;
+  std::shared_ptr<const std::string> hosts = {};  ///< Of one of a gang: as of `AttemptSpec`.
 };
 
 /// Which part of a log somebody wants.
@@ -82,13 +84,7 @@ public:
     runner_ = &find_(key());
     return {};
   }
-  runtime::async<> grant(grant_params params) override {
-    for (auto each : params.grants()) {
-      runner_->granted({each.getTask(), each.getAttempt(), params.incarnation(), each.getNumber(),
-                        std::max<std::uint32_t>(each.getLevel(), each.getPriority())});
-    }
-    return {};
-  }
+  runtime::async<> grant(grant_params params) override;
   runtime::async<> cancel(cancel_params params) override {
     runner_->cancel(params.token());
     return {};

@@ -96,6 +96,7 @@ result<void> pool_member::try_join(bad_report bad) {
   offer.setDraining(takes_nothing());
   offer.setRefusal(refusal.c_str());
   put_amounts(resources_, [&](unsigned size) { return offer.initResources(size); });
+  offer.setHost(host_.c_str());
   const auto answer = home_.call(pool.join(std::move(params)));
   if (!answer) {
     return answer.error();
@@ -311,6 +312,9 @@ void pool_member::ask(const granted_attempt& attempt, runtime::duration retry) {
 // executor says.
 void pool_member::add_sealed(const granted_attempt& attempt, runtime::duration retry,
                              attempt_spec spec) {
+  if (attempt.hosts) {
+    spec->build().setHosts(attempt.hosts->c_str());
+  }
   std::vector<std::string> names;
   std::string project;
   for (auto each : spec->read().getSecrets()) {

@@ -29,14 +29,16 @@ namespace millrace::actors {
 /// Threading: `join` from one thread, before the worker runs; the rest from any.
 class pool_member final : public attempt_runner, public attempt_listener {
 public:
-  /// `id` names the executor in its pool, `resources` are what it offers there. Without `timing` it
-  /// needs no lease. Requires: everything outlives the member.
+  /// `id` names the executor in its pool, `resources` are what it offers there, and `host` is where
+  /// other machines reach it. Without `timing` it needs no lease. Requires: everything outlives the
+  /// member.
   pool_member(std::string id, std::optional<lease_timing> timing, resource_amounts resources,
-              executor_name& name, executor& attempts, report_delivery& reports, worker& jobs,
-              runtime::silo& home)
+              std::string host, executor_name& name, executor& attempts, report_delivery& reports,
+              worker& jobs, runtime::silo& home)
       : id_(std::move(id)),
         timing_(timing),
         resources_(std::move(resources)),
+        host_(std::move(host)),
         name_(name),
         attempts_(attempts),
         reports_(reports),
@@ -109,6 +111,7 @@ private:
   const std::string id_;
   const std::optional<lease_timing> timing_;
   const resource_amounts resources_;
+  const std::string host_;
   executor_name& name_;
   executor& attempts_;
   report_delivery& reports_;

@@ -50,9 +50,9 @@ struct project_share {
   std::uint32_t waiting = 0;      ///< Attempts that are not.
   std::uint32_t queued_runs = 0;  ///< Runs of which some attempts wait and none is granted.
 
-  /// Whether it may be granted one more.
-  [[nodiscard]] bool may_run() const {
-    return limits.max_running == 0 || running < limits.max_running;
+  /// Whether it may be granted so many more.
+  [[nodiscard]] bool may_run(std::uint32_t more = 1) const {
+    return limits.max_running == 0 || std::uint64_t{running} + more <= limits.max_running;
   }
 };
 

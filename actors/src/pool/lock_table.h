@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: MIT
 // Which tickets of a pool hold which mutexes and semaphores.
 //
-// A lock belongs to a project. A ticket holds all of its locks from its grant to its release. One
-// that has waited long has a place of a lock kept for it, until it is granted: what comes behind it
-// may not take that meanwhile, or a ticket of several locks could be passed by those of one for
-// ever.
+// A lock belongs to a project. A ticket holds all of its locks from its grant to its release; a
+// gang holds each of them once, until the release of its last ticket. One that has waited long has
+// a place of a lock kept for it, until it is granted: what comes behind it may not take that
+// meanwhile, or a ticket of several locks could be passed by those of one for ever.
 #pragma once
 
 #include <cstdint>
@@ -12,6 +12,7 @@
 #include <set>
 #include <string>
 #include <string_view>
+#include <tuple>
 #include <vector>
 
 #include "pool/pool_ticket.h"
@@ -28,14 +29,18 @@ public:
 
   void hold(const pool_ticket& ticket) {
     for (const auto& each : ticket.wish.locks) {
-      holders_[key(ticket.wish.project, each)].insert(ticket.number);
+      holders_[key(ticket.wish.project, each)][holder_of(ticket)].insert(ticket.number);
     }
   }
 
   void give_back(const pool_ticket& ticket) {
     for (const auto& each : ticket.wish.locks) {
       const auto at = holders_.find(key(ticket.wish.project, each));
-      at->second.erase(ticket.number);
+      const auto own = at->second.find(holder_of(ticket));
+      own->second.erase(ticket.number);
+      if (own->second.empty()) {
+        at->second.erase(own);
+      }
       if (at->second.empty()) {
         holders_.erase(at);
       }
@@ -97,18 +102,25 @@ public:
     return is_before ? &at->second : nullptr;
   }
 
-  /// Numbers of the tickets that hold it; null: none does.
-  [[nodiscard]] const std::set<std::uint64_t>* holders(const std::string& lock) const {
+  /// A gang, by name and round, or a ticket that is part of none, by its number.
+  using holder = std::tuple<std::string, std::uint32_t, std::uint64_t>;
+  using holders_of = std::map<holder, std::set<std::uint64_t>>;  ///< To the numbers of its tickets.
+  /// Null: nobody holds it.
+  [[nodiscard]] const holders_of* holders(const std::string& lock) const {
     const auto at = holders_.find(lock);
     return at != holders_.end() ? &at->second : nullptr;
   }
 
 private:
+  [[nodiscard]] static holder holder_of(const pool_ticket& ticket) {
+    const auto& gang = ticket.wish.gang;
+    return gang ? holder{gang->name, gang->round, 0} : holder{{}, 0, ticket.number};
+  }
   [[nodiscard]] static std::size_t places(const pool_lock& lock) {
     return lock.limit > 1 ? lock.limit : 1;
   }
 
-  std::map<std::string, std::set<std::uint64_t>> holders_;
+  std::map<std::string, holders_of> holders_;
   std::map<std::string, claim> kept_;
 };
 

@@ -63,6 +63,31 @@ void waits_again(schemas::PoolTicket::Builder row) {
   row.setPreemptedFor(0);
 }
 
+// Where the ranks of the gangs are, once for all that are granted there.
+void put_gangs(const std::vector<pool_grant>& granted,
+               schemas::Executor::GrantParams::Builder into) {
+  std::vector<const std::vector<std::string>*> gangs;  // those of one come one after the other
+  auto grants = into.getGrants();
+  for (unsigned at = 0; at < granted.size(); ++at) {
+    const auto* hosts = granted[at].hosts.get();
+    if (hosts == nullptr) {
+      continue;
+    }
+    if (gangs.empty() || gangs.back() != hosts) {
+      gangs.push_back(hosts);
+    }
+    grants[at].setGang(static_cast<unsigned>(gangs.size()));
+  }
+  auto list = into.initGangs(static_cast<unsigned>(gangs.size()));
+  for (unsigned at = 0; at < list.size(); ++at) {
+    std::string text;
+    for (const auto& host : *gangs[at]) {
+      text.append(text.empty() ? "" : ",").append(host);
+    }
+    list.set(at, text.c_str());
+  }
+}
+
 }  // namespace
 
 pool_actor::pool_actor(const runtime::clock& time, std::optional<lease_timing> timing,
@@ -99,7 +124,7 @@ async<> pool_actor::on_activate() {
   restore_tickets();
   executors_.for_each([this](std::string_view executor, schemas::PoolExecutor::Reader record) {
     queue_.restore_executor(executor, record.getIncarnation(), record.getSlots(),
-                            amounts_of(record.getResources()));
+                            amounts_of(record.getResources()), text_of(record.getHost()));
     queue_.drain(executor, record.getDraining(), text_of(record.getRefusal()));
     if (!record.getLost()) {
       hear(executor);  // an earlier activation may just have
@@ -140,12 +165,17 @@ void pool_actor::end(const std::vector<pool_ticket>& tickets, schemas::AttemptEn
 }
 
 // What an executor's earlier life had. When the executor has told what became of all that had
-// started, the others never did, and wait again: that is no attempt that counts.
+// started, the others never did, and wait again: that is no attempt that counts. One of a gang
+// would wait for the others, which run.
 void pool_actor::take_over(std::vector<pool_ticket> tickets, bool same_lineage) {
   if (!same_lineage) {
     end(tickets, schemas::AttemptEnd::LOST);
     return;
   }
+  const auto alone = std::partition(tickets.begin(), tickets.end(),
+                                    [](const auto& each) { return each.wish.gang.has_value(); });
+  end({tickets.begin(), alone}, schemas::AttemptEnd::DROPPED);
+  tickets.erase(tickets.begin(), alone);
   for (auto& each : tickets) {
     waits_again(tickets_.edit(padded(each.number, ticket_digits)));
     queue_.put_back(std::move(each));
@@ -171,13 +201,14 @@ async<pool_actor::join_results> pool_actor::join(join_params params) {
     }
   }
   take_over(queue_.join(executor, params.incarnation(), params.slots(),
-                        amounts_of(params.resources()), now()),
+                        amounts_of(params.resources()), now(), params.host()),
             same_lineage);
   auto joined = executors_.edit(executor);
   joined.setIncarnation(params.incarnation());
   joined.setSlots(params.slots());
   joined.setLineage(params.lineage());
   joined.setResources(params.resources());
+  joined.setHost(std::string{params.host()}.c_str());
   joined.setLost(false);
   set_drain(executor, params.draining(), params.refusal());
   hear(executor);
@@ -434,9 +465,6 @@ void pool_actor::store_news() {
     row.setExecutor(each.executor.c_str());
     row.setGrantedAt(nanoseconds(each.granted_at));
     row.setPromised(each.promised);
-    if (!each.executor.empty() && each.shared) {
-      runs_.edit(run_of(each.task)).setExecutor(each.executor.c_str());
-    }
   }
   for (const auto& each : news.preempted) {
     tickets_.edit(padded(each.ends.number, ticket_digits)).setPreemptedFor(each.ends.preempted_for);
@@ -458,6 +486,7 @@ void pool_actor::grant() {
     auto made = params.build();
     made.setIncarnation(granted.front().incarnation);
     auto list = made.initGrants(static_cast<unsigned>(granted.size()));
+    put_gangs(granted, made);
     unsigned at = 0;
     for (const auto& each : granted) {
       auto row = tickets_.edit(padded(each.ticket.number, ticket_digits));

@@ -44,7 +44,7 @@ bool pool_queue::has_room(const offer& at, std::uint32_t priority, reach how) co
   if (at.drains) {
     return false;
   }
-  if (at.granted.size() < at.slots) {
+  if (at.free_slots() > 0) {
     return true;
   }
   const auto ahead = ahead_at(at);
@@ -69,10 +69,13 @@ bool pool_queue::could_go(const ticket_shape& of, std::string_view executor,
                           const offer& to) const {
   return of.hold == run_hold::none && to.slots > 0 && !to.drains &&
          (of.executor.empty() || of.executor == executor) && covers(to.offered, of.resources) &&
-         covers(to.offered, of.at_most);
+         covers(to.offered, of.at_most) && to.slots >= of.most_ranks;
 }
 
 bool pool_queue::could_go(const ticket_shape& of) const {
+  if (of.ranks > 0) {
+    return gang_could_go(of);
+  }
   return std::any_of(executors_.begin(), executors_.end(),
                      [&](const auto& each) { return could_go(of, each.first, each.second); });
 }
@@ -92,9 +95,8 @@ void pool_queue::forget_vain_locks() {
 bool pool_queue::fits_now(const ticket_shape& of, const offer& to) {
   return std::all_of(of.resources.begin(), of.resources.end(), [&](const auto& wanted) {
     const auto& [name, amount] = wanted;
-    const auto kept = to.kept_for != nullptr ? amount_of(*to.kept_for, name) : 0;
     const auto left = left_of(to.offered, to.taken, name);
-    return left >= amount && (kept == 0 || left - amount >= kept);
+    return left >= amount && left - amount >= amount_of(to.kept_resources, name);
   });
 }
 
@@ -114,7 +116,7 @@ pool_queue::verdict pool_queue::look_plain(const ticket_shape& of, reach how,
   auto somebody = false;
   for (auto& each : executors_) {
     const auto& [name, one] = each;
-    if (!of.at_most.empty() && !could_go(of, name, one)) {
+    if (!of.takes_any() && !could_go(of, name, one)) {
       continue;
     }
     somebody = true;
@@ -127,7 +129,7 @@ pool_queue::verdict pool_queue::look_plain(const ticket_shape& of, reach how,
   if (to != nullptr) {
     return verdict::goes;
   }
-  if (of.at_most.empty()) {
+  if (of.takes_any()) {
     return verdict::full;
   }
   return somebody ? verdict::no_slot : verdict::passed;
@@ -147,7 +149,7 @@ pool_queue::offers::value_type* pool_queue::best_place(const ticket_shape& of, r
     if (!could_go(of, name, one)) {
       continue;
     }
-    if (one.granted.size() >= one.slots &&
+    if (one.free_slots() == 0 &&
         (how == reach::slots || places > 1 || !is_behind(one, of.priority))) {
       found.slot = true;
     } else if (!fits_now(of, one)) {
@@ -191,7 +193,7 @@ void pool_queue::keep_one_for(const ticket_shape& of, std::uint64_t number) {
   auto most = -1.0;
   const auto known = kept_.find(number);
   for (auto& [name, one] : executors_) {
-    if (one.kept_for != nullptr || !could_go(of, name, one)) {
+    if (one.keeps || !could_go(of, name, one)) {
       continue;
     }
     auto part = 1.0;
@@ -209,10 +211,24 @@ void pool_queue::keep_one_for(const ticket_shape& of, std::uint64_t number) {
     }
   }
   if (best != nullptr) {
-    best->kept_for = &of.resources;
-    best->closed = true;
+    keep(*best, of, 1);
     kept_.insert_or_assign(number, std::string{best_name});
   }
+}
+
+// What so many of the shape ask for there, besides slots, is kept from what comes behind.
+void pool_queue::keep(offer& at, const ticket_shape& of, std::uint32_t count) {
+  at.keeps = true;
+  at.closed = true;
+  for (const auto& [name, amount] : of.resources) {
+    at.kept_resources[name] += count * amount;
+  }
+}
+
+void pool_queue::forget_kept(offer& at) {
+  at.keeps = false;
+  at.kept_resources.clear();
+  at.kept_slots = 0;
 }
 
 const pool_ticket& pool_queue::first_of(shape_at at) const {
@@ -221,7 +237,7 @@ const pool_ticket& pool_queue::first_of(shape_at at) const {
 
 pool_queue::verdict pool_queue::look_at(choice& made, runtime::wall_time now, search where) {
   ++looks_;
-  auto& [at, to, ends] = made;
+  auto& [at, to, ends, spread] = made;
   const auto& shape = at->first;
   const auto& first = first_of(at);
   if (const auto* missing = locks_.missing(first)) {
@@ -231,6 +247,9 @@ pool_queue::verdict pool_queue::look_at(choice& made, runtime::wall_time now, se
     kept_.erase(first.number);
     waiting_.park(at, *missing);
     return verdict::passed;
+  }
+  if (shape.ranks > 0) {
+    return where == search::all ? look_gang(made, now) : verdict::passed;
   }
   const auto is_plain = shape.resources.empty() && first.wish.locks.empty();
   if (has_prey(shape.priority) && may_preempt(shape.priority, shape.project)) {
@@ -285,8 +304,10 @@ std::vector<std::string> pool_queue::in_order(const waiting_lanes::projects& pro
 std::optional<pool_queue::choice> pool_queue::look(runtime::wall_time now) {
   for (auto& [name, one] : executors_) {
     one.closed = !one.promised.empty();
-    one.kept_for = nullptr;
+    forget_kept(one);
   }
+  keeps_for_gang_ = false;
+  const auto kept_gang_at = kept_gang();
   auto where = search::all;
   const auto woken = waiting_.woken();
   auto& listed = waiting_.listed();
@@ -301,6 +322,15 @@ std::optional<pool_queue::choice> pool_queue::look(runtime::wall_time now) {
     }
     const auto projects = in_order(level->second, now);
     ++level;  // what is put aside may be the last of it
+    if (kept_gang_at && (*kept_gang_at)->first.priority == priority) {
+      choice made{*kept_gang_at};
+      if (look_at(made, now, where) == verdict::goes) {
+        return made;
+      }
+      if (waiting_.woken() != woken) {
+        return std::nullopt;
+      }
+    }
     for (const auto& project : projects) {
       std::uint64_t after = 0;
       for (auto* lines = waiting_.find(priority, project); lines != nullptr;
@@ -312,7 +342,8 @@ std::optional<pool_queue::choice> pool_queue::look(runtime::wall_time now) {
         if (is_over()) {
           return std::nullopt;
         }
-        if (where == search::made && !may_preempt(priority, project)) {
+        if ((where == search::made && !may_preempt(priority, project)) ||
+            !may_run_more(project, 1)) {
           break;
         }
         after = line->first;
@@ -347,7 +378,11 @@ std::vector<pool_grant> pool_queue::grant(runtime::wall_time now) {
   forget_vain_locks();
   keep_promises(now, grants);
   while (const auto found = next(now)) {
-    const auto& [at, to, ends] = *found;
+    if (!found->spread.empty()) {
+      grant_gang(*found, now, grants);
+      continue;
+    }
+    const auto& [at, to, ends, spread] = *found;
     auto& ticket = tickets_.at(first_of(at).number);
     const auto pins = ticket.shared && at->first.executor.empty();
     take_out(ticket);
@@ -357,6 +392,9 @@ std::vector<pool_grant> pool_queue::grant(runtime::wall_time now) {
     take(to->second, ticket);
     if (pins) {
       move_run(run_of(ticket.task), to->first, false);
+      if (ends) {
+        promised_runs_.insert(run_of(ticket.task));
+      }
     }
     if (!ends) {
       grants.push_back({ticket, to->second.incarnation, pins});

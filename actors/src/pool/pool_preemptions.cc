@@ -58,12 +58,11 @@ bool pool_queue::has_prey(std::uint32_t priority) const {
 
 // Whether the executor has a place beside what is taken, and what is kept of it stays.
 bool pool_queue::fits(const ticket_shape& of, const offer& at, const load& taken) {
-  return taken.slots < at.slots &&
+  return taken.slots + at.kept_slots < at.slots &&
          std::all_of(of.resources.begin(), of.resources.end(), [&](const auto& wanted) {
            const auto& [name, amount] = wanted;
-           const auto kept = at.kept_for != nullptr ? amount_of(*at.kept_for, name) : 0;
            const auto left = left_of(at.offered, taken.resources, name);
-           return left >= amount && left - amount >= kept;
+           return left >= amount && left - amount >= amount_of(at.kept_resources, name);
          });
 }
 
@@ -143,8 +142,10 @@ void pool_queue::break_promise(const std::string& executor, std::uint64_t number
   const auto pace = at.pace;
   give_back(at, ticket, std::max(now, ticket.granted_at));
   at.pace = pace;
+  const auto run = run_of(ticket.task);
   changed_.insert(number);
   put_back(std::move(ticket));
+  free_run(run);
 }
 
 // In their order: what can go now goes, what could not once all has made way waits again. One that
@@ -167,7 +168,7 @@ void pool_queue::keep_promises(const std::string& executor, runtime::wall_time n
   std::stable_sort(order.begin(), order.end(), [&](auto a, auto b) {
     return tickets_.at(a).priority > tickets_.at(b).priority;
   });
-  at.kept_for = nullptr;
+  forget_kept(at);
   auto is_passed = false;
   for (const auto number : order) {
     auto& ticket = tickets_.at(number);
@@ -187,7 +188,7 @@ void pool_queue::keep_promises(const std::string& executor, runtime::wall_time n
       ticket.promised = false;
       ticket.granted_at = now;
       count_prey(at, ticket, 1);
-      grants.push_back({ticket, at.incarnation, false});
+      grants.push_back({ticket, at.incarnation, promised_runs_.erase(run_of(ticket.task)) > 0});
     }
   }
 }

@@ -79,8 +79,10 @@ std::vector<pool_ticket> pool_queue::take_granted(offer& from, runtime::wall_tim
     by_attempt_.erase({ticket.task, ticket.attempt});
     give_back(from, ticket, std::max(now, ticket.granted_at));
     if (promised.contains(number)) {
+      const auto run = run_of(ticket.task);
       changed_.insert(number);
       put_back(std::move(ticket));
+      free_run(run);
     } else {
       taken.push_back(std::move(ticket));
     }
@@ -115,12 +117,19 @@ void pool_queue::count_run(const pool_ticket& ticket, int waiting, int granted) 
 ticket_shape pool_queue::shape_of(const pool_ticket& ticket) const {
   const auto name = run_of(ticket.task);
   const auto run = ticket.shared ? runs_.find(name) : runs_.end();
-  ticket_shape shape{ticket.priority, ticket.wish.project,   {},
-                     run_hold::none,  ticket.wish.resources, {}};
+  ticket_shape shape;
+  shape.priority = ticket.priority;
+  shape.project = ticket.wish.project;
+  shape.resources = ticket.wish.resources;
   if (run != runs_.end()) {
     shape.executor = run->second;
   } else if (ticket.shared) {
     shape.at_most = ticket.wish.at_most;
+    shape.most_ranks = ticket.wish.most_ranks;
+  }
+  if (ticket.wish.gang) {
+    shape.ranks = ticket.wish.gang->ranks;
+    shape.is_one_place = ticket.shared;
   }
   if (run != runs_.end() && run->second.empty()) {
     shape.hold = run_hold::lost;
@@ -131,15 +140,45 @@ ticket_shape pool_queue::shape_of(const pool_ticket& ticket) const {
 }
 
 void pool_queue::put_in(const pool_ticket& ticket) {
-  waiting_.put_in(shape_of(ticket), ticket);
+  if (ticket.wish.gang) {
+    change_gang(ticket, [&](auto& numbers) { numbers.insert(ticket.number); });
+  } else {
+    waiting_.put_in(shape_of(ticket), ticket);
+  }
   count_run(ticket, 1, 0);
 }
 
 void pool_queue::take_out(const pool_ticket& ticket) {
-  locks_.forget(ticket);
-  waiting_.take_out(shape_of(ticket), ticket);
+  if (ticket.wish.gang) {
+    change_gang(ticket, [&](auto& numbers) { numbers.erase(ticket.number); });
+  } else {
+    locks_.forget(ticket);
+    waiting_.take_out(shape_of(ticket), ticket);
+  }
   kept_.erase(ticket.number);
   count_run(ticket, -1, 0);
+}
+
+// A gang stands among what waits while all of it is there. The ticket may be on its way out.
+template <class Change>
+void pool_queue::change_gang(const pool_ticket& ticket, const Change& change) {
+  const auto at = gangs_.try_emplace(key_of(*ticket.wish.gang)).first;
+  auto& numbers = at->second;
+  const auto when_whole = [&](const auto& tell) {
+    if (numbers.size() == ticket.wish.gang->ranks) {
+      const auto first = *numbers.begin();
+      tell(first == ticket.number ? ticket : tickets_.at(first));
+    }
+  };
+  when_whole([this](const pool_ticket& first) {
+    locks_.forget(first);
+    waiting_.take_out(shape_of(first), first);
+  });
+  change(numbers);
+  when_whole([this](const pool_ticket& first) { waiting_.put_in(shape_of(first), first); });
+  if (numbers.empty()) {
+    gangs_.erase(at);
+  }
 }
 
 // --- events --------------------------------------------------------------------------------------
@@ -163,14 +202,20 @@ void pool_queue::restore(pool_ticket ticket) {
     put_in(kept);
   } else {
     take(executors_[kept.executor], kept);
+    if (const auto run = run_of(kept.task); kept.promised && kept.shared && !runs_.contains(run)) {
+      move_run(run, kept.executor, false);
+      promised_runs_.insert(run);
+    }
   }
 }
 
 void pool_queue::restore_executor(std::string_view executor, std::uint64_t incarnation,
-                                  std::uint32_t slots, resource_amounts resources) {
+                                  std::uint32_t slots, resource_amounts resources,
+                                  std::string_view host) {
   auto& life = executors_[std::string{executor}];
   life.incarnation = incarnation;
   life.slots = slots;
+  life.host = host;
   life.offered = std::move(resources);
 }
 
@@ -192,7 +237,7 @@ void pool_queue::set_limits(std::string_view project, const project_limits& limi
 
 std::vector<pool_ticket> pool_queue::join(std::string_view executor, std::uint64_t incarnation,
                                           std::uint32_t slots, resource_amounts resources,
-                                          runtime::wall_time now) {
+                                          runtime::wall_time now, std::string_view host) {
   auto& life = executors_[std::string{executor}];
   std::vector<pool_ticket> lost;
   if (life.incarnation != incarnation) {
@@ -202,6 +247,7 @@ std::vector<pool_ticket> pool_queue::join(std::string_view executor, std::uint64
   life.incarnation = incarnation;
   life.slots = slots;
   life.offered = std::move(resources);
+  life.host = host;
   life.drains = false;
   return lost;
 }
@@ -276,6 +322,7 @@ std::optional<pool_ticket> pool_queue::release(std::string_view task, std::uint3
     take_out(ticket);
   } else {
     give_back(executors_.at(ticket.executor), ticket, now);
+    free_run(run_of(ticket.task));
   }
   return ticket;
 }
@@ -335,6 +382,9 @@ void pool_queue::change_run(std::string_view run, const Change& change) {
 // The run is the executor's, or held, or else anybody's; what waits of it waits there.
 void pool_queue::move_run(std::string_view run, const std::string& executor, bool held) {
   change_run(run, [&] {
+    if (const auto found = promised_runs_.find(run); found != promised_runs_.end()) {
+      promised_runs_.erase(found);
+    }
     if (const auto found = runs_.find(run); found != runs_.end()) {
       if (!found->second.empty()) {
         auto& had = executors_.at(found->second).runs;
@@ -349,6 +399,14 @@ void pool_queue::move_run(std::string_view run, const std::string& executor, boo
       executors_.at(executor).runs.emplace(run);
     }
   });
+}
+
+// Nobody has a run that was promised, once no promise of it stands.
+void pool_queue::free_run(const std::string& run) {
+  const auto count = run_counts_.find(run);
+  if (promised_runs_.contains(run) && (count == run_counts_.end() || count->second.granted == 0)) {
+    move_run(run, {}, false);
+  }
 }
 
 void pool_queue::pause_run(std::string_view run, bool paused) {
@@ -383,8 +441,11 @@ std::string_view pool_queue::executor_of(std::string_view run) const {
 std::vector<std::string> pool_queue::runs_of(std::string_view executor, std::size_t limit) const {
   std::vector<std::string> runs;
   if (const auto found = executors_.find(executor); found != executors_.end()) {
-    const auto& all = found->second.runs;
-    std::copy_n(all.begin(), std::min(limit, all.size()), std::back_inserter(runs));
+    for (const auto& run : found->second.runs) {
+      if (runs.size() < limit && !promised_runs_.contains(run)) {
+        runs.push_back(run);
+      }
+    }
   }
   return runs;
 }

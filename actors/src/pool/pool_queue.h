@@ -8,7 +8,8 @@
 // project hold at a time: from the grant to the release.
 //
 // Where the tasks of a run share a workspace, the executor of its first ticket has the run from
-// then on: its other tickets wait for that one, though others may be free.
+// then on: its other tickets wait for that one, though others may be free. One that is only
+// promised to an executor (below) binds its run as long as the promise stands.
 //
 // A ticket that waits for resources, a lock or its project's bound lets those behind it pass. So
 // that it is not passed for ever, one that has waited for `patience` has an executor kept for it:
@@ -31,6 +32,12 @@
 // promised to a higher priority. It is not granted ahead where others could make way. What has no
 // place for another reason (a lock, a bound, a pause, what is kept for others) makes nobody end.
 //
+// The tickets of a gang are granted in one step, when all of them have come and all find a place
+// where a slot is free, or none is: so no two gangs wait for what the other one has. One that has
+// waited for `patience` has every free place kept for it that its ranks could have, until there are
+// enough: one gang at a time, whoever comes to have a better share
+// meanwhile. It holds its locks as one, and neither preempts nor makes way.
+//
 // An executor counts its lives: when it joins with another incarnation, what its earlier life had
 // is lost, and the tasks decide what follows.
 //
@@ -40,6 +47,7 @@
 
 #include <cstdint>
 #include <map>
+#include <memory>
 #include <optional>
 #include <set>
 #include <string>
@@ -74,6 +82,8 @@ struct pool_grant {
   pool_ticket ticket;
   std::uint64_t incarnation = 0;  ///< Of the executor's life that it is granted by.
   bool pins = false;              ///< From here on the executor has the ticket's run.
+  /// Of one of a gang: where its ranks are, by rank. All of a gang have the same list.
+  std::shared_ptr<const std::vector<std::string>> hosts = {};
 };
 
 /// A ticket that has to end for another.
@@ -114,7 +124,7 @@ public:
   /// Of those with an executor in the order of their grants.
   void restore(pool_ticket ticket);
   void restore_executor(std::string_view executor, std::uint64_t incarnation, std::uint32_t slots,
-                        resource_amounts resources = {});
+                        resource_amounts resources = {}, std::string_view host = {});
   /// What a project has used until `at`.
   void restore_usage(std::string_view project, double usage, runtime::wall_time at);
 
@@ -122,10 +132,12 @@ public:
   void set_limits(std::string_view project, const project_limits& limits);
 
   /// Offers `slots` and resources of an executor; the same incarnation again changes them. Answers
-  /// the tickets that its earlier life had: they are gone.
+  /// the tickets that its earlier life had: they are gone. `host`: where other machines reach it;
+  /// without one no gang goes there.
   [[nodiscard]] std::vector<pool_ticket> join(std::string_view executor, std::uint64_t incarnation,
                                               std::uint32_t slots, resource_amounts resources = {},
-                                              runtime::wall_time now = {});
+                                              runtime::wall_time now = {},
+                                              std::string_view host = {});
 
   /// A ticket that is gone is back, in its old place, and waits. Requires: that of `join` or
   /// `remove`.
@@ -182,7 +194,7 @@ public:
 
   /// The executor that has a run; empty when none has or it is held.
   [[nodiscard]] std::string_view executor_of(std::string_view run) const;
-  /// The first runs, at most `limit`, of those that the executor has.
+  /// The first runs, at most `limit`, of those that the executor has, not by a promise alone.
   [[nodiscard]] std::vector<std::string> runs_of(std::string_view executor,
                                                  std::size_t limit) const;
 
@@ -227,9 +239,17 @@ private:
     std::set<std::uint64_t> promised{};                  // of the granted
     std::set<std::string, std::less<>> runs{};           // that it has
     std::optional<runtime::duration> pace{};             // from one end to the next, smoothed
-    // While a grant is looked for:
-    bool closed = false;                         // to what comes behind one that waits for a slot
-    const resource_amounts* kept_for = nullptr;  // what one that has waited long asks for
+    std::string host{};
+    // While a grant is looked for, and as the latest one has left it:
+    bool closed = false;  // to what comes behind one that waits for a slot
+    bool keeps = false;   // the next two, for one that has waited long
+    resource_amounts kept_resources{};
+    std::uint32_t kept_slots = 0;
+
+    [[nodiscard]] std::uint32_t free_slots() const {
+      const auto used = granted.size() + kept_slots;
+      return used < slots ? static_cast<std::uint32_t>(slots - used) : 0;
+    }
   };
   struct run_count {
     std::string project{};  // as soon as a ticket tells it
@@ -252,6 +272,7 @@ private:
     shape_at at;
     offers::value_type* to = nullptr;
     std::optional<std::vector<std::uint64_t>> ends = {};  // who has to end for it first
+    std::vector<std::pair<offers::value_type*, std::uint32_t>> spread = {};  // ranks of a gang
   };
   // What is taken of an executor, by some of its tickets.
   struct load {
@@ -272,7 +293,12 @@ private:
   template <class Change>
   void change_run(std::string_view run, const Change& change);
   void move_run(std::string_view run, const std::string& executor, bool held);
+  void free_run(const std::string& run);
   void count_run(const pool_ticket& ticket, int waiting, int granted);
+  using gang_key = std::pair<std::string, std::uint32_t>;  // its name and round
+  [[nodiscard]] static gang_key key_of(const pool_gang& gang) { return {gang.name, gang.round}; }
+  template <class Change>
+  void change_gang(const pool_ticket& ticket, const Change& change);
 
   [[nodiscard]] const pool_ticket& first_of(shape_at at) const;
   [[nodiscard]] std::uint32_t ahead_at(const offer& at) const;
@@ -297,6 +323,29 @@ private:
   };
   [[nodiscard]] offers::value_type* best_place(const ticket_shape& of, reach how, want_of& found);
   void keep_one_for(const ticket_shape& of, std::uint64_t number);
+  static void keep(offer& at, const ticket_shape& of, std::uint32_t count);
+  static void forget_kept(offer& at);
+  // pool_gangs.cc
+  struct room {  // for the ranks of one gang, at one executor
+    offers::value_type* at = nullptr;
+    std::uint32_t now = 0;
+    std::uint32_t most = 0;  // if nothing else was there
+    double part = 0;         // of what one more rank needs
+  };
+  [[nodiscard]] static std::uint32_t places_now(const ticket_shape& of, const offer& at);
+  [[nodiscard]] std::uint32_t places_ever(const ticket_shape& of, std::string_view executor,
+                                          const offer& at) const;
+  [[nodiscard]] bool gang_could_go(const ticket_shape& of) const;
+  [[nodiscard]] std::vector<room> rooms_for(const ticket_shape& of);
+  [[nodiscard]] verdict look_gang(choice& made, runtime::wall_time now);
+  [[nodiscard]] std::optional<shape_at> kept_gang();
+  [[nodiscard]] bool may_run_more(const std::string& project, std::uint32_t more) const;
+  void keep_for_gang(const ticket_shape& of, std::vector<room> rooms);
+  void grant_gang(const choice& found, runtime::wall_time now, std::vector<pool_grant>& grants);
+  [[nodiscard]] std::string reason_of_gang(const pool_ticket& ticket) const;
+  [[nodiscard]] std::string reason_of_gang_places(const ticket_shape& of, bool is_kept) const;
+  [[nodiscard]] std::string reason_of_kept_slots(const pool_ticket& ticket,
+                                                 const ticket_shape& of) const;
   [[nodiscard]] std::vector<std::string> in_order(const waiting_lanes::projects& projects,
                                                   runtime::wall_time now) const;
   // pool_preemptions.cc
@@ -333,9 +382,13 @@ private:
   lock_table locks_;
   offers executors_;
   std::map<std::string, std::string, std::less<>> runs_;  // to the executor; empty: held
+  std::set<std::string, std::less<>> promised_runs_;      // of these, by a promise alone
   std::set<std::string, std::less<>> paused_;             // runs
   std::map<std::string, run_count, std::less<>> run_counts_;
   std::map<std::uint64_t, std::string> kept_;  // executors, by the ticket that they are kept for
+  std::map<gang_key, std::set<std::uint64_t>> gangs_;  // of those that wait
+  std::uint64_t gang_kept_for_ = 0;  // the oldest ticket of the gang that places are kept for
+  bool keeps_for_gang_ = false;      // has done so in the latest look
   fair_share shares_;
   std::optional<std::uint32_t> preempts_from_;  // the lowest of all projects
   std::set<std::uint64_t> changed_;             // for `take_news`, as the next

@@ -80,6 +80,9 @@ std::string pool_queue::waiting_reason() const {
                            : "its " + std::to_string(each.slots) + " slots are taken"));
     }
   }
+  if (any_shape([](const auto& of) { return of.ranks > 0; })) {
+    add("a gang waits for as many free places as it has ranks");
+  }
   if (text.empty()) {
     text = "what they ask for besides a slot is taken; each task tells its own reason";
   }
@@ -112,6 +115,9 @@ std::string pool_queue::reason_at(const pool_ticket& ticket, runtime::wall_time 
                ? "its run is paused"
                : "the workspace of its run was lost, and what that ran has not all ended";
   }
+  if (ticket.wish.gang) {
+    return reason_of_gang(ticket);
+  }
   if (auto nowhere = reason_of_places(shape); !nowhere.empty()) {
     return nowhere;
   }
@@ -120,11 +126,18 @@ std::string pool_queue::reason_at(const pool_ticket& ticket, runtime::wall_time 
            counted(share->running, "task that runs", "tasks that run") + ", and may have " +
            std::to_string(share->limits.max_running) + " at a time";
   }
+  if (!may_run_more(shape.project, 1)) {
+    return "what the project " + quoted(shape.project) +
+           " may have at a time is kept for a gang that has waited longer";
+  }
   if (const auto* lock = locks_.missing(ticket)) {
     return reason_of_lock(ticket, *lock);
   }
   if (auto resources = reason_of_resources(ticket, shape); !resources.empty()) {
     return resources;
+  }
+  if (auto kept = reason_of_kept_slots(ticket, shape); !kept.empty()) {
+    return kept;
   }
   return reason_of_order(ticket, now);
 }
@@ -166,7 +179,7 @@ std::string pool_queue::reason_of_lock(const pool_ticket& ticket, const pool_loc
            ", which has waited longer";
   }
   const auto& holders = *held;
-  return what + "held by " + task_text(tickets_.at(*holders.begin()).task) +
+  return what + "held by " + task_text(tickets_.at(*holders.begin()->second.begin()).task) +
          (holders.size() > 1 ? " and " + counted(holders.size() - 1, "other", "others") : "");
 }
 
@@ -218,7 +231,7 @@ const pool_ticket* pool_queue::keeper(const pool_ticket& ticket, const ticket_sh
 
 std::string pool_queue::reason_of_resources(const pool_ticket& ticket,
                                             const ticket_shape& of) const {
-  if (of.resources.empty() && of.at_most.empty()) {
+  if (of.resources.empty() && of.takes_any()) {
     return {};
   }
   auto wanted = of.at_most;
@@ -229,6 +242,14 @@ std::string pool_queue::reason_of_resources(const pool_ticket& ticket,
   const auto may_have = [&](const std::string& name, const offer& one) {
     return one.slots > 0 && !one.drains && (of.executor.empty() || of.executor == name);
   };
+  const auto most_slots = std::max_element(
+      executors_.begin(), executors_.end(),
+      [](const auto& a, const auto& b) { return a.second.slots < b.second.slots; });
+  if (most_slots->second.slots < of.most_ranks) {
+    return "a gang of its run has " + std::to_string(of.most_ranks) +
+           " ranks, which share a workspace; the largest executor, " + most_slots->first +
+           ", has " + counted(most_slots->second.slots, "slot", "slots");
+  }
   // Of what nobody offers, the most that somebody does.
   const resource_amounts::value_type* never = nullptr;
   const std::string* largest = nullptr;

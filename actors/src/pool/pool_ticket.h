@@ -4,6 +4,7 @@
 
 #include <compare>
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -20,6 +21,16 @@ struct pool_lock {
   friend auto operator<=>(const pool_lock&, const pool_lock&) = default;
 };
 
+/// That a ticket is granted together with others or not at all.
+struct pool_gang {
+  std::string name;         ///< `RUN/task`.
+  std::uint32_t round = 0;  ///< Those of one round belong together.
+  std::uint32_t ranks = 0;  ///< How many they are.
+  std::uint32_t rank = 0;   ///< Which one this is, from 0.
+
+  friend bool operator==(const pool_gang&, const pool_gang&) = default;
+};
+
 /// What a ticket asks for besides a slot.
 struct pool_wish {
   std::string project = {};
@@ -27,6 +38,8 @@ struct pool_wish {
   resource_amounts at_most = {};  ///< What the executor that gets its run has to offer.
   std::vector<pool_lock> locks = {};
   bool preemptible = false;  ///< It makes way for one of higher priority.
+  std::optional<pool_gang> gang = {};
+  std::uint32_t most_ranks = 0;  ///< As `at_most`: slots of the executor that gets its run.
 
   friend bool operator==(const pool_wish&, const pool_wish&) = default;
 };

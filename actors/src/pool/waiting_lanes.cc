@@ -130,6 +130,13 @@ void waiting_lanes::wake(const std::string& lock) {
   }
 }
 
+std::optional<waiting_lanes::shapes::iterator> waiting_lanes::find(const ticket_shape& shape) {
+  const auto at = shapes_.find(shape);
+  return at != shapes_.end() && shape.hold == run_hold::none && !at->second.ready.empty()
+             ? std::optional{at}
+             : std::nullopt;
+}
+
 waiting_lanes::lines* waiting_lanes::find(std::uint32_t priority, const std::string& project) {
   const auto at = listed_.find(priority);
   if (at == listed_.end()) {

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
-// The tickets of a pool that wait, in the order in which a grant looks at them.
+// The tickets of a pool that wait, in the order in which a grant looks at them. A gang stands in
+// it as one, by its oldest ticket.
 //
 // Tickets of one shape find a place, or find none, alike. Those of a shape that also want the same
 // locks form a lane, of which the first goes first. A lane whose lock is taken is put aside until
@@ -36,6 +37,12 @@ struct ticket_shape {
   run_hold hold = run_hold::none;
   resource_amounts resources = {};
   resource_amounts at_most = {};
+  std::uint32_t most_ranks = 0;
+  std::uint32_t ranks = 0;    ///< Of a gang; 0: it is none.
+  bool is_one_place = false;  ///< All ranks go to one executor.
+
+  /// Whether its run may have any executor.
+  [[nodiscard]] bool takes_any() const { return at_most.empty() && most_ranks == 0; }
 
   friend auto operator<=>(const ticket_shape&, const ticket_shape&) = default;
 };
@@ -75,6 +82,8 @@ public:
   [[nodiscard]] std::uint64_t woken() const noexcept { return woken_; }
 
   [[nodiscard]] const shapes& all() const noexcept { return shapes_; }
+  /// Nothing if nothing of it may be looked at.
+  [[nodiscard]] std::optional<shapes::iterator> find(const ticket_shape& shape);
   /// The shapes of which something may be looked at. No map of it is empty.
   [[nodiscard]] priorities& listed() noexcept { return listed_; }
   /// Those of one priority and project; null: none are left.

@@ -46,7 +46,13 @@ void put_amounts(const resource_amounts& amounts, const Init& init) {
                  amounts_of(from.getResources()),
                  amounts_of(from.getAtMost()),
                  {},
-                 makes_way(from.getPreemptible())};
+                 makes_way(from.getPreemptible()),
+                 {},
+                 from.getMostRanks()};
+  if (from.hasGang()) {
+    const auto gang = from.getGang();
+    made.gang = {text_of(gang.getName()), gang.getRound(), gang.getRanks(), gang.getRank()};
+  }
   for (const auto each : from.getLocks()) {
     made.locks.push_back({text_of(each.getName()), each.getLimit()});
   }

@@ -142,6 +142,7 @@ async<> run_actor::on_activate() {
     }
     return true;
   });
+  restore_gangs();
   if (over() || state().getEnding()) {
     graph_->restore_stopping(
         text_of(state().getReason()),
@@ -161,6 +162,7 @@ async<> run_actor::on_activate() {
   if (!over()) {
     apply(std::move(effects));
     go_on_if_idle();
+    rearm_gangs();
   }
 }
 
@@ -293,6 +295,8 @@ async<> run_actor::on_reminder(std::string name) {
   if (name.starts_with(step_reminder)) {
     not_answered(name.substr(step_reminder.size()));
     child_timed_out(name.substr(step_reminder.size()));
+  } else if (name.starts_with(gang_reminder)) {
+    round_is_due(std::string_view{name}.substr(gang_reminder.size()));
   } else if (graph_ && !over() && !state().getEnding()) {
     stop(RunState::TIMED_OUT,
          "the run's timeout of " +
@@ -334,11 +338,14 @@ void run_actor::apply(run_effects effects) {
         end_here(each.id, TaskState::CANCELLED, reason, {}, more);
       }
     }
+    for (const auto& each : effects.again) {
+      begins_again(each);
+    }
     for (const auto id : effects.start) {
       start(id, more, wishes);
     }
     const auto ended = effects.ended || more.ended;
-    if (more.start.empty() && more.settled.empty() && more.cancel.empty()) {
+    if (more.start.empty() && more.settled.empty() && more.cancel.empty() && more.again.empty()) {
       count_waiting();
       if (ended) {
         finish();
@@ -399,6 +406,7 @@ void run_actor::end_here(instance_id id, TaskState state, const std::string& rea
   append(effects.start, then.start);
   append(effects.settled, then.settled);
   append(effects.cancel, then.cancel);
+  append(effects.again, then.again);
   effects.ended = effects.ended || then.ended;
 }
 
@@ -420,14 +428,21 @@ void run_actor::start(instance_id id, run_effects& effects, std::vector<pool_ent
     hold_in_pool(false);  // it is a hook
   }
   auto row = begin_row(id);
+  count(row.getState(), -1);  // of a gang that begins again
   row.setState(TaskState::QUEUED);
+  row.setReason("");
   count(TaskState::QUEUED, 1);
   forgotten_.erase(graph_->name_of(id));
   const auto task = key() + "/" + graph_->name_of(id);
+  const auto round = graph_->gang(id.task).round;
+  if (round > 0 && id.index == 0) {
+    store_gang(id.task);
+  }
   // After a retry of the run the task alone knows the number of its next attempt.
   // One that may have a kept result asks for a slot itself, if it has none.
   if (const auto asked = spec->read().getSpec();
-      state().getEpoch() == 0 && (!asked.hasCache() || asked.getCache().getUnused())) {
+      state().getEpoch() == 0 && round == 0 &&
+      (!asked.hasCache() || asked.getCache().getUnused())) {
     spec->build().setEnqueued(true);
     auto entry = wishes.emplace_back().build();
     entry.setTask(task.c_str());
@@ -441,6 +456,7 @@ void run_actor::start(instance_id id, run_effects& effects, std::vector<pool_ent
 
 void run_actor::settle(const settled_instance& one) {
   auto row = begin_row(one.id);
+  count(row.getState(), -1);  // of a gang that was to begin again
   row.setState(one.state);
   row.setReason(one.reason.c_str());
   row.setFinishedAt(nanoseconds(now()));
@@ -454,7 +470,7 @@ void run_actor::settle(const settled_instance& one) {
 async<> run_actor::task_changed(task_changed_params params) {
   const auto news = params.status();
   const auto at = graph_ ? graph_->find(text_of(news.getTask())) : std::nullopt;
-  if (!at || params.epoch() != state().getEpoch()) {
+  if (!at || params.epoch() != state().getEpoch() || params.round() != graph_->gang(*at).round) {
     co_return;
   }
   const instance_id id{*at, news.getIndex()};
@@ -490,6 +506,9 @@ async<> run_actor::task_changed(task_changed_params params) {
                       shell_exit_code(news.getExitCode(), news.getSignal()), attempted_in(news));
     for (const auto one : effects.unstarted) {
       forget_row(row_of(one));
+    }
+    if (graph_->task(*at).ranks > 0 && is_failure(news.getState())) {
+      store_gang(*at);
     }
     apply(std::move(effects));
     go_on_if_idle();

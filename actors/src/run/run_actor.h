@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: MIT
 // The actor `run`: one execution of a pipeline. The decisions are `run_graph`'s; this stores its
 // rows, tells the tasks and keeps the list of events. Its body: what happens to it in run_actor.cc,
-// what it keeps in run_actor_record.cc, what it answers and what it is told to do in the other two.
+// what it keeps in run_actor_record.cc, what it answers and what it is told to do in the next two,
+// and what is special about approvals, runs of pipelines and gangs in the others.
 #pragma once
 
 #include <functional>
@@ -54,6 +55,8 @@ private:
   static constexpr const char* events_signal = "events";
   // And the instance's name, of one that runs no command.
   static constexpr std::string_view step_reminder = "approval/";
+  // And the name of a task with ranks.
+  static constexpr std::string_view gang_reminder = "gang/";
 
   // A task that is begun for the first time, whose slot the run asks for.
   using pool_entry = runtime::message<schemas::PoolEntry>;
@@ -80,6 +83,11 @@ private:
   // The task with `callback` that the token is of.
   [[nodiscard]] std::optional<instance_id> called(std::string_view token) const;
   void start_child(instance_id id, run_effects& effects);
+  void restore_gangs();
+  void rearm_gangs();
+  void store_gang(std::uint32_t task);
+  void begins_again(const gang_again& one);
+  void round_is_due(std::string_view task);
   void withdraw_child(instance_id id, const std::string& reason);
   void child_timed_out(std::string_view task);
   void tell_parent();
@@ -116,6 +124,7 @@ private:
   runtime::state_map<schemas::RunEvent> events_{*this, "events"};
   runtime::state_map<schemas::ForgottenTask> forgotten_{*this, "forgotten"};
   runtime::state_map<schemas::CallbackAnswer> callbacks_{*this, "callbacks"};
+  runtime::state_map<schemas::RunGang> gangs_{*this, "gangs"};
   const std::function<void(std::string_view)> log_;
   runtime::rng random_;
   std::optional<run_graph> graph_;  // nothing when its definition cannot be used; then it is over

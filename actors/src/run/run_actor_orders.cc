@@ -236,6 +236,11 @@ std::vector<std::string> run_actor::forget_rows(std::vector<instance_id> forgott
       return true;
     });
   }
+  for (const auto id : forgotten) {
+    if (id.index == 0 && graph_->task(id.task).ranks > 0) {
+      store_gang(id.task);
+    }
+  }
   for (const auto& row : rows) {
     if (const auto status = *instances_.get(row); status.getState() == TaskState::SUCCEEDED) {
       succeeded.push_back(text_of(status.getName()));

@@ -32,9 +32,11 @@ run_graph::run_graph(pipeline_definition definition, bound_params params, std::s
       unended_(nodes_.size()) {
   for (std::uint32_t at = 0; at < nodes_.size(); ++at) {
     by_name_.emplace(definition_.tasks[at].name, at);
+    const auto ranks = definition_.tasks[at].ranks;
+    most_ranks_ = std::max(most_ranks_, ranks);
     for (const auto& [resource, amount] : definition_.tasks[at].resources) {
       auto& most = most_resources_[resource];
-      most = std::max(most, amount);
+      most = std::max(most, amount * std::max(ranks, 1U));
     }
     nodes_[at].needs_left = static_cast<std::uint32_t>(graph_.needs[at].size());
     for (const auto need : graph_.element_needs[at]) {
@@ -260,6 +262,9 @@ void run_graph::open(std::uint32_t at, run_effects& effects) {
   for (auto& [index, known] : node.restored) {
     if (index < node.slots.size()) {
       node.slots[index] = std::move(known);
+      if (is_gang(at) && node.slots[index].state == task_state::BACKING_OFF) {
+        continue;
+      }
       (is_terminal(node.slots[index].state) ? node.ended : node.active) += 1;
       node.failed += is_failure(node.slots[index].state) ? 1 : 0;
     }
@@ -390,10 +395,12 @@ void run_graph::finish_if_done(std::uint32_t at) {
   }
 }
 
+std::size_t run_graph::parallel_max() const {
+  return std::min<std::size_t>(start_window, definition_.max_parallel.value_or(start_window));
+}
+
 bool run_graph::may_start_more(const task_node& one, const task_definition& task) const {
-  const auto of_run =
-      std::min<std::size_t>(start_window, definition_.max_parallel.value_or(start_window));
-  return (active_ < of_run || step_of(task) != step_kind::command) &&
+  return (active_ < parallel_max() || step_of(task) != step_kind::command) &&
          one.active < task.max_parallel.value_or(start_window);
 }
 
@@ -415,6 +422,9 @@ void run_graph::start_more_of(std::deque<std::uint32_t>& queue, run_effects& eff
     auto& node = nodes_[at];
     const auto& task = definition_.tasks[at];
     auto next = next_unstarted(at);
+    if (next && task.ranks > 0 && active_ > 0 && active_ + task.ranks > parallel_max()) {
+      return;  // all of them or none
+    }
     for (; next && may_start_more(node, task); next = next_unstarted(at)) {
       node.slots[*next].state = task_state::QUEUED;
       effects.start.push_back({at, *next});
@@ -441,7 +451,10 @@ run_effects run_graph::ended(instance_id id, task_state state, output_list outpu
   }
   --node.active;
   active_ -= runs_nothing(id.task) ? 0 : 1;
-  if (held_ && state == task_state::CANCELLED && !withdrawn(id.task) && !node.failed_fast) {
+  const auto is_unstarted = state == task_state::CANCELLED ||
+                            (state == task_state::LOST && is_gang(id.task) &&
+                             definition_.tasks[id.task].retry.on_lost == lost_attempt::start_again);
+  if (held_ && is_unstarted && !withdrawn(id.task) && !node.failed_fast) {
     node.slots[id.index] = {};
     effects.unstarted.push_back(id);
     return effects;
@@ -456,7 +469,9 @@ run_effects run_graph::ended(instance_id id, task_state state, output_list outpu
     ++node.failed;
     fail_fast(id, reason, effects);
   }
-  finish_if_done(id.task);
+  if (!begin_again(id.task, effects)) {
+    finish_if_done(id.task);
+  }
   if (node.now == phase::open && !node.startable && next_unstarted(id.task)) {
     may_start(id.task);
   }
@@ -473,7 +488,11 @@ void run_graph::fail_fast(instance_id failed, std::string_view why, run_effects&
     return;
   }
   node.failed_fast = true;
-  const auto reason = fail_fast_text(failed, why);
+  const auto reason = is_gang(at) ? rank_text(failed, why) : fail_fast_text(failed, why);
+  if (is_gang(at)) {
+    node.gang.failed = failed.index;
+    node.gang_failure = reason;
+  }
   settle_unstarted(at, task_state::CANCELLED, reason, effects);
   for (std::uint32_t index = 0; index < node.slots.size() && node.active > 0; ++index) {
     if (!is_terminal(node.slots[index].state)) {
@@ -509,6 +528,9 @@ void run_graph::withdraw(run_effects& effects) {
     auto& node = nodes_[at];
     if (node.now != phase::open || !withdrawn(at)) {
       continue;
+    }
+    if (is_backing_off(at)) {
+      reset_ranks(at, task_state::WAITING);
     }
     settle_unstarted(at, task_state::CANCELLED, withdrawal_text(), effects);
     for (std::uint32_t index = 0; index < node.slots.size(); ++index) {

@@ -26,6 +26,10 @@
 // An approval, or a run of a pipeline, starts like any instance, and holds up nothing but what
 // needs it.
 // A fan-out over nothing has succeeded with nothing to do, unless `on_empty` says otherwise.
+// The ranks of a gang start in one step, and the first that fails ends the others. When all have
+// ended and its `retry` allows, all of them begin again, also those that had succeeded: as a new
+// round, after a delay, during which they are `backing_off`; at once, and without counting, where a
+// rank was lost with its executor. A retry of the run begins all of it again, too.
 // A task with no more failed instances than `allow_failures` is as good as one that has succeeded,
 // for what needs it and for the run; its state tells that it has failed.
 //
@@ -117,11 +121,28 @@ struct unwanted_instance {
 /// The longest outputs of a run, together: they are told with every status of it.
 inline constexpr std::size_t run_outputs_bytes_max = std::size_t{256} << 10U;
 
+/// Where a gang stands, besides its ranks: to be stored.
+struct gang_row {
+  std::uint32_t round = 0;                   ///< How often it has begun again, ever.
+  std::uint32_t failures = 0;                ///< Rounds that count against `max_attempts`.
+  std::optional<std::uint32_t> failed = {};  ///< The rank that has failed first in this round.
+
+  friend bool operator==(const gang_row&, const gang_row&) = default;
+};
+
+/// A gang that begins again.
+struct gang_again {
+  std::uint32_t task = 0;
+  runtime::duration delay{};  ///< 0: at once, its ranks are among those to start.
+  std::string reason;         ///< For a person.
+};
+
 /// What to do after an event.
 struct run_effects {
   std::vector<instance_id> start;
   std::vector<unwanted_instance> cancel;
   std::vector<settled_instance> settled;
+  std::vector<gang_again> again;       ///< Before what starts: their ranks' rows are `backing_off`.
   std::vector<instance_id> unstarted;  ///< Ended, but for a loss of files: their rows do not hold.
   bool ended = false;                  ///< Nothing runs and nothing will.
 };
@@ -138,6 +159,8 @@ public:
                std::int32_t exit_code = no_exit_code, attempted tried = attempted::yes);
   /// Tells of a fan-out that was settled as a whole, without instances: before `begin`.
   void restore_whole(std::uint32_t task, task_state state, std::string_view reason);
+  /// Tells of a gang that has failed before: before `begin`.
+  void restore_gang(std::uint32_t task, const gang_row& row) { nodes_[task].gang = row; }
   /// As after `stop`: before `begin`. What had been started is waited for.
   void restore_stopping(std::string_view reason, stop_reach reach,
                         run_state end = run_state::CANCELLED) {
@@ -174,6 +197,13 @@ public:
                                   std::string_view reason = {},
                                   std::int32_t exit_code = no_exit_code,
                                   attempted tried = attempted::yes);
+
+  /// The delay before the next round of a gang has passed. No effect unless `is_backing_off`.
+  [[nodiscard]] run_effects begin_round(std::uint32_t task);
+  /// Whether it is a gang that waits for its next round.
+  [[nodiscard]] bool is_backing_off(std::uint32_t task) const;
+  /// Of others: as it is at first.
+  [[nodiscard]] const gang_row& gang(std::uint32_t task) const { return nodes_[task].gang; }
 
   /// The run is cancelled or out of time: of the tasks within `reach`, settles what has not started
   /// and cancels what has. A second stop may reach further. `end`: as what the run will end.
@@ -267,8 +297,10 @@ public:
   /// What it holds, by filled-in names, of which no two are alike; the limit of a mutex is 0.
   /// Errors: as above; `invalid_argument` for a name that cannot be one.
   [[nodiscard]] runtime::result<std::vector<semaphore_definition>> locks(instance_id id) const;
-  /// Of each resource, the most that one of its tasks asks for.
+  /// Of each resource, the most that one of its tasks asks for, a gang for all of its ranks.
   [[nodiscard]] const resource_amounts& most_resources() const noexcept { return most_resources_; }
+  /// Of its largest gang; 0: it has none.
+  [[nodiscard]] std::uint32_t most_ranks() const noexcept { return most_ranks_; }
   /// What it is to leave, with patterns filled in. Errors: as above; `invalid_argument` for one
   /// that leads out of the workspace.
   [[nodiscard]] runtime::result<std::vector<artifact_definition>> artifacts(instance_id id) const;
@@ -307,6 +339,9 @@ private:
     bool failed_fast = false;             // the rest has been cancelled
     std::optional<slot> restored_whole;
     task_state outcome = task_state::WAITING;
+    gang_row gang;
+    std::string
+        gang_failure;  // of its first failed rank, for a person; empty: from before a restart
     std::map<task_state, std::string> reasons;  // the first of each end but success
     std::map<std::uint32_t, slot> restored;
   };
@@ -340,6 +375,7 @@ private:
   [[nodiscard]] std::vector<std::string> awaited(instance_id id) const;
   [[nodiscard]] std::string failed_text(std::uint32_t at) const;
   [[nodiscard]] std::string fail_fast_text(instance_id failed, std::string_view why) const;
+  [[nodiscard]] std::string rank_text(instance_id failed, std::string_view why) const;
   void fail_fast(instance_id failed, std::string_view why, run_effects& effects);
   void open(std::uint32_t at, run_effects& effects);
   void settle_empty(std::uint32_t at, run_effects& effects);
@@ -357,6 +393,9 @@ private:
   void judge_element(instance_id id, run_effects& effects);
   void judge_after(instance_id ended, run_effects& effects);
   [[nodiscard]] std::optional<std::uint32_t> next_unstarted(std::uint32_t at);
+  [[nodiscard]] bool is_gang(std::uint32_t at) const { return definition_.tasks[at].ranks > 0; }
+  [[nodiscard]] bool begin_again(std::uint32_t at, run_effects& effects);
+  void reset_ranks(std::uint32_t at, task_state state);
   void may_start(std::uint32_t at);
   void start_more(run_effects& effects);
   void start_more_of(std::deque<std::uint32_t>& queue, run_effects& effects);
@@ -369,6 +408,7 @@ private:
   [[nodiscard]] bool is_child(std::uint32_t at) const {
     return step_of(definition_.tasks[at]) == step_kind::child;
   }
+  [[nodiscard]] std::size_t parallel_max() const;
   [[nodiscard]] bool may_start_more(const task_node& one, const task_definition& task) const;
   [[nodiscard]] static task_state outcome_of(const task_node& one);
   [[nodiscard]] bool within_allowance(std::uint32_t at) const;
@@ -383,6 +423,7 @@ private:
   std::string callback_key_;    // empty: there are no callbacks
   std::vector<bool> selected_;  // by task; empty: all are
   resource_amounts most_resources_;
+  std::uint32_t most_ranks_ = 0;
   task_graph graph_;
   std::map<std::string, std::uint32_t, std::less<>> by_name_;
   std::vector<task_node> nodes_;

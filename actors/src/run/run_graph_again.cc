@@ -38,7 +38,9 @@ void run_graph::begin_anew(std::uint32_t at, const std::function<bool(task_state
     }
   }
   auto reasons = kept.empty() ? std::map<task_state, std::string>{} : std::move(node.reasons);
+  const auto round = node.gang.round + (is_gang(at) ? 1 : 0);
   node = {};
+  node.gang.round = round;
   node.restored = std::move(kept);
   node.reasons = std::move(reasons);
 }
@@ -87,8 +89,8 @@ run_effects run_graph::retry(std::vector<instance_id>& forgotten, files had,
                 (is_hook(at) && needs_again);
   }
   for (const auto at : graph_.order) {
-    const auto keep = fans_out(at) && !nodes_[at].instances.empty() && !needed[at] && !wholly[at] &&
-                      !needs_any(at, again);
+    const auto keep = fans_out(at) && !is_gang(at) && !nodes_[at].instances.empty() &&
+                      !needed[at] && !wholly[at] && !needs_any(at, again);
     if (again[at]) {
       begin_anew(
           at, [keep](auto state) { return keep && state == task_state::SUCCEEDED; }, forgotten);
@@ -169,7 +171,8 @@ run_effects run_graph::go_on_without_files(std::string_view reason,
     const auto keeps = [this, at, needed = bool{needed[at]},
                         all_anew = again[at] || needs_any(at, again) ||
                                    needs_any(at, given_up)](auto state) {
-      return !all_anew && fans_out(at) && (state != task_state::SUCCEEDED || !needed);
+      return !all_anew && fans_out(at) && !is_gang(at) &&
+             (state != task_state::SUCCEEDED || !needed);
     };
     begin_anew(at, keeps, forgotten);
   }

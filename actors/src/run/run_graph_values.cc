@@ -25,7 +25,7 @@ std::optional<std::uint32_t> run_graph::find(std::string_view task) const {
 }
 
 bool run_graph::fans_out(std::uint32_t at) const {
-  return definition_.tasks[at].for_each || definition_.tasks[at].matrix;
+  return actors::fans_out(definition_.tasks[at]);
 }
 
 const task_instance& run_graph::instance(instance_id id) const {

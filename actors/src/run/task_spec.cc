@@ -44,6 +44,41 @@ result<void> check_sizes(const std::map<std::string, std::string>& environment) 
   return {};
 }
 
+// Whole but for what the executor adds.
+result<std::map<std::string, std::string>> environment_of(const run_graph& graph, instance_id id,
+                                                          const task_spec_run& run) {
+  auto made = graph.environment(id);
+  if (!made) {
+    return made;
+  }
+  const auto& task = graph.task(id.task);
+  for (const auto& [variable, text] : base_environment) {
+    made->emplace(variable, text);
+  }
+  (*made)["MILLRACE_PROJECT"] = run.project;
+  (*made)["MILLRACE_PIPELINE"] = graph.definition().name;
+  (*made)["MILLRACE_RUN"] = run.key;
+  if (!graph.scheduled_at().empty()) {
+    (*made)["MILLRACE_SCHEDULED_AT"] = graph.scheduled_at();
+  }
+  for (auto& [variable, text] : graph.hook_environment(id.task)) {
+    (*made)[variable] = std::move(text);
+  }
+  (*made)["MILLRACE_TASK"] = task.name;
+  (*made)["MILLRACE_INDEX"] = std::to_string(id.index);
+  if (task.ranks > 0) {
+    (*made)["MILLRACE_RANK"] = std::to_string(id.index);
+    (*made)["MILLRACE_RANKS"] = std::to_string(task.ranks);
+  }
+  if (!run.source.empty()) {
+    (*made)["MILLRACE_SOURCE"] = run.source;
+  }
+  if (auto fits = check_sizes(*made); !fits) {
+    return std::move(fits).error();
+  }
+  return made;
+}
+
 // The task's own over those of the pipeline; and the tokens of the callbacks that its texts have,
 // so that they are masked in what it writes.
 void put_secrets(const run_graph& graph, std::uint32_t task, const std::string& project,
@@ -74,19 +109,27 @@ void put_secrets(const run_graph& graph, std::uint32_t task, const std::string& 
 }
 
 // What it asks of the pool.
-void put_wish(const run_graph& graph, instance_id id, const std::string& project,
+void put_wish(const run_graph& graph, instance_id id, const task_spec_run& run,
               const std::vector<semaphore_definition>& locks, schemas::Wish::Builder wish) {
   const auto& definition = graph.definition();
   const auto& task = graph.task(id.task);
   wish.setPriority(task.priority.value_or(definition.priority.value_or(priority_default)));
-  wish.setProject(project.c_str());
-  const auto must_not_end = task.retry.on_lost == lost_attempt::give_up;
+  wish.setProject(run.project.c_str());
+  const auto must_not_end = task.retry.on_lost == lost_attempt::give_up || task.ranks > 0;
   const auto rule =
       task.preemptible.value_or(must_not_end ? preemption_rule::never : preemption_rule::requeue);
   wish.setPreemptible(static_cast<schemas::Preemptible>(static_cast<unsigned>(rule) + 1));
   put_amounts(task.resources, [&](unsigned size) { return wish.initResources(size); });
   if (definition.workspace == workspace_mode::run) {
     put_amounts(graph.most_resources(), [&](unsigned size) { return wish.initAtMost(size); });
+    wish.setMostRanks(graph.most_ranks());
+  }
+  if (task.ranks > 0) {
+    auto gang = wish.initGang();
+    gang.setName((run.key + "/" + task.name).c_str());
+    gang.setRanks(task.ranks);
+    gang.setRank(id.index);
+    gang.setRound(graph.gang(id.task).round);
   }
   auto held = wish.initLocks(static_cast<unsigned>(locks.size()));
   for (unsigned at = 0; at < held.size(); ++at) {
@@ -152,37 +195,17 @@ result<void> put_cache(const run_graph& graph, instance_id id, const task_spec_r
 
 result<schemas::task_interface::begin_params> task_spec_of(const run_graph& graph, instance_id id,
                                                            const task_spec_run& run) {
-  auto environment = graph.environment(id);
+  const auto environment = environment_of(graph, id, run);
   if (!environment) {
-    return std::move(environment).error();
+    return environment.error();
   }
-  auto argv = graph.arguments(id);
+  const auto argv = graph.arguments(id);
   if (!argv) {
-    return std::move(argv).error();
+    return argv.error();
   }
   const auto& definition = graph.definition();
   const auto& task = graph.task(id.task);
   const auto name = graph.name_of(id);
-  for (const auto& [variable, text] : base_environment) {
-    environment->emplace(variable, text);
-  }
-  (*environment)["MILLRACE_PROJECT"] = run.project;
-  (*environment)["MILLRACE_PIPELINE"] = definition.name;
-  (*environment)["MILLRACE_RUN"] = run.key;
-  if (!graph.scheduled_at().empty()) {
-    (*environment)["MILLRACE_SCHEDULED_AT"] = graph.scheduled_at();
-  }
-  for (auto& [variable, text] : graph.hook_environment(id.task)) {
-    (*environment)[variable] = std::move(text);
-  }
-  (*environment)["MILLRACE_TASK"] = task.name;
-  (*environment)["MILLRACE_INDEX"] = std::to_string(id.index);
-  if (!run.source.empty()) {
-    (*environment)["MILLRACE_SOURCE"] = run.source;
-  }
-  if (auto fits = check_sizes(*environment); !fits) {
-    return std::move(fits).error();
-  }
   const auto again = graph.retry_arguments(id);
   if (!again) {
     return again.error();
@@ -211,6 +234,7 @@ result<schemas::task_interface::begin_params> task_spec_of(const run_graph& grap
   spec.setIndex(id.index);
   spec.setName(name.c_str());
   spec.setEpoch(run.epoch);
+  spec.setRound(graph.gang(id.task).round);
   spec.setLabel(graph.instance(id).label.c_str());
   put_words(spec.initArgv(static_cast<unsigned>(argv->size())), *argv);
   put_words(spec.initArgvOnRetry(static_cast<unsigned>(again->size())), *again);
@@ -241,7 +265,7 @@ result<schemas::task_interface::begin_params> task_spec_of(const run_graph& grap
   if (run.place) {
     store_place(run.place, spec.initTrace());
   }
-  spec.setMaxAttempts(task.retry.max_attempts);
+  spec.setMaxAttempts(task.ranks > 0 ? 1 : task.retry.max_attempts);  // its run begins a gang again
   spec.setDelayNs(task.retry.delay.count());
   spec.setBackoff(task.retry.backoff);
   spec.setMaxDelayNs(task.retry.max_delay.count());
@@ -254,7 +278,7 @@ result<schemas::task_interface::begin_params> task_spec_of(const run_graph& grap
             task.success_exit_codes);
   spec.setStdoutOutput(task.stdout_output.c_str());
   auto wish = spec.initWish();
-  put_wish(graph, id, run.project, *locks, wish);
+  put_wish(graph, id, run, *locks, wish);
   spec.setPriority(old_priority(wish.getPriority()));
   spec.setPool(std::string{default_pool}.c_str());
   const auto must_be_written = [](const output_definition& each) { return !each.fallback; };

@@ -141,7 +141,8 @@ task_attempts task_actor::attempts() const {
            root.getOverdue(), root.getLookingUp(), text_of(root.getExecutor()),
            text_of(root.getReason()), root.getPreempted(), root.getPreemptions()},
           policy,
-          codes_of(spec().getSuccessExitCodes())};
+          codes_of(spec().getSuccessExitCodes()),
+          spec().getWish().hasGang() ? begun_again_by::its_run : begun_again_by::itself};
 }
 
 // `attempt`: what the task had before the event. `pool_asked`: who asks the pool for the next one.
@@ -259,7 +260,10 @@ async<> task_actor::on_activate() {
 }
 
 async<> task_actor::begin(begin_params params) {
-  if (spec_.contains(spec_row) && spec().getEpoch() >= params.spec().getEpoch()) {
+  const auto order_of = [](schemas::TaskSpec::Reader one) {
+    return std::pair{one.getEpoch(), one.getRound()};
+  };
+  if (spec_.contains(spec_row) && order_of(spec()) >= order_of(params.spec())) {
     return {};
   }
   if (spec_.contains(spec_row) && !is_terminal(state().getState())) {
@@ -475,7 +479,8 @@ void task_actor::adopt(schemas::AttemptReport::Reader report) {
 
 // What the pool has to say is for people: without an answer the task ends all the same.
 async<> task_actor::start_is_overdue() {
-  if (state().getState() != TaskState::QUEUED || state().getCancelling()) {
+  const auto makes_way = state().getPreempted() != schemas::Preemptible::BY_DEFAULT;
+  if (state().getState() != TaskState::QUEUED || (state().getCancelling() && !makes_way)) {
     co_return;
   }
   schemas::pool_interface::reasons_params params;
@@ -540,6 +545,7 @@ void task_actor::report() {
   schemas::run_interface::task_changed_params params;
   auto made = params.build();
   made.setEpoch(spec().getEpoch());
+  made.setRound(spec().getRound());
   auto status = made.initStatus();
   status.setName(spec().getName());
   status.setTask(spec().getTask());

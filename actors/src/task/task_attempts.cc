@@ -105,21 +105,26 @@ task_effects task_attempts::finished(std::uint32_t attempt, AttemptEnd how, std:
   } else if (makes_way) {
     effects = make_way();
   } else if (row_.cancelling && row_.preempted == Preemptible::BY_DEFAULT &&
-             (how != AttemptEnd::LOST || policy_.on_lost != lost_attempt::give_up)) {
+             (how != AttemptEnd::LOST ||
+              (policy_.on_lost != lost_attempt::give_up && again_ == begun_again_by::itself))) {
     end(row_.overdue ? TaskState::TIMED_OUT : TaskState::CANCELLED, row_.reason);
   } else {
     switch (how) {
       case AttemptEnd::LOST:
       case AttemptEnd::CANCELLED:  // not by us: the executor was stopped
-        if (policy_.on_lost == lost_attempt::give_up) {
+        if (policy_.on_lost == lost_attempt::give_up || again_ == begun_again_by::its_run) {
           end(TaskState::LOST, reason);
         } else {
           effects = next_attempt();
         }
         break;
       case AttemptEnd::DROPPED:
-        effects = next_attempt();
-        effects.waits_on = waited;
+        if (again_ == begun_again_by::its_run) {
+          end(TaskState::LOST, reason);
+        } else {
+          effects = next_attempt();
+          effects.waits_on = waited;
+        }
         break;
       case AttemptEnd::NOT_STARTED:
       case AttemptEnd::DISK_FULL:
@@ -205,13 +210,15 @@ task_effects task_attempts::cancel(std::string_view reason) {
 }
 
 task_effects task_attempts::start_overdue(std::string_view reason) {
-  if (row_.state != TaskState::QUEUED || row_.cancelling || row_.looking_up) {
+  const auto makes_way = row_.preempted != Preemptible::BY_DEFAULT;  // it is being ended already
+  if (row_.state != TaskState::QUEUED || (row_.cancelling && !makes_way) || row_.looking_up) {
     return {};
   }
   row_.cancelling = true;
   row_.overdue = true;
+  row_.preempted = Preemptible::BY_DEFAULT;
   row_.reason = reason;
-  return {.changed = true, .kill = true};
+  return {.changed = true, .kill = !makes_way};
 }
 
 task_effects task_attempts::preempt(std::uint32_t attempt, Preemptible rule,

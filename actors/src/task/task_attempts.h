@@ -15,6 +15,8 @@
 // ended, is made again and does not count against `max_attempts`; one that never started is made
 // again whatever the policy says of lost ones. So is one that made way for another task, in its old
 // place in the queue, unless the task is cancelled then.
+// One of a gang has one attempt: where another would be made it has ended, as lost where its
+// attempt was, or never started. Its run begins it again with the others.
 #pragma once
 
 #include <cstdint>
@@ -32,6 +34,9 @@ namespace millrace::actors {
 /// So often an attempt of a task makes way after it has started. The next one does not: without a
 /// bound, a long task might never end.
 inline constexpr std::uint32_t preemptions_max = 5;
+
+/// Who begins again what has failed or was lost: the task by itself, or its run, a whole gang.
+enum class begun_again_by : std::uint8_t { itself, its_run };
 
 /// What decides over a task's next step; stored with the task.
 struct task_row {
@@ -72,10 +77,12 @@ struct task_effects {
 class task_attempts {
 public:
   /// `success_codes`: see `is_success`.
-  task_attempts(task_row row, retry_policy policy, std::vector<std::uint8_t> success_codes = {})
+  task_attempts(task_row row, retry_policy policy, std::vector<std::uint8_t> success_codes = {},
+                begun_again_by again = begun_again_by::itself)
       : row_(std::move(row)),
         policy_(std::move(policy)),
-        success_codes_(std::move(success_codes)) {}
+        success_codes_(std::move(success_codes)),
+        again_(again) {}
 
   /// The first attempt, or the first after a retry of the run. Requires: nothing is under way.
   enum class kept_result : bool { unwanted, wanted };
@@ -130,6 +137,7 @@ private:
   task_row row_;
   retry_policy policy_;
   std::vector<std::uint8_t> success_codes_;
+  begun_again_by again_;
 };
 
 }  // namespace millrace::actors

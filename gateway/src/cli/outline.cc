@@ -51,7 +51,9 @@ ordered_json outline_of(const actors::pipeline_definition& definition,
 std::string outline_line(const ordered_json& outlined, const actors::task_definition& task) {
   constexpr std::size_t labels_shown = 3;
   auto text = outlined.at("name").get<std::string>();
-  if (task.for_each || task.matrix) {
+  if (task.ranks > 0) {
+    text += fmt::format("  a gang of {} ranks", task.ranks);
+  } else if (task.for_each || task.matrix) {
     const auto& count = outlined.at("instances");
     text += count.is_null() ? " [as many as are found at run time]"
                             : fmt::format(" [{}]", count.dump());

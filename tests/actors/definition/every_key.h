@@ -144,6 +144,7 @@ tasks:
   - {name: zipped, for_each: "${{ zip(a=params.names, b=params.hosts) }}", run: x,
      when: "${{ matches(item.a, '[ab]') }}"}
   - {name: included, matrix: {include: [{os: a, cc: gcc}, {cc: clang, os: b}]}, run: x}
+  - {name: gang, ranks: 3, preemptible: never, command: [train, "${{ params.day }}"]}
 on_success: {run: x, shell: [sh, -c]}
 on_failure: {command: [tell, "${{ run.reason }}"]}
 finally: x

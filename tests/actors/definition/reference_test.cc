@@ -501,6 +501,38 @@ TEST_CASE("the loader and the published schema agree on artifacts and kept resul
   }
 }
 
+TEST_CASE("the loader and the published schema agree on gangs") {
+  constexpr std::array rows{
+      row{"run: x, ranks: 2", true},
+      row{"run: x, ranks: 1000, retry: {max_attempts: 2, delay: 5s}, preemptible: never", true},
+      row{"run: x, ranks: 4, resources: {gpu: 1}, outputs: [k], retry: 3", true},
+      row{"run: x, ranks: 1", false},
+      row{"run: x, ranks: 1001", false},
+      row{"run: x, ranks: '2'", false},
+      row{"run: x, ranks: 2, for_each: [1]", false},
+      row{"run: x, ranks: 2, matrix: {a: [1]}", false},
+      row{"run: x, ranks: 2, max_parallel: 2", false},
+      row{"run: x, ranks: 2, fail_fast: true", false},
+      row{"run: x, ranks: 2, on_empty: fail", false},
+      row{"run: x, ranks: 2, allow_failures: true", false},
+      row{"run: x, ranks: 2, cache: true", false},
+      row{"run: x, ranks: 2, preemptible: cancel", false},
+      row{"run: x, ranks: 2, retry: {max_attempts: 2, run: y}", false},
+      row{"run: x, ranks: 2, retry: {max_attempts: 2, command: [y]}", false},
+      row{"approval: x, ranks: 2", false},
+      row{"callback: {}, ranks: 2", false},
+      row{"pipeline: q, ranks: 2", false},
+      row{"run: x, ranks: 2, finally: {run: y, ranks: 2}", false},
+  };
+  for (const auto& each : rows) {
+    CAPTURE(each.keys);
+    const auto text =
+        "name: p\nworkspace: task\ntasks: [{name: a, " + std::string{each.keys} + "}]\n";
+    CHECK(load_definition(text, "").definition.has_value() == each.good);
+    CHECK(schema_accepts(text) == each.good);
+  }
+}
+
 TEST_CASE("the loader and the published schema agree on what a task claims") {
   constexpr std::array rows{
       row{"run: x, priority: 0", true},

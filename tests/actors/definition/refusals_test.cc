@@ -760,6 +760,67 @@ tasks:
        "17:54 `a` must be a value, found a list"});
 }
 
+TEST_CASE("refused at their places: gangs") {
+  check_refusal(
+      R"(name: p
+max_parallel: 4
+workspace: task
+tasks:
+  - {name: a, run: x, ranks: 1}
+  - {name: b, run: x, ranks: 1001}
+  - {name: c, run: x, ranks: 5}
+  - {name: d, run: x, ranks: 2, for_each: [1], matrix: {a: [1]}}
+  - {name: e, run: x, ranks: 2, max_parallel: 1, fail_fast: false, allow_failures: true}
+  - {name: f, run: x, ranks: 2, on_empty: skip, cache: true, preemptible: requeue}
+  - {name: g, run: x, ranks: 2, retry: {max_attempts: 2, run: y}}
+  - {name: h, approval: Well, ranks: 2}
+  - {name: i, callback: {}, ranks: 2}
+  - {name: j, pipeline: q, ranks: 2}
+  - {name: k, run: x, ranks: 2, on_failure: {run: y, ranks: 2}}
+  - {name: l, run: x, ranks: 2, needs: [{task: m, instances: same}]}
+  - {name: m, run: x, for_each: [1, 2], needs: [{task: k, instances: same}]}
+  - {name: n, run: x, ranks: 2, preemptible: never, env: {A: "${{ item }}"}}
+  - {name: o, run: x, ranks: "${{ params.n }}"}
+  - {name: p, run: x, replicas: 2}
+)",
+      {"5:30 `ranks` must be from 2 to 1000, found 1",
+       "6:30 `ranks` must be from 2 to 1000, found 1001",
+       "7:30 the 5 ranks start together, and `max_parallel` of the pipeline is 4 (raise "
+       "`max_parallel`, or remove it)",
+       "8:30 a task has `ranks` or `for_each`, not both (remove one of them)",
+       "8:30 a task has `ranks` or `matrix`, not both (remove one of them)",
+       "8:56 a task has `for_each` or `matrix`, not both (remove one of them)",
+       "9:47 `max_parallel` has no meaning beside `ranks` (remove it: a gang starts as a whole, "
+       "and has failed when one rank has)",
+       "9:61 `fail_fast` has no meaning beside `ranks` (remove it: a gang starts as a whole, and "
+       "has failed when one rank has)",
+       "9:84 `allow_failures` has no meaning beside `ranks` (remove it: a gang starts as a whole, "
+       "and has failed when one rank has)",
+       "10:43 `on_empty` has no meaning beside `ranks` (remove it: a gang starts as a whole, and "
+       "has failed when one rank has)",
+       "10:56 `cache` has no meaning beside `ranks` (remove it: a gang starts as a whole, and has "
+       "failed when one rank has)",
+       "10:75 a task with `ranks` does not make way for others (remove it, or write `preemptible: "
+       "never`)",
+       "11:40 a task with `ranks` has no other command for later attempts (decide in the command, "
+       "by `$MILLRACE_ATTEMPT`)",
+       "12:38 `ranks` has no meaning beside `approval` (remove it, or do it in a task that needs "
+       "this one)",
+       "13:36 `ranks` has no meaning beside `callback` (remove it, or do it in a task that needs "
+       "this one)",
+       "14:35 `ranks` has no meaning beside `pipeline` (remove it, or do it in a task that needs "
+       "this one)",
+       "15:54 unknown key `ranks` in a hook",
+       "16:48 `instances: same` is for two fan-outs, and `l` is a gang (need all of it: write `m`)",
+       "17:56 `instances: same` is for two fan-outs, and `k` is a gang (need all of it: write `k`)",
+       "18:67 `item` is not available here (it exists in the `env`, `command` and `when` of a task "
+       "with `for_each`)",
+       "19:30 `ranks` must be a whole number, found the text `${{ params.n }}` (write it like "
+       "`ranks: 4`)",
+       "20:23 unknown key `replicas` in a task (write `ranks: 4`, or `for_each` for what need not "
+       "run together)"});
+}
+
 TEST_CASE("refused at their places: other keys of a task") {
   check_refusal(
       R"(name: p

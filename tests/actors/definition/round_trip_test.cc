@@ -138,7 +138,7 @@ TEST_CASE("every key reaches the definition") {
 
 TEST_CASE("every key reaches the tasks, and defaults are filled in") {
   const auto made = loaded(every_key);
-  REQUIRE(made.tasks.size() == 16);
+  REQUIRE(made.tasks.size() == 17);
   const auto& list = made.tasks[0];
   CHECK(list.run == "echo \"a: b\"  # no comment\necho 'c'\n");
   CHECK(list.retry == retry_policy{2, seconds{3}, 1.5, minutes{1}, 0, lost_attempt::start_again});
@@ -220,6 +220,8 @@ TEST_CASE("every key reaches the tasks, and defaults are filled in") {
   CHECK(to_json(make_value(std::get<value::list>(*made.tasks[10].for_each))) ==
         R"([{"host":"${{ params.day }}","port":1.5},{},2])");
   CHECK(made.tasks[12].matrix->include.size() == 2);
+  CHECK(made.tasks[12].ranks == 0);
+  CHECK(made.tasks[13].ranks == 3);
   CHECK(made.tasks[7].pipeline == "every-key");
   CHECK(made.tasks[7].params.at("count") == make_value("${{ item }}"));
   CHECK(made.tasks[7].params.size() == 3);
@@ -245,15 +247,16 @@ TEST_CASE("a hook is a task behind the one that it belongs to, those of the pipe
   CHECK(tidy.timeout == time_limit{minutes{60}});
   CHECK(tidy.retry_command == command_definition{"again", {}, {"bash", "-euo", "pipefail", "-c"}});
   CHECK(tidy.retry.max_attempts == 2);
-  CHECK(made.tasks[13].name == "on_success");
-  CHECK(made.tasks[13].hook == hook_definition{hook_event::success, ""});
-  CHECK(made.tasks[15].name == "finally");
+  CHECK(made.tasks[14].name == "on_success");
+  CHECK(made.tasks[14].hook == hook_definition{hook_event::success, ""});
+  CHECK(made.tasks[16].name == "finally");
   const auto graph = graph_of(made);
   CHECK(graph.needs[5] == std::vector<std::uint32_t>{4});
   CHECK(graph.needs[6] == std::vector<std::uint32_t>{4, 5});
-  CHECK(graph.needs[13] == std::vector<std::uint32_t>{0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12});
-  CHECK(graph.needs[15] ==
-        std::vector<std::uint32_t>{0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 14, 13});
+  CHECK(graph.needs[14] ==
+        std::vector<std::uint32_t>{0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13});
+  CHECK(graph.needs[16] ==
+        std::vector<std::uint32_t>{0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 15, 14});
 
   capnp::MallocMessageBuilder message;
   auto compiled = message.initRoot<schemas::CompiledPipeline>();
@@ -591,6 +594,8 @@ TEST_CASE("what an earlier version would pass over has a later format") {
     CAPTURE(keys);
     CHECK(format(keys) == 6);
   }
+  CHECK(format(", ranks: 2") == 7);
+  CHECK(format(", ranks: 2, artifacts: {a: b}") == 7);
   CHECK(format(", success_exit_codes: 0, timeout: 1s") == 1);
   CHECK(format(", artifacts: {a: b}, heartbeat: 1s") == 6);
   CHECK(format(", cache: true}]\nworkspace: task\nx-a: [{b: c") == 7);

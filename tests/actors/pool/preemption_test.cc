@@ -511,6 +511,58 @@ TEST_CASE("the tickets of a run go where the first of them was promised a place"
   CHECK(here.pool.executor_of("s") == at);
 }
 
+// Goal: a run is an executor's from when one of its attempts is there, and not by a promise that is
+// broken.
+TEST_CASE("a run is bound by a promise while that stands, and for good once it is kept") {
+  const pool_wish vip{.project = "vip", .preemptible = true};
+  lab here;
+  here.join("a", 1);
+  here.want("r/low", 10);
+  CHECK(here.grant().size() == 1);
+  here.want("s/1", 100, {}, vip, true);
+  CHECK(here.grant().empty());
+  CHECK(here.pool.executor_of("s") == "a");
+  CHECK(here.pool.runs_of("a", 10).empty());  // nothing to be stored, nor to be told of its loss
+  SUBCASE("it is broken") {
+    here.pool.pause_run("s", true);
+    CHECK(here.grant().empty());
+    CHECK(here.pool.executor_of("s").empty());
+    here.pool.pause_run("s", false);
+    here.join("b", 1);
+    CHECK(here.grant() == names{"s/1"});
+    CHECK(here.pool.executor_of("s") == "b");
+  }
+  SUBCASE("it is withdrawn") {
+    here.end("s/1");
+    CHECK(here.pool.executor_of("s").empty());
+  }
+  SUBCASE("its executor is lost") {
+    CHECK(here.pool.lose("a", here.now).size() == 1);
+    CHECK(here.pool.executor_of("s").empty());
+  }
+  SUBCASE("it is kept") {
+    here.makes_way("r/low");
+    const auto grants = here.pool.grant(here.now);
+    REQUIRE(grants.size() == 1);
+    CHECK(grants[0].pins);
+    here.end("s/1");
+    CHECK(here.pool.executor_of("s") == "a");
+    CHECK(here.pool.runs_of("a", 10) == std::vector<std::string>{"s"});
+  }
+  SUBCASE("the pool comes back") {
+    lab again;
+    for (const auto* task : {"r/low", "s/1"}) {
+      again.pool.restore(*here.pool.find(task, 1));
+    }
+    again.pool.restore_executor("a", 1, 1);
+    CHECK(again.pool.executor_of("s") == "a");
+    again.makes_way("r/low");
+    const auto grants = again.pool.grant(again.now);
+    REQUIRE(grants.size() == 1);
+    CHECK(grants[0].pins);
+  }
+}
+
 TEST_CASE("what made way waits in its old place, as its next attempt") {
   lab here;
   here.join("e", 1);

@@ -76,6 +76,8 @@ public:
     forget(forgotten);
     take(effects);
   }
+  // The delay before the next round of a gang has passed.
+  void round_is_due(const std::string& task) { take(graph_.begin_round(*graph_.find(task))); }
   std::map<std::string, std::string> environment(const std::string& name) const {
     const auto made = graph_.environment(running_.at(name));
     REQUIRE(made);
@@ -84,6 +86,10 @@ public:
   // As after a restart: a graph from the rows alone, which has nothing to do but wait.
   void come_back() {
     const auto held = graph_.held();
+    std::vector<gang_row> gangs;
+    for (std::uint32_t at = 0; at < definition_.tasks.size(); ++at) {
+      gangs.push_back(graph_.gang(at));
+    }
     graph_ = run_graph{definition_, bind_params(definition_, {}), "r"};
     graph_.set_selection(*select_tasks(definition_, only_));
     for (const auto& [name, row] : rows_) {
@@ -92,6 +98,9 @@ public:
       } else {
         graph_.restore(row.id, row.state, row.outputs, row.reason, row.exit_code, row.tried);
       }
+    }
+    for (std::uint32_t at = 0; at < gangs.size(); ++at) {
+      graph_.restore_gang(at, gangs[at]);
     }
     if (stopping_) {
       graph_.restore_stopping("cancelled", *stopping_, stop_end_);
@@ -107,6 +116,13 @@ public:
   }
   void take(const run_effects& effects) {
     forget(effects.unstarted);
+    again_.insert(again_.end(), effects.again.begin(), effects.again.end());
+    for (const auto& each : effects.again) {
+      for (std::uint32_t rank = 0; rank < definition_.tasks[each.task].ranks; ++rank) {
+        const instance_id id{each.task, rank};
+        rows_[graph_.name_of(id)] = {id, task_state::BACKING_OFF, {}, each.reason};
+      }
+    }
     for (const auto id : effects.start) {
       const auto& task = definition_.tasks[id.task];
       CHECK((!stopping_ || (stopping_ == stop_reach::ordinary &&
@@ -154,6 +170,7 @@ public:
   std::map<std::string, task_state> settled_;
   std::map<std::string, std::string> reasons_;  // of what was settled or is cancelled
   std::set<std::string> cancelled_;
+  std::vector<gang_again> again_;  // all so far
   bool ended_ = false;
 };
 

@@ -331,16 +331,62 @@ TEST_CASE("an attempt that makes way is made again in its old place and does not
   CHECK(task.preempt(2, Preemptible::REQUEUE, "late") == nothing);
 }
 
+// Goal: nothing of a gang is tried again alone, and its run can tell what was lost from the rest.
+TEST_CASE("one of a gang has one attempt, and has ended with it") {
+  struct row {
+    AttemptEnd end;
+    std::int32_t exit_code;
+    TaskState state;
+    TaskState when_cancelled;
+  };
+  for (const auto& each :
+       {row{AttemptEnd::EXITED, 0, TaskState::SUCCEEDED, TaskState::SUCCEEDED},
+        row{AttemptEnd::EXITED, 3, TaskState::FAILED, TaskState::CANCELLED},
+        row{AttemptEnd::TIMED_OUT, -1, TaskState::TIMED_OUT, TaskState::CANCELLED},
+        row{AttemptEnd::NOT_STARTED, -1, TaskState::ERRORED, TaskState::CANCELLED},
+        row{AttemptEnd::LOST, -1, TaskState::LOST, TaskState::LOST},
+        row{AttemptEnd::DROPPED, -1, TaskState::LOST, TaskState::CANCELLED},
+        row{AttemptEnd::CANCELLED, -1, TaskState::LOST, TaskState::CANCELLED}}) {
+    for (const auto is_cancelled : {false, true}) {
+      CAPTURE(static_cast<int>(each.end));
+      CAPTURE(is_cancelled);
+      task_attempts task{{}, {}, {}, begun_again_by::its_run};
+      CHECK(task.begin().enqueue);
+      if (is_cancelled) {
+        CHECK(task.cancel("rank 1 of the gang has failed").kill);
+      }
+      const auto effects = task.finished(1, each.end, each.exit_code, "r", 0);
+      CHECK(effects.release);
+      CHECK_FALSE(effects.enqueue);
+      CHECK_FALSE(effects.retry_after);
+      CHECK(task.row().state == (is_cancelled ? each.when_cancelled : each.state));
+      CHECK(task.begin().enqueue);  // its run begins all of it again
+      CHECK(task.wants(2));
+    }
+  }
+}
+
 TEST_CASE("an attempt that makes way before it starts goes on waiting and has lost nothing") {
   task_attempts task{{}, {}};
   CHECK(task.begin().enqueue);
   CHECK(task.preempt(1, Preemptible::REQUEUE, "preempted").kill);
   CHECK_FALSE(task.wants(1));
-  CHECK(task.start_overdue("late") == nothing);
   const auto ended = task.finished(1, AttemptEnd::CANCELLED, -1, "cancelled", 0);
   CHECK(ended.waits_on);
   CHECK(ended.in_place);
   CHECK(task.row().preemptions == 0);
+}
+
+// Goal: the limit is not lost: its reminder comes once.
+TEST_CASE("an attempt that is late while it makes way has timed out") {
+  task_attempts task{{}, {.max_attempts = 3}};
+  CHECK(task.begin().enqueue);
+  CHECK(task.preempt(1, Preemptible::REQUEUE, "preempted").kill);
+  CHECK(task.start_overdue("late") == task_effects{.changed = true});
+  CHECK(task.start_overdue("later") == nothing);
+  CHECK(task.finished(1, AttemptEnd::CANCELLED, -1, "cancelled", 0).release);
+  CHECK(task.row().state == TaskState::TIMED_OUT);
+  CHECK(task.row().reason == "late");
 }
 
 TEST_CASE("a task that is to be cancelled where it makes way is") {

@@ -33,6 +33,8 @@ struct pipeline_host_options {
   resource_amounts resources = {};
   /// What the executor is called: the name of its silo, which empty means, or that, a `/` and more.
   std::string executor_id = {};
+  /// Where other machines reach this one: an address or a name. The ranks of a gang are told it.
+  std::string host = "127.0.0.1";
   /// Where several silos form a cluster: executors hold leases, and one whose lease is over is lost
   /// to the pool. Nothing: this silo is alone, and its executor comes back when it does.
   std::optional<lease_timing> lease = {};

@@ -1,0 +1,279 @@
+// SPDX-License-Identifier: MIT
+// Gangs: tickets of a pool that are granted together or not at all.
+#include <algorithm>
+#include <limits>
+
+#include "pipeline/names.h"
+#include "pool/pool_queue.h"
+
+namespace millrace::actors {
+
+namespace {
+
+std::string counted(std::size_t number, std::string_view one, std::string_view many) {
+  return std::to_string(number) + " " + std::string{number == 1 ? one : many};
+}
+
+std::string gang_text(std::uint32_t ranks) {
+  return "a gang of " + std::to_string(ranks) + " ranks";
+}
+
+}  // namespace
+
+// How many ranks of the shape have a place there with a free slot, beside what is kept.
+std::uint32_t pool_queue::places_now(const ticket_shape& of, const offer& at) {
+  std::uint64_t places = at.free_slots();
+  for (const auto& [name, amount] : of.resources) {
+    const auto left = left_of(at.offered, at.taken, name);
+    const auto kept = amount_of(at.kept_resources, name);
+    places = std::min(places, left > kept ? (left - kept) / amount : 0);
+  }
+  return static_cast<std::uint32_t>(places);
+}
+
+// How many could have one there if nothing else was.
+std::uint32_t pool_queue::places_ever(const ticket_shape& of, std::string_view executor,
+                                      const offer& at) const {
+  if (!could_go(of, executor, at) || at.host.empty()) {
+    return 0;
+  }
+  std::uint64_t places = at.slots;
+  for (const auto& [name, amount] : of.resources) {
+    places = std::min(places, amount_of(at.offered, name) / amount);
+  }
+  return static_cast<std::uint32_t>(places);
+}
+
+bool pool_queue::gang_could_go(const ticket_shape& of) const {
+  const auto most = shares_.find(of.project)->limits.max_running;
+  if (most != 0 && of.ranks > most) {
+    return false;
+  }
+  std::uint64_t places = 0;
+  for (const auto& [name, one] : executors_) {
+    const auto there = places_ever(of, name, one);
+    places = of.is_one_place ? std::max<std::uint64_t>(places, there) : places + there;
+  }
+  return places >= of.ranks;
+}
+
+// Those where ranks could go, the one with the most places first: so they go to the fewest.
+std::vector<pool_queue::room> pool_queue::rooms_for(const ticket_shape& of) {
+  std::vector<room> rooms;
+  for (auto& each : executors_) {
+    const auto& one = each.second;
+    room made{&each, 0, places_ever(of, each.first, one), one.free_slots() > 0 ? 1.0 : 0.0};
+    if (made.most == 0 || (of.is_one_place && made.most < of.ranks)) {
+      continue;
+    }
+    made.now = places_now(of, one);
+    for (const auto& [name, amount] : of.resources) {
+      made.part = std::min(made.part, static_cast<double>(left_of(one.offered, one.taken, name)) /
+                                          static_cast<double>(amount));
+    }
+    rooms.push_back(made);
+  }
+  std::stable_sort(rooms.begin(), rooms.end(), [](const room& a, const room& b) {
+    return a.now != b.now ? a.now > b.now : a.part > b.part;
+  });
+  if (of.is_one_place && rooms.size() > 1) {
+    rooms.resize(1);
+  }
+  return rooms;
+}
+
+pool_queue::verdict pool_queue::look_gang(choice& made, runtime::wall_time now) {
+  const auto& shape = made.at->first;
+  const auto& first = first_of(made.at);
+  const auto has_waited = now - first.queued_at >= patience && gang_could_go(shape);
+  const auto is_kept = first.number == gang_kept_for_;
+  const auto may_run = is_kept ? shares_.find(shape.project)->may_run(shape.ranks)
+                               : may_run_more(shape.project, shape.ranks);
+  auto rooms = rooms_for(shape);
+  auto left = shape.ranks;
+  for (const auto& each : rooms) {
+    const auto here = std::min(left, each.now);
+    if (here > 0) {
+      made.spread.emplace_back(each.at, here);
+    }
+    left -= here;
+  }
+  if (left == 0 && may_run) {
+    made.to = made.spread.front().first;
+    return verdict::goes;
+  }
+  made.spread.clear();
+  if (has_waited && !keeps_for_gang_) {
+    gang_kept_for_ = first.number;
+    keeps_for_gang_ = true;
+    keep_for_gang(shape, std::move(rooms));
+  }
+  return verdict::passed;
+}
+
+// The one that places are kept for, while it waits and could go. It comes before all of its
+// priority: by shares alone, what its own project is granted elsewhere would put it behind others
+// for ever.
+std::optional<pool_queue::shape_at> pool_queue::kept_gang() {
+  const auto ticket = tickets_.find(gang_kept_for_);
+  if (ticket != tickets_.end() && ticket->second.executor.empty() &&
+      gangs_.at(key_of(*ticket->second.wish.gang)).size() == ticket->second.wish.gang->ranks) {
+    const auto shape = shape_of(ticket->second);
+    if (const auto at = waiting_.find(shape); at && gang_could_go(shape)) {
+      return at;
+    }
+  }
+  gang_kept_for_ = 0;
+  return std::nullopt;
+}
+
+// Whether the project may have so many more, beside a gang of it that something is kept for.
+bool pool_queue::may_run_more(const std::string& project, std::uint32_t more) const {
+  const auto kept = tickets_.find(gang_kept_for_);
+  const auto saved = kept != tickets_.end() && kept->second.wish.project == project
+                         ? kept->second.wish.gang->ranks
+                         : 0;
+  return shares_.find(project)->may_run(more + saved);
+}
+
+// The places that are free, and then, where the most is free, those that are still missing.
+void pool_queue::keep_for_gang(const ticket_shape& of, std::vector<room> rooms) {
+  auto left = of.ranks;
+  std::vector<std::uint32_t> counts(rooms.size());
+  for (const auto pass : {&room::now, &room::most}) {
+    for (std::size_t at = 0; at < rooms.size(); ++at) {
+      const auto more = std::min(left, rooms[at].*pass - std::min(rooms[at].*pass, counts[at]));
+      counts[at] += more;
+      left -= more;
+    }
+  }
+  for (std::size_t at = 0; at < rooms.size(); ++at) {
+    if (counts[at] > 0) {
+      auto& [name, one] = *rooms[at].at;
+      keep(one, of, counts[at]);
+      one.kept_slots += counts[at];
+    }
+  }
+}
+
+// In the order of their ranks, so that neighbours are together.
+void pool_queue::grant_gang(const choice& found, runtime::wall_time now,
+                            std::vector<pool_grant>& grants) {
+  const auto first = first_of(found.at);
+  const auto pins = first.shared && found.at->first.executor.empty();
+  const auto numbers = gangs_.at(key_of(*first.wish.gang));
+  std::vector<pool_ticket*> ranks;
+  ranks.reserve(numbers.size());
+  for (const auto number : numbers) {
+    ranks.push_back(&tickets_.at(number));
+    take_out(*ranks.back());
+  }
+  std::sort(ranks.begin(), ranks.end(),
+            [](const auto* a, const auto* b) { return a->wish.gang->rank < b->wish.gang->rank; });
+  const auto hosts = std::make_shared<std::vector<std::string>>();
+  auto next = ranks.begin();
+  for (const auto& [to, count] : found.spread) {
+    for (const auto end = next + count; next != end; ++next) {
+      (*next)->executor = to->first;
+      (*next)->granted_at = now;
+      take(to->second, **next);
+      hosts->push_back(to->second.host);
+    }
+  }
+  if (pins) {
+    move_run(run_of(first.task), found.to->first, false);
+  }
+  for (const auto* each : ranks) {
+    grants.push_back({*each, executors_.at(each->executor).incarnation, pins, hosts});
+  }
+}
+
+// --- reasons -------------------------------------------------------------------------------------
+
+// Empty: it has room, or is not its turn.
+std::string pool_queue::reason_of_gang(const pool_ticket& ticket) const {
+  const auto& gang = *ticket.wish.gang;
+  const auto& numbers = gangs_.at(key_of(gang));
+  const auto text = gang_text(gang.ranks);
+  if (numbers.size() < gang.ranks) {
+    return text + ": " + std::to_string(numbers.size()) + " of them have come to wait";
+  }
+  const auto& first = tickets_.at(*numbers.begin());
+  const auto shape = shape_of(first);
+  if (auto nowhere = reason_of_places(shape); !nowhere.empty()) {
+    return nowhere;
+  }
+  const auto& share = *shares_.find(shape.project);
+  const auto is_within = share.limits.max_running == 0 || gang.ranks <= share.limits.max_running;
+  if (!gang_could_go(shape) && is_within) {
+    auto own = shape;  // without what others of its run want
+    own.at_most.clear();
+    own.most_ranks = 0;
+    return gang_could_go(own) ? reason_of_resources(first, shape)
+                              : text + reason_of_gang_places(own, false);
+  }
+  if (!share.may_run(gang.ranks)) {
+    return text + "; the project '" + shape.project + "' has " +
+           counted(share.running, "task that runs", "tasks that run") + ", and may have " +
+           std::to_string(share.limits.max_running) + " at a time";
+  }
+  if (const auto* lock = locks_.missing(first)) {
+    return reason_of_lock(first, *lock);
+  }
+  return text + reason_of_gang_places(shape, gang_kept_for_ == first.number);
+}
+
+// What there is for it, or ever will be. `is_kept`: that is kept for it.
+std::string pool_queue::reason_of_gang_places(const ticket_shape& of, bool is_kept) const {
+  const auto could = gang_could_go(of);
+  std::uint64_t places = 0;
+  std::size_t away = 0;
+  std::string_view largest;
+  for (const auto& [name, one] : executors_) {
+    if (!of.executor.empty() && of.executor != name) {
+      continue;
+    }
+    away += one.slots == 0 ? 1 : 0;
+    auto bare = one;
+    if (is_kept || !could) {
+      forget_kept(bare);
+    }
+    const auto ever = places_ever(of, name, one);
+    const std::uint64_t here = could ? std::min(ever, places_now(of, bare)) : ever;
+    if (of.is_one_place && (here > places || largest.empty())) {
+      largest = name;
+    }
+    places = of.is_one_place ? std::max(places, here) : places + here;
+  }
+  const auto where = largest.empty() ? std::string{} : " at " + std::string{largest};
+  const auto are = counted(places, "place", "places");
+  if (!could) {
+    return (of.is_one_place ? ", which share a workspace; there" : std::string{"; there"}) +
+           (places == 1 ? " is " : " are ") + are + " for them" +
+           (of.is_one_place ? where : " in its pool") + (of.executor.empty() ? " at most" : "") +
+           (away > 0 ? "; " + counted(away, "executor is away", "executors are away") : "");
+  }
+  return ": " + are + (places == 1 ? " is" : " are") + " free" + where +
+         (is_kept ? ", and kept for it" : "");
+}
+
+// Of one that lacks a slot though there is one: empty if that is not so.
+std::string pool_queue::reason_of_kept_slots(const pool_ticket& ticket,
+                                             const ticket_shape& of) const {
+  const auto keeper = tickets_.find(gang_kept_for_);
+  const auto is_free = std::any_of(executors_.begin(), executors_.end(), [&](const auto& each) {
+    return could_go(of, each.first, each.second) && each.second.granted.size() < each.second.slots;
+  });
+  if (keeper == tickets_.end() || !is_free) {
+    return {};
+  }
+  const auto& wish = keeper->second.wish;
+  return "the free slots are kept for " +
+         (wish.project == ticket.wish.project
+              ? "'" + keeper->second.task.substr(keeper->second.task.find('/') + 1) + "' of run " +
+                    run_of(keeper->second.task) + ", one of "
+              : std::string{}) +
+         gang_text(wish.gang->ranks) + ", which has waited longer";
+}
+
+}  // namespace millrace::actors
