@@ -913,6 +913,24 @@ tasks:
   CHECK(run.errors.find(data.string()) != std::string::npos);
 }
 
+TEST_CASE("environment files are read where the definition is, and no server looks for them") {
+  temporary_folder folder;
+  std::ofstream{folder.path / "more.env"} << "MODE=fast  # not safe\nTITLE='two words'\n";
+  const auto file = written(folder,
+                            "name: files\nenv_file: more.env\nenv: {MODE: safe}\n"
+                            "tasks: [{name: show, run: 'echo \"$MODE $TITLE\"'}]\n");
+  const auto data = (folder.path / "data").string();
+  CHECK(millrace({"run", file.string(), "--data", data}).output == "safe two words\n");
+  server_process server{folder.path / "served"};
+  REQUIRE(millrace({"apply", file.string(), "--server", server.url()}).status == 0);
+  fs::remove(folder.path / "more.env");
+  const auto told = millrace({"submit", "files", "--wait", "--logs", "--server", server.url()});
+  CHECK(told.output.find("safe two words\n") != std::string::npos);
+  const auto gone = millrace({"validate", file.string()});
+  CHECK(gone.status == 2);
+  CHECK(gone.errors.find("more.env': No such file or directory") != std::string::npos);
+}
+
 TEST_CASE("an answer of another shape ends the program with one line, not by a signal") {
   canned_server strange{"HTTP/1.1 200 OK\r\nContent-Length: 13\r\n\r\n{\"run\":[1,2]}"};
   temporary_folder folder;

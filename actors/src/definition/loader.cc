@@ -15,7 +15,8 @@ constexpr std::string_view byte_order_mark = "\xEF\xBB\xBF";
 
 }  // namespace
 
-load_result load_text(std::string_view text, std::string_view file_name, std::size_t bytes_max) {
+load_result load_text(std::string_view text, std::string_view file_name, std::size_t bytes_max,
+                      const text_file_reader& files) {
   load_result made;
   const auto alone = [&](std::size_t line, std::size_t column, std::string what, std::string hint) {
     made.diagnostics.push_back(
@@ -53,6 +54,7 @@ load_result load_text(std::string_view text, std::string_view file_name, std::si
   }
   if (tree.usable && small) {
     loaded_shape shape;
+    shape.files = files;
     read_shape(in, {&tree.at(tree.root), nullptr, {}}, shape);
     check_references(in, shape);
     if (!in.failed()) {
@@ -64,7 +66,12 @@ load_result load_text(std::string_view text, std::string_view file_name, std::si
 }
 
 load_result load_definition(std::string_view text, std::string_view file_name) {
-  auto made = load_text(text, file_name, definition_bytes_max);
+  return load_definition(text, file_name, text_file_reader{});
+}
+
+load_result load_definition(std::string_view text, std::string_view file_name,
+                            const text_file_reader& files) {
+  auto made = load_text(text, file_name, definition_bytes_max, files);
   if (made && to_json(*made.definition).size() > canonical_bytes_max) {
     made.definition.reset();
     made.diagnostics.push_back({std::string{file_name}, 1, 1, "",

@@ -9,6 +9,7 @@
 
 #include "definition/reader.h"
 #include "millrace/actors/definition.h"
+#include "millrace/actors/env_file.h"
 
 namespace millrace::actors {
 
@@ -67,6 +68,7 @@ struct task_place {
 
 /// What the first pass leaves for the second.
 struct loaded_shape {
+  text_file_reader files;  ///< What it may read; empty: no files.
   pipeline_definition definition;
   std::vector<task_place> task_places;
   std::vector<expression_use> expressions;
@@ -88,6 +90,6 @@ void check_references(reader& in, const loaded_shape& shape);
 
 /// `load_definition` with another limit on the text.
 [[nodiscard]] load_result load_text(std::string_view text, std::string_view file_name,
-                                    std::size_t bytes_max);
+                                    std::size_t bytes_max, const text_file_reader& files = {});
 
 }  // namespace millrace::actors

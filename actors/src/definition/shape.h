@@ -66,6 +66,10 @@ void check_variable(shape_context& to, const cursor& here, std::string variable,
 /// `task` is the position in `tasks`, or `no_task`.
 [[nodiscard]] std::map<std::string, std::string> read_env(shape_context& to, const cursor& where,
                                                           std::size_t task);
+/// `env`, over the files that `env_file` beside it names.
+[[nodiscard]] std::map<std::string, std::string> read_env_of(shape_context& to,
+                                                             const field_map& fields,
+                                                             std::size_t task);
 [[nodiscard]] secret_map read_secrets(shape_context& to, const cursor& where);
 /// Reports the keys of `where` that `other`, as it is called in messages, has too.
 void refuse_both(shape_context& to, const cursor& where, std::string_view other,

@@ -3,7 +3,9 @@
 #include <algorithm>
 
 #include "definition/shape.h"
+#include "millrace/actors/env_file.h"
 #include "millrace/actors/expression.h"
+#include "millrace/actors/name_rule.h"
 #include "millrace/actors/process.h"
 
 namespace millrace::actors {
@@ -117,6 +119,79 @@ std::map<std::string, std::string> read_env(shape_context& to, const cursor& whe
       }
       env[key->text] = *std::move(text);
     }
+  }
+  return env;
+}
+
+namespace {
+
+constexpr std::string_view env_file_hint = "write `env_file: .env`, or a list of files";
+constexpr std::size_t mistakes_told_max = 10;
+
+// Texts of a file are no expressions.
+std::string as_literal(const std::string& text) {
+  std::string made;
+  for (std::size_t at = 0; at < text.size(); ++at) {
+    made += text.compare(at, 3, "${{") == 0 ? "$$" : std::string(1, text[at]);
+  }
+  return made;
+}
+
+void read_env_file(shape_context& to, const cursor& where,
+                   std::map<std::string, std::string>& into) {
+  const auto path = to.in.read_text(where, env_file_hint);
+  if (!path) {
+    return;
+  }
+  if (!to.out.files) {
+    to.in.report(where, "`env_file` is read where the definition is written",
+                 "apply it by `millrace apply`, or write `env`");
+    return;
+  }
+  const auto text = to.out.files(*path);
+  if (!text) {
+    to.in.report(where, text.error().text(), "paths count from the definition's folder");
+    return;
+  }
+  const auto read = parse_env_file(*text);
+  std::size_t told = 0;
+  const auto complain = [&](const std::string& what) {
+    if (told++ < mistakes_told_max) {
+      to.in.report(where, "`" + shown_name(*path) + "`, " + what);
+    }
+  };
+  for (const auto& each : read.mistakes) {
+    complain("line " + std::to_string(each.line) + ": " + each.text);
+  }
+  for (const auto& [name, value] : read.variables) {
+    if (name.starts_with(reserved_prefix)) {
+      complain(name + ": variables that start with `MILLRACE_` are reserved");
+    } else if (name.size() + 1 + value.size() >= argument_bytes_max) {
+      complain(name + ": with its name it has more bytes than a program can be given in one");
+    } else {
+      into[name] = as_literal(value);
+    }
+  }
+}
+
+}  // namespace
+
+std::map<std::string, std::string> read_env_of(shape_context& to, const field_map& fields,
+                                               std::size_t task) {
+  std::map<std::string, std::string> env;
+  if (const auto files = fields.at("env_file")) {
+    if (files->node->kind == yaml_kind::sequence) {
+      for (const auto& each : to.in.elements(*files)) {
+        read_env_file(to, each, env);
+      }
+    } else {
+      read_env_file(to, *files, env);
+    }
+  }
+  if (const auto where = fields.at("env")) {
+    auto own = read_env(to, *where, task);
+    own.merge(env);
+    return own;
   }
   return env;
 }

@@ -208,9 +208,7 @@ void read_shape(reader& in, const cursor& root, loaded_shape& out) {
   if (const auto params = fields->at("params")) {
     read_params(to, *params);
   }
-  if (const auto env = fields->at("env")) {
-    made.env = read_env(to, *env, no_task);
-  }
+  made.env = read_env_of(to, *fields, no_task);
   if (const auto schedule = fields->at("schedule")) {
     read_schedules(to, *schedule);
   }

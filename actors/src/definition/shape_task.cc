@@ -94,13 +94,28 @@ void refuse_of_commands(shape_context& to, const field_map& fields, const char* 
                    "remove it, or do it in a task that needs this one");
     }
   };
-  for (const auto* key : {"run",           "command",   "env",
-                          "grace_period",  "detach",    "retry",
-                          "outputs",       "priority",  "preemptible",
-                          "secrets",       "shell",     "workdir",
-                          "inputs",        "resources", "synchronization",
-                          "start_timeout", "heartbeat", "success_exit_codes",
-                          "stdout",        "artifacts", "cache",
+  for (const auto* key : {"run",
+                          "command",
+                          "env",
+                          "env_file",
+                          "grace_period",
+                          "detach",
+                          "retry",
+                          "outputs",
+                          "priority",
+                          "preemptible",
+                          "secrets",
+                          "shell",
+                          "workdir",
+                          "inputs",
+                          "resources",
+                          "synchronization",
+                          "start_timeout",
+                          "heartbeat",
+                          "success_exit_codes",
+                          "stdout",
+                          "artifacts",
+                          "cache",
                           "ranks"}) {
     refuse(key);
   }
@@ -387,9 +402,7 @@ void read_task(shape_context& to, const cursor& where, const task_defaults& defa
   read_what_to_run(to, *fields, made, index, defaults.shell);
   read_surroundings(to, *fields, made, index);
   read_conditions(to, *fields, made, index);
-  if (const auto env = fields->at("env")) {
-    made.env = read_env(to, *env, index);
-  }
+  made.env = read_env_of(to, *fields, index);
   read_time_limit(to, fields->at("timeout"), made.timeout, index);
   read_time_limit(to, fields->at("start_timeout"), made.start_timeout, index);
   read_heartbeat(to, fields->at("heartbeat"), made, index);

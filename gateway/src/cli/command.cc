@@ -14,12 +14,14 @@
 #include <csignal>
 #include <cstdio>
 #include <cstring>
+#include <filesystem>
 #include <iostream>
 #include <memory>
 
 #include "cli/terminal_text.h"
 #include "millrace/actors/definition.h"
 #include "millrace/actors/duration_text.h"
+#include "millrace/actors/env_file.h"
 #include "millrace/actors/suggestion.h"
 
 namespace millrace::gateway::cli {
@@ -287,6 +289,17 @@ runtime::result<std::string> read_file(const std::string& name) {
                                                  " bytes, which is the most");
   }
   return text;
+}
+
+actors::load_result load_definition(std::string_view text, const std::string& file,
+                                    bool* reads_files) {
+  const auto folder = std::filesystem::path{file == "-" ? "" : file}.parent_path();
+  return actors::load_definition(text, file, [&](const std::string& path) {
+    if (reads_files != nullptr) {
+      *reads_files = true;
+    }
+    return read_file((folder / path).string());
+  });
 }
 
 void watch_interrupts() {

@@ -130,6 +130,11 @@ struct endpoint {
 /// `invalid_argument`, `too_large`.
 [[nodiscard]] runtime::result<std::string> read_file(const std::string& name);
 
+/// As of actors, with the files that the definition names, which count from its own folder; that
+/// of standard input is where the program was started. `reads_files`: set if it names any.
+[[nodiscard]] actors::load_result load_definition(std::string_view text, const std::string& file,
+                                                  bool* reads_files = nullptr);
+
 /// The number of Ctrl-C (and SIGTERM) so far; `watch_interrupts` starts the count.
 void watch_interrupts();
 [[nodiscard]] int interrupts() noexcept;

@@ -174,7 +174,7 @@ exit_code run_file(const option_values& options, const std::vector<std::string>&
   if (!text) {
     return report(exit_code::usage, text.error().text());
   }
-  const auto loaded = actors::load_definition(*text, positional[0]);
+  const auto loaded = load_definition(*text, positional[0]);
   if (!loaded) {
     print_mistakes(loaded.diagnostics, *text);
     return exit_code::usage;
@@ -240,7 +240,7 @@ exit_code run_validate(const option_values& options, const std::vector<std::stri
       code = report(exit_code::usage, text.error().text());
       continue;
     }
-    const auto loaded = actors::load_definition(*text, name);
+    const auto loaded = load_definition(*text, name);
     if (!loaded) {
       print_mistakes(loaded.diagnostics, *text);
       code = exit_code::usage;

@@ -183,7 +183,7 @@ exit_code run_plan(const option_values& options, const std::vector<std::string>&
   if (!text) {
     return report(exit_code::usage, text.error().text());
   }
-  const auto loaded = actors::load_definition(*text, positional[0]);
+  const auto loaded = load_definition(*text, positional[0]);
   if (!loaded) {
     std::cerr << actors::render(loaded.diagnostics, *text);
     return exit_code::usage;

@@ -171,7 +171,7 @@ exit_code next_of_file(const output_style& style, const words& given, std::uint3
   if (!text) {
     return report(exit_code::usage, text.error().text());
   }
-  const auto loaded = actors::load_definition(*text, given[1]);
+  const auto loaded = load_definition(*text, given[1]);
   if (!loaded) {
     std::cerr << actors::render(loaded.diagnostics, *text);
     return exit_code::usage;

@@ -97,13 +97,16 @@ exit_code run_apply(const option_values& options, const std::vector<std::string>
     if (!text) {
       return report(exit_code::usage, text.error().text());
     }
-    const auto loaded = actors::load_definition(*text, name);
+    auto reads_files = false;
+    const auto loaded = load_definition(*text, name, &reads_files);
     if (!loaded) {
       std::cerr << actors::render(loaded.diagnostics, *text);
       good = false;
       continue;
     }
-    texts.emplace_back(loaded.definition->name, *text);
+    // The files that it names are here.
+    texts.emplace_back(loaded.definition->name,
+                       reads_files ? actors::to_json(*loaded.definition) : *text);
   }
   if (!good) {
     return exit_code::usage;

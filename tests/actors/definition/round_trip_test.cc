@@ -64,6 +64,9 @@ TEST_CASE("the text with every key has every key that the loader knows") {
         &revert_keys(), &retention_keys(), &synchronization_keys(), &semaphore_keys()}) {
     for (const auto key : table->keys) {
       CAPTURE(key);
+      if (std::string_view{key} == "env_file") {
+        continue;  // which no definition has once it is read
+      }
       CHECK(every_key.find(std::string{key} + ":") != std::string_view::npos);
     }
   }
