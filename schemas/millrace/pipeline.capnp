@@ -323,7 +323,8 @@ interface Pipeline $Actor.actor("pipeline") {
                    noCache :Bool)
       -> () $Actor.internal;
   # From the run `parent`, whose task `parentTask` is to be this run, with a fresh id. One that
-  # cannot begin is told so by `Run.childTold`. `depth`: runs above it. `priority`, `noCache`: as of `submit`.
+  # cannot begin is told so by `Run.childTold`. `depth`: runs above it. `priority`, `noCache`: as of
+  # `submit`.
   subscribe @14 (pipeline :Text, on :Definition.TriggerEvent, undo :Bool) -> () $Actor.internal;
   # From another pipeline of the project, which has a trigger: it is told by `triggered`; also one
   # that does not exist yet. Idempotent.

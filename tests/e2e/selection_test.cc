@@ -57,7 +57,8 @@ finally: echo tidied
   const auto refused = at_server({"retry", "@latest", "--from", "test"});
   CHECK(refused.status == 6);
   CHECK(refused.errors ==
-        "millrace: the run was not asked for the task 'test'; submit one that is\n");
+        "millrace: the run was not asked for the task 'test'; `millrace submit parts --only test` "
+        "starts a run that does\n");
   CHECK(at_server({"submit", "parts", "--batch", "-", "--only", "build"}).status == 2);
   const auto lines = folder.path / "lines.jsonl";
   std::ofstream{lines} << R"({"only": ["fetch"]})" << '\n' << R"({"only": ["finally"]})" << '\n';

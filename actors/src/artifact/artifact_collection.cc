@@ -27,6 +27,8 @@ namespace {
 
 // Names that are looked at for one artifact: what a mistake like `**` costs at most.
 constexpr std::size_t entries_max = 1'000'000;
+// Of characters, while they are looked at: some seconds.
+constexpr auto comparisons_max = std::uint64_t{1} << 32U;
 // Each level holds a directory open.
 constexpr std::size_t depth_max = 100;
 
@@ -56,6 +58,12 @@ public:
       }
       auto step = pattern_.follow(at, name);
       step.is_taken = step.is_taken || all_of_it;
+      work_ += step.work;
+      if (work_ > comparisons_max) {
+        return refuse("there are too many patterns, with too many stars, for " +
+                      std::to_string(seen_) +
+                      " names or more; begin them with the directories that are meant");
+      }
       if (step.is_taken || !step.below.empty()) {
         auto below = path;
         below.append(path.empty() ? "" : "/").append(name);
@@ -138,6 +146,7 @@ private:
   blob_store& store_;
   const std::function<bool()>& wanted_;
   std::size_t seen_ = 0;
+  std::uint64_t work_ = 0;
 };
 
 std::string patterns_text(const std::vector<std::string>& patterns) {

@@ -9,6 +9,7 @@
 #include <cerrno>
 
 #include "millrace/actors/name_rule.h"
+#include "millrace/actors/resources.h"
 #include "pipeline/names.h"
 #include "process/failure.h"
 #include "process/task_file.h"
@@ -31,24 +32,44 @@ std::string text_of_source(schemas::ArtifactSource::Reader source) {
          "'";
 }
 
+// How often a copy asks how much room there is, and whether it is wanted.
+constexpr off_t looks_every = off_t{16} << 20U;
+
+// Whether to go on with a copy.
+using look = std::function<result<void>()>;
+
 // The kernel shares the blocks where the file system can, else it copies them.
-result<void> copy_whole(int from, int to) {
+result<void> copy_whole(int from, int to, const look& goes_on) {
   struct stat status {};
   if (::fstat(from, &status) != 0) {
     return file_failure("cannot read an artifact", errno);
   }
   for (auto left = status.st_size; left > 0;) {
-    auto copied = ::copy_file_range(from, nullptr, to, nullptr, static_cast<std::size_t>(left), 0);
+    const auto size = static_cast<std::size_t>(std::min(left, looks_every));
+    auto copied = ::copy_file_range(from, nullptr, to, nullptr, size, 0);
     if (copied < 0 && errno != ENOSPC && errno != EDQUOT) {
-      copied = ::sendfile(to, from, nullptr, static_cast<std::size_t>(left));
+      copied = ::sendfile(to, from, nullptr, size);
     }
     if (copied <= 0) {
       return copied < 0 ? file_failure("cannot write an artifact", errno)
                         : error{errc::storage_failed, "an artifact is shorter than it was"};
     }
     left -= copied;
+    if (auto allowed = left > 0 ? goes_on() : result<void>{}; !allowed) {
+      return allowed;
+    }
   }
   return {};
+}
+
+constexpr mode_t of_its_owner = 0700;
+
+// An earlier attempt may have left a directory that not even its owner, who we are, may change.
+void let_change(int directory) {
+  struct stat status {};
+  if (::fstat(directory, &status) == 0 && (status.st_mode & of_its_owner) != of_its_owner) {
+    ::fchmod(directory, status.st_mode | of_its_owner);
+  }
 }
 
 // What an earlier attempt has left in its place goes.
@@ -59,11 +80,18 @@ result<unique_fd> directory_below(int top, const std::string& name) {
       return std::move(removed).error();
     }
     made = make_directory(top, name);
+  } else if (!made) {  // it may be one that nobody may look into
+    ::fchmodat(top, name.c_str(), of_its_owner, AT_SYMLINK_NOFOLLOW);
+    made = make_directory(top, name);
+  }
+  if (made) {
+    let_change(made->get());
   }
   return made;
 }
 
-result<void> place_file(int workspace, std::string_view path, int from, bool executable) {
+result<void> place_file(int workspace, std::string_view path, int from, bool executable,
+                        const look& goes_on) {
   unique_fd above;
   auto directory = workspace;
   for (auto slash = path.find('/'); slash != std::string_view::npos; slash = path.find('/')) {
@@ -84,7 +112,8 @@ result<void> place_file(int workspace, std::string_view path, int from, bool exe
   const unique_fd to{::openat(directory, name.c_str(),
                               O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC,
                               executable ? runnable : plain)};
-  return to ? copy_whole(from, to.get()) : file_failure("cannot make " + shown_name(name), errno);
+  return to ? copy_whole(from, to.get(), goes_on)
+            : file_failure("cannot make " + shown_name(name), errno);
 }
 
 // Where a file goes, and whose it is.
@@ -117,6 +146,7 @@ result<void> check_directories(const placements& all) {
 }  // namespace
 
 struct artifact_delivery::wish {
+  const std::string& attempt;
   std::string run;
   std::string digest;
   std::string executor;  // that should have it
@@ -140,22 +170,43 @@ result<std::vector<artifact_file>> artifact_delivery::list_of(std::string_view r
 
 // --- getting -------------------------------------------------------------------------------------
 
+// One that keeps us waiting keeps all other attempts waiting, too.
+result<blob_piece> artifact_delivery::ask(const std::string& executor, const wish& wanted,
+                                          std::uint64_t offset) {
+  constexpr runtime::duration short_wait = std::chrono::milliseconds{500};
+  const auto asked_at = time_.steady();
+  if (const auto silent = silent_until_.find(executor); silent != silent_until_.end()) {
+    if (asked_at < silent->second) {
+      return error{errc::unavailable, "it has not answered lately"};
+    }
+    silent_until_.erase(silent);
+  }
+  auto piece = elsewhere_.read(executor, wanted.run, wanted.digest, offset);
+  const auto waited = time_.steady() - asked_at;
+  if (!piece && piece.error().code() != errc::not_found && waited > short_wait) {
+    silent_until_[executor] = asked_at + (1 + silence_factor) * waited;
+    has_waited_ = true;
+  }
+  return piece;
+}
+
 // Goes on after what has come of it before, whoever that came from.
 result<void> artifact_delivery::get_from(const std::string& executor, const wish& wanted) {
+  auto& all_begun = begun_[wanted.attempt];
   for (;;) {
-    auto begun = begun_.find(wanted.digest);
-    if (begun == begun_.end()) {
+    auto begun = all_begun.find(wanted.digest);
+    if (begun == all_begun.end()) {
       auto fresh = store_.begin();
       if (!fresh) {
         return std::move(fresh).error();
       }
-      begun = begun_.emplace(wanted.digest, *std::move(fresh)).first;
+      begun = all_begun.emplace(wanted.digest, *std::move(fresh)).first;
     }
     auto& draft = begun->second;
     if (!wanted.is_wanted()) {
       return error{errc::cancelled, "it is wanted no more"};
     }
-    const auto piece = elsewhere_.read(executor, wanted.run, wanted.digest, draft.size());
+    const auto piece = ask(executor, wanted, draft.size());
     if (!piece) {
       return piece.error();
     }
@@ -170,7 +221,7 @@ result<void> artifact_delivery::get_from(const std::string& executor, const wish
     if (is_it) {
       whole_.push_back(std::move(draft));
     }
-    begun_.erase(begun);
+    all_begun.erase(begun);
     return is_it ? result<void>{} : error{errc::not_found, "what the executor has is damaged"};
   }
 }
@@ -191,9 +242,9 @@ result<void> artifact_delivery::get(const wish& wanted) {
     return got;
   }
   auto may_come = got.error().code() != errc::not_found;
-  for (const auto& each : elsewhere_.executors()) {
-    if (each == wanted.executor) {
-      continue;
+  for (const auto& each : has_waited_ ? std::vector<std::string>{} : elsewhere_.executors()) {
+    if (each == wanted.executor || has_waited_) {
+      continue;  // the next try asks the others
     }
     const auto other = get_from(each, wanted);
     if (other) {
@@ -207,8 +258,10 @@ result<void> artifact_delivery::get(const wish& wanted) {
              : error{errc::not_found, "no executor has it any more"};
 }
 
-result<void> artifact_delivery::fetch(std::string_view run, artifact_sources sources,
+result<void> artifact_delivery::fetch(const std::string& attempt, std::string_view run,
+                                      artifact_sources sources,
                                       const std::function<bool()>& wanted) {
+  has_waited_ = false;
   const auto keep = [&] { return store_.keep(run, std::exchange(whole_, {})); };
   for (auto source : sources) {
     const auto artifact = source.getArtifact();
@@ -221,8 +274,8 @@ result<void> artifact_delivery::fetch(std::string_view run, artifact_sources sou
       return error{why.code(), text_of_source(source) + ": " + why.text()};
     };
     const std::string executor = text_of(artifact.getExecutor());
-    const wish of_list{std::string{run}, text_of(artifact.getDigest()), executor,
-                       artifact_list_bytes_max, wanted};
+    const wish of_list{attempt,  std::string{run},        text_of(artifact.getDigest()),
+                       executor, artifact_list_bytes_max, wanted};
     if (auto got = get(of_list); !got) {
       return because(got.error());
     }
@@ -234,19 +287,21 @@ result<void> artifact_delivery::fetch(std::string_view run, artifact_sources sou
       return because(files.error());
     }
     for (const auto& each : *files) {
-      if (auto got = get({of_list.run, each.digest, executor, each.size, wanted}); !got) {
+      if (auto got = get({attempt, of_list.run, each.digest, executor, each.size, wanted}); !got) {
         return because(got.error());
       }
     }
   }
+  give_up(attempt);
   return keep();
 }
 
 // --- putting -------------------------------------------------------------------------------------
 
-result<void> artifact_delivery::place(std::string_view run, artifact_sources sources,
-                                      int workspace) const {
+result<void> artifact_delivery::place(std::string_view run, artifact_sources sources, int workspace,
+                                      const std::function<bool()>& wanted) const {
   placements all;
+  std::uint64_t bytes = 0;
   for (auto source : sources) {
     const auto whose = text_of_source(source);
     const auto task = text_of(source.getArtifact().getTask());
@@ -261,14 +316,31 @@ result<void> artifact_delivery::place(std::string_view run, artifact_sources sou
       if (!is_fresh && at->second.task != task) {
         return both(at->first, at->second.source, whose);
       }
+      bytes += is_fresh ? each.size : 0;
+    }
+    if (all.size() > taken_files_max) {
+      return error{errc::too_large, "what it takes has more than " +
+                                        std::to_string(taken_files_max) +
+                                        " files together; pack them, or take fewer"};
     }
   }
   if (auto apart = check_directories(all); !apart) {
     return apart;
   }
+  if (const auto room = store_.check_room(bytes); !room) {
+    return error{room.error().code(), "what it takes has " + format_amount("memory", bytes) + ": " +
+                                          room.error().text()};
+  }
+  const look goes_on = [&] {
+    return wanted() ? store_.check_room() : error{errc::cancelled, "it is wanted no more"};
+  };
+  let_change(workspace);
   for (const auto& [path, one] : all) {
+    if (auto allowed = goes_on(); !allowed) {
+      return allowed;
+    }
     const auto blob = store_.open_blob(run, one.file.digest);
-    auto placed = blob ? place_file(workspace, path, blob->get(), one.file.executable)
+    auto placed = blob ? place_file(workspace, path, blob->get(), one.file.executable, goes_on)
                        : result<void>{blob.error()};
     if (!placed) {
       return error{placed.error().code(),

@@ -44,11 +44,6 @@ ssize_t read_at(int file, char* into, std::size_t size, std::uint64_t offset) {
   }
 }
 
-error no_room(std::uint64_t reserve) {
-  return {errc::out_of_space, "disk full: artifacts leave " + std::to_string(reserve >> 20U) +
-                                  " MiB free on the disk of the data directory; make room there"};
-}
-
 }  // namespace
 
 // --- what is being written -----------------------------------------------------------------------
@@ -60,8 +55,10 @@ blob_store::draft::~draft() {
 }
 
 result<void> blob_store::draft::write(std::string_view bytes) {
-  if (size_ / looks_every != (size_ + bytes.size()) / looks_every && !store_->has_room()) {
-    return no_room(store_->disk_reserve_bytes_);
+  if (size_ / looks_every != (size_ + bytes.size()) / looks_every) {
+    if (auto room = store_->check_room(); !room) {
+      return room;
+    }
   }
   sum_.add(bytes);
   while (!bytes.empty()) {
@@ -81,15 +78,24 @@ void blob_store::draft::close() {
   file_.reset();
 }
 
-bool blob_store::has_room() const {
+result<void> blob_store::check_room(std::uint64_t bytes) const {
   struct statvfs disk {};
-  return ::fstatvfs(incoming_.get(), &disk) != 0 ||
-         std::uint64_t{disk.f_bavail} * disk.f_frsize >= disk_reserve_bytes_;
+  if (::fstatvfs(incoming_.get(), &disk) != 0) {
+    return {};
+  }
+  const auto free = std::uint64_t{disk.f_bavail} * disk.f_frsize;
+  if (free >= disk_reserve_bytes_ && free - disk_reserve_bytes_ >= bytes) {
+    return {};
+  }
+  return error{errc::out_of_space, "disk full: artifacts leave " +
+                                       std::to_string(disk_reserve_bytes_ >> 20U) +
+                                       " MiB free on the disk of the data directory; make room "
+                                       "there"};
 }
 
 result<blob_store::draft> blob_store::begin() {
-  if (!has_room()) {
-    return no_room(disk_reserve_bytes_);
+  if (auto room = check_room(); !room) {
+    return std::move(room).error();
   }
   std::string name;
   {

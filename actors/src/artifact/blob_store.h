@@ -76,6 +76,9 @@ public:
   blob_store& operator=(const blob_store&) = delete;
   ~blob_store() = default;
 
+  /// Errors: `out_of_space` where the disk's reserve begins before so many bytes more.
+  [[nodiscard]] runtime::result<void> check_room(std::uint64_t bytes = 0) const;
+
   [[nodiscard]] runtime::result<draft> begin();
 
   /// Copies a file to its present end. Errors: those of `draft::write`; `too_large` past
@@ -112,7 +115,6 @@ private:
   blob_store() = default;
   void sweep();
   [[nodiscard]] runtime::result<void> name_one(int run, const draft& made);
-  [[nodiscard]] bool has_room() const;
   void drop_if_nobodys(const std::string& digest);
   // As `has`, with what stands against it.
   [[nodiscard]] runtime::result<bool> take(std::string_view run, std::string_view digest);

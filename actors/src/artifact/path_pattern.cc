@@ -66,11 +66,14 @@ path_pattern::path_pattern(const std::vector<std::string>& patterns) {
   }
 }
 
+// Places are followed in their order and lead to themselves or one of the next two, each to two at
+// most: what is there already is among the latest four.
 void path_pattern::add(places& to, place at) const {
+  constexpr std::ptrdiff_t near = 4;
   const auto& names = patterns_[at.pattern];
-  const auto is_there = std::any_of(to.begin(), to.end(), [at](const place& each) {
-    return each.pattern == at.pattern && each.name == at.name;
-  });
+  const auto is_there = std::any_of(
+      to.end() - std::min(std::ssize(to), near), to.end(),
+      [at](const place& each) { return each.pattern == at.pattern && each.name == at.name; });
   if (is_there || at.name >= names.size()) {
     return;
   }
@@ -93,6 +96,7 @@ path_pattern::step path_pattern::follow(const places& from, std::string_view nam
   for (const auto at : from) {
     const auto& names = patterns_[at.pattern];
     const auto is_last = at.name + 1 == names.size();
+    made.work += 1 + names[at.name].size() * name.size();
     if (names[at.name] == any_directories) {
       if (!is_hidden(name)) {
         made.is_taken = made.is_taken || is_last;

@@ -2,6 +2,7 @@
 #include <algorithm>
 #include <charconv>
 #include <cmath>
+#include <cstring>
 
 #include "definition/expression_tree.h"
 #include "definition/message_text.h"
@@ -123,11 +124,54 @@ constexpr std::size_t joined_bytes_max = std::size_t{1} << 20U;
 // What `zip` makes, which is a hundred bytes a field.
 constexpr std::size_t zipped_values_max = 4 * task_instances_max;
 
+// Of an operation by itself, and of an element of what it makes.
+constexpr std::uint64_t operation_steps = 8;
+// So many bytes of a text are a step.
+constexpr std::size_t bytes_a_step = 16;
+
+std::uint64_t steps_to_make(const value& made) {
+  std::uint64_t steps = operation_steps;
+  if (const auto* text = made.text()) {
+    steps += text->size() / bytes_a_step;
+  } else if (const auto* items = made.items()) {
+    for (const auto& each : *items) {
+      steps += steps_to_make(each);
+    }
+  } else if (const auto* entries = made.entries()) {
+    for (const auto& [name, content] : *entries) {
+      steps += name.size() / bytes_a_step + steps_to_make(content);
+    }
+  }
+  return steps;
+}
+
+error too_much_work() {
+  return {errc::too_large,
+          "too much work: long texts, long lists and large patterns count; have a command do it"};
+}
+
+// The first place of a part, by an algorithm that is linear however both are made.
+std::size_t place_of(std::string_view part, std::string_view whole) {
+  const auto* found =
+      static_cast<const char*>(::memmem(whole.data(), whole.size(), part.data(), part.size()));
+  return found != nullptr ? static_cast<std::size_t>(found - whole.data()) : std::string_view::npos;
+}
+
 class evaluator {
 public:
-  explicit evaluator(const expression_scope& scope) : scope_(scope) {}
+  evaluator(const expression_scope& scope, evaluation_budget& budget)
+      : scope_(scope), budget_(budget) {}
 
   [[nodiscard]] result<value> of(const expression_node& node) const {
+    if (budget_.is_spent()) {
+      return too_much_work();
+    }
+    auto made = value_of(node);
+    return !made || budget_.spend(steps_to_make(*made)) ? std::move(made) : too_much_work();
+  }
+
+private:
+  [[nodiscard]] result<value> value_of(const expression_node& node) const {
     switch (node.what) {
       case operation::literal:
         return node.literal;
@@ -150,7 +194,6 @@ public:
     return error{errc::internal, "unknown operation"};
   }
 
-private:
   [[nodiscard]] std::optional<value> find(const expression_node& node) const {
     switch (node.refers_to) {
       case reference_kind::param:
@@ -394,7 +437,7 @@ private:
     if (part.text() == nullptr) {
       return wrong_type("contains", "a string in a string", part);
     }
-    return make_value(whole.text()->find(*part.text()) != std::string::npos);
+    return make_value(place_of(*part.text(), *whole.text()) != std::string::npos);
   }
 
   static result<value> edge(function_name function, const value& whole, const value& part) {
@@ -425,7 +468,7 @@ private:
         return error{errc::invalid_argument,
                      "`split` makes at most " + std::to_string(task_instances_max) + " parts"};
       }
-      const auto end = std::min(left.find(*separator.text()), left.size());
+      const auto end = std::min(place_of(*separator.text(), left), left.size());
       parts.push_back(make_value(std::string{left.substr(0, end)}));
       if (end == left.size()) {
         break;
@@ -511,9 +554,13 @@ private:
     return make_value(std::move(records));
   }
 
-  static result<value> match(const expression_node& node, const value& whole) {
+  [[nodiscard]] result<value> match(const expression_node& node, const value& whole) const {
     if (whole.text() == nullptr) {
       return wrong_type(name_of(node.function), "a string first", whole);
+    }
+    if (const auto steps = node.pattern->steps_for(*whole.text());
+        steps <= pattern_steps_max && !budget_.spend(steps)) {
+      return too_much_work();
     }
     if (node.function == function_name::matches) {
       const auto found = node.pattern->is_in(*whole.text());
@@ -581,6 +628,7 @@ private:
   }
 
   const expression_scope& scope_;
+  evaluation_budget& budget_;
 };
 
 }  // namespace
@@ -619,8 +667,14 @@ std::optional<bool> map_scope::needs_failed() const {
   return one_failed;
 }
 
+result<value> evaluate(const expression& formula, const expression_scope& scope,
+                       evaluation_budget& budget) {
+  return evaluator{scope, budget}.of(formula.root());
+}
+
 result<value> evaluate(const expression& formula, const expression_scope& scope) {
-  return evaluator{scope}.of(formula.root());
+  evaluation_budget budget;
+  return evaluate(formula, scope, budget);
 }
 
 }  // namespace millrace::actors

@@ -117,12 +117,13 @@ result<std::string> fill(std::string_view text, const expression_scope& scope) {
     return broken(parsed.failures.front());
   }
   std::string filled;
+  evaluation_budget budget;
   for (const auto& piece : parsed.pieces) {
     if (!piece.formula) {
       filled += piece.text;
       continue;
     }
-    auto content = evaluate(*piece.formula, scope);
+    auto content = evaluate(*piece.formula, scope, budget);
     if (!content) {
       return std::move(content).error();
     }
@@ -156,8 +157,9 @@ result<bool> decide(std::string_view when, const expression_scope& scope) {
   return boolean_of(fill_value(when, scope));
 }
 
-result<bool> decide(const expression& when, const expression_scope& scope) {
-  return boolean_of(evaluate(when, scope));
+result<bool> decide(const expression& when, const expression_scope& scope,
+                    evaluation_budget& budget) {
+  return boolean_of(evaluate(when, scope, budget));
 }
 
 }  // namespace millrace::actors

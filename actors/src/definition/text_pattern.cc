@@ -43,9 +43,13 @@ std::optional<text_pattern> text_pattern::make(std::string_view text, mistake& w
   return text_pattern{std::move(program)};
 }
 
+std::uint64_t text_pattern::steps_for(std::string_view text) const {
+  return text.size() * static_cast<std::uint64_t>(program_->ProgramSize());
+}
+
 result<void> text_pattern::check_length(std::string_view text) const {
-  const auto size = static_cast<std::uint64_t>(program_->ProgramSize());
-  if (text.size() * size > pattern_steps_max) {
+  if (steps_for(text) > pattern_steps_max) {
+    const auto size = static_cast<std::uint64_t>(program_->ProgramSize());
     return error{errc::too_large, "the pattern `" + program_->pattern() + "` takes at most " +
                                       std::to_string(pattern_steps_max / size) +
                                       " bytes of text, not " + std::to_string(text.size())};

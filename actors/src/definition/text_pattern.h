@@ -39,6 +39,8 @@ public:
   /// Nothing when it is none; then `wrong` is set.
   [[nodiscard]] static std::optional<text_pattern> make(std::string_view text, mistake& wrong);
 
+  /// What a match of `text` may cost: instructions times bytes.
+  [[nodiscard]] std::uint64_t steps_for(std::string_view text) const;
   /// Whether it is anywhere in `text`. Errors: `too_large` past pattern_steps_max.
   [[nodiscard]] runtime::result<bool> is_in(std::string_view text) const;
   /// What the first group has matched there (nothing of a group that took no part), or all of the

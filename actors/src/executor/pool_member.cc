@@ -271,9 +271,12 @@ void pool_member::granted(granted_attempt attempt) {
 
 // What is fenced has been told, or will be.
 void pool_member::take(const granted_attempt& attempt) {
-  const auto taken = attempts_.take({attempt_token(attempt.task, attempt.number),
-                                     attempt.incarnation, attempt.grant, attempt.priority});
+  const auto token = attempt_token(attempt.task, attempt.number);
+  const auto taken = attempts_.take({token, attempt.incarnation, attempt.grant, attempt.priority});
   if (taken) {
+    if (attempt.hosts) {
+      keep_slot_(token);
+    }
     ask(attempt, ask_retry);
   } else if (taken.error().code() == errc::failed_precondition) {
     if (strangers_are_lost_) {

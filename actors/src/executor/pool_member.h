@@ -30,10 +30,11 @@ namespace millrace::actors {
 class pool_member final : public attempt_runner, public attempt_listener {
 public:
   /// `id` names the executor in its pool, `resources` are what it offers there, and `host` is where
-  /// other machines reach it. Without `timing` it needs no lease. Requires: everything outlives the
-  /// member.
+  /// other machines reach it. Without `timing` it needs no lease. `keep_slot` is told of each rank
+  /// of a gang that the executor has taken. Requires: everything outlives the member.
   pool_member(std::string id, std::optional<lease_timing> timing, resource_amounts resources,
-              std::string host, executor_name& name, executor& attempts, report_delivery& reports,
+              std::string host, executor_name& name, executor& attempts,
+              std::function<void(std::string_view)> keep_slot, report_delivery& reports,
               worker& jobs, runtime::silo& home)
       : id_(std::move(id)),
         timing_(timing),
@@ -41,6 +42,7 @@ public:
         host_(std::move(host)),
         name_(name),
         attempts_(attempts),
+        keep_slot_(std::move(keep_slot)),
         reports_(reports),
         jobs_(jobs),
         home_(home) {}
@@ -114,6 +116,7 @@ private:
   const std::string host_;
   executor_name& name_;
   executor& attempts_;
+  const std::function<void(std::string_view)> keep_slot_;
   report_delivery& reports_;
   worker& jobs_;
   runtime::silo& home_;

@@ -84,7 +84,7 @@ process_executor::process_executor(process_executor_options options, const runti
       ledger_(incarnation_),
       workspaces_(std::move(rooms)),
       starts_(options_.slots),
-      delivery_(*blobs_, options_.elsewhere),
+      delivery_(*blobs_, time, options_.elsewhere),
       files_(time) {
   files_.run();
   for (const auto& left : supervisor_->recovered()) {
@@ -142,6 +142,13 @@ result<void> process_executor::take(const attempt_ticket& ticket) {
   return ledger_.take(ticket);
 }
 
+void process_executor::keep_slot(std::string_view token) {
+  const std::lock_guard lock{mutex_};
+  if (ledger_.stage_of(token) == attempt_stage::taken) {
+    jobs_.post([this, text = std::string{token}] { starts_.reserve(text); });
+  }
+}
+
 result<void> process_executor::start(runtime::message<schemas::AttemptSpec> attempt) {
   if (jobs_.stopping()) {
     return error{errc::unavailable, "the executor is stopping"};
@@ -183,13 +190,12 @@ void process_executor::prepare(const attempt_message& message, const wanted_flag
   files_.post([this, message, wanted, since, workspace] {
     const auto attempt = message->read();
     const auto run = run_of(text_of(attempt.getTask()));
-    auto done = delivery_.fetch(run, attempt.getNeedsArtifacts(), asks(wanted));
+    auto done = delivery_.fetch(text_of(attempt.getToken()), run, attempt.getNeedsArtifacts(),
+                                asks(wanted));
     if (done) {
       const auto room = process_detail::open_directory(AT_FDCWD, workspaces_.path_of(workspace));
-      done = room ? delivery_.place(run, attempt.getNeedsArtifacts(), room->get())
+      done = room ? delivery_.place(run, attempt.getNeedsArtifacts(), room->get(), asks(wanted))
                   : result<void>{room.error()};
-    } else if (done.error().code() != errc::unavailable) {
-      delivery_.give_up();
     }
     jobs_.post([this, message, wanted, since, workspace, done] {
       workspaces_.leave(workspace);
@@ -201,7 +207,7 @@ void process_executor::prepare(const attempt_message& message, const wanted_flag
 void process_executor::prepared(const attempt_message& message, const wanted_flag& wanted,
                                 runtime::steady_time since, const result<void>& done) {
   const auto token = text_of(message->read().getToken());
-  const auto give_up = [this] { files_.post([this] { delivery_.give_up(); }); };
+  const auto give_up = [this, token] { files_.post([this, token] { delivery_.give_up(token); }); };
   if (!*wanted) {
     give_up();
     return;  // its end has been told
@@ -209,15 +215,9 @@ void process_executor::prepared(const attempt_message& message, const wanted_fla
   if (!done && done.error().code() == errc::unavailable &&
       time_.steady() - since < fetch_patience) {
     listener_->waits(token, "waits for " + done.error().text());
-    jobs_.post(
-        [this, message, wanted, since] {
-          if (*wanted) {
-            prepare(message, wanted, since);
-          } else {
-            files_.post([this] { delivery_.give_up(); });
-          }
-        },
-        fetch_retry);
+    jobs_.post([this, message, wanted, since,
+                give_up] { *wanted ? prepare(message, wanted, since) : give_up(); },
+               fetch_retry);
     return;
   }
   const auto ticket = preparing_.extract(token).mapped().ticket;
@@ -398,6 +398,9 @@ void process_executor::end_unstarted(const std::string& token, AttemptEnd end,
     ledger_.end(token);
   }
   listener_->ended(token, unstarted_report(parse_token(token)->attempt, end, why, time_.wall()));
+  if (starts_.forget(token)) {
+    start_more();
+  }
 }
 
 void process_executor::cancel(std::string_view token) {

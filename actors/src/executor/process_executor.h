@@ -3,9 +3,10 @@
 //
 // It puts together the ledger (fences, what is listed), the start queue (slots), the workspaces,
 // the artifacts and the supervisor (processes, files, logs). An attempt holds a slot while its
-// process lives, its artifacts are kept, or a start that was refused is tried again. Artifacts are
-// got, put and kept on a thread of their own, one attempt's after the other.
-// Nothing that runs outlives the silo: what `adopt` finds has ended, or is lost.
+// process lives, its artifacts are kept, or a start that was refused is tried again; one is kept
+// for a rank of a gang from its ticket on. Artifacts are got, put and kept on a thread of their
+// own, one attempt's after the other. Nothing that runs outlives the silo: what `adopt` finds has
+// ended, or is lost.
 #pragma once
 
 #include <atomic>
@@ -62,6 +63,9 @@ public:
   [[nodiscard]] runtime::result<void> take(const attempt_ticket& ticket) override;
   [[nodiscard]] runtime::result<void> start(
       runtime::message<schemas::AttemptSpec> attempt) override;
+  /// Keeps a slot for an attempt from its ticket on, whatever is ready before: it starts together
+  /// with others. No effect unless its stage is `taken`.
+  void keep_slot(std::string_view token);
   void cancel(std::string_view token) override;
   void fence() override;
   [[nodiscard]] std::vector<listed_attempt> list() const override;

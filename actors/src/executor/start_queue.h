@@ -2,13 +2,16 @@
 // Start queue: which attempts of one executor hold a slot, and which wait for one.
 //
 // A pure core. A slot is held only while a process lives: the next attempt starts when one has
-// exited, not when its result is stored. The order is the pool's: priority, then its grants.
+// exited, not when its result is stored. The order is the pool's: priority, then its grants. Those
+// that start together have their slots kept from their grants on: each may be ready at another
+// time, and what was granted ahead would come between.
 #pragma once
 
 #include <algorithm>
 #include <cstdint>
 #include <map>
 #include <optional>
+#include <set>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -31,13 +34,26 @@ public:
     }
   }
 
-  /// The attempt to start now, which takes a slot; nothing if none waits or all slots are taken.
+  /// Keeps a slot for an attempt that may be added later, until it is the `next`, or `forget`.
+  void reserve(std::string token) { reserved_.insert(std::move(token)); }
+  /// It needs none any more; false if none was kept for it.
+  bool forget(const std::string& token) { return reserved_.erase(token) == 1; }
+
+  /// The attempt to start now, which takes a slot; nothing if none waits that may have one.
   [[nodiscard]] std::optional<Attempt> next() {
-    if (waiting_.empty() || taken_ >= slots_) {
+    if (taken_ >= slots_) {
+      return std::nullopt;
+    }
+    const auto is_any_free = taken_ + reserved_.size() < slots_;
+    const auto first = std::find_if(waiting_.begin(), waiting_.end(), [&](const auto& each) {
+      return is_any_free || reserved_.contains(each.second.token);
+    });
+    if (first == waiting_.end()) {
       return std::nullopt;
     }
     ++taken_;
-    return std::move(waiting_.extract(waiting_.begin()).mapped().attempt);
+    forget(first->second.token);
+    return std::move(waiting_.extract(first).mapped().attempt);
   }
 
   /// An attempt that had started has ended, or could not start.
@@ -63,6 +79,7 @@ private:
 
   std::uint32_t slots_;
   std::uint32_t taken_ = 0;
+  std::set<std::string, std::less<>> reserved_;
   std::map<std::pair<std::int64_t, std::uint64_t>, entry> waiting_;
 };
 

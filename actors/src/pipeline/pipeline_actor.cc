@@ -571,8 +571,11 @@ async<> pipeline_actor::run_ended(run_ended_params params) {
     expiring_.erase(run);
     co_return;
   }
+  // Of some tasks alone: it is listed, and neither counts for its version nor starts anything.
+  const auto is_partial = params.version() == 0;
   if (const auto before = active_.get(row)) {
     made.setGroup(before->getGroup());
+    made.setVersion(is_partial ? before->getVersion() : params.version());
   }
   active_.erase(row);
   runs_.put(row, told);
@@ -590,8 +593,10 @@ async<> pipeline_actor::run_ended(run_ended_params params) {
   }
   turns_.remove(run);
   begin_waiting();
-  judge_version(params.version(), params.state());
-  tell_subscribers(params);
+  if (!is_partial) {
+    judge_version(params.version(), params.state());
+    tell_subscribers(params);
+  }
 }
 
 async<> pipeline_actor::run_removed(run_removed_params params) {

@@ -96,8 +96,9 @@ public:
       return std::move(opened).error();
     }
     executor_ = *std::move(opened);
-    member_.emplace(id, options_.lease, offered_resources(options_.resources), options_.host, name_,
-                    *executor_, reports_, jobs_, home_);
+    member_.emplace(
+        id, options_.lease, offered_resources(options_.resources), options_.host, name_, *executor_,
+        [this](std::string_view token) { executor_->keep_slot(token); }, reports_, jobs_, home_);
     home_.add<access_actor>();
     home_.add<audit_actor>();
     home_.add<cache_actor>();

@@ -144,6 +144,7 @@ void pool_actor::restore_tickets() {
   });
   std::stable_sort(all.begin(), all.end(),
                    [](const auto& a, const auto& b) { return a.granted_at < b.granted_at; });
+  end(pool_queue::take_stranded(all), schemas::AttemptEnd::DROPPED);
   for (auto& each : all) {
     queue_.restore(std::move(each));
   }

@@ -20,6 +20,22 @@ std::string gang_text(std::uint32_t ranks) {
 
 }  // namespace
 
+std::vector<pool_ticket> pool_queue::take_stranded(std::vector<pool_ticket>& stored) {
+  std::set<gang_key> granted;
+  for (const auto& each : stored) {
+    if (each.wish.gang && !each.executor.empty()) {
+      granted.insert(key_of(*each.wish.gang));
+    }
+  }
+  const auto at = std::stable_partition(stored.begin(), stored.end(), [&](const auto& each) {
+    return !each.wish.gang || !each.executor.empty() || !granted.contains(key_of(*each.wish.gang));
+  });
+  std::vector<pool_ticket> stranded{std::make_move_iterator(at),
+                                    std::make_move_iterator(stored.end())};
+  stored.erase(at, stored.end());
+  return stranded;
+}
+
 // How many ranks of the shape have a place there with a free slot, beside what is kept.
 std::uint32_t pool_queue::places_now(const ticket_shape& of, const offer& at) {
   std::uint64_t places = at.free_slots();
@@ -34,7 +50,7 @@ std::uint32_t pool_queue::places_now(const ticket_shape& of, const offer& at) {
 // How many could have one there if nothing else was.
 std::uint32_t pool_queue::places_ever(const ticket_shape& of, std::string_view executor,
                                       const offer& at) const {
-  if (!could_go(of, executor, at) || at.host.empty()) {
+  if (!could_go(of, executor, at) || !takes_ranks(at)) {
     return 0;
   }
   std::uint64_t places = at.slots;
@@ -88,7 +104,7 @@ pool_queue::verdict pool_queue::look_gang(choice& made, runtime::wall_time now) 
   const auto has_waited = now - first.queued_at >= patience && gang_could_go(shape);
   const auto is_kept = first.number == gang_kept_for_;
   const auto may_run = is_kept ? shares_.find(shape.project)->may_run(shape.ranks)
-                               : may_run_more(shape.project, shape.ranks);
+                               : may_run_more(shape.project, shape.priority, shape.ranks);
   auto rooms = rooms_for(shape);
   auto left = shape.ranks;
   for (const auto& each : rooms) {
@@ -127,10 +143,13 @@ std::optional<pool_queue::shape_at> pool_queue::kept_gang() {
   return std::nullopt;
 }
 
-// Whether the project may have so many more, beside a gang of it that something is kept for.
-bool pool_queue::may_run_more(const std::string& project, std::uint32_t more) const {
+// Whether the project may have so many more of the priority, beside a gang of it that something is
+// kept for: from what comes behind that.
+bool pool_queue::may_run_more(const std::string& project, std::uint32_t priority,
+                              std::uint32_t more) const {
   const auto kept = tickets_.find(gang_kept_for_);
-  const auto saved = kept != tickets_.end() && kept->second.wish.project == project
+  const auto saved = kept != tickets_.end() && kept->second.wish.project == project &&
+                             kept->second.priority >= priority
                          ? kept->second.wish.gang->ranks
                          : 0;
   return shares_.find(project)->may_run(more + saved);
@@ -228,12 +247,14 @@ std::string pool_queue::reason_of_gang_places(const ticket_shape& of, bool is_ke
   const auto could = gang_could_go(of);
   std::uint64_t places = 0;
   std::size_t away = 0;
+  std::size_t unknown = 0;
   std::string_view largest;
   for (const auto& [name, one] : executors_) {
     if (!of.executor.empty() && of.executor != name) {
       continue;
     }
     away += one.slots == 0 ? 1 : 0;
+    unknown += one.slots > 0 && !takes_ranks(one) ? 1 : 0;
     auto bare = one;
     if (is_kept || !could) {
       forget_kept(bare);
@@ -251,7 +272,11 @@ std::string pool_queue::reason_of_gang_places(const ticket_shape& of, bool is_ke
     return (of.is_one_place ? ", which share a workspace; there" : std::string{"; there"}) +
            (places == 1 ? " is " : " are ") + are + " for them" +
            (of.is_one_place ? where : " in its pool") + (of.executor.empty() ? " at most" : "") +
-           (away > 0 ? "; " + counted(away, "executor is away", "executors are away") : "");
+           (away > 0 ? "; " + counted(away, "executor is away", "executors are away") : "") +
+           (unknown > 0 ? "; " + counted(unknown, "executor", "executors") +
+                              " of an older version, or with a host of more than " +
+                              std::to_string(rank_host_bytes_max) + " bytes, can have none"
+                        : "");
   }
   return ": " + are + (places == 1 ? " is" : " are") + " free" + where +
          (is_kept ? ", and kept for it" : "");

@@ -343,7 +343,7 @@ std::optional<pool_queue::choice> pool_queue::look(runtime::wall_time now) {
           return std::nullopt;
         }
         if ((where == search::made && !may_preempt(priority, project)) ||
-            !may_run_more(project, 1)) {
+            !may_run_more(project, priority, 1)) {
           break;
         }
         after = line->first;

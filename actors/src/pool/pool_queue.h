@@ -35,8 +35,9 @@
 // The tickets of a gang are granted in one step, when all of them have come and all find a place
 // where a slot is free, or none is: so no two gangs wait for what the other one has. One that has
 // waited for `patience` has every free place kept for it that its ranks could have, until there are
-// enough: one gang at a time, whoever comes to have a better share
-// meanwhile. It holds its locks as one, and neither preempts nor makes way.
+// enough: one gang at a time, whoever comes to have a better share meanwhile. What its project may
+// have is kept for it likewise, from what has no higher priority. It holds its locks as one, and
+// neither preempts nor makes way.
 //
 // An executor counts its lives: when it joins with another incarnation, what its earlier life had
 // is lost, and the tasks decide what follows.
@@ -73,6 +74,10 @@ inline constexpr runtime::duration ahead_time = std::chrono::seconds{1};
 
 /// How long a ticket waits for resources or a lock before they are kept for it.
 inline constexpr runtime::duration patience = std::chrono::minutes{1};
+
+/// The longest host of an executor that gets ranks: those of 1,000, with commas, fit the 128 KiB of
+/// one variable.
+inline constexpr std::size_t rank_host_bytes_max = 120;
 
 /// How many tickets before it a reason counts.
 inline constexpr std::size_t counted_before_max = 100;
@@ -123,6 +128,10 @@ public:
   void restore_pause(std::string_view run);
   /// Of those with an executor in the order of their grants.
   void restore(pool_ticket ticket);
+  /// Takes out of stored tickets, before they are restored, those of gangs that wait while others
+  /// of theirs were granted: a pool of an older version grants them one by one. They would wait for
+  /// ever.
+  [[nodiscard]] static std::vector<pool_ticket> take_stranded(std::vector<pool_ticket>& stored);
   void restore_executor(std::string_view executor, std::uint64_t incarnation, std::uint32_t slots,
                         resource_amounts resources = {}, std::string_view host = {});
   /// What a project has used until `at`.
@@ -335,11 +344,15 @@ private:
   [[nodiscard]] static std::uint32_t places_now(const ticket_shape& of, const offer& at);
   [[nodiscard]] std::uint32_t places_ever(const ticket_shape& of, std::string_view executor,
                                           const offer& at) const;
+  [[nodiscard]] static bool takes_ranks(const offer& at) {
+    return !at.host.empty() && at.host.size() <= rank_host_bytes_max;
+  }
   [[nodiscard]] bool gang_could_go(const ticket_shape& of) const;
   [[nodiscard]] std::vector<room> rooms_for(const ticket_shape& of);
   [[nodiscard]] verdict look_gang(choice& made, runtime::wall_time now);
   [[nodiscard]] std::optional<shape_at> kept_gang();
-  [[nodiscard]] bool may_run_more(const std::string& project, std::uint32_t more) const;
+  [[nodiscard]] bool may_run_more(const std::string& project, std::uint32_t priority,
+                                  std::uint32_t more) const;
   void keep_for_gang(const ticket_shape& of, std::vector<room> rooms);
   void grant_gang(const choice& found, runtime::wall_time now, std::vector<pool_grant>& grants);
   [[nodiscard]] std::string reason_of_gang(const pool_ticket& ticket) const;

@@ -126,7 +126,7 @@ std::string pool_queue::reason_at(const pool_ticket& ticket, runtime::wall_time 
            counted(share->running, "task that runs", "tasks that run") + ", and may have " +
            std::to_string(share->limits.max_running) + " at a time";
   }
-  if (!may_run_more(shape.project, 1)) {
+  if (!may_run_more(shape.project, shape.priority, 1)) {
     return "what the project " + quoted(shape.project) +
            " may have at a time is kept for a gang that has waited longer";
   }
@@ -242,10 +242,14 @@ std::string pool_queue::reason_of_resources(const pool_ticket& ticket,
   const auto may_have = [&](const std::string& name, const offer& one) {
     return one.slots > 0 && !one.drains && (of.executor.empty() || of.executor == name);
   };
-  const auto most_slots = std::max_element(
-      executors_.begin(), executors_.end(),
-      [](const auto& a, const auto& b) { return a.second.slots < b.second.slots; });
-  if (most_slots->second.slots < of.most_ranks) {
+  const offers::value_type* most_slots = nullptr;
+  for (const auto& each : executors_) {
+    if (may_have(each.first, each.second) &&
+        (most_slots == nullptr || each.second.slots > most_slots->second.slots)) {
+      most_slots = &each;
+    }
+  }
+  if (most_slots != nullptr && most_slots->second.slots < of.most_ranks) {
     return "a gang of its run has " + std::to_string(of.most_ranks) +
            " ranks, which share a workspace; the largest executor, " + most_slots->first +
            ", has " + counted(most_slots->second.slots, "slot", "slots");

@@ -27,7 +27,9 @@ namespace {
 // Of parameters and outputs, with the end of a run: they may start others, and are mostly short.
 constexpr std::size_t told_bytes_max = std::size_t{32} << 10U;
 attempted attempted_in(schemas::TaskStatus::Reader row) {
-  return row.getStartedAt() != 0 ? attempted::yes : attempted::no;
+  return row.getStartedAt() != 0 ? attempted::yes
+         : row.getAttempt() != 0 ? attempted::no
+                                 : attempted::never;
 }
 
 output_list outputs_of(schemas::TaskStatus::Reader row) {
@@ -263,7 +265,8 @@ void run_actor::limit_time(runtime::wall_time start) {
   }
 }
 
-// Tells the pipeline's list of runs, and the schedule that started it.
+// Tells the pipeline's list of runs, and the schedule that started it. The end of a run of some
+// tasks alone says nothing of the version that it ran, and names none.
 void run_actor::report(std::int64_t ended_before) {
   const auto root = state();
   const auto pipeline = text_of(root.getProject()) + "/" + text_of(root.getPipeline());
@@ -272,7 +275,8 @@ void run_actor::report(std::int64_t ended_before) {
   made.setRun(key().c_str());
   made.setState(root.getState());
   made.setFinishedAt(root.getFinishedAt());
-  made.setVersion(root.getVersion());
+  const auto judges = !over() || pinned_.get(pinned_row)->getOnly().size() == 0;
+  made.setVersion(judges ? root.getVersion() : 0);
   made.setCreatedAt(root.getCreatedAt());
   made.setEndedBefore(ended_before);
   made.setDepth(root.getDepth());
@@ -481,8 +485,9 @@ async<> run_actor::task_changed(task_changed_params params) {
   }
   const auto was = before->getState();
   const auto label = text_of(before->getLabel());
+  const auto state_now = graph_->counted_as(id, news.getState());
   auto row = instances_.edit(row_key);
-  row.setState(news.getState());
+  row.setState(state_now);
   row.setAttempt(news.getAttempt());
   row.setExitCode(news.getExitCode());
   row.setSignal(news.getSignal());
@@ -493,21 +498,21 @@ async<> run_actor::task_changed(task_changed_params params) {
   row.setArtifacts(news.getArtifacts());
   row.setCachedFrom(news.getCachedFrom());
   count(was, -1);
-  count(news.getState(), 1);
+  count(state_now, 1);
   count_cached(news, 1);
-  if (news.getState() != TaskState::QUEUED) {
+  if (state_now != TaskState::QUEUED) {
     const auto reader = row.asReader();
     add_event(&reader);
   }
-  if (is_terminal(news.getState())) {
+  if (is_terminal(state_now)) {
     graph_->keep_artifacts(id, artifacts_of(news));
     auto effects =
-        graph_->ended(id, news.getState(), outputs_of(news), text_of(news.getReason()),
+        graph_->ended(id, state_now, outputs_of(news), text_of(news.getReason()),
                       shell_exit_code(news.getExitCode(), news.getSignal()), attempted_in(news));
     for (const auto one : effects.unstarted) {
       forget_row(row_of(one));
     }
-    if (graph_->task(*at).ranks > 0 && is_failure(news.getState())) {
+    if (graph_->task(*at).ranks > 0 && is_failure(state_now)) {
       store_gang(*at);
     }
     apply(std::move(effects));

@@ -113,7 +113,7 @@ private:
   void report(std::int64_t ended_before = 0);
   void tell_waiting(schemas::TaskStatus::Builder status, instance_id id) const;
   void count(schemas::TaskState state, int by);
-  void count_cached(schemas::TaskStatus::Reader row, int by);
+  void count_cached(const schemas::TaskStatus::Reader& row, int by);
   void count_waiting();
   [[nodiscard]] static std::string event_row(std::uint64_t sequence);
   void add_event(const schemas::TaskStatus::Reader* instance);

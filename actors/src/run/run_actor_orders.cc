@@ -153,8 +153,10 @@ result<run_actor::retry_from_results> run_actor::start_again(const std::string& 
               (from.ends_with(']') ? "; name the task: all of a fan-out starts again" : "")};
     }
     if (!graph_->is_selected(*at)) {
-      return error{errc::failed_precondition,
-                   "the run was not asked for the task '" + from + "'; submit one that is"};
+      return error{errc::failed_precondition, "the run was not asked for the task '" + from +
+                                                  "'; `millrace submit " +
+                                                  text_of(state().getPipeline()) + " --only " +
+                                                  from + "` starts a run that does"};
     }
     wanted.push_back(*at);
   }

@@ -98,7 +98,7 @@ void run_actor::count(TaskState state, int by) {
   }
 }
 
-void run_actor::count_cached(schemas::TaskStatus::Reader row, int by) {
+void run_actor::count_cached(const schemas::TaskStatus::Reader& row, int by) {
   if (row.getCachedFrom().size() > 0) {
     auto counts = edit().getTasks();
     counts.setCached(static_cast<std::uint32_t>(std::int64_t{counts.getCached()} + by));

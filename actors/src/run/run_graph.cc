@@ -6,6 +6,7 @@
 
 #include "millrace/actors/expression.h"
 #include "millrace/actors/selection.h"
+#include "millrace/runtime/assert.h"
 #include "run/run_scope.h"
 
 namespace millrace::actors {
@@ -32,15 +33,27 @@ run_graph::run_graph(pipeline_definition definition, bound_params params, std::s
       unended_(nodes_.size()) {
   for (std::uint32_t at = 0; at < nodes_.size(); ++at) {
     by_name_.emplace(definition_.tasks[at].name, at);
-    const auto ranks = definition_.tasks[at].ranks;
-    most_ranks_ = std::max(most_ranks_, ranks);
-    for (const auto& [resource, amount] : definition_.tasks[at].resources) {
-      auto& most = most_resources_[resource];
-      most = std::max(most, amount * std::max(ranks, 1U));
-    }
     nodes_[at].needs_left = static_cast<std::uint32_t>(graph_.needs[at].size());
     for (const auto need : graph_.element_needs[at]) {
       needed_by_element_[need] = true;
+    }
+  }
+  set_selection({});
+}
+
+void run_graph::set_selection(std::vector<bool> selected) {
+  selected_ = std::move(selected);
+  most_resources_.clear();
+  most_ranks_ = 0;
+  for (std::uint32_t at = 0; at < nodes_.size(); ++at) {
+    if (!is_selected(at)) {
+      continue;
+    }
+    const auto& task = definition_.tasks[at];
+    most_ranks_ = std::max(most_ranks_, task.ranks);
+    for (const auto& [resource, amount] : task.resources) {
+      auto& most = most_resources_[resource];
+      most = std::max(most, amount * std::max(task.ranks, 1U));
     }
   }
 }
@@ -226,13 +239,16 @@ void run_graph::judge_each_when(std::uint32_t at, run_effects& effects) {
   if (!condition) {
     return;
   }
+  evaluation_budget budget;  // of all: they are decided in one turn
   for (std::uint32_t index = 0; index < node.slots.size(); ++index) {
     if (node.slots[index].state != task_state::WAITING) {
       continue;
     }
-    const auto wanted = decide(*condition, scope{*this, at, &node.instances[index]});
+    const auto wanted = decide(*condition, scope{*this, at, &node.instances[index]}, budget);
     if (!wanted) {
-      const auto reason = "`when`: " + wanted.error().text();
+      const std::string together =
+          budget.is_spent() && index > 0 ? "with those of the instances before it " : "";
+      const auto reason = "`when`: " + together + wanted.error().text();
       settle({at, index}, task_state::ERRORED, reason, effects);
       fail_fast({at, index}, reason, effects);
     } else if (!*wanted) {
@@ -269,6 +285,10 @@ void run_graph::open(std::uint32_t at, run_effects& effects) {
       node.failed += is_failure(node.slots[index].state) ? 1 : 0;
     }
   }
+  const auto backing_off = std::count_if(
+      node.slots.begin(), node.slots.end(),
+      [&](const slot& each) { return is_gang(at) && each.state == task_state::BACKING_OFF; });
+  MILLRACE_ASSERT(backing_off == 0 || backing_off == std::ssize(node.slots));  // of one round
   node.failed_fast = task.fail_fast && !within_allowance(at);
   active_ += runs_nothing(at) ? 0 : node.active;
   node.restored.clear();
@@ -404,9 +424,20 @@ bool run_graph::may_start_more(const task_node& one, const task_definition& task
          one.active < task.max_parallel.value_or(start_window);
 }
 
+// The window bounds what starts one by one, so that a gang never waits for what ends late or never
+// where nobody has set a bound.
+bool run_graph::may_start_all(const task_definition& gang) const {
+  const auto window = start_window + gang_ranks_max;
+  return active_ == 0 ||
+         active_ + gang.ranks <=
+             std::min<std::size_t>(definition_.max_parallel.value_or(window), window);
+}
+
+// Hooks first: they tidy up, and wait for no gang that finds no room in the run.
 void run_graph::may_start(std::uint32_t at) {
   nodes_[at].startable = true;
-  (runs_nothing(at) ? asking_ : startable_).push_back(at);
+  auto& queue = runs_nothing(at) ? asking_ : startable_;
+  is_hook(at) ? queue.push_front(at) : queue.push_back(at);
 }
 
 void run_graph::start_more(run_effects& effects) {
@@ -422,10 +453,10 @@ void run_graph::start_more_of(std::deque<std::uint32_t>& queue, run_effects& eff
     auto& node = nodes_[at];
     const auto& task = definition_.tasks[at];
     auto next = next_unstarted(at);
-    if (next && task.ranks > 0 && active_ > 0 && active_ + task.ranks > parallel_max()) {
+    if (next && is_gang(at) && !may_start_all(task)) {
       return;  // all of them or none
     }
-    for (; next && may_start_more(node, task); next = next_unstarted(at)) {
+    for (; next && (is_gang(at) || may_start_more(node, task)); next = next_unstarted(at)) {
       node.slots[*next].state = task_state::QUEUED;
       effects.start.push_back({at, *next});
       ++node.active;

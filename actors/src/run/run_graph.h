@@ -83,7 +83,11 @@ struct taken_artifact {
 inline constexpr std::size_t taken_artifacts_max = 20'000;
 
 /// Whether a command of an instance has started, or a person was asked.
-enum class attempted : bool { no, yes };
+enum class attempted : std::uint8_t {
+  never,  ///< There was no attempt either.
+  no,
+  yes,
+};
 
 /// Which tasks a stop withdraws.
 enum class stop_reach : std::uint8_t {
@@ -175,7 +179,7 @@ public:
   void set_callback_key(std::string key) { callback_key_ = std::move(key); }
   /// By task, whether it is asked for; empty: all are. What is not is skipped: before `begin`.
   /// Requires: what select_tasks answers.
-  void set_selection(std::vector<bool> selected) { selected_ = std::move(selected); }
+  void set_selection(std::vector<bool> selected);
   [[nodiscard]] bool is_selected(std::uint32_t at) const {
     return selected_.empty() || selected_[at];
   }
@@ -192,6 +196,9 @@ public:
   /// Starts the run, or goes on with it.
   [[nodiscard]] run_effects begin();
 
+  /// As what the end of a started instance counts: a rank that was lost while it was being
+  /// withdrawn is cancelled, unless it may never be repeated, as other tasks say themselves.
+  [[nodiscard]] task_state counted_as(instance_id id, task_state state) const;
   /// A started instance has ended. No effect for one that had ended before.
   [[nodiscard]] run_effects ended(instance_id id, task_state state, output_list outputs,
                                   std::string_view reason = {},
@@ -297,9 +304,10 @@ public:
   /// What it holds, by filled-in names, of which no two are alike; the limit of a mutex is 0.
   /// Errors: as above; `invalid_argument` for a name that cannot be one.
   [[nodiscard]] runtime::result<std::vector<semaphore_definition>> locks(instance_id id) const;
-  /// Of each resource, the most that one of its tasks asks for, a gang for all of its ranks.
+  /// Of each resource, the most that one of its selected tasks asks for, a gang for all of its
+  /// ranks.
   [[nodiscard]] const resource_amounts& most_resources() const noexcept { return most_resources_; }
-  /// Of its largest gang; 0: it has none.
+  /// Of its largest selected gang; 0: there is none.
   [[nodiscard]] std::uint32_t most_ranks() const noexcept { return most_ranks_; }
   /// What it is to leave, with patterns filled in. Errors: as above; `invalid_argument` for one
   /// that leads out of the workspace.
@@ -410,6 +418,7 @@ private:
   }
   [[nodiscard]] std::size_t parallel_max() const;
   [[nodiscard]] bool may_start_more(const task_node& one, const task_definition& task) const;
+  [[nodiscard]] bool may_start_all(const task_definition& gang) const;
   [[nodiscard]] static task_state outcome_of(const task_node& one);
   [[nodiscard]] bool within_allowance(std::uint32_t at) const;
   [[nodiscard]] bool passes(std::uint32_t at) const;

@@ -33,7 +33,7 @@ void run_graph::begin_anew(std::uint32_t at, const std::function<bool(task_state
     auto& one = node.slots[index];
     if (is_terminal(one.state) && keeps(one.state)) {
       kept[index] = std::move(one);
-    } else if (one.state != task_state::WAITING) {
+    } else if (one.state != task_state::WAITING || is_gang(at)) {  // a round may be about to begin
       forgotten.push_back({at, index});
     }
   }

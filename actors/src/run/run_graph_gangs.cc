@@ -27,6 +27,12 @@ std::string run_graph::rank_text(instance_id failed, std::string_view why) const
          (why.empty() ? "" : ": " + std::string{why});
 }
 
+task_state run_graph::counted_as(instance_id id, task_state state) const {
+  const auto is_lost = state == task_state::LOST && is_gang(id.task) && withdrawn(id.task) &&
+                       definition_.tasks[id.task].retry.on_lost == lost_attempt::start_again;
+  return is_lost ? task_state::CANCELLED : state;
+}
+
 bool run_graph::is_backing_off(std::uint32_t at) const {
   const auto& node = nodes_[at];
   return is_gang(at) && node.now == phase::open &&
@@ -61,6 +67,9 @@ bool run_graph::begin_again(std::uint32_t at, run_effects& effects) {
                                    [](const slot& one) { return is_failure(one.state); });
   const auto first = node.gang.failed.value_or(failed - node.slots.begin());
   const auto& worst = node.slots[first];
+  if (worst.state == task_state::ERRORED && worst.tried == attempted::never) {
+    return false;  // what its definition says has no value, and will have none
+  }
   runtime::duration delay{};
   auto reason = node.gang_failure.empty() ? rank_text({at, first}, {}) : node.gang_failure;
   if (lost != node.slots.end()) {
@@ -93,7 +102,9 @@ run_effects run_graph::begin_round(std::uint32_t at) {
   run_effects effects;
   if (is_backing_off(at)) {
     reset_ranks(at, task_state::WAITING);
-    may_start(at);
+    if (!nodes_[at].startable) {
+      may_start(at);
+    }
     drain(effects);
   }
   return effects;

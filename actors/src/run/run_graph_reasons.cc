@@ -66,22 +66,26 @@ std::string run_graph::needs_text(std::uint32_t at) const {
              : text + " (`run_on` is `" + std::string{to_string(rule)} + "`)";
 }
 
-// Of the needs of a task that is not judged yet, or of an instance of one that is.
+// Of the needs of a task that is not judged yet, or of an instance of one that is: the first by
+// name, then how many more, since a list of tasks asks this for each.
 std::vector<std::string> run_graph::awaited(instance_id id) const {
   std::vector<std::string> names;
-  if (nodes_[id.task].now == phase::open) {
-    for (const auto need : graph_.element_needs[id.task]) {
-      const auto& slots = nodes_[need].slots;
-      if (id.index < slots.size() && !is_terminal(slots[id.index].state)) {
-        names.push_back(name_of({need, id.index}));
-      }
+  std::size_t more = 0;
+  const auto is_element = nodes_[id.task].now == phase::open;
+  for (const auto need : is_element ? graph_.element_needs[id.task] : graph_.needs[id.task]) {
+    const auto& slots = nodes_[need].slots;
+    if (is_element ? id.index >= slots.size() || is_terminal(slots[id.index].state)
+                   : nodes_[need].now == phase::ended) {
+      continue;
     }
-    return names;
+    if (names.size() == named_needs_max) {
+      ++more;
+    } else {
+      names.push_back(is_element ? name_of({need, id.index}) : definition_.tasks[need].name);
+    }
   }
-  for (const auto need : graph_.needs[id.task]) {
-    if (nodes_[need].now != phase::ended) {
-      names.push_back(definition_.tasks[need].name);
-    }
+  if (more > 0) {
+    names.push_back(std::to_string(more) + " more");
   }
   return names;
 }
@@ -96,11 +100,8 @@ std::string run_graph::waiting_text(instance_id id) const {
   }
   const auto names = awaited(id);
   std::string text;
-  for (std::size_t each = 0; each < std::min(names.size(), named_needs_max); ++each) {
-    text += (each == 0 ? "waits for " : ", ") + names[each];
-  }
-  if (names.size() > named_needs_max) {
-    text += " and " + std::to_string(names.size() - named_needs_max) + " more";
+  for (std::size_t each = 0; each < names.size(); ++each) {
+    text += (each == 0 ? "waits for " : each == named_needs_max ? " and " : ", ") + names[each];
   }
   if (!names.empty() || node.now != phase::open) {
     return text;

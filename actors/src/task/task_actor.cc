@@ -436,8 +436,10 @@ async<> task_actor::attempt_finished(attempt_finished_params params) {
   }
   record_attempt(news, end, text);
   auto root = edit();
-  root.setExitCode(news.getExitCode());
-  root.setSignal(news.getSignal());
+  // The run of a gang would judge by the signal that ended the output, which no task does.
+  const auto is_its_own = end != AttemptEnd::LOG_LIMIT || !spec().getWish().hasGang();
+  root.setExitCode(is_its_own ? news.getExitCode() : -1);
+  root.setSignal(is_its_own ? news.getSignal() : 0);
   if (root.getStartedAt() == 0) {
     root.setStartedAt(news.getStartedAt());
   }

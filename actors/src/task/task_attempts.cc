@@ -106,7 +106,8 @@ task_effects task_attempts::finished(std::uint32_t attempt, AttemptEnd how, std:
     effects = make_way();
   } else if (row_.cancelling && row_.preempted == Preemptible::BY_DEFAULT &&
              (how != AttemptEnd::LOST ||
-              (policy_.on_lost != lost_attempt::give_up && again_ == begun_again_by::itself))) {
+              (again_ == begun_again_by::itself ? policy_.on_lost != lost_attempt::give_up
+                                                : row_.overdue))) {
     end(row_.overdue ? TaskState::TIMED_OUT : TaskState::CANCELLED, row_.reason);
   } else {
     switch (how) {

@@ -1,7 +1,10 @@
 // SPDX-License-Identifier: MIT
 // Artifacts: what the tasks of a run have left in files, told by the run, and read from the
 // executor that keeps them.
+#include <algorithm>
+
 #include "api/api.h"
+#include "api/blob_reader.h"
 #include "api/respond.h"
 #include "http/entity_tags.h"
 #include "millrace/actors/artifact.h"
@@ -19,12 +22,16 @@ namespace {
 
 constexpr std::uint64_t page_files_max = 1'000;
 
-using blob_results = schemas::executor_interface::blob_results;
-
-std::string_view bytes_of(const blob_results& piece) {
+std::string_view bytes_of(const blob_reader::results& piece) {
   const auto bytes = piece.bytes();
   return {reinterpret_cast<const char*>(bytes.begin()), bytes.size()};
 }
+
+// What an artifact consists of, and the executor that has told it.
+struct known_list {
+  std::string executor;
+  std::vector<actors::artifact_file> files;
+};
 
 struct wanted_artifact {
   std::string run;
@@ -40,8 +47,7 @@ wanted_artifact wanted_in(const request& received) {
 // Finds out what an artifact consists of, and says it to `then`, on the thread for files.
 class list_reader : public std::enable_shared_from_this<list_reader> {
 public:
-  using files = std::vector<actors::artifact_file>;
-  using done = std::function<void(const std::string& executor, const files&)>;
+  using done = std::function<void(const known_list&)>;
 
   list_reader(const api_parts& parts, wanted_artifact wanted, std::shared_ptr<reply> answer,
               done then)
@@ -64,8 +70,9 @@ private:
     }
     for (auto each : found->task().getArtifacts()) {
       if (each.getName() == wanted_.name.c_str()) {
-        executor_ = each.getExecutor().cStr();
         digest_ = each.getDigest().cStr();
+        reader_ = std::make_shared<blob_reader>(parts_.silo, wanted_.run,
+                                                std::string{each.getExecutor().cStr()});
         pull();
         return;
       }
@@ -75,15 +82,13 @@ private:
   }
 
   void pull() {
-    parts_.silo.call_then<blob_results>(
-        ref<schemas::Executor>(executor_).blob(wanted_.run, digest_, text_.size()),
-        [self = shared_from_this()](const auto& piece) { self->take(piece); });
+    reader_->read(digest_, text_.size(),
+                  [self = shared_from_this()](const auto& piece) { self->take(piece); });
   }
 
-  void take(const runtime::result<blob_results>& piece) {
+  void take(const runtime::result<blob_reader::results>& piece) {
     if (!piece) {
-      answer_->fail({piece.error().code(),
-                     "the executor '" + executor_ + "', which keeps it: " + piece.error().text()});
+      answer_->fail(piece.error());
       return;
     }
     text_ += bytes_of(*piece);
@@ -92,26 +97,31 @@ private:
       pull();
       return;
     }
-    answer_on(parts_.files, answer_, [self = shared_from_this()] {
-      actors::digest_of_stream sum;
-      sum.add(self->text_);
-      if (std::move(sum).hex() != self->digest_) {
-        self->answer_->fail({errc::storage_failed,
-                             "what the executor '" + self->executor_ + "' keeps of it is damaged"});
-        return;
-      }
-      const auto list = actors::parse_artifact_list(self->text_);
-      list ? self->then_(self->executor_, *list)
-           : self->answer_->fail({errc::internal, list.error().text()});
-    });
+    answer_on(parts_.files, answer_, [self = shared_from_this()] { self->tell(); });
+  }
+
+  void tell() {
+    actors::digest_of_stream sum;
+    sum.add(text_);
+    if (std::move(sum).hex() != digest_) {
+      answer_->fail({errc::storage_failed,
+                     "what the executor '" + reader_->executor() + "' keeps of it is damaged"});
+      return;
+    }
+    auto list = actors::parse_artifact_list(text_);
+    if (!list) {
+      answer_->fail({errc::internal, list.error().text()});
+      return;
+    }
+    then_({reader_->executor(), *std::move(list)});
   }
 
   const api_parts& parts_;
   wanted_artifact wanted_;
   std::shared_ptr<reply> answer_;
   done then_;
-  std::string executor_;
   std::string digest_;
+  std::shared_ptr<blob_reader> reader_;
   std::string text_;
 };
 
@@ -119,12 +129,8 @@ private:
 // its length.
 class file_sender : public std::enable_shared_from_this<file_sender> {
 public:
-  file_sender(const api_parts& parts, std::string run, std::string executor,
-              actors::artifact_file file)
-      : parts_(parts),
-        run_(std::move(run)),
-        executor_(std::move(executor)),
-        file_(std::move(file)) {}
+  file_sender(std::shared_ptr<blob_reader> reader, actors::artifact_file file)
+      : reader_(std::move(reader)), file_(std::move(file)) {}
 
   // The first piece is read before anything is said, so that a refusal has its status.
   void begin(std::shared_ptr<reply> answer) {
@@ -175,12 +181,11 @@ private:
   }
 
   void pull() {
-    parts_.silo.call_then<blob_results>(
-        ref<schemas::Executor>(executor_).blob(run_, file_.digest, offset_),
-        [self = shared_from_this()](const auto& piece) { self->take(piece); });
+    reader_->read(file_.digest, offset_,
+                  [self = shared_from_this()](const auto& piece) { self->take(piece); });
   }
 
-  void take(const runtime::result<blob_results>& piece) {
+  void take(const runtime::result<blob_reader::results>& piece) {
     if (!piece || piece->size() != file_.size) {
       if (*answer_) {
         answer_->fail(piece ? runtime::error{errc::internal, "what the executor keeps is damaged"}
@@ -218,9 +223,7 @@ private:
 
   static constexpr std::size_t part_bytes = std::size_t{64} << 10U;
 
-  const api_parts& parts_;
-  const std::string run_;
-  const std::string executor_;
+  const std::shared_ptr<blob_reader> reader_;
   const actors::artifact_file file_;
   std::shared_ptr<reply> answer_;
   http::stream out_;
@@ -254,8 +257,8 @@ void files(const api_parts& parts, request& received, reply answer) {
   const auto most = *limit == 0 ? page_files_max : *limit;
   std::make_shared<list_reader>(
       parts, wanted_in(received), shared,
-      [shared, most, after = text_in_query(received, "after")](const std::string&,
-                                                               const auto& list) {
+      [shared, most, after = text_in_query(received, "after")](const known_list& known) {
+        const auto& list = known.files;
         auto page = nlohmann::ordered_json::array();
         auto at = std::upper_bound(
             list.begin(), list.end(), after,
@@ -285,7 +288,8 @@ void content(const api_parts& parts, request& received, reply answer) {
   const auto wanted = wanted_in(received);
   std::make_shared<list_reader>(
       parts, wanted, shared,
-      [&parts, shared, path, wanted, has = *tags](const std::string& executor, const auto& list) {
+      [&parts, shared, path, run = wanted.run, has = *tags](const known_list& known) {
+        const auto& list = known.files;
         const auto found = std::lower_bound(
             list.begin(), list.end(), path,
             [](const auto& each, const std::string& name) { return each.path < name; });
@@ -296,7 +300,9 @@ void content(const api_parts& parts, request& received, reply answer) {
           same.headers.add("ETag", "\"" + found->digest + "\"");
           shared->send(std::move(same));
         } else {
-          std::make_shared<file_sender>(parts, wanted.run, executor, *found)->begin(shared);
+          std::make_shared<file_sender>(
+              std::make_shared<blob_reader>(parts.silo, run, known.executor), *found)
+              ->begin(shared);
         }
       })
       ->begin();

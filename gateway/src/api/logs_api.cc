@@ -2,6 +2,8 @@
 // Logs: the output files of attempts, whole, their end, or as they grow. Who follows one that has
 // not started waits for it. `Log-Attempt` and `Log-Offset` of an answer say where it begins, so
 // that a client can go on after what it has.
+#include <fmt/format.h>
+
 #include "api/api.h"
 #include "api/respond.h"
 #include "millrace/actors/process_log.h"
@@ -82,9 +84,9 @@ private:
         continue;
       }
       if (attempt.getEnd() == schemas::AttemptEnd::CACHED) {
-        const std::string from{found->cached_from()};
-        give_up({errc::not_found, "the task's command has not run: its result is that of run " +
-                                      from + "; see `millrace logs " + from + "`"});
+        give_up({errc::not_found, fmt::format("the task's command has not run: its result is that "
+                                              "of run {0}; see `millrace logs {0}`",
+                                              found->cached_from())});
         return;
       }
       executor_ = attempt.getExecutor().cStr();

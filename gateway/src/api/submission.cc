@@ -124,13 +124,17 @@ result<void> set_labels(const nlohmann::json& given, pipeline_interface::submit_
 }
 
 result<void> set_only(const nlohmann::json& given, pipeline_interface::submit_params& params) {
-  if (given.empty() || given.size() > actors::definition_tasks_max ||
+  if (!given.is_array() || given.empty() || given.size() > actors::definition_tasks_max ||
       !std::all_of(given.begin(), given.end(), [](const auto& each) { return each.is_string(); })) {
     return error{errc::invalid_argument, "/only: expected the names of tasks, at least one"};
   }
   auto names = params.build().initOnly(static_cast<unsigned>(given.size()));
   for (unsigned at = 0; at < names.size(); ++at) {
-    names.set(at, given[at].get<std::string>().c_str());
+    const auto name = given[at].get<std::string>();
+    if (has_control(name)) {
+      return error{errc::invalid_argument, "/only: a name has a control character"};
+    }
+    names.set(at, name.c_str());
   }
   return {};
 }
@@ -188,7 +192,7 @@ result<wanted_run> wanted_run_of(std::string_view text, key_in_text key) {
                          "` is no priority: " + std::string{actors::priority_hint}};
       }
       wanted.params.build().setPriority(*priority);
-    } else if (name == "only" && value.is_array()) {
+    } else if (name == "only") {
       if (auto set = set_only(value, wanted.params); !set) {
         return std::move(set).error();
       }

@@ -4,8 +4,9 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <charconv>
+#include <functional>
 #include <iostream>
-#include <limits>
 #include <map>
 
 #include "cli/closing.h"
@@ -16,7 +17,6 @@
 #include "cli/run_logs.h"
 #include "cli/run_rows.h"
 #include "cli/terminal_text.h"
-#include "millrace/actors/selection.h"
 
 namespace millrace::gateway::cli {
 
@@ -27,6 +27,7 @@ namespace {
 
 constexpr std::size_t runs_shown = 5;
 constexpr std::size_t rows_shown = 100;
+constexpr std::size_t rows_per_page = 1'000;
 constexpr std::size_t failures_shown = 3;
 constexpr std::uint32_t lines_shown = 10;
 
@@ -66,10 +67,58 @@ void print_values(const std::string& title, const ordered_json& values) {
   }
 }
 
-void print_commands(const std::vector<std::string>& commands) {
+// One word, as a shell takes it: instances have brackets.
+std::string quoted(const std::string& word) {
+  constexpr std::string_view plain =
+      "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_./:@%+=,";
+  if (!word.empty() && word.find_first_not_of(plain) == std::string::npos) {
+    return word;
+  }
+  std::string made = "'";
+  for (const auto each : word) {
+    made += each == '\'' ? std::string{"'\\''"} : std::string(1, each);
+  }
+  return made + "'";
+}
+
+// Who asks: the server, and the options that name it.
+struct asker {
+  remote& server;
+  const option_values& options;
+};
+
+// What to type next. `project`: that of the pipeline which it names; the id of a run needs none.
+struct next_command {
+  // NOLINTNEXTLINE(google-explicit-constructor): most are words alone
+  next_command(std::string typed, std::string its_project = {})
+      : words(std::move(typed)), project(std::move(its_project)) {}
+  std::string words;
+  std::string project;
+};
+
+// As it is to be typed: to the server that this command was typed to.
+std::string typed(const asker& by, const next_command& next) {
+  auto text = "millrace " + next.words;
+  const auto add = [&text](const std::string& option, const std::string& value) {
+    text += fmt::format(" --{} {}", option, quoted(value));
+  };
+  if (!next.project.empty() &&
+      (by.options.count("project") > 0 || next.project != by.server.project())) {
+    add("project", next.project);
+  }
+  for (const auto* each :
+       {"server", "context", "token-file", "ca", "client-certificate", "client-key"}) {
+    if (by.options.count(each) > 0) {
+      add(each, text_of(by.options, each));
+    }
+  }
+  return printable(text);
+}
+
+void print_commands(const asker& by, const std::vector<next_command>& commands) {
   heading("Next");
   for (const auto& each : commands) {
-    std::cout << "  millrace " << printable(each) << '\n';
+    std::cout << "  " << typed(by, each) << '\n';
   }
 }
 
@@ -102,11 +151,6 @@ std::string in_words(const std::string& word, const std::string& reason) {
   return reason.empty() ? word : word + ": " + reason;
 }
 
-// As a shell takes it: instances have brackets.
-std::string quoted(const std::string& word) {
-  return word.find('[') == std::string::npos ? word : "'" + word + "'";
-}
-
 bool has_failed(const std::string& state) {
   return state == "failed" || state == "errored" || state == "timed_out" || state == "lost";
 }
@@ -114,6 +158,38 @@ bool has_failed(const std::string& state) {
 bool has_ended(const std::string& state) {
   return has_failed(state) || state == "succeeded" || state == "cached" || state == "cancelled" ||
          state == "skipped" || state == "upstream_failed";
+}
+
+// Whose output is its own.
+bool has_attempt(const ordered_json& task) {
+  return task.value("attempt", 0U) > 0 && text_in(task, "cached_from").empty();
+}
+
+// By its name: `build.finally`, or `finally` of the pipeline.
+bool is_hook(const std::string& task) {
+  const auto word = task.substr(task.rfind('.') + 1);  // all of it where there is no dot
+  return word == "on_success" || word == "on_failure" || word == "on_cancel" || word == "finally";
+}
+
+// Visits the rows of a run's list of tasks, those behind `after`, until `visit` has seen enough.
+result<void> look_through(remote& server, const std::string& target, std::string after,
+                          std::size_t per_page,
+                          const std::function<bool(const ordered_json&)>& goes_on) {
+  do {
+    const auto page =
+        server.ask(http::method::get, fmt::format("{}/tasks?limit={}{}", target, per_page,
+                                                  after.empty() ? "" : "&after=" + escaped(after)));
+    if (!page) {
+      return page.error();
+    }
+    for (const auto& row : page->at("tasks")) {
+      if (!goes_on(row)) {
+        return {};
+      }
+    }
+    after = page->value("next", "");
+  } while (!after.empty());
+  return {};
 }
 
 bool waits_for_approval(const ordered_json& task) {
@@ -159,10 +235,14 @@ void print_schedules(const ordered_json& schedules) {
   }
   for (const auto& each : schedules) {
     const auto& definition = each.at("definition");
-    const auto cron = text_in(definition, "cron");
+    auto times = text_in(definition, "cron");
+    if (times.empty()) {
+      times = "every " + text_in(definition, "every");
+    } else {
+      times += " " + definition.value("timezone", "UTC");
+    }
     std::cout << "  "
-              << printable(text_in(each, "id") + "  " +
-                           (cron.empty() ? "every " + text_in(definition, "every") : cron) + "  " +
+              << printable(text_in(each, "id") + "  " + times + "  " +
                            (each.value("paused", false)
                                 ? "paused"
                                 : "next " + local_time(text_in(each, "next_at"))))
@@ -188,8 +268,8 @@ void print_activity(const ordered_json& now) {
   }
 }
 
-// `option`: what the commands need besides.
-exit_code describe_pipeline(remote& server, const std::string& name, const std::string& option) {
+exit_code describe_pipeline(const asker& by, const std::string& name) {
+  auto& server = by.server;
   const auto target = server.pipelines() + "/" + escaped(name);
   const auto whole = server.ask(http::method::get, target);
   const auto now = whole ? server.ask(http::method::get, target + "/activity") : whole;
@@ -222,14 +302,14 @@ exit_code describe_pipeline(remote& server, const std::string& name, const std::
     heading("Latest runs");
     print_rows(server.style(), runs, {"id", "state", "version", "created_at", "duration"});
   }
-  std::vector<std::string> next{"submit " + name + " --watch" + option};
+  std::vector<next_command> next{{"submit " + name + " --watch", server.project()}};
   if (now->value("paused", false)) {
-    next.push_back("resume pipeline " + name + option);
+    next.emplace_back("resume pipeline " + name, server.project());
   }
   if (!runs.empty()) {
-    next.push_back("describe run " + text_in(runs.at(0), "id"));
+    next.emplace_back("describe run " + text_in(runs.at(0), "id"));
   }
-  print_commands(next);
+  print_commands(by, next);
   return exit_code::ok;
 }
 
@@ -253,59 +333,84 @@ std::string only_text(const ordered_json& run) {
   return names.empty() ? "" : fmt::format("only {}", fmt::join(names, ", "));
 }
 
+next_command all_tasks(const ordered_json& run) {
+  return {fmt::format("list tasks {} --limit {}", text_in(run, "id"),
+                      std::max(run.at("tasks").value("total", std::size_t{0}), std::size_t{1}))};
+}
+
 // The tasks of a run that are told of.
 struct told_tasks {
   ordered_json rows = ordered_json::array();    // the first of them
   ordered_json failed = ordered_json::array();  // the first that have failed, wherever
+  bool have_attempts = false;                   // one of those that were looked at
 };
 
 result<told_tasks> tasks_of(remote& server, const ordered_json& run, const std::string& target) {
-  const auto failures = run.at("tasks").value("failed", 0U);
+  const auto failures = std::min(run.at("tasks").value("failed", std::size_t{0}), failures_shown);
   told_tasks told;
-  const auto read = server.for_each_row(
-      target + "/tasks", "tasks", "after",
-      failures > 0 ? std::numeric_limits<std::size_t>::max() : rows_shown,
-      [&](const ordered_json& row) -> result<void> {
+  const auto read = look_through(
+      server, target, {}, failures > 0 ? rows_per_page : rows_shown, [&](const ordered_json& row) {
+        told.have_attempts = told.have_attempts || has_attempt(row);
         if (told.rows.size() < rows_shown) {
           told.rows.push_back(row);
           complete_row(server, told.rows.back());
         }
-        if (told.failed.size() < failures_shown && has_failed(text_in(row, "state"))) {
+        if (told.failed.size() < failures && has_failed(text_in(row, "state"))) {
           told.failed.push_back(row);
         }
-        return {};
+        return told.rows.size() < rows_shown || told.failed.size() < failures;
       });
   return read ? result<told_tasks>{std::move(told)} : read.error();
 }
 
-std::vector<std::string> commands_for(const ordered_json& run, const told_tasks& tasks) {
+// Whether nothing of its pipeline begins. Who may not see that is not told to change it.
+bool waits_for_pipeline(remote& server, const ordered_json& run) {
+  if (!run.value("queued", false)) {
+    return false;
+  }
+  const auto now =
+      server.ask(http::method::get,
+                 fmt::format("/api/v1/projects/{}/pipelines/{}/activity",
+                             escaped(text_in(run, "project")), escaped(text_in(run, "pipeline"))));
+  return now && now->value("paused", false);
+}
+
+std::vector<next_command> commands_for(remote& server, const ordered_json& run,
+                                       const told_tasks& tasks) {
   const auto id = text_in(run, "id");
   const auto state = text_in(run, "state");
-  std::vector<std::string> next;
+  std::vector<next_command> next;
+  if (waits_for_pipeline(server, run)) {
+    next.emplace_back("resume pipeline " + text_in(run, "pipeline"), text_in(run, "project"));
+  }
   if (run.value("paused", false)) {
-    next.push_back("resume run " + id);
+    next.emplace_back("resume run " + id);
   }
   for (const auto& task : tasks.rows) {
     if (waits_for_approval(task)) {
-      next.push_back("approve " + id + " " + quoted(text_in(task, "id")));
+      next.emplace_back("approve " + id + " " + quoted(text_in(task, "id")));
     }
   }
   if (!tasks.failed.empty()) {
-    next.push_back("describe task " + id + " " + quoted(text_in(tasks.failed.at(0), "id")));
+    next.emplace_back("describe task " + id + " " + quoted(text_in(tasks.failed.at(0), "id")));
   }
   if (state == "running") {
-    next.insert(next.end(), {"watch " + id, "cancel " + id});
+    next.emplace_back("watch " + id);
+    next.emplace_back("cancel " + id);
     return next;
   }
-  next.push_back("logs " + id);
-  if (state != "succeeded") {
-    next.push_back("retry " + id);
+  if (tasks.have_attempts) {
+    next.emplace_back("logs " + id);
   }
-  next.push_back("rerun " + id + " --watch");
+  if (state != "succeeded" && (tasks.have_attempts || !tasks.failed.empty())) {
+    next.emplace_back("retry " + id);
+  }
+  next.emplace_back("rerun " + id + " --watch");
   return next;
 }
 
-exit_code describe_run(remote& server, const std::string& id) {
+exit_code describe_run(const asker& by, const std::string& id) {
+  auto& server = by.server;
   const auto target = "/api/v1/runs/" + escaped(id);
   const auto run = server.ask(http::method::get, target);
   if (!run) {
@@ -330,6 +435,7 @@ exit_code describe_run(remote& server, const std::string& id) {
   line("Nominal time", local_time(text_in(*run, "scheduled_at")));
   line("Priority", text_in(*run, "priority"));
   line("Asked for", only_text(*run));
+  line("Kept results", run->value("no_cache", false) ? "not used (`no_cache`)" : "");
   line("Trace", text_in(*run, "trace_id"));
   line("Tasks", task_summary(run->at("tasks")));
   print_values("Parameters", run->value("params", ordered_json::object()));
@@ -338,14 +444,15 @@ exit_code describe_run(remote& server, const std::string& id) {
   std::cout << '\n';
   print_rows(server.style(), tasks->rows, task_columns());
   if (run->at("tasks").value("total", std::size_t{0}) > rows_shown) {
-    std::cout << "the first " << rows_shown << "; `millrace list tasks " << id << "` shows all\n";
+    std::cout << "the first " << rows_shown << "; `" << typed(by, all_tasks(*run))
+              << "` shows all\n";
   }
   for (const auto& task : tasks->failed) {
     const auto name = text_in(task, "id");
     heading(name + " " + in_words(text_in(task, "state"), text_in(task, "reason")));
     print_end(server, id, {name, task.value("attempt", 0U)});
   }
-  print_commands(commands_for(*run, *tasks));
+  print_commands(by, commands_for(server, *run, *tasks));
   return exit_code::ok;
 }
 
@@ -367,83 +474,165 @@ void print_attempts(remote& server, const std::string& run, const std::string& n
   print_end(server, run, {name, 0});
 }
 
-std::vector<std::string> commands_for(const ordered_json& run, const ordered_json& task) {
+// The retry of a run that starts the task again; empty: there is none.
+std::string retry_for(remote& server, const ordered_json& run, const ordered_json& task) {
+  const auto id = text_in(run, "id");
+  const auto state = text_in(task, "state");
+  const auto of_run = text_in(run, "state");
+  if (of_run == "running" ||
+      !(has_failed(state) || state == "upstream_failed" || state == "cancelled")) {
+    return {};
+  }
+  if (of_run == "succeeded") {  // whatever became of this one
+    return has_attempt(task) && !is_hook(text_in(task, "name"))
+               ? "retry " + id + " --from " + text_in(task, "name")
+               : std::string{};
+  }
+  if (state == "cancelled" && !has_attempt(task)) {  // perhaps before anything of it has begun
+    const auto others = tasks_of(server, run, "/api/v1/runs/" + escaped(id));
+    if (!others || (!others->have_attempts && others->failed.empty())) {
+      return {};
+    }
+  }
+  return "retry " + id;
+}
+
+std::vector<next_command> commands_for(remote& server, const ordered_json& run,
+                                       const ordered_json& task) {
   const auto id = text_in(run, "id");
   const auto name = quoted(text_in(task, "id"));
-  const auto state = text_in(task, "state");
-  std::vector<std::string> next;
+  std::vector<next_command> next;
   if (waits_for_approval(task)) {
-    next.push_back("approve " + id + " " + name);
+    next.emplace_back("approve " + id + " " + name);
   } else if (const auto child = text_in(task, "child_run"); !child.empty()) {
-    next.push_back("describe run " + child);
-  } else if (task.value("attempt", 0U) > 0) {
-    next.push_back("logs " + id + " " + name + (has_ended(state) ? "" : " -f"));
+    next.emplace_back("describe run " + child);
+  } else if (const auto other = text_in(task, "cached_from"); !other.empty()) {
+    next.emplace_back("logs " + other + " " + name);
+  } else if (has_attempt(task)) {
+    next.emplace_back("logs " + id + " " + name + (has_ended(text_in(task, "state")) ? "" : " -f"));
   }
-  const auto is_over = text_in(run, "state") != "running";
-  if (is_over && has_failed(state)) {
-    next.push_back("retry " + id);
-  } else if (is_over && text_in(task, "reason") != actors::not_selected) {
-    next.push_back("retry " + id + " --from " + text_in(task, "name"));
+  if (auto again = retry_for(server, run, task); !again.empty()) {
+    next.emplace_back(std::move(again));
   }
-  next.push_back("describe run " + id);
+  next.emplace_back("describe run " + id);
   return next;
 }
 
 // All of a fan-out.
-exit_code describe_instances(remote& server, const std::string& run, const std::string& name,
-                             const ordered_json& instances) {
-  std::map<std::string, std::size_t> counts;
-  const auto* worst = &instances.at(0);
-  for (const auto& each : instances) {
-    ++counts[text_in(each, "state")];
-    worst =
-        !has_failed(text_in(*worst, "state")) && has_failed(text_in(each, "state")) ? &each : worst;
+struct told_instances {
+  std::map<std::string, std::size_t> counts;  // by state
+  std::size_t total = 0;
+  ordered_json failed = ordered_json::array();  // the first of them
+  ordered_json others = ordered_json::array();  // the same
+  bool have_attempts = false;
+};
+
+// Nothing where the run has no such task. They stand together, behind the name of the task.
+result<told_instances> instances_of(remote& server, const std::string& target,
+                                    const std::string& name) {
+  told_instances told;
+  const auto read =
+      look_through(server, target, name, rows_per_page, [&](const ordered_json& listed) {
+        if (text_in(listed, "name") != name) {
+          return false;
+        }
+        auto row = listed;
+        complete_row(server, row);
+        const auto state = text_in(row, "state");
+        ++told.counts[state];
+        ++told.total;
+        told.have_attempts = told.have_attempts || has_attempt(row);
+        if (auto& rows = has_failed(state) ? told.failed : told.others; rows.size() < rows_shown) {
+          rows.push_back(std::move(row));
+        }
+        return true;
+      });
+  if (!read && read.error().code() != runtime::errc::invalid_argument) {
+    return read.error();
+  }
+  return told;
+}
+
+exit_code no_task(const asker& by, const ordered_json& run, const std::string& name) {
+  return report(exit_code::not_found, "run '" + text_in(run, "id") + "' has no task '" + name +
+                                          "'; `" + typed(by, all_tasks(run)) + "` shows all");
+}
+
+exit_code describe_instances(const asker& by, const ordered_json& run, const std::string& name) {
+  const auto id = text_in(run, "id");
+  auto told = instances_of(by.server, "/api/v1/runs/" + escaped(id), name);
+  if (!told) {
+    return report(told.error());
+  }
+  if (told->total == 0) {
+    return no_task(by, run, name);
   }
   std::string summary;
-  for (const auto& [state, count] : counts) {
+  for (const auto& [state, count] : told->counts) {
     summary += fmt::format("{}{} {}", summary.empty() ? "" : ", ", count, state);
   }
-  line("Task", name + " of run " + run);
-  line("Instances", fmt::format("{}: {}", instances.size(), summary));
+  auto& shown = told->failed;
+  for (std::size_t at = 0; at < told->others.size() && shown.size() < rows_shown; ++at) {
+    shown.push_back(told->others.at(at));
+  }
+  line("Task", name + " of run " + id);
+  line("Instances", fmt::format("{}: {}", told->total, summary));
   std::cout << '\n';
-  print_rows(server.style(), instances, task_columns());
-  print_commands({"describe task " + run + " " + quoted(text_in(*worst, "id")),
-                  "logs " + run + " " + name, "describe run " + run});
+  print_rows(by.server.style(), shown, task_columns());
+  if (told->total > shown.size()) {
+    std::cout << shown.size() << " of them, the failed ones first; `" << typed(by, all_tasks(run))
+              << "` shows all\n";
+  }
+  std::vector<next_command> next{"describe task " + id + " " + quoted(text_in(shown.at(0), "id"))};
+  if (told->have_attempts) {
+    next.emplace_back("logs " + id + " " + name);
+  }
+  next.emplace_back("describe run " + id);
+  print_commands(by, next);
   return exit_code::ok;
 }
 
-exit_code describe_task(remote& server, const std::string& id, const std::string& name) {
+// Behind which row that of a task stands, where its name tells: `count[2]` before `count[3]`.
+std::string row_before(const std::string& name) {
+  const auto bracket = name.find('[');
+  std::uint32_t index = 0;
+  if (bracket == std::string::npos ||
+      std::from_chars(name.data() + bracket + 1, name.data() + name.size(), index).ec !=
+          std::errc{}) {
+    return {};
+  }
+  return name.substr(0, bracket) + (index > 0 ? fmt::format("[{}]", index - 1) : "");
+}
+
+exit_code describe_task(const asker& by, const std::string& id, const std::string& name) {
+  auto& server = by.server;
   const auto target = "/api/v1/runs/" + escaped(id);
   const auto run = server.ask(http::method::get, target);
   if (!run) {
     return report(run.error());
   }
+  const auto whole = server.ask(http::method::get, target + "/tasks/" + escaped(name));
+  if (!whole) {
+    return whole.error().code() == runtime::errc::not_found ? describe_instances(by, *run, name)
+                                                            : report(whole.error());
+  }
   // The list says of a task what it has come to, the task what its attempts were.
-  auto instances = ordered_json::array();
-  const auto read = server.for_each_row(
-      target + "/tasks", "tasks", "after", std::numeric_limits<std::size_t>::max(),
-      [&](const ordered_json& row) -> result<void> {
-        if (text_in(row, "id") == name || text_in(row, "name") == name) {
-          instances.push_back(row);
-          complete_row(server, instances.back());
-        }
-        return {};
-      });
+  const auto before = row_before(name);
+  ordered_json task;
+  const auto read = look_through(server, target, before, before.empty() ? rows_per_page : 1,
+                                 [&](const ordered_json& row) {
+                                   if (text_in(row, "id") == name) {
+                                     task = row;
+                                   }
+                                   return task.is_null() && before.empty();
+                                 });
   if (!read) {
     return report(read.error());
   }
-  if (instances.empty()) {
-    return report(exit_code::not_found, "run '" + id + "' has no task '" + name +
-                                            "'; `millrace list tasks " + id + "` shows all");
+  if (task.is_null()) {
+    return no_task(by, *run, name);
   }
-  if (text_in(instances.at(0), "id") != name) {
-    return describe_instances(server, id, name, instances);
-  }
-  const auto whole = server.ask(http::method::get, target + "/tasks/" + escaped(name));
-  if (!whole) {
-    return report(whole.error());
-  }
-  const auto& task = instances.at(0);
+  complete_row(server, task);
   line("Task", name + " of run " + id);
   line("Label", text_in(task, "label"));
   line("State", in_words(text_in(task, "state"), text_in(task, "reason")));
@@ -457,7 +646,7 @@ exit_code describe_task(remote& server, const std::string& id, const std::string
        fmt::format("{}", fmt::join(whole->value("command", std::vector<std::string>{}), " ")));
   print_values("Outputs", task.value("outputs", ordered_json::array()));
   print_attempts(server, id, name, whole->value("attempts", ordered_json::array()));
-  print_commands(commands_for(*run, task));
+  print_commands(by, commands_for(server, *run, task));
   return exit_code::ok;
 }
 
@@ -483,15 +672,15 @@ exit_code run_describe(const option_values& options, const std::vector<std::stri
   if (!server) {
     return report(server.error());
   }
+  const asker by{*server, options};
   if (what == "pipeline") {
-    const auto project = text_of(options, "project");
-    return describe_pipeline(*server, words[1], project.empty() ? "" : " --project " + project);
+    return describe_pipeline(by, words[1]);
   }
   const auto run = server->run_of(words[1]);
   if (!run) {
     return report(run.error());
   }
-  return what == "run" ? describe_run(*server, *run) : describe_task(*server, *run, words[2]);
+  return what == "run" ? describe_run(by, *run) : describe_task(by, *run, words[2]);
 }
 
 }  // namespace

@@ -482,8 +482,8 @@ std::vector<command> submit_commands() {
        "  millrace submit nightly --batch days.jsonl\n",
        1, 1, add_submit_options, run_submit},
       {"rerun", "RUN [--latest] [--wait|--watch]",
-       "start a new run with the parameters and version of another",
-       "  millrace rerun @latest --watch\n"
+       "start a new run with the parameters, version and --only of another",
+       "  millrace rerun @latest --watch           if of some tasks alone, of these\n"
        "  millrace rerun RUN --latest              with the latest version of the pipeline\n",
        1, 1, add_rerun_options, run_rerun},
       {"rollback", "PIPELINE [--to N]", "go back to an earlier version of a pipeline",

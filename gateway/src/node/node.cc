@@ -5,6 +5,7 @@
 
 #include <cerrno>
 
+#include "millrace/runtime/cluster_address.h"
 #include "version.h"
 
 namespace millrace::gateway {
@@ -23,16 +24,6 @@ result<std::unique_ptr<runtime::storage>> open_rows(
   rows.directory = (data / "state").string();
   rows.in_cluster = cluster.has_value();
   return runtime::open_storage(rows);
-}
-
-// Where other machines reach this one: as they do its links, without port and brackets.
-std::string host_of(const runtime::cluster_options& cluster) {
-  const auto& told = cluster.advertised_address;
-  if (told.empty()) {
-    return cluster.listen_address;
-  }
-  const auto begin = told.front() == '[' ? std::size_t{1} : 0;
-  return told.substr(begin, told.find(begin == 1 ? ']' : ':') - begin);
 }
 
 }  // namespace
@@ -81,7 +72,7 @@ result<std::unique_ptr<node>> node::open(const node_options& options) {
                                        .warn = options.warn,
                                        .log = options.log};
   if (options.silo.cluster) {
-    hosted.host = host_of(*options.silo.cluster);
+    hosted.host = runtime::advertised_host(*options.silo.cluster);
     hosted.lease = actors::lease_timing{};
   }
   auto host = actors::pipeline_host::open(std::move(hosted), *made->silo_);

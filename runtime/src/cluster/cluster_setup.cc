@@ -6,6 +6,7 @@
 
 #include "coordination/etcd_store.h"
 #include "coordination/local_store.h"
+#include "millrace/runtime/cluster_address.h"
 
 namespace millrace::runtime {
 
@@ -111,6 +112,10 @@ std::string advertised_address(const cluster_options& cluster, std::uint16_t por
   const auto colon = wanted.rfind(':');
   const bool has_port = colon != std::string::npos && wanted.find(']', colon) == std::string::npos;
   return has_port ? wanted : wanted + ":" + std::to_string(port);
+}
+
+std::string advertised_host(const cluster_options& cluster) {
+  return split_address(advertised_address(cluster, 1))->first;
 }
 
 result<void> check_cluster_options(const silo_options& options) {

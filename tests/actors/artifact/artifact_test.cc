@@ -7,13 +7,16 @@
 #include <sys/un.h>
 #include <unistd.h>
 
+#include <chrono>
 #include <fstream>
 #include <sstream>
+#include <tuple>
 
 #include "artifact/artifact_collection.h"
 #include "artifact/artifact_delivery.h"
 #include "folders.h"
 #include "millrace/runtime/message.h"
+#include "millrace/testing/hand_clock.h"
 
 namespace millrace::actors {
 namespace {
@@ -283,6 +286,25 @@ TEST_CASE("ten thousand files are an artifact, one more is none") {
         "the artifact \"out\": there are more than 10000 files; pack them into one");
 }
 
+// Method: names and patterns as long as they may be, each star of which could take any part.
+TEST_CASE("patterns that would take too long to follow are refused") {
+  place here;
+  for (int at = 0; at < 300; ++at) {
+    const auto number = std::to_string(at);
+    write(here.room / (std::string(250 - number.size(), 'a') + number), "x");
+  }
+  std::string stars;
+  for (int at = 0; at < 500; ++at) {
+    stars += "*a";
+  }
+  const auto why = here.refusal(wish_for(std::vector<std::string>(64, "**/" + stars + "b")));
+  CHECK(
+      why.starts_with("the artifact \"out\": there are too many patterns, with too many stars, "
+                      "for 300 names or more"));
+  CHECK(here.refusal(wish_for({"**/" + stars + "b"})).find("no file of the workspace fits") !=
+        std::string::npos);
+}
+
 // Method: the second look, when 256 KiB have been read, swaps the file; the third lets it grow.
 TEST_CASE("a file that is swapped or grows while it is read is what was opened, or none") {
   place here;
@@ -346,6 +368,7 @@ struct others {
   std::map<std::string, place*> stores;
   std::map<std::string, std::function<result<blob_piece>(result<blob_piece>)>> spoils;
   std::vector<std::string> asked;
+  millrace::testing::hand_clock time{};
 
   blob_sources sources() {
     return {[this](const std::string& executor, const std::string& of, const std::string& digest,
@@ -377,14 +400,14 @@ TEST_CASE("artifacts come from the executor that keeps them, or from another tha
   REQUIRE(kept);
   const auto wanted = source_of((*kept)[0], "build/0");
   others known{{{"a", &there}}, {}, {}};
-  artifact_delivery delivery{*here.store, known.sources()};
-  const auto fetch = [&] { return delivery.fetch(run, wanted->getNeedsArtifacts(), always); };
+  artifact_delivery delivery{*here.store, known.time, known.sources()};
+  const auto fetch = [&] { return delivery.fetch("1", run, wanted->getNeedsArtifacts(), always); };
 
   SUBCASE("in pieces") {
     REQUIRE(fetch());
     CHECK(known.asked == std::vector<std::string>{"a 0", "a 0", "a 1048576", "a 2097152", "a 0"});
     const auto room = here.enter(here.room);
-    REQUIRE(delivery.place(run, wanted->getNeedsArtifacts(), room.get()));
+    REQUIRE(delivery.place(run, wanted->getNeedsArtifacts(), room.get(), always));
     CHECK(content_of(here.room / "build/0/out/large") == large);
     REQUIRE(fetch());
     CHECK(known.asked.size() == 5);  // nothing comes twice
@@ -422,7 +445,7 @@ TEST_CASE("artifacts come from the executor that keeps them, or from another tha
     REQUIRE(second.collect(wish_for({"out"})));
     REQUIRE(fetch());
     const auto room = here.enter(here.room);
-    REQUIRE(delivery.place(run, wanted->getNeedsArtifacts(), room.get()));
+    REQUIRE(delivery.place(run, wanted->getNeedsArtifacts(), room.get(), always));
     CHECK(content_of(here.room / "build/0/out/small") == "s");
   }
   SUBCASE("or not at all, once everybody has said so") {
@@ -434,6 +457,156 @@ TEST_CASE("artifacts come from the executor that keeps them, or from another tha
   }
 }
 
+// Goal: whoever does not answer holds up one try, not all that others need. Method: a clock that
+// moves while the executor is waited for.
+TEST_CASE("an executor that keeps silent is waited for once, and left alone for a while") {
+  using std::chrono_literals::operator""s;
+  place there;
+  place here;
+  write(there.room / "out", "x");
+  const auto kept = there.collect(wish_for({"out"}));
+  REQUIRE(kept);
+  const auto wanted = source_of((*kept)[0]);
+  others known{{{"a", &there}}, {}, {}};
+  auto silent = true;
+  known.spoils["a"] = [&](result<blob_piece> piece) {
+    if (silent) {
+      known.time.move(5s);
+      return result<blob_piece>{error{errc::unavailable, "it was waited for"}};
+    }
+    return piece;
+  };
+  artifact_delivery delivery{*here.store, known.time, known.sources()};
+  const auto asked_for = [&](const std::string& attempt) {
+    known.asked.clear();
+    const auto done = delivery.fetch(attempt, run, wanted->getNeedsArtifacts(), always);
+    CHECK((done || done.error().code() == errc::unavailable));
+    return known.asked;
+  };
+  using asked = std::vector<std::string>;
+  CHECK(asked_for("1") == asked{"a 0"});  // the others are for the next try
+  CHECK(asked_for("2") == asked{"b 0", "here 0"});
+  known.time.move(14s);
+  CHECK(asked_for("1") == asked{"b 0", "here 0"});
+  known.time.move(1s);
+  CHECK(asked_for("1") == asked{"a 0"});
+  silent = false;
+  known.time.move(15s);
+  CHECK(asked_for("2") == asked{"a 0", "a 0"});
+}
+
+TEST_CASE("what has come for an attempt that is given up goes, and nothing of others") {
+  place there;
+  place here;
+  write(there.room / "out", std::string(2'500'000, 'x'));
+  const auto kept = there.collect(wish_for({"out"}));
+  REQUIRE(kept);
+  const auto wanted = source_of((*kept)[0]);
+  others known{{{"a", &there}}, {}, {}};
+  int pieces = 0;
+  known.spoils["a"] = [&](result<blob_piece> piece) {
+    return ++pieces % 3 == 0 ? error{errc::unavailable, "gone"} : std::move(piece);
+  };
+  artifact_delivery delivery{*here.store, known.time, known.sources()};
+  const auto fetch = [&](const std::string& attempt) {
+    known.asked.clear();
+    return delivery.fetch(attempt, run, wanted->getNeedsArtifacts(), always);
+  };
+  REQUIRE_FALSE(fetch("1"));
+  REQUIRE_FALSE(fetch("2"));  // the list is here since, so it has come further
+  CHECK(here.count("incoming") == 2);
+  delivery.give_up("2");
+  CHECK(here.count("incoming") == 1);
+  known.spoils.clear();
+  REQUIRE(fetch("1"));
+  CHECK(known.asked == std::vector<std::string>{"a 1048576", "a 2097152"});
+  CHECK(here.count("incoming") == 0);
+}
+
+TEST_CASE("what is put is bounded by its files, the room on the disk, and whether it is wanted") {
+  place here;
+  write(here.room / "out", "x");
+  const auto kept = here.collect(wish_for({"out"}));
+  REQUIRE(kept);
+  fs::remove(here.room / "out");
+  const auto room = here.enter(here.room);
+  const millrace::testing::hand_clock time;
+  artifact_delivery delivery{*here.store, time, {}};
+  const auto one = source_of((*kept)[0]);
+  const auto unwanted =
+      delivery.place(run, one->getNeedsArtifacts(), room.get(), [] { return false; });
+  CHECK(unwanted.error().code() == errc::cancelled);
+
+  // One file under 10,000 names, taken of 21 instances.
+  const auto digest = (*parse_artifact_list(
+      *here.store->text_of(run, (*kept)[0].digest, artifact_list_bytes_max)))[0]
+                          .digest;
+  std::vector<artifact_file> files;
+  for (int at = 10'000; at < 20'000; ++at) {
+    files.push_back({std::to_string(at), 1, false, digest});
+  }
+  auto list = here.store->begin();
+  REQUIRE(list->write(to_text(files)));
+  list->close();
+  const kept_artifact many{"many", list->digest(), 10'000, 10'000};
+  std::vector<blob_store::draft> made;
+  made.push_back(*std::move(list));
+  REQUIRE(here.store->keep(run, std::move(made)));
+  sources all;
+  auto taken = all.build().initNeedsArtifacts(21);
+  const auto of_many = source_of(many);
+  for (unsigned at = 0; at < taken.size(); ++at) {
+    taken.setWithCaveats(at, of_many->getNeedsArtifacts()[0]);
+    taken[at].setFolder(std::to_string(at).c_str());
+  }
+  const auto too_many = delivery.place(run, all->getNeedsArtifacts(), room.get(), always);
+  REQUIRE_FALSE(too_many);
+  CHECK(too_many.error().text() ==
+        "what it takes has more than 200000 files together; pack them, or take fewer");
+
+  auto full = blob_store::open(here.folder.path / "artifacts", std::uint64_t{1} << 60U);
+  REQUIRE(full);
+  artifact_delivery without_room{**full, time, {}};
+  const auto refused = without_room.place(run, one->getNeedsArtifacts(), room.get(), always);
+  REQUIRE_FALSE(refused);
+  CHECK(refused.error().code() == errc::out_of_space);
+  CHECK(refused.error().text().starts_with("what it takes has 1: disk full: artifacts leave "));
+  CHECK(fs::is_empty(here.room));
+}
+
+// Somebody to whom modes apply: they do not to root, as whom tests may run.
+class as_nobody {
+public:
+  as_nobody() { std::ignore = ::seteuid(nobody); }
+  as_nobody(const as_nobody&) = delete;
+  as_nobody& operator=(const as_nobody&) = delete;
+  ~as_nobody() { std::ignore = ::seteuid(::getuid()); }
+
+private:
+  static constexpr uid_t nobody = 65'534;
+};
+
+TEST_CASE("directories that an earlier attempt has closed are opened again") {
+  const as_nobody other;
+  place here;
+  write(here.room / "out/deep/a", "a");
+  const auto kept = here.collect(wish_for({"out"}));
+  REQUIRE(kept);
+  const millrace::testing::hand_clock time;
+  artifact_delivery delivery{*here.store, time, {}};
+  const auto room = here.enter(here.room);
+  const auto wanted = source_of((*kept)[0]);
+  const auto readable = fs::perms::owner_read | fs::perms::owner_exec;
+  for (const auto closed : {readable, fs::perms::none}) {
+    for (const auto* path : {"out/deep", "out", "."}) {
+      fs::permissions(here.room / path, closed);
+    }
+    const auto placed = delivery.place(run, wanted->getNeedsArtifacts(), room.get(), always);
+    REQUIRE_MESSAGE(placed, placed.error().text());
+    CHECK(content_of(here.room / "out/deep/a") == "a");
+  }
+}
+
 TEST_CASE("what an earlier attempt left in the way goes, and two sources of one path do not fit") {
   place here;
   write(here.room / "out/a", "a");
@@ -442,13 +615,14 @@ TEST_CASE("what an earlier attempt left in the way goes, and two sources of one 
   fs::remove_all(here.room);
   fs::create_directories(here.room / "elsewhere");
   fs::create_symlink(here.room / "elsewhere", here.room / "out");
-  artifact_delivery delivery{*here.store, {}};
+  const millrace::testing::hand_clock time;
+  artifact_delivery delivery{*here.store, time, {}};
   const auto room = here.enter(here.room);
   auto wanted = source_of((*kept)[0]);
-  REQUIRE(delivery.place(run, wanted->getNeedsArtifacts(), room.get()));
+  REQUIRE(delivery.place(run, wanted->getNeedsArtifacts(), room.get(), always));
   CHECK(fs::is_directory(fs::symlink_status(here.room / "out")));
   CHECK(fs::is_empty(here.room / "elsewhere"));
-  REQUIRE(delivery.place(run, wanted->getNeedsArtifacts(), room.get()));
+  REQUIRE(delivery.place(run, wanted->getNeedsArtifacts(), room.get(), always));
   CHECK(content_of(here.room / "out/a") == "a");
 
   sources both;
@@ -456,13 +630,13 @@ TEST_CASE("what an earlier attempt left in the way goes, and two sources of one 
   list.setWithCaveats(0, wanted->getNeedsArtifacts()[0]);
   list.setWithCaveats(1, wanted->getNeedsArtifacts()[0]);
   list[1].getArtifact().setTask("test");
-  const auto clash = delivery.place(run, both->getNeedsArtifacts(), room.get());
+  const auto clash = delivery.place(run, both->getNeedsArtifacts(), room.get(), always);
   REQUIRE_FALSE(clash);
   CHECK(clash.error().text() ==
         "two artifacts have the path 'out/a': the artifact \"out\" of 'build', and the artifact "
         "\"out\" of 'test'; have them write to different directories");
   list[1].setFolder("out/a");
-  const auto below = delivery.place(run, both->getNeedsArtifacts(), room.get());
+  const auto below = delivery.place(run, both->getNeedsArtifacts(), room.get(), always);
   REQUIRE_FALSE(below);
   CHECK(below.error().text().starts_with("two artifacts have the path 'out/a'"));
 }

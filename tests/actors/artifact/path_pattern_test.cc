@@ -3,6 +3,8 @@
 
 #include <doctest/doctest.h>
 
+#include <algorithm>
+
 #include "millrace/actors/artifact.h"
 
 namespace millrace::actors {
@@ -66,6 +68,28 @@ TEST_CASE("stars cost no more than the name is long") {
   CHECK_FALSE(matches(pattern + "b", name));
   CHECK(matches("*", ""));
   CHECK(matches("a**", "a"));
+}
+
+// Goal: the places of a pattern grow with the pattern alone, however deep the workspace is, and so
+// does the work at each name. Method: the longest pattern of nothing but stars and one name, down a
+// tree of that name; every place is met at once.
+TEST_CASE("a pattern of many stars costs no more at each name than it is long") {
+  std::string stars;
+  for (int at = 0; at < 200; ++at) {
+    stars += "**/d/";
+  }
+  const path_pattern pattern{{stars + "*.x", stars + "y"}};
+  auto at = pattern.begin();
+  std::size_t most = 0;
+  for (int depth = 0; depth < 1'000; ++depth) {
+    const auto step = pattern.follow(at, "d");
+    at = step.below;
+    most = std::max(most, at.size());
+    CHECK(step.work <= 4 * 2 * stars.size());
+  }
+  CHECK(most == 2 * 401);
+  CHECK(pattern.follow(at, "a.x").is_taken);
+  CHECK_FALSE(pattern.follow(at, "a.z").is_taken);
 }
 
 TEST_CASE("a pattern that leads out of the workspace is refused, and so are such paths") {

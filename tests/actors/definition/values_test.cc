@@ -2,6 +2,8 @@
 // Durations, expressions, fan-outs, parameters and retry delays.
 #include <doctest/doctest.h>
 
+#include <ctime>
+
 #include "millrace/actors/duration_text.h"
 #include "millrace/actors/expansion.h"
 #include "millrace/actors/expression.h"
@@ -239,6 +241,41 @@ TEST_CASE("patterns are looked for anywhere, and give their first group") {
   // What backtracks elsewhere, and the bound of what does not.
   CHECK(made("matches(params.long, '(x+x+)+y')") == "false");
   CHECK(made("matches(params.long, '[a-z]{900}y')").find("takes at most ") != std::string::npos);
+}
+
+// Goal: one text of a definition holds up nobody, whatever it is made of. Method: many cheap parts
+// on a text of 1 MiB, which are too much together, beside few that are not.
+TEST_CASE("what an expression may cost is bounded as a whole") {
+  map_scope scope;
+  scope.params["long"] = make_value(std::string(std::size_t{1} << 20U, 'a'));
+  const auto why = [&](const std::string& part, int times, const std::string& between) {
+    std::string text = "${{ " + part;
+    for (int at = 1; at < times; ++at) {
+      text += between + part;
+    }
+    const auto made = fill_value(text + " }}", scope);
+    return made ? "" : made.error().text();
+  };
+  const std::string too_much =
+      "too much work: long texts, long lists and large patterns count; have a command do it";
+  CHECK(why("contains(params.long, 'b')", 100, " || ").empty());
+  CHECK(why("matches(params.long, 'b+c')", 2, " || ").empty());
+  CHECK(why("matches(params.long, 'b+c')", 100, " || ") == too_much);
+  CHECK(why("length(range(0, 99999)) == 1", 50, " || ").empty());
+  CHECK(why("length(range(0, 99999)) == 1", 100, " || ") == too_much);
+  CHECK(why("length(params.long)", 500, " }} ${{ ").empty());
+  CHECK(why("length(params.long)", 1'100, " }} ${{ ") == too_much);
+}
+
+// Method: a search that goes back after each half of a match takes ten seconds and more.
+TEST_CASE("a part is looked for in time linear in the text") {
+  map_scope scope;
+  scope.params["whole"] = make_value(std::string(std::size_t{1} << 20U, 'a'));
+  scope.params["part"] = make_value(std::string(std::size_t{1} << 19U, 'a') + "b");
+  const auto start = std::clock();
+  CHECK_FALSE(*decide("${{ contains(params.whole, params.part) }}", scope));
+  CHECK(*decide("${{ length(split(params.whole, params.part)) == 1 }}", scope));
+  CHECK(std::clock() - start < std::clock_t{2} * CLOCKS_PER_SEC);
 }
 
 TEST_CASE("JSON from outside may nest only so deep") {

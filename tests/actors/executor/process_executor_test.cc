@@ -18,6 +18,7 @@ namespace {
 class process_lab final : public executor_lab {
 public:
   ~process_lab() override { end_life(); }
+  [[nodiscard]] process_executor& processes() { return *processes_; }
 
 protected:
   executor& open() override {
@@ -42,6 +43,50 @@ private:
 };
 
 MILLRACE_EXECUTOR_CONFORMS(process_lab);
+
+// Goal: attempts that were granted together start together, whatever is ready first.
+// Method: the command of one comes late, or it is withdrawn before; another one is ready meanwhile.
+TEST_CASE("an attempt that a slot is kept for has it until it is withdrawn") {
+  process_lab lab;
+  lab.begin_life();
+  REQUIRE(lab.life().slots() == 2);
+  for (const auto* rank : {"early", "late"}) {
+    REQUIRE(lab.life().take(lab.ticket(rank, 1, 1)));
+    lab.processes().keep_slot(lab.token(rank, 1));
+  }
+  const auto early = lab.token("early", 1);
+  const auto late = lab.token("late", 1);
+  const auto until_freed = "while ! test -e \"$LAB/free\"; do sleep 0.01; done";
+  REQUIRE(lab.life().start(lab.spec("early", 1, until_freed)));
+  lab.heard().wait_for_start(early);
+  const auto urgent = lab.start("urgent", "exit 0", 9);
+  std::vector<std::string> wanted{early};
+  const auto withdraws = [&](auto&& end) {
+    end();
+    lab.heard().wait_for_end(late);
+    lab.heard().wait_for_end(urgent);
+    wanted.push_back(urgent);
+  };
+  SUBCASE("its command comes") {
+    REQUIRE(lab.life().start(lab.spec("late", 1, until_freed)));
+    lab.heard().wait_for_start(late);
+    CHECK(lab.stage(urgent) == attempt_stage::waiting);
+    lab.free_slots();
+    lab.heard().wait_for_end(urgent);
+    wanted.insert(wanted.end(), {late, urgent});
+  }
+  SUBCASE("it is cancelled") {
+    withdraws([&] { lab.life().cancel(late); });
+  }
+  SUBCASE("it cannot start") {
+    auto wrong = lab.spec("late", 1, "");
+    wrong.build().initArgv(1).set(0, "/nowhere/program");
+    withdraws([&] { REQUIRE(lab.life().start(std::move(wrong))); });
+  }
+  CHECK(lab.heard().starts() == wanted);
+  lab.free_slots();
+  lab.heard().wait_for_end(early);
+}
 
 // Method: logs that hold other than was written, as a full disk or a limit of logs leaves them.
 TEST_CASE("standard output that was not kept as a whole is refused as an output") {

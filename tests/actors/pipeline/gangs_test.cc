@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
 // Gangs on real silos, with real processes: they start, fail and begin again together.
+#include <atomic>
 #include <fstream>
 
 #include "actors/pipeline/several_executors.h"
@@ -141,7 +142,9 @@ TEST_CASE("a gang that waits for its next round goes on after a restart") {
     run = here.submit(
         "name: p\ntasks:\n"
         "  - name: t\n    ranks: 2\n    retry: {max_attempts: 3, delay: 300ms}\n    run: |\n"
-        "      test $MILLRACE_ATTEMPT = 2 || exit 3\n");
+        "      if test $MILLRACE_ATTEMPT = 2; then exit 0; fi\n"
+        "      if test $MILLRACE_RANK = 0; then exit 3; fi\n"
+        "      exec sleep 600\n");
     REQUIRE(here.follow(run, [](auto event) {
       return text_of(event.getReason()).find("begin again in") != std::string::npos;
     }));
@@ -185,6 +188,7 @@ TEST_CASE("a server that starts again begins anew what its gang had begun") {
     run = here.submit("name: p\ntasks:\n  - " + meeting(data.path, 2) + "\n");
     here.wait_until_running(run, "t[0]");
     here.wait_until_running(run, "t[1]");
+    node::eventually([&] { return lines_of(data.path / "starts") == 2; });
   }
   node here{data.path};
   node::eventually([&] { return lines_of(data.path / "starts") == 4; });
@@ -195,6 +199,44 @@ TEST_CASE("a server that starts again begins anew what its gang had begun") {
     REQUIRE(task.attempts().size() == 2);
     CHECK(task.attempts()[1].getEnd() == AttemptEnd::EXITED);
   }
+}
+
+TEST_CASE("a gang of which nothing can be made does not begin again") {
+  temporary_folder data;
+  node here{data.path};
+  const auto run = here.submit(
+      "name: p\ntasks:\n"
+      "  - {name: a, outputs: [limit], run: 'echo limit=soon >> $MILLRACE_OUTPUT'}\n"
+      "  - {name: t, needs: [a], ranks: 2, timeout: '${{ tasks.a.outputs.limit }}', run: 'true',\n"
+      "     retry: {max_attempts: 3, delay: 0s}}\n");
+  CHECK_FALSE(here.follow(run, [](auto event) {
+    return text_of(event.getReason()).find("begin again") != std::string::npos;
+  }));
+  CHECK(here.wait(run) == RunState::FAILED);
+  CHECK(here.task(run, "t[0]").task().getState() == TaskState::ERRORED);
+}
+
+// Goal: a rank that was ended for its output begins the gang again as it would a task: codes of
+// `on_exit` are of commands.
+// Method: the test tells of such an end, since it depends on the disk.
+TEST_CASE("a gang begins again when a rank has written more than a log may hold") {
+  temporary_folder data;
+  node here{data.path};
+  const auto run = here.submit(
+      "name: p\ntasks:\n  - " +
+      meeting(data.path, 2, ", retry: {max_attempts: 2, delay: 0s, on_exit: [75]}") + "\n");
+  here.wait_until_running(run, "t[0]");
+  here.wait_until_running(run, "t[1]");
+  schemas::task_interface::attempt_finished_params params;
+  auto report = params.build().initReport();
+  report.setNumber(1);
+  report.setEnd(AttemptEnd::LOG_LIMIT);
+  report.setSignal(9);
+  report.setStartedAt(1);
+  REQUIRE(here.silo->call(ref<schemas::Task>(run + "/t[0]").attempt_finished(std::move(params))));
+  node::eventually([&] { return lines_of(data.path / "starts") == 4; });
+  std::ofstream{data.path / "go"};
+  CHECK(here.wait(run) == RunState::SUCCEEDED);
 }
 
 TEST_CASE("a gang waits until all of it has a place, and says so; cancelled, none of it is left") {
@@ -280,6 +322,60 @@ TEST_CASE("a gang that may not be repeated is lost with one of its executors") {
   CHECK(lab.task(run, "t[1]").state() == TaskState::LOST);
   CHECK(lab.task(run, "t[0]").state() == TaskState::CANCELLED);
   CHECK(lines_of(lab.folder.path / "starts") == 2);
+}
+
+// Goal: a task that was granted ahead does not take the slot of a rank that is not ready.
+// Method: what the second rank is to do is not told until the other task has been told.
+TEST_CASE("a rank that is ready late has its slot all the same") {
+  std::atomic<bool> is_late{true};
+  std::atomic<bool> other_is_ready{false};
+  several_executors lab{{"a"}, 2};
+  lab.refuse([&](const std::string& call, runtime::incoming_call& one) {
+    const std::string key{one.key()};
+    other_is_ready = other_is_ready || (call == "task.attempt_spec" && key.ends_with("/x"));
+    return call == "task.attempt_spec" && key.ends_with("/t[1]") && is_late;
+  });
+  const auto run =
+      lab.submit("name: p\nworkspace: task\ntasks:\n  - " + meeting(lab.folder.path, 2) + "\n");
+  lab.wait_until(run, "t[0]", TaskState::RUNNING);
+  const auto other =
+      lab.submit("{name: q, workspace: task, priority: 900, tasks: [{name: x, run: 'echo x >> " +
+                 (lab.folder.path / "starts").string() + "'}]}");
+  node::eventually([&] { return other_is_ready.load(); });
+  lab.pass(2s, {a});
+  CHECK(lines_of(lab.folder.path / "starts") == 1);
+  is_late = false;
+  lab.pass(12s, {a});
+  lab.wait_until(run, "t[1]", TaskState::RUNNING);
+  node::eventually([&] { return lines_of(lab.folder.path / "starts") == 2; });
+  CHECK(text_in(lab.folder.path / "starts") == "start\nstart\n");
+  std::ofstream{lab.folder.path / "go"};
+  CHECK(lab.wait(run) == RunState::SUCCEEDED);
+  CHECK(lab.wait(other) == RunState::SUCCEEDED);
+}
+
+TEST_CASE("a run that is cancelled and then loses an executor of its gang is cancelled") {
+  several_executors lab{{"a", "b", "c"}, 1};
+  const auto where = lab.folder.path.string();
+  const auto run = lab.submit(
+      "name: p\nworkspace: task\ntasks:\n"
+      "  - {name: t, ranks: 2, run: \"trap '' TERM; echo start >> " +
+      where + "/starts; until test -e " + where + "/go; do sleep 0.02; done\",\n" +
+      "     on_cancel: {run: 'echo cancel > " + where + "/hook'},\n" +
+      "     on_failure: {run: 'echo failure > " + where + "/hook'}}\n");
+  node::eventually([&] { return lines_of(lab.folder.path / "starts") == 2; });
+  lab.wait_until(run, "t[0]", TaskState::RUNNING);
+  lab.wait_until(run, "t[1]", TaskState::RUNNING);
+  REQUIRE(lab.silo->call(ref<schemas::Run>(run).cancel("", false)));
+  const auto dead = text_of(lab.task(run, "t[1]").attempts()[0].getExecutor());
+  lab.members.at(dead)->die();
+  std::set<std::string> alive{a, b, c};
+  alive.erase(dead);
+  lab.pass(12s, alive);
+  lab.wait_until(run, "t[1]", TaskState::LOST);
+  std::ofstream{lab.folder.path / "go"};
+  CHECK(lab.wait(run) == RunState::CANCELLED);
+  CHECK(text_in(lab.folder.path / "hook") == "cancel\n");
 }
 
 // Goal: a rank that was granted and not started does not wait alone for others that run.

@@ -38,8 +38,9 @@ public:
         process_executor::open({.data_directory = data, .slots = slots}, home.time(), jobs_);
     REQUIRE_MESSAGE(opened, (opened ? std::string{} : opened.error().to_string()));
     attempts_ = *std::move(opened);
-    front_.emplace(id_, timing, resource_amounts{}, "127.0.0.1", name_, *attempts_, reports_, jobs_,
-                   home);
+    front_.emplace(
+        id_, timing, resource_amounts{}, "127.0.0.1", name_, *attempts_,
+        [this](std::string_view token) { attempts_->keep_slot(token); }, reports_, jobs_, home);
   }
   member(const member&) = delete;
   member& operator=(const member&) = delete;

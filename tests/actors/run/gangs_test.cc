@@ -212,6 +212,96 @@ TEST_CASE("a gang starts when the bound of the run lets all of it, and is not pa
   CHECK(run.running() == names{"b", "train[1]", "train[2]"});
 }
 
+// Goal: a round that has not started leaves no rows, by which a restart would take it for begun.
+TEST_CASE("a round that is to begin when the files are lost waits for what it needs") {
+  const auto goes_on = [](bool is_paused, bool can_begin) {
+    played_run run{
+        "{name: p, tasks: [{name: before, run: x}, {name: train, needs: [before], ranks: 3, run: x,"
+        " retry: {max_attempts: 3, delay: 10s}}]}"};
+    run.end("before", task_state::SUCCEEDED);
+    if (is_paused) {
+      run.end("train[0]", task_state::FAILED, {}, "exit code 3", 3);
+      end_others(run, "train[0]");
+      run.graph_.pause();
+      run.round_is_due("train");
+      run.lose_files();
+      run.take(run.graph_.resume());
+    } else {  // that a rank is lost is known before the files are
+      run.end("train[0]", task_state::LOST);
+      run.lose_files();
+      run.end("train[1]", task_state::LOST);
+      run.end("train[2]", task_state::CANCELLED);
+    }
+    CHECK(run.running() == names{"before"});
+    CHECK(std::none_of(run.rows_.begin(), run.rows_.end(),
+                       [](const auto& row) { return row.first.starts_with("train"); }));
+    run.come_back();
+    run.end("before", can_begin ? task_state::SUCCEEDED : task_state::FAILED);
+    CHECK(run.running() == (can_begin ? all : names{}));
+    CHECK(run.ended_ == !can_begin);
+    CHECK(run.graph_.gang(1).round == 2);
+  };
+  for (const auto can_begin : {false, true}) {
+    goes_on(false, can_begin);
+    goes_on(true, can_begin);
+  }
+}
+
+// Goal: a run that is cancelled and loses an executor is cancelled, hooks too.
+TEST_CASE("a rank that is lost while it is withdrawn is cancelled") {
+  played_run run{gang()};
+  const auto rank = *run.graph_.instance_named("train[0]");
+  CHECK(run.graph_.counted_as(rank, task_state::LOST) == task_state::LOST);
+  run.stop();
+  CHECK(run.graph_.counted_as(rank, task_state::LOST) == task_state::CANCELLED);
+  CHECK(run.graph_.counted_as(rank, task_state::FAILED) == task_state::FAILED);
+  CHECK(run.graph_.counted_as({1, 0}, task_state::LOST) == task_state::LOST);
+  played_run once{gang(", retry: never")};
+  once.stop();
+  CHECK(once.graph_.counted_as(rank, task_state::LOST) == task_state::LOST);
+}
+
+TEST_CASE("a gang waits for no window that nobody has set, and hooks pass one that waits") {
+  SUBCASE("without a bound") {
+    played_run run{
+        "{name: p, tasks: [{name: serve, run: x}, {name: train, ranks: 1000, run: x},"
+        " {name: other, ranks: 2, run: x}, {name: last, run: x}]}"};
+    CHECK(run.running().size() == 1'003);
+    CHECK_FALSE(run.running().contains("last"));
+  }
+  SUBCASE("with one") {
+    played_run run{
+        "{name: p, max_parallel: 3, tasks: [{name: serve, run: x},"
+        " {name: a, run: x, on_success: {run: h}},"
+        " {name: train, ranks: 3, run: x}, {name: b, run: x}]}"};
+    run.end("a", task_state::SUCCEEDED);
+    CHECK(run.running() == names{"a.on_success", "serve"});
+  }
+}
+
+TEST_CASE("what no task of the run asks for is not looked for") {
+  const auto text =
+      "{name: p, tasks: [{name: build, run: x, resources: {gpu: 1}, on_failure: {run: h}},"
+      " {name: train, ranks: 3, run: x, resources: {gpu: 2, big: 1}}]}";
+  const played_run everything{text};
+  CHECK(everything.graph_.most_ranks() == 3);
+  CHECK(everything.graph_.most_resources() == resource_amounts{{"big", 3}, {"gpu", 6}});
+  const played_run part{text, {"build"}};
+  CHECK(part.graph_.most_ranks() == 0);
+  CHECK(part.graph_.most_resources() == resource_amounts{{"gpu", 1}});
+}
+
+TEST_CASE("a rank that could not be asked of anybody is the end of its gang, as of a task") {
+  for (const auto tried : {attempted::never, attempted::no}) {
+    played_run run{gang(", retry: {max_attempts: 3, delay: 0s}")};
+    run.end("train[1]", task_state::ERRORED, {}, "no value", no_exit_code, tried);
+    run.come_back();
+    end_others(run, "train[1]");
+    CHECK(run.again_.size() == (tried == attempted::never ? 0 : 1));
+    CHECK(run.ended_ == (tried == attempted::never));
+  }
+}
+
 TEST_CASE("the outputs of a gang are a list by rank") {
   played_run run{
       "{name: p, tasks: [{name: train, ranks: 2, outputs: [loss], run: x},"

@@ -68,6 +68,54 @@ finally: x
   CHECK(why("d") == "waits until all that runs has ended, since the files of its run are lost");
 }
 
+// Goal: one turn is bounded, whatever `when` asks of each of many instances; and what costs little
+// is not refused. Method: counted, as the bound is.
+TEST_CASE("the conditions of all instances together have a bound") {
+  constexpr int width = 100'000;
+  const auto refused = [](const std::string& when) {
+    played_run run{
+        "name: p\ntasks:\n  - {name: a, run: x, fail_fast: false, for_each: \"${{ range(0, " +
+        std::to_string(width) + ") }}\", when: \"${{ " + when + " }}\"}\n"};
+    CHECK(run.running().contains("a[0]"));
+    return std::count_if(run.settled_.begin(), run.settled_.end(), [&](const auto& each) {
+      CHECK(run.reasons_.at(each.first) ==
+            "`when`: with those of the instances before it too much work: long texts, long lists "
+            "and large patterns count; have a command do it");
+      return each.second == task_state::ERRORED;
+    });
+  };
+  CHECK(refused("item >= 0 && matches(string(item), '^[0-9]+$')") == 0);
+  const auto of_costly = refused("!matches(string(item), '[a-z]{900}')");
+  CHECK(of_costly > width / 2);
+  CHECK(of_costly < width);
+}
+
+TEST_CASE("of many that are waited for three are named, and the rest is counted") {
+  played_run run{R"(name: p
+tasks:
+  - {name: a, run: x, for_each: [1, 2]}
+  - {name: b, run: x, for_each: [1, 2]}
+  - {name: c, run: x, for_each: [1, 2]}
+  - {name: d, run: x, for_each: [1, 2]}
+  - {name: e, run: x, for_each: [1, 2]}
+  - name: each
+    run: x
+    for_each: [1, 2]
+    needs: [{task: a, instances: same}, {task: b, instances: same}, {task: c, instances: same},
+            {task: d, instances: same}, {task: e, instances: same}]
+  - {name: all, run: x, needs: [a, b, c, d, e, each]}
+)"};
+  const auto why = [&](std::string_view name) {
+    return run.graph_.waiting_text(*run.graph_.instance_named(name));
+  };
+  CHECK(why("all") == "waits for a, b, c and 3 more");
+  CHECK(why("each[1]") == "waits for a[1], b[1], c[1] and 2 more");
+  run.end("a[1]", task_state::SUCCEEDED);
+  run.end("b[1]", task_state::SUCCEEDED);
+  CHECK(why("each[1]") == "waits for c[1], d[1], e[1]");
+  CHECK(why("each[0]") == "waits for a[0], b[0], c[0] and 2 more");
+}
+
 TEST_CASE("tasks start when what they need has succeeded") {
   played_run run{R"(name: p
 tasks:

@@ -17,11 +17,14 @@ outputs:
 tasks:
   - {name: fetch, run: x}
   - {name: build, needs: [fetch], run: x, outputs: [path], finally: x}
-  - {name: lint, run: x, on_failure: x}
+  - {name: lint, run: x, outputs: [found], on_failure: x}
   - {name: test, needs: [build, lint], for_each: [1, 2], run: x}
   - {name: measure, needs: [{task: test, instances: same}], for_each: [1, 2], run: x}
   - {name: publish, needs: [test, fetch], run_on: always, run: x, finally: x}
-finally: x
+finally:
+  run: x
+  env:
+    SEEN: ${{ tasks.publish.status }}/${{ tasks.lint.outputs.found }}/${{ tasks.build.status }}
 )";
 
 TEST_CASE("a run of some tasks runs these, what they need and the hooks that follow") {
@@ -44,6 +47,7 @@ TEST_CASE("a run of some tasks runs these, what they need and the hooks that fol
   for (const auto* each : {"publish.finally", "lint.on_failure"}) {  // with what they belong to
     CHECK(run.reasons_.at(each) == "not asked for (`only`)");
   }
+  CHECK(run.environment("finally").at("SEEN") == "skipped//succeeded");
   run.end("finally", task_state::SUCCEEDED);
   CHECK(run.ended_);
   CHECK(run.graph_.outcome() == run_state::SUCCEEDED);

@@ -366,6 +366,17 @@ TEST_CASE("one of a gang has one attempt, and has ended with it") {
   }
 }
 
+TEST_CASE("one of a gang that was late has timed out, also where it was lost meanwhile") {
+  for (const auto end : {AttemptEnd::CANCELLED, AttemptEnd::LOST}) {
+    task_attempts task{{}, {}, {}, begun_again_by::its_run};
+    CHECK(task.begin().enqueue);
+    CHECK(task.start_overdue("did not start within 1s").kill);
+    CHECK(task.finished(1, end, -1, "its executor went away", 0).release);
+    CHECK(task.row().state == TaskState::TIMED_OUT);
+    CHECK(task.row().reason == "did not start within 1s");
+  }
+}
+
 TEST_CASE("an attempt that makes way before it starts goes on waiting and has lost nothing") {
   task_attempts task{{}, {}};
   CHECK(task.begin().enqueue);

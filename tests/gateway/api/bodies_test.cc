@@ -181,4 +181,20 @@ TEST_CASE("names in paths are names, else they are refused with the rule") {
   }
 }
 
+TEST_CASE("the names of tasks that are asked for are a list of texts, as they stand") {
+  some_routes here;
+  const auto why = [&](const std::string& only) {
+    return here.detail(method::post, "/api/v1/projects/p/pipelines/x/runs",
+                       R"({"only": )" + only + "}");
+  };
+  for (const auto* each : {"[]", R"("a")", "null", "{}", "1", "[1]", R"(["a", null])"}) {
+    CAPTURE(each);
+    CHECK(why(each) == "/only: expected the names of tasks, at least one");
+  }
+  for (const auto* each : {R"(["a\u0000b"])", R"(["a", "\n"])", R"(["a\u007f"])"}) {
+    CAPTURE(each);
+    CHECK(why(each) == "/only: a name has a control character");
+  }
+}
+
 }  // namespace millrace::gateway

@@ -4,6 +4,10 @@
 #include <doctest/doctest.h>
 
 #include <functional>
+#include <map>
+#include <string>
+
+#include "millrace/runtime/cluster_address.h"
 
 namespace millrace::runtime {
 namespace {
@@ -82,6 +86,22 @@ TEST_CASE("an address is a host and a port") {
   CHECK(advertised_address(cluster, 7) == "h:8");
   cluster.advertised_address = "[fe80::1]";
   CHECK(advertised_address(cluster, 7) == "[fe80::1]:7");
+}
+
+TEST_CASE("the host of an address has neither port nor brackets") {
+  cluster_options cluster;
+  CHECK(advertised_host(cluster) == "127.0.0.1");
+  cluster.listen_address = "fd00::7";
+  CHECK(advertised_host(cluster) == "fd00::7");
+  for (const auto& [told, host] :
+       std::map<std::string, std::string>{{"silo-1.example", "silo-1.example"},
+                                          {"h:8401", "h"},
+                                          {"[fd00::7]", "fd00::7"},
+                                          {"[fd00::7]:8401", "fd00::7"},
+                                          {"fd00::7:8401", "fd00::7"}}) {
+    cluster.advertised_address = told;
+    CHECK(advertised_host(cluster) == host);
+  }
 }
 
 TEST_CASE("a gateway that is nothing else has that name on links, and listens nowhere") {

@@ -30,6 +30,10 @@ inline constexpr std::size_t artifact_path_bytes_max = 1'024;
 inline constexpr std::size_t artifact_list_bytes_max =
     artifact_files_max * (artifact_path_bytes_max + 100);
 
+/// The most files that an attempt takes of all that it needs: they stand in memory meanwhile, with
+/// some hundred bytes each.
+inline constexpr std::size_t taken_files_max = 200'000;
+
 /// What all files of an artifact may have together, unless it says otherwise.
 inline constexpr std::uint64_t artifact_size_default = std::uint64_t{1} << 30U;
 

@@ -144,10 +144,36 @@ struct expression_parse {
 /// Parses the text between `${{` and `}}`.
 [[nodiscard]] expression_parse parse_expression(std::string_view text);
 
+/// The most work of one evaluation, in steps of some 7 ns: half a second.
+inline constexpr std::uint64_t evaluation_steps_max = std::uint64_t{1} << 26U;
+
+/// What evaluations may cost together. An operation is some steps, and so is every byte of a text
+/// and every element of a list that it makes; a pattern counts as text_pattern.h says. It is
+/// counted, not timed, so that an expression has the same value wherever it is computed.
+class evaluation_budget {
+public:
+  explicit evaluation_budget(std::uint64_t steps = evaluation_steps_max) : left_(steps) {}
+  /// False, from then on, when that is more than is left.
+  [[nodiscard]] bool spend(std::uint64_t steps) noexcept {
+    left_ = steps <= left_ ? left_ - steps : 0;
+    is_spent_ = is_spent_ || left_ == 0;
+    return !is_spent_;
+  }
+  [[nodiscard]] bool is_spent() const noexcept { return is_spent_; }
+
+private:
+  std::uint64_t left_;
+  bool is_spent_ = false;
+};
+
 /// Computes an expression. Pure: the same scope gives the same value.
 ///
 /// Errors: `invalid_argument` for operands of the wrong type, `failed_precondition` for a
-/// reference that has no value in this scope.
+/// reference that has no value in this scope; `too_large` for more work than `budget` has.
+[[nodiscard]] runtime::result<value> evaluate(const expression& formula,
+                                              const expression_scope& scope,
+                                              evaluation_budget& budget);
+/// The same by itself.
 [[nodiscard]] runtime::result<value> evaluate(const expression& formula,
                                               const expression_scope& scope);
 
@@ -180,7 +206,9 @@ struct template_parse {
 
 /// The decision of a `when`. Empty text is true. Errors: as `fill_value`, or it is not a bool.
 [[nodiscard]] runtime::result<bool> decide(std::string_view when, const expression_scope& scope);
-/// The same of the one expression in it. Errors: as above.
-[[nodiscard]] runtime::result<bool> decide(const expression& when, const expression_scope& scope);
+/// The same of the one expression in it, one of several that are decided together. Errors: as
+/// above.
+[[nodiscard]] runtime::result<bool> decide(const expression& when, const expression_scope& scope,
+                                           evaluation_budget& budget);
 
 }  // namespace millrace::actors
