@@ -444,9 +444,7 @@ void run_actor::start(instance_id id, run_effects& effects, std::vector<pool_ent
   }
   // After a retry of the run the task alone knows the number of its next attempt.
   // One that may have a kept result asks for a slot itself, if it has none.
-  if (const auto asked = spec->read().getSpec();
-      state().getEpoch() == 0 && round == 0 &&
-      (!asked.hasCache() || asked.getCache().getUnused())) {
+  if (state().getEpoch() == 0 && round == 0 && !looks_up(spec->read().getSpec())) {
     spec->build().setEnqueued(true);
     auto entry = wishes.emplace_back().build();
     entry.setTask(task.c_str());

@@ -193,6 +193,10 @@ result<void> put_cache(const run_graph& graph, instance_id id, const task_spec_r
 
 }  // namespace
 
+bool looks_up(const schemas::TaskSpec::Reader& spec) {
+  return spec.hasCache() && !spec.getCache().getUnused();
+}
+
 result<schemas::task_interface::begin_params> task_spec_of(const run_graph& graph, instance_id id,
                                                            const task_spec_run& run) {
   const auto environment = environment_of(graph, id, run);

@@ -22,6 +22,9 @@ struct task_spec_run {
   runtime::trace_context place = {};
 };
 
+/// Whether it looks for a kept result before it asks for a slot, which its run then leaves to it.
+[[nodiscard]] bool looks_up(const schemas::TaskSpec::Reader& spec);
+
 /// With expressions filled in and the environment whole but for what the executor adds.
 /// Errors: those of an expression without a value.
 [[nodiscard]] runtime::result<schemas::task_interface::begin_params> task_spec_of(

@@ -9,6 +9,7 @@
 #include "pipeline/names.h"
 #include "run/run_graph.h"
 #include "run/run_spans.h"
+#include "run/task_spec.h"
 
 namespace millrace::actors {
 
@@ -283,9 +284,8 @@ async<> task_actor::begin(begin_params params) {
   root.setCachedFrom("");
   root.setCacheMiss("");
   auto task = attempts();
-  const auto effects = task.begin(spec().hasCache() && !spec().getCache().getUnused()
-                                      ? task_attempts::kept_result::wanted
-                                      : task_attempts::kept_result::unwanted);
+  const auto effects = task.begin(looks_up(spec()) ? task_attempts::kept_result::wanted
+                                                   : task_attempts::kept_result::unwanted);
   const auto first = task.row().attempt == 1;
   apply(task, effects, 0, params.enqueued() && first ? asked_by::its_run : asked_by::itself);
   return {};

@@ -39,13 +39,6 @@ std::string etl(const count_of_starts& starts, const std::string& cache = "true"
          "tasks.fetch.outputs.rows }}\"}, run: 'cat data.txt; echo $N'}]}";
 }
 
-schemas::task_interface::describe_results described(node& here, const std::string& run,
-                                                    const std::string& task) {
-  auto answer = here.silo->call(ref<schemas::Task>(run + "/" + task).describe());
-  REQUIRE(answer);
-  return *std::move(answer);
-}
-
 std::string said_in(node& here, const std::string& run) {
   return here.task(run, "use").task().getOutputs()[0].getValue().cStr();
 }
@@ -82,11 +75,11 @@ TEST_CASE("a result is used again, with its outputs and files, also when its run
     CHECK(row.getReason() == ("result of run " + first).c_str());
     CHECK(row.getExitCode() == 0);
     CHECK(row.getArtifacts()[0].getTask() == "fetch");
-    const auto task = described(here, second, "fetch");
+    const auto task = attempts_of(*here.silo, second, "fetch");
     REQUIRE(task.attempts().size() == 1);
     CHECK(task.attempts()[0].getEnd() == AttemptEnd::CACHED);
     CHECK(task.cached_from() == first.c_str());
-    CHECK(described(here, first, "fetch").cache_miss() == "no result of it is kept");
+    CHECK(attempts_of(*here.silo, first, "fetch").cache_miss() == "no result of it is kept");
     const auto status = here.silo->call(ref<schemas::Run>(second).status());
     REQUIRE(status);
     CHECK(status->run().getTasks().getSucceeded() == 2);
@@ -110,12 +103,12 @@ TEST_CASE("what has changed is done again, and says what that was") {
   const auto second = again(here, etl(starts), false, R"({"day": "tue"})");
   CHECK(starts.now() == 2);
   CHECK(said_in(here, second) == "tue\n3");
-  CHECK(described(here, second, "fetch").cache_miss() ==
+  CHECK(attempts_of(*here.silo, second, "fetch").cache_miss() ==
         ("changed since run " + first + ": env MILLRACE_PARAM_DAY").c_str());
   // One that uses no kept result keeps its own.
   const auto third = again(here, etl(starts), true);
   CHECK(starts.now() == 3);
-  CHECK(described(here, third, "fetch").cache_miss() == "");
+  CHECK(attempts_of(*here.silo, third, "fetch").cache_miss() == "");
   const auto fourth = again(here, etl(starts));
   CHECK(starts.now() == 3);
   CHECK(here.task(fourth, "fetch").task().getCachedFrom() == third.c_str());
@@ -126,7 +119,7 @@ TEST_CASE("a result that is older than a task allows is made again") {
   const count_of_starts starts{data.path / "starts"};
   node here{data.path};
   const auto first = again(here, etl(starts));
-  CHECK(described(here, again(here, etl(starts, "{ttl: 1ms}")), "fetch").cache_miss() ==
+  CHECK(attempts_of(*here.silo, again(here, etl(starts, "{ttl: 1ms}")), "fetch").cache_miss() ==
         ("the result of run " + first + " has expired").c_str());
   CHECK(starts.now() == 2);
   again(here, etl(starts, "{ttl: 1h}"));
@@ -143,7 +136,7 @@ TEST_CASE("a result whose files are gone is made again") {
   const auto second = again(here, etl(starts));
   CHECK(starts.now() == 2);
   CHECK(said_in(here, second) == "mon\n3");
-  CHECK(described(here, second, "fetch").cache_miss() ==
+  CHECK(attempts_of(*here.silo, second, "fetch").cache_miss() ==
         ("artifact \"data\" of run " + first + " is not kept any more").c_str());
   again(here, etl(starts));
   CHECK(starts.now() == 2);

@@ -13,13 +13,6 @@ using schemas::AttemptEnd;
 using schemas::RunState;
 using schemas::TaskState;
 
-schemas::task_interface::describe_results attempts_of(node& here, const std::string& run,
-                                                      const std::string& task) {
-  auto answer = here.silo->call(ref<schemas::Task>(run + "/" + task).describe());
-  REQUIRE(answer);
-  return *std::move(answer);
-}
-
 std::string output_of(node& here, const std::string& run, const std::string& task) {
   const auto status = here.task(run, task);
   const auto outputs = status.task().getOutputs();
@@ -41,7 +34,7 @@ tasks:
   CHECK(here.follow(run, [](auto event) {
     return event.getName() == "waits" && event.getState() == TaskState::TIMED_OUT;
   }));
-  const auto waits = attempts_of(here, run, "waits");
+  const auto waits = attempts_of(*here.silo, run, "waits");
   REQUIRE(waits.attempts().size() == 1);
   CHECK(waits.attempts()[0].getEnd() == AttemptEnd::TIMED_OUT);
   CHECK(waits.attempts()[0].getStartedAt() == 0);
@@ -106,7 +99,7 @@ tasks:
 )yaml");
   CHECK(here.wait(run) == RunState::SUCCEEDED);
   CHECK(output_of(here, run, "show") == "first\n2\n3");
-  const auto work = attempts_of(here, run, "work");
+  const auto work = attempts_of(*here.silo, run, "work");
   REQUIRE(work.attempts().size() == 3);
   CHECK(work.attempts()[0].getEnd() == AttemptEnd::TIMED_OUT);
   CHECK(work.attempts()[0].getText() == "no heartbeat for 1s");
@@ -184,9 +177,9 @@ tasks:
 )yaml");
   CHECK(here.wait(run) == RunState::SUCCEEDED);
   CHECK(output_of(here, run, "sum") == "one\n\ntwo\n|m |a+b");
-  CHECK(attempts_of(here, run, "two").attempts()[0].getStdoutTail() == "one\n\ntwo\n\n");
+  CHECK(attempts_of(*here.silo, run, "two").attempts()[0].getStdoutTail() == "one\n\ntwo\n\n");
   const auto reason = [&](const char* task) {
-    CHECK(attempts_of(here, run, task).attempts()[0].getEnd() == AttemptEnd::BAD_OUTPUTS);
+    CHECK(attempts_of(*here.silo, run, task).attempts()[0].getEnd() == AttemptEnd::BAD_OUTPUTS);
     return std::string{here.task(run, task).task().getReason().cStr()};
   };
   CHECK(reason("large").starts_with(

@@ -49,6 +49,15 @@ inline std::string submit_to(runtime::silo& silo, runtime::rng& random, const st
   return run;
 }
 
+// A task that has begun, with its attempts.
+inline schemas::task_interface::describe_results attempts_of(runtime::silo& silo,
+                                                             const std::string& run,
+                                                             const std::string& task) {
+  auto answer = silo.call(runtime::ref<schemas::Task>(run + "/" + task).describe());
+  REQUIRE(answer);
+  return *std::move(answer);
+}
+
 // A silo with a pipeline host, as `millrace dev` has it but without HTTP.
 class node {
 public:

@@ -25,13 +25,6 @@ std::size_t lines_of(const std::filesystem::path& path) {
   return static_cast<std::size_t>(std::count(text.begin(), text.end(), '\n'));
 }
 
-schemas::task_interface::describe_results describe(runtime::silo& silo, const std::string& run,
-                                                   const std::string& task) {
-  auto answer = silo.call(ref<schemas::Task>(run + "/" + task).describe());
-  REQUIRE(answer);
-  return *std::move(answer);
-}
-
 std::string why(runtime::silo& silo, const std::string& run, const std::string& task) {
   schemas::pool_interface::reasons_params params;
   params.build().initTasks(1).set(0, (run + "/" + task).c_str());
@@ -67,7 +60,7 @@ TEST_CASE("ranks run together, know each other, and leave a list") {
         R"(["0/3/0/)" + hosts + R"(","1/3/1/)" + hosts + R"(","2/3/2/)" + hosts + R"("])");
   CHECK(text_of(here.task(run, "single").task().getOutputs()[0].getValue()) == "[]");
   for (const auto* name : {"t[0]", "t[1]", "t[2]"}) {
-    CHECK(describe(*here.silo, run, name).attempts().size() == 1);
+    CHECK(attempts_of(*here.silo, run, name).attempts().size() == 1);
   }
 }
 
@@ -99,10 +92,10 @@ TEST_CASE("a rank that fails ends the others, and all begin again") {
   CHECK(again.starts_with("t: rank 1 of the gang has failed: exit code 3; all begin again in "));
   CHECK(text_of(here.task(run, "all").task().getOutputs()[0].getValue()) ==
         R"(["0.2","1.2","2.2"])");
-  const auto ended = describe(*here.silo, run, "t[2]");
+  const auto ended = attempts_of(*here.silo, run, "t[2]");
   REQUIRE(ended.attempts().size() == 2);
   CHECK(ended.attempts()[0].getEnd() == AttemptEnd::CANCELLED);
-  CHECK(describe(*here.silo, run, "t[0]").attempts().size() == 2);  // it had succeeded
+  CHECK(attempts_of(*here.silo, run, "t[0]").attempts().size() == 2);  // it had succeeded
   const auto status = here.silo->call(ref<schemas::Run>(run).status());
   REQUIRE(status);
   CHECK(status->run().getTasks().getSucceeded() == 4);
@@ -125,12 +118,12 @@ TEST_CASE("a gang that has failed as often as it may has failed, and a retry beg
   CHECK(here.task(run, "t[0]").task().getState() == TaskState::CANCELLED);
   CHECK(text_of(here.task(run, "t[0]").task().getReason()) ==
         "rank 1 of the gang has failed: exit code 9");
-  CHECK(describe(*here.silo, run, "t[1]").attempts().size() == 2);
+  CHECK(attempts_of(*here.silo, run, "t[1]").attempts().size() == 2);
   std::ofstream{here.host->workspace_of(run) / "good"};
   REQUIRE(here.silo->call(ref<schemas::Run>(run).retry()));
   CHECK(here.wait(run) == RunState::SUCCEEDED);
-  CHECK(describe(*here.silo, run, "t[0]").attempts().size() == 3);
-  CHECK(describe(*here.silo, run, "t[1]").attempts().size() == 3);
+  CHECK(attempts_of(*here.silo, run, "t[0]").attempts().size() == 3);
+  CHECK(attempts_of(*here.silo, run, "t[1]").attempts().size() == 3);
 }
 
 // Goal: a restart loses neither the delay nor the count.
@@ -154,8 +147,8 @@ TEST_CASE("a gang that waits for its next round goes on after a restart") {
   }
   node here{data.path};
   CHECK(here.wait(run) == RunState::SUCCEEDED);
-  CHECK(describe(*here.silo, run, "t[0]").attempts().size() == 2);
-  CHECK(describe(*here.silo, run, "t[1]").attempts().size() == 2);
+  CHECK(attempts_of(*here.silo, run, "t[0]").attempts().size() == 2);
+  CHECK(attempts_of(*here.silo, run, "t[1]").attempts().size() == 2);
 }
 
 TEST_CASE("a round that has become due while its run was paused begins after a restart, too") {
@@ -195,7 +188,7 @@ TEST_CASE("a server that starts again begins anew what its gang had begun") {
   std::ofstream{data.path / "go"};
   CHECK(here.wait(run) == RunState::SUCCEEDED);
   for (const auto* name : {"t[0]", "t[1]"}) {
-    const auto task = describe(*here.silo, run, name);
+    const auto task = attempts_of(*here.silo, run, name);
     REQUIRE(task.attempts().size() == 2);
     CHECK(task.attempts()[1].getEnd() == AttemptEnd::EXITED);
   }

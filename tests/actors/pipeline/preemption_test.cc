@@ -31,13 +31,6 @@ void allow(node& here, std::int64_t from = 100) {
   });
 }
 
-schemas::task_interface::describe_results attempts_of(node& here, const std::string& run,
-                                                      const std::string& task) {
-  auto answer = here.silo->call(ref<schemas::Task>(run + "/" + task).describe());
-  REQUIRE(answer);
-  return *std::move(answer);
-}
-
 void wait_for(const std::filesystem::path& file) {
   node::eventually([&] { return std::filesystem::exists(file); });
 }
@@ -63,7 +56,7 @@ TEST_CASE("a task makes way, waits again in its place, and goes on") {
   const auto high = here.submit(urgent("high"));
   CHECK(here.wait(high) == RunState::SUCCEEDED);
   CHECK(here.wait(low) == RunState::SUCCEEDED);
-  const auto work = attempts_of(here, low, "work");
+  const auto work = attempts_of(*here.silo, low, "work");
   REQUIRE(work.attempts().size() == 2);
   const auto why = "preempted by 'page' of run " + high + ", priority 100";
   CHECK(work.attempts()[0].getEnd() == AttemptEnd::PREEMPTED);
@@ -91,7 +84,7 @@ TEST_CASE("a task that ignores the order is killed after its grace period") {
   const auto high = here.submit(urgent("high"));
   CHECK(here.wait(high) == RunState::SUCCEEDED);
   CHECK(here.wait(low) == RunState::FAILED);
-  const auto deaf = attempts_of(here, low, "deaf");
+  const auto deaf = attempts_of(*here.silo, low, "deaf");
   REQUIRE(deaf.attempts().size() == 1);
   CHECK(deaf.state() == TaskState::CANCELLED);
   CHECK(std::string{deaf.reason()} == "preempted by 'page' of run " + high + ", priority 100");
@@ -160,7 +153,7 @@ TEST_CASE("one that is cancelled while another makes way for it starts nothing")
   wait_for(workspace / "told");
   CHECK(here.silo->call(ref<schemas::Run>(high).cancel("enough", false)));
   CHECK(here.wait(high) == RunState::CANCELLED);
-  CHECK(attempts_of(here, high, "page").attempts()[0].getStartedAt() == 0);
+  CHECK(attempts_of(*here.silo, high, "page").attempts()[0].getStartedAt() == 0);
   CHECK(here.task(low, "slow").task().getAttempt() == 1);  // it still makes way
   std::ofstream{workspace / "go"} << '\n';
   CHECK(here.wait(low) == RunState::SUCCEEDED);
