@@ -314,6 +314,8 @@ struct CompiledTask {
   # format is 7.
   ranks @30 :UInt32;
   # It is a gang: so many instances, which start together; 0: it is none. With this the format is 7.
+  memoryLimit @31 :UInt64;
+  # Bytes that an attempt may have of memory; 0: as it likes. With this the format is 8.
 
   enum RunOn {
     success @0;    # All succeeded.

@@ -231,6 +231,7 @@ struct RunSummary {
   pipeline @5 :Text;                 # Its name, without the project. Only in answers.
   queued @6 :Bool;                   # It has not begun: it waits for its turn.
   group @7 :Text $Actor.json("concurrency_group");  # Whose runs take turns; see `concurrency`.
+  labels @8 :List(Label);            # Its pipeline's, and over them those of the submission.
 }
 
 struct Subscriber {
@@ -275,11 +276,12 @@ interface Pipeline $Actor.actor("pipeline") {
   # one more. `priority`: in place of the pipeline's; -1: that one. `only`: the tasks that are to
   # run, with what they need; empty: all. `noCache`: no kept result is used.
   # `overloaded` while as many runs of the project wait as may.
-  runs @3 (before :Text, limit :UInt32, state :Text) -> (runs :List(RunSummary), next :Text)
-      $Actor.readOnly;
+  runs @3 (before :Text, limit :UInt32, state :Text, label :Text)
+      -> (runs :List(RunSummary), next :Text) $Actor.readOnly;
   # Newest first, those older than the id `before`; `next` is empty at the end. limit 0: 100; at
-  # most 1,000. `state`: only those in it, such as `timed_out`; then a page may be short. Empty:
-  # all.
+  # most 1,000. `state`: only those in it, such as `timed_out`; empty: all. `label`: only those with
+  # it, `NAME=VALUE` or `NAME`; with all of several that commas part. With these two a page may be
+  # short.
   runEnded @4 (run :Text, state :RunState, finishedAt :Int64, version :UInt32, createdAt :Int64,
                endedBefore :Int64, depth :UInt32, params :Text, outputs :List(Variable))
       -> () $Actor.internal;
@@ -374,7 +376,7 @@ struct RunStatus {
   state @4 :RunState;                # Terminal ones change only by a retry.
   reason @5 :Text;                   # Why it ended badly, for a person; else empty.
   params @6 :Text $Actor.rawJson;    # The bound values, defaults included.
-  labels @7 :List(Label);            # From the submission.
+  labels @7 :List(Label);            # As of `RunSummary`.
   createdAt @8 :Int64 $Actor.time;   # Of the submission.
   finishedAt @9 :Int64 $Actor.time;  # 0 while it runs.
   tasks @10 :TaskCounts;             # Instances that are known yet.
@@ -628,6 +630,7 @@ struct TaskSpec {
   needsArtifacts @34 :List(ArtifactSource);  # As of `AttemptSpec`.
   cache @35 :CacheWish;      # Absent: no result of it is kept or used.
   round @36 :UInt32;         # As of `Gang`; of one epoch, one with no higher round is ignored.
+  memoryLimit @37 :UInt64;   # As of `AttemptSpec`.
 }
 
 struct Attempt {
@@ -647,6 +650,8 @@ struct Attempt {
   stdoutDropped @12 :UInt64;  # Bytes of stdoutBytes dropped from its middle.
   stderrDropped @13 :UInt64;  # As above.
   queuedAt @14 :Int64 $Actor.time;  # When it came to wait for a slot; 0: an older one.
+  cpuMs @15 :Int64 = -1 $Actor.absent(-1);  # As of `AttemptReport`.
+  maxMemory @16 :Int64 $Actor.absent(0);    # As of `AttemptReport`.
 }
 
 struct TaskStored {
@@ -698,6 +703,10 @@ struct AttemptReport {
   stdoutRefusal @17 :Text;  # Why there is no such text, for a person; empty: nothing is wrong.
   artifacts @18 :List(Artifact);  # That were kept, of one that has succeeded.
   artifactsUnkept @19 :Bool;  # Its executor ended before it kept any.
+  cpuMs @20 :Int64 = -1;    # Of processors that it took, in milliseconds; -1: not known.
+  maxMemory @21 :Int64;     # Bytes that its largest process had at a time, or, where there is a
+                            # limit, all of them together; 0: not known, or not more than its
+                            # executor itself.
 }
 
 interface Task $Actor.actor("task") $Actor.group("run") $Actor.affinity("/") {
@@ -900,6 +909,7 @@ struct AttemptSpec {
   artifacts @19 :List(ArtifactWish);  # What is to be kept once it has succeeded.
   needsArtifacts @20 :List(ArtifactSource);  # What is put into its workspace before it starts.
   hosts @21 :Text;          # Of one of a gang: as of `Executor.grant`, and added by who gets that.
+  memoryLimit @22 :UInt64;  # Bytes that its processes may have together; 0: as they like.
 }
 
 struct Grant {

@@ -316,6 +316,9 @@ json json_of(const task_definition& task) {
   if (task.preemptible) {
     made["preemptible"] = to_string(*task.preemptible);
   }
+  if (task.memory_limit > 0) {
+    made["limits"]["memory"] = format_amount("memory", task.memory_limit);
+  }
   for (const auto& [name, amount] : task.resources) {
     made["resources"][name] = format_amount(name, amount);
   }

@@ -4,8 +4,8 @@
 #include <algorithm>
 #include <unordered_map>
 
+#include "definition/compiled_format.h"
 #include "definition/exit_codes.h"
-#include "definition/expression_tree.h"
 #include "definition/value_json.h"
 
 namespace millrace::actors {
@@ -296,6 +296,7 @@ void put(schemas::CompiledTask::Builder into, const task_definition& task,
   into.setStdoutOutput(task.stdout_output.c_str());
   put_fan_out(into, task);
   into.setRanks(task.ranks);
+  into.setMemoryLimit(task.memory_limit);
   auto outputs = into.initOutputs(size_of(task.outputs.size()));
   for (unsigned at = 0; at < outputs.size(); ++at) {
     outputs[at].setName(task.outputs[at].name.c_str());
@@ -525,6 +526,7 @@ result<void> read_task(schemas::CompiledTask::Reader task, pipeline_definition& 
     read_fan_out(task.getFanOut(), made);
   }
   made.ranks = task.getRanks();
+  made.memory_limit = task.getMemoryLimit();
   for (const auto output : task.getOutputs()) {
     auto& one = made.outputs.emplace_back();
     one.name = string_of(output.getName());
@@ -575,147 +577,6 @@ result<void> read_task(schemas::CompiledTask::Reader task, pipeline_definition& 
                  of >= 0 ? into.tasks[static_cast<std::size_t>(of)].name : std::string{}};
   }
   return {};
-}
-
-bool has_record(const value& content) {
-  const auto* items = content.items();
-  return items != nullptr && std::any_of(items->begin(), items->end(), [](const value& each) {
-           return each.entries() != nullptr;
-         });
-}
-
-bool has_record(const fan_values& values) {
-  const auto* listed = std::get_if<std::vector<value>>(&values);
-  return listed != nullptr && has_record(make_value(*listed));
-}
-
-// Whether only readers of format 6 know an expression in the text.
-bool wants_6(const std::string& text) {
-  if (text.find("${{") == std::string::npos) {
-    return false;
-  }
-  auto wanted = false;
-  for (const auto& piece : parse_template(text).pieces) {
-    if (piece.formula) {
-      walk(piece.formula->root(), [&wanted](const expression_node& node) {
-        wanted = wanted || node.pattern || !node.operand_names.empty() ||
-                 (!node.path.empty() && node.refers_to != reference_kind::trigger);
-      });
-    }
-  }
-  return wanted;
-}
-
-bool wants_6(const value& content) {
-  if (const auto* text = content.text()) {
-    return wants_6(*text);
-  }
-  const auto* items = content.items();
-  const auto* entries = content.entries();
-  return (items != nullptr && std::any_of(items->begin(), items->end(),
-                                          [](const value& each) { return wants_6(each); })) ||
-         (entries != nullptr && std::any_of(entries->begin(), entries->end(),
-                                            [](const auto& each) { return wants_6(each.second); }));
-}
-
-bool wants_6(const fan_values& values) {
-  const auto* text = std::get_if<std::string>(&values);
-  return has_record(values) ||
-         (text != nullptr ? wants_6(*text) : wants_6(make_value(std::get<value::list>(values))));
-}
-
-bool wants_6(const std::optional<time_limit>& limit) {
-  const auto* text = limit ? std::get_if<std::string>(&*limit) : nullptr;
-  return text != nullptr && wants_6(*text);
-}
-
-template <class Values>
-bool one_wants_6(const std::map<std::string, Values>& map) {
-  return std::any_of(map.begin(), map.end(), [](const auto& each) { return wants_6(each.second); });
-}
-
-bool one_wants_6(const std::vector<std::string>& texts) {
-  return std::any_of(texts.begin(), texts.end(), [](const auto& each) { return wants_6(each); });
-}
-
-bool wants_6(const matrix_definition& matrix) {
-  return std::any_of(matrix.axes.begin(), matrix.axes.end(),
-                     [](const matrix_axis& axis) { return wants_6(axis.values); });
-}
-
-bool wants_6(const task_definition& task) {
-  return task.preemptible || !task.artifacts.empty() || !task.artifact_needs.empty() ||
-         (task.for_each && wants_6(*task.for_each)) || (task.matrix && wants_6(*task.matrix)) ||
-         wants_6(task.when) || one_wants_6(task.command) || one_wants_6(task.env) ||
-         one_wants_6(task.inputs) || one_wants_6(task.params) || wants_6(task.workdir) ||
-         wants_6(task.approval) || wants_6(task.callback.value_or("")) || wants_6(task.timeout) ||
-         wants_6(task.start_timeout) || wants_6(task.heartbeat) || one_wants_6(task.mutexes) ||
-         (task.cache && wants_6(task.cache->key)) ||
-         (task.retry_command && one_wants_6(task.retry_command->command)) ||
-         std::any_of(task.semaphores.begin(), task.semaphores.end(),
-                     [](const semaphore_definition& each) { return wants_6(each.name); });
-}
-
-bool wants_6(const pipeline_definition& definition) {
-  const auto& params = definition.params;
-  return one_wants_6(definition.env) || one_wants_6(definition.outputs) ||
-         (definition.concurrency && wants_6(definition.concurrency->group)) ||
-         std::any_of(
-             params.begin(), params.end(),
-             [](const auto& each) { return each.fallback && has_record(*each.fallback); }) ||
-         std::any_of(
-             definition.triggers.begin(), definition.triggers.end(),
-             [](const auto& each) { return one_wants_6(each.params) || wants_6(each.once_for); }) ||
-         std::any_of(definition.webhooks.begin(), definition.webhooks.end(),
-                     [](const auto& each) {
-                       return wants_6(each.when) || one_wants_6(each.params) ||
-                              wants_6(each.once_for);
-                     }) ||
-         std::any_of(definition.tasks.begin(), definition.tasks.end(),
-                     [](const task_definition& each) { return wants_6(each); });
-}
-
-// The oldest format whose readers run the definition as it says: a silo of an earlier version would
-// pass over what it does not know.
-std::uint32_t format_of(const pipeline_definition& definition) {
-  if (std::any_of(definition.tasks.begin(), definition.tasks.end(),
-                  [](const task_definition& task) { return task.cache || task.ranks > 0; })) {
-    return 7;
-  }
-  if (wants_6(definition)) {
-    return 6;
-  }
-  const auto wants_5 = [](const task_definition& task) {
-    return task.callback || task.start_timeout || task.heartbeat || task.retry_command ||
-           !task.success_exit_codes.empty() || !task.stdout_output.empty() ||
-           (task.timeout && std::holds_alternative<std::string>(*task.timeout));
-  };
-  if (!definition.webhooks.empty() ||
-      std::any_of(definition.tasks.begin(), definition.tasks.end(), wants_5)) {
-    return 5;
-  }
-  const auto wants_4 = [](const task_definition& task) {
-    return !task.resources.empty() || !task.mutexes.empty() || !task.semaphores.empty();
-  };
-  if (std::any_of(definition.tasks.begin(), definition.tasks.end(), wants_4)) {
-    return 4;
-  }
-  const auto wants_3 = [](const task_definition& task) {
-    return task.hook.has_value() || task.run_on == trigger_rule::no_failure;
-  };
-  if (definition.fail_fast || definition.concurrency || !definition.outputs.empty() ||
-      std::any_of(definition.tasks.begin(), definition.tasks.end(), wants_3)) {
-    return 3;
-  }
-  const auto wants_2 = [](const task_definition& task) {
-    return task.allow_failures != failure_allowance{} || !task.secrets.empty() ||
-           !task.shell.empty() || !task.workdir.empty() || !task.inputs.empty() ||
-           !task.retry.on_exit.empty() || !task.retry.not_on_exit.empty() ||
-           std::any_of(task.outputs.begin(), task.outputs.end(),
-                       [](const auto& each) { return each.fallback.has_value(); });
-  };
-  const auto& tasks = definition.tasks;
-  return !definition.secrets.empty() || std::any_of(tasks.begin(), tasks.end(), wants_2) ? 2 : 1;
 }
 
 }  // namespace

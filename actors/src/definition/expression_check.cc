@@ -356,6 +356,9 @@ private:
       case function_name::extract:
         want(0, is(0, value_type::text), "a string first");
         return node.function == function_name::matches ? value_type::boolean : value_type::text;
+      case function_name::from_json:
+        want(0, is(0, value_type::text), "a string");
+        return std::nullopt;
       case function_name::success:
       case function_name::failure:
       case function_name::always:

@@ -221,6 +221,9 @@ private:
   }
 
   static std::string name_in_messages(const expression_node& node) {
+    if (node.what == operation::call) {
+      return dotted(std::string{name_of(node.function)} + "()", node.path);
+    }
     switch (node.refers_to) {
       case reference_kind::param:
         return "params." + node.name;
@@ -263,11 +266,31 @@ private:
                         : result<value>{*found};
   }
 
-  // Of a record; what it does not have is a mistake, since nothing says so earlier.
+  // An element of a list by its number from 0; null: it is no list, or has none.
+  static const value* element(const value& whole, const std::string& step) {
+    const auto* items = whole.items();
+    std::size_t index = 0;
+    const auto* end = step.data() + step.size();
+    const auto parsed = std::from_chars(step.data(), end, index);
+    return items != nullptr && parsed.ec == std::errc{} && parsed.ptr == end &&
+                   index < items->size() && (step.size() == 1 || step.front() != '0')
+               ? &(*items)[index]
+               : nullptr;
+  }
+
+  // Of a record, or in JSON; what it does not have is a mistake, since nothing says so earlier.
   static result<value> field(const value& whole, const expression_node& node) {
     const auto* at = &whole;
     for (const auto& step : node.path) {
+      if (const auto* one = element(*at, step)) {
+        at = one;
+        continue;
+      }
       const auto no_value = "`" + name_in_messages(node) + "` has no value here: " + shown(*at);
+      if (at->items() != nullptr) {
+        return error{errc::failed_precondition,
+                     no_value + " has no element `" + shown_name(step) + "`"};
+      }
       if (at->entries() == nullptr) {
         return error{errc::failed_precondition, no_value + " has no fields"};
       }
@@ -398,6 +421,8 @@ private:
       case function_name::matches:
       case function_name::extract:
         return match(node, operands[0]);
+      case function_name::from_json:
+        return json(operands[0], node);
       case function_name::success:
         return known(scope_.needs_succeeded(), "success()");
       case function_name::failure:
@@ -449,6 +474,23 @@ private:
     return make_value(function == function_name::starts_with
                           ? whole.text()->starts_with(*part.text())
                           : whole.text()->ends_with(*part.text()));
+  }
+
+  // The value that the text is, or what the path leads to in it.
+  result<value> json(const value& text, const expression_node& node) const {
+    if (text.text() == nullptr) {
+      return wrong_type("json", "a string", text);
+    }
+    if (!budget_.spend(text.text()->size())) {
+      return too_much_work();
+    }
+    const auto read = parse_json(*text.text());
+    if (!read) {
+      return error{errc::invalid_argument, "`json` is given a text that is none: " + shown(text) +
+                                               ": " + read.error().text()};
+    }
+    auto whole = from_json_value(*read);
+    return field(whole, node);
   }
 
   // The parts between the separators; nothing of an empty text.

@@ -205,7 +205,7 @@ private:
       return fail(offset, "unknown function `" + std::string{word} + "`",
                   near.best().empty()
                       ? "functions: contains, starts_with, ends_with, length, int, float, string, "
-                        "split, join, range, zip, matches, extract, success, failure, always"
+                        "split, join, range, zip, matches, extract, json, success, failure, always"
                       : "did you mean `" + std::string{near.best()} + "`?");
     }
     auto node = make(operation::call, offset);
@@ -235,6 +235,12 @@ private:
       return fail(offset, "`" + std::string{word} + "` takes " + std::to_string(row->operands) +
                               (row->operands == 1 ? " value" : " values") + ", not " +
                               std::to_string(node->operands.size()));
+    }
+    if (row->function == function_name::from_json) {
+      if (!take_fields(*node, json_parts)) {
+        return nullptr;
+      }
+      skip_space();
     }
     const auto takes_pattern =
         row->function == function_name::matches || row->function == function_name::extract;
@@ -421,6 +427,7 @@ private:
                                     : "did you mean `" + std::string{near.best()} + "`?");
   }
 
+  static constexpr std::string_view json_parts = "`json(...).NAME`, `json(...).0` or the like";
   static constexpr std::string_view zip_example =
       "write `zip(host=params.hosts, port=params.ports)`";
 

@@ -57,6 +57,7 @@ enum class function_name : std::uint8_t {
   zip,
   matches,
   extract,
+  from_json,
   success,
   failure,
   always,
@@ -69,7 +70,7 @@ struct expression_node {
   reference_kind refers_to = reference_kind::param;
   std::string name;               ///< Of the parameter, axis, task, or field of `run` or `trigger`.
   std::string key;                ///< Of the output or artifact, or in the parameter's map.
-  std::vector<std::string> path;  ///< Below `item`, an axis, or the field of `trigger`.
+  std::vector<std::string> path;  ///< Below `item`, an axis, the field of `trigger`, or `json()`.
   bool has_key = false;           ///< Of a parameter.
   std::size_t name_offset = 0;    ///< Where the name stands, for diagnostics.
   std::size_t key_offset = 0;

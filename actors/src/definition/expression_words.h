@@ -34,6 +34,7 @@ inline constexpr std::array functions{
     function_row{"zip", function_name::zip, named_operands},
     function_row{"matches", function_name::matches, 2},
     function_row{"extract", function_name::extract, 2},
+    function_row{"json", function_name::from_json, 1},
     function_row{"success", function_name::success, 0},
     function_row{"failure", function_name::failure, 0},
     function_row{"always", function_name::always, 0},

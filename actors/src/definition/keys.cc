@@ -74,7 +74,8 @@ constexpr std::array pipeline_foreign{
     foreign_key{"project", ""},
     foreign_key{"priorityClassName", "write `priority: high`"},
     foreign_key{"synchronization", "write it in the tasks"},
-    foreign_key{"resources", "write it in the tasks"}};
+    foreign_key{"resources", "write it in the tasks"},
+    foreign_key{"limits", "write it in the tasks"}};
 
 constexpr std::array task_words{word{"name"},
                                 word{"description"},
@@ -118,7 +119,8 @@ constexpr std::array task_words{word{"name"},
                                 word{"success_exit_codes"},
                                 word{"stdout"},
                                 word{"artifacts"},
-                                word{"cache"}};
+                                word{"cache"},
+                                word{"limits"}};
 
 constexpr std::array task_foreign{
     foreign_key{"id", "write `name`"},
@@ -189,7 +191,12 @@ constexpr std::array task_foreign{
     foreign_key{"memory", "write `resources: {memory: 512Mi}`"},
     foreign_key{"gpu", "write `resources: {gpu: 1}`"},
     foreign_key{"gres", "write `resources: {gpu: 1}`"},
-    foreign_key{"container_limits", "write `resources: {cpu: 2, memory: 512Mi}`"},
+    foreign_key{"container_limits", "write `limits: {memory: 512Mi}`"},
+    foreign_key{"mem", "write `resources: {memory: 512Mi}`, and `limits` for what ends it"},
+    foreign_key{"memory_limit", "write `limits: {memory: 512Mi}`"},
+    foreign_key{"mem_limit", "write `limits: {memory: 512Mi}`"},
+    foreign_key{"rlimit", "write `limits: {memory: 512Mi}`"},
+    foreign_key{"ulimits", "write `limits: {memory: 512Mi}`"},
     foreign_key{"working_directory", "write `workdir`"},
     foreign_key{"working-directory", "write `workdir`"},
     foreign_key{"working_dir", "write `workdir`"},
@@ -406,6 +413,12 @@ constexpr std::array artifact_foreign{
     foreign_key{"retention-days", "artifacts go with their run: write `retention` at the top"},
     foreign_key{"exclude", "write patterns that leave it out"}};
 
+constexpr std::array limits_words{word{"memory"}};
+constexpr std::array limits_foreign{
+    foreign_key{"cpu", "write `resources: {cpu: 2}`, by which tasks wait for each other"},
+    foreign_key{"time", "write `timeout` in the task"}, foreign_key{"mem", "write `memory`"},
+    foreign_key{"ram", "write `memory`"}};
+
 constexpr std::array cache_words{word{"key"}, word{"ttl"}};
 constexpr std::array cache_foreign{
     foreign_key{"max_age", "write `ttl`"},
@@ -447,6 +460,10 @@ const key_table& artifact_keys() {
 }
 const key_table& cache_keys() {
   static constexpr key_table table{"`cache`", cache_words, cache_foreign};
+  return table;
+}
+const key_table& limits_keys() {
+  static constexpr key_table table{"`limits`", limits_words, limits_foreign};
   return table;
 }
 const key_table& retry_keys() {

@@ -30,6 +30,7 @@ struct key_table {
 [[nodiscard]] const key_table& need_keys();
 [[nodiscard]] const key_table& artifact_keys();
 [[nodiscard]] const key_table& cache_keys();
+[[nodiscard]] const key_table& limits_keys();
 [[nodiscard]] const key_table& retry_keys();
 [[nodiscard]] const key_table& output_keys();
 [[nodiscard]] const key_table& retention_keys();

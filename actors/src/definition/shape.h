@@ -50,6 +50,8 @@ private:
 void read_text(shape_context& to, const std::optional<cursor>& where, std::string& into);
 void read_duration(shape_context& to, const std::optional<cursor>& where,
                    std::optional<runtime::duration>& into, zero_duration zero);
+/// Bytes, as of `memory` in `resources`.
+void read_size(shape_context& to, const cursor& where, std::uint64_t& into);
 /// A duration over 0, or a text with expressions, to be checked as one of `task`.
 void read_time_limit(shape_context& to, const std::optional<cursor>& where,
                      std::optional<time_limit>& into, std::size_t task);

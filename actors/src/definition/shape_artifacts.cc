@@ -59,14 +59,7 @@ void read_artifact(shape_context& to, const cursor& where, artifact_definition& 
     to.in.report(where, "the artifact has no `path`", path_hint);
   }
   if (const auto size = fields->at("max_size")) {
-    const auto text = to.in.read_written(*size);
-    const auto bytes = text ? parse_amount("memory", *text) : std::uint64_t{1};
-    if (bytes) {
-      made.max_size = *bytes;
-    } else {
-      to.in.report(*size, "`" + shown_name(*text) + "` is no size",
-                   "write it like `100Mi` or `2G`");
-    }
+    read_size(to, *size, made.max_size);
   }
   if (const auto optional = fields->at("optional")) {
     made.optional = to.in.read_bool(*optional).value_or(false);

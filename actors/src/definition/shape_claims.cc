@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 // What a task claims of the machines that it shares with others: its priority, whether it makes way
-// for a higher one, resources, and what it holds.
+// for a higher one, resources, how much of them it may really have, and what it holds.
 #include <algorithm>
 #include <array>
 
@@ -38,6 +38,19 @@ void read_resources(shape_context& to, const cursor& where, task_definition& mad
     } else {
       to.in.report(here, amount.error().text());
     }
+  }
+}
+
+void read_limits(shape_context& to, const cursor& where, task_definition& made) {
+  constexpr std::string_view hint = "write `limits: {memory: 512Mi}`";
+  const auto fields = read_fields(to, where, "a map", hint, limits_keys());
+  if (!fields) {
+    return;
+  }
+  if (const auto memory = fields->at("memory")) {
+    read_size(to, *memory, made.memory_limit);
+  } else if (where.node->items.empty()) {
+    to.in.report(where, "there is no limit in it", hint);
   }
 }
 
@@ -147,6 +160,9 @@ void read_claims(shape_context& to, const field_map& fields, task_definition& ma
   }
   if (const auto resources = fields.at("resources")) {
     read_resources(to, *resources, made);
+  }
+  if (const auto limits = fields.at("limits")) {
+    read_limits(to, *limits, made);
   }
   if (const auto synchronization = fields.at("synchronization")) {
     read_synchronization(to, *synchronization, made, task);

@@ -41,6 +41,18 @@ void read_duration(shape_context& to, const std::optional<cursor>& where,
   }
 }
 
+void read_size(shape_context& to, const cursor& where, std::uint64_t& into) {
+  const auto text = to.in.read_written(where);
+  if (!text) {
+    return;
+  }
+  if (const auto bytes = parse_amount("memory", *text)) {
+    into = *bytes;
+  } else {
+    to.in.report(where, "`" + shown_name(*text) + "` is no size", "write it like `100Mi` or `2G`");
+  }
+}
+
 void read_time_limit(shape_context& to, const std::optional<cursor>& where,
                      std::optional<time_limit>& into, std::size_t task) {
   if (!where) {

@@ -3,6 +3,7 @@
 #include <array>
 
 #include "definition/shape.h"
+#include "millrace/actors/submission.h"
 
 namespace millrace::actors {
 
@@ -17,10 +18,28 @@ constexpr std::int64_t runs_bound_max = 1'000;
 
 void read_labels(shape_context& to, const cursor& where) {
   const auto entries = to.in.read_map(where, "a map", "write `labels: {team: data}`");
+  if (entries && entries->size() > submission_labels_max) {
+    to.in.report(where,
+                 "a pipeline has at most " + std::to_string(submission_labels_max) + " labels");
+    return;
+  }
+  std::size_t bytes = 0;
   for (const auto& [key, content] : entries.value_or(map_entries{})) {
-    if (auto text = to.in.read_written(under(where, *key, *content))) {
+    const auto here = under(where, *key, *content);
+    auto text = to.in.read_written(here);
+    bytes += key->text.size() + text.value_or("").size();
+    if (const auto why = refusal_of_label(key->text); !why.empty()) {
+      to.in.report(here, "the name of the label `" + shown_name(key->text) + "` " + why);
+    } else if (text && text->size() > label_value_bytes_max) {
+      to.in.report(here, "the value of a label has at most " +
+                             std::to_string(label_value_bytes_max) + " bytes");
+    } else if (text) {
       to.out.definition.labels[key->text] = *std::move(text);
     }
+  }
+  if (bytes > submission_labels_bytes_max) {
+    to.in.report(where, "the labels have " + std::to_string(bytes) + " bytes in all; at most " +
+                            std::to_string(submission_labels_bytes_max) + " are allowed");
   }
 }
 

@@ -94,29 +94,12 @@ void refuse_of_commands(shape_context& to, const field_map& fields, const char* 
                    "remove it, or do it in a task that needs this one");
     }
   };
-  for (const auto* key : {"run",
-                          "command",
-                          "env",
-                          "env_file",
-                          "grace_period",
-                          "detach",
-                          "retry",
-                          "outputs",
-                          "priority",
-                          "preemptible",
-                          "secrets",
-                          "shell",
-                          "workdir",
-                          "inputs",
-                          "resources",
-                          "synchronization",
-                          "start_timeout",
-                          "heartbeat",
-                          "success_exit_codes",
-                          "stdout",
-                          "artifacts",
-                          "cache",
-                          "ranks"}) {
+  for (const auto* key :
+       {"run",     "command",         "env",           "env_file",  "grace_period",
+        "detach",  "retry",           "outputs",       "priority",  "preemptible",
+        "secrets", "shell",           "workdir",       "inputs",    "resources",
+        "limits",  "synchronization", "start_timeout", "heartbeat", "success_exit_codes",
+        "stdout",  "artifacts",       "cache",         "ranks"}) {
     refuse(key);
   }
   std::for_each(more.begin(), more.end(), refuse);

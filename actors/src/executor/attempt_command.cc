@@ -78,6 +78,7 @@ process_spec command_of(schemas::AttemptSpec::Reader attempt,
   if (attempt.getHeartbeatNs() > 0) {
     spec.heartbeat = runtime::duration{attempt.getHeartbeatNs()};
   }
+  spec.memory_limit = attempt.getMemoryLimit();
   spec.grace = runtime::duration{attempt.getGraceNs()};
   spec.detach = attempt.getDetach() ? detach_policy::allowed : detach_policy::forbidden;
   return spec;

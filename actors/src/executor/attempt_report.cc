@@ -5,6 +5,7 @@
 
 #include "millrace/actors/duration_text.h"
 #include "millrace/actors/process_outputs.h"
+#include "millrace/actors/resources.h"
 #include "pipeline/names.h"
 
 namespace millrace::actors {
@@ -29,6 +30,8 @@ AttemptEnd end_of(process_outcome outcome) {
       return AttemptEnd::DISK_FULL;
     case process_outcome::no_heartbeat:
       return AttemptEnd::TIMED_OUT;
+    case process_outcome::memory_limit:
+      return AttemptEnd::SIGNALLED;
   }
   return AttemptEnd::LOST;
 }
@@ -48,6 +51,22 @@ void set_streams(schemas::AttemptReport::Builder report, const process_stream& o
   report.setStderrBytes(errors.bytes);
   report.setStdoutDropped(output.dropped);
   report.setStderrDropped(errors.dropped);
+}
+
+// For a person; the limit of an attempt of an earlier life is not known any more.
+std::string over_memory(std::uint64_t had, std::uint64_t limit) {
+  constexpr std::uint64_t mebibyte = std::uint64_t{1} << 20U;
+  const auto text = [](std::uint64_t bytes) { return format_amount("memory", bytes); };
+  return had > limit && limit > 0 ? "out of memory: its processes had " +
+                                        text((had + mebibyte - 1) / mebibyte * mebibyte) +
+                                        ", and its limit is " + text(limit)
+                                  : "out of memory: its processes had more than its limit";
+}
+
+void set_usage(schemas::AttemptReport::Builder report, const process_exit& ended) {
+  const auto spent = ended.user_time + ended.system_time;
+  report.setCpuMs(std::chrono::duration_cast<std::chrono::milliseconds>(spent).count());
+  report.setMaxMemory(static_cast<std::int64_t>(ended.max_memory.value_or(0)));
 }
 
 void set_outputs(schemas::AttemptReport::Builder report, const runtime::result<std::string>& text) {
@@ -78,11 +97,11 @@ void set_outputs(schemas::AttemptReport::Builder report, const runtime::result<s
 
 }  // namespace
 
-attempt_report report_of(const process_exit& ended, std::uint32_t number, runtime::duration grace,
+attempt_report report_of(const process_exit& ended, schemas::AttemptSpec::Reader attempt,
                          const std::string& disk_full) {
   attempt_report made;
   auto report = made.build();
-  report.setNumber(number);
+  report.setNumber(attempt.getNumber());
   report.setEnd(end_of(ended.outcome));
   report.setNoHeartbeat(ended.outcome == process_outcome::no_heartbeat);
   report.setExitCode(ended.exit_code.value_or(-1));
@@ -92,9 +111,15 @@ attempt_report report_of(const process_exit& ended, std::uint32_t number, runtim
   if (report.getEnd() == AttemptEnd::DISK_FULL) {
     report.setText(disk_full.c_str());
   }
+  if (ended.outcome == process_outcome::memory_limit) {
+    report.setText(over_memory(ended.max_memory.value_or(0), attempt.getMemoryLimit()).c_str());
+  }
+  set_usage(report, ended);
   if (ended.forced) {
-    report.setText(
-        ("and needed a KILL " + format_duration(grace) + " later (grace_period)").c_str());
+    report.setText(("and needed a KILL " +
+                    format_duration(runtime::duration{attempt.getGraceNs()}) +
+                    " later (grace_period)")
+                       .c_str());
   }
   set_streams(report, ended.standard_output, ended.standard_error);
   set_outputs(report, ended.output);
@@ -115,6 +140,9 @@ attempt_report report_of(const recovered_attempt& left, std::uint32_t number,
   report.setFinishedAt(nanoseconds(now));
   if (report.getEnd() == AttemptEnd::DISK_FULL) {
     report.setText(disk_full.c_str());
+  }
+  if (known && left.outcome == process_outcome::memory_limit) {
+    report.setText(over_memory(0, 0).c_str());
   }
   report.setArtifactsUnkept(true);
   set_streams(report, left.standard_output, left.standard_error);

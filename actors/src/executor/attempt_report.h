@@ -15,11 +15,12 @@ namespace millrace::actors {
 
 using attempt_report = runtime::message<schemas::AttemptReport>;
 
-/// Of a process that has ended. `grace`: how long it had after it was told to end; `disk_full`: the
-/// text for an end of that kind. Outputs that cannot be read make it an end of their own after exit
-/// code 0, and are told as text after others, of which the task knows whether they are a success.
-[[nodiscard]] attempt_report report_of(const process_exit& ended, std::uint32_t number,
-                                       runtime::duration grace, const std::string& disk_full);
+/// Of the process of an attempt, which has ended. `disk_full`: the text for an end of that kind.
+/// Outputs that cannot be read make it an end of their own after exit code 0, and are told as text
+/// after others, of which the task knows whether they are a success.
+[[nodiscard]] attempt_report report_of(const process_exit& ended,
+                                       schemas::AttemptSpec::Reader attempt,
+                                       const std::string& disk_full);
 
 /// Of what an earlier life left: how it ended where that is on record, else that it is lost.
 [[nodiscard]] attempt_report report_of(const recovered_attempt& left, std::uint32_t number,

@@ -358,8 +358,7 @@ void process_executor::process_ended(const attempt_message& message, const proce
     workspaces_.leave(text_of(attempt.getWorkspace()));
     return;  // the next life finds it in the table
   }
-  auto report = report_of(ended, attempt.getNumber(), runtime::duration{attempt.getGraceNs()},
-                          disk_full_text());
+  auto report = report_of(ended, attempt, disk_full_text());
   if (attempt.getWantsStdout()) {
     add_stdout(report, open_log(ended.token, output_stream::standard_output));
   }

@@ -2,6 +2,7 @@
 #include "pipeline/pipeline_actor.h"
 
 #include <map>
+#include <set>
 #include <tuple>
 
 #include "definition/compiled.h"
@@ -54,6 +55,37 @@ error all_of(const std::vector<diagnostic>& mistakes) {
         (text.empty() ? "" : "; ") + each.text + (each.hint.empty() ? "" : " (" + each.hint + ")");
   }
   return {errc::invalid_argument, std::move(text)};
+}
+
+// The run's own, and behind them those of its pipeline that they leave room for.
+void set_labels(capnp::List<schemas::CompiledEntry>::Reader of_pipeline,
+                capnp::List<schemas::Label>::Reader given,
+                schemas::Run::BeginParams::Builder into) {
+  std::set<std::string_view> names;
+  std::size_t bytes = 0;
+  for (const auto each : given) {
+    names.emplace(each.getName().cStr());
+    bytes += each.getName().size() + each.getValue().size();
+  }
+  std::vector<schemas::CompiledEntry::Reader> inherited;
+  for (const auto each : of_pipeline) {
+    bytes += each.getKey().size() + each.getValue().size();
+    if (given.size() + inherited.size() == submission_labels_max ||
+        bytes > submission_labels_bytes_max) {
+      break;  // of a definition that an earlier version took
+    }
+    if (!names.contains(each.getKey().cStr())) {
+      inherited.push_back(each);
+    }
+  }
+  auto labels = into.initLabels(given.size() + static_cast<unsigned>(inherited.size()));
+  for (unsigned at = 0; at < given.size(); ++at) {
+    labels.setWithCaveats(at, given[at]);
+  }
+  for (unsigned at = 0; at < inherited.size(); ++at) {
+    labels[given.size() + at].setName(inherited[at].getKey());
+    labels[given.size() + at].setValue(inherited[at].getValue());
+  }
 }
 
 }  // namespace
@@ -220,6 +252,9 @@ runtime::result<void> pipeline_actor::begin_run(const Params& params, const std:
   }
   const auto compiled = with.older ? with.older->read().getCompiled()
                                    : versions_.get(version_row(with.number))->getCompiled();
+  schemas::run_interface::begin_params begin;
+  auto made = begin.build();
+  set_labels(compiled.getLabels(), params.labels(), made);
   const auto signature = signature_of(compiled);
   if (!signature) {
     return error{signature.error()};
@@ -248,15 +283,13 @@ runtime::result<void> pipeline_actor::begin_run(const Params& params, const std:
   record.setCreatedAt(created);
   record.setQueued(!its_turn->waits_for.empty());
   record.setGroup(its_turn->group.c_str());
+  record.setLabels(made.asReader().getLabels());
   turns_.add(run, its_turn->group, created, !its_turn->waits_for.empty());
-  schemas::run_interface::begin_params begin;
-  auto made = begin.build();
   made.setProject(project().c_str());
   made.setPipeline(pipeline().c_str());
   made.setVersion(with.number);
   made.setCompiled(compiled);
   made.setParams(to_json(bound).c_str());
-  made.setLabels(params.labels());
   made.setCreatedAt(created);
   made.setSchedule(of.schedule.c_str());
   made.setScheduledAt(of.scheduled_at);
@@ -274,7 +307,7 @@ runtime::result<void> pipeline_actor::begin_run(const Params& params, const std:
     for (unsigned at = 0; at < names.size(); ++at) {
       names.set(at, only[at].c_str());
     }
-    made.getCompiled().setFormat(compiled_format);  // an earlier version would run all
+    made.getCompiled().setFormat(std::max(made.getCompiled().getFormat(), parts_format));
   }
   if constexpr (requires { params.no_cache(); }) {
     made.setNoCache(params.no_cache());
@@ -468,11 +501,13 @@ struct pipeline_actor::run_page {
   bool is_queued = false;  // only those that have not begun
   std::string before;      // row; empty: the list's start
   std::size_t limit = 0;
+  label_filter labels = {};
   std::map<std::string, summary> rows = {};
   std::string looked_to = {};  // row; nothing behind it has been looked at; empty: all has
 
   bool add(std::string_view row, schemas::RunSummary::Reader run) {
-    if (row > before && (!wanted || run.getState() == *wanted) && (!is_queued || run.getQueued())) {
+    if (row > before && (!wanted || run.getState() == *wanted) && (!is_queued || run.getQueued()) &&
+        has_labels(run.getLabels(), labels)) {
       rows.insert_or_assign(std::string{row}, summary{run});
       return true;
     }
@@ -493,8 +528,9 @@ void pipeline_actor::add_active(run_page& page) const {
 async<> pipeline_actor::add_ended(run_page& page) {
   std::string from = page.before.empty() ? std::string{} : page.before + '\0';
   std::uint32_t looked = 0;
+  const auto is_part = page.wanted || !page.labels.empty();
   while (page.wanted != schemas::RunState::RUNNING) {
-    auto read = co_await runs_.page(from, page.wanted ? page_max : page.limit + 1);
+    auto read = co_await runs_.page(from, is_part ? page_max : page.limit + 1);
     for (auto& each : read.entries) {
       page.add(each.key, each.content.read());
     }
@@ -523,7 +559,11 @@ async<pipeline_actor::runs_results> pipeline_actor::runs(runs_params params) {
                         "' is no state of a run; they are: running (queued among them), "
                         "succeeded, failed, cancelled, timed_out"};
   }
-  run_page page{wanted, is_queued, newest_first(params.before()), page_of(params.limit())};
+  const auto labels = parse_label_filter(params.label());
+  if (!labels) {
+    co_return error{labels.error()};
+  }
+  run_page page{wanted, is_queued, newest_first(params.before()), page_of(params.limit()), *labels};
   // Before and after: a run may end, or be taken up again, while those that have ended are read.
   add_active(page);
   co_await add_ended(page);
@@ -561,6 +601,7 @@ async<> pipeline_actor::run_ended(run_ended_params params) {
   if (params.state() == schemas::RunState::RUNNING) {  // again, without a turn
     if (const auto before = co_await runs_.get(row)) {
       made.setGroup(before->read().getGroup());
+      made.setLabels(before->read().getLabels());
     }
     active_.put(row, told.read());
     turns_.add(run, text_of(told.read().getGroup()), params.created_at(), false);
@@ -575,6 +616,7 @@ async<> pipeline_actor::run_ended(run_ended_params params) {
   const auto is_partial = params.version() == 0;
   if (const auto before = active_.get(row)) {
     made.setGroup(before->getGroup());
+    made.setLabels(before->getLabels());
     made.setVersion(is_partial ? before->getVersion() : params.version());
   }
   active_.erase(row);

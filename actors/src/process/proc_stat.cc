@@ -16,6 +16,8 @@
 #include <string_view>
 #include <system_error>
 
+#include "process/each_process.h"
+
 namespace millrace::actors::process_detail {
 namespace {
 
@@ -65,52 +67,6 @@ std::optional<proc_stat> parse(std::string_view text) noexcept {
 bool is_dead(const proc_stat& process) {
   return process.state == 'Z' || process.state == 'X';
 }
-
-// Calls `visit(pid)` for every process until it returns false. Not by readdir, which allocates:
-// the guard was forked while other threads may have held that lock.
-template <class Visit>
-void each_pid(Visit visit) noexcept {
-  struct entry {  // linux_dirent64, see getdents(2)
-    std::uint64_t inode;
-    std::int64_t offset;
-    std::uint16_t length;
-    std::uint8_t type;
-    char name[1];
-  };
-  const unique_fd directory{::open("/proc", O_RDONLY | O_DIRECTORY | O_CLOEXEC)};
-  alignas(entry) std::array<char, 8192> buffer;
-  for (;;) {
-    const auto size = ::syscall(SYS_getdents64, directory.get(), buffer.data(), buffer.size());
-    if (size <= 0) {
-      return;
-    }
-    for (std::size_t at = 0; at < static_cast<std::size_t>(size);) {
-      entry found{};
-      std::memcpy(&found, buffer.data() + at, sizeof found);
-      const auto* name = buffer.data() + at + offsetof(entry, name);
-      const auto* last = name + std::strlen(name);
-      pid_t pid = 0;
-      if (std::from_chars(name, last, pid).ptr == last && pid > 0 && !visit(pid)) {
-        return;
-      }
-      at += found.length;
-    }
-  }
-}
-
-// `/proc/<pid>/<name>` in a buffer: neither allocates nor formats.
-class proc_path {
-public:
-  proc_path(pid_t pid, std::string_view name) noexcept {
-    auto* end = std::to_chars(text_.data() + 6, text_.data() + 18, pid).ptr;
-    *end++ = '/';
-    name.copy(end, name.size());
-  }
-  [[nodiscard]] const char* c_str() const noexcept { return text_.data(); }
-
-private:
-  std::array<char, 40> text_{"/proc/"};
-};
 
 // Whether every process of `dying` ends in time. A pidfd is readable once its process is dead.
 bool await_deaths(const std::vector<unique_fd>& dying, int timeout_ms) {

@@ -138,6 +138,8 @@ std::string_view to_string(process_outcome outcome) noexcept {
       return "disk_full";
     case process_outcome::no_heartbeat:
       return "no_heartbeat";
+    case process_outcome::memory_limit:
+      return "memory_limit";
   }
   return "unknown";
 }
@@ -149,7 +151,8 @@ process_supervisor::impl::impl(process_options options, const runtime::clock& cl
       clock_(clock),
       table_(std::move(table)),
       store_(std::move(store)),
-      first_mark_(process_detail::first_mark(runtime::rng{}.next())) {
+      first_mark_(process_detail::first_mark(runtime::rng{}.next())),
+      memory_(clock, [this](const std::string& token) { tell_over_limit(token); }) {
   attempts_.resize(table_.size());
   const auto carried = static_cast<std::uint32_t>(table_.recovered().size());
   for (std::uint32_t index = table_.size(); index > 0; --index) {
@@ -334,6 +337,11 @@ void process_supervisor::impl::enter(std::unique_ptr<attempt> started) {
   if (entered.spec.heartbeat) {
     entered.looked_at = entered.started;
     entered.next_beat = beat_due(entered.started, *entered.spec.heartbeat);
+  }
+  if (entered.spec.memory_limit > 0) {
+    memory_.add(entered.spec.token, {.group = entered.group,
+                                     .mark = table_.at(entered.index).mark,
+                                     .limit = entered.spec.memory_limit});
   }
   entered.deadline = next_look(entered);
   if (entered.deadline) {

@@ -7,7 +7,6 @@
 #include <sys/eventfd.h>
 #include <sys/prctl.h>
 #include <sys/stat.h>
-#include <sys/statvfs.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 
@@ -26,17 +25,8 @@ using runtime::steady_time;
 
 namespace {
 
-constexpr auto measure_interval = std::chrono::milliseconds{250};
-
-// What the clock of files is behind the others at most: a jiffy, of a kernel with few of them.
-constexpr auto file_clock_tick = std::chrono::milliseconds{10};
-// That it looks for a heartbeat later than this is due to more than other work.
-constexpr auto late_max = std::chrono::seconds{1};
-
 // How long what got SIGKILL may take to be gone, unless it waits for a device.
 constexpr auto sweep_max = std::chrono::seconds{10};
-
-constexpr std::array both_streams{output_stream::standard_output, output_stream::standard_error};
 
 // What epoll tells of: a slot index, a `pipe_tag`, or one of these.
 constexpr std::uint64_t tag_wake = ~std::uint64_t{0};
@@ -47,22 +37,10 @@ duration to_duration(const timeval& time) {
   return std::chrono::seconds{time.tv_sec} + std::chrono::microseconds{time.tv_usec};
 }
 
-std::uint64_t file_bytes(int fd) {
-  struct stat status {};
-  return ::fstat(fd, &status) == 0 ? static_cast<std::uint64_t>(status.st_size) : 0;
-}
-
 // What has let go of its attempt may still write to its files.
 process_detail::attempt_store::reuse reuse_of(const process_spec& spec) {
   using reuse = process_detail::attempt_store::reuse;
   return spec.detach == detach_policy::allowed ? reuse::no : reuse::yes;
-}
-
-// What we may still write on the disk of the file; everything if the kernel does not tell.
-std::uint64_t free_bytes(int fd) {
-  struct statvfs status {};
-  return ::fstatvfs(fd, &status) == 0 ? std::uint64_t{status.f_bavail} * status.f_frsize
-                                      : ~std::uint64_t{0};
 }
 
 }  // namespace
@@ -150,7 +128,7 @@ void process_supervisor::impl::loop() {
     }
     handle_requests();
     handle_deadlines();
-    measure_logs();
+    measure();
     const std::lock_guard lock{mutex_};
     if (stopping_ && active_ == 0 && log_requests_.empty()) {
       break;
@@ -237,11 +215,16 @@ void process_supervisor::impl::handle_requests() {
   }
   for (const auto& each : cancellations) {
     auto* target = find(each.index);
-    if (target != nullptr && target->spec.token == each.token) {
-      terminate(*target, process_outcome::cancelled);
-      if (each.how == urgency::none) {
-        end_grace(*target);
-      }
+    if (target == nullptr || target->spec.token != each.token) {
+      continue;
+    }
+    if (each.how == urgency::over_limit) {
+      end_over_limit(*target);
+      continue;
+    }
+    terminate(*target, process_outcome::cancelled);
+    if (each.how == urgency::none) {
+      end_grace(*target);
     }
   }
   for (auto& each : log_requests) {
@@ -294,105 +277,6 @@ void process_supervisor::impl::handle_deadlines() {
         break;
     }
   }
-}
-
-steady_time process_supervisor::impl::beat_due(steady_time from, duration longest) {
-  return runtime::time_after(runtime::time_after(from, longest), file_clock_tick);
-}
-
-// When it has run too long, or may have been silent for too long.
-std::optional<steady_time> process_supervisor::impl::next_look(const attempt& target) {
-  if (!target.spec.timeout) {
-    return target.next_beat;
-  }
-  const auto end = runtime::time_after(target.started, *target.spec.timeout);
-  return target.next_beat ? std::min(end, *target.next_beat) : end;
-}
-
-void process_supervisor::impl::look_after(attempt& target) {
-  const auto now = clock_.steady();
-  if (target.spec.timeout && now >= runtime::time_after(target.started, *target.spec.timeout)) {
-    terminate(target, process_outcome::timed_out);
-  } else if (is_silent(target, now)) {
-    terminate(target, process_outcome::no_heartbeat);
-  } else {
-    set_deadline(target, next_look(target));
-  }
-}
-
-// Only a beat that is new counts. When it was, the wall clock says where that can be true: it may
-// have been set. Where we are late ourselves, the command may have been held up too: the machine
-// has slept.
-bool process_supervisor::impl::is_silent(attempt& target, steady_time now) const {
-  if (!target.next_beat || now < *target.next_beat) {
-    return false;
-  }
-  const auto longest = *target.spec.heartbeat;
-  const auto has_slept = now - *target.next_beat > std::min<duration>(longest / 4, late_max);
-  const auto beat = process_detail::attempt_store::last_beat(target.files);
-  if (beat && beat != target.last_beat) {
-    const auto ago = clock_.wall() - *beat;
-    const auto is_possible =
-        ago >= duration::zero() && ago <= now - target.looked_at + file_clock_tick;
-    target.next_beat = beat_due(is_possible ? now - ago : now, longest);
-  }
-  if (has_slept) {
-    target.next_beat = beat_due(now, longest);
-  }
-  target.last_beat = beat;
-  target.looked_at = now;
-  return *target.next_beat <= now;
-}
-
-void process_supervisor::impl::measure_logs() {
-  const auto now = clock_.steady();
-  if (now < next_measure_) {
-    return;
-  }
-  next_measure_ = now + measure_interval;
-  reap_adopted();
-  std::vector<attempt*> running;
-  {
-    const std::lock_guard lock{mutex_};
-    for (const auto& [time, index] : tokens_) {
-      if (auto* each = attempts_[index].get(); each != nullptr && each->now == phase::running) {
-        running.push_back(each);
-      }
-    }
-  }
-  for (auto* each : running) {
-    std::uint64_t bytes = 0;
-    auto bounded = true;
-    for (const auto which : both_streams) {
-      bytes += file_bytes(each->files.stream(which));
-      bounded = drop_middle(*each, which) && bounded;
-    }
-    const auto grows = bytes > std::exchange(each->logged_bytes, bytes);
-    if (!bounded) {
-      terminate(*each, process_outcome::log_limit);
-    } else if (grows && free_bytes(each->files.directory.get()) < options_.disk_reserve_bytes) {
-      terminate(*each, process_outcome::disk_full);
-    }
-  }
-}
-
-// Keeps the first and the last quarter of what an attempt may keep. Offsets stay what they are: the
-// blocks in between are given back to the file system. False if it cannot do that.
-bool process_supervisor::impl::drop_middle(attempt& target, output_stream which) {
-  constexpr std::uint64_t block = 4096;
-  const auto fd = target.files.stream(which);
-  const auto kept = std::max(options_.log_bytes_max / 4 / block, std::uint64_t{1}) * block;
-  const auto size = file_bytes(fd);
-  auto& done = target.dropped_to[static_cast<std::size_t>(which)];
-  const auto from = std::max(done, kept);
-  const auto to = size > kept ? (size - kept) / block * block : 0;
-  if (to <= from) {
-    return true;
-  }
-  done = to;
-  return ::fallocate(fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, static_cast<off_t>(from),
-                     static_cast<off_t>(to - from)) == 0 ||
-         errno == EINTR;
 }
 
 void process_supervisor::impl::terminate(attempt& target, process_outcome why) {
@@ -597,8 +481,9 @@ process_exit process_supervisor::impl::reap(attempt& target) {
   report.user_time = to_duration(usage.ru_utime);
   report.system_time = to_duration(usage.ru_stime);
   const auto peak_kib = static_cast<std::uint64_t>(usage.ru_maxrss);
-  if (peak_kib > target.own_peak_rss_kib) {
-    report.max_rss_bytes = peak_kib << 10U;
+  const auto of_one = peak_kib > target.own_peak_rss_kib ? peak_kib << 10U : 0;
+  if (const auto peak = std::max(of_one, memory_.remove(target.spec.token)); peak > 0) {
+    report.max_memory = peak;
   }
   if (info.si_code == CLD_EXITED) {
     report.exit_code = info.si_status;
@@ -608,8 +493,11 @@ process_exit process_supervisor::impl::reap(attempt& target) {
   const auto by_itself = report.signal ? process_outcome::signalled : process_outcome::exited;
   const bool is_cut = !piped && piped.error().code() == runtime::errc::out_of_space;
   report.outcome = target.ended_by_us.value_or(is_cut ? process_outcome::disk_full : by_itself);
+  if (report.outcome == process_outcome::memory_limit && report.signal != SIGKILL) {
+    report.outcome = by_itself;  // before our signal
+  }
   report.forced = target.forced;
-  for (const auto which : both_streams) {
+  for (const auto which : process_detail::both_streams) {
     static_cast<void>(drop_middle(target, which));
   }
   report.standard_output = stream_of(target, output_stream::standard_output);
@@ -637,7 +525,7 @@ void process_supervisor::impl::finish(attempt& target) {
   set_deadline(target, std::nullopt);
   forget(target.pidfd);
   forget(target.member);
-  for (const auto which : both_streams) {
+  for (const auto which : process_detail::both_streams) {
     logs_.end(target.files.stream(which));
   }
   store_->keep_logs(target.files, target.spec.token);

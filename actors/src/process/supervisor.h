@@ -5,6 +5,7 @@
 // it uses is always one it has not given back to the kernel:
 //
 //   running      --timeout, silence, cancel, log limit--> terminating   SIGTERM to the group
+//   running      --memory limit--> killed
 //   running      --leader exits--> sweeping
 //   terminating  --leader exits--> draining      the rest of the group keeps its grace period
 //   terminating  --grace over--> killed          SIGKILL to the group
@@ -34,11 +35,15 @@
 #include "process/guard.h"
 #include "process/log_watch.h"
 #include "process/masked_pipes.h"
+#include "process/memory_watch.h"
 #include "process/spawn.h"
 
 namespace millrace::actors {
 
 namespace process_detail {
+
+inline constexpr std::array both_streams{output_stream::standard_output,
+                                         output_stream::standard_error};
 
 /// What is to be reported of an output that has ended.
 [[nodiscard]] process_stream ended_stream(const log_file& log, std::size_t tail_max);
@@ -64,7 +69,7 @@ public:
   }
   [[nodiscard]] std::uint64_t lineage() const { return table_.lineage(); }
   [[nodiscard]] runtime::result<void> start(process_spec spec, exit_callback on_exit);
-  enum class urgency : std::uint8_t { grace, none };
+  enum class urgency : std::uint8_t { grace, none, over_limit };
   [[nodiscard]] runtime::result<void> cancel(std::string_view token, urgency how);
   [[nodiscard]] runtime::result<void> acknowledge(std::string_view token);
   [[nodiscard]] runtime::result<log_file> open_log(std::string_view token,
@@ -132,6 +137,7 @@ private:
   [[nodiscard]] static runtime::result<void> open_pipes(attempt& starting);
   void enter(std::unique_ptr<attempt> started);
   void wake();
+  void tell_over_limit(const std::string& token);
 
   // The supervisor's thread.
   void loop();
@@ -148,7 +154,9 @@ private:
   void handle_guard_death();
   void handle_pipe(attempt& writer, std::size_t pipe);
   void handle_exit(attempt& ended);
-  void measure_logs();
+  void measure();
+  void end_over_limit(attempt& target);
+  void measure_logs(attempt& target);
   [[nodiscard]] bool drop_middle(attempt& target, output_stream which);
   [[nodiscard]] process_stream stream_of(const attempt& target, output_stream which) const;
   void terminate(attempt& target, process_outcome why);
@@ -203,6 +211,7 @@ private:
   std::optional<runtime::steady_time> busy_since_;
   bool stopping_ = false;
 
+  process_detail::memory_watch memory_;
   std::mutex joining_;
   std::jthread thread_;  // last: everything above outlives it
 };

@@ -264,6 +264,7 @@ result<schemas::task_interface::begin_params> task_spec_of(const run_graph& grap
   spec.setGraceNs(
       task.grace_period.value_or(definition.grace_period.value_or(grace_default)).count());
   spec.setDetach(task.detach);
+  spec.setMemoryLimit(task.memory_limit);
   spec.setWorkdir(workdir->c_str());
   spec.setInputs(inputs->c_str());
   if (run.place) {

@@ -89,7 +89,8 @@ std::string exit_text(schemas::AttemptReport::Reader report, schemas::TaskSpec::
     case AttemptEnd::EXITED:
       return "exit code " + std::to_string(report.getExitCode());
     case AttemptEnd::SIGNALLED:
-      return "killed by " + signal_name(report.getSignal());
+      return report.getText().size() > 0 ? text_of(report.getText())
+                                         : "killed by " + signal_name(report.getSignal());
     case AttemptEnd::TIMED_OUT:
       return (report.getNoHeartbeat()
                   ? "no heartbeat for " + format_duration(runtime::duration{spec.getHeartbeatNs()})
@@ -322,6 +323,7 @@ async<task_actor::attempt_spec_results> task_actor::attempt_spec(attempt_spec_pa
   attempt.setGraceNs(spec().getGraceNs());
   attempt.setPriority(spec().getPriority());
   attempt.setDetach(spec().getDetach());
+  attempt.setMemoryLimit(spec().getMemoryLimit());
   attempt.setSecrets(spec().getSecrets());
   attempt.setWorkdir(spec().getWorkdir());
   attempt.setInputs(spec().getInputs());
@@ -382,6 +384,8 @@ void task_actor::record_attempt(schemas::AttemptReport::Reader report, AttemptEn
   row.setStderrBytes(report.getStderrBytes());
   row.setStdoutDropped(report.getStdoutDropped());
   row.setStderrDropped(report.getStderrDropped());
+  row.setCpuMs(report.getCpuMs());
+  row.setMaxMemory(report.getMaxMemory());
   row.setText(text.c_str());
   if (spec().getTrace().getSampled()) {
     tell_span(span_of(ended_attempt{token(report.getNumber()), spec(), row.asReader()}));

@@ -8,6 +8,7 @@
 
 #include "api/api.h"
 #include "api/respond.h"
+#include "millrace/actors/submission.h"
 #include "millrace/pipeline.capnp.actor.h"
 
 namespace millrace::gateway {
@@ -29,6 +30,7 @@ struct wanted_runs {
   std::string state;  // Empty: in any.
   std::string before;
   std::uint32_t limit;  // 0: the default.
+  std::string label;    // As of `Pipeline.runs`.
 };
 
 // The states of runs, and `queued`: those of the running ones that have not begun.
@@ -41,7 +43,7 @@ result<wanted_runs> wanted_in(const request& received) {
     return limit.error();
   }
   wanted_runs wanted{text_in_query(received, "state"), text_in_query(received, "before"),
-                     static_cast<std::uint32_t>(*limit)};
+                     static_cast<std::uint32_t>(*limit), text_in_query(received, "label")};
   if (!wanted.state.empty() &&
       std::find(run_words.begin(), run_words.end(), wanted.state) == run_words.end()) {
     std::string known;
@@ -50,6 +52,9 @@ result<wanted_runs> wanted_in(const request& received) {
     }
     return error{errc::invalid_argument, "query parameter 'state': expected one of: " + known +
                                              "; it is '" + wanted.state + "'"};
+  }
+  if (const auto labels = actors::parse_label_filter(wanted.label); !labels) {
+    return error{errc::invalid_argument, "query parameter 'label': " + labels.error().text()};
   }
   return wanted;
 }
@@ -89,7 +94,8 @@ private:
     }
     for (const auto& name : pipelines_) {
       silo_.call_then<schemas::pipeline_interface::runs_results>(
-          ref<schemas::Pipeline>(project_ + "/" + name).runs(wanted_.before, limit_, wanted_.state),
+          ref<schemas::Pipeline>(project_ + "/" + name)
+              .runs(wanted_.before, limit_, wanted_.state, wanted_.label),
           [self = shared_from_this()](auto runs) { self->take_runs(std::move(runs)); });
     }
   }
@@ -167,7 +173,8 @@ void list_runs_of_pipeline(const api_parts& parts, request& received, reply answ
     return;
   }
   call_and_answer(parts.silo,
-                  ref<schemas::Pipeline>(*key).runs(wanted->before, wanted->limit, wanted->state),
+                  ref<schemas::Pipeline>(*key).runs(wanted->before, wanted->limit, wanted->state,
+                                                    wanted->label),
                   std::move(answer));
 }
 
@@ -176,6 +183,9 @@ void list_runs_of_pipeline(const api_parts& parts, request& received, reply answ
 void add_run_list_routes(api_routes& routes) {
   const std::vector<query_key> which{
       word_key("state", run_words, "Only runs in it."),
+      text_key("label",
+               "Only runs with it: `team=data`, or `team` with any value; with all of "
+               "several, which commas part."),
       text_key("before", "The `next` of the page before, or any run's id: older ones than that."),
       number_key("limit", page_max, "The most of them; 0: 100.")};
   auto of_project = which;

@@ -118,24 +118,30 @@ runtime::result<std::vector<std::string>> only_of(const option_values& options) 
   return names;
 }
 
-runtime::result<std::map<std::string, std::string>> params_of(const option_values& options) {
-  std::map<std::string, std::string> params;
-  if (options.count("param") == 0) {
-    return params;
+runtime::result<std::map<std::string, std::string>> pairs_of(const option_values& options,
+                                                             const char* name,
+                                                             const std::string& shown) {
+  std::map<std::string, std::string> pairs;
+  if (options.count(name) == 0) {
+    return pairs;
   }
-  for (const auto& each : options["param"].as<std::vector<std::string>>()) {
+  for (const auto& each : options[name].as<std::vector<std::string>>()) {
     const auto equals = each.find('=');
     if (equals == std::string::npos || equals == 0) {
       return runtime::error{runtime::errc::invalid_argument,
-                            "-p '" + each + "': write it as NAME=VALUE"};
+                            shown + " '" + each + "': write it as NAME=VALUE"};
     }
-    const auto name = each.substr(0, equals);
-    if (!params.emplace(name, each.substr(equals + 1)).second) {
+    const auto key = each.substr(0, equals);
+    if (!pairs.emplace(key, each.substr(equals + 1)).second) {
       return runtime::error{runtime::errc::invalid_argument,
-                            "-p: the parameter '" + name + "' is given twice"};
+                            shown + ": '" + key + "' is given twice"};
     }
   }
-  return params;
+  return pairs;
+}
+
+runtime::result<std::map<std::string, std::string>> params_of(const option_values& options) {
+  return pairs_of(options, "param", "-p");
 }
 
 runtime::result<std::map<std::string, std::string>> with_files(

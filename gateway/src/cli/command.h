@@ -74,6 +74,11 @@ void add_data_option(boost::program_options::options_description& options);
 exit_code report(const runtime::error& failure);
 exit_code report(exit_code code, const std::string& text);
 
+/// What an option that may be given several times has, each `NAME=VALUE`; `shown` is how it is
+/// typed. Errors: `invalid_argument` for another form or a name twice.
+[[nodiscard]] runtime::result<std::map<std::string, std::string>> pairs_of(
+    const option_values& options, const char* name, const std::string& shown);
+
 /// `--no-cache`.
 void add_no_cache_option(boost::program_options::options_description& options);
 /// `--only`, and the names that were given with it; empty: none. Errors: an empty name.

@@ -467,10 +467,17 @@ void print_attempts(remote& server, const std::string& run, const std::string& n
     const auto started = text_in(each, "started_at");
     each["waited"] = time_between(text_in(each, "queued_at"), started, server.wall());
     each["duration"] = time_between(started, text_in(each, "finished_at"), server.wall());
+    if (const auto cpu = each["cpu_ms"]; cpu.is_number()) {
+      each["cpu"] = fmt::format("{:.1f}s", cpu.get<double>() / 1'000);
+    }
+    if (const auto most = each["max_memory"]; most.is_number()) {
+      each["memory"] = bytes_text(most.get<double>());
+    }
   }
   heading("Attempts");
   print_rows(server.style(), attempts,
-             {"id", "end", "exit_code", "signal", "executor", "waited", "duration", "text"});
+             {"id", "end", "exit_code", "signal", "executor", "waited", "duration", "cpu", "memory",
+              "text"});
   print_end(server, run, {name, 0});
 }
 

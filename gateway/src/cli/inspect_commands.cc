@@ -65,8 +65,10 @@ runtime::result<void> add_whole_run(remote& server, ordered_json& row) {
 constexpr const char* list_usage =
     "list what? `list pipelines`, `list runs [PIPELINE] [--state STATE]` or `list tasks RUN`";
 
-listing runs_of(const remote& server, const std::string& pipeline, const std::string& state) {
-  const auto filter = state.empty() ? "" : "&state=" + escaped(state);
+listing runs_of(const remote& server, const std::string& pipeline, const std::string& state,
+                const std::string& label) {
+  const auto filter = (state.empty() ? "" : "&state=" + escaped(state)) +
+                      (label.empty() ? "" : "&label=" + escaped(label));
   if (pipeline.empty()) {
     return {"/api/v1/runs?project=" + escaped(server.project()) + filter,
             "runs",
@@ -87,14 +89,14 @@ runtime::result<listing> listing_of(remote& server, const option_values& options
   const auto of = words.size() > 1 ? words[1] : std::string{};
   const auto pipeline = text_of(options, "pipeline", of);
   if (what == "runs" && (of.empty() || of == pipeline)) {
-    return runs_of(server, pipeline, text_of(options, "state"));
+    return runs_of(server, pipeline, text_of(options, "state"), text_of(options, "label"));
   }
   const auto is_pipelines = what == "pipelines" && of.empty();
   if (!is_pipelines && (what != "tasks" || of.empty())) {
     return runtime::error{runtime::errc::invalid_argument, list_usage};
   }
-  auto fitting = is_pipelines ? refuse(options, {"state", "pipeline"}, "list pipelines")
-                              : refuse(options, {"state", "pipeline"}, "list tasks");
+  auto fitting = refuse(options, {"state", "pipeline", "label"},
+                        is_pipelines ? "list pipelines" : "list tasks");
   if (!fitting) {
     return std::move(fitting).error();
   }
@@ -116,6 +118,9 @@ void add_list_options(po::options_description& options) {
       "runs: only those that are running, queued,\nsucceeded, failed, cancelled or timed_out");
   options.add_options()("pipeline", po::value<std::string>()->value_name("NAME"),
                         "runs: only those of this pipeline");
+  options.add_options()(
+      "label,l", po::value<std::string>()->value_name("LABEL"),
+      "runs: only those with it, NAME=VALUE or NAME,\nor with all of several: A=1,B");
   options.add_options()("limit", po::value<std::string>()->value_name("N"),
                         "at most so many (default: 1000)");
 }

@@ -44,7 +44,7 @@ result<std::vector<unfinished_run>> unfinished_runs(runtime::silo& here) {
       std::string before;
       do {
         const auto runs =
-            here.call(ref<schemas::Pipeline>("default/" + name).runs(before, 0, "running"));
+            here.call(ref<schemas::Pipeline>("default/" + name).runs(before, 0, "running", ""));
         if (!runs) {
           return runs.error();
         }

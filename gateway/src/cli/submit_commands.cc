@@ -213,6 +213,8 @@ void add_submit_options(po::options_description& options) {
                         "of the pipeline (default: the latest)");
   add_only_option(options);
   add_no_cache_option(options);
+  options.add_options()("label,l", po::value<std::vector<std::string>>()->value_name("NAME=VALUE"),
+                        "a label of the run beside those of its pipeline; may be repeated");
   options.add_options()("logs", "as --watch, and print the output of the last tasks at the end");
   add_waiting_options(options);
   options.add_options()("batch", po::value<std::string>()->value_name("FILE"),
@@ -221,8 +223,8 @@ void add_submit_options(po::options_description& options) {
 }
 
 exit_code run_batch(remote& server, const option_values& options, const std::string& pipeline) {
-  for (const auto* other :
-       {"param", "version", "wait", "watch", "logs", "timeout", "priority", "only", "no-cache"}) {
+  for (const auto* other : {"param", "version", "wait", "watch", "logs", "timeout", "priority",
+                            "only", "no-cache", "label"}) {
     if (options.count(other) > 0) {
       return report(exit_code::usage, std::string{"--"} + other + " does not go with --batch");
     }
@@ -246,22 +248,31 @@ struct wanted_run {
   std::string priority;
   std::vector<std::string> only;
   bool no_cache = false;
+  std::map<std::string, std::string> labels;
 };
 
 result<wanted_run> wanted_run_of(const option_values& options) {
   auto params = params_of(options);
   const auto version = number_of(options, "version", 0);
   auto only = only_of(options);
-  if (!params || !version || !only) {
-    return !params ? params.error() : !version ? version.error() : only.error();
+  auto labels = pairs_of(options, "label", "-l");
+  if (!params || !version || !only || !labels) {
+    return !params    ? params.error()
+           : !version ? version.error()
+           : !only    ? only.error()
+                      : labels.error();
   }
   auto priority = text_of(options, "priority");
   if (!priority.empty() && !actors::parse_priority(priority)) {
     return error{errc::invalid_argument,
                  "--priority '" + priority + "': " + std::string{actors::priority_hint}};
   }
-  return wanted_run{*version, *std::move(params), std::move(priority), *std::move(only),
-                    options.count("no-cache") > 0};
+  return wanted_run{*version,
+                    *std::move(params),
+                    std::move(priority),
+                    *std::move(only),
+                    options.count("no-cache") > 0,
+                    *std::move(labels)};
 }
 
 // What to send, and the tasks whose output is the run's answer.
@@ -316,6 +327,9 @@ result<submission> submission_of(remote& server, const std::string& pipeline,
   }
   if (wanted.no_cache) {
     body["no_cache"] = true;
+  }
+  if (!wanted.labels.empty()) {
+    body["labels"] = wanted.labels;
   }
   return submission{body.dump(), actors::last_tasks(*definition, *selected)};
 }

@@ -159,4 +159,14 @@ std::string local_time(const std::string& text) {
   return std::string{shown}.insert(std::char_traits<char>::length(shown) - 2, ":");
 }
 
+std::string bytes_text(double bytes) {
+  for (const auto* unit : {"B", "KiB", "MiB"}) {
+    if (bytes < 1'024) {
+      return fmt::format("{:.{}f} {}", bytes, *unit == 'B' || bytes >= 100 ? 0 : 1, unit);
+    }
+    bytes /= 1'024;
+  }
+  return fmt::format("{:.1f} GiB", bytes);
+}
+
 }  // namespace millrace::gateway::cli

@@ -34,4 +34,7 @@ namespace millrace::gateway::cli {
 [[nodiscard]] std::string time_between(const std::string& from, const std::string& to,
                                        runtime::wall_time now);
 
+/// As `512 B`, `1.5 MiB` or `120 MiB`.
+[[nodiscard]] std::string bytes_text(double bytes);
+
 }  // namespace millrace::gateway::cli

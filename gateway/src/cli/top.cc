@@ -5,6 +5,7 @@
 
 #include <algorithm>
 
+#include "cli/terminal_text.h"
 #include "millrace/runtime/histogram.h"
 
 namespace millrace::gateway::cli {
@@ -91,16 +92,6 @@ std::string time_text(const ordered_json& milliseconds) {
          : length < 10     ? fmt::format("{:.1f}ms", length)
          : length < 10'000 ? fmt::format("{:.0f}ms", length)
                            : fmt::format("{:.0f}s", length / 1'000);
-}
-
-std::string bytes_text(double bytes) {
-  for (const auto* unit : {"B", "KiB", "MiB"}) {
-    if (bytes < 1'024) {
-      return fmt::format("{:.{}f} {}", bytes, *unit == 'B' || bytes >= 100 ? 0 : 1, unit);
-    }
-    bytes /= 1'024;
-  }
-  return fmt::format("{:.1f} GiB", bytes);
 }
 
 std::string uptime_text(double milliseconds) {

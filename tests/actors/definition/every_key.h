@@ -83,6 +83,7 @@ tasks:
     priority: idle
     preemptible: cancel
     resources: {cpu: 0.5, memory: 512Mi, gpu: 2}
+    limits: {memory: 1536Mi}
     artifacts:
       tool: bin/tool
       report: {path: [out/*.xml, "${{ params.day }}/**"], max_size: 10Mi, optional: true}

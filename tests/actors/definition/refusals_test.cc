@@ -505,6 +505,9 @@ tasks:
   - {name: j, approval: Well, heartbeat: 1s, stdout: k}
   - {name: k, run: x, needs: h, env: {A: "${{ tasks.h.outputs.other }}"}}
   - {name: l, run: x, output: k, restart: z, heartbeat: "${{ params.fine }}"}
+  - {name: m, run: x, limits: {memory: lots, cpu: 2}}
+  - {name: n, run: x, limits: {}}
+  - {name: o, approval: Well, limits: {memory: 1Gi}}
 )",
       {"3:25 `defaults` has no command for attempts after the first (write it under `retry` of its "
        "task)",
@@ -534,7 +537,13 @@ tasks:
        "15:63 the task `h` has no output `other`",
        "16:23 unknown key `output` in a task (write `outputs`, or `stdout: NAME` for what it "
        "writes to standard output)",
-       "16:34 unknown key `restart` in a task (write `retry: {max_attempts: 3, run: ...}`)"});
+       "16:34 unknown key `restart` in a task (write `retry: {max_attempts: 3, run: ...}`)",
+       "17:40 `lots` is no size (write it like `100Mi` or `2G`)",
+       "17:46 unknown key `cpu` in `limits` (write `resources: {cpu: 2}`, by which tasks wait for "
+       "each other)",
+       "18:31 there is no limit in it (write `limits: {memory: 512Mi}`)",
+       "19:39 `limits` has no meaning beside `approval` (remove it, or do it in a task that needs "
+       "this one)"});
 }
 
 TEST_CASE("refused at their places: what to run") {
@@ -1035,7 +1044,7 @@ tasks:
        "10:56 the pattern is no regular expression: invalid repetition size: {100} (patterns are "
        "those of RE2: no look-around, no back-references)",
        "11:34 unknown function `match` (functions: contains, starts_with, ends_with, length, int, "
-       "float, string, split, join, range, zip, matches, extract, success, failure, always)",
+       "float, string, split, join, range, zip, matches, extract, json, success, failure, always)",
        "12:54 the pattern is no regular expression: invalid character class range: z-a (patterns "
        "are those of RE2: no look-around, no back-references)"});
 }

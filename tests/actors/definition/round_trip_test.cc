@@ -148,6 +148,7 @@ TEST_CASE("every key reaches the tasks, and defaults are filled in") {
   CHECK(list.timeout == time_limit{minutes{10}});
   CHECK(list.success_exit_codes == std::vector<std::uint8_t>{0, 3});
   CHECK(list.heartbeat == time_limit{seconds{1}});
+  CHECK(list.memory_limit == std::uint64_t{1536} << 20U);
   CHECK(list.stdout_output == "said");
   CHECK(list.artifacts == std::vector<artifact_definition>{
                               {"tool", {"bin/tool"}},
@@ -264,7 +265,7 @@ TEST_CASE("a hook is a task behind the one that it belongs to, those of the pipe
   capnp::MallocMessageBuilder message;
   auto compiled = message.initRoot<schemas::CompiledPipeline>();
   compile(made, compiled);
-  CHECK(compiled.getFormat() == 7);
+  CHECK(compiled.getFormat() == 8);
   CHECK(compiled.getTasks()[10].getNeeds().size() == 0);
 }
 
@@ -461,7 +462,7 @@ TEST_CASE("any text goes to JSON and back") {
     auto made = loaded("name: p\nparams: {t: {default: x}}\ntasks: [{name: a, run: x}]\n");
     auto& task = made.tasks[0];
     made.description = random_text(random);
-    made.labels[random_text(random)] = random_text(random);
+    made.labels["l"] = random_text(random);
     made.params[0].fallback = make_value(random_text(random));
     made.params[0].choices = {*made.params[0].fallback, make_value(random_text(random))};
     made.env["A"] = random_text(random);
@@ -597,6 +598,11 @@ TEST_CASE("what an earlier version would pass over has a later format") {
     CAPTURE(keys);
     CHECK(format(keys) == 6);
   }
+  CHECK(format(", limits: {memory: 1Mi}") == 8);
+  CHECK(format(", ranks: 2, limits: {memory: 1Mi}") == 8);
+  CHECK(format(", env: {A: \"${{ json('[1]').0 }}\"}") == 8);
+  CHECK(format(", artifacts: {a: \"${{ json('[1]').0 }}\"}") == 8);
+  CHECK(format(", retry: {max_attempts: 2, command: [\"${{ json(run.id) }}\"]}") == 8);
   CHECK(format(", ranks: 2") == 7);
   CHECK(format(", ranks: 2, artifacts: {a: b}") == 7);
   CHECK(format(", success_exit_codes: 0, timeout: 1s") == 1);

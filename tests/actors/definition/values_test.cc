@@ -243,6 +243,50 @@ TEST_CASE("patterns are looked for anywhere, and give their first group") {
   CHECK(made("matches(params.long, '[a-z]{900}y')").find("takes at most ") != std::string::npos);
 }
 
+TEST_CASE("a text that is JSON has parts") {
+  map_scope scope;
+  scope.params["p"] = make_value(
+      R"({"hosts": [{"name": "a", "port": 1}, {"name": "b"}], "none": null, "a.b": {"0": true}})");
+  scope.params["big"] = make_value("[" + std::string(std::size_t{1} << 20U, ' ') + "1]");
+  const auto made = [&](const std::string& text) {
+    const auto filled = fill_value("${{ " + text + " }}", scope);
+    return filled ? to_json(*filled) : filled.error().text();
+  };
+  CHECK(made("json(params.p).hosts.0.name") == R"("a")");
+  CHECK(made("json(params.p).hosts.1['name']") == R"("b")");
+  CHECK(made("json(params.p).hosts.0.port < 2") == "true");
+  CHECK(made("json(params.p)['a.b']['0']") == "true");
+  CHECK(made("json(params.p).none == null") == "true");
+  CHECK(made("json('[1, 2.5, \"x\"]')") == R"([1,2.5,"x"])");
+  CHECK(made("length(json(params.p).hosts)") == "2");
+  CHECK(made("json('\"text\"')") == R"("text")");
+  CHECK(made("join(json('[1,2]'), '+')") == R"("1+2")");
+  // What is not there, and what is none.
+  CHECK(
+      made("json(params.p).host.0") ==
+      R"(`json().host.0` has no value here: the map `{"a.b":{"0":true},"hosts":[{"name":"a","port")"
+      R"(:1},{"name":"b"}],"none":null}` has no `host`; did you mean `hosts`?)");
+  CHECK(made("json('[1,2]').2") ==
+        "`json().2` has no value here: the list `[1,2]` has no element `2`");
+  CHECK(made("json('[1,2]')[0]").find("write `json(...).NAME`, `json(...).0`") !=
+        std::string::npos);
+  CHECK(made("json('[1,2]').x") ==
+        "`json().x` has no value here: the list `[1,2]` has no element `x`");
+  CHECK(made("json('1').x") == "`json().x` has no value here: the int `1` has no fields");
+  CHECK(made("json('{')") == "`json` is given a text that is none: the string `{`: it is no JSON");
+  CHECK(made("json(3)") == "`json` takes a string, not int `3`");
+  CHECK(made("json('{\"a\":1,\"a\":2}')") ==
+        "`json` is given a text that is none: the string `{\"a\":1,\"a\":2}`: the key `a` is given "
+        "twice");
+  CHECK(made("int('1').x") == "in an expression: expected an operator or the end before `.x `");
+  // Each look at it is work, whatever is taken of it.
+  std::string often = "json(params.big).0 == 1";
+  for (int at = 0; at < 70; ++at) {
+    often += " && json(params.big).0 == 1";
+  }
+  CHECK(made(often).find("too much work") != std::string::npos);
+}
+
 // Goal: one text of a definition holds up nobody, whatever it is made of. Method: many cheap parts
 // on a text of 1 MiB, which are too much together, beside few that are not.
 TEST_CASE("what an expression may cost is bounded as a whole") {

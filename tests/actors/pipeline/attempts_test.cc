@@ -113,6 +113,30 @@ tasks:
   CHECK(output_of(here, run, "show") == "first\n2\n3\nfirst\n5");
 }
 
+TEST_CASE("a task that takes more memory than it may has failed, and says so") {
+  temporary_folder data;
+  node here{data.path};
+  const auto run = here.submit(R"yaml(name: p
+tasks:
+  - name: greedy
+    limits: {memory: 64Mi}
+    retry: {max_attempts: 3, delay: 0s, not_on_exit: 137}
+    run: '{ head -c 200M /dev/zero; sleep 1000; } | tail -c 200M'
+  - {name: modest, limits: {memory: 64Mi}, run: 'i=0; while [ $i -lt 100000 ]; do i=$((i+1)); done'}
+)yaml");
+  CHECK(here.wait(run) == RunState::FAILED);
+  const auto greedy = attempts_of(*here.silo, run, "greedy");
+  REQUIRE(greedy.attempts().size() == 1);
+  const auto ended = greedy.attempts()[0];
+  CHECK(ended.getEnd() == AttemptEnd::SIGNALLED);
+  CHECK(std::string_view{ended.getText().cStr()}.starts_with("out of memory: its processes had "));
+  CHECK(std::string_view{ended.getText().cStr()}.ends_with("Mi, and its limit is 64Mi"));
+  CHECK(ended.getMaxMemory() > std::int64_t{64} << 20U);
+  CHECK(here.task(run, "greedy").task().getState() == TaskState::FAILED);
+  CHECK(here.task(run, "modest").task().getState() == TaskState::SUCCEEDED);
+  CHECK(attempts_of(*here.silo, run, "modest").attempts()[0].getCpuMs() > 0);
+}
+
 TEST_CASE("a task says which exit codes are a success, and what it writes is kept then") {
   temporary_folder data;
   node here{data.path};

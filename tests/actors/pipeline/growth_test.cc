@@ -51,7 +51,8 @@ std::vector<std::string> runs_in(node& here, const std::string& pipeline,
   std::vector<std::string> ids;
   std::string before;
   do {
-    const auto page = here.silo->call(ref<schemas::Pipeline>(pipeline).runs(before, limit, state));
+    const auto page =
+        here.silo->call(ref<schemas::Pipeline>(pipeline).runs(before, limit, state, ""));
     REQUIRE(page);
     for (auto each : page->runs()) {
       ids.push_back(text_of(each.getId()));

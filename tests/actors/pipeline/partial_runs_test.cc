@@ -54,7 +54,7 @@ RunState ended(node& here, const std::string& pipeline, const std::string& run) 
 // Of the newest that is listed.
 std::uint32_t version_listed(node& here, const std::string& pipeline) {
   const auto listed =
-      here.silo->call(ref<schemas::Pipeline>("default/" + pipeline).runs("", 1, ""));
+      here.silo->call(ref<schemas::Pipeline>("default/" + pipeline).runs("", 1, "", ""));
   REQUIRE(listed);
   REQUIRE(listed->runs().size() == 1);
   return listed->runs()[0].getVersion();
@@ -111,7 +111,8 @@ TEST_CASE("a run of some tasks starts nothing of another pipeline") {
     CAPTURE(each);
     std::vector<std::string> runs;
     node::eventually([&] {
-      const auto told = here.silo->call(ref<schemas::Pipeline>("default/" + each).runs("", 9, ""));
+      const auto told =
+          here.silo->call(ref<schemas::Pipeline>("default/" + each).runs("", 9, "", ""));
       runs.clear();
       for (unsigned at = 0; told && at < told->runs().size(); ++at) {
         runs.push_back(text_of(told->runs()[at].getId()));

@@ -711,7 +711,7 @@ tasks:
   }
   node here{data.path};
   const auto listed = [&] {
-    const auto page = here.silo->call(ref<schemas::Pipeline>("default/later").runs("", 0, ""));
+    const auto page = here.silo->call(ref<schemas::Pipeline>("default/later").runs("", 0, "", ""));
     REQUIRE(page);
     REQUIRE(page->runs().size() == 1);
     return page->runs()[0].getState();
@@ -742,7 +742,7 @@ TEST_CASE("a run that is asked for once more after its end is not listed as one 
   const auto run = here.submit("{name: p, tasks: [{name: t, run: 'true'}]}");
   CHECK(here.wait(run) == RunState::SUCCEEDED);
   const auto listed = [&](const std::string& state) {
-    const auto page = here.silo->call(ref<schemas::Pipeline>("default/p").runs("", 0, state));
+    const auto page = here.silo->call(ref<schemas::Pipeline>("default/p").runs("", 0, state, ""));
     REQUIRE(page);
     return page->runs().size();
   };
@@ -1162,8 +1162,9 @@ tasks:
     return !task && task.error().code() == runtime::errc::not_found;
   });
   here.eventually([&] {
-    return here.silo->call(ref<schemas::Pipeline>("default/gone").runs("", 0, ""))->runs().size() ==
-           0;
+    return here.silo->call(ref<schemas::Pipeline>("default/gone").runs("", 0, "", ""))
+               ->runs()
+               .size() == 0;
   });
   for (const auto& failure : {here.silo->call(ref<schemas::Run>(run).tasks("", 0)).error(),
                               here.silo->call(ref<schemas::Run>(run).events(0, 0, 0)).error(),
@@ -1195,7 +1196,7 @@ TEST_CASE("a pipeline is removed with its ended runs, and not while one goes on"
     here.eventually([&] { return removed = removed || here.silo->call(pipeline.remove()); });
     for (const auto& failure :
          {here.silo->call(pipeline.describe(0)).error(), here.silo->call(pipeline.remove()).error(),
-          here.silo->call(pipeline.runs("", 0, "")).error(),
+          here.silo->call(pipeline.runs("", 0, "", "")).error(),
           here.silo->call(pipeline.submit({})).error()}) {
       CHECK(failure.code() == runtime::errc::not_found);
     }
@@ -1257,7 +1258,8 @@ TEST_CASE("runs are listed in pages, the newest first") {
   std::vector<std::string> listed;
   std::string before;
   do {
-    const auto page = here.silo->call(ref<schemas::Pipeline>("default/many").runs(before, 2, ""));
+    const auto page =
+        here.silo->call(ref<schemas::Pipeline>("default/many").runs(before, 2, "", ""));
     REQUIRE(page);
     CHECK(page->runs().size() <= 2);
     for (auto each : page->runs()) {
@@ -1266,7 +1268,7 @@ TEST_CASE("runs are listed in pages, the newest first") {
     before = page->next();
   } while (!before.empty());
   const auto in_state = [&](const std::string& state, std::uint32_t limit) {
-    return here.silo->call(ref<schemas::Pipeline>("default/many").runs("", limit, state));
+    return here.silo->call(ref<schemas::Pipeline>("default/many").runs("", limit, state, ""));
   };
   here.eventually([&] { return in_state("succeeded", 0)->runs().size() == 5; });
   const auto newest = in_state("succeeded", 1);

@@ -17,7 +17,7 @@ namespace {
 
 std::vector<std::string> runs_of(node& here, const std::string& pipeline) {
   const auto told =
-      here.silo->call(ref<schemas::Pipeline>("default/" + pipeline).runs("", 100, ""));
+      here.silo->call(ref<schemas::Pipeline>("default/" + pipeline).runs("", 100, "", ""));
   std::vector<std::string> runs;
   for (unsigned at = 0; told && at < told->runs().size(); ++at) {
     runs.push_back(text_of(told->runs()[at].getId()));

@@ -61,7 +61,7 @@ public:
   // Ids of runs, the oldest first.
   std::vector<std::string> runs() {
     std::vector<std::string> all;
-    const auto told = silo.call(pipeline().runs("", 1'000, ""));
+    const auto told = silo.call(pipeline().runs("", 1'000, "", ""));
     REQUIRE(told);
     for (const auto each : told->runs()) {
       all.insert(all.begin(), each.getId().cStr());

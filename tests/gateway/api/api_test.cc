@@ -222,7 +222,8 @@ TEST_CASE("a query that means nothing is refused, and what it may have is named"
     return here.ask(method::get, target, 400)["detail"].get<std::string>();
   };
   CHECK(refused("/api/v1/runs?stat=failed") ==
-        "unknown query parameter 'stat'; known are: project, state, before, limit; did you mean "
+        "unknown query parameter 'stat'; known are: project, state, label, before, limit; did you "
+        "mean "
         "'state'?");
   CHECK(refused("/api/v1/runs?limit=1&limit=2") == "query parameter 'limit' is given twice");
   CHECK(refused("/api/v1/actors?x") == "unknown query parameter 'x'; none is known here");

@@ -338,6 +338,7 @@ struct task_definition {
   std::optional<std::uint32_t> priority;       ///< At most priority_max. Nothing: the run's.
   std::optional<preemption_rule> preemptible;  ///< Nothing: requeue, but never with `retry: never`.
   resource_amounts resources;                  ///< What an attempt takes besides a slot.
+  std::uint64_t memory_limit = 0;              ///< Bytes that an attempt may have; 0: any.
   std::vector<std::string> mutexes;            ///< That it holds; may hold expressions.
   std::vector<semaphore_definition> semaphores;
 

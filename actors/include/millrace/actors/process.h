@@ -90,6 +90,11 @@ struct process_spec {
   /// as long again, where the wall clock was set meanwhile.
   std::optional<runtime::duration> heartbeat = {};
 
+  /// Bytes that its processes may have together: pages of their own, those that they share once,
+  /// and none of files. They are looked at four times a second, or once where what they share has
+  /// to be told from what they have; an attempt that has more gets SIGKILL. 0: no limit.
+  std::uint64_t memory_limit = 0;
+
   /// How long the group has between SIGTERM and SIGKILL. Zero: SIGKILL at once.
   runtime::duration grace = std::chrono::seconds{10};
 
@@ -112,6 +117,7 @@ enum class process_outcome : std::uint8_t {
                   ///< cannot drop the middle of a file.
   disk_full = 6,  ///< The supervisor ended it: a stream grew on a disk nearly full.
   no_heartbeat = 7,  ///< The supervisor ended it: nothing was heard of it for `heartbeat`.
+  memory_limit = 8,  ///< The supervisor ended it: it had more than its `memory_limit`.
 };
 
 [[nodiscard]] std::string_view to_string(process_outcome outcome) noexcept;
@@ -136,9 +142,10 @@ struct process_exit {
   bool forced = false;
   runtime::duration user_time{};
   runtime::duration system_time{};
-  /// Peak of the largest process of the attempt. Absent when it stayed below the silo's own peak:
-  /// the kernel counts the memory that a process had before exec, and it starts on ours.
-  std::optional<std::uint64_t> max_rss_bytes;
+  /// Peak of the largest process of the attempt, or of all of them with a `memory_limit`, as it was
+  /// seen. Absent when it stayed below the silo's own peak: the kernel counts the memory that a
+  /// process had before exec, and it starts on ours.
+  std::optional<std::uint64_t> max_memory;
   process_stream standard_output;
   process_stream standard_error;
   /// What the command wrote to `$MILLRACE_OUTPUT`, at most `output_bytes_max` + 1 bytes of it; read
