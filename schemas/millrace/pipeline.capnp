@@ -348,6 +348,9 @@ interface Pipeline $Actor.actor("pipeline") {
   webhook @19 (name :Text) -> (webhook :Definition.CompiledWebhook, version :UInt32)
       $Actor.readOnly $Actor.internal;
   # From a gateway: of the latest version. `not_found`: there is none of that name, or no pipeline.
+  compiled @20 (version :UInt32) -> (version :UInt32, compiled :Definition.CompiledPipeline)
+      $Actor.readOnly $Actor.internal;
+  # From a run of it. version 0: the latest. `not_found`.
 }
 
 # --- run -----------------------------------------------------------------------------------------
@@ -473,7 +476,7 @@ struct ForgottenTask {
 }
 
 struct RunPinned {
-  # The one record of the map "pinned": what never changes.
+  # The one record of the map "pinned": what never changes, but by a retry with another version.
   definition @0 :Text;     # Canonical JSON, of a run that an older version began; else empty.
   params @1 :Text;         # JSON object of the bound values.
   labels @2 :List(Label);  # From the submission.
@@ -484,6 +487,14 @@ struct RunPinned {
   callbackKey @7 :Data $Actor.secret;  # 256 random bits, see callback.h; empty: it has none.
   only @8 :List(Text);     # As of the submission.
   noCache @9 :Bool;        # As of the submission.
+}
+
+struct RetryInput {
+  # What comes with the wish to start what did not succeed again.
+  from @0 :Text;      # As of `Run.retryFrom`.
+  dryRun @1 :Bool;    # As of `Run.retryFrom`.
+  version @2 :UInt32; # Of the definition, from now on; 0: the run's own.
+  latest @3 :Bool;    # The latest one; not with `version`.
 }
 
 struct RerunInput {
@@ -587,6 +598,12 @@ interface Run $Actor.actor("run") $Actor.group("run") $Actor.affinity("/") {
       $Actor.readOnly;
   # That its tasks have left, by task, those after the page that ended with this `next`, which is
   # empty at the end. limit 0: 1,000, which is the most; those of one task stay together.
+  retryWith @21 (version :UInt32, from :Text, dryRun :Bool)
+      -> (tasks :UInt32, names :List(Text), version :UInt32 $Actor.absent(0));
+  # As `retryFrom`, with another version of the definition from now on; 0: the latest. Tasks that
+  # are new in it, or do something else, start again too, and all that needs them. `not_found` for
+  # an unknown version; `failed_precondition` where the run's parameters, or the tasks that it was
+  # asked for, do not fit.
 }
 
 # --- task ----------------------------------------------------------------------------------------

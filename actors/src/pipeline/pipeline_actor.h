@@ -67,6 +67,7 @@ public:
   runtime::async<> withdraw_child(withdraw_child_params params) override;
   runtime::async<activity_results> activity() override;
   runtime::async<webhook_results> webhook(webhook_params params) override;
+  runtime::async<compiled_results> compiled(compiled_params params) override;
 
 private:
   static constexpr const char* retention_timer = "retention";

@@ -216,6 +216,31 @@ async<pipeline_actor::chosen_version> pipeline_actor::version_numbered(std::uint
   co_return chosen_version{version, std::move(older)};
 }
 
+async<pipeline_actor::compiled_results> pipeline_actor::compiled(compiled_params params) {
+  if (!is_known()) {
+    co_return unknown();
+  }
+  const auto chosen = co_await version_numbered(params.version());
+  compiled_results told;
+  auto made = told.build();
+  made.setVersion(chosen.number);
+  if (chosen.older) {
+    made.setCompiled(chosen.older->read().getCompiled());
+    co_return told;
+  }
+  const auto latest = *versions_.get(version_row(chosen.number));
+  if (latest.hasCompiled()) {
+    made.setCompiled(latest.getCompiled());
+    co_return told;
+  }
+  const auto definition = from_json(text_of(latest.getDefinition()));
+  if (!definition) {
+    co_return error{definition.error()};
+  }
+  compile(*definition, made.initCompiled());
+  co_return told;
+}
+
 // Makes a new version of what an earlier one says. Changes nothing before it knows that it can.
 async<std::uint32_t> pipeline_actor::go_back_to(std::uint32_t version, std::string why) {
   const auto earlier = co_await stored_version(version);

@@ -54,9 +54,13 @@ artifact_list artifacts_of(schemas::TaskStatus::Reader row) {
 
 // --- beginning and coming back -------------------------------------------------------------------
 
+result<pipeline_definition> run_actor::definition_in(schemas::RunPinned::Reader pinned) {
+  return pinned.hasCompiled() ? definition_of(pinned.getCompiled())
+                              : from_json(text_of(pinned.getDefinition()));
+}
+
 result<run_graph> run_actor::graph_of_pinned(schemas::RunPinned::Reader pinned) const {
-  auto read = pinned.hasCompiled() ? definition_of(pinned.getCompiled())
-                                   : from_json(text_of(pinned.getDefinition()));
+  auto read = definition_in(pinned);
   if (!read) {
     return std::move(read).error();
   }
@@ -113,6 +117,24 @@ error run_actor::no_graph() const {
   return {errc::failed_precondition, text_of(state().getReason())};
 }
 
+// What the rows say of the tasks, but for some.
+void run_actor::restore(run_graph& graph, const std::set<std::string>& without) const {
+  instances_.for_each([&](std::string_view row_key, schemas::TaskStatus::Reader row) {
+    const auto task = text_of(row.getTask());
+    const auto at = without.contains(task) ? std::nullopt : graph.find(task);
+    if (at && graph.fans_out(*at) && !row_key.ends_with(']')) {
+      graph.restore_whole(*at, row.getState(), text_of(row.getReason()));
+    } else if (at) {
+      graph.keep_artifacts({*at, row.getIndex()}, artifacts_of(row));
+      graph.restore({*at, row.getIndex()}, row.getState(), outputs_of(row),
+                    text_of(row.getReason()), shell_exit_code(row.getExitCode(), row.getSignal()),
+                    attempted_in(row));
+    }
+    return true;
+  });
+  restore_gangs(graph);
+}
+
 async<> run_actor::on_activate() {
   if (!pinned_.contains(pinned_row)) {
     set_idle_timeout(runtime::duration{});  // nobody knows it: asking leaves nothing
@@ -132,19 +154,7 @@ async<> run_actor::on_activate() {
     co_return;
   }
   graph_.emplace(*std::move(graph));
-  instances_.for_each([this](std::string_view row_key, schemas::TaskStatus::Reader row) {
-    const auto at = graph_->find(text_of(row.getTask()));
-    if (at && graph_->fans_out(*at) && !row_key.ends_with(']')) {
-      graph_->restore_whole(*at, row.getState(), text_of(row.getReason()));
-    } else if (at) {
-      graph_->keep_artifacts({*at, row.getIndex()}, artifacts_of(row));
-      graph_->restore({*at, row.getIndex()}, row.getState(), outputs_of(row),
-                      text_of(row.getReason()), shell_exit_code(row.getExitCode(), row.getSignal()),
-                      attempted_in(row));
-    }
-    return true;
-  });
-  restore_gangs();
+  restore(*graph_, {});
   if (over() || state().getEnding()) {
     graph_->restore_stopping(
         text_of(state().getReason()),
@@ -302,13 +312,11 @@ async<> run_actor::on_reminder(std::string name) {
   } else if (name.starts_with(gang_reminder)) {
     round_is_due(std::string_view{name}.substr(gang_reminder.size()));
   } else if (graph_ && !over() && !state().getEnding()) {
-    stop(RunState::TIMED_OUT,
-         "the run's timeout of " +
-             std::to_string(
-                 std::chrono::duration_cast<std::chrono::seconds>(*graph_->definition().timeout)
-                     .count()) +
-             " s passed",
-         stop_reach::ordinary);
+    if (const auto limit = graph_->definition().timeout) {  // not of a version before
+      const auto seconds = std::chrono::duration_cast<std::chrono::seconds>(*limit).count();
+      stop(RunState::TIMED_OUT, "the run's timeout of " + std::to_string(seconds) + " s passed",
+           stop_reach::ordinary);
+    }
   }
   return {};
 }

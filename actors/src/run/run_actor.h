@@ -7,6 +7,7 @@
 
 #include <functional>
 #include <optional>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -36,6 +37,7 @@ public:
   runtime::async<> withdraw(withdraw_params params) override;
   runtime::async<retry_results> retry() override;
   runtime::async<retry_from_results> retry_from(retry_from_params params) override;
+  runtime::async<retry_with_results> retry_with(retry_with_params params) override;
   runtime::async<> task_changed(task_changed_params params) override;
   runtime::async<> remove() override;
   runtime::async<> remove_more() override;
@@ -61,6 +63,8 @@ private:
   // A task that is begun for the first time, whose slot the run asks for.
   using pool_entry = runtime::message<schemas::PoolEntry>;
 
+  [[nodiscard]] static runtime::result<pipeline_definition> definition_in(
+      schemas::RunPinned::Reader pinned);
   [[nodiscard]] runtime::result<run_graph> graph_of_pinned(schemas::RunPinned::Reader pinned) const;
   void fail_without_graph(const runtime::error& why);
   [[nodiscard]] runtime::error no_graph() const;
@@ -83,7 +87,8 @@ private:
   // The task with `callback` that the token is of.
   [[nodiscard]] std::optional<instance_id> called(std::string_view token) const;
   void start_child(instance_id id, run_effects& effects);
-  void restore_gangs();
+  void restore(run_graph& graph, const std::set<std::string>& without) const;
+  void restore_gangs(run_graph& graph) const;
   void rearm_gangs();
   void store_gang(std::uint32_t task);
   void begins_again(const gang_again& one);
@@ -100,8 +105,25 @@ private:
   void finish();
   void log_end() const;
   void go_on_if_idle();
+  // The run as it would have been with another version of its definition.
+  struct other_version {
+    std::uint32_t number = 0;
+    runtime::message<schemas::RunPinned> pinned;
+    std::set<std::string> changed;          // tasks whose results do not hold
+    bool is_same = false;                   // nothing is changed or new
+    std::vector<settled_instance> settled;  // without a start
+    run_graph graph;
+  };
+
   [[nodiscard]] runtime::result<retry_from_results> start_again(const std::string& from,
-                                                                bool is_dry);
+                                                                bool is_dry,
+                                                                other_version* with = nullptr);
+  [[nodiscard]] runtime::result<void> may_start_again(const std::string& from, bool changes) const;
+  [[nodiscard]] runtime::result<other_version> with_version(
+      std::uint32_t number, schemas::CompiledPipeline::Reader compiled) const;
+  [[nodiscard]] std::set<std::string> differently_asked_for(const pipeline_definition& before,
+                                                            const pipeline_definition& after) const;
+  void take_over(other_version& with);
   void forget_row(const std::string& row);
   std::vector<std::string> forget_rows(std::vector<instance_id> forgotten);
   void begin_removal();

@@ -11,14 +11,14 @@ namespace millrace::actors {
 using schemas::TaskState;
 
 // Before the graph begins.
-void run_actor::restore_gangs() {
-  gangs_.for_each([this](std::string_view task, schemas::RunGang::Reader row) {
-    if (const auto at = graph_->find(task)) {
+void run_actor::restore_gangs(run_graph& graph) const {
+  gangs_.for_each([&graph](std::string_view task, schemas::RunGang::Reader row) {
+    if (const auto at = graph.find(task); at && graph.task(*at).ranks > 0) {
       gang_row known{row.getRound(), row.getFailures(), {}};
       if (row.getFailed() > 0) {
         known.failed = row.getFailed() - 1;
       }
-      graph_->restore_gang(*at, known);
+      graph.restore_gang(*at, known);
     }
     return true;
   });

@@ -124,11 +124,11 @@ void run_actor::go_on_unless_waiting() {
 
 // --- another try ---------------------------------------------------------------------------------
 
-result<run_actor::retry_from_results> run_actor::start_again(const std::string& from, bool is_dry) {
+result<void> run_actor::may_start_again(const std::string& from, bool changes) const {
   if (auto known = check_known(); !known) {
-    return std::move(known).error();
+    return known;
   }
-  if (!over() || (state().getState() == RunState::SUCCEEDED && from.empty())) {
+  if (!over() || (state().getState() == RunState::SUCCEEDED && from.empty() && !changes)) {
     return error{
         errc::failed_precondition,
         over() ? "the run has succeeded: there is nothing to retry; name the task to start from"
@@ -140,19 +140,28 @@ result<run_actor::retry_from_results> run_actor::start_again(const std::string& 
         "the run was ended while it waited for its turn, and has nothing to repeat; `rerun` "
         "starts a new one, which takes its turn"};
   }
-  if (!graph_) {
+  return {};
+}
+
+result<run_actor::retry_from_results> run_actor::start_again(const std::string& from, bool is_dry,
+                                                             other_version* with) {
+  if (auto may = may_start_again(from, with != nullptr); !may) {
+    return std::move(may).error();
+  }
+  if (!graph_ && with == nullptr) {
     return no_graph();
   }
+  auto tried = with != nullptr ? with->graph : *graph_;
   std::vector<std::uint32_t> wanted;
   if (!from.empty()) {
-    const auto at = graph_->find(from);
+    const auto at = tried.find(from);
     if (!at) {
       return error{
           errc::not_found,
           "the run has no task '" + from + "'" +
               (from.ends_with(']') ? "; name the task: all of a fan-out starts again" : "")};
     }
-    if (!graph_->is_selected(*at)) {
+    if (!tried.is_selected(*at)) {
       return error{errc::failed_precondition, "the run was not asked for the task '" + from +
                                                   "'; `millrace submit " +
                                                   text_of(state().getPipeline()) + " --only " +
@@ -162,7 +171,6 @@ result<run_actor::retry_from_results> run_actor::start_again(const std::string& 
   }
   const auto had = state().getFilesLost() ? run_graph::files::lost : run_graph::files::kept;
   std::vector<instance_id> forgotten;
-  auto tried = *graph_;
   auto effects = tried.retry(forgotten, had, wanted);
   std::sort(forgotten.begin(), forgotten.end());
   retry_from_results again;
@@ -170,10 +178,17 @@ result<run_actor::retry_from_results> run_actor::start_again(const std::string& 
   told.setTasks(static_cast<std::uint32_t>(forgotten.size()));
   auto names = told.initNames(static_cast<unsigned>(std::min(forgotten.size(), retry_names_max)));
   for (unsigned at = 0; at < names.size(); ++at) {
-    names.set(at, graph_->name_of(forgotten[at]).c_str());
+    names.set(at, tried.name_of(forgotten[at]).c_str());
   }
   if (is_dry) {
     return again;
+  }
+  if (with != nullptr) {
+    take_over(*with);
+    std::erase_if(with->settled, [&forgotten](const auto& each) {
+      return std::binary_search(forgotten.begin(), forgotten.end(), each.id);
+    });
+    effects.settled.insert(effects.settled.begin(), with->settled.begin(), with->settled.end());
   }
   graph_ = std::move(tried);
   set_idle_timeout(std::nullopt);
@@ -191,7 +206,11 @@ result<run_actor::retry_from_results> run_actor::start_again(const std::string& 
   forget_rows(std::move(forgotten));
   limit_time(now());
   report(ended_before);
-  add_event(nullptr);
+  if (with != nullptr) {
+    add_run_event("goes on with version " + std::to_string(with->number));
+  } else {
+    add_event(nullptr);
+  }
   apply(std::move(effects));
   return again;
 }

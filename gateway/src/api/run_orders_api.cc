@@ -36,28 +36,42 @@ void cancel(const api_parts& parts, request& received, reply answer) {
 }
 
 void retry(const api_parts& parts, request& received, reply answer) {
-  auto read =
-      runtime::from_json(capnp::Schema::from<schemas::Run::RetryFromParams>(), received.body);
+  const auto read = runtime::from_json(capnp::Schema::from<schemas::RetryInput>(), received.body);
   if (!read) {
     answer.fail(read.error());
     return;
   }
-  const schemas::run_interface::retry_from_params params{*std::move(read)};
+  const auto wanted = read->reader<schemas::RetryInput>();
+  const std::string from{wanted.getFrom().cStr()};
   const auto run = ref<schemas::Run>(run_id(received));
-  if (params.from().empty() && !params.dry_run()) {  // which earlier versions know too
+  if (wanted.getVersion() > 0 || wanted.getLatest()) {
+    if (wanted.getVersion() > 0 && wanted.getLatest()) {
+      answer.fail({runtime::errc::invalid_argument, "either 'version' or 'latest', not both"});
+      return;
+    }
+    call_and_answer(
+        parts.silo,
+        run.retry_with(wanted.getVersion(), from, wanted.getDryRun()).keyed(key_of(received)),
+        std::move(answer), [](const auto& results) { return answer_of(202, results); });
+    return;
+  }
+  if (from.empty() && !wanted.getDryRun()) {  // which earlier versions know too
     call_and_answer(parts.silo, run.retry().keyed(key_of(received)), std::move(answer),
                     [](const auto& results) {
-                      schemas::run_interface::retry_from_results told;
+                      schemas::run_interface::retry_with_results told;
                       told.build().setTasks(results.tasks());
                       told.build().initNames(0);
                       return answer_of(202, told);
                     });
     return;
   }
-  call_and_answer(
-      parts.silo,
-      run.retry_from(std::string{params.from()}, params.dry_run()).keyed(key_of(received)),
-      std::move(answer), [](const auto& results) { return answer_of(202, results); });
+  call_and_answer(parts.silo, run.retry_from(from, wanted.getDryRun()).keyed(key_of(received)),
+                  std::move(answer), [](const auto& results) {
+                    schemas::run_interface::retry_with_results told;
+                    told.build().setTasks(results.tasks());
+                    told.build().setNames(results.read().getNames());
+                    return answer_of(202, told);
+                  });
 }
 
 void decide(const api_parts& parts, request& received, reply answer, bool approved) {
@@ -213,14 +227,17 @@ void add_run_order_routes(api_routes& routes) {
       {.id = "retry_run",
        .tag = "runs",
        .summary = "Starts again what of a run did not succeed, and what needs it",
-       .text = "Also the task `from`, if it is named. `dry_run` only tells what that is.",
+       .text =
+           "Also the task `from`, if it is named. With another `version`, or the `latest`, from "
+           "now on: then also tasks that are new or changed in it. `dry_run` only tells what "
+           "that is.",
        .headers = {idempotency_key},
-       .body = {.any_of = {json_read_as<schemas::Run::RetryFromParams>()}},
+       .body = {.any_of = {json_read_as<schemas::RetryInput>()}},
        .answers = {{.status = 202,
                     .text =
                         "How many task instances that is; if something was asked for, the first "
-                        "1,000 names.",
-                    .body = json_of<schemas::Run::RetryFromResults>()}},
+                        "1,000 names; the number of another version, or null.",
+                    .body = json_of<schemas::Run::RetryWithResults>()}},
        .problems = {404, 409}},
       retry);
 }

@@ -31,7 +31,10 @@ void add_retry_options(po::options_description& options) {
   add_run_options(options);
   options.add_options()("from", po::value<std::string>()->value_name("TASK"),
                         "also start this task again, with what needs it")(
-      "dry-run", po::bool_switch(), "only print what would start again");
+      "dry-run", po::bool_switch(), "only print what would start again")(
+      "latest", po::bool_switch(),
+      "go on with the latest version of the definition: what is new or changed in it starts "
+      "again too")("version", po::value<std::string>()->value_name("N"), "the same with version N");
 }
 
 struct answer_of_one {
@@ -96,6 +99,19 @@ exit_code run_retry(const option_values& options, const std::vector<std::string>
   if (is_dry) {
     wanted["dry_run"] = true;
   }
+  const auto version = number_of(options, "version", 0);
+  if (!version) {
+    return report(version.error());
+  }
+  const bool is_latest = options["latest"].as<bool>();
+  if (is_latest && options.count("version") > 0) {
+    return report(exit_code::usage, "either --latest or --version, not both");
+  }
+  if (is_latest) {
+    wanted["latest"] = true;
+  } else if (options.count("version") > 0) {
+    wanted["version"] = *version;
+  }
   const auto body = wanted.dump(-1, ' ', false, ordered_json::error_handler_t::replace);
   const auto answer =
       ask_run(*server, http::method::post, positional[0], "/retry", wanted.empty() ? "" : body);
@@ -104,7 +120,12 @@ exit_code run_retry(const option_values& options, const std::vector<std::string>
   }
   std::cerr << (is_dry ? "would retry " : "retrying ") << answer->said.at("tasks")
             << (answer->said.at("tasks") == 1 ? " task instance" : " task instances") << " of run "
-            << answer->which << '\n';
+            << answer->which;
+  if (const auto with = answer->said.find("version");
+      with != answer->said.end() && with->is_number()) {
+    std::cerr << " with version " << *with;
+  }
+  std::cerr << '\n';
   if (is_dry) {
     for (const auto& each : answer->said.at("names")) {
       std::cout << printable(each.get<std::string>()) << '\n';

@@ -289,7 +289,10 @@ TEST_CASE("labels and parameters of a submission are bounded, and the refusal sa
         here.silo->call(ref<schemas::Pipeline>("default/simple").submit(std::move(made)));
     return answer ? std::string{} : answer.error().to_string();
   };
-  CHECK(refusal(64, "n", std::string(1'024, 'x'), "{}").empty());
+  CHECK(refusal(64, "n", std::string(61, 'x'), "{}").empty());
+  CHECK(refusal(64, "n", std::string(62, 'x'), "{}").find("4149 bytes; at most 4096") !=
+        std::string::npos);
+  CHECK(refusal(1, "n", std::string(1'024, 'x'), "{}").empty());
   CHECK(refusal(65, "n", "x", "{}").find("65 labels; at most 64") != std::string::npos);
   CHECK(refusal(1, std::string(63, 'n'), "x", "{}").empty());
   CHECK(refusal(1, std::string(64, 'n'), "x", "{}").find("64 bytes; at most 63") !=
