@@ -74,12 +74,14 @@ class Machine:
     Everything is of this process's own name spaces: see `enter`.
     """
 
-    def __init__(self, folder, program):
-        self.folder, self.program = pathlib.Path(folder), program
+    def __init__(self, folder, program, *more):
+        """`more` programs are there for pods, too, by their names."""
+        self.folder, self.program, self.programs = pathlib.Path(folder), program, [program, *more]
         self.objects, self.names, self.next_address, self.processes, self.limits = {}, {}, 2, [], []
         self.limits_hold = True
         self.hosts = self.folder / "hosts"
         self.write_hosts()
+        sh("mount", "--bind", self.hosts, "/etc/hosts")
         sh("mount", "-t", "tmpfs", "none", "/run")
         os.mkdir("/run/netns")
         sh("ip", "link", "set", "lo", "up")
@@ -232,8 +234,9 @@ class Pod:
     def as_user(self, container, command):
         """The words that run a command as the container's user, without any right."""
         user = str(self.spec["securityContext"]["runAsUser"])
+        groups = ",".join(str(each) for each in self.spec["securityContext"].get("supplementalGroups", []))
         environment = self.environment(container)
-        return ["setpriv", f"--reuid={user}", f"--regid={user}", "--clear-groups", "--no-new-privs", "--bounding-set=-all",
+        return ["setpriv", f"--reuid={user}", f"--regid={user}", f"--groups={groups}" if groups else "--clear-groups", "--no-new-privs", "--bounding-set=-all",
                 "--inh-caps=-all", "env", "-i", *[f"{key}={value}" for key, value in environment.items()],
                 *[expanded(each, environment) for each in command]]
 
@@ -257,9 +260,12 @@ class Pod:
             mkdir -p sys/fs/cgroup/memory
             {f'mount {MemoryLimit.files["mount"]}' if self.memory else ""}
             for each in {' '.join(etc_files)}; do [ ! -e "/etc/$each" ] || cp -r "/etc/$each" etc/; done
-            touch etc/hosts program/millrace
+            touch etc/hosts
             mount --bind {self.machine.hosts} etc/hosts
-            mount --bind {self.machine.program} program/millrace
+            for each in {' '.join(str(each) for each in self.machine.programs)}; do
+              touch "program/$(basename "$each")"
+              mount --bind "$each" "program/$(basename "$each")"
+            done
             {mounts}
             mount -o remount,ro "$root"
             echo 0 >&0  # itself, into the control group

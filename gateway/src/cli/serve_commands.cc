@@ -491,7 +491,7 @@ std::vector<command> serve_commands() {
        "  millrace silo --coordination local:/srv/millrace/coordination --name a --data /srv/a\n"
        "  millrace silo --config /etc/millrace/silo.yaml\n"
        "  millrace silo --coordination http://10.0.0.1:2379 --name a --links 10.0.0.7:8401 \\\n"
-       "    --certificate-authority pki/authority.pem --certificate pki/silo.a.pem --key "
+       "    --certificate-authority pki/ca.pem --certificate pki/silo.a.pem --key "
        "pki/silo.a.key\n",
        0, 0, add_silo_options, run_silo},
       {"gateway", "--coordination WHERE [OPTION]...",

@@ -6,6 +6,9 @@
 {{- /* Outcomes that the caller has no part in. */ -}}
 {{- $faults := "deadline_exceeded|internal|not_enough_replicas|out_of_space|outcome_unknown|overloaded|storage_failed|unavailable" -}}
 {{- /* Calls of runs and executors may wait for what has not happened yet: CallsSlow leaves them out. */ -}}
+{{- /* A pod's own certificate may be for few days. */ -}}
+{{- $httpsLeft := int64 (mulf 86400 $rules.certificateDaysMin) -}}
+{{- if .root.Values.https.enabled }}{{ $httpsLeft = min $httpsLeft (int64 (mulf 8640 .root.Values.links.tls.certificateDays)) }}{{ end -}}
 {{- $isCluster := not (include "millrace.isAlone" .root) -}}
 {{- $all := list
   (dict "alert" "MillraceSiloDown" "for" "2m" "severity" "critical" "in" "any"
@@ -75,8 +78,8 @@
     "expr" (printf "sum by (pod) (rate(millrace_gateway_rejected_total{%s}[5m])) > 1" $own)
     "summary" "{{ $labels.pod }} rejects {{ $value | humanize }} malformed, large or slow requests a second.")
   (dict "alert" "MillraceHttpsCertificateEnds" "for" "10m" "severity" "warning" "in" "any"
-    "expr" (printf "min by (pod) (millrace_gateway_certificate_left_seconds{%s}) < %d" $own (int64 (mulf 86400 $rules.certificateDaysMin)))
-    "summary" "The certificate that {{ $labels.pod }} shows to clients ends in {{ $value | humanizeDuration }}; renew it, no restart is needed.")
+    "expr" (printf "min by (pod) (millrace_gateway_certificate_left_seconds{%s}) < %d" $own $httpsLeft)
+    "summary" "The certificate that {{ $labels.pod }} shows to clients ends in {{ $value | humanizeDuration }}.")
   (dict "alert" "MillraceAuthorityEnds" "for" "10m" "severity" "warning" "in" "cluster"
     "expr" (printf "min(millrace_cluster_authority_left_seconds{%s}) < %d" $own (int64 (mulf 86400 $rules.certificateDaysMin)))
     "summary" "The authority of the cluster ends in {{ $value | humanizeDuration }}, and every certificate with it.")
@@ -106,8 +109,10 @@
     {{- toYaml (mergeOverwrite (dict "severity" .severity) $rules.ruleLabels) | nindent 4 }}
   annotations:
     summary: {{ .summary | quote }}
-    {{- with $rules.runbookUrl }}
-    runbook_url: {{ . | quote }}
+    {{- if $rules.runbookUrl }}
+    runbook_url: {{ printf "%s#%s" $rules.runbookUrl (lower .alert) | quote }}
+    {{- else }}
+    runbook: {{ printf "docs/operations.md#%s" (lower .alert) | quote }}
     {{- end }}
 {{- end }}
 {{- end }}

@@ -77,12 +77,17 @@ imagePullSecrets:
 {{- else if .Values.etcd.enabled -}}
 {{- $names := list -}}
 {{- range until (int .Values.etcd.replicaCount) -}}
-{{- $names = append $names (printf "http://%s:2379" (include "millrace.podAddress" (dict "root" $ "component" "etcd" "pod" (printf "%s-etcd-%d" (include "millrace.fullname" $) .)))) -}}
+{{- $names = append $names (printf "%s://%s:2379" (include "millrace.etcdScheme" $) (include "millrace.podAddress" (dict "root" $ "component" "etcd" "pod" (printf "%s-etcd-%d" (include "millrace.fullname" $) .)))) -}}
 {{- end -}}
 {{- join "," $names -}}
 {{- else -}}
 local:/var/lib/millrace/coordination
 {{- end -}}
+{{- end }}
+
+{{/* The chart's etcd lets in who has a certificate of the links' authority. */}}
+{{- define "millrace.etcdScheme" -}}
+{{- ternary "https" "http" (and .Values.etcd.enabled .Values.etcd.tls.enabled) -}}
 {{- end }}
 
 {{- define "millrace.isAlone" -}}
@@ -94,17 +99,42 @@ local:/var/lib/millrace/coordination
 {{- printf "%s.%s-%s.%s.svc.%s" .pod (include "millrace.fullname" .root) .component .root.Release.Namespace .root.Values.clusterDomain -}}
 {{- end }}
 
-{{/* Gateways speak TLS over HTTP. The other pods answer in the clear: probes, Prometheus, backups. */}}
-{{- define "millrace.hasHttps" -}}
-{{- if and .Values.gateway.enabled .Values.gateway.tls.existingSecret }}true{{ end -}}
+{{/* Who serves clients. */}}
+{{- define "millrace.front" -}}
+{{- ternary "gateway" "silo" .Values.gateway.enabled -}}
 {{- end }}
 
-{{/* Where clients of gateways find whom to trust. */}}
-{{- define "millrace.caEnv" -}}
-{{- if and (include "millrace.hasHttps" .) .Values.gateway.tls.authorityKey -}}
-- name: MILLRACE_CA
-  value: {{ printf "/run/millrace/https/%s" .Values.gateway.tls.authorityKey }}
+{{/* Gateways may have a certificate from elsewhere: dict "root" $ "component" "silo" */}}
+{{- define "millrace.hasForeignCertificate" -}}
+{{- if and (eq .component "gateway") .root.Values.gateway.tls.existingSecret }}true{{ end -}}
+{{- end }}
+
+{{/* What a component speaks on its port: dict "root" $ "component" "silo" */}}
+{{- define "millrace.scheme" -}}
+{{- ternary "https" "http" (or .root.Values.https.enabled (ne (include "millrace.hasForeignCertificate" .) "")) -}}
+{{- end }}
+
+{{- define "millrace.hasHttps" -}}
+{{- if eq (include "millrace.scheme" (dict "root" . "component" (include "millrace.front" .))) "https" }}true{{ end -}}
+{{- end }}
+
+{{/* The Secret and its key by which clients know a component; nothing: by what their system trusts, or not at all. */}}
+{{- define "millrace.trust" -}}
+{{- if include "millrace.hasForeignCertificate" . -}}
+{{- with .root.Values.gateway.tls.authorityKey }}{name: {{ $.root.Values.gateway.tls.existingSecret | quote }}, key: {{ . | quote }}}{{ end -}}
+{{- else if eq (include "millrace.scheme" .) "https" -}}
+{name: {{ include "millrace.authoritySecret" .root | quote }}, key: {{ .root.Values.links.tls.certificateKey | quote }}}
 {{- end -}}
+{{- end }}
+
+{{/* What a pod's own certificate is for, beside its link. An executor, where tasks run, is never the name that clients use. */}}
+{{- define "millrace.addresses" -}}
+{{- $name := include "millrace.fullname" .root -}}
+{{- $domain := printf "%s.svc.%s" .root.Release.Namespace .root.Values.clusterDomain -}}
+{{- $all := list "localhost" "127.0.0.1" -}}
+{{- if ne .component "gateway" }}{{ $all = append $all (printf "%s-%s.%s" $name .component $domain) }}{{ $all = append $all (include "millrace.podAddress" (dict "root" .root "component" .component "pod" "$POD_NAME")) }}{{ end -}}
+{{- if eq .component (include "millrace.front" .root) }}{{ $all = concat $all (list (printf "%s.%s" $name $domain) (printf "%s.%s.svc" $name .root.Release.Namespace) (printf "%s.%s" $name .root.Release.Namespace) $name) .root.Values.https.addresses }}{{ end -}}
+{{- range $all }} --address "{{ . }}"{{ end -}}
 {{- end }}
 
 {{- define "millrace.server" -}}
@@ -119,12 +149,33 @@ local:/var/lib/millrace/coordination
 {{- default (printf "%s-access" (include "millrace.fullname" .)) .Values.access.existingSecret -}}
 {{- end }}
 
+{{/* Where the token that may do everything is: in no executor, which runs what anybody's definition says.
+     dict "root" $ "component" "silo" */}}
+{{- define "millrace.hasToken" -}}
+{{- if and .root.Values.access.enabled (ne .component "executor") }}true{{ end -}}
+{{- end }}
+
+{{/* An executor asks for a token, too, or its tasks could do everything by its API: for one that nobody has. */}}
+{{- define "millrace.hasOwnToken" -}}
+{{- if and .root.Values.access.enabled (eq .component "executor") }}true{{ end -}}
+{{- end }}
+
 {{/* Who a command of the program is. */}}
 {{- define "millrace.tokenEnv" -}}
 {{- if .Values.access.enabled -}}
 - name: MILLRACE_API_TOKEN
   valueFrom: {secretKeyRef: {name: {{ include "millrace.accessSecret" . | quote }}, key: {{ .Values.access.tokenKey | quote }}}}
 {{- end -}}
+{{- end }}
+
+{{/* Pods make certificates of their own, for links, HTTPS, etcd, or all of them. */}}
+{{- define "millrace.hasPki" -}}
+{{- if or .Values.https.enabled (include "millrace.hasTls" .) (eq (include "millrace.etcdScheme" .) "https") }}true{{ end -}}
+{{- end }}
+
+{{/* As what a pod has its certificate: dict "root" $ "component" "silo" */}}
+{{- define "millrace.role" -}}
+{{- ternary "silo" "gateway" (has .component (list "silo" "executor")) -}}
 {{- end }}
 
 {{- define "millrace.hasTls" -}}
@@ -151,20 +202,21 @@ local:/var/lib/millrace/coordination
 {{- $isGateway := eq .component "gateway" -}}
 {{- $all := dict -}}
 {{- range $key, $value := $values.config -}}
-{{- if or (not $isGateway) (has $key (list "log-format" "log-level")) }}{{ $_ := set $all $key $value }}{{ end -}}
+{{- if or (not $isGateway) (has $key (list "connections" "log-format" "log-level" "rate-limit" "trace-ca")) }}{{ $_ := set $all $key $value }}{{ end -}}
 {{- end -}}
 {{- $all = merge (deepCopy (index $values .component).config) $all -}}
 {{- $_ := set $all "coordination" (include "millrace.coordination" .root) -}}
 {{- $_ := set $all "copies" (int64 $values.copies) -}}
 {{- $_ := set $all "listen" (printf "%s:8400" $values.bindAddress) -}}
-{{- if and $isGateway (include "millrace.hasHttps" .root) -}}
+{{- if include "millrace.hasForeignCertificate" . -}}
 {{- $_ := set $all "tls-certificate" (printf "/run/millrace/https/%s" $values.gateway.tls.certificateKey) -}}
 {{- $_ := set $all "tls-key" (printf "/run/millrace/https/%s" $values.gateway.tls.privateKeyKey) -}}
 {{- end -}}
-{{/* Without TLS and tokens the program listens beyond the loopback only when that is waived: an ingress
-     in front speaks TLS, and the network policies let in who belongs here. */}}
-{{- if not (and $values.access.enabled (hasKey $all "tls-certificate")) }}{{ $_ := set $all "insecure" true }}{{ end -}}
-{{- if $values.access.enabled }}{{ $_ := set $all "root-token" "/run/millrace/access/token" }}{{ end -}}
+{{/* Without TLS and tokens the program listens beyond the loopback only when that is waived, which
+     https.enabled=false and access.enabled=false are. */}}
+{{- if not (and $values.access.enabled (eq (include "millrace.scheme" .) "https")) }}{{ $_ := set $all "insecure" true }}{{ end -}}
+{{- if include "millrace.hasToken" . }}{{ $_ := set $all "root-token" "/run/millrace/access/token" }}{{ end -}}
+{{- if include "millrace.hasOwnToken" . }}{{ $_ := set $all "root-token" "/tmp/millrace-token" }}{{ end -}}
 {{- if $values.secrets.existingSecret }}{{ $_ := set $all "secrets-key" "/run/millrace/secrets-key/keys" }}{{ end -}}
 {{- if include "millrace.hasSecretFiles" . }}{{ $_ := set $all "secrets-directory" "/run/millrace/secrets" }}{{ end -}}
 {{- if not $isGateway -}}
@@ -189,6 +241,7 @@ local:/var/lib/millrace/coordination
 {{- $_ := set $all "trace-sample" (toString $values.tracing.sampleRatio) -}}
 {{- end -}}
 {{- with $values.coordination.user }}{{ $_ := set $all "etcd-user" . }}{{ end -}}
+{{- if eq (include "millrace.etcdScheme" .root) "https" }}{{ $_ := set $all "etcd-certificate-authority" "/run/millrace/pki/ca.pem" }}{{ end -}}
 {{- with $values.coordination.tls -}}
 {{- if .existingSecret -}}
 {{- with .authorityKey }}{{ $_ := set $all "etcd-certificate-authority" (printf "/run/millrace/etcd/%s" .) }}{{ end -}}
@@ -213,20 +266,31 @@ local:/var/lib/millrace/coordination
   value: {{ printf "%s:8401" (include "millrace.podAddress" (dict "root" $root "component" .component "pod" "$(POD_NAME)")) }}
 {{- end }}
 - name: MILLRACE_SERVER
-  value: {{ if and (eq .component "gateway") (include "millrace.hasHttps" $root) }}{{ include "millrace.server" $root }}{{ else }}http://127.0.0.1:8400{{ end }}
-{{- if eq .component "gateway" }}
-{{- with include "millrace.caEnv" $root }}
-{{ . }}
+  value: {{ if include "millrace.hasForeignCertificate" . }}{{ include "millrace.server" $root }}{{ else }}{{ include "millrace.scheme" . }}://127.0.0.1:8400{{ end }}
+{{- if include "millrace.trust" . }}
+- name: MILLRACE_CA
+  value: {{ ternary (printf "/run/millrace/https/%s" $root.Values.gateway.tls.authorityKey) "/run/millrace/pki/ca.pem" (ne (include "millrace.hasForeignCertificate" .) "") }}
 {{- end }}
+{{- if include "millrace.hasToken" . }}
+{{ include "millrace.tokenEnv" $root }}
 {{- end }}
-{{- with include "millrace.tokenEnv" $root }}
-{{ . }}
+{{- $role := include "millrace.role" . }}
+{{- if and $root.Values.https.enabled (not (include "millrace.hasForeignCertificate" .)) }}
+- name: MILLRACE_TLS_CERTIFICATE
+  value: /run/millrace/pki/{{ $role }}.$(POD_NAME).pem
+- name: MILLRACE_TLS_KEY
+  value: /run/millrace/pki/{{ $role }}.$(POD_NAME).key
 {{- end }}
 {{- if include "millrace.hasTls" $root }}
-{{- $role := ternary "gateway" "silo" (eq .component "gateway") }}
 - name: MILLRACE_CERTIFICATE
   value: /run/millrace/pki/{{ $role }}.$(POD_NAME).pem
 - name: MILLRACE_KEY
+  value: /run/millrace/pki/{{ $role }}.$(POD_NAME).key
+{{- end }}
+{{- if eq (include "millrace.etcdScheme" $root) "https" }}
+- name: MILLRACE_ETCD_CERTIFICATE
+  value: /run/millrace/pki/{{ $role }}.$(POD_NAME).pem
+- name: MILLRACE_ETCD_KEY
   value: /run/millrace/pki/{{ $role }}.$(POD_NAME).key
 {{- end }}
 {{- with $root.Values.coordination }}
@@ -247,7 +311,7 @@ local:/var/lib/millrace/coordination
   readOnly: true
 - name: tmp
   mountPath: /tmp
-{{- if $root.Values.access.enabled }}
+{{- if include "millrace.hasToken" . }}
 - name: access
   mountPath: /run/millrace/access
   readOnly: true
@@ -262,12 +326,12 @@ local:/var/lib/millrace/coordination
   mountPath: /run/millrace/secrets
   readOnly: true
 {{- end }}
-{{- if include "millrace.hasTls" $root }}
+{{- if include "millrace.hasPki" $root }}
 - name: pki
   mountPath: /run/millrace/pki
   readOnly: true
 {{- end }}
-{{- if and (eq .component "gateway") (include "millrace.hasHttps" $root) }}
+{{- if include "millrace.hasForeignCertificate" . }}
 - name: https
   mountPath: /run/millrace/https
   readOnly: true
@@ -282,6 +346,19 @@ local:/var/lib/millrace/coordination
 {{- end }}
 {{- end }}
 
+{{- define "millrace.pkiVolumes" -}}
+- name: pki
+  emptyDir: {medium: Memory, sizeLimit: 1Mi}
+- name: authority
+  secret:
+    secretName: {{ include "millrace.authoritySecret" . | quote }}
+    defaultMode: 0440
+    items:
+      - {key: {{ .Values.links.tls.certificateKey | quote }}, path: ca.pem}
+      - {key: {{ .Values.links.tls.privateKeyKey | quote }}, path: ca.key}
+{{- end }}
+
+{{/* The group may read Secrets: their files are root's, and a pod's user has them by fsGroup alone. */}}
 {{- define "millrace.volumes" -}}
 {{- $root := .root -}}
 - name: config
@@ -289,7 +366,10 @@ local:/var/lib/millrace/coordination
     name: {{ include "millrace.fullname" $root }}-{{ .component }}
 - name: tmp
   emptyDir: {}
-{{- if $root.Values.access.enabled }}
+{{- if include "millrace.hasPki" $root }}
+{{ include "millrace.pkiVolumes" $root }}
+{{- end }}
+{{- if include "millrace.hasToken" . }}
 - name: access
   secret:
     secretName: {{ include "millrace.accessSecret" $root | quote }}
@@ -311,18 +391,7 @@ local:/var/lib/millrace/coordination
     secretName: {{ $root.Values.secrets.files.existingSecret | quote }}
     defaultMode: 0440
 {{- end }}
-{{- if include "millrace.hasTls" $root }}
-- name: pki
-  emptyDir: {medium: Memory, sizeLimit: 1Mi}
-- name: authority
-  secret:
-    secretName: {{ include "millrace.authoritySecret" $root | quote }}
-    defaultMode: 0440
-    items:
-      - {key: {{ $root.Values.links.tls.certificateKey | quote }}, path: ca.pem}
-      - {key: {{ $root.Values.links.tls.privateKeyKey | quote }}, path: ca.key}
-{{- end }}
-{{- if and (eq .component "gateway") (include "millrace.hasHttps" $root) }}
+{{- if include "millrace.hasForeignCertificate" . }}
 - name: https
   secret:
     secretName: {{ $root.Values.gateway.tls.existingSecret | quote }}
@@ -340,13 +409,15 @@ local:/var/lib/millrace/coordination
 {{- end }}
 
 {{/*
-Each pod has a certificate of its own name, made when it starts. The authority's key is there for
+Each pod has a certificate of its own name, made when it starts; etcd's lasts as long as the authority,
+since no figure tells of its end. The authority's key is there for
 this container only; its copy is gone before the program starts. An earlier try may have left files.
 */}}
 {{- define "millrace.initContainers" -}}
 {{- $root := .root -}}
 {{- $values := index $root.Values .component -}}
-{{- if include "millrace.hasTls" $root }}
+{{- $isEtcd := eq .component "etcd" -}}
+{{- if ternary (eq (include "millrace.etcdScheme" $root) "https") (ne (include "millrace.hasPki" $root) "") $isEtcd }}
 - name: certificate
   image: {{ include "millrace.image" (dict "root" $root "image" $root.Values.image "tag" $root.Chart.AppVersion) }}
   imagePullPolicy: {{ $root.Values.image.pullPolicy }}
@@ -357,7 +428,7 @@ this container only; its copy is gone before the program starts. An earlier try 
       cd /run/millrace/pki
       rm -f ./*
       cp /run/millrace/authority/ca.pem /run/millrace/authority/ca.key .
-      millrace pki issue --directory . --{{ ternary "gateway" "silo" (eq .component "gateway") }} "$POD_NAME" --days {{ int $root.Values.links.tls.certificateDays }}
+      millrace pki issue --directory . --{{ include "millrace.role" . }} "$POD_NAME" --days {{ ternary 36500 (int $root.Values.links.tls.certificateDays) $isEtcd }}{{ if or $isEtcd (and $root.Values.https.enabled (not (include "millrace.hasForeignCertificate" .))) }}{{ include "millrace.addresses" . }}{{ end }}
       rm -f ca.key
   env:
     - name: POD_NAME
@@ -437,17 +508,48 @@ topologySpreadConstraints:
 {{- end }}
 {{- end }}
 
-{{/* Alive: the server answers. Ready: so do disk and executor. Neither asks the other silos. */}}
+{{/* Alive: the server answers. Ready: so do disk and executor. Neither asks the other silos.
+     dict "root" $ "component" "silo" */}}
 {{- define "millrace.probes" -}}
+{{- $values := index .root.Values .component -}}
+{{- $scheme := include "millrace.scheme" . | upper -}}
 {{- range $name, $path := dict "startupProbe" "/livez" "livenessProbe" "/livez" "readinessProbe" "/readyz" }}
 {{ $name }}:
-  httpGet: {path: {{ $path }}, port: http{{ if $.scheme }}, scheme: {{ $.scheme }}{{ end }}}
-  {{- toYaml (index $.values $name) | nindent 2 }}
+  httpGet: {path: {{ $path }}, port: http{{ if eq $scheme "HTTPS" }}, scheme: HTTPS{{ end }}}
+  {{- toYaml (index $values $name) | nindent 2 }}
 {{- end }}
 {{- end }}
 
+{{/* What is in the Secret of the token: what is there, else one token for all of a rendering. */}}
+{{- define "millrace.accessData" -}}
+{{- if not (hasKey .Values.access "made") -}}
+{{- $there := lookup "v1" "Secret" .Release.Namespace (include "millrace.accessSecret" .) -}}
+{{- $made := dict .Values.access.tokenKey (printf "mr_%s" (randAlphaNum 43) | b64enc) -}}
+{{- if $there }}{{ $made = $there.data }}{{ end -}}
+{{- $_ := set .Values.access "made" $made -}}
+{{- end -}}
+{{- toYaml .Values.access.made -}}
+{{- end }}
+
+{{/*
+What a pod reads when it starts and never again, so that another content has it replaced. `lookup` finds
+nothing where the chart is rendered without the cluster; then there is no such annotation for Secrets
+that are there. Not the authority: pods of two authorities never meet, so they are replaced at once.
+dict "root" $ "component" "silo"
+*/}}
 {{- define "millrace.checksum" -}}
+{{- $values := .root.Values -}}
 checksum/config: {{ include "millrace.config" . | sha256sum }}
+{{- $read := list -}}
+{{- if and (include "millrace.hasToken" .) (not $values.access.existingSecret) }}{{ $read = append $read (include "millrace.accessData" .root) }}{{ end -}}
+{{- $names := list $values.secrets.existingSecret $values.coordination.existingSecret $values.coordination.tls.existingSecret -}}
+{{- if include "millrace.hasToken" . }}{{ $names = append $names $values.access.existingSecret }}{{ end -}}
+{{- range compact $names -}}
+{{- with lookup "v1" "Secret" $.root.Release.Namespace . }}{{ $read = append $read (toYaml .data) }}{{ end -}}
+{{- end -}}
+{{- with $read }}
+checksum/secrets: {{ join "\n" . | sha256sum }}
+{{- end -}}
 {{- end }}
 
 {{/* Pods of jobs and tests: the program as a client. */}}
@@ -461,23 +563,43 @@ enableServiceLinks: false
 {{- end }}
 securityContext:
   {{- toYaml .root.Values.podSecurityContext | nindent 2 }}
+{{- with .root.Values.jobs.nodeSelector }}
+nodeSelector:
+  {{- toYaml . | nindent 2 }}
+{{- end }}
+{{- with .root.Values.jobs.tolerations }}
+tolerations:
+  {{- toYaml . | nindent 2 }}
+{{- end }}
 {{- end }}
 
-{{/* For clients: the authority of the gateways' certificate, not their key. */}}
+{{/* A client of a component: dict "root" $ "component" "silo" "server" "http://..." */}}
+{{- define "millrace.clientEnv" -}}
+- {name: MILLRACE_SERVER, value: {{ .server | quote }}}
+{{- with include "millrace.tokenEnv" .root }}
+{{ . }}
+{{- end }}
+{{- if include "millrace.trust" . }}
+- {name: MILLRACE_CA, value: /run/millrace/https/ca.pem}
+{{- end }}
+{{- end }}
+
+{{/* For clients: the certificate of the authority alone. */}}
 {{- define "millrace.clientMounts" -}}
-{{- if include "millrace.caEnv" . -}}
+{{- if include "millrace.trust" . -}}
 - {name: https, mountPath: /run/millrace/https, readOnly: true}
 {{- end -}}
 {{- end }}
 
 {{- define "millrace.clientVolumes" -}}
-{{- if include "millrace.caEnv" . -}}
+{{- with include "millrace.trust" . -}}
+{{- $trust := fromYaml . -}}
 - name: https
   secret:
-    secretName: {{ .Values.gateway.tls.existingSecret | quote }}
+    secretName: {{ $trust.name | quote }}
     defaultMode: 0440
     items:
-      - {key: {{ .Values.gateway.tls.authorityKey | quote }}, path: {{ .Values.gateway.tls.authorityKey | quote }}}
+      - {key: {{ $trust.key | quote }}, path: ca.pem}
 {{- end -}}
 {{- end }}
 

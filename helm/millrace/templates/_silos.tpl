@@ -44,7 +44,20 @@ spec:
         - name: millrace
           image: {{ include "millrace.image" (dict "root" $root "image" $root.Values.image "tag" $root.Chart.AppVersion) }}
           imagePullPolicy: {{ $root.Values.image.pullPolicy }}
+          {{- if include "millrace.hasOwnToken" . }}
+          # The program makes the token that it asks for when it starts; it is taken away once that serves.
+          command:
+            - /bin/sh
+            - -ec
+            - |
+              rm -f /tmp/millrace-token /tmp/millrace-serves
+              mkfifo -m 600 /tmp/millrace-serves
+              { read -r _ </tmp/millrace-serves; rm -f /tmp/millrace-token /tmp/millrace-serves; } &
+              exec millrace silo "$@" --notify-fd 3 3>/tmp/millrace-serves
+            - millrace
+          {{- else }}
           command: [millrace, silo]
+          {{- end }}
           args:
             - --config
             - /etc/millrace/millrace.yaml
@@ -58,8 +71,8 @@ spec:
             {{- if not (include "millrace.isAlone" $root) }}
             - {name: links, containerPort: 8401}
             {{- end }}
-          {{- include "millrace.probes" (dict "values" $values) | trim | nindent 10 }}
-          {{- if and (gt (int $values.replicaCount) 1) (not (include "millrace.isAlone" $root)) }}
+          {{- include "millrace.probes" . | trim | nindent 10 }}
+          {{- if and (eq .component "silo") (gt (int $values.replicaCount) 1) (not (include "millrace.isAlone" $root)) }}
           lifecycle:
             preStop:
               exec:
@@ -132,7 +145,7 @@ spec:
   selector:
     {{- include "millrace.selectorLabels" . | nindent 4 }}
   ports:
-    - {name: http, port: 8400, targetPort: http, appProtocol: http}
+    - {name: {{ include "millrace.scheme" . }}, port: 8400, targetPort: http, appProtocol: {{ include "millrace.scheme" . }}}
     {{- if not (include "millrace.isAlone" $root) }}
     - {name: links, port: 8401, targetPort: links, appProtocol: {{ ternary "tls" "tcp" (ne (include "millrace.hasTls" $root) "") }}}
     {{- end }}

@@ -23,6 +23,11 @@
 {{- fail (printf "\netcd.replicaCount=%d: the etcd that is there has %d, and their number is fixed at the install: new members would begin a cluster of their own. Keep that number." (int $v.etcd.replicaCount) (int $etcdThere.spec.replicas)) -}}
 {{- end -}}
 {{- end -}}
+{{- if and $etcdThere $v.etcd.enabled -}}
+{{- if ne $v.etcd.tls.enabled (contains "https://" (toJson $etcdThere.spec)) -}}
+{{- fail (printf "\netcd.tls.enabled=%t: the etcd that is there speaks otherwise, and its members know each other by the addresses of the install. Keep what it was." $v.etcd.tls.enabled) -}}
+{{- end -}}
+{{- end -}}
 {{- with lookup "apps/v1" "StatefulSet" .Release.Namespace (printf "%s-silo" $name) -}}
 {{- if lt $silos (sub (int .spec.replicas) 1 | int) -}}
 {{- fail (printf "\nsilo.replicaCount=%d: there are %d silos, and with two gone at once partitions lose most of their copies: take one away at a time (%d now), and wait for `millrace cluster health --wait 30m` between." $silos (int .spec.replicas) (sub (int .spec.replicas) 1)) -}}
@@ -68,11 +73,14 @@
 {{- end -}}
 {{- end -}}
 {{- if and (ne $v.service.type "ClusterIP") (not (include "millrace.hasHttps" .)) -}}
-{{- fail (printf "\nservice.type=%s brings the API out of the cluster in the clear, tokens too. Give gateways a certificate (gateway.tls.existingSecret), use ingress or httpRoute, which speak TLS, or put something that does in front, and say exposeUnprotected=true." $v.service.type) -}}
+{{- fail (printf "\nservice.type=%s brings the API out of the cluster in the clear, tokens too. Give gateways a certificate (gateway.tls.existingSecret), use ingress with a certificate (ingress.tls) or httpRoute with a Gateway that speaks TLS, or put something that does in front, and say exposeUnprotected=true." $v.service.type) -}}
 {{- end -}}
 {{- end -}}
 {{- if and $v.ingress.enabled (not $v.ingress.hosts) -}}
 {{- fail "\ningress.enabled=true needs ingress.hosts: without a host it would take all of the controller's." -}}
+{{- end -}}
+{{- if and $v.ingress.enabled (not $v.ingress.tls) (not $v.exposeUnprotected) -}}
+{{- fail "\ningress.enabled=true without ingress.tls brings the API out of the cluster in the clear, tokens too. Name the certificate (ingress.tls[0].secretName and .hosts), or, where the controller has one of its own or something before it speaks TLS, say exposeUnprotected=true." -}}
 {{- end -}}
 {{- if and $v.httpRoute.enabled (not $v.httpRoute.parentRefs) -}}
 {{- fail "\nhttpRoute.enabled=true needs httpRoute.parentRefs: the Gateway that it belongs to." -}}
@@ -89,6 +97,15 @@
 {{- end -}}
 {{- if and $v.links.tls.existingSecret $v.links.tls.certManager.enabled -}}
 {{- fail "\nlinks.tls.existingSecret has an authority, and links.tls.certManager.enabled=true asks for one: keep one of the two." -}}
+{{- end -}}
+{{- if $v.metrics.serviceMonitor.enabled -}}
+{{- if and $v.access.enabled (not $v.metrics.token.existingSecret) -}}
+{{- fail "\nmetrics.serviceMonitor.enabled=true needs metrics.token.existingSecret, a Secret with a token that may read (`millrace token create prometheus --grant '*=read'`). It may be made after the install; the chart's own token may do everything, and is not for Prometheus." -}}
+{{- end -}}
+{{- $trusts := concat (list (include "millrace.trust" (dict "root" . "component" "silo"))) (ternary (list (include "millrace.trust" (dict "root" . "component" "gateway"))) list $v.gateway.enabled) | compact -}}
+{{- if and $trusts (ne (default .Release.Namespace $v.metrics.serviceMonitor.namespace) .Release.Namespace) (not $v.metrics.authority.existingSecret) -}}
+{{- fail (printf "\nmetrics.serviceMonitor.namespace=%s: Prometheus looks for Secrets in the namespace of the ServiceMonitors. Put the certificates of the authorities that pods are known by into one there, and name it (metrics.authority.existingSecret); metrics.token.existingSecret is looked for there, too. Or leave the namespace out." $v.metrics.serviceMonitor.namespace) -}}
+{{- end -}}
 {{- end -}}
 {{- if $v.backup.enabled -}}
 {{- if not $v.backup.existingClaim -}}
