@@ -12,6 +12,7 @@
 #include <memory>
 #include <nlohmann/json.hpp>
 #include <optional>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -153,6 +154,44 @@ TEST_CASE("a gang begins again as a whole when one of its silos is killed") {
   CHECK(here.ask({"logs", run, "t[0]"})
             .output.find("heard rank 1 of 2 at " +
                          here.addresses.at(here.places(run, "t[1]")[1])) != std::string::npos);
+}
+
+// Goal: the documented way to start an MPI program works, over hosts of which each has one place.
+// Method: in place of ssh a script that notes where it was asked to run something, and runs it
+// here; Open MPI takes 127.0.0.2 and the like for other machines. The program adds what each rank
+// has.
+TEST_CASE("mpirun starts a program at the places of a gang") {
+  seats here{{"x", "y", "z"}};
+  const auto agent = here.folder.path / "agent";
+  std::ofstream{agent} << "#!/bin/sh\necho \"$1\" >> \"$AT/asked\"\nshift\nexec sh -c \"$*\"\n";
+  fs::permissions(agent, fs::perms::owner_all);
+  std::ofstream{here.folder.path / "sum.py"} << R"(from mpi4py import MPI
+world = MPI.COMM_WORLD
+total = world.allreduce(10 * world.rank + 1)
+if world.rank == 0:
+    print(f"{total} of {world.size}", flush=True)
+)";
+  const auto run = here.submit(
+      "  - {name: t, ranks: 3, resources: {seat: 1}, env: {AT: " + here.folder.path.string() + R"(,
+     OMPI_ALLOW_RUN_AS_ROOT: 1, OMPI_ALLOW_RUN_AS_ROOT_CONFIRM: 1, PMIX_MCA_gds: hash},
+     run: 'if test "$MILLRACE_RANK" = 0; then
+             echo "$MILLRACE_HOSTS" | tr , "\n" > hosts;
+             mpirun --mca plm_rsh_agent "$AT/agent" --hostfile hosts -n "$MILLRACE_RANKS"
+               python3 "$AT/sum.py";
+             touch "$AT/done";
+           else
+             until test -e "$AT/done"; do sleep 0.02; done;
+           fi'}
+)");
+  const auto watched = here.ask({"watch", run});
+  CHECK_MESSAGE(watched.status == 0, watched.output << watched.errors);
+  CHECK(here.ask({"logs", run, "t[0]"}).output == "33 of 3\n");
+  std::multiset<std::string> asked;
+  std::ifstream hosts{here.folder.path / "asked"};
+  for (std::string host; std::getline(hosts, host);) {
+    asked.insert(host);
+  }
+  CHECK(asked == std::multiset<std::string>{"127.0.0.2", "127.0.0.3", "127.0.0.4"});
 }
 
 TEST_CASE("a gang waits for all of its places, among small tasks, and goes on after a kill -9") {

@@ -17,6 +17,7 @@
 #include "definition/reader.h"
 #include "definition/yaml_tree.h"
 #include "millrace/actors/definition.h"
+#include "millrace/actors/env_file.h"
 
 namespace millrace::actors {
 namespace {
@@ -40,9 +41,10 @@ const json& schema() {
 }
 
 struct described_map {
-  const char* definition;  // In `$defs` of the schema.
-  const char* heading;     // In the page.
+  std::string definition;  // In `$defs` of the schema, with a path in it where it has no name.
+  const char* heading;     // In the page; none where it has no table of its own.
   std::vector<std::string_view> keys;
+  const char* next = "## ";  // Begins what comes after it in the page.
 };
 
 std::vector<described_map> described_maps() {
@@ -50,14 +52,22 @@ std::vector<described_map> described_maps() {
     return std::vector<std::string_view>{table.keys.begin(), table.keys.end()};
   };
   return {{"pipeline", "## Pipeline", words(pipeline_keys())},
+          {"pipeline/properties/revert", nullptr, words(revert_keys())},
           {"retention", "## Retention", words(retention_keys())},
+          {"concurrency", "## Concurrency", words(concurrency_keys())},
+          {"trigger", "## Triggers", words(trigger_keys()), "## Going back"},
+          {"trigger/properties/signature", nullptr, words(signature_keys())},
           {"schedule", "## Schedule", words(schedule_keys())},
           {"defaults", "## Defaults", words(defaults_keys())},
           {"param_map", "## Parameter", words(param_keys())},
           {"task", "## Task", words(task_keys())},
           {"need", "## Need", words(need_keys())},
+          {"task/properties/callback", nullptr, words(callback_keys())},
+          {"task/properties/cache/anyOf/1", "## Cache", words(cache_keys())},
+          {"artifact", nullptr, words(artifact_keys())},
           {"limits", "## Limits", words(limits_keys())},
           {"synchronization", "## Synchronization", words(synchronization_keys())},
+          {"synchronization/properties/semaphores/items", nullptr, words(semaphore_keys())},
           {"hook", "## Hooks", words(hook_body_keys())},
           {"retry", "## Retry", words(retry_keys())},
           {"output", "## Output", words(output_keys())},
@@ -68,7 +78,8 @@ std::vector<described_map> described_maps() {
 TEST_CASE("the schema has every key that the loader knows, and no other") {
   for (const auto& map : described_maps()) {
     CAPTURE(map.definition);
-    const auto& described = schema()["$defs"][map.definition]["properties"];
+    const auto& described =
+        schema().at(json::json_pointer{"/$defs/" + map.definition + "/properties"});
     std::set<std::string> there;
     for (const auto& each : described.items()) {
       const auto& key = each.key();
@@ -84,14 +95,19 @@ TEST_CASE("the schema has every key that the loader knows, and no other") {
 TEST_CASE("the page explains every key that the loader knows, and no other") {
   const auto page = content_of("docs/reference/pipeline.md");
   for (const auto& map : described_maps()) {
-    CAPTURE(map.heading);
+    if (map.heading == nullptr) {
+      continue;
+    }
+    CAPTURE(std::string{map.heading});
     const auto from = page.find(std::string{map.heading} + "\n");
     REQUIRE(from != std::string::npos);
-    std::istringstream section{page.substr(from, page.find("\n## ", from + 1) - from)};
+    const auto end = page.find(std::string{"\n"} + map.next, from + 1);
+    std::istringstream section{page.substr(from, end - from)};
     std::set<std::string> there;
     for (std::string line; std::getline(section, line);) {
-      if (line.starts_with("| `")) {
-        there.insert(line.substr(3, line.find('`', 3) - 3));
+      const auto word = line.starts_with("| `") ? line.substr(3, line.find('`', 3) - 3) : "";
+      if (!word.empty() && word.find('.') == std::string::npos) {  // no expression
+        there.insert(word);
       }
     }
     CHECK(there == std::set<std::string>{map.keys.begin(), map.keys.end()});
@@ -269,7 +285,10 @@ TEST_CASE("the schema accepts the examples, as written and in canonical form") {
       CAPTURE(entry.path().string());
       const auto text = content_of("examples" / entry.path().filename());
       CHECK(schema_accepts(text));
-      const auto loaded = load_definition(text, entry.path().string());
+      const auto loaded = load_definition(
+          text, entry.path().string(), [](const std::string& file) -> runtime::result<std::string> {
+            return content_of("examples/" + file);
+          });
       REQUIRE(loaded);
       CHECK(schema_accepts(to_json(*loaded.definition)));
       ++count;
@@ -476,6 +495,8 @@ TEST_CASE("the loader and the published schema agree on artifacts and kept resul
       row{"artifacts: {x: a, y: [a, 'b/*.c'], z: {path: a, max_size: 1Gi, optional: true}}", true},
       row{"artifacts: {x: {path: ['**'], max_size: 1000}}", true},
       row{"artifacts: {}", true},
+      row{"artifacts: {x: 1, y: [true, 0.5], z: {path: 2026}}", true},
+      row{"artifacts: {x: [[a]]}", false},
       row{"artifacts: {x: /a}", false},
       row{"artifacts: {x: ''}", false},
       row{"artifacts: {x: []}", false},
@@ -571,6 +592,155 @@ TEST_CASE("the loader and the published schema agree on what a task claims") {
   judge_alike(rows);
 }
 
+// What is text may be written as a number or a boolean, in the schema as for the loader.
+TEST_CASE("the loader and the published schema agree on texts and on what may not be empty") {
+  constexpr std::array rows{
+      row{"run: 1, outputs: [true, a]", true},
+      row{"run: x, outputs: [1]", false},
+      row{"run: x, stdout: true", true},
+      row{"run: x, workdir: true", true},
+      row{"run: x, workdir: 2026", true},
+      row{"run: x, workdir: a/b..c", true},
+      row{"run: x, workdir: /srv/../tmp", true},
+      row{"run: x, workdir: \"${{ params.list }}/..\"", true},
+      row{"run: x, workdir: a/../b", false},
+      row{"run: x, workdir: ..", false},
+      row{"run: x, workdir: \"\"", false},
+      row{"run: x, workdir: [a]", false},
+      row{"run: x, inputs: {x: 1, y: [a, {z: true}], z: {}}", true},
+      row{"run: x, inputs: {}", true},
+      row{"run: x, inputs: {x: null}", false},
+      row{"run: x, inputs: {x: [null]}", false},
+      row{"run: x, inputs: {1x: a}", false},
+      row{"run: x, inputs: [a]", false},
+      row{"run: x, shell: bash", true},
+      row{"run: x, shell: [python3, -c]", true},
+      row{"run: x, shell: [sh, 1]", true},
+      row{"run: x, shell: zsh", false},
+      row{"run: x, shell: []", false},
+      row{"run: x, shell: {sh: -c}", false},
+      row{"command: [x], shell: sh", false},
+      row{"run: x, finally: {command: [x], shell: sh}", false},
+      row{"run: x, finally: {run: x, shell: bash}", true},
+      row{"run: x, secrets: {A: {from: file, key: 1}}", true},
+      row{"run: x, secrets: {A: {from: file, key: true}}", true},
+      row{"run: x, secrets: {A: {from: env, key: true}}", true},
+      row{"run: x, secrets: {A: {from: env, key: 1}}", false},
+      row{"run: x, secrets: {A: {from: project, key: true}}", true},
+      row{"run: x, secrets: {A: {from: project, key: 1}}", false},
+      row{"run: \"\"", false},
+      row{"run: \" \"", false},
+      row{"run: x, finally: \"\"", false},
+      row{"run: x, finally: {run: \"\"}", false},
+      row{"run: x, finally: 1", true},
+      row{"run: x, finally: {run: x, workdir: true, inputs: {x: 1}}", true},
+      row{"run: x, finally: {run: x, inputs: {x: null}}", false},
+      row{"run: x, retry: {max_attempts: 2, run: \"\"}", false},
+      row{"callback: {}", true},
+      row{"callback: {prompt: 1}", true},
+      row{"callback: {prompt: true}", true},
+      row{"callback: {prompt: [a]}", false},
+      row{"callback: {text: a}", false},
+      row{"callback: true", false},
+      row{"pipeline: q, params: {x: 1, y: [a, {z: true}]}", true},
+      row{"pipeline: q, params: {x: null}", false},
+      row{"pipeline: q, params: {1x: a}", false},
+  };
+  judge_alike(rows);
+}
+
+// Method: each file has one variable.
+TEST_CASE("the loader and the published schema agree on environment files") {
+  constexpr std::array rows{
+      row{"env_file: .env", true},
+      row{"env_file: 1", true},
+      row{"env_file: true", true},
+      row{"env_file: [a.env, 1]", true},
+      row{"env_file: []", true},
+      row{"env_file: {a: b}", false},
+      row{"env_file: [[a.env]]", false},
+      row{"env_file: [null]", false},
+      row{"env: {A: 1}, env_file: a", true},
+  };
+  for (const auto& each : rows) {
+    for (const std::string at : {"name: p\ntasks: [{name: a, run: x, KEYS}]\n",
+                                 "{name: p, KEYS, tasks: [{name: a, run: x}]}\n"}) {
+      auto text = at;
+      text.replace(text.find("KEYS"), 4, each.keys);
+      CAPTURE(text);
+      const auto loaded = load_definition(
+          text, "",
+          [](const std::string&) -> runtime::result<std::string> { return std::string{"A=1\n"}; });
+      CHECK(loaded.definition.has_value() == each.good);
+      CHECK(schema_accepts(text) == each.good);
+    }
+  }
+  CHECK_FALSE(schema_accepts("{name: p, tasks: [{name: a, approval: x, env_file: a}]}"));
+}
+
+TEST_CASE("the loader and the published schema agree on how runs of a pipeline start") {
+  constexpr std::array rows{
+      row{"concurrency: 1", true},
+      row{"concurrency: {}", true},
+      row{"concurrency: {limit: 1000, group: \"${{ params.a }}\", on_limit: reject}", true},
+      row{"concurrency: {group: 1}", true},
+      row{"concurrency: {group: true}", true},
+      row{"concurrency: {group: [a]}", false},
+      row{"concurrency: 0", false},
+      row{"concurrency: 1001", false},
+      row{"concurrency: \"1\"", false},
+      row{"concurrency: {limit: 0}", false},
+      row{"concurrency: {on_limit: wait}", false},
+      row{"concurrency: {max: 1}", false},
+      row{"triggers: {pipeline: q}", true},
+      row{"triggers: {pipeline: q, on: end, params: {a: \"${{ trigger.run }}\"}, once_for: 1}",
+          true},
+      row{"triggers: {pipeline: q, once_for: true}", true},
+      row{"triggers: [{pipeline: q}, {pipeline: r, on: failure}, {webhook: w}]", true},
+      row{"triggers: []", true},
+      row{"triggers: q", false},
+      row{"triggers: {}", false},
+      row{"triggers: {pipeline: Q}", false},
+      row{"triggers: {pipeline: q, on: always}", false},
+      row{"triggers: {pipeline: q, when: true}", false},
+      row{"triggers: {pipeline: q, signature: {secret: k}}", false},
+      row{"triggers: {pipeline: q, webhook: w}", false},
+      row{"triggers: {pipeline: q, params: {a: null}}", false},
+      row{"triggers: {pipeline: q, params: [a]}", false},
+      row{"triggers: {pipeline: q, once_for: [a]}", false},
+      row{"triggers: {webhook: w, signature: {secret: github-key}, when: true}", true},
+      row{"triggers: {webhook: w, signature: {secret: true}}", true},
+      row{"triggers: {webhook: w, when: \"${{ trigger.body.a == 1 }}\", once_for: 1}", true},
+      row{"triggers: {webhook: w, params: {a: \"${{ trigger.body.0.b }}\"}}", true},
+      row{"triggers: {webhook: w, when: maybe}", false},
+      row{"triggers: {webhook: w, when: 1}", false},
+      row{"triggers: {webhook: w, on: success}", false},
+      row{"triggers: {webhook: w, signature: {}}", false},
+      row{"triggers: {webhook: w, signature: k}", false},
+      row{"triggers: {webhook: w, signature: {secret: 1k}}", false},
+      row{"triggers: {webhook: w, signature: {secret: k, header: h}}", false},
+      row{"revert: {after: 2}", true},
+      row{"revert: {}", false},
+      row{"revert: 2", false},
+      row{"revert: {after: 0}", false},
+      row{"revert: {after: 1001}", false},
+      row{"revert: {after: 2, to: 1}", false},
+      row{"outputs: {a: \"${{ params.a }}\", b: 1, c: true}", true},
+      row{"outputs: {}", true},
+      row{"outputs: {1a: x}", false},
+      row{"outputs: {a: [x]}", false},
+      row{"outputs: {a: null}", false},
+      row{"outputs: [a]", false},
+  };
+  for (const auto& each : rows) {
+    CAPTURE(each.keys);
+    const auto text =
+        "{name: p, params: {a: {}}, " + std::string{each.keys} + ", tasks: [{name: a, run: x}]}\n";
+    CHECK(load_definition(text, "").definition.has_value() == each.good);
+    CHECK(schema_accepts(text) == each.good);
+  }
+}
+
 TEST_CASE("the schema and the loader judge the keys of a pipeline alike") {
   constexpr std::array pipelines{
       row{"name: p", true},
@@ -590,6 +760,9 @@ TEST_CASE("the schema and the loader judge the keys of a pipeline alike") {
       row{"name: p, params: {a: {default: {k: [1]}}}", false},
       row{"name: p, params: {a: {type: integer}}", false},
       row{"name: p, params: {a: {enum: []}}", false},
+      row{"name: p, params: {a: {required: true}}", true},
+      row{"name: p, params: {a: {required: false, default: 1}}", true},
+      row{"name: p, params: {a: {required: true, default: 1}}", false},
       row{"name: p, params: {1a: 1}", false},
       row{"name: p, workspace: task", true},
       row{"name: p, workspace: shared", false},

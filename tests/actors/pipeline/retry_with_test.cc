@@ -179,7 +179,8 @@ TEST_CASE("instances over what has changed are those of the new list") {
     run = here.submit(R"yaml(name: p
 tasks:
   - {name: list, outputs: [l], run: 'echo "l=[1,2,3]" >> "$MILLRACE_OUTPUT"'}
-  - {name: each, needs: [list], for_each: "${{ tasks.list.outputs.l }}", run: 'echo $MILLRACE_ITEM >> log'}
+  - {name: each, needs: [list], for_each: "${{ tasks.list.outputs.l }}",
+     run: 'echo $MILLRACE_ITEM >> log'}
   - {name: then, needs: [{task: each, instances: same}], for_each: "${{ tasks.list.outputs.l }}",
      run: 'echo then $MILLRACE_ITEM >> log'}
   - {name: ends, needs: [then], run: exit 1}
@@ -190,7 +191,8 @@ tasks:
 tasks:
   - {name: list, outputs: [l], run: 'echo "l=[7,8]" >> "$MILLRACE_OUTPUT"; sleep 600',
      retry: {on_exit: 3}}
-  - {name: each, needs: [list], for_each: "${{ tasks.list.outputs.l }}", run: 'echo $MILLRACE_ITEM >> log'}
+  - {name: each, needs: [list], for_each: "${{ tasks.list.outputs.l }}",
+     run: 'echo $MILLRACE_ITEM >> log'}
   - {name: then, needs: [{task: each, instances: same}], for_each: "${{ tasks.list.outputs.l }}",
      run: 'echo then $MILLRACE_ITEM >> log'}
   - {name: ends, needs: [then], run: exit 1}
@@ -205,7 +207,8 @@ tasks:
   later.apply(R"yaml(name: p
 tasks:
   - {name: list, outputs: [l], run: 'echo "l=[7,8]" >> "$MILLRACE_OUTPUT"'}
-  - {name: each, needs: [list], for_each: "${{ tasks.list.outputs.l }}", run: 'echo $MILLRACE_ITEM >> log'}
+  - {name: each, needs: [list], for_each: "${{ tasks.list.outputs.l }}",
+     run: 'echo $MILLRACE_ITEM >> log'}
   - {name: then, needs: [{task: each, instances: same}], for_each: "${{ tasks.list.outputs.l }}",
      run: 'echo then $MILLRACE_ITEM >> log'}
   - {name: ends, needs: [then], run: echo}
