@@ -127,6 +127,33 @@ TEST_CASE("a cluster on this machine goes on when one of its silos is killed") {
   CHECK(cluster.wait().status == 0);
 }
 
+// Goal: a machine that was asleep, or too busy, has its cluster back.
+// Method: the gateway is stopped until another one finds that the silos went on without it.
+TEST_CASE("a process that its cluster on this machine went on without is started again") {
+  temporary_folder folder;
+  const auto data = (folder.path / "d").string();
+  background_command cluster{{"dev", "--silos", "1", "--listen", "127.0.0.1:0", "--data", data}};
+  cluster.read_until("silo a pid ");
+  cluster.read_until("\n");
+  auto lines = parse(cluster.printed());
+  background_command other{{"gateway", "--name", "other", "--data", data + "/other",
+                            "--coordination", "local:" + data + "/coordination", "--listen",
+                            "127.0.0.1:0"}};
+  other.read_until("serving on ");
+  other.read_until(", data in ");
+  const auto from = other.said().find("http://");
+  const auto url = other.said().substr(from, other.said().find(',', from) - from);
+  ::kill(lines.pids["gateway"], SIGSTOP);
+  CHECK(becomes({"silos", "-o", "name", "--server", url}, "a\nother\n"));
+  ::kill(lines.pids["gateway"], SIGCONT);
+  cluster.read_until(") was not heard of for too long; it starts again as pid ");
+  CHECK(becomes({"silos", "-o", "name", "--server", lines.url}, "a\ngateway\nother\n"));
+  other.interrupt();
+  CHECK(other.wait().status == 0);
+  cluster.interrupt();
+  CHECK(cluster.wait().status == 0);
+}
+
 // Goal: a partition begins empty only where no copy could be had, and that is seen as a loss.
 // Method: b misses what a has noted alone (that b is out); then a's disk is lost, then b's, too.
 TEST_CASE("a partition of which no copy is left begins empty, and not before") {

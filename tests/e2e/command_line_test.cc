@@ -71,6 +71,8 @@ TEST_CASE("help, versions and mistakes in the command line have their codes") {
         "`millrace --help`\n");
   CHECK(millrace({"--data", "x", "frob"}).status == 2);
   CHECK(millrace({"run"}).status == 2);
+  CHECK(millrace({"get", ""}).status == 2);
+  CHECK(millrace({"get", "pipeline", ""}).status == 2);
   CHECK(millrace({"run", "x.yaml", "--nonsense"}).status == 2);
   CHECK(millrace({"run", "no-such-file.yaml"}).errors.find("cannot read 'no-such-file.yaml'") !=
         std::string::npos);

@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include <array>
+#include <cerrno>
 #include <csignal>
 #include <utility>
 
@@ -93,7 +94,10 @@ bool background_command::read_some() {
     return false;
   }
   std::array<pollfd, 2> waiting{{{streams_[0], POLLIN, 0}, {streams_[1], POLLIN, 0}}};
-  REQUIRE_MESSAGE(::poll(waiting.data(), waiting.size(), silence_max_ms) > 0,
+  int ready = 0;
+  while ((ready = ::poll(waiting.data(), waiting.size(), silence_max_ms)) < 0 && errno == EINTR) {
+  }
+  REQUIRE_MESSAGE(ready > 0,
                   "it says nothing more; so far: " << printed_.output << printed_.errors);
   const std::array<std::string*, 2> into{&printed_.output, &printed_.errors};
   for (std::size_t at = 0; at < waiting.size(); ++at) {

@@ -197,6 +197,13 @@ exit_code run_command(const command& one, const std::vector<std::string>& argume
     return report(exit_code::usage,
                   "usage: millrace " + std::string{one.name} + " " + std::string{one.arguments});
   }
+  // Nothing is called so; and the path of what has no name is that of all of its kind.
+  if (std::any_of(positional.begin(), positional.end(),
+                  [](const std::string& each) { return each.empty(); })) {
+    return report(exit_code::usage,
+                  "a word is empty, such as one of an unset variable; usage: millrace " +
+                      std::string{one.name} + " " + std::string{one.arguments});
+  }
   return view != nullptr ? view_settings(settings, values, *origins) : one.run(values, positional);
 }
 

@@ -177,9 +177,16 @@ result<void> dev_cluster::start() {
   return {};
 }
 
-void dev_cluster::tell_end(child& one) {
+void dev_cluster::see_end(child& one) {
   const auto pid = one.pid;
   const auto status = reap(one);
+  const bool is_expelled =
+      WIFEXITED(status) && WEXITSTATUS(status) == static_cast<int>(exit_code::expelled);
+  if (is_expelled && spawn(one)) {
+    std::cerr << "millrace: " << one.name << " (pid " << pid
+              << ") was not heard of for too long; it starts again as pid " << one.pid << '\n';
+    return;
+  }
   const auto how = WIFSIGNALED(status) ? "was ended by signal " + std::to_string(WTERMSIG(status))
                                        : "ended with " + std::to_string(WEXITSTATUS(status));
   std::cerr << "millrace: " << one.name << " (pid " << pid << ") " << how
@@ -207,7 +214,7 @@ void dev_cluster::wait() {
     ::poll(ends.data(), ends.size(), static_cast<int>(look_interval.count()));
     for (std::size_t at = 0; at < ends.size(); ++at) {
       if (children_[at].ended && (ends[at].revents & POLLIN) != 0) {
-        tell_end(children_[at]);
+        see_end(children_[at]);
       }
     }
     if (std::all_of(children_.begin(), children_.end(),

@@ -35,8 +35,9 @@ public:
   /// name and pid. Errors: `unavailable` when one does not come up: it has said why.
   [[nodiscard]] runtime::result<void> start();
 
-  /// Waits for an interrupt; tells of each one that ends before. Nobody is started again: what a
-  /// cluster does then is what it is for.
+  /// Waits for an interrupt; tells of each one that ends before. Whom the others went on without
+  /// (see `exit_code::expelled`: this machine was asleep or too busy) is started again, as a
+  /// service manager does. Nobody else is: what a cluster does then is what it is for.
   void wait();
 
   /// Ends the gateway, then the silos, and waits for them.
@@ -55,7 +56,7 @@ private:
   void add_gateway();
   runtime::result<void> spawn(child& one);
   [[nodiscard]] std::optional<std::string> wait_for(child& one);
-  void tell_end(child& one);
+  void see_end(child& one);
   static int reap(child& one);  // waits; how it ended
 
   const dev_cluster_options options_;

@@ -34,12 +34,13 @@ TEST_CASE("the result of an attempt is kept, and said once, until a full disk ha
     items += (at == 0 ? "" : ",") + std::to_string(at);
   }
   const auto signs = outside.path.string() + "/";
+  REQUIRE(::mkfifo((signs + "go").c_str(), 0600) == 0);
   const auto run = here.submit(
       "name: full\ntasks:\n  - name: a\n    outputs: [big]\n    for_each: [" + items +
       "]\n    run: |\n"
       "      { printf big=; head -c 60000 /dev/zero | tr '\\0' x; echo; } >> $MILLRACE_OUTPUT\n"
       "      touch " +
-      signs + "ready.$MILLRACE_INDEX\n      until test -e " + signs + "go; do sleep 0.05; done\n");
+      signs + "ready.$MILLRACE_INDEX\n      read go < " + signs + "go\n");
   here.eventually([&] {
     unsigned ready = 0;
     for (unsigned at = 0; at < width; ++at) {
@@ -48,7 +49,8 @@ TEST_CASE("the result of an attempt is kept, and said once, until a full disk ha
     return ready == width;
   });
   disk.fill();
-  std::ofstream{signs + "go"};
+  std::fstream go{signs + "go"};  // both its ends: who comes later finds its line, too
+  go << std::string(width, '\n') << std::flush;
   here.eventually([&] { return here.host->trouble().has_value(); });
   const auto trouble = here.host->trouble();
   REQUIRE(trouble);
@@ -91,10 +93,10 @@ TEST_CASE(
   };
   const std::string once = "name: p\nworkspace: task\ntasks: [{name: t, run: echo hello}]\n";
   const auto pass_until = [&](const std::function<bool()>& is_so) {
-    for (int steps = 0; steps < 20 && !is_so(); ++steps) {
+    node::eventually([&] {
       lab.pass(lab.timing.renewed_every, both);
-    }
-    node::eventually(is_so);
+      return is_so();
+    });
   };
   disk.fill();
   const auto moved = lab.submit(once);

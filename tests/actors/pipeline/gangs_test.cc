@@ -159,11 +159,15 @@ TEST_CASE("a round that has become due while its run was paused begins after a r
     run = here.submit(
         "name: p\ntasks:\n"
         "  - {name: t, ranks: 2, retry: {max_attempts: 3, delay: 50ms},\n"
-        "     run: 'test $MILLRACE_ATTEMPT = 2 || exit 3'}\n");
+        "     run: 'until test -e " +
+        (data.path / "go").string() +
+        "; do sleep 0.02; done; test $MILLRACE_ATTEMPT = 2 || exit 3'}\n");
+    here.wait_until_running(run, "t[0]");
+    REQUIRE(here.silo->call(ref<schemas::Run>(run).pause("")));
+    std::ofstream{data.path / "go"};
     REQUIRE(here.follow(run, [](auto event) {
       return text_of(event.getReason()).find("begin again in") != std::string::npos;
     }));
-    REQUIRE(here.silo->call(ref<schemas::Run>(run).pause("")));
     const auto later = here.silo->time().wall() + 100ms;  // it is due, which shows nowhere
     node::eventually([&] { return here.silo->time().wall() > later; });
   }

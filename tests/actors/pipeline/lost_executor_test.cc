@@ -84,6 +84,7 @@ TEST_CASE("an executor that died is lost when its lease is over, and not before"
   const auto never = lab.submit(
       "name: q\nworkspace: task\ntasks:\n  - {name: n, retry: never, run: \"sleep 600\"}\n");
   wait_for_starts(lab, 1);
+  lab.wait_until(run, "t", TaskState::RUNNING);  // from now on it is known where
   lab.wait_until(never, "n", TaskState::RUNNING);
   const auto of_a = lab.task(run, "t").attempts()[0].getExecutor() == a.c_str();
   const auto& dead = of_a ? a : b;
@@ -214,13 +215,14 @@ TEST_CASE("the news of a start arrives in the end, and the command that runs is 
     return call == "task.attempt_started" && --refusals >= 0;
   });
   const auto run = lab.submit("name: p\nworkspace: task\ntasks:\n  - " +
-                              stubborn(lab, ", start_timeout: 30s") + "\n");
+                              stubborn(lab, ", start_timeout: 2m") + "\n");
   wait_for_starts(lab, 1);
-  for (int steps = 0; steps < 10 && refusals >= 0; ++steps) {
+  node::eventually([&] {
     lab.pass(2s, {a});
-  }
+    return refusals < 0;
+  });
   lab.wait_until(run, "t", TaskState::RUNNING);
-  lab.pass(32s, {a});
+  lab.pass(122s, {a});
   std::ofstream{lab.folder.path / "go"};
   CHECK(lab.wait(run) == RunState::SUCCEEDED);
   CHECK(refusals == -1);

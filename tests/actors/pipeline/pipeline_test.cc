@@ -788,9 +788,12 @@ tasks:
     });
   }
   node again{data.path};
-  CHECK(again.task(run, "a").task().getReason() == "exit code 3; next attempt in 500ms");
+  CHECK(again.follow(
+      run, [](auto event) { return event.getReason() == "exit code 3; next attempt in 500ms"; }));
   CHECK(again.wait(run) == RunState::SUCCEEDED);
-  CHECK(again.task(run, "a").task().getAttempt() == 2);
+  const auto a = attempts_of(*again.silo, run, "a");
+  REQUIRE(a.attempts().size() == 2);
+  CHECK(a.attempts()[1].getQueuedAt() - a.attempts()[0].getFinishedAt() >= 500'000'000);
 }
 
 TEST_CASE("a run that is being cancelled ends as cancelled after a restart") {

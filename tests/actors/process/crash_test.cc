@@ -38,9 +38,10 @@ struct silo {
       posix_spawn_file_actions_init(&actions);
       posix_spawn_file_actions_adddup2(&actions, ends[1], STDIN_FILENO);  // any inherited number
       const auto where = "MILLRACE_TEST_CRASH=" + directory.string();
+      const auto own_files = "TMPDIR=" + directory.string();  // which it will not remove
       std::array argv{"silo", "--no-skip", "--test-case=silo that is killed",
                       static_cast<const char*>(nullptr)};
-      std::array environment{where.c_str(), "PATH=/usr/bin:/bin",
+      std::array environment{where.c_str(), own_files.c_str(), "PATH=/usr/bin:/bin",
                              static_cast<const char*>(nullptr)};
       REQUIRE(::posix_spawn(&pid, "/proc/self/exe", &actions, nullptr,
                             const_cast<char**>(argv.data()),

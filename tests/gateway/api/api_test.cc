@@ -256,7 +256,7 @@ TEST_CASE("a run is told by its events, tasks and logs") {
   CHECK(here.send(method::get, run + "/tasks/nope/logs").status == 404);
   CHECK(here.ask(method::post, run + "/cancel", 409, "{}")["code"] == "failed_precondition");
   CHECK(here.ask(method::post, run + "/retry", 400, R"({"task":"say"})")["detail"] ==
-        "/task: unknown key; expected are: from, dry_run");
+        "/task: unknown key; expected are: from, dry_run, version, latest");
   CHECK(here.ask(method::get, "/api/v1/runs/nope", 404)["code"] == "not_found");
 
   // A client that comes back gets what it has not seen.
