@@ -75,4 +75,6 @@ install(FILES ${manual}/millrace.yaml.5.gz DESTINATION ${CMAKE_INSTALL_MANDIR}/m
 set(data ${CMAKE_INSTALL_DATADIR})
 install(FILES ${manual}/millrace DESTINATION ${data}/bash-completion/completions COMPONENT program)
 install(FILES ${manual}/_millrace DESTINATION ${data}/zsh/vendor-completions COMPONENT program)
+install(FILES ${PROJECT_SOURCE_DIR}/docs/reference/pipeline.schema.json DESTINATION ${data}/millrace
+        COMPONENT program)
 install(FILES ${manual}/millrace.fish DESTINATION ${data}/fish/vendor_completions.d COMPONENT program)

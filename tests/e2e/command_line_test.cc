@@ -9,6 +9,7 @@
 #include <cstdlib>
 #include <fstream>
 #include <memory>
+#include <nlohmann/json.hpp>
 #include <sstream>
 
 #include "e2e/process.h"
@@ -50,12 +51,12 @@ TEST_CASE("help, versions and mistakes in the command line have their codes") {
   CHECK(millrace({"--help"}).output.starts_with("Runs pipelines"));
   CHECK(millrace({"version"}).output.starts_with("millrace "));
   for (const auto* each :
-       {"run",    "dev",      "validate",     "apply",      "submit",     "list",
-        "get",    "logs",     "watch",        "cancel",     "retry",      "approve",
-        "delete", "actor",    "dead-letters", "completion", "version",    "top",
-        "pki",    "silo",     "gateway",      "silos",      "partitions", "cluster",
-        "config", "schedule", "plan",         "pause",      "project",    "pool",
-        "resume", "rerun",    "rollback",     "artifacts",  "cache",      "describe"}) {
+       {"run",          "dev",        "validate", "apply",  "submit",   "list",      "get",
+        "logs",         "watch",      "cancel",   "retry",  "approve",  "delete",    "actor",
+        "dead-letters", "completion", "version",  "top",    "pki",      "silo",      "gateway",
+        "silos",        "partitions", "cluster",  "config", "schedule", "plan",      "pause",
+        "project",      "pool",       "resume",   "rerun",  "rollback", "artifacts", "cache",
+        "describe",     "schema"}) {
     const auto help = millrace({each, "--help"});
     CHECK(help.status == 0);
     CHECK(help.output.find("Examples:") != std::string::npos);
@@ -90,6 +91,52 @@ TEST_CASE("a definition with mistakes starts nothing") {
   CHECK_FALSE(fs::exists(data));
   CHECK(millrace({"validate", file.string()}).status == 2);
   CHECK(millrace({"validate", "-"}, "name: x\ntasks: [{name: a, run: x}]\n").status == 0);
+}
+
+TEST_CASE("the schema of definitions is in the program") {
+  const auto schema = contents(fs::path{MILLRACE_SOURCE} / "docs/reference/pipeline.schema.json");
+  CHECK(millrace({"schema"}).output == schema);
+}
+
+TEST_CASE("validate tells programs of each file what is wrong, in one piece of JSON") {
+  temporary_folder folder;
+  const auto good = folder.path / "a.yaml";
+  const auto wrong = folder.path / "b.yaml";
+  std::ofstream{good} << "name: x\ntasks: [{name: a, run: x}]\n";
+  const auto alone = millrace({"validate", folder.path.string(), "-o", "json"});
+  CHECK(alone.status == 0);
+  CHECK(nlohmann::json::parse(alone.output).at(0).at("name") == "x");
+  std::ofstream{wrong} << "name: y\ntaks: []\ntasks: [{name: a, run: x}]\n";
+  const auto both = millrace({"validate", folder.path.string(), "-o", "json"});
+  CHECK(both.status == 2);
+  CHECK(both.errors.find("b.yaml:2:1: error: unknown key `taks`") != std::string::npos);
+  const auto told = nlohmann::json::parse(both.output);
+  REQUIRE(told.size() == 2);
+  CHECK(told[0].at("name") == "x");
+  CHECK(told[1].at("valid") == false);
+  const auto mistake = told[1].at("errors").at(0);
+  CHECK(mistake.at("file") == wrong.string());
+  CHECK(mistake.at("pointer") == "/taks");
+  CHECK(mistake.at("line") == 2);
+  CHECK(mistake.at("column") == 1);
+  CHECK(mistake.at("detail").get<std::string>().find("`tasks`") != std::string::npos);
+  const auto one = millrace({"validate", wrong.string(), "-o", "json"});
+  CHECK(one.status == 2);
+  CHECK(nlohmann::json::parse(one.output) == told[1]);
+  CHECK(millrace({"validate", good.string(), wrong.string(), "-o", "name"}).output == "x\n");
+  const auto missing = millrace({"validate", (folder.path / "c").string(), "-o", "json"});
+  CHECK(missing.status == 2);
+  CHECK(nlohmann::json::parse(missing.output).at("valid") == false);
+
+  fs::remove(wrong);
+  server_process server{folder.path / "server"};
+  const auto applied = [&](std::vector<std::string> words) {
+    words.insert(words.end(), {"-o", "json", "--server", server.url()});
+    return nlohmann::json::parse(millrace(words).output);
+  };
+  CHECK(applied({"apply", "-f", folder.path.string()}).at(0).at("id") == "x");
+  CHECK(applied({"apply", good.string(), good.string()}).at(1).at("changed") == false);
+  CHECK(applied({"apply", good.string()}).at("id") == "x");
 }
 
 TEST_CASE("what is no definition is refused at once and by its name") {
@@ -197,6 +244,29 @@ TEST_CASE("every example that wants a server gives its answer on one") {
   report.pop_back();
   CHECK(at.ask({"watch", report}).status == 0);
   CHECK(at.ask({"logs", report, "write"}).output == "6 rows on 2026-01-31\n");
+}
+
+TEST_CASE("tasks that are runs of other pipelines run where the definitions of these are named") {
+  temporary_folder folder;
+  const auto main = folder.path / "main.yaml";
+  const auto other = folder.path / "other.yaml";
+  std::ofstream{main} << "name: m\ntasks:\n  - {name: sub, pipeline: o}\n"
+                         "  - {name: end, needs: [sub], run: echo done}\n";
+  std::ofstream{other} << "name: o\ntriggers: [{pipeline: m, on: end}]\n"
+                          "tasks: [{name: a, run: 'true'}]\n";
+  const auto data = (folder.path / "data").string();
+  const auto refused = millrace({"run", main.string(), "--data", data});
+  CHECK(refused.status == 2);
+  CHECK_MESSAGE(refused.errors.find("the task 'sub' is a run of the pipeline 'o', which is not "
+                                    "known here: name its definition too") != std::string::npos,
+                refused.errors);
+  CHECK(millrace({"run", main.string(), other.string(), "--data", data}).output == "done\n");
+  CHECK(millrace({"run", main.string(), "--data", data}).output == "done\n");  // it is known now
+  const auto twice = millrace({"run", main.string(), main.string(), "--data", data});
+  CHECK(twice.errors == "millrace: two of the definitions are called 'm'\n");
+  std::ofstream{other} << "name: o\ntasks: [{name: b, approval: 'Really?'}]\n";
+  CHECK(millrace({"run", main.string(), other.string(), "--data", data})
+            .errors.find("waits for approval") != std::string::npos);
 }
 
 TEST_CASE("a definition comes back from every form that validate prints it in") {
@@ -598,8 +668,14 @@ TEST_CASE("runs and tasks are shown with what a person asks next, and pipelines 
     CAPTURE(each);
     CHECK(wide.find(each) != std::string::npos);
   }
+  const auto pipelines = at_server({"list"}).output;
+  CHECK_MESSAGE(pipelines.starts_with("ID  VERSION  PAUSED  LATEST_RUN  REGISTERED_AT\n"),
+                pipelines);
+  CHECK_MESSAGE(pipelines.find("\nb   1        -       failed      20") != std::string::npos,
+                pipelines);
   server.read_until("run ended run=");
   server.read_until(" pipeline=default/b state=failed tasks=2 failed=1 seconds=");
+  server.read_until(".");
   server.read_until(" reason=\"task `bad` failed\"\n");
 
   CHECK(at_server({"delete", "pipeline", "nothing", "b"}).status == 5);

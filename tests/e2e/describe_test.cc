@@ -19,6 +19,14 @@ constexpr const char* definition = R"(name: told
 description: All sorts.
 params: {day: {default: monday, description: Which one}}
 schedule: [{name: nightly, cron: "0 3 * * *", timezone: UTC}]
+labels: {team: web}
+priority: high
+concurrency: {limit: 4, on_limit: reject}
+revert: {after: 2}
+retention: {runs: 9, age: 14d}
+triggers:
+  - {pipeline: other, on: end}
+  - {webhook: hub, signature: {secret: hub-key}}
 tasks:
   - {name: gate, approval: "Really?"}
   - {name: after, description: The end., needs: [gate], run: echo done}
@@ -65,9 +73,10 @@ TEST_CASE("describe tells how a pipeline, a run and a task are, why, and what to
   const auto waits = millrace({"describe", "run", "@latest"});
   CHECK(waits.status == 0);
   check_has(waits.output,
-            {"Run:          " + run, "State:        running\n", "Started by:   a submission",
-             "  day = monday\n", "waits for approval: Really?\n", "waits for gate\n",
-             "count[1] failed: exit code 1:\n", "    no b\n"});
+            {"Run:          " + run, "State:        running\n",
+             "Tasks:        4 tasks: 1 succeeded, 1 failed, 1 running, 1 waiting\n",
+             "Started by:   a submission", "  day = monday\n", "waits for approval: Really?\n",
+             "waits for gate\n", "count[1] failed: exit code 1:\n", "    no b\n"});
   CHECK(next_in(waits.output) == std::vector<std::string>{"approve " + run + " gate",
                                                           "describe task " + run + " 'count[1]'",
                                                           "watch " + run, "cancel " + run});
@@ -97,7 +106,11 @@ TEST_CASE("describe tells how a pipeline, a run and a task are, why, and what to
   const auto pipeline = millrace({"describe", "pipeline", "told", "--project", "default"}).output;
   check_has(pipeline,
             {"Pipeline:     told of project default\n", "About:        All sorts.\n",
-             "Version:      1, of ", "State:        takes runs\n",
+             "Version:      1, of ", "State:        takes runs\n", "Labels:       team=web\n",
+             "Priority:     ", "Concurrency:  4 runs at a time; one more is refused\n",
+             "Reverts:      after 2 failed runs in a row\n",
+             "Keeps:        the last 9 ended runs, no longer than 336h\n",
+             "Triggers:\n  pipeline other, on end\n  webhook hub, signed with secret hub-key\n",
              "  day: string, default \"monday\": Which one\n", "  after  needs gate: The end.\n",
              "  count [2]  a; b\n", "  nightly  0 3 * * * UTC  next ",
              "  millrace submit told --watch --project default\n"});
@@ -198,6 +211,22 @@ tasks:
         at.with_server({"logs " + run + " bad", "retry " + run, about}));
   CHECK(at.next({"task", run, "good"}) == at.with_server({"logs " + run + " good", about}));
   CHECK(at.next({"task", run, "last"}) == at.with_server({"retry " + run, about}));
+
+  // What failed may have failed by what a task before it acquired.
+  at.apply(R"(name: taken
+tasks:
+  - {name: acquire, run: 'true'}
+  - {name: use, needs: [acquire], run: 'false'}
+)");
+  at.ask({"submit", "taken", "--wait"});
+  run = at.ask({"list", "runs", "taken", "-o", "name"}).output;
+  run.pop_back();
+  CHECK(at.next({"run", run}) ==
+        at.with_server({"describe task " + run + " use", "logs " + run, "retry " + run,
+                        "retry " + run + " --from acquire", "rerun " + run + " --watch"}));
+  CHECK(at.next({"task", run, "use"}) ==
+        at.with_server({"logs " + run + " use", "retry " + run, "retry " + run + " --from acquire",
+                        "describe run " + run}));
 
   // A run that has succeeded all the same is retried from a task alone.
   at.apply(R"(name: soft

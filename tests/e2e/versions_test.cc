@@ -59,6 +59,11 @@ tasks:
   CHECK(millrace({"plan", first, "--offline", "-p", R"(names=["x","y","z","w"])"})
             .output.find("each [4]  x; y; z; ...  needs list\n") != std::string::npos);
   CHECK(millrace({"plan", first, "--offline", "-p", "nmes=1"}).status == 2);
+  CHECK(
+      millrace({"plan",
+                at_server.file("name: h\nfinally: x\ntasks: [{name: a, run: x, on_failure: y}]\n"),
+                "--offline"})
+          .output == "pipeline h\n  a\n  a.on_failure  follows a\n  finally  follows the run\n");
   REQUIRE(at_server({"apply", first}).status == 0);
   CHECK(at_server({"plan", first}).output.ends_with("it is as deployed, version 1\n"));
   const auto swapped = at_server({"plan", at_server.file(R"(name: etl
@@ -141,6 +146,9 @@ TEST_CASE("what is paused waits, and says for what") {
   const auto run = line(at_server({"submit", "p"}).output);
   CHECK(at_server({"get", run}).output.find("its pipeline was paused") != std::string::npos);
   CHECK(at_server({"list", "runs"}).output.find("  queued ") != std::string::npos);
+  CHECK(at_server({"list", "runs", "--state", "running"}).output.find("  queued ") ==
+        std::string::npos);
+  CHECK(at_server({"get", "@latest"}).output.find("\nstate: queued\n") != std::string::npos);
   const auto looked = at_server({"watch", run, "--progress", "plain", "--timeout", "100ms"});
   CHECK(looked.status == 8);
   CHECK(looked.errors.find("run: waits: when it came its pipeline was paused\n") !=

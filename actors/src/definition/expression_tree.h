@@ -10,8 +10,8 @@
 #include <string_view>
 #include <vector>
 
-#include "definition/text_pattern.h"
 #include "millrace/actors/expression.h"
+#include "millrace/actors/text_pattern.h"
 
 namespace millrace::actors {
 

@@ -209,7 +209,8 @@ param_reading check_param_value(const param_definition& param, value content) {
     all += (all.empty() ? "`" : ", `") + to_text(each) + "`";
   }
   if (stranger == &content) {
-    return {std::nullopt, "", "must be one of " + all, ""};
+    return {std::nullopt, "", (param.choices.size() == 1 ? "must be " : "must be one of ") + all,
+            ""};
   }
   return {std::nullopt, pointer_step(std::to_string(stranger - content.items()->data())),
           "may hold only " + all + ", " + found(*stranger), ""};

@@ -93,6 +93,28 @@ std::optional<map_entries> reader::read_map(const cursor& where, std::string_vie
   return entries(where);
 }
 
+namespace {
+
+// A word of other systems may be mistyped too.
+std::string hint_for(std::string_view word, const key_table& table) {
+  suggestion near{word};
+  for (const auto each : table.keys) {
+    near.consider(each);
+  }
+  if (!near.best().empty()) {
+    return "did you mean `" + std::string{near.best()} + "`?";
+  }
+  for (const auto& each : table.foreign) {
+    near.consider(each.word);
+  }
+  const auto found = std::find_if(
+      table.foreign.begin(), table.foreign.end(),
+      [&](const auto& each) { return !near.best().empty() && each.word == near.best(); });
+  return found == table.foreign.end() ? std::string{} : std::string{found->hint};
+}
+
+}  // namespace
+
 void reader::check_keys(const cursor& map, const map_entries& entries, const key_table& table) {
   for (const auto& [key, content] : entries) {
     if (full()) {
@@ -116,14 +138,8 @@ void reader::check_keys(const cursor& map, const map_entries& entries, const key
     std::string hint;
     if (foreign != table.foreign.end()) {
       hint = foreign->hint;
-    } else if (may_suggest(table.keys.size())) {
-      suggestion near{word};
-      for (const auto each : table.keys) {
-        near.consider(each);
-      }
-      if (!near.best().empty()) {
-        hint = "did you mean `" + std::string{near.best()} + "`?";
-      }
+    } else if (may_suggest(table.keys.size() + table.foreign.size())) {
+      hint = hint_for(word, table);
     }
     report(key->place, here.pointer(),
            "unknown key `" + first_line(word) + "` in " + std::string{table.owner}, hint);

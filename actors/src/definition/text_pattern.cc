@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-#include "definition/text_pattern.h"
+#include "millrace/actors/text_pattern.h"
 
 #include <re2/re2.h>
 

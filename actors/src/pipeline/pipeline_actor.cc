@@ -349,15 +349,18 @@ async<std::optional<error>> pipeline_actor::refusal_by_quota() {
   if (!queued) {
     co_return queued.error();
   }
-  const auto waiting = queued->runs() + turns_.waiting();
+  const auto for_turn = turns_.waiting();
+  const auto waiting = queued->runs() + for_turn;
   if (waiting < most) {
     co_return std::nullopt;
   }
   constexpr std::chrono::seconds again_in{5};
   co_return error{errc::overloaded,
                   "the project '" + project() + "' has " + std::to_string(waiting) +
-                      " runs that wait while nothing of them has a slot, and may have " +
-                      std::to_string(most) + "; submit it when some have gone on, or cancel some",
+                      " runs that wait (" + std::to_string(queued->runs()) +
+                      " while nothing of them has a slot, " + std::to_string(for_turn) +
+                      " of this pipeline for their turn), and may have " + std::to_string(most) +
+                      "; submit it when some have gone on, or cancel some",
                   again_in};
 }
 
@@ -498,7 +501,7 @@ async<> pipeline_actor::withdraw_child(withdraw_child_params params) {
 // A page of the list of runs while it is put together.
 struct pipeline_actor::run_page {
   std::optional<schemas::RunState> wanted;
-  bool is_queued = false;  // only those that have not begun
+  bool is_queued = false;  // only those that have not begun; with `running`, only others
   std::string before;      // row; empty: the list's start
   std::size_t limit = 0;
   label_filter labels = {};
@@ -506,7 +509,7 @@ struct pipeline_actor::run_page {
   std::string looked_to = {};  // row; nothing behind it has been looked at; empty: all has
 
   bool add(std::string_view row, schemas::RunSummary::Reader run) {
-    if (row > before && (!wanted || run.getState() == *wanted) && (!is_queued || run.getQueued()) &&
+    if (row > before && (!wanted || (run.getState() == *wanted && run.getQueued() == is_queued)) &&
         has_labels(run.getLabels(), labels)) {
       rows.insert_or_assign(std::string{row}, summary{run});
       return true;
@@ -556,8 +559,8 @@ async<pipeline_actor::runs_results> pipeline_actor::runs(runs_params params) {
   if (!wanted && !params.state().empty()) {
     co_return error{errc::invalid_argument,
                     "'" + std::string{params.state()} +
-                        "' is no state of a run; they are: running (queued among them), "
-                        "succeeded, failed, cancelled, timed_out"};
+                        "' is no state of a run; they are: queued, running, succeeded, failed, "
+                        "cancelled, timed_out"};
   }
   const auto labels = parse_label_filter(params.label());
   if (!labels) {

@@ -60,10 +60,8 @@ error refuse(std::size_t line, const std::string& text) {
 
 result<void> check_size(std::string_view text) {
   if (text.size() > output_bytes_max) {
-    return error{errc::too_large,
-                 "more than " + std::to_string(output_bytes_max) +
-                     " bytes; write what is larger to a file in $MILLRACE_WORKSPACE, and its path "
-                     "here"};
+    return error{errc::too_large, "more than " + std::to_string(output_bytes_max) + " bytes; " +
+                                      std::string{larger_output_hint}};
   }
   return {};
 }

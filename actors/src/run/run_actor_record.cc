@@ -11,6 +11,13 @@ using schemas::TaskState;
 
 namespace {
 constexpr unsigned event_digits = 12;
+
+// In milliseconds: most short runs take less than a second.
+std::string seconds_text(std::int64_t nanoseconds) {
+  const auto milliseconds =
+      static_cast<std::uint64_t>(std::max<std::int64_t>(nanoseconds, 0)) / 1'000'000;
+  return std::to_string(milliseconds / 1'000) + "." + padded(milliseconds % 1'000, 3);
+}
 }  // namespace
 
 std::string run_actor::event_row(std::uint64_t sequence) {
@@ -56,8 +63,8 @@ void run_actor::log_end() const {
   auto text = "run ended run=" + key() + " pipeline=" + text_of(root.getProject()) + "/" +
               text_of(root.getPipeline()) + " state=" + std::string{to_string(root.getState())} +
               " tasks=" + std::to_string(root.getTasks().getTotal()) +
-              " failed=" + std::to_string(root.getTasks().getFailed()) + " seconds=" +
-              std::to_string((root.getFinishedAt() - root.getCreatedAt()) / 1'000'000'000);
+              " failed=" + std::to_string(root.getTasks().getFailed()) +
+              " seconds=" + seconds_text(root.getFinishedAt() - root.getCreatedAt());
   if (root.getReason().size() > 0) {
     auto reason = text_of(root.getReason());
     std::replace_if(

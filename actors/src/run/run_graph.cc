@@ -30,6 +30,7 @@ run_graph::run_graph(pipeline_definition definition, bound_params params, std::s
       graph_(graph_of(definition_)),
       nodes_(definition_.tasks.size()),
       needed_by_element_(nodes_.size()),
+      known_(nodes_.size()),
       unended_(nodes_.size()) {
   for (std::uint32_t at = 0; at < nodes_.size(); ++at) {
     by_name_.emplace(definition_.tasks[at].name, at);
@@ -66,7 +67,10 @@ void run_graph::restore(instance_id id, task_state state, output_list outputs,
     nodes_[id.task].restored_whole = {state, std::move(outputs), exit_code, tried};
     return;
   }
-  nodes_[id.task].restored[id.index] = {state, std::move(outputs), exit_code, tried};
+  auto& node = nodes_[id.task];
+  known_ -= known_of(node);
+  node.restored[id.index] = {state, std::move(outputs), exit_code, tried};
+  known_ += known_of(node);
   if (is_terminal(state)) {
     note_reason(id, state, reason);
   }
@@ -272,6 +276,7 @@ void run_graph::open(std::uint32_t at, run_effects& effects) {
     settle_empty(at, effects);
     return;
   }
+  known_ -= known_of(node);
   node.now = phase::open;
   node.instances = *std::move(instances);
   node.slots.resize(node.instances.size());
@@ -292,7 +297,7 @@ void run_graph::open(std::uint32_t at, run_effects& effects) {
   node.failed_fast = task.fail_fast && !within_allowance(at);
   active_ += runs_nothing(at) ? 0 : node.active;
   node.restored.clear();
-  known_ += node.slots.size();
+  known_ += known_of(node);
   if (withdrawn(at)) {
     settle_unstarted(at, task_state::CANCELLED, withdrawal_text(), effects);
   }
@@ -337,13 +342,14 @@ void run_graph::settle_whole(std::uint32_t at, task_state state, std::string rea
                              run_effects& effects) {
   auto& node = nodes_[at];
   const auto known = std::exchange(node.restored_whole, {});  // it was settled before a restart
+  known_ -= known_of(node);
   node.restored.clear();
   node.now = phase::ended;
   node.outcome = state;
   node.slots.assign(1, known.value_or(slot{state, {}, no_exit_code, attempted::no}));
   node.failed = is_failure(state) ? 1 : 0;
   node.instances.clear();
-  ++known_;
+  known_ += known_of(node);
   if (!known) {
     node.reasons[state] = reason;
     effects.settled.push_back({{at, 0}, state, std::move(reason)});
@@ -366,6 +372,12 @@ void run_graph::after_end(std::uint32_t at) {
       ready_.push_back(dependent);
     }
   }
+}
+
+// One that has not opened counts as one instance, or as those that were kept from before.
+std::size_t run_graph::known_of(const task_node& one) {
+  return one.now == phase::waiting ? std::max<std::size_t>(one.restored.size(), 1)
+                                   : one.slots.size();
 }
 
 task_state run_graph::outcome_of(const task_node& one) {

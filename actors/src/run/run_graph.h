@@ -245,7 +245,7 @@ public:
   [[nodiscard]] run_effects retry(std::vector<instance_id>& forgotten, files had = files::kept,
                                   const std::vector<std::uint32_t>& from = {});
 
-  /// Instances that are known: of judged tasks.
+  /// All instances, as far as they are known: a fan-out counts as one until it opens.
   [[nodiscard]] std::size_t known_instances() const noexcept { return known_; }
 
   /// How the run ended, or would if it ended now.
@@ -419,6 +419,7 @@ private:
   [[nodiscard]] std::size_t parallel_max() const;
   [[nodiscard]] bool may_start_more(const task_node& one, const task_definition& task) const;
   [[nodiscard]] bool may_start_all(const task_definition& gang) const;
+  [[nodiscard]] static std::size_t known_of(const task_node& one);
   [[nodiscard]] static task_state outcome_of(const task_node& one);
   [[nodiscard]] bool within_allowance(std::uint32_t at) const;
   [[nodiscard]] bool passes(std::uint32_t at) const;

@@ -27,7 +27,7 @@ void run_graph::begin_anew(std::uint32_t at, const std::function<bool(task_state
                            std::vector<instance_id>& forgotten) {
   auto& node = nodes_[at];
   unended_ += node.now == phase::ended ? 1 : 0;
-  known_ -= node.slots.size();
+  known_ -= known_of(node);
   std::map<std::uint32_t, slot> kept;
   for (std::uint32_t index = 0; index < node.slots.size(); ++index) {
     auto& one = node.slots[index];
@@ -43,6 +43,7 @@ void run_graph::begin_anew(std::uint32_t at, const std::function<bool(task_state
   node.gang.round = round;
   node.restored = std::move(kept);
   node.reasons = std::move(reasons);
+  known_ += known_of(node);
 }
 
 // Of every task that has not begun: how many of those it needs have not ended.

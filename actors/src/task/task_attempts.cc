@@ -5,6 +5,7 @@
 
 #include "definition/exit_codes.h"
 #include "millrace/actors/duration_text.h"
+#include "millrace/actors/process_outputs.h"
 #include "millrace/runtime/assert.h"
 #include "run/run_graph.h"
 
@@ -143,8 +144,10 @@ task_effects task_attempts::finished(std::uint32_t attempt, AttemptEnd how, std:
         effects = fail(TaskState::FAILED, reason, fraction, may_retry(policy_, exit_code));
         break;
       case AttemptEnd::LOG_LIMIT:
-      case AttemptEnd::BAD_OUTPUTS:
         effects = fail(TaskState::FAILED, reason, fraction);
+        break;
+      case AttemptEnd::BAD_OUTPUTS:
+        effects = fail(TaskState::FAILED, reason, fraction, !reason.ends_with(larger_output_hint));
         break;
     }
   }

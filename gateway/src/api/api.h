@@ -86,7 +86,7 @@
 //   GET    /api/v1/pool                                       what executors offer and projects
 //                                                             have
 //   GET    /api/v1/audit                                      who did what; ?before&limit
-//   GET    /livez /readyz /metrics /version
+//   GET    /livez /readyz /metrics /version /schemas/pipeline.json
 //   GET    /openapi.json                                      all of this, for programs
 //
 // JSON is snake_case and made from the schemas. Errors are problem documents (RFC 9457). A query

@@ -4,6 +4,8 @@
 #include <nlohmann/json.hpp>
 
 #include "api/api.h"
+#include "api/details.h"
+#include "api/mistakes.h"
 #include "api/respond.h"
 #include "api/run_wait.h"
 #include "api/submission.h"
@@ -25,17 +27,12 @@ using schemas::pipeline_interface;
 namespace {
 
 http::problem problem_of(const std::vector<actors::diagnostic>& mistakes) {
-  http::problem what{
+  return {
       .status = 422,
       .cause = {errc::invalid_argument, "the definition has " + std::to_string(mistakes.size()) +
                                             (mistakes.size() == 1 ? " mistake" : " mistakes")},
       .instance = {},
-      .errors = {}};
-  for (const auto& each : mistakes) {
-    what.errors.push_back({each.pointer, static_cast<int>(each.line), static_cast<int>(each.column),
-                           each.text + (each.hint.empty() ? "" : " (" + each.hint + ")")});
-  }
-  return what;
+      .errors = entries_of(mistakes)};
 }
 
 std::string etag_of(std::uint32_t version) {
@@ -153,7 +150,7 @@ json_shape applied_shape() {
 void validate(const api_parts&, request& received, reply answer) {
   const auto loaded = actors::load_definition(received.body, "");
   if (!loaded) {
-    answer.send(http::problem_response(problem_of(loaded.diagnostics)));
+    answer.send(answer_of(200, mistakes_json(loaded.diagnostics)));
     return;
   }
   answer.send(answer_of(
@@ -162,8 +159,11 @@ void validate(const api_parts&, request& received, reply answer) {
 }
 
 json_shape validated_shape() {
-  return shape::object(
-      {{"valid", shape::flag()}, {"definition", shape::any("In its canonical form.")}});
+  return shape::with_optional(
+      shape::object({{"valid", shape::flag()},
+                     {"definition", shape::any("In its canonical form, if it is valid.")},
+                     {"errors", mistakes_shape()}}),
+      {"definition", "errors"});
 }
 
 // What both of them read.
@@ -226,14 +226,28 @@ void remove(const api_parts& parts, request& received, reply answer) {
 void list(const api_parts& parts, request& received, reply answer) {
   const auto limit = number_in_query(received, "limit", 0, 1'000);
   const auto project = name_in(received.param("project"), "project");
-  if (!limit || !project) {
-    answer.fail(limit ? project.error() : limit.error());
+  const auto details = details_in(received);
+  if (!limit || !project || !details) {
+    answer.fail(!limit ? limit.error() : !project ? project.error() : details.error());
     return;
   }
-  call_and_answer(parts.silo,
-                  ref<schemas::Project>(*project).pipelines(text_in_query(received, "after"),
-                                                            static_cast<std::uint32_t>(*limit)),
-                  std::move(answer));
+  auto most = static_cast<std::uint32_t>(*limit);
+  most = *details && (most == 0 || most > detailed_page_max) ? detailed_page_max : most;
+  const auto shared = std::make_shared<reply>(std::move(answer));
+  using results = schemas::project_interface::pipelines_results;
+  parts.silo.call_then<results>(
+      ref<schemas::Project>(*project).pipelines(text_in_query(received, "after"), most),
+      [&silo = parts.silo, shared, project = *project, details = *details](const auto& page) {
+        if (!page) {
+          shared->fail(page.error());
+        } else if (details) {
+          answer_detailed_pipelines(
+              silo, project, nlohmann::ordered_json::parse(runtime::to_json_text(page->read())),
+              std::move(*shared));
+        } else {
+          shared->send(answer_of(200, *page));
+        }
+      });
 }
 
 request_body submission_body() {
@@ -302,10 +316,12 @@ void add_pipeline_routes(api_routes& routes) {
               .tag = "pipelines",
               .summary = "The pipelines of a project, by name",
               .query = {text_key("after", "The `next` of the page before."),
-                        number_key("limit", 1'000, "The most of them; 0: 100.")},
+                        number_key("limit", 1'000, "The most of them; 0: 100."),
+                        details_key("The version, a pause and the latest run of each, as "
+                                    "`details`; then a page has 100 at most.")},
               .answers = {{.status = 200,
                            .text = "A page; `next` is empty at the end.",
-                           .body = json_of<schemas::Project::PipelinesResults>()}}},
+                           .body = json_media(pipelines_shape())}}},
              list);
   routes.add(method::put, one, in_project(role::ADMIN),
              {.id = "apply_pipeline",
@@ -400,16 +416,16 @@ void add_pipeline_routes(api_routes& routes) {
                            .body = json_of<schemas::Pipeline::RollbackResults>()}},
               .problems = {404, 409}},
              roll_back);
-  routes.add(
-      method::post, "/api/v1/validate", somewhere(role::READ),
-      {.id = "validate_definition",
-       .tag = "pipelines",
-       .summary = "Looks for mistakes in a definition, and keeps nothing",
-       .headers = {repeatable},
-       .body = definition_body(),
-       .answers = {{.status = 200, .text = "It has none.", .body = json_media(validated_shape())}},
-       .problems = {422}},
-      validate);
+  routes.add(method::post, "/api/v1/validate", somewhere(role::READ),
+             {.id = "validate_definition",
+              .tag = "pipelines",
+              .summary = "Looks for mistakes in a definition, and keeps nothing",
+              .headers = {repeatable},
+              .body = definition_body(),
+              .answers = {{.status = 200,
+                           .text = "Whether it is `valid`, and what is wrong with it.",
+                           .body = json_media(validated_shape())}}},
+             validate);
 }
 
 }  // namespace millrace::gateway

@@ -7,7 +7,9 @@
 #include <mutex>
 
 #include "api/api.h"
+#include "api/details.h"
 #include "api/respond.h"
+#include "api/run_json.h"
 #include "millrace/actors/submission.h"
 #include "millrace/pipeline.capnp.actor.h"
 
@@ -29,21 +31,27 @@ constexpr std::uint32_t page_max = 1'000;
 struct wanted_runs {
   std::string state;  // Empty: in any.
   std::string before;
-  std::uint32_t limit;  // 0: the default.
-  std::string label;    // As of `Pipeline.runs`.
+  std::uint32_t limit;
+  bool has_details;
+  std::string label;  // As of `Pipeline.runs`.
 };
 
-// The states of runs, and `queued`: those of the running ones that have not begun.
+// The states of runs, and `queued`: of those that have not begun.
 const std::initializer_list<std::string_view> run_words{"running", "queued",    "succeeded",
                                                         "failed",  "cancelled", "timed_out"};
 
 result<wanted_runs> wanted_in(const request& received) {
   const auto limit = number_in_query(received, "limit", 0, page_max);
-  if (!limit) {
-    return limit.error();
+  const auto details = details_in(received);
+  if (!limit || !details) {
+    return limit ? details.error() : limit.error();
   }
   wanted_runs wanted{text_in_query(received, "state"), text_in_query(received, "before"),
-                     static_cast<std::uint32_t>(*limit), text_in_query(received, "label")};
+                     *limit == 0 ? page_default : static_cast<std::uint32_t>(*limit), *details,
+                     text_in_query(received, "label")};
+  if (wanted.has_details) {
+    wanted.limit = std::min(wanted.limit, detailed_page_max);
+  }
   if (!wanted.state.empty() &&
       std::find(run_words.begin(), run_words.end(), wanted.state) == run_words.end()) {
     std::string known;
@@ -66,7 +74,7 @@ public:
       : silo_(silo),
         project_(project),
         wanted_(std::move(wanted)),
-        limit_(wanted_.limit == 0 ? page_default : wanted_.limit),
+        limit_(wanted_.limit),
         answer_(std::move(answer)) {}
 
   void list_pipelines(const std::string& after) {
@@ -137,7 +145,11 @@ private:
       list.setWithCaveats(at, shown[at]);
     }
     page.build().setNext(next.c_str());
-    answer_.send(answer_of(200, page));
+    if (wanted_.has_details) {
+      answer_detailed_runs(silo_, json_of_runs(page), std::move(answer_));
+    } else {
+      answer_.send(answer_of_runs(page));
+    }
   }
 
   runtime::silo& silo_;
@@ -172,10 +184,19 @@ void list_runs_of_pipeline(const api_parts& parts, request& received, reply answ
     answer.fail(wanted ? key.error() : wanted.error());
     return;
   }
-  call_and_answer(parts.silo,
-                  ref<schemas::Pipeline>(*key).runs(wanted->before, wanted->limit, wanted->state,
-                                                    wanted->label),
-                  std::move(answer));
+  const auto shared = std::make_shared<reply>(std::move(answer));
+  parts.silo.call_then<schemas::pipeline_interface::runs_results>(
+      ref<schemas::Pipeline>(*key).runs(wanted->before, wanted->limit, wanted->state,
+                                        wanted->label),
+      [&silo = parts.silo, shared, details = wanted->has_details](const auto& page) {
+        if (!page) {
+          shared->fail(page.error());
+        } else if (details) {
+          answer_detailed_runs(silo, json_of_runs(*page), std::move(*shared));
+        } else {
+          shared->send(answer_of_runs(*page));
+        }
+      });
 }
 
 }  // namespace
@@ -187,12 +208,13 @@ void add_run_list_routes(api_routes& routes) {
                "Only runs with it: `team=data`, or `team` with any value; with all of "
                "several, which commas part."),
       text_key("before", "The `next` of the page before, or any run's id: older ones than that."),
-      number_key("limit", page_max, "The most of them; 0: 100.")};
+      number_key("limit", page_max, "The most of them; 0: 100."),
+      details_key("All of each run, as `details`; then a page has 100 at most.")};
   auto of_project = which;
   of_project.insert(of_project.begin(), text_key("project", "Whose runs; without it `default`'s."));
   const answer page{.status = 200,
                     .text = "A page; `next` is empty at the end.",
-                    .body = json_of<schemas::Pipeline::RunsResults>()};
+                    .body = json_media(runs_shape())};
   routes.add(http::method::get, "/api/v1/runs", access{access::place::query, role::READ},
              {.id = "list_runs",
               .tag = "runs",

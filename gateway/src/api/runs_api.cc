@@ -7,6 +7,7 @@
 #include "api/api.h"
 #include "api/respond.h"
 #include "api/run_event.h"
+#include "api/run_json.h"
 #include "api/run_wait.h"
 #include "http/sse.h"
 #include "millrace/actors/process_log.h"
@@ -49,7 +50,7 @@ void status(const api_parts& parts, request& received, reply answer) {
   }
   const auto shared = std::make_shared<reply>(std::move(answer));
   wait_for_run(parts.silo, run_id(received), *wait, shared, [shared](const auto& told) {
-    told ? shared->send(answer_of(200, told->run())) : shared->fail(told.error());
+    told ? shared->send(answer_of_run(200, told->run())) : shared->fail(told.error());
   });
 }
 
@@ -307,15 +308,14 @@ void events(const api_parts& parts, request& received, reply answer) {
 
 void add_run_routes(api_routes& routes) {
   const std::string one = "/api/v1/runs/{id}";
-  routes.add(
-      method::get, one, of_run(role::READ),
-      {.id = "get_run",
-       .tag = "runs",
-       .summary = "A run as a whole",
-       .query = {run_wait_key()},
-       .answers = {{.status = 200, .text = "The run.", .body = json_of<schemas::RunStatus>()}},
-       .problems = {404}},
-      status);
+  routes.add(method::get, one, of_run(role::READ),
+             {.id = "get_run",
+              .tag = "runs",
+              .summary = "A run as a whole",
+              .query = {run_wait_key()},
+              .answers = {{.status = 200, .text = "The run.", .body = json_media(run_shape())}},
+              .problems = {404}},
+             status);
   routes.add(method::get, one + "/tasks", of_run(role::READ),
              {.id = "list_tasks",
               .tag = "runs",

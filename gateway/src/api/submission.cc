@@ -6,6 +6,7 @@
 #include <utility>
 
 #include "api/respond.h"
+#include "api/run_json.h"
 #include "api/run_wait.h"
 #include "millrace/actors/definition.h"
 #include "millrace/actors/name_rule.h"
@@ -257,7 +258,7 @@ void submit_and_answer(const api_parts& parts, const std::string& pipeline, want
            }
            wait_for_run(parts.silo, run, wait, answer, [answer, made](const auto& ended) {
              if (ended) {
-               made->body = answer_of(201, ended->run()).body;
+               made->body = answer_of_run(201, ended->run()).body;
              }
              answer->send(std::move(*made));
            });
@@ -271,8 +272,8 @@ http::response answer_nothing_started(std::string_view why) {
 answer submitted_answer() {
   return {.status = 201,
           .text = "It is stored, and begins; with `wait`, all of it.",
-          .body = json_media(shape::any_of(
-              {shape::of<schemas::Pipeline::SubmitNewResults>(), shape::of<schemas::RunStatus>()})),
+          .body = json_media(
+              shape::any_of({shape::of<schemas::Pipeline::SubmitNewResults>(), run_shape()})),
           .headers = {location}};
 }
 

@@ -2,6 +2,7 @@
 // What operators and their machines ask: alive, ready, figures, version.
 #include "api/api.h"
 #include "api/respond.h"
+#include "pipeline_schema.h"
 #include "version.h"
 
 namespace millrace::gateway {
@@ -167,6 +168,15 @@ void add_system_routes(api_routes& routes) {
               .answers = {told(plain_text())},
               .problems = {429}},
              [&parts](request&, reply answer) { metrics(parts, std::move(answer)); });
+  routes.add(
+      method::get, "/schemas/pipeline.json", for_anybody,
+      {.id = "get_pipeline_schema",
+       .tag = "system",
+       .summary = "The JSON Schema of definitions, for editors",
+       .answers = {{.status = 200,
+                    .text = "JSON Schema 2020-12.",
+                    .body = json_media(shape::map(shape::any()))}}},
+      [](request&, reply answer) { answer.send(http::json(200, std::string{pipeline_schema()})); });
   routes.add(method::get, "/version", for_anybody,
              {.id = "get_version",
               .tag = "system",

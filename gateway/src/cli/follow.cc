@@ -56,7 +56,8 @@ public:
         which_(which),
         note_(note),
         task_(fmt::format("/api/v1/runs/{}/tasks/{}", escaped(which.run), escaped(which.task))),
-        attempt_(which.attempt) {}
+        attempt_(which.attempt),
+        wanted_(which.grep) {}
 
   // Prints the end of what there is, and goes on after it.
   result<void> begin_at_tail() {
@@ -72,7 +73,7 @@ public:
     if (answer->status >= 400) {
       return server_.problem_of(*answer);
     }
-    std::cout << answer->body << std::flush;
+    wanted_.add(answer->body, print);
     offset_ = answer->body.size() + number_in(*answer, "Log-Offset");
     attempt_ = static_cast<std::uint32_t>(number_in(*answer, "Log-Attempt"));
     return {};
@@ -111,6 +112,11 @@ private:
     return task_ + "/logs?stream=" + (which_.is_errors ? "stderr" : "stdout");
   }
 
+  static bool print(std::string_view text) {
+    std::cout << text << std::flush;
+    return static_cast<bool>(std::cout);
+  }
+
   static std::uint64_t number_in(const http::client_response& answer, const char* name) {
     const std::string text{answer.headers.find(name).value_or("0")};
     return std::strtoull(text.c_str(), nullptr, 10);
@@ -125,7 +131,7 @@ private:
           brought = pass::something;
           tell();
           offset_ += piece.size();
-          std::cout << piece << std::flush;
+          wanted_.add(piece, print);
           return std::cout ? http::flow::more : http::flow::stop;
         });
     if (!std::cout) {
@@ -138,6 +144,7 @@ private:
     // 404: there is no such attempt and will be none, so the one before was the last.
     if (answer && (answer->status < 400 || (answer->status == 404 && has_read_))) {
       is_whole_ = true;
+      wanted_.end(print);
       return once();
     }
     auto ended = passed_of(server_, answer, brought);
@@ -156,7 +163,8 @@ private:
   const log_choice& which_;
   waiting_note& note_;
   const std::string task_;
-  std::uint32_t attempt_;     // 0: not known yet
+  std::uint32_t attempt_;  // 0: not known yet
+  line_filter wanted_;
   std::uint64_t offset_ = 0;  // of the next byte
   bool is_whole_ = false;     // its end has come
   bool has_read_ = false;     // one, at least

@@ -5,6 +5,7 @@
 #include <functional>
 #include <optional>
 
+#include "cli/line_filter.h"
 #include "cli/reconnects.h"
 #include "cli/remote.h"
 
@@ -57,6 +58,7 @@ struct log_choice {
   bool is_errors = false;     ///< The standard error.
   std::uint32_t attempt = 0;  ///< Only this one; 0: the latest, and those that come after it.
   std::uint32_t tail = 0;     ///< Only the last lines, to begin with; 0: all.
+  line_pattern grep = {};     ///< Only the lines of these that it is in.
 };
 
 /// Prints a log as it grows until the task has ended, and says so when another attempt begins.

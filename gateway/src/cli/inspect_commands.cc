@@ -26,7 +26,7 @@ constexpr std::uint32_t list_max = 1'000'000;  // a run has at most 100,000 task
 constexpr std::uint32_t tail_max = 100'000;    // the server's
 
 // Adds to a row what only people are shown.
-using for_people = runtime::result<void> (*)(remote& server, ordered_json& row);
+using for_people = void (*)(remote& server, ordered_json& row);
 
 // What can be listed.
 struct listing {
@@ -35,31 +35,39 @@ struct listing {
   const char* cursor;
   std::vector<std::string> columns;
   for_people add = nullptr;
-  std::string more = {};  // how to see more; empty: by --limit
+  std::string more = {};     // how to see more; empty: by --limit
+  bool has_details = false;  // each row is wanted with those
 };
 
-runtime::result<void> add_duration(remote& server, ordered_json& row) {
+void add_duration(remote& server, ordered_json& row) {
   complete_row(server, row);
-  return {};
 }
 
-// All that there is to say of a run, which the list does not know.
-runtime::result<void> add_whole_run(remote& server, ordered_json& row) {
-  if (server.form() == output_form::wide) {
-    const auto whole =
-        server.ask(http::method::get, "/api/v1/runs/" + escaped(row.at("id").get<std::string>()));
-    if (!whole && whole.error().code() != runtime::errc::not_found) {
-      return whole.error();
-    }
-    if (whole) {
-      row["tasks"] = task_summary(whole->value("tasks", ordered_json::object()));
-      row["labels"] = whole->value("labels", ordered_json::array());
-      row["params"] = whole->value("params", ordered_json::object());
-      row["reason"] = whole->value("reason", "");
-    }
+// All that there is to say of a run, if that was asked for.
+void add_whole_run(remote& server, ordered_json& row) {
+  if (const auto whole = row.find("details"); whole != row.end()) {
+    const auto told = std::move(*whole);
+    row.erase("details");
+    row["tasks"] = task_summary(told.value("tasks", ordered_json::object()));
+    row["labels"] = told.value("labels", ordered_json::array());
+    row["params"] = told.value("params", ordered_json::object());
+    row["reason"] = told.value("reason", "");
   }
   complete_row(server, row);
-  return {};
+}
+
+// Its latest run by its state.
+void add_whole_pipeline(remote& server, ordered_json& row) {
+  if (const auto whole = row.find("details"); whole != row.end()) {
+    auto told = std::move(*whole);
+    row.erase("details");
+    row["version"] = told.at("version");
+    row["paused"] = told.at("paused") == true ? ordered_json("yes") : ordered_json();
+    if (auto& run = told.at("latest_run"); run.is_object()) {
+      complete_row(server, run);
+      row["latest_run"] = run.at("state");
+    }
+  }
 }
 
 constexpr const char* list_usage =
@@ -67,6 +75,7 @@ constexpr const char* list_usage =
 
 listing runs_of(const remote& server, const std::string& pipeline, const std::string& state,
                 const std::string& label) {
+  const auto details = server.form() == output_form::wide;
   const auto filter = (state.empty() ? "" : "&state=" + escaped(state)) +
                       (label.empty() ? "" : "&label=" + escaped(label));
   if (pipeline.empty()) {
@@ -74,13 +83,17 @@ listing runs_of(const remote& server, const std::string& pipeline, const std::st
             "runs",
             "before",
             {"id", "pipeline", "state", "version", "created_at", "duration"},
-            add_whole_run};
+            add_whole_run,
+            {},
+            details};
   }
   return {server.pipelines() + "/" + escaped(pipeline) + "/runs?" + filter,
           "runs",
           "before",
           {"id", "state", "version", "created_at", "duration"},
-          add_whole_run};
+          add_whole_run,
+          {},
+          details};
 }
 
 runtime::result<listing> listing_of(remote& server, const option_values& options,
@@ -104,7 +117,13 @@ runtime::result<listing> listing_of(remote& server, const option_values& options
   if (!run) {
     return run.error();
   }
-  return is_pipelines ? listing{server.pipelines(), "pipelines", "after", {"id", "registered_at"}}
+  return is_pipelines ? listing{server.pipelines(),
+                                "pipelines",
+                                "after",
+                                {"id", "version", "paused", "latest_run", "registered_at"},
+                                add_whole_pipeline,
+                                {},
+                                is_table(server.form())}
                       : listing{"/api/v1/runs/" + escaped(*run) + "/tasks", "tasks", "after",
                                 task_columns(), add_duration};
 }
@@ -127,13 +146,22 @@ void add_list_options(po::options_description& options) {
 
 exit_code print_listing(remote& server, const listing& what, std::size_t limit) {
   auto rows = ordered_json::array();
-  const auto more = server.for_each_row(what.target, what.key, what.cursor, limit,
-                                        [&](const ordered_json& row) -> runtime::result<void> {
-                                          rows.push_back(row);
-                                          return what.add != nullptr && is_table(server.form())
-                                                     ? what.add(server, rows.back())
-                                                     : runtime::result<void>{};
-                                        });
+  const auto read = [&](const std::string& target) {
+    return server.for_each_row(target, what.key, what.cursor, limit,
+                               [&](const ordered_json& row) -> runtime::result<void> {
+                                 rows.push_back(row);
+                                 if (what.add != nullptr && is_table(server.form())) {
+                                   what.add(server, rows.back());
+                                 }
+                                 return {};
+                               });
+  };
+  const auto* separator = what.target.find('?') == std::string::npos ? "?" : "&";
+  auto more = read(what.target + (what.has_details ? separator + std::string{"details=true"} : ""));
+  if (what.has_details && !more && more.error().code() == runtime::errc::invalid_argument) {
+    rows.clear();
+    more = read(what.target);  // a server of an earlier version
+  }
   if (!more) {
     return report(more.error());
   }
@@ -203,6 +231,15 @@ exit_code get_run(remote& server, const std::string& target) {
 }
 
 exit_code run_get(const option_values& options, const std::vector<std::string>& words) {
+  const auto is_noun = [&](const std::string& word) {
+    return word == "run" || word == "runs" || word == "task" || word == "tasks" ||
+           word == "pipelines" || (word == "pipeline" && words.size() == 1);
+  };
+  if ((is_noun(words[0]) && !(words[0] == "run" && words.size() == 2)) || words.back().empty()) {
+    return report(exit_code::usage,
+                  "get what? `get RUN`, `get RUN TASK` or `get pipeline NAME`; `list` lists, "
+                  "`describe run RUN` tells more");
+  }
   auto server = remote::open(options);
   if (!server) {
     return report(server.error());
@@ -236,6 +273,7 @@ void add_logs_options(po::options_description& options) {
                         "only the last lines of each stream, at most 100000");
   options.add_options()("attempt", po::value<std::string>()->value_name("N"),
                         "only this attempt (default: of one task the latest, else all)");
+  add_grep_option(options);
   options.add_options()("data", po::value<std::string>()->value_name("DIR"),
                         "what lies in this data directory of `run` or a silo, without a server");
 }
@@ -243,11 +281,16 @@ void add_logs_options(po::options_description& options) {
 exit_code run_logs(const option_values& options, const std::vector<std::string>& positional) {
   const auto tail = number_of(options, "tail", 0, tail_max);
   const auto attempt = number_of(options, "attempt", 0);
-  if (!tail || !attempt) {
-    return report(tail ? attempt.error() : tail.error());
+  const auto grep = grep_of(options);
+  if (!tail || !attempt || !grep) {
+    return report(!tail ? tail.error() : !attempt ? attempt.error() : grep.error());
   }
-  const log_request wanted{positional[0], positional.size() > 1 ? positional[1] : std::string{},
-                           options.count("stderr") > 0, *attempt, *tail};
+  const log_request wanted{positional[0],
+                           positional.size() > 1 ? positional[1] : std::string{},
+                           options.count("stderr") > 0,
+                           *attempt,
+                           *tail,
+                           *grep};
   const auto follows = options.count("follow") > 0;
   if (options.count("data") > 0) {
     const auto fitting =
@@ -273,8 +316,8 @@ exit_code run_logs(const option_values& options, const std::vector<std::string>&
         "a run");
   }
   const auto run = server->run_of(wanted.run);
-  return run ? follow_log(*server,
-                          {*run, wanted.task, wanted.only_errors, wanted.attempt, wanted.tail})
+  return run ? follow_log(*server, {*run, wanted.task, wanted.only_errors, wanted.attempt,
+                                    wanted.tail, wanted.grep})
              : report(run.error());
 }
 
@@ -287,7 +330,7 @@ std::vector<command> inspect_commands() {
        "  millrace list runs --state failed --limit 20\n"
        "  millrace list runs nightly -o json\n",
        0, 2, add_list_options, run_list},
-      {"get", "RUN [TASK] | pipeline NAME", "show a run, one of its tasks, or a pipeline",
+      {"get", "[run] RUN | RUN TASK | pipeline NAME", "show a run, one of its tasks, or a pipeline",
        "  millrace get @latest\n"
        "  millrace get 0197a1b2               the run whose id begins so\n"
        "  millrace get pipeline nightly -o json\n",
@@ -296,8 +339,11 @@ std::vector<command> inspect_commands() {
        "  millrace audit --limit 20\n"
        "  millrace audit -o jsonl\n",
        0, 0, add_audit_options, run_audit},
-      {"logs", "RUN [TASK] [-f | --data DIR]", "print what the tasks of a run wrote",
-       "  millrace logs @latest                    all of it, each line with its task\n"
+      {"logs", "RUN [TASK] [-f | --data DIR] [--grep PATTERN]",
+       "print what the tasks of a run wrote, attempt by attempt as they ended",
+       "  millrace logs @latest                    all of it, each line with its task; of each\n"
+       "                                           attempt its standard output, then its errors\n"
+       "  millrace logs @latest --grep '(?i)error'\n"
        "  millrace logs RUN count                  the same of every instance of a fan-out\n"
        "  millrace logs RUN 'count[3]' --stderr --tail 20\n"
        "  millrace logs RUN build -f\n"

@@ -5,8 +5,11 @@
 #include <algorithm>
 #include <filesystem>
 #include <iostream>
+#include <optional>
 
+#include "api/mistakes.h"
 #include "cli/command.h"
+#include "cli/definition_files.h"
 #include "cli/local_run.h"
 #include "cli/node_options.h"
 #include "cli/output.h"
@@ -17,6 +20,7 @@
 #include "millrace/actors/selection.h"
 #include "millrace/pipeline.capnp.actor.h"
 #include "node/node.h"
+#include "pipeline_schema.h"
 
 namespace millrace::gateway::cli {
 
@@ -155,6 +159,32 @@ runtime::result<void> check_answerable(const actors::pipeline_definition& defini
   return {};
 }
 
+// The pipelines that others may run as tasks. Nothing after a mistake, which is printed.
+std::optional<std::vector<actors::pipeline_definition>> load_all(
+    const std::vector<std::string>& files) {
+  std::vector<actors::pipeline_definition> made;
+  for (const auto& file : files) {
+    const auto text = read_file(file);
+    if (!text) {
+      report(exit_code::usage, text.error().text());
+      return std::nullopt;
+    }
+    auto loaded = load_definition(*text, file);
+    if (!loaded) {
+      print_mistakes(loaded.diagnostics, *text);
+      return std::nullopt;
+    }
+    const auto& name = loaded.definition->name;
+    if (std::any_of(made.begin(), made.end(),
+                    [&](const auto& other) { return other.name == name; })) {
+      report(exit_code::usage, "two of the definitions are called '" + name + "'");
+      return std::nullopt;
+    }
+    made.push_back(*std::move(loaded.definition));
+  }
+  return made;
+}
+
 exit_code run_file(const option_values& options, const std::vector<std::string>& positional) {
   const auto mode = progress_mode_of(text_of(options, "progress", "auto"));
   if (!mode) {
@@ -170,27 +200,28 @@ exit_code run_file(const option_values& options, const std::vector<std::string>&
     return report(exit_code::usage,
                   "--resume starts no new run: --new, -p, --only and --no-cache do not go with it");
   }
-  const auto text = read_file(positional[0]);
-  if (!text) {
-    return report(exit_code::usage, text.error().text());
-  }
-  const auto loaded = load_definition(*text, positional[0]);
-  if (!loaded) {
-    print_mistakes(loaded.diagnostics, *text);
+  auto others = load_all(positional);
+  if (!others) {
     return exit_code::usage;
   }
-  const auto selected = actors::select_tasks(*loaded.definition, *only);
+  const auto definition = std::move(others->front());
+  others->erase(others->begin());
+  const auto selected = actors::select_tasks(definition, *only);
   if (!selected) {
     return report(selected.error());
   }
-  if (const auto answerable = check_answerable(*loaded.definition, *selected); !answerable) {
+  auto answerable = check_answerable(definition, *selected);
+  for (const auto& each : *others) {
+    answerable = answerable ? check_answerable(each, {}) : answerable;
+  }
+  if (!answerable) {
     return report(answerable.error());
   }
-  const auto filled = with_files(*loaded.definition, *given);
+  const auto filled = with_files(definition, *given);
   if (!filled) {
     return report(filled.error());
   }
-  const auto bound = actors::bind_params(*loaded.definition, *filled);
+  const auto bound = actors::bind_params(definition, *filled);
   if (!bound) {
     for (const auto& each : bound.diagnostics) {
       std::cerr << "millrace: " << each.text << (each.hint.empty() ? "" : " (" + each.hint + ")")
@@ -210,13 +241,19 @@ exit_code run_file(const option_values& options, const std::vector<std::string>&
   if (!here) {
     return report(here.error());
   }
+  const auto starts = left.empty() || choice == left_runs::cancel;
+  if (starts) {
+    if (auto known = apply_beside((*here)->silo(), *others, definition, *selected); !known) {
+      return report(known.error());
+    }
+  }
   watch_interrupts();
   auto code = end_left(**here, *mode, left);
-  if (code != exit_code::interrupted && (left.empty() || choice == left_runs::cancel)) {
+  if (code != exit_code::interrupted && starts) {
     progress view{*mode};
     local_run run{**here, view};
-    if (auto submitted = run.submit(*loaded.definition, actors::to_json(bound),
-                                    source_of(positional[0]), *only, options.count("no-cache") > 0);
+    if (auto submitted = run.submit(definition, actors::to_json(bound), source_of(positional[0]),
+                                    *only, options.count("no-cache") > 0);
         !submitted) {
       return report(submitted.error());
     }
@@ -228,56 +265,78 @@ exit_code run_file(const option_values& options, const std::vector<std::string>&
 
 // --- validate ------------------------------------------------------------------------------------
 
+std::string summary_of(const actors::pipeline_definition& definition) {
+  const auto& tasks = definition.tasks;
+  const auto hooks = std::count_if(tasks.begin(), tasks.end(),
+                                   [](const auto& each) { return each.hook.has_value(); });
+  const auto others = static_cast<std::ptrdiff_t>(tasks.size()) - hooks;
+  auto text = "pipeline " + definition.name + " with " + std::to_string(others) +
+              (others == 1 ? " task" : " tasks");
+  if (hooks > 0) {
+    text += " and " + std::to_string(hooks) + (hooks == 1 ? " hook" : " hooks");
+  }
+  return text;
+}
+
 exit_code run_validate(const option_values& options, const std::vector<std::string>& positional) {
   const auto form = form_of(options);
-  if (!form) {
-    return report(form.error());
+  const auto files = definitions_in(positional);
+  if (!form || !files) {
+    return report(form ? files.error() : form.error());
   }
   auto code = exit_code::ok;
-  for (const auto& name : positional) {
+  auto told = ordered_json::array();
+  for (const auto& name : *files) {
     const auto text = read_file(name);
     if (!text) {
       code = report(exit_code::usage, text.error().text());
+      told.push_back(mistakes_json({{name, 0, 0, "", text.error().text(), ""}}));
       continue;
     }
     const auto loaded = load_definition(*text, name);
     if (!loaded) {
       print_mistakes(loaded.diagnostics, *text);
       code = exit_code::usage;
+      told.push_back(mistakes_json(loaded.diagnostics));
     } else if (!is_table(*form)) {
-      print_one(*form, ordered_json::parse(actors::to_json(*loaded.definition)), "name");
+      told.push_back(ordered_json::parse(actors::to_json(*loaded.definition)));
     } else {
-      const auto& tasks = loaded.definition->tasks;
-      const auto hooks = std::count_if(tasks.begin(), tasks.end(),
-                                       [](const auto& each) { return each.hook.has_value(); });
-      const auto others = static_cast<std::ptrdiff_t>(tasks.size()) - hooks;
-      std::cout << name << ": ok, pipeline " << loaded.definition->name << " with " << others
-                << (others == 1 ? " task" : " tasks");
-      if (hooks > 0) {
-        std::cout << " and " << hooks << (hooks == 1 ? " hook" : " hooks");
-      }
-      std::cout << '\n';
+      std::cout << name << ": ok, " << summary_of(*loaded.definition) << '\n';
     }
   }
+  if (*form == output_form::name) {
+    const auto is_wrong = [](const ordered_json& each) { return !each.contains("name"); };
+    told.erase(std::remove_if(told.begin(), told.end(), is_wrong), told.end());
+  }
+  print_told(*form, told, positional.size() > 1 || *files != positional, "name");
   return code;
+}
+
+exit_code run_schema(const option_values&, const std::vector<std::string>&) {
+  std::cout << pipeline_schema();
+  return exit_code::ok;
 }
 
 }  // namespace
 
 std::vector<command> local_commands() {
   return {
-      {"run", "FILE [-p NAME=VALUE]... [--only TASK] [--resume | --new]",
+      {"run", "FILE [OTHER...] [-p NAME=VALUE]... [--only TASK] [--resume | --new]",
        "run a pipeline here, without a server",
        "  millrace run pipeline.yaml\n"
        "  millrace run pipeline.yaml --resume      finish what was interrupted\n"
        "  millrace run pipeline.yaml -p day=monday --progress plain\n"
        "  millrace run pipeline.yaml --only test       that task, and what it needs\n"
+       "  millrace run release.yaml build.yaml         the second for tasks that are runs of it\n"
        "  millrace run - < pipeline.yaml\n",
-       1, 1, add_run_options, run_file},
-      {"validate", "FILE...", "check definitions, start nothing",
-       "  millrace validate pipelines/*.yaml\n"
-       "  millrace validate pipeline.yaml -o json      the canonical form\n",
+       1, 100, add_run_options, run_file},
+      {"validate", "FILE|FOLDER...", "check definitions, start nothing",
+       "  millrace validate pipelines/\n"
+       "  millrace validate pipeline.yaml -o json      the canonical form, or what is wrong\n",
        1, 10'000, add_output_option, run_validate},
+      {"schema", "", "print the JSON Schema of definitions, for editors",
+       "  millrace schema > pipeline.schema.json\n", 0, 0, [](po::options_description&) {},
+       run_schema},
   };
 }
 

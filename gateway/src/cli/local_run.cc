@@ -41,23 +41,69 @@ result<std::vector<unfinished_run>> unfinished_runs(runtime::silo& here) {
     }
     for (auto pipeline : pipelines->pipelines()) {
       const std::string name{pipeline.getName().cStr()};
-      std::string before;
-      do {
-        const auto runs =
-            here.call(ref<schemas::Pipeline>("default/" + name).runs(before, 0, "running", ""));
-        if (!runs) {
-          return runs.error();
-        }
-        for (auto run : runs->runs()) {
-          found.push_back({run.getId().cStr(), name});
-        }
-        before = runs->next();
-      } while (!before.empty());
+      for (const auto* state : {"running", "queued"}) {
+        std::string before;
+        do {
+          const auto runs =
+              here.call(ref<schemas::Pipeline>("default/" + name).runs(before, 0, state, ""));
+          if (!runs) {
+            return runs.error();
+          }
+          for (auto run : runs->runs()) {
+            found.push_back({run.getId().cStr(), name});
+          }
+          before = runs->next();
+        } while (!before.empty());
+      }
     }
     after = pipelines->next();
   } while (!after.empty());
   std::sort(found.begin(), found.end(), [](const auto& a, const auto& b) { return a.id < b.id; });
   return found;
+}
+
+result<void> apply_beside(runtime::silo& here,
+                          const std::vector<actors::pipeline_definition>& others,
+                          const actors::pipeline_definition& definition,
+                          const std::vector<bool>& selected) {
+  for (auto each : others) {
+    each.schedules.clear();  // or they would fire during this run, and every later one here
+    each.triggers.clear();
+    const auto applied = here.call(ref<schemas::Pipeline>("default/" + each.name)
+                                       .apply(actors::to_json(each), 0, schemas::ApplyOnlyIf::ANY));
+    if (!applied) {
+      return applied.error();
+    }
+  }
+  const auto check = [&](const actors::task_definition& task) -> result<void> {
+    if (task.pipeline.empty() || task.pipeline == definition.name) {
+      return {};
+    }
+    const auto known = here.call(ref<schemas::Pipeline>("default/" + task.pipeline).activity());
+    if (known || known.error().code() != runtime::errc::not_found) {
+      return known ? result<void>{} : known.error();
+    }
+    return runtime::error{
+        runtime::errc::invalid_argument,
+        "the task '" + task.name + "' is a run of the pipeline '" + task.pipeline +
+            "', which is not known here: name its definition too, as in `millrace "
+            "run FILE OTHER`"};
+  };
+  for (std::size_t at = 0; at < definition.tasks.size(); ++at) {
+    if (selected.empty() || selected[at]) {
+      if (auto known = check(definition.tasks[at]); !known) {
+        return known;
+      }
+    }
+  }
+  for (const auto& each : others) {
+    for (const auto& task : each.tasks) {
+      if (auto known = check(task); !known) {
+        return known;
+      }
+    }
+  }
+  return {};
 }
 
 result<void> local_run::take_up(const std::string& run) {
@@ -134,6 +180,10 @@ exit_code local_run::follow() {
     }
     if (const auto trouble = here_.host().trouble()) {
       return report(*trouble);  // there may never be another event
+    }
+    if (view_.wants_total()) {
+      const auto now = here_.silo().call(ref<schemas::Run>(run_).status());
+      view_.set_total(now ? now->run().getTasks().getTotal() : 0);
     }
     for (auto event : page->events()) {
       after = event.getSequence();

@@ -63,6 +63,9 @@ std::string outline_line(const ordered_json& outlined, const actors::task_defini
     }
     text += labels.size() > labels_shown ? "; ..." : "";
   }
+  if (task.hook) {
+    text += "  follows " + (task.hook->of.empty() ? std::string{"the run"} : task.hook->of);
+  }
   if (!task.needs.empty()) {
     text += "  needs " + fmt::format("{}", fmt::join(task.needs, ", "));
   }

@@ -19,6 +19,7 @@ namespace millrace::gateway::cli {
 namespace {
 
 constexpr std::size_t tty_columns_min = 40;  // a line that is drawn again says nothing in fewer
+constexpr std::chrono::seconds total_holds{1};
 
 bool is_end(const std::string& state) {
   return state != "waiting" && state != "queued" && state != "running" && state != "backing_off";
@@ -127,8 +128,8 @@ void progress::draw() {
   }
   clear();
   std::string text =
-      fmt::format("[{}] {} done, {} running", seconds(std::chrono::steady_clock::now() - start_),
-                  ended_, running_.size());
+      fmt::format("[{}] {}{} done, {} running", seconds(std::chrono::steady_clock::now() - start_),
+                  ended_.size(), total_ > 0 ? fmt::format(" of {}", total_) : "", running_.size());
   for (const auto& name : running_) {
     if (text.size() + name.size() + 8 > columns()) {
       text += " ...";
@@ -142,6 +143,16 @@ void progress::draw() {
 
 void progress::tick() {
   draw();
+}
+
+bool progress::wants_total() const {
+  return mode_ == progress_mode::tty &&
+         (!told_total_at_ || std::chrono::steady_clock::now() - *told_total_at_ >= total_holds);
+}
+
+void progress::set_total(std::size_t tasks) {
+  total_ = tasks;
+  told_total_at_ = std::chrono::steady_clock::now();
 }
 
 void progress::line(const std::string& text) {
@@ -173,6 +184,11 @@ void progress::event(const progress_event& what) {
     }
     return;
   }
+  if (is_end(what.state)) {
+    ended_.insert(what.name);
+  } else {
+    ended_.erase(what.name);  // it starts again
+  }
   if (what.state == "running") {
     running_.insert(what.name);
     started_at_[what.name] = what.at;
@@ -197,7 +213,6 @@ void progress::event(const progress_event& what) {
   }
   if (is_end(what.state) || what.state == "backing_off") {
     running_.erase(what.name);
-    ended_ += is_end(what.state) ? 1 : 0;
     if (const auto found = started_at_.find(what.name); found != started_at_.end()) {
       text += " in " + seconds(what.at - found->second);
     }

@@ -50,6 +50,10 @@ public:
   void event(const progress_event& what);
   /// Draws the line of a terminal again, for the clock in it.
   void tick();
+  /// Whether it shows of how many tasks, and has not been told for a second.
+  [[nodiscard]] bool wants_total() const;
+  /// How many there are, as far as that is known.
+  void set_total(std::size_t tasks);
   /// A line between the others.
   void line(const std::string& text);
   /// The last line. `tasks`: `5 tasks: 4 succeeded, 1 failed`.
@@ -68,7 +72,9 @@ private:
   std::chrono::nanoseconds elapsed_{0};  // of the latest event
   std::set<std::string> running_;
   std::map<std::string, std::chrono::nanoseconds> started_at_;  // of all that have begun
-  std::size_t ended_ = 0;
+  std::set<std::string> ended_;
+  std::size_t total_ = 0;  // 0: not known
+  std::optional<std::chrono::steady_clock::time_point> told_total_at_;
 };
 
 }  // namespace millrace::gateway::cli

@@ -150,6 +150,10 @@ result<std::string> remote::run_of(const std::string& word) {
   constexpr std::string_view last = "ffffffff-ffff-ffff-ffff-ffffffffffff";
   const auto is_beginning = word.size() >= run_digits_min && word.size() < last.size() &&
                             word.find_first_not_of("0123456789abcdef-") == std::string::npos;
+  if (word.empty()) {
+    return error{errc::invalid_argument,
+                 "the id of a run is empty; `millrace list runs` shows ids"};
+  }
   if (!word.starts_with('@') && !is_beginning) {
     return is_project_given_ ? result<std::string>{error{
                                    errc::invalid_argument,

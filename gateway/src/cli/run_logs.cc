@@ -81,14 +81,17 @@ exit_code print_instance(log_source& from, const std::string& run, const log_req
     }
     auto& out =
         stream == output_stream::standard_error && !what.only_errors ? std::cerr : std::cout;
+    const line_filter::sink print = [&out](std::string_view text) {
+      out << text << std::flush;
+      return static_cast<bool>(out);
+    };
+    line_filter wanted{what.grep};
     const auto read = from.read(run, {what.task, what.attempt}, stream, what.tail,
-                                [&out](std::string_view piece) {
-                                  out << piece << std::flush;
-                                  return static_cast<bool>(out);
-                                });
+                                [&](std::string_view piece) { return wanted.add(piece, print); });
     if (!read) {
       return report(read.error());
     }
+    wanted.end(print);
   }
   return exit_code::ok;
 }
@@ -121,13 +124,17 @@ exit_code print_several(log_source& from, const std::string& run, const log_requ
       if (what.only_errors && stream == output_stream::standard_output) {
         continue;
       }
-      const auto read = from.read(run, each, stream, what.tail, [&lines](std::string_view piece) {
-        lines.add(piece);
+      const line_filter::sink print = [&lines](std::string_view text) {
+        lines.add(text);
         return static_cast<bool>(std::cout);
-      });
+      };
+      line_filter wanted{what.grep};
+      const auto read = from.read(run, each, stream, what.tail,
+                                  [&](std::string_view piece) { return wanted.add(piece, print); });
       if (!read) {
         return report(read.error());
       }
+      wanted.end(print);
       lines.end();
     }
     std::cout.flush();
@@ -165,11 +172,23 @@ result<std::vector<attempt_output>> remote_logs::attempts(const std::string& run
     attempt_output one;
   };
   std::vector<ended_attempt> found;
+  const auto end_in = [](const ordered_json& row) {
+    const auto at = row.find("finished_at");
+    return at != row.end() && at->is_string() ? at->get<std::string>() : std::string{};
+  };
   const auto tasks = "/api/v1/runs/" + escaped(run) + "/tasks";
   const auto more = server_.for_each_row(
       tasks, "tasks", "after", all_rows, [&](const ordered_json& row) -> result<void> {
         const auto name = row.value("id", "");
-        if (row.value("attempt", 0U) == 0 || !is_of(name, task)) {
+        const auto latest = row.value("attempt", 0U);
+        const auto state = row.value("state", "");
+        if (latest == 0 || !is_of(name, task)) {
+          return {};
+        }
+        if (latest == 1 && state != "backing_off") {  // the list knows all of it
+          if (state != "queued" && row.value("cached_from", "").empty()) {
+            found.push_back({end_in(row), {name, 1}});
+          }
           return {};
         }
         const auto whole = server_.ask(http::method::get, tasks + "/" + escaped(name));
@@ -179,10 +198,7 @@ result<std::vector<attempt_output>> remote_logs::attempts(const std::string& run
         for (const auto& each : whole->value("attempts", ordered_json::array())) {
           const auto end = each.value("end", "");
           if (end != "queued" && end != "cached") {
-            const auto at = each.contains("finished_at") && each["finished_at"].is_string()
-                                ? each["finished_at"].get<std::string>()
-                                : std::string{};
-            found.push_back({at, {name, each.value("id", 0U)}});
+            found.push_back({end_in(each), {name, each.value("id", 0U)}});
           }
         }
         return {};

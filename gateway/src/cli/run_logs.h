@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "cli/cli.h"
+#include "cli/line_filter.h"
 #include "cli/remote.h"
 #include "millrace/actors/kept_logs.h"
 
@@ -92,6 +93,7 @@ struct log_request {
   bool only_errors = false;   ///< Only the standard error.
   std::uint32_t attempt = 0;  ///< Only this one; 0: of an instance the latest, else all.
   std::uint32_t tail = 0;     ///< Only the last lines of each stream; 0: all.
+  line_pattern grep = {};     ///< Only the lines of these that it is in.
 };
 
 /// Of an instance its output goes to standard output and its errors to standard error, as they are,

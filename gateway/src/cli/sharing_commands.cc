@@ -1,5 +1,7 @@
 // SPDX-License-Identifier: MIT
 // project, pool: how projects share the executors.
+#include <fmt/format.h>
+
 #include <cmath>
 #include <iostream>
 
@@ -134,8 +136,33 @@ exit_code run_project(const option_values& options, const std::vector<std::strin
       return report(settings.error());
     }
   }
+  if (is_table(server->form())) {
+    for (const auto* key : {"max_running", "max_queued_runs"}) {
+      if (settings->value(key, 0) == 0) {
+        (*settings)[key] = nullptr;  // no bound, as the others have it
+      }
+    }
+  }
   print_one(server->form(), *settings);
   return exit_code::ok;
+}
+
+// Of memory in a unit that a person reads, to a tenth of it.
+std::string amount_text(const std::string& resource, std::uint64_t amount) {
+  auto exact = actors::format_amount(resource, amount);
+  constexpr std::size_t short_columns = 6;
+  if (resource != "memory" || exact.size() <= short_columns) {
+    return exact;
+  }
+  auto number = static_cast<double>(amount);
+  const auto* unit = "";
+  for (const auto* each : {"Ki", "Mi", "Gi", "Ti"}) {
+    if (number >= 1'024) {
+      number /= 1'024;
+      unit = each;
+    }
+  }
+  return fmt::format("{:.1f}{}", number, unit);
 }
 
 // `gpu 1/2, cpu 500m/4`: what is free of what there is.
@@ -150,8 +177,7 @@ std::string free_text(const ordered_json& offer) {
     const auto& all = offer.at("resources")[at];
     const auto name = all.at("name").get<std::string>();
     text += (text.empty() ? "" : ", ") + name + " " +
-            actors::format_amount(name, amount(offer.at("free")[at])) + "/" +
-            actors::format_amount(name, amount(all));
+            amount_text(name, amount(offer.at("free")[at])) + "/" + amount_text(name, amount(all));
   }
   return text;
 }

@@ -3,7 +3,6 @@
 #include <algorithm>
 #include <cerrno>
 #include <cstring>
-#include <filesystem>
 #include <fstream>
 #include <iostream>
 #include <limits>
@@ -12,6 +11,7 @@
 
 #include "cli/closing.h"
 #include "cli/command.h"
+#include "cli/definition_files.h"
 #include "cli/output.h"
 #include "cli/progress.h"
 #include "cli/remote.h"
@@ -40,35 +40,6 @@ void add_apply_options(po::options_description& options) {
                         "the same as FILE alone; may be repeated");
   options.add_options()("if-version", po::value<std::string>()->value_name("N"),
                         "only if this is the latest version");
-}
-
-// The files that are named, and of each folder the definitions in it, by name.
-result<std::vector<std::string>> definitions_in(const std::vector<std::string>& names) {
-  namespace fs = std::filesystem;
-  std::vector<std::string> files;
-  for (const auto& name : names) {
-    std::error_code failed;
-    if (!fs::is_directory(name, failed)) {
-      files.push_back(name);
-      continue;
-    }
-    std::vector<std::string> found;
-    for (fs::directory_iterator each{name, failed}, end; !failed && each != end;
-         each.increment(failed)) {
-      const auto ending = each->path().extension();
-      if (ending == ".yaml" || ending == ".yml" || ending == ".json") {
-        found.push_back(each->path().string());
-      }
-    }
-    if (failed || found.empty()) {
-      return error{errc::invalid_argument,
-                   "'" + name + "' has no definitions in it: files with .yaml, .yml or .json" +
-                       (failed ? " (" + failed.message() + ")" : "")};
-    }
-    std::sort(found.begin(), found.end());
-    files.insert(files.end(), found.begin(), found.end());
-  }
-  return files;
 }
 
 exit_code run_apply(const option_values& options, const std::vector<std::string>& positional) {
@@ -115,20 +86,24 @@ exit_code run_apply(const option_values& options, const std::vector<std::string>
   if (*if_version > 0) {
     headers.add("If-Match", "\"" + std::to_string(*if_version) + "\"");
   }
+  auto told = ordered_json::array();
+  auto code = exit_code::ok;
   for (const auto& [name, text] : texts) {
     const auto answer =
         server->ask(http::method::put, server->pipelines() + "/" + escaped(name), text, headers);
     if (!answer) {
-      return report(answer.error());
+      code = report(answer.error());
+      break;
     }
     if (is_table(server->form())) {
       std::cout << "pipeline " << name << " version " << answer->at("version")
                 << (answer->at("changed").get<bool>() ? "" : " (unchanged)") << '\n';
     } else {
-      print_one(server->form(), *answer);
+      told.push_back(*answer);
     }
   }
-  return exit_code::ok;
+  print_told(server->form(), told, names.size() > 1 || *files != names);
+  return code;
 }
 
 // --- submit, watch -------------------------------------------------------------------------------

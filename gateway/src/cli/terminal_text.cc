@@ -156,7 +156,10 @@ std::string local_time(const std::string& text) {
       std::strftime(shown, sizeof shown, "%FT%T%z", &local) < 5) {
     return text;
   }
-  return std::string{shown}.insert(std::char_traits<char>::length(shown) - 2, ":");
+  std::string made{shown};
+  constexpr std::string_view no_offset = "+0000";
+  return made.ends_with(no_offset) ? made.substr(0, made.size() - no_offset.size()) + "Z"
+                                   : made.insert(made.size() - 2, ":");
 }
 
 std::string bytes_text(double bytes) {

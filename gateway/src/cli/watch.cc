@@ -94,6 +94,12 @@ bool is_event_stream(const http::client_response& answer) {
   return answer.headers.find("Content-Type").value_or("").starts_with("text/event-stream");
 }
 
+// Of how many tasks the run is; that it cannot be asked is for the events to tell.
+void tell_total(remote& server, const std::string& run, progress& view) {
+  const auto now = server.ask(http::method::get, "/api/v1/runs/" + escaped(run));
+  view.set_total(now ? now->value("tasks", ordered_json::object()).value("total", 0U) : 0);
+}
+
 // Follows the run's events to its end. False when `latest` came first.
 result<bool> follow_events(remote& server, const std::string& run, progress& view,
                            waiting_note& note, runtime::steady_time latest) {
@@ -115,6 +121,9 @@ result<bool> follow_events(remote& server, const std::string& run, progress& vie
           last = event.id;
           ended = event.name == "end";
           if (const auto known = ended ? std::nullopt : event_from_json(event.data)) {
+            if (view.wants_total()) {
+              tell_total(server, run, view);
+            }
             view.event(*known);
           }
           return ended ? http::flow::stop : http::flow::more;

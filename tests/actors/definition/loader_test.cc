@@ -44,6 +44,15 @@ tasks:
     when: ${{ params.top > 0 }}
 )";
 
+TEST_CASE("a word of other systems is known though it is mistyped") {
+  const auto made =
+      load_definition("name: p\ntasks: [{name: a, run: x, retry: {limt: 3}}]\n", "p.yaml");
+  REQUIRE(made.diagnostics.size() == 1);
+  CHECK(to_string(made.diagnostics[0]) ==
+        "p.yaml:2:36: error: unknown key `limt` in `retry` (write `max_attempts`, "
+        "which counts the first attempt too)");
+}
+
 TEST_CASE("a definition is read whole") {
   const auto loaded = load_definition(word_frequency, "p.yaml");
   for (const auto& each : loaded.diagnostics) {

@@ -441,8 +441,7 @@ tasks: [{name: a, run: x}]
 )",
       {"3:13 `type` must be one of `string`, `int`, `float`, `bool`, `list`, `map`, found the text "
        "`integer`",
-       "4:27 `default` must be of type `int`, found the text `x`",
-       "5:16 the default must be one of `4`",
+       "4:27 `default` must be of type `int`, found the text `x`", "5:16 the default must be `4`",
        "5:29 `enum[1]` must be of type `int`, found the text `x`",
        "6:32 a required parameter has no use for a default (remove `required` or `default`)",
        "7:17 `required` must be `true` or `false`, found the text `yes`",

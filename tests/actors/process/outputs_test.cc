@@ -59,10 +59,9 @@ TEST_CASE("outputs are bounded in bytes and keys") {
   CHECK(parse_outputs("a=" + std::string(output_bytes_max - 2, 'x')));
   const auto large = refusal_of("a=" + std::string(output_bytes_max - 1, 'x'));
   CHECK(large.code() == errc::too_large);
-  CHECK(
-      large.text() ==
-      "more than 65536 bytes; write what is larger to a file in $MILLRACE_WORKSPACE, and its path "
-      "here");
+  CHECK(large.text() ==
+        "more than 65536 bytes; leave what is larger in a file, and name it in the `artifacts` of "
+        "the task");
   std::string many;
   for (std::size_t each = 0; each < output_keys_max; ++each) {
     many += "k" + std::to_string(each) + "=\n";

@@ -39,6 +39,33 @@ tasks:
   }
 }
 
+TEST_CASE("tasks that have not opened are known, a fan-out as one until its list is") {
+  played_run run{R"(name: p
+tasks:
+  - {name: list, run: x, outputs: [files]}
+  - {name: each, run: x, needs: [list], for_each: "${{ tasks.list.outputs.files }}"}
+  - {name: last, run: x, needs: [each]}
+  - {name: not, run: x, needs: [last], for_each: [1, 2], when: "${{ 1 == 2 }}"}
+)"};
+  CHECK(run.graph_.known_instances() == 4);
+  run.end("list", task_state::SUCCEEDED, {{"files", "a\nb\nc"}});
+  CHECK(run.graph_.known_instances() == 6);
+  run.come_back();
+  CHECK(run.graph_.known_instances() == 6);
+  run.end("each[0]", task_state::FAILED);
+  run.end("each[1]", task_state::SUCCEEDED);
+  run.end("each[2]", task_state::SUCCEEDED);
+  REQUIRE(run.ended_);
+  CHECK(run.graph_.known_instances() == 6);  // `last` and `not` as a whole
+  run.retry();
+  CHECK(run.graph_.known_instances() == 6);
+  run.end("each[0]", task_state::SUCCEEDED);
+  run.end("last", task_state::SUCCEEDED);
+  CHECK(run.graph_.known_instances() == 6);
+  run.retry({0});  // all of it again
+  CHECK(run.graph_.known_instances() == 4);
+}
+
 TEST_CASE("what has not started says what it waits for") {
   played_run run{R"(name: p
 max_parallel: 3

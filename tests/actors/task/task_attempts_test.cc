@@ -6,6 +6,7 @@
 
 #include <random>
 
+#include "millrace/actors/process_outputs.h"
 #include "run/run_graph.h"
 
 namespace millrace::actors {
@@ -195,6 +196,17 @@ TEST_CASE("only an attempt that is queued can be late") {
   CHECK(cancelled.start_overdue("late") == nothing);
   CHECK(cancelled.finished(1, AttemptEnd::CANCELLED, -1, "", 0).release);
   CHECK(cancelled.row().state == TaskState::CANCELLED);
+}
+
+TEST_CASE("outputs that are too large are not tried again, others that are wrong are") {
+  const retry_policy thrice{.max_attempts = 3};
+  CHECK(running(thrice).finished(1, AttemptEnd::BAD_OUTPUTS, 0, "wrote none", 0).retry_after);
+  auto large = running(thrice);
+  const std::string why =
+      "$MILLRACE_OUTPUT: " + check_output(std::string(70'000, 'x')).error().text();
+  CHECK_FALSE(large.finished(1, AttemptEnd::BAD_OUTPUTS, 0, why, 0).retry_after);
+  CHECK(large.row().state == TaskState::FAILED);
+  CHECK(large.row().reason == why + ", after which it is not retried");
 }
 
 TEST_CASE("only the exit codes that the policy names are tried again") {

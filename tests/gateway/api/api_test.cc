@@ -142,13 +142,55 @@ TEST_CASE("what a client has already is not sent again") {
   CHECK_FALSE(older.headers.find("ETag"));
 }
 
+TEST_CASE("a server has the schema of definitions") {
+  served_node here;
+  const auto schema = here.ask(method::get, "/schemas/pipeline.json", 200);
+  CHECK(schema["$defs"].contains("pipeline"));
+}
+
+TEST_CASE("lists tell more of each row where that is asked for") {
+  served_node here;
+  const std::string pipelines = "/api/v1/projects/p/pipelines";
+  const std::string gated = "name: gated\ntasks: [{name: gate, approval: 'Really?'}]\n";
+  here.ask(method::put, pipelines + "/gated", 201, gated);
+  here.ask(method::post, pipelines + "/gated/pause", 202);
+  const std::string run =
+      here.ask(method::post, pipelines + "/gated/runs", 201, R"({"params":{}})")["id"];
+  json listed;
+  for (int asked = 0; asked < 10'000 && listed.empty(); ++asked) {  // its name is on its way
+    listed = here.ask(method::get, pipelines + "?details=true", 200)["pipelines"];
+  }
+  REQUIRE(listed.size() == 1);
+  CHECK(listed[0]["details"]["version"] == 1);
+  CHECK(listed[0]["details"]["paused"] == true);
+  CHECK(listed[0]["details"]["latest_run"]["id"] == run);
+  CHECK(listed[0]["details"]["latest_run"]["state"] == "queued");
+  CHECK_FALSE(here.ask(method::get, pipelines, 200)["pipelines"][0].contains("details"));
+  CHECK(here.ask(method::get, "/api/v1/projects/none/pipelines?details=true", 200)["pipelines"]
+            .empty());
+  for (const std::string list :
+       {pipelines + "/gated/runs?", std::string{"/api/v1/runs?project=p&"}}) {
+    const auto rows = here.ask(method::get, list + "details=true&limit=500", 200)["runs"];
+    REQUIRE(rows.size() == 1);
+    CHECK(rows[0]["state"] == "queued");
+    CHECK(rows[0]["details"] == here.ask(method::get, "/api/v1/runs/" + run, 200));
+    CHECK_FALSE(here.ask(method::get, list + "details=false", 200)["runs"][0].contains("details"));
+    CHECK(here.ask(method::get, list + "details=yes", 400)["code"] == "invalid_argument");
+    CHECK(here.ask(method::get, list + "state=running", 200)["runs"].empty());
+  }
+}
+
 TEST_CASE("every mistake of a definition is in the problem document") {
   served_node here;
+  const std::string wrong = "name: hello\ntaks: 1\ntasks: [{name: a}]\n";
   const auto problem =
-      here.ask(method::post, "/api/v1/validate", 422, "name: hello\ntaks: 1\ntasks: [{name: a}]\n");
+      here.ask(method::put, "/api/v1/projects/default/pipelines/hello", 422, wrong);
   REQUIRE(problem["errors"].size() == 2);
   CHECK(problem["errors"][0]["line"] == 2);
   CHECK(problem["errors"][0]["pointer"] == "/taks");
+  const auto told = here.ask(method::post, "/api/v1/validate", 200, wrong);
+  CHECK(told["valid"] == false);
+  CHECK(told["errors"] == problem["errors"]);
   CHECK(here.ask(method::post, "/api/v1/validate", 200, hello)["valid"] == true);
 }
 

@@ -173,7 +173,8 @@ TEST_CASE("a paused pipeline keeps what comes until it is resumed") {
   served.ask(method::post, pipeline + "/pause", 202, {}, served.shown());
   const std::string body = R"({"after": "4f2a"})";
   const std::string run = json::parse(served.deliver(body, signature_of(body)).body)["id"];
-  CHECK(served.ask(method::get, "/api/v1/runs/" + run, 200, {}, served.shown())["queued"] == true);
+  CHECK(served.ask(method::get, "/api/v1/runs/" + run, 200, {}, served.shown())["state"] ==
+        "queued");
   served.ask(method::post, pipeline + "/resume", 202, {}, served.shown());
   CHECK(served.ask(method::get, "/api/v1/runs/" + run + "?wait=50s", 200, {},
                    served.shown())["state"] == "succeeded");

@@ -2,6 +2,7 @@
 #include <doctest/doctest.h>
 
 #include <algorithm>
+#include <atomic>
 #include <charconv>
 
 #include "command_line.h"
@@ -25,6 +26,7 @@ struct with_tasks {
   explicit with_tasks(std::size_t count)
       : on{[this, count](http::request& asked, http::reply answer) {
           const auto path = std::string{asked.path()};
+          ++requests;
           if (path.ends_with("/logs")) {
             const auto name = std::string{asked.segment(asked.segment_count() - 2)};
             name == missing_log ? answer.fail({runtime::errc::not_found, "the log is gone"})
@@ -58,6 +60,7 @@ struct with_tasks {
   }
 
   std::string missing_log;
+  std::atomic<int> requests = 0;
   http::running on;
 };
 
@@ -101,6 +104,36 @@ TEST_CASE("submit --logs prints the logs of every last task, and tells when one 
   const auto part = command_line(gone.on, {"submit", "p", "--logs"});
   CHECK(part.code == exit_code::not_found);
   CHECK(has(part.errors, "the log is gone"));
+}
+
+TEST_CASE("logs of a run ask for no task whose only attempt the list tells of") {
+  with_tasks many{1'500};
+  const auto all = command_line(many.on, {"logs", "r", "--stderr"});
+  CHECK(all.code == exit_code::ok);
+  CHECK(lines_of(all.output) == 1'500);
+  CHECK(many.requests == 2 + 1'500);  // two pages, and the log of each
+  const auto some = command_line(many.on, {"logs", "r", "--stderr", "--grep", "t14.9$"});
+  CHECK(some.code == exit_code::ok);
+  CHECK(lines_of(some.output) == 10);
+  CHECK(has(some.output, "t1429"));
+  CHECK(command_line(many.on, {"logs", "r", "--grep", "never"}).code == exit_code::ok);
+  const auto wrong = command_line(many.on, {"logs", "r", "--grep", "("});
+  CHECK(wrong.code == exit_code::usage);
+  CHECK(has(wrong.errors, "--grep: the pattern is no regular expression"));
+}
+
+TEST_CASE("get names what it takes") {
+  for (const auto& words :
+       {std::vector<std::string>{"run"}, {"runs"}, {"tasks", "r"}, {""}, {"r", ""}}) {
+    auto typed = words;
+    typed.insert(typed.begin(), "get");
+    const auto told = command_line(typed);
+    CHECK(told.code == exit_code::usage);
+    CHECK(has(told.errors, "get what?"));
+  }
+  with_tasks some{1};
+  CHECK(command_line(some.on, {"get", "run", "r"}).code == exit_code::ok);
+  CHECK(has(command_line(some.on, {"cancel", ""}).errors, "the id of a run is empty"));
 }
 
 }  // namespace millrace::gateway::cli

@@ -63,6 +63,25 @@ TEST_CASE("plain progress has a line a task where there are many") {
   CHECK(count("\n") == 251);
 }
 
+TEST_CASE("the line of a terminal tells of how many tasks, and what starts again has not ended") {
+  std::stringstream printed;
+  auto* const real = std::cerr.rdbuf(printed.rdbuf());
+  {
+    progress view{progress_mode::tty};
+    view.event(event("00:00:00", "a", "running"));
+    CHECK(printed.str().ends_with("] 0 done, 1 running: a"));
+    CHECK(view.wants_total());
+    view.set_total(3);
+    CHECK_FALSE(view.wants_total());
+    view.event(event("00:00:01", "a", "failed"));
+    CHECK(printed.str().ends_with("] 1 of 3 done, 0 running"));
+    view.event(event("00:00:02", "a", "running"));
+    CHECK(printed.str().ends_with("] 0 of 3 done, 1 running: a"));
+  }
+  std::cerr.rdbuf(real);
+  CHECK_FALSE(progress{progress_mode::plain}.wants_total());
+}
+
 TEST_CASE("colours follow the variables that people set for them") {
   const auto is_colored = [](progress_mode mode, const char* variable, const char* value) {
     ::unsetenv("NO_COLOR");

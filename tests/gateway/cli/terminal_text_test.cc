@@ -40,6 +40,9 @@ TEST_CASE("times are shown in the zone of who looks") {
   CHECK(local_time("1969-12-31T23:59:59Z") == "1970-01-01T05:44:59+05:45");
   CHECK(local_time("2026-01-31T20:00:00+01:00") == "2026-01-31T20:00:00+01:00");
   CHECK(local_time("yesterday") == "yesterday");
+  ::setenv("TZ", "UTC", 1);
+  ::tzset();
+  CHECK(local_time("2026-01-31T20:00:00.123456789Z") == "2026-01-31T20:00:00Z");
   CHECK(local_time("").empty());
   ::unsetenv("TZ");
   ::tzset();

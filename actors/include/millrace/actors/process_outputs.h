@@ -24,6 +24,10 @@ inline constexpr std::size_t output_bytes_max = std::size_t{64} << 10U;
 inline constexpr std::size_t output_keys_max = 256;
 inline constexpr std::size_t output_key_bytes_max = 128;
 
+/// How a refusal ends of what is larger: it will not be smaller another time.
+inline constexpr std::string_view larger_output_hint =
+    "leave what is larger in a file, and name it in the `artifacts` of the task";
+
 /// Keys (a letter or `_`, then letters, digits, `_`, `-`) and values in the order of their first
 /// appearance.
 ///

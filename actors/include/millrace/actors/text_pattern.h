@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
-// Regular expressions of the language: RE2's, in time linear in the text; private to the definition
-// module.
+// Regular expressions of the language, and of what is looked for in logs: RE2's, in time linear in
+// the text.
 //
 // What is linear may still be slow: where RE2 falls back to following every state of a program, a
 // byte of text costs some nanoseconds for each. So programs are bounded, and so is the product.
