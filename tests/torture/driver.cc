@@ -127,6 +127,15 @@ void driver::end(way_to_end way) {
   }
 }
 
+// Multiplies and folds, so that the order counts. With threads there is no order.
+void driver::trace(std::uint64_t what) {
+  if (!by_hand_) {
+    return;
+  }
+  report_.trace = (report_.trace ^ what) * 0x9e3779b97f4a7c15U;
+  report_.trace ^= report_.trace >> 32U;
+}
+
 void driver::move(duration by) {
   time_.move(by);
   here_->time_changed();
@@ -161,6 +170,8 @@ void driver::answered(operation& one, const result<T>& answer) {
   --one.open;
   --open_;
   one.answered_at = ++events_;
+  trace(one.effect);
+  trace(answer ? 0 : static_cast<std::uint64_t>(answer.error().code()));
   if (killed_) {
     one.doubtful = true;
   } else if (answer) {
@@ -390,6 +401,7 @@ void driver::fail_something() {
 void driver::step() {
   let_happen(below(16));
   const auto dice = below(1'000);
+  trace(dice);
   if (dice < 3) {
     constexpr std::array ways{way_to_end::killed, way_to_end::killed, way_to_end::stopped_in_haste,
                               way_to_end::stopped};
@@ -427,8 +439,13 @@ bool driver::let_happen(std::uint64_t at_most) {
   auto more = by_hand_;
   for (std::uint64_t done = 0; more && done < at_most; ++done) {
     const auto choice = random_.next();
-    more = (choice % 3 == 0 && rows_->do_one()) ||
-           here_->run_one(static_cast<std::size_t>(choice >> 32U)) || rows_->do_one();
+    enum class done_by : std::uint8_t { storage_first, silo, storage, nobody };
+    const auto by = choice % 3 == 0 && rows_->do_one() ? done_by::storage_first
+                    : here_->run_one(static_cast<std::size_t>(choice >> 32U)) ? done_by::silo
+                    : rows_->do_one()                                         ? done_by::storage
+                                                                              : done_by::nobody;
+    trace(choice + static_cast<std::uint64_t>(by));
+    more = by != done_by::nobody;
   }
   return more;
 }
@@ -526,6 +543,7 @@ void driver::reckon() {
     auto& content = found[name];
     content.total = dump->total();
     content.gaps = dump->gaps();
+    trace(content.total);
     for (const auto each : dump->read().getEffects()) {
       content.effects[each.getName()] = each.getValue();
     }

@@ -32,6 +32,7 @@ struct torture_report {
   std::uint64_t returned = 0;    ///< Calls that came back into their chain.
   std::uint64_t overlapped = 0;  ///< Readers beside each other.
   std::uint64_t offloaded = 0;
+  std::uint64_t trace = 0;  ///< A digest of what was done, chosen and answered, in its order.
 };
 
 /// Requires: used once. Threading: one thread.
@@ -69,6 +70,7 @@ private:
   void answered(operation& one, const result<T>& answer);
   void wait_for_answers(std::uint64_t open_max);
   bool let_happen(std::uint64_t at_most);
+  void trace(std::uint64_t what);
   [[nodiscard]] std::uint64_t open();
   result<worker_interface::dump_results> dump_of(const std::string& name);
   void drain();

@@ -7,7 +7,6 @@
 
 #include "definition/compiled.h"
 #include "millrace/actors/definition.h"
-#include "millrace/actors/name_rule.h"
 #include "millrace/actors/params.h"
 #include "millrace/actors/priority.h"
 #include "millrace/actors/run_id.h"
@@ -28,15 +27,8 @@ using runtime::ref;
 
 namespace {
 
-constexpr std::uint32_t page_default = 100;
-constexpr std::uint32_t page_max = 1'000;
 // Runs that a page is chosen from: what bounds a search for rare ones.
 constexpr std::uint32_t page_look_max = 10'000;
-constexpr std::uint32_t project_weight_max = 1'000'000;
-
-std::uint32_t page_of(std::uint32_t limit) {
-  return limit == 0 ? page_default : std::min(limit, page_max);
-}
 
 std::optional<schemas::RunState> run_state_named(std::string_view name) {
   const auto count = capnp::Schema::from<schemas::RunState>().getEnumerants().size();
@@ -89,96 +81,6 @@ void set_labels(capnp::List<schemas::CompiledEntry>::Reader of_pipeline,
 }
 
 }  // namespace
-
-async<> project_actor::on_activate() {
-  if (pipelines_.empty() && !state().hasSettings()) {
-    set_idle_timeout(runtime::duration{});  // nobody knows it: asking leaves nothing
-  }
-  return {};
-}
-
-// Its pool goes by most of it; its pipelines, which take the runs, by the rest.
-async<> project_actor::configure(configure_params params) {
-  const auto settings = params.settings();
-  if (auto named = check_name("project", key(), name_rule::thing); !named) {
-    co_await runtime::fail(std::move(named).error());
-  }
-  if (settings.getWeight() == 0 || settings.getWeight() > project_weight_max) {
-    co_await runtime::fail(errc::invalid_argument, "the weight of a project is from 1 to " +
-                                                       std::to_string(project_weight_max) +
-                                                       ", not " +
-                                                       std::to_string(settings.getWeight()));
-  }
-  for (const auto each : {settings.getMaxPriority(), settings.getPreemptsFrom()}) {
-    if (each < -1 || each > std::int64_t{priority_max}) {
-      co_await runtime::fail(errc::invalid_argument, std::to_string(each) + " is no priority: " +
-                                                         std::string{priority_hint});
-    }
-  }
-  const auto bound = state().getSettings().getMaxQueuedRuns();
-  edit().setSettings(settings);
-  set_idle_timeout(std::nullopt);
-  send(ref<schemas::Pool>(std::string{default_pool}).set_project(key(), settings));
-  if (settings.getMaxQueuedRuns() != bound) {
-    pipelines_.for_each([&](std::string_view name, schemas::ProjectPipeline::Reader) {
-      send(ref<schemas::Pipeline>(key() + "/" + std::string{name})
-               .limit_runs(settings.getMaxQueuedRuns()));
-      return true;
-    });
-  }
-}
-
-async<project_actor::settings_results> project_actor::settings() {
-  settings_results results;
-  results.build().setSettings(state().getSettings());
-  co_return results;
-}
-
-async<> project_actor::add(add_params params) {
-  if (!pipelines_.contains(params.pipeline())) {
-    auto record = pipelines_.edit(params.pipeline());
-    record.setName(params.read().getPipeline());
-    record.setRegisteredAt(nanoseconds(now()));
-    set_idle_timeout(std::nullopt);
-    if (const auto bound = state().getSettings().getMaxQueuedRuns(); bound > 0) {
-      send(ref<schemas::Pipeline>(key() + "/" + std::string{params.pipeline()}).limit_runs(bound));
-    }
-  }
-  pipelines_.edit(params.pipeline()).setSchedules(params.schedules());
-  return {};
-}
-
-async<> project_actor::remove(remove_params params) {
-  pipelines_.erase(params.pipeline());
-  return {};
-}
-
-async<project_actor::pipelines_results> project_actor::pipelines(pipelines_params params) {
-  std::vector<schemas::ProjectPipeline::Reader> page;
-  std::string next;
-  const auto limit = page_of(params.limit());
-  const std::string after{params.after()};
-  pipelines_.for_each(
-      [&](std::string_view name, schemas::ProjectPipeline::Reader record) {
-        if (name == after) {
-          return true;
-        }
-        if (page.size() == limit) {
-          next = text_of(page.back().getName());
-          return false;
-        }
-        page.push_back(record);
-        return true;
-      },
-      after);
-  pipelines_results results;
-  auto list = results.build().initPipelines(static_cast<unsigned>(page.size()));
-  for (unsigned at = 0; at < page.size(); ++at) {
-    list.setWithCaveats(at, page[at]);
-  }
-  results.build().setNext(next.c_str());
-  co_return results;
-}
 
 error pipeline_actor::unknown() const {
   return {errc::not_found, "there is no pipeline '" + pipeline() + "' in project '" + project() +

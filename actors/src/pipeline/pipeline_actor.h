@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// The actors `project` and `pipeline`: names, versions and the list of runs.
+// The actor `pipeline`: versions and the list of runs.
 #pragma once
 
 #include <functional>
@@ -20,20 +20,6 @@
 #include "pipeline/run_turns.h"
 
 namespace millrace::actors {
-
-/// A namespace of pipelines.
-class project_actor final : public schemas::project_base<schemas::ProjectState> {
-public:
-  runtime::async<> on_activate() override;
-  runtime::async<> add(add_params params) override;
-  runtime::async<pipelines_results> pipelines(pipelines_params params) override;
-  runtime::async<> remove(remove_params params) override;
-  runtime::async<> configure(configure_params params) override;
-  runtime::async<settings_results> settings() override;
-
-private:
-  runtime::state_map<schemas::ProjectPipeline> pipelines_{*this, "pipelines"};
-};
 
 /// A definition in versions, and what ran of it. Neither runs that have ended nor older versions
 /// are kept in memory, so that a submission costs the same whatever the history.

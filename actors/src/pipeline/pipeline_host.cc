@@ -17,6 +17,7 @@
 #include "pipeline/names.h"
 #include "pipeline/pipeline_actor.h"
 #include "pool/pool_actor.h"
+#include "project/project_actor.h"
 #include "run/run_actor.h"
 #include "schedule/schedule_actor.h"
 #include "secrets/secrets_actor.h"

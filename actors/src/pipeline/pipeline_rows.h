@@ -2,6 +2,7 @@
 // The rows that a pipeline keeps its records under.
 #pragma once
 
+#include <algorithm>
 #include <cstdint>
 #include <string>
 #include <string_view>
@@ -12,6 +13,13 @@ namespace millrace::actors {
 
 inline constexpr unsigned pipeline_version_digits = 10;
 inline constexpr unsigned pipeline_time_digits = 20;
+inline constexpr std::uint32_t page_default = 100;
+inline constexpr std::uint32_t page_max = 1'000;
+
+// How many rows a page has of which so many are asked for; 0: as many as are usual.
+inline std::uint32_t page_of(std::uint32_t limit) {
+  return limit == 0 ? page_default : std::min(limit, page_max);
+}
 
 // The row of a run: its id with each hexadecimal digit inverted. Ids sort by time, so rows sort
 // the newest first, and a page of them is read without passing over the others. Of an empty id the

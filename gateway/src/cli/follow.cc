@@ -30,15 +30,21 @@ bool waits_itself(errc code) {
          code == errc::deadline_exceeded;
 }
 
+// How a cluster is its server knows by itself.
+constexpr std::chrono::seconds health_patience{2};
+
 // A server waits longer for a primary than this program for an answer, so it cannot say so.
 void ask_why(remote& server, passed& ended) {
   if (!ended.is_waiting || ended.why->code() != errc::deadline_exceeded) {
     return;
   }
-  const auto seen = server.ask(http::method::get, "/api/v1/cluster/health");
-  ended.is_waiting = seen && seen->contains("losses");
+  const auto answer = server.client().stream(http::method::get, "/api/v1/cluster/health", {}, {},
+                                             nullptr, server.now() + health_patience);
+  const auto seen = ordered_json::parse(answer ? answer->body : "", nullptr, false);
+  ended.has_answer = ended.has_answer || answer;
+  ended.is_waiting = answer && answer->status < 400 && seen.is_object() && seen.contains("losses");
   if (ended.is_waiting) {
-    const auto missing = missing_in(*seen);
+    const auto missing = missing_in(seen);
     ended.why = error{errc::deadline_exceeded,
                       missing.empty() ? ended.why->text() : "the cluster is not whole: " + missing};
   }
@@ -192,8 +198,7 @@ passed passed_of(const remote& server, const result<http::client_response>& answ
   passed made{.has_answer = answer || brought == pass::something, .brought = brought};
   if (!answer) {
     made.why = answer.error();
-    made.is_waiting = waits_itself(made.why->code());  // it has taken the question
-    made.has_answer = made.has_answer || made.is_waiting;
+    made.is_waiting = waits_itself(made.why->code());  // unless there is nobody: `ask_why`
   } else if (answer->status >= 400) {
     made.why = server.problem_of(*answer);
     made.is_final = !may_pass(answer->status);
@@ -217,16 +222,17 @@ result<bool> follow(remote& server, runtime::steady_time latest, waiting_note& n
     if (now >= latest) {
       return false;
     }
-    reached = reached || ended.has_answer;
-    if (ended.is_final || !reached) {
-      return *ended.why;
-    }
     // What is quiet may outlast what a proxy, or this program, allows one stream.
     if (now - began >= reconnects::patience) {
       ended.brought = pass::something;
+      ended.has_answer = true;
       ended.is_waiting = false;
     } else {
       ask_why(server, ended);
+    }
+    reached = reached || ended.has_answer;
+    if (ended.is_final || !reached) {
+      return *ended.why;
     }
     if (ended.brought == pass::nothing && (ended.is_waiting || !ended.has_answer)) {
       note.waits_for(*ended.why);
@@ -234,7 +240,8 @@ result<bool> follow(remote& server, runtime::steady_time latest, waiting_note& n
     if (ended.is_waiting) {
       tries = {};
     }
-    const auto wait = ended.is_waiting ? reconnects::wait_most : tries.after(ended.brought);
+    const auto spent = ended.has_answer ? runtime::duration{0} : server.now() - began;
+    const auto wait = ended.is_waiting ? reconnects::wait_most : tries.after(ended.brought, spent);
     if (!wait) {
       return error{errc::unavailable, ended.why->text() + "; gave up after " +
                                           actors::format_duration(reconnects::patience)};

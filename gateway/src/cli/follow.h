@@ -45,9 +45,10 @@ private:
 
 /// Calls `once` until it is done; again and again as `reconnects` has it when the connection
 /// breaks, the server is away or says that it fails; but not when nobody answered the first time:
-/// that is more likely a wrong address than a restart. A server that waits itself is waited for as
-/// long as it takes. `note` is told of what is waited for; that it goes on is for `once` to tell.
-/// False when `latest` came first. Errors: why it ended otherwise.
+/// that is more likely a wrong address than a restart. Who takes a connection and says nothing is
+/// nobody. A server that waits itself is waited for as long as it takes. `note` is told of what is
+/// waited for; that it goes on is for `once` to tell. False when `latest` came first. Errors: why
+/// it ended otherwise.
 [[nodiscard]] runtime::result<bool> follow(remote& server, runtime::steady_time latest,
                                            waiting_note& note, const std::function<passed()>& once);
 

@@ -5,9 +5,12 @@
 
 namespace millrace::gateway::cli {
 
-std::optional<std::chrono::milliseconds> reconnects::after(pass brought) {
+std::optional<std::chrono::milliseconds> reconnects::after(pass brought,
+                                                           std::chrono::nanoseconds spent) {
   if (brought == pass::something) {
     *this = {};
+  } else {
+    waited_ += std::chrono::floor<std::chrono::milliseconds>(spent);
   }
   if (waited_ >= patience) {
     return std::nullopt;

@@ -156,9 +156,10 @@ exit_code run_top(const option_values& options, const std::vector<std::string>&)
     if (interrupts() > 0 || (shown && shown->quit()) || !std::cout) {
       return interrupts() > 0 && once ? exit_code::interrupted : exit_code::ok;
     }
+    auto began = server->now();
     auto after = figures(*server);
     while (!after && !once && is_away(after.error())) {
-      const auto wait = tries.after(pass::nothing);
+      const auto wait = tries.after(pass::nothing, server->now() - began);
       if (!wait || interrupts() > 0) {
         break;
       }
@@ -166,6 +167,7 @@ exit_code run_top(const option_values& options, const std::vector<std::string>&)
         screen::show(after.error().text() + "; trying again\n");
       }
       static_cast<void>(wait_for_interrupt(*wait, -1));
+      began = server->now();
       after = figures(*server);
     }
     if (after) {

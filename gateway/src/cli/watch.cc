@@ -104,12 +104,17 @@ void tell_total(remote& server, const std::string& run, progress& view) {
 result<bool> follow_events(remote& server, const std::string& run, progress& view,
                            waiting_note& note, runtime::steady_time latest) {
   std::string last;
+  auto is_known = false;
   return follow(server, latest, note, [&]() -> passed {
-    if (note.is_told()) {  // a run that is quiet would not show that it goes on
-      const auto looked = server.client().send(http::method::get, "/api/v1/runs/" + escaped(run));
+    // The run first: its answer is whole in time, or there is nobody; of a stream only the head has
+    // to be. And a run that is quiet would not show that it goes on.
+    if (!is_known || note.is_told()) {
+      const auto looked = server.client().stream(http::method::get, "/api/v1/runs/" + escaped(run),
+                                                 {}, {}, nullptr, latest);
       if (!looked || looked->status >= 400) {
         return passed_of(server, looked, pass::nothing);
       }
+      is_known = true;
       note.goes_on();
     }
     auto brought = pass::nothing;

@@ -17,6 +17,8 @@
 #include <atomic>
 #include <functional>
 #include <memory>
+#include <string_view>
+#include <tuple>
 
 #include "activation/activation.h"
 
@@ -48,6 +50,27 @@ struct probe_envelope final : envelope {
   envelope& call;  // what `waiting` waits for, in the end
 };
 
+// Of a cycle the call that was made last is refused, so that all who find it refuse the same one.
+// What was made at once goes by whom it asks for what, and by what it was made in; addresses, which
+// are others in another process, decide last.
+bool is_later(const envelope& one, const envelope& other) {
+  const auto facts = [](const envelope& call) {
+    return std::tuple{call.made, call.interface->type, std::string_view{call.key}, call.method};
+  };
+  const auto* above = &one;
+  const auto* other_above = &other;
+  while (above != other_above && above != nullptr && other_above != nullptr) {
+    const auto mine = facts(*above);
+    const auto theirs = facts(*other_above);
+    if (mine != theirs) {
+      return mine > theirs;
+    }
+    above = above->parent;
+    other_above = other_above->parent;
+  }
+  return above == other_above ? std::less<>{}(&other, &one) : other_above == nullptr;
+}
+
 }  // namespace
 
 void activation::look_for_deadlock(envelope& waiting) {
@@ -55,10 +78,9 @@ void activation::look_for_deadlock(envelope& waiting) {
   chase(search, waiting);
 }
 
-// `kept_out` waits here, and the call that searches for it (or is it). Of a cycle the call with the
-// highest address is refused, so that all who find it refuse the same one.
+// `kept_out` waits here, and the call that searches for it (or is it).
 void activation::chase(deadlock_search search, envelope& kept_out) {
-  if (std::less<>{}(&search.victim.get(), &kept_out)) {
+  if (is_later(kept_out, search.victim)) {
     search.victim = kept_out;
   }
   for (const auto* turn : turns_.running()) {

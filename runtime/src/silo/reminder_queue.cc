@@ -48,6 +48,7 @@ void reminder_queue::put(const reminder_owner& whose, std::string_view name, wal
       one.partition = whose.partition;
       one.key = whose.key;
       one.name = name;
+      one.number = ++added_;
     } else if (one.epoch > whose.epoch || (one.epoch == whose.epoch && !may_replace(one))) {
       return;
     }

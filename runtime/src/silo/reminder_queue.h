@@ -11,7 +11,7 @@
 #pragma once
 
 #include <cstddef>
-#include <functional>
+#include <cstdint>
 #include <mutex>
 #include <set>
 #include <string>
@@ -65,11 +65,12 @@ private:
     std::uint64_t epoch = 0;
     std::string key;
     std::string name;
-    unsigned fired = 0;  // since it was set
+    unsigned fired = 0;        // since it was set
+    std::uint64_t number = 0;  // in which it was added: what is due at once keeps that order
   };
   struct earlier {
     bool operator()(const entry* a, const entry* b) const noexcept {
-      return a->due != b->due ? a->due < b->due : std::less<>{}(a, b);
+      return a->due != b->due ? a->due < b->due : a->number < b->number;
     }
   };
 
@@ -84,6 +85,7 @@ private:
   mutable std::mutex mutex_;
   std::unordered_map<std::string, entry> entries_;  // by the actor's hash and the name
   std::set<entry*, earlier> by_time_;
+  std::uint64_t added_ = 0;
 };
 
 }  // namespace millrace::runtime::detail

@@ -74,7 +74,13 @@ void checkpoint_writer::run() {
     std::shared_ptr<const overlay_generation> generation;
     {
       std::unique_lock lock{mutex_};
-      changed_.wait(lock, [this] { return stopping_ || generation_ != nullptr; });
+      const auto has_work = [this] { return stopping_ || generation_ != nullptr; };
+      if (!changed_.wait_for(lock, quiet_before_rest, has_work)) {
+        lock.unlock();
+        checkpoint_.rest();
+        lock.lock();
+        changed_.wait(lock, has_work);
+      }
       if (generation_ == nullptr) {
         return;
       }

@@ -224,6 +224,7 @@ result<void> engine::scan(partition_id partition, std::string_view prefix, std::
     const key_range range{prefix, start, std::min(limit, scan_page_rows)};
     auto rows = view.read(partition, range);
     view.close();
+    reader_->rest_later();
     if (!rows) {
       return rows.error();
     }
@@ -295,6 +296,7 @@ result<void> engine::backup(const std::function<result<void>(std::string_view)>&
       return copied;
     }
   }
+  reader_->rest_later();
   return out.finish();
 }
 

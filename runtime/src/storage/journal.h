@@ -65,6 +65,9 @@ public:
   virtual result<void> scan_states(
       const std::function<result<void>(partition_id, std::string_view)>& visit) const = 0;
 
+  /// As `checkpoint::rest`.
+  virtual void rest() noexcept {}
+
   /// Bytes of disk that hold something. Cost: reads the list of free pages.
   [[nodiscard]] virtual result<std::uint64_t> bytes_used() const = 0;
 

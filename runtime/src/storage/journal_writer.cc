@@ -325,6 +325,7 @@ result<void> journal_writer::flush_group() {
     }
     return flushed;
   }
+  has_rested_ = false;
   counters_.commits.fetch_add(entries, std::memory_order_relaxed);
   counters_.group_commits.fetch_add(1, std::memory_order_relaxed);
   counters_.written_bytes.add(bytes);
@@ -447,6 +448,15 @@ duration journal_writer::idle_work() {
     const auto due = active_since_ + std::chrono::milliseconds{options_.checkpoint_interval_ms};
     sleep = std::min(sleep, std::max<duration>(due - now, std::chrono::milliseconds{1}));
   }
+  if (!has_rested_) {
+    const auto due = busy_at_ + quiet_before_rest;
+    has_rested_ = now >= due;
+    if (has_rested_) {
+      parts_.entries.rest();
+    } else {
+      sleep = std::min<duration>(sleep, due - now);
+    }
+  }
   if (!parts_.copies.may_forget() && !group_.has_more()) {
     return sleep;
   }
@@ -463,6 +473,7 @@ void journal_writer::trim(std::size_t entries_max) {
   if (!group_.has_more()) {
     return;
   }
+  has_rested_ = false;
   if (auto trimmed = group_.flush(); !trimmed) {
     if (trimmed.error().code() != errc::out_of_space) {
       storage_lost(trimmed.error().text());

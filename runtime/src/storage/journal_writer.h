@@ -191,6 +191,7 @@ private:
   steady_time busy_at_{};       // the last group commit
   steady_time trim_failed_at_{};
   bool active_empty_ = true;
+  bool has_rested_ = false;    // nothing was written to the journal since
   bool out_of_space_ = false;  // the last group met a full disk or quota
 
   checkpoint_writer checkpoint_writer_;

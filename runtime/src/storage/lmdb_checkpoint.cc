@@ -157,6 +157,7 @@ public:
                     const std::function<bool(std::string_view, std::string_view)>& visit) override;
   result<void> scan_keys(partition_id partition,
                          const std::function<bool(std::string_view)>& visit) override;
+  void rest() noexcept override { env_.let_go_of_pages(); }
 
 private:
   template <class Use>
@@ -254,6 +255,7 @@ public:
     return std::unique_ptr<checkpoint_snapshot>{std::make_unique<lmdb_snapshot>(*env_, rows_)};
   }
   void tidy() override { env_->check_readers(); }
+  void rest() noexcept override { env_->let_go_of_pages(); }
   [[nodiscard]] result<std::uint64_t> bytes_used() const override { return env_->bytes_used(); }
   [[nodiscard]] std::uint64_t bytes_used_at_most() const noexcept override {
     return env_->bytes_used_at_most();

@@ -151,7 +151,11 @@ result<void> lmdb_env::commit(lmdb_txn txn, std::size_t bytes) {
   if (rc != MDB_SUCCESS) {
     return failure(rc, "cannot commit to");
   }
-  let_go_of_pages(bytes);
+  written_ += bytes;
+  if (written_ >= written_bytes_max) {
+    written_ = 0;
+    let_go_of_pages();
+  }
   reserve();
   return {};
 }
@@ -181,10 +185,8 @@ void lmdb_env::find_map() {
 }
 
 // The map is shared and backed by the file: what is let go is read from the system's cache again.
-void lmdb_env::let_go_of_pages(std::size_t written) noexcept {
-  written_ += written;
-  if (written_ >= written_bytes_max && map_ != nullptr) {
-    written_ = 0;
+void lmdb_env::let_go_of_pages() const noexcept {
+  if (map_ != nullptr) {
     ::madvise(map_, map_bytes_, MADV_DONTNEED);
   }
 }

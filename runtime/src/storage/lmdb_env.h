@@ -78,6 +78,9 @@ public:
   /// again when they are read, but a file that grows does not count as this process's memory.
   result<void> commit(lmdb_txn txn, std::size_t bytes);
 
+  /// Lets go of all pages of the file that are mapped, as after some megabytes. Threading: any.
+  void let_go_of_pages() const noexcept;
+
   /// Opens a named database, the main one for nullptr. Requires: called before threads share `env`.
   result<MDB_dbi> open_db(const char* name, unsigned flags);
 
@@ -99,7 +102,6 @@ public:
 
 private:
   void find_map();
-  void let_go_of_pages(std::size_t written) noexcept;
 
   lmdb_env(std::string directory, MDB_env* env) : directory_(std::move(directory)), env_(env) {}
 

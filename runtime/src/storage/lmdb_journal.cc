@@ -60,6 +60,7 @@ public:
   result<void> scan_states(
       const std::function<result<void>(partition_id, std::string_view)>& visit) const override;
 
+  void rest() noexcept override { env_->let_go_of_pages(); }
   [[nodiscard]] result<std::uint64_t> bytes_used() const override { return env_->bytes_used(); }
   [[nodiscard]] std::uint64_t bytes_used_at_most() const noexcept override {
     return env_->bytes_used_at_most();

@@ -4,6 +4,7 @@
 #include <pthread.h>
 
 #include <span>
+#include <utility>
 
 namespace millrace::runtime {
 namespace {
@@ -149,6 +150,13 @@ void row_reader::read(std::unique_ptr<read_request> request) {
   request.release()->done(error{errc::unavailable, "storage has stopped"});
 }
 
+void row_reader::rest_later() {
+  const std::lock_guard lock{mutex_};
+  if (std::exchange(has_rested_, false)) {
+    queued_signal_.notify_one();
+  }
+}
+
 void row_reader::stop() {
   const std::lock_guard stop_lock{stop_mutex_};
   {
@@ -171,12 +179,20 @@ void row_reader::run() {
       std::unique_lock lock{mutex_};
       while (queued_.empty() && !stopping_) {
         asleep_ = true;
-        queued_signal_.wait(lock, [this] { return !asleep_; });
+        if (has_rested_) {
+          queued_signal_.wait(lock, [this] { return !asleep_ || !has_rested_; });
+        } else if (!queued_signal_.wait_for(lock, quiet_before_rest, [this] { return !asleep_; })) {
+          has_rested_ = true;
+          lock.unlock();
+          snapshot_->rest();
+          lock.lock();
+        }
       }
       if (queued_.empty()) {
         return;
       }
       taken.swap(queued_);
+      has_rested_ = false;
     }
     for (std::size_t begin = 0; begin < taken.size(); begin += batch_requests_max) {
       answer(std::span{taken}.subspan(begin, std::min(batch_requests_max, taken.size() - begin)));

@@ -53,7 +53,7 @@ private:
 
 /// The reader thread: takes all requests that queued, in batches that share one view.
 ///
-/// Threading: `read`, `rows_read` and `stop` from any thread.
+/// Threading: `read`, `rest_later`, `rows_read` and `stop` from any thread.
 class row_reader {
 public:
   row_reader(const overlay& recent, std::unique_ptr<checkpoint_snapshot> snapshot,
@@ -68,6 +68,9 @@ public:
   [[nodiscard]] std::uint64_t rows_read() const noexcept {
     return rows_read_.load(std::memory_order_relaxed);
   }
+
+  /// Others have read the checkpoint: it is to rest when nobody has for a while.
+  void rest_later();
 
   /// Whether everything that was asked for has been answered.
   [[nodiscard]] bool is_idle() {
@@ -97,6 +100,7 @@ private:
   std::condition_variable queued_signal_;
   requests queued_;
   bool asleep_ = false;
+  bool has_rested_ = false;  // since the last read
   bool stopping_ = false;
   std::mutex stop_mutex_;
   std::jthread thread_;

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: MIT
 #include "timers/timer_service.h"
 
+#include <pthread.h>
+
 #include <algorithm>
 
 namespace millrace::runtime::detail {
@@ -86,6 +88,7 @@ std::optional<steady_time> timer_service::next_due() {
 }
 
 void timer_service::work() {
+  ::pthread_setname_np(::pthread_self(), "timers");
   std::unique_lock lock{mutex_};
   while (!stopping_) {
     fire(lock);

@@ -20,6 +20,7 @@
 #include "pipeline/names.h"
 #include "pipeline/pipeline_actor.h"
 #include "pool/pool_actor.h"
+#include "project/project_actor.h"
 #include "run/run_actor.h"
 #include "task/task_actor.h"
 

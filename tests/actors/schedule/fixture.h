@@ -15,6 +15,7 @@
 #include "millrace/testing/test_silo.h"
 #include "pipeline/pipeline_actor.h"
 #include "pool/pool_actor.h"
+#include "project/project_actor.h"
 #include "run/run_actor.h"
 #include "schedule/schedule_actor.h"
 #include "task/task_actor.h"

@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "command_line.h"
+#include "mute_server.h"
 
 namespace millrace::gateway::cli {
 namespace {
@@ -162,6 +163,15 @@ TEST_CASE("a log that there never was, or another program, is not waited for") {
   CHECK(command_line(server.on, {"logs", "r", "t", "-f"}).code == exit_code::unreachable);
   CHECK(command_line({"logs", "r", "t", "-f", "--server", "http://127.0.0.1:1"}).code ==
         exit_code::unreachable);
+}
+
+TEST_CASE("a log is not followed after one pass when somebody listens and nobody answers") {
+  for (const auto* begin : {"", "HTTP/1.1 200 OK\r\nX-Pad: ", "HTTP/1.1 200 OK\r\n\r\n"}) {
+    const mute_server there{begin};
+    auto server = there.asked();
+    CHECK(follow_log(server, {.run = "r", .task = "t"}) == exit_code::unreachable);
+    CHECK(there.connections() == 2);  // for the task, and for how the cluster is
+  }
 }
 
 // --- which run a person means --------------------------------------------------------------------

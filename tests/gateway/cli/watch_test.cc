@@ -9,6 +9,7 @@
 #include "cli/reconnects.h"
 #include "command_line.h"
 #include "http/sse.h"
+#include "mute_server.h"
 
 namespace millrace::gateway::cli {
 namespace {
@@ -41,7 +42,7 @@ struct restarting {
 TEST_CASE("the waits between reconnects grow, and end after half a minute of nothing") {
   reconnects tried;
   std::vector<std::chrono::milliseconds> waits;
-  while (const auto wait = tried.after(pass::nothing)) {
+  while (const auto wait = tried.after(pass::nothing, 0ms)) {
     waits.push_back(*wait);
   }
   REQUIRE(waits.size() > 6);
@@ -51,9 +52,17 @@ TEST_CASE("the waits between reconnects grow, and end after half a minute of not
   CHECK(waits[5] == 2000ms);
   CHECK(waits[6] == 2000ms);
   CHECK(std::accumulate(waits.begin(), waits.end(), 0ms) == reconnects::patience);
-  CHECK_FALSE(tried.after(pass::nothing));
-  CHECK(tried.after(pass::something) == 100ms);
-  CHECK(tried.after(pass::nothing) == 200ms);
+  CHECK_FALSE(tried.after(pass::nothing, 0ms));
+  CHECK(tried.after(pass::something, 9s) == 100ms);
+  CHECK(tried.after(pass::nothing, 0ms) == 200ms);
+}
+
+TEST_CASE("passes that bring nothing count among what is waited, however long they take") {
+  reconnects tried;
+  CHECK(tried.after(pass::nothing, 10s) == 100ms);
+  CHECK(tried.after(pass::nothing, 10s) == 200ms);
+  CHECK(tried.after(pass::nothing, 9'650ms) == 50ms);
+  CHECK_FALSE(tried.after(pass::nothing, 0ms));
 }
 
 // Goal: a server that is going down, and what stands before it, do not end a watch or spin it.
@@ -137,6 +146,16 @@ TEST_CASE("a wait with a timeout ends in time, whether the server is quiet or aw
     const auto left = command_line(server.on, {"watch", "r", "--timeout", "300ms"});
     CHECK(left.code == exit_code::wait_timed_out);
     CHECK(has(left.errors, "run r has not ended within 300ms; it goes on"));
+  }
+}
+
+// Method: the last one opens what might be a stream.
+TEST_CASE("watch ends after one pass when somebody listens and nobody answers") {
+  for (const auto* begin : {"", "HTTP/1.1 200 OK\r\nX-Pad: ", "HTTP/1.1 200 OK\r\n\r\n"}) {
+    const mute_server there{begin};
+    auto server = there.asked();
+    CHECK(watch(server, "r", progress_mode::quiet, std::nullopt) == exit_code::unreachable);
+    CHECK(there.connections() == 2);  // for the run, and for how the cluster is
   }
 }
 

@@ -214,7 +214,8 @@ struct learning {
     for (int round = 0; round < 8; ++round) {
       for (const auto& each : std::exchange(primary.effects.shipments, {})) {
         for (auto seq = each.first_seq; seq <= each.last_seq; ++seq) {
-          learner.receive(prepare_of(a, 1, encoded[seq - 1], primary.replica.committed()),
+          learner.receive(prepare_of(a, primary.replica.record().epoch, encoded[seq - 1],
+                                     primary.replica.committed()),
                           after(at));
         }
       }

@@ -247,6 +247,45 @@ TEST_CASE("a copy joins after its log has caught up, its rows are the same, and 
   }
 }
 
+// Goal: who has won below the minimum does not wait for ever for whom the record calls eligible.
+// Method: that one is gone, and an empty copy comes; the primary has what is committed.
+TEST_CASE("a winner below the minimum goes on with a new copy when the eligible one is gone") {
+  learning both;
+  auto& [primary, learner, encoded, told] = both;
+  primary.know(record_of(9, 2, c, {a, c}, 2), after(200));
+  auto won = primary.replica.stand(after(10'000));
+  REQUIRE(won);
+  CHECK(won->eligible == set{c});
+  primary.win(*won, after(10'000));
+  encoded.push_back(primary.append({}));
+  primary.flush();
+  if (const auto floor = pass(primary, 10'050, 12'000)) {
+    primary.win(*floor, after(12'000));
+  }
+  CHECK(primary.replica.role() == replica_role::recovering);
+
+  learner.know(primary.replica.record(), after(12'000));
+  learner.flush();
+  learner.tick(after(13'000));
+  const auto behind = learner.sent<behind_message>();
+  REQUIRE(behind);
+  primary.receive(*behind, after(13'000));
+  both.exchange(13'000);
+  pass(primary, 13'050, 13'300);
+  both.exchange(13'300);
+  const auto seq = primary.replica.committed();
+  primary.replica.digested(seq, 77, primary.effects);
+  learner.replica.digested(seq, 77, learner.effects);
+  both.exchange(13'350);
+  const auto wanted = pass(primary, 13'400, 13'500);
+  REQUIRE(wanted);
+  CHECK(wanted->in_sync == set{a, b});
+  CHECK(wanted->eligible.empty());
+  primary.win(*wanted, after(13'600));
+  CHECK(primary.replica.role() == replica_role::primary);
+  CHECK(primary.replica.may_append());
+}
+
 // A copy that does not follow yet would drop the question, and others would wait for its answer.
 TEST_CASE("rows are compared once the copy follows, and it is asked again when nothing comes") {
   learning both;

@@ -33,14 +33,18 @@ namespace {
 constexpr std::size_t sector_bytes = 512;
 constexpr int power_lost_status = 7;
 
+enum class ending : std::uint8_t { power_loss, kill };  // a kill undoes nothing
+
 // Threading: any thread.
 class volatile_disk {
 public:
-  // From now on; the power fails at the write or flush of that number.
-  void arm(const std::string& directory, std::uint64_t fails_at, std::uint64_t seed) {
+  // From now on; the process ends so at the write or flush of that number.
+  void arm(const std::string& directory, std::uint64_t fails_at, std::uint64_t seed,
+           ending how = ending::power_loss) {
     directory_ = directory;
     fails_at_ = fails_at;
     random_ = rng{seed};
+    how_ = how;
     armed_ = true;
   }
   [[nodiscard]] bool armed() const { return armed_; }
@@ -136,6 +140,9 @@ private:
   }
   // Nobody writes any more: the lock is never given back.
   [[noreturn]] void lose_power() {
+    if (how_ == ending::kill) {
+      files_.clear();
+    }
     for (auto& [inode, one] : files_) {
       for (const auto& [sector, before] : one.before) {
         if (random_.next() % 2 == 0) {
@@ -156,6 +163,7 @@ private:
   std::uint64_t calls_ = 0;
   std::uint64_t fails_at_ = 0;
   rng random_{0};
+  ending how_ = ending::power_loss;
 };
 
 volatile_disk& the_disk() {
@@ -251,6 +259,59 @@ TEST_CASE("every acknowledged commit survives the loss of power under load, whol
   }
   CHECK(total > static_cast<std::uint64_t>(lives));
   MESSAGE(lives << " losses of power, " << total << " acknowledged commits");
+}
+
+// What the directories hold that older builds have written (damage_test.cc).
+struct old_directory {
+  std::string name;
+  std::string twos;    // of partition 2
+  std::string threes;  // of partition 3
+};
+const std::array<old_directory, 2> old_directories{
+    {{"format_1", "row-2=newer than the checkpoint row-22=value 22 row-26=value 26",
+      "row-31=value 31 row-35=value 35 row-39=value 39"},
+     {"format_2", "row-2=newer than the checkpoint row-22=value 22 row-26=value 26 row-2b=newest",
+      "row-3=value 3 row-31=value 31 row-35=value 35 row-39=value 39 row-3x=also newer"}}};
+
+// Whether the process got through; otherwise its end came first.
+bool open_until(const storage_options& options, std::uint64_t fails_at, ending how) {
+  const auto child = ::fork();
+  REQUIRE(child >= 0);
+  if (child == 0) {
+    the_disk().arm(options.directory, fails_at, fails_at, how);
+    ::_exit(open_storage(options) ? 0 : 1);
+  }
+  int status = 0;
+  REQUIRE(::waitpid(child, &status, 0) == child);
+  REQUIRE(WIFEXITED(status));
+  REQUIRE((WEXITSTATUS(status) == 0 || WEXITSTATUS(status) == power_lost_status));
+  return WEXITSTATUS(status) == 0;
+}
+
+// Method: a process that opens an old directory is killed, or loses its power, at each of its
+// writes and flushes in turn; the next one has to find all rows.
+TEST_CASE("a conversion of an old directory that is cut short is begun again, or done") {
+  for (const auto& old : old_directories) {
+    for (const auto how : {ending::kill, ending::power_loss}) {
+      CAPTURE(old.name);
+      std::uint64_t at = 0;
+      for (bool done = false; !done;) {
+        ++at;
+        CAPTURE(at);
+        const scratch_directory scratch;
+        std::filesystem::copy(
+            std::string{MILLRACE_SOURCE_DIRECTORY} + "/tests/runtime/storage/" + old.name,
+            scratch.data(), std::filesystem::copy_options::recursive);
+        const auto options = small_options(scratch.data());
+        done = open_until(options, at, how);
+        const auto opened = open_storage(options);
+        REQUIRE_MESSAGE(opened, (opened ? "" : opened.error().to_string()));
+        REQUIRE(rows_text(read_now(**opened, 2, "row-2")) == old.twos);
+        REQUIRE(rows_text(read_now(**opened, 3, "row-3")) == old.threes);
+      }
+      CHECK(at > 5);
+    }
+  }
 }
 
 }  // namespace
