@@ -14,6 +14,7 @@ using runtime::errc;
 
 namespace {
 
+constexpr const char* every_project = "*";
 constexpr std::int64_t nanoseconds_kept = std::chrono::nanoseconds{std::chrono::hours{1}}.count();
 
 }  // namespace
@@ -37,6 +38,20 @@ void access_actor::forget_expired() {
   }
 }
 
+std::size_t access_actor::tokens_of(const std::string& project) const {
+  std::size_t count = 0;
+  tokens_.for_each([&](std::string_view, schemas::AccessToken::Reader each) {
+    for (auto one : each.getGrants()) {
+      if (project == one.getProject().cStr()) {
+        ++count;
+        break;
+      }
+    }
+    return true;
+  });
+  return count;
+}
+
 async<> access_actor::add(add_params params) {
   const auto made = params.read().getToken();
   const std::string name{made.getName().cStr()};
@@ -48,6 +63,15 @@ async<> access_actor::add(add_params params) {
     co_await runtime::fail(
         {errc::failed_precondition, "there are " + std::to_string(tokens_max) +
                                         " tokens, which is the most; revoke one that is not used"});
+  }
+  for (auto each : made.getGrants()) {
+    const std::string project{each.getProject().cStr()};
+    if (project != every_project && tokens_of(project) >= project_tokens_max) {
+      co_await runtime::fail(
+          {errc::failed_precondition, "there are " + std::to_string(project_tokens_max) +
+                                          " tokens of project '" + project +
+                                          "', which is the most; revoke one that is not used"});
+    }
   }
   tokens_.put(name, made);
   note_change();

@@ -10,6 +10,8 @@ namespace millrace::actors {
 /// Every gateway has a copy of all tokens, so they are few. One that has expired makes room for
 /// others an hour later.
 inline constexpr std::size_t tokens_max = 1'000;
+/// Of these with a grant in one project: who administers one leaves room for the others.
+inline constexpr std::size_t project_tokens_max = 200;
 
 class access_actor final : public schemas::access_base<schemas::AccessState> {
 public:
@@ -22,6 +24,7 @@ private:
 
   void note_change();
   void forget_expired();
+  std::size_t tokens_of(const std::string& project) const;
 
   runtime::state_map<schemas::AccessToken> tokens_{*this, "tokens"};
 };

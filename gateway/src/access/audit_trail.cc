@@ -5,11 +5,13 @@
 #include <chrono>
 #include <condition_variable>
 #include <deque>
+#include <map>
 #include <mutex>
 #include <optional>
 #include <utility>
 
 #include "access/principal.h"
+#include "http/address_group.h"
 #include "millrace/audit.capnp.actor.h"
 
 namespace millrace::gateway {
@@ -20,6 +22,7 @@ using schemas::audit_interface;
 namespace {
 
 constexpr std::size_t append_max = 500;  // as the actor has it
+constexpr std::chrono::minutes refused_for{1};
 constexpr std::chrono::milliseconds collect_for{500};
 constexpr std::chrono::milliseconds again_after{1'000};
 constexpr std::chrono::seconds answer_within{10};
@@ -35,8 +38,24 @@ struct entry {
   std::string made;
 };
 
+// What the same one is refused for a minute.
+struct refusals {
+  runtime::steady_time ends_at;
+  std::size_t count = 0;  // after the first, which is stored already
+  entry last = {};
+};
+
 std::string text(std::string_view from) {
   return std::string{from};
+}
+
+// Not what has no answer (499): it may have had an effect.
+bool is_refused(int status) {
+  return status >= 400 && status < http::client_left;
+}
+
+std::string refused_one(const entry& from) {
+  return from.who.empty() ? "address " + http::address_group(from.address) : "token " + from.who;
 }
 
 }  // namespace
@@ -47,16 +66,61 @@ struct audit_trail::shared {
   const runtime::system_clock clock{};  // of this machine, whatever the silo's says
   runtime::steady_time ends_at = runtime::steady_time::max();
   std::deque<entry> waiting;  // the oldest first
+  std::map<std::string, refusals> refused;
   std::size_t left_out = 0;
   std::optional<result<void>> answer;
   bool is_failing = false;
 
   [[nodiscard]] bool ends() const { return ends_at != runtime::steady_time::max(); }
+  void add(entry made);
+  // Whether it is counted with what its client was refused before.
+  bool count_refused(entry& made);
+  void end_refused(runtime::steady_time now);
   // False: its time was over first.
   bool wait_for_answer(std::unique_lock<std::mutex>& lock);
   // Counts what was stored; the line to tell if that has begun or ceased to fail.
   std::string take_answer(std::size_t count, std::int64_t now);
 };
+
+void audit_trail::shared::add(entry made) {
+  if (waiting.size() >= entries_max) {
+    ++left_out;
+  } else {
+    waiting.push_back(std::move(made));
+  }
+}
+
+bool audit_trail::shared::count_refused(entry& made) {
+  const auto now = clock.steady();
+  auto key = refused_one(made);
+  if (refused.size() >= refused_max && !refused.contains(key)) {
+    key.clear();
+  }
+  const auto [found, is_first] = refused.try_emplace(key, refusals{now + refused_for});
+  if (is_first) {
+    return false;
+  }
+  ++found->second.count;
+  found->second.last = std::move(made);
+  return true;
+}
+
+void audit_trail::shared::end_refused(runtime::steady_time now) {
+  for (auto at = refused.begin(); at != refused.end();) {
+    auto& [ends, count, last] = at->second;
+    if (ends > now) {
+      ++at;
+      continue;
+    }
+    if (count > 1) {
+      last.target += " (the last of " + std::to_string(count) + " that were refused in a minute)";
+    }
+    if (count > 0) {
+      add(std::move(last));
+    }
+    at = refused.erase(at);
+  }
+}
 
 bool audit_trail::shared::wait_for_answer(std::unique_lock<std::mutex>& lock) {
   while (!answer) {
@@ -113,11 +177,10 @@ void audit_trail::add(const http::access_entry& what) {
              .status = what.status,
              .made = text(what.location)};
   const std::lock_guard lock{shared_->mutex};
-  if (shared_->waiting.size() >= entries_max) {
-    ++shared_->left_out;
+  if (is_refused(made.status) && shared_->count_refused(made)) {
     return;
   }
-  shared_->waiting.push_back(std::move(made));
+  shared_->add(std::move(made));
   if (shared_->waiting.size() == 1) {
     shared_->changed.notify_all();
   }
@@ -152,11 +215,20 @@ void audit_trail::run() {
   std::unique_lock lock{own.mutex};
   for (;;) {
     const auto ends = [&own] { return own.ends(); };
-    own.changed.wait(lock, [&] { return ends() || !own.waiting.empty(); });
+    const auto has_work = [&] { return ends() || !own.waiting.empty(); };
+    if (own.refused.empty()) {
+      own.changed.wait(lock, has_work);
+    } else {
+      own.changed.wait_for(lock, refused_for, has_work);
+    }
     own.changed.wait_for(lock, own.is_failing ? again_after : collect_for, ends);
+    own.end_refused(ends() ? runtime::steady_time::max() : own.clock.steady());
     const auto count = std::min(own.waiting.size(), append_max);
-    if (count == 0) {
+    if (count == 0 && ends()) {
       return;
+    }
+    if (count == 0) {
+      continue;
     }
     auto params = params_of(own.waiting, count, here_.name());
     lock.unlock();

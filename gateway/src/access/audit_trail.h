@@ -1,6 +1,10 @@
 // SPDX-License-Identifier: MIT
 // Audit trail: what this process's clients did, on its way to the actor that keeps it (`Audit`).
 //
+// What a token, or an address without one, is refused (4xx) is one entry for the first, and one for
+// all others of a minute, which is the last of them and says how many: else who is refused often
+// enough could push all else out.
+//
 // Entries are collected for a moment and stored together, so a second's requests cost one commit.
 // What cannot be stored waits; past `entries_max` the newest are left out, and an entry says how
 // many. Entries whose call lost its answer may be stored twice. The lines of
@@ -28,6 +32,8 @@ inline constexpr std::size_t audit_target_max = 200;
 class audit_trail {
 public:
   static constexpr std::size_t entries_max = 10'000;
+  /// Tokens and addresses whose refusals of a minute are counted apart; the others share.
+  static constexpr std::size_t refused_max = 1'000;
 
   /// `warn`: told when entries cannot be stored. Requires: `here` outlives it.
   audit_trail(runtime::silo& here, std::function<void(const std::string&)> warn);

@@ -5,6 +5,7 @@
 #include <charconv>
 #include <string>
 
+#include "http/address_group.h"
 #include "http/problem.h"
 #include "millrace/actors/callback.h"
 #include "millrace/actors/webhook.h"
@@ -148,6 +149,18 @@ void guard::admit(http::request& received, http::reply answer, access needed,
     then(received, std::move(answer));
     return;
   }
+  const auto lack = check_role(received, needed);
+  if (!lack) {
+    then(received, std::move(answer));
+  } else if (needed.where == access::place::run) {
+    admit_to_run(received, std::move(answer), needed, then);
+  } else {
+    answer.fail(*lack, received.target());
+  }
+}
+
+// What the role of who asks is too little for; the project of a run is not looked at.
+std::optional<error> guard::check_role(const http::request& received, access needed) const {
   if (needed.where == access::place::actor && is_of_pipelines(received.param("type"))) {
     needed.least = role::ADMIN;
   }
@@ -155,24 +168,21 @@ void guard::admit(http::request& received, http::reply answer, access needed,
   const auto project = project_of(received, needed);
   const auto has =
       needed.where == access::place::somewhere ? by.role_somewhere() : by.role_in(project);
-  if (has < needed.least && needed.where == access::place::run) {
-    admit_to_run(received, std::move(answer), needed, then);
-    return;
-  }
-  if (has < needed.least) {
-    answer.fail(too_little(by, has, needed.least, project), received.target());
-    return;
-  }
-  then(received, std::move(answer));
+  return has < needed.least ? std::optional{too_little(by, has, needed.least, project)}
+                            : std::nullopt;
 }
 
-std::optional<http::response> guard::refuse_body(http::request& received) {
+std::optional<http::response> guard::refuse_body(http::request& received, const access* needed) {
   const auto has_other =
       (is_for_webhook(received) && is_signed(received)) || is_for_callback(received);
   if (tokens_ != nullptr && has_other) {
     return refuse_strange_body(received);
   }
-  const auto objection = know_sender(received);
+  auto objection = know_sender(received);
+  if (!objection && tokens_ != nullptr && needed != nullptr &&
+      needed->where != access::place::nowhere && needed->where != access::place::run) {
+    objection = check_role(received, *needed);
+  }
   return objection ? std::optional{http::problem_response(*objection, received.target())}
                    : std::nullopt;
 }
@@ -201,7 +211,7 @@ std::optional<error> guard::let_in(http::request& received) {
   if (tokens_ == nullptr || received.stranger != nullptr) {
     return std::nullopt;
   }
-  received.stranger = strangers_->enter(address_group(received.from));
+  received.stranger = strangers_->enter(http::address_group(received.from));
   return received.stranger != nullptr
              ? std::nullopt
              : std::optional{slow_down("many requests without a token are in hand", retry_after)};
@@ -236,7 +246,7 @@ std::optional<error> guard::count_request(const http::request& received) {
   }
   // A token's name is not like an address.
   const auto who = received.by != nullptr ? "the token '" + received.by->name + "'"
-                                          : address_group(received.from);
+                                          : http::address_group(received.from);
   std::optional<runtime::duration> wait;
   {
     const std::lock_guard lock{mutex_};
@@ -251,7 +261,7 @@ std::optional<error> guard::count_request(const http::request& received) {
 }
 
 error guard::count_wrong_token(const http::request& received, const error& why) {
-  const auto from = address_group(received.from);
+  const auto from = http::address_group(received.from);
   std::optional<runtime::duration> wait;
   {
     const std::lock_guard lock{mutex_};

@@ -75,12 +75,14 @@ public:
   /// the request, on another thread.
   void admit(http::request& received, http::reply answer, access needed, const http::handler& then);
 
-  /// What `admit` would answer for its token alone, to a request whose body has not been read;
-  /// nothing: it is known who sends it. Whatever the route, of nobody no body is read, but for what
+  /// What `admit` would answer for its token, and for its role where that is known without a call,
+  /// to a request whose body has not been read; nothing: it is known who sends it. `needed`: null
+  /// where there is no such route. Whatever the route, of nobody no body is read, but for what
   /// comes signed to a webhook, or to a callback: of that `actors::webhook_body_bytes_max` or
   /// `actors::callback_body_bytes_max`, if it says how long it is (else 411, 413), while there are
   /// not too many (else 429). Such a request has `stranger` then, as after `admit`.
-  [[nodiscard]] std::optional<http::response> refuse_body(http::request& received);
+  [[nodiscard]] std::optional<http::response> refuse_body(http::request& received,
+                                                          const access* needed);
 
   /// Whether anybody is asked for a token.
   [[nodiscard]] bool asks() const noexcept { return tokens_ != nullptr; }
@@ -97,6 +99,7 @@ public:
 
 private:
   std::optional<http::response> refuse_strange_body(http::request& received);
+  std::optional<runtime::error> check_role(const http::request& received, access needed) const;
   std::optional<runtime::error> let_in(http::request& received);
   std::optional<runtime::error> know_sender(http::request& received);
   std::optional<runtime::error> count_request(const http::request& received);

@@ -30,6 +30,7 @@ struct principal {
   std::string name;
   std::vector<grant> grants;
   runtime::wall_time expires_at = runtime::wall_time::max();
+  std::string digest = {};  ///< Of its token.
 
   [[nodiscard]] role role_in(std::string_view project) const noexcept;
   /// In all projects.

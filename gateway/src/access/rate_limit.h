@@ -53,8 +53,4 @@ private:
   runtime::steady_time forgotten_at_{};
 };
 
-/// For whom a request from there counts: an IPv4 address, or the network of 64 bits of an IPv6 one,
-/// since whoever has one address of that has them all. Another text is taken as it is.
-[[nodiscard]] std::string address_group(const std::string& address);
-
 }  // namespace millrace::gateway

@@ -21,8 +21,10 @@ constexpr std::uint32_t wait_ms = 20'000;
 constexpr runtime::duration answer_within = std::chrono::seconds{30};
 constexpr runtime::duration again_after = std::chrono::milliseconds{500};
 
-std::shared_ptr<const principal> principal_of(schemas::AccessToken::Reader token) {
+std::shared_ptr<const principal> principal_of(schemas::AccessToken::Reader token,
+                                              const std::string& digest) {
   auto made = std::make_shared<principal>();
+  made->digest = digest;
   made->name = token.getName().cStr();
   for (auto each : token.getGrants()) {
     // One of a later version is nothing that this one knows to allow.
@@ -41,7 +43,9 @@ std::shared_ptr<const table> table_of(const access_interface::tokens_results& to
   auto made = std::make_shared<table>();
   for (auto each : told.tokens()) {
     const auto digest = each.getDigest().asChars();
-    made->emplace(std::string{digest.begin(), digest.size()}, principal_of(each));
+    std::string key{digest.begin(), digest.size()};
+    auto one = principal_of(each, key);
+    made->emplace(std::move(key), std::move(one));
   }
   return made;
 }
@@ -64,7 +68,9 @@ token_list::token_list(runtime::silo& here, std::string_view root,
     : here_(here),
       root_digest_(digest_of(root)),
       root_(std::make_shared<principal>(
-          principal{"(root)", {{std::string{all_projects}, role::ADMIN}}})),
+          principal{.name = "(root)",
+                    .grants = {{std::string{all_projects}, role::ADMIN}},
+                    .digest = root_digest_})),
       warn_(std::move(warn)),
       shared_(std::make_shared<shared>(here.time().steady())),
       thread_([this] { run(); }) {}
@@ -79,7 +85,14 @@ token_list::~token_list() {
 }
 
 std::shared_ptr<const principal> token_list::find(std::string_view token) const {
-  const auto digest = digest_of(token);
+  return find_digest(digest_of(token));
+}
+
+bool token_list::holds(const principal& one) const {
+  return find_digest(one.digest) != nullptr;
+}
+
+std::shared_ptr<const principal> token_list::find_digest(const std::string& digest) const {
   if (digest == root_digest_) {
     return root_;
   }

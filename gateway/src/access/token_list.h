@@ -35,6 +35,8 @@ public:
 
   /// Whose token it is; null for one that is nobody's, or nobody's any more.
   [[nodiscard]] std::shared_ptr<const principal> find(std::string_view token) const;
+  /// Whether it was found by a token that still is somebody's. Cost: as `find`, without the digest.
+  [[nodiscard]] bool holds(const principal& one) const;
   /// Whether the list has been had: else one that is not found may yet be somebody's.
   [[nodiscard]] bool is_known() const;
   /// How old what is known is: since the actor last gave the list, or said that it has not changed;
@@ -45,6 +47,7 @@ private:
   struct shared;  // with answers that come when this has gone
 
   void run();
+  std::shared_ptr<const principal> find_digest(const std::string& digest) const;
 
   runtime::silo& here_;
   const std::string root_digest_;

@@ -50,6 +50,34 @@ std::optional<runtime::error> mistake_in_query(const http::request& received,
   return std::nullopt;
 }
 
+bool heeds(const operation& about, std::string_view header) {
+  return std::any_of(about.headers.begin(), about.headers.end(),
+                     [header](const header_key& each) { return each.name == header; });
+}
+
+// Whoever names an ETag guards against a change that could not be seen where there is none (RFC
+// 9110, 13.1.1). `If-Match: *` holds for what is there, which PUT may make; and only PUT heeds
+// `If-None-Match`.
+std::optional<http::response> refused_condition(const http::request& received,
+                                                const operation& about) {
+  const auto is_put = received.method == http::method::put;
+  const auto changes = is_put || received.method == http::method::post ||
+                       received.method == http::method::del ||
+                       received.method == http::method::patch;
+  for (const std::string name : {"If-Match", "If-None-Match"}) {
+    const auto tags = received.headers.find(name);
+    const auto counts = is_put || (changes && name == "If-Match" && tags != "*");
+    if (tags && counts && !heeds(about, name)) {
+      return http::problem_response(
+          {.status = 412,
+           .cause = {runtime::errc::conflict, name + ": what this changes has no ETag"},
+           .instance = {},
+           .errors = {}});
+    }
+  }
+  return std::nullopt;
+}
+
 // What a request asks for that the route does not have; the answer that says so.
 std::optional<http::response> refusal(const http::request& received, const operation& about) {
   const auto coding = received.headers.find("Content-Encoding");
@@ -63,23 +91,11 @@ std::optional<http::response> refusal(const http::request& received, const opera
     made.headers.add("Accept-Encoding", "identity");
     return made;
   }
-  // PUT looks itself (a definition has an ETag). Whoever names one elsewhere guards against a
-  // change that could then not be seen (RFC 9110, 13.1.1).
-  const auto changes = received.method == http::method::post ||
-                       received.method == http::method::del ||
-                       received.method == http::method::patch;
-  if (const auto tags = received.headers.find("If-Match"); changes && tags && *tags != "*") {
-    return http::problem_response(
-        {.status = 412,
-         .cause = {runtime::errc::conflict, "If-Match: what this changes has no ETag"},
-         .instance = {},
-         .errors = {}});
+  if (auto refused = refused_condition(received, about)) {
+    return refused;
   }
   // Whoever names a key means to send the request again, and counts on one effect.
-  const auto is_heeded =
-      std::any_of(about.headers.begin(), about.headers.end(),
-                  [](const header_key& each) { return each.name == idempotency_key.name; });
-  if (received.method == http::method::post && !is_heeded &&
+  if (received.method == http::method::post && !heeds(about, idempotency_key.name) &&
       received.headers.find(idempotency_key.name)) {
     return http::problem_response(runtime::error{
         runtime::errc::invalid_argument,
@@ -133,6 +149,22 @@ void api_routes::add(http::method verb, std::string_view pattern, access needed,
             handle(parts, received, std::move(answer));
           }
         });
+}
+
+access_table accesses_of(const std::vector<api_routes::row>& rows) {
+  access_table made;
+  for (const auto& each : rows) {
+    made.emplace(std::pair{each.verb, each.pattern}, each.needed);
+  }
+  return made;
+}
+
+std::optional<http::response> refuse_body(const http::router& routes, const access_table& accesses,
+                                          guard& by, http::request& received) {
+  const auto found = routes.find(received)
+                         ? accesses.find({received.method, std::string{received.route()}})
+                         : accesses.end();
+  return by.refuse_body(received, found != accesses.end() ? &found->second : nullptr);
 }
 
 std::vector<api_routes::row> add_api(http::router& into, const api_parts& parts) {

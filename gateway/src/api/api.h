@@ -86,7 +86,7 @@
 //   GET    /api/v1/pool                                       what executors offer and projects
 //                                                             have
 //   GET    /api/v1/audit                                      who did what; ?before&limit
-//   GET    /livez /readyz /metrics /version /schemas/pipeline.json
+//   GET    /livez /readyz /startupz /metrics /version /schemas/pipeline.json
 //   GET    /openapi.json                                      all of this, for programs
 //
 // JSON is snake_case and made from the schemas. Errors are problem documents (RFC 9457). A query
@@ -95,9 +95,11 @@
 
 #include <chrono>
 #include <functional>
+#include <map>
 #include <optional>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include "access/guard.h"
@@ -183,6 +185,15 @@ private:
   const api_parts& parts_;
   std::vector<row> rows_;
 };
+
+/// What routes want, by method and pattern.
+using access_table = std::map<std::pair<http::method, std::string>, access>;
+[[nodiscard]] access_table accesses_of(const std::vector<api_routes::row>& rows);
+
+/// As `guard::refuse_body`, of a request that `routes` have not seen yet.
+[[nodiscard]] std::optional<http::response> refuse_body(const http::router& routes,
+                                                        const access_table& accesses, guard& by,
+                                                        http::request& received);
 
 /// Adds every route, and tells them. `parts` must outlive the router.
 std::vector<api_routes::row> add_api(http::router& routes, const api_parts& parts);

@@ -1,5 +1,7 @@
 // SPDX-License-Identifier: MIT
 // What operators and their machines ask: alive, ready, figures, version.
+#include <atomic>
+
 #include "api/api.h"
 #include "api/respond.h"
 #include "pipeline_schema.h"
@@ -49,6 +51,13 @@ std::string render_metrics(const api_parts& parts) {
     own.counter("millrace_gateway_requests_total", "Requests handled.", server.requests_total);
     own.counter("millrace_gateway_rejected_total",
                 "Requests that were malformed, too large or slow.", server.rejected_total);
+    own.counter("millrace_gateway_connections_dropped_total",
+                "Connections of nobody that made room for others.",
+                server.connections_dropped_total);
+    own.counter("millrace_gateway_connections_refused_total",
+                "Connections that there was no room for.", server.connections_refused_total);
+    own.gauge("millrace_gateway_bodies_bytes", "Bodies of requests that are in hand.",
+              server.bodies_bytes);
   }
   if (parts.guard != nullptr) {
     own.counter("millrace_gateway_rate_limited_total",
@@ -107,28 +116,36 @@ void metrics(const api_parts& parts, reply answer) {
   });
 }
 
-void ready(const api_parts& parts, reply answer) {
-  if (const auto refusal = parts.silo.rows().refusal()) {
-    answer.fail(*refusal);
-    return;
+// Nothing when this process can take work.
+std::optional<runtime::error> unready(const api_parts& parts) {
+  if (auto refusal = parts.silo.rows().refusal()) {
+    return refusal;
   }
   if (parts.silo.rows().saturated()) {
-    answer.fail({runtime::errc::overloaded, "the disk is behind with commits"});
-    return;
+    return runtime::error{runtime::errc::overloaded, "the disk is behind with commits"};
   }
-  if (const auto trouble = parts.host != nullptr ? parts.host->trouble() : std::nullopt) {
-    answer.fail(*trouble);
-    return;
+  if (parts.tokens != nullptr && !parts.tokens->is_known()) {
+    return runtime::error{runtime::errc::unavailable, "the tokens are not known here yet"};
+  }
+  if (auto trouble = parts.host != nullptr ? parts.host->trouble() : std::nullopt) {
+    return trouble;
   }
   for (const auto& [name, busy] :
        {std::pair{"the executor", parts.host != nullptr ? parts.host->busy() : runtime::duration{}},
         {"the thread that reads logs", parts.files.busy()}}) {
-    if (const auto stall = stall_of(name, busy)) {
-      answer.fail(*stall);
-      return;
+    if (auto stall = stall_of(name, busy)) {
+      return stall;
     }
   }
-  answer.send(http::text(200, "ready\n"));
+  return std::nullopt;
+}
+
+void tell(const std::optional<runtime::error>& trouble, const char* good, reply answer) {
+  if (trouble) {
+    answer.fail(*trouble);
+  } else {
+    answer.send(http::text(200, good));
+  }
 }
 
 }  // namespace
@@ -154,13 +171,26 @@ void add_system_routes(api_routes& routes) {
               .summary = "Whether the process answers",
               .answers = {told(plain_text())}},
              [](request&, reply answer) { answer.send(http::text(200, "alive\n")); });
-  routes.add(method::get, "/readyz", for_anybody,
-             {.id = "is_ready",
-              .tag = "system",
-              .summary = "Whether the process can take work",
-              .answers = {told(plain_text())},
-              .problems = {429, 500, 503, 507}},
-             [&parts](request&, reply answer) { ready(parts, std::move(answer)); });
+  routes.add(
+      method::get, "/readyz", for_anybody,
+      {.id = "is_ready",
+       .tag = "system",
+       .summary = "Whether the process can take work",
+       .answers = {told(plain_text())},
+       .problems = {429, 500, 503, 507}},
+      [&parts](request&, reply answer) { tell(unready(parts), "ready\n", std::move(answer)); });
+  routes.add(
+      method::get, "/startupz", for_anybody,
+      {.id = "has_started",
+       .tag = "system",
+       .summary = "Whether the process has been ready since it was started",
+       .answers = {told(plain_text())},
+       .problems = {429, 500, 503, 507}},
+      [&parts, has_been = std::make_shared<std::atomic<bool>>(false)](request&, reply answer) {
+        const auto trouble = *has_been ? std::nullopt : unready(parts);
+        *has_been = *has_been || !trouble;
+        tell(trouble, "started\n", std::move(answer));
+      });
   routes.add(method::get, "/metrics", everywhere(role::READ),
              {.id = "get_metrics",
               .tag = "system",

@@ -4,6 +4,7 @@
 #include <iostream>
 
 #include "access/token.h"
+#include "cli/bare_token.h"
 #include "cli/contexts.h"
 #include "cli/output.h"
 #include "http/client.h"
@@ -56,6 +57,7 @@ result<context> described(const option_values& options) {
     return std::move(tls).error();
   }
   made.tls = *std::move(tls);
+  warn_of_bare_token(made);
   return made;
 }
 

@@ -3,6 +3,7 @@
 
 #include <boost/asio/ip/address.hpp>
 
+#include <algorithm>
 #include <atomic>
 
 #include "access/audit_trail.h"
@@ -107,12 +108,11 @@ http::access_log access_log_of(logs& told, audit_trail* trail,
   };
 }
 
-// Who is not known does not make this process read a body.
-http::server_options asking_first(http::server_options listen, std::optional<guard>& admission) {
-  listen.refuse_body = [&admission](http::request& received) {
-    return admission ? admission->refuse_body(received) : std::nullopt;
-  };
-  return listen;
+// By these it is known from outside whether this process is well.
+bool is_probe(const http::request& received) {
+  const auto probes = {"livez", "readyz", "startupz", "metrics"};
+  return received.segment_count() == 1 &&
+         std::find(probes.begin(), probes.end(), received.segment(0)) != probes.end();
 }
 
 // Each request has a trace, whether that is told or not: its id is in the answer.
@@ -154,8 +154,8 @@ http::channel channel_of(const http::server_options& listen) {
 
 struct front::parts {
   parts(node& here, front_options options, logs& told)
-      : listen(with_traces(asking_first(std::move(options.listen), admission), here.silo().trace(),
-                           clock)),
+      : listen(with_traces(asking_first(std::move(options.listen), !options.root_token.empty()),
+                           here.silo().trace(), clock)),
         trail(trail_of(here, options, told)),
         api{here.silo(),
             here.executes() ? &here.host() : nullptr,
@@ -167,7 +167,7 @@ struct front::parts {
             nullptr,
             here.keyring()},
         server{listen,
-               (add_api(routes, api),
+               (accesses = accesses_of(add_api(routes, api)),
                 http::same_origin(routes.as_handler(), reach_of(listen), channel_of(listen))),
                clock,
                access_log_of(told, trail.get(), here.silo().trace().sink, clock,
@@ -187,6 +187,18 @@ struct front::parts {
     api.links = link_ends_of(options.certificates);
   }
 
+  // Who is not known, or may not do it, makes this process neither read a body nor keep a
+  // connection that others want; nor does a stream outlive the token that began it.
+  http::server_options asking_first(http::server_options to, bool has_tokens) {
+    to.asks_who = has_tokens;
+    to.is_probe = is_probe;
+    to.is_valid = [this](const principal& who) { return !tokens || tokens->holds(who); };
+    to.refuse_body = [this](http::request& received) {
+      return admission ? refuse_body(routes, accesses, *admission, received) : std::nullopt;
+    };
+    return to;
+  }
+
   const runtime::system_clock clock;
   const http::server_options listen;
   std::unique_ptr<audit_trail> trail;  // null without tokens
@@ -200,6 +212,7 @@ struct front::parts {
   std::atomic<bool> asked = false;  // The server's thread has not answered yet.
   runtime::steady_time asked_at;
   http::router routes;
+  access_table accesses;
   http::server server;
 };
 

@@ -7,6 +7,7 @@
 #include <cstdlib>
 #include <iostream>
 
+#include "cli/bare_token.h"
 #include "cli/terminal_text.h"
 #include "http/problem.h"
 
@@ -64,6 +65,7 @@ result<remote> remote::open(const option_values& options) {
   if (!base) {
     return std::move(base).error();
   }
+  warn_of_bare_token(*target);
   auto style = style_of(options);
   if (!style) {
     return std::move(style).error();

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
 // Commands that serve until they are told to stop: dev, silo, gateway.
+#include <malloc.h>
 #include <sys/resource.h>
 #include <unistd.h>
 
@@ -20,6 +21,7 @@
 #include "cli/service_manager.h"
 #include "cli/stop_limit.h"
 #include "http/identity.h"
+#include "millrace/runtime/memory_limit.h"
 
 namespace millrace::gateway::cli {
 
@@ -41,6 +43,14 @@ constexpr std::uint32_t connections_most = 1'048'576;
 // Descriptors of a process besides the connections of its clients: files of the state and of logs,
 // links, and pipes of attempts.
 constexpr std::size_t descriptors_besides = 500;
+
+// Of the memory that the process can have, what bodies of requests may take: an eighth, and at
+// least what two of the largest do.
+constexpr std::size_t bodies_share = 8;
+constexpr std::size_t bodies_bytes_min = std::size_t{16} << 20;
+
+// What is served at least, however few files a process may have open.
+constexpr std::size_t connections_least = 64;
 
 // Requests a second that there is a sense in bounding.
 constexpr std::uint32_t rate_max = 1'000'000;
@@ -66,7 +76,8 @@ void add_listen_options(po::options_description& options, const char* text) {
                  "requests a second of each token, or without tokens of each address; what is more "
                  "is answered 429 (default: as many as come)")(
       "connections", po::value<std::string>()->value_name("N"),
-      "of clients at a time; those over it are answered 503 (default: 10000)")(
+      "of clients at a time; over it one that has shown no token makes room, or the one that comes "
+      "is answered 503 (default: 10000)")(
       "insecure",
       "allow an address that is not loopback without TLS and tokens, such as behind a proxy that "
       "sees to both");
@@ -151,6 +162,10 @@ runtime::result<http::server_options> listen_in(const option_values& options, lo
                 : most.error();
   }
   made->connections_max = *most;
+  if (const auto memory = runtime::memory_limit()) {
+    made->bodies_bytes_max =
+        std::clamp(*memory / bodies_share, bodies_bytes_min, made->bodies_bytes_max);
+  }
   if (!has_tls) {
     return made;
   }
@@ -269,24 +284,29 @@ void serve_until_interrupt(const service_manager& manager, watchdog fed, http::i
   }
 }
 
-// Says so where the clients that may come do not fit the limit of open files. It is raised as far
-// as a process may by itself where no tasks inherit it: some programs cannot have that many.
-void fit_descriptors(std::size_t connections, bool executes, spdlog::logger& logger) {
+// The clients that fit the limit of open files; says so where those that may come do not. It is
+// raised as far as a process may by itself where no tasks inherit it: some programs cannot have
+// that many.
+std::size_t fit_descriptors(std::size_t connections, bool executes, spdlog::logger& logger) {
   rlimit limit{};
   const auto wanted = connections + descriptors_besides;
   if (::getrlimit(RLIMIT_NOFILE, &limit) != 0 || limit.rlim_cur >= wanted) {
-    return;
+    return connections;
   }
   if (!executes) {
     limit.rlim_cur = std::min<rlim_t>(limit.rlim_max, wanted);
     ::setrlimit(RLIMIT_NOFILE, &limit);
   }
-  if (limit.rlim_cur < wanted) {
-    logger.warn(
-        "{} connections do not fit the limit of {} open files: raise that to {}, with "
-        "`ulimit -n` or LimitNOFILE=, or lower --connections",
-        connections, limit.rlim_cur, wanted);
+  if (limit.rlim_cur >= wanted) {
+    return connections;
   }
+  const auto besides = std::min<std::size_t>(limit.rlim_cur, descriptors_besides);
+  const auto fitting = std::min(connections, std::max(connections_least, limit.rlim_cur - besides));
+  logger.warn(
+      "{} connections do not fit the limit of {} open files: raise that to {}, with "
+      "`ulimit -n` or LimitNOFILE=, or lower --connections; {} are served at a time",
+      connections, limit.rlim_cur, wanted, fitting);
+  return fitting;
 }
 
 // A node until it is told to stop; with an HTTP server in front if there is an address.
@@ -308,11 +328,14 @@ exit_code serve(const option_values& options, const node_options& setup,
   std::optional<front> served;
   std::string where = (*here)->silo().name();
   if (listen) {
-    fit_descriptors(listen->connections_max, (*here)->executes(), *told.of("gateway"));
+    auto served_on = *listen;
+    served_on.connections_max =
+        fit_descriptors(listen->connections_max, (*here)->executes(), *told.of("gateway"));
     const auto& cluster = setup.silo.cluster;
     served.emplace(
         **here,
-        front_options{*listen, *root, *rate, cluster ? cluster->certificates : std::nullopt}, told);
+        front_options{served_on, *root, *rate, cluster ? cluster->certificates : std::nullopt},
+        told);
     const auto url = served->start();
     if (!url) {
       return report(url.error());
@@ -329,6 +352,7 @@ exit_code serve(const option_values& options, const node_options& setup,
   }
   notify(options, where);
   manager.tell("READY=1\nSTATUS=serves as " + where);
+  ::malloc_trim(0);  // more than half of the heap held what the start needed, in pieces
   serve_until_interrupt(manager, {manager, **here, served ? &*served : nullptr, *logger}, tls,
                         hangups);
   manager.tell("STOPPING=1");

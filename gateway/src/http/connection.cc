@@ -34,10 +34,25 @@ std::uint64_t length_in(std::string_view text) {
   return length;
 }
 
+response refusal_of_full() {
+  return problem_response(runtime::error{runtime::errc::unavailable,
+                                         "there are as many connections as there may be",
+                                         std::chrono::seconds{1}});
+}
+
+response refusal_of_bodies() {
+  return problem_response(runtime::error{runtime::errc::unavailable,
+                                         "the bodies that are being read take as much memory as "
+                                         "they may",
+                                         std::chrono::seconds{1}});
+}
+
 }  // namespace
 
-connection::connection(std::shared_ptr<io_loop> loop, socket_type socket, std::string from)
+connection::connection(std::shared_ptr<io_loop> loop, socket_type socket, std::string from,
+                       use wanted)
     : loop_(std::move(loop)),
+      use_(wanted),
       transport_(std::move(socket), loop_->core->options.tls.get()),
       reader_(loop_->core->options) {
   reader_.request().from = std::move(from);
@@ -163,14 +178,12 @@ bool connection::parse() {
   if (now == progress::body) {
     if (before != progress::body) {
       deadline_ = loop_->after(options.body_timeout);
-      auto refusal = options.refuse_body ? options.refuse_body(reader_.request()) : std::nullopt;
-      if (refusal) {
-        begin();
-        keep_alive_ = false;
-        reader_.request().body.clear();
-        reader_.input().clear();
-        answered(*std::move(refusal));
+      if (auto refusal = refusal_of_body()) {
+        refuse_body(*std::move(refusal));
         return false;
+      }
+      if (options.asks_who) {
+        know_sender();
       }
       if (reader_.request().stranger != nullptr) {
         deadline_ = loop_->after(options.stranger_body_timeout);
@@ -179,6 +192,10 @@ bool connection::parse() {
     if (reader_.take_expectation()) {
       out_ += "HTTP/1.1 100 Continue\r\n\r\n";
     }
+  }
+  if (now >= progress::body && !count_body()) {
+    refuse_body(refusal_of_bodies());
+    return false;
   }
   return now == progress::finished;
 }
@@ -210,7 +227,7 @@ bool connection::is_idle() const noexcept {
 void connection::begin() {
   auto& request = reader_.request();
   http_1_0_ = reader_.is_http_1_0();
-  keep_alive_ = reader_.keeps_alive();
+  keep_alive_ = reader_.keeps_alive() && use_ == use::any;
   head_only_ = request.method == method::head;
   reader_.next();
   state_ = state::handling;
@@ -222,9 +239,72 @@ void connection::begin() {
   core.requests.fetch_add(1, std::memory_order_relaxed);
 }
 
+// It stays when others make room, once it has sent what somebody does.
+void connection::know_sender() {
+  if (is_newcomer_ && use_ == use::any &&
+      (reader_.request().by != nullptr || !loop_->core->options.asks_who)) {
+    is_newcomer_ = false;
+    loop_->know(*this);
+  }
+}
+
+std::optional<response> connection::refusal_of_body() {
+  const auto& options = loop_->core->options;
+  if (use_ == use::probe) {
+    return refusal_of_full();
+  }
+  auto refusal = options.refuse_body ? options.refuse_body(reader_.request()) : std::nullopt;
+  const auto length = length_in(reader_.request().headers.find("Content-Length").value_or("0"));
+  if (!refusal && length > quick_body_bytes &&
+      loop_->core->bodies_bytes.load(std::memory_order_relaxed) + length >
+          options.bodies_bytes_max) {
+    return refusal_of_bodies();
+  }
+  return refusal;
+}
+
+// The rest is not read, and the connection ends.
+void connection::refuse_body(response refusal) {
+  begin();
+  keep_alive_ = false;
+  reader_.request().body.clear();
+  reader_.input().clear();
+  answered(std::move(refusal));
+}
+
+// What it takes of memory; false: all of them would take too much.
+bool connection::count_body() {
+  const auto& body = reader_.request().body;
+  if (body.size() <= quick_body_bytes || body.capacity() <= body_bytes_) {
+    return true;
+  }
+  auto& all = loop_->core->bodies_bytes;
+  const auto more = body.capacity() - body_bytes_;
+  if (all.fetch_add(more, std::memory_order_relaxed) + more >
+      loop_->core->options.bodies_bytes_max) {
+    all.fetch_sub(more, std::memory_order_relaxed);
+    return false;
+  }
+  body_bytes_ += more;
+  return true;
+}
+
+// Its memory as well, which a connection without a request has no use for.
+void connection::release_body() noexcept {
+  if (body_bytes_ > 0) {
+    loop_->core->bodies_bytes.fetch_sub(std::exchange(body_bytes_, 0), std::memory_order_relaxed);
+    std::string{}.swap(reader_.request().body);
+  }
+}
+
 void connection::dispatch() {
   auto& request = reader_.request();
   begin();
+  if (use_ == use::probe && !loop_->core->options.is_probe(request)) {
+    loop_->core->refused.fetch_add(1, std::memory_order_relaxed);
+    answered(refusal_of_full());
+    return;
+  }
   if (request.body.size() > quick_body_bytes) {
     loop_->flush_calls();
   }
@@ -236,6 +316,10 @@ void connection::dispatch() {
     // will answer. Either way this connection is in order.
   }
   in_handler_ = false;
+  know_sender();
+  if (state_ != state::handling) {
+    release_body();
+  }
 }
 
 void connection::complete(response answer) {
@@ -274,6 +358,9 @@ void connection::answered(response answer) {
   MILLRACE_ASSERT(state_ == state::handling);
   gone_ = {};
   reader_.request().stranger.reset();
+  if (!in_handler_) {
+    release_body();
+  }
   log(answer.status, answer.body.size(), answer.headers.find("Location").value_or(""));
   keep_alive_ = keep_alive_ && !loop_->draining();
   if (const auto& place = reader_.request().trace.own) {
@@ -321,6 +408,9 @@ void connection::began(const std::shared_ptr<stream_queue>& queue, int status,
   }
   MILLRACE_ASSERT(state_ == state::handling);
   gone_ = {};
+  if (!in_handler_) {
+    release_body();
+  }
   log(status, 0);
   const auto length = headers.find("Content-Length");
   is_sized_ = length.has_value();
@@ -464,6 +554,12 @@ void connection::finish() {
 }
 
 void connection::on_sweep() {
+  const auto& by = reader_.request().by;
+  if (const auto& is_valid = loop_->core->options.is_valid;
+      state_ == state::streaming && by && is_valid && !is_valid(*by)) {
+    cut();
+    return;
+  }
   if (state_ == state::streaming && !write_pending_ && !ping_.empty() &&
       loop_->now() >=
           last_piece_ + (loop_->after(loop_->core->options.ping_interval) - loop_->now())) {

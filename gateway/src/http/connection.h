@@ -32,8 +32,14 @@ namespace millrace::gateway::http {
 /// Threading: `complete`, `open` and `on_gone` from any thread; the rest on the loop's thread.
 class connection final : public responder, public std::enable_shared_from_this<connection> {
 public:
+  /// What it is there for: `probe`: one request that `server_options::is_probe` knows.
+  enum class use : std::uint8_t { any, probe };
+
   /// `from`: the peer's address.
-  connection(std::shared_ptr<io_loop> loop, socket_type socket, std::string from);
+  connection(std::shared_ptr<io_loop> loop, socket_type socket, std::string from, use wanted);
+  connection(const connection&) = delete;
+  connection& operator=(const connection&) = delete;
+  ~connection() override { release_body(); }
 
   void start();
 
@@ -58,6 +64,11 @@ public:
   /// Closes the socket, ends the stream, leaves the loop. Idempotent.
   void cut();
 
+  /// Whether a request is being handled, or its answer is a stream.
+  [[nodiscard]] bool has_request() const noexcept {
+    return state_ == state::handling || state_ == state::streaming;
+  }
+
   std::size_t slot = 0;  ///< Place in the loop's list.
 
 private:
@@ -71,6 +82,11 @@ private:
   [[nodiscard]] bool is_idle() const noexcept;
   void begin();
   void dispatch();
+  void know_sender();
+  [[nodiscard]] std::optional<response> refusal_of_body();
+  void refuse_body(response refusal);
+  [[nodiscard]] bool count_body();
+  void release_body() noexcept;
   void reject(int status, std::string detail);
   void answered(response answer);
   void began(const std::shared_ptr<stream_queue>& queue, int status, const header_list& headers,
@@ -88,6 +104,7 @@ private:
   void log(int status, std::size_t body_bytes, std::string_view location = {}) const;
 
   const std::shared_ptr<io_loop> loop_;
+  const use use_;
   transport transport_;
   state state_ = state::reading;
 
@@ -95,8 +112,10 @@ private:
   std::string out_;
   std::size_t out_sent_ = 0;
   tick_count deadline_ = 0;
+  std::size_t body_bytes_ = 0;  ///< As `server_core::bodies_bytes` counts it.
 
   std::atomic<std::uint64_t> request_number_{0};
+  bool is_newcomer_ = true;
   bool http_1_0_ = false;
   bool head_only_ = false;
   bool keep_alive_ = true;

@@ -18,6 +18,7 @@
 #include <string>
 #include <vector>
 
+#include "http/newcomers.h"
 #include "http/server.h"
 #include "millrace/runtime/call_batch.h"
 
@@ -40,9 +41,11 @@ struct server_core {
 
   std::atomic<std::uint64_t> accepted{0};
   std::atomic<std::uint64_t> refused{0};
+  std::atomic<std::uint64_t> dropped{0};
   std::atomic<std::uint64_t> requests{0};
   std::atomic<std::uint64_t> rejected{0};
   std::atomic<std::uint64_t> open{0};
+  std::atomic<std::size_t> bodies_bytes{0};
 
   std::mutex mutex;  ///< With `changed`: `open` went to zero.
   std::condition_variable changed;
@@ -70,8 +73,12 @@ public:
     return context.get_executor().running_in_this_thread();
   }
 
+  /// Takes one that counts as open, or refuses it.
   void adopt(socket_type socket);
   void forget(connection& gone);
+
+  /// It has shown that it is somebody's.
+  void know(const connection& one) { newcomers_.leave(one); }
 
   /// Has the connection take from its stream, when those have that asked before. What all streams
   /// together are sent in one turn is bounded, so that other clients wait no longer for an answer
@@ -103,6 +110,9 @@ public:
   const std::shared_ptr<server_core> core;
 
 private:
+  void drop_newcomer();
+  void refuse(socket_type& socket);
+  void count_closed();
   void run_inbox();
   void run_pumps();
   void arm();
@@ -125,6 +135,7 @@ private:
   std::string date_line_;
   bool draining_ = false;
   std::vector<std::shared_ptr<connection>> connections_;
+  newcomers newcomers_;
 };
 
 }  // namespace millrace::gateway::http

@@ -107,6 +107,23 @@ const router::node* router::match(const node& at, const request& request, std::s
   return at.rest.get();
 }
 
+const router::node* router::find_node(request& request) const {
+  const auto* found = match(*root_, request, 0);
+  if (found != nullptr) {
+    request.route_ = found->pattern;
+    request.params_.clear();
+    for (const auto& [name, segment] : found->names) {
+      request.params_.push_back({name, segment});
+    }
+  }
+  return found;
+}
+
+bool router::find(request& request) const {
+  const auto* found = find_node(request);
+  return found != nullptr && found->of(request.method);
+}
+
 void router::handle(request& request, reply answer) const {
   if (request.method == method::options && request.target() == "*") {
     auto made = empty();
@@ -114,16 +131,11 @@ void router::handle(request& request, reply answer) const {
     answer.send(std::move(made));
     return;
   }
-  const auto* found = match(*root_, request, 0);
+  const auto* found = find_node(request);
   if (found == nullptr) {
     answer.fail({runtime::errc::not_found, "no resource at " + std::string{request.path()}},
                 request.target());
     return;
-  }
-  request.route_ = found->pattern;
-  request.params_.clear();
-  for (const auto& [name, segment] : found->names) {
-    request.params_.push_back({name, segment});
   }
   const auto* target = &found->of(request.method);
   if (!*target && request.method == method::head) {

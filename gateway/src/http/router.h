@@ -38,6 +38,9 @@ public:
   /// goes to the GET handler when it has none of its own; the server leaves the body out.
   void handle(request& request, reply answer) const;
 
+  /// Sets what a handler of the request would see of its route. False: no handler would see it.
+  bool find(request& request) const;
+
   /// This table as a server's handler. Requires: the table outlives it.
   [[nodiscard]] handler as_handler() const {
     return [this](request& received, reply answer) { handle(received, std::move(answer)); };
@@ -46,6 +49,7 @@ public:
 private:
   struct node;
 
+  const node* find_node(request& request) const;
   const node* match(const node& at, const request& request, std::size_t index) const;
 
   std::unique_ptr<node> root_;

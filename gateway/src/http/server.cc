@@ -10,6 +10,7 @@
 #include <ctime>
 #include <thread>
 
+#include "http/address_group.h"
 #include "http/connection.h"
 #include "http/io_loop.h"
 #include "millrace/runtime/assert.h"
@@ -27,6 +28,9 @@ constexpr unsigned batch_handlers_max = 128;
 
 // Pieces of streams that are sent in one turn: some 0.2 ms.
 constexpr unsigned pumps_max = 4;
+
+// Newcomers that are looked at for one that has no request in hand.
+constexpr unsigned drop_tries_max = 16;
 
 constexpr std::string_view refusal_text =
     "HTTP/1.1 503 Service Unavailable\r\nConnection: close\r\nRetry-After: 1\r\n"
@@ -166,13 +170,58 @@ void io_loop::update_date() {
 }
 
 void io_loop::adopt(socket_type socket) {
+  const auto most = core->options.connections_max;
+  if (core->open.load() > most) {
+    drop_newcomer();
+  }
+  const auto open = core->open.load();
+  if (open > most + (core->options.is_probe ? connections_spare : 0)) {
+    refuse(socket);
+    return;
+  }
   boost::system::error_code left;
   const auto peer = socket.remote_endpoint(left).address();
-  auto made = std::make_shared<connection>(shared_from_this(), std::move(socket),
-                                           left ? std::string{} : peer.to_string());
+  const auto from = left ? std::string{} : peer.to_string();
+  auto made =
+      std::make_shared<connection>(shared_from_this(), std::move(socket), from,
+                                   open > most ? connection::use::probe : connection::use::any);
   made->slot = connections_.size();
   connections_.push_back(made);
+  newcomers_.enter(*made, address_group(from));
   made->start();
+}
+
+void io_loop::drop_newcomer() {
+  for (unsigned tries = 0; tries < drop_tries_max; ++tries) {
+    auto* const one = newcomers_.next();
+    if (one == nullptr) {
+      return;
+    }
+    if (!one->has_request()) {
+      core->dropped.fetch_add(1, std::memory_order_relaxed);
+      one->cut();
+      return;
+    }
+    newcomers_.pass(*one);
+  }
+}
+
+void io_loop::refuse(socket_type& socket) {
+  core->refused.fetch_add(1, std::memory_order_relaxed);
+  boost::system::error_code ec;
+  socket.non_blocking(true, ec);
+  if (!core->options.tls) {  // else a handshake, which costs what a refusal is to save
+    socket.write_some(asio::const_buffer{refusal_text.data(), refusal_text.size()}, ec);
+  }
+  socket.shutdown(socket_type::shutdown_send, ec);
+  count_closed();
+}
+
+void io_loop::count_closed() {
+  const std::lock_guard lock{core->mutex};
+  if (core->open.fetch_sub(1) == 1) {
+    core->changed.notify_all();
+  }
 }
 
 void io_loop::forget(connection& gone) {
@@ -185,10 +234,8 @@ void io_loop::forget(connection& gone) {
     connections_[slot]->slot = slot;
   }
   connections_.pop_back();
-  const std::lock_guard lock{core->mutex};
-  if (core->open.fetch_sub(1) == 1) {
-    core->changed.notify_all();
-  }
+  newcomers_.leave(gone);
+  count_closed();
 }
 
 void io_loop::drain() {
@@ -315,16 +362,6 @@ void server::parts::accept() {
 
 void server::parts::accepted(const std::shared_ptr<io_loop>& loop, socket_type socket) {
   core->accepted.fetch_add(1, std::memory_order_relaxed);
-  if (core->open.load(std::memory_order_relaxed) >= core->options.connections_max) {
-    core->refused.fetch_add(1, std::memory_order_relaxed);
-    boost::system::error_code ec;
-    socket.non_blocking(true, ec);
-    if (!core->options.tls) {  // else a handshake, which costs what a refusal is to save
-      socket.write_some(asio::const_buffer{refusal_text.data(), refusal_text.size()}, ec);
-    }
-    socket.shutdown(socket_type::shutdown_send, ec);
-    return;
-  }
   core->open.fetch_add(1);
   if (loop == loops.front()) {
     loop->adopt(std::move(socket));
@@ -367,6 +404,8 @@ server_probe server::probe() const noexcept {
   return {.connections_total = core.accepted.load(std::memory_order_relaxed),
           .connections_open = core.open.load(std::memory_order_relaxed),
           .connections_refused_total = core.refused.load(std::memory_order_relaxed),
+          .connections_dropped_total = core.dropped.load(std::memory_order_relaxed),
+          .bodies_bytes = core.bodies_bytes.load(std::memory_order_relaxed),
           .requests_total = core.requests.load(std::memory_order_relaxed),
           .rejected_total = core.rejected.load(std::memory_order_relaxed)};
 }

@@ -34,14 +34,28 @@ struct server_options {
   /// Gives a request its place in a trace, before its handler; the answer then has the trace's id
   /// as X-Request-Id, and as `trace_id` in a problem. Called on io threads; unset: none has one.
   std::function<request_trace(const request&)> trace = {};
+  /// Whether a request without `request::by` that has been handled is still nobody's; else whoever
+  /// has asked for something is somebody.
+  bool asks_who = false;
+  /// What is answered also when there are `connections_max`, over `connections_spare` more; unset:
+  /// nothing is.
+  std::function<bool(const request&)> is_probe = {};
+  /// Whether who has asked for a stream (`request::by`) is still somebody; else it is cut off.
+  /// Asked by each sweep; unset: so they are.
+  std::function<bool(const principal&)> is_valid = {};
   /// The answer to a request whose body is not worth reading, by the header alone; no handler sees
   /// it, and the connection ends. Called on io threads once for a request whose body has not come
   /// whole with the header; unset: every body is read.
   std::function<std::optional<response>(request&)> refuse_body = {};
 
-  std::size_t body_bytes_max = std::size_t{8} << 20;     ///< Over it: 413.
+  std::size_t body_bytes_max = std::size_t{8} << 20;  ///< Over it: 413.
+  /// Of all bodies that are being read, or whose requests are not answered, but for those of a few
+  /// KiB; over it: 503.
+  std::size_t bodies_bytes_max = std::size_t{256} << 20;
   std::size_t header_bytes_max = std::size_t{16} << 10;  ///< Request line and fields; over it: 431.
-  std::size_t connections_max = 10'000;                  ///< Over it: 503 at once.
+  /// Over it the newcomer goes (one that is not known to be somebody's) that has been there longest
+  /// of the address with the most; where all are somebody's, the one that comes is answered 503.
+  std::size_t connections_max = 10'000;
 
   /// A stream's queue. Past half of it writes answer `full`; past all of it the client is cut
   /// off. 1 MiB is about ten seconds of a busy log on a slow line.
@@ -57,6 +71,9 @@ struct server_options {
   std::chrono::milliseconds write_timeout{30'000};  ///< Without progress of a write; then closed.
   std::chrono::milliseconds ping_interval{15'000};  ///< Of quiet streams that asked for pings.
 };
+
+/// Connections over `connections_max` that are taken for the sake of probes; each for one request.
+inline constexpr std::size_t connections_spare = 16;
 
 /// In logs, of a request whose client left before its answer, or that the end of the server cut
 /// off.
@@ -83,7 +100,9 @@ using access_log = std::function<void(const access_entry&)>;
 struct server_probe {
   std::uint64_t connections_total;  ///< Accepted, refused ones included.
   std::uint64_t connections_open;
-  std::uint64_t connections_refused_total;  ///< Over `connections_max`.
+  std::uint64_t connections_refused_total;  ///< Over `connections_max`, all being somebody's.
+  std::uint64_t connections_dropped_total;  ///< Newcomers that made room.
+  std::uint64_t bodies_bytes;               ///< As `bodies_bytes_max` counts them.
   std::uint64_t requests_total;             ///< Handed to the handler.
   std::uint64_t rejected_total;             ///< Malformed, over a limit, too slow; no TLS.
 };

@@ -27,13 +27,14 @@ capnp::Data::Reader bytes(std::string_view text) {
   return {reinterpret_cast<const kj::byte*>(text.data()), text.size()};
 }
 
-runtime::result<void> add(test_silo& silo, const std::string& name, std::int64_t expires_at = 0) {
+runtime::result<void> add(test_silo& silo, const std::string& name, std::int64_t expires_at = 0,
+                          const std::string& project = "p") {
   access_interface::add_params params;
   auto token = params.build().initToken();
   token.setName(name.c_str());
   token.setExpiresAt(expires_at);
   auto grants = token.initGrants(1);
-  grants[0].setProject("p");
+  grants[0].setProject(project.c_str());
   grants[0].setRole(schemas::AccessRole::RUN);
   token.setDigest(bytes("digest"));
   return silo.call(access().add(std::move(params)));
@@ -98,11 +99,28 @@ TEST_CASE("who knows the tokens is told of a change at once, and of none after a
 TEST_CASE("tokens are few") {
   auto silo = make_silo();
   for (std::size_t each = 0; each < tokens_max; ++each) {
+    REQUIRE(add(silo, std::to_string(each), 0, each % 10 == 0 ? "*" : std::to_string(each % 10)));
+  }
+  const auto refused = add(silo, "one more");
+  REQUIRE_FALSE(refused);
+  CHECK(refused.error().code() == errc::failed_precondition);
+  REQUIRE(silo.call(access().revoke("7", bytes("digest"))));
+  CHECK(add(silo, "one more"));
+}
+
+TEST_CASE("the tokens of one project leave room for those of others") {
+  auto silo = make_silo();
+  for (std::size_t each = 0; each < project_tokens_max; ++each) {
     REQUIRE(add(silo, std::to_string(each)));
   }
   const auto refused = add(silo, "one more");
   REQUIRE_FALSE(refused);
   CHECK(refused.error().code() == errc::failed_precondition);
+  CHECK(refused.error().text().find("of project 'p'") != std::string::npos);
+  CHECK(add(silo, "of another", 0, "q"));
+  for (std::size_t each = 0; each <= project_tokens_max; ++each) {
+    REQUIRE(add(silo, "of all " + std::to_string(each), 0, "*"));
+  }
   REQUIRE(silo.call(access().revoke("7", bytes("digest"))));
   CHECK(add(silo, "one more"));
 }

@@ -3,6 +3,8 @@
 
 #include <doctest/doctest.h>
 
+#include "http/address_group.h"
+
 namespace millrace::gateway {
 namespace {
 
@@ -60,14 +62,14 @@ TEST_CASE("names are few: those that have paused are forgotten, others share one
 }
 
 TEST_CASE("an address counts for itself, or for its network of IPv6") {
-  CHECK(address_group("10.1.2.3") == "10.1.2.3");
-  CHECK(address_group("::ffff:10.1.2.3") == "10.1.2.3");
-  CHECK(address_group("2001:db8:1:2:3:4:5:6") == "2001:db8:1:2::/64");
-  CHECK(address_group("2001:db8:1:2::1") == "2001:db8:1:2::/64");
-  CHECK(address_group("2001:db8:1:3::1") == "2001:db8:1:3::/64");
-  CHECK(address_group("fe80::1%eth0") == "fe80::%eth0/64");
-  CHECK(address_group("what%ever") == "what%ever");
-  CHECK(address_group("") == "");
+  CHECK(http::address_group("10.1.2.3") == "10.1.2.3");
+  CHECK(http::address_group("::ffff:10.1.2.3") == "10.1.2.3");
+  CHECK(http::address_group("2001:db8:1:2:3:4:5:6") == "2001:db8:1:2::/64");
+  CHECK(http::address_group("2001:db8:1:2::1") == "2001:db8:1:2::/64");
+  CHECK(http::address_group("2001:db8:1:3::1") == "2001:db8:1:3::/64");
+  CHECK(http::address_group("fe80::1%eth0") == "fe80::%eth0/64");
+  CHECK(http::address_group("what%ever") == "what%ever");
+  CHECK(http::address_group("") == "");
 }
 
 }  // namespace

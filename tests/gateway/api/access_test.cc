@@ -6,6 +6,7 @@
 #include <string>
 
 #include "gateway/api/served_node.h"
+#include "gateway/http/wire.h"
 
 namespace millrace::gateway {
 namespace {
@@ -102,6 +103,7 @@ const std::map<std::string, access> wanted{
     {"GET /metrics", {place::everywhere, role::READ}},
     {"GET /livez", {place::nowhere, role::NONE}},
     {"GET /readyz", {place::nowhere, role::NONE}},
+    {"GET /startupz", {place::nowhere, role::NONE}},
     {"GET /version", {place::nowhere, role::NONE}},
     {"GET /schemas/pipeline.json", {place::nowhere, role::NONE}},
     {"GET /openapi.json", {place::nowhere, role::NONE}},
@@ -407,6 +409,59 @@ TEST_CASE("a large body is read for those who may send it, to a run too") {
   CHECK(allowed != 401);
   CHECK(allowed != 403);
   CHECK(allowed != 404);
+}
+
+// Goal: who may not do a thing cannot make the server read what it would be done with.
+// Method: nothing of the body is sent before the answer.
+TEST_CASE("a body is not read where the role is too little for its path") {
+  guarded_node served;
+  const auto p = served.make_token("p", "p", "run");
+  const auto ask = [&](const std::string& what, const std::string& by) {
+    http::wire client{served.port()};
+    client.send(what + " HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer " + by +
+                "\r\nContent-Length: 8000000\r\nExpect: 100-continue\r\n\r\n");
+    return client.read_until("\r\n").substr(0, 12);
+  };
+  CHECK(ask("POST /api/v1/projects/q/pipelines/x/runs", p) == "HTTP/1.1 403");
+  CHECK(ask("PUT /api/v1/projects/p/pipelines/x", p) == "HTTP/1.1 403");
+  CHECK(ask("POST /api/v1/tokens", p) == "HTTP/1.1 403");
+  CHECK(ask("POST /api/v1/actors/run/r/cancel", p) == "HTTP/1.1 403");
+  CHECK(ask("POST /api/v1/projects/p/pipelines/x/runs", p) == "HTTP/1.1 100");
+  CHECK(ask("POST /api/v1/validate", p) == "HTTP/1.1 100");
+  CHECK(ask("POST /api/v1/runs/r/cancel", p) == "HTTP/1.1 100");  // its project is not known yet
+  CHECK(ask("POST /api/v1/actors/run/r/cancel", root) == "HTTP/1.1 100");
+}
+
+TEST_CASE("a stream ends with its token") {
+  guarded_node served;
+  const auto brief = served.make_token("brief", "p", "read");
+  const auto other = served.make_token("other", "p", "read");
+  served.ask(method::put, "/api/v1/projects/p/pipelines/waits", 201,
+             "name: waits\ntasks: [{name: t, approval: 'Go on?'}]\n", shown(root));
+  const std::string run = served.ask(method::post, "/api/v1/projects/p/pipelines/waits/runs", 201,
+                                     {}, shown(root))["id"];
+  const auto follow = [&](const std::string& by) {
+    auto client = std::make_unique<http::wire>(served.port());
+    client->send("GET /api/v1/runs/" + run +
+                 "/events HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer " + by + "\r\n\r\n");
+    CHECK(http::has(client->read_until("data: "), "200 OK"));
+    return client;
+  };
+  const auto ends = follow(brief);
+  const auto stays = follow(other);
+  const auto roots = follow(root);
+  CHECK(served.send(method::del, "/api/v1/tokens/brief", {}, shown(root)).status == 204);
+  CHECK_FALSE(ends->read_all().ends_with("0\r\n\r\n"));
+  served.send(method::post, "/api/v1/runs/" + run + "/cancel", "{}", shown(root));
+  CHECK(stays->read_until("0\r\n\r\n").ends_with("0\r\n\r\n"));
+  CHECK(roots->read_until("0\r\n\r\n").ends_with("0\r\n\r\n"));
+}
+
+// Goal: a balancer sends nothing to a server that would answer all but the root token 503.
+TEST_CASE("who asks for tokens is ready once it knows them") {
+  guarded_node served;
+  until([&] { return served.send(method::get, "/readyz").status == 200; });
+  CHECK(served.send(method::get, "/startupz").body == "started\n");
 }
 
 TEST_CASE("what is shown instead of a token is refused in words") {

@@ -134,10 +134,11 @@ TEST_CASE("JSON that is deep, or has a key twice, is refused with its place") {
 
 TEST_CASE("what no route has is refused rather than passed over") {
   some_routes here;
-  const auto status = [&](method verb, const char* field, const char* value) {
+  const auto status = [&](method verb, const char* field, const char* value,
+                          const char* target = "/api/v1/runs/r/cancel") {
     http::request asked;
     asked.method = verb;
-    REQUIRE(asked.set_target("/api/v1/runs/r/cancel"));
+    REQUIRE(asked.set_target(target));
     asked.headers.add(field, value);
     asked.body = "{}";
     const auto from = std::make_shared<client>();
@@ -148,6 +149,13 @@ TEST_CASE("what no route has is refused rather than passed over") {
   CHECK(status(method::post, "Content-Encoding", "Identity") == 404);
   CHECK(status(method::post, "If-Match", "\"1\"") == 412);
   CHECK(status(method::post, "If-Match", "*") == 404);
+  for (const auto* target : {"/api/v1/projects/p/secrets/s", "/api/v1/projects/p/settings"}) {
+    for (const auto* tag : {"\"1\"", "*"}) {
+      CHECK(status(method::put, "If-Match", tag, target) == 412);
+      CHECK(status(method::put, "If-None-Match", tag, target) == 412);
+    }
+  }
+  CHECK(status(method::put, "If-None-Match", "*", "/api/v1/projects/p/pipelines/x") == 422);
 }
 
 TEST_CASE("names in paths are names, else they are refused with the rule") {

@@ -58,10 +58,15 @@ public:
     }
     guard_.emplace(node_->silo(), tokens_ ? &*tokens_ : nullptr, rates);
     parts_->guard = &*guard_;
+    parts_->tokens = tokens_ ? &*tokens_ : nullptr;
     parts_->keyring = node_->keyring();
     rows = add_api(routes_, *parts_);
     http::server_options listen;
-    listen.refuse_body = [this](http::request& received) { return guard_->refuse_body(received); };
+    listen.asks_who = tokens_.has_value();
+    listen.is_valid = [this](const principal& who) { return !tokens_ || tokens_->holds(who); };
+    listen.refuse_body = [this, accesses = accesses_of(rows)](http::request& received) {
+      return refuse_body(routes_, accesses, *guard_, received);
+    };
     server_.emplace(listen, routes_.as_handler(), clock_);
     const auto port = server_->start();
     REQUIRE(port);

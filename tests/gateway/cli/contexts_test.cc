@@ -124,6 +124,26 @@ TEST_CASE("a context has a server, its token and its project; another server is 
   CHECK(command_line({"context", "list", "-o", "name"}).output == "one\n");
 }
 
+TEST_CASE(
+    "a token that goes in the clear to another machine is warned of, once and not in the output") {
+  own_home home;
+  noting_server one;
+  const auto file = home.token_file(token);
+  // An address that is no loopback, and leads to this machine.
+  const auto elsewhere = "http://0.0.0.0:" + std::to_string(one.server.port);
+  const std::string warning = "millrace: warning: the token goes to " + elsewhere +
+                              " without TLS, and whoever is on the way can read it: use https://\n";
+  const auto listed =
+      command_line({"list", "-o", "json", "--server", elsewhere, "--token-file", file});
+  CHECK(listed.errors == warning);
+  CHECK_FALSE(has(listed.output, "warning"));
+  CHECK(has(
+      command_line({"context", "add", "far", "--server", elsewhere, "--token-file", file}).errors,
+      warning));
+  CHECK(command_line({"list", "--server", elsewhere}).errors.empty());
+  CHECK(command_line({"list", "--server", one.url(), "--token-file", file}).errors.empty());
+}
+
 TEST_CASE("over https a command trusts what --ca, the environment or its context names") {
   own_home home;
   http::pki authority;

@@ -128,6 +128,54 @@ TEST_CASE("with tokens, what changes something or is not allowed is a line with 
   next.stop();
 }
 
+// Goal: who is refused over and over does not push everybody else out of the audit.
+TEST_CASE("what one client is refused in a minute is two entries of the stored audit") {
+  testing::temporary_folder folder;
+  logs told{log_format::text, spdlog::level::err, [](std::string_view) {}};
+  const auto here = node::open({.data_directory = folder.path / "data"});
+  REQUIRE(here);
+  const std::string root = "root-of-all-tokens-for-this-test-0123456789";
+  const runtime::system_clock clock;
+  const auto ask = [&](const std::string& url, http::method verb, const std::string& target,
+                       const std::string& token) {
+    http::client_options options;
+    options.base = *http::parse_url(url);
+    http::client client{options, clock};
+    const auto answer = client.send(verb, target, {}, {{"Authorization", "Bearer " + token}});
+    REQUIRE(answer);
+    return *answer;
+  };
+  std::optional<front> served{std::in_place, **here,
+                              front_options{*listen_options("127.0.0.1:0", {}), root}, told};
+  auto url = *served->start();
+  for (int tries = 0; tries < 20'000; ++tries) {  // who has no tokens yet does not call them wrong
+    if (ask(url, http::method::get, "/readyz", root).status == 200) {
+      break;
+    }
+  }
+  for (int each = 0; each < 20; ++each) {
+    ask(url, http::method::get, "/api/v1/silos", "nobody's");
+    ask(url, http::method::del, "/api/v1/runs/no-such-run", root);
+    ask(url, http::method::post, "/api/v1/projects/p/pipelines/none/pause", root);
+  }
+  served->stop();  // which stores what is left
+
+  served.emplace(**here, front_options{*listen_options("127.0.0.1:0", {}), root}, told);
+  url = *served->start();
+  const auto entries =
+      nlohmann::json::parse(ask(url, http::method::get, "/api/v1/audit", root).body)["entries"];
+  std::string told_of;
+  for (const auto& each : entries) {
+    told_of += each["who"].get<std::string>() + " " + each["target"].get<std::string>() + "\n";
+  }
+  CHECK(entries.size() == 4);
+  CHECK(http::has(told_of,
+                  "(root) /api/v1/projects/p/pipelines/none/pause (the last of 39 that were "
+                  "refused in a minute)\n"));
+  CHECK(http::has(told_of, " /api/v1/silos (the last of 19 that were refused in a minute)\n"));
+  served->stop();
+}
+
 // Goal: a delivery that somebody has seen does not fill the audit when he sends it over and over.
 TEST_CASE("of what comes signed, what starts a run is a line of the audit") {
   testing::temporary_folder folder;

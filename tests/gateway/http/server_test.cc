@@ -9,6 +9,7 @@
 #include <thread>
 #include <vector>
 
+#include "access/principal.h"
 #include "http/sse.h"
 #include "wire.h"
 
@@ -18,6 +19,26 @@ namespace {
 using namespace std::chrono_literals;
 
 constexpr std::string_view get_x = "GET /x HTTP/1.1\r\nHost: h\r\n\r\n";
+
+constexpr std::uint32_t elsewhere = 0x7f000002;  // 127.0.0.2
+constexpr std::string_view get_probe = "GET /livez HTTP/1.1\r\nHost: h\r\n\r\n";
+constexpr std::string_view get_known = "GET /x HTTP/1.1\r\nHost: h\r\nX-Known: yes\r\n\r\n";
+
+// Of a server that knows who asks by a field, and has probes.
+server_options knowing(std::size_t connections) {
+  server_options options;
+  options.connections_max = connections;
+  options.asks_who = true;
+  options.is_probe = [](const request& asked) { return asked.path() == "/livez"; };
+  return options;
+}
+
+void echo_known(request& asked, reply answer) {
+  if (asked.headers.find("X-Known")) {
+    asked.by = std::make_shared<principal>();
+  }
+  echo(asked, std::move(answer));
+}
 
 bool still_serves(std::uint16_t port) {
   wire client{port};
@@ -475,6 +496,96 @@ TEST_CASE("a writer that waits when told so gets everything through") {
   CHECK(all.size() - (all.find("\r\n\r\n") + 4) == std::size_t{640} * (16 << 10));
 }
 
+TEST_CASE("a stream ends when its client is nobody any more, and does not look whole") {
+  std::atomic<bool> is_somebody{true};
+  slot<stream> opened;
+  slot<int> told;
+  server_options options;
+  options.idle_timeout = 80ms;  // sweeps every 10 ms
+  options.is_valid = [&](const principal& who) { return is_somebody || who.name == "other"; };
+  running on{[&](request& asked, reply answer) {
+               asked.by = std::make_shared<principal>(
+                   principal{.name = asked.path() == "/other" ? "other" : "one", .grants = {}});
+               opened.put(answer.open(200, {}));
+             },
+             options};
+  wire one{on.port};
+  one.send(get_x);
+  auto first = opened.take();
+  first.on_closed([&] { told.put(1); });
+  wire other{on.port};
+  other.send("GET /other HTTP/1.1\r\nHost: h\r\n\r\n");
+  auto second = opened.take();
+  first.write("seen");
+  CHECK(has(one.read_until("seen\r\n"), "seen"));
+  is_somebody = false;
+  CHECK(one.read_all().empty());
+  CHECK(told.take() == 1);
+  CHECK(first.write("not seen") == write_status::closed);
+  second.write("goes on");
+  second.close();
+  CHECK(has(other.read_until("0\r\n\r\n"), "goes on"));
+}
+
+// Goal: bodies take so much memory and no more, and give it back.
+TEST_CASE("all bodies together have a bound, and what does not fit is not read") {
+  constexpr std::size_t piece = std::size_t{128} << 10;
+  slot<reply> held;
+  server_options options;
+  options.bodies_bytes_max = 3 * piece;
+  running on{[&](request& asked, reply answer) {
+               if (asked.path() == "/held") {
+                 held.put(std::move(answer));
+               } else {
+                 echo(asked, std::move(answer));
+               }
+             },
+             options};
+  const auto head = [](std::string_view path, std::size_t size, std::string_view more = {}) {
+    return "PUT " + std::string{path} +
+           " HTTP/1.1\r\nHost: h\r\nContent-Length: " + std::to_string(size) + "\r\n" +
+           std::string{more} + "\r\n";
+  };
+  const auto refused = [](std::string_view answer) {
+    return answer.starts_with("HTTP/1.1 503 ") && has(answer, "Retry-After: 1\r\n") &&
+           has(answer, "Connection: close\r\n");
+  };
+  wire first{on.port};
+  first.send(head("/held", piece) + std::string(piece, 'x'));
+  auto answer = held.take();
+  CHECK(on.served.probe().bodies_bytes >= piece);
+  wire second{on.port};
+  second.send(head("/b", piece, "Expect: 100-continue\r\n"));
+  CHECK(has(second.read_until("\r\n\r\n"), "100 Continue"));
+  second.send(std::string(piece - 1, 'x'));
+  while (on.served.probe().bodies_bytes < 2 * piece) {
+    std::this_thread::yield();
+  }
+  wire third{on.port};
+  third.send(head("/c", 2 * piece, "Expect: 100-continue\r\n"));
+  CHECK(refused(third.read_all()));
+  wire fourth{on.port};  // does not say how much it will be
+  fourth.send("PUT /d HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n");
+  fourth.send("40000\r\n" + std::string(piece, 'x'));
+  fourth.send(std::string(piece, 'x'));
+  CHECK(refused(fourth.read_answer()));
+  wire small{on.port};
+  small.send(head("/e", 4'000) + std::string(4'000, 'x'));
+  CHECK(has(small.read_answer(), "200 OK"));
+
+  second.send("x");
+  CHECK(has(second.read_answer(), "200 OK"));
+  answer.send(text(200, "late"));
+  CHECK(has(first.read_answer(), "late"));
+  wire left{on.port};
+  left.send(head("/f", piece) + std::string(piece / 2, 'x'));
+  left.leave();
+  while (on.served.probe().bodies_bytes > 0) {
+    std::this_thread::yield();
+  }
+  CHECK(still_serves(on.port));
+}
+
 TEST_CASE("events carry their headers and a quiet stream is pinged") {
   server_options options;
   options.ping_interval = 80ms;
@@ -560,6 +671,99 @@ TEST_CASE("connections over the limit are refused at once") {
   wire second{on.port};
   CHECK(second.read_all().starts_with("HTTP/1.1 503 "));
   CHECK(on.served.probe().connections_refused_total == 1);
+}
+
+// Goal: whoever takes all connections keeps nobody out who is somebody, and no probe.
+// Method: a crowd of one address that says nothing, little, or what anybody may; it comes again
+// and again.
+TEST_CASE("over the limit of connections the crowd makes room, and who is known stays") {
+  running on{echo_known, knowing(4)};
+  wire known{on.port};
+  known.send(get_known);
+  CHECK(has(known.read_answer(), "200 OK"));
+  std::vector<std::unique_ptr<wire>> crowd;
+  for (const auto begun : {std::string_view{}, std::string_view{"GET /x HT"}, get_probe}) {
+    crowd.push_back(std::make_unique<wire>(on.port, elsewhere));
+    crowd.back()->send(begun);
+  }
+  CHECK(has(crowd.back()->read_answer(), "200 OK"));
+  wire slow{on.port};  // in the place of the oldest of the crowd
+  slow.send("GET /x HTTP/1.1\r\nHost: h\r\nX-Kno");
+  CHECK(crowd.front()->read_all().empty());
+  for (int i = 0; i < 20; ++i) {
+    crowd.push_back(std::make_unique<wire>(on.port, elsewhere));
+  }
+  CHECK(crowd[20]->read_all().empty());
+  wire probe{on.port};
+  probe.send(get_probe);
+  CHECK(has(probe.read_answer(), "200 OK"));
+  slow.send("wn: yes\r\n\r\n");
+  CHECK(has(slow.read_answer(), "200 OK"));
+  known.send(get_known);
+  CHECK(has(known.read_answer(), "200 OK"));
+  CHECK(on.served.probe().connections_open == 4);
+  CHECK(on.served.probe().connections_refused_total == 0);
+  CHECK(on.served.probe().connections_dropped_total == 22);
+}
+
+TEST_CASE("a body that is on its way from who is known makes no room, nor does a request in hand") {
+  slot<reply> held;
+  auto options = knowing(2);
+  options.refuse_body = [](request& asked) {
+    asked.by = std::make_shared<principal>();
+    return std::optional<response>{};
+  };
+  running on{[&](request& asked, reply answer) {
+               if (asked.path() == "/late") {
+                 held.put(std::move(answer));
+               } else {
+                 echo(asked, std::move(answer));
+               }
+             },
+             options};
+  wire late{on.port};
+  late.send("GET /late HTTP/1.1\r\nHost: h\r\n\r\n");
+  auto answer = held.take();
+  wire sends{on.port};
+  sends.send("PUT /a HTTP/1.1\r\nHost: h\r\nExpect: 100-continue\r\nContent-Length: 2\r\n\r\n");
+  CHECK(has(sends.read_until("\r\n\r\n"), "100 Continue"));
+  std::vector<std::unique_ptr<wire>> crowd;
+  for (int i = 0; i < 20; ++i) {
+    crowd.push_back(std::make_unique<wire>(on.port, elsewhere));
+  }
+  wire probe{on.port};
+  probe.send(get_probe);
+  CHECK(has(probe.read_answer(), "200 OK"));
+  answer.send(text(200, "late"));
+  CHECK(late.read_answer().ends_with("late"));
+  sends.send("ok");
+  CHECK(sends.read_answer().ends_with("PUT /a ok"));
+}
+
+TEST_CASE("where all connections are somebody's, probes are answered and the rest is refused") {
+  running on{echo_known, knowing(1)};
+  wire known{on.port};
+  known.send(get_known);
+  CHECK(has(known.read_answer(), "200 OK"));
+  wire other{on.port};
+  other.send(get_known);
+  const auto refusal = other.read_all();
+  CHECK(refusal.starts_with("HTTP/1.1 503 "));
+  CHECK(has(refusal, "Retry-After: 1\r\n"));
+  wire sends{on.port};
+  sends.send("PUT /livez HTTP/1.1\r\nHost: h\r\nX-Known: yes\r\nContent-Length: 2\r\n\r\n");
+  CHECK(sends.read_all().starts_with("HTTP/1.1 503 "));
+  std::vector<std::unique_ptr<wire>> crowd;
+  for (std::size_t i = 0; i < 2 * connections_spare; ++i) {
+    crowd.push_back(std::make_unique<wire>(on.port, elsewhere));
+  }
+  wire probe{on.port};
+  probe.send(get_probe);
+  const auto answer = probe.read_all();
+  CHECK(answer.starts_with("HTTP/1.1 200 OK\r\n"));
+  CHECK(has(answer, "Connection: close\r\n"));
+  known.send(get_known);
+  CHECK(has(known.read_answer(), "200 OK"));
 }
 
 TEST_CASE("several loops share the connections") {

@@ -182,8 +182,14 @@ TEST_CASE("over the limit of connections there is no handshake, and no text in t
   options.connections_max = 2;
   running on{echo, options};
   wire silent{on.port};
-  wire begins{on.port};
-  begins.send("\x16\x03\x01\x02");
+  tls_wire first{on.port};
+  tls_wire second{on.port};  // in the place of the one that has not said anything
+  CHECK(silent.read_all().empty());
+  for (auto* each : {&first, &second}) {
+    REQUIRE(each->is_connected());
+    each->send(get_x);
+    CHECK(each->read_answer().starts_with("HTTP/1.1 200 OK\r\n"));
+  }
   wire third{on.port};
   CHECK(third.read_all().empty());
   CHECK(on.served.probe().connections_refused_total == 1);
