@@ -4,6 +4,7 @@
 #include <doctest/doctest.h>
 
 #include <atomic>
+#include <functional>
 #include <memory>
 #include <random>
 #include <thread>
@@ -38,6 +39,15 @@ void echo_known(request& asked, reply answer) {
     asked.by = std::make_shared<principal>();
   }
   echo(asked, std::move(answer));
+}
+
+// For what the server counts a moment later.
+void until(const std::function<bool()>& holds) {
+  const auto end = std::chrono::steady_clock::now() + 10s;
+  while (!holds()) {
+    REQUIRE(std::chrono::steady_clock::now() < end);
+    std::this_thread::yield();
+  }
 }
 
 bool still_serves(std::uint16_t port) {
@@ -558,9 +568,7 @@ TEST_CASE("all bodies together have a bound, and what does not fit is not read")
   second.send(head("/b", piece, "Expect: 100-continue\r\n"));
   CHECK(has(second.read_until("\r\n\r\n"), "100 Continue"));
   second.send(std::string(piece - 1, 'x'));
-  while (on.served.probe().bodies_bytes < 2 * piece) {
-    std::this_thread::yield();
-  }
+  until([&] { return on.served.probe().bodies_bytes >= 2 * piece; });
   wire third{on.port};
   third.send(head("/c", 2 * piece, "Expect: 100-continue\r\n"));
   CHECK(refused(third.read_all()));
@@ -580,9 +588,7 @@ TEST_CASE("all bodies together have a bound, and what does not fit is not read")
   wire left{on.port};
   left.send(head("/f", piece) + std::string(piece / 2, 'x'));
   left.leave();
-  while (on.served.probe().bodies_bytes > 0) {
-    std::this_thread::yield();
-  }
+  until([&] { return on.served.probe().bodies_bytes == 0; });
   CHECK(still_serves(on.port));
 }
 
