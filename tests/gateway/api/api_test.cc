@@ -168,7 +168,7 @@ TEST_CASE("lists tell more of each row where that is asked for") {
   CHECK_FALSE(here.ask(method::get, pipelines, 200)["pipelines"][0].contains("details"));
   CHECK(here.ask(method::get, "/api/v1/projects/none/pipelines?details=true", 200)["pipelines"]
             .empty());
-  for (const std::string list :
+  for (const std::string& list :
        {pipelines + "/gated/runs?", std::string{"/api/v1/runs?project=p&"}}) {
     const auto rows = here.ask(method::get, list + "details=true&limit=500", 200)["runs"];
     REQUIRE(rows.size() == 1);
