@@ -36,7 +36,7 @@ finally: echo tidied
 
   const auto planned = millrace({"plan", file.string(), "--offline", "--only", "build,fetch"});
   CHECK(planned.output ==
-        "pipeline parts\n  fetch\n  build  needs fetch\n  finally\n"
+        "pipeline parts\n  fetch\n  build  needs fetch\n  finally  follows the run\n"
         "skipped, since --only does not ask for them: test, gate\n");
 
   server_process server{folder.path / "server"};
