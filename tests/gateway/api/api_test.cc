@@ -264,7 +264,8 @@ TEST_CASE("a query that means nothing is refused, and what it may have is named"
     return here.ask(method::get, target, 400)["detail"].get<std::string>();
   };
   CHECK(refused("/api/v1/runs?stat=failed") ==
-        "unknown query parameter 'stat'; known are: project, state, label, before, limit; did you "
+        "unknown query parameter 'stat'; known are: project, state, label, before, limit, details; "
+        "did you "
         "mean "
         "'state'?");
   CHECK(refused("/api/v1/runs?limit=1&limit=2") == "query parameter 'limit' is given twice");
