@@ -259,7 +259,7 @@ TEST_CASE("a body is read once it is known who sends it") {
   known.send(head + "Authorization: Bearer " + root + "\r\n\r\n");
   CHECK(known.read_until("\r\n\r\n") == "HTTP/1.1 100 Continue\r\n\r\n");
   known.send("name: x\n#" + std::string(1'000'000 - 9, ' '));
-  CHECK(known.read_answer().starts_with("HTTP/1.1 422 "));
+  CHECK(known.read_answer().starts_with("HTTP/1.1 200 "));
   http::wire asking{port};
   asking.send("GET /metrics HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer " + root +
               "\r\nConnection: close\r\n\r\n");
