@@ -49,7 +49,7 @@ TEST_CASE("a word of other systems is known though it is mistyped") {
       load_definition("name: p\ntasks: [{name: a, run: x, retry: {limt: 3}}]\n", "p.yaml");
   REQUIRE(made.diagnostics.size() == 1);
   CHECK(to_string(made.diagnostics[0]) ==
-        "p.yaml:2:36: error: unknown key `limt` in `retry` (write `max_attempts`, "
+        "p.yaml:2:35: error: unknown key `limt` in `retry` (write `max_attempts`, "
         "which counts the first attempt too)");
 }
 
