@@ -103,6 +103,8 @@ void run_actor::fail_without_graph(const error& why) {
   root.setFinishedAt(nanoseconds(now()));
   root.setQueued("");
   root.setPaused(false);
+  root.getTasks().setWaiting(0);  // they never will be more than have begun
+  root.getTasks().setTotal(static_cast<std::uint32_t>(instances_.size()));
   hold_in_pool(false);
   cancel_reminder(timeout_reminder);
   add_event(nullptr);

@@ -23,6 +23,8 @@ namespace {
 constexpr const char* own_program = "/proc/self/exe";
 constexpr int notify_descriptor = 3;
 constexpr std::chrono::milliseconds look_interval{200};
+constexpr std::chrono::seconds short_life{5};  // again at once would be a spin
+constexpr std::chrono::seconds rest{1};
 
 runtime::error failed(const std::string& what) {
   return {runtime::errc::unavailable, what + ": " + std::strerror(errno)};
@@ -115,6 +117,7 @@ result<void> dev_cluster::spawn(child& one) {
   }
   words.push_back(nullptr);
   const auto parent = ::getpid();
+  one.began = std::chrono::steady_clock::now();
   one.pid = ::fork();
   if (one.pid == 0) {
     become(words, ends[1], parent);
@@ -182,15 +185,28 @@ void dev_cluster::see_end(child& one) {
   const auto status = reap(one);
   const bool is_expelled =
       WIFEXITED(status) && WEXITSTATUS(status) == static_cast<int>(exit_code::expelled);
-  if (is_expelled && spawn(one)) {
-    std::cerr << "millrace: " << one.name << " (pid " << pid
-              << ") was not heard of for too long; it starts again as pid " << one.pid << '\n';
+  if (is_expelled) {
+    const auto now = std::chrono::steady_clock::now();
+    one.expelled = pid;
+    one.begins_again = now - one.began < short_life ? now + rest : now;
     return;
   }
   const auto how = WIFSIGNALED(status) ? "was ended by signal " + std::to_string(WTERMSIG(status))
                                        : "ended with " + std::to_string(WEXITSTATUS(status));
   std::cerr << "millrace: " << one.name << " (pid " << pid << ") " << how
             << "; it starts again with: " << line_of(one.arguments) << '\n';
+}
+
+void dev_cluster::begin_again(child& one) {
+  one.begins_again.reset();
+  std::cerr << "millrace: " << one.name << " (pid " << one.expelled
+            << ") was not heard of for too long; ";
+  if (const auto spawned = spawn(one); spawned) {
+    std::cerr << "it starts again as pid " << one.pid << '\n';
+  } else {
+    std::cerr << spawned.error().text() << "; it starts again with: " << line_of(one.arguments)
+              << '\n';
+  }
 }
 
 int dev_cluster::reap(child& one) {
@@ -216,9 +232,13 @@ void dev_cluster::wait() {
       if (children_[at].ended && (ends[at].revents & POLLIN) != 0) {
         see_end(children_[at]);
       }
+      if (children_[at].begins_again &&
+          *children_[at].begins_again <= std::chrono::steady_clock::now()) {
+        begin_again(children_[at]);
+      }
     }
     if (std::all_of(children_.begin(), children_.end(),
-                    [](const child& each) { return each.pid < 0; })) {
+                    [](const child& each) { return each.pid < 0 && !each.begins_again; })) {
       return;
     }
   }

@@ -4,6 +4,7 @@
 
 #include <sys/types.h>
 
+#include <chrono>
 #include <optional>
 #include <string>
 #include <vector>
@@ -37,7 +38,8 @@ public:
 
   /// Waits for an interrupt; tells of each one that ends before. Whom the others went on without
   /// (see `exit_code::expelled`: this machine was asleep or too busy) is started again, as a
-  /// service manager does. Nobody else is: what a cluster does then is what it is for.
+  /// service manager does, after a second where it had not lived for five. Nobody else is: what a
+  /// cluster does then is what it is for.
   void wait();
 
   /// Ends the gateway, then the silos, and waits for them.
@@ -48,6 +50,9 @@ private:
     std::string name;
     std::vector<std::string> arguments;
     pid_t pid = -1;
+    std::chrono::steady_clock::time_point began;
+    std::optional<std::chrono::steady_clock::time_point> begins_again;  // in place of `expelled`
+    pid_t expelled = -1;
     runtime::unique_fd ended;     // becomes readable when it has
     runtime::unique_fd notified;  // and this when it serves
   };
@@ -57,6 +62,7 @@ private:
   runtime::result<void> spawn(child& one);
   [[nodiscard]] std::optional<std::string> wait_for(child& one);
   void see_end(child& one);
+  void begin_again(child& one);
   static int reap(child& one);  // waits; how it ended
 
   const dev_cluster_options options_;

@@ -2,6 +2,7 @@
 // Commands that look at what a server has: list, get, logs.
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <iostream>
 
 #include "cli/closing.h"
@@ -35,8 +36,9 @@ struct listing {
   const char* cursor;
   std::vector<std::string> columns;
   for_people add = nullptr;
-  std::string more = {};     // how to see more; empty: by --limit
-  bool has_details = false;  // each row is wanted with those
+  std::string more = {};                     // how to see more; empty: by --limit
+  bool has_details = false;                  // each row is wanted with those
+  std::vector<std::string> of_details = {};  // columns that come of them
 };
 
 void add_duration(remote& server, ordered_json& row) {
@@ -123,7 +125,8 @@ runtime::result<listing> listing_of(remote& server, const option_values& options
                                 {"id", "version", "paused", "latest_run", "registered_at"},
                                 add_whole_pipeline,
                                 {},
-                                is_table(server.form())}
+                                is_table(server.form()),
+                                {"version", "paused", "latest_run"}}
                       : listing{"/api/v1/runs/" + escaped(*run) + "/tasks", "tasks", "after",
                                 task_columns(), add_duration};
 }
@@ -158,14 +161,24 @@ exit_code print_listing(remote& server, const listing& what, std::size_t limit) 
   };
   const auto* separator = what.target.find('?') == std::string::npos ? "?" : "&";
   auto more = read(what.target + (what.has_details ? separator + std::string{"details=true"} : ""));
-  if (what.has_details && !more && more.error().code() == runtime::errc::invalid_argument) {
+  auto columns = what.columns;
+  if (what.has_details && !more && more.error().code() == runtime::errc::invalid_argument &&
+      more.error().text().find("query parameter 'details'") != std::string::npos) {
+    std::cerr << "millrace: the server is older than this program; its lists tell less\n";
+    const auto& of_details = what.of_details;
+    columns.erase(std::remove_if(columns.begin(), columns.end(),
+                                 [&](const std::string& each) {
+                                   return std::find(of_details.begin(), of_details.end(), each) !=
+                                          of_details.end();
+                                 }),
+                  columns.end());
     rows.clear();
-    more = read(what.target);  // a server of an earlier version
+    more = read(what.target);
   }
   if (!more) {
     return report(more.error());
   }
-  print_rows(server.style(), rows, what.columns);
+  print_rows(server.style(), rows, columns);
   if (*more) {
     std::cerr << "millrace: there are more than " << limit << "; "
               << (what.more.empty() ? "--limit N shows more" : what.more) << '\n';

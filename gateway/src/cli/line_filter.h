@@ -25,18 +25,25 @@ public:
   using sink = std::function<bool(std::string_view text)>;
 
   /// Without a pattern all passes, as it comes.
-  explicit line_filter(line_pattern pattern) : pattern_(std::move(pattern)) {}
+  explicit line_filter(line_pattern pattern);
 
-  /// What `to` said last. A line of more than 32 KiB counts as several.
+  /// What `to` said last. A line of more than 1 MiB counts as several, with large patterns one of
+  /// more than a part of that, 32 KiB at least; they pass without a newline between them.
+  /// A \r at a line's end is not looked at.
   bool add(std::string_view piece, const sink& to);
   /// The text has ended, be it within a line.
   bool end(const sink& to);
 
 private:
-  bool pass(std::string_view line, const sink& to) const;
+  bool pass_part(const sink& to);
+  bool pass_end(const sink& to);
+  [[nodiscard]] bool is_wanted(std::string_view line) const;
 
   line_pattern pattern_;
-  std::string line_;  // its beginning has come
+  std::size_t part_bytes_max_;
+  std::string line_;       // its beginning has come
+  bool is_cut_ = false;    // a part of it has gone before
+  bool is_begun_ = false;  // and has passed
 };
 
 }  // namespace millrace::gateway::cli

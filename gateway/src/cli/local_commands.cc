@@ -327,7 +327,9 @@ std::vector<command> local_commands() {
        "  millrace run pipeline.yaml --resume      finish what was interrupted\n"
        "  millrace run pipeline.yaml -p day=monday --progress plain\n"
        "  millrace run pipeline.yaml --only test       that task, and what it needs\n"
-       "  millrace run release.yaml build.yaml         the second for tasks that are runs of it\n"
+       "  millrace run release.yaml build.yaml         the second for tasks that are runs of it; "
+       "it\n"
+       "      is stored without its schedules and triggers, which go if it has changed\n"
        "  millrace run - < pipeline.yaml\n",
        1, 100, add_run_options, run_file},
       {"validate", "FILE|FOLDER...", "check definitions, start nothing",

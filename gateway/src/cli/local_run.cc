@@ -29,6 +29,46 @@ ordered_json json_of(const Reader& shown) {
   return ordered_json::parse(runtime::to_json_text(shown));
 }
 
+actors::pipeline_definition without_starters(actors::pipeline_definition whole) {
+  whole.schedules.clear();  // or they would fire during this run, and every later one here
+  whole.triggers.clear();
+  return whole;
+}
+
+// Whether a task is a run of a pipeline that is among `named` or stored.
+result<void> check_known(runtime::silo& here, const actors::task_definition& task,
+                         const std::set<std::string>& named) {
+  if (task.pipeline.empty() || named.contains(task.pipeline)) {
+    return {};
+  }
+  const auto known = here.call(ref<schemas::Pipeline>("default/" + task.pipeline).activity());
+  if (known || known.error().code() != runtime::errc::not_found) {
+    return known ? result<void>{} : known.error();
+  }
+  return runtime::error{runtime::errc::invalid_argument,
+                        "the task '" + task.name + "' is a run of the pipeline '" + task.pipeline +
+                            "', which is not known here: name its definition too, as in `millrace "
+                            "run FILE OTHER`"};
+}
+
+// One that is stored, but for its schedules and triggers, keeps them.
+result<void> apply_other(runtime::silo& here, const actors::pipeline_definition& other) {
+  const auto pipeline = ref<schemas::Pipeline>("default/" + other.name);
+  const auto wanted = actors::to_json(without_starters(other));
+  const auto stored = here.call(pipeline.describe(0));
+  if (!stored && stored.error().code() != runtime::errc::not_found) {
+    return stored.error();
+  }
+  if (stored) {
+    const auto read = actors::from_json(std::string{stored->definition()});
+    if (read && actors::to_json(without_starters(*read)) == wanted) {
+      return {};
+    }
+  }
+  const auto applied = here.call(pipeline.apply(wanted, 0, schemas::ApplyOnlyIf::ANY));
+  return applied ? result<void>{} : applied.error();
+}
+
 }  // namespace
 
 result<std::vector<unfinished_run>> unfinished_runs(runtime::silo& here) {
@@ -66,41 +106,27 @@ result<void> apply_beside(runtime::silo& here,
                           const std::vector<actors::pipeline_definition>& others,
                           const actors::pipeline_definition& definition,
                           const std::vector<bool>& selected) {
-  for (auto each : others) {
-    each.schedules.clear();  // or they would fire during this run, and every later one here
-    each.triggers.clear();
-    const auto applied = here.call(ref<schemas::Pipeline>("default/" + each.name)
-                                       .apply(actors::to_json(each), 0, schemas::ApplyOnlyIf::ANY));
-    if (!applied) {
-      return applied.error();
-    }
+  std::set<std::string> named{definition.name};
+  for (const auto& each : others) {
+    named.insert(each.name);
   }
-  const auto check = [&](const actors::task_definition& task) -> result<void> {
-    if (task.pipeline.empty() || task.pipeline == definition.name) {
-      return {};
-    }
-    const auto known = here.call(ref<schemas::Pipeline>("default/" + task.pipeline).activity());
-    if (known || known.error().code() != runtime::errc::not_found) {
-      return known ? result<void>{} : known.error();
-    }
-    return runtime::error{
-        runtime::errc::invalid_argument,
-        "the task '" + task.name + "' is a run of the pipeline '" + task.pipeline +
-            "', which is not known here: name its definition too, as in `millrace "
-            "run FILE OTHER`"};
-  };
   for (std::size_t at = 0; at < definition.tasks.size(); ++at) {
     if (selected.empty() || selected[at]) {
-      if (auto known = check(definition.tasks[at]); !known) {
+      if (auto known = check_known(here, definition.tasks[at], named); !known) {
         return known;
       }
     }
   }
   for (const auto& each : others) {
     for (const auto& task : each.tasks) {
-      if (auto known = check(task); !known) {
+      if (auto known = check_known(here, task, named); !known) {
         return known;
       }
+    }
+  }
+  for (const auto& each : others) {
+    if (auto applied = apply_other(here, each); !applied) {
+      return applied;
     }
   }
   return {};
@@ -183,7 +209,8 @@ exit_code local_run::follow() {
     }
     if (view_.wants_total()) {
       const auto now = here_.silo().call(ref<schemas::Run>(run_).status());
-      view_.set_total(now ? now->run().getTasks().getTotal() : 0);
+      view_.set_total(now ? std::optional<std::size_t>{now->run().getTasks().getTotal()}
+                          : std::nullopt);
     }
     for (auto event : page->events()) {
       after = event.getSequence();

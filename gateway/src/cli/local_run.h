@@ -22,10 +22,11 @@ struct unfinished_run {
 /// Those of the project `default`, the oldest first. Errors: those of its actors.
 [[nodiscard]] runtime::result<std::vector<unfinished_run>> unfinished_runs(runtime::silo& here);
 
-/// Applies pipelines that tasks of others are runs of; their schedules and triggers are left out.
-/// Errors: those of the pipeline actor; `invalid_argument` where a task of these, or of
-/// `definition` as far as it is selected (as of selection.h), is a run of a pipeline that is not
-/// known here.
+/// Applies pipelines that tasks of others are runs of; their schedules and triggers are left out,
+/// and one that is stored and differs in nothing else stays as it is. Errors: those of the pipeline
+/// actor; `invalid_argument`, and nothing is applied, where a task of these, or of `definition` as
+/// far as it is selected (as of selection.h), is a run of a pipeline that is neither among them nor
+/// stored.
 [[nodiscard]] runtime::result<void> apply_beside(
     runtime::silo& here, const std::vector<actors::pipeline_definition>& others,
     const actors::pipeline_definition& definition, const std::vector<bool>& selected);

@@ -20,6 +20,7 @@ namespace {
 
 constexpr std::size_t tty_columns_min = 40;  // a line that is drawn again says nothing in fewer
 constexpr std::chrono::seconds total_holds{1};
+constexpr std::chrono::seconds no_total_holds{10};  // asking again would hold up events
 
 bool is_end(const std::string& state) {
   return state != "waiting" && state != "queued" && state != "running" && state != "backing_off";
@@ -147,12 +148,12 @@ void progress::tick() {
 
 bool progress::wants_total() const {
   return mode_ == progress_mode::tty &&
-         (!told_total_at_ || std::chrono::steady_clock::now() - *told_total_at_ >= total_holds);
+         (!total_holds_until_ || std::chrono::steady_clock::now() >= *total_holds_until_);
 }
 
-void progress::set_total(std::size_t tasks) {
-  total_ = tasks;
-  told_total_at_ = std::chrono::steady_clock::now();
+void progress::set_total(std::optional<std::size_t> tasks) {
+  total_ = tasks.value_or(total_);
+  total_holds_until_ = std::chrono::steady_clock::now() + (tasks ? total_holds : no_total_holds);
 }
 
 void progress::line(const std::string& text) {

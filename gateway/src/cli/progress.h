@@ -50,10 +50,11 @@ public:
   void event(const progress_event& what);
   /// Draws the line of a terminal again, for the clock in it.
   void tick();
-  /// Whether it shows of how many tasks, and has not been told for a second.
+  /// Whether it shows of how many tasks, and has not been told for a second; for ten where that
+  /// was nothing.
   [[nodiscard]] bool wants_total() const;
-  /// How many there are, as far as that is known.
-  void set_total(std::size_t tasks);
+  /// How many there are, as far as that is known; nothing: as before.
+  void set_total(std::optional<std::size_t> tasks);
   /// A line between the others.
   void line(const std::string& text);
   /// The last line. `tasks`: `5 tasks: 4 succeeded, 1 failed`.
@@ -74,7 +75,7 @@ private:
   std::map<std::string, std::chrono::nanoseconds> started_at_;  // of all that have begun
   std::set<std::string> ended_;
   std::size_t total_ = 0;  // 0: not known
-  std::optional<std::chrono::steady_clock::time_point> told_total_at_;
+  std::optional<std::chrono::steady_clock::time_point> total_holds_until_;
 };
 
 }  // namespace millrace::gateway::cli

@@ -102,7 +102,9 @@ exit_code run_apply(const option_values& options, const std::vector<std::string>
       told.push_back(*answer);
     }
   }
-  print_told(server->form(), told, names.size() > 1 || *files != names);
+  if (!told.empty()) {
+    print_told(server->form(), told, names.size() > 1 || *files != names);
+  }
   return code;
 }
 

@@ -94,10 +94,20 @@ bool is_event_stream(const http::client_response& answer) {
   return answer.headers.find("Content-Type").value_or("").starts_with("text/event-stream");
 }
 
+constexpr std::chrono::seconds total_patience{1};  // meanwhile no event is shown
+
 // Of how many tasks the run is; that it cannot be asked is for the events to tell.
-void tell_total(remote& server, const std::string& run, progress& view) {
-  const auto now = server.ask(http::method::get, "/api/v1/runs/" + escaped(run));
-  view.set_total(now ? now->value("tasks", ordered_json::object()).value("total", 0U) : 0);
+void tell_total(remote& server, const std::string& run, progress& view,
+                runtime::steady_time latest) {
+  const auto answer =
+      server.client().stream(http::method::get, "/api/v1/runs/" + escaped(run), {}, {}, nullptr,
+                             std::min(latest, server.now() + total_patience));
+  const auto now = ordered_json::parse(answer ? answer->body : "", nullptr, false);
+  std::optional<std::size_t> total;
+  if (now.is_object() && now.contains("tasks") && now["tasks"].is_object()) {
+    total = now["tasks"].value("total", std::size_t{0});
+  }
+  view.set_total(total);
 }
 
 // Follows the run's events to its end. False when `latest` came first.
@@ -127,7 +137,7 @@ result<bool> follow_events(remote& server, const std::string& run, progress& vie
           ended = event.name == "end";
           if (const auto known = ended ? std::nullopt : event_from_json(event.data)) {
             if (view.wants_total()) {
-              tell_total(server, run, view);
+              tell_total(server, run, view, latest);
             }
             view.event(*known);
           }

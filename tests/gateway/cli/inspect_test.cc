@@ -70,6 +70,33 @@ auto lines_of(const std::string& text) {
 
 }  // namespace
 
+TEST_CASE("a list of an older server has the columns that it knows, and other refusals stay") {
+  std::atomic<int> asked_for = 0;
+  std::atomic<bool> is_old = true;
+  http::running on{[&](http::request& asked, http::reply answer) {
+    ++asked_for;
+    if (asked.query("details")) {
+      answer.fail({runtime::errc::invalid_argument,
+                   is_old ? "unknown query parameter 'details'; known are: after, limit"
+                          : "query parameter 'limit' is wrong"});
+    } else {
+      answer.send(http::json(
+          200, R"({"pipelines":[{"id":"p","registered_at":"2026-01-01T00:00:00Z"}],"next":""})"));
+    }
+  }};
+  const auto old = command_line(on, {"list", "pipelines"});
+  CHECK(old.code == exit_code::ok);
+  CHECK(has(old.errors, "the server is older"));
+  CHECK(has(old.output, "REGISTERED"));
+  CHECK_FALSE(has(old.output, "VERSION"));
+  CHECK_FALSE(has(old.output, "LATEST"));
+  CHECK(asked_for == 2);
+  is_old = false;
+  const auto wrong = command_line(on, {"list", "pipelines"});
+  CHECK(has(wrong.errors, "'limit' is wrong"));
+  CHECK(asked_for == 3);
+}
+
 TEST_CASE("list shows a thousand rows, says when there are more, and pages up to the limit") {
   with_tasks some{1'000};
   const auto all = command_line(some.on, {"list", "tasks", "r", "-o", "name"});

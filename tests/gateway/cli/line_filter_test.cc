@@ -39,12 +39,24 @@ TEST_CASE("lines that hold the pattern pass, however they come") {
   CHECK(filtered(pattern("(?i)ERR"), {"no\n\nErr\n"}) == "Err\n");
   CHECK(filtered(pattern("x"), {"a\nb\n"}).empty());
   CHECK(filtered(pattern("^$"), {"\n\na\n"}) == "\n\n");
+  CHECK(filtered(pattern("b$"), {"ab\r\nbc\r\nb\r"}) == "ab\r\nb\r\n");
 }
 
 TEST_CASE("a line without end is looked at in parts, by the largest pattern too") {
-  const std::string part(32'768, 'a');
+  const std::string part(1'048'576, 'a');
+  CHECK(filtered(pattern("b"), {part.substr(1) + "b"}) == part.substr(1) + "b\n");
   CHECK(filtered(pattern("b"), {part + part + "b"}) == "b\n");
-  CHECK(filtered(pattern("a{900}"), {part + "b\n"}) == part + "\n");
+  const auto several = part.substr(0, 65'536);
+  CHECK(filtered(pattern("a{900}"), {several + "b\nc\n"}) == several + "b\n");
+}
+
+TEST_CASE("the parts of a line pass without a newline between them, and nothing is no part") {
+  const std::string part(1'048'576, 'a');
+  CHECK(filtered(pattern("a"), {part + part + "a\nb\n"}) == part + part + "a\n");
+  CHECK(filtered(pattern("a"), {part + "b\n", "a\n"}) == part + "\na\n");
+  CHECK(filtered(pattern("a"), {part + "\n"}) == part + "\n");
+  CHECK(filtered(pattern("a"), {part}) == part + "\n");
+  CHECK(filtered(pattern("^$"), {part + "\n", "\n"}) == "\n");
 }
 
 TEST_CASE("who wants no more is given no more") {

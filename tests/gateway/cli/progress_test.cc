@@ -77,6 +77,10 @@ TEST_CASE("the line of a terminal tells of how many tasks, and what starts again
     CHECK(printed.str().ends_with("] 1 of 3 done, 0 running"));
     view.event(event("00:00:02", "a", "running"));
     CHECK(printed.str().ends_with("] 0 of 3 done, 1 running: a"));
+    view.set_total(std::nullopt);
+    CHECK_FALSE(view.wants_total());
+    view.event(event("00:00:03", "a", "failed"));
+    CHECK(printed.str().ends_with("] 1 of 3 done, 0 running"));
   }
   std::cerr.rdbuf(real);
   CHECK_FALSE(progress{progress_mode::plain}.wants_total());

@@ -149,6 +149,29 @@ TEST_CASE("a wait with a timeout ends in time, whether the server is quiet or aw
   }
 }
 
+// Goal: that the number of tasks is asked for does not outlast the wait.
+// Method: the run is told once; then its events come, and nothing else.
+TEST_CASE("a wait on a terminal ends in time when the server tells no total") {
+  std::atomic<int> asked_for = 0;
+  http::running on{[&](http::request& asked, http::reply answer) {
+    if (asked.path().ends_with("/events")) {
+      auto kept = std::make_shared<http::event_stream>(http::event_stream::open(std::move(answer)));
+      kept->event("1", "task", R"({"run_state":"running","task":"t","state":"running"})");
+      kept->raw().on_closed([kept] {});  // open until the client leaves
+    } else if (asked_for++ == 0) {
+      answer.send(http::json(200, ended_run));
+    } else {
+      auto kept = std::make_shared<http::event_stream>(http::event_stream::open(std::move(answer)));
+      kept->raw().on_closed([kept] {});
+    }
+  }};
+  const auto start = std::chrono::steady_clock::now();
+  const auto left = command_line(on, {"watch", "r", "--progress", "tty", "--timeout", "300ms"});
+  CHECK(left.code == exit_code::wait_timed_out);
+  CHECK(asked_for == 2);
+  CHECK(std::chrono::steady_clock::now() - start < 3s);
+}
+
 // Method: the last one opens what might be a stream.
 TEST_CASE("watch ends after one pass when somebody listens and nobody answers") {
   for (const auto* begin : {"", "HTTP/1.1 200 OK\r\nX-Pad: ", "HTTP/1.1 200 OK\r\n\r\n"}) {
