@@ -161,7 +161,9 @@ TEST_CASE("an urgent task ends one of lower priority, also through a kill of the
   for (const auto& each : {urgent, waits, slow}) {
     CHECK(at_server({"watch", each}).status == 0);
   }
-  CHECK(at_server.marked() == "urgent\nwaits\n");
+  // Which is first is not said: after a restart a task may answer what it runs before the other.
+  const auto marked = at_server.marked();
+  CHECK((marked == "urgent\nwaits\n" || marked == "waits\nurgent\n"));
   at_server.until({"pool", "status"}, "0 of 1 slots are taken, 0 attempts wait");
   const auto refused = at_server({"project", "set", "default", "--preempts-from", "soon"});
   CHECK(refused.status == 2);

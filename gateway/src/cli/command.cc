@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: MIT
 #include "cli/command.h"
 
+#include <fmt/format.h>
+
 #include <fcntl.h>
 #include <poll.h>
 #include <sys/signalfd.h>
@@ -129,12 +131,12 @@ runtime::result<std::map<std::string, std::string>> pairs_of(const option_values
     const auto equals = each.find('=');
     if (equals == std::string::npos || equals == 0) {
       return runtime::error{runtime::errc::invalid_argument,
-                            shown + " '" + each + "': write it as NAME=VALUE"};
+                            fmt::format("{} '{}': write it as NAME=VALUE", shown, each)};
     }
     const auto key = each.substr(0, equals);
     if (!pairs.emplace(key, each.substr(equals + 1)).second) {
       return runtime::error{runtime::errc::invalid_argument,
-                            shown + ": '" + key + "' is given twice"};
+                            fmt::format("{}: '{}' is given twice", shown, key)};
     }
   }
   return pairs;
