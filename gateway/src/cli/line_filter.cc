@@ -22,8 +22,8 @@ std::size_t part_bytes_of(const line_pattern& pattern) {
 
 void add_grep_option(po::options_description& options) {
   options.add_options()("grep", po::value<std::string>()->value_name("PATTERN"),
-                        "only lines that hold it, a regular expression of RE2 over UTF-8\n"
-                        "such as '(?i)error'; --tail counts lines before that. A line that is\n"
+                        "only lines that hold it, a regular expression of RE2 over UTF-8, "
+                        "such as '(?i)error'; --tail counts lines before that. A line that is "
                         "not finished is held back; without a match the exit code is 0 too");
 }
 

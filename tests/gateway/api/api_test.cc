@@ -171,12 +171,12 @@ TEST_CASE("lists tell more of each row where that is asked for") {
     here.ask(method::put, "/api/v1/projects/many/pipelines/" + name, 201,
              "name: " + name + "\ntasks: [{name: t, run: 'true'}]\n");
   }
-  json rows;
-  for (int asked = 0; asked < 10'000 && rows.size() < 9; ++asked) {
-    rows = here.ask(method::get, "/api/v1/projects/many/pipelines?details=true", 200)["pipelines"];
+  json many;
+  for (int asked = 0; asked < 10'000 && many.size() < 9; ++asked) {
+    many = here.ask(method::get, "/api/v1/projects/many/pipelines?details=true", 200)["pipelines"];
   }
-  REQUIRE(rows.size() == 9);
-  for (const auto& each : rows) {
+  REQUIRE(many.size() == 9);
+  for (const auto& each : many) {
     CHECK(each["details"] == json{{"version", 1}, {"paused", false}, {"latest_run", nullptr}});
   }
   CHECK(here.ask(method::get, "/api/v1/projects/none/pipelines?details=true", 200)["pipelines"]
