@@ -42,8 +42,9 @@ result<std::string_view> token_in(const http::request& received) {
 }
 
 error too_little(const principal& who, role has, role least, std::string_view project) {
-  const auto where = project == all_projects ? std::string{"all projects"}
-                                             : "project '" + std::string{project} + "'";
+  const auto where = project.empty()           ? std::string{"a project"}
+                     : project == all_projects ? std::string{"all projects"}
+                                               : "project '" + std::string{project} + "'";
   return {errc::permission_denied,
           "this needs the role '" + std::string{to_string(least)} + "' in " + where +
               "; the token '" + who.name + "' has " +
@@ -58,6 +59,8 @@ std::string project_of(const http::request& received, access needed) {
       return std::string{received.param("project")};
     case access::place::query:
       return std::string{received.query("project").value_or("default")};
+    case access::place::somewhere:
+      return {};
     default:
       return std::string{all_projects};
   }
@@ -172,19 +175,33 @@ std::optional<error> guard::check_role(const http::request& received, access nee
                             : std::nullopt;
 }
 
-std::optional<http::response> guard::refuse_body(http::request& received, const access* needed) {
+std::optional<http::response> guard::refuse_body(http::request& received, const access* needed,
+                                                 std::optional<http::response> unrouted) {
   const auto has_other =
       (is_for_webhook(received) && is_signed(received)) || is_for_callback(received);
   if (tokens_ != nullptr && has_other) {
     return refuse_strange_body(received);
   }
-  auto objection = know_sender(received);
-  if (!objection && tokens_ != nullptr && needed != nullptr &&
-      needed->where != access::place::nowhere && needed->where != access::place::run) {
-    objection = check_role(received, *needed);
+  if (const auto objection = know_sender(received)) {
+    return http::problem_response(*objection, received.target());
   }
-  return objection ? std::optional{http::problem_response(*objection, received.target())}
-                   : std::nullopt;
+  auto refusal = std::move(unrouted);
+  if (!refusal && tokens_ != nullptr && needed != nullptr &&
+      needed->where != access::place::nowhere) {
+    auto least = *needed;
+    if (least.where == access::place::run) {
+      least.where = access::place::somewhere;
+    }
+    if (const auto lack = check_role(received, least)) {
+      refusal = http::problem_response(*lack, received.target());
+    }
+  }
+  if (refusal) {
+    if (const auto too_often = count_request(received)) {
+      refusal = http::problem_response(*too_often, received.target());
+    }
+  }
+  return refusal;
 }
 
 std::optional<http::response> guard::refuse_strange_body(http::request& received) {

@@ -38,7 +38,8 @@ struct request_rates {
 };
 
 /// Requests of strangers in hand at a time: what comes signed to a webhook, and to callbacks, from
-/// when its body is read until it is known whether its sender may do that.
+/// when its body is read until it is known whether its sender may do that. Their bodies together
+/// have a share of the memory for bodies: see `http::server_options::bodies_bytes_max`.
 inline constexpr int strangers_max = 128;
 /// Of these from one address, or its network of IPv6: a proxy in front is one.
 inline constexpr int strangers_of_address_max = 8;
@@ -76,13 +77,16 @@ public:
   void admit(http::request& received, http::reply answer, access needed, const http::handler& then);
 
   /// What `admit` would answer for its token, and for its role where that is known without a call,
-  /// to a request whose body has not been read; nothing: it is known who sends it. `needed`: null
-  /// where there is no such route. Whatever the route, of nobody no body is read, but for what
-  /// comes signed to a webhook, or to a callback: of that `actors::webhook_body_bytes_max` or
-  /// `actors::callback_body_bytes_max`, if it says how long it is (else 411, 413), while there are
-  /// not too many (else 429). Such a request has `stranger` then, as after `admit`.
+  /// to a request whose body has not been read, else `unrouted`; nothing: it is known who sends it,
+  /// and the body may be wanted. `needed`: null where the route has none; of a run, a role
+  /// somewhere is enough here. What is refused to who is known counts as a request. Whatever the
+  /// route, of nobody no body is read, but for what comes signed to a webhook, or to a callback: of
+  /// that `actors::webhook_body_bytes_max` or `actors::callback_body_bytes_max`, if it says how
+  /// long it is (else 411, 413), while there are not too many (else 429). Such a request has
+  /// `stranger` then, as after `admit`.
   [[nodiscard]] std::optional<http::response> refuse_body(http::request& received,
-                                                          const access* needed);
+                                                          const access* needed,
+                                                          std::optional<http::response> unrouted);
 
   /// Whether anybody is asked for a token.
   [[nodiscard]] bool asks() const noexcept { return tokens_ != nullptr; }

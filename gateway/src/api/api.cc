@@ -161,10 +161,10 @@ access_table accesses_of(const std::vector<api_routes::row>& rows) {
 
 std::optional<http::response> refuse_body(const http::router& routes, const access_table& accesses,
                                           guard& by, http::request& received) {
-  const auto found = routes.find(received)
-                         ? accesses.find({received.method, std::string{received.route()}})
-                         : accesses.end();
-  return by.refuse_body(received, found != accesses.end() ? &found->second : nullptr);
+  auto unrouted = routes.refusal(received);
+  const auto found = accesses.find({received.method, std::string{received.route()}});
+  return by.refuse_body(received, found != accesses.end() ? &found->second : nullptr,
+                        std::move(unrouted));
 }
 
 std::vector<api_routes::row> add_api(http::router& into, const api_parts& parts) {

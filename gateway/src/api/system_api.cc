@@ -58,6 +58,8 @@ std::string render_metrics(const api_parts& parts) {
                 "Connections that there was no room for.", server.connections_refused_total);
     own.gauge("millrace_gateway_bodies_bytes", "Bodies of requests that are in hand.",
               server.bodies_bytes);
+    own.counter("millrace_gateway_bodies_refused_total",
+                "Bodies that the memory for bodies had no room for.", server.bodies_refused_total);
   }
   if (parts.guard != nullptr) {
     own.counter("millrace_gateway_rate_limited_total",

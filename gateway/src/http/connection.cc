@@ -5,6 +5,8 @@
 
 #include <charconv>
 
+#include "access/principal.h"
+#include "http/address_group.h"
 #include "http/problem.h"
 #include "millrace/runtime/assert.h"
 
@@ -40,13 +42,6 @@ response refusal_of_full() {
                                          std::chrono::seconds{1}});
 }
 
-response refusal_of_bodies() {
-  return problem_response(runtime::error{runtime::errc::unavailable,
-                                         "the bodies that are being read take as much memory as "
-                                         "they may",
-                                         std::chrono::seconds{1}});
-}
-
 }  // namespace
 
 connection::connection(std::shared_ptr<io_loop> loop, socket_type socket, std::string from,
@@ -67,7 +62,7 @@ void connection::start() {
     transport_.shake_hands(
         [self = shared_from_this()](const runtime::stream_step& last) { self->on_secured(last); });
   } else {
-    deadline_ = loop_->after(options.idle_timeout);
+    deadline_ = loop_->after(is_probe() ? options.header_timeout : options.idle_timeout);
     read();
   }
 }
@@ -78,7 +73,9 @@ void connection::on_secured(const runtime::stream_step& last) {
     return;
   }
   if (last.now != runtime::stream_step::state::ended) {
-    deadline_ = loop_->after(loop_->core->options.idle_timeout);
+    if (!is_probe()) {
+      deadline_ = loop_->after(loop_->core->options.idle_timeout);
+    }
     read();
     return;
   }
@@ -172,7 +169,7 @@ bool connection::parse() {
     reject(reader_.status(), reader_.reason());
     return false;
   }
-  if (before == progress::nothing && now != progress::nothing) {
+  if (before == progress::nothing && now != progress::nothing && !is_probe()) {
     deadline_ = loop_->after(options.header_timeout);
   }
   if (now == progress::body) {
@@ -255,9 +252,7 @@ std::optional<response> connection::refusal_of_body() {
   }
   auto refusal = options.refuse_body ? options.refuse_body(reader_.request()) : std::nullopt;
   const auto length = length_in(reader_.request().headers.find("Content-Length").value_or("0"));
-  if (!refusal && length > quick_body_bytes &&
-      loop_->core->bodies_bytes.load(std::memory_order_relaxed) + length >
-          options.bodies_bytes_max) {
+  if (!refusal && length > quick_body_bytes && !loop_->core->bodies.fits(sender(), length)) {
     return refusal_of_bodies();
   }
   return refusal;
@@ -272,17 +267,35 @@ void connection::refuse_body(response refusal) {
   answered(std::move(refusal));
 }
 
-// What it takes of memory; false: all of them would take too much.
+response connection::refusal_of_bodies() {
+  loop_->core->bodies_refused.fetch_add(1, std::memory_order_relaxed);
+  return problem_response(
+      runtime::error{runtime::errc::unavailable,
+                     "the bodies that are being read, all or those of who sends this, take as much "
+                     "memory as they may",
+                     std::chrono::seconds{1}});
+}
+
+// For whom its body counts.
+std::string connection::sender() const {
+  const auto& request = reader_.request();
+  if (request.by != nullptr) {
+    return "token " + request.by->name;
+  }
+  return request.stranger != nullptr ? "strangers" : address_group(request.from);
+}
+
+// What it takes of memory; false: it does not fit.
 bool connection::count_body() {
   const auto& body = reader_.request().body;
   if (body.size() <= quick_body_bytes || body.capacity() <= body_bytes_) {
     return true;
   }
-  auto& all = loop_->core->bodies_bytes;
+  if (body_bytes_ == 0) {
+    body_of_ = sender();
+  }
   const auto more = body.capacity() - body_bytes_;
-  if (all.fetch_add(more, std::memory_order_relaxed) + more >
-      loop_->core->options.bodies_bytes_max) {
-    all.fetch_sub(more, std::memory_order_relaxed);
+  if (!loop_->core->bodies.take(body_of_, body_bytes_, more)) {
     return false;
   }
   body_bytes_ += more;
@@ -292,7 +305,8 @@ bool connection::count_body() {
 // Its memory as well, which a connection without a request has no use for.
 void connection::release_body() noexcept {
   if (body_bytes_ > 0) {
-    loop_->core->bodies_bytes.fetch_sub(std::exchange(body_bytes_, 0), std::memory_order_relaxed);
+    loop_->core->bodies.give_back(body_of_, std::exchange(body_bytes_, 0));
+    std::string{}.swap(body_of_);
     std::string{}.swap(reader_.request().body);
   }
 }

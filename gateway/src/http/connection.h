@@ -69,6 +69,8 @@ public:
     return state_ == state::handling || state_ == state::streaming;
   }
 
+  [[nodiscard]] bool is_probe() const noexcept { return use_ == use::probe; }
+
   std::size_t slot = 0;  ///< Place in the loop's list.
 
 private:
@@ -86,6 +88,8 @@ private:
   [[nodiscard]] std::optional<response> refusal_of_body();
   void refuse_body(response refusal);
   [[nodiscard]] bool count_body();
+  [[nodiscard]] std::string sender() const;
+  [[nodiscard]] response refusal_of_bodies();
   void release_body() noexcept;
   void reject(int status, std::string detail);
   void answered(response answer);
@@ -112,7 +116,8 @@ private:
   std::string out_;
   std::size_t out_sent_ = 0;
   tick_count deadline_ = 0;
-  std::size_t body_bytes_ = 0;  ///< As `server_core::bodies_bytes` counts it.
+  std::size_t body_bytes_ = 0;  ///< Of `server_core::bodies`,
+  std::string body_of_;         ///< for whom; set while there are any.
 
   std::atomic<std::uint64_t> request_number_{0};
   bool is_newcomer_ = true;

@@ -18,6 +18,7 @@
 #include <string>
 #include <vector>
 
+#include "http/body_budget.h"
 #include "http/newcomers.h"
 #include "http/server.h"
 #include "millrace/runtime/call_batch.h"
@@ -45,7 +46,9 @@ struct server_core {
   std::atomic<std::uint64_t> requests{0};
   std::atomic<std::uint64_t> rejected{0};
   std::atomic<std::uint64_t> open{0};
-  std::atomic<std::size_t> bodies_bytes{0};
+  std::atomic<std::uint64_t> probes{0};  ///< Of the open ones, `connection::use::probe`.
+  std::atomic<std::uint64_t> bodies_refused{0};
+  body_budget bodies{options.bodies_bytes_max};
 
   std::mutex mutex;  ///< With `changed`: `open` went to zero.
   std::condition_variable changed;
@@ -76,6 +79,9 @@ public:
   /// Takes one that counts as open, or refuses it.
   void adopt(socket_type socket);
   void forget(connection& gone);
+
+  /// One that was open is not any more.
+  void count_closed();
 
   /// It has shown that it is somebody's.
   void know(const connection& one) { newcomers_.leave(one); }
@@ -110,9 +116,8 @@ public:
   const std::shared_ptr<server_core> core;
 
 private:
-  void drop_newcomer();
+  void drop_one_of(const newcomers& these);
   void refuse(socket_type& socket);
-  void count_closed();
   void run_inbox();
   void run_pumps();
   void arm();
@@ -136,6 +141,7 @@ private:
   bool draining_ = false;
   std::vector<std::shared_ptr<connection>> connections_;
   newcomers newcomers_;
+  newcomers probes_;
 };
 
 }  // namespace millrace::gateway::http

@@ -2,15 +2,17 @@
 // Newcomers: the connections that have not shown yet that they are somebody's, and which of them
 // goes when there are too many connections.
 //
-// It is the one that has been there longest, of the address with the most. So whoever takes many
-// places loses his own, and who has just come has the longest to show who he is.
+// It is the one that has been there longest, of the address with the most; of addresses with as
+// many, of the one whose oldest has been there longest. So whoever takes many places loses his own,
+// and who has just come has the longest to show who he is.
 //
 // Pure: it only keeps pointers.
 #pragma once
 
+#include <cstddef>
+#include <cstdint>
 #include <list>
 #include <map>
-#include <set>
 #include <string>
 #include <unordered_map>
 #include <utility>
@@ -26,22 +28,45 @@ public:
   void enter(connection& one, const std::string& group);
   /// Does nothing when it is not there.
   void leave(const connection& one);
-  /// The next to go; null: there is none.
-  [[nodiscard]] connection* next() const;
-  /// It has come just now. Requires: it is there.
-  void pass(connection& one);
+  [[nodiscard]] std::size_t size() const noexcept { return places_.size(); }
+  /// The next to go of those that may, when at most so many are looked at; null: none.
+  template <class May>
+  [[nodiscard]] connection* next(unsigned looks, May&& may_go) const {
+    for (const auto& [ranked, group] : order_) {
+      for (const auto& each : *group) {
+        if (looks-- == 0) {
+          return nullptr;
+        }
+        if (may_go(*each.who)) {
+          return each.who;
+        }
+      }
+    }
+    return nullptr;
+  }
 
 private:
-  using groups = std::map<std::string, std::list<connection*>>;  // the oldest first
+  struct member {
+    connection* who;
+    std::uint64_t entered;
+  };
+  using members = std::list<member>;  // the oldest first
+  using groups = std::map<std::string, members>;
   struct place {
-    groups::iterator group;
-    std::list<connection*>::iterator at;
+    groups::value_type* group;
+    members::iterator at;
   };
 
-  void resize(groups::iterator group, std::size_t before);
+  // The lowest goes first. Requires: there is one.
+  static std::pair<std::size_t, std::uint64_t> rank_of(const members& group) {
+    return {SIZE_MAX - group.size(), group.front().entered};
+  }
+  void rank(const members& group);
+  void unrank(const members& group);
 
+  std::uint64_t entered_ = 0;
   groups groups_;
-  std::set<std::pair<std::size_t, std::string>> by_size_;
+  std::map<std::pair<std::size_t, std::uint64_t>, const members*> order_;
   std::unordered_map<const connection*, place> places_;
 };
 

@@ -119,31 +119,24 @@ const router::node* router::find_node(request& request) const {
   return found;
 }
 
-bool router::find(request& request) const {
-  const auto* found = find_node(request);
-  return found != nullptr && found->of(request.method);
+const handler* router::target_of(const node& found, method asked) {
+  const auto* target = &found.of(asked);
+  if (!*target && asked == method::head) {
+    target = &found.of(method::get);
+  }
+  return *target ? target : nullptr;
 }
 
-void router::handle(request& request, reply answer) const {
+response router::refusal_of(const request& request, const node* found) {
   if (request.method == method::options && request.target() == "*") {
     auto made = empty();
     made.headers.add("Allow", "GET, HEAD, POST, PUT, DELETE, PATCH, OPTIONS");
-    answer.send(std::move(made));
-    return;
+    return made;
   }
-  const auto* found = find_node(request);
   if (found == nullptr) {
-    answer.fail({runtime::errc::not_found, "no resource at " + std::string{request.path()}},
-                request.target());
-    return;
-  }
-  const auto* target = &found->of(request.method);
-  if (!*target && request.method == method::head) {
-    target = &found->of(method::get);
-  }
-  if (*target) {
-    (*target)(request, std::move(answer));
-    return;
+    return problem_response(
+        {runtime::errc::not_found, "no resource at " + std::string{request.path()}},
+        request.target());
   }
   auto refusal = empty();
   if (request.method != method::options) {
@@ -155,7 +148,24 @@ void router::handle(request& request, reply answer) const {
                                 .errors = {}});
   }
   refusal.headers.add("Allow", found->allow());
-  answer.send(std::move(refusal));
+  return refusal;
+}
+
+std::optional<response> router::refusal(request& request) const {
+  const auto* found = find_node(request);
+  return found != nullptr && target_of(*found, request.method) != nullptr
+             ? std::nullopt
+             : std::optional{refusal_of(request, found)};
+}
+
+void router::handle(request& request, reply answer) const {
+  const auto* found = find_node(request);
+  const auto* target = found != nullptr ? target_of(*found, request.method) : nullptr;
+  if (target != nullptr) {
+    (*target)(request, std::move(answer));
+  } else {
+    answer.send(refusal_of(request, found));
+  }
 }
 
 }  // namespace millrace::gateway::http

@@ -9,6 +9,7 @@
 
 #include <cstddef>
 #include <memory>
+#include <optional>
 #include <string_view>
 #include <utility>
 
@@ -38,8 +39,9 @@ public:
   /// goes to the GET handler when it has none of its own; the server leaves the body out.
   void handle(request& request, reply answer) const;
 
-  /// Sets what a handler of the request would see of its route. False: no handler would see it.
-  bool find(request& request) const;
+  /// What `handle` answers itself; nothing: a handler sees the request, whose `route` and `param`
+  /// are set.
+  [[nodiscard]] std::optional<response> refusal(request& request) const;
 
   /// This table as a server's handler. Requires: the table outlives it.
   [[nodiscard]] handler as_handler() const {
@@ -50,6 +52,8 @@ private:
   struct node;
 
   const node* find_node(request& request) const;
+  static const handler* target_of(const node& found, method asked);
+  static response refusal_of(const request& request, const node* found);
   const node* match(const node& at, const request& request, std::size_t index) const;
 
   std::unique_ptr<node> root_;

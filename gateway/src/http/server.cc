@@ -29,8 +29,9 @@ constexpr unsigned batch_handlers_max = 128;
 // Pieces of streams that are sent in one turn: some 0.2 ms.
 constexpr unsigned pumps_max = 4;
 
-// Newcomers that are looked at for one that has no request in hand.
-constexpr unsigned drop_tries_max = 16;
+// Newcomers that are looked at for one that has no request in hand: more than may have one for
+// long, see `strangers_max`.
+constexpr unsigned drop_looks_max = 256;
 
 constexpr std::string_view refusal_text =
     "HTTP/1.1 503 Service Unavailable\r\nConnection: close\r\nRetry-After: 1\r\n"
@@ -170,39 +171,45 @@ void io_loop::update_date() {
 }
 
 void io_loop::adopt(socket_type socket) {
-  const auto most = core->options.connections_max;
-  if (core->open.load() > most) {
-    drop_newcomer();
+  const auto& shared = *core;
+  const auto is_full = [&shared] {
+    return shared.open.load() > shared.options.connections_max + shared.probes.load();
+  };
+  if (is_full()) {
+    drop_one_of(newcomers_);
   }
-  const auto open = core->open.load();
-  if (open > most + (core->options.is_probe ? connections_spare : 0)) {
-    refuse(socket);
-    return;
+  const auto is_probe = is_full();
+  if (is_probe) {
+    // Of the spare places each loop has its part, since it can make room only among its own.
+    const auto most =
+        core->options.is_probe ? std::max(connections_spare / core->options.threads, 1UL) : 0;
+    if (probes_.size() >= most) {
+      drop_one_of(probes_);
+    }
+    if (probes_.size() >= most) {
+      refuse(socket);
+      return;
+    }
+    core->probes.fetch_add(1);
   }
   boost::system::error_code left;
   const auto peer = socket.remote_endpoint(left).address();
   const auto from = left ? std::string{} : peer.to_string();
   auto made =
       std::make_shared<connection>(shared_from_this(), std::move(socket), from,
-                                   open > most ? connection::use::probe : connection::use::any);
+                                   is_probe ? connection::use::probe : connection::use::any);
   made->slot = connections_.size();
   connections_.push_back(made);
-  newcomers_.enter(*made, address_group(from));
+  (is_probe ? probes_ : newcomers_).enter(*made, address_group(from));
   made->start();
 }
 
-void io_loop::drop_newcomer() {
-  for (unsigned tries = 0; tries < drop_tries_max; ++tries) {
-    auto* const one = newcomers_.next();
-    if (one == nullptr) {
-      return;
-    }
-    if (!one->has_request()) {
-      core->dropped.fetch_add(1, std::memory_order_relaxed);
-      one->cut();
-      return;
-    }
-    newcomers_.pass(*one);
+void io_loop::drop_one_of(const newcomers& these) {
+  auto* const one =
+      these.next(drop_looks_max, [](const connection& each) { return !each.has_request(); });
+  if (one != nullptr) {
+    core->dropped.fetch_add(1, std::memory_order_relaxed);
+    one->cut();
   }
 }
 
@@ -234,8 +241,11 @@ void io_loop::forget(connection& gone) {
     connections_[slot]->slot = slot;
   }
   connections_.pop_back();
-  newcomers_.leave(gone);
+  (gone.is_probe() ? probes_ : newcomers_).leave(gone);
   count_closed();
+  if (gone.is_probe()) {
+    core->probes.fetch_sub(1);
+  }
 }
 
 void io_loop::drain() {
@@ -367,7 +377,7 @@ void server::parts::accepted(const std::shared_ptr<io_loop>& loop, socket_type s
     loop->adopt(std::move(socket));
   } else if (!loop->post(
                  [loop, held = std::move(socket)]() mutable { loop->adopt(std::move(held)); })) {
-    core->open.fetch_sub(1);
+    loop->count_closed();
   }
 }
 
@@ -400,12 +410,13 @@ bool server::post(task function) {
 }
 
 server_probe server::probe() const noexcept {
-  const auto& core = *parts_->core;
+  auto& core = *parts_->core;
   return {.connections_total = core.accepted.load(std::memory_order_relaxed),
           .connections_open = core.open.load(std::memory_order_relaxed),
           .connections_refused_total = core.refused.load(std::memory_order_relaxed),
           .connections_dropped_total = core.dropped.load(std::memory_order_relaxed),
-          .bodies_bytes = core.bodies_bytes.load(std::memory_order_relaxed),
+          .bodies_bytes = core.bodies.taken(),
+          .bodies_refused_total = core.bodies_refused.load(std::memory_order_relaxed),
           .requests_total = core.requests.load(std::memory_order_relaxed),
           .rejected_total = core.rejected.load(std::memory_order_relaxed)};
 }

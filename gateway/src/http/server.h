@@ -50,7 +50,8 @@ struct server_options {
 
   std::size_t body_bytes_max = std::size_t{8} << 20;  ///< Over it: 413.
   /// Of all bodies that are being read, or whose requests are not answered, but for those of a few
-  /// KiB; over it: 503.
+  /// KiB; over it: 503. Of it a quarter, or one body, is for each token (`request::by`), else for
+  /// each address, and for all strangers together (`request::stranger`).
   std::size_t bodies_bytes_max = std::size_t{256} << 20;
   std::size_t header_bytes_max = std::size_t{16} << 10;  ///< Request line and fields; over it: 431.
   /// Over it the newcomer goes (one that is not known to be somebody's) that has been there longest
@@ -64,7 +65,9 @@ struct server_options {
   /// The times below are checked by one periodic sweep a loop (an eighth of the shortest, 10 ms
   /// to 1 s), never by a timer a request: each may run over by one sweep.
   std::chrono::milliseconds header_timeout{10'000};  ///< First byte to end of header; then 408. A
-                                                     ///< TLS handshake has as long; then closed.
+                                                     ///< TLS handshake has as long; then closed. So
+                                                     ///< has, from its begin, what is taken
+                                                     ///< for the sake of probes.
   std::chrono::milliseconds body_timeout{60'000};    ///< End of header to end of body; then 408.
   std::chrono::milliseconds stranger_body_timeout{10'000};  ///< The same of `request::stranger`.
   std::chrono::milliseconds idle_timeout{75'000};           ///< Without a request; then closed.
@@ -72,7 +75,8 @@ struct server_options {
   std::chrono::milliseconds ping_interval{15'000};  ///< Of quiet streams that asked for pings.
 };
 
-/// Connections over `connections_max` that are taken for the sake of probes; each for one request.
+/// Connections over `connections_max` that are taken for the sake of probes, the same number in
+/// each loop, at least 1; each for one request. When there are as many, one goes as do newcomers.
 inline constexpr std::size_t connections_spare = 16;
 
 /// In logs, of a request whose client left before its answer, or that the end of the server cut
@@ -103,6 +107,7 @@ struct server_probe {
   std::uint64_t connections_refused_total;  ///< Over `connections_max`, all being somebody's.
   std::uint64_t connections_dropped_total;  ///< Newcomers that made room.
   std::uint64_t bodies_bytes;               ///< As `bodies_bytes_max` counts them.
+  std::uint64_t bodies_refused_total;       ///< That did not fit into it.
   std::uint64_t requests_total;             ///< Handed to the handler.
   std::uint64_t rejected_total;             ///< Malformed, over a limit, too slow; no TLS.
 };

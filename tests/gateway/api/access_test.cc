@@ -416,6 +416,7 @@ TEST_CASE("a large body is read for those who may send it, to a run too") {
 TEST_CASE("a body is not read where the role is too little for its path") {
   guarded_node served;
   const auto p = served.make_token("p", "p", "run");
+  const auto reads = served.make_token("reads", "p", "read");
   const auto ask = [&](const std::string& what, const std::string& by) {
     http::wire client{served.port()};
     client.send(what + " HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer " + by +
@@ -429,6 +430,10 @@ TEST_CASE("a body is not read where the role is too little for its path") {
   CHECK(ask("POST /api/v1/projects/p/pipelines/x/runs", p) == "HTTP/1.1 100");
   CHECK(ask("POST /api/v1/validate", p) == "HTTP/1.1 100");
   CHECK(ask("POST /api/v1/runs/r/cancel", p) == "HTTP/1.1 100");  // its project is not known yet
+  CHECK(ask("POST /api/v1/runs/r/cancel", reads) == "HTTP/1.1 403");
+  CHECK(ask("POST /api/v1/nothing/here", reads) == "HTTP/1.1 404");
+  CHECK(ask("PATCH /api/v1/tokens", reads) == "HTTP/1.1 405");
+  CHECK(ask("POST /api/v1/nothing/here", "nobodys") == "HTTP/1.1 401");
   CHECK(ask("POST /api/v1/actors/run/r/cancel", root) == "HTTP/1.1 100");
 }
 
@@ -521,6 +526,18 @@ TEST_CASE("a token makes so many requests a second, and no other token counts fo
   }
   CHECK(served.send(method::get, "/metrics", {}, shown(root))
             .body.find("millrace_gateway_rate_limited_total 1\n") != std::string::npos);
+}
+
+TEST_CASE("a request that is refused before its body counts for its token") {
+  served_node served{served_node::executor::own, root, {.a_second = 1, .wrong_tokens = 100'000}};
+  std::string status = "HTTP/1.1 404";
+  for (int at = 0; at < 1'000 && status == "HTTP/1.1 404"; ++at) {
+    http::wire client{served.port()};
+    client.send("POST /api/v1/nothing/here HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer " +
+                std::string{root} + "\r\nContent-Length: 8000000\r\n\r\n");
+    status = client.read_until("\r\n").substr(0, 12);
+  }
+  CHECK(status == "HTTP/1.1 429");
 }
 
 TEST_CASE("without tokens an address makes so many requests a second") {

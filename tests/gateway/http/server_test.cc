@@ -560,19 +560,19 @@ TEST_CASE("all bodies together have a bound, and what does not fit is not read")
     return answer.starts_with("HTTP/1.1 503 ") && has(answer, "Retry-After: 1\r\n") &&
            has(answer, "Connection: close\r\n");
   };
-  wire first{on.port};
+  wire first{on.port, 0x7f000003};
   first.send(head("/held", piece) + std::string(piece, 'x'));
   auto answer = held.take();
   CHECK(on.served.probe().bodies_bytes >= piece);
-  wire second{on.port};
+  wire second{on.port, 0x7f000004};
   second.send(head("/b", piece, "Expect: 100-continue\r\n"));
   CHECK(has(second.read_until("\r\n\r\n"), "100 Continue"));
   second.send(std::string(piece - 1, 'x'));
   until([&] { return on.served.probe().bodies_bytes >= 2 * piece; });
-  wire third{on.port};
+  wire third{on.port, 0x7f000005};
   third.send(head("/c", 2 * piece, "Expect: 100-continue\r\n"));
   CHECK(refused(third.read_all()));
-  wire fourth{on.port};  // does not say how much it will be
+  wire fourth{on.port, 0x7f000006};  // does not say how much it will be
   fourth.send("PUT /d HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n");
   fourth.send("40000\r\n" + std::string(piece, 'x'));
   fourth.send(std::string(piece, 'x'));
@@ -590,6 +590,61 @@ TEST_CASE("all bodies together have a bound, and what does not fit is not read")
   left.leave();
   until([&] { return on.served.probe().bodies_bytes == 0; });
   CHECK(still_serves(on.port));
+}
+
+// Goal: whoever sends large bodies, with a token or without, keeps nobody else from it.
+TEST_CASE("of the memory for bodies each who sends has a share, and strangers one together") {
+  constexpr std::size_t piece = std::size_t{128} << 10;
+  slot<reply> held;
+  server_options options;
+  options.bodies_bytes_max = 8 * piece;
+  options.refuse_body = [](request& asked) {
+    const auto by = asked.headers.find("X-By");
+    if (by == "stranger") {
+      asked.stranger = std::make_shared<int>();
+    } else if (by) {
+      asked.by = std::make_shared<principal>(principal{.name = std::string{*by}, .grants = {}});
+    }
+    return std::optional<response>{};
+  };
+  running on{[&](request&, reply answer) { held.put(std::move(answer)); }, options};
+  std::vector<std::unique_ptr<wire>> all;
+  std::vector<reply> due;
+  const auto takes = [&](const std::string& more, std::uint32_t from, std::size_t pieces = 1) {
+    const auto size = pieces * piece;
+    auto& one = *all.emplace_back(std::make_unique<wire>(on.port, from));
+    one.send("PUT /a HTTP/1.1\r\nHost: h\r\nExpect: 100-continue\r\n" + more +
+             "Content-Length: " + std::to_string(size) + "\r\n\r\n");
+    const auto answer = one.read_until("\r\n\r\n");
+    if (!answer.starts_with("HTTP/1.1 100 ")) {
+      CHECK(answer.starts_with("HTTP/1.1 503 "));
+      return false;
+    }
+    one.send(std::string(size, 'x'));
+    due.push_back(held.take());
+    return true;
+  };
+  const std::string stranger = "X-By: stranger\r\n";
+  const auto from = [](std::uint32_t last) { return 0x7f000000 + last; };
+  for (const std::string who : {"", "X-By: a\r\n"}) {
+    CAPTURE(who);
+    CHECK(takes(who, from(2)));
+    CHECK(takes(who, from(2)));
+    CHECK_FALSE(takes(who, from(2)));
+  }
+  CHECK(takes(stranger, from(3)));
+  CHECK(takes(stranger, from(4)));
+  CHECK_FALSE(takes(stranger, from(5)));
+  CHECK(takes("", from(3)));
+  CHECK(takes("X-By: b\r\n", from(2)));
+  CHECK_FALSE(takes("X-By: c\r\n", from(2)));  // all together
+  CHECK(on.served.probe().bodies_refused_total == 4);
+  for (auto& each : due) {
+    each.send(text(200, ""));
+  }
+  until([&] { return on.served.probe().bodies_bytes == 0; });
+  CHECK(takes("X-By: a\r\n", from(2), 3));  // one may be more than a share
+  due.back().send(text(200, ""));
 }
 
 TEST_CASE("events carry their headers and a quiet stream is pinged") {
@@ -770,6 +825,57 @@ TEST_CASE("where all connections are somebody's, probes are answered and the res
   CHECK(has(answer, "Connection: close\r\n"));
   known.send(get_known);
   CHECK(has(known.read_answer(), "200 OK"));
+}
+
+TEST_CASE("a crowd in the places of probes loses its own, in each loop") {
+  for (const unsigned threads : {1U, 3U}) {
+    CAPTURE(threads);
+    auto options = knowing(1);
+    options.threads = threads;
+    running on{echo_known, options};
+    wire known{on.port};
+    known.send(get_known);
+    CHECK(has(known.read_answer(), "200 OK"));
+    wire probe{on.port};
+    std::vector<std::unique_ptr<wire>> crowd;
+    for (std::size_t i = 0; i < 3 * connections_spare; ++i) {
+      crowd.push_back(std::make_unique<wire>(on.port, elsewhere));
+    }
+    wire other{on.port};
+    for (auto* each : {&probe, &other}) {
+      each->send(get_probe);
+      CHECK(each->read_all().starts_with("HTTP/1.1 200 OK\r\n"));
+    }
+    CHECK(on.served.probe().connections_refused_total == 0);
+  }
+}
+
+TEST_CASE("what is taken for the sake of probes has little time for its request") {
+  auto options = knowing(1);
+  options.header_timeout = 100ms;
+  running on{echo_known, options};
+  wire known{on.port};
+  known.send(get_known);
+  CHECK(has(known.read_answer(), "200 OK"));
+  wire silent{on.port};
+  CHECK(silent.read_all().empty());
+  known.send(get_known);
+  CHECK(has(known.read_answer(), "200 OK"));
+}
+
+TEST_CASE("of addresses with as many newcomers the one goes that has been there longest") {
+  running on{echo_known, knowing(3)};
+  wire first{on.port, 0x7f000009};
+  wire second{on.port, 0x7f000001};
+  wire third{on.port, 0x7f090909};
+  wire fourth{on.port, 0x7f000005};
+  fourth.send(get_known);
+  CHECK(has(fourth.read_answer(), "200 OK"));
+  for (auto* each : {&third, &second}) {
+    each->send(get_known);
+    CHECK(has(each->read_answer(), "200 OK"));
+  }
+  CHECK(first.read_all().empty());
 }
 
 TEST_CASE("several loops share the connections") {
