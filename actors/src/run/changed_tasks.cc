@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: MIT
 #include "run/changed_tasks.h"
 
-#include <algorithm>
+#include <string_view>
+#include <unordered_map>
+#include <vector>
 
 namespace millrace::actors {
 namespace {
@@ -31,17 +33,29 @@ bool gives_the_same(const pipeline_definition& before, const pipeline_definition
          before.workspace == after.workspace;
 }
 
-const task_definition* find(const pipeline_definition& in, const std::string& name) {
-  const auto found = std::find_if(in.tasks.begin(), in.tasks.end(),
-                                  [&name](const auto& each) { return each.name == name; });
-  return found != in.tasks.end() ? &*found : nullptr;
+using task_index = std::unordered_map<std::string_view, const task_definition*>;
+
+task_index by_name(const pipeline_definition& in) {
+  task_index made;
+  for (const auto& task : in.tasks) {
+    made.emplace(task.name, &task);
+  }
+  return made;
 }
 
-// Whether one of these is to come before it.
-bool follows(const task_definition& task, const std::set<std::string>& these) {
-  return task.hook ? (task.hook->of.empty() ? !these.empty() : these.contains(task.hook->of))
-                   : std::any_of(task.needs.begin(), task.needs.end(),
-                                 [&these](const auto& need) { return these.contains(need); });
+// By name, the tasks that are to come after it; by none, the hooks of the run.
+std::unordered_map<std::string_view, std::vector<std::string_view>> followers(
+    const pipeline_definition& in) {
+  std::unordered_map<std::string_view, std::vector<std::string_view>> made;
+  for (const auto& task : in.tasks) {
+    if (task.hook) {
+      made[task.hook->of].push_back(task.name);
+    }
+    for (const auto& need : task.needs) {
+      made[need].push_back(task.name);
+    }
+  }
+  return made;
 }
 
 }  // namespace
@@ -49,23 +63,34 @@ bool follows(const task_definition& task, const std::set<std::string>& these) {
 std::set<std::string> changed_tasks(const pipeline_definition& before,
                                     const pipeline_definition& after, std::set<std::string> also) {
   const auto holds = gives_the_same(before, after);
+  const auto then = by_name(before);
+  const auto now = by_name(after);
   auto changed = std::move(also);
   for (const auto& task : before.tasks) {
-    const auto* same = find(after, task.name);
-    if (!holds || same == nullptr || what_it_does(task) != what_it_does(*same)) {
+    const auto same = now.find(task.name);
+    if (!holds || same == now.end() || what_it_does(task) != what_it_does(*same->second)) {
       changed.insert(task.name);
     }
   }
   for (const auto& task : after.tasks) {
-    if (find(before, task.name) == nullptr) {
+    if (!then.contains(task.name)) {
       changed.insert(task.name);
     }
   }
-  for (std::size_t known = SIZE_MAX; known != changed.size();) {
-    known = changed.size();
-    for (const auto& task : after.tasks) {
-      if (follows(task, changed)) {
-        changed.insert(task.name);
+  const auto next = followers(after);
+  std::vector<std::string> left{changed.begin(), changed.end()};
+  if (!left.empty()) {
+    left.emplace_back();  // whatever it is, the hooks of the run come after it
+  }
+  while (!left.empty()) {
+    const auto found = next.find(left.back());
+    left.pop_back();
+    if (found == next.end()) {
+      continue;
+    }
+    for (const auto each : found->second) {
+      if (changed.emplace(each).second) {
+        left.emplace_back(each);
       }
     }
   }

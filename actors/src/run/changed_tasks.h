@@ -13,7 +13,7 @@ namespace millrace::actors {
 /// command gets, when it runs, and what counts as a success. How long, where and with which rank
 /// among others it runs does not count. All of them where what all tasks get has changed. With them
 /// come those of `also`, all that need one of them in `after`, and with any the hooks of the run,
-/// which follow its end.
+/// which follow its end. Cost: O(tasks + edges).
 [[nodiscard]] std::set<std::string> changed_tasks(const pipeline_definition& before,
                                                   const pipeline_definition& after,
                                                   std::set<std::string> also = {});

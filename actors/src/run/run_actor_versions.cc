@@ -39,22 +39,22 @@ result<run_actor::other_version> run_actor::with_version(
       break;
     }
   }
-  const auto after = definition_of(compiled);
   auto graph = graph_of_pinned(pinned.read());
-  if (!after || !graph) {
-    const auto& why = !after ? after.error() : graph.error();
-    return error{errc::failed_precondition,
-                 "the run cannot go on with version " + std::to_string(number) + ": " + why.text()};
+  if (!graph) {
+    return error{errc::failed_precondition, "the run cannot go on with version " +
+                                                std::to_string(number) + ": " +
+                                                graph.error().text()};
   }
-  pinned.build().setParams(to_json(bind_params_json(*after, text_of(before.getParams()))).c_str());
+  const auto& after = graph->definition();
+  pinned.build().setParams(to_json(bind_params_json(after, text_of(before.getParams()))).c_str());
   // Of what this version cannot read nothing holds.
   const auto known = definition_in(before);
   const auto of = known ? *known : pipeline_definition{};
-  auto changed = changed_tasks(of, *after, differently_asked_for(of, *after));
+  auto changed = changed_tasks(of, after, differently_asked_for(of, after));
   restore(*graph, changed);
   graph->restore_stopping(text_of(state().getReason()), stop_reach::everything, state().getState());
   auto judged = graph->begin();  // what has no result is withdrawn, and so starts again
-  const auto is_same = changed.empty() && of.outputs == after->outputs;
+  const auto is_same = changed.empty() && of.outputs == after.outputs;
   return other_version{number,  std::move(pinned),         std::move(changed),
                        is_same, std::move(judged.settled), *std::move(graph)};
 }

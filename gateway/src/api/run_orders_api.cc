@@ -35,6 +35,14 @@ void cancel(const api_parts& parts, request& received, reply answer) {
                   [] { return answer_of(202, nlohmann::ordered_json::object()); });
 }
 
+// With the run's own version.
+http::response retried(std::uint32_t tasks, capnp::List<capnp::Text>::Reader names = {}) {
+  schemas::run_interface::retry_with_results told;
+  told.build().setTasks(tasks);
+  told.build().setNames(names);
+  return answer_of(202, told);
+}
+
 void retry(const api_parts& parts, request& received, reply answer) {
   const auto read = runtime::from_json(capnp::Schema::from<schemas::RetryInput>(), received.body);
   if (!read) {
@@ -57,20 +65,12 @@ void retry(const api_parts& parts, request& received, reply answer) {
   }
   if (from.empty() && !wanted.getDryRun()) {  // which earlier versions know too
     call_and_answer(parts.silo, run.retry().keyed(key_of(received)), std::move(answer),
-                    [](const auto& results) {
-                      schemas::run_interface::retry_with_results told;
-                      told.build().setTasks(results.tasks());
-                      told.build().initNames(0);
-                      return answer_of(202, told);
-                    });
+                    [](const auto& results) { return retried(results.tasks()); });
     return;
   }
   call_and_answer(parts.silo, run.retry_from(from, wanted.getDryRun()).keyed(key_of(received)),
                   std::move(answer), [](const auto& results) {
-                    schemas::run_interface::retry_with_results told;
-                    told.build().setTasks(results.tasks());
-                    told.build().setNames(results.read().getNames());
-                    return answer_of(202, told);
+                    return retried(results.tasks(), results.read().getNames());
                   });
 }
 

@@ -169,6 +169,17 @@ tasks:
   });
 }
 
+std::string over_a_list(const std::string& list, const std::string& then, const std::string& last) {
+  return "name: p\ntasks:\n  - {name: list, outputs: [l], run: 'echo \"l=[" + list +
+         "]\" >> \"$MILLRACE_OUTPUT\"" + then + "'}\n" +
+         R"yaml(  - {name: each, needs: [list], for_each: "${{ tasks.list.outputs.l }}",
+     run: 'echo $MILLRACE_ITEM >> log'}
+  - {name: then, needs: [{task: each, instances: same}], for_each: "${{ tasks.list.outputs.l }}",
+     run: 'echo then $MILLRACE_ITEM >> log'}
+)yaml" +
+         "  - {name: ends, needs: [then], run: " + last + "}\n";
+}
+
 // Goal: what hangs on what has changed has no row of before, also where the run wakes up in
 // between.
 TEST_CASE("instances over what has changed are those of the new list") {
@@ -176,27 +187,10 @@ TEST_CASE("instances over what has changed are those of the new list") {
   std::string run;
   {
     node here{data.path};
-    run = here.submit(R"yaml(name: p
-tasks:
-  - {name: list, outputs: [l], run: 'echo "l=[1,2,3]" >> "$MILLRACE_OUTPUT"'}
-  - {name: each, needs: [list], for_each: "${{ tasks.list.outputs.l }}",
-     run: 'echo $MILLRACE_ITEM >> log'}
-  - {name: then, needs: [{task: each, instances: same}], for_each: "${{ tasks.list.outputs.l }}",
-     run: 'echo then $MILLRACE_ITEM >> log'}
-  - {name: ends, needs: [then], run: exit 1}
-)yaml");
+    run = here.submit(over_a_list("1,2,3", "", "exit 1"));
     CHECK(here.wait(run) == RunState::FAILED);
     CHECK(listed(here, run).size() == 8);
-    here.apply(R"yaml(name: p
-tasks:
-  - {name: list, outputs: [l], run: 'echo "l=[7,8]" >> "$MILLRACE_OUTPUT"; sleep 600',
-     retry: {on_exit: 3}}
-  - {name: each, needs: [list], for_each: "${{ tasks.list.outputs.l }}",
-     run: 'echo $MILLRACE_ITEM >> log'}
-  - {name: then, needs: [{task: each, instances: same}], for_each: "${{ tasks.list.outputs.l }}",
-     run: 'echo then $MILLRACE_ITEM >> log'}
-  - {name: ends, needs: [then], run: exit 1}
-)yaml");
+    here.apply(over_a_list("7,8", "; sleep 600", "exit 1"));
     REQUIRE(retry(here, run));
     here.wait_until_running(run, "list");
   }
@@ -204,15 +198,7 @@ tasks:
   CHECK(listed(later, run) == lines{"list", "each", "then", "ends"});
   REQUIRE(later.silo->call(ref<schemas::Run>(run).cancel("enough", true)));
   CHECK(later.wait(run) == RunState::CANCELLED);
-  later.apply(R"yaml(name: p
-tasks:
-  - {name: list, outputs: [l], run: 'echo "l=[7,8]" >> "$MILLRACE_OUTPUT"'}
-  - {name: each, needs: [list], for_each: "${{ tasks.list.outputs.l }}",
-     run: 'echo $MILLRACE_ITEM >> log'}
-  - {name: then, needs: [{task: each, instances: same}], for_each: "${{ tasks.list.outputs.l }}",
-     run: 'echo then $MILLRACE_ITEM >> log'}
-  - {name: ends, needs: [then], run: echo}
-)yaml");
+  later.apply(over_a_list("7,8", "", "echo"));
   REQUIRE(retry(later, run));
   CHECK(later.wait(run) == RunState::SUCCEEDED);
   CHECK(listed(later, run) == lines{"list", "each[0]", "each[1]", "then[0]", "then[1]", "ends"});
