@@ -13,7 +13,7 @@ $Cxx.namespace("millrace::schemas");
 struct CompiledPipeline {
   # A whole definition: names are unique, edges go to tasks that exist and in no circle.
   format @0 :UInt32;
-  # 1, or 2 to 7 with what the one before would pass over. Grows when a reader that does not know
+  # 1, or 2 to 8 with what the one before would pass over. Grows when a reader that does not know
   # what is new would run something else.
   name @1 :Text;
   # In its project.
@@ -57,6 +57,8 @@ struct CompiledPipeline {
   # Of tasks without one of their own; -1: the default.
   webhooks @21 :List(CompiledWebhook);
   # In written order.
+  watches @22 :List(CompiledWatch);
+  # In written order. With these the format is 8.
 
   enum Workspace {
     run @0;   # One for all tasks of a run.
@@ -95,6 +97,19 @@ struct CompiledWebhook {
   params @3 :Text;
   # As of `CompiledTrigger`.
   onceFor @4 :Text;
+  # As of `CompiledTrigger`.
+}
+
+struct CompiledWatch {
+  # What the pipeline looks for by itself, and each new version of which starts a run.
+  schedule @0 :CompiledSchedule;
+  # When it looks. Its name is the watch's, and that of no other schedule of the pipeline.
+  check @1 :CompiledPipeline;
+  # What a run that looks is: a parameter `last_version`, and one task, whose output `versions` has
+  # what it has found.
+  all @2 :Bool;
+  # The first check starts a run for each version that it finds, and not for the newest alone.
+  params @3 :Text;
   # As of `CompiledTrigger`.
 }
 
@@ -144,6 +159,8 @@ struct CompiledSchedule {
   # JSON object; empty: none.
   paused @13 :Bool;
   # It begins paused.
+  watch @14 :Bool;
+  # It is that of a watch: its firings are checks.
 
   enum Overlap {
     allow @0;    # It starts beside them.

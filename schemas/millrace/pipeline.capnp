@@ -245,6 +245,35 @@ struct TriggerValue {
   value @0 :Text;  # Of the last run that it has started; of a webhook a digest of that.
 }
 
+struct WatchRecord {
+  # Record of the map "watches" of a pipeline, by name: of one that has been checked or is.
+  checking @0 :Text;       # The run that looks now; empty: none does.
+  checks @1 :List(Text);   # Runs that have looked and are kept, the latest last.
+  lastVersion @2 :Text;    # The last one of the latest check that has found some; empty: none has.
+  known @3 :Bool;          # A check has succeeded since its command last changed.
+  checkedAt @4 :Int64;     # When a check has last ended.
+  reason @5 :Text;         # Why that failed, for a person; empty: it has succeeded.
+  found @6 :UInt64;        # New versions so far.
+  refusal @7 :Text;        # The latest version whose run could not begin, and why.
+}
+
+struct WatchSeen {
+  # Record of the map "seen" of a pipeline, by the name of a watch.
+  digests @0 :Text;  # Of the newest 1,000 versions, 32 hexadecimal digits each, the newest last.
+}
+
+struct WatchStatus {
+  # What the API shows of a watch.
+  id @0 :Text;                       # Its name.
+  checking @1 :Text;                 # As of `WatchRecord`, as the rest.
+  lastCheck @2 :Text;                # The run that has looked last; empty: none has yet.
+  checkedAt @3 :Int64 $Actor.time;
+  reason @4 :Text;
+  lastVersion @5 :Text;
+  found @6 :UInt64;
+  refusal @7 :Text;
+}
+
 enum ApplyOnlyIf {
   # What of a pipeline must be so for a definition to be taken.
   any @0;      # Nothing.
@@ -283,14 +312,16 @@ interface Pipeline $Actor.actor("pipeline") {
   # it, `NAME=VALUE` or `NAME`; with all of several that commas part. With these two a page may be
   # short.
   runEnded @4 (run :Text, state :RunState, finishedAt :Int64, version :UInt32, createdAt :Int64,
-               endedBefore :Int64, depth :UInt32, params :Text, outputs :List(Variable))
+               endedBefore :Int64, depth :UInt32, params :Text, outputs :List(Variable),
+               check :Text, reason :Text)
       -> () $Actor.internal;
   # From the run, at its end; also when a retry takes it up again: running, 0, and in `endedBefore`
   # when it had ended. `depth`: runs that it comes from. `params`: JSON; empty: they are long, and
-  # the run is to be asked for them and for its outputs.
+  # the run is to be asked for them and for its outputs. `check`: the watch that it has looked for;
+  # empty: none. Only then there is `reason`.
   runRemoved @5 (run :Text, finishedAt :Int64) -> () $Actor.internal;
   # From the run: it is listed no more. `finishedAt`: when it ended; 0: it never was this
-  # pipeline's.
+  # pipeline's, or a check.
   submitNew @6 (run :Text, params :Text, labels :List(Label), again :Bool, version :UInt32,
                 rerunOf :Text, scheduledAt :Int64, priority :Int64 = -1, webhook :Text,
                 onceFor :Text, only :List(Text), noCache :Bool)
@@ -308,7 +339,8 @@ interface Pipeline $Actor.actor("pipeline") {
   submitScheduled @8 (run :Text, schedule :Text, scheduledAt :Int64, backfill :Text)
       -> () $Actor.internal;
   # From the pipeline's schedules, with a fresh id: a firing. Its parameters are those of the
-  # schedule in the latest version. One that cannot begin is told so by `Schedule.runTold`.
+  # schedule in the latest version. One that cannot begin is told so by `Schedule.runTold`. Where it
+  # is that of a watch the run is a check.
   pause @9 (by :Text) -> () $Actor.internal;
   # From a gateway, which knows who asks: nothing begins until `resume`; what is submitted, or due
   # by a schedule, waits. Runs that have begun go on. `by`: for people.
@@ -338,11 +370,12 @@ interface Pipeline $Actor.actor("pipeline") {
   # could not begin.
   activity @17 ()
       -> (paused :Bool, pausedBy :Text, activeRuns :UInt32, queuedRuns :UInt32,
-          goodVersion :UInt32, failedInRow :UInt32)
+          goodVersion :UInt32, failedInRow :UInt32, watches :List(WatchStatus))
       $Actor.readOnly;
   # What changes from run to run. `queuedRuns`, which wait for their turn, are among the
   # `activeRuns`. `goodVersion`: the latest that a run has succeeded with; 0: none. `failedInRow`:
-  # how often a run of the latest version has failed since.
+  # how often a run of the latest version has failed since. `watches`: those of the latest version,
+  # in its order.
   limitRuns @18 (maxQueuedRuns :UInt32) -> () $Actor.internal;
   # From its project: a setting that it goes by.
   webhook @19 (name :Text) -> (webhook :Definition.CompiledWebhook, version :UInt32)
@@ -351,6 +384,8 @@ interface Pipeline $Actor.actor("pipeline") {
   compiled @20 (version :UInt32) -> (version :UInt32, compiled :Definition.CompiledPipeline)
       $Actor.readOnly $Actor.internal;
   # From a run of it. version 0: the latest. `not_found`.
+  versionFound @21 (watch :Text, version :Text) -> () $Actor.internal;
+  # From itself: a check of that watch has found a new version, which starts a run.
 }
 
 # --- run -----------------------------------------------------------------------------------------
@@ -398,6 +433,8 @@ struct RunStatus {
   webhook @23 :Text;                 # Of its pipeline, that started it; empty: none.
   only @24 :List(Text);              # The tasks that were asked for; empty: all.
   noCache @25 :Bool;                 # Its tasks use no kept results.
+  watch @26 :Text;                   # Of its pipeline, that started it; empty: none.
+  check @27 :Bool;                   # It is none of its pipeline's: it looks for that watch.
 }
 
 struct TaskStatus {
@@ -467,6 +504,8 @@ struct RunStored {
   neverBegan @29 :Bool;    # It was ended while it waited for its turn.
   heldInPool @30 :Bool;    # The pool has been told to grant nothing of it.
   webhook @31 :Text;       # Of its pipeline, that started it; empty: none.
+  watch @32 :Text;         # Of its pipeline, that started it; empty: none.
+  check @33 :Bool;         # It looks for that watch.
 }
 
 struct ForgottenTask {
@@ -531,13 +570,14 @@ interface Run $Actor.actor("run") $Actor.group("run") $Actor.affinity("/") {
             source :Text, trace :TracePlace, schedule :Text, scheduledAt :Int64, backfill :Text,
             queued :Text, rerunOf :Text, parent :Text, parentTask :Text, depth :UInt32,
             triggeredBy :Text, priority :Int64 = -1, webhook :Text, only :List(Text),
-            noCache :Bool)
+            noCache :Bool, watch :Text, check :Bool)
       -> () $Actor.internal;
   # From the pipeline: what to pin. Idempotent. `definition` only from an older version. `trace`: of
   # who submitted it; absent: it begins one of its own. The next three of a firing. `queued`: what
   # it waits for until `proceed`, for a person; empty: nothing. `rerunOf`: as of `Pipeline.submit`.
   # `parent` and the like: as of `Pipeline.submitChild`. `priority`: as of `Pipeline.submit`.
-  # `webhook`: as of `Pipeline.submitNew`. `only`, `noCache`: as of `Pipeline.submit`.
+  # `webhook`: as of `Pipeline.submitNew`. `only`, `noCache`: as of `Pipeline.submit`. `watch`,
+  # `check`: as of `RunStatus`.
   status @1 () -> (run :RunStatus) $Actor.readOnly;
   # The run as a whole.
   tasks @2 (after :Text, limit :UInt32) -> (tasks :List(TaskStatus), next :Text) $Actor.readOnly;

@@ -130,6 +130,7 @@ struct ScheduleStatus {
   skipped @11 :UInt64;                  # Dropped, since others had not ended.
   missed @12 :UInt64;                   # Dropped, since nobody could see to them in time.
   refused @13 :UInt64;                  # Runs that the pipeline could not begin.
+  watch @14 :Bool;                      # It is that of a watch: its runs are checks.
 }
 
 struct SchedulePause {
@@ -180,7 +181,7 @@ interface Schedule $Actor.actor("schedule") $Actor.internal {
       -> (backfill :Backfill, times :List(NextFiring));
   # Starts one, and answers with the first 1,000 of the times that get a run. `not_found`;
   # `invalid_argument` for a range that is none, or has more than 10,000 times;
-  # `failed_precondition` while 10 others go on. A dry run has no id.
+  # `failed_precondition` while 10 others go on, and for that of a watch. A dry run has no id.
   backfills @9 () -> (backfills :List(Backfill)) $Actor.readOnly;
   # Those that go on and the latest others, the latest first.
   cancelBackfill @10 (id :Text) -> (backfill :Backfill);

@@ -151,10 +151,9 @@ json json_of(const concurrency_definition& concurrency) {
   return made;
 }
 
-json json_of(const schedule_definition& schedule) {
+// All but its name.
+void put_schedule(json& made, const schedule_definition& schedule) {
   const schedule_definition usual;
-  auto made = json::object();
-  made["name"] = schedule.name;
   put(made, "cron", schedule.cron);
   if (schedule.cron.empty()) {
     made["every"] = format_duration(schedule.every);
@@ -179,6 +178,37 @@ json json_of(const schedule_definition& schedule) {
   }
   if (schedule.paused) {
     made["paused"] = true;
+  }
+}
+
+json json_of(const schedule_definition& schedule) {
+  auto made = json::object();
+  made["name"] = schedule.name;
+  put_schedule(made, schedule);
+  return made;
+}
+
+json json_of(const watch_definition& watch) {
+  auto made = json::object();
+  made["watch"] = watch.schedule.name;
+  put_schedule(made, watch.schedule);
+  put(made, "run", watch.check.run);
+  if (!watch.check.command.empty()) {
+    made["command"] = watch.check.command;
+  }
+  if (!watch.check.shell.empty()) {
+    made["shell"] = watch.check.shell;
+  }
+  put(made, "env", watch.check.env);
+  put(made, "secrets", watch.check.secrets);
+  if (watch.check.timeout != time_limit{check_timeout_default}) {
+    put(made, "timeout", watch.check.timeout);
+  }
+  if (watch.first == first_versions::all) {
+    made["first"] = "all";
+  }
+  for (const auto& [name, content] : watch.params) {
+    made["params"][name] = to_json_value(content);
   }
   return made;
 }
@@ -369,6 +399,9 @@ std::string to_json(const pipeline_definition& definition) {
   }
   for (const auto& webhook : definition.webhooks) {
     made["triggers"].push_back(json_of(webhook));
+  }
+  for (const auto& watch : definition.watches) {
+    made["triggers"].push_back(json_of(watch));
   }
   put(made, "outputs", definition.outputs);
   if (definition.revert_after) {

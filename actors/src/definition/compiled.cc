@@ -579,6 +579,31 @@ result<void> read_task(schemas::CompiledTask::Reader task, pipeline_definition& 
   return {};
 }
 
+// What a run that looks is.
+pipeline_definition check_definition(const std::string& pipeline, const watch_definition& watch) {
+  pipeline_definition made;
+  made.name = pipeline;
+  made.params.emplace_back().name = check_param;
+  auto& task = made.tasks.emplace_back(watch.check);
+  task.env[std::string{last_version_variable}] = "${{ params." + std::string{check_param} + " }}";
+  task.stdout_output = check_output;
+  task.outputs.push_back({task.stdout_output, {}, {}});
+  made.outputs[task.stdout_output] =
+      "${{ tasks." + task.name + ".outputs." + task.stdout_output + " }}";
+  return made;
+}
+
+void put(schemas::CompiledWatch::Builder into, const std::string& pipeline,
+         const watch_definition& watch) {
+  put(into.initSchedule(), watch.schedule);
+  into.getSchedule().setWatch(true);
+  compile(check_definition(pipeline, watch), into.initCheck());
+  into.getCheck().setFormat(
+      compiled_format);  // a run of an earlier version would tell what it is not
+  into.setAll(watch.first == first_versions::all);
+  into.setParams(json_of(watch.params).c_str());
+}
+
 }  // namespace
 
 void compile(const pipeline_definition& definition, schemas::CompiledPipeline::Builder into) {
@@ -626,6 +651,10 @@ void compile(const pipeline_definition& definition, schemas::CompiledPipeline::B
     webhooks[at].setWhen(webhook.when.c_str());
     webhooks[at].setParams(json_of(webhook.params).c_str());
     webhooks[at].setOnceFor(webhook.once_for.c_str());
+  }
+  auto watches = into.initWatches(size_of(definition.watches.size()));
+  for (unsigned at = 0; at < watches.size(); ++at) {
+    put(watches[at], definition.name, definition.watches[at]);
   }
   put(into.initOutputs(size_of(definition.outputs.size())), definition.outputs);
   into.setRevertAfter(definition.revert_after.value_or(0));
@@ -683,6 +712,22 @@ schedule_definition schedule_of(schemas::CompiledSchedule::Reader compiled) {
   return made;
 }
 
+result<watch_definition> watch_of(schemas::CompiledWatch::Reader compiled) {
+  auto check = definition_of(compiled.getCheck());
+  if (!check) {
+    return std::move(check).error();
+  }
+  watch_definition made;
+  made.schedule = schedule_of(compiled.getSchedule());
+  made.check = std::move(check->tasks.front());
+  made.check.env.erase(std::string{last_version_variable});
+  made.check.stdout_output.clear();
+  made.check.outputs.clear();
+  made.first = compiled.getAll() ? first_versions::all : first_versions::newest;
+  made.params = values_of(compiled.getParams());
+  return made;
+}
+
 result<pipeline_definition> signature_of(schemas::CompiledPipeline::Reader compiled) {
   if (compiled.getFormat() > compiled_format) {
     return error{errc::invalid_argument, "the definition was compiled by a newer version (format " +
@@ -726,6 +771,13 @@ result<pipeline_definition> definition_of(schemas::CompiledPipeline::Reader comp
     made->webhooks.push_back({string_of(webhook.getName()), string_of(webhook.getSecret()),
                               string_of(webhook.getWhen()), values_of(webhook.getParams()),
                               string_of(webhook.getOnceFor())});
+  }
+  for (const auto watch : compiled.getWatches()) {
+    auto read = watch_of(watch);
+    if (!read) {
+      return std::move(read).error();
+    }
+    made->watches.push_back(*std::move(read));
   }
   for (const auto schedule : compiled.getSchedules()) {
     made->schedules.push_back(schedule_of(schedule));

@@ -36,6 +36,8 @@ void compile(const pipeline_definition& definition, schemas::CompiledPipeline::B
 
 [[nodiscard]] schedule_definition schedule_of(schemas::CompiledSchedule::Reader compiled);
 
+[[nodiscard]] runtime::result<watch_definition> watch_of(schemas::CompiledWatch::Reader compiled);
+
 /// The parameters alone, as a definition without tasks: what binding needs.
 /// Errors: as definition_of, but for steps.
 [[nodiscard]] runtime::result<pipeline_definition> signature_of(

@@ -23,6 +23,7 @@ public:
     raise(2, !definition.secrets.empty());
     raise(3, definition.fail_fast || definition.concurrency || !definition.outputs.empty());
     raise(5, !definition.webhooks.empty());
+    raise(8, !definition.watches.empty());
     read(definition.env);
     read(definition.outputs);
     if (definition.concurrency) {
@@ -39,6 +40,9 @@ public:
       read(each.when);
       read(each.params);
       read(each.once_for);
+    }
+    for (const auto& each : definition.watches) {
+      read(each.params);
     }
     for (const auto& each : definition.tasks) {
       read_texts(each);

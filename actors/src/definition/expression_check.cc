@@ -122,8 +122,14 @@ private:
     if (scope_.trigger == trigger_kind::request) {
       return request(node);
     }
+    if (scope_.trigger == trigger_kind::version) {
+      return version(node);
+    }
     if (node.name == "params") {
       return std::nullopt;
+    }
+    if (node.name == "version" && !node.path.empty()) {
+      failures_.push_back({node.key_offset, "`trigger.version` is a number and has no fields", {}});
     }
     if (node.name == "version") {
       return value_type::integer;
@@ -147,6 +153,15 @@ private:
     } else if (node.name != "body") {
       failures_.push_back({node.name_offset, "unknown name `trigger." + node.name + "`",
                            "write `trigger.body.NAME` or `trigger.headers.NAME`"});
+    }
+    return std::nullopt;
+  }
+
+  // A text, or a record with any fields.
+  known_type version(const expression_node& node) {
+    if (node.name != "version") {
+      failures_.push_back({node.name_offset, "unknown name `trigger." + node.name + "`",
+                           "write `trigger.version`, or `trigger.version.NAME`"});
     }
     return std::nullopt;
   }
@@ -195,6 +210,8 @@ private:
         return "write `trigger.params.NAME`, of the run that has ended";
       case trigger_kind::request:
         return "write `trigger.body.NAME`, of what has come";
+      case trigger_kind::version:
+        return "write `trigger.version`, of what was found";
       case trigger_kind::none:
         break;
     }

@@ -20,6 +20,7 @@ enum class trigger_kind : std::uint8_t {
   none,
   run,      ///< The run of another pipeline, which has ended.
   request,  ///< What has come to a webhook.
+  version,  ///< What a watch has found.
 };
 
 /// The names around an expression. A member that is empty means: not available here.

@@ -349,7 +349,8 @@ private:
       return false;
     }
     const auto has_one = node.name == "params" || node.name == "outputs" || node.name == "headers";
-    while ((has_one && node.path.empty()) || (node.name == "body" && at_step())) {
+    const auto may_have = node.name == "body" || node.name == "version";
+    while ((has_one && node.path.empty()) || (may_have && at_step())) {
       if (!take_step(node.path.emplace_back(), node.key_offset, wanted)) {
         return false;
       }

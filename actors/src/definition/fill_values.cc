@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: MIT
 #include "definition/fill_values.h"
 
+#include <charconv>
+
 namespace millrace::actors {
 
 using runtime::result;
@@ -47,6 +49,35 @@ result<value> fill_values(const std::map<std::string, value>& from, const expres
     made.emplace(name, *std::move(filled));
   }
   return value{std::move(made)};
+}
+
+namespace {
+
+const value* part_of(const value& whole, const std::string& step) {
+  if (const auto* entries = whole.entries()) {
+    const auto found = entries->find(step);
+    return found == entries->end() ? nullptr : &found->second;
+  }
+  std::size_t index = 0;
+  const auto* limit = step.data() + step.size();
+  const auto [after, failure] = std::from_chars(step.data(), limit, index);
+  const auto* items = whole.items();
+  return items != nullptr && failure == std::errc{} && after == limit && index < items->size()
+             ? &(*items)[index]
+             : nullptr;
+}
+
+}  // namespace
+
+const value* part_of(const value& whole, const std::vector<std::string>& path) {
+  const auto* at = &whole;
+  for (const auto& step : path) {
+    at = part_of(*at, step);
+    if (at == nullptr) {
+      return nullptr;
+    }
+  }
+  return at;
 }
 
 }  // namespace millrace::actors

@@ -4,6 +4,7 @@
 
 #include <map>
 #include <string>
+#include <vector>
 
 #include "millrace/actors/expression.h"
 #include "millrace/actors/value.h"
@@ -19,5 +20,8 @@ namespace millrace::actors {
 [[nodiscard]] runtime::result<value> fill_values(const std::map<std::string, value>& from,
                                                  const expression_scope& names,
                                                  const std::string& what);
+
+/// What is below `whole`, into maps by name and into lists by number from 0; null: nothing is.
+[[nodiscard]] const value* part_of(const value& whole, const std::vector<std::string>& path);
 
 }  // namespace millrace::actors

@@ -44,6 +44,7 @@ constexpr std::array pipeline_foreign{
     foreign_key{"timezone", "write it under `schedule`"},
     foreign_key{"on", ""},
     foreign_key{"trigger", "write `triggers`"},
+    foreign_key{"watch", "write `triggers: {watch: NAME, every: 1m, run: COMMAND}`"},
     foreign_key{"passed", "write `triggers: {pipeline: other}`"},
     foreign_key{"overlap", "write it under `schedule`"},
     foreign_key{"catchup", "write it under `schedule`"},
@@ -232,6 +233,7 @@ constexpr std::array task_foreign{
     foreign_key{"approve", "write `approval: Release it?`"},
     foreign_key{"suspend", "write `approval: Release it?`, or `callback: {}`"},
     foreign_key{"pause", "write `approval: Release it?`, or `callback: {}`"},
+    foreign_key{"poke_interval", "write `retry: {max_attempts: 100, delay: 1m, backoff: 1}`"},
     foreign_key{"wait", "write `callback: {}` for the word of another system"},
     foreign_key{"onExit", "write `finally`"},
     foreign_key{"handler_on", "write `on_success`, `on_failure`, `on_cancel` or `finally`"},
@@ -352,16 +354,28 @@ constexpr std::array concurrency_foreign{
     foreign_key{"cancel_in_progress", "write `on_limit: cancel_oldest`"},
     foreign_key{"behavior", "write `on_limit`"}};
 
-constexpr std::array trigger_words{word{"pipeline"}, word{"on"},      word{"params"},
-                                   word{"once_for"}, word{"webhook"}, word{"signature"},
-                                   word{"when"}};
+constexpr std::array trigger_words{
+    word{"pipeline"},  word{"on"},     word{"params"},  word{"once_for"}, word{"webhook"},
+    word{"signature"}, word{"when"},   word{"watch"},   word{"cron"},     word{"every"},
+    word{"timezone"},  word{"jitter"}, word{"paused"},  word{"run"},      word{"command"},
+    word{"shell"},     word{"env"},    word{"secrets"}, word{"timeout"},  word{"first"}};
 constexpr std::array trigger_foreign{
-    foreign_key{"name", "write `pipeline` or `webhook`"},
+    foreign_key{"name", "write `pipeline`, `webhook` or `watch`"},
     foreign_key{"job", "write `pipeline`"},
+    foreign_key{"passed", "write `pipeline: NAME`: a run of it that succeeds starts one of this"},
+    foreign_key{"get", "write `watch: NAME`, `every: 1m` and `run: COMMAND`"},
+    foreign_key{"resource", "write `watch: NAME`, `every: 1m` and `run: COMMAND`"},
+    foreign_key{"check", "write `watch: NAME`, `every: 1m` and `run: COMMAND`"},
+    foreign_key{"check_every", "write `every: 1m`"},
+    foreign_key{"check_timeout", "write `timeout: 30s`"},
+    foreign_key{"interval", "write `every: 1m`"},
+    foreign_key{"poke_interval", "write `every: 1m`"},
+    foreign_key{"from", "write `first: all` for all that the first check finds"},
+    foreign_key{"script", "write `run`"},
     foreign_key{"state", "write `on: success`, `failure` or `end`"},
     foreign_key{"secret", "write `signature: {secret: NAME}`"},
     foreign_key{"if", "write `when`"},
-    foreign_key{"cron", "write `schedule` at the top of the pipeline"}};
+    foreign_key{"schedule", "write it at the top of the pipeline"}};
 
 constexpr std::array callback_words{word{"prompt"}};
 constexpr std::array callback_foreign{foreign_key{"timeout", "write `timeout` in the task"},

@@ -23,6 +23,7 @@ enum class text_place : std::uint8_t {
   trigger,       ///< A text about the run of another pipeline.
   webhook,       ///< A text about what has come from outside.
   webhook_when,  ///< A condition on that.
+  watch,         ///< A text about a version that a watch has found.
   end,           ///< A text of a whole run that has succeeded.
   when,          ///< A condition: one expression, `true` or `false`.
   limit,         ///< A duration; otherwise as `instance`.

@@ -505,6 +505,12 @@ private:
       scope.trigger = trigger_kind::request;
       return scope;
     }
+    if (use.place == text_place::watch) {
+      scope.param = nullptr;
+      scope.without_run = "it has not begun: write `trigger.version`";
+      scope.trigger = trigger_kind::version;
+      return scope;
+    }
     if (use.place == text_place::group) {
       scope.without_run = "use `params`: each run would be a group of its own";
     }

@@ -93,6 +93,10 @@ void read_params(shape_context& to, const cursor& where);
 [[nodiscard]] std::optional<value> read_param_content(shape_context& to, const cursor& where);
 /// Requires: the parameters have been read.
 void read_schedules(shape_context& to, const cursor& where);
+/// `cron` or `every`, and what goes with them, but for `overlap` and `catchup`. `whose`: who has
+/// them, as in "a schedule".
+void read_times(shape_context& to, const field_map& fields, std::string_view whose,
+                schedule_definition& made);
 /// Of `defaults`, which has no command.
 void read_retry(shape_context& to, const cursor& where, retry_policy& into);
 /// Of a task, once what it runs has been read.
@@ -121,7 +125,7 @@ void read_when(shape_context& to, const cursor& where, std::string& into, std::s
 void read_values(shape_context& to, const cursor& where, std::string_view hint, name_rule rule,
                  std::map<std::string, value>& into, std::size_t task,
                  text_place place = text_place::instance);
-/// One, or a list of them.
+/// One, or a list of them. Requires: the schedules have been read.
 void read_triggers(shape_context& to, const cursor& where);
 /// `artifacts`.
 void read_artifacts(shape_context& to, const cursor& where, task_definition& made,

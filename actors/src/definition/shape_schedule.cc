@@ -85,36 +85,6 @@ void read_time(shape_context& to, const std::optional<cursor>& where,
   }
 }
 
-void read_times(shape_context& to, const field_map& fields, schedule_definition& made) {
-  const auto cron = fields.at("cron");
-  const auto every = fields.at("every");
-  if (cron) {
-    read_cron(to, *cron, made);
-  }
-  if (every) {
-    read_every(to, *every, made);
-  }
-  if (cron && every) {
-    to.in.report(*every, "a schedule has `cron` or `every`, not both", "remove one of them");
-    made.every = {};
-  } else if (!cron && !every) {
-    to.in.report(fields.where(), "a schedule has neither `cron` nor `every`",
-                 "write `cron: \"0 3 * * *\"` or `every: 1h`");
-    made.cron = "@daily";
-  }
-  if (const auto zone = fields.at("timezone")) {
-    read_time_zone(to, *zone, made);
-    if (!cron && every) {
-      to.in.report(*zone, "`timezone` goes with `cron`", "remove it: `every` counts elapsed time");
-    }
-  }
-  read_time(to, fields.at("start"), made.start);
-  read_time(to, fields.at("end"), made.end);
-  if (made.start && made.end && *made.end < *made.start) {
-    to.in.report(*fields.at("end"), "`end` is before `start`");
-  }
-}
-
 // The parameters of the pipeline are known by now.
 void check_params(shape_context& to, const cursor& place, const std::optional<field_map>& params,
                   const schedule_definition& made) {
@@ -157,10 +127,7 @@ schedule_definition read_one(shape_context& to, const cursor& where) {
   if (const auto name = fields->at("name")) {
     made.name = read_name(to, *name, name_rule::thing);
   }
-  read_times(to, *fields, made);
-  if (const auto jitter = fields->at("jitter")) {
-    made.jitter = to.in.read_duration(*jitter, zero_duration::allowed).value_or(made.jitter);
-  }
+  read_times(to, *fields, "a schedule", made);
   if (const auto overlap = fields->at("overlap")) {
     if (const auto word = to.in.read_word(*overlap, overlap_words)) {
       made.overlap = static_cast<overlap_policy>(*word);
@@ -173,13 +140,48 @@ schedule_definition read_one(shape_context& to, const cursor& where) {
   }
   read_duration(to, fields->at("catchup_window"), made.catchup_window, zero_duration::refused);
   read_schedule_params(to, *fields, made);
-  if (const auto paused = fields->at("paused")) {
-    made.paused = to.in.read_bool(*paused).value_or(false);
-  }
   return made;
 }
 
 }  // namespace
+
+void read_times(shape_context& to, const field_map& fields, std::string_view whose,
+                schedule_definition& made) {
+  const auto cron = fields.at("cron");
+  const auto every = fields.at("every");
+  if (cron) {
+    read_cron(to, *cron, made);
+  }
+  if (every) {
+    read_every(to, *every, made);
+  }
+  if (cron && every) {
+    to.in.report(*every, std::string{whose} + " has `cron` or `every`, not both",
+                 "remove one of them");
+    made.every = {};
+  } else if (!cron && !every) {
+    to.in.report(fields.where(), std::string{whose} + " has neither `cron` nor `every`",
+                 "write `cron: \"0 3 * * *\"` or `every: 1h`");
+    made.cron = "@daily";
+  }
+  if (const auto zone = fields.at("timezone")) {
+    read_time_zone(to, *zone, made);
+    if (!cron && every) {
+      to.in.report(*zone, "`timezone` goes with `cron`", "remove it: `every` counts elapsed time");
+    }
+  }
+  read_time(to, fields.at("start"), made.start);
+  read_time(to, fields.at("end"), made.end);
+  if (made.start && made.end && *made.end < *made.start) {
+    to.in.report(*fields.at("end"), "`end` is before `start`");
+  }
+  if (const auto jitter = fields.at("jitter")) {
+    made.jitter = to.in.read_duration(*jitter, zero_duration::allowed).value_or(made.jitter);
+  }
+  if (const auto paused = fields.at("paused")) {
+    made.paused = to.in.read_bool(*paused).value_or(false);
+  }
+}
 
 void read_schedules(shape_context& to, const cursor& where) {
   auto& schedules = to.out.definition.schedules;

@@ -45,6 +45,43 @@ bool nests_deeper(std::string_view text, std::size_t limit) {
   return false;
 }
 
+// Stops at an integer that would have to be rounded.
+class big_integers {
+public:
+  [[nodiscard]] const std::string& found() const { return found_; }
+
+  // What nlohmann's parser calls.
+  bool number_unsigned(std::uint64_t number) {
+    return number <= std::uint64_t{INT64_MAX} || stop(std::to_string(number));
+  }
+  bool number_float(double /*number*/, const std::string& text) {
+    return text.find_first_of(".eE") != std::string::npos || stop(text);
+  }
+  static bool number_integer(std::int64_t /*number*/) { return true; }
+  static bool null() { return true; }
+  static bool boolean(bool /*content*/) { return true; }
+  static bool string(std::string& /*text*/) { return true; }
+  static bool binary(nlohmann::ordered_json::binary_t& /*content*/) { return true; }
+  static bool start_object(std::size_t /*size*/) { return true; }
+  static bool key(std::string& /*name*/) { return true; }
+  static bool end_object() { return true; }
+  static bool start_array(std::size_t /*size*/) { return true; }
+  static bool end_array() { return true; }
+  static bool parse_error(std::size_t /*at*/, const std::string& /*last*/,
+                          const nlohmann::detail::exception& /*why*/) {
+    return false;
+  }
+
+private:
+  bool stop(const std::string& text) {
+    constexpr std::size_t shown = 40;
+    found_ = text.substr(0, shown);
+    return false;
+  }
+
+  std::string found_;
+};
+
 }  // namespace
 
 std::string_view to_string(value_type type) noexcept {
@@ -115,6 +152,12 @@ nlohmann::ordered_json to_json_list(const std::vector<std::map<std::string, valu
     list.push_back(std::move(cells));
   }
   return list;
+}
+
+std::string rounded_integer_in(std::string_view json) {
+  big_integers looks;
+  static_cast<void>(nlohmann::ordered_json::sax_parse(json, &looks));
+  return looks.found();
 }
 
 runtime::result<nlohmann::ordered_json> parse_json(std::string_view text) {

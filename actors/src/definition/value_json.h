@@ -32,6 +32,10 @@ inline constexpr std::size_t json_depth_max = 64;
 /// for blank ones. Errors: `invalid_argument`; the text goes on after the name of the value.
 [[nodiscard]] runtime::result<value::list> fan_list_of(value content);
 
+/// The first integer of a JSON text that does not fit into 64 bits, cut to what a message shows;
+/// empty: each does.
+[[nodiscard]] std::string rounded_integer_in(std::string_view json);
+
 /// An integer beyond 64 bits becomes a float.
 [[nodiscard]] value from_json_value(const nlohmann::ordered_json& json);
 

@@ -181,7 +181,7 @@ void add_stdout(attempt_report& to, const runtime::result<log_file>& log) {
            " bytes could be kept");
   } else if (chunk->dropped > 0 || (!chunk->at_end && chunk->bytes.size() < enough)) {
     refuse("a part of it was not kept");
-  } else if (const auto fits = check_output(text); !fits) {
+  } else if (const auto fits = check_output_value(text); !fits) {
     refuse(fits.error().text());
   } else {
     report.setStdoutText(std::string{text}.c_str());

@@ -204,6 +204,7 @@ runtime::result<void> pipeline_actor::begin_run(const Params& params, const std:
   made.setPriority(priority);
   made.setTriggeredBy(of.triggered_by.c_str());
   made.setWebhook(of.webhook.c_str());
+  made.setWatch(of.watch.c_str());
   if (!only.empty()) {
     auto names = made.initOnly(static_cast<unsigned>(only.size()));
     for (unsigned at = 0; at < names.size(); ++at) {
@@ -272,7 +273,7 @@ async<pipeline_actor::submit_results> pipeline_actor::submit(submit_params param
   }
   auto run = std::string{params.run()};
   if (run.empty()) {
-    run = make_run_id(now(), random_);
+    run = run_ids_.next(now());
   } else if (!is_run_id(run)) {
     co_return error{errc::invalid_argument, "'" + run + "' is no run id"};
   } else if (const auto known = co_await version_of(run)) {
@@ -314,7 +315,7 @@ async<pipeline_actor::submit_new_results> pipeline_actor::submit_new(submit_new_
       co_return submit_new_results{run, *known};
     }
   } else if (run.empty()) {
-    run = make_run_id(now(), random_);
+    run = run_ids_.next(now());
   }
   if (auto refused = co_await refusal_by_quota()) {
     co_return *std::move(refused);
@@ -356,6 +357,9 @@ runtime::result<void> pipeline_actor::begin_scheduled(const run_starter& of,
       params.build().setParams(each.getParams());
       return begin_run(params, run, of, {.number = latest});
     }
+  }
+  if (const auto watch = watch_of_latest(of.schedule)) {
+    return begin_check(of, run, *watch);
   }
   return error{errc::not_found, "version " + std::to_string(latest) + " of the pipeline has no " +
                                     "schedule '" + of.schedule + "'"};
@@ -494,6 +498,10 @@ async<pipeline_actor::runs_results> pipeline_actor::runs(runs_params params) {
 }
 
 async<> pipeline_actor::run_ended(run_ended_params params) {
+  if (!params.check().empty()) {
+    co_await check_ended(std::move(params));
+    co_return;
+  }
   const std::string run{params.run()};
   const auto row = newest_first(run);
   summary told;

@@ -13,11 +13,13 @@
 #include "millrace/actors/definition.h"
 #include "millrace/actors/params.h"
 #include "millrace/actors/retention.h"
+#include "millrace/actors/run_id.h"
 #include "millrace/actors/schedule.h"
 #include "millrace/pipeline.capnp.actor.h"
 #include "millrace/runtime/paged_map.h"
 #include "millrace/runtime/state_map.h"
 #include "pipeline/run_turns.h"
+#include "schedule/schedule_figures.h"
 
 namespace millrace::actors {
 
@@ -25,9 +27,11 @@ namespace millrace::actors {
 /// are kept in memory, so that a submission costs the same whatever the history.
 class pipeline_actor final : public schemas::pipeline_base<schemas::PipelineState> {
 public:
-  /// `log` gets a line when a version is given up; may be empty.
-  explicit pipeline_actor(run_retention kept = {}, std::function<void(std::string_view)> log = {})
-      : kept_(kept), log_(std::move(log)) {}
+  /// `log` gets a line when a version is given up; may be empty. `figures` may be null, and
+  /// outlives the silo.
+  explicit pipeline_actor(run_retention kept = {}, std::function<void(std::string_view)> log = {},
+                          schedule_figures* figures = nullptr)
+      : kept_(kept), log_(std::move(log)), figures_(figures) {}
 
   runtime::async<> on_activate() override;
   runtime::async<> on_timer(std::string name) override;
@@ -54,6 +58,7 @@ public:
   runtime::async<activity_results> activity() override;
   runtime::async<webhook_results> webhook(webhook_params params) override;
   runtime::async<compiled_results> compiled(compiled_params params) override;
+  runtime::async<> version_found(version_found_params params) override;
 
 private:
   static constexpr const char* retention_timer = "retention";
@@ -110,6 +115,7 @@ private:
     std::uint32_t depth = 0;
     std::string triggered_by = {};  // empty: no run
     std::string webhook = {};       // empty: none
+    std::string watch = {};         // empty: none
     std::optional<runtime::trace_context> place = {};
   };
   template <class Params>
@@ -117,7 +123,17 @@ private:
                                                 const run_starter& of, const chosen_version& with);
   [[nodiscard]] runtime::result<void> begin_scheduled(const run_starter& of,
                                                       const std::string& run);
-  void tell_schedules(const std::vector<schedule_definition>& schedules);
+  void tell_schedules();
+
+  // Watches, in pipeline_watches.cc.
+  [[nodiscard]] std::optional<schemas::CompiledWatch::Reader> watch_of_latest(
+      std::string_view name) const;
+  void settle_watches(const std::vector<watch_definition>& wanted);
+  [[nodiscard]] runtime::result<void> begin_check(const run_starter& of, const std::string& run,
+                                                  schemas::CompiledWatch::Reader watch);
+  runtime::async<> check_ended(run_ended_params params);
+  void show_watches(activity_results& into) const;
+
   void add_active(run_page& page) const;
   runtime::async<> add_ended(run_page& page);
   [[nodiscard]] run_retention retention() const;
@@ -133,14 +149,17 @@ private:
   runtime::state_map<schemas::RunSummary> active_{*this, "active"};
   runtime::state_map<schemas::Subscriber> subscribers_{*this, "subscribers"};
   runtime::state_map<schemas::TriggerValue> started_for_{*this, "started_for"};
+  runtime::state_map<schemas::WatchRecord> watches_{*this, "watches"};
+  runtime::state_map<schemas::WatchSeen> seen_{*this, "seen"};
   runtime::paged_map<schemas::RunSummary> runs_{*this, "runs"};
   runtime::paged_map<schemas::RunSummary> ended_{*this, "ended"};
   const run_retention kept_;
   const std::function<void(std::string_view)> log_;
+  schedule_figures* const figures_;
   run_turns turns_;                                            // as the rows of `active_` say
   mutable std::optional<run_retention> definition_retention_;  // of the latest version, once read
   std::set<std::string> expiring_;  // have been told, and have not answered by `run_removed`
-  runtime::rng random_;
+  ascending_run_ids run_ids_;
 };
 
 }  // namespace millrace::actors

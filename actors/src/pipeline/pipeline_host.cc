@@ -109,8 +109,8 @@ public:
           return std::make_unique<secrets_actor>(keys, log);
         });
     home_.add<pipeline_actor>(
-        [kept = options_.retention, log = options_.log]() -> std::unique_ptr<pipeline_actor> {
-          return std::make_unique<pipeline_actor>(kept, log);
+        [this, kept = options_.retention, log = options_.log]() -> std::unique_ptr<pipeline_actor> {
+          return std::make_unique<pipeline_actor>(kept, log, &schedules_);
         });
     home_.add<schedule_actor>([this]() -> std::unique_ptr<schedule_actor> {
       return std::make_unique<schedule_actor>(schedules_);

@@ -106,6 +106,7 @@ async<> pipeline_actor::remove() {
   }
   tell_triggers({});
   forget_started_for({});
+  settle_watches({});
   edit().setRemoving(true);
   if (state().getSchedules() > 0) {
     edit().setSchedules(0);

@@ -6,7 +6,6 @@
 #include "definition/compiled.h"
 #include "definition/fill_values.h"
 #include "millrace/actors/definition.h"
-#include "millrace/actors/run_id.h"
 #include "pipeline/pipeline_actor.h"
 #include "pipeline/pipeline_rows.h"
 #include "run/run_states.h"
@@ -270,8 +269,8 @@ async<> pipeline_actor::triggered(triggered_params params) {
   submit_params submission;
   submission.build().setParams(to_json(*filled).c_str());
   const auto begun =
-      begin_run(submission, make_run_id(now(), random_),
-                {.depth = params.depth() + 1, .triggered_by = by}, {.number = latest});
+      begin_run(submission, run_ids_.next(now()), {.depth = params.depth() + 1, .triggered_by = by},
+                {.number = latest});
   if (!begun) {
     not_triggered(by, begun.error().text());
   } else if (!once_for->empty()) {

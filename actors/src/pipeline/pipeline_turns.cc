@@ -101,6 +101,7 @@ async<pipeline_actor::activity_results> pipeline_actor::activity() {
   made.setQueuedRuns(static_cast<std::uint32_t>(turns_.waiting()));
   made.setGoodVersion(state().getGoodVersion());
   made.setFailedInRow(state().getFailedInRow());
+  show_watches(results);
   co_return results;
 }
 

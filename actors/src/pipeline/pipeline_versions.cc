@@ -91,6 +91,7 @@ void pipeline_actor::take(const pipeline_definition& definition, const std::stri
   const auto latest = state().getLatestVersion();
   tell_triggers(definition.triggers);
   forget_started_for(definition.webhooks);
+  settle_watches(definition.watches);
   auto root = edit();
   root.setLatestVersion(latest + 1);
   root.setFailedInRow(0);
@@ -104,23 +105,30 @@ void pipeline_actor::take(const pipeline_definition& definition, const std::stri
   record.setOrigin(origin.c_str());
   compile(definition, record.initCompiled());
   put_older_versions_away();
-  const auto schedules = static_cast<std::uint32_t>(definition.schedules.size());
+  const auto schedules =
+      static_cast<std::uint32_t>(definition.schedules.size() + definition.watches.size());
   if (latest == 0 || schedules != state().getSchedules()) {
     send(ref<schemas::Project>(project()).add(pipeline(), schedules));
   }
-  tell_schedules(definition.schedules);
+  tell_schedules();
   begin_waiting();  // more may go on than before
 }
 
-// Where there are some, or have been.
-void pipeline_actor::tell_schedules(const std::vector<schedule_definition>& schedules) {
-  if (schedules.empty() && state().getSchedules() == 0) {
+// Where there are some, or have been; those of watches among them.
+void pipeline_actor::tell_schedules() {
+  const auto compiled = versions_.get(version_row(state().getLatestVersion()))->getCompiled();
+  const auto schedules = compiled.getSchedules();
+  const auto watches = compiled.getWatches();
+  if (schedules.size() + watches.size() + state().getSchedules() == 0) {
     return;
   }
-  edit().setSchedules(static_cast<std::uint32_t>(schedules.size()));
   schemas::schedule_interface::apply_params params;
-  params.build().setSchedules(
-      versions_.get(version_row(state().getLatestVersion()))->getCompiled().getSchedules());
+  auto told = params.build().initSchedules(schedules.size() + watches.size());
+  for (unsigned at = 0; at < told.size(); ++at) {
+    told.setWithCaveats(
+        at, at < schedules.size() ? schedules[at] : watches[at - schedules.size()].getSchedule());
+  }
+  edit().setSchedules(told.size());
   send(ref<schemas::Schedule>(key()).apply(std::move(params)));
 }
 

@@ -3,8 +3,6 @@
 
 #include <algorithm>
 #include <array>
-#include <charconv>
-#include <nlohmann/json.hpp>
 
 #include "definition/compiled.h"
 #include "definition/fill_values.h"
@@ -46,34 +44,13 @@ public:
                  ? std::optional{make_value(found->second)}
                  : nothing();
     }
-    const auto* at = &body_;
-    for (const auto& step : path) {
-      at = part_of(*at, step);
-      if (at == nullptr) {
-        return nothing();
-      }
-    }
-    return *at;
+    const auto* found = part_of(body_, path);
+    return found != nullptr ? std::optional{*found} : nothing();
   }
 
 private:
   [[nodiscard]] std::optional<value> nothing() const {
     return absent_ == absence::is_null ? std::optional{make_value()} : std::nullopt;
-  }
-
-  // An entry of a map, or an element of a list by its number from 0.
-  static const value* part_of(const value& whole, const std::string& step) {
-    if (const auto* entries = whole.entries()) {
-      const auto found = entries->find(step);
-      return found == entries->end() ? nullptr : &found->second;
-    }
-    std::size_t index = 0;
-    const auto* limit = step.data() + step.size();
-    const auto [after, failure] = std::from_chars(step.data(), limit, index);
-    const auto* items = whole.items();
-    return items != nullptr && failure == std::errc{} && after == limit && index < items->size()
-               ? &(*items)[index]
-               : nullptr;
   }
 
   const value& body_;
@@ -93,43 +70,6 @@ bool is_text(const webhook_request& request) {
                     [](char a, char b) { return a == b || a == b - 'A' + 'a'; });
 }
 
-// Stops at an integer that would have to be rounded.
-class big_integers {
-public:
-  [[nodiscard]] const std::string& found() const { return found_; }
-
-  // What nlohmann's parser calls.
-  bool number_unsigned(std::uint64_t number) {
-    return number <= std::uint64_t{INT64_MAX} || stop(std::to_string(number));
-  }
-  bool number_float(double /*number*/, const std::string& text) {
-    return text.find_first_of(".eE") != std::string::npos || stop(text);
-  }
-  static bool number_integer(std::int64_t /*number*/) { return true; }
-  static bool null() { return true; }
-  static bool boolean(bool /*content*/) { return true; }
-  static bool string(std::string& /*text*/) { return true; }
-  static bool binary(nlohmann::ordered_json::binary_t& /*content*/) { return true; }
-  static bool start_object(std::size_t /*size*/) { return true; }
-  static bool key(std::string& /*name*/) { return true; }
-  static bool end_object() { return true; }
-  static bool start_array(std::size_t /*size*/) { return true; }
-  static bool end_array() { return true; }
-  static bool parse_error(std::size_t /*at*/, const std::string& /*last*/,
-                          const nlohmann::detail::exception& /*why*/) {
-    return false;
-  }
-
-private:
-  bool stop(const std::string& text) {
-    constexpr std::size_t shown = 40;
-    found_ = text.substr(0, shown);
-    return false;
-  }
-
-  std::string found_;
-};
-
 result<value> body_of(const webhook_request& request) {
   if (request.body.empty()) {
     return make_value();
@@ -142,9 +82,9 @@ result<value> body_of(const webhook_request& request) {
     return refused("the body: " + read.error().text() +
                    "; have it sent as JSON (application/json), or as text/plain");
   }
-  if (big_integers looks; !nlohmann::ordered_json::sax_parse(request.body, &looks)) {
-    return refused("the body: " + looks.found() +
-                   " is an integer that does not fit into 64 bits; " + "have it sent as a text");
+  if (const auto found = rounded_integer_in(request.body); !found.empty()) {
+    return refused("the body: " + found + " is an integer that does not fit into 64 bits; " +
+                   "have it sent as a text");
   }
   return from_json_value(*read);
 }

@@ -92,7 +92,7 @@ result<std::string> read_block(line_reader& lines, std::string_view marker) {
 
 }  // namespace
 
-result<void> check_output(std::string_view text) {
+result<void> check_output_value(std::string_view text) {
   if (auto fits = check_size(text); !fits) {
     return fits;
   }

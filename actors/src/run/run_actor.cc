@@ -237,6 +237,8 @@ async<> run_actor::begin(begin_params params) {
   root.setDepth(from.getDepth());
   root.setTriggeredBy(from.getTriggeredBy());
   root.setWebhook(from.getWebhook());
+  root.setWatch(from.getWatch());
+  root.setCheck(from.getCheck());
   auto graph = graph_of_pinned(pinned.asReader());
   if (!graph) {
     fail_without_graph(graph.error());
@@ -292,6 +294,10 @@ void run_actor::report(std::int64_t ended_before) {
   made.setCreatedAt(root.getCreatedAt());
   made.setEndedBefore(ended_before);
   made.setDepth(root.getDepth());
+  if (root.getCheck()) {
+    made.setCheck(root.getWatch());
+    made.setReason(root.getReason());
+  }
   const auto params = pinned_.get(pinned_row)->getParams();
   if (params.size() + root.getOutputs().totalSize().wordCount * sizeof(capnp::word) <=
       told_bytes_max) {

@@ -11,6 +11,7 @@
 #include <string>
 #include <vector>
 
+#include "millrace/actors/run_id.h"
 #include "millrace/pipeline.capnp.actor.h"
 #include "millrace/runtime/state_map.h"
 #include "run/run_graph.h"
@@ -148,7 +149,7 @@ private:
   runtime::state_map<schemas::CallbackAnswer> callbacks_{*this, "callbacks"};
   runtime::state_map<schemas::RunGang> gangs_{*this, "gangs"};
   const std::function<void(std::string_view)> log_;
-  runtime::rng random_;
+  ascending_run_ids run_ids_;
   std::optional<run_graph> graph_;  // nothing when its definition cannot be used; then it is over
 };
 

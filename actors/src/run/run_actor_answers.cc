@@ -63,6 +63,8 @@ async<run_actor::status_results> run_actor::status() {
   made.setOutputs(root.getOutputs());
   made.setTriggeredBy(root.getTriggeredBy());
   made.setWebhook(root.getWebhook());
+  made.setWatch(root.getWatch());
+  made.setCheck(root.getCheck());
   made.setQueued(root.getQueued().size() > 0);
   made.setPaused(root.getPaused());
   if (const auto why = waits_for(); !why.empty()) {

@@ -4,7 +4,6 @@
 #include <algorithm>
 
 #include "millrace/actors/duration_text.h"
-#include "millrace/actors/run_id.h"
 #include "pipeline/names.h"
 #include "run/run_actor.h"
 #include "run/run_spans.h"
@@ -49,7 +48,7 @@ void run_actor::start_child(instance_id id, run_effects& effects) {
              {}, effects);
     return;
   }
-  const auto child = make_run_id(now(), random_);
+  const auto child = run_ids_.next(now());
   auto row = begin_row(id);
   row.setState(TaskState::RUNNING);
   row.setReason(("run " + child + " of pipeline " + task.pipeline).c_str());

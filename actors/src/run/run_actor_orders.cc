@@ -128,6 +128,12 @@ result<void> run_actor::may_start_again(const std::string& from, bool changes) c
   if (auto known = check_known(); !known) {
     return known;
   }
+  if (state().getCheck()) {
+    return error{errc::failed_precondition,
+                 "the run is a check of a watch; `millrace schedule trigger " +
+                     text_of(state().getPipeline()) + " " + text_of(state().getWatch()) +
+                     "` makes another one"};
+  }
   if (!over() || (state().getState() == RunState::SUCCEEDED && from.empty() && !changes)) {
     return error{
         errc::failed_precondition,
@@ -346,7 +352,7 @@ void run_actor::begin_removal() {
   graph_.reset();
   send(ref<schemas::Pool>(std::string{default_pool}).remove_run(key()));
   send(ref<schemas::Pipeline>(text_of(state().getProject()) + "/" + text_of(state().getPipeline()))
-           .run_removed(key(), state().getFinishedAt()));
+           .run_removed(key(), state().getCheck() ? 0 : state().getFinishedAt()));
   if (state().getSchedule().size() > 0) {
     send(
         ref<schemas::Schedule>(text_of(state().getProject()) + "/" + text_of(state().getPipeline()))

@@ -54,12 +54,13 @@ void run_actor::add_run_event(std::string_view reason) {
   events_.edit(event_row(state().getEventCount())).setReason(std::string{reason}.c_str());
 }
 
-// What an operator would date. A reason is a person's text: a line of its own it does not get.
+// What an operator would date, which a check that has gone well is not. A reason is a person's
+// text: a line of its own it does not get.
 void run_actor::log_end() const {
-  if (!log_) {
+  const auto root = state();
+  if (!log_ || (root.getCheck() && root.getState() == schemas::RunState::SUCCEEDED)) {
     return;
   }
-  const auto root = state();
   auto text = "run ended run=" + key() + " pipeline=" + text_of(root.getProject()) + "/" +
               text_of(root.getPipeline()) + " state=" + std::string{to_string(root.getState())} +
               " tasks=" + std::to_string(root.getTasks().getTotal()) +

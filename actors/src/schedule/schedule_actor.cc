@@ -118,7 +118,7 @@ void schedule_actor::put(const std::string& name, schemas::CompiledSchedule::Rea
   const auto known = schedules_.get(name);
   const auto wanted = schedule_of(definition);
   const auto before = known ? std::optional{schedule_of(known->getDefinition())} : std::nullopt;
-  if (before == wanted) {
+  if (before == wanted && known->getDefinition().getWatch() == definition.getWatch()) {
     return;
   }
   auto record = schedules_.edit(name);
@@ -430,6 +430,7 @@ void schedule_actor::show(schemas::ScheduleStatus::Builder into, const std::stri
   into.setPipeline(pipeline().c_str());
   into.setProject(project().c_str());
   into.setDefinition(to_json(definition).c_str());
+  into.setWatch(record.getDefinition().getWatch());
   into.setPaused(record.getPaused());
   into.setPauseReason(record.getPauseReason());
   const auto from = record.getPaused() ? std::max(time_of(record.getThrough()), now())

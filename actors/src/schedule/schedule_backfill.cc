@@ -76,6 +76,10 @@ async<schedule_actor::backfill_results> schedule_actor::backfill(backfill_params
   if (!schedules_.contains(name)) {
     co_return unknown(name);
   }
+  if (schedules_.get(name)->getDefinition().getWatch()) {
+    co_return error{errc::failed_precondition,
+                    "'" + name + "' is a watch: it knows no versions of times that have passed"};
+  }
   const bool has_range = wanted.getFrom() > 0 && wanted.getTo() > 0;
   if (!has_range || to < from || to > now()) {
     co_return error{errc::invalid_argument,

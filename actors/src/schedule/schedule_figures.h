@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// What the schedules of a process count, for /metrics.
+// What the schedules and watches of a process count, for /metrics.
 #pragma once
 
 #include <cstdint>
@@ -8,6 +8,9 @@
 #include "millrace/actors/schedule.h"
 
 namespace millrace::actors {
+
+/// How a check of a watch has ended.
+enum class check_end : bool { succeeded, failed };
 
 /// Threading: any thread.
 class schedule_figures {
@@ -31,6 +34,11 @@ public:
   void add_missed(std::uint64_t count) {
     const std::lock_guard lock{mutex_};
     counts_.missed += count;
+  }
+  void add_check(check_end end, std::uint64_t versions) {
+    const std::lock_guard lock{mutex_};
+    (end == check_end::succeeded ? counts_.checks_succeeded : counts_.checks_failed) += 1;
+    counts_.versions_found += versions;
   }
   [[nodiscard]] schedule_counts counts() const {
     const std::lock_guard lock{mutex_};

@@ -133,6 +133,12 @@ void rerun(const api_parts& parts, request& received, reply answer) {
           return;
         }
         const auto run = told->run();
+        if (run.getCheck()) {
+          shared->fail(
+              {runtime::errc::failed_precondition,
+               "the run is a check of a watch; `millrace schedule trigger` makes another"});
+          return;
+        }
         wanted_run wanted;
         auto params = wanted.params.build();
         params.setParams(run.getParams());

@@ -414,7 +414,7 @@ void add_schedule_routes(api_routes& routes) {
              {.id = "trigger_schedule",
               .tag = "schedules",
               .summary = "Has a schedule fire now, as if it was due",
-              .text = "Also one that is paused. Its `overlap` counts.",
+              .text = "Also one that is paused. Its `overlap` counts. That of a watch looks now.",
               .headers = {idempotency_key},
               .answers = {{.status = 200,
                            .text = "What has become of that.",

@@ -223,9 +223,8 @@ void submit(const api_parts& parts, const std::string& pipeline, wanted_run&& wa
     then(*std::move(refusal));
     return;
   }
-  static thread_local runtime::rng random;
-  auto run = wanted.idempotency_key.empty() ? actors::make_run_id(parts.silo.time().wall(), random)
-                                            : std::string{};
+  static thread_local actors::ascending_run_ids ids;
+  auto run = wanted.idempotency_key.empty() ? ids.next(parts.silo.time().wall()) : std::string{};
   ask(std::make_shared<submission>(submission{.silo = parts.silo,
                                               .pipeline = pipeline,
                                               .wanted = std::move(wanted),

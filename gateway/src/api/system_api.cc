@@ -38,6 +38,13 @@ std::string render_metrics(const api_parts& parts) {
     own.counter("millrace_schedule_missed_total",
                 "Firings that were dropped, since nothing could see to them in time.",
                 schedules.missed);
+    own.counter("millrace_watch_checks_total", "Checks of watches that told their versions.",
+                schedules.checks_succeeded);
+    own.counter("millrace_watch_checks_failed_total", "Checks of watches that told none.",
+                schedules.checks_failed);
+    own.counter("millrace_watch_versions_total",
+                "New versions that watches have found, each of which starts a run.",
+                schedules.versions_found);
     own.of_times("millrace_schedule_late_seconds",
                  "From the time of a firing, its jitter included, to the start of its run.");
     own.add({}, schedules.late);

@@ -91,10 +91,11 @@ void print_triggers(const ordered_json& triggers) {
     heading("Triggers");
   }
   for (const auto& each : triggers) {
-    const auto webhook = text_in(each, "webhook");
-    auto text = webhook.empty() ? fmt::format("pipeline {}, on {}", text_in(each, "pipeline"),
-                                              each.value("on", "success"))
-                                : "webhook " + webhook;
+    auto text =
+        fmt::format("pipeline {}, on {}", text_in(each, "pipeline"), each.value("on", "success"));
+    for (const auto* key : {"webhook", "watch"}) {
+      text = each.contains(key) ? fmt::format("{} {}", key, text_in(each, key)) : text;
+    }
     if (each.contains("signature")) {
       text += ", signed with secret " + text_in(each.at("signature"), "secret");
     }
@@ -118,11 +119,38 @@ void print_schedules(const ordered_json& schedules) {
       times += " " + definition.value("timezone", "UTC");
     }
     std::cout << "  "
-              << printable(text_in(each, "id") + "  " + times + "  " +
+              << printable(text_in(each, "id") + "  " +
+                           (each.value("watch", false) ? "watch " : "") + times + "  " +
                            (each.value("paused", false)
                                 ? "paused"
                                 : "next " + local_time(text_in(each, "next_at"))))
               << '\n';
+  }
+}
+
+// What the watches have found; of one that has failed also what its command said.
+void print_watches(remote& server, const ordered_json& watches) {
+  if (!watches.empty()) {
+    heading("Watches");
+  }
+  for (const auto& each : watches) {
+    const auto last = text_in(each, "last_version");
+    const auto reason = text_in(each, "reason");
+    const auto checked = local_time(text_in(each, "checked_at"));
+    std::cout << "  "
+              << printable(fmt::format(
+                     "{}  {}  {} new so far, last version {}", text_in(each, "id"),
+                     checked.empty() ? "not checked yet" : "checked " + checked,
+                     each.value("found", std::uint64_t{0}), last.empty() ? "none" : last))
+              << '\n';
+    if (const auto refusal = text_in(each, "refusal"); !refusal.empty()) {
+      std::cout << "  " << printable("started nothing for " + refusal) << '\n';
+    }
+    if (!reason.empty()) {
+      std::cout << "  " << printable("failed in run " + text_in(each, "last_check") + ": " + reason)
+                << '\n';
+      print_end(server, text_in(each, "last_check"), {std::string{actors::check_task_name}, 0});
+    }
   }
 }
 
@@ -178,6 +206,7 @@ exit_code describe_pipeline(const asker& by, const std::string& name) {
   }
   print_triggers(definition.value("triggers", ordered_json::array()));
   print_schedules(schedules->at("schedules"));
+  print_watches(server, now->value("watches", ordered_json::array()));
   if (!runs.empty()) {
     heading("Latest runs");
     print_rows(server.style(), runs, {"id", "state", "version", "created_at", "duration"});

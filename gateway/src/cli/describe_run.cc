@@ -18,8 +18,12 @@ namespace {
 constexpr std::size_t failures_shown = 3;
 
 std::string origin_of(const ordered_json& run) {
+  if (run.value("check", false)) {
+    return "watch " + text_in(run, "watch") + ", which it looks for";
+  }
   for (const auto& [key, what] : {std::pair{"schedule", "schedule "},
                                   {"webhook", "webhook "},
+                                  {"watch", "watch "},
                                   {"triggered_by", "the end of run "},
                                   {"rerun_of", "a rerun of "}}) {
     if (const auto by = text_in(run, key); !by.empty()) {
@@ -73,6 +77,11 @@ std::vector<next_command> commands_for(remote& server, const ordered_json& run,
   }
   if (tasks.have_attempts) {
     next.emplace_back("logs " + id);
+  }
+  if (run.value("check", false)) {  // its watch makes another one
+    next.emplace_back("schedule trigger " + text_in(run, "pipeline") + " " + text_in(run, "watch"),
+                      text_in(run, "project"));
+    return next;
   }
   if (state != "succeeded" && (tasks.have_attempts || !tasks.failed.empty())) {
     next.emplace_back("retry " + id);

@@ -43,7 +43,7 @@ std::string retry_for(remote& server, const ordered_json& run, const ordered_jso
   const auto id = text_in(run, "id");
   const auto state = text_in(task, "state");
   const auto of_run = text_in(run, "state");
-  if (goes_on(of_run) ||
+  if (goes_on(of_run) || run.value("check", false) ||
       !(has_failed(state) || state == "upstream_failed" || state == "cancelled")) {
     return {};
   }

@@ -50,11 +50,13 @@ std::string path_of(const remote& server, const std::string& pipeline) {
   return server.pipelines() + "/" + escaped(pipeline) + "/schedules";
 }
 
-// What a table says of a schedule's times: `0 9 * * * Europe/Berlin`, `every 10m`.
-std::string times_of(const ordered_json& definition) {
-  return definition.contains("cron")
-             ? definition.value("cron", "") + " " + definition.value("timezone", "UTC")
-             : "every " + definition.value("every", "");
+// What a table says of a schedule's times: `0 9 * * * Europe/Berlin`, `watch every 10m`.
+std::string times_of(const ordered_json& schedule) {
+  const auto& definition = schedule.at("definition");
+  const std::string kind = schedule.value("watch", false) ? "watch " : "";
+  return kind + (definition.contains("cron")
+                     ? definition.value("cron", "") + " " + definition.value("timezone", "UTC")
+                     : "every " + definition.value("every", ""));
 }
 
 exit_code list(remote& server, const std::string& pipeline) {
@@ -62,7 +64,7 @@ exit_code list(remote& server, const std::string& pipeline) {
   const auto take = [&](const ordered_json& row) -> result<void> {
     auto& added = rows.emplace_back(row);
     if (is_table(server.form())) {
-      added["times"] = times_of(row.at("definition"));
+      added["times"] = times_of(row);
       added.erase("definition");
     }
     return {};
@@ -130,7 +132,7 @@ exit_code show(remote& server, const words& given) {
     return exit_code::ok;
   }
   auto schedule = told->at("schedule");
-  schedule["times"] = times_of(schedule.at("definition"));
+  schedule["times"] = times_of(schedule);
   print_one(server.form(), schedule);
   for (const auto& run : told->at("running")) {
     std::cout << "running:        " << printable(run.get<std::string>()) << '\n';
@@ -178,7 +180,11 @@ exit_code next_of_file(const output_style& style, const words& given, std::uint3
   }
   auto rows = ordered_json::array();
   bool is_known = given.size() < 3;
-  for (const auto& each : loaded.definition->schedules) {
+  auto schedules = loaded.definition->schedules;
+  for (const auto& watch : loaded.definition->watches) {
+    schedules.push_back(watch.schedule);
+  }
+  for (const auto& each : schedules) {
     if (given.size() > 2 && given[2] != each.name) {
       continue;
     }
@@ -198,8 +204,8 @@ exit_code next_of_file(const output_style& style, const words& given, std::uint3
   if (!is_known) {
     return report(exit_code::not_found, given[1] + " has no schedule '" + given[2] + "'");
   }
-  if (loaded.definition->schedules.empty()) {
-    return report(exit_code::not_found, given[1] + " has no `schedule`");
+  if (schedules.empty()) {
+    return report(exit_code::not_found, given[1] + " has no `schedule` and no watch");
   }
   print_times(style, std::move(rows));
   return exit_code::ok;
@@ -270,8 +276,12 @@ exit_code trigger(remote& server, const words& given) {
   if (!told) {
     return report(told.error());
   }
-  print_one(is_table(server.form()) ? output_form::table : server.form(), told->at("firing"),
-            "run");
+  const auto& firing = told->at("firing");
+  if (server.form() == output_form::name && firing.at("run").is_null()) {
+    std::cerr << "nothing starts: " << printable(firing.value("reason", "")) << '\n';
+    return exit_code::ok;
+  }
+  print_one(is_table(server.form()) ? output_form::table : server.form(), firing, "run");
   return exit_code::ok;
 }
 
@@ -453,12 +463,13 @@ command schedule_command() {
   return {"schedule",
           "list | show | next | pause | resume | trigger | backfill | backfills | cancel-backfill "
           "[PIPELINE] [SCHEDULE]",
-          "see and steer when pipelines run by themselves",
+          "see and steer when pipelines run, or their watches look, by themselves",
           "  millrace schedule list\n"
           "  millrace schedule next pipeline.yaml -n 5      no server needed\n"
           "  millrace schedule show nightly\n"
           "  millrace schedule pause nightly --reason 'the source moves'\n"
           "  millrace schedule resume nightly\n"
+          "  millrace schedule trigger on-commit source     has a watch look now\n"
           "  millrace schedule backfill nightly --from 2026-01-01 --to 2026-01-31 --dry-run\n"
           "  millrace schedule backfills nightly            how far they are\n",
           1,

@@ -57,6 +57,18 @@ triggers:
     params: {day: "${{ trigger.body.head['a.b'].0 }}", region: eu}
     once_for: ${{ trigger.body.after }}
   - {webhook: bare, when: "false", params: {region: us}}
+  - watch: source
+    cron: "*/5 * * * *"
+    timezone: Europe/Berlin
+    jitter: 30s
+    paused: true
+    command: [list, "a b"]
+    env: {LC_ALL: C}
+    secrets: {TOKEN: {from: project, key: api-token}}
+    timeout: 30s
+    first: all
+    params: {day: "${{ trigger.version.name['a.b'].0 }}", region: eu}
+  - {watch: feed, every: 1m, run: echo 1, shell: [bash, -c], params: {region: us}}
 defaults:
   retry: {max_attempts: 2, delay: 3s, backoff: 1.5, max_delay: 1m, jitter: 0}
   timeout: 10m

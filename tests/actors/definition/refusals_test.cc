@@ -1228,11 +1228,12 @@ tasks: [{name: a, run: x, env: {X: "${{ trigger.run }}"}}]
        "6:28 the name `a b` is not allowed (use letters, digits, `_` and `-`, starting with a "
        "letter, at most 63)",
        "6:38 results of tasks are not available here (refer to them in a task that needs them)",
-       "7:5 the trigger has no `pipeline` and no `webhook` (write `triggers: {pipeline: other}` or "
-       "`triggers: {webhook: github}`)",
+       "7:5 the trigger has no `pipeline`, `webhook` or `watch` (write `triggers: {pipeline: "
+       "other}`, `triggers: {webhook: github}` or `triggers: {watch: source, every: 1m, run: "
+       "./versions}`)",
        "8:25 `when` is of a trigger by a `webhook` (remove it)",
        "8:44 `signature` is of a trigger by a `webhook` (remove it)",
-       "8:57 unknown key `name` in a trigger (write `pipeline` or `webhook`)",
+       "8:57 unknown key `name` in a trigger (write `pipeline`, `webhook` or `watch`)",
        "8:66 unknown key `secret` in a trigger (write `signature: {secret: NAME}`)",
        "9:41 `trigger` is not available here (it exists in the `params` of a trigger)"});
 }
@@ -1290,6 +1291,79 @@ tasks: [{name: a, run: x, env: {X: "${{ trigger.body.x }}"}}]
        "13:47 unknown name `trigger.body` (write `trigger.run`, `trigger.pipeline`, "
        "`trigger.state`, `trigger.version`, `trigger.params.NAME` or `trigger.outputs.NAME`)",
        "14:41 `trigger` is not available here (it exists in the `params` of a trigger)"});
+}
+
+TEST_CASE("refused at their places: watches") {
+  check_refusal(
+      R"(name: p
+params: {day: x, must: {required: true}}
+schedule: {name: nightly, cron: "@daily", params: {must: x}}
+watch: {}
+triggers:
+  - {watch: a, pipeline: q, on: end, signature: {secret: x}, when: "true", once_for: x}
+  - {watch: a, every: 1ms, cron: "@daily", run: x, params: {must: "${{ trigger.body }}", no: 1}}
+  - {watch: nightly, cron: "x", timezone: localtime, run: x, command: [z], params: {must: 1}}
+  - watch: b
+    every: 1m
+    command: [x, "${{ params.day }}"]
+    env: {A: "${{ run.id }}", MILLRACE_X: z}
+    secrets: {A: {from: env, key: A}}
+    timeout: 0
+    first: some
+    params: {must: "${{ trigger.version.a.0 }} ${{ params.day }} ${{ run.id }} ${{ trigger.run }}"}
+  - {watch: c, webhook: d, every: 1m, shell: bash, retry: 3, passed: [x], check: z}
+  - {webhook: e, every: 1m, run: x, params: {must: 1}}
+  - {pipeline: r, first: all, params: {must: "${{ trigger.version }} ${{ trigger.version.a }}"}}
+tasks: [{name: a, run: x}]
+)",
+      {"4:1 unknown key `watch` in a pipeline (write `triggers: {watch: NAME, every: 1m, run: "
+       "COMMAND}`)",
+       "6:5 a watch has neither `cron` nor `every` (write `cron: \"0 3 * * *\"` or `every: 1h`)",
+       "6:13 the parameter `must` is required (give it under `params` of the trigger)",
+       "6:13 the watch has no `run` or `command` (write `run: ./versions`, which prints one "
+       "version a line, the oldest first)",
+       "6:26 a trigger is by a `pipeline`, a `webhook` or a `watch` (make it two triggers)",
+       "6:33 `on` is of a trigger by a `pipeline` (remove it)",
+       "6:49 `signature` is of a trigger by a `webhook` (remove it)",
+       "6:68 `when` is of a trigger by a `webhook` (remove it)",
+       "6:86 a watch starts a run once for each version (have the command print what tells "
+       "versions apart, and nothing else)",
+       "7:13 there are two watches called `a` (rename one of them)",
+       "7:23 `every` must be at least 1s (leave what is faster to one run)",
+       "7:23 a watch has `cron` or `every`, not both (remove one of them)",
+       "7:60 unknown parameter `no` (declare it under `params` at the top)",
+       "7:80 unknown name `trigger.body` (write `trigger.version`, or `trigger.version.NAME`)",
+       "8:13 a schedule of the pipeline is called `nightly` as well (rename one of them)",
+       "8:28 cron expression, column 1: expected 5 fields, or 6 with seconds, found 1 (write "
+       "`minute hour day-of-month month day-of-week`, as in `30 4 * * MON-FRI`)",
+       "8:43 `timezone`: `localtime` would be another on each machine (write it like "
+       "`Europe/Berlin`)",
+       "8:71 a task has `run` or `command`, not both (remove one of them)",
+       "11:18 expressions are not available in what a watch runs (the last version is "
+       "`$MILLRACE_LAST_VERSION` there)",
+       "12:14 expressions are not available in what a watch runs (the last version is "
+       "`$MILLRACE_LAST_VERSION` there)",
+       "12:31 variables that start with `MILLRACE_` are reserved (choose another name)",
+       "13:15 `A` is in the watch's `env` too (remove one of them)",
+       "14:14 `timeout` must be longer than 0 (leave the key out for 5 minutes)",
+       "15:12 `first` must be one of `newest`, `all`, found the text `some`",
+       "16:52 parameters are not available here (write `trigger.version`, of what was found)",
+       "16:70 `run` is not available here (it has not begun: write `trigger.version`)",
+       "16:92 unknown name `trigger.run` (write `trigger.version`, or `trigger.version.NAME`)",
+       "17:13 the parameter `must` is required (give it under `params` of the trigger)",
+       "17:13 the watch has no `run` or `command` (write `run: ./versions`, which prints one "
+       "version a line, the oldest first)",
+       "17:25 a trigger is by a `pipeline`, a `webhook` or a `watch` (make it two triggers)",
+       "17:46 `shell` is for `run`: a command has no shell (remove it)",
+       "17:52 unknown key `retry` in a trigger",
+       "17:62 unknown key `passed` in a trigger (write `pipeline: NAME`: a run of it that succeeds "
+       "starts one of this)",
+       "17:75 unknown key `check` in a trigger (write `watch: NAME`, `every: 1m` and `run: "
+       "COMMAND`)",
+       "18:25 `every` is of a trigger by a `watch` (remove it)",
+       "18:34 `run` is of a trigger by a `watch` (remove it)",
+       "19:26 `first` is of a trigger by a `watch` (remove it)",
+       "19:90 `trigger.version` is a number and has no fields"});
 }
 
 TEST_CASE("refused at their places: callbacks") {

@@ -119,6 +119,25 @@ TEST_CASE("every key reaches the definition") {
                            "${{ trigger.body.after }}"});
   CHECK(made.webhooks[1] ==
         webhook_definition{"bare", "", "false", {{"region", make_value("us")}}, ""});
+  REQUIRE(made.watches.size() == 2);
+  const auto& source = made.watches[0];
+  CHECK(source.schedule.name == "source");
+  CHECK(source.schedule.cron == "*/5 * * * *");
+  CHECK(source.schedule.time_zone == "Europe/Berlin");
+  CHECK(source.schedule.jitter == seconds{30});
+  CHECK(source.schedule.paused);
+  CHECK(source.check.name == check_task_name);
+  CHECK(source.check.command == std::vector<std::string>{"list", "a b"});
+  CHECK(source.check.env == std::map<std::string, std::string>{{"LC_ALL", "C"}});
+  CHECK(source.check.secrets == secret_map{{"TOKEN", {secret_source::project, "api-token"}}});
+  CHECK(source.check.timeout == time_limit{seconds{30}});
+  CHECK(source.first == first_versions::all);
+  CHECK(source.params.at("day") == make_value("${{ trigger.version.name['a.b'].0 }}"));
+  CHECK(made.watches[1].schedule.every == minutes{1});
+  CHECK(made.watches[1].check.run == "echo 1");
+  CHECK(made.watches[1].check.shell == std::vector<std::string>{"bash", "-c"});
+  CHECK(made.watches[1].check.timeout == time_limit{check_timeout_default});
+  CHECK(made.watches[1].first == first_versions::newest);
   CHECK(made.outputs == std::map<std::string, std::string>{
                             {"all", "${{ tasks.each.status }} of ${{ run.id }}"}, {"none", ""}});
   CHECK(made.grace_period == seconds{0});
@@ -612,6 +631,7 @@ TEST_CASE("what an earlier version would pass over has a later format") {
   CHECK(format("}]\nparams: {p: {type: map, default: {a: 1}}}\nenv: {A: \"${{ params.p.a "
                "}}\"}\nx-a: [{b: c") == 1);
   CHECK(format("}]\ntriggers: [{webhook: w") == 5);
+  CHECK(format("}]\ntriggers: [{watch: w, every: 1m, run: x") == 8);
 }
 
 }  // namespace

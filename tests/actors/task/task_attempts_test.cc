@@ -203,7 +203,7 @@ TEST_CASE("outputs that are too large are not tried again, others that are wrong
   CHECK(running(thrice).finished(1, AttemptEnd::BAD_OUTPUTS, 0, "wrote none", 0).retry_after);
   auto large = running(thrice);
   const std::string why =
-      "$MILLRACE_OUTPUT: " + check_output(std::string(70'000, 'x')).error().text();
+      "$MILLRACE_OUTPUT: " + check_output_value(std::string(70'000, 'x')).error().text();
   CHECK_FALSE(large.finished(1, AttemptEnd::BAD_OUTPUTS, 0, why, 0).retry_after);
   CHECK(large.row().state == TaskState::FAILED);
   CHECK(large.row().reason == why + ", after which it is not retried");

@@ -404,7 +404,44 @@ struct webhook_definition {
 /// The longest value of a trigger's `once_for`.
 inline constexpr std::size_t once_for_bytes_max = 4'096;
 
-/// The most triggers of a pipeline, webhooks among them.
+/// Which of the versions that the first check of a watch finds start a run.
+enum class first_versions : std::uint8_t {
+  newest,  ///< The last one.
+  all,     ///< Each.
+};
+
+/// Of one check that names none: what hangs holds up those that follow.
+inline constexpr runtime::duration check_timeout_default = std::chrono::minutes{5};
+
+/// A source that the pipeline looks at by itself: a command tells its versions, one a line, the
+/// oldest first, and each that is new starts a run.
+struct watch_definition {
+  schedule_definition schedule;  ///< When it looks; its name is the watch's. `overlap` is skip.
+  /// What tells the versions: `name` is check_task_name, and it has `run` or `command`, `shell`,
+  /// `env`, `secrets` and `timeout` of its own, and no expressions.
+  task_definition check;
+  first_versions first = first_versions::newest;
+  std::map<std::string, value> params;  ///< Of its runs; texts may hold expressions over `trigger`.
+
+  friend bool operator==(const watch_definition&, const watch_definition&) = default;
+};
+
+/// The task of a run that looks, the output with what it has found, and the parameter with the last
+/// version before.
+inline constexpr std::string_view check_task_name = "check";
+inline constexpr std::string_view check_output = "versions";
+inline constexpr std::string_view check_param = "last_version";
+
+/// The variable that has it in the command.
+inline constexpr std::string_view last_version_variable = "MILLRACE_LAST_VERSION";
+
+/// The most versions that one check may tell; so many are known of a watch, the newest.
+inline constexpr std::size_t check_versions_max = 1'000;
+
+/// The longest version.
+inline constexpr std::size_t version_bytes_max = 4'096;
+
+/// The most triggers of a pipeline, webhooks and watches among them.
 inline constexpr std::size_t definition_triggers_max = 100;
 
 /// What a task is.
@@ -452,6 +489,7 @@ struct pipeline_definition {
   std::vector<schedule_definition> schedules;  ///< In written order; no two of one name.
   std::vector<trigger_definition> triggers;    ///< No two of one pipeline.
   std::vector<webhook_definition> webhooks;    ///< No two of one name.
+  std::vector<watch_definition> watches;       ///< No two of one name, nor of a schedule's.
   std::map<std::string, std::string> outputs;  ///< Of a run that has succeeded; may hold
                                                ///< expressions over its tasks.
   /// In written order, the hooks of each after it and those of the pipeline last; 1 to

@@ -12,7 +12,8 @@
 // `run.scheduled_at`, in `params` of a trigger alone `trigger.run`, `trigger.pipeline`,
 // `trigger.state`, `trigger.version`, `trigger.params.NAME`, `trigger.outputs.NAME`, in the texts
 // of a webhook alone `trigger.headers.NAME`, `trigger.body` and `trigger.body.NAME.0.NAME`, into
-// maps and lists; a name with a dot is written `tasks['a.b']`. Functions: `contains(text, list or
+// maps and lists, in those of a watch alone `trigger.version`, and `trigger.version.NAME.NAME` of a
+// record; a name with a dot is written `tasks['a.b']`. Functions: `contains(text, list or
 // map, part)`, `starts_with`, `ends_with`, `length`, `int`, `float`, `string`, `split(text,
 // separator)`, `join(list, separator)`, `range(first, end)` (without the end), `zip(name=list,
 // ...)` (records of the elements of one index), `matches(text, 'RE')`, `extract(text, 'RE')` (the
@@ -75,7 +76,7 @@ public:
   /// `id`, `pipeline` or `scheduled_at`.
   [[nodiscard]] virtual std::optional<value> run(std::string_view name) const;
   /// `run`, `pipeline`, `state`, `version`; `params`, `outputs` and `headers` with one step below;
-  /// `body` with any number.
+  /// `body` and `version` with any number.
   [[nodiscard]] virtual std::optional<value> trigger(std::string_view name,
                                                      const std::vector<std::string>& path) const;
   /// Whether every needed task succeeded, and whether one of them failed.

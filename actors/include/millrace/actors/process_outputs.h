@@ -40,6 +40,6 @@ inline constexpr std::string_view larger_output_hint =
 /// Whether a text that stands for itself, such as what a command wrote to standard output, may be
 /// the value of an output. Errors: `too_large` over output_bytes_max; `invalid_argument` for a NUL
 /// byte or what is not UTF-8. They name the remedy.
-[[nodiscard]] runtime::result<void> check_output(std::string_view text);
+[[nodiscard]] runtime::result<void> check_output_value(std::string_view text);
 
 }  // namespace millrace::actors

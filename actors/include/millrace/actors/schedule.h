@@ -69,12 +69,15 @@ struct schedule_definition {
 /// The canonical form: an element of `schedule` in a definition, as JSON.
 [[nodiscard]] std::string to_json(const schedule_definition& schedule);
 
-/// What the schedules that a process has had count since it started.
+/// What the schedules and watches that a process has had count since it started.
 struct schedule_counts {
   std::uint64_t fired = 0;    ///< Runs that were begun.
   std::uint64_t skipped = 0;  ///< Firings that were dropped, since earlier runs had not ended.
   std::uint64_t missed = 0;   ///< Firings that were dropped, since nobody could see to them.
-  runtime::histogram late;    ///< From the time of a firing, with jitter, to its run.
+  std::uint64_t checks_succeeded = 0;  ///< Checks of watches.
+  std::uint64_t checks_failed = 0;     ///< Those that told no versions.
+  std::uint64_t versions_found = 0;    ///< New ones: runs that they start.
+  runtime::histogram late;             ///< From the time of a firing, with jitter, to its run.
 };
 
 }  // namespace millrace::actors
