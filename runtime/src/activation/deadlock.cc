@@ -15,7 +15,6 @@
 // then.
 #include <algorithm>
 #include <atomic>
-#include <functional>
 #include <memory>
 #include <string_view>
 #include <tuple>
@@ -51,8 +50,9 @@ struct probe_envelope final : envelope {
 };
 
 // Of a cycle the call that was made last is refused, so that all who find it refuse the same one.
-// What was made at once goes by whom it asks for what, and by what it was made in; addresses, which
-// are others in another process, decide last.
+// What was made at once goes by whom it asks for what, and by what it was made in, never by where
+// it lies, which is another place in another process. Of two that are alike in all of that neither
+// is later: whoever finds the cycle refuses its own.
 bool is_later(const envelope& one, const envelope& other) {
   const auto facts = [](const envelope& call) {
     return std::tuple{call.made, call.interface->type, std::string_view{call.key}, call.method};
@@ -68,7 +68,7 @@ bool is_later(const envelope& one, const envelope& other) {
     above = above->parent;
     other_above = other_above->parent;
   }
-  return above == other_above ? std::less<>{}(&other, &one) : other_above == nullptr;
+  return above != other_above && other_above == nullptr;
 }
 
 }  // namespace

@@ -169,7 +169,10 @@ TEST_CASE("copies that all lack what was committed are kept, and one of them can
   const auto led = cluster.record(first).version;
   const std::string other = &cluster.primary(first) == &cluster.at("a") ? "b" : "a";
   cluster.kill(other);
-  REQUIRE(cluster.reaches([&] { return cluster.record(first).version > led; }));  // with its floor
+  REQUIRE(cluster.reaches([&] {  // with its floor
+    const auto now = cluster.record(first);
+    return now.version > led && now.in_sync.size() == 1;
+  }));
   cluster.kill(other == "a" ? "b" : "a", false);
   for (const auto* name : {"a", "b"}) {
     cluster.wipe(name);
