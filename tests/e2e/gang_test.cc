@@ -158,12 +158,18 @@ TEST_CASE("a gang begins again as a whole when one of its silos is killed") {
 
 // Goal: the documented way to start an MPI program works, over hosts of which each has one place.
 // Method: in place of ssh a script that notes where it was asked to run something, and runs it
-// here; Open MPI takes 127.0.0.2 and the like for other machines. The program adds what each rank
-// has.
+// here; Open MPI takes 127.0.0.2 and the like for other machines, and talks over the loopback
+// interface alone: others come and go with other tests. The program adds what each rank has.
 TEST_CASE("mpirun starts a program at the places of a gang") {
   seats here{{"x", "y", "z"}};
   const auto agent = here.folder.path / "agent";
-  std::ofstream{agent} << "#!/bin/sh\necho \"$1\" >> \"$AT/asked\"\nshift\nexec sh -c \"$*\"\n";
+  std::ofstream{agent} << R"(#!/bin/sh
+echo "$1" >> "$AT/asked"
+export TMPDIR="$AT/$1"  # of that machine: daemons that begin at once in one fall over each other
+mkdir "$TMPDIR"
+shift
+exec sh -c "$*"
+)";
   fs::permissions(agent, fs::perms::owner_all);
   std::ofstream{here.folder.path / "sum.py"} << R"(from mpi4py import MPI
 world = MPI.COMM_WORLD
@@ -173,7 +179,8 @@ if world.rank == 0:
 )";
   const auto run = here.submit(
       "  - {name: t, ranks: 3, resources: {seat: 1}, env: {AT: " + here.folder.path.string() + R"(,
-     OMPI_ALLOW_RUN_AS_ROOT: 1, OMPI_ALLOW_RUN_AS_ROOT_CONFIRM: 1, PMIX_MCA_gds: hash},
+     OMPI_ALLOW_RUN_AS_ROOT: 1, OMPI_ALLOW_RUN_AS_ROOT_CONFIRM: 1, PMIX_MCA_gds: hash,
+     OMPI_MCA_oob_tcp_if_include: lo, OMPI_MCA_btl_tcp_if_include: lo},
      run: 'if test "$MILLRACE_RANK" = 0; then
              echo "$MILLRACE_HOSTS" | tr , "\n" > hosts;
              mpirun --mca plm_rsh_agent "$AT/agent" --hostfile hosts -n "$MILLRACE_RANKS"
