@@ -30,8 +30,8 @@ interface Audit $Actor.actor("audit") $Actor.internal {
   # One actor has them all; its key is `log`.
   append @0 (entries :List(AuditEntry)) -> ();
   # Numbers them; the oldest make room. `invalid_argument`: too many at once.
-  page @1 (before :UInt64, limit :UInt32) -> (entries :List(AuditEntry), next :Text)
+  page @1 (cursor :UInt64, limit :UInt32) -> (entries :List(AuditEntry), nextCursor :Text)
       $Actor.readOnly;
-  # The newest below `before`, the newest first; 0: from the end. `next`: where it goes on; empty:
-  # that was all.
+  # The newest below `cursor`, the newest first; 0: from the end. `nextCursor`: where it goes on;
+  # empty: that was all.
 }

@@ -54,9 +54,10 @@ interface ResultCache $Actor.actor("cache") {
   # whenever. Not `found`: `missed` says why, for a person.
   keep @1 (result :KeptResult) -> () $Actor.internal;
   # From a task. What there was by that key makes room.
-  list @2 (after :Text, limit :UInt32) -> (results :List(KeptResult), next :Text) $Actor.readOnly;
-  # By task and key, those after the page that ended with this `next`, which is empty at the end.
-  # limit 0: 100; at most 1,000. Without outputs, artifacts and parts.
+  list @2 (cursor :Text, limit :UInt32) -> (results :List(KeptResult), nextCursor :Text)
+      $Actor.readOnly;
+  # By task and key, those after the page that ended with this cursor; `nextCursor` is empty at the
+  # end. limit 0: 100; at most 1,000. Without outputs, artifacts and parts.
   clear @3 (task :Text) -> ();
   # Forgets what is kept by now; of one task, if it says so. Answers when that is certain to happen.
   clearMore @4 (task :Text, until :Int64, from :Text) -> () $Actor.internal;

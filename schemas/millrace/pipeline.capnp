@@ -183,9 +183,10 @@ interface Project $Actor.actor("project") {
   # Key: the project's name.
   add @0 (pipeline :Text, schedules :UInt32) -> () $Actor.internal;
   # From a pipeline, with its first version, and when it has more or fewer schedules. Idempotent.
-  pipelines @1 (after :Text, limit :UInt32) -> (pipelines :List(ProjectPipeline), next :Text)
+  pipelines @1 (cursor :Text, limit :UInt32) -> (pipelines :List(ProjectPipeline), nextCursor :Text)
       $Actor.readOnly;
-  # In order of name, those after `after`; `next` is empty at the end. limit 0: 100; at most 1,000.
+  # In order of name, those after `cursor`; `nextCursor` is empty at the end. limit 0: 100; at most
+  # 1,000.
   remove @2 (pipeline :Text) -> () $Actor.internal;
   # From a pipeline that is being removed. Idempotent.
   configure @3 (settings :ProjectSettings) -> () $Actor.internal;
@@ -305,12 +306,12 @@ interface Pipeline $Actor.actor("pipeline") {
   # one more. `priority`: in place of the pipeline's; -1: that one. `only`: the tasks that are to
   # run, with what they need; empty: all. `noCache`: no kept result is used.
   # `overloaded` while as many runs of the project wait as may.
-  runs @3 (before :Text, limit :UInt32, state :Text, label :Text)
-      -> (runs :List(RunSummary), next :Text) $Actor.readOnly;
-  # Newest first, those older than the id `before`; `next` is empty at the end. limit 0: 100; at
-  # most 1,000. `state`: only those in it, such as `timed_out`; empty: all. `label`: only those with
-  # it, `NAME=VALUE` or `NAME`; with all of several that commas part. With these two a page may be
-  # short.
+  runs @3 (cursor :Text, limit :UInt32, state :Text, label :Text)
+      -> (runs :List(RunSummary), nextCursor :Text) $Actor.readOnly;
+  # Newest first, those older than the id `cursor`; `nextCursor` is empty at the end. limit 0: 100;
+  # at most 1,000. `state`: only those in it, such as `timed_out`; empty: all. `label`: only those
+  # with it, `NAME=VALUE` or `NAME`; with all of several that commas part. With these two a page may
+  # be short.
   runEnded @4 (run :Text, state :RunState, finishedAt :Int64, version :UInt32, createdAt :Int64,
                endedBefore :Int64, depth :UInt32, params :Text, outputs :List(Variable),
                check :Text, reason :Text)
@@ -580,10 +581,11 @@ interface Run $Actor.actor("run") $Actor.group("run") $Actor.affinity("/") {
   # `check`: as of `RunStatus`.
   status @1 () -> (run :RunStatus) $Actor.readOnly;
   # The run as a whole.
-  tasks @2 (after :Text, limit :UInt32) -> (tasks :List(TaskStatus), next :Text) $Actor.readOnly;
-  # In the order of the definition, those after the instance named `after`; `next` is empty at the
-  # end. Those that have not started are `waiting`; a fan-out is one until its list is known. limit
-  # 0: 1,000; at most 10,000.
+  tasks @2 (cursor :Text, limit :UInt32) -> (tasks :List(TaskStatus), nextCursor :Text)
+      $Actor.readOnly;
+  # In the order of the definition, those after the instance named `cursor`; `nextCursor` is empty
+  # at the end. Those that have not started are `waiting`; a fan-out is one until its list is known.
+  # limit 0: 1,000; at most 10,000.
   task @3 (name :Text) -> (task :TaskStatus) $Actor.readOnly;
   # One instance, by the name that a person types.
   events @4 (after :UInt64, waitMs :UInt32, limit :UInt32) -> (events :List(RunEvent), ended :Bool)
@@ -634,10 +636,11 @@ interface Run $Actor.actor("run") $Actor.group("run") $Actor.affinity("/") {
   # From a gateway: the word of a foreign system. `again`: it was told the same before, and this has
   # no effect. `not_found` where the token is that of no task; `failed_precondition` where the task
   # has ended, or was told something else.
-  artifacts @20 (after :Text, limit :UInt32) -> (artifacts :List(Artifact), next :Text)
+  artifacts @20 (cursor :Text, limit :UInt32) -> (artifacts :List(Artifact), nextCursor :Text)
       $Actor.readOnly;
-  # That its tasks have left, by task, those after the page that ended with this `next`, which is
-  # empty at the end. limit 0: 1,000, which is the most; those of one task stay together.
+  # That its tasks have left, by task, those after the page that ended with this cursor;
+  # `nextCursor` is empty at the end. limit 0: 1,000, which is the most; those of one task stay
+  # together.
   retryWith @21 (version :UInt32, from :Text, dryRun :Bool)
       -> (tasks :UInt32, names :List(Text), version :UInt32 $Actor.absent(0));
   # As `retryFrom`, with another version of the definition from now on; 0: the latest. Tasks that

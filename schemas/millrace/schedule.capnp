@@ -142,7 +142,7 @@ struct SchedulePause {
 struct ProjectSchedules {
   # Answer of the API: a page of the schedules of a project.
   schedules @0 :List(ScheduleStatus);  # By pipeline, then by name.
-  next @1 :Text;                       # `after` of the next page; empty at the end.
+  nextCursor @1 :Text;                 # `cursor` of the next page; empty at the end.
 }
 
 struct NextFiring {

@@ -17,7 +17,7 @@ interface SiloControl $Actor.actor("silo_control") $Actor.internal $Actor.siloBo
   # Its copy leads the partition, whatever it lacks. `empty`: the partition begins with nothing;
   # refused unless every silo that is in says that it has no copy.
   list @2 (type :Text, active :Bool, prefix :Text, cursor :Text, limit :UInt32)
-      -> (actors :List(ListedActor), next :Text) $Actor.readOnly;
+      -> (actors :List(ListedActor), nextCursor :Text) $Actor.readOnly;
   # A page of the actors of a type that live on the silo: of its activations (`active`), or of those
   # that are stored in partitions that it leads. None of a type that it does not host. Errors as of
   # `silo::activations`.

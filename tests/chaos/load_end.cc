@@ -102,14 +102,14 @@ void load::read_runs(steady::time_point end) {
   std::string before;
   do {
     const auto page = look(
-        "GET", runs_of_pipeline + "?limit=200" + (before.empty() ? "" : "&before=" + before), end);
+        "GET", runs_of_pipeline + "?limit=200" + (before.empty() ? "" : "&cursor=" + before), end);
     if (page.is_null()) {
       return;
     }
     for (const auto& each : page.at("runs")) {
       all.push_back(each.at("id"));
     }
-    before = page.value("next", "");
+    before = page.value("next_cursor", "");
   } while (!before.empty());
   note("list", "run/chaos", {}, all, now());
   // One that does not end takes all the time there is: what it waits for, and the others, are seen

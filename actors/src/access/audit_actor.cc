@@ -48,7 +48,7 @@ async<> audit_actor::append(append_params params) {
 async<audit_actor::page_results> audit_actor::page(page_params params) {
   const auto first = state().getFirst();
   const auto next = state().getNext();
-  const auto end = params.before() == 0 ? next : std::min(params.before(), next);
+  const auto end = params.cursor() == 0 ? next : std::min(params.cursor(), next);
   const auto limit = params.limit() == 0 ? page_default : std::min(params.limit(), page_max);
   const auto begin = end > first + limit ? end - limit : first;
   page_results results;
@@ -64,7 +64,7 @@ async<audit_actor::page_results> audit_actor::page(page_params params) {
   for (const auto& each : read.entries) {
     list.setWithCaveats(--at, each.content.read());
   }
-  results.build().setNext(begin > first ? std::to_string(begin).c_str() : "");
+  results.build().setNextCursor(begin > first ? std::to_string(begin).c_str() : "");
   co_return results;
 }
 

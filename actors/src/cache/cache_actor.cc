@@ -136,7 +136,7 @@ async<> cache_actor::make_room() {
 async<cache_actor::list_results> cache_actor::list(list_params params) {
   const auto limit = params.limit() == 0 ? page_default : std::min(params.limit(), page_max);
   // What is behind the last one of the page before; no key has such an end.
-  const auto from = params.after().empty() ? "" : std::string{params.after()} + " ";
+  const auto from = params.cursor().empty() ? "" : std::string{params.cursor()} + " ";
   const auto page = co_await results_.page(from, limit);
   list_results results;
   auto list = results.build().initResults(static_cast<unsigned>(page.entries.size()));
@@ -146,7 +146,7 @@ async<cache_actor::list_results> cache_actor::list(list_params params) {
     list[at].disownArtifacts();
     list[at].disownParts();
   }
-  results.build().setNext(page.more ? page.entries.back().key.c_str() : "");
+  results.build().setNextCursor(page.more ? page.entries.back().key.c_str() : "");
   co_return results;
 }
 

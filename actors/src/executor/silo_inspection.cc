@@ -43,7 +43,7 @@ result<silo_control::list_results> made_of(const result<List>& found) {
   }
   silo_control::list_results list;
   auto made = list.build();
-  made.setNext(found->next.c_str());
+  made.setNextCursor(found->next.c_str());
   auto rows = made.initActors(static_cast<unsigned>(found->items.size()));
   unsigned at = 0;
   for (const auto& each : found->items) {

@@ -472,7 +472,7 @@ async<pipeline_actor::runs_results> pipeline_actor::runs(runs_params params) {
   if (!labels) {
     co_return error{labels.error()};
   }
-  run_page page{wanted, is_queued, newest_first(params.before()), page_of(params.limit()), *labels};
+  run_page page{wanted, is_queued, newest_first(params.cursor()), page_of(params.limit()), *labels};
   // Before and after: a run may end, or be taken up again, while those that have ended are read.
   add_active(page);
   co_await add_ended(page);
@@ -493,7 +493,7 @@ async<pipeline_actor::runs_results> pipeline_actor::runs(runs_params params) {
     list.setWithCaveats(at, run.read());
     list[at++].setPipeline(pipeline().c_str());
   }
-  results.build().setNext(newest_first(next).c_str());  // twice inverted: the id
+  results.build().setNextCursor(newest_first(next).c_str());  // twice inverted: the id
   co_return results;
 }
 

@@ -87,7 +87,7 @@ async<project_actor::pipelines_results> project_actor::pipelines(pipelines_param
   std::vector<schemas::ProjectPipeline::Reader> page;
   std::string next;
   const auto limit = page_of(params.limit());
-  const std::string after{params.after()};
+  const std::string after{params.cursor()};
   pipelines_.for_each(
       [&](std::string_view name, schemas::ProjectPipeline::Reader record) {
         if (name == after) {
@@ -106,7 +106,7 @@ async<project_actor::pipelines_results> project_actor::pipelines(pipelines_param
   for (unsigned at = 0; at < page.size(); ++at) {
     list.setWithCaveats(at, page[at]);
   }
-  results.build().setNext(next.c_str());
+  results.build().setNextCursor(next.c_str());
   co_return results;
 }
 

@@ -95,7 +95,7 @@ async<run_actor::tasks_results> run_actor::tasks(tasks_params params) {
   if (!graph_) {
     co_return no_graph();
   }
-  const auto after = params.after();
+  const auto after = params.cursor();
   const auto last = graph_->instance_named(after);
   auto at = graph_->next_instance(last);
   if (!after.empty() && !last) {
@@ -121,7 +121,7 @@ async<run_actor::tasks_results> run_actor::tasks(tasks_params params) {
       tell_waiting(list[index], page[index]);
     }
   }
-  results.build().setNext(at ? graph_->name_of(page.back()).c_str() : "");
+  results.build().setNextCursor(at ? graph_->name_of(page.back()).c_str() : "");
   co_return results;
 }
 
@@ -131,7 +131,7 @@ async<run_actor::artifacts_results> run_actor::artifacts(artifacts_params params
   }
   const auto limit =
       params.limit() == 0 ? artifacts_page_max : std::min(params.limit(), artifacts_page_max);
-  const std::string after{params.after()};
+  const std::string after{params.cursor()};
   std::vector<schemas::TaskStatus::Reader> page;
   std::string last;
   auto more = false;
@@ -159,7 +159,7 @@ async<run_actor::artifacts_results> run_actor::artifacts(artifacts_params params
       list.setWithCaveats(at++, each);
     }
   }
-  results.build().setNext(more ? last.c_str() : "");
+  results.build().setNextCursor(more ? last.c_str() : "");
   co_return results;
 }
 

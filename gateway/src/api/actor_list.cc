@@ -61,10 +61,11 @@ http::response page_of(const actor_list_request& wanted,
     for (const auto one : page.getActors()) {
       rows.push_back(row_of(wanted, silo, one));
     }
-    next = page.getNext().size() > 0 ? silo + ":" + page.getNext().cStr() : "";
+    next = page.getNextCursor().size() > 0 ? silo + ":" + page.getNextCursor().cStr() : "";
   }
   return answer_of(
-      200, {{"actors", std::move(rows)}, {"next", next}, {"silos_missing", std::move(missing)}});
+      200,
+      {{"actors", std::move(rows)}, {"next_cursor", next}, {"silos_missing", std::move(missing)}});
 }
 
 // Asks each silo for a page, and makes one of them. The cursor is that of the first silo.
@@ -113,7 +114,7 @@ json_shape actor_list_shape() {
                                                                  {"version", shape::count()},
                                                                  {"state_bytes", shape::count()}}));
   return shape::object({{"actors", shape::list(shape::any_of({stored, active}))},
-                        {"next", shape::text()},
+                        {"next_cursor", next_cursor_shape()},
                         {"silos_missing", shape::list(missing_shape())}});
 }
 

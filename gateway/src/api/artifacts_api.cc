@@ -5,6 +5,7 @@
 
 #include "api/api.h"
 #include "api/blob_reader.h"
+#include "api/list_page.h"
 #include "api/respond.h"
 #include "http/entity_tags.h"
 #include "millrace/actors/artifact.h"
@@ -243,7 +244,7 @@ void artifacts(const api_parts& parts, request& received, reply answer) {
   call_and_answer(
       parts.silo,
       ref<schemas::Run>(std::string{received.param("id")})
-          .artifacts(text_in_query(received, "after"), static_cast<std::uint32_t>(*limit)),
+          .artifacts(text_in_query(received, "cursor"), static_cast<std::uint32_t>(*limit)),
       std::move(answer));
 }
 
@@ -257,7 +258,7 @@ void files(const api_parts& parts, request& received, reply answer) {
   const auto most = *limit == 0 ? page_files_max : *limit;
   std::make_shared<list_reader>(
       parts, wanted_in(received), shared,
-      [shared, most, after = text_in_query(received, "after")](const known_list& known) {
+      [shared, most, after = text_in_query(received, "cursor")](const known_list& known) {
         const auto& list = known.files;
         auto page = nlohmann::ordered_json::array();
         auto at = std::upper_bound(
@@ -270,7 +271,8 @@ void files(const api_parts& parts, request& received, reply answer) {
                           {"digest", at->digest}});
         }
         const auto next = at == list.end() ? std::string{} : std::prev(at)->path;
-        shared->send(answer_of(200, nlohmann::ordered_json{{"files", page}, {"next", next}}));
+        shared->send(
+            answer_of(200, nlohmann::ordered_json{{"files", page}, {"next_cursor", next}}));
       })
       ->begin();
 }
@@ -317,11 +319,11 @@ void add_artifact_routes(api_routes& routes) {
              {.id = "list_artifacts",
               .tag = "runs",
               .summary = "The artifacts that the tasks of a run have left",
-              .query = {text_key("after", "The `next` of the page before."),
+              .query = {text_key("cursor", "The `next_cursor` of the page before."),
                         number_key("limit", page_files_max,
                                    "About the most of them; those of one task stay together.")},
               .answers = {{.status = 200,
-                           .text = "A page; `next` is empty at the end.",
+                           .text = "A page; `next_cursor` is empty at the end.",
                            .body = json_of<schemas::Run::ArtifactsResults>()}},
               .problems = {404}},
              artifacts);
@@ -329,13 +331,13 @@ void add_artifact_routes(api_routes& routes) {
              {.id = "get_artifact",
               .tag = "runs",
               .summary = "The files of an artifact, in order of their paths",
-              .query = {text_key("after", "The `next` of the page before."),
+              .query = {text_key("cursor", "The `next_cursor` of the page before."),
                         number_key("limit", page_files_max, "The most of them; 0: 1,000.")},
               .answers = {{.status = 200,
-                           .text = "A page; `next` is empty at the end.",
+                           .text = "A page; `next_cursor` is empty at the end.",
                            .body = json_media(shape::object(
                                {{"files", shape::list(shape::of<schemas::ArtifactFile>())},
-                                {"next", shape::text()}}))}},
+                                {"next_cursor", next_cursor_shape()}}))}},
               .problems = {404, 503}},
              files);
   routes.add(method::get, one + "/content", of_run(role::READ),

@@ -35,7 +35,7 @@ void list(const api_parts& parts, request& received, reply answer) {
     return;
   }
   if_known(parts, *key, std::move(answer),
-           [&parts, key = *key, after = text_in_query(received, "after"),
+           [&parts, key = *key, after = text_in_query(received, "cursor"),
             most = static_cast<std::uint32_t>(*limit)](reply to) {
              call_and_answer(parts.silo, ref<schemas::ResultCache>(key).list(after, most),
                              std::move(to));
@@ -63,10 +63,10 @@ void add_cache_routes(api_routes& routes) {
              {.id = "list_kept_results",
               .tag = "pipelines",
               .summary = "The results of tasks that are kept for later runs",
-              .query = {text_key("after", "The `next` of the page before."),
+              .query = {text_key("cursor", "The `next_cursor` of the page before."),
                         number_key("limit", page_max, "The most of them; 0: 100.")},
               .answers = {{.status = 200,
-                           .text = "A page by task; `next` is empty at the end.",
+                           .text = "A page by task; `next_cursor` is empty at the end.",
                            .body = json_of<schemas::ResultCache::ListResults>()}},
               .problems = {404}},
              list);

@@ -8,6 +8,7 @@
 #include <optional>
 #include <vector>
 
+#include "api/list_page.h"
 #include "api/respond.h"
 #include "api/run_json.h"
 
@@ -180,7 +181,7 @@ json_shape pipelines_shape() {
   row.named.insert(details.named.begin(), details.named.end());
   row.schema.at("properties")["details"] = details.schema;
   return shape::object({{"pipelines", shape::list(shape::named("ListedPipeline", std::move(row)))},
-                        {"next", shape::text()}});
+                        {"next_cursor", next_cursor_shape()}});
 }
 
 }  // namespace millrace::gateway

@@ -4,6 +4,7 @@
 #include "api/actor_list.h"
 #include "api/api.h"
 #include "api/ask_silos.h"
+#include "api/list_page.h"
 #include "api/respond.h"
 #include "api/silo_json.h"
 
@@ -92,14 +93,14 @@ ordered_json document_of(const runtime::actor_id& actor, const std::string& silo
       records[last] = parsed(record.getJson().cStr());
     }
     whole["maps"][map.getName().cStr()] = {{"records", std::move(records)},
-                                           {"next", map.getMore() ? last : ""}};
+                                           {"next_cursor", map.getMore() ? last : ""}};
   }
   return whole;
 }
 
 json_shape document_shape() {
-  const auto map = shape::object({{"records", shape::map(shape::any())},
-                                  {"next", shape::text("For `after`; empty at the end.")}});
+  const auto map =
+      shape::object({{"records", shape::map(shape::any())}, {"next_cursor", next_cursor_shape()}});
   return shape::named("ActorState", shape::with_optional(shape::object({{"id", shape::text()},
                                                                         {"silo", shape::text()},
                                                                         {"state", shape::any()},
@@ -114,7 +115,7 @@ runtime::actor_id actor_in(const request& received) {
 void state(const api_parts& parts, request& received, reply answer) {
   const auto limit = limit_of(received);
   const auto map = text_in_query(received, "map");
-  const auto after = text_in_query(received, "after");
+  const auto after = text_in_query(received, "cursor");
   if (!limit || (!after.empty() && map.empty())) {
     answer.fail(limit ? error{errc::invalid_argument,
                               "query parameter 'after' belongs to a map: name it with 'map'"}
@@ -197,10 +198,10 @@ void add_inspect_routes(api_routes& routes) {
               .query = {text_key("silo", "Only of this one."),
                         text_key("prefix", "Only those whose keys begin with it."),
                         flag_key("active", "Activations, instead of what is stored."),
-                        text_key("cursor", "The `next` of the page before."),
+                        text_key("cursor", "The `next_cursor` of the page before."),
                         number_key("limit", page_max, "The most of them; 0: 100.")},
               .answers = {{.status = 200,
-                           .text = "A page; `next` is empty at the end.",
+                           .text = "A page; `next_cursor` is empty at the end.",
                            .body = json_media(actor_list_shape())}},
               .problems = {404}},
              list);
@@ -209,7 +210,7 @@ void add_inspect_routes(api_routes& routes) {
               .tag = "actors",
               .summary = "What an actor has stored",
               .query = {text_key("map", "Only this map of it."),
-                        text_key("after", "With `map`: the `next` of the page before."),
+                        text_key("cursor", "With `map`: the `next_cursor` of the page before."),
                         number_key("limit", page_max, "The most records of a map; 0: 100.")},
               .answers = {{.status = 200,
                            .text = "Its root and the first records of its maps.",

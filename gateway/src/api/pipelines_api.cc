@@ -236,7 +236,7 @@ void list(const api_parts& parts, request& received, reply answer) {
   const auto shared = std::make_shared<reply>(std::move(answer));
   using results = schemas::project_interface::pipelines_results;
   parts.silo.call_then<results>(
-      ref<schemas::Project>(*project).pipelines(text_in_query(received, "after"), most),
+      ref<schemas::Project>(*project).pipelines(text_in_query(received, "cursor"), most),
       [&silo = parts.silo, shared, project = *project, details = *details](const auto& page) {
         if (!page) {
           shared->fail(page.error());
@@ -315,12 +315,12 @@ void add_pipeline_routes(api_routes& routes) {
              {.id = "list_pipelines",
               .tag = "pipelines",
               .summary = "The pipelines of a project, by name",
-              .query = {text_key("after", "The `next` of the page before."),
+              .query = {text_key("cursor", "The `next_cursor` of the page before."),
                         number_key("limit", 1'000, "The most of them; 0: 100."),
                         details_key("The version, a pause and the latest run of each, as "
                                     "`details`; then a page has 100 at most.")},
               .answers = {{.status = 200,
-                           .text = "A page; `next` is empty at the end.",
+                           .text = "A page; `next_cursor` is empty at the end.",
                            .body = json_media(pipelines_shape())}}},
              list);
   routes.add(method::put, one, in_project(role::ADMIN),

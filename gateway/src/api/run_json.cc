@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 #include "api/run_json.h"
 
+#include "api/list_page.h"
 #include "api/respond.h"
 
 namespace millrace::gateway {
@@ -66,7 +67,8 @@ json_shape run_summary_shape() {
 }
 
 json_shape runs_shape() {
-  return shape::object({{"runs", shape::list(run_summary_shape())}, {"next", shape::text()}});
+  return shape::object(
+      {{"runs", shape::list(run_summary_shape())}, {"next_cursor", next_cursor_shape()}});
 }
 
 }  // namespace millrace::gateway

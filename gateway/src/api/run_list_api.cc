@@ -30,7 +30,7 @@ constexpr std::uint32_t page_max = 1'000;
 // Which runs, and how many.
 struct wanted_runs {
   std::string state;  // Empty: in any.
-  std::string before;
+  std::string cursor;
   std::uint32_t limit;
   bool has_details;
   std::string label;  // As of `Pipeline.runs`.
@@ -46,7 +46,7 @@ result<wanted_runs> wanted_in(const request& received) {
   if (!limit || !details) {
     return limit ? details.error() : limit.error();
   }
-  wanted_runs wanted{text_in_query(received, "state"), text_in_query(received, "before"),
+  wanted_runs wanted{text_in_query(received, "state"), text_in_query(received, "cursor"),
                      *limit == 0 ? page_default : static_cast<std::uint32_t>(*limit), *details,
                      text_in_query(received, "label")};
   if (wanted.has_details) {
@@ -92,8 +92,8 @@ private:
     for (auto each : page->pipelines()) {
       pipelines_.emplace_back(each.getName().cStr());
     }
-    if (!page->next().empty()) {
-      list_pipelines(std::string{page->next()});
+    if (!page->next_cursor().empty()) {
+      list_pipelines(std::string{page->next_cursor()});
       return;
     }
     left_ = pipelines_.size();
@@ -103,7 +103,7 @@ private:
     for (const auto& name : pipelines_) {
       silo_.call_then<schemas::pipeline_interface::runs_results>(
           ref<schemas::Pipeline>(project_ + "/" + name)
-              .runs(wanted_.before, limit_, wanted_.state, wanted_.label),
+              .runs(wanted_.cursor, limit_, wanted_.state, wanted_.label),
           [self = shared_from_this()](auto runs) { self->take_runs(std::move(runs)); });
     }
   }
@@ -114,7 +114,7 @@ private:
       for (auto each : page->runs()) {
         rows_.emplace(each.getId().cStr(), each);
       }
-      complete_to_ = std::max(complete_to_, std::string{page->next()});
+      complete_to_ = std::max(complete_to_, std::string{page->next_cursor()});
       pages_.push_back(*std::move(page));
     } else if (!failed_) {
       failed_ = page.error();
@@ -144,7 +144,7 @@ private:
     for (unsigned at = 0; at < shown.size(); ++at) {
       list.setWithCaveats(at, shown[at]);
     }
-    page.build().setNext(next.c_str());
+    page.build().setNextCursor(next.c_str());
     if (wanted_.has_details) {
       answer_detailed_runs(silo_, json_of_runs(page), std::move(answer_));
     } else {
@@ -186,7 +186,7 @@ void list_runs_of_pipeline(const api_parts& parts, request& received, reply answ
   }
   const auto shared = std::make_shared<reply>(std::move(answer));
   parts.silo.call_then<schemas::pipeline_interface::runs_results>(
-      ref<schemas::Pipeline>(*key).runs(wanted->before, wanted->limit, wanted->state,
+      ref<schemas::Pipeline>(*key).runs(wanted->cursor, wanted->limit, wanted->state,
                                         wanted->label),
       [&silo = parts.silo, shared, details = wanted->has_details](const auto& page) {
         if (!page) {
@@ -207,13 +207,13 @@ void add_run_list_routes(api_routes& routes) {
       text_key("label",
                "Only runs with it: `team=data`, or `team` with any value; with all of "
                "several, which commas part."),
-      text_key("before", "The `next` of the page before, or any run's id: older ones than that."),
+      text_key("cursor", "The `next_cursor` of the page before, or any run's id: older ones."),
       number_key("limit", page_max, "The most of them; 0: 100."),
       details_key("All of each run, as `details`; then a page has 100 at most.")};
   auto of_project = which;
   of_project.insert(of_project.begin(), text_key("project", "Whose runs; without it `default`'s."));
   const answer page{.status = 200,
-                    .text = "A page; `next` is empty at the end.",
+                    .text = "A page; `next_cursor` is empty at the end.",
                     .body = json_media(runs_shape())};
   routes.add(http::method::get, "/api/v1/runs", access{access::place::query, role::READ},
              {.id = "list_runs",

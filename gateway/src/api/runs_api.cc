@@ -89,7 +89,7 @@ void tasks(const api_parts& parts, request& received, reply answer) {
   const auto run = run_id(received);
   auto shared = std::make_shared<reply>(std::move(answer));
   parts.silo.call_then<results>(
-      ref<schemas::Run>(run).tasks(text_in_query(received, "after"),
+      ref<schemas::Run>(run).tasks(text_in_query(received, "cursor"),
                                    static_cast<std::uint32_t>(*limit)),
       [&parts, shared, run](runtime::result<results> found) {
         if (!found) {
@@ -320,10 +320,10 @@ void add_run_routes(api_routes& routes) {
              {.id = "list_tasks",
               .tag = "runs",
               .summary = "The task instances of a run, in the order of the definition",
-              .query = {text_key("after", "The `next` of the page before."),
+              .query = {text_key("cursor", "The `next_cursor` of the page before."),
                         number_key("limit", 10'000, "The most of them; 0: 1,000.")},
               .answers = {{.status = 200,
-                           .text = "A page; `next` is empty at the end.",
+                           .text = "A page; `next_cursor` is empty at the end.",
                            .body = json_of<schemas::Run::TasksResults>()}},
               .problems = {404}},
              tasks);

@@ -60,7 +60,7 @@ private:
       answer_.fail(page.error());
       return;
     }
-    next_ = page->next();
+    next_ = page->next_cursor();
     std::vector<std::string> names;
     for (const auto each : page->pipelines()) {
       if (each.getSchedules() > 0) {
@@ -104,7 +104,7 @@ private:
         rows.setWithCaveats(at++, each);
       }
     }
-    page.build().setNext(next_.c_str());
+    page.build().setNextCursor(next_.c_str());
     answer_.send(answer_of(200, page));
   }
 
@@ -127,7 +127,7 @@ void list_of_project(const api_parts& parts, request& received, reply answer) {
     return;
   }
   std::make_shared<schedule_search>(parts.silo, *project, std::move(answer))
-      ->begin(text_in_query(received, "after"),
+      ->begin(text_in_query(received, "cursor"),
               *limit == 0 ? pipelines_default : static_cast<std::uint32_t>(*limit));
 }
 
@@ -365,10 +365,10 @@ void add_schedule_routes(api_routes& routes) {
       {.id = "list_schedules",
        .tag = "schedules",
        .summary = "The schedules of all pipelines of a project",
-       .query = {text_key("after", "The `next` of the page before."),
+       .query = {text_key("cursor", "The `next_cursor` of the page before."),
                  number_key("limit", pipelines_max, "How many pipelines to look at; 0: 100.")},
        .answers = {{.status = 200,
-                    .text = "A page, which may be empty; `next` is empty at the end.",
+                    .text = "A page, which may be empty; `next_cursor` is empty at the end.",
                     .body = json_of<schemas::ProjectSchedules>()}}},
       list_of_project);
   routes.add(method::get, all, in_project(role::READ),

@@ -80,7 +80,7 @@ exit_code list(const option_values& options, remote& server, const std::string& 
   const auto more = server.for_each_row(
       fmt::format("{}{}?active={}&prefix={}&silo={}", actors_path, escaped(type), active,
                   escaped(text_of(options, "prefix")), escaped(text_of(options, "silo"))),
-      "actors", "cursor", *limit,
+      "actors", *limit,
       [&](const ordered_json& row) -> runtime::result<void> {
         rows.push_back(row);
         return {};
@@ -115,9 +115,9 @@ exit_code state(const option_values& options, remote& server, const std::string&
     return report(limit.error());
   }
   auto target = fmt::format("{}/state?limit={}", path, *limit);
-  for (const auto* name : {"map", "after"}) {
-    if (options.count(name) > 0) {
-      target += fmt::format("&{}={}", name, escaped(text_of(options, name)));
+  for (const auto& [option, key] : {std::pair{"map", "map"}, std::pair{"after", "cursor"}}) {
+    if (options.count(option) > 0) {
+      target += fmt::format("&{}={}", key, escaped(text_of(options, option)));
     }
   }
   const auto answer = server.ask(http::method::get, target);
@@ -126,7 +126,7 @@ exit_code state(const option_values& options, remote& server, const std::string&
   }
   print_one(server.form(), *answer);
   for (const auto& [name, map] : answer->at("maps").items()) {
-    if (const auto next = map.value("next", ""); !next.empty()) {
+    if (const auto next = map.value("next_cursor", ""); !next.empty()) {
       std::cerr << "millrace: map '" << name << "' has more: --map '" << name << "' --after '"
                 << next << "'\n";
     }

@@ -103,7 +103,7 @@ exit_code download_all(remote& server, const std::string& run, const ordered_jso
     const auto target = fmt::format("/api/v1/runs/{}/tasks/{}/artifacts/{}", escaped(run),
                                     escaped(task), escaped(row.value("id", "")));
     const auto done = server.for_each_row(
-        target, "files", "after", all_rows, [&](const ordered_json& file) -> result<void> {
+        target, "files", all_rows, [&](const ordered_json& file) -> result<void> {
           const auto path = file.value("id", "");
           const auto to = path_below(top, folder_of(task) + "/" + path);
           if (!to) {
@@ -134,8 +134,8 @@ exit_code run_artifacts(const option_values& options, const std::vector<std::str
   const auto task = words.size() > 1 ? words[1] : std::string{};
   auto rows = ordered_json::array();
   const auto listed =
-      server->for_each_row("/api/v1/runs/" + escaped(*run) + "/artifacts", "artifacts", "after",
-                           all_rows, [&](const ordered_json& row) -> result<void> {
+      server->for_each_row("/api/v1/runs/" + escaped(*run) + "/artifacts", "artifacts", all_rows,
+                           [&](const ordered_json& row) -> result<void> {
                              if (is_of(row.value("task", ""), task)) {
                                rows.push_back(row);
                              }

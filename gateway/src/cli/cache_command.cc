@@ -39,7 +39,7 @@ exit_code run_cache(const option_values& options, const std::vector<std::string>
   }
   auto rows = ordered_json::array();
   const auto listed =
-      server->for_each_row(cache, "results", "after", std::numeric_limits<std::size_t>::max(),
+      server->for_each_row(cache, "results", std::numeric_limits<std::size_t>::max(),
                            [&rows](const ordered_json& row) -> result<void> {
                              rows.push_back(row);
                              return {};

@@ -223,8 +223,7 @@ void add_dead_letters_options(po::options_description& options) {
 exit_code list_dead_letters(remote& server, const std::string& silo, std::uint32_t limit) {
   auto rows = ordered_json::array();
   const auto more = server.for_each_row(
-      dead_letters_path + (silo.empty() ? "" : "?silo=" + escaped(silo)), "dead_letters", "cursor",
-      limit,
+      dead_letters_path + (silo.empty() ? "" : "?silo=" + escaped(silo)), "dead_letters", limit,
       [&rows](const ordered_json& row) -> runtime::result<void> {
         rows.push_back(row);
         return {};

@@ -143,9 +143,9 @@ result<void> look_through(remote& server, const std::string& target, std::string
                           std::size_t per_page,
                           const std::function<bool(const ordered_json&)>& goes_on) {
   do {
-    const auto page =
-        server.ask(http::method::get, fmt::format("{}/tasks?limit={}{}", target, per_page,
-                                                  after.empty() ? "" : "&after=" + escaped(after)));
+    const auto page = server.ask(http::method::get,
+                                 fmt::format("{}/tasks?limit={}{}", target, per_page,
+                                             after.empty() ? "" : "&cursor=" + escaped(after)));
     if (!page) {
       return page.error();
     }
@@ -154,7 +154,7 @@ result<void> look_through(remote& server, const std::string& target, std::string
         return {};
       }
     }
-    after = page->value("next", "");
+    after = page->value("next_cursor", "");
   } while (!after.empty());
   return {};
 }

@@ -184,7 +184,7 @@ exit_code describe_pipeline(const asker& by, const std::string& name) {
     return report(schedules.error());
   }
   auto runs = ordered_json::array();
-  const auto read = server.for_each_row(target + "/runs?", "runs", "before", runs_shown,
+  const auto read = server.for_each_row(target + "/runs?", "runs", runs_shown,
                                         [&](const ordered_json& row) -> result<void> {
                                           runs.push_back(row);
                                           complete_row(server, runs.back());

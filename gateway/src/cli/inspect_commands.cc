@@ -33,7 +33,6 @@ using for_people = void (*)(remote& server, ordered_json& row);
 struct listing {
   std::string target;
   const char* key;
-  const char* cursor;
   std::vector<std::string> columns;
   for_people add = nullptr;
   std::string more = {};                     // how to see more; empty: by --limit
@@ -83,7 +82,6 @@ listing runs_of(const remote& server, const std::string& pipeline, const std::st
   if (pipeline.empty()) {
     return {"/api/v1/runs?project=" + escaped(server.project()) + filter,
             "runs",
-            "before",
             {"id", "pipeline", "state", "version", "created_at", "duration"},
             add_whole_run,
             {},
@@ -91,7 +89,6 @@ listing runs_of(const remote& server, const std::string& pipeline, const std::st
   }
   return {server.pipelines() + "/" + escaped(pipeline) + "/runs?" + filter,
           "runs",
-          "before",
           {"id", "state", "version", "created_at", "duration"},
           add_whole_run,
           {},
@@ -121,14 +118,13 @@ runtime::result<listing> listing_of(remote& server, const option_values& options
   }
   return is_pipelines ? listing{server.pipelines(),
                                 "pipelines",
-                                "after",
                                 {"id", "version", "paused", "latest_run", "registered_at"},
                                 add_whole_pipeline,
                                 {},
                                 is_table(server.form()),
                                 {"version", "paused", "latest_run"}}
-                      : listing{"/api/v1/runs/" + escaped(*run) + "/tasks", "tasks", "after",
-                                task_columns(), add_duration};
+                      : listing{"/api/v1/runs/" + escaped(*run) + "/tasks", "tasks", task_columns(),
+                                add_duration};
 }
 
 void add_list_options(po::options_description& options) {
@@ -150,7 +146,7 @@ void add_list_options(po::options_description& options) {
 exit_code print_listing(remote& server, const listing& what, std::size_t limit) {
   auto rows = ordered_json::array();
   const auto read = [&](const std::string& target) {
-    return server.for_each_row(target, what.key, what.cursor, limit,
+    return server.for_each_row(target, what.key, limit,
                                [&](const ordered_json& row) -> runtime::result<void> {
                                  rows.push_back(row);
                                  if (what.add != nullptr && is_table(server.form())) {
@@ -209,12 +205,10 @@ exit_code run_audit(const option_values& options, const std::vector<std::string>
   if (!server || !limit) {
     return report(server ? limit.error() : server.error());
   }
-  return print_listing(*server,
-                       {"/api/v1/audit",
-                        "entries",
-                        "before",
-                        {"at", "who", "address", "method", "target", "status", "made"}},
-                       *limit);
+  return print_listing(
+      *server,
+      {"/api/v1/audit", "entries", {"at", "who", "address", "method", "target", "status", "made"}},
+      *limit);
 }
 
 exit_code get_and_print(remote& server, const std::string& target) {
@@ -237,10 +231,10 @@ exit_code get_run(remote& server, const std::string& target) {
     return code;
   }
   std::cout << '\n';
-  return print_listing(server,
-                       {target + "/tasks", "tasks", "after", task_columns(), add_duration,
-                        "`millrace list tasks` shows all"},
-                       tasks_shown);
+  return print_listing(
+      server,
+      {target + "/tasks", "tasks", task_columns(), add_duration, "`millrace list tasks` shows all"},
+      tasks_shown);
 }
 
 exit_code run_get(const option_values& options, const std::vector<std::string>& words) {

@@ -92,11 +92,11 @@ result<std::vector<unfinished_run>> unfinished_runs(runtime::silo& here) {
           for (auto run : runs->runs()) {
             found.push_back({run.getId().cStr(), name});
           }
-          before = runs->next();
+          before = runs->next_cursor();
         } while (!before.empty());
       }
     }
-    after = pipelines->next();
+    after = pipelines->next_cursor();
   } while (!after.empty());
   std::sort(found.begin(), found.end(), [](const auto& a, const auto& b) { return a.id < b.id; });
   return found;
@@ -269,7 +269,7 @@ void local_run::for_each_task(const std::function<void(schemas::TaskStatus::Read
     for (auto task : page->tasks()) {
       visit(task);
     }
-    after = page->next();
+    after = page->next_cursor();
   } while (!after.empty());
 }
 

@@ -91,8 +91,7 @@ result<ordered_json> remote::ask(http::method verb, const std::string& target,
   return document;
 }
 
-result<bool> remote::for_each_row(const std::string& target, const char* key, const char* cursor,
-                                  std::size_t most,
+result<bool> remote::for_each_row(const std::string& target, const char* key, std::size_t most,
                                   const std::function<result<void>(const ordered_json&)>& visit,
                                   const std::function<void(const ordered_json&)>& visit_page) {
   std::string from;
@@ -101,7 +100,7 @@ result<bool> remote::for_each_row(const std::string& target, const char* key, co
         ask(http::method::get,
             fmt::format("{}{}limit={}{}", target, target.find('?') == std::string::npos ? '?' : '&',
                         std::min(most, rows_per_page),
-                        from.empty() ? "" : fmt::format("&{}={}", cursor, escaped(from))));
+                        from.empty() ? "" : fmt::format("&cursor={}", escaped(from))));
     if (!page) {
       return page.error();
     }
@@ -115,7 +114,7 @@ result<bool> remote::for_each_row(const std::string& target, const char* key, co
       }
     }
     most -= std::min(most, rows.size());
-    from = page->value("next_cursor", page->value("next", ""));
+    from = page->value("next_cursor", "");
   } while (!from.empty() && most > 0);
   return !from.empty();
 }
@@ -170,7 +169,7 @@ result<std::string> remote::run_of(const std::string& word) {
       http::method::get,
       fmt::format("/api/v1/runs?project={}&limit={}{}", escaped(project_),
                   is_beginning ? candidates_max + 1 : 1,
-                  is_beginning ? fmt::format("&before={}{}", word, last.substr(word.size())) : ""));
+                  is_beginning ? fmt::format("&cursor={}{}", word, last.substr(word.size())) : ""));
   if (!page) {
     return page.error();
   }

@@ -54,11 +54,11 @@ public:
                                                   std::string_view body = {},
                                                   const http::header_list& headers = {});
 
-  /// Visits at most `most` of the rows that `target` lists under `key`, page by page; `cursor` is
-  /// the parameter that names the page. `visit_page` sees each page before its rows. True when
+  /// Visits at most `most` of the rows that `target` lists under `key`, page by page.
+  /// `visit_page` sees each page before its rows. True when
   /// there are more. Errors: as `ask`, and those of `visit`, which end it.
   [[nodiscard]] runtime::result<bool> for_each_row(
-      const std::string& target, const char* key, const char* cursor, std::size_t most,
+      const std::string& target, const char* key, std::size_t most,
       const std::function<runtime::result<void>(const ordered_json&)>& visit,
       const std::function<void(const ordered_json& page)>& visit_page = {});
 

@@ -157,11 +157,11 @@ result<bool> remote_logs::is_instance(const std::string& run, const std::string&
     return one ? result<bool>{true} : one.error();
   }
   auto has_several = false;
-  const auto more = server_.for_each_row(tasks, "tasks", "after", all_rows,
-                                         [&](const ordered_json& row) -> result<void> {
-                                           has_several |= row.value("name", "") == task;
-                                           return {};
-                                         });
+  const auto more =
+      server_.for_each_row(tasks, "tasks", all_rows, [&](const ordered_json& row) -> result<void> {
+        has_several |= row.value("name", "") == task;
+        return {};
+      });
   return more && has_several ? result<bool>{false} : one.error();
 }
 
@@ -177,8 +177,8 @@ result<std::vector<attempt_output>> remote_logs::attempts(const std::string& run
     return at != row.end() && at->is_string() ? at->get<std::string>() : std::string{};
   };
   const auto tasks = "/api/v1/runs/" + escaped(run) + "/tasks";
-  const auto more = server_.for_each_row(
-      tasks, "tasks", "after", all_rows, [&](const ordered_json& row) -> result<void> {
+  const auto more =
+      server_.for_each_row(tasks, "tasks", all_rows, [&](const ordered_json& row) -> result<void> {
         const auto name = row.value("id", "");
         const auto latest = row.value("attempt", 0U);
         const auto state = row.value("state", "");

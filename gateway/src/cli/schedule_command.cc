@@ -72,7 +72,7 @@ exit_code list(remote& server, const std::string& pipeline) {
   if (pipeline.empty()) {
     const auto more =
         server.for_each_row("/api/v1/projects/" + escaped(server.project()) + "/schedules",
-                            "schedules", "after", list_max, take);
+                            "schedules", list_max, take);
     if (!more) {
       return report(more.error());
     }

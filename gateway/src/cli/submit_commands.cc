@@ -339,7 +339,7 @@ exit_code print_outputs(remote& server, const std::string& run,
     return answer->status < 400 ? result<void>{} : server.problem_of(*answer);
   };
   const auto printed =
-      server.for_each_row(tasks, "tasks", "after", std::numeric_limits<std::size_t>::max(), print);
+      server.for_each_row(tasks, "tasks", std::numeric_limits<std::size_t>::max(), print);
   return printed ? exit_code::ok : report(printed.error());
 }
 

@@ -66,12 +66,12 @@ result<exit_code> say_closing(remote& server, const std::string& run, progress& 
   }
   closing last_words;
   if (status->value("state", "") != "succeeded") {
-    const auto more = server.for_each_row(whole + "/tasks", "tasks", "after",
-                                          std::numeric_limits<std::size_t>::max(),
-                                          [&](const ordered_json& task) -> result<void> {
-                                            last_words.add(task);
-                                            return {};
-                                          });
+    const auto more =
+        server.for_each_row(whole + "/tasks", "tasks", std::numeric_limits<std::size_t>::max(),
+                            [&](const ordered_json& task) -> result<void> {
+                              last_words.add(task);
+                              return {};
+                            });
     if (!more) {
       return more.error();
     }

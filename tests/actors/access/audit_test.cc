@@ -36,7 +36,7 @@ struct page {
 page page_of(test_silo& silo, std::uint64_t before, std::uint32_t limit) {
   const auto told = silo.call(audit().page(before, limit));
   REQUIRE(told);
-  page seen{{}, std::string{told->next()}};
+  page seen{{}, std::string{told->next_cursor()}};
   for (auto each : told->entries()) {
     seen.targets.push_back(std::to_string(each.getNumber()) + each.getTarget().cStr());
   }

@@ -79,7 +79,7 @@ std::vector<std::string> listed(test_silo& silo) {
       CHECK(each.getParts().size() + each.getOutputs().size() == 0);
       all.push_back(std::string{each.getTask().cStr()} + "/" + each.getKey().cStr());
     }
-    after = page->next();
+    after = page->next_cursor();
     if (after.empty()) {
       return all;
     }

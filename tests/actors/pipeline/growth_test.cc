@@ -57,7 +57,7 @@ std::vector<std::string> runs_in(node& here, const std::string& pipeline,
     for (auto each : page->runs()) {
       ids.push_back(text_of(each.getId()));
     }
-    before = std::string{page->next()};
+    before = std::string{page->next_cursor()};
   } while (!before.empty());
   return ids;
 }

@@ -60,7 +60,7 @@ struct labelled_pipeline {
       for (const auto each : page->runs()) {
         ids.insert(each.getId().cStr());
       }
-      before = std::string{page->next()};
+      before = std::string{page->next_cursor()};
     } while (!before.empty());
     return ids;
   }

@@ -451,7 +451,7 @@ tasks:
     for (auto each : page->tasks()) {
       listed.emplace_back(each.getName().cStr());
     }
-    after = page->next();
+    after = page->next_cursor();
   } while (!after.empty());
   CHECK(listed == std::vector<std::string>{"z", "each", "a"});
   const auto nonsense = here.silo->call(ref<schemas::Run>(run).tasks("nope", 1));
@@ -1268,7 +1268,7 @@ TEST_CASE("runs are listed in pages, the newest first") {
     for (auto each : page->runs()) {
       listed.emplace_back(each.getId().cStr());
     }
-    before = page->next();
+    before = page->next_cursor();
   } while (!before.empty());
   const auto in_state = [&](const std::string& state, std::uint32_t limit) {
     return here.silo->call(ref<schemas::Pipeline>("default/many").runs("", limit, state, ""));
@@ -1276,7 +1276,7 @@ TEST_CASE("runs are listed in pages, the newest first") {
   here.eventually([&] { return in_state("succeeded", 0)->runs().size() == 5; });
   const auto newest = in_state("succeeded", 1);
   CHECK(newest->runs()[0].getId() == listed[0].c_str());
-  CHECK(newest->next() == listed[0]);
+  CHECK(newest->next_cursor() == listed[0]);
   CHECK(in_state("running", 0)->runs().size() == 0);
   CHECK(in_state("nope", 0).error().code() == runtime::errc::invalid_argument);
   std::reverse(listed.begin(), listed.end());

@@ -256,18 +256,18 @@ TEST_CASE("the runs of a project are listed across its pipelines, the newest fir
   std::string before;
   do {
     const auto page =
-        here.ask(method::get, "/api/v1/runs?project=p&state=running&limit=2&before=" + before, 200);
+        here.ask(method::get, "/api/v1/runs?project=p&state=running&limit=2&cursor=" + before, 200);
     CHECK(page["runs"].size() <= 2);
     for (const auto& each : page["runs"]) {
       listed.push_back(each["id"]);
       CHECK((each["pipeline"] == "a" || each["pipeline"] == "b"));
     }
-    before = page["next"];
+    before = page["next_cursor"];
   } while (!before.empty());
   CHECK(listed == made);
   CHECK(here.ask(method::get, "/api/v1/runs?project=p&state=failed", 200)["runs"].empty());
   CHECK(here.ask(method::get, "/api/v1/runs?project=p&state=x", 400)["code"] == "invalid_argument");
-  CHECK(here.ask(method::get, "/api/v1/runs?project=nobody", 200)["next"] == "");
+  CHECK(here.ask(method::get, "/api/v1/runs?project=nobody", 200)["next_cursor"] == "");
   CHECK(here.ask(method::get, "/api/v1/runs?limit=x", 400)["code"] == "invalid_argument");
 }
 
@@ -277,10 +277,8 @@ TEST_CASE("a query that means nothing is refused, and what it may have is named"
     return here.ask(method::get, target, 400)["detail"].get<std::string>();
   };
   CHECK(refused("/api/v1/runs?stat=failed") ==
-        "unknown query parameter 'stat'; known are: project, state, label, before, limit, details; "
-        "did you "
-        "mean "
-        "'state'?");
+        "unknown query parameter 'stat'; known are: project, state, label, cursor, limit, details; "
+        "did you mean 'state'?");
   CHECK(refused("/api/v1/runs?limit=1&limit=2") == "query parameter 'limit' is given twice");
   CHECK(refused("/api/v1/actors?x") == "unknown query parameter 'x'; none is known here");
   CHECK(refused("/api/v1/runs/r/tasks/t/logs?Tail=3").ends_with("; did you mean 'tail'?"));

@@ -110,7 +110,7 @@ public:
       for (const auto& row : page["actors"]) {
         all.push_back(row["silo"].get<std::string>() + " " + row["id"].get<std::string>());
       }
-      next = page["next"];
+      next = page["next_cursor"];
     } while (!next.empty());
     return all;
   }

@@ -39,7 +39,7 @@ TEST_CASE("the state of an actor is told by the silo that has it, whoever is ask
   REQUIRE(here.cluster->call(runtime::ref<Counter>("1").mark("two")));
   const auto page = here.ask(method::get, "door", path_of("1", "state?map=marks&limit=1"));
   CHECK(page["maps"]["marks"]["records"]["one"]["total"] == 1);
-  CHECK(page["maps"]["marks"]["next"] == "one");
+  CHECK(page["maps"]["marks"]["next_cursor"] == "one");
 }
 
 TEST_CASE("an actor is deactivated where it lives, whoever is asked") {

@@ -32,9 +32,10 @@ TEST_CASE("actors are listed, stored ones and active ones") {
   CHECK(command_line(*here.server, {"actor", "list", "counter", "-o", "name"}).output ==
         "counter/p/a\n");
   const auto first = here.ask(method::get, "/api/v1/actors/counter?active=true&limit=1", 200);
-  const auto second = here.ask(
-      method::get,
-      "/api/v1/actors/counter?active=true&limit=1&cursor=" + first["next"].get<std::string>(), 200);
+  const auto second = here.ask(method::get,
+                               "/api/v1/actors/counter?active=true&limit=1&cursor=" +
+                                   first["next_cursor"].get<std::string>(),
+                               200);
   CHECK(second["actors"].size() == 1);
   CHECK(second["actors"] != first["actors"]);
 }
@@ -58,7 +59,7 @@ TEST_CASE("an actor's state is shown page by page, its secrets are not") {
           {"maps",
            {{"marks",
              {{"records", {{"x", {{"total", 7}, {"pad", ""}}}, {"y", {{"total", 7}, {"pad", ""}}}}},
-              {"next", "y"}}}}}});
+              {"next_cursor", "y"}}}}}});
   CHECK(has(shown.errors, "--map 'marks' --after 'y'"));
   const auto rest =
       json::parse(command_line(*here.server, {"actor", "state", "counter/p/a", "--map", "marks",
@@ -84,7 +85,7 @@ TEST_CASE("what cannot be inspected is refused") {
   REQUIRE(here.counters.call(runtime::ref<Counter>("a").add(1)));
   for (const auto* target :
        {"counter?limit=x", "counter?limit=1001", "counter?active=maybe", "counter?cursor=x",
-        "counter?active=true&cursor=x", "counter/a/state?after=x", "counter/a/state?limit=-1"}) {
+        "counter?active=true&cursor=x", "counter/a/state?cursor=x", "counter/a/state?limit=-1"}) {
     CAPTURE(target);
     here.ask(method::get, std::string{"/api/v1/actors/"} + target, 400);
   }

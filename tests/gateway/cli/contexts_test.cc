@@ -29,7 +29,7 @@ struct noting_server {
   http::running server{[this](request& received, reply answer) {
     shown = received.headers.find("Authorization").value_or("none");
     target = received.path();
-    answer.send(http::json(200, R"({"pipelines":[],"next":""})"));
+    answer.send(http::json(200, R"({"pipelines":[],"next_cursor":""})"));
   }};
   std::string url() const { return "http://127.0.0.1:" + std::to_string(server.port); }
 };
@@ -148,9 +148,10 @@ TEST_CASE("over https a command trusts what --ca, the environment or its context
   own_home home;
   http::pki authority;
   http::pki another;
-  http::running server{
-      [](request&, reply answer) { answer.send(http::json(200, R"({"pipelines":[],"next":""})")); },
-      http::secured(authority.issue("web"))};
+  http::running server{[](request&, reply answer) {
+                         answer.send(http::json(200, R"({"pipelines":[],"next_cursor":""})"));
+                       },
+                       http::secured(authority.issue("web"))};
   const auto url = "https://127.0.0.1:" + std::to_string(server.port);
   const auto shown = authority.issue("me");
   const auto stranger = command_line({"list", "--server", url});

@@ -185,9 +185,9 @@ TEST_CASE("a run may be named by the beginning of its id, or as the latest") {
     if (received.path() == "/api/v1/runs") {
       listed = received.target();
       answer.send(http::json(200, R"({"runs":[{"pipeline":"p","state":"failed","id":")" + a +
-                                      R"("},{"id":")" + b + R"("}],"next":""})"));
+                                      R"("},{"id":")" + b + R"("}],"next_cursor":""})"));
     } else if (received.path().ends_with("/tasks")) {
-      answer.send(http::json(200, R"({"tasks":[],"next":""})"));
+      answer.send(http::json(200, R"({"tasks":[],"next_cursor":""})"));
     } else {
       asked = received.path();
       answer.send(http::json(200, R"({"id":"x","state":"succeeded"})"));
@@ -198,7 +198,7 @@ TEST_CASE("a run may be named by the beginning of its id, or as the latest") {
   CHECK(asked == "/api/v1/runs/" + a);
   CHECK(command_line(on, {"get", "0197a1b2-c3d4-7e5f-8a9b-0c", "--project", "p"}).code ==
         exit_code::ok);
-  CHECK(listed == "/api/v1/runs?project=p&limit=11&before=0197a1b2-c3d4-7e5f-8a9b-0cffffffffff");
+  CHECK(listed == "/api/v1/runs?project=p&limit=11&cursor=0197a1b2-c3d4-7e5f-8a9b-0cffffffffff");
   CHECK(asked == "/api/v1/runs/" + a);
 
   asked.clear();

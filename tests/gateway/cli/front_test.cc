@@ -109,13 +109,13 @@ TEST_CASE("with tokens, what changes something or is not allowed is a line with 
   client.emplace(options, clock);
   const auto entries =
       nlohmann::json::parse(ask(http::method::get, "/api/v1/audit?limit=2", root).first);
-  CHECK(entries["next"] == "3");
+  CHECK(entries["next_cursor"] == "3");
   REQUIRE(entries["entries"].size() == 2);
   CHECK(entries["entries"][0]["target"] == "/api/v1/%62ackup");
   CHECK(entries["entries"][1]["target"] == "/api/v1/backup");
   const auto first =
-      nlohmann::json::parse(ask(http::method::get, "/api/v1/audit?before=3", root).first);
-  CHECK(first["next"] == "");
+      nlohmann::json::parse(ask(http::method::get, "/api/v1/audit?cursor=3", root).first);
+  CHECK(first["next_cursor"] == "");
   REQUIRE(first["entries"].size() == 2);
   CHECK(first["entries"][0]["status"] == 401);
   const auto& entry = first["entries"][1];

@@ -33,7 +33,7 @@ struct with_tasks {
                                 : answer.send(http::text(200, name + "\n"));
           } else if (path.ends_with("/tasks")) {
             answer.send(http::json(
-                200, page(count, number_in(asked, "after", 0),
+                200, page(count, number_in(asked, "cursor", 0),
                           std::min<std::size_t>(number_in(asked, "limit", 1'000), 1'000))));
           } else if (path.ends_with("/events")) {
             auto out = http::event_stream::open(std::move(answer));
@@ -55,7 +55,7 @@ struct with_tasks {
       rows += (rows.empty() ? "" : ",") +
               (R"({"state":"succeeded","attempt":1,"name":"t","id":")" + name) + "\"}";
     }
-    return R"({"tasks":[)" + rows + R"(],"next":")" +
+    return R"({"tasks":[)" + rows + R"(],"next_cursor":")" +
            (end < count ? std::to_string(end) : std::string{}) + "\"}";
   }
 
@@ -77,11 +77,12 @@ TEST_CASE("a list of an older server has the columns that it knows, and other re
     ++asked_for;
     if (asked.query("details")) {
       answer.fail({runtime::errc::invalid_argument,
-                   is_old ? "unknown query parameter 'details'; known are: after, limit"
+                   is_old ? "unknown query parameter 'details'; known are: cursor, limit"
                           : "query parameter 'limit' is wrong"});
     } else {
       answer.send(http::json(
-          200, R"({"pipelines":[{"id":"p","registered_at":"2026-01-01T00:00:00Z"}],"next":""})"));
+          200,
+          R"({"pipelines":[{"id":"p","registered_at":"2026-01-01T00:00:00Z"}],"next_cursor":""})"));
     }
   }};
   const auto old = command_line(on, {"list", "pipelines"});
