@@ -114,7 +114,11 @@ result<bool> remote::for_each_row(const std::string& target, const char* key, st
       }
     }
     most -= std::min(most, rows.size());
-    from = page->value("next_cursor", "");
+    auto next = page->value("next_cursor", "");
+    if (!next.empty() && next == from) {  // for ever
+      return error{errc::internal, "the list of the server does not go on after '" + next + "'"};
+    }
+    from = std::move(next);
   } while (!from.empty() && most > 0);
   return !from.empty();
 }

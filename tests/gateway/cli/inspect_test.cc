@@ -98,6 +98,15 @@ TEST_CASE("a list of an older server has the columns that it knows, and other re
   CHECK(asked_for == 3);
 }
 
+TEST_CASE("a list that comes back to the same page is not read for ever") {
+  http::running on{[](http::request&, http::reply answer) {
+    answer.send(http::json(200, R"({"tasks":[{"id":"t","state":"failed"}],"next_cursor":"t"})"));
+  }};
+  const auto all = command_line(on, {"list", "tasks", "r", "--limit", "100000"});
+  CHECK(has(all.errors, "the list of the server does not go on after 't'"));
+  CHECK(all.code != exit_code::ok);
+}
+
 TEST_CASE("list shows a thousand rows, says when there are more, and pages up to the limit") {
   with_tasks some{1'000};
   const auto all = command_line(some.on, {"list", "tasks", "r", "-o", "name"});
