@@ -5,6 +5,7 @@
 
 #include "api/api.h"
 #include "api/respond.h"
+#include "millrace/actors/submission.h"
 #include "millrace/actors/timetable.h"
 #include "millrace/pipeline.capnp.actor.h"
 #include "millrace/schedule.capnp.actor.h"
@@ -221,10 +222,26 @@ void trigger(const api_parts& parts, request& received, reply answer) {
     answer.fail(which.error());
     return;
   }
-  call_and_answer(
-      parts.silo,
+  auto shared = std::make_shared<reply>(std::move(answer));
+  parts.silo.call_then<schedule_interface::trigger_results>(
       ref<schemas::Schedule>(which->pipeline).trigger(which->name).keyed(key_of(received)),
-      std::move(answer));
+      [&silo = parts.silo, shared](result<schedule_interface::trigger_results> results) {
+        if (!results) {
+          shared->fail(results.error());
+          return;
+        }
+        const std::string run{results->firing().getRun().cStr()};
+        auto made = answer_of(200, *results);
+        if (run.empty()) {
+          shared->send(std::move(made));
+          return;
+        }
+        // Whoever reads the answer may ask for the run, which is on its way.
+        silo.call_then<schemas::run_interface::events_results>(
+            ref<schemas::Run>(run).events(0, actors::run_begin_wait_ms, 1),
+            [shared, kept = std::make_shared<http::response>(std::move(made))](
+                const auto& /*events*/) { shared->send(std::move(*kept)); });
+      });
 }
 
 // --- backfills -----------------------------------------------------------------------------------
