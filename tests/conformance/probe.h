@@ -31,11 +31,11 @@ public:
     entries_.push_back(std::move(entry));
     written_.notify_all();
   }
-  /// Blocks until the entry is there `times` times; false after ten seconds without.
+  /// Blocks until the entry is there `times` times; false after a minute without.
   [[nodiscard]] bool has(const std::string& entry, std::ptrdiff_t times = 1) {
     std::unique_lock lock{mutex_};
     return written_.wait_for(
-        lock, 10s, [&] { return std::count(entries_.begin(), entries_.end(), entry) >= times; });
+        lock, 60s, [&] { return std::count(entries_.begin(), entries_.end(), entry) >= times; });
   }
   [[nodiscard]] std::vector<std::string> all() {
     const std::lock_guard lock{mutex_};

@@ -51,6 +51,11 @@ public:
     words.insert(words.end(), {"--server", url_});
     return millrace(words);
   }
+  [[nodiscard]] std::string log_of(const std::string& run, const std::string& task) const {
+    const auto told = ask({"logs", run, task});
+    CHECK_MESSAGE(told.status == 0, told.errors);
+    return told.output;
+  }
   void apply(const std::string& text) const {
     const auto file = folder_ / "pipeline.yaml";
     std::ofstream{file} << text;
@@ -93,12 +98,12 @@ tasks:
 )");
   const auto waited = server_at.ask({"submit", "leaves", "--wait"});
   CHECK_MESSAGE(waited.status == 0, waited.errors);
-  CHECK(server_at.ask({"logs", "@latest", "join"}).output == "one\ntwo\n");
-  CHECK(server_at.ask({"logs", "@latest", "each[1]"}).output == "two\n");
+  CHECK(server_at.log_of("@latest", "join") == "one\ntwo\n");
+  CHECK(server_at.log_of("@latest", "each[1]") == "two\n");
   // Once more, now that the artifacts of all instances are known from the beginning.
   CHECK(server_at.ask({"retry", "@latest", "--from", "each"}).status == 0);
   CHECK(server_at.ask({"watch", "@latest"}).status == 0);
-  CHECK(server_at.ask({"logs", "@latest", "each[0]"}).output == "one\n");
+  CHECK(server_at.log_of("@latest", "each[0]") == "one\n");
   CHECK(server_at.ask({"get", "@latest", "fails"})
             .output.find("the artifact \"out\": no file of the workspace fits '*.xml'") !=
         std::string::npos);
@@ -155,7 +160,7 @@ tasks:
   const asking again{server->url(), folder.path};
   const auto watched = again.ask({"watch", "@latest"});
   CHECK_MESSAGE(watched.status == 0, watched.errors);
-  CHECK(again.ask({"logs", "@latest", "show"}).output == "second\n");
+  CHECK(again.log_of("@latest", "show") == "second\n");
   CHECK(again.ask({"get", "@latest", "make", "-o", "json"})
             .output.find("its executor went away before its artifacts were kept") !=
         std::string::npos);
@@ -174,8 +179,14 @@ public:
     const auto& printed = cluster_.printed();
     const auto at = printed.find("http://");
     at_.emplace(printed.substr(at, printed.find(' ', at) - at), folder_.path);
-    while (at_->ask({"silos", "-o", "name"}).output != "a\ngateway\nx\ny\n") {
-    }
+    until([&] {  // as the gateway sees them, which hears of them a moment later
+      const auto seen = at_->ask({"silos", "-o", "jsonl"}).output;
+      std::size_t active = 0;
+      for (auto found = seen.find(is_active); found != std::string::npos; ++active) {
+        found = seen.find(is_active, found + 1);
+      }
+      return active == 4;
+    });
   }
   void start(const std::string& name) {
     silos_[name] = std::make_unique<background_command>(std::vector<std::string>{
@@ -192,6 +203,8 @@ public:
   const asking* operator->() const { return &*at_; }
 
 private:
+  static constexpr const char* is_active = R"("state":"active")";
+
   temporary_folder folder_;
   background_command cluster_{
       {"dev", "--silos", "1", "--listen", "127.0.0.1:0", "--data", (folder_.path / "d").string()}};
@@ -225,7 +238,7 @@ TEST_CASE("a task takes artifacts from another silo") {
   while (cluster->ask({"approve", run, "gate"}).status != 0) {
   }
   CHECK(cluster->ask({"watch", run}).status == 0);
-  CHECK(cluster->ask({"logs", run, "take"}).output == "3000000\nsmall\n");
+  CHECK(cluster->log_of(run, "take") == "3000000\nsmall\n");
   CHECK(files_in(cluster.data("y") / "artifacts/blobs") == 6);
   const auto out = cluster.data("out");
   CHECK(cluster->ask({"artifacts", run, "--download", out.string()}).status == 0);
@@ -267,7 +280,7 @@ TEST_CASE("a task waits for a silo that comes back, and errs when its artifacts 
   }
   cluster.start("x");
   CHECK(cluster->ask({"watch", first}).status == 0);
-  CHECK(cluster->ask({"logs", first, "take"}).output == "3000000\nsmall\n");
+  CHECK(cluster->log_of(first, "take") == "3000000\nsmall\n");
 
   const auto second = begin();
   fs::remove_all(cluster.data("x") / "artifacts");

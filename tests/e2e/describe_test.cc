@@ -68,7 +68,9 @@ TEST_CASE("describe tells how a pipeline, a run and a task are, why, and what to
   REQUIRE(millrace({"apply", file.string()}).status == 0);
   auto run = millrace({"submit", "told"}).output;
   run.pop_back();
-  background_command{{"watch", run, "--progress", "plain"}}.read_until("failed           count[1]");
+  background_command watched{{"watch", run, "--progress", "plain"}};
+  watched.read_until("failed           count[1]");
+  watched.read_until("succeeded        count[0]");
 
   const auto waits = millrace({"describe", "run", "@latest"});
   CHECK(waits.status == 0);

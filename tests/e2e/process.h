@@ -2,10 +2,12 @@
 // The real program as a child process, for end-to-end tests.
 #pragma once
 
+#include <doctest/doctest.h>
 #include <signal.h>
 #include <sys/types.h>
 
 #include <array>
+#include <chrono>
 #include <filesystem>
 #include <string>
 #include <thread>
@@ -25,6 +27,27 @@ struct finished_command {
 /// Runs the `millrace` of this build to its end.
 [[nodiscard]] finished_command millrace(const std::vector<std::string>& arguments,
                                         const std::string& input = {});
+
+/// Asks until it is so, for what comes a moment later, or takes real time; a minute is more than
+/// anything here takes.
+template <class Condition>
+void until(const Condition& is_so) {
+  const auto end = std::chrono::steady_clock::now() + std::chrono::minutes{1};
+  while (!is_so()) {
+    REQUIRE(std::chrono::steady_clock::now() < end);
+  }
+}
+
+/// The same: whether `text` is in what the command prints.
+inline void until_prints(const std::vector<std::string>& command, const std::string& text) {
+  finished_command told;
+  const auto end = std::chrono::steady_clock::now() + std::chrono::minutes{1};
+  while (told.output.find(text) == std::string::npos) {
+    REQUIRE_MESSAGE(std::chrono::steady_clock::now() < end,
+                    text << " is not in: " << told.output << told.errors);
+    told = millrace(command);
+  }
+}
 
 /// A command that runs while the test goes on; killed when destroyed.
 class background_command {

@@ -43,19 +43,26 @@ void check_hidden_in(const std::string& what, const std::string& text) {
   }
 }
 
-// Every file but what tasks leave in their workspaces. Answers how many were looked through.
+// Every file but what tasks leave in their workspaces. Answers how many were looked through. Begins
+// again where something goes meanwhile.
 int check_hidden_below(const fs::path& data) {
   int files = 0;
-  for (auto each = fs::recursive_directory_iterator{data}; each != fs::end(each); ++each) {
-    if (each->path().filename() == "workspaces") {
-      each.disable_recursion_pending();
-    } else if (each->is_regular_file()) {
-      std::ostringstream content;
-      content << std::ifstream{each->path(), std::ios::binary}.rdbuf();
-      check_hidden_in(each->path(), content.str());
-      ++files;
+  std::error_code gone;
+  do {
+    files = 0;
+    gone.clear();
+    fs::recursive_directory_iterator each{data, gone};
+    for (; !gone && each != fs::end(each); each.increment(gone)) {
+      if (each->path().filename() == "workspaces") {
+        each.disable_recursion_pending();
+      } else if (std::error_code unknown; each->is_regular_file(unknown)) {
+        std::ostringstream content;
+        content << std::ifstream{each->path(), std::ios::binary}.rdbuf();
+        check_hidden_in(each->path(), content.str());
+        ++files;
+      }
     }
-  }
+  } while (gone);
   return files;
 }
 

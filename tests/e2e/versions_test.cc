@@ -129,12 +129,16 @@ TEST_CASE("a repeated run has the nominal time of the one that a schedule starte
       at_server({"apply", at_server.file("name: daily\nschedule: {every: 1d}\ntasks:\n"
                                          "  - {name: a, run: 'echo $MILLRACE_SCHEDULED_AT'}\n")})
           .status == 0);
-  REQUIRE(at_server({"schedule", "trigger", "daily"}).status == 0);
-  REQUIRE(at_server({"watch", "@latest"}).status == 0);
-  const auto first = at_server({"logs", "@latest", "a"}).output;
+  finished_command fired;
+  until([&] {  // the schedule is told a moment after the apply
+    fired = at_server({"schedule", "trigger", "daily", "-o", "name"});
+    return fired.status == 0;
+  });
+  const auto run = line(fired.output);
+  REQUIRE(at_server({"watch", run}).status == 0);
+  const auto first = at_server({"logs", run, "a"}).output;
   CHECK(first.size() > 10);
-  CHECK(at_server({"logs", line(at_server({"rerun", "@latest", "--wait"}).output), "a"}).output ==
-        first);
+  CHECK(at_server({"logs", line(at_server({"rerun", run, "--wait"}).output), "a"}).output == first);
 }
 
 TEST_CASE("what is paused waits, and says for what") {
@@ -150,10 +154,9 @@ TEST_CASE("what is paused waits, and says for what") {
         std::string::npos);
   CHECK(at_server({"get", "@latest", "-o", "json"}).output.find("\"state\": \"queued\"") !=
         std::string::npos);
-  const auto looked = at_server({"watch", run, "--progress", "plain", "--timeout", "100ms"});
-  CHECK(looked.status == 8);
-  CHECK(looked.errors.find("run: waits: when it came its pipeline was paused\n") !=
-        std::string::npos);
+  CHECK(at_server({"watch", run, "--timeout", "100ms"}).status == 8);
+  background_command{{"watch", run, "--progress", "plain", "--server", at_server.server.url()}}
+      .read_until("run: waits: when it came its pipeline was paused\n");
   CHECK(at_server({"get", "pipeline", "p"}).output.find("paused") != std::string::npos);
   CHECK(at_server({"resume", "pipeline", "p"}).errors == "resumed pipeline p\n");
   CHECK(at_server({"pause", "run", run}).errors == "paused run " + run + "\n");

@@ -17,15 +17,6 @@ namespace {
 
 using json = nlohmann::json;
 
-// Asks until it is so. Real time has to pass for that; a minute is more than anything here takes.
-template <class Condition>
-void until(const Condition& is_so) {
-  const auto end = std::chrono::steady_clock::now() + std::chrono::minutes{1};
-  while (!is_so()) {
-    REQUIRE(std::chrono::steady_clock::now() < end);
-  }
-}
-
 struct watched_folder {
   temporary_folder top;
   std::filesystem::path path = top.path;
@@ -114,7 +105,9 @@ TEST_CASE("a watch looks when it is told to, and says what it has found and why 
     REQUIRE_MESSAGE(told.status == 0, told.errors);
     return told.output;
   };
-  CHECK(describe().find("  source  watch every 8760h  next ") != std::string::npos);
+  until([&] {  // the schedule is told a moment after the apply
+    return describe().find("  source  watch every 8760h  next ") != std::string::npos;
+  });
   CHECK(describe().find("  source  not checked yet  0 new so far, last version none\n") !=
         std::string::npos);
 
@@ -139,6 +132,11 @@ TEST_CASE("a watch looks when it is told to, and says what it has found and why 
 
   folder.add("v1");
   folder.add("v2");
+  until([&] {  // one look at a time
+    const auto shown =
+        folder.ask(server, {"schedule", "show", "watching", "source", "-o", "json"}).output;
+    return json::parse(shown).at("schedule").at("running") == 0;
+  });
   REQUIRE(folder.ask(server, {"schedule", "trigger", "watching"}).status == 0);
   until([&] { return folder.started(server).size() == 2; });
   until([&] { return describe().find("  2 new so far, last version v2\n") != std::string::npos; });

@@ -155,11 +155,11 @@ void local_environment::keep(lmdb_txn ended) noexcept {
   reads_.push_back(std::move(ended));
 }
 
-std::uint64_t local_environment::last_revision() const noexcept {
-  const lmdb_section section{*env_};
-  MDB_envinfo info{};
-  mdb_env_info(env_->env(), &info);
-  return info.me_last_txnid;
+// What LMDB tells of the environment is ahead of reads: there a transaction counts from when its
+// page is written, and while that is flushed a read does not have it yet.
+std::optional<std::uint64_t> local_environment::last_revision() {
+  const auto read = begin_read(clock_.steady());
+  return read ? std::optional{(*read)->revision()} : std::nullopt;
 }
 
 local_environment::writer::~writer() {

@@ -4,6 +4,7 @@
 
 #include <memory>
 #include <mutex>
+#include <optional>
 #include <string>
 #include <utility>
 #include <vector>
@@ -56,6 +57,7 @@ public:
     reader(const reader&) = delete;
     reader& operator=(const reader&) = delete;
     ~reader() { of_.keep(std::move(txn_)); }
+    [[nodiscard]] std::uint64_t revision() const noexcept { return mdb_txn_id(txn_.get()); }
     [[nodiscard]] local_rows rows(std::uint32_t newest) const noexcept {
       return {*of_.env_, txn_.get(), of_.table_, newest};
     }
@@ -72,8 +74,9 @@ public:
   /// Errors: `deadline_exceeded` then, as above.
   [[nodiscard]] result<std::unique_ptr<reader>> begin_read(steady_time deadline);
 
-  /// The number of the last transaction. Cost: no system call.
-  [[nodiscard]] std::uint64_t last_revision() const noexcept;
+  /// The number of the last transaction that a read sees. Nothing when that cannot be told at once.
+  /// Cost: no system call.
+  [[nodiscard]] std::optional<std::uint64_t> last_revision();
 
   /// Lets go of what processes were reading when they died: it would stay in the file.
   void clear_dead_readers() noexcept { env_->check_readers(); }

@@ -55,8 +55,9 @@ void local_watcher::run() {
     const auto now = clock_.steady();
     renew(now);
     take_out_ended(now);
-    if (const auto revision = environment_.last_revision(); revision != seen_revision_) {
-      seen_revision_ = revision;
+    const auto revision = environment_.last_revision();
+    if (revision && *revision != seen_revision_) {
+      seen_revision_ = *revision;
       read_silos();
       hint(now);
     } else if (now - hinted_at_ >= hint_interval_max) {

@@ -502,15 +502,15 @@ TEST_CASE_TEMPLATE_DEFINE("an attempt whose heartbeat stops has timed out, and s
   const auto start = [&](const std::string& task, const std::string& text) {
     REQUIRE(lab.life().take(lab.ticket(task, 1)));
     auto silent = lab.spec(task, 1, text);
-    silent.build().setHeartbeatNs(std::chrono::nanoseconds{std::chrono::seconds{1}}.count());
+    silent.build().setHeartbeatNs(std::chrono::nanoseconds{std::chrono::seconds{2}}.count());
     silent.build().setGraceNs(0);
     REQUIRE(lab.life().start(std::move(silent)));
     return lab.token(task, 1);
   };
   const auto hangs = start("hangs", "sleep 60");
   const auto works = start("works",
-                           "for n in 1 2 3 4 5 6; do sleep 0.25; touch \"$MILLRACE_HEARTBEAT\"; "
-                           "done");
+                           "for n in 1 2 3 4 5 6 7 8 9 10; do sleep 0.25; touch "
+                           "\"$MILLRACE_HEARTBEAT\"; done");
   const auto ended = lab.heard().wait_for_end(hangs);
   CHECK(ended.getEnd() == AttemptEnd::TIMED_OUT);
   CHECK(ended.getNoHeartbeat());

@@ -2,8 +2,9 @@
 // What a task says of its attempts: how long they may wait, run and be silent, what later ones run,
 // what is a success, and what is an output. On a real silo, with real processes.
 #include <algorithm>
+#include <fstream>
 
-#include "actors/pipeline/fixture.h"
+#include "actors/pipeline/several_executors.h"
 
 namespace millrace::actors {
 namespace {
@@ -57,8 +58,8 @@ TEST_CASE("what limits the wait for a slot outlives the silo, and starts anew wi
     run = here.submit(
         "{name: p, tasks: [{name: a, run: x, start_timeout: 1s, resources: {gpu: 1}}]}");
     node::eventually([&] {
-      const auto queued = here.silo->call(ref<schemas::Task>(run + "/a").describe());
-      return queued && queued->state() == TaskState::QUEUED;
+      const auto begun = here.silo->call(ref<schemas::Task>(run + "/a").describe());
+      return begun && begun->attempts().size() == 1;
     });
   }
   node here{data.path};
@@ -73,12 +74,15 @@ TEST_CASE("what limits the wait for a slot outlives the silo, and starts anew wi
 }
 
 TEST_CASE("an attempt that started in time may run for longer than it might have waited") {
-  temporary_folder data;
-  node here{data.path};
-  const auto run =
-      here.submit("{name: p, tasks: [{name: a, run: sleep 0.5, start_timeout: 300ms, retry: 2}]}");
-  CHECK(here.wait(run) == RunState::SUCCEEDED);
-  CHECK(here.task(run, "a").task().getAttempt() == 1);
+  testing::several_executors lab{{"a"}, 1};
+  const auto go = (lab.folder.path / "go").string();
+  const auto run = lab.submit("{name: p, tasks: [{name: a, run: 'until test -e " + go +
+                              "; do sleep 0.02; done', start_timeout: 10s, retry: 2}]}");
+  lab.wait_until(run, "a", TaskState::RUNNING);
+  lab.pass(std::chrono::seconds{12}, {"silo/a"});
+  std::ofstream{go}.close();
+  CHECK(lab.wait(run) == RunState::SUCCEEDED);
+  CHECK(lab.task(run, "a").attempts().size() == 1);
 }
 
 TEST_CASE("a command that is silent is ended, and the next attempt runs what is for later ones") {

@@ -134,7 +134,7 @@ TEST_CASE("a gang that waits for its next round goes on after a restart") {
     node here{data.path};
     run = here.submit(
         "name: p\ntasks:\n"
-        "  - name: t\n    ranks: 2\n    retry: {max_attempts: 3, delay: 300ms}\n    run: |\n"
+        "  - name: t\n    ranks: 2\n    retry: {max_attempts: 3, delay: 2s}\n    run: |\n"
         "      if test $MILLRACE_ATTEMPT = 2; then exit 0; fi\n"
         "      if test $MILLRACE_RANK = 0; then exit 3; fi\n"
         "      exec sleep 600\n");
@@ -224,6 +224,7 @@ TEST_CASE("a gang begins again when a rank has written more than a log may hold"
       meeting(data.path, 2, ", retry: {max_attempts: 2, delay: 0s, on_exit: [75]}") + "\n");
   here.wait_until_running(run, "t[0]");
   here.wait_until_running(run, "t[1]");
+  node::eventually([&] { return lines_of(data.path / "starts") == 2; });
   schemas::task_interface::attempt_finished_params params;
   auto report = params.build().initReport();
   report.setNumber(1);
@@ -335,6 +336,7 @@ TEST_CASE("a rank that is ready late has its slot all the same") {
   const auto run =
       lab.submit("name: p\nworkspace: task\ntasks:\n  - " + meeting(lab.folder.path, 2) + "\n");
   lab.wait_until(run, "t[0]", TaskState::RUNNING);
+  node::eventually([&] { return lines_of(lab.folder.path / "starts") == 1; });
   const auto other =
       lab.submit("{name: q, workspace: task, priority: 900, tasks: [{name: x, run: 'echo x >> " +
                  (lab.folder.path / "starts").string() + "'}]}");

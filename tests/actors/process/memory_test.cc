@@ -100,12 +100,15 @@ TEST_CASE("what processes have after a fork counts") {
 
 TEST_CASE("a command that is told to end has no more memory than before") {
   fixture f;
-  auto stubborn = f.shell("a1", "trap '" + holding(200) + "' TERM; sleep 1000 & wait");
+  auto stubborn =
+      f.shell("a1", "trap '" + holding(200) + "' TERM; sleep 1000 & printf '%8d' $!; wait");
   stubborn.memory_limit = 64 * mebibyte;
-  stubborn.timeout = 100ms;
   stubborn.grace = 1000s;
-  const auto report = f.run(stubborn);
-  CHECK(report.outcome == process_outcome::timed_out);
+  auto ended = f.start(stubborn);
+  static_cast<void>(f.printed_pid(stubborn));
+  REQUIRE(f.supervisor->cancel("a1"));
+  const auto report = await(std::move(ended));
+  CHECK(report.outcome == process_outcome::cancelled);
   CHECK(report.forced);
 }
 

@@ -94,7 +94,7 @@ private:
     }
     void take() {
       std::unique_lock lock{mutex_};
-      REQUIRE(changed_.wait_for(lock, 10s, [this] { return count_ > 0; }));
+      REQUIRE(changed_.wait_for(lock, 60s, [this] { return count_ > 0; }));
       --count_;
     }
 

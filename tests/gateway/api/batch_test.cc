@@ -145,7 +145,7 @@ public:
 
   std::size_t wait_for(std::size_t lines) {
     std::unique_lock lock{mutex_};
-    CHECK(changed_.wait_for(lock, std::chrono::seconds{20}, [&] { return lines_ >= lines; }));
+    CHECK(changed_.wait_for(lock, std::chrono::seconds{60}, [&] { return lines_ >= lines; }));
     return lines_;
   }
   void drain() {

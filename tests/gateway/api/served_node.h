@@ -5,7 +5,9 @@
 #include <doctest/doctest.h>
 #include <unistd.h>
 
+#include <chrono>
 #include <filesystem>
+#include <functional>
 #include <memory>
 #include <nlohmann/json.hpp>
 #include <optional>
@@ -26,6 +28,14 @@ params: {who: world}
 tasks:
   - {name: say, run: 'echo "hello $MILLRACE_PARAM_WHO"'}
 )";
+
+// Asks until it is so, for what is on its way.
+inline void until(const std::function<bool()>& is_so) {
+  const auto end = std::chrono::steady_clock::now() + std::chrono::minutes{1};
+  while (!is_so()) {
+    REQUIRE(std::chrono::steady_clock::now() < end);
+  }
+}
 
 // A node behind a server, and a client of it.
 class served_node {

@@ -39,7 +39,7 @@ TEST_CASE("a front tells when its server's thread is stuck, and when it is no mo
     stall = served.stall();
   }
   REQUIRE(stall);
-  CHECK(stall->text() == "the HTTP server has made no progress for 5 s");
+  CHECK(stall->text().starts_with("the HTTP server has made no progress for "));
 
   over.set_value();
   for (int tries = 0; stall && tries < 300; ++tries) {

@@ -18,6 +18,7 @@
 #include <vector>
 
 #include "cli/remote.h"
+#include "gateway/http/wire.h"
 #include "millrace/runtime/unique_fd.h"
 
 namespace millrace::gateway::cli {
@@ -61,8 +62,15 @@ public:
     return *std::move(made);
   }
 
-  /// How many connections it has taken.
-  [[nodiscard]] int connections() const { return connections_; }
+  /// How many connections it has taken, once they are as many as that; it takes them a moment
+  /// later.
+  [[nodiscard]] int connections(int wanted) const {
+    const auto end = std::chrono::steady_clock::now() + http::patience;
+    while (connections_ < wanted && std::chrono::steady_clock::now() < end) {
+      std::this_thread::yield();
+    }
+    return connections_;
+  }
 
 private:
   void serve() {

@@ -166,10 +166,10 @@ TEST_CASE("a wait on a terminal ends in time when the server tells no total") {
     }
   }};
   const auto start = std::chrono::steady_clock::now();
-  const auto left = command_line(on, {"watch", "r", "--progress", "tty", "--timeout", "300ms"});
+  const auto left = command_line(on, {"watch", "r", "--progress", "tty", "--timeout", "1s"});
   CHECK(left.code == exit_code::wait_timed_out);
   CHECK(asked_for == 2);
-  CHECK(std::chrono::steady_clock::now() - start < 3s);
+  CHECK(std::chrono::steady_clock::now() - start < 9s);  // an answer is waited for for ten
 }
 
 // Method: the last one opens what might be a stream.
@@ -178,7 +178,7 @@ TEST_CASE("watch ends after one pass when somebody listens and nobody answers") 
     const mute_server there{begin};
     auto server = there.asked();
     CHECK(watch(server, "r", progress_mode::quiet, std::nullopt) == exit_code::unreachable);
-    CHECK(there.connections() == 2);  // for the run, and for how the cluster is
+    CHECK(there.connections(2) == 2);  // for the run, and for how the cluster is
   }
 }
 

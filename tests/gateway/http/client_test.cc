@@ -96,7 +96,7 @@ TEST_CASE("an answer that does not come, or breaks off, says what may have happe
   running on{[&](request&, reply answer) { held.put(std::move(answer)); }};
   client_options options;
   options.base = {.host = "127.0.0.1", .port = on.port, .prefix = ""};
-  options.timeout = 50ms;
+  options.timeout = 500ms;
   client impatient{options, on.clock};
   CHECK(impatient.send(method::get, "/").error().code() == errc::deadline_exceeded);
   CHECK(held.take());
@@ -182,7 +182,7 @@ TEST_CASE("a stream that goes quiet is given up") {
   runtime::system_clock clock;
   client_options options;
   options.base = {.host = "127.0.0.1", .port = server.port, .prefix = ""};
-  options.quiet_timeout = 100ms;
+  options.quiet_timeout = 2s;
   std::string seen;
   const auto answer =
       client{options, clock}.stream(method::get, "/", {}, {}, [&](std::string_view piece) {

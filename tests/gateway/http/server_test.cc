@@ -43,7 +43,7 @@ void echo_known(request& asked, reply answer) {
 
 // For what the server counts a moment later.
 void until(const std::function<bool()>& holds) {
-  const auto end = std::chrono::steady_clock::now() + 10s;
+  const auto end = std::chrono::steady_clock::now() + patience;
   while (!holds()) {
     REQUIRE(std::chrono::steady_clock::now() < end);
     std::this_thread::yield();
@@ -184,7 +184,6 @@ TEST_CASE("what is malformed, ambiguous or over a limit is refused and the conne
   server_options options;
   options.body_bytes_max = 100;
   options.header_bytes_max = 1024;
-  options.header_timeout = 200ms;
   running on{echo, options};
   const std::string host = "Host: h\r\n";
   const std::string post = "POST /x HTTP/1.1\r\n" + host;
@@ -258,9 +257,9 @@ TEST_CASE("nothing after a refused request is taken for a request") {
 
 TEST_CASE("a slow header or body is cut off, a quiet connection closed") {
   server_options options;
-  options.header_timeout = 100ms;
-  options.body_timeout = 100ms;
-  options.idle_timeout = 150ms;
+  options.header_timeout = 500ms;
+  options.body_timeout = 500ms;
+  options.idle_timeout = 2s;
   running on{echo, options};
   wire header{on.port};
   header.send("GET /x HTTP/1.1\r\nHo");
@@ -276,7 +275,7 @@ TEST_CASE("a slow header or body is cut off, a quiet connection closed") {
 TEST_CASE("a stranger has less time for a body, and what is held for it goes with the answer") {
   const auto held = std::make_shared<std::atomic<int>>(0);
   server_options options;
-  options.stranger_body_timeout = 100ms;
+  options.stranger_body_timeout = 1s;
   options.refuse_body = [held](request& received) {
     ++*held;
     received.stranger = {held.get(), [held](void*) { --*held; }};
@@ -511,7 +510,7 @@ TEST_CASE("a stream ends when its client is nobody any more, and does not look w
   slot<stream> opened;
   slot<int> told;
   server_options options;
-  options.idle_timeout = 80ms;  // sweeps every 10 ms
+  options.idle_timeout = 800ms;  // sweeps every 100 ms
   options.is_valid = [&](const principal& who) { return is_somebody || who.name == "other"; };
   running on{[&](request& asked, reply answer) {
                asked.by = std::make_shared<principal>(

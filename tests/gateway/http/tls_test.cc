@@ -37,7 +37,7 @@ public:
   /// The same, once there is something: the server may tell a client before it tells the log.
   std::string next() {
     std::unique_lock lock{mutex_};
-    REQUIRE(grown_.wait_for(lock, 10s, [this] { return !text_.empty(); }));
+    REQUIRE(grown_.wait_for(lock, patience, [this] { return !text_.empty(); }));
     return std::exchange(text_, {});
   }
 

@@ -39,7 +39,7 @@ public:
   // Waits until so many requests have come, and gives their bodies.
   std::vector<json> requests(std::size_t count) {
     std::unique_lock lock{mutex_};
-    REQUIRE(changed_.wait_for(lock, 30s, [&] { return requests_.size() >= count; }));
+    REQUIRE(changed_.wait_for(lock, 60s, [&] { return requests_.size() >= count; }));
     return requests_;
   }
   // The names of the spans that were taken, in the order in which they came.

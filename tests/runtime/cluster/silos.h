@@ -82,11 +82,11 @@ public:
     one.reset();
   }
 
-  /// Calls `is_so`, which does some work, until it is; fails after half a minute.
+  /// Calls `is_so`, which does some work, until it is; fails after a minute.
   template <class Predicate>
   void until(const char* what, Predicate is_so) {
     const system_clock time;
-    const auto give_up = time.steady() + 30s;
+    const auto give_up = time.steady() + 60s;
     while (!is_so()) {
       if (time.steady() > give_up) {
         FAIL("it does not come to pass that " << std::string{what} << told());
@@ -97,7 +97,7 @@ public:
   /// Waits for a line that begins so.
   void wait_for(const std::string& line) {
     std::unique_lock lock{mutex_};
-    const bool there = changed_.wait_for(lock, 30s, [&] { return has_line(line); });
+    const bool there = changed_.wait_for(lock, 60s, [&] { return has_line(line); });
     lock.unlock();
     if (!there) {
       FAIL("nobody says '" << line << "'" << told());

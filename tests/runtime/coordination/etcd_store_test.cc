@@ -183,7 +183,7 @@ TEST_CASE("endpoints that are silent or gone are passed over") {
   silent.fall_silent();
   etcd_options etcd;
   etcd.endpoints = {"http://127.0.0.1:" + nobody.number(), silent.url(), shared_etcd().url()};
-  const auto store = opened(open_etcd_store(etcd, the_clock(), the_clock().steady() + 2s));
+  const auto store = opened(open_etcd_store(etcd, the_clock(), the_clock().steady() + 5s));
   CHECK(store->read(0, soon()));
 }
 

@@ -7,6 +7,7 @@
 #include <pthread.h>
 #include <sys/file.h>
 #include <sys/mman.h>
+#include <sys/ptrace.h>
 
 #include <filesystem>
 #include <random>
@@ -54,7 +55,7 @@ std::function<void(const child::says&)> stuck_writer(const std::string& director
 TEST_CASE("stores of one process share a directory, each with its own session") {
   local_provider provider;
   coordination_options options;
-  options.session_ttl = 300ms;
+  options.session_ttl = 2s;
   hint_counter hints;
   options.changed = hints.hook();
   auto first = provider.open();
@@ -150,6 +151,36 @@ TEST_CASE("many reads at once end by their deadline while a process is stopped w
   CHECK_FALSE(open.empty());
   open.pop_back();
   CHECK((*environment)->begin_read(the_clock().steady()));  // the place of the one that has ended
+}
+
+// Goal: nobody is told of a change before it can be read, and then never again.
+// Method: the writer is looked at after each of its system calls, while a transaction is flushed.
+TEST_CASE("a transaction is the last one from when a read sees it") {
+  local_provider provider;
+  auto environment =
+      local_environment::open(provider.folder.path, *this_process(), the_clock(), say_nothing);
+  REQUIRE(environment);
+  const auto seen_by_reads = [&] { return (*(*environment)->begin_read(soon()))->revision(); };
+  const auto before = seen_by_reads();
+  child writer{[&](const child::says&) {
+    auto theirs =
+        local_environment::open(provider.folder.path, *this_process(), the_clock(), say_nothing);
+    const auto write = (*theirs)->begin_write(soon());
+    static_cast<void>((*write)->rows(coordination_protocol).put(record(0, 1)));
+    ::ptrace(PTRACE_TRACEME, 0, nullptr, nullptr);
+    ::raise(SIGSTOP);
+    static_cast<void>((*write)->commit());
+    ::raise(SIGUSR1);  // it is done
+  }};
+  int looks = 0;
+  for (int status = 0; WSTOPSIG(status) != SIGUSR1; ++looks) {
+    REQUIRE(::waitpid(writer.pid(), &status, 0) == writer.pid());
+    REQUIRE(WIFSTOPPED(status));
+    CHECK((*environment)->last_revision() == seen_by_reads());
+    REQUIRE(::ptrace(PTRACE_SYSCALL, writer.pid(), nullptr, nullptr) == 0);
+  }
+  CHECK(looks > 4);
+  CHECK(seen_by_reads() == before + 1);
 }
 
 TEST_CASE("who dies with the lock loses it at once") {
