@@ -108,7 +108,7 @@ private:
     if (answer_) {
       answer_.fail(why);
     } else {
-      finish();
+      break_off();
     }
   }
 
@@ -167,7 +167,7 @@ private:
 
   void take(runtime::result<schemas::run_interface::events_results> page) {
     if (!page || closed_) {
-      finish();
+      break_off();
       return;
     }
     auto concerned = page->ended();
@@ -185,7 +185,9 @@ private:
               found ? started(found->task(), self->wanted_) : std::optional<std::uint32_t>{};
           if (attempt) {
             self->begin(*attempt);
-          } else if (!found || has_ended(found->task())) {
+          } else if (!found) {
+            self->break_off();
+          } else if (has_ended(found->task())) {
             self->finish();
           } else {
             self->look();
@@ -255,7 +257,8 @@ private:
       const auto log = open_log();
       const auto chunk = log ? log->read(offset_, chunk_bytes) : log.error();
       if (!chunk && chunk.error().code() != errc::not_found) {
-        break;
+        break_off();
+        return;
       }
       if (chunk && (!chunk->bytes.empty() || chunk->dropped > 0)) {
         offset_ = chunk->next_offset;
@@ -287,7 +290,7 @@ private:
           self->parts_.files.go_on([self] { self->go_on(); });
         });
     if (!watched) {
-      finish();
+      break_off();
       return;
     }
     waiter_ = static_cast<std::uint64_t>(*watched);
@@ -315,6 +318,12 @@ private:
 
   void finish() {
     out_.close();
+    self_.reset();
+  }
+
+  // There may be more, so that whoever reads it asks again, or says that it is not all.
+  void break_off() {
+    out_.cut();
     self_.reset();
   }
 

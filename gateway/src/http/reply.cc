@@ -24,6 +24,12 @@ void stream::close() {
   }
 }
 
+void stream::cut() {
+  if (const auto sink = std::exchange(sink_, nullptr)) {
+    sink->cut();
+  }
+}
+
 void stream::on_closed(task callback) {
   if (sink_) {
     sink_->on_closed(std::move(callback));

@@ -34,6 +34,7 @@ public:
 
   virtual write_status write(std::string_view piece) = 0;
   virtual void close() = 0;
+  virtual void cut() = 0;
   virtual void on_closed(task callback) = 0;
   virtual void on_drained(std::function<void()> callback) = 0;
 };
@@ -64,7 +65,10 @@ public:
   /// Ends the answer after what was written. Later writes answer `closed`.
   void close();
 
-  /// `callback` runs once if the stream ends otherwise than by `close()`: the client left or
+  /// The same of an answer that is not whole, which its client sees.
+  void cut();
+
+  /// `callback` runs once if the stream ends otherwise than by its writer: the client left or
   /// lagged too far, or the server stops. It runs soon if that has already happened.
   void on_closed(task callback);
 

@@ -40,6 +40,14 @@ void stream_queue::close() {
   }
 }
 
+void stream_queue::cut() {
+  {
+    const std::lock_guard lock{mutex_};
+    is_cut_ = !closed_;
+  }
+  close();
+}
+
 // One posted wake-up covers all writes until the loop comes round, so a burst of small events
 // leaves as one chunk. Always posted, also on the loop's own thread: a writer may hold a lock
 // that its callbacks take.
@@ -85,7 +93,7 @@ stream_queue::rest stream_queue::take(std::string& into) {
     pending_.clear();
     pending_begin_ = 0;
   }
-  return closed_ ? rest::end : ended_ ? rest::cut_short : rest::more;
+  return closed_ && !is_cut_ ? rest::end : closed_ || ended_ ? rest::cut_short : rest::more;
 }
 
 void stream_queue::sent(std::size_t bytes) {

@@ -22,13 +22,14 @@ public:
 
   write_status write(std::string_view piece) override;
   void close() override;
+  void cut() override;
   void on_closed(task callback) override;
   void on_drained(std::function<void()> callback) override;
 
   // The connection's side, on the loop's thread.
 
   /// What follows that which was taken: more of it, now or later; its proper end; or nothing
-  /// although the writer had not closed it.
+  /// although it is not whole.
   enum class rest : std::uint8_t { more, end, cut_short };
 
   /// Moves the front of what is queued into `into` (which is empty), at most `piece_bytes_max`: a
@@ -56,6 +57,7 @@ private:
   bool waking_ = false;
   bool was_full_ = false;
   bool closed_ = false;  ///< By the writer.
+  bool is_cut_ = false;  ///< Closed, and not whole.
   bool ended_ = false;   ///< By the client, its slowness, or the server.
   task on_closed_;
   std::function<void()> on_drained_;

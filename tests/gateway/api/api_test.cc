@@ -377,6 +377,7 @@ public:
     return http::write_status::full;
   }
   void close() override {}
+  void cut() override {}
   void on_closed(http::task) override {}
   void on_drained(std::function<void()> callback) override { drained_ = std::move(callback); }
 

@@ -176,6 +176,7 @@ private:
     const std::lock_guard lock{mutex_};
     ended_ = true;
   }
+  void cut() override { close(); }
   void on_closed(http::task callback) override { closed_ = std::move(callback); }
   void on_drained(std::function<void()> callback) override { drained_ = std::move(callback); }
 

@@ -39,6 +39,33 @@ TEST_CASE("a long log comes in pieces from elsewhere, and so does its end") {
   CHECK(tail.body == std::string(1'000'000, 'x'));
 }
 
+// Method: once the first of it has come the log becomes unreadable; much of it is still to come.
+TEST_CASE("a log that breaks off does not look whole, from here and from elsewhere") {
+  for (const auto where : {served_node::executor::own, served_node::executor::elsewhere}) {
+    served_node here{where};
+    here.ask(method::put, "/api/v1/projects/p/pipelines/long", 201,
+             "name: long\ntasks: [{name: a, run: 'head -c 40000000 /dev/zero | tr \\\\0 x'}]\n");
+    const auto run = here.finished_run("long");
+    const auto folder = here.folder() / "logs" / run;
+    std::size_t got = 0;
+    auto client = here.another_client();
+    const auto read = client.stream(method::get, "/api/v1/runs/" + run + "/tasks/a/logs", {}, {},
+                                    [&](std::string_view piece) {
+                                      if (std::exchange(got, got + piece.size()) == 0) {
+                                        const auto log = std::filesystem::directory_iterator {
+                                          folder
+                                          } -> path();
+                                        std::filesystem::remove(log);
+                                        std::filesystem::create_symlink(log, log);
+                                      }
+                                      return http::flow::more;
+                                    });
+    CHECK_FALSE(read);
+    CHECK(got > 0);
+    CHECK(got < 40'000'000);
+  }
+}
+
 // Method: the command says a word when the test has read the one before, so the reader must wait
 // for each where it is written.
 TEST_CASE("a log elsewhere is followed as it grows, to its end") {
