@@ -355,6 +355,14 @@ void cluster_node::end_thread() {
   }
 }
 
+// Behind the mutex whoever asks sees that it is gone; it ends outside, since its threads give
+// hints.
+void cluster_node::close_store() {
+  std::unique_ptr<coordination_store> closed;
+  const std::lock_guard lock{mutex_};
+  closed.swap(store_);
+}
+
 void cluster_node::leave() {
   const std::lock_guard nobody_operates{operating_};
   if (std::exchange(has_left_, true) || !store_) {
@@ -372,7 +380,7 @@ void cluster_node::leave() {
   if (links_) {
     links_->stop();
   }
-  store_.reset();
+  close_store();
 }
 
 void cluster_node::abandon() {
@@ -386,7 +394,7 @@ void cluster_node::abandon() {
   end_thread();
   requests_.stop();
   looks_.stop();
-  store_.reset();
+  close_store();
 }
 
 cluster_view cluster_node::view() const {

@@ -162,6 +162,7 @@ private:
   void look_at_disk(steady_time now);
   void expel();
   void end_thread();
+  void close_store();
 
   // Operating: cluster_operating.cc.
   [[nodiscard]] result<void> become(presence how, const std::string& why);
@@ -179,7 +180,7 @@ private:
   surroundings& around_;
   std::unique_ptr<coordination_store> store_;
   cluster_settings cluster_;
-  silo_row own_;
+  silo_row own_;                 // as it joined: any thread may read it from then on
   replication* side_ = nullptr;  // of a silo that has copies
   std::unique_ptr<silo_links> links_;
   record_requests wanted_;

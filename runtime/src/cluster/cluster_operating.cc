@@ -69,7 +69,6 @@ result<void> cluster_node::become(presence how, const std::string& why) {
   if (auto told = store_->update(row, deadline); !told) {
     return told;
   }
-  own_ = row;
   const std::lock_guard lock{mutex_};
   book_->take_part(how);
   is_hinted_ = true;
