@@ -56,11 +56,11 @@ void local_watcher::run() {
     renew(now);
     take_out_ended(now);
     const auto revision = environment_.last_revision();
-    if (revision && *revision != seen_revision_) {
-      seen_revision_ = *revision;
-      read_silos();
-      hint(now);
-    } else if (now - hinted_at_ >= hint_interval_max) {
+    if (revision && *revision != read_revision_ && read_silos()) {
+      read_revision_ = *revision;
+    }
+    if ((revision && std::exchange(seen_revision_, *revision) != *revision) ||
+        now - hinted_at_ >= hint_interval_max) {
       hint(now);
     }
     wait();
@@ -83,14 +83,18 @@ void local_watcher::wait() {
   ::poll(ends.data(), ends.size(), poll_interval_ms);
 }
 
-void local_watcher::read_silos() {
+// False when they could not be read: whoever is new is not watched yet.
+bool local_watcher::read_silos() {
   const auto reader = environment_.begin_read(clock_.steady() + own_patience);
   auto found = reader ? (*reader)->rows(options_.protocol).silos()
                       : result<std::vector<local_silo>>{reader.error()};
   if (!found) {
-    options_.warn(found.error().to_string());
-    return;
+    if (!std::exchange(is_unread_told_, true)) {
+      options_.warn(found.error().to_string());
+    }
+    return false;
   }
+  is_unread_told_ = false;
   std::vector<watched> silos;
   for (const auto& each : *found) {
     const auto& row = each.row;
@@ -109,6 +113,7 @@ void local_watcher::read_silos() {
     silos.push_back(std::move(silo));
   }
   silos_ = std::move(silos);
+  return true;
 }
 
 void local_watcher::renew(steady_time now) {

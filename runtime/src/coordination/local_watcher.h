@@ -56,7 +56,7 @@ private:
   void run();
   void wait();
   void hint(steady_time now);
-  void read_silos();
+  bool read_silos();
   void renew(steady_time now);
   void take_out_ended(steady_time now);
 
@@ -68,7 +68,9 @@ private:
   std::optional<session> session_;
 
   std::vector<watched> silos_;
-  std::uint64_t seen_revision_ = 0;
+  std::uint64_t seen_revision_ = 0;  // of the store
+  std::uint64_t read_revision_ = 0;  // of `silos_`
+  bool is_unread_told_ = false;
   steady_time hinted_at_{};
   std::atomic<bool> stopping_{false};
   unique_fd wake_;

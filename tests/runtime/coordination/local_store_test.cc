@@ -9,12 +9,14 @@
 #include <sys/mman.h>
 #include <sys/ptrace.h>
 
+#include <atomic>
 #include <filesystem>
 #include <random>
 
 #include "cas_history.h"
 #include "child.h"
 #include "coordination/local_environment.h"
+#include "coordination/local_watcher.h"
 #include "coordination/shared_page.h"
 #include "providers.h"
 
@@ -342,6 +344,54 @@ TEST_CASE("a silo whose process has ended is out long before its session is") {
   REQUIRE(store->read(0, soon())->silos.size() == 1);
   dead.signal(SIGKILL);
   CHECK(hints.wait_until([&] { return store->read(0, soon())->silos.empty(); }));
+}
+
+// Goal: a silo that joined while the store could not be read is watched once it can be.
+// Method: a process that is stopped with the lock keeps reads from having a place of their own, and
+// this one has all that are left. Nothing is written afterwards.
+TEST_CASE("a silo is watched that could not be read of when it was new") {
+  local_provider provider;
+  hint_counter hints;
+  coordination_options options;
+  options.session_ttl = 1h;
+  child silo{[&](const child::says& say) {
+    const auto theirs = provider.open(options);
+    silo_row row;
+    row.name = "a";
+    say(std::to_string(*theirs->join(row, std::nullopt, soon())));
+    ::pause();
+  }};
+  REQUIRE(std::stoull(silo.read()) > 0);
+  auto opened =
+      local_environment::open(provider.folder.path, *this_process(), the_clock(), say_nothing);
+  REQUIRE(opened);
+  auto& environment = **opened;
+  child holder{stuck_writer(provider.folder.path)};
+  REQUIRE(holder.read() == "holds the lock");
+  std::vector<std::unique_ptr<local_environment::reader>> places;
+  for (auto next = environment.begin_read(the_clock().steady() + 10ms); next;
+       next = environment.begin_read(the_clock().steady() + 10ms)) {
+    places.push_back(std::move(*next));
+    REQUIRE(places.size() < 10);
+  }
+  std::atomic<bool> has_failed{false};
+  options.changed = hints.hook();
+  options.warn = [&](std::string_view) {
+    has_failed = true;
+    hints.hook()();
+  };
+  local_watcher watcher{environment, the_clock(), options};
+  REQUIRE(watcher.start());
+  REQUIRE(hints.wait_until([&] { return has_failed.load(); }));
+  holder.signal(SIGKILL);
+  holder.wait();
+  places.clear();
+  silo.signal(SIGKILL);
+  const auto is_out = [&] {
+    const auto reader = environment.begin_read(soon());
+    return reader && (*reader)->rows(coordination_protocol).silos()->empty();
+  };
+  CHECK(hints.wait_until(is_out));
 }
 
 TEST_CASE("a silo of a dead process may be replaced at once") {
