@@ -15,8 +15,10 @@ namespace {
 // Of a call that may be repeated, and whose outcome nobody knew that often.
 constexpr unsigned repeats_max = 3;
 
-// Some megabytes of small calls: what comes in during a failover of a few seconds.
+// Some megabytes of small calls: what comes in during a failover of a few seconds. Of large ones as
+// much as commits may wait for their disk.
 constexpr std::size_t parked_max = 10'000;
+constexpr std::int64_t parked_bytes_max = std::int64_t{64} << 20U;
 
 // Of messages that have no deadline.
 constexpr duration parked_for_max = std::chrono::milliseconds{call_timeout_ms_default};
@@ -54,6 +56,10 @@ error refusal_of(peer_send sent, const envelope& call, const std::string& silo) 
   }
 }
 
+error stops(const std::string& silo) {
+  return {errc::unavailable, "silo '" + silo + "' stops; nothing was done"};
+}
+
 // Whether twice is the same as once.
 bool may_repeat(const envelope& call) noexcept {
   return only_reads(call) || call.send || !call.text().empty();
@@ -68,6 +74,7 @@ router::~router() {
 void router::clear() {
   calls_.clear();
   const auto parked = std::exchange(parked_, {});
+  parked_bytes_ = 0;
   for (const auto& each : parked) {
     drop(each.one);
   }
@@ -158,14 +165,20 @@ void router::park(envelope* one, unsigned repeats) {
     one->deadline = home_.time().steady() + parked_for_max;
   }
   one->acted = one->acted || (repeats > 0 && !only_reads(*one));  // wherever it was before
-  if (!left_.load(std::memory_order_acquire)) {
+  if (left_.load(std::memory_order_acquire)) {
+    home_.answer(one, stops(self_));
+    return;
+  }
+  {
+    const auto bytes = bytes_of(*one);
     const std::lock_guard lock{mutex_};
-    if (parked_.size() < parked_max) {
+    if (parked_.size() < parked_max && parked_bytes_ + bytes <= parked_bytes_max) {
       parked_.push_back({one, repeats});
+      parked_bytes_ += bytes;
       return;
     }
   }
-  home_.answer(one, {errc::unavailable,
+  home_.answer(one, {errc::overloaded,
                      "no silo has " + name_of(*one) + " now, and too many calls wait already",
                      std::chrono::milliseconds{100}});
 }
@@ -175,6 +188,7 @@ void router::retry_parked() {
   {
     const std::lock_guard lock{mutex_};
     waiting.swap(parked_);
+    parked_bytes_ = 0;
   }
   const auto now = home_.time().steady();
   for (const auto& [one, repeats] : waiting) {
@@ -183,7 +197,7 @@ void router::retry_parked() {
                          "no silo has taken " + name_of(*one) + " by its deadline" +
                              (one->acted ? ", after one that was lost" : "; it has not begun")});
     } else if (left_.load(std::memory_order_acquire)) {
-      home_.answer(one, {errc::unavailable, "silo '" + self_ + "' stops; nothing was done"});
+      home_.answer(one, stops(self_));
     } else {
       go_on(one, repeats);
     }

@@ -203,6 +203,7 @@ private:
   call_book calls_;
   mutable std::mutex mutex_;
   std::vector<parked_message> parked_;
+  std::int64_t parked_bytes_ = 0;
   std::set<std::string, std::less<>> unreached_;  // silos
   // Of types that this silo does not host, by name.
   std::map<std::string, interface_info, std::less<>> stand_ins_;

@@ -761,6 +761,34 @@ TEST_CASE("a call waits for its partition's primary, until its deadline") {
   CHECK(both.call(both.a(), ref<Ferry>("nowhere").get())->total() == 1);
 }
 
+TEST_CASE("calls that wait for a primary have 64 MiB together, and no more") {
+  two_silos both;
+  both.place("nowhere", "");
+  const std::string text(std::size_t{1} << 20U, 'x');
+  std::atomic<int> answered{0};
+  const auto begin = [&] {
+    both.a().here().call_then(ref<Ferry>("nowhere").refuse(text), [&](const auto&) { ++answered; });
+  };
+  for (int call = 0; call < 63; ++call) {
+    begin();
+  }
+  CHECK(answered == 0);
+  CHECK(code_of(both.call(both.a(), ref<Ferry>("nowhere").refuse(text))) == errc::overloaded);
+  auto small = both.a().begin(ref<Ferry>("nowhere").add(1));
+  both.settle();
+  CHECK(both.routes(both.a()).parked() == 64);
+  both.routes(both.a()).retry_parked();  // none of it has gone
+  CHECK(code_of(both.call(both.a(), ref<Ferry>("nowhere").refuse(text))) == errc::overloaded);
+  both.place("nowhere", "b");
+  both.settle();
+  CHECK(small.answer()->total() == 1);
+  CHECK(answered == 63);
+  both.place("nowhere", "");
+  begin();
+  both.settle();
+  CHECK(both.routes(both.a()).parked() == 1);
+}
+
 TEST_CASE("so many calls wait for a primary, and no more; a silo that stops keeps none") {
   two_silos both;
   both.place("nowhere", "");
@@ -774,7 +802,7 @@ TEST_CASE("so many calls wait for a primary, and no more; a silo that stops keep
   }
   CHECK(answered == 0);
   const auto over = both.call(both.a(), ref<Ferry>("nowhere").add(1));
-  CHECK(code_of(over) == errc::unavailable);
+  CHECK(code_of(over) == errc::overloaded);
   CHECK(over.error().retry_after() > 0ms);
   both.routes(both.a()).leave();
   both.settle();
