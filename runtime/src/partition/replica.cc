@@ -56,10 +56,6 @@ bool replica::may_append() const noexcept {
   return role_ == replica_role::primary && set_.has_minimum() && !successor_;
 }
 
-bool replica::lags(steady_time now, duration limit) const noexcept {
-  return leads() && committed_ < peers_.tail_at(now - limit);
-}
-
 std::uint64_t replica::forgettable() const noexcept {
   auto seq = state_.checkpointed.seq;
   for (const auto& each : peers_.all()) {

@@ -69,8 +69,6 @@ public:
   [[nodiscard]] bool is_alone() const noexcept { return leads() && peers_.empty(); }
   /// Whether entries are ordered here now, and can be committed: there are enough copies.
   [[nodiscard]] bool may_append() const noexcept;
-  /// Entries have waited for that long to be committed: clients should come more slowly.
-  [[nodiscard]] bool lags(steady_time now, duration limit) const noexcept;
   /// The checkpoint has the entries up to there, and nobody who catches up needs them.
   [[nodiscard]] std::uint64_t forgettable() const noexcept;
 

@@ -497,16 +497,5 @@ TEST_CASE("by an operator's decision a partition goes on with what one copy has"
   }
 }
 
-TEST_CASE("entries that wait for long are to be told to clients") {
-  pair both;
-  settle(both);
-  both.primary.append("x");
-  both.primary.flush();
-  both.primary.tick(after(50));
-  both.primary.tick(after(100));
-  CHECK_FALSE(both.primary.replica.lags(after(900), std::chrono::seconds{1}));
-  CHECK(both.primary.replica.lags(after(1100), std::chrono::seconds{1}));
-}
-
 }  // namespace
 }  // namespace millrace::runtime
