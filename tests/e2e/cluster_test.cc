@@ -8,8 +8,10 @@
 
 #include <chrono>
 #include <fstream>
+#include <iterator>
 #include <map>
 #include <memory>
+#include <nlohmann/json.hpp>
 #include <sstream>
 
 #include "process.h"
@@ -265,6 +267,82 @@ TEST_CASE("a run is followed to its end although the gateway is killed and start
   }
   gateway.interrupt();
   CHECK(gateway.wait().status == 0);
+  cluster.interrupt();
+  CHECK(cluster.wait().status == 0);
+}
+
+// Goal: what runs on one silo goes on when another one is lost that manages its task.
+// Method: runs are begun until one has its command elsewhere than its task, and its own actor on
+// either; the silo of the task is killed, and the command ends afterwards.
+TEST_CASE("a running command survives the loss of the silo that manages its task") {
+  temporary_folder folder;
+  const auto definition = folder.path / "p.yaml";
+  const auto at = folder.path.string();
+  std::ofstream{definition} << "name: long\ntasks:\n  - {name: t, run: 'echo $$ >> " << at
+                            << "/$MILLRACE_RUN; until test -e " << at
+                            << "/go; do sleep 0.05; done'}\n";
+  background_command cluster{
+      {"dev", "--silos", "3", "--listen", "127.0.0.1:0", "--data", (folder.path / "d").string()}};
+  cluster.read_until("silo c pid ");
+  cluster.read_until("\n");
+  const auto lines = parse(cluster.printed());
+  const auto asked = [&](std::vector<std::string> words) {
+    words.insert(words.end(), {"--server", lines.url});
+    return millrace(words);
+  };
+  const auto json_of = [&](std::vector<std::string> words) {
+    words.insert(words.end(), {"-o", "json"});
+    return nlohmann::json::parse(asked(words).output, nullptr, false);
+  };
+  const auto text_of = [](const std::filesystem::path& file) {
+    std::ifstream stream{file};
+    return std::string{std::istreambuf_iterator<char>{stream}, {}};
+  };
+  REQUIRE(asked({"apply", definition.string()}).status == 0);
+  REQUIRE(asked({"cluster", "health", "--wait", "1m"}).status == 0);
+  const auto silo_of = [&](const std::string& type, const std::string& run) {
+    for (const auto& each : json_of({"actor", "list", type})) {
+      if (each["key"].get<std::string>().starts_with(run)) {
+        return each["silo"].get<std::string>();
+      }
+    }
+    return std::string{};
+  };
+  std::string run;
+  std::string manager;
+  for (int tries = 0; tries < 30 && manager.empty(); ++tries) {
+    run = asked({"submit", "long", "-o", "name"}).output;
+    run = run.substr(run.find_last_of(" /", run.size() - 2) + 1);
+    run.pop_back();
+    REQUIRE(becomes({"get", run, "t", "-o", "json", "--server", lines.url}, "\"running\""));
+    const auto here = json_of({"get", run, "t"})["attempts"][0]["executor"].get<std::string>();
+    manager = silo_of("task", run);
+    const auto leader = silo_of("run", run);
+    if (manager == here || (leader != here && leader != manager)) {
+      manager.clear();
+      CHECK(asked({"cancel", run}).status == 0);
+    }
+  }
+  REQUIRE_FALSE(manager.empty());
+  const auto file = folder.path / run;
+  const auto end = std::chrono::steady_clock::now() + 60s;
+  while (text_of(file).empty() && std::chrono::steady_clock::now() < end) {
+  }
+  const auto pid = std::stoi(text_of(file));
+  ::kill(lines.pids.at(manager), SIGKILL);
+  cluster.read_until("was ended by signal 9; it starts again with: millrace silo --name " +
+                     manager);
+  // Another silo has its task by now.
+  REQUIRE(becomes({"get", run, "t", "-o", "json", "--server", lines.url}, "\"running\""));
+  CHECK(silo_of("task", run) != manager);
+  CHECK(::kill(pid, 0) == 0);
+  std::ofstream{folder.path / "go"}.close();
+  REQUIRE(becomes({"get", run, "-o", "json", "--server", lines.url}, "\"state\": \"succeeded\""));
+  const auto attempts = json_of({"get", run, "t"})["attempts"];
+  REQUIRE(attempts.size() == 1);
+  CHECK(attempts[0]["end"] == "exited");
+  CHECK(attempts[0]["exit_code"] == 0);
+  CHECK(text_of(file) == std::to_string(pid) + "\n");  // it has begun once
   cluster.interrupt();
   CHECK(cluster.wait().status == 0);
 }
