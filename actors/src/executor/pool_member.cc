@@ -413,7 +413,7 @@ result<log_piece> pool_member::read_log(const log_wish& wish) const {
     return each.token == wish.token && each.stage != attempt_stage::ended;
   });
   const auto log = attempts_.open_log(wish.token, wish.stream);
-  if (!log && log.error().code() == errc::not_found) {
+  if (!log && log.error().code() == errc::not_found && wish.offset == 0) {  // nothing was written
     return log_piece{{.offset = wish.offset, .bytes = {}, .next_offset = wish.offset}, ended};
   }
   auto from = wish.offset;

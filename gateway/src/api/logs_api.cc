@@ -256,7 +256,8 @@ private:
     while (!closed_) {
       const auto log = open_log();
       const auto chunk = log ? log->read(offset_, chunk_bytes) : log.error();
-      if (!chunk && chunk.error().code() != errc::not_found) {
+      // There is none of what has written nothing; else it has been removed meanwhile.
+      if (!chunk && (chunk.error().code() != errc::not_found || offset_ > 0)) {
         break_off();
         return;
       }

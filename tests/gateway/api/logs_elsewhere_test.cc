@@ -39,7 +39,8 @@ TEST_CASE("a long log comes in pieces from elsewhere, and so does its end") {
   CHECK(tail.body == std::string(1'000'000, 'x'));
 }
 
-// Method: once the first of it has come the log becomes unreadable; much of it is still to come.
+// Method: once the first of it has come the log is removed, and then becomes unreadable; much of it
+// is still to come.
 TEST_CASE("a log that breaks off does not look whole, from here and from elsewhere") {
   for (const auto where : {served_node::executor::own, served_node::executor::elsewhere}) {
     served_node here{where};
