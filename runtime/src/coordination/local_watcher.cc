@@ -56,7 +56,8 @@ void local_watcher::run() {
     renew(now);
     take_out_ended(now);
     const auto revision = environment_.last_revision();
-    if (revision && *revision != read_revision_ && read_silos()) {
+    // Where not even that can be read, the reason is told.
+    if (revision != read_revision_ && read_silos() && revision) {
       read_revision_ = *revision;
     }
     if ((revision && std::exchange(seen_revision_, *revision) != *revision) ||
