@@ -133,6 +133,11 @@ private:
 
   // On the file thread.
   void take_piece(const runtime::result<piece>& got) {
+    if (!got && got.error().code() == errc::not_found && answer_) {
+      open();
+      finish();  // there is none of what has written nothing, wherever it is asked for
+      return;
+    }
     if (!got || closed_) {
       got ? finish() : give_up(got.error());
       return;
@@ -224,6 +229,7 @@ private:
     if (!answer_) {
       return;
     }
+    start_ = offset_;
     http::header_list headers{{"Content-Type", "text/plain; charset=utf-8"},
                               {"X-Content-Type-Options", "nosniff"},
                               {"Cache-Control", "no-store"},
@@ -257,7 +263,7 @@ private:
       const auto log = open_log();
       const auto chunk = log ? log->read(offset_, chunk_bytes) : log.error();
       // There is none of what has written nothing; else it has been removed meanwhile.
-      if (!chunk && (chunk.error().code() != errc::not_found || offset_ > 0)) {
+      if (!chunk && (chunk.error().code() != errc::not_found || offset_ > start_)) {
         break_off();
         return;
       }
@@ -335,6 +341,7 @@ private:
   reply answer_;
   http::stream out_;
   std::uint64_t after_ = 0;    // the last event of the run that was seen
+  std::uint64_t start_ = 0;    // of the answer's first byte
   std::uint64_t offset_;       // of the next byte
   std::uint32_t attempt_ = 0;  // once it has started
   bool last_ = false;          // the attempt has ended: what is there is all

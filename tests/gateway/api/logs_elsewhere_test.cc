@@ -47,6 +47,11 @@ TEST_CASE("a log that breaks off does not look whole, from here and from elsewhe
     here.ask(method::put, "/api/v1/projects/p/pipelines/long", 201,
              "name: long\ntasks: [{name: a, run: 'head -c 40000000 /dev/zero | tr \\\\0 x'}]\n");
     const auto run = here.finished_run("long");
+    // What has written nothing is whole, from wherever it is asked for.
+    const auto none =
+        here.send(method::get, "/api/v1/runs/" + run + "/tasks/a/logs?stream=stderr&offset=5");
+    CHECK(none.status == 200);
+    CHECK(none.body.empty());
     const auto folder = here.folder() / "logs" / run;
     std::size_t got = 0;
     auto client = here.another_client();
