@@ -5,7 +5,7 @@
 
 #include "api/api.h"
 #include "api/respond.h"
-#include "millrace/actors/submission.h"
+#include "api/submission.h"
 #include "millrace/actors/timetable.h"
 #include "millrace/pipeline.capnp.actor.h"
 #include "millrace/schedule.capnp.actor.h"
@@ -237,10 +237,10 @@ void trigger(const api_parts& parts, request& received, reply answer) {
           return;
         }
         // Whoever reads the answer may ask for the run, which is on its way.
-        silo.call_then<schemas::run_interface::events_results>(
-            ref<schemas::Run>(run).events(0, actors::run_begin_wait_ms, 1),
-            [shared, kept = std::make_shared<http::response>(std::move(made))](
-                const auto& /*events*/) { shared->send(std::move(*kept)); });
+        when_begun(silo, run, {},
+                   [shared, kept = std::make_shared<http::response>(std::move(made))] {
+                     shared->send(std::move(*kept));
+                   });
       });
 }
 

@@ -39,18 +39,13 @@ struct submission {
   unsigned again_max = 3;      // as of calls that may be repeated anyway
 };
 
-// Whoever reads the answer may ask for the run. It is stored, so whatever this says, it begins.
+// Whoever reads the answer may ask for the run.
 void tell_when_begun(const std::shared_ptr<submission>& one,
                      pipeline_interface::submit_new_results results) {
-  constexpr std::chrono::milliseconds longest{2 * actors::run_begin_wait_ms};
-  auto call = ref<schemas::Run>(std::string{results.run()})
-                  .events(0, actors::run_begin_wait_ms, 1)
-                  .timeout(longest);
-  call.spec().context = one->context;
-  one->silo.call_then<schemas::run_interface::events_results>(
-      std::move(call),
-      [one, made = std::make_shared<pipeline_interface::submit_new_results>(std::move(results))](
-          const auto& /*events*/) { one->then(std::move(*made)); });
+  const std::string run{results.run()};
+  when_begun(one->silo, run, one->context,
+             [one, made = std::make_shared<pipeline_interface::submit_new_results>(
+                       std::move(results))] { one->then(std::move(*made)); });
 }
 
 // One without a key cannot be told apart from others by what it says, but its run's id is made
@@ -213,6 +208,16 @@ result<wanted_run> wanted_run_of(std::string_view text, key_in_text key) {
     }
   }
   return wanted;
+}
+
+void when_begun(runtime::silo& silo, const std::string& run,
+                std::shared_ptr<const runtime::request_context> context,
+                std::function<void()> then) {
+  constexpr std::chrono::milliseconds longest{2 * actors::run_begin_wait_ms};
+  auto call = ref<schemas::Run>(run).events(0, actors::run_begin_wait_ms, 1).timeout(longest);
+  call.spec().context = std::move(context);
+  silo.call_then<schemas::run_interface::events_results>(
+      std::move(call), [then = std::move(then)](const auto& /*events*/) { then(); });
 }
 
 void submit(const api_parts& parts, const std::string& pipeline, wanted_run&& wanted,

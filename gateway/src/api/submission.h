@@ -40,8 +40,14 @@ void submit(const api_parts& parts, const std::string& pipeline, wanted_run&& wa
             std::shared_ptr<const runtime::request_context> context,
             std::function<void(submitted)> then);
 
-/// The same, answered with 201: at once, or after `wait`, over zero, with how the run is by then.
-/// An empty one is answered by `answer_nothing_started`.
+/// Calls `then` when the run, whose beginning is stored and on its way, may be asked for; after two
+/// seconds whatever is known of it. `context`: of the asking; null: none.
+void when_begun(runtime::silo& silo, const std::string& run,
+                std::shared_ptr<const runtime::request_context> context,
+                std::function<void()> then);
+
+/// The same as `submit`, answered with 201: at once, or after `wait`, over zero, with how the run
+/// is by then. An empty one is answered by `answer_nothing_started`.
 void submit_and_answer(const api_parts& parts, const std::string& pipeline, wanted_run&& wanted,
                        std::shared_ptr<const runtime::request_context> context,
                        runtime::duration wait, const std::shared_ptr<http::reply>& answer);
