@@ -40,6 +40,9 @@ cluster::cluster(std::uint64_t seed, bool trace_text)
   settings.floor_interval = seconds{random.once_in(2) ? 30 : 5};
   reckless_ = random.once_in(12);
   impatient_ = random.once_in(8);
+  has_slow_primary_ = random.once_in(4);
+  // A few dozen entries, or more than a run has.
+  settings.learner_log_bytes_max = random.once_in(2) ? 2000 : settings.learner_log_bytes_max;
   // A young cluster has fewer silos than copies are wanted, and has never had all of them.
   const bool is_young = settings.copies > 2 && random.once_in(4);
   const auto count = is_young
@@ -166,7 +169,8 @@ void cluster::run_clients() {
       return;
     }
     run_clients();
-    const auto key = random.below(3);  // few, so that reads meet writes
+    // Few, so that reads meet writes; and now and then one whose row stays as it is for long.
+    const auto key = random.once_in(20) ? 3 + random.below(3) : random.below(3);
     const bool is_write = random.once_in(2);
     for (const auto& one : silos) {
       if (one->leads()) {
@@ -234,6 +238,32 @@ void cluster::compare_all() {
   }
 }
 
+void cluster::eject_beside_slow_disk() {
+  constexpr auto limit = seconds{15};
+  constexpr auto restart_max = seconds{9};  // of a process that was killed before all was mended
+  counted.events += plan.run_until(plan.now() + restart_max, [] { return false; });
+  const auto is_leading = [](const auto& each) { return each->leads(); };
+  const auto primary = std::find_if(silos.begin(), silos.end(), is_leading);
+  const auto& set = store.record().in_sync;
+  const auto dead = std::find_if(silos.begin(), silos.end(), [&](const auto& each) {
+    return !each->leads() &&
+           runtime::contains(set, {each->id(), "s" + std::to_string(each->silo())});
+  });
+  if (primary == silos.end() || dead == silos.end()) {
+    return;
+  }
+  const placed_copy copy{(*dead)->id(), "s" + std::to_string((*dead)->silo())};
+  (*primary)->slow_disk(plan.now() + limit);
+  (*dead)->kill();
+  const auto is_out = [&] { return !runtime::contains(store.record().in_sync, copy); };
+  counted.events += plan.run_until(plan.now() + limit, is_out);
+  if (!is_out()) {
+    throw violation{"a dead copy stays in the set of a primary whose disk is slow" + describe()};
+  }
+  (*primary)->slow_disk({});
+  (*dead)->start();
+}
+
 std::string cluster::describe() const {
   const auto name = [](const copy_id& id) {
     return std::to_string(id.high) + "." + std::to_string(id.low) + " ";
@@ -282,6 +312,9 @@ outcome cluster::run() {
     }
     if (!has_recovered()) {
       throw violation{"no progress although all is well again" + describe()};
+    }
+    if (has_slow_primary_) {
+      eject_beside_slow_disk();
     }
     compare_all();
   } catch (const violation& found) {

@@ -83,6 +83,8 @@ private:
   [[nodiscard]] const sim_disk* chosen_by(const partition_record& after) const;
   // Once all is well, every key can be read and all members have the same rows.
   void compare_all();
+  // A copy is dead and the primary's disk slow: it goes on without the copy all the same.
+  void eject_beside_slow_disk();
   [[nodiscard]] bool are_even() const;
   void read_all();
   // What a stuck cluster looks like.
@@ -92,12 +94,15 @@ private:
   bool quiet_ = false;      // no clients
   bool reckless_ = false;   // disks may be lost although nobody else has their content
   bool impatient_ = false;  // operators give data up although they need not
+  bool has_slow_primary_ = false;
   struct usurper {
     std::size_t silo;
     std::uint64_t epoch;
     copy_id old;
   };
   std::optional<usurper> usurper_;  // until the store has made it primary
+  std::size_t held_up_ = 0;         // that silo's copy joins late
+  steady_time held_up_until_{};
   std::uint64_t writes_before_ = 0;
   std::size_t operator_tries_ = 0;
   steady_time healed_at_{};

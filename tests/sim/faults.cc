@@ -34,7 +34,7 @@ void cluster::inject_later() {
 void cluster::inject() {
   const auto index = random.below(silos.size());
   auto& one = *silos[index];
-  switch (random.below(18)) {
+  switch (random.below(20)) {
     case 0:
     case 1:
     case 2:
@@ -86,6 +86,13 @@ void cluster::inject() {
         one.break_glass();
       }
       break;
+    case 17:
+      net.spoil(index, random.below(silos.size()), random.between_of(200, 600),
+                plan.now() + random.between(seconds{2}, seconds{10}));
+      break;
+    case 18:
+      one.slow_disk(plan.now() + random.between(seconds{1}, seconds{8}));
+      break;
     default:
       one.keep_image();
   }
@@ -100,17 +107,25 @@ void cluster::isolate(std::size_t one, steady_time until) {
   }
 }
 
-// A primary is cut off, and one of the others forgets what it has granted.
+// A primary is cut off, and one of the others forgets what it has granted; or, when the primary
+// comes back and another one has led since, to whom it had promised what.
 void cluster::strike_between() {
+  const bool when_back = random.once_in(2);
   for (const auto& each : silos) {
     if (each->id() != store.record().primary || !each->is_up()) {
       continue;
     }
-    isolate(each->silo(), plan.now() + random.between(seconds{1}, seconds{4}));
+    const auto length = random.between(seconds{when_back ? 2 : 1}, seconds{4});
+    isolate(each->silo(), plan.now() + length);
+    if (when_back) {
+      store.cut(each->silo(), plan.now() + length + seconds{1});
+    }
     auto& one = *silos[random.below(silos.size())];
-    if (&one != each.get() && one.is_up()) {
-      one.kill();
-      plan.after(random.between(milliseconds{20}, milliseconds{300}), [&one] { one.start(); });
+    if (&one != each.get()) {
+      plan.after(when_back ? length - milliseconds{300} : duration{}, [&one] { one.kill(); });
+      plan.after(when_back ? length - random.between({}, milliseconds{100})
+                           : random.between(milliseconds{20}, milliseconds{300}),
+                 [&one] { one.start(); });
     }
   }
 }
@@ -156,11 +171,17 @@ duration cluster::hold_up(const partition_record& wanted) {
     usurp(wanted);
     return random.between(milliseconds{200}, milliseconds{1500});
   }
-  if (healing_ || wanted.in_sync.size() <= store.record().in_sync.size() || !random.once_in(8)) {
+  const auto joining = static_cast<std::size_t>(wanted.in_sync.back().silo[1] - '0');
+  if (healing_ || wanted.in_sync.size() <= store.record().in_sync.size()) {
+    return {};
+  }
+  if (joining == held_up_ && plan.now() < held_up_until_) {
+    return held_up_until_ - plan.now();  // it is asked for once more
+  }
+  if (!random.once_in(8)) {
     return {};
   }
   const auto until = plan.now() + random.between(seconds{2}, seconds{6});
-  const auto joining = static_cast<std::size_t>(wanted.in_sync.back().silo[1] - '0');
   if (random.once_in(3)) {
     plan.after({}, [this, joining] { silos[joining]->replace_disk(); });
     return random.between(milliseconds{100}, seconds{3});
@@ -170,6 +191,8 @@ duration cluster::hold_up(const partition_record& wanted) {
     for (const auto& each : silos) {  // whoever asks, its change does not get through
       if (each->id() == wanted.primary) {
         store.cut(each->silo(), plan.now() + seconds{8});
+        // And what the copy lacks comes slowly.
+        net.spoil(each->silo(), joining, random.between_of(0, 600), plan.now() + seconds{8});
       }
     }
     return seconds{3};
@@ -177,7 +200,9 @@ duration cluster::hold_up(const partition_record& wanted) {
   for (std::size_t other = 0; other < silos.size(); ++other) {
     net.cut(joining, other, until);
   }
-  return random.between(seconds{1}, seconds{5});
+  held_up_ = joining;
+  held_up_until_ = plan.now() + random.between(seconds{1}, seconds{5});
+  return held_up_until_ - plan.now();
 }
 
 // Of a process that has exited the others may have proof.

@@ -16,13 +16,15 @@ using namespace millrace;
 
 constexpr const char* usage =
     "Simulates clusters that copy one partition, a seed each, until something breaks.\n\n"
-    "  sim [--hours N] [--seed N] [--seeds N] [--bug NAME] [--trace] [--bugs]\n\n"
+    "  sim [--hours N] [--seed N] [--seeds N] [--bug NAME] [--trace] [--bugs] [--rates]\n\n"
     "  --hours N   simulated hours to run; 1 by default\n"
-    "  --seed N    that run alone; with --hours or --seeds, the first one\n"
+    "  --seed N    that run alone; with --hours, --seeds, --bugs or --rates, the first one\n"
     "  --seeds N   runs\n"
     "  --bug NAME  plants a bug in the core\n"
     "  --trace     prints what happens\n"
-    "  --bugs      looks for each planted bug and prints the first seed that finds it\n";
+    "  --bugs      looks for each planted bug, or that of --bug, in 2000 seeds or --seeds, and\n"
+    "              prints the first one that finds it\n"
+    "  --rates     the same, and prints how many of the seeds find it\n";
 
 // A campaign says how far it is; it may be stopped at any time.
 constexpr auto progress_interval = std::chrono::hours{100};
@@ -35,6 +37,7 @@ struct options {
   const char* bug_name = nullptr;
   bool trace = false;
   bool bugs = false;
+  bool rates = false;
 };
 
 std::optional<options> parse(int count, char** arguments) {
@@ -46,6 +49,8 @@ std::optional<options> parse(int count, char** arguments) {
       parsed.trace = true;
     } else if (name == "--bugs") {
       parsed.bugs = true;
+    } else if (name == "--rates") {
+      parsed.bugs = parsed.rates = true;
     } else if (name == "--hours" && has_value) {
       parsed.hours = std::atof(arguments[++index]);
     } else if (name == "--seed" && has_value) {
@@ -88,20 +93,29 @@ void print_failure(std::uint64_t seed, const options& chosen, const std::string&
               static_cast<unsigned long long>(seed), bug.c_str());
 }
 
-int find_bugs(std::uint64_t seeds_max) {
+int find_bugs(const options& chosen) {
+  const auto first = chosen.seed.value_or(1);
+  const auto seeds = chosen.seeds.value_or(2000);
   int missed = 0;
   for (const auto& each : sim::known_bugs) {
-    std::uint64_t seed = 1;
+    if (chosen.planted != runtime::bug::none && chosen.planted != each.which) {
+      continue;
+    }
+    std::uint64_t count = 0;
+    std::uint64_t found_at = 0;
     std::string found;
-    for (; seed <= seeds_max && found.empty(); ++seed) {
-      found = sim::simulate(seed, each.which).violated;
-      if (!each.is_found_by(found)) {
-        found.clear();  // it broke something else
+    for (auto seed = first; seed < first + seeds && (chosen.rates || count == 0); ++seed) {
+      const auto violated = sim::simulate(seed, each.which).violated;
+      if (each.is_found_by(violated) && ++count == 1) {  // else it broke something else, or nothing
+        found_at = seed;
+        found = violated;
       }
     }
-    missed += found.empty() ? 1 : 0;
-    std::printf("%-28s %s %s\n", std::string{each.name}.c_str(),
-                found.empty() ? "NOT FOUND" : std::to_string(seed - 1).c_str(), found.c_str());
+    missed += count == 0 ? 1 : 0;
+    const auto text = count == 0 ? "NOT FOUND" : std::to_string(found_at);
+    const auto rate = chosen.rates ? std::to_string(count) + " of " + std::to_string(seeds) : "";
+    std::printf("%-28s %s %s %s\n", std::string{each.name}.c_str(), text.c_str(), rate.c_str(),
+                found.c_str());
     std::fflush(stdout);
   }
   return missed == 0 ? 0 : 1;
@@ -151,5 +165,5 @@ int main(int count, char** arguments) {
     std::fputs(usage, stderr);
     return 2;
   }
-  return chosen->bugs ? find_bugs(chosen->seeds.value_or(2000)) : run(*chosen);
+  return chosen->bugs ? find_bugs(*chosen) : run(*chosen);
 }

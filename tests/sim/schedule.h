@@ -33,6 +33,9 @@ public:
     return least + duration{static_cast<std::int64_t>(
                        below(static_cast<std::uint64_t>((most - least).count()) + 1))};
   }
+  std::uint64_t between_of(std::uint64_t least, std::uint64_t most) {
+    return least + below(most - least + 1);
+  }
   std::uint64_t next() { return bits_.next(); }
 
 private:

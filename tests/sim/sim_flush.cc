@@ -50,9 +50,12 @@ void sim_process::flush_if_due() {
   }
   writing_ = std::exchange(batch_, {});
   flushing_ = true;
-  const auto time = around_.random.permille(5)
-                        ? around_.random.between(milliseconds{10}, milliseconds{800})
-                        : around_.random.between(microseconds{100}, milliseconds{2});
+  auto time = around_.random.permille(5)
+                  ? around_.random.between(milliseconds{10}, milliseconds{800})
+                  : around_.random.between(microseconds{100}, milliseconds{2});
+  if (around_.plan.now() < disk_slow_until_) {
+    time = around_.random.between(milliseconds{500}, milliseconds{900});
+  }
   around_.plan.after(time, [this, life = life_] { flushed(writing_, life); });
 }
 

@@ -27,8 +27,13 @@ public:
 
   void cut(std::size_t from, std::size_t to, steady_time until) { cut_[from][to] = until; }
   void mend_cuts() { cut_ = {}; }
+  /// Between these two so much more is lost, both ways.
+  void spoil(std::size_t one, std::size_t other, std::uint64_t permille, steady_time until) {
+    poor_[one][other] = poor_[other][one] = {permille, until};
+  }
   void heal() {
     cut_ = {};
+    poor_ = {};
     weather = {};
   }
   [[nodiscard]] std::uint64_t lost() const { return lost_; }
@@ -36,7 +41,9 @@ public:
   /// Calls `arrive` when it does: never, once or twice.
   template <class Arrive>
   void send(std::size_t from, std::size_t to, const Arrive& arrive) {
-    if (plan_.now() < cut_[from][to] || random_.permille(weather.lost_permille)) {
+    const auto& poor = poor_[from][to];
+    if (plan_.now() < cut_[from][to] || random_.permille(weather.lost_permille) ||
+        (plan_.now() < poor.until && random_.permille(poor.lost_permille))) {
       ++lost_;
       return;
     }
@@ -49,8 +56,13 @@ public:
   }
 
 private:
+  struct poor_link {
+    std::uint64_t lost_permille = 0;
+    steady_time until{};
+  };
   schedule& plan_;
   dice& random_;
+  std::array<std::array<poor_link, silos_max>, silos_max> poor_{};
   std::array<std::array<steady_time, silos_max>, silos_max> cut_{};
   std::uint64_t lost_ = 0;
 };

@@ -94,6 +94,9 @@ void sim_process::start() {
   copy_ = std::make_unique<replica>(disk_->state, std::move(log), settings, now());
   rows_ = disk_->rows;
   applied_ = checked_ = copy_->committed();
+  if (around_.random.once_in(2)) {
+    keep_image();
+  }
   tick_later();
 }
 
@@ -108,10 +111,12 @@ void sim_process::kill() {
   // Rows of a snapshot that the log had not caught up with: which, nobody remembers.
   tainted_ = tainted_ || (disk_ != nullptr && disk_->rows.tail.seq < std::exchange(rows_reach_, 0));
   is_up_ = paused_ = flushing_ = flush_ended_ = appended_ = rows_changed_ = checkpoint_due_ = false;
+  tick_due_ = false;
   ++life_;
   copy_.reset();
   effects_.clear();
-  inbox_.clear();
+  messages_.clear();
+  requests_.clear();
   batch_ = {};
   digest_at_.reset();
   digest_.reset();
@@ -216,19 +221,35 @@ void sim_process::run(input what) {
     return;
   }
   if (paused_ || flushing_ || (what.is_message && appended_)) {
-    inbox_.push_back(std::move(what));
+    (what.is_message ? messages_ : requests_).push_back(std::move(what.act));
     return;
   }
   what.act();
   settle();
 }
 
+// As the journal thread does: what has come is heard before time passes, and clients wait for both.
+std::function<void()> sim_process::next_input() {
+  std::function<void()> next;
+  if (!messages_.empty() && !appended_) {
+    next = std::move(messages_.front());
+    messages_.pop_front();
+  } else if (std::exchange(tick_due_, false)) {
+    next = [this] { tick(); };
+  } else if (!requests_.empty()) {
+    next = std::move(requests_.front());
+    requests_.pop_front();
+  }
+  return next;
+}
+
 void sim_process::drain() {
-  while (copy_ != nullptr && !paused_ && !flushing_ && !inbox_.empty() &&
-         !(inbox_.front().is_message && appended_)) {
-    auto next = std::move(inbox_.front());
-    inbox_.pop_front();
-    next.act();
+  while (copy_ != nullptr && !paused_ && !flushing_) {
+    const auto next = next_input();
+    if (!next) {
+      break;
+    }
+    next();
     if (copy_ != nullptr) {
       carry_out();
     }
@@ -245,16 +266,23 @@ void sim_process::settle() {
   }
 }
 
+void sim_process::tick() {
+  copy_->tick(now(), effects_);
+  checkpoint_now_and_then();
+}
+
 void sim_process::tick_later() {
   const auto delay = around_.random.between(milliseconds{40}, milliseconds{60});
   around_.plan.after(delay, [this, life = life_] {
     if (life != life_) {
       return;
     }
-    run({false, [this] {
-           copy_->tick(now(), effects_);
-           checkpoint_now_and_then();
-         }});
+    if (paused_ || flushing_) {
+      tick_due_ = true;
+    } else {
+      tick();
+      settle();
+    }
     if (life == life_) {
       tick_later();
     }

@@ -53,6 +53,8 @@ public:
   void pause(duration length);
   void resume();
   void set_disk_full(bool is_full) { disk_full_ = is_full; }
+  /// Each group takes most of a second until then.
+  void slow_disk(steady_time until) { disk_slow_until_ = until; }
   /// The disk is another one: its copy is lost. A silo that had none gets one.
   void replace_disk();
   void rot();
@@ -94,6 +96,7 @@ private:
 
   [[nodiscard]] steady_time now() const;
   void run(input what);
+  [[nodiscard]] std::function<void()> next_input();
   void drain();
   void settle();
   void carry_out();
@@ -118,6 +121,7 @@ private:
   void flushed(const disk_batch& batch, std::uint64_t life);
   void failed(disk_batch batch);
   void checkpoint_now_and_then();
+  void tick();
   void tick_later();
   void found_damaged(damage why);
   [[nodiscard]] bool load(runtime::partition_log& log);
@@ -135,6 +139,7 @@ private:
   bool flushing_ = false;
   bool flush_ended_ = false;  // while it was stopped
   bool disk_full_ = false;
+  steady_time disk_slow_until_{};
   bool next_write_fails_ = false;
   bool tainted_ = false;  // its disk may be an old one
   std::unique_ptr<sim_disk> disk_;
@@ -143,7 +148,9 @@ private:
   // The process's memory.
   std::unique_ptr<replica> copy_;
   replica_effects effects_;
-  std::deque<input> inbox_;
+  std::deque<std::function<void()>> messages_;
+  std::deque<std::function<void()>> requests_;
+  bool tick_due_ = false;
   disk_batch batch_;  // staged
   disk_batch writing_;
   bool appended_ = false;

@@ -127,9 +127,10 @@ void sim_process::take_rows() {
 // Now and then a row is not what was to be written, which its checksum does not tell.
 void sim_process::take_range(const std::string& rows) {
   const bool is_bad = !around_.is_healing() && around_.random.once_in(15);
+  const auto bad = is_bad && !rows.empty() ? around_.random.below(rows.size() / 9) * 9 : 0;
   for (std::size_t at = 0; at + 9 <= rows.size(); at += 9) {
     const auto key = static_cast<unsigned char>(rows[at]);
-    if (is_bad && at == 0) {
+    if (is_bad && at == bad) {
       around_.log.note(around_.plan.now(), "lost row", {silo_, key});
       tainted_ = true;
       continue;

@@ -45,12 +45,22 @@ void partition_log::place(std::uint64_t seq, std::uint64_t position) {
   places_[seq - base_.seq - 1].position = position;
 }
 
-void partition_log::push(const log_tail& entry, std::uint64_t position) {
+std::uint64_t partition_log::bytes_through(std::uint64_t seq) const {
+  return seq == base_.seq ? base_bytes_ : places_[seq - base_.seq - 1].bytes;
+}
+
+std::uint64_t partition_log::bytes_above(std::uint64_t seq) const {
+  MILLRACE_ASSERT(base_.seq <= seq && seq <= tail_.seq);
+  return bytes_through(tail_.seq) - bytes_through(seq);
+}
+
+void partition_log::push(const journal_entry& entry, std::uint64_t position) {
   if (entry.epoch != tail_.epoch) {
     lineage_.push_back({entry.epoch, entry.seq});
   }
-  places_.push_back({position, entry.digest});
-  tail_ = entry;
+  const auto bytes = entry.ops.size() + journal_entry_overhead_bytes;
+  places_.push_back({position, entry.digest, bytes_through(tail_.seq) + bytes});
+  tail_ = entry.tail();
 }
 
 void partition_log::append(std::uint64_t epoch, std::uint64_t position, std::string_view ops,
@@ -64,7 +74,7 @@ void partition_log::append(std::uint64_t epoch, std::uint64_t position, std::str
   entry.prev_digest = tail_.digest;
   entry.ops = ops;
   entry.digest = encode_entry(entry, out);
-  push(entry.tail(), position);
+  push(entry, position);
 }
 
 entry_fit partition_log::fit(const journal_entry& entry) const {
@@ -85,7 +95,7 @@ entry_fit partition_log::fit(const journal_entry& entry) const {
 
 void partition_log::take(const journal_entry& entry, std::uint64_t position) {
   MILLRACE_ASSERT(entry.partition == partition_ && fit(entry) == entry_fit::next);
-  push(entry.tail(), position);
+  push(entry, position);
 }
 
 void partition_log::cut_above(std::uint64_t seq) {
@@ -101,6 +111,7 @@ void partition_log::forget_through(std::uint64_t seq) {
     return;
   }
   const auto base = at(seq);
+  base_bytes_ = bytes_through(seq);
   places_.erase(places_.begin(), places_.begin() + static_cast<std::ptrdiff_t>(seq - base_.seq));
   base_ = base;
   const auto in_force = std::find_if(lineage_.begin() + 1, lineage_.end(),

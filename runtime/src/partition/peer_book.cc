@@ -93,17 +93,22 @@ std::uint64_t peer_book::tail_at(steady_time instant) const noexcept {
   return seq;
 }
 
-bool peer_book::is_overdue(const peer& one, steady_time now, duration limit) const noexcept {
-  return one.refused || one.damaged || one.heard_at + limit <= now ||
-         one.prepared < tail_at(now - limit);
+bool peer_book::is_late(const peer& one, steady_time now, duration limit) const noexcept {
+  return one.heard_at + limit <= now || one.prepared < tail_at(now - limit);
 }
 
-void peer_book::forgive(duration gap, steady_time now) {
+bool peer_book::is_overdue(const peer& one, steady_time now, duration limit) const noexcept {
+  const bool is_excused = one.excused_until && now < *one.excused_until;
+  return one.refused || one.damaged || (is_late(one, now, limit) && !is_excused);
+}
+
+void peer_book::excuse(bool had_gap, steady_time now, duration limit, steady_time until) {
   for (auto& each : peers_) {
-    each.heard_at = std::min(each.heard_at + gap, now);
-  }
-  for (auto& each : marks_) {
-    each.at += gap;
+    if (!is_late(each, now, limit)) {
+      each.excused_until.reset();
+    } else if (had_gap && (!each.excused_until || planted(bug::s1_excuses_every_gap))) {
+      each.excused_until = until;
+    }
   }
 }
 

@@ -5,6 +5,7 @@
 // which are neither yet.
 #pragma once
 
+#include <algorithm>
 #include <deque>
 #include <optional>
 #include <vector>
@@ -25,13 +26,22 @@ struct peer {
   steady_time granted_until{};  // of the lease
   bool refused = false;         // it cannot write
   bool damaged = false;         // it has something else than this primary
+  std::optional<steady_time> excused_until;  // it is late; until then a gap may have hidden why
 
   // Of learners.
   std::optional<std::uint64_t> required_from;  // commits wait for it; then it has to have this
   std::uint64_t snapshot_base = 0;             // the log from here on is kept for it; 0: no need
+  std::size_t snapshot_bytes = 0;              // of the rows that it was sent since
+  std::uint64_t kept_from = 0;                 // the log before was too much to keep for it
   bool verified = false;                       // its rows were found to be the same
   std::uint64_t comparison = 0;                // that of its rows, by number from 1; 0: none counts
   steady_time compared_at{};                   // when that began
+
+  /// Whether the log is kept for it, and from which entry on it needs it.
+  [[nodiscard]] bool pins_log() const noexcept { return snapshot_base != 0 && !may_lead; }
+  [[nodiscard]] std::uint64_t needs_from() const noexcept {
+    return std::max(snapshot_base, prepared);
+  }
 
   /// What it has told of its content holds no more: a learner has to prove all of it anew.
   void start_over() noexcept;
@@ -63,10 +73,14 @@ public:
   /// Whether a copy has to go: it has not answered, or acknowledged, for that long.
   [[nodiscard]] bool is_overdue(const peer& one, steady_time now, duration limit) const noexcept;
 
-  /// This process did not run for so long, until `now`; nobody is to blame for silence.
-  void forgive(duration gap, steady_time now);
+  /// After a gap, in which this process did not run: what had come in time may not have been read
+  /// yet. Who is late is excused until `until`, once: if it has nothing to show by then it was the
+  /// copy, and not the gap. Without a gap only notes who is late no more.
+  void excuse(bool had_gap, steady_time now, duration limit, steady_time until);
 
 private:
+  [[nodiscard]] bool is_late(const peer& one, steady_time now, duration limit) const noexcept;
+
   struct mark {
     steady_time at;
     std::uint64_t seq;

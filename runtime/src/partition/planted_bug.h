@@ -27,6 +27,7 @@ enum class bug : std::uint8_t {
   r3_stander_grants,           ///< Who stands for primary grants leases to the old one.
   r5_answers_before_barrier,   ///< A new primary answers at once.
   s1_drops_before_known,       ///< A copy stops counting when its removal is asked for.
+  s1_excuses_every_gap,        ///< Nobody leaves the set of a primary whose disk is slow.
   s2_forgets_unknown_changes,  ///< A change that has not happened yet is taken for failed.
   s3_adds_before_required,     ///< A copy joins the set before commits have waited for it.
   s3_takes_silo_for_copy,      ///< What one copy acknowledged counts for the next on its silo.

@@ -59,9 +59,7 @@ bool replica::may_append() const noexcept {
 std::uint64_t replica::forgettable() const noexcept {
   auto seq = state_.checkpointed.seq;
   for (const auto& each : peers_.all()) {
-    if (each.snapshot_base != 0 && !each.may_lead) {
-      seq = std::min(seq, std::max(each.snapshot_base, each.prepared));
-    }
+    seq = each.pins_log() ? std::min(seq, each.needs_from()) : seq;
   }
   return seq;
 }

@@ -185,6 +185,7 @@ private:
   void tick_leading(steady_time now, replica_effects& effects);
   [[nodiscard]] bool has_to_abdicate(steady_time now);
   void help_learners(steady_time now, replica_effects& effects);
+  [[nodiscard]] bool keeps_too_much(const peer& one) const;
   void compare(peer* next, steady_time now, replica_effects& effects);
   [[nodiscard]] peer* compared() noexcept;
   void judge() noexcept;

@@ -21,13 +21,13 @@ bool is_same_change(const partition_record& one, const partition_record& other) 
 }  // namespace
 
 void replica::tick_leading(steady_time now, replica_effects& effects) {
-  if (const auto gap = now - ticked_at_; gap > 2 * settings_.beacon_interval) {
-    peers_.forgive(gap, now);
-  }
+  const auto gap_min = 2 * settings_.beacon_interval;
   peers_.note_tail(log_.tail().seq, now, settings_.eject_after);
+  peers_.excuse(now - ticked_at_ > gap_min, now, settings_.eject_after, now + gap_min);
   std::erase_if(peers_.all(), [&](const peer& each) {
     return !each.counts && !each.may_lead &&
-           each.heard_at + silence_max * settings_.eject_after <= now;
+           each.heard_at + silence_max * settings_.eject_after <= now &&
+           peers_.is_overdue(each, now, settings_.eject_after);
   });
   if (has_to_abdicate(now)) {
     abdicate(now, effects);
@@ -99,6 +99,14 @@ void replica::help_learners(steady_time now, replica_effects& effects) {
     if (contains(record().in_sync, each.copy)) {
       continue;
     }
+    if (keeps_too_much(each)) {
+      each.kept_from = each.needs_from() + 1;
+      each.snapshot_base = 0;
+      each.start_over();
+      find_others(now, effects);
+      advance();
+      continue;
+    }
     if (peers_.is_overdue(each, now, settings_.eject_after)) {
       if (each.damaged && !set_.counts(each.copy)) {
         effects.messages.push_back({each.copy, discard_message{self_, record().epoch}});
@@ -121,6 +129,13 @@ void replica::help_learners(steady_time now, replica_effects& effects) {
     }
   }
   compare(next, now, effects);
+}
+
+// What a learner needs of the log may be as much as the rows that it was sent, since these would be
+// sent once more instead.
+bool replica::keeps_too_much(const peer& one) const {
+  return one.pins_log() && log_.bytes_above(std::max(one.needs_from(), log_.base().seq)) >
+                               std::max(settings_.learner_log_bytes_max, one.snapshot_bytes);
 }
 
 peer* replica::compared() noexcept {
@@ -188,17 +203,20 @@ void replica::send_range(const replica_effects::range_read& wanted, std::string 
     return;
   }
   MILLRACE_ASSERT(applied <= committed_);
-  if (began_ahead || (!wanted.first.empty() && wanted.base.seq < log_.base().seq)) {
-    // The log cannot make the ranges one; below the minimum nothing is committed before this copy
-    // has rows.
+  const auto kept_from = std::max(log_.base().seq, to->kept_from);
+  if (began_ahead || (!wanted.first.empty() && wanted.base.seq < kept_from)) {
+    // The log cannot make the ranges one, or soon could not; below the minimum nothing is committed
+    // before this copy has rows.
     effects.messages.push_back({to->copy, snapshot_message{self_, record().epoch, wanted.base}});
     return;
   }
   const auto base = wanted.first.empty() ? log_.at(applied) : wanted.base;
   if (wanted.first.empty()) {
     to->start_over();  // other rows take the place of those that it had
+    to->snapshot_bytes = 0;
   }
   to->snapshot_base = base.seq;
+  to->snapshot_bytes += rows.size();
   effects.messages.push_back(
       {to->copy, range_message{self_, state_.data_loss_no, record().epoch, base, applied,
                                wanted.first, std::move(next), std::move(rows)}});

@@ -116,6 +116,22 @@ TEST_CASE("what was cut or forgotten leaves no trace") {
   CHECK(log.base() == log.tail());
 }
 
+TEST_CASE("a log knows what its entries take from any of them on") {
+  partition_log log{p1};
+  std::uint64_t bytes = 0;
+  for (const auto* ops : {"a", "bb", "ccc", "dddd"}) {
+    const auto entry = next_entry(log, 1, ops);
+    bytes += log.tail().seq > 2 ? entry.size() : 0;
+  }
+  CHECK(log.bytes_above(2) == bytes);
+  CHECK(log.bytes_above(4) == 0);
+  log.forget_through(2);
+  CHECK(log.bytes_above(2) == bytes);
+  log.cut_above(3);
+  CHECK(log.bytes_above(2) == journal_entry_overhead_bytes + 3);
+  CHECK(log.bytes_above(3) == 0);
+}
+
 TEST_CASE("two copies find the last entry that they share") {
   CHECK(common(log_of({}), log_of({})) == 0);
   CHECK(common(log_of({1, 1, 1}), log_of({1, 1})) == 2);

@@ -48,8 +48,9 @@ inline partition_record record_of(std::uint64_t version, std::uint64_t epoch,
 struct copy {
   explicit copy(const placed_copy& place, partition_log log = partition_log{p0},
                 std::size_t copies = 3)
-      : self(place),
-        replica({place.id, 0, 0, {}}, std::move(log), settings_of(place, copies), start) {}
+      : copy(place, std::move(log), settings_of(place, copies)) {}
+  copy(const placed_copy& place, partition_log log, const replica_settings& settings)
+      : self(place), replica({place.id, 0, 0, {}}, std::move(log), settings, start) {}
 
   void know(const partition_record& record, steady_time now = start) {
     replica.learn(record, now, effects);
@@ -191,8 +192,8 @@ inline void settle(pair& both) {
 
 /// A copy that is not in the set, and the primary alone with some entries.
 struct learning {
-  explicit learning(std::size_t entries = 3)
-      : primary(a, partition_log{p0}, 2), learner(b, partition_log{p0}, 2) {
+  explicit learning(std::size_t entries = 3, std::size_t log_bytes_max = SIZE_MAX)
+      : primary(a, partition_log{p0}, bounded(log_bytes_max)), learner(b, partition_log{p0}, 2) {
     primary.lead({a});
     for (std::size_t count = 0; count < entries; ++count) {
       encoded.push_back(primary.append("x"));
@@ -251,6 +252,12 @@ struct learning {
       learner.receive(each.message, after(10));
     }
     learner.flush();
+  }
+
+  static replica_settings bounded(std::size_t log_bytes_max) {
+    auto settings = settings_of(a, 2);
+    settings.learner_log_bytes_max = log_bytes_max;
+    return settings;
   }
 
   copy primary;

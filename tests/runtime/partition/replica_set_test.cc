@@ -113,6 +113,108 @@ TEST_CASE("nobody is blamed for the time in which the primary itself did not run
   CHECK_FALSE(both.primary.tick(after(9050)));
 }
 
+// Goal: with a slow disk each turn of the primary is a gap, and what a gap may hide is read with
+// the next one.
+TEST_CASE(
+    "a primary that is held up again and again lets go of who does not answer, and only him") {
+  pair both;
+  auto& [primary, backup] = both;
+  settle(both);
+  constexpr std::int64_t turn = 700;
+  bool answers = true;
+  bool acknowledges = true;
+  std::int64_t gone_after = 3 * turn;
+  SUBCASE("it is silent") {
+    answers = acknowledges = false;
+  }
+  SUBCASE("it answers, and does not write") {
+    acknowledges = false;
+    gone_after = 4 * turn;  // the entry is older than the turn in which it was seen first
+  }
+  SUBCASE("it does both") {
+    gone_after = 0;
+  }
+  primary.tick(after(0));
+  const auto entry = primary.append("x");
+  primary.flush();
+  if (acknowledges) {
+    backup.receive(prepare_of(a, 1, entry), start);
+    backup.flush();
+  }
+  backup.effects.clear();
+  std::int64_t asked_at = 0;
+  for (auto at = turn; at <= 10 * turn && asked_at == 0; at += turn) {
+    if (answers) {
+      primary.effects.messages.clear();
+      primary.replica.send_beacons(after(at - turn), primary.effects);
+      backup.receive(*primary.sent<beacon_message>(), after(at - turn));
+      for (const auto& each : std::exchange(backup.effects.messages, {})) {
+        primary.receive(each.message, after(at));
+      }
+    }
+    asked_at = primary.tick(after(at)) ? at : 0;
+  }
+  CHECK(asked_at == gone_after);
+}
+
+TEST_CASE("what came in time and is read late is no reason to let a copy go") {
+  pair both;
+  auto& [primary, backup] = both;
+  settle(both);
+  primary.tick(after(50));
+  CHECK_FALSE(primary.tick(after(1900)));
+  const auto answer = backup.answer<grant_message>(primary, after(1900));
+  CHECK_FALSE(primary.tick(after(2250)));
+  primary.receive(*answer, after(2290));
+  CHECK_FALSE(pass(primary, 2300, 3450));
+  CHECK(pass(primary, 3500, 3500));  // as after any other silence
+}
+
+// Goal: a copy that does not keep up does not fill memory and disk of its primary.
+TEST_CASE("the log that is kept for a copy that does not keep up has a bound") {
+  constexpr std::size_t entry_bytes = journal_entry_overhead_bytes + 1;
+  learning both{6, 4 * entry_bytes};
+  auto& primary = both.primary;
+  const auto write = [&](int entries) {
+    for (int count = 0; count < entries; ++count) {
+      primary.append("x");
+    }
+    primary.flush();
+    primary.replica.checkpointed(primary.replica.log().tail());
+    primary.tick(after(50));
+    primary.effects.clear();
+  };
+  const auto send_rows = [&](const log_tail& base, const char* from, std::size_t bytes) {
+    primary.replica.send_range({b, base, from}, std::string(bytes, 'r'), "next",
+                               primary.replica.committed(), primary.effects);
+  };
+  write(0);
+  const auto base = primary.replica.log().tail();
+  REQUIRE(base.seq == 6);
+  SUBCASE("as much as it is") {
+    send_rows({}, "", 10);
+    write(4);
+    CHECK(primary.replica.forgettable() == 6);
+    write(1);
+    CHECK(primary.replica.forgettable() == 11);
+    send_rows(base, "next", 10);
+    CHECK(primary.sent<snapshot_message>());  // though the log is there still
+    CHECK(primary.replica.forgettable() == 11);
+    send_rows({}, "", 10);
+    CHECK(primary.sent<range_message>());
+    write(4);
+    CHECK(primary.replica.forgettable() == 11);
+  }
+  SUBCASE("or as much as the rows that would be sent anew") {
+    send_rows({}, "", 4 * entry_bytes);
+    send_rows(base, "next", entry_bytes);
+    write(5);
+    CHECK(primary.replica.forgettable() == 6);
+    write(1);
+    CHECK(primary.replica.forgettable() == 12);
+  }
+}
+
 TEST_CASE("below the minimum nothing is committed, and who is removed stays complete") {
   pair both{2, 3};
   auto& primary = both.primary;
