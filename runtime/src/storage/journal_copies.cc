@@ -99,6 +99,7 @@ void journal_writer::receive_inputs() {
     take_reached();
     driver_->take_digests(written == checkpoint_writer::state::idle);
   }
+  driver_->catch_up(answer_time_);
   driver_->send();
   counters_.lag_batches.store(parts_.copies.lag(), std::memory_order_relaxed);
 }

@@ -40,6 +40,7 @@ replica_driver::replica_driver(const replica_driver_parts& parts, replication_ho
   settings_.silo = settings.silo;
   settings_.life = settings.incarnation << life_shift;
   settings_.copies = settings.copies;
+  settings_.replace_after += settings.replace_after;  // by then another silo should have made one
   auto snapshot = parts_.rows.open_snapshot();
   if (!snapshot) {
     storage_lost(snapshot.error().text());
@@ -86,6 +87,7 @@ void replica_driver::receive(const std::string& silo, std::string_view frame, st
     const bool is_entry = std::holds_alternative<prepare_message>(each.message);
     if (exists(each.partition) && copy_of(each.partition).state().id == each.to &&
         takes_part(each.partition) && !(is_entry && now < blocked_until_)) {
+      note_progress(each.partition, each.message);
       copy_of(each.partition).receive(each.message, now, at(each.partition).effects);
       settle(each.partition);
       tell_followed(each.partition);
@@ -281,7 +283,7 @@ void replica_driver::carry_out(partition_id partition) {
     ship(partition, each);
   }
   for (const auto& each : std::exchange(wanted.ranges, {})) {
-    send_range(partition, each);
+    queue_of(each.to.silo, replica_lane::bulk).add_rows({partition, each.to}, each, now_);
   }
   if (wanted.digest_at) {
     own.digest_at = std::exchange(wanted.digest_at, {});

@@ -8,6 +8,7 @@
 // the flush, `durable`. So a copy never gets a message while an entry of its own is unwritten.
 #pragma once
 
+#include <array>
 #include <deque>
 #include <map>
 #include <memory>
@@ -16,6 +17,7 @@
 #include <vector>
 
 #include "millrace/runtime/storage.h"
+#include "storage/catch_up_queue.h"
 #include "storage/group_appender.h"
 #include "storage/overlay.h"
 #include "storage/replica_frame.h"
@@ -86,6 +88,9 @@ public:
   /// Lets time pass, if it is due.
   void tick(steady_time now);
   [[nodiscard]] steady_time tick_due() const noexcept { return tick_due_; }
+  /// Copies that are behind are sent as much as may be on its way to them. Requires: nothing that
+  /// was appended is unwritten.
+  void catch_up(steady_time now);
   /// What was gathered for other silos leaves.
   void send();
 
@@ -174,9 +179,22 @@ private:
   // Messages: replica_sending.cc.
   void queue(partition_id partition, const placed_copy& to, replica_message message);
   void ship(partition_id partition, const replica_effects::shipment& what);
+  void note_progress(partition_id partition, const replica_message& message);
+  // In the lane of its own, if nobody waits for the copy.
+  [[nodiscard]] replica_lane lane_of(partition_id partition, const placed_copy& copy);
+  [[nodiscard]] catch_up_queue& queue_of(const std::string& silo, replica_lane lane);
+  void take_turn(catch_up_queue& of, const catch_up_queue::turn& turn, replica_lane lane);
+  struct sent_entries {
+    std::uint64_t last_seq = 0;
+    std::size_t bytes = 0;
+  };
+  // As many as `bytes_max` has room for, but one at least; none if they were trimmed.
+  sent_entries send_entries(partition_id partition, const replica_effects::shipment& what,
+                            replica_lane lane, std::size_t bytes_max);
 
   // Snapshots: replica_rows.cc.
-  void send_range(partition_id partition, const replica_effects::range_read& wanted);
+  // How many bytes were sent.
+  std::size_t send_range(partition_id partition, const replica_effects::range_read& wanted);
   void cannot_copy(partition_id partition, const error& why);
   [[nodiscard]] std::vector<partition_id> take_rows(steady_time now);
   [[nodiscard]] bool rows_may_come(steady_time now) const;
@@ -202,6 +220,8 @@ private:
   std::vector<partition_id> digests_due_;
   std::map<std::string, std::vector<replica_item>, std::less<>> outbox_;
   std::map<std::string, std::vector<replica_item>, std::less<>> bulk_;
+  // What waits to be sent to copies that are behind: by silo, and for each lane.
+  std::map<std::string, std::array<catch_up_queue, 2>, std::less<>> catch_up_;
   std::map<std::string, steady_time, std::less<>> unread_told_at_;  // by silo
   std::unique_ptr<checkpoint_snapshot> snapshot_;
   std::uint32_t foundings_ = 0;

@@ -33,10 +33,11 @@ void expect_full(const error& why) {
 // --- rows out ------------------------------------------------------------------------------------
 
 // Nothing is committed meanwhile: the view is that of what is applied.
-void replica_driver::send_range(partition_id partition, const replica_effects::range_read& wanted) {
+std::size_t replica_driver::send_range(partition_id partition,
+                                       const replica_effects::range_read& wanted) {
   auto& own = at(partition);
   if (!parts_.proof.is_done()) {
-    return;  // nobody waits for that on this thread: the copy asks again
+    return 0;  // nobody waits for that on this thread: the copy asks again
   }
   row_view view{parts_.recent, *snapshot_};
   if (auto opened = view.open(); !opened) {
@@ -60,13 +61,15 @@ void replica_driver::send_range(partition_id partition, const replica_effects::r
   view.close();
   if (!read && read.error().code() != errc::too_large) {
     cannot_copy(partition, read.error());
-    return;
+    return 0;
   }
   copy_of(partition).send_range(wanted, rows.encoded(), next, parts_.copies.applied(partition),
                                 own.effects);
+  const bool is_sent = !own.effects.messages.empty();
   for (auto& each : std::exchange(own.effects.messages, {})) {
     queue(partition, each.to, std::move(each.message));
   }
+  return is_sent ? rows.encoded().size() + 1 : 0;
 }
 
 // A row is damaged: whoever else has all of it leads instead, and gives its rows. Where nobody else

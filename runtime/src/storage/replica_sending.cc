@@ -1,13 +1,15 @@
 // SPDX-License-Identifier: MIT
 // What copies tell those of other silos.
+#include <algorithm>
+
 #include "storage/replica_driver.h"
 #include "storage/storage_lost.h"
 
 namespace millrace::runtime {
 namespace {
 
-// What is sent of a log at once; who lacks more asks again when it has that.
-constexpr std::size_t shipment_bytes_max = std::size_t{4} << 20U;
+// Of one partition's log before others have their turn.
+constexpr std::size_t turn_bytes_max = std::size_t{256} << 10U;
 constexpr std::size_t frame_items_max = 4096;
 // What is larger has a frame for itself, which is as large as a commit may be.
 constexpr std::size_t frame_bytes_max = std::size_t{1} << 20U;
@@ -31,15 +33,47 @@ void replica_driver::queue(partition_id partition, const placed_copy& to, replic
   box[to.silo].push_back({partition, to.id, std::move(message)});
 }
 
+replica_lane replica_driver::lane_of(partition_id partition, const placed_copy& copy) {
+  const auto& peers = copy_of(partition).peers().all();
+  const auto found = std::find_if(peers.begin(), peers.end(),
+                                  [&](const peer& each) { return is_same(each.copy, copy); });
+  const bool is_waited_for = found != peers.end() && (found->counts || found->may_lead);
+  return is_waited_for ? replica_lane::system : replica_lane::bulk;
+}
+
+catch_up_queue& replica_driver::queue_of(const std::string& silo, replica_lane lane) {
+  const catch_up_queue none{2 * settings_.retry_interval};
+  const auto found = catch_up_.try_emplace(silo, std::array{none, none}).first;
+  return found->second[lane == replica_lane::system ? 0 : 1];
+}
+
+// What is being written now goes out at once, unless something before it waits.
 void replica_driver::ship(partition_id partition, const replica_effects::shipment& what) {
+  const auto& log = copy_of(partition).log();
+  if (what.first_seq <= log.base().seq) {
+    return;  // trimmed meanwhile: who lacks it asks, and gets the rows
+  }
+  const catch_up_queue::place to{partition, what.to};
+  const bool is_in_bulk = queue_of(what.to.silo, replica_lane::bulk).is_busy_with(to);
+  const auto lane = is_in_bulk ? replica_lane::bulk : lane_of(partition, what.to);
+  auto& waiting = queue_of(what.to.silo, lane);
+  if (!waiting.holds(to) && !parts_.group.find(log.position_of(what.first_seq)).empty()) {
+    send_entries(partition, what, lane, SIZE_MAX);
+  } else {
+    waiting.add_entries(to, what.first_seq, what.last_seq, now_);
+  }
+}
+
+replica_driver::sent_entries replica_driver::send_entries(partition_id partition,
+                                                          const replica_effects::shipment& what,
+                                                          replica_lane lane,
+                                                          std::size_t bytes_max) {
   const auto& copy = copy_of(partition);
   const auto& log = copy.log();
-  std::size_t bytes = 0;
+  auto& box = (lane == replica_lane::bulk ? bulk_ : outbox_)[what.to.silo];
+  sent_entries done;
   const auto last = std::min(what.last_seq, log.tail().seq);
-  for (auto seq = what.first_seq; seq <= last && bytes < shipment_bytes_max; ++seq) {
-    if (seq <= log.base().seq) {
-      return;  // trimmed meanwhile: who lacks it asks, and gets the rows
-    }
+  for (auto seq = what.first_seq; seq <= last && done.bytes < bytes_max; ++seq) {
     prepare_message message{
         self(partition), copy.state().data_loss_no, copy.record().epoch, copy.committed(), {}};
     const auto position = log.position_of(seq);
@@ -54,8 +88,58 @@ void replica_driver::ship(partition_id partition, const replica_effects::shipmen
                !read) {
       storage_lost(read.error().text());
     }
-    bytes += message.entry.size();
-    queue(partition, what.to, std::move(message));
+    done.bytes += message.entry.size();
+    done.last_seq = seq;
+    box.push_back({partition, what.to.id, std::move(message)});
+  }
+  return done;
+}
+
+void replica_driver::note_progress(partition_id partition, const replica_message& message) {
+  const auto* const told = std::get_if<prepared_message>(&message);
+  if (told != nullptr && told->epoch == copy_of(partition).record().epoch) {
+    const catch_up_queue::place from{partition, told->from};
+    for (const auto lane : {replica_lane::system, replica_lane::bulk}) {
+      queue_of(told->from.silo, lane).acknowledged(from, told->tail.seq);
+    }
+  }
+}
+
+void replica_driver::catch_up(steady_time now) {
+  now_ = now;
+  for (auto& [silo, queues] : catch_up_) {
+    for (const auto lane : {replica_lane::system, replica_lane::bulk}) {
+      auto& queue = queue_of(silo, lane);
+      while (const auto turn = queue.next(now_)) {
+        take_turn(queue, *turn, lane);
+      }
+    }
+  }
+}
+
+void replica_driver::take_turn(catch_up_queue& of, const catch_up_queue::turn& turn,
+                               replica_lane lane) {
+  const auto partition = turn.to.partition;
+  const auto role = copy_of(partition).role();
+  if (role != replica_role::primary && role != replica_role::recovering) {
+    return;
+  }
+  if (turn.rows) {
+    if (const auto bytes = send_range(partition, *turn.rows); bytes > 0) {
+      of.sent(turn, 0, bytes, now_);
+    }
+    settle(partition);
+    return;
+  }
+  const auto& log = copy_of(partition).log();
+  const replica_effects::shipment what{turn.to.copy, turn.first_seq, turn.last_seq};
+  if (what.first_seq <= log.base().seq || what.first_seq > log.tail().seq) {
+    return;
+  }
+  const auto done = send_entries(partition, what, lane, turn_bytes_max);
+  of.sent(turn, done.last_seq, done.bytes, now_);
+  if (done.last_seq < turn.last_seq) {
+    of.add_entries(turn.to, done.last_seq + 1, turn.last_seq, now_);
   }
 }
 

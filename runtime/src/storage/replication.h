@@ -124,6 +124,8 @@ struct replication_settings {
   std::string silo;               ///< Its name.
   std::uint64_t incarnation = 0;  ///< Given by the store when it joined; below 2^40.
   std::size_t copies = 3;         ///< As many as there should be of a partition.
+  /// How long one may be missing before another silo is to make one.
+  duration replace_after = std::chrono::minutes{5};
 };
 
 /// The storage's side.

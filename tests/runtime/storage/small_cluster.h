@@ -5,6 +5,7 @@
 
 #include <capnp/serialize.h>
 
+#include <array>
 #include <condition_variable>
 #include <deque>
 #include <map>
@@ -16,6 +17,7 @@
 #include "message_bytes.h"
 #include "millrace/replica.capnp.h"
 #include "millrace/runtime/clock.h"
+#include "millrace/testing/hand_clock.h"
 #include "storage/replica_frame.h"
 #include "storage/replication.h"
 #include "storage_fixture.h"
@@ -230,6 +232,24 @@ public:
     }
     return true;
   }
+  /// The same where time is a test's own: it passes in steps of a tick, each once everybody has
+  /// done what there is to do, so that nobody is late however slow the machine is.
+  template <class Condition>
+  bool passes(millrace::testing::hand_clock& time, Condition&& condition) {
+    const auto end = clock_.steady() + std::chrono::seconds{60};
+    while (!condition()) {
+      if (clock_.steady() > end) {
+        return false;
+      }
+      if (is_idle()) {
+        time.move(std::chrono::milliseconds{50});
+        for (const auto& [name, one] : silos_) {
+          one->side().time_changed();
+        }
+      }
+    }
+    return true;
+  }
   /// The one that serves the partition; waits for it.
   silo& primary(partition_id partition) {
     silo* found = nullptr;
@@ -287,6 +307,21 @@ public:
   }
 
 private:
+  // Nobody has anything to do, nor had between two looks at all of them and at the wire.
+  bool is_idle() {
+    std::array<std::uint64_t, 2> rounds{};
+    for (auto& each : rounds) {
+      for (const auto& [name, one] : silos_) {
+        const auto seen = one->side().rounds_if_idle();
+        if (!seen) {
+          return false;
+        }
+        each += *seen;
+      }
+      post_and_wait([] {});
+    }
+    return rounds[0] == rounds[1];
+  }
   static std::string of_later_protocol(const std::string& frame) {
     const auto words = words_of(frame);
     capnp::FlatArrayMessageReader reader{words, {.traversalLimitInWords = 2 * words.size() + 64}};
