@@ -40,6 +40,9 @@ struct SiloRow {
   # Which process of which machine.
   types @7 :List(Text);
   # Of the actors that it hosts, sorted.
+  zone @8 :Text;
+  # What it shares with others that may fail together, such as a rack; empty: none is named. Zones
+  # count once every silo with copies names one: so never beside a build that does not know them.
 
   enum State {
     joining @0;   # Says hello to the others; holds nothing yet.

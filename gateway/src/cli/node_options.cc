@@ -89,8 +89,13 @@ void add_cluster_options(po::options_description& options) {
       "of each partition, as far as there are silos; the same everywhere (default: 3)")(
       "roles", po::value<std::string>()->value_name("ROLES"),
       "what a silo does: state (has copies of partitions), execute (runs tasks), with a comma "
-      "(default: both)")("etcd-prefix", po::value<std::string>()->value_name("PREFIX"),
-                         "of the cluster's keys (default: /millrace/)")(
+      "(default: both)")("zone", po::value<std::string>()->value_name("ZONE"),
+                         "what it shares with silos that may fail together, such as a rack: copies "
+                         "of one partition go to different ones, once every silo names one")(
+      "replace-after", po::value<std::string>()->value_name("DURATION"),
+      "how long a silo that died is awaited before its copies are made elsewhere; the same "
+      "everywhere (default: 5m)")("etcd-prefix", po::value<std::string>()->value_name("PREFIX"),
+                                  "of the cluster's keys (default: /millrace/)")(
       "etcd-user", po::value<std::string>()->value_name("NAME"), "for an etcd that asks")(
       "etcd-password", po::value<std::string>()->value_name("PASSWORD"),
       "better given as MILLRACE_ETCD_PASSWORD")("etcd-certificate-authority",
@@ -297,10 +302,30 @@ result<void> set_links(const option_values& options, runtime::cluster_options& c
   return {};
 }
 
+result<void> set_placement(const option_values& options, runtime::cluster_options& cluster) {
+  if (options.count("zone") > 0) {
+    cluster.zone = text_of(options, "zone");
+    if (auto good = check_plain("zone", cluster.zone, "-_."); !good) {
+      return good;
+    }
+  }
+  if (const auto text = text_of(options, "replace-after"); !text.empty()) {
+    const auto parsed = actors::parse_duration(text);
+    if (!parsed.length) {
+      return refused(
+          "replace-after", text,
+          "it must be a duration like 5m" + (parsed.hint.empty() ? "" : " (" + parsed.hint + ")"));
+    }
+    cluster.replace_after = *parsed.length;
+  }
+  return {};
+}
+
 result<std::optional<runtime::cluster_options>> cluster_in(const option_values& options) {
   if (options.count("coordination") == 0) {
-    for (const auto* only : {"links", "advertise", "certificate-authority", "certificate", "key",
-                             "plain-links", "copies", "roles", "found-anew"}) {
+    for (const auto* only :
+         {"links", "advertise", "certificate-authority", "certificate", "key", "plain-links",
+          "copies", "roles", "zone", "replace-after", "found-anew"}) {
       if (options.count(only) > 0) {
         return runtime::error{runtime::errc::invalid_argument,
                               "--" + std::string{only} +
@@ -323,6 +348,9 @@ result<std::optional<runtime::cluster_options>> cluster_in(const option_values& 
     return roles.error();
   }
   cluster.roles = *roles;
+  if (auto set = set_placement(options, cluster); !set) {
+    return std::move(set).error();
+  }
   if (auto set = set_links(options, cluster); !set) {
     return std::move(set).error();
   }

@@ -126,7 +126,7 @@ const silo_row* cluster_book::find(std::string_view silo) const {
 // --- inputs --------------------------------------------------------------------------------------
 
 void cluster_book::read(const coordination_view& view, steady_time now, cluster_effects& effects) {
-  take_silos(view.silos, effects);
+  take_silos(view.silos, now, effects);
   set_changes changes;
   for (const auto& each : view.partitions) {
     if (take_record(each, changes)) {
@@ -143,7 +143,8 @@ void cluster_book::read(const coordination_view& view, steady_time now, cluster_
   found(now, effects);
 }
 
-void cluster_book::take_silos(const std::vector<silo_row>& rows, cluster_effects& effects) {
+void cluster_book::take_silos(const std::vector<silo_row>& rows, steady_time now,
+                              cluster_effects& effects) {
   auto before = std::exchange(silos_, {});
   for (const auto& row : rows) {
     silos_.emplace(row.name, row);
@@ -158,18 +159,24 @@ void cluster_book::take_silos(const std::vector<silo_row>& rows, cluster_effects
     }
     if (was == before.end() || was->second.incarnation != row.incarnation ||
         was->second.state != row.state) {
+      if (is_alive(row)) {
+        awaited_.erase(name);
+      }
       effects.log.push_back("silo is " + std::string{to_string(row.state)} + named(row) +
                             " address=" + row.address);
     }
   }
   for (const auto& [name, row] : before) {
-    const auto* now = find(name);
-    if (now == nullptr || now->incarnation != row.incarnation) {
+    const auto* known = find(name);
+    if (known == nullptr || known->incarnation != row.incarnation) {
       effects.gone.push_back(row);
       effects.log.push_back("silo is gone" + named(row) + " why=" +
                             (row.state == silo_state::draining ? "it has left"
                              : is_alive(row)                   ? "its session has ended"
                                                                : "its process has ended"));
+      if (known == nullptr) {
+        await(row, now);
+      }
       dead_.erase(name);
       unready_.erase(name);
     }
@@ -342,6 +349,7 @@ void cluster_book::died(const std::string& silo, std::uint64_t incarnation, stea
     return;
   }
   dead_[silo] = incarnation;
+  await(*row, now);
   effects.log.push_back("silo is dead" + named(*row) + " why=its process has ended");
   rank();
   place(effects);
@@ -351,13 +359,30 @@ void cluster_book::died(const std::string& silo, std::uint64_t incarnation, stea
 
 // --- what follows --------------------------------------------------------------------------------
 
+// Most silos that die are back soon, and then lack little. Who has left is not expected.
+void cluster_book::await(const silo_row& row, steady_time now) {
+  if (row.roles.state && row.state == silo_state::active && row.name != settings_.silo) {
+    awaited_.try_emplace(row.name, absence{row.zone, now + settings_.replace_after});
+  }
+}
+
+// Where copies of a partition belong. Where writes are refused for want of one, nobody is awaited.
+const std::vector<std::string>& cluster_book::placed(const entry& one) const {
+  const bool is_short = one.record.in_sync.size() < one.record.in_sync_min;
+  return is_short || one.holders.empty() ? one.ranked : one.holders;
+}
+
 // Whoever drains keeps what it has, and is asked for nothing more.
 void cluster_book::rank() {
-  std::vector<std::string> silos;
+  std::vector<candidate> silos;
   for (const auto& [name, row] : silos_) {
     if (row.roles.state && row.state != silo_state::joining && is_alive(row)) {
-      silos.push_back(name);
+      silos.push_back({name, row.zone});
     }
+  }
+  auto holders = silos;
+  for (const auto& [name, absent] : awaited_) {
+    holders.push_back({name, absent.zone});
   }
   const auto is_ready = [this](const std::string& name) { return !unready_.contains(name); };
   const auto may_lead = [&](const std::string& name) {
@@ -368,6 +393,10 @@ void cluster_book::rank() {
   };
   for (auto& each : partitions_) {
     each.ranked = ranked_for(each.record.partition, silos);
+    each.holders.clear();
+    if (!awaited_.empty()) {
+      each.holders = ranked_for(each.record.partition, holders);
+    }
     each.leaders.clear();
     std::copy_if(each.ranked.begin(), each.ranked.end(), std::back_inserter(each.leaders),
                  may_lead);
@@ -377,7 +406,7 @@ void cluster_book::rank() {
 
 void cluster_book::place(cluster_effects& effects) {
   for (auto& each : partitions_) {
-    const bool wanted = settings_.has_state && should_have_copy(settings_.silo, each.ranked,
+    const bool wanted = settings_.has_state && should_have_copy(settings_.silo, placed(each),
                                                                 settings_.copies, each.record);
     if (std::exchange(each.is_here, wanted) != wanted) {
       effects.placed_copies.push_back({each.record.partition, wanted});
@@ -468,7 +497,7 @@ bool cluster_book::is_needed(const entry& one) const {
          members_without_self(one) < one.record.in_sync_min &&
          std::any_of(one.leaders.begin(), one.leaders.end(), [&](const std::string& silo) {
            return silo != settings_.silo && !is_in_set(silo, one.record) &&
-                  should_have_copy(silo, one.ranked, settings_.copies, one.record);
+                  should_have_copy(silo, placed(one), settings_.copies, one.record);
          });
 }
 
@@ -497,6 +526,10 @@ bool cluster_book::is_between(const entry& one, steady_time now) {
 void cluster_book::tick(steady_time now, cluster_effects& effects) {
   if (std::erase_if(unready_, [&](const auto& each) { return each.second <= now; }) != 0) {
     rank();
+  }
+  if (std::erase_if(awaited_, [&](const auto& each) { return each.second.until <= now; }) != 0) {
+    rank();
+    place(effects);
   }
   found(now, effects);
   tell_single_copies(effects);
@@ -618,8 +651,8 @@ std::shared_ptr<const cluster_map> cluster_book::map() const {
 cluster_view cluster_book::view() const {
   cluster_view seen;
   for (const auto& [name, row] : silos_) {
-    seen.silos.push_back(
-        {name, row.incarnation, row.process.pid, row.address, row.state, row.roles, row.types});
+    seen.silos.push_back({name, row.incarnation, row.process.pid, row.address, row.zone, row.state,
+                          row.roles, row.types});
   }
   const auto count = [&](std::string_view silo, auto field) {
     for (auto& each : seen.silos) {

@@ -63,6 +63,7 @@ struct cluster_book_settings {
   std::size_t copies = 3;
   bool has_state = false;  ///< This silo's role.
   duration balance_after = std::chrono::seconds{5};
+  duration replace_after = std::chrono::minutes{5};
   founding begins = founding::preferred;
 };
 
@@ -138,6 +139,7 @@ private:
   struct entry {
     stored_partition record;           // version 0: none is known
     std::vector<std::string> ranked;   // those that may have copies
+    std::vector<std::string> holders;  // the same, and who is awaited; empty: nobody is
     std::vector<std::string> leaders;  // of these, those that may be asked to lead
     std::uint64_t led_epoch = 0;       // here; 0: it is not
     bool is_here = false;              // should have a copy here
@@ -159,13 +161,15 @@ private:
   // Partitions whose sets have changed in the same way, by what is said of them.
   using set_changes = std::map<std::string, std::vector<partition_id>>;
 
-  void take_silos(const std::vector<silo_row>& rows, cluster_effects& effects);
+  void take_silos(const std::vector<silo_row>& rows, steady_time now, cluster_effects& effects);
   bool take_record(const stored_partition& record, set_changes& changes);
   void compare_sets(const stored_partition& before, const stored_partition& after,
                     set_changes& changes);
   static void tell(const set_changes& changes, cluster_effects& effects);
   void tell_single_copies(cluster_effects& effects);
+  void await(const silo_row& row, steady_time now);
   void rank();
+  [[nodiscard]] const std::vector<std::string>& placed(const entry& one) const;
   void note_hand_over(entry& led, bool has_failed, steady_time now, cluster_effects& effects);
   void place(cluster_effects& effects);
   void find_primaries(steady_time now, cluster_effects& effects);
@@ -185,7 +189,12 @@ private:
   const cluster_book_settings settings_;
   std::uint64_t revision_ = 0;
   std::map<std::string, silo_row, std::less<>> silos_;
-  std::map<std::string, std::uint64_t> dead_;                // lives proven to be over, by name
+  std::map<std::string, std::uint64_t> dead_;  // lives proven to be over, by name
+  struct absence {
+    std::string zone;
+    steady_time until;
+  };
+  std::map<std::string, absence, std::less<>> awaited_;  // died, and may come back with its copies
   std::map<std::string, steady_time, std::less<>> unready_;  // have not taken over; until when
   std::vector<entry> partitions_;
   presence presence_ = presence::active;

@@ -184,7 +184,7 @@ result<void> cluster_node::make_links(steady_time deadline) {
   home_.routes().join(silo.name, own_.incarnation, *links_);
   if (options_.roles.state) {
     side_ = rows_.cluster_side();
-    side_->join(*this, {silo.name, own_.incarnation, options_.copies});
+    side_->join(*this, {silo.name, own_.incarnation, options_.copies, options_.replace_after});
     home_.share_partitions();
   }
   const auto port = links_->start();
@@ -284,7 +284,7 @@ result<void> cluster_node::serve() {
     const std::lock_guard lock{mutex_};
     book_.emplace(cluster_book_settings{own_.name, own_.incarnation, cluster_.partition_count,
                                         options_.copies, options_.roles.state,
-                                        options_.balance_after, begins()});
+                                        options_.balance_after, options_.replace_after, begins()});
     book_->read(*view, time_.steady(), effects);
     map = book_->map();
   }

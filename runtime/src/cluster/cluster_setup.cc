@@ -15,6 +15,7 @@ namespace {
 constexpr std::string_view local_prefix = "local:";
 constexpr duration etcd_session_min = std::chrono::seconds{2};
 constexpr std::size_t copies_max = 7;  // each commit waits for the slowest of them
+constexpr std::size_t zone_bytes_max = 64;
 
 bool is_local(const cluster_options& cluster) {
   return cluster.coordination.starts_with(local_prefix);
@@ -135,8 +136,12 @@ result<void> check_cluster_options(const silo_options& options) {
     return invalid("copies", "from 1 to " + std::to_string(copies_max));
   }
   if (cluster.session_ttl <= duration{} || cluster.join_within <= duration{} ||
-      cluster.balance_after < duration{}) {
-    return invalid("session_ttl, join_within, balance_after", "these are lengths of time");
+      cluster.balance_after < duration{} || cluster.replace_after < duration{}) {
+    return invalid("session_ttl, join_within, balance_after, replace_after",
+                   "these are lengths of time");
+  }
+  if (cluster.zone.size() > zone_bytes_max) {
+    return invalid("zone", "at most " + std::to_string(zone_bytes_max) + " bytes");
   }
   if (auto good = check_coordination(cluster); !good) {
     return good;
@@ -185,6 +190,7 @@ silo_row row_of(const silo_options& options, std::vector<std::string> types) {
   silo_row row;
   row.name = options.name;
   row.roles = options.cluster->roles;
+  row.zone = options.cluster->zone;
   for (const auto& each : options.labels) {
     row.labels.emplace(each, "");
   }

@@ -3,6 +3,8 @@
 
 #include <algorithm>
 #include <iterator>
+#include <map>
+#include <tuple>
 #include <utility>
 
 namespace millrace::runtime {
@@ -12,19 +14,36 @@ bool is_in_set(std::string_view silo, const partition_record& record) {
                      [&](const placed_copy& each) { return each.silo == silo; });
 }
 
-std::vector<std::string> ranked_for(partition_id partition, std::vector<std::string> silos) {
+std::vector<std::string> ranked_for(partition_id partition, std::vector<candidate> silos) {
+  struct weighed {
+    std::size_t before;  // of the silos of its zone that are preferred to it
+    actor_hash weight;
+    candidate silo;
+  };
   const auto number = std::to_string(static_cast<unsigned>(partition));
-  std::vector<std::pair<actor_hash, std::string>> weighed;
-  weighed.reserve(silos.size());
+  std::vector<weighed> all;
+  all.reserve(silos.size());
   for (auto& each : silos) {
-    const auto weight = hash_of(each, number);
-    weighed.emplace_back(weight, std::move(each));
+    const auto weight = hash_of(each.silo, number);
+    all.push_back({0, weight, std::move(each)});
   }
-  std::sort(weighed.begin(), weighed.end(), [](const auto& a, const auto& b) { return a > b; });
+  std::sort(all.begin(), all.end(), [](const auto& a, const auto& b) {
+    return std::tie(a.weight, a.silo.silo) > std::tie(b.weight, b.silo.silo);
+  });
+  const bool has_zones = std::none_of(all.begin(), all.end(),
+                                      [](const weighed& each) { return each.silo.zone.empty(); });
+  if (has_zones) {
+    std::map<std::string_view, std::size_t> seen;
+    for (auto& each : all) {
+      each.before = seen[each.silo.zone]++;
+    }
+    std::stable_sort(all.begin(), all.end(),
+                     [](const auto& a, const auto& b) { return a.before < b.before; });
+  }
   std::vector<std::string> ranked;
-  ranked.reserve(weighed.size());
-  for (auto& each : weighed) {
-    ranked.push_back(std::move(each.second));
+  ranked.reserve(all.size());
+  for (auto& each : all) {
+    ranked.push_back(std::move(each.silo.silo));
   }
   return ranked;
 }

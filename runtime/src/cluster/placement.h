@@ -16,10 +16,17 @@
 
 namespace millrace::runtime {
 
-/// `silos` as the partition prefers them, the most preferred first. Requires: different names.
-/// The result does not depend on their order.
+/// A silo that may have copies.
+struct candidate {
+  std::string silo;
+  std::string zone;  ///< Empty: none is named.
+};
+
+/// The silos as the partition prefers them, the most preferred first. Requires: different names.
+/// The result does not depend on their order. Where each names its zone, as many of the first ones
+/// as there are zones are of different ones, and so on: the best of each zone, then the second.
 [[nodiscard]] std::vector<std::string> ranked_for(partition_id partition,
-                                                  std::vector<std::string> silos);
+                                                  std::vector<candidate> silos);
 
 /// Whether a copy on that silo is in the set.
 [[nodiscard]] bool is_in_set(std::string_view silo, const partition_record& record);

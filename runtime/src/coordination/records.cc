@@ -127,6 +127,7 @@ std::string encode(const silo_row& row, std::uint32_t protocol) {
     process.setPidNamespace(row.process.pid_namespace);
     process.setPid(row.process.pid);
     process.setStartTicks(row.process.start_ticks);
+    into.setZone(row.zone.c_str());
     auto types = into.initTypes(size_of(row.types.size()));
     for (unsigned each = 0; each < types.size(); ++each) {
       types.set(each, row.types[each].c_str());
@@ -176,6 +177,7 @@ result<silo_row> decode_silo(std::string_view name, std::string_view bytes, std:
         row.address = text_of(from.getAddress());
         const auto roles = from.getRoles();
         row.roles = {roles.getState(), roles.getExecute(), roles.getGateway()};
+        row.zone = text_of(from.getZone());
         for (const auto label : from.getLabels()) {
           row.labels.emplace(text_of(label.getKey()), text_of(label.getValue()));
         }

@@ -46,6 +46,7 @@ struct silo_row {
   std::uint64_t incarnation = 0;
   std::string address;  ///< host:port of its links.
   silo_roles roles;
+  std::string zone;                           ///< Empty: none is named.
   std::map<std::string, std::string> labels;  ///< Of `silo_options`: without a value each.
   silo_state state = silo_state::joining;
   process_identity process;

@@ -34,6 +34,7 @@ constexpr duration step_max = std::chrono::milliseconds{50};
 constexpr std::chrono::milliseconds patience{5};
 constexpr duration session_over_within = std::chrono::minutes{2};
 constexpr duration balance_after = std::chrono::milliseconds{100};
+constexpr duration replace_after = std::chrono::seconds{5};
 
 runtime::detail::silo_core& core_of(silo& one) {
   return runtime::detail::silo_access::core(one);
@@ -155,6 +156,7 @@ test_cluster::parts::member test_cluster::parts::make(const std::string& name) {
   if (!wanted.cluster) {
     wanted.cluster.emplace();
     wanted.cluster->balance_after = balance_after;
+    wanted.cluster->replace_after = replace_after;
   }
   wanted.cluster->coordination = "local:memory";
   wanted.cluster->copies = options.copies;
@@ -231,17 +233,17 @@ test_cluster::parts::member& test_cluster::parts::get(std::string_view name) {
 }
 
 bool test_cluster::parts::is_whole() {
-  std::vector<std::string> names;
+  std::vector<runtime::candidate> silos;
   for (const auto& [name, one] : members) {
-    if (core_of(*one.here).options().cluster->roles.state) {
-      names.push_back(name);
+    if (const auto& own = *core_of(*one.here).options().cluster; own.roles.state) {
+      silos.push_back({name, own.zone});
     }
   }
-  const auto copies = std::min(options.copies, names.size());
-  return !names.empty() && std::all_of(names.begin(), names.end(), [&](const auto& name) {
-    const auto seen = get(name).here->cluster_view();
+  const auto copies = std::min(options.copies, silos.size());
+  return !silos.empty() && std::all_of(silos.begin(), silos.end(), [&](const auto& looks) {
+    const auto seen = get(looks.silo).here->cluster_view();
     return std::all_of(seen.partitions.begin(), seen.partitions.end(), [&](const auto& each) {
-      auto preferred = runtime::ranked_for(each.partition, names);
+      auto preferred = runtime::ranked_for(each.partition, silos);
       std::erase_if(preferred, [&](const auto& one) {
         return std::find(each.in_sync.begin(), each.in_sync.end(), one) == each.in_sync.end();
       });

@@ -165,7 +165,7 @@ TEST_CASE("copies move to a silo that joins a cluster which has enough of them")
     }
     return total(*c) == sum &&
            std::all_of(seen.partitions.begin(), seen.partitions.end(), [](auto each) {
-             auto wanted = ranked_for(each.partition, {"a", "b", "c"});
+             auto wanted = ranked_for(each.partition, plain({"a", "b", "c"}));
              wanted.pop_back();
              std::sort(wanted.begin(), wanted.end());
              std::sort(each.in_sync.begin(), each.in_sync.end());

@@ -5,9 +5,14 @@
 
 #include <algorithm>
 #include <map>
+#include <set>
+
+#include "candidates.h"
 
 namespace millrace::runtime {
 namespace {
+
+using testing::plain;
 
 constexpr unsigned partitions = 1024;
 
@@ -22,15 +27,16 @@ partition_record record_with(const std::vector<std::string>& silos) {
 TEST_CASE("all silos come to the same ranking, whatever order they know each other in") {
   for (unsigned index = 0; index < partitions; ++index) {
     const auto partition = partition_id{static_cast<std::uint16_t>(index)};
-    CHECK(ranked_for(partition, {"a", "b", "c", "d"}) ==
-          ranked_for(partition, {"d", "b", "a", "c"}));
+    CHECK(ranked_for(partition, plain({"a", "b", "c", "d"})) ==
+          ranked_for(partition, plain({"d", "b", "a", "c"})));
   }
 }
 
 TEST_CASE("partitions are spread over the silos about evenly") {
   std::map<std::string, unsigned> first;
   for (unsigned index = 0; index < partitions; ++index) {
-    ++first[ranked_for(partition_id{static_cast<std::uint16_t>(index)}, {"a", "b", "c"}).front()];
+    const partition_id partition{static_cast<std::uint16_t>(index)};
+    ++first[ranked_for(partition, plain({"a", "b", "c"})).front()];
   }
   CHECK(first.size() == 3);
   for (const auto& [silo, count] : first) {
@@ -42,9 +48,44 @@ TEST_CASE("partitions are spread over the silos about evenly") {
 TEST_CASE("a silo that goes moves what it had, and nothing else") {
   for (unsigned index = 0; index < partitions; ++index) {
     const auto partition = partition_id{static_cast<std::uint16_t>(index)};
-    auto before = ranked_for(partition, {"a", "b", "c", "d"});
+    auto before = ranked_for(partition, plain({"a", "b", "c", "d"}));
     std::erase(before, "c");
-    CHECK(before == ranked_for(partition, {"a", "b", "d"}));
+    CHECK(before == ranked_for(partition, plain({"a", "b", "d"})));
+  }
+}
+
+// Goal: a rack that fails takes one copy of each partition, where there are racks enough.
+TEST_CASE("the first of the ranking are of different zones, as many as there are") {
+  const std::map<std::string, std::string> zone_of{{"a", "x"}, {"b", "x"}, {"c", "x"},
+                                                   {"d", "y"}, {"e", "y"}, {"f", "z"}};
+  std::vector<candidate> silos;
+  for (const auto& [silo, zone] : zone_of) {
+    silos.push_back({silo, zone});
+  }
+  for (unsigned index = 0; index < partitions; ++index) {
+    const partition_id partition{static_cast<std::uint16_t>(index)};
+    const auto ranked = ranked_for(partition, silos);
+    std::set<std::string> first;
+    std::set<std::string> next;
+    for (std::size_t at = 0; at < 3; ++at) {
+      first.insert(zone_of.at(ranked.at(at)));
+    }
+    for (std::size_t at = 3; at < 5; ++at) {
+      next.insert(zone_of.at(ranked.at(at)));
+    }
+    CHECK(first.size() == 3);
+    CHECK(next == std::set<std::string>{"x", "y"});
+    CHECK(zone_of.at(ranked.at(5)) == "x");
+    CHECK(ranked.front() == ranked_for(partition, plain({"a", "b", "c", "d", "e", "f"})).front());
+  }
+}
+
+// Method: of a build that knows no zones all silos come to what that silo comes to.
+TEST_CASE("zones count for nothing while a silo names none") {
+  for (unsigned index = 0; index < partitions; ++index) {
+    const partition_id partition{static_cast<std::uint16_t>(index)};
+    CHECK(ranked_for(partition, {{"a", "x"}, {"b", "x"}, {"c", "y"}, {"d", ""}}) ==
+          ranked_for(partition, plain({"a", "b", "c", "d"})));
   }
 }
 

@@ -11,6 +11,7 @@
 #include <string>
 #include <vector>
 
+#include "candidates.h"
 #include "cluster/placement.h"
 #include "folders.h"
 #include "runtime/silo/counter.h"
@@ -184,7 +185,7 @@ inline bool is_balanced(const silo& seen_by, std::size_t copies) {
   }
   return std::all_of(seen.partitions.begin(), seen.partitions.end(), [&](const auto& each) {
     return each.is_active && each.in_sync.size() == copies &&
-           each.primary == ranked_for(each.partition, names).front();
+           each.primary == ranked_for(each.partition, plain(names)).front();
   });
 }
 

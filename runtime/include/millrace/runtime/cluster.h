@@ -80,6 +80,10 @@ struct cluster_options {
   bool found_anew = false;
   std::size_t copies = 3;  ///< Of each partition, as far as there are silos; the same in all silos.
   silo_roles roles = {.state = true, .execute = true};  ///< What this silo does.
+  /// What this silo shares with others that may fail together: a rack, a room. Copies of one
+  /// partition are placed in different zones, as far as there are several, once every silo with the
+  /// role `state` names one. At most 64 bytes.
+  std::string zone = {};
 
   /// How long a silo that does not answer the store stays in. At least 2 s with etcd.
   duration session_ttl = std::chrono::seconds{5};
@@ -88,6 +92,10 @@ struct cluster_options {
   duration join_within = std::chrono::seconds{20};
   /// A silo that has had a copy for so long gets the partitions that it is preferred for.
   duration balance_after = std::chrono::seconds{5};
+  /// How long a silo that died may be away before copies are made on others instead; at once where
+  /// writes are refused for want of them. One that has left is not waited for. The same in all
+  /// silos.
+  duration replace_after = std::chrono::minutes{5};
 
   /// The others have taken this silo out: it has stopped serving, and never will again. Called
   /// once, on a thread of the silo; must not stop it there. Unset: a warning tells.
@@ -100,6 +108,7 @@ struct cluster_silo {
   std::uint64_t incarnation = 0;           ///< Which life of it: higher than all before.
   std::int32_t pid = 0;                    ///< On its machine.
   std::string address;                     ///< Of its links; empty: it is not called.
+  std::string zone;                        ///< As it is named in its options; empty: it is not.
   silo_state state = silo_state::joining;  ///< How far it is.
   silo_roles roles;                        ///< What it does.
   std::vector<std::string> types;          ///< Of the actors that it hosts, sorted.
