@@ -3,8 +3,8 @@
 //
 //   bench_runtime [--directory DIR] [--only NAME]
 //
-// Names: call, send, memory, activation, latency, burst, sustained, stored. Each figure is the
-// median of several runs; ours and the yardstick take turns.
+// Names: call, send, memory, activation, latency, burst, sustained, stored, keyed. Each figure is
+// the median of several runs; ours and the yardstick take turns.
 #include <lmdb.h>
 #include <unistd.h>
 
@@ -327,6 +327,42 @@ void bench_stored() {
       ">= 0.5");
 }
 
+// Of one actor: what a keyed call takes beside one without a key, and what is left of many of them
+// in memory and to be read by its next activation.
+void bench_keyed() {
+  constexpr int calls = 100'000;
+  const auto to = ref<Counter>("keyed");
+  std::uint64_t next = 0;
+  const auto taken = [](silo& here,
+                        const std::function<call<counter_interface::add_results>()>& one) {
+    const auto before = processor_seconds();
+    call_many<counter_interface::add_results>(here, calls, 1'000, [&](int) { return one(); });
+    return (processor_seconds() - before) / calls * 1e6;
+  };
+  const auto keyed = [&] { return to.add(1).keyed("key of a call " + std::to_string(next++)); };
+  auto here = disk_silo("keyed");
+  const auto plain = taken(*here, [&] { return to.add(1); });
+  const auto first = taken(*here, keyed);
+  const auto second = taken(*here, keyed);
+  std::printf("%-12s a call takes %.1f us of processor time, with a new key %.1f and %.1f\n",
+              "keyed", plain, first, second);
+  here->stop();
+  here = disk_silo("keyed");
+  require(here->call(ref<Counter>("other").get()).has_value(), "get");
+  const auto empty = heap_bytes();
+  const auto start = now();
+  require(here->call(to.get()).has_value(), "get");
+  const auto took = now() - start;
+  const auto loaded = heap_bytes() - empty;
+  const auto later = taken(*here, keyed);
+  next = 0;
+  const auto again = taken(*here, keyed);
+  std::printf(
+      "             with the answers of %d it begins in %.1f ms and %.0f KB; then a new key takes "
+      "%.1f us, an old one %.1f\n",
+      2 * calls, took * 1e3, loaded / 1e3, later, again);
+}
+
 }  // namespace
 
 int main(int count, char** arguments) {
@@ -367,6 +403,9 @@ int main(int count, char** arguments) {
   }
   if (wanted("stored") || wanted("activation")) {
     bench_stored();
+  }
+  if (wanted("keyed")) {
+    bench_keyed();
   }
   std::filesystem::remove_all(directory);
 }

@@ -345,7 +345,7 @@ double our_reads(storage& store, std::uint64_t in_flight, double seconds) {
       auto request = std::make_unique<read_slot>(answered);
       request->partition = static_cast<partition_id>(static_cast<unsigned char>(key.bytes[0]) %
                                                      store.partition_count());
-      request->prefix = key.view();
+      request->ranges.emplace_back().prefix = key.view();
       store.read(std::move(request));
     }
     const auto seen = answered.load();

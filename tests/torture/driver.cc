@@ -361,19 +361,41 @@ void driver::cancel_something() {
   }
 }
 
-// An operation with a key, however long ago.
+// So many that an activation does not know them all when it begins.
+void driver::ask_many() {
+  constexpr unsigned many = 80;
+  const auto to = any_worker();
+  for (unsigned at = 0; at < many; ++at) {
+    auto& one = fresh(operation_kind::apply, to.key());
+    one.idempotency_key = "m" + std::to_string(one.effect);
+    ask_keyed(one);
+    wait_for_answers(8);
+  }
+}
+
+// An operation with a key, however long ago; often on another activation.
 void driver::ask_again() {
+  const std::size_t latest = below(2) == 0 ? 20 : SIZE_MAX;
   std::vector<operation*> keyed;
   {
     const std::lock_guard lock{mutex_};
-    for (auto at = asked_.rbegin(); at != asked_.rend() && keyed.size() < 20; ++at) {
+    for (auto at = asked_.rbegin(); at != asked_.rend() && keyed.size() < latest; ++at) {
       if (!at->idempotency_key.empty()) {
         keyed.push_back(&*at);
       }
     }
   }
-  if (!keyed.empty()) {
-    ask_keyed(*keyed[below(keyed.size())]);
+  if (keyed.empty()) {
+    return;
+  }
+  auto& one = *keyed[below(keyed.size())];
+  if (below(2) == 0) {
+    here_->tell(ref<Worker>(one.actor).leave());
+    let_happen(below(32));
+  }
+  ask_keyed(one);
+  if (below(4) == 0) {
+    ask_keyed(one);
   }
 }
 
@@ -556,6 +578,9 @@ void driver::reckon() {
 
 torture_report driver::run(std::uint64_t steps) {
   start();
+  if (below(2) == 0) {
+    ask_many();
+  }
   for (std::uint64_t at = 0; at < steps && !failed(); ++at) {
     step();
   }

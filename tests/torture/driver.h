@@ -60,6 +60,7 @@ private:
   void complain_if_stuck();
   void plan_stumbling(operation& one);
   void ask_keyed(operation& one);
+  void ask_many();
   void ask_again();
   void fail_something();
   void move(duration by);

@@ -45,6 +45,21 @@ void mortal_storage::write(const commit_request& one) {
   MILLRACE_ASSERT(done.has_value());
 }
 
+// Requires: the lock.
+void mortal_storage::collect(partition_id partition, const row_range& range,
+                             std::vector<row>& found) const {
+  auto at = disk_.rows.lower_bound({partition, std::max(range.prefix, range.from)});
+  for (auto left = range.limit; left > 0 && at != disk_.rows.end(); --left, ++at) {
+    const auto& [where, value] = *at;
+    const auto& key = where.second;
+    if (where.first != partition || !key.starts_with(range.prefix) ||
+        (!range.until.empty() && key >= range.until)) {
+      return;
+    }
+    found.push_back({key, value.substr(0, range.value_bytes_max)});
+  }
+}
+
 void mortal_storage::add(job one) {
   std::unique_lock lock{mutex_};
   if (stopped_) {
@@ -109,11 +124,8 @@ void mortal_storage::do_first(std::unique_lock<std::mutex>& lock) {
   } else {
     auto& question = std::get<std::unique_ptr<read_request>>(one);
     std::vector<row> found;
-    for (auto at = disk_.rows.lower_bound({question->partition, question->prefix});
-         at != disk_.rows.end() && at->first.first == question->partition &&
-         at->first.second.starts_with(question->prefix);
-         ++at) {
-      found.push_back({at->first.second, at->second});
+    for (const auto& range : question->ranges) {
+      collect(question->partition, range, found);
     }
     lock.unlock();
     question.release()->done(dead ? result<std::vector<row>>{gone()}

@@ -61,6 +61,8 @@ private:
   void work();
   void do_first(std::unique_lock<std::mutex>& lock);
   void write(const millrace::runtime::commit_request& one);
+  void collect(millrace::runtime::partition_id partition, const millrace::runtime::row_range& range,
+               std::vector<millrace::runtime::row>& found) const;
 
   disk& disk_;
   mutable std::mutex mutex_;  // of everything below and of the disk

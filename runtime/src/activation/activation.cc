@@ -175,7 +175,7 @@ void activation::begin_loading() {
   }
   auto request = std::make_unique<read_rows>(*this);
   request->partition = partition_;
-  request->prefix = actor_prefix(hash_);
+  request->ranges = state_.rows_to_load();
   home_.rows().read(std::move(request));
 }
 
@@ -347,6 +347,9 @@ void activation::handle(envelope* one) {
     case envelope_kind::loaded:
       loaded(one);
       return;
+    case envelope_kind::answers:
+      answers_read(one);
+      return;
     case envelope_kind::committed:
       committed(one);
       return;
@@ -448,10 +451,18 @@ void activation::loaded(envelope* one) {
            "making an actor of type " + std::string{interface().type} + " failed: " + *failure});
     return;
   }
-  if (auto understood = state_.load(*std::move(rows)); !understood) {
+  if (auto understood = state_.load(*std::move(rows), home_.time().wall()); !understood) {
     crash(std::move(understood).error());
     return;
   }
+  if (state_.is_loaded()) {
+    begin_activating();
+  } else {
+    read_answer_page();
+  }
+}
+
+void activation::begin_activating() {
   if (!state_.stored() && is_durable()) {
     state_.begin_at(home_.version_floor(partition_));
   }
@@ -473,6 +484,7 @@ void activation::activated() {
   phase_ = phase::active;
   woken_ = woken_ || state_.has_duties();
   answer_wake();
+  tend_answers(home_.time().wall());
   auto early = turns_.take_waiting();
   early.append(std::move(inbox_));
   inbox_ = std::move(early);  // they arrive again, now that they may begin

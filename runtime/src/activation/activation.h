@@ -187,6 +187,7 @@ private:
   [[nodiscard]] resume_result drain();
   void handle(envelope* one);
   void loaded(envelope* one);
+  void begin_activating();
   void activated();
   void answer_wake();
   void lose_partition();
@@ -229,6 +230,7 @@ private:
   void arrive(envelope* one);
   void pump();
   void begin(envelope* one);
+  void run_begun(envelope& turn);
   [[nodiscard]] bool take_up(envelope* one);
   [[nodiscard]] bool answered_from_memory(envelope* one);
   void show_busy(const envelope* turn) noexcept;
@@ -247,8 +249,19 @@ private:
   [[nodiscard]] result<any_message> outcome_of(envelope& turn);
   void leave_turns(const envelope& turn);
   void finish_call(envelope& turn, result<any_message> outcome);
-  void finish_keyed(envelope& turn, const result<any_message>& outcome);
   void answer(envelope* one, result<any_message> outcome);
+
+  // keyed_calls.cc
+  [[nodiscard]] bool answered_by_key(envelope* one);
+  void answer_as_stored(envelope* one, const stored_answer& stored);
+  void refuse_other_request(envelope* one);
+  void look_up(envelope& turn);
+  void looked_up(envelope& turn, const result<std::vector<row>>& rows);
+  void give_up_lookups();
+  void finish_keyed(envelope& turn, const result<any_message>& outcome);
+  void answers_read(envelope* one);
+  void read_answer_page();
+  void tend_answers(wall_time now);
 
   // reminders.cc
   [[nodiscard]] bool reminder_is_due(envelope& turn);

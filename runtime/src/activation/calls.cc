@@ -355,6 +355,7 @@ void activation::rang() {
   }
   retry_sends(next);
   need_alarm(next);
+  tend_answers(home_.time().wall());
 }
 
 // Ends the open calls and waits for which `why` gives a reason.

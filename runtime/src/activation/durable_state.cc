@@ -43,21 +43,8 @@ struct encode_scratch {
 };
 thread_local encode_scratch scratch;
 
-std::string answer_row_rest(std::uint16_t method, std::string_view key) {
-  std::string rest(2, '\0');
-  store_big(rest.data(), method);
-  rest += key;
-  return rest;
-}
-
 void append_time(std::string& out, wall_time when) {
   append_little(out, static_cast<std::uint64_t>(when.time_since_epoch().count()));
-}
-
-// Words are whole; one byte over tells that these are none.
-void append_unknown(std::string& out, std::string_view text) {
-  out += text;
-  out.append((word_bytes + 1 - text.size() % word_bytes) % word_bytes, '\0');
 }
 
 void append_send(std::string& out, const stored_send& what) {
@@ -513,51 +500,6 @@ void durable_state::end_epochs_before(partition_id senders, std::uint64_t epoch)
   dirty_ = true;
 }
 
-const stored_answer* durable_state::find_answer(std::uint16_t method, std::string_view key,
-                                                wall_time now) const {
-  if (!extras_) {
-    return nullptr;
-  }
-  const auto found = extras_->answers.find(answer_key{method, key});
-  return found != extras_->answers.end() && found->second.expires > now ? &found->second : nullptr;
-}
-
-void durable_state::remember_answer(std::uint16_t method, std::string_view key, stored_answer what,
-                                    wall_time now) {
-  purge_answers(now);
-  auto value = value_start();
-  append_little(value, what.request_hash);
-  append_time(value, what.expires);
-  if (what.unknown) {
-    what.results.resize(std::min(what.results.size(), failure_bytes_max));
-    append_unknown(value, what.results);
-  } else {
-    value += what.results;
-  }
-  put(row_table::keyed, answer_row_rest(method, key), value);
-  auto& own = more().answers[answer_key{method, key}];
-  bytes_ += bytes_of(what) - (own.expires == wall_time{} ? 0 : bytes_of(own));
-  own = std::move(what);
-  dirty_ = true;
-}
-
-void durable_state::purge_answers(wall_time now) {
-  auto& own = more();
-  if (own.answers.size() < own.purge_at) {
-    return;
-  }
-  for (auto at = own.answers.begin(); at != own.answers.end();) {
-    if (at->second.expires <= now) {
-      erase(row_table::keyed, answer_row_rest(at->first.first, at->first.second));
-      bytes_ -= bytes_of(at->second);
-      at = own.answers.erase(at);
-    } else {
-      ++at;
-    }
-  }
-  own.purge_at = 2 * own.answers.size() + 64;
-}
-
 // --- committing ----------------------------------------------------------------------------------
 
 result<void> durable_state::check_size(std::size_t bytes, std::string_view what) const {
@@ -628,8 +570,9 @@ bool durable_state::has_state() const noexcept {
 
 // Whether there is something that others may still ask for.
 bool durable_state::is_remembered() const noexcept {
-  return extras_ && !(extras_->outbox.empty() && extras_->dead.empty() && extras_->inbox.empty() &&
-                      extras_->sender_epochs.empty() && extras_->answers.empty());
+  return (answers_ && answers_->any()) ||
+         (extras_ && !(extras_->outbox.empty() && extras_->dead.empty() && extras_->inbox.empty() &&
+                       extras_->sender_epochs.empty()));
 }
 
 result<void> durable_state::encode_map(map_base& one, row_ops& ops) {
@@ -691,6 +634,10 @@ result<void> durable_state::encode(row_ops& ops) {
   if (vanished_) {
     ops.erase(actor_row(hash_, row_table::root));
     ops.erase(actor_row(hash_, row_table::version));
+    if (answers_ && answers_->marked()) {
+      ops.erase(actor_row(hash_, row_table::keyed, keyed_answers::mark_key));
+    }
+    answers_.reset();
     recount(root_counted_, 0);
     stored_ = erased_ = root_dirty_ = false;
   } else if (root_dirty_ || !stored_) {

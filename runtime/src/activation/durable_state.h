@@ -8,10 +8,12 @@
 #include <cstdint>
 #include <map>
 #include <memory>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
 
+#include "activation/keyed_answers.h"
 #include "activation/record_words.h"
 #include "activation/reminder_times.h"
 #include "activation/row_layout.h"
@@ -41,29 +43,14 @@ struct stored_dead_letter {
   std::string error_text;
 };
 
-/// The remembered outcome of a keyed call.
-struct stored_answer {
-  std::uint64_t request_hash = 0;
-  wall_time expires{};
-  std::string results;   ///< Flat; or why the outcome is not known.
-  bool unknown = false;  ///< It has changed something and not ended well, as far as is known.
-};
-
 /// The last delivery from one sender that was handled.
 struct received_mark {
   std::uint64_t number = 0;
   std::string failure;  ///< Why it failed, having changed something; empty: it did not.
 };
 
-/// What a record, a reminder, a send or a remembered answer takes beside its content: a node of a
-/// map with its key.
-inline constexpr std::size_t entry_bytes = 128;
-
 [[nodiscard]] inline std::size_t bytes_of(const stored_send& what) {
   return entry_bytes + what.type.size() + what.key.size() + what.params.size();
-}
-[[nodiscard]] inline std::size_t bytes_of(const stored_answer& what) {
-  return entry_bytes + what.results.size();
 }
 
 /// Threading: as its activation.
@@ -85,9 +72,13 @@ public:
   /// In the order in which they were added.
   [[nodiscard]] std::vector<map_info> maps() const;
 
-  /// Takes over what storage has. Errors: `storage_failed` for a row that cannot be understood or
-  /// belongs to an actor with another id and the same hash.
-  [[nodiscard]] result<void> load(std::vector<row>&& rows);
+  /// What `load` needs.
+  [[nodiscard]] std::vector<row_range> rows_to_load() const;
+  /// Takes over what storage has. Unless `is_loaded()` then, pages of answers are to follow.
+  /// Errors: `storage_failed` for a row that cannot be understood or belongs to an actor with
+  /// another id and the same hash.
+  [[nodiscard]] result<void> load(std::vector<row>&& rows, wall_time now);
+  [[nodiscard]] bool is_loaded() const noexcept { return !answers_ || answers_->versions_known(); }
 
   /// From now on what is changed can be taken back. Requires: `undo` is empty.
   void begin_segment(state_undo& undo) noexcept { undo_ = &undo; }
@@ -150,10 +141,36 @@ public:
   /// From now on earlier epochs are. Nothing is written that is known already.
   void end_epochs_before(partition_id senders, std::uint64_t epoch);
 
+  // Answers of keyed calls; see `keyed_answers`.
+  /// The answer, if memory has it; else null.
   [[nodiscard]] const stored_answer* find_answer(std::uint16_t method, std::string_view key,
                                                  wall_time now) const;
+  /// Whether one that memory does not have may be in its row.
+  [[nodiscard]] bool may_have_answer_row(std::uint16_t method, std::string_view key) const;
+  [[nodiscard]] row_range answer_row(std::uint16_t method, std::string_view key) const;
+  /// Of what was read of that: nothing when there is none, or none any more.
+  [[nodiscard]] result<std::optional<stored_answer>> read_answer(const std::vector<row>& rows,
+                                                                 wall_time now) const;
+  /// `commit`: the number of the commit that it will be in.
   void remember_answer(std::uint16_t method, std::string_view key, stored_answer what,
-                       wall_time now);
+                       std::uint64_t commit);
+  /// Commits up to that number are durable.
+  void answers_saved(std::uint64_t commit) {
+    if (answers_) {
+      answers_->saved(commit);
+    }
+  }
+  /// When a page of rows is to be read, to see which there are and to erase those that have
+  /// expired.
+  [[nodiscard]] wall_time answer_page_due() const noexcept {
+    return answers_ ? answers_->page_due() : wall_time::max();
+  }
+  [[nodiscard]] bool reads_answers() const noexcept { return answers_ && answers_->reading(); }
+  /// Requires: none is being read, and there are rows of answers.
+  [[nodiscard]] row_range begin_answer_page();
+  /// Takes it. Errors: as `load`, while it is not loaded; later a page that cannot be read is
+  /// asked for again.
+  [[nodiscard]] result<void> take_answer_page(const result<std::vector<row>>& rows, wall_time now);
 
   /// Something must be committed before what follows from it may leave.
   [[nodiscard]] bool dirty() const noexcept { return dirty_; }
@@ -167,7 +184,9 @@ public:
   [[nodiscard]] std::size_t change_bytes() noexcept;
 
   /// What it holds in memory as of the last commit, about. Cost: none; kept up to date.
-  [[nodiscard]] std::size_t bytes() const noexcept { return bytes_; }
+  [[nodiscard]] std::size_t bytes() const noexcept {
+    return bytes_ + (answers_ ? answers_->bytes() : 0);
+  }
 
   /// The version that the last commit has.
   [[nodiscard]] std::uint64_t version() const noexcept { return version_; }
@@ -182,7 +201,6 @@ public:
   void map_changed() noexcept { dirty_ = true; }
 
 private:
-  using answer_key = std::pair<std::uint16_t, std::string>;
   // What few actors have.
   struct extras {
     std::map<std::string, stored_reminder, std::less<>> reminders;
@@ -192,11 +210,9 @@ private:
     std::map<std::string, received_mark> inbox;  // by the sender's hash bytes
     std::map<partition_id, std::uint64_t> sender_epochs;
     std::uint64_t loaded_version = 0;  // 0: there was nothing of this
-    std::map<answer_key, stored_answer> answers;
-    std::size_t purge_at = 64;
 
     row_ops pending;    // of everything but the root and the maps
-    bool puts = false;  // among `pending`, a row of section 0 that this commit does not erase
+    bool puts = false;  // among `pending`, a row that tells the version, and is not erased with it
     std::uint32_t sends_in_commit = 0;
     bool outbox_indexed = false;
     bool duties = false;  // it has or had reminders or sends
@@ -219,7 +235,9 @@ private:
   void erase(row_table table, std::string_view rest);
   [[nodiscard]] std::string index_value() const;
   void erase_strangers();
-  void purge_answers(wall_time now);
+  [[nodiscard]] keyed_answers& answers();
+  [[nodiscard]] result<void> take_found(const keyed_answers::findings& what);
+  void put_answer_mark();
 
   // state_loading.cc: `rest` of a row's key and what is left of its value; false when it cannot be
   // understood.
@@ -230,7 +248,7 @@ private:
   [[nodiscard]] bool load_reminder(std::string_view rest, value_reader& from);
   [[nodiscard]] bool load_send(row_table table, std::string_view rest, value_reader& from);
   [[nodiscard]] bool load_received(std::string_view rest, value_reader& from);
-  [[nodiscard]] bool load_answer(std::string_view rest, value_reader& from);
+  [[nodiscard]] result<void> load_answers(const std::vector<row>& rows, wall_time now);
   [[nodiscard]] bool has_state() const noexcept;
   [[nodiscard]] bool is_remembered() const noexcept;
   [[nodiscard]] result<void> encode_root(row_ops& ops);
@@ -243,7 +261,8 @@ private:
   map_base* maps_ = nullptr;
   std::vector<map_info> paged_maps_;
   std::unique_ptr<extras> extras_;
-  state_undo* undo_ = nullptr;  // while code of the actor runs
+  std::unique_ptr<keyed_answers> answers_;  // null: there are none
+  state_undo* undo_ = nullptr;              // while code of the actor runs
   std::uint64_t version_ = 0;
   std::size_t bytes_ = 0;
   std::size_t map_change_bytes_ = 0;

@@ -56,7 +56,8 @@ duration activation::idle_timeout() const noexcept {
 
 bool activation::idle() const noexcept {
   const auto sends_wait = sends_ && !sends_->empty() && !home_.stopping();
-  return turns_.empty() && inbox_.empty() && open_.open_next == &open_ && !sends_wait;
+  return turns_.empty() && inbox_.empty() && open_.open_next == &open_ && !sends_wait &&
+         !state_.reads_answers();
 }
 
 // Whether it is idle and has said that it leaves then.
@@ -154,6 +155,7 @@ void activation::finish_deactivation() {
 void activation::break_off(const error& why) {
   broken_ = true;
   phase_ = phase::deactivating;
+  give_up_lookups();
   note_open_effects();
   while (!turns_.running().empty()) {
     auto& turn = *turns_.running().back();
@@ -174,6 +176,7 @@ void activation::crash(const error& why) {
     home_.wake_later(as_owner());
   }
   note_open_effects();
+  give_up_lookups();
   // Frames first: they unlink what they wait for.
   for (auto* turn : turns_.running()) {
     turn->running.reset();
@@ -266,10 +269,10 @@ void activation::retire() {
                         one->kind == envelope_kind::deactivate ||
                         one->kind == envelope_kind::answer || one->kind == envelope_kind::wait ||
                         one->kind == envelope_kind::committed ||
-                        one->kind == envelope_kind::cancel || one->kind == envelope_kind::alarm ||
-                        one->kind == envelope_kind::release || one->kind == envelope_kind::evict ||
-                        one->kind == envelope_kind::lost || one->kind == envelope_kind::probe ||
-                        one->kind == envelope_kind::deadlock;
+                        one->kind == envelope_kind::answers || one->kind == envelope_kind::cancel ||
+                        one->kind == envelope_kind::alarm || one->kind == envelope_kind::release ||
+                        one->kind == envelope_kind::evict || one->kind == envelope_kind::lost ||
+                        one->kind == envelope_kind::probe || one->kind == envelope_kind::deadlock;
     give_place_back(*one);
     if (is_own) {
       drop(one);

@@ -35,6 +35,7 @@ enum class envelope_kind : std::uint8_t {
   answer,      ///< A call on its way back.
   wait,        ///< A coroutine that waits for the signal `text`; never travels.
   loaded,      ///< The rows have been read.
+  answers,     ///< Rows of answers to keyed calls have been read.
   committed,   ///< A commit has ended.
   cancel,      ///< The caller of the call `parent` no longer waits for it.
   probe,       ///< Follows a chain of waits, see deadlock.cc.
@@ -185,6 +186,16 @@ private:
 };
 
 static_assert(sizeof(envelope) == 256);
+
+/// A call that is to have its effect once for its key.
+[[nodiscard]] inline bool is_keyed(const envelope& one) noexcept {
+  return one.kind == envelope_kind::call && !one.send && !one.text().empty();
+}
+
+/// Whether a turn has not begun what it is to do: it waits for the row that may have its answer.
+[[nodiscard]] inline bool looks_up(const envelope& turn) noexcept {
+  return !turn.running;
+}
 
 /// What it holds in a mailbox, about.
 [[nodiscard]] inline std::int64_t bytes_of(const envelope& one) {

@@ -162,6 +162,7 @@ void activation::committed(envelope* one) {
     return;
   }
   gate_.ended_well(seq);
+  state_.answers_saved(seq);
   let_leave();
   if (phase_ == phase::failing && is_of_the_past()) {
     // What waits behind is a difference to rows that may be another silo's by now.

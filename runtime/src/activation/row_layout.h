@@ -14,6 +14,8 @@
 //     0 hash I u16 partition        inbox      version, epoch of that partition: what its actors
 //                                              have sent under an earlier one is over
 //     0 hash K u16 method key       keyed call version, request hash, expiry, flat words
+//     0 hash K u16 zero             mark       version, zeros for hash and expiry, and where the
+//                                              next pass goes on: see docs/architecture/0058
 //     0 hash V                      version    version, when a commit writes none of the above
 //     1 u64 due, hash, name         reminders by time    id
 //     2 hash                        actors with an outbox  id
@@ -21,11 +23,12 @@
 //     4                             version that no actor which was erased was above
 //     5 hash u8 name-bytes name k   paged map  version, words of record k
 //
-// One prefix scan of `0 hash` reads everything an activation needs; sections 1, 2 and 4 are read
-// when a silo starts, section 3 when somebody asks, section 5 page by page. Every value of section
-// 0 starts with the version of the commit that wrote it; the actor's version is the highest of
-// them. An id is `u8 type-bytes, type, u8 key-bytes, key`; other numbers in values are
-// little-endian.
+// An activation reads what lies below `0 hash`, of keyed calls the first rows only; the others it
+// reads one by one, and page by page to erase what has expired. Sections 1, 2 and 4 are read when a
+// silo starts, section 3 when somebody asks, section 5 page by page. Every value of section 0
+// starts with the version of the commit that wrote it; the actor's version is the highest of them.
+// A commit that writes an answer of a keyed call writes the version elsewhere, too. An id is
+// `u8 type-bytes, type, u8 key-bytes, key`; other numbers in values are little-endian.
 #pragma once
 
 #include <optional>

@@ -38,15 +38,36 @@ stored_send read_send(value_reader& from) {
   return what;
 }
 
-result<void> durable_state::load(std::vector<row>&& rows) {
-  for (const auto& each : rows) {
+std::vector<row_range> durable_state::rows_to_load() const {
+  row_range before;
+  row_range answers;
+  row_range after;
+  before.prefix = after.prefix = actor_prefix(hash_);
+  before.until = answers.prefix = after.from = actor_row(hash_, row_table::keyed);
+  answers.limit = keyed_answers::first_rows;
+  answers.value_bytes_max = keyed_answers::first_bytes;
+  ++after.from.back();
+  return {std::move(before), std::move(answers), std::move(after)};
+}
+
+result<void> durable_state::load(std::vector<row>&& rows, wall_time now) {
+  std::vector<row> answers;
+  for (auto& each : rows) {
     const std::string_view key = each.key;
+    if (key.size() > actor_prefix_bytes + 2 &&
+        key[actor_prefix_bytes] == static_cast<char>(row_table::keyed)) {
+      answers.push_back(std::move(each));
+      continue;
+    }
     if (key.size() <= actor_prefix_bytes || each.value.size() < 8 ||
         !load_row(static_cast<row_table>(key[actor_prefix_bytes]),
                   key.substr(actor_prefix_bytes + 1), each.value)) {
       return error{errc::storage_failed, "a stored row of " + std::string{type_} + "/" + key_ +
                                              " cannot be read; was it written by a newer version?"};
     }
+  }
+  if (auto understood = load_answers(answers, now); !understood) {
+    return understood;
   }
   if (extras_) {
     extras_->loaded_version = version_;
@@ -58,6 +79,7 @@ result<void> durable_state::load(std::vector<row>&& rows) {
                                            "says what else is, `millrace restore` puts back a "
                                            "backup"};
   }
+  untidy_ = untidy_ || (erased_ && !has_state() && !is_remembered());
   return {};
 }
 
@@ -85,7 +107,7 @@ bool durable_state::load_row(row_table table, std::string_view rest, std::string
     case row_table::inbox:
       return load_received(rest, from);
     case row_table::keyed:
-      return load_answer(rest, from);
+      return false;  // one without a key; the others are `keyed_answers`'
   }
   return false;
 }
@@ -178,25 +200,6 @@ bool durable_state::load_received(std::string_view rest, value_reader& from) {
   bytes_ += entry_bytes + what.failure.size();
   more().inbox[std::string{rest}] = std::move(what);
   return from.ok();
-}
-
-bool durable_state::load_answer(std::string_view rest, value_reader& from) {
-  stored_answer what;
-  what.request_hash = from.u64();
-  what.expires = wall_time{duration{from.i64()}};
-  what.results = from.rest();
-  what.unknown = what.results.size() % sizeof(capnp::word) != 0;  // see append_unknown
-  if (what.unknown) {
-    what.results.resize(what.results.find_last_not_of('\0') + 1);
-  }
-  if (rest.size() < 2 || !from.ok()) {
-    return false;
-  }
-  bytes_ += bytes_of(what);
-  more().answers.emplace(
-      answer_key{load_big<std::uint16_t>(rest.data()), std::string{rest.substr(2)}},
-      std::move(what));
-  return true;
 }
 
 }  // namespace millrace::runtime::detail

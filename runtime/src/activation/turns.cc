@@ -1,8 +1,5 @@
 // SPDX-License-Identifier: MIT
 // Turns: admitting what arrives, running it, answering it.
-#include <capnp/any.h>
-#include <xxhash.h>
-
 #include <algorithm>
 
 #include "activation/activation.h"
@@ -13,30 +10,12 @@ namespace millrace::runtime::detail {
 
 namespace {
 
-// How long the outcome of a keyed call is remembered.
-constexpr duration keyed_ttl = std::chrono::hours{24};
-
-// Of the canonical form: a caller whose parameters have grown since asks the same.
-std::uint64_t hash_of_request(const envelope& call) {
-  if (!call.content) {
-    return XXH3_64bits_withSeed(nullptr, 0, call.method);
-  }
-  const auto root = call.content.body()->getRoot<capnp::AnyPointer>().asReader();
-  const auto canonical = root.getAs<capnp::AnyStruct>().canonicalize();
-  const auto bytes = canonical.asBytes();
-  return XXH3_64bits_withSeed(bytes.begin(), bytes.size(), call.method);
-}
-
 bool has_tells(const envelope_list& out) noexcept {
   const auto* one = out.front();
   while (one != nullptr && one->kind != envelope_kind::one_way) {
     one = one->next;
   }
   return one != nullptr;
-}
-
-bool is_keyed(const envelope& turn) noexcept {
-  return turn.kind == envelope_kind::call && !turn.send && !turn.text().empty();
 }
 
 }  // namespace
@@ -141,21 +120,29 @@ void activation::begin(envelope* one) {
     busy_.store(static_cast<std::uint32_t>(turns_.running().size()), std::memory_order_relaxed);
     return;
   }
-  thread_->meter->begun.add();
   one->begun = now_;
   turns_.begin(one);
   if (turns_.running().size() == 1) {
     show_busy(one);
   }
-  if (one->context) {
-    begin_served_span(*one, home_.options().trace, home_.time());
-  }
-  start_turn(*one);
-  if (auto* bottom = one->running->promise_of()) {
-    bottom->set_root(one);
-    run_turn(*one, bottom);
+  if (is_keyed(*one) && state_.may_have_answer_row(one->method, one->text())) {
+    look_up(*one);
   } else {
-    finish(*one);
+    run_begun(*one);
+  }
+}
+
+void activation::run_begun(envelope& turn) {
+  thread_->meter->begun.add();
+  if (turn.context) {
+    begin_served_span(turn, home_.options().trace, home_.time());
+  }
+  start_turn(turn);
+  if (auto* bottom = turn.running->promise_of()) {
+    bottom->set_root(&turn);
+    run_turn(turn, bottom);
+  } else {
+    finish(turn);
   }
 }
 
@@ -196,42 +183,7 @@ bool activation::answered_from_memory(envelope* one) {
     }
     return false;
   }
-  if (one->text().empty()) {
-    return false;
-  }
-  if (!is_durable()) {
-    answer(one, error{errc::failed_precondition,
-                      "actors of type " + std::string{interface().type} +
-                          " remember no idempotency keys: they have no durable state"});
-    return true;
-  }
-  one->extra().number = hash_of_request(*one);
-  const auto reused = [&](std::uint64_t request_hash) {
-    if (request_hash != one->number()) {
-      answer(one, error{errc::conflict, "idempotency key '" + one->text() +
-                                            "' was used with other parameters; use a new key"});
-      return true;
-    }
-    return false;
-  };
-  for (auto* turn : turns_.running()) {
-    if (turn->kind == envelope_kind::call && turn->method == one->method &&
-        turn->text() == one->text()) {
-      if (!reused(turn->number())) {
-        one->extra().same_key = std::exchange(turn->extra().same_key, one);
-      }
-      return true;
-    }
-  }
-  if (const auto* stored = state_.find_answer(one->method, one->text(), home_.time().wall())) {
-    if (!reused(stored->request_hash)) {
-      answer(one, stored->unknown
-                      ? result<any_message>{error{errc::outcome_unknown, stored->results}}
-                      : result<any_message>{any_message::from_flat(stored->results)});
-    }
-    return true;
-  }
-  return false;
+  return is_keyed(*one) && answered_by_key(one);
 }
 
 void activation::turn_runs(envelope& turn) noexcept {
@@ -516,16 +468,6 @@ void activation::finish_call(envelope& turn, result<any_message> outcome) {
     }
   }
   answer(&turn, std::move(outcome));
-}
-
-void activation::finish_keyed(envelope& turn, const result<any_message>& outcome) {
-  const auto now = home_.time().wall();
-  stored_answer what{turn.number(), now + keyed_ttl, {}, !outcome};
-  what.results = outcome ? outcome->flat()
-                         : "the call of " + actor_name() + " with the key '" + turn.text() +
-                               "' has changed state and failed; look before you use a new key: " +
-                               outcome.error().text();
-  state_.remember_answer(turn.method, turn.text(), std::move(what), now);
 }
 
 void activation::answer(envelope* one, result<any_message> outcome) {

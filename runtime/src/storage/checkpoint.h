@@ -6,6 +6,7 @@
 // match its checksum is never returned as data.
 #pragma once
 
+#include <algorithm>
 #include <cstdint>
 #include <functional>
 #include <memory>
@@ -70,6 +71,25 @@ struct proven_rows {
   std::uint64_t damaged = 0;  ///< Rows that are there and do not match their checksum.
 };
 
+/// A `row_range` by views.
+struct key_range {
+  std::string_view prefix;
+  std::string_view from;
+  std::size_t limit = SIZE_MAX;  ///< Live rows wanted.
+  std::string_view until{};
+  std::size_t value_bytes_max = SIZE_MAX;
+
+  /// The first key that may be in it.
+  [[nodiscard]] std::string_view first() const noexcept { return std::max(prefix, from); }
+  /// Whether a key that is not before `first()` is in it; else none behind it is.
+  [[nodiscard]] bool reaches(std::string_view key) const noexcept {
+    return key.starts_with(prefix) && (until.empty() || key < until);
+  }
+  [[nodiscard]] std::string_view cut(std::string_view value) const noexcept {
+    return value.substr(0, value_bytes_max);
+  }
+};
+
 /// The rows as they were at one moment.
 ///
 /// Threading: one thread at a time; any thread. Time: hold it between `renew` and `release` for at
@@ -85,11 +105,12 @@ public:
   virtual result<void> renew() = 0;
   virtual void release() = 0;
 
-  /// Calls `visit` for the rows of `partition` whose key is >= `from` and starts with `prefix`, in
-  /// key order, until it returns false. Requires: between `renew` and `release`.
-  /// Errors: `storage_failed` for a value that does not match its checksum.
+  /// Calls `visit` for the rows of `range` in key order, their values uncut, until it returns
+  /// false; the limit is not looked at. Requires: between `renew` and `release`.
+  /// Errors: `storage_failed` for a value that does not match its checksum, unless values are
+  /// wanted cut: then it is visited as an empty one.
   virtual result<void> scan(
-      partition_id partition, std::string_view prefix, std::string_view from,
+      partition_id partition, const key_range& range,
       const std::function<bool(std::string_view, std::string_view)>& visit) = 0;
 
   /// Calls `visit` for the keys of `partition`, in order, whatever their values are, until it

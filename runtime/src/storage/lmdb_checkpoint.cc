@@ -153,7 +153,7 @@ public:
     const lmdb_section section{env_};
     mdb_txn_reset(txn_.get());
   }
-  result<void> scan(partition_id partition, std::string_view prefix, std::string_view from,
+  result<void> scan(partition_id partition, const key_range& range,
                     const std::function<bool(std::string_view, std::string_view)>& visit) override;
   result<void> scan_keys(partition_id partition,
                          const std::function<bool(std::string_view)>& visit) override;
@@ -161,7 +161,7 @@ public:
 
 private:
   template <class Use>
-  result<void> walk(const stored_key& start, const stored_key& prefix, Use&& use);
+  result<void> walk(partition_id partition, const key_range& range, Use&& use);
 
   const lmdb_env& env_;
   MDB_dbi rows_;
@@ -195,41 +195,47 @@ result<void> lmdb_snapshot::renew() {
 }
 
 result<void> lmdb_snapshot::scan(
-    partition_id partition, std::string_view prefix, std::string_view from,
+    partition_id partition, const key_range& range,
     const std::function<bool(std::string_view, std::string_view)>& visit) {
-  if (prefix.size() > stored_key_bytes_max - partition_bytes ||
-      from.size() > stored_key_bytes_max - partition_bytes) {
+  if (range.prefix.size() > stored_key_bytes_max - partition_bytes ||
+      range.from.size() > stored_key_bytes_max - partition_bytes) {
     return {};  // no key is that long, or sorts behind it and shares the prefix
   }
   result<void> verdict;
-  auto walked = walk({partition, std::max(prefix, from)}, {partition, prefix},
-                     [&](std::string_view key, std::string_view stored) {
-                       auto value = verified(key, stored, env_.directory());
-                       if (!value) {
-                         verdict = value.error();
-                       }
-                       return value && visit(key.substr(partition_bytes), *value);
-                     });
+  auto walked = walk(partition, range, [&](std::string_view key, std::string_view stored) {
+    const auto row_key = key.substr(partition_bytes);
+    auto value = verified(key, stored, env_.directory());
+    if (!value && range.value_bytes_max != SIZE_MAX) {
+      return visit(row_key, {});
+    }
+    if (!value) {
+      verdict = value.error();
+    }
+    return value && visit(row_key, *value);
+  });
   return verdict ? walked : verdict;
 }
 
 result<void> lmdb_snapshot::scan_keys(partition_id partition,
                                       const std::function<bool(std::string_view)>& visit) {
-  return walk({partition, {}}, {partition, {}}, [&](std::string_view key, std::string_view) {
+  return walk(partition, {}, [&](std::string_view key, std::string_view) {
     return visit(key.substr(partition_bytes));
   });
 }
 
 // Calls `use` with keys and values as they are stored, until it returns false.
 template <class Use>
-result<void> lmdb_snapshot::walk(const stored_key& start, const stored_key& prefix, Use&& use) {
+result<void> lmdb_snapshot::walk(partition_id partition, const key_range& range, Use&& use) {
   const lmdb_section section{env_};
+  const stored_key start{partition, range.first()};
+  const auto own = start.view().substr(0, partition_bytes);
   auto key = to_val(start.view());
   MDB_val data;
   int rc = mdb_cursor_get(cursor_.get(), &key, &data, MDB_SET_RANGE);
   for (; rc == MDB_SUCCESS; rc = mdb_cursor_get(cursor_.get(), &key, &data, MDB_NEXT)) {
     const auto found = to_view(key);
-    if (!found.starts_with(prefix.view()) || !use(found, to_view(data))) {
+    if (!found.starts_with(own) || !range.reaches(found.substr(partition_bytes)) ||
+        !use(found, to_view(data))) {
       return {};
     }
   }

@@ -28,11 +28,11 @@ public:
   }
   void release() override { lock_.unlock(); }
 
-  result<void> scan(partition_id partition, std::string_view prefix, std::string_view from,
+  result<void> scan(partition_id partition, const key_range& range,
                     const std::function<bool(std::string_view, std::string_view)>& visit) override {
-    auto each = rows_.rows.lower_bound({partition, std::string{std::max(prefix, from)}});
+    auto each = rows_.rows.lower_bound({partition, std::string{range.first()}});
     for (; each != rows_.rows.end(); ++each) {
-      if (each->first.first != partition || !each->first.second.starts_with(prefix) ||
+      if (each->first.first != partition || !range.reaches(each->first.second) ||
           !visit(each->first.second, each->second)) {
         break;
       }
@@ -42,8 +42,7 @@ public:
 
   result<void> scan_keys(partition_id partition,
                          const std::function<bool(std::string_view)>& visit) override {
-    return scan(partition, {}, {},
-                [&](std::string_view key, std::string_view) { return visit(key); });
+    return scan(partition, {}, [&](std::string_view key, std::string_view) { return visit(key); });
   }
 
 private:

@@ -82,15 +82,15 @@ void overlay_generation::collect(partition_id partition, const key_range& range,
   const auto& shard = shards_[static_cast<std::size_t>(partition)];
   std::size_t live = 0;
   const std::lock_guard lock{shard.mutex};
-  auto each = shard.rows.lower_bound(row_key{std::max(range.prefix, range.from)});
+  auto each = shard.rows.lower_bound(row_key{range.first()});
   for (; each != shard.rows.end() && live < range.limit; ++each) {
     const auto& [key, slot] = *each;
-    if (!key.whole.starts_with(range.prefix)) {
+    if (!range.reaches(key.whole)) {
       break;
     }
     const auto [at, added] = rows.try_emplace(std::string{key.whole});
     if (added && !slot.erased) {
-      at->second.emplace(slot.value, slot.size);
+      at->second.emplace(range.cut({slot.value, slot.size}));
       ++live;
     }
   }

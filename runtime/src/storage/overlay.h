@@ -24,13 +24,6 @@
 
 namespace millrace::runtime {
 
-/// Where a range of rows begins and ends: keys >= `from` that start with `prefix`.
-struct key_range {
-  std::string_view prefix;
-  std::string_view from;
-  std::size_t limit = SIZE_MAX;  ///< Live rows wanted.
-};
-
 /// The rows of one generation, the newest value of each.
 ///
 /// Everything lies in one arena, which grows and is freed as a whole: a row costs no allocation of

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
 #include <cstring>
+#include <utility>
 
 #include "byte_order.h"
 #include "millrace/runtime/storage.h"
@@ -27,6 +28,15 @@ char* append_op(std::string& out, row_op_kind kind, std::string_view key, std::s
 }
 
 }  // namespace
+
+row_range row_range::one(std::string key) {
+  row_range range;
+  range.from = key;
+  range.until = key + '\0';  // the next key that there can be
+  range.prefix = std::move(key);
+  range.limit = 1;
+  return range;
+}
 
 void row_ops::put(std::string_view key, std::string_view value) {
   auto* at = append_op(encoded_, row_op_kind::put, key, value.size());

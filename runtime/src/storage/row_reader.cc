@@ -66,19 +66,19 @@ result<void> row_view::each_row(
     ++next;
     return outcome.has_value();
   };
-  auto scanned = snapshot_.scan(partition, range.prefix, range.from,
-                                [&](std::string_view key, std::string_view value) {
-                                  while (next != recent.end() && next->first < key) {
-                                    if (!take_recent()) {
-                                      return false;
-                                    }
-                                  }
-                                  if (next != recent.end() && next->first == key) {
-                                    return take_recent();
-                                  }
-                                  outcome = visit(key, value);
-                                  return outcome.has_value();
-                                });
+  auto scanned =
+      snapshot_.scan(partition, range, [&](std::string_view key, std::string_view value) {
+        while (next != recent.end() && next->first < key) {
+          if (!take_recent()) {
+            return false;
+          }
+        }
+        if (next != recent.end() && next->first == key) {
+          return take_recent();
+        }
+        outcome = visit(key, value);
+        return outcome.has_value();
+      });
   if (!scanned) {
     return scanned;
   }
@@ -89,12 +89,19 @@ result<void> row_view::each_row(
 }
 
 result<std::vector<row>> row_view::read(partition_id partition, const key_range& range) {
+  std::vector<row> rows;
+  auto done = read_into(rows, partition, range);
+  return done ? result<std::vector<row>>{std::move(rows)} : done.error();
+}
+
+result<void> row_view::read_into(std::vector<row>& rows, partition_id partition,
+                                 const key_range& range) {
+  const auto wanted = rows.size() + std::min(range.limit, SIZE_MAX - rows.size());
   overlay_generation::range_rows recent;
   recent_.active->collect(partition, range, recent);
   if (recent_.frozen != nullptr) {
     recent_.frozen->collect(partition, range, recent);
   }
-  std::vector<row> rows;
   auto next = recent.begin();
   const auto take_recent = [&] {
     if (next->second.has_value()) {
@@ -102,28 +109,28 @@ result<std::vector<row>> row_view::read(partition_id partition, const key_range&
     }
     ++next;
   };
-  auto scanned = snapshot_.scan(
-      partition, range.prefix, range.from, [&](std::string_view key, std::string_view value) {
-        while (next != recent.end() && next->first < key && rows.size() < range.limit) {
+  auto scanned =
+      snapshot_.scan(partition, range, [&](std::string_view key, std::string_view value) {
+        while (next != recent.end() && next->first < key && rows.size() < wanted) {
           take_recent();
         }
-        if (rows.size() >= range.limit) {
+        if (rows.size() >= wanted) {
           return false;
         }
         if (next != recent.end() && next->first == key) {
           take_recent();
         } else {
-          rows.push_back({std::string{key}, std::string{value}});
+          rows.push_back({std::string{key}, std::string{range.cut(value)}});
         }
-        return rows.size() < range.limit;
+        return rows.size() < wanted;
       });
   if (!scanned) {
-    return scanned.error();
+    return scanned;
   }
-  while (next != recent.end() && rows.size() < range.limit) {
+  while (next != recent.end() && rows.size() < wanted) {
     take_recent();
   }
-  return rows;
+  return {};
 }
 
 row_reader::row_reader(const overlay& recent, std::unique_ptr<checkpoint_snapshot> snapshot,
@@ -227,12 +234,14 @@ result<std::vector<row>> row_reader::rows_of(row_view& view, const result<void>&
   if (static_cast<unsigned>(request.partition) >= partition_count_) {
     return error{errc::invalid_argument, "a read names a partition that does not exist"};
   }
-  key_range range;
-  range.prefix = request.prefix;
-  auto rows = view.read(request.partition, range);
-  if (rows) {
-    rows_read_.fetch_add(rows->size(), std::memory_order_relaxed);
+  std::vector<row> rows;
+  for (const auto& [prefix, from, until, limit, value_bytes_max] : request.ranges) {
+    const key_range range{prefix, from, limit, until, value_bytes_max};
+    if (auto read = view.read_into(rows, request.partition, range); !read) {
+      return read.error();
+    }
   }
+  rows_read_.fetch_add(rows.size(), std::memory_order_relaxed);
   return rows;
 }
 

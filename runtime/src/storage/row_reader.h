@@ -37,6 +37,8 @@ public:
   /// The rows of `range`, at most `range.limit`, in key order.
   /// Errors: `storage_failed`.
   result<std::vector<row>> read(partition_id partition, const key_range& range);
+  /// The same, behind the rows that are there.
+  result<void> read_into(std::vector<row>& rows, partition_id partition, const key_range& range);
 
   /// Calls `visit` for the rows of `range` in key order until it fails; the limit is not looked at.
   /// Errors: `storage_failed`, those of `visit`.

@@ -33,7 +33,7 @@ struct stored_actor {
         found.push_back({name, value});
       }
     }
-    REQUIRE(state.load(std::move(found)));
+    REQUIRE(state.load(std::move(found), {}));
   }
 };
 
@@ -129,7 +129,8 @@ std::string& root_row(stored_actor& actor) {
 result<void> load_again(const stored_actor& actor) {
   auto again = actor.fresh();
   return again.load({{actor_row(actor.hash, row_table::root),
-                      actor.rows.at(actor_row(actor.hash, row_table::root))}});
+                      actor.rows.at(actor_row(actor.hash, row_table::root))}},
+                    {});
 }
 
 TEST_CASE("a root is stored compressed from the threshold on, and raw below it") {
@@ -182,7 +183,7 @@ TEST_CASE("rows whose root is missing are refused") {
     }
   }
   REQUIRE_FALSE(left.empty());
-  const auto loaded = actor.fresh().load(std::move(left));
+  const auto loaded = actor.fresh().load(std::move(left), {});
   REQUIRE_FALSE(loaded);
   CHECK(loaded.error().code() == errc::storage_failed);
   CHECK(loaded.error().text().starts_with("the root of thing/a is missing"));

@@ -421,7 +421,7 @@ TEST_CASE(
   REQUIRE(snapshot);
   REQUIRE((*snapshot)->renew());
   std::size_t seen = 0;
-  REQUIRE((*snapshot)->scan(partition_id{0}, "", "", [&](std::string_view, std::string_view value) {
+  REQUIRE((*snapshot)->scan(partition_id{0}, {}, [&](std::string_view, std::string_view value) {
     seen += value.size();
     return true;
   }));

@@ -233,6 +233,31 @@ TEST_CASE("a value that changed on the disk is an error and never data") {
   CHECK(rows_text(read_now(*store, 1, "good")) == "good=value");
 }
 
+TEST_CASE("a damaged row keeps nobody from one whose key it only begins with") {
+  const scratch_directory scratch;
+  auto options = small_options(scratch.data());
+  options.checkpoint_interval_ms = 1;
+  {
+    auto store = must_open(options);
+    REQUIRE(commit_now(*store, 1, put_row("b/10", needle)));
+    REQUIRE(commit_now(*store, 1, put_row("b/2", "value")));
+    commit_until(*store, [&] { return store->stats().checkpoint_transactions >= 3; });
+  }
+  REQUIRE(corrupt(options.directory + "/checkpoint/data.mdb", needle) > 0);
+  auto store = must_open(options);
+  const auto read = [&](row_range range) {
+    return rows_text(read_now(*store, 1, std::vector{std::move(range)}));
+  };
+  CHECK(read(row_range::one("b/1")).empty());
+  CHECK(read(row_range::one("b/10")).starts_with("storage_failed"));
+  REQUIRE(commit_now(*store, 1, put_row("b/1", "one")));
+  CHECK(read(row_range::one("b/1")) == "b/1=one");
+  row_range heads;
+  heads.prefix = "b/";
+  heads.value_bytes_max = 3;
+  CHECK(read(heads) == "b/1=one b/10= b/2=val");
+}
+
 TEST_CASE("a journal entry that changed on the disk keeps the directory from opening") {
   const scratch_directory scratch;
   auto options = small_options(scratch.data());

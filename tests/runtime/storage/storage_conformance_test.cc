@@ -263,6 +263,23 @@ TEST_CASE("reads agree with a model under random changes") {
         }
       }
       REQUIRE(rows_text(read_now(store, 9, prefix)) == expected);
+      REQUIRE(rows_text(read_now(store, 9, {row_range::one(prefix)})) ==
+              (model.contains(prefix) ? prefix + "=" + model[prefix] : ""));
+      row_range middle;
+      middle.prefix = "k";
+      middle.from = prefix;
+      middle.until = "k" + std::to_string(random(40));
+      middle.limit = random(8);
+      middle.value_bytes_max = 2;
+      std::vector<row> cut;
+      for (const auto& [key, value] : model) {
+        if (key >= middle.from && key < middle.until && cut.size() < middle.limit) {
+          cut.push_back({key, value.substr(0, 2)});
+        }
+      }
+      auto twice = cut;
+      twice.insert(twice.end(), cut.begin(), cut.end());
+      REQUIRE(rows_text(read_now(store, 9, {middle, middle})) == rows_text(twice));
       const auto limit = random(10) + 1;
       std::vector<row> first;
       for (const auto& [key, value] : model) {

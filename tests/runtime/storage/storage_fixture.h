@@ -101,14 +101,21 @@ inline result<void> commit_now(storage& to, unsigned partition, row_ops ops) {
 
 /// Reads and waits for the answer.
 inline result<std::vector<row>> read_now(storage& from, unsigned partition,
-                                         std::string_view prefix) {
+                                         std::vector<row_range> ranges) {
   std::promise<result<std::vector<row>>> answered;
   auto call = std::make_unique<read_call>(
       [&](result<std::vector<row>> rows) { answered.set_value(std::move(rows)); });
   call->partition = static_cast<partition_id>(partition);
-  call->prefix = prefix;
+  call->ranges = std::move(ranges);
   from.read(std::move(call));
   return answered.get_future().get();
+}
+
+inline result<std::vector<row>> read_now(storage& from, unsigned partition,
+                                         std::string_view prefix) {
+  row_range range;
+  range.prefix = prefix;
+  return read_now(from, partition, std::vector{std::move(range)});
 }
 
 /// `key=value` of each row, separated by spaces; `error: text` for a failure.

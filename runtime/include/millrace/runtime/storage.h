@@ -117,7 +117,21 @@ struct row {
   std::string value;  ///< Verified by its checksum.
 };
 
-/// A question for all rows of a partition whose key starts with `prefix`.
+/// Which rows of a partition are asked for, and how much of each.
+struct row_range {
+  std::string prefix;            ///< Of the keys; empty: all rows.
+  std::string from;              ///< Keys before this one are not asked for.
+  std::string until;             ///< Nor is this one, or those behind it; empty: no such bound.
+  std::size_t limit = SIZE_MAX;  ///< The first rows, at most so many.
+  /// Longer values come cut to this. With any but the default a row that does not match its
+  /// checksum comes with an empty value, so that it hides none of the others.
+  std::size_t value_bytes_max = SIZE_MAX;
+
+  /// The one row of that key: no other is looked at, be it damaged.
+  [[nodiscard]] static row_range one(std::string key);
+};
+
+/// A question for rows of a partition.
 ///
 /// Ownership and threading as for `commit_request`.
 class read_request {
@@ -127,10 +141,11 @@ public:
   read_request& operator=(const read_request&) = delete;
   virtual ~read_request() = default;
 
-  partition_id partition{};  ///< Whose rows are read.
-  std::string prefix;        ///< Of the keys; empty: all rows.
+  partition_id partition{};       ///< Whose rows are read.
+  std::vector<row_range> ranges;  ///< Which of them.
 
-  /// The rows in key order, as of all commits whose `done` was called before the request was made.
+  /// The rows of all ranges in their order, in each by key, as of one moment after all commits
+  /// whose `done` was called before the request was made.
   /// Errors: `storage_failed` (a checksum did not match; never returned as data),
   /// `invalid_argument` (no such partition), `unavailable`.
   virtual void done(result<std::vector<row>> rows) = 0;
