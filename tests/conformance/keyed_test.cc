@@ -1,7 +1,10 @@
 // SPDX-License-Identifier: MIT
 // Keyed calls of an actor that has had many: whatever has become of its activation, and how little
 // of them it holds.
+#include <filesystem>
+
 #include "conformance/ledger.h"
+#include "folders.h"
 
 namespace millrace::conformance {
 namespace {
@@ -150,6 +153,29 @@ TEST_CASE("what an actor holds of its keyed calls is a filter, and its budget co
   CHECK(silo.here().stats().memory_bytes < before + 20'000);
   silo.advance(5s);
   CHECK(silo.here().stats().memory_bytes < before + 150'000);
+}
+
+// `keyed_before` was written by the program that kept all answers in memory: 100 keyed calls of
+// `add`, a payment, then five keyed calls that changed nothing. Only the answers of these have the
+// highest version of the actor.
+TEST_CASE("the answers of an earlier program count, and so do their versions") {
+  const testing::temporary_folder data;
+  std::filesystem::copy(std::string{MILLRACE_SOURCE_DIRECTORY} + "/tests/conformance/keyed_before",
+                        data.path, std::filesystem::copy_options::recursive);
+  auto rows = open_storage({.directory = data.path, .map_bytes = std::size_t{64} << 20U});
+  REQUIRE(rows);
+  ledger_silo silo{*std::move(rows)};
+  CHECK(silo.call(ref<Ledger>("a").get())->version() == 106);
+  check_answers(silo, 0, 100);
+  CHECK(silo.call(ref<Ledger>("a").entry("x").keyed("look/4")));
+  CHECK(silo.call(ref<Ledger>("a").entry("y").keyed("look/4")).error().code() == errc::conflict);
+  CHECK(silo.call(ref<Ledger>("a").add(1).keyed("new"))->total() == 100);
+  CHECK(silo.call(ref<Ledger>("a").get())->version() == 107);
+  silo.restart();
+  check_answers(silo, 0, 100);
+  CHECK(silo.call(ref<Ledger>("a").add(1).keyed("new"))->total() == 100);
+  REQUIRE(silo.call(ref<Ledger>("a").pay("b", 1)));
+  CHECK(silo.total("b") == 2);
 }
 
 }  // namespace
