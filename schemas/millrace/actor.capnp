@@ -64,7 +64,7 @@ annotation json @0xf1d62b08e97c3a54 (field, param) :Text;
 # The key in JSON. Default: the field's name in snake_case.
 
 annotation absent @0xcab5103f7e82d946 (field, param) :Int64;
-# On a whole number: the value that says that there is none. In JSON it is null.
+# On a number: the value that says that there is none. In JSON it is null.
 
 annotation signal @0xb80e6d2c915fa73b (field, param) :Void;
 # On an Int32: the number of a signal of Linux, 0 for none. In JSON its name, such as "SIGKILL", or

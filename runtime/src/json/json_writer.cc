@@ -87,9 +87,16 @@ void write_number(Number number, std::string& out) {
 bool is_number(capnp::StructSchema::Field field, const capnp::DynamicStruct::Reader& from,
                std::int64_t number) {
   const auto value = from.get(field);
-  return value.getType() == capnp::DynamicValue::UINT
-             ? number >= 0 && value.as<std::uint64_t>() == static_cast<std::uint64_t>(number)
-             : value.getType() == capnp::DynamicValue::INT && value.as<std::int64_t>() == number;
+  switch (value.getType()) {
+    case capnp::DynamicValue::UINT:
+      return number >= 0 && value.as<std::uint64_t>() == static_cast<std::uint64_t>(number);
+    case capnp::DynamicValue::INT:
+      return value.as<std::int64_t>() == number;
+    case capnp::DynamicValue::FLOAT:
+      return value.as<double>() == static_cast<double>(number);
+    default:
+      return false;
+  }
 }
 
 void write_value(const capnp::DynamicValue::Reader& value, std::string& out, json_secrets secrets);

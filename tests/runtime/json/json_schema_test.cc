@@ -28,7 +28,8 @@ TEST_CASE("the schema of what is written has every key, and null where that may 
   CHECK(all["Shapes"] == json::parse(R"({
     "type": "object", "additionalProperties": false,
     "required": ["flag", "small", "large", "unsigned_large", "real", "some_text", "bytes", "mood",
-                 "point", "points", "numbers", "at", "raw", "either", "code", "killed_by", "id"],
+                 "point", "points", "numbers", "at", "raw", "either", "code", "killed_by", "id",
+                 "level"],
     "properties": {
       "flag": {"type": "boolean"},
       "small": {"type": "integer", "minimum": -128, "maximum": 127},
@@ -53,7 +54,8 @@ TEST_CASE("the schema of what is written has every key, and null where that may 
         "oneOf": [{"required": ["nothing"]}, {"required": ["number"]}, {"required": ["word"]}]},
       "code": {"type": ["integer", "null"], "minimum": -2147483648, "maximum": 2147483647},
       "killed_by": {"type": ["string", "null"], "pattern": "^SIG"},
-      "id": {"type": "string"}}})"));
+      "id": {"type": "string"},
+      "level": {"type": ["number", "null"]}}})"));
 }
 
 TEST_CASE("the schema of what is read wants no key, and takes texts for numbers") {

@@ -35,7 +35,7 @@ std::string refusal(std::string_view text) {
 constexpr std::string_view defaults =
     R"({"flag":false,"small":0,"large":0,"unsigned_large":0,"real":0,"some_text":"","bytes":"",)"
     R"("mood":"calm","point":null,"points":[],"numbers":[],"at":null,"raw":null,)"
-    R"("either":{"nothing":null},"code":0,"killed_by":null,"id":""})";
+    R"("either":{"nothing":null},"code":0,"killed_by":null,"id":"","level":null})";
 
 TEST_CASE("nothing reads as the defaults, and all fields are written") {
   CHECK(there_and_back("") == defaults);
@@ -94,6 +94,9 @@ TEST_CASE("a number that says that there is none is null, and a signal has a nam
   CHECK(there_and_back(R"({"code":null})").find(R"("code":null)") != std::string::npos);
   CHECK(there_and_back(R"({"code":-1})").find(R"("code":null)") != std::string::npos);
   CHECK(there_and_back(R"({"code":-2})").find(R"("code":-2)") != std::string::npos);
+  CHECK(there_and_back(R"({"level":null})").find(R"("level":null)") != std::string::npos);
+  CHECK(there_and_back(R"({"level":0})").find(R"("level":null)") != std::string::npos);
+  CHECK(there_and_back(R"({"level":0.5})").find(R"("level":0.5)") != std::string::npos);
   for (const auto* name : {"SIGKILL", "SIGTERM", "SIGABRT", "SIGRTMIN+0", "SIGRTMIN+3"}) {
     const auto written = std::string{R"("killed_by":")"} + name + "\"";
     CHECK(there_and_back("{" + written + "}").find(written) != std::string::npos);

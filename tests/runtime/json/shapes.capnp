@@ -35,4 +35,5 @@ struct Shapes {
   code @16 :Int32 $Actor.absent(-1);
   killedBy @17 :Int32 $Actor.signal;
   name @18 :Text $Actor.json("id");
+  level @19 :Float64 $Actor.absent(0);
 }
