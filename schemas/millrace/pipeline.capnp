@@ -170,6 +170,11 @@ struct ProjectSettings {
   maxPriority @3 :Int64 = -1 $Actor.absent(-1);  # What is above counts as this; -1: no bound.
   preemptsFrom @4 :Int64 = -1 $Actor.absent(-1);  # Its tasks of this priority or a higher one may
                                                   # end what runs with a lower one; -1: none may.
+  maxCpu @5 :Float64 $Actor.absent(0);    # Processors that its running tasks may have asked for
+                                          # together, by the thousandth; 0: no bound.
+  maxMemory @6 :UInt64 $Actor.absent(0);  # The same of memory, in bytes.
+  maxStorage @7 :UInt64 $Actor.absent(0);  # Bytes that its runs may hold on the disks of executors
+                                           # before no more of its tasks start; 0: no bound.
 }
 
 struct ProjectPipeline {
@@ -876,6 +881,43 @@ struct PoolShare {
   maxQueuedRuns @9 :UInt32;
   maxPriority @10 :Int64 = -1 $Actor.absent(-1);
   preemptsFrom @11 :Int64 = -1 $Actor.absent(-1);
+  cpu @12 :Float64;         # Processors that those which are `running` have asked for.
+  memory @13 :UInt64;       # Bytes, likewise.
+  storage @14 :UInt64;      # Bytes that its runs hold on the disks of executors.
+  maxCpu @15 :Float64 $Actor.absent(0);  # As of `ProjectSettings`, as the next two.
+  maxMemory @16 :UInt64 $Actor.absent(0);
+  maxStorage @17 :UInt64 $Actor.absent(0);
+}
+
+struct CpuUse {
+  # Processors.
+  used @0 :Float64;
+  limit @1 :Float64 $Actor.absent(0);  # 0: none.
+}
+
+struct QuotaUse {
+  # Bytes, or a number.
+  used @0 :UInt64;
+  limit @1 :UInt64 $Actor.absent(0);  # 0: none.
+}
+
+struct ProjectStorage {
+  # What runs of a project hold on the disk of an executor.
+  project @0 :Text;
+  bytes @1 :UInt64;
+}
+
+struct PoolStorage {
+  # Record of the map "storage" of a pool, by `EXECUTOR/PROJECT`.
+  bytes @0 :UInt64;
+}
+
+struct PoolRefusal {
+  # Record of the map "refused" of a pool, by the attempt's token: it asks for more than its project
+  # may ever have. Its task is told so until it has taken it back.
+  task @0 :Text;       # Key of the task actor.
+  attempt @1 :UInt32;  # Of that task.
+  text @2 :Text;       # Why, for a person.
 }
 
 struct PoolOffer {
@@ -941,6 +983,14 @@ interface Pool $Actor.actor("pool") {
   # As of `PoolShare`.
   pauseRun @15 (run :Text, paused :Bool) -> () $Actor.internal;
   # From a run: nothing is granted of it, until that is undone. Idempotent.
+  storage @16 (executor :Text, whole :Bool, projects :List(ProjectStorage)) -> () $Actor.internal;
+  # From an executor that has joined: what runs hold on its disk. `whole`: of all projects, and
+  # those that are not listed hold nothing; else of those that are listed.
+  usage @17 (project :Text)
+      -> (name :Text $Actor.json("id"), cpu :CpuUse, memory :QuotaUse, storage :QuotaUse,
+          running :QuotaUse, queuedRuns :QuotaUse)
+      $Actor.readOnly $Actor.internal;
+  # What a project, of that name, has of what it may have, as of `PoolShare`.
 }
 
 # --- executor ------------------------------------------------------------------------------------
@@ -970,6 +1020,7 @@ struct AttemptSpec {
   needsArtifacts @20 :List(ArtifactSource);  # What is put into its workspace before it starts.
   hosts @21 :Text;          # Of one of a gang: as of `Executor.grant`, and added by who gets that.
   memoryLimit @22 :UInt64;  # Bytes that its processes may have together; 0: as they like.
+  project @23 :Text;        # That its files are counted for; empty: an older task has told it.
 }
 
 struct Grant {
@@ -1008,7 +1059,7 @@ interface Executor $Actor.actor("executor") $Actor.internal $Actor.siloBound {
       $Actor.reentrant;
   # From gateways and other executors: at most 1 MiB from `offset` of what it keeps for the run by
   # that SHA-256, in hex, and the size of the whole. `not_found`: it does not.
-  keepFor @7 (run :Text, digest :Text) -> () $Actor.reentrant;
+  keepFor @7 (run :Text, digest :Text, project :Text) -> () $Actor.reentrant;
   # From a task of the run, which takes over the result of another: the artifact with this digest is
-  # kept for it too. Idempotent. `not_found`: not all of it is there.
+  # kept for it too, and counted for its project. Idempotent. `not_found`: not all of it is there.
 }

@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <array>
 #include <charconv>
+#include <cmath>
 #include <optional>
 
 #include "millrace/actors/name_rule.h"
@@ -112,6 +113,19 @@ std::string format_amount(std::string_view resource, std::uint64_t amount) {
     }
   }
   return shortest;
+}
+
+std::string short_amount(std::string_view resource, std::uint64_t amount) {
+  auto exact = format_amount(resource, amount);
+  constexpr std::size_t short_columns = 6;
+  if (resource != "memory" || exact.size() <= short_columns) {
+    return exact;
+  }
+  const auto unit = std::find_if(binary_units.begin(), binary_units.end() - 1,
+                                 [&](const auto& each) { return amount >= each.factor; });
+  const auto tenths = static_cast<std::uint64_t>(
+      std::llround(10 * static_cast<double>(amount) / static_cast<double>(unit->factor)));
+  return std::to_string(tenths / 10) + "." + std::to_string(tenths % 10) + std::string{unit->name};
 }
 
 std::string describe_amount(std::string_view resource, std::uint64_t amount) {

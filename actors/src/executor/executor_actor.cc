@@ -90,11 +90,12 @@ async<executor_actor::blob_results> executor_actor::blob(blob_params params) {
 }
 
 async<> executor_actor::keep_for(keep_for_params params) {
-  const auto keep = [runner = runner_](const std::string& run, const std::string& digest) {
-    return runner->keep_for(run, digest);
+  const auto keep = [runner = runner_](const std::string& run, const std::string& digest,
+                                       const std::string& project) {
+    return runner->keep_for(run, digest, project);
   };
-  const auto kept =
-      co_await runtime::offload(keep, std::string{params.run()}, std::string{params.digest()});
+  const auto kept = co_await runtime::offload(
+      keep, std::string{params.run()}, std::string{params.digest()}, std::string{params.project()});
   if (!kept) {
     co_await runtime::fail(kept.error());
   }

@@ -67,7 +67,8 @@ public:
                                                               std::uint64_t offset) const = 0;
   /// As `executor::keep_for`.
   [[nodiscard]] virtual runtime::result<void> keep_for(std::string_view run,
-                                                       std::string_view digest) = 0;
+                                                       std::string_view digest,
+                                                       std::string_view project) = 0;
 };
 
 inline constexpr std::size_t log_piece_bytes_max = std::size_t{64} << 10U;

@@ -31,6 +31,9 @@ constexpr runtime::duration start_retry_max = std::chrono::seconds{1};
 
 // How often it looks whether the executor can start attempts.
 constexpr runtime::duration room_interval = std::chrono::seconds{1};
+
+// When it tells again what it holds on its disk, and could not.
+constexpr runtime::duration storage_retry = std::chrono::seconds{10};
 }  // namespace
 
 // --- joining -------------------------------------------------------------------------------------
@@ -111,6 +114,7 @@ void pool_member::joined() {
   left_.clear();
   reported_ = 0;
   put_aside_ = 0;
+  told_storage_.reset();
   hold_lease(asked_at_);
   for (const auto& job : std::exchange(early_, {})) {
     job();
@@ -249,6 +253,51 @@ void pool_member::watch_room() {
   if (look_at_room() && joined_) {
     tell_drain();
   }
+  tell_storage();
+}
+
+// What has changed since the pool was told, or all of it. One of an older version does not know the
+// call, and is told all when another has taken its place.
+void pool_member::tell_storage() {
+  const auto now = home_.time().steady();
+  if (!joined_ || tells_storage_ || now < tells_storage_from_) {
+    return;
+  }
+  auto held = attempts_.storage();
+  if (!held || held == told_storage_) {
+    return;
+  }
+  const auto whole = !told_storage_.has_value();
+  auto changed = *held;
+  for (const auto& [project, bytes] : told_storage_.value_or(storage_by_project{})) {
+    if (const auto at = changed.try_emplace(project, 0).first; at->second == bytes) {
+      changed.erase(at);
+    }
+  }
+  schemas::pool_interface::storage_params params;
+  auto told = params.build();
+  told.setExecutor(id_.c_str());
+  told.setWhole(whole);
+  auto list = told.initProjects(static_cast<unsigned>(changed.size()));
+  unsigned at = 0;
+  for (const auto& [project, bytes] : changed) {
+    list[at].setProject(project.c_str());
+    list[at++].setBytes(bytes);
+  }
+  tells_storage_ = true;
+  home_.call_then<void>(
+      ref<schemas::Pool>(std::string{default_pool}).storage(std::move(params)),
+      [this, held = std::move(*held), life = attempts_.incarnation()](result<void> stored) {
+        jobs_.post([this, held, life, is_stored = stored.has_value()] {
+          tells_storage_ = false;
+          if (!is_stored) {
+            told_storage_.reset();
+            tells_storage_from_ = home_.time().steady() + storage_retry;
+          } else if (life == attempts_.incarnation()) {
+            told_storage_ = held;
+          }
+        });
+      });
 }
 
 // Whether it is otherwise than before.

@@ -7,6 +7,8 @@
 // aside makes it call all of them lost. Grants wait until then: one that an earlier life was meant
 // for is answered, which must not overtake how that attempt ended.
 //
+// What the executor holds on its disk it tells as that changes, and anew in each life.
+//
 // Where it holds a lease it renews that. When it is over, or the pool counts on it no more, it
 // fences the executor, and joins anew once everybody knows how what it ran has ended.
 #pragma once
@@ -69,9 +71,9 @@ public:
                                                       std::uint64_t offset) const override {
     return attempts_.read_blob(run, digest, offset);
   }
-  [[nodiscard]] runtime::result<void> keep_for(std::string_view run,
-                                               std::string_view digest) override {
-    return attempts_.keep_for(run, digest);
+  [[nodiscard]] runtime::result<void> keep_for(std::string_view run, std::string_view digest,
+                                               std::string_view project) override {
+    return attempts_.keep_for(run, digest, project);
   }
 
   void started(std::string_view token, runtime::wall_time at) override;
@@ -109,6 +111,7 @@ private:
   void tell_drain();
   void watch_room();
   bool look_at_room();
+  void tell_storage();
 
   const std::string id_;
   const std::optional<lease_timing> timing_;
@@ -127,12 +130,15 @@ private:
   unsigned put_aside_ = 0;    // of these
   bool waits_ = false;        // and is reported to
   bool joined_ = false;
-  bool drains_ = false;                       // and the pool is told so
-  std::string refusal_;                       // of the executor, likewise
-  runtime::steady_time asked_at_{};           // when the pool was last asked to let it join
-  std::optional<executor_lease> lease_;       // of the present life
-  std::vector<std::function<void()>> early_;  // jobs that wait for it
-  bool strangers_are_lost_ = true;            // those that were granted to another life
+  bool drains_ = false;                             // and the pool is told so
+  std::string refusal_;                             // of the executor, likewise
+  runtime::steady_time asked_at_{};                 // when the pool was last asked to let it join
+  std::optional<executor_lease> lease_;             // of the present life
+  std::vector<std::function<void()>> early_;        // jobs that wait for it
+  bool strangers_are_lost_ = true;                  // those that were granted to another life
+  std::optional<storage_by_project> told_storage_;  // nothing: the pool is to be told all of it
+  bool tells_storage_ = false;                      // and has not been answered
+  runtime::steady_time tells_storage_from_{};
 };
 
 }  // namespace millrace::actors

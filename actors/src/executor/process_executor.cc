@@ -45,6 +45,9 @@ constexpr runtime::duration give_back_after = std::chrono::seconds{2};
 constexpr runtime::duration fetch_retry = std::chrono::seconds{1};
 constexpr runtime::duration fetch_patience = std::chrono::minutes{5};
 
+// How often what runs is looked at for what it holds on the disk.
+constexpr runtime::duration look_interval = std::chrono::seconds{10};
+
 // For its owner only, as are those above it that are missing: what tasks write may be secret.
 result<void> make_directory(const fs::path& wanted) {
   const auto made = [&] { return ::mkdir(wanted.c_str(), 0700) == 0 || errno == EEXIST; };
@@ -74,12 +77,14 @@ process_executor_options with_slots(process_executor_options options) {
 process_executor::process_executor(process_executor_options options, const runtime::clock& time,
                                    worker& jobs, workspaces rooms,
                                    std::unique_ptr<blob_store> blobs,
+                                   std::unique_ptr<storage_meter> meter,
                                    std::unique_ptr<process_supervisor> supervisor)
     : options_(std::move(options)),
       time_(time),
       jobs_(jobs),
       supervisor_(std::move(supervisor)),
       blobs_(std::move(blobs)),
+      meter_(std::move(meter)),
       incarnation_(static_cast<std::uint64_t>(nanoseconds(time.wall()))),
       ledger_(incarnation_),
       workspaces_(std::move(rooms)),
@@ -113,13 +118,17 @@ result<std::unique_ptr<process_executor>> process_executor::open(process_executo
   if (!blobs) {
     return std::move(blobs).error();
   }
+  auto meter = storage_meter::open(options.data_directory, time);
+  if (!meter) {
+    return std::move(meter).error();
+  }
   auto supervisor = process_supervisor::open(processes, time);
   if (!supervisor) {
     return std::move(supervisor).error();
   }
   return std::unique_ptr<process_executor>{
       new process_executor{with_slots(std::move(options)), time, jobs, *std::move(rooms),
-                           *std::move(blobs), *std::move(supervisor)}};
+                           *std::move(blobs), *std::move(meter), *std::move(supervisor)}};
 }
 
 std::vector<adopted_attempt> process_executor::adopt(attempt_listener& listener) {
@@ -161,6 +170,8 @@ result<void> process_executor::start(runtime::message<schemas::AttemptSpec> atte
   jobs_.post(
       [this, ticket = *std::move(ticket),
        shared = std::make_shared<runtime::message<schemas::AttemptSpec>>(std::move(attempt))] {
+        const auto told = shared->read();
+        meter_->own(run_of(text_of(told.getTask())), text_of(told.getProject()));
         if (shared->read().getNeedsArtifacts().size() > 0) {
           const auto wanted = std::make_shared<std::atomic<bool>>(true);
           preparing_[ticket.token] = {wanted, ticket};
@@ -375,6 +386,7 @@ void process_executor::tell_end(const attempt_message& message, const std::strin
                                 attempt_report& report) {
   const auto attempt = message->read();
   workspaces_.leave(text_of(attempt.getWorkspace()));
+  meter_->look_at(run_of(text_of(attempt.getTask())));
   starts_.free_slot();
   start_more();
   {
@@ -396,7 +408,9 @@ void process_executor::end_unstarted(const std::string& token, AttemptEnd end,
     const std::lock_guard lock{mutex_};
     ledger_.end(token);
   }
-  listener_->ended(token, unstarted_report(parse_token(token)->attempt, end, why, time_.wall()));
+  const auto parsed = parse_token(token);
+  meter_->look_at(run_of(parsed->task_key));  // it may have got artifacts
+  listener_->ended(token, unstarted_report(parsed->attempt, end, why, time_.wall()));
   if (starts_.forget(token)) {
     start_more();
   }
@@ -498,9 +512,29 @@ result<blob_piece> process_executor::read_blob(std::string_view run, std::string
                         : error{errc::not_found, "that is no run's id"};
 }
 
-result<void> process_executor::keep_for(std::string_view run, std::string_view digest) {
-  return is_run_id(run) ? blobs_->keep_artifact(run, digest)
-                        : error{errc::not_found, "that is no run's id"};
+result<void> process_executor::keep_for(std::string_view run, std::string_view digest,
+                                        std::string_view project) {
+  if (!is_run_id(run)) {
+    return error{errc::not_found, "that is no run's id"};
+  }
+  meter_->own(run, project);
+  auto kept = blobs_->keep_artifact(run, digest);
+  meter_->look_at(run);
+  return kept;
+}
+
+// What runs grows.
+std::optional<storage_by_project> process_executor::storage() {
+  const std::lock_guard lock{mutex_};
+  if (const auto now = time_.steady(); now - looked_at_ >= look_interval) {
+    looked_at_ = now;
+    for (const auto& each : ledger_.list()) {
+      if (const auto parsed = parse_token(each.token)) {
+        meter_->look_at(run_of(parsed->task_key));
+      }
+    }
+  }
+  return meter_->by_project();
 }
 
 result<void> process_executor::remove_run(std::string_view run) {
@@ -511,11 +545,18 @@ result<void> process_executor::remove_run(std::string_view run) {
     done = removed ? std::move(done) : std::move(removed);
   }
   auto removed = is_run_id(run) ? blobs_->remove_run(run) : result<void>{};
-  return removed ? done : removed;
+  done = removed ? std::move(done) : std::move(removed);
+  if (done) {
+    meter_->forget(run);
+  } else {
+    meter_->look_at(run);
+  }
+  return done;
 }
 
 void process_executor::stop() {
   files_.stop();
+  meter_->stop();
   supervisor_->stop();
 }
 

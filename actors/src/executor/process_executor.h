@@ -2,11 +2,11 @@
 // Process executor: runs attempts as processes of this machine.
 //
 // It puts together the ledger (fences, what is listed), the start queue (slots), the workspaces,
-// the artifacts and the supervisor (processes, files, logs). An attempt holds a slot while its
-// process lives, its artifacts are kept, or a start that was refused is tried again; one is kept
-// for a rank of a gang from its ticket on. Artifacts are got, put and kept on a thread of their
-// own, one attempt's after the other. Nothing that runs outlives the silo: what `adopt` finds has
-// ended, or is lost.
+// the artifacts, the storage meter and the supervisor (processes, files, logs). An attempt holds a
+// slot while its process lives, its artifacts are kept, or a start that was refused is tried again;
+// one is kept for a rank of a gang from its ticket on. Artifacts are got, put and kept on a thread
+// of their own, one attempt's after the other. Nothing that runs outlives the silo: what `adopt`
+// finds has ended, or is lost.
 #pragma once
 
 #include <atomic>
@@ -23,6 +23,7 @@
 #include "executor/attempt_ledger.h"
 #include "executor/attempt_report.h"
 #include "executor/start_queue.h"
+#include "executor/storage_meter.h"
 #include "executor/worker.h"
 #include "executor/workspaces.h"
 #include "millrace/actors/executor.h"
@@ -33,7 +34,8 @@
 namespace millrace::actors {
 
 struct process_executor_options {
-  /// Holds `workspaces/`, `logs/`, `artifacts/`, `attempts/` and the attempt table `executor/`.
+  /// Holds `workspaces/`, `logs/`, `artifacts/`, `attempts/`, `projects/` and the attempt table
+  /// `executor/`.
   std::filesystem::path data_directory;
   std::uint32_t slots = 0;  ///< 0: the number of processors, at least 2.
   std::uint64_t disk_reserve_bytes = disk_reserve_bytes_default;
@@ -78,8 +80,9 @@ public:
   void forget_waiter(log_waiter_id waiter) override;
   [[nodiscard]] runtime::result<blob_piece> read_blob(std::string_view run, std::string_view digest,
                                                       std::uint64_t offset) const override;
-  [[nodiscard]] runtime::result<void> keep_for(std::string_view run,
-                                               std::string_view digest) override;
+  [[nodiscard]] runtime::result<void> keep_for(std::string_view run, std::string_view digest,
+                                               std::string_view project) override;
+  [[nodiscard]] std::optional<storage_by_project> storage() override;
   [[nodiscard]] runtime::result<void> remove_run(std::string_view run) override;
   void stop() override;
 
@@ -91,6 +94,7 @@ private:
 
   process_executor(process_executor_options options, const runtime::clock& time, worker& jobs,
                    workspaces rooms, std::unique_ptr<blob_store> blobs,
+                   std::unique_ptr<storage_meter> meter,
                    std::unique_ptr<process_supervisor> supervisor);
 
   // The worker's.
@@ -126,10 +130,12 @@ private:
   attempt_listener* listener_ = nullptr;
   std::unique_ptr<process_supervisor> supervisor_;
   std::unique_ptr<blob_store> blobs_;
+  std::unique_ptr<storage_meter> meter_;
 
   mutable std::mutex mutex_;  // also for the order of jobs that follow from what it guards
   std::uint64_t incarnation_;
   attempt_ledger ledger_;
+  runtime::steady_time looked_at_{};  // when the meter last did at runs with attempts
 
   // The worker's own:
   workspaces workspaces_;

@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <charconv>
+#include <cmath>
 #include <map>
 
 #include "pipeline/names.h"
@@ -19,6 +20,12 @@ constexpr unsigned ticket_digits = 20;
 constexpr const char* lease_timer = "leases";
 // Runs that one commit tells of a lost executor.
 constexpr std::size_t runs_at_once = 1'000;
+
+constexpr const char* refusal_timer = "refusals";
+// After which a task that has not taken a refused attempt back is told again: it may not have begun
+// when it was told, or an older version may have had the pool meanwhile. And how many at a time.
+constexpr runtime::duration refused_again = std::chrono::seconds{1};
+constexpr std::size_t refusals_at_once = 1'000;
 
 std::uint64_t number_of(std::string_view row) {
   std::uint64_t number = 0;
@@ -45,8 +52,21 @@ pool_ticket ticket_of(std::uint64_t number, schemas::PoolTicket::Reader row) {
           row.getPreemptedFor()};
 }
 
+constexpr double cpu_unit = 1'000;
+
+double processors(std::uint64_t amount) {
+  return static_cast<double>(amount) / cpu_unit;
+}
+
 project_limits limits_of(schemas::ProjectSettings::Reader from) {
-  project_limits made{from.getWeight(), from.getMaxRunning(), from.getMaxQueuedRuns(), {}, {}};
+  project_limits made{from.getWeight(), from.getMaxRunning(), from.getMaxQueuedRuns()};
+  if (const auto cpu = from.getMaxCpu(); cpu > 0) {
+    made.resources["cpu"] = static_cast<std::uint64_t>(std::llround(cpu * cpu_unit));
+  }
+  if (from.getMaxMemory() > 0) {
+    made.resources["memory"] = from.getMaxMemory();
+  }
+  made.max_storage = from.getMaxStorage();
   if (from.getMaxPriority() >= 0) {
     made.max_priority = static_cast<std::uint32_t>(from.getMaxPriority());
   }
@@ -131,7 +151,13 @@ async<> pool_actor::on_activate() {
     }
     return true;
   });
+  storage_.for_each([this](std::string_view row, schemas::PoolStorage::Reader record) {
+    const auto slash = row.rfind('/');
+    queue_.set_storage(row.substr(0, slash), row.substr(slash + 1), record.getBytes());
+    return true;
+  });
   watch();
+  tell_refusals();
   return {};
 }
 
@@ -195,7 +221,9 @@ async<pool_actor::join_results> pool_actor::join(join_params params) {
     for (const auto& run : queue_.runs_of(before, SIZE_MAX)) {
       runs_.edit(run).setExecutor(executor.c_str());
     }
+    const auto stored = queue_.storage_of(before);
     take_over(queue_.remove(before, executor, now()), same_lineage);
+    save_storage(before, stored);
     executors_.erase(before);
     if (leases_) {
       leases_->forget(before);
@@ -264,7 +292,11 @@ void pool_actor::watch() {
   }
 }
 
-async<> pool_actor::on_timer(std::string) {
+async<> pool_actor::on_timer(std::string name) {
+  if (name == refusal_timer) {
+    tell_refusals();
+    return {};
+  }
   for (const auto& executor : leases_->take_lost(time_.steady())) {
     lose(executor);
   }
@@ -277,7 +309,9 @@ void pool_actor::lose(const std::string& executor) {
   auto record = executors_.edit(executor);
   record.setSlots(0);
   record.setLost(true);
+  const auto stored = queue_.storage_of(executor);
   end(queue_.lose(executor, now()), schemas::AttemptEnd::LOST);
+  save_storage(executor, stored);
   lose_runs(executor);
 }
 
@@ -344,8 +378,12 @@ template <class Entry>
 void pool_actor::add(Entry entry) {
   const auto number = state().getTickets() + 1;
   const auto priority = entry.hasWish() ? entry.getWish().getPriority() : entry.getPriority();
+  auto wish = wish_of(entry.getWish());
+  if (refuse(text_of(entry.getTask()), entry.getAttempt(), wish)) {
+    return;
+  }
   const auto made = queue_.enqueue(number, text_of(entry.getTask()), entry.getAttempt(), priority,
-                                   entry.getShared(), wish_of(entry.getWish()), now());
+                                   entry.getShared(), std::move(wish), now());
   if (!made) {
     return;
   }
@@ -359,6 +397,42 @@ void pool_actor::add(Entry entry) {
   if (entry.hasWish()) {
     row.setWish(entry.getWish());
     row.getWish().setPriority(made->priority);
+  }
+}
+
+// One that asks for more than its project may ever have. What waits already waits on when that
+// becomes less.
+bool pool_actor::refuse(std::string_view task, std::uint32_t attempt, const pool_wish& wish) {
+  const auto why = queue_.refusal(wish);
+  if (why.empty() || queue_.find(task, attempt) != nullptr) {
+    return false;
+  }
+  auto row = refused_.edit(attempt_token(task, attempt));
+  row.setTask(std::string{task}.c_str());
+  row.setAttempt(attempt);
+  row.setText(why.c_str());
+  tell_refusal(row.asReader());
+  set_timer(refusal_timer, refused_again);
+  return true;
+}
+
+void pool_actor::tell_refusal(schemas::PoolRefusal::Reader refusal) {
+  schemas::task_interface::attempt_finished_params finished;
+  auto report = finished.build().initReport();
+  report.setNumber(refusal.getAttempt());
+  report.setEnd(schemas::AttemptEnd::NOT_STARTED);
+  report.setText(refusal.getText());
+  send(ref<schemas::Task>(text_of(refusal.getTask())).attempt_finished(std::move(finished)));
+}
+
+void pool_actor::tell_refusals() {
+  std::size_t told = 0;
+  refused_.for_each([&](std::string_view, schemas::PoolRefusal::Reader row) {
+    tell_refusal(row);
+    return ++told < refusals_at_once;
+  });
+  if (told > 0) {
+    set_timer(refusal_timer, refused_again);
   }
 }
 
@@ -406,6 +480,9 @@ void pool_actor::save_usage(std::string_view project) {
 }
 
 void pool_actor::take_back(std::string_view task, std::uint32_t attempt) {
+  if (!refused_.empty()) {
+    refused_.erase(attempt_token(task, attempt));
+  }
   if (const auto gone = queue_.release(task, attempt, now())) {
     tickets_.erase(padded(gone->number, ticket_digits));
     if (!gone->executor.empty()) {
@@ -445,6 +522,20 @@ async<> pool_actor::remove_run(remove_run_params params) {
       send(ref<schemas::Executor>(each.executor).cancel(attempt_token(each.task, each.attempt)));
     }
     take_back(each.task, each.attempt);
+  }
+  std::vector<std::string> refused;
+  const auto prefix = std::string{params.run()} + ".";  // of the tokens of its attempts
+  refused_.for_each(
+      [&](std::string_view token, schemas::PoolRefusal::Reader) {
+        const auto is_its = token.starts_with(prefix);
+        if (is_its) {
+          refused.emplace_back(token);
+        }
+        return is_its;
+      },
+      prefix);
+  for (const auto& token : refused) {
+    refused_.erase(token);
   }
   queue_.forget_run(params.run());
   runs_.erase(params.run());
@@ -537,7 +628,7 @@ void pool_actor::put_shares(schemas::Pool::StatusResults::Builder into) const {
     const auto& [name, share] = each;
     const auto usage = fair_share::usage(share, now());
     if (share.running > 0 || share.waiting > 0 || usage >= usage_forgotten ||
-        share.limits != project_limits{}) {
+        share.limits != project_limits{} || share.storage > 0) {
       listed.push_back(&each);
       weights += share.limits.weight;
       used += usage;
@@ -560,6 +651,12 @@ void pool_actor::put_shares(schemas::Pool::StatusResults::Builder into) const {
     const auto number_of = [](const auto& limit) { return limit ? std::int64_t{*limit} : -1; };
     list[at].setMaxPriority(number_of(share.limits.max_priority));
     list[at].setPreemptsFrom(number_of(share.limits.preempts_from));
+    list[at].setCpu(processors(amount_of(share.taken, "cpu")));
+    list[at].setMemory(amount_of(share.taken, "memory"));
+    list[at].setStorage(share.storage);
+    list[at].setMaxCpu(processors(amount_of(share.limits.resources, "cpu")));
+    list[at].setMaxMemory(amount_of(share.limits.resources, "memory"));
+    list[at].setMaxStorage(share.limits.max_storage);
   }
 }
 
@@ -596,6 +693,67 @@ async<> pool_actor::set_project(set_project_params params) {
   queue_.set_limits(params.project(), limits_of(params.settings()));
   grant();
   return {};
+}
+
+// Stores what has changed since it was that.
+void pool_actor::save_storage(std::string_view executor,
+                              const pool_queue::storage_by_project& was) {
+  const auto is = queue_.storage_of(executor);
+  const auto row = [prefix = std::string{executor} + "/"](const std::string& project) {
+    return prefix + project;
+  };
+  for (const auto& [project, bytes] : was) {
+    if (!is.contains(project)) {
+      storage_.erase(row(project));
+    }
+  }
+  for (const auto& [project, bytes] : is) {
+    if (const auto at = was.find(project); at == was.end() || at->second != bytes) {
+      storage_.edit(row(project)).setBytes(bytes);
+    }
+  }
+}
+
+// One that is lost joins again, and tells all of it then.
+async<> pool_actor::storage(storage_params params) {
+  const std::string executor{params.executor()};
+  const auto record = executors_.get(executor);
+  if (!record || record->getLost()) {
+    return {};
+  }
+  const auto was = queue_.storage_of(executor);
+  if (params.whole()) {
+    for (const auto& [project, bytes] : was) {
+      queue_.set_storage(executor, project, 0);
+    }
+  }
+  for (const auto each : params.read().getProjects()) {
+    queue_.set_storage(executor, text_of(each.getProject()), each.getBytes());
+  }
+  save_storage(executor, was);
+  grant();  // less may be held than before
+  return {};
+}
+
+async<pool_actor::usage_results> pool_actor::usage(usage_params params) {
+  const auto* found = queue_.shares().find(params.project());
+  const auto share = found != nullptr ? *found : project_share{};
+  const auto& limits = share.limits;
+  usage_results results;
+  auto made = results.build();
+  made.setName(std::string{params.project()}.c_str());
+  auto cpu = made.initCpu();
+  cpu.setUsed(processors(amount_of(share.taken, "cpu")));
+  cpu.setLimit(processors(amount_of(limits.resources, "cpu")));
+  const auto put = [](schemas::QuotaUse::Builder into, std::uint64_t used, std::uint64_t limit) {
+    into.setUsed(used);
+    into.setLimit(limit);
+  };
+  put(made.initMemory(), amount_of(share.taken, "memory"), amount_of(limits.resources, "memory"));
+  put(made.initStorage(), share.storage, limits.max_storage);
+  put(made.initRunning(), share.running, limits.max_running);
+  put(made.initQueuedRuns(), share.queued_runs, limits.max_queued_runs);
+  co_return results;
 }
 
 async<pool_actor::queued_runs_results> pool_actor::queued_runs(queued_runs_params params) {

@@ -40,11 +40,17 @@ public:
   runtime::async<queued_runs_results> queued_runs(queued_runs_params params) override;
   runtime::async<> lose_more(lose_more_params params) override;
   runtime::async<> pause_run(pause_run_params params) override;
+  runtime::async<> storage(storage_params params) override;
+  runtime::async<usage_results> usage(usage_params params) override;
 
 private:
   template <class Entry>
   void add(Entry entry);
+  [[nodiscard]] bool refuse(std::string_view task, std::uint32_t attempt, const pool_wish& wish);
+  void tell_refusal(schemas::PoolRefusal::Reader refusal);
+  void tell_refusals();
   void save_usage(std::string_view project);
+  void save_storage(std::string_view executor, const pool_queue::storage_by_project& was);
   void put_shares(schemas::Pool::StatusResults::Builder into) const;
   void put_offers(schemas::Pool::StatusResults::Builder into) const;
   void take_back(std::string_view task, std::uint32_t attempt);
@@ -65,6 +71,8 @@ private:
   runtime::state_map<schemas::PoolTicket> tickets_{*this, "tickets"};
   runtime::state_map<schemas::PoolProject> projects_{*this, "projects"};
   runtime::state_map<schemas::PausedRun> paused_{*this, "paused"};
+  runtime::state_map<schemas::PoolStorage> storage_{*this, "storage"};
+  runtime::state_map<schemas::PoolRefusal> refused_{*this, "refused"};
   pool_queue queue_;
   const runtime::clock& time_;
   pool_figures& figures_;

@@ -61,8 +61,10 @@ std::uint32_t pool_queue::places_ever(const ticket_shape& of, std::string_view e
 }
 
 bool pool_queue::gang_could_go(const ticket_shape& of) const {
-  const auto most = shares_.find(of.project)->limits.max_running;
-  if (most != 0 && of.ranks > most) {
+  const auto& share = *shares_.find(of.project);
+  const auto most = share.limits.max_running;
+  if ((most != 0 && of.ranks > most) || share.is_full() ||
+      project_share::never_has(share.limits, of.resources, of.ranks) != nullptr) {
     return false;
   }
   std::uint64_t places = 0;
@@ -103,8 +105,11 @@ pool_queue::verdict pool_queue::look_gang(choice& made, runtime::wall_time now) 
   const auto& first = first_of(made.at);
   const auto has_waited = now - first.queued_at >= patience && gang_could_go(shape);
   const auto is_kept = first.number == gang_kept_for_;
-  const auto may_run = is_kept ? shares_.find(shape.project)->may_run(shape.ranks)
-                               : may_run_more(shape.project, shape.priority, shape.ranks);
+  const auto& share = *shares_.find(shape.project);
+  const auto may_run =
+      (is_kept ? share.may_run(shape.ranks)
+               : may_run_more(shape.project, shape.priority, shape.ranks)) &&
+      share.lacks(shape.resources, shape.ranks, kept_of_quota(shape, first.number)) == nullptr;
   auto rooms = rooms_for(shape);
   auto left = shape.ranks;
   for (const auto& each : rooms) {
@@ -143,16 +148,22 @@ std::optional<pool_queue::shape_at> pool_queue::kept_gang() {
   return std::nullopt;
 }
 
-// Whether the project may have so many more of the priority, beside a gang of it that something is
-// kept for: from what comes behind that.
+// Of the gang of the project that something is kept for, from what has no higher priority; null:
+// there is none.
+const pool_ticket* pool_queue::kept_gang_of(const std::string& project,
+                                            std::uint32_t priority) const {
+  const auto kept = tickets_.find(gang_kept_for_);
+  return kept != tickets_.end() && kept->second.wish.project == project &&
+                 kept->second.priority >= priority
+             ? &kept->second
+             : nullptr;
+}
+
+// Whether the project may have so many more of the priority, beside that gang.
 bool pool_queue::may_run_more(const std::string& project, std::uint32_t priority,
                               std::uint32_t more) const {
-  const auto kept = tickets_.find(gang_kept_for_);
-  const auto saved = kept != tickets_.end() && kept->second.wish.project == project &&
-                             kept->second.priority >= priority
-                         ? kept->second.wish.gang->ranks
-                         : 0;
-  return shares_.find(project)->may_run(more + saved);
+  const auto* kept = kept_gang_of(project, priority);
+  return shares_.find(project)->may_run(more + (kept != nullptr ? kept->wish.gang->ranks : 0));
 }
 
 // The places that are free, and then, where the most is free, those that are still missing.
@@ -221,6 +232,9 @@ std::string pool_queue::reason_of_gang(const pool_ticket& ticket) const {
   const auto shape = shape_of(first);
   if (auto nowhere = reason_of_places(shape); !nowhere.empty()) {
     return nowhere;
+  }
+  if (auto quota = reason_of_quota(first, shape); !quota.empty()) {
+    return quota;
   }
   const auto& share = *shares_.find(shape.project);
   const auto is_within = share.limits.max_running == 0 || gang.ranks <= share.limits.max_running;

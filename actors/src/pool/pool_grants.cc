@@ -76,6 +76,9 @@ bool pool_queue::could_go(const ticket_shape& of) const {
   if (of.ranks > 0) {
     return gang_could_go(of);
   }
+  if (project_share::never_has(shares_.find(of.project)->limits, of.resources) != nullptr) {
+    return false;
+  }
   return std::any_of(executors_.begin(), executors_.end(),
                      [&](const auto& each) { return could_go(of, each.first, each.second); });
 }
@@ -181,6 +184,9 @@ pool_queue::verdict pool_queue::look_wanting(const ticket_shape& of, const pool_
   }
   if (found.room && (kept_.contains(first.number) || now - first.queued_at >= patience)) {
     keep_one_for(of, first.number);
+    if (!shares_.find(of.project)->limits.resources.empty()) {
+      quota_kept_for_.try_emplace(of.project, first.number);  // or the two would come in turn
+    }
   }
   return found.slot && !found.room ? verdict::no_slot : verdict::passed;
 }
@@ -307,6 +313,7 @@ std::optional<pool_queue::choice> pool_queue::look(runtime::wall_time now) {
     forget_kept(one);
   }
   keeps_for_gang_ = false;
+  quota_kept_for_.clear();
   const auto kept_gang_at = kept_gang();
   auto where = search::all;
   const auto woken = waiting_.woken();
@@ -347,6 +354,9 @@ std::optional<pool_queue::choice> pool_queue::look(runtime::wall_time now) {
           break;
         }
         after = line->first;
+        if (!has_quota(line->second, now)) {
+          continue;
+        }
         choice made{line->second};
         const auto found = look_at(made, now, where);
         if (found == verdict::goes) {

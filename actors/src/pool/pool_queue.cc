@@ -32,7 +32,7 @@ void pool_queue::take(offer& from, const pool_ticket& ticket) {
   }
   count_prey(from, ticket, 1);
   locks_.hold(ticket);
-  shares_.granted(ticket.wish.project, size_of(ticket), ticket.granted_at);
+  shares_.granted(ticket.wish.project, size_of(ticket), ticket.wish.resources, ticket.granted_at);
   count_run(ticket, 0, 1);
 }
 
@@ -55,7 +55,7 @@ void pool_queue::give_back(offer& to, const pool_ticket& ticket, runtime::wall_t
   count_prey(to, ticket, -1);
   locks_.give_back(ticket);
   waiting_.wake(ticket);
-  shares_.ended(ticket.wish.project, size_of(ticket), now);
+  shares_.ended(ticket.wish.project, size_of(ticket), ticket.wish.resources, now);
   count_run(ticket, 0, -1);
 }
 
@@ -271,6 +271,7 @@ std::vector<pool_ticket> pool_queue::remove(std::string_view executor, std::stri
   for (const auto& run : std::set{found->second.runs}) {
     move_run(run, std::string{heir}, false);
   }
+  forget_storage(found->second);
   executors_.erase(found);
   return taken;
 }
@@ -278,7 +279,11 @@ std::vector<pool_ticket> pool_queue::remove(std::string_view executor, std::stri
 std::vector<pool_ticket> pool_queue::lose(std::string_view executor, runtime::wall_time now) {
   leave(executor);
   const auto found = executors_.find(executor);
-  return found != executors_.end() ? take_granted(found->second, now) : std::vector<pool_ticket>{};
+  if (found == executors_.end()) {
+    return {};
+  }
+  forget_storage(found->second);
+  return take_granted(found->second, now);
 }
 
 void pool_queue::drain(std::string_view executor, bool drains, std::string_view refusal) {

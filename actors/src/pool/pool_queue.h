@@ -14,7 +14,8 @@
 // A ticket that waits for resources, a lock or its project's bound lets those behind it pass. So
 // that it is not passed for ever, one that has waited for `patience` has an executor kept for it:
 // of the resources that it asks for, nothing behind it is granted there that would leave too
-// little. Or it has the lock kept for it that it lacks.
+// little. Or it has the lock kept for it that it lacks, or what its project may have of resources:
+// nothing of the project behind it is granted what would leave too little of that.
 //
 // Between the end of a process and the release of its ticket, and from a grant to a start, lie
 // commits. So that no slot stands empty meanwhile, tickets are granted ahead of the slots, as many
@@ -140,6 +141,17 @@ public:
   /// Of tickets that come from now on, and of grants.
   void set_limits(std::string_view project, const project_limits& limits);
 
+  /// Why what asks for this can never be granted, by what its project may have, for a person;
+  /// empty: it can.
+  [[nodiscard]] std::string refusal(const pool_wish& wish) const;
+
+  /// So many bytes of an executor's disk are held by runs of the project. No effect unless it has
+  /// joined or was restored; forgotten when it is lost or removed.
+  void set_storage(std::string_view executor, std::string_view project, std::uint64_t bytes);
+  /// By project, what is held at the executor; none of it is 0.
+  using storage_by_project = std::map<std::string, std::uint64_t, std::less<>>;
+  [[nodiscard]] storage_by_project storage_of(std::string_view executor) const;
+
   /// Offers `slots` and resources of an executor; the same incarnation again changes them. Answers
   /// the tickets that its earlier life had: they are gone. `host`: where other machines reach it;
   /// without one no gang goes there.
@@ -249,6 +261,7 @@ private:
     std::set<std::string, std::less<>> runs{};           // that it has
     std::optional<runtime::duration> pace{};             // from one end to the next, smoothed
     std::string host{};
+    storage_by_project storage{};
     // While a grant is looked for, and as the latest one has left it:
     bool closed = false;  // to what comes behind one that waits for a slot
     bool keeps = false;   // the next two, for one that has waited long
@@ -351,6 +364,8 @@ private:
   [[nodiscard]] std::vector<room> rooms_for(const ticket_shape& of);
   [[nodiscard]] verdict look_gang(choice& made, runtime::wall_time now);
   [[nodiscard]] std::optional<shape_at> kept_gang();
+  [[nodiscard]] const pool_ticket* kept_gang_of(const std::string& project,
+                                                std::uint32_t priority) const;
   [[nodiscard]] bool may_run_more(const std::string& project, std::uint32_t priority,
                                   std::uint32_t more) const;
   void keep_for_gang(const ticket_shape& of, std::vector<room> rooms);
@@ -361,6 +376,12 @@ private:
                                                  const ticket_shape& of) const;
   [[nodiscard]] std::vector<std::string> in_order(const waiting_lanes::projects& projects,
                                                   runtime::wall_time now) const;
+  // pool_quotas.cc
+  void forget_storage(offer& at);
+  [[nodiscard]] resource_amounts kept_of_quota(const ticket_shape& of, std::uint64_t number) const;
+  [[nodiscard]] bool has_quota(shape_at at, runtime::wall_time now);
+  [[nodiscard]] std::string reason_of_quota(const pool_ticket& ticket,
+                                            const ticket_shape& of) const;
   // pool_preemptions.cc
   [[nodiscard]] bool may_preempt(std::uint32_t priority, std::string_view project) const;
   [[nodiscard]] bool has_prey(std::uint32_t priority) const;
@@ -402,6 +423,8 @@ private:
   std::map<gang_key, std::set<std::uint64_t>> gangs_;  // of those that wait
   std::uint64_t gang_kept_for_ = 0;  // the oldest ticket of the gang that places are kept for
   bool keeps_for_gang_ = false;      // has done so in the latest look
+  // By project, the ticket that what it may have was kept for in the latest look.
+  std::map<std::string, std::uint64_t, std::less<>> quota_kept_for_;
   fair_share shares_;
   std::optional<std::uint32_t> preempts_from_;  // the lowest of all projects
   std::set<std::uint64_t> changed_;             // for `take_news`, as the next

@@ -2,6 +2,7 @@
 // Why tickets wait, for people.
 #include <algorithm>
 #include <cmath>
+#include <limits>
 #include <numeric>
 
 #include "pipeline/names.h"
@@ -33,6 +34,25 @@ const resource_amounts::value_type* lacking(const resource_amounts& wanted,
     return left_of(offered, taken, each.first) < each.second;
   });
   return found != wanted.end() ? &*found : nullptr;
+}
+
+// What a task, or all ranks of a gang, ask for.
+std::string wish_text(const ticket_shape& of, const resource_amounts::value_type& wanted,
+                      std::string_view what_task) {
+  constexpr auto most = std::numeric_limits<std::uint64_t>::max();
+  const auto count = std::max(of.ranks, 1U);
+  const auto all = wanted.second > most / count ? most : wanted.second * count;
+  return (of.ranks > 0 ? std::to_string(of.ranks) + " ranks want " : std::string{what_task}) +
+         short_amount(wanted.first, all);
+}
+
+// What could never be granted, whatever else is.
+std::string never_text(const ticket_shape& of, const project_limits& limits,
+                       const resource_amounts::value_type& wanted) {
+  const auto& name = wanted.first;
+  return wish_text(of, wanted, "wants ") + " " + name + "; the project " + quoted(of.project) +
+         " may have " + short_amount(name, amount_of(limits.resources, name)) +
+         " at a time: ask for less, or have its max_" + name + " raised";
 }
 
 std::string part_text(double part) {
@@ -121,6 +141,9 @@ std::string pool_queue::reason_at(const pool_ticket& ticket, runtime::wall_time 
   if (auto nowhere = reason_of_places(shape); !nowhere.empty()) {
     return nowhere;
   }
+  if (auto quota = reason_of_quota(ticket, shape); !quota.empty()) {
+    return quota;
+  }
   if (const auto* share = shares_.find(shape.project); !share->may_run()) {
     return "the project " + quoted(shape.project) + " has " +
            counted(share->running, "task that runs", "tasks that run") + ", and may have " +
@@ -140,6 +163,49 @@ std::string pool_queue::reason_at(const pool_ticket& ticket, runtime::wall_time 
     return kept;
   }
   return reason_of_order(ticket, now);
+}
+
+std::string pool_queue::refusal(const pool_wish& wish) const {
+  const auto* share = shares_.find(wish.project);
+  ticket_shape shape;
+  shape.project = wish.project;
+  shape.ranks = wish.gang ? wish.gang->ranks : 0;
+  const auto* never = share != nullptr ? project_share::never_has(share->limits, wish.resources,
+                                                                  std::max(shape.ranks, 1U))
+                                       : nullptr;
+  return never != nullptr ? never_text(shape, share->limits, *never) : std::string{};
+}
+
+// What its project may have of resources and disks; empty: that is not in its way.
+std::string pool_queue::reason_of_quota(const pool_ticket& ticket, const ticket_shape& of) const {
+  const auto& share = *shares_.find(of.project);
+  const auto count = std::max(of.ranks, 1U);
+  if (share.is_full()) {
+    return "waits for storage: runs of the project " + quoted(of.project) + " hold " +
+           short_amount("memory", share.storage) + " on the disks of executors, and may hold " +
+           short_amount("memory", share.limits.max_storage) +
+           ": remove some, or have its max_storage raised";
+  }
+  if (const auto* never = project_share::never_has(share.limits, of.resources, count)) {
+    return never_text(of, share.limits, *never);
+  }
+  if (const auto* lacks = share.lacks(of.resources, count)) {
+    const auto& name = lacks->first;
+    return "waits for " + name + ": the project " + quoted(of.project) + " uses " +
+           short_amount(name, amount_of(share.taken, name)) + " of " +
+           short_amount(name, amount_of(share.limits.resources, name)) + ", and " +
+           wish_text(of, *lacks, "this task wants ");
+  }
+  const auto* kept = share.lacks(of.resources, count, kept_of_quota(of, ticket.number));
+  if (kept == nullptr) {
+    return {};
+  }
+  const auto text =
+      "what the project " + quoted(of.project) + " may have of " + kept->first + " is kept for ";
+  const auto at = quota_kept_for_.find(of.project);
+  return text + (kept_gang_of(of.project, of.priority) != nullptr || at == quota_kept_for_.end()
+                     ? "a gang that has waited longer"
+                     : task_text(tickets_.at(at->second).task) + ", which has waited longer");
 }
 
 // Some that end for it may have ended, and others may end for what came before it.
@@ -222,6 +288,7 @@ const pool_ticket* pool_queue::keeper(const pool_ticket& ticket, const ticket_sh
     };
     if (executor == name && is_before && could_go(shape_of(other), name, one) &&
         locks_.missing(other) == nullptr && shares_.find(other.wish.project)->may_run() &&
+        reason_of_quota(other, shape_of(other)).empty() &&
         std::any_of(of.resources.begin(), of.resources.end(), takes_of_it)) {
       return &other;
     }

@@ -1,10 +1,12 @@
 // SPDX-License-Identifier: MIT
 #include "project/project_actor.h"
 
+#include <cmath>
 #include <vector>
 
 #include "millrace/actors/name_rule.h"
 #include "millrace/actors/priority.h"
+#include "millrace/actors/resources.h"
 #include "pipeline/names.h"
 #include "pipeline/pipeline_rows.h"
 
@@ -17,6 +19,8 @@ using runtime::ref;
 namespace {
 
 constexpr std::uint32_t project_weight_max = 1'000'000;
+constexpr double cpu_least = 0.001;
+constexpr double cpu_most = 1e12;
 
 }  // namespace
 
@@ -44,6 +48,15 @@ async<> project_actor::configure(configure_params params) {
       co_await runtime::fail(errc::invalid_argument, std::to_string(each) + " is no priority: " +
                                                          std::string{priority_hint});
     }
+  }
+  if (const auto cpu = settings.getMaxCpu(); cpu != 0 && !(cpu >= cpu_least && cpu <= cpu_most)) {
+    co_await runtime::fail(errc::invalid_argument,
+                           "the processors of a project are from 0.001, or 0 for no bound");
+  }
+  if (settings.getMaxMemory() > resource_amount_max) {
+    co_await runtime::fail(
+        errc::invalid_argument,
+        "the memory of a project is at most " + std::to_string(resource_amount_max) + " bytes");
   }
   const auto bound = state().getSettings().getMaxQueuedRuns();
   edit().setSettings(settings);

@@ -324,6 +324,7 @@ async<task_actor::attempt_spec_results> task_actor::attempt_spec(attempt_spec_pa
   attempt.setPriority(spec().getPriority());
   attempt.setDetach(spec().getDetach());
   attempt.setMemoryLimit(spec().getMemoryLimit());
+  attempt.setProject(spec().getWish().getProject());
   attempt.setSecrets(spec().getSecrets());
   attempt.setWorkdir(spec().getWorkdir());
   attempt.setInputs(spec().getInputs());

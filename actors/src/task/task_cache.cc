@@ -63,7 +63,8 @@ async<result<task_actor::kept_result>> task_actor::find_kept() {
     const auto executor = text_of(each.getExecutor());
     const auto kept =
         co_await as_result(ref<schemas::Executor>(executor)
-                               .keep_for(text_of(spec().getRun()), text_of(each.getDigest()))
+                               .keep_for(text_of(spec().getRun()), text_of(each.getDigest()),
+                                         text_of(spec().getWish().getProject()))
                                .timeout(artifacts_kept_within));
     if (!kept) {
       co_return missed(

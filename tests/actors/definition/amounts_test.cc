@@ -36,6 +36,12 @@ TEST_CASE("amounts are read exactly, and written as the shortest text that says 
     CHECK(*same == each.amount);
   }
   CHECK(describe_amount("gpu", 2) == "2 gpu");
+  CHECK(short_amount("memory", 512ULL << 20U) == "512Mi");
+  CHECK(short_amount("memory", (3ULL << 29U) + 1) == "1.5Gi");
+  CHECK(short_amount("memory", 999'999) == "999999");
+  CHECK(short_amount("memory", 1'234'567) == "1.2Mi");
+  CHECK(short_amount("memory", resource_amount_max) == "8388608.0Ti");
+  CHECK(short_amount("cpu", 1'234'567) == "1234567m");
 }
 
 TEST_CASE("what is no amount is refused, with what would be one") {

@@ -21,6 +21,8 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
+#include <map>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -66,6 +68,9 @@ struct blob_piece {
 
 /// The most bytes of one.
 inline constexpr std::size_t blob_piece_bytes_max = std::size_t{1} << 20U;
+
+/// Bytes of a disk, by project.
+using storage_by_project = std::map<std::string, std::uint64_t, std::less<>>;
 
 /// What became of an attempt of an earlier life.
 struct adopted_attempt {
@@ -195,15 +200,21 @@ public:
     return runtime::error{runtime::errc::not_found, "the executor keeps no artifacts"};
   }
 
-  /// Keeps the artifact of this digest for the run too, which takes it over from another;
-  /// idempotent. Errors: `not_found` where not all of it is there; `storage_failed`. Cost: blocks
-  /// on the disk.
+  /// Keeps the artifact of this digest for the run too, which takes it over from another and is the
+  /// project's; idempotent. Errors: `not_found` where not all of it is there; `storage_failed`.
+  /// Cost: blocks on the disk.
   [[nodiscard]] virtual runtime::result<void> keep_for(std::string_view run,
-                                                       std::string_view digest) {
+                                                       std::string_view digest,
+                                                       std::string_view project) {
     static_cast<void>(run);
     static_cast<void>(digest);
+    static_cast<void>(project);
     return runtime::error{runtime::errc::not_found, "the executor keeps no artifacts"};
   }
+
+  /// What the runs of each project hold on its disk, a few seconds ago; those that hold nothing are
+  /// left out. Nothing: it does not know, or not yet. Runs are the projects' that attempts told.
+  [[nodiscard]] virtual std::optional<storage_by_project> storage() { return std::nullopt; }
 
   /// Deletes what the attempts of a run left in files. Requires: they have ended.
   /// Errors: `failed_precondition` if something cannot be removed. Cost: blocks on the disk.

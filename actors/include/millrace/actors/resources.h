@@ -33,6 +33,9 @@ using resource_amounts = std::map<std::string, std::uint64_t, std::less<>>;
 /// The shortest exact text: `2`, `500m`, `512Mi`. The same text comes back as the same amount.
 [[nodiscard]] std::string format_amount(std::string_view resource, std::uint64_t amount);
 
+/// That, or of memory a tenth of a unit where all digits would be long: `1.5Gi`.
+[[nodiscard]] std::string short_amount(std::string_view resource, std::uint64_t amount);
+
 /// `2 cpu`, `512Mi memory`, for a person.
 [[nodiscard]] std::string describe_amount(std::string_view resource, std::uint64_t amount);
 
