@@ -193,6 +193,76 @@ TEST_CASE("a task of a paused run makes way, and waits until its run is resumed"
   CHECK(at_server({"watch", slow}).status == 0);
 }
 
+TEST_CASE("what would pass its project's quota waits for it with the reason, also through a kill") {
+  shared_server at_server{{"--slots", "8", "--resources", "cpu=8,memory=16Gi,gpu=9"}};
+  const auto folder = at_server.folder.path;
+  const auto hold_by = [&](const std::string& name, const std::string& resources) {
+    at_server.apply(name, "  - {name: t, resources: {" + resources + "}, run: 'head -c 2000000 " +
+                              "/dev/zero > file; until test -e " + (folder / name).string() +
+                              "; do sleep 0.05; done'}\n");
+    return at_server.submit({name});
+  };
+  const auto let_go = [&](const std::string& name) { std::ofstream{folder / name}; };
+  CHECK(at_server({"project", "set", "default", "--max-cpu", "4", "--max-memory", "4Gi"})
+            .output.find("max_memory:      4Gi\n") != std::string::npos);
+  const auto first = hold_by("first", "memory: 3Gi, cpu: 1500m");
+  at_server.until({"get", first, "t"}, "running");
+  const auto second = hold_by("second", "memory: 2Gi");
+  const auto why =
+      "waits for memory: the project 'default' uses 3Gi of 4Gi, and this task wants 2Gi";
+  at_server.until({"get", second, "t"}, why);
+  const auto third = hold_by("third", "memory: 1Gi");  // which fits
+  at_server.until({"get", third, "t"}, "running");
+  at_server.until({"project", "get", "default"}, "max_memory:      4Gi (4Gi used)");
+  let_go("third");
+  CHECK(at_server({"watch", third}).status == 0);
+  at_server.until({"project", "get", "default"}, "max_cpu:         4 (1500m used)");
+  at_server.until({"project", "list"}, "1500m/4");
+  at_server.restart();
+  at_server.until({"get", second, "t"}, why);  // the sums are those of what runs, once
+  at_server.until({"project", "get", "default"}, "max_memory:      4Gi (3Gi used)");
+  const auto large = hold_by("large", "cpu: 5");
+  CHECK(at_server({"watch", large}).status == 1);
+  at_server.until({"get", large, "t"},
+                  "wants 5 cpu; the project 'default' may have 4 at a time: ask for less");
+  CHECK(at_server({"project", "set", "default", "--max-memory", "5Gi"}).status == 0);
+  at_server.until({"get", second, "t"}, "running");
+  // Disks: what runs goes on, and what a run held is free with it.
+  at_server.until({"project", "usage", "default"}, "\nqueued_runs  0");
+  CHECK(at_server({"project", "set", "default", "--max-storage", "1M"}).status == 0);
+  at_server.until({"project", "get", "default"}, "max_storage:     1M (");
+  const auto mark = at_server.submit({"mark"});
+  const auto full = "waits for storage: runs of the project 'default' hold ";
+  at_server.until({"get", mark, "m"}, full);
+  at_server.restart();
+  at_server.until({"get", mark, "m"}, full);
+  CHECK(at_server({"project", "set", "default", "--max-storage", "none"}).status == 0);
+  CHECK(at_server({"watch", mark}).status == 0);
+  for (const auto* name : {"first", "second"}) {
+    let_go(name);
+  }
+  CHECK(at_server({"watch", first}).status == 0);
+  CHECK(at_server({"watch", second}).status == 0);
+  at_server.until({"project", "get", "default"}, "max_memory:      5Gi (0 used)");
+  for (const auto& words :
+       std::vector<std::vector<std::string>>{{"--max-cpu", "0"},
+                                             {"--max-cpu", "-1"},
+                                             {"--max-cpu", "4Gi"},
+                                             {"--max-memory", "many"},
+                                             {"--max-memory", "1e9"},
+                                             {"--max-storage", ""},
+                                             {"--max-storage", "99999999999999Ti"}}) {
+    auto all = words;
+    all.insert(all.begin(), {"project", "set", "default"});
+    const auto wrong = at_server(all);
+    CHECK_MESSAGE(wrong.status == 2, words[1]);
+    CHECK_MESSAGE(wrong.errors.find(words[0] + " '" + words[1] + "': write ") != std::string::npos,
+                  wrong.errors);
+  }
+  CHECK(at_server({"project", "usage"}).status == 2);
+  CHECK(at_server({"project", "usage", "default", "--max-cpu", "2"}).status == 2);
+}
+
 TEST_CASE("a project has its bounds") {
   shared_server at_server{{"--slots", "4", "--resources", "gpu=9"}};
   CHECK(at_server({"project", "set", "default", "--max-running", "1", "--max-queued-runs", "2"})

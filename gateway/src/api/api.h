@@ -82,7 +82,9 @@
 //   GET    /api/v1/projects/{project}/settings                what it may have of the machines
 //   PUT    /api/v1/projects/{project}/settings                {weight, max_running,
 //                                                             max_queued_runs, max_priority,
-//                                                             preempts_from}
+//                                                             preempts_from, max_cpu, max_memory,
+//                                                             max_storage}
+//   GET    /api/v1/projects/{project}/usage                   what it has of that
 //   GET    /api/v1/pool                                       what executors offer and projects
 //                                                             have
 //   GET    /api/v1/audit                                      who did what; ?before&limit

@@ -29,6 +29,15 @@ void tell_settings(const api_parts& parts, request& received, reply answer) {
                   [](const auto& told) { return answer_of(200, told.read().getSettings()); });
 }
 
+void tell_usage(const api_parts& parts, request& received, reply answer) {
+  const auto project = name_in(received.param("project"), "project");
+  if (!project) {
+    answer.fail(project.error());
+    return;
+  }
+  call_and_answer(parts.silo, ref<schemas::Pool>(pool).usage(*project), std::move(answer));
+}
+
 void set_settings(const api_parts& parts, request& received, reply answer) {
   const auto project = name_in(received.param("project"), "project");
   auto wanted = runtime::from_json(capnp::Schema::from<schemas::ProjectSettings>(), received.body);
@@ -66,6 +75,17 @@ void add_sharing_routes(api_routes& routes) {
                            .text = "As it was set, or the defaults.",
                            .body = json_of<schemas::ProjectSettings>()}}},
              tell_settings);
+  routes.add(method::get, "/api/v1/projects/{project}/usage", in_project(role::READ),
+             {.id = "get_project_usage",
+              .tag = "projects",
+              .summary = "What a project has of what it may have",
+              .text = "Processors and bytes of memory that its running tasks have asked for, bytes "
+                      "that its runs hold on the disks of executors, tasks that run and runs that "
+                      "are queued; a limit of null: there is none.",
+              .answers = {{.status = 200,
+                           .text = "As the pool sees it.",
+                           .body = json_of<schemas::Pool::UsageResults>()}}},
+             tell_usage);
   routes.add(method::put, settings, everywhere(role::ADMIN),
              {.id = "set_project_settings",
               .tag = "projects",

@@ -95,6 +95,7 @@ const std::map<std::string, access> wanted{
     {"DELETE /api/v1/tokens/{name}", {place::somewhere, role::ADMIN}},
     {"GET /api/v1/projects/{project}/settings", {place::path, role::READ}},
     {"PUT /api/v1/projects/{project}/settings", {place::everywhere, role::ADMIN}},
+    {"GET /api/v1/projects/{project}/usage", {place::path, role::READ}},
     {"GET /api/v1/pool", {place::everywhere, role::READ}},
     {"GET /api/v1/projects/{project}/secrets", {place::path, role::READ}},
     {"PUT /api/v1/projects/{project}/secrets/{name}", {place::path, role::ADMIN}},
